@@ -9,6 +9,8 @@ and for 1000 days of 64 x 64 cells; `large` for 3000 days of 96 x 96. The peak i
 `python -m benchmarks.gaps lengths SOURCE LENGTH [LENGTH ...]` hides 60 % in discs that last so many steps, each length
 with the same share, in the first 1000 times of the first variable of SOURCE (a NetCDF file, a Zarr store or `monthly`).
 Prints rows of a table: the errors of missing values by the length of the gap that they belong to.
+`python -m benchmarks.gaps distances SOURCE` hides half of every field in large areas with smooth borders, others each
+day, in the first 600 times. Prints the errors by the distance from the nearest observation of the time.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import re
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,14 +29,18 @@ from jaxtyping import Bool, Float
 
 from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.fields.ingest import ingest
+from fieldcast.geometry import unit_points
+from fieldcast.models.gaps.fillers import dineof
 from fieldcast.models.gaps.in_time import gap_lengths
-from fieldcast.models.gaps.record import dineof
+from fieldcast.models.gaps.reach import Places, nearest_observation
 from fieldcast.training.fill_gaps import fill_gaps
 
 SHARE, SEED = 0.6, 0
 SIZES = {"monthly": ("MS", 120, 89, 180), "daily": ("D", 1000, 64, 64), "large": ("D", 3000, 96, 96)}
 WAVES, LAND = 30, 0.3
 TIMES = 1000  # of a record with lasting gaps
+DAYS, WAVELENGTH, NUMBER = 600, 0.15, 60  # of a record under clouds: times; sizes on the unit sphere; waves
+DISTANCES = 1.2, 2.2, 3.2, 5, 8, np.inf  # from observations [row spacings]
 NINETY = 1.645  # spreads on each side of the mean
 
 
@@ -148,52 +155,115 @@ def score(truth: xr.Dataset, libraries: int) -> None:
         )
 
 
-def by_length(source: str, lengths: list[int]) -> None:
-    """Hide discs that last, fill, and print errors by the length of gaps as rows of a table."""
+class Filled(NamedTuple):
+    """Values that were hidden and filled."""
+
+    label: str
+    method: str
+    reported: str  # ratio of spread and error
+    error: Float[np.ndarray, " missing"]
+    spread: Float[np.ndarray, " missing"]
+    area: Float[np.ndarray, " missing"]
+
+    def row(self, here: Bool[np.ndarray, " missing"], kind: str) -> str:
+        """A row of a table: RMSE, spread / error and coverage of some values, weighted by area."""
+        e, s, w = self.error[here], self.spread[here], self.area[here] / self.area[here].sum()
+        rmse = np.sqrt((w * e**2).sum())
+        ratio = np.sqrt((w * s**2).sum()) / rmse
+        covered, beyond = (w * (abs(e) < NINETY * s)).sum(), (w * (abs(e) > 5 * s)).sum()
+        return (
+            f"| {self.label} | {self.method} | {kind} | {here.sum()} | {rmse:.3g} | {ratio:.2f} "
+            f"| {self.reported if kind == 'all' else ''} | {covered:.2f} | {beyond:.3%} |"
+        )
+
+
+def variable(source: str, times: int) -> xr.Dataset:
+    """The first variable of a source, at its first times."""
     if source in SIZES:
         complete = synthetic(source)
     else:
         complete = xr.open_zarr(source) if Path(source).is_dir() else xr.open_dataset(source)
     name = next(v for v in complete.data_vars if "time" in complete[v].dims)
-    truth = complete[[name]].isel(time=slice(0, TIMES)).load()
+    return complete[[name]].isel(time=slice(0, times)).load()
+
+
+def hide_and_fill(truth: xr.Dataset, hidden: Bool[np.ndarray, "time row column"], label: str) -> Filled:
+    """Hide values of the one variable, and fill them."""
+    (name,) = truth.data_vars
     values = truth[name].values.astype(np.float32)
-    hidden = lasting(*values.shape, lengths, np.random.default_rng(SEED))
     gappy = truth.assign({name: truth[name].copy(data=np.where(hidden, np.float32(np.nan), values))})
-    filled = fill_gaps(gappy)
-    missing = hidden & np.isfinite(values)
-    observed = torch.from_numpy(np.isfinite(gappy[name].values).reshape(len(values), -1))
-    length = gap_lengths(observed).numpy().reshape(values.shape)[missing]
-    error = (filled[f"{name}_mean"].values - values)[missing].astype(float)
-    spread = filled[f"{name}_spread"].values[missing].astype(float)
+    filled, missing = fill_gaps(gappy), hidden & np.isfinite(values)
+    rows = np.cos(np.deg2rad(truth[latitude_of(truth)].values))[:, None]
     method, reported = (
         match[1] if (match := re.search(pattern, filled.attrs["comment"])) else "-"
         for pattern in (r"Filled by (\w+)", r"The spread is [a-z ]+: ([\d.]+) of the error")
     )
+    return Filled(
+        label, method, reported,
+        (filled[f"{name}_mean"].values - values)[missing].astype(float),
+        filled[f"{name}_spread"].values[missing].astype(float),
+        np.broadcast_to(rows, missing.shape)[missing],
+    )  # fmt: skip
+
+
+def latitude_of(data: xr.Dataset) -> str:
+    """Name of the latitudes."""
+    return next(name for name in ("latitude", "lat") if name in data.coords)
+
+
+def by_length(source: str, lengths: list[int]) -> None:
+    """Hide discs that last, fill, and print errors by the length of gaps as rows of a table."""
+    truth = variable(source, TIMES)
+    (name,) = truth.data_vars
+    values = truth[name].values
+    hidden = lasting(*values.shape, lengths, np.random.default_rng(SEED))
+    filled = hide_and_fill(truth, hidden, f"{name}, {', '.join(map(str, lengths))}")
+    observed = torch.from_numpy((np.isfinite(values) & ~hidden).reshape(len(values), -1))
+    length = gap_lengths(observed).numpy().reshape(values.shape)[hidden & np.isfinite(values)]
     lower = sorted({1, *lengths})
-    label = f"{name}, {', '.join(map(str, lengths))}"
-    for least, most in [*zip(lower, [*lower[1:], np.inf], strict=True), (1, np.inf)]:
+    for least, most in zip(lower, [*lower[1:], np.inf], strict=True):
         here = (length >= least) & (length < most)
-        if not here.any():
-            continue
-        e, s = error[here], spread[here]
-        ratio = np.sqrt((s**2).mean() / (e**2).mean())
-        covered, beyond = (abs(e) < NINETY * s).mean(), (abs(e) > 5 * s).mean()
-        kind = (
-            "all"
-            if (least, most) == (1, np.inf)
-            else f"{least} to {most - 1:g}"
-            if most < np.inf
-            else f"{least} on"
-        )
-        print(
-            f"| {label} | {method} | {kind} | {here.sum()} | {np.sqrt((e**2).mean()):.3g} | {ratio:.2f} "
-            f"| {reported if kind == 'all' else ''} | {covered:.2f} | {beyond:.3%} |"
-        )
+        if here.any():
+            print(filled.row(here, f"{least} to {most - 1:g}" if most < np.inf else f"{least} on"))
+    print(filled.row(length > 0, "all"))
+
+
+def clouds(
+    points: Float[np.ndarray, "cell 3"], times: int, rng: np.random.Generator
+) -> Bool[np.ndarray, "time cell"]:
+    """Mask of the cells in which a sum of waves on the unit sphere, others at each time, is positive."""
+    phase = points @ rng.normal(size=(NUMBER, 3)).T / WAVELENGTH
+    cosine, sine = rng.normal(size=(2, times, NUMBER))
+    return np.asarray(cosine @ np.cos(phase).T + sine @ np.sin(phase).T > 0)
+
+
+def by_distance(source: str) -> None:
+    """Hide large areas, fill, and print errors by the distance from observations as rows of a table."""
+    truth = variable(source, DAYS)
+    (name,) = truth.data_vars
+    latitude = truth[latitude_of(truth)].values
+    longitude = truth[next(name for name in ("longitude", "lon") if name in truth.coords)].values
+    points = unit_points(latitude, longitude).reshape(-1, 3)
+    exists = np.isfinite(truth[name].values).reshape(len(truth.time), -1)
+    hidden = clouds(points, len(exists), np.random.default_rng(SEED))
+    filled = hide_and_fill(truth, hidden.reshape(truth[name].shape), str(name))
+    nowhere, of_one = torch.zeros(len(points), dtype=torch.long), torch.ones(len(points))
+    observed, missing = torch.from_numpy(exists & ~hidden), torch.from_numpy(exists & hidden)
+    chord = nearest_observation(observed, Places(points, nowhere, of_one), missing).numpy()[missing.numpy()]
+    distance = chord / np.deg2rad(abs(latitude[1] - latitude[0]))
+    for least, most in zip((0, *DISTANCES[:-1]), DISTANCES, strict=True):
+        here = (distance >= least) & (distance < most)
+        if here.any():
+            print(filled.row(here, f"{least:g} to {most:g}" if most < np.inf else f"{least:g} on"))
+    print(filled.row(distance > 0, "all"))
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "lengths":
         by_length(sys.argv[2], [int(length) for length in sys.argv[3:]])
+        sys.exit()
+    if sys.argv[1] == "distances":
+        by_distance(sys.argv[2])
         sys.exit()
     source, libraries = sys.argv[1], memory("VmRSS")  # those of `fill_gaps` are imported
     score(synthetic(source) if source in SIZES else xr.load_dataset(source), libraries)

@@ -21,7 +21,7 @@ from fieldcast.fields.splits import make, select
 from fieldcast.inference import gap_trials
 from fieldcast.inference.feature_extractor import fit_features
 from fieldcast.models.configuration import resolve
-from fieldcast.models.gaps.record import FILLERS
+from fieldcast.models.gaps.fillers import FILLERS
 from fieldcast.models.gaps.trial import run_trial
 from fieldcast.tasks.reconstruct import Reconstruction
 from fieldcast.training.options import Fit

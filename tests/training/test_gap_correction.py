@@ -8,6 +8,7 @@ import torch
 
 from fieldcast.models.corrected import Corrected
 from fieldcast.models.gaps.cells import cells, state
+from fieldcast.models.gaps.reach import Places
 from fieldcast.models.gaps.record import Record
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
@@ -34,8 +35,9 @@ def record(space: Space) -> Record:
     x = (size @ wave).exp() - 1 + 0.1 * torch.randn(TIMES, rows, columns, generator=generator)
     start = torch.randint(0, columns, (TIMES, 1), generator=generator)
     observed = ((torch.arange(columns) - start) % columns >= 4)[:, None].expand(-1, rows, -1).flatten(1)
-    segment = torch.zeros(TIMES, dtype=torch.long)
-    return Record(torch.where(observed, cells(space, x[:, None]), 0.0), observed, segment)
+    segment, count = torch.zeros(TIMES, dtype=torch.long), observed.shape[1]
+    places = Places(space.points.numpy(), torch.zeros(count, dtype=torch.long), torch.ones(count))
+    return Record(torch.where(observed, cells(space, x[:, None]), 0.0), observed, segment, places)
 
 
 @pytest.fixture(scope="module")

@@ -57,7 +57,8 @@ class GappyRecord:
         x = x[:, there].to(device)
         observed = torch.isfinite(x)
         segment = torch.from_numpy(fields["segment"].values.astype(np.int64)).to(device)
-        return cls(Record(x.masked_fill_(~observed, 0.0), observed, segment), codec, there, fields["time"])
+        record = Record(x.masked_fill_(~observed, 0.0), observed, segment, places(codec, there, device))
+        return cls(record, codec, there, fields["time"])
 
     def without(self, hidden: Bool[Tensor, "time column"], fields: xr.Dataset) -> GappyRecord:
         """The record without some values, as anomalies from the climatology of the values left.
@@ -84,26 +85,7 @@ class GappyRecord:
     @property
     def variable(self) -> Int[Tensor, " column"]:
         """Index of the variable of each column."""
-        return self.there.nonzero()[:, 0].to(self.record.x.device)
-
-    @property
-    def points(self) -> Float[np.ndarray, "column 3"]:
-        """Columns on the unit sphere."""
-        unit = geometry.unit_points(self.codec.latitude, self.codec.longitude)
-        _, y, x = self.there.nonzero().numpy().T
-        return np.asarray(unit[y, x])
-
-    @property
-    def area(self) -> Float[Tensor, " column"]:
-        """Area of the cell of each column."""
-        exists = np.ones(self.there.shape[1:], dtype=bool)
-        areas = torch.from_numpy(geometry.cell_areas(self.codec.latitude, self.codec.longitude, exists))
-        return areas.expand(self.there.shape)[self.there].to(self.record.x.device)
-
-    @property
-    def places(self) -> Places:
-        """Positions, variables and areas of the columns."""
-        return Places(self.points, self.variable, self.area)
+        return self.record.places.variable
 
     @property
     def scale(self) -> Float[Tensor, " column"]:
@@ -138,3 +120,12 @@ class GappyRecord:
         grid = torch.full((*values.shape[:-1], *there.shape), outside, dtype=values.dtype)
         grid[..., there] = values
         return grid.numpy()
+
+
+def places(codec: FieldCodec, there: Bool[Tensor, "variable y x"], device: torch.device) -> Places:
+    """Positions, variables and areas of the columns that are `there`."""
+    variable, y, x = there.nonzero().T
+    points = geometry.unit_points(codec.latitude, codec.longitude)[y.numpy(), x.numpy()]
+    exists = np.ones(there.shape[1:], dtype=bool)
+    area = torch.from_numpy(geometry.cell_areas(codec.latitude, codec.longitude, exists)).expand(there.shape)
+    return Places(np.asarray(points), variable.to(device), area[there].to(device))

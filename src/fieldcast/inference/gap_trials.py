@@ -21,10 +21,11 @@ from fieldcast.fields import domain
 from fieldcast.inference.gaps_series import Stretches
 from fieldcast.lineage import differences
 from fieldcast.models.gaps.calibration import ErrorVariance
+from fieldcast.models.gaps.fillers import FILLERS, dineof
 from fieldcast.models.gaps.hiding import Hidden, hide_values
 from fieldcast.models.gaps.pieces import pieces
 from fieldcast.models.gaps.reach import nearest_observation
-from fieldcast.models.gaps.record import FILLERS, Filler, dineof
+from fieldcast.models.gaps.record import Filler
 from fieldcast.models.gaps.trial import Trial, run_trial
 
 LOG = logging.getLogger(__name__)
@@ -74,9 +75,14 @@ class Comparison:
                 "no value of the data is missing, except in cells that never have one: there is nothing to fill."
             )
         gappy = GappyRecord.of(fields, choose_device(device))
-        hidden = hide_values(gappy.record, gappy.places, seed)
+        hidden, observed = hide_values(gappy.record, seed), gappy.record.observed
+        if not len(hidden.time):
+            raise InputError(
+                f"the record has observed values at {int(observed.any(1).sum())} of {len(observed)} times, too few to "
+                "hide some and compare the methods there: give a longer record."
+            )
         left = gappy.without(hidden.mask, fields)
-        del gappy
+        del gappy, observed
         hidden = replace(hidden, truth=hidden.at(left.record.x))
         lineage = {
             "data": fields.attrs["digest"], "seed": seed, "methods": list(fillers), "format": FORMAT,
@@ -97,9 +103,10 @@ class Comparison:
         if len(trials) == len(self.fillers):
             return
         gappy, columns = self.record().without(self.hidden.mask, self.fields), self.stretches.columns
-        left, scored = gappy.record, self.hidden.mask
+        scored = self.hidden.mask
         scored[:, columns] = True
-        distance = nearest_observation(left.observed, gappy.places, scored)
+        left = replace(gappy.record, requested=scored)
+        distance = nearest_observation(left.observed, left.places, scored)
         for name in list(self.fillers)[len(trials) :]:
             trials.append(run_trial(name, self.fillers[name], left, self.hidden, distance, columns))
             LOG.info("%s: CRPS %.3f at hidden values, in anomaly standard deviations", name, trials[-1].crps)

@@ -147,7 +147,7 @@ def sentences(outcome: Outcome, columns: Bool[Tensor, " column"], name: str) -> 
 
 def unchecked(outcome: Outcome, columns: Bool[Tensor, " column"]) -> Iterator[str]:
     """A warning where many missing values are farther in time, or in space, from observations than the hidden ones."""
-    record, places, hidden = outcome.gappy.record, outcome.gappy.places, outcome.hidden.mask
+    record, hidden = outcome.gappy.record, outcome.hidden.mask
     left, lacking = record.observed & ~hidden, ~record.observed & record.observed.any(0)
     far = farther(
         steps_to_observation(left)[hidden & columns], steps_to_observation(record.observed)[lacking & columns]
@@ -155,8 +155,8 @@ def unchecked(outcome: Outcome, columns: Bool[Tensor, " column"]) -> Iterator[st
     if far:
         yield UNCHECKED.format(far.share, f"{far.usual:.0f} steps from an observation of their cell")
     chords = (
-        nearest_observation(left, places, hidden & columns)[hidden & columns],
-        nearest_observation(record.observed, places, lacking & columns)[lacking & columns],
+        nearest_observation(left, record.places, hidden & columns)[hidden & columns],
+        nearest_observation(record.observed, record.places, lacking & columns)[lacking & columns],
     )
     far = farther(*(chord[chord.isfinite()] for chord in chords))  # of times with observations
     if far:

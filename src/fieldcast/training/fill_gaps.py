@@ -22,7 +22,8 @@ from fieldcast.fields.ingest import ingest
 from fieldcast.inference.fill_gaps import Trust, fill
 from fieldcast.inference.gap_trials import Comparison
 from fieldcast.inference.options import Gaps
-from fieldcast.models.gaps.record import FILLERS, Filler
+from fieldcast.models.gaps.fillers import FILLERS
+from fieldcast.models.gaps.record import Filler
 from fieldcast.training.gap_correction import GapCorrection
 
 LOG = logging.getLogger(__name__)

@@ -1,5 +1,6 @@
 """Fillers work on pieces of the cells: the result is that of the whole, and no temporary is larger than the record."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,8 +8,10 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from fieldcast.models.gaps import in_time, reach, record
-from fieldcast.models.gaps.record import FILLERS, Record
+from fieldcast.models.gaps import fillers, in_time, local_kriging, reach
+from fieldcast.models.gaps.fillers import FILLERS
+from fieldcast.models.gaps.reach import Places
+from fieldcast.models.gaps.record import Record
 
 TIMES, CELLS = 300, 120
 
@@ -20,13 +23,17 @@ def gappy() -> Record:
     x = torch.randn(TIMES, 3, generator=generator).cumsum(0) @ torch.randn(3, CELLS, generator=generator)
     x += 0.1 * x.std() * torch.randn(x.shape, generator=generator)
     observed = torch.rand(x.shape, generator=generator) < 0.5
-    return Record(x / x.std(), observed, torch.zeros(TIMES, dtype=torch.long))
+    angle = torch.arange(CELLS) * (2 * torch.pi / CELLS)
+    points = torch.stack([angle.cos(), angle.sin(), torch.zeros(CELLS)], 1).numpy()
+    places = Places(points, torch.zeros(CELLS, dtype=torch.long), torch.ones(CELLS))
+    return Record(x / x.std(), observed, torch.zeros(TIMES, dtype=torch.long), places)
 
 
 @pytest.fixture
 def few_modes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(record, "RANKS", (3,))
-    monkeypatch.setattr(record, "LARGEST", 3)
+    monkeypatch.setattr(fillers, "RANKS", (3,))
+    monkeypatch.setattr(fillers, "LARGEST", 3)
+    monkeypatch.setattr(local_kriging, "TARGETS", 100)
 
 
 class LargestTensor(TorchDispatchMode):
@@ -73,7 +80,7 @@ def test_no_temporary_is_larger_than_the_record(
 
 @pytest.mark.parametrize("name", FILLERS)
 def test_values_that_are_not_observed_have_no_effect(name: str, gappy: Record, few_modes: None) -> None:
-    other = Record(torch.where(gappy.observed, gappy.x, 100.0), gappy.observed, gappy.segment)
+    other = replace(gappy, x=torch.where(gappy.observed, gappy.x, 100.0))
     missing = ~gappy.observed
     expected, filled = (FILLERS[name](part, None).mean[missing] for part in (gappy, other))
     assert torch.equal(expected, filled)

@@ -20,14 +20,14 @@ TIMES, CELLS = 400, 30
 
 
 @pytest.fixture(scope="module")
-def record() -> Record:
+def record(places: Places) -> Record:
     """White noise; 40 % of each time in stretches of cells, and ten whole times, are missing."""
     generator = torch.Generator().manual_seed(0)
     start = torch.randint(0, CELLS, (TIMES, 1), generator=generator)
     observed = (torch.arange(CELLS) - start) % CELLS >= int(0.4 * CELLS)
     observed[20:30] = False
     x = torch.randn(TIMES, CELLS, generator=generator)
-    return Record(torch.where(observed, x, 0.0), observed, torch.zeros(TIMES, dtype=torch.long))
+    return Record(torch.where(observed, x, 0.0), observed, torch.zeros(TIMES, dtype=torch.long), places)
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +39,8 @@ def places() -> Places:
 
 
 @pytest.fixture(scope="module")
-def hidden(record: Record, places: Places) -> Hidden:
-    return hide_values(record, places, 0)
+def hidden(record: Record) -> Hidden:
+    return hide_values(record, 0)
 
 
 def test_crps_of_a_gaussian_is_the_limit_of_the_fair_crps() -> None:

@@ -1,9 +1,11 @@
 """Records with missing values.
 
-record                    fill a whole record: p(x | everything observed at all times)
+record                    a record with gaps, and what fills it: p(x | everything observed at all times)
+fillers                   the methods
 hiding                    observed values that are hidden from the methods, as far from others as missing ones
 trial                     methods compared at observed values that they do not see
 calibration               variance of errors, fitted at such values, far from and near observations
+local_kriging             kriging from the nearest observations in space and time
 dineof                    leading modes of the record itself, as DINEOF iterates them
 expectation_maximisation  probabilistic PCA with missing values; low_rank_gaussian: its posterior given any cells
 smoother                  a linear dynamical system of modes, fitted by EM

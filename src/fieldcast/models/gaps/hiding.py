@@ -3,15 +3,18 @@
 Hidden are 5 % of the observed values, in gaps of the record, and 5 % of the times as a whole.
 
 In gaps: for a missing value that is drawn, what is missing near it for as long as its own gap lasts is hidden at other
-times, as many and in succession, but at most a fifth of the values of a time. Hidden values thus lie as far from
-observations in time as missing ones do, and in space where gaps hold few cells; values hidden at single times would
-have observations of the times before and after beside them.
+times in succession, but at most a quarter of the values of a time. "Near" is at least 1.3 times its distance from the
+observations of its time. Several such times are drawn, and those taken at which most of the observations near the gap
+exist as well: gaps of the record there would make the hidden one larger. Hidden values thus lie as far from
+observations, in time and in space, as missing ones do.
 
 Whole times: runs as long as those of the record without any observation, as far as there are then at least five of
 them; single times if it has none.
 
-Hidden values count as the missing ones of which they are samples: of a time with or without any observations, and as
-many steps, in powers of 2, from an observation of their cell.
+Hidden values count as the missing ones of which they are samples: of a time with or without any observations; as many
+steps, in powers of 2, from an observation of their cell; and as far, in powers of the root of 2, from one of their
+time. Their weights are areas, scaled to the totals of the classes of steps and of distance in turn (iterative
+proportional fitting: Deming and Stephan 1940).
 """
 
 from __future__ import annotations
@@ -19,27 +22,33 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from fieldcast.errors import InputError
+from fieldcast.models.gaps.calibration import usual_distance
 from fieldcast.models.gaps.in_time import neighbours_in_time
 from fieldcast.models.gaps.pieces import counts, pieces
-from fieldcast.models.gaps.reach import Places, steps_to_observation
-from fieldcast.models.gaps.record import FEWEST_TIMES, LEFT, Record
+from fieldcast.models.gaps.reach import nearest_observation, steps_to_observation
+from fieldcast.models.gaps.record import FEWEST_TIMES, Record
 from fieldcast.models.random_streams import seed_for
 
 IN_GAPS = 0.05  # share of the observed values that are hidden in gaps
 TIMES = 0.05  # share of the times with observations that are hidden as a whole
 NEAR = 0.05  # share of the cells, around a missing value, whose gaps are taken together
 FEWEST_NEAR = 25  # of these cells, up to a quarter of all: a gap in few cells has observations close by
+REACH = 1.3  # times the distance of a missing value from the observations of its time: what is near it
+LEFT = 4  # one in so many values of a time is hidden in gaps at most
+STARTS = 8  # of each gap that are drawn, of which the best is taken
 RUNS = 5  # of whole times, at least: their errors are independent of each other
 DRAWN = 1000  # missing values that are drawn
 ATTEMPTS = 4  # to place the gap of each of them
 GOLDEN = 0.6180339887  # whose multiples are spread evenly modulo 1
 CLASSES = 32  # of steps: 1, 2 to 3, 4 to 7, ...
+RINGS = 4  # classes of distance on each side of the usual one
+FITS = 10  # of the weights, to the classes of steps and of distance
 FEWEST = 30  # hidden values of a class that counts by itself
 
 
@@ -74,6 +83,20 @@ class Hidden:
     area: Float[Tensor, " hidden"]
     weight: Float[Tensor, " hidden"]
 
+    def of_cells(self, cells: slice) -> Hidden:
+        """The hidden values of some cells, as of a record of these cells alone."""
+        here = (self.cell >= cells.start) & (self.cell < cells.stop)
+        parts = (
+            self.time,
+            self.cell - cells.start,
+            self.truth,
+            self.whole,
+            self.group,
+            self.area,
+            self.weight,
+        )
+        return Hidden((self.shape[0], cells.stop - cells.start), *(part[here] for part in parts))
+
     @property
     def mask(self) -> Bool[Tensor, "time cell"]:
         """Mask of the hidden values of the record."""
@@ -91,33 +114,32 @@ class Hidden:
         return weight if weight.any() else self.area * selected
 
 
-def hide_values(record: Record, places: Places, seed: int) -> Hidden:
-    """Choose the hidden values.
-
-    Raises
-    ------
-    InputError
-        If there are too few observed values to hide some.
-    """
+def hide_values(record: Record, seed: int) -> Hidden:
+    """Choose the hidden values: none where values are observed at too few times."""
     generator = torch.Generator().manual_seed(seed_for("hidden values", seed))
-    observed = record.observed
-    times = int(observed.any(1).sum())
+    observed, places = record.observed, record.places
     run_of_time = whole_times(observed.any(1), generator)
     left = observed & (run_of_time == 0)[:, None]
-    number = in_gaps(left, observed, places, generator)
+    number = in_gaps(left, observed, places.points, generator)
     number += torch.where(
         observed, run_of_time[:, None], 0
     )  # in place: no time of a run has values hidden in gaps
-    if times == FEWEST_TIMES or not number.any():
-        raise InputError(
-            f"the record has observed values at {times} of {len(observed)} times, too few to hide some and "
-            " compare the methods there: give a longer record."
-        )
+    if int(observed.any(1).sum()) == FEWEST_TIMES:
+        number.zero_()
     time, cell = number.nonzero(as_tuple=True)
     whole, group = run_of_time[time] > 0, number[time, cell].long()
     area = places.area[cell].double()
-    steps = steps_to_observation(observed & (number == 0))[time, cell]
-    weight = weights(kind(steps, whole), area, totals(observed, places.area))
+    left, hidden = observed & (number == 0), number != 0
+    steps = steps_to_observation(left)[time, cell]
+    distance = nearest_observation(left, places, hidden)[time, cell]
+    far = nearest_observation(observed, places, ~observed & observed.any(0))
+    usual = usual_distance(far.flatten())
+    by_steps = kind(steps, whole), totals(observed, places.area)
+    by_distance = ring(distance, usual), totals_of_rings(far, usual, places.area)
+    weight = area
+    for _ in range(FITS):
+        for of_value, total in (by_distance, by_steps):
+            weight = weights(of_value, weight, total)
     truth, shape = record.x[time, cell].double(), (len(observed), observed.shape[1])
     return Hidden(shape, time, cell, truth, whole, group, area, weight)
 
@@ -148,18 +170,20 @@ def runs(selected: Bool[Tensor, " time"]) -> list[int]:
 
 
 def in_gaps(
-    left: Bool[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], places: Places, generator: torch.Generator
+    left: Bool[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], points: Float[np.ndarray, "cell 3"],
+    generator: torch.Generator,
 ) -> Int[Tensor, "time cell"]:  # fmt: skip
     """Number of the gap in which each value of `left` is hidden, -1, -2 and so on; 0 for none."""
     number = torch.zeros_like(left, dtype=torch.int32)
     needed, cells_of_all = IN_GAPS * int(left.count_nonzero()), left.shape[1]
-    near = max(1, int(NEAR * cells_of_all), min(FEWEST_NEAR, cells_of_all // 4))
-    tree, allowed = cKDTree(places.points), counts(left)[0] // LEFT
-    for gap, (first, last, cell) in enumerate(gaps(observed, generator), start=1):
+    least = max(1, int(NEAR * cells_of_all), min(FEWEST_NEAR, cells_of_all // 4))
+    tree, allowed = cKDTree(points), counts(left)[0] // LEFT
+    for gap, (first, time, last, cell) in enumerate(gaps(observed, generator), start=1):
         if needed <= 0:
             break
-        cells = torch.as_tensor(tree.query(places.points[cell], near)[1], device=left.device).view(-1)
-        begin = int(torch.randint(len(left) - (last - first) + 1, (1,), generator=generator))
+        near = max(least, cells_within_reach(tree, points, observed[time], cell))
+        cells = torch.as_tensor(tree.query(points[cell], near)[1], device=left.device).view(-1)
+        begin = best_start(left & (number == 0), observed, first, last, cells, generator)
         there = begin + torch.arange(last - first, device=left.device)[:, None]
         hidden = left[there, cells] & ~observed[first:last, cells] & (number[there, cells] == 0)
         hidden &= hidden.cumsum(1) <= allowed[there]  # cells are in order of their distance
@@ -169,8 +193,41 @@ def in_gaps(
     return number
 
 
-def gaps(observed: Bool[Tensor, "time cell"], generator: torch.Generator) -> Iterator[tuple[int, int, int]]:
-    """First time, time after the last, and cell of gaps: those of missing values that are drawn.
+def cells_within_reach(
+    tree: cKDTree, points: Float[np.ndarray, "cell 3"], observed: Bool[Tensor, " cell"], cell: int
+) -> int:
+    """Number of cells within `REACH` times the distance of a cell from the observations of a time; 0 without any."""
+    present = observed.cpu().numpy()
+    if not present.any():
+        return 0
+    nearest = np.sqrt(((points[present] - points[cell]) ** 2).sum(-1).min())
+    return int(tree.query_ball_point(points[cell], REACH * nearest, return_length=True))
+
+
+def best_start(
+    left: Bool[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], first: int, last: int,
+    cells: Int[Tensor, " near"], generator: torch.Generator,
+) -> int:  # fmt: skip
+    """Draw some starts, and choose the one at which most of the observations near a gap exist, too.
+
+    Those of the times before and after the gap count as well: they end it.
+    """
+    starts = torch.randint(len(left) - (last - first) + 1, (STARTS,), generator=generator)
+    before, after = max(first - 1, 0), min(last + 1, len(left))
+    around = observed[before:after, cells]
+    offsets = torch.arange(before - first, after - first)
+    there = starts[:, None] + offsets
+    within = (there >= 0) & (there < len(left))
+    exist = left[there.clamp(0, len(left) - 1)[..., None].to(cells), cells] & within[..., None].to(
+        cells.device
+    )
+    return int(starts[(exist & around).sum((1, 2)).argmax()])
+
+
+def gaps(
+    observed: Bool[Tensor, "time cell"], generator: torch.Generator
+) -> Iterator[tuple[int, int, int, int]]:
+    """First time, time drawn, time after the last, and cell of gaps: those of missing values that are drawn.
 
     They are drawn at random and taken in an order that has long and short gaps in turn.
     """
@@ -194,7 +251,7 @@ def gaps(observed: Bool[Tensor, "time cell"], generator: torch.Generator) -> Ite
     order = (last - first).argsort(stable=True)
     for turn in range(ATTEMPTS * len(order)):
         i = order[int(GOLDEN * (turn + 1) % 1 * len(order))]
-        yield int(first[i]), int(last[i]), int(cell[i])
+        yield int(first[i]), int(time[i]), int(last[i]), int(cell[i])
 
 
 def kind(steps: Int[Tensor, " n"], whole: Bool[Tensor, " n"]) -> Int[Tensor, " n"]:
@@ -211,6 +268,25 @@ def totals(observed: Bool[Tensor, "time cell"], area: Float[Tensor, " cell"]) ->
         steps = steps_to_observation(observed[:, cells])[missing]
         of_value = area[cells].double().expand(missing.shape)[missing]
         total.index_add_(0, kind(steps, empty[:, None].expand(missing.shape)[missing]), of_value)
+    return total
+
+
+def ring(distance: Float[Tensor, "*n"], usual: float) -> Int[Tensor, "*n"]:
+    """Class of values that are at some distance from the observations of their time; the last one has none."""
+    ratio = torch.where(distance.isfinite() & (distance > 0), distance / usual, 1.0).double()
+    number = (2 * ratio.log2()).round().long().clamp(-RINGS, RINGS) + RINGS
+    return number.masked_fill(distance.isinf(), CLASSES)
+
+
+def totals_of_rings(
+    distance: Float[Tensor, "time cell"], usual: float, area: Float[Tensor, " cell"]
+) -> Float[Tensor, " class"]:
+    """Area of the missing values of each ring; `distance` is 0 elsewhere."""
+    total = torch.zeros(2 * CLASSES, dtype=torch.float64, device=distance.device)
+    for cells in pieces(distance.shape[1], len(distance)):
+        missing = distance[:, cells] > 0
+        of_value = area[cells].double().expand(missing.shape)[missing]
+        total.index_add_(0, ring(distance[:, cells][missing], usual), of_value)
     return total
 
 
@@ -231,6 +307,6 @@ def weights(
     zero = torch.zeros_like(total)
     of_missing = zero.index_add(0, joined, total)
     of_hidden = zero.index_add(0, joined[of_value], area)
-    scale = of_missing / of_hidden
+    scale = of_missing / of_hidden.where(of_hidden > 0, torch.inf)
     weight = area * scale[joined[of_value]]
     return weight / weight.sum() if weight.any() else area / area.sum()

@@ -65,13 +65,17 @@ def red_noise(
     x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], segment: Int[Tensor, " time"]
 ) -> tuple[Float[Tensor, "time cell"], Float[Tensor, "time cell"]]:
     """Mean and standard deviation of each value as red noise of variance 1 about 0; segments are independent."""
-    rho = persistence(x, observed, segment)
-    step = torch.arange(len(x), device=x.device, dtype=torch.float64)
-    step += FAR * (segment.diff(prepend=segment[:1]) != 0).cumsum(0)
+    rho, step = persistence(x, observed, segment), elapsed(segment)
     mean, spread = torch.empty_like(x), torch.empty_like(x)
     for cells in pieces(x.shape[1], len(x)):
         mean[:, cells], spread[:, cells] = between_neighbours(x[:, cells], observed[:, cells], step, rho)
     return mean, spread
+
+
+def elapsed(segment: Int[Tensor, " time"]) -> Float[Tensor, " time"]:
+    """Number of steps from the first time; segments are far from each other."""
+    step = torch.arange(len(segment), device=segment.device, dtype=torch.float64)
+    return step + FAR * (segment.diff(prepend=segment[:1]) != 0).cumsum(0)
 
 
 def between_neighbours(

@@ -1,42 +1,26 @@
-"""Fill the missing values of a whole record: p(x | c) whose context c is everything that was observed at all times.
+"""A record with gaps, and what fills them: p(x | c) whose context c is everything that was observed at all times.
 
-Models of single states are given the observations of their own time; the functions here see the neighbouring times as
-well. They are fitted to the record that they fill. A record is a matrix of standardised anomalies (`cells.cells` makes
-rows of states), and each function of `FILLERS` maps it to a mean, a spread and members of the same layout:
-
-    red_noise       each cell by itself, between its observed neighbours in time
-    dineof          DINEOF: no distribution of its own; its spread is the error at values hidden for cross-validation
-    low_rank        low-rank Gaussian, each time by itself
-    modal_smoother  the same modes with linear dynamics, conditioned on all times by a Kalman smoother
-
-A fit to few observations is too sure of itself: `trial` scales the spread to the error at values that were observed and
-hidden, in the shape of other times' gaps.
-
-In the same way a model of the task `reconstruct` fills a record: `solve` it with the record, and `sample` with the
-record's own observations as contexts.
+Models of single states are given the observations of their own time; the methods for records (`fillers`) see the
+neighbouring times as well, and are fitted to the record that they fill. A record is a matrix of standardised anomalies
+(`cells.cells` makes rows of states).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fieldcast.errors import InputError
-from fieldcast.models.gaps import dineof as modes
-from fieldcast.models.gaps import in_time, smoother
 from fieldcast.models.gaps.cells import deviations
-from fieldcast.models.gaps.expectation_maximisation import fitted_rank
+from fieldcast.models.gaps.reach import Places
 from fieldcast.models.random_streams import RandomStreams
 
 FEWEST_TIMES = 2
-LEFT = 5  # one in so many values of a time is hidden at most
-LARGEST = 40  # modes that DINEOF tries
-RANKS = (5, 10, 20, 40)
+LEFT = 5  # one in so many values of a time is hidden in the gap of another at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +35,10 @@ class Record:
         Which values are observed.
     segment
         Number of the unbroken stretch of times that each time belongs to.
+    places
+        Positions of the columns.
+    requested
+        Values that are wanted of a filler, by default all that are missing. It may leave others as they are.
 
     Raises
     ------
@@ -61,6 +49,8 @@ class Record:
     x: Float[Tensor, "time cell"]
     observed: Bool[Tensor, "time cell"]
     segment: Int[Tensor, " time"]
+    places: Places
+    requested: Bool[Tensor, "time cell"] | None = None
 
     def __post_init__(self) -> None:
         times = int(self.observed.any(1).sum())
@@ -80,61 +70,13 @@ class Record:
 class Filling:
     """A filled record: observed values are untouched and have spread 0.
 
-    A cell never observed has the mean 0, the climatology, and a time without observations that of its neighbours in
-    time, if the method knows them: callers flag both by `Record.observed`.
+    A cell never observed has the mean 0, the climatology, or what its neighbours suggest, and a time without
+    observations that of its neighbours in time, if the method knows them: callers flag both by `Record.observed`.
     """
 
     mean: Float[Tensor, "time cell"]
     spread: Float[Tensor, "time cell"]
     members: Float[Tensor, "time members cell"]
-
-
-def red_noise(record: Record, draws: RandomStreams | None) -> Filling:
-    """Fill each cell as red noise, see `in_time`; the members add independent errors to the mean."""
-    r, deviation = record.scaled()
-    mean, spread = in_time.red_noise(r.x, r.observed, r.segment)
-    return independent(record, mean.mul_(deviation), spread.mul_(deviation), draws)
-
-
-def dineof(record: Record, draws: RandomStreams | None) -> Filling:
-    """Fill by DINEOF; the members add independent errors of the size found by cross-validation to the mean."""
-    r, deviation = record.scaled()
-    hidden = modes.choose_hidden(r.observed, torch.Generator().manual_seed(0))
-    filled = modes.dineof(r.x, r.observed, hidden, LARGEST)
-    error = filled.errors.min().to(r.x)
-    return independent(record, filled.values.mul_(deviation), (error * deviation).repeat(len(r.x), 1), draws)
-
-
-def low_rank(record: Record, draws: RandomStreams | None) -> Filling:
-    """Fill each time by the posterior of the low-rank Gaussian."""
-    r, deviation = record.scaled()
-    model = fitted_rank(r.x, r.observed, RANKS)
-    mean, spread = model.expected(r.x, r.observed), model.spread(r.x, r.observed)
-    members = room(mean, None) if draws is None else model.draw(r.x, r.observed, draws)
-    return filling(record, mean.mul_(deviation), spread.mul_(deviation), members.mul_(deviation))
-
-
-def modal_smoother(record: Record, draws: RandomStreams | None) -> Filling:
-    """Fill by the Kalman smoother of the modes, fitted by EM that starts from the low-rank Gaussian."""
-    r, deviation = record.scaled()
-    start = fitted_rank(r.x, r.observed, RANKS)
-    system, _ = smoother.fit(r.x, r.observed, r.segment, start)
-    mean, spread = system.expected(r.x, r.observed, r.segment)
-    members = room(mean, None) if draws is None else system.draw(r.x, r.observed, r.segment, draws)
-    return filling(record, mean.mul_(deviation), spread.mul_(deviation), members.mul_(deviation))
-
-
-def independent(
-    record: Record, mean: Float[Tensor, "time cell"], spread: Float[Tensor, "time cell"],
-    draws: RandomStreams | None,
-) -> Filling:  # fmt: skip
-    """A filling whose members add independent errors to the mean."""
-    members = room(mean, draws)
-    if draws is not None:
-        for k in range(draws.members):  # the random numbers of one member are in memory
-            noise = replace(draws, members=1, first=k).normal(mean.shape[1])[:, 0].to(mean)
-            members[:, k] = mean + noise.mul_(spread)
-    return filling(record, mean, spread, members)
 
 
 def room(mean: Float[Tensor, "time cell"], draws: RandomStreams | None) -> Float[Tensor, "time members cell"]:
@@ -158,9 +100,6 @@ def filling(
 
 
 Filler = Callable[[Record, RandomStreams | None], Filling]  # without random numbers there are no members
-FILLERS: Mapping[str, Filler] = MappingProxyType(
-    {filler.__name__: filler for filler in (red_noise, dineof, low_rank, modal_smoother)}
-)
 
 
 def hidden_in_gap(

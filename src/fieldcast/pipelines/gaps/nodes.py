@@ -16,7 +16,8 @@ from fieldcast.inference.fill_gaps import Trust, fill
 from fieldcast.inference.gap_trials import Comparison, compared
 from fieldcast.inference.options import Fill, Gaps
 from fieldcast.inference.user_layout import to_model_names
-from fieldcast.models.gaps.record import FILLERS, Filler
+from fieldcast.models.gaps.fillers import FILLERS
+from fieldcast.models.gaps.record import Filler
 from fieldcast.progress import Progress
 from fieldcast.training.fill_gaps import CORRECTED, correction_of, methods
 

@@ -1,0 +1,110 @@
+"""Methods that fill the missing values of a whole record. Each is fitted to the record that it fills.
+
+    red_noise       each cell by itself, between its observed neighbours in time
+    local_kriging   from the nearest observations in space and time, see `local_kriging`
+    dineof          DINEOF: no distribution of its own; its spread is the error at values hidden for cross-validation
+    low_rank        low-rank Gaussian, each time by itself
+    modal_smoother  the same modes with linear dynamics, conditioned on all times by a Kalman smoother
+
+A fit to few observations is too sure of itself: `trial` scales the spread to the error at values that were observed and
+hidden, in gaps like those of the record. Values that are hidden to choose the parameters of a method are others.
+
+In the same way a model of the task `reconstruct` fills a record: `solve` it with the record, and `sample` with the
+record's own observations as contexts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fieldcast.models.gaps import dineof as modes
+from fieldcast.models.gaps import in_time, smoother
+from fieldcast.models.gaps import local_kriging as kriging
+from fieldcast.models.gaps.expectation_maximisation import fitted_rank
+from fieldcast.models.gaps.hiding import hide_values
+from fieldcast.models.gaps.in_time import elapsed
+from fieldcast.models.gaps.record import Filler, Filling, Record, filling, room
+from fieldcast.models.random_streams import RandomStreams
+
+LARGEST = 40  # modes that DINEOF tries
+RANKS = (5, 10, 20, 40)
+SEED = 1  # of the values that are hidden to choose parameters
+
+
+def red_noise(record: Record, draws: RandomStreams | None) -> Filling:
+    """Fill each cell as red noise, see `in_time`; the members add independent errors to the mean."""
+    r, deviation = record.scaled()
+    mean, spread = in_time.red_noise(r.x, r.observed, r.segment)
+    return independent(record, mean.mul_(deviation), spread.mul_(deviation), draws)
+
+
+def local_kriging(record: Record, draws: RandomStreams | None) -> Filling:
+    """Fill by kriging from the nearest observations in space and time, one variable after another."""
+    r, deviation = record.scaled()
+    hidden = hide_values(r, SEED)
+    requested = ~r.observed if r.requested is None else r.requested & ~r.observed
+    mean, spread = torch.zeros_like(r.x), torch.ones_like(r.x)
+    members = room(mean, draws)
+    step, point = elapsed(r.segment), torch.from_numpy(r.places.points).to(r.x.device)
+    for v in r.places.variable.unique().tolist():
+        first, last = torch.searchsorted(r.places.variable, torch.tensor([v, v + 1]).to(r.x.device)).tolist()
+        of = slice(first, last)
+        series = kriging.Series(r.x[:, of], r.observed[:, of], step, point[of])
+        correlation = kriging.fit(series, hidden.of_cells(of))
+        kriging.predict(
+            series, correlation, requested[:, of], draws and draws.fork(v), mean[:, of], spread[:, of],
+            members[:, :, of],
+        )  # fmt: skip
+    return filling(record, mean.mul_(deviation), spread.mul_(deviation), members.mul_(deviation))
+
+
+def dineof(record: Record, draws: RandomStreams | None) -> Filling:
+    """Fill by DINEOF; the members add independent errors of the size found by cross-validation to the mean."""
+    r, deviation = record.scaled()
+    hidden = modes.choose_hidden(r.observed, torch.Generator().manual_seed(0))
+    filled = modes.dineof(r.x, r.observed, hidden, LARGEST)
+    error = filled.errors.min().to(r.x)
+    return independent(record, filled.values.mul_(deviation), (error * deviation).repeat(len(r.x), 1), draws)
+
+
+def low_rank(record: Record, draws: RandomStreams | None) -> Filling:
+    """Fill each time by the posterior of the low-rank Gaussian."""
+    r, deviation = record.scaled()
+    model = fitted_rank(r.x, r.observed, RANKS)
+    mean, spread = model.expected(r.x, r.observed), model.spread(r.x, r.observed)
+    members = room(mean, None) if draws is None else model.draw(r.x, r.observed, draws)
+    return filling(record, mean.mul_(deviation), spread.mul_(deviation), members.mul_(deviation))
+
+
+def modal_smoother(record: Record, draws: RandomStreams | None) -> Filling:
+    """Fill by the Kalman smoother of the modes, fitted by EM that starts from the low-rank Gaussian."""
+    r, deviation = record.scaled()
+    start = fitted_rank(r.x, r.observed, RANKS)
+    system, _ = smoother.fit(r.x, r.observed, r.segment, start)
+    mean, spread = system.expected(r.x, r.observed, r.segment)
+    members = room(mean, None) if draws is None else system.draw(r.x, r.observed, r.segment, draws)
+    return filling(record, mean.mul_(deviation), spread.mul_(deviation), members.mul_(deviation))
+
+
+def independent(
+    record: Record, mean: Float[Tensor, "time cell"], spread: Float[Tensor, "time cell"],
+    draws: RandomStreams | None,
+) -> Filling:  # fmt: skip
+    """A filling whose members add independent errors to the mean."""
+    members = room(mean, draws)
+    if draws is not None:
+        for k in range(draws.members):  # the random numbers of one member are in memory
+            noise = replace(draws, members=1, first=k).normal(mean.shape[1])[:, 0].to(mean)
+            members[:, k] = mean + noise.mul_(spread)
+    return filling(record, mean, spread, members)
+
+
+FILLERS: Mapping[str, Filler] = MappingProxyType(
+    {filler.__name__: filler for filler in (red_noise, local_kriging, dineof, low_rank, modal_smoother)}
+)

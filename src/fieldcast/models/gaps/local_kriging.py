@@ -1,0 +1,254 @@
+"""Simple kriging of a record from the nearest observations in space and time.
+
+With the chord D between two places on the unit sphere and the lag h [steps], anomalies in units of their standard
+deviation have the correlation
+
+    (1 - n) rho(r) + n [r = 0],    r^2 = (D / L)^2 + (h / tau)^2,
+
+with a nugget n and the Matern function rho of smoothness nu, a correlation in any number of dimensions (Rasmussen and
+Williams 2006, equation 4.17):
+
+    exp(-s),    (1 + s) exp(-s),    (1 + s + s^2 / 3) exp(-s),    s = r sqrt(2 nu),    nu = 1/2, 3/2, 5/2.
+
+Given the K observations y that are nearest by r, with correlations C among them and k with a value,
+
+    E x = k^T C^-1 y,    var x = 1 - k^T C^-1 k
+
+(Chiles and Delfiner 2012, section 3.3; neighbourhoods as of Vecchia 1988). L, tau, n and nu maximise the mean of
+log p(x | y) over observed values that are hidden for the purpose in gaps like those of the record: the likelihood of
+what the correlation is used for.
+
+Members are z + w^T (y - z_y), w = C^-1 k, with a free field z of the same correlation (conditioning by kriging: Chiles
+and Delfiner 2012, section 7.3.1), a sum of waves whose frequencies follow the spectrum of rho, a Student distribution
+of 2 nu degrees of freedom. They are joint draws in space and time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from fieldcast.models.gaps.hiding import Hidden
+from fieldcast.models.random_streams import RandomStreams, seed_for
+
+NEIGHBOURS = 24  # K
+SMOOTHNESS = 0.5, 1.5, 2.5  # nu
+REACH = 4.0  # tau before and after a value, within which observations are looked for
+FIRST = 0.25, 2.0, 0.05  # L, tau and n before they are fitted
+LEAST, MOST = (1e-3, 0.1, 1e-4), (4.0, 100.0, 0.9)  # of them: C stays invertible, and the reach short
+ITERATIONS = 15  # of L-BFGS
+TARGETS, FEWEST = 1000, 50  # hidden values that determine the correlation
+BLOCK = 2**11  # values that are predicted at once
+WAVES = 500
+
+
+class Correlation(NamedTuple):
+    """The correlation of values at two places in space and time, (point on the unit sphere, step)."""
+
+    space: float | Float[Tensor, ""]  # L; tensors while they are fitted
+    time: float | Float[Tensor, ""]  # tau
+    nugget: float | Float[Tensor, ""]  # n
+    smoothness: float  # nu
+
+    @classmethod
+    def of(cls, theta: Float[Tensor, "3"], smoothness: float) -> Correlation:
+        """Make one from the logarithms of L, tau and n."""
+        space, time, nugget = theta.exp().unbind()
+        return cls(space, time, nugget, smoothness)
+
+    def __call__(self, a: Float[Tensor, "*n j 4"], b: Float[Tensor, "*n k 4"]) -> Float[Tensor, "*n j k"]:
+        """Correlation of the values at each place of a with those of b, without the nugget at r = 0."""
+        exact = "donot_use_mm_for_euclid_dist"
+        s = math.sqrt(2 * self.smoothness) * torch.cdist(self.scaled(a), self.scaled(b), compute_mode=exact)
+        factor = {0.5: torch.ones_like(s), 1.5: 1 + s, 2.5: 1 + s + s.square() / 3}[self.smoothness]
+        return (1 - self.nugget) * factor * torch.exp(-s)
+
+    def scaled(self, place: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 4"]:
+        """Coordinates in which r is the distance."""
+        space, time = (torch.as_tensor(scale).to(place) for scale in (self.space, self.time))
+        return place / torch.stack([space, space, space, time])
+
+
+class Series(NamedTuple):
+    """Fields of one variable, in units of the standard deviation of each cell."""
+
+    x: Float[Tensor, "time cell"]
+    observed: Bool[Tensor, "time cell"]
+    step: Float[Tensor, " time"]  # from the first time; segments are far from each other
+    point: Float[Tensor, "cell 3"]
+
+    def on(self, device: str) -> Series:
+        """The series on a device."""
+        return Series(*(part.to(device) for part in self))
+
+    def places(self, time: Int[Tensor, "*n"], cell: Int[Tensor, "*n"]) -> Float[Tensor, "*n 4"]:
+        """Places of some values."""
+        return torch.cat([self.point[cell], self.step[time][..., None]], dim=-1)
+
+
+class Targets(NamedTuple):
+    """Some values, and the observations that are nearest to each."""
+
+    time: Int[Tensor, " target"]
+    cell: Int[Tensor, " target"]
+    near_time: Int[Tensor, "target k"]
+    near_cell: Int[Tensor, "target k"]
+    exists: Bool[Tensor, "target k"]  # there may be fewer than K
+
+    def weights(
+        self, series: Series, c: Correlation
+    ) -> tuple[Float[Tensor, "target k"], Float[Tensor, " target"]]:
+        """The weights w, and the variance of the value given these observations."""
+        target = series.places(self.time, self.cell)
+        near = series.places(self.near_time, self.near_cell)
+        identity = torch.eye(near.shape[1]).to(near)
+        pair = self.exists[:, :, None] & self.exists[:, None] & (identity == 0)
+        among = c(near, near) * pair + identity
+        k = c(target[:, None], near)[:, 0] * self.exists
+        w = torch.cholesky_solve(k[..., None], torch.linalg.cholesky(among))[..., 0]
+        return w, 1 - (w * k).sum(1)
+
+    def mean(self, w: Float[Tensor, "target k"], x: Float[Tensor, "time cell"]) -> Float[Tensor, " target"]:
+        """Weighted sum of values of the observations, which are those of x."""
+        values = x[self.near_time, self.near_cell]
+        return (w * torch.where(self.exists, values, 0.0).to(w)).sum(1)
+
+
+def windows(step: Float[Tensor, " time"], c: Correlation) -> Iterator[tuple[slice, slice]]:
+    """Successive times, and those within reach of them."""
+    reach = REACH * float(c.time)
+    length = max(1, int(reach))
+    for first in range(0, len(step), length):
+        last = min(first + length, len(step))
+        low = torch.searchsorted(step, step[first] - reach)
+        high = torch.searchsorted(step, step[last - 1] + reach, right=True)
+        yield slice(first, last), slice(int(low), int(high))
+
+
+def targets(
+    series: Series, c: Correlation, requested: Bool[Tensor, "time cell"], times: slice, reached: slice
+) -> Iterator[Targets]:
+    """The requested values of some times with their nearest observations, in blocks."""
+    time, cell = (index.cpu() for index in requested[times].nonzero(as_tuple=True))
+    near_time, near_cell = (index.cpu() for index in series.observed[reached].nonzero(as_tuple=True))
+    time, near_time = time + times.start, near_time + reached.start
+    if not len(time):
+        return
+    count, device, places = len(near_time), series.x.device, series.on("cpu").places
+    if count == 0:  # any value stands for observations that do not exist
+        near_time, near_cell = time[:1], cell[:1]
+    tree = cKDTree(c.scaled(places(near_time, near_cell)).numpy())
+    for t, i in zip(time.split(BLOCK), cell.split(BLOCK), strict=True):
+        _, number = tree.query(c.scaled(places(t, i)).numpy(), NEIGHBOURS, workers=torch.get_num_threads())
+        near = torch.from_numpy(number)  # the number of all where there are fewer than K
+        exists, near = near < count, near.clamp(max=len(near_time) - 1)
+        yield Targets(*(part.to(device) for part in (t, i, near_time[near], near_cell[near], exists)))
+
+
+def fit(series: Series, hidden: Hidden) -> Correlation:
+    """The correlation that maximises the likelihood of hidden values, drawn by their weights."""
+    weight, generator = hidden.weight, torch.Generator().manual_seed(0)
+    if int(weight.count_nonzero()) < FEWEST:
+        return Correlation(*FIRST, SMOOTHNESS[1])
+    count = min(TARGETS, int(weight.count_nonzero()))
+    chosen = torch.multinomial(weight.cpu(), count, generator=generator)
+    requested = torch.zeros_like(series.observed)
+    requested[hidden.time[chosen], hidden.cell[chosen]] = True
+    kept = series._replace(observed=series.observed & ~hidden.mask)
+    theta = torch.tensor(FIRST, dtype=torch.float64, device=series.x.device).log()
+    for smoothness in (SMOOTHNESS[1:2], SMOOTHNESS):  # the neighbours depend on the correlation
+        c = Correlation.of(theta, SMOOTHNESS[1])
+        blocks = [
+            some
+            for times, reached in windows(series.step, c)
+            for some in targets(kept, c, requested, times, reached)
+        ]
+        tried = [(*maximised(theta, nu, kept, blocks), nu) for nu in smoothness]
+        _, theta, nu = max(tried, key=lambda result: result[0])
+    return Correlation.of(theta, nu)
+
+
+@torch.enable_grad()
+def maximised(
+    theta: Float[Tensor, "3"], smoothness: float, series: Series, blocks: list[Targets]
+) -> tuple[float, Float[Tensor, "3"]]:
+    """Mean of log p of some values, and the logarithms of L, tau and n that maximise it, from those given."""
+    theta = theta.clone().requires_grad_()
+    least, most = torch.tensor([LEAST, MOST]).to(theta).log()
+    optimiser = torch.optim.LBFGS([theta], max_iter=ITERATIONS, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimiser.zero_grad()
+        value = -log_prob(Correlation.of(theta.clamp(least, most), smoothness), series, blocks)
+        value.backward()
+        return value
+
+    optimiser.step(loss)
+    return -float(loss().detach()), theta.detach().clamp(least, most)
+
+
+def log_prob(c: Correlation, series: Series, blocks: list[Targets]) -> Float[Tensor, ""]:
+    """Mean of log p of some values given their neighbours, without its constant."""
+    terms = []
+    for some in blocks:
+        w, variance = some.weights(series, c)
+        error = series.x[some.time, some.cell] - some.mean(w, series.x)
+        terms.append(variance.log() + error.square() / variance)
+    return -torch.cat(terms).mean() / 2
+
+
+class FreeField(NamedTuple):
+    """Draws of a field with the correlation c, without any observation: sums of waves, and noise for the nugget."""
+
+    nugget: float
+    frequency: Float[Tensor, "wave 4"]  # angular, of (point, step)
+    amplitude: Float[Tensor, "members 2 wave"]  # of cosines and sines
+    draws: RandomStreams
+
+    @classmethod
+    def of(cls, c: Correlation, series: Series, draws: RandomStreams) -> FreeField:
+        """Draw the waves: the frequencies are those of all members, the amplitudes their own."""
+        generator = torch.Generator().manual_seed(seed_for("waves", draws.seed))
+        normal = torch.randn(WAVES, 4, generator=generator, dtype=torch.float64)
+        freedom = round(2 * c.smoothness)
+        square = torch.randn(WAVES, freedom, generator=generator, dtype=torch.float64).square().sum(1)
+        frequency = c.scaled(normal * (freedom / square)[:, None].sqrt())
+        amplitude = draws.of_data(slice(0, 1)).fork(0).normal(2, WAVES)[0] / math.sqrt(WAVES)
+        return cls(float(c.nugget), frequency.to(series.point), amplitude, draws.fork(1))
+
+    def __call__(self, series: Series, times: slice) -> Float[Tensor, "time members cell"]:
+        """The field at some times."""
+        space = series.point @ self.frequency[:, :3].T
+        time = (series.step[times, None] * self.frequency[:, 3])[:, None]
+        a, b = self.amplitude.unbind(1)
+        cosine, sine = time.cos().to(a), time.sin().to(a)
+        smooth = (a * cosine + b * sine) @ space.cos().to(a).T + (b * cosine - a * sine) @ space.sin().to(a).T
+        noise = self.draws.of_data(times).normal(series.x.shape[1])
+        return math.sqrt(1 - self.nugget) * smooth + math.sqrt(self.nugget) * noise
+
+
+def predict(
+    series: Series, c: Correlation, requested: Bool[Tensor, "time cell"], draws: RandomStreams | None,
+    mean: Float[Tensor, "time cell"], spread: Float[Tensor, "time cell"],
+    members: Float[Tensor, "time members cell"],
+) -> None:  # fmt: skip
+    """Set the requested values of `mean`, `spread` and `members`."""
+    free = None if draws is None else FreeField.of(c, series, draws)
+    for times, reached in windows(series.step, c):
+        z = None if free is None else free(series, reached)
+        for some in targets(series, c, requested, times, reached):
+            w, variance = some.weights(series, c)
+            value = some.mean(w, series.x)
+            mean[some.time, some.cell] = value.to(mean)
+            spread[some.time, some.cell] = variance.clamp(min=c.nugget).sqrt().to(spread)
+            if z is not None:
+                first = reached.start
+                near = z[some.near_time - first, :, some.near_cell] * some.exists[..., None]
+                drawn = z[some.time - first, :, some.cell] - torch.einsum("tk, tkm -> tm", w.to(z), near)
+                members[some.time, :, some.cell] = (value[:, None] + drawn).to(members)

@@ -1,0 +1,111 @@
+"""Kriging from the nearest observations: scikit-learn, the law of the draws and a correlation recovered as oracles."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import Matern, WhiteKernel
+
+from fieldcast.models.gaps import local_kriging
+from fieldcast.models.gaps.fillers import FILLERS
+from fieldcast.models.gaps.hiding import hide_values
+from fieldcast.models.gaps.in_time import elapsed
+from fieldcast.models.gaps.local_kriging import Correlation, FreeField, Series, fit, predict
+from fieldcast.models.gaps.reach import Places
+from fieldcast.models.gaps.record import Record
+from fieldcast.models.random_streams import RandomStreams
+
+TIMES, CELLS = 200, 60
+CORRELATION = Correlation(0.3, 2.0, 0.05, 1.5)
+
+
+def series(times: int, missing: float, seed: int = 0) -> Series:
+    """A field with the correlation above, on cells scattered over a part of the sphere, some at random missing."""
+    generator = torch.Generator().manual_seed(seed)
+    point = torch.randn(CELLS, 3, generator=generator, dtype=torch.float64) * 0.3 + torch.tensor(
+        [1.0, 0.0, 0.0]
+    )
+    point /= point.norm(dim=1, keepdim=True)
+    observed = torch.rand(times, CELLS, generator=generator) >= missing
+    empty = Series(torch.zeros(times, CELLS), observed, elapsed(torch.zeros(times, dtype=torch.long)), point)
+    draws = RandomStreams(seed, torch.arange(times))
+    return empty._replace(x=FreeField.of(CORRELATION, empty, draws)(empty, slice(0, times))[:, 0])
+
+
+def test_mean_and_spread_are_those_of_a_gaussian_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given all observations; scikit-learn has the kernel in the same coordinates."""
+    s = series(6, 0.5)
+    monkeypatch.setattr(local_kriging, "NEIGHBOURS", int(s.observed.sum()) + 1)
+    monkeypatch.setattr(local_kriging, "REACH", 100.0)
+    mean, spread = torch.zeros(6, CELLS, dtype=torch.float64), torch.ones(6, CELLS, dtype=torch.float64)
+    predict(s, CORRELATION, ~s.observed, None, mean, spread, mean[:, None, :][:, :0])
+    places = CORRELATION.scaled(
+        s.places(*torch.meshgrid(torch.arange(6), torch.arange(CELLS), indexing="ij"))
+    ).numpy()
+    o = s.observed.numpy()
+    kernel = 0.95 * Matern(1.0, nu=1.5) + WhiteKernel(0.05)
+    process = GaussianProcessRegressor(kernel, alpha=0.0, optimizer=None).fit(places[o], s.x.numpy()[o])
+    expected, deviation = process.predict(places[~o], return_std=True)  # of a new observation, with its noise
+    assert np.allclose(mean.numpy()[~o], expected, atol=1e-6)
+    assert np.allclose(spread.numpy()[~o], deviation, atol=1e-6)
+
+
+@pytest.mark.parametrize("smoothness", [0.5, 1.5, 2.5])
+def test_free_fields_have_the_correlation(smoothness: float) -> None:
+    """Over many waves and members; the nugget is the variance that neighbours do not share."""
+    c = CORRELATION._replace(smoothness=smoothness)
+    s = series(5, 0.0)
+    free = FreeField.of(c, s, RandomStreams(1, torch.arange(5), 4000))
+    z = free(s, slice(0, 5)).double()
+    time, cell = torch.tensor([0, 0, 0, 1]), torch.tensor([0, 3, 7, 0])
+    values = z[time, :, cell]
+    place = s.places(time, cell)
+    expected = c(place, place) + c.nugget * torch.eye(4)
+    assert torch.allclose(values @ values.T / 4000, expected, atol=0.12)  # 500 waves: .045, three times
+    assert torch.equal(free(s, slice(3, 5)), z[3:].float())
+
+
+def test_the_correlation_is_recovered_and_errors_are_as_large_as_claimed() -> None:
+    s = series(TIMES, 0.0, seed=2)
+    generator = torch.Generator().manual_seed(0)
+    centre = s.point[torch.randint(CELLS, (TIMES,), generator=generator)]
+    observed = torch.cdist(centre, s.point) > 0.25
+    gappy = s._replace(observed=observed)
+    places = Places(s.point.numpy(), torch.zeros(CELLS, dtype=torch.long), torch.ones(CELLS))
+    record = Record(s.x, observed, torch.zeros(TIMES, dtype=torch.long), places)
+    c = fit(gappy, hide_values(record, 0))
+    assert c.space == pytest.approx(0.3, rel=0.25) and c.time == pytest.approx(2.0, rel=0.25)
+    assert c.nugget == pytest.approx(0.05, abs=0.03) and c.smoothness > 0.5
+    draws = RandomStreams(0, torch.arange(TIMES), 40)
+    filled = FILLERS["local_kriging"](record, draws)
+    error, spread = (filled.mean - s.x)[~observed], filled.spread[~observed]
+    assert float(error.square().mean().sqrt() / spread.square().mean().sqrt()) == pytest.approx(1, abs=0.1)
+    departure = (filled.members - filled.mean[:, None]).permute(0, 2, 1)[~observed]
+    assert float(departure.square().mean().sqrt() / spread.square().mean().sqrt()) == pytest.approx(
+        1, abs=0.06
+    )
+
+
+def test_only_requested_values_are_filled_and_segments_do_not_see_each_other() -> None:
+    s = series(40, 0.4, seed=3)
+    places = Places(s.point.numpy(), torch.zeros(CELLS, dtype=torch.long), torch.ones(CELLS))
+    record = Record(s.x, s.observed, torch.arange(40) // 20, places)
+    whole = FILLERS["local_kriging"](record, None)
+    requested = torch.zeros_like(s.observed)
+    requested[5:8] = True
+    part = FILLERS["local_kriging"](replace(record, requested=requested), None)
+    assert torch.equal(part.mean[5:8], whole.mean[5:8])
+    left = requested.logical_not() & ~s.observed
+    assert not part.mean[left].any() and (whole.mean[left] != 0).any()
+    c = CORRELATION
+    apart = s._replace(step=elapsed(record.segment))
+    means = []
+    for change in (0.0, 5.0):
+        x = s.x.clone()
+        x[20:] += change
+        mean, spread = torch.zeros_like(x), torch.ones_like(x)
+        predict(apart._replace(x=x), c, ~s.observed, None, mean, spread, mean[:, None][:, :0])
+        means.append(mean)
+    assert torch.equal(means[0][:20], means[1][:20]) and not torch.equal(means[0][20:], means[1][20:])
