@@ -3,10 +3,13 @@
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
+from threadpoolctl import threadpool_limits
 
 from fieldcast import calendars
+from fieldcast.encoding.anomalies import static_fields
 from fieldcast.fields import climatology
 
 Make = Callable[..., xr.Dataset]
@@ -87,3 +90,17 @@ def test_blocks_do_not_matter_and_missing_cells_stay_missing(make_weather: Make)
     fitted, lazy = climatology.fit(fields), climatology.fit(fields.chunk(time=70))
     assert np.allclose(fitted["t2m"], lazy["t2m"], equal_nan=True, atol=1e-4)
     assert int(fitted["t2m"].isnull().sum()) == 365
+
+
+def test_the_statistics_do_not_depend_on_the_number_of_threads() -> None:
+    values = np.random.default_rng(0).normal(280, 10, size=(800, 32, 64)).astype(np.float32)
+    place = {"latitude": np.linspace(-87, 87, 32), "longitude": np.arange(64) * 5.625}
+    time = pd.date_range("2001-01-01", periods=800)
+    fields = xr.Dataset({"t": (("time", *place), values, {"units": "K"})}, {"time": time, **place})
+    results = []
+    for threads in (1, 2):
+        with threadpool_limits(threads, user_api="blas"):
+            fitted = climatology.fit(fields)
+            results.append((fitted["t"].values, static_fields(fields, fitted)))
+    for single, several in zip(*results, strict=True):
+        assert np.array_equal(single, several)

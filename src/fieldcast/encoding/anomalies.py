@@ -15,6 +15,7 @@ import numpy as np
 import torch
 import xarray as xr
 from jaxtyping import Float
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from fieldcast import calendars, geometry
@@ -202,7 +203,8 @@ def static_fields(fields: xr.Dataset, climatology: xr.Dataset) -> Float[np.ndarr
     for name in climatology.data_vars:
         values = climatology[name].transpose("dayofyear", *GRID).values
         harmonics = (np.ones_like(angle), np.cos(angle), np.sin(angle))
-        layers += [standard(np.tensordot(h, values, axes=1) / len(angle)) for h in harmonics]
+        with threadpool_limits(1, user_api="blas"):  # the same digits with any number of threads
+            layers += [standard(np.tensordot(h, values, axes=1) / len(angle)) for h in harmonics]
     return np.stack(layers).astype(np.float32)
 
 

@@ -20,6 +20,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Bool, Float, Int, Shaped
 from scipy.spatial import cKDTree
+from threadpoolctl import threadpool_limits
 
 from fieldcast import calendars, geometry
 from fieldcast.errors import InputError
@@ -55,6 +56,12 @@ def fit(training: xr.Dataset, window: int = 61, *, shrink: bool = False) -> xr.D
     InputError
         For a variable of which no cell has ten training values.
     """
+    # sums over threads come in another order, and a last digit would make every trained model another one
+    with threadpool_limits(1, user_api="blas"):
+        return _fit(training, window, shrink)
+
+
+def _fit(training: xr.Dataset, window: int, shrink: bool) -> xr.Dataset:
     step = TimeStep.of(training)
     span = training.sizes["time"] * step.hours or calendars.hours(training["time"])[-1]
     by_day = span / 24 >= FEWEST_YEARS * DAYS
