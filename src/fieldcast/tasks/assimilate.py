@@ -161,7 +161,7 @@ def show(
 def headline(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
     """Scores of the analysis over all variables at unobserved cells, for each pattern and k."""
     data, scored = scores.iloc[0][["data", "scored"]]
-    table = leaderboard({"scores": scores}, data, scored, seed=seed, layout=LAYOUT)
+    table = leaderboard({"scores": scores}, data, scored, seed=seed, layout=LAYOUT).assign(scored=scored)
     selected = (table["variable"] == "all") & (table["cells"] == "unobserved")
     return table[selected & (table["state"] == "analysis")]
 

@@ -157,7 +157,7 @@ def headline(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
     if scores.empty:
         return scores
     data, scored = scores.iloc[0][["data", "scored"]]
-    table = leaderboard({"scores": scores}, data, scored, seed=seed, layout=LAYOUT)
+    table = leaderboard({"scores": scores}, data, scored, seed=seed, layout=LAYOUT).assign(scored=scored)
     return table[(table["variable"] == "all") & table["region"].isin(WHOLE)]
 
 

@@ -97,7 +97,7 @@ def show(draws: xr.Dataset, observations: xr.Dataset, fields: xr.Dataset) -> xr.
 def headline(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
     """Scores over all variables at unobserved cells, for each pattern and k."""
     data, scored = scores.iloc[0][["data", "scored"]]
-    table = leaderboard({"scores": scores}, data, scored, seed=seed)
+    table = leaderboard({"scores": scores}, data, scored, seed=seed).assign(scored=scored)
     return table[(table["variable"] == "all") & (table["cells"] == "unobserved")]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import cftime
 import mlflow
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from mlflow import MlflowClient
@@ -16,6 +17,7 @@ import fieldcast
 from fieldcast.encoding.options import Limits, Sparsification
 from fieldcast.errors import InputError
 from fieldcast.frame.tracking import pyfunc_model
+from fieldcast.frame.tracking.logged_checkpoint import alias_of
 from fieldcast.frame.tracking.writer import PARENT, Writer
 from fieldcast.inference.options import StateOptions
 from fieldcast.tasks.forecast import Forecasting
@@ -189,20 +191,54 @@ def client(tmp_path: Path, empty: Path) -> MlflowClient:
     return MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
 
 
-def run(database: Path, headlines: dict[str, float], checkpoint: Any, bounds: set[str] | None = None) -> None:
-    """A run in which experiments with these headlines were trained and scored."""
+def run(
+    database: Path,
+    headlines: dict[str, float],
+    checkpoint: Any,
+    bounds: set[str] | None = None,
+    data: str = "0123456789ab",
+    cases: str = "cases",
+) -> None:
+    """A run in which experiments with these headlines were trained and scored on cases of some data."""
     writer = Writer(f"sqlite:///{database}", "models", (database.parent / "files").as_uri(), register=True)
     writer.start()
     writer.submit(writer.begin, PARENT, "run", {}, {})
-    writer.submit(writer.read, PARENT, "0123456789ab", "a world")
-    for address in headlines:
+    writer.submit(writer.read, PARENT, data, "a world")
+    for address, value in headlines.items():
         writer.submit(writer.begin, address, address, {}, {})
         writer.submit(writer.model, address, checkpoint(address))
+        writer.submit(writer.scores, address, scores_of(value, data, cases), 0)
         writer.end(address, "FINISHED")
     writer.submit(writer.register, headlines, bounds or set())
     writer.end(PARENT, "FINISHED")
     writer.close(100.0)
     assert writer.unwritten() == [] and writer.first_error == ""
+
+
+def scores_of(value: float, data: str, cases: str) -> pd.DataFrame:
+    row = {"pattern": "random", "k": 0.1, "cells": "unobserved", "variable": "all", "score": "crps"}
+    return pd.DataFrame([{**row, "value": value, "data": data, "scored": cases}])
+
+
+def test_other_data_and_other_cases_have_a_champion_of_their_own(
+    checkpoint: Any, client: MlflowClient, tmp_path: Path
+) -> None:
+    database, name = tmp_path / "mlflow.db", "fieldcast-reconstruct"
+    run(database, {"reconstruct.oi": 0.2}, checkpoint)
+    first = client.get_model_version_by_alias(name, "champion").version
+    run(database, {"reconstruct.linear": 0.01}, checkpoint, data="ba9876543210")
+    run(database, {"reconstruct.linear": 0.02}, checkpoint, cases="more")
+    assert client.get_model_version_by_alias(name, "champion").version == first
+    aliases = client.get_registered_model(name).aliases
+    champions = {alias: client.get_model_version(name, number).tags for alias, number in aliases.items()}
+    assert {(tags["data"], tags["scored"]) for tags in champions.values()} == {
+        ("0123456789ab", "cases"),
+        ("ba9876543210", "cases"),
+        ("0123456789ab", "more"),
+    }
+    assert len(aliases) == 4 and aliases[alias_of({"data": "0123456789ab", "scored": "cases"})] == first
+    run(database, {"reconstruct.linear": 0.1}, checkpoint)
+    assert client.get_model_version_by_alias(name, "champion").tags["experiment"] == "reconstruct.linear"
 
 
 def test_the_best_registered_checkpoint_is_the_champion(
@@ -215,7 +251,11 @@ def test_the_best_registered_checkpoint_is_the_champion(
     database = tmp_path / "mlflow.db"
     with caplog.at_level("INFO", "fieldcast"):
         run(database, {"reconstruct.oi": 0.2, "reconstruct.linear": 0.5}, checkpoint)
-    assert "registered reconstruct.oi as fieldcast-reconstruct, version 1 (champion)" in caplog.messages
+    alias = alias_of({"data": "0123456789ab", "scored": "cases"})
+    assert (
+        f"registered reconstruct.oi as fieldcast-reconstruct, version 1 ({alias}, champion)"
+        in caplog.messages
+    )
     champion = client.get_model_version_by_alias("fieldcast-reconstruct", "champion")
     assert champion.tags["experiment"] == "reconstruct.oi" and champion.tags["headline"] == "0.2"
     run(database, {"reconstruct.linear": 0.1}, checkpoint)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fieldcast.lineage import digest
+
 if TYPE_CHECKING:
     MlflowClient = Any  # only the writer and the model's own file import mlflow
 
-CHAMPION = "champion"  # alias of the best version
+CHAMPION = "champion"  # alias of the best version on the first data that were scored
 
 
 @dataclass
@@ -70,16 +73,19 @@ class LoggedCheckpoint:
         client.finalize_logged_model(model.model_id, "READY")
         self.model_id = model.model_id
 
-    def register(self, client: MlflowClient, run: str, data: str, headline: float | None) -> str:
-        """Register the model as a version of `fieldcast-<task>`, and give the best of these data the alias `champion`.
+    def register(
+        self, client: MlflowClient, run: str, scored: Mapping[str, str], headline: float | None
+    ) -> str:
+        """Register the model as a version of `fieldcast-<task>`, and give the best of its competitors the aliases.
 
-        `data` is the digest of the fields; scores on other data are not comparable. Models without a headline do not
-        compete. Returns the name of the version as messages give it.
+        `scored` are the digests of the data and of what was scored of them: with others, scores are not comparable.
+        Each combination has an alias `champion-<digest>` of its own; `champion` stays with the first one. Models
+        without a headline do not compete. Returns the name of the version as messages give it.
         """
         name = f"fieldcast-{self.address.partition('.')[0]}"
         if not client.search_registered_models(f"name = '{name}'"):
             client.create_registered_model(name)
-        identity = {"experiment": self.address, "weights": self.weights, "data": data}
+        identity = {"experiment": self.address, "weights": self.weights, **scored}
         tags = identity | ({} if headline is None else {"headline": repr(headline)})
         versions = {v.version: v for v in client.search_model_versions(f"name = '{name}'")}
         same = [v for v in versions.values() if identity.items() <= v.tags.items()]
@@ -91,13 +97,23 @@ class LoggedCheckpoint:
             # not models:/<id>, which MLflow looks up on the server of its environment
             source = client.get_logged_model(self.model_id).artifact_location
             version = client.create_model_version(name, source, run, tags, model_id=self.model_id)
-        scored = {number: v.tags for number, v in versions.items()} | {version.version: tags}
+        competitors = {number: v.tags for number, v in versions.items()} | {version.version: tags}
         ranked = [
             (float(its["headline"]), number)
-            for number, its in scored.items()
-            if its.get("data") == data and "headline" in its
+            for number, its in competitors.items()
+            if scored.items() <= its.items() and "headline" in its
         ]
         best = min(ranked)[1] if ranked else ""
-        if best:
-            client.set_registered_model_alias(name, CHAMPION, best)
-        return f"{name}, version {version.version}{f' ({CHAMPION})' if version.version == best else ''}"
+        aliases = [alias_of(scored)] if best else []
+        holder = client.get_registered_model(name).aliases.get(CHAMPION)
+        if best and (holder is None or scored.items() <= competitors.get(holder, {}).items()):
+            aliases.append(CHAMPION)
+        for alias in aliases:
+            client.set_registered_model_alias(name, alias, best)
+        won = f" ({', '.join(aliases)})" if version.version == best else ""
+        return f"{name}, version {version.version}{won}"
+
+
+def alias_of(scored: Mapping[str, str]) -> str:
+    """The alias of the best version among those that were scored on the same data and cases."""
+    return f"{CHAMPION}-{digest(dict(scored))}"

@@ -67,6 +67,7 @@ class Writer(Background):
         self._uri, self._experiment, self._artifacts, self._register = uri, experiment, artifacts, register
         self._models: dict[str, LoggedCheckpoint] = {}  # by experiment
         self._digest = ""  # of the fields
+        self._scored: dict[str, str] = {}  # digest of the cases, by experiment
         self._ids: dict[str, str] = {}
         self._final_status: dict[str, str] = {}  # of runs that are still to be ended
         self._steps: dict[str, float] = {}  # the last step of each history
@@ -220,6 +221,8 @@ class Writer(Background):
         """Record a table of scores: curves over leads or fractions observed, and the headline."""
         from fieldcast.scores.headline import headline
 
+        if "scored" in table and len(table):
+            self._scored[name] = str(table["scored"].iloc[0])
         score = headline(table)
         values = [] if score is None else [("headline", score, now, 0)]
         self._metrics(name, [*metrics.scores(table, now), *values])
@@ -244,7 +247,11 @@ class Writer(Background):
         """Register the models of this run, if the configuration says so; bounds are no champions."""
         for name, checkpoint in self._models.items() if self._register else ():
             score = None if name in bounds else headlines.get(name)
-            version = checkpoint.register(self._client, self._ids[name], self._digest, score)
+            scored = {
+                "data": self._digest,
+                **({"scored": cases} if (cases := self._scored.get(name)) else {}),
+            }
+            version = checkpoint.register(self._client, self._ids[name], scored, score)
             logger.info("registered %s as %s", name, version)
 
     def _metrics(self, name: str, values: list[metrics.Value]) -> None:
