@@ -21,6 +21,7 @@ from fieldcast.inference.stations import check_accepts_points
 from fieldcast.lineage import Lineage
 from fieldcast.models.core import Context, Model
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.returned import draws_of
 from fieldcast.models.space import Space
 from fieldcast.progress import Progress
 
@@ -50,7 +51,8 @@ def draw(
     places = torch.from_numpy(np.arange(c.count) if order is None else order).to(model.space.area.device)
     x = torch.empty(c.count, members, *model.space.state_shape)
     for index in Progress(places.split(AT_ONCE), unit="part"):
-        x[index.cpu()] = model.sample(c[index], RandomStreams(seed, index, members, step)).float().cpu()
+        drawn = model.sample(c[index], RandomStreams(seed, index, members, step))
+        x[index.cpu()] = draws_of(model, drawn, len(index), members).float().cpu()
     return x.masked_fill(~model.space.exists.cpu(), torch.nan)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from fieldcast.encoding.states import StateCodec
 from fieldcast.models.core import Context, Model
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.returned import draws_of
 from fieldcast.models.space import Space
 from fieldcast.progress import Progress
 
@@ -22,7 +23,8 @@ def draw_states(model: Model, count: int, seed: int) -> Float[Tensor, "draw vari
     x = torch.empty(count, *model.space.state_shape)
     batches = torch.arange(count, device=model.space.area.device).split(AT_ONCE)
     for index in Progress(batches, unit="part"):
-        x[index.cpu()] = model.sample(Context(len(index)), RandomStreams(seed, index))[:, 0].float().cpu()
+        drawn = model.sample(Context(len(index)), RandomStreams(seed, index))
+        x[index.cpu()] = draws_of(model, drawn, len(index), 1)[:, 0].float().cpu()
     return x
 
 

@@ -4,6 +4,7 @@ space            the grid of states: its cells, their areas and static fields
 core             Context, Batch, Model: Solved (closed form) or Trained (gradient steps)
 points           observations between cells, such as stations
 configuration    checks the YAML of a model against the annotations of its constructor, and builds the model
+returned         checks what the methods of a class return
 source_code      digests of the code of the classes that a configuration names
 capabilities     optional capabilities of a model: density, latents, snapshots of a chain, analysis step
 derived          cache of quantities derived from a fitted state

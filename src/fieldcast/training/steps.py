@@ -12,6 +12,7 @@ from fieldcast.encoding import costs
 from fieldcast.encoding.selection import evenly
 from fieldcast.models.core import Trained
 from fieldcast.models.random_streams import RandomStreams, seed_for
+from fieldcast.models.returned import terms_of
 from fieldcast.training.batch_order import BatchOrder
 from fieldcast.training.batches import Batches
 from fieldcast.training.options import Fit
@@ -75,7 +76,7 @@ def train_steps(
         rollout, pushforward = run.rollout
         batch = training.batch(index, draws, shared_mask=model.shares_mask, steps=pushforward + rollout)
         with torch.autocast(device.type, torch.bfloat16, enabled=lossy):
-            terms = loss(replace(batch, pushforward=pushforward, group=group), draws)
+            terms = terms_of(model, loss(replace(batch, pushforward=pushforward, group=group), draws))
         run.update(terms, ranks, weight)
         row = run.step % options.report_every == 0 or run.step >= options.steps
         if options.max_minutes is not None:
