@@ -85,7 +85,7 @@ notebooks: $(INSTALLED) ## the stored outputs of notebooks, from the results of 
 	@$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
 
 viz: $(INSTALLED) ## the graph of pipelines in the browser
-	@PYTHONWARNINGS=ignore $(BIN)/kedro viz run
+	@PYTHONWARNINGS=ignore $(BIN)/kedro viz run --env demo
 
 mlflow: $(INSTALLED) ## the history of runs: curves, scores, figures
 	@echo 'open $(MLFLOW_VIEW)    (Ctrl-C ends)'

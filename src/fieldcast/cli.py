@@ -229,10 +229,13 @@ def local(path: str) -> str:
 )
 @interruptible
 def export(checkpoint: str, output: str, members: int) -> None:
-    """Write the step of a forecast, or the decoder of a VAE, as ONNX: CHECKPOINT is a checkpoint.safetensors."""
+    """Write the step of a forecast, or the decoder of a VAE of the task sample, as ONNX.
+
+    CHECKPOINT is a checkpoint.safetensors of an experiment of forecast that reads past states, or of sample.vae*.
+    """
     from fieldcast.inference.onnx_export import export as export_onnx  # here: torch takes a second to import
 
-    export_onnx(checkpoint, output, members)
+    click.echo(export_onnx(checkpoint, output, members))
 
 
 @cli.command()

@@ -118,8 +118,10 @@ class LatentDecoder(nn.Module):
         return self.vae.likelihood.mean(output) * self.deviation + self.mean
 
 
-def export(checkpoint: str | Path, output: str | Path, members: int = 1) -> None:
+def export(checkpoint: str | Path, output: str | Path, members: int = 1) -> str:
     """Write the ONNX model of a checkpoint file, for a fixed number of members, or of samples.
+
+    Returns a line with the path, its size, and the names and shapes of the inputs.
 
     Raises
     ------
@@ -154,6 +156,8 @@ def export(checkpoint: str | Path, output: str | Path, members: int = 1) -> None
     partial = Path(f"{output}.partial")
     partial.write_bytes(model.SerializeToString())
     partial.replace(output)
+    shapes = ", ".join(f"{name} {tuple(example.shape)}" for name, example in inputs.items())
+    return f"{output}: {Path(output).stat().st_size / 1e6:.1f} MB, inputs {shapes}"
 
 
 @contextlib.contextmanager
