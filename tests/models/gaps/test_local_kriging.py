@@ -48,8 +48,8 @@ def test_mean_and_spread_are_those_of_a_gaussian_process(monkeypatch: pytest.Mon
     kernel = 0.95 * Matern(1.0, nu=1.5) + WhiteKernel(0.05)
     process = GaussianProcessRegressor(kernel, alpha=0.0, optimizer=None).fit(places[o], s.x.numpy()[o])
     expected, deviation = process.predict(places[~o], return_std=True)  # of a new observation, with its noise
-    assert np.allclose(mean.numpy()[~o], expected, atol=1e-6)
-    assert np.allclose(spread.numpy()[~o], deviation, atol=1e-6)
+    assert np.allclose(mean.numpy()[~o], expected, atol=1e-4)
+    assert np.allclose(spread.numpy()[~o], deviation, atol=1e-4)
 
 
 @pytest.mark.parametrize("smoothness", [0.5, 1.5, 2.5])

@@ -41,7 +41,7 @@ NEIGHBOURS = 24  # K
 SMOOTHNESS = 0.5, 1.5, 2.5  # nu
 REACH = 4.0  # tau before and after a value, within which observations are looked for
 FIRST = 0.25, 2.0, 0.05  # L, tau and n before they are fitted
-LEAST, MOST = (1e-3, 0.1, 1e-4), (4.0, 100.0, 0.9)  # of them: C stays invertible, and the reach short
+LEAST, MOST = (1e-3, 0.1, 1e-3), (4.0, 100.0, 0.9)  # of them: C stays invertible, and the reach short
 ITERATIONS = 15  # of L-BFGS
 TARGETS, FEWEST = 1000, 50  # hidden values that determine the correlation
 BLOCK = 2**11  # values that are predicted at once
@@ -66,8 +66,12 @@ class Correlation(NamedTuple):
         """Correlation of the values at each place of a with those of b, without the nugget at r = 0."""
         exact = "donot_use_mm_for_euclid_dist"
         s = math.sqrt(2 * self.smoothness) * torch.cdist(self.scaled(a), self.scaled(b), compute_mode=exact)
-        factor = {0.5: torch.ones_like(s), 1.5: 1 + s, 2.5: 1 + s + s.square() / 3}[self.smoothness]
-        return (1 - self.nugget) * factor * torch.exp(-s)
+        smooth = torch.exp(-s)
+        if self.smoothness == 1.5:
+            smooth = smooth * (1 + s)
+        elif self.smoothness == 2.5:
+            smooth = smooth * (1 + s + s.square() / 3)
+        return (1 - self.nugget) * smooth
 
     def scaled(self, place: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 4"]:
         """Coordinates in which r is the distance."""
@@ -102,15 +106,16 @@ class Targets(NamedTuple):
     exists: Bool[Tensor, "target k"]  # there may be fewer than K
 
     def weights(
-        self, series: Series, c: Correlation
+        self, series: Series, c: Correlation, dtype: torch.dtype = torch.float64
     ) -> tuple[Float[Tensor, "target k"], Float[Tensor, " target"]]:
         """The weights w, and the variance of the value given these observations."""
-        target = series.places(self.time, self.cell)
-        near = series.places(self.near_time, self.near_cell)
+        target = series.places(self.time, self.cell)[:, None]
+        near = (series.places(self.near_time, self.near_cell) - target).to(dtype)
+        target = torch.zeros_like(near[:, :1])
         identity = torch.eye(near.shape[1]).to(near)
         pair = self.exists[:, :, None] & self.exists[:, None] & (identity == 0)
         among = c(near, near) * pair + identity
-        k = c(target[:, None], near)[:, 0] * self.exists
+        k = c(target, near)[:, 0] * self.exists
         w = torch.cholesky_solve(k[..., None], torch.linalg.cholesky(among))[..., 0]
         return w, 1 - (w * k).sum(1)
 
@@ -243,7 +248,7 @@ def predict(
     for times, reached in windows(series.step, c):
         z = None if free is None else free(series, reached)
         for some in targets(series, c, requested, times, reached):
-            w, variance = some.weights(series, c)
+            w, variance = some.weights(series, c, torch.float32)
             value = some.mean(w, series.x)
             mean[some.time, some.cell] = value.to(mean)
             spread[some.time, some.cell] = variance.clamp(min=c.nugget).sqrt().to(spread)
