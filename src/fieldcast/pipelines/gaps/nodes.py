@@ -22,7 +22,8 @@ from fieldcast.progress import Progress
 from fieldcast.training.fill_gaps import CORRECTED, correction_of, methods
 
 PICTURES = (
-    "Pictures of each variable: figures/gaps/<variable>_maps.png and <variable>_series.png, beside gaps.txt."
+    "Pictures of each variable: <variable>_maps.png and <variable>_series.png in 08_reporting/figures/gaps of the data "
+    "folder."
 )
 
 
