@@ -89,6 +89,19 @@ def test_fill_gaps_ingests_the_file_in_the_environment_gaps(noted: dict[str, Any
     }
 
 
+def test_help_tells_the_defaults_of_the_configuration_here(noted: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "conf/base/parameters").mkdir(parents=True)
+    (tmp_path / "conf/base/parameters/fill.yml").write_text("fill: {members: 23, noise: 0.5, output: null}")
+    (tmp_path / "conf/gaps").mkdir()
+    (tmp_path / "conf/gaps/parameters.yml").write_text("fill: {members: 0}")
+    assert "Number of draws.  [default: (23)]" in help_of("fill") and "(0.5)" in help_of("fill")
+    assert "[default: (0); x>=0]" in help_of("fill-gaps") and "[default: (gaps)]" in help_of("fill-gaps")
+
+
+def help_of(command: str) -> str:
+    return CliRunner().invoke(cli.cli, [command, "--help"], terminal_width=200, catch_exceptions=False).output
+
+
 def test_options_without_a_command_go_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """Kedro starts a packaged project so."""
     monkeypatch.setattr(cli.run, "callback", lambda **options: print(options["pipelines"], options["env"]))  # noqa: T201

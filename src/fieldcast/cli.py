@@ -8,16 +8,18 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import FrameType, TracebackType
 from typing import Any
 
 import click
+import yaml
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.session import KedroSession
 
 import fieldcast.settings  # noqa: F401  (first: it switches telemetry off)
 from fieldcast.errors import InputError
+from fieldcast.frame.conf_source import named_folder
 from fieldcast.frame.error_messages import sentence
 
 RUNNERS = {
@@ -25,7 +27,11 @@ RUNNERS = {
     "DaskRunner": "fieldcast.frame.runners.DaskRunner",
     "SideBySide": "fieldcast.frame.side_by_side.SideBySide",
 }
-OPTIONS = [option for option in kedro_run.params if option.name in ("env", "conf_source", "params")]
+OPTIONS = {  # of Kedro, in fewer words
+    "env": "Environment, a folder of the configuration such as demo.",
+    "conf_source": "Folder or archive of the configuration.",
+    "params": "Parameters to change: seed=1,sparsification.times=64",
+}
 
 
 def show(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
@@ -96,6 +102,42 @@ class Commands(click.Group):
         return super().parse_args(ctx, ["run", *args] if bare else args)
 
 
+class OfSection(click.Command):
+    """A command whose options are parameters of a section, `fill` or `predict`; its help tells their defaults."""
+
+    def __init__(
+        self, *, section: str, env: str = "", params: Sequence[click.Parameter] = (), **named: Any
+    ) -> None:
+        super().__init__(params=[*params, *kedro_options(env)], **named)
+        self.section, self.env = section, env
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, with the defaults of the configuration here."""
+        defaults = parameters_of(self.section, self.env)
+        for option in self.params:
+            if isinstance(option, click.Option) and defaults.get(str(option.name)) is not None:
+                option.show_default = str(defaults[str(option.name)])
+        super().format_options(ctx, formatter)
+
+
+def kedro_options(env: str = "") -> list[click.Parameter]:
+    """The options of `kedro run` for environment, configuration and parameters; `env` is the default of the first."""
+    options = [copy.copy(option) for option in kedro_run.params if option.name in OPTIONS]
+    for option in options:
+        if isinstance(option, click.Option):
+            option.help = OPTIONS[str(option.name)]
+            option.show_default = env if option.name == "env" and env else False
+    return options
+
+
+def parameters_of(section: str, env: str) -> dict[str, Any]:
+    """Parameters of a section as the configuration here sets them, in an environment if one is named."""
+    conf = named_folder()
+    files = [conf / "base/parameters" / f"{section}.yml", *([conf / env / "parameters.yml"] if env else [])]
+    parsed = [yaml.safe_load(file.read_text(encoding="utf-8")) for file in files if file.is_file()]
+    return {name: value for parameters in parsed for name, value in (parameters.get(section) or {}).items()}
+
+
 @click.group(name="fieldcast", cls=Commands)
 def cli() -> None:
     """Fill, forecast and sample gridded weather."""
@@ -139,7 +181,7 @@ for option in run.params:
 cli.add_command(run)
 
 
-@cli.command(params=copy.copy(OPTIONS))
+@cli.command(cls=OfSection, section="fill")
 @click.argument("file", required=False)
 @click.option(
     "--stations", help="CSV or Parquet: time, lat, lon, variable, value; beside FILE, or in its place."
@@ -158,10 +200,10 @@ def fill(file: str | None, **options: Any) -> None:
     on_file("fill", {"observations": file} if file else {}, **options)
 
 
-@cli.command(params=copy.copy(OPTIONS))
+@cli.command(cls=OfSection, section="fill", env="gaps")
 @click.argument("file")
 @click.option("--output", help="NetCDF file to write; by default 07_model_output/gaps.nc in the data root.")
-@click.option("--members", type=click.IntRange(0), help="Number of draws; by default none.")
+@click.option("--members", type=click.IntRange(0), help="Number of draws to write.")
 @click.option(
     "--max-gap", type=click.IntRange(1), help="Longest gap of a cell that is filled, in time steps."
 )
@@ -172,7 +214,7 @@ def fill_gaps(file: str, env: str | None, params: Mapping[str, Any], **options: 
     on_file("gaps", {}, env=env or "gaps", params={**params, "ingestion": ingestion}, key="fill", **options)
 
 
-@cli.command(params=copy.copy(OPTIONS))
+@cli.command(cls=OfSection, section="predict")
 @click.argument("file")
 @click.option("--experiment", help="Address of a trained experiment, such as forecast.crps_ensemble.")
 @click.option(
@@ -185,7 +227,7 @@ def predict(file: str, **options: Any) -> None:
     on_file("predict", {"states": file}, **options)
 
 
-@cli.command(params=copy.copy(OPTIONS))
+@cli.command(cls=OfSection, section="cycle")
 @click.argument("file")
 @click.option("--forecaster", help="Address of a trained experiment, such as forecast.crps_ensemble.")
 @click.option("--updater", help="Address of a trained experiment, such as reconstruct.optimal_interpolation.")
@@ -198,7 +240,7 @@ def cycle(file: str, **options: Any) -> None:
     on_file("cycle", {"observations": file}, **options)
 
 
-@cli.command(params=copy.copy(OPTIONS))
+@cli.command(params=kedro_options())
 @click.argument("data_root", required=False)
 @interruptible
 def doctor(

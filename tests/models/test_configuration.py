@@ -93,6 +93,18 @@ def test_a_failed_import_is_reported_with_its_cause(
             ".prior.bounds.1 = 'x' should be a valid number or a valid integer.",
         ),
         ({"likelihood": OTHER}, ".likelihood.type: climatology.Climatology is not a likelihoods.Likelihood."),
+        (
+            {"type": "vae.ConditionalVea"},
+            ".type: there is no 'vae.ConditionalVea' in fieldcast.models; did you mean vae.ConditionalVAE?",
+        ),
+        (
+            {"type": "autoencoders.Autoencoder"},
+            ".type: there is no 'autoencoders.Autoencoder' in fieldcast.models; did you mean autoencoder.Autoencoder?",
+        ),
+        (
+            {"type": "LSTM"},
+            ".type: there is no 'LSTM' in fieldcast.models; write module.Class, such as vae.VAE.",
+        ),
         ({"encoder": "deep"}, ".encoder = 'deep' should be {type: module.Class, keyword: value ...}."),
         (
             {"type": "corrected.Corrected"},

@@ -49,7 +49,7 @@ def forecast(season: Callable) -> Forecast:
         experiments={name: {} for name in tables},
         scores=tables,
         events=events,
-        event_scores=event_scores(events, "d", "s"),
+        event_scores=event_scores(events, "d", "s", FORECAST),
     )
 
 

@@ -15,6 +15,7 @@ from fieldcast.scores import event_metrics
 from fieldcast.scores.event_metrics import EVENT_METRICS, Contingency
 from fieldcast.scores.event_scores import event_scores
 from fieldcast.scores.event_tables import EventTables
+from fieldcast.scores.leaderboard_schema import FORECAST
 from fieldcast.scores.regions import cell_weights
 
 QUANTILES = (0.1, 0.95)
@@ -206,7 +207,9 @@ def case_thresholds(first: float) -> xr.Dataset:
 
 def test_the_table_holds_every_score_with_an_interval_around_it() -> None:
     case = make_case()
-    table = event_scores({"one": case.stored, "other data": case.stored.assign_attrs(data="e")}, "d", "s")
+    stored = {"one": case.stored, "other data": case.stored.assign_attrs(data="e")}
+    table = event_scores(stored, "d", "s", FORECAST)
+    assert list(event_scores({}, "d", "s", FORECAST)) == list(table)
     assert set(table["experiment"]) == {"one"}
     assert len(table) == 2 * len(QUANTILES) * len(EVENT_METRICS)  # t and all
     assert (table["low"] <= table["value"] + 1e-6).all() and (table["value"] <= table["high"] + 1e-6).all()

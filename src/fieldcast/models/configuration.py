@@ -17,6 +17,7 @@ from typing import Any, get_args, get_origin
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
 from fieldcast.errors import InputError
+from fieldcast.models import source_code
 from fieldcast.models.space import Space
 from fieldcast.plugins import advertised
 
@@ -43,8 +44,10 @@ def resolve(kind: str, key: str) -> type:
             error, package or "fieldcast.models", module_name
         ):
             raise InputError(f"{key}.type: the module of '{kind}' cannot be imported: {error}.") from error
+        near = get_close_matches(kind, source_code.classes(package), n=1)
+        hint = f"did you mean {near[0]}?" if near else "write module.Class, such as vae.VAE."
         raise InputError(
-            f"{key}.type: there is no '{kind}' in fieldcast.models; write module.Class, such as vae.VAE."
+            f"{key}.type: there is no '{kind}' in {package or source_code.OURS}; {hint}"
         ) from None
 
 
@@ -149,6 +152,26 @@ def keywords(config: Mapping[str, Any], kind: type, key: str) -> dict[str, Any]:
                     )
             given[name] = {**inherited, **part}
     return given
+
+
+def with_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A valid configuration with the default of each option that it leaves out, in its parts as well."""
+    kind = resolve(str(config["type"]), "model")
+    given = keywords(config, kind, "model")
+    named = {
+        name: given.get(name, option.default)
+        for name, option in options(kind).items()
+        if name in given or option.default is not Parameter.empty
+    }
+    return {"type": config["type"], **{name: _completed(value) for name, value in named.items()}}
+
+
+def _completed(value: Any) -> Any:
+    if is_part(value):
+        return with_defaults(value)
+    if are_parts(value):
+        return {name: with_defaults(part) for name, part in value.items()}
+    return value
 
 
 def fits(kind: type, annotation: Any) -> bool:

@@ -13,12 +13,15 @@ from fieldcast import calendars
 from fieldcast.events import probability
 from fieldcast.scores import bootstrap
 from fieldcast.scores.event_metrics import EVENT_METRICS, Contingency
+from fieldcast.scores.leaderboard_schema import Layout
 from fieldcast.scores.statistics_table import STEP, long_table
 
 ORIGIN = ("seed", "data")
 
 
-def event_scores(events: Mapping[str, xr.Dataset], data: str, scored: str, seed: int = 0) -> pd.DataFrame:
+def event_scores(
+    events: Mapping[str, xr.Dataset], data: str, scored: str, layout: Layout, seed: int = 0
+) -> pd.DataFrame:
     """One row for each experiment, case, kind of cells, variable, event and score: value, low, high.
 
     `events` are the data sets of `EventTables` with the attributes of `with_origin`; those that differ from `data` or
@@ -32,7 +35,10 @@ def event_scores(events: Mapping[str, xr.Dataset], data: str, scored: str, seed:
         if stored.attrs["data"] == data and stored.attrs["scored"] == scored
     ]
     if not tables:
-        return pd.DataFrame()
+        names = *layout.by[:-1], "variable", layout.by[-1]  # the last is the kind of cells
+        return pd.DataFrame(
+            columns=["experiment", *ORIGIN, *names, "quantile", "score", "value", "low", "high"]
+        )
     table = pd.concat(tables, ignore_index=True)
     return table[["experiment", *table.columns.drop("experiment")]]
 

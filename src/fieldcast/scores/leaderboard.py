@@ -18,7 +18,15 @@ from fieldcast.scores.leaderboard_schema import ASSIMILATE, FORECAST, RECONSTRUC
 from fieldcast.scores.metrics import Metric, RelativeMetric
 from fieldcast.scores.statistics_table import STEP
 
-__all__ = ["ASSIMILATE", "FORECAST", "RECONSTRUCT", "leaderboard", "sample_leaderboard", "skill_horizon"]
+__all__ = [
+    "ASSIMILATE",
+    "FORECAST",
+    "RECONSTRUCT",
+    "leaderboard",
+    "sample_leaderboard",
+    "skill_horizon",
+    "unranked",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +73,11 @@ def leaderboard(
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
     table.attrs["dropped"] = dropped
     return table
+
+
+def unranked(layout: Layout) -> pd.DataFrame:
+    """The leaderboard of a task of which nothing has been scored: its columns, without rows."""
+    return leaderboard({}, "", "", layout=layout)
 
 
 def sample_leaderboard(scores: Mapping[str, pd.DataFrame], data: str, scored: str) -> pd.DataFrame:

@@ -29,7 +29,7 @@ from fieldcast.scores.event_scores import event_scores as scores_of_events
 from fieldcast.scores.event_tables import EventTables
 from fieldcast.scores.examples.reconstruction import examples
 from fieldcast.scores.leaderboard import ASSIMILATE as LAYOUT
-from fieldcast.scores.leaderboard import leaderboard
+from fieldcast.scores.leaderboard import leaderboard, unranked
 from fieldcast.scores.statistics_table import CELLS, origin_of, scored_digest, with_origin
 from fieldcast.scores.summary import assimilate_summary
 from fieldcast.tasks.reconstruct import Reconstruction
@@ -172,7 +172,7 @@ def rank(
     """The leaderboard of the experiments that have been scored on these observations, and its summary."""
     observations = results.get("cycle_observations")
     if observations is None:
-        return pd.DataFrame(), ""
+        return unranked(LAYOUT), ""
     scored = scored_digest(observations, limits.cap("members", assimilation.members))
     held = roles(descriptions(results["experiments"]))
     table = leaderboard(
@@ -187,9 +187,9 @@ def cycle_events(
     """Scores of events of the experiments that have been scored on these observations."""
     observations = results.get("cycle_observations")
     if observations is None:
-        return pd.DataFrame()
+        return scores_of_events({}, "", "", LAYOUT)
     scored = scored_digest(observations, limits.cap("members", assimilation.members))
-    return scores_of_events(results.get("events", {}), fields.attrs["digest"], scored, seed)
+    return scores_of_events(results.get("events", {}), fields.attrs["digest"], scored, LAYOUT, seed)
 
 
 def tabulate_leads(results: Results) -> pd.DataFrame:

@@ -29,7 +29,7 @@ from fieldcast.scores.event_scores import event_scores as scores_of_events
 from fieldcast.scores.examples.forecast import forecast_examples
 from fieldcast.scores.forecast import forecast_statistics
 from fieldcast.scores.leaderboard import FORECAST as LAYOUT
-from fieldcast.scores.leaderboard import leaderboard
+from fieldcast.scores.leaderboard import leaderboard, unranked
 from fieldcast.scores.regions import WHOLE
 from fieldcast.scores.stability import stability_table
 from fieldcast.scores.statistics_table import origin_of, scored_starts, with_origin
@@ -165,7 +165,7 @@ def rank(results: Results, fields: xr.Dataset, seed: int) -> tuple[pd.DataFrame,
     """The leaderboard of the experiments that have been scored from these starts, and its summary."""
     starts = results.get("starts")
     if starts is None:
-        return pd.DataFrame(), ""
+        return unranked(LAYOUT), ""
     scored = scored_starts(starts, units(fields[time_varying(fields)]), starts["members"])
     present = of_one_training(results)
     scores = present.get("scores", {})
@@ -201,9 +201,9 @@ def forecast_events(results: Results, fields: xr.Dataset, seed: int) -> pd.DataF
     """Scores of events of the experiments that have been scored from these starts."""
     starts = results.get("starts")
     if starts is None:
-        return pd.DataFrame()
+        return scores_of_events({}, "", "", LAYOUT)
     scored = scored_starts(starts, units(fields[time_varying(fields)]), starts["members"])
-    return scores_of_events(results.get("events", {}), fields.attrs["digest"], scored, seed)
+    return scores_of_events(results.get("events", {}), fields.attrs["digest"], scored, LAYOUT, seed)
 
 
 def tabulate(results: Results) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from fieldcast.inference.stations import check_accepts_points
 from fieldcast.models.core import Model, Trained
 from fieldcast.report import Reconstruct, pictures
 from fieldcast.scores.examples.reconstruction import examples
-from fieldcast.scores.leaderboard import leaderboard
+from fieldcast.scores.leaderboard import RECONSTRUCT, leaderboard, unranked
 from fieldcast.scores.reconstruction import reconstruction_statistics
 from fieldcast.scores.statistics_table import scored_digest, with_origin
 from fieldcast.scores.summary import reconstruct_summary
@@ -107,7 +107,7 @@ def rank(
     """The leaderboard of the experiments that have been scored on these observations, and its summary."""
     observations = results.get("observations")
     if observations is None:
-        return pd.DataFrame(), ""
+        return unranked(RECONSTRUCT), ""
     scored = scored_digest(observations, limits.cap("members", evaluation.members))
     held = roles(descriptions(results["experiments"]))
     table = leaderboard(results.get("scores", {}), fields.attrs["digest"], scored, seed=seed, roles=held)

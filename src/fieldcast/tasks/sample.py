@@ -127,7 +127,7 @@ def rank(
     """The leaderboard of the experiments whose samples have been scored in these features, and its summary."""
     extractor = results.get("extractor")
     if extractor is None:
-        return pd.DataFrame(), ""
+        return sample_leaderboard({}, "", ""), ""
     data, weights = fields.attrs["digest"], load_features(extractor).facts["weights"]
     scored = scored_samples(
         data, **sampling.capped(limits), features=weights, test=scored_period(fields, splits)

@@ -134,9 +134,10 @@ def test_failed_is_failed(session: Any, history: Any) -> None:
     with pytest.raises(RuntimeError, match="a fault"):
         session(parameters={"sample": {"a": {"fit": {"end": "broken"}}}})
     runs = history()
-    assert runs["everything · toy"].info.status == runs["sample.a"].info.status == "FAILED"
-    assert runs["sample.a"].data.tags["error"] == "RuntimeError: a fault"
-    assert runs["sample.a"].data.metrics["loss"] == 1 / 4
+    parent, failed = runs["everything · toy · sample.a.fit.end=broken"], runs["sample.a · fit.end=broken"]
+    assert parent.info.status == failed.info.status == "FAILED"
+    assert failed.data.tags["error"] == "RuntimeError: a fault"
+    assert failed.data.metrics["loss"] == 1 / 4
     assert {run.info.status for run in runs.values()} <= {"FAILED", "KILLED"}
 
 
@@ -148,8 +149,9 @@ def test_stopped_is_killed(toy: Path, kedro: Any, history: Any, number: int) -> 
     _, errors = process.communicate(timeout=30)
     runs = history()
     assert process.returncode == 128 + number
-    assert runs["sample.a"].info.status == "KILLED" and runs["sample.a"].data.metrics["loss"] == 1 / 4
-    assert [run.info.status for name, run in runs.items() if name != "sample.a"] == ["KILLED"]
+    stopped = runs.pop("sample.a · fit.end=endless")
+    assert stopped.info.status == "KILLED" and stopped.data.metrics["loss"] == 1 / 4
+    assert [run.info.status for run in runs.values()] == ["KILLED"]
     assert "Traceback" not in errors
     assert errors.count("run the same command again") == 1
 

@@ -1,5 +1,6 @@
 """Names and values of parameters, metrics and tags."""
 
+import inspect
 import os
 import subprocess
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import pytest
 from fieldcast.errors import InputError
 from fieldcast.fields.options import Ingestion
 from fieldcast.frame.tracking import metadata
+from fieldcast.models import vae
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,9 @@ def test_only_parameters_that_nodes_read_are_recorded() -> None:
         "fill": {"members": 3},
         "ingestion": {"path": None, "source": "planet"},
         "sample": experiments,
+        "studies": [{"title": "a study"}],
     }
-    assert metadata.read(parameters, {"seed", "ingestion.source", "earlier", "sample"}) == {
+    assert metadata.read(parameters, {"seed", "ingestion.source", "earlier", "sample", "studies"}) == {
         "ingestion.source": "planet",
         "seed": "0",
     }
@@ -54,6 +57,32 @@ def test_a_run_is_named_by_pipelines_data_and_environment() -> None:
     assert metadata.title({"pipeline_names": ["fill"]}, filled) == "fill · gaps.nc"
     typed = {"ingestion": Ingestion()}  # as Kedro has converted it
     assert metadata.title({"pipeline_names": ["demo"]}, typed) == "demo · planet"
+
+
+def test_a_model_is_recorded_with_the_defaults_of_its_class() -> None:
+    body = {"model": {"type": "vae.VAE", "encoder": {"type": "encoders.Network", "latent": 3}, "latent": 3}}
+    recorded = metadata.read({"sample": {"vae": body}}, {"sample.vae.model"})
+    parameters = inspect.signature(vae.VAE).parameters
+    defaults = {name: str(parameters[name].default) for name in ("kl_weight", "kl_warm_up", "likelihood")}
+    model = {name.removeprefix("sample.vae.model."): value for name, value in recorded.items()}
+    assert defaults.items() <= model.items()
+    assert model["latent"] == model["encoder.latent"] == "3"
+    assert "encoder.hidden" in model and "space" not in model
+
+
+def test_runs_whose_parameters_differ_have_names_that_differ() -> None:
+    given = {
+        "seed": 1,
+        "data_root": "elsewhere",
+        "sample": {"a": {"fit": {"steps": 9}}, "b": {"model": {"width": 2}}},
+    }
+    run = {"pipeline_names": ["demo"], "runtime_params": given}
+    assert metadata.title(run, {}) == "demo · seed=1, sample.a.fit.steps=9, sample.b.model.width=2"
+    assert metadata.title_of("sample.a", run, {"seed", "sample.a.fit"}) == "sample.a · seed=1, fit.steps=9"
+    assert (
+        metadata.title_of("sample.b", run, {"sample.b.fit", "sample.b.model"}) == "sample.b · model.width=2"
+    )
+    assert metadata.title_of("sample.c", run, {"sample.c.fit"}) == "sample.c"
 
 
 def test_the_note_ranks_the_experiments_of_each_task() -> None:

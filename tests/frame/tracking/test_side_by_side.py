@@ -68,10 +68,10 @@ def test_an_error_fails_the_experiment_of_its_node_alone(session: Any, tracked: 
         )
     assert any("in another process" in note and "nodes.py" in note for note in caught.value.__notes__)
     runs = tracked()
-    assert runs["sample.a"]["status"] == "FAILED"
-    assert runs["sample.a"]["tags"]["error"] == "RuntimeError: a fault"
+    failed = runs["sample.a · fit.end=broken late"]
+    assert failed["status"] == "FAILED" and failed["tags"]["error"] == "RuntimeError: a fault"
     assert runs["sample.b"]["status"] == "FINISHED" and "error" not in runs["sample.b"]["tags"]
-    assert {each["status"] for name, each in runs.items() if "." not in name} == {"FAILED"}
+    assert {each["status"] for each in runs.values() if "task" not in each["tags"]} == {"FAILED"}
     assert not multiprocessing.active_children()
 
 
@@ -85,7 +85,7 @@ def test_sigterm_leaves_no_process_behind(toy: Path, kedro: Any, tracked: Any) -
     _, alive = psutil.wait_procs(family, timeout=10)
     assert not alive and "Traceback" not in errors
     assert process.returncode == 143 and errors.count("run the same command again") == 1
-    assert tracked()["sample.a"]["status"] == "KILLED"
+    assert tracked()["sample.a · fit.end=endless"]["status"] == "KILLED"
 
 
 def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") -> None:

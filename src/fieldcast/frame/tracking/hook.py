@@ -20,6 +20,7 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
+from fieldcast.frame.lock import data_root
 from fieldcast.frame.tracking import metadata
 from fieldcast.frame.tracking.tracked_run import TrackedRun
 from fieldcast.frame.tracking.writer import Writer
@@ -67,7 +68,7 @@ class Tracking:
         self._run = TrackedRun(_writer(project, options), pipeline, catalog, self._parameters)
         atexit.register(self._kill)  # Kedro calls no hook on Ctrl-C and SIGTERM
         _exit_on_sigterm()
-        self._run.begin(run_params)
+        self._run.begin(run_params, data_root(self._context) if self._context else None)
         if "ParallelRunner" in str(run_params.get("runner")):
             # its processes are forked: one that inherits an import which never ends would wait for it
             self._run.settle(FLUSH_TIMEOUT)

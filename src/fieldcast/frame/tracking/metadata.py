@@ -18,7 +18,9 @@ from fieldcast.frame.tracking.background import shortened
 from fieldcast.lineage import leaves
 
 OPTIONS: dict[str, Any] = {"tracking": True, "uri": None, "experiment": "fieldcast", "register": False}
-MOST_NAMED = 3  # pipelines in the title of a run
+MOST_NAMED = 3  # pipelines in the title of a run, and parameters
+FILES = ("fill.observations", "predict.states", "cycle.observations")  # the user's file, by pipeline
+PLACES = (*FILES, "ingestion.path", "data_root")
 PACKAGES = (*provenance.PACKAGES, "kedro", "mlflow-skinny", "pandas", "scikit-learn", "zarr")
 
 # arguments of a run that select its nodes
@@ -58,14 +60,31 @@ def as_text(parameters: Mapping[str, Any]) -> dict[str, str]:
 
 
 def read(parameters: Mapping[str, Any], names: Iterable[str]) -> dict[str, str]:
-    """Parameters that nodes read, by dotted name, as `as_text` gives them.
+    """Parameters that nodes read, by dotted name, as `as_text` gives them; a model with the defaults of its class.
 
-    Names without a value are left out, and so are all experiments of a task, which only the report reads together.
+    Names without a value are left out, and so is what only the report reads: all experiments of a task together, and
+    lists of named studies.
     """
     values = {name: within(parameters, name) for name in sorted(names)}
     return as_text(
-        {name: value for name, value in values.items() if value is not None and not is_task(value)}
+        {
+            name: completed(value) if names_a_class(value) else value
+            for name, value in values.items()
+            if value is not None and not is_task(value) and not is_listing(value)
+        }
     )
+
+
+def names_a_class(value: Any) -> bool:
+    """Whether a parameter configures a model."""
+    return isinstance(value, Mapping) and "." in str(value.get("type", ""))
+
+
+def completed(model: Mapping[str, Any]) -> dict[str, Any]:
+    """A model's configuration with the default of each option that it leaves out."""
+    from fieldcast.models.configuration import with_defaults  # torch, which only runs need
+
+    return with_defaults(model)
 
 
 def is_task(value: Any) -> bool:
@@ -73,6 +92,11 @@ def is_task(value: Any) -> bool:
     return isinstance(value, Mapping) and any(
         isinstance(body, Mapping) and "model" in body for body in value.values()
     )
+
+
+def is_listing(value: Any) -> bool:
+    """Whether a parameter lists things that have several keys each."""
+    return isinstance(value, list | tuple) and any(isinstance(entry, Mapping) for entry in value)
 
 
 def within(parameters: Mapping[str, Any], name: str) -> Any:
@@ -95,14 +119,15 @@ def description(name: str, body: Mapping[str, Any]) -> dict[str, str]:
     return {key: str(value) for key, value in tags.items() if value not in (None, "")}
 
 
-def source(run: Mapping[str, Any]) -> dict[str, str]:
-    """Tags of every run: who ran what, in which environment."""
+def source(run: Mapping[str, Any], data_root: str | None) -> dict[str, str]:
+    """Tags of every run: who ran what, in which environment, and where its outputs are."""
     return {
         "mlflow.user": _user(),
         "mlflow.source.name": Path(sys.argv[0]).name,
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "mlflow.source.type": "LOCAL",
         "environment": run.get("env") or "local",
+        **({"data_root": data_root} if data_root else {}),
     }
 
 
@@ -125,16 +150,41 @@ def command(run: Mapping[str, Any]) -> str:
 
 
 def title(run: Mapping[str, Any], parameters: Mapping[str, Any]) -> str:
-    """Name the parent run by what runs, on which data, in which environment: "demo · planet · demo"."""
+    """Name the parent run by what runs, on which data, where, and what the command changes: "demo · planet · demo"."""
     selected = {name for key in SELECTIONS for name in run.get(key) or ()} - {"__default__"}
     what = shortened(sorted(selected), MOST_NAMED) or "everything"
-    return " · ".join(part for part in (what, data_name(selected, parameters), run.get("env")) if part)
+    parts = what, data_name(selected, parameters), run.get("env"), in_short(changes(run))
+    return " · ".join(part for part in parts if part)
+
+
+def title_of(address: str, run: Mapping[str, Any], names: Collection[str]) -> str:
+    """Name the run of an experiment by its address and the changes to parameters `names`, which its nodes read."""
+    changed = {
+        name.removeprefix(f"{address}."): value
+        for name, value in changes(run).items()
+        if any(f"{name}.".startswith(f"{read}.") or read.startswith(f"{name}.") for read in names)
+    }
+    return " · ".join(part for part in (address, in_short(changed)) if part)
+
+
+def changes(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters that the command line sets, by dotted name, without those that say where data are."""
+    return {
+        name: value
+        for name, value in leaves(run.get("runtime_params") or {})
+        if name not in PLACES and not name.endswith(".output")
+    }
+
+
+def in_short(values: Mapping[str, Any]) -> str:
+    """The first few of several parameters: "seed=1, fit.steps=9 and 2 more"."""
+    return shortened([f"{name}={value}" for name, value in values.items()], MOST_NAMED)
 
 
 def data_name(selected: Collection[str], parameters: Mapping[str, Any]) -> str:
     """Name the data of a run: the user's file that is filled, continued or cycled, else the source of the fields."""
-    for pipeline, option in (("fill", "observations"), ("predict", "states"), ("cycle", "observations")):
-        if pipeline in selected and (path := within(parameters, f"{pipeline}.{option}")):
+    for name in FILES:
+        if name.partition(".")[0] in selected and (path := within(parameters, name)):
             return Path(str(path)).name
     path = within(parameters, "ingestion.path")
     first = path[0] if isinstance(path, list) and path else path

@@ -44,6 +44,7 @@ class TrackedRun:
         self._to_store: set[str] = set()  # data sets whose files are stored when their node is done
         self._recorded: set[str] = set()  # data sets
         self._data: tuple[str, str] | None = None  # digest and source of the fields
+        self._run_params: Mapping[str, Any] = {}
         self._what = ""  # pipelines, data and environment
         self._read = parameters_read(pipeline)
         self._node_seconds: dict[Node, float] = {}
@@ -52,12 +53,13 @@ class TrackedRun:
         self._attributes: dict[str, dict[str, str]] = {}  # of results: the checkpoint that they come from
         self._bounds: set[str] = set()  # experiments that are upper bounds on skill
 
-    def begin(self, run_params: Mapping[str, Any]) -> None:
-        """Begin the parent run."""
+    def begin(self, run_params: Mapping[str, Any], data_root: str | None) -> None:
+        """Begin the parent run, whose outputs are in the folder or at the address `data_root`."""
+        self._run_params = run_params
         parameters = metadata.read(self._parameters, self._read[PARENT])
         self._what = metadata.title(run_params, self._parameters)
         self._writer.start()
-        source = metadata.source(run_params)
+        source = metadata.source(run_params, data_root)
         tags = {**source, **metadata.versions()}
         self._writer.submit(self._writer.begin, PARENT, self._what, parameters, tags)
         self._writer.submit(self._writer.record_environment, Path(run_params["project_path"]), source)
@@ -175,11 +177,16 @@ class TrackedRun:
             return
         task, _, name = address.partition(".")
         body = self._parameters.get(task, {}).get(name, {})
-        parameters = metadata.read(body, self._read.get(address, set()))
+        names = self._read.get(address, set())
+        parameters = {
+            key.removeprefix(f"{address}."): value
+            for key, value in metadata.read(self._parameters, names).items()
+        }
+        title = metadata.title_of(address, self._run_params, names)
         tags = {"task": task, "experiment": name, **metadata.description(name, body)}
         if tags.get("family") == "bound":
             self._bounds.add(address)
-        self._writer.submit(self._writer.begin, address, address, parameters, tags)
+        self._writer.submit(self._writer.begin, address, title, parameters, tags)
         self._begun.add(address)
         self._open.add(address)
         if self._data:
@@ -227,14 +234,14 @@ class TrackedRun:
 
 
 def parameters_read(pipeline: Pipeline) -> dict[str, set[str]]:
-    """Dotted names of the parameters that nodes read: an experiment's by its address, shared ones by PARENT."""
+    """Dotted names of the parameters that nodes read, by experiment; for PARENT all that are no experiment's own."""
     names: dict[str, set[str]] = {PARENT: set()}
     for node in pipeline.nodes:
         address = experiment_of(node)
         for name in (name.removeprefix("params:") for name in node.inputs if name.startswith("params:")):
-            is_own = address != PARENT and name.startswith(f"{address}.")
-            owner, short = (address, name.removeprefix(f"{address}.")) if is_own else (PARENT, name)
-            names.setdefault(owner, set()).add(short)
+            names.setdefault(address, set()).add(name)
+            if address == PARENT or not name.startswith(f"{address}."):
+                names[PARENT].add(name)
     return names
 
 
