@@ -32,13 +32,14 @@ def test_images_are_grey_from_0_to_the_last_level_with_their_first_row_on_top(sa
     picture = np.zeros((6, 6))
     picture[0] = 9.0
     gallery.line(0, "a_name", [picture, np.full((6, 6), np.nan)])
-    (mesh,) = meshes(gallery.figure)
+    figure = gallery.finished()
+    (mesh,) = meshes(figure)
     corners = mesh.get_coordinates()
     top = corners[..., 1].max(axis=1)[:-1].argmax()
     np.testing.assert_array_equal(mesh.get_array()[top], 9.0)
     assert mesh.get_array().sum() == 54.0
     assert (mesh.norm.vmin, mesh.norm.vmax) == (0.0, 9.0)
-    texts = [item.get_text() for item in gallery.figure.axes[0].texts]
+    texts = [item.get_text() for item in figure.axes[0].texts]
     assert "a_name" in texts
     assert "not finite" in texts
 
@@ -49,12 +50,22 @@ def test_fields_are_departures_from_the_mean_of_real_ones(sampled):
     real[:, 0, 0] = np.nan  # a cell that never exists
     gallery = Gallery(stored, "t850", real, 3, 1)
     gallery.line(0, "real", real[:3])
-    for mesh, values in zip(meshes(gallery.figure), real, strict=False):
+    figure = gallery.finished()
+    for mesh, values in zip(meshes(figure), real, strict=False):
         displayed = np.ma.filled(mesh.get_array(), np.nan)
         np.testing.assert_allclose(displayed, values - mean_of(real))
         assert mesh.norm.vmin == -mesh.norm.vmax
-    assert any("departure from the mean, K" in item.get_text() for item in gallery.figure.axes[0].texts)
+    assert any("departure from the mean, K" in item.get_text() for item in figure.axes[0].texts)
     assert departures(np.full((1, 2, 2), np.nan)).get_clim() == (-1.0, 1.0)
+
+
+@pytest.mark.parametrize(("factor", "arrows"), [(0.1, "neither"), (9.0, "both")])
+def test_the_bar_has_arrows_where_pictures_exceed_its_colours(sampled, factor, arrows):
+    stored = sampled(images=False)["examples"]["vae"]
+    real = of_kind(stored, "t850", "real")
+    gallery = Gallery(stored, "t850", real, 1, 1)
+    gallery.line(0, "blown up", [mean_of(real) + factor * (real[0] - mean_of(real))])
+    assert gallery.finished().axes[-1]._colorbar.extend == arrows
 
 
 def mean_of(real: np.ndarray) -> np.ndarray:
@@ -69,7 +80,7 @@ def test_everything_is_inside_the_figure(sampled, images):
     gallery = Gallery(stored, variable, reference(stored, variable), 10, 3, heading="words", titles=True)
     for row in range(3):
         gallery.line(row, "variational_autodecoder_uniform", of_kind(stored, variable, "real")[:10], "below")
-    figure = gallery.figure
+    figure = gallery.finished()
     figure.draw_without_rendering()
     frame = figure.bbox.padded(1.0)
     for item in figure.axes[0].texts:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
-from fieldcast.report import Forecast, Reconstruct, report
+from fieldcast.report import Forecast, Reconstruct, Sample, report
 from fieldcast.report.glance import Glance, sentences, useful
 
 
@@ -65,6 +67,31 @@ def test_an_ensemble_with_hardly_any_spread_is_to_be_doubted(reconstruct):
         "in filling in maps, VAE is far too confident: the spread of its members is 6 % of its error, where 100 % "
         "would be right"
     )
+
+
+def test_an_ensemble_with_too_much_spread_is_to_be_doubted():
+    cautious = {**RECONSTRUCTIONS, "kriging": {"crps": 0.3, "rmse": 0.5, "ssr": 1.7}}
+    cautious["vae"] = {**cautious["vae"], "ssr": 1.4}
+    table = board(cautious, pattern="random", k=0.1, cells="unobserved")
+    (doubt,) = Reconstruct(leaderboard=table, experiments=ABOUT).glance().doubt
+    assert "Kriging is too cautious: the spread of its members is 170 % of its error" in doubt
+
+
+def test_an_accuracy_below_1_is_not_rounded_to_certainty():
+    (doubt,) = Sample(leaderboard=board({"pca": {"c2st": 0.998}}), experiments={"pca": {}}).glance().doubt
+    assert doubt.endswith("with 99.8 % accuracy (chance: 50 %)")
+
+
+def test_only_maps_with_cells_that_never_exist_explain_them(results):
+    explanation = "cells that never exist, such as land"
+    assert explanation not in report({"reconstruct": results})
+    land = {
+        name: stored.where(stored["longitude"] > stored["longitude"][0])
+        for name, stored in results.examples.items()
+    }
+    assert explanation in report({"reconstruct": replace(results, examples=land)})
+    cloud = {name: xr.concat([stored, stored * np.nan], "time") for name, stored in results.examples.items()}
+    assert not replace(results, examples=cloud).cells_missing
 
 
 def test_one_seed_is_a_reason_to_doubt_and_several_are_not(reconstruct):

@@ -84,4 +84,4 @@ def of_samples(pictures: xr.Dataset, variable: str, best: str, outline: Outline 
     for column, values in enumerate(drawn, start=1):
         gallery.draw((column, 0), values)
         gallery.sheet.title((column, 0), plain(f"drawn: {best}"))
-    return gallery.figure
+    return gallery.finished()

@@ -88,18 +88,21 @@ class Gallery:
         self.colours = greys(pictures, variable, real) if images else departures(real - self.centre)
         start = ((0.03 - names) / size - self.sheet.beside, (top - 0.03) / size)
         self.sheet.axes.text(*start, plain(heading), ha="left", va="top", fontsize=NORMAL, color=INK)
+        self.bar: tuple[float, float, float] | None = None  # left, bottom and width
         if not images:
             wide = 1.5 / size
             left = columns * (1 + GAP) - GAP - wide - 0.15 / size
-            self.sheet.bar(left, (top - 0.1) / size, self.colours, "", wide)
+            self.bar = (left, (top - 0.1) / size, wide)
             unit = pictures[variable].attrs.get("units", "")
             text = plain(f"{variable}, departure from the mean{', ' if unit else ''}{unit}")
             where = (left - 0.1 / size, start[1])
             self.sheet.axes.text(*where, text, ha="right", va="top", fontsize=SMALL, color=INK)
 
-    @property
-    def figure(self) -> Figure:
-        """The figure of all pictures."""
+    def finished(self) -> Figure:
+        """The figure of all pictures, with a colour bar, whose arrows say that some pictures exceed it."""
+        if self.bar:
+            left, bottom, wide = self.bar
+            self.sheet.bar(left, bottom, self.colours, "", wide)
         return self.sheet.figure
 
     def draw(self, place: tuple[int, int | float], values: Map) -> None:

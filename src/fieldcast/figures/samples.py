@@ -42,7 +42,7 @@ def sample_sheet(examples: Mapping[str, xr.Dataset], variable: str, outline: Out
         for place, (experiment, pictures) in enumerate(zip(group, stored, strict=True), start=1):
             gallery.line(row + place, experiment, of_kind(pictures, variable, "sample")[:columns])
         row += 1 + len(group) + GAP
-    return gallery.figure
+    return gallery.finished()
 
 
 def by_truth(examples: Mapping[str, xr.Dataset], variable: str, kind: str) -> list[list[str]]:
@@ -83,7 +83,7 @@ def decoded_pictures(examples: Mapping[str, xr.Dataset], variable: str, outline:
             gallery.line(row, experiment, of_kind(stored, variable, "reconstruction"), "reconstruction")
             gallery.line(row + 1, "samples", of_kind(stored, variable, "sample")[:columns])
             row += 2 + ROOM
-    return gallery.figure
+    return gallery.finished()
 
 
 BORDER = 0.02  # between pictures: their neighbours are what they are to be compared with
@@ -105,7 +105,7 @@ def latent_grid(pictures: xr.Dataset, variable: str, experiment: str = "") -> Fi
     for place, values in enumerate(decoded[: side**2]):
         row, column = divmod(place, side)
         gallery.draw((column, row), values)
-    return gallery.figure
+    return gallery.finished()
 
 
 def interpolations(examples: Mapping[str, xr.Dataset], variable: str) -> Figure:
@@ -122,7 +122,7 @@ def interpolations(examples: Mapping[str, xr.Dataset], variable: str) -> Figure:
             gallery.line(row, name if pair == 0 else "", decoded[pair * way : (pair + 1) * way])
             row += 1
         row += ROOM
-    return gallery.figure
+    return gallery.finished()
 
 
 def denoising(examples: xr.Dataset, variable: str, experiment: str = "") -> Figure:
@@ -148,7 +148,7 @@ def denoising(examples: xr.Dataset, variable: str, experiment: str = "") -> Figu
             here = (chains["number"].to_numpy() == number) & (chains["chain_time"].to_numpy() == t)
             if here.any():
                 gallery.draw((column, row), chains[variable].to_numpy()[here][0].astype(float))
-    return gallery.figure
+    return gallery.finished()
 
 
 BINS = 24
@@ -169,7 +169,7 @@ def nearest_pictures(examples: Mapping[str, xr.Dataset], variable: str, outline:
         drawn = of_kind(examples[name], variable, "sample")[: len(pictures)]
         gallery.line(2.3 * place, name, drawn)
         gallery.line(2.3 * place + 1, "nearest in training", pictures)
-    return gallery.figure
+    return gallery.finished()
 
 
 def nearest_distances(

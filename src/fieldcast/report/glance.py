@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fieldcast.report.sample import Sample
 
 LEVEL = 0.02  # relative difference of two scores below which a reader may take either experiment
-OVERCONFIDENT = 0.5  # spread-skill ratio below which members say little about the error
+OVERCONFIDENT, TOO_CAUTIOUS = 0.5, 1.5  # spread-skill ratios beyond which members say little about the error
 NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 RECOGNISED = 0.95  # accuracy of a classifier that nearly always recognises samples
 
@@ -57,7 +57,7 @@ def sentence(clauses: Sequence[str]) -> str:
 
 
 def reconstruct(results: Reconstruct) -> Glance:
-    """Number of methods and fractions observed, the smallest error, ensembles whose spread is too small."""
+    """Number of methods and fractions observed, the smallest error, ensembles whose spread is wrong."""
     board = results.board
     if not board:
         return Glance()
@@ -67,11 +67,11 @@ def reconstruct(results: Reconstruct) -> Glance:
     case = results.middle_case
     pattern = "" if case.pattern == "random" else f" (pattern {case.pattern})"
     best = closest(results, case, "for filling in maps", f"from {percent(case.k)} of the cells{pattern}")
-    return Glance([done], best, overconfident(results, "in filling in maps"), trained_once(results))
+    return Glance([done], best, miscalibrated(results, "in filling in maps"), trained_once(results))
 
 
 def assimilate(results: Assimilate) -> Glance:
-    """Number of methods and fractions observed, the smallest error, ensembles whose spread is too small."""
+    """Number of methods and fractions observed, the smallest error, ensembles whose spread is wrong."""
     board = results.board
     if not board:
         return Glance()
@@ -80,7 +80,7 @@ def assimilate(results: Assimilate) -> Glance:
     done = f"{count(board.order)} tracked the weather from daily observations of {' to '.join(ends)} % of its cells"
     case = results.middle_case
     best = closest(results, case, "for tracking the weather", f"from {percent(case.k)} of the cells a day")
-    return Glance([done], best, overconfident(results, "in tracking the weather"), trained_once(results))
+    return Glance([done], best, miscalibrated(results, "in tracking the weather"), trained_once(results))
 
 
 def forecast(results: Forecast) -> Glance:
@@ -100,7 +100,7 @@ def forecast(results: Forecast) -> Glance:
     failed = [name for name, _ in (*lost["blew_up"], *lost["diverged"])] if lost else []
     failed += lost["unrealistic"] if lost else []
     doubt = [f"long forecasts of {names(results, failed)} stop looking like weather"] if failed else []
-    return Glance([done], best, [*overconfident(results, "in forecasting"), *doubt], trained_once(results))
+    return Glance([done], best, [*miscalibrated(results, "in forecasting"), *doubt], trained_once(results))
 
 
 def useful(results: Forecast) -> str:
@@ -151,9 +151,9 @@ def sample(results: Sample) -> Glance:
     if not accuracy:
         return Glance([done], single=trained_once(results))
     best = min(accuracy, key=lambda name: abs(accuracy[name] - 0.5))
-    share = f"{100 * accuracy[best]:.0f} % accuracy, where 50 % would be chance"
+    share = f"{100 * accuracy[best]:.3g} % accuracy, where 50 % would be chance"
     if accuracy[best] >= RECOGNISED:
-        share = f"{100 * accuracy[best]:.0f} % accuracy (chance: 50 %)"
+        share = f"{100 * accuracy[best]:.3g} % accuracy (chance: 50 %)"
         whose = "every method" if len(accuracy) > 1 else results.label(best)
         least = "at least " if len(accuracy) > 1 and not share.startswith("100") else ""
         doubt = [f"a classifier distinguishes the samples of {whose} from real data with {least}{share}"]
@@ -196,18 +196,17 @@ def closest(results: Results, case: Any, purpose: str, where: str) -> list[str]:
     return [clause]
 
 
-def overconfident(results: Results, where: str) -> list[str]:
-    """Ensembles with far too little spread, by their mean spread-skill ratio over all cases."""
+def miscalibrated(results: Results, where: str) -> list[str]:
+    """Ensembles with far too little or too much spread, by their mean spread-skill ratio over all cases."""
     board = results.board
     clauses = []
     for name in board.having("ssr"):
         ratios = [board.value(name, "ssr", case, otherwise=math.nan) for case in board.cases]
         ratio = float(np.nanmean(ratios))
-        if ratio < OVERCONFIDENT:
+        if ratio < OVERCONFIDENT or ratio > TOO_CAUTIOUS:
+            fault = "far too confident" if ratio < OVERCONFIDENT else "too cautious"
             size = f"{100 * ratio:.0f} % of its error, where 100 % would be right"
-            clauses.append(
-                f"{where}, {results.label(name)} is far too confident: the spread of its members is {size}"
-            )
+            clauses.append(f"{where}, {results.label(name)} is {fault}: the spread of its members is {size}")
     return clauses
 
 

@@ -104,6 +104,7 @@ class Reconstruct(Results):
         return shared_context(self, RECONSTRUCT, "fair CRPS") | {
             "groups": [cases for random in (True, False) if (cases := self.cases(random))],
             "maps": list(self.maps()),
+            "cells_missing": self.cells_missing,
             "coverage": partial(calibration.coverage_table, self),
             "resolution": calibration.resolution_table(self),
             "spectrum": calibration.kind_of_spectrum(self),
@@ -204,6 +205,13 @@ class Reconstruct(Results):
         names = first + [name for name in names if name not in first]
         parts = [names[start : start + ACROSS] for start in range(0, len(names), ACROSS)]
         return [[name for name in self.order if name in part] for part in parts]
+
+    @property
+    def cells_missing(self) -> bool:
+        """Whether the maps show cells that never exist."""
+        truths = (stored.sel(kind="truth") for stored in self.examples.values())
+        absent = (truth.isnull().all(("case", "time")).to_array() for truth in truths)
+        return any(bool(cells.any()) for cells in absent)
 
     def maps(self) -> Iterator[Maps]:
         """Maps to draw: the first variable in every case; at the middle fraction everything else."""
