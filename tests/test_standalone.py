@@ -97,7 +97,7 @@ def test_reconstructions_are_scored_at_unobserved_cells(
     assert {"crps", "ssr", "ssim", "coverage90"} <= set(table["score"])
 
 
-def test_reconstructions_in_other_units_or_places_are_refused_and_few_are_enough(
+def test_reconstructions_in_other_places_are_refused_and_few_are_enough(
     model: TrainedModel, waves: xr.Dataset, gappy: xr.Dataset
 ) -> None:
     truth, filled = waves.isel(time=slice(-100, None)), model.fill(gappy, members=3)
@@ -106,8 +106,11 @@ def test_reconstructions_in_other_units_or_places_are_refused_and_few_are_enough
         return fieldcast.score(truth, filled, task="reconstruct", observed=gappy, training=training)
 
     celsius = filled.assign(t=(filled["t"] - 273.15).assign_attrs(units="degC"))
-    with pytest.raises(InputError, match=r"'t' of the reconstructions .*'degC', the fields are in 'K'"):
-        scored(truth, celsius)
+    table, converted = scored(truth, filled), scored(truth, celsius)
+    np.testing.assert_allclose(converted["value"], table["value"], rtol=1e-4, atol=1e-4)
+    pascals = filled.assign(t=filled["t"].assign_attrs(units="Pa"))
+    with pytest.raises(InputError, match=r"'t' of the reconstructions is in 'Pa', .* converted to 'K'"):
+        scored(truth, pascals)
     moved = truth.assign_coords(latitude=truth["latitude"] + 1.25)
     with pytest.raises(InputError, match="the latitudes of the observed data are"):
         scored(moved, filled)

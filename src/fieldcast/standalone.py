@@ -26,7 +26,7 @@ from fieldcast.fields.prepared import PreparedData
 from fieldcast.fields.repair import FEWEST_TIMES, Gaps
 from fieldcast.fields.splits import make, select
 from fieldcast.frame.conf_source import configuration_folder
-from fieldcast.inference.external_forecasts import check_calendar, check_variables, on_grid_of
+from fieldcast.inference.external_forecasts import check_calendar, in_units_of, on_grid_of
 from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.models.configuration import check_model
 from fieldcast.models.core import Model
@@ -161,7 +161,8 @@ def score(
     Raises
     ------
     InputError
-        If the truth lacks a valid time, or variables, units or grid differ; if it is too short for a climatology.
+        If the truth lacks a valid time, variables or grid differ, or units do not convert; if the truth is too short
+        for a climatology.
     """
     fields, _ = ingest(as_dataset(truth, "the truth"), "the truth", fewest=1)
     if training is None and fields.sizes["time"] < FEWEST_TIMES:
@@ -177,7 +178,7 @@ def score(
     variables = time_varying(fields)
     if task == "forecast":
         forecasts = to_forecasts(as_dataset(draws, "the forecasts"), "the forecasts", variables)
-        check_variables(forecasts, fields[variables], "the forecasts")
+        forecasts = in_units_of(fields[variables], forecasts, "the forecasts")
         check_calendar(forecasts["start"], fields["time"], "the forecasts")
         aligned = on_grid_of(forecasts[variables], fields, "the forecasts")
         table, _ = forecast_statistics(aligned, fields, **statistics, area=areas(fields), seed=seed)
@@ -202,7 +203,7 @@ def as_case(data: Data, fields: xr.Dataset, where: str) -> xr.Dataset:
     Raises
     ------
     InputError
-        If variables, units or grid are not those of `fields`, or a time is none of theirs.
+        If variables or grid are not those of `fields`, units do not convert to theirs, or a time is none of theirs.
     """
     dataset, variables = as_dataset(data, where), list(map(str, fields.data_vars))
     absent = [name for name in variables if name not in dataset]
@@ -214,7 +215,7 @@ def as_case(data: Data, fields: xr.Dataset, where: str) -> xr.Dataset:
     members = [selected.isel(member=number, drop=True) for number in range(selected.sizes["member"])]
     plain = [conventions.to_contract(member, where)[variables].sortby("latitude") for member in members]
     case = on_grid_of(xr.concat(plain, "member"), fields, where)
-    check_variables(case, fields, where)
+    case = in_units_of(fields, case, where)
     check_calendar(case["time"], fields["time"], where)
     case = unrounded(case)
     later = [str(time) for time in case["time"].values if time not in fields["time"].values]

@@ -88,6 +88,17 @@ def test_a_users_file_in_another_shape(
     assert result["t"].dtype == np.float32 and result.attrs["source"] == f"'{path}'"
 
 
+def test_other_units_are_converted_lead_by_lead(
+    world: Any, starts: dict[str, Any], perfect: xr.Dataset
+) -> None:
+    celsius = perfect.assign(t=(perfect["t"] - 273.15).assign_attrs(perfect["t"].attrs, units="degC"))
+    converted = whole(selected(celsius, starts, world.fields, "mine.nc"))
+    straight = whole(selected(perfect, starts, world.fields, "mine.nc"))
+    assert converted["t"].attrs == straight["t"].attrs
+    xr.testing.assert_allclose(converted, straight, atol=1e-3)
+    xr.testing.assert_equal(converted["z"], straight["z"])
+
+
 def test_without_a_perfect_model_its_experiment_is_skipped(
     world: Any, starts: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -101,7 +112,7 @@ def test_without_a_perfect_model_its_experiment_is_skipped(
     ("spoil", "message"),
     [
         (lambda data: data.drop_vars("t"), "mine.nc has no variable 't': it has z."),
-        (lambda data: data.assign(t=data["t"].assign_attrs(units="C")), "'t' of mine.nc is in 'C', .* in 'K': convert"),
+        (lambda data: data.assign(t=data["t"].assign_attrs(units="C")), "'t' of mine.nc is in 'C', .* to 'K'"),
         (lambda data: data.assign(t=data["t"].drop_attrs()), "'t' of mine.nc has no units, the fields are in 'K'"),
         (lambda data: data.isel(lead=[0, 2]), r"no lead of 48 hours \(1 of the 3 scored leads are missing\)"),
         (lambda data: data.isel(start=slice(9, None)), r"no forecast from \S+T00:00:00 \(1 of the 5 scored starts"),

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
+import numpy as np
+import xarray as xr
 from cf_units import Unit, suppress_errors
+
+Values = TypeVar("Values", np.ndarray, xr.DataArray)
 
 
 @dataclass(frozen=True)
@@ -13,6 +18,15 @@ class Conversion:
 
     scale: float = 1.0
     offset: float = 0.0
+
+    def of(self, x: Values) -> Values:
+        """Values y of values x; the very same where the units are."""
+        return x if self == Conversion() else x * self.scale + self.offset
+
+    @property
+    def inverse(self) -> Conversion:
+        """The conversion from y to x."""
+        return Conversion(1 / self.scale, -self.offset / self.scale)
 
 
 def conversion(units: str, target: str) -> Conversion | None:

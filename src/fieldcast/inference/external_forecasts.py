@@ -21,6 +21,7 @@ from fieldcast.fields.fills import Search
 from fieldcast.fields.forecast_files import DIMS, to_forecasts
 from fieldcast.fields.opening import check_chunks, open_file, reading
 from fieldcast.fields.quality import TRUE_EXTREME
+from fieldcast.fields.units import Conversion, conversion
 from fieldcast.fields.valid import masked
 from fieldcast.geometry import GRID, TOLERANCE, different_axis
 from fieldcast.inference.compatibility import describe
@@ -41,8 +42,8 @@ def adopt(model: File, perfect_model: xr.Dataset, starts: Starts, fields: xr.Dat
     Raises
     ------
     InputError
-        If a start, a lead or a variable is missing, or units, grid or calendar differ; for a fill value that is not
-        declared.
+        If a start, a lead or a variable is missing, units do not convert, or grid or calendar differ; for a fill
+        value that is not declared.
     """
     if model.path is not None:
         with open_file(model.path, "model.path of the experiment") as opened:
@@ -65,7 +66,7 @@ def selected(dataset: xr.Dataset, starts: Starts, fields: xr.Dataset, where: str
     at a time."""
     names = conventions.time_varying(fields)
     forecasts = to_forecasts(dataset, where, names)
-    check_variables(forecasts, fields[names], where)
+    changes = conversions(forecasts, fields[names], where)
     check_calendar(forecasts["start"], fields["time"], where)
     forecasts = on_grid_of(forecasts[names], fields, where)
     lead, start = lead_positions(forecasts, starts, where), start_positions(forecasts, starts, where)
@@ -75,7 +76,7 @@ def selected(dataset: xr.Dataset, starts: Starts, fields: xr.Dataset, where: str
         "member": ("member", np.arange(min(forecasts.sizes["member"], starts["members"])), {"units": "1"}),
         **{axis: fields[axis] for axis in GRID},
     }
-    searches = {v: search_for_fills(forecasts[v], fields[v]) for v in names}
+    searches = {v: search_for_fills(forecasts[v], changes[v].inverse.of(fields[v])) for v in names}
     for number, position in enumerate(lead):
         with reading(where, Exception):
             piece = forecasts.isel(lead=[position], start=start, member=slice(starts["members"])).load()
@@ -84,13 +85,16 @@ def selected(dataset: xr.Dataset, starts: Starts, fields: xr.Dataset, where: str
         valid = {v: masked(piece[v]) for v in names}
         for v in names:
             refuse_fills(valid[v], searches[v], number == len(lead) - 1, where)
-        data = {v: (DIMS, valid[v].values.astype(np.float32), fields[v].attrs) for v in names}
+        data = {v: (DIMS, changes[v].of(valid[v].values).astype(np.float32), fields[v].attrs) for v in names}
         attrs = {"starts": starts["digest"], "source": where, "piece": number, "pieces": len(lead)}
         yield xr.Dataset(data, coords, attrs)
 
 
 def search_for_fills(forecasts: xr.DataArray, truth: xr.DataArray) -> Search:
-    """Begin a search over all leads: a lead by itself may hold a single value, as where no rain is forecast."""
+    """Begin a search over all leads, for a lead by itself may hold a single value, as where no rain is forecast.
+
+    The truth is in the units of the forecasts.
+    """
     search = Search(forecasts)
     search.widen(np.array([truth.min(), truth.max()]))
     return search
@@ -114,21 +118,48 @@ def refuse_fills(piece: xr.DataArray, search: Search, last: bool, where: str) ->
             )
 
 
-def check_variables(forecasts: xr.Dataset, fields: xr.Dataset, where: str) -> None:
-    """Raise an InputError if a variable of the fields is missing, or in other units."""
-    for v in fields.data_vars:
+def conversions(forecasts: xr.Dataset, fields: xr.Dataset, where: str) -> dict[str, Conversion]:
+    """For each variable of the fields the conversion from the units of the forecasts.
+
+    Raises
+    ------
+    InputError
+        If a variable is missing, or its units are, or do not convert; the message calls the forecasts `where`.
+    """
+    changes = {}
+    for v in map(str, fields.data_vars):
         if v not in forecasts:
             raise InputError(
                 f"{where} has no variable '{v}': it has {', '.join(map(str, forecasts.data_vars))}: add "
                 "it, or give one of them its name."
             )
-        units, expected = forecasts[v].attrs["units"], fields[v].attrs["units"]
-        if units != expected:
-            remedy = "convert it first" if units else f"set its attribute 'units' to '{expected}' if they are"
-            raise InputError(
-                f"variable '{v}' of {where} {conventions.units_of(forecasts[v])}, the fields are in '{expected}': "
-                f"{remedy}."
+        units, expected = (str(data[v].attrs["units"] or "") for data in (forecasts, fields))
+        change = conversion(units, expected)
+        if change is None:
+            fault = (
+                f"is in '{units}', which cannot be converted to"
+                if units
+                else "has no units, the fields are in"
             )
+            remedy = (
+                "give it in that unit" if units else f"set its attribute 'units' to '{expected}' if it is"
+            )
+            raise InputError(f"variable '{v}' of {where} {fault} '{expected}': {remedy}.")
+        changes[v] = change
+    return changes
+
+
+def in_units_of(fields: xr.Dataset, forecasts: xr.Dataset, where: str) -> xr.Dataset:
+    """The variables of the fields from forecasts in memory, in the units of the fields.
+
+    Raises
+    ------
+    InputError
+        As `conversions`.
+    """
+    changes = conversions(forecasts, fields, where)
+    converted = {v: change.of(forecasts[v]).assign_attrs(fields[v].attrs) for v, change in changes.items()}
+    return forecasts[list(changes)].assign(converted)
 
 
 def check_calendar(start: xr.DataArray, time: xr.DataArray, where: str) -> None:
