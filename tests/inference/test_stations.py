@@ -17,10 +17,12 @@ from fieldcast.errors import InputError
 from fieldcast.fields.stations import read_stations
 from fieldcast.figures.stations import station_maps
 from fieldcast.inference.left_out_stations import scores_at_left_out
+from fieldcast.inference.options import Evaluation, Fill
 from fieldcast.inference.reconstruct import context_of
 from fieldcast.inference.stations import representativeness
 from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.models.interpolation import Nearest
+from fieldcast.pipelines.stations.nodes import score
 from fieldcast.tasks.reconstruct import Reconstruction
 from fieldcast.time_steps import TimeStep
 from fieldcast.training.options import Fit
@@ -40,6 +42,13 @@ def model(world, tmp_path_factory) -> TrainedModel:
     path = tmp_path_factory.mktemp("models") / "checkpoint.safetensors"
     path.write_bytes(list(train(recipe, world.data, None))[-1].checkpoint)
     return fieldcast.load(path)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(model, tmp_path_factory) -> bytes:
+    path = tmp_path_factory.mktemp("models") / "checkpoint.safetensors"
+    model.save(path)
+    return path.read_bytes()
 
 
 def stations(truth: xr.Dataset, count: int, error: float, seed: int = 0) -> pd.DataFrame:
@@ -193,6 +202,18 @@ def test_scores_at_left_out_stations(model, world, caplog) -> None:
     assert again["value"]["nearest", "rmse"] == pytest.approx(value["nearest", "rmse"], rel=0.02)
     with pytest.raises(InputError, match="has 5 stations: to leave some out needs at least 20"):
         scores_at_left_out({"oi": model}, stations(truth, 5, 0.0), 19, 0)
+
+
+def test_a_checkpoint_whose_experiment_was_deleted_is_left_out(model, checkpoint, world, tmp_path) -> None:
+    path = tmp_path / "stations.csv"
+    stations(world.split("test").isel(time=slice(0, 3)), 25, 0.1).to_csv(path)
+    body = {"model": {"type": "optimal_interpolation.OptimalInterpolation"}}
+    checkpoints = {f"reconstruct/{name}": lambda: checkpoint for name in ("kept", "deleted")}
+    table, _, _ = score(
+        Fill(stations=str(path)), Evaluation(members=3), {"reconstruct": {"kept": body, "new": body}},
+        checkpoints, 0, Limits(), "cpu",
+    )  # fmt: skip
+    assert set(table["experiment"]) == {"reconstruct.kept"}
 
 
 def test_a_given_error_of_representativeness_is_used(model, world) -> None:

@@ -119,7 +119,7 @@ def refuse_fills(piece: xr.DataArray, search: Search, last: bool, where: str) ->
 
 
 def conversions(forecasts: xr.Dataset, fields: xr.Dataset, where: str) -> dict[str, Conversion]:
-    """For each variable of the fields the conversion from the units of the forecasts.
+    """The conversion of each variable of the fields, from the units of the forecasts.
 
     Raises
     ------

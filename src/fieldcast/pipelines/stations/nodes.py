@@ -21,11 +21,15 @@ def score(
     fill: Fill, evaluation: Evaluation, parameters: Mapping[str, Any],
     checkpoints: Mapping[str, Callable[[], bytes]], seed: int, limits: Limits, device: str,
 ) -> tuple[pd.DataFrame, pd.DataFrame, str]:  # fmt: skip
-    """Score every trained experiment of `reconstruct` that can use stations; by station; and as text."""
+    """Score every trained experiment of `reconstruct` that can use stations; by station; and as text.
+
+    A checkpoint whose experiment has since been deleted is left out.
+    """
     path = fill.table()
+    trained = [name for name in parameters["reconstruct"] if f"reconstruct/{name}" in checkpoints]
     models = {
         address: trained_model(address, parameters, checkpoints).to(device)
-        for address in (name.replace("/", ".") for name in checkpoints if name.startswith("reconstruct/"))
+        for address in (f"reconstruct.{name}" for name in trained)
     }
     able = {name: model for name, model in models.items() if model.checkpoint.model.accepts_points}
     if not able:
