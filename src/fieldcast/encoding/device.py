@@ -21,3 +21,17 @@ def choose_device(name: str) -> torch.device:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError):
         raise InputError(f"device '{name}' is not available here: set device to auto, cpu or cuda.") from None
+
+
+def choose_devices(name: str) -> list[torch.device]:
+    """The devices that draw side by side: all GPUs for "auto" and "cuda", unless there is none; else that of the name.
+
+    Raises
+    ------
+    InputError
+        As `choose_device`.
+    """
+    device = choose_device(name)
+    if device.type == "cuda" and name in ("auto", "cuda"):
+        return [torch.device("cuda", number) for number in range(torch.cuda.device_count())]
+    return [device]

@@ -26,6 +26,7 @@ from fieldcast.models.assimilation.filter import CycleState, Filter, Step, cycle
 from fieldcast.models.assimilation.perfect_letkf import STATE, PerfectLETKF
 from fieldcast.models.core import Context, Model
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.replicas import draw
 from fieldcast.progress import Progress
 
 STATES = ("background", "analysis")
@@ -78,7 +79,7 @@ class Assimilator:
         def forecast(c: Context, draws: RandomStreams) -> Tensor:
             if forecaster is None:
                 raise TypeError(f"{type(self.filter).__name__} needs a forecast model")
-            return forecaster.sample(c, draws)
+            return draw(forecaster, c, draws)
 
         return forecast
 

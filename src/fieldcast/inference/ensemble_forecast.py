@@ -30,7 +30,7 @@ from fieldcast.progress import Progress
 from fieldcast.starts import Starts
 
 MEMBERS_AT_ONCE = 80  # of all starts, on a processor: more take memory and are no faster
-MEMBERS_AT_ONCE_GPU = 640  # all of 64 starts and 10 members
+MEMBERS_AT_ONCE_GPU = 640  # on each GPU: all of 64 starts and 10 members
 START = {"standard_name": "forecast_reference_time"}
 Values = Float[Tensor, "start members variable y x"]
 
@@ -73,7 +73,8 @@ class EnsembleForecaster:
         self.places = calendars.positions(fields["time"], starts)
         self.times = fields["time"].values[self.places]
         on_processor = model.space.area.device.type == "cpu"
-        size = max(1, (MEMBERS_AT_ONCE if on_processor else MEMBERS_AT_ONCE_GPU) // self.members)
+        at_once = (MEMBERS_AT_ONCE if on_processor else MEMBERS_AT_ONCE_GPU) * (1 + len(model.replicas))
+        size = max(1, at_once // self.members)
         self.pieces = list(torch.arange(len(starts)).split(size))
         context = context_at(fields, self.places, codec, model.space, model.history)
         self.contexts = [context[piece].repeat(self.members) for piece in self.pieces]

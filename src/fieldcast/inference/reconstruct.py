@@ -19,14 +19,14 @@ from fieldcast.encoding.point_observations import points_in
 from fieldcast.inference.quality_control import sentences, suspects
 from fieldcast.inference.stations import check_accepts_points
 from fieldcast.lineage import Lineage
+from fieldcast.models import replicas
 from fieldcast.models.core import Context, Model
 from fieldcast.models.random_streams import RandomStreams
-from fieldcast.models.returned import draws_of
 from fieldcast.models.space import Space
 from fieldcast.progress import Progress
 
 LOG = logging.getLogger(__name__)
-AT_ONCE = 8  # data drawn in one batch: bounds the memory
+AT_ONCE = 8  # data drawn in one batch on a device: bounds the memory
 
 
 def context_of(data: xr.Dataset, codec: FieldCodec, space: Space, noise: float) -> Context:
@@ -50,9 +50,9 @@ def draw(
     members = 1 if model.deterministic else members
     places = torch.from_numpy(np.arange(c.count) if order is None else order).to(model.space.area.device)
     x = torch.empty(c.count, members, *model.space.state_shape)
-    for index in Progress(places.split(AT_ONCE), unit="part"):
-        drawn = model.sample(c[index], RandomStreams(seed, index, members, step))
-        x[index.cpu()] = draws_of(model, drawn, len(index), members).float().cpu()
+    for index in Progress(places.split(AT_ONCE * (1 + len(model.replicas))), unit="part"):
+        drawn = replicas.draw(model, c[index], RandomStreams(seed, index, members, step))
+        x[index.cpu()] = drawn.float().cpu()
     return x.masked_fill(~model.space.exists.cpu(), torch.nan)
 
 

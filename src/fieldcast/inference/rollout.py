@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fieldcast.models.core import Context, Model
 from fieldcast.models.random_streams import RandomStreams
-from fieldcast.models.returned import draws_of
+from fieldcast.models.replicas import draw
 
 Feedback = Literal["members", "mean"]
 
@@ -48,8 +48,7 @@ def rollout(
     for number in range(first, first + steps):
         of_lead = draws.at_lead(number)
         noise = of_lead.per_row()
-        drawn = draws_of(model, model.sample(context, noise), context.count, 1)
-        x = drawn[:, 0].unflatten(0, (len(draws.datum), draws.members))
+        x = draw(model, context, noise)[:, 0].unflatten(0, (len(draws.datum), draws.members))
         fed_back = x if feedback == "members" else x.mean(dim=1, keepdim=True).expand_as(x)
         context = context.advance(fed_back.flatten(0, 1), model.space.step_years)
         yield model.calibrated(x, of_lead), context

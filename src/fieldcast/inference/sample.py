@@ -10,21 +10,20 @@ from torch import Tensor
 from fieldcast.encoding.states import StateCodec
 from fieldcast.models.core import Context, Model
 from fieldcast.models.random_streams import RandomStreams
-from fieldcast.models.returned import draws_of
+from fieldcast.models.replicas import draw
 from fieldcast.models.space import Space
 from fieldcast.progress import Progress
 
-AT_ONCE = 64  # states drawn in one batch: bounds the memory
+AT_ONCE = 64  # states drawn in one batch on a device: bounds the memory
 
 
 @torch.no_grad()
 def draw_states(model: Model, count: int, seed: int) -> Float[Tensor, "draw variable y x"]:
     """`count` draws of x; they do not depend on how many are drawn at once."""
     x = torch.empty(count, *model.space.state_shape)
-    batches = torch.arange(count, device=model.space.area.device).split(AT_ONCE)
+    batches = torch.arange(count, device=model.space.area.device).split(AT_ONCE * (1 + len(model.replicas)))
     for index in Progress(batches, unit="part"):
-        drawn = model.sample(Context(len(index)), RandomStreams(seed, index))
-        x[index.cpu()] = draws_of(model, drawn, len(index), 1)[:, 0].float().cpu()
+        x[index.cpu()] = draw(model, Context(len(index)), RandomStreams(seed, index))[:, 0].float().cpu()
     return x
 
 

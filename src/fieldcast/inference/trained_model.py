@@ -19,7 +19,7 @@ import xarray as xr
 from fieldcast import calendars
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.checkpoint import Checkpoint, pack
-from fieldcast.encoding.device import choose_device
+from fieldcast.encoding.device import choose_devices
 from fieldcast.encoding.stations import times_of
 from fieldcast.errors import InputError
 from fieldcast.fields import conventions
@@ -34,6 +34,7 @@ from fieldcast.inference.sample import draw_states
 from fieldcast.inference.sample import physical as physical_states
 from fieldcast.inference.stations import Representativeness, with_stations
 from fieldcast.inference.user_layout import restore_layout
+from fieldcast.models.replicas import replicate
 
 LOG = logging.getLogger(__name__)
 
@@ -55,8 +56,8 @@ class TrainedModel:
         return f"TrainedModel({kind}: {', '.join(space.variables)} on {grid} cells)"
 
     def to(self, device: str) -> TrainedModel:
-        """Move the model to another device: "auto", "cpu" or "cuda"."""
-        model = self.checkpoint.model.to(choose_device(device))
+        """Move the model to other devices: "auto" or "cuda", all GPUs; "cpu", or a single one such as "cuda:1"."""
+        model = replicate(self.checkpoint.model, choose_devices(device))
         return replace(self, checkpoint=replace(self.checkpoint, model=model))
 
     def save(self, path: str | Path) -> None:

@@ -5,6 +5,7 @@ core             Context, Batch, Model: Solved (closed form) or Trained (gradien
 points           observations between cells, such as stations
 configuration    checks the YAML of a model against the annotations of its constructor, and builds the model
 returned         checks what the methods of a class return
+replicas         a model on several devices, which draw side by side
 source_code      digests of the code of the classes that a configuration names
 capabilities     optional capabilities of a model: density, latents, snapshots of a chain, analysis step
 derived          cache of quantities derived from a fitted state

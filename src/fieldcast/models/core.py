@@ -161,6 +161,7 @@ class Model(nn.Module, ABC):
     calibrates: bool = False  # defines `calibrated`, so a draw of one step is no forecast of it
     density: Density = None  # kind of `HasDensity.log_weights`; None: not available
     choices: Mapping[str, Sequence[float]] = MappingProxyType({})
+    replicas: Sequence[Model] = ()  # on further devices, which draw at the same time (`replicas.draw`)
 
     def __init__(self, space: Space):
         super().__init__()

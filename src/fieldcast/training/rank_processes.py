@@ -31,11 +31,12 @@ import torch.distributed as dist
 from fieldcast.encoding import costs
 from fieldcast.encoding.tensor_file import unpack_state
 from fieldcast.errors import InputError
+from fieldcast.models.replicas import moved
 from fieldcast.processes import CONTEXT, die_with_parent, start_server
 from fieldcast.training.batches import Batches
 from fieldcast.training.options import Fit
 from fieldcast.training.ranks import Ranks
-from fieldcast.training.shared_states import moved, require_shared_memory
+from fieldcast.training.shared_states import require_shared_memory
 from fieldcast.training.state import Training
 from fieldcast.training.steps import Report, due_saves
 

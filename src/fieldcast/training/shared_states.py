@@ -4,31 +4,17 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from copy import deepcopy
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fieldcast.errors import InputError
 from fieldcast.training.batches import Batches
 
 T = TypeVar("T")
 SHARED_MEMORY = Path("/dev/shm")
-
-
-def moved(value: T, device: torch.device) -> T:
-    """A record with all its tensors on a device."""
-    if isinstance(value, nn.Module):
-        return deepcopy(value).to(device)  # which moves it in place
-    if isinstance(value, Tensor):
-        return value.to(device)
-    if not is_dataclass(value) or isinstance(value, type):
-        return value
-    parts = {field.name: getattr(value, field.name) for field in fields(value) if field.init}
-    return replace(value, **{name: moved(part, device) for name, part in parts.items()})
 
 
 def tensors_of(value: Any) -> Iterator[Tensor]:

@@ -8,12 +8,13 @@ from typing import Any
 
 from fieldcast.argument_groups import ArgumentGroup
 from fieldcast.encoding.checkpoint import Checkpoint, model_digest, read_header, unpack
-from fieldcast.encoding.device import choose_device
+from fieldcast.encoding.device import choose_devices
 from fieldcast.encoding.options import Limits
 from fieldcast.encoding.states import ImageCodec
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.inference.compatibility import same_grid, same_variables
 from fieldcast.lineage import require
+from fieldcast.models.replicas import replicate
 from fieldcast.training.options import Fit
 from fieldcast.training.problem import Problem
 from fieldcast.training.run import Recipe
@@ -54,7 +55,7 @@ class StoredModel(ArgumentGroup):
     parts: Mapping[str, bytes] | None = None
 
     def restore(self, data: PreparedData, problem: Problem) -> Checkpoint:
-        """The checkpoint with its weights in `model`, on the device.
+        """The checkpoint with its weights in `model`, on the device, or on all GPUs.
 
         Raises
         ------
@@ -69,7 +70,7 @@ class StoredModel(ArgumentGroup):
             same_variables(data.fields, trained.codec)
             same_grid(data.fields, trained.codec, "the data set")
         self._require(self._lineage(recipe, data))
-        return replace(trained, model=trained.model.to(choose_device(self.device)))
+        return replace(trained, model=replicate(trained.model, choose_devices(self.device)))
 
     def digest(self, data: PreparedData, problem: Problem) -> str:
         """Digest of what this run draws from, see `model_digest`.

@@ -11,12 +11,13 @@ from fieldcast.argument_groups import by_field
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.checkpoint import unpack
 from fieldcast.encoding.cycle_observations import require_cycle_observations, spin_up
-from fieldcast.encoding.device import choose_device
+from fieldcast.encoding.device import choose_devices
 from fieldcast.encoding.options import Cycling, Limits, Sparsification
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.fields.splits import select
 from fieldcast.inference.assimilate import Assimilator, assimilate
 from fieldcast.inference.forecast_from_analyses import scores_by_lead
+from fieldcast.models.replicas import replicate
 from fieldcast.pipelines.streams import earlier_output, finished, nothing_new, streamed
 from fieldcast.tasks.assimilate import problem_of, sources
 from fieldcast.training.stored_model import StoredModel
@@ -43,8 +44,8 @@ def run(
         LOG.info("Using the existing analyses.")
         yield (nothing_new(draws, "time"), state or b""), earlier["costs"]
         return
-    device = trained.model.space.area.device
-    forecaster = None if stored.base is None else unpack(stored.base).model.to(device)
+    devices = choose_devices(stored.device)
+    forecaster = None if stored.base is None else replicate(unpack(stored.base).model, devices)
     assimilator = Assimilator.of(trained.model, forecaster, trained.field_codec, planet_states)
     costs = {**trained.model.facts, **trained.header["costs"]}
     training = select(data.fields, data.splits, "train")
@@ -58,7 +59,8 @@ def forecast_on(
     device: str,
 ) -> pd.DataFrame:  # fmt: skip
     """Scores of forecasts from the analyses and from the truth, lead by lead."""
-    model = unpack(forecast, "the checkpoint in the role 'forecast'").model.to(choose_device(device))
+    checkpoint = unpack(forecast, "the checkpoint in the role 'forecast'")
+    model = replicate(checkpoint.model, choose_devices(device))
     analyses = draws.sel(state="analysis", drop=True).drop_vars("mask")
     return scores_by_lead(
         analyses, select(data.fields, data.splits, "test"), model, FieldCodec.of(*data.statistics),
