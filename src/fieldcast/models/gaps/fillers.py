@@ -56,9 +56,9 @@ def local_kriging(record: Record, draws: RandomStreams | None) -> Filling:
         first, last = torch.searchsorted(r.places.variable, torch.tensor([v, v + 1]).to(r.x.device)).tolist()
         of = slice(first, last)
         series = kriging.Series(r.x[:, of], r.observed[:, of], step, point[of])
-        correlation = kriging.fit(series, hidden.of_cells(of))
+        law = kriging.fit(series, hidden.of_cells(of))
         kriging.predict(
-            series, correlation, requested[:, of], draws and draws.fork(v), mean[:, of], spread[:, of],
+            series, law, requested[:, of], draws and draws.fork(v), mean[:, of], spread[:, of],
             members[:, :, of],
         )  # fmt: skip
     return filling(record, mean.mul_(deviation), spread.mul_(deviation), members.mul_(deviation))

@@ -12,15 +12,18 @@ Williams 2006, equation 4.17):
 
 Given the K observations y that are nearest by r, with correlations C among them and k with a value,
 
-    E x = k^T C^-1 y,    var x = 1 - k^T C^-1 k
+    E x = k^T C^-1 y,    var x = (y^T C^-1 y / K)^a (1 - k^T C^-1 k)
 
-(Chiles and Delfiner 2012, section 3.3; neighbourhoods as of Vecchia 1988). L, tau, n and nu maximise the mean of
-log p(x | y) over observed values that are hidden for the purpose in gaps like those of the record: the likelihood of
-what the correlation is used for.
+(Chiles and Delfiner 2012, section 3.3; neighbourhoods as of Vecchia 1988). The factor is the variance of these
+observations relative to what C expects: weather varies more in some places and weeks than in others. Kriging has a = 0,
+and a Student process of few degrees of freedom a = 1 (Shah, Wilson and Ghahramani 2014, equation 6); a is at most 1/2,
+because the K observations estimate the factor with an error. L, tau, n, nu and a maximise the mean of log p(x | y), of
+a normal distribution, over observed values that are hidden for the purpose in gaps like those of the record: the
+likelihood of what they are used for.
 
-Members are z + w^T (y - z_y), w = C^-1 k, with a free field z of the same correlation (conditioning by kriging: Chiles
-and Delfiner 2012, section 7.3.1), a sum of waves whose frequencies follow the spectrum of rho, a Student distribution
-of 2 nu degrees of freedom. They are joint draws in space and time.
+Members are E x + g (z - w^T z_y), with w = C^-1 k, the root g of the factor, and a free field z of the same correlation
+(conditioning by kriging: Chiles and Delfiner 2012, section 7.3.1), a sum of waves whose frequencies follow the spectrum
+of rho, a Student distribution of 2 nu degrees of freedom. They are joint draws in space and time.
 """
 
 from __future__ import annotations
@@ -40,8 +43,10 @@ from fieldcast.models.random_streams import RandomStreams, seed_for
 NEIGHBOURS = 24  # K
 SMOOTHNESS = 0.5, 1.5, 2.5  # nu
 REACH = 4.0  # tau before and after a value, within which observations are looked for
-FIRST = 0.25, 2.0, 0.05  # L, tau and n before they are fitted
-LEAST, MOST = (1e-3, 0.1, 1e-3), (4.0, 100.0, 0.9)  # of them: C stays invertible, and the reach short
+FIRST = 0.25, 2.0, 0.05, 0.25  # L, tau, n and a before they are fitted
+# of them: C stays invertible, and the reach short
+LEAST, MOST = (1e-3, 0.1, 1e-3, 1e-2), (4.0, 100.0, 0.9, 0.5)
+MISFIT = 0.05, 50.0  # y^T C^-1 y / K, at least and at most
 ITERATIONS = 15  # of L-BFGS
 TARGETS, FEWEST = 1000, 50  # hidden values that determine the correlation
 BLOCK = 2**11  # values that are predicted at once
@@ -55,12 +60,6 @@ class Correlation(NamedTuple):
     time: float | Float[Tensor, ""]  # tau
     nugget: float | Float[Tensor, ""]  # n
     smoothness: float  # nu
-
-    @classmethod
-    def of(cls, theta: Float[Tensor, "3"], smoothness: float) -> Correlation:
-        """Make one from the logarithms of L, tau and n."""
-        space, time, nugget = theta.exp().unbind()
-        return cls(space, time, nugget, smoothness)
 
     def __call__(self, a: Float[Tensor, "*n j 4"], b: Float[Tensor, "*n k 4"]) -> Float[Tensor, "*n j k"]:
         """Correlation of the values at each place of a with those of b, without the nugget at r = 0."""
@@ -77,6 +76,30 @@ class Correlation(NamedTuple):
         """Coordinates in which r is the distance."""
         space, time = (torch.as_tensor(scale).to(place) for scale in (self.space, self.time))
         return place / torch.stack([space, space, space, time])
+
+
+class Law(NamedTuple):
+    """The distribution of a value given the observations that are nearest."""
+
+    correlation: Correlation
+    power: float | Float[Tensor, ""] = 0.0  # a
+
+    @classmethod
+    def of(cls, theta: Float[Tensor, "4"], smoothness: float) -> Law:
+        """Make one from the logarithms of L, tau, n and a."""
+        space, time, nugget, power = theta.exp().unbind()
+        return cls(Correlation(space, time, nugget, smoothness), power)
+
+
+class Given(NamedTuple):
+    """Values given their nearest observations."""
+
+    weights: Float[Tensor, "target k"]  # w
+    mean: Float[Tensor, " target"]
+    variance: Float[Tensor, " target"]
+    factor: Float[
+        Tensor, " target"
+    ]  # of the variance, relative to that of the free field given its observations
 
 
 class Series(NamedTuple):
@@ -105,24 +128,22 @@ class Targets(NamedTuple):
     near_cell: Int[Tensor, "target k"]
     exists: Bool[Tensor, "target k"]  # there may be fewer than K
 
-    def weights(
-        self, series: Series, c: Correlation, dtype: torch.dtype = torch.float64
-    ) -> tuple[Float[Tensor, "target k"], Float[Tensor, " target"]]:
-        """The weights w, and the variance of the value given these observations."""
-        target = series.places(self.time, self.cell)[:, None]
+    def given(self, series: Series, law: Law, dtype: torch.dtype = torch.float64) -> Given:
+        """The values given these observations."""
+        c, target = law.correlation, series.places(self.time, self.cell)[:, None]
         near = (series.places(self.near_time, self.near_cell) - target).to(dtype)
         target = torch.zeros_like(near[:, :1])
         identity = torch.eye(near.shape[1]).to(near)
         pair = self.exists[:, :, None] & self.exists[:, None] & (identity == 0)
         among = c(near, near) * pair + identity
         k = c(target, near)[:, 0] * self.exists
-        w = torch.cholesky_solve(k[..., None], torch.linalg.cholesky(among))[..., 0]
-        return w, 1 - (w * k).sum(1)
-
-    def mean(self, w: Float[Tensor, "target k"], x: Float[Tensor, "time cell"]) -> Float[Tensor, " target"]:
-        """Weighted sum of values of the observations, which are those of x."""
-        values = x[self.near_time, self.near_cell]
-        return (w * torch.where(self.exists, values, 0.0).to(w)).sum(1)
+        y = torch.where(self.exists, series.x[self.near_time, self.near_cell], 0.0).to(near)
+        solved = torch.cholesky_solve(torch.stack([k, y], -1), torch.linalg.cholesky(among))
+        w, u = solved.unbind(-1)
+        count = self.exists.sum(1)
+        misfit = torch.where(count > 0, (u * y).sum(1) / count.clamp(min=1), 1.0)
+        factor = misfit.clamp(*MISFIT) ** law.power
+        return Given(w, (w * y).sum(1), factor * (1 - (w * k).sum(1)).clamp(min=LEAST[2]), factor)
 
 
 def windows(step: Float[Tensor, " time"], c: Correlation) -> Iterator[tuple[slice, slice]]:
@@ -156,11 +177,11 @@ def targets(
         yield Targets(*(part.to(device) for part in (t, i, near_time[near], near_cell[near], exists)))
 
 
-def fit(series: Series, hidden: Hidden) -> Correlation:
-    """The correlation that maximises the likelihood of hidden values, drawn by their weights."""
+def fit(series: Series, hidden: Hidden) -> Law:
+    """The law that maximises the likelihood of hidden values, drawn by their weights."""
     weight, generator = hidden.weight, torch.Generator().manual_seed(0)
     if int(weight.count_nonzero()) < FEWEST:
-        return Correlation(*FIRST, SMOOTHNESS[1])
+        return Law(Correlation(*FIRST[:3], SMOOTHNESS[1]))
     count = min(TARGETS, int(weight.count_nonzero()))
     chosen = torch.multinomial(weight.cpu(), count, generator=generator)
     requested = torch.zeros_like(series.observed)
@@ -168,7 +189,7 @@ def fit(series: Series, hidden: Hidden) -> Correlation:
     kept = series._replace(observed=series.observed & ~hidden.mask)
     theta = torch.tensor(FIRST, dtype=torch.float64, device=series.x.device).log()
     for smoothness in (SMOOTHNESS[1:2], SMOOTHNESS):  # the neighbours depend on the correlation
-        c = Correlation.of(theta, SMOOTHNESS[1])
+        c = Law.of(theta, SMOOTHNESS[1]).correlation
         blocks = [
             some
             for times, reached in windows(series.step, c)
@@ -176,21 +197,21 @@ def fit(series: Series, hidden: Hidden) -> Correlation:
         ]
         tried = [(*maximised(theta, nu, kept, blocks), nu) for nu in smoothness]
         _, theta, nu = max(tried, key=lambda result: result[0])
-    return Correlation.of(theta, nu)
+    return Law.of(theta, nu)
 
 
 @torch.enable_grad()
 def maximised(
-    theta: Float[Tensor, "3"], smoothness: float, series: Series, blocks: list[Targets]
-) -> tuple[float, Float[Tensor, "3"]]:
-    """Mean of log p of some values, and the logarithms of L, tau and n that maximise it, from those given."""
+    theta: Float[Tensor, "4"], smoothness: float, series: Series, blocks: list[Targets]
+) -> tuple[float, Float[Tensor, "4"]]:
+    """Mean of log p of some values, and the logarithms of L, tau, n and a that maximise it, from those given."""
     theta = theta.clone().requires_grad_()
     least, most = torch.tensor([LEAST, MOST]).to(theta).log()
     optimiser = torch.optim.LBFGS([theta], max_iter=ITERATIONS, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         optimiser.zero_grad()
-        value = -log_prob(Correlation.of(theta.clamp(least, most), smoothness), series, blocks)
+        value = -log_prob(Law.of(theta.clamp(least, most), smoothness), series, blocks)
         value.backward()
         return value
 
@@ -198,13 +219,13 @@ def maximised(
     return -float(loss().detach()), theta.detach().clamp(least, most)
 
 
-def log_prob(c: Correlation, series: Series, blocks: list[Targets]) -> Float[Tensor, ""]:
+def log_prob(law: Law, series: Series, blocks: list[Targets]) -> Float[Tensor, ""]:
     """Mean of log p of some values given their neighbours, without its constant."""
     terms = []
     for some in blocks:
-        w, variance = some.weights(series, c)
-        error = series.x[some.time, some.cell] - some.mean(w, series.x)
-        terms.append(variance.log() + error.square() / variance)
+        given = some.given(series, law)
+        error = series.x[some.time, some.cell] - given.mean
+        terms.append(given.variance.log() + error.square() / given.variance)
     return -torch.cat(terms).mean() / 2
 
 
@@ -239,21 +260,23 @@ class FreeField(NamedTuple):
 
 
 def predict(
-    series: Series, c: Correlation, requested: Bool[Tensor, "time cell"], draws: RandomStreams | None,
+    series: Series, law: Law, requested: Bool[Tensor, "time cell"], draws: RandomStreams | None,
     mean: Float[Tensor, "time cell"], spread: Float[Tensor, "time cell"],
     members: Float[Tensor, "time members cell"],
 ) -> None:  # fmt: skip
     """Set the requested values of `mean`, `spread` and `members`."""
+    c = law.correlation
     free = None if draws is None else FreeField.of(c, series, draws)
     for times, reached in windows(series.step, c):
         z = None if free is None else free(series, reached)
         for some in targets(series, c, requested, times, reached):
-            w, variance = some.weights(series, c, torch.float32)
-            value = some.mean(w, series.x)
-            mean[some.time, some.cell] = value.to(mean)
-            spread[some.time, some.cell] = variance.clamp(min=c.nugget).sqrt().to(spread)
+            given = some.given(series, law, torch.float32)
+            mean[some.time, some.cell] = given.mean.to(mean)
+            spread[some.time, some.cell] = given.variance.sqrt().to(spread)
             if z is not None:
                 first = reached.start
                 near = z[some.near_time - first, :, some.near_cell] * some.exists[..., None]
-                drawn = z[some.time - first, :, some.cell] - torch.einsum("tk, tkm -> tm", w.to(z), near)
-                members[some.time, :, some.cell] = (value[:, None] + drawn).to(members)
+                drawn = z[some.time - first, :, some.cell]
+                drawn = drawn - torch.einsum("tk, tkm -> tm", given.weights.to(z), near)
+                error = given.factor.sqrt()[:, None] * drawn
+                members[some.time, :, some.cell] = (given.mean[:, None] + error).to(members)
