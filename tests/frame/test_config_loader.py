@@ -14,6 +14,7 @@ from fieldcast.errors import InputError
 from fieldcast.frame import conf_source as module
 from fieldcast.frame.conf_source import conf_source
 from fieldcast.frame.config_loader import ConfigLoader
+from fieldcast.frame.preflight import check_environment
 from fieldcast.settings import CONFIG_LOADER_ARGS
 
 ROOT = Path(__file__).parents[2]
@@ -122,6 +123,15 @@ def test_the_configuration_of_the_project_comes_before_the_installed(
     assert conf_source() == "conf"
     monkeypatch.setenv("FIELDCAST_CONF", "elsewhere")
     assert conf_source() == "elsewhere"
+
+
+def test_an_installed_configuration_has_no_local_environment(conf: Path) -> None:
+    """A wheel leaves `local` out; `fieldcast fill FILE` without --env was refused there."""
+    shutil.rmtree(conf / "local")
+    installed = ConfigLoader(str(conf), env=None, **CONFIG_LOADER_ARGS)
+    assert installed["globals"]["data_root"] == "data" and installed["parameters"]["seed"] == 0
+    assert installed["credentials"] == {"data_root": {}}
+    check_environment(conf, installed.default_run_env)
 
 
 def test_a_folder_without_configuration_is_a_sentence(tmp_path: Path) -> None:

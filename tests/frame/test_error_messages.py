@@ -14,6 +14,7 @@ from fieldcast.cli import cli, show
 from fieldcast.datasets import JSONDataset
 from fieldcast.errors import InputError
 from fieldcast.frame.error_messages import sentence
+from fieldcast.frame.remote_root import check_data_root
 
 KEY = "sample.a.fit"
 
@@ -244,6 +245,10 @@ def test_a_protocol_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None
     text = sentence(caught.value) or ""
     assert text.startswith("'s3://bucket/a.json' needs a package that is not installed (Install s3fs"), text
     assert "data_root" in text
+    with pytest.raises(
+        InputError, match=r"s3://bucket/run needs a package .* \(Install s3fs .*fieldcast\[s3\]'`"
+    ):
+        check_data_root("s3://bucket/run", {})
 
 
 def test_a_data_root_with_a_name_too_long(message: Any) -> None:

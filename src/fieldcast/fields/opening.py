@@ -16,12 +16,11 @@ from fsspec.registry import known_implementations
 from fieldcast.errors import InputError
 from fieldcast.fields.chunks import refuse_missing_chunks
 from fieldcast.fields.netcdf3 import expected_size
-from fieldcast.fields.paths import is_remote, local, require
+from fieldcast.fields.paths import installation, is_remote, local, require
 
 _MAGIC = {b"\x89HDF": "netcdf", b"CDF\x01": "classic", b"CDF\x02": "classic", b"CDF\x05": "classic"}
 _HOSTS = {"gs": "https://storage.googleapis.com", "gcs": "https://storage.googleapis.com"}
 _NETCDF = (".nc", ".nc4", ".cdf", ".netcdf")
-_EXTRAS = {"gcsfs": "era5", "s3fs": "s3"}  # of this package, which install those
 _ANONYMOUS: dict[str, dict[str, Any]] = {
     "gs": {"token": "anon"},
     "gcs": {"token": "anon"},
@@ -197,12 +196,9 @@ def _open_remote(path: str, key: str) -> xr.Dataset:
     except InputError:
         raise
     except ImportError as error:  # fsspec's text names the package
-        package = known_implementations[address.scheme]["class"].partition(".")[0]
-        installed = f"'fieldcast[{_EXTRAS[package]}]'" if package in _EXTRAS else package
-        remedy = "install that" if package == "fsspec" else f"`pip install {installed}`"
         raise InputError(
-            f"'{path}' needs a package that is not installed ({first_line(error)}): {remedy}, or give {key} a copy "
-            "of the store on this machine"
+            f"'{path}' needs a package that is not installed ({first_line(error)}): {installation(address.scheme)}, or "
+            f"give {key} a copy of the store on this machine"
         ) from error
     except FileNotFoundError as error:
         kind = "NetCDF file" if address.path.endswith(_NETCDF) else "Zarr store"

@@ -1,11 +1,25 @@
-"""Tell local paths, globs and addresses apart."""
+"""Tell local paths, globs and addresses apart, and what addresses need."""
 
 from __future__ import annotations
 
 import glob
 import os
 
+from fsspec.registry import known_implementations
+
 from fieldcast.errors import InputError
+
+EXTRAS = {"gcsfs": "era5", "s3fs": "s3"}  # of this package, which install those
+
+
+def installation(scheme: str) -> str:
+    """The command that installs what addresses of a scheme, such as s3, need: `pip install 'fieldcast[s3]'`."""
+    package = known_implementations[scheme]["class"].partition(".")[0]
+    if package == "fsspec":
+        return "install that"
+    return (
+        f"`pip install 'fieldcast[{EXTRAS[package]}]'`" if package in EXTRAS else f"`pip install {package}`"
+    )
 
 
 def is_remote(path: str) -> bool:

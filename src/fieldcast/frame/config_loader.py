@@ -39,6 +39,8 @@ class ConfigLoader(OmegaConfigLoader):
             folder = Path(self._unpacked.name)
             conf_source = str(next((base.parent for base in folder.glob("**/base")), folder))
         super().__init__(conf_source, *arguments, **options)
+        if not self._folders(self.default_run_env):  # an installed configuration has no `local`
+            self.default_run_env = self.base_env
 
     def __getitem__(self, key: str) -> Any:
         if key == "credentials":

@@ -10,7 +10,7 @@ from typing import Any
 from kedro.config import MissingConfigException
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
-from kedro.framework.project import pipelines, settings
+from kedro.framework.project import pipelines
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 
@@ -44,9 +44,7 @@ class Checks:
     def after_context_created(self, context: KedroContext) -> None:
         """Check environment and run-time parameters; give experiments without `fit` or `options` empty ones."""
         loader: Any = context.config_loader
-        check_environment(
-            Path(loader.conf_source), loader.env or settings.CONFIG_LOADER_ARGS.get("default_run_env", "")
-        )
+        check_environment(Path(loader.conf_source), loader.env or loader.default_run_env)
         pipeline_registry.CONTEXT.set(context)
         # Kedro narrows this for a run of named pipelines; for the default one it would make all hundred, for seconds
         context._pipelines_to_validate = ["__default__"]

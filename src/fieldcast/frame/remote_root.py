@@ -8,6 +8,7 @@ from fsspec.utils import get_protocol
 
 from fieldcast.datasets.base import OBJECT_STORES
 from fieldcast.errors import InputError
+from fieldcast.fields.paths import installation
 
 READ_ONLY = ("http", "https")
 SECRETS = "the entry data_root in conf/local/credentials.yml"
@@ -27,7 +28,7 @@ def check_data_root(address: str, credentials: Mapping[str, Any]) -> None:
         fsspec.filesystem(protocol, **{"use_listings_cache": False, **credentials}).ls(bucket)
     except ImportError as error:  # its text names the package
         raise InputError(
-            f"data_root = {address} needs a package that is missing ({error}): install it."
+            f"data_root = {address} needs a package that is not installed ({error}): {installation(protocol)}."
         ) from error
     except FileNotFoundError as error:
         raise InputError(
