@@ -122,7 +122,10 @@ def test_a_bucket_that_cannot_be_used_is_refused_and_never_created(
 
 
 def test_a_source_is_read_from_a_bucket_and_from_the_web(credentials: dict[str, Any], tmp_path: Path) -> None:
-    data = xr.Dataset({"t2m": (("time", "lat"), np.random.default_rng(0).normal(size=(3, 2)))})
+    values = np.random.default_rng(0).normal(size=(3, 2))
+    data = xr.Dataset(
+        {"t2m": (("time", "lat"), values)}, {"time": [4, 5, 6]}
+    )  # integers without a fill value
     data.to_netcdf(tmp_path / "a.nc")
     data.to_zarr(tmp_path / "a.zarr", zarr_format=2, consolidated=True)
     bucket(credentials).put(str(tmp_path), "bucket/source", recursive=True)

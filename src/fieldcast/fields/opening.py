@@ -75,7 +75,8 @@ def check_chunks(opened: xr.Dataset, names: Sequence[str], path: str) -> None:
         If chunks are missing; see `chunks.refuse_missing_chunks`.
     """
     place = path if is_remote(path) else local(path)
-    if is_remote(path) or os.path.isdir(place):
+    is_store = not urlsplit(path).path.endswith(_NETCDF) if is_remote(path) else os.path.isdir(place)
+    if is_store:
         with reading(f"'{path}'", Exception):
             refuse_missing_chunks(opened, names, place, _options(path))
 
