@@ -94,7 +94,7 @@ def test_help_tells_the_defaults_of_the_configuration_here(noted: dict[str, Any]
     (tmp_path / "conf/base/parameters/fill.yml").write_text("fill: {members: 23, noise: 0.5, output: null}")
     (tmp_path / "conf/gaps").mkdir()
     (tmp_path / "conf/gaps/parameters.yml").write_text("fill: {members: 0}")
-    assert "Number of draws.  [default: (23)]" in help_of("fill") and "(0.5)" in help_of("fill")
+    assert "Number of ensemble members.  [default: (23)]" in help_of("fill") and "(0.5)" in help_of("fill")
     assert "[default: (0); x>=0]" in help_of("fill-gaps") and "[default: (gaps)]" in help_of("fill-gaps")
 
 

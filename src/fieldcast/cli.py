@@ -27,7 +27,7 @@ RUNNERS = {
     "DaskRunner": "fieldcast.frame.runners.DaskRunner",
     "SideBySide": "fieldcast.frame.side_by_side.SideBySide",
 }
-OPTIONS = {  # of Kedro, in fewer words
+OPTIONS = {  # Kedro's options, with shorter help
     "env": "Environment, a folder of the configuration such as demo.",
     "conf_source": "Folder or archive of the configuration.",
     "params": "Parameters to change: seed=1,sparsification.times=64",
@@ -87,7 +87,7 @@ def explained(parse: Callable[..., Any]) -> Callable[..., Any]:
         except click.UsageError as error:
             raise InputError(
                 f"--params: {error.message.rstrip('.')} (commas separate parameters: a value with a comma belongs "
-                "into a file, such as conf/local/parameters.yml)."
+                "in a file, such as conf/local/parameters.yml)."
             ) from None
 
     return parse_or_explain
@@ -103,7 +103,7 @@ class Commands(click.Group):
 
 
 class OfSection(click.Command):
-    """A command whose options are parameters of a section, `fill` or `predict`; its help tells their defaults."""
+    """A command whose options are parameters of a section, `fill` or `predict`; its help shows their defaults."""
 
     def __init__(
         self, *, section: str, env: str = "", params: Sequence[click.Parameter] = (), **named: Any
@@ -188,7 +188,7 @@ cli.add_command(run)
 )
 @click.option("--experiment", help="Address of a trained experiment, such as reconstruct.linear.")
 @click.option("--output", help="NetCDF file to write; by default 07_model_output/fill.nc in the data root.")
-@click.option("--members", type=int, help="Number of draws.")
+@click.option("--members", type=int, help="Number of ensemble members.")
 @click.option("--noise", type=float, help="Error of an observation, in anomaly standard deviations.")
 @click.option(
     "--representativeness",
@@ -196,14 +196,14 @@ cli.add_command(run)
     help="Error of stations beside that of their instruments, in the variable's units; estimated by default.",
 )
 def fill(file: str | None, **options: Any) -> None:
-    """Fill what was not observed in FILE, NetCDF or Zarr: `kedro run --pipelines fill`."""
+    """Fill the gaps in FILE, NetCDF or Zarr: `kedro run --pipelines fill`."""
     on_file("fill", {"observations": file} if file else {}, **options)
 
 
 @cli.command(cls=OfSection, section="fill", env="gaps")
 @click.argument("file")
 @click.option("--output", help="NetCDF file to write; by default 07_model_output/gaps.nc in the data root.")
-@click.option("--members", type=click.IntRange(0), help="Number of draws to write.")
+@click.option("--members", type=click.IntRange(0), help="Number of ensemble members to write.")
 @click.option(
     "--max-gap", type=click.IntRange(1), help="Longest gap of a cell that is filled, in time steps."
 )
@@ -221,7 +221,7 @@ def fill_gaps(file: str, env: str | None, params: Mapping[str, Any], **options: 
     "--output", help="NetCDF file to write; by default 07_model_output/predict.nc in the data root."
 )
 @click.option("--steps", type=int, help="Length of the forecast, in time steps of the data.")
-@click.option("--members", type=int, help="Number of draws.")
+@click.option("--members", type=int, help="Number of ensemble members.")
 def predict(file: str, **options: Any) -> None:
     """Forecast from the last states of FILE, NetCDF or Zarr: `kedro run --pipelines predict`."""
     on_file("predict", {"states": file}, **options)
@@ -234,9 +234,9 @@ def predict(file: str, **options: Any) -> None:
 @click.option("--output", help="NetCDF file to write; by default 07_model_output/cycle.nc in the data root.")
 @click.option("--members", type=int, help="Size of the ensemble.")
 @click.option("--noise", type=float, help="Error of an observation, in anomaly standard deviations.")
-@click.option("--withheld", type=float, help="Share of the observations that is left out, to score at them.")
+@click.option("--withheld", type=float, help="Share of the observations that is withheld for verification.")
 def cycle(file: str, **options: Any) -> None:
-    """Analyse the successive times of FILE by turns of forecast and update: `kedro run --pipelines cycle`."""
+    """Analyse FILE sequentially, alternating forecast and update: `kedro run --pipelines cycle`."""
     on_file("cycle", {"observations": file}, **options)
 
 
@@ -246,7 +246,7 @@ def cycle(file: str, **options: Any) -> None:
 def doctor(
     data_root: str | None, env: str | None, conf_source: str | None, params: Mapping[str, Any]
 ) -> None:
-    """Examine what is stored in DATA_ROOT, and say what to run again; the exit code is 1 if there is something."""
+    """Examine what is stored in DATA_ROOT, and list what to rerun; exit code 1 if anything is damaged or stale."""
     from fieldcast.frame.doctor import examine  # here: torch takes a second to import
 
     given = {**params, **({"data_root": local(data_root)} if data_root else {})}
@@ -287,7 +287,7 @@ def export(checkpoint: str, output: str, members: int) -> None:
 @click.option("--output", default="fieldcast.sh", show_default=True, help="Script to write.")
 @interruptible
 def slurm(pipelines: str, output: str, **options: str | None) -> None:
-    """Write a script that submits a job array, one experiment a task: `bash fieldcast.sh SBATCH_OPTIONS`."""
+    """Write a script that submits a job array, one experiment per array task: `bash fieldcast.sh SBATCH_OPTIONS`."""
     from fieldcast.frame.slurm import job_script
 
     given = [word for name, value in options.items() if value for word in (f"--{name}", value)]

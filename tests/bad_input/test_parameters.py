@@ -73,7 +73,7 @@ MODELS: dict[str, tuple[Any, tuple[str, ...]]] = {
         {"latnet": 20},
         (".latnet: unknown option of vae.ConditionalVAE", "did you mean 'latent'?"),
     ),
-    "misspelt type": ({"type": "vae.VEA"}, (".type", "'vae.VEA'", "module.Class")),
+    "misspelt type": ({"type": "vae.VEA"}, (".type", "'vae.VEA'", "did you mean vae.VAE?")),
     "misspelt option of a part": (
         {"encoder": {"latnet": 20}},
         (".encoder.latnet", "did you mean 'latent'?"),

@@ -236,7 +236,7 @@ def test_names_that_look_like_globs_or_addresses(
 
 @pytest.mark.parametrize("period", [["1990"], ["1990", "1991", "1992"], "1990", 1990, []])
 def test_a_period_is_two_dates(period: Any) -> None:
-    with pytest.raises(ValidationError, match=r"is no period: give its first and its last date"):
+    with pytest.raises(ValidationError, match=r"is not a period: give its first and its last date"):
         Ingestion(source="file", path="a.nc", period=period)
 
 

@@ -233,7 +233,7 @@ def test_a_fault_of_the_program_has_its_traceback(capsys: pytest.CaptureFixture[
 
 @pytest.mark.parametrize("value", ["x,y.nc", "1,seed"])
 def test_a_comma_in_a_parameter(value: str) -> None:
-    with pytest.raises(InputError, match=r"commas separate parameters: .* belongs into a file"):
+    with pytest.raises(InputError, match=r"commas separate parameters: .* belongs in a file"):
         cli.main(["run", "--params", f"data_root={value}"], standalone_mode=False)
 
 

@@ -72,5 +72,5 @@ def test_jobs_wait_for_one_another_and_take_further_options(submitted: list[str]
 
 def test_a_stage_makes_no_array(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    with pytest.raises(InputError, match="'training' is no experiment, no task and not the demo"):
+    with pytest.raises(InputError, match="'training' is neither an experiment nor a task nor the demo"):
         job_script("jobs.sh", ["training"], [])

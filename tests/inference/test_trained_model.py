@@ -59,7 +59,7 @@ def test_with_noise_observed_cells_are_weighed_and_not_kept(checkpoint, gappy):
 
 
 def test_a_value_that_nothing_explains_is_flagged_listed_and_kept(checkpoint, gappy, caplog):
-    """One reading of t is 40 standard deviations too high: its neighbours hardly change, and all of it is said."""
+    """One reading of t is 40 standard deviations too high: its neighbours hardly change, and the log lists it."""
     data, truth = gappy
     spoiled, at = data.copy(deep=True), tuple(np.argwhere(np.isfinite(data["t"].values))[20])
     wrong = float(truth["t"].values[at] + 40 * truth["t"].std())
@@ -239,7 +239,7 @@ def test_values_outside_the_valid_range_are_filled(checkpoint, gappy):
             lambda d: d.drop_vars(["t", "z"]).assign(q=d["t"]),
             ("none of the model's variables t, z", "it has q"),
         ),
-        (lambda d: d.assign(z=d["z"].isel(time=0, drop=True)), ("'z'", "does not change in time")),
+        (lambda d: d.assign(z=d["z"].isel(time=0, drop=True)), ("'z'", "has no time dimension")),
         (
             lambda d: d.assign(t=d["t"].assign_attrs(units="kg")),
             ("'t' of the data", "'kg'", "converted to 'K'"),
@@ -317,7 +317,7 @@ def test_units_that_are_absent_are_not_called_none(checkpoint, gappy):
 
 def test_a_pipe_is_no_checkpoint(tmp_path):
     os.mkfifo(tmp_path / "checkpoint.safetensors")
-    with pytest.raises(InputError, match=r"cannot be read \(it is no regular file\): name a checkpoint"):
+    with pytest.raises(InputError, match=r"cannot be read \(it is not a regular file\): name a checkpoint"):
         fieldcast.load(tmp_path / "checkpoint.safetensors")
 
 

@@ -85,7 +85,7 @@ def test_the_short_answer_agrees_with_the_leaderboard(task):
         "Likelihood: exact for flow; a lower bound for ddpm, vae, vae_kl0; none for autoencoder.",
         "nats per datum; lowest: vae_kl0 −280.0",
         "Bits per cell (fewer are better): flow 1.25, ddpm 1.50.",
-        "Smallest reconstruction error: autoencoder 0.0200 (mean square per cell; of training data 0.00800).",
+        "Smallest reconstruction error: autoencoder 0.0200 (mean squared error per cell; training data: 0.00800).",
         "Samples nearer to a training state than 95 % of test data: ddpm 100 %",
         "not comparable with values from Inception features",
     ):

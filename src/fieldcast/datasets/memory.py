@@ -9,7 +9,7 @@ UNLIMITED = 2**60  # control groups without a limit give a huge number
 
 
 def available() -> int:
-    """Bytes that this process may still take: the least of what the system tells."""
+    """Bytes that this process may still take: the least of the limits that the system reports."""
     return max(0, min(_available()))
 
 

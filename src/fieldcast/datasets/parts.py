@@ -10,7 +10,7 @@ from fieldcast.datasets.memory import available
 
 logger = logging.getLogger(__name__)
 
-ANNOUNCED: set[str] = set()  # paths of which the log has told
+ANNOUNCED: set[str] = set()  # paths that the log has mentioned
 SHARE = 0.25  # of the memory available that a data set may take
 
 

@@ -19,7 +19,7 @@ def _check_pair(value: Any) -> Any:
     """Reject anything but two dates, before pydantic calls the second one a "required field"."""
     if isinstance(value, str | bytes) or not isinstance(value, Sequence) or len(value) != 2:
         raise InputError(
-            f"{value!r} is no period: give its first and its last date, such as [1990, 1999-06]."
+            f"{value!r} is not a period: give its first and its last date, such as [1990, 1999-06]."
         )
     return value
 

@@ -72,7 +72,8 @@ def selection(
     for name in names:
         if name not in groups:
             raise InputError(
-                f"'{name}' is no experiment, no task and not the demo, so it makes no job array{nearest(name, groups)}"
+                f"'{name}' is neither an experiment nor a task nor the demo, so it makes no job "
+                f"array{nearest(name, groups)}"
             )
     return [each for name in names for each in groups[name]]
 

@@ -83,11 +83,12 @@ def with_all_variables(data: xr.Dataset, codec: FieldCodec, where: str, complete
     there = ", ".join(conventions.time_varying(data)) or "none"
     constant = [v for v in codec.variables if v in data and "time" not in data[v].dims]
     if constant:
-        raise InputError(f"variable '{constant[0]}' of {where} does not change in time: give it a time axis.")
+        raise InputError(f"variable '{constant[0]}' of {where} has no time dimension: give it one.")
     absent = [v for v in codec.variables if v not in data]
     if len(absent) == len(codec.variables):
         raise InputError(
-            f"{where} has none of the model's variables {', '.join(absent)}; it has {there}: rename those that are."
+            f"{where} has none of the model's variables {', '.join(absent)}; it has {there}: rename the matching "
+            "variables."
         )
     if absent and complete:
         raise InputError(

@@ -97,7 +97,7 @@ class CycleModels:
         """Yield for each row of a context, in order of time, the estimates and what the next step starts from.
 
         The estimates are climatology, background and analysis, and with optimal interpolation `interpolation`, that of
-        the time by itself. A cycle that was interrupted goes on from its `state`, when so many steps were `done`.
+        the time by itself. An interrupted cycle resumes from its `state`, after `done` steps.
         """
         assert c.day is not None
         datum = torch.zeros(1, dtype=torch.long, device=c.day.device)

@@ -115,7 +115,7 @@ def with_quality(
 def quality(
     dims: tuple[str, ...], values: np.ndarray | float, name: str, v: str, attrs: Mapping[str, Any]
 ) -> xr.Variable:
-    """A variable of the result that tells how good the analyses of v are."""
+    """A variable of the result that shows how good the analyses of v are."""
     about = {"long_name": name.format(v=v), "coverage_content_type": "qualityInformation"}
     return xr.Variable(dims, values, {**about, **attrs})
 

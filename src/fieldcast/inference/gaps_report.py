@@ -28,8 +28,8 @@ MANY = 0.1  # share of the missing values beyond these of which the report warns
 MOST = 5  # times that are listed
 FAR = 5.0  # spreads
 UNCHECKED = (
-    "But {} of the missing values are more than {}, and at most "
-    f"{RARE:.0%} of the hidden ones: there the spread is unchecked, and may be far too small."
+    f"{{}} of the missing values, but at most {RARE:.0%} of the hidden ones, are more than {{}}: there the spread is "
+    "unchecked, and may be far too small."
 )
 MIDNIGHT = "T00:00:00"  # which dates do without
 

@@ -136,7 +136,7 @@ def of_model(
     for out in Progress(range(FOLDS), unit="fold"):
         left = fold == out
         x = draw(model, replace(c, points=points[~left]), members, seed, out)
-        existing = torch.where(model.space.exists, x, 0.0)  # a draw that is not finite is not forgiven
+        existing = torch.where(model.space.exists, x, 0.0)  # a non-finite draw makes the score non-finite
         predicted[left] = points[left].at(existing).double().cpu()
     if drawn > 1:
         eps = RandomStreams(seed, torch.arange(len(points)), drawn, FOLDS).normal(1)[..., 0].cpu()

@@ -40,7 +40,7 @@ def load(
     """
     try:
         if Path(path).exists() and not Path(path).is_file():
-            raise OSError(errno.EINVAL, "it is no regular file")  # reading a pipe would block for ever
+            raise OSError(errno.EINVAL, "it is not a regular file")  # reading a pipe would block for ever
         data = Path(path).read_bytes()
     except OSError as error:
         raise InputError(

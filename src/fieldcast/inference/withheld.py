@@ -44,7 +44,7 @@ def withheld_cells(
     cells = torch.zeros_like(held).scatter(0, order, held).view_as(count)
     if not count[cells].sum():
         raise InputError(
-            f"withheld = {share:g} of the {int(count.sum())} observations is less than those of a single cell: "
+            f"withheld = {share:g} of the {int(count.sum())} observations is fewer than one cell holds: "
             "withhold more, or 0."
         )
     return cells

@@ -148,7 +148,7 @@ class GuidedEDM(EDM):
         return 2 + len(self.space.static)
 
     def condition(self, c: Context) -> Context:
-        """The day."""
+        """Select from the context what the network is conditioned on: the day."""
         return Context(c.count, day=c.day)
 
     def observations(self, c: Context) -> tuple[Tensor, Tensor, float]:

@@ -150,7 +150,7 @@ class Kriging(BlockGaussian):
         return self.grid.scatter(u.float())
 
     def blocks(self) -> Sequence[range]:
-        """Each variable by itself."""
+        """Blocks of variables that share a covariance: one for each variable."""
         return [range(v, v + 1) for v in range(len(self.deviation))]
 
     def covariance(self, block: range, fold: int | None = None) -> Covariance:

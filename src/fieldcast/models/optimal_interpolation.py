@@ -134,7 +134,7 @@ class OptimalInterpolation(BlockGaussian, TrainingDays):
         return m, None if pool is None else s, d
 
     def blocks(self) -> Sequence[range]:
-        """All variables together."""
+        """Blocks of variables that share a covariance: a single one."""
         return [range(len(self.space.variables))]
 
     def covariance(self, block: range, fold: int | None = None) -> Covariance:

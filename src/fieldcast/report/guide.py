@@ -50,9 +50,9 @@ TERMS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     (
         "Intervals of sampling",
-        "95 %: of likelihoods and errors, how much they would vary with other test data; of KID, with other samples "
-        "and test data; of the classifier, with equally many other states. FID has none: the range for real data "
-        "shows its sampling variability.",
+        "95 % intervals. For likelihoods and errors they show the variation with other test data; for KID with other "
+        "samples and test data; for the classifier with equally many other states. FID has none: the range for real "
+        "data shows its sampling variability.",
         SAMPLE,
     ),
     (

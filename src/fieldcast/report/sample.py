@@ -50,7 +50,7 @@ class Sample(Results):
 
     @cached_property
     def board(self) -> Board:
-        """All scores, ranked by FID."""
+        """The leaderboard, ranked by FID."""
         return Board(self.leaderboard, Sampled, ranking="fid")
 
     @cached_property

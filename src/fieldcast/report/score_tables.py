@@ -15,7 +15,7 @@ from fieldcast.scores.event_metrics import EVENT_METRICS
 from fieldcast.scores.legend import Legend
 from fieldcast.scores.metrics import METRICS
 
-LITTLE = 0.01  # of the reference's score: a difference that is told, but not coloured
+LITTLE = 0.01  # of the reference's score: a smaller difference is reported, but not coloured
 LEGENDS: Mapping[str, Legend] = {**METRICS, **EVENT_METRICS}
 
 

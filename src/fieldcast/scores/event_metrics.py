@@ -151,7 +151,7 @@ EVENT_METRICS: dict[str, EventMetric] = {
         resolution,
         title="resolution (part of the Brier score)",
         explanation="how far the frequency of the event, given the forecast probability, varies about its mean: 0 if "
-        "forecasts do not tell events from non-events.",
+        "forecasts do not distinguish events from non-events.",
         better="higher",
     ),
     "roc_area": EventMetric(

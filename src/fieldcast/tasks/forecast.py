@@ -51,7 +51,7 @@ class Forecasting(OnFields):
     task: ClassVar[str] = "forecast"
 
     def fitted_by(self) -> dict[str, Any]:
-        """No options beside `fit`."""
+        """Return no options: forecasts are fitted with `fit` alone."""
         return {}
 
     def check(self, kind: str, model: Model, fit: Fit) -> None:
@@ -146,7 +146,7 @@ def against_truth(
 
 
 def show(draws: xr.Dataset, fields: xr.Dataset, climatology: xr.Dataset) -> xr.Dataset:
-    """One forecast to look at."""
+    """Select an example of a forecast for figures."""
     if not draws.data_vars:
         return xr.Dataset()
     return forecast_examples(draws, fields, climatology=climatology)

@@ -90,7 +90,7 @@ def score(
 
 
 def show(draws: xr.Dataset, observations: xr.Dataset, fields: xr.Dataset) -> xr.Dataset:
-    """A few fields to look at."""
+    """Select examples of fields for figures."""
     return examples(draws, observations, fields)
 
 

@@ -112,12 +112,12 @@ def score(
 
 
 def show(pictures: xr.Dataset, displayed: xr.Dataset) -> xr.Dataset:
-    """A few states to look at."""
+    """Select examples of states for figures."""
     return with_pictures(displayed, pictures)
 
 
 def headline(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """All scores."""
+    """The rows of the leaderboard that make the headline."""
     return scores
 
 

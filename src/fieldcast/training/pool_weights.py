@@ -82,7 +82,7 @@ def distance(x: Tensor, y: Tensor, weight: Tensor, same: bool = False) -> Float[
 
 
 def compositions(parts: int) -> Float[Tensor, "composition part"]:
-    """All weights of so many parts that are multiples of 1 / STEPS."""
+    """Weights of `parts` parts that are multiples of 1 / STEPS and add up to 1."""
     bars = combinations(range(STEPS + parts - 1), parts - 1)
     edges = torch.tensor([(-1, *bar, STEPS + parts - 1) for bar in bars])
     return (edges.diff(dim=1) - 1).double() / STEPS

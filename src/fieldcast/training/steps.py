@@ -19,7 +19,7 @@ from fieldcast.training.options import Fit
 from fieldcast.training.ranks import ALONE, Ranks
 from fieldcast.training.state import Training, weights_of
 
-Report = Callable[[int, float | None], None]  # is told the step, and the loss of a validation
+Report = Callable[[int, float | None], None]  # receives the step, and the loss of a validation
 
 
 @torch.no_grad()

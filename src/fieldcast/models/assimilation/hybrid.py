@@ -148,7 +148,7 @@ class Hybrid(Derived, Filter):
             yield from at_points(each, terms, self._error(each, variance), b)
 
     def _error(self, each: ObservedData, variance: Float[Tensor, " values"]) -> Float[Tensor, " observed"]:
-        """R."""
+        """Variance of the errors of observations, the diagonal of R."""
         return observation_error(each.error, each.h(variance), 0.0, float(self.floor), variance.dtype)
 
     def _variance(self, deviations: Float[Tensor, "members values"]) -> Float[Tensor, " values"]:

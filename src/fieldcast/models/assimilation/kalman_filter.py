@@ -47,7 +47,7 @@ class LinearDynamics(NamedTuple):
     variance: Float[Tensor, " value"]  # of the climatology
 
     def ahead(self, u: Float[Tensor, "*batch state"]) -> Float[Tensor, "*batch state"]:
-        """T u."""
+        """The state a step later, T u."""
         modes, current = len(self.G), len(self.E)
         a, b, before = u.split([modes, current - modes, u.shape[-1] - current], dim=-1)
         last = a if before.shape[-1] else before

@@ -81,7 +81,9 @@ class LETKF(Filter):
     ):  # fmt: skip
         super().__init__(space)
         if members is not None and members < 2:
-            raise InputError(f"model.members = {members} should be 2 or more: they are a covariance.")
+            raise InputError(
+                f"model.members = {members} should be 2 or more: the ensemble covariance needs that many."
+            )
         self.ensemble_size = members
         if every < 1:
             raise InputError(

@@ -40,7 +40,7 @@ class Claims(NamedTuple):
     distance: Float[Tensor, "*n"]  # D; infinite without observations at the time
 
     def at(self, selected: Bool[Tensor, " n"]) -> Claims:
-        """Claims of selected values."""
+        """Select the claims of some values."""
         return Claims(*(part[selected] for part in self))
 
 
@@ -57,7 +57,7 @@ class ErrorVariance(NamedTuple):
     farthest: float
 
     def __call__(self, claims: Claims) -> Float[Tensor, "*n"]:
-        """v."""
+        """The error variance v."""
         steps, distance = claims.steps.clamp(max=self.longest), claims.distance.clamp(max=self.farthest)
         factors = terms(claims._replace(steps=steps, distance=distance), self.usual)
         v = sum(a * f for a, f in zip(self.coefficients, factors, strict=True))

@@ -44,7 +44,7 @@ class LowRank:
 
     @property
     def rank(self) -> int:
-        """q."""
+        """The number of modes, q."""
         return len(self.weights)
 
     def axes(self, area: Float[Tensor, " cell"]) -> Float[Tensor, "axis cell"]:
