@@ -115,11 +115,11 @@ def memory(what: str) -> int:
 def dineof_rmse(gappy: xr.Dataset, truth: xr.Dataset) -> dict[str, float]:
     """RMSE of DINEOF at the hidden values of each variable, in its units."""
     fields, complete = (ingest(part, missing="train")[0] for part in (gappy, truth.copy()))
-    own = GappyRecord.of(fields, torch.device("cpu"))
-    x = own.codec.encode(complete)[:, own.there]
-    error = (dineof(own.record, None).mean - x) * own.scale
-    hidden = ~own.record.observed & torch.isfinite(x)
-    columns = [(name, own.variable == v) for v, name in enumerate(own.codec.variables)]
+    gappy_record = GappyRecord.of(fields, torch.device("cpu"))
+    x = gappy_record.codec.encode(complete)[:, gappy_record.there]
+    error = (dineof(gappy_record.record, None).mean - x) * gappy_record.scale
+    hidden = ~gappy_record.record.observed & torch.isfinite(x)
+    columns = [(name, gappy_record.variable == v) for v, name in enumerate(gappy_record.codec.variables)]
     return {name: float(error[:, of][hidden[:, of]].square().mean().sqrt()) for name, of in columns}
 
 

@@ -10,7 +10,7 @@ and validation time is hidden, in one of these shapes:
 The experiment is fitted to the rest, and reconstructs complete test times from 10 % random observations with noise 0.1.
 Prints fair CRPS, its ratio to that of complete training, spread-skill ratio and bias (mean minus truth), CRPS and bias
 in anomaly standard deviations of the complete training data. Rows are appended to --output, and those there are kept:
-the same command resumes. `--experiment reconstruct.corrected_interpolation` takes hours.
+the same command resumes. `--experiment reconstruct.corrected_interpolation` takes five to eight minutes a row.
 """
 
 from __future__ import annotations

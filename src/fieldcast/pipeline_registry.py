@@ -132,8 +132,12 @@ class Registry:
         """Everything that experiments need, from the data to the report."""
         needed = {need.address: need for each in selected for need in requirements(each, self.listed)}
         before = {name for need in needed.values() for name in self.tasks[need.task].preparation}
-        own = [self.of_experiment(need, own_stages(need, self.tasks[need.task])) for need in needed.values()]
-        return Reported(together([*(self.preparation[name] for name in before), *own]), self.ranked)
+        of_experiments = [
+            self.of_experiment(need, own_stages(need, self.tasks[need.task])) for need in needed.values()
+        ]
+        return Reported(
+            together([*(self.preparation[name] for name in before), *of_experiments]), self.ranked
+        )
 
 
 def check_experiment(experiment: Experiment, tasks: Mapping[str, "Task"]) -> None:

@@ -1,5 +1,6 @@
 """Data roots with results, of which no refused run may change anything."""
 
+import gc
 import os
 import shutil
 import subprocess
@@ -36,6 +37,8 @@ def unharmed(root: Path, digests: dict[str, str]) -> Iterator[Path]:
     """The data root, which must be unchanged at the end."""
     assert len(digests) > 100
     yield root
+    if any(root.glob("*/*.old-*")):
+        gc.collect()  # a replaced store stays until its last reader is gone, here a frame of the refusal
     assert state(root) == digests
 
 

@@ -43,10 +43,10 @@ def _control_groups() -> Iterator[tuple[int, int]]:
     ):
         try:
             groups = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
-            own = next(group[2] for group in groups if group[1] == ("memory" if folder != root else ""))
+            group = next(group[2] for group in groups if group[1] == ("memory" if folder != root else ""))
         except (OSError, StopIteration):
             continue
-        for place in (folder, folder / own.lstrip("/")):  # the first is that of a container
+        for place in (folder, folder / group.lstrip("/")):  # the first is that of a container
             try:
                 size, taken = int((place / limit).read_text()), int((place / used).read_text())
             except (OSError, ValueError):  # "max": no limit

@@ -33,10 +33,10 @@ def event_page(columns: Mapping[str, ByExperiment], looks: Mapping[str, Look] | 
         draw_reliability(calm(reliability, title, "forecast probability", "frequency of the event" * first))
         draw_roc(calm(roc, "", "false-alarm rate", "hit rate" * first))
         draw_value(calm(value, "", "cost of protection / loss", "relative economic value" * first))
-        shown = {name: column[name] for name in appearance if name in column}
-        for number, (name, curves) in enumerate(shown.items()):
-            draw(panels[:, place], name, curves, appearance[name], dodge(number, len(shown)))
-        for curves in list(shown.values())[:1]:
+        drawn = {name: column[name] for name in appearance if name in column}
+        for number, (name, curves) in enumerate(drawn.items()):
+            draw(panels[:, place], name, curves, appearance[name], dodge(number, len(drawn)))
+        for curves in list(drawn.values())[:1]:
             for line in (reliability.axhline, reliability.axvline, value.axvline):
                 line(curves.happened, color=INK, linewidth=0.7, linestyle=":", zorder=1)
     key(figure, *panels.ravel())

@@ -36,8 +36,8 @@ def listed_types(conf: Path) -> dict[str, Any]:
     for experiment in experiments(conf, *plugins.configurations()).values():
         task = TASKS.get(experiment.task)
         if task is not None and task not in PLUGINS:
-            own = {"fit": TYPES["fit"], **decided_by(task, experiment)}
-            types |= {f"{experiment.address}.{name}": kind for name, kind in own.items()}
+            of_experiment = {"fit": TYPES["fit"], **decided_by(task, experiment)}
+            types |= {f"{experiment.address}.{name}": kind for name, kind in of_experiment.items()}
     return types
 
 

@@ -125,7 +125,9 @@ class NodeOrder:
                 break
             node = min(ready, key=self._place.__getitem__)
             if self._leader is None:
-                node = self._leader = min(ready, key=lambda one: (-self._path[one], self._place[one]))
+                node = self._leader = min(
+                    ready, key=lambda candidate: (-self._path[candidate], self._place[candidate])
+                )
             self._waiting.remove(node)
             begun.append(node)
         return begun

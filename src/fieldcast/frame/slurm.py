@@ -52,8 +52,8 @@ def job_script(file: str, names: Sequence[str], options: Sequence[str]) -> str:
     script = HEAD.format(count=count, file=file, prepare=shlex.quote(prepare))
     for number, array in enumerate(arrays):
         addresses = " ".join(each.address for each in array)
-        one = '"${experiments[$SLURM_ARRAY_TASK_ID]}"'
-        task = f"experiments=({addresses}); {run} --pipelines {one} --namespaces {one}"
+        address = '"${experiments[$SLURM_ARRAY_TASK_ID]}"'
+        task = f"experiments=({addresses}); {run} --pipelines {address} --namespaces {address}"
         condition = "afterany" if number else "afterok"
         script += ARRAY.format(condition=condition, last=len(array) - 1, task=shlex.quote(task))
     return script + TAIL.format(report=shlex.quote(report))

@@ -21,12 +21,12 @@ PREPARED = {name: name for name in ("fields", "climatology", "normalisation", "s
 
 def stored_model(experiment: Experiment) -> dict[str, str]:
     """The arguments that make a `StoredModel` of the checkpoint from which an experiment draws."""
-    own = {name: f"params:{name}" for name in ("model", "seed", "limits", "device")}
+    of_draws = {name: f"params:{name}" for name in ("model", "seed", "limits", "device")}
     trained_by = {
         "fit": f"params:{experiment.draws_from}.fit",
         "trained_model": f"params:{experiment.draws_from}.model",
     }
-    return {"checkpoint": "checkpoint", **own, **trained_by, **base_of(experiment)}
+    return {"checkpoint": "checkpoint", **of_draws, **trained_by, **base_of(experiment)}
 
 
 def base_of(experiment: Experiment) -> dict[str, str]:

@@ -153,14 +153,14 @@ class GapCorrection:
         batch = self.batch(record, every)
         base.anomalies, base.days = base.grid.gather(batch.x), self.days.to(batch.x)
         usual = record.observed.sum(1).argsort()[[len(record.x) // 2]]
-        one, streams = self.batch(record, usual), RandomStreams(0, usual, self.fit.members)
+        batch_of_one, streams = self.batch(record, usual), RandomStreams(0, usual, self.fit.members)
         with torch.no_grad():
-            drawn = moments(model, one.context, usual, streams)  # forms the covariance
-            update = seconds(lambda: moments(model, one.context, usual, streams))
+            drawn = moments(model, batch_of_one.context, usual, streams)  # forms the covariance
+            update = seconds(lambda: moments(model, batch_of_one.context, usual, streams))
         first = torch.zeros(self.fit.batch, dtype=torch.long, device=usual.device)
         run = Training(model, self.fit, self.seed)
         step = seconds(
-            lambda: run.update(model.terms(part(one, first), *(values[first] for values in drawn)))
+            lambda: run.update(model.terms(part(batch_of_one, first), *(values[first] for values in drawn)))
         )
         completed = augmentation.ROUNDS * len(augmentation.affordable(record.observed))
         completed += augmentation.TRIED * len(augmentation.WEIGHTS)

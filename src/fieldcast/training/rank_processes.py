@@ -40,7 +40,7 @@ from fieldcast.training.shared_states import require_shared_memory
 from fieldcast.training.state import Training
 from fieldcast.training.steps import Report, due_saves
 
-PATIENCE = timedelta(hours=2)  # of a rank that waits for another one, whose state is being saved
+RANK_TIMEOUT = timedelta(hours=2)  # of a rank that waits for another one, whose state is being saved
 REPORT_EVERY = 0.5  # seconds between two reports of progress
 BURIAL = (
     1.0  # seconds in which the death of a rank is noticed after the failure that it causes in another one
@@ -218,7 +218,7 @@ def join(number: int, count: int, job: Job) -> torch.device:
         torch.cuda.set_device(device)
     dist.init_process_group(
         "nccl" if device.type == "cuda" else "gloo", store=dist.FileStore(job.meeting, count), rank=number,
-        world_size=count, timeout=PATIENCE,
+        world_size=count, timeout=RANK_TIMEOUT,
     )  # fmt: skip
     return device
 

@@ -159,15 +159,15 @@ class Streamed:
     def _scattered(self, states: list[int]) -> list[Float[Tensor, "variable y x"]]:
         """Single states, of which the last are kept."""
         absent = sorted({state for state in states if state not in self._kept})
-        found = {state: self._kept[state] for state in states if state in self._kept}
+        states_by_index = {state: self._kept[state] for state in states if state in self._kept}
         for piece in merged(range(state, state + 1) for state in absent):
-            found |= {state: x.clone() for state, x in zip(piece, self._read(piece), strict=True)}
+            states_by_index |= {state: x.clone() for state, x in zip(piece, self._read(piece), strict=True)}
         for state in states:
-            self._kept[state] = found[state]
+            self._kept[state] = states_by_index[state]
             self._kept.move_to_end(state)
         while len(self._kept) * self.first.nbytes > KEPT_BYTES:
             self._kept.popitem(last=False)
-        return [found[state] for state in states]
+        return [states_by_index[state] for state in states]
 
     def _read(self, states: range) -> Float[Tensor, "state variable y x"]:
         """Read and encode a range of states; 0 where nothing exists."""
