@@ -98,8 +98,7 @@ def test_each_time_by_itself_is_the_reconstruction_of_that_time(world, observati
     """Draws of a day without a forecast are those of the model, whatever the days before."""
     model = OptimalInterpolation(world.space)
     states = InMemory.undated(torch.nan_to_num(world.codec.encode(world.split("train"))))
-    model.anomalies = model.grid.gather(states.values)
-    model.days = world.codec.days(world.split("train")["time"])
+    model.keep(model.grid.gather(states.values), world.codec.days(world.split("train")["time"]))
     assimilator = Assimilator.of(model, None, world.codec)
     pieces = list(assimilate(assimilator, observations, world.split("train"), SOURCES))
     c = context_at(observations, 6, world.codec, assimilator.filter)

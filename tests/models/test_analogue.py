@@ -5,8 +5,10 @@ import pytest
 import torch
 from sklearn.neighbors import NearestNeighbors
 
-from fieldcast.models.analogue import Analogue
+from fieldcast.models.analogue import STRETCH, Analogue
 from fieldcast.models.core import Context
+from fieldcast.models.gaussian import retained
+from fieldcast.models.gaussian.retained import kept_places, rounded
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.training.batches import ForecastWindows
 from fieldcast.training.states import InMemory
@@ -19,7 +21,7 @@ def history(space, count, seed=0):
     x = RandomStreams(seed, torch.arange(count)).normal(*space.state_shape)[:, 0]
     for t in range(1, count):
         x[t] = 0.9 * x[t - 1] + 0.19**0.5 * x[t]
-    return x
+    return rounded(x)  # the values that a model keeps
 
 
 def solved(space, x, segment=None, neighbours=5.0):
@@ -84,6 +86,22 @@ def test_in_a_rollout_a_member_is_a_stretch_of_history(space):
     assert ended.any()
     assert torch.equal((path.diff(dim=0) == 1) | ended, torch.ones_like(ended))
     assert not (path == 0).any() and not (path == 60).any()  # no state before a stretch leads into it
+
+
+def test_a_long_record_leaves_stretches(space, monkeypatch):
+    """Members are successors of states that are kept, and are kept themselves."""
+    monkeypatch.setattr(retained, "MOST", 256)
+    x = history(space, 1000)
+    model = solved(space, x, neighbours=100.0)
+    kept = kept_places(torch.arange(1000), STRETCH)
+    assert torch.equal(model.states, x[kept])
+    drawn = model.sample(
+        Context(6, past=history(space, 6, seed=1)[:, None]), RandomStreams(0, torch.arange(6), members=200)
+    )
+    followed = numbers(drawn, x)
+    assert torch.isin(followed, kept).all()
+    assert torch.isin(followed - 1, kept).all()
+    assert len(model.candidates) >= 256 - 256 // STRETCH - 1
 
 
 def test_fewer_states_than_neighbours_are_enough(space):

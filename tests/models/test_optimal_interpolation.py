@@ -11,9 +11,10 @@ from sklearn.gaussian_process.kernels import Kernel
 from fieldcast.models.capabilities import Updates
 from fieldcast.models.configuration import check_model
 from fieldcast.models.core import Batch, Context
-from fieldcast.models.gaussian import training_days, training_statistics
+from fieldcast.models.gaussian import retained, training_days, training_statistics
 from fieldcast.models.gaussian.correlations import EARTH, gaspari_cohn, matern32
 from fieldcast.models.gaussian.grid_points import observations
+from fieldcast.models.gaussian.retained import rounded
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
 from fieldcast.models.points import Points
 from fieldcast.models.random_streams import RandomStreams
@@ -51,7 +52,7 @@ def truth(space: Space, count: int, seed: int) -> torch.Tensor:
     root = torch.linalg.cholesky(covariance_of_truth(space))
     generator = torch.Generator().manual_seed(seed)
     z = torch.randn(count, len(root), generator=generator, dtype=torch.float64)
-    return (z @ root.T).float().unflatten(1, space.state_shape)
+    return rounded((z @ root.T).float().unflatten(1, space.state_shape))  # the values that a model keeps
 
 
 def calendar(years: int) -> torch.Tensor:
@@ -199,8 +200,9 @@ def test_exact_at_observations_without_nugget_and_noise(model, context):
     assert ((d - c.observed[:, None]) * c.mask[:, None]).abs().max() < 1e-5
 
 
-def test_draws_have_the_mean_and_covariance_of_the_posterior():
+def test_draws_have_the_mean_and_covariance_of_the_posterior(monkeypatch):
     """Many training days determine C: draws match the closed form."""
+    monkeypatch.setattr(retained, "MOST", 20000)
     space, members = globe(), 4000
     x = truth(space, 20000, 4)
     model = solved(space, x, None, weight=1.0, taper=0.0, nugget=0.0)
@@ -242,6 +244,11 @@ def test_the_spread_is_the_error(training):
     assert float(error) == pytest.approx(float(torch.cat(best).mean()), rel=0.1)
 
 
+def places_in(x: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
+    """Numbers of drawn training states; one value alone occurs twice in half precision."""
+    return (drawn[:, :, None, 0, 0] == x[:, 0, 0]).all(-1).float().argmax(-1)
+
+
 def test_the_held_out_fold_does_not_matter(training, context):
     x, days = training
     values = {"weight": 0.8, "taper": 20000.0, "length": 2500.0}
@@ -260,18 +267,57 @@ def test_the_held_out_fold_does_not_matter(training, context):
         assert not torch.allclose(ours, separate, atol=0.1)
 
 
+def test_a_long_record_leaves_a_bounded_number_of_days(training, context, monkeypatch):
+    """The held-out fold is that of all days, and what a checkpoint holds does not grow."""
+    monkeypatch.setattr(retained, "MOST", 150)
+    x, days = training
+    model = solved(globe(), x, days, weight=0.8, taper=20000.0, length=2500.0)
+    assert len(model.anomalies) == 150
+    assert torch.equal(model.anomalies.flatten(1), x[model.number].flatten(1))
+    assert len(model.folds()) == len(x)
+    changed = x.clone()
+    changed[model.folds() == 2] = 1e3
+    other = solved(globe(), changed, days, **model.chosen())
+    draws = RandomStreams(0, torch.arange(4), 6)
+    for ours, separate in zip(
+        model.moments(context, draws.again(), 2), other.moments(context, draws.again(), 2), strict=True
+    ):
+        assert torch.equal(ours, separate)
+    pool = model.season(context, RandomStreams(0, torch.arange(4), 200), fold=3)
+    which = places_in(x, pool)
+    assert not (model.folds()[which] == 3).any()
+    away = (days[which] - context.day[:, None] + 0.5) % 1 - 0.5
+    assert away.abs().max() <= 45 / 365 + 1e-6
+    stored, twice = (
+        solved(globe(), *many).state_dict() for many in ((x, days), (x.repeat(2, 1, 1, 1), days.repeat(2)))
+    )
+    assert stored["anomalies"].dtype == torch.half
+    assert stored["anomalies"].shape == twice["anomalies"].shape
+
+
+def test_a_fresh_model_takes_the_state_of_a_solved_one(model, context):
+    """Checkpoints hold the days in half precision: not a bit is lost."""
+    fresh = OptimalInterpolation(globe())
+    fresh.load_state_dict(model.state_dict(), strict=True)
+    draws = RandomStreams(0, torch.arange(4), 3)
+    for stored, solved_here in zip(
+        fresh.moments(context, draws.again(), 1), model.moments(context, draws.again(), 1), strict=True
+    ):
+        assert torch.equal(stored, solved_here)
+
+
 def test_the_pool_is_of_the_season(model, training):
     c = Context(2, day=torch.tensor([0.02, 0.5]))
     pool = model.season(c, RandomStreams(0, torch.arange(2), 400))
     x, days = training
-    which = (pool[..., 0, 0, 0][..., None] == x[:, 0, 0, 0]).float().argmax(-1)
+    which = places_in(x, pool)
     for row, day in enumerate(c.day):
         away = (days[which[row]] - day + 0.5) % 1 - 0.5
         assert away.abs().max() <= 45 / 365 + 1e-6
         assert len(which[row].unique()) > 60
     folds = model.folds()
     pool = model.season(c, RandomStreams(0, torch.arange(2), 400), fold=3)
-    which = (pool[..., 0, 0, 0][..., None] == x[:, 0, 0, 0]).float().argmax(-1)
+    which = places_in(x, pool)
     assert not (folds[which] == 3).any()
 
 
@@ -397,7 +443,7 @@ def test_a_loaded_model_draws_the_same(model, context):
 
 def test_the_state_is_training_anomalies_days_and_choices(model, context):
     model.moments(context, RandomStreams(0, torch.arange(4), 2), 1)
-    assert set(model.state_dict()) == {"anomalies", "days", *model.choices}
+    assert set(model.state_dict()) == {"anomalies", "days", "number", *model.choices}
     assert "_derived" in vars(model) and "_derived" not in vars(copy.deepcopy(model))
 
 

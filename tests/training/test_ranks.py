@@ -80,7 +80,8 @@ def test_two_ranks_have_the_loss_curve_and_the_weights_of_one_process(trained, m
     assert second == pytest.approx(first, rel=1e-4)
     expected = weights(one)
     for name, tensor in weights(two).items():
-        assert torch.allclose(tensor, expected[name], rtol=1e-3, atol=1e-4), name
+        # AdamW makes a rounded gradient near zero a part of a whole step, whose size is learning_rate
+        assert torch.allclose(tensor, expected[name], rtol=1e-3, atol=OPTIONS.learning_rate / 5), name
 
 
 def test_interrupted_with_two_ranks_and_resumed_with_one_and_the_other_way_round(trained, world):

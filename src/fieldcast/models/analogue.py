@@ -18,11 +18,12 @@ from torch import Tensor
 
 from fieldcast.models.core import Batch, Context, Solved
 from fieldcast.models.gaussian.seasonal_selection import within_season
-from fieldcast.models.gaussian.training_series import series
+from fieldcast.models.gaussian.training_series import kept_series
 from fieldcast.models.persistence import last
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
+STRETCH = 64  # successive states that are kept of a record too long to be kept as a whole
 SAME = 1e-4  # mean square difference below which two states are equal up to the rounding of a file
 
 
@@ -33,10 +34,11 @@ class Analogue(Solved):
     another draw, so that a member is a stretch of history; at the end of a stretch it switches to a neighbour. An
     initial state from the training data is continued in the same way by all members: analogues are no test of their own
     training data. Only states with a successor in their stretch are neighbours; their successors lie within 45 days of
-    the season of the target.
+    the season of the target. A record of more than `retained.MOST` states leaves stretches of 64.
     """
 
     history = 1
+    half_precision = ("states",)
     states: Tensor
     norms: Tensor
     candidates: Tensor
@@ -53,8 +55,8 @@ class Analogue(Solved):
         self.register_buffer("neighbours", torch.tensor(50.0))
 
     def solve(self, training: Iterable[Batch]) -> None:
-        """Store the training states, and the index and day of those with a successor."""
-        record = series(training, self.space.exists)
+        """Keep training states, and the index and day of those with a successor."""
+        record = kept_series(training, self.space.exists, STRETCH)
         self.states = record.states
         self.norms = torch.cat(
             [(part.square() * self._weight()).sum((1, 2, 3)) for part in record.states.split(256)]

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fieldcast.models.core import Batch, Context, Solved
 from fieldcast.models.gaussian.seasonal_selection import pick, within_season
-from fieldcast.models.gaussian.training_series import series
+from fieldcast.models.gaussian.training_series import kept_series
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
@@ -30,6 +30,7 @@ class ClimatologicalEnsemble(Solved):
     """
 
     history = 0
+    half_precision = ("anomalies",)
     anomalies: Tensor
     days: Tensor
 
@@ -39,8 +40,8 @@ class ClimatologicalEnsemble(Solved):
         self.register_buffer("days", torch.empty(0))
 
     def solve(self, training: Iterable[Batch]) -> None:
-        """Store the training states and their days."""
-        record = series(training, self.space.exists)
+        """Keep training states, at most `retained.MOST`, and their days."""
+        record = kept_series(training, self.space.exists)
         self.anomalies, self.days = record.states, record.days
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:

@@ -161,6 +161,9 @@ class Model(nn.Module, ABC):
     calibrates: bool = False  # defines `calibrated`, so a draw of one step is no forecast of it
     density: Density = None  # kind of `HasDensity.log_weights`; None: not available
     choices: Mapping[str, Sequence[float]] = MappingProxyType({})
+    half_precision: Sequence[
+        str
+    ] = ()  # buffers whose values are representable in it, as checkpoints hold them
     replicas: Sequence[Model] = ()  # on further devices, which draw at the same time (`replicas.draw`)
 
     def __init__(self, space: Space):
@@ -176,6 +179,12 @@ class Model(nn.Module, ABC):
     ) -> Float[Tensor, "batch members variable y x"]:
         """Members of one lead of a rollout as they are stored and scored; the next step starts from x itself."""
         return x
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        """Store the buffers of `half_precision` as such; loading returns them to single precision."""
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        for name in self.half_precision:
+            destination[prefix + name] = destination[prefix + name].half()
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *rest: Any) -> None:
         """Resize the buffers with a row for each training datum to the stored number of rows.

@@ -151,7 +151,7 @@ class GapCorrection:
         assert isinstance(base, OptimalInterpolation)
         every = torch.arange(len(record.x), device=record.x.device)
         batch = self.batch(record, every)
-        base.anomalies, base.days = base.grid.gather(batch.x), self.days.to(batch.x)
+        base.keep(base.grid.gather(batch.x), self.days.to(batch.x))
         usual = record.observed.sum(1).argsort()[[len(record.x) // 2]]
         batch_of_one, streams = self.batch(record, usual), RandomStreams(0, usual, self.fit.members)
         with torch.no_grad():

@@ -76,7 +76,7 @@ def test_a_climatological_pool_gives_optimal_interpolation(space: Space) -> None
     training = white(space, 60, 5)
     filter_ = hybrid(space, training)
     interpolation = OptimalInterpolation(space)
-    interpolation.anomalies, interpolation.days = filter_.errors, torch.full((60,), torch.nan)
+    interpolation.keep(filter_.errors, torch.full((60,), torch.nan))
     interpolation.choose(weight=1.0, taper=0.0, nugget=0.0, floor=0.0)
     c, draws = context(space, white(space, 1, 6)), RandomStreams(1, torch.arange(1), 8)
     background = white(space, 8, 7)[None]

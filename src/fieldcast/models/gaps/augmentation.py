@@ -45,6 +45,7 @@ class Completing(Protocol):
 
     anomalies: Tensor
     days: Tensor
+    number: Tensor
     grid: GridPoints
 
     def choose(self, **values: float) -> None: ...
@@ -80,7 +81,7 @@ def update(
     """Mean and one draw of some times given their observed values."""
     shape, grid = model.anomalies.shape[1:], model.grid
     mask = grid.scatter(observed[times].float().unflatten(1, shape)) > 0
-    y, day = grid.scatter(x[times].unflatten(1, shape)), model.days[times]
+    y, day = grid.scatter(x[times].unflatten(1, shape)), model.days[model.number[times]]
     c = Context(len(times), observed=y * mask, mask=mask, day=None if day.isnan().any() else day)
     mean, _, drawn = model.analyse(c, draws, torch.zeros_like(y), model.season(c, draws, fold), fold=fold)
     return grid.gather(mean).flatten(1), grid.gather(drawn[:, 0]).flatten(1)
@@ -97,7 +98,7 @@ def choose_weight(
     hidden = torch.zeros_like(observed)
     for time, other in zip(times.tolist(), others, strict=True):
         hidden[time] = hidden_in_gap(observed[time], observed[other], generator)
-    fold = model.folds()[times]
+    fold = model.folds()[model.number[times]]
     error = torch.zeros(len(WEIGHTS), len(times), dtype=torch.float64, device=x.device)
     for row, weight in zip(error, WEIGHTS, strict=True):
         model.choose(weight=weight)

@@ -8,6 +8,7 @@ conditioning             updates: H, errors of observations, a gain; robustness:
 kalman_gain, point_gain  the gain at cells, and between them
 grid_points              the distinct points of a grid, and the observations at them
 training_days            anomalies and components of the training days; training_series: windows in order of time
+retained                 the bounded number of training states that a model keeps
 streamed_modes           leading modes of states that are not in memory together
 seasonal_selection       times of a span, year or season
 """

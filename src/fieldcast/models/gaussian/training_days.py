@@ -1,5 +1,7 @@
 """Training days of a closed-form model: their anomalies, drawn by season, and the components of their covariance.
 
+Models keep the anomalies of at most `retained.MOST` days.
+
 Cross-fitting leaves out one fold of the days at a time, so that a correction that is learned later sees errors of days
 that the covariance does not know.
 """
@@ -17,6 +19,7 @@ from fieldcast.models.core import Batch, Context, Solved
 from fieldcast.models.derived import Derived, Value
 from fieldcast.models.gaussian.conditioning import SPREAD_SEED
 from fieldcast.models.gaussian.grid_points import GridPoints
+from fieldcast.models.gaussian.retained import Retained, rounded
 from fieldcast.models.gaussian.seasonal_selection import FOLDS, cross_fitting_folds, pick, within_season
 from fieldcast.models.gaussian.training_statistics import CovarianceComponents, training_statistics
 from fieldcast.models.random_streams import RandomStreams
@@ -27,38 +30,61 @@ DOUBLE_VALUES = 2500  # up to so many values double precision is used: a second 
 
 
 class TrainingDays(Derived, Solved):
-    """A model that keeps the anomalies of its training days (n, V, P) at the places that exist, and their days."""
+    """A model that keeps anomalies of training days (kept, V, P) at the places that exist.
+
+    `days` are the days of the year of all training days, and `number` (kept,) says which of these are kept.
+    """
+
+    half_precision = ("anomalies",)
+    anomalies: Tensor
+    days: Tensor
+    number: Tensor
 
     def __init__(self, space: Space):
         super().__init__(space)
         self.grid = GridPoints(space)
         self.register_buffer("anomalies", torch.empty(0, len(space.variables), len(self.grid)))
+        self.register_buffer("number", torch.empty(0, dtype=torch.long))
         self.register_buffer("days", torch.empty(0))
 
     def solve(self, training: Iterable[Batch]) -> None:
-        """Store the training anomalies and their days, in the order of `Batch.index` where it is given.
+        """Keep training anomalies, and the days of all, in the order of `Batch.index` where it is given.
 
         This must be the order of time, which defines years and fifths.
         """
-        states, days, index, present = [], [], [], []
+        kept, days, count = Retained(), [], 0
         for batch in training:
-            if batch.observed is None:
-                states.append(self.grid.gather(batch.x).float())
-            else:
-                values, observed = self.grid.gather_observed(batch.x, batch.observed)
-                states.append(values.float())
-                present.append(observed)
-            unknown = batch.x.new_full((len(batch.x),), torch.nan)
-            days.append(unknown if batch.context.day is None else batch.context.day)
-            index.append(unknown if batch.index is None else batch.index)
-        order = torch.argsort(torch.cat(index), stable=True)
-        self.anomalies, self.days = torch.cat(states)[order], torch.cat(days).float()[order]
-        if present:
-            self.complete(torch.cat(present)[order])
+            x, observed = self.grid.gather(batch.x), None
+            if batch.observed is not None:
+                x, observed = self.grid.gather_observed(batch.x, batch.observed)
+            number = batch.index
+            if number is None:
+                number = torch.arange(count, count + len(x), device=x.device)
+            day = x.new_full((len(x),), torch.nan) if batch.context.day is None else batch.context.day
+            kept.add(number, x.float(), *(() if observed is None else (observed,)))
+            days.append((number, day.float()))
+            count += len(x)
+        number, anomalies, *present = kept.result()
+        every, day = (torch.cat(part) for part in zip(*days, strict=True))
+        order = torch.argsort(every, stable=True)
+        self.keep(anomalies, day[order], torch.searchsorted(every[order], number))
+        for observed in present:
+            self.complete(observed)
+        self.anomalies = rounded(self.anomalies)
+
+    def keep(
+        self,
+        anomalies: Float[Tensor, "kept variable p"],
+        days: Float[Tensor, " training"],
+        number: Int[Tensor, " kept"] | None = None,
+    ) -> None:
+        """Set the anomalies, and of which of the training days they are; by default of all."""
+        self.anomalies, self.days = anomalies, days
+        self.number = torch.arange(len(days), device=days.device) if number is None else number
 
     @abstractmethod
-    def complete(self, observed: Bool[Tensor, "training variable p"]) -> None:
-        """Replace the missing values of the training days; `observed` says which are not missing."""
+    def complete(self, observed: Bool[Tensor, "kept variable p"]) -> None:
+        """Replace the missing values of the anomalies; `observed` says which are not missing."""
 
     def folds(self) -> Int[Tensor, " training"]:
         """Fold of each training day, for `moments`."""
@@ -68,9 +94,9 @@ class TrainingDays(Derived, Solved):
         self, c: Context, draws: RandomStreams, fold: int | None = None
     ) -> Float[Tensor, "batch members variable y x"]:
         """Training days outside `fold`, drawn within 45 days of the season of each datum."""
-        allowed = self.kept(fold).expand(c.count, -1)
+        allowed = self.outside(fold).expand(c.count, -1)
         if c.day is not None:
-            allowed = within_season(self.days, c.day, allowed)
+            allowed = within_season(self.days[self.number], c.day, allowed)
         errors = self.anomalies[pick(allowed, draws.uniform(1)[..., 0])]
         return self.grid.scatter(self._with_rare_events(errors, draws.fork(1), fold))
 
@@ -79,9 +105,9 @@ class TrainingDays(Derived, Solved):
         return self.derive(("pool", fold), lambda: self._new_spread_pool(fold))
 
     def _new_spread_pool(self, fold: int | None) -> Float[Tensor, "pool variable y x"]:
-        kept = self.kept(fold).nonzero()[:, 0]
-        selected = torch.linspace(0, len(kept) - 1, min(SPREAD_POOL, len(kept))).round().long()
-        errors = self.anomalies[kept[selected.to(kept.device)]][:, None]
+        outside = self.outside(fold).nonzero()[:, 0]
+        selected = torch.linspace(0, len(outside) - 1, min(SPREAD_POOL, len(outside))).round().long()
+        errors = self.anomalies[outside[selected.to(outside.device)]][:, None]
         numbers = torch.arange(len(errors), device=errors.device)
         return self.grid.scatter(
             self._with_rare_events(errors, RandomStreams(SPREAD_SEED, numbers).fork(1), fold)[:, 0]
@@ -107,11 +133,13 @@ class TrainingDays(Derived, Solved):
     def _statistics(self, fold: int | None) -> CovarianceComponents:
         double = self.anomalies[0].numel() <= DOUBLE_VALUES
         anomalies = self.derive(("double",), self.anomalies.double) if double else self.anomalies
-        return training_statistics(anomalies, self.kept(fold), self.grid.area, FOLDS)
+        return training_statistics(anomalies, self.outside(fold), self.grid.area, FOLDS)
 
-    def kept(self, fold: int | None) -> Tensor:
-        """Boolean mask (n,) of the days outside the fold."""
-        return torch.ones_like(self.days, dtype=torch.bool) if fold is None else self.folds() != fold
+    def outside(self, fold: int | None) -> Bool[Tensor, " kept"]:
+        """True for kept days outside the fold."""
+        if fold is None:
+            return torch.ones_like(self.number, dtype=torch.bool)
+        return self.folds()[self.number] != fold
 
     def flat(self, x: Tensor) -> Tensor:
         """Values at places (..., V * P), in the precision of the covariance."""

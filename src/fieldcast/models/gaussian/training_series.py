@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fieldcast.models.core import Batch
+from fieldcast.models.gaussian.retained import Retained, rounded
 
 
 class Series(NamedTuple):
@@ -37,6 +38,20 @@ def series(training: Iterable[Batch], exists: Bool[Tensor, "y x"]) -> Series:
     states, days, stretch, number = (torch.cat(part) for part in zip(*parts, strict=True))
     order = torch.argsort(number)
     return Series(torch.where(exists, states[order], 0.0), days[order].float(), stretch[order])
+
+
+def kept_series(training: Iterable[Batch], exists: Bool[Tensor, "y x"], stretch: int = 1) -> Series:
+    """The states of a series that a model keeps, as `retained`, in half precision; a gap ends a stretch."""
+    kept = Retained(stretch)
+    for part in series_parts(training):
+        kept.add(part.number, part.states, part.days, part.stretch)
+    number, states, days, stretches = kept.result()
+    ends = (number.diff() != 1) | (stretches.diff() != 0)
+    return Series(
+        rounded(torch.where(exists, states, 0.0)),
+        days.float(),
+        torch.cat([ends.new_zeros(1), ends]).cumsum(0),
+    )
 
 
 class SeriesPart(NamedTuple):

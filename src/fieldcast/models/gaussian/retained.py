@@ -1,0 +1,62 @@
+"""The training states that a model keeps, in memory and in its checkpoint: a bounded number of them.
+
+State t of the record is kept if frac(t phi), phi = (sqrt(5) - 1) / 2, is among the `MOST` smallest. The multiples of
+phi modulo 1 that lie below a bound are nearly evenly spaced, with gaps of three lengths at most (Sós 1958), and prefer
+no hour of the day and no season. A record of up to `MOST` states is kept as a whole.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+MOST = 4096  # states
+GOLDEN = (math.sqrt(5) - 1) / 2
+
+LOG = logging.getLogger(__name__)
+
+
+class Retained:
+    """Collects states with their numbers in the record, of which at most twice `MOST` are in memory.
+
+    With `stretch`, so many successive states are kept together, so that most of them have a successor.
+    """
+
+    def __init__(self, stretch: int = 1):
+        self.stretch, self.count = stretch, 0
+        self.parts: list[tuple[Tensor, ...]] = []
+
+    def add(self, number: Int[Tensor, " some"], *values: Tensor) -> None:
+        """Add states: their numbers, and tensors with a row for each of them."""
+        self.parts.append((number, *values))
+        self.count += len(number)
+        if sum(len(part[0]) for part in self.parts) > 2 * MOST:
+            self.parts = [self._joined()]
+
+    def result(self) -> tuple[Tensor, ...]:
+        """The numbers of the states that are kept, in increasing order, and their rows of the tensors."""
+        kept = self._joined()
+        if len(kept[0]) < self.count:
+            LOG.info("The model keeps %d of %d training states.", len(kept[0]), self.count)
+        return kept
+
+    def _joined(self) -> tuple[Tensor, ...]:
+        number, *values = (torch.cat(part) for part in zip(*self.parts, strict=True))
+        places = kept_places(number, self.stretch)
+        return number[places], *(value[places] for value in values)
+
+
+def kept_places(number: Int[Tensor, " n"], stretch: int = 1) -> Int[Tensor, " kept"]:
+    """Places of the numbers that are kept, in increasing order of the numbers."""
+    order = number.argsort(stable=True)
+    priority = (number[order] // stretch).double() * GOLDEN % 1
+    return order[priority.argsort(stable=True)[:MOST].sort().values]
+
+
+def rounded(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Values as checkpoints store them, in half precision: with a relative error of up to 2^-11."""
+    return x.half().float()
