@@ -208,6 +208,10 @@ def pieces() -> Iterator[Piece]:
     yield Piece(
         "optimal interpolation: draw", "times", times, lambda n: update(OptimalInterpolation, times=n)
     )
+    yield Piece(
+        "optimal interpolation: in patches", "observed", (9000, 18000, 36000),
+        lambda n: update(OptimalInterpolation, rows=128, times=200, values=n),
+    )  # fmt: skip
     yield Piece("LETKF: update", "rows", ROWS, lambda n: analysis(rows=n))
     yield Piece("LETKF: update", "observed", OBSERVED, lambda n: analysis(values=n))
     yield Piece("LETKF: update", "members", MEMBERS, lambda n: analysis(members=n))

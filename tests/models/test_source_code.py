@@ -70,3 +70,11 @@ def test_code_of_another_version_of_fieldcast_is_not_compared(monkeypatch: pytes
     monkeypatch.setattr(source_code, "version", lambda: "0.2.0")
     assert not list(differences({"code": stored}, {"code": code_of({"type": "vae.VAE"})}))
     assert not list(differences({}, {"code": stored}))  # a training from before code was recorded
+
+
+def test_a_file_that_python_cannot_read_has_no_classes(
+    write: Callable[[str], dict[str, str]], tmp_path: Path
+) -> None:
+    write(ORIGINAL)
+    (tmp_path / "mine" / "broken.py").write_text("class Half(\n")
+    assert source_code.classes("mine") == ["mine:model.Mine"]

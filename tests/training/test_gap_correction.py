@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from fieldcast.errors import InputError
 from fieldcast.models.corrected import Corrected
 from fieldcast.models.gaps.cells import cells, state
 from fieldcast.models.gaps.reach import Places
@@ -109,3 +110,18 @@ def test_the_estimate_counts_updates_and_steps_of_both_fits(
     completed, trials, contexts = 2 * TIMES + 32 * 4, 21, TIMES
     updates = completed + gap_correction.TUNED * trials + contexts + TIMES
     assert correction.minutes(record) == pytest.approx(2 * (updates + correction.fit.steps) * 0.5 / 60)
+
+
+def test_values_are_hidden_although_few_times_have_gaps(correction: GapCorrection, record: Record) -> None:
+    """Two gappy times of sixty, which one drawn at random is not; without any gap there is one sentence."""
+    observed = torch.ones_like(record.observed)
+    observed[[20, 40]] = record.observed[[20, 40]]
+    few = replace(record, observed=observed)
+    times = torch.arange(0, TIMES, 5)
+    batch = correction.hiding(few, times, "tuning")
+    gaps = ~(observed[20] & observed[40])
+    hidden = cells(correction.space, batch.observed)
+    assert hidden[(times != 20) & (times != 40)].any(1).all()
+    assert not (hidden & ~gaps).any()
+    with pytest.raises(InputError, match=r"gaps\.learned: .* set gaps\.learned=false"):
+        correction.hiding(replace(record, observed=torch.ones_like(observed)), times, "tuning")

@@ -58,10 +58,18 @@ def classes(package: str = "") -> list[str]:
         f"{'.'.join(path.relative_to(folder).with_suffix('').parts)}.{node.name}"
         for folder in folders
         for path in sorted(folder.rglob("*.py"))
-        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        for node in parsed(path)
         if isinstance(node, ast.ClassDef)
     ]
     return [f"{package}:{name}" for name in named] if package else named
+
+
+def parsed(path: Path) -> list[ast.stmt]:
+    """The statements of a file; none if Python cannot read it."""
+    try:
+        return ast.parse(path.read_text(encoding="utf-8")).body
+    except (SyntaxError, UnicodeDecodeError):
+        return []
 
 
 def source_of(module: str) -> Path | None:

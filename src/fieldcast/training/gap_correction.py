@@ -22,6 +22,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fieldcast.encoding.selection import batch_index, evenly
+from fieldcast.errors import InputError
 from fieldcast.models.core import Batch, Context
 from fieldcast.models.corrected import Corrected
 from fieldcast.models.gaps import augmentation
@@ -102,13 +103,30 @@ class GapCorrection:
         return Batch(truth, context, index=times, observed=state(self.space, scored.float()) > 0)
 
     def hiding(self, record: Record, times: Int[Tensor, " batch"], stage: str) -> Batch:
-        """Some times, each with values hidden in the shape of another time's gap."""
+        """Some times, each with values hidden in the shape of another time's gap.
+
+        Raises
+        ------
+        InputError
+            If no gap of any time covers values of another.
+        """
         generator = torch.Generator().manual_seed(seed_for(f"hidden from {stage}", self.seed) % 2**32)
         others = torch.randint(len(record.x), (len(times),), generator=generator).tolist()
-        hidden = [
-            hidden_in_gap(record.observed[t], record.observed[other], generator)
-            for t, other in zip(times.tolist(), others, strict=True)
-        ]
+        missing = ~record.observed
+        gappy = missing.any(1).nonzero()[:, 0]
+        hidden = []
+        for t, drawn in zip(times.tolist(), others, strict=True):
+            other = drawn
+            if not (record.observed[t] & missing[other]).any():
+                covering = gappy[(record.observed[t] & missing[gappy]).any(1)]
+                if len(covering):
+                    other = int(covering[drawn % len(covering)])
+            hidden.append(hidden_in_gap(record.observed[t], record.observed[other], generator))
+        if not any(cells.any() for cells in hidden):
+            raise InputError(
+                "gaps.learned: the record's gaps leave nothing that could be hidden in their shape, so that no "
+                "correction can be trained: set gaps.learned=false and gaps.minutes=0."
+            )
         return self.batch(record, times, torch.stack(hidden))
 
     def fitted(self, record: Record) -> Corrected:

@@ -3,10 +3,10 @@
 With the chord D between two places on the unit sphere and the lag h [steps], anomalies in units of their standard
 deviation have the correlation
 
-    (1 - n) rho(r) + n [r = 0],    r^2 = (D / L)^2 + (h / tau)^2,
+    (1 - n) rho(r) + n [same value],    r^2 = (D / L)^2 + (h / tau)^2,
 
-with a nugget n and the Matern function rho of smoothness nu, a correlation in any number of dimensions (Rasmussen and
-Williams 2006, equation 4.17):
+with a nugget n, which a value shares with no other, and the Matern function rho of smoothness nu, a correlation in any
+number of dimensions (Rasmussen and Williams 2006, equation 4.17):
 
     exp(-s),    (1 + s) exp(-s),    (1 + s + s^2 / 3) exp(-s),    s = r sqrt(2 nu),    nu = 1/2, 3/2, 5/2.
 
@@ -14,16 +14,18 @@ Given the K observations y that are nearest by r, with correlations C among them
 
     E x = k^T C^-1 y,    var x = (y^T C^-1 y / K)^a (1 - k^T C^-1 k)
 
-(Chiles and Delfiner 2012, section 3.3; neighbourhoods as of Vecchia 1988). The factor is the variance of these
-observations relative to what C expects: weather varies more in some places and weeks than in others. Kriging has a = 0,
-and a Student process of few degrees of freedom a = 1 (Shah, Wilson and Ghahramani 2014, equation 6); a is at most 1/2,
-because the K observations estimate the factor with an error. L, tau, n, nu and a maximise the mean of log p(x | y), of
-a normal distribution, over observed values that are hidden for the purpose in gaps like those of the record: the
-likelihood of what they are used for.
+(Chiles and Delfiner 2012, section 3.3; nearest-neighbour conditioning as in Vecchia 1988). The factor is the variance
+of these observations relative to what C expects: weather varies more in some places and weeks than in others. Kriging
+has a = 0, and a Student process of few degrees of freedom a = 1 (Shah, Wilson and Ghahramani 2014, equation 6); here a
+is limited to 1/2, as K observations alone estimate the factor poorly. L, tau, n, nu and a maximise the mean of
+log p(x | y), of a normal distribution, over observed values that are hidden for the purpose in gaps like those of the
+record: the likelihood of what they are used for.
 
 Members are E x + g (z - w^T z_y), with w = C^-1 k, the root g of the factor, and a free field z of the same correlation
 (conditioning by kriging: Chiles and Delfiner 2012, section 7.3.1), a sum of waves whose frequencies follow the spectrum
-of rho, a Student distribution of 2 nu degrees of freedom. They are joint draws in space and time.
+of rho, a Student distribution of 2 nu degrees of freedom. Neighbouring values share the free field, so that members
+are approximately joint draws in space and time: each value has K observations of its own. The members share one set of
+frequencies, so that their spread at one place has a sampling error of some 5 %, however many they are.
 """
 
 from __future__ import annotations
@@ -42,9 +44,9 @@ from fieldcast.models.random_streams import RandomStreams, seed_for
 
 NEIGHBOURS = 24  # K
 SMOOTHNESS = 0.5, 1.5, 2.5  # nu
-REACH = 4.0  # tau before and after a value, within which observations are looked for
+REACH = 4.0  # tau before and after a window of times, within which observations are searched
 FIRST = 0.25, 2.0, 0.05, 0.25  # L, tau, n and a before they are fitted
-# of them: C stays invertible, and the reach short
+# bounds of L, tau, n and a: C stays invertible, and the reach short
 LEAST, MOST = (1e-3, 0.1, 1e-3, 1e-2), (4.0, 100.0, 0.9, 0.5)
 MISFIT = 0.05, 50.0  # y^T C^-1 y / K, at least and at most
 ITERATIONS = 15  # of L-BFGS

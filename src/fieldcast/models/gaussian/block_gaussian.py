@@ -18,7 +18,7 @@ from torch import Tensor
 
 from fieldcast.models.core import Context, Solved
 from fieldcast.models.derived import Derived
-from fieldcast.models.gaussian import robustness
+from fieldcast.models.gaussian import local_gain, robustness
 from fieldcast.models.gaussian.conditioning import (
     Conditioning,
     ObservedData,
@@ -28,7 +28,8 @@ from fieldcast.models.gaussian.conditioning import (
 )
 from fieldcast.models.gaussian.covariance_terms import CovarianceTerm
 from fieldcast.models.gaussian.grid_points import GridPoints, ObservedPoints, observations
-from fieldcast.models.gaussian.kalman_gain import Gain
+from fieldcast.models.gaussian.kalman_gain import CheckedGain, Gain
+from fieldcast.models.gaussian.local_gain import LocalGain
 
 
 class Covariance(NamedTuple):
@@ -58,11 +59,14 @@ class BlockGaussian(Derived, Solved):
     def covariance(self, block: range, fold: int | None = None) -> Covariance:
         """C of a block, from the training days outside `fold`, for models that have folds."""
 
-    def gain(self, block: range, group: ObservedPoints, noise: float, fold: int | None = None) -> Gain:
-        """K for the mask of a group."""
+    def gain(self, block: range, group: ObservedPoints, noise: float, fold: int | None = None) -> CheckedGain:
+        """K for the mask of a group, patch by patch for more than `ALL_AT_ONCE` observed values."""
         covariance = self.covariance(block, fold)
         error = self._error(covariance, noise**2 / group.count, covariance.local[group.index])
-        return Gain(covariance.terms, group.index, error, covariance.like, len(covariance.like))
+        common = covariance.terms, group.index, error, covariance.like, len(covariance.like)
+        if len(group.index) > local_gain.ALL_AT_ONCE:
+            return LocalGain(*common, self.grid.points)
+        return Gain(*common)
 
     def conditionings(
         self, c: Context, block: range, background: Float[Tensor, "batch values"], fold: int | None = None

@@ -14,7 +14,7 @@ from fieldcast.models.core import Context
 from fieldcast.models.gaussian import robustness
 from fieldcast.models.gaussian.covariance_terms import CovarianceTerm
 from fieldcast.models.gaussian.grid_points import GridPoints, ObservedPoints, observations
-from fieldcast.models.gaussian.kalman_gain import Gain
+from fieldcast.models.gaussian.kalman_gain import CheckedGain
 from fieldcast.models.gaussian.point_gain import Operator, PointGain
 from fieldcast.models.points import Points
 from fieldcast.models.random_streams import RandomStreams, seed_for
@@ -80,7 +80,7 @@ def conditioned(
 
 
 def in_cells(
-    group: ObservedPoints, gain: Gain, background: Float[Tensor, "batch values"], grid: GridPoints
+    group: ObservedPoints, gain: CheckedGain, background: Float[Tensor, "batch values"], grid: GridPoints
 ) -> Iterator[Conditioning]:
     """Updates by observations in cells: the data whose observations all pass their check, then each other datum."""
     index, variables = group.index, background.shape[-1] // len(grid)

@@ -27,9 +27,18 @@ def chunks(index: Int[Tensor, " observed"]) -> Iterator[slice]:
 class CovarianceTerm(ABC):
     """One term of a covariance between values."""
 
+    weight: float
+
     @abstractmethod
+    def unweighted(
+        self, first: Int[Tensor, " rows"], second: Int[Tensor, " columns"]
+    ) -> Float[Tensor, "rows columns"]:
+        """A block of the term divided by its weight; a copy."""
+
     def add_block(self, out: Float[Tensor, "o o"], index: Int[Tensor, " o"]) -> None:
         """Add the lower triangle of the block of the observed values."""
+        for here in chunks(index):
+            out[here, : here.stop].add_(self.unweighted(index[here], index[: here.stop]), alpha=self.weight)
 
     @abstractmethod
     def add_product(
@@ -80,13 +89,13 @@ class Tapered(CovarianceTerm):
     taper: Kernel | None
     places: int
 
-    def add_block(self, out: Float[Tensor, "o o"], index: Int[Tensor, " o"]) -> None:
-        for here in chunks(index):
-            first, second = index[here], index[: here.stop]
-            part = self.moments.block(first, second)
-            if self.taper is not None:
-                part *= self.taper.block(first % self.places, second % self.places)
-            out[here, : here.stop].add_(part, alpha=self.weight)
+    def unweighted(
+        self, first: Int[Tensor, " rows"], second: Int[Tensor, " columns"]
+    ) -> Float[Tensor, "rows columns"]:
+        part = self.moments.block(first, second)
+        if self.taper is not None:
+            part *= self.taper.block(first % self.places, second % self.places)
+        return part
 
     def add_product(
         self, out: Float[Tensor, "r values"], index: Int[Tensor, " o"], weights: Float[Tensor, "r o"]
@@ -108,14 +117,14 @@ class Parametric(CovarianceTerm):
     between: Float[Tensor, "variable variable"]  # Q
     kernel: Kernel  # rho
 
-    def add_block(self, out: Float[Tensor, "o o"], index: Int[Tensor, " o"]) -> None:
+    def unweighted(
+        self, first: Int[Tensor, " rows"], second: Int[Tensor, " columns"]
+    ) -> Float[Tensor, "rows columns"]:
         places = len(self.kernel.points)
-        for here in chunks(index):
-            first, second = index[here], index[: here.stop]
-            part = self.kernel.block(first % places, second % places)
-            part *= self.between[(first // places)[:, None], second // places]
-            part *= self.deviation[first][:, None] * self.deviation[second]
-            out[here, : here.stop].add_(part, alpha=self.weight)
+        part = self.kernel.block(first % places, second % places)
+        part *= self.between[(first // places)[:, None], second // places]
+        part *= self.deviation[first][:, None] * self.deviation[second]
+        return part
 
     def add_product(
         self, out: Float[Tensor, "r values"], index: Int[Tensor, " o"], weights: Float[Tensor, "r o"]
@@ -136,6 +145,12 @@ class Independent(CovarianceTerm):
     """A diagonal covariance: a variance of each value, independent of all others."""
 
     variance: Float[Tensor, " values"]
+    weight: float = 1.0
+
+    def unweighted(
+        self, first: Int[Tensor, " rows"], second: Int[Tensor, " columns"]
+    ) -> Float[Tensor, "rows columns"]:
+        return (first[:, None] == second) * self.variance[second]
 
     def add_block(self, out: Float[Tensor, "o o"], index: Int[Tensor, " o"]) -> None:
         out.diagonal().add_(self.variance[index])

@@ -7,6 +7,7 @@ The covariance is a sum of terms (`covariance_terms`). V variables at P places a
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 
@@ -36,7 +37,37 @@ def cholesky(s: Float[Tensor, "n n"]) -> Float[Tensor, "n n"]:
     raise torch.linalg.LinAlgError("The covariance of the observations is not positive definite.")
 
 
-class Gain:
+class CheckedGain(ABC):
+    """K for one mask, with a check of its observations."""
+
+    variance: Float[Tensor, " observed"]  # of the error of each observation, the diagonal of R
+
+    @abstractmethod
+    def __call__(
+        self, innovation: Float[Tensor, "r observed"], excess: Float[Tensor, " observed"] | None = None
+    ) -> Float[Tensor, "r values"]:
+        """K times innovations; `excess` is added to the error variances."""
+
+    @abstractmethod
+    def excess(self, innovation: Float[Tensor, "rows observed"]) -> Float[Tensor, "rows observed"]:
+        """Increase of the error variance of each observation: above 0 for observations that fail the check."""
+
+    def checked(
+        self, innovation: Float[Tensor, "rows observed"]
+    ) -> Iterator[tuple[Int[Tensor, " some"], Float[Tensor, " observed"]]]:
+        """Yield the rows whose observations all pass the check of `robustness` together, then each other row alone.
+
+        The excess of their error variances accompanies the rows.
+        """
+        excess = self.excess(innovation)
+        fails = (excess > 0).any(1)
+        if not fails.all():
+            yield (~fails).nonzero()[:, 0], torch.zeros_like(self.variance)
+        for row in fails.nonzero()[:, 0]:
+            yield row[None], excess[row]
+
+
+class Gain(CheckedGain):
     """K for one mask: maps innovations to increments of all values.
 
     Parameters
@@ -62,7 +93,7 @@ class Gain:
         values: int,
     ):
         self.terms, self.index, self.like, self.values = terms, index, like, values
-        self.variance = variance  # of the error of each observation
+        self.variance = variance
         s = torch.zeros(len(index), len(index), dtype=torch.float64, device=like.device)  # its lower triangle
         for term in terms:
             term.add_block(s, index)
@@ -81,39 +112,23 @@ class Gain:
     def __call__(
         self, innovation: Float[Tensor, "r observed"], excess: Float[Tensor, " observed"] | None = None
     ) -> Float[Tensor, "r values"]:
-        """K times innovations; `excess` is added to the error variances."""
         out = self.like.new_zeros(len(innovation), self.values)
         if len(self.index):
-            weights = self._weights(innovation.double(), excess).to(out.dtype).contiguous()
+            weights = self.weights(innovation.double(), excess).to(out.dtype).contiguous()
             for term in self.terms:
                 term.add_product(out, self.index, weights)
         return out
 
-    def checked(
-        self, innovation: Float[Tensor, "rows observed"]
-    ) -> Iterator[tuple[Int[Tensor, " some"], Float[Tensor, " observed"]]]:
-        """Yield the rows whose observations all pass the check of `robustness` together, then each other row alone.
-
-        The excess of their error variances accompanies the rows.
-        """
-        excess = self.excess(innovation)
-        fails = (excess > 0).any(1)
-        if not fails.all():
-            yield (~fails).nonzero()[:, 0], torch.zeros_like(self.variance)
-        for row in fails.nonzero()[:, 0]:
-            yield row[None], excess[row]
-
     def excess(self, innovation: Float[Tensor, "rows observed"]) -> Float[Tensor, "rows observed"]:
-        """Increase of the error variance of each observation: above 0 for observations that fail the check."""
         d = innovation.double()
         beyond = robustness.excess(d, self.expected)
         if not beyond.any():
             return beyond
         expected = 1 / torch.cholesky_inverse(self.factor).diagonal()
-        departure = expected * self._weights(d)  # from the prediction by the other observations
+        departure = expected * self.weights(d)  # from the prediction by the other observations
         return torch.minimum(beyond, robustness.excess(departure, expected))
 
-    def _weights(
+    def weights(
         self, innovation: Float[Tensor, "r observed"], excess: Float[Tensor, " observed"] | None = None
     ) -> Float[Tensor, "r observed"]:
         """(C_oo + R + G)^-1 y, with G the excess of the error variances.
