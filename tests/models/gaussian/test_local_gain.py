@@ -67,6 +67,8 @@ def test_patches_divide_the_places_and_the_observations(points, index, small_pat
 def test_with_all_observations_near_it_is_the_gain_of_one_matrix(points, index, monkeypatch):
     monkeypatch.setattr(local_gain, "INSIDE", 10)
     whole, local = gains(points, index)
+    variance = whole.variance + sum(term.variance_of(index) for term in whole.terms)
+    assert torch.allclose(variance, whole.expected)
     assert len(local.patches) > OBSERVED / 10
     y = torch.randn(3, OBSERVED, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     y[:, 7] = 40.0

@@ -35,6 +35,10 @@ class CovarianceTerm(ABC):
     ) -> Float[Tensor, "rows columns"]:
         """A block of the term divided by its weight; a copy."""
 
+    @abstractmethod
+    def variance_of(self, index: Int[Tensor, " o"]) -> Float[Tensor, " o"]:
+        """The diagonal of the term at some values."""
+
     def add_block(self, out: Float[Tensor, "o o"], index: Int[Tensor, " o"]) -> None:
         """Add the lower triangle of the block of the observed values."""
         for here in chunks(index):
@@ -97,6 +101,10 @@ class Tapered(CovarianceTerm):
             part *= self.taper.block(first % self.places, second % self.places)
         return part
 
+    def variance_of(self, index: Int[Tensor, " o"]) -> Float[Tensor, " o"]:
+        s = self.moments
+        return self.weight * (s.anomalies[:, index].square() * s.share[:, None]).sum(0)  # T is 1 there
+
     def add_product(
         self, out: Float[Tensor, "r values"], index: Int[Tensor, " o"], weights: Float[Tensor, "r o"]
     ) -> None:
@@ -126,6 +134,10 @@ class Parametric(CovarianceTerm):
         part *= self.deviation[first][:, None] * self.deviation[second]
         return part
 
+    def variance_of(self, index: Int[Tensor, " o"]) -> Float[Tensor, " o"]:
+        variable = index // len(self.kernel.points)
+        return self.weight * self.between[variable, variable] * self.deviation[index].square()
+
     def add_product(
         self, out: Float[Tensor, "r values"], index: Int[Tensor, " o"], weights: Float[Tensor, "r o"]
     ) -> None:
@@ -151,6 +163,9 @@ class Independent(CovarianceTerm):
         self, first: Int[Tensor, " rows"], second: Int[Tensor, " columns"]
     ) -> Float[Tensor, "rows columns"]:
         return (first[:, None] == second) * self.variance[second]
+
+    def variance_of(self, index: Int[Tensor, " o"]) -> Float[Tensor, " o"]:
+        return self.variance[index]
 
     def add_block(self, out: Float[Tensor, "o o"], index: Int[Tensor, " o"]) -> None:
         out.diagonal().add_(self.variance[index])

@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from fieldcast.models.gaussian import robustness
 from fieldcast.models.gaussian.covariance_terms import CovarianceTerm
 from fieldcast.models.gaussian.kalman_gain import CheckedGain, Gain
 
@@ -67,8 +68,10 @@ class LocalGain(CheckedGain):
 
     def excess(self, innovation: Float[Tensor, "rows observed"]) -> Float[Tensor, "rows observed"]:
         excess = torch.zeros_like(innovation, dtype=torch.float64)
+        expected = self.variance + sum(term.variance_of(self.index) for term in self.terms)
+        beyond = (robustness.excess(innovation.double(), expected.double()) > 0).any(0)
         for patch in self.patches:
-            if len(patch.inside):
+            if beyond[patch.inside].any():
                 column = torch.searchsorted(patch.nearby, patch.inside)
                 excess[:, patch.inside] = self._gain(patch).excess(innovation[:, patch.nearby])[:, column]
         return excess
