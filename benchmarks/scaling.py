@@ -209,7 +209,7 @@ def pieces() -> Iterator[Piece]:
         "optimal interpolation: draw", "times", times, lambda n: update(OptimalInterpolation, times=n)
     )
     yield Piece(
-        "optimal interpolation: in patches", "observed", (9000, 18000, 36000),
+        "optimal interpolation: in patches", "observed", (13000, 26000, 52000),
         lambda n: update(OptimalInterpolation, rows=128, times=200, values=n),
     )  # fmt: skip
     yield Piece("LETKF: update", "rows", ROWS, lambda n: analysis(rows=n))

@@ -2,11 +2,11 @@
 
     K_p y = C_po (C_oo + R)^-1 y
 
-gives the increments of patch p of the grid, with o the observations in the patch and the `NEAREST` ones around its
-centre: the boxes of Lorenc (1981), "A global three-dimensional multivariate statistical interpolation scheme", Mon.
-Wea. Rev. 109, 701-721. The time grows with the number of observations, where that of one matrix grows with its cube;
-the matrices in memory are those of one patch. Mean, members and spread share the rows of K, so that draws are
-consistent with their spread.
+gives the increments of patch p of the grid, with o the `NEAREST` observations to the smallest box with sides along the
+axes that holds the patch: the boxes of Lorenc (1981), "A global three-dimensional multivariate statistical
+interpolation scheme", Mon. Wea. Rev. 109, 701-721. The time grows with the number of observations, where that of one
+matrix grows with its cube; the matrices in memory are those of one patch. Mean, members and spread share the rows of
+K, so that draws are consistent with their spread.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from fieldcast.models.gaussian import robustness
 from fieldcast.models.gaussian.covariance_terms import CovarianceTerm
 from fieldcast.models.gaussian.kalman_gain import CheckedGain, Gain
 
-ALL_AT_ONCE = 8192  # observed values up to which one matrix holds them all: 0.5 GB
-NEAREST = 1000  # observed values around a patch
+ALL_AT_ONCE = 12000  # observed values up to which one matrix holds them all: 1.2 GB
+NEAREST = 1000  # observed values in and around a patch
 INSIDE = 150  # largest number of observed values in a patch
 
 
@@ -32,7 +32,7 @@ class Patch(NamedTuple):
 
     places: Int[Tensor, " places"]
     inside: Int[Tensor, " inside"]  # observations at these places
-    nearby: Int[Tensor, " nearby"]  # these and the nearest others, in increasing order
+    nearby: Int[Tensor, " nearby"]  # the nearest observations, with these, in increasing order
 
 
 class LocalGain(CheckedGain):
@@ -87,8 +87,6 @@ def patches(points: Float[Tensor, "p 3"], observed: Int[Tensor, " observed"]) ->
 
     `observed` is the place of each observation.
     """
-    from scipy.spatial import KDTree  # half a second to import
-
     points, observed, device = points.double().cpu(), observed.cpu(), points.device
     count = torch.bincount(observed, minlength=len(points))
     largest = max(1, 4 * INSIDE * len(points) // len(observed))
@@ -96,10 +94,12 @@ def patches(points: Float[Tensor, "p 3"], observed: Int[Tensor, " observed"]) ->
     number = torch.repeat_interleave(torch.arange(len(parts)), torch.tensor([len(part) for part in parts]))
     patch = torch.empty_like(number).scatter_(0, torch.cat(parts), number)[observed]  # of each observation
     inside = patch.argsort(stable=True).split(torch.bincount(patch, minlength=len(parts)).tolist())
-    tree = KDTree(points[observed].numpy())
+    where = points[observed]
     for places, within in zip(parts, inside, strict=True):
-        nearest = tree.query(points[places].mean(0).numpy(), min(NEAREST, len(observed)))[1]
-        nearby = torch.cat([within, torch.as_tensor(nearest).view(-1)]).unique()
+        here = points[places]
+        away = (where - where.clamp(here.amin(0), here.amax(0))).norm(dim=1)
+        away[within] = -1.0
+        nearby = away.topk(min(max(NEAREST, len(within)), len(away)), largest=False).indices.sort().values
         yield Patch(places.to(device), within.to(device), nearby.to(device))
 
 
