@@ -119,8 +119,22 @@ def dineof_rmse(gappy: xr.Dataset, truth: xr.Dataset) -> dict[str, float]:
     x = gappy_record.codec.encode(complete)[:, gappy_record.there]
     error = (dineof(gappy_record.record, None).mean - x) * gappy_record.scale
     hidden = ~gappy_record.record.observed & torch.isfinite(x)
+    area = gappy_record.record.places.area.expand_as(error)
     columns = [(name, gappy_record.variable == v) for v, name in enumerate(gappy_record.codec.variables)]
-    return {name: float(error[:, of][hidden[:, of]].square().mean().sqrt()) for name, of in columns}
+    return {
+        name: root_mean_square(error[:, of][hidden[:, of]].numpy(), area[:, of][hidden[:, of]].numpy())
+        for name, of in columns
+    }
+
+
+def root_mean_square(x: Float[np.ndarray, " n"], area: Float[np.ndarray, " n"]) -> float:
+    """Root of the mean square, weighted by area; without NaN, where a cell has no value before or after."""
+    return float(np.sqrt(np.average(np.nan_to_num(x) ** 2, weights=area * np.isfinite(x))))
+
+
+def row_areas(data: xr.Dataset) -> Float[np.ndarray, "row 1"]:
+    """Area of the cells of each row, relative to the equator."""
+    return np.cos(np.deg2rad(data[latitude_of(data)].values))[:, None]
 
 
 def score(truth: xr.Dataset, libraries: int) -> None:
@@ -146,12 +160,13 @@ def score(truth: xr.Dataset, libraries: int) -> None:
         error = (filled[f"{name}_mean"] - truth[name]).values[scored].astype(float)
         in_time = (linear - truth[name]).values[scored].astype(float)
         spread = filled[f"{name}_spread"].values[scored].astype(float)
-        rmse = np.sqrt(np.mean(error**2))
+        area = np.broadcast_to(row_areas(truth), hidden.shape)[scored]
+        rmse = root_mean_square(error, area)
         print(
-            f"{name}: RMSE {rmse:.3g}, {rmse / np.sqrt(np.nanmean(in_time**2)):.2f} of linear in time, "
+            f"{name}: RMSE {rmse:.3g}, {rmse / root_mean_square(in_time, area):.2f} of linear in time, "
             f"{rmse / by_dineof[str(name)]:.2f} of DINEOF; spread / error "
-            f"{np.sqrt(np.mean(spread**2)) / rmse:.2f}; {np.mean(abs(error) > 5 * spread):.3%} of {error.size} errors "
-            f"exceed 5 spreads, {np.sum(abs(error) > 20 * spread)} exceed 20"
+            f"{root_mean_square(spread, area) / rmse:.2f}; {np.mean(abs(error) > 5 * spread):.3%} of {error.size} "
+            f"errors exceed 5 spreads, {np.sum(abs(error) > 20 * spread)} exceed 20"
         )
 
 
@@ -168,8 +183,8 @@ class Filled(NamedTuple):
     def row(self, here: Bool[np.ndarray, " missing"], kind: str) -> str:
         """A row of a table: RMSE, spread / error and coverage of some values, weighted by area."""
         e, s, w = self.error[here], self.spread[here], self.area[here] / self.area[here].sum()
-        rmse = np.sqrt((w * e**2).sum())
-        ratio = np.sqrt((w * s**2).sum()) / rmse
+        rmse = root_mean_square(e, w)
+        ratio = root_mean_square(s, w) / rmse
         covered, beyond = (w * (abs(e) < NINETY * s)).sum(), (w * (abs(e) > 5 * s)).sum()
         return (
             f"| {self.label} | {self.method} | {kind} | {here.sum()} | {rmse:.3g} | {ratio:.2f} "
@@ -193,7 +208,6 @@ def hide_and_fill(truth: xr.Dataset, hidden: Bool[np.ndarray, "time row column"]
     values = truth[name].values.astype(np.float32)
     gappy = truth.assign({name: truth[name].copy(data=np.where(hidden, np.float32(np.nan), values))})
     filled, missing = fill_gaps(gappy), hidden & np.isfinite(values)
-    rows = np.cos(np.deg2rad(truth[latitude_of(truth)].values))[:, None]
     method, reported = (
         match[1] if (match := re.search(pattern, filled.attrs["comment"])) else "-"
         for pattern in (r"Filled by (\w+)", r"The spread is [a-z ]+: ([\d.]+) of the error")
@@ -202,7 +216,7 @@ def hide_and_fill(truth: xr.Dataset, hidden: Bool[np.ndarray, "time row column"]
         label, method, reported,
         (filled[f"{name}_mean"].values - values)[missing].astype(float),
         filled[f"{name}_spread"].values[missing].astype(float),
-        np.broadcast_to(rows, missing.shape)[missing],
+        np.broadcast_to(row_areas(truth), missing.shape)[missing],
     )  # fmt: skip
 
 

@@ -37,7 +37,9 @@ def record(space: Space) -> Record:
     start = torch.randint(0, columns, (TIMES, 1), generator=generator)
     observed = ((torch.arange(columns) - start) % columns >= 4)[:, None].expand(-1, rows, -1).flatten(1)
     segment, count = torch.zeros(TIMES, dtype=torch.long), observed.shape[1]
-    places = Places(space.points.numpy(), torch.zeros(count, dtype=torch.long), torch.ones(count))
+    places = Places(
+        space.points.flatten(0, 1).numpy(), torch.zeros(count, dtype=torch.long), torch.ones(count)
+    )
     return Record(torch.where(observed, cells(space, x[:, None]), 0.0), observed, segment, places)
 
 

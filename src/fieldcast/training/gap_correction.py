@@ -27,7 +27,7 @@ from fieldcast.models.core import Batch, Context
 from fieldcast.models.corrected import Corrected
 from fieldcast.models.gaps import augmentation
 from fieldcast.models.gaps.cells import cells, state
-from fieldcast.models.gaps.record import Filling, Record, filling, hidden_in_gap, room
+from fieldcast.models.gaps.record import Filling, Record, empty_members, hidden_in_gap, with_observed
 from fieldcast.models.layers.crps import normal_crps
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
 from fieldcast.models.random_streams import RandomStreams, seed_for
@@ -73,7 +73,7 @@ class GapCorrection:
         """Fit the correction to the record, and fill it."""
         model = self.fitted(record)
         mean, spread = torch.empty_like(record.x), torch.empty_like(record.x)
-        members = room(mean, draws)
+        members = empty_members(mean, draws)
         for times in torch.arange(len(record.x), device=record.x.device).split(AT_ONCE):
             batch = self.batch(record, times)
             streams = (
@@ -87,7 +87,7 @@ class GapCorrection:
             )
             if draws is not None:
                 members[times] = cells(self.space, model.correct(batch.context, m, s, d))
-        return filling(record, mean, spread, members)
+        return with_observed(record, mean, spread, members)
 
     def batch(
         self, record: Record, times: Int[Tensor, " batch"], hidden: Bool[Tensor, "batch cell"] | None = None
@@ -114,14 +114,14 @@ class GapCorrection:
         others = torch.randint(len(record.x), (len(times),), generator=generator).tolist()
         missing = ~record.observed
         gappy = missing.any(1).nonzero()[:, 0]
-        hidden = []
+        points, hidden = torch.from_numpy(record.places.points).to(record.x), []
         for t, drawn in zip(times.tolist(), others, strict=True):
             other = drawn
             if not (record.observed[t] & missing[other]).any():
                 covering = gappy[(record.observed[t] & missing[gappy]).any(1)]
                 if len(covering):
                     other = int(covering[drawn % len(covering)])
-            hidden.append(hidden_in_gap(record.observed[t], record.observed[other], generator))
+            hidden.append(hidden_in_gap(record.observed[t], record.observed[other], points, generator))
         if not any(cells.any() for cells in hidden):
             raise InputError(
                 "gaps.learned: the record's gaps leave nothing that could be hidden in their shape, so that no "

@@ -1,11 +1,13 @@
 """Values hidden from the fillers: in gaps as long as those of the record, and whole times in runs as long."""
 
+import numpy as np
 import pytest
 import torch
+from scipy.spatial import cKDTree
 
 from fieldcast.models.gaps import hiding
 from fieldcast.models.gaps.hiding import Hidden, hide_values
-from fieldcast.models.gaps.reach import Places, steps_to_observation
+from fieldcast.models.gaps.reach import Places, nearest_observation, steps_to_observation
 from fieldcast.models.gaps.record import Record
 
 TIMES, CELLS, LONG = 400, 60, 20
@@ -75,12 +77,52 @@ def test_weights_are_those_of_the_missing_values(record: Record, places: Places,
     assert near == pytest.approx(float(area[of_missing].sum() / area[missing].sum()), abs=0.01)
 
 
+def test_weights_by_distance_from_observations_are_those_of_the_missing_values(
+    record: Record, places: Places, hidden: Hidden
+) -> None:
+    """Without the weights, values near observations would count for more than they do among the missing ones."""
+    of_hidden = nearest_observation(record.observed & ~hidden.mask, places, hidden.mask)[hidden.mask]
+    missing = ~record.observed & record.observed.any(1)[:, None]
+    of_missing = nearest_observation(record.observed, places, missing)[missing]
+    area = places.area.double()
+    areas = area.expand(missing.shape)[missing]
+    far = float(of_missing.median())
+    share = float(areas[of_missing < far].sum() / areas.sum())
+    weight, unweighted = (w * ~hidden.whole for w in (hidden.weight, hidden.area))
+    found, before = (float(w[of_hidden < far].sum() / w.sum()) for w in (weight, unweighted))
+    assert found == pytest.approx(share, abs=0.03) and abs(before - share) > 0.05
+
+
+def test_values_near_a_missing_one_are_within_1_3_times_its_distance_from_observations(
+    places: Places,
+) -> None:
+    points, observed = places.points, torch.ones(CELLS, dtype=torch.bool)
+    observed[10:31] = False  # eleven cells from the middle to the next observation
+    chord = np.linalg.norm(points - points[20], axis=1)
+    expected = int((chord <= 1.3 * chord[31]).sum())
+    assert hiding.cells_within_reach(cKDTree(points), points, observed, 20) == expected > 21
+    assert hiding.cells_within_reach(cKDTree(points), points, torch.zeros_like(observed), 20) == 0
+
+
+def test_the_best_of_the_starts_has_most_of_the_observations_around_a_gap() -> None:
+    """One start alone has all of them; it is taken whenever it is drawn."""
+    left = torch.zeros(12, 4, dtype=torch.bool)
+    left[6:10] = True
+    observed = torch.ones(12, 4, dtype=torch.bool)
+    observed[1:3, :2] = False
+    chosen = [
+        hiding.best_start(left, observed, 1, 3, torch.arange(4), torch.Generator().manual_seed(seed))
+        for seed in range(40)
+    ]
+    assert chosen.count(7) > 10  # 8 draws of 11 starts have it with a probability of .53, one draw with .09
+
+
 def test_a_class_without_enough_hidden_values_counts_with_the_next_nearer_one() -> None:
     enough = hiding.FEWEST
     classes = torch.tensor([0] * enough + [2] * (enough - 1) + [3] * enough)
     total = torch.zeros(2 * hiding.CLASSES, dtype=torch.float64)
     total[:6] = torch.tensor([3.0, 2.0, 1.0, 1.0, 0.5, 0.5])
-    weight = hiding.weights(classes, torch.ones(len(classes), dtype=torch.float64), total)
+    weight = hiding.raked(classes, torch.ones(len(classes), dtype=torch.float64), total)
     assert float(weight[classes < 3].sum()) == pytest.approx(6 / 8)
     assert float(weight[classes == 3].sum()) == pytest.approx(2 / 8)
 

@@ -1,4 +1,4 @@
-"""Kriging from the nearest observations: scikit-learn, the law of the draws and a correlation recovered as oracles."""
+"""Kriging from the nearest observations: scikit-learn, exact covariances and a correlation recovered as oracles."""
 
 from dataclasses import replace
 
@@ -10,9 +10,17 @@ from sklearn.gaussian_process.kernels import Matern, WhiteKernel
 
 from fieldcast.models.gaps import local_kriging
 from fieldcast.models.gaps.fillers import FILLERS
-from fieldcast.models.gaps.hiding import hide_values
+from fieldcast.models.gaps.hiding import Hidden, hide_values
 from fieldcast.models.gaps.in_time import elapsed
-from fieldcast.models.gaps.local_kriging import Correlation, FreeField, Law, Series, fit, predict
+from fieldcast.models.gaps.local_kriging import (
+    Correlation,
+    KrigingModel,
+    Series,
+    UnconditionalField,
+    drawn_in_proportion,
+    fit,
+    predict,
+)
 from fieldcast.models.gaps.reach import Places
 from fieldcast.models.gaps.record import Record
 from fieldcast.models.random_streams import RandomStreams
@@ -21,8 +29,8 @@ TIMES, CELLS = 200, 60
 CORRELATION = Correlation(0.3, 2.0, 0.05, 1.5)
 
 
-def series(times: int, missing: float, seed: int = 0) -> Series:
-    """A field with the correlation above, on cells scattered over a part of the sphere, some at random missing."""
+def series(times: int, missing: float, seed: int = 0, c: Correlation = CORRELATION) -> Series:
+    """A field with the correlation c, on cells scattered over a part of the sphere, some at random missing."""
     generator = torch.Generator().manual_seed(seed)
     point = torch.randn(CELLS, 3, generator=generator, dtype=torch.float64) * 0.3 + torch.tensor(
         [1.0, 0.0, 0.0]
@@ -31,25 +39,38 @@ def series(times: int, missing: float, seed: int = 0) -> Series:
     observed = torch.rand(times, CELLS, generator=generator) >= missing
     empty = Series(torch.zeros(times, CELLS), observed, elapsed(torch.zeros(times, dtype=torch.long)), point)
     draws = RandomStreams(seed, torch.arange(times))
-    return empty._replace(x=FreeField.of(CORRELATION, empty, draws)(empty, slice(0, times))[:, 0])
+    return empty._replace(x=UnconditionalField.of(c, empty, draws)(empty, slice(0, times))[:, 0])
 
 
-def test_mean_and_spread_are_those_of_a_gaussian_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mean_spread_and_members_are_those_of_a_gaussian_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Given all observations; scikit-learn has the kernel in the same coordinates."""
     s = series(6, 0.5)
     monkeypatch.setattr(local_kriging, "NEIGHBOURS", int(s.observed.sum()) + 1)
     monkeypatch.setattr(local_kriging, "REACH", 100.0)
+    monkeypatch.setattr(local_kriging, "WAVES", 4000)
     mean, spread = torch.zeros(6, CELLS, dtype=torch.float64), torch.ones(6, CELLS, dtype=torch.float64)
-    predict(s, Law(CORRELATION), ~s.observed, None, mean, spread, mean[:, None, :][:, :0])
+    members, draws = mean.new_zeros(6, 4000, CELLS), RandomStreams(2, torch.arange(6), 4000)
+    predict(s, KrigingModel(CORRELATION), ~s.observed, draws, mean, spread, members)
     places = CORRELATION.scaled(
         s.places(*torch.meshgrid(torch.arange(6), torch.arange(CELLS), indexing="ij"))
     ).numpy()
     o = s.observed.numpy()
     kernel = 0.95 * Matern(1.0, nu=1.5) + WhiteKernel(0.05)
     process = GaussianProcessRegressor(kernel, alpha=0.0, optimizer=None).fit(places[o], s.x.numpy()[o])
-    expected, deviation = process.predict(places[~o], return_std=True)  # of a new observation, with its noise
+    expected, covariance = process.predict(
+        places[~o], return_cov=True
+    )  # of new observations, with their noise
     assert np.allclose(mean.numpy()[~o], expected, atol=1e-4)
-    assert np.allclose(spread.numpy()[~o], deviation, atol=1e-4)
+    assert np.allclose(spread.numpy()[~o], np.sqrt(np.diag(covariance)), atol=1e-4)
+    drawn = members.permute(0, 2, 1).numpy()[~o]
+    assert np.allclose(drawn.mean(1), expected, atol=0.1)
+    together = np.cov(drawn)
+    assert np.allclose(together, covariance, atol=0.1)
+    shared = covariance[np.triu_indices_from(covariance, 1)]
+    assert abs(shared).max() > 0.2  # neighbours are drawn jointly
+    assert np.polyfit(shared, together[np.triu_indices_from(covariance, 1)], 1)[0] == pytest.approx(
+        1, abs=0.1
+    )
 
 
 @pytest.mark.parametrize("smoothness", [0.5, 1.5, 2.5])
@@ -57,7 +78,7 @@ def test_free_fields_have_the_correlation(smoothness: float) -> None:
     """Over many waves and members; the nugget is the variance that neighbours do not share."""
     c = CORRELATION._replace(smoothness=smoothness)
     s = series(5, 0.0)
-    free = FreeField.of(c, s, RandomStreams(1, torch.arange(5), 4000))
+    free = UnconditionalField.of(c, s, RandomStreams(1, torch.arange(5), 4000))
     z = free(s, slice(0, 5)).double()
     time, cell = torch.tensor([0, 0, 0, 1]), torch.tensor([0, 3, 7, 0])
     values = z[time, :, cell]
@@ -67,17 +88,21 @@ def test_free_fields_have_the_correlation(smoothness: float) -> None:
     assert torch.equal(free(s, slice(3, 5)), z[3:].float())
 
 
-def test_the_correlation_is_recovered_and_errors_are_as_large_as_claimed() -> None:
-    s = series(TIMES, 0.0, seed=2)
+@pytest.mark.parametrize("c", [CORRELATION, Correlation(0.12, 5.0, 0.15, 0.5)])
+def test_the_correlation_is_recovered_and_errors_are_as_large_as_claimed(c: Correlation) -> None:
+    s = series(TIMES, 0.0, seed=2, c=c)
     generator = torch.Generator().manual_seed(0)
     centre = s.point[torch.randint(CELLS, (TIMES,), generator=generator)]
     observed = torch.cdist(centre, s.point) > 0.25
     record = record_of(s, observed)
-    law = fit(s._replace(observed=observed), hide_values(record, 0))
-    c = law.correlation
-    assert law.power < 0.3  # the variance is the same everywhere
-    assert c.space == pytest.approx(0.3, rel=0.25) and c.time == pytest.approx(2.0, rel=0.25)
-    assert c.nugget == pytest.approx(0.05, abs=0.03) and c.smoothness > 0.5
+    model = fit(
+        s._replace(observed=observed), hide_values(record, 0), 1.0, 10.0
+    )  # lengths far from the true ones
+    fitted = model.correlation
+    assert model.power < 0.3  # the variance is the same everywhere
+    assert fitted.space == pytest.approx(c.space, rel=0.25) and fitted.time == pytest.approx(c.time, rel=0.25)
+    assert fitted.nugget == pytest.approx(c.nugget, abs=0.04)
+    assert (fitted.smoothness > 0.5) == (c.smoothness > 0.5)
     draws = RandomStreams(0, torch.arange(TIMES), 40)
     filled = FILLERS["local_kriging"](record, draws)
     error, spread = (filled.mean - s.x)[~observed], filled.spread[~observed]
@@ -86,6 +111,26 @@ def test_the_correlation_is_recovered_and_errors_are_as_large_as_claimed() -> No
     assert float(departure.square().mean().sqrt() / spread.square().mean().sqrt()) == pytest.approx(
         1, abs=0.06
     )
+
+
+def test_values_are_drawn_in_proportion_to_their_weights() -> None:
+    """Systematic sampling: no count differs from its expectation by one or more."""
+    weight = torch.rand(700, generator=torch.Generator().manual_seed(0), dtype=torch.float64) ** 4
+    weight[::5] = 0.0
+    count = drawn_in_proportion(weight)
+    assert int(count.sum()) == local_kriging.TARGETS and not count[::5].any()
+    assert float((count - local_kriging.TARGETS * weight / weight.sum()).abs().max()) < 1
+
+
+def test_lengths_stay_as_given_where_hardly_any_value_is_hidden() -> None:
+    s = series(30, 0.3)
+    hidden = hide_values(record_of(s, s.observed), 0)
+    some = torch.arange(local_kriging.FEWEST - 1)
+    few = Hidden(hidden.shape, *(part[some] for part in (
+        hidden.time, hidden.cell, hidden.truth, hidden.whole, hidden.group, hidden.area, hidden.weight
+    )))  # fmt: skip
+    c = fit(s, few, 0.2, 7.0).correlation
+    assert float(c.space) == pytest.approx(0.2) and float(c.time) == pytest.approx(7.0)
 
 
 def record_of(s: Series, observed: torch.Tensor) -> Record:
@@ -127,6 +172,14 @@ def test_only_requested_values_are_filled_and_segments_do_not_see_each_other() -
         x = s.x.clone()
         x[20:] += change
         mean, spread = torch.zeros_like(x), torch.ones_like(x)
-        predict(apart._replace(x=x), Law(CORRELATION), ~s.observed, None, mean, spread, mean[:, None][:, :0])
+        predict(
+            apart._replace(x=x),
+            KrigingModel(CORRELATION),
+            ~s.observed,
+            None,
+            mean,
+            spread,
+            mean[:, None][:, :0],
+        )
         means.append(mean)
     assert torch.equal(means[0][:20], means[1][:20]) and not torch.equal(means[0][20:], means[1][20:])

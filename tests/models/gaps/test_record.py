@@ -84,10 +84,16 @@ def test_records_are_filled_better_than_linearly_in_time(
 def test_values_of_a_time_are_hidden_in_the_gap_of_another(record: Record) -> None:
     generator = torch.Generator().manual_seed(0)
     for time, other in ((3, 40), (80, 12)):
-        hidden = hidden_in_gap(record.observed[time], record.observed[other], generator)
+        points = torch.from_numpy(record.places.points)
+        hidden = hidden_in_gap(record.observed[time], record.observed[other], points, generator)
         assert hidden.any() and not (hidden & ~record.observed[time]).any()
         assert not (hidden & record.observed[other]).any()
         assert hidden.sum() <= record.observed[time].sum() / 5
+        gap = record.observed[time] & ~record.observed[other]
+        # around one of them, no other value of the gap is nearer
+        nearest = torch.cdist(points[hidden], points[gap]).topk(int(hidden.sum()), largest=False).values
+        extent = torch.cdist(points[hidden], points[hidden]).amax(1)
+        assert (extent <= nearest.amax(1) + 1e-9).any()
 
 
 def test_a_record_with_hardly_anything_observed_is_refused(places: Places) -> None:

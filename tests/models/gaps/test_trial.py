@@ -12,7 +12,7 @@ from fieldcast.models.gaps.hiding import Hidden, hide_values
 from fieldcast.models.gaps.in_time import linear_in_time, neighbours_in_time
 from fieldcast.models.gaps.reach import Places, nearest_observation
 from fieldcast.models.gaps.record import Filling, Record
-from fieldcast.models.gaps.trial import calibrated, run_trial
+from fieldcast.models.gaps.trial import FOLDS, calibrated, run_trial
 from fieldcast.models.layers.crps import fair_crps, normal_crps
 from fieldcast.models.random_streams import RandomStreams
 
@@ -127,3 +127,43 @@ def test_spreads_are_scaled_to_the_errors_of_the_trial(
         missing = ~record.observed[times]
         assert float(filled.spread[times][missing].mean()) == pytest.approx(1, abs=0.15)
         assert float(filled.members[times].std(1)[missing].mean()) == pytest.approx(1, abs=0.2)
+
+
+def test_the_spread_of_a_hidden_value_does_not_know_its_own_error(
+    record: Record, places: Places, hidden: Hidden
+) -> None:
+    """A filler with huge errors in the gaps of one fold: its spreads there are those of the other folds."""
+    left = replace(record, observed=record.observed & ~hidden.mask)
+    distance = nearest_observation(left.observed, places, hidden.mask)
+    fold = hidden.group % FOLDS
+    worse = torch.zeros_like(hidden.mask)
+    worse[hidden.time[fold == 0], hidden.cell[fold == 0]] = True
+
+    def wrong(record: Record, draws: RandomStreams | None) -> Filling:
+        filled = overconfident(record, draws)
+        return replace(filled, mean=filled.mean + 100 * worse)
+
+    right = run_trial("right", overconfident, left, hidden, distance)
+    trial = run_trial("wrong", wrong, left, hidden, distance)
+    assert torch.equal(trial.spread[fold == 0], right.spread[fold == 0])
+    assert float(trial.spread[fold == 1].mean()) > 3 * float(right.spread[fold == 1].mean())
+
+
+def test_errors_of_a_single_hidden_run_are_scored_by_those_in_gaps(
+    record: Record, places: Places, hidden: Hidden
+) -> None:
+    """Its own are the only ones of whole times."""
+    run = int(hidden.group.max())
+    kept = (~hidden.whole) | (hidden.group == run)
+    parts = (hidden.time, hidden.cell, hidden.truth, hidden.whole, hidden.group, hidden.area, hidden.weight)
+    single = Hidden(hidden.shape, *(part[kept] for part in parts))
+    left = replace(record, observed=record.observed & ~single.mask)
+    distance = nearest_observation(left.observed, places, single.mask)
+
+    def wrong(record: Record, draws: RandomStreams | None) -> Filling:
+        filled = overconfident(record, draws)
+        return replace(filled, mean=filled.mean + 100.0 * ~record.observed.any(1)[:, None])
+
+    trial = run_trial("wrong", wrong, left, single, distance)
+    assert float(trial.spread[single.whole].max()) < 20
+    assert trial.crps > 100 * 0.5 * float(single.weight[single.whole].sum())

@@ -95,9 +95,10 @@ def choose_weight(
     times = times[torch.linspace(0, len(times) - 1, min(TRIED, len(times)), device=x.device).round().long()]
     generator = torch.Generator().manual_seed(seed_for("hidden in training") % 2**32)
     others = torch.randint(len(x), (len(times),), generator=generator).tolist()
+    points = model.grid.points.repeat(model.anomalies.shape[1], 1)  # of each variable
     hidden = torch.zeros_like(observed)
     for time, other in zip(times.tolist(), others, strict=True):
-        hidden[time] = hidden_in_gap(observed[time], observed[other], generator)
+        hidden[time] = hidden_in_gap(observed[time], observed[other], points, generator)
     fold = model.folds()[model.number[times]]
     error = torch.zeros(len(WEIGHTS), len(times), dtype=torch.float64, device=x.device)
     for row, weight in zip(error, WEIGHTS, strict=True):

@@ -24,12 +24,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fieldcast.models.gaps import dineof as modes
-from fieldcast.models.gaps import in_time, smoother
+from fieldcast.models.gaps import in_time, reach, smoother
 from fieldcast.models.gaps import local_kriging as kriging
 from fieldcast.models.gaps.expectation_maximisation import fitted_rank
 from fieldcast.models.gaps.hiding import hide_values
 from fieldcast.models.gaps.in_time import elapsed
-from fieldcast.models.gaps.record import Filler, Filling, Record, filling, room
+from fieldcast.models.gaps.record import Filler, Filling, Record, empty_members, with_observed
 from fieldcast.models.random_streams import RandomStreams
 
 LARGEST = 40  # modes that DINEOF tries
@@ -50,18 +50,20 @@ def local_kriging(record: Record, draws: RandomStreams | None) -> Filling:
     hidden = hide_values(r, SEED)
     requested = ~r.observed if r.requested is None else r.requested & ~r.observed
     mean, spread = torch.zeros_like(r.x), torch.ones_like(r.x)
-    members = room(mean, draws)
+    members = empty_members(mean, draws)
     step, point = elapsed(r.segment), torch.from_numpy(r.places.points).to(r.x.device)
     for v in r.places.variable.unique().tolist():
         first, last = torch.searchsorted(r.places.variable, torch.tensor([v, v + 1]).to(r.x.device)).tolist()
         of = slice(first, last)
         series = kriging.Series(r.x[:, of], r.observed[:, of], step, point[of])
-        law = kriging.fit(series, hidden.of_cells(of))
+        length = reach.length(series.x, series.observed, series.point)
+        duration = float(reach.duration(series.x, series.observed, r.segment))
+        model = kriging.fit(series, hidden.of_cells(of), length, duration)
         kriging.predict(
-            series, law, requested[:, of], draws and draws.fork(v), mean[:, of], spread[:, of],
+            series, model, requested[:, of], draws and draws.fork(v), mean[:, of], spread[:, of],
             members[:, :, of],
         )  # fmt: skip
-    return filling(record, mean.mul_(deviation), spread.mul_(deviation), members.mul_(deviation))
+    return with_observed(record, mean.mul_(deviation), spread.mul_(deviation), members.mul_(deviation))
 
 
 def dineof(record: Record, draws: RandomStreams | None) -> Filling:
@@ -78,8 +80,8 @@ def low_rank(record: Record, draws: RandomStreams | None) -> Filling:
     r, deviation = record.scaled()
     model = fitted_rank(r.x, r.observed, RANKS)
     mean, spread = model.expected(r.x, r.observed), model.spread(r.x, r.observed)
-    members = room(mean, None) if draws is None else model.draw(r.x, r.observed, draws)
-    return filling(record, mean.mul_(deviation), spread.mul_(deviation), members.mul_(deviation))
+    members = empty_members(mean, None) if draws is None else model.draw(r.x, r.observed, draws)
+    return with_observed(record, mean.mul_(deviation), spread.mul_(deviation), members.mul_(deviation))
 
 
 def modal_smoother(record: Record, draws: RandomStreams | None) -> Filling:
@@ -88,8 +90,8 @@ def modal_smoother(record: Record, draws: RandomStreams | None) -> Filling:
     start = fitted_rank(r.x, r.observed, RANKS)
     system, _ = smoother.fit(r.x, r.observed, r.segment, start)
     mean, spread = system.expected(r.x, r.observed, r.segment)
-    members = room(mean, None) if draws is None else system.draw(r.x, r.observed, r.segment, draws)
-    return filling(record, mean.mul_(deviation), spread.mul_(deviation), members.mul_(deviation))
+    members = empty_members(mean, None) if draws is None else system.draw(r.x, r.observed, r.segment, draws)
+    return with_observed(record, mean.mul_(deviation), spread.mul_(deviation), members.mul_(deviation))
 
 
 def independent(
@@ -97,12 +99,12 @@ def independent(
     draws: RandomStreams | None,
 ) -> Filling:  # fmt: skip
     """A filling whose members add independent errors to the mean."""
-    members = room(mean, draws)
+    members = empty_members(mean, draws)
     if draws is not None:
         for k in range(draws.members):  # the random numbers of one member are in memory
             noise = replace(draws, members=1, first=k).normal(mean.shape[1])[:, 0].to(mean)
             members[:, k] = mean + noise.mul_(spread)
-    return filling(record, mean, spread, members)
+    return with_observed(record, mean, spread, members)
 
 
 FILLERS: Mapping[str, Filler] = MappingProxyType(

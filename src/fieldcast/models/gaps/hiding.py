@@ -40,14 +40,14 @@ TIMES = 0.05  # share of the times with observations that are hidden as a whole
 NEAR = 0.05  # share of the cells, around a missing value, whose gaps are taken together
 FEWEST_NEAR = 25  # of these cells, up to a quarter of all: a gap in few cells has observations close by
 REACH = 1.3  # times the distance of a missing value from the observations of its time: what is near it
-LEFT = 4  # one in so many values of a time is hidden in gaps at most
+LARGEST_SHARE = 0.25  # of the values of a time, hidden in gaps
 STARTS = 8  # of each gap that are drawn, of which the best is taken
 RUNS = 5  # of whole times, at least: their errors are independent of each other
 DRAWN = 1000  # missing values that are drawn
 ATTEMPTS = 4  # to place the gap of each of them
 GOLDEN = 0.6180339887  # whose multiples are spread evenly modulo 1
 CLASSES = 32  # of steps: 1, 2 to 3, 4 to 7, ...
-RINGS = 4  # classes of distance on each side of the usual one
+EACH_SIDE = 4  # classes of distance nearer and farther than the usual one
 FITS = 10  # of the weights, to the classes of steps and of distance
 FEWEST = 30  # hidden values of a class that counts by itself
 
@@ -116,32 +116,43 @@ class Hidden:
 
 def hide_values(record: Record, seed: int) -> Hidden:
     """Choose the hidden values: none where values are observed at too few times."""
-    generator = torch.Generator().manual_seed(seed_for("hidden values", seed))
-    observed, places = record.observed, record.places
+    group = hidden_groups(record, torch.Generator().manual_seed(seed_for("hidden values", seed)))
+    time, cell = group.nonzero(as_tuple=True)
+    number, area = group[time, cell].long(), record.places.area[cell].double()
+    weight = weights(record, group != 0, number > 0, area)
+    truth, shape = record.x[time, cell].double(), (len(group), group.shape[1])
+    return Hidden(shape, time, cell, truth, number > 0, number, area, weight)
+
+
+def hidden_groups(record: Record, generator: torch.Generator) -> Int[Tensor, "time cell"]:
+    """Number of the run of times (1, 2, ...) or gap (-1, -2, ...) with which each value is hidden; 0 for none."""
+    observed = record.observed
+    if int(observed.any(1).sum()) == FEWEST_TIMES:
+        return torch.zeros_like(observed, dtype=torch.int32)
     run_of_time = whole_times(observed.any(1), generator)
     left = observed & (run_of_time == 0)[:, None]
-    number = in_gaps(left, observed, places.points, generator)
-    number += torch.where(
-        observed, run_of_time[:, None], 0
-    )  # in place: no time of a run has values hidden in gaps
-    if int(observed.any(1).sum()) == FEWEST_TIMES:
-        number.zero_()
-    time, cell = number.nonzero(as_tuple=True)
-    whole, group = run_of_time[time] > 0, number[time, cell].long()
-    area = places.area[cell].double()
-    left, hidden = observed & (number == 0), number != 0
-    steps = steps_to_observation(left)[time, cell]
-    distance = nearest_observation(left, places, hidden)[time, cell]
-    far = nearest_observation(observed, places, ~observed & observed.any(0))
-    usual = usual_distance(far.flatten())
-    by_steps = kind(steps, whole), totals(observed, places.area)
-    by_distance = ring(distance, usual), totals_of_rings(far, usual, places.area)
+    group = in_gaps(left, observed, record.places.points, generator)
+    group += torch.where(observed, run_of_time[:, None], 0)  # no time of a run has values hidden in gaps
+    return group
+
+
+def weights(
+    record: Record, hidden: Bool[Tensor, "time cell"], whole: Bool[Tensor, " hidden"],
+    area: Float[Tensor, " hidden"],
+) -> Float[Tensor, " hidden"]:  # fmt: skip
+    """Weights of the hidden values in means over the missing ones, see the module."""
+    observed, places = record.observed, record.places
+    left = observed & ~hidden
+    steps, distance = steps_to_observation(left)[hidden], nearest_observation(left, places, hidden)[hidden]
+    of_missing = nearest_observation(observed, places, ~observed & observed.any(0))
+    usual = usual_distance(of_missing.flatten())
+    by_steps = class_of_steps(steps, whole), area_by_steps(observed, places.area)
+    by_distance = class_of_distance(distance, usual), area_by_distance(of_missing, usual, places.area)
     weight = area
     for _ in range(FITS):
         for of_value, total in (by_distance, by_steps):
-            weight = weights(of_value, weight, total)
-    truth, shape = record.x[time, cell].double(), (len(observed), observed.shape[1])
-    return Hidden(shape, time, cell, truth, whole, group, area, weight)
+            weight = raked(of_value, weight, total)
+    return weight
 
 
 def whole_times(present: Bool[Tensor, " time"], generator: torch.Generator) -> Int[Tensor, " time"]:
@@ -177,7 +188,7 @@ def in_gaps(
     number = torch.zeros_like(left, dtype=torch.int32)
     needed, cells_of_all = IN_GAPS * int(left.count_nonzero()), left.shape[1]
     least = max(1, int(NEAR * cells_of_all), min(FEWEST_NEAR, cells_of_all // 4))
-    tree, allowed = cKDTree(points), counts(left)[0] // LEFT
+    tree, allowed = cKDTree(points), (counts(left)[0] * LARGEST_SHARE).long()
     for gap, (first, time, last, cell) in enumerate(gaps(observed, generator), start=1):
         if needed <= 0:
             break
@@ -254,12 +265,14 @@ def gaps(
         yield int(first[i]), int(time[i]), int(last[i]), int(cell[i])
 
 
-def kind(steps: Int[Tensor, " n"], whole: Bool[Tensor, " n"]) -> Int[Tensor, " n"]:
+def class_of_steps(steps: Int[Tensor, " n"], whole: Bool[Tensor, " n"]) -> Int[Tensor, " n"]:
     """Class of values that are some steps from an observation, of a time with or without others."""
     return steps.clamp(min=1).double().log2().long().clamp(max=CLASSES - 1) + CLASSES * whole
 
 
-def totals(observed: Bool[Tensor, "time cell"], area: Float[Tensor, " cell"]) -> Float[Tensor, " class"]:
+def area_by_steps(
+    observed: Bool[Tensor, "time cell"], area: Float[Tensor, " cell"]
+) -> Float[Tensor, " class"]:
     """Area of the missing values of each class."""
     ever, empty = observed.any(0), ~observed.any(1)
     total = torch.zeros(2 * CLASSES, dtype=torch.float64, device=observed.device)
@@ -267,30 +280,30 @@ def totals(observed: Bool[Tensor, "time cell"], area: Float[Tensor, " cell"]) ->
         missing = ~observed[:, cells] & ever[cells]
         steps = steps_to_observation(observed[:, cells])[missing]
         of_value = area[cells].double().expand(missing.shape)[missing]
-        total.index_add_(0, kind(steps, empty[:, None].expand(missing.shape)[missing]), of_value)
+        total.index_add_(0, class_of_steps(steps, empty[:, None].expand(missing.shape)[missing]), of_value)
     return total
 
 
-def ring(distance: Float[Tensor, "*n"], usual: float) -> Int[Tensor, "*n"]:
+def class_of_distance(distance: Float[Tensor, "*n"], usual: float) -> Int[Tensor, "*n"]:
     """Class of values that are at some distance from the observations of their time; the last one has none."""
     ratio = torch.where(distance.isfinite() & (distance > 0), distance / usual, 1.0).double()
-    number = (2 * ratio.log2()).round().long().clamp(-RINGS, RINGS) + RINGS
+    number = (2 * ratio.log2()).round().long().clamp(-EACH_SIDE, EACH_SIDE) + EACH_SIDE
     return number.masked_fill(distance.isinf(), CLASSES)
 
 
-def totals_of_rings(
+def area_by_distance(
     distance: Float[Tensor, "time cell"], usual: float, area: Float[Tensor, " cell"]
 ) -> Float[Tensor, " class"]:
-    """Area of the missing values of each ring; `distance` is 0 elsewhere."""
+    """Area of the missing values of each class of distance; `distance` is 0 elsewhere."""
     total = torch.zeros(2 * CLASSES, dtype=torch.float64, device=distance.device)
     for cells in pieces(distance.shape[1], len(distance)):
         missing = distance[:, cells] > 0
         of_value = area[cells].double().expand(missing.shape)[missing]
-        total.index_add_(0, ring(distance[:, cells][missing], usual), of_value)
+        total.index_add_(0, class_of_distance(distance[:, cells][missing], usual), of_value)
     return total
 
 
-def weights(
+def raked(
     of_value: Int[Tensor, " hidden"], area: Float[Tensor, " hidden"], total: Float[Tensor, " class"]
 ) -> Float[Tensor, " hidden"]:
     """Areas, scaled so that those of each class of hidden values have the sum of the missing ones.

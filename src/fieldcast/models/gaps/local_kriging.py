@@ -19,13 +19,14 @@ of these observations relative to what C expects: weather varies more in some pl
 has a = 0, and a Student process of few degrees of freedom a = 1 (Shah, Wilson and Ghahramani 2014, equation 6); here a
 is limited to 1/2, as K observations alone estimate the factor poorly. L, tau, n, nu and a maximise the mean of
 log p(x | y), of a normal distribution, over observed values that are hidden for the purpose in gaps like those of the
-record: the likelihood of what they are used for.
+record, drawn in proportion to their weights: the likelihood of what they are used for. The search starts from the
+e-folding lengths of the observed values (`reach`), with which it ends where hardly any value is hidden.
 
-Members are E x + g (z - w^T z_y), with w = C^-1 k, the root g of the factor, and a free field z of the same correlation
-(conditioning by kriging: Chiles and Delfiner 2012, section 7.3.1), a sum of waves whose frequencies follow the spectrum
-of rho, a Student distribution of 2 nu degrees of freedom. Neighbouring values share the free field, so that members
-are approximately joint draws in space and time: each value has K observations of its own. The members share one set of
-frequencies, so that their spread at one place has a sampling error of some 5 %, however many they are.
+Members are E x + g (z - w^T z_y), with w = C^-1 k, the root g of the factor, and an unconditional field z of the same
+correlation (conditioning by kriging: Chiles and Delfiner 2012, section 7.3.1), a sum of waves whose frequencies follow
+the spectrum of rho, a Student distribution of 2 nu degrees of freedom. Neighbouring values share the field z, so that
+members are approximately joint draws in space and time: each value has K observations of its own. The members share one
+set of frequencies, so that their spread at one place has a sampling error of some 5 %, however many they are.
 """
 
 from __future__ import annotations
@@ -45,12 +46,12 @@ from fieldcast.models.random_streams import RandomStreams, seed_for
 NEIGHBOURS = 24  # K
 SMOOTHNESS = 0.5, 1.5, 2.5  # nu
 REACH = 4.0  # tau before and after a window of times, within which observations are searched
-FIRST = 0.25, 2.0, 0.05, 0.25  # L, tau, n and a before they are fitted
+FIRST = 0.05, 0.25  # n and a before they are fitted
 # bounds of L, tau, n and a: C stays invertible, and the reach short
 LEAST, MOST = (1e-3, 0.1, 1e-3, 1e-2), (4.0, 100.0, 0.9, 0.5)
 MISFIT = 0.05, 50.0  # y^T C^-1 y / K, at least and at most
 ITERATIONS = 15  # of L-BFGS
-TARGETS, FEWEST = 1000, 50  # hidden values that determine the correlation
+TARGETS, FEWEST = 1000, 50  # hidden values that determine the parameters, and below which they are not fitted
 BLOCK = 2**11  # values that are predicted at once
 WAVES = 500
 
@@ -80,28 +81,26 @@ class Correlation(NamedTuple):
         return place / torch.stack([space, space, space, time])
 
 
-class Law(NamedTuple):
-    """The distribution of a value given the observations that are nearest."""
+class KrigingModel(NamedTuple):
+    """The parameters of the distribution of a value given the observations that are nearest."""
 
     correlation: Correlation
     power: float | Float[Tensor, ""] = 0.0  # a
 
     @classmethod
-    def of(cls, theta: Float[Tensor, "4"], smoothness: float) -> Law:
+    def of(cls, theta: Float[Tensor, "4"], smoothness: float) -> KrigingModel:
         """Make one from the logarithms of L, tau, n and a."""
         space, time, nugget, power = theta.exp().unbind()
         return cls(Correlation(space, time, nugget, smoothness), power)
 
 
-class Given(NamedTuple):
-    """Values given their nearest observations."""
+class Conditional(NamedTuple):
+    """The normal distributions of some values given their nearest observations."""
 
     weights: Float[Tensor, "target k"]  # w
     mean: Float[Tensor, " target"]
     variance: Float[Tensor, " target"]
-    factor: Float[
-        Tensor, " target"
-    ]  # of the variance, relative to that of the free field given its observations
+    inflation: Float[Tensor, " target"]  # factor of the variance, from the misfit of the observations
 
 
 class Series(NamedTuple):
@@ -130,9 +129,9 @@ class Targets(NamedTuple):
     near_cell: Int[Tensor, "target k"]
     exists: Bool[Tensor, "target k"]  # there may be fewer than K
 
-    def given(self, series: Series, law: Law, dtype: torch.dtype = torch.float64) -> Given:
-        """The values given these observations."""
-        c, target = law.correlation, series.places(self.time, self.cell)[:, None]
+    def given(self, series: Series, model: KrigingModel, dtype: torch.dtype = torch.float64) -> Conditional:
+        """The distributions of the values given these observations."""
+        c, target = model.correlation, series.places(self.time, self.cell)[:, None]
         near = (series.places(self.near_time, self.near_cell) - target).to(dtype)
         target = torch.zeros_like(near[:, :1])
         identity = torch.eye(near.shape[1]).to(near)
@@ -144,8 +143,9 @@ class Targets(NamedTuple):
         w, u = solved.unbind(-1)
         count = self.exists.sum(1)
         misfit = torch.where(count > 0, (u * y).sum(1) / count.clamp(min=1), 1.0)
-        factor = misfit.clamp(*MISFIT) ** law.power
-        return Given(w, (w * y).sum(1), factor * (1 - (w * k).sum(1)).clamp(min=LEAST[2]), factor)
+        inflation = misfit.clamp(*MISFIT) ** model.power
+        variance = inflation * (1 - (w * k).sum(1)).clamp(min=LEAST[2])
+        return Conditional(w, (w * y).sum(1), variance, inflation)
 
 
 def windows(step: Float[Tensor, " time"], c: Correlation) -> Iterator[tuple[slice, slice]]:
@@ -179,33 +179,50 @@ def targets(
         yield Targets(*(part.to(device) for part in (t, i, near_time[near], near_cell[near], exists)))
 
 
-def fit(series: Series, hidden: Hidden) -> Law:
-    """The law that maximises the likelihood of hidden values, drawn by their weights."""
-    weight, generator = hidden.weight, torch.Generator().manual_seed(0)
-    if int(weight.count_nonzero()) < FEWEST:
-        return Law(Correlation(*FIRST[:3], SMOOTHNESS[1]))
-    count = min(TARGETS, int(weight.count_nonzero()))
-    chosen = torch.multinomial(weight.cpu(), count, generator=generator)
-    requested = torch.zeros_like(series.observed)
-    requested[hidden.time[chosen], hidden.cell[chosen]] = True
+def fit(series: Series, hidden: Hidden, length: float, duration: float) -> KrigingModel:
+    """The model that maximises the likelihood of hidden values.
+
+    Parameters
+    ----------
+    series
+        The fields, in which the hidden values still count as observed.
+    hidden
+        The hidden values.
+    length, duration
+        E-folding lengths of the correlation in space and time: L and tau before they are fitted.
+    """
+    theta = torch.tensor([length, duration, *FIRST], dtype=torch.float64, device=series.x.device).log()
+    least, most = torch.tensor([LEAST, MOST]).to(theta).log()
+    theta, nu = theta.clamp(least, most), SMOOTHNESS[1]
+    if int(hidden.weight.count_nonzero()) < FEWEST:
+        return KrigingModel(KrigingModel.of(theta, nu).correlation)
+    repeats = torch.zeros_like(series.observed, dtype=torch.int16)
+    repeats[hidden.time, hidden.cell] = drawn_in_proportion(hidden.weight).to(repeats)
     kept = series._replace(observed=series.observed & ~hidden.mask)
-    theta = torch.tensor(FIRST, dtype=torch.float64, device=series.x.device).log()
     for smoothness in (SMOOTHNESS[1:2], SMOOTHNESS):  # the neighbours depend on the correlation
-        c = Law.of(theta, SMOOTHNESS[1]).correlation
+        c = KrigingModel.of(theta, SMOOTHNESS[1]).correlation
         blocks = [
             some
             for times, reached in windows(series.step, c)
-            for some in targets(kept, c, requested, times, reached)
+            for some in targets(kept, c, repeats > 0, times, reached)
         ]
-        tried = [(*maximised(theta, nu, kept, blocks), nu) for nu in smoothness]
+        tried = [(*maximised(theta, nu, kept, blocks, repeats), nu) for nu in smoothness]
         _, theta, nu = max(tried, key=lambda result: result[0])
-    return Law.of(theta, nu)
+    return KrigingModel.of(theta, nu)
+
+
+def drawn_in_proportion(weight: Float[Tensor, " n"]) -> Int[Tensor, " n"]:
+    """How often each is among `TARGETS` draws in proportion to their weights (systematic sampling)."""
+    until = weight.cpu().cumsum(0)
+    place = (torch.arange(TARGETS, dtype=until.dtype) + 0.5) / TARGETS * until[-1]
+    return torch.bincount(torch.searchsorted(until, place, right=True), minlength=len(weight))
 
 
 @torch.enable_grad()
 def maximised(
-    theta: Float[Tensor, "4"], smoothness: float, series: Series, blocks: list[Targets]
-) -> tuple[float, Float[Tensor, "4"]]:
+    theta: Float[Tensor, "4"], smoothness: float, series: Series, blocks: list[Targets],
+    repeats: Int[Tensor, "time cell"],
+) -> tuple[float, Float[Tensor, "4"]]:  # fmt: skip
     """Mean of log p of some values, and the logarithms of L, tau, n and a that maximise it, from those given."""
     theta = theta.clone().requires_grad_()
     least, most = torch.tensor([LEAST, MOST]).to(theta).log()
@@ -213,7 +230,8 @@ def maximised(
 
     def loss() -> Tensor:
         optimiser.zero_grad()
-        value = -log_prob(Law.of(theta.clamp(least, most), smoothness), series, blocks)
+        model = KrigingModel.of(theta.clamp(least, most), smoothness)
+        value = -log_prob(model, series, blocks, repeats)
         value.backward()
         return value
 
@@ -221,17 +239,20 @@ def maximised(
     return -float(loss().detach()), theta.detach().clamp(least, most)
 
 
-def log_prob(law: Law, series: Series, blocks: list[Targets]) -> Float[Tensor, ""]:
-    """Mean of log p of some values given their neighbours, without its constant."""
-    terms = []
+def log_prob(
+    model: KrigingModel, series: Series, blocks: list[Targets], repeats: Int[Tensor, "time cell"]
+) -> Float[Tensor, ""]:
+    """Mean of log p of some values given their neighbours, each counted so often, without its constant."""
+    total = torch.zeros((), dtype=torch.float64, device=series.x.device)
     for some in blocks:
-        given = some.given(series, law)
+        given = some.given(series, model)
         error = series.x[some.time, some.cell] - given.mean
-        terms.append(given.variance.log() + error.square() / given.variance)
-    return -torch.cat(terms).mean() / 2
+        terms = given.variance.log() + error.square() / given.variance
+        total = total + (repeats[some.time, some.cell] * terms).sum()
+    return -total / 2 / repeats.sum()
 
 
-class FreeField(NamedTuple):
+class UnconditionalField(NamedTuple):
     """Draws of a field with the correlation c, without any observation: sums of waves, and noise for the nugget."""
 
     nugget: float
@@ -240,7 +261,7 @@ class FreeField(NamedTuple):
     draws: RandomStreams
 
     @classmethod
-    def of(cls, c: Correlation, series: Series, draws: RandomStreams) -> FreeField:
+    def of(cls, c: Correlation, series: Series, draws: RandomStreams) -> UnconditionalField:
         """Draw the waves: the frequencies are those of all members, the amplitudes their own."""
         generator = torch.Generator().manual_seed(seed_for("waves", draws.seed))
         normal = torch.randn(WAVES, 4, generator=generator, dtype=torch.float64)
@@ -262,17 +283,17 @@ class FreeField(NamedTuple):
 
 
 def predict(
-    series: Series, law: Law, requested: Bool[Tensor, "time cell"], draws: RandomStreams | None,
+    series: Series, model: KrigingModel, requested: Bool[Tensor, "time cell"], draws: RandomStreams | None,
     mean: Float[Tensor, "time cell"], spread: Float[Tensor, "time cell"],
     members: Float[Tensor, "time members cell"],
 ) -> None:  # fmt: skip
     """Set the requested values of `mean`, `spread` and `members`."""
-    c = law.correlation
-    free = None if draws is None else FreeField.of(c, series, draws)
+    c = model.correlation
+    field = None if draws is None else UnconditionalField.of(c, series, draws)
     for times, reached in windows(series.step, c):
-        z = None if free is None else free(series, reached)
+        z = None if field is None else field(series, reached)
         for some in targets(series, c, requested, times, reached):
-            given = some.given(series, law, torch.float32)
+            given = some.given(series, model, torch.float32)
             mean[some.time, some.cell] = given.mean.to(mean)
             spread[some.time, some.cell] = given.variance.sqrt().to(spread)
             if z is not None:
@@ -280,5 +301,5 @@ def predict(
                 near = z[some.near_time - first, :, some.near_cell] * some.exists[..., None]
                 drawn = z[some.time - first, :, some.cell]
                 drawn = drawn - torch.einsum("tk, tkm -> tm", given.weights.to(z), near)
-                error = given.factor.sqrt()[:, None] * drawn
+                error = given.inflation.sqrt()[:, None] * drawn
                 members[some.time, :, some.cell] = (given.mean[:, None] + error).to(members)

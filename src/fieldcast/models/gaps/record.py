@@ -20,7 +20,7 @@ from fieldcast.models.gaps.reach import Places
 from fieldcast.models.random_streams import RandomStreams
 
 FEWEST_TIMES = 2
-LEFT = 5  # one in so many values of a time is hidden in the gap of another at most
+LARGEST_SHARE = 0.2  # of the values of a time, hidden in the gap of another
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,18 +79,20 @@ class Filling:
     members: Float[Tensor, "time members cell"]
 
 
-def room(mean: Float[Tensor, "time cell"], draws: RandomStreams | None) -> Float[Tensor, "time members cell"]:
-    """An empty tensor for the members, none without random numbers."""
+def empty_members(
+    mean: Float[Tensor, "time cell"], draws: RandomStreams | None
+) -> Float[Tensor, "time members cell"]:
+    """A tensor to hold the members, of which there are none without random numbers."""
     return mean.new_empty(len(mean), draws.members if draws else 0, mean.shape[1])
 
 
-def filling(
+def with_observed(
     record: Record,
     mean: Float[Tensor, "time cell"],
     spread: Float[Tensor, "time cell"],
     members: Float[Tensor, "time members cell"],
 ) -> Filling:
-    """Keep the observed values bit for bit; in place, because each part is as large as the record."""
+    """Make a filling with the observed values bit for bit; in place, because each part is as large as the record."""
     x, o = record.x, record.observed
     return Filling(
         torch.where(o, x, mean, out=mean),
@@ -103,14 +105,17 @@ Filler = Callable[[Record, RandomStreams | None], Filling]  # without random num
 
 
 def hidden_in_gap(
-    observed: Bool[Tensor, " cell"], other: Bool[Tensor, " cell"], generator: torch.Generator
-) -> Bool[Tensor, " cell"]:
-    """Observed values of one time in the gap of another: neighbours in the order of the cells, at most a fifth.
+    observed: Bool[Tensor, " cell"], other: Bool[Tensor, " cell"], points: Float[Tensor, "cell 3"],
+    generator: torch.Generator,
+) -> Bool[Tensor, " cell"]:  # fmt: skip
+    """Observed values of one time that lie in the gap of another, the nearest to one of them that is drawn.
 
-    So the time stays nearly as well observed as it was.
+    At most a fifth of the observed values, so that the time stays nearly as well observed as it was.
     """
     hidden, gap = torch.zeros_like(observed), (observed & ~other).nonzero()[:, 0]
-    count = min(len(gap), int(observed.sum()) // LEFT)
-    first = int(torch.randint(len(gap) - count + 1, (1,), generator=generator))
-    hidden[gap[first : first + count]] = True
+    count = min(len(gap), int(LARGEST_SHARE * int(observed.sum())))
+    if count:
+        drawn = gap[int(torch.randint(len(gap), (1,), generator=generator))]
+        distance = (points[gap] - points[drawn]).norm(dim=1)
+        hidden[gap[distance.topk(count, largest=False).indices]] = True
     return hidden

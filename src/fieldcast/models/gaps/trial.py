@@ -102,10 +102,13 @@ def run_trial(
 def fitted(
     error: Float[Tensor, " hidden"], claims: Claims, hidden: Hidden, selected: Bool[Tensor, " hidden"]
 ) -> tuple[ErrorVariance, ErrorVariance]:
-    """Variance of errors in gaps and at whole times, fitted to selected ones; to all if none of a kind is selected."""
+    """Variance of errors in gaps and at whole times, fitted to selected ones.
+
+    To those of the other kind, if none of a kind is selected, and to all if none is selected.
+    """
     variances = []
     for kind in (~hidden.whole, hidden.whole):
-        source = next(where for where in (selected & kind, kind, torch.ones_like(kind)) if where.any())
+        source = next(where for where in (selected & kind, selected, torch.ones_like(kind)) if where.any())
         variances.append(error_variance(error[source], claims.at(source), hidden.weights(source)[source]))
     return variances[0], variances[1]
 
