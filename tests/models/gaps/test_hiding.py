@@ -80,7 +80,7 @@ def test_weights_are_those_of_the_missing_values(record: Record, places: Places,
 def test_weights_by_distance_from_observations_are_those_of_the_missing_values(
     record: Record, places: Places, hidden: Hidden
 ) -> None:
-    """Without the weights, values near observations would count for more than they do among the missing ones."""
+    """Unweighted, values near observations would count for more than they do among the missing ones."""
     of_hidden = nearest_observation(record.observed & ~hidden.mask, places, hidden.mask)[hidden.mask]
     missing = ~record.observed & record.observed.any(1)[:, None]
     of_missing = nearest_observation(record.observed, places, missing)[missing]

@@ -152,7 +152,6 @@ def test_the_spread_of_a_hidden_value_does_not_know_its_own_error(
 def test_errors_of_a_single_hidden_run_are_scored_by_those_in_gaps(
     record: Record, places: Places, hidden: Hidden
 ) -> None:
-    """Its own are the only ones of whole times."""
     run = int(hidden.group.max())
     kept = (~hidden.whole) | (hidden.group == run)
     parts = (hidden.time, hidden.cell, hidden.truth, hidden.whole, hidden.group, hidden.area, hidden.weight)

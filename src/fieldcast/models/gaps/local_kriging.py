@@ -212,7 +212,7 @@ def fit(series: Series, hidden: Hidden, length: float, duration: float) -> Krigi
 
 
 def drawn_in_proportion(weight: Float[Tensor, " n"]) -> Int[Tensor, " n"]:
-    """How often each is among `TARGETS` draws in proportion to their weights (systematic sampling)."""
+    """Number of times that each is among `TARGETS` draws in proportion to their weights (systematic sampling)."""
     until = weight.cpu().cumsum(0)
     place = (torch.arange(TARGETS, dtype=until.dtype) + 0.5) / TARGETS * until[-1]
     return torch.bincount(torch.searchsorted(until, place, right=True), minlength=len(weight))
