@@ -23,6 +23,13 @@ def different_axis(grid: Any, other: Any) -> str | None:
     return None
 
 
+def counted_from(longitude: Float[np.ndarray, " x"], first: float) -> Float[np.ndarray, " x"]:
+    """The same meridians as longitudes between `first` and `first` + 360 degrees."""
+    start = first - TOLERANCE
+    counted: Float[np.ndarray, " x"] = (longitude - start) % 360 + start
+    return counted
+
+
 def wraps(longitude: Any) -> bool:
     """Whether ascending longitudes [degrees] circle the globe, the last one grid step from the first."""
     x = np.asarray(longitude, dtype=float)

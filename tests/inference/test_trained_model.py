@@ -103,6 +103,27 @@ def test_the_result_has_the_layout_of_the_input(checkpoint, gappy):
     np.testing.assert_allclose(back["t"].transpose(*plain["t"].dims), plain["t"], atol=1e-3)
 
 
+@pytest.mark.parametrize("units", ["degrees_east", "radians"])
+def test_a_region_across_greenwich_may_count_its_longitudes_from_0(world, gappy, units):
+    """The model was trained on longitudes from -90; the same meridians from 0 to 360 in the order of their numbers."""
+    west = gappy[0].assign_coords(longitude=(gappy[0]["longitude"] + 180) % 360 - 180).sortby("longitude")
+    past = world.split("train").assign_coords(longitude=(world.data.fields["longitude"] + 180) % 360 - 180)
+    region = {"longitude": slice(-90, 90)}
+    model = fieldcast.fit(
+        past.sortby("longitude")[["t", "z"]].sel(region), "reconstruct.optimal_interpolation"
+    )
+    data = west.sel(region)
+    plain = model.fill(data, members=3)
+    longitude = (data["longitude"] % 360).assign_attrs(units="degrees_east")
+    east = data.assign_coords(longitude=longitude).sortby("longitude")
+    if units == "radians":
+        east = east.assign_coords(longitude=np.deg2rad(east["longitude"]).assign_attrs(units=units))
+    filled = model.fill(east, members=3)
+    assert filled["longitude"].equals(east["longitude"])
+    order = np.argsort(np.argsort(data["longitude"].values % 360))
+    np.testing.assert_array_equal(filled["t"].isel(longitude=order).transpose(*plain["t"].dims), plain["t"])
+
+
 def test_a_file_in_radians_is_filled_and_stays_in_radians(checkpoint, gappy):
     data = gappy[0]
     plain = fieldcast.load(checkpoint).fill(data, members=3)

@@ -7,6 +7,7 @@ import logging
 import numpy as np
 import torch
 import xarray as xr
+from jaxtyping import Float
 
 from fieldcast import calendars
 from fieldcast.encoding.anomalies import FieldCodec
@@ -17,7 +18,7 @@ from fieldcast.fields.conventions import KEPT
 from fieldcast.fields.fills import Search
 from fieldcast.fields.quality import refuse_fills
 from fieldcast.fields.survey import HUGE
-from fieldcast.geometry import GRID, different_axis
+from fieldcast.geometry import GRID, counted_from, different_axis
 from fieldcast.models.space import Space
 from fieldcast.time_steps import unrounded
 
@@ -50,13 +51,11 @@ def matching(
     data = unrounded(with_all_variables(data, codec, where, complete))
     codec = codec.in_units(units_of_variables(data, codec, where), where)
     data = data[list(codec.variables)].sortby("latitude")
-    data = (
-        data.assign_coords(longitude=data["longitude"] % 360).sortby("longitude")
-        if around(data, codec)
-        else data
-    )
+    longitude = counted_from(data["longitude"].values, codec.longitude.min())
+    counted = data.assign_coords(longitude=longitude).sortby("longitude")
+    data = data if different_axis(grid_of(codec), counted) else counted
     same_grid(data, codec, where)
-    data = data.assign_coords({axis: getattr(codec, axis) for axis in GRID}).load()
+    data = data.assign_coords(grid_of(codec)).load()
     for i, v in enumerate(codec.variables):
         odd = (np.abs(data[v]) >= HUGE).any(GRID).values
         if odd.any():
@@ -172,19 +171,19 @@ def require_plausible(data: xr.Dataset, codec: FieldCodec, where: str) -> None:
             )
 
 
-def around(data: xr.Dataset, codec: FieldCodec) -> bool:
-    """Whether the longitudes differ in convention only: -180 to 180 against 0 to 360."""
-    return bool(data["longitude"].min() < 0 <= codec.longitude.min() and codec.longitude.max() > 180)
-
-
 def describe(values: np.ndarray) -> str:
     """Number and range of some coordinates."""
     return f"{len(values)} from {values[0]:g} to {values[-1]:g}"
 
 
+def grid_of(codec: FieldCodec | AnyDayCodec) -> dict[str, Float[np.ndarray, " cell"]]:
+    """Latitudes and longitudes of the model."""
+    return {axis: getattr(codec, axis) for axis in GRID}
+
+
 def same_grid(data: xr.Dataset, codec: FieldCodec | AnyDayCodec, what: str) -> None:
     """Raise an InputError if the latitudes or longitudes of `what` are not the model's."""
-    trained = {axis: getattr(codec, axis) for axis in GRID}
+    trained = grid_of(codec)
     if axis := different_axis(trained, data):
         raise InputError(
             f"the {axis}s differ: {what} has {describe(data[axis].values)}, the model was trained on "

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from fieldcast import calendars
 from fieldcast.encoding.options import Rollout
@@ -23,7 +23,7 @@ from fieldcast.fields.opening import check_chunks, open_file, reading
 from fieldcast.fields.quality import TRUE_EXTREME
 from fieldcast.fields.units import Conversion, conversion
 from fieldcast.fields.valid import masked
-from fieldcast.geometry import GRID, TOLERANCE, different_axis
+from fieldcast.geometry import GRID, counted_from, different_axis
 from fieldcast.inference.compatibility import describe
 from fieldcast.inference.options import File
 from fieldcast.starts import Starts
@@ -179,8 +179,7 @@ def on_grid_of(forecasts: xr.Dataset, fields: xr.Dataset, where: str) -> xr.Data
     InputError
         For another grid.
     """
-    first = fields["longitude"].values.min() - TOLERANCE
-    longitude: Float[np.ndarray, " x"] = (forecasts["longitude"].values - first) % 360 + first
+    longitude = counted_from(forecasts["longitude"].values, fields["longitude"].values.min())
     forecasts = forecasts.assign_coords(longitude=longitude).sortby("longitude")
     if axis := different_axis(forecasts, fields):
         given, expected = (describe(grid[axis].values) for grid in (forecasts, fields))

@@ -10,8 +10,9 @@ from jaxtyping import Float, Int
 
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.fields import conventions
+from fieldcast.fields.coordinates import in_degrees
 from fieldcast.fields.parameter_names import short
-from fieldcast.geometry import GRID
+from fieldcast.geometry import GRID, counted_from
 
 PARTS = ("", "_mean", "_spread", "_suspect", "_members", "_flag")
 # attributes of the packed or observed values, no longer true, and notes made while they were read
@@ -37,7 +38,7 @@ def restore_axes(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldCodec) -> 
     """Dimensions and coordinates of the data set, which may descend, start at -180 or have other names."""
     coordinates = {axis: dataset[name] for axis, name in conventions.axes(dataset).items()}
     for axis in GRID:
-        order = ascending(coordinates[axis].values, axis, getattr(codec, axis))
+        order = ascending(coordinates[axis], axis, getattr(codec, axis))
         if (np.diff(order) < 0).any():
             filled = filled.isel({axis: np.argsort(order)})
     filled = filled.drop_vars(coordinates)
@@ -52,11 +53,11 @@ def restore_axes(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldCodec) -> 
 
 
 def ascending(
-    values: Float[np.ndarray, " cell"], axis: str, contract: Float[np.ndarray, " cell"]
+    coordinate: xr.DataArray, axis: str, contract: Float[np.ndarray, " cell"]
 ) -> Int[np.ndarray, " cell"]:
     """Positions of the cells of a data set's axis in the order of the contract's, which ascends."""
-    east = axis == "longitude" and values.min() < 0 <= contract.min()
-    return np.argsort(values % 360 if east else values)
+    values = in_degrees(coordinate, axis, "the data set").values.astype(float)
+    return np.argsort(counted_from(values, contract.min()) if axis == "longitude" else values)
 
 
 def to_model_names(result: xr.Dataset, fields: xr.Dataset) -> xr.Dataset:
@@ -67,9 +68,9 @@ def to_model_names(result: xr.Dataset, fields: xr.Dataset) -> xr.Dataset:
         names |= {name + part: v + part for part in PARTS if name + part in result}
     renamed = result.rename(names)
     for axis, name in conventions.axes(result).items():
-        dim, values = str(result[name].dims[0]), result[name].values
+        dim = str(result[name].dims[0])
         if axis in GRID:
-            renamed = renamed.isel({dim: ascending(values, axis, fields[axis].values)})
+            renamed = renamed.isel({dim: ascending(result[name], axis, fields[axis].values)})
         renamed = renamed.drop_vars(name).rename_dims({dim: axis} if dim != axis else {})
         renamed = renamed.assign_coords({axis: fields[axis].variable})
     return renamed
