@@ -9,8 +9,9 @@ and for 1000 days of 64 x 64 cells; `large` for 3000 days of 96 x 96. The peak i
 `python -m benchmarks.gaps lengths SOURCE LENGTH [LENGTH ...]` hides 60 % in discs that last so many steps, each length
 with the same share, in the first 1000 times of the first variable of SOURCE (a NetCDF file, a Zarr store or `monthly`).
 Prints rows of a table: the errors of missing values by the length of the gap that they belong to.
-`python -m benchmarks.gaps distances SOURCE` hides half of every field in large areas with smooth borders, others each
-day, in the first 600 times. Prints the errors by the distance from the nearest observation of the time.
+`python -m benchmarks.gaps distances SOURCE [SEED]` hides half of every field in large areas with smooth borders, others
+each day, in the first 600 times. Prints the errors by the distance from the nearest observation of the time. SEED is
+that of the hidden values from which `fill_gaps` estimates its errors.
 """
 
 from __future__ import annotations
@@ -202,12 +203,14 @@ def variable(source: str, times: int) -> xr.Dataset:
     return complete[[name]].isel(time=slice(0, times)).load()
 
 
-def hide_and_fill(truth: xr.Dataset, hidden: Bool[np.ndarray, "time row column"], label: str) -> Filled:
+def hide_and_fill(
+    truth: xr.Dataset, hidden: Bool[np.ndarray, "time row column"], label: str, seed: int = 0
+) -> Filled:
     """Hide values of the one variable, and fill them."""
     (name,) = truth.data_vars
     values = truth[name].values.astype(np.float32)
     gappy = truth.assign({name: truth[name].copy(data=np.where(hidden, np.float32(np.nan), values))})
-    filled, missing = fill_gaps(gappy), hidden & np.isfinite(values)
+    filled, missing = fill_gaps(gappy, seed=seed), hidden & np.isfinite(values)
     method, reported = (
         match[1] if (match := re.search(pattern, filled.attrs["comment"])) else "-"
         for pattern in (r"Filled by (\w+)", r"The spread is [a-z ]+: ([\d.]+) of the error")
@@ -251,7 +254,7 @@ def clouds(
     return np.asarray(cosine @ np.cos(phase).T + sine @ np.sin(phase).T > 0)
 
 
-def by_distance(source: str) -> None:
+def by_distance(source: str, seed: int) -> None:
     """Hide large areas, fill, and print errors by the distance from observations as rows of a table."""
     truth = variable(source, DAYS)
     (name,) = truth.data_vars
@@ -260,7 +263,7 @@ def by_distance(source: str) -> None:
     points = unit_points(latitude, longitude).reshape(-1, 3)
     exists = np.isfinite(truth[name].values).reshape(len(truth.time), -1)
     hidden = clouds(points, len(exists), np.random.default_rng(SEED))
-    filled = hide_and_fill(truth, hidden.reshape(truth[name].shape), str(name))
+    filled = hide_and_fill(truth, hidden.reshape(truth[name].shape), str(name), seed)
     nowhere, of_one = torch.zeros(len(points), dtype=torch.long), torch.ones(len(points))
     observed, missing = torch.from_numpy(exists & ~hidden), torch.from_numpy(exists & hidden)
     chord = nearest_observation(observed, Places(points, nowhere, of_one), missing).numpy()[missing.numpy()]
@@ -277,7 +280,7 @@ if __name__ == "__main__":
         by_length(sys.argv[2], [int(length) for length in sys.argv[3:]])
         sys.exit()
     if sys.argv[1] == "distances":
-        by_distance(sys.argv[2])
+        by_distance(sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 0)
         sys.exit()
     source, libraries = sys.argv[1], memory("VmRSS")  # those of `fill_gaps` are imported
     score(synthetic(source) if source in SIZES else xr.load_dataset(source), libraries)

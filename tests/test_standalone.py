@@ -125,6 +125,13 @@ def test_reconstructions_in_other_places_are_refused_and_few_are_enough(
         scored(truth.isel(time=slice(0, 9)), filled, None)
 
 
+def test_misspelt_tasks_and_options_are_refused(waves: xr.Dataset) -> None:
+    with pytest.raises(InputError, match=r"^score: task is 'reconstrct'; give forecast or reconstruct\.$"):
+        fieldcast.score(waves, waves, task="reconstrct")
+    with pytest.raises(InputError, match=r"^fit has no option 'stepz'; did you mean steps"):
+        fieldcast.fit(waves, "reconstruct.optimal_interpolation", fit={"stepz": 3}, conf=CONF)
+
+
 def test_models_declare_their_properties(model: TrainedModel) -> None:
     kind = "reconstruct, optimal_interpolation.OptimalInterpolation"
     assert repr(model) == f"TrainedModel({kind}: t on 5 x 8 cells)"
@@ -168,7 +175,7 @@ def test_a_model_learns_from_values_that_are_missing_at_some_times(waves: xr.Dat
     [
         ("reconstruct.optimal", {}, "no experiment 'reconstruct.optimal' in"),
         ("forecast.vae_mean", {}, "is not trained itself"),
-        ("reconstruct.linear", {"fit": {"step": 3}}, "fit.step = 3"),
+        ("reconstruct.linear", {"fit": {"step": 3}}, "fit has no option 'step'"),
     ],
 )
 def test_what_cannot_be_fitted_is_refused_in_a_sentence(

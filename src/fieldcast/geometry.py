@@ -24,7 +24,7 @@ def different_axis(grid: Any, other: Any) -> str | None:
 
 
 def counted_from(longitude: Float[np.ndarray, " x"], first: float) -> Float[np.ndarray, " x"]:
-    """The same meridians as longitudes between `first` and `first` + 360 degrees."""
+    """Longitudes between `first` and `first` + 360 degrees of given meridians."""
     start = first - TOLERANCE
     counted: Float[np.ndarray, " x"] = (longitude - start) % 360 + start
     return counted

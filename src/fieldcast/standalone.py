@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -42,6 +42,7 @@ from fieldcast.training.options import Fit
 from fieldcast.training.run import Recipe, train
 
 Data: TypeAlias = xr.Dataset | xr.DataArray
+SCORED = "forecast", "reconstruct"  # tasks of `score`
 
 
 def fit(
@@ -123,6 +124,9 @@ def fit_options(given: Mapping[str, Any]) -> Fit:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
+        if key not in Fit.__dataclass_fields__:
+            known = nearest(key, list(Fit.__dataclass_fields__))
+            raise InputError(f"fit has no option '{key}'{known}") from None
         raise InputError(f"fit.{key} = {first['input']!r}: {first['msg']}.") from None
     return options
 
@@ -131,7 +135,7 @@ def score(
     truth: Data,
     draws: Data,
     *,
-    task: Literal["forecast", "reconstruct"] = "forecast",
+    task: str = "forecast",
     observed: Data | None = None,
     training: Data | None = None,
     name: str = "user",
@@ -148,7 +152,7 @@ def score(
         reconstructions (time, member, latitude, longitude), as `TrainedModel.fill` returns them. A missing dimension
         `member` means one member.
     task
-        What was drawn.
+        What was drawn: "forecast" or "reconstruct".
     observed
         What reconstructions were made from: NaN where nothing was observed.
     training
@@ -161,9 +165,11 @@ def score(
     Raises
     ------
     InputError
-        If the truth lacks a valid time, variables or grid differ, or units do not convert; if the truth is too short
-        for a climatology.
+        For another task; if the truth lacks a valid time, variables or grid differ, or units do not convert; if the
+        truth is too short for a climatology.
     """
+    if task not in SCORED:
+        raise InputError(f"score: task is '{task}'; give {' or '.join(SCORED)}.")
     fields, _ = ingest(as_dataset(truth, "the truth"), "the truth", fewest=1)
     if training is None and fields.sizes["time"] < FEWEST_TIMES:
         raise InputError(

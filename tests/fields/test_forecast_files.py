@@ -142,9 +142,9 @@ def test_leads_are_hours(values: np.ndarray, units: str | None, expected: list[f
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda data: data.drop_vars("lead").rename_dims(lead="x"), "no coordinate for the lead .* step"),
-        (lambda data: data.rename(start="begin"), "no coordinate for the start of a forecast"),
-        (lambda data: data.rename(latitude="y").drop_attrs(), "no coordinate for the latitude"),
+        (lambda data: data.drop_vars("lead").rename_dims(lead="x"), "no coordinate of mine.nc is the lead .* step"),
+        (lambda data: data.rename(start="begin"), "no coordinate of mine.nc is the start of a forecast"),
+        (lambda data: data.rename(latitude="y").drop_attrs(), "no coordinate of mine.nc is the latitude"),
         (lambda data: data.assign_coords(start=[1, 2, 3, 4]), "starts of mine.nc .'start'. are not dates"),
         (lambda data: data.assign_coords(lead=("lead", [1, 2, 3], {"units": "weeks"})), "are in 'weeks'"),
         (lambda data: data.drop_vars("t"), "has no variable on a grid"),

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from fieldcast.descriptions import About
 from fieldcast.figures.curves import against_k, over_time, plain_logarithmic, variables_against_k
+from fieldcast.figures.png import png
 from fieldcast.figures.style import looks
 
 LEVELS = (0.05, 0.1, 0.2)
@@ -101,6 +102,18 @@ def test_errors_over_time_have_a_panel_an_experiment_and_a_line_a_fraction():
         np.testing.assert_array_equal(axes.lines[1].get_ydata(), factor * frame[0.1])
         assert axes.get_ylim()[1] > 1.2
     assert axes.lines[0].get_label() == "5 %"
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("days", [0.2, 1.5, 40, 61, 580, 700, 4000])
+def test_an_axis_of_any_length_names_its_years(days):
+    when = pd.Timestamp("2020-06-03") + pd.to_timedelta(np.linspace(0, days, 10), "D")
+    figure = over_time({"mine": pd.DataFrame({0.1: np.ones(10)}, index=when.strftime("%Y-%m-%dT%H:%M"))})
+    png(figure)
+    axis = figure.axes[0].xaxis
+    labels = [label.get_text() for label in axis.get_ticklabels()]
+    assert 2 <= len(labels) <= 6
+    assert any("202" in text for text in (*labels, axis.get_offset_text().get_text()))
 
 
 def test_errors_of_a_time_that_blew_up_do_not_stop_the_figure():

@@ -118,7 +118,7 @@ def _axis(dataset: xr.Dataset, axis: str, where: str) -> xr.DataArray | None:
         name = conventions.axes(dataset).get(axis)
     if name is None and axis != "member":
         names = f" such as {', '.join(_NAMES[axis][:4])}" if axis in _NAMES else ""
-        raise InputError(f"{where} has no coordinate for the {axis} of a forecast: give it a name{names}")
+        raise InputError(f"no coordinate of {where} is the {axis} of a forecast: give one a name{names}")
     if name is not None and dataset[name].ndim > 1:
         raise InputError(
             f"{where} is on a curvilinear grid ('{name}' has two dimensions): interpolate it to a regular one first"

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
@@ -168,7 +168,9 @@ def over_time(errors: Mapping[str, pd.DataFrame], unit: str = "anomaly standard 
         calm(axes, experiment)
         axes.tick_params(axis="x", labelsize=SMALL - 1)
         if isinstance(when, pd.DatetimeIndex):
-            axes.xaxis.set_major_locator(AutoDateLocator(minticks=2, maxticks=4))
+            locator = AutoDateLocator(minticks=2, maxticks=5)  # with 4, no interval suits 19 to 23 months
+            axes.xaxis.set_major_locator(locator)
+            axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
         else:
             axes.xaxis.set_major_locator(MaxNLocator(4))
     for axes in panels[len(errors) :]:

@@ -98,10 +98,11 @@ class Comparison:
         """Try the methods: after each, all trials so far, also as a file; those of an `earlier` file are kept."""
         trials = restored(earlier, self.lineage)
         if trials:
-            LOG.info("Resuming after the trials of %s.", ", ".join(trial.name for trial in trials))
             yield trials, stored(trials, self.lineage)
         if len(trials) == len(self.fillers):
             return
+        if trials:
+            LOG.info("Resuming after the trials of %s.", ", ".join(trial.name for trial in trials))
         gappy, columns = self.record().without(self.hidden.mask, self.fields), self.stretches.columns
         scored = self.hidden.mask
         scored[:, columns] = True

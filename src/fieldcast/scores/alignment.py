@@ -47,7 +47,8 @@ class AlignedForecasts:
             lead, start = missing[0]
             raise InputError(
                 f"The truth ends or has a gap where a forecast is valid: {leads[lead]:g} hours after "
-                f"{calendars.iso(forecasts['start'])[start]}; leave out that start, or forecast fewer leads."
+                f"{calendars.iso(forecasts['start'])[start]}; leave out that start, or forecast fewer leads. "
+                "Leads without units are hours."
             )
         return cls(forecasts, truth, variables, leads, indices)
 

@@ -21,9 +21,9 @@ from fieldcast.models.gaps.record import Filler
 from fieldcast.progress import Progress
 from fieldcast.training.fill_gaps import CORRECTED, correction_of, methods
 
-PICTURES = (
-    "Pictures of each variable: <variable>_maps.png and <variable>_series.png in 08_reporting/figures/gaps of the data "
-    "folder."
+FILES = (
+    "In the data folder: this text (08_reporting/gaps.txt), and pictures of each variable (<variable>_maps.png and "
+    "<variable>_series.png in 08_reporting/figures/gaps)."
 )
 
 
@@ -55,7 +55,7 @@ def fill_gaps(
     members = fill_options.members and limits.cap("members", fill_options.members)
     dataset = open_layout(ingestion) if ingestion.source == "file" else fields
     filled = fill(comparison, tried, dataset, members, trust, seed)
-    return filled, f"{filled.attrs['comment']}\n\n{PICTURES}", comparison.series(tried)
+    return filled, f"{filled.attrs['comment']}\n\n{FILES}", comparison.series(tried)
 
 
 def draw_figures(fields: xr.Dataset, filled: xr.Dataset, series: pd.DataFrame) -> dict[str, bytes]:
