@@ -125,6 +125,16 @@ def test_reconstructions_in_other_places_are_refused_and_few_are_enough(
         scored(truth.isel(time=slice(0, 9)), filled, None)
 
 
+def test_a_single_member_is_scored_with_a_warning(
+    model: TrainedModel, waves: xr.Dataset, gappy: xr.Dataset, caplog: pytest.LogCaptureFixture
+) -> None:
+    truth, filled = waves.isel(time=slice(-100, None)), model.fill(gappy, members=5)
+    for draws, warnings in ((filled, 0), (filled[["t_mean"]].rename(t_mean="t"), 1)):
+        caplog.clear()
+        fieldcast.score(truth, draws, task="reconstruct", observed=gappy, training=waves)
+        assert caplog.text.count("the draws have one member") == warnings
+
+
 def test_misspelt_tasks_and_options_are_refused(waves: xr.Dataset) -> None:
     with pytest.raises(InputError, match=r"^score: task is 'reconstrct'; give forecast or reconstruct\.$"):
         fieldcast.score(waves, waves, task="reconstrct")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -41,6 +42,7 @@ from fieldcast.time_steps import TimeStep, unrounded
 from fieldcast.training.options import Fit
 from fieldcast.training.run import Recipe, train
 
+LOG = logging.getLogger(__name__)
 Data: TypeAlias = xr.Dataset | xr.DataArray
 SCORED = "forecast", "reconstruct"  # tasks of `score`
 
@@ -179,6 +181,10 @@ def score(
     past = fields
     if training is not None:
         past, _ = ingest(as_dataset(training, "the training data"), "the training data")
+    if as_dataset(draws, "the draws").sizes.get("member", 1) == 1:
+        LOG.warning(
+            "the draws have one member: their CRPS is the mean absolute error, and spreads have no score."
+        )
     climatology = climatologies.fit(past)
     statistics = {"climatology": climatology, "normalisation": normalisations.fit(past, climatology)}
     variables = time_varying(fields)

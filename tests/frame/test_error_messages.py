@@ -129,7 +129,7 @@ def test_a_catalog_that_cannot_be_read(toy: Path, message: Any, content: str, ex
 
 
 def test_outputs_of_earlier_stages_are_required(message: Any) -> None:
-    assert message("training") == "'fields' is not there yet: run `kedro run --pipelines ingestion` first."
+    assert message("training") == "'fields' does not exist yet: run `kedro run --pipelines ingestion` first."
 
 
 def test_a_program_fault_is_no_sentence(message: Any) -> None:

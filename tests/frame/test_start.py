@@ -41,7 +41,7 @@ EXPECTED = {
     f"kedro run {HERE},devise=cpu": "--params devise: there is no such parameter; did you mean device?",
     f"kedro run {HERE},limits.steps=many --pipelines reconstruct.linear": "limits.steps = 'many' should be",
     f"kedro run {HERE} --pipelines reconstruct.nothing": "there is no pipeline or experiment 'reconstruct.nothing'",
-    f"kedro run {HERE} --pipelines training": "is not there yet: run `kedro run --env test --pipelines",
+    f"kedro run {HERE} --pipelines training": "does not exist yet: run `kedro run --env test --pipelines",
     f"kedro run {HERE},ingestion.source=file,ingestion.path=no.nc --pipelines ingestion": "check ingestion.path",
     f"fieldcast fill {{tmp}}/no.nc {HERE}": "does not exist: check fill.observations",
 }

@@ -16,7 +16,7 @@ from fieldcast.encoding.stations import nearest_times, points_of, times_of
 from fieldcast.errors import InputError
 from fieldcast.fields.stations import read_stations
 from fieldcast.figures.stations import station_maps
-from fieldcast.inference.left_out_stations import scores_at_left_out
+from fieldcast.inference.left_out_stations import largest_biases, scores_at_left_out
 from fieldcast.inference.options import Evaluation, Fill
 from fieldcast.inference.reconstruct import context_of
 from fieldcast.inference.stations import representativeness
@@ -166,6 +166,26 @@ def test_stations_outside_a_region_are_refused(model, world) -> None:
     region = replace(model.checkpoint.field_codec, longitude=np.linspace(0.0, 30.0, truth.sizes["longitude"]))
     with pytest.raises(InputError, match="lies outside the model's grid"):
         points_of(stations(truth, 20, 0.0), truth["time"], region, model.checkpoint.model.space, "'stations'")
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_the_text_names_the_stations_with_the_largest_biases_of_the_best_experiment(named: bool) -> None:
+    scores = pd.DataFrame(
+        {"experiment": ["a", "b"], "variable": "t", "score": "crps", "value": [2.0, 1.0], "unit": "K"}
+    )
+    places = pd.DataFrame(
+        {
+            "station": list("pqrsx"), "latitude": np.arange(5.0), "longitude": 9.5, "variable": "t",
+            "experiment": [*"bbbb", "a"], "bias": [0.1, -3.0, 2.0, -0.5, 9.0],
+            "coverage90": [0.9, 0.3, 0.6, np.nan, 0.9],
+        }
+    )  # fmt: skip
+    text = largest_biases(scores, places if named else places.drop(columns="station"))
+    names = ("q", "r", "s") if named else ("1, 9.5", "2, 9.5", "3, 9.5")
+    assert text == (
+        f"largest biases of t in b (mean minus reading): {names[0]} -3 K (30% within the 90 % interval), "
+        f"{names[1]} +2 K (60% within the 90 % interval), {names[2]} -0.5 K"
+    )
 
 
 def test_scores_at_left_out_stations(model, world, caplog) -> None:

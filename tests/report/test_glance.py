@@ -83,7 +83,7 @@ def test_an_accuracy_below_1_is_not_rounded_to_certainty():
 
 
 def test_only_maps_with_cells_that_never_exist_explain_them(results):
-    explanation = "cells that never exist, such as land"
+    explanation = "cells that do not exist, such as land"
     assert explanation not in report({"reconstruct": results})
     land = {
         name: stored.where(stored["longitude"] > stored["longitude"][0])

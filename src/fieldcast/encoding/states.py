@@ -101,7 +101,7 @@ class AnyDayCodec:
         return cls(variables, mean, deviation, latitude, longitude, attrs)
 
     def encode(self, data: xr.Dataset) -> States:
-        """Standardised states; cells that never exist are at the mean."""
+        """Standardised states; cells that do not exist are at the mean."""
         return torch.nan_to_num(torch.from_numpy(self.standardised(data)))
 
     def standardised(self, data: xr.Dataset) -> Float[np.ndarray, "state variable y x"]:

@@ -137,7 +137,7 @@ def _daily_sums(
 ) -> tuple[Float[np.ndarray, "365 y x"], Float[np.ndarray, "365 *cell"]]:
     """Sum and number of values for each day of the year.
 
-    Without gaps sums are NaN in cells that never exist, and the numbers are those of fields.
+    Without gaps sums are NaN in cells that do not exist, and the numbers are those of fields.
     """
     days = calendars.day_of_year(array["time"]) - 1
     sums = np.zeros((DAYS, array.sizes["latitude"], array.sizes["longitude"]))

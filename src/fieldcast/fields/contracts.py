@@ -27,7 +27,7 @@ RECREATE = "recreate them"
 class Fields:
     """Contract of `fields`: regular grid and time, units, float32.
 
-    Values are missing only in cells that never exist, or anywhere if the attribute `missing` is "train".
+    Values are missing only in cells that do not exist, or anywhere if the attribute `missing` is "train".
     Values of lazily opened data are not read: ingestion inspected them before they were saved.
     """
 

@@ -75,7 +75,7 @@ class Checks:
             if name == "parameters" or name.startswith("params:") or name not in catalog:
                 continue
             if not _metadata(catalog, name).get("optional") and not catalog.exists(name):
-                raise InputError(f"'{name}' is not there yet: {_how_to_make(name)}.")
+                raise InputError(f"'{name}' does not exist yet: {_how_to_make(name)}.")
         check_models(pipeline, catalog)
 
     @hook_impl

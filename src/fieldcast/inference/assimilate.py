@@ -155,7 +155,7 @@ def physical(
     x: Float[Tensor, "state case member variable y x"], observations: xr.Dataset, place: int, codec: FieldCodec,
     filter: Filter,
 ) -> xr.Dataset:  # fmt: skip
-    """Members of one time in physical units; cells that never exist are NaN."""
+    """Members of one time in physical units; cells that do not exist are NaN."""
     x = x.float().cpu().masked_fill(~filter.space.exists.cpu(), torch.nan)
     here = observations["time"][[place]]
     by_case = [

@@ -205,7 +205,7 @@ def forecast(
 
 
 def physical(forecaster: EnsembleForecaster, ensemble: EnsembleState) -> xr.Dataset:
-    """One lead, (lead, start, member, latitude, longitude); cells that never exist are NaN."""
+    """One lead, (lead, start, member, latitude, longitude); cells that do not exist are NaN."""
     model, codec = forecaster.model, forecaster.codec
     x = ensemble.x.float().cpu().masked_fill(~model.space.exists.cpu(), torch.nan)
     valid = xr.DataArray(forecaster.valid(ensemble.number), dims="time")

@@ -40,6 +40,7 @@ LOG = logging.getLogger(__name__)
 FOLDS = 10
 CLUSTERS = 40
 FEWEST = 20  # stations
+BIASED = 3  # stations that the text names
 TITLES = {"crps": "CRPS", "rmse": "RMSE", "ssr": "spread-skill", "coverage90": "coverage of 90 %"}
 
 
@@ -192,6 +193,24 @@ def as_text(table: pd.DataFrame) -> str:
             lines.append(f"{experiment:36}" + "".join(f"{text:>24}" for text in cells))
         parts.append("\n".join(line.rstrip() for line in lines))
     return "\n\n".join(parts)
+
+
+def largest_biases(table: pd.DataFrame, places: pd.DataFrame) -> str:
+    """A line for each variable: the stations at which the experiment with the least CRPS has its largest biases."""
+    lines = []
+    for variable, of_variable in table[table["score"] == "crps"].groupby("variable", sort=False):
+        best = of_variable.loc[of_variable["value"].idxmin()]
+        here = places[(places["variable"] == variable) & (places["experiment"] == best["experiment"])]
+        largest = here.loc[here["bias"].abs().nlargest(BIASED).index]
+        stations = [
+            f"{row.get('station', '{latitude:g}, {longitude:g}'.format(**row))} {row['bias']:+.3g} {best['unit']}"
+            + (f" ({row['coverage90']:.0%} within the 90 % interval)" if row["coverage90"] >= 0 else "")
+            for _, row in largest.iterrows()
+        ]
+        lines.append(
+            f"largest biases of {variable} in {best['experiment']} (mean minus reading): {', '.join(stations)}"
+        )
+    return "\n".join(lines)
 
 
 def cell(table: pd.DataFrame, index: tuple[str, str]) -> str:

@@ -28,5 +28,5 @@ def draw_states(model: Model, count: int, seed: int) -> Float[Tensor, "draw vari
 
 
 def physical(space: Space, codec: StateCodec, x: Float[Tensor, "draw variable y x"]) -> xr.Dataset:
-    """States in physical units or grey values; cells that never exist are NaN."""
+    """States in physical units or grey values; cells that do not exist are NaN."""
     return codec.decode(x.float().cpu().masked_fill(~space.exists.cpu(), torch.nan))

@@ -208,7 +208,7 @@ class Reconstruct(Results):
 
     @property
     def cells_missing(self) -> bool:
-        """Whether the maps show cells that never exist."""
+        """Whether the maps show cells that do not exist."""
         truths = (stored.sel(kind="truth") for stored in self.examples.values())
         absent = (truth.isnull().all(("case", "time")).to_array() for truth in truths)
         return any(bool(cells.any()) for cells in absent)

@@ -67,7 +67,7 @@ class OnFields:
     def states(
         self, split: xr.Dataset, codec: FieldCodec, space: Space, fit: Fit, reach: tuple[int, int] = (0, 0)
     ) -> States:
-        """A split on the device, in memory or streamed; cells that never exist are at the climatology.
+        """A split on the device, in memory or streamed; cells that do not exist are at the climatology.
 
         `reach`: number of states before and after a datum that its batch needs.
         """

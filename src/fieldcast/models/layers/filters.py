@@ -4,7 +4,7 @@
 
 multiplies a wave of length L grid spacings by 1 - sin(pi / L)^(2n): the shortest wave, of two, vanishes in one
 step; for n = 16 a wave of three keeps 0.99, one of four 1 - 2^-16. The filter acts along longitude, then latitude.
-Beyond a border or a coast the field is extended by its last value, so that cells that never exist do not matter.
+Beyond a border or a coast the field is extended by its last value, so that cells that do not exist do not matter.
 
 R. Shapiro (1970), Smoothing, filtering, and boundary effects, Reviews of Geophysics 8, 359-387.
 """

@@ -12,9 +12,11 @@ from fieldcast.figures.outline import outline
 from fieldcast.figures.png import png
 from fieldcast.figures.stations import station_maps
 from fieldcast.geometry import edges
-from fieldcast.inference.left_out_stations import as_text, scores_at_left_out
+from fieldcast.inference.left_out_stations import as_text, largest_biases, scores_at_left_out
 from fieldcast.inference.loading import trained_model
 from fieldcast.inference.options import Evaluation, Fill
+
+FILES = "In the data folder: all stations (08_reporting/scores_by_station.csv), maps (08_reporting/figures/stations)."
 
 
 def score(
@@ -40,7 +42,7 @@ def score(
     members = limits.cap("members", evaluation.members)
     where = f"fill.stations '{path}'"
     table, places = scores_at_left_out(able, path, members, seed, where, fill.representativeness)
-    return table, places, as_text(table)
+    return table, places, f"{as_text(table)}\n\n{largest_biases(table, places)}\n{FILES}"
 
 
 def draw_maps(fields: xr.Dataset, scores: pd.DataFrame, places: pd.DataFrame) -> dict[str, bytes]:
