@@ -19,7 +19,7 @@ for argument in "$@"; do
     case $argument in --array=0-*) last=${argument#--array=0-} ;; esac
 done
 for task in $(seq 0 "${last:-0}"); do
-    SLURM_ARRAY_TASK_ID=$task bash -c "${!#}" >> "$LOG"
+    SLURM_ARRAY_TASK_ID=$task sh -c "${!#}" >> "$LOG"
 done
 echo "$number"
 """

@@ -2,10 +2,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import xarray as xr
 
 from fieldcast.encoding.initial_times import starts
 from fieldcast.encoding.options import Limits, Rollout, Stability
 from fieldcast.errors import InputError
+from fieldcast.inference import ensemble_forecast
 from fieldcast.inference.ensemble_forecast import EnsembleForecaster, context_at, forecast
 from fieldcast.inference.long_rollout import long_rollout
 from fieldcast.models.core import Solved
@@ -61,6 +63,24 @@ def test_an_interrupted_rollout_resumes_to_the_same_bits(world, stored):
         rest = list(forecast(forecaster_of(world, stored), stored, whole[1].state, "f", on_disk))
         assert [p.forecasts.attrs["piece"] for p in rest] == [2, 3]
         assert all(a.forecasts.identical(b.forecasts) for a, b in zip(rest, whole[2:], strict=True))
+
+
+@pytest.mark.parametrize("model", [None, Persistence])
+def test_a_rollout_resumes_in_pieces_of_another_size(world, stored, model, monkeypatch):
+    """A device draws more starts at once than a processor."""
+    of = model and model(world.space)
+    whole = list(forecast(forecaster_of(world, stored, of), stored, None, "f"))
+    monkeypatch.setattr(ensemble_forecast, "MEMBERS_AT_ONCE", 3)
+    small = forecaster_of(world, stored, of)
+    assert len(small.pieces) > 1
+    assert len(small.pieces) > 1
+    rest = list(forecast(small, stored, whole[1].state, "f", 2))
+    for a, b in zip(rest, whole[2:], strict=True):
+        xr.testing.assert_allclose(a.forecasts, b.forecasts, rtol=1e-4)
+    state = rest[0].state
+    monkeypatch.undo()
+    rest = list(forecast(forecaster_of(world, stored, of), stored, state, "f", 3))
+    xr.testing.assert_allclose(rest[-1].forecasts, whole[-1].forecasts, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("model", "on_disk"), [("other", 2), ("f", 0), ("f", 4)])

@@ -81,6 +81,16 @@ def test_a_value_that_nothing_explains_is_flagged_listed_and_kept(checkpoint, ga
     assert f"{wrong:.4g} at {str(data['time'].values[at[0]])[:10]}" in sentence
 
 
+def test_a_model_loaded_with_other_options_is_saved_with_them(checkpoint, tmp_path):
+    changed = fieldcast.load(checkpoint, options={"correlation": "exponential"})
+    changed.save(tmp_path / "changed.safetensors")
+    assert (
+        fieldcast.load(tmp_path / "changed.safetensors").checkpoint.header["model"]["correlation"]
+        == "exponential"
+    )
+    assert "correlation" not in fieldcast.load(checkpoint).checkpoint.header["model"]
+
+
 def test_members_are_a_function_of_the_seed(checkpoint, gappy):
     model, data = fieldcast.load(checkpoint), gappy[0]
     xr.testing.assert_equal(model.fill(data, members=3, seed=1), model.fill(data, members=3, seed=1))

@@ -92,6 +92,13 @@ def test_the_chain_forgets_only_if_the_noise_does_not_end():
     assert float(schedule.kept[-1]) < math.exp(-float(schedule.beta.sum()))
 
 
+@pytest.mark.parametrize("steps", [10, 50, 250, 1000, 4000])
+def test_a_chain_of_any_length_forgets_the_data(steps):
+    schedule = Schedule.of(steps)
+    assert float(schedule.kept[-1]) < 1e-4 and len(schedule) == steps
+    assert steps != 1000 or torch.equal(schedule.beta, Schedule().beta)
+
+
 def test_the_posterior_is_bayes_rule():
     """q(x_s | x_t, x_0) of the joint Gaussian of (x_s, x_t) given x_0: its conditional mean and variance."""
     schedule = Schedule(100, 1e-3, 0.2)

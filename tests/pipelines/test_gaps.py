@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import xarray as xr
 
 from fieldcast.encoding.initial_times import starts
@@ -219,5 +220,7 @@ def test_interrupted_trials_resume_to_the_same_result(
 def test_trials_of_other_data_are_not_resumed(whole: Path) -> None:
     file = (whole / "06_models/gaps_trials.safetensors").read_bytes()
     lineage = gap_trials.unpack_state(file, "")[1]
-    assert [trial.name for trial in gap_trials.restored(file, lineage)] == list(FILLERS)
-    assert gap_trials.restored(file, {**lineage, "data": "0123456789ab"}) == []
+    trials = gap_trials.restored(file, lineage, torch.device("meta"))
+    assert [trial.name for trial in trials] == list(FILLERS)
+    assert {getattr(trials[0], part).device.type for part in gap_trials.TENSORS} == {"meta"}
+    assert gap_trials.restored(file, {**lineage, "data": "0123456789ab"}, torch.device("cpu")) == []

@@ -161,7 +161,7 @@ def unpack(data: bytes, where: str = "the checkpoint", model: Mapping[str, Any] 
             f"{where} holds the weights of {header['model']['type']}, which do not fit the "
             "requested model: draw with the options of its training, or train the experiment again."
         ) from None
-    return Checkpoint(built.eval(), codec, header)
+    return Checkpoint(built.eval(), codec, {**header, "model": dict(model)} if model else header)
 
 
 def refuse_not_finite(tensors: Mapping[str, Tensor], where: str) -> None:

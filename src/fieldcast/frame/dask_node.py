@@ -28,17 +28,25 @@ def run(setting: bytes, message: bytes, topic: str, slot: str) -> bytes:
         content = pickle.dumps((event, arguments))
         worker.log_event(topic, {"slot": slot, "attempt": attempt, "content": content})
 
-    key = hashlib.sha256(setting).hexdigest(), threading.get_ident()
-    if key not in _services:
-        _services.clear()  # of an earlier run
-        _services[key] = service(pickle.loads(setting))
     node, inputs, outputs = pickle.loads(message)
-    outcome = _services[key].run(node, inputs, outputs, send)
+    outcome = service_of(setting).run(node, inputs, outputs, send)
     send("returned", None)
     return pickle.dumps(outcome)
 
 
-def service(setting: Setting) -> Service:
-    """The service of this process, in its own environment but for the number of threads."""
+def service_of(setting: bytes) -> Service:
+    """The service of this thread of the worker; those of earlier runs are forgotten."""
+    digest = hashlib.sha256(setting).hexdigest()
+    for key in list(_services):
+        if key[0] != digest:
+            _services.pop(key, None)  # unless another thread was faster
+    key = digest, threading.get_ident()
+    if key not in _services:
+        _services[key] = started(pickle.loads(setting))
+    return _services[key]
+
+
+def started(setting: Setting) -> Service:
+    """A service of this process, in its own environment but for the number of threads."""
     os.environ[THREADS] = setting.environ.get(THREADS, str(setting.threads))
     return Service(setting)

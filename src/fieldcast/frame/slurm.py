@@ -52,8 +52,8 @@ def job_script(file: str, names: Sequence[str], options: Sequence[str]) -> str:
     script = HEAD.format(count=count, file=file, prepare=shlex.quote(prepare))
     for number, array in enumerate(arrays):
         addresses = " ".join(each.address for each in array)
-        address = '"${experiments[$SLURM_ARRAY_TASK_ID]}"'
-        task = f"experiments=({addresses}); {run} --pipelines {address} --namespaces {address}"
+        # sbatch runs it by /bin/sh, which may have no arrays
+        task = f'set -- {addresses}; shift "$SLURM_ARRAY_TASK_ID"; {run} --pipelines "$1" --namespaces "$1"'
         condition = "afterany" if number else "afterok"
         script += ARRAY.format(condition=condition, last=len(array) - 1, task=shlex.quote(task))
     return script + TAIL.format(report=shlex.quote(report))

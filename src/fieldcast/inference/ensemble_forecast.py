@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -114,15 +115,16 @@ class EnsembleForecaster:
         tensors, header = unpack_state(earlier, "The state of the rollout")
         if header.get("lineage") != sources:
             return 1, self.contexts, {}
-        device = self.model.space.area.device
-        contexts = [
-            Context(
-                context.count,
-                past=tensors[f"past.{i}"].to(device) if f"past.{i}" in tensors else None,
-                day=tensors[f"day.{i}"].to(device),
-            )
-            for i, context in enumerate(self.contexts)
-        ]
+        contexts = [Context(context.count) for context in self.contexts]
+        for part in ("past", "day"):
+            if f"{part}.0" in tensors:  # pieces of another size, if it ran on another device
+                pieces = [
+                    tensors[f"{part}.{i}"]
+                    for i in range(sum(name.startswith(f"{part}.") for name in tensors))
+                ]
+                rows = torch.cat(pieces).to(self.model.space.area.device)
+                parts = rows.split([context.count for context in contexts])
+                contexts = [replace(c, **{part: x}) for c, x in zip(contexts, parts, strict=True)]
         return header["number"] + 1, contexts, header
 
     def state(

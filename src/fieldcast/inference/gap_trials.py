@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pandas as pd
+import torch
 import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
@@ -96,7 +97,7 @@ class Comparison:
 
     def trials(self, earlier: bytes | None = None) -> Iterator[tuple[list[Trial], bytes]]:
         """Try the methods: after each, all trials so far, also as a file; those of an `earlier` file are kept."""
-        trials = restored(earlier, self.lineage)
+        trials = restored(earlier, self.lineage, self.hidden.time.device)
         if trials:
             yield trials, stored(trials, self.lineage)
         if len(trials) == len(self.fillers):
@@ -147,14 +148,14 @@ def compared(file: bytes) -> list[str]:
     return list(unpack_state(file, "The file of gap trials")[1].get("methods", ()))
 
 
-def restored(file: bytes | None, lineage: Mapping[str, Any]) -> list[Trial]:
-    """Trials from a file of this lineage; none from another."""
+def restored(file: bytes | None, lineage: Mapping[str, Any], device: torch.device) -> list[Trial]:
+    """Trials from a file of this lineage, on a device; none from another."""
     tensors, header = unpack_state(file, "The file of gap trials")
     if not header or any(differences(header, lineage)):
         return []
     trials = []
     for numbers in header["trials"]:
-        parts: dict[str, Any] = {part: tensors[f"{numbers['name']}.{part}"] for part in TENSORS}
+        parts: dict[str, Any] = {part: tensors[f"{numbers['name']}.{part}"].to(device) for part in TENSORS}
         for kind in ("in_gaps", "at_whole_times"):
             coefficients, *limits = numbers[kind]
             parts[kind] = ErrorVariance(tuple(coefficients), *limits)

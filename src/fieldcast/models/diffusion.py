@@ -114,7 +114,7 @@ class Diffusion(Trained):
         clip: float | None = None, channels: Sequence[int] = (32, 64, 128, 128), patch: int = 1,
     ):  # fmt: skip
         super().__init__(space)
-        self.schedule = Schedule(steps)
+        self.schedule = Schedule.of(steps)
         self.network = network or TimedUNet(space, self.schedule, channels, patch)
         self.sampler, self.eta, self.clip = sampler, eta, clip
         self.ddim_steps = steps if sampler == "ancestral" else min(ddim_steps, steps)

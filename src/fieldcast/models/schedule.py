@@ -15,6 +15,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+LARGEST = 0.999  # beta
+
 
 class Schedule(nn.Module):
     """beta rises linearly from `first` to `last`; in double precision, because abar_T and 1 - abar_1 are small."""
@@ -27,6 +29,11 @@ class Schedule(nn.Module):
         beta = torch.linspace(first, last, steps, dtype=torch.float64)
         self.register_buffer("beta", beta, persistent=False)
         self.register_buffer("kept", torch.cumprod(1 - beta, dim=0), persistent=False)  # abar_t
+
+    @classmethod
+    def of(cls, steps: int) -> Schedule:
+        """The schedule of 1000 steps for another number: beta grows by 1000 / steps, so that abar_T stays near 0."""
+        return cls(steps, *(min(beta * 1000 / steps, LARGEST) for beta in (1e-4, 0.02)))
 
     def __len__(self) -> int:
         return len(self.beta)

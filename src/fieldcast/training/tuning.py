@@ -46,15 +46,16 @@ def search(model: Model, trial: Callable[[], float], table: list[dict[str, Any]]
     `trial` returns the logarithm of a score, the lower the better. Trials that the table holds are not made again.
     """
     names = list(model.choices)
-    scores = {tuple(row[name] for name in names): math.log(row["validation"]) for row in table}
+    # not their logarithms: those of stored scores differ in the last digit
+    scores = {tuple(row[name] for name in names): float(row["validation"]) for row in table}
 
     def trials(candidates: Sequence[Mapping[str, float]]) -> Iterator[None]:
         for values in candidates:
             model.choose(**values)
             key = tuple(model.chosen().values())
             if key not in scores:
-                scores[key] = float(trial())
-                table.append({"step": len(table), **model.chosen(), "validation": math.exp(scores[key])})
+                scores[key] = math.exp(trial())
+                table.append({"step": len(table), **model.chosen(), "validation": scores[key]})
                 yield
             results.append(scores[key])
 
