@@ -73,7 +73,6 @@ def test_a_rollout_resumes_in_pieces_of_another_size(world, stored, model, monke
     monkeypatch.setattr(ensemble_forecast, "MEMBERS_AT_ONCE", 3)
     small = forecaster_of(world, stored, of)
     assert len(small.pieces) > 1
-    assert len(small.pieces) > 1
     rest = list(forecast(small, stored, whole[1].state, "f", 2))
     for a, b in zip(rest, whole[2:], strict=True):
         xr.testing.assert_allclose(a.forecasts, b.forecasts, rtol=1e-4)

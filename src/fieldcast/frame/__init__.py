@@ -1,6 +1,6 @@
 """The frame of a run: checks before it, runners, errors as sentences, the lock on its data, tracking in MLflow.
 
-preflight                   checks before the first node; parameter_types: of parameters, and what is wrong with a value
+preflight                   checks before the first node; parameter_types: their types, and messages about wrong values
 catalog                     Kedro's catalog, which holds parameters without importing pandas
 remote_root                 whether a bucket can be reached
 lock                        one run at a time in a data root

@@ -1,4 +1,4 @@
-"""Refusal of a remote data root that cannot be reached, before a data set fails there."""
+"""Check that a remote data root can be reached, before a data set fails there."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,7 @@
 """Scores at stations that are left out: how good a filled field is between the observations, without any truth.
 
 Stations are gathered into clusters, and whole clusters are left out in ten turns, because the neighbour of a left-out
-station would tell what it reads. What is scored is the predicted observation H x + eps, with the error of the station
+station would reveal its value. What is scored is the predicted observation H x + eps, with the error of the station
 and of representativeness; 95 % intervals come from resampling the clusters.
 """
 

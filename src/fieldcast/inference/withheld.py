@@ -1,7 +1,7 @@
 """Scores at observations that a cycle never assimilates, which need no truth.
 
 Whole blocks of neighbouring cells are left out, at all times: the neighbour of a cell, or the cell itself on the day
-before, would tell what it reads. What is scored is the predicted observation x + eps, eps the error of an observation.
+before, would reveal its value. What is scored is the predicted observation x + eps, eps the error of an observation.
 """
 
 from __future__ import annotations

@@ -158,7 +158,7 @@ class Model(nn.Module, ABC):
     omits_noise: bool = False  # draws are means of a likelihood, without its noise: expect too little spread
     learns_from_gaps: bool = False  # can be fitted to data with missing values, `Batch.observed`
     trains_over_rollouts: bool = False  # its loss takes several successive states, `Batch.x` (B, T, V, Y, X)
-    calibrates: bool = False  # defines `calibrated`, so a draw of one step is no forecast of it
+    calibrates: bool = False  # defines `calibrated`: draws of a single step are not calibrated
     density: Density = None  # kind of `HasDensity.log_weights`; None: not available
     choices: Mapping[str, Sequence[float]] = MappingProxyType({})
     half_precision: Sequence[

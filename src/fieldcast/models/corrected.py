@@ -27,7 +27,7 @@ SMALLEST_SPREAD = (
 
 
 class Corrected(Trained):
-    """Optimal interpolation plus a U-Net, trained by the exactly fair CRPS of two or more of its own draws.
+    """Draws of a base model corrected by a U-Net, trained by the exactly fair CRPS of two or more of its own draws.
 
     During training the base uses a covariance and a pool from which the datum was left out (`fold`); otherwise the
     network would learn to trust the base too much. The factorisation of the base dominates the cost, so a batch shares

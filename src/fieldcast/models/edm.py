@@ -1,11 +1,11 @@
 """Diffusion by a denoiser of states with added noise (Karras, Aittala, Aila and Laine 2022), conditional or guided.
 
-    x_s = x + s n,  n ~ N(0, I),    D(x_s, s, c) = a x_s + b F(x_s b' , ln s / 4, c),
+    x_s = x + s n,  n ~ N(0, I),    D(x_s, s, c) = a x_s + b F(b' x_s, gamma(s), c),
     a = 1 / (1 + s^2),    b = s / sqrt(1 + s^2),    b' = 1 / sqrt(1 + s^2),
 
-for data of variance 1 (table 1). D minimises E[(1 + s^2) / s^2 |D - x|^2] with ln s ~ N(-1.2, 1.2^2), which is the mean
-square error of F, whose target (x - a x_s) / b has variance 1 at every s. At s = 0 D is x_s, and D tends to F where
-noise hides the state.
+with gamma(s) the sines and cosines of k pi ln(s) / 8, k = 1 .. `FREQUENCIES`, for data of variance 1 (table 1). D
+minimises E[(1 + s^2) / s^2 |D - x|^2] with ln s ~ N(-1.2, 1.2^2), which is the mean square error of F, whose target
+(x - a x_s) / b has variance 1 at every s. At s = 0 D is x_s, and D tends to F where noise hides the state.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
     R = ridge + noise^2 + U^2
 
 F: the modes (empirical orthogonal functions across all variables), each times the standard deviation of its
-coefficient in the training data, so that a ~ N(0, I) a priori, and r is the variance of observation errors
-and of the residual beyond the modes. F_o: the observed rows of F.
+coefficient in the training data, so that a ~ N(0, I) a priori. F_o: the observed rows of F. `ridge` is the variance
+of observation errors and of the residual beyond the modes; `robustness` defines U^2.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@
 
 D is the standard deviation of the training anomalies at each place, rho a correlation in space. `robustness` defines
 U^2, which is diagonal and nearly everywhere 0, and the check of observations. Updating
-unconditional draws u_j with the gain gives exact draws of the posterior (Chiles and Delfiner 2012,
-"Geostatistics", 7.3.1).
+unconditional draws u_j with the gain gives draws of the posterior (Chiles and Delfiner 2012, "Geostatistics", 7.3.1),
+exact for up to `EXACT` places.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ draw; it differs from the others in what it assumes of p(y | x_s):
 
     MMPS      p(x | x_s) is Gaussian with mean D and covariance s^2 J: exact for a Gaussian prior
     PiGDM     the same with the covariance s^2 / (1 + s^2) I, that of white noise of variance 1
-    DPS       x is D exactly, and a step down the gradient of |y - H D| has a fixed length
+    DPS       x is D exactly, and each step subtracts a multiple of the gradient of |y - H D|
     DiffPIR   D is moved to the observations, as far as a weight says, where there are any
     RePaint   observed cells hold y, noised to the level s; repeated, so that the other cells follow
 
@@ -171,8 +171,8 @@ class Ancestral(Sampler):
 class DPS(Ancestral):
     """An ancestral step, then x_t - zeta grad |y - H D(x_s)|.
 
-    Diffusion posterior sampling (Chung et al. 2023, algorithm 1), whose gradient has the length `zeta` in coordinates
-    in which x_s is divided by sqrt(1 + s^2).
+    Diffusion posterior sampling (Chung et al. 2023, algorithm 1); the gradient is that in coordinates in which x_s
+    is divided by sqrt(1 + s^2).
     """
 
     zeta: float = 1.0

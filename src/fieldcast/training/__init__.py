@@ -8,7 +8,7 @@ ranks     shares of a batch for several processes, and their sums; rank_processe
           watched; shared_states: the data that they share
 state     a model during training: everything needed to resume, and one step
 states    the states of a split, by their places in order of time; streamed: states that do not fit in memory
-problem   what a task says for models to be trained on it
+problem   what a task defines for the training of its models
 batches   what a training batch of a task is; batch_order: the data of each step
 tuning    choices made on the validation split
 calibration   filters fitted in cycles over the training split; cycle_periods: the states that these cycles run over

@@ -2,8 +2,8 @@
 
 Pass p over the record takes the shards in a random order and divides them into windows of up to four; a window lasts as
 many steps as its share of the record needs. The batch of a step is drawn without replacement from its window. All are
-functions of seed and step, so a resumed training continues as it would have gone on. A record of up to four shards is
-one window: its batches do not depend on whether it is streamed.
+functions of seed and step, so that a resumed training visits the same batches. A record of up to four shards is one
+window: its batches do not depend on whether it is streamed.
 """
 
 from __future__ import annotations

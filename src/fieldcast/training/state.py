@@ -109,7 +109,7 @@ class Training:
         return self.options.max_minutes is not None and self.seconds + since >= 60 * self.options.max_minutes
 
     def update(self, terms: Terms, ranks: Ranks = ALONE, weight: float = 1.0) -> None:
-        """One step of AdamW, and of the moving average: its decay grows with the step, to forget the start soon.
+        """Take a step of AdamW, and one of the moving average, whose decay grows so that it soon forgets early weights.
 
         With several ranks `terms` are those of this rank's share of the batch, whose `weight` is w_r.
         """

@@ -38,7 +38,7 @@ class Record:
     places
         Positions of the columns.
     requested
-        Values that are wanted of a filler, by default all that are missing. It may leave others as they are.
+        Values to fill, by default all that are missing. A filler may leave others as they are.
 
     Raises
     ------

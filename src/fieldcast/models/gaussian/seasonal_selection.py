@@ -17,7 +17,7 @@ def elapsed(days: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
 
 
 def cross_fitting_folds(days: Float[Tensor, " n"]) -> Int[Tensor, " n"]:
-    """Fold 0 .. 4 of each time: its calendar year modulo 5, or the fifth of a record shorter than five years.
+    """Fold 0 .. 4 of each time: the number of its year within the record modulo 5, or the fifth of a shorter record.
 
     Neighbouring times are correlated: whole years or fifths are left out, never single days. Unknown days are NaN.
     """
