@@ -262,7 +262,10 @@ def test_a_training_whose_dask_worker_is_killed_resumes_on_another(
             "training",
             data_root=data_root,
             node_names=["reconstruct.denoising_vae.training.fit"],
-            parameters={"limits": {"steps": STEPS}},
+            parameters={
+                "limits": {"steps": STEPS},
+                "reconstruct": {"denoising_vae": {"fit": {"save_every": 0.0}}},
+            },
             **options,
         )
 
