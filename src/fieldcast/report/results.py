@@ -26,6 +26,7 @@ from fieldcast.report.studies import Study
 from fieldcast.report.tables import Cell, Table
 
 GLANCE = "at_a_glance"  # the figure of the first screen
+TRAINED = "history", "costs"  # parts that do not depend on the data of the scores
 DIFFERENCE = "crps_minus_reference"  # the score that is a paired difference
 
 
@@ -76,10 +77,14 @@ class Results(ABC):
     files: ClassVar[Mapping[str, str]] = {}  # beside the page, with their content
 
     def __post_init__(self) -> None:
-        """Drop results that are None or empty, and studies of other tasks."""
+        """Drop results that are None or empty, those last scored on other data, and studies of other tasks."""
+        ranked = set(self.leaderboard["experiment"]) if len(self.leaderboard) else None
         for part in self.parts:
-            given = getattr(self, part)
-            kept = {name: value for name, value in given.items() if value is not None and len(value)}
+            kept = {
+                name: value
+                for name, value in getattr(self, part).items()
+                if value is not None and len(value) and (ranked is None or part in TRAINED or name in ranked)
+            }
             object.__setattr__(self, part, kept)
         studies = [study for study in self.studies if study.task == self.template]
         object.__setattr__(self, "studies", studies)

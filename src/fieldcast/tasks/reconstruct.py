@@ -117,19 +117,16 @@ def rank(
 def page(
     leaderboard: pd.DataFrame, results: Results, fields: xr.Dataset, climatology: xr.Dataset
 ) -> tuple[dict[str, Reconstruct], dict[str, bytes]]:
-    """The page's part and its figures; empty if nothing has been scored.
-
-    Experiments that were last scored on other observations are left out of the figures, as they are of the leaderboard.
-    """
+    """The page's part and its figures; empty if nothing has been scored."""
     if leaderboard.empty:
         return {}, {}
     ranked = set(leaderboard["experiment"])
-    current = {
-        part: {name: stored for name, stored in results.get(part, {}).items() if name in ranked}
-        for part in ("scores", "diagnostics", "examples")
+    departures = {
+        name: example_departures(stored, climatology)
+        for name, stored in results.get("examples", {}).items()
+        if name in ranked
     }
-    current["examples"] = {
-        name: example_departures(stored, climatology) for name, stored in current["examples"].items()
-    }
-    part = Reconstruct(leaderboard=leaderboard, **{**results, **current}, outline=outline(fields))
+    part = Reconstruct(
+        leaderboard=leaderboard, **{**results, "examples": departures}, outline=outline(fields)
+    )
     return {"reconstruct": part}, {name: picture.png for name, picture in pictures(part).items()}
