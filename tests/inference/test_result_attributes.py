@@ -11,7 +11,7 @@ from worlds import red_noise
 
 import fieldcast
 from fieldcast import provenance
-from fieldcast.inference.result_attributes import with_attributes
+from fieldcast.inference.result_attributes import in_one_line, with_attributes
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +78,14 @@ def test_a_variable_says_whether_it_holds_members_or_observed_and_filled_values(
     assert results["gaps"]["sst_members"].attrs["standard_name"] == "sea_surface_temperature"
     filled = results["gaps"].where(results["gaps"]["sst_flag"] > 0)
     assert np.array_equal(filled["sst"], filled["sst_mean"], equal_nan=True)
+
+
+def test_one_line_has_the_period_the_members_and_the_mean_spread(results):
+    spread = float(results["fill"]["sst_spread"].mean())
+    assert in_one_line(results["fill"]) == (
+        "Reconstruction of sea surface temperature, 1989-07-01 to 1989-12-01, 3 members, mean spread sst "
+        f"{spread:.3g} degC"
+    )
 
 
 def test_a_comma_splits_no_keyword(results):

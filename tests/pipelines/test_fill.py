@@ -168,6 +168,19 @@ def test_an_experiment_that_has_not_been_trained_names_its_command(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_misspelt_data_root_is_named_with_those_that_hold_models(
+    project: Any, finished: Path, gappy: Path
+) -> None:
+    with pytest.raises(
+        InputError, match=rf"_finished: there is no such folder.*models are in .*{finished.name}"
+    ):
+        project(
+            "fill",
+            data_root=finished.with_name(f"{finished.name}_finished"),
+            parameters={"fill": {"observations": str(gappy)}},
+        )
+
+
 def test_a_file_never_takes_the_place_of_its_own_source(fill: Any, gappy: Path) -> None:
     before = gappy.read_bytes()
     with pytest.raises(InputError, match=r"fill\.output is fill\.observations itself"):

@@ -5,6 +5,7 @@ without progress and durations.
 """
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Mapping
@@ -138,4 +139,9 @@ class Console:
         return str(self._catalog.load(name)) if self._catalog else ""
 
     def _path(self, name: str) -> str:
-        return f"{name}: {getattr(self._catalog.get(name), 'location', '')}" if self._catalog else ""
+        """Name an output with its place, relative to the working folder if it is below that."""
+        location = str(getattr(self._catalog.get(name), "location", "")) if self._catalog else ""
+        if "://" not in location and location:
+            location = os.path.normpath(location)
+            location = location.removeprefix(os.getcwd() + os.sep)
+        return f"{name}: {location}"

@@ -24,6 +24,7 @@ from fieldcast.frame.lock import data_root
 from fieldcast.frame.parameter_types import annotated_types, check_values, listed_types
 from fieldcast.lineage import leaves
 
+MODELS = "06_models"  # of conf/base/catalog.yml
 REFERENCE = re.compile(r"runtime_params:\s*([\w.]+)")
 
 
@@ -69,7 +70,7 @@ class Checks:
         self._catalog, self._compared = catalog, set()
         pipeline_registry.CATALOG.set(catalog)
         check_versions(run_params.get("load_versions") or {}, catalog)
-        check_place()
+        check_place(pipeline)
         check_files(pipeline, catalog)
         for name in sorted(pipeline.inputs()):
             if name == "parameters" or name.startswith("params:") or name not in catalog:
@@ -125,8 +126,11 @@ def check_keys(overrides: Iterable[str], configured: Mapping[str, Any], conf: Pa
         raise InputError(f"--params {key}: there is no such parameter{nearest(key, sorted(names))}")
 
 
-def check_place() -> None:
-    """Raise InputError for a remote data root that cannot be reached."""
+def check_place(pipeline: Pipeline) -> None:
+    """Raise InputError for a remote data root that cannot be reached, or a local one that does not exist but is read.
+
+    A misspelt folder would otherwise look like one in which nothing has been trained yet.
+    """
     context = pipeline_registry.CONTEXT.get()
     if context is None:
         return
@@ -135,6 +139,13 @@ def check_place() -> None:
         from fieldcast.frame.remote_root import check_data_root  # here: only a bucket needs its client
 
         check_data_root(root, context.config_loader["credentials"].get(DATA_ROOT, {}))
+    elif root and "checkpoints" in pipeline.inputs() and not (folder := context.project_path / root).is_dir():
+        beside = ", ".join(sorted(path.parent.name for path in folder.parent.glob(f"*/{MODELS}")))
+        choice = f" (models are in {beside})" if beside else ""
+        raise InputError(
+            f"data_root = {root}: there is no such folder, so nothing has been trained there: check its name{choice}, "
+            "or train a model first."
+        )
 
 
 def check_versions(versions: Mapping[str, str], catalog: CatalogProtocol) -> None:

@@ -91,6 +91,25 @@ def with_attributes(
     return result
 
 
+def in_one_line(result: xr.Dataset) -> str:
+    """Describe a result by its title, the period that it covers, its members and the mean spread of each variable."""
+    attrs = result.attrs
+    period = " to ".join(
+        attrs[f"time_coverage_{end}"].removesuffix("T00:00:00")
+        for end in ("start", "end")
+        if f"time_coverage_{end}" in attrs
+    )
+    spreads = [
+        f"{str(name).removesuffix('_spread')} {float(array.mean()):.3g} {array.attrs.get('units', '')}".strip()
+        for name, array in result.data_vars.items()
+        if str(name).endswith("_spread")
+    ]
+    parts = [attrs["title"], period, f"{attrs['fieldcast_members']} members"]
+    return ", ".join(
+        [*filter(None, parts), f"mean spread {', '.join(spreads)}"] if spreads else filter(None, parts)
+    )
+
+
 LONG_NAMES = {
     "member": "member of the ensemble", "lead": "lead time", "time": "time", "sample": "number of the sample",
     "forecast_reference_time": "initial time of the forecast", "forecast_period": "lead time",

@@ -10,6 +10,7 @@ from fieldcast.encoding.options import Limits
 from fieldcast.fields.opening import read_file
 from fieldcast.inference.loading import trained_model
 from fieldcast.inference.options import Fill
+from fieldcast.inference.result_attributes import in_one_line
 
 LOG = logging.getLogger(__name__)
 
@@ -34,4 +35,5 @@ def fill(
     )
     if error := result.attrs.get("fieldcast_representativeness"):
         LOG.info("fill.stations: error of representativeness %s", error)
+    LOG.info("%s", in_one_line(result))
     return result.assign_attrs(model.origin(fill.experiment))

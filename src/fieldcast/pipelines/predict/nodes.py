@@ -1,5 +1,6 @@
 """Predict: a forecast from the last states of a user's file, as members, mean and spread."""
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,6 +10,9 @@ from fieldcast.encoding.options import Limits
 from fieldcast.fields.opening import read_file
 from fieldcast.inference.loading import trained_model
 from fieldcast.inference.options import Predict
+from fieldcast.inference.result_attributes import in_one_line
+
+LOG = logging.getLogger(__name__)
 
 
 def predict(
@@ -21,4 +25,5 @@ def predict(
     model = trained_model(predict.experiment, parameters, checkpoints, "predict.experiment").to(device)
     members = limits.cap("members", predict.members)
     result = model.forecast(states, predict.steps, members, seed, f"'{path}'")
+    LOG.info("%s", in_one_line(result))
     return result.assign_attrs(model.origin(predict.experiment))
