@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Shaped
 
 GRID = ("latitude", "longitude")
 TOLERANCE = 1e-3  # degrees: coordinates are often stored in single precision
+EARTH_RADIUS = 6.371e6  # metres
 
 
 def different_axis(grid: Any, other: Any) -> str | None:

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from fieldcast.geometry import EARTH_RADIUS
 from fieldcast.scores.spectra import (
-    EARTH_RADIUS,
     band,
     effective_resolution,
     row_length,

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fieldcast import calendars
 from fieldcast.encoding.gappy_record import GappyRecord
+from fieldcast.geometry import EARTH_RADIUS
 from fieldcast.inference.gaps_result import CLIMATOLOGICAL, EXTRAPOLATED, FARTHEST, FILLED
 from fieldcast.models.gaps.hiding import Hidden
 from fieldcast.models.gaps.pieces import counts
@@ -21,7 +22,6 @@ from fieldcast.models.gaps.trial import Trial
 from fieldcast.models.layers.crps import normal_crps
 
 Lengths: TypeAlias = dict[str, tuple[float, int]]  # chord on the unit sphere and steps, by variable
-EARTH = 6371.0  # radius [km]
 RIGHT = (0.85, 1.15)  # ratios of spread and error that count as right
 RARE = 0.05  # share of the hidden values that may be farther from an observation than the usual ones
 MANY = 0.1  # share of the missing values beyond these of which the report warns
@@ -160,7 +160,7 @@ def unchecked(outcome: Outcome, columns: Bool[Tensor, " column"]) -> Iterator[st
     )
     far = farther(*(chord[chord.isfinite()] for chord in chords))  # of times with observations
     if far:
-        usual = 2 * EARTH * math.asin(far.usual / 2)
+        usual = 2 * EARTH_RADIUS / 1000 * math.asin(far.usual / 2)
         yield UNCHECKED.format(far.share, f"{usual:.0f} km from the observations of their time")
 
 
@@ -183,7 +183,7 @@ def farther(hidden: Shaped[Tensor, " hidden"], missing: Shaped[Tensor, " missing
 def extrapolation(outcome: Outcome, columns: Bool[Tensor, " column"], name: str) -> Iterator[str]:
     """Lengths of the correlation, and the number of values beyond the reach of observations, by time."""
     space, time = outcome.lengths[name]
-    kilometres = 2 * EARTH * math.asin(min(1.0, space / 2))
+    kilometres = 2 * EARTH_RADIUS / 1000 * math.asin(min(1.0, space / 2))
     flag = outcome.flag[:, columns]
     filled, extrapolated = ((flag == value) for value in (FILLED, EXTRAPOLATED))
     missing = int(filled.count_nonzero() + extrapolated.count_nonzero())

@@ -9,7 +9,8 @@ import xarray as xr
 from jaxtyping import Bool, Float
 from scipy.fft import rfft
 
-EARTH_RADIUS = 6.371e6  # metres
+from fieldcast.geometry import EARTH_RADIUS
+
 NEGLIGIBLE = 1e-8  # of the power of all waves: rounding in float32 lies below, real waves above
 
 

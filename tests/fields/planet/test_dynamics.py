@@ -10,7 +10,6 @@ from fieldcast.errors import InputError
 from fieldcast.fields.planet.dynamics import (
     DAY,
     OMEGA,
-    RADIUS,
     STATE_STEP,
     YEAR,
     Parameters,
@@ -18,6 +17,7 @@ from fieldcast.fields.planet.dynamics import (
     rounded,
 )
 from fieldcast.fields.planet.sphere import Sphere
+from fieldcast.geometry import EARTH_RADIUS
 
 NEVER = {"relaxation": 1e30, "drag": 1e30, "diffusion": 1e30, "heating": 0.0}
 FLAT = {"scale_height": 1e30}
@@ -70,10 +70,10 @@ def test_rossby_haurwitz_wave_travels_at_its_speed(m: int = 4, n: int = 5, days:
 
     An exact solution of any amplitude (Haurwitz 1940).
     """
-    planet, w = planet_with(**NEVER, **FLAT), 20 / RADIUS
+    planet, w = planet_with(**NEVER, **FLAT), 20 / EARTH_RADIUS
     psi = np.zeros((22, 2, 3, 22))
     psi[m, 0, :, n] = 1e7
-    psi[0, 0, :, 1] = -w * RADIUS**2 / np.sqrt(3)
+    psi[0, 0, :, 1] = -w * EARTH_RADIUS**2 / np.sqrt(3)
     q = planet.vorticity(psi)
     for _ in range(16 * days):
         q = planet.advance(q, 0.0)
@@ -94,7 +94,7 @@ def test_zonal_flow_feels_relaxation_drag_and_diffusion(day: float, winter: bool
     rate = planet.tendency(planet.vorticity(psi), day)
     psi, off = psi[0, 0], psi[0, 0] - (planet.january if winter else planet.july)[0, 0]
     for n in range(1, 22):
-        laplacian = -n * (n + 1) / RADIUS**2
+        laplacian = -n * (n + 1) / EARTH_RADIUS**2
 
         def stretched(p: np.ndarray) -> np.ndarray:
             upward, downward = upper * (p[1] - p[0]), lower * (p[2] - p[1])
@@ -112,7 +112,7 @@ def test_zonal_flow_feels_relaxation_drag_and_diffusion(day: float, winter: bool
 def test_the_equilibrium_has_its_jets(july: bool, speeds: tuple[float, float]) -> None:
     planet = planet_with(heating=0.0)
     psi, sphere = (planet.july if july else planet.january), planet.sphere
-    u = -np.sqrt(1 - sphere.mu**2) / RADIUS * sphere.gradient(psi)[1].mean(axis=0)
+    u = -np.sqrt(1 - sphere.mu**2) / EARTH_RADIUS * sphere.gradient(psi)[1].mean(axis=0)
     north = sphere.latitude > 0
     assert u[0, north].max() == pytest.approx(speeds[0], abs=2)
     assert u[0, ~north].max() == pytest.approx(speeds[1], abs=2)

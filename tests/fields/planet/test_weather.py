@@ -12,7 +12,7 @@ import xarray as xr
 from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 
-from fieldcast.fields.planet.dynamics import OMEGA, RADIUS, Planet
+from fieldcast.fields.planet.dynamics import OMEGA, Planet
 from fieldcast.fields.planet.options import PlanetOptions
 from fieldcast.fields.planet.sphere import Sphere, equiangular_latitudes
 from fieldcast.fields.planet.weather import (
@@ -25,6 +25,7 @@ from fieldcast.fields.planet.weather import (
     stored,
     weather,
 )
+from fieldcast.geometry import EARTH_RADIUS
 
 TINY = PlanetOptions(years=0.1, spin_up=20, truncation=7, step=0.25, n_longitude=16, n_latitude=8)
 
@@ -36,13 +37,13 @@ def dataset() -> xr.Dataset:
 
 def test_weather_of_solid_rotation() -> None:
     """psi_i = -w_i a^2 mu has u = w_i a cos(latitude) and balances g z = -Omega w_i a^2 (mu^2 - 1/3)."""
-    options, w = PlanetOptions(scale_height=1e30), np.array([30, 20, 12]) / RADIUS
+    options, w = PlanetOptions(scale_height=1e30), np.array([30, 20, 12]) / EARTH_RADIUS
     planet, grid = Planet(options), options.grid()
     psi = np.zeros((22, 2, 3, 22))
-    psi[0, 0, :, 1] = -w * RADIUS**2 / np.sqrt(3)
+    psi[0, 0, :, 1] = -w * EARTH_RADIUS**2 / np.sqrt(3)
     fields = weather(planet, grid, planet.vorticity(psi))
     cosine = np.cos(np.radians(grid.latitude))[:, None] * np.ones(64)
-    bulge = OMEGA * RADIUS**2 / GRAVITY * (1 / 3 - np.sin(np.radians(grid.latitude)) ** 2)[:, None]
+    bulge = OMEGA * EARTH_RADIUS**2 / GRAVITY * (1 / 3 - np.sin(np.radians(grid.latitude)) ** 2)[:, None]
     np.testing.assert_allclose(fields["u200"], 30 * cosine, rtol=1e-9)
     np.testing.assert_allclose(fields["ws800"], 12 * cosine, rtol=1e-9)
     np.testing.assert_allclose(fields["z500"], MEAN_Z500 + w[1] * bulge * np.ones(64), rtol=1e-9)
@@ -54,7 +55,7 @@ def test_speed_of_rotation_about_an_equatorial_axis() -> None:
     """psi = -w a^2 cos(latitude) cos(longitude) is solid rotation that crosses the poles."""
     planet, grid = Planet(PlanetOptions()), PlanetOptions().grid()
     psi = np.zeros((22, 2, 3, 22))
-    psi[1, 0, 2, 1] = -20 * RADIUS / np.sqrt(6)
+    psi[1, 0, 2, 1] = -20 * EARTH_RADIUS / np.sqrt(6)
     along_axis = np.cos(np.radians(grid.latitude))[:, None] * np.cos(np.radians(grid.longitude))
     speed = weather(planet, grid, planet.vorticity(psi))["ws800"]
     np.testing.assert_allclose(speed, 20 * np.sqrt(1 - along_axis**2), rtol=1e-9)

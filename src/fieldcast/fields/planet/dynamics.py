@@ -34,8 +34,8 @@ from pydantic.dataclasses import dataclass
 from fieldcast.errors import InputError
 from fieldcast.fields.planet.geography import HEAT_SOURCES, MOUNTAINS, Bump, relief
 from fieldcast.fields.planet.sphere import Scratch, Sphere
+from fieldcast.geometry import EARTH_RADIUS
 
-RADIUS = 6.371e6  # a [m]
 OMEGA = 7.292e-5  # rotation rate [s-1]
 GAS_CONSTANT = 287.05  # R, of dry air [J kg-1 K-1]
 DAY = 86400.0  # [s]
@@ -132,7 +132,7 @@ class Planet:
         vectors = p.shape[0] * 2, -1
         n = np.arange(par.truncation + 1)
         identity = np.broadcast_to(np.eye(3), (n.size, 3, 3))
-        laplacian = (-n * (n + 1) / RADIUS**2)[:, None, None]
+        laplacian = (-n * (n + 1) / EARTH_RADIUS**2)[:, None, None]
         upper, lower = par.radius_upper**-2, par.radius_lower**-2
         stretching = np.array([[-upper, upper, 0], [upper, -upper - lower, lower], [0, lower, -lower]])
         to_q = laplacian * identity + stretching
@@ -142,7 +142,7 @@ class Planet:
         smoothing = (laplacian / laplacian[-1]) ** 4 / (par.diffusion * DAY)
         self._to_q, self._to_psi = over_levels(to_q), over_levels(to_psi)
         linear = -(relaxation + ekman) @ to_psi - smoothing * identity
-        self._psi_and_linear = over_levels(np.concatenate([to_psi / RADIUS**2, linear], axis=1))
+        self._psi_and_linear = over_levels(np.concatenate([to_psi / EARTH_RADIUS**2, linear], axis=1))
         of_p = (p.reshape(vectors) @ self._psi_and_linear).reshape(*p.shape[:2], 6, -1)
         self._psi_of_p, linear_of_p = of_p[..., :3, :], of_p[..., 3:, :]
         # the part of the tendency independent of q: its annual mean and its deviation at midwinter
@@ -168,9 +168,9 @@ class Planet:
         speed = np.where(winter, par.jet_winter, par.jet_summer)
         centre = np.where(winter, par.latitude_winter, par.latitude_summer)
         jet = speed * np.exp(-(((abs(sphere.latitude) - centre) / par.jet_width) ** 2))
-        zonal = (sphere.weights / 2 * np.sqrt(1 - sphere.mu**2) * jet) @ sphere.dp[0] / RADIUS
+        zonal = (sphere.weights / 2 * np.sqrt(1 - sphere.mu**2) * jet) @ sphere.dp[0] / EARTH_RADIUS
         n = np.arange(1, par.truncation + 1)
-        zonal[1:] /= -n * (n + 1) / RADIUS**2
+        zonal[1:] /= -n * (n + 1) / EARTH_RADIUS**2
         sources = self._relief(HEAT_SOURCES)
         excess = par.relaxation * par.heating * winter * (sources - sources.mean(axis=0))
         thickness = GAS_CONSTANT / F45 * np.log(PRESSURES[2] / np.array(PRESSURES))[:, None]

@@ -21,13 +21,13 @@ from fieldcast.fields.planet.dynamics import (
     GAS_CONSTANT,
     OMEGA,
     PRESSURES,
-    RADIUS,
     Planet,
     State,
     rounded,
 )
 from fieldcast.fields.planet.options import PlanetOptions
 from fieldcast.fields.planet.sphere import Coefficients, Sphere, couplings
+from fieldcast.geometry import EARTH_RADIUS
 from fieldcast.progress import Progress
 
 GRAVITY = 9.80665  # g [m s-2]
@@ -77,7 +77,7 @@ def weather(planet: Planet, grid: Sphere, q: State) -> dict[str, Map]:
     psi = planet.streamfunction(q)
     z = height(psi[..., 1:, :])
     balanced = grid.synthesis(np.stack([z[..., 0, :], z[..., 0, :] - z[..., 1, :]], axis=-2)).swapaxes(-1, -3)
-    slopes = grid.gradient(psi[..., ::2, :]).swapaxes(-1, -3) / RADIUS
+    slopes = grid.gradient(psi[..., ::2, :]).swapaxes(-1, -3) / EARTH_RADIUS
     cosine = np.sqrt(1 - grid.mu**2)[:, None]
     east, north = slopes[..., 0, :, :, :], slopes[..., 1, :, :, :]  # (..., latitude, level, longitude)
     per_kelvin = GRAVITY / GAS_CONSTANT / math.log(PRESSURES[2] / PRESSURES[1])
