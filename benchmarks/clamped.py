@@ -38,7 +38,7 @@ from fieldcast.models.space import Space
 from fieldcast.training.batches import ReconstructionBatches
 from fieldcast.training.loop import solve
 from fieldcast.training.options import Fit
-from fieldcast.training.states import InMemory
+from fieldcast.training.state_source import InMemory
 
 VARIABLE, QUANTILE, SHARE = "t650", 0.99, 0.25
 NOISES, PATTERNS, FRACTIONS = (0.0, 0.1), ("random", "swaths"), (0.05, 0.1, 0.2, 0.5)

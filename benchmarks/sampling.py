@@ -42,8 +42,8 @@ from fieldcast.training.batches import StateBatches
 from fieldcast.training.loop import stretches
 from fieldcast.training.options import Fit
 from fieldcast.training.run import initialised
-from fieldcast.training.state import Training
-from fieldcast.training.states import InMemory
+from fieldcast.training.state_source import InMemory
+from fieldcast.training.training_state import Training
 
 try:
     from denoising_diffusion_pytorch import GaussianDiffusion

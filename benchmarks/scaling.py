@@ -45,8 +45,8 @@ from fieldcast.scores.statistics import fair_crps as score_crps
 from fieldcast.training.batches import ForecastWindows, ReconstructionBatches
 from fieldcast.training.options import Fit
 from fieldcast.training.run import initialised
-from fieldcast.training.state import Training
-from fieldcast.training.states import InMemory
+from fieldcast.training.state_source import InMemory
+from fieldcast.training.training_state import Training
 
 CONFIGURED = "conf/base/parameters/experiments/forecast/crps_ensemble.yml"
 VARIABLES, NOISE = 4, 0.1

@@ -27,8 +27,8 @@ from fieldcast.models.space import Space
 from fieldcast.training.batches import ReconstructionBatches
 from fieldcast.training.options import Fit
 from fieldcast.training.run import initialised
-from fieldcast.training.state import Training
-from fieldcast.training.states import InMemory
+from fieldcast.training.state_source import InMemory
+from fieldcast.training.training_state import Training
 
 VARIABLES, ROWS, COLUMNS, DAYS = 4, 32, 64, 1000
 STEPS, STRETCHES = 5, 28

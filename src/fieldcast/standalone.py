@@ -37,7 +37,7 @@ from fieldcast.scores.leaderboard import FORECAST, RECONSTRUCT, leaderboard
 from fieldcast.scores.reconstruction import reconstruction_statistics
 from fieldcast.scores.statistics_table import name_rows, with_origin
 from fieldcast.tasks import TASKS
-from fieldcast.tasks.truth import areas
+from fieldcast.tasks.scoring_inputs import areas
 from fieldcast.time_steps import TimeStep, unrounded
 from fieldcast.training.options import Fit
 from fieldcast.training.run import Recipe, train

@@ -18,7 +18,7 @@ from fieldcast.models.assimilation.perfect_letkf import STATE, PerfectLETKF
 from fieldcast.models.core import Context
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.scores.assimilation import assimilation_statistics
-from fieldcast.tasks.truth import areas
+from fieldcast.tasks.scoring_inputs import areas
 
 TINY = PlanetOptions(years=2, spin_up=60, truncation=7, step=0.25, n_longitude=16, n_latitude=8)
 MEMBERS = 10

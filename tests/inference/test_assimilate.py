@@ -16,8 +16,8 @@ from fieldcast.models.optimal_interpolation import OptimalInterpolation
 from fieldcast.models.persistence import Persistence
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.scores.assimilation import assimilation_statistics
-from fieldcast.tasks.truth import areas
-from fieldcast.training.states import InMemory
+from fieldcast.tasks.scoring_inputs import areas
+from fieldcast.training.state_source import InMemory
 
 CYCLING = Cycling(spin_up=2, steps=5, members=4, cases={"random": [0.1, 0.3]})
 SPARSIFICATION = Sparsification(noise=0.1)

@@ -22,7 +22,7 @@ from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 from fieldcast.models.vae import VAE
 from fieldcast.training.batches import StateBatches
-from fieldcast.training.states import InMemory
+from fieldcast.training.state_source import InMemory
 
 GREY = ImageCodec("grey", 17)
 ENCODER = {"type": "encoders.Network", "latent": 2, "hidden": [8, 8]}

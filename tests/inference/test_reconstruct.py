@@ -96,7 +96,7 @@ class Shrunk(Solved):
 def test_tuning_recovers_a_known_best_choice(world):
     """Each field is one number: the observed mean is the truth, so a = 1 is best."""
     from fieldcast.training.batches import ReconstructionBatches
-    from fieldcast.training.states import InMemory
+    from fieldcast.training.state_source import InMemory
 
     value = torch.randn(60, 2, 1, 1, generator=torch.Generator().manual_seed(0))
     x = value.expand(-1, *world.space.state_shape).contiguous()

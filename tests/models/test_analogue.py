@@ -11,7 +11,7 @@ from fieldcast.models.gaussian import retained
 from fieldcast.models.gaussian.retained import kept_places, rounded
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.training.batches import ForecastWindows
-from fieldcast.training.states import InMemory
+from fieldcast.training.state_source import InMemory
 
 YEAR = 365
 

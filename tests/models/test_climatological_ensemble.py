@@ -7,7 +7,7 @@ from fieldcast.models.core import Context
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 from fieldcast.training.batches import ForecastWindows
-from fieldcast.training.states import InMemory
+from fieldcast.training.state_source import InMemory
 
 
 def tiny() -> Space:

@@ -12,7 +12,7 @@ from fieldcast.models.gaussian.training_series import series
 from fieldcast.models.linear_inverse_model import LinearInverseModel, autoregression, lagged_covariances
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.training.batches import ForecastWindows
-from fieldcast.training.states import InMemory
+from fieldcast.training.state_source import InMemory
 
 CELLS = 24  # values of a small state: 2 x 3 x 4
 TIMES = 20000

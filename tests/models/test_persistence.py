@@ -7,7 +7,7 @@ from fieldcast.models.core import Context
 from fieldcast.models.persistence import DampedPersistence, Persistence
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.training.batches import ForecastWindows
-from fieldcast.training.states import InMemory
+from fieldcast.training.state_source import InMemory
 
 
 def noise(space, count, seed=0):

@@ -8,7 +8,7 @@ from fieldcast.encoding.selection import evenly
 from fieldcast.errors import InputError
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.training.batches import ForecastWindows, ReconstructionBatches
-from fieldcast.training.states import InMemory, States
+from fieldcast.training.state_source import InMemory, States
 
 
 @pytest.fixture

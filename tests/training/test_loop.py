@@ -22,7 +22,7 @@ from fieldcast.tasks.reconstruct import Reconstruction
 from fieldcast.tasks.sample import StateSampling
 from fieldcast.training.options import Fit
 from fieldcast.training.run import Recipe, initialised, train
-from fieldcast.training.state import Training
+from fieldcast.training.training_state import Training
 
 OPTIONS = Fit(steps=12, batch=4, report_every=3, save_every=0.0, validation=8, tuning=12, learning_rate=3e-3)
 VAE = {"type": "vae.ConditionalVAE", "latent": 4}

@@ -27,7 +27,7 @@ from fieldcast.training.loop import Saved
 from fieldcast.training.options import Fit
 from fieldcast.training.ranks import Ranks, number_of_ranks
 from fieldcast.training.run import Recipe, train
-from fieldcast.training.states import InMemory
+from fieldcast.training.state_source import InMemory
 
 VAE = {"type": "vae.ConditionalVAE", "latent": 4}
 NETWORK = {"type": "ensemble.Ensemble", "history": 2, "noise": 4, "channels": [8, 8]}

@@ -1,14 +1,14 @@
 """Tasks, each one record, over which all stages loop, and one module.
 
-=============  =======================================================
-`task`         `Task` and `Step`: what a stage needs to know of a task
-`records`      the four tasks
-`reconstruct`  fields from sparse observations
-`forecast`     the states that follow
-`assimilate`   a cycle of forecasts and observations
-`sample`       states drawn from nothing
-`truth`        what scoring asks of the fields and of the checkpoint
-=============  =======================================================
+================  =======================================================
+`task`            `Task` and `Step`: what a stage needs to know of a task
+`records`         the four tasks
+`reconstruct`     fields from sparse observations
+`forecast`        the states that follow
+`assimilate`      a cycle of forecasts and observations
+`sample`          states drawn from nothing
+`scoring_inputs`  what scoring requires of fields and draws
+================  =======================================================
 """
 
 from fieldcast import plugins

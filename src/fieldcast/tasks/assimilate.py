@@ -33,8 +33,8 @@ from fieldcast.scores.leaderboard import leaderboard, unranked
 from fieldcast.scores.statistics_table import CELLS, origin_of, scored_digest, with_origin
 from fieldcast.scores.summary import assimilate_summary
 from fieldcast.tasks.reconstruct import Reconstruction
+from fieldcast.tasks.scoring_inputs import areas, require_draws
 from fieldcast.tasks.task import Results
-from fieldcast.tasks.truth import areas, require_draws
 from fieldcast.time_steps import TimeStep
 from fieldcast.training.batches import Batches
 from fieldcast.training.options import Fit

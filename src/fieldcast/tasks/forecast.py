@@ -35,8 +35,8 @@ from fieldcast.scores.stability import stability_table
 from fieldcast.scores.statistics_table import origin_of, scored_starts, with_origin
 from fieldcast.scores.summary import forecast_summary
 from fieldcast.starts import Starts
+from fieldcast.tasks.scoring_inputs import areas, require_draws, units
 from fieldcast.tasks.task import Results
-from fieldcast.tasks.truth import areas, require_draws, units
 from fieldcast.time_steps import TimeStep
 from fieldcast.training.batches import ForecastWindows
 from fieldcast.training.options import Fit

@@ -25,8 +25,8 @@ from fieldcast.scores.leaderboard import RECONSTRUCT, leaderboard, unranked
 from fieldcast.scores.reconstruction import reconstruction_statistics
 from fieldcast.scores.statistics_table import scored_digest, with_origin
 from fieldcast.scores.summary import reconstruct_summary
+from fieldcast.tasks.scoring_inputs import areas, require_draws
 from fieldcast.tasks.task import Results
-from fieldcast.tasks.truth import areas, require_draws
 from fieldcast.time_steps import TimeStep
 from fieldcast.training.batches import ReconstructionBatches
 from fieldcast.training.options import Fit

@@ -28,12 +28,12 @@ from fieldcast.scores.leaderboard import sample_leaderboard
 from fieldcast.scores.sample import sample_statistics
 from fieldcast.scores.sample_summary import sample_summary
 from fieldcast.scores.statistics_table import scored_samples, with_origin
+from fieldcast.tasks.scoring_inputs import require_draws, scored_period
 from fieldcast.tasks.task import Results
-from fieldcast.tasks.truth import require_draws, scored_period
 from fieldcast.training.batches import StateBatches
 from fieldcast.training.options import Fit
 from fieldcast.training.problem import is_streamed, refuse_rollouts
-from fieldcast.training.states import InMemory, States
+from fieldcast.training.state_source import InMemory, States
 from fieldcast.training.stored_model import StoredModel
 from fieldcast.training.streamed import Streamed
 

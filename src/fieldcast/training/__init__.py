@@ -6,8 +6,8 @@ loop      gradient steps, or a closed-form solution, as a generator that can be 
 steps     the gradient steps, their validations, and when the state is due to be saved
 ranks     shares of a batch for several processes, and their sums; rank_processes: these processes are started and
           watched; shared_states: the data that they share
-state     a model during training: everything needed to resume, and one step
-states    the states of a split, by their places in order of time; streamed: states that do not fit in memory
+training_state  a model during training: everything needed to resume, and one step
+state_source  the states of a split, by their places in order of time; streamed: states that do not fit in memory
 problem   what a task defines for the training of its models
 batches   what a training batch of a task is; batch_order: the data of each step
 tuning    choices made on the validation split

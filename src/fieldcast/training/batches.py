@@ -22,7 +22,7 @@ from fieldcast.models import image_transforms, masks
 from fieldcast.models.core import Batch, Context
 from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.models.space import Space
-from fieldcast.training.states import States
+from fieldcast.training.state_source import States
 
 MEMBERS = 4  # of a trial: the fair CRPS does not depend on their number, and trials share their draws
 FRACTIONS = 0.02, 0.05, 0.1, 0.2  # observed in the trials of a reconstruction

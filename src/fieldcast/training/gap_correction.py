@@ -34,7 +34,7 @@ from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.models.space import Space
 from fieldcast.training.options import Fit
 from fieldcast.training.run import initialised
-from fieldcast.training.state import Training
+from fieldcast.training.training_state import Training
 from fieldcast.training.tuning import search
 
 LOG = logging.getLogger(__name__)

@@ -28,9 +28,9 @@ from fieldcast.training.emos_fit import fit_emos
 from fieldcast.training.options import Fit
 from fieldcast.training.pool_weights import tune_weights
 from fieldcast.training.rank_processes import due_saves_of_ranks
-from fieldcast.training.state import Training, Weights, copied, fits_model, learned, weights_of
-from fieldcast.training.states import InMemory
+from fieldcast.training.state_source import InMemory
 from fieldcast.training.steps import due_saves
+from fieldcast.training.training_state import Training, Weights, copied, fits_model, learned, weights_of
 from fieldcast.training.tuning import tune
 
 LOG = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from fieldcast.models.core import Model
 from fieldcast.models.space import Space
 from fieldcast.training.batches import Batches
 from fieldcast.training.options import Fit
-from fieldcast.training.states import InMemory, States
+from fieldcast.training.state_source import InMemory, States
 from fieldcast.training.streamed import Streamed
 
 

@@ -37,8 +37,8 @@ from fieldcast.training.batches import Batches
 from fieldcast.training.options import Fit
 from fieldcast.training.ranks import Ranks
 from fieldcast.training.shared_states import require_shared_memory
-from fieldcast.training.state import Training
 from fieldcast.training.steps import Report, due_saves
+from fieldcast.training.training_state import Training
 
 RANK_TIMEOUT = timedelta(hours=2)  # of a rank that waits for another one, whose state is being saved
 REPORT_EVERY = 0.5  # seconds between two reports of progress

@@ -31,7 +31,7 @@ from fieldcast.training.loop import Saved, fit
 from fieldcast.training.options import Fit
 from fieldcast.training.problem import Problem
 from fieldcast.training.ranks import number_of_ranks
-from fieldcast.training.states import InMemory
+from fieldcast.training.state_source import InMemory
 
 LOG = logging.getLogger(__name__)
 NO_MATTER = "save_every", "restart", "data", "ranks"  # options of a fit that do not decide what is fitted

@@ -17,7 +17,7 @@ from fieldcast.training.batch_order import BatchOrder
 from fieldcast.training.batches import Batches
 from fieldcast.training.options import Fit
 from fieldcast.training.ranks import ALONE, Ranks
-from fieldcast.training.state import Training, weights_of
+from fieldcast.training.training_state import Training, weights_of
 
 Report = Callable[[int, float | None], None]  # receives the step, and the loss of a validation
 

@@ -10,7 +10,7 @@ from fieldcast.models.core import Context
 from fieldcast.models.linear_inverse_model import LinearInverseModel
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.training.batches import ForecastWindows
-from fieldcast.training.states import InMemory
+from fieldcast.training.state_source import InMemory
 
 CELLS, TIMES, DAYS, NOISE = 24, 4000, 12, 0.4
 

@@ -7,7 +7,7 @@ from fieldcast.models.core import Batch, Context
 from fieldcast.models.gaussian.training_series import series
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.training.batches import ForecastWindows
-from fieldcast.training.states import InMemory
+from fieldcast.training.state_source import InMemory
 
 STRETCHES = torch.tensor([0] * 7 + [1] * 5)
 
