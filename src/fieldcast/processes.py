@@ -5,6 +5,7 @@ no threads, and each process is a fork of it.
 """
 
 import os
+import pickle
 import signal
 from multiprocessing import forkserver, get_context, parent_process
 
@@ -37,3 +38,12 @@ def die_with_parent() -> None:
     if parent := parent_process():
         parent.join()
     os._exit(1)
+
+
+def portable(error: BaseException) -> BaseException:
+    """The error as it would arrive in another process, or a RuntimeError with its text if it cannot be sent."""
+    try:
+        copy: BaseException = pickle.loads(pickle.dumps(error))
+    except Exception:
+        copy = RuntimeError(f"{type(error).__name__}: {error}")
+    return copy

@@ -4,7 +4,6 @@ Nodes, catalog and data in memory travel by pipe. `Worker` is the caller's end o
 """
 
 import os
-import pickle
 import sys
 import threading
 import traceback
@@ -25,7 +24,7 @@ from threadpoolctl import threadpool_limits
 from fieldcast.errors import InputError
 from fieldcast.frame import error_messages
 from fieldcast.frame.relay import Relay
-from fieldcast.processes import CONTEXT, THREADS, die_with_parent, start_server
+from fieldcast.processes import CONTEXT, THREADS, die_with_parent, portable, start_server
 from fieldcast.progress import Progress, state
 
 Listener = Callable[[str, Mapping[str, Any]], None]  # of events: the name of Kedro's hook, and its arguments
@@ -178,19 +177,10 @@ def set_threads(threads: int) -> None:
 
 def picklable(error: BaseException) -> list[BaseException]:
     """An error and its causes, outermost first, each without the next; the first has the traceback as a note."""
-    links = [alone(link) for link in error_messages.chain(error)]
+    links = [portable(link) for link in error_messages.chain(error)]
     if error_messages.sentence(error) is None:  # a fault of the program, which is shown with its traceback
         links[0].add_note("\nin another process:\n" + "".join(traceback.format_exception(error)))
     return links
-
-
-def alone(error: BaseException) -> BaseException:
-    """The error as it would arrive in another process, or a RuntimeError with its text if it cannot be sent."""
-    try:
-        copy: BaseException = pickle.loads(pickle.dumps(error))
-    except Exception:
-        copy = RuntimeError(f"{type(error).__name__}: {error}")
-    return copy
 
 
 def linked(links: list[BaseException]) -> BaseException:

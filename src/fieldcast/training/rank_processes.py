@@ -32,7 +32,7 @@ from fieldcast.encoding import costs
 from fieldcast.encoding.tensor_file import unpack_state
 from fieldcast.errors import InputError
 from fieldcast.models.replicas import moved
-from fieldcast.processes import CONTEXT, die_with_parent, start_server
+from fieldcast.processes import CONTEXT, die_with_parent, portable, start_server
 from fieldcast.training.batches import Batches
 from fieldcast.training.options import Fit
 from fieldcast.training.ranks import Ranks
@@ -42,9 +42,7 @@ from fieldcast.training.training_state import Training
 
 RANK_TIMEOUT = timedelta(hours=2)  # of a rank that waits for another one, whose state is being saved
 REPORT_EVERY = 0.5  # seconds between two reports of progress
-BURIAL = (
-    1.0  # seconds in which the death of a rank is noticed after the failure that it causes in another one
-)
+DEATH_NOTICE = 1.0  # seconds within which a rank is noticed to be dead after its death made another one fail
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ class Job:
         Type of the devices.
     threads
         Threads of each rank.
-    meeting
+    rendezvous
         File in which the ranks find each other.
     """
 
@@ -73,7 +71,7 @@ class Job:
     seed: int
     device: str
     threads: int
-    meeting: str
+    rendezvous: str
 
 
 def due_saves_of_ranks(
@@ -131,7 +129,9 @@ def messages(processes: Sequence[Any], pipes: Sequence[Connection]) -> Iterator[
             except (EOFError, ConnectionError):
                 raise killed(processes) from None
             if kind == "failed":
-                if not isinstance(content, InputError) and wait([p.sentinel for p in processes], BURIAL):
+                if not isinstance(content, InputError) and wait(
+                    [p.sentinel for p in processes], DEATH_NOTICE
+                ):
                     raise killed(processes)  # the others fail for want of it
                 raise content
             yield kind, content
@@ -139,9 +139,9 @@ def messages(processes: Sequence[Any], pipes: Sequence[Connection]) -> Iterator[
 
 def killed(processes: Sequence[Any]) -> InputError:
     """The error that a rank was killed: ranks do not end by themselves."""
-    sentinels = wait([process.sentinel for process in processes], BURIAL)
+    sentinels = wait([process.sentinel for process in processes], DEATH_NOTICE)
     dead = next((process for process in processes if process.sentinel in sentinels), processes[0])
-    dead.join(BURIAL)
+    dead.join(DEATH_NOTICE)
     return InputError(
         f"{dead.name} of the {len(processes)} ranks of the training was killed (exit code {dead.exitcode}), perhaps "
         "for lack of memory: run the same command again to resume from the last save, with a smaller fit.ranks if it "
@@ -163,7 +163,7 @@ def serve(
     try:
         train_rank(number, count, job, training, validation, pipe)
     except BaseException as error:
-        pipe.send(("failed", portable(error)))
+        pipe.send(("failed", from_rank(error)))
     threading.Event().wait()  # to be killed: if this rank ended, the others would fail for want of it
 
 
@@ -217,18 +217,15 @@ def join(number: int, count: int, job: Job) -> torch.device:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     dist.init_process_group(
-        "nccl" if device.type == "cuda" else "gloo", store=dist.FileStore(job.meeting, count), rank=number,
+        "nccl" if device.type == "cuda" else "gloo", store=dist.FileStore(job.rendezvous, count), rank=number,
         world_size=count, timeout=RANK_TIMEOUT,
     )  # fmt: skip
     return device
 
 
-def portable(error: BaseException) -> BaseException:
-    """The error as it would arrive in another process, or a RuntimeError with its text if it cannot be sent."""
-    try:
-        copy: BaseException = pickle.loads(pickle.dumps(error))
-    except Exception:
-        copy = RuntimeError(f"{type(error).__name__}: {error}")
+def from_rank(error: BaseException) -> BaseException:
+    """The error as it would arrive in another process, with the rank's traceback unless it is an InputError."""
+    copy = portable(error)
     if not isinstance(error, InputError):
         copy.add_note("\nin a rank:\n" + "".join(traceback.format_exception(error)))
     return copy
