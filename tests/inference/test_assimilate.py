@@ -9,7 +9,7 @@ import torch
 from fieldcast.encoding.cycle_observations import observe_cycle, require_cycle_observations
 from fieldcast.encoding.options import Cycling, Limits, Sparsification
 from fieldcast.errors import InputError
-from fieldcast.inference.assimilate import Assimilator, assimilate, context_at
+from fieldcast.inference.assimilate import Assimilator, analysis_context, assimilate
 from fieldcast.models.assimilation.filter import UPDATE
 from fieldcast.models.assimilation.hybrid import Hybrid
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
@@ -101,7 +101,7 @@ def test_each_time_by_itself_is_the_reconstruction_of_that_time(world, observati
     model.keep(model.grid.gather(states.values), world.codec.days(world.split("train")["time"]))
     assimilator = Assimilator.of(model, None, world.codec)
     pieces = list(assimilate(assimilator, observations, world.split("train"), SOURCES))
-    c = context_at(observations, 6, world.codec, assimilator.filter)
+    c = analysis_context(observations, 6, world.codec, assimilator.filter)
     drawn = model.sample(c, RandomStreams(3, torch.arange(2), 4).at_lead(7).fork(UPDATE))
     stored = pieces[6].members.sel(state="analysis").transpose("case", "member", "time", ...)
     encoded = world.codec.encode(stored.drop_vars(["pattern", "k", "mask", "state"]))[:, :, 0]

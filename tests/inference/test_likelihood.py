@@ -13,9 +13,9 @@ from fieldcast.errors import InputError
 from fieldcast.fields.images import open_images, split, with_classes
 from fieldcast.fields.options import ImageSource
 from fieldcast.inference import likelihood
-from fieldcast.inference.latent_space import WAY, latents, pictures, training_codes
+from fieldcast.inference.latent_space import INTERPOLATION_STEPS, latents, pictures, training_codes
 from fieldcast.inference.likelihood import Split, density_table, examine, in_pieces, split_of
-from fieldcast.inference.sample import draw_states, physical
+from fieldcast.inference.sample import draw_states, physical_states
 from fieldcast.models.configuration import build
 from fieldcast.models.core import Batch, Context, Model
 from fieldcast.models.random_streams import RandomStreams
@@ -61,7 +61,7 @@ def test_draws_do_not_depend_on_how_many_there_are(space: Space) -> None:
 def test_cells_that_never_exist_are_missing(space: Space) -> None:
     model = built(CODED, space)
     model.space.exists[2, 3] = False
-    data = physical(model.space, GREY, draw_states(model, 2, 0))
+    data = physical_states(model.space, GREY, draw_states(model, 2, 0))
     model.space.exists[2, 3] = True
     assert np.isnan(data["image"].values[:, 2, 3]).all()
     assert np.isnan(data["image"].values).sum() == 2
@@ -208,7 +208,12 @@ def test_the_grid_rises_along_rows_and_falls_from_row_to_row(images: xr.Dataset,
     assert isinstance(model, VAE)
     part = split_of(images, split(images), "test", 12, GREY, model)
     result = pictures(model, GREY, part, latents(model, examine(model, part, 2, GREY, 0), part, 0), 0)
-    kinds = ["grid"] * 100 + ["truth"] * 10 + ["reconstruction"] * 10 + ["interpolation"] * 2 * WAY
+    kinds = (
+        ["grid"] * 100
+        + ["truth"] * 10
+        + ["reconstruction"] * 10
+        + ["interpolation"] * 2 * INTERPOLATION_STEPS
+    )
     assert result["kind"].values.tolist() == kinds
     corner = model.decode(torch.tensor([[[2.5, 2.5]]]), Context(1), RandomStreams(0, torch.arange(1)))
     last_of_first_row = result["image"].values[9]
@@ -271,13 +276,17 @@ def test_an_interpolation_goes_from_one_reconstruction_to_the_next(images: xr.Da
     part = split_of(images, split(images), "test", 5, GREY, model)
     inside = latents(model, examine(model, part, 2, GREY, 0), part, 0)
     result = pictures(model, GREY, part, inside, 0)
-    rows = result["image"].values[result["kind"].values == "interpolation"].reshape(-1, WAY, 8, 8)
+    rows = (
+        result["image"]
+        .values[result["kind"].values == "interpolation"]
+        .reshape(-1, INTERPOLATION_STEPS, 8, 8)
+    )
     back = result["image"].values[result["kind"].values == "reconstruction"]
-    assert result.attrs["way"] == WAY
+    assert result.attrs["way"] == INTERPOLATION_STEPS
     assert np.allclose(rows[:, 0], back[[0, 2]], atol=1e-3)
     assert np.allclose(rows[:, -1], back[[1, 3]], atol=1e-3)
     codes = torch.from_numpy(inside["mean"].values)
-    third = torch.lerp(codes[2], codes[3], 3 / (WAY - 1))[None, None]
+    third = torch.lerp(codes[2], codes[3], 3 / (INTERPOLATION_STEPS - 1))[None, None]
     decoded = model.decode(third, Context(1), RandomStreams(0, torch.arange(1))).detach()[0]
     assert np.allclose(rows[1, 3], GREY.decode(decoded)["image"].values[0], atol=1e-3)
 

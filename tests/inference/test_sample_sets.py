@@ -94,14 +94,14 @@ def test_noise_has_the_mean_and_deviation_of_each_cell(
     world: Any, of_world: SampleSets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "PIECE", 100)
-    laws = module.laws(of_world.training)
-    for name, (mean, deviation) in laws.items():
+    cell_moments = module.cell_moments(of_world.training)
+    for name, (mean, deviation) in cell_moments.items():
         values = world.split("train")[name].values.astype(float)
         np.testing.assert_allclose(mean, values.mean(axis=0), rtol=1e-9)
         np.testing.assert_allclose(deviation, values.std(axis=0), rtol=1e-7)
     result = module.noise(of_world.training, 3000, 0)
-    name = next(iter(laws))
-    mean, deviation = (part.values for part in laws[name])
+    name = next(iter(cell_moments))
+    mean, deviation = (part.values for part in cell_moments[name])
     assert result[name].dims == ("sample", "latitude", "longitude")
     assert np.abs((result[name].mean("sample") - mean) / deviation).max() < 5 / np.sqrt(3000)
     assert np.abs(result[name].std("sample") / deviation - 1).max() < 5 / np.sqrt(6000)
@@ -111,14 +111,14 @@ def test_memory_does_not_grow_by_copies(images: xr.Dataset, extractor: bytes, mo
     """No more training states are asked for at once than a piece, or than the floors need."""
     monkeypatch.setattr(module, "PIECE", 50)
     requested = []
-    states = module.Real.states
+    states = module.SplitStates.states
 
     def noted(self: Any, places: Any) -> xr.Dataset:
         result = states(self, places)
         requested.append(result.sizes["sample"])
         return result
 
-    monkeypatch.setattr(module.Real, "states", noted)
+    monkeypatch.setattr(module.SplitStates, "states", noted)
     compare(drawn(images, "grey", 8), images, xr.Dataset(), split(images), extractor, 0)
     assert max(requested) == 64  # 8 times as many as there are samples
 

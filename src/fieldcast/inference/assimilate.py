@@ -99,7 +99,7 @@ class Assimilator:
         return CycleState(past.to(device), {name: tensor.to(device) for name, tensor in memory.items()})
 
 
-def context_at(observations: xr.Dataset, place: int, codec: FieldCodec, filter: Filter) -> Context:
+def analysis_context(observations: xr.Dataset, place: int, codec: FieldCodec, filter: Filter) -> Context:
     """The observations of all cases at one time."""
     here = observations.isel(time=[place])
     device = filter.space.area.device
@@ -137,7 +137,7 @@ def assimilate(
         state, header, done = assimilator.begin(training, first_time, cases, size, seed), {}, 0
     device, members = filter.space.area.device, state.past.shape[1]
     draws = RandomStreams(seed, torch.arange(cases, device=device), members)
-    contexts = (context_at(observations, place, codec, filter) for place in range(done, steps))
+    contexts = (analysis_context(observations, place, codec, filter) for place in range(done, steps))
     spent, begin = float(header.get("spent", 0.0)), time.perf_counter()
     cycled = cycle(filter, assimilator.step, contexts, state, draws, first=done + 1)
     for number in Progress(range(done + 1, steps + 1), unit="step", initial=done, total=steps):

@@ -123,7 +123,7 @@ def every_other(training: xr.Dataset) -> Bool[np.ndarray, " state"]:
     return np.isin(year, np.unique(year)[::2])
 
 
-def fresh(features: Features, training: xr.Dataset, least: int) -> Int[np.ndarray, " fresh"]:
+def unfitted_positions(features: Features, training: xr.Dataset, least: int) -> Int[np.ndarray, " state"]:
     """Positions of the training states that features were not fitted on; all states if those are fewer than `least`."""
     unseen = np.flatnonzero(~features.fitted_on(training))
     return unseen if len(unseen) >= least else np.arange(training.sizes[along(training)])

@@ -11,7 +11,7 @@ from fieldcast.encoding.selection import evenly
 from fieldcast.encoding.states import ImageCodec, StateCodec
 from fieldcast.errors import InputError
 from fieldcast.inference.likelihood import Examined, Split
-from fieldcast.inference.sample import physical
+from fieldcast.inference.sample import physical_states
 from fieldcast.models.capabilities import HasLatents, HasTrajectory
 from fieldcast.models.core import Batch, Context, Model
 from fieldcast.models.diffusion import SNAPSHOTS
@@ -20,12 +20,13 @@ from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.models.space import Space
 from fieldcast.scores.latent_codes import limits_of, most_active
 
-LOOK = "pictures"  # purpose of the draws of this module
+DRAW_PURPOSE = "pictures"  # purpose of the draws of this module
 SIDE = 10  # cells along an edge of the decoded grid
 REACH = 2.5  # its half width, in standard deviations of a standard normal
 DENSITY_SIDE = 101
 RESTORED = 10  # data shown beside their reconstructions
-PAIRS, WAY = 2, 10  # pairs of data between whose codes is interpolated, and pictures from one to the other
+PAIRS = 2  # pairs of data between whose codes is interpolated
+INTERPOLATION_STEPS = 10  # pictures from one datum of a pair to the other
 TRAINING_CODES = 1000  # of a table, for its t-SNE
 SNAPSHOT_DRAWS = 4  # draws whose chains are shown
 
@@ -37,7 +38,9 @@ def latents(model: Model, examined: Examined, split: Split, seed: int) -> xr.Dat
         return xr.Dataset()
     prior = model.latent_prior()
     device, count = model.space.area.device, len(examined.mean)
-    drawn = prior.draw(RandomStreams(seed_for(LOOK, seed), torch.arange(count, device=device)))[:, 0].cpu()
+    drawn = prior.draw(RandomStreams(seed_for(DRAW_PURPOSE, seed), torch.arange(count, device=device)))[
+        :, 0
+    ].cpu()
     inside = xr.Dataset(
         {
             "mean": (("datum", "latent"), examined.mean.numpy()),
@@ -118,7 +121,7 @@ def decoded_grid(
     components = list(pair or most_active(inside)) if latent > 1 else [0]
     z = torch.zeros(SIDE * SIDE, 1, latent, device=device)
     z[:, 0, components] = torch.stack([u.flatten(), v.flatten()], dim=1)[:, : len(components)]
-    draws = RandomStreams(seed_for(LOOK), torch.arange(len(z), device=device))
+    draws = RandomStreams(seed_for(DRAW_PURPOSE), torch.arange(len(z), device=device))
     x = model.restore(z, Context(len(z)), draws)[:, 0]
     return of_kind(model.space, codec, x, "grid").assign_attrs(grid_components=components)
 
@@ -128,7 +131,7 @@ def reconstructions(model: HasLatents, codec: StateCodec, split: Split, seed: in
     batch = split.batch
     few = torch.arange(min(RESTORED, len(batch.x)), device=batch.x.device)
     some = Batch(batch.x[few], batch.context[few])
-    draws = RandomStreams(seed_for(LOOK, seed), few)
+    draws = RandomStreams(seed_for(DRAW_PURPOSE, seed), few)
     q = model.posterior(some, draws)
     back = model.restore(q.mean[:, None], some.context, draws)[:, 0]
     return [of_kind(model.space, codec, some.x, "truth"), of_kind(model.space, codec, back, "reconstruction")]
@@ -139,16 +142,19 @@ def interpolated(model: HasLatents, codec: StateCodec, inside: xr.Dataset) -> xr
     device = model.space.area.device
     ends = torch.from_numpy(inside["mean"].values[: 2 * PAIRS]).float().to(device)
     ends = ends[: 2 * (len(ends) // 2)].unflatten(0, (-1, 2))  # (pair, end, latent)
-    z = torch.lerp(ends[:, :1], ends[:, 1:], torch.linspace(0, 1, WAY, device=device)[:, None]).flatten(0, 1)
-    draws = RandomStreams(seed_for(LOOK), torch.arange(len(z), device=device))
+    s = torch.linspace(0, 1, INTERPOLATION_STEPS, device=device)[:, None]
+    z = torch.lerp(ends[:, :1], ends[:, 1:], s).flatten(0, 1)
+    draws = RandomStreams(seed_for(DRAW_PURPOSE), torch.arange(len(z), device=device))
     x = model.restore(z[:, None], Context(len(z)), draws)[:, 0]
-    return of_kind(model.space, codec, x, "interpolation").assign_attrs(way=WAY)
+    return of_kind(model.space, codec, x, "interpolation").assign_attrs(way=INTERPOLATION_STEPS)
 
 
 def snapshots(model: HasTrajectory, codec: StateCodec, seed: int) -> xr.Dataset:
     """x_t of some draws on their way from noise to data."""
     index = torch.arange(SNAPSHOT_DRAWS, device=model.space.area.device)
-    chains = model.snapshots(Context(len(index)), RandomStreams(seed_for(LOOK, seed), index), SNAPSHOTS)
+    chains = model.snapshots(
+        Context(len(index)), RandomStreams(seed_for(DRAW_PURPOSE, seed), index), SNAPSHOTS
+    )
     parts = [
         of_kind(model.space, codec, x[:, 0], "snapshot", t) for t, x in sorted(chains.items(), reverse=True)
     ]
@@ -157,7 +163,7 @@ def snapshots(model: HasTrajectory, codec: StateCodec, seed: int) -> xr.Dataset:
 
 def of_kind(space: Space, codec: StateCodec, x: Tensor, kind: str, t: int = -1) -> xr.Dataset:
     """States to show, labelled by kind."""
-    data = physical(space, codec, x).drop_vars("sample").rename(sample="picture")
+    data = physical_states(space, codec, x).drop_vars("sample").rename(sample="picture")
     numbers = np.arange(len(x))
     return data.assign_coords(
         kind=("picture", np.full(len(x), kind)),

@@ -26,7 +26,7 @@ from fieldcast.inference.stations import (
     Representativeness,
     check_accepts_points,
     error_variance,
-    sentences,
+    rejection_messages,
 )
 from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.models.capabilities import ChecksPoints
@@ -92,7 +92,7 @@ def without_gross_errors(
         model = trained.checkpoint.model
         if isinstance(model, ChecksPoints):
             _, rejected = model.analysis(replace(c, points=points))
-            for sentence in sentences(rejected, table, where):
+            for sentence in rejection_messages(rejected, table, where):
                 LOG.warning(sentence)
             return table[~rejected.cpu().numpy()].reset_index(drop=True)
     return table

@@ -41,7 +41,7 @@ def suspects(model: Model, c: Context, data: xr.Dataset, codec: FieldCodec) -> x
     )
 
 
-def sentences(flags: xr.Dataset, data: xr.Dataset) -> Iterator[str]:
+def suspect_messages(flags: xr.Dataset, data: xr.Dataset) -> Iterator[str]:
     """One sentence for each variable with suspects: their number and share, and the first of them."""
     for name, flag in flags.data_vars.items():
         v = str(name).removesuffix("_suspect")

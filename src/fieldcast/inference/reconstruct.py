@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.point_observations import points_in
-from fieldcast.inference.quality_control import sentences, suspects
+from fieldcast.inference.quality_control import suspect_messages, suspects
 from fieldcast.inference.stations import check_accepts_points
 from fieldcast.lineage import Lineage
 from fieldcast.models import replicas
@@ -80,7 +80,7 @@ def reconstruct(
         x = draw(model, c, members, seed, number, order)
         milliseconds = 1000 * (time.perf_counter() - begin) / (x.shape[0] * x.shape[1])
         name = f"observations {case['pattern'].item()}, {case['k'].item():.3g}"
-        for sentence in sentences(suspects(model, c, case, codec), case):
+        for sentence in suspect_messages(suspects(model, c, case, codec), case):
             LOG.warning("%s: %s", name, sentence)
         result = codec.decode(x, observations["time"]).expand_dims("case")
         result = result.assign_coords(

@@ -27,6 +27,6 @@ def draw_states(model: Model, count: int, seed: int) -> Float[Tensor, "draw vari
     return x
 
 
-def physical(space: Space, codec: StateCodec, x: Float[Tensor, "draw variable y x"]) -> xr.Dataset:
+def physical_states(space: Space, codec: StateCodec, x: Float[Tensor, "draw variable y x"]) -> xr.Dataset:
     """States in physical units or grey values; cells that do not exist are NaN."""
     return codec.decode(x.float().cpu().masked_fill(~space.exists.cpu(), torch.nan))

@@ -18,7 +18,7 @@ from fieldcast.encoding.selection import evenly
 from fieldcast.encoding.states import AnyDayCodec, ImageCodec
 from fieldcast.fields import domain
 from fieldcast.fields.splits import SplitRanges, select
-from fieldcast.inference.feature_extractor import fresh, load_features
+from fieldcast.inference.feature_extractor import load_features, unfitted_positions
 from fieldcast.kinds import along
 from fieldcast.models import image_transforms
 from fieldcast.models.random_streams import RandomStreams
@@ -32,9 +32,9 @@ Places = slice | Integer[np.ndarray, " state"]
 
 
 @dataclass(frozen=True, eq=False)
-class Real:
+class SplitStates:
     """The states of a split as a model is asked to draw them: fields as they are, images as they look after a
-    treatment, which is always the same one. `real[places]` are their standardised cells."""
+    treatment, which is always the same one. `split[places]` are their standardised cells."""
 
     part: xr.Dataset
     codec: ImageCodec | None  # of images
@@ -72,7 +72,7 @@ class SampleSets(NamedTuple):
     """Samples, test and training states, as features and as standardised cells."""
 
     real: xr.Dataset  # the test split, as the model is asked to draw it
-    training: Real
+    training: SplitStates
     features: Sets
     states: Sets
     facts: dict[str, Any]  # about the features
@@ -91,9 +91,9 @@ def compare(
     images = along(fields) == "sample"
     codec = ImageCodec(samples.attrs["treatment"], fields.attrs["levels"]) if images else None
     cells = cells_of(fields, normalisation)
-    test, training = (Real(select(fields, splits, name), codec, cells) for name in ("test", "train"))
+    test, training = (SplitStates(select(fields, splits, name), codec, cells) for name in ("test", "train"))
     real, features, count = test.whole(), load_features(extractor), samples.sizes["sample"]
-    unseen = fresh(features, training.part, count)
+    unseen = unfitted_positions(features, training.part, count)
     some = training.states(unseen[evenly(len(unseen), SETS * count).numpy()])
     return SampleSets(
         real,
@@ -114,17 +114,17 @@ def cells_of(fields: xr.Dataset, normalisation: xr.Dataset) -> Cells:
     return lambda states: codec.standardised(states)[:, :, exists].reshape(states.sizes[along(states)], -1)
 
 
-def noise(training: Real, count: int, seed: int) -> xr.Dataset:
+def noise(training: SplitStates, count: int, seed: int) -> xr.Dataset:
     """States whose cells are independent, each normal with the mean and deviation of its training values."""
     rng = np.random.default_rng([seed, count])
     variables = {}
-    for name, (mean, deviation) in laws(training).items():
+    for name, (mean, deviation) in cell_moments(training).items():
         cells = rng.standard_normal((count, *mean.shape), dtype=np.float32)
         variables[name] = (("sample", *mean.dims), mean.values + deviation.values * cells)
     return xr.Dataset(variables)
 
 
-def laws(training: Real) -> dict[str, tuple[xr.DataArray, xr.DataArray]]:
+def cell_moments(training: SplitStates) -> dict[str, tuple[xr.DataArray, xr.DataArray]]:
     """Mean and standard deviation of each cell of the variables, from sums of departures from the first state."""
     dim = along(training.part)
     names = [str(name) for name, values in training.part.data_vars.items() if dim in values.dims]

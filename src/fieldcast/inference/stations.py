@@ -131,7 +131,7 @@ def with_stations(
         if isinstance(model, ChecksPoints)
         else torch.zeros(len(points), dtype=torch.bool)
     )
-    for sentence in sentences(rejected, table, where):
+    for sentence in rejection_messages(rejected, table, where):
         LOG.warning(sentence)
     return c, {
         "fieldcast_stations": f"{len(table)} observations, {int(rejected.sum())} of them left out",
@@ -155,7 +155,7 @@ def require_plausible_readings(points: Points, table: pd.DataFrame, codec: Field
             )
 
 
-def sentences(rejected: Bool[Tensor, " points"], table: pd.DataFrame, where: str) -> Iterator[str]:
+def rejection_messages(rejected: Bool[Tensor, " points"], table: pd.DataFrame, where: str) -> Iterator[str]:
     """A sentence on the observations that were rejected, if there are any."""
     rows = table[rejected.cpu().numpy()]
     if len(rows):

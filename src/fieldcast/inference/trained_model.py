@@ -26,12 +26,11 @@ from fieldcast.fields import conventions
 from fieldcast.fields.stations import read_stations
 from fieldcast.inference.compatibility import last_states, matching, require_plausible
 from fieldcast.inference.ensemble_forecast import START, EnsembleForecaster, physical
-from fieldcast.inference.quality_control import sentences, suspects
+from fieldcast.inference.quality_control import suspect_messages, suspects
 from fieldcast.inference.reconstruct import context_of, draw
 from fieldcast.inference.result_attributes import with_attributes
 from fieldcast.inference.rollout import Feedback
-from fieldcast.inference.sample import draw_states
-from fieldcast.inference.sample import physical as physical_states
+from fieldcast.inference.sample import draw_states, physical_states
 from fieldcast.inference.stations import Representativeness, with_stations
 from fieldcast.inference.user_layout import restore_layout
 from fieldcast.models.replicas import replicate
@@ -141,7 +140,7 @@ class TrainedModel:
         if noise == 0:
             filled = with_observed(filled, data)
         flags = suspects(model, c, data, codec)
-        for sentence in sentences(flags, data):
+        for sentence in suspect_messages(flags, data):
             LOG.warning("%s: %s", where, sentence)
         result = restore_layout(dataset, with_moments(filled, codec).merge(flags), codec)
         options = {"members": members, "noise": noise, "seed": seed}

@@ -31,7 +31,7 @@ from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.progress import Progress
 from fieldcast.training.cycle_periods import CyclePeriods
 from fieldcast.training.loop import Saved, resumable_state
-from fieldcast.training.run import Recipe, base_of, closed_form_parts, initialised, take
+from fieldcast.training.run import Recipe, base_of, closed_form_parts, initialised, load_part
 from fieldcast.training.tuning import search
 
 FORECAST = "the checkpoint in the role 'forecast'"
@@ -74,7 +74,7 @@ def calibrate(
     for (k, each), start, done in zip(filters.items(), initial, progress, strict=True):
         each.choose(**start)
         calibrated = replace(assimilator, filter=each)
-        run = Calibrating(calibrated, replace(options, k=k), members, network, data, recipe.seed)
+        run = CalibrationRun(calibrated, replace(options, k=k), members, network, data, recipe.seed)
         for sweep in range(done["sweeps"], options.sweeps if each.learns_errors else 0):
             each.fill_pool(run.background_errors(sweep))
             done["sweeps"] = sweep + 1
@@ -116,13 +116,13 @@ def prepared(
         raise InputError(f"{kind} needs another experiment: give this one uses: {{{role}: forecast.<name>}}.")
     same = {name: sources[name] for name in ("data", "splits", "seed")}
     for part in parts:
-        take(part, base or b"", "base", "model.base", {"model": base_of(recipe.model), **same})
+        load_part(part, base or b"", "base", "model.base", {"model": base_of(recipe.model), **same})
     forecaster = forecast_model(base, same).to(device) if base is not None and not parts else None
     return Assimilator.of(filter, forecaster, codec, states)
 
 
 @dataclass(frozen=True, eq=False)
-class Calibrating:
+class CalibrationRun:
     """Cycles of a filter over training and validation states."""
 
     assimilator: Assimilator

@@ -66,7 +66,9 @@ def fit(
         yield solved(model, training, validation, options, seed, pack, tensors, header, sources)
     elif isinstance(model, Trained):
         state = tensors, header
-        yield from descend(model, training, validation, options, seed, pack, state, sources, unsolved)
+        yield from train_by_gradient(
+            model, training, validation, options, seed, pack, state, sources, unsolved
+        )
     else:
         raise TypeError(f"{type(model).__name__} is neither Solved nor Trained")
 
@@ -119,7 +121,7 @@ def solved(
     return Saved(state, pack(results), pd.DataFrame(history))
 
 
-def descend(
+def train_by_gradient(
     model: Trained, training: Batches, validation: Batches, options: Fit, seed: int,
     pack: Pack, state: tuple[Weights, Mapping[str, Any]], sources: Lineage, unsolved: Sequence[Solved],
 ) -> Iterator[Saved]:  # fmt: skip

@@ -70,7 +70,7 @@ class Ranks:
         return self.sums([value if number == self.number else 0.0 for number in range(self.count)])
 
 
-ALONE = Ranks()
+SINGLE_RANK = Ranks()
 
 
 def number_of_ranks(options: Fit, device: str, data: int) -> int:

@@ -34,7 +34,12 @@ from fieldcast.training.ranks import number_of_ranks
 from fieldcast.training.state_source import InMemory
 
 LOG = logging.getLogger(__name__)
-NO_MATTER = "save_every", "restart", "data", "ranks"  # options of a fit that do not decide what is fitted
+NOT_IN_LINEAGE = (
+    "save_every",
+    "restart",
+    "data",
+    "ranks",
+)  # options of a fit that do not decide what is fitted
 Checkpoints = Mapping[str, bytes]  # by role
 
 
@@ -68,9 +73,9 @@ class Recipe:
             raise InputError(f"seed: {self.seed} is outside 0 to {2**31 - 1}.")
 
     def options(self) -> dict[str, Any]:
-        """Task, model and options that decide what is fitted: not those in NO_MATTER."""
+        """Task, model and options that decide what is fitted: not those in NOT_IN_LINEAGE."""
         fit = asdict(self.fit.capped(self.limits))
-        fit = {key: value for key, value in fit.items() if key not in NO_MATTER}
+        fit = {key: value for key, value in fit.items() if key not in NOT_IN_LINEAGE}
         return {"task": self.problem.task, "model": dict(self.model), "fit": fit, **self.problem.fitted_by()}
 
     def lineage(
@@ -127,11 +132,11 @@ def train(
     same = {name: sources[name] for name in ("data", "splits", "seed", *recipe.problem.fitted_by())}
     unsolved = closed_form_parts(model)
     if isinstance(model, Combined):
-        take_parts(model, recipe.model, parts or {}, same)
+        load_parts(model, recipe.model, parts or {}, same)
         unsolved = []
     if base is not None:
         for part in unsolved:
-            take(part, base, "base", "model.base", {"model": base_of(recipe.model), **same})
+            load_part(part, base, "base", "model.base", {"model": base_of(recipe.model), **same})
         unsolved = []
     header = {
         **sources,
@@ -198,7 +203,7 @@ def base_of(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return base_of(config["model"]) if base is None and "model" in config else base
 
 
-def take(part: Model, stored: bytes, role: str, option: str, present: lineage.Lineage) -> None:
+def load_part(part: Model, stored: bytes, role: str, option: str, present: lineage.Lineage) -> None:
     """Load a part of a model from the checkpoint of another experiment, which must be fitted to these data."""
     checkpoint = unpack(stored, in_role(role))
     lineage.require(
@@ -210,7 +215,7 @@ def take(part: Model, stored: bytes, role: str, option: str, present: lineage.Li
     part.load_state_dict(checkpoint.model.state_dict())
 
 
-def take_parts(
+def load_parts(
     combined: Combined, config: Mapping[str, Any], stored: Checkpoints, same: lineage.Lineage
 ) -> None:
     """Load the parts of a model, each from the checkpoint in the role of its name.
@@ -227,7 +232,7 @@ def take_parts(
             + f"{next(iter(combined.parts))}: forecast.<name>}}."
         )
     for name, part in combined.parts.items():
-        take(part, stored[name], name, f"model.parts.{name}", {"model": config["parts"][name], **same})
+        load_part(part, stored[name], name, f"model.parts.{name}", {"model": config["parts"][name], **same})
 
 
 def in_role(name: str) -> str:

@@ -16,7 +16,7 @@ from fieldcast.models.returned import terms_of
 from fieldcast.training.batch_order import BatchOrder
 from fieldcast.training.batches import Batches
 from fieldcast.training.options import Fit
-from fieldcast.training.ranks import ALONE, Ranks
+from fieldcast.training.ranks import SINGLE_RANK, Ranks
 from fieldcast.training.training_state import Training, weights_of
 
 Report = Callable[[int, float | None], None]  # receives the step, and the loss of a validation
@@ -24,7 +24,7 @@ Report = Callable[[int, float | None], None]  # receives the step, and the loss 
 
 @torch.no_grad()
 def validation_loss(
-    model: Trained, validation: Batches, options: Fit, seed: int, steps: int = 1, ranks: Ranks = ALONE
+    model: Trained, validation: Batches, options: Fit, seed: int, steps: int = 1, ranks: Ranks = SINGLE_RANK
 ) -> float:
     """The loss on evenly spaced validation states over some steps, with the same masks and draws every time.
 
@@ -43,7 +43,7 @@ def validation_loss(
 
 
 def due_saves(
-    run: Training, training: Batches, validation: Batches, report: Report, ranks: Ranks = ALONE
+    run: Training, training: Batches, validation: Batches, report: Report, ranks: Ranks = SINGLE_RANK
 ) -> Iterator[None]:
     """Train to the end, and yield whenever the state is to be saved: now and then, and at the end."""
     last = time.monotonic()
@@ -56,7 +56,7 @@ def due_saves(
 
 
 def train_steps(
-    run: Training, training: Batches, validation: Batches, ranks: Ranks = ALONE
+    run: Training, training: Batches, validation: Batches, ranks: Ranks = SINGLE_RANK
 ) -> Iterator[bool]:
     """Train, and yield after each step whether it has added a row to the history."""
     model, options, device = run.model, run.options, run.parameters[0].device

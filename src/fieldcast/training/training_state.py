@@ -18,7 +18,7 @@ from fieldcast.errors import InputError
 from fieldcast.lineage import Lineage
 from fieldcast.models.core import Solved, Terms, Trained
 from fieldcast.training.options import Fit
-from fieldcast.training.ranks import ALONE, Ranks
+from fieldcast.training.ranks import SINGLE_RANK, Ranks
 
 LOG = logging.getLogger(__name__)
 DIVERGED = "training diverged at step %d of %d: the weights of step %d are kept; lower fit.learning_rate."
@@ -106,7 +106,7 @@ class Training:
         since = 0.0 if begin is None else time.perf_counter() - begin
         return self.options.max_minutes is not None and self.seconds + since >= 60 * self.options.max_minutes
 
-    def update(self, terms: Terms, ranks: Ranks = ALONE, weight: float = 1.0) -> None:
+    def update(self, terms: Terms, ranks: Ranks = SINGLE_RANK, weight: float = 1.0) -> None:
         """Take a step of AdamW, and one of the moving average, whose decay grows so that it soon forgets early weights.
 
         With several ranks `terms` are those of this rank's share of the batch, whose `weight` is w_r.

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 
-class Summed(torch.autograd.Function):
+class AllReduceSum(torch.autograd.Function):
     """y = sum over ranks of x_r; as every rank's loss depends on y, dL/dx_r = sum over ranks of dL_r/dy."""
 
     @staticmethod
@@ -21,7 +21,7 @@ class Summed(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        return Summed.apply(gradient)
+        return AllReduceSum.apply(gradient)
 
 
 class BatchNorm(nn.BatchNorm2d):
@@ -36,10 +36,10 @@ class BatchNorm(nn.BatchNorm2d):
             return super().forward(x)
         assert self.running_mean is not None and self.running_var is not None
         assert self.num_batches_tracked is not None and self.momentum is not None
-        count = Summed.apply(x.new_tensor(float(x.numel() // x.shape[1])))
-        mean = Summed.apply(x.sum(dim=(0, 2, 3))) / count
+        count = AllReduceSum.apply(x.new_tensor(float(x.numel() // x.shape[1])))
+        mean = AllReduceSum.apply(x.sum(dim=(0, 2, 3))) / count
         deviation = x - mean[:, None, None]
-        variance = Summed.apply(deviation.square().sum(dim=(0, 2, 3))) / count
+        variance = AllReduceSum.apply(deviation.square().sum(dim=(0, 2, 3))) / count
         with torch.no_grad():
             self.num_batches_tracked += 1
             self.running_mean.lerp_(mean, self.momentum)

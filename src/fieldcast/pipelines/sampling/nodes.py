@@ -14,7 +14,7 @@ from fieldcast.fields.prepared import PreparedData
 from fieldcast.inference import latent_space
 from fieldcast.inference.likelihood import density_table, examine, split_of
 from fieldcast.inference.options import Sampling, StateOptions
-from fieldcast.inference.sample import draw_states, physical
+from fieldcast.inference.sample import draw_states, physical_states
 from fieldcast.pipelines.streams import finished
 from fieldcast.tasks.sample import StateSampling
 from fieldcast.training.stored_model import StoredModel
@@ -40,7 +40,7 @@ def draw(
     begin = time.perf_counter()
     x = draw_states(model, sources["samples"], stored.seed)
     milliseconds = 1000 * (time.perf_counter() - begin) / len(x)
-    samples = physical(model.space, codec, x).assign_attrs(sources, treatment=codec.treatment)
+    samples = physical_states(model.space, codec, x).assign_attrs(sources, treatment=codec.treatment)
     return samples, pd.DataFrame([{**model.facts, **trained.header["costs"], "sample_ms": milliseconds}])
 
 
