@@ -15,6 +15,15 @@ def gmres(matrix: Callable[[Tensor], Tensor], b: Rows, iterations: int) -> Rows:
     """Minimise |b - A z| over the Krylov space of b, A b, A^2 b ..., for each row by itself.
 
     Saad and Schultz (1986, algorithm 1). The matrix need not be symmetric, and that of a network is not quite.
+
+    Parameters
+    ----------
+    matrix
+        z -> A z, each row by itself; a function, since A is never formed.
+    b
+        Right-hand sides, one a row.
+    iterations
+        Dimension of the Krylov space, which is also the number of products with A.
     """
     rows, basis = len(b), [b / norms(b)]
     h = b.new_zeros(rows, iterations + 1, iterations)

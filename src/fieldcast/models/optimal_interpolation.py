@@ -3,7 +3,8 @@
     m = b + K (y - H b),    d_j = b + e_j + K (y + eps_j - H (b + e_j)),    K = C H^T (H C H^T + R)^-1,
     C = w T o S + (1 - w) D (Q (x) rho) D + U^2,
 
-an update of a background b by observations y = H x + eps, eps ~ N(0, R), R = noise^2 + nugget D^2 + floor^2. Without a
+the update (Gandin 1963; Lorenc 1981) of a background b by observations y = H x + eps, eps ~ N(0, R), with
+R = noise^2 + nugget D^2 + floor^2, and a blend of a sampled and a static covariance (Hamill and Snyder 2000). Without a
 forecast b is 0, the climatology, and the errors e_j are training days of the season: conditioning by
 kriging (Matheron's rule; Chiles and Delfiner 2012, section 7.3.1), which draws without factorising a posterior.
 

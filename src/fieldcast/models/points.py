@@ -26,7 +26,7 @@ class Points:
     y
         Observed values, standardised.
     error
-        Variance of eps.
+        Variance of eps, standardised.
     """
 
     datum: Int[Tensor, " n"]
