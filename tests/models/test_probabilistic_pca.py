@@ -30,8 +30,12 @@ def gaussian(space, count, rank=3, deviation=0.3, seed=0):
 
 def solved(space, x, components=64, scaled=False):
     model = ProbabilisticPCA(space, components, scaled)
-    model.solve([Batch(part, Context(len(part))) for part in x.split(17)])
+    model.solve(batches_of(x))
     return model
+
+
+def batches_of(x):
+    return [Batch(part, Context(len(part))) for part in x.split(17)]
 
 
 def covariance(model):
@@ -144,6 +148,19 @@ def test_states_in_few_dimensions_leave_one_to_the_noise(coast):
     assert len(model.weights) == 2
     assert float(model.variance) > 0
     assert torch.isfinite(model.log_prob(x)).all()
+
+
+@pytest.mark.parametrize("components", [199, 5])
+def test_hardly_any_variance_beyond_the_axes_is_the_same_in_memory_and_streamed(sized, components):
+    space = sized(1, 10, 20)
+    rng = np.random.default_rng(0)
+    axes, deviations = np.linalg.qr(rng.normal(size=(200, 200)))[0], np.logspace(0, -4.5, 200)
+    x = torch.tensor((rng.normal(size=(600, 200)) * deviations) @ axes.T).float().view(-1, 1, 10, 20)
+    memory, streamed = (ProbabilisticPCA(space, components) for _ in range(2))
+    memory.solve(batches_of(x))
+    streamed.solve_streamed(lambda: iter(batches_of(x)))
+    assert float(streamed.variance) == pytest.approx(float(memory.variance), rel=1e-3)
+    assert float(memory.variance) > 0
 
 
 def test_states_that_are_all_the_same_are_refused(coast):

@@ -14,7 +14,7 @@ from fieldcast.errors import InputError
 from fieldcast.lineage import differences
 
 COMPARED = (  # what decides a training beside its seed: `Recipe.lineage`, with all that a problem is fitted by
-    *("model", "fit", "data", "splits"),
+    *("model", "code", "fit", "data", "splits"),
     *("sparsification", "treatment", "calibration", "network"),
 )
 

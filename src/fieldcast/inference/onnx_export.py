@@ -30,6 +30,7 @@ from fieldcast.encoding.checkpoint import Checkpoint
 from fieldcast.encoding.states import AnyDayCodec
 from fieldcast.errors import InputError
 from fieldcast.inference.loading import load
+from fieldcast.inference.whole_file import write_whole
 from fieldcast.models.core import Context, Model, Solved
 from fieldcast.models.random_streams import PERSISTENT, RandomStreams
 from fieldcast.models.vae import VAE
@@ -153,9 +154,7 @@ def export(checkpoint: str | Path, output: str | Path, members: int = 1) -> str:
         ) from error
     model = program.model_proto
     onnx.helper.set_model_props(model, {key: json.dumps(value) for key, value in facts(trained).items()})
-    partial = Path(f"{output}.partial")
-    partial.write_bytes(model.SerializeToString())
-    partial.replace(output)
+    write_whole(output, model.SerializeToString())
     shapes = ", ".join(f"{name} {tuple(example.shape)}" for name, example in inputs.items())
     return f"{output}: {Path(output).stat().st_size / 1e6:.1f} MB, inputs {shapes}"
 

@@ -33,6 +33,7 @@ from fieldcast.inference.rollout import Feedback
 from fieldcast.inference.sample import draw_states, physical_states
 from fieldcast.inference.stations import Representativeness, with_stations
 from fieldcast.inference.user_layout import restore_layout
+from fieldcast.inference.whole_file import write_whole
 from fieldcast.models.replicas import replicate
 
 LOG = logging.getLogger(__name__)
@@ -61,11 +62,7 @@ class TrainedModel:
 
     def save(self, path: str | Path) -> None:
         """Write the checkpoint to a file, which `fieldcast.load` reads, in one step."""
-        content = pack(self.checkpoint.model, self.checkpoint.codec, self.checkpoint.header)
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(f"{path}.partial")
-        partial.write_bytes(content)
-        partial.replace(path)
+        write_whole(path, pack(self.checkpoint.model, self.checkpoint.codec, self.checkpoint.header))
 
     def check_task(self, task: str, what: str) -> None:
         """Raise an InputError if the checkpoint is of another task."""

@@ -16,14 +16,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from fieldcast.models.core import Batch, Context, Density, Terms, Trained, joined
+from fieldcast.models.core import Batch, Context, Density, Terms, Trained
 from fieldcast.models.layers.coupling import Convolutions, Coupling, Dense, TwoDense, checkerboard
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
 EDGE = 0.05  # margin at both ends of the interval before the logit (Dinh et al. 2017, section 4.1)
-
-MAX_STATES = 4096  # used for the initial mean and standard deviation of each cell
 
 
 class Logit(nn.Module):
@@ -97,11 +95,15 @@ class Flow(Trained):
         """Initialise the shift and scale of each cell with its mean and standard deviation."""
         if not self.scaled:
             return
-        x = joined(training).x
-        x = x[:: -(-len(x) // MAX_STATES)]
-        y = x if self.logit is None else self.logit(x)[0]
-        self.shift.copy_(y.mean(dim=0))
-        self.log_scale.copy_(y.std(dim=0).clamp(min=1e-2 * float(y.std()) + 1e-6).log())
+        n, first, second = 0, torch.zeros(self.space.state_shape).double(), torch.zeros(())
+        for batch in training:
+            y = (batch.x if self.logit is None else self.logit(batch.x)[0]).double()
+            n, first, second = n + len(y), first.to(y) + y.sum(dim=0), second.to(y) + y.square().sum(dim=0)
+        mean, overall = first / n, first.mean() / n
+        deviation = ((second / n - mean.square()).clamp(min=0) * n / max(n - 1, 1)).sqrt()
+        least = 1e-2 * (second.mean() / n - overall.square()).clamp(min=0).sqrt() + 1e-6
+        self.shift.copy_(mean)
+        self.log_scale.copy_(deviation.clamp(min=float(least)).log())
 
     def encode(self, x: Float[Tensor, "batch variable y x"]) -> tuple[Tensor, Float[Tensor, " batch"]]:
         """f(x) and log |df/dx|; both zero where no cell exists."""

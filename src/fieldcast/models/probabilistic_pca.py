@@ -95,14 +95,14 @@ class ProbabilisticPCA(Solved):
         scale: Float[Tensor, " cell"],
         axes: Float[Tensor, "axis cell"],
         size: Float[Tensor, " axis"],
-        total: Float[Tensor, ""],
+        rest: Float[Tensor, ""],
     ) -> None:
-        """Set the parameters from axes, their variances and the total variance (eq. 7, 8)."""
-        if total <= 0:
+        """Set the parameters from axes, their variances and the sum of all other variances (eq. 7, 8)."""
+        if rest <= 0:
             raise InputError(
                 "the training states are all the same, and no density fits them: give states that vary."
             )
-        variance, dtype = (total - size.sum()) / (axes.shape[1] - len(size)), self.mean.dtype
+        variance, dtype = rest / (axes.shape[1] - len(size)), self.mean.dtype
         self.mean, self.variance = self.state(mean.to(dtype)), variance.to(dtype)
         self.scale = self.state(scale.to(dtype))
         self.weights = self.state((axes * (size - variance).clamp(min=0).sqrt()[:, None]).to(dtype))
@@ -121,9 +121,10 @@ class ProbabilisticPCA(Solved):
             return ((self.cells(batch.x) - mean.float()) / scale.float() for batch in passes())
 
         f = streamed_modes(states, torch.ones_like(mean).float(), self.components + 1, RANK).double()
-        f = f[: min(self.components, max(len(f) - 1, 0))]
         size = f.square().sum(dim=1)
-        self._set(mean, scale, f / size.sqrt()[:, None], size, (square / scale.square()).sum())
+        kept = min(self.components, max(len(f) - 1, 0))
+        rest = remainder(square / scale.square(), size, kept)
+        self._set(mean, scale, f[:kept] / size[:kept].sqrt()[:, None], size[:kept], rest)
 
     def deviations(
         self, x: Float[Tensor, "time cell"], mean: Float[Tensor, " cell"]
@@ -176,7 +177,7 @@ def bounded(square: Float[Tensor, " cell"]) -> Float[Tensor, " cell"]:
 def principal(
     x: Float[Tensor, "time cell"], mean: Float[Tensor, " cell"], count: int
 ) -> tuple[Float[Tensor, "axis cell"], Float[Tensor, " axis"], Float[Tensor, ""]]:
-    """Orthonormal axes of the most variance, their variances in descending order, and the total variance.
+    """Orthonormal axes of the most variance, their variances in descending order, and the sum of all others.
 
     At most `count`, and one fewer than the states span. The smaller of the two Gram matrices is used, in double
     precision.
@@ -187,16 +188,33 @@ def principal(
         gram = product(lambda piece: x[piece].double() - mean, times) / times
     else:
         gram = product(lambda columns: (x[:, columns].double() - mean[columns]).T, cells) / times
-    total, size = gram.trace(), len(gram)
+    size, diagonal = len(gram), gram.diagonal().clone()
     first = max(size - count - 1, 0)  # one more than requested, to test whether variance is left
     solution = scipy.linalg.eigh(gram.cpu().numpy(), subset_by_index=[first, size - 1], overwrite_a=True)
     variance, vectors = (torch.from_numpy(part).to(mean).flip(-1) for part in solution)
     kept = min(count, max(int((variance > RANK * variance[0]).sum()) - 1, 0))
+    rest = remainder(diagonal, variance, kept)
     variance, vectors = variance[:kept], vectors[:, :kept]
     if of_cells:
-        return vectors.T, variance, total
+        return vectors.T, variance, rest
     axes = [vectors.T @ (x[:, columns].double() - mean[columns]) for columns in pieces(cells)]
-    return torch.cat(axes, dim=1) / (times * variance).sqrt()[:, None], variance, total
+    return torch.cat(axes, dim=1) / (times * variance).sqrt()[:, None], variance, rest
+
+
+def remainder(
+    diagonal: Float[Tensor, " size"], variances: Float[Tensor, " axis"], kept: int
+) -> Float[Tensor, ""]:
+    """The variance beyond the axes kept, of a matrix with this diagonal and these leading eigenvalues.
+
+    Where all eigenvalues are there, it is the sum of those not kept: the difference from the trace would be a rounding
+    error, of either sign, where hardly any variance is left.
+    """
+    left = variances[kept:].sum()
+    return (
+        left
+        if len(variances) == len(diagonal)
+        else torch.maximum(diagonal.sum() - variances[:kept].sum(), left)
+    )
 
 
 def pieces(length: int) -> list[slice]:

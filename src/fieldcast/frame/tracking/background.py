@@ -57,7 +57,7 @@ class Background(threading.Thread):
     def settle(self, timeout: float) -> None:
         """Wait at most `timeout` seconds until what has been submitted so far is done or lost."""
         end = time.monotonic() + timeout
-        while self.is_alive() and time.monotonic() < end and (self._current or not self._actions.empty()):
+        while self.is_alive() and time.monotonic() < end and self._actions.unfinished_tasks:
             time.sleep(0.02)
 
     def drop(self) -> None:
@@ -80,6 +80,7 @@ class Background(threading.Thread):
             if not (goes_on and self._succeeds(action)):
                 self._lost.append(self._current)
             self._current = ""
+            self._actions.task_done()
 
     def _succeeds(self, action: Callable[[], None]) -> bool:
         try:
