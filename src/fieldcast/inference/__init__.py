@@ -19,6 +19,6 @@ latent_space         the latent space of a model, for the report
 feature_extractor    features in which sets of states are compared; sample_sets: these sets; image_classifier: of images
 multi_seed           whether runs may be gathered over seeds
 user_layout          results in the user's own dimension names, order and attributes; result_attributes: CF and ACDD
-onnx_export          the step of a forecast, or a decoder, as ONNX
+onnx_export          the step of a forecast, or a decoder, as ONNX; whole_file: writes that replace a file or leave it
 options              user options for draws and files
 """
