@@ -1,7 +1,21 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
 from fieldcast.models.layers.grid_convolutions import GridConv, GridNearest, GridTranspose, pad
+
+
+@pytest.mark.parametrize("wraps", [False, True])
+@pytest.mark.parametrize("shape", [(7, 6), (1, 2)])
+def test_padding_and_its_gradient_are_those_of_torch(wraps, shape):
+    x = torch.randn(2, 3, *shape, requires_grad=True, generator=torch.Generator().manual_seed(0))
+    mode = "circular" if wraps else "replicate"
+    expected = F.pad(F.pad(x, (1, 1, 0, 0), mode=mode), (0, 0, 1, 1), mode="replicate")
+    assert torch.equal(pad(x, 1, wraps), expected)
+    weight = torch.randn(expected.shape, generator=torch.Generator().manual_seed(1))
+    ours, theirs = (torch.autograd.grad(y, x, weight)[0] for y in (pad(x, 1, wraps), expected))
+    torch.testing.assert_close(ours, theirs)
+    assert torch.equal(ours, theirs) or shape == (1, 2)  # where three terms are summed in another order
 
 
 def test_padding_goes_round_the_globe_and_stops_at_the_edge_of_a_region():

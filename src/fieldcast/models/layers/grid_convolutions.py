@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -19,9 +20,20 @@ def pad(x: Float[Tensor, "batch c y x"], width: int, wraps: bool) -> Float[Tenso
     """Pad by `width` cells on each side: circularly in longitude where it wraps, else by the nearest value."""
     if width == 0:
         return x
-    sides = (width, width, 0, 0)
-    x = F.pad(x, sides, mode="circular" if wraps else "replicate")
-    return F.pad(x, (0, 0, width, width), mode="replicate")
+    x = wrapped(x, width) if wraps else repeated(x, width, dim=-1)
+    return repeated(x, width, dim=-2)
+
+
+def wrapped(x: Float[Tensor, "batch c y x"], width: int) -> Float[Tensor, "batch c y x2"]:
+    """Pad longitude circularly."""
+    # not F.pad, the gradient of which takes two to ten times as long on a processor
+    return torch.cat([x[..., -width:], x, x[..., :width]], dim=-1)
+
+
+def repeated(x: Float[Tensor, "batch c y x"], width: int, dim: int) -> Float[Tensor, "batch c y2 x2"]:
+    """Pad a dimension by its first and its last value."""
+    first, last = (x.narrow(dim, place, 1) for place in (0, x.shape[dim] - 1))
+    return torch.cat([*[first] * width, x, *[last] * width], dim=dim)
 
 
 class GridConv(nn.Module):
@@ -47,7 +59,7 @@ class GridTranspose(nn.Module):
     def forward(self, x: Float[Tensor, "batch c y x"]) -> Float[Tensor, "batch c2 y2 x2"]:
         if not self.wraps:
             return self.convolution(x)
-        return self.convolution(F.pad(x, (1, 1, 0, 0), mode="circular"))[..., 2:-2]
+        return self.convolution(wrapped(x, 1))[..., 2:-2]
 
 
 class GridNearest(nn.Module):
