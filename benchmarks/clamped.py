@@ -72,21 +72,22 @@ def case(
 ) -> tuple[Float[Tensor, "b v y x"], Context]:
     """Evenly spaced test times through a few masks."""
     index = evenly(len(test), times)
-    x, number = test.x[index], torch.arange(len(index)) % MASKS
+    x, number = test.data[index], torch.arange(len(index)) % MASKS
     mask = masks.draw((pattern,), (k, k), RandomStreams(7, number), test.space).expand_as(x)
     y = x + noise * RandomStreams(11, index).normal(*x.shape[1:])[:, 0]
-    return x, Context(len(x), observed=y * mask, mask=mask, day=test.day[index], noise=noise)
+    return x, Context(len(x), observed=y * mask, mask=mask, day=test.data.days[index], noise=noise)
 
 
 def drawn(model: Solved, c: Context) -> Float[Tensor, "b m v y x"]:
     members = 1 if model.deterministic else MEMBERS
-    parts = torch.arange(c.rows).split(ROWS)
+    parts = torch.arange(c.count).split(ROWS)
     return torch.cat([model.sample(c[part], RandomStreams(3, part, members)) for part in parts])
 
 
 def line(model: Solved | None, space: Space, x: Tensor, c: Context) -> str:
     """RMSE; of members the share of errors beyond five spreads in %, and the largest in spreads."""
     d = torch.zeros_like(x)[:, None] if model is None else drawn(model, c)
+    assert c.mask is not None
     error, hidden = d.mean(1) - x, ~c.mask
     weight = hidden * space.weight
     rmse = float(((error.square() * weight).sum() / weight.sum()).sqrt())
@@ -117,8 +118,9 @@ def report(times: int) -> Iterator[str]:
             ]
             models: dict[str, Solved | None] = {"climatology": None}
             for kind in (Linear, OptimalInterpolation, Kriging, GappyPCA):
-                models[kind.__name__] = model = kind(space)
-                solve(model, parts[0], parts[1], Fit(), 0)
+                solved = kind(space)
+                solve(solved, parts[0], parts[1], Fit(), 0)
+                models[kind.__name__] = solved
             for pattern in PATTERNS:
                 yield f"\nclamped {name}, observation noise {noise:g}, {pattern}"
                 cases = [case(parts[2], times, noise, pattern, k) for k in FRACTIONS]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -26,14 +27,19 @@ def record(root: Path) -> xr.Dataset:
     """Observations of the first days of the test split, NaN elsewhere."""
     primary = root / "03_primary"
     fields = ZarrDataset(filepath=str(primary / "fields.zarr")).load()
-    deviation = ZarrDataset(filepath=str(primary / "normalisation.zarr")).load()["anomaly_std"]
-    splits = JSONDataset(filepath=str(primary / "splits.json")).load()
+    normalisation: Any = ZarrDataset(filepath=str(primary / "normalisation.zarr")).load()
+    splits: Any = JSONDataset(filepath=str(primary / "splits.json")).load()
     truth = select(fields, splits, "test").isel(time=slice(DAYS))[list(time_varying(fields))]
     rng = np.random.default_rng(SEED)
     observed = xr.zeros_like(truth[next(iter(truth.data_vars))], dtype=bool)
     observed.values = rng.uniform(size=observed.shape) < OBSERVED
     noisy = {
-        name: (x + NOISE * float(deviation.sel(variable=name)) * rng.standard_normal(x.shape, np.float32))
+        name: (
+            x
+            + NOISE
+            * float(normalisation["anomaly_std"].sel(variable=name))
+            * rng.standard_normal(x.shape, np.float32)
+        )
         .where(observed)
         .assign_attrs(x.attrs)
         for name, x in truth.data_vars.items()

@@ -140,8 +140,8 @@ def row_areas(data: xr.Dataset) -> Float[np.ndarray, "row 1"]:
 
 def score(truth: xr.Dataset, libraries: int) -> None:
     """Hide, fill, and print the errors of each variable; `libraries` is the memory before there were data."""
-    shape = truth[next(iter(truth.data_vars))].shape
-    hidden = blobs(*shape, np.random.default_rng(SEED))
+    times, rows, columns = truth[next(iter(truth.data_vars))].shape
+    hidden = blobs(times, rows, columns, np.random.default_rng(SEED))
     gappy = truth.where(~xr.DataArray(hidden, dims=truth[next(iter(truth.data_vars))].dims))
     Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # reset VmHWM
     before, begun = memory("VmRSS"), time.perf_counter()
@@ -213,7 +213,7 @@ def hide_and_fill(
     filled, missing = fill_gaps(gappy, seed=seed), hidden & np.isfinite(values)
     method, reported = (
         match[1] if (match := re.search(pattern, filled.attrs["comment"])) else "-"
-        for pattern in (r"Filled by (\w+)", r"The spread is [a-z ]+: ([\d.]+) of the error")
+        for pattern in (r"Filled by (\w+)", r"The spread is [a-z0-9 ]+: ([\d.]+) of the error")
     )
     return Filled(
         label, method, reported,
@@ -233,7 +233,8 @@ def by_length(source: str, lengths: list[int]) -> None:
     truth = variable(source, TIMES)
     (name,) = truth.data_vars
     values = truth[name].values
-    hidden = lasting(*values.shape, lengths, np.random.default_rng(SEED))
+    times, rows, columns = values.shape
+    hidden = lasting(times, rows, columns, lengths, np.random.default_rng(SEED))
     filled = hide_and_fill(truth, hidden, f"{name}, {', '.join(map(str, lengths))}")
     observed = torch.from_numpy((np.isfinite(values) & ~hidden).reshape(len(values), -1))
     length = gap_lengths(observed).numpy().reshape(values.shape)[hidden & np.isfinite(values)]

@@ -46,7 +46,7 @@ VARIANTS: dict[str, dict[str, str]] = {
 }
 
 
-def disturb(kind: type, rng: np.random.Generator) -> None:
+def disturb(kind: type[Any], rng: np.random.Generator) -> None:
     """Multiply every table of the kind's instances by 1 + 2^-52 or 1 - 2^-52, each number at random."""
     build = kind.__init__
 
@@ -69,7 +69,7 @@ def watch_threads() -> list[int]:
             threads.append(blas()["num_threads"])
         return next_day(self, q, day)
 
-    Planet.next_day = watched
+    Planet.next_day = watched  # type: ignore[method-assign]
     return threads
 
 

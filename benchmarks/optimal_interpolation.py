@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Kernel
 
@@ -35,16 +36,18 @@ RESULT = Path(__file__).parent / "results" / "optimal_interpolation.txt"
 class Given(Kernel):
     """A covariance matrix as a kernel; inputs are the numbers of the values."""
 
-    def __init__(self, matrix):
+    def __init__(self, matrix: Float[np.ndarray, "value value"]):
         self.matrix = matrix
 
-    def __call__(self, x, y=None, eval_gradient=False):
+    def __call__(
+        self, x: Int[np.ndarray, "n 1"], y: Int[np.ndarray, "m 1"] | None = None, eval_gradient: bool = False
+    ) -> Float[np.ndarray, "n m"]:
         return self.matrix[np.ix_(x[:, 0], (x if y is None else y)[:, 0])]
 
-    def diag(self, x):
+    def diag(self, x: Int[np.ndarray, "n 1"]) -> Float[np.ndarray, " n"]:
         return np.diag(self.matrix)[x[:, 0]]
 
-    def is_stationary(self):
+    def is_stationary(self) -> bool:
         return False
 
 

@@ -6,6 +6,7 @@ python -m benchmarks.planet [--years 12] [--seed 0]
 import argparse
 import os
 import time
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -112,7 +113,7 @@ def report(data: xr.Dataset) -> None:
 def growth(data: xr.Dataset) -> None:
     """Print the error of the perfect model's members (16 starts, 2 members) in standard deviations of the weather."""
     times, day = iso(data["time"]), np.linspace(0, data.sizes["time"] - GROWTH[-1] - 1, 16).astype(int)
-    starts = {"scored": times[day].tolist(), "leads": GROWTH[-1], "members": 2, "digest": ""}
+    starts: Any = {"scored": times[day].tolist(), "leads": GROWTH[-1], "members": 2, "digest": ""}
     states = data[["q"]].assign_attrs(lineage="")
     pieces = perfect_model(states, starts, times[[0, -1]].tolist(), ERROR, seed=0)
     weight = np.cos(np.radians(data.latitude.values))[:, None]

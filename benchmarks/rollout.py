@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -35,6 +36,7 @@ from fieldcast.models.core import Context
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.stepped import Stepped
 from fieldcast.models.vae import ConditionalVAE
+from fieldcast.starts import Starts
 
 STRETCH, STRETCHES, LENGTHS = 20, 5, (50, 500)
 
@@ -108,7 +110,7 @@ def stored(steps: int) -> None:
     forecaster = EnsembleForecaster(stepped, FieldCodec.of(*training), fields, ["2001-01-31T00:00:00"], 10, 0)
     with tempfile.TemporaryDirectory() as folder:
         store = ZarrDataset(filepath=f"{folder}/forecasts.zarr", append="lead")
-        for piece in forecast(forecaster, {"leads": steps, "digest": ""}, None, ""):
+        for piece in forecast(forecaster, cast(Starts, {"leads": steps, "digest": ""}), None, ""):
             store.save(piece.forecasts)
 
 

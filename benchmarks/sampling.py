@@ -23,26 +23,25 @@ import logging
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from itertools import islice
 
 import torch
 import xarray as xr
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from fieldcast.encoding.selection import batch_index
 from fieldcast.encoding.states import ImageCodec, space_of_images
 from fieldcast.models.core import Context
 from fieldcast.models.diffusion import Diffusion, TimedUNet
-from fieldcast.models.image_transforms import Treatment
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.treatments import Treatment
 from fieldcast.training.batches import StateBatches
-from fieldcast.training.loop import stretches
 from fieldcast.training.options import Fit
 from fieldcast.training.run import initialised
 from fieldcast.training.state_source import InMemory
+from fieldcast.training.steps import train_steps
 from fieldcast.training.training_state import Training
 
 try:
@@ -136,19 +135,23 @@ def vae() -> None:
     training = images(BATCHES * VAE_BATCH, "threshold", seed=0)
     validation = images(SCORED, "threshold", seed=1, scored=True)
     epochs = VAE_STRETCHES + 1
-    every = {"report_every": BATCHES, "patience": epochs, "validation": SCORED}
-    options = Fit(steps=epochs * BATCHES, batch=VAE_BATCH, learning_rate=RATE, **every)
+    options = Fit(
+        steps=epochs * BATCHES, batch=VAE_BATCH, learning_rate=RATE, report_every=BATCHES, patience=epochs,
+        validation=SCORED,
+    )  # fmt: skip
     run = Training(initialised(VAE_CONFIG, training.space, 0), options, 0)
-    loop = stretches(run, training, validation, tqdm(disable=True))
+    steps = train_steps(run, training, validation)
     trainer = pythae_trainer(training, validation)
     count = weights(run.model, trainer.model)
-    losses = []
+    losses: list[float] = []
 
     def pythae_epoch() -> None:
         losses.append(trainer.train_step(epoch=len(losses) + 1))
         trainer.eval_step(epoch=len(losses))
 
-    times = alternate({"ours": lambda: next(loop), "pythae": pythae_epoch}, VAE_STRETCHES)
+    times = alternate(
+        {"ours": lambda: next(row for row in steps if row), "pythae": pythae_epoch}, VAE_STRETCHES
+    )
     report(f"VAE of {count} weights, {len(training)} images, batch {VAE_BATCH}", "an epoch", times)
     loss = run.history[-1]["loss"] * SIDE**2
     print(f"loss of the last epoch: ours {loss:.1f}, pythae {losses[-1]:.1f} nats an image")
@@ -172,7 +175,7 @@ def our_training(run: Training, task: StateBatches) -> None:
     for _ in range(STEPS):
         index = batch_index(run.step, run.seed, None, len(task), run.options.batch)
         draws = RandomStreams(run.seed, index, run.options.members, run.step)
-        run.update(run.model.loss(task.batch(index, draws), draws).total)
+        run.update(run.model.loss(task.batch(index, draws), draws))
 
 
 def their_training(model: GaussianDiffusion, optimiser: torch.optim.Adam, average: EMA, x: Tensor) -> None:
@@ -206,7 +209,7 @@ def ddpm() -> None:
     count = weights(ours, peer)
     run = Training(ours, Fit(steps=(DDPM_STRETCHES + 1) * STEPS, batch=DDPM_BATCH), 0)
     optimiser = torch.optim.Adam(peer.parameters(), lr=RATE, betas=(0.9, 0.99))
-    average, x = EMA(peer, beta=0.995, update_every=10), task.values / (LEVELS - 1)
+    average, x = EMA(peer, beta=0.995, update_every=10), task.data[:] / (LEVELS - 1)
     training = {
         "ours": lambda: our_training(run, task),
         "theirs": lambda: their_training(peer, optimiser, average, x),
@@ -217,7 +220,9 @@ def ddpm() -> None:
         report(f"DDPM of {count} weights, batch {DDPM_BATCH}, {name}", "a step", times)
 
 
-def alternate(works: dict[str, Callable[[], object]], count: int, steps: int = 1) -> dict[str, list[float]]:
+def alternate(
+    works: Mapping[str, Callable[[], object]], count: int, steps: int = 1
+) -> dict[str, list[float]]:
     """Seconds a step of each in so many stretches, one after the other; the first stretch is a warm-up."""
     times: dict[str, list[float]] = {name: [] for name in works}
     for stretch in range(count + 1):

@@ -106,9 +106,9 @@ def solved(kind: type[Model], rows: int, times: int) -> Callable[[], object]:
     space = grid(rows)
     data = states(space, times)
     if kind is LinearInverseModel:
-        return lambda: kind(space).solve_streamed(ForecastWindows(data, space, 1).states)  # type: ignore[operator]
+        return lambda: kind(space).solve_streamed(ForecastWindows(data, space, 1).states)
     batches = ReconstructionBatches(data, space, Sparsification())
-    return lambda: kind(space).solve(batches.states())  # type: ignore[operator]
+    return lambda: kind(space).solve(batches.states())
 
 
 def update(
@@ -140,7 +140,7 @@ def crps_ensemble(rows: int) -> tuple[Model, ForecastWindows]:
 
 def training_step(rows: int, members: int = 2) -> Callable[[], object]:
     model, windows = crps_ensemble(rows)
-    run = Training(model, Fit(members=members), 0)  # type: ignore[arg-type]
+    run = Training(model, Fit(members=members), 0)
     index = torch.zeros(1, dtype=torch.long)
 
     def step() -> None:
@@ -269,7 +269,7 @@ def counted() -> Counted:
 
     draws = RandomStreams(0, index, 2)
     with FlopCounterMode(display=False) as flops, saved_tensors_hooks(hold, lambda x: x):
-        loss = model.loss(windows.batch(index, draws, steps=1), draws).total  # type: ignore[operator]
+        loss = model.loss(windows.batch(index, draws, steps=1), draws).total
         loss.backward()
     weights = sum(weight.untyped_storage().nbytes() for weight in model.parameters())
     cells = 2 * ROWS[1] ** 2

@@ -18,7 +18,7 @@ from collections.abc import Callable
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from fieldcast.encoding.options import Sparsification, TrainingMasks
+from fieldcast.encoding.options import Pattern, Sparsification, TrainingMasks
 from fieldcast.encoding.selection import batch_index
 from fieldcast.models.core import Batch, Context
 from fieldcast.models.masks import PATTERNS
@@ -36,7 +36,7 @@ STEPS, STRETCHES = 5, 28
 Sampler = Callable[[ReconstructionBatches, int, int], tuple[Batch, RandomStreams]]
 
 
-def planet_sized(*patterns: str) -> ReconstructionBatches:
+def planet_sized(*patterns: Pattern) -> ReconstructionBatches:
     latitude = torch.linspace(-87, 87, ROWS).deg2rad()
     longitude = torch.arange(COLUMNS) * (2 * torch.pi / COLUMNS)
     cos = latitude.cos()[:, None]
@@ -44,7 +44,7 @@ def planet_sized(*patterns: str) -> ReconstructionBatches:
         [cos * longitude.cos(), cos * longitude.sin(), latitude.sin()[:, None].expand(ROWS, COLUMNS)], dim=-1
     )
     space = Space(
-        tuple("abcd"), True, (cos / cos.mean()).expand(ROWS, COLUMNS), torch.ones(ROWS, COLUMNS, dtype=torch.bool),
+        tuple("abcd"), True, (cos / cos.mean()).repeat(1, COLUMNS), torch.ones(ROWS, COLUMNS, dtype=torch.bool),
         points, torch.randn(3, ROWS, COLUMNS, generator=torch.Generator().manual_seed(0)), torch.ones(VARIABLES),
     )  # fmt: skip
     x = torch.randn(DAYS, VARIABLES, ROWS, COLUMNS, generator=torch.Generator().manual_seed(1))
@@ -64,10 +64,12 @@ def drawn(task: ReconstructionBatches, step: int, size: int) -> tuple[Batch, Ran
 def scattered(task: ReconstructionBatches, step: int, size: int) -> tuple[Batch, RandomStreams]:
     """A batch drawn by torch's own samplers."""
     index = torch.randperm(len(task))[:size]
-    x, k = task.x[index], torch.exp(-5.3 + 4.6 * torch.rand(size, 1, 1, 1))  # log-uniform, 0.5 to 50 %
+    x, k = task.data[index], torch.exp(-5.3 + 4.6 * torch.rand(size, 1, 1, 1))  # log-uniform, 0.5 to 50 %
     mask = (torch.rand(size, 1, ROWS, COLUMNS) < k).expand_as(x)
     observed = torch.where(mask, x + 0.1 * torch.randn_like(x), 0.0)
-    return Batch(x, Context(size, observed=observed, mask=mask, day=task.day[index])), RandomStreams(0, index)
+    return Batch(x, Context(size, observed=observed, mask=mask, day=task.data.days[index])), RandomStreams(
+        0, index
+    )
 
 
 class Ours:
@@ -79,7 +81,7 @@ class Ours:
     def __call__(self) -> None:
         for _ in range(STEPS):
             batch, draws = drawn(self.task, self.run.step, Fit().batch)
-            self.run.update(self.run.model.loss(batch, draws).total)
+            self.run.update(self.run.model.loss(batch, draws))
 
 
 class Bare:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
+from typing import Any, cast
 
 from fieldcast.encoding.tensor_file import pack_bytes
 from fieldcast.fields.images import open_images, split
@@ -24,7 +25,7 @@ def main() -> None:
     for name in ("mnist", "fashion-mnist"):
         parser.add_argument(f"--{name}", help="folder of the IDX files; by default they are downloaded")
     for name, folder in vars(parser.parse_args()).items():
-        images = open_images(ImageSource(name), folder)
+        images = open_images(ImageSource(cast(Any, name)), folder)
         state, built = trained(images, split(images), SMALL, epochs=EPOCHS)
         half = {key: tensor.half() for key, tensor in state.items()}
         header = {"architecture": asdict(built), "beginning": beginning(images)}

@@ -152,7 +152,7 @@ def small(file: Path, digest: str) -> bytes:
 
 def tables_of_pictures(page: str) -> dict[str, str]:
     """Digest of the table above each picture of the page."""
-    digests = {}
+    digests: dict[str, str] = {}
     for part in page.split("\n## ")[1:]:
         table = re.findall(r"(?:^\|.*\n)+", part, re.M)[0].rstrip("\n")
         digests |= {name: lineage.digest(table) for name in re.findall(r"\]\(images/([\w.-]+)\)", part)}

@@ -134,10 +134,10 @@ def save(picture: Image.Image, name: str) -> None:
 
 def start(command: Sequence[str], **environment: str) -> subprocess.Popen[bytes]:
     """Start a quiet process at the head of a new process group."""
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     return subprocess.Popen(
-        command, cwd=ROOT, env={**os.environ, **environment}, start_new_session=True, **quiet
-    )
+        command, cwd=ROOT, env={**os.environ, **environment}, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

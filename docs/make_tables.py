@@ -71,7 +71,7 @@ class Job:
         return (LENDERS[name], name) if name in LENDERS else (name,)
 
     @property
-    def params(self) -> dict[str, object]:
+    def params(self) -> dict[str, Any]:
         """Parameters of its experiments without the seed."""
         setting = SETTINGS[self.setting]
         params = {**setting.common, **setting.of.get(self.table.name, {}), **self.row.params}

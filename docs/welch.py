@@ -17,7 +17,7 @@ class Runs(NamedTuple):
 
     mean: float
     deviation: float
-    count: int
+    number: int
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Runs | None:
@@ -44,6 +44,6 @@ def differences(rows: Mapping[str, Runs | None], against: str) -> str:
 
 def difference(runs: Runs, base: Runs) -> str:
     """Print a - b ± sqrt(s_a^2 / n_a + s_b^2 / n_b), and p of Welch's t-test (1947)."""
-    error = math.hypot(runs.deviation / math.sqrt(runs.count), base.deviation / math.sqrt(base.count))
+    error = math.hypot(runs.deviation / math.sqrt(runs.number), base.deviation / math.sqrt(base.number))
     p = float(ttest_ind_from_stats(*runs, *base, equal_var=False).pvalue)
     return f"{runs.mean - base.mean:+.2f} ± {error:.2f} (p {'< .0001' if p < 1e-4 else f'= {p:.2g}'})"
