@@ -105,13 +105,13 @@ def test_a_time_does_not_predict_itself(correction: GapCorrection, record: Recor
     assert all(torch.equal(a, b) for a, b in zip(before[:2], after[:2], strict=True))
 
 
-def test_the_estimate_counts_updates_and_steps_of_both_fits(
+def test_the_estimate_counts_updates_and_steps_of_all_fits(
     correction: GapCorrection, record: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gap_correction, "seconds", lambda work: 0.5)
     completed, trials, contexts = 2 * TIMES + 32 * 4, 21, TIMES
     updates = completed + gap_correction.TUNED * trials + contexts + TIMES
-    assert correction.minutes(record) == pytest.approx(2 * (updates + correction.fit.steps) * 0.5 / 60)
+    assert correction.minutes(record) == pytest.approx(5 * (updates + correction.fit.steps) * 0.5 / 60)
 
 
 def test_values_are_hidden_although_few_times_have_gaps(correction: GapCorrection, record: Record) -> None:

@@ -1,8 +1,8 @@
 """Fill the gaps of a record by the method that predicts its own hidden values best.
 
-The methods are those of `models.gaps.record`, and others of the same form. Each fills the record without some observed
-values (`models.gaps.trial`); the best by CRPS there is fitted once more to all values, and its spreads are scaled to
-the errors of the trial.
+The methods are those of `models.gaps.fillers`, and others of the same form. Each fills the record without some observed
+values (`models.gaps.trial`); the best by CRPS there is tried without others, and fitted once more to all values. Its
+spreads are scaled to the errors of its trials.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.errors import InputError
-from fieldcast.inference.gap_trials import Comparison, best_of
+from fieldcast.inference.gap_trials import Comparison
 from fieldcast.inference.gaps_report import Lengths, Outcome, report
 from fieldcast.inference.gaps_result import (
     CLIMATOLOGICAL,
@@ -34,7 +34,7 @@ from fieldcast.models.gaps import reach
 from fieldcast.models.gaps.cells import deviations
 from fieldcast.models.gaps.in_time import gap_lengths
 from fieldcast.models.gaps.record import Filling
-from fieldcast.models.gaps.trial import Trial, calibrated
+from fieldcast.models.gaps.trial import Calibration, Trial, calibrated
 from fieldcast.models.random_streams import RandomStreams
 
 SUMMARY = (
@@ -99,6 +99,7 @@ class Trust:
 def fill(
     comparison: Comparison,
     trials: Sequence[Trial],
+    calibration: Calibration,
     dataset: xr.Dataset,
     members: int,
     trust: Trust,
@@ -109,18 +110,22 @@ def fill(
     Each variable v becomes v, the observed or filled values (observed ones are those of the data set, bit for bit),
     v_mean, v_spread, v_members and v_flag (`gaps_result`); the attribute `comment` holds the report.
     """
-    gappy, best = comparison.record(), best_of(trials)
+    gappy, best = comparison.record(), comparison.best(trials)
     record = gappy.record
     trust.check_names(gappy.codec.variables)
     distance = reach.nearest_observation(record.observed, record.places, ~record.observed)
     near, lengths = reached(gappy, distance)
     times = torch.arange(len(record.x), device=record.x.device)
     streams = RandomStreams(seed, times, members) if members else None
-    filling = calibrated(comparison.fillers[best.name](record, streams), best, record, distance)
+    filled = comparison.fillers[best.name](record, streams)
+    filling = calibrated(filled, calibration.variances, record, distance)
     far = ~near | (filling.spread > CLIMATOLOGICAL * deviations(record.x, record.observed))
     flag = torch.where(far, EXTRAPOLATED, FILLED).to(torch.int8).masked_fill_(record.observed, OBSERVED)
     distrusted = trust.beyond(gappy, filling)
-    outcome = Outcome(gappy, comparison.hidden, trials, best, comparison.linear, flag, distrusted, lengths)
+    outcome = Outcome(
+        gappy, comparison.hidden, comparison.of_all_methods(trials), best, calibration, comparison.linear, flag,
+        distrusted, lengths,
+    )  # fmt: skip
     result = in_layout_of(
         dataset,
         comparison.fields,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -21,16 +21,18 @@ from fieldcast.errors import InputError
 from fieldcast.fields import domain
 from fieldcast.inference.gaps_series import Stretches
 from fieldcast.lineage import differences
-from fieldcast.models.gaps.calibration import ErrorVariance
+from fieldcast.models.gaps.calibration import Claims, ErrorVariances
 from fieldcast.models.gaps.fillers import FILLERS, dineof
-from fieldcast.models.gaps.hiding import Hidden, hide_values
+from fieldcast.models.gaps.hiding import SELECTIONS, Hidden, hide_values
 from fieldcast.models.gaps.pieces import pieces
 from fieldcast.models.gaps.reach import nearest_observation
-from fieldcast.models.gaps.record import Filler
-from fieldcast.models.gaps.trial import Trial, run_trial
+from fieldcast.models.gaps.record import Filler, Record
+from fieldcast.models.gaps.trial import Calibration, Trial, calibration, run_trial
+from fieldcast.models.random_streams import seed_for
 
 LOG = logging.getLogger(__name__)
-TENSORS = ("error", "spread", "mean_of_series", "spread_of_series")
+TENSORS = ("error", "spread", "mean_of_series")
+CLAIMS = ("claims", "claims_of_series")
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +43,10 @@ class Comparison:
     ----------
     fields
         Fields that ingestion made. Their record, which is as large, is made when it is needed, and not kept.
+    seed
+        Seed of the hidden values.
     hidden
-        The hidden values, as anomalies from the climatology of the values left.
+        Those at which the methods are compared, as anomalies from the climatology of the values left.
     linear
         Errors of linear interpolation in time there.
     stretches
@@ -54,6 +58,7 @@ class Comparison:
     """
 
     fields: xr.Dataset
+    seed: int
     hidden: Hidden
     linear: Float[Tensor, " hidden"]
     stretches: Stretches
@@ -86,42 +91,91 @@ class Comparison:
         del gappy, observed
         hidden = replace(hidden, truth=hidden.at(left.record.x))
         lineage = {
-            "data": fields.attrs["digest"], "seed": seed, "methods": list(fillers), "format": FORMAT,
-            "device": left.record.x.device.type,
+            "data": fields.attrs["digest"], "seed": seed, "methods": list(fillers), "selections": SELECTIONS,
+            "format": FORMAT, "device": left.record.x.device.type,
         }  # fmt: skip
-        return cls(fields, hidden, linear_errors(left, hidden), Stretches.of(left, hidden), lineage, fillers)
+        return cls(
+            fields, seed, hidden, linear_errors(left, hidden), Stretches.of(left, hidden), lineage, fillers
+        )
 
     def record(self) -> GappyRecord:
         """The record of the fields."""
         return GappyRecord.of(self.fields, self.hidden.time.device)
 
     def trials(self, earlier: bytes | None = None) -> Iterator[tuple[list[Trial], bytes]]:
-        """Try the methods: after each, all trials so far, also as a file; those of an `earlier` file are kept."""
+        """Try the methods, and the best of them with other hidden values, `SELECTIONS` in all.
+
+        Yields all trials so far after each, also as a file; those of an `earlier` file are kept.
+        """
         trials = restored(earlier, self.lineage, self.hidden.time.device)
         if trials:
             yield trials, stored(trials, self.lineage)
-        if len(trials) == len(self.fillers):
-            return
-        if trials:
+        if 0 < len(trials) < self.number:
             LOG.info("Resuming after the trials of %s.", ", ".join(trial.name for trial in trials))
+        for trial in self.further_trials(trials):
+            trials.append(trial)
+            yield trials, stored(trials, self.lineage)
+
+    @property
+    def number(self) -> int:
+        """Number of trials."""
+        return len(self.fillers) + SELECTIONS - 1
+
+    def further_trials(self, trials: Sequence[Trial]) -> Iterator[Trial]:
+        """Run the trials that are left to do, while the sequence grows by them."""
+        if len(trials) < len(self.fillers):
+            yield from self.of_methods(list(self.fillers)[len(trials) :])
+        best = self.best(trials)
+        for selection in range(len(trials) - len(self.fillers) + 1, SELECTIONS):
+            yield self.repeated(best.name, selection)
+
+    def of_methods(self, names: Sequence[str]) -> Iterator[Trial]:
+        """Trials of methods, also of the series for figures."""
         gappy, columns = self.record().without(self.hidden.mask, self.fields), self.stretches.columns
         scored = self.hidden.mask
         scored[:, columns] = True
         left = replace(gappy.record, requested=scored)
         distance = nearest_observation(left.observed, left.places, scored)
-        for name in list(self.fillers)[len(trials) :]:
-            trials.append(run_trial(name, self.fillers[name], left, self.hidden, distance, columns))
-            LOG.info("%s: CRPS %.3f at hidden values, in anomaly standard deviations", name, trials[-1].crps)
-            yield trials, stored(trials, self.lineage)
+        for name in names:
+            LOG.info("Trying %s.", name)
+            trial = run_trial(name, self.fillers[name], left, self.hidden, distance, columns)
+            LOG.info("%s: CRPS %.3f at hidden values, in anomaly standard deviations", name, trial.crps)
+            yield trial
 
-    def series(self, trials: Sequence[Trial]) -> pd.DataFrame:
+    def selection(self, record: Record, number: int) -> Hidden:
+        """A selection of hidden values; the methods are compared at the first, number 0."""
+        return hide_values(record, seed_for("selection", self.seed, number) if number else self.seed)
+
+    def repeated(self, name: str, selection: int) -> Trial:
+        """A trial of a method with another selection of hidden values."""
+        gappy = self.record()
+        hidden = self.selection(gappy.record, selection)
+        left = replace(gappy.without(hidden.mask, self.fields).record, requested=hidden.mask)
+        del gappy
+        hidden = replace(hidden, truth=hidden.at(left.x))
+        distance = nearest_observation(left.observed, left.places, hidden.mask)
+        trial = run_trial(name, self.fillers[name], left, hidden, distance)
+        LOG.info("%s: CRPS %.3f at other hidden values", name, trial.crps)
+        return trial
+
+    def of_all_methods(self, trials: Sequence[Trial]) -> Sequence[Trial]:
+        """The trials at the same hidden values, one of each method."""
+        return trials[: len(self.fillers)]
+
+    def best(self, trials: Sequence[Trial]) -> Trial:
+        """The trial with the smallest CRPS of those at the same hidden values."""
+        return min(self.of_all_methods(trials), key=lambda trial: trial.crps)
+
+    def calibration(self, trials: Sequence[Trial]) -> Calibration:
+        """Errors of the best method at all selections of hidden values, and their variance."""
+        record = self.record().record
+        others = [self.selection(record, number) for number in range(1, SELECTIONS)]
+        return calibration([self.best(trials), *trials[len(self.fillers) :]], [self.hidden, *others])
+
+    def series(self, trials: Sequence[Trial], variances: ErrorVariances) -> pd.DataFrame:
         """The stretches as the best method and DINEOF fill them, in units of the variables."""
-        return self.stretches.table(best_of(trials), next(t for t in trials if t.name == dineof.__name__))
-
-
-def best_of(trials: Sequence[Trial]) -> Trial:
-    """The trial with the smallest CRPS."""
-    return min(trials, key=lambda trial: trial.crps)
+        by_dineof = next(trial for trial in trials if trial.name == dineof.__name__)
+        return self.stretches.table(self.best(trials), by_dineof, variances)
 
 
 def linear_errors(left: GappyRecord, hidden: Hidden) -> Float[Tensor, " hidden"]:
@@ -136,10 +190,12 @@ def linear_errors(left: GappyRecord, hidden: Hidden) -> Float[Tensor, " hidden"]
 
 def stored(trials: list[Trial], lineage: Mapping[str, Any]) -> bytes:
     """Trials as a file."""
-    tensors = {f"{trial.name}.{part}": getattr(trial, part) for trial in trials for part in TENSORS}
-    numbers = [
-        {name: value for name, value in asdict(trial).items() if name not in TENSORS} for trial in trials
-    ]
+    tensors: dict[str, Tensor] = {}
+    for number, trial in enumerate(trials):
+        tensors |= {f"{number}.{part}": getattr(trial, part) for part in TENSORS}
+        for part in CLAIMS:
+            tensors |= {f"{number}.{part}.{name}": x for name, x in getattr(trial, part)._asdict().items()}
+    numbers = [{"name": trial.name, "crps": trial.crps} for trial in trials]
     return pack_bytes(tensors, {**lineage, "trials": numbers})
 
 
@@ -154,10 +210,9 @@ def restored(file: bytes | None, lineage: Mapping[str, Any], device: torch.devic
     if not header or any(differences(header, lineage)):
         return []
     trials = []
-    for numbers in header["trials"]:
-        parts: dict[str, Any] = {part: tensors[f"{numbers['name']}.{part}"].to(device) for part in TENSORS}
-        for kind in ("in_gaps", "at_whole_times"):
-            coefficients, *limits = numbers[kind]
-            parts[kind] = ErrorVariance(tuple(coefficients), *limits)
+    for number, numbers in enumerate(header["trials"]):
+        parts: dict[str, Any] = {part: tensors[f"{number}.{part}"].to(device) for part in TENSORS}
+        for part in CLAIMS:
+            parts[part] = Claims(*(tensors[f"{number}.{part}.{name}"].to(device) for name in Claims._fields))
         trials.append(Trial(**{**numbers, **parts}))
     return trials

@@ -15,10 +15,10 @@ from fieldcast import calendars
 from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.geometry import EARTH_RADIUS
 from fieldcast.inference.gaps_result import CLIMATOLOGICAL, EXTRAPOLATED, FARTHEST, FILLED
-from fieldcast.models.gaps.hiding import Hidden
+from fieldcast.models.gaps.hiding import SELECTIONS, Hidden
 from fieldcast.models.gaps.pieces import counts
 from fieldcast.models.gaps.reach import nearest_observation, steps_to_observation
-from fieldcast.models.gaps.trial import Trial
+from fieldcast.models.gaps.trial import Calibration, Trial
 from fieldcast.models.layers.crps import normal_crps
 
 Lengths: TypeAlias = dict[str, tuple[float, int]]  # chord on the unit sphere and steps, by variable
@@ -46,6 +46,8 @@ class Outcome:
         Values at which the methods are scored.
     trials, best
         Results of the methods there, and the one that was used.
+    calibration
+        Errors of that one at all selections of hidden values.
     linear
         Errors of linear interpolation in time.
     flag
@@ -60,6 +62,7 @@ class Outcome:
     hidden: Hidden
     trials: Sequence[Trial]
     best: Trial
+    calibration: Calibration
     linear: Float[Tensor, " hidden"]
     flag: Int8[Tensor, "time column"]
     distrusted: Bool[Tensor, "time column"]
@@ -122,27 +125,46 @@ def scores(
 
 def sentences(outcome: Outcome, columns: Bool[Tensor, " column"], name: str) -> Iterator[str]:
     """Whether the spread is right, and where not to trust the result."""
-    best, hidden = outcome.best, outcome.hidden
+    calibration, hidden = outcome.calibration, outcome.calibration.hidden
     if outcome.gappy.record.observed[:, columns].all():
         return
     here = columns[hidden.cell]
     if not here.any():
         yield f"No value of {name} was hidden, so its spread is unchecked."
         return
-    error, spread, weight = best.error[here], best.spread[here], hidden.weight[here]
-    ratio = float(((weight * spread.square()).sum() / (weight * error.square()).sum()).sqrt())
+    error, spread, weight = calibration.error[here], calibration.spread[here], hidden.weights(here)[here]
+    ratio = ratio_of(spread, error, weight)
     verdict = "right" if RIGHT[0] <= ratio <= RIGHT[1] else "too small" if ratio < 1 else "too large"
     beyond = float((error.abs() > FAR * spread).double().mean())
     yield (
-        f"The spread is {verdict} at hidden values: {ratio:.2f} of the error, weighted as the gaps; {beyond:.2%} of "
-        f"{int(here.sum())} errors exceed {FAR:g} spreads, the largest is {float((error.abs() / spread).max()):.1f} of "
-        "them."
+        f"The spread is {verdict} in {SELECTIONS} selections of hidden values: {ratio:.2f} of the error, weighted as "
+        f"the gaps; {beyond:.2%} of {int(here.sum())} errors exceed {FAR:g} spreads, the largest is "
+        f"{float((error.abs() / spread).max()):.1f} of them."
     )
+    yield from by_variability(error, spread, weight, calibration.claims.climatological[here])
     yield from unchecked(outcome, columns)
     yield from extrapolation(outcome, columns, name)
     left = int(outcome.distrusted[:, columns].count_nonzero())
     if left:
         yield f"{left} values are left missing by fill.max_gap or fill.max_spread."
+
+
+def ratio_of(
+    spread: Float[Tensor, " hidden"], error: Float[Tensor, " hidden"], weight: Float[Tensor, " hidden"]
+) -> float:
+    """Ratio of the root mean squares of spread and error."""
+    return math.sqrt(float((weight * spread.square()).sum() / (weight * error.square()).sum()))
+
+
+def by_variability(
+    error: Float[Tensor, " hidden"], spread: Float[Tensor, " hidden"], weight: Float[Tensor, " hidden"],
+    climatological: Float[Tensor, " hidden"],
+) -> Iterator[str]:  # fmt: skip
+    """The ratio where the cells vary least, moderately and most: a third of the hidden values each."""
+    thirds = [part for part in climatological.argsort().tensor_split(3) if weight[part].any()]
+    if len(thirds) == 3:
+        ratios = (f"{ratio_of(spread[part], error[part], weight[part]):.2f}" for part in thirds)
+        yield "In the cells that vary least, moderately and most it is {}, {} and {}.".format(*ratios)
 
 
 def unchecked(outcome: Outcome, columns: Bool[Tensor, " column"]) -> Iterator[str]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fieldcast import calendars
 from fieldcast.encoding.gappy_record import GappyRecord
+from fieldcast.models.gaps.calibration import ErrorVariances
 from fieldcast.models.gaps.hiding import Hidden
 from fieldcast.models.gaps.trial import Trial
 
@@ -38,6 +39,8 @@ class Stretches:
         What the anomalies depart from, and the standard deviation that they were divided by, in units of the variable.
     observed, hidden
         Values left to the methods, and those hidden from them.
+    empty
+        Times at which no column has a value that is left.
     """
 
     columns: Int[Tensor, " variable"]
@@ -50,6 +53,7 @@ class Stretches:
     scale: Float[Tensor, " variable"]
     observed: Bool[Tensor, "time variable"]
     hidden: Bool[Tensor, "time variable"]
+    empty: Bool[Tensor, " time"]
 
     @classmethod
     def of(cls, left: GappyRecord, hidden: Hidden) -> Stretches:
@@ -77,14 +81,15 @@ class Stretches:
         return cls(
             columns, torch.tensor(begins), places, calendars.iso(left.times), left.record.x[:, columns],
             left.linear_in_time(columns), left.climatology(columns), left.scale[columns], observed[:, columns],
-            mask[:, columns],
+            mask[:, columns], ~observed.any(1),
         )  # fmt: skip
 
-    def table(self, best: Trial, dineof: Trial) -> pd.DataFrame:
+    def table(self, best: Trial, dineof: Trial, variances: ErrorVariances) -> pd.DataFrame:
         """The series in units of their variables.
 
         Columns: `variable, latitude, longitude, time`; `observed` and `hidden`, the values left to the methods and
         those hidden from them, NaN elsewhere; `filled` and `spread` of the best method, `dineof` and `linear_in_time`.
+        The spread is the root of `variances`.
         """
         anomalies = {
             "filled": best.mean_of_series,
@@ -94,7 +99,8 @@ class Stretches:
             "hidden": torch.where(self.hidden, self.truth, torch.nan),
         }
         columns = {name: x * self.scale + self.climatology for name, x in anomalies.items()}
-        columns["spread"] = best.spread_of_series * self.scale
+        spread = variances(best.claims_of_series, self.empty[:, None]).sqrt()
+        columns["spread"] = spread.masked_fill(self.observed, 0.0) * self.scale
         tables = []
         for number, place in enumerate(self.places):
             first = int(self.begins[number])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Mapping
 
 import numpy as np
@@ -76,8 +77,8 @@ def fill_gaps(
         raise InputError(f"the number of members is {members}: give 0 or more.")
     comparison = Comparison.of(fields, seed, device, methods(fields, Gaps(learned, minutes), seed, device))
     trust.check_names(time_varying(fields))
-    *_, (trials, _) = comparison.trials()
-    filled = fill(comparison, trials, dataset, members, trust, seed)
+    trials = deque(comparison.trials(), maxlen=1).pop()[0]  # a list would hold the files of all
+    filled = fill(comparison, trials, comparison.calibration(trials), dataset, members, trust, seed)
     LOG.info("%s", filled.attrs["comment"])
     return filled
 

@@ -27,6 +27,7 @@ from fieldcast.models.core import Batch, Context
 from fieldcast.models.corrected import Corrected
 from fieldcast.models.gaps import augmentation
 from fieldcast.models.gaps.cells import cells, state
+from fieldcast.models.gaps.hiding import SELECTIONS
 from fieldcast.models.gaps.record import Filling, Record, empty_members, hidden_in_gap, with_observed
 from fieldcast.models.layers.crps import normal_crps
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
@@ -43,7 +44,9 @@ TUNED = 24  # times on which the base is tuned
 CONTEXTS = 512  # times, each with other hidden values, on whose moments the network is trained
 FIT = Fit(steps=1500, members=4, learning_rate=5e-4)
 AT_ONCE = 16  # times filled together
-PASSES = 2  # a method that is chosen is fitted once more, to all values
+PASSES = (
+    SELECTIONS + 1
+)  # fits of a method that is chosen: to each selection of values left, and to all of them
 SMALLEST = 1e-6  # spread that a score divides by
 
 

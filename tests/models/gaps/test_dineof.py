@@ -70,9 +70,9 @@ def test_the_number_of_hidden_values_is_that_of_the_program() -> None:
 
 def test_too_little_to_fill_from() -> None:
     x, observed, hidden = record()
-    with pytest.raises(InputError, match="DINEOF needs at least two times and some observed values"):
+    with pytest.raises(InputError, match="DINEOF needs at least two times, two cells and some"):
         dineof(x[:1], observed[:1], hidden[:1], 5)
-    with pytest.raises(InputError, match="DINEOF needs at least two times and some observed values"):
+    with pytest.raises(InputError, match="DINEOF needs at least two times, two cells and some"):
         dineof(x, observed, torch.zeros_like(hidden), 5)
 
 

@@ -7,29 +7,7 @@ from scipy.stats import multivariate_normal
 
 from fieldcast.errors import InputError
 from fieldcast.models.gaps.expectation_maximisation import fit, fitted_rank
-from fieldcast.models.gaps.low_rank_gaussian import LowRank, pairs, symmetric
-from fieldcast.models.random_streams import RandomStreams
-
-
-def low_rank(cells: int, rank: int, seed: int = 0, noise: float = 0.1) -> LowRank:
-    generator = torch.Generator().manual_seed(seed)
-    mean = torch.randn(cells, generator=generator, dtype=torch.float64)
-    weights = torch.randn(rank, cells, generator=generator, dtype=torch.float64)
-    return LowRank(mean, weights, torch.tensor(noise, dtype=torch.float64))
-
-
-def sampled(model: LowRank, times: int, missing: float, seed: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    z = torch.randn(times, model.rank, generator=generator, dtype=torch.float64)
-    shape = times, len(model.mean)
-    x = model.mean + z @ model.weights
-    x += model.variance.sqrt() * torch.randn(shape, generator=generator, dtype=torch.float64)
-    return x, torch.rand(shape, generator=generator) >= missing
-
-
-def test_tables_of_pairs_are_symmetric_matrices() -> None:
-    z = torch.randn(3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(symmetric(pairs(z), 4), z[:, :, None] * z[:, None])
+from tests.models.gaps.low_rank_data import low_rank, sampled
 
 
 def test_complete_data_give_probabilistic_pca() -> None:
@@ -60,30 +38,6 @@ def test_the_likelihood_never_falls_and_is_exact(missing: float) -> None:
             x[t].numpy()[o], model.mean.numpy()[o], covariance[np.ix_(o, o)]
         ) if o.any() else 0.0  # fmt: skip
         assert float(log_prob[t]) == pytest.approx(float(dense), abs=1e-8)
-
-
-def test_expectation_is_that_of_the_dense_gaussian() -> None:
-    model = low_rank(9, 2)
-    x, observed = sampled(model, 5, 0.5)
-    mean, spread = model.expected(x, observed), model.spread(x, observed)
-    covariance = model.weights.T @ model.weights + model.variance * torch.eye(9, dtype=torch.float64)
-    for t in range(5):
-        o = observed[t]
-        gain = torch.linalg.solve(covariance[o][:, o], covariance[o]).T
-        expected = model.mean + gain @ (x[t] - model.mean)[o]
-        conditional = covariance - gain @ covariance[o]
-        assert torch.allclose(mean[t][~o], expected[~o], atol=1e-8) and torch.equal(mean[t][o], x[t][o])
-        assert torch.allclose(spread[t][~o], conditional.diagonal().sqrt()[~o], atol=1e-8)
-        assert not spread[t][o].any()
-
-
-def test_draws_have_the_moments_of_the_conditional_distribution() -> None:
-    model = low_rank(9, 2)
-    x, observed = sampled(model, 2, 0.5)
-    mean, spread = model.expected(x, observed), model.spread(x, observed)
-    drawn = model.draw(x, observed, RandomStreams(3, torch.arange(2), 20000))
-    assert torch.allclose(drawn.mean(1), mean, atol=0.03)
-    assert torch.allclose(drawn.std(1), spread, atol=0.03)
 
 
 def test_the_covariance_of_gappy_data_approaches_the_true_one() -> None:
@@ -135,16 +89,6 @@ def test_the_rank_is_chosen_at_hidden_values_and_left_out_where_undetermined() -
     model = fitted_rank(x, observed, (1, 2, 4, 8, 16))
     assert model.rank in (4, 8)
     assert fitted_rank(x[:6], observed[:6], (1, 2, 8)).rank <= 2
-
-
-def test_the_axes_are_orthogonal_and_hold_the_second_moment() -> None:
-    model, area = low_rank(9, 2), torch.linspace(0.5, 1.5, 9, dtype=torch.float64)
-    axes = model.axes(area)
-    expected = model.weights.T @ model.weights + model.mean[:, None] * model.mean
-    assert torch.allclose(axes.T @ axes, expected)
-    gram = (axes * area) @ axes.T
-    assert torch.allclose(gram, torch.diag(gram.diagonal()), atol=1e-10)
-    assert (gram.diagonal().diff() < 0).all()
 
 
 def test_data_without_noise_are_fitted() -> None:

@@ -137,3 +137,31 @@ def test_nothing_is_hidden_where_too_few_times_are_observed(places: Places) -> N
     observed[:2, :3] = True
     record = Record(torch.zeros(40, CELLS), observed, torch.zeros(40, dtype=torch.long), places)
     assert not len(hide_values(record, 0).time)
+
+
+def test_a_complete_variable_does_not_make_the_gaps_of_another_smaller(
+    places: Places, record: Record, hidden: Hidden
+) -> None:
+    """The nearest observation to a missing value was that of the other variable at the same place."""
+    twice = Places(
+        np.concatenate([places.points] * 2), torch.arange(2).repeat_interleave(CELLS), places.area.repeat(2)
+    )
+    observed = torch.cat([record.observed, torch.ones_like(record.observed)], dim=1)
+    both = Record(torch.cat([record.x, record.x], dim=1), observed, record.segment, twice)
+    beside = hide_values(both, 0)
+    first = ~beside.whole & (beside.cell < CELLS)
+    sizes = torch.unique(beside.group[first], return_counts=True)[1].double().mean()
+    alone = torch.unique(hidden.group[~hidden.whole], return_counts=True)[1].double().mean()
+    assert float(sizes) > 0.9 * float(alone)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_value_is_hidden_in_gaps_of_times_with_hardly_any(places: Places, count: int) -> None:
+    start = torch.arange(TIMES)[:, None] * 7
+    observed = (torch.arange(CELLS) - start) % CELLS < count
+    x = torch.randn(TIMES, CELLS, generator=torch.Generator().manual_seed(1))
+    sparse = Record(x, observed, torch.zeros(TIMES, dtype=torch.long), places)
+    hidden = hide_values(sparse, 0)
+    assert (~hidden.whole).any()
+    of_time = torch.bincount(hidden.time[~hidden.whole], minlength=TIMES)
+    assert int(of_time.max()) == 1

@@ -12,7 +12,7 @@ from fieldcast.models.gaps.hiding import Hidden, hide_values
 from fieldcast.models.gaps.in_time import linear_in_time, neighbours_in_time
 from fieldcast.models.gaps.reach import Places, nearest_observation
 from fieldcast.models.gaps.record import Filling, Record
-from fieldcast.models.gaps.trial import FOLDS, calibrated, run_trial
+from fieldcast.models.gaps.trial import FOLDS, calibrated, calibration, run_trial
 from fieldcast.models.layers.crps import fair_crps, normal_crps
 from fieldcast.models.random_streams import RandomStreams
 
@@ -116,7 +116,7 @@ def test_spreads_are_scaled_to_the_errors_of_the_trial(
     draws = RandomStreams(0, torch.arange(TIMES), 50)
     filled = calibrated(
         overconfident(record, draws),
-        trial,
+        calibration([trial], [hidden]).variances,
         record,
         nearest_observation(record.observed, places, ~record.observed),
     )
@@ -166,3 +166,26 @@ def test_errors_of_a_single_hidden_run_are_scored_by_those_in_gaps(
     trial = run_trial("wrong", wrong, left, single, distance)
     assert float(trial.spread[single.whole].max()) < 20
     assert trial.crps > 100 * 0.5 * float(single.weight[single.whole].sum())
+
+
+def test_variances_are_those_of_the_errors_at_all_selections(record: Record, places: Places) -> None:
+    """A filler that errs twice as much at the values of one of two selections: the mean of the two variances."""
+    trials, selections = [], []
+    for seed, factor in ((0, 1.0), (1, 2.0)):
+        selection = hide_values(record, seed)
+        left = replace(record, observed=record.observed & ~selection.mask)
+        selection = replace(selection, truth=factor * selection.truth)
+        distance = nearest_observation(left.observed, places, selection.mask)
+        trials.append(run_trial("overconfident", overconfident, left, selection, distance))
+        selections.append(selection)
+    pooled = calibration(trials, selections)
+    for whole in (False, True):
+        here = pooled.hidden.whole == whole
+        weight, claims = pooled.hidden.weight[here], pooled.claims.at(here)
+        fitted = (weight * pooled.variances(claims, pooled.hidden.whole[here])).sum()
+        errors = (weight * pooled.error[here] ** 2).sum()
+        assert float(fitted / errors) == pytest.approx(1, abs=0.05)
+        assert float(fitted / weight.sum()) == pytest.approx((1 + 4) / 2, rel=0.2)
+    assert float(pooled.hidden.weight.sum()) == pytest.approx(1)
+    groups = [set(selection.group.abs().tolist()) for selection in selections]
+    assert len(set(pooled.hidden.group.abs().tolist())) == sum(len(group) for group in groups)

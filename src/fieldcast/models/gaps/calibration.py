@@ -9,7 +9,8 @@ with the climatological variance sigma^2 of the cell; no coefficient n, a, e, b,
 as s, d or D grow. Methods claim too little far from observations: the modes that they leave out, and errors of those
 that they fit, matter most there.
 
-The coefficients minimise the mean of log v + e^2 / v over errors e, the likelihood of a Gaussian, by multiplicative
+D is a chord of the unit sphere, and D_k is in units of the median of D. The coefficients minimise the weighted mean of
+log v + e^2 / v over errors e, the likelihood of a Gaussian, by multiplicative
 updates that never raise it (majorisation-minimisation for the divergence of Itakura and Saito: Fevotte and Idier 2011),
 
     a_k <- a_k (sum f_k e^2 / v^2 / sum f_k / v)^(1/2),    v = sum a_k f_k.
@@ -17,6 +18,7 @@ updates that never raise it (majorisation-minimisation for the divergence of Ita
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -43,12 +45,17 @@ class Claims(NamedTuple):
         """Select the claims of some values."""
         return Claims(*(part[selected] for part in self))
 
+    @staticmethod
+    def joined(parts: Sequence[Claims]) -> Claims:
+        """Claims of several values one after another."""
+        return Claims(*(torch.cat(part) for part in zip(*parts, strict=True)))
+
 
 class ErrorVariance(NamedTuple):
-    """v of claims.
+    """v of claims, at least `LEAST` of the climatological variance.
 
-    `coefficients` are n, a, e_k, b and c_k, and `usual` is the unit of D_k. Beyond `longest` and `farthest`, the
-    largest d and D that it was fitted to, v does not grow with them.
+    `coefficients` are n, a, e_k, b and c_k, and `usual` is the unit of D_k. Beyond `longest` and `farthest`, which 95 %
+    of the d and D that it was fitted to do not exceed, v does not grow with them.
     """
 
     coefficients: tuple[float, ...]
@@ -57,11 +64,24 @@ class ErrorVariance(NamedTuple):
     farthest: float
 
     def __call__(self, claims: Claims) -> Float[Tensor, "*n"]:
-        """The error variance v."""
-        steps, distance = claims.steps.clamp(max=self.longest), claims.distance.clamp(max=self.farthest)
-        factors = terms(claims._replace(steps=steps, distance=distance), self.usual)
-        v = sum(a * f for a, f in zip(self.coefficients, factors, strict=True))
-        return torch.maximum(torch.as_tensor(v), LEAST * claims.climatological.square())
+        """The error variance v, in double precision."""
+        spread, climatological, steps, distance = (part.double() for part in claims)
+        limited = Claims(
+            spread, climatological, steps.clamp(max=self.longest), distance.clamp(max=self.farthest)
+        )
+        v = sum(a * f for a, f in zip(self.coefficients, terms(limited, self.usual), strict=True))
+        return torch.maximum(torch.as_tensor(v), LEAST * climatological.square())
+
+
+class ErrorVariances(NamedTuple):
+    """v of values in gaps, and of those at times without any observation."""
+
+    in_gaps: ErrorVariance
+    at_whole_times: ErrorVariance
+
+    def __call__(self, claims: Claims, whole: Bool[Tensor, "*#n"]) -> Float[Tensor, "*n"]:
+        """The error variance v; `whole` are the values at times without any observation."""
+        return torch.where(whole, self.at_whole_times(claims), self.in_gaps(claims))
 
 
 def terms(claims: Claims, usual: float) -> list[Float[Tensor, "*n"]]:
@@ -80,7 +100,8 @@ def terms(claims: Claims, usual: float) -> list[Float[Tensor, "*n"]]:
 
 def error_variance(error: Float[Tensor, " n"], claims: Claims, weight: Float[Tensor, " n"]) -> ErrorVariance:
     """Fit v to errors, each with its weight."""
-    some = torch.linspace(0, len(error) - 1, min(MOST, len(error)), device=error.device).round().long()
+    places = torch.linspace(0, len(error) - 1, min(MOST, len(error)), dtype=torch.float64)
+    some = places.round().long().to(error.device)
     claims = Claims(*(part[some].double() for part in claims))
     usual = usual_distance(claims.distance)
     f, w = torch.stack(terms(claims, usual), dim=1), weight[some].double()

@@ -31,7 +31,10 @@ def state(space: Space, values: Float[Tensor, "*lead cell"]) -> Float[Tensor, "*
 def deviations(
     x: Float[Tensor, "time value"], observed: Bool[Tensor, "time value"]
 ) -> Float[Tensor, " value"]:
-    """Standard deviation of each value about 0; at least a thousandth of their root mean square, and 1 if all are 0."""
+    """Standard deviation of each value about 0, shrunk towards their root mean square as by ten further observations.
+
+    At least a thousandth of it; 1 if all values are 0.
+    """
     variance = robustness.Tails().add(torch.where(observed, x, 0.0), observed).variance
     least = SMALLEST * float(variance.mean().sqrt())
     return (variance.sqrt().clamp(min=least) if least > 0 else torch.ones_like(variance)).to(x)

@@ -113,13 +113,14 @@ def dineof(
     Raises
     ------
     InputError
-        If there are fewer than two times, or no hidden values.
+        If there are fewer than two times or cells, or no hidden values.
     """
     largest = min(largest, *(size - 1 for size in x.shape))
     if largest < 1 or not hidden.any():
         raise InputError(
-            f"DINEOF needs at least two times and some observed values to hide, not {len(x)} times and "
-            f"{int(observed.count_nonzero())} observed values: give a longer record."
+            "DINEOF needs at least two times, two cells and some observed values to hide, not "
+            f"{len(x)} times, {x.shape[1]} cells and {int(observed.count_nonzero())} observed values: give a longer "
+            "record."
         )
     mean = x[observed].mean()
     anomaly = (x - mean).masked_fill_(~observed, 0.0)

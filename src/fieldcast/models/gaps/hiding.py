@@ -3,10 +3,10 @@
 Hidden are 5 % of the observed values, in gaps of the record, and 5 % of the times as a whole.
 
 In gaps: for a missing value that is drawn, what is missing near it for as long as its own gap lasts is hidden at other
-times in succession, but at most a quarter of the values of a time. "Near" is at least 1.3 times its distance from the
-observations of its time. Several such times are drawn, and those taken at which most of the observations near the gap
-exist as well: gaps of the record there would make the hidden one larger. Hidden values thus lie as far from
-observations, in time and in space, as missing ones do.
+times in succession, but at most a quarter of the values of a time, or one of two or three. "Near" is at least 1.3 times
+its distance from the observations of its variable at its time. Several such times are drawn, and those taken at which
+most of the observations near the gap exist as well: gaps of the record there would make the hidden one larger. Hidden
+values thus lie as far from observations, in time and in space, as missing ones do.
 
 Whole times: runs as long as those of the record without any observation, as far as there are then at least five of
 them; single times if it has none.
@@ -19,7 +19,7 @@ proportional fitting: Deming and Stephan 1940).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +31,7 @@ from torch import Tensor
 from fieldcast.models.gaps.calibration import usual_distance
 from fieldcast.models.gaps.in_time import neighbours_in_time
 from fieldcast.models.gaps.pieces import counts, pieces
-from fieldcast.models.gaps.reach import nearest_observation, steps_to_observation
+from fieldcast.models.gaps.reach import Places, nearest_observation, steps_to_observation
 from fieldcast.models.gaps.record import FEWEST_TIMES, Record
 from fieldcast.models.random_streams import seed_for
 
@@ -43,6 +43,7 @@ REACH = 1.3  # times the distance of a missing value from the observations of it
 LARGEST_SHARE = 0.25  # of the values of a time, hidden in gaps
 STARTS = 8  # of each gap that are drawn, of which the best is taken
 RUNS = 5  # of whole times, at least: their errors are independent of each other
+SELECTIONS = 4  # of hidden values, to whose errors the spread of the chosen method is fitted
 DRAWN = 1000  # missing values that are drawn
 ATTEMPTS = 4  # to place the gap of each of them
 GOLDEN = 0.6180339887  # whose multiples are spread evenly modulo 1
@@ -114,6 +115,20 @@ class Hidden:
         return weight if weight.any() else self.area * selected
 
 
+def joined(selections: Sequence[Hidden]) -> Hidden:
+    """Several selections from a record, one after another; their weights count alike, and their groups stay apart."""
+    groups, largest = [], 0
+    for hidden in selections:
+        groups.append(hidden.group + largest * hidden.group.sign())
+        largest += int(hidden.group.abs().max())
+    parts = {
+        name: torch.cat([getattr(hidden, name) for hidden in selections])
+        for name in ("time", "cell", "truth", "whole", "area")
+    }
+    weight = torch.cat([hidden.weight / len(selections) for hidden in selections])
+    return Hidden(selections[0].shape, **parts, group=torch.cat(groups), weight=weight)
+
+
 def hide_values(record: Record, seed: int) -> Hidden:
     """Choose the hidden values: none where values are observed at too few times."""
     group = hidden_groups(record, torch.Generator().manual_seed(seed_for("hidden values", seed)))
@@ -131,7 +146,7 @@ def hidden_groups(record: Record, generator: torch.Generator) -> Int[Tensor, "ti
         return torch.zeros_like(observed, dtype=torch.int32)
     run_of_time = whole_times(observed.any(1), generator)
     left = observed & (run_of_time == 0)[:, None]
-    group = in_gaps(left, observed, record.places.points, generator)
+    group = in_gaps(left, observed, record.places, generator)
     group += torch.where(observed, run_of_time[:, None], 0)  # no time of a run has values hidden in gaps
     return group
 
@@ -181,24 +196,29 @@ def runs(selected: Bool[Tensor, " time"]) -> list[int]:
 
 
 def in_gaps(
-    left: Bool[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], points: Float[np.ndarray, "cell 3"],
+    left: Bool[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], places: Places,
     generator: torch.Generator,
 ) -> Int[Tensor, "time cell"]:  # fmt: skip
     """Number of the gap in which each value of `left` is hidden, -1, -2 and so on; 0 for none."""
     number = torch.zeros_like(left, dtype=torch.int32)
     needed, cells_of_all = IN_GAPS * int(left.count_nonzero()), left.shape[1]
     least = max(1, int(NEAR * cells_of_all), min(FEWEST_NEAR, cells_of_all // 4))
-    tree, allowed = cKDTree(points), (counts(left)[0] * LARGEST_SHARE).long()
+    points, variable, of_time = places.points, places.variable, counts(left)[0]
+    tree, allowed = cKDTree(points), (of_time * LARGEST_SHARE).long().clamp(min=1) * (of_time > 1)
+    free = left.clone()  # not hidden yet
     for gap, (first, time, last, cell) in enumerate(gaps(observed, generator), start=1):
         if needed <= 0:
             break
-        near = max(least, cells_within_reach(tree, points, observed[time], cell))
+        near = max(
+            least, cells_within_reach(tree, points, observed[time] & (variable == variable[cell]), cell)
+        )
         cells = torch.as_tensor(tree.query(points[cell], near)[1], device=left.device).view(-1)
-        begin = best_start(left & (number == 0), observed, first, last, cells, generator)
+        begin = best_start(free, observed, first, last, cells, generator)
         there = begin + torch.arange(last - first, device=left.device)[:, None]
-        hidden = left[there, cells] & ~observed[first:last, cells] & (number[there, cells] == 0)
+        hidden = free[there, cells] & ~observed[first:last, cells]
         hidden &= hidden.cumsum(1) <= allowed[there]  # cells are in order of their distance
         number[there, cells] -= gap * hidden.int()
+        free[there, cells] &= ~hidden
         allowed[there] -= hidden.sum(1, keepdim=True)
         needed -= int(hidden.count_nonzero())
     return number

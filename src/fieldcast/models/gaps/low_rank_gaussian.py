@@ -7,8 +7,8 @@
     M_t = W_o W_o^T + s^2 I,    E z_t = M_t^-1 W_o r,    cov z_t = s^2 M_t^-1,
     -2 log p(x_o) = n log 2 pi + (n - q) log s^2 + log |M_t| + (|r|^2 - (W_o r)^T E z_t) / s^2.
 
-W_o W_o^T for all times is the product of the mask with a table of pairs: times differ in their masks, and nothing loops
-over them.
+W_o W_o^T for all times is the product of the mask with a table of pairs; n is the number of observed cells. Times
+differ in their masks.
 """
 
 from __future__ import annotations

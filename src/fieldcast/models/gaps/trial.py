@@ -3,19 +3,23 @@
 The variance of the errors is fitted to what it depends on (`calibration`), in gaps and at whole times; spreads and
 members of the final filling are scaled to it. The scores of a trial are those of spreads that were fitted to the errors
 of other gaps.
+
+Errors of neighbouring values depend on each other, so that those of one selection of hidden values determine their
+variance poorly: that of the final filling is fitted to the errors at several selections.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from fieldcast.models.gaps.calibration import Claims, ErrorVariance, error_variance
+from fieldcast.models.gaps.calibration import Claims, ErrorVariances, error_variance
 from fieldcast.models.gaps.cells import deviations
-from fieldcast.models.gaps.hiding import Hidden
+from fieldcast.models.gaps.hiding import Hidden, joined
 from fieldcast.models.gaps.pieces import counts, pieces
 from fieldcast.models.gaps.reach import steps_to_observation
 from fieldcast.models.gaps.record import Filler, Filling, Record
@@ -35,24 +39,46 @@ class Trial:
         Name of the filler.
     error
         Mean minus truth.
+    claims
+        What the variance of the error depends on.
     spread
         Standard deviation, fitted to the errors of hidden values of other gaps.
-    in_gaps, at_whole_times
-        Variance of the error of the two kinds, fitted to all errors.
     crps
         Mean of the CRPS, exact for a Gaussian: the limit of the fair CRPS of its members.
-    mean_of_series, spread_of_series
-        The filling of some cells at all times; its spread is fitted to all errors.
+    mean_of_series, claims_of_series
+        The filling of some cells at all times.
     """
 
     name: str
     error: Float[Tensor, " hidden"]
+    claims: Claims
     spread: Float[Tensor, " hidden"]
-    in_gaps: ErrorVariance
-    at_whole_times: ErrorVariance
     crps: float
     mean_of_series: Float[Tensor, "time series"]
-    spread_of_series: Float[Tensor, "time series"]
+    claims_of_series: Claims
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """Errors of a filler at several selections of hidden values, and their variance.
+
+    Parameters
+    ----------
+    hidden
+        The values of all selections.
+    error, claims
+        As of the trials.
+    spread
+        Standard deviation, fitted to the errors of other gaps, of all selections.
+    variances
+        Variance of the errors, fitted to all of them.
+    """
+
+    hidden: Hidden
+    error: Float[Tensor, " hidden"]
+    claims: Claims
+    spread: Float[Tensor, " hidden"]
+    variances: ErrorVariances
 
 
 def run_trial(
@@ -78,30 +104,38 @@ def run_trial(
     filled, sigma = filler(record, None), deviations(record.x, record.observed)
     error = hidden.at(filled.mean) - hidden.truth
     claims = Claims(
-        hidden.at(filled.spread),
-        sigma[hidden.cell].double(),
-        hidden.at(steps_to_observation(record.observed)),
-        hidden.at(distance),
+        hidden.at(filled.spread).float(),
+        sigma[hidden.cell].float(),
+        hidden.at(steps_to_observation(record.observed)).float(),
+        hidden.at(distance).float(),
     )
+    spread = cross_fitted(error, claims, hidden)
+    crps = float((hidden.weight * normal_crps(error, spread)).sum())
+    of_series = claims_of(filled.spread, record.observed, distance, sigma, columns)
+    return Trial(name, error, claims, spread, crps, filled.mean[:, columns], of_series)
+
+
+def calibration(trials: Sequence[Trial], selections: Sequence[Hidden]) -> Calibration:
+    """Fit the variance of the errors of a filler to its trials with several selections of hidden values."""
+    hidden, error = joined(selections), torch.cat([trial.error for trial in trials])
+    claims = Claims.joined([trial.claims for trial in trials])
+    variances = fitted(error, claims, hidden, torch.ones_like(hidden.whole))
+    return Calibration(hidden, error, claims, cross_fitted(error, claims, hidden), variances)
+
+
+def cross_fitted(error: Float[Tensor, " hidden"], claims: Claims, hidden: Hidden) -> Float[Tensor, " hidden"]:
+    """Spread of each hidden value by the errors of other gaps: those of the other folds."""
     spread, fold = torch.empty_like(error), hidden.group % FOLDS
     for number in fold.unique().tolist():
         scored = fold == number
         variances = fitted(error, claims, hidden, ~scored)
-        for kind, variance in zip((~hidden.whole, hidden.whole), variances, strict=True):
-            here = scored & kind
-            spread[here] = variance(claims.at(here)).sqrt()
-    crps = float((hidden.weight * normal_crps(error, spread)).sum())
-    variances = fitted(error, claims, hidden, torch.ones_like(hidden.whole))
-    of_series = error_spread(
-        filled.spread[:, columns], record.observed[:, columns], distance[:, columns], sigma[columns],
-        record.observed.any(1), variances,
-    )  # fmt: skip
-    return Trial(name, error, spread, *variances, crps, filled.mean[:, columns], of_series)
+        spread[scored] = variances(claims.at(scored), hidden.whole[scored]).sqrt()
+    return spread
 
 
 def fitted(
     error: Float[Tensor, " hidden"], claims: Claims, hidden: Hidden, selected: Bool[Tensor, " hidden"]
-) -> tuple[ErrorVariance, ErrorVariance]:
+) -> ErrorVariances:
     """Variance of errors in gaps and at whole times, fitted to selected ones.
 
     To those of the other kind, if none of a kind is selected, and to all if none is selected.
@@ -110,13 +144,25 @@ def fitted(
     for kind in (~hidden.whole, hidden.whole):
         source = next(where for where in (selected & kind, selected, torch.ones_like(kind)) if where.any())
         variances.append(error_variance(error[source], claims.at(source), hidden.weights(source)[source]))
-    return variances[0], variances[1]
+    return ErrorVariances(*variances)
+
+
+def claims_of(
+    claimed: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], distance: Float[Tensor, "time cell"],
+    climatological: Float[Tensor, " cell"], columns: slice | Int[Tensor, " series"],
+) -> Claims:  # fmt: skip
+    """Claims of some columns at all times."""
+    return Claims(
+        claimed[:, columns],
+        climatological[columns].expand(len(claimed), -1),
+        steps_to_observation(observed[:, columns]),
+        distance[:, columns],
+    )
 
 
 def error_spread(
     claimed: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], distance: Float[Tensor, "time cell"],
-    climatological: Float[Tensor, " cell"], present: Bool[Tensor, " time"],
-    variances: tuple[ErrorVariance, ErrorVariance],
+    climatological: Float[Tensor, " cell"], variances: ErrorVariances,
 ) -> Float[Tensor, "time cell"]:  # fmt: skip
     """Standard deviation of the error, 0 where observed.
 
@@ -130,35 +176,26 @@ def error_spread(
         From the nearest observation of the time.
     climatological
         Standard deviation of each cell.
-    present
-        Times with observations in any cell.
     variances
-        Variance of the error at these, and at times without.
+        Variance of the error in gaps, and at times without observations.
     """
-    spread = torch.empty_like(claimed)
+    spread, empty = torch.empty_like(claimed), ~observed.any(1)[:, None]
     for cells in pieces(claimed.shape[1], 8 * len(claimed)):  # tables of the terms in double precision
-        claims = Claims(
-            claimed[:, cells].double(),
-            climatological[cells].double().expand(len(claimed), -1),
-            steps_to_observation(observed[:, cells]).double(),
-            distance[:, cells].double(),
-        )
-        in_gaps, at_whole_times = (variance(claims) for variance in variances)
-        spread[:, cells] = torch.where(present[:, None], in_gaps, at_whole_times).sqrt().to(spread)
+        claims = claims_of(claimed, observed, distance, climatological, cells)
+        spread[:, cells] = variances(claims, empty).sqrt().to(spread)
     return spread.masked_fill_(observed, 0.0)
 
 
 def calibrated(
-    filled: Filling, trial: Trial, record: Record, distance: Float[Tensor, "time cell"]
+    filled: Filling, variances: ErrorVariances, record: Record, distance: Float[Tensor, "time cell"]
 ) -> Filling:
-    """The filling with spreads and members scaled to the error variance of the trial.
+    """The filling with spreads and members scaled to the variance of the errors of its method.
 
     The spread of a cell with fewer than `FEWEST` observations, from which no method can learn how it varies with
     others, is at least the climatological one. `distance` is that from the nearest observation of the time.
     """
     observed, sigma = record.observed, deviations(record.x, record.observed)
-    variances = trial.in_gaps, trial.at_whole_times
-    spread = error_spread(filled.spread, observed, distance, sigma, observed.any(1), variances)
+    spread = error_spread(filled.spread, observed, distance, sigma, variances)
     least = torch.where(counts(observed)[1] < FEWEST, sigma, 0.0)
     spread = torch.maximum(spread, least, out=spread).masked_fill_(observed, 0.0)
     if not filled.members.shape[1]:

@@ -1,5 +1,6 @@
 """Gaps: a record filled from its own observed values."""
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -30,10 +31,10 @@ FILES = (
 def try_methods(
     fields: xr.Dataset, gaps: Gaps, seed: int, device: str, earlier: Mapping[str, Any]
 ) -> Iterator[bytes]:
-    """The trials so far after each method, as a file; those of an interrupted run are kept."""
+    """The trials so far after each of them, as a file; those of an interrupted run are kept."""
     comparison = Comparison.of(fields, seed, device, methods(fields, gaps, seed, device))
     trials = comparison.trials(earlier.get("gaps_trials"))
-    with Progress(total=len(comparison.fillers), unit="method") as bar:
+    with Progress(total=comparison.number, unit="trial") as bar:
         for tried, file in trials:
             bar.update(len(tried) - bar.n)
             yield file
@@ -50,12 +51,14 @@ def fill_gaps(
     if CORRECTED in compared(trials):
         fillers = {**fillers, CORRECTED: correction_of(fields, seed)}
     comparison = Comparison.of(fields, seed, device, fillers)
-    *_, (tried, _) = comparison.trials(trials)
+    tried = deque(comparison.trials(trials), maxlen=1).pop()[0]
     trust = Trust(fill_options.max_gap, fill_options.max_spread)
     members = fill_options.members and limits.cap("members", fill_options.members)
     dataset = open_layout(ingestion) if ingestion.source == "file" else fields
-    filled = fill(comparison, tried, dataset, members, trust, seed)
-    return filled, f"{filled.attrs['comment']}\n\n{FILES}", comparison.series(tried)
+    calibration = comparison.calibration(tried)
+    filled = fill(comparison, tried, calibration, dataset, members, trust, seed)
+    series = comparison.series(tried, calibration.variances)
+    return filled, f"{filled.attrs['comment']}\n\n{FILES}", series
 
 
 def draw_figures(fields: xr.Dataset, filled: xr.Dataset, series: pd.DataFrame) -> dict[str, bytes]:
