@@ -3,7 +3,7 @@ import torch
 
 from fieldcast.errors import InputError
 from fieldcast.models.configuration import build
-from fieldcast.models.core import Batch, Context
+from fieldcast.models.core import Batch, Context, joined
 from fieldcast.models.latent_table import LatentTable
 from fieldcast.models.random_streams import RandomStreams
 
@@ -166,3 +166,25 @@ def test_codes_start_as_configured():
     location, log_scale = codes.begin(RandomStreams(0, torch.arange(400)))
     assert float(location.std()) == pytest.approx(2, rel=0.02)
     assert torch.allclose(log_scale.exp(), torch.tensor(0.3))
+
+
+@pytest.mark.parametrize("encoder", ["latent_table.LatentTable", "encoders.Network"])
+def test_a_record_in_batches_makes_the_same_model_and_no_states_are_held(space, encoder, monkeypatch):
+    options = {"type": "vae.VAE", "latent": 3}
+    options |= {"encoder": {"type": encoder}, "decoder": {"type": "decoders.DenseDecoder"}}
+    held = []
+    monkeypatch.setattr(
+        "fieldcast.models.autoencoder.joined", lambda batches: held.append(joined(batches)) or held[-1]
+    )
+    states = []
+    for size in (ROWS, 5):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = build(options, space)
+        _, batch = data(space, make(space))
+        parts = zip(batch.x.split(size), batch.index.split(size), strict=True)
+        model.prepare((Batch(x, Context(len(x)), index=index) for x, index in parts), draws())
+        states.append(model.state_dict())
+    assert sum(batch.x.numel() for batch in held) == 0
+    for name, value in states[0].items():
+        assert torch.equal(states[1][name], value), name

@@ -14,7 +14,7 @@ from fieldcast.errors import InputError
 from fieldcast.models.conditional import Decoder
 from fieldcast.models.core import Batch, Context, Terms, Trained, joined
 from fieldcast.models.distributions import Posterior, Prior
-from fieldcast.models.encoders import StateEncoder
+from fieldcast.models.latent_table import LatentTable
 from fieldcast.models.likelihoods import Likelihood
 from fieldcast.models.priors import Vamp, given
 from fieldcast.models.random_streams import RandomStreams
@@ -57,10 +57,15 @@ class Autoencoder(Trained):
         """q(z | .) of data, from which the loss draws z."""
 
     def prepare(self, training: Iterable[Batch], draws: RandomStreams) -> None:
-        """Create the rows of a latent table, and initialise pseudo-inputs with training states."""
-        parts = [part for part in (self.encoder, self.prior) if isinstance(part, (StateEncoder, Vamp))]
+        """Create the rows of a latent table, and initialise pseudo-inputs with training states.
+
+        A table needs indices and labels alone, and a network nothing: neither holds the states in memory.
+        """
+        parts = [part for part in (self.encoder, self.prior) if isinstance(part, (LatentTable, Vamp))]
         if not parts:
             return
+        if not isinstance(self.prior, Vamp):
+            training = (replace(batch, x=batch.x[:, :0]) for batch in training)
         states = joined(training)
         for part in parts:
             part.prepare(states, replace(draws, datum=states.index))

@@ -29,9 +29,6 @@ class StateEncoder(nn.Module, ABC):
 
     family: Family = "normal"  # of the posterior; "point" has no density
 
-    def prepare(self, training: Batch, draws: RandomStreams) -> None:
-        """Initialise what depends on the training states; `draws` belong to their indices."""
-
     @abstractmethod
     def forward(self, batch: Batch) -> Posterior:
         """q(z | x) of data; a table has training data only."""

@@ -66,7 +66,10 @@ class LatentTable(StateEncoder):
 
     @torch.no_grad()
     def prepare(self, training: Batch, draws: RandomStreams) -> None:
-        """Create a row for each training datum; `index` numbers the rows, and may leave some out."""
+        """Create a row for each training datum; `index` numbers the rows, and may leave some out.
+
+        Neither the states nor their shape are read; `draws` belong to the indices.
+        """
         if training.index is None:
             raise ValueError("a table of latents needs the places of the training data")
         location, log_scale = self.begin(draws)

@@ -160,7 +160,9 @@ def test_missing_cells_are_unchanged_and_take_no_part(space, background):
     x = analysis(filter_of(part, 6000.0, every=3), background, c)
 
     assert torch.equal(x[..., 8:], background[..., 8:])
-    assert torch.equal(analysis(filter_of(part), background, c)[..., 8:], background[..., 8:])
+    for rotation in (False, True):
+        turned = analysis(filter_of(part, rotation=rotation), background, c)
+        assert torch.equal(turned[..., 8:], background[..., 8:])
     whole = analysis(filter_of(space, 6000.0, every=3), background, c)
     torch.testing.assert_close(x[..., :8], whole[..., :8], rtol=0, atol=1e-10)
 

@@ -32,14 +32,14 @@ def rescale(
 ) -> float:  # fmt: skip
     """Update the memory of a cycle by innovations of error variances R and expected variances HPH^T; return s.
 
-    An innovation counts as five expected standard deviations at most, so that gross errors do not inflate s.
+    An innovation counts as five expected standard deviations at most, and their mean excess over R as the largest s
+    times its expected value at most, so that neither gross errors nor a first step inflate s.
     """
     limit = LARGEST_DEPARTURE * (memory["scale"][cycle] * expected + error).sqrt()
     d = d.clamp(-limit, limit)
-    excess = (
-        (d.square() - error).mean().clamp(max=SCALES[1] * expected.mean())
-    )  # that of a first step is forgotten
+    excess = (d.square() - error).mean().clamp(max=SCALES[1] * expected.mean())
     for name, value in (("departure", excess), ("expected", expected.mean())):
         memory[name][cycle] = MEMORY * memory[name][cycle] + (1 - MEMORY) * value
-    memory["scale"][cycle] = (memory["departure"][cycle] / memory["expected"][cycle]).clamp(*SCALES)
+    if memory["expected"][cycle] > 0:  # cells without variance say nothing about s
+        memory["scale"][cycle] = (memory["departure"][cycle] / memory["expected"][cycle]).clamp(*SCALES)
     return float(memory["scale"][cycle])

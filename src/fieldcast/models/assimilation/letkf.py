@@ -142,8 +142,9 @@ class LETKF(Filter):
             float(self.relaxation),
             eta,
         )
-        w = self.nodes.spread(w) if self.localisation > 0 else w * self.space.exists.flatten()[:, None, None]
-        return rotated(w, draws.fork(ROTATION)) if self.rotation else w
+        w = self.nodes.spread(w) if self.localisation > 0 else w
+        w = rotated(w, draws.fork(ROTATION)) if self.rotation else w
+        return w * self.space.exists.flatten()[:, None, None]
 
     def _taper(self, points: Float[Tensor, "observed 3"]) -> Float[Tensor, "node observed"]:
         """T of observations, a row for each node; the row that all cells share if there is no localisation."""
