@@ -36,7 +36,7 @@ def weather(times: int = TIMES, longitudes: int = 6) -> xr.Dataset:
 
 
 FILES: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
-    "missing": (lambda file: file.unlink(), ("does not exist", "check ingestion.path")),
+    "missing": (lambda file: file.unlink(), ("does not exist", "check its name (ingestion.path)")),
     "truncated": (
         lambda file: file.write_bytes(file.read_bytes()[:-2000]),
         ("damaged or truncated", "again"),

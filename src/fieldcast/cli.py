@@ -87,7 +87,7 @@ def explained(parse: Callable[..., Any]) -> Callable[..., Any]:
         except click.UsageError as error:
             raise InputError(
                 f"--params: {error.message.rstrip('.')} (commas separate parameters: a value with a comma belongs "
-                "in a file, such as conf/local/parameters.yml)."
+                "in a file: conf/local/parameters.yml, or with --env NAME conf/NAME/parameters.yml)."
             ) from None
 
     return parse_or_explain
@@ -248,11 +248,13 @@ def doctor(
 ) -> None:
     """Examine what is stored in DATA_ROOT, and list what to rerun; exit code 1 if anything is damaged or stale."""
     from fieldcast.frame.doctor import examine  # here: torch takes a second to import
+    from fieldcast.frame.lock import data_root as configured_root
 
     given = {**params, **({"data_root": local(data_root)} if data_root else {})}
     session = KedroSession.create(env=env, conf_source=conf_source, runtime_params=given)
     with session:
-        examination = examine(session.load_context().catalog)
+        context = session.load_context()
+        examination = examine(context.catalog, configured_root(context))
     click.echo(examination)
     if examination.faults:
         raise click.exceptions.Exit(1)

@@ -128,10 +128,13 @@ def demo(conf: Path, by_address: Mapping[str, Experiment]) -> list[Experiment]:
     return [by_address[address] for address in listed]
 
 
-def nearest(word: str, options: Mapping[str, Any] | list[str]) -> str:
-    """End of a sentence about an unknown name: '; did you mean this or that?', or a full stop."""
+def nearest(word: str, options: Mapping[str, Any] | list[str], section: str = "") -> str:
+    """End of a sentence about an unknown name: '; did you mean this or that?', or a full stop.
+
+    `section` begins the names in the sentence, such as `ingestion.`
+    """
     close = difflib.get_close_matches(word, list(options), n=2, cutoff=0.6)
-    return f"; did you mean {' or '.join(close)}?" if close else "."
+    return f"; did you mean {' or '.join(section + name for name in close)}?" if close else "."
 
 
 def body_of(conf: Path, address: str) -> dict[str, Any]:

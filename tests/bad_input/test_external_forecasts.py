@@ -28,7 +28,7 @@ def half(path: Path) -> None:
 
 
 OWN: dict[str, tuple[Spoil, Callable[[Path], Any] | None, tuple[str, ...]]] = {
-    "missing": (lambda d: d, Path.unlink, ("does not exist", "check model.path of the experiment")),
+    "missing": (lambda d: d, Path.unlink, ("does not exist", "model.path of the experiment")),
     "truncated": (lambda d: d, half, ("mine.nc", "damaged or truncated", "again")),
     "another grid": (
         lambda d: d.isel(latitude=slice(1, None)),

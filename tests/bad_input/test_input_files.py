@@ -31,7 +31,10 @@ CONTENTS: dict[str, tuple[Spoil, tuple[str, ...]]] = {
     "no time axis": (lambda d: d.isel(time=0, drop=True), ("has no time axis", "days since")),
     "missing dates": (lambda d: d.isel(time=[*range(9), *range(12, 60)]), ("2001-01-09", "gaps")),
     "duplicate times": (repeated, ("2001-01-08",)),
-    "scattered NaN": (set_to(np.nan), ("'t2m'", "2001-01-08", "missing", "fill them in")),
+    "scattered NaN": (
+        set_to(np.nan),
+        ("'t2m'", "2001-01-08", "missing", "fill them with `fieldcast fill-gaps`"),
+    ),
     "Inf": (set_to(np.inf), ("'t2m'", "2001-01-08", "infinite", "mask")),
     "a fill value": (set_to(-9999.0), ("'t2m'", "holds -9999", "2001-01-08", "_FillValue")),
     "constant variable": (lambda d: d.assign(msl=d["msl"] * 0 + 1), ("'msl'", "constant")),

@@ -9,10 +9,13 @@ from kedro.pipeline.node import Node
 from refusals import ROOT, only_a_sentence
 
 PARAMETERS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
-    "misspelt key": ({"sparsification": {"nois": 0.1}}, ("sparsification.nois", "did you mean noise?")),
+    "misspelt key": (
+        {"sparsification": {"nois": 0.1}},
+        ("sparsification.nois", "did you mean sparsification.noise?"),
+    ),
     "misspelt key of an experiment": (
         {"reconstruct": {"denoising_vae": {"fit": {"step": 3}}}},
-        ("reconstruct.denoising_vae.fit.step", "did you mean steps?"),
+        ("reconstruct.denoising_vae.fit.step", "did you mean reconstruct.denoising_vae.fit.steps?"),
     ),
     "misspelt key of the planet": (
         {"ingestion": {"planet": {"yaers": 3}}},
@@ -49,10 +52,10 @@ PARAMETERS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
 }
 FORECAST_PARAMETERS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
-    "misspelt key": ({"rollout": {"strats": 3}}, ("rollout.strats", "did you mean starts?")),
+    "misspelt key": ({"rollout": {"strats": 3}}, ("rollout.strats", "did you mean rollout.starts?")),
     "misspelt key of the long rollout": (
         {"rollout": {"stability": {"step": 3}}},
-        ("rollout.stability.step", "did you mean steps?"),
+        ("rollout.stability.step", "did you mean rollout.stability.steps?"),
     ),
     "no start": ({"rollout": {"starts": 0}}, ("rollout.starts = 0", "greater than or equal to 1")),
     "negative error": (
@@ -167,7 +170,7 @@ def test_an_experiments_file(message: Any, tmp_path: Path, text: str, words: tup
 def test_a_configuration_in_a_real_process(kedro: Any, unharmed: Path) -> None:
     address = "reconstruct.denoising_vae"
     done = kedro("--pipelines", address, "--params", f"data_root={unharmed},{address}.fit.learning_rat=0.1")
-    only_a_sentence(done, f"{address}.fit.learning_rat", "did you mean learning_rate?")
+    only_a_sentence(done, f"{address}.fit.learning_rat", f"did you mean {address}.fit.learning_rate?")
 
 
 def test_a_model_in_a_real_process(kedro: Any, tmp_path: Path) -> None:

@@ -116,7 +116,10 @@ def truncated(make_weather: Make, write: Write, form: str = "NETCDF4", half: boo
 
 
 FILES: dict[str, tuple[Callable, str]] = {
-    "missing": (lambda tmp, make, write: str(tmp / "no.nc"), "no.nc' does not exist: check ingestion.path"),
+    "missing": (
+        lambda tmp, make, write: str(tmp / "no.nc"),
+        "no.nc' does not exist: check its name (ingestion.path)",
+    ),
     "no match": (lambda tmp, make, write: str(tmp / "no*.nc"), "no file matches"),
     "empty": (lambda tmp, make, write: broken(tmp / "a.nc", b""), "a.nc' is empty (0 bytes): copy"),
     "text": (lambda tmp, make, write: broken(tmp / "a.nc", b"time,t2m\n"), "a.nc' is not NetCDF: give"),

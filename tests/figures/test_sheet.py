@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 
 from fieldcast.figures.sheet import Sheet, shades, ticks
@@ -87,6 +88,23 @@ def test_degrees_and_coastlines_stand_where_their_coordinates_are():
     assert len(east) == 2 and all(y < sheet.corner(0, 1)[1] for _, y in east)  # of the last row
     assert east[0][0] == pytest.approx(135 / 360)
     assert sheet.axes.get_xlim()[0] < north[0][0] and sheet.axes.get_ylim()[0] < east[0][1]
+
+
+def test_labels_of_longitudes_stay_below_their_own_map():
+    """Also those of a tick at the border, which would otherwise meet that of the next map."""
+    latitude, longitude = np.arange(10.0, 60), np.arange(-31.0, 62)
+    sheet = Sheet(latitude, longitude, 2, 1)
+    for column in range(2):
+        sheet.degrees(column, 0)
+    renderer = FigureCanvasAgg(sheet.figure).get_renderer()
+    below = [label for label in sheet.axes.texts if label.get_text().endswith(("E", "W"))]
+    assert [label.get_text() for label in below] == ["30°W", "30°E", "60°E"] * 2
+    boxes = [
+        label.get_window_extent(renderer).transformed(sheet.axes.transData.inverted()) for label in below
+    ]
+    for number, box in enumerate(boxes):
+        left = sheet.corner(number // 3, 0)[0]
+        assert left - 0.01 < box.x0 < box.x1 < left + 1.01
 
 
 def test_images_have_no_degrees():

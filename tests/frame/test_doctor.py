@@ -82,7 +82,7 @@ def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataCatalog:
 
 
 def test_a_healthy_folder_is_reported_as_such(catalog: DataCatalog) -> None:
-    assert str(examine(catalog)) == "5 data sets are complete, undamaged and fit together."
+    assert str(examine(catalog, "data")) == "5 data sets are complete, undamaged and fit together."
 
 
 def test_external_forecasts_need_no_checkpoint(
@@ -97,7 +97,7 @@ def test_external_forecasts_need_no_checkpoint(
     }
     monkeypatch.setattr(doctor, "experiments", lambda *_: listed)
     monkeypatch.setattr(doctor, "commands", lambda: iter([*MAKERS.items(), (name, "`kedro run`")]))
-    assert str(examine(catalog)) == "6 data sets are complete, undamaged and fit together."
+    assert str(examine(catalog, "data")) == "6 data sets are complete, undamaged and fit together."
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_a_checkpoint_of_another_solution_is_named(
         ("another", f"{name}: it was made from other weights"),
     ):
         catalog.save(name, pack_bytes({"w": torch.ones(1)}, {**HEADER, "data": digest, **origin(weights)}))
-        assert outcome in str(examine(catalog))
+        assert outcome in str(examine(catalog, "data"))
 
 
 def other_fields(folder: Path, catalog: DataCatalog) -> None:
@@ -173,7 +173,7 @@ def test_every_fault_is_named_with_the_command_that_mends_it(
     catalog: DataCatalog, tmp_path: Path, change: Callable[[Path, DataCatalog], None], faults: dict[str, str]
 ) -> None:
     change(tmp_path, catalog)
-    examination = examine(catalog)
+    examination = examine(catalog, "data")
     assert [fault.dataset for fault in examination.faults] == list(faults)
     for fault in examination.faults:
         assert faults[fault.dataset] in fault.complaint and fault.command == MAKERS[fault.dataset]
@@ -183,8 +183,8 @@ def test_every_fault_is_named_with_the_command_that_mends_it(
 
 def test_a_folder_without_data_is_a_sentence(catalog: DataCatalog, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "commands", lambda: iter([("reconstruct.b.scores", "")]))
-    with pytest.raises(InputError, match="nothing is stored here: name the data_root"):
-        examine(catalog)
+    with pytest.raises(InputError, match="nothing is stored in data: name the data_root"):
+        examine(catalog, "data")
 
 
 @pytest.fixture
@@ -199,7 +199,7 @@ def project_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_the_exit_code_says_whether_there_is_something(
     project_folder: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faults: tuple[Fault, ...]
 ) -> None:
-    monkeypatch.setattr(doctor, "examine", lambda catalog: Examination(3, faults))
+    monkeypatch.setattr(doctor, "examine", lambda catalog, folder: Examination(3, faults))
     outcome = CliRunner().invoke(cli.cli, ["doctor", str(tmp_path), "--env", "test"])
     assert outcome.exit_code == len(faults), outcome.exception
     assert outcome.output.startswith("1 of 3 data sets" if faults else "3 data sets are complete")
@@ -213,4 +213,4 @@ def test_a_model_class_that_changed_since_its_training_is_named(catalog: DataCat
         catalog.save("reconstruct.a.checkpoint", pack_bytes({"w": torch.ones(2)}, header))
         draws = xr.Dataset({"z": ("x", [1.0])}, attrs={"starts": "s", "model": model_digest(header, MODEL)})
         catalog.save("reconstruct.a.draws", draws)
-        assert outcome in str(examine(catalog))
+        assert outcome in str(examine(catalog, "data"))

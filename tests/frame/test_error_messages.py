@@ -38,8 +38,11 @@ def message(session: Any) -> Callable[..., str | None]:
 @pytest.mark.parametrize(
     ("parameters", "expected"),
     [
-        (given(step=9), f"{KEY}.step: there is no such option; did you mean steps?"),
-        (given(rate={"strat": 1.0}), f"{KEY}.rate.strat: there is no such option; did you mean start?"),
+        (given(step=9), f"{KEY}.step: there is no such option; did you mean {KEY}.steps?"),
+        (
+            given(rate={"strat": 1.0}),
+            f"{KEY}.rate.strat: there is no such option; did you mean {KEY}.rate.start?",
+        ),
         (given(steps="ten"), f"{KEY}.steps = 'ten' should be a valid integer"),
         (given(end="badly"), f"{KEY}.end = 'badly' should be 'well', 'refused'"),
         ({"sede": 1}, "--params sede: there is no such parameter; did you mean seed?"),
@@ -207,7 +210,7 @@ def test_the_command_line_shows_it(kedro: Any) -> None:
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert errors.splitlines() == [
-        "fieldcast: sample.a.fit.step: there is no such option; did you mean steps?"
+        "fieldcast: sample.a.fit.step: there is no such option; did you mean sample.a.fit.steps?"
     ]
     assert output == ""
 

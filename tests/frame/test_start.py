@@ -42,8 +42,8 @@ EXPECTED = {
     f"kedro run {HERE},limits.steps=many --pipelines reconstruct.linear": "limits.steps = 'many' should be",
     f"kedro run {HERE} --pipelines reconstruct.nothing": "there is no pipeline or experiment 'reconstruct.nothing'",
     f"kedro run {HERE} --pipelines training": "does not exist yet: run `kedro run --env test --pipelines",
-    f"kedro run {HERE},ingestion.source=file,ingestion.path=no.nc --pipelines ingestion": "check ingestion.path",
-    f"fieldcast fill {{tmp}}/no.nc {HERE}": "does not exist: check fill.observations",
+    f"kedro run {HERE},ingestion.source=file,ingestion.path=no.nc --pipelines ingestion": "(ingestion.path)",
+    f"fieldcast fill {{tmp}}/no.nc {HERE}": "does not exist: check its name (fill.observations)",
 }
 
 

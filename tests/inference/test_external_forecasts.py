@@ -134,7 +134,7 @@ def test_an_unsuitable_file_is_reported_in_one_sentence(
 
 
 def test_a_file_that_is_not_there_is_named(world: Any, starts: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"nothing\.nc' does not exist: check model\.path"):
+    with pytest.raises(InputError, match=r"nothing\.nc' does not exist: check its name \(model\.path of"):
         list(adopt(File("File", path=str(tmp_path / "nothing.nc")), NOTHING, starts, world.fields))
 
 

@@ -289,12 +289,26 @@ def test_times_may_be_in_any_order_and_calendar() -> None:
     assert nearest_times(table["time"], times, TimeStep(24.0), table, "'stations'").tolist() == [1, 2]
 
 
+def test_fields_of_noon_are_filled_at_noon() -> None:
+    """Readings at half a step from midnight were rounded to even days, and two days merged."""
+    noons = pd.date_range("2001-01-01 12:00", periods=6)
+    table = pd.DataFrame(
+        {"time": [*noons, pd.Timestamp("2001-01-02 17:00"), pd.Timestamp("2001-01-03 01:00")]}
+    )
+    day = TimeStep(24.0)
+    np.testing.assert_array_equal(times_of(table, day, "1990-06-01T12:00:00", "'stations'"), noons)
+    midnights = times_of(table, day, "0001-01-01T00:00:00", "'stations'")
+    np.testing.assert_array_equal(midnights, noons.ceil("D"))
+    six_hours = times_of(table, TimeStep(6.0), "2001-01-01T03:00:00", "'stations'").values
+    assert {str(time)[11:13] for time in six_hours} == {"15", "03"}
+
+
 def test_readings_of_a_month_count_for_that_month() -> None:
     times = xr.DataArray(np.array(["2001-01-01", "2001-02-01"], dtype="M8[ns]"), dims="time")
     table = pd.DataFrame({"time": pd.to_datetime(["2001-01-31", "2001-02-01", "2001-02-27"])})
     month = TimeStep(730.0, 1)
     assert nearest_times(table["time"], times, month, table, "'stations'").tolist() == [0, 1, 1]
-    np.testing.assert_array_equal(times_of(table, month, "'stations'"), times)
+    np.testing.assert_array_equal(times_of(table, month, "2000-01-01", "'stations'"), times)
 
 
 def test_a_variable_that_is_rarely_observed_has_an_error_of_representativeness(model, world) -> None:

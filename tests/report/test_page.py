@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
 import re
 from dataclasses import replace
@@ -134,3 +135,13 @@ def test_links_lead_to_the_files_of_the_catalog(results, summary, elements):
     links = elements(report({"reconstruct": results}, summary)).attributes("href")
     files = [link for link in links if not link.startswith(("#", "data:"))]
     assert {str(PurePosixPath(normpath(f"08_reporting/{link}"))) for link in files} == paths
+
+
+def test_the_configuration_is_valid_yaml(results):
+    parameters = {
+        "ingestion": {"path": "a: b.nc", "variables": None},
+        "studies": [{"title": "°C", "names": ["a"]}],
+    }
+    page = report({"reconstruct": results}, parameters=parameters)
+    text = html.unescape(re.search(r"Configuration.*?<code>(.*?)</code>", page, re.S)[1])
+    assert yaml.safe_load(text) == parameters

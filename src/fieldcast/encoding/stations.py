@@ -80,12 +80,17 @@ def nearest_times(
     return index
 
 
-def times_of(table: pd.DataFrame, step: TimeStep, where: str) -> xr.DataArray:
-    """The times to fill for a table without fields: its months, or its times to the nearest whole step (UTC)."""
+def times_of(table: pd.DataFrame, step: TimeStep, first: str, where: str) -> xr.DataArray:
+    """The times to fill for a table without fields: its months, or the nearest of the model's times.
+
+    These are whole steps from `first`, a time of its training (UTC): fields of a day may be those of its noon.
+    """
     if not step.hours:
         raise InputError(f"{where}: the model's time step is unknown, so give the fields to fill, too.")
     if step.months:
         times = table["time"].to_numpy().astype("M8[M]").astype("M8[s]")
     else:
-        times = table["time"].dt.round(pd.Timedelta(hours=step.hours)).to_numpy()
+        seconds, begin = round(3600 * step.hours), np.datetime64(first, "s").astype(int)
+        since = table["time"].to_numpy().astype("M8[s]").astype(int) - begin
+        times = (begin + seconds * np.floor(since / seconds + 0.5).astype(int)).astype("M8[s]")
     return xr.DataArray(np.unique(times), dims="time", name="time")

@@ -43,8 +43,8 @@ def require(path: str, key: str) -> None:
     if is_remote(path) or matches(path):
         return
     if glob.has_magic(path):
-        raise InputError(f"no file matches '{path}': check {key}")
-    raise InputError(f"'{local(path)}' does not exist: check {key}")
+        raise InputError(f"no file matches '{path}': check its name ({key})")
+    raise InputError(f"'{local(path)}' does not exist: check its name ({key})")
 
 
 def files_of(path: str) -> list[str]:

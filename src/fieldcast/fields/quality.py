@@ -147,9 +147,10 @@ def _check_missing(array: xr.DataArray, survey: Survey, where: str, missing: Mis
         count, first = int(survey.missing[scattered].sum()), _first_scattered(array, scattered)
         if missing == "refuse":
             raise InputError(
-                f"{count} values of '{name}' in {where} are missing{outside}, first at {first}: fill them in, let "
-                'models learn from the others with ingestion.missing=train (in Python missing="train"), or choose '
-                "another ingestion.period (by default only cells without a value at any time may be missing)"
+                f"{count} values of '{name}' in {where} are missing{outside}, first at {first}: fill them with "
+                "`fieldcast fill-gaps`, let models learn from the others with ingestion.missing=train (in Python "
+                'missing="train"), or choose another ingestion.period (by default only cells without a value at any '
+                "time may be missing)"
             )
         return _scattered_finding(array, survey, where, first, count)
     if not never.any():

@@ -26,6 +26,7 @@ BESIDE, BELOW, TICK = 0.3, 0.17, 0.035  # inches: room for degrees beside and be
 STEPS = 1, 2, 5, 10, 15, 20, 30, 45, 90  # degrees between ticks
 BEYOND = 0.01  # of a scale of colours: how far values must lie outside to matter
 MOST = 4  # ticks along an axis
+LETTER = 0.62  # width of a letter, as a share of the size of its font
 Map = Float[np.ndarray, "latitude longitude"]
 
 
@@ -135,11 +136,13 @@ class Sheet:
         """Draw ticks of longitude and latitude outside the frame, with labels at the edges of the sheet."""
         left, bottom = self.corner(column, row)
         length, meridians, parallels = TICK / self.scale, *self.ticks
-        text = {"fontsize": SMALL - 2, "color": INK}
+        text: dict[str, Any] = {"fontsize": SMALL - 2, "color": INK}
         marks = []
         for x, label in meridians if np.isclose(row, self.last) else ():
             marks.append([(left + x, bottom), (left + x, bottom - length)])
-            self.axes.text(left + x, bottom - 1.4 * length, label, ha="center", va="top", **text)
+            half = LETTER * len(label) * text["fontsize"] / 72 / 2 / self.scale
+            centre = min(max(x, half), 1 - half)  # labels of neighbouring maps must not touch
+            self.axes.text(left + centre, bottom - 1.4 * length, label, ha="center", va="top", **text)
         for y, label in parallels if column == 0 else ():
             marks.append([(left, bottom + y), (left - length, bottom + y)])
             self.axes.text(left - 1.4 * length, bottom + y, label, ha="right", va="center", **text)

@@ -59,8 +59,8 @@ class Examination:
         )
 
 
-def examine(catalog: CatalogProtocol) -> Examination:
-    """Read everything that stages of the pipelines have stored, one data set after another.
+def examine(catalog: CatalogProtocol, folder: str | None) -> Examination:
+    """Read everything that stages of the pipelines have stored in a folder, one data set after another.
 
     Raises InputError if nothing is stored.
     """
@@ -71,7 +71,7 @@ def examine(catalog: CatalogProtocol) -> Examination:
         if not handed_on(name) and name in catalog and catalog.exists(name)
     }
     if not stored:
-        raise InputError("nothing is stored here: name the data_root of a run, and its --env.")
+        raise InputError(f"nothing is stored in {folder}: name the data_root of a run, and its --env.")
     digests: dict[str, str] = {}
     faults = [
         Fault(name, complaint, command)

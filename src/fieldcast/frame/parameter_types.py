@@ -86,7 +86,8 @@ def complaint(name: str, kind: Any, error: ValidationError) -> str:
         return f"{key}: {cause}{others}"
     if first["type"] in UNKNOWN_OPTION:
         options = _options(kind, first["loc"][:-1])
-        return f"{key}: there is no such option{nearest(str(first['loc'][-1]), options)}{others}"
+        *section, option = key.split(".")
+        return f"{key}: there is no such option{nearest(option, options, '.'.join([*section, '']))}{others}"
     requirement = first["msg"].removeprefix("Input ").removeprefix("Value error, ").rstrip(".")
     return f"{key} = {first['input']!r} {requirement}{others}."
 

@@ -87,7 +87,7 @@ def with_all_variables(data: xr.Dataset, codec: FieldCodec, where: str, complete
     if len(absent) == len(codec.variables):
         raise InputError(
             f"{where} has none of the model's variables {', '.join(absent)}; it has {there}: rename the matching "
-            "variables."
+            "variables, or name the data_root and the --env of the model that was trained on such data."
         )
     if absent and complete:
         raise InputError(

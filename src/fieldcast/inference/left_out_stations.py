@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 from jaxtyping import Int
 
-from fieldcast.encoding.stations import points_of, times_of
+from fieldcast.encoding.stations import points_of
 from fieldcast.errors import InputError
 from fieldcast.fields.stations import read_stations, station_columns
 from fieldcast.geometry import unit_points
@@ -103,7 +103,7 @@ def observed(
 ) -> tuple[Context, Points]:
     """A context of all times of a table in which nothing is observed, and its points with all their errors."""
     model, codec = trained.checkpoint.model, trained.checkpoint.field_codec
-    times = times_of(table, model.space.time_step, where)
+    times = trained.times_near(table, where)
     points = points_of(table, times, codec, model.space, where)
     c = context_of(trained.nothing_observed(times), codec, model.space, 0.0)
     return c, points.with_error(error_variance(model, replace(c, points=points), codec, given))

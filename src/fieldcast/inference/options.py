@@ -216,7 +216,8 @@ def named_files(section: str, **paths: str | None) -> list[tuple[str, str]]:
 def file_of(path: str | None, output: str | None, key: str, output_key: str) -> str:
     """The path, which must be set and must not be that of the result."""
     if path is None:
-        raise InputError(f"{key} is not set: say which file, with --params {key}=FILE.")
+        command = f"fieldcast {key.partition('.')[0]} FILE"
+        raise InputError(f"{key} is not set: say which file, with --params {key}=FILE, or as in `{command}`.")
     if output and os.path.realpath(output) == os.path.realpath(path):
         raise InputError(f"{output_key} is {key} itself, '{output}': choose another file.")
     return path

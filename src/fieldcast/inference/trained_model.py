@@ -123,7 +123,7 @@ class TrainedModel:
         if dataset is None:
             if table is None:
                 raise InputError("fill needs a data set, stations, or both.")
-            dataset = self.nothing_observed(times_of(table, model.space.time_step, where_stations))
+            dataset = self.nothing_observed(self.times_near(table, where_stations))
         dataset = conventions.as_dataset(dataset, where)
         data, codec = matching(dataset, stored, where)
         require_plausible(data, codec, where)
@@ -144,6 +144,11 @@ class TrainedModel:
         return with_attributes(result, dataset.attrs, "Reconstruction", self.name, options).assign_attrs(
             facts
         )
+
+    def times_near(self, table: pd.DataFrame, where: str) -> xr.DataArray:
+        """The model's times that are nearest to those of a table of stations, which messages call `where`."""
+        first = self.checkpoint.header["splits"]["train"][0]
+        return times_of(table, self.checkpoint.model.space.time_step, first, where)
 
     def nothing_observed(self, times: xr.DataArray) -> xr.Dataset:
         """Fields of NaN at some times, on the model's grid and in its units."""

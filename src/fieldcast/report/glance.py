@@ -179,19 +179,19 @@ def closest(results: Results, case: Any, purpose: str, where: str) -> list[str]:
     if best not in scores:
         return []
     others = sorted(set(scores) - {best, *results.bounds}, key=lambda name: (scores[name], name))
-    clause = f"{purpose}, {results.label(best)}"
+    clause = f"{purpose} {where}, {results.label(best)}"
     if others:
         behind = scores[others[0]] / scores[best] - 1
         worse = f"{significant(100 * behind, 2)} % worse"
-        worse = worse if behind < 1 else f"has {significant(1 + behind, 2)} times the error"
+        worse = worse if behind < 1 else f"{significant(1 + behind, 2)} times as bad"
         close = "practically as good" if behind < LEVEL else worse
-        clause += f" ({results.label(others[0])} {close if behind >= 1 else 'is ' + close})"
+        clause += f" ({results.label(others[0])} is {close})"
     roles = {name: results.about[name].role for name in others}
     free = [name for role in ("climatology", "baseline") for name in others if roles[name] == role]
     errors = [board.value(name, "rmse", case) for name in (best, *free[:1])]
     if free and errors[0] < errors[1]:
         reduction = f"{100 * (1 - errors[0] / errors[1]):.0f} %"
-        clause += f", whose typical error {where} is {reduction} smaller than that of the baseline "
+        clause += f", whose typical error is {reduction} smaller than that of the baseline "
         clause += f"“{results.label(free[0])}”"
     return [clause]
 

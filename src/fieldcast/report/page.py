@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
-from typing import Protocol, runtime_checkable
+from dataclasses import asdict, is_dataclass
+from typing import Any, Protocol, runtime_checkable
 
+import yaml
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
@@ -119,7 +122,7 @@ def background(
         {},
         guide=guide(tasks),
         facts=facts,
-        configuration="\n".join(lines(parameters)),
+        configuration=as_yaml(parameters),
         data=data,
         variables=Table(["variable", "units", "name", "kind"], variables, "texts"),
         noted=None if quality is None else quality_rows(quality[noted]),
@@ -134,13 +137,14 @@ def in_words(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def lines(parameters: Mapping[str, object], indent: int = 0) -> list[str]:
-    """Nested names and values, one indented line each, as in YAML."""
-    written = []
-    for name, value in parameters.items():
-        start = f"{'  ' * indent}{name}:"
-        if isinstance(value, Mapping) and value:
-            written += [start, *lines(value, indent + 1)]
-        else:
-            written.append(f"{start} {value}")
-    return written
+def plain_value(option: Any) -> object:
+    """Options of a dataclass by name, anything else as text."""
+    if is_dataclass(option) and not isinstance(option, type):
+        return asdict(option)
+    return str(option)
+
+
+def as_yaml(parameters: Mapping[str, object]) -> str:
+    """Parameters as the configuration writes them; empty if there are none."""
+    plain = json.loads(json.dumps(parameters, default=plain_value))
+    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100) if plain else ""
