@@ -237,7 +237,8 @@ def by_length(source: str, lengths: list[int]) -> None:
     hidden = lasting(times, rows, columns, lengths, np.random.default_rng(SEED))
     filled = hide_and_fill(truth, hidden, f"{name}, {', '.join(map(str, lengths))}")
     observed = torch.from_numpy((np.isfinite(values) & ~hidden).reshape(len(values), -1))
-    length = gap_lengths(observed).numpy().reshape(values.shape)[hidden & np.isfinite(values)]
+    segment = torch.zeros(len(observed), dtype=torch.long)
+    length = gap_lengths(observed, segment).numpy().reshape(values.shape)[hidden & np.isfinite(values)]
     lower = sorted({1, *lengths})
     for least, most in zip(lower, [*lower[1:], np.inf], strict=True):
         here = (length >= least) & (length < most)

@@ -132,6 +132,20 @@ def test_the_spread_is_right_where_gaps_last_long(truth: xr.Dataset) -> None:
     assert "The spread is right" in result.attrs["comment"]
 
 
+def test_the_spread_is_right_where_one_variable_alone_lacks_whole_times(truth: xr.Dataset) -> None:
+    """The other variable is complete, so that every time has observations."""
+    sst = truth["sst"]
+    flow = sst.copy(data=np.roll(sst.values, 90, axis=0) + 0.3 * sst.values).assign_attrs(units="m s-1")
+    absent = np.isin(np.arange(DAYS) // 6, np.arange(2, DAYS // 6, 4))
+    both = truth.assign(flow=flow.where(xr.DataArray(~absent, dims="time")))
+    filled = fieldcast.fill_gaps(both)
+    error = (filled["flow"] - flow).values[absent]
+    spread = filled["flow_spread"].values[absent]
+    assert np.sqrt((spread**2).mean() / (error**2).mean()) == pytest.approx(1, abs=0.3)
+    assert "unchecked" not in filled.attrs["comment"]
+    assert "hidden in gaps" not in filled.attrs["comment"]
+
+
 def test_the_share_of_extrapolated_values_is_never_rounded_to_none(filled: xr.Dataset) -> None:
     assert share_of(3, 100_000) == "less than 0.1%" and share_of(3, 1000) == "0.3%"
     number = int((filled["sst_flag"] == 2).sum())

@@ -91,7 +91,7 @@ class Trust:
         largest = torch.tensor([self.largest_spread(name) for name in gappy.codec.variables]).to(scale)
         distrusted = filling.spread > largest[gappy.variable] / scale
         if self.max_gap is not None:
-            distrusted |= gap_lengths(observed) > self.max_gap
+            distrusted |= gap_lengths(observed, gappy.record.segment) > self.max_gap
         return distrusted.masked_fill_(observed, False)
 
 

@@ -28,8 +28,8 @@ MANY = 0.1  # share of the missing values beyond these of which the report warns
 MOST = 5  # times that are listed
 FAR = 5.0  # spreads
 UNCHECKED = (
-    f"{{}} of the missing values, but at most {RARE:.0%} of the hidden ones, are more than {{}}: there the spread is "
-    "unchecked, and may be far too small."
+    f"{{}} of the missing values {{}}, but at most {RARE:.0%} of the hidden ones there, are more than {{}}: there "
+    "the spread is unchecked, and may be far too small."
 )
 MIDNIGHT = "T00:00:00"  # which dates do without
 
@@ -82,6 +82,9 @@ def of_variable(outcome: Outcome, v: int, name: str) -> Iterator[str]:
     observed = outcome.gappy.record.observed[:, columns]
     empty = int((~observed.any(1)).sum())
     share = 1 - int(observed.count_nonzero()) / observed.numel()
+    if observed.all():
+        yield f"{name}: no value is missing."
+        return
     yield (
         f"{name}: {share:.1%} of the values in {observed.shape[1]} cells are missing; "
         f"{empty} of {len(observed)} times have none at all. Filled by {outcome.best.name}."
@@ -126,8 +129,6 @@ def scores(
 def sentences(outcome: Outcome, columns: Bool[Tensor, " column"], name: str) -> Iterator[str]:
     """Whether the spread is right, and where not to trust the result."""
     calibration, hidden = outcome.calibration, outcome.calibration.hidden
-    if outcome.gappy.record.observed[:, columns].all():
-        return
     here = columns[hidden.cell]
     if not here.any():
         yield f"No value of {name} was hidden, so its spread is unchecked."
@@ -168,22 +169,36 @@ def by_variability(
 
 
 def unchecked(outcome: Outcome, columns: Bool[Tensor, " column"]) -> Iterator[str]:
-    """A warning where many missing values are farther in time, or in space, from observations than the hidden ones."""
-    record, hidden = outcome.gappy.record, outcome.hidden.mask
-    left, lacking = record.observed & ~hidden, ~record.observed & record.observed.any(0)
-    far = farther(
-        steps_to_observation(left)[hidden & columns], steps_to_observation(record.observed)[lacking & columns]
-    )
-    if far:
-        yield UNCHECKED.format(far.share, f"{far.usual:.0f} steps from an observation of their cell")
+    """A warning where many missing values are farther in time, or in space, from observations than the hidden ones.
+
+    Missing values of times with observations, and of those without any, are compared to hidden ones of the same kind.
+    """
+    record, hidden = outcome.gappy.record, outcome.hidden.mask & columns
+    left = record.observed & ~outcome.hidden.mask
+    missing = ~record.observed & record.observed.any(0) & columns
+    steps = steps_to_observation(left, record.segment), steps_to_observation(record.observed, record.segment)
     chords = (
-        nearest_observation(left, record.places, hidden & columns)[hidden & columns],
-        nearest_observation(record.observed, record.places, lacking & columns)[lacking & columns],
+        nearest_observation(left, record.places, hidden),
+        nearest_observation(record.observed, record.places, missing),
     )
-    far = farther(*(chord[chord.isfinite()] for chord in chords))  # of times with observations
-    if far:
-        usual = 2 * EARTH_RADIUS / 1000 * math.asin(far.usual / 2)
-        yield UNCHECKED.format(far.share, f"{usual:.0f} km from the observations of their time")
+    for whole, kind in ((False, "in gaps"), (True, "at whole times")):
+        of_kind = hidden & (chords[0].isinf() == whole), missing & (chords[1].isinf() == whole)
+        if of_kind[1].any() and not of_kind[0].any():
+            yield f"No value was hidden {kind}, so the spread is unchecked there."
+        elif far := farther(*(of_part[here] for of_part, here in zip(steps, of_kind, strict=True))):
+            yield UNCHECKED.format(
+                far.share, kind, f"{steps_of(far.usual)} from an observation of their cell"
+            )
+        if not whole and (
+            far := farther(*(of_part[here] for of_part, here in zip(chords, of_kind, strict=True)))
+        ):
+            usual = 2 * EARTH_RADIUS / 1000 * math.asin(far.usual / 2)
+            yield UNCHECKED.format(far.share, kind, f"{usual:.0f} km from the observations of their time")
+
+
+def steps_of(number: float) -> str:
+    """A number of steps in words."""
+    return f"{number:.0f} step{'' if number == 1 else 's'}"
 
 
 class Farther(NamedTuple):

@@ -14,6 +14,7 @@ from fieldcast import calendars
 from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.models.gaps.calibration import ErrorVariances
 from fieldcast.models.gaps.hiding import Hidden
+from fieldcast.models.gaps.reach import present_variables
 from fieldcast.models.gaps.trial import Trial
 
 LENGTH = 60  # times of a stretch
@@ -40,7 +41,7 @@ class Stretches:
     observed, hidden
         Values left to the methods, and those hidden from them.
     empty
-        Times at which no column has a value that is left.
+        Times at which each variable has no value that is left.
     """
 
     columns: Int[Tensor, " variable"]
@@ -53,7 +54,7 @@ class Stretches:
     scale: Float[Tensor, " variable"]
     observed: Bool[Tensor, "time variable"]
     hidden: Bool[Tensor, "time variable"]
-    empty: Bool[Tensor, " time"]
+    empty: Bool[Tensor, "time variable"]
 
     @classmethod
     def of(cls, left: GappyRecord, hidden: Hidden) -> Stretches:
@@ -81,7 +82,7 @@ class Stretches:
         return cls(
             columns, torch.tensor(begins), places, calendars.iso(left.times), left.record.x[:, columns],
             left.linear_in_time(columns), left.climatology(columns), left.scale[columns], observed[:, columns],
-            mask[:, columns], ~observed.any(1),
+            mask[:, columns], ~present_variables(observed, left.variable),
         )  # fmt: skip
 
     def table(self, best: Trial, dineof: Trial, variances: ErrorVariances) -> pd.DataFrame:
@@ -99,7 +100,7 @@ class Stretches:
             "hidden": torch.where(self.hidden, self.truth, torch.nan),
         }
         columns = {name: x * self.scale + self.climatology for name, x in anomalies.items()}
-        spread = variances(best.claims_of_series, self.empty[:, None]).sqrt()
+        spread = variances(best.claims_of_series, self.empty).sqrt()
         columns["spread"] = spread.masked_fill(self.observed, 0.0) * self.scale
         tables = []
         for number, place in enumerate(self.places):

@@ -50,8 +50,10 @@ def test_hidden_are_observed_values_in_gaps_and_at_whole_times(record: Record, h
 
 def test_hidden_values_are_as_far_from_observations_as_missing_ones(record: Record, hidden: Hidden) -> None:
     present = record.observed.any(1)[:, None]
-    steps = steps_to_observation(record.observed & ~hidden.mask)[hidden.time, hidden.cell].double()
-    missing = steps_to_observation(record.observed)[~record.observed & present].double()
+    steps = steps_to_observation(record.observed & ~hidden.mask, record.segment)[
+        hidden.time, hidden.cell
+    ].double()
+    missing = steps_to_observation(record.observed, record.segment)[~record.observed & present].double()
     assert float(steps[~hidden.whole].mean()) == pytest.approx(float(missing.mean()), rel=0.3)
     far = float((missing > LONG / 4).double().mean())
     assert float((steps[~hidden.whole] > LONG / 4).double().mean()) == pytest.approx(far, abs=0.2)
@@ -61,8 +63,18 @@ def test_whole_times_are_hidden_in_runs_as_long_as_those_of_the_record(
     record: Record, hidden: Hidden
 ) -> None:
     lengths = [len(hidden.time[hidden.group == run].unique()) for run in hidden.group[hidden.whole].unique()]
-    assert max(lengths) == RUN - 1 and len(lengths) >= hiding.RUNS  # shorter, so that there are enough
-    assert hiding.runs(torch.tensor([True, False, True, True, False])) == [1, 2, 2]
+    assert max(lengths) == RUN and len(lengths) >= hiding.RUNS
+    assert hiding.runs(torch.tensor([True, False, True, True, False])) == [(0, 1), (2, 4), (2, 4)]
+
+
+@pytest.mark.parametrize("run, hidden, longest", [(4, 19, 4), (10, 40, 10), (20, 57, 14)])
+def test_more_times_are_hidden_where_four_runs_need_them(run: int, hidden: int, longest: int) -> None:
+    """5 % of the times left, four runs, or 15 %."""
+    present = torch.ones(TIMES, 1, dtype=torch.bool)
+    present[50 : 50 + run] = False
+    number = hiding.whole_times(present, torch.Generator().manual_seed(0))
+    sizes = torch.bincount(number[:, 0])[1:]
+    assert int(sizes.max()) == longest and int(sizes.sum()) == hidden
 
 
 def test_weights_are_those_of_the_missing_values(record: Record, places: Places, hidden: Hidden) -> None:
@@ -71,9 +83,9 @@ def test_weights_are_those_of_the_missing_values(record: Record, places: Places,
     area = places.area.double().expand(missing.shape)
     expected = float(area[empty].sum() / area[missing].sum())
     assert float(hidden.weight[hidden.whole].sum()) == pytest.approx(expected)
-    steps = steps_to_observation(record.observed & ~hidden.mask)[hidden.time, hidden.cell]
+    steps = steps_to_observation(record.observed & ~hidden.mask, record.segment)[hidden.time, hidden.cell]
     near = float(hidden.weight[~hidden.whole & (steps < 4)].sum())
-    of_missing = missing & ~empty[:, None] & (steps_to_observation(record.observed) < 4)
+    of_missing = missing & ~empty[:, None] & (steps_to_observation(record.observed, record.segment) < 4)
     assert near == pytest.approx(float(area[of_missing].sum() / area[missing].sum()), abs=0.01)
 
 
@@ -165,3 +177,37 @@ def test_a_value_is_hidden_in_gaps_of_times_with_hardly_any(places: Places, coun
     assert (~hidden.whole).any()
     of_time = torch.bincount(hidden.time[~hidden.whole], minlength=TIMES)
     assert int(of_time.max()) == 1
+
+
+def test_whole_times_are_those_of_a_variable(places: Places, record: Record) -> None:
+    """Of three variables one lacks runs alone, two lack others together: so do the hidden ones."""
+    three = Places(
+        np.concatenate([places.points] * 3), torch.arange(3).repeat_interleave(CELLS), places.area.repeat(3)
+    )
+    observed = torch.ones(TIMES, 3, CELLS, dtype=torch.bool)
+    observed[40:44, 0] = observed[100:106, 1:] = observed[300:303, 1:] = False
+    x = torch.randn(TIMES, 3 * CELLS, generator=torch.Generator().manual_seed(2))
+    hidden = hide_values(Record(x, observed.flatten(1), record.segment, three), 0)
+    assert hidden.whole.all()  # no value is missing in gaps
+    gone = hidden.mask.view(TIMES, 3, CELLS)
+    assert torch.equal(gone.any(2), gone.all(2))
+    of_variable = gone.all(2)
+    four_runs = hiding.RUNS * 6  # the median of nine missing times belongs to the longer run
+    assert of_variable.sum(0).tolist() == [int(hiding.TIMES * (TIMES - 4)), four_runs, four_runs]
+    assert torch.equal(of_variable[:, 1] & observed[:, 2, 0], of_variable[:, 2] & observed[:, 1, 0])
+    assert (of_variable[:, 0] != of_variable[:, 1]).any()
+    shares = [float(hidden.weight[hidden.cell // CELLS == v].sum()) for v in range(3)]
+    assert sum(shares) == pytest.approx(1)
+
+
+def test_two_times_of_a_variable_are_left(places: Places, record: Record) -> None:
+    two = Places(
+        np.concatenate([places.points] * 2), torch.arange(2).repeat_interleave(CELLS), places.area.repeat(2)
+    )
+    observed = torch.ones(TIMES, 2, CELLS, dtype=torch.bool)
+    observed[:, 1] = False
+    observed[5:8, 1] = True
+    x = torch.randn(TIMES, 2 * CELLS, generator=torch.Generator().manual_seed(2))
+    hidden = hide_values(Record(x, observed.flatten(1), record.segment, two), 0)
+    left = (observed.flatten(1) & ~hidden.mask).view(TIMES, 2, CELLS)[:, 1].any(1)
+    assert int(left.sum()) == hiding.FEWEST_TIMES

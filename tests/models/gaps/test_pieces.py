@@ -70,7 +70,7 @@ def test_no_temporary_is_larger_than_the_record(
     x, observed, segment = gappy.x, gappy.observed, gappy.segment
     other = {
         "linear_in_time": lambda: in_time.linear_in_time(x, observed, torch.arange(TIMES).double()),
-        "gap_lengths": lambda: in_time.gap_lengths(observed),
+        "gap_lengths": lambda: in_time.gap_lengths(observed, segment),
         "reach": lambda: reach.duration(x, observed, segment),
     }
     with LargestTensor() as largest:

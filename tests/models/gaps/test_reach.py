@@ -70,9 +70,19 @@ def test_the_nearest_observation_is_one_of_the_same_time_and_variable() -> None:
 def test_steps_to_the_nearest_observation_in_time_by_brute_force() -> None:
     observed = torch.rand(30, 8, generator=torch.Generator().manual_seed(3)) < 0.15
     observed[:, 7] = False
-    steps = reach.steps_to_observation(observed)
-    for cell in range(7):
+    segment = torch.arange(30) // 12
+    steps = reach.steps_to_observation(observed, segment)
+    for cell in range(8):
         times = observed[:, cell].nonzero()[:, 0]
-        expected = (torch.arange(30)[:, None] - times).abs().min(1).values
+        apart = (torch.arange(30)[:, None] - times).abs()
+        apart[segment[:, None] != segment[times]] = 30
+        expected = torch.cat([apart, torch.full((30, 1), 30)], 1).min(1).values
         assert torch.equal(steps[:, cell].long(), expected)
-    assert (steps[:, 7] >= 30).all()
+    assert (steps[:, 7] == 30).all()
+
+
+def test_variables_that_are_present_at_each_time() -> None:
+    observed = torch.zeros(3, 4, dtype=torch.bool)
+    observed[0, 1] = observed[2, 2] = observed[2, 3] = True
+    present = reach.present_variables(observed, torch.tensor([0, 0, 2, 2]))
+    assert present.tolist() == [[True, False, False], [False] * 3, [False, False, True]]

@@ -74,13 +74,13 @@ class ErrorVariance(NamedTuple):
 
 
 class ErrorVariances(NamedTuple):
-    """v of values in gaps, and of those at times without any observation."""
+    """v of values in gaps, and of those at times without any observation of their variable."""
 
     in_gaps: ErrorVariance
     at_whole_times: ErrorVariance
 
     def __call__(self, claims: Claims, whole: Bool[Tensor, "*#n"]) -> Float[Tensor, "*n"]:
-        """The error variance v; `whole` are the values at times without any observation."""
+        """The error variance v; `whole` are the values at times without any of their variable."""
         return torch.where(whole, self.at_whole_times(claims), self.in_gaps(claims))
 
 

@@ -1,6 +1,6 @@
 """Observed values of a record that are hidden from its fillers, one after another, which are scored there.
 
-Hidden are 5 % of the observed values, in gaps of the record, and 5 % of the times as a whole.
+Hidden are 5 % of the observed values, in gaps of the record, and 5 % of the times of a variable as a whole.
 
 In gaps: for a missing value that is drawn, what is missing near it for as long as its own gap lasts is hidden at other
 times in succession, but at most a quarter of the values of a time, or one of two or three. "Near" is at least 1.3 times
@@ -8,13 +8,14 @@ its distance from the observations of its variable at its time. Several such tim
 most of the observations near the gap exist as well: gaps of the record there would make the hidden one larger. Hidden
 values thus lie as far from observations, in time and in space, as missing ones do.
 
-Whole times: runs as long as those of the record without any observation, as far as there are then at least five of
-them; single times if it has none.
+Whole times: runs as long as those without any observation of a variable, as far as four of them are at most 15 % of
+its times, and with a variable those that have no observation, either, at the same times. Single times of all variables,
+if none ever lacks a whole time.
 
-Hidden values count as the missing ones of which they are samples: of a time with or without any observations; as many
-steps, in powers of 2, from an observation of their cell; and as far, in powers of the root of 2, from one of their
-time. Their weights are areas, scaled to the totals of the classes of steps and of distance in turn (iterative
-proportional fitting: Deming and Stephan 1940).
+Hidden values count as the missing ones of which they are samples: of a time with or without observations of their
+variable; as many steps, in powers of 2, from an observation of their cell; and as far, in powers of the root of 2, from
+one of their time. Their weights are areas, scaled to the totals of the classes of steps and of distance in turn
+(iterative proportional fitting: Deming and Stephan 1940).
 """
 
 from __future__ import annotations
@@ -31,18 +32,24 @@ from torch import Tensor
 from fieldcast.models.gaps.calibration import usual_distance
 from fieldcast.models.gaps.in_time import neighbours_in_time
 from fieldcast.models.gaps.pieces import counts, pieces
-from fieldcast.models.gaps.reach import Places, nearest_observation, steps_to_observation
+from fieldcast.models.gaps.reach import (
+    Places,
+    nearest_observation,
+    present_variables,
+    steps_to_observation,
+)
 from fieldcast.models.gaps.record import FEWEST_TIMES, Record
 from fieldcast.models.random_streams import seed_for
 
 IN_GAPS = 0.05  # share of the observed values that are hidden in gaps
-TIMES = 0.05  # share of the times with observations that are hidden as a whole
+TIMES = 0.05  # share of the times with observations of a variable that are hidden as a whole
 NEAR = 0.05  # share of the cells, around a missing value, whose gaps are taken together
 FEWEST_NEAR = 25  # of these cells, up to a quarter of all: a gap in few cells has observations close by
 REACH = 1.3  # times the distance of a missing value from the observations of its time: what is near it
 LARGEST_SHARE = 0.25  # of the values of a time, hidden in gaps
 STARTS = 8  # of each gap that are drawn, of which the best is taken
-RUNS = 5  # of whole times, at least: their errors are independent of each other
+MOST_TIMES = 0.15  # hidden as a whole, where this share is needed for enough runs
+RUNS = 4  # of whole times, at least: their errors are independent of each other
 SELECTIONS = 4  # of hidden values, to whose errors the spread of the chosen method is fitted
 DRAWN = 1000  # missing values that are drawn
 ATTEMPTS = 4  # to place the gap of each of them
@@ -66,7 +73,7 @@ class Hidden:
     truth
         Their values.
     whole
-        Which of them belong to a time that is hidden as a whole.
+        Which of them belong to a time at which all values of their variable are hidden.
     group
         Number of the gap, or run of times, with which each was hidden; their errors depend on each other.
     area
@@ -141,13 +148,13 @@ def hide_values(record: Record, seed: int) -> Hidden:
 
 def hidden_groups(record: Record, generator: torch.Generator) -> Int[Tensor, "time cell"]:
     """Number of the run of times (1, 2, ...) or gap (-1, -2, ...) with which each value is hidden; 0 for none."""
-    observed = record.observed
+    observed, variable = record.observed, record.places.variable
     if int(observed.any(1).sum()) == FEWEST_TIMES:
         return torch.zeros_like(observed, dtype=torch.int32)
-    run_of_time = whole_times(observed.any(1), generator)
-    left = observed & (run_of_time == 0)[:, None]
-    group = in_gaps(left, observed, record.places, generator)
-    group += torch.where(observed, run_of_time[:, None], 0)  # no time of a run has values hidden in gaps
+    present = present_variables(observed, variable)
+    run = whole_times(present, generator)[:, variable]
+    group = in_gaps(observed & (run == 0), observed, present, record.places, generator)
+    group += torch.where(observed, run, 0)  # no run has values hidden in gaps
     return group
 
 
@@ -158,10 +165,11 @@ def weights(
     """Weights of the hidden values in means over the missing ones, see the module."""
     observed, places = record.observed, record.places
     left = observed & ~hidden
-    steps, distance = steps_to_observation(left)[hidden], nearest_observation(left, places, hidden)[hidden]
+    steps = steps_to_observation(left, record.segment)[hidden]
+    distance = nearest_observation(left, places, hidden)[hidden]
     of_missing = nearest_observation(observed, places, ~observed & observed.any(0))
     usual = usual_distance(of_missing.flatten())
-    by_steps = class_of_steps(steps, whole), area_by_steps(observed, places.area)
+    by_steps = class_of_steps(steps, whole), area_by_steps(record)
     by_distance = class_of_distance(distance, usual), area_by_distance(of_missing, usual, places.area)
     weight = area
     for _ in range(FITS):
@@ -170,43 +178,63 @@ def weights(
     return weight
 
 
-def whole_times(present: Bool[Tensor, " time"], generator: torch.Generator) -> Int[Tensor, " time"]:
-    """Number of the hidden run that each time belongs to, 0 for none; `present` are the times with observations."""
-    number, times = torch.zeros_like(present, dtype=torch.int32), int(present.sum())
-    count = min(max(1, int(TIMES * times)), times - FEWEST_TIMES)
-    lengths, longest = runs(~present), max(1, count // RUNS)
+def whole_times(
+    present: Bool[Tensor, "time variable"], generator: torch.Generator
+) -> Int[Tensor, "time variable"]:
+    """Number of the hidden run that each time of a variable belongs to, 0 for none.
+
+    `present` says which variables are observed at a time.
+    """
+    device, present = present.device, present.cpu()
+    absent, times = ~present, present.sum(0)
+    number, spare = torch.zeros_like(present, dtype=torch.int32), (times - FEWEST_TIMES).clamp(min=0)
+    runs_of = [runs(column) for column in absent.T]
+    lengths = torch.tensor([float(np.median(np.diff(of_v))) if of_v else 0.0 for of_v in runs_of])
+    due = (RUNS * lengths).minimum(MOST_TIMES * times).maximum(TIMES * times).long().clamp(min=1)
+    due = due.minimum(spare) * (absent.any(0) | ~absent.any())
+    longest = (due // RUNS).clamp(min=1).tolist()
     for first in torch.randperm(len(present), generator=generator).tolist():
-        if count <= 0:
+        v = int(due.argmax())  # the variable of which most is left to hide
+        if due[v] <= 0:
             break
-        length = lengths[int(torch.randint(len(lengths), (1,), generator=generator))] if lengths else 1
-        length = min(length, longest)
-        free = present[first : first + length] & (number[first : first + length] == 0)
-        free &= free.cumsum(0) <= count
-        number[first : first + length][free] = number.max() + 1
-        count -= int(free.sum())
-    return number
+        block = torch.ones_like(present[:1])
+        if runs_of[v]:
+            begin, end = runs_of[v][int(torch.randint(len(runs_of[v]), (1,), generator=generator))]
+            block = absent[begin : min(end, begin + longest[v])]
+        there = slice(first, first + len(block))
+        hidden = block[: len(present) - first] & present[there] & (number[there] == 0)
+        of_v = hidden[:, v] & (hidden[:, v].cumsum(0) <= due[v])
+        hidden = hidden & of_v[:, None]
+        hidden &= hidden.cumsum(0) <= spare
+        number[there][hidden] = number.max() + 1
+        due, spare = due - hidden.sum(0), spare - hidden.sum(0)
+    return number.to(device)
 
 
-def runs(selected: Bool[Tensor, " time"]) -> list[int]:
-    """Length of the run of each selected time, so that the lengths count as their times do."""
-    edge = torch.zeros(1, dtype=torch.int8, device=selected.device)
+def runs(selected: Bool[Tensor, " time"]) -> list[tuple[int, int]]:
+    """First time, and time after the last, of the run of each selected time, so that runs count as their times do."""
+    edge = torch.zeros(1, dtype=torch.int8)
     change = torch.cat([edge, selected.to(torch.int8), edge]).diff()
-    lengths = (change == -1).nonzero()[:, 0] - (change == 1).nonzero()[:, 0]
-    return [length for length in lengths.tolist() for _ in range(length)]
+    begins, ends = ((change == sign).nonzero()[:, 0].tolist() for sign in (1, -1))
+    return [(begin, end) for begin, end in zip(begins, ends, strict=True) for _ in range(begin, end)]
 
 
 def in_gaps(
-    left: Bool[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], places: Places,
-    generator: torch.Generator,
+    left: Bool[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], present: Bool[Tensor, "time variable"],
+    places: Places, generator: torch.Generator,
 ) -> Int[Tensor, "time cell"]:  # fmt: skip
-    """Number of the gap in which each value of `left` is hidden, -1, -2 and so on; 0 for none."""
+    """Number of the gap in which each value of `left` is hidden, -1, -2 and so on; 0 for none.
+
+    `present` says which variables are observed at a time.
+    """
     number = torch.zeros_like(left, dtype=torch.int32)
     needed, cells_of_all = IN_GAPS * int(left.count_nonzero()), left.shape[1]
     least = max(1, int(NEAR * cells_of_all), min(FEWEST_NEAR, cells_of_all // 4))
     points, variable, of_time = places.points, places.variable, counts(left)[0]
     tree, allowed = cKDTree(points), (of_time * LARGEST_SHARE).long().clamp(min=1) * (of_time > 1)
     free = left.clone()  # not hidden yet
-    for gap, (first, time, last, cell) in enumerate(gaps(observed, generator), start=1):
+    missing = ~observed & observed.any(0) & present[:, variable]
+    for gap, (first, time, last, cell) in enumerate(gaps(observed, missing, generator), start=1):
         if needed <= 0:
             break
         near = max(
@@ -256,13 +284,12 @@ def best_start(
 
 
 def gaps(
-    observed: Bool[Tensor, "time cell"], generator: torch.Generator
+    observed: Bool[Tensor, "time cell"], missing: Bool[Tensor, "time cell"], generator: torch.Generator
 ) -> Iterator[tuple[int, int, int, int]]:
     """First time, time drawn, time after the last, and cell of gaps: those of missing values that are drawn.
 
     They are drawn at random and taken in an order that has long and short gaps in turn.
     """
-    missing = ~observed & observed.any(0)
     of_time = counts(missing)[0]
     until = of_time.cumsum(0)
     total = int(until[-1])
@@ -286,21 +313,21 @@ def gaps(
 
 
 def class_of_steps(steps: Int[Tensor, " n"], whole: Bool[Tensor, " n"]) -> Int[Tensor, " n"]:
-    """Class of values that are some steps from an observation, of a time with or without others."""
+    """Class of values that are some steps from an observation, of a time with or without any of their variable."""
     return steps.clamp(min=1).double().log2().long().clamp(max=CLASSES - 1) + CLASSES * whole
 
 
-def area_by_steps(
-    observed: Bool[Tensor, "time cell"], area: Float[Tensor, " cell"]
-) -> Float[Tensor, " class"]:
+def area_by_steps(record: Record) -> Float[Tensor, " class"]:
     """Area of the missing values of each class."""
-    ever, empty = observed.any(0), ~observed.any(1)
+    observed, variable, area = record.observed, record.places.variable, record.places.area
+    ever, absent = observed.any(0), ~present_variables(observed, variable)
     total = torch.zeros(2 * CLASSES, dtype=torch.float64, device=observed.device)
     for cells in pieces(observed.shape[1], len(observed)):
         missing = ~observed[:, cells] & ever[cells]
-        steps = steps_to_observation(observed[:, cells])[missing]
+        steps = steps_to_observation(observed[:, cells], record.segment)[missing]
+        whole = absent[:, variable[cells]][missing]
         of_value = area[cells].double().expand(missing.shape)[missing]
-        total.index_add_(0, class_of_steps(steps, empty[:, None].expand(missing.shape)[missing]), of_value)
+        total.index_add_(0, class_of_steps(steps, whole), of_value)
     return total
 
 

@@ -35,12 +35,17 @@ def neighbours_in_time(
     return before, after
 
 
-def gap_lengths(observed: Bool[Tensor, "time cell"]) -> Int[Tensor, "time cell"]:
-    """Number of times without an observation around each value; 0 where it is observed."""
+def gap_lengths(
+    observed: Bool[Tensor, "time cell"], segment: Int[Tensor, " time"]
+) -> Int[Tensor, "time cell"]:
+    """Number of times of its segment without an observation around each value; 0 where it is observed."""
     lengths = torch.zeros_like(observed, dtype=torch.int32)
+    size = segment.unique_consecutive(return_counts=True)[1]
+    end = size.cumsum(0).repeat_interleave(size)[:, None]
+    begin = end - size.repeat_interleave(size)[:, None]
     for cells in pieces(observed.shape[1], len(observed)):
         before, after = neighbours_in_time(observed[:, cells])
-        lengths[:, cells] = (after - before - 1).clamp(min=0)
+        lengths[:, cells] = (after.minimum(end) - before.maximum(begin - 1) - 1).clamp(min=0)
     return lengths
 
 

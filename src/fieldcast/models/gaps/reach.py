@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from fieldcast.models.gaps.in_time import lagged
+from fieldcast.models.gaps.in_time import FAR, elapsed, lagged
 from fieldcast.models.gaps.pieces import pieces
 
 CENTRES = 300  # cells whose correlations with all others are computed
@@ -31,6 +31,16 @@ class Places(NamedTuple):
     points: Float[np.ndarray, "column 3"]  # on the unit sphere
     variable: Int[Tensor, " column"]  # its number, which ascends
     area: Float[Tensor, " column"]
+
+
+def present_variables(
+    observed: Bool[Tensor, "time cell"], variable: Int[Tensor, " cell"]
+) -> Bool[Tensor, "time variable"]:
+    """Whether any value of each variable is observed at each time; `variable` are those of the cells."""
+    present = observed.new_zeros(len(observed), int(variable.max()) + 1)
+    for v in variable.unique().tolist():
+        present[:, v] = observed[:, variable == v].any(1)
+    return present
 
 
 def length(
@@ -127,17 +137,19 @@ def nearest_observation(
     return torch.from_numpy(distance).to(observed.device)
 
 
-def steps_to_observation(observed: Bool[Tensor, "time cell"]) -> Int[Tensor, "time cell"]:
-    """Number of steps from each time to the nearest one at which the same cell was observed.
+def steps_to_observation(
+    observed: Bool[Tensor, "time cell"], segment: Int[Tensor, " time"]
+) -> Int[Tensor, "time cell"]:
+    """Number of steps from each time to the nearest one of its segment at which the same cell was observed.
 
-    A cell that never was has the number of all times or more.
+    Where the cell never was in the segment, it is the number of all times.
     """
     steps = torch.empty_like(observed, dtype=torch.int32)
-    times = len(observed)
-    index = torch.arange(times, dtype=torch.int32, device=observed.device)[:, None]
+    times, index = len(observed), elapsed(segment).long()[:, None]
+    never = 2 * FAR * times
     for cells in pieces(observed.shape[1], times):
         here = observed[:, cells]
-        before = torch.where(here, index, -times).cummax(0).values
-        after = torch.where(here, index, 2 * times).flip(0).cummin(0).values.flip(0)
-        steps[:, cells] = torch.minimum(index - before, after - index)
+        before = torch.where(here, index, -never).cummax(0).values
+        after = torch.where(here, index, never).flip(0).cummin(0).values.flip(0)
+        steps[:, cells] = torch.minimum(index - before, after - index).clamp(max=times).int()
     return steps

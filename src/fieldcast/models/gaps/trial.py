@@ -21,7 +21,7 @@ from fieldcast.models.gaps.calibration import Claims, ErrorVariances, error_vari
 from fieldcast.models.gaps.cells import deviations
 from fieldcast.models.gaps.hiding import Hidden, joined
 from fieldcast.models.gaps.pieces import counts, pieces
-from fieldcast.models.gaps.reach import steps_to_observation
+from fieldcast.models.gaps.reach import present_variables, steps_to_observation
 from fieldcast.models.gaps.record import Filler, Filling, Record
 from fieldcast.models.layers.crps import normal_crps
 
@@ -106,12 +106,12 @@ def run_trial(
     claims = Claims(
         hidden.at(filled.spread).float(),
         sigma[hidden.cell].float(),
-        hidden.at(steps_to_observation(record.observed)).float(),
+        hidden.at(steps_to_observation(record.observed, record.segment)).float(),
         hidden.at(distance).float(),
     )
     spread = cross_fitted(error, claims, hidden)
     crps = float((hidden.weight * normal_crps(error, spread)).sum())
-    of_series = claims_of(filled.spread, record.observed, distance, sigma, columns)
+    of_series = claims_of(filled.spread, record, distance, sigma, columns)
     return Trial(name, error, claims, spread, crps, filled.mean[:, columns], of_series)
 
 
@@ -148,20 +148,20 @@ def fitted(
 
 
 def claims_of(
-    claimed: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], distance: Float[Tensor, "time cell"],
+    claimed: Float[Tensor, "time cell"], record: Record, distance: Float[Tensor, "time cell"],
     climatological: Float[Tensor, " cell"], columns: slice | Int[Tensor, " series"],
 ) -> Claims:  # fmt: skip
     """Claims of some columns at all times."""
     return Claims(
         claimed[:, columns],
         climatological[columns].expand(len(claimed), -1),
-        steps_to_observation(observed[:, columns]),
+        steps_to_observation(record.observed[:, columns], record.segment),
         distance[:, columns],
     )
 
 
 def error_spread(
-    claimed: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], distance: Float[Tensor, "time cell"],
+    claimed: Float[Tensor, "time cell"], record: Record, distance: Float[Tensor, "time cell"],
     climatological: Float[Tensor, " cell"], variances: ErrorVariances,
 ) -> Float[Tensor, "time cell"]:  # fmt: skip
     """Standard deviation of the error, 0 where observed.
@@ -170,20 +170,21 @@ def error_spread(
     ----------
     claimed
         What the filler claims.
-    observed
-        Observed values.
+    record
+        The record that was filled.
     distance
         From the nearest observation of the time.
     climatological
         Standard deviation of each cell.
     variances
-        Variance of the error in gaps, and at times without observations.
+        Variance of the error in gaps, and at times without observations of the variable.
     """
-    spread, empty = torch.empty_like(claimed), ~observed.any(1)[:, None]
+    spread, variable = torch.empty_like(claimed), record.places.variable
+    absent = ~present_variables(record.observed, variable)
     for cells in pieces(claimed.shape[1], 8 * len(claimed)):  # tables of the terms in double precision
-        claims = claims_of(claimed, observed, distance, climatological, cells)
-        spread[:, cells] = variances(claims, empty).sqrt().to(spread)
-    return spread.masked_fill_(observed, 0.0)
+        claims = claims_of(claimed, record, distance, climatological, cells)
+        spread[:, cells] = variances(claims, absent[:, variable[cells]]).sqrt().to(spread)
+    return spread.masked_fill_(record.observed, 0.0)
 
 
 def calibrated(
@@ -195,7 +196,7 @@ def calibrated(
     others, is at least the climatological one. `distance` is that from the nearest observation of the time.
     """
     observed, sigma = record.observed, deviations(record.x, record.observed)
-    spread = error_spread(filled.spread, observed, distance, sigma, variances)
+    spread = error_spread(filled.spread, record, distance, sigma, variances)
     least = torch.where(counts(observed)[1] < FEWEST, sigma, 0.0)
     spread = torch.maximum(spread, least, out=spread).masked_fill_(observed, 0.0)
     if not filled.members.shape[1]:
