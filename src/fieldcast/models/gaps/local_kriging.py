@@ -35,8 +35,10 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from scipy.optimize import minimize
 from scipy.spatial import cKDTree
 from torch import Tensor
 
@@ -47,10 +49,12 @@ NEIGHBOURS = 24  # K
 SMOOTHNESS = 0.5, 1.5, 2.5  # nu
 REACH = 4.0  # tau before and after a window of times, within which observations are searched
 FIRST = 0.05, 0.25  # n and a before they are fitted
-# bounds of L, tau, n and a: C stays invertible, and the reach short
-LEAST, MOST = (1e-3, 0.1, 1e-3, 1e-2), (4.0, 100.0, 0.9, 0.5)
+LEAST_NUGGET = 1e-3
+# of L, tau, n and a: C stays invertible, and the reach short
+RANGES = (1e-3, 4.0), (0.1, 100.0), (LEAST_NUGGET, 0.9), (1e-2, 0.5)
+BOUNDS = np.log(RANGES)
 MISFIT = 0.05, 50.0  # y^T C^-1 y / K, at least and at most
-ITERATIONS = 15  # of L-BFGS
+ITERATIONS = 15  # of L-BFGS-B
 TARGETS, FEWEST = 1000, 50  # hidden values that determine the parameters, and below which they are not fitted
 BLOCK = 2**11  # values that are predicted at once
 WAVES = 500
@@ -144,7 +148,7 @@ class Targets(NamedTuple):
         count = self.exists.sum(1)
         misfit = torch.where(count > 0, (u * y).sum(1) / count.clamp(min=1), 1.0)
         inflation = misfit.clamp(*MISFIT) ** model.power
-        variance = inflation * (1 - (w * k).sum(1)).clamp(min=LEAST[2])
+        variance = inflation * (1 - (w * k).sum(1)).clamp(min=LEAST_NUGGET)
         return Conditional(w, (w * y).sum(1), variance, inflation)
 
 
@@ -192,7 +196,7 @@ def fit(series: Series, hidden: Hidden, length: float, duration: float) -> Krigi
         E-folding lengths of the correlation in space and time: L and tau before they are fitted.
     """
     theta = torch.tensor([length, duration, *FIRST], dtype=torch.float64, device=series.x.device).log()
-    least, most = torch.tensor([LEAST, MOST]).to(theta).log()
+    least, most = torch.tensor(BOUNDS).to(theta).T
     theta, nu = theta.clamp(least, most), SMOOTHNESS[1]
     if int(hidden.weight.count_nonzero()) < FEWEST:
         return KrigingModel(KrigingModel.of(theta, nu).correlation)
@@ -224,19 +228,16 @@ def maximised(
     repeats: Int[Tensor, "time cell"],
 ) -> tuple[float, Float[Tensor, "4"]]:  # fmt: skip
     """Mean of log p of some values, and the logarithms of L, tau, n and a that maximise it, from those given."""
-    theta = theta.clone().requires_grad_()
-    least, most = torch.tensor([LEAST, MOST]).to(theta).log()
-    optimiser = torch.optim.LBFGS([theta], max_iter=ITERATIONS, line_search_fn="strong_wolfe")
 
-    def loss() -> Tensor:
-        optimiser.zero_grad()
-        model = KrigingModel.of(theta.clamp(least, most), smoothness)
-        value = -log_prob(model, series, blocks, repeats)
-        value.backward()
-        return value
+    def loss(parameters: Float[np.ndarray, "4"]) -> tuple[float, Float[np.ndarray, "4"]]:
+        tried = torch.from_numpy(parameters).to(theta).requires_grad_()
+        value = -log_prob(KrigingModel.of(tried, smoothness), series, blocks, repeats)
+        return float(value.detach()), torch.autograd.grad(value, tried)[0].cpu().numpy()
 
-    optimiser.step(loss)
-    return -float(loss().detach()), theta.detach().clamp(least, most)
+    best = minimize(
+        loss, theta.cpu().numpy(), jac=True, method="L-BFGS-B", bounds=BOUNDS, options={"maxiter": ITERATIONS}
+    )
+    return -best.fun, torch.from_numpy(best.x).to(theta)
 
 
 def log_prob(
