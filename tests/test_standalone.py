@@ -135,6 +135,23 @@ def test_a_single_member_is_scored_with_a_warning(
         assert caplog.text.count("the draws have one member") == warnings
 
 
+def test_scores_that_are_missing_or_biased_are_explained(
+    model: TrainedModel, waves: xr.Dataset, gappy: xr.Dataset, caplog: pytest.LogCaptureFixture
+) -> None:
+    truth = waves.isel(time=slice(-100, None))
+    for members, lacking in ((12, "no coverage90: the ranks of 12 members"), (19, "")):
+        caplog.clear()
+        table = fieldcast.score(
+            truth, model.fill(gappy, members=members), task="reconstruct", observed=gappy, training=waves
+        )
+        assert lacking in caplog.text
+        assert ("no coverage" in caplog.text) == bool(lacking)
+        assert table.query("score == 'coverage90'")["value"].notna().any() != bool(lacking)
+    caplog.clear()
+    fieldcast.score(truth, model.fill(gappy, members=3), task="reconstruct", observed=gappy)
+    assert "the truth spans 0.3 years, so that" in caplog.text
+
+
 def test_misspelt_tasks_and_options_are_refused(waves: xr.Dataset) -> None:
     with pytest.raises(InputError, match=r"^score: task is 'reconstrct'; give forecast or reconstruct\.$"):
         fieldcast.score(waves, waves, task="reconstrct")

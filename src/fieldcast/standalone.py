@@ -12,6 +12,7 @@ import pandas as pd
 import xarray as xr
 from pydantic import TypeAdapter, ValidationError
 
+from fieldcast import calendars
 from fieldcast.encoding.checkpoint import unpack
 from fieldcast.encoding.options import Limits
 from fieldcast.errors import InputError
@@ -35,6 +36,7 @@ from fieldcast.pipelines.parameters import type_of
 from fieldcast.scores.forecast import forecast_statistics
 from fieldcast.scores.leaderboard import FORECAST, RECONSTRUCT, leaderboard
 from fieldcast.scores.reconstruction import reconstruction_statistics
+from fieldcast.scores.statistics import COVERAGE, coverage_interval
 from fieldcast.scores.statistics_table import name_rows, with_origin
 from fieldcast.tasks import TASKS
 from fieldcast.tasks.scoring_inputs import areas
@@ -44,6 +46,7 @@ from fieldcast.training.run import Recipe, train
 
 LOG = logging.getLogger(__name__)
 Data: TypeAlias = xr.Dataset | xr.DataArray
+YEAR = 8766.0  # hours
 SCORED = "forecast", "reconstruct"  # tasks of `score`
 
 
@@ -181,11 +184,14 @@ def score(
     past = fields
     if training is not None:
         past, _ = ingest(as_dataset(training, "the training data"), "the training data")
-    if as_dataset(draws, "the draws").sizes.get("member", 1) == 1:
-        LOG.warning(
-            "the draws have one member: their CRPS is the mean absolute error, and spreads have no score."
-        )
+    warn_of_members(as_dataset(draws, "the draws").sizes.get("member", 1))
     climatology = climatologies.fit(past)
+    if training is None and climatology.attrs["kind"] == climatologies.CONSTANT:
+        LOG.warning(
+            "the truth spans %.1f years, so that its climatology is its own mean, without seasons: anomalies, and the "
+            "skill over the climatology, would be others with `training`, a record of two years or more.",
+            calendars.hours(fields["time"])[-1] / YEAR,
+        )
     statistics = {"climatology": climatology, "normalisation": normalisations.fit(past, climatology)}
     variables = time_varying(fields)
     if task == "forecast":
@@ -205,6 +211,20 @@ def score(
     stamped = name_rows(with_origin(table, seed, fields.attrs["digest"], name, TimeStep.of(past)), name)
     layout = FORECAST if task == "forecast" else RECONSTRUCT
     return leaderboard({name: stamped}, fields.attrs["digest"], name, seed=seed, layout=layout)
+
+
+def warn_of_members(members: int) -> None:
+    """Log which scores an ensemble of this size lacks."""
+    lacking = [name for name, nominal in COVERAGE.items() if coverage_interval(members, nominal) is None]
+    if members == 1:
+        LOG.warning(
+            "the draws have one member: their CRPS is the mean absolute error, and spreads have no score."
+        )
+    elif lacking:
+        LOG.warning(
+            "no %s: the ranks of %d members bound no interval of that probability; those of 19 bound both.",
+            " and no ".join(lacking), members,
+        )  # fmt: skip
 
 
 def as_case(data: Data, fields: xr.Dataset, where: str) -> xr.Dataset:

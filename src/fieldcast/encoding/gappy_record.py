@@ -34,12 +34,15 @@ class GappyRecord:
         Which cells of (variable, latitude, longitude) are columns.
     times
         Time axis of the fields.
+    seasons
+        Kind of that climatology (`fields.climatology`).
     """
 
     record: Record
     codec: FieldCodec
     there: Bool[Tensor, "variable y x"]
     times: xr.DataArray
+    seasons: str
 
     @classmethod
     def of(cls, fields: xr.Dataset, device: torch.device) -> GappyRecord:
@@ -58,7 +61,7 @@ class GappyRecord:
         observed = torch.isfinite(x)
         segment = torch.from_numpy(fields["segment"].values.astype(np.int64)).to(device)
         record = Record(x.masked_fill_(~observed, 0.0), observed, segment, places(codec, there, device))
-        return cls(record, codec, there, fields["time"])
+        return cls(record, codec, there, fields["time"], str(climatology.attrs["kind"]))
 
     def without(self, hidden: Bool[Tensor, "time column"], fields: xr.Dataset) -> GappyRecord:
         """The record without some values, as anomalies from the climatology of the values left.

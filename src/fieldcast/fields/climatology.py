@@ -35,6 +35,7 @@ COUNT = {
     "units": "1",
     "long_name": "number of training values; cells with fewer than ten have the mean climatology of their neighbours",
 }
+CONSTANT = "training mean"  # kind of a climatology without seasons
 FEWEST_YEARS = 2
 FEWEST_VALUES = 10  # of a cell in training
 NEIGHBOURS = 4  # cells whose mean replaces the climatology of a cell with fewer
@@ -94,7 +95,7 @@ def _fit(training: xr.Dataset, window: int, shrink: bool) -> xr.Dataset:
         "latitude": training["latitude"],
         "longitude": training["longitude"],
     }
-    kind = ("month" if step.months else "day of year") if by_day else "training mean"
+    kind = ("month" if step.months else "day of year") if by_day else CONSTANT
     kind = "harmonics" if shrink else kind
     return xr.Dataset(variables, coords, {"kind": kind, "window": window, "Conventions": "CF-1.11"})
 

@@ -101,6 +101,9 @@ def stretch(table: pd.DataFrame, variable: str, unit: str) -> Figure:
     axes.plot(when, table["observed"], "o", color=INK, markersize=4, label="observed")
     hidden = {"markerfacecolor": "white", "markeredgecolor": INK, "markersize": 6, "zorder": 4}
     axes.plot(when, table["hidden"], "o", linestyle="none", label="observed, but hidden", **hidden)
+    heights = pd.concat([low, high, table["observed"], table["hidden"]])
+    margin = 0.05 * (heights.max() - heights.min())
+    axes.set_ylim(heights.min() - margin, heights.max() + margin)  # a poor method may leave the panel
     y, x = (round(float(table[name].iloc[0]), 2) for name in GRID)
     place = f"{variable} at {degree(y, 'NS')}, {degree(x, 'EW')}"
     calm(axes, place, y=f"{variable}, {unit}" if unit else variable)

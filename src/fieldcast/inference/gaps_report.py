@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fieldcast import calendars
 from fieldcast.encoding.gappy_record import GappyRecord
+from fieldcast.fields.climatology import CONSTANT
 from fieldcast.geometry import EARTH_RADIUS
 from fieldcast.inference.gaps_result import CLIMATOLOGICAL, EXTRAPOLATED, FARTHEST, FILLED
 from fieldcast.models.gaps.hiding import SELECTIONS, Hidden
@@ -31,6 +32,13 @@ UNCHECKED = (
     f"{{}} of the missing values {{}}, but at most {RARE:.0%} of the hidden ones there, are more than {{}}: there "
     "the spread is unchecked, and may be far too small."
 )
+SEASONS = {
+    CONSTANT: "The record spans less than two years: the methods see departures from the mean of each cell, with the "
+    "season in them.",
+    "day of year": "The methods see anomalies from the climatology of the day of the year, of each cell's own values.",
+    "month": "The methods see anomalies from the climatology of the calendar month, of each cell's own values.",
+    "harmonics": "The methods see anomalies from an annual cycle, fitted to each cell's own values.",
+}
 MIDNIGHT = "T00:00:00"  # which dates do without
 
 
@@ -70,10 +78,10 @@ class Outcome:
 
 
 def report(outcome: Outcome) -> str:
-    """The text, one paragraph for each variable."""
-    return "\n\n".join(
-        "\n".join(of_variable(outcome, v, name)) for v, name in enumerate(outcome.gappy.codec.variables)
-    )
+    """The text: a paragraph for each variable, and one about all."""
+    names = outcome.gappy.codec.variables
+    paragraphs = ["\n".join(of_variable(outcome, v, name)) for v, name in enumerate(names)]
+    return "\n\n".join([*paragraphs, SEASONS[outcome.gappy.seasons]])
 
 
 def of_variable(outcome: Outcome, v: int, name: str) -> Iterator[str]:
@@ -101,7 +109,7 @@ def table(outcome: Outcome, columns: Bool[Tensor, " column"], v: int, name: str)
     weights = {kind: hidden.weights(of_kind & columns[hidden.cell]) for kind, of_kind in kinds.items()}
     weights = {kind: weight / weight.sum() for kind, weight in weights.items() if weight.any()}
     heading = "".join(f"{f'hidden {kind}: RMSE':>28}{'CRPS':>9}{'spread/error':>14}" for kind in weights)
-    yield f"{f'errors in {units}':<26}{heading}"
+    yield f"{f'errors in {units}':<26}{heading}   means over hidden values, weighted as the missing ones"
     for trial in sorted(outcome.trials, key=lambda trial: trial.crps):
         yield f"{trial.name:<26}" + "".join(
             scores(trial.error, weight, scale, trial.spread) for weight in weights.values()

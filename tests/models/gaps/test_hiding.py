@@ -180,7 +180,7 @@ def test_a_value_is_hidden_in_gaps_of_times_with_hardly_any(places: Places, coun
 
 
 def test_whole_times_are_those_of_a_variable(places: Places, record: Record) -> None:
-    """Of three variables one lacks runs alone, two lack others together: so do the hidden ones."""
+    """Hidden times are whole of one variable alone or of two together, as they are missing."""
     three = Places(
         np.concatenate([places.points] * 3), torch.arange(3).repeat_interleave(CELLS), places.area.repeat(3)
     )
