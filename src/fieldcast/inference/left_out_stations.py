@@ -134,7 +134,6 @@ def of_model(
     drawn = 1 if model.deterministic else members
     predicted = torch.empty(len(points), drawn, dtype=torch.float64)
     fold = torch.from_numpy(cluster % FOLDS)
-    LOG.info("Predicting stations that are left out by %s.", name)
     for out in Progress(range(FOLDS), unit="fold"):
         left = fold == out
         x = draw(model, replace(c, points=points[~left]), members, seed, out)

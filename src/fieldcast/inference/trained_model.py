@@ -123,13 +123,7 @@ class TrainedModel:
         if dataset is None:
             if table is None:
                 raise InputError("fill needs a data set, stations, or both.")
-            times = self.times_near(table, where_stations)
-            dates = calendars.iso(times)
-            LOG.info(
-                "%s: observations of %d times fill %d fields, from %s to %s",
-                where_stations, table["time"].nunique(), len(times), dates[0], dates[-1],
-            )  # fmt: skip
-            dataset = self.nothing_observed(times)
+            dataset = self.nothing_observed(self.times_near(table, where_stations))
         dataset = conventions.as_dataset(dataset, where)
         data, codec = matching(dataset, stored, where)
         require_plausible(data, codec, where)

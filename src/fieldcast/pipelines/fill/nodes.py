@@ -6,6 +6,7 @@ from typing import Any
 
 import xarray as xr
 
+from fieldcast import calendars
 from fieldcast.encoding.options import Limits
 from fieldcast.fields.opening import read_file
 from fieldcast.inference.loading import trained_model
@@ -33,6 +34,9 @@ def fill(
         where_stations=f"fill.stations '{fill.stations}'",
         representativeness=fill.representativeness,
     )
+    if observations is None:
+        dates = calendars.iso(result["time"])
+        LOG.info("fill.stations: %d fields, from %s to %s", len(dates), dates[0], dates[-1])
     if error := result.attrs.get("fieldcast_representativeness"):
         LOG.info("fill.stations: error of representativeness %s", error)
     LOG.info("%s", in_one_line(result))

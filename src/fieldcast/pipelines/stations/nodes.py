@@ -1,5 +1,6 @@
 """Stations: scores of trained experiments at a user's stations, each left out once."""
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,10 +13,11 @@ from fieldcast.figures.outline import outline
 from fieldcast.figures.png import png
 from fieldcast.figures.stations import station_maps
 from fieldcast.geometry import edges
-from fieldcast.inference.left_out_stations import as_text, largest_biases, scores_at_left_out
+from fieldcast.inference.left_out_stations import FOLDS, as_text, largest_biases, scores_at_left_out
 from fieldcast.inference.loading import trained_model
 from fieldcast.inference.options import Evaluation, Fill
 
+LOG = logging.getLogger(__name__)
 FILES = "In the data folder: all stations (08_reporting/scores_by_station.csv), maps (08_reporting/figures/stations)."
 
 
@@ -39,6 +41,7 @@ def score(
             "no experiment that can use stations has been trained yet here: run "
             f"`kedro run --pipelines {fill.experiment}` first, with the same data_root and --env."
         )
+    LOG.info("Predicting the stations that are left out, in %d turns, by %s", FOLDS, ", ".join(able))
     members = limits.cap("members", evaluation.members)
     where = f"fill.stations '{path}'"
     table, places = scores_at_left_out(able, path, members, seed, where, fill.representativeness)
