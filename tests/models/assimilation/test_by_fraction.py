@@ -5,8 +5,10 @@ import torch
 
 from fieldcast.errors import InputError
 from fieldcast.models.assimilation.by_fraction import COPY, ByFraction
-from fieldcast.models.assimilation.filter import CycleState, CycleStep, cycle
+from fieldcast.models.assimilation.baselines import FreeRun
+from fieldcast.models.assimilation.filter import CycleState, CycleStep, Filter, cycle
 from fieldcast.models.assimilation.hybrid import Hybrid
+from fieldcast.models.assimilation.letkf import LETKF
 from fieldcast.models.core import Context
 from fieldcast.models.random_streams import RandomStreams
 
@@ -81,6 +83,17 @@ def test_the_weights_of_all_copies_are_stored(space, filter: ByFraction) -> None
     other.load_state_dict(filter.state_dict())
     for copy, stored in zip(filter.copies, other.copies, strict=True):
         assert torch.equal(copy.errors, stored.errors)
+
+
+@pytest.mark.parametrize("kind", [FreeRun, Hybrid, LETKF])
+def test_copies_ask_of_a_cycle_what_the_filter_asks(space, kind: type[Filter]) -> None:
+    alone = kind(space)
+    copies = ByFraction(space, alone, [0.02, 0.4])
+    for name, value in vars(Filter).items():
+        if isinstance(value, bool) or name == "ensemble_size":
+            assert getattr(copies, name) == getattr(alone, name), name
+    assert copies.accepts_points == alone.accepts_points
+    assert copies.deterministic == alone.deterministic
 
 
 @pytest.mark.parametrize("fractions", [[], [0.4, 0.02], [0.0, 0.1], [0.1, 0.1]])

@@ -51,7 +51,8 @@ class ByFraction(Filter):
         self.copies = nn.ModuleList(deepcopy(filter) for _ in fractions)
         self.needs_forecast, self.learns_errors = filter.needs_forecast, filter.learns_errors
         self.ensemble_size, self.needs_spread = filter.ensemble_size, filter.needs_spread
-        self.deterministic = filter.deterministic
+        self.needs_finite, self.deterministic = filter.needs_finite, filter.deterministic
+        self.accepts_points = filter.accepts_points
 
     def calibrated_at(self, k: float) -> Mapping[float, Filter]:
         return dict(zip(self.fractions, self._filters(), strict=True))
