@@ -12,6 +12,9 @@ Prints rows of a table: the errors of missing values by the length of the gap th
 `python -m benchmarks.gaps distances SOURCE [SEED]` hides half of every field in large areas with smooth borders, others
 each day, in the first 600 times. Prints the errors by the distance from the nearest observation of the time. SEED is
 that of the hidden values from which `fill_gaps` estimates its errors.
+`python -m benchmarks.gaps counts SOURCE [SEED]` hides 60 % of every field in discs, others each day, and in a third of
+the cells, under other discs, all but 5 to 80 values. Prints the errors by the number of observations of the cell; SEED
+draws the gaps.
 """
 
 from __future__ import annotations
@@ -42,6 +45,8 @@ WAVES, LAND = 30, 0.3
 TIMES = 1000  # of a record with lasting gaps
 DAYS, WAVELENGTH, NUMBER = 600, 0.15, 60  # of a record under clouds: times; sizes on the unit sphere; waves
 DISTANCES = 1.2, 2.2, 3.2, 5, 8, np.inf  # from observations [row spacings]
+COUNTS = 1, 10, 20, 40, 80, 1_000_000  # observations of a cell
+SELDOM = 0.33  # of the cells that have few
 NINETY = 1.645  # spreads on each side of the mean
 
 
@@ -211,6 +216,7 @@ def hide_and_fill(
     values = truth[name].values.astype(np.float32)
     gappy = truth.assign({name: truth[name].copy(data=np.where(hidden, np.float32(np.nan), values))})
     filled, missing = fill_gaps(gappy, seed=seed), hidden & np.isfinite(values)
+    missing &= (np.isfinite(values) & ~hidden).any(0)  # cells without any value stay empty
     method, reported = (
         match[1] if (match := re.search(pattern, filled.attrs["comment"])) else "-"
         for pattern in (r"Filled by (\w+)", r"The spread is [a-z0-9 ]+: ([\d.]+) of the error")
@@ -277,7 +283,40 @@ def by_distance(source: str, seed: int) -> None:
     print(filled.row(distance > 0, "all"))
 
 
+def seldom(
+    times: int, rows: int, columns: int, rng: np.random.Generator
+) -> Float[np.ndarray, "row column"]:
+    """Chance that a value is observed: small under discs, each with its own, which cover a third; 1 elsewhere."""
+    row, column = np.arange(rows)[:, None], np.arange(columns)
+    chance = np.ones((rows, columns))
+    while (chance < 1).mean() < SELDOM:
+        size = rng.uniform(0.05, 0.2) * min(rows, columns)
+        i, j = rng.uniform(0, rows), rng.uniform(0, columns)
+        few = np.exp(rng.uniform(np.log(5), np.log(80)))
+        chance[(row - i) ** 2 + (column - j) ** 2 < size**2] = few / times
+    return chance
+
+
+def by_count(source: str, seed: int) -> None:
+    """Hide nearly all values of some cells, fill, and print errors by their observations as rows of a table."""
+    truth, rng = variable(source, TIMES), np.random.default_rng(seed)
+    (name,) = truth.data_vars
+    shape, exists = truth[name].shape, np.isfinite(truth[name].values)
+    chance = seldom(*shape, rng)
+    hidden = np.where(chance < 1, rng.random(shape) >= chance, blobs(*shape, rng))
+    filled = hide_and_fill(truth, hidden, str(name))
+    count = np.broadcast_to((exists & ~hidden).sum(0), shape)[exists & hidden & (exists & ~hidden).any(0)]
+    for least, most in zip(COUNTS[:-1], COUNTS[1:], strict=True):
+        here = (count >= least) & (count < most)
+        if here.any():
+            print(filled.row(here, f"{least} to {most - 1}" if most < COUNTS[-1] else f"{least} on"))
+    print(filled.row(count > 0, "all"))
+
+
 if __name__ == "__main__":
+    if sys.argv[1] == "counts":
+        by_count(sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 0)
+        sys.exit()
     if sys.argv[1] == "lengths":
         by_length(sys.argv[2], [int(length) for length in sys.argv[3:]])
         sys.exit()

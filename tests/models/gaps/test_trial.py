@@ -53,8 +53,9 @@ def test_crps_of_a_gaussian_is_the_limit_of_the_fair_crps() -> None:
 
 def claims_at_random(count: int) -> Claims:
     generator = torch.Generator().manual_seed(3)
-    u = torch.rand(4, count, generator=generator, dtype=torch.float64)
-    return Claims(0.6 * u[0] + 0.2, 0.5 + u[1], (60 * u[2] ** 2).round() + 1, 0.4 * u[3])
+    u = torch.rand(5, count, generator=generator, dtype=torch.float64)
+    steps, few = (60 * u[2] ** 2).round() + 1, (200 * u[4] ** 2).round() + 5
+    return Claims(0.6 * u[0] + 0.2, 0.5 + u[1], steps, 0.4 * u[3], few)
 
 
 @pytest.mark.parametrize(
@@ -62,6 +63,7 @@ def claims_at_random(count: int) -> Claims:
     [
         lambda c: 0.3 * c.climatological**2 + 2 * c.spread**2,
         lambda c: c.spread**2 * (0.5 + 3 * (1 - torch.exp(-c.steps / 10))),
+        lambda c: c.climatological**2 * (0.1 + 8 / c.count),
         lambda c: 0.05 + 0.8 * c.climatological**2 * (1 - torch.exp(-((c.distance / 0.3) ** 2))),
     ],
 )

@@ -1,13 +1,15 @@
 """Calibration of spreads: the variance of errors as a function of what makes it grow, and the CRPS of a Gaussian.
 
 The variance of the error of a value grows with the variance s^2 that the method claims, the number of steps d from an
-observation of its cell, and the distance D from an observation of its time:
+observation of its cell, and the distance D from an observation of its time; it falls with the number N of observations
+of the cell:
 
-    v = n + sigma^2 (a + sum_k e_k (1 - exp(-(D / D_k)^2))) + s^2 (b + sum_k c_k (1 - exp(-d / d_k))),
+    v = n + sigma^2 (a + m / N + sum_k e_k (1 - exp(-(D / D_k)^2))) + s^2 (b + sum_k c_k (1 - exp(-d / d_k))),
 
-with the climatological variance sigma^2 of the cell; no coefficient n, a, e, b, c is negative, so that v never falls
-as s, d or D grow. Methods claim too little far from observations: the modes that they leave out, and errors of those
-that they fit, matter most there.
+with the climatological variance sigma^2 of the cell; no coefficient n, a, m, e, b, c is negative, so that v never falls
+as s, d, D or 1 / N grow. Methods claim too little far from observations: the modes that they leave out, and errors of
+those that they fit, matter most there. They take the mean of a cell as known, which N values in succession, not
+independent of each other, determine as well as N / m independent ones would.
 
 D is a chord of the unit sphere, and D_k is in units of the median of D. The coefficients minimise the weighted mean of
 log v + e^2 / v over errors e, the likelihood of a Gaussian, by multiplicative
@@ -40,6 +42,7 @@ class Claims(NamedTuple):
     climatological: Float[Tensor, "*n"]  # sigma
     steps: Float[Tensor, "*n"]  # d
     distance: Float[Tensor, "*n"]  # D; infinite without observations at the time
+    count: Float[Tensor, "*n"]  # N
 
     def at(self, selected: Bool[Tensor, " n"]) -> Claims:
         """Select the claims of some values."""
@@ -54,7 +57,7 @@ class Claims(NamedTuple):
 class ErrorVariance(NamedTuple):
     """v of claims, at least `LEAST` of the climatological variance.
 
-    `coefficients` are n, a, e_k, b and c_k, and `usual` is the unit of D_k. Beyond `longest` and `farthest`, which 95 %
+    `coefficients` are n, a, m, e_k, b and c_k, and `usual` is the unit of D_k. Beyond `longest` and `farthest`, which 95 %
     of the d and D that it was fitted to do not exceed, v does not grow with them.
     """
 
@@ -65,12 +68,12 @@ class ErrorVariance(NamedTuple):
 
     def __call__(self, claims: Claims) -> Float[Tensor, "*n"]:
         """The error variance v, in double precision."""
-        spread, climatological, steps, distance = (part.double() for part in claims)
-        limited = Claims(
-            spread, climatological, steps.clamp(max=self.longest), distance.clamp(max=self.farthest)
+        claims = Claims(*(part.double() for part in claims))
+        limited = claims._replace(
+            steps=claims.steps.clamp(max=self.longest), distance=claims.distance.clamp(max=self.farthest)
         )
         v = sum(a * f for a, f in zip(self.coefficients, terms(limited, self.usual), strict=True))
-        return torch.maximum(torch.as_tensor(v), LEAST * climatological.square())
+        return torch.maximum(torch.as_tensor(v), LEAST * claims.climatological.square())
 
 
 class ErrorVariances(NamedTuple):
@@ -85,13 +88,14 @@ class ErrorVariances(NamedTuple):
 
 
 def terms(claims: Claims, usual: float) -> list[Float[Tensor, "*n"]]:
-    """The factors of n, a, e_k, b and c_k."""
+    """The factors of n, a, m, e_k, b and c_k."""
     variance, claimed = claims.climatological.square(), claims.spread.square()
     near = [torch.exp(-(claims.distance / (scale * usual)).square()) for scale in DISTANCES]
     recent = [torch.exp(-claims.steps / scale) for scale in STEPS]
     return [
         torch.ones_like(variance),
         variance,
+        variance / claims.count.clamp(min=1),
         *(variance * (1 - f) for f in near),
         claimed,
         *(claimed * (1 - f) for f in recent),

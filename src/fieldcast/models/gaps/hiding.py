@@ -13,9 +13,9 @@ its times, and with a variable those that have no observation, either, at the sa
 if none ever lacks a whole time.
 
 Hidden values count as the missing ones of which they are samples: of a time with or without observations of their
-variable; as many steps, in powers of 2, from an observation of their cell; and as far, in powers of the root of 2, from
-one of their time. Their weights are areas, scaled to the totals of the classes of steps and of distance in turn
-(iterative proportional fitting: Deming and Stephan 1940).
+variable; as many steps, in powers of 2, from an observation of their cell; as far, in powers of the root of 2, from one
+of their time; and in a cell with as many observations, in powers of 2. Their weights are areas, scaled to the totals of
+the classes of observations, distance and steps in turn (iterative proportional fitting: Deming and Stephan 1940).
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ DRAWN = 1000  # missing values that are drawn
 ATTEMPTS = 4  # to place the gap of each of them
 GOLDEN = 0.6180339887  # whose multiples are spread evenly modulo 1
 CLASSES = 32  # of steps: 1, 2 to 3, 4 to 7, ...
-EACH_SIDE = 4  # classes of distance nearer and farther than the usual one
+EACH_SIDE = 4  # classes of distance nearer and farther than the usual one; of fewer observations than usual
 FITS = 10  # of the weights, to the classes of steps and of distance
 FEWEST = 30  # hidden values of a class that counts by itself
 
@@ -171,9 +171,11 @@ def weights(
     usual = usual_distance(of_missing.flatten())
     by_steps = class_of_steps(steps, whole), area_by_steps(record)
     by_distance = class_of_distance(distance, usual), area_by_distance(of_missing, usual, places.area)
+    of_cell = class_of_count(counts(observed)[1])
+    by_count = of_cell[hidden.nonzero()[:, 1]], area_by_count(record, of_cell)
     weight = area
     for _ in range(FITS):
-        for of_value, total in (by_distance, by_steps):
+        for of_value, total in (by_count, by_distance, by_steps):
             weight = raked(of_value, weight, total)
     return weight
 
@@ -348,6 +350,21 @@ def area_by_distance(
         of_value = area[cells].double().expand(missing.shape)[missing]
         total.index_add_(0, class_of_distance(distance[:, cells][missing], usual), of_value)
     return total
+
+
+def class_of_count(count: Int[Tensor, " cell"]) -> Int[Tensor, " cell"]:
+    """Class of cells by their number of observations; the last one has three quarters of the median or more."""
+    usual = count[count > 0].median()
+    number = (count.clamp(min=1) / usual).double().log2().round().long()
+    return number.clamp(-EACH_SIDE, 0) + EACH_SIDE
+
+
+def area_by_count(record: Record, of_cell: Int[Tensor, " cell"]) -> Float[Tensor, " class"]:
+    """Area of the missing values of each class of cells."""
+    observed = record.observed
+    missing = (len(observed) - counts(observed)[1]) * observed.any(0)
+    total = torch.zeros(2 * CLASSES, dtype=torch.float64, device=observed.device)
+    return total.index_add_(0, of_cell, record.places.area.double() * missing)
 
 
 def raked(

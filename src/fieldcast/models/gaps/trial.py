@@ -108,6 +108,7 @@ def run_trial(
         sigma[hidden.cell].float(),
         hidden.at(steps_to_observation(record.observed, record.segment)).float(),
         hidden.at(distance).float(),
+        counts(record.observed)[1][hidden.cell].float(),
     )
     spread = cross_fitted(error, claims, hidden)
     crps = float((hidden.weight * normal_crps(error, spread)).sum())
@@ -157,6 +158,7 @@ def claims_of(
         climatological[columns].expand(len(claimed), -1),
         steps_to_observation(record.observed[:, columns], record.segment),
         distance[:, columns],
+        record.observed[:, columns].sum(0).float().expand(len(claimed), -1),
     )
 
 
