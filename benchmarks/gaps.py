@@ -22,6 +22,7 @@ from __future__ import annotations
 import re
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -283,9 +284,7 @@ def by_distance(source: str, seed: int) -> None:
     print(filled.row(distance > 0, "all"))
 
 
-def seldom(
-    times: int, rows: int, columns: int, rng: np.random.Generator
-) -> Float[np.ndarray, "row column"]:
+def seldom(times: int, rows: int, columns: int, rng: np.random.Generator) -> Float[np.ndarray, "row column"]:
     """Chance that a value is observed: small under discs, each with its own, which cover a third; 1 elsewhere."""
     row, column = np.arange(rows)[:, None], np.arange(columns)
     chance = np.ones((rows, columns))
@@ -301,12 +300,13 @@ def by_count(source: str, seed: int) -> None:
     """Hide nearly all values of some cells, fill, and print errors by their observations as rows of a table."""
     truth, rng = variable(source, TIMES), np.random.default_rng(seed)
     (name,) = truth.data_vars
-    shape, exists = truth[name].shape, np.isfinite(truth[name].values)
-    chance = seldom(*shape, rng)
-    hidden = np.where(chance < 1, rng.random(shape) >= chance, blobs(*shape, rng))
-    filled = hide_and_fill(truth, hidden, str(name))
-    count = np.broadcast_to((exists & ~hidden).sum(0), shape)[exists & hidden & (exists & ~hidden).any(0)]
-    for least, most in zip(COUNTS[:-1], COUNTS[1:], strict=True):
+    exists = np.isfinite(truth[name].values)
+    times, rows, columns = exists.shape
+    chance = seldom(times, rows, columns, rng)
+    hidden = np.where(chance < 1, rng.random(exists.shape) >= chance, blobs(times, rows, columns, rng))
+    filled, of_cell = hide_and_fill(truth, hidden, str(name)), (exists & ~hidden).sum(0)
+    count = np.broadcast_to(of_cell, exists.shape)[exists & hidden & (of_cell > 0)]
+    for least, most in pairwise(COUNTS):
         here = (count >= least) & (count < most)
         if here.any():
             print(filled.row(here, f"{least} to {most - 1}" if most < COUNTS[-1] else f"{least} on"))

@@ -92,7 +92,7 @@ class Comparison:
         hidden = replace(hidden, truth=hidden.at(left.record.x))
         lineage = {
             "data": fields.attrs["digest"], "seed": seed, "methods": list(fillers), "selections": SELECTIONS,
-            "format": FORMAT, "device": left.record.x.device.type,
+            "claims": list(Claims._fields), "format": FORMAT, "device": left.record.x.device.type,
         }  # fmt: skip
         return cls(
             fields, seed, hidden, linear_errors(left, hidden), Stretches.of(left, hidden), lineage, fillers

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from fieldcast.errors import InputError
-from fieldcast.models.assimilation.by_fraction import COPY, ByFraction
 from fieldcast.models.assimilation.baselines import FreeRun
+from fieldcast.models.assimilation.by_fraction import COPY, ByFraction
 from fieldcast.models.assimilation.filter import CycleState, CycleStep, Filter, cycle
 from fieldcast.models.assimilation.hybrid import Hybrid
 from fieldcast.models.assimilation.letkf import LETKF

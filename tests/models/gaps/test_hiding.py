@@ -1,5 +1,7 @@
 """Values hidden from the fillers: in gaps as long as those of the record, and whole times in runs as long."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -103,6 +105,20 @@ def test_weights_by_distance_from_observations_are_those_of_the_missing_values(
     weight, unweighted = (w * ~hidden.whole for w in (hidden.weight, hidden.area))
     found, before = (float(w[of_hidden < far].sum() / w.sum()) for w in (weight, unweighted))
     assert found == pytest.approx(share, abs=0.03) and abs(before - share) > 0.05
+
+
+def test_weights_of_cells_with_few_observations_are_those_of_the_missing_values(
+    record: Record, places: Places
+) -> None:
+    """A fifth of the cells, of which one value in eight is observed, have many missing and few hidden values."""
+    few = torch.arange(CELLS) < CELLS // 5
+    at_random = torch.rand(TIMES, CELLS, generator=torch.Generator().manual_seed(1)) < 1 / 8
+    observed = record.observed & (~few | at_random)
+    hidden = hide_values(replace(record, observed=observed), 0)
+    area = places.area.double() * (~observed).double().sum(0)
+    share, (weight, unweighted) = float(area[few].sum() / area.sum()), (hidden.weight, hidden.area)
+    found, before = (float(w[few[hidden.cell]].sum() / w.sum()) for w in (weight, unweighted))
+    assert found == pytest.approx(share, abs=0.03) and before < share / 2
 
 
 def test_values_near_a_missing_one_are_within_1_3_times_its_distance_from_observations(

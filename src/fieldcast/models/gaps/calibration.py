@@ -57,8 +57,8 @@ class Claims(NamedTuple):
 class ErrorVariance(NamedTuple):
     """v of claims, at least `LEAST` of the climatological variance.
 
-    `coefficients` are n, a, m, e_k, b and c_k, and `usual` is the unit of D_k. Beyond `longest` and `farthest`, which 95 %
-    of the d and D that it was fitted to do not exceed, v does not grow with them.
+    `coefficients` are n, a, m, e_k, b and c_k, and `usual` is the unit of D_k. Beyond `longest` and `farthest`, which
+    95 % of the d and D that it was fitted to do not exceed, v does not grow with them.
     """
 
     coefficients: tuple[float, ...]
