@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from fieldcast.models.layers.unet import Mixing, UNet
+from fieldcast.errors import InputError
+from fieldcast.models.layers.unet import Mixing, UNet, whole_patches
 
 
 @pytest.mark.parametrize("shape", [(8, 16), (9, 13), (17, 33), (7, 4)])
@@ -40,3 +41,26 @@ def test_mixing_joins_the_farthest_cells(randomise):
     x = torch.randn(1, 8, 3, 4, requires_grad=True)
     mixing(x)[0, 0, 0, 0].backward()
     assert (x.grad[0, 0].abs() > 0).all()
+
+
+def test_patches_of_an_odd_grid_go_on_round_the_globe_where_it_wraps() -> None:
+    x = torch.arange(15.0).reshape(1, 1, 3, 5)
+    around, inside = (whole_patches(x, 4, wraps)[0, 0] for wraps in (True, False))
+    assert around.shape == inside.shape == (4, 8)
+    assert torch.equal(around[:3, 5:], x[0, 0, :, :3]) and torch.equal(around[3], around[2])
+    assert torch.equal(inside[:3, 5:], x[0, 0, :, 4:].expand(3, 3)) and torch.equal(inside[3], inside[2])
+    assert torch.equal(around[:3, :5], x[0, 0]) and torch.equal(inside[:3, :5], x[0, 0])
+
+
+@pytest.mark.parametrize(
+    "options, sentence",
+    [
+        ({"channels": (8, 20)}, r"model.channels = \[8, 20\] should be multiples of 8"),
+        ({"channels": ()}, r"model.channels = \[\] should be"),
+        ({"patch": 0}, "model.patch = 0 should be 1 to 4"),
+        ({"patch": 5}, "model.patch = 5 should be 1 to 4"),
+    ],
+)
+def test_a_unet_that_cannot_be_built_is_refused(options: dict, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        UNet(3, 2, (4, 16), True, **options)

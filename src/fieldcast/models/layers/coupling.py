@@ -31,7 +31,9 @@ class Coupling(nn.Module):
         self.register_buffer("kept", (mask & moves).float(), persistent=False)
         self.register_buffer("moved", (~mask & moves).float(), persistent=False)
 
-    def terms(self, x: Float[Tensor, "batch *shape"]) -> tuple[Tensor, Tensor]:
+    def terms(
+        self, x: Float[Tensor, "batch *shape"]
+    ) -> tuple[Float[Tensor, "batch *shape"], Float[Tensor, "batch *shape"]]:
         """s and t, zero where x passes."""
         s, t = self.network(x * self.kept).to(x.dtype).unbind(1)
         return self.bound * torch.tanh(s) * self.moved, t * self.moved

@@ -44,7 +44,7 @@ class GridConv(nn.Module):
         self.wraps, self.width = wraps, kernel // 2
         self.convolution = nn.Conv2d(inputs, outputs, kernel, stride)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "batch inputs y x"]) -> Float[Tensor, "batch outputs y2 x2"]:
         return self.convolution(pad(x, self.width, self.wraps))
 
 

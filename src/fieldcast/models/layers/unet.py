@@ -13,7 +13,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from fieldcast.errors import InputError
 from fieldcast.models.layers.grid_convolutions import GridConv, halved
+
+GROUPS = 8  # of channels, which are normalised together
 
 
 class ResidualBlock(nn.Module):
@@ -26,13 +29,15 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, wraps: bool, noise: int):
         super().__init__()
-        self.norm = nn.GroupNorm(8, inputs)
+        self.norm = nn.GroupNorm(GROUPS, inputs)
         self.conv1, self.conv2 = GridConv(inputs, outputs, wraps), GridConv(outputs, outputs, wraps)
         self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
         self.film = nn.Linear(noise, 2 * outputs) if noise else None
         nn.init.zeros_(self.conv2.convolution.weight)
 
-    def forward(self, x: Tensor, noise: Tensor | None) -> Tensor:
+    def forward(
+        self, x: Float[Tensor, "batch inputs y x"], noise: Float[Tensor, "batch noise"] | None
+    ) -> Float[Tensor, "batch outputs y x"]:
         h = self.conv1(F.silu(self.norm(x)))
         if self.film is not None and noise is not None:
             scale, shift = self.film(noise)[:, :, None, None].chunk(2, dim=1)
@@ -45,11 +50,11 @@ class Mixing(nn.Module):
 
     def __init__(self, channels: int, cells: int):
         super().__init__()
-        self.norm, self.dense = nn.GroupNorm(8, channels), nn.Linear(cells, cells)
+        self.norm, self.dense = nn.GroupNorm(GROUPS, channels), nn.Linear(cells, cells)
         nn.init.zeros_(self.dense.weight)
         nn.init.zeros_(self.dense.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "batch c y x"]) -> Float[Tensor, "batch c y x"]:
         return x + self.dense(self.norm(x).flatten(2)).unflatten(2, x.shape[2:])
 
 
@@ -78,6 +83,11 @@ class UNet(nn.Module):
     patch
         The network operates on patches of `patch` x `patch` cells, whose values are channels: weather is smooth between
         neighbouring cells, and the finest level dominates the cost.
+
+    Raises
+    ------
+    InputError
+        For numbers of channels that are not multiples of 8, or patches that are larger than the grid.
     """
 
     def __init__(
@@ -85,7 +95,16 @@ class UNet(nn.Module):
         channels: Sequence[int] = (64, 128), noise: int = 0, fields: int = 0, positions: int = 4, patch: int = 2,
     ):  # fmt: skip
         super().__init__()
-        self.patch = patch
+        if not channels or any(number < 1 or number % GROUPS for number in channels):
+            raise InputError(
+                f"model.channels = {list(channels)} should be multiples of {GROUPS}, one for each level: they are "
+                f"normalised in {GROUPS} groups."
+            )
+        if not 1 <= patch <= min(shape):
+            raise InputError(
+                f"model.patch = {patch} should be 1 to {min(shape)}: the width of a patch, in cells of the grid."
+            )
+        self.patch, self.wraps = patch, wraps
         shape = (-(-shape[0] // patch), -(-shape[1] // patch))
         self.position = nn.Parameter(0.1 * torch.randn(positions, *shape))
         self.embed = nn.Sequential(nn.Linear(noise, 64), nn.SiLU(), nn.Linear(64, 64)) if noise else None
@@ -111,8 +130,7 @@ class UNet(nn.Module):
     ) -> Float[Tensor, "batch outputs y x"]:  # fmt: skip
         film = self.embed(noise) if self.embed is not None and noise is not None else None
         y_size, x_size = x.shape[-2:]
-        whole = (0, -x_size % self.patch, 0, -y_size % self.patch)
-        x = F.pixel_unshuffle(F.pad(x, whole, mode="replicate"), self.patch)
+        x = F.pixel_unshuffle(whole_patches(x, self.patch, self.wraps), self.patch)
         x = self.first(torch.cat([x, self.position.expand(len(x), -1, -1, -1)], dim=1))
         kept = []
         for block, shrink in zip(self.down, self.shrink, strict=True):
@@ -127,3 +145,11 @@ class UNet(nn.Module):
             x = F.interpolate(x, size=fine.shape[-2:], mode="nearest")
             x = block(torch.cat([x, fine], dim=1), film)
         return F.pixel_shuffle(self.last(F.silu(x)), self.patch)[..., :y_size, :x_size]
+
+
+def whole_patches(x: Float[Tensor, "batch c y x"], patch: int, wraps: bool) -> Float[Tensor, "batch c y2 x2"]:
+    """Pad after the last cells to multiples of `patch`: circularly in longitude where it wraps, else by the edge."""
+    lacking_y, lacking_x = (-size % patch for size in x.shape[-2:])
+    beyond = x[..., :lacking_x] if wraps else x[..., -1:].expand(*x.shape[:-1], lacking_x)
+    x = torch.cat([x, beyond], dim=-1)
+    return torch.cat([x, x[..., -1:, :].expand(*x.shape[:-2], lacking_y, x.shape[-1])], dim=-2)
