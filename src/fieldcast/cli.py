@@ -23,7 +23,7 @@ from fieldcast.frame.conf_source import named_folder
 from fieldcast.frame.error_messages import sentence
 
 RUNNERS = {
-    "CheapFirst": "fieldcast.frame.runner.CheapFirst",
+    "CheapFirst": "fieldcast.frame.cheap_first.CheapFirst",
     "DaskRunner": "fieldcast.frame.runners.DaskRunner",
     "SideBySide": "fieldcast.frame.side_by_side.SideBySide",
 }

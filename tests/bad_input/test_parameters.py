@@ -85,7 +85,7 @@ MODELS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "a word for a whole number": ({"latent": "many"}, (".latent = 'many'", "integer")),
     "a word for true or false": ({"likelihood_noise": "maybe"}, (".likelihood_noise = 'maybe'", "boolean")),
     "no such word": (
-        {"encoder": {"beside": ["masks"]}},
+        {"encoder": {"extra_channels": ["masks"]}},
         (".encoder.beside", "'masks'", "'mask', 'season' or 'static'"),
     ),
     "a number for a part": ({"decoder": 5}, (".decoder = 5", "{type: module.Class")),

@@ -10,7 +10,7 @@ from fieldcast.models.core import Batch, Context, Solved
 from fieldcast.models.dineof import Dineof
 from fieldcast.models.gappy_pca import GappyPCA
 from fieldcast.models.gaussian.retained import rounded
-from fieldcast.models.gaussian.robustness import Tails
+from fieldcast.models.gaussian.robustness import MomentSums
 from fieldcast.models.kriging import Kriging
 from fieldcast.models.low_rank import LowRankGaussian
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
@@ -159,12 +159,12 @@ def test_moments_of_what_was_observed() -> None:
     x = torch.randn(5000, 7, generator=torch.Generator().manual_seed(0)) * torch.arange(1.0, 8.0)
     observed = torch.rand(x.shape, generator=torch.Generator().manual_seed(1)) < 0.3
     observed[4:, 2] = False
-    tails = Tails().add(torch.where(observed, x, 0.0), observed)
+    moments = MomentSums().add(torch.where(observed, x, 0.0), observed)
     mean = x.double()[observed].square().mean()
     for value in range(7):
         few = x[:, value].double()[observed[:, value]]
         expected = (few.square().sum() + 10 * mean) / (len(few) + 10)
-        assert float(tails.variance[value]) == pytest.approx(float(expected))
-    complete = Tails().add(x)
-    everywhere = Tails().add(x, torch.ones_like(observed))
+        assert float(moments.variance[value]) == pytest.approx(float(expected))
+    complete = MomentSums().add(x)
+    everywhere = MomentSums().add(x, torch.ones_like(observed))
     assert torch.allclose(complete.variance, everywhere.variance, rtol=0.05)

@@ -368,9 +368,9 @@ def test_the_encoder_of_the_original_study_depends_on_the_sparse_field_alone(spa
     """Neither mask, season nor static fields: with another mask of the same sparse field nothing changes."""
     batch = observed(space)
     full = replace(batch.context, mask=torch.ones_like(batch.context.mask), day=torch.full((4,), 0.5))
-    literal = make(space, encoder={"type": "conditional.ContextEncoder", "beside": []})
+    literal = make(space, encoder={"type": "conditional.ContextEncoder", "extra_channels": []})
     assert torch.equal(literal.encoder(batch.context).mean, literal.encoder(full).mean)
-    masked = make(space, encoder={"type": "conditional.ContextEncoder", "beside": ["mask"]})
+    masked = make(space, encoder={"type": "conditional.ContextEncoder", "extra_channels": ["mask"]})
     assert not torch.equal(masked.encoder(batch.context).mean, masked.encoder(full).mean)
     later = replace(batch.context, day=torch.full((4,), 0.5))
     assert torch.equal(masked.encoder(batch.context).mean, masked.encoder(later).mean)

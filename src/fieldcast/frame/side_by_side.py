@@ -20,9 +20,9 @@ from kedro.runner.runner import AbstractRunner
 from fieldcast import progress
 from fieldcast.errors import InputError
 from fieldcast.frame import console
+from fieldcast.frame.cheap_first import CheapFirst, cheap_first
 from fieldcast.frame.durations import longest_paths, plan, stored_durations
 from fieldcast.frame.pickled import pickled
-from fieldcast.frame.runner import CheapFirst, cheap_first
 from fieldcast.frame.worker import Setting, Worker
 from fieldcast.processes import start_server
 

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from fieldcast.models.core import Beside, Context
+from fieldcast.models.core import Context, ExtraChannel
 from fieldcast.models.distributions import Normal, Posterior
 from fieldcast.models.layers.encoder_decoder import ConvDecoder, ConvEncoder
 from fieldcast.models.layers.grid_convolutions import Upsampling
@@ -42,26 +42,26 @@ class ContextEncoder(nn.Module):
         Size of z.
     history
         Number of last states in the context; 0: the context is a sparse field.
-    beside
+    extra_channels
         What it reads beside them: the mask of a sparse field, the season, static fields. The original studies read
         none of these.
     """
 
     def __init__(
         self, space: Space, latent: int, history: int = 0,
-        beside: Sequence[Beside] = ("mask", "season", "static"),
+        extra_channels: Sequence[ExtraChannel] = ("mask", "season", "static"),
     ):  # fmt: skip
         super().__init__()
-        self.space, self.beside = space, tuple(beside)
-        masks = "mask" in beside and not history
+        self.space, self.extra_channels = space, tuple(extra_channels)
+        masks = "mask" in extra_channels and not history
         channels = (max(history, 1) + masks) * len(space.variables)
-        channels += 2 * ("season" in beside) + len(space.static) * ("static" in beside)
+        channels += 2 * ("season" in extra_channels) + len(space.static) * ("static" in extra_channels)
         self.network = ConvEncoder(channels, space.shape, space.wraps)
         self.mean = nn.Linear(self.network.features, latent)
         self.log_variance = nn.Linear(self.network.features, latent)
 
     def forward(self, c: Context) -> Normal:
-        h = self.network(c.channels(self.space, self.beside))
+        h = self.network(c.channels(self.space, self.extra_channels))
         return Normal(self.mean(h), self.log_variance(h).clamp(-12, 12))
 
 
@@ -168,11 +168,9 @@ class PastDecoder(nn.Module):
         self.space, self.random = space, random
         channels = history * len(space.variables) + 2 + len(space.static)
         self.past = ConvEncoder(channels, space.shape, space.wraps)
-        beside = self.past.channels
+        extra = self.past.channels
         inputs, outputs = latent + random, len(space.variables)
-        self.network = ConvDecoder(
-            inputs, outputs, space.shape, space.wraps, beside=beside, upsample=upsample
-        )
+        self.network = ConvDecoder(inputs, outputs, space.shape, space.wraps, extra=extra, upsample=upsample)
 
     def forward(
         self, z: Float[Tensor, "batch members latent"], c: Context

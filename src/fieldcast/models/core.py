@@ -22,7 +22,7 @@ from fieldcast.models.points import Points
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
-Beside = Literal["mask", "season", "static"]  # what a network can read beside states
+ExtraChannel = Literal["mask", "season", "static"]  # what a network can read beside states
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,21 +51,21 @@ class Context:
         return self.mask.float().sum(dim=(1, 2, 3)) / (self.mask.shape[1] * space.exists.sum())
 
     def channels(
-        self, space: Space, beside: Collection[Beside] = ("mask", "season", "static")
+        self, space: Space, extra_channels: Collection[ExtraChannel] = ("mask", "season", "static")
     ) -> Float[Tensor, "batch channel y x"]:
-        """Input channels of a network: past and observed states, and `beside` them mask, season and static fields."""
+        """Input channels of a network: past and observed states, and `extra_channels`."""
         parts = []
         if self.past is not None:
             parts.append(self.past.flatten(1, 2))
         if self.observed is not None:
             parts.append(self.observed)
-        if self.mask is not None and "mask" in beside:
+        if self.mask is not None and "mask" in extra_channels:
             parts.append(self.mask.float())
-        if self.day is not None and "season" in beside:
+        if self.day is not None and "season" in extra_channels:
             angle = 2 * math.pi * self.day
             season = torch.stack([torch.cos(angle), torch.sin(angle)], dim=1)
             parts.append(season[:, :, None, None].expand(-1, -1, *space.shape))
-        if "static" in beside:
+        if "static" in extra_channels:
             parts.append(space.static.expand(self.count, -1, -1, -1))
         return torch.cat(parts, dim=1)
 

@@ -88,7 +88,7 @@ class GappyPCA(Solved):
         exists, batches = self.space.exists, list(training)
         x = torch.cat([torch.where(exists, b.x, 0.0) for b in batches]).flatten(1)
         observed = observed_values(batches)
-        self.rare.copy_(robustness.Tails().add(x, observed).rare.view(self.space.state_shape))
+        self.rare.copy_(robustness.MomentSums().add(x, observed).rare.view(self.space.state_shape))
         area = (self.space.area * exists).expand(self.space.state_shape).flatten()
         if observed is None:
             features = modes(x, area, int(max(self.choices["modes"])))
@@ -101,12 +101,12 @@ class GappyPCA(Solved):
 
         States with missing values are held in memory.
         """
-        exists, tails = self.space.exists, robustness.Tails()
+        exists, moments = self.space.exists, robustness.MomentSums()
         for batch in passes():
             if batch.observed is not None:
                 return super().solve_streamed(passes)
-            tails.add(torch.where(exists, batch.x, 0.0).flatten(1))
-        self.rare.copy_(tails.rare.view(self.space.state_shape))
+            moments.add(torch.where(exists, batch.x, 0.0).flatten(1))
+        self.rare.copy_(moments.rare.view(self.space.state_shape))
         area = (self.space.area * exists).expand(self.space.state_shape).flatten()
 
         def states() -> Iterator[Tensor]:

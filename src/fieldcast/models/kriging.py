@@ -24,7 +24,7 @@ from fieldcast.models.core import Batch, Context
 from fieldcast.models.gaussian import robustness
 from fieldcast.models.gaussian.block_gaussian import BlockGaussian, Covariance
 from fieldcast.models.gaussian.correlations import CORRELATIONS, EARTH, Correlation, Kernel
-from fieldcast.models.gaussian.covariance_terms import CovarianceTerm, Independent, Parametric
+from fieldcast.models.gaussian.covariance_terms import CovarianceTerm, DiagonalCovariance, Parametric
 from fieldcast.models.gaussian.grid_points import GridPoints
 from fieldcast.models.gaussian.kalman_gain import cholesky
 from fieldcast.models.random_streams import RandomStreams
@@ -120,14 +120,14 @@ class Kriging(BlockGaussian):
         self.register_buffer("floor", torch.tensor(0.0))
 
     def solve(self, training: Iterable[Batch]) -> None:
-        tails = robustness.Tails()
+        moments = robustness.MomentSums()
         for batch in training:
             if batch.observed is None:
-                tails.add(self.grid.gather(batch.x))
+                moments.add(self.grid.gather(batch.x))
             else:
-                tails.add(*self.grid.gather_observed(batch.x, batch.observed))
-        self.deviation.copy_(tails.variance.sqrt())
-        self.rare.copy_(tails.rare)
+                moments.add(*self.grid.gather_observed(batch.x, batch.observed))
+        self.deviation.copy_(moments.variance.sqrt())
+        self.rare.copy_(moments.rare)
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         if c.observed is None or c.mask is None:
@@ -139,14 +139,14 @@ class Kriging(BlockGaussian):
             u += draws.normal(*self.rare.shape).to(u) * self.rare.sqrt().to(u)
         nothing = u.new_zeros(c.count, len(self.grid))
         for v, block in enumerate(self.blocks()):
-            for datum, h, innovation, error, gain, doubt, _ in self.conditionings(c, block, nothing):
+            for datum, h, innovation, error, gain, added_variance, _ in self.conditionings(c, block, nothing):
                 stream = draws.fork(v).of_data(datum)
                 eps = stream.normal(len(error)) * error
                 free = u[datum, :, v]  # eps is independent of it, and between variables
                 departure = (innovation[:, None] + eps - h(free)).flatten(0, 1)
                 u[datum, :, v] = free + gain(departure).unflatten(0, free.shape[:2])
-                if doubt.any():
-                    u[datum, :, v] += stream.normal(len(doubt)).to(u) * doubt.sqrt()
+                if added_variance.any():
+                    u[datum, :, v] += stream.normal(len(added_variance)).to(u) * added_variance.sqrt()
         return self.grid.scatter(u.float())
 
     def blocks(self) -> Sequence[range]:
@@ -159,7 +159,7 @@ class Kriging(BlockGaussian):
         deviation = self.deviation[v].to(kernel.points.dtype)
         terms: list[CovarianceTerm] = [Parametric(1.0, deviation, deviation.new_ones(1, 1), kernel)]
         if self.rare[v].any():
-            terms.append(Independent(self.rare[v].to(deviation)))
+            terms.append(DiagonalCovariance(self.rare[v].to(deviation)))
         return Covariance(terms, self.deviation[v].square(), deviation)
 
     def _prior(self) -> tuple[Kernel, CorrelationRoot]:

@@ -32,7 +32,7 @@ from fieldcast.models.gaussian import robustness
 from fieldcast.models.gaussian.block_gaussian import BlockGaussian, Covariance
 from fieldcast.models.gaussian.conditioning import conditioned
 from fieldcast.models.gaussian.correlations import CORRELATIONS, Correlation, Kernel, gaspari_cohn
-from fieldcast.models.gaussian.covariance_terms import CovarianceTerm, Independent, Parametric, Tapered
+from fieldcast.models.gaussian.covariance_terms import CovarianceTerm, DiagonalCovariance, Parametric, Tapered
 from fieldcast.models.gaussian.training_days import TrainingDays
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
@@ -150,7 +150,7 @@ class OptimalInterpolation(BlockGaussian, TrainingDays):
             rho = self._kernel(CORRELATIONS[self.correlation], float(self.length), dtype)
             terms.append(Parametric(1 - w, deviation, between, rho))
         if rare.any():
-            terms.append(Independent(rare.to(dtype)))
+            terms.append(DiagonalCovariance(rare.to(dtype)))
         return Covariance(terms, deviation.square(), deviation)
 
     def _kernel(

@@ -4,7 +4,7 @@ import torch
 
 from fieldcast.models.gaussian import covariance_terms as module
 from fieldcast.models.gaussian.correlations import Kernel, chord, gaspari_cohn, matern32
-from fieldcast.models.gaussian.covariance_terms import Independent, Parametric, SecondMoment, Tapered
+from fieldcast.models.gaussian.covariance_terms import DiagonalCovariance, Parametric, SecondMoment, Tapered
 from fieldcast.models.gaussian.kalman_gain import Gain, cholesky
 
 PLACES, VARIABLES, DAYS = 30, 2, 50
@@ -82,7 +82,7 @@ def system(terms, count: int = 25):
     whole = terms[2] + torch.diag(independent)
     index = torch.from_numpy(np.random.default_rng(1).permutation(VARIABLES * PLACES)[:count])
     variance = torch.linspace(0.1, 0.5, count, dtype=torch.float64)
-    gain = Gain([*terms[1], Independent(independent)], index, variance, whole, len(whole))
+    gain = Gain([*terms[1], DiagonalCovariance(independent)], index, variance, whole, len(whole))
     return gain, whole[index][:, index] + torch.diag(variance), whole
 
 

@@ -6,7 +6,7 @@ import torch
 from fieldcast.models.core import Batch, Context
 from fieldcast.models.gaussian import local_gain
 from fieldcast.models.gaussian.correlations import Kernel, gaspari_cohn, matern32
-from fieldcast.models.gaussian.covariance_terms import Independent, Parametric, SecondMoment, Tapered
+from fieldcast.models.gaussian.covariance_terms import DiagonalCovariance, Parametric, SecondMoment, Tapered
 from fieldcast.models.gaussian.kalman_gain import Gain
 from fieldcast.models.gaussian.local_gain import LocalGain, patches
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
@@ -42,7 +42,7 @@ def gains(points, index):
     terms = [
         Tapered(0.3, moments, Kernel(gaspari_cohn, 4000.0, points), PLACES),
         Parametric(0.7, deviation, between, Kernel(matern32, 800.0, points)),
-        Independent(deviation / 10),
+        DiagonalCovariance(deviation / 10),
     ]
     variance = torch.linspace(0.1, 0.5, OBSERVED, dtype=torch.float64)
     common = terms, index, variance, deviation, VARIABLES * PLACES

@@ -29,29 +29,29 @@ def test_only_what_a_few_days_have_made_has_a_variance_of_its_own():
     rare[[4, 70, 700]] = 0.3
     large = 10 * rare
     a = torch.stack([normal, 0.05 * normal, rare, large], dim=1)
-    rare_variance = robustness.Tails().add(a[:300]).add(a[300:]).rare
+    rare_variance = robustness.MomentSums().add(a[:300]).add(a[300:]).rare
     assert rare_variance[:2].tolist() == [0, 0]
     assert float(rare_variance[2]) == pytest.approx(0.15**2 - 3 * 0.3**2 / 1000)
     assert float(rare_variance[3]) == pytest.approx(0.7**2 - 3 * 3**2 / 1000)
 
 
-def test_doubt_is_about_what_lies_near_and_was_not_observed(space):
+def test_variance_is_added_near_failed_observations_and_not_where_observed(space):
     places = GridPoints(space)
     index = torch.arange(0, len(places), 5) + len(places)  # a fifth of the second of two variables
     excess = torch.zeros(len(index), dtype=torch.float64)
-    assert not robustness.doubt(excess, index, places, 2).any()
+    assert not robustness.added_variance(excess, index, places, 2).any()
     excess[6] = 0.7
     excess[20] = 1e4
-    doubt = robustness.doubt(excess, index, places, 2).unflatten(0, (2, -1))
-    assert not doubt[0].any()
-    assert not doubt[1, index - len(places)].any()
+    added_variance = robustness.added_variance(excess, index, places, 2).unflatten(0, (2, -1))
+    assert not added_variance[0].any()
+    assert not added_variance[1, index - len(places)].any()
     square = (places.points - places.points[index[6] - len(places)]).square().sum(1)
     other = (places.points - places.points[index[20] - len(places)]).square().sum(1)
     scale = len(index) / (4 * math.pi * places.extent)
     expected = torch.maximum(0.7 * torch.exp(-square * scale), torch.exp(-other * scale))
     hidden = torch.ones(len(places), dtype=torch.bool)
     hidden[index - len(places)] = False
-    assert torch.allclose(doubt[1, hidden], expected[hidden])
+    assert torch.allclose(added_variance[1, hidden], expected[hidden])
 
 
 @cache

@@ -35,7 +35,7 @@ def deviations(
 
     At least a thousandth of it; 1 if all values are 0.
     """
-    variance = robustness.Tails().add(torch.where(observed, x, 0.0), observed).variance
+    variance = robustness.MomentSums().add(torch.where(observed, x, 0.0), observed).variance
     least = SMALLEST * float(variance.mean().sqrt())
     return (variance.sqrt().clamp(min=least) if least > 0 else torch.ones_like(variance)).to(x)
 

@@ -30,7 +30,7 @@ class Conditioning(NamedTuple):
     innovation: Float[Tensor, "rows observed"]
     error: Float[Tensor, " observed"]  # standard deviations of the errors of the observations
     gain: Callable[[Tensor], Tensor]  # (r, observed) to (r, values)
-    doubt: Float[Tensor, " values"]  # variance to add to the members, see `robustness`
+    added_variance: Float[Tensor, " values"]  # variance to add to the members, see `robustness`
     kept: Bool[Tensor, " observed"]  # False for observations that count for nothing
 
 
@@ -64,7 +64,7 @@ def conditioned(
     """
     numbers = torch.arange(len(p), device=b.device)
     m, s, d = torch.empty_like(b), torch.empty_like(b), torch.empty_like(e)
-    for datum, h, innovation, error, gain, doubt, _ in conditionings:
+    for datum, h, innovation, error, gain, added_variance, _ in conditionings:
         # independent of all other uses of `draws`
         stream = draws.fork(0).of_data(datum)
         eps = stream.normal(len(error)) * error
@@ -73,9 +73,9 @@ def conditioned(
         mean, members, deviations = gain(torch.cat(parts)).split([len(part) for part in parts])
         m[datum] = b[datum] + mean
         d[datum] = m[datum][:, None] + e[datum] + members.unflatten(0, eps.shape[:2])
-        if doubt.any():
-            d[datum] += stream.normal(len(doubt)).to(b) * doubt.sqrt()
-        s[datum] = ((p + deviations).square().mean(0) + doubt).sqrt()
+        if added_variance.any():
+            d[datum] += stream.normal(len(added_variance)).to(b) * added_variance.sqrt()
+        s[datum] = ((p + deviations).square().mean(0) + added_variance).sqrt()
     return m, s, d
 
 
@@ -86,11 +86,11 @@ def in_cells(
     index, variables = group.index, background.shape[-1] // len(grid)
     innovation = group.y - background[group.datum][:, index]
     for some, excess in gain.checked(innovation):
-        doubt = robustness.doubt(excess, index, grid, variables).to(background)
+        added_variance = robustness.added_variance(excess, index, grid, variables).to(background)
         error = (gain.variance + excess).sqrt()
         yield Conditioning(
             group.datum[some], lambda x: x[..., index], innovation[some], error,
-            partial(gain, excess=excess), doubt, torch.ones_like(error, dtype=torch.bool),
+            partial(gain, excess=excess), added_variance, torch.ones_like(error, dtype=torch.bool),
         )  # fmt: skip
 
 

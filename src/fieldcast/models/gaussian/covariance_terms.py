@@ -153,7 +153,7 @@ class Parametric(CovarianceTerm):
 
 
 @dataclass(frozen=True, eq=False)
-class Independent(CovarianceTerm):
+class DiagonalCovariance(CovarianceTerm):
     """A diagonal covariance: a variance of each value, independent of all others."""
 
     variance: Float[Tensor, " values"]

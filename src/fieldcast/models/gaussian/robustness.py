@@ -20,7 +20,7 @@ amplifies it into every correlated cell. Three measures prevent this.
    with a smooth threshold.) An extreme that its neighbours confirm passes.
 3. An additional variance of the members at unobserved places near an observation that failed,
 
-       doubt(p) = max_i min(excess_i, 1) exp(-(|p - p_i| / l)^2),    l^2 = 4 pi g^2 / number of observations,
+       added_variance(p) = max_i min(excess_i, 1) exp(-(|p - p_i| / l)^2),    l^2 = 4 pi g^2 / number of observations,
 
    g the radius of gyration of the domain (1 for the globe); at most the variance of the variable, because a reading may
    be wrong by any amount.
@@ -53,7 +53,7 @@ FEW = 10  # observations, as many as a value needs to have a climatology
 CHUNK = 64  # rows, or failed observations, at a time: bounds the memory
 
 
-class Tails:
+class MomentSums:
     """Second and fourth moments and largest squares of training anomalies for each value, accumulated in chunks."""
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class Tails:
 
     def add(
         self, anomalies: Float[Tensor, "time *values"], observed: Bool[Tensor, "time *values"] | None = None
-    ) -> Tails:
+    ) -> MomentSums:
         """Add anomalies, which are 0 where they are not observed."""
         for number, part in enumerate(anomalies.split(CHUNK)):
             square = part.double().square()
@@ -109,7 +109,7 @@ def excess(
     return (departure.square() / LARGEST_DEPARTURE**2 - expected).clamp(min=0)
 
 
-def doubt(
+def added_variance(
     excess: Float[Tensor, " observed"], index: Int[Tensor, " observed"], grid: GridPoints, variables: int
 ) -> Float[Tensor, " values"]:
     """Additional variance of members at unobserved places near observations that failed.

@@ -40,5 +40,5 @@ def training_statistics(
     standard = (a / deviation.clamp(min=SMALLEST) * share).transpose(0, 1).flatten(1)
     between = standard @ standard.T
     scale = between.diagonal().sqrt().clamp(min=SMALLEST)
-    rare = robustness.Tails().add(a).rare.flatten()
+    rare = robustness.MomentSums().add(a).rare.flatten()
     return CovarianceComponents(moments, deviation.flatten(), between / scale[:, None] / scale, rare)

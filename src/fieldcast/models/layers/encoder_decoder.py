@@ -49,7 +49,7 @@ class ConvDecoder(nn.Module):
         Whether longitude wraps.
     channels
         Channels of the linear layer and of each hidden level.
-    beside
+    extra
         Channels of a coarse field that is concatenated to those of the linear layer.
     upsample
         How a level is refined: "transposed" convolutions, or the "nearest" value and a convolution.
@@ -57,12 +57,12 @@ class ConvDecoder(nn.Module):
 
     def __init__(
         self, inputs: int, outputs: int, shape: tuple[int, int], wraps: bool, channels: Sequence[int] = (64, 32),
-        beside: int = 0, upsample: Upsampling = "transposed",
+        extra: int = 0, upsample: Upsampling = "transposed",
     ):  # fmt: skip
         super().__init__()
         self.shape, self.coarse = shape, (channels[0], *halved(shape, len(channels)))
         self.linear = nn.Linear(inputs, channels[0] * self.coarse[1] * self.coarse[2])
-        sizes = [channels[0] + beside, *channels[1:], outputs]
+        sizes = [channels[0] + extra, *channels[1:], outputs]
         self.layers = nn.ModuleList(REFINE[upsample](i, o, wraps) for i, o in pairwise(sizes))
 
     def forward(

@@ -8,7 +8,7 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline, node
 from kedro.pipeline.node import Node
 
-from fieldcast.frame.runner import CheapFirst, cheap_first
+from fieldcast.frame.cheap_first import CheapFirst, cheap_first
 from fieldcast.frame.side_by_side import NodeOrder
 from fieldcast.pipeline_registry import CONTEXT, register_pipelines
 
