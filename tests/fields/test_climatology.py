@@ -104,3 +104,18 @@ def test_the_statistics_do_not_depend_on_the_number_of_threads() -> None:
             results.append((fitted["t"].values, static_fields(fields, fitted)))
     for single, several in zip(*results, strict=True):
         assert np.array_equal(single, several)
+
+
+def test_the_cycle_of_days_is_shrunk_where_few_values_exist(make_weather: Make) -> None:
+    """Twenty values of a cell in four years: a mean of those around a date has a few of them."""
+    fields = harmonic(make_weather(times=4 * 365, calendar="noleap"))
+    noise = np.random.default_rng(0).standard_normal(fields["t2m"].shape)
+    seldom = np.random.default_rng(1).random(fields["t2m"].shape) < 20 / fields.sizes["time"]
+    few = (fields + noise).where(seldom).assign_attrs(missing="train")
+    exact = 5 * np.cos(2 * np.pi * np.arange(1, 366) / 365)[:, None, None]
+    errors = []
+    for shrink in (True, False):
+        fitted = climatology.fit(few, shrink=shrink)
+        assert fitted.attrs["kind"] == ("harmonics" if shrink else "day of year")
+        errors.append(float(np.sqrt(np.mean((fitted["t2m"].values - exact) ** 2))))
+    assert errors[0] < 0.6 * errors[1]

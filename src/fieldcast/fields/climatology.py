@@ -31,6 +31,7 @@ from fieldcast.fields.harmonics import shrunk_cycle
 from fieldcast.time_steps import TimeStep
 
 DAYS = 365
+PENTAD = 5  # days whose values count together
 COUNT = {
     "units": "1",
     "long_name": "number of training values; cells with fewer than ten have the mean climatology of their neighbours",
@@ -45,7 +46,7 @@ def fit(training: xr.Dataset, window: int = 61, *, shrink: bool = False) -> xr.D
     """Climatology of each time-varying variable on (dayofyear, latitude, longitude), in its units; attrs `kind`.
 
     With less than two years of training times it is their mean on every day: kind "training mean". Where the step is
-    of months, w is 1 within a calendar month and 0 between months: kind "month"; with `shrink`, where values are
+    of months, w is 1 within a calendar month and 0 between months: kind "month". With `shrink`, where values are
     missing, it is the cycle of `harmonics` instead: kind "harmonics".
     Days without data within the window (in a seasonal record) take the mean of all days.
 
@@ -66,7 +67,7 @@ def _fit(training: xr.Dataset, window: int, shrink: bool) -> xr.Dataset:
     step = TimeStep.of(training)
     span = training.sizes["time"] * step.hours or calendars.hours(training["time"])[-1]
     by_day = span / 24 >= FEWEST_YEARS * DAYS
-    shrink = shrink and by_day and bool(step.months) and has_gaps(training)
+    shrink = shrink and by_day and has_gaps(training)
     weights = _same_month() if step.months else window_weights(np.arange(DAYS), window)
     variables: dict[str, tuple[Any, ...]] = {}
     for name in time_varying(training):
@@ -75,7 +76,7 @@ def _fit(training: xr.Dataset, window: int, shrink: bool) -> xr.Dataset:
         if has_gaps(training):
             total = counts.sum(axis=0)
             if shrink:
-                values = _harmonics(array, sums, counts)
+                values = _harmonics(array, sums, counts, bool(step.months))
             else:
                 values = _smoothed_where_observed(sums, counts, weights if by_day else np.ones_like(weights))
             values = _from_neighbours(values, total >= FEWEST_VALUES, array)
@@ -179,18 +180,29 @@ def _smoothed_where_observed(
 
 
 def _harmonics(
-    array: xr.DataArray, sums: Float[np.ndarray, "365 y x"], counts: Float[np.ndarray, "365 y x"]
+    array: xr.DataArray,
+    sums: Float[np.ndarray, "365 y x"],
+    counts: Float[np.ndarray, "365 y x"],
+    monthly: bool,
 ) -> Float[np.ndarray, "365 y x"]:
-    """The shrunk annual cycle of each cell about its mean; NaN for a cell without any value."""
+    """The shrunk annual cycle of each cell about its mean; NaN for a cell without any value.
+
+    Monthly data have one value for all days of a month.
+    """
     total = counts.sum(axis=0)
     mean = sums.sum(axis=0) / np.where(total > 0, total, np.nan)
     centre = np.nan_to_num(mean)
     squares = np.zeros_like(centre)
     for _, x in blocks(array):
         squares += (np.nan_to_num(x - centre) ** 2).sum(axis=0, dtype=np.float64)
-    firsts = calendars.BEFORE
-    monthly_sums, monthly_counts = (np.add.reduceat(part, firsts, axis=0) for part in (sums, counts))
-    return (mean + shrunk_cycle(monthly_sums - monthly_counts * centre, monthly_counts, squares))[months()]
+    if monthly:
+        firsts, theta = calendars.BEFORE, 2 * np.pi * np.arange(12) / 12
+        at = theta[months()]
+    else:
+        firsts, at = np.arange(0, DAYS, PENTAD), 2 * np.pi * np.arange(DAYS) / DAYS
+        theta = at[firsts + PENTAD // 2]
+    of_part, in_part = (np.add.reduceat(part, firsts, axis=0) for part in (sums, counts))
+    return mean + shrunk_cycle(of_part - in_part * centre, in_part, squares, theta, at)
 
 
 def _from_neighbours(
