@@ -1,5 +1,7 @@
 """A user's record through a cycle: against each day by itself, closed forms, bad inputs, and the pipeline."""
 
+from copy import deepcopy
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -192,6 +194,27 @@ def test_starts_are_successive_training_states(interpolation):
     assert (place[:, 1] - place[:, 0] == 1).all()
     away = (model.days[place[:, 1]] - 0.5).abs()
     assert float(away.max()) < 46 / 365
+
+
+def test_starts_from_a_long_record_are_successive_states_of_those_kept(interpolation):
+    """Two of three days are kept, each with its number as its state; of every second one, no two follow each other."""
+    model, draws = (
+        deepcopy(interpolation.checkpoint.model),
+        RandomStreams(0, torch.zeros(1, dtype=torch.long), 50),
+    )
+    day = torch.arange(12 * 365)
+
+    def keep(number: torch.Tensor) -> None:
+        states = number.float()[:, None, None].expand(-1, *model.anomalies.shape[1:])
+        model.keep(states, day % 365 / 365, number)
+
+    keep(day[day % 3 > 0])
+    start = training_stretches(model, torch.tensor([0.0]), draws, 2)[0].flatten(2).amax(-1)
+    assert (start[:, 1] - start[:, 0] == 1).all() and len(start[:, 0].unique()) > 30
+    away = (start[:, 1] % 365 / 365 + 0.5) % 1 - 0.5
+    assert float(away.abs().max()) < 46 / 365
+    keep(day[::2])
+    assert training_stretches(model, torch.tensor([0.0]), draws, 2) is None
 
 
 def test_a_stretch_does_not_cross_a_gap():

@@ -89,8 +89,34 @@ def test_a_failed_import_is_reported_with_its_cause(
             ".likelihood.sigma: unknown option of likelihoods.Bernoulli, which takes no options.",
         ),
         (
-            {"prior": {"type": "priors.Vamp", "bounds": [0, "x"]}},
+            {"type": "vae.VAE", "prior": {"type": "priors.Vamp", "bounds": [0, "x"]}},
             ".prior.bounds.1 = 'x' should be a valid number or a valid integer.",
+        ),
+        (
+            {"prior": {"type": "priors.Vamp"}},
+            ".prior.type: priors.Vamp is not a distributions.Prior.",
+        ),
+        (
+            {"encoder": {"type": "encoders.Network"}},
+            ".encoder.type: encoders.Network is not a conditional.Encoder.",
+        ),
+        (
+            {"type": "edm.GuidedEDM", "sampler": {"type": "posterior_samplers.RePaint", "repeats": 0}},
+            ".sampler.repeats = 0 should be greater than or equal to 1.",
+        ),
+        (
+            {"type": "edm.GuidedEDM", "sampler": {"type": "posterior_samplers.DiffPIR", "zeta": 2.0}},
+            ".sampler.zeta = 2.0 should be less than or equal to 1.",
+        ),
+        ({"type": "edm.EDM", "levels": 0}, ".levels = 0 should be greater than or equal to 1."),
+        (
+            {"type": "diffusion.Diffusion", "ddim_steps": 0},
+            ".ddim_steps = 0 should be greater than or equal to 1.",
+        ),
+        ({"type": "ensemble.Ensemble", "history": 0}, ".history = 0 should be greater than or equal to 1."),
+        (
+            {"type": "flow.Flow", "interval": [0]},
+            ".interval = [0] Value should have at least 2 items after validation, not 1.",
         ),
         ({"likelihood": OTHER}, ".likelihood.type: climatology.Climatology is not a likelihoods.Likelihood."),
         (

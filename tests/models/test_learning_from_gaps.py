@@ -96,8 +96,11 @@ def test_bands_of_missing_columns_leave_the_spread_right(
     assert 0.85 < ratio < 1.1
 
 
-def test_the_posterior_of_the_low_rank_gaussian_is_that_of_the_dense_one(sized: Callable[..., Space]) -> None:
-    """The oracle is conditioning written out, with noise in the observations."""
+@pytest.mark.parametrize("equal", [True, False])
+def test_the_posterior_of_the_low_rank_gaussian_is_that_of_the_dense_one(
+    sized: Callable[..., Space], equal: bool
+) -> None:
+    """The oracle is conditioning written out, with noise in the observations of cells that vary more or less."""
     space, generator = sized(variables=1, latitudes=3, columns=4), torch.Generator().manual_seed(0)
     model = LowRankGaussian(space)
     model.mean = torch.randn(12, generator=generator)
@@ -105,11 +108,13 @@ def test_the_posterior_of_the_low_rank_gaussian_is_that_of_the_dense_one(sized: 
     truth, mask = torch.randn(1, 1, 3, 4, generator=generator), torch.zeros(1, 1, 3, 4, dtype=torch.bool)
     mask[..., ::2] = True
     context = Context(1, observed=truth * mask, mask=mask, noise=0.5)
+    d = torch.ones(12) if equal else torch.linspace(0.1, 1.5, 12)
+    model.deviation, mean = d, d * model.mean
     drawn = model.sample(context, RandomStreams(0, torch.arange(1), 20000))[0].flatten(1)
-    covariance = model.weights.T @ model.weights + 0.3 * torch.eye(12)
+    covariance = (model.weights.T @ model.weights + 0.3 * torch.eye(12)) * d * d[:, None]
     o = mask.flatten()
     gain = torch.linalg.solve(covariance[o][:, o] + 0.25 * torch.eye(int(o.sum())), covariance[o]).T
-    expected = model.mean + gain @ (truth.flatten() - model.mean)[o]
+    expected = mean + gain @ (truth.flatten() - mean)[o]
     assert torch.allclose(drawn.mean(0), expected, atol=0.03)
     assert torch.allclose(drawn.T.cov(), covariance - gain @ covariance[o], atol=0.04)
 

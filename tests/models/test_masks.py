@@ -263,3 +263,11 @@ def test_observations_are_the_truth_plus_noise_and_zero_elsewhere():
     eps = ((noisy - x)[mask] / 0.3).numpy()
     assert stats.kstest(eps, "norm").pvalue > 0.01
     assert torch.equal(noisy[9:12], masks.observe(x[9:12], mask[9:12], 0.3, draws(3, first=9)))
+
+
+@pytest.mark.parametrize("shape", [(1, 16), (16, 1), (1, 1)])
+def test_a_grid_of_one_row_or_column_has_swaths(shape):
+    region = (30.0, 60.0 if shape[0] > 1 else 30.0, 0.0, 40.0 if shape[1] > 1 else 0.0)
+    space = make_space(latitudes=shape[0], columns=shape[1], variables=1, region=region)
+    mask = masks.draw(("swaths",), torch.full((20,), 0.5), draws(20), space)
+    assert mask.flatten(1).sum(1).tolist() == [max(1, shape[0] * shape[1] // 2)] * 20

@@ -375,3 +375,23 @@ def test_the_encoder_of_the_original_study_depends_on_the_sparse_field_alone(spa
     later = replace(batch.context, day=torch.full((4,), 0.5))
     assert torch.equal(masked.encoder(batch.context).mean, masked.encoder(later).mean)
     assert not torch.equal(make(space).encoder(batch.context).mean, make(space).encoder(later).mean)
+
+
+@pytest.mark.parametrize(
+    ("decoder", "history", "sentence"),
+    [
+        ("FieldDecoder", 1, "reads the fraction observed, which a context of last states lacks"),
+        ("PastDecoder", 0, "reads the last states, which a context of a sparse field lacks"),
+        ("VectorDecoder", 0, "reads the last states, which a context of a sparse field lacks"),
+    ],
+)
+def test_a_decoder_of_another_context_is_refused(space, decoder, history, sentence):
+    with pytest.raises(InputError, match=sentence):
+        make(space, history=history, decoder={"type": f"conditional.{decoder}"})
+
+
+def test_a_vae_of_states_refuses_what_reads_a_context_or_encodes_no_states(space):
+    with pytest.raises(InputError, match="FieldDecoder reads a context"):
+        of_states(space, decoder={"type": "conditional.FieldDecoder"})
+    with pytest.raises(InputError, match="a table of latents has none"):
+        of_states(space, encoder={"type": "latent_table.LatentTable"}, prior={"type": "priors.Vamp"})

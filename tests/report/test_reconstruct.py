@@ -12,8 +12,8 @@ import pytest
 import xarray as xr
 
 from fieldcast.report import Reconstruct
-from fieldcast.report.numbers import with_interval
 from fieldcast.report.score_tables import comparison
+from fieldcast.scores.numbers import with_interval
 from fieldcast.tasks import reconstruct as tasks_reconstruct
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from fieldcast.report import Sample, Study, pictures, report
-from fieldcast.report.numbers import significant
+from fieldcast.scores.numbers import significant
 
 KL = Study(
     title="The weight of the KL",

@@ -1,5 +1,6 @@
 """The headline of an experiment, and the ranking by it."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -61,3 +62,23 @@ def test_a_forecast_by_months_is_compared_over_its_first_five() -> None:
     table = forecasts().assign(lead_hours=lambda t: t["lead_hours"].rank(method="dense") * 730.0)
     assert headline(table) == pytest.approx((0.1 + 0.2 + 0.3 + 0.7 + 5.0) / 5)
     assert headline_title(table) == "mean fair CRPS over leads of 1 to 5 months"
+
+
+@pytest.mark.parametrize(
+    ("leads", "title"),
+    [
+        ([168.0, 336.0, 504.0], "7 to 21 days"),
+        ([240.0, 480.0, 720.0, 960.0, 1200.0, 1440.0], "10 to 50 days"),
+        ([6.0, 12.0, 18.0], "6 to 18 hours"),
+        ([48.0, 96.0, 144.0], "2 to 4 days"),
+    ],
+)
+def test_forecasts_without_leads_of_one_to_five_days_are_compared_by_their_first_five(
+    leads: list[float], title: str
+) -> None:
+    table = pd.DataFrame(
+        {"score": "crps", "lead_hours": leads, "variable": "all", "value": range(len(leads))}
+    )
+    first = [value for value, lead in zip(table["value"], leads, strict=True) if 48 <= leads[0] < 120 > lead]
+    assert headline(table) == pytest.approx(np.mean(first or table["value"][:5]))
+    assert headline_title(table) == f"mean fair CRPS over leads of {title}"

@@ -133,3 +133,10 @@ def test_the_public_table_has_a_row_for_every_step_of_every_experiment() -> None
     assert table["experiment"].tolist() == ["good", "good", "bad", "bad"]
     assert table["finite"].tolist() == [True, True, True, False]
     assert list(stability_table({})) == list(table)
+
+
+def test_the_last_step_below_one_is_one_that_was_scored() -> None:
+    sparse = run([0.2, 0.5, 1.2]).assign(step=[10, 20, 30])
+    assert stability_horizons({"sparse": sparse})["below_one"].tolist() == [20]
+    at_once = run([1.2, 0.5])
+    assert stability_horizons({"never": at_once})["below_one"].tolist() == [0]

@@ -36,7 +36,12 @@ def points_of(
     table = converted(table, {v: str(codec.attrs[v].get("units", "")) for v in codec.variables}, where)
     at = table["latitude"].to_numpy(float), table["longitude"].to_numpy(float)
     exists = space.exists.cpu().numpy()
-    refuse(~within_grid(codec, *at), table, where, "lies outside the model's grid")
+    refuse(
+        ~within_grid(codec, *at),
+        table,
+        where,
+        f"lies outside the model's grid ({extent(codec)}): leave it out",
+    )
     cells, weights = stencil(codec.latitude, codec.longitude, exists, *at)
     refuse(
         pd.Series(weights.sum(1) == 0, table.index),
@@ -61,6 +66,12 @@ def within_grid(codec: FieldCodec, latitude: np.ndarray, longitude: np.ndarray) 
     return pd.Series(
         stencil(codec.latitude, codec.longitude, everywhere, latitude, longitude).weights.sum(1) > 0
     )
+
+
+def extent(codec: FieldCodec) -> str:
+    """The edges of a grid."""
+    latitude, longitude = codec.latitude, codec.longitude
+    return f"latitudes {latitude.min():g} to {latitude.max():g}, longitudes {longitude[0]:g} to {longitude[-1]:g}"
 
 
 def nearest_times(

@@ -141,7 +141,8 @@ def _check_missing(array: xr.DataArray, survey: Survey, where: str, missing: Mis
         outside = f" (values outside the file's valid range {low:g} to {high:g} count as missing)"
     if never.all():
         raise InputError(
-            f"variable '{name}' of {where} has no value at all{outside}: choose other ingestion.variables"
+            f"variable '{name}' of {where} has no value at all{outside}: leave it out (ingestion.variables names those "
+            "to read), or give a file in which it has some"
         )
     if scattered.any():
         count, first = int(survey.missing[scattered].sum()), _first_scattered(array, scattered)

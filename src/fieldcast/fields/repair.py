@@ -206,7 +206,7 @@ def _segments(dataset: xr.Dataset, where: str, gaps: Gaps) -> tuple[xr.Dataset, 
     if border.size and gaps == "refuse":
         date = calendars.date(time[border[0]])
         raise InputError(
-            f"{missing(counts)} dates are missing in {where}, the first after {date} (step {step}): "
+            f"{dates_missing(counts)} missing in {where}, the first after {date} (step {step}): "
             'fill them in, or let each gap start a segment with ingestion.gaps=segment (in Python gaps="segment")'
         )
     number = np.zeros(time.size, dtype=np.int32)
@@ -214,6 +214,12 @@ def _segments(dataset: xr.Dataset, where: str, gaps: Gaps) -> tuple[xr.Dataset, 
     dataset = dataset.assign_coords(segment=("time", np.cumsum(number, dtype=np.int32)))
     dataset.attrs |= step.attrs()
     return dataset, [_gap_finding(time, border, missing(counts)), _step_finding(step, int(irregular.sum()))]
+
+
+def dates_missing(counts: np.ndarray) -> str:
+    """The number of missing dates, with its verb."""
+    number = missing(counts)
+    return "1 date is" if number == 1 else f"{number} dates are"
 
 
 def missing(counts: np.ndarray) -> int:

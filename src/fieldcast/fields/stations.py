@@ -197,8 +197,7 @@ def refuse(wrong: pd.Series, table: pd.DataFrame, where: str, what: str) -> None
         if wrong.sum() == 1
         else f"{int(wrong.sum())} observations ({rows}{' ...' * bool(wrong.sum() > LISTED)})"
     )
-    verb = what if wrong.sum() == 1 else f"each of which {what}"
-    raise InputError(f"{where}: {count} {verb}.")
+    raise InputError(f"{where}: {count}, {'which' if wrong.sum() == 1 else 'each of which'} {what}.")
 
 
 def observation_text(row: Mapping[str, object]) -> str:

@@ -6,7 +6,7 @@ remote_root                 whether a bucket can be reached
 lock                        one run at a time in a data root
 conf_source, config_loader  where the configuration is, and how it is read
 resumption                  nodes receive their own outputs of an earlier run
-runner                      the order of nodes in one process
+cheap_first                 the order of nodes in one process
 side_by_side                several nodes at a time: worker runs them, relay passes their events to the hooks
 runners                     nodes on a Dask cluster: dask_cluster starts it, dask_node is what its workers run
 pickled                     messages between the processes of a run

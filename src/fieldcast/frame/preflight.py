@@ -1,5 +1,6 @@
 """Checks before the first node: refuse in one sentence whatever cannot end well."""
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import is_dataclass
@@ -24,7 +25,7 @@ from fieldcast.frame.lock import data_root
 from fieldcast.frame.parameter_types import annotated_types, check_values, listed_types
 from fieldcast.lineage import leaves
 
-MODELS = "06_models"  # of conf/base/catalog.yml
+MODELS, CHECKPOINT = "06_models", "checkpoint.safetensors"  # of conf/base/catalog.yml
 REFERENCE = re.compile(r"runtime_params:\s*([\w.]+)")
 
 
@@ -140,8 +141,10 @@ def check_place(pipeline: Pipeline) -> None:
 
         check_data_root(root, context.config_loader["credentials"].get(DATA_ROOT, {}))
     elif root and "checkpoints" in pipeline.inputs() and not (folder := context.project_path / root).is_dir():
-        beside = ", ".join(sorted(path.parent.name for path in folder.parent.glob(f"*/{MODELS}")))
-        choice = f" (models are in {beside})" if beside else ""
+        places = dict.fromkeys((folder.parent, context.project_path))
+        trained = [path for place in places for path in sorted(place.glob(f"*/{MODELS}/*/*/{CHECKPOINT}"))]
+        beside = dict.fromkeys(os.path.relpath(path.parents[3], context.project_path) for path in trained)
+        choice = f" (models are in {', '.join(beside)})" if beside else ""
         raise InputError(
             f"data_root = {root}: there is no such folder, so nothing has been trained there: check its name{choice}, "
             "or train a model first."

@@ -68,8 +68,9 @@ class CycleModels:
     def start(self, day: Float[Tensor, " batch"], draws: RandomStreams) -> CycleState:
         """Climatological members before the first time.
 
-        With optimal interpolation they are stretches of its training states, of the same season. Filters store none:
-        theirs are the last states of free runs of the forecast. A Kalman filter starts from its own climatology.
+        With optimal interpolation they are stretches of the training states that it keeps, of the same season. Filters
+        keep none: theirs are the last states of free runs of the forecast, as they are where no stretch is long enough.
+        A Kalman filter starts from its own climatology.
 
         Raises
         ------
@@ -79,7 +80,9 @@ class CycleModels:
         filter, past = self.assimilator.filter, self.assimilator.history
         memory = filter.begin(len(day))
         if self.interpolation is not None:
-            return CycleState(training_stretches(self.interpolation, day, draws, past), memory)
+            stretches = training_stretches(self.interpolation, day, draws, past)
+            if stretches is not None:
+                return CycleState(stretches, memory)
         if isinstance(filter, CyclesAlone):
             return CycleState(filter.draw_members(memory, draws)[:, :, None], memory)
         members = free_run_states(filter.space, self.assimilator.step, day, draws, past)

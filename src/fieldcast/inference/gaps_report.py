@@ -21,6 +21,7 @@ from fieldcast.models.gaps.pieces import counts
 from fieldcast.models.gaps.reach import nearest_observation, steps_to_observation
 from fieldcast.models.gaps.trial import Calibration, Trial
 from fieldcast.models.layers.crps import normal_crps
+from fieldcast.scores.numbers import significant
 
 Lengths: TypeAlias = dict[str, tuple[float, int]]  # chord on the unit sphere and steps, by variable
 RIGHT = (0.85, 1.15)  # ratios of spread and error that count as right
@@ -108,8 +109,11 @@ def table(outcome: Outcome, columns: Bool[Tensor, " column"], v: int, name: str)
     kinds = {"in gaps": ~hidden.whole, "at whole times": hidden.whole}
     weights = {kind: hidden.weights(of_kind & columns[hidden.cell]) for kind, of_kind in kinds.items()}
     weights = {kind: weight / weight.sum() for kind, weight in weights.items() if weight.any()}
+    if not (hidden.weight * hidden.whole).any() and len(weights) > 1:
+        del weights["at whole times"]  # no missing value is of a time without observations
+    yield "Errors at hidden values, means weighted as the missing values are:"
     heading = "".join(f"{f'hidden {kind}: RMSE':>28}{'CRPS':>9}{'spread/error':>14}" for kind in weights)
-    yield f"{f'errors in {units}':<26}{heading}   means over hidden values, weighted as the missing ones"
+    yield f"{f'errors in {units}':<26}{heading}"
     for trial in sorted(outcome.trials, key=lambda trial: trial.crps):
         yield f"{trial.name:<26}" + "".join(
             scores(trial.error, weight, scale, trial.spread) for weight in weights.values()
@@ -131,7 +135,8 @@ def scores(
     square = float((weight * error.square()).sum())
     crps = error.abs() if spread is None else normal_crps(error, spread)
     ratio = "-" if spread is None else f"{math.sqrt(float((weight * spread.square()).sum()) / square):.2f}"
-    return f"{scale * math.sqrt(square):>28.3g}{scale * float((weight * crps).sum()):>9.3g}{ratio:>14}"
+    rmse, mean = (significant(scale * x) for x in (math.sqrt(square), float((weight * crps).sum())))
+    return f"{rmse:>28}{mean:>9}{ratio:>14}"
 
 
 def sentences(outcome: Outcome, columns: Bool[Tensor, " column"], name: str) -> Iterator[str]:
@@ -146,8 +151,8 @@ def sentences(outcome: Outcome, columns: Bool[Tensor, " column"], name: str) -> 
     verdict = "right" if RIGHT[0] <= ratio <= RIGHT[1] else "too small" if ratio < 1 else "too large"
     beyond = float((error.abs() > FAR * spread).double().mean())
     yield (
-        f"The spread is {verdict} in {SELECTIONS} selections of hidden values: {ratio:.2f} of the error, weighted as "
-        f"the gaps; {beyond:.2%} of {int(here.sum())} errors exceed {FAR:g} spreads, the largest is "
+        f"The spread is {verdict} on average in {SELECTIONS} selections of hidden values: {ratio:.2f} of the error, "
+        f"weighted as the gaps; {beyond:.2%} of {int(here.sum())} errors exceed {FAR:g} spreads, the largest is "
         f"{float((error.abs() / spread).max()):.1f} of them."
     )
     yield from by_variability(error, spread, weight, calibration.claims.climatological[here])

@@ -34,12 +34,14 @@ from fieldcast.models.core import Context
 from fieldcast.models.points import Points
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.progress import Progress
+from fieldcast.scores.numbers import significant
 from fieldcast.scores.observations import Columns, observation_statistics, scores_with_intervals
 
 LOG = logging.getLogger(__name__)
 FOLDS = 10
 CLUSTERS = 40
 FEWEST = 20  # stations
+WIDTH = 26  # of a column of the text
 BIASED = 3  # stations that the text names
 TITLES = {"crps": "CRPS", "rmse": "RMSE", "ssr": "spread-skill", "coverage90": "coverage of 90 %"}
 
@@ -185,12 +187,12 @@ def as_text(table: pd.DataFrame) -> str:
         count = of_variable["observations"].iloc[0]
         lines = [f"{variable} at left-out stations, {count} observations; CRPS and RMSE in {unit}"]
         names = [name for name in TITLES if name in set(of_variable["score"])]
-        lines.append(f"{'':36}" + "".join(f"{TITLES[name]:>24}" for name in names))
+        lines.append(f"{'':36}" + "".join(f"{TITLES[name]:>{WIDTH}}" for name in names))
         by_experiment = of_variable.set_index(["experiment", "score"])
         crps = of_variable[of_variable["score"] == "crps"].sort_values("value")
         for experiment in crps["experiment"]:
             cells = [cell(by_experiment, (experiment, name)) for name in names]
-            lines.append(f"{experiment:36}" + "".join(f"{text:>24}" for text in cells))
+            lines.append(f"{experiment:36}" + "".join(f"{text:>{WIDTH}}" for text in cells))
         parts.append("\n".join(line.rstrip() for line in lines))
     return "\n\n".join(parts)
 
@@ -218,5 +220,5 @@ def cell(table: pd.DataFrame, index: tuple[str, str]) -> str:
     if index not in table.index:
         return "-"
     row = table.loc[index]
-    bounds = "" if math.isnan(row["low"]) else f" ({row['low']:.3g} to {row['high']:.3g})"
-    return f"{row['value']:.3g}{bounds}"
+    value, low, high = (significant(row[name]) for name in ("value", "low", "high"))
+    return value if math.isnan(row["low"]) else f"{value} ({low} to {high})"

@@ -9,8 +9,10 @@ from typing import Any
 
 from fieldcast.encoding.checkpoint import read_header, unpack
 from fieldcast.errors import InputError
+from fieldcast.experiments import nearest
 from fieldcast.inference.rollout import Feedback
 from fieldcast.inference.trained_model import TrainedModel
+from fieldcast.tasks import TASKS
 
 
 def load(
@@ -68,9 +70,14 @@ def trained_model(
     task, _, name = experiment.partition(".")
     settings = (parameters.get(task) or {}).get(name) if name else None
     if not isinstance(settings, Mapping) or "model" not in settings:
-        raise InputError(
-            f"there is no experiment '{experiment}'; write <task>.<name>, such as reconstruct.linear."
-        )
+        addresses = [
+            f"{task}.{name}" for task in TASKS
+            for name, body in (parameters.get(task) or {}).items()
+            if isinstance(body, Mapping) and "model" in body
+        ]  # fmt: skip
+        hint = nearest(experiment, addresses)
+        form = "; write <task>.<name>, such as reconstruct.linear." if hint == "." else hint
+        raise InputError(f"{key}: there is no experiment '{experiment}'{form}")
     if settings["model"].get("type") == "File":
         raise InputError(
             f"'{experiment}' is of type File: its forecasts were made elsewhere, so there is no model to draw from; "

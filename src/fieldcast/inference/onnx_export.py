@@ -191,7 +191,7 @@ def prepared(trained: Checkpoint, where: str, members: int) -> tuple[nn.Module, 
         freeze(model)
         return prepared_step(trained, members)
     if isinstance(codec, AnyDayCodec) and isinstance(model, VAE):
-        return LatentDecoder(model, codec), {"latent": torch.zeros(members, model.decoder.latent)}  # type: ignore[attr-defined]
+        return LatentDecoder(model, codec), {"latent": torch.zeros(members, model.decoder.latent)}
     raise InputError(
         f"{where} holds a model of type {trained.header['model']['type']}, which cannot be exported: only the step of "
         "a forecast that reads past states can, and the decoder of a VAE of fields."

@@ -3,7 +3,8 @@
 space            the grid of states: its cells, their areas and static fields
 core             Context, Batch, Model: Solved (closed form) or Trained (gradient steps)
 points           observations between cells, such as stations
-configuration    checks the YAML of a model against the annotations of its constructor, and builds the model
+configuration    checks the YAML of a model against the annotations of its constructor, and builds the model; options:
+                 ranges of values
 returned         checks what the methods of a class return
 replicas         a model on several devices, which draw side by side
 source_code      digests of the code of the classes that a configuration names

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -17,21 +18,30 @@ from fieldcast.models.layers.grid_convolutions import Upsampling
 from fieldcast.models.space import Space
 
 
-@runtime_checkable
-class Encoder(Protocol):
+class Encoder(nn.Module, ABC):
     """q(z | c): a network that reads the context."""
 
-    def __call__(self, c: Context) -> Posterior: ...
+    @abstractmethod
+    def forward(self, c: Context) -> Posterior:
+        """q(z | c) of each datum."""
 
 
-@runtime_checkable
-class Decoder(Protocol):
-    """The mean of p(x | z, c), or its log odds; z has a row for each member, c a row for each datum."""
+class Decoder(nn.Module, ABC):
+    """The mean of p(x | z, c), or its log odds; z has a row for each member, c a row for each datum.
 
-    def __call__(self, z: Tensor, c: Context) -> Tensor: ...
+    `reads` says what of the context.
+    """
+
+    reads: Literal["nothing", "fraction", "past"] = "nothing"
+
+    @abstractmethod
+    def forward(
+        self, z: Float[Tensor, "batch members latent"], c: Context
+    ) -> Float[Tensor, "batch members variable y x"]:
+        """The mean, or the log odds, of each member."""
 
 
-class ContextEncoder(nn.Module):
+class ContextEncoder(Encoder):
     """q(z | c) = N(mu, sd^2), the original studies' encoder, of the last states or of the sparse field.
 
     Parameters
@@ -65,7 +75,7 @@ class ContextEncoder(nn.Module):
         return Normal(self.mean(h), self.log_variance(h).clamp(-12, 12))
 
 
-class PriorEncoder(nn.Module):
+class PriorEncoder(Encoder):
     """q(z | c) = N(0, I) for every context: what remains of the VAE is a decoder fed with noise."""
 
     def __init__(self, latent: int):
@@ -77,7 +87,7 @@ class PriorEncoder(nn.Module):
         return Normal(zeros, zeros)
 
 
-class FieldDecoder(nn.Module):
+class FieldDecoder(Decoder):
     """The original studies' decoder of z, `random` numbers and, if `conditioned`, the fraction observed k.
 
     It reads log k, because k spans decades.
@@ -86,6 +96,7 @@ class FieldDecoder(nn.Module):
     def __init__(self, space: Space, latent: int, random: int = 0, conditioned: bool = True):
         super().__init__()
         self.space, self.random, self.conditioned = space, random, conditioned
+        self.reads = "fraction" if conditioned else "nothing"
         inputs = latent + random + conditioned
         self.network = ConvDecoder(inputs, len(space.variables), space.shape, space.wraps)
 
@@ -99,7 +110,7 @@ class FieldDecoder(nn.Module):
         return self.network(z.flatten(0, 1)).unflatten(0, z.shape[:2])
 
 
-class VectorDecoder(nn.Module):
+class VectorDecoder(Decoder):
     """The original studies' decoder of one vector: z, `random` numbers and the last `history` states.
 
     A linear layer maps the vector to a coarse field, and two transposed convolutions map that to the state. The layer
@@ -122,6 +133,8 @@ class VectorDecoder(nn.Module):
         How a level is refined: "transposed" convolutions, or the "nearest" value and a convolution.
     """
 
+    reads = "past"
+
     def __init__(
         self, space: Space, latent: int, history: int, random: int = 0, channels: Sequence[int] = (8, 32),
         upsample: Upsampling = "transposed",
@@ -141,7 +154,7 @@ class VectorDecoder(nn.Module):
         return self.network(vector).unflatten(0, z.shape[:2])
 
 
-class PastDecoder(nn.Module):
+class PastDecoder(Decoder):
     """A decoder of z, `random` numbers and the last `history` states, with season and static fields.
 
     Unlike in the original studies (`VectorDecoder`), two convolutions carry the states to the coarse level of the
@@ -160,6 +173,8 @@ class PastDecoder(nn.Module):
     upsample
         How a level is refined: "transposed" convolutions, or the "nearest" value and a convolution.
     """
+
+    reads = "past"
 
     def __init__(
         self, space: Space, latent: int, history: int, random: int = 0, upsample: Upsampling = "transposed"

@@ -107,7 +107,7 @@ def build(config: Mapping[str, Any], space: Space, key: str = "model", expected:
         return kind(**arguments)
     except InputError:
         raise
-    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+    except (TypeError, ValueError, LookupError, RuntimeError, ArithmeticError) as error:
         raise InputError(f"{key}: {config['type']} cannot be built: {error}.") from None
 
 

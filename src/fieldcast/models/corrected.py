@@ -1,8 +1,9 @@
 """A classical ensemble corrected by a network.
 
-    x = m + (d - m) exp(g) + s M,    (g, M) = network(m, s, c),
+    x = m + b (d - m) exp(g) + s M,    (g, M) = network(m, s, c),    |g| <= 2,
 
-with d a draw of the base model, m and s its mean and spread. Where the network is zero, x is the draw of the base.
+with d a draw of the base model, m and s its mean and spread, and b the tuned `inflation`. Where the network is zero and
+b is 1, x is the draw of the base.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from fieldcast.errors import InputError
 from fieldcast.models.capabilities import HasMoments
 from fieldcast.models.core import Batch, Context, Solved, Terms, Trained
 from fieldcast.models.layers.crps import fair_crps
@@ -21,6 +23,7 @@ from fieldcast.models.layers.unet import UNet
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
+LARGEST_GAIN = 2.0  # of |g|
 SMALLEST_SPREAD = (
     1e-3  # in anomaly standard deviations: exactly observed cells may still be corrected a little
 )
@@ -44,7 +47,10 @@ class Corrected(Trained):
 
     def __init__(self, space: Space, base: HasMoments, channels: Sequence[int] = (64, 128)):
         super().__init__(space)
-        assert isinstance(base, Solved)  # such parts are solved before the training
+        if not isinstance(base, Solved):  # such parts are solved before the training
+            raise InputError(
+                f"model.base: {type(base).__name__} is not solved in closed form: choose another base."
+            )
         self.base = base
         variables = len(space.variables)
         # m, s; then observed and mask, season, static
@@ -75,7 +81,11 @@ class Corrected(Trained):
         s = s.clamp(min=SMALLEST_SPREAD)
         out = self.network(torch.cat([m, s, c.channels(self.space)], dim=1))
         g, shift = out[:, None].chunk(2, dim=2)
-        return m[:, None] + self.inflation * (d - m[:, None]) * torch.exp(g.clamp(-2, 2)) + s[:, None] * shift
+        return (
+            m[:, None]
+            + self.inflation * (d - m[:, None]) * torch.exp(g.clamp(-LARGEST_GAIN, LARGEST_GAIN))
+            + s[:, None] * shift
+        )
 
     def loss(self, batch: Batch, draws: RandomStreams) -> Terms:
         if batch.index is not None and batch.group is None:

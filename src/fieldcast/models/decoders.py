@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from fieldcast.models.conditional import Decoder
 from fieldcast.models.core import Context
 from fieldcast.models.layers.batch_norm import BatchNorm
 from fieldcast.models.layers.encoder_decoder import ConvDecoder
@@ -18,7 +19,7 @@ from fieldcast.models.layers.grid_convolutions import halved
 from fieldcast.models.space import Space
 
 
-class DenseDecoder(nn.Module):
+class DenseDecoder(Decoder):
     """Hidden layers of the given sizes with ReLU (two of 512 in the original study) and a linear output layer."""
 
     def __init__(self, space: Space, latent: int, hidden: Sequence[int] = (512, 512)):
@@ -36,7 +37,7 @@ class DenseDecoder(nn.Module):
         return self.last(h).float().unflatten(-1, self.state_shape)
 
 
-class ConvolutionDecoder(nn.Module):
+class ConvolutionDecoder(Decoder):
     """A linear layer and two transposed convolutions of stride 2, the mirror of the original studies' encoder."""
 
     def __init__(self, space: Space, latent: int, channels: Sequence[int] = (64, 32)):
@@ -50,7 +51,7 @@ class ConvolutionDecoder(nn.Module):
         return self.network(z.flatten(0, 1)).float().unflatten(0, z.shape[:2])
 
 
-class TransposedDecoder(nn.Module):
+class TransposedDecoder(Decoder):
     """The original study's decoder of an autodecoder, for any size of state.
 
     Transposed convolutions z (1 x 1) -> 128 channels (7 x 7) -> 64 (4 x 4, stride 2, padding 1) -> V (same), with batch

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from fieldcast.models.core import Batch, Context, Density, Terms, Trained
 from fieldcast.models.layers.unet import UNet
+from fieldcast.models.options import Count
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.schedule import Schedule, along
 from fieldcast.models.space import Space
@@ -109,8 +110,8 @@ class Diffusion(Trained):
     density: Density = "lower bound"
 
     def __init__(
-        self, space: Space, network: NoisePredictor | None = None, steps: int = 1000,
-        sampler: Literal["ancestral", "ddim"] = "ancestral", ddim_steps: int = 50, eta: float = 0.0,
+        self, space: Space, network: NoisePredictor | None = None, steps: Count = 1000,
+        sampler: Literal["ancestral", "ddim"] = "ancestral", ddim_steps: Count = 50, eta: float = 0.0,
         clip: float | None = None, channels: Sequence[int] = (32, 64, 128, 128), patch: int = 1,
     ):  # fmt: skip
         super().__init__(space)
@@ -118,6 +119,7 @@ class Diffusion(Trained):
         self.network = network or TimedUNet(space, self.schedule, channels, patch)
         self.sampler, self.eta, self.clip = sampler, eta, clip
         self.ddim_steps = steps if sampler == "ancestral" else min(ddim_steps, steps)
+        self.evaluations = len(self.times())
 
     def loss(self, batch: Batch, draws: RandomStreams) -> Terms:
         """Mean square error of the predicted noise over the cells that exist."""

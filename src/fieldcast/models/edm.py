@@ -19,6 +19,7 @@ from torch import Tensor
 
 from fieldcast.models.core import Batch, Context, Terms, Trained
 from fieldcast.models.layers.unet import UNet
+from fieldcast.models.options import Count
 from fieldcast.models.posterior_samplers import MMPS, Heun, Sampler, Target, noise_levels
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.schedule import along
@@ -48,7 +49,7 @@ class EDM(Trained):
     """
 
     def __init__(
-        self, space: Space, history: int = 0, sampler: Sampler | None = None, levels: int = 18,
+        self, space: Space, history: int = 0, sampler: Sampler | None = None, levels: Count = 18,
         channels: Sequence[int] = (64, 128), patch: int = 2,
     ):  # fmt: skip
         super().__init__(space)
@@ -138,7 +139,7 @@ class GuidedEDM(EDM):
     """
 
     def __init__(
-        self, space: Space, sampler: Sampler | None = None, levels: int = 18,
+        self, space: Space, sampler: Sampler | None = None, levels: Count = 18,
         channels: Sequence[int] = (64, 128, 128), patch: int = 1,
     ):  # fmt: skip
         super().__init__(space, 0, sampler or MMPS(), levels, channels, patch)

@@ -29,6 +29,7 @@ from torch import Tensor
 from fieldcast.errors import InputError
 from fieldcast.models.combined import Combined
 from fieldcast.models.core import Batch, Context, Model
+from fieldcast.models.options import Count
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
@@ -82,7 +83,7 @@ class EMOS(Combined):
     coefficients: Float[Tensor, "lead variable 4"]
     v: Float[Tensor, "variable y x"]
 
-    def __init__(self, space: Space, parts: Mapping[str, Model], leads: int = 15, members: int = 10):
+    def __init__(self, space: Space, parts: Mapping[str, Model], leads: Count = 15, members: Count = 10):
         super().__init__(space, parts)
         if len(parts) > 1:
             raise InputError(f"parts names {', '.join(parts)}: EMOS calibrates one model, so name one.")

@@ -26,6 +26,7 @@ from fieldcast.models.layers.contrasts import DISTANCES, contrast_crps, pairs_of
 from fieldcast.models.layers.crps import fair_crps
 from fieldcast.models.layers.persistent_noise import red_noise
 from fieldcast.models.layers.unet import ResidualBlock, UNet
+from fieldcast.models.options import Count
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
@@ -69,7 +70,7 @@ class Ensemble(Trained):
     supports_rollout = True
 
     def __init__(
-        self, space: Space, history: int = 2, noise: int = 32, persistent_noise: float | int = 0,
+        self, space: Space, history: Count = 2, noise: int = 32, persistent_noise: float | int = 0,
         noise_decorrelation_days: float | int = 10.0, fields: int = 0, contrasts: float | int = 0,
         channels: Sequence[int] = (64, 128), patch: int = 2,
     ):  # fmt: skip

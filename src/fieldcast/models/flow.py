@@ -8,7 +8,7 @@ The density is exact. Discrete data must be dequantised: otherwise it grows with
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Literal
 
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from fieldcast.models.core import Batch, Context, Density, Terms, Trained
 from fieldcast.models.layers.coupling import Convolutions, Coupling, Dense, TwoDense, checkerboard
+from fieldcast.models.options import Interval, require_interval
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
@@ -73,9 +74,11 @@ class Flow(Trained):
     def __init__(
         self, space: Space, layers: int = 20, hidden: int = 256,
         network: Literal["dense", "two dense", "convolution"] = "convolution",
-        interval: Sequence[float | int] | None = None, scaled: bool = True,
+        interval: Interval | None = None, scaled: bool = True,
     ):  # fmt: skip
         super().__init__(space)
+        if interval is not None:
+            require_interval(interval, "interval")
         self.logit = None if interval is None else Logit(float(interval[0]), float(interval[1]))
         self.scaled = scaled
         self.shift = nn.Parameter(torch.zeros(space.state_shape), requires_grad=scaled)

@@ -144,13 +144,13 @@ class ThinPlate(Interpolation):
         x(p) = sum_i w_i S(p, p_i),    (S + diag(e)) w = y
         S(p, q) = r^2 log r + c (1 + p . q),    r = |p - q|
 
-    e is `smoothing` times the variance of the observation error and of the variation within a cell. The chord
-    r has neither a seam at the date line nor a pole; longitude and latitude with periodic copies have both.
-    r^2 log r alone leaves a constant and a trend (1, p) unpenalised, which few observations, or observations
-    on one parallel, do not determine; here both have a prior variance, through c. On the sphere S is
-    positive definite for c > 1.56 (where the coefficient of its first Legendre polynomial changes sign),
-    and c -> infinity is the classical spline. With many observations each place is solved locally, from the
-    nearest ones.
+    e = smoothing <r^2> (variance of the observation error and of the variation within a cell), with <r^2> the mean
+    square distance of the places from their centre, 1 for the globe. The chord r has neither a seam at the date line
+    nor a pole; longitude and latitude with periodic copies have both. r^2 log r alone leaves a constant and a trend
+    (1, p) unpenalised, which few observations, or observations on one parallel, do not determine; here both have a
+    prior variance, through c. On the sphere S is positive definite for c > 1.56 (where the coefficient of its first
+    Legendre polynomial changes sign), and c -> infinity is the classical spline. With many observations each place is
+    solved locally, from the nearest ones.
     """
 
     smoothing: Tensor

@@ -3,8 +3,10 @@
     x = D (m + W^T z + e),    z ~ N(0, I),    e ~ N(0, s^2 I),    y = x_o + eps,    eps ~ N(0, noise^2 I)
 
 D holds the standard deviation of each value. Deviations from the posterior mean are multiplied by `inflation`, because
-a fit to few observations underestimates them. Given y the latents are Gaussian (`gaps.low_rank_gaussian`, with
-s^2 + noise^2 in units of D), and the residual e of an observed value is the share s^2 / (s^2 + noise^2) of its misfit.
+a fit to few observations underestimates them. With r = noise / D, the error of y in units of D has the variance
+s^2 + r^2; multiplied by g = (s^2 / (s^2 + r^2))^(1/2) it has the variance s^2 in every value, and the latents are those
+of a low-rank Gaussian (`gaps.low_rank_gaussian`). The residual e of an observed value has the mean
+g^2 (y / D - m - W^T z) and the variance g^2 r^2.
 """
 
 from __future__ import annotations
@@ -66,13 +68,13 @@ class LowRankGaussian(Solved):
         if c.observed is None or c.mask is None:
             raise ValueError("a low-rank Gaussian needs observations")
         y, observed = cells(self.space, c.observed) / self.deviation, cells(self.space, c.mask)
-        error = (c.noise / self.deviation).square().mean()  # alike for all cells, so that M stays q x q
-        model = LowRank(self.mean, self.weights, self.variance + error)
-        z, factor, _ = model.posterior(y, observed)
+        r = c.noise / self.deviation
+        g = (self.variance / (self.variance + r.square())).sqrt()
+        model = LowRank(g * self.mean, g * self.weights, self.variance)
+        z, factor, _ = model.posterior(g * y, observed)
         eps = model.variance.double().sqrt() * (self.inflation * draws.normal(model.rank)).double().mT
         z = z[:, None] + torch.linalg.solve_triangular(factor.mT, eps, upper=True).mT
-        smooth = z.to(y) @ self.weights + self.mean
-        share, e = self.variance / model.variance, self.inflation * draws.normal(y.shape[1])
-        residual = share * (y[:, None] - smooth) + (share * error).sqrt() * e
+        smooth, e = z.to(y) @ self.weights + self.mean, self.inflation * draws.normal(y.shape[1])
+        residual = g.square() * (y[:, None] - smooth) + g * r * e
         x = smooth + torch.where(observed[:, None], residual, self.variance.sqrt() * e)
         return state(self.space, (x * self.deviation).float())

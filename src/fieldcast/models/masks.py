@@ -88,9 +88,9 @@ def swaths(draws: RandomStreams, space: Space, n: Count, layers: int) -> Priorit
     pass begins at random, so that a small n can lie anywhere.
     """
     x, y, z = space.points.unbind(-1)
-    reach = HALF_WIDTH * (space.points[1:] - space.points[:-1]).norm(dim=-1).median()
+    reach = HALF_WIDTH * spacing(space)
     west, width, parallel = _domain(space)
-    passes = math.ceil(width / (2 * float(reach)))
+    passes = max(1, math.ceil(width / (2 * reach)))
     phase, begin, turn = (part[..., None] for part in draws.uniform(3, layers, 1, 1)[:, 0].unbind(1))
     j = torch.arange(passes, device=z.device)[:, None, None]
     upward = torch.where(turn < 0.5, 1.0, -1.0) * (1 - 2 * (j % 2))
@@ -105,6 +105,13 @@ def swaths(draws: RandomStreams, space: Space, n: Count, layers: int) -> Priorit
     time = time + off / (2 * reach * len(z))  # within a row, the middle of the swath first
     overpass = time.masked_fill_((off >= reach) | (time < 0), math.inf).amin(2)
     return torch.where(overpass.isinf(), passes + 1 + off.amin(2), overpass)
+
+
+def spacing(space: Space) -> float:
+    """Chord between rows, or between the cells of a single row; the radius of the sphere for a single cell."""
+    points = space.points if len(space.points) > 1 else space.points.transpose(0, 1)
+    chords = (points[1:] - points[:-1]).norm(dim=-1)
+    return float(chords.median()) if chords.numel() else 1.0
 
 
 def blocks(draws: RandomStreams, space: Space, n: Count, layers: int) -> Priority:

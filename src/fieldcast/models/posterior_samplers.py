@@ -27,6 +27,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fieldcast.models.krylov import gmres, norms
+from fieldcast.models.options import Count, Positive, Share
 
 Rows = Float[Tensor, "rows variable y x"]
 Denoiser = Callable[[Tensor, float], Tensor]  # D(x, s)
@@ -115,7 +116,7 @@ class MMPS(Heun):
     observations by expectation maximization", eq. 15 and 17). For a Gaussian prior and enough iterations it is exact.
     """
 
-    iterations: int = 2
+    iterations: Count = 2
 
     def mean(self, x: Rows, s: float, target: Target) -> Rows:
         d, jacobian = with_jacobian(target.denoise, x, s)
@@ -175,7 +176,7 @@ class DPS(Ancestral):
     is divided by sqrt(1 + s^2).
     """
 
-    zeta: float = 1.0
+    zeta: Positive = 1.0
 
     def step(self, x: Rows, s: float, t: float, target: Target) -> Rows:
         d, jacobian = with_jacobian(target.denoise, x, s)
@@ -195,8 +196,8 @@ class DiffPIR(Sampler):
     Denoising diffusion for plug-and-play restoration (Zhu et al. 2023, algorithm 1).
     """
 
-    weight: float = 8.0
-    zeta: float = 0.3
+    weight: Positive = 8.0
+    zeta: Share = 0.3
 
     def step(self, x: Rows, s: float, t: float, target: Target) -> Rows:
         estimate = target.denoise(x, s)
@@ -215,7 +216,7 @@ class RePaint(Ancestral):
     Lugmayr et al. (2022, algorithm 1). It knows no error of the observations.
     """
 
-    repeats: int = 5
+    repeats: Count = 5
 
     def step(self, x: Rows, s: float, t: float, target: Target) -> Rows:
         for number in range(self.repeats):

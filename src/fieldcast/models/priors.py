@@ -6,7 +6,7 @@ the encoder, and checkpoints store its weights once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from torch.distributions import Normal as TorchNormal
 from fieldcast.models.core import Batch, Context
 from fieldcast.models.distributions import Normal, Posterior, Prior
 from fieldcast.models.layers.coupling import Coupling, Dense, checkerboard
+from fieldcast.models.options import Count, Interval, require_interval
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
@@ -66,8 +67,10 @@ class Vamp(nn.Module):
     the data: (0, 1) for images, None for fields.
     """
 
-    def __init__(self, space: Space, components: int = 16, bounds: Sequence[float | int] | None = None):
+    def __init__(self, space: Space, components: Count = 16, bounds: Interval | None = None):
         super().__init__()
+        if bounds is not None:
+            require_interval(bounds, "prior.bounds")
         self.bounds = None if bounds is None else (float(bounds[0]), float(bounds[1]))
         low, high = self.bounds or (-1.0, 1.0)
         self.inputs = nn.Parameter(low + (high - low) * torch.rand(components, *space.state_shape))

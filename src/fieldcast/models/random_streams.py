@@ -123,7 +123,7 @@ class RandomStreams:
     def normal(self, *shape: int) -> Float[Tensor, "batch members *shape"]:
         """Standard normal, by Box and Muller (1958): sqrt(-2 log u) times cos and sin of 2 pi v."""
         size = math.prod(shape)
-        bits = self._words((2 * -(-size // 2),)).float()  # 32 bits of u: a tail to 6.6 standard deviations
+        bits = self._words((2 * -(-size // 2),)).float()  # 32 bits of u: a tail to 6.7 standard deviations
         u, v = bits.add_(0.5).mul_(2**-32).clamp_(2**-33, 1 - 2**-24).chunk(2, dim=-1)
         radius, angle = u.log().mul_(-2).sqrt_(), v * (2 * math.pi)
         z = torch.cat([angle.cos().mul_(radius), angle.sin().mul_(radius)], dim=-1)

@@ -16,6 +16,7 @@ from torch import Tensor
 from fieldcast.errors import InputError
 from fieldcast.models.core import Batch, Context, Model, Terms, Trained
 from fieldcast.models.layers.filters import Shapiro
+from fieldcast.models.options import Count, Positive
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
@@ -66,8 +67,8 @@ class Stepped(Trained):
 
     def __init__(
         self, space: Space, model: Trained, scheme: Literal["euler", "rk4"] = "euler",
-        scale: Literal["tendency"] | float | int = "tendency", train_through_step: bool = False, noise: float = 0.0,
-        filter_order: int = 0, averaged_draws: int = 1,
+        scale: Literal["tendency"] | Positive = "tendency", train_through_step: bool = False, noise: float = 0.0,
+        filter_order: int = 0, averaged_draws: Count = 1,
     ):  # fmt: skip
         super().__init__(space)
         self.model, self.scheme, self.train_through_step, self.noise = (

@@ -25,10 +25,13 @@ from fieldcast.models.conditional import ContextEncoder, Decoder, Encoder, Field
 from fieldcast.models.core import Batch, Context, Terms
 from fieldcast.models.distributions import Posterior, Prior, StandardNormal
 from fieldcast.models.encoders import StateEncoder
+from fieldcast.models.latent_table import LatentTable
 from fieldcast.models.likelihoods import Gaussian, Likelihood
 from fieldcast.models.priors import Vamp
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
+
+DESCRIPTIONS = {"fraction": "fraction observed", "past": "last states"}
 
 
 class VAE(Autoencoder):
@@ -59,7 +62,7 @@ class VAE(Autoencoder):
     Raises
     ------
     InputError
-        For a warm-up that ends before it begins.
+        For a warm-up that ends before it begins, a decoder that reads a context, or a VampPrior without a network.
     """
 
     def __init__(
@@ -68,6 +71,16 @@ class VAE(Autoencoder):
         kl_warm_up: Sequence[int] = (0, 0), likelihood_noise: bool = False,
     ):  # fmt: skip
         super().__init__(space, kl_weight, kl_warm_up, likelihood_noise)
+        if decoder.reads != "nothing":
+            raise InputError(
+                f"model.decoder: {type(decoder).__name__} reads a context, and a VAE of states has none: choose one of "
+                "the module `decoders`."
+            )
+        if isinstance(prior, Vamp) and isinstance(encoder, LatentTable):
+            raise InputError(
+                "model.prior: a VampPrior needs an encoder of states, and a table of latents has none: choose another "
+                "prior."
+            )
         self.encoder, self.decoder = encoder, decoder
         self.likelihood, self.prior = likelihood or Gaussian(), prior or StandardNormal(latent)
         self.density = None if encoder.family == "point" else "lower bound"
@@ -142,7 +155,8 @@ class ConditionalVAE(Autoencoder):
     Raises
     ------
     InputError
-        For a warm-up that ends before it begins, or random numbers for a decoder that reads none.
+        For a warm-up that ends before it begins, a decoder of another context, or random numbers for one that reads
+        none.
     """
 
     shares = ("latent", "history", "random")
@@ -150,7 +164,7 @@ class ConditionalVAE(Autoencoder):
 
     def __init__(
         self, space: Space, encoder: Encoder | None = None, decoder: Decoder | None = None,
-        likelihood: Likelihood | None = None, prior: Prior | Vamp | None = None, latent: int = 200,
+        likelihood: Likelihood | None = None, prior: Prior | None = None, latent: int = 200,
         history: int = 0, random: int = 0, kl_weight: float = 1.0, kl_warm_up: Sequence[int] = (0, 0),
         likelihood_noise: bool = False,
     ):  # fmt: skip
@@ -160,6 +174,11 @@ class ConditionalVAE(Autoencoder):
         self.encoder = encoder or ContextEncoder(space, latent, history)
         self.decoder = decoder or past or FieldDecoder(space, latent, random)
         self.likelihood, self.prior = likelihood or Gaussian(), prior or StandardNormal(latent)
+        if self.decoder.reads == ("fraction" if history else "past"):
+            raise InputError(
+                f"model.decoder: {type(self.decoder).__name__} reads the {DESCRIPTIONS[self.decoder.reads]}, which a "
+                f"context of {'last states' if history else 'a sparse field'} lacks: choose another decoder."
+            )
         if random and getattr(self.decoder, "random", 0) != random:
             name = type(self.decoder).__name__
             raise InputError(f"random is {random}, but {name} reads no such numbers: set it to 0.")

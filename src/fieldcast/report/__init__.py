@@ -17,7 +17,6 @@
 `training`         tuned values, costs
 `data`             the data in a few facts
 `guide`            every score explained
-`numbers`          numbers as text
 =================  ==========================================================================================
 
 A section without content is left out, with its entry in the side bar.

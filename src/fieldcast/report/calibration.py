@@ -6,9 +6,9 @@ import xarray as xr
 
 from fieldcast.figures.style import percent
 from fieldcast.report.board import Board
-from fieldcast.report.numbers import significant
 from fieldcast.report.results import Results
 from fieldcast.report.tables import Cell, Table, score_cell
+from fieldcast.scores.numbers import significant
 
 
 def coverage_table(results: Results, board: Board) -> Table:

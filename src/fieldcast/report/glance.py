@@ -11,8 +11,8 @@ import numpy as np
 from fieldcast.figures.style import percent
 from fieldcast.report.board import Lead
 from fieldcast.report.lead_tables import fates
-from fieldcast.report.numbers import significant
 from fieldcast.scores.leaderboard import skill_horizon
+from fieldcast.scores.numbers import significant
 from fieldcast.time_steps import UNITS, lead_text, unit_of
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ def closest(results: Results, case: Any, purpose: str, where: str) -> list[str]:
     errors = [board.value(name, "rmse", case) for name in (best, *free[:1])]
     if free and errors[0] < errors[1]:
         reduction = f"{100 * (1 - errors[0] / errors[1]):.0f} %"
-        clause += f", whose typical error is {reduction} smaller than that of the baseline "
+        clause += f"; its typical error is {reduction} smaller than that of the baseline "
         clause += f"“{results.label(free[0])}”"
     return [clause]
 

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from fieldcast.report.board import Board, Lead
-from fieldcast.report.numbers import of_any_size
 from fieldcast.report.study_answers import few
 from fieldcast.report.tables import Cell, Table, score_cell
 from fieldcast.scores.leaderboard import skill_horizon
+from fieldcast.scores.numbers import of_any_size
 from fieldcast.scores.stability import DIVERGED_RMS, stability_horizons
 from fieldcast.time_steps import SYMBOLS, UNITS, unit_of
 

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from fieldcast.descriptions import About
 from fieldcast.figures.animation import frame_png
 from fieldcast.figures.style import percent
-from fieldcast.report import numbers
+from fieldcast.scores import numbers
 from fieldcast.scores.event_metrics import EVENT_METRICS
 from fieldcast.scores.metrics import METRICS
 from fieldcast.scores.sample_metrics import SAMPLE_METRICS

@@ -18,11 +18,11 @@ from fieldcast.report import glance, sample_figures, sample_findings, sample_tab
 from fieldcast.report.board import Board, Sampled
 from fieldcast.report.context import shared_context
 from fieldcast.report.glance import Glance
-from fieldcast.report.numbers import is_known
 from fieldcast.report.results import Results, file_name, in_parts
 from fieldcast.report.score_tables import all_scores_table
 from fieldcast.report.studies import Study
 from fieldcast.scores.bootstrap import Score
+from fieldcast.scores.numbers import is_known
 from fieldcast.scores.sample_metrics import SAMPLE_METRICS
 
 GREY = ("grey", "dequantised", "symmetric")  # treatments of images that keep their grey values

@@ -9,8 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from fieldcast.report.board import Board, Sampled
-from fieldcast.report.numbers import significant, span, with_interval
 from fieldcast.scores.bootstrap import Score
+from fieldcast.scores.numbers import significant, span, with_interval
 
 if TYPE_CHECKING:
     from fieldcast.report.sample import Sample

@@ -6,8 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 from fieldcast.report.board import Board, Sampled
-from fieldcast.report.numbers import significant
 from fieldcast.report.tables import Cell, Table, number_cell, score_cell
+from fieldcast.scores.numbers import significant
 from fieldcast.scores.sample_metrics import SAMPLE_METRICS
 
 if TYPE_CHECKING:

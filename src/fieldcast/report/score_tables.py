@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 from fieldcast.figures.style import percent
 from fieldcast.report.board import Board, Observed
-from fieldcast.report.numbers import significant
 from fieldcast.report.results import DIFFERENCE, Results
 from fieldcast.report.tables import Cell, Table, number_cell, score_cell
 from fieldcast.scores.event_metrics import EVENT_METRICS
 from fieldcast.scores.legend import Legend
 from fieldcast.scores.metrics import METRICS
+from fieldcast.scores.numbers import significant
 
 LITTLE = 0.01  # of the reference's score: a smaller difference is reported, but not coloured
 LEGENDS: Mapping[str, Legend] = {**METRICS, **EVENT_METRICS}

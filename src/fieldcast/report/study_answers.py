@@ -11,7 +11,6 @@ import pandas as pd
 import xarray as xr
 
 from fieldcast.report.board import Board, Lead, Sampled
-from fieldcast.report.numbers import amount, significant
 from fieldcast.report.results import DIFFERENCE, Results
 from fieldcast.report.studies import Question, Study
 from fieldcast.report.tables import Table, amount_cell, number_cell, score_cell
@@ -21,6 +20,7 @@ from fieldcast.scores.equal_cost import at_equal_cost
 from fieldcast.scores.leaderboard import leaderboard
 from fieldcast.scores.leaderboard_schema import Layout
 from fieldcast.scores.metrics import METRICS
+from fieldcast.scores.numbers import amount, significant
 from fieldcast.scores.sample_metrics import SAMPLE_METRICS
 from fieldcast.scores.stability import third
 

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from fieldcast.report.numbers import amount, significant, with_interval
 from fieldcast.scores.bootstrap import Score
+from fieldcast.scores.numbers import amount, significant, with_interval
 
 NO_WORDS: tuple[tuple[str, str], ...] = ()
 

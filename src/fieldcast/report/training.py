@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from fieldcast.figures.style import percent
-from fieldcast.report.numbers import plain, significant
 from fieldcast.report.results import Results
 from fieldcast.report.tables import Cell, Table, amount_cell
+from fieldcast.scores.numbers import plain, significant
 from fieldcast.scores.training_log import tried
 
 COSTS = {

@@ -33,6 +33,7 @@
 `equal_cost`             forecasts with as many members as the same time allows
 `summary`                the lines that a run of forecasts or reconstructions prints at its end
 `sample_summary`         the same lines for samples; both use `text_table`
+`numbers`                numbers as text
 `training_log`           the history of a training or of a tuning
 =======================  =================================================================================
 

@@ -15,7 +15,8 @@ def headline(table: pd.DataFrame) -> float | None:
     """The score by which experiments of a task are compared, lower is better; None where it was not computed.
 
     It is the fair CRPS [standard deviations], averaged over the fractions observed of a reconstruction or an analysis,
-    or the leads of one to five days of a forecast, or of its first five months or years, and the KID of samples.
+    or the leads of one to five days of a forecast (its first five leads, where none of these exists), and the KID of
+    samples.
     """
     table = over_all(table)
     if "lead_hours" in table:
@@ -39,10 +40,12 @@ def headline_title(table: pd.DataFrame) -> str:
 
 
 def medium_range(table: pd.DataFrame) -> tuple[float, float]:
-    """First and last lead [hours] of the headline: one to five days, or the first five steps of the calendar."""
+    """First and last lead [hours] of the headline: from one to five days; the first five where none of these exists."""
     leads = sorted(table["lead_hours"].unique())
     calendar = bool(leads) and unit_of(leads[0]) in ("month", "year")
-    return (float(leads[0]), float(leads[:5][-1])) if calendar else LEADS
+    inside = [] if calendar else [lead for lead in leads if LEADS[0] <= lead <= LEADS[1]]
+    chosen = inside or leads[:5] or LEADS
+    return float(chosen[0]), float(chosen[-1])
 
 
 def headlines(leaderboards: Mapping[str, pd.DataFrame]) -> str:

@@ -133,13 +133,20 @@ def stability_horizons(stability: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
                 "steps": int(steps["step"].iloc[-1]),
                 "diverged": first_step(steps, ~finite | (size > DIVERGED_RMS)),
                 "blow_up": first_step(steps, ~finite),
-                "below_one": last_step(scored) if np.isnan(above_one) else above_one - 1,
+                "below_one": last_below(scored, above_one),
                 "passes_climatology": first_step(scored, scored["mse"] >= climatology.loc[scored.index]),
                 **ends,
             }
         )
     horizons = ["diverged", "blow_up", "below_one", "passes_climatology"]
     return pd.DataFrame(outcomes, columns=["experiment", "steps", *horizons, "mean", "std", "spectrum_ratio"])
+
+
+def last_below(scored: pd.DataFrame, above_one: float) -> float:
+    """The last step before the first at which the mean squared error is at least 1; 0 where that is the first."""
+    if above_one == scored["step"].min():
+        return 0.0
+    return last_step(scored if np.isnan(above_one) else scored[scored["step"] < above_one])
 
 
 def first_step(table: pd.DataFrame, where: pd.Series) -> float:

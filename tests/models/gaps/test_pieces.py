@@ -10,6 +10,7 @@ from torch.utils._pytree import tree_leaves
 
 from fieldcast.models.gaps import fillers, in_time, local_kriging, reach
 from fieldcast.models.gaps.fillers import FILLERS
+from fieldcast.models.gaps.pieces import one_thread
 from fieldcast.models.gaps.reach import Places
 from fieldcast.models.gaps.record import Record
 
@@ -84,3 +85,14 @@ def test_values_that_are_not_observed_have_no_effect(name: str, gappy: Record, f
     missing = ~gappy.observed
     expected, filled = (FILLERS[name](part, None).mean[missing] for part in (gappy, other))
     assert torch.equal(expected, filled)
+
+
+def test_one_thread_is_for_a_while() -> None:
+    count = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        with one_thread():
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(count)

@@ -1,6 +1,8 @@
+import numpy as np
 import pytest
 import torch
 
+from fieldcast import calendars
 from fieldcast.models.gaussian.seasonal_selection import cross_fitting_folds, elapsed, pick, within_season
 
 
@@ -60,3 +62,12 @@ def test_every_allowed_time_is_picked_as_often():
     picked = pick(allowed, u)
     assert torch.bincount(picked[0]).tolist() == [0, 100, 100, 0, 100]
     assert not picked[1].any()
+
+
+def test_the_end_of_29_february_begins_no_year():
+    """6-hourly from 2019 to 2023: the fraction of the year falls by 18 hours there, not by a year."""
+    times = np.arange("2019-01-01", "2024-01-01", np.timedelta64(6, "h"), dtype="M8[h]")
+    days = torch.from_numpy(calendars.fraction_of_year(times))
+    year = torch.from_numpy(times.astype("M8[Y]").astype(int) - 49)
+    assert float(elapsed(days)[-1]) == pytest.approx(5, abs=0.01)
+    assert torch.equal(cross_fitting_folds(days), year % 5)

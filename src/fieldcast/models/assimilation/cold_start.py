@@ -6,12 +6,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from fieldcast.errors import InputError
 from fieldcast.models.assimilation.baselines import FreeRun
 from fieldcast.models.assimilation.filter import CycleState, Step, cycle
 from fieldcast.models.assimilation.hybrid import Hybrid
 from fieldcast.models.core import Context
-from fieldcast.models.gaussian.seasonal_selection import pick, within_season
+from fieldcast.models.gaussian.seasonal_selection import pick, steps, within_season
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
@@ -35,24 +34,22 @@ def hybrid_of(model: OptimalInterpolation) -> Hybrid:
 
 def training_stretches(
     model: OptimalInterpolation, day: Float[Tensor, " batch"], draws: RandomStreams, past: int
-) -> Pasts:
+) -> Pasts | None:
     """Successive training states of optimal interpolation that end within 45 days of the season of each day.
 
-    Raises
-    ------
-    InputError
-        If no `past` of them follow one another.
+    None if it keeps no `past` states that follow one another, as of a record of which it keeps a small share.
     """
+    row = torch.full((len(model.days),), -1, device=model.days.device)  # of the anomalies; -1 where not kept
+    row[model.number] = torch.arange(len(model.number), device=row.device)
     allowed = ends_of_stretches(model.days, past)
+    for lag in range(past):
+        allowed[lag:] &= row[: len(row) - lag] >= 0
     if not allowed.any():
-        raise InputError(
-            f"the forecast starts from {past} successive states, and the training days of the updater have no such "
-            "stretch: choose a forecaster that starts from fewer states."
-        )
+        return None
     allowed = within_season(model.days, day, allowed.expand(len(day), -1))
     last = pick(allowed, draws.uniform(1)[..., 0])
     places = last[..., None] + torch.arange(1 - past, 1, device=last.device)
-    return model.grid.scatter(model.anomalies[places])
+    return model.grid.scatter(model.anomalies[row[places]])
 
 
 def ends_of_stretches(days: Float[Tensor, " n"], past: int) -> Bool[Tensor, " n"]:
@@ -60,7 +57,7 @@ def ends_of_stretches(days: Float[Tensor, " n"], past: int) -> Bool[Tensor, " n"
     ends = torch.arange(len(days), device=days.device) >= past - 1
     if past < 2 or len(days) < past or days.isnan().any():
         return ends
-    step = days.diff() % 1
+    step = steps(days)
     regular = (step - step.median()).abs() < step.median() / 2
     ends[past - 1 :] = regular.unfold(0, past - 1, 1).all(1)
     return ends

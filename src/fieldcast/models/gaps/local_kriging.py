@@ -43,6 +43,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from fieldcast.models.gaps.hiding import Hidden
+from fieldcast.models.gaps.pieces import one_thread
 from fieldcast.models.random_streams import RandomStreams, seed_for
 
 NEIGHBOURS = 24  # K
@@ -210,7 +211,8 @@ def fit(series: Series, hidden: Hidden, length: float, duration: float) -> Krigi
             for times, reached in windows(series.step, c)
             for some in targets(kept, c, repeats > 0, times, reached)
         ]
-        tried = [(*maximised(theta, nu, kept, blocks, repeats), nu) for nu in smoothness]
+        with one_thread():
+            tried = [(*maximised(theta, nu, kept, blocks, repeats), nu) for nu in smoothness]
         _, theta, nu = max(tried, key=lambda result: result[0])
     return KrigingModel.of(theta, nu)
 

@@ -75,7 +75,7 @@ class MomentSums:
 
     @property
     def variance(self) -> Float[Tensor, "*values"]:
-        """s^2; a value that is not always observed has the mean variance of all as `FEW` further observations."""
+        """s^2; once any value is missing, each has the mean variance of all as `FEW` further observations."""
         if isinstance(self.count, int):
             return self.second / self.count
         return (self.second + FEW * self.second.sum() / self.count.sum()) / (self.count + FEW)

@@ -8,12 +8,24 @@ from torch import Tensor
 
 FOLDS = 5
 WINDOW = 45 / 365  # of a year: maximum distance in season from the target day
+LEAP = 1.5 / 365  # of a year: the fraction falls by less at the end of 29 February, which counts as the 28th
 FEWEST = 30  # times within the window; with fewer, all seasons are used
+
+
+def steps(days: Float[Tensor, " n"]) -> Float[Tensor, " n-1"]:
+    """Years from each time to the next; gaps must be shorter than a year."""
+    step = days.diff()
+    return torch.where(starts_year(days), step % 1, step.clamp(min=0))
+
+
+def starts_year(days: Float[Tensor, " n"]) -> Bool[Tensor, " n-1"]:
+    """Whether each time but the first is of a later year than the one before."""
+    return days.diff() < -LEAP
 
 
 def elapsed(days: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
     """Years since the first time; gaps must be shorter than a year."""
-    return torch.cat([days.new_zeros(1), (days.diff() % 1).cumsum(0)])
+    return torch.cat([days.new_zeros(1), steps(days).cumsum(0)])
 
 
 def cross_fitting_folds(days: Float[Tensor, " n"]) -> Int[Tensor, " n"]:
@@ -22,24 +34,24 @@ def cross_fitting_folds(days: Float[Tensor, " n"]) -> Int[Tensor, " n"]:
     Neighbouring times are correlated: whole years or fifths are left out, never single days. Unknown days are NaN.
     """
     if len(days) and not days.isnan().any() and elapsed(days.double())[-1] >= FOLDS - 0.1:
-        return torch.cat([days.new_zeros(1), (days.diff() < 0).to(days.dtype).cumsum(0)]).long() % FOLDS
+        return torch.cat([days.new_zeros(1), starts_year(days).to(days.dtype).cumsum(0)]).long() % FOLDS
     return torch.arange(len(days), device=days.device) * FOLDS // max(len(days), 1)
 
 
 def within_season(
     days: Float[Tensor, " n"],
-    sought: Float[Tensor, " batch"],
+    target_days: Float[Tensor, " batch"],
     allowed: Bool[Tensor, "batch n"],
     window: float = WINDOW,
     years: int = 1,
 ) -> Bool[Tensor, "batch n"]:
-    """The allowed times within `window` (45 days) of the season of each day sought.
+    """The allowed times within `window` (45 days) of the season of each target day.
 
     All allowed times if the record is shorter than `years`, days are unknown, or fewer than 30 lie in the window.
     """
     if days.isnan().any() or elapsed(days.double())[-1] < years - window:
         return allowed
-    away = (days - sought[:, None] + 0.5) % 1 - 0.5
+    away = (days - target_days[:, None] + 0.5) % 1 - 0.5
     near = allowed & (away.abs() <= window)
     return torch.where(near.sum(1, keepdim=True) >= FEWEST, near, allowed)
 

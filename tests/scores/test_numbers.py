@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fieldcast.report.board import Lead
-from fieldcast.report.numbers import amount, of_any_size, plain, significant, span, with_interval
+from fieldcast.scores.numbers import amount, of_any_size, plain, significant, span, with_interval
 
 
 @pytest.mark.parametrize(

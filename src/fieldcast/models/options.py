@@ -1,0 +1,22 @@
+"""Ranges of the options of models, which `configuration` checks by the annotations of constructors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, TypeAlias
+
+from pydantic import Field
+
+from fieldcast.errors import InputError
+
+Count: TypeAlias = Annotated[int, Field(ge=1)]
+Positive: TypeAlias = Annotated[float | int, Field(gt=0)]
+Share: TypeAlias = Annotated[float | int, Field(ge=0, le=1)]
+Interval: TypeAlias = Annotated[Sequence[float | int], Field(min_length=2, max_length=2)]
+
+
+def require_interval(interval: Interval, name: str) -> None:
+    """Raise an InputError for an interval that does not ascend."""
+    low, high = interval
+    if low >= high:
+        raise InputError(f"model.{name} = {[low, high]} should ascend, as in [0, 1].")
