@@ -36,8 +36,6 @@ UNCHECKED = (
 SEASONS = {
     CONSTANT: "The record spans less than two years: the methods see departures from the mean of each cell, with the "
     "season in them.",
-    "day of year": "The methods see anomalies from the climatology of the day of the year, of each cell's own values.",
-    "month": "The methods see anomalies from the climatology of the calendar month, of each cell's own values.",
     "harmonics": "The methods see anomalies from an annual cycle, fitted to each cell's own values.",
 }
 MIDNIGHT = "T00:00:00"  # which dates do without
