@@ -23,7 +23,7 @@ from fieldcast.models.core import Context
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.scores.distances.two_sample import two_sample
 from fieldcast.scores.field_features import FieldFeatures
-from fieldcast.scores.sample import days_alike
+from fieldcast.scores.sample import block_numbers
 from fieldcast.scores.spectra import Latitudes
 
 TRAINING = 2000
@@ -47,7 +47,7 @@ def main(root: str, experiment: str = "reconstruct.guided_diffusion", count: str
     drawn = model.sample(Context(len(real), day=codec.days(test["time"])), draws)[:, 0]
     area, wraps = model.space.area.numpy(), model.space.wraps
     features = FieldFeatures.fit(earlier.numpy(), area, wraps)
-    blocks, truth = days_alike(test["time"], DAYS_ALIKE), features(real.numpy())
+    blocks, truth = block_numbers(test["time"], DAYS_ALIKE), features(real.numpy())
     floor = earlier[evenly(len(earlier), len(real))]
     for name, states in (("diffusion", drawn), ("training states", floor)):
         test_result = two_sample(features(states.numpy()), truth, blocks=blocks)

@@ -11,6 +11,7 @@ from sklearn.decomposition import PCA
 from fieldcast.errors import InputError
 from fieldcast.models.configuration import build
 from fieldcast.models.core import Batch, Context
+from fieldcast.models.gaps.cells import cells
 from fieldcast.models.probabilistic_pca import ProbabilisticPCA
 from fieldcast.models.random_streams import RandomStreams
 
@@ -39,7 +40,7 @@ def batches_of(x):
 
 
 def covariance(model):
-    w = model.cells(model.weights).double()
+    w = cells(model.space, model.weights).double()
     return w.T @ w + float(model.variance) * torch.eye(w.shape[1], dtype=w.dtype)
 
 
@@ -57,9 +58,9 @@ def coast(sized):
 def test_log_prob_is_that_of_the_dense_covariance(coast, times, components):
     x, *_ = gaussian(coast, times + 20)
     model = solved(coast, x[:times], components)
-    cells = model.cells(x[times:]).double().numpy()
-    dense = multivariate_normal(model.cells(model.mean).double().numpy(), covariance(model).numpy())
-    assert torch.allclose(model.log_prob(x[times:]).double(), torch.tensor(dense.logpdf(cells)), rtol=1e-5)
+    values = cells(model.space, x[times:]).double().numpy()
+    dense = multivariate_normal(cells(model.space, model.mean).double().numpy(), covariance(model).numpy())
+    assert torch.allclose(model.log_prob(x[times:]).double(), torch.tensor(dense.logpdf(values)), rtol=1e-5)
     weights = model.log_weights(Batch(x[times:], Context(20)), RandomStreams(0, torch.arange(20), 3))
     assert torch.equal(weights, model.log_prob(x[times:])[:, None].expand(20, 3))
 
@@ -115,11 +116,13 @@ def test_a_known_gaussian_is_recovered_from_many_states(coast):
     x, mean, weights = gaussian(coast, 20_000)
     model = solved(coast, x, 3)
     assert float(model.variance) == pytest.approx(0.09, rel=0.02)
-    w = model.cells(weights).double()
+    w = cells(model.space, weights).double()
     truth = w.T @ w + 0.09 * torch.eye(w.shape[1])
     size = float(truth.diagonal().max())
     assert torch.allclose(covariance(model), truth, atol=0.03 * size)
-    assert torch.allclose(model.cells(model.mean), model.cells(mean), atol=0.03 * math.sqrt(size))
+    assert torch.allclose(
+        cells(model.space, model.mean), cells(model.space, mean), atol=0.03 * math.sqrt(size)
+    )
 
 
 def test_draws_have_the_mean_and_covariance_of_the_model(coast):
@@ -127,10 +130,10 @@ def test_draws_have_the_mean_and_covariance_of_the_model(coast):
     x = model.sample(Context(2), RandomStreams(5, torch.arange(2), 20_000))
     assert x.shape == (2, 20_000, *coast.state_shape)
     assert not x[..., ~coast.exists].any()
-    for row in model.cells(x):
+    for row in cells(model.space, x):
         size = float(covariance(model).diagonal().max())
         assert torch.allclose(torch.cov(row.T).double(), covariance(model), atol=0.03 * size)
-        assert torch.allclose(row.mean(0), model.cells(model.mean), atol=0.03 * math.sqrt(size))
+        assert torch.allclose(row.mean(0), cells(model.space, model.mean), atol=0.03 * math.sqrt(size))
     again = model.sample(Context(1), RandomStreams(5, torch.ones(1, dtype=torch.long), 2, first=10))
     assert torch.allclose(again[0], x[1, 10:12], atol=1e-6)  # however they are batched
 

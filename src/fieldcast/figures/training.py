@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from fieldcast.figures.curves import DECADE, plain_logarithmic
 from fieldcast.figures.style import SMALL, Look, calm, looks_of, new_figure, plain
-from fieldcast.scores.training_log import descent
+from fieldcast.scores.training_log import training_rows
 
 PARTS = ("#8c8c8c", "#b58900", "#7A3E9D", "#1A7F8E", "#A00044")  # thin lines: not experiments
 NOT_PARTS = (
@@ -25,7 +25,7 @@ def loss_curve(history: pd.DataFrame, experiment: str = "", look: Look | None = 
 
 def loss_curves(histories: Mapping[str, pd.DataFrame], looks: Mapping[str, Look] | None = None) -> Figure:
     """Draw one panel per experiment; below it the terms of its loss, if there are any."""
-    histories = {name: descent(history) for name, history in histories.items()}
+    histories = {name: training_rows(history) for name, history in histories.items()}
     appearance = looks_of(histories, looks)
     with_parts = any(parts(history) for history in histories.values())
     columns = min(4, max(1, len(histories)))

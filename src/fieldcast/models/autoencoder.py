@@ -29,7 +29,7 @@ class Autoencoder(Trained):
 
     kl_warm_up: the training steps at which the weight of the KL begins to rise from 0 and at which it reaches
         `kl_weight` (Bowman et al. 2016, section 3.1). With the full weight from the start the KL falls to zero before
-        the decoder has learnt to use z, and whether and when it recovers is chance. They are steps, not a share of the
+        the decoder has learnt to use z, and it may never recover. They are steps, not a share of the
         training, because that takes the decoder a number of steps that does not grow with the length of the training.
         The weight is a function of the step alone, so that a resumed training has the same weight; validation uses the
         full weight.

@@ -91,7 +91,7 @@ class ChecksPoints(Protocol):
     """Has a mean given points, and rejects gross errors among them."""
 
     def analysis(self, c: Context) -> tuple[Float[Tensor, "batch variable y x"], Bool[Tensor, " points"]]:
-        """The mean of p(x | c), and the points that count for nothing."""
+        """The mean of p(x | c), and the points that are rejected."""
         ...
 
 

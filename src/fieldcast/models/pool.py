@@ -72,13 +72,13 @@ class Pool(Combined):
         for place, model in enumerate(self.parts.values()):
             index = (part_of[:, 0] if by_row else part_of[0]).eq(place).nonzero()[:, 0]
             if len(index) and by_row:
-                x[index] = model.sample(seen_by(model, c)[index], draws.of_data(index))
+                x[index] = model.sample(with_history_of(model, c)[index], draws.of_data(index))
             elif len(index):
-                x[:, index] = model.sample(seen_by(model, c), draws.of_members(index))
+                x[:, index] = model.sample(with_history_of(model, c), draws.of_members(index))
         return x
 
 
-def seen_by(model: Model, c: Context) -> Context:
+def with_history_of(model: Model, c: Context) -> Context:
     """The context with as many past states as a model reads."""
     if c.past is None:
         return c

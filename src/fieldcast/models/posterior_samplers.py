@@ -9,7 +9,7 @@ draw; it differs from the others in what it assumes of p(y | x_s):
     MMPS      p(x | x_s) is Gaussian with mean D and covariance s^2 J: exact for a Gaussian prior
     PiGDM     the same with the covariance s^2 / (1 + s^2) I, that of white noise of variance 1
     DPS       x is D exactly, and each step subtracts a multiple of the gradient of |y - H D|
-    DiffPIR   D is moved to the observations, as far as a weight says, where there are any
+    DiffPIR   observed cells of D are moved towards y by a prescribed weight
     RePaint   observed cells hold y, noised to the level s; repeated, so that the other cells follow
 
 `benchmarks/posterior_samplers.py` compares them with exact draws. Each row of x is one draw.
@@ -114,6 +114,11 @@ class MMPS(Heun):
 
     Moment matching posterior sampling (Rozet, Andry, Lanusse and Louppe 2024, "Learning diffusion priors from
     observations by expectation maximization", eq. 15 and 17). For a Gaussian prior and enough iterations it is exact.
+
+    Parameters
+    ----------
+    iterations
+        Number of iterations of GMRES.
     """
 
     iterations: Count = 2
@@ -174,6 +179,11 @@ class DPS(Ancestral):
 
     Diffusion posterior sampling (Chung et al. 2023, algorithm 1); the gradient is that in coordinates in which x_s
     is divided by sqrt(1 + s^2).
+
+    Parameters
+    ----------
+    zeta
+        Length of the step along the gradient, which the paper chooses by task.
     """
 
     zeta: Positive = 1.0
@@ -194,6 +204,13 @@ class DiffPIR(Sampler):
     """x_t = x + t (sqrt(1 - zeta) (x_s - x) / s + sqrt(zeta) n), x = argmin |y - H x|^2 / r + weight |x - D|^2 / s^2.
 
     Denoising diffusion for plug-and-play restoration (Zhu et al. 2023, algorithm 1).
+
+    Parameters
+    ----------
+    weight
+        Weight of the prior: lambda in the paper, which chooses it by task.
+    zeta
+        Share of the noise that is drawn anew; 0 is deterministic, 1 forgets the noise of the step before.
     """
 
     weight: Positive = 8.0
@@ -214,6 +231,11 @@ class RePaint(Ancestral):
     """Ancestral steps after which observed cells hold y + t n; all but the last are noised back to s and repeated.
 
     Lugmayr et al. (2022, algorithm 1). It knows no error of the observations.
+
+    Parameters
+    ----------
+    repeats
+        Number of times that each step is made: U in the paper.
     """
 
     repeats: Count = 5

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from fieldcast.errors import InputError
 from fieldcast.models.core import Batch, Context, Density, Solved
+from fieldcast.models.gaps.cells import cells, state
 from fieldcast.models.gaussian.streamed_modes import streamed_modes
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
@@ -65,16 +66,6 @@ class ProbabilisticPCA(Solved):
         self.register_buffer("weights", torch.zeros(0, *space.state_shape))  # W^T; zero where nothing exists
         self.register_buffer("variance", torch.tensor(1.0))  # s^2
 
-    def cells(self, x: Float[Tensor, "*lead variable y x"]) -> Float[Tensor, "*lead cell"]:
-        """Values of the cells that exist."""
-        return x[..., self.space.exists].flatten(-2)
-
-    def state(self, cells: Float[Tensor, "*lead cell"]) -> Float[Tensor, "*lead variable y x"]:
-        """State with the given cells, zero elsewhere."""
-        x = cells.new_zeros(*cells.shape[:-1], *self.space.state_shape)
-        x[..., self.space.exists] = cells.unflatten(-1, (len(self.space.variables), -1))
-        return x
-
     def solve(self, training: Iterable[Batch]) -> None:
         """Fit mean, axes and noise to the training states.
 
@@ -83,7 +74,7 @@ class ProbabilisticPCA(Solved):
         InputError
             If all states are equal: their density is unbounded.
         """
-        x = torch.cat([self.cells(batch.x) for batch in training])
+        x = torch.cat([cells(self.space, batch.x) for batch in training])
         mean = torch.cat([x[:, columns].double().mean(dim=0) for columns in pieces(x.shape[1])])
         scale = self.deviations(x, mean)
         x /= scale.to(x)
@@ -103,22 +94,22 @@ class ProbabilisticPCA(Solved):
                 "the training states are all the same, and no density fits them: give states that vary."
             )
         variance, dtype = rest / (axes.shape[1] - len(size)), self.mean.dtype
-        self.mean, self.variance = self.state(mean.to(dtype)), variance.to(dtype)
-        self.scale = self.state(scale.to(dtype))
-        self.weights = self.state((axes * (size - variance).clamp(min=0).sqrt()[:, None]).to(dtype))
+        self.mean, self.variance = state(self.space, mean.to(dtype)), variance.to(dtype)
+        self.scale = state(self.space, scale.to(dtype))
+        self.weights = state(self.space, (axes * (size - variance).clamp(min=0).sqrt()[:, None]).to(dtype))
 
     def solve_streamed(self, passes: Callable[[], Iterator[Batch]]) -> None:
         """Fit in two passes, or in four where a state has more values than `streamed_modes.EXACT`."""
         n, first, second = 0, torch.zeros(()), torch.zeros(())
         for batch in passes():
-            x = self.cells(batch.x).double()
+            x = cells(self.space, batch.x).double()
             n, first, second = n + len(x), first.to(x) + x.sum(dim=0), second.to(x) + x.square().sum(dim=0)
         mean = first / n
         square = (second / n - mean.square()).clamp(min=0)
         scale = bounded(square) if self.scaled else torch.ones_like(mean)
 
         def states() -> Iterator[Tensor]:
-            return ((self.cells(batch.x) - mean.float()) / scale.float() for batch in passes())
+            return ((cells(self.space, batch.x) - mean.float()) / scale.float() for batch in passes())
 
         f = streamed_modes(states, torch.ones_like(mean).float(), self.components + 1, RANK).double()
         size = f.square().sum(dim=1)
@@ -144,9 +135,9 @@ class ProbabilisticPCA(Solved):
         r^T C^-1 r = (|r|^2 - |F^-1 W^T r|^2) / s^2 and log |C| = log |M| + (d - q) log s^2 (matrix inversion lemma),
         to which log |D|^2 is added.
         """
-        scale = self.cells(self.scale).double()
-        r = (self.cells(x).double() - self.cells(self.mean)) / scale
-        w, variance = self.cells(self.weights).double(), self.variance.double()
+        scale = cells(self.space, self.scale).double()
+        r = (cells(self.space, x).double() - cells(self.space, self.mean)) / scale
+        w, variance = cells(self.space, self.weights).double(), self.variance.double()
         factor = torch.linalg.cholesky(w @ w.T + variance * torch.eye(len(w), dtype=w.dtype, device=w.device))
         explained = torch.linalg.solve_triangular(factor, w @ r.T, upper=False)
         square = ((r**2).sum(dim=1) - (explained**2).sum(dim=0)) / variance
@@ -182,22 +173,22 @@ def principal(
     At most `count`, and one fewer than the states span. The smaller of the two Gram matrices is used, in double
     precision.
     """
-    times, cells = x.shape
-    of_cells = cells < times
+    times, size = x.shape
+    of_cells = size < times
     if of_cells:
         gram = product(lambda piece: x[piece].double() - mean, times) / times
     else:
-        gram = product(lambda columns: (x[:, columns].double() - mean[columns]).T, cells) / times
-    size, diagonal = len(gram), gram.diagonal().clone()
-    first = max(size - count - 1, 0)  # one more than requested, to test whether variance is left
-    solution = scipy.linalg.eigh(gram.cpu().numpy(), subset_by_index=[first, size - 1], overwrite_a=True)
+        gram = product(lambda columns: (x[:, columns].double() - mean[columns]).T, size) / times
+    order, diagonal = len(gram), gram.diagonal().clone()
+    first = max(order - count - 1, 0)  # one more than requested, to test whether variance is left
+    solution = scipy.linalg.eigh(gram.cpu().numpy(), subset_by_index=[first, order - 1], overwrite_a=True)
     variance, vectors = (torch.from_numpy(part).to(mean).flip(-1) for part in solution)
     kept = min(count, max(int((variance > RANK * variance[0]).sum()) - 1, 0))
     rest = remainder(diagonal, variance, kept)
     variance, vectors = variance[:kept], vectors[:, :kept]
     if of_cells:
         return vectors.T, variance, rest
-    axes = [vectors.T @ (x[:, columns].double() - mean[columns]) for columns in pieces(cells)]
+    axes = [vectors.T @ (x[:, columns].double() - mean[columns]) for columns in pieces(size)]
     return torch.cat(axes, dim=1) / (times * variance).sqrt()[:, None], variance, rest
 
 

@@ -10,7 +10,7 @@ from fieldcast.figures.style import percent
 from fieldcast.report.results import Results
 from fieldcast.report.tables import Cell, Table, amount_cell
 from fieldcast.scores.numbers import plain, significant
-from fieldcast.scores.training_log import tried
+from fieldcast.scores.training_log import tuning_rows
 
 COSTS = {
     "parameters": "parameters",
@@ -28,7 +28,7 @@ NETWORK = "k"  # column of the observed fraction, of a filter that was tuned for
 
 def trials(histories: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     """Tuning trials of each experiment that has any."""
-    tables = {name: tried(history) for name, history in histories.items()}
+    tables = {name: tuning_rows(history) for name, history in histories.items()}
     return {name: table for name, table in tables.items() if len(table) and choices(table)}
 
 

@@ -45,7 +45,10 @@ def assimilation_statistics(
     case, time, member, latitude, longitude) and may be lazy. `events` collects the tables of each variable: the
     cases of the backgrounds, then those of the analyses.
 
-    Raises InputError where the draws are not of the cases, times, grid or variables of the observations.
+    Raises
+    ------
+    InputError
+        For draws that are not of the cases, times, grid or variables of the observations.
     """
     tables, diagnostics = [], xr.Dataset()
     for state in STATES:

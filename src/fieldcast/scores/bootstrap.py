@@ -3,9 +3,9 @@
 Weather at neighbouring times is correlated, so whole blocks of times are drawn, at least 10 days long so that blocks
 are nearly independent, and wrapped round the end of the series (circular block bootstrap: Politis and Romano 1992). In
 records of months, such as those of the sea surface, anomalies decay over half a year (Frankignoul and Hasselmann 1977),
-and so long are their blocks.
-Each score is computed anew from the means of each of 1000 resamples, so that roots and ratios are taken of means here
-too. All experiments share the resamples, and differences between two experiments are taken time by time beforehand.
+so blocks last half a year. Each score is computed anew from the means of each of 1000 resamples, so that roots and
+ratios are taken of means here too. All experiments share the resamples, and differences between two experiments are
+taken time by time beforehand.
 """
 
 from __future__ import annotations

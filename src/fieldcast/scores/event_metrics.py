@@ -104,7 +104,7 @@ def highest_value(table: Contingency) -> Score:
     return (table.hit_rate - table.false_alarm_rate).max(axis=-1)
 
 
-def happening(table: Contingency) -> Score:
+def event_frequency(table: Contingency) -> Score:
     """The frequency o of the event."""
     return table.o
 
@@ -177,7 +177,7 @@ EVENT_METRICS: dict[str, EventMetric] = {
         power=1,
     ),
     "frequency": EventMetric(
-        happening,
+        event_frequency,
         title="frequency of the event",
         explanation="how often the event happened. It differs from the climatological probability where the scored "
         "period differs from the training years.",

@@ -56,8 +56,10 @@ def forecast_statistics(
     everywhere. The diagnostics are those of `ForecastDiagnostics`, over the whole grid. `events` collects the tables
     of each variable, lead by lead.
 
-    Raises InputError where the forecasts are of other starts, grids, variables or units, or valid at times
-    that the truth does not have.
+    Raises
+    ------
+    InputError
+        For forecasts of other starts, grids, variables or units, or valid at times that the truth does not have.
     """
     aligned = AlignedForecasts.of(
         forecasts, truth, [str(name) for name in normalisation["variable"].to_numpy()], starts

@@ -40,7 +40,7 @@ def share_of_the_way(mean: Means, reference: Means, bound: Means) -> Means:
     return ratio(r - x, r - b)
 
 
-def follows(product: Means, squared: Means) -> Means:
+def signal_share(product: Means, squared: Means) -> Means:
     """Share 1 - <d_a d_b> / <d_b^2> of an innovation d_b that an analysis follows; d_a is what remains of it."""
     return 1 - ratio(product, squared)
 

@@ -16,10 +16,10 @@ import numpy as np
 from fieldcast.scores.functions_of_means import (
     Means,
     difference,
-    follows,
     ratio,
     root,
     share_of_the_way,
+    signal_share,
     skill,
     unbiased_spread_skill_ratio,
     unchanged,
@@ -238,7 +238,7 @@ METRICS: dict[str, Metric] = {
     ),
     "signal": Metric(
         ("desroziers", "innovation_squared"),
-        follows,
+        signal_share,
         title="degrees of freedom for signal",
         explanation="share of an innovation that the analysis follows at the observations, tr(H K) for each of them: 1 "
         "where it follows the observations alone, 0 where it ignores them.",

@@ -1,6 +1,7 @@
 """Scores at observations that were not used, without any truth: the ensemble predicts the observation itself.
 
-What is scored is H x + eps, eps the error of the observation; intervals come from resampling clusters of observations.
+The predicted quantity is H x + eps, with eps the error of the observation; intervals come from resampling
+clusters of observations.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ Columns = Mapping[str, Float[np.ndarray, " n"]]
 
 
 def observation_statistics(predicted: Float[np.ndarray, "member n"], y: Float[np.ndarray, " n"]) -> Columns:
-    """Statistics of each observation, whose means give the scores; those that so few members lack are left out.
+    """Statistics of each observation, whose means give the scores; those that need more members are left out.
 
     crps, square (that of the mean's error), variance s^2, debiased = square - s^2 / M for M members, and coverage.
     """

@@ -46,8 +46,10 @@ def reconstruction_statistics(
     that time. The diagnostics are those of `Diagnostics`. `events` collects the tables of each variable, case by
     case.
 
-    Raises InputError where the reconstructions are not of the cases, times, grid or variables of the
-    observations.
+    Raises
+    ------
+    InputError
+        For reconstructions that are not of the cases, times, grid or variables of the observations.
     """
     variables = [str(name) for name in observations.data_vars]
     refuse_other(reconstructions, observations, variables)

@@ -52,14 +52,17 @@ def sample_statistics(
     has no row.
     The diagnostics are those of `sample_diagnostics`.
 
-    Raises InputError where samples and real states differ in variables or grid.
+    Raises
+    ------
+    InputError
+        For samples of other variables or another grid than the real states.
     """
     refuse_other(samples, real)
     days = bootstrap.block_days(TimeStep.of(real).months) if "time" in real.dims else bootstrap.BLOCK_DAYS
     scores = dict(density_scores(densities, days, seed))
     if "mean" in latents:
         scores["active_units"] = Score(active_units(latents["mean"].transpose("datum", "latent").to_numpy()))
-    blocks = days_alike(real["time"], days) if "time" in real.dims else None
+    blocks = block_numbers(real["time"], days) if "time" in real.dims else None
     attributes = dict(extractor) | {"samples": rows_scored(features), "real": len(features.test)}
     for name, score in set_scores(features, noise, blocks, seed):
         if name in SAMPLE_METRICS:
@@ -92,7 +95,7 @@ def length_of(times: Shaped[np.ndarray, " datum"], days: float) -> int:
     return bootstrap.block_length(calendars.from_iso(times), days) if dated else 1
 
 
-def days_alike(time: xr.DataArray, days: float) -> Integer[np.ndarray, " time"]:
+def block_numbers(time: xr.DataArray, days: float) -> Integer[np.ndarray, " time"]:
     """Number of the period of some days of each time, by which real states are blocked."""
     seconds = calendars.from_iso(calendars.iso(time)).astype(int)
     return (seconds // int(days * 86400)).astype(int)

@@ -71,7 +71,7 @@ def with_origin(
 
 
 def origin_of(seed: int, data: str, scored: str, step: TimeStep | None = None) -> dict[str, Any]:
-    """Columns of a table, or attributes of a data set, by which results of other runs are told apart."""
+    """Columns of a table, or attributes of a data set, that identify the run of a result."""
     months = {STEP: step.months} if step is not None and step.months else {}
     return {"seed": seed, "data": data, "scored": scored, **months}
 

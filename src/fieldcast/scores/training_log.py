@@ -9,12 +9,12 @@ from __future__ import annotations
 import pandas as pd
 
 
-def descent(history: pd.DataFrame) -> pd.DataFrame:
+def training_rows(history: pd.DataFrame) -> pd.DataFrame:
     """Rows of the training by gradient descent."""
     return history[history["tuning"].isna()] if "tuning" in history else history
 
 
-def tried(history: pd.DataFrame) -> pd.DataFrame:
+def tuning_rows(history: pd.DataFrame) -> pd.DataFrame:
     """Trials of the tuning, numbered by `step`, with their score as `validation`."""
     if "loss" not in history:
         return history

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from fieldcast.errors import InputError
 from fieldcast.models.core import Batch
-from fieldcast.models.pool import Pool, seen_by
+from fieldcast.models.pool import Pool, with_history_of
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.training.tuning import drawn_states, scored_weight
 
@@ -63,7 +63,9 @@ def mean_distances(
     weight = scored_weight(model.space, batch)
     drawn_by_part = (
         # members of other numbers, as in the pool: otherwise networks of one architecture share their noise
-        drawn_states(part, seen_by(part, batch.context), batch, replace(draws, first=place * draws.members))
+        drawn_states(
+            part, with_history_of(part, batch.context), batch, replace(draws, first=place * draws.members)
+        )
         for place, part in enumerate(model.parts.values())
     )
     for drawn in zip(*drawn_by_part, strict=True):

@@ -57,7 +57,7 @@ class Filter(Model):
         None  # number of members that it cycles with; None: as many as the other filters
     )
     needs_spread: bool = False  # its covariance is that of the members, which must differ
-    needs_finite: bool = True  # no update brings members back that have diverged
+    needs_finite: bool = True  # whether `cycle` refuses a background that is not finite
     learns_errors: bool = False  # its covariance is that of a pool of background errors: see `fill_pool`
 
     def fill_pool(self, errors: Float[Tensor, "pool variable y x"]) -> None:

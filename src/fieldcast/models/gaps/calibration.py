@@ -107,7 +107,7 @@ def error_variance(error: Float[Tensor, " n"], claims: Claims, weight: Float[Ten
     places = torch.linspace(0, len(error) - 1, min(MOST, len(error)), dtype=torch.float64)
     some = places.round().long().to(error.device)
     claims = Claims(*(part[some].double() for part in claims))
-    usual = usual_distance(claims.distance)
+    usual = median_distance(claims.distance)
     f, w = torch.stack(terms(claims, usual), dim=1), weight[some].double()
     least = LEAST * claims.climatological.square()
     square = torch.maximum(error[some].double().square(), least)
@@ -123,7 +123,7 @@ def largest(x: Float[Tensor, " n"]) -> float:
     return float(x.sort().values[int(MOST_OF * (len(x) - 1))])
 
 
-def usual_distance(distance: Float[Tensor, " n"]) -> float:
+def median_distance(distance: Float[Tensor, " n"]) -> float:
     """The median of finite distances, 1 if there is none."""
     finite = distance[distance.isfinite() & (distance > 0)]
     return float(finite.median()) if len(finite) else 1.0

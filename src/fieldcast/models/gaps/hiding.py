@@ -1,12 +1,12 @@
 """Observed values of a record that are hidden from its fillers, one after another, which are scored there.
 
-Hidden are 5 % of the observed values, in gaps of the record, and 5 % of the times of a variable as a whole.
+5 % of the observed values are hidden in gaps like those of the record, and 5 % of the times of each variable as wholes.
 
-In gaps: for a missing value that is drawn, what is missing near it for as long as its own gap lasts is hidden at other
-times in succession, but at most a quarter of the values of a time, or one of two or three. "Near" is at least 1.3 times
-its distance from the observations of its variable at its time. Several such times are drawn, and those taken at which
-most of the observations near the gap exist as well: gaps of the record there would make the hidden one larger. Hidden
-values thus lie as far from observations, in time and in space, as missing ones do.
+In gaps: a missing value is drawn, and the pattern of missing values around it, over the length of its gap, is moved to
+other times and hidden there: at most a quarter of the values of a time, or one of two or three. "Around" is
+at least 1.3 times its distance from the observations of its variable at its time. Several such times are drawn, and
+those taken at which most of the observations near the gap exist as well: gaps of the record there would make the hidden
+one larger. Hidden values thus lie as far from observations, in time and in space, as missing ones do.
 
 Whole times: runs as long as those without any observation of a variable, as far as four of them are at most 15 % of
 its times, and with a variable those that have no observation, either, at the same times. Single times of all variables,
@@ -29,7 +29,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from fieldcast.models.gaps.calibration import usual_distance
+from fieldcast.models.gaps.calibration import median_distance
 from fieldcast.models.gaps.in_time import neighbours_in_time
 from fieldcast.models.gaps.pieces import counts, pieces
 from fieldcast.models.gaps.reach import (
@@ -168,7 +168,7 @@ def weights(
     steps = steps_to_observation(left, record.segment)[hidden]
     distance = nearest_observation(left, places, hidden)[hidden]
     of_missing = nearest_observation(observed, places, ~observed & observed.any(0))
-    usual = usual_distance(of_missing.flatten())
+    usual = median_distance(of_missing.flatten())
     by_steps = class_of_steps(steps, whole), area_by_steps(record)
     by_distance = class_of_distance(distance, usual), area_by_distance(of_missing, usual, places.area)
     of_cell = class_of_count(counts(observed)[1])

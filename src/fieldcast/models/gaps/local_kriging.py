@@ -44,10 +44,12 @@ from torch import Tensor
 
 from fieldcast.models.gaps.hiding import Hidden
 from fieldcast.models.gaps.pieces import one_thread
+from fieldcast.models.gaussian.correlations import matern32, matern52
 from fieldcast.models.random_streams import RandomStreams, seed_for
 
 NEIGHBOURS = 24  # K
-SMOOTHNESS = 0.5, 1.5, 2.5  # nu
+MATERN = {0.5: lambda r, length: torch.exp(-r / length), 1.5: matern32, 2.5: matern52}  # by nu
+SMOOTHNESS = tuple(MATERN)
 REACH = 4.0  # tau before and after a window of times, within which observations are searched
 FIRST = 0.05, 0.25  # n and a before they are fitted
 LEAST_NUGGET = 1e-3
@@ -71,13 +73,8 @@ class Correlation(NamedTuple):
 
     def __call__(self, a: Float[Tensor, "*n j 4"], b: Float[Tensor, "*n k 4"]) -> Float[Tensor, "*n j k"]:
         """Correlation of the values at each place of a with those of b, without the nugget at r = 0."""
-        exact = "donot_use_mm_for_euclid_dist"
-        s = math.sqrt(2 * self.smoothness) * torch.cdist(self.scaled(a), self.scaled(b), compute_mode=exact)
-        smooth = torch.exp(-s)
-        if self.smoothness == 1.5:
-            smooth = smooth * (1 + s)
-        elif self.smoothness == 2.5:
-            smooth = smooth * (1 + s + s.square() / 3)
+        r = torch.cdist(self.scaled(a), self.scaled(b), compute_mode="donot_use_mm_for_euclid_dist")
+        smooth = MATERN[self.smoothness](r, 1.0)
         return (1 - self.nugget) * smooth
 
     def scaled(self, place: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n 4"]:

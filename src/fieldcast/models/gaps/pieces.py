@@ -29,9 +29,9 @@ def counts(observed: Bool[Tensor, "time cell"]) -> tuple[Int[Tensor, " time"], I
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute with one thread: for tables so small that several threads spend their time waiting for each other.
+    """Compute with one thread: for tables so small that several threads mostly wait for each other.
 
-    That costs twice the time on idle cores, and ten times on busy ones.
+    Two of them take twice the time on idle cores, and five times on busy ones.
     """
     count = torch.get_num_threads()
     torch.set_num_threads(1)

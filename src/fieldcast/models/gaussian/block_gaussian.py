@@ -96,7 +96,7 @@ class BlockGaussian(Derived, Solved):
         return (self.grid.scatter(failed.float()) > 0) & c.mask
 
     def analysis(self, c: Context) -> tuple[Float[Tensor, "batch variable y x"], Bool[Tensor, " points"]]:
-        """m of a context with points, and which points fail their check, see `PointGain`, and count for nothing."""
+        """m of a context with points, and which points fail their check and are rejected, see `PointGain`."""
         assert c.points is not None
         means, rejected = [], torch.zeros_like(c.points.datum, dtype=torch.bool)
         for block in self.blocks():

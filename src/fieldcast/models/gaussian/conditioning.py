@@ -31,7 +31,7 @@ class Conditioning(NamedTuple):
     error: Float[Tensor, " observed"]  # standard deviations of the errors of the observations
     gain: Callable[[Tensor], Tensor]  # (r, observed) to (r, values)
     added_variance: Float[Tensor, " values"]  # variance to add to the members, see `robustness`
-    kept: Bool[Tensor, " observed"]  # False for observations that count for nothing
+    kept: Bool[Tensor, " observed"]  # False for observations that are rejected
 
 
 class ObservedData(NamedTuple):

@@ -130,7 +130,7 @@ class InformationForm:
 
 
 class PointGain:
-    """K for the observations of data that share H and R, of which those that fail their check count for nothing.
+    """K for the observations of data that share H and R, of which those that fail their check are rejected.
 
     An observation fails if its innovation d and its departure r from the prediction by the others both exceed five of
     their expected standard deviations, sqrt(S_ii) and sqrt(1 / (S^-1)_ii) with S = H C H^T + R: an extreme that its

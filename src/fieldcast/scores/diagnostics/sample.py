@@ -40,8 +40,8 @@ def sample_diagnostics(samples: xr.Dataset, real: xr.Dataset, states: Sets, seed
     if not set(GRID) <= set(real.dims):
         return diagnostics
     return diagnostics.merge(of_fields(samples, real, finite), combine_attrs="drop_conflicts").assign_attrs(
-        wasserstein_mean=cells_apart(states.samples[finite], states.test),
-        wasserstein_floor=cells_apart(
+        wasserstein_mean=mean_standardised_distance(states.samples[finite], states.test),
+        wasserstein_floor=mean_standardised_distance(
             states.training[rng.permutation(len(states.training))[:count]], states.test
         ),
     )
@@ -58,7 +58,7 @@ def of_fields(samples: xr.Dataset, real: xr.Dataset, finite: Bool[np.ndarray, " 
         {
             "spectrum_samples": (waves, np.stack([latitudes.spectrum(states) for states in x.values()])),
             "spectrum_real": (waves, np.stack([latitudes.spectrum(states) for states in y.values()])),
-            "wasserstein": (cells, np.stack([apart(x[name], y[name]) for name in names])),
+            "wasserstein": (cells, np.stack([standardised_distance(x[name], y[name]) for name in names])),
         },
         coords={
             "variable": names,
@@ -70,7 +70,9 @@ def of_fields(samples: xr.Dataset, real: xr.Dataset, finite: Bool[np.ndarray, " 
     )
 
 
-def apart(x: Float[np.ndarray, "n *cell"], y: Float[np.ndarray, "m *cell"]) -> Float[np.ndarray, "*cell"]:
+def standardised_distance(
+    x: Float[np.ndarray, "n *cell"], y: Float[np.ndarray, "m *cell"]
+) -> Float[np.ndarray, "*cell"]:
     """Wasserstein-1 distance of each cell in its standard deviations over y; NaN where that is 0, or x is empty."""
     if not len(x):
         return np.full(y.shape[1:], np.nan)
@@ -78,7 +80,7 @@ def apart(x: Float[np.ndarray, "n *cell"], y: Float[np.ndarray, "m *cell"]) -> F
     return cell_wasserstein(x, y) / np.where(deviation > 0, deviation, np.nan)
 
 
-def cells_apart(x: Float[np.ndarray, "n cell"], y: Float[np.ndarray, "m cell"]) -> float:
-    """Mean of `apart` over the cells that have it."""
-    distances = apart(x, y)
+def mean_standardised_distance(x: Float[np.ndarray, "n cell"], y: Float[np.ndarray, "m cell"]) -> float:
+    """Mean of `standardised_distance` over the cells that have it."""
+    distances = standardised_distance(x, y)
     return float(distances[np.isfinite(distances)].mean()) if np.isfinite(distances).any() else float("nan")

@@ -51,7 +51,7 @@ def two_sample(
         return TwoSample(float("nan"), float("nan"), float("nan"))
     features = np.concatenate([x, y])
     is_real = np.arange(2 * size) >= size
-    fold = np.concatenate([dealt(np.arange(size), folds, rng), dealt(blocks, folds, rng)])
+    fold = np.concatenate([assigned_folds(np.arange(size), folds, rng), assigned_folds(blocks, folds, rng)])
     right = np.empty(2 * size, dtype=bool)
     for held_out in range(folds):
         test = fold == held_out
@@ -91,7 +91,7 @@ def with_squares(x: Float[np.ndarray, "n feature"]) -> Float[np.ndarray, "n twic
     return np.concatenate([x, x**2], axis=1)
 
 
-def dealt(
+def assigned_folds(
     blocks: Shaped[np.ndarray, " n"], folds: int, rng: np.random.Generator
 ) -> Integer[np.ndarray, " n"]:
     """Fold of each row: blocks are dealt in random order, each to the fold with the fewest rows so far."""

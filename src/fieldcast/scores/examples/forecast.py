@@ -28,7 +28,10 @@ def forecast_examples(
     a `climatology` (dim dayofyear of 365) they are anomalies, and have the attribute `anomaly`. For a single member
     the kinds of members are NaN. Attributes: start, digest, members. `forecasts` and `truth` may be lazy.
 
-    Raises InputError where the truth does not match the forecasts.
+    Raises
+    ------
+    InputError
+        For a truth that does not match the forecasts.
     """
     shared = [
         str(name) for name, values in truth.data_vars.items() if "time" in values.dims and name in forecasts
