@@ -86,7 +86,7 @@ MODELS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "a word for true or false": ({"likelihood_noise": "maybe"}, (".likelihood_noise = 'maybe'", "boolean")),
     "no such word": (
         {"encoder": {"extra_channels": ["masks"]}},
-        (".encoder.beside", "'masks'", "'mask', 'season' or 'static'"),
+        (".encoder.extra_channels", "'masks'", "'mask', 'season' or 'static'"),
     ),
     "a number for a part": ({"decoder": 5}, (".decoder = 5", "{type: module.Class")),
     "a part for a model": (

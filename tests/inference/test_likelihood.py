@@ -16,6 +16,7 @@ from fieldcast.inference import likelihood
 from fieldcast.inference.latent_space import INTERPOLATION_STEPS, latents, pictures, training_codes
 from fieldcast.inference.likelihood import Split, density_table, examine, in_pieces, split_of
 from fieldcast.inference.sample import draw_states, physical_states
+from fieldcast.models.conditional import Decoder
 from fieldcast.models.configuration import build
 from fieldcast.models.core import Batch, Context, Model
 from fieldcast.models.random_streams import RandomStreams
@@ -81,7 +82,7 @@ def test_scored_data_see_one_binarisation_and_training_data_a_new_one_each_step(
     assert torch.equal(scored.batch(index, item).x, scored.batch(index, two).x)
 
 
-class LinearDecoder(torch.nn.Module):
+class LinearDecoder(Decoder):
     """x = W z + b."""
 
     def __init__(self, w: torch.Tensor):

@@ -148,7 +148,10 @@ def test_an_unsuitable_file_is_reported_in_one_sentence_and_writes_nothing(
     [
         ({"observations": None}, "fill.observations is not set: say which file"),
         ({"observations": "no.nc"}, "'no.nc' does not exist: check its name (fill.observations)"),
-        ({"experiment": "reconstruct.optimal"}, "there is no experiment 'reconstruct.optimal'"),
+        (
+            {"experiment": "reconstruct.optimal"},
+            "fill.experiment: there is no experiment 'reconstruct.optimal'",
+        ),
         ({"members": 0}, "fill.members = 0 should be greater than or equal to 1"),
         ({"nois": 0.1}, "fill.nois: there is no such option; did you mean fill.noise?"),
     ],

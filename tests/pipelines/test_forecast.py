@@ -318,7 +318,7 @@ UNFIT: list[tuple[str, dict[str, Any], str]] = [
         {"model": {"model": {"latent": 7, "encoder": {"latent": 5}}}},
         "model.model.encoder.latent = 5, but forecast.decoder_l1.model.model.latent = 7: set it there alone.",
     ),
-    ("crps_ensemble", {"model": {"model": {"patch": 0}}}, "ensemble.Ensemble cannot be built"),
+    ("crps_ensemble", {"model": {"model": {"patch": 0}}}, "model.patch = 0 should be 1 to"),
 ]
 
 

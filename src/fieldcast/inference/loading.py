@@ -12,7 +12,6 @@ from fieldcast.errors import InputError
 from fieldcast.experiments import nearest
 from fieldcast.inference.rollout import Feedback
 from fieldcast.inference.trained_model import TrainedModel
-from fieldcast.tasks import TASKS
 
 
 def load(
@@ -70,13 +69,8 @@ def trained_model(
     task, _, name = experiment.partition(".")
     settings = (parameters.get(task) or {}).get(name) if name else None
     if not isinstance(settings, Mapping) or "model" not in settings:
-        addresses = [
-            f"{task}.{name}" for task in TASKS
-            for name, body in (parameters.get(task) or {}).items()
-            if isinstance(body, Mapping) and "model" in body
-        ]  # fmt: skip
-        hint = nearest(experiment, addresses)
-        form = "; write <task>.<name>, such as reconstruct.linear." if hint == "." else hint
+        named = nearest(name, parameters.get(task) or {}, f"{task}.")
+        form = "; write <task>.<name>, such as reconstruct.linear." if named == "." else named
         raise InputError(f"{key}: there is no experiment '{experiment}'{form}")
     if settings["model"].get("type") == "File":
         raise InputError(

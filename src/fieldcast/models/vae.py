@@ -175,9 +175,14 @@ class ConditionalVAE(Autoencoder):
         self.decoder = decoder or past or FieldDecoder(space, latent, random)
         self.likelihood, self.prior = likelihood or Gaussian(), prior or StandardNormal(latent)
         if self.decoder.reads == ("fraction" if history else "past"):
+            remedy = (
+                "choose another one"
+                if history
+                else "set its model.history to 1 or above, or choose another one"
+            )
             raise InputError(
                 f"model.decoder: {type(self.decoder).__name__} reads the {DESCRIPTIONS[self.decoder.reads]}, which a "
-                f"context of {'last states' if history else 'a sparse field'} lacks: choose another decoder."
+                f"context of {'last states' if history else 'a sparse field'} lacks: {remedy}."
             )
         if random and getattr(self.decoder, "random", 0) != random:
             name = type(self.decoder).__name__

@@ -129,7 +129,7 @@ def test_the_example_in_the_documents_runs(planet_world: World, tmp_path: Path) 
         trained_on(planet_world, "reconstruct.oi", tmp_path / "checkpoint.safetensors"), tmp_path / "model"
     )
     text = (ROOT / "docs" / "configuration.md").read_text()
-    example = next(block for block in text.split("```python")[1:] if "mlflow.pyfunc" in block)
+    example = next(block for block in text.split("```python")[1:] if "np.full(shape" in block)
     code = example.partition("```")[0].replace(
         "models:/fieldcast-reconstruct@champion", str(tmp_path / "model")
     )
