@@ -107,6 +107,7 @@ def independent(
     return with_observed(record, mean, spread, members)
 
 
+# the slow ones first, so that the estimated time left falls
 FILLERS: Mapping[str, Filler] = MappingProxyType(
-    {filler.__name__: filler for filler in (red_noise, local_kriging, dineof, low_rank, modal_smoother)}
+    {filler.__name__: filler for filler in (local_kriging, modal_smoother, low_rank, dineof, red_noise)}
 )
