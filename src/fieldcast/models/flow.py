@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fieldcast.models.core import Batch, Context, Density, Terms, Trained
+from fieldcast.models.distributions import standard_normal_log_prob
 from fieldcast.models.layers.coupling import Convolutions, Coupling, Dense, TwoDense, checkerboard
 from fieldcast.models.options import Interval, require_interval
 from fieldcast.models.random_streams import RandomStreams
@@ -131,7 +132,7 @@ class Flow(Trained):
     def log_prob(self, x: Float[Tensor, "batch variable y x"]) -> Float[Tensor, " batch"]:
         """log p(x), exact, in nats."""
         e, log_det = self.encode(x)
-        dense = -(e**2 + math.log(2 * math.pi)) / 2 * self.space.exists
+        dense = standard_normal_log_prob(e) * self.space.exists
         return dense.flatten(1).sum(dim=1) + log_det
 
     def loss(self, batch: Batch, draws: RandomStreams) -> Terms:

@@ -12,10 +12,9 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.distributions import Normal as TorchNormal
 
 from fieldcast.models.core import Batch, Context
-from fieldcast.models.distributions import Normal, Posterior, Prior
+from fieldcast.models.distributions import Normal, Posterior, Prior, standard_normal_log_prob
 from fieldcast.models.layers.coupling import Coupling, Dense, checkerboard
 from fieldcast.models.options import Count, Interval, require_interval
 from fieldcast.models.random_streams import RandomStreams
@@ -112,9 +111,7 @@ class CouplingPrior(nn.Module):
         for layer in self.layers:
             e, change = layer(e)
             log_det = log_det + change
-        dense = (
-            TorchNormal(torch.zeros_like(e), torch.ones_like(e), validate_args=False).log_prob(e).sum(dim=1)
-        )
+        dense = standard_normal_log_prob(e).sum(dim=1)
         return (dense + log_det).unflatten(0, z.shape[:2])
 
 
