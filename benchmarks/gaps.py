@@ -2,7 +2,7 @@
 
 FILE is a NetCDF file without missing values, such as the planet's z500. Prints, at all hidden values, the RMSE beside
 that of linear interpolation in time and of DINEOF, the ratio of spread and error, and how often errors exceed 5 and 20
-spreads.
+spreads. `FILE learned` tries `corrected_interpolation`, a network, too.
 `python -m benchmarks.gaps monthly` and `daily` print time and peak memory for 120 months of 89 x 180 cells with land,
 and for 1000 days of 64 x 64 cells; `large` for 3000 days of 96 x 96. The peak is that of the resident memory while
 `fill_gaps` runs (Linux).
@@ -144,14 +144,14 @@ def row_areas(data: xr.Dataset) -> Float[np.ndarray, "row 1"]:
     return np.cos(np.deg2rad(data[latitude_of(data)].values))[:, None]
 
 
-def score(truth: xr.Dataset, libraries: int) -> None:
+def score(truth: xr.Dataset, libraries: int, learned: bool = False) -> None:
     """Hide, fill, and print the errors of each variable; `libraries` is the memory before there were data."""
     times, rows, columns = truth[next(iter(truth.data_vars))].shape
     hidden = blobs(times, rows, columns, np.random.default_rng(SEED))
     gappy = truth.where(~xr.DataArray(hidden, dims=truth[next(iter(truth.data_vars))].dims))
     Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # reset VmHWM
     before, begun = memory("VmRSS"), time.perf_counter()
-    filled = fill_gaps(gappy)
+    filled = fill_gaps(gappy, learned=learned)
     seconds, peak = time.perf_counter() - begun, memory("VmHWM")
     print(filled.attrs["comment"])
     print(
@@ -324,4 +324,5 @@ if __name__ == "__main__":
         by_distance(sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 0)
         sys.exit()
     source, libraries = sys.argv[1], memory("VmRSS")  # those of `fill_gaps` are imported
-    score(synthetic(source) if source in SIZES else xr.load_dataset(source), libraries)
+    truth = synthetic(source) if source in SIZES else xr.load_dataset(source)
+    score(truth, libraries, learned=sys.argv[2:] == ["learned"])
