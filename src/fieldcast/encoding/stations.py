@@ -69,7 +69,7 @@ def within_grid(codec: FieldCodec, latitude: np.ndarray, longitude: np.ndarray) 
 
 
 def extent(codec: FieldCodec) -> str:
-    """The edges of a grid."""
+    """The outermost latitudes and longitudes of a grid."""
     latitude, longitude = codec.latitude, codec.longitude
     return f"latitudes {latitude.min():g} to {latitude.max():g}, longitudes {longitude[0]:g} to {longitude[-1]:g}"
 

@@ -3,6 +3,7 @@
 record                    a record with gaps, and what fills it: p(x | everything observed at all times)
 fillers                   the methods
 hiding                    observed values that are hidden from the methods, as far from others as missing ones
+hidden_weights            their weights in means over the missing values
 trial                     methods compared at observed values that they do not see
 calibration               variance of errors, fitted at such values, far from and near observations
 local_kriging             kriging from the nearest observations in space and time

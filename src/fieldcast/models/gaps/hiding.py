@@ -3,19 +3,14 @@
 5 % of the observed values are hidden in gaps like those of the record, and 5 % of the times of each variable as wholes.
 
 In gaps: a missing value is drawn, and the pattern of missing values around it, over the length of its gap, is moved to
-other times and hidden there: at most a quarter of the values of a time, or one of two or three. "Around" is
-at least 1.3 times its distance from the observations of its variable at its time. Several such times are drawn, and
-those taken at which most of the observations near the gap exist as well: gaps of the record there would make the hidden
-one larger. Hidden values thus lie as far from observations, in time and in space, as missing ones do.
+other times and hidden there: at most a quarter of the values of a time, or one of two or three. "Around" is at least
+1.3 times its distance from the observations of its variable at its time. Several such times are drawn, and those taken
+at which most of the observations near the gap exist as well: gaps of the record there would make the hidden one larger.
+Hidden values thus lie as far from observations, in time and in space, as missing ones do.
 
 Whole times: runs as long as those without any observation of a variable, as far as four of them are at most 15 % of
 its times, and with a variable those that have no observation, either, at the same times. Single times of all variables,
 if none ever lacks a whole time.
-
-Hidden values count as the missing ones of which they are samples: of a time with or without observations of their
-variable; as many steps, in powers of 2, from an observation of their cell; as far, in powers of the root of 2, from one
-of their time; and in a cell with as many observations, in powers of 2. Their weights are areas, scaled to the totals of
-the classes of observations, distance and steps in turn (iterative proportional fitting: Deming and Stephan 1940).
 """
 
 from __future__ import annotations
@@ -29,14 +24,12 @@ from jaxtyping import Bool, Float, Int, Shaped
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from fieldcast.models.gaps.calibration import median_distance
+from fieldcast.models.gaps.hidden_weights import weights
 from fieldcast.models.gaps.in_time import neighbours_in_time
 from fieldcast.models.gaps.pieces import counts, pieces
 from fieldcast.models.gaps.reach import (
     Places,
-    nearest_observation,
     present_variables,
-    steps_to_observation,
 )
 from fieldcast.models.gaps.record import FEWEST_TIMES, Record
 from fieldcast.models.random_streams import seed_for
@@ -54,10 +47,6 @@ SELECTIONS = 4  # of hidden values, to whose errors the spread of the chosen met
 DRAWN = 1000  # missing values that are drawn
 ATTEMPTS = 4  # to place the gap of each of them
 GOLDEN = 0.6180339887  # whose multiples are spread evenly modulo 1
-CLASSES = 32  # of steps: 1, 2 to 3, 4 to 7, ...
-EACH_SIDE = 4  # classes of distance nearer and farther than the usual one; of fewer observations than usual
-FITS = 10  # of the weights, to the classes of steps and of distance
-FEWEST = 30  # hidden values of a class that counts by itself
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,28 +145,6 @@ def hidden_groups(record: Record, generator: torch.Generator) -> Int[Tensor, "ti
     group = in_gaps(observed & (run == 0), observed, present, record.places, generator)
     group += torch.where(observed, run, 0)  # no run has values hidden in gaps
     return group
-
-
-def weights(
-    record: Record, hidden: Bool[Tensor, "time cell"], whole: Bool[Tensor, " hidden"],
-    area: Float[Tensor, " hidden"],
-) -> Float[Tensor, " hidden"]:  # fmt: skip
-    """Weights of the hidden values in means over the missing ones, see the module."""
-    observed, places = record.observed, record.places
-    left = observed & ~hidden
-    steps = steps_to_observation(left, record.segment)[hidden]
-    distance = nearest_observation(left, places, hidden)[hidden]
-    of_missing = nearest_observation(observed, places, ~observed & observed.any(0))
-    usual = median_distance(of_missing.flatten())
-    by_steps = class_of_steps(steps, whole), area_by_steps(record)
-    by_distance = class_of_distance(distance, usual), area_by_distance(of_missing, usual, places.area)
-    of_cell = class_of_count(counts(observed)[1])
-    by_count = of_cell[hidden.nonzero()[:, 1]], area_by_count(record, of_cell)
-    weight = area
-    for _ in range(FITS):
-        for of_value, total in (by_count, by_distance, by_steps):
-            weight = raked(of_value, weight, total)
-    return weight
 
 
 def whole_times(
@@ -312,78 +279,3 @@ def gaps(
     for turn in range(ATTEMPTS * len(order)):
         i = order[int(GOLDEN * (turn + 1) % 1 * len(order))]
         yield int(first[i]), int(time[i]), int(last[i]), int(cell[i])
-
-
-def class_of_steps(steps: Int[Tensor, " n"], whole: Bool[Tensor, " n"]) -> Int[Tensor, " n"]:
-    """Class of values that are some steps from an observation, of a time with or without any of their variable."""
-    return steps.clamp(min=1).double().log2().long().clamp(max=CLASSES - 1) + CLASSES * whole
-
-
-def area_by_steps(record: Record) -> Float[Tensor, " class"]:
-    """Area of the missing values of each class."""
-    observed, variable, area = record.observed, record.places.variable, record.places.area
-    ever, absent = observed.any(0), ~present_variables(observed, variable)
-    total = torch.zeros(2 * CLASSES, dtype=torch.float64, device=observed.device)
-    for cells in pieces(observed.shape[1], len(observed)):
-        missing = ~observed[:, cells] & ever[cells]
-        steps = steps_to_observation(observed[:, cells], record.segment)[missing]
-        whole = absent[:, variable[cells]][missing]
-        of_value = area[cells].double().expand(missing.shape)[missing]
-        total.index_add_(0, class_of_steps(steps, whole), of_value)
-    return total
-
-
-def class_of_distance(distance: Float[Tensor, "*n"], usual: float) -> Int[Tensor, "*n"]:
-    """Class of values that are at some distance from the observations of their time; the last one has none."""
-    ratio = torch.where(distance.isfinite() & (distance > 0), distance / usual, 1.0).double()
-    number = (2 * ratio.log2()).round().long().clamp(-EACH_SIDE, EACH_SIDE) + EACH_SIDE
-    return number.masked_fill(distance.isinf(), CLASSES)
-
-
-def area_by_distance(
-    distance: Float[Tensor, "time cell"], usual: float, area: Float[Tensor, " cell"]
-) -> Float[Tensor, " class"]:
-    """Area of the missing values of each class of distance; `distance` is 0 elsewhere."""
-    total = torch.zeros(2 * CLASSES, dtype=torch.float64, device=distance.device)
-    for cells in pieces(distance.shape[1], len(distance)):
-        missing = distance[:, cells] > 0
-        of_value = area[cells].double().expand(missing.shape)[missing]
-        total.index_add_(0, class_of_distance(distance[:, cells][missing], usual), of_value)
-    return total
-
-
-def class_of_count(count: Int[Tensor, " cell"]) -> Int[Tensor, " cell"]:
-    """Class of cells by their number of observations; the last one has three quarters of the median or more."""
-    usual = count[count > 0].median()
-    number = (count.clamp(min=1) / usual).double().log2().round().long()
-    return number.clamp(-EACH_SIDE, 0) + EACH_SIDE
-
-
-def area_by_count(record: Record, of_cell: Int[Tensor, " cell"]) -> Float[Tensor, " class"]:
-    """Area of the missing values of each class of cells."""
-    observed = record.observed
-    missing = (len(observed) - counts(observed)[1]) * observed.any(0)
-    total = torch.zeros(2 * CLASSES, dtype=torch.float64, device=observed.device)
-    return total.index_add_(0, of_cell, record.places.area.double() * missing)
-
-
-def raked(
-    of_value: Int[Tensor, " hidden"], area: Float[Tensor, " hidden"], total: Float[Tensor, " class"]
-) -> Float[Tensor, " hidden"]:
-    """Areas, scaled so that those of each class of hidden values have the sum of the missing ones.
-
-    Classes with fewer than `FEWEST` hidden values join the next nearer one with enough, or else the next farther one.
-    """
-    count = torch.bincount(of_value, minlength=2 * CLASSES)
-    joined = torch.arange(2 * CLASSES, device=of_value.device)
-    for part in joined.clone().split(CLASSES):
-        enough = part[count[part] >= FEWEST]
-        if not len(enough):
-            enough = part[count[part].argmax()][None]
-        joined[part] = enough[(torch.searchsorted(enough, part, right=True) - 1).clamp(min=0)]
-    zero = torch.zeros_like(total)
-    of_missing = zero.index_add(0, joined, total)
-    of_hidden = zero.index_add(0, joined[of_value], area)
-    scale = of_missing / of_hidden.where(of_hidden > 0, torch.inf)
-    weight = area * scale[joined[of_value]]
-    return weight / weight.sum() if weight.any() else area / area.sum()
