@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from jaxtyping import Bool, Float, Shaped
 GRID = ("latitude", "longitude")
 TOLERANCE = 1e-3  # degrees: coordinates are often stored in single precision
 EARTH_RADIUS = 6.371e6  # metres
+GOLDEN = (math.sqrt(5) - 1) / 2  # whose multiples are spread evenly modulo 1
 
 
 def different_axis(grid: Any, other: Any) -> str | None:

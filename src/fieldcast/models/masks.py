@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fieldcast.errors import InputError
+from fieldcast.geometry import GOLDEN
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
@@ -32,7 +33,6 @@ HALF_WIDTH = 1.5  # of a swath, in rows of the grid: three cells wide
 
 Count = Int[Tensor, " batch"]  # n
 Priority = Float[Tensor, "batch layer y x"]  # one layer shared by all variables, or one for each
-GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 def random(draws: RandomStreams, space: Space, n: Count, layers: int) -> Priority:

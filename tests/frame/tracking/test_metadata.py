@@ -55,6 +55,9 @@ def test_a_run_is_named_by_pipelines_data_and_environment() -> None:
         == "forecast.vae · z500.nc · netcdf"
     )
     assert metadata.title({"pipeline_names": ["fill"]}, filled) == "fill · gaps.nc"
+    gauges = {**files, "fill": {"observations": None, "stations": "/my/gauges.csv"}}
+    for pipeline in ("fill", "stations"):
+        assert metadata.title({"pipeline_names": [pipeline]}, gauges) == f"{pipeline} · gauges.csv"
     typed = {"ingestion": Ingestion()}  # as Kedro has converted it
     assert metadata.title({"pipeline_names": ["demo"]}, typed) == "demo · planet"
 

@@ -19,7 +19,8 @@ from fieldcast.lineage import leaves
 
 OPTIONS: dict[str, Any] = {"tracking": True, "uri": None, "experiment": "fieldcast", "register": False}
 MOST_NAMED = 3  # pipelines in the title of a run, and parameters
-FILES = ("fill.observations", "predict.states", "cycle.observations")  # the user's file, by pipeline
+FILES = ("fill.observations", "fill.stations", "predict.states", "cycle.observations")  # of the user
+READERS = {"stations": "fill"}  # pipelines whose file stands in the section of another
 PLACES = (*FILES, "ingestion.path", "data_root")
 PACKAGES = (*provenance.PACKAGES, "kedro", "mlflow-skinny", "pandas", "scikit-learn", "zarr")
 
@@ -183,8 +184,9 @@ def in_short(values: Mapping[str, Any]) -> str:
 
 def data_name(selected: Collection[str], parameters: Mapping[str, Any]) -> str:
     """Name the data of a run: the user's file that is filled, continued or cycled, else the source of the fields."""
+    sections = {READERS.get(name, name) for name in selected}
     for name in FILES:
-        if name.partition(".")[0] in selected and (path := within(parameters, name)):
+        if name.partition(".")[0] in sections and (path := within(parameters, name)):
             return Path(str(path)).name
     path = within(parameters, "ingestion.path")
     first = path[0] if isinstance(path, list) and path else path

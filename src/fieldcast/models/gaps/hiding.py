@@ -24,6 +24,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from fieldcast.geometry import GOLDEN
 from fieldcast.models.gaps.hidden_weights import weights
 from fieldcast.models.gaps.in_time import neighbours_in_time
 from fieldcast.models.gaps.pieces import counts, pieces
@@ -46,7 +47,6 @@ RUNS = 4  # of whole times, at least: their errors are independent of each other
 SELECTIONS = 4  # of hidden values, to whose errors the spread of the chosen method is fitted
 DRAWN = 1000  # missing values that are drawn
 ATTEMPTS = 4  # to place the gap of each of them
-GOLDEN = 0.6180339887  # whose multiples are spread evenly modulo 1
 
 
 @dataclass(frozen=True, eq=False)

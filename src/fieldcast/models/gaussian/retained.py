@@ -8,14 +8,14 @@ no hour of the day and no season. A record of up to `MOST` states is kept as a w
 from __future__ import annotations
 
 import logging
-import math
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from fieldcast.geometry import GOLDEN
+
 MOST = 4096  # states
-GOLDEN = (math.sqrt(5) - 1) / 2
 
 LOG = logging.getLogger(__name__)
 
