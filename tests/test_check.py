@@ -19,6 +19,7 @@ FORBIDDEN = {
     ),
     "models are torch, numpy and scipy": ("models/core.py", "import xarray"),
     "fields, scores, figures and report know no torch": ("fields/splits.py", "import torch"),
+    "the library does not know the frame": ("inference/options.py", "import fieldcast.datasets.files"),
     "only the frame imports kedro, and nodes are no part of it": (
         "pipelines/training/nodes.py",
         "import kedro.io",

@@ -246,3 +246,25 @@ def test_writes_that_continue_after_one_has_failed_leave_nothing(
         ZarrDataset(filepath=str(tmp_path / "a.zarr")).save(weather())
     time.sleep(0.6)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_look_between_the_renames_of_a_save_moves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(tmp_path / "a.zarr")
+    stored = ZarrDataset(filepath=path)
+    stored.save(weather())
+    rename, looked = os.rename, []
+
+    def look(*paths: Any) -> None:
+        rename(*paths)
+        if not looked:
+            looked.append(1)
+            other = ZarrDataset(filepath=path)
+            assert other.exists()
+            xr.testing.assert_identical(other.load(), weather())
+
+    monkeypatch.setattr(os, "rename", look)
+    stored.save(weather(3))
+    assert looked
+    xr.testing.assert_identical(stored.load(), weather(3))

@@ -90,7 +90,7 @@ def test_a_failed_import_is_reported_with_its_cause(
         ),
         (
             {"type": "vae.VAE", "prior": {"type": "priors.Vamp", "bounds": [0, "x"]}},
-            ".prior.bounds.1 = 'x' should be a valid number or a valid integer.",
+            ".prior.bounds.1 = 'x' should be a valid number.",
         ),
         (
             {"prior": {"type": "priors.Vamp"}},
@@ -109,6 +109,28 @@ def test_a_failed_import_is_reported_with_its_cause(
             ".sampler.zeta = 2.0 should be less than or equal to 1.",
         ),
         ({"type": "edm.EDM", "levels": 0}, ".levels = 0 should be greater than or equal to 1."),
+        ({"type": "edm.EDM", "history": -2}, ".history = -2 should be greater than or equal to 0."),
+        ({"type": "flow.Flow", "layers": -2}, ".layers = -2 should be greater than or equal to 1."),
+        (
+            {"type": "vae.ConditionalVAE", "likelihood": {"type": "likelihoods.Gaussian", "sigma": 0}},
+            ".likelihood.sigma = 0 should be greater than 0.",
+        ),
+        (
+            {"type": "vae.ConditionalVAE", "prior": {"type": "priors.Mixture", "components": 0}},
+            ".prior.components = 0 should be greater than or equal to 1.",
+        ),
+        (
+            {"type": "vae.ConditionalVAE", "kl_weight": -1},
+            ".kl_weight = -1 should be greater than or equal to 0.",
+        ),
+        (
+            {
+                "type": "vae.VAE",
+                "encoder": {"type": "encoders.Network", "hidden": []},
+                "decoder": {"type": "decoders.DenseDecoder"},
+            },
+            ".encoder.hidden = [] should have at least 1 item(s).",
+        ),
         (
             {"type": "diffusion.Diffusion", "ddim_steps": 0},
             ".ddim_steps = 0 should be greater than or equal to 1.",

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage, stats
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from fieldcast.errors import InputError
 from fieldcast.models import masks
@@ -271,3 +272,21 @@ def test_a_grid_of_one_row_or_column_has_swaths(shape):
     space = make_space(latitudes=shape[0], columns=shape[1], variables=1, region=region)
     mask = masks.draw(("swaths",), torch.full((20,), 0.5), draws(20), space)
     assert mask.flatten(1).sum(1).tolist() == [max(1, shape[0] * shape[1] // 2)] * 20
+
+
+class Scalars(TorchDispatchMode):
+    """Number of operations that hand a number to Python: each waits for the device."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += "_local_scalar_dense" in str(func)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
+def test_masks_of_a_grid_that_was_used_before_hand_no_number_to_python(space):
+    masks.draw(ALL, (0.01, 0.5), draws(32), space)
+    with Scalars() as scalars:
+        masks.draw(ALL, (0.01, 0.5), draws(32, step=1), space)
+    assert scalars.count == 0

@@ -15,6 +15,7 @@ from fieldcast.models.core import Context, ExtraChannel
 from fieldcast.models.distributions import Normal, Posterior
 from fieldcast.models.layers.encoder_decoder import ConvDecoder, ConvEncoder
 from fieldcast.models.layers.grid_convolutions import Upsampling
+from fieldcast.models.options import Count, Number
 from fieldcast.models.space import Space
 
 
@@ -58,7 +59,7 @@ class ContextEncoder(Encoder):
     """
 
     def __init__(
-        self, space: Space, latent: int, history: int = 0,
+        self, space: Space, latent: Count, history: Number = 0,
         extra_channels: Sequence[ExtraChannel] = ("mask", "season", "static"),
     ):  # fmt: skip
         super().__init__()
@@ -93,7 +94,7 @@ class FieldDecoder(Decoder):
     It reads log k, because k spans decades.
     """
 
-    def __init__(self, space: Space, latent: int, random: int = 0, conditioned: bool = True):
+    def __init__(self, space: Space, latent: Count, random: Number = 0, conditioned: bool = True):
         super().__init__()
         self.space, self.random, self.conditioned = space, random, conditioned
         self.reads = "fraction" if conditioned else "nothing"
@@ -136,7 +137,7 @@ class VectorDecoder(Decoder):
     reads = "past"
 
     def __init__(
-        self, space: Space, latent: int, history: int, random: int = 0, channels: Sequence[int] = (8, 32),
+        self, space: Space, latent: Count, history: Number, random: Number = 0, channels: Sequence[int] = (8, 32),
         upsample: Upsampling = "transposed",
     ):  # fmt: skip
         super().__init__()
@@ -177,7 +178,12 @@ class PastDecoder(Decoder):
     reads = "past"
 
     def __init__(
-        self, space: Space, latent: int, history: int, random: int = 0, upsample: Upsampling = "transposed"
+        self,
+        space: Space,
+        latent: Count,
+        history: Number,
+        random: Number = 0,
+        upsample: Upsampling = "transposed",
     ):
         super().__init__()
         self.space, self.random = space, random

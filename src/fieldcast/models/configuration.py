@@ -218,4 +218,7 @@ def complaint(error: ValidationError) -> str:
     place = "".join(f".{part}" for part in first["loc"] if isinstance(part, int))
     messages = " or ".join(dict.fromkeys(detail["msg"] for detail in error.errors()))
     requirement = messages.removeprefix("Input ").replace("or Input should be", "or")
+    requirement = requirement.replace("a valid number or a valid integer", "a valid number")
+    if first["type"] == "too_short":
+        requirement = f"should have at least {first['ctx']['min_length']} item(s)"
     return f"{place} = {first['input']!r} {requirement}."

@@ -16,13 +16,14 @@ from fieldcast.models.core import Context
 from fieldcast.models.layers.batch_norm import BatchNorm
 from fieldcast.models.layers.encoder_decoder import ConvDecoder
 from fieldcast.models.layers.grid_convolutions import halved
+from fieldcast.models.options import Count, Counts
 from fieldcast.models.space import Space
 
 
 class DenseDecoder(Decoder):
     """Hidden layers of the given sizes with ReLU (two of 512 in the original study) and a linear output layer."""
 
-    def __init__(self, space: Space, latent: int, hidden: Sequence[int] = (512, 512)):
+    def __init__(self, space: Space, latent: Count, hidden: Counts = (512, 512)):
         super().__init__()
         self.state_shape, self.latent = space.state_shape, latent
         self.layers = nn.ModuleList(nn.Linear(i, o) for i, o in pairwise((latent, *hidden)))
@@ -40,7 +41,7 @@ class DenseDecoder(Decoder):
 class ConvolutionDecoder(Decoder):
     """A linear layer and two transposed convolutions of stride 2, the mirror of the original studies' encoder."""
 
-    def __init__(self, space: Space, latent: int, channels: Sequence[int] = (64, 32)):
+    def __init__(self, space: Space, latent: Count, channels: Counts = (64, 32)):
         super().__init__()
         self.latent = latent
         self.network = ConvDecoder(latent, len(space.variables), space.shape, space.wraps, channels)
@@ -61,7 +62,7 @@ class TransposedDecoder(Decoder):
     """
 
     def __init__(
-        self, space: Space, latent: int = 100, channels: Sequence[int] = (128, 64), largest: int = 4096
+        self, space: Space, latent: Count = 100, channels: Sequence[int] = (128, 64), largest: int = 4096
     ):
         super().__init__()
         variables, first, second = len(space.variables), *channels

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from fieldcast.models.core import Batch, Context, Density, Terms, Trained
 from fieldcast.models.layers.unet import UNet
-from fieldcast.models.options import Count
+from fieldcast.models.options import Count, NonNegative, Positive
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.schedule import Schedule, along
 from fieldcast.models.space import Space
@@ -111,8 +111,8 @@ class Diffusion(Trained):
 
     def __init__(
         self, space: Space, network: NoisePredictor | None = None, steps: Count = 1000,
-        sampler: Literal["ancestral", "ddim"] = "ancestral", ddim_steps: Count = 50, eta: float = 0.0,
-        clip: float | None = None, channels: Sequence[int] = (32, 64, 128, 128), patch: int = 1,
+        sampler: Literal["ancestral", "ddim"] = "ancestral", ddim_steps: Count = 50, eta: NonNegative = 0.0,
+        clip: Positive | None = None, channels: Sequence[int] = (32, 64, 128, 128), patch: int = 1,
     ):  # fmt: skip
         super().__init__(space)
         self.schedule = Schedule.of(steps)

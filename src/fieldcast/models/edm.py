@@ -19,7 +19,7 @@ from torch import Tensor
 
 from fieldcast.models.core import Batch, Context, Terms, Trained
 from fieldcast.models.layers.unet import UNet
-from fieldcast.models.options import Count
+from fieldcast.models.options import Count, Number
 from fieldcast.models.posterior_samplers import MMPS, Heun, Sampler, Target, noise_levels
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.schedule import along
@@ -49,7 +49,7 @@ class EDM(Trained):
     """
 
     def __init__(
-        self, space: Space, history: int = 0, sampler: Sampler | None = None, levels: Count = 18,
+        self, space: Space, history: Number = 0, sampler: Sampler | None = None, levels: Count = 18,
         channels: Sequence[int] = (64, 128), patch: int = 2,
     ):  # fmt: skip
         super().__init__(space)

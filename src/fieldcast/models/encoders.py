@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from fieldcast.models.core import Batch
 from fieldcast.models.distributions import Family, Posterior, posterior
 from fieldcast.models.layers.encoder_decoder import ConvEncoder
+from fieldcast.models.options import Count, Counts
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
@@ -56,8 +57,8 @@ class Network(StateEncoder):
     """
 
     def __init__(
-        self, space: Space, latent: int, kind: Literal["dense", "convolution"] = "dense",
-        hidden: Sequence[int] = (512, 512), family: Family = "normal",
+        self, space: Space, latent: Count, kind: Literal["dense", "convolution"] = "dense",
+        hidden: Counts = (512, 512), family: Family = "normal",
     ):  # fmt: skip
         super().__init__()
         self.latent, self.family = latent, family

@@ -26,7 +26,7 @@ from fieldcast.models.layers.contrasts import DISTANCES, contrast_crps, pairs_of
 from fieldcast.models.layers.crps import fair_crps
 from fieldcast.models.layers.persistent_noise import red_noise
 from fieldcast.models.layers.unet import ResidualBlock, UNet
-from fieldcast.models.options import Count
+from fieldcast.models.options import Count, Number
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
@@ -70,8 +70,8 @@ class Ensemble(Trained):
     supports_rollout = True
 
     def __init__(
-        self, space: Space, history: Count = 2, noise: int = 32, persistent_noise: float | int = 0,
-        noise_decorrelation_days: float | int = 10.0, fields: int = 0, contrasts: float | int = 0,
+        self, space: Space, history: Count = 2, noise: Count = 32, persistent_noise: float | int = 0,
+        noise_decorrelation_days: float | int = 10.0, fields: Number = 0, contrasts: float | int = 0,
         channels: Sequence[int] = (64, 128), patch: int = 2,
     ):  # fmt: skip
         super().__init__(space)

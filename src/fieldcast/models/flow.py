@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from fieldcast.models.core import Batch, Context, Density, Terms, Trained
 from fieldcast.models.distributions import standard_normal_log_prob
 from fieldcast.models.layers.coupling import Convolutions, Coupling, Dense, TwoDense, checkerboard
-from fieldcast.models.options import Interval, require_interval
+from fieldcast.models.options import Count, Interval, require_interval
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
@@ -73,7 +73,7 @@ class Flow(Trained):
     density: Density = "exact"
 
     def __init__(
-        self, space: Space, layers: int = 20, hidden: int = 256,
+        self, space: Space, layers: Count = 20, hidden: Count = 256,
         network: Literal["dense", "two dense", "convolution"] = "convolution",
         interval: Interval | None = None, scaled: bool = True,
     ):  # fmt: skip

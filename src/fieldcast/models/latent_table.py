@@ -20,6 +20,7 @@ from fieldcast.errors import InputError
 from fieldcast.models.core import Batch
 from fieldcast.models.distributions import Family, Posterior, posterior
 from fieldcast.models.encoders import LARGEST, StateEncoder
+from fieldcast.models.options import Count, NonNegative, Positive
 from fieldcast.models.random_streams import RandomStreams
 
 START, CENTRES, DESCENT = range(3)  # streams: initial codes, centres of classes, draws during the fit
@@ -49,8 +50,8 @@ class LatentTable(StateEncoder):
     """
 
     def __init__(
-        self, latent: int, family: Family = "point", start: float = 0.1, spread: float = 0.1,
-        by_class: bool = False, jitter: float = 0.0, steps: int = 300, rate: float = 0.05,
+        self, latent: Count, family: Family = "point", start: NonNegative = 0.1, spread: Positive = 0.1,
+        by_class: bool = False, jitter: NonNegative = 0.0, steps: Count = 300, rate: Positive = 0.05,
     ):  # fmt: skip
         super().__init__()
         self.latent, self.family, self.by_class = latent, family, by_class

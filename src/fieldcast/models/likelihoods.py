@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from fieldcast.models.options import Positive
 from fieldcast.models.random_streams import RandomStreams
 
 NEAR_HALF = 0.05  # |log odds| below which the Taylor series are used
@@ -59,7 +60,7 @@ class Gaussian(Likelihood):
 
     constant = math.log(2 * math.pi) / 2
 
-    def __init__(self, sigma: float = 1.0, learned: bool = False):
+    def __init__(self, sigma: Positive = 1.0, learned: bool = False):
         super().__init__()
         self.log_sigma = nn.Parameter(torch.tensor(math.log(sigma)), requires_grad=learned)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from difflib import get_close_matches
 from functools import lru_cache
 
@@ -107,6 +106,7 @@ def swaths(draws: RandomStreams, space: Space, n: Count, layers: int) -> Priorit
     return torch.where(overpass.isinf(), passes + 1 + off.amin(2), overpass)
 
 
+@lru_cache(maxsize=8)
 def spacing(space: Space) -> float:
     """Chord between rows, or between the cells of a single row; the radius of the sphere for a single cell."""
     points = space.points if len(space.points) > 1 else space.points.transpose(0, 1)
@@ -198,16 +198,14 @@ def draw(
     if not isinstance(k, Tensor):
         k = torch.exp(math.log(k[0]) + share * math.log(k[1] / k[0]))
     n = (k * space.exists.sum()).round().long().clamp(min=1)
-    which = (kind * len(patterns)).long()
+    which = (kind * len(patterns)).long().cpu()  # the only wait for the device
     of_pattern = shared.fork(0)
     layers = len(space.variables) if per_variable else 1
     priority = torch.empty(len(n), layers, *space.shape, device=n.device)
     for number, name in enumerate(patterns):
-        datum = (which == number).nonzero()[:, 0]
+        datum = (which == number).nonzero()[:, 0].to(n.device)
         if len(datum):
-            priority[datum] = PATTERNS[name](
-                replace(of_pattern, datum=shared.datum[datum]), space, n[datum], layers
-            )
+            priority[datum] = PATTERNS[name](of_pattern.of_data(datum), space, n[datum], layers)
     draws.call = shared.call  # the pattern has its own fork, so later draws do not depend on it
     mask = choose(priority.masked_fill(~space.exists, math.inf), n)
     return mask.expand(-1, len(space.variables), -1, -1).contiguous()
@@ -226,6 +224,7 @@ def observe(
     return torch.where(mask, x + noise * eps, 0.0)
 
 
+@lru_cache(maxsize=8)
 def _domain(space: Space) -> tuple[float, float, float]:
     """West edge and width of the parallel on which passes are evenly distributed, and its latitude, in radians."""
     middle = space.points[space.shape[0] // 2]

@@ -10,7 +10,10 @@ from pydantic import Field
 from fieldcast.errors import InputError
 
 Count: TypeAlias = Annotated[int, Field(ge=1)]
+Number: TypeAlias = Annotated[int, Field(ge=0)]
+Counts: TypeAlias = Annotated[Sequence[Count], Field(min_length=1)]
 Positive: TypeAlias = Annotated[float | int, Field(gt=0)]
+NonNegative: TypeAlias = Annotated[float | int, Field(ge=0)]
 Share: TypeAlias = Annotated[float | int, Field(ge=0, le=1)]
 Interval: TypeAlias = Annotated[Sequence[float | int], Field(min_length=2, max_length=2)]
 

@@ -42,7 +42,7 @@ class Mixed:
 class Mixture(nn.Module):
     """p(z) = sum_k w_k N(z; mu_k, diag sd_k^2), all learnt."""
 
-    def __init__(self, latent: int, components: int = 16):
+    def __init__(self, latent: Count, components: Count = 16):
         super().__init__()
         self.latent = latent
         self.means = nn.Parameter(torch.randn(components, latent))
@@ -89,7 +89,7 @@ class Vamp(nn.Module):
 class CouplingPrior(nn.Module):
     """z = f^-1(e), e ~ N(0, I), with f of coupling layers: log p(z) = log N(f(z)) + log |df/dz|."""
 
-    def __init__(self, latent: int, layers: int = 10, hidden: int = 8):
+    def __init__(self, latent: Count, layers: Count = 10, hidden: Count = 8):
         super().__init__()
         if latent < 2:
             raise TypeError("a coupling flow needs a latent of two or more components")

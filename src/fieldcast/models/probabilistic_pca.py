@@ -21,6 +21,7 @@ from fieldcast.errors import InputError
 from fieldcast.models.core import Batch, Context, Density, Solved
 from fieldcast.models.gaps.cells import cells, state
 from fieldcast.models.gaussian.streamed_modes import streamed_modes
+from fieldcast.models.options import Number
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
@@ -56,10 +57,8 @@ class ProbabilisticPCA(Solved):
     weights: Tensor
     variance: Tensor
 
-    def __init__(self, space: Space, components: int = 512, scaled: bool = True):
+    def __init__(self, space: Space, components: Number = 512, scaled: bool = True):
         super().__init__(space)
-        if components < 0:
-            raise TypeError(f"components is a number of axes, not {components}")
         self.components, self.scaled = components, scaled
         self.register_buffer("mean", torch.zeros(space.state_shape))
         self.register_buffer("scale", torch.ones(space.state_shape))  # D

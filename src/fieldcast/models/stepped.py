@@ -16,7 +16,7 @@ from torch import Tensor
 from fieldcast.errors import InputError
 from fieldcast.models.core import Batch, Context, Model, Terms, Trained
 from fieldcast.models.layers.filters import Shapiro
-from fieldcast.models.options import Count, Positive
+from fieldcast.models.options import Count, NonNegative, Number, Positive
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
@@ -67,8 +67,8 @@ class Stepped(Trained):
 
     def __init__(
         self, space: Space, model: Trained, scheme: Literal["euler", "rk4"] = "euler",
-        scale: Literal["tendency"] | Positive = "tendency", train_through_step: bool = False, noise: float = 0.0,
-        filter_order: int = 0, averaged_draws: Count = 1,
+        scale: Literal["tendency"] | Positive = "tendency", train_through_step: bool = False, noise: NonNegative = 0.0,
+        filter_order: Number = 0, averaged_draws: Count = 1,
     ):  # fmt: skip
         super().__init__(space)
         self.model, self.scheme, self.train_through_step, self.noise = (

@@ -27,6 +27,7 @@ from fieldcast.models.distributions import Posterior, Prior, StandardNormal
 from fieldcast.models.encoders import StateEncoder
 from fieldcast.models.latent_table import LatentTable
 from fieldcast.models.likelihoods import Gaussian, Likelihood
+from fieldcast.models.options import Count, NonNegative, Number
 from fieldcast.models.priors import Vamp
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
@@ -67,7 +68,7 @@ class VAE(Autoencoder):
 
     def __init__(
         self, space: Space, encoder: StateEncoder, decoder: Decoder, likelihood: Likelihood | None = None,
-        prior: Prior | Vamp | None = None, latent: int = 200, kl_weight: float = 1.0,
+        prior: Prior | Vamp | None = None, latent: Count = 200, kl_weight: NonNegative = 1.0,
         kl_warm_up: Sequence[int] = (0, 0), likelihood_noise: bool = False,
     ):  # fmt: skip
         super().__init__(space, kl_weight, kl_warm_up, likelihood_noise)
@@ -164,8 +165,8 @@ class ConditionalVAE(Autoencoder):
 
     def __init__(
         self, space: Space, encoder: Encoder | None = None, decoder: Decoder | None = None,
-        likelihood: Likelihood | None = None, prior: Prior | None = None, latent: int = 200,
-        history: int = 0, random: int = 0, kl_weight: float = 1.0, kl_warm_up: Sequence[int] = (0, 0),
+        likelihood: Likelihood | None = None, prior: Prior | None = None, latent: Count = 200,
+        history: Number = 0, random: Number = 0, kl_weight: NonNegative = 1.0, kl_warm_up: Sequence[int] = (0, 0),
         likelihood_noise: bool = False,
     ):  # fmt: skip
         super().__init__(space, kl_weight, kl_warm_up, likelihood_noise)

@@ -61,7 +61,7 @@ def train_steps(
     """Train, and yield after each step whether it has added a row to the history."""
     model, options, device = run.model, run.options, run.parameters[0].device
     groups, lossy = model.groups(), half_precision(options, device)
-    # batches are selected on the processor: no step waits for the device
+    # batches are selected on the processor: a step waits for the device once for its masks, or never
     groups = None if groups is None else groups.cpu()
     order = BatchOrder(training, groups, run.seed, options.batch)
     loss = torch.compile(model.loss) if options.compile else model.loss

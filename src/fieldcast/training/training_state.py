@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from fieldcast.encoding.tensor_file import pack_bytes
 from fieldcast.errors import InputError
@@ -123,11 +124,12 @@ class Training:
         self.optimiser.step()
         self.step += 1
         decay = min(self.options.ema_decay, (1 + self.step) / (10 + self.step))
-        for name, value in learned(self.model).items():
-            if value.is_floating_point():
-                self.average[name].lerp_(value, 1 - decay)
-            else:
-                self.average[name].copy_(value)
+        pairs = [(self.average[name], value) for name, value in learned(self.model).items()]
+        for average, value in pairs:
+            if not value.is_floating_point():
+                average.copy_(value)
+        averages, values = zip(*(pair for pair in pairs if pair[1].is_floating_point()), strict=True)
+        get_ema_multi_avg_fn(decay)(averages, values, self.step)  # in one call: on a GPU, in few kernels
         for name, value in losses.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
         self.added += 1

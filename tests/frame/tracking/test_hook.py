@@ -394,3 +394,10 @@ def _wait(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     raise AssertionError("the process did not get that far")
+
+
+@pytest.mark.parametrize("task", ["assimilate", "a_plug_in"])
+def test_only_models_that_work_alone_are_logged(task: str, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    path.write_bytes(b"no checkpoint: reading it would fail")
+    Writer("sqlite://", "fieldcast", None).model(f"{task}.x", path)

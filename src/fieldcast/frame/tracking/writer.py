@@ -269,10 +269,15 @@ class Writer(Background):
             self._client.log_artifact(self._ids[name], str(path))
 
     def model(self, name: str, path: Path) -> None:
-        """Log a finished checkpoint as a model and as the output of its run; the same weights are logged once."""
+        """Log a finished checkpoint as a model and as the output of its run; the same weights are logged once.
+
+        Only of the tasks whose models work alone: a filter needs the forecasts around which it was calibrated.
+        """
         from mlflow.entities import LoggedModelOutput
 
-        if not path.exists():
+        from fieldcast.frame.tracking.pyfunc_model import DEFAULTS
+
+        if name.partition(".")[0] not in DEFAULTS or not path.exists():
             return
         checkpoint = LoggedCheckpoint.of(name, path)
         checkpoint.find(self._client, self._folder)

@@ -59,12 +59,12 @@ class Dynamics:
         m, b, square, count = sums.outer / s2, sums.projected / s2, sums.square, sums.count
         times, q = b.shape
         identity = torch.eye(q, dtype=b.dtype, device=b.device)
-        begins = torch.cat([segment.new_ones(1, dtype=torch.bool), segment.diff() != 0]).tolist()
+        starts = begins(segment)
         predicted, predicted_cov = torch.empty_like(b), torch.empty_like(m)
         mean, cov, lagged = torch.empty_like(b), torch.empty_like(m), torch.zeros_like(m)
         log_det, gained = b.new_empty(times), b.new_empty(times)
         for t in range(times):
-            if begins[t]:
+            if starts[t]:
                 predicted[t], predicted_cov[t] = 0.0, self.start
             else:
                 predicted[t] = self.propagator @ mean[t - 1]
@@ -85,7 +85,7 @@ class Dynamics:
         )
         likelihood = -(count * (2 * math.pi * s2).log() + log_det + about - gained).sum() / 2
         for t in range(times - 2, -1, -1):
-            if begins[t + 1]:
+            if starts[t + 1]:
                 continue
             gain = torch.linalg.solve(predicted_cov[t + 1], self.propagator @ cov[t]).T
             mean[t] = mean[t] + gain @ (mean[t + 1] - predicted[t + 1])
@@ -113,23 +113,55 @@ class Dynamics:
         """Draw the whole record given its observed values: joint draws in time; the data of `draws` are the times.
 
         Each member is a free run (z*, x*) of the system plus the smoothed mean of x - x* (Durbin and Koopman 2002).
+        Covariances and gains do not depend on the values, so that one pass serves all members.
         """
-        q, model = self.low_rank.rank, self.low_rank
-        eta, noise = draws.normal(q).double(), draws.fork(0)
+        model = self.low_rank
+        eta, noise = draws.normal(model.rank).double(), draws.fork(0)
         roots = torch.linalg.cholesky(self.start), root_of(self.forcing)
-        w, mean, s = model.weights.double(), model.mean.double(), model.variance.double().sqrt()
-        begins = torch.cat([segment.new_ones(1, dtype=torch.bool), segment.diff() != 0]).tolist()
-        members = []
+        w, mean, s2 = model.weights.double(), model.mean.double(), model.variance.double()
+        z, starts = torch.empty_like(eta), begins(segment)
+        for t in range(len(x)):
+            z[t] = eta[t] @ roots[0].T if starts[t] else z[t - 1] @ self.propagator.T + eta[t] @ roots[1].T
+
+        def free_run(k: int) -> Float[Tensor, "time cell"]:  # one member in memory
+            e = replace(noise, members=1, first=k).normal(x.shape[1])[:, 0].double()
+            return (z[:, k] @ w).add_(mean).add_(e.mul_(s2.sqrt()))
+
+        b = torch.empty_like(eta)
         for k in range(draws.members):
-            z = torch.empty(len(x), q, dtype=torch.float64, device=x.device)
-            for t in range(len(x)):
-                start, forced = roots[0] @ eta[t, k], roots[1] @ eta[t, k]
-                z[t] = start if begins[t] else self.propagator @ z[t - 1] + forced
-            e = replace(noise, members=1, first=k).normal(x.shape[1])[:, 0]  # one member in memory
-            free = (z @ w).add_(mean).add_(e.double().mul_(s))
-            increment = self.smooth((x.double() - free).add_(mean), observed, segment).mean @ w
-            members.append(torch.where(observed, x, free.add_(increment).to(x)))
-        return torch.stack(members, dim=1)
+            b[:, k] = torch.where(observed, x.double() - free_run(k), 0.0) @ w.T / s2
+        z_hat = self.smoothed_means(model.moments(x, observed).outer / s2, b, starts)
+        members = x.new_empty(len(x), draws.members, x.shape[1])
+        for k in range(draws.members):
+            members[:, k] = torch.where(observed, x, free_run(k).add_(z_hat[:, k] @ w).to(x))
+        return members
+
+    def smoothed_means(
+        self, m: Float[Tensor, "time q q"], b: Float[Tensor, "time members q"], starts: list[bool]
+    ) -> Float[Tensor, "time members q"]:
+        """Means of z given the projections b of several records that are observed alike."""
+        identity = torch.eye(m.shape[-1]).to(m)
+        predicted, mean = torch.zeros_like(b), torch.empty_like(b)
+        predicted_cov, cov = torch.empty_like(m), torch.empty_like(m)
+        for t in range(len(b)):
+            if starts[t]:
+                predicted_cov[t] = self.start
+            else:
+                predicted[t] = mean[t - 1] @ self.propagator.T
+                predicted_cov[t] = self.propagator @ cov[t - 1] @ self.propagator.T + self.forcing
+            updated = torch.linalg.solve(identity + m[t] @ predicted_cov[t], predicted_cov[t], left=False)
+            cov[t] = (updated + updated.T) / 2
+            mean[t] = predicted[t] + (b[t] - predicted[t] @ m[t].T) @ cov[t].T
+        for t in range(len(b) - 2, -1, -1):
+            if not starts[t + 1]:
+                gain = torch.linalg.solve(predicted_cov[t + 1], self.propagator @ cov[t]).T
+                mean[t] += (mean[t + 1] - predicted[t + 1]) @ gain.T
+        return mean
+
+
+def begins(segment: Int[Tensor, " time"]) -> list[bool]:
+    """Whether each time is the first of its segment."""
+    return torch.cat([segment.new_ones(1, dtype=torch.bool), segment.diff() != 0]).tolist()
 
 
 def root_of(covariance: Float[Tensor, "q q"]) -> Float[Tensor, "q q"]:
