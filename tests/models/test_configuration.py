@@ -129,7 +129,7 @@ def test_a_failed_import_is_reported_with_its_cause(
                 "encoder": {"type": "encoders.Network", "hidden": []},
                 "decoder": {"type": "decoders.DenseDecoder"},
             },
-            ".encoder.hidden = [] should have at least 1 item(s).",
+            ".encoder.hidden = [] should have at least 1 item.",
         ),
         (
             {"type": "diffusion.Diffusion", "ddim_steps": 0},
@@ -138,7 +138,7 @@ def test_a_failed_import_is_reported_with_its_cause(
         ({"type": "ensemble.Ensemble", "history": 0}, ".history = 0 should be greater than or equal to 1."),
         (
             {"type": "flow.Flow", "interval": [0]},
-            ".interval = [0] Value should have at least 2 items after validation, not 1.",
+            ".interval = [0] should have at least 2 items.",
         ),
         ({"likelihood": OTHER}, ".likelihood.type: climatology.Climatology is not a likelihoods.Likelihood."),
         (

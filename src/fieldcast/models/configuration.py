@@ -220,5 +220,6 @@ def complaint(error: ValidationError) -> str:
     requirement = messages.removeprefix("Input ").replace("or Input should be", "or")
     requirement = requirement.replace("a valid number or a valid integer", "a valid number")
     if first["type"] == "too_short":
-        requirement = f"should have at least {first['ctx']['min_length']} item(s)"
+        count = first["ctx"]["min_length"]
+        requirement = f"should have at least {count} item{'s' if count > 1 else ''}"
     return f"{place} = {first['input']!r} {requirement}."
