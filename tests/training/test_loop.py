@@ -1,7 +1,12 @@
 import itertools
+import json
 import logging
+import os
+import subprocess
+import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -470,3 +475,16 @@ def test_diverging_training_is_reported_or_keeps_the_best_weights(world, caplog)
 def test_a_seed_out_of_range_is_reported_in_one_sentence():
     with pytest.raises(InputError, match="seed: -1"):
         recipe(seed=-1)
+
+
+def test_compiled_steps_draw_outside_of_their_graphs_and_have_the_losses_of_eager_ones():
+    root = Path(__file__).parents[2]
+    script = ["-c", "from training import compiled_steps; compiled_steps.main()"]
+    done = subprocess.run(
+        [sys.executable, *script], cwd=root / "tests", env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    result = json.loads(done.stdout)
+    assert "conv2d" in result["operations"]
+    assert not {"xor", "rshift", "lshift"} & set(result["operations"])  # of the integers of the generator
+    assert result["losses"]["True"] == pytest.approx(result["losses"]["False"], rel=1e-5)

@@ -10,7 +10,7 @@ import torch
 
 from fieldcast.encoding import costs
 from fieldcast.encoding.selection import evenly
-from fieldcast.models.core import Trained
+from fieldcast.models.core import Batch, Terms, Trained
 from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.models.returned import terms_of
 from fieldcast.training.batch_order import BatchOrder
@@ -19,6 +19,7 @@ from fieldcast.training.options import Fit
 from fieldcast.training.ranks import SINGLE_RANK, Ranks
 from fieldcast.training.training_state import Training, weights_of
 
+Loss = Callable[[Batch, RandomStreams], Terms]
 Report = Callable[[int, float | None], None]  # receives the step, and the loss of a validation
 
 
@@ -64,7 +65,7 @@ def train_steps(
     # batches are selected on the processor: a step waits for the device once for its masks, or never
     groups = None if groups is None else groups.cpu()
     order = BatchOrder(training, groups, run.seed, options.batch)
-    loss = torch.compile(model.loss) if options.compile else model.loss
+    loss = compiled(model.loss) if options.compile else model.loss
     while not run.finished:
         begin = time.perf_counter()
         if not model.training:
@@ -94,6 +95,16 @@ def train_steps(
         else:
             run.seconds += time.perf_counter() - begin
         yield row
+
+
+def compiled(loss: Loss) -> Loss:
+    """The loss compiled by torch, with random numbers that are drawn outside of the compiled code.
+
+    Their keys are integers, functions of the step: traced, they would become expressions that take minutes to simplify.
+    """
+    if not getattr(RandomStreams._words, "_torchdynamo_disable", False):
+        RandomStreams._words = torch.compiler.disable(RandomStreams._words)  # type: ignore[method-assign]
+    return torch.compile(loss)
 
 
 def half_precision(options: Fit, device: torch.device) -> bool:
