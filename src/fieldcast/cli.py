@@ -103,7 +103,8 @@ class Commands(click.Group):
 
 
 class OfSection(click.Command):
-    """A command whose options are parameters of a section, `fill` or `predict`; its help shows their defaults."""
+    """A command whose options are parameters of a section (`fill`, `predict` or `cycle`); its help shows their
+    defaults."""
 
     def __init__(
         self, *, section: str, env: str = "", params: Sequence[click.Parameter] = (), **named: Any
@@ -184,7 +185,8 @@ cli.add_command(run)
 @cli.command(cls=OfSection, section="fill")
 @click.argument("file", required=False)
 @click.option(
-    "--stations", help="CSV or Parquet: time, lat, lon, variable, value; beside FILE, or in its place."
+    "--stations",
+    help="CSV or Parquet: time, lat, lon, variable, value; in addition to FILE, or in its place.",
 )
 @click.option("--experiment", help="Address of a trained experiment, such as reconstruct.linear.")
 @click.option("--output", help="NetCDF file to write; by default 07_model_output/fill.nc in the data root.")
@@ -193,7 +195,8 @@ cli.add_command(run)
 @click.option(
     "--representativeness",
     type=float,
-    help="Error of stations beside that of their instruments, in the variable's units; estimated by default.",
+    help="Error of representativeness of stations, in addition to that of their instruments, in the variable's units; "
+    "estimated by default.",
 )
 def fill(file: str | None, **options: Any) -> None:
     """Fill the gaps in FILE, NetCDF or Zarr: `kedro run --pipelines fill`."""

@@ -101,7 +101,7 @@ def look(family: str, role: str | None, number: int) -> Look:
 
 
 def looks_of(experiments: Iterable[str], given: Mapping[str, Look] | None) -> dict[str, Look]:
-    """Looks of these experiments, in the order given; by default, of learned experiments."""
+    """Looks of these experiments, in the order of `given`; without it, those of learned experiments."""
     names = list(experiments)
     given = looks({name: About(label=name) for name in names}) if given is None else given
     return {name: look for name, look in given.items() if name in names}

@@ -106,7 +106,7 @@ class HasSeason(Protocol):
 
 @runtime_checkable
 class HasMoments(Protocol):
-    """Has a mean and a spread beside its draws, and folds of the training data that a fit can leave out."""
+    """Has a mean and a spread besides its draws, and folds of the training data that a fit can leave out."""
 
     def moments(
         self, c: Context, draws: RandomStreams, fold: int | None = None

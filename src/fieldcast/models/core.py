@@ -22,7 +22,7 @@ from fieldcast.models.points import Points
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
-ExtraChannel = Literal["mask", "season", "static"]  # what a network can read beside states
+ExtraChannel = Literal["mask", "season", "static"]  # what a network can read besides states
 
 
 @dataclass(frozen=True, eq=False)

@@ -99,8 +99,9 @@ def in_namespace(pipeline: Pipeline, experiment: Experiment, shared: set[str]) -
 class Reported(Pipeline):
     """Stages, and a reporting that waits for the results of the experiments among them.
 
-    All others it reads from the disk, so the graph of an experiment shows no node of any other. The sum with
-    another pipeline has one reporting, too: `kedro run --pipelines a,b` adds pipelines that each bring theirs.
+    Reporting reads the results of all other experiments from the disk, so the graph of an experiment shows no node of
+    any other. The sum of two such pipelines also has a single reporting: `kedro run --pipelines a,b` adds pipelines
+    that each bring theirs.
     """
 
     def __init__(self, stages: Pipeline, ranked: "Ranked") -> None:

@@ -171,7 +171,7 @@ def sample(results: Sample) -> Glance:
 def closest(results: Results, case: Any, purpose: str, where: str) -> list[str]:
     """Clause on the best experiment, on how far the next one is behind, and on its error relative to the baseline.
 
-    None if only bounds have been scored.
+    Empty if only bounds have been scored.
     """
     board = results.board
     scores = {name: board.value(name, "crps", case) for name in board.having("crps", cases=[case])}

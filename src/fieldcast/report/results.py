@@ -190,7 +190,7 @@ class Results(ABC):
 
     @property
     def best(self) -> str:
-        """The first experiment of the ranking that is no bound; empty without any."""
+        """The first experiment of the ranking that is not a bound; empty if there is none."""
         return next((name for name in self.board.order if name not in self.bounds), "")
 
     @property
