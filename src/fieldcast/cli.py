@@ -102,7 +102,7 @@ class Commands(click.Group):
         return super().parse_args(ctx, ["run", *args] if bare else args)
 
 
-class OfSection(click.Command):
+class SectionCommand(click.Command):
     """A command whose options are parameters of a section (`fill`, `predict` or `cycle`); its help shows their
     defaults."""
 
@@ -182,7 +182,7 @@ for option in run.params:
 cli.add_command(run)
 
 
-@cli.command(cls=OfSection, section="fill")
+@cli.command(cls=SectionCommand, section="fill")
 @click.argument("file", required=False)
 @click.option(
     "--stations",
@@ -203,7 +203,7 @@ def fill(file: str | None, **options: Any) -> None:
     on_file("fill", {"observations": file} if file else {}, **options)
 
 
-@cli.command(cls=OfSection, section="fill", env="gaps")
+@cli.command(cls=SectionCommand, section="fill", env="gaps")
 @click.argument("file")
 @click.option("--output", help="NetCDF file to write; by default 07_model_output/gaps.nc in the data root.")
 @click.option("--members", type=click.IntRange(0), help="Number of ensemble members to write.")
@@ -217,7 +217,7 @@ def fill_gaps(file: str, env: str | None, params: Mapping[str, Any], **options: 
     on_file("gaps", {}, env=env or "gaps", params={**params, "ingestion": ingestion}, key="fill", **options)
 
 
-@cli.command(cls=OfSection, section="predict")
+@cli.command(cls=SectionCommand, section="predict")
 @click.argument("file")
 @click.option("--experiment", help="Address of a trained experiment, such as forecast.crps_ensemble.")
 @click.option(
@@ -230,7 +230,7 @@ def predict(file: str, **options: Any) -> None:
     on_file("predict", {"states": file}, **options)
 
 
-@cli.command(cls=OfSection, section="cycle")
+@cli.command(cls=SectionCommand, section="cycle")
 @click.argument("file")
 @click.option("--forecaster", help="Address of a trained experiment, such as forecast.crps_ensemble.")
 @click.option("--updater", help="Address of a trained experiment, such as reconstruct.optimal_interpolation.")

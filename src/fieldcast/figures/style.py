@@ -134,7 +134,7 @@ def new_figure(height: float, width: float = WIDTH) -> Figure:
     return figure
 
 
-def calm(axes: Axes, title: str = "", x: str = "", y: str = "") -> Axes:
+def style_axes(axes: Axes, title: str = "", x: str = "", y: str = "") -> Axes:
     """Style axes: no box, thin ticks, a faint grid, title and labels in the sizes of the report."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color("#888888")

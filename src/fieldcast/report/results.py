@@ -94,7 +94,7 @@ class Results(ABC):
     def board(self) -> Board:
         """Scores of the experiments, overall; an empty board is false."""
 
-    def rows(self, **values: str) -> pd.DataFrame:
+    def records_where(self, **values: str) -> pd.DataFrame:
         """Rows of the leaderboard with these values in their columns."""
         table = self.leaderboard
         for column, value in values.items() if len(table) else ():
