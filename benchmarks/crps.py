@@ -24,7 +24,7 @@ TIMES, MEMBERS, CELLS = 64, 19, (32, 64)
 
 
 def implementations() -> dict[str, Callable[[], np.ndarray]]:
-    """Name to a call that gives the score of every cell, each from arrays laid out as it likes them."""
+    """Name to a call that gives the score of every cell, each from arrays in the layout that it expects."""
     rng = np.random.default_rng(0)
     x = rng.normal(280, 10, (MEMBERS, TIMES, *CELLS)).astype("f4")
     y = rng.normal(280, 10, (TIMES, *CELLS)).astype("f4")

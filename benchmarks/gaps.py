@@ -1,7 +1,7 @@
 """A complete record with 60 % of every field hidden in blobs, and filled: `python -m benchmarks.gaps FILE`.
 
 FILE is a NetCDF file without missing values, such as the planet's z500. Prints, at all hidden values, the RMSE beside
-that of linear interpolation in time and of DINEOF, the ratio of spread and error, and how often errors exceed 5 and 20
+that of linear interpolation in time and of DINEOF, the ratio of spread to error, and how often errors exceed 5 and 20
 spreads. `FILE learned` tries `corrected_interpolation`, a network, too.
 `python -m benchmarks.gaps monthly` and `daily` print time and peak memory for 120 months of 89 x 180 cells with land,
 and for 1000 days of 64 x 64 cells; `large` for 3000 days of 96 x 96. The peak is that of the resident memory while
@@ -182,7 +182,7 @@ class Filled(NamedTuple):
 
     label: str
     method: str
-    reported: str  # ratio of spread and error
+    reported: str  # ratio of spread to error
     error: Float[np.ndarray, " missing"]
     spread: Float[np.ndarray, " missing"]
     area: Float[np.ndarray, " missing"]

@@ -8,7 +8,7 @@ forcing) multiplied at random by 1 + 2^-52 or 1 - 2^-52, as another maths librar
 For each variant it prints the number of threads that computed the days, the digests of the states q and of the
 fields, and the expected number of flips: of values that are rounded to another multiple than in the first variant.
 That is the sum of |difference| / step, before the rounding, of the last day, times the number of days. Without --days
-it simulates the planet of the demo, whose digests stand in docs/data.md. The exit code is 1 if any two digests differ.
+it simulates the planet of the demo, whose digests docs/data.md lists. The exit code is 1 if any two digests differ.
 """
 
 import argparse

@@ -105,7 +105,7 @@ FILES = {
     "src/toy/pipeline_registry.py": """
         from kedro.pipeline import Pipeline, node
         from fieldcast.experiments import Experiment
-        from fieldcast.pipelines.assembly import in_namespace, together
+        from fieldcast.pipelines.assembly import in_namespace, union
         from fieldcast.pipelines.steps import boxed
         from toy import nodes
 
@@ -122,10 +122,10 @@ FILES = {
             both = [Experiment("sample", "a"), Experiment("sample", "b")]
             shared = {"fields", "stored"}
             training, evaluation = boxed(training, "training"), boxed(evaluation, "evaluation")
-            trainings = together(in_namespace(training, one, shared) for one in both)
+            trainings = union(in_namespace(training, one, shared) for one in both)
             lives = [in_namespace(part, one, shared) for one in both for part in (training, evaluation)]
-            whole = together([ingestion, *lives, reporting])
-            a = together([ingestion, *lives[:2]])
+            whole = union([ingestion, *lives, reporting])
+            a = union([ingestion, *lives[:2]])
             return {"ingestion": ingestion, "training": trainings, "sample.a": a, "__default__": whole}
     """,
     "conf/base/catalog.yml": """

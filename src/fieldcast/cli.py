@@ -102,8 +102,9 @@ class Commands(click.Group):
         return super().parse_args(ctx, ["run", *args] if bare else args)
 
 
-class OfSection(click.Command):
-    """A command whose options are parameters of a section, `fill` or `predict`; its help shows their defaults."""
+class SectionCommand(click.Command):
+    """A command whose options are parameters of a section (`fill`, `predict` or `cycle`); its help shows their
+    defaults."""
 
     def __init__(
         self, *, section: str, env: str = "", params: Sequence[click.Parameter] = (), **named: Any
@@ -181,10 +182,11 @@ for option in run.params:
 cli.add_command(run)
 
 
-@cli.command(cls=OfSection, section="fill")
+@cli.command(cls=SectionCommand, section="fill")
 @click.argument("file", required=False)
 @click.option(
-    "--stations", help="CSV or Parquet: time, lat, lon, variable, value; beside FILE, or in its place."
+    "--stations",
+    help="CSV or Parquet: time, lat, lon, variable, value; in addition to FILE, or in its place.",
 )
 @click.option("--experiment", help="Address of a trained experiment, such as reconstruct.linear.")
 @click.option("--output", help="NetCDF file to write; by default 07_model_output/fill.nc in the data root.")
@@ -193,14 +195,15 @@ cli.add_command(run)
 @click.option(
     "--representativeness",
     type=float,
-    help="Error of stations beside that of their instruments, in the variable's units; estimated by default.",
+    help="Error of representativeness of stations, in addition to that of their instruments, in the variable's units; "
+    "estimated by default.",
 )
 def fill(file: str | None, **options: Any) -> None:
     """Fill the gaps in FILE, NetCDF or Zarr: `kedro run --pipelines fill`."""
     on_file("fill", {"observations": file} if file else {}, **options)
 
 
-@cli.command(cls=OfSection, section="fill", env="gaps")
+@cli.command(cls=SectionCommand, section="fill", env="gaps")
 @click.argument("file")
 @click.option("--output", help="NetCDF file to write; by default 07_model_output/gaps.nc in the data root.")
 @click.option("--members", type=click.IntRange(0), help="Number of ensemble members to write.")
@@ -214,7 +217,7 @@ def fill_gaps(file: str, env: str | None, params: Mapping[str, Any], **options: 
     on_file("gaps", {}, env=env or "gaps", params={**params, "ingestion": ingestion}, key="fill", **options)
 
 
-@cli.command(cls=OfSection, section="predict")
+@cli.command(cls=SectionCommand, section="predict")
 @click.argument("file")
 @click.option("--experiment", help="Address of a trained experiment, such as forecast.crps_ensemble.")
 @click.option(
@@ -227,7 +230,7 @@ def predict(file: str, **options: Any) -> None:
     on_file("predict", {"states": file}, **options)
 
 
-@cli.command(cls=OfSection, section="cycle")
+@cli.command(cls=SectionCommand, section="cycle")
 @click.argument("file")
 @click.option("--forecaster", help="Address of a trained experiment, such as forecast.crps_ensemble.")
 @click.option("--updater", help="Address of a trained experiment, such as reconstruct.optimal_interpolation.")

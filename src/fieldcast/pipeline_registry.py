@@ -20,12 +20,12 @@ from fieldcast.experiments import Experiment, demo, experiments, requirements
 from fieldcast.frame.conf_source import configuration_folder, require_configuration
 from fieldcast.pipelines.assembly import (
     Reported,
-    alone,
     base_name,
     experiment_pipeline,
     own_stages,
     stage,
-    together,
+    stage_pipeline,
+    union,
 )
 from fieldcast.pipelines.on_demand import Pipelines
 
@@ -99,8 +99,10 @@ class Registry:
             },
             "reporting": lambda: Reported(Pipeline([]), self.ranked),
             **{name: partial(self.at_stage, name) for name in stages},
-            **{name: partial(alone, name) for name in STANDALONE},
-            "gaps": lambda: together([self.preparation["ingestion"].to_outputs("fields"), alone("gaps")]),
+            **{name: partial(stage_pipeline, name) for name in STANDALONE},
+            "gaps": lambda: union(
+                [self.preparation["ingestion"].to_outputs("fields"), stage_pipeline("gaps")]
+            ),
         }
 
     def selections(self, experiments_of_demo: Collection[Experiment]) -> dict[str, Callable[[], Pipeline]]:
@@ -126,7 +128,7 @@ class Registry:
     def at_stage(self, name: str) -> Pipeline:
         """One stage of all experiments that have it."""
         having = (each for each in self.listed.values() if name in own_stages(each, self.tasks[each.task]))
-        return together(self.of_experiment(each, [name]) for each in having)
+        return union(self.of_experiment(each, [name]) for each in having)
 
     def whole(self, selected: Iterable[Experiment]) -> Pipeline:
         """Everything that experiments need, from the data to the report."""
@@ -135,9 +137,7 @@ class Registry:
         of_experiments = [
             self.of_experiment(need, own_stages(need, self.tasks[need.task])) for need in needed.values()
         ]
-        return Reported(
-            together([*(self.preparation[name] for name in before), *of_experiments]), self.ranked
-        )
+        return Reported(union([*(self.preparation[name] for name in before), *of_experiments]), self.ranked)
 
 
 def check_experiment(experiment: Experiment, tasks: Mapping[str, "Task"]) -> None:

@@ -130,8 +130,8 @@ def fit_options(given: Mapping[str, Any]) -> Fit:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         if key not in Fit.__dataclass_fields__:
-            known = nearest(key, list(Fit.__dataclass_fields__))
-            raise InputError(f"fit has no option '{key}'{known}") from None
+            suggestion = nearest(key, list(Fit.__dataclass_fields__))
+            raise InputError(f"fit has no option '{key}'{suggestion}") from None
         raise InputError(f"fit.{key} = {first['input']!r}: {first['msg']}.") from None
     return options
 

@@ -1,4 +1,4 @@
-"""Maps of the most telling time, and the series with hidden values."""
+"""Maps of the most informative time, and the series with hidden values."""
 
 import numpy as np
 import pandas as pd
@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 from matplotlib.collections import QuadMesh
 
-from fieldcast.figures.gaps import pictures, stretch, telling_time
+from fieldcast.figures.gaps import most_informative_time, pictures, stretch
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def series() -> pd.DataFrame:
 def test_maps_show_what_was_observed_what_was_filled_and_its_spread(
     filled: xr.Dataset, series: pd.DataFrame
 ) -> None:
-    assert telling_time(filled["t_flag"]) == 1
+    assert most_informative_time(filled["t_flag"]) == 1
     drawn = dict(pictures(filled, series))
     assert list(drawn) == ["t_maps", "t_series"]  # nothing is missing from s
     meshes = [mesh for mesh in drawn["t_maps"].axes[0].collections if isinstance(mesh, QuadMesh)]

@@ -9,12 +9,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from fieldcast.figures.png import Picture, png
-from fieldcast.figures.style import calm, new_figure
+from fieldcast.figures.style import new_figure, style_axes
 
 
 def drawing() -> Figure:
     figure = new_figure(2.0, 3.0)
-    axes = calm(figure.subplots(), "title")
+    axes = style_axes(figure.subplots(), "title")
     axes.fill([0, 1, 1, 0], [0, 0, 1, 1], color=(1.0, 0.0, 0.0))
     return figure
 

@@ -103,5 +103,5 @@ def test_tuning_recovers_a_known_best_choice(world):
     states = InMemory(x, torch.zeros(60), torch.zeros(60, dtype=torch.long))
     model = Shrunk(world.space)
     records = tune(model, ReconstructionBatches(states, world.space, Sparsification()), Fit(tuning=24), 0)
-    assert model.chosen() == {"a": 1.0}
+    assert model.tuned_values() == {"a": 1.0}
     assert {row["a"] for row in records} == {0.0, 0.5, 1.0, 1.5}

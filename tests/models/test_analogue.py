@@ -130,7 +130,7 @@ def test_a_fresh_model_takes_the_state_of_a_solved_one(space):
     x = history(space, 50)
     model, fresh = solved(space, x, neighbours=10.0), Analogue(space)
     fresh.load_state_dict(model.state_dict(), strict=True)
-    assert fresh.chosen() == {"neighbours": 10.0}
+    assert fresh.tuned_values() == {"neighbours": 10.0}
     c = Context(2, past=history(space, 2, seed=1)[:, None], day=torch.tensor([0.1, 0.2]))
     draws = RandomStreams(0, torch.arange(2), members=4)
     assert torch.equal(fresh.sample(c, draws.again()), model.sample(c, draws.again()))

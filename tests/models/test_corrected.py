@@ -90,7 +90,7 @@ def test_the_inflation_chosen_on_validation_scales_the_deviations(space):
     before = model.sample(c, RandomStreams(0, torch.arange(16), 3))
     model.choose(inflation=1.2)
     assert torch.allclose(model.sample(c, RandomStreams(0, torch.arange(16), 3)), 1.2 * before)
-    assert model.chosen() == {"inflation": pytest.approx(1.2)}
+    assert model.tuned_values() == {"inflation": pytest.approx(1.2)}
 
 
 def test_only_observed_values_are_scored(space):

@@ -93,7 +93,7 @@ def test_a_uniform_draw_is_never_rounded_to_an_end_without_density():
 @pytest.mark.parametrize("family", ["normal", "uniform", "laplace", "point"])
 def test_rows_may_repeat_and_draws_let_gradients_through(family):
     location = torch.tensor([[2.0], [-1.0]], requires_grad=True)
-    q = posterior(family, location, torch.zeros(2, 1)).rows(torch.tensor([1, 1, 0]))
+    q = posterior(family, location, torch.zeros(2, 1)).select(torch.tensor([1, 1, 0]))
     assert q.mean.flatten().tolist() == [-1, -1, 2]
     z = q.draw(RandomStreams(0, torch.arange(3), 4))
     assert z.shape == (3, 4, 1)

@@ -132,7 +132,7 @@ def test_a_fresh_model_takes_the_state_of_a_solved_one():
     fresh.load_state_dict(model.state_dict(), strict=True)
     mask = masks.draw(("random",), (0.2, 0.2), RandomStreams(0, torch.arange(4)), space)
     assert torch.equal(fill(fresh, x[:4], mask), fill(model, x[:4], mask))
-    assert fresh.chosen() == model.chosen()
+    assert fresh.tuned_values() == model.tuned_values()
     with pytest.raises(RuntimeError, match="size mismatch"):
         GappyPCA(make_space(columns=16)).load_state_dict(model.state_dict())
 

@@ -258,5 +258,5 @@ def test_tuned_values_are_stored():
     model, fresh = ThinPlate(space), ThinPlate(space)
     model.choose(smoothing=10.0)
     fresh.load_state_dict(model.state_dict())
-    assert fresh.chosen() == {"smoothing": 10.0}
+    assert fresh.tuned_values() == {"smoothing": 10.0}
     assert set(model.choices) == {"smoothing"} and Nearest(space).choices == {}

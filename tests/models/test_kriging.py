@@ -214,7 +214,7 @@ def test_harmonics_are_orthonormal():
 def test_the_spectral_square_root_gives_the_correlation(monkeypatch, function, length, allowed):
     points = Kriging(globe(8, 12)).grid.points
     kernel = Kernel(function, length, points)
-    expected = kernel.rows(torch.arange(len(points)))
+    expected = kernel.correlations_of(torch.arange(len(points)))
     exact = CorrelationRoot(kernel).root
     assert torch.allclose(exact @ exact.T, expected, atol=1e-9)
     monkeypatch.setattr(module, "EXACT", 10)
@@ -229,7 +229,7 @@ def test_a_loaded_model_draws_the_same(small):
     space, model, x, mask = small
     loaded = Kriging(space)
     loaded.load_state_dict(model.state_dict())
-    assert loaded.chosen() == model.chosen()
+    assert loaded.tuned_values() == model.tuned_values()
     c, draws = context(x, mask), RandomStreams(0, torch.arange(4), 2)
     assert torch.equal(loaded.sample(c, draws.again()), model.sample(c, draws.again()))
 

@@ -46,7 +46,7 @@ def training(states: torch.Tensor, missing: float) -> list[Batch]:
 
 
 def scores(model: Solved, states: torch.Tensor, space: Space, k: float = 0.2) -> tuple[float, float]:
-    """Root mean square error, and the ratio of spread and error, at unobserved cells."""
+    """Root mean square error, and the ratio of spread to error, at unobserved cells."""
     truth, datum = states[TRAINING:], torch.arange(TEST)
     mask = masks.draw(("random",), torch.full((TEST,), k), RandomStreams(0, datum), space)
     context = Context(TEST, observed=truth * mask, mask=mask, day=datum / 365)

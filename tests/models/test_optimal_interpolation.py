@@ -277,7 +277,7 @@ def test_a_long_record_leaves_a_bounded_number_of_days(training, context, monkey
     assert len(model.folds()) == len(x)
     changed = x.clone()
     changed[model.folds() == 2] = 1e3
-    other = solved(globe(), changed, days, **model.chosen())
+    other = solved(globe(), changed, days, **model.tuned_values())
     draws = RandomStreams(0, torch.arange(4), 6)
     for ours, separate in zip(
         model.moments(context, draws.again(), 2), other.moments(context, draws.again(), 2), strict=True
@@ -433,7 +433,7 @@ def test_a_loaded_model_draws_the_same(model, context):
     loaded = OptimalInterpolation(globe())
     loaded.load_state_dict(model.state_dict())
     draws = RandomStreams(0, torch.arange(4), 2)
-    assert loaded.chosen() == model.chosen()
+    assert loaded.tuned_values() == model.tuned_values()
     assert torch.equal(loaded.sample(context, draws.again()), model.sample(context, draws.again()))
     loaded.load_state_dict(
         {**model.state_dict(), "anomalies": 2 * model.anomalies}

@@ -294,7 +294,7 @@ def test_scores_of_other_fields_are_left_out_of_the_table(forecasted: Path) -> N
 
 
 def test_a_long_rollout_of_an_earlier_training_is_left_out(forecasted: Path) -> None:
-    """Trained again and rolled out, but for the long rollout: that which is stored is of the weights of before."""
+    """After a new training and rollout without its long rollout, the stored one belongs to the earlier weights."""
     fields = xr.open_zarr(forecasted / "03_primary/fields.zarr")
     starts = json.loads((forecasted / "04_feature/starts.json").read_text())
     scores = pd.read_parquet(forecasted / "08_reporting/forecast/vae/scores.parquet")

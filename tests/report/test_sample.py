@@ -77,8 +77,8 @@ def test_the_short_answer_agrees_with_the_leaderboard(task):
     for phrases in (
         "100 samples of each experiment against 200 test data.",
         "a small network (64 features, test accuracy 0.988, weights abcdef012345)",
-        "Lowest FID: flow 0.600 (0.400 to 0.800), where real data have 0.500 (0.450 to 0.550), and it is not separated "
-        "from that; then ddpm 1.50.",
+        "Lowest FID: flow 0.600 (0.400 to 0.800) (real data: 0.500 (0.450 to 0.550); not significantly different); "
+        "then ddpm 1.50.",
         "Lowest KID: flow −0.00200 (−0.01000 to 0.00600)",
         "A classifier distinguishes samples of flow from real data with an accuracy of 52 % (45 to 59 %), the lowest",
         "for vae it is at least 95 %.",
@@ -97,7 +97,7 @@ def test_a_distance_beyond_its_interval_is_reported(sampled):
     board = parts["leaderboard"].query("experiment != 'flow'").reset_index(drop=True)
     text = plain(body(Sample(**(parts | {"leaderboard": board})), "The short answer"))
     assert (
-        "Lowest FID: ddpm 1.50 (1.25 to 1.75), where real data have 0.500 (0.450 to 0.550), and it is above"
+        "Lowest FID: ddpm 1.50 (1.25 to 1.75) (real data: 0.500 (0.450 to 0.550); significantly higher)"
         in text
     )
 

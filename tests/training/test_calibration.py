@@ -64,7 +64,7 @@ def test_an_interrupted_calibration_resumes_to_the_same_filter(
     rest = run(world, forecast, whole[interrupted].state)
     assert len(rest) == len(whole) - 1 - interrupted
     expected, resumed = (unpack(saved[-1].checkpoint).model for saved in (whole, rest))
-    assert expected.chosen() == resumed.chosen()
+    assert expected.tuned_values() == resumed.tuned_values()
     assert torch.equal(expected.errors, resumed.errors)
     assert whole[-1].history.equals(rest[-1].history)
 
@@ -75,7 +75,7 @@ def test_each_copy_is_calibrated_for_its_network(world, forecast, whole) -> None
     saved = run(world, forecast, model=model)
     first, second = unpack(saved[-1].checkpoint).model.copies
     alone = unpack(whole[-1].checkpoint).model
-    assert torch.equal(second.errors, alone.errors) and second.chosen() == alone.chosen()
+    assert torch.equal(second.errors, alone.errors) and second.tuned_values() == alone.tuned_values()
     assert not torch.equal(first.errors, second.errors)
     assert set(saved[-1].history["k"]) == {0.1, OPTIONS.k}
     before = len(saved) - 3  # in the search of the second copy

@@ -13,7 +13,7 @@ contracts      what the catalog enforces                    chunked           it
 periods        intervals of ISO dates                       paths             local paths, globs and addresses
 units          conversions between units of measure         unit_jumps        changes of units midway
 splits         training, validation, test                   domain            cells in which a variable exists
-climatology    the normal for each day of the year          harmonics         the same of monthly data
+climatology    the normal for each day of the year          harmonics         a shrunk annual cycle
 normalisation  statistics that standardise fields           image_files       IDX files, OpenML
 event_thresholds   quantiles for each day of the year
 prepared       all that ingestion leaves                    planet            the simulated planet

@@ -47,9 +47,9 @@ def stencil(
     A place in the outer half of a cell at the edge of a region takes the values of that edge.
     """
     closed = wraps(longitude)
-    row, crossed = rows(latitude, at_latitude, closed)
-    columns = column(longitude, at_longitude, closed)
-    opposite = column(longitude, at_longitude + 180.0, closed) if closed else columns
+    row, crossed = latitude_bracket(latitude, at_latitude, closed)
+    columns = longitude_bracket(longitude, at_longitude, closed)
+    opposite = longitude_bracket(longitude, at_longitude + 180.0, closed) if closed else columns
     corners, weights = [], []
     for y, over, vertical in (
         (row.first, crossed < 0, 1 - row.share),
@@ -67,7 +67,7 @@ def stencil(
     return Stencil(cells, np.divide(weight, total, out=np.zeros_like(weight), where=total > 0))
 
 
-def rows(
+def latitude_bracket(
     latitude: Float[np.ndarray, " y"], at: Float[np.ndarray, " n"], closed: bool
 ) -> tuple[Bracket, Int[np.ndarray, " n"]]:
     """The rows around each place; -1 or 1 where the first or the second of them is beyond the south or north pole."""
@@ -91,7 +91,9 @@ def rows(
     return Bracket(first, second, share, inside), crossed
 
 
-def column(longitude: Float[np.ndarray, " x"], at: Float[np.ndarray, " n"], closed: bool) -> Bracket:
+def longitude_bracket(
+    longitude: Float[np.ndarray, " x"], at: Float[np.ndarray, " n"], closed: bool
+) -> Bracket:
     """The columns around each place, whose longitude may have any multiple of 360 added."""
     west = longitude[0] - (0.0 if closed else (longitude[1] - longitude[0]) / 2)
     at = west + (at - west) % 360.0

@@ -141,7 +141,7 @@ def _opened(path: str, kind: str, **options: bool) -> xr.Dataset:
 
 
 def _undecodable(path: str, kind: str) -> str | None:
-    """Describe the first variable whose units or values are no times; None if something else is wrong."""
+    """Describe the first variable whose units or values are not times; None if something else is wrong."""
     try:
         raw = _opened(path, kind, decode_times=False)
     except Exception:

@@ -95,18 +95,30 @@ def all_zero(table: pd.DataFrame) -> list[str]:
 
 
 def read_table(path: Path, where: str) -> pd.DataFrame:
-    """A CSV or Parquet file."""
+    """Read a CSV or Parquet file.
+
+    Raises
+    ------
+    InputError
+        For a file that is missing or cannot be read as a table.
+    """
     if not path.is_file():
         raise InputError(f"{where} does not exist.")
     try:
         return pd.read_parquet(path) if path.suffix in (".parquet", ".pq") else pd.read_csv(path)
-    except Exception as error:  # whatever a parser raises, the file is no table
+    except Exception as error:  # whatever a parser raises, the file is not a table
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise InputError(f"{where} cannot be read as a table, CSV or Parquet: {reason}.") from error
 
 
 def canonical_names(table: pd.DataFrame, where: str) -> dict[str, str]:
-    """The columns of the table that have a meaning, by their names there."""
+    """Map the columns of the table that have a meaning to their names in `NAMES`.
+
+    Raises
+    ------
+    InputError
+        For a required column that is missing.
+    """
     lower = {str(name).strip().lower(): str(name) for name in table.columns}
     columns = {}
     for name, alternatives in NAMES.items():
@@ -122,7 +134,13 @@ def canonical_names(table: pd.DataFrame, where: str) -> dict[str, str]:
 
 
 def times(column: pd.Series, where: str) -> pd.Series:
-    """Times in UTC; those without a zone are taken as UTC, which the log says."""
+    """Convert times to UTC; a time without a zone counts as UTC, which the log says.
+
+    Raises
+    ------
+    InputError
+        For times that are numbers, missing or unreadable.
+    """
     if is_numeric_dtype(column):
         raise InputError(
             f"{where} gives times as numbers ({column.iloc[0]}): write them as 2001-12-31 or 2001-12-31T18:00Z."
@@ -147,7 +165,13 @@ def times(column: pd.Series, where: str) -> pd.Series:
 
 
 def numbers(column: pd.Series, where: str) -> pd.Series:
-    """A column of numbers, NaN where it is empty."""
+    """Convert a column to numbers, NaN where it is empty.
+
+    Raises
+    ------
+    InputError
+        For a value that is not a number, naming its row.
+    """
     values = pd.to_numeric(column, errors="coerce")
     wrong = values.isna() & column.notna() & (column.astype(str).str.strip().str.lower() != "nan")
     if wrong.any():

@@ -20,7 +20,7 @@ class Conversion:
     offset: float = 0.0
 
     def of(self, x: Values) -> Values:
-        """Values y of values x; the very same where the units are."""
+        """Convert values x to y; returns x itself if the units are equal."""
         return x if self == Conversion() else x * self.scale + self.offset
 
     @property

@@ -13,7 +13,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from fieldcast.figures.style import SMALL, WIDTH, Look, calm, key, looks_of, new_figure, percent, plain
+from fieldcast.figures.style import SMALL, WIDTH, Look, key, looks_of, new_figure, percent, plain, style_axes
 from fieldcast.scores.metrics import METRICS
 
 ACROSS = 5  # panels side by side of errors over time
@@ -80,7 +80,7 @@ def score_panels(
     appearance = looks_of(table["experiment"].unique(), looks)
     for axes, score in zip(panels, scores, strict=True):
         draw_score(axes, table, score, appearance, against)
-        calm(axes, METRICS[score].title, against.label, unit_of(score, "anomaly standard deviations"))
+        style_axes(axes, METRICS[score].title, against.label, unit_of(score, "anomaly standard deviations"))
     key(figure, *panels)
     return figure
 
@@ -103,7 +103,7 @@ def variable_panels(
             draw_score(axes, table[table["variable"] == variable], score, appearance, against)
             title = f"{variable}\n{METRICS[score].title}"
             below = against.label if score == scores[-1] else ""
-            calm(axes, title, below, unit_of(score, units.get(variable, "")))
+            style_axes(axes, title, below, unit_of(score, units.get(variable, "")))
     key(figure, *panels.ravel())
     return figure
 
@@ -165,7 +165,7 @@ def over_time(errors: Mapping[str, pd.DataFrame], unit: str = "anomaly standard 
         for k, shade in zip(levels, shades, strict=True):
             if k in frame.columns:
                 axes.plot(when, frame[k], color=shade, linewidth=1.2, label=percent(k))
-        calm(axes, experiment)
+        style_axes(axes, experiment)
         axes.tick_params(axis="x", labelsize=SMALL - 1)
         if isinstance(when, pd.DatetimeIndex):
             locator = AutoDateLocator(minticks=2, maxticks=5)  # with 4, no interval suits 19 to 23 months

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from fieldcast.figures.style import INK, NORMAL, calm, new_figure, plain
+from fieldcast.figures.style import INK, NORMAL, new_figure, plain, style_axes
 
 POINTS, STEPS = 1000, 500  # 500 steps more hardly move 1000 points
 FEWEST = 10  # data: fewer have no neighbourhoods to keep
@@ -43,7 +43,7 @@ def embeddings(latents: Mapping[str, xr.Dataset], seed: int = 0, points: int = P
         flat = means.shape[1] == 2
         draw_points(axes, means if flat else t_sne(means, seed), labels)
         how = f"{means.shape[1]} components" + ("" if flat else ", t-SNE")
-        calm(axes, f"{title}\n{how}", "z_0" if flat else "", "z_1" if flat else "")
+        style_axes(axes, f"{title}\n{how}", "z_0" if flat else "", "z_1" if flat else "")
         if not flat:
             axes.set_xticks([])
             axes.set_yticks([])

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
-from fieldcast.figures.style import INK, Look, calm, key, looks_of, new_figure, percent, plain
+from fieldcast.figures.style import INK, Look, key, looks_of, new_figure, percent, plain, style_axes
 from fieldcast.scores.event_curves import Curves
 
 ByExperiment = Mapping[str, Curves]
@@ -30,9 +30,11 @@ def event_page(columns: Mapping[str, ByExperiment], looks: Mapping[str, Look] | 
     for place, (title, column) in enumerate(columns.items()):
         first = place == 0
         reliability, roc, value = panels[:, place]
-        draw_reliability(calm(reliability, title, "forecast probability", "frequency of the event" * first))
-        draw_roc(calm(roc, "", "false-alarm rate", "hit rate" * first))
-        draw_value(calm(value, "", "cost of protection / loss", "relative economic value" * first))
+        draw_reliability(
+            style_axes(reliability, title, "forecast probability", "frequency of the event" * first)
+        )
+        draw_roc(style_axes(roc, "", "false-alarm rate", "hit rate" * first))
+        draw_value(style_axes(value, "", "cost of protection / loss", "relative economic value" * first))
         drawn = {name: column[name] for name in appearance if name in column}
         for number, (name, curves) in enumerate(drawn.items()):
             draw(panels[:, place], name, curves, appearance[name], dodge(number, len(drawn)))

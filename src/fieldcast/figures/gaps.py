@@ -14,7 +14,7 @@ from fieldcast.figures.curves import moments
 from fieldcast.figures.maps import SPREAD, field_colours, upper_end
 from fieldcast.figures.outline import Outline
 from fieldcast.figures.sheet import UNSEEN, Sheet, degree, shades
-from fieldcast.figures.style import INK, NORMAL, calm, key, new_figure, plain
+from fieldcast.figures.style import INK, NORMAL, key, new_figure, plain, style_axes
 from fieldcast.geometry import GRID
 
 OBSERVED, NEVER = 0, 3  # flags of filled records
@@ -42,7 +42,7 @@ def pictures(filled: xr.Dataset, series: pd.DataFrame, outline: Outline = ()) ->
             yield f"{variable}_series", stretch(table, str(variable), filled[variable].attrs.get("units", ""))
 
 
-def telling_time(flag: xr.DataArray) -> int:
+def most_informative_time(flag: xr.DataArray) -> int:
     """Index of the time with as many observed and as many filled values as possible: the largest product."""
     observed = (flag == OBSERVED).sum(GRID)
     filled = (flag.notnull() & (flag != OBSERVED) & (flag != NEVER)).sum(GRID)
@@ -50,12 +50,12 @@ def telling_time(flag: xr.DataArray) -> int:
 
 
 def maps(filled: xr.Dataset, variable: str, outline: Outline = ()) -> Figure:
-    """Draw observed values, observed and filled ones, and the spread at the most telling time.
+    """Draw observed values, observed and filled ones, and the spread at the most informative time.
 
     Grey cells have no value; white ones never have any.
     """
     flags = filled[f"{variable}_flag"].transpose("time", *GRID)
-    time = telling_time(flags)
+    time = most_informative_time(flags)
     flag = flags[time].to_numpy()
     values, spread = (
         filled[name].transpose("time", *GRID)[time].to_numpy().astype(float)
@@ -106,6 +106,6 @@ def stretch(table: pd.DataFrame, variable: str, unit: str) -> Figure:
     axes.set_ylim(heights.min() - margin, heights.max() + margin)  # a poor method may leave the panel
     y, x = (round(float(table[name].iloc[0]), 2) for name in GRID)
     place = f"{variable} at {degree(y, 'NS')}, {degree(x, 'EW')}"
-    calm(axes, place, y=f"{variable}, {unit}" if unit else variable)
+    style_axes(axes, place, y=f"{variable}, {unit}" if unit else variable)
     key(figure, axes)
     return figure

@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
 from fieldcast.figures.curves import plain_logarithmic
-from fieldcast.figures.style import Look, calm, key, looks_of, new_figure, plain
+from fieldcast.figures.style import Look, key, looks_of, new_figure, plain, style_axes
 
 PANELS = {
     "mse": "MSE of the ensemble mean",
@@ -49,7 +49,7 @@ def long_run(stability: Mapping[str, pd.DataFrame], looks: Mapping[str, Look] | 
         axes.set_ylim(
             max(low, LIMITS[column][0]), LIMITS[column][1] if above else min(high, LIMITS[column][1])
         )
-        calm(axes, PANELS[column], "step" if column in ("mean", "spectrum_ratio") else "")
+        style_axes(axes, PANELS[column], "step" if column in ("mean", "spectrum_ratio") else "")
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")

@@ -11,7 +11,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from fieldcast.figures.embedding import draw_points
-from fieldcast.figures.style import calm, new_figure
+from fieldcast.figures.style import new_figure, style_axes
 from fieldcast.scores.latent_codes import limits_of, most_active
 
 DENSITY = {  # shades of a density of at most 1, by its cube root, for tails count; not too dark for the dots
@@ -37,7 +37,7 @@ def priors(latents: Mapping[str, xr.Dataset]) -> Figure:
     for axes, (name, codes) in zip(panels.ravel(), latents.items(), strict=False):
         draw_prior(axes, codes)
         first, second = most_active(codes)
-        calm(axes, name, f"z_{first}", f"z_{second}")
+        style_axes(axes, name, f"z_{first}", f"z_{second}")
         axes.grid(False)
     return figure
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from fieldcast.figures.style import INK, NORMAL, SMALL, WIDTH, Look, calm, looks_of, percent, wrapped
+from fieldcast.figures.style import INK, NORMAL, SMALL, WIDTH, Look, looks_of, percent, style_axes, wrapped
 from fieldcast.time_steps import lead_label
 
 Bars = tuple[np.ndarray, np.ndarray, np.ndarray]  # value, low, high of each rank
@@ -65,7 +65,9 @@ def histogram_panels(
     panels = figure.subplots(max(1, len(labels)), across, squeeze=False, sharex="col", sharey=True)
     for column, (name, bars) in enumerate(columns.items()):
         for row, (label, histogram) in enumerate(zip(labels, bars, strict=True)):
-            draw_ranks(calm(panels[row, column], y=label if column == 0 else ""), histogram, looks[name])
+            draw_ranks(
+                style_axes(panels[row, column], y=label if column == 0 else ""), histogram, looks[name]
+            )
         panels[0, column].set_title(wrapped(name, 18 if across < 7 else 11), fontsize=NORMAL, color=INK)
     panels[0, 0].set_yscale("log")
     panels[0, 0].yaxis.set_major_locator(FixedLocator(TICKS))

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, SymmetricalLogLocator
 
-from fieldcast.figures.style import SMALL, Look, calm, key, looks_of, new_figure, plain
+from fieldcast.figures.style import SMALL, Look, key, looks_of, new_figure, plain, style_axes
 from fieldcast.scores.sample_metrics import SAMPLE_METRICS
 
 CHANCE = 0.5
@@ -50,7 +50,7 @@ def distance_dots(
                 numbers = table.loc[(name, score)].to_numpy(dtype=float)
                 draw_dot(axes, place, numbers, look, farthest(ceilings or {}, score))
                 reached += np.minimum(numbers, farthest(ceilings or {}, score)).tolist()
-        calm(axes, SAMPLE_METRICS[score].title).grid(False, axis="y")
+        style_axes(axes, SAMPLE_METRICS[score].title).grid(False, axis="y")
         horizontal(axes, score, np.array(reached))
     panels[0].set_yticks(range(len(appearance)), [plain(name) for name in appearance])
     panels[0].set_ylim(max(1, len(appearance)) - 0.4, -0.6)

@@ -15,7 +15,7 @@ from matplotlib.ticker import NullLocator
 from fieldcast.figures.curves import DECADE
 from fieldcast.figures.outline import Outline
 from fieldcast.figures.pictures import Gallery, Stack, across, kinds_of, of_kind, reference
-from fieldcast.figures.style import INK, SMALL, WIDTH, Look, calm, key, looks_of, new_figure
+from fieldcast.figures.style import INK, SMALL, WIDTH, Look, key, looks_of, new_figure, style_axes
 
 GAP = 0.35  # between groups, in rows
 
@@ -192,7 +192,7 @@ def nearest_distances(
         axes.set_visible(False)
     for axes, name in zip(panels.ravel(), measured, strict=False):
         draw_distances(axes, measured[name], wide, appearance[name].colour)
-        calm(axes, name)
+        style_axes(axes, name)
         axes.set_yticks([])
         axes.tick_params(labelbottom=True)
     below = "distance to the nearest training state, root-mean-square over cells"

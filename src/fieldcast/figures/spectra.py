@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from fieldcast.figures.curves import plain_logarithmic
-from fieldcast.figures.style import SMALL, WIDTH, Look, calm, key, looks_of, new_figure, percent, plain
+from fieldcast.figures.style import SMALL, WIDTH, Look, key, looks_of, new_figure, percent, plain, style_axes
 from fieldcast.scores.spectra import NEGLIGIBLE, Latitudes
 from fieldcast.time_steps import lead_label
 
@@ -44,8 +44,8 @@ def relative_spectra(
             line = appearance[name].line | {"markersize": 2.5}
             for axes, ratio in zip(panels[:, column], ratios[1:], strict=True):
                 axes.plot(ratios[0], ratio, label=plain(name), **line)
-        calm(panels[0, column], variable, y="" if column else "power of members / truth")
-        calm(panels[1, column], "", "wavelength, km", "" if column else "power of error / anomalies")
+        style_axes(panels[0, column], variable, y="" if column else "power of members / truth")
+        style_axes(panels[1, column], "", "wavelength, km", "" if column else "power of error / anomalies")
         panels[0, column].axhline(1.0, color="black", linewidth=0.8)
         panels[1, column].axhline(0.5, color="black", linewidth=0.8)
     wavelength_axes(panels)
@@ -123,7 +123,7 @@ def spectra_at_leads(
                         axes.plot(*ratio, label=plain(label), **(style | dotted))
             axes.axhline(1.0, color="black", linewidth=0.8)
             below = "wavelength, km" if row == len(leads) - 1 else ""
-            calm(axes, "" if row else variable, below, "" if column else lead_label(lead))
+            style_axes(axes, "" if row else variable, below, "" if column else lead_label(lead))
     finish(figure, panels, "power of members / power of the truth")
     key(figure, *panels.ravel())
     return figure
@@ -161,7 +161,7 @@ def long_rollout_spectra(
         for wavelength, ratio, label, place in step_ratios(fields, diagnostics[name], variable, wraps):
             axes.plot(wavelength, ratio, color=SHADES(place), linewidth=1.4, label=label)
         axes.axhline(1.0, color="black", linewidth=0.8)
-        calm(axes, name, "wavelength, km")
+        style_axes(axes, name, "wavelength, km")
     finish(figure, panels, f"{variable}: power / power of the truth")
     key(figure, *panels.ravel(), title="step", title_fontsize=SMALL)
     return figure
@@ -219,7 +219,7 @@ def sample_spectra(diagnostics: Mapping[str, xr.Dataset], looks: Mapping[str, Lo
             style = appearance[experiment].line | {"markersize": 2.5}
             axes.plot(wavelength, ratio, label=plain(experiment), **style)
         axes.axhline(1.0, color="black", linewidth=0.8)
-        calm(axes, variable, "wavelength, km")
+        style_axes(axes, variable, "wavelength, km")
     finish(figure, panels, "power of samples / power of real states")
     key(figure, *panels.ravel())
     return figure

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from fieldcast.figures.maps import ERROR, SPREAD
 from fieldcast.figures.outline import Outline
-from fieldcast.figures.style import INK, SMALL, calm, new_figure, plain
+from fieldcast.figures.style import INK, SMALL, new_figure, plain, style_axes
 
 TYPICAL = (
     0.95  # share of the stations within the scale of colours; the arrows of its bar stand for the others
@@ -50,8 +50,8 @@ def station_maps(
             axes.add_collection(
                 LineCollection(list(outline), colors=INK, linewidths=0.5, alpha=0.7, zorder=1)
             )
-        calm(left, f"{variable}, {best}, at stations left out", "longitude", "latitude")
-        calm(right, "mean of the members minus reading", "longitude")
+        style_axes(left, f"{variable}, {best}, at stations left out", "longitude", "latitude")
+        style_axes(right, "mean of the members minus reading", "longitude")
         yield f"{variable}_stations", figure
 
 

@@ -101,7 +101,7 @@ def look(family: str, role: str | None, number: int) -> Look:
 
 
 def looks_of(experiments: Iterable[str], given: Mapping[str, Look] | None) -> dict[str, Look]:
-    """Looks of these experiments, in the order given; by default, of learned experiments."""
+    """Looks of these experiments, in the order of `given`; without it, those of learned experiments."""
     names = list(experiments)
     given = looks({name: About(label=name) for name in names}) if given is None else given
     return {name: look for name, look in given.items() if name in names}
@@ -134,7 +134,7 @@ def new_figure(height: float, width: float = WIDTH) -> Figure:
     return figure
 
 
-def calm(axes: Axes, title: str = "", x: str = "", y: str = "") -> Axes:
+def style_axes(axes: Axes, title: str = "", x: str = "", y: str = "") -> Axes:
     """Style axes: no box, thin ticks, a faint grid, title and labels in the sizes of the report."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color("#888888")

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fieldcast.figures.curves import DECADE, plain_logarithmic
-from fieldcast.figures.style import SMALL, Look, calm, looks_of, new_figure, plain
+from fieldcast.figures.style import SMALL, Look, looks_of, new_figure, plain, style_axes
 from fieldcast.scores.training_log import training_rows
 
 PARTS = ("#8c8c8c", "#b58900", "#7A3E9D", "#1A7F8E", "#A00044")  # thin lines: not experiments
@@ -39,11 +39,11 @@ def loss_curves(histories: Mapping[str, pd.DataFrame], looks: Mapping[str, Look]
         line, column = divmod(place, columns)
         upper = panels[line * (1 + with_parts), column]
         draw_loss(upper, history, appearance[name])
-        calm(upper, name, "" if parts(history) else "step", "loss" if column == 0 else "")
+        style_axes(upper, name, "" if parts(history) else "step", "loss" if column == 0 else "")
         if parts(history):
             lower = panels[line * 2 + 1, column]
             draw_parts(lower, history)
-            calm(lower, "", "step", "parts of the loss" if column == 0 else "")
+            style_axes(lower, "", "step", "parts of the loss" if column == 0 else "")
     return figure
 
 

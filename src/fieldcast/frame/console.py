@@ -77,7 +77,7 @@ class Console:
 
     @hook_impl
     def after_node_ended(self) -> None:
-        """Note how long the node of this thread has run; only this project's runners tell."""
+        """Note how long the node of this thread has run; only this project's parallel runners call this hook."""
         self._knows_ends = True
         self._note_end()
 

@@ -47,6 +47,6 @@ def service_of(setting: bytes) -> Service:
 
 
 def started(setting: Setting) -> Service:
-    """A service of this process, in its own environment but for the number of threads."""
+    """A service of this process, in its own environment except for the number of threads."""
     os.environ[THREADS] = setting.environ.get(THREADS, str(setting.threads))
     return Service(setting)

@@ -33,7 +33,8 @@ class DaskRunner(SideBySide):
     fewest = 1
 
     def __init__(self, max_workers: int | None = None, is_async: bool = False) -> None:
-        """max_workers: at a time, by default those of the cluster; is_async: for Kedro, which passes it."""
+        """Create a runner of `max_workers` nodes at a time, by default as many as the cluster's workers have threads;
+        Kedro passes `is_async`."""
         super().__init__(max_workers, is_async)
         self._most = max_workers
         self._options = DaskOptions()
@@ -70,7 +71,7 @@ class Channel:
     """The client of a cluster, and the events that its workers send to the slots of this run."""
 
     def __init__(self, client: Any, options: DaskOptions) -> None:
-        """client: of `distributed`; options: which say what a training takes."""
+        """Create a channel of a `distributed` client; `options` say whether a training takes a GPU."""
         self.client, self.options = client, options
         self.topic = f"fieldcast-{uuid.uuid4()}"
         self.inboxes: dict[str, queue.SimpleQueue[tuple[str, Any]]] = {}

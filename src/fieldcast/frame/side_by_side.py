@@ -41,7 +41,8 @@ class SideBySide(AbstractRunner):
     fewest = 2  # nodes at a time that are worth processes of their own
 
     def __init__(self, max_workers: int | None = None, is_async: bool = False) -> None:
-        """max_workers: nodes at a time, by default the number of cores; is_async: for Kedro, which passes it."""
+        """Create a runner of `max_workers` nodes at a time, by default as many as there are cores; Kedro passes
+        `is_async`."""
         super().__init__(is_async=is_async)
         self._max_workers = self._validate_max_workers(max_workers or cores())
         if self._max_workers >= self.fewest:

@@ -64,7 +64,7 @@ def selection(
 ) -> list[Experiment]:
     """The experiments of pipelines by name.
 
-    Raises InputError for a name that is no experiment, no task and not `demo`.
+    Raises InputError for a name that is neither an experiment, a task nor `demo`.
     """
     groups = {address: [each] for address, each in listed.items()}
     groups |= {task: [each for each in listed.values() if each.task == task] for task in tasks_of(listed)}

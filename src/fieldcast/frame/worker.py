@@ -37,7 +37,7 @@ class Setting:
     Parameters
     ----------
     catalog
-        Without data in memory but for parameters.
+        The catalog, without data in memory except parameters.
     hooks
         Objects that act within the process; all other hooks are told of its events.
     run_id

@@ -24,7 +24,7 @@ from fieldcast.models.layers.crps import normal_crps
 from fieldcast.scores.numbers import significant
 
 Lengths: TypeAlias = dict[str, tuple[float, int]]  # chord on the unit sphere and steps, by variable
-RIGHT = (0.85, 1.15)  # ratios of spread and error that count as right
+RIGHT = (0.85, 1.15)  # ratios of spread to error that count as right
 RARE = 0.05  # share of the hidden values that may be farther from an observation than the usual ones
 MANY = 0.1  # share of the missing values beyond these of which the report warns
 MOST = 5  # times that are listed
@@ -164,7 +164,7 @@ def sentences(outcome: Outcome, columns: Bool[Tensor, " column"], name: str) -> 
 def ratio_of(
     spread: Float[Tensor, " hidden"], error: Float[Tensor, " hidden"], weight: Float[Tensor, " hidden"]
 ) -> float:
-    """Ratio of the root mean squares of spread and error."""
+    """Ratio of the root mean square of the spread to that of the error."""
     return math.sqrt(float((weight * spread.square()).sum() / (weight * error.square()).sum()))
 
 

@@ -13,7 +13,7 @@ from fieldcast.encoding.checkpoint import read_header
 from fieldcast.errors import InputError
 from fieldcast.lineage import differences
 
-COMPARED = (  # what decides a training beside its seed: `Recipe.lineage`, with all that a problem is fitted by
+COMPARED = (  # what decides a training besides its seed: `Recipe.lineage`, with all that a problem is fitted by
     *("model", "code", "fit", "data", "splits"),
     *("sparsification", "treatment", "calibration", "network"),
 )

@@ -75,7 +75,8 @@ class Fill:
     experiment: str = "reconstruct.optimal_interpolation"
     members: Annotated[int, Field(ge=0)] = 19  # at least one, unless a record is filled from its own values
     noise: Annotated[float, Field(ge=0)] = 0.0  # error of an observation, in anomaly standard deviations
-    # error of stations beside that of their instruments, in the units of the variable, or of each by name
+    # error of representativeness of stations, in addition to that of their instruments, in the units of the variable,
+    # or of each by name
     representativeness: float | dict[str, float] | None = None  # estimated by default
     max_gap: Annotated[int, Field(ge=1)] | None = None  # steps; of the pipeline `gaps`, as the next one
     max_spread: float | dict[str, float] | None = None  # in the units of the variable, or of each by name

@@ -1,4 +1,4 @@
-"""Parts of a conditional VAE: encoders q(z | c) of the context, and decoders that read the context beside z."""
+"""Parts of a conditional VAE: encoders q(z | c) of the context, and decoders that read the context besides z."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class ContextEncoder(Encoder):
     history
         Number of last states in the context; 0: the context is a sparse field.
     extra_channels
-        What it reads beside them: the mask of a sparse field, the season, static fields. The original studies read
+        What it reads besides them: the mask of a sparse field, the season, static fields. The original studies read
         none of these.
     """
 
@@ -127,7 +127,7 @@ class VectorDecoder(Decoder):
     history
         Number of last states.
     random
-        Number of standard normal numbers beside z.
+        Number of standard normal numbers besides z.
     channels
         Channels of the coarse field and of the hidden level.
     upsample
@@ -170,7 +170,7 @@ class PastDecoder(Decoder):
     history
         Number of last states.
     random
-        Number of standard normal numbers beside z.
+        Number of standard normal numbers besides z.
     upsample
         How a level is refined: "transposed" convolutions, or the "nearest" value and a convolution.
     """

@@ -22,7 +22,7 @@ from fieldcast.models.points import Points
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
-ExtraChannel = Literal["mask", "season", "static"]  # what a network can read beside states
+ExtraChannel = Literal["mask", "season", "static"]  # what a network can read besides states
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,7 +215,7 @@ class Model(nn.Module, ABC):
         for name, value in values.items():
             self.get_buffer(name).fill_(value)
 
-    def chosen(self) -> dict[str, float]:
+    def tuned_values(self) -> dict[str, float]:
         """The current tuned values."""
         return {name: float(self.get_buffer(name)) for name in self.choices}
 

@@ -32,7 +32,7 @@ class Posterior(Protocol):
     def draw(self, draws: RandomStreams) -> Float[Tensor, "batch members latent"]: ...
     def log_prob(self, z: Float[Tensor, "batch members latent"]) -> Float[Tensor, "batch members"]: ...
     def kl(self, prior: Prior) -> Float[Tensor, " batch"] | None: ...
-    def rows(self, index: Int[Tensor, " rows"]) -> Posterior: ...
+    def select(self, index: Int[Tensor, " rows"]) -> Posterior: ...
 
 
 @runtime_checkable
@@ -82,7 +82,7 @@ class Normal:
         """KL(q || prior) where it has a closed form, else None."""
         return kl_to_standard(self.each) if isinstance(prior, StandardNormal) else None
 
-    def rows(self, index: Int[Tensor, " rows"]) -> Normal:
+    def select(self, index: Int[Tensor, " rows"]) -> Normal:
         """Select the posteriors of some of the data, possibly with repetitions."""
         return Normal(self.mean[index], self.log_variance[index])
 
@@ -114,7 +114,7 @@ class Uniform:
         """KL(q || prior) where it has a closed form, else None."""
         return kl_to_standard(self.each) if isinstance(prior, StandardNormal) else None
 
-    def rows(self, index: Int[Tensor, " rows"]) -> Uniform:
+    def select(self, index: Int[Tensor, " rows"]) -> Uniform:
         """Select the posteriors of some of the data, possibly with repetitions."""
         return Uniform(self.low[index], self.high[index])
 
@@ -141,7 +141,7 @@ class Laplace:
         """KL(q || prior) where it has a closed form, else None."""
         return kl_to_standard(self.each) if isinstance(prior, StandardNormal) else None
 
-    def rows(self, index: Int[Tensor, " rows"]) -> Laplace:
+    def select(self, index: Int[Tensor, " rows"]) -> Laplace:
         """Select the posteriors of some of the data, possibly with repetitions."""
         return Laplace(self.mean[index], self.scale[index])
 
@@ -163,7 +163,7 @@ class Point:
         """Zero: the loss of an autoencoder is its reconstruction."""
         return self.mean.new_zeros(len(self.mean))
 
-    def rows(self, index: Int[Tensor, " rows"]) -> Point:
+    def select(self, index: Int[Tensor, " rows"]) -> Point:
         """Select the posteriors of some of the data, possibly with repetitions."""
         return Point(self.mean[index])
 

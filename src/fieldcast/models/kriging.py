@@ -73,7 +73,7 @@ class CorrelationRoot:
         count, dtype = len(kernel.points), kernel.points.dtype
         if count <= EXACT:
             every = torch.arange(count, device=kernel.points.device)
-            self.root, self.rest = cholesky(kernel.rows(every).double()).to(dtype), 0.0
+            self.root, self.rest = cholesky(kernel.correlations_of(every).double()).to(dtype), 0.0
         else:
             b = variances(kernel, DEGREE)
             scale = (4 * np.pi * b / (2 * torch.arange(DEGREE + 1) + 1)).sqrt()

@@ -60,7 +60,7 @@ class Pool(Combined):
         self.accepts_points = all(model.accepts_points for model in models)
         self.learns_from_gaps = all(model.learns_from_gaps for model in models)
 
-    def chosen(self) -> dict[str, float]:
+    def tuned_values(self) -> dict[str, float]:
         """The weight of each part."""
         return dict(zip(self.parts, self.weights.tolist(), strict=True))
 

@@ -30,7 +30,7 @@ class Mixed:
     def draw(self, draws: RandomStreams) -> Float[Tensor, "batch members latent"]:
         edges = self.log_weights.detach().exp().cumsum(0)
         k = torch.searchsorted(edges, draws.uniform()).clamp(max=len(edges) - 1)  # (B, M)
-        each = self.parts.rows(k.flatten()).draw(draws.fork(0).per_row())
+        each = self.parts.select(k.flatten()).draw(draws.fork(0).per_row())
         return each[:, 0].unflatten(0, k.shape)
 
     def log_prob(self, z: Float[Tensor, "batch members latent"]) -> Float[Tensor, "batch members"]:

@@ -147,7 +147,7 @@ class ConditionalVAE(Autoencoder):
     history
         Number of last states in the context; 0: the context is a sparse field.
     random
-        Number of standard normal numbers that the decoder reads beside z, independent of any encoder.
+        Number of standard normal numbers that the decoder reads besides z, independent of any encoder.
     kl_weight, kl_warm_up
         Weight of the KL, and the steps between which it rises; see `Autoencoder`.
     likelihood_noise
@@ -196,7 +196,7 @@ class ConditionalVAE(Autoencoder):
     def decode(
         self, z: Float[Tensor, "batch members latent"], c: Context, draws: RandomStreams
     ) -> Float[Tensor, "batch members variable y x"]:
-        """The parameters of p(x | z, c), with new random numbers beside z."""
+        """The parameters of p(x | z, c), with new random numbers besides z."""
         if self.random:
             z = torch.cat([z, draws.normal(self.random)], dim=2)
         return self.decoder(z, c)

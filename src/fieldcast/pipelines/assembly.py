@@ -41,13 +41,13 @@ def stage(name: str) -> ModuleType:
     raise InputError(f"a task has a stage '{name}', but no package has a module pipelines.{name}.pipeline.")
 
 
-def alone(name: str) -> Pipeline:
+def stage_pipeline(name: str) -> Pipeline:
     """The pipeline of a stage that runs by itself."""
     pipeline: Pipeline = stage(name).create_pipeline()
     return pipeline
 
 
-def together(parts: Iterable[Pipeline]) -> Pipeline:
+def union(parts: Iterable[Pipeline]) -> Pipeline:
     """The union of pipelines: a node that several of them hold is there once."""
     return Pipeline({node for part in parts for node in part.nodes})
 
@@ -72,7 +72,7 @@ def experiment_pipeline(
         parts[stages[-1]] += stage("evaluation").publish(parts.values(), task.results)
     tags = {task.name} | ({experiment.about.family} if experiment.about.family else set())
     boxes = [boxed(parts[name], name, {name, *tags}) for name in stages if name in names]
-    return in_namespace(together(boxes), experiment, shared)
+    return in_namespace(union(boxes), experiment, shared)
 
 
 def in_namespace(pipeline: Pipeline, experiment: Experiment, shared: set[str]) -> Pipeline:
@@ -99,8 +99,9 @@ def in_namespace(pipeline: Pipeline, experiment: Experiment, shared: set[str]) -
 class Reported(Pipeline):
     """Stages, and a reporting that waits for the results of the experiments among them.
 
-    All others it reads from the disk, so the graph of an experiment shows no node of any other. The sum with
-    another pipeline has one reporting, too: `kedro run --pipelines a,b` adds pipelines that each bring theirs.
+    Reporting reads the results of all other experiments from the disk, so the graph of an experiment shows no node of
+    any other. The sum of two such pipelines also has a single reporting: `kedro run --pipelines a,b` adds pipelines
+    that each bring theirs.
     """
 
     def __init__(self, stages: Pipeline, ranked: "Ranked") -> None:
@@ -110,7 +111,7 @@ class Reported(Pipeline):
 
     def __add__(self, other: Any) -> Pipeline:
         others = other.stages if isinstance(other, Reported) else other
-        return Reported(together([self.stages, others]), self.ranked)
+        return Reported(union([self.stages, others]), self.ranked)
 
     __radd__ = __add__
 

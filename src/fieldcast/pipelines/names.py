@@ -6,7 +6,8 @@ from fieldcast.experiments import Experiment
 
 
 def of_task(task: str, part: str) -> str:
-    """The data set that holds something of all experiments of a task; a task's name has no underscore."""
+    """Name of the data set `<part>_<task>`, which holds a part of the results of all experiments of a task; a task's
+    name has no underscore."""
     return f"{part}_{task}"
 
 

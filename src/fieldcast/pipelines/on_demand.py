@@ -9,7 +9,7 @@ from typing import Any
 from kedro.pipeline import Pipeline
 
 
-class Later:
+class LazyPipeline:
     """A pipeline that is made when something of it is asked for."""
 
     def __init__(self, make: Callable[[], Pipeline]) -> None:
@@ -31,7 +31,7 @@ class Pipelines(dict[str, Any]):
     """
 
     def __init__(self, makers: Mapping[str, Callable[[], Pipeline]]) -> None:
-        super().__init__({name: Later(make) for name, make in makers.items()})
+        super().__init__({name: LazyPipeline(make) for name, make in makers.items()})
 
     def __getitem__(self, name: str) -> Pipeline:
         pipeline: Pipeline = super().__getitem__(name).pipeline

@@ -85,7 +85,7 @@ class Forecast(Results):
 
     def scores_of(self, variable: str, region: str) -> Board:
         """Scores of one variable (or "all") in one region."""
-        return Board(self.rows(region=region, variable=variable), Lead, ("lead_hours",))
+        return Board(self.records_where(region=region, variable=variable), Lead, ("lead_hours",))
 
     def overall(self, scores: pd.DataFrame) -> pd.DataFrame:
         """Rows of a table of statistics over all variables and the whole grid."""
@@ -108,7 +108,7 @@ class Forecast(Results):
             "leads": lead_tables.columns(self.board),
             "every": "every lead time of the tables",
             "scored": self.scored(),
-            "charts": {"scores": leads_chart(self.rows(region=self.region), self.label, self.looks)},
+            "charts": {"scores": leads_chart(self.records_where(region=self.region), self.label, self.looks)},
             "horizons": lead_tables.horizons(self),
             "regions": list(lead_tables.regions(self)),
             "region_overview": lead_tables.region_overview(self),
@@ -117,7 +117,7 @@ class Forecast(Results):
             "frame_labels": self.frame_labels(),
             "pause": animation.MILLISECONDS,
             "animated": self.by_interest[:ANIMATED],
-            "fates": lead_tables.fates(self),
+            "outcomes": lead_tables.outcomes(self),
             "long_rollouts": lead_tables.long_rollout_table(self),
             "score_boards": list(self.score_boards()),
             "events": self.event_tables(),

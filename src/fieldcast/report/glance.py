@@ -10,7 +10,7 @@ import numpy as np
 
 from fieldcast.figures.style import percent
 from fieldcast.report.board import Lead
-from fieldcast.report.lead_tables import fates
+from fieldcast.report.lead_tables import outcomes
 from fieldcast.scores.leaderboard import skill_horizon
 from fieldcast.scores.numbers import significant
 from fieldcast.time_steps import UNITS, lead_text, unit_of
@@ -96,7 +96,7 @@ def forecast(results: Forecast) -> Glance:
         clause + useful(results)
         for clause in closest(results, lead, "for forecasting", f"{duration_of(lead)} ahead")
     ]
-    lost = fates(results)
+    lost = outcomes(results)
     failed = [name for name, _ in (*lost["blew_up"], *lost["diverged"])] if lost else []
     failed += lost["unrealistic"] if lost else []
     doubt = [f"long forecasts of {names(results, failed)} stop looking like weather"] if failed else []
@@ -171,7 +171,7 @@ def sample(results: Sample) -> Glance:
 def closest(results: Results, case: Any, purpose: str, where: str) -> list[str]:
     """Clause on the best experiment, on how far the next one is behind, and on its error relative to the baseline.
 
-    None if only bounds have been scored.
+    Empty if only bounds have been scored.
     """
     board = results.board
     scores = {name: board.value(name, "crps", case) for name in board.having("crps", cases=[case])}

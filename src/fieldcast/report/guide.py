@@ -38,7 +38,8 @@ TERMS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     (
         "Effective resolution",
-        "the smallest wavelength at which the error of the mean has less than half the power of the truth.",
+        "the smallest wavelength at which the error of the mean has less than half the power of the truth's "
+        "anomalies.",
         OBSERVED,
     ),
     (

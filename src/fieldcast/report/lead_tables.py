@@ -92,7 +92,7 @@ def region_overview(results: Forecast) -> Table:
     return Table(["experiment", *(f"{title}, {lead}" for title, lead in places)], body)
 
 
-def fates(results: Forecast) -> Mapping[str, Any]:
+def outcomes(results: Forecast) -> Mapping[str, Any]:
     """Experiments of the long rollout by outcome: blew up, diverged, stayed bounded."""
     table = stability_horizons(results.ordered("stability"))
     if table.empty:

@@ -75,7 +75,7 @@ class Reconstruct(Results):
 
     def scores_of(self, variable: str, cells: str) -> Board:
         """Scores of one variable (or "all") on one kind of cells."""
-        return Board(self.rows(cells=cells, variable=variable), Observed, ("pattern", "k"))
+        return Board(self.records_where(cells=cells, variable=variable), Observed, ("pattern", "k"))
 
     def overall(self, scores: pd.DataFrame) -> pd.DataFrame:
         """Rows of a table of statistics over all variables on unobserved cells."""

@@ -94,7 +94,7 @@ class Results(ABC):
     def board(self) -> Board:
         """Scores of the experiments, overall; an empty board is false."""
 
-    def rows(self, **values: str) -> pd.DataFrame:
+    def records_where(self, **values: str) -> pd.DataFrame:
         """Rows of the leaderboard with these values in their columns."""
         table = self.leaderboard
         for column, value in values.items() if len(table) else ():
@@ -190,7 +190,7 @@ class Results(ABC):
 
     @property
     def best(self) -> str:
-        """The first experiment of the ranking that is no bound; empty without any."""
+        """The first experiment of the ranking that is not a bound; empty if there is none."""
         return next((name for name in self.board.order if name not in self.bounds), "")
 
     @property

@@ -148,7 +148,7 @@ def verdict(score: Score, floor: Score) -> str:
     """Whether a distance is larger than those between sets of real data."""
     low = score.value if math.isnan(score.low) else score.low
     high = floor.value if math.isnan(floor.high) else floor.high
-    return "above that" if low > high else "not separated from that"
+    return "significantly higher" if low > high else "not significantly different"
 
 
 def percents(score: Score) -> str:

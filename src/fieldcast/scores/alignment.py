@@ -46,7 +46,7 @@ class AlignedForecasts:
         if len(missing):
             lead, start = missing[0]
             raise InputError(
-                f"The truth ends or has a gap where a forecast is valid: {leads[lead]:g} hours after "
+                f"the truth ends or has a gap where a forecast is valid: {leads[lead]:g} hours after "
                 f"{calendars.iso(forecasts['start'])[start]}; leave out that start, or forecast fewer leads. "
                 "Leads without units are hours."
             )
@@ -99,22 +99,22 @@ def refuse_other(forecasts: xr.Dataset, truth: xr.Dataset, variables: list[str])
     for name in variables:
         if name not in forecasts:
             raise InputError(
-                f"The forecasts lack the variable {name} of the fields: recreate them with all of "
+                f"the forecasts lack the variable {name} of the fields: recreate them with all of "
                 f"{', '.join(variables)}."
             )
         unit, true_unit = (data[name].attrs.get("units") for data in (forecasts, truth))
         if None not in (unit, true_unit) and unit != true_unit:
             raise InputError(
-                f"The forecasts have {name} in {unit}, the fields in {true_unit}: convert the forecasts."
+                f"the forecasts have {name} in {unit}, the fields in {true_unit}: convert the forecasts."
             )
     if axis := different_axis(forecasts, truth):
         raise InputError(
-            f"The forecasts have another {axis} than the fields they are scored against: bring them to the grid of "
+            f"the forecasts have another {axis} than the fields they are scored against: bring them to the grid of "
             "the fields, in the order of its rows and columns."
         )
     if forecasts["start"].dt.calendar != truth["time"].dt.calendar:
         raise InputError(
-            f"The starts of the forecasts are in the calendar {forecasts['start'].dt.calendar}, the times of the "
+            f"the starts of the forecasts are in the calendar {forecasts['start'].dt.calendar}, the times of the "
             f"fields in {truth['time'].dt.calendar}: write the starts in the calendar of the fields."
         )
 
@@ -127,7 +127,7 @@ def refuse_other_starts(
     if given.tolist() != scored:
         absent = [moment for moment in scored if moment not in set(given.tolist())]
         raise InputError(
-            f"The forecasts are from other starts than the {len(scored)} stored ones"
+            f"the forecasts are from other starts than the {len(scored)} stored ones"
             + (f" (they lack {absent[0]})" if absent else "")
             + ": recreate them from the stored starts, in their order."
         )
@@ -135,6 +135,6 @@ def refuse_other_starts(
     expected = step.hours * np.arange(1, int(starts["leads"]) + 1)
     if leads.shape != expected.shape or not np.allclose(leads, expected):
         raise InputError(
-            f"The forecasts have other leads than {expected[0]:g} to {expected[-1]:g} hours every "
+            f"the forecasts have other leads than {expected[0]:g} to {expected[-1]:g} hours every "
             f"{step}: recreate them with these."
         )

@@ -30,7 +30,7 @@ def event_scores(
     `leaderboard`, from the same resamples, and only for the first kind of cells: the whole grid, or unobserved cells.
     """
     tables = [
-        of_experiment(stored, seed).assign(experiment=experiment)
+        scores_of_experiment(stored, seed).assign(experiment=experiment)
         for experiment, stored in events.items()
         if stored.attrs["data"] == data and stored.attrs["scored"] == scored
     ]
@@ -43,7 +43,7 @@ def event_scores(
     return table[["experiment", *table.columns.drop("experiment")]]
 
 
-def of_experiment(stored: xr.Dataset, seed: int) -> pd.DataFrame:
+def scores_of_experiment(stored: xr.Dataset, seed: int) -> pd.DataFrame:
     """Scores of one experiment, case by case: one case is in memory with all of its resamples."""
     times = calendars.from_iso(stored["time"].to_numpy().astype(str))
     days = bootstrap.block_days(int(stored.attrs.get(STEP, 0)))
@@ -55,7 +55,7 @@ def of_experiment(stored: xr.Dataset, seed: int) -> pd.DataFrame:
     kind = str(stored["shares"].dims[2])
     parts = ((slice(0, 1), weights), (slice(1, None), weights[:1]))  # resamples are what takes time
     tables = [
-        of_case(stored.isel({case: place, kind: kinds}), resamples).assign(
+        scores_of_case(stored.isel({case: place, kind: kinds}), resamples).assign(
             **{name: values[place] for name, values in labels.items()}
         )
         for place in range(stored.sizes[case])
@@ -67,7 +67,7 @@ def of_experiment(stored: xr.Dataset, seed: int) -> pd.DataFrame:
     return table[[*names, *table.columns.drop(names)]]
 
 
-def of_case(stored: xr.Dataset, weights: Float[np.ndarray, "resample time"]) -> pd.DataFrame:
+def scores_of_case(stored: xr.Dataset, weights: Float[np.ndarray, "resample time"]) -> pd.DataFrame:
     """Scores of one case: its kinds of cells, variables and events."""
     shares, tails = (
         np.moveaxis(with_overall(stored[name], stored["deviation"], power), -1, 0)

@@ -44,8 +44,8 @@ def medium_range(table: pd.DataFrame) -> tuple[float, float]:
     leads = sorted(table["lead_hours"].unique())
     calendar = bool(leads) and unit_of(leads[0]) in ("month", "year")
     inside = [] if calendar else [lead for lead in leads if LEADS[0] <= lead <= LEADS[1]]
-    chosen = inside or leads[:5] or LEADS
-    return float(chosen[0]), float(chosen[-1])
+    selected = inside or leads[:5] or LEADS
+    return float(selected[0]), float(selected[-1])
 
 
 def headlines(leaderboards: Mapping[str, pd.DataFrame]) -> str:

@@ -134,7 +134,8 @@ def by_time(table: pd.DataFrame, layout: Layout) -> pd.DataFrame:
 def compared(
     statistics: pd.DataFrame, others: Sequence[pd.DataFrame], score: str, metric: RelativeMetric
 ) -> pd.DataFrame:
-    """The statistic of an experiment and of those it is compared with, where and when all have it, under new names."""
+    """The statistic of an experiment and of those that it is compared with, at the cases and times that all of them
+    have; `needed` gives the new names."""
     (statistic,) = metric.statistics
     tables = [table.loc[[statistic]] for table in (statistics, *others)]
     shared = reduce(pd.Index.intersection, (table.index for table in tables))

@@ -126,14 +126,14 @@ def refuse_other(reconstructions: xr.Dataset, observations: xr.Dataset, variable
     absent = [name for name in variables if name not in reconstructions]
     if absent:
         raise InputError(
-            f"The reconstructions lack the variable {absent[0]} of the observations: recreate them with "
+            f"the reconstructions lack the variable {absent[0]} of the observations: recreate them with "
             f"all of {', '.join(variables)}."
         )
     for name in ("pattern", "k", "time", *GRID):
         reconstructed, observed = reconstructions[name].to_numpy(), observations[name].to_numpy()
         if not same(reconstructed, observed):
             raise InputError(
-                f"The reconstructions have another {name} than the observations they are scored against: "
+                f"the reconstructions have another {name} than the observations they are scored against: "
                 f"recreate them from the stored observations."
             )
 

@@ -112,12 +112,12 @@ def refuse_other(samples: xr.Dataset, real: xr.Dataset) -> None:
     for name in samples.data_vars:
         if name not in real:
             raise InputError(
-                f"The samples have the variable {name}, which the real states lack: draw again from a model of these "
+                f"the samples have the variable {name}, which the real states lack: draw again from a model of these "
                 f"data."
             )
         sizes = {dim: size for dim, size in samples[name].sizes.items() if dim != "sample"}
         if any(real[name].sizes.get(dim) != size for dim, size in sizes.items()):
             raise InputError(
-                f"The samples of {name} are on another grid than the real states: draw again from a model of these "
+                f"the samples of {name} are on another grid than the real states: draw again from a model of these "
                 f"data."
             )

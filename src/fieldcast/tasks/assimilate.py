@@ -60,7 +60,7 @@ class Assimilation(OnFields):
         return {"calibration": asdict(self.cycling.calibration), "network": network, "members": members}
 
     def check(self, kind: str, model: Model, fit: Fit) -> None:
-        """Raise an InputError for a model that is no filter."""
+        """Raise an InputError for a model that is not a filter."""
         if not isinstance(model, Filter):
             raise InputError(
                 f"{kind} is not a filter: choose a model of assimilation, or draw from an experiment of reconstruct "

@@ -61,7 +61,8 @@ def calibrate(
     options = cycling.calibration.capped(recipe.limits)
     members = recipe.limits.cap("members", cycling.members)
     filters = filter.calibrated_at(options.k)
-    initial = [each.chosen() for each in filters.values()]  # a search starts there, also when it resumes
+    # a search starts there, also when it resumes
+    initial = [each.tuned_values() for each in filters.values()]
     filter.load_state_dict({**filter.state_dict(), **tensors})
     spent, begin = float(header.get("spent", 0.0)), time.perf_counter()
     progress: list[dict[str, Any]] = header.get("progress", [{"sweeps": 0, "trials": []} for _ in filters])
@@ -83,7 +84,7 @@ def calibrate(
             yield saved()
     seconds = round(spent + time.perf_counter() - begin, 2)
     spent_costs = {"train_seconds": seconds, "step_ms": None, "peak_mb": costs.peak_mb(device)}
-    tuned = {str(k): each.chosen() for k, each in filters.items()}
+    tuned = {str(k): each.tuned_values() for k, each in filters.items()}
     results = {"costs": spent_costs, "tuned": tuned, "source": data.fields.attrs["source"]}
     yield saved(pack(filter, codec, {**sources, **provenance.code(), **results}))
 

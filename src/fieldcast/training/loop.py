@@ -117,7 +117,7 @@ def solved(
         seconds = round(time.perf_counter() - begin, 2)
         spent = {"train_seconds": seconds, "step_ms": None, "peak_mb": costs.peak_mb(model.space.area.device)}
     state = pack_bytes(model.state_dict(), {"history": history, "costs": spent, "lineage": sources})
-    results = {"costs": spent, "tuned": model.chosen()}
+    results = {"costs": spent, "tuned": model.tuned_values()}
     return Saved(state, pack(results), pd.DataFrame(history))
 
 
@@ -184,5 +184,5 @@ def saved(run: Training, pack: Pack, sources: Lineage) -> Saved:
     checkpoint = b""
     if run.finished:
         with weights_of(model, run.best):
-            checkpoint = pack({**results, "tuned": model.chosen()})
+            checkpoint = pack({**results, "tuned": model.tuned_values()})
     return Saved(run.state(sources), checkpoint, pd.DataFrame(run.history))

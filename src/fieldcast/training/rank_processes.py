@@ -47,7 +47,7 @@ DEATH_NOTICE = 1.0  # seconds within which a rank is noticed to be dead after it
 
 @dataclass(frozen=True)
 class Job:
-    """Options and start of a training, which all ranks receive beside its data.
+    """Options and start of a training, which all ranks receive besides its data.
 
     Parameters
     ----------

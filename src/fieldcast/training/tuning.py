@@ -52,10 +52,10 @@ def search(model: Model, trial: Callable[[], float], table: list[dict[str, Any]]
     def trials(candidates: Sequence[Mapping[str, float]]) -> Iterator[None]:
         for values in candidates:
             model.choose(**values)
-            key = tuple(model.chosen().values())
+            key = tuple(model.tuned_values().values())
             if key not in scores:
                 scores[key] = math.exp(trial())
-                table.append({"step": len(table), **model.chosen(), "validation": scores[key]})
+                table.append({"step": len(table), **model.tuned_values(), "validation": scores[key]})
                 yield
             results.append(scores[key])
 

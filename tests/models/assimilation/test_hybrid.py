@@ -57,7 +57,7 @@ def test_the_analysis_is_that_of_the_dense_kalman_gain(space: Space, weight: flo
 
     pool = filter_.errors.flatten(1).double()
     ensemble = deviations[0].flatten(1).double()
-    taper = filter_._kernel(6000.0).rows(torch.arange(n // 2)).double().repeat(2, 2)
+    taper = filter_._kernel(6000.0).correlations_of(torch.arange(n // 2)).double().repeat(2, 2)
     b = (1 - weight) * pool.T @ pool / 50 + weight * taper * (ensemble.T @ ensemble) / 11
     h = torch.eye(n, dtype=torch.double)[c.mask.flatten()]
     gain = b @ h.T @ torch.linalg.inv(h @ b @ h.T + NOISE**2 * torch.eye(len(h), dtype=torch.double))

@@ -89,4 +89,4 @@ def test_a_kernel_gives_the_same_with_and_without_a_table(monkeypatch, table):
     first, second = torch.tensor([3, 3, 0]), torch.tensor([7, 3, 7, 39])
     whole = matern32(chord(points, points), 2000.0)
     assert torch.allclose(kernel.block(first, second), whole[first][:, second], atol=1e-14)
-    assert torch.allclose(kernel.rows(first), whole[first], atol=1e-14)
+    assert torch.allclose(kernel.correlations_of(first), whole[first], atol=1e-14)

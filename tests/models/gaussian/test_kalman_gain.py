@@ -37,7 +37,7 @@ def test_second_moments_are_the_same_formed_or_not(terms):
     expected = moments.anomalies.T @ torch.diag(moments.share) @ moments.anomalies
     index, other = torch.tensor([40, 3, 3, 17]), torch.tensor([5, 59])
     for form in (moments, moments.densified()):
-        assert torch.allclose(form.rows(index), expected[index])
+        assert torch.allclose(form.moments_of(index), expected[index])
         assert torch.allclose(form.block(index, other), expected[index][:, other])
 
 

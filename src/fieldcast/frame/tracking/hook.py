@@ -94,7 +94,11 @@ class Tracking:
 
     @hook_impl
     def after_node_ended(self) -> None:
-        """Store what the node of this thread made; only `SideBySide` says so, else the next node does."""
+        """Store the outputs of the node that this thread ran.
+
+        Only this project's parallel runners call this hook; under others the start of the next node has the same
+        effect.
+        """
         if self._run:
             self._run.end_node()
 

@@ -44,7 +44,7 @@ class LoggedCheckpoint:
         Raises
         ------
         InputError
-            If the file is no checkpoint of this version.
+            If the file is not a checkpoint of this version.
         """
         from fieldcast.encoding.checkpoint import read_header  # the second that torch takes
 

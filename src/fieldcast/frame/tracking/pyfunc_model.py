@@ -114,7 +114,7 @@ def dates(count: Any, calendar: str) -> np.ndarray:
         limit = f"goes beyond the years {calendars.FIRST_YEAR} to {calendars.LAST_YEAR}"
         raise InputError(
             f"'time' of the input, {whole.min()} to {whole.max()}, "
-            f"{limit if is_standard else 'is no date'} in the model's calendar '{calendar}': give it in {EPOCH}, as "
+            f"{limit if is_standard else 'is not a date'} in the model's calendar '{calendar}': give it in {EPOCH}, as "
             f"cftime.date2num(dates, '{EPOCH}', '{calendar}') does."
         )
     return result
@@ -217,7 +217,7 @@ def save(checkpoint: Path, folder: Path, model_id: str | None = None) -> None:
     Raises
     ------
     InputError
-        If the file is no checkpoint of this version.
+        If the file is not a checkpoint of this version.
     """
     trained = fieldcast.load(checkpoint, "cpu")
     mlflow.pyfunc.save_model(

@@ -244,7 +244,7 @@ class Writer(Background):
         self._metrics(PARENT, [(f"headline/{task}", headlines[best[task]], now, 0) for task in best])
 
     def register(self, headlines: Mapping[str, float], bounds: Collection[str]) -> None:
-        """Register the models of this run, if the configuration says so; bounds are no champions."""
+        """Register the models of this run, if the configuration says so; a bound never becomes champion."""
         for name, checkpoint in self._models.items() if self._register else ():
             score = None if name in bounds else headlines.get(name)
             scored = {

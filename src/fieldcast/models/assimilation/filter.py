@@ -3,7 +3,7 @@
     x_b = f(x_a(t-1)),    x_a(t) ~ p(x | x_b, y_t):
 
 the background, members of p(x_t | y_1 .. y_{t-1}), comes from the analyses before; the analysis also from the
-observations of the time. What a filter carries from step to step beside the last analyses, such as the scale of its
+observations of the time. What a filter carries from step to step besides the last analyses, such as the scale of its
 background covariance, is its memory, a mapping of tensors.
 """
 
@@ -41,7 +41,7 @@ class CycleState:
 
 
 class CycleStep(NamedTuple):
-    """Background of one step, what the update needs beside it, the analysis, and what the next step starts from."""
+    """Background of one step, what the update needs besides it, the analysis, and what the next step starts from."""
 
     background: Members
     prior: Memory
@@ -74,7 +74,7 @@ class Filter(Model):
     def background(
         self, state: CycleState, day: Float[Tensor, " batch"], forecast: Step, draws: RandomStreams
     ) -> tuple[Members, Memory]:
-        """Members of p(x_t | y_1 .. y_{t-1}), from the analyses before time t, and what the update needs beside them.
+        """Members of p(x_t | y_1 .. y_{t-1}), from the analyses before time t, and what the update needs besides them.
 
         By default each member continues its own past.
         """

@@ -141,7 +141,7 @@ class KalmanFilter(Derived, Filter):
 
     def dynamics(self) -> LinearDynamics:
         """The system of the base, cached for each choice of its values."""
-        key = tuple(self.base.chosen().values())
+        key = tuple(self.base.tuned_values().values())
         return self.derived(key, self._dynamics, self.base.features)
 
     def _dynamics(self) -> LinearDynamics:

@@ -114,7 +114,7 @@ class LETKF(Filter):
         """
         count, members = background.shape[:2]
         if members < 2:
-            raise InputError("The covariance of a background needs at least 2 members.")
+            raise InputError("the covariance of a background needs at least 2 members: give more.")
         w = background.new_zeros(count, self.space.exists.numel(), members, members)
         values = self.grid.gather(background).flatten(2)
         groups = observed_data(c, self.grid, range(len(self.space.variables)))

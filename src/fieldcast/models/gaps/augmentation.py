@@ -49,7 +49,7 @@ class Completing(Protocol):
     grid: GridPoints
 
     def choose(self, **values: float) -> None: ...
-    def chosen(self) -> dict[str, float]: ...
+    def tuned_values(self) -> dict[str, float]: ...
     def folds(self) -> Int[Tensor, " training"]: ...
     def season(self, c: Context, draws: RandomStreams, fold: int | None = None) -> Tensor: ...
     def analyse(
@@ -61,7 +61,7 @@ class Completing(Protocol):
 def complete(model: Completing, observed: Bool[Tensor, "training variable p"]) -> None:
     """Replace the missing values of the training days of a model by draws given the observed ones."""
     x, o = model.anomalies.flatten(1), observed.flatten(1)
-    variance, times, initial = deviations(x, o).square(), affordable(o), model.chosen()
+    variance, times, initial = deviations(x, o).square(), affordable(o), model.tuned_values()
     model.anomalies = first_draw(x, o).view_as(observed)
     choose_weight(model, x, o)
     for turn in range(ROUNDS):

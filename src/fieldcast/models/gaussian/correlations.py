@@ -80,7 +80,7 @@ class Kernel:
         q, j = torch.unique(second, return_inverse=True)
         return self.function(chord(self.points[p], self.points[q]), self.length)[i[:, None], j]
 
-    def rows(self, index: Int[Tensor, " rows"]) -> Float[Tensor, "rows p"]:
+    def correlations_of(self, index: Int[Tensor, " rows"]) -> Float[Tensor, "rows p"]:
         """Correlations of the points `index` with all points; a copy."""
         if self.table is not None:
             return self.table[index]

@@ -59,7 +59,7 @@ class SecondMoment:
     share: Float[Tensor, " n"]  # 1 / (number of days included); 0 for excluded days
     dense: Float[Tensor, "values values"] | None = None  # S, where memory allows
 
-    def rows(self, index: Int[Tensor, " rows"]) -> Float[Tensor, "rows values"]:
+    def moments_of(self, index: Int[Tensor, " rows"]) -> Float[Tensor, "rows values"]:
         """Some rows of S; a copy."""
         if self.dense is not None:
             return self.dense[index]
@@ -109,10 +109,10 @@ class Tapered(CovarianceTerm):
         self, out: Float[Tensor, "r values"], index: Int[Tensor, " o"], weights: Float[Tensor, "r o"]
     ) -> None:
         for here in chunks(index):
-            part = self.moments.rows(index[here])
+            part = self.moments.moments_of(index[here])
             if self.taper is not None:
                 p, i = torch.unique(index[here] % self.places, return_inverse=True)
-                part.unflatten(1, (-1, self.places)).mul_(self.taper.rows(p)[i][:, None])
+                part.unflatten(1, (-1, self.places)).mul_(self.taper.correlations_of(p)[i][:, None])
             out.addmm_(weights[:, here], part, alpha=self.weight)
 
 
@@ -148,7 +148,7 @@ class Parametric(CovarianceTerm):
             spread = weights.new_zeros(len(weights), variables, len(p))
             spread[:, index[here] // places, i] = weights[:, here] * self.deviation[index[here]]
             mixed = torch.einsum("vw, rwp -> rvp", self.between, spread)
-            total += mixed @ self.kernel.rows(p)
+            total += mixed @ self.kernel.correlations_of(p)
         out.addcmul_(total.flatten(1), self.deviation, value=self.weight)
 
 

@@ -7,7 +7,7 @@ from fieldcast.scores.statistics_table import name_rows
 
 
 def score(function: Callable[..., tuple[Any, ...]], experiment: str, **inputs: Any) -> tuple[Any, ...]:
-    """The results of a task's scoring, with the experiment's name in each row of the table, which is the first one."""
+    """Results of a task's `score`; each row of the first, the table of scores, is given the experiment's name."""
     scores, *others = function(**inputs)
     return name_rows(scores, experiment), *others
 

@@ -50,18 +50,20 @@ def collect(
     results: dict[str, Any] = {part: {} for part in parts}
     for name in sorted(experiments):
         for part in parts:
-            value = present[name].get(part) if name in present else earlier.get(part, {}).get(name, none)()
+            value = (
+                present[name].get(part) if name in present else earlier.get(part, {}).get(name, absent_file)()
+            )
             if value is not None and len(value):
                 results[part][name] = value
     if target is None:
-        target = earlier.get(target_name, none)()
+        target = earlier.get(target_name, absent_file)()
     results |= {} if target is None else {target_name: target}
     # plain values: other nodes turn the same parameters into dataclasses
     plain = to_jsonable_python(experiments)
     return {**results, "experiments": plain, "studies": read_studies(studies)}
 
 
-def none() -> None:
+def absent_file() -> None:
     """Stand in for the function that reads a file where there is no file."""
 
 

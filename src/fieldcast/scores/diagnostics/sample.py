@@ -39,7 +39,9 @@ def sample_diagnostics(samples: xr.Dataset, real: xr.Dataset, states: Sets, seed
     )
     if not set(GRID) <= set(real.dims):
         return diagnostics
-    return diagnostics.merge(of_fields(samples, real, finite), combine_attrs="drop_conflicts").assign_attrs(
+    return diagnostics.merge(
+        field_diagnostics(samples, real, finite), combine_attrs="drop_conflicts"
+    ).assign_attrs(
         wasserstein_mean=mean_standardised_distance(states.samples[finite], states.test),
         wasserstein_floor=mean_standardised_distance(
             states.training[rng.permutation(len(states.training))[:count]], states.test
@@ -47,7 +49,9 @@ def sample_diagnostics(samples: xr.Dataset, real: xr.Dataset, states: Sets, seed
     )
 
 
-def of_fields(samples: xr.Dataset, real: xr.Dataset, finite: Bool[np.ndarray, " sample"]) -> xr.Dataset:
+def field_diagnostics(
+    samples: xr.Dataset, real: xr.Dataset, finite: Bool[np.ndarray, " sample"]
+) -> xr.Dataset:
     """Spectra and Wasserstein distances of the variables of `samples`."""
     names = [str(name) for name in samples.data_vars]
     x = {name: samples[name].transpose("sample", *GRID).to_numpy()[finite] for name in names}
