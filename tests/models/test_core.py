@@ -36,6 +36,18 @@ def test_the_fraction_counts_cells_that_exist(space):
     assert float(Context(1, observed=mask.float(), mask=mask).fraction(half)) == pytest.approx(2 / 8)
 
 
+def test_a_part_that_the_context_lacks_is_refused(space):
+    c, y = context(space), torch.ones(3, *space.state_shape)
+    assert torch.equal(c.states(), c.past)
+    observed, mask = Context(3, observed=y, mask=y > 0).observations()
+    assert torch.equal(observed, y)
+    assert mask.all()
+    with pytest.raises(ValueError, match="needs observations and their mask"):
+        c.observations()
+    with pytest.raises(ValueError, match="needs a past"):
+        Context(3).states()
+
+
 def test_members_of_a_datum_lie_next_to_each_other(space):
     c = context(space).repeat(2)
     assert c.count == 6

@@ -147,9 +147,7 @@ class VectorDecoder(Decoder):
     def forward(
         self, z: Float[Tensor, "batch members latent"], c: Context
     ) -> Float[Tensor, "batch members variable y x"]:
-        if c.past is None:
-            raise ValueError("a context without past states has nothing for a VectorDecoder to read")
-        past = c.past.flatten(1)[:, None].expand(-1, z.shape[1], -1)
+        past = c.states().flatten(1)[:, None].expand(-1, z.shape[1], -1)
         vector = torch.cat([z, past], dim=2).flatten(0, 1)
         return self.network(vector).unflatten(0, z.shape[:2])
 

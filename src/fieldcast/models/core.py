@@ -44,6 +44,30 @@ class Context:
             raise ValueError("a context without past or observations has no base")
         return base
 
+    def observations(self) -> tuple[Float[Tensor, "batch variable y x"], Bool[Tensor, "batch variable y x"]]:
+        """The sparse field m * y and its mask m.
+
+        Raises
+        ------
+        ValueError
+            If the context has no observations.
+        """
+        if self.observed is None or self.mask is None:
+            raise ValueError("the model needs observations and their mask, and the context has none")
+        return self.observed, self.mask
+
+    def states(self) -> Float[Tensor, "batch past variable y x"]:
+        """Past states, oldest first.
+
+        Raises
+        ------
+        ValueError
+            If the context has no past.
+        """
+        if self.past is None:
+            raise ValueError("the model needs a past, and the context has none")
+        return self.past
+
     def fraction(self, space: Space) -> Float[Tensor, " batch"]:
         """k: the observed share of the cells that exist."""
         if self.mask is None:

@@ -48,9 +48,8 @@ class Dineof(Solved):
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         """The completed state, the same for every member."""
-        if c.observed is None or c.mask is None:
-            raise ValueError("DINEOF needs observations")
-        y, observed = cells(self.space, c.observed) / self.deviation - self.mean, cells(self.space, c.mask)
+        y, observed = (cells(self.space, part) for part in c.observations())
+        y = y / self.deviation - self.mean
         x = torch.where(observed, y, 0.0)
         missing = (~observed).sum(1).clamp(min=1)
         changing = torch.ones_like(missing, dtype=torch.bool)
