@@ -3,7 +3,7 @@ import torch
 
 from fieldcast.errors import InputError
 from fieldcast.models.configuration import build
-from fieldcast.models.core import Context
+from fieldcast.models.core import Context, channel_count
 from fieldcast.models.stepped import Stepped
 
 
@@ -59,6 +59,23 @@ def test_channels_hold_season_and_static_fields(space):
     channels = context(space).channels(space)
     assert channels.shape == (3, 2 * 2 + 2 + 1, 9, 16)
     assert torch.allclose(channels[:, 4] ** 2 + channels[:, 5] ** 2, torch.ones(()))
+
+
+@pytest.mark.parametrize(
+    "extra_channels", [("season",), ("static",), ("mask", "static"), ("mask", "season", "static")]
+)
+@pytest.mark.parametrize(("history", "observed"), [(0, False), (0, True), (2, False), (2, True)])
+def test_the_number_of_channels_is_that_of_a_context(space, history, observed, extra_channels):
+    y = torch.ones(3, *space.state_shape)
+    c = Context(
+        3,
+        past=y[:, None].expand(-1, history, -1, -1, -1) if history else None,
+        observed=y if observed else None,
+        mask=y > 0 if observed else None,
+        day=torch.zeros(3),
+    )
+    channels = c.channels(space, extra_channels)
+    assert channel_count(space, history, observed, extra_channels) == channels.shape[1]
 
 
 @pytest.mark.parametrize(

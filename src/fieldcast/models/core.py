@@ -121,6 +121,16 @@ class Context:
         return Context(len(data), **selected, noise=self.noise, points=points)
 
 
+def channel_count(
+    space: Space, history: int = 0, observed: bool = False,
+    extra_channels: Collection[ExtraChannel] = ("mask", "season", "static"),
+) -> int:  # fmt: skip
+    """Number of `Context.channels` of a context with a day, `history` past states and, if `observed`, observations."""
+    states = history + observed + (observed and "mask" in extra_channels)
+    season = 2 * ("season" in extra_channels)
+    return states * len(space.variables) + season + len(space.static) * ("static" in extra_channels)
+
+
 @dataclass(frozen=True, eq=False)
 class Batch:
     """States and their contexts."""

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fieldcast.models.core import Batch, Context, Terms, Trained
+from fieldcast.models.core import Batch, Context, Terms, Trained, channel_count
 from fieldcast.models.layers.crps import fair_crps
 from fieldcast.models.layers.unet import UNet
 from fieldcast.models.linear_inverse_model import LinearInverseModel
@@ -54,7 +54,7 @@ class CorrectedDynamics(Trained):
         super().__init__(space)
         self.base, self.history, self.noise = base, base.history, noise
         variables = len(space.variables)
-        inputs = (self.history + 1) * variables + 2 + len(space.static)  # past and m; season, static
+        inputs = channel_count(space, self.history) + variables  # the context and m
         self.network = UNet(inputs, 2 * variables, space.shape, space.wraps, channels, noise=noise)
         self.register_buffer("scale", space.tendency[:, None, None].clone(), persistent=False)
 

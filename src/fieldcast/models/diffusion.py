@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from fieldcast.models.core import Batch, Context, Density, Terms, Trained
+from fieldcast.models.core import Batch, Context, Density, Terms, Trained, channel_count
 from fieldcast.models.layers.unet import UNet
 from fieldcast.models.options import Count
 from fieldcast.models.random_streams import RandomStreams
@@ -64,7 +64,8 @@ class TimedUNet(nn.Module):
         super().__init__()
         self.space, self.schedule, self.embedding = space, schedule, embedding
         variables = len(space.variables)
-        inputs = variables + (len(space.static) if conditions is None else conditions)
+        unconditional = channel_count(space, extra_channels=["static"])
+        inputs = variables + (unconditional if conditions is None else conditions)
         self.correction = UNet(
             inputs, variables, space.shape, space.wraps, channels, noise=embedding, patch=patch
         )

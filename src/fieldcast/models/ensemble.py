@@ -21,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fieldcast.errors import InputError
-from fieldcast.models.core import Batch, Context, Terms, Trained
+from fieldcast.models.core import Batch, Context, Terms, Trained, channel_count
 from fieldcast.models.layers.contrasts import DISTANCES, contrast_crps, pairs_of
 from fieldcast.models.layers.crps import fair_crps
 from fieldcast.models.layers.persistent_noise import red_noise
@@ -93,7 +93,7 @@ class Ensemble(Trained):
         self.red = round(persistent_noise * noise)
         self.white = noise - self.red
         self.decorrelation_steps = noise_decorrelation_days / (space.step / 24 or 1)
-        inputs, outputs = history * len(space.variables) + 2 + len(space.static), len(space.variables)
+        inputs, outputs = channel_count(space, history), len(space.variables)
         self.network = UNet(
             inputs, outputs, space.shape, space.wraps, channels, noise=noise, fields=fields, patch=patch
         )
