@@ -3,7 +3,7 @@ import torch
 
 from fieldcast.errors import InputError
 from fieldcast.models.configuration import build
-from fieldcast.models.core import Context, channel_count
+from fieldcast.models.core import Batch, Context, channel_count
 from fieldcast.models.stepped import Stepped
 
 
@@ -53,6 +53,20 @@ def test_members_of_a_datum_lie_next_to_each_other(space):
     assert c.count == 6
     assert torch.equal(c.day[:4], torch.tensor([0.0, 0.0, 0.45, 0.45]))
     assert torch.equal(context(space)[torch.tensor([2])].past, context(space).past[2:])
+
+
+def test_a_selection_of_a_batch_keeps_its_data_together(space):
+    x, number = torch.arange(3.0)[:, None, None, None].expand(3, *space.state_shape), torch.arange(3)
+    batch = Batch(x, context(space), index=10 + number, label=number, observed=x > 0, group=4)
+    some = batch[torch.tensor([2, 0])]
+    assert some.x[:, 0, 0, 0].tolist() == [2, 0]
+    assert some.index.tolist() == [12, 10]
+    assert some.label.tolist() == [2, 0]
+    assert some.observed[:, 0, 0, 0].tolist() == [True, False]
+    assert some.group == 4
+    assert torch.equal(some.context.day, batch.context.day[[2, 0]])
+    assert batch[1:].context.count == 2
+    assert Batch(x, context(space))[:2].index is None
 
 
 def test_channels_hold_season_and_static_fields(space):

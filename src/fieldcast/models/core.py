@@ -145,6 +145,14 @@ class Batch:
         0  # first steps of a rollout, which the loss leaves out: they produce its initial states
     )
 
+    def __getitem__(self, index: Int[Tensor, " selected"] | slice) -> Batch:
+        """Select some of the data, as `Context` does."""
+        parts = {name: getattr(self, name) for name in ("index", "label", "observed")}
+        selected: dict[str, Any] = {
+            name: None if part is None else part[index] for name, part in parts.items()
+        }
+        return replace(self, x=self.x[index], context=self.context[index], **selected)
+
 
 def joined(batches: Iterable[Batch]) -> Batch:
     """Join the states, indices and labels of several batches into one; a single batch is returned as it is."""
