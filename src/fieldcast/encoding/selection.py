@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from fieldcast.models.random_streams import seed_for
+from fieldcast.models.random_streams import generator_for
 from fieldcast.models.selection import evenly
 
 __all__ = ["batch_index", "evenly"]
@@ -16,8 +16,7 @@ def batch_index(
     step: int, seed: int, groups: Int[Tensor, " training"] | None, length: int, size: int
 ) -> Tensor:
     """The data of step t: drawn without replacement, of one group where there are groups."""
-    seed_of_step = seed_for("batch", seed, step) % 2**32  # torch's generator looks at 32 bits alone
-    generator = torch.Generator().manual_seed(seed_of_step)
+    generator = generator_for("batch", seed, step)
     if groups is None:
         return torch.randperm(length, generator=generator)[:size]
     first = torch.randint(length, (), generator=generator)

@@ -31,7 +31,7 @@ from fieldcast.models.gaps.hiding import SELECTIONS
 from fieldcast.models.gaps.record import Filling, Record, empty_members, hidden_in_gap, with_observed
 from fieldcast.models.layers.crps import normal_crps
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
-from fieldcast.models.random_streams import RandomStreams, seed_for
+from fieldcast.models.random_streams import RandomStreams, generator_for, seed_for
 from fieldcast.models.space import Space
 from fieldcast.training.options import Fit
 from fieldcast.training.run import initialised
@@ -113,7 +113,7 @@ class GapCorrection:
         InputError
             If no gap of any time covers values of another.
         """
-        generator = torch.Generator().manual_seed(seed_for(f"hidden from {stage}", self.seed) % 2**32)
+        generator = generator_for(f"hidden from {stage}", self.seed)
         others = torch.randint(len(record.x), (len(times),), generator=generator).tolist()
         missing = ~record.observed
         gappy = missing.any(1).nonzero()[:, 0]

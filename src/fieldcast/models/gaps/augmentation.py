@@ -30,7 +30,7 @@ from fieldcast.models.gaps.cells import deviations
 from fieldcast.models.gaps.expectation_maximisation import RANKS, fitted_rank
 from fieldcast.models.gaps.record import hidden_in_gap
 from fieldcast.models.gaussian.grid_points import GridPoints
-from fieldcast.models.random_streams import RandomStreams, seed_for
+from fieldcast.models.random_streams import RandomStreams, generator_for, seed_for
 from fieldcast.models.selection import evenly
 
 ROUNDS = 2  # of drawing from the model itself
@@ -94,7 +94,7 @@ def choose_weight(
     """Choose the smallest of `WEIGHTS` within one standard error of the one with the least error at hidden values."""
     times = observed.any(1).nonzero()[:, 0]
     times = times[evenly(len(times), TRIED).to(times.device)]
-    generator = torch.Generator().manual_seed(seed_for("hidden in training") % 2**32)
+    generator = generator_for("hidden in training")
     others = torch.randint(len(x), (len(times),), generator=generator).tolist()
     points = model.grid.points.repeat(model.anomalies.shape[1], 1)  # of each variable
     hidden = torch.zeros_like(observed)
