@@ -35,7 +35,7 @@ class Context:
     mask: Bool[Tensor, "batch variable y x"] | None = None  # m
     day: Float[Tensor, " batch"] | None = None  # fraction of the year of the target state
     noise: float = 0.0  # standard deviation of the error of the observations in cells
-    points: Points | None = None  # observations between cells; only models that `accept_points` use them
+    points: Points | None = None  # observations between cells; only models with `accepts_points` use them
 
     def base(self) -> Float[Tensor, "batch variable y x"]:
         """The state from which a stepped model starts: the last state, else the sparse field."""

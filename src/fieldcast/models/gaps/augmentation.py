@@ -117,7 +117,10 @@ def restored(
     mean: Float[Tensor, "time value"], drawn: Float[Tensor, "time value"], missing: Bool[Tensor, "time value"],
     variance: Float[Tensor, " value"],
 ) -> Float[Tensor, "time value"]:  # fmt: skip
-    """m + c (d - m), see the module; c is 0 where the mean alone has more variance than the observed values."""
+    """m + c (d - m), see the module.
+
+    c is 0 where m alone has more variance than the observed values, if m and d - m are uncorrelated.
+    """
     m, e = (part[missing].double() for part in (mean, drawn - mean))
     a, b = float(e.square().sum()), float((m * e).sum())
     excess = float(m.square().sum()) - float(variance.expand_as(missing)[missing].double().sum())
