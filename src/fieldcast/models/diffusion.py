@@ -206,7 +206,7 @@ class Diffusion(Trained):
 
         -KL(q(x_T | x_0) || N(0, I)) - sum_t KL(q(x_{t-1} | x_t, x_0) || p(x_{t-1} | x_t)) + log p(x_0 | x_1),
         p(x_{t-1} | x_t) of variance beta_t. Each member estimates the sum from one t, stratified over 1 .. T.
-        Images must be dequantised.
+        The bound is that of the ancestral chain without `clip`, whatever `sampler` draws. Images must be dequantised.
         """
         members, last = draws.members, len(self.schedule)
         u = draws.uniform()
