@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fieldcast.models.core import Batch, Context, Terms, Trained, channel_count
-from fieldcast.models.layers.crps import fair_crps
+from fieldcast.models.layers.crps import area_mean_crps
 from fieldcast.models.layers.unet import UNet
 from fieldcast.models.linear_inverse_model import LinearInverseModel
 from fieldcast.models.random_streams import RandomStreams
@@ -73,5 +73,5 @@ class CorrectedDynamics(Trained):
 
     def compare(self, x: Tensor, drawn: Tensor, c: Context, draws: RandomStreams) -> Terms:
         """The exactly fair CRPS: area-weighted mean over all variables."""
-        crps = (fair_crps(drawn, x) * self.space.weight).sum(dim=(2, 3)).mean()
+        crps = area_mean_crps(drawn, x, self.space.weight)
         return Terms(crps, {"crps": crps})
