@@ -1,6 +1,7 @@
 """Experiments are what the listing says, and a file that is wrong is named."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -182,6 +183,9 @@ OTHER_MEANINGS = {  # words that mean something else where they stand
 }
 
 
+WITH_ADDRESSES = {"cli.py": "examples of commands", "inference/options.py": "defaults of options"}
+
+
 def test_the_code_knows_no_experiment_by_its_name() -> None:
     stems = {file.stem for file in ROOT.glob("conf/base/parameters/experiments/*/*.yml")}
     named = {
@@ -191,6 +195,27 @@ def test_the_code_knows_no_experiment_by_its_name() -> None:
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
         if node.value in stems - set(OTHER_MEANINGS)
     }
+    assert not named
+
+
+def test_messages_name_no_experiment_of_this_configuration() -> None:
+    addresses = {
+        f"{file.parent.name}.{file.stem}" for file in ROOT.glob("conf/base/parameters/experiments/*/*.yml")
+    }
+    address = re.compile(rf"(?<![\w.])({'|'.join(map(re.escape, addresses))})(?![\w.])")
+    named = []
+    for file in (ROOT / "src/fieldcast").rglob("*.py"):
+        if str(file.relative_to(ROOT / "src/fieldcast")) in WITH_ADDRESSES:
+            continue
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        statements = (node.value for node in ast.walk(tree) if isinstance(node, ast.Expr))
+        documents = {id(value) for value in statements if isinstance(value, ast.Constant)}
+        named += [
+            f"{file.relative_to(ROOT)}:{node.lineno} {node.value}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant) and id(node) not in documents
+            if isinstance(node.value, str) and address.search(node.value)
+        ]
     assert not named
 
 

@@ -20,6 +20,7 @@ NO_NAMES = {
     *("seen", "shown", "chosen", "words", "asked", "wanted", "theirs", "mine"),
 }
 MOST = 0.01  # share of these words among all names
+MOST_ARGUMENTS = 4  # of a constructor without a section of parameters
 # a docstring that begins so is a fragment: it needs its function's name to make sense
 FRAGMENT = re.compile(
     r"(Of|Those|The same|All of|With|Without|On|In|At|By|From|For|To|As|And|Or|But|If|It|Its|They|This|That|These|"
@@ -161,3 +162,31 @@ def test_a_word_that_is_no_name_is_recognised() -> None:
 def test_a_template_name_is_recognised(template: str) -> None:
     assert not NO_NAMES.isdisjoint(template_names(template))
     assert NO_NAMES.isdisjoint(template_names("{% for row in rows if row.found %}{{ found }}{% endfor %}"))
+
+
+def unlisted(source: str) -> list[str]:
+    """Classes whose constructor has many arguments, besides `self` and `space`, and no section 'Parameters'."""
+    names = []
+    for node in ast.walk(ast.parse(source)):
+        for method in node.body if isinstance(node, ast.ClassDef) else ():
+            if isinstance(method, ast.FunctionDef) and method.name == "__init__":
+                arguments = method.args.posonlyargs + method.args.args + method.args.kwonlyargs
+                count = len({argument.arg for argument in arguments} - {"self", "space"})
+                text = (ast.get_docstring(node) or "") + (ast.get_docstring(method) or "")
+                if count > MOST_ARGUMENTS and "Parameters\n---" not in text:
+                    names.append(node.name)
+    return names
+
+
+@pytest.mark.parametrize("file", python_files(), ids=lambda file: str(file.relative_to(SOURCE)))
+def test_a_long_constructor_lists_its_parameters(file: Path) -> None:
+    assert not unlisted(file.read_text(encoding="utf-8"))
+
+
+def test_a_constructor_without_its_parameters_is_recognised() -> None:
+    constructor = "    def __init__(self, space, a, b, c, d, e): ..."
+    assert unlisted(f"class Long:\n{constructor}") == ["Long"]
+    assert not unlisted(
+        f'class Long:\n    """Long.\n\n    Parameters\n    ----------\n    """\n{constructor}'
+    )
+    assert not unlisted(f"class Short:\n{constructor.replace(', e', '')}")

@@ -12,10 +12,10 @@ import xarray as xr
 from jaxtyping import Float, Integer
 
 from fieldcast import calendars
+from fieldcast.geometry import GRID
 
 DAYS = 365
 MONTHS = 12
-GRID = ("latitude", "longitude")
 
 
 def is_low(quantile: float) -> bool:

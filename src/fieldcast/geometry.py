@@ -10,7 +10,9 @@ from jaxtyping import Bool, Float, Shaped
 
 GRID = ("latitude", "longitude")
 TOLERANCE = 1e-3  # degrees: coordinates are often stored in single precision
+# the planet and the spectra use WeatherBench 2's radius; distances between observations, the mean radius of the IUGG
 EARTH_RADIUS = 6.371e6  # metres
+MEAN_EARTH_RADIUS = 6371.0088  # kilometres
 GOLDEN = (math.sqrt(5) - 1) / 2  # whose multiples are spread evenly modulo 1
 
 

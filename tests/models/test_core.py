@@ -3,7 +3,7 @@ import torch
 
 from fieldcast.errors import InputError
 from fieldcast.models.configuration import build
-from fieldcast.models.core import Context
+from fieldcast.models.core import Batch, Context, channel_count
 from fieldcast.models.stepped import Stepped
 
 
@@ -36,6 +36,18 @@ def test_the_fraction_counts_cells_that_exist(space):
     assert float(Context(1, observed=mask.float(), mask=mask).fraction(half)) == pytest.approx(2 / 8)
 
 
+def test_a_part_that_the_context_lacks_is_refused(space):
+    c, y = context(space), torch.ones(3, *space.state_shape)
+    assert torch.equal(c.states(), c.past)
+    observed, mask = Context(3, observed=y, mask=y > 0).observations()
+    assert torch.equal(observed, y)
+    assert mask.all()
+    with pytest.raises(ValueError, match="needs observations and their mask"):
+        c.observations()
+    with pytest.raises(ValueError, match="needs a past"):
+        Context(3).states()
+
+
 def test_members_of_a_datum_lie_next_to_each_other(space):
     c = context(space).repeat(2)
     assert c.count == 6
@@ -43,10 +55,41 @@ def test_members_of_a_datum_lie_next_to_each_other(space):
     assert torch.equal(context(space)[torch.tensor([2])].past, context(space).past[2:])
 
 
+def test_a_selection_of_a_batch_keeps_its_data_together(space):
+    x, number = torch.arange(3.0)[:, None, None, None].expand(3, *space.state_shape), torch.arange(3)
+    batch = Batch(x, context(space), index=10 + number, label=number, observed=x > 0, group=4)
+    some = batch[torch.tensor([2, 0])]
+    assert some.x[:, 0, 0, 0].tolist() == [2, 0]
+    assert some.index.tolist() == [12, 10]
+    assert some.label.tolist() == [2, 0]
+    assert some.observed[:, 0, 0, 0].tolist() == [True, False]
+    assert some.group == 4
+    assert torch.equal(some.context.day, batch.context.day[[2, 0]])
+    assert batch[1:].context.count == 2
+    assert Batch(x, context(space))[:2].index is None
+
+
 def test_channels_hold_season_and_static_fields(space):
     channels = context(space).channels(space)
     assert channels.shape == (3, 2 * 2 + 2 + 1, 9, 16)
     assert torch.allclose(channels[:, 4] ** 2 + channels[:, 5] ** 2, torch.ones(()))
+
+
+@pytest.mark.parametrize(
+    "extra_channels", [("season",), ("static",), ("mask", "static"), ("mask", "season", "static")]
+)
+@pytest.mark.parametrize(("history", "observed"), [(0, False), (0, True), (2, False), (2, True)])
+def test_the_number_of_channels_is_that_of_a_context(space, history, observed, extra_channels):
+    y = torch.ones(3, *space.state_shape)
+    c = Context(
+        3,
+        past=y[:, None].expand(-1, history, -1, -1, -1) if history else None,
+        observed=y if observed else None,
+        mask=y > 0 if observed else None,
+        day=torch.zeros(3),
+    )
+    channels = c.channels(space, extra_channels)
+    assert channel_count(space, history, observed, extra_channels) == channels.shape[1]
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,10 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from fieldcast.errors import InputError
+from fieldcast.models.patterns import PATTERNS, SMALLEST_K, Pattern
 
 STRICT = ConfigDict(extra="forbid")
-Pattern = Literal["random", "regular", "stations", "swaths", "blocks"]
-PATTERNS: tuple[Pattern, ...] = ("random", "regular", "stations", "swaths", "blocks")
 POINTS: Literal["points"] = "points"  # places between the cells, only in scored cases
-SMALLEST_K = 0.005
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from fieldcast.models.random_streams import seed_for
+from fieldcast.models.random_streams import generator_for
+from fieldcast.models.selection import evenly
 
-
-def evenly(length: int, count: int) -> Int[Tensor, " place"]:
-    """Evenly spaced places among `length`, at most `count` of them."""
-    return torch.from_numpy(
-        np.unique(np.linspace(0, length - 1, min(count, length)).round().astype(np.int64))
-    )
+__all__ = ["batch_index", "evenly"]
 
 
 def batch_index(
     step: int, seed: int, groups: Int[Tensor, " training"] | None, length: int, size: int
 ) -> Tensor:
     """The data of step t: drawn without replacement, of one group where there are groups."""
-    seed_of_step = seed_for("batch", seed, step) % 2**32  # torch's generator looks at 32 bits alone
-    generator = torch.Generator().manual_seed(seed_of_step)
+    generator = generator_for("batch", seed, step)
     if groups is None:
         return torch.randperm(length, generator=generator)[:size]
     first = torch.randint(length, (), generator=generator)

@@ -23,8 +23,8 @@ def require_complete(fields: xr.Dataset, subject: str) -> None:
     if has_gaps(fields):
         raise InputError(
             f"{subject} need complete fields, and values of these are missing (ingestion.missing=train): fill them in "
-            "first, or run experiments of the task reconstruct that learn from gaps, such as "
-            "`kedro run --pipelines reconstruct.optimal_interpolation`."
+            "first, or run experiments of the task reconstruct whose models learn from gaps, "
+            "such as optimal interpolation."
         )
 
 

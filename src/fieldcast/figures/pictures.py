@@ -62,6 +62,27 @@ class Gallery:
 
     Images are grey from 0 to `levels` - 1, or to the largest real value if the data do not state their levels.
     Fields are departures from the mean of the real ones, because their mean mostly varies with latitude.
+
+    Parameters
+    ----------
+    pictures
+        Data set that has the coordinates and attributes of the pictures.
+    variable
+        Name of the variable that is drawn.
+    real
+        Real pictures, which set the colours.
+    columns, rows
+        Size of the grid; maps take at least four columns.
+    heading
+        Text above the grid.
+    names
+        Width of the names of the rows, in inches.
+    titles
+        Whether columns have titles.
+    between
+        Room between rows, in widths of a picture.
+    outline
+        Coastlines, drawn on every map.
     """
 
     def __init__(

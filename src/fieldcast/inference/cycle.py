@@ -111,19 +111,18 @@ class RecordCycle:
         data, codec = matching(dataset, updater.checkpoint.field_codec, where)
         check_times(data["time"], space.time_step, where)
         c = context_of(data, codec, space, noise)
-        assert c.mask is not None
-        if not c.mask.any():
+        _, mask = c.observations()
+        if not mask.any():
             raise InputError(f"{where} holds no observation: give values where there are any, NaN elsewhere.")
         options = {"members": members, "noise": noise, "withheld": withheld, "seed": seed}
         names = " and ".join(model.name for model in (updater, forecaster) if model is not None)
-        held = withheld_cells(c.mask, withheld, space, seed)
+        held = withheld_cells(mask, withheld, space, seed)
         return cls(models, dataset, data["time"], codec, c, held, options, names)
 
     @cached_property
     def sources(self) -> Lineage:
         """Lineage of the analyses: digest of the observations, the models with their digests, and the options."""
-        assert self.c.observed is not None and self.c.mask is not None
-        observed = [part.cpu().numpy() for part in (self.c.observed, self.c.mask)]
+        observed = [part.cpu().numpy() for part in self.c.observations()]
         return {
             "observations": digest(observed, calendars.iso(self.times)),
             "models": self.names,
@@ -150,8 +149,8 @@ class RecordCycle:
         done = header.get("number", 0) if state is not None else 0
         if not done <= on_disk <= done + 1:
             state, done = None, 0
-        assert c.observed is not None and c.mask is not None
-        observed, mask = c.observed * ~self.held, c.mask & ~self.held
+        observed, mask = c.observations()
+        observed, mask = observed * ~self.held, mask & ~self.held
         assimilated = Context(c.count, observed=observed, mask=mask, day=c.day, noise=self.options["noise"])
         steps = self.models.run(assimilated, members, seed, state, done * length)
         firsts = range(0, c.count, length)
@@ -166,10 +165,10 @@ class RecordCycle:
     def step(self, place: int, estimates: Estimates) -> xr.Dataset:
         """The analysis of one time, in the units of the record, and its quality."""
         c, options = self.c, self.options
-        assert c.observed is not None and c.mask is not None
+        observed, mask = c.observations()
         exists = self.models.assimilator.filter.space.exists.cpu()
         x = estimates["analysis"].float().cpu().masked_fill(~exists, torch.nan)
-        y = torch.where(c.mask[place], c.observed[place], torch.nan)
+        y = torch.where(mask[place], observed[place], torch.nan)
         quality = quality_of_step(y, self.held, estimates, options["noise"], options["seed"], place)
         return self.codec.decode(x, self.times[[place]]).merge(quality)
 

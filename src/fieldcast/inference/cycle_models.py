@@ -48,8 +48,8 @@ class CycleModels:
             return cls(Assimilator(model, None, codec), None)
         if not isinstance(model, OptimalInterpolation | Filter):
             raise InputError(
-                f"the updater of a cycle cannot be {kind}: choose reconstruct.optimal_interpolation, or a filter of "
-                "assimilate."
+                f"the updater of a cycle cannot be {kind}: choose an optimal interpolation of "
+                "reconstruct, or a filter of assimilate."
             )
         if forecaster is None:
             raise InputError(f"{kind} needs a forecast model: name a forecaster, an experiment of forecast.")
@@ -89,7 +89,7 @@ class CycleModels:
         if filter.needs_spread and not (members.std(1) > 0).any():
             raise InputError(
                 "the updater needs members that differ, and the forecaster gives all the same: choose a forecaster "
-                "that draws, such as forecast.linear_inverse_model."
+                "whose members differ, such as a linear inverse model."
             )
         return CycleState(members, memory)
 

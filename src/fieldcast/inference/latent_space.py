@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 import xarray as xr
@@ -13,7 +15,7 @@ from fieldcast.errors import InputError
 from fieldcast.inference.likelihood import Examined, Split
 from fieldcast.inference.sample import physical_states
 from fieldcast.models.capabilities import HasLatents, HasTrajectory
-from fieldcast.models.core import Batch, Context, Model
+from fieldcast.models.core import Context, Model
 from fieldcast.models.diffusion import SNAPSHOTS
 from fieldcast.models.latent_table import LatentTable
 from fieldcast.models.random_streams import RandomStreams, seed_for
@@ -71,7 +73,7 @@ def training_codes(model: Model, split: Split) -> xr.Dataset:
     place = evenly(len(split.datum), TRAINING_CODES)
     batch = split.batch
     row = split.datum.to(batch.x.device)[place]
-    learnt = model.encoder(Batch(batch.x[place], batch.context[place], index=row)).mean.cpu().numpy()
+    learnt = model.encoder(replace(batch[place], index=row)).mean.cpu().numpy()
     codes = xr.Dataset({"training_mean": (("training", "latent"), learnt)})
     if split.classes is None:
         return codes
@@ -130,7 +132,7 @@ def reconstructions(model: HasLatents, codec: StateCodec, split: Split, seed: in
     """Some data, and their reconstructions from the posterior means."""
     batch = split.batch
     few = torch.arange(min(RESTORED, len(batch.x)), device=batch.x.device)
-    some = Batch(batch.x[few], batch.context[few])
+    some = batch[few]
     draws = RandomStreams(seed_for(DRAW_PURPOSE, seed), few)
     q = model.posterior(some, draws)
     back = model.restore(q.mean[:, None], some.context, draws)[:, 0]

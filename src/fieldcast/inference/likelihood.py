@@ -79,9 +79,7 @@ def examine(model: Model, split: Split, members: int, codec: StateCodec, seed: i
     device, count = model.space.area.device, len(split.datum)
     pieces = []
     for index in Progress(torch.arange(count, device=device).split(AT_ONCE), unit="part"):
-        data = split.batch
-        label = None if data.label is None else data.label[index]
-        batch = Batch(data.x[index], data.context[index], label=label)
+        batch = split.batch[index]
         draws = RandomStreams(seed_for("likelihood", seed), split.datum.to(device)[index], members)
         if isinstance(model, HasLatents):
             pieces.append(of_codes(model, batch, draws))
@@ -124,9 +122,7 @@ def of_density(model: HasDensity, batch: Batch, draws: RandomStreams, codec: Sta
     """Statistics of a batch under a model with a density, exact or bounded."""
     needed = draws.alone() if model.density == "exact" else draws
     pieces = torch.arange(len(batch.x), device=batch.x.device).split(max(1, DECODED // needed.members))
-    weights = [
-        model.log_weights(Batch(batch.x[part], batch.context[part]), needed.of_data(part)) for part in pieces
-    ]
+    weights = [model.log_weights(batch[part], needed.of_data(part)) for part in pieces]
     log_p = torch.cat(weights).double().mean(dim=1)
     bits = codec.bits_per_dim(log_p, int(model.space.size))
     return Examined(as_arrays({"elbo": log_p, "bits_per_dim": bits}), needed.members)

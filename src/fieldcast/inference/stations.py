@@ -35,8 +35,8 @@ def check_accepts_points(model: Model, what: str) -> None:
     """Raise an InputError for a model that cannot use observations between cells."""
     if not model.accepts_points:
         raise InputError(
-            f"{what} reads observations in the cells of its grid only, not stations between them: use one of "
-            "reconstruct.optimal_interpolation, kriging, corrected_interpolation, linear or nearest."
+            f"{what} reads observations in the cells of its grid only, not stations between them: choose a "
+            "model that accepts points, such as optimal interpolation or kriging."
         )
 
 

@@ -19,13 +19,11 @@ PARTS = ("", "_mean", "_spread", "_suspect", "_members", "_flag")
 RANGE = re.compile("^(fieldcast_|valid_|actual_range)")
 
 
-def restore_layout(
-    dataset: xr.Dataset, filled: xr.Dataset, codec: FieldCodec
-) -> xr.Dataset:  # fmt: skip
+def restore_layout(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldCodec) -> xr.Dataset:
     """Draws of the model's variables and their moments, in the layout of `dataset`; members follow time.
 
-    Dimensions that the data set lacks come first. Bounds of coordinates are kept; `result_attributes.described` sets
-    the global attributes.
+    Dimensions that the data set lacks come first. Bounds of coordinates are kept;
+    `result_attributes.with_attributes` sets the global attributes.
     """
     filled = restore_variables(dataset, restore_axes(dataset, filled, codec), codec)
     named = {str(array.attrs["bounds"]) for array in filled.coords.values() if "bounds" in array.attrs}

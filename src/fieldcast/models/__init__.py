@@ -11,7 +11,8 @@ source_code      digests of the code of the classes that a configuration names
 capabilities     optional capabilities of a model: density, latents, snapshots of a chain, analysis step
 derived          cache of quantities derived from a fitted state
 random_streams   the only source of randomness: a counter-based generator keyed by (seed, step, datum, member, call)
-masks            observed cells: one function for each pattern
+selection        evenly spaced data
+masks            observed cells: one function for each pattern; patterns: their names, without torch
 gaps             records with missing values: expectation-maximisation, DINEOF, a Kalman smoother, filling
 posterior_samplers  draws of p(x | y) from a diffusion model of p(x); krylov: the linear systems that they solve
 distributions    posteriors and the standard prior of a latent; autoencoder: what the autoencoders share

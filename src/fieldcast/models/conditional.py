@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from fieldcast.models.core import Context, ExtraChannel
+from fieldcast.models.core import Context, ExtraChannel, channel_count
 from fieldcast.models.distributions import Normal, Posterior
 from fieldcast.models.layers.encoder_decoder import ConvDecoder, ConvEncoder
 from fieldcast.models.layers.grid_convolutions import Upsampling
@@ -64,9 +64,7 @@ class ContextEncoder(Encoder):
     ):  # fmt: skip
         super().__init__()
         self.space, self.extra_channels = space, tuple(extra_channels)
-        masks = "mask" in extra_channels and not history
-        channels = (max(history, 1) + masks) * len(space.variables)
-        channels += 2 * ("season" in extra_channels) + len(space.static) * ("static" in extra_channels)
+        channels = channel_count(space, history, not history, extra_channels)
         self.network = ConvEncoder(channels, space.shape, space.wraps)
         self.mean = nn.Linear(self.network.features, latent)
         self.log_variance = nn.Linear(self.network.features, latent)
@@ -148,9 +146,7 @@ class VectorDecoder(Decoder):
     def forward(
         self, z: Float[Tensor, "batch members latent"], c: Context
     ) -> Float[Tensor, "batch members variable y x"]:
-        if c.past is None:
-            raise ValueError("a context without past states has nothing for a VectorDecoder to read")
-        past = c.past.flatten(1)[:, None].expand(-1, z.shape[1], -1)
+        past = c.states().flatten(1)[:, None].expand(-1, z.shape[1], -1)
         vector = torch.cat([z, past], dim=2).flatten(0, 1)
         return self.network(vector).unflatten(0, z.shape[:2])
 
@@ -187,8 +183,7 @@ class PastDecoder(Decoder):
     ):
         super().__init__()
         self.space, self.random = space, random
-        channels = history * len(space.variables) + 2 + len(space.static)
-        self.past = ConvEncoder(channels, space.shape, space.wraps)
+        self.past = ConvEncoder(channel_count(space, history), space.shape, space.wraps)
         extra = self.past.channels
         inputs, outputs = latent + random, len(space.variables)
         self.network = ConvDecoder(inputs, outputs, space.shape, space.wraps, extra=extra, upsample=upsample)

@@ -35,7 +35,7 @@ class Context:
     mask: Bool[Tensor, "batch variable y x"] | None = None  # m
     day: Float[Tensor, " batch"] | None = None  # fraction of the year of the target state
     noise: float = 0.0  # standard deviation of the error of the observations in cells
-    points: Points | None = None  # observations between cells; only models that `accept_points` use them
+    points: Points | None = None  # observations between cells; only models with `accepts_points` use them
 
     def base(self) -> Float[Tensor, "batch variable y x"]:
         """The state from which a stepped model starts: the last state, else the sparse field."""
@@ -43,6 +43,30 @@ class Context:
         if base is None:
             raise ValueError("a context without past or observations has no base")
         return base
+
+    def observations(self) -> tuple[Float[Tensor, "batch variable y x"], Bool[Tensor, "batch variable y x"]]:
+        """The sparse field m * y and its mask m.
+
+        Raises
+        ------
+        ValueError
+            If the context has no observations.
+        """
+        if self.observed is None or self.mask is None:
+            raise ValueError("the model needs observations and their mask, and the context has none")
+        return self.observed, self.mask
+
+    def states(self) -> Float[Tensor, "batch past variable y x"]:
+        """Past states, oldest first.
+
+        Raises
+        ------
+        ValueError
+            If the context has no past.
+        """
+        if self.past is None:
+            raise ValueError("the model needs a past, and the context has none")
+        return self.past
 
     def fraction(self, space: Space) -> Float[Tensor, " batch"]:
         """k: the observed share of the cells that exist."""
@@ -97,6 +121,16 @@ class Context:
         return Context(len(data), **selected, noise=self.noise, points=points)
 
 
+def channel_count(
+    space: Space, history: int = 0, observed: bool = False,
+    extra_channels: Collection[ExtraChannel] = ("mask", "season", "static"),
+) -> int:  # fmt: skip
+    """Number of `Context.channels` of a context with a day, `history` past states and, if `observed`, observations."""
+    states = history + observed + (observed and "mask" in extra_channels)
+    season = 2 * ("season" in extra_channels)
+    return states * len(space.variables) + season + len(space.static) * ("static" in extra_channels)
+
+
 @dataclass(frozen=True, eq=False)
 class Batch:
     """States and their contexts."""
@@ -110,6 +144,14 @@ class Batch:
     pushforward: int = (
         0  # first steps of a rollout, which the loss leaves out: they produce its initial states
     )
+
+    def __getitem__(self, index: Int[Tensor, " selected"] | slice) -> Batch:
+        """Select some of the data, as `Context` does."""
+        parts = {name: getattr(self, name) for name in ("index", "label", "observed")}
+        selected: dict[str, Any] = {
+            name: None if part is None else part[index] for name, part in parts.items()
+        }
+        return replace(self, x=self.x[index], context=self.context[index], **selected)
 
 
 def joined(batches: Iterable[Batch]) -> Batch:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from fieldcast.errors import InputError
 from fieldcast.models.capabilities import HasMoments
-from fieldcast.models.core import Batch, Context, Solved, Terms, Trained
+from fieldcast.models.core import Batch, Context, Solved, Terms, Trained, channel_count
 from fieldcast.models.layers.crps import fair_crps
 from fieldcast.models.layers.unet import UNet
 from fieldcast.models.random_streams import RandomStreams
@@ -53,8 +53,7 @@ class Corrected(Trained):
             )
         self.base = base
         variables = len(space.variables)
-        # m, s; then observed and mask, season, static
-        inputs = 4 * variables + 2 + len(space.static)
+        inputs = 2 * variables + channel_count(space, observed=True)  # m, s and the context
         self.network = UNet(inputs, 2 * variables, space.shape, space.wraps, channels)
         self.register_buffer("inflation", torch.ones(()))
 

@@ -16,8 +16,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fieldcast.models.core import Batch, Context, Terms, Trained
-from fieldcast.models.layers.crps import fair_crps
+from fieldcast.models.core import Batch, Context, Terms, Trained, channel_count
+from fieldcast.models.layers.crps import area_mean_crps
 from fieldcast.models.layers.unet import UNet
 from fieldcast.models.linear_inverse_model import LinearInverseModel
 from fieldcast.models.random_streams import RandomStreams
@@ -54,7 +54,7 @@ class CorrectedDynamics(Trained):
         super().__init__(space)
         self.base, self.history, self.noise = base, base.history, noise
         variables = len(space.variables)
-        inputs = (self.history + 1) * variables + 2 + len(space.static)  # past and m; season, static
+        inputs = channel_count(space, self.history) + variables  # the context and m
         self.network = UNet(inputs, 2 * variables, space.shape, space.wraps, channels, noise=noise)
         self.register_buffer("scale", space.tendency[:, None, None].clone(), persistent=False)
 
@@ -73,5 +73,5 @@ class CorrectedDynamics(Trained):
 
     def compare(self, x: Tensor, drawn: Tensor, c: Context, draws: RandomStreams) -> Terms:
         """The exactly fair CRPS: area-weighted mean over all variables."""
-        crps = (fair_crps(drawn, x) * self.space.weight).sum(dim=(2, 3)).mean()
+        crps = area_mean_crps(drawn, x, self.space.weight)
         return Terms(crps, {"crps": crps})

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from fieldcast.models.core import Batch, Context, Density, Terms, Trained
+from fieldcast.models.core import Batch, Context, Density, Terms, Trained, channel_count
 from fieldcast.models.layers.unet import UNet
 from fieldcast.models.options import Count, NonNegative, Positive
 from fieldcast.models.random_streams import RandomStreams
@@ -64,7 +64,8 @@ class TimedUNet(nn.Module):
         super().__init__()
         self.space, self.schedule, self.embedding = space, schedule, embedding
         variables = len(space.variables)
-        inputs = variables + (len(space.static) if conditions is None else conditions)
+        unconditional = channel_count(space, extra_channels=["static"])
+        inputs = variables + (unconditional if conditions is None else conditions)
         self.correction = UNet(
             inputs, variables, space.shape, space.wraps, channels, noise=embedding, patch=patch
         )
@@ -205,7 +206,7 @@ class Diffusion(Trained):
 
         -KL(q(x_T | x_0) || N(0, I)) - sum_t KL(q(x_{t-1} | x_t, x_0) || p(x_{t-1} | x_t)) + log p(x_0 | x_1),
         p(x_{t-1} | x_t) of variance beta_t. Each member estimates the sum from one t, stratified over 1 .. T.
-        Images must be dequantised.
+        The bound is that of the ancestral chain without `clip`, whatever `sampler` draws. Images must be dequantised.
         """
         members, last = draws.members, len(self.schedule)
         u = draws.uniform()

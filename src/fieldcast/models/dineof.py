@@ -14,8 +14,6 @@ from fieldcast.models.gaps.cells import cells, scaled, state
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
-LARGEST = 40  # number of modes to try
-
 
 class Dineof(Solved):
     """x = D (mean + V V^T (x / D - mean)) where missing, repeated from 0 until these values no longer change.
@@ -42,15 +40,13 @@ class Dineof(Solved):
     def solve(self, training: Iterable[Batch]) -> None:
         """Fill the training record and keep its modes."""
         x, observed, self.deviation = scaled(self.space, training)
-        hidden = dineof.choose_hidden(observed, torch.Generator().manual_seed(0))
-        filled = dineof.dineof(x, observed, hidden, LARGEST)
+        filled = dineof.fitted(x, observed)
         self.axes, self.mean = filled.axes, filled.mean
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         """The completed state, the same for every member."""
-        if c.observed is None or c.mask is None:
-            raise ValueError("DINEOF needs observations")
-        y, observed = cells(self.space, c.observed) / self.deviation - self.mean, cells(self.space, c.mask)
+        y, observed = (cells(self.space, part) for part in c.observations())
+        y = y / self.deviation - self.mean
         x = torch.where(observed, y, 0.0)
         missing = (~observed).sum(1).clamp(min=1)
         changing = torch.ones_like(missing, dtype=torch.bool)

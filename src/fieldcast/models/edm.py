@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fieldcast.models.core import Batch, Context, Terms, Trained
+from fieldcast.models.core import Batch, Context, Terms, Trained, channel_count
 from fieldcast.models.layers.unet import UNet
 from fieldcast.models.options import Count, Number
 from fieldcast.models.posterior_samplers import MMPS, Heun, Sampler, Target, noise_levels
@@ -64,7 +64,7 @@ class EDM(Trained):
 
     def conditions(self) -> int:
         """Number of channels of the context."""
-        return (self.history or 2) * len(self.space.variables) + 2 + len(self.space.static)
+        return channel_count(self.space, self.history, not self.history)
 
     def condition(self, c: Context) -> Context:
         """The part of the context that the network reads."""
@@ -146,7 +146,7 @@ class GuidedEDM(EDM):
 
     def conditions(self) -> int:
         """Number of channels of the context: season and static fields."""
-        return 2 + len(self.space.static)
+        return channel_count(self.space)
 
     def condition(self, c: Context) -> Context:
         """Select from the context what the network is conditioned on: the day."""

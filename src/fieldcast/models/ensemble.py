@@ -21,9 +21,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fieldcast.errors import InputError
-from fieldcast.models.core import Batch, Context, Terms, Trained
+from fieldcast.models.core import Batch, Context, Terms, Trained, channel_count
 from fieldcast.models.layers.contrasts import DISTANCES, contrast_crps, pairs_of
-from fieldcast.models.layers.crps import fair_crps
+from fieldcast.models.layers.crps import area_mean_crps
 from fieldcast.models.layers.persistent_noise import red_noise
 from fieldcast.models.layers.unet import ResidualBlock, UNet
 from fieldcast.models.options import Count, Number
@@ -93,7 +93,7 @@ class Ensemble(Trained):
         self.red = round(persistent_noise * noise)
         self.white = noise - self.red
         self.decorrelation_steps = noise_decorrelation_days / (space.step / 24 or 1)
-        inputs, outputs = history * len(space.variables) + 2 + len(space.static), len(space.variables)
+        inputs, outputs = channel_count(space, history), len(space.variables)
         self.network = UNet(
             inputs, outputs, space.shape, space.wraps, channels, noise=noise, fields=fields, patch=patch
         )
@@ -115,7 +115,7 @@ class Ensemble(Trained):
     def compare(self, x: Tensor, drawn: Tensor, c: Context, draws: RandomStreams) -> Terms:
         """(1 - s) CRPS of cells + s CRPS of contrasts, s = `contrasts`; area-weighted means over all variables."""
         weight = self.space.weight
-        crps = (fair_crps(drawn, x) * weight).sum(dim=(2, 3)).mean()
+        crps = area_mean_crps(drawn, x, weight)
         with torch.no_grad():
             deviations = drawn - drawn.mean(dim=1, keepdim=True)  # `var` is slow along members
             variance = deviations.square().sum(dim=1) / (drawn.shape[1] - 1)

@@ -1,6 +1,6 @@
 """A normalising flow: x = f^-1(e), e ~ N(0, I), of affine coupling layers (Dinh, Sohl-Dickstein and Bengio 2017).
 
-    log p(x) = log N(f(x); 0, I) + log |df/dx|,    f = coupling_20 o ... o coupling_1 o scale o logit
+    log p(x) = log N(f(x); 0, I) + log |df/dx|,    f = coupling_L o ... o coupling_1 o scale o logit
 
 The density is exact. Discrete data must be dequantised: otherwise it grows without bound (Theis et al. 2016, 3.1).
 """

@@ -118,20 +118,19 @@ class GappyPCA(Solved):
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         """The fitted field, the same for every member; zero, the climatology, if nothing is observed."""
-        if c.observed is None or c.mask is None:
-            raise ValueError("gappy PCA needs observations")
+        observations, masks = c.observations()
         f = self.features[: int(self.modes)].flatten(1).double()
         r = float(self.ridge) + c.noise**2
         rare = self.rare.double().flatten()
         # scaled by this, all rows of F have the same error variance r
         share = torch.where(rare > 0, r / (r + rare), 1.0).sqrt()
-        f_o, y = f * share, c.observed.flatten(1).double() * share
+        f_o, y = f * share, observations.flatten(1).double() * share
         a = y.new_zeros(c.count, len(f))
-        distinct, inverse = torch.unique(c.mask.flatten(1), dim=0, return_inverse=True)
+        distinct, inverse = torch.unique(masks.flatten(1), dim=0, return_inverse=True)
         ridge = r * torch.eye(len(f), dtype=f.dtype, device=f.device)
         for number, mask in enumerate(distinct):
             datum, observed = (inverse == number).nonzero()[:, 0], f_o[:, mask]
             factor = torch.linalg.cholesky(observed @ observed.T + ridge)
             a[datum] = torch.cholesky_solve(observed @ y[datum][:, mask].T, factor).T
-        x = (a @ f).unflatten(1, self.space.state_shape).to(c.observed)
+        x = (a @ f).unflatten(1, self.space.state_shape).to(observations)
         return x[:, None].expand(-1, draws.members, -1, -1, -1)

@@ -66,16 +66,14 @@ class Interpolation(Solved):
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         """The interpolated field, equal for all members; the climatology, 0, if nothing is observed."""
         c = in_nearest_cells(c)
-        if c.observed is None or c.mask is None:
-            raise ValueError("a context without observations cannot be interpolated")
-        y, mask = (
-            part.cpu().flatten(0, 1)[:, None] for part in (c.observed, c.mask)
-        )  # each variable is a separate row
+        observed, mask = c.observations()
+        # each variable is a separate row
+        y, mask = (part.cpu().flatten(0, 1)[:, None] for part in (observed, mask))
         field = torch.zeros(len(y), len(self.grid), dtype=torch.float64)
         for group in observations(self.grid, y, mask):
             if len(group.index):
                 field[group.datum] = self.interpolate(group.index, group.y, c.noise**2 / group.count)
-        x = self.grid.scatter(field).unflatten(0, (c.count, -1)).to(c.observed)
+        x = self.grid.scatter(field).unflatten(0, (c.count, -1)).to(observed)
         return x[:, None].expand(-1, draws.members, -1, -1, -1)
 
 

@@ -130,8 +130,6 @@ class Kriging(BlockGaussian):
         self.rare.copy_(moments.rare)
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
-        if c.observed is None or c.mask is None:
-            raise ValueError("kriging needs observations and their mask")
         kernel, prior = self._prior()
         deviation = self.deviation.to(kernel.points.dtype)
         u = prior.draw(draws, len(deviation)) * deviation  # (B, M, V, P)

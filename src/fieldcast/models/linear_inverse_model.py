@@ -171,10 +171,8 @@ class LinearInverseModel(Derived, Solved):
 
         This form saves a product with F.
         """
-        if c.past is None:
-            raise ValueError("a forecast needs a past")
         operators, p = self.operators(), float(self.persistence)
-        past = torch.where(self.space.exists, c.past[:, -int(self.states) :], 0.0).flatten(2)
+        past = torch.where(self.space.exists, c.states()[:, -int(self.states) :], 0.0).flatten(2)
         a = self.coefficients(past, operators.L)  # (B, 1 or 2, K), oldest first
         return a.flip(1).flatten(1) @ operators.G.T - p * a[:, -1], p * past[:, -1]
 

@@ -65,9 +65,8 @@ class LowRankGaussian(Solved):
         self.mean, self.weights, self.variance = model.mean, model.weights, model.variance.to(x)
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
-        if c.observed is None or c.mask is None:
-            raise ValueError("a low-rank Gaussian needs observations")
-        y, observed = cells(self.space, c.observed) / self.deviation, cells(self.space, c.mask)
+        y, observed = (cells(self.space, part) for part in c.observations())
+        y = y / self.deviation
         r = c.noise / self.deviation
         g = (self.variance / (self.variance + r.square())).sqrt()
         model = LowRank(g * self.mean, g * self.weights, self.variance)

@@ -19,10 +19,11 @@ from torch import Tensor
 
 from fieldcast.errors import InputError
 from fieldcast.geometry import GOLDEN
+from fieldcast.models.patterns import SMALLEST_K
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
-LOWEST, HIGHEST = 0.005, 1.0  # of k
+HIGHEST = 1.0  # of k
 NETWORK = -1  # datum of the fixed network: no field has this number
 WAVES = 32  # of a smooth random field
 CLOUD = 0.25  # its correlation length, as a share of the radius of the domain
@@ -148,10 +149,10 @@ def check_fraction(k: tuple[float, float] | Float[Tensor, " batch"]) -> None:
     """
     low, high = (float(k.min()), float(k.max())) if isinstance(k, Tensor) else k
     slack = 1e-6  # 0.005 rounds down in single precision
-    if not LOWEST - slack <= low <= high <= HIGHEST + slack:
+    if not SMALLEST_K - slack <= low <= high <= HIGHEST + slack:
         raise InputError(
             f"k: {low:g} to {high:g} is not a range of fractions of observed cells; "
-            f"give values between {LOWEST:g} (0.5 %) and {HIGHEST:g} (100 %), the lower one first."
+            f"give values between {SMALLEST_K:g} (0.5 %) and {HIGHEST:g} (100 %), the lower one first."
         )
 
 

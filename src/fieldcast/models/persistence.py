@@ -18,9 +18,7 @@ from fieldcast.models.space import Space
 
 def last(c: Context) -> Float[Tensor, "batch variable y x"]:
     """x_t, the newest state of the past."""
-    if c.past is None:
-        raise ValueError("a forecast needs a past")
-    return c.past[:, -1]
+    return c.states()[:, -1]
 
 
 class Persistence(Solved):

@@ -55,6 +55,11 @@ def seed_for(purpose: str, *numbers: int) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
 
 
+def generator_for(purpose: str, *numbers: int) -> torch.Generator:
+    """Torch's own generator with the seed of a purpose, for permutations and other draws of the processor."""
+    return torch.Generator().manual_seed(seed_for(purpose, *numbers) % 2**32)  # it looks at 32 bits alone
+
+
 @dataclass
 class RandomStreams:
     """Random tensors (B, M, *shape) for B data and M members each.

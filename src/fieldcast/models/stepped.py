@@ -117,11 +117,10 @@ class Stepped(Trained):
 
     def perturbed(self, c: Context, draws: RandomStreams) -> Context:
         """Add noise to the last states of the context."""
-        assert c.past is not None  # its model has a history
-        shared = draws.alone()
+        past, shared = c.states(), draws.alone()
         level = shared.normal(len(self.space.variables), 1, 1)  # shared by all states of a datum
-        cells = shared.normal(*c.past.shape[1:])[:, 0]
-        return replace(c, past=c.past + self.noise * (level + cells / 2) * self.space.exists)
+        cells = shared.normal(*past.shape[1:])[:, 0]
+        return replace(c, past=past + self.noise * (level + cells / 2) * self.space.exists)
 
     def rolled(
         self,

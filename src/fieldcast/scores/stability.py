@@ -41,8 +41,8 @@ def step_statistics(
     )
     statistics |= {"mean": float("nan"), "finite": finite, "mse_climatology": float("nan")}
     if finite:
-        mean = float(area_mean(x, area))
-        deviation = float(np.sqrt(area_mean((x - mean) ** 2, area)))
+        mean = float(overall_mean(x, area))
+        deviation = float(np.sqrt(overall_mean((x - mean) ** 2, area)))
         statistics |= {"mean": mean, "std": deviation, "max_abs": float(np.abs(x).max())}
         power = reference if truth is None else zonal_power(np.where(exists, truth, 0.0), area, wraps)
         statistics["spectrum_ratio"] = short_waves(zonal_power(x, area, wraps), power)
@@ -50,14 +50,14 @@ def step_statistics(
         statistics["mse"] = float("nan")
     else:
         y = np.where(exists, truth, 0.0).astype(float)
-        statistics["mse_climatology"] = float(area_mean(y**2, area))
+        statistics["mse_climatology"] = float(overall_mean(y**2, area))
         if finite:
-            statistics["mse"] = float(area_mean((x.mean(1) - y) ** 2, area))
+            statistics["mse"] = float(overall_mean((x.mean(1) - y) ** 2, area))
     order = ("mean", "std", "max_abs", "spectrum_ratio", "finite", "mse", "mse_climatology")
     return {name: statistics[name] for name in order}
 
 
-def area_mean(
+def overall_mean(
     x: Float[np.ndarray, "*batch latitude longitude"], area: Float[np.ndarray, "latitude longitude"]
 ) -> float:
     """Area-weighted mean over all axes, in one sum."""

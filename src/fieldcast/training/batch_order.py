@@ -18,7 +18,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from fieldcast.encoding.selection import batch_index
-from fieldcast.models.random_streams import seed_for
+from fieldcast.models.random_streams import generator_for
 from fieldcast.training.batches import Batches, shard_ends
 
 SHARDS = 4  # of a window
@@ -68,7 +68,7 @@ class BatchOrder:
         if self.windows == 1:
             return list(range(len(self.edges)))
         number, place = divmod(window, self.windows)
-        generator = torch.Generator().manual_seed(seed_for("shards", self.seed, number) % 2**32)
+        generator = generator_for("shards", self.seed, number)
         shuffled = torch.randperm(len(self.edges), generator=generator)
         return sorted(shuffled.tensor_split(self.windows)[place].tolist())
 

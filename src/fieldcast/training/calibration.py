@@ -163,8 +163,8 @@ class CalibrationRun:
         for number, (step, truth, c) in enumerate(steps):
             if number < options.spin_up and number < len(trial.x) - 1:
                 continue
-            assert c.mask is not None
-            weight = (space.existing_area * ~c.mask).double()
+            _, mask = c.observations()
+            weight = (space.existing_area * ~mask).double()
             total += float((fair_crps(step.analysis, truth) * weight).sum())
             weights += float(weight.sum())
         return math.log(total / weights) if total > 0 else math.inf

@@ -17,6 +17,7 @@ from fieldcast.models import masks
 from fieldcast.models.assimilation.filter import Filter
 from fieldcast.models.core import Context
 from fieldcast.models.random_streams import RandomStreams, seed_for
+from fieldcast.models.selection import evenly
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +51,7 @@ class CyclePeriods:
                 f"a filter is calibrated by cycles over {length} successive states, and a split has no stretch of "
                 "so many without a gap: set assimilation.calibration.steps and tuning lower."
             )
-        starts = whole[torch.linspace(0, len(whole) - 1, min(cycles, len(whole))).round().long()]
+        starts = whole[evenly(len(whole), cycles)]
         places = starts + torch.arange(length)[:, None]  # (time, cycle)
         states = split.isel(time=places.flatten().numpy())
         x = torch.nan_to_num(codec.encode(states)).unflatten(0, places.shape).to(device)

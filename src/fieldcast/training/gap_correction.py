@@ -15,7 +15,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -31,7 +31,7 @@ from fieldcast.models.gaps.hiding import SELECTIONS
 from fieldcast.models.gaps.record import Filling, Record, empty_members, hidden_in_gap, with_observed
 from fieldcast.models.layers.crps import normal_crps
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
-from fieldcast.models.random_streams import RandomStreams, seed_for
+from fieldcast.models.random_streams import RandomStreams, generator_for, seed_for
 from fieldcast.models.space import Space
 from fieldcast.training.options import Fit
 from fieldcast.training.run import initialised
@@ -113,7 +113,7 @@ class GapCorrection:
         InputError
             If no gap of any time covers values of another.
         """
-        generator = torch.Generator().manual_seed(seed_for(f"hidden from {stage}", self.seed) % 2**32)
+        generator = generator_for(f"hidden from {stage}", self.seed)
         others = torch.randint(len(record.x), (len(times),), generator=generator).tolist()
         missing = ~record.observed
         gappy = missing.any(1).nonzero()[:, 0]
@@ -162,7 +162,7 @@ class GapCorrection:
         with torch.enable_grad():
             while run.step < self.fit.steps:
                 places = batch_index(run.step, self.seed, None, len(batch.x), self.fit.batch)
-                run.update(model.terms(part(batch, places), *(values[places] for values in drawn)))
+                run.update(model.terms(batch[places], *(values[places] for values in drawn)))
         model.load_state_dict(run.average, strict=False)
 
     def minutes(self, record: Record) -> float:
@@ -181,7 +181,7 @@ class GapCorrection:
         first = torch.zeros(self.fit.batch, dtype=torch.long, device=usual.device)
         run = Training(model, self.fit, self.seed)
         step = seconds(
-            lambda: run.update(model.terms(part(batch_of_one, first), *(values[first] for values in drawn)))
+            lambda: run.update(model.terms(batch_of_one[first], *(values[first] for values in drawn)))
         )
         completed = augmentation.ROUNDS * len(augmentation.affordable(record.observed))
         completed += augmentation.TRIED * len(augmentation.WEIGHTS)
@@ -201,22 +201,10 @@ def moments(
     for number in fold.unique().tolist():
         for some in (fold == number).nonzero()[:, 0].split(AT_ONCE):
             order.append(some)
-            parts.append(base.moments(some_of(c, some), draws.of_data(some), number))
+            parts.append(base.moments(c[some], draws.of_data(some), number))
     back = torch.cat(order).argsort()
     m, s, d = (torch.cat(values)[back] for values in zip(*parts, strict=True))
     return m, s, d
-
-
-def some_of(c: Context, index: Int[Tensor, " some"]) -> Context:
-    """Some data of a context of observations in cells."""
-    assert c.observed is not None and c.mask is not None and c.day is not None
-    return replace(c, count=len(index), observed=c.observed[index], mask=c.mask[index], day=c.day[index])
-
-
-def part(batch: Batch, index: Int[Tensor, " some"]) -> Batch:
-    """Some data of a batch with hidden values."""
-    assert batch.observed is not None
-    return Batch(batch.x[index], some_of(batch.context, index), observed=batch.observed[index])
 
 
 def log_crps(model: Corrected, batch: Batch) -> float:

@@ -8,7 +8,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from fieldcast.models.gaps import fillers, in_time, local_kriging, reach
+from fieldcast.models.gaps import dineof, fillers, in_time, local_kriging, reach
 from fieldcast.models.gaps.fillers import FILLERS
 from fieldcast.models.gaps.pieces import one_thread
 from fieldcast.models.gaps.reach import Places
@@ -33,7 +33,7 @@ def gappy() -> Record:
 @pytest.fixture
 def few_modes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fillers, "RANKS", (3,))
-    monkeypatch.setattr(fillers, "LARGEST", 3)
+    monkeypatch.setattr(dineof, "LARGEST", 3)
     monkeypatch.setattr(local_kriging, "TARGETS", 100)
 
 

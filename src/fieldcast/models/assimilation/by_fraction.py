@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import replace
 
 import torch
 from jaxtyping import Float, Int
@@ -68,8 +67,7 @@ class ByFraction(Filter):
     ) -> tuple[Members, Memory]:
         def of(filter: Filter, i: Tensor) -> tuple[Members, Memory]:
             memory = {name: value[i] for name, value in state.memory.items()}
-            of_cycles = replace(draws, datum=draws.datum[i])
-            return filter.background(CycleState(state.past[i], memory), day[i], forecast, of_cycles)
+            return filter.background(CycleState(state.past[i], memory), day[i], forecast, draws.of_data(i))
 
         return self._together(state.memory[COPY], of)
 
@@ -78,7 +76,7 @@ class ByFraction(Filter):
     ) -> tuple[Members, Memory]:
         def of(filter: Filter, i: Tensor) -> tuple[Members, Memory]:
             before = {name: value[i] for name, value in memory.items()}
-            return filter.update(background[i], c[i], before, replace(draws, datum=draws.datum[i]))
+            return filter.update(background[i], c[i], before, draws.of_data(i))
 
         observed = c.fraction(self.space) > 0
         return self._together(torch.where(observed, self.nearest(c), memory[COPY]), of)

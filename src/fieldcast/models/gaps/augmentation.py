@@ -30,7 +30,8 @@ from fieldcast.models.gaps.cells import deviations
 from fieldcast.models.gaps.expectation_maximisation import RANKS, fitted_rank
 from fieldcast.models.gaps.record import hidden_in_gap
 from fieldcast.models.gaussian.grid_points import GridPoints
-from fieldcast.models.random_streams import RandomStreams, seed_for
+from fieldcast.models.random_streams import RandomStreams, generator_for, seed_for
+from fieldcast.models.selection import evenly
 
 ROUNDS = 2  # of drawing from the model itself
 OPERATIONS = 1e12  # of the factorisations of one round: some minutes
@@ -92,8 +93,8 @@ def choose_weight(
 ) -> None:
     """Choose the smallest of `WEIGHTS` within one standard error of the one with the least error at hidden values."""
     times = observed.any(1).nonzero()[:, 0]
-    times = times[torch.linspace(0, len(times) - 1, min(TRIED, len(times)), device=x.device).round().long()]
-    generator = torch.Generator().manual_seed(seed_for("hidden in training") % 2**32)
+    times = times[evenly(len(times), TRIED).to(times.device)]
+    generator = generator_for("hidden in training")
     others = torch.randint(len(x), (len(times),), generator=generator).tolist()
     points = model.grid.points.repeat(model.anomalies.shape[1], 1)  # of each variable
     hidden = torch.zeros_like(observed)
@@ -116,7 +117,10 @@ def restored(
     mean: Float[Tensor, "time value"], drawn: Float[Tensor, "time value"], missing: Bool[Tensor, "time value"],
     variance: Float[Tensor, " value"],
 ) -> Float[Tensor, "time value"]:  # fmt: skip
-    """m + c (d - m), see the module; c is 0 where the mean alone has more variance than the observed values."""
+    """m + c (d - m), see the module.
+
+    c is 0 where m alone has more variance than the observed values, if m and d - m are uncorrelated.
+    """
     m, e = (part[missing].double() for part in (mean, drawn - mean))
     a, b = float(e.square().sum()), float((m * e).sum())
     excess = float(m.square().sum()) - float(variance.expand_as(missing)[missing].double().sum())

@@ -27,6 +27,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from fieldcast.models.selection import evenly
+
 STEPS = 1.0, 4.0, 16.0, 64.0  # d_k
 DISTANCES = 1.5, 3.0, 6.0  # D_k, in units of the usual distance
 UPDATES = 300
@@ -104,8 +106,7 @@ def terms(claims: Claims, usual: float) -> list[Float[Tensor, "*n"]]:
 
 def error_variance(error: Float[Tensor, " n"], claims: Claims, weight: Float[Tensor, " n"]) -> ErrorVariance:
     """Fit v to errors, each with its weight."""
-    places = torch.linspace(0, len(error) - 1, min(MOST, len(error)), dtype=torch.float64)
-    some = places.round().long().to(error.device)
+    some = evenly(len(error), MOST).to(error.device)
     claims = Claims(*(part[some].double() for part in claims))
     usual = median_distance(claims.distance)
     f, w = torch.stack(terms(claims, usual), dim=1), weight[some].double()

@@ -25,6 +25,7 @@ TOLERANCE = 1e-3  # root mean square change, in standard deviations of the obser
 REPEATS = 300  # at most, for each number of modes
 EXACT = 60  # times or cells up to which each decomposition is exact
 MORE = 5  # axes beyond those requested, which make the subspace iteration of larger records converge
+LARGEST = 40  # number of modes to try
 WORSE = 3  # numbers of modes without improvement after which the search ends
 
 
@@ -93,6 +94,11 @@ def choose_hidden(
     hidden = torch.zeros_like(observed).flatten()
     hidden[places[torch.randperm(len(places), generator=generator)[:count].to(places.device)]] = True
     return hidden.unflatten(0, observed.shape)
+
+
+def fitted(x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"]) -> Filled:
+    """Fill a record with up to `LARGEST` modes; the values hidden for cross-validation are drawn with seed 0."""
+    return dineof(x, observed, choose_hidden(observed, torch.Generator().manual_seed(0)), LARGEST)
 
 
 def dineof(

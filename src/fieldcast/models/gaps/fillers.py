@@ -32,7 +32,6 @@ from fieldcast.models.gaps.in_time import elapsed
 from fieldcast.models.gaps.record import Filler, Filling, Record, empty_members, with_observed
 from fieldcast.models.random_streams import RandomStreams
 
-LARGEST = 40  # modes that DINEOF tries
 RANKS = (5, 10, 20, 40)
 SEED = 1  # of the values that are hidden to choose parameters
 
@@ -69,8 +68,7 @@ def local_kriging(record: Record, draws: RandomStreams | None) -> Filling:
 def dineof(record: Record, draws: RandomStreams | None) -> Filling:
     """Fill by DINEOF; the members add independent errors of the size found by cross-validation to the mean."""
     r, deviation = record.scaled()
-    hidden = modes.choose_hidden(r.observed, torch.Generator().manual_seed(0))
-    filled = modes.dineof(r.x, r.observed, hidden, LARGEST)
+    filled = modes.fitted(r.x, r.observed)
     error = filled.errors.min().to(r.x)
     return independent(record, filled.values.mul_(deviation), (error * deviation).repeat(len(r.x), 1), draws)
 

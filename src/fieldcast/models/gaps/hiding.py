@@ -33,7 +33,7 @@ from fieldcast.models.gaps.reach import (
     present_variables,
 )
 from fieldcast.models.gaps.record import FEWEST_TIMES, Record
-from fieldcast.models.random_streams import seed_for
+from fieldcast.models.random_streams import generator_for
 
 IN_GAPS = 0.05  # share of the observed values that are hidden in gaps
 TIMES = 0.05  # share of the times with observations of a variable that are hidden as a whole
@@ -127,7 +127,7 @@ def joined(selections: Sequence[Hidden]) -> Hidden:
 
 def hide_values(record: Record, seed: int) -> Hidden:
     """Choose the hidden values: none where values are observed at too few times."""
-    group = hidden_groups(record, torch.Generator().manual_seed(seed_for("hidden values", seed)))
+    group = hidden_groups(record, generator_for("hidden values", seed))
     time, cell = group.nonzero(as_tuple=True)
     number, area = group[time, cell].long(), record.places.area[cell].double()
     weight = weights(record, group != 0, number > 0, area)

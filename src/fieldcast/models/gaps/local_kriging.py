@@ -45,7 +45,7 @@ from torch import Tensor
 from fieldcast.models.gaps.hiding import Hidden
 from fieldcast.models.gaps.pieces import one_thread
 from fieldcast.models.gaussian.correlations import matern32, matern52
-from fieldcast.models.random_streams import RandomStreams, seed_for
+from fieldcast.models.random_streams import RandomStreams, generator_for
 
 NEIGHBOURS = 24  # K
 MATERN = {0.5: lambda r, length: torch.exp(-r / length), 1.5: matern32, 2.5: matern52}  # by nu
@@ -263,7 +263,7 @@ class UnconditionalField(NamedTuple):
     @classmethod
     def of(cls, c: Correlation, series: Series, draws: RandomStreams) -> UnconditionalField:
         """Draw the waves: the frequencies are those of all members, the amplitudes their own."""
-        generator = torch.Generator().manual_seed(seed_for("waves", draws.seed))
+        generator = generator_for("waves", draws.seed)
         normal = torch.randn(WAVES, 4, generator=generator, dtype=torch.float64)
         freedom = round(2 * c.smoothness)
         square = torch.randn(WAVES, freedom, generator=generator, dtype=torch.float64).square().sum(1)

@@ -80,10 +80,9 @@ class BlockGaussian(Derived, Solved):
 
     def suspects(self, c: Context) -> Bool[Tensor, "batch variable y x"]:
         """Observations in cells that fail the check of `robustness`: down-weighted, or left out beside points."""
-        if c.observed is None or c.mask is None:
-            raise ValueError("the check needs observations")
+        _, mask = c.observations()
         shape = c.count, len(self.space.variables), len(self.grid)
-        failed = torch.zeros(shape, dtype=torch.bool, device=c.mask.device)
+        failed = torch.zeros(shape, dtype=torch.bool, device=mask.device)
         for block in self.blocks():
             of_block = failed[:, block.start : block.stop].view(c.count, -1)
             if c.points is None:
@@ -93,7 +92,7 @@ class BlockGaussian(Derived, Solved):
             else:
                 for observed, update in self._at_points(c, block, self._zero(c, block)):
                     of_block[update.datum[:, None], observed.in_cells] = ~update.kept[: observed.cells]
-        return (self.grid.scatter(failed.float()) > 0) & c.mask
+        return (self.grid.scatter(failed.float()) > 0) & mask
 
     def analysis(self, c: Context) -> tuple[Float[Tensor, "batch variable y x"], Bool[Tensor, " points"]]:
         """m of a context with points, and which points fail their check and are rejected, see `PointGain`."""
@@ -111,9 +110,9 @@ class BlockGaussian(Derived, Solved):
 
     def _groups(self, c: Context, block: range) -> list[ObservedPoints]:
         """The observations of a block in cells, by data with the same mask."""
-        assert c.observed is not None and c.mask is not None
+        observed, mask = c.observations()
         variables = slice(block.start, block.stop)
-        return observations(self.grid, c.observed[:, variables], c.mask[:, variables])
+        return observations(self.grid, observed[:, variables], mask[:, variables])
 
     def _at_points(
         self, c: Context, block: range, background: Float[Tensor, "batch values"], fold: int | None = None

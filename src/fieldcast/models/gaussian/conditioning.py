@@ -114,9 +114,9 @@ def observed_data(c: Context, grid: GridPoints, variables: range) -> Iterator[Ob
     if c.points is not None:
         yield from all_observed(c, grid, variables)
         return
-    assert c.observed is not None and c.mask is not None
+    observed, mask = c.observations()
     selected = slice(variables.start, variables.stop)
-    for group in observations(grid, c.observed[:, selected], c.mask[:, selected]):
+    for group in observations(grid, observed[:, selected], mask[:, selected]):
         index = group.index[:, None].expand(-1, 4)
         unit = torch.eye(4, dtype=torch.float64, device=index.device)[:1].expand(len(index), 4)
         yield ObservedData(
@@ -126,10 +126,11 @@ def observed_data(c: Context, grid: GridPoints, variables: range) -> Iterator[Ob
 
 def all_observed(c: Context, grid: GridPoints, variables: range) -> Iterator[ObservedData]:
     """The observations of adjacent variables, by groups of data of a context with points that share H and R."""
-    assert c.points is not None and c.observed is not None and c.mask is not None
+    assert c.points is not None
+    observed, mask = c.observations()
     selected = slice(variables.start, variables.stop)
     points = c.points[(c.points.variable >= variables.start) & (c.points.variable < variables.stop)]
-    for group in observations(grid, c.observed[:, selected], c.mask[:, selected]):
+    for group in observations(grid, observed[:, selected], mask[:, selected]):
         for rows in sharing(points, group.datum):
             data = group.datum[rows]
             of_data = [points.of(datum[None]) for datum in data]

@@ -16,7 +16,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-EARTH = 6371.0088  # mean radius, km
+from fieldcast.geometry import MEAN_EARTH_RADIUS
+
+EARTH = MEAN_EARTH_RADIUS  # km
 TABLE = 4096  # number of places up to which the correlations of all pairs are stored (64 MB)
 
 

@@ -26,6 +26,14 @@ def fair_crps(
     return skill - pairs / (members * (members - 1))
 
 
+def area_mean_crps(
+    draws: Float[Tensor, "batch members variable y x"], truth: Float[Tensor, "batch variable y x"],
+    weight: Float[Tensor, "y x"],
+) -> Float[Tensor, ""]:  # fmt: skip
+    """The fair CRPS, averaged over data and variables; the weights of the cells sum to 1."""
+    return (fair_crps(draws, truth) * weight).sum(dim=(2, 3)).mean()
+
+
 def normal_crps(error: Float[Tensor, "*shape"], sigma: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """sigma (z (2 Phi(z) - 1) + 2 phi(z) - 1 / sqrt(pi)), z = error / sigma (Gneiting et al. 2005, eq. 5).
 

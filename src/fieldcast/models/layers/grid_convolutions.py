@@ -37,7 +37,19 @@ def repeated(x: Float[Tensor, "batch c y x"], width: int, dim: int) -> Float[Ten
 
 
 class GridConv(nn.Module):
-    """A convolution whose output has the size ceil(input size / stride)."""
+    """A convolution whose output has the size ceil(input size / stride).
+
+    Parameters
+    ----------
+    inputs, outputs
+        Numbers of channels.
+    wraps
+        Whether longitude wraps.
+    kernel
+        Width of the kernel in cells, odd.
+    stride
+        Distance between the cells of the output, in cells of the input.
+    """
 
     def __init__(self, inputs: int, outputs: int, wraps: bool, kernel: int = 3, stride: int = 1):
         super().__init__()
