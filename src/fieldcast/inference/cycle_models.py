@@ -105,11 +105,8 @@ class CycleModels:
         assert c.day is not None
         datum = torch.zeros(1, dtype=torch.long, device=c.day.device)
         draws = RandomStreams(seed, datum, members)
-        (
-            start,
-            season,
-            alone,
-        ) = (  # of other seeds: forecasts draw their persistent noise from that of the cycle
+        # of other seeds: forecasts draw their persistent noise from that of the cycle
+        start, season, alone = (
             RandomStreams(seed_for(f"cycle, {use}", seed), datum, members)
             for use in ("start", "season", "alone")
         )

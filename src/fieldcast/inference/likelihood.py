@@ -135,6 +135,7 @@ def in_pieces(draws: RandomStreams, size: int) -> Iterator[RandomStreams]:
 
 
 def as_arrays(statistics: Mapping[str, Tensor]) -> Values:
+    """The statistics as arrays in double precision."""
     return {name: value.double().cpu().numpy() for name, value in statistics.items()}
 
 

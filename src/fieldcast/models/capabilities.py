@@ -32,7 +32,9 @@ class HasLatents(Protocol):
 
     space: Space
 
-    def posterior(self, batch: Batch, draws: RandomStreams) -> Posterior: ...
+    def posterior(self, batch: Batch, draws: RandomStreams) -> Posterior:
+        """q(z | x) of each datum."""
+        ...
 
     def latent_prior(self) -> Prior:
         """p(z)."""

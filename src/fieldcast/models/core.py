@@ -141,9 +141,8 @@ class Batch:
     label: Tensor | None = None  # (B,)
     observed: Tensor | None = None  # as x: False where a value is missing, and x is 0; None: nowhere
     group: int | None = None  # common group of these training data, for a model that defines `Trained.groups`
-    pushforward: int = (
-        0  # first steps of a rollout, which the loss leaves out: they produce its initial states
-    )
+    # first steps of a rollout, which the loss leaves out: they produce its initial states
+    pushforward: int = 0
 
     def __getitem__(self, index: Int[Tensor, " selected"] | slice) -> Batch:
         """Select some of the data, as `Context` does."""
@@ -203,9 +202,8 @@ class Model(nn.Module, ABC):
     calibrates: bool = False  # defines `calibrated`: draws of a single step are not calibrated
     density: Density = None  # kind of `HasDensity.log_weights`; None: not available
     choices: Mapping[str, Sequence[float]] = MappingProxyType({})
-    half_precision: Sequence[
-        str
-    ] = ()  # buffers whose values are representable in it, as checkpoints hold them
+    # buffers whose values are representable in it, as checkpoints hold them
+    half_precision: Sequence[str] = ()
     replicas: Sequence[Model] = ()  # on further devices, which draw at the same time (`replicas.draw`)
 
     def __init__(self, space: Space):

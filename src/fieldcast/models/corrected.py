@@ -24,9 +24,8 @@ from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
 LARGEST_GAIN = 2.0  # of |g|
-SMALLEST_SPREAD = (
-    1e-3  # in anomaly standard deviations: exactly observed cells may still be corrected a little
-)
+# in anomaly standard deviations: exactly observed cells may still be corrected a little
+SMALLEST_SPREAD = 1e-3
 
 
 class Corrected(Trained):

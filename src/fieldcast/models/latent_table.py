@@ -63,6 +63,7 @@ class LatentTable(StateEncoder):
     def of(
         self, location: Float[Tensor, "batch latent"], log_scale: Float[Tensor, "batch latent"]
     ) -> Posterior:
+        """The posterior of a location and a scale, whose logarithm is bounded."""
         return posterior(self.family, location, log_scale.clamp(-LARGEST, LARGEST))
 
     @torch.no_grad()

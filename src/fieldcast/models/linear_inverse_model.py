@@ -46,9 +46,8 @@ from fieldcast.models.space import Space
 MODES = 1000  # stored: more than the largest truncation, since the modes beyond it are the patterns of d
 LAGS = 3  # C_0, C_1 and C_2
 FLOOR = 1e-6  # of R: C_zz of a record with fewer times than modes is singular
-SMALLEST = (
-    1e-6  # share of a cell's variance: where the modes beyond the truncation have less, the residual is 0
-)
+# share of a cell's variance: where the modes beyond the truncation have less, the residual is 0
+SMALLEST = 1e-6
 
 
 class Operators(NamedTuple):

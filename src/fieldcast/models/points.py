@@ -40,6 +40,7 @@ class Points:
         return len(self.y)
 
     def to(self, device: torch.device) -> Points:
+        """The observations on a device."""
         return Points(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
 
     def __getitem__(self, kept: Tensor) -> Points:

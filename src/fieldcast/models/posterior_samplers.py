@@ -23,13 +23,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from torch import Tensor
 
-from fieldcast.models.krylov import gmres, norms
+from fieldcast.models.krylov import Rows, gmres, norms
 from fieldcast.models.options import Count, Positive, Share
 
-Rows = Float[Tensor, "rows variable y x"]
 Denoiser = Callable[[Tensor, float], Tensor]  # D(x, s)
 Noise = Callable[[], Tensor]  # new standard normal rows, 0 where no cell exists
 

@@ -50,6 +50,7 @@ class Mixture(nn.Module):
         self.logits = nn.Parameter(torch.zeros(components))
 
     def mixed(self) -> Mixed:
+        """The mixture of the current parameters; the variances are bounded."""
         return Mixed(Normal(self.means, self.log_variances.clamp(-12, 12)), self.logits)
 
     def draw(self, draws: RandomStreams) -> Float[Tensor, "batch members latent"]:

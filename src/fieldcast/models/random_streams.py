@@ -75,15 +75,12 @@ class RandomStreams:
     lead: int = field(default=0, kw_only=True)  # step of a rollout
     call: int = field(default=0, kw_only=True)
     first: int = field(default=0, kw_only=True)  # number of the first member, for ensembles drawn in pieces
-    number: Int[Tensor, "batch members"] | None = field(
-        default=None, kw_only=True
-    )  # of each member; None: they follow `first`
-    path: tuple[tuple[int, int, int], ...] = field(
-        default=(), kw_only=True
-    )  # kind, stream and call of each fork
-    kept: dict[tuple[object, int, int], Tensor] | None = field(
-        default=None, init=False, repr=False
-    )  # cached words, by path, call and size
+    # of each member; None: they follow `first`
+    number: Int[Tensor, "batch members"] | None = field(default=None, kw_only=True)
+    # kind, stream and call of each fork
+    path: tuple[tuple[int, int, int], ...] = field(default=(), kw_only=True)
+    # cached words, by path, call and size
+    kept: dict[tuple[object, int, int], Tensor] | None = field(default=None, init=False, repr=False)
 
     @property
     def numbers(self) -> Int[Tensor, "batch members"]:

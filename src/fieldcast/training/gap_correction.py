@@ -44,9 +44,8 @@ TUNED = 24  # times on which the base is tuned
 CONTEXTS = 512  # times, each with other hidden values, on whose moments the network is trained
 FIT = Fit(steps=1500, members=4, learning_rate=5e-4)
 AT_ONCE = 16  # times filled together
-PASSES = (
-    SELECTIONS + 1
-)  # fits of a method that is chosen: to each selection of values left, and to all of them
+# fits of a method that is chosen: to each selection of values left, and to all of them
+PASSES = SELECTIONS + 1
 SMALLEST = 1e-6  # spread that a score divides by
 
 

@@ -34,12 +34,8 @@ from fieldcast.training.ranks import number_of_ranks
 from fieldcast.training.state_source import InMemory
 
 LOG = logging.getLogger(__name__)
-NOT_IN_LINEAGE = (
-    "save_every",
-    "restart",
-    "data",
-    "ranks",
-)  # options of a fit that do not decide what is fitted
+# options of a fit that do not decide what is fitted
+NOT_IN_LINEAGE = ("save_every", "restart", "data", "ranks")
 Checkpoints = Mapping[str, bytes]  # by role
 
 

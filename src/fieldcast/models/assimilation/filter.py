@@ -53,9 +53,8 @@ class Filter(Model):
     """A model that updates a background by observations; `cycle` runs it, and not `sample`, which has no background."""
 
     needs_forecast: bool = True  # its background comes from another model, the forecast
-    ensemble_size: int | None = (
-        None  # number of members that it cycles with; None: as many as the other filters
-    )
+    # number of members that it cycles with; None: as many as the other filters
+    ensemble_size: int | None = None
     needs_spread: bool = False  # its covariance is that of the members, which must differ
     needs_finite: bool = True  # whether `cycle` refuses a background that is not finite
     learns_errors: bool = False  # its covariance is that of a pool of background errors: see `fill_pool`

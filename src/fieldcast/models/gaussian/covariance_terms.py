@@ -21,6 +21,7 @@ BLOCK = 2048  # columns of a second moment computed at once
 
 
 def chunks(index: Int[Tensor, " observed"]) -> Iterator[slice]:
+    """Consecutive slices of observed values, at most `CHUNK` in each."""
     return (slice(i, min(i + CHUNK, len(index))) for i in range(0, len(index), CHUNK))
 
 

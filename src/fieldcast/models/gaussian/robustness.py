@@ -42,12 +42,8 @@ RARE = 100.0  # kurtosis; a Gaussian has 3, daily rain some tens
 LARGEST = 2.0  # standard deviations assigned to the largest anomaly of rare events
 TYPICAL = 0.7  # upper limit, in standard deviations of the variable
 LARGEST_DEPARTURE = 5.0  # standard deviations at which the check fails
-FLOORS = (
-    0.0,
-    0.01,
-    0.03,
-    0.1,
-)  # choices of the least observation error, in standard deviations of the variable
+# choices of the least observation error, in standard deviations of the variable
+FLOORS = (0.0, 0.01, 0.03, 0.1)
 ROUNDING = 64  # times machine precision: minimum share of the local variance that counts as error
 FEW = 10  # observations, as many as a value needs to have a climatology
 CHUNK = 64  # rows, or failed observations, at a time: bounds the memory

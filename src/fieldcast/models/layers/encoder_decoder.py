@@ -24,6 +24,7 @@ class ConvEncoder(nn.Module):
         self.channels, self.features = channels[-1], channels[-1] * y * x
 
     def features_of(self, x: Float[Tensor, "batch c y x"]) -> Float[Tensor, "batch c2 y2 x2"]:
+        """Fields of features on the coarsest cells."""
         for layer in self.layers:
             x = F.relu(layer(x))
         return x
