@@ -241,5 +241,6 @@ def report(parts: list[Part], scores: pd.DataFrame, by_station: pd.DataFrame, st
     """Scores at left-out stations, and a line for each variable."""
     lines = "\n".join(part.line for part in parts)
     if scores.empty:
-        return f"{lines}\nno scores: to leave stations out needs at least {FEWEST} of a variable, and there are {stations}"
+        few = f"to leave stations out needs at least {FEWEST} of a variable, and there are {stations}"
+        return f"{lines}\nno scores: {few}"
     return f"{as_text(scores)}\n\n{largest_biases(scores, by_station)}\n{lines}"

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from scipy.interpolate import LinearNDInterpolator
 from scipy.spatial import cKDTree
 
@@ -115,7 +115,9 @@ def left_out(kriging: StationKriging, table: pd.DataFrame, cluster: Int[np.ndarr
         mean[KRIGING][:, left], spread[KRIGING][:, left] = gridded.mean, np.sqrt(gridded.variance)
         mean[CLIMATOLOGY][:, left] = fitted.climate.at(record.points[left]).mean(record.phase)
         spread[CLIMATOLOGY][:, left] = np.sqrt(gridded.climatological)
-        mean[NEAREST][:, left], mean[LINEAR][:, left] = interpolated(record, degrees, left)
+        mean[NEAREST][:, left], mean[LINEAR][:, left] = interpolated(
+            record.of(~left), degrees[~left], record.points[left], degrees[left]
+        )
     present = record.observed
     return LeftOut(
         table,
@@ -133,33 +135,32 @@ def in_degrees(table: pd.DataFrame, stations: int) -> Float[np.ndarray, "station
 
 
 def interpolated(
-    record: GaugeRecord, degrees: Float[np.ndarray, "station 2"], left: Bool[np.ndarray, " station"]
-) -> tuple[Float[np.ndarray, "time left"], Float[np.ndarray, "time left"]]:
-    """Readings of the nearest station, and linear interpolation in longitude and latitude, where stations are left out.
+    record: GaugeRecord, degrees: Float[np.ndarray, "station 2"], points: Float[np.ndarray, "place 3"],
+    at: Float[np.ndarray, "place 2"],
+) -> tuple[Float[np.ndarray, "time place"], Float[np.ndarray, "time place"]]:  # fmt: skip
+    """Readings of the nearest station at other places, and linear interpolation in longitude and latitude.
 
     Times with the same stations are interpolated together. Where it is outside the triangles of the stations, linear
-    interpolation is the nearest reading, and so are both the mean at a time without any other reading.
+    interpolation is the nearest reading, and so are both the mean at a time without any reading.
     """
-    observed = record.observed & ~left
-    nearest = np.full((len(record.x), int(left.sum())), float(np.nanmean(record.x[:, ~left])))
+    nearest = np.full((len(record.x), len(points)), float(np.nanmean(record.x)))
     linear = nearest.copy()
-    patterns, of_time = np.unique(observed, axis=0, return_inverse=True)
+    patterns, of_time = np.unique(record.observed, axis=0, return_inverse=True)
     for number, present in enumerate(patterns):
         if not present.any():
             continue
         times = np.flatnonzero(of_time.ravel() == number)
         readings = record.x[np.ix_(times, np.flatnonzero(present))]
-        closest = cKDTree(record.points[present]).query(record.points[left])[1]
-        nearest[times] = readings[:, closest]
-        triangles = in_triangles(degrees[present], readings, degrees[left])
+        nearest[times] = readings[:, cKDTree(record.points[present]).query(points)[1]]
+        triangles = in_triangles(degrees[present], readings, at)
         linear[times] = np.where(np.isfinite(triangles), triangles, nearest[times])
     return nearest, linear
 
 
 def in_triangles(
     degrees: Float[np.ndarray, "present 2"], readings: Float[np.ndarray, "time present"],
-    at: Float[np.ndarray, "left 2"],
-) -> Float[np.ndarray, "time left"]:  # fmt: skip
+    at: Float[np.ndarray, "place 2"],
+) -> Float[np.ndarray, "time place"]:  # fmt: skip
     """Linear interpolation in the triangles of some stations, NaN outside; for at least one triangle."""
     if len(degrees) < 3 or np.linalg.matrix_rank(degrees - degrees.mean(0), tol=1e-9) < 2:
         return np.full((len(readings), len(at)), np.nan)

@@ -10,6 +10,7 @@ nodes = Module("fieldcast.pipelines.gridding.nodes")
 
 GRID = Step(
     nodes.grid_stations,
+    data=(),
     parameters=("gridding", "seed", "device"),
     outputs=("gridded", "scores_gridding", "scores_by_gauge", "summary_gridding"),
 )
