@@ -123,7 +123,7 @@ def gridded(
         pd.concat(tables, ignore_index=True) for tables in zip(*(part.scores for part in parts), strict=True)
     )
     text = report(parts, scores, by_station, len(gauges.places))
-    fields = xr.merge([part.fields for part in parts], combine_attrs="drop")
+    fields = xr.merge([part.fields for part in parts], combine_attrs="override")
     options = {"seed": seed, "stations": len(gauges.places), **gauges.step.attrs()}
     fields = with_attributes(fields, {}, "Gridding", MODEL, options)
     keywords = ", ".join(["gridding", "stations", "kriging", *gauges.units])
@@ -231,7 +231,7 @@ def in_one_line(variable: str, kriging: StationKriging, gauges: Gauges, q: float
     )
     cycle = "an annual cycle" if kriging.record.seasonal else "no annual cycle (less than two years)"
     return (
-        f"{variable}: correlation 1/e at {kilometres:.0f} km and at {kriging.duration} x {gauges.step}; "
+        f"{variable}: correlation 1/e at {kilometres:.0f} km and at {kriging.duration} steps of {gauges.step}; "
         f"{float(kriging.model.correlation.nugget):.0%} of the variance of anomalies is peculiar to each reading; "
         f"{cycle}; spread {of_spread}"
     )

@@ -30,7 +30,7 @@ from fieldcast.progress import Progress
 
 MEMBERS = 19  # draws that are scored: the coverage of 90 % is exact
 LARGEST = 5.0  # standardised error that counts, and above which a reading is listed
-ROUNDS = 30
+ROUNDS = 50
 KRIGING, CLIMATOLOGY, NEAREST, LINEAR = "kriging", "climatology", "nearest", "linear"
 NORMAL = (KRIGING, CLIMATOLOGY)  # predictions with a spread
 
@@ -84,9 +84,10 @@ class LeftOut:
 
 def factor(errors: Float[np.ndarray, " n"]) -> float:
     """q of standardised errors."""
-    square, q = np.square(errors), 1.0
+    square = np.square(errors)
+    q = float(np.sqrt(square.mean()))
     for _ in range(ROUNDS):
-        q *= float(np.sqrt(np.minimum(square / max(q, np.finfo(float).tiny) ** 2, LARGEST**2).mean()))
+        q = float(np.sqrt(np.minimum(square, (LARGEST * q) ** 2).mean()))
     return q
 
 
