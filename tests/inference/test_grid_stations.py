@@ -102,14 +102,14 @@ def test_climate_and_correlation_are_recovered(world: World, kriging: StationKri
         TIMES * (1 - PERSISTENCE) / (1 + PERSISTENCE)
     )  # the weather of two years is in mean and cycle
     assert float(np.sqrt(np.mean(error**2))) < 1.5 * SIGMA * np.sqrt(3 / independent)
-    assert climate.deviation.mean() == pytest.approx(SIGMA, rel=0.12)
+    assert climate.deviation.mean() == pytest.approx(SIGMA, rel=0.2)
     c = kriging.model.correlation
     assert float(c.nugget) == pytest.approx(NUGGET, abs=0.07)
     assert kriging.length == pytest.approx(LENGTH * 1.239, rel=0.35)
 
 
 def test_all_observations_give_exact_simple_kriging() -> None:
-    """With fewer readings than neighbours, the result is the dense solution."""
+    """The result of fewer readings than neighbours is the dense solution."""
     generator = torch.Generator().manual_seed(0)
     point = torch.nn.functional.normalize(torch.randn(5, 3, generator=generator, dtype=torch.float64), dim=1)
     x = torch.randn(4, 5, generator=generator)

@@ -23,7 +23,7 @@ def readings(stations: int, days: int = 10) -> pd.DataFrame:
 
 
 def test_kedro_and_python_give_the_same_values(project: Callable[..., Any], tmp_path: Path) -> None:
-    """With so few stations there are no scores."""
+    """Six stations are too few for scores."""
     path, output = tmp_path / "gauges.csv", tmp_path / "grid.nc"
     readings(6).to_csv(path, index=False)
     given = {"stations": str(path), "resolution": 5.0, "output": str(output)}

@@ -58,7 +58,7 @@ class GaugeRecord:
 
     @property
     def observed(self) -> Bool[np.ndarray, "time station"]:
-        """Where there is a reading."""
+        """Mask of the readings that exist."""
         return np.isfinite(self.x)
 
     @property

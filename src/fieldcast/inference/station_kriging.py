@@ -82,7 +82,7 @@ class StationKriging:
         return cls(record, climate, series, model)
 
     def without(self, left: Bool[np.ndarray, " station"]) -> StationKriging:
-        """The same with the readings of the other stations alone; kernels and correlation stay those of all."""
+        """Fit to the readings of the other stations alone; kernels and correlation stay those of all."""
         record = self.record.of(~left)
         climate = StationClimate.of(record, self.climate.kernels)
         series = anomalies(climate, record, self.series.x.device)
@@ -117,7 +117,7 @@ class StationKriging:
             yield piece, gridded, np.where(far, EXTRAPOLATED, FILLED).astype(np.int8)
 
     def reached(self, points: Float[np.ndarray, "place 3"]) -> Bool[np.ndarray, "time place"]:
-        """Where some reading is near, in e-folding lengths of the correlation."""
+        """Mask of the values near some reading, in e-folding lengths of the correlation."""
         stations = self.series.x.shape[1]
         joint, requested = with_places(self.series.on("cpu"), points)
         columns = joint.x.shape[1]

@@ -182,7 +182,7 @@ def targets(
 
 
 def together(blocks: Iterable[Targets]) -> list[Targets]:
-    """The same values in few blocks, as most windows have few values and each block takes time of its own."""
+    """Join values in few blocks: most windows have few values, and each block takes time of its own."""
     parts = [torch.cat(part) for part in zip(*blocks, strict=True)]
     return [Targets(*some) for some in zip(*(part.split(BLOCK) for part in parts), strict=True)]
 
