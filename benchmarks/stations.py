@@ -5,6 +5,8 @@ bilinear interpolation of each variable with an error of half its anomaly standa
 state. Then fills the fields with every trained experiment of `reconstruct` that accepts stations, and prints the error
 of the mean field against the truth beside what the readings alone can tell: the scores at left-out stations.
 `python -m benchmarks.stations DATA_ROOT many` prints the time and the peak memory of 100 000 observations.
+`python -m benchmarks.stations DATA_ROOT alone` needs no experiment: it makes fields from 109 500 readings of the same
+places, on 365 successive days, and from nothing else.
 """
 
 from __future__ import annotations
@@ -20,13 +22,17 @@ import pandas as pd
 import xarray as xr
 
 import fieldcast
+from fieldcast.fields.gauges import Gauges
 from fieldcast.fields.splits import select
-from fieldcast.geometry import area_mean, cell_areas
+from fieldcast.geometry import GRID, area_mean, cell_areas, unit_points
+from fieldcast.inference.gaps_result import EXTRAPOLATED
+from fieldcast.inference.grid_stations import gridded
+from fieldcast.inference.gridding_scores import in_degrees, interpolated
 from fieldcast.inference.left_out_stations import as_text, scores_at_left_out
 from fieldcast.inference.trained_model import TrainedModel
 
 STATIONS, DAYS, ERROR, SEED = 300, 30, 0.5, 0
-MANY, FEW_DAYS = 100_000, 10
+MANY, FEW_DAYS, YEAR = 100_000, 10, 365
 
 
 def readings(truth: xr.Dataset, deviation: dict[str, float], places: int, seed: int) -> pd.DataFrame:
@@ -103,6 +109,39 @@ def time_many(root: Path) -> None:
     )
 
 
+def score_alone(root: Path) -> None:
+    """Print scores of fields from stations alone, and errors and spread against the truth."""
+    year = test_split(root)[["z500"]].isel(time=slice(0, YEAR)).load()
+    normalisation = xr.open_zarr(root / "03_primary" / "normalisation.zarr")
+    scale = float(normalisation["anomaly_std"].sel(variable="z500"))
+    table = readings(year, {"z500": scale}, STATIONS, SEED)
+    begin = time.perf_counter()
+    result = gridded(table, None, year, None, SEED, "cpu", "the table of stations")
+    seconds = time.perf_counter() - begin
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    sys.stdout.write(f"{result.text}\n\n")
+    area = cell_areas(year["latitude"], year["longitude"])
+    truth = year["z500"].transpose("time", *GRID).values
+
+    def rmse(error: np.ndarray) -> float:
+        return float(np.sqrt(area_mean(error**2, area).mean()))
+
+    error, spread = result.fields["z500"].values - truth, result.fields["z500_spread"].values
+    sys.stdout.write(f"RMSE against the truth [m]\n{'kriging':24}{rmse(error):8.3g}\n")
+    record, readings_of = Gauges.read(table, None, "the table").of("z500")
+    points = unit_points(year["latitude"], year["longitude"]).reshape(-1, 3)
+    at = np.stack(np.meshgrid(year["longitude"], year["latitude"]), -1).reshape(-1, 2)
+    of_stations = in_degrees(readings_of, record.x.shape[1])
+    for name, x in zip(("nearest", "linear"), interpolated(record, of_stations, points, at), strict=True):
+        sys.stdout.write(f"{name:24}{rmse(x.reshape(truth.shape) - truth):8.3g}\n")
+    of_reading = np.sqrt(rmse(error) ** 2 + (ERROR * scale) ** 2)
+    sys.stdout.write(
+        f"spread / error of a reading: {rmse(spread) / of_reading:.3g}; extrapolated: "
+        f"{float((result.fields['z500_flag'] == EXTRAPOLATED).mean()):.1%}\n"
+        f"{len(table)} readings, {truth.size} values: {seconds:.0f} s; peak memory of the process {peak:.1f} GB\n"
+    )
+
+
 if __name__ == "__main__":
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "data")
-    time_many(folder) if sys.argv[2:] == ["many"] else score(folder)
+    {"many": time_many, "alone": score_alone}.get("".join(sys.argv[2:]), score)(folder)

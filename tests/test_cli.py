@@ -89,6 +89,23 @@ def test_fill_gaps_ingests_the_file_in_the_environment_gaps(noted: dict[str, Any
     }
 
 
+def test_grid_stations_is_a_pipeline_on_a_table(noted: dict[str, Any], tmp_path: Path) -> None:
+    phrases = ["grid-stations", "gauges.csv", "--resolution", "0.5", "--output", "g.nc", "--step", "24"]
+    assert CliRunner().invoke(cli.cli, phrases, catch_exceptions=False).exit_code == 0
+    assert noted["pipeline_names"] == ["gridding"]
+    assert noted["runtime_params"] == {
+        "gridding": {
+            "stations": str(tmp_path / "gauges.csv"),
+            "resolution": 0.5,
+            "step": 24.0,
+            "output": str(tmp_path / "g.nc"),
+        }
+    }
+    phrases = ["grid-stations", "gauges.csv", "--like", "model.nc"]
+    assert CliRunner().invoke(cli.cli, phrases, catch_exceptions=False).exit_code == 0
+    assert noted["runtime_params"]["gridding"]["like"] == str(tmp_path / "model.nc")
+
+
 def test_help_tells_the_defaults_of_the_configuration_here(noted: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "conf/base/parameters").mkdir(parents=True)
     (tmp_path / "conf/base/parameters/fill.yml").write_text("fill: {members: 23, noise: 0.5, output: null}")

@@ -9,6 +9,7 @@
     future = model.forecast(dataset, steps=10)      # from the last states of the data set
     analyses = fieldcast.cycle(forecaster, updater, record)  # of every time, from its observations and those before
     filled = fieldcast.fill_gaps(dataset)           # from the data set's own values, without any training data
+    fields = fieldcast.grid_stations("gauges.csv", resolution=0.5)  # from stations alone
 
 Packages: `models` (what p(x | c) is), `fields` (data), `encoding` (the bridge between data sets and tensors),
 `training`, `inference`, `scores`, `figures` and `report` (how good a model is), `pipelines` (the Kedro stages, thin),
@@ -32,16 +33,18 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 if TYPE_CHECKING:
     from fieldcast.inference.cycle import cycle
+    from fieldcast.inference.grid_stations import grid_stations
     from fieldcast.inference.loading import load
     from fieldcast.standalone import fit, score
     from fieldcast.training.fill_gaps import fill_gaps
 
-__all__ = ["cycle", "fill_gaps", "fit", "load", "score"]
+__all__ = ["cycle", "fill_gaps", "fit", "grid_stations", "load", "score"]
 
 MODULES = {
     "cycle": "fieldcast.inference.cycle",
     "fill_gaps": "fieldcast.training.fill_gaps",
     "fit": "fieldcast.standalone",
+    "grid_stations": "fieldcast.inference.grid_stations",
     "load": "fieldcast.inference.loading",
     "score": "fieldcast.standalone",
 }

@@ -217,6 +217,24 @@ def fill_gaps(file: str, env: str | None, params: Mapping[str, Any], **options: 
     on_file("gaps", {}, env=env or "gaps", params={**params, "ingestion": ingestion}, key="fill", **options)
 
 
+@cli.command(cls=SectionCommand, section="gridding")
+@click.argument("stations")
+@click.option(
+    "--resolution", type=float, help="Degrees between the cells of a grid that covers the stations."
+)
+@click.option(
+    "--like", help="NetCDF or Zarr, whose latitudes and longitudes are used in place of a resolution."
+)
+@click.option("--step", type=float, help="Hours between fields; by default the most frequent ones.")
+@click.option(
+    "--output", help="NetCDF file to write; by default 07_model_output/gridding.nc in the data root."
+)
+def grid_stations(stations: str, like: str | None, **options: Any) -> None:
+    """Make fields from STATIONS alone, CSV or Parquet: `kedro run --pipelines gridding`."""
+    files = {"stations": local(stations), **({"like": local(like)} if like else {})}
+    on_file("gridding", files, **options)
+
+
 @cli.command(cls=SectionCommand, section="predict")
 @click.argument("file")
 @click.option("--experiment", help="Address of a trained experiment, such as forecast.crps_ensemble.")

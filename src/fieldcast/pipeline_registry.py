@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from fieldcast.tasks import Task
 
 # on a user's file, with what has been trained; on finished runs
-STANDALONE = ("fill", "stations", "predict", "cycle", "seeds")
+STANDALONE = ("fill", "stations", "gridding", "predict", "cycle", "seeds")
 
 CONTEXT: ContextVar[KedroContext | None] = ContextVar("CONTEXT", default=None)  # of the session in force
 CATALOG: ContextVar[CatalogProtocol | None] = ContextVar("CATALOG", default=None)  # of the last run

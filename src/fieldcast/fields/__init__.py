@@ -18,5 +18,6 @@ normalisation  statistics that standardise fields           image_files       ID
 event_thresholds   quantiles for each day of the year
 prepared       all that ingestion leaves                    planet            the simulated planet
 stations       tables of stations                           bilinear          the observation operator
+gauges         tables of stations as matrices               target_grid       grids made for stations
 forecast_files   forecasts in any CF-like layout            images            grey images in place of fields
 """

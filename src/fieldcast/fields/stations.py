@@ -182,8 +182,15 @@ def numbers(column: pd.Series, where: str) -> pd.Series:
     return values.astype(float)
 
 
-def converted(table: pd.DataFrame, units: Mapping[str, str], where: str) -> pd.DataFrame:
+def converted(
+    table: pd.DataFrame,
+    units: Mapping[str, str],
+    where: str,
+    whose: str = "the unit that the model was trained in",
+) -> pd.DataFrame:
     """The table in the units of each variable; without a column of units its values are taken to be in them.
+
+    `whose` says in messages what these units are.
 
     Raises
     ------
@@ -203,7 +210,7 @@ def converted(table: pd.DataFrame, units: Mapping[str, str], where: str) -> pd.D
         if change is None:
             raise InputError(
                 f"variable '{variable}' of {where} is in '{unit}', which cannot be converted to "
-                f"'{units[str(variable)]}', the unit that the model was trained in: give it in that unit."
+                f"'{units[str(variable)]}', {whose}: give it in that unit."
             )
         table.loc[part.index, "value"] = part["value"] * change.scale + change.offset
         if "error" in table:

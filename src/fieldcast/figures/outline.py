@@ -80,4 +80,4 @@ def lines(
         return []
     extent = SHORTEST * max(np.ptp(x), np.ptp(y))
     contours = Figure().add_subplot().contour(x, y, values, [level]).allsegs[0]
-    return [line for line in contours if np.ptp(line, axis=0).max() >= extent]
+    return [line for line in contours if len(line) and np.ptp(line, axis=0).max() >= extent]

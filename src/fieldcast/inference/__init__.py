@@ -8,6 +8,8 @@ assimilate           cycles of forecasts and observations; forecast_from_analyse
 cycle                a user's record analysed step by step; cycle_models: forecaster and filter from checkpoints;
                      withheld, cycle_quality: the scores of its analyses without any truth
 stations             observations between cells, their error; left_out_stations: scores without any truth
+grid_stations        fields from stations alone; surfaces, station_climate, station_kriging: what predicts them;
+                     gridding_scores: left-out stations, and the spread that their errors imply
 fill_gaps            a record filled from its own values; gap_trials: the comparison of methods; gaps_result,
                      gaps_report, gaps_series: what comes out of it
 rollout              repeated steps of a model, each from the draws of the one before

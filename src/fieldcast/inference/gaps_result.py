@@ -75,10 +75,14 @@ def attributes(codec: FieldCodec, variable: str, part: str) -> Iterator[tuple[st
     """CF attributes of one part of the result."""
     yield "long_name", f"{part} of {codec.attrs[variable].get('long_name', variable)}"
     if part == "flag":
-        yield "flag_values", np.arange(NEVER + 1, dtype=np.int8)
-        yield "flag_meanings", MEANINGS
+        yield from flag_attributes().items()
     else:
         yield "units", codec.attrs[variable].get("units", "1")
+
+
+def flag_attributes() -> dict[str, Any]:
+    """Values and meanings of flags."""
+    return {"flag_values": np.arange(NEVER + 1, dtype=np.int8), "flag_meanings": MEANINGS}
 
 
 def in_layout_of(

@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from fieldcast.encoding.stations import points_of
 from fieldcast.errors import InputError
@@ -145,21 +145,45 @@ def of_model(
         eps = RandomStreams(seed, torch.arange(len(points)), drawn, FOLDS).normal(1)[..., 0].cpu()
         predicted += eps * points.error.sqrt()[:, None].cpu()
     y = points.y.double().cpu().numpy()
-    parts = {**observation_statistics(predicted.T.numpy(), y), "error": predicted.mean(1).numpy() - y}
     for v, variable in enumerate(codec.variables):
         of_variable = points.variable.cpu().numpy() == v
         if of_variable.any():
-            scale = float(codec.deviation[v])
-            selected = {key: values[of_variable] for key, values in parts.items()}
-            units = codec.attrs[variable].get("units", "1")
-            rows: list[dict[str, object]] = [
-                {
-                    "experiment": name, "variable": variable, "score": score, "value": value, "low": low, "high": high,
-                    "unit": units if score in ("crps", "rmse") else "1", "observations": int(of_variable.sum()),
-                }
-                for score, value, low, high in scores_with_intervals(selected, cluster[of_variable], scale, seed)
-            ]  # fmt: skip
-            yield rows, by_station(table[of_variable], selected, scale).assign(experiment=name, unit=units)
+            yield of_predictions(
+                name, variable, table[of_variable], predicted[of_variable].T.numpy(), y[of_variable],
+                cluster[of_variable], float(codec.deviation[v]), codec.attrs[variable].get("units", "1"), seed,
+            )  # fmt: skip
+
+
+def of_predictions(
+    name: str, variable: str, table: pd.DataFrame, predicted: Float[np.ndarray, "member n"], y: Float[np.ndarray, " n"],
+    cluster: Int[np.ndarray, " n"], scale: float, units: str, seed: int,
+) -> tuple[list[dict[str, object]], pd.DataFrame]:  # fmt: skip
+    """Rows of one model and variable, and its scores at each station.
+
+    Parameters
+    ----------
+    name, variable
+        Their names.
+    table
+        The readings.
+    predicted, y
+        Draws of the readings, and the readings, in units of `scale`.
+    cluster
+        Cluster of each reading.
+    scale, units
+        Standard deviation by which they were divided, in these units.
+    seed
+        Seed of the resamples.
+    """
+    parts = {**observation_statistics(predicted, y), "error": predicted.mean(0) - y}
+    rows: list[dict[str, object]] = [
+        {
+            "experiment": name, "variable": variable, "score": score, "value": value, "low": low, "high": high,
+            "unit": units if score in ("crps", "rmse") else "1", "observations": len(y),
+        }
+        for score, value, low, high in scores_with_intervals(parts, cluster, scale, seed)
+    ]  # fmt: skip
+    return rows, by_station(table, parts, scale).assign(experiment=name, unit=units)
 
 
 def by_station(table: pd.DataFrame, statistics: Columns, scale: float) -> pd.DataFrame:

@@ -131,6 +131,34 @@ class Gaps:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Gridding:
+    """Options of `gridding`: the stations, and the grid on which fields are made from them alone."""
+
+    stations: str | None = None  # CSV or Parquet, see `fields.stations`
+    resolution: float | None = None  # degrees; or
+    like: str | None = None  # NetCDF file or Zarr store whose grid is used
+    step: float | None = None  # hours; by default those that are most frequent at the stations
+    output: str | None = None  # read by the catalog, from the command line
+
+    @property
+    def files(self) -> list[tuple[str, str]]:
+        """Option and path of every file that a run reads."""
+        return named_files("gridding", stations=self.stations, like=self.like)
+
+    def table(self) -> str:
+        """The user's table of stations.
+
+        Raises
+        ------
+        InputError
+            Without one, or where the result would take its place or that of the grid.
+        """
+        if self.like is not None:
+            file_of(self.like, self.output, "gridding.like", "gridding.output")
+        return file_of(self.stations, self.output, "gridding.stations", "gridding.output")
+
+
+@dataclass(frozen=True, config=STRICT)
 class Predict:
     """Options of `predict`: the file to forecast from, the experiment that forecasts, and how far."""
 

@@ -155,9 +155,8 @@ def values_of(result: xr.Dataset, name: str) -> str:
     """A remark on what a variable holds, members or observed and filled values; empty if neither."""
     if "member" in result[name].dims:
         return f"one draw for each member; {name}_mean holds their mean"
-    return (
-        f"observed values where {name}_flag is 0, elsewhere {name}_mean" if f"{name}_flag" in result else ""
-    )
+    filled = {f"{name}_flag", f"{name}_mean"} <= set(result.data_vars)
+    return f"observed values where {name}_flag is 0, elsewhere {name}_mean" if filled else ""
 
 
 def describe_axis(coordinate: xr.DataArray, axis: str) -> None:

@@ -8,7 +8,17 @@ from typing import Any
 from fieldcast.encoding.options import Cycling, Events, Limits, Rollout, Sparsification
 from fieldcast.experiments import Experiment
 from fieldcast.fields.options import Ingestion
-from fieldcast.inference.options import Cycle, Evaluation, File, Fill, Gaps, Predict, Sampling, Seeds
+from fieldcast.inference.options import (
+    Cycle,
+    Evaluation,
+    File,
+    Fill,
+    Gaps,
+    Gridding,
+    Predict,
+    Sampling,
+    Seeds,
+)
 from fieldcast.tasks import Task
 from fieldcast.training.options import Fit
 
@@ -20,6 +30,7 @@ TYPES: dict[str, type] = {
     "fill": Fill,
     "fit": Fit,
     "gaps": Gaps,
+    "gridding": Gridding,
     "ingestion": Ingestion,
     "limits": Limits,
     "predict": Predict,

@@ -32,7 +32,7 @@ set of frequencies, so that their spread at one place has a sampling error of so
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -181,6 +181,12 @@ def targets(
         yield Targets(*(part.to(device) for part in (t, i, near_time[near], near_cell[near], exists)))
 
 
+def together(blocks: Iterable[Targets]) -> list[Targets]:
+    """Join values in few blocks: most windows have few values, and each block takes time of its own."""
+    parts = [torch.cat(part) for part in zip(*blocks, strict=True)]
+    return [Targets(*some) for some in zip(*(part.split(BLOCK) for part in parts), strict=True)]
+
+
 def fit(series: Series, hidden: Hidden, length: float, duration: float) -> KrigingModel:
     """The model that maximises the likelihood of hidden values.
 
@@ -203,11 +209,11 @@ def fit(series: Series, hidden: Hidden, length: float, duration: float) -> Krigi
     kept = series._replace(observed=series.observed & ~hidden.mask)
     for smoothness in (SMOOTHNESS[1:2], SMOOTHNESS):  # the neighbours depend on the correlation
         c = KrigingModel.of(theta, SMOOTHNESS[1]).correlation
-        blocks = [
+        blocks = together(
             some
             for times, reached in windows(series.step, c)
             for some in targets(kept, c, repeats > 0, times, reached)
-        ]
+        )
         with one_thread():
             tried = [(*maximised(theta, nu, kept, blocks, repeats), nu) for nu in smoothness]
         _, theta, nu = max(tried, key=lambda result: result[0])

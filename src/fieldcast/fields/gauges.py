@@ -1,0 +1,217 @@
+"""Tables of stations as matrices, a row for each step of time and a column for each place.
+
+Readings of a place within one step are averaged. Steps without any reading are left out.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float, Int
+
+from fieldcast import calendars
+from fieldcast.errors import InputError
+from fieldcast.fields.stations import converted, read_stations
+from fieldcast.geometry import unit_points
+from fieldcast.time_steps import TimeStep, most_common, step_of
+
+LOG = logging.getLogger(__name__)
+FEWEST = 2  # stations, and times
+CUT = 90.0  # degrees without any station across which a network does not circle the globe
+YEARS = 2.0  # from which there is an annual cycle
+UNIT = "the unit of most of its readings"
+PLACE = ["latitude", "longitude"]
+
+
+@dataclass(frozen=True, eq=False)
+class GaugeRecord:
+    """Readings of one variable.
+
+    Parameters
+    ----------
+    x
+        Readings in their units, NaN where there is none.
+    points
+        Places on the unit sphere.
+    number
+        Number of each time, in steps.
+    phase
+        Phase of the year of each time.
+    seasonal
+        Whether the record is long enough for an annual cycle.
+    """
+
+    x: Float[np.ndarray, "time station"]
+    points: Float[np.ndarray, "station 3"]
+    number: Int[np.ndarray, " time"]
+    phase: Float[np.ndarray, " time"]
+    seasonal: bool
+
+    def of(self, kept: Bool[np.ndarray, " station"]) -> GaugeRecord:
+        """The record of some stations."""
+        return GaugeRecord(self.x[:, kept], self.points[kept], self.number, self.phase, self.seasonal)
+
+    @property
+    def observed(self) -> Bool[np.ndarray, "time station"]:
+        """Mask of the readings that exist."""
+        return np.isfinite(self.x)
+
+    @property
+    def segment(self) -> Int[np.ndarray, " time"]:
+        """Number of the stretch of successive steps that each time belongs to."""
+        return np.cumsum(np.diff(self.number, prepend=self.number[0]) > 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Gauges:
+    """A table whose readings are averaged over steps of time.
+
+    Parameters
+    ----------
+    table
+        Columns time (of the step), latitude, longitude, variable, value and, if there are names, station; `at_time`
+        and `at_place` are their numbers.
+    times
+        Times of the steps.
+    number
+        Their numbers, which differ by 1 from one step to the next.
+    step
+        The step.
+    places
+        Columns latitude and longitude of each place.
+    units
+        Units of each variable.
+    """
+
+    table: pd.DataFrame
+    times: np.ndarray
+    number: Int[np.ndarray, " time"]
+    step: TimeStep
+    places: pd.DataFrame
+    units: Mapping[str, str]
+
+    @classmethod
+    def read(cls, source: str | Path | pd.DataFrame, hours: float | None, where: str) -> Gauges:
+        """The table in steps of some hours, by default in those that are most frequent at its stations.
+
+        Raises
+        ------
+        InputError
+            For a table that `read_stations` refuses, units that do not convert, a step that is not positive, and
+            fewer than two stations or times of a variable.
+        """
+        table = read_stations(source, where)
+        if "error" in table:
+            LOG.info(
+                "%s: its errors are not used: the error of a reading is estimated from all of them.", where
+            )
+        table, units = in_common_units(table, where)
+        table["longitude"] = in_one_range(table["longitude"].to_numpy())
+        step = step_of_stations(table, hours, where)
+        table["number"], times = in_steps(table["time"].to_numpy().astype("M8[s]"), step)
+        names = {"station": ("station", "first")} if "station" in table else {}
+        table = table.groupby(["variable", "number", *PLACE], as_index=False).agg(
+            value=("value", "mean"), **names
+        )
+        places = table[PLACE].drop_duplicates().sort_values(PLACE, ignore_index=True)
+        table["at_place"] = pd.MultiIndex.from_frame(places).get_indexer(
+            pd.MultiIndex.from_frame(table[PLACE])
+        )
+        number, table["at_time"] = np.unique(table["number"], return_inverse=True)
+        table["time"] = times[table["at_time"]]
+        for variable, of_variable in table.groupby("variable"):
+            for what, column in (("station", "at_place"), ("time", "at_time")):
+                if (count := of_variable[column].nunique()) < FEWEST:
+                    raise InputError(
+                        f"{where} has readings of '{variable}' at {count} {what}: a field in space and time needs at "
+                        f"least {FEWEST} {what}s."
+                    )
+        return cls(table.drop(columns="number"), times, number, step, places, units)
+
+    def of(self, variable: str) -> tuple[GaugeRecord, pd.DataFrame]:
+        """The record of a variable at the places that measure it, and its readings in the order of its elements."""
+        table = self.table[self.table["variable"] == variable].sort_values(["at_time", "at_place"])
+        place, column = np.unique(table["at_place"], return_inverse=True)
+        x = np.full((len(self.times), len(place)), np.nan)
+        x[table["at_time"], column] = table["value"]
+        at = self.places.iloc[place]
+        points = np.concatenate([unit_points([y], [z])[0] for y, z in at.to_numpy()])
+        phase = 2 * np.pi * calendars.fraction_of_year(self.times)
+        years = calendars.hours(self.times)[-1] / (24 * 365.25) + self.step.hours / (24 * 365.25)
+        record = GaugeRecord(x, points, self.number, phase, bool(years >= YEARS))
+        return record, table.assign(column=column).reset_index(drop=True)
+
+
+def in_common_units(table: pd.DataFrame, where: str) -> tuple[pd.DataFrame, dict[str, str]]:
+    """The table with each variable in the unit of most of its readings, and these units; 1 if it names none."""
+    names = list(dict.fromkeys(table["variable"]))
+    if "units" not in table:
+        LOG.info("%s names no units, and neither does the result.", where)
+        return table, dict.fromkeys(names, "1")
+    units = {name: str(most_frequent(table.loc[table["variable"] == name, "units"])) for name in names}
+    return converted(table, units, where, UNIT), units
+
+
+def most_frequent(column: pd.Series) -> object:
+    """The most frequent value; the first of several, or an empty text if all are missing."""
+    counts = column.value_counts(sort=True)
+    return counts.index[0] if len(counts) else ""
+
+
+def in_one_range(longitude: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Longitudes without a jump inside the network: from -180 or from 0, or from its western edge."""
+    first = -180.0 if longitude.min() < 0 else 0.0
+    turned = np.unique(longitude % 360.0)
+    gaps = np.diff(np.append(turned, turned[0] + 360.0))
+    if gaps.max() < CUT:
+        return np.asarray((longitude - first) % 360.0 + first)
+    west = turned[(int(gaps.argmax()) + 1) % len(turned)]
+    east = west + 360.0 - gaps.max()
+    west -= 360.0 * (east > first + 360.0)
+    return np.asarray((longitude - west) % 360.0 + west)
+
+
+def step_of_stations(table: pd.DataFrame, hours: float | None, where: str) -> TimeStep:
+    """The step of that many hours, or the most frequent one of the stations.
+
+    Raises
+    ------
+    InputError
+        If it is not positive, or if all readings are at one time.
+    """
+    if hours is not None:
+        if not hours > 0:
+            raise InputError(f"the step is {hours:g} hours: give a positive number of hours.")
+        return TimeStep(float(hours))
+    times = np.unique(table["time"].to_numpy().astype("M8[s]"))
+    if len(times) < FEWEST:
+        raise InputError(
+            f"{where} has readings at 1 time: a field in space and time needs at least {FEWEST} times."
+        )
+    overall = step_of(times)
+    if overall.months:
+        return overall
+    spacing = table.sort_values("time").groupby([*PLACE, "variable"])["time"].diff().dt.total_seconds()
+    spacing = spacing[spacing > 0]
+    return TimeStep(float(most_common(spacing.to_numpy())) / 3600) if len(spacing) else overall
+
+
+def in_steps(times: np.ndarray, step: TimeStep) -> tuple[Int[np.ndarray, " n"], np.ndarray]:
+    """Number of the nearest step of each time, and the times of the steps that occur, in order.
+
+    Steps are at the most frequent time of the day or part of it, those of months at their beginning.
+    """
+    if step.months:
+        month = times.astype("M8[M]").astype(int)
+        number = (month - month.min()) // step.months
+        present = np.unique(number)
+        return number, (present * step.months + month.min()).astype("M8[M]").astype("M8[s]")
+    seconds, since = round(3600 * step.hours), times.astype("M8[s]").astype(int)
+    place = int(most_common(since % seconds))
+    number = (since - place + seconds // 2) // seconds
+    return number - number.min(), (np.unique(number) * seconds + place).astype("M8[s]")

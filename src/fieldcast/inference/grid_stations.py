@@ -1,0 +1,246 @@
+"""Fields from stations alone, without any gridded data: the public function, and what its pipeline writes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+from jaxtyping import Float
+from threadpoolctl import threadpool_limits
+
+from fieldcast import calendars
+from fieldcast.encoding.device import choose_device
+from fieldcast.errors import InputError
+from fieldcast.fields.conventions import as_dataset
+from fieldcast.fields.gauges import Gauges
+from fieldcast.fields.target_grid import covering_grid, grid_like
+from fieldcast.geometry import EARTH_RADIUS, GRID, unit_points
+from fieldcast.inference.gaps_result import flag_attributes
+from fieldcast.inference.gridding_scores import LeftOut, factor, left_out
+from fieldcast.inference.left_out_stations import FEWEST, as_text, clusters, largest_biases
+from fieldcast.inference.result_attributes import with_attributes
+from fieldcast.inference.station_kriging import VALUES, StationKriging
+
+LOG = logging.getLogger(__name__)
+TABLE = "the table of stations"
+MODEL = "kriging of stations in space and time"
+MOST = 10**8  # values of a variable
+LISTED = 5  # doubtful readings that a sentence lists
+COLUMNS = ["experiment", "variable", "score", "value", "low", "high", "unit", "observations"]
+SUMMARY = (
+    "{} on a grid, kriged in space and time from stations alone; the spread is the standard deviation of the error of "
+    "a reading there."
+)
+OF_SPREAD = (
+    "standard deviation of the error of what a station here would read, with the error of its instrument and all that "
+    "neighbouring places do not share"
+)
+
+
+class Result(NamedTuple):
+    """Fields, and how good they are."""
+
+    fields: xr.Dataset
+    scores: pd.DataFrame  # at left-out stations, as `left_out_stations.scores_at_left_out` has them
+    by_station: pd.DataFrame
+    text: str
+
+
+def grid_stations(
+    stations: pd.DataFrame | str | Path,
+    *,
+    resolution: float | None = None,
+    like: xr.Dataset | xr.DataArray | None = None,
+    step: float | None = None,
+    seed: int = 0,
+    device: str = "auto",
+) -> xr.Dataset:
+    """Fields of the variables of a table of stations, on a grid, from nothing but the table.
+
+    Each variable v becomes v, the expected reading of a station in the middle of each cell, v_spread, the standard
+    deviation of its error (with the error of the instrument and all that neighbouring places do not share), and v_flag:
+    1 filled, 2 extrapolated, where the spread exceeds 0.9 of that of the climatology or the nearest reading is farther
+    than two e-folding lengths of the correlation. The attribute `comment` holds the report, with scores at stations
+    that are left out.
+
+    Parameters
+    ----------
+    stations
+        A table as `fields.stations` describes it, or the path of one, CSV or Parquet. Its errors are not used.
+    resolution
+        Degrees between the cells of a regular grid that covers the stations.
+    like
+        In its place a data set whose latitudes and longitudes are used.
+    step
+        Hours between fields, by default those that are most frequent between readings of a station. Readings within a
+        step are averaged.
+    seed
+        Seed of the stations that are hidden or left out.
+    device
+        "auto", "cpu" or "cuda".
+
+    Raises
+    ------
+    InputError
+        Unless either a resolution or a data set is given, for a grid with more than 10^8 values of a variable, and for
+        tables that cannot be used.
+    """
+    dataset = None if like is None else as_dataset(like, "like")
+    where = TABLE if isinstance(stations, pd.DataFrame) else f"'{stations}'"
+    result = gridded(stations, resolution, dataset, step, seed, device, where)
+    LOG.info("%s", result.text)
+    return result.fields
+
+
+def gridded(
+    stations: pd.DataFrame | str | Path, resolution: float | None, like: xr.Dataset | None, step: float | None,
+    seed: int, device: str, where: str, values: int = VALUES,
+) -> Result:  # fmt: skip
+    """The fields with all that is known of them; `values` of a matrix are in memory at once."""
+    if (resolution is None) == (like is None):
+        which = "neither" if like is None else "both"
+        raise InputError(
+            f"gridding needs either a resolution in degrees or a data set whose grid to use (like), and has {which}."
+        )
+    gauges = Gauges.read(stations, step, where)
+    grid = (
+        grid_like(like, "like") if like is not None else covering_grid(gauges.places, float(resolution or 0))
+    )
+    check_size(gauges, grid)
+    parts = []
+    with threadpool_limits(1, user_api="blas"):  # sums over threads come in another order
+        cluster = cluster_of_places(gauges, seed, where)
+        for variable in gauges.units:
+            LOG.info("Gridding %s: %d times, %d stations", variable, len(gauges.times), len(gauges.places))
+            parts.append(of_variable(gauges, variable, grid, cluster, seed, choose_device(device), values))
+    scores, by_station = (
+        pd.concat(tables, ignore_index=True) for tables in zip(*(part.scores for part in parts), strict=True)
+    )
+    text = report(parts, scores, by_station, len(gauges.places))
+    fields = xr.merge([part.fields for part in parts], combine_attrs="override")
+    options = {"seed": seed, "stations": len(gauges.places), **gauges.step.attrs()}
+    fields = with_attributes(fields, {}, "Gridding", MODEL, options)
+    keywords = ", ".join(["gridding", "stations", "kriging", *gauges.units])
+    summary = SUMMARY.format(", ".join(gauges.units))
+    return Result(
+        fields.assign_attrs(summary=summary, keywords=keywords, comment=text), scores, by_station, text
+    )
+
+
+class Part(NamedTuple):
+    """One variable of a result."""
+
+    fields: xr.Dataset
+    scores: tuple[pd.DataFrame, pd.DataFrame]
+    line: str  # on correlation and spread
+
+
+def of_variable(
+    gauges: Gauges, variable: str, grid: Mapping[str, Float[np.ndarray, " n"]], cluster: pd.Series | None,
+    seed: int, device: torch.device, values: int,
+) -> Part:  # fmt: skip
+    """Grid one variable, and score it at left-out stations if it has enough."""
+    record, table = gauges.of(variable)
+    kriging = StationKriging.fit(record, seed, device)
+    q, tables = 1.0, (pd.DataFrame(columns=COLUMNS), pd.DataFrame())
+    if cluster is not None and record.x.shape[1] >= FEWEST:
+        left = left_out(kriging, table, cluster.loc[table["at_place"]].to_numpy())
+        q = factor(left.errors())
+        warn_of_doubtful(left)
+        scored = list(left.scores(gauges.units[variable], seed))
+        rows = [row for rows, _ in scored for row in rows]
+        tables = pd.DataFrame(rows), pd.concat([places for _, places in scored], ignore_index=True)
+    fields = on_grid(kriging, q, gauges, variable, grid, values)
+    return Part(fields, tables, in_one_line(variable, kriging, gauges, q, tables[0].empty))
+
+
+def on_grid(
+    kriging: StationKriging, q: float, gauges: Gauges, variable: str,
+    grid: Mapping[str, Float[np.ndarray, " n"]], values: int,
+) -> xr.Dataset:  # fmt: skip
+    """Predict a variable at the cells, with spreads multiplied by q."""
+    points = unit_points(grid["latitude"], grid["longitude"])
+    shape = len(gauges.times), points.shape[0] * points.shape[1]
+    mean, spread = np.empty((2, *shape), dtype=np.float32)
+    flag = np.empty(shape, dtype=np.int8)
+    for piece, part, flags in kriging.pieces(points.reshape(-1, 3), values):
+        mean[:, piece], spread[:, piece], flag[:, piece] = part.mean, q * np.sqrt(part.variance), flags
+    on_cells = {"": mean, "_spread": spread, "_flag": flag}
+    units = gauges.units[variable]
+    attrs: dict[str, dict[str, Any]] = {
+        "": {"long_name": variable, "units": units},
+        "_spread": {"long_name": f"spread of {variable}", "units": units, "comment": OF_SPREAD},
+        "_flag": {"long_name": f"flag of {variable}", **flag_attributes()},
+    }
+    times = calendars.in_nanoseconds(gauges.times)
+    return xr.Dataset(
+        {
+            f"{variable}{part}": (("time", *GRID), cells.reshape(shape[0], *points.shape[:2]), attrs[part])
+            for part, cells in on_cells.items()
+        },
+        {"time": times, **grid},
+    )
+
+
+def check_size(gauges: Gauges, grid: Mapping[str, Float[np.ndarray, " n"]]) -> None:
+    """Raise an InputError for a grid with too many values."""
+    rows, columns, times = len(grid["latitude"]), len(grid["longitude"]), len(gauges.times)
+    if rows * columns * times > MOST:
+        raise InputError(
+            f"the grid has {rows} x {columns} cells at {times} times, {rows * columns * times:.2g} values of a "
+            f"variable, and at most {MOST:.0e} are made at once: give a coarser resolution, or a part of the table."
+        )
+
+
+def cluster_of_places(gauges: Gauges, seed: int, where: str) -> pd.Series | None:
+    """Number of the cluster of each place; None if the stations are too few to leave some out."""
+    if len(gauges.places) < FEWEST:
+        return None
+    return pd.Series(clusters(gauges.places, seed, where))
+
+
+def warn_of_doubtful(left: LeftOut) -> None:
+    """Log the readings that are far from what other stations say; they stay in use."""
+    doubtful = left.doubtful()
+    if len(doubtful):
+        listed = "; ".join(
+            f"{row['variable']} {row['value']:.4g} instead of about {row['predicted']:.4g} at "
+            f"{row['latitude']:g}, {row['longitude']:g} on {row['time'].isoformat()}"
+            for row in doubtful.head(LISTED).to_dict("records")
+        )
+        rest = f"; and {len(doubtful) - LISTED} more" if len(doubtful) > LISTED else ""
+        LOG.warning(
+            "%d of %d readings are more than five spreads from what the stations outside their cluster say, and are "
+            "used all the same: %s%s; check them.", len(doubtful), len(left.table), listed, rest,
+        )  # fmt: skip
+
+
+def in_one_line(variable: str, kriging: StationKriging, gauges: Gauges, q: float, unscored: bool) -> str:
+    """The correlation of a variable, and how its spread was found."""
+    kilometres = kriging.length * EARTH_RADIUS / 1000
+    of_spread = (
+        "as the kriging gives it"
+        if unscored
+        else f"multiplied by {q:.3g}, so that it is right at left-out stations"
+    )
+    cycle = "an annual cycle" if kriging.record.seasonal else "no annual cycle (less than two years)"
+    return (
+        f"{variable}: correlation 1/e at {kilometres:.0f} km and at {kriging.duration} steps of {gauges.step}; "
+        f"{float(kriging.model.correlation.nugget):.0%} of the variance of anomalies is peculiar to each reading; "
+        f"{cycle}; spread {of_spread}"
+    )
+
+
+def report(parts: list[Part], scores: pd.DataFrame, by_station: pd.DataFrame, stations: int) -> str:
+    """Scores at left-out stations, and a line for each variable."""
+    lines = "\n".join(part.line for part in parts)
+    if scores.empty:
+        few = f"to leave stations out needs at least {FEWEST} of a variable, and there are {stations}"
+        return f"{lines}\nno scores: {few}"
+    return f"{as_text(scores)}\n\n{largest_biases(scores, by_station)}\n{lines}"

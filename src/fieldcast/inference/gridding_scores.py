@@ -1,0 +1,168 @@
+"""Scores of fields from stations alone, at stations that are left out, and the spread that their errors imply.
+
+Clusters of stations are left out in ten turns (`left_out_stations`), and their readings predicted from all others: with
+the climate kriged to their places, but with kernels and the correlation of all stations. The spread of a variable is
+multiplied by one factor q, so that the mean square of the standardised errors e is 1. No e counts for more than
+five, lest a few wrong readings make the spread of all others too large:
+
+    mean min(e / q, 5)^2 = 1.
+
+Scores are cross-fitted: q of a cluster comes from the errors at clusters that are left out in other turns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float, Int
+from scipy.interpolate import LinearNDInterpolator
+from scipy.spatial import cKDTree
+
+from fieldcast.fields.gauges import GaugeRecord
+from fieldcast.inference.left_out_stations import FOLDS, of_predictions
+from fieldcast.inference.station_kriging import StationKriging
+from fieldcast.models.random_streams import RandomStreams
+from fieldcast.progress import Progress
+
+MEMBERS = 19  # draws that are scored: the coverage of 90 % is exact
+LARGEST = 5.0  # standardised error that counts, and above which a reading is listed
+ROUNDS = 50
+KRIGING, CLIMATOLOGY, NEAREST, LINEAR = "kriging", "climatology", "nearest", "linear"
+NORMAL = (KRIGING, CLIMATOLOGY)  # predictions with a spread
+
+
+@dataclass(frozen=True, eq=False)
+class LeftOut:
+    """Readings of one variable as all other stations predict them.
+
+    Parameters
+    ----------
+    table
+        The readings.
+    cluster
+        Cluster of each.
+    mean, spread
+        Predictions of each method, and the standard deviations of their errors before they are multiplied.
+    """
+
+    table: pd.DataFrame
+    cluster: Int[np.ndarray, " n"]
+    mean: dict[str, Float[np.ndarray, " n"]]
+    spread: dict[str, Float[np.ndarray, " n"]]
+
+    def errors(self, name: str = KRIGING) -> Float[np.ndarray, " n"]:
+        """Standardised errors e."""
+        y = self.table["value"].to_numpy(float)
+        return np.asarray((y - self.mean[name]) / self.spread[name])
+
+    def factors(self, name: str = KRIGING) -> Float[np.ndarray, " n"]:
+        """q for each reading, from the errors of other turns."""
+        fold, errors = self.cluster % FOLDS, self.errors(name)
+        by_fold = {out: factor(errors[fold != out]) for out in np.unique(fold)}
+        return np.array([by_fold[out] for out in fold])
+
+    def doubtful(self) -> pd.DataFrame:
+        """Readings farther than five spreads from their predictions, which are in the column `predicted`."""
+        far = np.abs(self.errors()) > LARGEST * self.factors()
+        return self.table[far].assign(predicted=self.mean[KRIGING][far])
+
+    def scores(self, units: str, seed: int) -> Iterator[tuple[list[dict[str, object]], pd.DataFrame]]:
+        """Rows of each method, and its scores at each station."""
+        y, variable = self.table["value"].to_numpy(float), str(self.table["variable"].iloc[0])
+        streams = RandomStreams(seed, torch.arange(len(y)), MEMBERS, FOLDS)
+        for name, mean in self.mean.items():
+            predicted = mean[None]
+            if name in NORMAL:
+                noise = streams.normal(1)[..., 0].double().numpy().T
+                predicted = mean + self.factors(name) * self.spread[name] * noise
+            yield of_predictions(name, variable, self.table, predicted, y, self.cluster, 1.0, units, seed)
+
+
+def factor(errors: Float[np.ndarray, " n"]) -> float:
+    """q of standardised errors."""
+    square = np.square(errors)
+    q = float(np.sqrt(square.mean()))
+    for _ in range(ROUNDS):
+        q = float(np.sqrt(np.minimum(square, (LARGEST * q) ** 2).mean()))
+    return q
+
+
+def left_out(kriging: StationKriging, table: pd.DataFrame, cluster: Int[np.ndarray, " n"]) -> LeftOut:
+    """Predict every reading of a record without its cluster.
+
+    Parameters
+    ----------
+    kriging
+        The record, and what was fitted to it.
+    table
+        Its readings, in the order of its elements; `column` is the column of each.
+    cluster
+        Cluster of each reading.
+    """
+    record = kriging.record
+    fold = np.zeros(record.x.shape[1], dtype=int)
+    fold[table["column"]] = cluster % FOLDS
+    mean = {name: np.full(record.x.shape, np.nan) for name in (KRIGING, CLIMATOLOGY, NEAREST, LINEAR)}
+    spread = {name: np.full(record.x.shape, np.nan) for name in NORMAL}
+    degrees = in_degrees(table, record.x.shape[1])
+    for out in Progress(np.unique(fold).tolist(), unit="fold"):
+        left = fold == out
+        fitted = kriging.without(left)
+        gridded = fitted.at(record.points[left], record.observed[:, left])
+        mean[KRIGING][:, left], spread[KRIGING][:, left] = gridded.mean, np.sqrt(gridded.variance)
+        mean[CLIMATOLOGY][:, left] = fitted.climate.at(record.points[left]).mean(record.phase)
+        spread[CLIMATOLOGY][:, left] = np.sqrt(gridded.climatological)
+        mean[NEAREST][:, left], mean[LINEAR][:, left] = interpolated(
+            record.of(~left), degrees[~left], record.points[left], degrees[left]
+        )
+    present = record.observed
+    return LeftOut(
+        table,
+        cluster,
+        {name: values[present] for name, values in mean.items()},
+        {name: values[present] for name, values in spread.items()},
+    )
+
+
+def in_degrees(table: pd.DataFrame, stations: int) -> Float[np.ndarray, "station 2"]:
+    """Longitude and latitude of each column."""
+    degrees = np.empty((stations, 2))
+    degrees[table["column"]] = table[["longitude", "latitude"]]
+    return degrees
+
+
+def interpolated(
+    record: GaugeRecord, degrees: Float[np.ndarray, "station 2"], points: Float[np.ndarray, "place 3"],
+    at: Float[np.ndarray, "place 2"],
+) -> tuple[Float[np.ndarray, "time place"], Float[np.ndarray, "time place"]]:  # fmt: skip
+    """Readings of the nearest station at other places, and linear interpolation in longitude and latitude.
+
+    Times with the same stations are interpolated together. Where it is outside the triangles of the stations, linear
+    interpolation is the nearest reading, and so are both the mean at a time without any reading.
+    """
+    nearest = np.full((len(record.x), len(points)), float(np.nanmean(record.x)))
+    linear = nearest.copy()
+    patterns, of_time = np.unique(record.observed, axis=0, return_inverse=True)
+    for number, present in enumerate(patterns):
+        if not present.any():
+            continue
+        times = np.flatnonzero(of_time.ravel() == number)
+        readings = record.x[np.ix_(times, np.flatnonzero(present))]
+        nearest[times] = readings[:, cKDTree(record.points[present]).query(points)[1]]
+        triangles = in_triangles(degrees[present], readings, at)
+        linear[times] = np.where(np.isfinite(triangles), triangles, nearest[times])
+    return nearest, linear
+
+
+def in_triangles(
+    degrees: Float[np.ndarray, "present 2"], readings: Float[np.ndarray, "time present"],
+    at: Float[np.ndarray, "place 2"],
+) -> Float[np.ndarray, "time place"]:  # fmt: skip
+    """Linear interpolation in the triangles of some stations, NaN outside; for at least one triangle."""
+    if len(degrees) < 3 or np.linalg.matrix_rank(degrees - degrees.mean(0), tol=1e-9) < 2:
+        return np.full((len(readings), len(at)), np.nan)
+    return np.asarray(LinearNDInterpolator(degrees, readings.T)(at).T)

@@ -1,0 +1,217 @@
+"""Fields of one variable from its stations alone: a climate, and anomalies kriged in space and time.
+
+    E x(p, t) = c(p, theta) + s(p) E z,
+    var x(p, t) = var c + s^2 (var z + var(log s) ((E z)^2 + var z)),
+
+with the climate c and s of the place (`station_climate`) and the anomaly z given the readings that are nearest in space
+and time (`models.gaps.local_kriging`; Chiles and Delfiner 2012, section 3.3). It is the distribution of what a station
+would read there: the nugget of z, which holds errors of instruments and what neighbours do not share, is part of var z.
+The correlation of z maximises the likelihood of stations of which all readings are hidden.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, Int8
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from fieldcast.fields.gauges import GaugeRecord
+from fieldcast.inference.gaps_result import CLIMATOLOGICAL, EXTRAPOLATED, FARTHEST, FILLED
+from fieldcast.inference.station_climate import Climate, StationClimate
+from fieldcast.models.gaps import local_kriging as kriging
+from fieldcast.models.gaps import reach
+from fieldcast.models.gaps.hiding import Hidden
+from fieldcast.models.gaps.in_time import FAR
+from fieldcast.models.random_streams import seed_for
+
+FOLDS = 10  # of the stations, of which one is hidden at a time
+HIDDEN = 20  # stations hidden in all, at least, if there are so many
+TIMES = 100  # at which hidden values count
+APART = 2.0  # distances between neighbouring stations, the shortest length from which L is sought
+E_FOLDING = {0.5: 1.0, 1.5: 1.2391, 2.5: 1.2990}  # r at which rho is 1 / e, by nu
+VALUES = 2**24  # of all stations and of cells that are in memory at once
+
+
+class Gridded(NamedTuple):
+    """Predicted readings of some places."""
+
+    mean: Float[np.ndarray, "time place"]
+    variance: Float[np.ndarray, "time place"]
+    climatological: Float[np.ndarray, "time place"]  # variance without the readings of that time
+
+
+@dataclass(frozen=True, eq=False)
+class StationKriging:
+    """What a record says of other places.
+
+    Parameters
+    ----------
+    record
+        The readings.
+    climate
+        Climate of its stations.
+    series
+        Their anomalies.
+    model
+        Correlation of the anomalies.
+    """
+
+    record: GaugeRecord
+    climate: StationClimate
+    series: kriging.Series
+    model: kriging.KrigingModel
+
+    @classmethod
+    def fit(cls, record: GaugeRecord, seed: int, device: torch.device) -> StationKriging:
+        """Fit climate and correlation to a record."""
+        climate = StationClimate.of(record, {})
+        series = anomalies(climate, record, device)
+        segment = torch.from_numpy(record.segment).to(device)
+        length = max(
+            reach.length(series.x, series.observed, series.point), APART * distance_between(record.points)
+        )
+        duration = reach.duration(series.x, series.observed, segment)
+        copies, hidden = hidden_stations(series, seed)
+        model = kriging.fit(copies, hidden, length, float(duration))
+        return cls(record, climate, series, model)
+
+    def without(self, left: Bool[np.ndarray, " station"]) -> StationKriging:
+        """Fit to the readings of the other stations alone; kernels and correlation stay those of all."""
+        record = self.record.of(~left)
+        climate = StationClimate.of(record, self.climate.kernels)
+        series = anomalies(climate, record, self.series.x.device)
+        return StationKriging(record, climate, series, self.model)
+
+    def at(
+        self, points: Float[np.ndarray, "place 3"], requested: Bool[np.ndarray, "time place"] | None = None
+    ) -> Gridded:
+        """Predict the readings of other places, by default at all times; elsewhere they are the climatology."""
+        here, phase = self.climate.at(points), self.record.phase
+        if requested is None:
+            requested = np.ones((len(phase), len(points)), dtype=bool)
+        z, deviation = krige(self.series, self.model, points, requested)
+        error = here.error(phase)
+        return Gridded(
+            here.mean(phase) + here.deviation * z,
+            error + scaled_variance(here, z, deviation**2),
+            error + scaled_variance(here, np.zeros_like(z), np.ones_like(z)),
+        )
+
+    def pieces(
+        self, points: Float[np.ndarray, "place 3"], values: int = VALUES
+    ) -> Iterator[tuple[slice, Gridded, Int8[np.ndarray, "time place"]]]:
+        """Predictions and flags of places in pieces, whose matrices have about so many values in all."""
+        times, stations = self.series.x.shape
+        size = max(values // times - stations, 2 * stations, 1)
+        for first in range(0, len(points), size):
+            piece = slice(first, first + size)
+            gridded = self.at(points[piece])
+            far = gridded.variance > CLIMATOLOGICAL**2 * gridded.climatological
+            far |= ~self.reached(points[piece])
+            yield piece, gridded, np.where(far, EXTRAPOLATED, FILLED).astype(np.int8)
+
+    def reached(self, points: Float[np.ndarray, "place 3"]) -> Bool[np.ndarray, "time place"]:
+        """Mask of the values near some reading, in e-folding lengths of the correlation."""
+        stations = self.series.x.shape[1]
+        joint, requested = with_places(self.series.on("cpu"), points)
+        columns = joint.x.shape[1]
+        places = reach.Places(
+            joint.point.numpy(), torch.zeros(columns, dtype=torch.int64), torch.ones(columns)
+        )
+        distance = reach.nearest_observation(joint.observed, places, requested)[:, stations:]
+        segment = torch.from_numpy(self.record.segment)
+        return reach.within(distance, segment, self.length, self.duration, FARTHEST).numpy()
+
+    @property
+    def length(self) -> float:
+        """Chord on the unit sphere at which the correlation without the nugget is 1 / e."""
+        return float(self.model.correlation.space) * E_FOLDING[self.model.correlation.smoothness]
+
+    @property
+    def duration(self) -> int:
+        """Number of steps at which it is 1 / e; at least 1."""
+        steps = float(self.model.correlation.time) * E_FOLDING[self.model.correlation.smoothness]
+        return max(1, round(steps))
+
+
+def distance_between(points: Float[np.ndarray, "station 3"]) -> float:
+    """Median chord between a station and the one that is nearest."""
+    return float(np.median(cKDTree(points).query(points, 2)[0][:, 1]))
+
+
+def scaled_variance(
+    climate: Climate, mean: Float[np.ndarray, "time place"], variance: Float[np.ndarray, "time place"]
+) -> Float[np.ndarray, "time place"]:
+    """Variance of s z in the units of the variable."""
+    uncertain = climate.log_variance * (mean**2 + variance)
+    return np.asarray(climate.deviation**2 * (variance + uncertain))
+
+
+def anomalies(climate: StationClimate, record: GaugeRecord, device: torch.device) -> kriging.Series:
+    """The anomalies of the stations, 0 where there is no reading."""
+    z = np.nan_to_num(climate.anomalies(record)).astype(np.float32)
+    observed = torch.from_numpy(record.observed)
+    number = torch.from_numpy(record.number.astype(np.float64))
+    series = kriging.Series(torch.from_numpy(z), observed, number, torch.from_numpy(record.points))
+    return series.on(str(device))
+
+
+def with_places(
+    series: kriging.Series, points: Float[np.ndarray, "place 3"]
+) -> tuple[kriging.Series, Bool[Tensor, "time column"]]:
+    """The series with columns for other places, where nothing is observed; and these columns."""
+    extra = series.x.new_zeros(len(series.x), len(points))
+    nothing = torch.zeros_like(extra, dtype=torch.bool)
+    joint = series._replace(
+        x=torch.cat([series.x, extra], dim=1),
+        observed=torch.cat([series.observed, nothing], dim=1),
+        point=torch.cat([series.point, torch.from_numpy(points).to(series.point)]),
+    )
+    return joint, torch.cat([torch.zeros_like(series.observed), ~nothing], dim=1)
+
+
+def krige(
+    series: kriging.Series, model: kriging.KrigingModel, points: Float[np.ndarray, "place 3"],
+    requested: Bool[np.ndarray, "time place"],
+) -> tuple[Float[np.ndarray, "time place"], Float[np.ndarray, "time place"]]:  # fmt: skip
+    """Mean and standard deviation of the anomalies of other places; 0 and 1 where they are not requested."""
+    joint, columns = with_places(series, points)
+    stations = series.x.shape[1]
+    columns[:, stations:] = torch.from_numpy(requested).to(columns.device)
+    mean, spread = torch.zeros_like(joint.x), torch.ones_like(joint.x)
+    kriging.predict(joint, model, columns, None, mean, spread, mean.new_empty(len(mean), 0, mean.shape[1]))
+    z, deviation = (part[:, stations:].double().cpu().numpy() for part in (mean, spread))
+    return z, deviation
+
+
+def hidden_stations(series: kriging.Series, seed: int) -> tuple[kriging.Series, Hidden]:
+    """Copies of a series, far apart in time, and readings that are hidden: those of other stations in each copy."""
+    times, stations = series.x.shape
+    folds = min(FOLDS, stations)
+    generator = torch.Generator().manual_seed(seed_for("hidden stations", seed))
+    fold = torch.randperm(stations, generator=generator).to(series.x.device) % folds
+    copies = min(folds, -(-HIDDEN * folds // stations))
+    step = torch.cat([series.step + copy * (series.step[-1] + FAR) for copy in range(copies)])
+    repeated = kriging.Series(
+        series.x.repeat(copies, 1), series.observed.repeat(copies, 1), step, series.point
+    )
+    of_copy = torch.arange(copies, device=fold.device).repeat_interleave(times)
+    time, station = (repeated.observed & (of_copy[:, None] == fold)).nonzero(as_tuple=True)
+    return repeated, Hidden(
+        (len(step), stations), time, station, repeated.x[time, station].double(),
+        whole=torch.zeros_like(time, dtype=torch.bool), group=-1 - station,
+        area=torch.ones_like(time, dtype=torch.float64), weight=counted(time, times),
+    )  # fmt: skip
+
+
+def counted(time: Int[Tensor, " hidden"], times: int) -> Float[Tensor, " hidden"]:
+    """Weight 1 for the hidden readings of some times, spread evenly over the record, and 0 for others."""
+    present = (time % times).unique()
+    number = torch.linspace(0, len(present) - 1, min(TIMES, len(present))).round().long()
+    return torch.isin(time % times, present[number.to(time.device)]).double()

@@ -1,0 +1,36 @@
+"""Gridding: a user's stations as fields, without any gridded data."""
+
+import pandas as pd
+import xarray as xr
+
+from fieldcast.fields.opening import read_file
+from fieldcast.figures.outline import outline
+from fieldcast.figures.png import png
+from fieldcast.figures.stations import station_maps
+from fieldcast.geometry import edges
+from fieldcast.inference.grid_stations import gridded
+from fieldcast.inference.options import Gridding
+
+FILES = (
+    "In the data folder: this text (08_reporting/gridding.txt), all stations (08_reporting/scores_by_gauge.csv), maps "
+    "(08_reporting/figures/gridding)."
+)
+
+
+def grid_stations(
+    gridding: Gridding, seed: int, device: str
+) -> tuple[xr.Dataset, pd.DataFrame, pd.DataFrame, str]:
+    """The fields, their scores at left-out stations, in all and at each station, and these as text."""
+    path = gridding.table()
+    like = None if gridding.like is None else read_file(gridding.like, "gridding.like")
+    where = f"gridding.stations '{path}'"
+    result = gridded(path, gridding.resolution, like, gridding.step, seed, device, where)
+    return result.fields, result.scores, result.by_station, f"{result.text}\n\n{FILES}"
+
+
+def draw_maps(fields: xr.Dataset, scores: pd.DataFrame, places: pd.DataFrame) -> dict[str, bytes]:
+    """CRPS and bias of the best method at each station, a figure for each variable, as PNG by name."""
+    if scores.empty:
+        return {}
+    west = float(edges(fields["longitude"].to_numpy())[0])
+    return {name: png(figure) for name, figure in station_maps(scores, places, outline(fields), west)}

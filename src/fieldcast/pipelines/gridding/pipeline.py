@@ -1,0 +1,21 @@
+"""A user's stations -> fields from them alone, their scores at left-out stations, text and maps."""
+
+from kedro.pipeline import Pipeline
+
+from fieldcast.deferred import Module
+from fieldcast.pipelines.steps import as_node, node_of
+from fieldcast.tasks import Step
+
+nodes = Module("fieldcast.pipelines.gridding.nodes")
+
+GRID = Step(
+    nodes.grid_stations,
+    data=(),
+    parameters=("gridding", "seed", "device"),
+    outputs=("gridded", "scores_gridding", "scores_by_gauge", "summary_gridding"),
+)
+DRAWN = {"fields": "gridded", "scores": "scores_gridding", "places": "scores_by_gauge"}
+
+
+def create_pipeline() -> Pipeline:
+    return Pipeline([as_node(GRID), node_of(nodes.draw_maps, DRAWN, ["figures_gridding"])])

@@ -1,0 +1,277 @@
+"""Fields from stations alone: a random field of known statistics, exact kriging, left-out stations, refusals."""
+
+import logging
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import xarray as xr
+
+import fieldcast
+from fieldcast.errors import InputError
+from fieldcast.fields.gauges import Gauges
+from fieldcast.geometry import unit_points
+from fieldcast.inference import grid_stations
+from fieldcast.inference.grid_stations import gridded
+from fieldcast.inference.gridding_scores import LeftOut, factor, in_degrees, interpolated
+from fieldcast.inference.station_kriging import StationKriging, hidden_stations, krige
+from fieldcast.inference.surfaces import Surface
+from fieldcast.models.gaps.local_kriging import Correlation, KrigingModel, Series
+
+STATIONS, UNSEEN, TIMES = 60, 40, 150
+LENGTH, PERSISTENCE, NUGGET, SIGMA = 0.12, 0.7, 0.15, 3.0
+CPU = torch.device("cpu")
+
+
+class World(NamedTuple):
+    """Readings at stations, and at places that no method sees."""
+
+    table: pd.DataFrame
+    points: np.ndarray
+    mean: np.ndarray
+    unseen: np.ndarray
+
+
+def random_readings() -> World:
+    """Mean and cycle that depend on the latitude, and anomalies of known covariance, every five days of two years."""
+    rng = np.random.default_rng(1)
+    places = STATIONS + UNSEEN
+    latitude, longitude = rng.uniform(40, 60, places), rng.uniform(-5, 25, places)
+    points = np.concatenate([unit_points([y], [x])[0] for y, x in zip(latitude, longitude, strict=True)])
+    chord = np.linalg.norm(points[:, None] - points, axis=-1) / LENGTH * np.sqrt(3)
+    root = np.linalg.cholesky((1 - NUGGET) * (1 + chord) * np.exp(-chord) + 1e-9 * np.eye(places))
+    z = np.empty((TIMES, places))
+    z[0] = root @ rng.normal(size=places)
+    for t in range(1, TIMES):
+        z[t] = PERSISTENCE * z[t - 1] + np.sqrt(1 - PERSISTENCE**2) * root @ rng.normal(size=places)
+    z += np.sqrt(NUGGET) * rng.normal(size=z.shape)
+    times = pd.date_range("2001-01-01", periods=TIMES, freq="5D")
+    phase = 2 * np.pi * (times.dayofyear.to_numpy()[:, None] - 1) / 365
+    mean = 290 - 0.8 * (latitude - 50) - 0.4 * (latitude - 30) * np.cos(phase - 0.4)
+    x = mean + SIGMA * z
+    frame = pd.DataFrame(
+        x[:, :STATIONS], times, pd.MultiIndex.from_arrays([latitude[:STATIONS], longitude[:STATIONS]])
+    )
+    table = (
+        frame.stack([0, 1], future_stack=True)
+        .rename_axis(["time", "lat", "lon"])
+        .rename("value")
+        .reset_index()
+    )
+    return World(
+        table.assign(variable="t", units="K"), points[STATIONS:], mean[:, STATIONS:], x[:, STATIONS:]
+    )
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return random_readings()
+
+
+@pytest.fixture(scope="module")
+def kriging(world: World) -> StationKriging:
+    return StationKriging.fit(Gauges.read(world.table, None, "'stations'").of("t")[0], 0, CPU)
+
+
+def test_unseen_places_are_predicted_with_an_honest_spread(world: World, kriging: StationKriging) -> None:
+    predicted = kriging.at(world.points)
+    error = predicted.mean - world.unseen
+    rmse = float(np.sqrt(np.mean(error**2)))
+    climate = kriging.climate.at(world.points)
+    _, table = Gauges.read(world.table, None, "'stations'").of("t")
+    degrees = in_degrees(table, STATIONS)
+    at = np.stack([np.degrees(np.arctan2(world.points[:, 1], world.points[:, 0])),
+                   np.degrees(np.arcsin(world.points[:, 2]))], axis=1)  # fmt: skip
+    nearest, linear = interpolated(kriging.record, degrees, world.points, at)
+    others = [climate.mean(kriging.record.phase), nearest, linear]
+    assert all(rmse < 0.95 * np.sqrt(np.mean((other - world.unseen) ** 2)) for other in others)
+    standardised = error**2 / predicted.variance
+    assert float(standardised.mean()) == pytest.approx(1, abs=0.12)
+    within = float((standardised < 1.645**2).mean())
+    assert within == pytest.approx(0.9, abs=0.03)
+    assert (predicted.variance > 0.9 * NUGGET * SIGMA**2).mean() > 0.95
+
+
+def test_climate_and_correlation_are_recovered(world: World, kriging: StationKriging) -> None:
+    climate = kriging.climate.at(world.points)
+    error = climate.mean(kriging.record.phase) - world.mean
+    independent = (
+        TIMES * (1 - PERSISTENCE) / (1 + PERSISTENCE)
+    )  # the weather of two years is in mean and cycle
+    assert float(np.sqrt(np.mean(error**2))) < 1.5 * SIGMA * np.sqrt(3 / independent)
+    assert climate.deviation.mean() == pytest.approx(SIGMA, rel=0.2)
+    c = kriging.model.correlation
+    assert float(c.nugget) == pytest.approx(NUGGET, abs=0.07)
+    assert kriging.length == pytest.approx(LENGTH * 1.239, rel=0.35)
+
+
+def test_all_observations_give_exact_simple_kriging() -> None:
+    """The result of fewer readings than neighbours is the dense solution."""
+    generator = torch.Generator().manual_seed(0)
+    point = torch.nn.functional.normalize(torch.randn(5, 3, generator=generator, dtype=torch.float64), dim=1)
+    x = torch.randn(4, 5, generator=generator)
+    series = Series(x, torch.ones(4, 5, dtype=torch.bool), torch.arange(4.0, dtype=torch.float64), point)
+    model = KrigingModel(Correlation(0.8, 2.0, 0.2, 1.5))
+    unseen = torch.nn.functional.normalize(torch.ones(1, 3, dtype=torch.float64), dim=1)
+    mean, spread = krige(series, model, unseen.numpy(), np.ones((4, 1), dtype=bool))
+    time, cell = (index.ravel() for index in torch.meshgrid(torch.arange(4), torch.arange(5), indexing="ij"))
+    near = series.places(time, cell)
+    target = torch.cat([unseen.expand(4, 3), series.step[:, None]], 1)
+    among, k = model.correlation(near, near), model.correlation(target, near)
+    among.fill_diagonal_(1.0)
+    weight = torch.linalg.solve(among, k.T).T
+    np.testing.assert_allclose(mean[:, 0], weight @ x.ravel().double(), atol=1e-5)
+    np.testing.assert_allclose(spread[:, 0] ** 2, 1 - (weight * k).sum(1), atol=1e-5)
+
+
+def test_pieces_of_cells_give_the_fields_of_all_at_once(kriging: StationKriging, world: World) -> None:
+    """Memory is that of a piece."""
+    parts = list(kriging.pieces(world.points[:10], values=TIMES * (STATIONS + 3)))
+    whole = kriging.at(world.points[:10])
+    assert len(parts) == 1  # a piece has at least twice as many cells as there are stations
+    cells = np.concatenate([world.points] * 4)
+    sizes = [piece.stop - piece.start for piece, _, _ in kriging.pieces(cells, values=TIMES * (STATIONS + 3))]
+    assert sizes == [2 * STATIONS, 2 * STATIONS]
+    np.testing.assert_allclose(parts[0][1].mean, whole.mean, rtol=1e-6)
+    some = replace(kriging, series=kriging.series).at(world.points[:4])
+    np.testing.assert_allclose(some.mean, whole.mean[:, :4], rtol=1e-6)
+
+
+def test_left_out_readings_do_not_matter(kriging: StationKriging) -> None:
+    left = np.arange(STATIONS) < 6
+    changed = replace(kriging, record=replace(kriging.record, x=kriging.record.x + 50.0 * left))
+    expected, predicted = (
+        each.without(left).at(kriging.record.points[left], kriging.record.observed[:, left])
+        for each in (kriging, changed)
+    )
+    np.testing.assert_array_equal(expected.mean, predicted.mean)
+    np.testing.assert_array_equal(expected.variance, predicted.variance)
+
+
+def test_hidden_readings_are_those_of_whole_stations(kriging: StationKriging) -> None:
+    copies, hidden = hidden_stations(kriging.series, 0)
+    number = hidden.time // TIMES
+    assert len(copies.x) == 4 * TIMES and (copies.step.diff() >= 1).all()
+    for copy in range(4):
+        stations = hidden.cell[number == copy].unique()
+        assert len(stations) == 6
+        assert not (
+            kriging.series.observed[:, stations] & ~hidden.mask[copy * TIMES :][:TIMES, stations]
+        ).any()
+
+
+def test_the_spread_is_right_at_left_out_stations_and_doubtful_readings_are_listed(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A wrong reading is named, and kept."""
+    wrong = world.table.copy()
+    wrong.loc[1234, "value"] += 60.0
+    with caplog.at_level(logging.WARNING):
+        result = gridded(wrong, 5.0, None, None, 0, "cpu", "'stations'")
+    assert "1 of 9000 readings are more than five spreads" in caplog.text
+    assert wrong.loc[1234, "time"].isoformat() in caplog.text
+    scores = result.scores.set_index(["experiment", "score"])["value"]
+    assert set(result.scores["experiment"]) == {"kriging", "climatology", "nearest", "linear"}
+    assert all(
+        scores["kriging", "crps"] < scores[name, "crps"] for name in ("climatology", "nearest", "linear")
+    )
+    assert scores["kriging", "coverage90"] == pytest.approx(0.9, abs=0.03)
+    assert len(result.by_station) == 4 * STATIONS
+    fields = result.fields
+    assert fields["t"].attrs["units"] == "K" and "instrument" in fields["t_spread"].attrs["comment"]
+    assert fields.sizes == {"time": TIMES, "latitude": 5, "longitude": 7}
+    assert "t at left-out stations, 9000 observations" in fields.attrs["comment"]
+    assert set(np.unique(fields["t_flag"])) <= {1, 2}
+    assert fields["t_flag"].sel(latitude=50, longitude=10).values.tolist().count(1) > 0.9 * TIMES
+
+
+def test_the_factor_makes_the_mean_square_1_and_ignores_the_size_of_gross_errors() -> None:
+    errors = 2.5 * np.random.default_rng(0).standard_normal(2000)
+    assert factor(errors) == pytest.approx(np.sqrt(np.mean(errors**2)), rel=1e-3)
+    assert factor(np.append(errors, 1e6)) == pytest.approx(factor(np.append(errors, 1e3)))
+    assert factor(np.zeros(5)) == 0
+
+
+def test_scores_are_cross_fitted() -> None:
+    cluster = np.repeat([0, 1], 50)
+    y = np.where(cluster == 0, 1.0, 3.0) * np.tile([1.0, -1.0], 50)
+    table = pd.DataFrame({"value": y, "variable": "t"})
+    left = LeftOut(table, cluster, {"kriging": np.zeros(100)}, {"kriging": np.ones(100)})
+    np.testing.assert_allclose(left.factors(), np.where(cluster == 0, 3.0, 1.0))
+
+
+def test_linear_interpolation_of_a_plane_is_exact_and_nearest_outside() -> None:
+    degrees = np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0], [10.0, 10.0]])
+    points = np.concatenate([unit_points([y], [x])[0] for x, y in degrees])
+    table = pd.DataFrame(
+        [
+            {"time": t, "lat": y, "lon": x, "variable": "t", "value": x + 2 * y}
+            for t in pd.date_range("2001-01-01", periods=3)
+            for x, y in degrees
+        ]
+    )
+    record, readings = Gauges.read(table, None, "'stations'").of("t")
+    at = np.array([[3.0, 4.0], [11.0, 12.0]])
+    places = np.concatenate([unit_points([y], [x])[0] for x, y in at])
+    nearest, linear = interpolated(record, in_degrees(readings, 4), places, at)
+    np.testing.assert_allclose(linear, np.tile([11.0, 30.0], (3, 1)))
+    np.testing.assert_allclose(nearest[:, 1], 30.0)
+    np.testing.assert_allclose(np.sort(points, axis=0), np.sort(record.points, axis=0))
+
+
+def test_a_constant_record_gives_the_constant() -> None:
+    times = pd.date_range("2001-01-01", periods=12)
+    places = pd.DataFrame({"lat": np.linspace(40, 50, 5), "lon": np.linspace(5, 9, 5)})
+    table = places.merge(pd.DataFrame({"time": times}), "cross").assign(variable="t", value=7.0)
+    result = gridded(table, 2.0, None, None, 0, "cpu", "'stations'")
+    np.testing.assert_allclose(result.fields["t"], 7.0, rtol=1e-5)
+    xr.testing.assert_identical(
+        fieldcast.grid_stations(table, resolution=2.0, device="cpu")["t"], result.fields["t"]
+    )
+    assert float(result.fields["t_spread"].max()) < 1e-4
+    assert result.scores.empty and "no scores: to leave stations out needs at least 20" in result.text
+
+
+def test_a_surface_removes_errors_of_known_variance() -> None:
+    """The mean of a station with few readings moves towards its surroundings, as the dense solution does."""
+    rng = np.random.default_rng(2)
+    latitude = rng.uniform(0, 40, 80)
+    points = np.concatenate(
+        [unit_points([y], [x])[0] for y, x in zip(latitude, rng.uniform(0, 40, 80), strict=True)]
+    )
+    truth = np.sin(latitude / 6)
+    error = np.where(np.arange(80) < 20, 0.5, 1e-6)
+    values = truth + np.sqrt(error) * rng.normal(size=80)
+    surface = Surface.of(points, values[:, None], error)
+    before, after = (np.sqrt(np.mean((part - truth)[:20] ** 2)) for part in (values, surface.values[:, 0]))
+    assert after < 0.5 * before
+    np.testing.assert_allclose(surface.values[20:, 0], values[20:], atol=1e-3)
+    covariance = surface.kernel(points)
+    y, v = (values - surface.centre) / surface.scale, error / surface.scale**2
+    dense = covariance @ np.linalg.solve(covariance + np.diag(v + 1e-8), y)
+    np.testing.assert_allclose(surface.values[:, 0], surface.centre + surface.scale * dense, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "needs either a resolution in degrees or a data set whose grid to use .like., and has neither"),
+        ({"resolution": 1.0, "like": xr.Dataset()}, "and has both"),
+        ({"resolution": -1.0}, "the resolution is -1: give degrees, more than 0 and at most 90"),
+        ({"resolution": 1e-3}, r"the grid has 1\d{4} x \d+ cells at 150 times, .* give a coarser resolution"),
+        ({"like": xr.Dataset()}, "like has no latitude and no longitude"),
+    ],
+)
+def test_grids_that_cannot_be_made_are_refused(world: World, options, message) -> None:
+    with pytest.raises(InputError, match=message):
+        fieldcast.grid_stations(world.table, **options)
+
+
+def test_stated_errors_are_not_used(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        Gauges.read(world.table.assign(error=1.0), None, "'gauges.csv'")
+    assert "'gauges.csv': its errors are not used" in caplog.text
+    assert grid_stations.MODEL.startswith("kriging")
