@@ -16,7 +16,7 @@ from fsspec.registry import _registry
 from pydantic import ValidationError
 
 from fieldcast.errors import InputError
-from fieldcast.fields.ingest import RESERVED, ingest_source
+from fieldcast.fields.ingest import ADDED, RESERVED, ingest, ingest_source
 from fieldcast.fields.options import Ingestion
 from fieldcast.fields.paths import files_of
 
@@ -137,6 +137,14 @@ def test_names_that_results_use_themselves(data: xr.Dataset, tmp_path: Path, nam
     assert f"variable '{name}' of '{path}'" in text and "rename it" in text and "ingestion.variables" in text
     fields, _ = ingest_source(Ingestion(source="file", path=path, variables=["msl"]).file())
     assert list(fields.data_vars) == ["msl"]
+
+
+@pytest.mark.parametrize("part", ADDED)
+def test_names_that_results_give_to_a_statistic_of_another_variable(data: xr.Dataset, part: str) -> None:
+    name = f"t2m{part}"
+    with pytest.raises(InputError, match=f"'t2m' and '{name}' of 'a.nc': results call the .* of 't2m' '{name}'"):
+        ingest(data.rename_vars(msl=name), "'a.nc'")
+    assert name in ingest(data.drop_vars("t2m").rename_vars(msl=name))[0]  # without the other
 
 
 def test_the_period_chosen_of_a_long_record_may_be_within_the_years(data: xr.Dataset, tmp_path: Path) -> None:
