@@ -246,3 +246,8 @@ def test_a_report_tells_that_hidden_values_are_nearer_to_observations_than_missi
     hidden, missing = torch.linspace(0, 1, 101), torch.linspace(0, 2, 101)
     assert farther(hidden, missing) == (pytest.approx(0.95), "52.5%")
     assert farther(hidden, hidden) is None and farther(hidden[:0], missing) is None
+
+
+def test_a_region_of_few_cells_is_filled(gappy: xr.Dataset) -> None:
+    few = gappy.isel(lat=slice(3, 5), lon=slice(5, 7), time=slice(60))
+    assert fieldcast.fill_gaps(few)["sst"].notnull().all()
