@@ -26,6 +26,7 @@ PARAMETERS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         {"reconstruct": {"denoising_vae": {"fit": {"steps": "many"}}}},
         ("reconstruct.denoising_vae.fit.steps = 'many'", "integer"),
     ),
+    "one of several types": ({"ingestion": {"path": 5}}, ("ingestion.path = 5 should be a valid string or",)),
     "k too large": (
         {"sparsification": {"cases": {"random": [10.0]}}},
         ("sparsification", "random", "10", "write 0.1 for 10 %"),

@@ -142,7 +142,9 @@ def test_names_that_results_use_themselves(data: xr.Dataset, tmp_path: Path, nam
 @pytest.mark.parametrize("part", ADDED)
 def test_names_that_results_give_to_a_statistic_of_another_variable(data: xr.Dataset, part: str) -> None:
     name = f"t2m{part}"
-    with pytest.raises(InputError, match=f"'t2m' and '{name}' of 'a.nc': results call the .* of 't2m' '{name}'"):
+    with pytest.raises(
+        InputError, match=f"'t2m' and '{name}' of 'a.nc': results call the .* of 't2m' '{name}'"
+    ):
         ingest(data.rename_vars(msl=name), "'a.nc'")
     assert name in ingest(data.drop_vars("t2m").rename_vars(msl=name))[0]  # without the other
 

@@ -43,6 +43,9 @@ def as_dataset(data: object, where: str = "the data") -> xr.Dataset:
         For an array without a name, and for anything that is not of xarray.
     """
     if isinstance(data, xr.Dataset):
+        for name in data.data_vars:
+            if not isinstance(name, str):
+                raise InputError(f"variable {name!r} of {where} has a name that is no text: rename it.")
         return data
     if not isinstance(data, xr.DataArray):
         raise InputError(f"{where} is a {type(data).__name__}: give a Dataset or a DataArray of xarray.")
@@ -50,7 +53,7 @@ def as_dataset(data: object, where: str = "the data") -> xr.Dataset:
         raise InputError(
             f"{where} is a DataArray without a name: give it that of its variable, by .rename()."
         )
-    return data.to_dataset()
+    return as_dataset(data.to_dataset(), where)
 
 
 def time_varying(fields: xr.Dataset) -> list[str]:

@@ -48,11 +48,10 @@ def restore_axes(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldCodec) -> 
     filled = filled.rename_dims({axis: dim for axis, dim in dims.items() if axis != dim})
     drawn = {"member", "lead"}  # the result's own, also where `.sel(member=3)` has left a scalar
     shared = {*filled.dims} - drawn
-    return filled.assign_coords({
-        name: array.variable
-        for name, array in dataset.coords.items()
-        if {*array.dims} <= shared and not (name in drawn and name in filled.dims)
-    })
+    kept = [name for name in dataset.coords if not (name in drawn and name in filled.dims)]
+    return filled.assign_coords(
+        {name: dataset[name].variable for name in kept if {*dataset[name].dims} <= shared}
+    )
 
 
 def ascending(
