@@ -181,3 +181,15 @@ def test_a_model_in_a_real_process(kedro: Any, tmp_path: Path) -> None:
     only_a_sentence(done, f"{address}.model.likelihood_noise = 'maybe' should be a valid boolean.")
     assert len(done.stderr.splitlines()) == 1  # no node was told
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_the_first_node(
+    message: Any, file: Path, tmp_path: Path
+) -> None:
+    for output, cause in (
+        (tmp_path, "is a folder, not a file"),
+        (tmp_path / ("x" * 300), "is too long a name"),
+    ):
+        fill = {"observations": str(file), "experiment": "reconstruct.climatology", "output": str(output)}
+        text = message("fill", parameters={"fill": fill})
+        assert text.startswith(f"fill.output '{tmp_path}") and cause in text

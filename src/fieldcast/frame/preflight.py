@@ -18,11 +18,12 @@ from kedro.pipeline import Pipeline
 from fieldcast import pipeline_registry, plugins
 from fieldcast.errors import InputError
 from fieldcast.experiments import experiments, nearest
-from fieldcast.fields.paths import is_remote, require
+from fieldcast.fields.paths import is_remote, local, require
 from fieldcast.frame.conf_source import require_configuration
 from fieldcast.frame.config_loader import DATA_ROOT
 from fieldcast.frame.lock import data_root
 from fieldcast.frame.parameter_types import annotated_types, check_values, listed_types
+from fieldcast.inference.whole_file import refuse_unwritable
 from fieldcast.lineage import leaves
 
 MODELS, CHECKPOINT = "06_models", "checkpoint.safetensors"  # of conf/base/catalog.yml
@@ -162,10 +163,16 @@ def check_versions(versions: Mapping[str, str], catalog: CatalogProtocol) -> Non
 
 
 def check_files(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-    """Raise InputError for a user's file that a parameter names and that does not exist."""
+    """Raise InputError for a user's file that a parameter names and that does not exist or cannot be written."""
     for name in sorted(name for name in pipeline.inputs() if name.startswith("params:") and name in catalog):
-        for option, path in getattr(catalog.load(name), "files", ()):
+        options = catalog.load(name)
+        for option, path in getattr(options, "files", ()):
             require(path, option)
+        output = getattr(options, "output", None)
+        if isinstance(output, str) and not is_remote(output):
+            context = pipeline_registry.CONTEXT.get()
+            path = local(output) if context is None else os.path.join(context.project_path, local(output))
+            refuse_unwritable(path, f"{name.removeprefix('params:')}.output")
 
 
 def check_models(pipeline: Pipeline, catalog: CatalogProtocol) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from pathlib import Path
 
 from fieldcast.errors import InputError
@@ -49,15 +51,37 @@ def write_named(path: str, content: bytes) -> None:
         ) from error
 
 
-def refuse_no_file(path: str | os.PathLike[str]) -> None:
-    """Raise an InputError for a name that something other than a file has."""
+def refuse_no_file(path: str | os.PathLike[str], name: str = "") -> None:
+    """Raise an InputError for a path of something other than a file; `name` is the option that gave it."""
     try:
-        there = os.path.exists(path)
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):  # nothing is there
+        return
+    if not stat.S_ISREG(mode):
+        kind = "folder" if stat.S_ISDIR(mode) else "pipe" if stat.S_ISFIFO(mode) else "device"
+        raise InputError(f"{name} '{path}' is a {kind}, not a file: name a file.".lstrip())
+
+
+def refuse_unwritable(path: str | os.PathLike[str], name: str) -> None:
+    """Raise an InputError for a path, given by the option `name`, at which no file can be written."""
+    refuse_no_file(path, name)
+    given = f"{name} '{shortened(str(path))}'"
+    try:
+        os.lstat(path)
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise InputError(f"{given} is too long a name for this file system: shorten it.") from None
     except ValueError:
-        there = False
-    if there and not os.path.isfile(path):
-        kind = "folder" if os.path.isdir(path) else "device or pipe"
-        raise InputError(f"'{path}' is a {kind}, not a file: name a file.")
+        raise InputError(f"{given} holds a character that no name may have: name a file.") from None
+    folder = next(parent for parent in Path(path).absolute().parents if os.path.lexists(parent))
+    if not folder.is_dir():
+        raise InputError(f"{given} cannot be written ('{folder}' is no folder): name a file in a folder.")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
+        cause = "is on a read-only file system" if read_only else "does not permit it"
+        raise InputError(
+            f"{given} cannot be written (the folder '{folder}' {cause}): name a file in another folder."
+        )
 
 
 def shortened(path: str) -> str:
