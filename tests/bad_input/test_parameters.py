@@ -27,6 +27,12 @@ PARAMETERS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         ("reconstruct.denoising_vae.fit.steps = 'many'", "integer"),
     ),
     "one of several types": ({"ingestion": {"path": 5}}, ("ingestion.path = 5 should be a valid string or",)),
+    "a number for the experiments of a task": (
+        {"reconstruct": 3},
+        ("reconstruct = 3, but it holds the experiments",),
+    ),
+    "no data root": ({"data_root": None}, ("data_root = null is no folder: name one",)),
+    "a number for the data root": ({"data_root": 5}, ("data_root = 5 is no folder: name one",)),
     "k too large": (
         {"sparsification": {"cases": {"random": [10.0]}}},
         ("sparsification", "random", "10", "write 0.1 for 10 %"),

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
@@ -204,8 +205,39 @@ def groups_of_a_store(d: xr.Dataset, folder: Path) -> str:
     return str(folder / "a.zarr")
 
 
+def dangling(d: xr.Dataset, folder: Path) -> str:
+    (folder / "dang.nc").symlink_to(folder / "gone.nc")
+    return str(folder / "dang.nc")
+
+
+def loop(d: xr.Dataset, folder: Path) -> str:
+    (folder / "loop.nc").symlink_to(folder / "loop.nc")
+    return str(folder / "loop.nc")
+
+
+def with_coordinates(d: xr.Dataset, folder: Path) -> str:
+    d.to_netcdf(folder / "a.nc")
+    with netCDF4.Dataset(folder / "a.nc", "a") as opened:
+        opened["t2m"].setncattr("coordinates", 5)
+    return str(folder / "a.nc")
+
+
+def packed_by(factor: Any) -> Callable[[xr.Dataset, Path], str]:
+    def write(d: xr.Dataset, folder: Path) -> str:
+        d["t2m"] = d["t2m"].astype("i2").assign_attrs(scale_factor=factor)
+        d.to_netcdf(folder / "a.nc")
+        return str(folder / "a.nc")
+
+    return write
+
+
 PLACES: dict[str, tuple[Callable[[xr.Dataset, Path], Any], tuple[str, ...]]] = {
     "a named pipe": (pipe, ("pipe.nc' is a pipe or device, not a file", "save the data to a file")),
+    "a dangling link": (dangling, ("dang.nc' is a link to nothing: check it",)),
+    "a link to itself": (loop, ("loop.nc' is a link to nothing: check it",)),
+    "a text for a scale": (packed_by("abc"), ("scale_factor of 't2m' in", "a.nc' is the text 'abc': make it a num",)),
+    "a number for coordinates": (with_coordinates, ("coordinates of 't2m' in", "a.nc' is 5: make it a text")),
+    "two scales": (packed_by([1.0, 2.0]), ("scale_factor of 't2m' in", "a.nc' is [1.0, 2.0]: make it a number")),
     "two calendars": (two_calendars, ("b.nc' has the calendar 'noleap'", "a.nc'", "convert_calendar")),
     "one of two files beyond the years": (two_records, ("b.nc' (2300-01-01", "1678 to 2261")),
     "units in one of two files": (without_units, ("'t2m' is in 'K' in", "a.nc'", "has no units in", "b.nc'")),

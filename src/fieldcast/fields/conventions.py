@@ -19,6 +19,7 @@ from fieldcast.fields.coordinates import DIMS, in_degrees, refuse_projected
 from fieldcast.fields.fills import with_packed_fills
 from fieldcast.fields.levels import by_level
 from fieldcast.fields.notes import WIDE, notes_of
+from fieldcast.fields.packing import misfit
 from fieldcast.fields.valid import within_valid_range
 from fieldcast.fields.versions import unique_times
 
@@ -106,6 +107,8 @@ def to_contract(
     attrs = {key: dataset.attrs[key] for key in ("source", "title", "references") if key in dataset.attrs}
     fields = {}
     for name, array in dataset.data_vars.items():
+        if text := misfit(array.encoding, str(name), where):
+            raise InputError(text)
         if {"latitude", "longitude"} <= set(array.dims) and array.dtype.kind in "fiu":
             valid = within_valid_range(with_packed_fills(array))
             for new, layer in by_level(valid, str(name), where, names, levels):

@@ -1,5 +1,6 @@
 """Checks before the first node: refuse in one sentence whatever cannot end well."""
 
+import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -51,12 +52,19 @@ class Checks:
         pipeline_registry.CONTEXT.set(context)
         # Kedro narrows this for a run of named pipelines; for the default one it would make all hundred, for seconds
         context._pipelines_to_validate = ["__default__"]
+        check_data_root(loader.runtime_params or {})
         overrides = dict(leaves(loader.runtime_params or {}, empty=True))
         if overrides:
             check_keys(overrides, loader.declared(), Path(loader.conf_source))
         parameters = _parameters(loader)
         for experiment in experiments(pipeline_registry.configuration(), *plugins.configurations()).values():
-            body = parameters.get(experiment.task, {}).get(experiment.name)
+            of_task = parameters.get(experiment.task, {})
+            if not isinstance(of_task, Mapping):
+                raise InputError(
+                    f"{experiment.task} = {of_task!r}, but it holds the experiments of a task: set an option of one, "
+                    f"such as {experiment.address}.model."
+                )
+            body = of_task.get(experiment.name)
             if isinstance(body, dict):
                 body.setdefault("fit", {})
                 body.setdefault("options", {})
@@ -106,6 +114,15 @@ def check_environment(conf: Path, env: str) -> None:
         raise InputError(f"there is no environment '{env}'; there are {', '.join(environments)}.")
 
 
+def check_data_root(given: Mapping[str, Any]) -> None:
+    """Raise InputError for a data root that is no text."""
+    root = given.get(DATA_ROOT, ".")
+    if not isinstance(root, str) or not root.strip():
+        raise InputError(
+            f"data_root = {json.dumps(root, default=str)} is no folder: name one, such as data_mine."
+        )
+
+
 def check_keys(overrides: Iterable[str], configured: Mapping[str, Any], conf: Path) -> None:
     """Raise InputError for a run-time parameter (dotted name) that nothing would read."""
     names, listed, annotated = (
@@ -138,9 +155,9 @@ def check_place(pipeline: Pipeline) -> None:
         return
     root = data_root(context)
     if root and is_remote(root):
-        from fieldcast.frame.remote_root import check_data_root  # here: only a bucket needs its client
+        from fieldcast.frame import remote_root  # here: only a bucket needs its client
 
-        check_data_root(root, context.config_loader["credentials"].get(DATA_ROOT, {}))
+        remote_root.check_data_root(root, context.config_loader["credentials"].get(DATA_ROOT, {}))
     elif root and "checkpoints" in pipeline.inputs() and not (folder := context.project_path / root).is_dir():
         places = dict.fromkeys((folder.parent, context.project_path))
         trained = [path for place in places for path in sorted(place.glob(f"*/{MODELS}/*/*/{CHECKPOINT}"))]
