@@ -131,3 +131,12 @@ def test_options_without_a_command_go_to_run(monkeypatch: pytest.MonkeyPatch) ->
 def test_async_is_refused_before_the_first_node(words: list[str]) -> None:
     outcome = CliRunner().invoke(cli.cli, ["run", *words])
     assert isinstance(outcome.exception, InputError) and "--async is not supported" in str(outcome.exception)
+
+
+def test_an_unknown_runner_is_refused_with_the_names_of_all() -> None:
+    with pytest.raises(
+        InputError, match=r"there is no runner 'Foo'; there are CheapFirst, .*SideBySide, .*Parallel"
+    ):
+        cli.with_runners(lambda **options: options)(runner="Foo")
+    for name in ("SideBySide", "ThreadRunner", "package.module.Runner"):
+        assert cli.with_runners(lambda **options: options)(runner=name)["runner"]

@@ -27,6 +27,7 @@ RUNNERS = {
     "DaskRunner": "fieldcast.frame.runners.DaskRunner",
     "SideBySide": "fieldcast.frame.side_by_side.SideBySide",
 }
+KEDROS = ("SequentialRunner", "ThreadRunner", "ParallelRunner")
 OPTIONS = {  # Kedro's options, with shorter help
     "env": "Environment, a folder of the configuration such as demo.",
     "conf_source": "Folder or archive of the configuration.",
@@ -165,6 +166,8 @@ def with_runners(command: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(command)
     def run_with(*args: Any, **options: Any) -> Any:
         runner = options.get("runner") or "CheapFirst"
+        if "." not in runner and runner not in (*RUNNERS, *KEDROS):
+            raise InputError(f"there is no runner '{runner}'; there are {', '.join((*RUNNERS, *KEDROS))}.")
         return command(*args, **{**options, "runner": RUNNERS.get(runner, runner)})
 
     return run_with

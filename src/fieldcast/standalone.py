@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from pydantic import TypeAdapter, ValidationError
 
-from fieldcast import calendars
+from fieldcast import arguments, calendars, memory
 from fieldcast.encoding.checkpoint import unpack
 from fieldcast.encoding.options import Limits
 from fieldcast.errors import InputError
@@ -50,6 +50,7 @@ YEAR = 8766.0  # hours
 SCORED = "forecast", "reconstruct"  # tasks of `score`
 
 
+@memory.lack_in_words
 def fit(
     dataset: Data,
     experiment: str,
@@ -89,8 +90,19 @@ def fit(
     InputError
         For data that cannot be used, an experiment that does not exist or is not trained, unknown options.
     """
+    arguments.text(experiment, "experiment", "reconstruct.optimal_interpolation")
+    fit = {} if fit is None else arguments.mapping(fit, "fit", '{"steps": 500}')
+    arguments.one_of(gaps, "gaps", get_args(Gaps))
+    arguments.one_of(missing, "missing", get_args(Missing))
+    seed, device = arguments.seed_number(seed), arguments.text(device, "device", "auto")
+    folder = configuration_folder() if conf is None else Path(arguments.path(conf, "conf", "conf"))
     task_name = experiment.partition(".")[0]
-    body = body_of(configuration_folder() if conf is None else Path(conf), experiment)
+    body = body_of(folder, experiment)
+    if task_name == "assimilate":
+        raise InputError(
+            f"'{experiment}' is a filter, and filters are not fitted here: run `kedro run --pipelines {experiment}`, "
+            "and load its checkpoint."
+        )
     if "weights" in (body.get("uses") or {}) or body["model"].get("type") == "File":
         raise InputError(f"'{experiment}' is not trained itself: name the experiment whose weights it uses.")
     task = TASKS.get(task_name)
@@ -105,7 +117,7 @@ def fit(
     recipe = Recipe(
         task.problem(type_of(f"params:{task.options}", task.types)()) if task.options else task.problem(),
         body["model"],
-        fit_options({"ranks": 1, **(body.get("fit") or {}), **(fit or {})}),
+        fit_options({"ranks": 1, **(body.get("fit") or {}), **fit}),
         seed,
         Limits(),
         device,
@@ -128,14 +140,16 @@ def fit_options(given: Mapping[str, Any]) -> Fit:
         options: Fit = TypeAdapter(Fit).validate_python(dict(given))
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
+        key = ".".join(arguments.option_path(first["loc"]))
         if key not in Fit.__dataclass_fields__:
             suggestion = nearest(key, list(Fit.__dataclass_fields__))
             raise InputError(f"fit has no option '{key}'{suggestion}") from None
-        raise InputError(f"fit.{key} = {first['input']!r}: {first['msg']}.") from None
+        messages = dict.fromkeys(detail["msg"] for detail in error.errors() if detail["loc"][:1] == (key,))
+        raise InputError(f"fit.{key} = {first['input']!r}: {' or '.join(messages)}.") from None
     return options
 
 
+@memory.lack_in_words
 def score(
     truth: Data,
     draws: Data,
@@ -173,6 +187,8 @@ def score(
         For another task; if the truth lacks a valid time, variables or grid differ, or units do not convert; if the
         truth is too short for a climatology.
     """
+    seed = arguments.seed_number(seed)
+    arguments.text(name, "name", "user")
     if task not in SCORED:
         raise InputError(f"score: task is '{task}'; give {' or '.join(SCORED)}.")
     fields, _ = ingest(as_dataset(truth, "the truth"), "the truth", fewest=1)

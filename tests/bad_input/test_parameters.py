@@ -26,6 +26,13 @@ PARAMETERS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         {"reconstruct": {"denoising_vae": {"fit": {"steps": "many"}}}},
         ("reconstruct.denoising_vae.fit.steps = 'many'", "integer"),
     ),
+    "one of several types": ({"ingestion": {"path": 5}}, ("ingestion.path = 5 should be a valid string or",)),
+    "a number for the experiments of a task": (
+        {"reconstruct": 3},
+        ("reconstruct = 3, but it holds the experiments",),
+    ),
+    "no data root": ({"data_root": None}, ("data_root = null is no folder: name one",)),
+    "a number for the data root": ({"data_root": 5}, ("data_root = 5 is no folder: name one",)),
     "k too large": (
         {"sparsification": {"cases": {"random": [10.0]}}},
         ("sparsification", "random", "10", "write 0.1 for 10 %"),
@@ -180,3 +187,15 @@ def test_a_model_in_a_real_process(kedro: Any, tmp_path: Path) -> None:
     only_a_sentence(done, f"{address}.model.likelihood_noise = 'maybe' should be a valid boolean.")
     assert len(done.stderr.splitlines()) == 1  # no node was told
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_the_first_node(
+    message: Any, file: Path, tmp_path: Path
+) -> None:
+    for output, cause in (
+        (tmp_path, "is a folder, not a file"),
+        (tmp_path / ("x" * 300), "is too long a name"),
+    ):
+        fill = {"observations": str(file), "experiment": "reconstruct.climatology", "output": str(output)}
+        text = message("fill", parameters={"fill": fill})
+        assert text.startswith(f"fill.output '{tmp_path}") and cause in text

@@ -167,3 +167,48 @@ def test_a_damaged_header_alone_is_reported_in_one_sentence(packed):
     for text in ("[1, 2]", "[" * 200_000, '{"format": 5, "model": [1]}'):
         with pytest.raises(InputError, match=r"^x/checkpoint.*train the experiment again"):
             read_header(repacked(packed[1], text), "x/checkpoint.safetensors")
+
+
+HEADERS = {
+    "model": (3, None, {}, {"type": 3}),
+    "variables": ([1], "t", None),
+    "step_hours": ("x", None),
+    "wraps": ("x", None),
+    "attrs": (None, 3, "x", {"a": 1}),
+}
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_entries_of_a_wrong_type_are_reported_in_one_sentence(packed, name):
+    tensors, header = unpack_bytes(packed[1], "")
+    for value in HEADERS[name]:
+        data = pack_bytes(tensors, {**header, name: value})
+        with pytest.raises(InputError, match=r"^x.safetensors is damaged .*: train the experiment again\.$"):
+            unpack(data, "x.safetensors")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["space.exists", "space.area", "space.points", "space.tendency", "codec.climatology", "codec.latitude"],
+)
+def test_tensors_of_a_wrong_shape_are_reported_in_one_sentence(packed, name):
+    tensors, header = unpack_bytes(packed[1], "")
+    wrong = (tensors[name][:-1], tensors[name][None], tensors[name].flatten()[0])
+    for value in (*wrong, tensors[name].float()) if name == "space.exists" else wrong:
+        data = pack_bytes({**tensors, name: value}, header)
+        with pytest.raises(InputError, match=r"^x.safetensors is damaged .*: train the experiment again\.$"):
+            unpack(data, "x.safetensors")
+
+
+@pytest.mark.parametrize("name", ["model.number", "model.days"])
+def test_training_days_of_a_wrong_shape_are_reported_in_one_sentence(world, name):
+    config = {"type": "optimal_interpolation.OptimalInterpolation"}
+    model = build(config, world.space)
+    days = torch.arange(3.0)
+    model.days, model.number = days, torch.arange(3)
+    model.anomalies = torch.zeros(3, *model.anomalies.shape[1:])
+    tensors, header = unpack_bytes(pack(model, world.codec, {"model": config}), "")
+    assert (unpack(pack_bytes(tensors, header)).model.days == days).all()
+    for value in (tensors[name][:-1], tensors[name][None], tensors[name][0]):
+        with pytest.raises(InputError, match=rf"^x.safetensors is damaged .*(model.number|{name}).*: train"):
+            unpack(pack_bytes({**tensors, name: value}, header), "x.safetensors")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
@@ -16,7 +17,7 @@ from fsspec.registry import _registry
 from pydantic import ValidationError
 
 from fieldcast.errors import InputError
-from fieldcast.fields.ingest import RESERVED, ingest_source
+from fieldcast.fields.ingest import ADDED, RESERVED, ingest, ingest_source
 from fieldcast.fields.options import Ingestion
 from fieldcast.fields.paths import files_of
 
@@ -139,6 +140,16 @@ def test_names_that_results_use_themselves(data: xr.Dataset, tmp_path: Path, nam
     assert list(fields.data_vars) == ["msl"]
 
 
+@pytest.mark.parametrize("part", ADDED)
+def test_names_that_results_give_to_a_statistic_of_another_variable(data: xr.Dataset, part: str) -> None:
+    name = f"t2m{part}"
+    with pytest.raises(
+        InputError, match=f"'t2m' and '{name}' of 'a.nc': results call the .* of 't2m' '{name}'"
+    ):
+        ingest(data.rename_vars(msl=name), "'a.nc'")
+    assert name in ingest(data.drop_vars("t2m").rename_vars(msl=name))[0]  # without the other
+
+
 def test_the_period_chosen_of_a_long_record_may_be_within_the_years(data: xr.Dataset, tmp_path: Path) -> None:
     path = str(tmp_path / "weather.nc")
     from_year("2261-12-01")(data).to_netcdf(path)
@@ -194,8 +205,39 @@ def groups_of_a_store(d: xr.Dataset, folder: Path) -> str:
     return str(folder / "a.zarr")
 
 
+def dangling(d: xr.Dataset, folder: Path) -> str:
+    (folder / "dang.nc").symlink_to(folder / "gone.nc")
+    return str(folder / "dang.nc")
+
+
+def loop(d: xr.Dataset, folder: Path) -> str:
+    (folder / "loop.nc").symlink_to(folder / "loop.nc")
+    return str(folder / "loop.nc")
+
+
+def with_coordinates(d: xr.Dataset, folder: Path) -> str:
+    d.to_netcdf(folder / "a.nc")
+    with netCDF4.Dataset(folder / "a.nc", "a") as opened:
+        opened["t2m"].setncattr("coordinates", 5)
+    return str(folder / "a.nc")
+
+
+def packed_by(factor: Any) -> Callable[[xr.Dataset, Path], str]:
+    def write(d: xr.Dataset, folder: Path) -> str:
+        d["t2m"] = d["t2m"].astype("i2").assign_attrs(scale_factor=factor)
+        d.to_netcdf(folder / "a.nc")
+        return str(folder / "a.nc")
+
+    return write
+
+
 PLACES: dict[str, tuple[Callable[[xr.Dataset, Path], Any], tuple[str, ...]]] = {
     "a named pipe": (pipe, ("pipe.nc' is a pipe or device, not a file", "save the data to a file")),
+    "a dangling link": (dangling, ("dang.nc' is a link to nothing: check it",)),
+    "a link to itself": (loop, ("loop.nc' is a link to nothing: check it",)),
+    "a text for a scale": (packed_by("abc"), ("scale_factor of 't2m' in", "a.nc' is the text 'abc': make it a num",)),
+    "a number for coordinates": (with_coordinates, ("coordinates of 't2m' in", "a.nc' is 5: make it a text")),
+    "two scales": (packed_by([1.0, 2.0]), ("scale_factor of 't2m' in", "a.nc' is [1.0, 2.0]: make it a number")),
     "two calendars": (two_calendars, ("b.nc' has the calendar 'noleap'", "a.nc'", "convert_calendar")),
     "one of two files beyond the years": (two_records, ("b.nc' (2300-01-01", "1678 to 2261")),
     "units in one of two files": (without_units, ("'t2m' is in 'K' in", "a.nc'", "has no units in", "b.nc'")),

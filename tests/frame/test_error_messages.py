@@ -111,12 +111,18 @@ def test_names_of_nodes_and_data_sets(message: Any, option: str, kind: str) -> N
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("fields: [", "configuration: Invalid YAML or JSON file "),
+        ("fields: [", "FILE, line 2, is not valid YAML (did not find expected node content): correct it."),
         (
             "x: 1\ny: !!python/object:os.system {}",
-            "configuration: could not determine a constructor for the tag 'tag:yaml.org,2002:python/object:os.system' "
-            "(line 2)",
+            "FILE, line 2, is not valid YAML (could not determine a constructor for the tag "
+            "'tag:yaml.org,2002:python/object:os.system'): correct it.",
         ),
+        ("x: 1\nx: 2", "FILE, line 2, is not valid YAML (found duplicate key x): correct it."),
+        ("- 1", "FILE is a list, not a mapping of keys to values"),
+        ("hello", "FILE is a single value, not a mapping of keys to values"),
+        ("a: &a [*a]", "FILE contains itself, or is nested too deeply"),
+        ("a: " + 5000 * "[" + 5000 * "]", "FILE contains itself, or is nested too deeply"),
+        ("a: \udcff", "FILE is not text in UTF-8: save it as UTF-8."),
         ("fields: {type: MemoryDataset}", "configuration: Duplicate keys found in "),
         (
             "other: {type: MemoryDataset, x: '${nothing}'}",
@@ -126,9 +132,10 @@ def test_names_of_nodes_and_data_sets(message: Any, option: str, kind: str) -> N
     ],
 )
 def test_a_catalog_that_cannot_be_read(toy: Path, message: Any, content: str, expected: str) -> None:
-    (toy / "conf/base/catalog_2.yml").write_text(content)
+    file = toy / "conf/base/catalog_2.yml"
+    file.write_bytes(content.encode("utf-8", "surrogateescape"))
     text = message("ingestion")
-    assert text.startswith(expected) and "\n" not in text
+    assert text.startswith(expected.replace("FILE", str(file.relative_to(toy)))) and "\n" not in text
 
 
 def test_outputs_of_earlier_stages_are_required(message: Any) -> None:

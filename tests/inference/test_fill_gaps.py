@@ -197,13 +197,13 @@ def test_bad_input_is_reported_in_one_sentence(gappy: xr.Dataset, truth: xr.Data
         with pytest.raises(InputError, match=sentence):
             fieldcast.fill_gaps(dataset)
     for options, sentence in (
-        ({"max_gap": 0}, "max_gap is 0, and the shortest gap is one step"),
-        ({"max_spread": -1.0}, "max_spread is -1"),
-        ({"max_spread": {"sst": 0.0}}, "max_spread is 0"),
+        ({"max_gap": 0}, "max_gap = 0: give a whole number from 1"),
+        ({"max_spread": -1.0}, "max_spread = -1.0: give a finite number above 0"),
+        ({"max_spread": {"sst": 0.0}}, "max_spread of sst = 0.0"),
     ):
         with pytest.raises(InputError, match=sentence):
             Trust(**options)
-    with pytest.raises(InputError, match="number of members is -1"):
+    with pytest.raises(InputError, match="members = -1: give a whole number from 0"):
         fieldcast.fill_gaps(gappy, members=-1)
     with pytest.raises(InputError, match="max_spread names sea, but the variables are sst"):
         fieldcast.fill_gaps(gappy, max_spread={"sea": 1.0})
@@ -246,3 +246,16 @@ def test_a_report_tells_that_hidden_values_are_nearer_to_observations_than_missi
     hidden, missing = torch.linspace(0, 1, 101), torch.linspace(0, 2, 101)
     assert farther(hidden, missing) == (pytest.approx(0.95), "52.5%")
     assert farther(hidden, hidden) is None and farther(hidden[:0], missing) is None
+
+
+def test_a_record_in_which_a_date_is_missing_is_filled_in_segments(gappy: xr.Dataset) -> None:
+    part = gappy.isel(time=np.delete(np.arange(80), 40), lat=slice(3, 7), lon=slice(6))
+    with pytest.raises(InputError, match='gaps="segment"'):
+        fieldcast.fill_gaps(part)
+    filled = fieldcast.fill_gaps(part, gaps="segment")
+    assert filled["sst"].sizes["time"] == 79 and filled["sst"].notnull().all()
+
+
+def test_a_region_of_few_cells_is_filled(gappy: xr.Dataset) -> None:
+    few = gappy.isel(lat=slice(3, 5), lon=slice(5, 7), time=slice(60))
+    assert fieldcast.fill_gaps(few)["sst"].notnull().all()

@@ -63,3 +63,10 @@ def test_names_and_attributes_are_kept_but_ranges_are_not(world, codec):
     assert "t" not in result and {"temperature", "temperature_mean", "z"} <= set(result.data_vars)
     assert result["temperature"].attrs["instrument"] == "eyes"
     assert not any("range" in key for key in result["temperature"].attrs)
+
+
+def test_scalars_that_a_selection_has_left_give_way_to_the_dimensions_of_the_result(world, codec):
+    data = world.fields[list(codec.variables)].isel(time=slice(0, 3)).assign_coords(member=3, lead=24.0)
+    result = restore_layout(data, drawn(data, codec), codec)
+    assert result.sizes["member"] == 2 and result["t"].dims == ("time", "member", "latitude", "longitude")
+    assert float(result["lead"]) == 24  # not a dimension of this result

@@ -2,7 +2,8 @@
 
 anomalies       Dataset <-> standardised anomalies from the climatology of the day
 states          Dataset <-> standardised states whatever the day, and images
-checkpoint      a trained model with its codec, as one file; tensor_file: tensors and a header, with a digest
+checkpoint      a trained model with its codec, as one file; checkpoint_parts: types and shapes of its parts
+tensor_file     tensors and a header in one file, with a digest
 observations    the stored masks and the values observed through them; cycle_observations: those of successive times
 gappy_record    a record with missing values as a matrix of times and cells
 climatological_past   past states of the season, for a cold start

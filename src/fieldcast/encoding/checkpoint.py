@@ -16,6 +16,7 @@ from torch import Tensor
 
 from fieldcast import lineage
 from fieldcast.encoding.anomalies import FieldCodec
+from fieldcast.encoding.checkpoint_parts import is_header, misfit
 from fieldcast.encoding.states import AnyDayCodec, ImageCodec
 from fieldcast.encoding.tensor_file import (
     DAMAGED,
@@ -92,7 +93,9 @@ def read_header(data: bytes, where: str) -> dict[str, Any]:
 
 def of_this_version(header: dict[str, Any], where: str) -> dict[str, Any]:
     """The header, unless another version of Fieldcast wrote it."""
-    complete = set(NEEDED) <= set(header) and "type" in (header["model"] or {})
+    complete = set(NEEDED) <= set(header)
+    if complete and header.get("format") == FORMAT and not is_header(header):
+        raise InputError(f"{where} {DAMAGED}: train the experiment again.")
     if header.get("format") != FORMAT or not complete:
         raise InputError(
             f"{where} is not a checkpoint of this version of Fieldcast: train the experiment again."
@@ -143,6 +146,8 @@ def unpack(data: bytes, where: str = "the checkpoint", model: Mapping[str, Any] 
     of_this_version(header, where)
     arrays = {k.removeprefix("codec."): v.numpy() for k, v in tensors.items() if k.startswith("codec.")}
     try:
+        if name := misfit(tensors, header):
+            raise InputError(f"{where} {DAMAGED} ({name}): train the experiment again.")
         refuse_not_finite(tensors, where)
         fixed = {name: tensors[f"space.{name}"] for name in SPACE}
         step = TimeStep.stored_in(header)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from fieldcast import arguments
 from fieldcast.errors import InputError
 
 
@@ -15,6 +16,7 @@ def choose_device(name: str) -> torch.device:
     InputError
         For a device that torch does not know or that is not there.
     """
+    arguments.text(name, "device", "auto")
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

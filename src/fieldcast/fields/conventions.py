@@ -19,6 +19,7 @@ from fieldcast.fields.coordinates import DIMS, in_degrees, refuse_projected
 from fieldcast.fields.fills import with_packed_fills
 from fieldcast.fields.levels import by_level
 from fieldcast.fields.notes import WIDE, notes_of
+from fieldcast.fields.packing import misfit
 from fieldcast.fields.valid import within_valid_range
 from fieldcast.fields.versions import unique_times
 
@@ -43,6 +44,9 @@ def as_dataset(data: object, where: str = "the data") -> xr.Dataset:
         For an array without a name, and for anything that is not of xarray.
     """
     if isinstance(data, xr.Dataset):
+        for name in data.data_vars:
+            if not isinstance(name, str):
+                raise InputError(f"variable {name!r} of {where} has a name that is no text: rename it.")
         return data
     if not isinstance(data, xr.DataArray):
         raise InputError(f"{where} is a {type(data).__name__}: give a Dataset or a DataArray of xarray.")
@@ -50,7 +54,7 @@ def as_dataset(data: object, where: str = "the data") -> xr.Dataset:
         raise InputError(
             f"{where} is a DataArray without a name: give it that of its variable, by .rename()."
         )
-    return data.to_dataset()
+    return as_dataset(data.to_dataset(), where)
 
 
 def time_varying(fields: xr.Dataset) -> list[str]:
@@ -103,6 +107,8 @@ def to_contract(
     attrs = {key: dataset.attrs[key] for key in ("source", "title", "references") if key in dataset.attrs}
     fields = {}
     for name, array in dataset.data_vars.items():
+        if text := misfit(array.encoding, str(name), where):
+            raise InputError(text)
         if {"latitude", "longitude"} <= set(array.dims) and array.dtype.kind in "fiu":
             valid = within_valid_range(with_packed_fills(array))
             for new, layer in by_level(valid, str(name), where, names, levels):

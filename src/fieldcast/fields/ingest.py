@@ -27,11 +27,14 @@ RESERVED = (
     "mask",
     "member",
     "pattern",
+    "quantile",
     "sample",
     "segment",
     "start",
+    "step",
     "variable",
 )
+ADDED = ("_mean", "_spread", "_flag", "_suspect", "_members")  # ends of the names that results add
 IN_MEMORY = 2**30  # bytes; larger data are read block by block, in several passes
 
 
@@ -55,6 +58,7 @@ def ingest(
     """
     fields = to_contract(dataset, where)
     _refuse_reserved_names(fields, where)
+    _refuse_names_of_results(fields, where)
     if not time_varying(fields):
         raise InputError(f"{where} has no variable on (time, latitude, longitude): choose another file")
     if fields.nbytes <= IN_MEMORY:
@@ -74,6 +78,17 @@ def _refuse_reserved_names(fields: xr.Dataset, where: str) -> None:
                 f"variable '{name}' of {where} has a name that results use themselves ({', '.join(RESERVED)}): rename "
                 "it in the file, or leave it out with ingestion.variables"
             )
+
+
+def _refuse_names_of_results(fields: xr.Dataset, where: str) -> None:
+    """Reject a variable whose name results give to a statistic of another one."""
+    for name in map(str, fields.data_vars):
+        for end in ADDED:
+            if name + end in fields.data_vars:
+                raise InputError(
+                    f"variables '{name}' and '{name + end}' of {where}: results call the {end[1:]} of '{name}' "
+                    f"'{name + end}': rename one, or leave one out with ingestion.variables"
+                )
 
 
 def digest(fields: xr.Dataset) -> str:

@@ -16,6 +16,7 @@ from fsspec.registry import known_implementations
 from fieldcast.errors import InputError
 from fieldcast.fields.chunks import refuse_missing_chunks
 from fieldcast.fields.netcdf3 import expected_size
+from fieldcast.fields.packing import misfit
 from fieldcast.fields.paths import installation, is_remote, local, require
 
 _MAGIC = {b"\x89HDF": "netcdf", b"CDF\x01": "classic", b"CDF\x02": "classic", b"CDF\x05": "classic"}
@@ -110,6 +111,8 @@ def _kind(path: str) -> str:
         raise InputError(
             f"'{path}' is a folder, not a Zarr store: give a file, or a glob such as '{path}/*.nc'"
         )
+    if not os.path.exists(path):
+        raise InputError(f"'{path}' is a link to nothing: check it")
     if not os.path.isfile(path):
         raise InputError(
             f"'{path}' is a pipe or device, not a file: save the data to a file and give that one"
@@ -143,11 +146,15 @@ def _opened(path: str, kind: str, **options: bool) -> xr.Dataset:
 def _undecodable(path: str, kind: str) -> str | None:
     """Describe the first variable whose units or values are not times; None if something else is wrong."""
     try:
-        raw = _opened(path, kind, decode_times=False)
+        raw = _opened(path, kind, decode_times=False, mask_and_scale=False, decode_coords=False)
     except Exception:
         return None
     with raw:
         for name, array in raw.variables.items():
+            if text := misfit(array.attrs, str(name), f"'{path}'"):
+                return text
+            if not isinstance(named := array.attrs.get("coordinates", ""), str):
+                return f"the attribute coordinates of '{name}' in '{path}' is {named}: make it a text, or remove it"
             units, calendar = (array.attrs.get(key) for key in ("units", "calendar"))
             try:
                 xr.conventions.decode_cf_variable(name, array, decode_timedelta=False)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
@@ -13,6 +16,16 @@ def is_packed(array: xr.DataArray) -> bool:
     """Whether an array was packed in the file that it was read from."""
     packed = any(key in array.encoding for key in _KEYS[:2])
     return packed and np.dtype(array.encoding.get("dtype", float)).kind in "iu"
+
+
+def misfit(attributes: Mapping[Any, Any], name: str, where: str) -> str | None:
+    """Sentence on an attribute by which a variable is unpacked and that is no number; None if there is none."""
+    for key in _KEYS[:2]:
+        value = np.asarray(attributes.get(key, 1.0))
+        if value.dtype.kind not in "fiu" or value.size != 1:
+            kind = f"the text '{value}'" if value.dtype.kind in "US" else f"{value.tolist()}"
+            return f"the attribute {key} of '{name}' in {where} is {kind}: make it a number"
+    return None
 
 
 def packed_type(array: xr.DataArray) -> np.dtype:

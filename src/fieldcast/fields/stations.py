@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype, is_string_dtype
 
+from fieldcast.arguments import shown
 from fieldcast.errors import InputError
 from fieldcast.fields.parameter_names import short
 from fieldcast.fields.units import conversion
@@ -44,7 +45,14 @@ def read_stations(source: str | Path | pd.DataFrame, where: str) -> pd.DataFrame
     InputError
         If the table cannot be read, lacks a column, or holds an invalid time, place or value.
     """
-    table = source.copy() if isinstance(source, pd.DataFrame) else read_table(Path(source), where)
+    if isinstance(source, pd.DataFrame):
+        table = source.copy()
+    elif isinstance(source, str | Path) and str(source).strip() and "\0" not in str(source):
+        table = read_table(Path(source), where)
+    else:
+        raise InputError(
+            f"stations {shown(source)}: give a table of pandas, or the name of a CSV or Parquet file."
+        )
     table = table.rename(columns=canonical_names(table, where))
     table = table[[name for name in NAMES if name in table]].reset_index(drop=True)
     if table.empty:

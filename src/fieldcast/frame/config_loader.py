@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 from kedro.config import MissingConfigException, OmegaConfigLoader
+from omegaconf._utils import get_yaml_loader
 
 from fieldcast import plugins
 from fieldcast.errors import InputError
@@ -21,6 +22,8 @@ from fieldcast.lineage import leaves
 PARSED: dict[
     tuple[Any, ...], dict[Path, Any]
 ] = {}  # files as parsed: a run reads its parameters several times
+ENDLESS = "contains itself, or is nested too deeply: write it with fewer levels, and without '&' and '*'."
+DEEPEST = 50  # levels of a file of configuration
 DATA_ROOT = "data_root"  # the credentials that every entry of conf/base/catalog.yml names
 
 
@@ -68,6 +71,11 @@ class ConfigLoader(OmegaConfigLoader):
         folders = [conf / environment for conf in (*plugins.configurations(), Path(self.conf_source))]
         return [folder for folder in folders if folder.is_dir()]
 
+    def _listed(self, file: Path) -> Path:
+        """A file of configuration as messages name it."""
+        beside = Path(self.conf_source).parent
+        return file.relative_to(beside) if file.is_relative_to(beside) else file
+
     def _credentials(self) -> Mapping[str, Any]:
         try:
             credentials: Mapping[str, Any] = super().__getitem__("credentials")
@@ -83,7 +91,15 @@ class ConfigLoader(OmegaConfigLoader):
         for folder in self._folders(environment) or [Path(conf_path)]:
             state = key, tuple(patterns), arguments, *files(folder)
             if state not in PARSED:
-                PARSED[state] = super()._read_dir_configs(str(folder), patterns, key, set(), *arguments)
+                places = [Path(name) for name, *_ in files(folder) if name.endswith((".yml", ".yaml"))]
+                for file in places:
+                    refuse_malformed(file, self._listed(file))
+                try:
+                    PARSED[state] = super()._read_dir_configs(str(folder), patterns, key, set(), *arguments)
+                except yaml.YAMLError:
+                    for file in places:  # Kedro does not say of which file
+                        refuse_malformed(file, self._listed(file), get_yaml_loader())
+                    raise
             configs |= deepcopy(PARSED[state])  # Kedro merges in place
         processed_files.update(configs)
         return configs
@@ -105,6 +121,32 @@ def parsed(file: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def refuse_malformed(file: Path, name: Path, loader: Any = SAFE) -> None:
+    """Raise InputError for a file of configuration that is not YAML, or no mapping of keys to values."""
+    try:
+        content = yaml.load(file.read_text(encoding="utf-8"), loader)
+    except UnicodeDecodeError:
+        raise InputError(f"{name} is not text in UTF-8: save it as UTF-8.") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}," if mark else ""
+        problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise InputError(f"{name}{line} is not valid YAML ({problem}): correct it.") from None
+    except RecursionError:
+        raise InputError(f"{name} {ENDLESS}") from None
+    if content is not None and not isinstance(content, dict):
+        kind = "list" if isinstance(content, list) else "single value"
+        raise InputError(f"{name} is a {kind}, not a mapping of keys to values: write 'key: value'.")
+    if not is_finite(content):
+        raise InputError(f"{name} {ENDLESS}")
+
+
+def is_finite(content: Any, depth: int = 0) -> bool:
+    """Whether a structure ends, within as many levels as any sensible one has."""
+    parts = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
+    return depth < DEEPEST and all(is_finite(part, depth + 1) for part in parts)
 
 
 def filtered(archive: str) -> dict[str, Any]:

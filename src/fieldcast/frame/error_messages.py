@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import TypeAdapter, ValidationError
 from yaml import YAMLError
 
-from fieldcast import pipeline_registry
+from fieldcast import memory, pipeline_registry
 from fieldcast.errors import InputError
 from fieldcast.experiments import nearest
 from fieldcast.frame.parameter_types import annotated_types, complaint, value_of
@@ -27,12 +27,6 @@ NO_SELECTION = re.compile(r"Pipeline contains no nodes after applying all provid
 DUPLICATE_KEYS = re.compile(r"Duplicate keys found in ")
 # Libraries in C and Rust report a full disk without errno; the last is numpy's for a write that was cut short.
 DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded|\d+ requested and \d+ written")
-# PyTorch and oneDNN report a lack of memory as a RuntimeError, threads and processes as an OSError.
-NO_MEMORY = re.compile(
-    r"could not create a (primitive|memory)|can't allocate memory|not enough memory|cannot allocate memory"
-    r"|bad_alloc|can't start new thread",
-    re.IGNORECASE,
-)
 NO_KEY = re.compile(r"Interpolation key '[^']*' not found|Unsupported interpolation type")
 
 
@@ -140,7 +134,4 @@ def _disk(error: BaseException) -> str | None:
 
 
 def _memory(error: BaseException) -> str | None:
-    reported = isinstance(error, RuntimeError | OSError) and NO_MEMORY.search(str(error))
-    if reported or isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return "out of memory: ask for fewer members, a smaller batch or a smaller grid."
-    return None
+    return memory.SENTENCE if memory.is_lacking(error) else None

@@ -15,6 +15,7 @@ from kedro.validation.type_extractor import TypeExtractor
 from pydantic import TypeAdapter, ValidationError
 
 from fieldcast import pipeline_registry, plugins
+from fieldcast.arguments import option_path
 from fieldcast.errors import InputError
 from fieldcast.experiments import experiments, nearest
 
@@ -78,8 +79,13 @@ def value_of(name: str, parameters: Mapping[str, Any]) -> Any:
 
 def complaint(name: str, kind: Any, error: ValidationError) -> str:
     """Report the first complaint of pydantic, with the full name of the key."""
-    first, more = error.errors()[0], error.error_count() - 1
-    key = ".".join([name, *(str(part) for part in first["loc"])])
+    first, *rest = error.errors()
+    place = option_path(first["loc"])
+    key = ".".join([name, *place])
+    alternatives = [
+        other for other in rest if option_path(other["loc"]) == place and other["loc"] != first["loc"]
+    ]
+    more = len(rest) - len(alternatives)
     others = f" ({more} more)" if more else ""
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, InputError):
@@ -88,8 +94,14 @@ def complaint(name: str, kind: Any, error: ValidationError) -> str:
         options = _options(kind, first["loc"][:-1])
         *section, option = key.split(".")
         return f"{key}: there is no such option{nearest(option, options, '.'.join([*section, '']))}{others}"
-    requirement = first["msg"].removeprefix("Input ").removeprefix("Value error, ").rstrip(".")
-    return f"{key} = {first['input']!r} {requirement}{others}."
+    messages = dict.fromkeys(requirement_of(detail) for detail in (first, *alternatives))
+    return f"{key} = {first['input']!r} {' or '.join(messages)}{others}."
+
+
+def requirement_of(detail: Mapping[str, Any]) -> str:
+    """What pydantic requires of a value: "should be a valid string"."""
+    message: str = detail["msg"]
+    return message.removeprefix("Input ").removeprefix("Value error, ").rstrip(".")
 
 
 def _options(kind: Any, path: tuple[int | str, ...]) -> list[str]:

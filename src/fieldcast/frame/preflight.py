@@ -1,5 +1,6 @@
 """Checks before the first node: refuse in one sentence whatever cannot end well."""
 
+import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,11 +19,12 @@ from kedro.pipeline import Pipeline
 from fieldcast import pipeline_registry, plugins
 from fieldcast.errors import InputError
 from fieldcast.experiments import experiments, nearest
-from fieldcast.fields.paths import is_remote, require
+from fieldcast.fields.paths import is_remote, local, require
 from fieldcast.frame.conf_source import require_configuration
 from fieldcast.frame.config_loader import DATA_ROOT
 from fieldcast.frame.lock import data_root
 from fieldcast.frame.parameter_types import annotated_types, check_values, listed_types
+from fieldcast.inference.whole_file import refuse_unwritable
 from fieldcast.lineage import leaves
 
 MODELS, CHECKPOINT = "06_models", "checkpoint.safetensors"  # of conf/base/catalog.yml
@@ -50,12 +52,19 @@ class Checks:
         pipeline_registry.CONTEXT.set(context)
         # Kedro narrows this for a run of named pipelines; for the default one it would make all hundred, for seconds
         context._pipelines_to_validate = ["__default__"]
+        check_data_root(loader.runtime_params or {})
         overrides = dict(leaves(loader.runtime_params or {}, empty=True))
         if overrides:
             check_keys(overrides, loader.declared(), Path(loader.conf_source))
         parameters = _parameters(loader)
         for experiment in experiments(pipeline_registry.configuration(), *plugins.configurations()).values():
-            body = parameters.get(experiment.task, {}).get(experiment.name)
+            of_task = parameters.get(experiment.task, {})
+            if not isinstance(of_task, Mapping):
+                raise InputError(
+                    f"{experiment.task} = {of_task!r}, but it holds the experiments of a task: set an option of one, "
+                    f"such as {experiment.address}.model."
+                )
+            body = of_task.get(experiment.name)
             if isinstance(body, dict):
                 body.setdefault("fit", {})
                 body.setdefault("options", {})
@@ -105,6 +114,15 @@ def check_environment(conf: Path, env: str) -> None:
         raise InputError(f"there is no environment '{env}'; there are {', '.join(environments)}.")
 
 
+def check_data_root(given: Mapping[str, Any]) -> None:
+    """Raise InputError for a data root that is no text."""
+    root = given.get(DATA_ROOT, ".")
+    if not isinstance(root, str) or not root.strip():
+        raise InputError(
+            f"data_root = {json.dumps(root, default=str)} is no folder: name one, such as data_mine."
+        )
+
+
 def check_keys(overrides: Iterable[str], configured: Mapping[str, Any], conf: Path) -> None:
     """Raise InputError for a run-time parameter (dotted name) that nothing would read."""
     names, listed, annotated = (
@@ -137,9 +155,9 @@ def check_place(pipeline: Pipeline) -> None:
         return
     root = data_root(context)
     if root and is_remote(root):
-        from fieldcast.frame.remote_root import check_data_root  # here: only a bucket needs its client
+        from fieldcast.frame import remote_root  # here: only a bucket needs its client
 
-        check_data_root(root, context.config_loader["credentials"].get(DATA_ROOT, {}))
+        remote_root.check_data_root(root, context.config_loader["credentials"].get(DATA_ROOT, {}))
     elif root and "checkpoints" in pipeline.inputs() and not (folder := context.project_path / root).is_dir():
         places = dict.fromkeys((folder.parent, context.project_path))
         trained = [path for place in places for path in sorted(place.glob(f"*/{MODELS}/*/*/{CHECKPOINT}"))]
@@ -162,10 +180,16 @@ def check_versions(versions: Mapping[str, str], catalog: CatalogProtocol) -> Non
 
 
 def check_files(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-    """Raise InputError for a user's file that a parameter names and that does not exist."""
+    """Raise InputError for a user's file that a parameter names and that does not exist or cannot be written."""
     for name in sorted(name for name in pipeline.inputs() if name.startswith("params:") and name in catalog):
-        for option, path in getattr(catalog.load(name), "files", ()):
+        options = catalog.load(name)
+        for option, path in getattr(options, "files", ()):
             require(path, option)
+        output = getattr(options, "output", None)
+        if isinstance(output, str) and not is_remote(output):
+            context = pipeline_registry.CONTEXT.get()
+            path = local(output) if context is None else os.path.join(context.project_path, local(output))
+            refuse_unwritable(path, f"{name.removeprefix('params:')}.output")
 
 
 def check_models(pipeline: Pipeline, catalog: CatalogProtocol) -> None:

@@ -13,7 +13,7 @@ import xarray as xr
 from jaxtyping import Bool
 from torch import Tensor
 
-from fieldcast import calendars
+from fieldcast import arguments, calendars, memory
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.errors import InputError
 from fieldcast.fields import conventions
@@ -33,6 +33,7 @@ from fieldcast.time_steps import TimeStep
 PIECE = 16 * 2**20  # bytes of the times that are stored together
 
 
+@memory.lack_in_words
 def cycle(
     forecaster: TrainedModel | None,
     updater: TrainedModel,
@@ -101,11 +102,14 @@ class RecordCycle:
         members: int, seed: int, noise: float, withheld: float, where: str,
     ) -> RecordCycle:  # fmt: skip
         """The cycle that `cycle` describes, with its errors."""
-        if members < 2 or noise < 0 or not 0 <= withheld < 1:
-            raise InputError(
-                f"cycle needs at least two members, no negative noise, and withheld from 0 to below 1, not "
-                f"{members}, {noise:g} and {withheld:g}."
-            )
+        members, seed = arguments.whole_number(members, "members", 2), arguments.seed_number(seed)
+        noise = arguments.real_number(noise, "noise")
+        withheld = arguments.real_number(withheld, "withheld", below=1.0)
+        for name, model in (("updater", updater), ("forecaster", forecaster)):
+            if not isinstance(model, TrainedModel) and not (model is None and name == "forecaster"):
+                raise InputError(
+                    f"{name} {arguments.shown(model)}: give a model that fieldcast.fit or fieldcast.load returns."
+                )
         models = CycleModels.of(forecaster, updater)
         dataset, space = conventions.as_dataset(observations, where), updater.checkpoint.model.space
         data, codec = matching(dataset, updater.checkpoint.field_codec, where)

@@ -16,6 +16,7 @@ import xarray as xr
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from fieldcast import arguments
 from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.errors import InputError
 from fieldcast.inference.gap_trials import Comparison
@@ -64,12 +65,12 @@ class Trust:
     max_spread: float | Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
-        if self.max_gap is not None and self.max_gap < 1:
-            raise InputError(f"max_gap is {self.max_gap}, and the shortest gap is one step: give 1 or more.")
-        given = self.max_spread.values() if isinstance(self.max_spread, Mapping) else [self.max_spread]
-        for spread in given:
-            if spread is not None and spread <= 0:
-                raise InputError(f"max_spread is {spread:g}: give a positive spread.")
+        if self.max_gap is not None:
+            arguments.whole_number(self.max_gap, "max_gap", 1)
+        given = self.max_spread if isinstance(self.max_spread, Mapping) else {"": self.max_spread}
+        for variable, spread in given.items():
+            if spread is not None:
+                arguments.positive_number(spread, f"max_spread of {variable}" if variable else "max_spread")
 
     def check_names(self, variables: Sequence[str]) -> None:
         """Raise an InputError for a spread of a variable that the data lack."""

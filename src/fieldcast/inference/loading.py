@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from fieldcast import arguments
 from fieldcast.encoding.checkpoint import read_header, unpack
 from fieldcast.errors import InputError
 from fieldcast.experiments import nearest
@@ -39,6 +40,10 @@ def load(
     InputError
         If the file is missing, damaged, or no checkpoint of Fieldcast; for options that the model does not have.
     """
+    path = arguments.path(path, "path", "checkpoint.safetensors")
+    arguments.one_of(feedback, "feedback", get_args(Feedback))
+    if options is not None:
+        options = arguments.mapping(options, "options", '{"scheme": "rk4"}')
     try:
         if Path(path).exists() and not Path(path).is_file():
             raise OSError(errno.EINVAL, "it is not a regular file")  # reading a pipe would block for ever

@@ -11,6 +11,8 @@ from fieldcast.errors import InputError
 from fieldcast.models.treatments import Treatment
 
 Component = Annotated[int, Field(ge=0)]  # of a latent code
+ZeroOrMore = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+AboveZero = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 FEWEST_SAMPLES = 16  # for a comparison of sets
 
 
@@ -74,12 +76,12 @@ class Fill:
     stations: str | None = None  # CSV or Parquet, see `fields.stations`
     experiment: str = "reconstruct.optimal_interpolation"
     members: Annotated[int, Field(ge=0)] = 19  # at least one, unless a record is filled from its own values
-    noise: Annotated[float, Field(ge=0)] = 0.0  # error of an observation, in anomaly standard deviations
+    noise: ZeroOrMore = 0.0  # error of an observation, in anomaly standard deviations
     # error of representativeness of stations, in addition to that of their instruments, in the units of the variable,
     # or of each by name
-    representativeness: float | dict[str, float] | None = None  # estimated by default
+    representativeness: ZeroOrMore | dict[str, ZeroOrMore] | None = None  # estimated by default
     max_gap: Annotated[int, Field(ge=1)] | None = None  # steps; of the pipeline `gaps`, as the next one
-    max_spread: float | dict[str, float] | None = None  # in the units of the variable, or of each by name
+    max_spread: AboveZero | dict[str, AboveZero] | None = None  # in units of the variable, or by name
     output: str | None = None  # read by the catalog, from the command line
 
     @property
@@ -127,7 +129,7 @@ class Gaps:
     """
 
     learned: bool = False
-    minutes: Annotated[float, Field(ge=0)] = 0.0
+    minutes: ZeroOrMore = 0.0
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -192,7 +194,7 @@ class Cycle:
     forecaster: str = "forecast.corrected_inverse_model"
     updater: str = "reconstruct.optimal_interpolation"
     members: Annotated[int, Field(ge=2)] = 20
-    noise: Annotated[float, Field(ge=0)] = 0.1  # error of an observation, in anomaly standard deviations
+    noise: ZeroOrMore = 0.1  # error of an observation, in anomaly standard deviations
     withheld: Annotated[float, Field(ge=0, lt=1)] = 0.1  # share of the observations that is never assimilated
     output: str | None = None  # read by the catalog, from the command line
 

@@ -13,6 +13,7 @@ import xarray as xr
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from fieldcast import arguments
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.stations import points_of
 from fieldcast.errors import InputError
@@ -83,8 +84,9 @@ def error_variance(
     Raises
     ------
     InputError
-        For a negative error, or one of a variable that the model lacks.
+        For an error that is negative or no number, or one of a variable that the model lacks.
     """
+    check_representativeness(given)
     if given is None:
         return representativeness(model, c)
     by_name = given if isinstance(given, Mapping) else dict.fromkeys(codec.variables, given)
@@ -92,10 +94,16 @@ def error_variance(
         raise InputError(
             f"representativeness names {', '.join(unknown)}, but the model has {', '.join(codec.variables)}."
         )
-    if min(by_name.values(), default=0.0) < 0:
-        raise InputError("representativeness is an error, which cannot be negative: give 0 or more.")
     error = torch.tensor([by_name.get(v, 0.0) for v in codec.variables], dtype=torch.float64)
     return (error / torch.as_tensor(codec.deviation, dtype=torch.float64)) ** 2
+
+
+def check_representativeness(given: object) -> None:
+    """Raise an InputError unless errors are numbers of at least zero, of all variables or by name."""
+    by_name = given if isinstance(given, Mapping) else {} if given is None else {"": given}
+    for variable, error in by_name.items():
+        name = f"representativeness of {variable}" if variable else "representativeness"
+        arguments.real_number(error, name)
 
 
 def in_words(variance: Float[Tensor, " variable"], codec: FieldCodec) -> str:

@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 import xarray as xr
 
-from fieldcast import calendars
+from fieldcast import arguments, calendars, memory
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.checkpoint import Checkpoint, pack
 from fieldcast.encoding.device import choose_devices
@@ -31,9 +31,9 @@ from fieldcast.inference.reconstruct import context_of, draw
 from fieldcast.inference.result_attributes import with_attributes
 from fieldcast.inference.rollout import Feedback
 from fieldcast.inference.sample import draw_states, physical_states
-from fieldcast.inference.stations import Representativeness, with_stations
+from fieldcast.inference.stations import Representativeness, check_representativeness, with_stations
 from fieldcast.inference.user_layout import restore_layout
-from fieldcast.inference.whole_file import write_whole
+from fieldcast.inference.whole_file import write_named
 from fieldcast.models.replicas import replicate
 
 LOG = logging.getLogger(__name__)
@@ -61,8 +61,15 @@ class TrainedModel:
         return replace(self, checkpoint=replace(self.checkpoint, model=model))
 
     def save(self, path: str | Path) -> None:
-        """Write the checkpoint to a file, which `fieldcast.load` reads, in one step."""
-        write_whole(path, pack(self.checkpoint.model, self.checkpoint.codec, self.checkpoint.header))
+        """Write the checkpoint to a file, which `fieldcast.load` reads, in one step.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be written.
+        """
+        path = arguments.path(path, "path", "mine.safetensors")
+        write_named(path, pack(self.checkpoint.model, self.checkpoint.codec, self.checkpoint.header))
 
     def check_task(self, task: str, what: str) -> None:
         """Raise an InputError if the checkpoint is of another task."""
@@ -81,6 +88,7 @@ class TrainedModel:
         """Attributes of a result: the experiment that it comes from, and the digest of the weights."""
         return {"fieldcast_experiment": experiment, "fieldcast_weights": self.checkpoint.header["weights"]}
 
+    @memory.lack_in_words
     def fill(
         self,
         dataset: xr.Dataset | xr.DataArray | None = None,
@@ -114,10 +122,9 @@ class TrainedModel:
             model lacks, or if the model cannot use stations.
         """
         self.check_task("reconstruct", "fill")
-        if members < 1 or noise < 0:
-            raise InputError(
-                f"fill needs at least one member and no negative noise, not {members} and {noise}."
-            )
+        members, seed = arguments.whole_number(members, "members", 1), arguments.seed_number(seed)
+        noise = arguments.real_number(noise, "noise")
+        check_representativeness(representativeness)
         model, stored = self.checkpoint.model, self.checkpoint.field_codec
         table = None if stations is None else read_stations(stations, where_stations)
         if dataset is None:
@@ -156,6 +163,7 @@ class TrainedModel:
         nothing = torch.full((len(times), 1, *self.checkpoint.model.space.state_shape), torch.nan)
         return codec.decode(nothing, times).isel(member=0, drop=True)
 
+    @memory.lack_in_words
     def forecast(
         self, dataset: xr.Dataset | xr.DataArray, steps: int, members: int = 10, seed: int = 0,
         where: str = "the data set",
@@ -174,8 +182,8 @@ class TrainedModel:
             there are too few states, or if they have missing values.
         """
         self.check_task("forecast", "forecast")
-        if members < 1 or steps < 1:
-            raise InputError(f"forecast needs at least one step and one member, not {steps} and {members}.")
+        members, seed = arguments.whole_number(members, "members", 1), arguments.seed_number(seed)
+        steps = arguments.whole_number(steps, "steps", 1)
         dataset = conventions.as_dataset(dataset, where)
         model = self.checkpoint.model
         data, codec = last_states(dataset, self.checkpoint.field_codec, model.space, model.history, where)
@@ -198,6 +206,7 @@ class TrainedModel:
         options = {"members": members, "steps": steps, "feedback": self.feedback, "seed": seed}
         return with_attributes(result, dataset.attrs, "Forecast", self.name, options)
 
+    @memory.lack_in_words
     def sample(self, count: int, seed: int = 0) -> xr.Dataset:
         """`count` states drawn at random, (sample, ...): fields in their units, or images in grey values.
 
@@ -207,8 +216,7 @@ class TrainedModel:
             If the checkpoint is of another task, or `count` is not positive.
         """
         self.check_task("sample", "sample")
-        if count < 1:
-            raise InputError(f"sample needs a number of samples of at least one, not {count}.")
+        count, seed = arguments.whole_number(count, "count", 1), arguments.seed_number(seed)
         model = self.checkpoint.model
         states = physical_states(model.space, self.checkpoint.state_codec, draw_states(model, count, seed))
         if "latitude" not in states.coords:

@@ -44,9 +44,11 @@ def restore_axes(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldCodec) -> 
         filled = filled.squeeze("time")
     dims = {axis: str(array.dims[0]) for axis, array in coordinates.items() if array.ndim}
     filled = filled.rename_dims({axis: dim for axis, dim in dims.items() if axis != dim})
-    shared = {*filled.dims} - {"member", "lead"}
+    drawn = {"member", "lead"}  # the result's own, also where `.sel(member=3)` has left a scalar
+    shared = {*filled.dims} - drawn
+    kept = [name for name in dataset.coords if not (name in drawn and name in filled.dims)]
     return filled.assign_coords(
-        {name: array.variable for name, array in dataset.coords.items() if {*array.dims} <= shared}
+        {name: dataset[name].variable for name in kept if {*dataset[name].dims} <= shared}
     )
 
 

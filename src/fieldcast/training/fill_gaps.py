@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Mapping
+from typing import get_args
 
 import numpy as np
 import torch
 import xarray as xr
 
-from fieldcast import calendars
+from fieldcast import arguments, calendars, memory
 from fieldcast.encoding.anomalies import space_of
 from fieldcast.encoding.device import choose_device
 from fieldcast.encoding.gappy_record import GappyRecord
@@ -20,6 +21,7 @@ from fieldcast.fields import domain
 from fieldcast.fields import normalisation as normalisations
 from fieldcast.fields.conventions import as_dataset, time_varying
 from fieldcast.fields.ingest import ingest
+from fieldcast.fields.repair import Gaps as AtGaps
 from fieldcast.inference.fill_gaps import Trust, fill
 from fieldcast.inference.gap_trials import Comparison
 from fieldcast.inference.options import Gaps
@@ -31,6 +33,7 @@ LOG = logging.getLogger(__name__)
 CORRECTED = "corrected_interpolation"
 
 
+@memory.lack_in_words
 def fill_gaps(
     dataset: xr.Dataset | xr.DataArray,
     *,
@@ -39,6 +42,7 @@ def fill_gaps(
     max_spread: float | Mapping[str, float] | None = None,
     learned: bool = False,
     minutes: float = 0.0,
+    gaps: AtGaps = "refuse",
     seed: int = 0,
     device: str = "auto",
 ) -> xr.Dataset:
@@ -61,6 +65,8 @@ def fill_gaps(
         Filled values that stay missing, see `Trust`.
     learned, minutes
         Whether a network is tried too, see `Gaps`.
+    gaps
+        "refuse" missing dates, or "segment": each gap starts a new segment, and nothing is learned across it.
     seed
         Seed of the hidden values and of the members.
     device
@@ -71,11 +77,12 @@ def fill_gaps(
     InputError
         For data that cannot be used, without missing values, or with values at too few times.
     """
+    members, seed = arguments.whole_number(members, "members"), arguments.seed_number(seed)
+    network = Gaps(arguments.truth_value(learned, "learned"), arguments.real_number(minutes, "minutes"))
+    arguments.one_of(gaps, "gaps", get_args(AtGaps))
     dataset, trust = as_dataset(dataset, "the data set"), Trust(max_gap, max_spread)
-    fields, _ = ingest(dataset, "the data set", missing="train")
-    if members < 0:
-        raise InputError(f"the number of members is {members}: give 0 or more.")
-    comparison = Comparison.of(fields, seed, device, methods(fields, Gaps(learned, minutes), seed, device))
+    fields, _ = ingest(dataset, "the data set", gaps, missing="train")
+    comparison = Comparison.of(fields, seed, device, methods(fields, network, seed, device))
     trust.check_names(time_varying(fields))
     trials = deque(comparison.trials(), maxlen=1).pop()[0]  # a list would hold the files of all
     filled = fill(comparison, trials, comparison.calibration(trials), dataset, members, trust, seed)

@@ -98,3 +98,11 @@ def test_data_without_noise_are_fitted() -> None:
     model = fitted_rank(x, observed, (4, 10, 40))
     error = (model.expected(x, observed) - x)[~observed]
     assert float(error.square().mean().sqrt()) < 0.1 * float(x.std())
+
+
+@pytest.mark.parametrize("cells", [1, 4, 8])
+def test_there_are_fewer_modes_than_cells(cells: int) -> None:
+    x, observed = sampled(low_rank(cells, 1), 60, 0.3)
+    model = fitted_rank(x, observed, (5, 10, 20))
+    assert 1 <= model.rank <= max(1, cells - 1)
+    assert torch.isfinite(model.expected(x, observed)).all()

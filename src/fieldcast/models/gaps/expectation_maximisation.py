@@ -187,8 +187,9 @@ def fitted_rank(
     )
     kept = observed & ~hidden
     largest = int(min(kept.any(1).sum() - 1, kept.count_nonzero()))
+    widest = max(1, x.shape[1] - 1)  # as many modes as values leave no noise
     tried: list[tuple[float, LowRank]] = []
-    for rank in [rank for rank in ranks if rank <= largest] or ranks[:1]:
+    for rank in [rank for rank in ranks if rank <= min(largest, widest)] or [min(ranks[0], widest)]:
         start = tried[-1][1] if tried else None
         model, _ = fit(x, kept, rank, iterations=SEARCH, tolerance=1e-4, start=start, shrink=True)
         mean = model.expected(x, kept)
