@@ -17,12 +17,13 @@ from jaxtyping import Bool, Float, Int
 from fieldcast import calendars
 from fieldcast.errors import InputError
 from fieldcast.fields.stations import converted, read_stations
-from fieldcast.geometry import unit_points
+from fieldcast.geometry import counted_from, unit_points
 from fieldcast.time_steps import TimeStep, most_common, step_of
 
 LOG = logging.getLogger(__name__)
 FEWEST = 2  # stations, and times
 CUT = 90.0  # degrees without any station across which a network does not circle the globe
+DIGITS = 9  # of a longitude in degrees
 YEARS = 2.0  # from which there is an annual cycle
 UNIT = "the unit of most of its readings"
 PLACE = ["latitude", "longitude"]
@@ -166,14 +167,14 @@ def most_frequent(column: pd.Series) -> object:
 def in_one_range(longitude: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     """Longitudes without a jump inside the network: from -180 or from 0, or from its western edge."""
     first = -180.0 if longitude.min() < 0 else 0.0
-    turned = np.unique(longitude % 360.0)
+    turned = np.unique(np.round(longitude % 360.0, DIGITS))
     gaps = np.diff(np.append(turned, turned[0] + 360.0))
     if gaps.max() < CUT:
-        return np.asarray((longitude - first) % 360.0 + first)
+        return np.round(counted_from(longitude, first), DIGITS)
     west = turned[(int(gaps.argmax()) + 1) % len(turned)]
     east = west + 360.0 - gaps.max()
     west -= 360.0 * (east > first + 360.0)
-    return np.asarray((longitude - west) % 360.0 + west)
+    return np.round(counted_from(longitude, west), DIGITS)
 
 
 def step_of_stations(table: pd.DataFrame, hours: float | None, where: str) -> TimeStep:

@@ -223,6 +223,7 @@ def warn_of_doubtful(left: LeftOut) -> None:
 
 def in_one_line(variable: str, kriging: StationKriging, gauges: Gauges, q: float, unscored: bool) -> str:
     """The correlation of a variable, and how its spread was found."""
+    steps = f"{kriging.duration} step{'s' * (kriging.duration > 1)}"
     kilometres = kriging.length * EARTH_RADIUS / 1000
     of_spread = (
         "as the kriging gives it"
@@ -231,7 +232,7 @@ def in_one_line(variable: str, kriging: StationKriging, gauges: Gauges, q: float
     )
     cycle = "an annual cycle" if kriging.record.seasonal else "no annual cycle (less than two years)"
     return (
-        f"{variable}: correlation 1/e at {kilometres:.0f} km and at {kriging.duration} steps of {gauges.step}; "
+        f"{variable}: correlation 1/e at {kilometres:.0f} km and at {steps} of {gauges.step}; "
         f"{float(kriging.model.correlation.nugget):.0%} of the variance of anomalies is peculiar to each reading; "
         f"{cycle}; spread {of_spread}"
     )

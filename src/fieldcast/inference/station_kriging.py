@@ -48,7 +48,7 @@ class Gridded(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class StationKriging:
-    """What a record says of other places.
+    """Prediction of other places from a record.
 
     Parameters
     ----------
