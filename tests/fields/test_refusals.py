@@ -96,6 +96,15 @@ CONTENTS: dict[str, tuple[Spoil, tuple[str, ...]]] = {
         with_times(np.arange(60.0) + 1e15),
         ("'time' runs from 1e+15", "'days since 2001-01-01'", "'standard'"),
     ),
+    "one huge time": (
+        with_times([*range(5), 1e10, *range(6, 60)]),
+        ("time 6 of", "is 1e+10 'days since 2001-01-01': correct it"),
+    ),
+    "one infinite time": (with_times([*range(5), math.inf, *range(6, 60)]), ("time 6 of", "is infinite: correct it")),
+    "latitudes as text": (
+        lambda d: d.assign_coords(latitude=("latitude", d["latitude"].values.astype(str), d["latitude"].attrs)),
+        ("the latitudes of", "are text: make them numbers"),
+    ),
     "odd units of time": (
         with_times(np.arange(60.0), "fortnights since 2001-01-01"),
         ("'time' runs from 0 to 59 'fortnights since 2001-01-01'", "such as 'days since 2001-01-01'"),
@@ -148,6 +157,26 @@ def test_names_that_results_give_to_a_statistic_of_another_variable(data: xr.Dat
     ):
         ingest(data.rename_vars(msl=name), "'a.nc'")
     assert name in ingest(data.drop_vars("t2m").rename_vars(msl=name))[0]  # without the other
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("bool", lambda t2m: t2m > 288),
+        ("complex numbers", lambda t2m: t2m + 1j),
+        ("text", lambda t2m: t2m.astype(str)),
+        ("objects", lambda t2m: t2m.astype(object)),
+    ],
+)
+def test_values_that_are_no_numbers(data: xr.Dataset, kind: str, change: Any) -> None:
+    with pytest.raises(InputError, match=f"^'t2m' of 'a.nc' holds {kind}, not plain numbers: convert it"):
+        ingest(data[["t2m"]].map(change), "'a.nc'")
+
+
+def test_a_file_of_truth_values(data: xr.Dataset, tmp_path: Path) -> None:
+    path = str(tmp_path / "a.nc")
+    (data[["t2m"]] > 288).to_netcdf(path)
+    assert refusal(path) == f"'t2m' of '{path}' holds bool, not plain numbers: convert it"
 
 
 def test_the_period_chosen_of_a_long_record_may_be_within_the_years(data: xr.Dataset, tmp_path: Path) -> None:

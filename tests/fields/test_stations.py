@@ -49,13 +49,19 @@ def test_missing_values_are_no_observations() -> None:
     ("changes", "message"),
     [
         ({"obs": ["x", "1", "2"]}, "'x' in column 'value', row 1, is not a number"),
-        ({"Date": ["2001-01-01", "yesterday", "2001-01-02"]}, "holds a time that cannot be read"),
+        (
+            {"Date": ["2001-01-01", "yesterday", "2001-01-02"]},
+            "'stations': 'yesterday' in column 'time', row 2, is not a time: write it as",
+        ),
         ({"lat": [95.0, 0, 0]}, "station a, 2m_temperature at 95, 0 on 2001-01-01T00:00:00"),
         ({"obs": [np.nan] * 3}, "all values are missing"),
         ({"sigma": [-1.0, 0, 0]}, "has an error that is negative or infinite"),
         ({"sigma": [np.inf, 0, 0]}, "has an error that is negative or infinite"),
         ({"Date": [20010101, 20010102, 20010103]}, "gives times as numbers \\(20010101\\)"),
-        ({"lon": [np.nan, 0, 0]}, "has no longitude"),
+        ({"lon": [np.nan, 0, 0]}, "has no longitude: add it"),
+        ({"obs": [np.inf, 1.0, 2.0]}, "station a, .* has an infinite value: correct it"),
+        ({"latitude": [1.0, 2.0, 3.0]}, "'stations' has the columns latitude and lat: keep one"),
+        ({"LAT": [1.0, 2.0, 3.0]}, "'stations' has two columns 'lat': keep one"),
     ],
 )
 def test_values_that_are_none_are_refused(changes: dict[str, object], message: str) -> None:
@@ -89,3 +95,31 @@ def test_a_row_without_units_among_rows_with_them_is_refused() -> None:
         converted(
             read_stations(table(units=["degC", None, "degC"]), "'stations'"), {"t2m": "K"}, "'stations'"
         )
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty: give a table"),
+        (b"time;lat;lon;variable;value\n2001-01-01;1;2;t2m;3\n", "separate columns by commas"),
+        (
+            "time,lat,lon,variable,value,station\n2001-01-01,1,2,t2m,3,Århus".encode("latin-1"),
+            "save it as UTF-8",
+        ),
+        (
+            b"time,time,lat,lon,variable,value\n2001-01-01,2001-01-01,1,2,t2m,3\n",
+            "has two columns 'time': keep one",
+        ),
+    ],
+)
+def test_files_that_are_no_table_of_observations(tmp_path: Path, content: bytes, message: str) -> None:
+    file = tmp_path / "stations.csv"
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=f"^'{file}' .*{message}"):
+        read_stations(file, "the table of stations")
+
+
+def test_spaces_after_commas_do_not_count(tmp_path: Path) -> None:
+    file = tmp_path / "stations.csv"
+    file.write_text("time, lat, lon, variable, value\n2001-01-01, 1, 2, t2m, 3\n")
+    assert list(read_stations(file, "'stations'")["variable"]) == ["t2m"]

@@ -211,8 +211,8 @@ def _from_neighbours(
     """Replace the values of cells without enough data by the mean of the nearest cells with enough."""
     if not enough.any():
         raise InputError(
-            f"no cell of '{array.name}' has {FEWEST_VALUES} values in the training split: give a longer period, a "
-            "coarser grid, or leave the variable out with ingestion.variables"
+            f"no cell of '{array.name}' has {FEWEST_VALUES} values in the record to learn from: give a longer period, "
+            "a coarser grid, or leave the variable out with ingestion.variables"
         )
     points = geometry.unit_points(array["latitude"], array["longitude"])
     nearest = min(NEIGHBOURS, int(enough.sum()))

@@ -113,8 +113,19 @@ def to_contract(
             valid = within_valid_range(with_packed_fills(array))
             for new, layer in by_level(valid, str(name), where, names, levels):
                 fields[new] = _plain(layer)
+    if not any("time" in array.dims for array in fields.values()):
+        _refuse_no_numbers(dataset, where)
     coords = {name: _plain_coordinate(dataset[name]) for name in DIMS}
     return xr.Dataset(fields, coords=coords, attrs=attrs)
+
+
+def _refuse_no_numbers(dataset: xr.Dataset, where: str) -> None:
+    """Reject a variable on the grid whose values are no numbers."""
+    kinds = {"b": "bool", "c": "complex numbers", "U": "text", "S": "text"}
+    for name, array in dataset.data_vars.items():
+        if set(DIMS) <= set(array.dims) and array.dtype.kind not in "fiu":
+            kind = kinds.get(array.dtype.kind, "objects")
+            raise InputError(f"'{name}' of {where} holds {kind}, not plain numbers: convert it")
 
 
 def select_variables(dataset: xr.Dataset, requested: Collection[str], where: str) -> xr.Dataset:

@@ -37,6 +37,9 @@ def in_degrees(coordinate: xr.DataArray, axis: str, where: str) -> xr.DataArray:
             f"the globe: {_TODO}"
         )
     values = coordinate.values
+    if values.dtype.kind not in "fiu":
+        kind = "text" if values.dtype.kind in "USO" else values.dtype.name
+        raise InputError(f"the {axis}s of {where} are {kind}: make them numbers")
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise InputError(
             f"the {axis} '{coordinate.name}' of {where} holds {int((~np.isfinite(values)).sum())} NaN or infinite "

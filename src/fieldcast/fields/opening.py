@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import fsspec
+import numpy as np
 import xarray as xr
 from fsspec.registry import known_implementations
 
@@ -50,6 +51,11 @@ def open_file(path: str, key: str = "ingestion.path") -> xr.Dataset:
         raise InputError(_undecodable(path, kind) or _unreadable(path, kind, error)) from error
     if not opened.data_vars:
         _refuse_groups(path, kind)
+    for name in (str(name) for name, array in opened.variables.items() if _are_float_times(array)):
+        with _opened(path, kind, decode_times=False) as raw:
+            infinite = np.isinf(raw[name].values)
+        if infinite.any():  # xarray reads it as the reference date
+            raise InputError(f"{name} {infinite.argmax() + 1} of '{path}' is infinite: correct it")
     return opened
 
 
@@ -156,6 +162,8 @@ def _undecodable(path: str, kind: str) -> str | None:
             if not isinstance(named := array.attrs.get("coordinates", ""), str):
                 return f"the attribute coordinates of '{name}' in '{path}' is {named}: make it a text, or remove it"
             units, calendar = (array.attrs.get(key) for key in ("units", "calendar"))
+            if text := _one_huge_time(str(name), array, path):
+                return text
             try:
                 xr.conventions.decode_cf_variable(name, array, decode_timedelta=False)
             except Exception:
@@ -166,6 +174,33 @@ def _undecodable(path: str, kind: str) -> str | None:
                     "'days since 2001-01-01'"
                 )
     return None
+
+
+def _are_float_times(array: xr.Variable) -> bool:
+    """Whether times of one dimension were stored as numbers that are not whole."""
+    stored = np.dtype(array.encoding.get("dtype", int))
+    return array.ndim == 1 and stored.kind == "f" and " since " in str(array.encoding.get("units"))
+
+
+def _one_huge_time(name: str, array: xr.Variable, path: str) -> str | None:
+    """Sentence on the largest of some times if it alone cannot be decoded; None otherwise."""
+    units = str(array.attrs.get("units"))
+    if " since " not in units or array.ndim != 1 or array.dtype.kind not in "fiu" or not array.size:
+        return None
+
+    def decodable(number: float) -> bool:
+        one = xr.Variable(array.dims, np.array([number]), array.attrs)
+        try:
+            xr.conventions.decode_cf_variable(name, one, decode_timedelta=False).load()
+        except Exception:
+            return False
+        return True
+
+    largest = int(np.nanargmax(np.abs(array.values.astype(float)))) if array.notnull().any() else 0
+    value = float(array.values[largest])
+    if decodable(value) or not decodable(float(np.nanmedian(array.values))):
+        return None
+    return f"{name} {largest + 1} of '{path}' is {value:g} '{units}': correct it"
 
 
 def _refuse_groups(path: str, kind: str) -> None:

@@ -34,6 +34,7 @@ NAMES: Mapping[str, Sequence[str]] = {
 }
 OPTIONAL = ("error", "units", "station")
 ZEROS = 10  # readings of a station that are not all zero by chance
+DEFAULT = "the table of stations"
 LISTED = 3  # rows that a message lists
 
 
@@ -48,11 +49,13 @@ def read_stations(source: str | Path | pd.DataFrame, where: str) -> pd.DataFrame
     if isinstance(source, pd.DataFrame):
         table = source.copy()
     elif isinstance(source, str | Path) and str(source).strip() and "\0" not in str(source):
-        table = read_table(Path(source), where)
+        table = read_table(Path(source), f"'{source}'" if where == DEFAULT else where)
     else:
         raise InputError(
             f"stations {shown(source)}: give a table of pandas, or the name of a CSV or Parquet file."
         )
+    if isinstance(source, str | Path) and where == DEFAULT:
+        where = f"'{source}'"
     table = table.rename(columns=canonical_names(table, where))
     table = table[[name for name in NAMES if name in table]].reset_index(drop=True)
     if table.empty:
@@ -60,21 +63,22 @@ def read_stations(source: str | Path | pd.DataFrame, where: str) -> pd.DataFrame
     table["time"] = times(table["time"], where)
     for name in ("latitude", "longitude", "value", *(["error"] if "error" in table else [])):
         table[name] = numbers(table[name], where)
-    table = table[np.isfinite(table["value"])]
+    refuse(np.isinf(table["value"]), table, where, "has an infinite value: correct it")
+    table = table[table["value"].notna()]
     if table.empty:
         raise InputError(f"{where} holds no observation: all values are missing.")
     refuse(
         ~table["latitude"].between(-90, 90),
         table,
         where,
-        "has a latitude that is not within -90 to 90 degrees",
+        "has a latitude that is not within -90 to 90 degrees: correct it",
     )
-    refuse(~np.isfinite(table["longitude"]), table, where, "has no longitude")
+    refuse(~np.isfinite(table["longitude"]), table, where, "has no longitude: add it, or remove the row")
     if "error" in table:
         table["error"] = table["error"].fillna(0.0)
         wrong = ~np.isfinite(table["error"]) | (table["error"] < 0)
-        refuse(wrong, table, where, "has an error that is negative or infinite")
-    table["variable"] = table["variable"].astype(str).map(short)
+        refuse(wrong, table, where, "has an error that is negative or infinite: correct it")
+    table["variable"] = table["variable"].astype(str).str.strip().map(short)
     key = [name for name in ("time", "latitude", "longitude", "variable", "station") if name in table]
     refuse(table.duplicated(key), table, where, "is there twice: choose one of them")
     if silent := all_zero(table):
@@ -111,12 +115,18 @@ def read_table(path: Path, where: str) -> pd.DataFrame:
         For a file that is missing or cannot be read as a table.
     """
     if not path.is_file():
-        raise InputError(f"{where} does not exist.")
+        raise InputError(f"{where} does not exist: check its name.")
+    if not path.stat().st_size:
+        raise InputError(f"{where} is empty: give a table of observations.")
     try:
         return pd.read_parquet(path) if path.suffix in (".parquet", ".pq") else pd.read_csv(path)
+    except UnicodeDecodeError:
+        raise InputError(f"{where} is not text in UTF-8: save it as UTF-8.") from None
     except Exception as error:  # whatever a parser raises, the file is not a table
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
-        raise InputError(f"{where} cannot be read as a table, CSV or Parquet: {reason}.") from error
+        raise InputError(
+            f"{where} cannot be read as a table, CSV or Parquet ({reason}): give another file."
+        ) from error
 
 
 def canonical_names(table: pd.DataFrame, where: str) -> dict[str, str]:
@@ -128,12 +138,21 @@ def canonical_names(table: pd.DataFrame, where: str) -> dict[str, str]:
         For a required column that is missing.
     """
     lower = {str(name).strip().lower(): str(name) for name in table.columns}
+    names = [str(name).strip().lower() for name in table.columns]
+    for name in (word for alternatives in NAMES.values() for word in alternatives):
+        if names.count(name) > 1 or f"{name}.1" in names:  # pandas' name of a second one
+            raise InputError(f"{where} has two columns '{name}': keep one.")
     columns = {}
     for name, alternatives in NAMES.items():
-        column = next((lower[other] for other in alternatives if other in lower), None)
+        there = [lower[other] for other in alternatives if other in lower]
+        if len(there) > 1 and name not in OPTIONAL:
+            raise InputError(f"{where} has the columns {' and '.join(there)}: keep one.")
+        column = there[0] if there else None
         if column is not None:
             columns[column] = name
         elif name not in OPTIONAL:
+            if len(table.columns) == 1 and ";" in str(table.columns[0]):
+                raise InputError(f"{where} has columns that semicolons separate: separate columns by commas.")
             raise InputError(
                 f"{where} has no column '{name}': it needs time, latitude, longitude, variable and value, one row for "
                 f"each observed value; its columns are {', '.join(map(str, table.columns))}."
@@ -158,11 +177,13 @@ def times(column: pd.Series, where: str) -> pd.Series:
     try:
         parsed = pd.to_datetime(column, utc=True, format="ISO8601" if is_string_dtype(column) else None)
     except (ValueError, TypeError, OverflowError) as error:
+        row, value = first_unreadable(column)
         raise InputError(
-            f"{where} holds a time that cannot be read (write it as 2001-12-31 or 2001-12-31T18:00Z): {error}."
+            f"{where}: '{value}' in column 'time', row {row}, is not a time: write it as 2001-12-31 or "
+            "2001-12-31T18:00Z."
         ) from error
     if parsed.isna().any():
-        raise InputError(f"{where} has no time in row {int(parsed.isna().to_numpy().argmax()) + 1}.")
+        raise InputError(f"{where} has no time in row {int(parsed.isna().to_numpy().argmax()) + 1}: add it.")
     naive = (
         getattr(column.dtype, "tz", None) is None
         and not column.astype(str).str.contains("Z|[+-]\\d\\d:?\\d\\d$").any()
@@ -170,6 +191,16 @@ def times(column: pd.Series, where: str) -> pd.Series:
     if naive:
         LOG.info("%s: its times name no zone and are taken as UTC.", where)
     return parsed.dt.tz_localize(None).astype("datetime64[s]")  # any year
+
+
+def first_unreadable(column: pd.Series) -> tuple[int, object]:
+    """Row, from 1, and text of the first time that is none."""
+    for row, value in enumerate(column, start=1):
+        try:
+            pd.to_datetime(pd.Series([value]), utc=True, format="ISO8601" if isinstance(value, str) else None)
+        except (ValueError, TypeError, OverflowError):
+            return row, value
+    return 1, column.iloc[0]
 
 
 def numbers(column: pd.Series, where: str) -> pd.Series:
@@ -185,7 +216,7 @@ def numbers(column: pd.Series, where: str) -> pd.Series:
     if wrong.any():
         row = int(wrong.to_numpy().argmax())
         raise InputError(
-            f"{where}: '{column.iloc[row]}' in column '{column.name}', row {row + 1}, is not a number."
+            f"{where}: '{column.iloc[row]}' in column '{column.name}', row {row + 1}, is not a number: correct it."
         )
     return values.astype(float)
 
