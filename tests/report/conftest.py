@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html.parser import HTMLParser
 
 import numpy as np
@@ -53,6 +54,21 @@ def board() -> pd.DataFrame:
     case = ["pattern", "k", "cells", "variable", "score"]
     names = ["experiment", "seed", "data", *case, "value", "low", "high"]
     return pd.DataFrame(records, columns=names)
+
+
+def leaderboard_of(scores: Mapping[tuple, object], *by: str, **columns: object) -> pd.DataFrame:
+    """A leaderboard written by hand: {(experiment, *case, score): value, or (value, low, high)}."""
+    records = []
+    for key, numbers in scores.items():
+        value, low, high = numbers if isinstance(numbers, tuple) else (numbers, np.nan, np.nan)
+        case = dict(zip(("experiment", *by, "score"), key, strict=True))
+        records.append(
+            {"seed": 0, "data": "d", "variable": "all"}
+            | columns
+            | case
+            | {"value": value, "low": low, "high": high}
+        )
+    return pd.DataFrame(records)
 
 
 def scores(experiment: str) -> pd.DataFrame:

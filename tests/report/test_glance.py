@@ -55,8 +55,8 @@ def test_the_best_is_compared_with_the_next_and_with_a_free_guess(reconstruct):
     glance = reconstruct.glance()
     assert glance.done == ["three methods filled in whole maps from 10 % of their cells"]
     assert glance.best == [
-        "for filling in maps from 10 % of the cells, Kriging (VAE is practically as good); its typical error is "
-        "50 % smaller than that of the baseline “Climatology”"
+        "for filling in maps from 10 % of the cells, Kriging (VAE scores practically as well); the typical error "
+        "of its best estimate, the mean of its members, is 50 % smaller than that of the baseline “Climatology”"
     ]
 
 
@@ -125,8 +125,9 @@ def test_how_long_forecasts_are_useful_is_where_skill_ends():
     glance = Forecast(leaderboard=pd.concat(tables, ignore_index=True), experiments=about).glance()
     assert glance.done == ["three methods forecast the weather up to 4 days ahead"]
     assert glance.best == [
-        "for forecasting 2 days ahead, lim (climatology is 25 % worse); its typical error is 25 % smaller than that "
-        "of the baseline “climatology”, and is on average better than past days of the season up to 3 days ahead, "
+        "for forecasting 2 days ahead, lim (climatology scores 25 % worse); the typical error of its best estimate, "
+        "the mean of its members, is 25 % smaller than that of the baseline “climatology”; on "
+        "average lim is better than past days of the season up to 3 days ahead, "
         "and up to 2 days by more than chance explains (95 % interval)"
     ]
 

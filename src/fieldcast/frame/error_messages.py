@@ -115,8 +115,13 @@ def _name(error: BaseException) -> str | None:
         return f"nothing in this pipeline has the namespace '{match[1]}'{nearest(match[1], addresses)}"
     if NO_SELECTION.match(text):
         return "no node matches the selection; `kedro registry describe` lists its nodes."
-    if NO_NODE.match(text):
-        return f"{text.splitlines()[0].rstrip('.')}; `kedro registry describe` lists the nodes."
+    if match := NO_NODE.match(text):
+        listing = (
+            "registry describe` lists the nodes"
+            if match[1] == "nodes"
+            else "catalog describe-datasets` lists them"
+        )
+        return f"{text.splitlines()[0].rstrip('.')}; `kedro {listing}."
     return None
 
 

@@ -78,7 +78,8 @@ class Comparison:
         """
         if not domain.has_gaps(fields):
             raise InputError(
-                "no value of the data is missing, except in cells that never have one: there is nothing to fill."
+                "no value of the data is missing, except in cells that never have one: there is nothing to fill. If "
+                "gaps are coded as a number, declare it as the attribute _FillValue."
             )
         gappy = GappyRecord.of(fields, choose_device(device))
         hidden, observed = hide_values(gappy.record, seed), gappy.record.observed

@@ -118,7 +118,7 @@ def useful(results: Forecast) -> str:
     unit = UNITS[unit_of(last) if math.isinf(hours) or hours >= UNITS[unit_of(last)] else unit_of(hours)]
     average = lead_text(last) if math.isinf(hours) else duration_of(Lead(unit * (hours // unit)))
     better = "better than past days of the season up to"
-    clause = f", and is on average {better} {average} ahead"
+    clause = f"; on average {results.label(results.best)} is {better} {average} ahead"
     of_best = (board["experiment"] == results.best) & (board["region"] == results.region)
     skill = board[of_best & (board["variable"] == "all") & (board["score"] == "skill")]
     low = skill.groupby("lead_hours")["low"].min()
@@ -130,7 +130,7 @@ def useful(results: Forecast) -> str:
         return f"{clause}, though at no lead time {chance}"
     until = lead_text(float(certain[-1]))
     return (
-        f", and is {better} {until} ahead {chance}"
+        f"; {results.label(results.best)} is {better} {until} ahead {chance}"
         if until == average
         else f"{clause}, and up to {until} {chance}"
     )
@@ -183,16 +183,18 @@ def closest(results: Results, case: Any, purpose: str, where: str) -> list[str]:
     if others:
         behind = scores[others[0]] / scores[best] - 1
         worse = f"{significant(100 * behind, 2)} % worse"
-        worse = worse if behind < 1 else f"{significant(1 + behind, 2)} times as bad"
-        close = "practically as good" if behind < LEVEL else worse
-        clause += f" ({results.label(others[0])} is {close})"
+        worse = worse if behind < 1 else f"{significant(1 + behind, 2)} times as badly"
+        close = "practically as well" if behind < LEVEL else worse
+        clause += f" ({results.label(others[0])} scores {close})"
     roles = {name: results.about[name].role for name in others}
     free = [name for role in ("climatology", "baseline") for name in others if roles[name] == role]
     errors = [board.value(name, "rmse", case) for name in (best, *free[:1])]
     if free and errors[0] < errors[1]:
         reduction = f"{100 * (1 - errors[0] / errors[1]):.0f} %"
-        clause += f"; its typical error is {reduction} smaller than that of the baseline "
-        clause += f"“{results.label(free[0])}”"
+        clause += (
+            f"; the typical error of its best estimate, the mean of its members, is {reduction} smaller than "
+        )
+        clause += f"that of the baseline “{results.label(free[0])}”"
     return [clause]
 
 

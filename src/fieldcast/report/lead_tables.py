@@ -11,7 +11,7 @@ import pandas as pd
 
 from fieldcast.report.board import Board, Lead
 from fieldcast.report.study_answers import few
-from fieldcast.report.tables import Cell, Table, score_cell
+from fieldcast.report.tables import Cell, Table, number_cell, score_cell
 from fieldcast.scores.leaderboard import skill_horizon
 from fieldcast.scores.numbers import of_any_size
 from fieldcast.scores.stability import DIVERGED_RMS, stability_horizons
@@ -100,7 +100,9 @@ def outcomes(results: Forecast) -> Mapping[str, Any]:
     lost = table["blow_up"].notna()
     diverged = table["diverged"].notna() & ~lost
     bounded = table[~lost & ~diverged]
-    realistic = bounded["std"].between(*STD) & bounded["spectrum_ratio"].between(*POWER)
+    power = bounded["spectrum_ratio"]
+    # grids without a complete latitude have no spectra
+    realistic = bounded["std"].between(*STD) & (power.between(*POWER) | power.isna())
     return {
         "blew_up": list(zip(table.loc[lost, "experiment"], table.loc[lost, "blow_up"], strict=True)),
         "diverged": list(
@@ -121,7 +123,10 @@ def long_rollout_table(results: Forecast) -> Table:
         [
             results.head(run.experiment),
             *(step(value) for value in (run.below_one, run.passes_climatology, run.diverged, run.blow_up)),
-            *(Cell(of_any_size(value), value) for value in (run.std, run.mean, run.spectrum_ratio)),
+            *(
+                number_cell(value)._replace(text=of_any_size(value))
+                for value in (run.std, run.mean, run.spectrum_ratio)
+            ),
         ]
         for run in stability_horizons(results.ordered("stability")).itertuples()
     ]

@@ -62,8 +62,8 @@ class Findings:
                 )
 
     def hardest_to_recognise(self) -> tuple[str, str, list[str], bool] | None:
-        """The experiment with the lowest classifier accuracy, that accuracy, the experiments that the classifier nearly
-        always recognises, and whether these are all others."""
+        """The experiment whose classifier accuracy is nearest to chance, that accuracy, the experiments that the
+        classifier nearly always recognises, and whether these are all others."""
         names = sorted(self.board.having("c2st"), key=lambda name: abs(self.board.value(name, "c2st") - 0.5))
         if not names:
             return None
@@ -140,6 +140,8 @@ class Findings:
 
 def in_words(score: Score) -> str:
     """A value with its interval."""
+    if math.isinf(score.value):  # samples that are not finite
+        return significant(score.value)
     value, low, high = with_interval(*score)
     return value if math.isnan(score.low) else f"{value} ({low} to {high})"
 

@@ -97,7 +97,7 @@ def comparison(results: Results, board: Board, name: str, case: Any) -> tuple[tu
 def score_table(results: Results, board: Board, score: str, cases: Sequence[Any]) -> Table:
     """Experiments by cases: the value, its interval, and for the CRPS how it compares with the reference.
 
-    The best of each case is bold, bounds aside.
+    The best of each case is bold, bounds and models that blew up aside.
     """
     names = board.having(score, cases=cases)
     ranked = [name for name in names if name not in results.bounds]
@@ -108,7 +108,7 @@ def score_table(results: Results, board: Board, score: str, cases: Sequence[Any]
             values = [board.value(other, score, case) for other in ranked]
             best = LEGENDS[score].best([value for value in values if not math.isnan(value)] or [math.nan])
             notes = comparison(results, board, name, case) if score == "crps" else ()
-            bold = name in ranked and board.value(name, score, case) == best
+            bold = name in ranked and board.value(name, score, case) == best and math.isfinite(best)
             row.append(score_cell(board.scores.get((name, case, score)), *notes, kind="best" if bold else ""))
         body.append(row)
     return Table(["experiment", *map(str, cases)], body)

@@ -55,7 +55,8 @@ def score_cell(score: Score | None, *notes: tuple[str, str], kind: str = "", sig
 def number_cell(value: float, whole: bool = False) -> Cell:
     """A number with three significant digits, or (`whole`) a count, which may be a mean over seeds."""
     finite = math.copysign(sys.float_info.max, value) if math.isinf(value) else value
-    text = f"{value:.3g}" if whole and math.isfinite(value) else significant(value)
+    count = f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    text = count if whole and math.isfinite(value) else significant(value)
     return Cell() if math.isnan(value) else Cell(text, finite)
 
 
