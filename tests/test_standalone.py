@@ -254,3 +254,12 @@ def test_another_folder_of_configuration(
     monkeypatch.setenv("FIELDCAST_CONF", str(tmp_path))
     with pytest.raises(InputError, match=f"there is no configuration in {tmp_path}: "):
         fieldcast.fit(waves, "reconstruct.climatology")
+
+
+def test_where_nothing_is_observed_for_validation_nothing_is_tuned(waves: xr.Dataset, caplog: Any) -> None:
+    kept = np.random.default_rng(3).random(waves["t"].shape) < 0.5
+    kept[500:600] = False  # the validation split is 511 to 583
+    model = fieldcast.fit(waves.where(kept), "reconstruct.optimal_interpolation", missing="train", conf=CONF)
+    assert caplog.text.count("nothing is observed in the validation split, so nothing is tuned.") == 1
+    assert "not finite" not in caplog.text
+    assert model.fill(waves.isel(time=slice(2)), members=2)["t"].notnull().all()

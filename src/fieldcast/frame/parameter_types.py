@@ -99,7 +99,7 @@ def complaint(name: str, kind: Any, error: ValidationError) -> str:
 
 
 def requirement_of(detail: Mapping[str, Any]) -> str:
-    """What pydantic requires of a value: "should be a valid string"."""
+    """Requirement of pydantic that a value does not meet: "should be a valid string"."""
     message: str = detail["msg"]
     return message.removeprefix("Input ").removeprefix("Value error, ").rstrip(".")
 

@@ -31,9 +31,12 @@ LOG = logging.getLogger(__name__)
 def tune(model: Model, validation: Batches, options: Fit, seed: int) -> list[dict[str, Any]]:
     """Choose, one after the other, the best value of each of `model.choices`; returns the trials.
 
-    A model without choices is scored once, as it is.
+    A model without choices is scored once, as it is. Where no validation state has a value, nothing is tuned.
     """
     batches = validation.trials(options.tuning, seed)
+    if all(batch.observed is not None and not batch.observed.any() for batch, _ in batches):
+        LOG.warning("nothing is observed in the validation split, so nothing is tuned.")
+        return [{"step": 0, **model.chosen(), "validation": math.nan}]
     table: list[dict[str, Any]] = []
     for _ in search(model, lambda: np.mean([score(model, batch, draws) for batch, draws in batches]), table):
         pass
