@@ -95,16 +95,16 @@ def test_names(message: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "kind"),
+    ("option", "kind", "listing"),
     [
-        ("node_names", "nodes"),
-        ("from_nodes", "nodes"),
-        ("from_inputs", "datasets"),
-        ("to_outputs", "datasets"),
+        ("node_names", "nodes", "registry describe` lists the nodes"),
+        ("from_nodes", "nodes", "registry describe` lists the nodes"),
+        ("from_inputs", "datasets", "catalog describe-datasets` lists them"),
+        ("to_outputs", "datasets", "catalog describe-datasets` lists them"),
     ],
 )
-def test_names_of_nodes_and_data_sets(message: Any, option: str, kind: str) -> None:
-    expected = f"Pipeline does not contain {kind} named ['x']; `kedro registry describe` lists the nodes."
+def test_names_of_nodes_and_data_sets(message: Any, option: str, kind: str, listing: str) -> None:
+    expected = f"Pipeline does not contain {kind} named ['x']; `kedro {listing}."
     assert message("ingestion", **{option: ["x"]}) == expected
 
 
