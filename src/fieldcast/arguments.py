@@ -31,7 +31,7 @@ def whole_number(value: object, name: str, least: int = 0, most: int = MOST) -> 
         except TypeError:
             number = None
     if number is None or not least <= number <= most:
-        raise InputError(f"{name} {shown(value)}: give a whole number from {least} to {most}.")
+        raise InputError(f"{name} {as_given(value)}: give a whole number from {least} to {most}.")
     return number
 
 
@@ -45,7 +45,7 @@ def real_number(value: object, name: str, least: float = 0.0, below: float = mat
     number = _number(value)
     if not math.isfinite(number) or not least <= number < below:
         end = f" and below {below:g}" if below < math.inf else ""
-        raise InputError(f"{name} {shown(value)}: give a finite number of at least {least:g}{end}.")
+        raise InputError(f"{name} {as_given(value)}: give a finite number of at least {least:g}{end}.")
     return number
 
 
@@ -53,14 +53,14 @@ def positive_number(value: object, name: str) -> float:
     """A finite number above zero."""
     number = _number(value)
     if not math.isfinite(number) or number <= 0:
-        raise InputError(f"{name} {shown(value)}: give a finite number above 0.")
+        raise InputError(f"{name} {as_given(value)}: give a finite number above 0.")
     return number
 
 
 def truth_value(value: object, name: str) -> bool:
     """True or False."""
     if not _is_truth_value(value):
-        raise InputError(f"{name} {shown(value)}: give True or False.")
+        raise InputError(f"{name} {as_given(value)}: give True or False.")
     return bool(value)
 
 
@@ -68,21 +68,21 @@ def one_of(value: object, name: str, choices: Sequence[str]) -> str:
     """One of some texts."""
     if not isinstance(value, str) or value not in choices:
         listed = " or ".join(f'"{choice}"' for choice in choices)
-        raise InputError(f"{name} {shown(value)}: give {listed}.")
+        raise InputError(f"{name} {as_given(value)}: give {listed}.")
     return value
 
 
 def text(value: object, name: str, example: str) -> str:
     """A text, such as `example`."""
     if not isinstance(value, str):
-        raise InputError(f'{name} {shown(value)}: give a text, such as "{example}".')
+        raise InputError(f'{name} {as_given(value)}: give a text, such as "{example}".')
     return value
 
 
 def mapping(value: object, name: str, example: str) -> Mapping[str, Any]:
     """A mapping whose keys are texts, such as `example`."""
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        raise InputError(f"{name} {shown(value)}: give a dictionary such as {example}.")
+        raise InputError(f"{name} {as_given(value)}: give a dictionary such as {example}.")
     return value
 
 
@@ -90,7 +90,7 @@ def path(value: object, name: str, example: str) -> str:
     """The name of a file or folder, such as `example`."""
     given = os.fspath(value) if isinstance(value, os.PathLike) else value
     if not isinstance(given, str) or not given.strip() or "\0" in given:
-        raise InputError(f'{name} {shown(value)}: give the name of a file or folder, such as "{example}".')
+        raise InputError(f'{name} {as_given(value)}: give the name of a file or folder, such as "{example}".')
     return given
 
 
@@ -99,7 +99,7 @@ def option_path(location: Sequence[int | str]) -> list[str]:
     return [str(part) for part in location if not ALTERNATIVE.fullmatch(str(part))]
 
 
-def shown(value: object) -> str:
+def as_given(value: object) -> str:
     """A value as the predicate of a sentence: "= 1.5", or "is a Dataset"."""
     if value is None or isinstance(value, bool | int | float | complex | str | bytes):
         written = repr(value)

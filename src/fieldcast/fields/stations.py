@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype, is_string_dtype
 
-from fieldcast.arguments import shown
+from fieldcast.arguments import as_given
 from fieldcast.errors import InputError
 from fieldcast.fields.parameter_names import short
 from fieldcast.fields.units import conversion
@@ -52,7 +52,7 @@ def read_stations(source: str | Path | pd.DataFrame, where: str) -> pd.DataFrame
         table = read_table(Path(source), f"'{source}'" if where == DEFAULT else where)
     else:
         raise InputError(
-            f"stations {shown(source)}: give a table of pandas, or the name of a CSV or Parquet file."
+            f"stations {as_given(source)}: give a table of pandas, or the name of a CSV or Parquet file."
         )
     if isinstance(source, str | Path) and where == DEFAULT:
         where = f"'{source}'"

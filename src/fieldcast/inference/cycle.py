@@ -108,7 +108,7 @@ class RecordCycle:
         for name, model in (("updater", updater), ("forecaster", forecaster)):
             if not isinstance(model, TrainedModel) and not (model is None and name == "forecaster"):
                 raise InputError(
-                    f"{name} {arguments.shown(model)}: give a model that fieldcast.fit or fieldcast.load returns."
+                    f"{name} {arguments.as_given(model)}: give a model that fieldcast.fit or fieldcast.load returns."
                 )
         models = CycleModels.of(forecaster, updater)
         dataset, space = conventions.as_dataset(observations, where), updater.checkpoint.model.space
