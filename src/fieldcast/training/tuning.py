@@ -36,7 +36,7 @@ def tune(model: Model, validation: Batches, options: Fit, seed: int) -> list[dic
     batches = validation.trials(options.tuning, seed)
     if all(batch.observed is not None and not batch.observed.any() for batch, _ in batches):
         LOG.warning("nothing is observed in the validation split, so nothing is tuned.")
-        return [{"step": 0, **model.chosen(), "validation": math.nan}]
+        return [{"step": 0, **model.tuned_values(), "validation": math.nan}]
     table: list[dict[str, Any]] = []
     for _ in search(model, lambda: np.mean([score(model, batch, draws) for batch, draws in batches]), table):
         pass
