@@ -90,7 +90,7 @@ def fit(
     InputError
         For data that cannot be used, an experiment that does not exist or is not trained, unknown options.
     """
-    arguments.text(experiment, "experiment", "reconstruct.optimal_interpolation")
+    arguments.text(experiment, "experiment", "<task>.<name>")
     fit = {} if fit is None else arguments.mapping(fit, "fit", '{"steps": 500}')
     arguments.one_of(gaps, "gaps", get_args(Gaps))
     arguments.one_of(missing, "missing", get_args(Missing))

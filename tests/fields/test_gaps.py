@@ -121,7 +121,7 @@ def test_a_cell_with_few_values_takes_its_neighbours_climatology(make_weather: M
     nearest = np.sort(np.argsort(apart, axis=None)[:4])
     expected = fitted["t2m"].values.reshape(365, -1)[:, nearest].mean(1)
     assert np.allclose(fitted["t2m"].values[:, 3, 4], expected, atol=1e-4)
-    with pytest.raises(InputError, match="no cell of 't2m' has 10 values in the training split"):
+    with pytest.raises(InputError, match="no cell of 't2m' has 10 values in the record to learn from"):
         climatology.fit(with_gaps(hidden(make_weather(times=30), 0.9)))
 
 

@@ -28,6 +28,9 @@ MODEL = {"type": "interpolation.Linear"}
 HEADER = {
     **dict.fromkeys(NEEDED, ""),
     "format": FORMAT,
+    "variables": ["z"],
+    "wraps": False,
+    "step_hours": 24.0,
     "model": MODEL,
     "weights": "0123456789ab",
     "data": "",

@@ -246,7 +246,7 @@ def test_a_given_error_of_representativeness_is_used(model, world) -> None:
     np.testing.assert_allclose(by_name["t_mean"], given["t_mean"])
     fits = [float(np.abs(each["t_mean"] - truth["t"]).mean()) for each in (estimated, given)]
     assert fits[0] < fits[1]  # readings that are less exact are followed less
-    with pytest.raises(InputError, match="cannot be negative"):
+    with pytest.raises(InputError, match="give a finite number of at least 0"):
         model.fill(stations=table, members=2, representativeness=-1.0)
     with pytest.raises(InputError, match="names snow, but the model has t, z"):
         model.fill(stations=table, members=2, representativeness={"snow": 1.0})

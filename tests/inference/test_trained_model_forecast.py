@@ -117,7 +117,7 @@ def test_an_unsuitable_file_is_reported_in_one_sentence(network, mine, spoil, wo
 def test_a_task_is_asked_of_its_own_models(network, mine):
     with pytest.raises(InputError, match="of the task 'forecast': fill needs"):
         network.fill(mine)
-    with pytest.raises(InputError, match="at least one step"):
+    with pytest.raises(InputError, match="steps = 0: give a whole number from 1"):
         network.forecast(mine, 0)
 
 

@@ -111,7 +111,7 @@ def test_the_number_of_channels_is_that_of_a_context(space, history, observed, e
         ({"type": "interpolation.cKDTree"}, ("model.type", "cKDTree")),
         (
             {"type": "vae.ConditionalVAE", "likelihood": {"type": "likelihoods.Gaussian", "sigma": 0.0}},
-            ("model.likelihood", "likelihoods.Gaussian"),
+            ("model.likelihood.sigma", "greater than 0"),
         ),
     ],
 )

@@ -44,18 +44,16 @@ def misfit(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> str | No
         "codec.climatology": (365, v, *grid),
         "codec.deviation": (v,),
         "codec.mean": (v,),
-        "codec.latitude": grid[:1],
-        "codec.longitude": grid[1:],
     }
+    if "codec.climatology" in tensors:
+        shapes |= {"codec.latitude": grid[:1], "codec.longitude": grid[1:]}
     for name, expected in shapes.items():
         shape = tuple(tensors[name].shape) if name in tensors else expected
         if len(shape) != len(expected) or any(e not in (-1, s) for s, e in zip(shape, expected, strict=True)):
             return name
     if header.get("codec", "field") != "image":
         attrs = header["attrs"]
-        if not isinstance(attrs, Mapping) or not all(
-            isinstance(attrs.get(name), Mapping) for name in header["variables"]
-        ):
+        if not isinstance(attrs, Mapping) or not all(isinstance(each, Mapping) for each in attrs.values()):
             return "attrs"
     return _misfit_of_days(tensors)
 

@@ -108,11 +108,7 @@ class HasSeason(Protocol):
 
 @runtime_checkable
 class HasMoments(Protocol):
-    """Has a mean and a spread besides its draws, and folds of the training data that a fit can leave out.
-
-    It checks its observations in cells and between them (`ChecksObservations`, `ChecksPoints`), which a correction of
-    it passes on.
-    """
+    """Has a mean and a spread besides its draws, and folds of the training data that a fit can leave out."""
 
     def moments(
         self, c: Context, draws: RandomStreams, fold: int | None = None
@@ -127,9 +123,6 @@ class HasMoments(Protocol):
     def folds(self) -> Int[Tensor, " training"]:
         """Fold of each training datum."""
         ...
-
-    def suspects(self, c: Context) -> Bool[Tensor, "batch variable y x"]: ...
-    def analysis(self, c: Context) -> tuple[Float[Tensor, "batch variable y x"], Bool[Tensor, " points"]]: ...
 
 
 @runtime_checkable
