@@ -280,6 +280,6 @@ def test_unsuitable_models_are_reported_in_one_sentence(forecaster, interpolatio
             fieldcast.cycle(*models, record, members=3)
     for options in ({"members": 1}, {"noise": -1.0}, {"withheld": 1.0}):
         with pytest.raises(
-            InputError, match="give a whole number from 2|give a finite number of at least 0|withheld"
+            InputError, match=r"give a whole number from 2|give a finite number of at least 0|withheld"
         ):
             fieldcast.cycle(forecaster, interpolation, record, **options)
