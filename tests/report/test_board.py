@@ -53,6 +53,11 @@ def test_seeds_are_averaged_and_missing_scores_are_no_scores() -> None:
     assert math.isnan(board.scores["c", Sampled(), "fid"].low) and math.isnan(board.value("c", "kid"))
 
 
+def test_cases_are_in_order() -> None:
+    hours = (240.0, 24.0, 17520.0, 120.0, 6.0, 730.0)
+    assert leads({("a", hour, "crps"): 0.1 for hour in hours}).cases == [Lead(hour) for hour in sorted(hours)]
+
+
 def test_having_asks_for_any_of_the_scores_in_any_of_the_cases() -> None:
     board = leads({("a", 24.0, "crps"): 0.1, ("b", 48.0, "rmse"): 0.2, ("c", 48.0, "ssr"): 1.0})
     assert board.having("crps", "rmse") == ["a", "b"]

@@ -93,7 +93,7 @@ def test_a_horizon_has_the_unit_of_the_last_lead() -> None:
 def test_regions_leave_the_whole_grid_out() -> None:
     tables = [
         leaderboard_of(
-            {("a", hours, "crps"): size * hours for hours in (24.0, 72.0, 120.0, 360.0)}
+            {("a", hours, "crps"): size * hours for hours in (24.0, 48.0, 72.0, 120.0, 360.0)}
             | {("b", 24.0, "crps"): 9.0},
             "lead_hours",
             region=region,

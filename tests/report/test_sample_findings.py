@@ -69,6 +69,7 @@ def test_the_lowest_and_the_next_are_of_comparable_experiments() -> None:
     [
         ((0.625, 0.95, 0.949), (["b"], False)),
         ((0.625, 0.96, 0.97), (["b", "c"], False)),  # all others, but they can be named
+        ((0.625, 0.96, 0.97, 0.98), (["b", "c", "d"], False)),
         ((0.625, 0.96, 0.97, 0.98, 0.99), (["b", "c", "d", "e"], True)),
         ((0.625, 0.96, 0.97, 0.98, 0.99, 0.94), (["b", "c", "d", "e"], False)),
         ((0.99,), ([], False)),
@@ -99,8 +100,8 @@ def test_likelihoods_are_exact_bounds_or_none() -> None:
 
 
 def test_the_tightest_bound_ranks_likelihoods() -> None:
-    scores = {("vae", "elbo"): -130.04, ("vae", "iwae"): -110.04, (THIRD, "elbo"): -120.04}
-    bounds = findings(scores | {("wide", "iwae"): -140.04}, diagnostics={"vae": near(0).assign_attrs(K=50)})
+    scores = {(THIRD, "elbo"): -120.04, ("vae", "elbo"): -130.04, ("vae", "iwae"): -110.04}
+    bounds = findings({("wide", "iwae"): -140.04} | scores, diagnostics={"vae": near(0).assign_attrs(K=50)})
     assert list(bounds.highest()) == [("", "vae", "−110.0", "wide", "−140.0")]
     assert [bounds.tightest(name) for name in ("vae", THIRD)] == [-110.04, -120.04]
     assert math.isnan(bounds.tightest("absent"))

@@ -135,6 +135,7 @@ def test_the_best_of_each_case_is_bold_and_no_bound() -> None:
         "perfect": ["value", "value"],
     }
     assert spread.rows[-1][2].text == "–"
+    assert [row[1].notes for row in (table.rows[2], spread.rows[2])] == [(("reference", ""),), ()]
     assert score_table(results, results.board, "mae", [FEW]).rows == []
 
 

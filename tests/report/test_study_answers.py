@@ -150,6 +150,8 @@ def spectra(long: float, short: float, feedback: str = "members") -> xr.Dataset:
     mean = members * shares * np.array([1.0, 0.5])[:, None]  # half of it in the second variable
     dims = ("lead", "variable", "wavenumber")
     power = {"mean": mean, "members": members, "truth": members}
+    if feedback == "mean":  # what counts are the members of the other experiment
+        power |= {"members": 7 * members, "truth": 7 * members}
     variables = {f"spectrum_{name}": (dims, np.stack([values] * 2)) for name, values in power.items()}
     return xr.Dataset(variables, {"lead": [24.0, 240.0]}, {"feedback": feedback})
 
