@@ -278,8 +278,10 @@ def test_unsuitable_models_are_reported_in_one_sentence(forecaster, interpolatio
     for models, phrase in cases:
         with pytest.raises(InputError, match=phrase):
             fieldcast.cycle(*models, record, members=3)
-    for options in ({"members": 1}, {"noise": -1.0}, {"withheld": 1.0}):
-        with pytest.raises(
-            InputError, match=r"give a whole number from 2|give a finite number of at least 0|withheld"
-        ):
+    for options, sentence in (
+        ({"members": 1}, "members = 1: give a whole number from 2"),
+        ({"noise": -1.0}, "noise = -1.0: give a finite number of at least 0"),
+        ({"withheld": 1.0}, "withheld"),
+    ):
+        with pytest.raises(InputError, match=sentence):
             fieldcast.cycle(forecaster, interpolation, record, **options)

@@ -23,6 +23,7 @@ from kedro.runner import ParallelRunner
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from fieldcast.errors import InputError
 from fieldcast.frame.tracking.writer import Writer
 
 # of sample.a: its last losses, its scores over all variables at unobserved cells, and their headline
@@ -400,4 +401,8 @@ def _wait(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None
 def test_only_models_that_work_alone_are_logged(task: str, tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.safetensors"
     path.write_bytes(b"no checkpoint: reading it would fail")
-    Writer("sqlite://", "fieldcast", None).model(f"{task}.x", path)
+    writer = Writer("sqlite://", "fieldcast", None)
+    writer.model(f"{task}.x", path)
+    assert not writer._models
+    with pytest.raises(InputError, match="checkpoint"):
+        writer.model("reconstruct.x", path)
