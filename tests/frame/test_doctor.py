@@ -1,6 +1,6 @@
 """`fieldcast doctor` finds what is damaged, against its contract, or made from other data or weights."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ import xarray as xr
 from click.testing import CliRunner
 from kedro.framework.startup import bootstrap_project
 from kedro.io import DataCatalog
+from kedro.pipeline import node
+from kedro.pipeline.node import Node
 
 from fieldcast import cli
 from fieldcast.datasets import BytesDataset, JSONDataset, TableDataset, ZarrDataset
@@ -45,6 +47,12 @@ MAKERS = {
 }
 
 
+def makers(commands: Iterable[tuple[str, str]]) -> Iterator[tuple[str, Node, str]]:
+    """Data sets with a node that makes each from nothing, and commands."""
+    for name, command in commands:
+        yield name, node(lambda: None, None, name, name="make"), command
+
+
 def image_fields(grey: int = 7) -> xr.Dataset:
     values = np.full((2, 3, 3), grey, np.uint8)
     return xr.Dataset({"image": (("sample", "y", "x"), values)}, attrs={"digest": images.digest(values)})
@@ -53,7 +61,8 @@ def image_fields(grey: int = 7) -> xr.Dataset:
 @pytest.fixture
 def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataCatalog:
     """Data sets that fit together; the scores of `b` are not stored."""
-    monkeypatch.setattr(doctor, "commands", lambda: iter(MAKERS.items()))
+    monkeypatch.setattr(doctor, "makers", lambda: makers(MAKERS.items()))
+    monkeypatch.setattr(doctor.PresentOptions, "complaint", lambda *_: None)  # test_doctor_options.py
     monkeypatch.setattr(doctor, "experiments", lambda *_: {"reconstruct.a": Experiment("reconstruct", "a")})
     fields, digest = image_fields(), image_fields().attrs["digest"]
     stored = {
@@ -99,7 +108,7 @@ def test_external_forecasts_need_no_checkpoint(
         "forecast.file": Experiment("forecast", "file", file=True),
     }
     monkeypatch.setattr(doctor, "experiments", lambda *_: listed)
-    monkeypatch.setattr(doctor, "commands", lambda: iter([*MAKERS.items(), (name, "`kedro run`")]))
+    monkeypatch.setattr(doctor, "makers", lambda: makers([*MAKERS.items(), (name, "`kedro run`")]))
     assert str(examine(catalog, "data")) == "6 data sets are complete, undamaged and fit together."
 
 
@@ -120,7 +129,7 @@ def test_a_checkpoint_of_another_solution_is_named(
         "reconstruct.c": Experiment("reconstruct", "c", uses),
     }
     monkeypatch.setattr(doctor, "experiments", lambda *_: listed)
-    monkeypatch.setattr(doctor, "commands", lambda: iter([*MAKERS.items(), (name, "`kedro run`")]))
+    monkeypatch.setattr(doctor, "makers", lambda: makers([*MAKERS.items(), (name, "`kedro run`")]))
     catalog[name] = BytesDataset(filepath=str(tmp_path / "c.safetensors"))
     for weights, outcome in (
         (HEADER["weights"], "are complete"),
@@ -185,7 +194,7 @@ def test_every_fault_is_named_with_the_command_that_mends_it(
 
 
 def test_a_folder_without_data_is_a_sentence(catalog: DataCatalog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "commands", lambda: iter([("reconstruct.b.scores", "")]))
+    monkeypatch.setattr(doctor, "makers", lambda: makers([("reconstruct.b.scores", "")]))
     with pytest.raises(InputError, match="nothing is stored in data: name the data_root"):
         examine(catalog, "data")
 

@@ -1,6 +1,6 @@
 """Examine what is stored under a data root: damage, contracts, digests and lineage; and say what to run again."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,8 @@ from fieldcast.errors import InputError
 from fieldcast.experiments import Experiment, experiments
 from fieldcast.fields.contracts import fits_digest
 from fieldcast.frame.error_messages import sentence
-from fieldcast.frame.preflight import commands
+from fieldcast.frame.preflight import makers
+from fieldcast.frame.present_options import PresentOptions
 from fieldcast.lineage import CODE, differences
 from fieldcast.models.source_code import code_of
 from fieldcast.pipelines.names import handed_on, parts_of
@@ -55,6 +56,7 @@ class Examination:
                 *(f"  {complaint}" for complaint in complaints),
                 "run again, in this order and with the same --params:",
                 *(f"  {command}" for command in again),
+                "then examine again, for what was made from them. Data of another --env or other --params: give these.",
             ]
         )
 
@@ -66,25 +68,30 @@ def examine(catalog: CatalogProtocol, folder: str | None) -> Examination:
     """
     listed = experiments(pipeline_registry.configuration(), *plugins.configurations())
     stored = {
-        name: command
-        for name, command in commands()
+        name: (node.inputs, command)
+        for name, node, command in makers()
         if not handed_on(name) and name in catalog and catalog.exists(name)
     }
     if not stored:
         raise InputError(f"nothing is stored in {folder}: name the data_root of a run, and its --env.")
     digests: dict[str, str] = {}
+    options = PresentOptions(catalog, listed)
     faults = [
         Fault(name, complaint, command)
-        for name, command in stored.items()
-        for complaint in complaints(name, catalog, listed, digests)
+        for name, (inputs, command) in stored.items()
+        for complaint in complaints(name, inputs, options, digests)
     ]
     return Examination(len(stored), tuple(faults))
 
 
 def complaints(
-    name: str, catalog: CatalogProtocol, listed: Mapping[str, Experiment], digests: dict[str, str]
+    name: str, inputs: Collection[str], options: PresentOptions, digests: dict[str, str]
 ) -> Iterator[str]:
-    """Yield the first fault of a data set, if it has any; add its digest to those of the sources."""
+    """Yield the first fault of a data set, if it has any; add its digest to those of the sources.
+
+    inputs: of the node that makes it.
+    """
+    catalog, listed = options.catalog, options.listed
     try:
         data = read(name, catalog)
         entries = lineage_of(data, name)
@@ -100,6 +107,7 @@ def complaints(
             present["base"] = weights_of(base, catalog)
         if parts := pooled_by(name.removesuffix(".checkpoint"), listed):
             present["parts"] = {role: weights_of(part, catalog) for role, part in parts.items()}
+        of_options = options.complaint(name, entries, inputs)
     except Exception as error:  # any error is a fault of the file
         yield sentence(error) or f"it cannot be read ({type(error).__name__}: {error})."
         return
@@ -111,6 +119,8 @@ def complaints(
             source = SOURCES.get(key, "weights or model options")
             yield f"it was made from other {source} ({entries[key]}, now {now})."
             return
+    if of_options:
+        yield of_options
 
 
 def changed_code(header: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

@@ -15,6 +15,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.framework.project import pipelines
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
 
 from fieldcast import pipeline_registry, plugins
 from fieldcast.errors import InputError
@@ -221,6 +222,12 @@ def _how_to_make(name: str) -> str:
 
 def commands() -> Iterator[tuple[str, str]]:
     """Yield every data set that a stage makes, with the command that makes it."""
+    for output, _, command in makers():
+        yield output, command
+
+
+def makers() -> Iterator[tuple[str, Node, str]]:
+    """Yield every data set that a stage makes, with its node and the command that runs it."""
     context = pipeline_registry.CONTEXT.get()
     env = f" --env {context.env}" if context and context.env else ""
     for stage in (name for name in (*pipeline_registry.stages(), "reporting") if name in pipelines):
@@ -228,7 +235,7 @@ def commands() -> Iterator[tuple[str, str]]:
             task, _, experiment = (node.namespace or "").partition(".")
             only = f" --namespaces {task}.{experiment.partition('.')[0]}" if experiment else ""
             for output in node.outputs:
-                yield output.partition("@")[0], f"`kedro run{env} --pipelines {stage}{only}`"
+                yield output.partition("@")[0], node, f"`kedro run{env} --pipelines {stage}{only}`"
 
 
 def _parameters(loader: Any) -> dict[str, Any]:

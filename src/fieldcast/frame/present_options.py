@@ -1,0 +1,118 @@
+"""Options that a stored data set would be made with now, in the form in which its lineage holds them."""
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kedro.io import CatalogProtocol
+from pydantic import TypeAdapter
+
+from fieldcast.encoding import initial_times, observations
+from fieldcast.experiments import Experiment
+from fieldcast.fields.paths import require
+from fieldcast.lineage import Lineage, differences
+from fieldcast.pipelines.parameters import decided_by, type_of
+from fieldcast.tasks import TASKS
+from fieldcast.training.run import Recipe
+
+DRAWING = ("evaluation", "assimilation", "sampling")  # sections that set the number of draws
+OF_FIELDS = ("starts", "observations")  # which the fields decide as well as options
+LINEAGE = "lineage"  # attribute that holds a lineage as JSON, or its digest
+OTHER_FILES = "it was made with other options of ingestion, or from files that have changed since."
+
+
+@dataclass(frozen=True)
+class PresentOptions:
+    """Options of a configuration, for comparison with those of stored data.
+
+    Parameters
+    ----------
+    catalog
+        Data sets and parameters of this configuration.
+    listed
+        Experiments by address.
+    """
+
+    catalog: CatalogProtocol
+    listed: Mapping[str, Experiment]
+
+    def complaint(self, name: str, stored: Lineage, inputs: Collection[str]) -> str | None:
+        """Name the first option that differs from the one a data set was made with, and both values.
+
+        inputs: of the node that makes the data set. Raises InputError for options that a run would refuse with these
+        data.
+        """
+        if name == "fields":
+            before, now = stored.get(LINEAGE), self.of_ingestion()
+            return OTHER_FILES if None not in (before, now) and before != now else None
+        for key, before, now in self._changes(name, stored, inputs):
+            return f"it was made with {key} {shown(before)}, this configuration has {shown(now)}."
+        return None
+
+    def of_ingestion(self) -> str | None:
+        """Digest of the options of ingestion and of its files; None where these are no longer there."""
+        ingestion = self._read("ingestion")
+        try:
+            for option, path in ingestion.files:
+                require(path, option)
+            digest: str = ingestion.lineage()
+        except (OSError, ValueError):  # an InputError is a ValueError
+            return None
+        return digest
+
+    def of_training(self, experiment: Experiment) -> Lineage:
+        """Model, fit, seed and options of the task that a checkpoint would be trained with.
+
+        A filter has no training: its model and seed.
+        """
+        task, address = TASKS[experiment.task], experiment.address
+        model, seed = self.catalog.load(f"params:{address}.model"), self.catalog.load("params:seed")
+        if task.problem is None:
+            return {"model": dict(model), "seed": seed}
+        own = f"{address}.{task.options}" if task.options in task.types else task.options
+        problem = task.problem(self._read(own, experiment)) if own else task.problem()
+        fit, limits = self._read(f"{address}.fit"), self._read("limits")
+        return {**Recipe(problem, model, fit, seed, limits, "cpu").options(), "seed": seed}
+
+    def of_draws(self, inputs: Collection[str]) -> Lineage:
+        """Seed and numbers of draws; forecasts have those of their starts."""
+        limits, present = self._read("limits"), {"seed": self.catalog.load("params:seed")}
+        for section in (name for name in DRAWING if f"params:{name}" in inputs):
+            options = self._read(section)
+            capped = (
+                {"members": limits.cap("members", options.members)} if hasattr(options, "members") else None
+            )
+            present |= capped or options.capped(limits)
+        return present
+
+    def _changes(self, name: str, stored: Lineage, inputs: Collection[str]) -> Iterator[tuple[str, Any, Any]]:
+        address, _, part = name.rpartition(".")
+        if name in OF_FIELDS and not all(self.catalog.exists(each) for each in ("fields", "splits")):
+            return  # part of a data root, as one machine of several has it
+        if name == "starts":
+            fields, splits = self.catalog.load("fields"), self.catalog.load("splits")
+            starts = initial_times.starts(fields, splits, self._read("rollout"), self._read("limits"))
+            yield from differences(stored, {key: value for key, value in starts.items() if key != "digest"})
+        elif name == "observations":
+            fields, splits = self.catalog.load("fields"), self.catalog.load("splits")
+            options, limits = self._read("sparsification"), self._read("limits")
+            times = observations.scored_times(fields, splits, options, limits).sizes["time"]
+            present = observations.lineage_of(fields, splits, options, times)
+            yield from differences(json.loads(stored.get(LINEAGE, "{}")), present)
+        elif part == "checkpoint" and address in self.listed:
+            yield from differences(stored, self.of_training(self.listed[address]))
+        elif part == "draws":
+            yield from differences(stored, self.of_draws(inputs))
+
+    def _read(self, name: str, experiment: Experiment | None = None) -> Any:
+        """A parameter by dotted name, in the type that the nodes take."""
+        further = decided_by(TASKS[experiment.task], experiment) if experiment else {}
+        kind = type_of(f"params:{name}", further)
+        return TypeAdapter(kind).validate_python(self.catalog.load(f"params:{name}"))
+
+
+def shown(value: Any) -> str:
+    """A value as JSON, long ones cut."""
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 60 else f"{text[:56]} ..."
