@@ -284,11 +284,10 @@ def report(
         low, high = 1000 * min(times[name]), 1000 * max(times[name])
         ratio = "" if name == peer else f"   {medians[peer] / median:.2f} of the speed of {peer}"
         print(f"{name:14} {1000 * median:8.1f} ms {unit}   ({low:.1f} to {high:.1f}){ratio}")
-    for name in ("ours", peer):
-        print(
-            f"products and convolutions of {name}: {product_share(works[name]):.2f} of the processor's time"
-        )
-    bound = medians[peer] / (medians["ours"] * product_share(works["ours"]))
+    shares = {name: product_share(works[name]) for name in ("ours", peer)}
+    for name, share in shares.items():
+        print(f"products and convolutions of {name}: {share:.2f} of the processor's time")
+    bound = medians[peer] / (medians["ours"] * shares["ours"])
     print(f"speed of ours, if all else took no time: {bound:.2f} of {peer}", flush=True)
 
 

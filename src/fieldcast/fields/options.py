@@ -1,7 +1,7 @@
 """Options of ingestion, validated before anything runs; a refusal must not wait for xarray."""
 
 import os
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
@@ -155,6 +155,13 @@ class Ingestion(Source):
             )
         return self.path
 
+    @property
+    def unused(self) -> set[str]:
+        """Names of options that this source does not read; that of an installed package may read all."""
+        if self.source == "planet":
+            return {"images", *(option.name for option in fields(Source))}
+        return {"planet", "seed", "images"} - {self.source} if self.source in SOURCES else set()
+
     def lineage(self) -> str:
         """Digest of everything the fields depend on; for local files, size and modification time."""
         inputs = asdict(self)
@@ -163,8 +170,7 @@ class Ingestion(Source):
             steps = [STATE_STEP, FIELD_STEP]  # a planet that was rounded differently is another planet
             inputs = {"planet": inputs["planet"], "seed": inputs["seed"], "steps": steps}
         else:
-            unused = {"planet", "seed", "images"} - ({"images"} if self.source == "images" else set())
-            for name in unused if self.source in SOURCES else ():
+            for name in self.unused:
                 inputs.pop(name)
         paths = self.paths
         if self.source == "images":

@@ -19,12 +19,14 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
+from kedro.pipeline import Pipeline, node
 from kedro.runner import ParallelRunner
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from fieldcast.errors import InputError
-from fieldcast.frame.tracking.writer import Writer
+from fieldcast.frame.tracking.tracked_run import parameters_read
+from fieldcast.frame.tracking.writer import PARENT, Writer
 
 # of sample.a: its last losses, its scores over all variables at unobserved cells, and their headline
 METRICS = {"loss": 1 / 4, "seconds": 1.0, "crps/random": 0.5, "ssr/blocks": 0.9, "headline": 0.5}
@@ -90,6 +92,32 @@ def test_a_run_is_a_parent_with_a_child_for_each_experiment(toy: Path, session: 
 def test_parameters_of_pipelines_that_did_not_run_are_not_recorded(session: Any, history: Any) -> None:
     session("ingestion", parameters={"sample": {"a": {"fit": {"steps": 2}}}})
     assert [run.data.params for run in history().values()] == [{}]
+
+
+def test_what_only_the_report_reads_is_not_recorded() -> None:
+    """The report reads options of tasks that did not run."""
+    drawn = node(lambda seed: seed, "params:seed", "a", name="draw")
+    reported = node(lambda a, *options: a, ["a", "params:assimilation", "params:seed"], "b", name="rank")
+    pipeline = Pipeline([drawn, Pipeline([reported], tags="reporting")])
+    assert parameters_read(pipeline) == {PARENT: {"seed"}}
+
+
+def test_runs_have_the_times_of_their_nodes_however_late_they_are_written(
+    session: Any, history: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = Writer.begin
+
+    def late(*arguments: Any) -> None:
+        time.sleep(0.5)
+        begin(*arguments)
+
+    monkeypatch.setattr(Writer, "begin", late)
+    before = 1000 * time.time()
+    session()
+    child = history()["sample.a"]
+    assert before <= child.info.start_time <= before + 1000 * child.data.metrics["node_seconds/total"] + 900
+    lasted = (child.info.end_time - child.info.start_time) / 1000
+    assert child.data.metrics["node_seconds/total"] - 0.01 <= lasted < 0.9
 
 
 def test_the_lines_of_mlflow_itself_are_not_printed(session: Any, history: Any, capfd: Any) -> None:

@@ -44,6 +44,14 @@ def test_only_parameters_that_nodes_read_are_recorded() -> None:
     }
 
 
+def test_options_that_a_source_does_not_read_are_not_recorded() -> None:
+    planet = metadata.read({"ingestion": Ingestion(seed=3)}, {"ingestion"})
+    assert planet["ingestion.seed"] == "3" and "ingestion.planet.years" in planet
+    assert not any(name.startswith(("ingestion.images", "ingestion.path")) for name in planet)
+    file = metadata.read({"ingestion": Ingestion(source="file", path="a.nc")}, {"ingestion"})
+    assert file["ingestion.path"] == "a.nc" and "ingestion.planet.years" not in file
+
+
 def test_a_run_is_named_by_pipelines_data_and_environment() -> None:
     planet = {"ingestion": {"source": "planet", "path": None}}
     files = {"ingestion": {"source": "file", "path": ["/far/away/z500.nc", "t2m.nc"]}}

@@ -202,10 +202,10 @@ def run(
     """A run in which experiments with these headlines were trained and scored on cases of some data."""
     writer = Writer(f"sqlite:///{database}", "models", (database.parent / "files").as_uri(), register=True)
     writer.start()
-    writer.submit(writer.begin, PARENT, "run", {}, {})
+    writer.submit(writer.begin, PARENT, "run", {}, {}, 0)
     writer.submit(writer.read, PARENT, data, "a world")
     for address, value in headlines.items():
-        writer.submit(writer.begin, address, address, {}, {})
+        writer.submit(writer.begin, address, address, {}, {}, 0)
         writer.submit(writer.model, address, checkpoint(address))
         writer.submit(writer.scores, address, scores_of(value, data, cases), 0)
         writer.end(address, "FINISHED")
@@ -293,7 +293,7 @@ def test_a_filled_file_names_its_checkpoint_and_its_logged_model(
     attributes = {key.removeprefix("fieldcast_"): value for key, value in origin.items()}
     writer = Writer(f"sqlite:///{tmp_path / 'mlflow.db'}", "models", None)
     writer.start()
-    writer.submit(writer.begin, PARENT, "fill · mine.nc", {}, {})
+    writer.submit(writer.begin, PARENT, "fill · mine.nc", {}, {}, 0)
     writer.submit(writer.result, PARENT, tmp_path / "filled.nc", attributes)
     writer.end(PARENT, "FINISHED")
     writer.close(100.0)

@@ -63,10 +63,10 @@ def as_text(parameters: Mapping[str, Any]) -> dict[str, str]:
 def read(parameters: Mapping[str, Any], names: Iterable[str]) -> dict[str, str]:
     """Parameters that nodes read, by dotted name, as `as_text` gives them; a model with the defaults of its class.
 
-    Names without a value are left out, and so is what only the report reads: all experiments of a task together, and
-    lists of named studies.
+    Names without a value are left out, and so are options that a source does not read, and what only the report reads:
+    all experiments of a task together, and lists of named studies.
     """
-    values = {name: within(parameters, name) for name in sorted(names)}
+    values = {name: used(within(parameters, name)) for name in sorted(names)}
     return as_text(
         {
             name: completed(value) if names_a_class(value) else value
@@ -74,6 +74,12 @@ def read(parameters: Mapping[str, Any], names: Iterable[str]) -> dict[str, str]:
             if value is not None and not is_task(value) and not is_listing(value)
         }
     )
+
+
+def used(options: Any) -> Any:
+    """Options without those that they say are unused."""
+    unused = getattr(options, "unused", ())
+    return {name: value for name, value in vars(options).items() if name not in unused} if unused else options
 
 
 def names_a_class(value: Any) -> bool:

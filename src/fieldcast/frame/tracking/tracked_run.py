@@ -12,7 +12,9 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from fieldcast.frame.tracking import metadata
-from fieldcast.frame.tracking.writer import PARENT, Writer
+from fieldcast.frame.tracking.writer import PARENT, Writer, milliseconds
+
+REPORTING = "reporting"  # tag of the nodes of the report
 
 
 class TrackedRun:
@@ -61,7 +63,7 @@ class TrackedRun:
         self._writer.start()
         source = metadata.source(run_params, data_root)
         tags = {**source, **metadata.versions()}
-        self._writer.submit(self._writer.begin, PARENT, self._what, parameters, tags)
+        self._writer.submit(self._writer.begin, PARENT, self._what, parameters, tags, milliseconds())
         self._writer.submit(self._writer.record_environment, Path(run_params["project_path"]), source)
 
     def settle(self, timeout: float) -> None:
@@ -108,7 +110,7 @@ class TrackedRun:
 
     def saved(self, name: str, data: Any) -> None:
         """Record a data set as its `metadata` says."""
-        kind, owner, now = self._kind(name), self._owner.get(name, PARENT), int(time.time() * 1000)
+        kind, owner, now = self._kind(name), self._owner.get(name, PARENT), milliseconds()
         if kind is None:
             return
         self._recorded.add(name)
@@ -186,7 +188,7 @@ class TrackedRun:
         tags = {"task": task, "experiment": name, **metadata.description(name, body)}
         if tags.get("family") == "bound":
             self._bounds.add(address)
-        self._writer.submit(self._writer.begin, address, title, parameters, tags)
+        self._writer.submit(self._writer.begin, address, title, parameters, tags, milliseconds())
         self._begun.add(address)
         self._open.add(address)
         if self._data:
@@ -229,14 +231,17 @@ class TrackedRun:
         for node, value in self._node_seconds.items():
             if experiment_of(node) == address:
                 seconds.update({stage_of(node): value, "total": value})
-        self._writer.submit(self._writer.durations, address, seconds, int(time.time() * 1000))
+        self._writer.submit(self._writer.durations, address, seconds, milliseconds())
         self._writer.end(address, status)
 
 
 def parameters_read(pipeline: Pipeline) -> dict[str, set[str]]:
-    """Dotted names of the parameters that nodes read, by experiment; for PARENT all that are no experiment's own."""
+    """Dotted names of the parameters that nodes read, by experiment; for PARENT all that are no experiment's own.
+
+    The report reads options of tasks that may not have run: its nodes do not count.
+    """
     names: dict[str, set[str]] = {PARENT: set()}
-    for node in pipeline.nodes:
+    for node in (node for node in pipeline.nodes if REPORTING not in node.tags):
         address = experiment_of(node)
         for name in (name.removeprefix("params:") for name in node.inputs if name.startswith("params:")):
             names.setdefault(address, set()).add(name)

@@ -69,7 +69,7 @@ class Writer(Background):
         self._digest = ""  # of the fields
         self._scored: dict[str, str] = {}  # digest of the cases, by experiment
         self._ids: dict[str, str] = {}
-        self._final_status: dict[str, str] = {}  # of runs that are still to be ended
+        self._ends: dict[str, tuple[str, int]] = {}  # status and time of runs that are still to be ended
         self._steps: dict[str, float] = {}  # the last step of each history
         self._origin: dict[str, str] = {}  # tags of all runs: who ran which version of the code
         self._monitors: dict[str, Any] = {}  # of the load of the machine, by run
@@ -81,9 +81,9 @@ class Writer(Background):
         return f"{content} of {args[0]}" if of_experiment else content
 
     def end(self, name: str, status: str) -> None:
-        """Queue the end of a run as FINISHED, FAILED or KILLED; `close` ends those that are still waiting."""
-        self._final_status[name] = status
-        self.submit(self._finish, name, status)
+        """Queue the end of a run, now, as FINISHED, FAILED or KILLED; `close` ends those that are still waiting."""
+        self._ends[name] = status, milliseconds()
+        self.submit(self._finish, name)
 
     def close(self, timeout: float) -> None:
         """Wait at most `timeout` seconds until everything is written, the last quarter of them for ending the runs."""
@@ -116,20 +116,23 @@ class Writer(Background):
         """
         until = time.monotonic() + timeout
         threads = [
-            threading.Thread(target=self._end_now, args=(name, status), daemon=True)
-            for name, status in list(self._final_status.items())
+            threading.Thread(target=self._end_now, args=(name,), daemon=True)
+            for name in list(self._ends)
             if name in self._ids
         ]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join(max(0.0, until - time.monotonic()))
-        return sum(name in self._ids for name in list(self._final_status))
+        return sum(name in self._ids for name in list(self._ends))
 
-    def _end_now(self, name: str, status: str) -> None:
+    def _end_now(self, name: str) -> None:
         with contextlib.suppress(Exception):  # the caller counts the runs that are left
-            self._client.set_terminated(self._ids[name], status)
-            self._final_status.pop(name, None)
+            self._terminate(name)
+
+    def _terminate(self, name: str) -> None:
+        self._client.set_terminated(self._ids[name], *self._ends[name])
+        self._ends.pop(name, None)
 
     def refuse(self) -> None:
         """Warn once that nothing is recorded."""
@@ -160,13 +163,15 @@ class Writer(Background):
             if host == socket.gethostname() and not metadata.alive(int(process)):
                 self._client.set_terminated(run.info.run_id, "KILLED")  # it died before it could end its run
 
-    def begin(self, name: str, title: str, parameters: Mapping[str, str], tags: Mapping[str, str]) -> None:
-        """Begin a run, the parent or one of its children."""
+    def begin(
+        self, name: str, title: str, parameters: Mapping[str, str], tags: Mapping[str, str], now: int
+    ) -> None:
+        """Begin a run, the parent or one of its children, which began at `now`."""
         from mlflow.entities import Param
 
         parent = {} if name == PARENT else {"mlflow.parentRunId": self._ids[PARENT]}
         tags = {**self._origin, **tags, **parent, "process": f"{socket.gethostname()}:{self._process}"}
-        self._ids[name] = self._client.create_run(self._folder, tags=tags, run_name=title).info.run_id
+        self._ids[name] = self._client.create_run(self._folder, now, tags, title).info.run_id
         params = [Param(key, value[:6000]) for key, value in parameters.items()]
         for first in range(0, len(params), BATCH):
             self._client.log_batch(self._ids[name], params=params[first : first + BATCH])
@@ -240,7 +245,7 @@ class Writer(Background):
         """Record the best headline of each task on the parent, and a description with links to the experiments."""
         links = {name: f"#/experiments/{self._folder}/runs/{self._ids[name]}" for name in headlines}
         self.tag(PARENT, {"mlflow.note.content": metadata.note(what, headlines, bounds, links)})
-        now, best = int(time.time() * 1000), metrics.best(headlines, bounds)
+        now, best = milliseconds(), metrics.best(headlines, bounds)
         self._metrics(PARENT, [(f"headline/{task}", headlines[best[task]], now, 0) for task in best])
 
     def register(self, headlines: Mapping[str, float], bounds: Collection[str]) -> None:
@@ -296,7 +301,11 @@ class Writer(Background):
         if checkpoint.model_id:
             self._client.log_inputs(self._ids[name], models=[LoggedModelInput(checkpoint.model_id)])
 
-    def _finish(self, name: str, status: str) -> None:
+    def _finish(self, name: str) -> None:
         self.stop_monitoring(name)
-        self._client.set_terminated(self._ids[name], status)
-        self._final_status.pop(name, None)
+        self._terminate(name)
+
+
+def milliseconds() -> int:
+    """The time as MLflow counts it: milliseconds since 1970."""
+    return int(time.time() * 1000)
