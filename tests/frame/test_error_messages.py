@@ -91,6 +91,8 @@ def test_names(message: Any) -> None:
     )
     text = message("training", namespaces=["sample.d"])
     assert text.startswith("nothing in this pipeline has the namespace 'sample.d'; did you mean sample.")
+    text = message("ingestion", namespaces=["sample.a"])
+    assert text.startswith("the selected pipelines hold no nodes of 'sample.a': leave --pipelines out")
     assert message("training", tags=["forecast"]).startswith("no node matches the selection")
 
 

@@ -43,7 +43,7 @@ class Source:
     """
 
     path: str | list[str] | None = None
-    variables: list[str] | None = None
+    variables: Annotated[list[str], Field(min_length=1)] | None = None
     period: Period | None = None
     levels: list[float] | None = None
     step_hours: StepHours | None = None

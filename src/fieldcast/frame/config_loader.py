@@ -34,14 +34,16 @@ class ConfigLoader(OmegaConfigLoader):
     plug-in's alone.
     """
 
-    def __init__(self, conf_source: str, *arguments: Any, **options: Any) -> None:
+    def __init__(self, conf_source: str, env: str | None = None, *arguments: Any, **options: Any) -> None:
         """conf_source: a folder, or an archive of one such as `kedro package` writes."""
+        if env and Path(env).name != env:  # a path would be searched for files of configuration
+            raise InputError(f"--env {env} is no environment: give the name of a folder of the configuration.")
         if Path(conf_source).is_file():
             self._unpacked = TemporaryDirectory(prefix="fieldcast-")
             shutil.unpack_archive(conf_source, self._unpacked.name, **filtered(conf_source))
             folder = Path(self._unpacked.name)
             conf_source = str(next((base.parent for base in folder.glob("**/base")), folder))
-        super().__init__(conf_source, *arguments, **options)
+        super().__init__(conf_source, env, *arguments, **options)
         if not self._folders(self.default_run_env):  # an installed configuration has no `local`
             self.default_run_env = self.base_env
 

@@ -95,13 +95,16 @@ def complaint(name: str, kind: Any, error: ValidationError) -> str:
         *section, option = key.split(".")
         return f"{key}: there is no such option{nearest(option, options, '.'.join([*section, '']))}{others}"
     messages = dict.fromkeys(requirement_of(detail) for detail in (first, *alternatives))
-    return f"{key} = {first['input']!r} {' or '.join(messages)}{others}."
+    given, remedy = first["input"], ""
+    if first["type"] == "list_type" and isinstance(given, str):
+        remedy = f', as in "{key}=[{given}]"'
+    return f"{key} = {given!r} {' or '.join(messages)}{others}{remedy}."
 
 
 def requirement_of(detail: Mapping[str, Any]) -> str:
     """Requirement of pydantic that a value does not meet: "should be a valid string"."""
     message: str = detail["msg"]
-    return message.removeprefix("Input ").removeprefix("Value error, ").rstrip(".")
+    return message.removeprefix("Input ").removeprefix("Value error, ").removeprefix("List ").rstrip(".")
 
 
 def _options(kind: Any, path: tuple[int | str, ...]) -> list[str]:

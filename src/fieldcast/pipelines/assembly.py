@@ -116,13 +116,28 @@ class Reported(Pipeline):
     __radd__ = __add__
 
     def filter(self, *selection: Any, **further: Any) -> Pipeline:
-        """Select nodes, with those that gather again what they read and no run has stored."""
-        nodes = {node.name for node in super().filter(*selection, **further).nodes}
-        makers = {output: node for node in self.nodes for output in node.outputs if handed_on(output)}
-        for node in reversed(self.nodes):
-            if node.name in nodes:
-                nodes |= {makers[source].name for source in node.inputs if source in makers}
-        return self.only_nodes(*nodes)
+        """Select nodes, with those that gather again what they read and no run has stored.
+
+        What the selected stages do not make, reporting reads from the disk.
+        """
+        selected = {node.name for node in super().filter(*selection, **further).nodes}
+        stages = with_makers(self.stages, selected)
+        reporting = Reported(stages, self.ranked)
+        own_names = {name.rpartition(".")[2] for name in selected}  # a box depends on what is made beside it
+        return stages + with_makers(
+            Pipeline([node for node in reporting.nodes if "reporting" in node.tags]),
+            {node.name for node in reporting.nodes if node.name.rpartition(".")[2] in own_names},
+        )
+
+
+def with_makers(pipeline: Pipeline, names: Collection[str]) -> Pipeline:
+    """The nodes of these names, with those that make what they read and no run stores."""
+    chosen = {node.name for node in pipeline.nodes} & set(names)
+    makers = {output: node for node in pipeline.nodes for output in node.outputs if handed_on(output)}
+    for node in reversed(pipeline.nodes):
+        if node.name in chosen:
+            chosen |= {makers[source].name for source in node.inputs if source in makers}
+    return pipeline.only_nodes(*chosen) if chosen else Pipeline([])
 
 
 def base_name(name: str) -> str:
