@@ -30,6 +30,8 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 # torch asks Linux for large pages, as NumPy does by itself: on a virtual machine, operations on tensors larger than the
 # cache took half to a quarter of the time.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+# Arrow's own allocator reserves 1 GiB of addresses with its first table, which counts against `ulimit -d` and `-v`.
+os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 if TYPE_CHECKING:
     from fieldcast.inference.cycle import cycle
