@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.streaming batches [--gigabytes 1] [--folder /tmp]
     OMP_NUM_THREADS=1 python -m benchmarks.streaming training [--steps 600]
-    OMP_NUM_THREADS=1 python -m benchmarks.streaming memory [--gigabytes 4] [--limit 2] [--rows 64]
+    OMP_NUM_THREADS=1 python -m benchmarks.streaming memory [--gigabytes 4] [--limit 2] [--rows 64] [--experiments ...]
 
 `batches`: batches of 16 shuffled states a second, without a training, from a store on a grid of 256 x 128: a loop over
 the store in order, streamed, and from Zarr v3 shards with the same chunks of 2 MiB; and, if xbatcher is
@@ -55,6 +55,7 @@ from kedro.framework.cli.cli import main
 sys.argv[1:2] = []
 main()
 """  # a run under a limit
+EXPERIMENTS = "reconstruct.climatology,reconstruct.gappy_pca,reconstruct.diffusion"
 AT_ONCE = 64  # times that are made together
 
 
@@ -197,19 +198,18 @@ def training(steps: int, folder: Path) -> None:
         print(f"{kind:8} {steps / row['seconds']:7.2f} steps/s", flush=True)
 
 
-def memory(gigabytes: float, limit: float, rows: int, folder: Path) -> None:
+def memory(gigabytes: float, limit: float, rows: int, experiments: str, folder: Path) -> None:
     """Largest resident memory of a run on a record, and on one of a quarter of its size."""
     peaks = []
     for size in (gigabytes / 4, gigabytes):
         source = folder / f"source_{size:g}.zarr"
         record(size, rows, 2 * rows).to_zarr(source, zarr_format=2)
-        run = ["reconstruct.climatology", "reconstruct.gappy_pca", "reconstruct.diffusion"]
         options = {
             "ingestion.path": source, "data_root": folder / f"run_{size:g}", "limits.steps": 20,
             "limits.members": 2, "limits.times": 8, "reconstruct.diffusion.fit.batch": 4,
         }  # fmt: skip
         command = [sys.executable, "-c", LIMITED, str(int(limit * 2**30)), "run", "--env", "netcdf"]
-        command += ["--pipelines", ",".join(run)]
+        command += ["--pipelines", experiments]
         command += ["--params", ",".join(f"{key}={value}" for key, value in options.items())]
         begin = time.perf_counter()
         process = subprocess.Popen(
@@ -233,6 +233,7 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=2.0, help="of the data of a process, in GiB")
     parser.add_argument("--rows", type=int, default=64, help="of the grid, which has twice as many columns")
     parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--experiments", default=EXPERIMENTS, help="that run under the limit")
     parser.add_argument("--folder", help="for the records")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=given.folder) as name:
@@ -241,7 +242,7 @@ def main() -> None:
         elif given.what == "training":
             training(given.steps, Path(name))
         else:
-            memory(given.gigabytes or 4.0, given.limit, given.rows, Path(name))
+            memory(given.gigabytes or 4.0, given.limit, given.rows, given.experiments, Path(name))
 
 
 if __name__ == "__main__":

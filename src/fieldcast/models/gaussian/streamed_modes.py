@@ -21,6 +21,8 @@ from torch import Tensor
 EXACT = 4096  # values: a second moment of 128 MB
 ITERATIONS = 2
 OVERSAMPLING = 20
+TOGETHER = 32  # states in a product
+PIECE = 8192  # cells whose modes are computed together
 
 Pieces = Iterator[Float[Tensor, "time cell"]]
 
@@ -35,14 +37,16 @@ def streamed_modes(
     root = area.double().sqrt()
     if len(area) <= EXACT:
         moment = second_moment(states())
-        variance, v = torch.linalg.eigh(root[:, None] * moment * root)
-        unscaled = v.T @ (root[:, None] * moment)
+        variance, u = torch.linalg.eigh(root[:, None] * moment * root)
+        covariances = root[:, None] * moment
     else:
         q = subspace(states, root.to(area), min(count + OVERSAMPLING, len(area)))
-        variance, unscaled = projected(states(), root.to(area), q)
+        variance, u, covariances = projected(states(), root.to(area), q)
+        del q
     keep = slice(max(len(variance) - count, 0), None)
-    f = unscaled[keep] / variance[keep, None].clamp(min=1e-30).sqrt()
-    return f[variance[keep] > rank * variance[-1]].flip(0).to(area)
+    rows = (u.T[keep] / variance[keep, None].clamp(min=1e-30).sqrt())[variance[keep] > rank * variance[-1]]
+    pieces = covariances.split(PIECE, 1)  # the modes in double precision would take twice their memory
+    return torch.cat([(rows.flip(0) @ piece.double()).to(area) for piece in pieces], 1)
 
 
 def second_moment(states: Pieces) -> Float[Tensor, "cell cell"]:
@@ -62,22 +66,26 @@ def subspace(
     q = torch.randn(len(root), size, generator=torch.Generator().manual_seed(0)).to(root)
     for _ in range(ITERATIONS):
         image = torch.zeros_like(q)
-        for x in states():
+        for x in (piece for batch in states() for piece in batch.split(TOGETHER)):
             weighted = x * root
             image.addmm_(weighted.T, weighted @ q)
+        del q
         q = torch.linalg.qr(image).Q
     return q
 
 
 def projected(
     states: Pieces, root: Float[Tensor, " cell"], q: Float[Tensor, "cell size"]
-) -> tuple[Float[Tensor, " size"], Float[Tensor, "size cell"]]:
-    """Variances along the principal axes within a subspace, ascending, and the covariances of cells with them."""
+) -> tuple[Float[Tensor, " size"], Float[Tensor, "size size"], Float[Tensor, "size cell"]]:
+    """Variances along the principal axes within a subspace, ascending; these axes, as columns; and Q^T S.
+
+    Q^T S, with S weighted on its left, are the covariances of the coordinates with the cells.
+    """
     n, inner, outer = 0, torch.zeros(q.shape[1], q.shape[1]).to(q).double(), torch.zeros_like(q.T)
-    for x in states:
+    for x in (piece for batch in states for piece in batch.split(TOGETHER)):
         y = (x * root) @ q
         inner.addmm_(y.double().T, y.double())
         outer.addmm_(y.T, x)
         n += len(x)
     variance, u = torch.linalg.eigh(inner / n)
-    return variance, u.T @ (outer / n).double()
+    return variance, u, outer.div_(n)
