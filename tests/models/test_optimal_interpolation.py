@@ -8,7 +8,6 @@ import torch
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Kernel
 
-from fieldcast.models.capabilities import Updates
 from fieldcast.models.configuration import check_model
 from fieldcast.models.core import Batch, Context
 from fieldcast.models.gaussian import retained, training_days, training_statistics
@@ -367,7 +366,6 @@ def test_large_grids_take_another_way_to_the_same_numbers(training, context, mod
 
 def test_an_ensemble_is_updated_to_the_posterior_of_the_linear_gaussian_problem(model, training):
     """Members of N(b, C), observed: N(b + K (y - H b), (I - K H) C), K = C H^T (H C H^T + R)^-1."""
-    assert isinstance(model, Updates)
     members, space = 20_000, globe()
     c, sd = covariance(training[0], 0.8, 20000.0, 2500.0)
     root = torch.linalg.cholesky(c)
@@ -384,7 +382,10 @@ def test_an_ensemble_is_updated_to_the_posterior_of_the_linear_gaussian_problem(
         1, observed=observed.view(1, *space.state_shape), mask=mask.view(1, *space.state_shape), noise=0.3
     )
     background = ensemble.float().view(1, members, *space.state_shape)
-    analysis = model.update(background, context, RandomStreams(0, torch.zeros(1, dtype=torch.long), members))
+    draws = RandomStreams(0, torch.zeros(1, dtype=torch.long), members)
+    _, _, analysis = model.analyse(
+        context, draws, background.mean(1), background - background.mean(1)[:, None]
+    )
     k = torch.linalg.solve(c[group][:, group] + torch.diag(r), c[group]).T
     posterior = (c - k @ c[group]).diagonal().sqrt()
     drawn = analysis.flatten(2)[0].double()
@@ -399,7 +400,10 @@ def test_an_ensemble_stays_as_it_is_where_nothing_is_observed(model):
     background = truth(globe(), 6, 4).unflatten(0, (2, 3))
     nothing = torch.zeros(2, *globe().state_shape)
     context = Context(2, observed=nothing, mask=nothing > 0, day=torch.zeros(2))
-    assert torch.equal(model.update(background, context, RandomStreams(0, torch.arange(2), 3)), background)
+    mean = background.mean(1)
+    errors = background - mean[:, None]
+    _, _, analysis = model.analyse(context, RandomStreams(0, torch.arange(2), 3), mean, errors)
+    assert torch.equal(analysis, mean[:, None] + errors)
 
 
 def test_poles_of_coincident_cells_do_no_harm():

@@ -67,19 +67,6 @@ class HasTrajectory(Protocol):
 
 
 @runtime_checkable
-class Updates(Protocol):
-    """Has an analysis step, which moves members of a background, such as a forecast, towards observations."""
-
-    space: Space
-
-    def update(
-        self, background: Float[Tensor, "batch members variable y x"], c: Context, draws: RandomStreams
-    ) -> Float[Tensor, "batch members variable y x"]:
-        """Members of p(x | background, observations of c): as many as the background has, and in its order."""
-        ...
-
-
-@runtime_checkable
 class ChecksObservations(Protocol):
     """Checks observations before it uses them; see `robustness`."""
 

@@ -96,19 +96,6 @@ class OptimalInterpolation(BlockGaussian, TrainingDays):
         m, s, d = self.analyse(c, draws, torch.zeros_like(c.base()), errors, pool=pool, fold=fold)
         return m, s, d
 
-    def update(
-        self, background: Float[Tensor, "batch members variable y x"], c: Context, draws: RandomStreams
-    ) -> Float[Tensor, "batch members variable y x"]:
-        """x_j + K (y + eps_j - H x_j) for each member x_j of a background, such as a forecast.
-
-        An ensemble Kalman filter with perturbed observations and the covariance C of this model, not of the members.
-        Observations are checked against the mean of the members. Where nothing is observed, members stay as they are.
-        """
-        mean = background.mean(dim=1)
-        errors = background - mean[:, None]
-        increment = self.analyse(c, draws, mean, errors)[2] - (mean[:, None] + errors)
-        return background + increment  # bit for bit the background where the increment is 0
-
     def analyse(
         self,
         c: Context,
@@ -123,9 +110,11 @@ class OptimalInterpolation(BlockGaussian, TrainingDays):
         Float[Tensor, "batch variable y x"] | None,
         Float[Tensor, "batch members variable y x"],
     ]:
-        """Mean, spread and members of a background with errors, after the observations of c.
+        """Mean m, spread and members d of a background b with errors e_j, after the observations of c.
 
-        The spread is that of the errors in `pool` after an update with the same gain; None without a pool.
+        With a forecast ensemble's mean and its deviations this is an ensemble Kalman filter with perturbed observations
+        and the covariance C of this model, not of the members. Observations are checked against b. The spread is that
+        of the errors in `pool` after an update with the same gain; None without a pool.
         """
         (block,), state = self.blocks(), self.anomalies.shape[1:]
         b, e = self.flat(background), self.flat(errors)  # (B, N), (B, M, N)
