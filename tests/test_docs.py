@@ -18,11 +18,11 @@ from kedro.config import OmegaConfigLoader
 from kedro.framework.startup import bootstrap_project
 
 from fieldcast import experiments, pipeline_registry, settings
-from fieldcast.cli import RUNNERS
 from fieldcast.encoding.options import Limits, PerfectModel, Rollout, Sparsification, Stability, TrainingMasks
 from fieldcast.fields.options import Ingestion, Splits
 from fieldcast.fields.planet.options import PlanetOptions
 from fieldcast.frame import preflight
+from fieldcast.frame.commands.run import RUNNERS
 from fieldcast.frame.tracking import metadata
 from fieldcast.inference.options import Evaluation, File, Fill, Seeds
 from fieldcast.lineage import leaves

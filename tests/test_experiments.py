@@ -183,7 +183,10 @@ OTHER_MEANINGS = {  # words that mean something else where they stand
 }
 
 
-WITH_ADDRESSES = {"cli.py": "examples of commands", "inference/options.py": "defaults of options"}
+WITH_ADDRESSES = {
+    "frame/commands/on_files.py": "examples of commands",
+    "inference/options.py": "defaults of options",
+}
 
 
 def test_the_code_knows_no_experiment_by_its_name() -> None:

@@ -1,5 +1,6 @@
 """The frame of a run: checks before it, runners, errors as sentences, the lock on its data, tracking in MLflow.
 
+commands                    the commands of `fieldcast`
 preflight                   checks before the first node; parameter_types: their types, and messages about wrong values
 catalog                     Kedro's catalog, which holds parameters without importing pandas
 remote_root                 whether a bucket can be reached

@@ -1,0 +1,31 @@
+"""`doctor`: what is stored in a data root, and what to rerun."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+from kedro.framework.session import KedroSession
+
+from fieldcast.frame.commands.interruption import interruptible
+from fieldcast.frame.commands.on_files import local
+from fieldcast.frame.commands.parameter_options import kedro_options
+
+
+@click.command(params=kedro_options())
+@click.argument("data_root", required=False)
+@interruptible
+def doctor(
+    data_root: str | None, env: str | None, conf_source: str | None, params: Mapping[str, Any]
+) -> None:
+    """Examine what is stored in DATA_ROOT, and list what to rerun; exit code 1 if anything is damaged or stale."""
+    from fieldcast.frame.doctor import examine  # here: torch takes a second to import
+    from fieldcast.frame.lock import data_root as configured_root
+
+    given = {**params, **({"data_root": local(data_root)} if data_root else {})}
+    session = KedroSession.create(env=env, conf_source=conf_source, runtime_params=given)
+    with session:
+        context = session.load_context()
+        examination = examine(context.catalog, configured_root(context))
+    click.echo(examination)
+    if examination.faults:
+        raise click.exceptions.Exit(1)

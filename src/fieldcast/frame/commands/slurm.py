@@ -1,0 +1,24 @@
+"""`slurm`: a script of jobs, one for each experiment."""
+
+import os
+
+import click
+
+from fieldcast.frame.commands.interruption import interruptible
+
+
+@click.command()
+@click.option("--pipelines", required=True, help="Experiments, tasks or demo, separated by commas.")
+@click.option("--env", help="Environment of each run.")
+@click.option("--params", help="Parameters of each run, as of `run`.")
+@click.option("--output", default="fieldcast.sh", show_default=True, help="Script to write.")
+@interruptible
+def slurm(pipelines: str, output: str, **options: str | None) -> None:
+    """Write a script that submits a job array, one experiment per array task: `bash fieldcast.sh SBATCH_OPTIONS`."""
+    from fieldcast.frame.slurm import job_script
+
+    given = [word for name, value in options.items() if value for word in (f"--{name}", value)]
+    script = job_script(os.path.basename(output), pipelines.split(","), given)
+    with open(output, "w", encoding="utf-8") as file:
+        file.write(script)
+    click.echo(f"submit the jobs with: bash {output}")
