@@ -5,7 +5,7 @@ folders of such files, and memory.
 interrupted or failed write leaves the old version unharmed (a folder of pictures is replaced file by file). Checksums
 reveal what a disk has damaged; loading it raises DamagedError. Paths may be local or remote (fsspec).
 
-files        NetCDF, tables, JSON, text, bytes, folders of files
+files        bytes, text, JSON; tables, netcdf: other formats; folder: files of one name in its subfolders
 zarr_store   Zarr stores; encoding: their layout; retired_stores: their replacement while they are read
 remote_stores  the replacement of stores object by object
 parts        data that may not fit in memory, which `memory` measures
@@ -18,18 +18,14 @@ damage       errors of damaged data; checked: detection in a Zarr store
 """
 
 from fieldcast.datasets.damage import DamagedError
-from fieldcast.datasets.files import (
-    BytesDataset,
-    FolderDataset,
-    JSONDataset,
-    NetCDFDataset,
-    TableDataset,
-    TextDataset,
-)
+from fieldcast.datasets.files import BytesDataset, JSONDataset, TextDataset
+from fieldcast.datasets.folder import FolderDataset
 from fieldcast.datasets.in_memory import InMemoryDataset
+from fieldcast.datasets.netcdf import NetCDFDataset
 from fieldcast.datasets.pictures import PictureDataset, PicturesDataset
 from fieldcast.datasets.results import ResultsDataset
 from fieldcast.datasets.resumable import ResumableDataset
+from fieldcast.datasets.tables import TableDataset
 from fieldcast.datasets.zarr_store import ZarrDataset
 
 __all__ = [

@@ -7,7 +7,8 @@ from typing import Any
 from kedro.io.core import DatasetError
 
 from fieldcast.datasets.base import FilesystemDataset
-from fieldcast.datasets.files import BytesDataset, JSONDataset, TableDataset
+from fieldcast.datasets.files import BytesDataset, JSONDataset
+from fieldcast.datasets.tables import TableDataset
 from fieldcast.datasets.zarr_store import ZarrDataset
 
 DATASETS: dict[str, type[FilesystemDataset]] = {
