@@ -24,7 +24,8 @@ from fieldcast.fields.planet.options import PlanetOptions
 from fieldcast.frame import preflight
 from fieldcast.frame.commands.run import RUNNERS
 from fieldcast.frame.tracking import metadata
-from fieldcast.inference.options import Evaluation, File, Fill, Seeds
+from fieldcast.inference.file_options import Fill
+from fieldcast.inference.options import Evaluation, File, Seeds
 from fieldcast.lineage import leaves
 from fieldcast.models.core import Context
 from fieldcast.models.random_streams import RandomStreams

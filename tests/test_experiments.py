@@ -185,7 +185,7 @@ OTHER_MEANINGS = {  # words that mean something else where they stand
 
 WITH_ADDRESSES = {
     "frame/commands/on_files.py": "examples of commands",
-    "inference/options.py": "defaults of options",
+    "inference/file_options.py": "defaults of options",
 }
 
 

@@ -16,8 +16,9 @@ from fieldcast.encoding.stations import nearest_times, points_of, times_of
 from fieldcast.errors import InputError
 from fieldcast.fields.stations import read_stations
 from fieldcast.figures.stations import station_maps
+from fieldcast.inference.file_options import Fill
 from fieldcast.inference.left_out_stations import largest_biases, scores_at_left_out
-from fieldcast.inference.options import Evaluation, Fill
+from fieldcast.inference.options import Evaluation
 from fieldcast.inference.reconstruct import context_of
 from fieldcast.inference.stations import representativeness
 from fieldcast.inference.trained_model import TrainedModel

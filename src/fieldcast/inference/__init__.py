@@ -22,5 +22,5 @@ feature_extractor    features in which sets of states are compared; sample_sets:
 multi_seed           whether runs may be gathered over seeds
 user_layout          results in the user's own dimension names, order and attributes; result_attributes: CF and ACDD
 onnx_export          the step of a forecast, or a decoder, as ONNX; whole_file: writes that replace a file or leave it
-options              user options for draws and files
+options              user options for draws; file_options: of the commands on a user's files
 """

@@ -8,17 +8,8 @@ from typing import Any
 from fieldcast.encoding.options import Cycling, Events, Limits, Rollout, Sparsification
 from fieldcast.experiments import Experiment
 from fieldcast.fields.options import Ingestion
-from fieldcast.inference.options import (
-    Cycle,
-    Evaluation,
-    File,
-    Fill,
-    Gaps,
-    Gridding,
-    Predict,
-    Sampling,
-    Seeds,
-)
+from fieldcast.inference.file_options import Cycle, Fill, Gaps, Gridding, Predict
+from fieldcast.inference.options import Evaluation, File, Sampling, Seeds
 from fieldcast.tasks import Task
 from fieldcast.training.options import Fit
 

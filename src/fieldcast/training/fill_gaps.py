@@ -22,9 +22,9 @@ from fieldcast.fields import normalisation as normalisations
 from fieldcast.fields.conventions import as_dataset, time_varying
 from fieldcast.fields.ingest import ingest
 from fieldcast.fields.repair import Gaps as AtGaps
+from fieldcast.inference.file_options import Gaps
 from fieldcast.inference.fill_gaps import Trust, fill
 from fieldcast.inference.gap_trials import Comparison
-from fieldcast.inference.options import Gaps
 from fieldcast.models.gaps.fillers import FILLERS
 from fieldcast.models.gaps.record import Filler
 from fieldcast.training.gap_correction import GapCorrection

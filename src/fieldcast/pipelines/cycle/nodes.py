@@ -10,8 +10,8 @@ from fieldcast.encoding.options import Limits
 from fieldcast.fields.opening import read_file
 from fieldcast.inference.cycle import RecordCycle
 from fieldcast.inference.cycle_quality import as_text
+from fieldcast.inference.file_options import Cycle
 from fieldcast.inference.loading import trained_model
-from fieldcast.inference.options import Cycle
 from fieldcast.models.capabilities import CyclesAlone
 from fieldcast.pipelines.streams import earlier_output, finished, nothing_new
 

@@ -9,8 +9,8 @@ import xarray as xr
 from fieldcast import calendars
 from fieldcast.encoding.options import Limits
 from fieldcast.fields.opening import read_file
+from fieldcast.inference.file_options import Fill
 from fieldcast.inference.loading import trained_model
-from fieldcast.inference.options import Fill
 from fieldcast.inference.result_attributes import in_one_line
 
 LOG = logging.getLogger(__name__)

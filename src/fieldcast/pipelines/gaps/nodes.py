@@ -13,9 +13,9 @@ from fieldcast.fields.sources import open_layout
 from fieldcast.figures.gaps import pictures
 from fieldcast.figures.outline import outline
 from fieldcast.figures.png import png
+from fieldcast.inference.file_options import Fill, Gaps
 from fieldcast.inference.fill_gaps import Trust, fill
 from fieldcast.inference.gap_trials import Comparison, compared
-from fieldcast.inference.options import Fill, Gaps
 from fieldcast.inference.user_layout import to_model_names
 from fieldcast.models.gaps.fillers import FILLERS
 from fieldcast.models.gaps.record import Filler

@@ -8,8 +8,8 @@ from fieldcast.figures.outline import outline
 from fieldcast.figures.png import png
 from fieldcast.figures.stations import station_maps
 from fieldcast.geometry import edges
+from fieldcast.inference.file_options import Gridding
 from fieldcast.inference.grid_stations import gridded
-from fieldcast.inference.options import Gridding
 
 FILES = (
     "In the data folder: this text (08_reporting/gridding.txt), all stations (08_reporting/scores_by_gauge.csv), maps "

@@ -8,8 +8,8 @@ import xarray as xr
 
 from fieldcast.encoding.options import Limits
 from fieldcast.fields.opening import read_file
+from fieldcast.inference.file_options import Predict
 from fieldcast.inference.loading import trained_model
-from fieldcast.inference.options import Predict
 from fieldcast.inference.result_attributes import in_one_line
 
 LOG = logging.getLogger(__name__)

@@ -13,9 +13,10 @@ from fieldcast.figures.outline import outline
 from fieldcast.figures.png import png
 from fieldcast.figures.stations import station_maps
 from fieldcast.geometry import edges
+from fieldcast.inference.file_options import Fill
 from fieldcast.inference.left_out_stations import FOLDS, as_text, largest_biases, scores_at_left_out
 from fieldcast.inference.loading import trained_model
-from fieldcast.inference.options import Evaluation, Fill
+from fieldcast.inference.options import Evaluation
 
 LOG = logging.getLogger(__name__)
 FILES = "In the data folder: all stations (08_reporting/scores_by_station.csv), maps (08_reporting/figures/stations)."
