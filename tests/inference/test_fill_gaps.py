@@ -13,7 +13,7 @@ from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.errors import InputError
 from fieldcast.fields.ingest import ingest
 from fieldcast.inference.fill_gaps import Trust
-from fieldcast.inference.gaps_report import farther, share_of
+from fieldcast.inference.gaps_reliability import farther, share_of
 
 DAYS, ROWS, COLUMNS = 200, 10, 12
 LAND, ONCE = (2, 3), (7, 5)

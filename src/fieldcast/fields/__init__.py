@@ -5,6 +5,7 @@ opening        one file or store, local or remote           joining           se
 netcdf3        length of a classic file                     chunks            missing chunks of a Zarr store
 conventions    CF names and dimensions to the contract      coordinates       latitudes and longitudes in degrees
 levels         a variable for each level                    versions          final before preliminary data
+undecodable    why a file cannot be decoded                 table_columns     columns of tables of stations
 packing        packed numbers                               valid             declared valid ranges
 fills          undeclared fill values                       notes             notes on values, as attributes
 parameter_names  short names of variables                   ingest            from a data set to `fields`

@@ -17,8 +17,8 @@ from fsspec.registry import known_implementations
 from fieldcast.errors import InputError
 from fieldcast.fields.chunks import refuse_missing_chunks
 from fieldcast.fields.netcdf3 import expected_size
-from fieldcast.fields.packing import misfit
 from fieldcast.fields.paths import installation, is_remote, local, require
+from fieldcast.fields.undecodable import are_float_times, undecodable
 
 _MAGIC = {b"\x89HDF": "netcdf", b"CDF\x01": "classic", b"CDF\x02": "classic", b"CDF\x05": "classic"}
 _HOSTS = {"gs": "https://storage.googleapis.com", "gcs": "https://storage.googleapis.com"}
@@ -51,7 +51,7 @@ def open_file(path: str, key: str = "ingestion.path") -> xr.Dataset:
         raise InputError(_undecodable(path, kind) or _unreadable(path, kind, error)) from error
     if not opened.data_vars:
         _refuse_groups(path, kind)
-    for name in (str(name) for name, array in opened.variables.items() if _are_float_times(array)):
+    for name in (str(name) for name, array in opened.variables.items() if are_float_times(array)):
         with _opened(path, kind, decode_times=False) as raw:
             infinite = np.isinf(raw[name].values)
         if infinite.any():  # xarray reads it as the reference date
@@ -150,57 +150,13 @@ def _opened(path: str, kind: str, **options: bool) -> xr.Dataset:
 
 
 def _undecodable(path: str, kind: str) -> str | None:
-    """Describe the first variable whose units or values are not times; None if something else is wrong."""
+    """Describe why the variables of a file cannot be decoded; None if something else is wrong."""
     try:
         raw = _opened(path, kind, decode_times=False, mask_and_scale=False, decode_coords=False)
     except Exception:
         return None
     with raw:
-        for name, array in raw.variables.items():
-            if text := misfit(array.attrs, str(name), f"'{path}'"):
-                return text
-            if not isinstance(named := array.attrs.get("coordinates", ""), str):
-                return f"the attribute coordinates of '{name}' in '{path}' is {named}: make it a text, or remove it"
-            units, calendar = (array.attrs.get(key) for key in ("units", "calendar"))
-            if text := _one_huge_time(str(name), array, path):
-                return text
-            try:
-                xr.conventions.decode_cf_variable(name, array, decode_timedelta=False)
-            except Exception:
-                limits = f"{array.values.min():g} to {array.values.max():g}" if array.size else "nothing"
-                return (
-                    f"the times of '{path}' cannot be decoded ('{name}' runs from {limits} '{units}'"
-                    f"{f', calendar {calendar!r}' if calendar else ''}): give dates in units such as "
-                    "'days since 2001-01-01'"
-                )
-    return None
-
-
-def _are_float_times(array: xr.Variable) -> bool:
-    """Whether times of one dimension were stored as numbers that are not whole."""
-    stored = np.dtype(array.encoding.get("dtype", int))
-    return array.ndim == 1 and stored.kind == "f" and " since " in str(array.encoding.get("units"))
-
-
-def _one_huge_time(name: str, array: xr.Variable, path: str) -> str | None:
-    """Sentence on the largest of some times if it alone cannot be decoded; None otherwise."""
-    units = str(array.attrs.get("units"))
-    if " since " not in units or array.ndim != 1 or array.dtype.kind not in "fiu" or not array.size:
-        return None
-
-    def decodable(number: float) -> bool:
-        one = xr.Variable(array.dims, np.array([number]), array.attrs)
-        try:
-            xr.conventions.decode_cf_variable(name, one, decode_timedelta=False).load()
-        except Exception:
-            return False
-        return True
-
-    largest = int(np.nanargmax(np.abs(array.values.astype(float)))) if array.notnull().any() else 0
-    value = float(array.values[largest])
-    if decodable(value) or not decodable(float(np.nanmedian(array.values))):
-        return None
-    return f"{name} {largest + 1} of '{path}' is {value:g} '{units}': correct it"
+        return undecodable(raw, path)
 
 
 def _refuse_groups(path: str, kind: str) -> None:

@@ -11,7 +11,7 @@ stations             observations between cells, their error; left_out_stations:
 grid_stations        fields from stations alone; surfaces, station_climate, station_kriging: what predicts them;
                      gridding_scores: left-out stations, and the spread that their errors imply
 fill_gaps            a record filled from its own values; gap_trials: the comparison of methods; gaps_result,
-                     gaps_report, gaps_series: what comes out of it
+                     gaps_series: what comes out of it; gaps_outcome, gaps_report, gaps_reliability: its errors in words
 rollout              repeated steps of a model, each from the draws of the one before
 ensemble_forecast    rollouts from the stored initial times, lead time by lead time
 long_rollout         rollouts of which only statistics are kept

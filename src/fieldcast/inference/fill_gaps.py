@@ -20,7 +20,8 @@ from fieldcast import arguments
 from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.errors import InputError
 from fieldcast.inference.gap_trials import Comparison
-from fieldcast.inference.gaps_report import Lengths, Outcome, report
+from fieldcast.inference.gaps_outcome import Lengths, Outcome
+from fieldcast.inference.gaps_report import report
 from fieldcast.inference.gaps_result import (
     CLIMATOLOGICAL,
     EXTRAPOLATED,

@@ -1,0 +1,51 @@
+"""A filled record, the methods that were compared to fill it, and their errors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from jaxtyping import Bool, Float, Int8
+from torch import Tensor
+
+from fieldcast.encoding.gappy_record import GappyRecord
+from fieldcast.models.gaps.hiding import Hidden
+from fieldcast.models.gaps.trial import Calibration, Trial
+
+Lengths: TypeAlias = dict[str, tuple[float, int]]  # chord on the unit sphere and steps, by variable
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """A filled record with the errors of its methods, for the report.
+
+    Parameters
+    ----------
+    gappy
+        The record.
+    hidden
+        Values at which the methods are scored.
+    trials, best
+        Results of the methods there, and the one that was used.
+    calibration
+        Errors of that one at all selections of hidden values.
+    linear
+        Errors of linear interpolation in time.
+    flag
+        Flags of the result (`gaps_result`).
+    distrusted
+        Values that were left missing.
+    lengths
+        E-folding lengths of the correlation.
+    """
+
+    gappy: GappyRecord
+    hidden: Hidden
+    trials: Sequence[Trial]
+    best: Trial
+    calibration: Calibration
+    linear: Float[Tensor, " hidden"]
+    flag: Int8[Tensor, "time column"]
+    distrusted: Bool[Tensor, "time column"]
+    lengths: Lengths
