@@ -1,7 +1,7 @@
 """Inference: draws of fitted models, as data sets.
 
 loading              a trained model from its file, or by the name of its experiment
-trained_model        its methods: .fill, .forecast, .sample
+trained_model        its methods: .fill, .forecast, .sample; filling, forecast_layout, ensemble_moments: their results
 compatibility        whether data fit a trained model
 reconstruct          draws of fields from observations; quality_control: observations that a model doubts
 assimilate           cycles of forecasts and observations; forecast_from_analyses: what their analyses are worth

@@ -21,9 +21,10 @@ from fieldcast.inference.assimilate import packed, resumed
 from fieldcast.inference.compatibility import STEP_TOLERANCE, matching
 from fieldcast.inference.cycle_models import CycleModels, Estimates
 from fieldcast.inference.cycle_quality import quality_of_step, with_quality
+from fieldcast.inference.ensemble_moments import with_moments
 from fieldcast.inference.reconstruct import context_of
 from fieldcast.inference.result_attributes import with_attributes
-from fieldcast.inference.trained_model import TrainedModel, with_moments
+from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.inference.user_layout import restore_layout
 from fieldcast.inference.withheld import withheld_cells
 from fieldcast.lineage import Lineage, digest

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,22 +16,21 @@ import torch
 import xarray as xr
 
 from fieldcast import arguments, calendars, memory
-from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.checkpoint import Checkpoint, pack
 from fieldcast.encoding.device import choose_devices
 from fieldcast.encoding.stations import times_of
 from fieldcast.errors import InputError
 from fieldcast.fields import conventions
 from fieldcast.fields.stations import read_stations
-from fieldcast.inference.compatibility import last_states, matching, require_plausible
-from fieldcast.inference.ensemble_forecast import START, EnsembleForecaster, physical
-from fieldcast.inference.quality_control import suspect_messages, suspects
-from fieldcast.inference.reconstruct import context_of, draw
+from fieldcast.inference.compatibility import last_states
+from fieldcast.inference.ensemble_forecast import EnsembleForecaster, physical
+from fieldcast.inference.ensemble_moments import with_moments
+from fieldcast.inference.filling import Stations, fill_fields
+from fieldcast.inference.forecast_layout import after_last_state
 from fieldcast.inference.result_attributes import with_attributes
 from fieldcast.inference.rollout import Feedback
 from fieldcast.inference.sample import draw_states, physical_states
-from fieldcast.inference.stations import Representativeness, check_representativeness, with_stations
-from fieldcast.inference.user_layout import restore_layout
+from fieldcast.inference.stations import Representativeness, check_representativeness
 from fieldcast.inference.whole_file import write_named
 from fieldcast.models.replicas import replicate
 
@@ -90,17 +88,10 @@ class TrainedModel:
 
     @memory.lack_in_words
     def fill(
-        self,
-        dataset: xr.Dataset | xr.DataArray | None = None,
-        members: int = 19,
-        noise: float = 0.0,
-        seed: int = 0,
-        where: str = "the data set",
-        *,
-        stations: pd.DataFrame | str | Path | None = None,
-        where_stations: str = "the table of stations",
-        representativeness: Representativeness = None,
-    ) -> xr.Dataset:
+        self, dataset: xr.Dataset | xr.DataArray | None = None, members: int = 19, noise: float = 0.0,
+        seed: int = 0, where: str = "the data set", *, stations: pd.DataFrame | str | Path | None = None,
+        where_stations: str = "the table of stations", representativeness: Representativeness = None,
+    ) -> xr.Dataset:  # fmt: skip
         """Members of x given the values of a data set that are not NaN, or of stations, with their mean and spread.
 
         Each variable v becomes v (member, ...), v_mean and v_spread (ddof 1; absent for one member), in the data set's
@@ -125,32 +116,18 @@ class TrainedModel:
         members, seed = arguments.whole_number(members, "members", 1), arguments.seed_number(seed)
         noise = arguments.real_number(noise, "noise")
         check_representativeness(representativeness)
-        model, stored = self.checkpoint.model, self.checkpoint.field_codec
-        table = None if stations is None else read_stations(stations, where_stations)
+        table = None
+        if stations is not None:
+            table = Stations(read_stations(stations, where_stations), where_stations, representativeness)
         if dataset is None:
             if table is None:
                 raise InputError("fill needs a data set, stations, or both.")
-            dataset = self.nothing_observed(self.times_near(table, where_stations))
+            dataset = self.nothing_observed(self.times_near(table.table, where_stations))
         dataset = conventions.as_dataset(dataset, where)
-        data, codec = matching(dataset, stored, where)
-        require_plausible(data, codec, where)
-        c = context_of(data, codec, model.space, noise)
-        facts: dict[str, str] = {}
-        if table is not None:
-            c, facts = with_stations(
-                c, model, stored, table, data["time"], where_stations, representativeness
-            )
-        filled = codec.decode(draw(model, c, members, seed), data["time"])
-        if noise == 0:
-            filled = with_observed(filled, data)
-        flags = suspects(model, c, data, codec)
-        for sentence in suspect_messages(flags, data):
-            LOG.warning("%s: %s", where, sentence)
-        result = restore_layout(dataset, with_moments(filled, codec).merge(flags), codec)
+        result, facts = fill_fields(self.checkpoint, dataset, table, members, noise, seed, where)
         options = {"members": members, "noise": noise, "seed": seed}
-        return with_attributes(result, dataset.attrs, "Reconstruction", self.name, options).assign_attrs(
-            facts
-        )
+        result = with_attributes(result, dataset.attrs, "Reconstruction", self.name, options)
+        return result.assign_attrs(facts)
 
     def times_near(self, table: pd.DataFrame, where: str) -> xr.DataArray:
         """The model's times that are nearest to those of a table of stations, which messages call `where`."""
@@ -193,16 +170,8 @@ class TrainedModel:
         )
         pieces = [physical(forecaster, ensemble) for ensemble in forecaster.run(steps)]
         moments = with_moments(xr.concat(pieces, "lead").rename(start="time"), codec)
-        time = conventions.axes(dataset)["time"]
-        template = dataset.isel({dim: -1 for dim in dataset[time].dims})
-        result = restore_layout(
-            template.drop_vars(bounds_of(template[time]), errors="ignore"), moments, codec
-        ).drop_vars(time)
         valid = np.concatenate([forecaster.valid(number) for number in range(1, steps + 1)])
-        result = result.assign_coords(
-            forecast_reference_time=((), last[0], START), lead=moments["lead"].variable,
-            time=("lead", valid, {"standard_name": "time"}), **period_of(moments["lead"], last[0], valid),
-        )  # fmt: skip
+        result = after_last_state(dataset, moments, codec, last[0], valid)
         options = {"members": members, "steps": steps, "feedback": self.feedback, "seed": seed}
         return with_attributes(result, dataset.attrs, "Forecast", self.name, options)
 
@@ -222,39 +191,3 @@ class TrainedModel:
         if "latitude" not in states.coords:
             return states
         return with_attributes(states, {}, "Sample", self.name, {"samples": count, "seed": seed})
-
-
-def period_of(lead: xr.DataArray, start: Any, valid: np.ndarray) -> dict[str, Any]:
-    """The forecast period [hours] beside leads that count months; leads in hours are the period themselves."""
-    if lead.attrs["units"] == "hours":
-        return {}
-    hours = [calendars.hours(np.array([start, time]))[1] for time in valid]
-    return {"forecast_period": ("lead", hours, {"standard_name": "forecast_period", "units": "hours"})}
-
-
-def bounds_of(coordinate: xr.DataArray) -> list[str]:
-    """Names of the bounds of a coordinate."""
-    return [str(coordinate.attrs["bounds"])] if "bounds" in coordinate.attrs else []
-
-
-def with_observed(filled: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
-    """The members with the observed values in their cells."""
-    return filled.map(lambda v: xr.where(np.isfinite(data[v.name]), data[v.name], v).transpose(*v.dims))
-
-
-def with_moments(filled: xr.Dataset, codec: FieldCodec) -> xr.Dataset:
-    """The members with their mean and spread."""
-    result = filled.copy()
-    for v in codec.variables:
-        name = codec.attrs[v].get("long_name", v)
-        members = filled[v].astype(np.float64)  # no rounding spread where all members agree
-        parts = {"mean": members.mean("member")}
-        if filled.sizes["member"] > 1:
-            parts["spread"] = members.std("member", ddof=1)
-        for part, values in parts.items():
-            units = codec.attrs[v].get("units", "1")
-            result[f"{v}_{part}"] = values.astype(np.float32).assign_attrs(
-                units=units, long_name=f"{part} of {name}"
-            )
-    result["member"].attrs = {"standard_name": "realization", "units": "1"}
-    return result

@@ -1,0 +1,40 @@
+"""A forecast in the layout of the data set that it starts from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from fieldcast import calendars
+from fieldcast.encoding.anomalies import FieldCodec
+from fieldcast.fields import conventions
+from fieldcast.inference.ensemble_forecast import START
+from fieldcast.inference.user_layout import restore_layout
+
+
+def after_last_state(
+    dataset: xr.Dataset, moments: xr.Dataset, codec: FieldCodec, start: Any, valid: np.ndarray
+) -> xr.Dataset:
+    """Leads in the layout of a data set, `start` its last time, with the `valid` time of each lead."""
+    time = conventions.axes(dataset)["time"]
+    template = dataset.isel({dim: -1 for dim in dataset[time].dims})
+    template = template.drop_vars(bounds_of(template[time]), errors="ignore")
+    return restore_layout(template, moments, codec).drop_vars(time).assign_coords(
+        forecast_reference_time=((), start, START), lead=moments["lead"].variable,
+        time=("lead", valid, {"standard_name": "time"}), **period_of(moments["lead"], start, valid),
+    )  # fmt: skip
+
+
+def period_of(lead: xr.DataArray, start: Any, valid: np.ndarray) -> dict[str, Any]:
+    """The forecast period [hours] beside leads that count months; leads in hours are the period themselves."""
+    if lead.attrs["units"] == "hours":
+        return {}
+    hours = [calendars.hours(np.array([start, time]))[1] for time in valid]
+    return {"forecast_period": ("lead", hours, {"standard_name": "forecast_period", "units": "hours"})}
+
+
+def bounds_of(coordinate: xr.DataArray) -> list[str]:
+    """Names of the bounds of a coordinate."""
+    return [str(coordinate.attrs["bounds"])] if "bounds" in coordinate.attrs else []
