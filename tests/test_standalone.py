@@ -13,10 +13,10 @@ import xarray as xr
 from scores.probability import crps_for_ensemble
 
 import fieldcast
-from fieldcast import standalone
 from fieldcast.errors import InputError
 from fieldcast.geometry import cell_areas
 from fieldcast.inference.trained_model import TrainedModel
+from fieldcast.standalone import fitting
 
 CONF = Path(__file__).parents[1] / "conf"
 LATITUDE, LONGITUDE = np.linspace(-60, 60, 5), np.arange(0, 360, 45.0)
@@ -47,7 +47,7 @@ def model(waves: xr.Dataset) -> TrainedModel:
 def test_a_script_trains_in_its_process_unless_it_gives_a_number_of_ranks(waves, monkeypatch):
     """Ranks import the script that starts them: one that is not prepared for this would start itself again."""
     ranks = []
-    monkeypatch.setattr(standalone, "train", lambda recipe, *_: ranks.append(recipe.fit.ranks) or iter(()))
+    monkeypatch.setattr(fitting, "train", lambda recipe, *_: ranks.append(recipe.fit.ranks) or iter(()))
     for options in ({}, {"ranks": 2}):
         with pytest.raises(UnboundLocalError):  # nothing was trained
             fieldcast.fit(waves["t"], "reconstruct.denoising_vae", fit=options, conf=CONF)

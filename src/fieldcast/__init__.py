@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from fieldcast.inference.cycle import cycle
     from fieldcast.inference.grid_stations import grid_stations
     from fieldcast.inference.loading import load
-    from fieldcast.standalone import fit, score
+    from fieldcast.standalone.fitting import fit
+    from fieldcast.standalone.scoring import score
     from fieldcast.training.fill_gaps import fill_gaps
 
 __all__ = ["cycle", "fill_gaps", "fit", "grid_stations", "load", "score"]
@@ -45,10 +46,10 @@ __all__ = ["cycle", "fill_gaps", "fit", "grid_stations", "load", "score"]
 MODULES = {
     "cycle": "fieldcast.inference.cycle",
     "fill_gaps": "fieldcast.training.fill_gaps",
-    "fit": "fieldcast.standalone",
+    "fit": "fieldcast.standalone.fitting",
     "grid_stations": "fieldcast.inference.grid_stations",
     "load": "fieldcast.inference.loading",
-    "score": "fieldcast.standalone",
+    "score": "fieldcast.standalone.scoring",
 }
 
 

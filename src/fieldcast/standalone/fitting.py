@@ -1,0 +1,135 @@
+"""A model fitted to a data set: `fieldcast.fit`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import xarray as xr
+from pydantic import TypeAdapter, ValidationError
+
+from fieldcast import arguments, memory
+from fieldcast.encoding.checkpoint import unpack
+from fieldcast.encoding.options import Limits
+from fieldcast.errors import InputError
+from fieldcast.experiments import body_of, nearest
+from fieldcast.fields import climatology as climatologies
+from fieldcast.fields import normalisation as normalisations
+from fieldcast.fields.conventions import as_dataset
+from fieldcast.fields.ingest import ingest
+from fieldcast.fields.options import Missing
+from fieldcast.fields.prepared import PreparedData
+from fieldcast.fields.repair import Gaps
+from fieldcast.fields.splits import make, select
+from fieldcast.frame.conf_source import configuration_folder
+from fieldcast.inference.trained_model import TrainedModel
+from fieldcast.models.configuration import check_model
+from fieldcast.models.core import Model
+from fieldcast.pipelines.parameters import type_of
+from fieldcast.tasks import TASKS
+from fieldcast.training.options import Fit
+from fieldcast.training.problem import Problem
+from fieldcast.training.run import Recipe, train
+
+
+@memory.lack_in_words
+def fit(
+    dataset: xr.Dataset | xr.DataArray, experiment: str, *, fit: Mapping[str, Any] | None = None, gaps: Gaps = "refuse",
+    missing: Missing = "refuse", seed: int = 0, device: str = "auto", conf: Path | str | None = None,
+) -> TrainedModel:  # fmt: skip
+    """Fit the model of an experiment to the first 70 % of the times of a data set, tuned on the next 10 %.
+
+    Parameters
+    ----------
+    dataset
+        Fields in any layout that ingestion accepts.
+    experiment
+        The address of an experiment, as "reconstruct.optimal_interpolation".
+    fit
+        Options of the fit that replace those of the experiment: {"steps": 500}. "ranks" is 1 unless it is given: other
+        ranks import the calling script, whose statements must then stand under `if __name__ == "__main__"`.
+    gaps
+        "refuse" missing dates, or "segment": each gap starts a new segment, which no forecast crosses.
+    missing
+        "refuse" values that are missing at some times of a cell, or "train": learn from the others.
+    seed
+        Seed of initial weights, batches and draws.
+    device
+        "auto", "cpu" or "cuda".
+    conf
+        The folder of configuration in which the experiment is; by default that of the project around the working
+        folder, else the installed one.
+
+    Raises
+    ------
+    InputError
+        For data that cannot be used, an experiment that does not exist or is not trained, unknown options.
+    """
+    arguments.text(experiment, "experiment", "<task>.<name>")
+    fit = {} if fit is None else arguments.mapping(fit, "fit", '{"steps": 500}')
+    arguments.one_of(gaps, "gaps", get_args(Gaps))
+    arguments.one_of(missing, "missing", get_args(Missing))
+    seed, device = arguments.seed_number(seed), arguments.text(device, "device", "auto")
+    folder = configuration_folder() if conf is None else Path(arguments.path(conf, "conf", "conf"))
+    body = body_of(folder, experiment)
+    problem = problem_of(experiment, body)
+    options = fit_options({"ranks": 1, **(body.get("fit") or {}), **fit})
+    recipe = Recipe(problem, body["model"], options, seed, Limits(), device)
+    fields, _ = ingest(as_dataset(dataset, "the data set"), "the data set", gaps, missing=missing)
+    for saved in train(recipe, prepared(fields), None):
+        checkpoint = saved.checkpoint
+    feedback = (body.get("options") or {}).get("feedback", "members")
+    return TrainedModel(unpack(checkpoint), feedback).to(device)
+
+
+def problem_of(experiment: str, body: Mapping[str, Any]) -> Problem:
+    """What the model of an experiment is trained on.
+
+    Raises
+    ------
+    InputError
+        For a task that does not exist, a wrong model, or an experiment that is not trained here.
+    """
+    name = experiment.partition(".")[0]
+    if name == "assimilate":
+        raise InputError(
+            f"'{experiment}' is a filter, and filters are not fitted here: run `kedro run --pipelines {experiment}`, "
+            "and load its checkpoint."
+        )
+    if "weights" in (body.get("uses") or {}) or body["model"].get("type") == "File":
+        raise InputError(f"'{experiment}' is not trained itself: name the experiment whose weights it uses.")
+    task = TASKS.get(name)
+    if task is None or task.problem is None:
+        raise InputError(f"'{experiment}': there is no such task to train for{nearest(name, TASKS)}")
+    check_model(body["model"], f"{experiment}.model", Model)
+    return task.problem(type_of(f"params:{task.options}", task.types)()) if task.options else task.problem()
+
+
+def prepared(fields: xr.Dataset) -> PreparedData:
+    """Fields with splits, and with climatology and normalisation fitted to the training split."""
+    splits = make(fields["time"])
+    training = select(fields, splits, "train")
+    climatology = climatologies.fit(training)
+    return PreparedData(fields, climatology, normalisations.fit(training, climatology), splits)
+
+
+def fit_options(given: Mapping[str, Any]) -> Fit:
+    """The options of a fit.
+
+    Raises
+    ------
+    InputError
+        For an unknown key or an invalid value.
+    """
+    try:
+        options: Fit = TypeAdapter(Fit).validate_python(dict(given))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(arguments.option_path(first["loc"]))
+        if key not in Fit.__dataclass_fields__:
+            suggestion = nearest(key, list(Fit.__dataclass_fields__))
+            raise InputError(f"fit has no option '{key}'{suggestion}") from None
+        messages = dict.fromkeys(detail["msg"] for detail in error.errors() if detail["loc"][:1] == (key,))
+        raise InputError(f"fit.{key} = {first['input']!r}: {' or '.join(messages)}.") from None
+    return options
