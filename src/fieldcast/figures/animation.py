@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
+from matplotlib.figure import Figure
 from PIL import Image
 
 from fieldcast.figures.forecast_maps import ROWS, draw, scale
@@ -44,14 +45,11 @@ def drawn(
     truth = first[variable].sel(kind="truth").to_numpy()
     colours, levels = scale(truth, "anomaly" in first.attrs)
     grid = first["latitude"].to_numpy(), first["longitude"].to_numpy()
-    everything = np.concatenate(
-        [stored[variable].sel(kind=["truth", "mean", "member_0"]).to_numpy() for stored in examples.values()]
-    )
-    ends = everything[np.isfinite(everything)]
+    ends = finite_ends(examples, variable)
     pictures = []
     for place, lead in enumerate(first["lead"].to_numpy()):
         sheet = Sheet(*grid, len(examples) + 1, 2, left=0.1, top=0.3, aside=0.05, outline=outline)
-        sheet.ranges[id(colours)] = [float(ends.min()), float(ends.max())]  # or arrows would come and go
+        sheet.ranges[id(colours)] = list(ends)  # or arrows would come and go
         draw(sheet, (0, 0), truth[place], colours, levels)
         sheet.title((0, 0), "truth")
         for column, (name, forecasts) in enumerate(examples.items(), start=1):
@@ -72,13 +70,26 @@ def drawn(
         start = str(first.attrs.get("start", ""))[:16].replace("T", " ")
         heading = f"{plain(variable)}{what}; from {start}, lead {lead_text(lead)}"
         sheet.axes.text(-0.08 - sheet.beside, 0.29, heading, ha="left", va="top", fontsize=NORMAL, color=INK)
-        canvas = FigureCanvasAgg(sheet.figure)
-        sheet.figure.set_dpi(dpi)
-        canvas.draw()
-        size = canvas.get_width_height()
-        pictures.append(Image.frombuffer("RGBA", size, canvas.buffer_rgba()).convert("RGB"))
+        pictures.append(rendered(sheet.figure, dpi))
     few = palette(colours)
     return [whitened(picture.quantize(palette=few, dither=Image.Dither.NONE)) for picture in pictures]
+
+
+def finite_ends(examples: Mapping[str, xr.Dataset], variable: str) -> tuple[float, float]:
+    """Lowest and highest finite value of all maps."""
+    kinds = ["truth", "mean", "member_0"]
+    values = np.concatenate([stored[variable].sel(kind=kinds).to_numpy() for stored in examples.values()])
+    finite = values[np.isfinite(values)]
+    return float(finite.min()), float(finite.max())
+
+
+def rendered(figure: Figure, dpi: int) -> Image.Image:
+    """A figure in pixels."""
+    canvas = FigureCanvasAgg(figure)
+    figure.set_dpi(dpi)
+    canvas.draw()
+    size = canvas.get_width_height()
+    return Image.frombuffer("RGBA", size, canvas.buffer_rgba()).convert("RGB")
 
 
 def palette(colours: ScalarMappable) -> Image.Image:

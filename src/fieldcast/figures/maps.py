@@ -23,14 +23,9 @@ QUANTILES = (0.3, 0.7)  # of the truth: where contours lie
 
 
 def reconstruction_maps(
-    examples: Mapping[str, xr.Dataset],
-    variable: str,
-    pattern: str,
-    k: float,
-    *,
-    time: int = 0,
+    examples: Mapping[str, xr.Dataset], variable: str, pattern: str, k: float, *, time: int = 0,
     outline: Outline = (),
-) -> Figure:
+) -> Figure:  # fmt: skip
     """Draw one case at one time: truth and observations, then mean, one member, error and spread per experiment.
 
     All maps of the field share one colour scale, all errors one, all spreads one. Fields with the attribute `anomaly`

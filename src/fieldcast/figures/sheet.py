@@ -56,20 +56,10 @@ class Sheet:
     """
 
     def __init__(
-        self,
-        latitude: Shaped[np.ndarray, " y"],
-        longitude: Shaped[np.ndarray, " x"],
-        columns: int,
-        rows: int | float,
-        *,
-        left: float = 0.0,
-        top: float = 0.0,
-        aside: float = 0.0,
-        between: float = GAP,
-        largest: float = 2.6,
-        outline: Outline = (),
-        degrees: bool = True,
-    ) -> None:
+        self, latitude: Shaped[np.ndarray, " y"], longitude: Shaped[np.ndarray, " x"], columns: int,
+        rows: int | float, *, left: float = 0.0, top: float = 0.0, aside: float = 0.0, between: float = GAP,
+        largest: float = 2.6, outline: Outline = (), degrees: bool = True,
+    ) -> None:  # fmt: skip
         (south, north), (west, east) = sorted(edges(latitude)[[0, -1]]), edges(longitude)[[0, -1]]
         tall, wide = north - south, east - west
         self.height = float(np.clip(tall / wide, 0.4, 1.1))

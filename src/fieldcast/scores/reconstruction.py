@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 import xarray as xr
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 
 from fieldcast import calendars
 from fieldcast.errors import InputError
@@ -21,16 +23,9 @@ from fieldcast.scores.statistics_table import CELLS, tidy
 
 @np.errstate(invalid="ignore", over="ignore")  # a model may have blown up
 def reconstruction_statistics(
-    reconstructions: xr.Dataset,
-    observations: xr.Dataset,
-    truth: xr.Dataset,
-    *,
-    climatology: xr.Dataset,
-    normalisation: xr.Dataset,
-    area: xr.DataArray,
-    seed: int = 0,
-    events: EventTables | None = None,
-) -> tuple[pd.DataFrame, xr.Dataset]:
+    reconstructions: xr.Dataset, observations: xr.Dataset, truth: xr.Dataset, *, climatology: xr.Dataset,
+    normalisation: xr.Dataset, area: xr.DataArray, seed: int = 0, events: EventTables | None = None,
+) -> tuple[pd.DataFrame, xr.Dataset]:  # fmt: skip
     """Statistics of an ensemble of reconstructions against the truth, and diagnostics for figures.
 
     `truth` holds fields at the scored times (others are ignored); the variables are those of
@@ -56,33 +51,49 @@ def reconstruction_statistics(
     truth = truth[variables].sel(time=observations.time).transpose("time", *GRID).load()
     deviations = normalisation.anomaly_std.sel(variable=variables).to_numpy().astype(float)
     cells, wraps = cell_areas(area, truth), bool(truth.attrs["wraps"])
-    evaluators = [CellEvaluator.of(truth[name].to_numpy(), cells) for name in variables]
-    limits = [
-        value_range(climatology[name], deviation)
+    days = calendars.day_of_year(truth["time"])
+    references = [
+        reference(truth[name], climatology[name], days, deviation, cells)
         for name, deviation in zip(variables, deviations, strict=True)
     ]
-    days = calendars.day_of_year(truth["time"])
-    normals = [climatology[name].transpose("dayofyear", *GRID).to_numpy()[days - 1] for name in variables]
+    normals = [each.normal for each in references]
     diagnostics = Diagnostics(truth, normals, observations, reconstructions.sizes["member"])
     values = np.empty(
         (observations.sizes["case"], len(variables), len(CELLS), len(POWER), observations.sizes["time"])
     )
     for case in range(observations.sizes["case"]):
-        for v, name in enumerate(variables):
+        for v, (name, (evaluator, normal, limits)) in enumerate(zip(variables, references, strict=True)):
             x = reconstructions[name].isel(case=case).transpose("member", "time", *GRID).to_numpy()
             observed = observations[name].isel(case=case).transpose("time", *GRID).to_numpy()
-            rank = ranks(x, evaluators[v].y, np.random.default_rng([seed, case, v]))
-            weights = evaluators[v].weights(kinds(observed))
-            errors = evaluators[v].errors(x, rank)
-            values[case, v] = area_statistics(evaluators[v], x, errors, observed, weights, limits[v], wraps)
+            rank = ranks(x, evaluator.y, np.random.default_rng([seed, case, v]))
+            weights = evaluator.weights(kinds(observed))
+            errors = evaluator.errors(x, rank)
+            values[case, v] = area_statistics(evaluator, x, errors, observed, weights, limits, wraps)
             diagnostics.add(case, v, x, rank, weights[CELLS.index("unobserved")], errors.finite)
             if events is not None:
-                actual = evaluators[v].existing(evaluators[v].y - normals[v])
+                actual = evaluator.existing(evaluator.y - normal)
                 events.add(name, errors.d + actual, actual, days, weights[: len(CELLS)], errors.finite)
     units = deviations[:, None, None, None] ** np.array(list(POWER.values()))[:, None]
     overall = (values / units).mean(1, keepdims=True)
     table = tidy(np.concatenate([values, overall], 1), [*variables, "all"], observations)
     return table, diagnostics.dataset()
+
+
+class Reference(NamedTuple):
+    """The truth of a variable, the climatology of its days, and the range of values that SSIM is relative to."""
+
+    evaluator: CellEvaluator
+    normal: Float[np.ndarray, "time latitude longitude"]
+    limits: tuple[float, float]
+
+
+def reference(
+    truth: xr.DataArray, climatology: xr.DataArray, days: Int[np.ndarray, " time"], deviation: float,
+    cells: Float[np.ndarray, "latitude longitude"],
+) -> Reference:  # fmt: skip
+    """What the reconstructions of a variable are compared to on these days of the year."""
+    normal = climatology.transpose("dayofyear", *GRID).to_numpy()[days - 1]
+    return Reference(CellEvaluator.of(truth.to_numpy(), cells), normal, value_range(climatology, deviation))
 
 
 def value_range(climatology: xr.DataArray, deviation: float) -> tuple[float, float]:

@@ -35,8 +35,9 @@ from fieldcast.training.run import Recipe, train
 
 @memory.lack_in_words
 def fit(
-    dataset: xr.Dataset | xr.DataArray, experiment: str, *, fit: Mapping[str, Any] | None = None, gaps: Gaps = "refuse",
-    missing: Missing = "refuse", seed: int = 0, device: str = "auto", conf: Path | str | None = None,
+    dataset: xr.Dataset | xr.DataArray, experiment: str, *, fit: Mapping[str, Any] | None = None,
+    gaps: Gaps = "refuse", missing: Missing = "refuse", seed: int = 0, device: str = "auto",
+    conf: Path | str | None = None,
 ) -> TrainedModel:  # fmt: skip
     """Fit the model of an experiment to the first 70 % of the times of a data set, tuned on the next 10 %.
 

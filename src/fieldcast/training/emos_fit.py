@@ -81,20 +81,13 @@ def longest_windows(validation: ForecastWindows, leads: int) -> ForecastWindows:
 
 @torch.enable_grad()
 def minimised(
-    m: States,
-    variance: States,
-    y: States,
-    weight: Float[Tensor, "y x"],
-    v: Float[Tensor, "variable y x"],
+    m: States, variance: States, y: States, weight: Float[Tensor, "y x"], v: Float[Tensor, "variable y x"],
     start: Coefficients | None = None,
-) -> tuple[Coefficients, float]:
+) -> tuple[Coefficients, float]:  # fmt: skip
     """Coefficients a, b, c, d of each variable with the lowest CRPS, and the mean of this score over variables."""
     m, variance, y, v = (values.double() for values in (m, variance, y, v))
     share = weight / weight.sum() / len(m)
-    if start is None:
-        error = ((y - m).square() * share).sum(dim=(0, 2, 3)) / (v.square() * share * len(m)).sum(dim=(1, 2))
-        start = torch.stack([torch.zeros_like(error), torch.ones_like(error), error, 0 * error + 0.25], dim=1)
-    root = start.double().clone()
+    root = (unfitted(m, y, share, v) if start is None else start).double().clone()
     root[:, 2:] = root[:, 2:].clamp(min=1e-4).sqrt()
     if not variance.any():
         root[:, 3] = 0.0
@@ -123,6 +116,14 @@ def minimised(
             "rollouts stay finite, or set model.leads lower."
         )
     return coefficients, float(final.mean())
+
+
+def unfitted(
+    m: States, y: States, share: Float[Tensor, "y x"], v: Float[Tensor, "variable y x"]
+) -> Coefficients:
+    """Coefficients without a fit: no bias, and the variance of the errors, of which the spread tells a part."""
+    error = ((y - m).square() * share).sum(dim=(0, 2, 3)) / (v.square() * share * len(m)).sum(dim=(1, 2))
+    return torch.stack([torch.zeros_like(error), torch.ones_like(error), error, 0 * error + 0.25], dim=1)
 
 
 def squared(root: Coefficients) -> Coefficients:

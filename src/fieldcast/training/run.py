@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -114,10 +114,7 @@ def train(
     refuse_gaps(recipe, model, data)
     warn_of_warm_up(recipe, model)
     training, validation = (
-        recipe.problem.batches(
-            select(data.fields, data.splits, name), codec, model, recipe.fit, name == "train"
-        )
-        for name in ("train", "validation")
+        split_batches(recipe, data, codec, model, name) for name in ("train", "validation")
     )
     if isinstance(model, Trained):
         options = replace(options, ranks=number_of_ranks(options, recipe.device, len(training)))
@@ -126,24 +123,36 @@ def train(
     order = announced_order(model, training)
     sources = {**recipe.lineage(data, codec, base, parts), **here, **order}
     same = {name: sources[name] for name in ("data", "splits", "seed", *recipe.problem.fitted_by())}
-    unsolved = closed_form_parts(model)
-    if isinstance(model, Combined):
-        load_parts(model, recipe.model, parts or {}, same)
-        unsolved = []
-    if base is not None:
-        for part in unsolved:
-            load_part(part, base, "base", "model.base", {"model": base_of(recipe.model), **same})
-        unsolved = []
-    header = {
-        **sources,
-        "source": data.fields.attrs["source"],
-        **calendar_of(data.fields),
-        **provenance.code(),
-    }
+    unsolved = load_fitted_parts(model, recipe.model, base, parts or {}, same)
+    origin = {"source": data.fields.attrs["source"], **calendar_of(data.fields), **provenance.code()}
+    header = {**sources, **origin}
     yield from fit(
         model, training, validation, options, recipe.seed,
         lambda results: pack(model, codec, {**header, **results}), earlier, sources, unsolved,
     )  # fmt: skip
+
+
+def split_batches(recipe: Recipe, data: PreparedData, codec: Codec, model: Model, name: str) -> Batches:
+    """Batches of a split: "train" or "validation"."""
+    fields = select(data.fields, data.splits, name)
+    return recipe.problem.batches(fields, codec, model, recipe.fit, name == "train")
+
+
+def load_fitted_parts(
+    model: Model, config: Mapping[str, Any], base: bytes | None, parts: Checkpoints, same: Mapping[str, Any]
+) -> Sequence[Solved]:
+    """Load the parts of a model that are fitted; return its closed-form parts that are not, and must be solved.
+
+    The checkpoints must agree with `same` about what they were fitted to.
+    """
+    if isinstance(model, Combined):
+        load_parts(model, config, parts, same)
+        return []
+    if base is None:
+        return closed_form_parts(model)
+    for part in closed_form_parts(model):
+        load_part(part, base, "base", "model.base", {"model": base_of(config), **same})
+    return []
 
 
 def calendar_of(fields: xr.Dataset) -> dict[str, str]:
