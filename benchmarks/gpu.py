@@ -90,7 +90,7 @@ def standardised(space: Space) -> AnyDayCodec:
     count = len(space.variables)
     latitude, longitude = (np.arange(size, dtype=float) for size in space.shape)
     attrs: dict[str, dict[str, Any]] = {name: {} for name in space.variables}
-    return AnyDayCodec(space.variables, np.zeros(count), np.ones(count), latitude, longitude, attrs)
+    return AnyDayCodec(space.variables, latitude, longitude, attrs, np.zeros(count), np.ones(count))
 
 
 def training(address: str, number_format: str, compiled: bool, device: str) -> tuple[Training, Batches]:

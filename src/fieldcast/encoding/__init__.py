@@ -2,6 +2,7 @@
 
 anomalies       Dataset <-> standardised anomalies from the climatology of the day
 states          Dataset <-> standardised states whatever the day, and images
+field_layout    what both share: variables, grid and attributes
 checkpoint      a trained model with its codec, as one file; checkpoint_parts: types and shapes of its parts
 tensor_file     tensors and a header in one file, with a digest
 observations    the stored masks and the values observed through them; cycle_observations: those of successive times

@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from fieldcast import calendars, geometry
+from fieldcast.encoding.field_layout import FieldLayout, layout_of
 from fieldcast.errors import InputError
 from fieldcast.fields import conventions, domain
 from fieldcast.fields.units import conversion
@@ -29,29 +30,24 @@ from fieldcast.time_steps import TimeStep
 
 
 @dataclass(frozen=True, eq=False)
-class FieldCodec:
+class FieldCodec(FieldLayout):
     """Standardise fields by statistics of the training split, and bring draws back to physical units.
+
+    The first parameters are those of `FieldLayout`.
 
     Parameters
     ----------
-    variables
-        Names, in the order of the tensors.
     climatology
         (365, V, Y, X), in physical units.
     deviation
         Standard deviation of the anomalies of each variable, in physical units.
-    latitude, longitude
-        Coordinates of the grid [degrees], ascending.
-    attrs
-        CF attributes of each variable.
     """
 
-    variables: tuple[str, ...]
     climatology: Float[np.ndarray, "365 variable y x"]
     deviation: Float[np.ndarray, " variable"]
-    latitude: Float[np.ndarray, " y"]
-    longitude: Float[np.ndarray, " x"]
-    attrs: Mapping[str, Mapping[str, Any]]
+
+    kind = "field"
+    statistics = ("climatology", "deviation")
 
     @classmethod
     def of(cls, fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset) -> FieldCodec:
@@ -63,12 +59,10 @@ class FieldCodec:
             For images.
         """
         refuse_images(fields)
-        variables = tuple(conventions.time_varying(fields))
-        deviation = normalisation["anomaly_std"].sel(variable=list(variables)).values
-        attrs = {v: {k: a for k, a in fields[v].attrs.items() if isinstance(a, str)} for v in variables}
-        latitude, longitude = (fields[c].values.astype(np.float64) for c in GRID)
-        by_day = on_days(climatology, variables)
-        return cls(variables, by_day, deviation.astype(np.float32), latitude, longitude, attrs)
+        layout = layout_of(fields)
+        deviation = normalisation["anomaly_std"].sel(variable=list(layout.variables)).values
+        by_day = on_days(climatology, layout.variables)
+        return cls(**vars(layout), climatology=by_day, deviation=deviation.astype(np.float32))
 
     def in_units(self, units: Mapping[str, str], where: str = "the data set") -> FieldCodec:
         """The codec of data in other `units` of each variable: x is the same, whatever the units.
@@ -135,24 +129,7 @@ class FieldCodec:
     def decode(self, x: Float[Tensor, "time members variable y x"], times: xr.DataArray) -> xr.Dataset:
         """Draws in physical units; each variable is (time, member, latitude, longitude)."""
         values = self.physical(x.cpu().numpy(), self.climatology_at(times)[:, None])
-        dims = ("time", "member", *GRID)
-        data = {
-            v: (dims, np.ascontiguousarray(values[:, :, i]), dict(self.attrs[v]))
-            for i, v in enumerate(self.variables)
-        }
-        coordinates = {
-            axis: (axis, getattr(self, axis), {"units": units, "standard_name": axis})
-            for axis, units in zip(GRID, ("degrees_north", "degrees_east"), strict=True)
-        }
-        return xr.Dataset(data, {"time": times, "member": np.arange(x.shape[1]), **coordinates})
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """The arrays that a checkpoint stores."""
-        return {name: getattr(self, name) for name in ("climatology", "deviation", *GRID)}
-
-    def header(self) -> dict[str, Any]:
-        """The entries of a checkpoint's header."""
-        return {"codec": "field", "attrs": {k: dict(v) for k, v in self.attrs.items()}}
+        return self.dataset(values, {"time": times, "member": np.arange(x.shape[1])})
 
 
 def on_days(climatology: xr.Dataset, variables: Sequence[str]) -> Float[np.ndarray, "365 variable y x"]:

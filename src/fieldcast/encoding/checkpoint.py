@@ -186,8 +186,8 @@ def refuse_not_finite(tensors: Mapping[str, Tensor], where: str) -> None:
 
 def stored_codec(arrays: Mapping[str, np.ndarray], header: Mapping[str, Any]) -> Codec:
     """The codec of a checkpoint."""
-    kind = header.get("codec", "field")
+    kind = header.get("codec", FieldCodec.kind)
     if kind == "image":
         return ImageCodec(header["treatment"], header["levels"])
-    cls = FieldCodec if kind == "field" else AnyDayCodec
+    cls = FieldCodec if kind == FieldCodec.kind else AnyDayCodec
     return cls(variables=tuple(header["variables"]), attrs=header["attrs"], **arrays)

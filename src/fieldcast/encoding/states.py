@@ -9,7 +9,6 @@ Tensors are (N, V, Y, X); data sets have the dimension `sample` in place of `tim
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -19,7 +18,7 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
-from fieldcast.fields import conventions
+from fieldcast.encoding.field_layout import FieldLayout, layout_of
 from fieldcast.geometry import GRID
 from fieldcast.models import image_transforms
 from fieldcast.models.random_streams import RandomStreams
@@ -65,40 +64,32 @@ def standardised(
 
 
 @dataclass(frozen=True, eq=False)
-class AnyDayCodec:
+class AnyDayCodec(FieldLayout):
     """Standardise fields whatever the day.
+
+    The first parameters are those of `FieldLayout`.
 
     Parameters
     ----------
-    variables
-        Names, in the order of the tensors.
     mean, deviation
         Mean and standard deviation of each variable over the training split, in physical units.
-    latitude, longitude
-        Coordinates of the grid [degrees], ascending.
-    attrs
-        CF attributes of each variable.
     """
 
-    variables: tuple[str, ...]
     mean: Float[np.ndarray, " variable"]
     deviation: Float[np.ndarray, " variable"]
-    latitude: Float[np.ndarray, " y"]
-    longitude: Float[np.ndarray, " x"]
-    attrs: Mapping[str, Mapping[str, Any]]
 
+    kind = "any_day"
+    statistics = ("mean", "deviation")
     treatment = "standardised"
 
     @classmethod
     def of(cls, fields: xr.Dataset, normalisation: xr.Dataset) -> AnyDayCodec:
-        variables = tuple(conventions.time_varying(fields))
+        layout = layout_of(fields)
         mean, deviation = (
-            normalisation[name].sel(variable=list(variables)).values.astype(np.float32)
+            normalisation[name].sel(variable=list(layout.variables)).values.astype(np.float32)
             for name in ("mean", "std")
         )
-        attrs = {v: {k: a for k, a in fields[v].attrs.items() if isinstance(a, str)} for v in variables}
-        latitude, longitude = (fields[c].values.astype(np.float64) for c in GRID)
-        return cls(variables, mean, deviation, latitude, longitude, attrs)
+        return cls(**vars(layout), mean=mean, deviation=deviation)
 
     def encode(self, data: xr.Dataset) -> States:
         """Standardised states; cells that do not exist are at the mean."""
@@ -114,26 +105,10 @@ class AnyDayCodec:
 
     def decode(self, x: States) -> xr.Dataset:
         values = x.cpu().numpy() * self.deviation[:, None, None] + self.mean[:, None, None]
-        data = {
-            v: (("sample", *GRID), np.ascontiguousarray(values[:, i]), dict(self.attrs[v]))
-            for i, v in enumerate(self.variables)
-        }
-        units = dict(zip(GRID, ("degrees_north", "degrees_east"), strict=True))
-        place = {c: (c, getattr(self, c), {"units": units[c], "standard_name": c}) for c in GRID}
-        return xr.Dataset(data, {"sample": np.arange(len(x)), **place})
+        return self.dataset(values, {"sample": np.arange(len(x))})
 
     def bits_per_dim(self, log_prob: Tensor, cells: int) -> Tensor:
         return -log_prob / cells / math.log(2)
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """The arrays that a checkpoint stores."""
-        return {
-            name: np.asarray(getattr(self, name)) for name in ("mean", "deviation", "latitude", "longitude")
-        }
-
-    def header(self) -> dict[str, Any]:
-        """The entries of a checkpoint's header."""
-        return {"codec": "any_day", "attrs": {k: dict(v) for k, v in self.attrs.items()}}
 
 
 @dataclass(frozen=True)

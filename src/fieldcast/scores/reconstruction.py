@@ -91,7 +91,7 @@ def reference(
     truth: xr.DataArray, climatology: xr.DataArray, days: Int[np.ndarray, " time"], deviation: float,
     cells: Float[np.ndarray, "latitude longitude"],
 ) -> Reference:  # fmt: skip
-    """What the reconstructions of a variable are compared to on these days of the year."""
+    """Collect what the reconstructions of a variable are compared to on these days of the year."""
     normal = climatology.transpose("dayofyear", *GRID).to_numpy()[days - 1]
     return Reference(CellEvaluator.of(truth.to_numpy(), cells), normal, value_range(climatology, deviation))
 

@@ -85,7 +85,7 @@ def fit(
 
 
 def problem_of(experiment: str, body: Mapping[str, Any]) -> Problem:
-    """What the model of an experiment is trained on.
+    """The problem of an experiment: the data that its model is trained on.
 
     Raises
     ------
