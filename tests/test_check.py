@@ -14,10 +14,10 @@ BIN = Path(sys.executable).parent
 # for each contract: the file in which a forbidden import is planted, and the import
 FORBIDDEN = {
     "layers: stages at the top, the ground below": (
-        "models/core.py",
+        "models/core/model.py",
         "import fieldcast.fields.splits",
     ),
-    "models are torch, numpy and scipy": ("models/core.py", "import xarray"),
+    "models are torch, numpy and scipy": ("models/core/model.py", "import xarray"),
     "fields, scores, figures and report know no torch": ("fields/splits.py", "import torch"),
     "the library does not know the frame": ("inference/options.py", "import fieldcast.datasets.files"),
     "only the frame imports kedro, and nodes are no part of it": (

@@ -1,0 +1,56 @@
+"""States with their contexts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from fieldcast.models.core.context import Context
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """States and their contexts."""
+
+    x: Tensor  # (B, V, Y, X), or (B, T, V, Y, X) for a loss over a rollout
+    context: Context
+    index: Tensor | None = None  # (B,): place in the training set; None: unseen data
+    label: Tensor | None = None  # (B,)
+    observed: Tensor | None = None  # as x: False where a value is missing, and x is 0; None: nowhere
+    group: int | None = None  # common group of these training data, for a model that defines `Trained.groups`
+    # first steps of a rollout, which the loss leaves out: they produce its initial states
+    pushforward: int = 0
+
+    def __getitem__(self, index: Int[Tensor, " selected"] | slice) -> Batch:
+        """Select some of the data, as `Context` does."""
+        parts = {name: getattr(self, name) for name in ("index", "label", "observed")}
+        selected: dict[str, Any] = {
+            name: None if part is None else part[index] for name, part in parts.items()
+        }
+        return replace(self, x=self.x[index], context=self.context[index], **selected)
+
+
+def joined(batches: Iterable[Batch]) -> Batch:
+    """Join the states, indices and labels of several batches into one; a single batch is returned as it is."""
+    first, *others = batches
+    if not others:
+        return first
+    every = [first, *others]
+    index, label = (
+        None if getattr(first, name) is None else torch.cat([getattr(batch, name) for batch in every])
+        for name in ("index", "label")
+    )
+    x = torch.cat([batch.x for batch in every])
+    return Batch(x, Context(len(x)), index=index, label=label)
+
+
+def observed_values(batches: Iterable[Batch]) -> Bool[Tensor, "batch values"] | None:
+    """Mask of the observed values of all states, flattened; None if none is missing."""
+    parts = [batch.observed for batch in batches]
+    present = [part.flatten(1) for part in parts if part is not None]
+    return torch.cat(present) if present else None

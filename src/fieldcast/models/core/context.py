@@ -1,0 +1,123 @@
+"""The context c of a model p(x | c): observations, past states, the day."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from fieldcast.models.points import Points
+from fieldcast.models.space import Space
+
+ExtraChannel = Literal["mask", "season", "static"]  # what a network can read besides states
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """c of p(x | c); an absent part is None."""
+
+    count: int
+    past: Float[Tensor, "batch past variable y x"] | None = None  # oldest first
+    observed: Float[Tensor, "batch variable y x"] | None = None  # m * y
+    mask: Bool[Tensor, "batch variable y x"] | None = None  # m
+    day: Float[Tensor, " batch"] | None = None  # fraction of the year of the target state
+    noise: float = 0.0  # standard deviation of the error of the observations in cells
+    points: Points | None = None  # observations between cells; only models with `accepts_points` use them
+
+    def base(self) -> Float[Tensor, "batch variable y x"]:
+        """The state from which a stepped model starts: the last state, else the sparse field."""
+        base = self.past[:, -1] if self.past is not None else self.observed
+        if base is None:
+            raise ValueError("a context without past or observations has no base")
+        return base
+
+    def observations(self) -> tuple[Float[Tensor, "batch variable y x"], Bool[Tensor, "batch variable y x"]]:
+        """The sparse field m * y and its mask m.
+
+        Raises
+        ------
+        ValueError
+            If the context has no observations.
+        """
+        if self.observed is None or self.mask is None:
+            raise ValueError("the model needs observations and their mask, and the context has none")
+        return self.observed, self.mask
+
+    def states(self) -> Float[Tensor, "batch past variable y x"]:
+        """Past states, oldest first.
+
+        Raises
+        ------
+        ValueError
+            If the context has no past.
+        """
+        if self.past is None:
+            raise ValueError("the model needs a past, and the context has none")
+        return self.past
+
+    def fraction(self, space: Space) -> Float[Tensor, " batch"]:
+        """k: the observed share of the cells that exist."""
+        if self.mask is None:
+            raise ValueError("a context without a mask has no observed fraction")
+        return self.mask.float().sum(dim=(1, 2, 3)) / (self.mask.shape[1] * space.exists.sum())
+
+    def channels(
+        self, space: Space, extra_channels: Collection[ExtraChannel] = ("mask", "season", "static")
+    ) -> Float[Tensor, "batch channel y x"]:
+        """Input channels of a network: past and observed states, and `extra_channels`."""
+        parts = []
+        if self.past is not None:
+            parts.append(self.past.flatten(1, 2))
+        if self.observed is not None:
+            parts.append(self.observed)
+        if self.mask is not None and "mask" in extra_channels:
+            parts.append(self.mask.float())
+        if self.day is not None and "season" in extra_channels:
+            angle = 2 * math.pi * self.day
+            season = torch.stack([torch.cos(angle), torch.sin(angle)], dim=1)
+            parts.append(season[:, :, None, None].expand(-1, -1, *space.shape))
+        if "static" in extra_channels:
+            parts.append(space.static.expand(self.count, -1, -1, -1))
+        return torch.cat(parts, dim=1)
+
+    def at(self, x: Float[Tensor, "batch variable y x"]) -> Context:
+        """Replace the base of the context by x: a stage of a Runge-Kutta step."""
+        if self.past is not None:
+            return replace(self, past=torch.cat([self.past[:, :-1], x[:, None]], dim=1))
+        return replace(self, observed=x)
+
+    def advance(self, x: Float[Tensor, "batch variable y x"], dt: float) -> Context:
+        """The context of the next step: the past shifted by x, the day moved by dt (fraction of a year)."""
+        past = None if self.past is None else torch.cat([self.past[:, 1:], x[:, None]], dim=1)
+        return replace(self, past=past, day=None if self.day is None else (self.day + dt) % 1)
+
+    def repeat(self, members: int) -> Context:
+        """Repeat B rows to B * M rows, the members of a datum next to each other; without points, for networks."""
+        if members == 1:
+            return self
+        parts = {name: getattr(self, name) for name in ("past", "observed", "mask", "day")}
+        repeated = {k: None if v is None else v.repeat_interleave(members, dim=0) for k, v in parts.items()}
+        return Context(self.count * members, **repeated, noise=self.noise)
+
+    def __getitem__(self, index: Int[Tensor, " selected"] | slice) -> Context:
+        """Select the context of some of the data, each at most once if there are points."""
+        parts = {name: getattr(self, name) for name in ("past", "observed", "mask", "day")}
+        selected = {k: None if v is None else v[index] for k, v in parts.items()}
+        data = torch.arange(self.count)[index if isinstance(index, slice) else index.cpu()]
+        points = None if self.points is None else self.points.of(data)
+        return Context(len(data), **selected, noise=self.noise, points=points)
+
+
+def channel_count(
+    space: Space, history: int = 0, observed: bool = False,
+    extra_channels: Collection[ExtraChannel] = ("mask", "season", "static"),
+) -> int:  # fmt: skip
+    """Number of `Context.channels` of a context with a day, `history` past states and, if `observed`, observations."""
+    states = history + observed + (observed and "mask" in extra_channels)
+    season = 2 * ("season" in extra_channels)
+    return states * len(space.variables) + season + len(space.static) * ("static" in extra_channels)
