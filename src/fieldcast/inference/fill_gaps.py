@@ -36,7 +36,7 @@ from fieldcast.models.gaps import reach
 from fieldcast.models.gaps.cells import deviations
 from fieldcast.models.gaps.in_time import gap_lengths
 from fieldcast.models.gaps.record import Filling
-from fieldcast.models.gaps.trial import Calibration, Trial, calibrated
+from fieldcast.models.gaps.trial import ErrorStatistics, Trial, with_fitted_spread
 from fieldcast.models.random_streams import RandomStreams
 
 SUMMARY = (
@@ -101,7 +101,7 @@ class Trust:
 def fill(
     comparison: Comparison,
     trials: Sequence[Trial],
-    calibration: Calibration,
+    statistics: ErrorStatistics,
     dataset: xr.Dataset,
     members: int,
     trust: Trust,
@@ -120,12 +120,12 @@ def fill(
     times = torch.arange(len(record.x), device=record.x.device)
     streams = RandomStreams(seed, times, members) if members else None
     filled = comparison.fillers[best.name](record, streams)
-    filling = calibrated(filled, calibration.variances, record, distance)
+    filling = with_fitted_spread(filled, statistics.variances, record, distance)
     far = ~near | (filling.spread > CLIMATOLOGICAL * deviations(record.x, record.observed))
     flag = torch.where(far, EXTRAPOLATED, FILLED).to(torch.int8).masked_fill_(record.observed, OBSERVED)
     distrusted = trust.beyond(gappy, filling)
     outcome = Outcome(
-        gappy, comparison.hidden, comparison.of_all_methods(trials), best, calibration, comparison.linear, flag,
+        gappy, comparison.hidden, comparison.of_all_methods(trials), best, statistics, comparison.linear, flag,
         distrusted, lengths,
     )  # fmt: skip
     result = in_layout_of(

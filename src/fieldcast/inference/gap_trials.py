@@ -21,13 +21,13 @@ from fieldcast.errors import InputError
 from fieldcast.fields import domain
 from fieldcast.inference.gaps_series import Stretches
 from fieldcast.lineage import differences
-from fieldcast.models.gaps.calibration import Claims, ErrorVariances
+from fieldcast.models.gaps.error_variance import Claims, ErrorVariances
 from fieldcast.models.gaps.fillers import FILLERS, dineof
 from fieldcast.models.gaps.hiding import SELECTIONS, Hidden, hide_values
 from fieldcast.models.gaps.pieces import pieces
 from fieldcast.models.gaps.reach import nearest_observation
 from fieldcast.models.gaps.record import Filler, Record
-from fieldcast.models.gaps.trial import Calibration, Trial, calibration, run_trial
+from fieldcast.models.gaps.trial import ErrorStatistics, Trial, error_statistics, run_trial
 from fieldcast.models.random_streams import seed_for
 
 LOG = logging.getLogger(__name__)
@@ -167,11 +167,11 @@ class Comparison:
         """The trial with the smallest CRPS of those at the same hidden values."""
         return min(self.of_all_methods(trials), key=lambda trial: trial.crps)
 
-    def calibration(self, trials: Sequence[Trial]) -> Calibration:
+    def error_statistics(self, trials: Sequence[Trial]) -> ErrorStatistics:
         """Errors of the best method at all selections of hidden values, and their variance."""
         record = self.record().record
         others = [self.selection(record, number) for number in range(1, SELECTIONS)]
-        return calibration([self.best(trials), *trials[len(self.fillers) :]], [self.hidden, *others])
+        return error_statistics([self.best(trials), *trials[len(self.fillers) :]], [self.hidden, *others])
 
     def series(self, trials: Sequence[Trial], variances: ErrorVariances) -> pd.DataFrame:
         """The stretches as the best method and DINEOF fill them, in units of the variables."""

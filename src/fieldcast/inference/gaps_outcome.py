@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.models.gaps.hiding import Hidden
-from fieldcast.models.gaps.trial import Calibration, Trial
+from fieldcast.models.gaps.trial import ErrorStatistics, Trial
 
 Lengths: TypeAlias = dict[str, tuple[float, int]]  # chord on the unit sphere and steps, by variable
 
@@ -28,7 +28,7 @@ class Outcome:
         Values at which the methods are scored.
     trials, best
         Results of the methods there, and the one that was used.
-    calibration
+    statistics
         Errors of that one at all selections of hidden values.
     linear
         Errors of linear interpolation in time.
@@ -44,7 +44,7 @@ class Outcome:
     hidden: Hidden
     trials: Sequence[Trial]
     best: Trial
-    calibration: Calibration
+    statistics: ErrorStatistics
     linear: Float[Tensor, " hidden"]
     flag: Int8[Tensor, "time column"]
     distrusted: Bool[Tensor, "time column"]

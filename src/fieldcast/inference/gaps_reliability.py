@@ -37,12 +37,12 @@ def share_of(number: int, total: int) -> str:
 
 def reliability(outcome: Outcome, columns: Bool[Tensor, " column"], name: str) -> Iterator[str]:
     """Whether the spread is right, and where not to trust the result."""
-    calibration, hidden = outcome.calibration, outcome.calibration.hidden
+    statistics, hidden = outcome.statistics, outcome.statistics.hidden
     here = columns[hidden.cell]
     if not here.any():
         yield f"No value of {name} was hidden, so its spread is unchecked."
         return
-    error, spread, weight = calibration.error[here], calibration.spread[here], hidden.weights(here)[here]
+    error, spread, weight = statistics.error[here], statistics.spread[here], hidden.weights(here)[here]
     ratio = ratio_of(spread, error, weight)
     verdict = "right" if RIGHT[0] <= ratio <= RIGHT[1] else "too small" if ratio < 1 else "too large"
     beyond = float((error.abs() > FAR * spread).double().mean())
@@ -51,7 +51,7 @@ def reliability(outcome: Outcome, columns: Bool[Tensor, " column"], name: str) -
         f"weighted as the gaps; {beyond:.2%} of {int(here.sum())} errors exceed {FAR:g} spreads, the largest is "
         f"{float((error.abs() / spread).max()):.1f} of them."
     )
-    yield from by_variability(error, spread, weight, calibration.claims.climatological[here])
+    yield from by_variability(error, spread, weight, statistics.claims.climatological[here])
     yield from unchecked(outcome, columns)
     yield from extrapolation(outcome, columns, name)
     left = int(outcome.distrusted[:, columns].count_nonzero())

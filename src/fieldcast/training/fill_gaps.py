@@ -85,7 +85,7 @@ def fill_gaps(
     comparison = Comparison.of(fields, seed, device, methods(fields, network, seed, device))
     trust.check_names(time_varying(fields))
     trials = deque(comparison.trials(), maxlen=1).pop()[0]  # a list would hold the files of all
-    filled = fill(comparison, trials, comparison.calibration(trials), dataset, members, trust, seed)
+    filled = fill(comparison, trials, comparison.error_statistics(trials), dataset, members, trust, seed)
     LOG.info("%s", filled.attrs["comment"])
     return filled
 

@@ -10,7 +10,7 @@ from fieldcast.models.gaps.hiding import hide_values
 from fieldcast.models.gaps.in_time import linear_in_time
 from fieldcast.models.gaps.reach import Places, nearest_observation
 from fieldcast.models.gaps.record import Record
-from fieldcast.models.gaps.trial import calibrated, calibration, run_trial
+from fieldcast.models.gaps.trial import error_statistics, run_trial, with_fitted_spread
 from fieldcast.models.random_streams import RandomStreams
 
 TIMES, CELLS, MEMBERS = 320, 48, 6
@@ -56,7 +56,7 @@ def test_records_are_filled_better_than_linearly_in_time(
         trials.append(run_trial(name, FILLERS[name], left, selection, distance))
     filled = FILLERS[name](record, RandomStreams(0, torch.arange(TIMES), MEMBERS))
     distance = nearest_observation(record.observed, places, ~record.observed)
-    filled = calibrated(filled, calibration(trials, selections).variances, record, distance)
+    filled = with_fitted_spread(filled, error_statistics(trials, selections).variances, record, distance)
     assert filled.members.shape == (TIMES, MEMBERS, CELLS)
     for values in (filled.mean, filled.members[:, 3]):
         assert torch.equal(values[record.observed], truth[record.observed]) and values.isfinite().all()

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from fieldcast.models.gaps.calibration import Claims, error_variance
+from fieldcast.models.gaps.error_variance import Claims, error_variance
 from fieldcast.models.gaps.hiding import Hidden, hide_values
 from fieldcast.models.gaps.in_time import linear_in_time, neighbours_in_time
 from fieldcast.models.gaps.reach import Places, nearest_observation
 from fieldcast.models.gaps.record import Filling, Record
-from fieldcast.models.gaps.trial import FOLDS, calibrated, calibration, run_trial
+from fieldcast.models.gaps.trial import FOLDS, error_statistics, run_trial, with_fitted_spread
 from fieldcast.models.layers.crps import fair_crps, normal_crps
 from fieldcast.models.random_streams import RandomStreams
 
@@ -116,9 +116,9 @@ def test_spreads_are_scaled_to_the_errors_of_the_trial(
     trial = run_trial("overconfident", overconfident, left, hidden, distance)
     assert trial.crps == pytest.approx(1 / np.sqrt(np.pi), rel=0.2)  # of a Gaussian in its own truth
     draws = RandomStreams(0, torch.arange(TIMES), 50)
-    filled = calibrated(
+    filled = with_fitted_spread(
         overconfident(record, draws),
-        calibration([trial], [hidden]).variances,
+        error_statistics([trial], [hidden]).variances,
         record,
         nearest_observation(record.observed, places, ~record.observed),
     )
@@ -180,7 +180,7 @@ def test_variances_are_those_of_the_errors_at_all_selections(record: Record, pla
         distance = nearest_observation(left.observed, places, selection.mask)
         trials.append(run_trial("overconfident", overconfident, left, selection, distance))
         selections.append(selection)
-    pooled = calibration(trials, selections)
+    pooled = error_statistics(trials, selections)
     for whole in (False, True):
         here = pooled.hidden.whole == whole
         weight, claims = pooled.hidden.weight[here], pooled.claims.at(here)

@@ -5,7 +5,7 @@ fillers                   the methods
 hiding                    observed values that are hidden from the methods, as far from others as missing ones
 hidden_weights            their weights in means over the missing values
 trial                     methods compared at observed values that they do not see
-calibration               variance of errors, fitted at such values, far from and near observations
+error_variance            variance of errors, fitted at such values, far from and near observations
 local_kriging             kriging from the nearest observations in space and time
 dineof                    leading modes of the record itself, as DINEOF iterates them
 expectation_maximisation  probabilistic PCA with missing values; low_rank_gaussian: its posterior given any cells

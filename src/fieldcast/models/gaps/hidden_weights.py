@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from fieldcast.models.gaps.calibration import median_distance
+from fieldcast.models.gaps.error_variance import median_distance
 from fieldcast.models.gaps.pieces import counts, pieces
 from fieldcast.models.gaps.reach import nearest_observation, present_variables, steps_to_observation
 from fieldcast.models.gaps.record import Record

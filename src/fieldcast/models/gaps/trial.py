@@ -1,6 +1,6 @@
 """Trials of the fillers of a record: each fills it without some observed values, and is scored at these (`hiding`).
 
-The variance of the errors is fitted to what it depends on (`calibration`), in gaps and at whole times; spreads and
+The variance of the errors is fitted to what it depends on (`error_variance`), in gaps and at whole times; spreads and
 members of the final filling are scaled to it. The scores of a trial are those of spreads that were fitted to the errors
 of other gaps.
 
@@ -17,8 +17,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from fieldcast.models.gaps.calibration import Claims, ErrorVariances, error_variance
 from fieldcast.models.gaps.cells import deviations
+from fieldcast.models.gaps.error_variance import Claims, ErrorVariances, error_variance
 from fieldcast.models.gaps.hiding import Hidden, joined
 from fieldcast.models.gaps.pieces import counts, pieces
 from fieldcast.models.gaps.reach import present_variables, steps_to_observation
@@ -59,7 +59,7 @@ class Trial:
 
 
 @dataclass(frozen=True, eq=False)
-class Calibration:
+class ErrorStatistics:
     """Errors of a filler at several selections of hidden values, and their variance.
 
     Parameters
@@ -116,12 +116,12 @@ def run_trial(
     return Trial(name, error, claims, spread, crps, filled.mean[:, columns], of_series)
 
 
-def calibration(trials: Sequence[Trial], selections: Sequence[Hidden]) -> Calibration:
+def error_statistics(trials: Sequence[Trial], selections: Sequence[Hidden]) -> ErrorStatistics:
     """Fit the variance of the errors of a filler to its trials with several selections of hidden values."""
     hidden, error = joined(selections), torch.cat([trial.error for trial in trials])
     claims = Claims.joined([trial.claims for trial in trials])
     variances = fitted(error, claims, hidden, torch.ones_like(hidden.whole))
-    return Calibration(hidden, error, claims, cross_fitted(error, claims, hidden), variances)
+    return ErrorStatistics(hidden, error, claims, cross_fitted(error, claims, hidden), variances)
 
 
 def cross_fitted(error: Float[Tensor, " hidden"], claims: Claims, hidden: Hidden) -> Float[Tensor, " hidden"]:
@@ -189,7 +189,7 @@ def error_spread(
     return spread.masked_fill_(record.observed, 0.0)
 
 
-def calibrated(
+def with_fitted_spread(
     filled: Filling, variances: ErrorVariances, record: Record, distance: Float[Tensor, "time cell"]
 ) -> Filling:
     """The filling with spreads and members scaled to the variance of the errors of its method.

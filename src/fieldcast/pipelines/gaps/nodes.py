@@ -55,9 +55,9 @@ def fill_gaps(
     trust = Trust(fill_options.max_gap, fill_options.max_spread)
     members = fill_options.members and limits.cap("members", fill_options.members)
     dataset = open_layout(ingestion) if ingestion.source == "file" else fields
-    calibration = comparison.calibration(tried)
-    filled = fill(comparison, tried, calibration, dataset, members, trust, seed)
-    series = comparison.series(tried, calibration.variances)
+    statistics = comparison.error_statistics(tried)
+    filled = fill(comparison, tried, statistics, dataset, members, trust, seed)
+    series = comparison.series(tried, statistics.variances)
     return filled, f"{filled.attrs['comment']}\n\n{FILES}", series
 
 

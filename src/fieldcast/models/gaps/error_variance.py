@@ -1,4 +1,4 @@
-"""Calibration of spreads: the variance of errors as a function of what makes it grow, and the CRPS of a Gaussian.
+"""Variance of errors as a function of what makes it grow.
 
 The variance of the error of a value grows with the variance s^2 that the method claims, the number of steps d from an
 observation of its cell, and the distance D from an observation of its time; it falls with the number N of observations
