@@ -18,14 +18,24 @@ KEYS = ("about", "model", "fit", "options", "uses")
 
 @dataclass(frozen=True)
 class Experiment:
-    """One model with its training and its options, at the address `<task>.<name>`."""
+    """One model with its training and its options, at the address `<task>.<name>`.
+
+    Parameters
+    ----------
+    task, name
+        The two parts of the address.
+    uses
+        Addresses of the experiments whose checkpoints it uses, by role.
+    file
+        Whether its draws were made elsewhere: then it trains nothing and has no checkpoint.
+    about
+        Its label, family and description.
+    """
 
     task: str
     name: str
-    uses: Mapping[str, str] = field(
-        default_factory=dict
-    )  # {role: address of the experiment whose checkpoint it is}
-    file: bool = False  # its draws were made elsewhere: it trains nothing and has no checkpoint
+    uses: Mapping[str, str] = field(default_factory=dict)
+    file: bool = False
     about: About = field(default_factory=About)
 
     @property
@@ -116,7 +126,13 @@ def requirements(experiment: Experiment, by_address: Mapping[str, Experiment]) -
 
 
 def demo(conf: Path, by_address: Mapping[str, Experiment]) -> list[Experiment]:
-    """The experiments of the demo, as `conf/base/parameters/demo.yml` lists them; none without that file."""
+    """The experiments of the demo, as `conf/base/parameters/demo.yml` lists them; none without that file.
+
+    Raises
+    ------
+    InputError
+        For an address that is not one of an experiment.
+    """
     file = conf / "base" / "parameters" / "demo.yml"
     listed = _yaml(file, conf).get("demo", []) if file.exists() else []
     for address in listed:

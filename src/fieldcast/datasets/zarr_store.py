@@ -59,7 +59,13 @@ class ZarrDataset(FilesystemDataset):
         self._append, self._if_missing = append, missing
 
     def load(self) -> "xr.Dataset | None":
-        """Load the data set into memory, or lazily if `load_args` say so."""
+        """Load the data set into memory, or lazily if `load_args` say so.
+
+        Raises
+        ------
+        DatasetError, DamagedError
+            If the store is missing, or damaged.
+        """
         if not self._exists():
             if self._if_missing == "none":
                 return None

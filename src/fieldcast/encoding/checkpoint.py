@@ -92,7 +92,13 @@ def read_header(data: bytes, where: str) -> dict[str, Any]:
 
 
 def of_this_version(header: dict[str, Any], where: str) -> dict[str, Any]:
-    """The header, unless another version of Fieldcast wrote it."""
+    """The header, unless another version of Fieldcast wrote it.
+
+    Raises
+    ------
+    InputError
+        For the header of another version, or a damaged one.
+    """
     complete = set(NEEDED) <= set(header)
     if complete and header.get("format") == FORMAT and not is_header(header):
         raise InputError(f"{where} {DAMAGED}: train the experiment again.")

@@ -35,7 +35,13 @@ def climatological_past(
 def climatological_places(
     training: xr.Dataset, time: xr.DataArray, codec: FieldCodec, shape: tuple[int, int, int], seed: int
 ) -> Int[Tensor, "case members past"]:
-    """Positions in the training split of the states of `climatological_past`."""
+    """Positions in the training split of the states of `climatological_past`.
+
+    Raises
+    ------
+    InputError
+        If the training split has no stretch of `past` successive states.
+    """
     cases, members, past = shape
     segment = training["segment"].values
     whole = np.zeros(len(segment), dtype=bool)

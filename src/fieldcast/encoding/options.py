@@ -43,7 +43,13 @@ class TrainingMasks:
 
 @dataclass(frozen=True, config=STRICT)
 class Sparsification:
-    """Rules by which fields become observations, in training and in the stored test observations of all methods."""
+    """Rules by which fields become observations, in training and in the stored test observations of all methods.
+
+    Raises
+    ------
+    InputError
+        Without any fraction of observed cells, or for one outside its range.
+    """
 
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     noise: Annotated[float, Field(ge=0)] = 0.0  # error of an observation, in anomaly standard deviations
@@ -91,7 +97,13 @@ class Rollout:
 
 @dataclass(frozen=True, config=STRICT)
 class Events:
-    """Events that forecasts and analyses are scored on: values beyond climatological quantiles."""
+    """Events that forecasts and analyses are scored on: values beyond climatological quantiles.
+
+    Raises
+    ------
+    InputError
+        For quantiles that do not increase.
+    """
 
     quantiles: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(min_length=1)] = (
         *(0.05, 0.1),  # below 1/2, the event is a value below the quantile
@@ -108,7 +120,13 @@ class Events:
 
 @dataclass(frozen=True, config=STRICT)
 class Calibration:
-    """Cycles by which a filter is calibrated: its background errors in the training split, its tuned values after."""
+    """Cycles by which a filter is calibrated: its background errors in the training split, its tuned values after.
+
+    Raises
+    ------
+    InputError
+        For a fraction k outside its range, or one that leaves no unobserved cell.
+    """
 
     pattern: Pattern = "random"
     k: float = 0.05
@@ -136,7 +154,13 @@ class Calibration:
 
 @dataclass(frozen=True, config=STRICT)
 class Cycling:
-    """Length, members and observing networks of the cycles of the test split; noise and seed as in `Sparsification`."""
+    """Length, members and observing networks of the cycles of the test split; noise and seed as in `Sparsification`.
+
+    Raises
+    ------
+    InputError
+        Without any fraction of observed cells, or for one outside its range.
+    """
 
     spin_up: Annotated[int, Field(ge=0)] = 30  # first steps, from a climatological ensemble: not scored
     steps: Annotated[int, Field(ge=1)] = 120  # scored

@@ -95,6 +95,11 @@ def times_of(table: pd.DataFrame, step: TimeStep, first: str, where: str) -> xr.
     """The times to fill for a table without fields: its months, or the nearest of the model's times.
 
     These are whole steps from `first`, a time of its training (UTC): fields of a day may be those of its noon.
+
+    Raises
+    ------
+    InputError
+        If the model's time step is unknown.
     """
     if not step.hours:
         raise InputError(f"{where}: the model's time step is unknown, so give the fields to fill, too.")

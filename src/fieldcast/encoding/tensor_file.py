@@ -71,7 +71,13 @@ def unpack_state(data: bytes | None, where: str) -> tuple[dict[str, Tensor], dic
 
 
 def intact(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and header of an intact file; raises a ValueError that names the damage."""
+    """Tensors and header of an intact file.
+
+    Raises
+    ------
+    ValueError
+        That names the damage.
+    """
     try:
         tensors = load_tensors(data)
         expected, text, header = stored(data)

@@ -109,6 +109,11 @@ class Ingestion(Source):
         Options of a file, see `Source`; for images `path` is the folder of the IDX files.
     splits
         Periods of training, validation and test; the first 70, next 10 and last 20 % of the times by default.
+
+    Raises
+    ------
+    InputError
+        For an unknown source.
     """
 
     source: str = "planet"

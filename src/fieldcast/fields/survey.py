@@ -18,17 +18,35 @@ LARGEST = 1e18  # squares of larger values overflow single precision
 
 @dataclass(frozen=True)
 class Survey:
-    """Summary of a variable's values."""
+    """Summary of a variable's values.
 
-    missing: Int[np.ndarray, "y x"]  # number of times at which a cell has no value
-    low: Float[np.ndarray, "y x"]  # smallest finite value of a cell; infinite if there is none
-    high: Float[np.ndarray, "y x"]  # largest finite value
-    present: Int[np.ndarray, " time"]  # number of finite values at each time
-    infinite: Int[np.ndarray, " time"]  # number of Inf or huge values
-    flat: Bool[np.ndarray, " time"]  # whether all cells, at least two, have the same value
-    mean: Float[np.ndarray, " time"]  # area mean; NaN without a value
-    spread: Float[np.ndarray, " time"]  # area standard deviation
-    fills: Search  # possible undeclared fill values
+    Parameters
+    ----------
+    missing
+        Number of times at which a cell has no value.
+    low, high
+        Smallest and largest finite value of a cell; infinite if there is none.
+    present
+        Number of finite values at each time.
+    infinite
+        Number of infinite or huge values at each time.
+    flat
+        Whether all cells, at least two, have the same value.
+    mean, spread
+        Area mean and standard deviation; NaN without a value.
+    fills
+        Possible undeclared fill values.
+    """
+
+    missing: Int[np.ndarray, "y x"]
+    low: Float[np.ndarray, "y x"]
+    high: Float[np.ndarray, "y x"]
+    present: Int[np.ndarray, " time"]
+    infinite: Int[np.ndarray, " time"]
+    flat: Bool[np.ndarray, " time"]
+    mean: Float[np.ndarray, " time"]
+    spread: Float[np.ndarray, " time"]
+    fills: Search
 
     @property
     def never(self) -> Bool[np.ndarray, "y x"]:

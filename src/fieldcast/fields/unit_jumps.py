@@ -19,6 +19,11 @@ def check_unit_jumps(array: xr.DataArray, survey: Survey, where: str) -> Finding
     detected; it exceeds three area spreads (a front over a small region reaches two), or a factor of five; and it
     lasts: the ten times before it and the ten after it differ by at least half of it. Steps between segments do not
     count.
+
+    Raises
+    ------
+    InputError
+        For such a step.
     """
     observed = np.flatnonzero(survey.present)
     name, segment = str(array.name), array["segment"].values[observed]

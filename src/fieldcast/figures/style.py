@@ -43,7 +43,17 @@ REFERENCE, BOUND = ("#000000", (0, (5, 1.5))), ("#4f5f6e", (0, (2, 1)))
 
 @dataclass(frozen=True)
 class Look:
-    """Colour, dash and marker of an experiment, with its family and its role."""
+    """Colour, dash and marker of an experiment, with its family and its role.
+
+    Parameters
+    ----------
+    colour, dash, marker
+        Of lines, and of the points on them.
+    family
+        Family of the experiment: classical, learned or bound.
+    role
+        Its role, such as the reference; None without one.
+    """
 
     colour: str
     dash: Dash = "-"

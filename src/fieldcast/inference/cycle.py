@@ -86,23 +86,50 @@ def cycle(
 
 @dataclass(frozen=True, eq=False)
 class RecordCycle:
-    """A cycle over a user's record: step by step, so that it can be stored and go on after an interruption."""
+    """A cycle over a user's record: step by step, so that it can be stored and go on after an interruption.
+
+    Parameters
+    ----------
+    models
+        Forecaster and filter.
+    dataset
+        The record, in its own layout.
+    times
+        Its times.
+    codec
+        The codec in the units of the record.
+    c
+        All observations.
+    held
+        Cells whose observations are withheld.
+    options
+        Members, noise, share that is withheld, and seed.
+    names
+        Names of the models.
+    """
 
     models: CycleModels
-    dataset: xr.Dataset  # the record, in its own layout
+    dataset: xr.Dataset
     times: xr.DataArray
-    codec: FieldCodec  # in the units of the record
-    c: Context  # all observations
-    held: Bool[Tensor, "y x"]  # cells whose observations are withheld
-    options: dict[str, Any]  # members, noise, withheld, seed
-    names: str  # of the models
+    codec: FieldCodec
+    c: Context
+    held: Bool[Tensor, "y x"]
+    options: dict[str, Any]
+    names: str
 
     @classmethod
     def of(
         cls, forecaster: TrainedModel | None, updater: TrainedModel, observations: xr.Dataset | xr.DataArray,
         members: int, seed: int, noise: float, withheld: float, where: str,
     ) -> RecordCycle:  # fmt: skip
-        """The cycle that `cycle` describes, with its errors."""
+        """The cycle that `cycle` describes.
+
+        Raises
+        ------
+        InputError
+            For an argument of another type or range, models that do not fit the record, or a record without
+            observations.
+        """
         members, seed = arguments.whole_number(members, "members", 2), arguments.seed_number(seed)
         noise = arguments.real_number(noise, "noise")
         withheld = arguments.real_number(withheld, "withheld", below=1.0)

@@ -165,7 +165,13 @@ def named_files(section: str, **paths: str | None) -> list[tuple[str, str]]:
 
 
 def file_of(path: str | None, output: str | None, key: str, output_key: str) -> str:
-    """The path, which must be set and must not be that of the result."""
+    """The path, which must be set and must not be that of the result.
+
+    Raises
+    ------
+    InputError
+        Without a path, or for that of the result.
+    """
     if path is None:
         command = f"fieldcast {key.partition('.')[0]} FILE"
         raise InputError(f"{key} is not set: say which file, with --params {key}=FILE, or as in `{command}`.")

@@ -102,7 +102,13 @@ def gridded(
     stations: pd.DataFrame | str | Path, resolution: float | None, like: xr.Dataset | None, step: float | None,
     seed: int, device: str, where: str, values: int = VALUES,
 ) -> Result:  # fmt: skip
-    """The fields with all that is known of them; `values` of a matrix are in memory at once."""
+    """The fields with all that is known of them; `values` of a matrix are in memory at once.
+
+    Raises
+    ------
+    InputError
+        For a resolution and a grid, or neither; for stations that cannot be gridded.
+    """
     if (resolution is None) == (like is None):
         which = "neither" if like is None else "both"
         raise InputError(

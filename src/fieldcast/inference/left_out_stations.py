@@ -112,7 +112,13 @@ def observed(
 
 
 def clusters(table: pd.DataFrame, seed: int, where: str) -> Int[np.ndarray, " n"]:
-    """The cluster of each observation, by the place of its station."""
+    """The cluster of each observation, by the place of its station.
+
+    Raises
+    ------
+    InputError
+        For too few stations.
+    """
     places = table[["latitude", "longitude"]].drop_duplicates()
     if len(places) < FEWEST:
         raise InputError(f"{where} has {len(places)} stations: to leave some out needs at least {FEWEST}.")

@@ -22,7 +22,13 @@ class Drawing:
 
 @dataclass(frozen=True, config=STRICT)
 class File:
-    """The model of an experiment that was made elsewhere: a data set of this run, or a user's file."""
+    """The model of an experiment that was made elsewhere: a data set of this run, or a user's file.
+
+    Raises
+    ------
+    InputError
+        For a path and a data set, or neither.
+    """
 
     type: Literal["File"]
     dataset: Literal["perfect_model"] | None = None

@@ -33,6 +33,11 @@ class Autoencoder(Trained):
         training, because that takes the decoder a number of steps that does not grow with the length of the training.
         The weight is a function of the step alone, so that a resumed training has the same weight; validation uses the
         full weight.
+
+    Raises
+    ------
+    InputError
+        If `kl_warm_up` is not two ascending steps.
     """
 
     shares: tuple[str, ...] = ("latent",)  # options that parts inherit from their model

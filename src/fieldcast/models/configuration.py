@@ -28,6 +28,11 @@ def resolve(kind: str, key: str) -> type:
     """The class `module.Class` of `fieldcast.models`, or `package:module.Class` of a package that advertises models.
 
     A closed world: a configuration can run nothing else.
+
+    Raises
+    ------
+    InputError
+        If there is no such class, or its module cannot be imported.
     """
     package, _, place = kind.rpartition(":")
     module_name, _, class_name = place.rpartition(".")

@@ -36,6 +36,11 @@ class Corrected(Trained):
     one mask and one fold. The score of each variable is divided by its mean spread, so that a gain of one percent has
     the same weight for sparse and for dense observations. `inflation` multiplies the deviations d - m; it is tuned on
     the validation split after training.
+
+    Raises
+    ------
+    InputError
+        For a base that is not solved in closed form.
     """
 
     shares_mask = True

@@ -149,6 +149,11 @@ class ThinPlate(Interpolation):
     prior variance, through c. On the sphere S is positive definite for c > 1.56 (where the coefficient of its first
     Legendre polynomial changes sign), and c -> infinity is the classical spline. With many observations each place is
     solved locally, from the nearest ones.
+
+    Raises
+    ------
+    InputError
+        For a trend that is too small for a positive definite spline.
     """
 
     smoothing: Tensor

@@ -71,6 +71,11 @@ class LatentTable(StateEncoder):
         """Create a row for each training datum; `index` numbers the rows, and may leave some out.
 
         Neither the states nor their shape are read; `draws` belong to the indices.
+
+        Raises
+        ------
+        ValueError
+            For training data without an index.
         """
         if training.index is None:
             raise ValueError("a table of latents needs the places of the training data")

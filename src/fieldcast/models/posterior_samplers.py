@@ -40,6 +40,19 @@ class Target:
     """The posterior to draw from: the prior by its denoiser, y where m, and the variance r of its error.
 
     Where nothing is observed, every sampler draws from the prior.
+
+    Parameters
+    ----------
+    denoise
+        Denoiser of the prior.
+    noise
+        Noise schedule of the prior.
+    y
+        Observations.
+    m
+        Mask of the observations.
+    r
+        Variance of their error.
     """
 
     denoise: Denoiser

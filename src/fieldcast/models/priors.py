@@ -88,7 +88,13 @@ class Vamp(nn.Module):
 
 
 class CouplingPrior(nn.Module):
-    """z = f^-1(e), e ~ N(0, I), with f of coupling layers: log p(z) = log N(f(z)) + log |df/dz|."""
+    """z = f^-1(e), e ~ N(0, I), with f of coupling layers: log p(z) = log N(f(z)) + log |df/dz|.
+
+    Raises
+    ------
+    TypeError
+        For a latent of a single component.
+    """
 
     def __init__(self, latent: Count, layers: Count = 10, hidden: Count = 8):
         super().__init__()

@@ -66,20 +66,40 @@ class RandomStreams:
 
     Each call of `normal` or `uniform` increments `call`, so that two calls are independent. A function that forks its
     draws passes forks to the parts that it calls: otherwise its streams and those of a part could coincide.
+
+    Parameters
+    ----------
+    seed
+        Seed of all draws.
+    datum
+        Number of each datum, which its draws depend on, whatever the batch.
+    members
+        Number of members M.
+    step
+        Step of the training.
+    lead
+        Step of a rollout.
+    call
+        Number of the next call.
+    first
+        Number of the first member, for ensembles that are drawn in pieces.
+    number
+        Number of each member; None if they follow `first`.
+    path
+        Kind, stream and call of each fork.
+    kept
+        Cached words, by path, call and size.
     """
 
     seed: int
     datum: Int[Tensor, " batch"]
     members: int = 1
     step: int = 0
-    lead: int = field(default=0, kw_only=True)  # step of a rollout
+    lead: int = field(default=0, kw_only=True)
     call: int = field(default=0, kw_only=True)
-    first: int = field(default=0, kw_only=True)  # number of the first member, for ensembles drawn in pieces
-    # of each member; None: they follow `first`
+    first: int = field(default=0, kw_only=True)
     number: Int[Tensor, "batch members"] | None = field(default=None, kw_only=True)
-    # kind, stream and call of each fork
     path: tuple[tuple[int, int, int], ...] = field(default=(), kw_only=True)
-    # cached words, by path, call and size
     kept: dict[tuple[object, int, int], Tensor] | None = field(default=None, init=False, repr=False)
 
     @property

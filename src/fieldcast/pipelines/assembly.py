@@ -30,7 +30,13 @@ warnings.filterwarnings("ignore", "One or more dataset names contain '.' charact
 
 
 def stage(name: str) -> ModuleType:
-    """The module of a stage, of Fieldcast or of a task plug-in, whose `create_pipeline` makes its pipeline."""
+    """The module of a stage, of Fieldcast or of a task plug-in, whose `create_pipeline` makes its pipeline.
+
+    Raises
+    ------
+    InputError
+        If no package has such a stage.
+    """
     for package in ("fieldcast", *plugins.packages()):
         module = f"{package}.pipelines.{name}.pipeline"
         try:

@@ -20,13 +20,25 @@ from fieldcast.time_steps import MONTH, TimeStep
 
 @dataclass(frozen=True)
 class AlignedForecasts:
-    """Forecasts whose variables, units, grid and valid times match the truth."""
+    """Forecasts whose variables, units, grid and valid times match the truth.
+
+    Parameters
+    ----------
+    forecasts, truth
+        Data sets on the same grid, in the same units.
+    variables
+        Names of the variables.
+    leads
+        Lead times in hours.
+    indices
+        Position of each valid time in the truth.
+    """
 
     forecasts: xr.Dataset
     truth: xr.Dataset
     variables: list[str]
-    leads: Float[np.ndarray, " lead"]  # hours
-    indices: Integer[np.ndarray, "lead start"]  # of each valid time in `truth.time`
+    leads: Float[np.ndarray, " lead"]
+    indices: Integer[np.ndarray, "lead start"]
 
     @classmethod
     def of(

@@ -28,15 +28,28 @@ class FieldFeatures:
     components; the differences are there to expose a model that blurs.
 
     Cells that do not exist are left out, and so are differences across them.
+
+    Parameters
+    ----------
+    mean
+        Mean of training states.
+    exists, area
+        Which cells exist, and their areas.
+    components
+        Orthonormal principal components over the existing cells.
+    centre, scale
+        Mean and standard deviation of the features over training states.
+    wraps
+        Whether the last cell of a row is a neighbour of its first.
     """
 
     mean: Float[np.ndarray, "variable y x"]
     exists: Bool[np.ndarray, "variable y x"]
     area: Float[np.ndarray, "y x"]
-    components: Float[np.ndarray, "component cell"]  # orthonormal, over existing cells
+    components: Float[np.ndarray, "component cell"]
     centre: Float[np.ndarray, "*feature"]
     scale: Float[np.ndarray, "*feature"]
-    wraps: bool  # whether a row's last cell is a neighbour of its first
+    wraps: bool
 
     @classmethod
     def fit(

@@ -65,11 +65,25 @@ def wavelengths(length: Float[np.ndarray, " latitude"], cells: int) -> Float[np.
 
 @dataclass(frozen=True)
 class Latitudes:
-    """Latitudes of a grid that spectra are averaged over, and the lengths of their rows in metres."""
+    """Latitudes of a grid that spectra are averaged over, and the lengths of their rows in metres.
+
+    Parameters
+    ----------
+    selected
+        Which latitudes of the grid these are.
+    length
+        Length of each row in metres.
+    from_equator
+        Distance from the equator in degrees.
+    cells
+        Number of cells in a row.
+    wraps
+        Whether rows go around the globe.
+    """
 
     selected: Bool[np.ndarray, " latitude"]
     length: Float[np.ndarray, " selected"]
-    from_equator: Float[np.ndarray, " selected"]  # degrees
+    from_equator: Float[np.ndarray, " selected"]
     cells: int
     wraps: bool
 

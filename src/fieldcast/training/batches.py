@@ -181,6 +181,19 @@ class StateBatches:
     """c = (): states without a context; images are binarised or dequantised anew at each step.
 
     `scored` marks data that are scored and not trained on, which are always transformed in the same way.
+
+    Parameters
+    ----------
+    data
+        The states.
+    label
+        Class of each image; None for fields.
+    space
+        Their grid.
+    codec
+        Codec, which transforms encoded states.
+    scored
+        Whether they are scored and not trained on, and always transformed in the same way.
     """
 
     data: States

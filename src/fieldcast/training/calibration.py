@@ -105,7 +105,13 @@ def prepared(
     recipe: Recipe, data: PreparedData, base: bytes | None, sources: Mapping[str, Any],
     states: xr.Dataset | None = None,
 ) -> Assimilator:  # fmt: skip
-    """The filter with what it forecasts with."""
+    """The filter with what it forecasts with.
+
+    Raises
+    ------
+    InputError
+        If the filter lacks a checkpoint that it needs, or does not fit its task.
+    """
     kind = recipe.model["type"]
     codec, space = recipe.problem.codec(*data.statistics)
     device = choose_device(recipe.device)
@@ -124,12 +130,28 @@ def prepared(
 
 @dataclass(frozen=True, eq=False)
 class CalibrationRun:
-    """Cycles of a filter over training and validation states."""
+    """Cycles of a filter over training and validation states.
+
+    Parameters
+    ----------
+    assimilator
+        The filter with its forecast model.
+    options
+        Options of the calibration.
+    members
+        Members of the cycles that values are tuned for.
+    network
+        Errors of observations, and whether variables have masks of their own.
+    data
+        The data, of which splits are selected.
+    seed
+        Seed of cycles and networks.
+    """
 
     assimilator: Assimilator
     options: Calibration
-    members: int  # of the cycles that values are tuned for
-    network: Sparsification  # errors of observations, and whether variables have masks of their own
+    members: int
+    network: Sparsification
     data: PreparedData
     seed: int
 

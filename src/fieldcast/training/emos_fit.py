@@ -71,7 +71,13 @@ def forecasts(
 
 
 def longest_windows(validation: ForecastWindows, leads: int) -> ForecastWindows:
-    """Windows of so many leads, or of as many as the longest stretch of times holds."""
+    """Windows of so many leads, or of as many as the longest stretch of times holds.
+
+    Raises
+    ------
+    InputError
+        If no two times follow one another.
+    """
     for steps in range(leads, 0, -1):
         windows = replace(validation, steps=steps)
         if len(windows):
@@ -84,7 +90,13 @@ def minimised(
     m: States, variance: States, y: States, weight: Float[Tensor, "y x"], v: Float[Tensor, "variable y x"],
     start: Coefficients | None = None,
 ) -> tuple[Coefficients, float]:  # fmt: skip
-    """Coefficients a, b, c, d of each variable with the lowest CRPS, and the mean of this score over variables."""
+    """Coefficients a, b, c, d of each variable with the lowest CRPS, and the mean of this score over variables.
+
+    Raises
+    ------
+    InputError
+        For forecasts that are not finite.
+    """
     m, variance, y, v = (values.double() for values in (m, variance, y, v))
     share = weight / weight.sum() / len(m)
     root = (unfitted(m, y, share, v) if start is None else start).double().clone()

@@ -59,6 +59,11 @@ def fit(
 
     Training resumes from an `earlier` state of the same lineage, `sources`; a finished one is only unpacked.
     `unsolved`: the closed-form parts of a trained model that are solved before its first step.
+
+    Raises
+    ------
+    TypeError
+        For a model that is neither trained nor solved.
     """
     tensors, header = resumable_state(earlier, sources, options.restart)
     costs.reset_peak(training.space.area.device)

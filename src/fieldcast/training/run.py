@@ -55,6 +55,11 @@ class Recipe:
         Seed of initial weights, batches and draws.
     device
         `auto`, or a name that torch knows.
+
+    Raises
+    ------
+    InputError
+        For a seed outside its range.
     """
 
     problem: Problem

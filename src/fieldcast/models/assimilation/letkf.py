@@ -60,6 +60,11 @@ class LETKF(Filter):
     perturbed
         Whether each member sees observations with errors of its own, in place of the symmetric square root: without
         localisation this is the stochastic ensemble Kalman filter.
+
+    Raises
+    ------
+    InputError
+        For a single member, or nodes less than one cell apart.
     """
 
     start: Mapping[str, float] = MappingProxyType(

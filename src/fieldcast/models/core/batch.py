@@ -15,15 +15,32 @@ from fieldcast.models.core.context import Context
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """States and their contexts."""
+    """States and their contexts.
 
-    x: Tensor  # (B, V, Y, X), or (B, T, V, Y, X) for a loss over a rollout
+    Parameters
+    ----------
+    x
+        States (B, V, Y, X), or (B, T, V, Y, X) for a loss over a rollout.
+    context
+        Their contexts.
+    index
+        Place of each in the training set; None for unseen data.
+    label
+        Class of each image.
+    observed
+        False where a value of x is missing, and x is 0; None if none is.
+    group
+        Common group of these training data, for a model that defines `Trained.groups`.
+    pushforward
+        First steps of a rollout, which the loss leaves out: they produce its initial states.
+    """
+
+    x: Tensor
     context: Context
-    index: Tensor | None = None  # (B,): place in the training set; None: unseen data
-    label: Tensor | None = None  # (B,)
-    observed: Tensor | None = None  # as x: False where a value is missing, and x is 0; None: nowhere
-    group: int | None = None  # common group of these training data, for a model that defines `Trained.groups`
-    # first steps of a rollout, which the loss leaves out: they produce its initial states
+    index: Tensor | None = None
+    label: Tensor | None = None
+    observed: Tensor | None = None
+    group: int | None = None
     pushforward: int = 0
 
     def __getitem__(self, index: Int[Tensor, " selected"] | slice) -> Batch:

@@ -19,18 +19,42 @@ ExtraChannel = Literal["mask", "season", "static"]  # what a network can read be
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """c of p(x | c); an absent part is None."""
+    """c of p(x | c); an absent part is None.
+
+    Parameters
+    ----------
+    count
+        Number of data B.
+    past
+        The last states, oldest first.
+    observed
+        The sparse field m * y.
+    mask
+        The mask m of the observations.
+    day
+        The day of the target state, as a fraction of the year.
+    noise
+        Standard deviation of the error of the observations in cells.
+    points
+        Observations between cells, which only models with `accepts_points` use.
+    """
 
     count: int
-    past: Float[Tensor, "batch past variable y x"] | None = None  # oldest first
-    observed: Float[Tensor, "batch variable y x"] | None = None  # m * y
-    mask: Bool[Tensor, "batch variable y x"] | None = None  # m
-    day: Float[Tensor, " batch"] | None = None  # fraction of the year of the target state
-    noise: float = 0.0  # standard deviation of the error of the observations in cells
-    points: Points | None = None  # observations between cells; only models with `accepts_points` use them
+    past: Float[Tensor, "batch past variable y x"] | None = None
+    observed: Float[Tensor, "batch variable y x"] | None = None
+    mask: Bool[Tensor, "batch variable y x"] | None = None
+    day: Float[Tensor, " batch"] | None = None
+    noise: float = 0.0
+    points: Points | None = None
 
     def base(self) -> Float[Tensor, "batch variable y x"]:
-        """The state from which a stepped model starts: the last state, else the sparse field."""
+        """The state from which a stepped model starts: the last state, else the sparse field.
+
+        Raises
+        ------
+        ValueError
+            For a context without past or observations.
+        """
         base = self.past[:, -1] if self.past is not None else self.observed
         if base is None:
             raise ValueError("a context without past or observations has no base")
@@ -61,7 +85,13 @@ class Context:
         return self.past
 
     def fraction(self, space: Space) -> Float[Tensor, " batch"]:
-        """k: the observed share of the cells that exist."""
+        """k: the observed share of the cells that exist.
+
+        Raises
+        ------
+        ValueError
+            For a context without observations.
+        """
         if self.mask is None:
             raise ValueError("a context without a mask has no observed fraction")
         return self.mask.float().sum(dim=(1, 2, 3)) / (self.mask.shape[1] * space.exists.sum())

@@ -130,7 +130,13 @@ class Trained(Model):
         c: Context,
         draws: RandomStreams,
     ) -> Terms:
-        """The training loss of draws that a wrapper has made with the model, such as those of a Runge-Kutta step."""
+        """The training loss of draws that a wrapper has made with the model, such as those of a Runge-Kutta step.
+
+        Raises
+        ------
+        TypeError
+            Unless the model supports rollouts.
+        """
         raise TypeError(f"{type(self).__name__} cannot be trained through steps or rollouts")
 
 

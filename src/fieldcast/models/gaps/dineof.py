@@ -31,12 +31,26 @@ WORSE = 3  # numbers of modes without improvement after which the search ends
 
 @dataclass(frozen=True, eq=False)
 class Filled:
-    """A record filled by DINEOF."""
+    """A record filled by DINEOF.
+
+    Parameters
+    ----------
+    values
+        The record without gaps.
+    modes
+        Number of modes n.
+    errors
+        Root mean square error at the hidden values with 1, 2, ... modes.
+    axes
+        The modes V_n^T.
+    mean
+        Mean that was removed before.
+    """
 
     values: Float[Tensor, "time cell"]
     modes: int
-    errors: Float[Tensor, " tried"]  # root mean square error at the hidden values with 1, 2, ... modes
-    axes: Float[Tensor, "mode cell"]  # V_n^T
+    errors: Float[Tensor, " tried"]
+    axes: Float[Tensor, "mode cell"]
     mean: Float[Tensor, ""]
 
 

@@ -103,7 +103,13 @@ class Gain(CheckedGain):
 
     @cached_property
     def factor(self) -> Float[Tensor, "observed observed"]:
-        """Lower Cholesky factor of C_oo + R."""
+        """Lower Cholesky factor of C_oo + R.
+
+        Raises
+        ------
+        ValueError
+            If it has been computed before, and is no longer cached.
+        """
         if self._s is None:
             raise ValueError("C_oo + R has been factorised")
         s, self._s = self._s, None  # free the matrix: its factor replaces it
