@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from fieldcast.report.guide import TERMS, explained, guide, scores
+from fieldcast.report.assimilate import Assimilate
+from fieldcast.report.forecast import Forecast
+from fieldcast.report.guide import Guide, Term, explained, explanations
+from fieldcast.report.reconstruct import Reconstruct
+from fieldcast.report.sample import Sample
 from fieldcast.scores.event_metrics import EVENT_METRICS
 from fieldcast.scores.legend import Legend
 from fieldcast.scores.metrics import METRICS
@@ -29,20 +33,26 @@ def test_a_score_that_does_not_rank_has_no_better_values() -> None:
 @pytest.mark.parametrize(
     ("tasks", "terms", "absent"),
     [
-        (["sample"], {"FID", "Very near samples"}, {"Fair CRPS", "Brier score", "Intervals", "Blew up"}),
-        (["reconstruct"], {"SSIM", "Unobserved cells"}, {"Brier score", "FID", "Skill", "Blew up"}),
-        (["forecast"], {"Skill", "Brier score", "Blew up"}, {"FID", "SSIM", "Unobserved cells"}),
-        (["assimilate"], {"Mean innovation", "Brier score"}, {"FID", "SSIM", "Skill", "Blew up"}),
-        (["forecast", "sample"], {"Skill", "FID", "Intervals", "Intervals of sampling"}, {"SSIM"}),
+        ([Sample], {"FID", "Very near samples"}, {"Fair CRPS", "Brier score", "Intervals", "Blew up"}),
+        ([Reconstruct], {"SSIM", "Unobserved cells"}, {"Brier score", "FID", "Skill", "Blew up"}),
+        ([Forecast], {"Skill", "Brier score", "Blew up"}, {"FID", "SSIM", "Unobserved cells"}),
+        ([Assimilate], {"Mean innovation", "Brier score"}, {"FID", "SSIM", "Skill", "Blew up"}),
+        ([Forecast, Sample], {"Skill", "FID", "Intervals", "Intervals of sampling"}, {"SSIM"}),
+        ([Reconstruct, Forecast, Assimilate], {"SSIM", "Skill", "Mean innovation", "Intervals"}, {"FID"}),
     ],
 )
-def test_a_page_explains_what_its_tasks_show(tasks, terms, absent) -> None:
-    names = [name for name, _ in guide(tasks)]
+def test_a_page_explains_what_its_tasks_use(tasks, terms, absent) -> None:
+    names = [name for name, _ in explanations(task.guide for task in tasks)]
     assert terms <= set(names) and not absent & set(names)
     assert len(names) == len(set(names))
 
 
-def test_without_tasks_everything_is_explained_and_of_another_package_nothing() -> None:
-    assert list(scores([])) == EVERYTHING
-    assert len(guide([])) == len(EVERYTHING) + len(TERMS)
-    assert guide(["acme"]) == []
+def test_every_score_is_explained_by_a_task() -> None:
+    entries = explanations(task.guide for task in (Reconstruct, Forecast, Assimilate, Sample))
+    assert {explained(score) for score in EVERYTHING} <= set(entries)
+
+
+def test_scores_come_before_other_terms() -> None:
+    score, term = Legend(title="A", explanation="a.", better=None), Term("Z", "z.")
+    assert explanations([Guide((), (term,)), Guide((score,), (term,))]) == [("A", "a."), ("Z", "z.")]
+    assert explanations([]) == []

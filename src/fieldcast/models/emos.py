@@ -33,7 +33,9 @@ from fieldcast.models.options import Count
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
-STREAM = 2005  # of the draws: far from the streams that models fork themselves
+STREAM = (
+    2005  # of the draws; any number that models do not fork themselves (0, 1, ...): the year of the paper
+)
 SMALLEST = 1e-3  # standard deviation
 
 Members = Float[Tensor, "batch members variable y x"]

@@ -18,10 +18,12 @@ from fieldcast.report import glance
 from fieldcast.report.board import Board, Observed
 from fieldcast.report.events import EventTables, event_figures
 from fieldcast.report.glance import Glance
+from fieldcast.report.guide import Guide, metrics_of
 from fieldcast.report.reconstruct import Reconstruct
 from fieldcast.report.score_tables import all_scores_table
 from fieldcast.report.tables import Cell, Table
 from fieldcast.scores.assimilation import STATES
+from fieldcast.scores.event_metrics import EVENT_METRICS
 from fieldcast.scores.leaderboard_schema import ASSIMILATE
 from fieldcast.time_steps import lead_label
 
@@ -41,6 +43,9 @@ class Assimilate(Reconstruct):
     title: ClassVar[str] = "Assimilation"
     template: ClassVar[str] = "assimilate"
     drawn: ClassVar[str] = "analyses"
+    guide: ClassVar[Guide] = Guide(
+        (*metrics_of("assimilate"), *EVENT_METRICS.values()), Reconstruct.guide.terms
+    )
 
     def __post_init__(self) -> None:
         """Split the leaderboard, and leave the backgrounds out of the tables of statistics."""

@@ -25,9 +25,11 @@ from fieldcast.report.charts import leads_chart
 from fieldcast.report.context import shared_context
 from fieldcast.report.events import EventTables, event_figures
 from fieldcast.report.glance import Glance
+from fieldcast.report.guide import ANOMALY_DEVIATIONS, BLEW_UP, INTERVALS, Guide, metrics_of
 from fieldcast.report.results import GLANCE, Results, file_name
 from fieldcast.report.score_tables import all_scores_table
 from fieldcast.report.study_answers import fed_on_mean
+from fieldcast.scores.event_metrics import EVENT_METRICS
 from fieldcast.scores.leaderboard_schema import FORECAST
 from fieldcast.scores.regions import WHOLE
 from fieldcast.starts import Starts
@@ -67,6 +69,9 @@ class Forecast(Results):
     title: ClassVar[str] = "Forecasts"
     template: ClassVar[str] = "forecast"
     drawn: ClassVar[str] = "forecasts"
+    guide: ClassVar[Guide] = Guide(
+        (*metrics_of("forecast"), *EVENT_METRICS.values()), (ANOMALY_DEVIATIONS, INTERVALS, BLEW_UP)
+    )
     files: ClassVar[Mapping[str, str]] = {
         "stability.csv": "each step of the long rollouts",
         "forecast.gif": "the animation",

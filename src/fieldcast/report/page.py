@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from fieldcast.figures.png import Picture, png
 from fieldcast.report.data import DataSummary
 from fieldcast.report.glance import Glance, sentences
-from fieldcast.report.guide import guide
+from fieldcast.report.guide import Guide, explanations
 from fieldcast.report.rendering import TEMPLATES, Section, render
 from fieldcast.report.results import GLANCE
 from fieldcast.report.tables import Cell, Table, quality_rows
@@ -50,6 +50,13 @@ class Glanced(Protocol):
         ...
 
 
+@runtime_checkable
+class Guided(Protocol):
+    """Interface of a task's results that use scores and terms to be explained."""
+
+    guide: Guide
+
+
 def report(
     tasks: Mapping[str, TaskResults],
     data: DataSummary | None = None,
@@ -66,7 +73,7 @@ def report(
     groups: list[tuple[str, list[Section]]] = [
         (task.title, task.sections(drawn[name])) for name, task in tasks.items()
     ]
-    groups.append(("Background", background(tasks.keys(), data, provenance or {}, parameters or {})))
+    groups.append(("Background", background(tasks.values(), data, provenance or {}, parameters or {})))
     glances = [task.glance() for task in tasks.values() if isinstance(task, Glanced)]
     glances += [Glance(doubt=[data.doubt])] if data and data.doubt else []
     page: str = TEMPLATES.get_template("page.html.j2").render(
@@ -104,7 +111,7 @@ def subtitle(tasks: Mapping[str, TaskResults], data: DataSummary | None) -> str:
 
 
 def background(
-    tasks: Collection[str],
+    tasks: Collection[TaskResults],
     data: DataSummary | None,
     provenance: Mapping[str, object],
     parameters: Mapping[str, object],
@@ -120,7 +127,7 @@ def background(
     return render(
         "background",
         {},
-        guide=guide(tasks),
+        guide=explanations(task.guide for task in tasks if isinstance(task, Guided)),
         facts=facts,
         configuration=as_yaml(parameters),
         data=data,

@@ -23,6 +23,14 @@ from fieldcast.report.board import Board, Observed
 from fieldcast.report.context import shared_context
 from fieldcast.report.error_chart import errors_chart
 from fieldcast.report.glance import Glance
+from fieldcast.report.guide import (
+    ANOMALY_DEVIATIONS,
+    EFFECTIVE_RESOLUTION,
+    INTERVALS,
+    UNOBSERVED_CELLS,
+    Guide,
+    metrics_of,
+)
 from fieldcast.report.results import GLANCE, Results, file_name
 from fieldcast.report.score_tables import all_scores_table
 from fieldcast.report.vega_lite import Spec
@@ -67,6 +75,9 @@ class Reconstruct(Results):
     title: ClassVar[str] = "Reconstruction"
     template: ClassVar[str] = "reconstruct"
     drawn: ClassVar[str] = "reconstructions"
+    guide: ClassVar[Guide] = Guide(
+        metrics_of("reconstruct"), (ANOMALY_DEVIATIONS, INTERVALS, UNOBSERVED_CELLS, EFFECTIVE_RESOLUTION)
+    )
 
     @cached_property
     def board(self) -> Board:

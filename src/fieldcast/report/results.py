@@ -21,6 +21,7 @@ from fieldcast.figures.png import Picture
 from fieldcast.figures.style import Look, looks
 from fieldcast.figures.training import loss_curves
 from fieldcast.report.board import Board
+from fieldcast.report.guide import Guide
 from fieldcast.report.rendering import Section, render
 from fieldcast.report.studies import Study
 from fieldcast.report.tables import Cell, Table
@@ -74,6 +75,7 @@ class Results(ABC):
     title: ClassVar[str]
     template: ClassVar[str]
     drawn: ClassVar[str]  # what an experiment draws
+    guide: ClassVar[Guide]
     files: ClassVar[Mapping[str, str]] = {}  # beside the page, with their content
 
     def __post_init__(self) -> None:

@@ -18,6 +18,7 @@ from fieldcast.report import glance, sample_figures, sample_findings, sample_tab
 from fieldcast.report.board import Board, Sampled
 from fieldcast.report.context import shared_context
 from fieldcast.report.glance import Glance
+from fieldcast.report.guide import REAL_AND_NOISE, SAMPLING_INTERVALS, VERY_NEAR, WASSERSTEIN, Guide
 from fieldcast.report.results import Results, file_name, in_parts
 from fieldcast.report.score_tables import all_scores_table
 from fieldcast.report.studies import Study
@@ -47,6 +48,9 @@ class Sample(Results):
     title: ClassVar[str] = "Sampling"
     template: ClassVar[str] = "sample"
     drawn: ClassVar[str] = "samples"
+    guide: ClassVar[Guide] = Guide(
+        tuple(SAMPLE_METRICS.values()), (REAL_AND_NOISE, SAMPLING_INTERVALS, VERY_NEAR, WASSERSTEIN)
+    )
 
     @cached_property
     def board(self) -> Board:
