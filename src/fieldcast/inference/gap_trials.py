@@ -23,7 +23,8 @@ from fieldcast.inference.gaps_series import Stretches
 from fieldcast.lineage import differences
 from fieldcast.models.gaps.error_variance import Claims, ErrorVariances
 from fieldcast.models.gaps.fillers import FILLERS, dineof
-from fieldcast.models.gaps.hiding import SELECTIONS, Hidden, hide_values
+from fieldcast.models.gaps.hidden import Hidden
+from fieldcast.models.gaps.hiding import SELECTIONS, hide_values
 from fieldcast.models.gaps.pieces import pieces
 from fieldcast.models.gaps.reach import nearest_observation
 from fieldcast.models.gaps.record import Filler, Record

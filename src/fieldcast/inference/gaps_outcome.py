@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int8
 from torch import Tensor
 
 from fieldcast.encoding.gappy_record import GappyRecord
-from fieldcast.models.gaps.hiding import Hidden
+from fieldcast.models.gaps.hidden import Hidden
 from fieldcast.models.gaps.trial import ErrorStatistics, Trial
 
 Lengths: TypeAlias = dict[str, tuple[float, int]]  # chord on the unit sphere and steps, by variable

@@ -13,7 +13,7 @@ from torch import Tensor
 from fieldcast import calendars
 from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.models.gaps.error_variance import ErrorVariances
-from fieldcast.models.gaps.hiding import Hidden
+from fieldcast.models.gaps.hidden import Hidden
 from fieldcast.models.gaps.reach import present_variables
 from fieldcast.models.gaps.trial import Trial
 

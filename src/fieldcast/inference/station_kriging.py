@@ -26,8 +26,9 @@ from fieldcast.inference.gaps_result import CLIMATOLOGICAL, EXTRAPOLATED, FARTHE
 from fieldcast.inference.station_climate import Climate, StationClimate
 from fieldcast.models.gaps import local_kriging as kriging
 from fieldcast.models.gaps import reach
-from fieldcast.models.gaps.hiding import Hidden
+from fieldcast.models.gaps.hidden import Hidden
 from fieldcast.models.gaps.in_time import FAR
+from fieldcast.models.gaps.local_kriging_fit import fit_kriging
 from fieldcast.models.random_streams import seed_for
 
 FOLDS = 10  # of the stations, of which one is hidden at a time
@@ -78,7 +79,7 @@ class StationKriging:
         )
         duration = reach.duration(series.x, series.observed, segment)
         copies, hidden = hidden_stations(series, seed)
-        model = kriging.fit(copies, hidden, length, float(duration))
+        model = fit_kriging(copies, hidden, length, float(duration))
         return cls(record, climate, series, model)
 
     def without(self, left: Bool[np.ndarray, " station"]) -> StationKriging:

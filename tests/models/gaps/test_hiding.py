@@ -8,7 +8,8 @@ import torch
 from scipy.spatial import cKDTree
 
 from fieldcast.models.gaps import hidden_weights, hiding
-from fieldcast.models.gaps.hiding import Hidden, hide_values
+from fieldcast.models.gaps.hidden import Hidden
+from fieldcast.models.gaps.hiding import hide_values
 from fieldcast.models.gaps.reach import Places, nearest_observation, steps_to_observation
 from fieldcast.models.gaps.record import Record
 

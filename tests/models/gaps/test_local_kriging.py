@@ -8,19 +8,13 @@ import torch
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Matern, WhiteKernel
 
-from fieldcast.models.gaps import local_kriging
+from fieldcast.models.gaps import local_kriging, local_kriging_fit
 from fieldcast.models.gaps.fillers import FILLERS
-from fieldcast.models.gaps.hiding import Hidden, hide_values
+from fieldcast.models.gaps.hidden import Hidden
+from fieldcast.models.gaps.hiding import hide_values
 from fieldcast.models.gaps.in_time import elapsed
-from fieldcast.models.gaps.local_kriging import (
-    Correlation,
-    KrigingModel,
-    Series,
-    UnconditionalField,
-    drawn_in_proportion,
-    fit,
-    predict,
-)
+from fieldcast.models.gaps.local_kriging import Correlation, KrigingModel, Series, UnconditionalField, predict
+from fieldcast.models.gaps.local_kriging_fit import drawn_in_proportion, fit_kriging
 from fieldcast.models.gaps.reach import Places
 from fieldcast.models.gaps.record import Record
 from fieldcast.models.random_streams import RandomStreams
@@ -95,7 +89,7 @@ def test_the_correlation_is_recovered_and_errors_are_as_large_as_claimed(c: Corr
     centre = s.point[torch.randint(CELLS, (TIMES,), generator=generator)]
     observed = torch.cdist(centre, s.point) > 0.25
     record = record_of(s, observed)
-    model = fit(
+    model = fit_kriging(
         s._replace(observed=observed), hide_values(record, 0), 1.0, 10.0
     )  # lengths far from the true ones
     fitted = model.correlation
@@ -118,18 +112,18 @@ def test_values_are_drawn_in_proportion_to_their_weights() -> None:
     weight = torch.rand(700, generator=torch.Generator().manual_seed(0), dtype=torch.float64) ** 4
     weight[::5] = 0.0
     count = drawn_in_proportion(weight)
-    assert int(count.sum()) == local_kriging.TARGETS and not count[::5].any()
-    assert float((count - local_kriging.TARGETS * weight / weight.sum()).abs().max()) < 1
+    assert int(count.sum()) == local_kriging_fit.TARGETS and not count[::5].any()
+    assert float((count - local_kriging_fit.TARGETS * weight / weight.sum()).abs().max()) < 1
 
 
 def test_lengths_stay_as_given_where_hardly_any_value_is_hidden() -> None:
     s = series(30, 0.3)
     hidden = hide_values(record_of(s, s.observed), 0)
-    some = torch.arange(local_kriging.FEWEST - 1)
+    some = torch.arange(local_kriging_fit.FEWEST - 1)
     few = Hidden(hidden.shape, *(part[some] for part in (
         hidden.time, hidden.cell, hidden.truth, hidden.whole, hidden.group, hidden.area, hidden.weight
     )))  # fmt: skip
-    c = fit(s, few, 0.2, 7.0).correlation
+    c = fit_kriging(s, few, 0.2, 7.0).correlation
     assert float(c.space) == pytest.approx(0.2) and float(c.time) == pytest.approx(7.0)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from fieldcast.models.gaps import dineof, fillers, in_time, local_kriging, reach
+from fieldcast.models.gaps import dineof, fillers, in_time, local_kriging_fit, reach
 from fieldcast.models.gaps.fillers import FILLERS
 from fieldcast.models.gaps.pieces import one_thread
 from fieldcast.models.gaps.reach import Places
@@ -34,7 +34,7 @@ def gappy() -> Record:
 def few_modes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fillers, "RANKS", (3,))
     monkeypatch.setattr(dineof, "LARGEST", 3)
-    monkeypatch.setattr(local_kriging, "TARGETS", 100)
+    monkeypatch.setattr(local_kriging_fit, "TARGETS", 100)
 
 
 class LargestTensor(TorchDispatchMode):

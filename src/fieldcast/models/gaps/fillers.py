@@ -29,6 +29,7 @@ from fieldcast.models.gaps import local_kriging as kriging
 from fieldcast.models.gaps.expectation_maximisation import fitted_rank
 from fieldcast.models.gaps.hiding import hide_values
 from fieldcast.models.gaps.in_time import elapsed
+from fieldcast.models.gaps.local_kriging_fit import fit_kriging
 from fieldcast.models.gaps.record import Filler, Filling, Record, empty_members, with_observed
 from fieldcast.models.random_streams import RandomStreams
 
@@ -57,7 +58,7 @@ def local_kriging(record: Record, draws: RandomStreams | None) -> Filling:
         series = kriging.Series(r.x[:, of], r.observed[:, of], step, point[of])
         length = reach.length(series.x, series.observed, series.point)
         duration = float(reach.duration(series.x, series.observed, r.segment))
-        model = kriging.fit(series, hidden.of_cells(of), length, duration)
+        model = fit_kriging(series, hidden.of_cells(of), length, duration)
         kriging.predict(
             series, model, requested[:, of], draws and draws.fork(v), mean[:, of], spread[:, of],
             members[:, :, of],

@@ -20,7 +20,8 @@ has a = 0, and a Student process of few degrees of freedom a = 1 (Shah, Wilson a
 is limited to 1/2, as K observations alone estimate the factor poorly. L, tau, n, nu and a maximise the mean of
 log p(x | y), of a normal distribution, over observed values that are hidden for the purpose in gaps like those of the
 record, drawn in proportion to their weights: the likelihood of what they are used for. The search starts from the
-e-folding lengths of the observed values (`reach`), with which it ends where hardly any value is hidden.
+e-folding lengths of the observed values (`reach`), with which it ends where hardly any value is hidden; see
+`local_kriging_fit`.
 
 Members are E x + g (z - w^T z_y), with w = C^-1 k, the root g of the factor, and an unconditional field z of the same
 correlation (conditioning by kriging: Chiles and Delfiner 2012, section 7.3.1), a sum of waves whose frequencies follow
@@ -35,15 +36,11 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from scipy.optimize import minimize
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from fieldcast.models.gaps.hiding import Hidden
-from fieldcast.models.gaps.pieces import one_thread
 from fieldcast.models.gaussian.correlations import matern32, matern52
 from fieldcast.models.random_streams import RandomStreams, generator_for
 
@@ -51,14 +48,8 @@ NEIGHBOURS = 24  # K
 MATERN = {0.5: lambda r, length: torch.exp(-r / length), 1.5: matern32, 2.5: matern52}  # by nu
 SMOOTHNESS = tuple(MATERN)
 REACH = 4.0  # tau before and after a window of times, within which observations are searched
-FIRST = 0.05, 0.25  # n and a before they are fitted
 LEAST_NUGGET = 1e-3
-# of L, tau, n and a: C stays invertible, and the reach short
-RANGES = (1e-3, 4.0), (0.1, 100.0), (LEAST_NUGGET, 0.9), (1e-2, 0.5)
-BOUNDS = np.log(RANGES)
 MISFIT = 0.05, 50.0  # y^T C^-1 y / K, at least and at most
-ITERATIONS = 15  # of L-BFGS-B
-TARGETS, FEWEST = 1000, 50  # hidden values that determine the parameters, and below which they are not fitted
 BLOCK = 2**11  # values that are predicted at once
 WAVES = 500
 
@@ -185,77 +176,6 @@ def together(blocks: Iterable[Targets]) -> list[Targets]:
     """Join values in few blocks: most windows have few values, and each block takes time of its own."""
     parts = [torch.cat(part) for part in zip(*blocks, strict=True)]
     return [Targets(*some) for some in zip(*(part.split(BLOCK) for part in parts), strict=True)]
-
-
-def fit(series: Series, hidden: Hidden, length: float, duration: float) -> KrigingModel:
-    """The model that maximises the likelihood of hidden values.
-
-    Parameters
-    ----------
-    series
-        The fields, in which the hidden values still count as observed.
-    hidden
-        The hidden values.
-    length, duration
-        E-folding lengths of the correlation in space and time: L and tau before they are fitted.
-    """
-    theta = torch.tensor([length, duration, *FIRST], dtype=torch.float64, device=series.x.device).log()
-    least, most = torch.tensor(BOUNDS).to(theta).T
-    theta, nu = theta.clamp(least, most), SMOOTHNESS[1]
-    if int(hidden.weight.count_nonzero()) < FEWEST:
-        return KrigingModel(KrigingModel.of(theta, nu).correlation)
-    repeats = torch.zeros_like(series.observed, dtype=torch.int16)
-    repeats[hidden.time, hidden.cell] = drawn_in_proportion(hidden.weight).to(repeats)
-    kept = series._replace(observed=series.observed & ~hidden.mask)
-    for smoothness in (SMOOTHNESS[1:2], SMOOTHNESS):  # the neighbours depend on the correlation
-        c = KrigingModel.of(theta, SMOOTHNESS[1]).correlation
-        blocks = together(
-            some
-            for times, reached in windows(series.step, c)
-            for some in targets(kept, c, repeats > 0, times, reached)
-        )
-        with one_thread():
-            tried = [(*maximised(theta, nu, kept, blocks, repeats), nu) for nu in smoothness]
-        _, theta, nu = max(tried, key=lambda result: result[0])
-    return KrigingModel.of(theta, nu)
-
-
-def drawn_in_proportion(weight: Float[Tensor, " n"]) -> Int[Tensor, " n"]:
-    """Number of times that each is among `TARGETS` draws in proportion to their weights (systematic sampling)."""
-    until = weight.cpu().cumsum(0)
-    place = (torch.arange(TARGETS, dtype=until.dtype) + 0.5) / TARGETS * until[-1]
-    return torch.bincount(torch.searchsorted(until, place, right=True), minlength=len(weight))
-
-
-@torch.enable_grad()
-def maximised(
-    theta: Float[Tensor, "4"], smoothness: float, series: Series, blocks: list[Targets],
-    repeats: Int[Tensor, "time cell"],
-) -> tuple[float, Float[Tensor, "4"]]:  # fmt: skip
-    """Mean of log p of some values, and the logarithms of L, tau, n and a that maximise it, from those given."""
-
-    def loss(parameters: Float[np.ndarray, "4"]) -> tuple[float, Float[np.ndarray, "4"]]:
-        tried = torch.from_numpy(parameters).to(theta).requires_grad_()
-        value = -log_prob(KrigingModel.of(tried, smoothness), series, blocks, repeats)
-        return float(value.detach()), torch.autograd.grad(value, tried)[0].cpu().numpy()
-
-    best = minimize(
-        loss, theta.cpu().numpy(), jac=True, method="L-BFGS-B", bounds=BOUNDS, options={"maxiter": ITERATIONS}
-    )
-    return -best.fun, torch.from_numpy(best.x).to(theta)
-
-
-def log_prob(
-    model: KrigingModel, series: Series, blocks: list[Targets], repeats: Int[Tensor, "time cell"]
-) -> Float[Tensor, ""]:
-    """Mean of log p of some values given their neighbours, each counted so often, without its constant."""
-    total = torch.zeros((), dtype=torch.float64, device=series.x.device)
-    for some in blocks:
-        given = some.given(series, model)
-        error = series.x[some.time, some.cell] - given.mean
-        terms = given.variance.log() + error.square() / given.variance
-        total = total + (repeats[some.time, some.cell] * terms).sum()
-    return -total / 2 / repeats.sum()
 
 
 class UnconditionalField(NamedTuple):

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from fieldcast.models.gaps.cells import deviations
 from fieldcast.models.gaps.error_variance import Claims, ErrorVariances, error_variance
-from fieldcast.models.gaps.hiding import Hidden, joined
+from fieldcast.models.gaps.hidden import Hidden, joined
 from fieldcast.models.gaps.pieces import counts, pieces
 from fieldcast.models.gaps.reach import present_variables, steps_to_observation
 from fieldcast.models.gaps.record import Filler, Filling, Record
