@@ -46,7 +46,7 @@ class Target:
     denoise
         Denoiser of the prior.
     noise
-        Noise schedule of the prior.
+        Function that draws standard normal rows, 0 where no cell exists.
     y
         Observations.
     m
