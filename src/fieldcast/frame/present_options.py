@@ -47,7 +47,7 @@ class PresentOptions:
             before, now = stored.get(LINEAGE), self.of_ingestion()
             return OTHER_FILES if None not in (before, now) and before != now else None
         for key, before, now in self._changes(name, stored, inputs):
-            return f"it was made with {key} {shown(before)}, this configuration has {shown(now)}."
+            return f"it was made with {key} {as_json(before)}, this configuration has {as_json(now)}."
         return None
 
     def of_ingestion(self) -> str | None:
@@ -112,7 +112,7 @@ class PresentOptions:
         return TypeAdapter(kind).validate_python(self.catalog.load(f"params:{name}"))
 
 
-def shown(value: Any) -> str:
-    """A value as JSON, long ones cut."""
+def as_json(value: Any) -> str:
+    """A value as JSON, cut if it is long."""
     text = json.dumps(value, default=str)
     return text if len(text) <= 60 else f"{text[:56]} ..."
