@@ -31,7 +31,17 @@ def test_dots_intervals_and_bounds_are_the_leaderboards(sampled):
     assert {(item.x0, item.x1) for item in bands} == {(0.45, 0.55)}
     assert fid.get_xscale() == "log"
     assert kid.get_xscale() == "symlog"  # an unbiased distance may be below 0
-    assert all(tuple(line.get_xdata()) == (0.5, 0.5) for line in c2st.lines if len(line.get_xdata()) == 2)
+    (chance,) = [line for line in c2st.lines if line.get_label() == "chance"]
+    assert tuple(chance.get_xdata()) == (0.5, 0.5)
+
+
+def test_real_data_that_are_recognised_are_not_drawn_at_chance(sampled):
+    """Training and test data of other years differ: a classifier may tell them apart."""
+    board = sampled()["leaderboard"]
+    floor = board[board["score"] == "c2st"].assign(score="c2st_floor", value=0.68, low=0.66, high=0.7)
+    c2st = distance_dots(pd.concat([board, floor])).axes[2]
+    real = [line for line in c2st.lines if line.get_label() == "real data"]
+    assert real and all(tuple(line.get_xdata()) == (0.68, 0.68) for line in real)
 
 
 def test_a_model_that_blew_up_and_scores_that_are_missing_are_no_fault(sampled):

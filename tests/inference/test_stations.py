@@ -169,6 +169,17 @@ def test_stations_outside_a_region_are_refused(model, world) -> None:
         points_of(stations(truth, 20, 0.0), truth["time"], region, model.checkpoint.model.space, "'stations'")
 
 
+def test_exchanged_coordinates_are_named(model, world) -> None:
+    """A region's readings that all lie outside, and inside once latitude and longitude are exchanged."""
+    truth = world.split("test").isel(time=slice(10, 12))
+    codec = model.checkpoint.field_codec
+    region = replace(codec, longitude=np.linspace(100.0, 130.0, truth.sizes["longitude"]))
+    readings = stations(truth, 20, 0.0).assign(longitude=115.0)
+    exchanged = readings.rename(columns={"latitude": "longitude", "longitude": "latitude"})
+    with pytest.raises(InputError, match="are latitude and longitude exchanged"):
+        points_of(exchanged, truth["time"], region, model.checkpoint.model.space, "'stations'")
+
+
 @pytest.mark.parametrize("named", [True, False])
 def test_the_text_names_the_stations_with_the_largest_biases_of_the_best_experiment(named: bool) -> None:
     scores = pd.DataFrame(

@@ -1,5 +1,6 @@
 """Fields and states are created once, together, and reused if they match."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,13 @@ def test_existing_data_are_reused(created: Made, simulated: list[int]) -> None:
     again = make_fields(PLANET, earlier(*created))
     assert simulated == []
     assert all(item is other for item, other in zip(again, created, strict=True))
+
+
+def test_fields_of_other_options_are_replaced_with_a_word(
+    created: Made, simulated: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    make_fields(replace(PLANET, seed=5), earlier(*created))
+    assert f"({created[0].attrs['source']}) are of other options or files, and are replaced" in caplog.text
 
 
 def test_fields_without_stored_states_are_recreated_identically(created: Made, simulated: list[int]) -> None:

@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 from fieldcast.report import Forecast, Reconstruct, Sample, report
-from fieldcast.report.glance import Glance, sentences, useful
+from fieldcast.report.glance import Glance, few_times, sentences, useful
 
 
 def board(scores: dict[str, dict[str, float]], **case) -> pd.DataFrame:
@@ -130,6 +130,13 @@ def test_how_long_forecasts_are_useful_is_where_skill_ends():
         "average lim is better than past days of the season up to 3 days ahead, "
         "and up to 2 days by more than chance explains (95 % interval)"
     ]
+
+
+def test_means_over_a_few_initial_times_are_to_be_doubted():
+    assert few_times(4, "initial times") == [
+        "scores are means over 4 initial times only, too few to rank methods"
+    ]
+    assert few_times(10, "initial times") == few_times(0, "initial times") == []
 
 
 @pytest.mark.parametrize(

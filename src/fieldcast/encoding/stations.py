@@ -36,12 +36,10 @@ def points_of(
     table = converted(table, {v: str(codec.attrs[v].get("units", "")) for v in codec.variables}, where)
     at = table["latitude"].to_numpy(float), table["longitude"].to_numpy(float)
     exists = space.exists.cpu().numpy()
-    refuse(
-        ~within_grid(codec, *at),
-        table,
-        where,
-        f"lies outside the model's grid ({extent(codec)}): leave it out",
-    )
+    outside = ~within_grid(codec, *at)
+    swapped = outside.all() and within_grid(codec, *at[::-1]).mean() > 0.5
+    remedy = "are latitude and longitude exchanged?" if swapped else "leave it out"
+    refuse(outside, table, where, f"lies outside the model's grid ({extent(codec)}): {remedy}")
     cells, weights = stencil(codec.latitude, codec.longitude, exists, *at)
     refuse(
         pd.Series(weights.sum(1) == 0, table.index),

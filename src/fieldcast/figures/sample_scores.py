@@ -17,7 +17,7 @@ from fieldcast.scores.sample_metrics import SAMPLE_METRICS
 CHANCE = 0.5
 FEW = 5  # ticks of a logarithmic axis
 BEYOND = 10.0  # times noise
-REAL, NOISE = "#4f7f63", "#a35c4f"
+REAL, NOISE, GUESS = "#4f7f63", "#a35c4f", "#777777"
 
 Ceilings = Mapping[str, Mapping[str, float]]  # by experiment and score
 
@@ -31,7 +31,8 @@ def distance_dots(
     """Draw scores (panels) of experiments (rows) as dots with 95 % intervals; lower is better.
 
     Vertical lines are the scores of real data in place of samples (`<score>_floor` of the leaderboard, shaded from
-    low to high; 0.5 for the classifier) and of noise. Horizontal axes are logarithmic except the classifier's.
+    low to high) and of noise; dotted, the accuracy of a classifier that guesses. Horizontal axes are logarithmic except
+    the classifier's.
     """
     table = leaderboard.groupby(["experiment", "score"], sort=False)[["value", "low", "high"]].mean()
     finite = table[np.isfinite(table["value"])].index  # a model that blew up has no dot
@@ -60,8 +61,6 @@ def distance_dots(
 
 def bounds(table: pd.DataFrame, ceilings: Ceilings, name: str, score: str) -> tuple[float, float]:
     """Scores of real data and of noise; NaN if not available."""
-    if score == "c2st":
-        return CHANCE, float("nan")
     floor = (name, f"{score}_floor")
     real = float(table.loc[floor, "value"]) if floor in table.index else float("nan")
     return real, float(ceilings.get(name, {}).get(score, np.nan))
@@ -103,6 +102,7 @@ def horizontal(axes: Axes, score: str, reached: np.ndarray) -> None:
     reached = reached[np.isfinite(reached)]
     axes.tick_params(labelsize=SMALL, axis="y", length=0)
     if score == "c2st":
+        axes.axvline(CHANCE, color=GUESS, linestyle=":", linewidth=1.4, label="chance")
         axes.set_xlim(min(0.44, reached.min() - 0.02), 1.02)
     elif (reached > 0).all():
         axes.set_xscale("log")

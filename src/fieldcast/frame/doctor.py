@@ -52,11 +52,11 @@ class Examination:
         again = dict.fromkeys(fault.command.strip("`") for fault in self.faults)
         return "\n".join(
             [
-                f"{len(self.faults)} of {self.stored} data sets are not fit for use:",
+                f"{len(self.faults)} of {self.stored} data sets are damaged, or not of this --env and these --params:",
                 *(f"  {complaint}" for complaint in complaints),
-                "run again, in this order and with the same --params:",
+                "give the --env and --params that they were made with; or run again, in this order:",
                 *(f"  {command}" for command in again),
-                "then examine again, for what was made from them. Data of another --env or other --params: give these.",
+                "then examine again, for what is made from them.",
             ]
         )
 

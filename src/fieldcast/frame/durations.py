@@ -79,10 +79,12 @@ def plan(pipeline: Pipeline, durations: Mapping[str, float], at_once: int = 1) -
     if not times:
         return f"{content}; nodes are timed, and the next run will show an estimate"
     new = len(pipeline.nodes) - len(times)
-    without = f" ({new} nodes not timed yet)" if new else ""
     timed = {node.name: durations.get(node.name, 0.0) for node in pipeline.nodes}
     seconds = max(sum(times) / at_once, *longest_paths(pipeline, timed).values())
-    return f"{content}; about {progress.duration(seconds)} by previous timings{without}"
+    estimate = progress.duration(seconds)
+    if new:
+        return f"{content}; at least {estimate} by previous timings, which {new} of them do not have yet"
+    return f"{content}; about {estimate} by previous timings"
 
 
 def plural(number: int) -> str:

@@ -158,7 +158,9 @@ def check_place(pipeline: Pipeline) -> None:
     if root and is_remote(root):
         from fieldcast.frame import remote_root  # here: only a bucket needs its client
 
-        remote_root.check_data_root(root, context.config_loader["credentials"].get(DATA_ROOT, {}))
+        remote_root.check_data_root(
+            root, context.config_loader["credentials"].get(DATA_ROOT, {}), context.env or "local"
+        )
     elif root and "checkpoints" in pipeline.inputs() and not (folder := context.project_path / root).is_dir():
         places = dict.fromkeys((folder.parent, context.project_path))
         trained = [path for place in places for path in sorted(place.glob(f"*/{MODELS}/*/*/{CHECKPOINT}"))]

@@ -11,11 +11,14 @@ from fieldcast.errors import InputError
 from fieldcast.fields.paths import installation
 
 READ_ONLY = ("http", "https")
-SECRETS = "the entry data_root in conf/local/credentials.yml"
+SECRETS = "the entry data_root in conf/{}/credentials.yml"
 
 
-def check_data_root(address: str, credentials: Mapping[str, Any]) -> None:
-    """Raise InputError for an address that cannot be written to, or a bucket that is missing or refuses access."""
+def check_data_root(address: str, credentials: Mapping[str, Any], env: str = "local") -> None:
+    """Raise InputError for an address that cannot be written to, or a bucket that is missing or refuses access.
+
+    env: the environment whose credentials are read.
+    """
     protocol = get_protocol(address)
     if protocol in READ_ONLY:
         raise InputError(
@@ -23,6 +26,7 @@ def check_data_root(address: str, credentials: Mapping[str, Any]) -> None:
         )
     if protocol not in OBJECT_STORES:
         return
+    secrets = SECRETS.format(env)
     bucket = address.partition("://")[2].partition("/")[0]
     try:
         fsspec.filesystem(protocol, **{"use_listings_cache": False, **credentials}).ls(bucket)
@@ -32,12 +36,12 @@ def check_data_root(address: str, credentials: Mapping[str, Any]) -> None:
         ) from error
     except FileNotFoundError as error:
         raise InputError(
-            f"data_root = {address}: there is no bucket '{bucket}': create it, or check its name and {SECRETS}."
+            f"data_root = {address}: there is no bucket '{bucket}': create it, or check its name and {secrets}."
         ) from error
     except PermissionError as error:
-        raise InputError(f"data_root = {address}: access is denied ({error}): check {SECRETS}.") from error
+        raise InputError(f"data_root = {address}: access is denied ({error}): check {secrets}.") from error
     except Exception as error:
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise InputError(
-            f"data_root = {address} cannot be reached ({reason}): check the network, and {SECRETS}."
+            f"data_root = {address} cannot be reached ({reason}): check the network, and {secrets}."
         ) from error

@@ -19,6 +19,7 @@ from fieldcast.encoding.device import choose_device
 from fieldcast.errors import InputError
 from fieldcast.fields.conventions import as_dataset
 from fieldcast.fields.gauges import Gauges
+from fieldcast.fields.stations import observation_text
 from fieldcast.fields.target_grid import covering_grid, grid_like
 from fieldcast.geometry import EARTH_RADIUS, GRID, unit_points
 from fieldcast.inference.gaps_result import flag_attributes
@@ -216,8 +217,7 @@ def warn_of_doubtful(left: LeftOut) -> None:
     doubtful = left.doubtful()
     if len(doubtful):
         listed = "; ".join(
-            f"{row['variable']} {row['value']:.4g} instead of about {row['predicted']:.4g} at "
-            f"{row['latitude']:g}, {row['longitude']:g} on {row['time'].isoformat()}"
+            f"{observation_text(row)}: {row['value']:.5g} instead of about {row['predicted']:.5g}"
             for row in doubtful.head(LISTED).to_dict("records")
         )
         rest = f"; and {len(doubtful) - LISTED} more" if len(doubtful) > LISTED else ""

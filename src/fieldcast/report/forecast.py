@@ -123,6 +123,7 @@ class Forecast(Results):
             "pause": animation.MILLISECONDS,
             "animated": self.by_interest[:ANIMATED],
             "outcomes": lead_tables.outcomes(self),
+            "fed_back": self.fed_back,
             "long_rollouts": lead_tables.long_rollout_table(self),
             "score_boards": list(self.score_boards()),
             "events": self.event_tables(),
@@ -193,14 +194,18 @@ class Forecast(Results):
             )
         return drawn | self.long_rollout_figures() | self.losses()
 
+    @property
+    def fed_back(self) -> list[str]:
+        """Labels of the experiments whose next step starts from the ensemble mean."""
+        return [self.label(name) for name in self.diagnostics if fed_on_mean(self, name)]
+
     def diagnostic_figures(self) -> dict[str, Figure]:
         """Rank histograms and spectra."""
         stored = self.labelled("diagnostics")
         if not stored:
             return {}
         leads = some_leads(next(iter(stored.values()))["lead"].to_numpy().astype(float).tolist())
-        fed = [self.label(name) for name in self.diagnostics if fed_on_mean(self, name)]
-        drawn = {"spectra": spectra_at_leads(stored, leads, self.looks, fed_on_mean=fed)}
+        drawn = {"spectra": spectra_at_leads(stored, leads, self.looks, fed_on_mean=self.fed_back)}
         if any(dataset.sizes["rank"] > 2 for dataset in stored.values()):
             drawn["rank_histograms"] = lead_rank_histograms(stored, leads, self.looks)
         return drawn

@@ -26,6 +26,7 @@ LEVEL = 0.02  # relative difference of two scores below which a reader may take 
 OVERCONFIDENT, TOO_CAUTIOUS = 0.5, 1.5  # spread-skill ratios beyond which members say little about the error
 NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 RECOGNISED = 0.95  # accuracy of a classifier that nearly always recognises samples
+FEW = 10  # initial times, below which no ranking is trusted
 
 
 class Glance(NamedTuple):
@@ -96,11 +97,19 @@ def forecast(results: Forecast) -> Glance:
         clause + useful(results)
         for clause in closest(results, lead, "for forecasting", f"{duration_of(lead)} ahead")
     ]
+    doubt = few_times(len(times), "initial times")
     lost = outcomes(results)
     failed = [name for name, _ in (*lost["blew_up"], *lost["diverged"])] if lost else []
     failed += lost["unrealistic"] if lost else []
-    doubt = [f"long forecasts of {names(results, failed)} stop looking like weather"] if failed else []
+    doubt += [f"long forecasts of {names(results, failed)} stop looking like weather"] if failed else []
     return Glance([done], best, [*miscalibrated(results, "in forecasting"), *doubt], trained_once(results))
+
+
+def few_times(number: int, what: str) -> list[str]:
+    """A doubt where scores are means over a few times."""
+    return (
+        [f"scores are means over {number} {what} only, too few to rank methods"] if 0 < number < FEW else []
+    )
 
 
 def useful(results: Forecast) -> str:

@@ -209,6 +209,7 @@ def run(
         writer.submit(writer.model, address, checkpoint(address))
         writer.submit(writer.scores, address, scores_of(value, data, cases), 0)
         writer.end(address, "FINISHED")
+    writer.submit(writer.describe, "run", headlines, bounds or set())
     writer.submit(writer.register, headlines, bounds or set())
     writer.end(PARENT, "FINISHED")
     writer.close(100.0)
@@ -264,7 +265,13 @@ def test_the_best_registered_checkpoint_is_the_champion(
     # the same weights were logged and registered once
     assert len(client.search_model_versions("name = 'fieldcast-reconstruct'")) == 2
     folder = client.get_experiment_by_name("models").experiment_id
-    assert len(client.search_logged_models([folder])) == 2
+    models = client.search_logged_models([folder])
+    rated = {(m.name, metric.key, metric.value) for m in models for metric in m.metrics}
+    assert len(models) == 2 and rated == {
+        ("reconstruct-oi", "headline", 0.2),
+        ("reconstruct-linear", "headline", 0.5),
+        ("reconstruct-linear", "headline", 0.1),
+    }
     runs = client.search_runs([folder], "attributes.run_name = 'reconstruct.linear'")
     outputs = [client.get_run(run.info.run_id).outputs.model_outputs for run in runs]
     linear = {m.model_id for m in client.search_logged_models([folder]) if m.name == "reconstruct-linear"}

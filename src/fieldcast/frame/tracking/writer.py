@@ -247,6 +247,18 @@ class Writer(Background):
         self.tag(PARENT, {"mlflow.note.content": metadata.note(what, headlines, bounds, links)})
         now, best = milliseconds(), metrics.best(headlines, bounds)
         self._metrics(PARENT, [(f"headline/{task}", headlines[best[task]], now, 0) for task in best])
+        self._rate_models(headlines, now)
+
+    def _rate_models(self, headlines: Mapping[str, float], now: int) -> None:
+        """Record each headline on the logged model, too, by which MLflow ranks models."""
+        from mlflow.entities import Metric
+
+        for name, checkpoint in self._models.items():
+            if name in headlines and checkpoint.model_id:
+                rated = Metric(
+                    "headline", headlines[name], now, 0, checkpoint.model_id, run_id=self._ids[name]
+                )
+                self._client.log_batch(self._ids[name], metrics=[rated])
 
     def register(self, headlines: Mapping[str, float], bounds: Collection[str]) -> None:
         """Register the models of this run, if the configuration says so; a bound never becomes champion."""

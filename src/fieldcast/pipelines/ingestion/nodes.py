@@ -44,6 +44,10 @@ def make_fields(
                 _warn_of_another_planet(ingestion, stored, states)
             return stored, quality, states
         LOG.warning("The stored fields are damaged (they do not fit their digest): they are recreated.")
+    elif stored is not None and stored.attrs.get("lineage") != mark["lineage"]:
+        LOG.warning(
+            "The stored fields (%s) are of other options or files, and are replaced.", stored.attrs["source"]
+        )
     if ingestion.source == "images":
         pictures = images.open_images(ingestion.images, ingestion.folder())
         return pictures.assign_attrs(mark), table(images.inspect(pictures)), states
