@@ -8,7 +8,7 @@ import pytest
 
 from fieldcast.figures.curves import unit_of
 from fieldcast.report import Reconstruct, Sample
-from fieldcast.report.guide import guide
+from fieldcast.report.guide import explanations
 from fieldcast.report.score_tables import all_scores_table
 from fieldcast.scores.assimilation import INNOVATION_POWER
 from fieldcast.scores.forecast import STATISTICS
@@ -70,7 +70,7 @@ def test_a_new_record_stands_in_leaderboard_summary_report_and_guide(
     assert "MSE (lower is better)" in reconstruct_summary(board)
     page = Reconstruct(leaderboard=board)
     assert "mse" in all_scores_table(page, page.board, METRICS).head
-    assert ("MSE", "the mean squared error. Lower is better.") in guide(["reconstruct"])
+    assert ("MSE", "the mean squared error. Lower is better.") in explanations([Reconstruct.guide])
     assert unit_of("mse", "K") == "(K)^2"
 
 
@@ -84,7 +84,7 @@ def test_a_new_record_of_samples_stands_in_summary_report_and_guide(monkeypatch:
     assert [line.split() for line in lines[-2:]] == [["AUC"], ["mine", "0.75"]]
     page = Sample(leaderboard=board)
     assert all_scores_table(page, page.board, SAMPLE_METRICS).head == ["experiment", "auc"]
-    assert ("AUC", "the area. Higher is better.") in guide(["sample"])
+    assert ("AUC", "the area. Higher is better.") in explanations([Sample.guide])
 
 
 @pytest.mark.parametrize(("better", "best"), [("lower", -2.0), ("higher", 3.0), (1.0, 0.5), (None, np.nan)])

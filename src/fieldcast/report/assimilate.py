@@ -44,7 +44,7 @@ class Assimilate(Reconstruct):
     template: ClassVar[str] = "assimilate"
     drawn: ClassVar[str] = "analyses"
     guide: ClassVar[Guide] = Guide(
-        (*metrics_of("assimilate"), *EVENT_METRICS.values()), Reconstruct.guide.terms
+        lambda: (*metrics_of("assimilate"), *EVENT_METRICS.values()), Reconstruct.guide.terms
     )
 
     def __post_init__(self) -> None:

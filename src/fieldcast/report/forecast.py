@@ -70,7 +70,7 @@ class Forecast(Results):
     template: ClassVar[str] = "forecast"
     drawn: ClassVar[str] = "forecasts"
     guide: ClassVar[Guide] = Guide(
-        (*metrics_of("forecast"), *EVENT_METRICS.values()), (ANOMALY_DEVIATIONS, INTERVALS, BLEW_UP)
+        lambda: (*metrics_of("forecast"), *EVENT_METRICS.values()), (ANOMALY_DEVIATIONS, INTERVALS, BLEW_UP)
     )
     files: ClassVar[Mapping[str, str]] = {
         "stability.csv": "each step of the long rollouts",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from fieldcast.scores.legend import Legend
@@ -17,9 +17,9 @@ class Term(NamedTuple):
 
 
 class Guide(NamedTuple):
-    """The scores and the other terms that a part of the page uses."""
+    """The scores and the other terms that a part of the page uses; scores that are added later count."""
 
-    scores: tuple[Legend, ...]
+    scores: Callable[[], Iterable[Legend]]
     terms: tuple[Term, ...] = ()
 
 
@@ -31,7 +31,7 @@ def metrics_of(task: str) -> tuple[Legend, ...]:
 def explanations(guides: Iterable[Guide]) -> list[tuple[str, str]]:
     """Names and explanations of scores, then of terms, each once."""
     parts = list(guides)
-    scores = [explained(score) for part in parts for score in part.scores]
+    scores = [explained(score) for part in parts for score in part.scores()]
     return list(dict.fromkeys([*scores, *(term for part in parts for term in part.terms)]))
 
 

@@ -76,7 +76,8 @@ class Reconstruct(Results):
     template: ClassVar[str] = "reconstruct"
     drawn: ClassVar[str] = "reconstructions"
     guide: ClassVar[Guide] = Guide(
-        metrics_of("reconstruct"), (ANOMALY_DEVIATIONS, INTERVALS, UNOBSERVED_CELLS, EFFECTIVE_RESOLUTION)
+        lambda: metrics_of("reconstruct"),
+        (ANOMALY_DEVIATIONS, INTERVALS, UNOBSERVED_CELLS, EFFECTIVE_RESOLUTION),
     )
 
     @cached_property

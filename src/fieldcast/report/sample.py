@@ -49,7 +49,7 @@ class Sample(Results):
     template: ClassVar[str] = "sample"
     drawn: ClassVar[str] = "samples"
     guide: ClassVar[Guide] = Guide(
-        tuple(SAMPLE_METRICS.values()), (REAL_AND_NOISE, SAMPLING_INTERVALS, VERY_NEAR, WASSERSTEIN)
+        SAMPLE_METRICS.values, (REAL_AND_NOISE, SAMPLING_INTERVALS, VERY_NEAR, WASSERSTEIN)
     )
 
     @cached_property
