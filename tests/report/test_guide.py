@@ -54,5 +54,6 @@ def test_every_score_is_explained_by_a_task() -> None:
 
 def test_scores_come_before_other_terms() -> None:
     score, term = Legend(title="A", explanation="a.", better=None), Term("Z", "z.")
-    assert explanations([Guide((), (term,)), Guide((score,), (term,))]) == [("A", "a."), ("Z", "z.")]
+    guides = Guide(tuple, (term,)), Guide(lambda: (score,), (term,))
+    assert explanations(guides) == [("A", "a."), ("Z", "z.")]
     assert explanations([]) == []
