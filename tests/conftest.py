@@ -272,6 +272,20 @@ def forecasted(project: Callable[..., Any], finished: Path, made_once: Callable[
     return made_once("forecasted", make)
 
 
+@pytest.fixture(scope="session")
+def examined() -> Callable[..., Any]:
+    """What `fieldcast doctor` says of a data root with the environment `test` and parameters."""
+    from fieldcast.frame.doctor import examine
+
+    def examination(data_root: Path, **parameters: Any) -> Any:
+        bootstrap_project(ROOT)
+        given = {"data_root": str(data_root), **parameters}
+        with KedroSession.create(ROOT, env="test", runtime_params=given) as session:
+            return examine(session.load_context().catalog, str(data_root))
+
+    return examination
+
+
 @pytest.fixture
 def ctrl_c() -> Iterator[None]:
     """Interrupts raise, also where a shell has started the tests in the background, which ignores them."""

@@ -98,7 +98,7 @@ MODELS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "a number for a part": ({"decoder": 5}, (".decoder = 5", "{type: module.Class")),
     "a part for a model": (
         {"type": "conditional.PriorEncoder"},
-        (".type: conditional.PriorEncoder is not a core.model.Model",),
+        (".type: conditional.PriorEncoder is not a core.Model",),
     ),
 }
 

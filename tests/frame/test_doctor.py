@@ -62,7 +62,7 @@ def image_fields(grey: int = 7) -> xr.Dataset:
 def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataCatalog:
     """Data sets that fit together; the scores of `b` are not stored."""
     monkeypatch.setattr(doctor, "makers", lambda: makers(MAKERS.items()))
-    monkeypatch.setattr(doctor.PresentOptions, "complaint", lambda *_: None)  # test_doctor_options.py
+    monkeypatch.setattr(doctor.ConfiguredOptions, "complaint", lambda *_: None)  # test_doctor_options.py
     monkeypatch.setattr(doctor, "experiments", lambda *_: {"reconstruct.a": Experiment("reconstruct", "a")})
     fields, digest = image_fields(), image_fields().attrs["digest"]
     stored = {

@@ -24,7 +24,7 @@ PIPELINE = Pipeline(NODES)
     [
         ({}, "nodes are timed, and the next run will show an estimate"),
         ({node.name: 30.0 for node in PIPELINE.nodes}, "about 2 min by previous timings"),
-        ({PIPELINE.nodes[0].name: 4.0}, "at least 4 s by previous timings, which 3 of them do not have yet"),
+        ({PIPELINE.nodes[0].name: 4.0}, "at least 4 s by previous timings, without the 3 not timed yet"),
     ],
 )
 def test_a_plan_counts_experiments_and_adds_up_what_is_known(durations: dict[str, float], end: str) -> None:

@@ -169,15 +169,15 @@ def test_stations_outside_a_region_are_refused(model, world) -> None:
         points_of(stations(truth, 20, 0.0), truth["time"], region, model.checkpoint.model.space, "'stations'")
 
 
-def test_exchanged_coordinates_are_named(model, world) -> None:
-    """A region's readings that all lie outside, and inside once latitude and longitude are exchanged."""
+def test_swapped_coordinates_are_named(model, world) -> None:
+    """A region's readings that all lie outside, and inside once latitude and longitude are swapped."""
     truth = world.split("test").isel(time=slice(10, 12))
     codec = model.checkpoint.field_codec
     region = replace(codec, longitude=np.linspace(100.0, 130.0, truth.sizes["longitude"]))
     readings = stations(truth, 20, 0.0).assign(longitude=115.0)
-    exchanged = readings.rename(columns={"latitude": "longitude", "longitude": "latitude"})
-    with pytest.raises(InputError, match="are latitude and longitude exchanged"):
-        points_of(exchanged, truth["time"], region, model.checkpoint.model.space, "'stations'")
+    swapped = readings.rename(columns={"latitude": "longitude", "longitude": "latitude"})
+    with pytest.raises(InputError, match="check whether latitude and longitude are swapped"):
+        points_of(swapped, truth["time"], region, model.checkpoint.model.space, "'stations'")
 
 
 @pytest.mark.parametrize("named", [True, False])

@@ -166,7 +166,7 @@ def test_a_failed_import_is_reported_with_its_cause(
             {"latent": 4, "decoder": {"type": "decoders.DenseDecoder", "latent": 5}},
             ".decoder.latent = 5, but reconstruct.mine.model.latent = 4: set it there alone.",
         ),
-        ({"type": "conditional.FieldDecoder"}, ".type: conditional.FieldDecoder is not a core.model.Model."),
+        ({"type": "conditional.FieldDecoder"}, ".type: conditional.FieldDecoder is not a core.Model."),
     ],
 )
 def test_a_wrong_configuration_is_refused_before_anything_is_built(

@@ -50,6 +50,14 @@ def test_backgrounds_analyses_and_innovations_are_scored(board: pd.DataFrame) ->
     assert crps["lim_filter"] < overall["lim_filter", "background", "unobserved", "crps"]
 
 
+def test_the_doctor_compares_the_options_of_cycles(examined: Any, whole: Path) -> None:
+    blown_up = {"forecast": {"decoder_l1_rk4": {"model": {"scale": 1e30}}}}
+    assert not examined(whole, **blown_up).faults
+    faults = {fault.dataset: fault for fault in examined(whole, sparsification={"noise": 0.3}).faults}
+    for name in ("assimilate.hybrid.checkpoint", "cycle_observations"):
+        assert "noise = 0.1" in faults[name].complaint, faults
+
+
 def test_a_free_run_uses_no_observation(whole: Path) -> None:
     draws = xr.open_zarr(whole / "07_model_output/assimilate/free_run/draws.zarr")["z500"]
     assert draws.sel(state="background").equals(draws.sel(state="analysis").assign_coords(state="background"))

@@ -82,7 +82,7 @@ def test_fields_of_other_options_are_replaced_with_a_word(
     created: Made, simulated: list[int], caplog: pytest.LogCaptureFixture
 ) -> None:
     make_fields(replace(PLANET, seed=5), earlier(*created))
-    assert f"({created[0].attrs['source']}) are of other options or files, and are replaced" in caplog.text
+    assert f"({created[0].attrs['source']}) were made with other options or files" in caplog.text
 
 
 def test_fields_without_stored_states_are_recreated_identically(created: Made, simulated: list[int]) -> None:

@@ -9,16 +9,13 @@ import os
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from kedro_datasets._typing import JSONPreview
 
 from fieldcast.datasets.base import FilesystemDataset, readable_write_errors
 from fieldcast.datasets.damage import refusing_damage
 from fieldcast.datasets.retired_stores import flush
-
-if TYPE_CHECKING:
-    pass
 
 
 class FileDataset(FilesystemDataset):

@@ -38,7 +38,7 @@ def points_of(
     exists = space.exists.cpu().numpy()
     outside = ~within_grid(codec, *at)
     swapped = outside.all() and within_grid(codec, *at[::-1]).mean() > 0.5
-    remedy = "are latitude and longitude exchanged?" if swapped else "leave it out"
+    remedy = "check whether latitude and longitude are swapped" if swapped else "leave it out"
     refuse(outside, table, where, f"lies outside the model's grid ({extent(codec)}): {remedy}")
     cells, weights = stencil(codec.latitude, codec.longitude, exists, *at)
     refuse(

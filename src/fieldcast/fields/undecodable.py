@@ -7,7 +7,7 @@ from fieldcast.fields.packing import misfit
 
 
 def undecodable(raw: xr.Dataset, path: str) -> str | None:
-    """Describe the first variable of an undecoded file whose units or values are not times; None if all are."""
+    """Describe the first variable of an undecoded file that cannot be decoded; None if all can."""
     for name, array in raw.variables.items():
         if text := misfit(array.attrs, str(name), f"'{path}'"):
             return text

@@ -48,7 +48,7 @@ class Look:
     Parameters
     ----------
     colour, dash, marker
-        Of lines, and of the points on them.
+        Colour, dash pattern and marker of its lines.
     family
         Family of the experiment: classical, learned or bound.
     role

@@ -14,6 +14,6 @@ pickled                     messages between the processes of a run
 slurm                       job arrays
 console, durations          what a run prints; estimates from earlier runs
 error_messages              errors as one sentence each
-doctor, present_options     what is stored under a data root, and what to run again
+doctor, configured_options     what is stored under a data root, and what to run again
 tracking                    MLflow
 """

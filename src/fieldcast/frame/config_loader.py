@@ -36,10 +36,10 @@ class ConfigLoader(OmegaConfigLoader):
 
     def __init__(self, conf_source: str, env: str | None = None, *arguments: Any, **options: Any) -> None:
         """conf_source: a folder, or an archive of one such as `kedro package` writes."""
-        if env and Path(env).name != env:  # a path would be searched for files of configuration
-            raise InputError(
-                f"--env {env} is no environment: give the name of a folder of the configuration."
-            )
+        if env and (
+            env == ".." or Path(env).name != env
+        ):  # a path would be searched for files of configuration
+            raise InputError(f"--env {env}: give the name of a folder of the configuration, not a path.")
         if Path(conf_source).is_file():
             self._unpacked = TemporaryDirectory(prefix="fieldcast-")
             shutil.unpack_archive(conf_source, self._unpacked.name, **filtered(conf_source))

@@ -15,9 +15,9 @@ from fieldcast.encoding.tensor_file import unpack_bytes
 from fieldcast.errors import InputError
 from fieldcast.experiments import Experiment, experiments
 from fieldcast.fields.contracts import fits_digest
+from fieldcast.frame.configured_options import ConfiguredOptions
 from fieldcast.frame.error_messages import sentence
 from fieldcast.frame.preflight import makers
-from fieldcast.frame.present_options import PresentOptions
 from fieldcast.lineage import CODE, differences
 from fieldcast.models.source_code import code_of
 from fieldcast.pipelines.names import handed_on, parts_of
@@ -54,9 +54,9 @@ class Examination:
             [
                 f"{len(self.faults)} of {self.stored} data sets are damaged, or not of this --env and these --params:",
                 *(f"  {complaint}" for complaint in complaints),
-                "give the --env and --params that they were made with; or run again, in this order:",
+                "if they were made with others, examine them with those; else run with these --params, in this order:",
                 *(f"  {command}" for command in again),
-                "then examine again, for what is made from them.",
+                "then run `fieldcast doctor` again: what was made from these may be stale, too.",
             ]
         )
 
@@ -75,7 +75,7 @@ def examine(catalog: CatalogProtocol, folder: str | None) -> Examination:
     if not stored:
         raise InputError(f"nothing is stored in {folder}: name the data_root of a run, and its --env.")
     digests: dict[str, str] = {}
-    options = PresentOptions(catalog, listed)
+    options = ConfiguredOptions(catalog, listed)
     faults = [
         Fault(name, complaint, command)
         for name, (inputs, command) in stored.items()
@@ -85,7 +85,7 @@ def examine(catalog: CatalogProtocol, folder: str | None) -> Examination:
 
 
 def complaints(
-    name: str, inputs: Collection[str], options: PresentOptions, digests: dict[str, str]
+    name: str, inputs: Collection[str], options: ConfiguredOptions, digests: dict[str, str]
 ) -> Iterator[str]:
     """Yield the first fault of a data set, if it has any; add its digest to those of the sources.
 

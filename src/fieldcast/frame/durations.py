@@ -83,7 +83,7 @@ def plan(pipeline: Pipeline, durations: Mapping[str, float], at_once: int = 1) -
     seconds = max(sum(times) / at_once, *longest_paths(pipeline, timed).values())
     estimate = progress.duration(seconds)
     if new:
-        return f"{content}; at least {estimate} by previous timings, which {new} of them do not have yet"
+        return f"{content}; at least {estimate} by previous timings, without the {new} not timed yet"
     return f"{content}; about {estimate} by previous timings"
 
 

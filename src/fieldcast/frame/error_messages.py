@@ -112,9 +112,9 @@ def _name(error: BaseException) -> str | None:
     if match := NO_NAMESPACE.match(text):
         nodes = pipelines["__default__"].nodes
         addresses = sorted({".".join(node.namespace.split(".")[:2]) for node in nodes if node.namespace})
-        if match[1] in addresses:
-            absent = f"the selected pipelines hold no nodes of '{match[1]}'"
-            return f"{absent}: leave --pipelines out, or name one that does."
+        if any(f"{node.namespace}.".startswith(f"{match[1]}.") for node in nodes):
+            absent = f"none of the selected pipelines has nodes of '{match[1]}'"
+            return f"{absent}: leave --pipelines out, or name one that has."
         return f"nothing in this pipeline has the namespace '{match[1]}'{nearest(match[1], addresses)}"
     if NO_SELECTION.match(text):
         return "no node matches the selection; `kedro registry describe` lists its nodes."

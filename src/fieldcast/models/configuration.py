@@ -74,9 +74,8 @@ def check_model(config: Any, key: str, expected: Any = Any) -> type:
         raise InputError(f"{key} = {config!r} should be {{type: module.Class, keyword: value ...}}.")
     kind = resolve(str(config.get("type", "")), key)
     if not fits(kind, expected):
-        requirement = (
-            inspect.formatannotation(expected).replace("fieldcast.models.", "").removesuffix(" | None")
-        )
+        named = inspect.formatannotation(expected).removesuffix(" | None")
+        requirement = named.replace("fieldcast.models.", "").replace("core.model.", "core.")
         raise InputError(f"{key}.type: {config['type']} is not a {requirement}.")
     accepted, given = options(kind), keywords(config, kind, key)
     for name, value in given.items():

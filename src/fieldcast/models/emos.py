@@ -33,9 +33,8 @@ from fieldcast.models.options import Count
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
-STREAM = (
-    2005  # of the draws; any number that models do not fork themselves (0, 1, ...): the year of the paper
-)
+# stream of the draws: any number that no model forks itself (they use 0, 1, ...); here the year of the paper
+STREAM = 2005
 SMALLEST = 1e-3  # standard deviation
 
 Members = Float[Tensor, "batch members variable y x"]

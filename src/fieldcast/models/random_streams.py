@@ -87,8 +87,6 @@ class RandomStreams:
         Number of each member; None if they follow `first`.
     path
         Kind, stream and call of each fork.
-    kept
-        Cached words, by path, call and size.
     """
 
     seed: int

@@ -129,7 +129,7 @@ class Reported(Pipeline):
         selected = {node.name for node in super().filter(*selection, **further).nodes}
         stages = with_makers(self.stages, selected)
         reporting = Reported(stages, self.ranked)
-        own_names = {name.rpartition(".")[2] for name in selected}  # a box depends on what is made beside it
+        own_names = {name.rpartition(".")[2] for name in selected}  # its namespace depends on the stages
         return stages + with_makers(
             Pipeline([node for node in reporting.nodes if "reporting" in node.tags]),
             {node.name for node in reporting.nodes if node.name.rpartition(".")[2] in own_names},

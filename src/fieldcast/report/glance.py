@@ -97,7 +97,7 @@ def forecast(results: Forecast) -> Glance:
         clause + useful(results)
         for clause in closest(results, lead, "for forecasting", f"{duration_of(lead)} ahead")
     ]
-    doubt = few_times(len(times), "initial times")
+    doubt = few_starts(len(times))
     lost = outcomes(results)
     failed = [name for name, _ in (*lost["blew_up"], *lost["diverged"])] if lost else []
     failed += lost["unrealistic"] if lost else []
@@ -105,11 +105,10 @@ def forecast(results: Forecast) -> Glance:
     return Glance([done], best, [*miscalibrated(results, "in forecasting"), *doubt], trained_once(results))
 
 
-def few_times(number: int, what: str) -> list[str]:
-    """A doubt where scores are means over a few times."""
-    return (
-        [f"scores are means over {number} {what} only, too few to rank methods"] if 0 < number < FEW else []
-    )
+def few_starts(number: int) -> list[str]:
+    """A doubt if scores are means over only a few initial times."""
+    starts = f"{number} initial time{'s' if number > 1 else ''}"
+    return [f"scores are means over only {starts}, too few to rank methods"] if 0 < number < FEW else []
 
 
 def useful(results: Forecast) -> str:

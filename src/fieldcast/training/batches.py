@@ -180,8 +180,6 @@ class ForecastWindows:
 class StateBatches:
     """c = (): states without a context; images are binarised or dequantised anew at each step.
 
-    `scored` marks data that are scored and not trained on, which are always transformed in the same way.
-
     Parameters
     ----------
     data

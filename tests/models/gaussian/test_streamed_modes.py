@@ -49,6 +49,19 @@ def test_modes_of_three_passes_are_those_in_memory(record, monkeypatch, exact):
     torch.testing.assert_close(square(f), square(expected), rtol=1e-4, atol=2e-6)
 
 
+def test_an_orthonormal_basis_spans_the_columns(monkeypatch):
+    """Of eight columns in five dimensions, in pieces of seven rows."""
+    monkeypatch.setattr(subject, "CELLS_PER_PIECE", 7)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(40, 5, generator=generator) @ torch.randn(5, 8, generator=generator)
+    q = subject.orthonormal_(x.clone())
+    assert q.shape == (40, 5)
+    torch.testing.assert_close(q.T @ q, torch.eye(5), rtol=0, atol=1e-5)
+    torch.testing.assert_close(q @ (q.T @ x), x, rtol=0, atol=1e-4)
+    with pytest.raises(ValueError, match="no variance"):
+        subject.orthonormal_(torch.zeros(40, 8))
+
+
 @pytest.fixture
 def batches(world, monkeypatch):
     """Training data in memory and in 17 shards."""

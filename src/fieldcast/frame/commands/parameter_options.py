@@ -18,8 +18,7 @@ OPTIONS = {  # Kedro's options, with shorter help
 
 
 class SectionCommand(click.Command):
-    """A command whose options are parameters of a section (`fill`, `predict` or `cycle`); its help shows their
-    defaults."""
+    """A command whose options are parameters of a section of the configuration; its help shows their defaults."""
 
     def __init__(
         self, *, section: str, env: str = "", params: Sequence[click.Parameter] = (), **named: Any

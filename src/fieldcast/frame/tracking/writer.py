@@ -164,14 +164,14 @@ class Writer(Background):
                 self._client.set_terminated(run.info.run_id, "KILLED")  # it died before it could end its run
 
     def begin(
-        self, name: str, title: str, parameters: Mapping[str, str], tags: Mapping[str, str], now: int
+        self, name: str, title: str, parameters: Mapping[str, str], tags: Mapping[str, str], began: int
     ) -> None:
-        """Begin a run, the parent or one of its children, which began at `now`."""
+        """Begin a run, the parent or one of its children; `began`: when, in milliseconds since 1970."""
         from mlflow.entities import Param
 
         parent = {} if name == PARENT else {"mlflow.parentRunId": self._ids[PARENT]}
         tags = {**self._origin, **tags, **parent, "process": f"{socket.gethostname()}:{self._process}"}
-        self._ids[name] = self._client.create_run(self._folder, now, tags, title).info.run_id
+        self._ids[name] = self._client.create_run(self._folder, began, tags, title).info.run_id
         params = [Param(key, value[:6000]) for key, value in parameters.items()]
         for first in range(0, len(params), BATCH):
             self._client.log_batch(self._ids[name], params=params[first : first + BATCH])

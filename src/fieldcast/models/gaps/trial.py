@@ -67,7 +67,7 @@ class ErrorStatistics:
     hidden
         The values of all selections.
     error, claims
-        As of the trials.
+        Errors of the filler, and what their variance depends on, over all selections.
     spread
         Standard deviation, fitted to the errors of other gaps, of all selections.
     variances

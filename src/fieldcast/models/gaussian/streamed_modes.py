@@ -21,8 +21,8 @@ from torch import Tensor
 EXACT = 4096  # values: a second moment of 128 MB
 ITERATIONS = 2
 OVERSAMPLING = 20
-TOGETHER = 32  # states in a product
-PIECE = 8192  # cells whose modes are computed together
+STATES_PER_PRODUCT = 32
+CELLS_PER_PIECE = 8192  # processed at once
 
 Pieces = Iterator[Float[Tensor, "time cell"]]
 
@@ -46,7 +46,9 @@ def streamed_modes(
     keep = slice(max(len(variance) - count, 0), None)
     rows = (u.T[keep] / variance[keep, None].clamp(min=1e-30).sqrt())[variance[keep] > rank * variance[-1]]
     modes = area.new_empty(len(rows), len(area))
-    for piece, of_piece in zip(covariances.split(PIECE, 1), modes.split(PIECE, 1), strict=True):
+    for piece, of_piece in zip(
+        covariances.split(CELLS_PER_PIECE, 1), modes.split(CELLS_PER_PIECE, 1), strict=True
+    ):
         of_piece.copy_(rows.flip(0) @ piece.double())  # all in double precision would take twice the memory
     return modes
 
@@ -68,7 +70,7 @@ def subspace(
     q = torch.randn(len(root), size, generator=torch.Generator().manual_seed(0)).to(root)
     for _ in range(ITERATIONS):
         image = torch.zeros_like(q)
-        for x in (piece for batch in states() for piece in batch.split(TOGETHER)):
+        for x in (piece for batch in states() for piece in batch.split(STATES_PER_PRODUCT)):
             weighted = x * root
             image.addmm_(weighted.T, weighted @ q)
         del q
@@ -84,10 +86,12 @@ def orthonormal_(x: Float[Tensor, "cell size"]) -> Float[Tensor, "cell basis"]:
     memory of x.
     """
     for _ in range(2):
-        pieces = x.split(PIECE)
+        pieces = x.split(CELLS_PER_PIECE)
         gram = sum((piece.double().T @ piece.double() for piece in pieces), x.new_zeros(()).double())
         variance, v = torch.linalg.eigh(gram)
-        kept = variance > 1e-14 * variance[-1]
+        kept = variance >= 1e-14 * variance[-1].clamp(min=torch.finfo(torch.double).tiny)
+        if not kept.any():
+            raise ValueError("the states have no variance, so they have no modes")
         basis = v[:, kept] / variance[kept].sqrt()
         for piece in pieces:
             piece[:, : basis.shape[1]] = (piece.double() @ basis).to(x)
@@ -103,7 +107,7 @@ def projected(
     Q^T S, with S weighted on its left, are the covariances of the coordinates with the cells.
     """
     n, inner, outer = 0, torch.zeros(q.shape[1], q.shape[1]).to(q).double(), torch.zeros_like(q.T)
-    for x in (piece for batch in states for piece in batch.split(TOGETHER)):
+    for x in (piece for batch in states for piece in batch.split(STATES_PER_PRODUCT)):
         y = (x * root) @ q
         inner.addmm_(y.double().T, y.double())
         outer.addmm_(y.T, x)

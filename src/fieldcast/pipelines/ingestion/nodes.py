@@ -46,7 +46,8 @@ def make_fields(
         LOG.warning("The stored fields are damaged (they do not fit their digest): they are recreated.")
     elif stored is not None and stored.attrs.get("lineage") != mark["lineage"]:
         LOG.warning(
-            "The stored fields (%s) are of other options or files, and are replaced.", stored.attrs["source"]
+            "The stored fields (%s) were made with other options or files, and will be replaced.",
+            stored.attrs["source"],
         )
     if ingestion.source == "images":
         pictures = images.open_images(ingestion.images, ingestion.folder())

@@ -1,4 +1,4 @@
-"""Options that a stored data set would be made with now, in the form in which its lineage holds them."""
+"""Options of this configuration, in the form in which the lineage of stored data holds them."""
 
 import json
 from collections.abc import Collection, Iterator, Mapping
@@ -8,22 +8,25 @@ from typing import Any
 from kedro.io import CatalogProtocol
 from pydantic import TypeAdapter
 
-from fieldcast.encoding import initial_times, observations
+from fieldcast.encoding import cycle_observations, initial_times, observations
 from fieldcast.experiments import Experiment
 from fieldcast.fields.paths import require
 from fieldcast.lineage import Lineage, differences
+from fieldcast.pipelines.ingestion.nodes import split
 from fieldcast.pipelines.parameters import decided_by, type_of
 from fieldcast.tasks import TASKS
+from fieldcast.tasks.assimilate import Assimilation
+from fieldcast.training.problem import Problem
 from fieldcast.training.run import Recipe
 
 DRAWING = ("evaluation", "assimilation", "sampling")  # sections that set the number of draws
-OF_FIELDS = ("starts", "observations")  # which the fields decide as well as options
+OF_FIELDS = ("splits", "starts", "observations", "cycle_observations")  # which fields and options decide
 LINEAGE = "lineage"  # attribute that holds a lineage as JSON, or its digest
 OTHER_FILES = "it was made with other options of ingestion, or from files that have changed since."
 
 
 @dataclass(frozen=True)
-class PresentOptions:
+class ConfiguredOptions:
     """Options of a configuration, for comparison with those of stored data.
 
     Parameters
@@ -46,9 +49,11 @@ class PresentOptions:
         if name == "fields":
             before, now = stored.get(LINEAGE), self.of_ingestion()
             return OTHER_FILES if None not in (before, now) and before != now else None
-        for key, before, now in self._changes(name, stored, inputs):
-            return f"it was made with {key} {as_json(before)}, this configuration has {as_json(now)}."
-        return None
+        change = next(self._changes(name, stored, inputs), None)
+        if change is None:
+            return None
+        key, before, now = change
+        return f"it was made with {key} = {as_json(before)}; this configuration has {as_json(now)}."
 
     def of_ingestion(self) -> str | None:
         """Digest of the options of ingestion and of its files; None where these are no longer there."""
@@ -62,21 +67,21 @@ class PresentOptions:
         return digest
 
     def of_training(self, experiment: Experiment) -> Lineage:
-        """Model, fit, seed and options of the task that a checkpoint would be trained with.
-
-        A filter has no training: its model and seed.
-        """
-        task, address = TASKS[experiment.task], experiment.address
+        """Model, fit, seed and options of the task that a checkpoint would be trained with, or a filter calibrated."""
+        address = experiment.address
         model, seed = self.catalog.load(f"params:{address}.model"), self.catalog.load("params:seed")
-        if task.problem is None:
-            return {"model": dict(model), "seed": seed}
-        own = f"{address}.{task.options}" if task.options in task.types else task.options
-        problem = task.problem(self._read(own, experiment)) if own else task.problem()
         fit, limits = self._read(f"{address}.fit"), self._read("limits")
-        return {**Recipe(problem, model, fit, seed, limits, "cpu").options(), "seed": seed}
+        return {**Recipe(self._problem(experiment), model, fit, seed, limits, "cpu").options(), "seed": seed}
 
-    def of_draws(self, inputs: Collection[str]) -> Lineage:
-        """Seed and numbers of draws; forecasts have those of their starts."""
+    def _problem(self, experiment: Experiment) -> Problem:
+        task = TASKS[experiment.task]
+        if task.problem is None:  # of filters, which are calibrated
+            return Assimilation(self._read("assimilation"), self._read("sparsification"))
+        own = f"{experiment.address}.{task.options}" if task.options in task.types else task.options
+        return task.problem(self._read(own, experiment)) if own else task.problem()
+
+    def of_draws(self, inputs: Collection[str], experiment: Experiment) -> Lineage:
+        """Seed, numbers and feedback of draws; forecasts have the numbers of their starts."""
         limits, present = self._read("limits"), {"seed": self.catalog.load("params:seed")}
         for section in (name for name in DRAWING if f"params:{name}" in inputs):
             options = self._read(section)
@@ -84,26 +89,38 @@ class PresentOptions:
                 {"members": limits.cap("members", options.members)} if hasattr(options, "members") else None
             )
             present |= capped or options.capped(limits)
+        drawing = f"{experiment.address}.options"
+        if f"params:{drawing}" in inputs and hasattr(options := self._read(drawing, experiment), "feedback"):
+            present["feedback"] = options.feedback
         return present
 
     def _changes(self, name: str, stored: Lineage, inputs: Collection[str]) -> Iterator[tuple[str, Any, Any]]:
         address, _, part = name.rpartition(".")
         if name in OF_FIELDS and not all(self.catalog.exists(each) for each in ("fields", "splits")):
             return  # part of a data root, as one machine of several has it
-        if name == "starts":
+        if name in OF_FIELDS:
             fields, splits = self.catalog.load("fields"), self.catalog.load("splits")
+        if name == "splits":
+            yield from differences(stored, split(fields, self._read("ingestion")))
+        elif name == "starts":
             starts = initial_times.starts(fields, splits, self._read("rollout"), self._read("limits"))
             yield from differences(stored, {key: value for key, value in starts.items() if key != "digest"})
+        elif name == "cycle_observations":
+            cycling, options, limits = (
+                self._read(section) for section in ("assimilation", "sparsification", "limits")
+            )
+            times = cycle_observations.cycled_states(fields, splits, cycling, limits).sizes["time"]
+            present = cycle_observations.lineage_of(fields, splits, options, cycling, times)
+            yield from differences(json.loads(stored.get(LINEAGE, "{}")), present)
         elif name == "observations":
-            fields, splits = self.catalog.load("fields"), self.catalog.load("splits")
             options, limits = self._read("sparsification"), self._read("limits")
             times = observations.scored_times(fields, splits, options, limits).sizes["time"]
             present = observations.lineage_of(fields, splits, options, times)
             yield from differences(json.loads(stored.get(LINEAGE, "{}")), present)
         elif part == "checkpoint" and address in self.listed:
             yield from differences(stored, self.of_training(self.listed[address]))
-        elif part == "draws":
-            yield from differences(stored, self.of_draws(inputs))
+        elif part == "draws" and address in self.listed:
+            yield from differences(stored, self.of_draws(inputs, self.listed[address]))
 
     def _read(self, name: str, experiment: Experiment | None = None) -> Any:
         """A parameter by dotted name, in the type that the nodes take."""
