@@ -20,7 +20,7 @@ from torch import Tensor
 from fieldcast.models.core import Batch, Context, Solved, observed_values
 from fieldcast.models.gaps.expectation_maximisation import RANKS, fitted_rank
 from fieldcast.models.gaussian import robustness
-from fieldcast.models.gaussian.streamed_modes import streamed_modes
+from fieldcast.models.gaussian.streamed_modes import CELLS_PER_PIECE, streamed_modes
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
@@ -119,18 +119,20 @@ class GappyPCA(Solved):
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         """The fitted field, the same for every member; zero, the climatology, if nothing is observed."""
         observations, masks = c.observations()
-        f = self.features[: int(self.modes)].flatten(1).double()
+        f = self.features[: int(self.modes)].flatten(1)
         r = float(self.ridge) + c.noise**2
         rare = self.rare.double().flatten()
         # scaled by this, all rows of F have the same error variance r
         share = torch.where(rare > 0, r / (r + rare), 1.0).sqrt()
-        f_o, y = f * share, observations.flatten(1).double() * share
+        y = observations.flatten(1).double() * share
         a = y.new_zeros(c.count, len(f))
         distinct, inverse = torch.unique(masks.flatten(1), dim=0, return_inverse=True)
-        ridge = r * torch.eye(len(f), dtype=f.dtype, device=f.device)
+        ridge = r * torch.eye(len(f), dtype=a.dtype, device=f.device)
         for number, mask in enumerate(distinct):
-            datum, observed = (inverse == number).nonzero()[:, 0], f_o[:, mask]
+            datum, observed = (inverse == number).nonzero()[:, 0], f[:, mask].double() * share[mask]
             factor = torch.linalg.cholesky(observed @ observed.T + ridge)
             a[datum] = torch.cholesky_solve(observed @ y[datum][:, mask].T, factor).T
-        x = (a @ f).unflatten(1, self.space.state_shape).to(observations)
+        # the modes of all cells in double precision would take several times the memory of the model
+        pieces = [(a @ piece.double()).to(observations) for piece in f.split(CELLS_PER_PIECE, 1)]
+        x = torch.cat(pieces, 1).unflatten(1, self.space.state_shape)
         return x[:, None].expand(-1, draws.members, -1, -1, -1)
