@@ -228,6 +228,15 @@ def test_figures_of_images(task):
     assert all(re.fullmatch(r"[A-Za-z0-9_.-]+", name) for name in names)
 
 
+def test_the_figure_of_distances_shows_how_well_real_data_are_recognised(sampled):
+    results = sampled()
+    for diagnostics in results["diagnostics"].values():
+        diagnostics.attrs["c2st_floor"] = 0.68
+    c2st = Sample(**results).figures()["distances"].axes[2]
+    real = [line.get_xdata()[0] for line in c2st.lines if line.get_label() == "real data"]
+    assert real and set(real) == {0.68}
+
+
 def test_a_grid_of_equal_pictures_is_left_out_and_named(sampled, elements):
     """A VAE on the planet filled the page with a hundred identical stripes."""
     parts = sampled()

@@ -9,6 +9,7 @@ from functools import cached_property, partial
 from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
@@ -209,11 +210,21 @@ class Sample(Results):
         """Examples of some experiments, by label."""
         return self.labelled({name: self.examples[name] for name in names})
 
+    @property
+    def with_recognised(self) -> pd.DataFrame:
+        """The leaderboard, by label, with the accuracy of a classifier for real data, which the diagnostics hold."""
+        floors = {name: floor for name in self.board.order if (floor := self.floor(name, "c2st"))}
+        rows = [
+            {"experiment": self.label(name), "score": "c2st_floor", **floor._asdict()}
+            for name, floor in floors.items()
+        ]
+        return pd.concat([self.labelled_leaderboard, *([pd.DataFrame(rows)] if rows else [])])
+
     def figures(self) -> dict[str, Figure]:
         """Figures that have content, by file name."""
         drawn = sample_figures.at_a_glance(self)
         if self.board.having("fid", "kid", "c2st"):
-            drawn["distances"] = distance_dots(self.labelled_leaderboard, self.ceilings, self.looks)
+            drawn["distances"] = distance_dots(self.with_recognised, self.ceilings, self.looks)
         drawn |= dict(sample_figures.pictures(self))
         drawn |= sample_figures.of_latents(self)
         return drawn | sample_figures.of_diagnostics(self) | self.losses()
