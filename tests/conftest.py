@@ -274,7 +274,7 @@ def forecasted(project: Callable[..., Any], finished: Path, made_once: Callable[
 
 @pytest.fixture(scope="session")
 def examined() -> Callable[..., Any]:
-    """What `fieldcast doctor` says of a data root with the environment `test` and parameters."""
+    """Examine a data root as `fieldcast doctor` does, with the environment `test` and parameters."""
     from fieldcast.frame.doctor import examine
 
     def examination(data_root: Path, **parameters: Any) -> Any:

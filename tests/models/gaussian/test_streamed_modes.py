@@ -50,7 +50,7 @@ def test_modes_of_three_passes_are_those_in_memory(record, monkeypatch, exact):
 
 
 def test_an_orthonormal_basis_spans_the_columns(monkeypatch):
-    """Of eight columns in five dimensions, in pieces of seven rows."""
+    """Eight columns span five dimensions; seven rows are processed at once."""
     monkeypatch.setattr(subject, "CELLS_PER_PIECE", 7)
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(40, 5, generator=generator) @ torch.randn(5, 8, generator=generator)
