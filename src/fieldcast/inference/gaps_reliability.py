@@ -133,7 +133,7 @@ def extrapolation(outcome: Outcome, columns: Bool[Tensor, " column"], name: str)
     flag = outcome.flag[:, columns]
     filled, extrapolated = ((flag == value) for value in (FILLED, EXTRAPOLATED))
     missing = int(filled.count_nonzero() + extrapolated.count_nonzero())
-    yield f"Correlation falls to 1/e at {kilometres:.0f} km and at {time} steps."
+    yield f"Correlation falls to 1/e at {kilometres:.0f} km and at {time} step{'s' * (time != 1)}."
     count = counts(extrapolated)[0]
     if not count.any():
         yield (
