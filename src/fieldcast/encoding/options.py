@@ -172,6 +172,10 @@ class Cycling:
     forecast_steps: Annotated[int, Field(ge=1)] = 10  # their leads
     calibration: Calibration = field(default_factory=Calibration)
 
+    def capped(self, limits: Limits) -> dict[str, int]:
+        """The number of members under the limits."""
+        return {"members": limits.cap("members", self.members)}
+
     def __post_init__(self) -> None:
         if not any(self.cases.values()):
             raise InputError("assimilation.cases names no fraction: write, for example, {random: [0.05]}.")

@@ -84,11 +84,7 @@ class ConfiguredOptions:
         """Seed, numbers and feedback of draws; forecasts have the numbers of their starts."""
         limits, present = self._read("limits"), {"seed": self.catalog.load("params:seed")}
         for section in (name for name in DRAWING if f"params:{name}" in inputs):
-            options = self._read(section)
-            capped = (
-                {"members": limits.cap("members", options.members)} if hasattr(options, "members") else None
-            )
-            present |= capped or options.capped(limits)
+            present |= self._read(section).capped(limits)
         drawing = f"{experiment.address}.options"
         if f"params:{drawing}" in inputs and hasattr(options := self._read(drawing, experiment), "feedback"):
             present["feedback"] = options.feedback

@@ -70,6 +70,10 @@ class Evaluation:
 
     members: Annotated[int, Field(ge=1)] = 19
 
+    def capped(self, limits: "Limits") -> dict[str, int]:
+        """The number under the limits."""
+        return {"members": limits.cap("members", self.members)}
+
 
 @dataclass(frozen=True, config=STRICT)
 class Seeds:
