@@ -94,6 +94,22 @@ def test_a_node_that_saves_nothing_ends_with_the_next_one(
     assert not [line for line in caplog.messages[begun + 1 :] if f"{PIPELINE.nodes[0].name}:" in line]
 
 
+def test_reading_counts_for_the_node_that_reads(tmp_path: Path) -> None:
+    catalog = DataCatalog({"durations": TableDataset(filepath=str(tmp_path / "durations.csv"))})
+    first, second = PIPELINE.nodes[:2]
+    run = Console()
+    run.before_pipeline_run(PIPELINE, catalog)
+    run.before_node_run(first)  # which saves nothing
+    run.before_dataset_loaded(second)
+    time.sleep(0.2)
+    run.before_dataset_loaded(second)  # its next input
+    run.before_node_run(second)
+    run.after_dataset_saved("b", 1, second)
+    run.after_pipeline_run(PIPELINE)
+    durations = stored_durations(catalog)
+    assert durations[first.name] < 0.1 < durations[second.name]
+
+
 def test_results_come_before_the_places_to_look(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = TextDataset(filepath=str(tmp_path / "page.html"), metadata={"print": "path"})
     catalog = DataCatalog({"a": page, "b": MemoryDataset("one screen\n", metadata={"print": True})})

@@ -38,6 +38,7 @@ class Console:
         self._total = 0
         self._catalog: CatalogProtocol | None = None
         self._running: dict[int, tuple[str, float]] = {}  # node of each thread, and when it began
+        self._reading: dict[str, float] = {}  # nodes that read their inputs, and since when
         self._seconds: dict[str, float] = {}  # nodes of this run and how long they took
         self._knows_ends = False  # whether the runner tells when a node has ended
         self._end = threading.Event()
@@ -47,9 +48,16 @@ class Console:
         """Begin to count nodes, and to watch them."""
         self._stop()  # an earlier run of this process, if it was interrupted
         self._begun.value, self._total, self._catalog = 0, len(pipeline.nodes), catalog
-        self._running, self._seconds, self._knows_ends = {}, {}, False
+        self._running, self._reading, self._seconds, self._knows_ends = {}, {}, {}, False
         self._end = threading.Event()
         threading.Thread(target=self._watch, args=(self._end,), daemon=True).start()
+
+    @hook_impl
+    def before_dataset_loaded(self, node: Node) -> None:
+        """Note that a node begins: reading its inputs is part of its duration."""
+        if self._running.get(threading.get_ident(), (node.name,))[0] != node.name:
+            self._note_end()
+        self._reading.setdefault(node.name, time.monotonic())
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:
@@ -58,7 +66,8 @@ class Console:
             self._begun.value += 1
             count = self._begun.value
         self._note_end()
-        self._running[threading.get_ident()] = node.name, time.monotonic()
+        begun = self._reading.pop(node.name, time.monotonic())
+        self._running[threading.get_ident()] = node.name, begun
         logger.info("%*d/%d  %s", len(str(self._total)), count, self._total, node.name)
 
     @hook_impl

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
@@ -13,29 +13,21 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from fieldcast.figures import animation
-from fieldcast.figures.forecast_maps import snapshot_maps, step_maps
-from fieldcast.figures.glance import of_forecast
-from fieldcast.figures.leads import against_lead, variables_against_lead
-from fieldcast.figures.long_rollout import long_run
-from fieldcast.figures.ranks import lead_rank_histograms
-from fieldcast.figures.spectra import long_rollout_spectra, spectra_at_leads
-from fieldcast.report import glance, lead_tables
+from fieldcast.report import forecast_figures, glance, lead_tables
 from fieldcast.report.board import Board, Lead
 from fieldcast.report.charts import leads_chart
 from fieldcast.report.context import shared_context
-from fieldcast.report.events import EventTables, event_figures
+from fieldcast.report.events import EventTables
 from fieldcast.report.glance import Glance
 from fieldcast.report.guide import ANOMALY_DEVIATIONS, BLEW_UP, INTERVALS, Guide, metrics_of
-from fieldcast.report.results import GLANCE, Results, file_name
+from fieldcast.report.results import Results, file_name
 from fieldcast.report.score_tables import all_scores_table
 from fieldcast.report.study_answers import fed_on_mean
 from fieldcast.scores.event_metrics import EVENT_METRICS
 from fieldcast.scores.leaderboard_schema import FORECAST
 from fieldcast.scores.regions import WHOLE
 from fieldcast.starts import Starts
-from fieldcast.time_steps import lead_label
 
-DAYS = (1, 5, 10)  # of rank histograms and spectra
 MAPPED = 8  # experiments whose first steps are drawn
 GLANCE_HOURS = 72.0  # lead time of the first screen
 ANIMATED = 3  # experiments side by side in the animation
@@ -137,14 +129,6 @@ class Forecast(Results):
         main = self.glance_lead if self.board else None
         return EventTables(self, rows, Lead, ("lead_hours",), lead_tables.columns, main)
 
-    def event_figures(self) -> dict[str, Figure]:
-        """Reliability, ROC curve and economic value at some lead times."""
-        if not self.events:
-            return {}
-        leads = some_leads(next(iter(self.events.values()))["lead_hours"].to_numpy().astype(float).tolist())
-        columns = {lead_label(lead): {"lead_hours": lead, "region": self.region} for lead in leads}
-        return event_figures(self, columns)
-
     def scored(self) -> dict[str, Any]:
         """Initial times, ensemble size and last lead time of the scored forecasts."""
         starts = [] if self.starts is None else self.starts.get("scored", [])
@@ -168,70 +152,16 @@ class Forecast(Results):
     def glance(self) -> Glance:
         return glance.forecast(self)
 
-    def glance_figure(self) -> dict[str, Figure]:
-        """The best experiment on the first screen; empty without examples of it."""
-        if self.best not in self.examples:
-            return {}
-        stored = self.examples[self.best]
-        variable = str(next(iter(stored.data_vars)))
-        return {
-            GLANCE: of_forecast(stored, variable, self.glance_lead.hours, self.label(self.best), self.outline)
-        }
-
     def figures(self) -> dict[str, Figure]:
-        """Figures that have content, by file name."""
-        drawn = self.glance_figure()
-        if len(self.leaderboard):
-            board, looks, region = self.labelled_leaderboard, self.looks, self.region
-            drawn["scores_against_lead"] = against_lead(board, region, looks)
-            drawn["skill_and_spread"] = against_lead(board, region, looks, scores=("skill", "ssr"))
-            drawn["variables_against_lead"] = variables_against_lead(board, self.units, region, looks)
-        drawn |= self.diagnostic_figures() | self.event_figures()
-        for steps in self.steps():
-            examples = self.examples[steps.experiment]
-            drawn[steps.file] = step_maps(
-                examples, steps.variable, self.label(steps.experiment), outline=self.outline
-            )
-        return drawn | self.long_rollout_figures() | self.losses()
+        drawn = forecast_figures.at_a_glance(self) | forecast_figures.of_scores(self)
+        drawn |= forecast_figures.of_diagnostics(self) | forecast_figures.of_events(self)
+        drawn |= forecast_figures.of_first_steps(self) | forecast_figures.of_long_rollouts(self)
+        return drawn | self.losses()
 
     @property
     def fed_back(self) -> list[str]:
         """Labels of the experiments whose next step starts from the ensemble mean."""
         return [self.label(name) for name in self.diagnostics if fed_on_mean(self, name)]
-
-    def diagnostic_figures(self) -> dict[str, Figure]:
-        """Rank histograms and spectra."""
-        stored = self.labelled("diagnostics")
-        if not stored:
-            return {}
-        leads = some_leads(next(iter(stored.values()))["lead"].to_numpy().astype(float).tolist())
-        drawn = {"spectra": spectra_at_leads(stored, leads, self.looks, fed_on_mean=self.fed_back)}
-        if any(dataset.sizes["rank"] > 2 for dataset in stored.values()):
-            drawn["rank_histograms"] = lead_rank_histograms(stored, leads, self.looks)
-        return drawn
-
-    def long_rollout_figures(self) -> dict[str, Figure]:
-        """Long-rollout figures: curves by step, and spectra and maps of snapshots of the first variable."""
-        drawn = {}
-        stability, snapshots = self.labelled("stability"), self.labelled("snapshots")
-        if stability:
-            drawn["stability"] = long_run(stability, self.looks)
-        if snapshots:
-            variable = first_variable(snapshots)
-            maps = self.labelled("snapshot_anomalies") or snapshots
-            drawn["snapshots"] = snapshot_maps(maps, variable, self.units.get(variable, ""), self.outline)
-            if set(self.snapshots) & set(self.diagnostics):
-                diagnostics = self.labelled("diagnostics")
-                drawn["stability_spectra"] = long_rollout_spectra(
-                    snapshots, diagnostics, variable, self.wraps
-                )
-        return drawn
-
-    @property
-    def wraps(self) -> bool:
-        """Whether the grid is periodic in longitude."""
-        kinds = [str(dataset.attrs.get("spectrum", "")) for dataset in self.diagnostics.values()]
-        return not any(kind.startswith("regional") for kind in kinds)
 
     @cached_property
     def by_interest(self) -> list[str]:
@@ -255,7 +185,11 @@ class Forecast(Results):
     def frames(self) -> list[Image.Image]:
         """Frames of the animation of the first variable; empty without examples."""
         examples = self.labelled({name: self.examples[name] for name in self.by_interest[:ANIMATED]})
-        return animation.frames(examples, first_variable(examples), self.outline) if examples else []
+        return (
+            animation.frames(examples, forecast_figures.first_variable(examples), self.outline)
+            if examples
+            else []
+        )
 
     def frame_labels(self) -> list[str]:
         """The lead time of each frame."""
@@ -267,14 +201,3 @@ class Forecast(Results):
     def animation(self) -> bytes | None:
         """The animation as a GIF file; None without examples."""
         return animation.gif(self.frames) if self.frames else None
-
-
-def first_variable(stored: Mapping[str, xr.Dataset]) -> str:
-    """The first variable of the first experiment."""
-    return str(next(iter(next(iter(stored.values())).data_vars)))
-
-
-def some_leads(leads: Sequence[float]) -> list[float]:
-    """Lead times [hours] of 1, 5 and 10 days if at least two were scored; else first, middle and last."""
-    usual = [lead for lead in leads if lead / 24 in DAYS]
-    return list(dict.fromkeys(usual if len(usual) > 1 else (leads[0], leads[len(leads) // 2], leads[-1])))
