@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from kedro.framework.hooks.manager import _create_hook_manager
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline, node
 
 from fieldcast.datasets import TableDataset, TextDataset
 from fieldcast.frame import console
+from fieldcast.frame.cheap_first import CheapFirst
 from fieldcast.frame.console import Console
 from fieldcast.frame.durations import stored_durations
+from fieldcast.frame.side_by_side import SideBySide
 from fieldcast.progress import Progress
 
 NODES = [
@@ -129,6 +132,30 @@ def test_scores_are_logged_as_soon_as_they_are_saved(caplog: pytest.LogCaptureFi
         run.after_dataset_saved("forecast.lim.metrics", leads, PIPELINE.nodes[1])
     run.on_pipeline_error()
     assert caplog.messages[-1].strip() == "forecast.lim: 0.375, mean fair CRPS over leads of 1 to 5 days"
+
+
+@pytest.mark.parametrize("runner", [CheapFirst, SideBySide])
+def test_only_missing_outputs_are_counted(
+    runner: type[CheapFirst | SideBySide], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = {name: TextDataset(filepath=str(tmp_path / name)) for name in "abcd"}
+    catalog = DataCatalog(files)
+    pipeline = Pipeline([node(made, None, name, name=f"ingestion.{name}") for name in files])
+    for present in "abc":
+        catalog.save(present, "present")
+    hooks = _create_hook_manager()
+    run = Console()
+    hooks.register(run)
+    with caplog.at_level(logging.INFO, "fieldcast"):
+        run.before_pipeline_run(pipeline, catalog)
+        runner().run(pipeline, catalog, hooks, only_missing_outputs=True)
+    run.on_pipeline_error()
+    assert [line for line in caplog.messages if "ingestion." in line] == ["1/1  ingestion.d"]
+
+
+def made() -> str:
+    """A text."""
+    return "made"
 
 
 def test_a_failed_run_stores_the_durations_of_the_nodes_that_ended(tmp_path: Path) -> None:

@@ -24,10 +24,24 @@ class CheapFirst(SequentialRunner):
     def _logger(self) -> logging.Logger:
         return logging.getLogger("kedro.runner.sequential_runner")  # which `logging.yml` keeps quiet
 
-    def _run(self, pipeline: Pipeline, catalog: CatalogProtocol, *hooks: Any, **run: Any) -> None:
+    def _run(
+        self,
+        pipeline: Pipeline,
+        catalog: CatalogProtocol,
+        hook_manager: Any = None,
+        run_id: str | None = None,
+    ) -> None:
         if len(pipeline.nodes) > 1:
             logger.info("%s", plan(pipeline, stored_durations(catalog)))
-        super()._run(Ordered(pipeline), catalog, *hooks, **run)
+        announce(pipeline, hook_manager)
+        super()._run(Ordered(pipeline), catalog, hook_manager, run_id)
+
+
+def announce(pipeline: Pipeline, hook_manager: Any) -> None:
+    """Tell hooks which nodes will run: Kedro's `before_pipeline_run` comes before `--only-missing-outputs` selects."""
+    hooks = getattr(hook_manager, "hook", None)
+    if hasattr(hooks, "before_nodes_run"):
+        hooks.before_nodes_run(pipeline=pipeline)
 
 
 class Ordered(Pipeline):

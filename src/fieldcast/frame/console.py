@@ -53,6 +53,11 @@ class Console:
         threading.Thread(target=self._watch, args=(self._end,), daemon=True).start()
 
     @hook_impl
+    def before_nodes_run(self, pipeline: Pipeline) -> None:
+        """Count the nodes that will run; only this project's runners call this hook."""
+        self._total = len(pipeline.nodes)
+
+    @hook_impl
     def before_dataset_loaded(self, node: Node) -> None:
         """Note that a node begins: reading its inputs is part of its duration."""
         if self._running.get(threading.get_ident(), (node.name,))[0] != node.name:

@@ -20,7 +20,7 @@ from kedro.runner.runner import AbstractRunner
 from fieldcast import progress
 from fieldcast.errors import InputError
 from fieldcast.frame import console
-from fieldcast.frame.cheap_first import CheapFirst, cheap_first
+from fieldcast.frame.cheap_first import CheapFirst, announce, cheap_first
 from fieldcast.frame.durations import longest_paths, plan, stored_durations
 from fieldcast.frame.pickled import pickled
 from fieldcast.frame.worker import Setting, Worker
@@ -83,6 +83,7 @@ class SideBySide(AbstractRunner):
             return CheapFirst()._run(pipeline, catalog, hook_manager, run_id)
         durations = stored_durations(catalog)
         logger.info("%s", plan(pipeline, durations, at_once))
+        announce(pipeline, hook_manager)
         schedule = NodeOrder(pipeline, durations)
         reads = Counter(chain.from_iterable(node.inputs for node in pipeline.nodes))
         running: dict[Future[None], Node] = {}

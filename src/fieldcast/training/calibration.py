@@ -57,7 +57,7 @@ def calibrate(
     assimilator = prepared(recipe, data, base, sources, states)
     filter, device = assimilator.filter, assimilator.filter.space.area.device
     resumable = {**sources, "device": device.type, "format": FORMAT}
-    tensors, header = resumable_state(earlier, resumable, recipe.fit.restart)
+    tensors, header = resumable_state(earlier, resumable, recipe.fit.restart, "calibration")
     options = cycling.calibration.capped(recipe.limits)
     members = recipe.limits.cap("members", cycling.members)
     filters = filter.calibrated_at(options.k)

@@ -65,7 +65,8 @@ def fit(
     TypeError
         For a model that is neither trained nor solved.
     """
-    tensors, header = resumable_state(earlier, sources, options.restart)
+    work = "fit" if isinstance(model, Solved) else "training"
+    tensors, header = resumable_state(earlier, sources, options.restart, work)
     costs.reset_peak(training.space.area.device)
     if isinstance(model, Solved):
         yield solved(model, training, validation, options, seed, pack, tensors, header, sources)
@@ -78,15 +79,22 @@ def fit(
         raise TypeError(f"{type(model).__name__} is neither Solved nor Trained")
 
 
-def resumable_state(earlier: bytes | None, sources: Lineage, restart: bool) -> tuple[Weights, dict[str, Any]]:
-    """Tensors and header of the state to resume from; both empty if there is none."""
+def resumable_state(
+    earlier: bytes | None, sources: Lineage, restart: bool, work: str
+) -> tuple[Weights, dict[str, Any]]:
+    """Tensors and header of the state to resume from; both empty if there is none.
+
+    A state of another lineage is dropped with a warning, which calls what was interrupted `work`.
+    """
     tensors, header = unpack_state(None if restart else earlier, "The training state")
     for key, before, now in differences(header.get("lineage", {}), sources) if header else ():
         LOG.warning(
-            "The last training had %s %s, this run has %s: training restarts.",
+            "The last %s had %s %s, this run has %s: the %s restarts.",
+            work,
             key,
             before,
             now,
+            work,
         )
         return {}, {}
     return tensors, header
