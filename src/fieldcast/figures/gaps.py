@@ -66,7 +66,7 @@ def maps(filled: xr.Dataset, variable: str, outline: Outline = ()) -> Figure:
     scales = field_colours(values, anomaly=False), shades(SPREAD, 0.0, upper_end(spread))
     grid = filled["latitude"].to_numpy(), filled["longitude"].to_numpy()
     sheet = Sheet(*grid, 3, 1, top=0.29, outline=outline, largest=3.4)
-    titles = "observed", "observed and filled", "spread of the filled values"
+    titles = "observed (grey: missing)", "observed and filled", "spread of filled values (grey: observed)"
     for column, (title, drawn) in enumerate(zip(titles, (observed, values, spread), strict=True)):
         sheet.draw((column, 0), drawn, scales[column == 2], missing=UNSEEN)
         sheet.blank((column, 0), flag != NEVER)
