@@ -33,7 +33,7 @@ MARK = "assimilation"
 ENV = "demo"
 LINKED = ("01_raw", "02_intermediate", "03_primary", "06_models")  # of the trained data root
 INDEX = ["row", "k", "experiment"]
-BESIDE = ("ssr", "chi_squared", "observation_error", "share_of_the_way")
+BESIDE = ("ssr", "chi_squared", "observation_error", "rmse_skill")
 SCORES = ("crps", "rmse", *BESIDE)
 ORDER = ("optimal_interpolation", "lim_filter", "hybrid", "free_run", "letkf", "perfect_letkf")  # of costs
 COMPARED = ("optimal_interpolation", "lim_filter", "hybrid", "letkf")
@@ -195,7 +195,7 @@ def text(record: pd.DataFrame) -> str:
         "spread-skill",
         "chi-squared",
         "inferred error",
-        "share of the way",
+        "RMSE skill",
     ]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     missing = []

@@ -179,6 +179,6 @@ def test_a_lack_of_memory_is_a_sentence() -> None:
         MemoryError(),
     ):
         with pytest.raises(InputError, match=r"^out of memory: ask for fewer members"):
-            memory.lack_in_words(allocate)(error)
+            memory.reports_out_of_memory(allocate)(error)
     with pytest.raises(RuntimeError, match="another"):
-        memory.lack_in_words(allocate)(RuntimeError("another"))
+        memory.reports_out_of_memory(allocate)(RuntimeError("another"))

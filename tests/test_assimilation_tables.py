@@ -89,7 +89,7 @@ def test_the_document_holds_the_scores_and_names_what_is_missing(script, runs, m
     assert "| 5 % gross errors | 5 % | `hybrid` | 0.300 | 0.600 |" in text
     assert "Not run: seed 1 (hybrid)." in text
     record = pd.read_csv(tmp_path / "assimilation.csv").set_index("experiment")
-    np.testing.assert_allclose(record["share_of_the_way"]["hybrid"], 0.5, rtol=1e-3)
+    np.testing.assert_allclose(record["rmse_skill"]["hybrid"], 0.5, rtol=1e-3)
     (tmp_path / "tables.md").write_text("<!-- assimilation: begin -->\n<!-- assimilation: end -->\n")
     assert run(script, monkeypatch, tmp_path, "--print-only") == 0
     assert "0.600" in (tmp_path / "tables.md").read_text()

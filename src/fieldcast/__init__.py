@@ -7,13 +7,15 @@
     filled = model.fill(dataset, members=19)        # xarray in, xarray out; NaN is what was not observed
     model = fieldcast.load("data/06_models/forecast/corrected_inverse_model/checkpoint.safetensors")
     future = model.forecast(dataset, steps=10)      # from the last states of the data set
-    analyses = fieldcast.cycle(forecaster, updater, record)  # of every time, from its observations and those before
+    analyses = fieldcast.cycle(forecaster, updater, record)  # each from its observations and earlier ones
     filled = fieldcast.fill_gaps(dataset)           # from the data set's own values, without any training data
     fields = fieldcast.grid_stations("gauges.csv", resolution=0.5)  # from stations alone
+    scores = fieldcast.score(truth, forecasts, task="forecast")  # in the columns of the leaderboards
 
 Packages: `models` (what p(x | c) is), `fields` (data), `encoding` (the bridge between data sets and tensors),
-`training`, `inference`, `scores`, `figures` and `report` (how good a model is), `pipelines` (the Kedro stages, thin),
-`datasets` (what the catalog is made of) and `frame` (checks, error messages, the lock, tracking).
+`training`, `inference`, `tasks` (what differs between reconstruct, forecast, assimilate and sample), `scores`,
+`figures` and `report` (how good a model is), `standalone` (fit and score without a project), `pipelines` (the Kedro
+stages, thin), `datasets` (what the catalog is made of) and `frame` (checks, error messages, the lock, tracking).
 """
 
 from __future__ import annotations

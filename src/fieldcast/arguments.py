@@ -36,7 +36,7 @@ def whole_number(value: object, name: str, least: int = 0, most: int = MOST) -> 
 
 
 def seed_number(value: object, name: str = "seed") -> int:
-    """A seed."""
+    """Require a seed: a whole number of the default range."""
     return whole_number(value, name)
 
 
@@ -58,14 +58,14 @@ def positive_number(value: object, name: str) -> float:
 
 
 def truth_value(value: object, name: str) -> bool:
-    """True or False."""
+    """Require True or False."""
     if not _is_truth_value(value):
         raise InputError(f"{name} {as_given(value)}: give True or False.")
     return bool(value)
 
 
 def one_of(value: object, name: str, choices: Sequence[str]) -> str:
-    """One of some texts."""
+    """One of `choices`."""
     if not isinstance(value, str) or value not in choices:
         listed = " or ".join(f'"{choice}"' for choice in choices)
         raise InputError(f"{name} {as_given(value)}: give {listed}.")
@@ -73,14 +73,14 @@ def one_of(value: object, name: str, choices: Sequence[str]) -> str:
 
 
 def text(value: object, name: str, example: str) -> str:
-    """A text, such as `example`."""
+    """A string, such as `example`."""
     if not isinstance(value, str):
-        raise InputError(f'{name} {as_given(value)}: give a text, such as "{example}".')
+        raise InputError(f'{name} {as_given(value)}: give a string, such as "{example}".')
     return value
 
 
 def mapping(value: object, name: str, example: str) -> Mapping[str, Any]:
-    """A mapping whose keys are texts, such as `example`."""
+    """A mapping whose keys are strings, such as `example`."""
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         raise InputError(f"{name} {as_given(value)}: give a dictionary such as {example}.")
     return value

@@ -48,7 +48,8 @@ def years(times: Any) -> Int[np.ndarray, " time"]:
 
 
 def in_nanoseconds(times: Any) -> np.ndarray:
-    """Times of the standard calendar as datetime64[ns]; unchanged if some lie outside 1678 to 2261, or noleap."""
+    """Times of the standard calendar as datetime64[ns]; unchanged if some lie outside 1678 to 2261, or if
+    the calendar is another."""
     array = values(times)
     cftimes = array.dtype.kind != "M"
     if (cftimes and array[0].calendar not in STANDARD) or not representable(array):

@@ -26,9 +26,9 @@ class About:
     description
         One line that explains the method.
     role
-        `reference`: paired differences are relative to it. `climatology`: skill is relative to it. `bound`: the share
-        of the way from the reference ends there. `baseline`: it is free, so figures shade worse scores. At most one
-        reference, one climatology and one bound a task.
+        `reference`: paired differences are relative to it. `climatology`: skill is relative to it. `bound`: the skill
+        score of the RMSE is 1 there. `baseline`: it is free, so figures shade worse scores. At most one
+        reference, one climatology and one bound per task.
     order
         Place in tables of experiments and in the colours of its family; experiments without it come last, by name.
     """

@@ -29,7 +29,7 @@ def different_axis(grid: Any, other: Any) -> str | None:
 
 
 def counted_from(longitude: Float[np.ndarray, " x"], first: float) -> Float[np.ndarray, " x"]:
-    """Longitudes between `first` and `first` + 360 degrees of given meridians."""
+    """The given longitudes as values from `first` to `first` + 360 degrees."""
     start = first - TOLERANCE
     counted: Float[np.ndarray, " x"] = (longitude - start) % 360 + start
     return counted

@@ -1,4 +1,4 @@
-"""The pipelines by name: stages, tasks, experiments, `demo`, and those that stand alone, as `fill`.
+"""The pipelines by name: stages, tasks, experiments, `demo`, and those that stand alone, such as `fill`.
 
 A stage is a pipeline, an experiment is a namespace `<task>.<name>`, found by listing the configuration; nothing is
 edited here to add one. Names of data sets with dots are private to an experiment, all others are shared.
@@ -32,7 +32,7 @@ from fieldcast.pipelines.on_demand import Pipelines
 if TYPE_CHECKING:
     from fieldcast.tasks import Task
 
-# on a user's file, with what has been trained; on finished runs
+# pipelines on a user's file with trained models, and on finished runs
 STANDALONE = ("fill", "stations", "gridding", "predict", "cycle", "seeds")
 
 CONTEXT: ContextVar[KedroContext | None] = ContextVar("CONTEXT", default=None)  # of the session in force

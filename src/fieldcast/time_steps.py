@@ -129,7 +129,7 @@ def rounded_times(times: Any) -> np.ndarray | None:
     return None
 
 
-def unrounded(dataset: Any) -> Any:
+def with_rounded_times(dataset: Any) -> Any:
     """A Dataset whose times are moved as `rounded_times` says."""
     times = rounded_times(dataset["time"])
     return dataset if times is None else dataset.assign_coords(time=("time", times, dataset["time"].attrs))

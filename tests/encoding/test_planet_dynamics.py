@@ -18,7 +18,7 @@ from fieldcast.models.assimilation.perfect_letkf import STATE, PerfectLETKF
 from fieldcast.models.core import Context
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.scores.assimilation import assimilation_statistics
-from fieldcast.tasks.scoring_inputs import areas
+from fieldcast.tasks.scoring_inputs import cell_areas
 
 TINY = PlanetOptions(years=2, spin_up=60, truncation=7, step=0.25, n_longitude=16, n_latitude=8)
 MEMBERS = 10
@@ -127,7 +127,7 @@ def test_a_cycle_follows_the_truth_and_resumes_to_the_same_numbers(planet: xr.Da
     assert rest[-1].members["u200"].values.tobytes() == pieces[-1].members["u200"].values.tobytes()
     statistics, _ = assimilation_statistics(
         xr.concat([piece.members for piece in pieces[6:]], "time"), observations.isel(time=slice(6, None)),
-        world.fields, climatology=world.climatology, normalisation=world.normalisation, area=areas(world.fields),
+        world.fields, climatology=world.climatology, normalisation=world.normalisation, area=cell_areas(world.fields),
     )  # fmt: skip
     table = statistics[(statistics["variable"] == "all") & (statistics["cells"] == "unobserved")]
     rmse = table[table["statistic"] == "squared_error"].groupby("state")["value"].mean() ** 0.5

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.collections import QuadMesh
 
-from fieldcast.figures.glance import of_forecast, of_reconstruction, of_samples
-from fieldcast.figures.pictures import of_kind
+from fieldcast.figures.glance import forecast_glance, reconstruction_glance, sample_glance
+from fieldcast.figures.pictures import pictures_of_kind
 from fieldcast.scores.examples.reconstruction import examples
 
 LINES = [np.array([[0.0, 0.0], [9.0, 9.0]]), np.array([[0.0, 0.0], [9.0, 9.0], [9.0, 0.0]])]
@@ -27,7 +27,7 @@ def texts(figure) -> set[str]:
 def test_a_reconstruction_stands_between_what_was_observed_and_the_truth(scene):
     world = scene(members=3, times=4)
     stored = examples(world.reconstructions, world.observations, world.truth)
-    figure = of_reconstruction(stored, "z", ("random", 0.3), "kriging", LINES)
+    figure = reconstruction_glance(stored, "z", ("random", 0.3), "kriging", LINES)
     case = stored["z"].isel(case=1, time=0)
     for values, kind in zip(maps(figure), ("observed", "mean", "truth"), strict=True):
         np.testing.assert_allclose(values, case.sel(kind=kind), rtol=1e-6)
@@ -35,7 +35,7 @@ def test_a_reconstruction_stands_between_what_was_observed_and_the_truth(scene):
 
 
 def test_a_forecast_stands_between_the_initial_state_and_what_happened(shown):
-    figure = of_forecast(shown["mine"], "z", 24.0, "mine")
+    figure = forecast_glance(shown["mine"], "z", 24.0, "mine")
     field = shown["mine"]["z"]
     expected = [
         field.sel(kind="truth", lead=0.0),
@@ -45,12 +45,12 @@ def test_a_forecast_stands_between_the_initial_state_and_what_happened(shown):
     for values, target in zip(maps(figure), expected, strict=True):
         np.testing.assert_allclose(values, target, rtol=1e-6)
     assert {"given: the initial state", "1 day ahead: mine", "1 day ahead: truth"} <= texts(figure)
-    broken = of_forecast(shown["broken"], "z", 72.0, "broken")
+    broken = forecast_glance(shown["broken"], "z", 72.0, "broken")
     assert "blew up" in texts(broken) and len(maps(broken)) == 2
 
 
 def test_samples_are_shown_beside_a_real_state(sampled):
     stored = sampled()["examples"]["vae"]
-    drawn = maps(of_samples(stored, "image", "vae"))
-    np.testing.assert_array_equal(drawn[0], of_kind(stored, "image", "real")[0])
-    np.testing.assert_array_equal(drawn[1:], of_kind(stored, "image", "sample")[:2])
+    drawn = maps(sample_glance(stored, "image", "vae"))
+    np.testing.assert_array_equal(drawn[0], pictures_of_kind(stored, "image", "real")[0])
+    np.testing.assert_array_equal(drawn[1:], pictures_of_kind(stored, "image", "sample")[:2])

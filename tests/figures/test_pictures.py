@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.collections import QuadMesh
 
-from fieldcast.figures.pictures import Gallery, departures, has, of_kind, reference
+from fieldcast.figures.pictures import Gallery, departures, has, pictures_of_kind, reference
 
 
 def meshes(figure) -> list[QuadMesh]:
@@ -16,18 +16,20 @@ def meshes(figure) -> list[QuadMesh]:
 def test_kinds_come_in_the_order_of_their_numbers(sampled):
     stored = sampled()["examples"]["vae"]
     shuffled = stored.isel(picture=np.random.default_rng(0).permutation(stored.sizes["picture"]))
-    np.testing.assert_array_equal(of_kind(shuffled, "image", "grid"), of_kind(stored, "image", "grid"))
-    assert of_kind(stored, "image", "snapshot").shape == (0, 6, 6)
+    np.testing.assert_array_equal(
+        pictures_of_kind(shuffled, "image", "grid"), pictures_of_kind(stored, "image", "grid")
+    )
+    assert pictures_of_kind(stored, "image", "snapshot").shape == (0, 6, 6)
     assert has(stored, "grid", "truth")
     assert not has(stored, "grid", "snapshot")
-    np.testing.assert_array_equal(reference(stored, "image"), of_kind(stored, "image", "real"))
+    np.testing.assert_array_equal(reference(stored, "image"), pictures_of_kind(stored, "image", "real"))
     codes = stored.isel(picture=np.flatnonzero(stored["kind"].to_numpy() == "grid"))
     np.testing.assert_array_equal(reference(codes, "image"), codes["image"])
 
 
 def test_images_are_grey_from_0_to_the_last_level_with_their_first_row_on_top(sampled):
     stored = sampled()["examples"]["vae"]
-    real = of_kind(stored, "image", "real")
+    real = pictures_of_kind(stored, "image", "real")
     gallery = Gallery(stored, "image", real, 3, 1)
     picture = np.zeros((6, 6))
     picture[0] = 9.0
@@ -46,7 +48,7 @@ def test_images_are_grey_from_0_to_the_last_level_with_their_first_row_on_top(sa
 
 def test_fields_are_departures_from_the_mean_of_real_ones(sampled):
     stored = sampled(images=False)["examples"]["vae"]
-    real = of_kind(stored, "t850", "real")
+    real = pictures_of_kind(stored, "t850", "real")
     real[:, 0, 0] = np.nan  # a cell that never exists
     gallery = Gallery(stored, "t850", real, 3, 1)
     gallery.line(0, "real", real[:3])
@@ -62,7 +64,7 @@ def test_fields_are_departures_from_the_mean_of_real_ones(sampled):
 @pytest.mark.parametrize(("factor", "arrows"), [(0.1, "neither"), (9.0, "both")])
 def test_the_bar_has_arrows_where_pictures_exceed_its_colours(sampled, factor, arrows):
     stored = sampled(images=False)["examples"]["vae"]
-    real = of_kind(stored, "t850", "real")
+    real = pictures_of_kind(stored, "t850", "real")
     gallery = Gallery(stored, "t850", real, 1, 1)
     gallery.line(0, "blown up", [mean_of(real) + factor * (real[0] - mean_of(real))])
     assert gallery.finished().axes[-1]._colorbar.extend == arrows
@@ -79,7 +81,9 @@ def test_everything_is_inside_the_figure(sampled, images):
     variable = "image" if images else "z"
     gallery = Gallery(stored, variable, reference(stored, variable), 10, 3, heading="words", titles=True)
     for row in range(3):
-        gallery.line(row, "variational_autodecoder_uniform", of_kind(stored, variable, "real")[:10], "below")
+        gallery.line(
+            row, "variational_autodecoder_uniform", pictures_of_kind(stored, variable, "real")[:10], "below"
+        )
     figure = gallery.finished()
     figure.draw_without_rendering()
     frame = figure.bbox.padded(1.0)

@@ -8,7 +8,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 
-from fieldcast.figures.pictures import of_kind
+from fieldcast.figures.pictures import pictures_of_kind
 from fieldcast.figures.samples import (
     by_truth,
     decoded_pictures,
@@ -38,8 +38,8 @@ def test_each_row_shows_its_own_samples(sampled):
     displayed = rows(sample_sheet(stored, "image"))
     assert list(displayed) == ["real", *stored]
     for name, result in stored.items():
-        np.testing.assert_array_equal(displayed[name], of_kind(result, "image", "sample")[0])
-    np.testing.assert_array_equal(displayed["real"], of_kind(stored["vae"], "image", "real")[0])
+        np.testing.assert_array_equal(displayed[name], pictures_of_kind(result, "image", "sample")[0])
+    np.testing.assert_array_equal(displayed["real"], pictures_of_kind(stored["vae"], "image", "real")[0])
 
 
 def test_experiments_on_other_data_stand_below(sampled):
@@ -55,9 +55,12 @@ def test_rows_are_data_reconstructions_and_samples(sampled):
     stored = {name: sampled()["examples"][name] for name in ("vae_kl0", "vae")}
     figure = decoded_pictures(stored, "image")
     meshes = [item for item in figure.axes[0].collections if isinstance(item, QuadMesh)]
-    expected = [of_kind(stored["vae"], "image", "truth")]
+    expected = [pictures_of_kind(stored["vae"], "image", "truth")]
     for result in stored.values():
-        expected += [of_kind(result, "image", "reconstruction"), of_kind(result, "image", "sample")[:10]]
+        expected += [
+            pictures_of_kind(result, "image", "reconstruction"),
+            pictures_of_kind(result, "image", "sample")[:10],
+        ]
     assert len(meshes) == 50
     for number, mesh in enumerate(meshes):
         row, column = divmod(number, 10)
@@ -74,7 +77,7 @@ def test_pictures_run_along_rows_from_the_top(sampled):
     places = np.array([mesh.get_coordinates().mean((0, 1)) for mesh in meshes])
     order = np.lexsort([places[:, 0], -places[:, 1].round(3)])
     displayed = np.array([meshes[item].get_array() for item in order])
-    np.testing.assert_array_equal(displayed, of_kind(stored, "image", "grid"))
+    np.testing.assert_array_equal(displayed, pictures_of_kind(stored, "image", "grid"))
     assert said(figure) == "vae, z_0 to the right, z_1 upwards"  # stored before components were chosen
 
 
@@ -84,7 +87,9 @@ def test_an_interpolation_has_a_row_per_pair(sampled):
         pictures = sampled()["examples"][name]
         kind = ["interpolation" if item == "grid" else item for item in pictures["kind"].values]
         stored[name] = pictures.assign_coords(kind=("picture", kind)).assign_attrs(way=5)
-    decoded = {name: of_kind(pictures, "image", "interpolation") for name, pictures in stored.items()}
+    decoded = {
+        name: pictures_of_kind(pictures, "image", "interpolation") for name, pictures in stored.items()
+    }
     figure = interpolations(stored, "image")
     meshes = [item for item in figure.axes[0].collections if isinstance(item, QuadMesh)]
     assert len(meshes) == sum(map(len, decoded.values()))
@@ -141,8 +146,8 @@ def test_each_sample_stands_above_its_neighbour(sampled):
     meshes = [item.get_array() for item in figure.axes[0].collections if isinstance(item, QuadMesh)]
     for place, result in enumerate(stored.values()):
         rows = np.array(meshes[20 * place : 20 * place + 20])
-        np.testing.assert_array_equal(rows[:10], of_kind(result, "image", "sample")[:10])
-        np.testing.assert_array_equal(rows[10:], of_kind(result, "image", "nearest"))
+        np.testing.assert_array_equal(rows[:10], pictures_of_kind(result, "image", "sample")[:10])
+        np.testing.assert_array_equal(rows[10:], pictures_of_kind(result, "image", "nearest"))
 
 
 def test_bars_are_shares_of_all_finite_distances(sampled):

@@ -16,7 +16,7 @@ from fieldcast.models.optimal_interpolation import OptimalInterpolation
 from fieldcast.models.persistence import Persistence
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.scores.assimilation import assimilation_statistics
-from fieldcast.tasks.scoring_inputs import areas
+from fieldcast.tasks.scoring_inputs import cell_areas
 from fieldcast.training.state_source import InMemory
 
 CYCLING = Cycling(spin_up=2, steps=5, members=4, cases={"random": [0.1, 0.3]})
@@ -108,7 +108,7 @@ def test_each_time_by_itself_is_the_reconstruction_of_that_time(world, observati
     torch.testing.assert_close(encoded, drawn, atol=1e-4, rtol=1e-4)
     statistics, _ = assimilation_statistics(
         pieces[6].members, observations.isel(time=slice(6, 7)), world.fields,
-        climatology=world.climatology, normalisation=world.normalisation, area=areas(world.fields),
+        climatology=world.climatology, normalisation=world.normalisation, area=cell_areas(world.fields),
     )  # fmt: skip
     scores = statistics.set_index(["state", "cells", "variable", "statistic", "k"])["value"].sort_index()
     assert (

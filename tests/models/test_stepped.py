@@ -104,7 +104,7 @@ class Constant(Trained):
 
     ensemble = True
 
-    supports_rollout = True
+    compares_draws = True
 
     def __init__(self, space):
         super().__init__(space)
@@ -125,7 +125,7 @@ def test_trained_through_runge_kutta_the_right_rate_is_the_one_of_the_equation(s
     """dx/dt = -x takes 1 to exp(-1): rate 1 is exact up to RK4's own error, the rate of an Euler step is not."""
 
     class Compared(Decay):
-        supports_rollout = True
+        compares_draws = True
 
         def compare(self, x, drawn, c, draws):
             error = (drawn[:, 0] - x).square().mean()
@@ -267,7 +267,7 @@ def test_each_step_ends_with_the_filter_and_training_goes_through_it(sized, wrap
     """A model that keeps its state: of two cells' waves nothing is left, a constant stays."""
 
     class Compared(Decay):
-        supports_rollout = True
+        compares_draws = True
 
         def compare(self, x, drawn, c, draws):
             error = (drawn[:, 0] - x).square().mean()
@@ -290,5 +290,5 @@ def test_each_step_ends_with_the_filter_and_training_goes_through_it(sized, wrap
 
 @pytest.mark.parametrize("options", [{"train_through_step": True}, {"filter_order": 4}])
 def test_a_model_without_a_comparison_is_not_trained_through_the_step(space, options):
-    with pytest.raises(InputError, match="for which Decay lacks a `compare`"):
+    with pytest.raises(InputError, match="which Decay does not support"):
         Stepped(space, Decay(space), **options)

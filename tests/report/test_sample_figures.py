@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from fieldcast.report import Sample, sample_figures
 from fieldcast.report.sample_figures import at_a_glance, of_diagnostics, of_latents, pictures
 
-DRAWING = ("of_samples", "sample_sheet", "decoded_pictures", "latent_grid", "denoising", "nearest_pictures",
+DRAWING = ("sample_glance", "sample_sheet", "decoded_pictures", "latent_grid", "denoising", "nearest_pictures",
            "interpolations", "nearest_distances", "sample_spectra", "wasserstein_maps")  # fmt: skip
 
 

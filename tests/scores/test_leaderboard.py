@@ -99,7 +99,7 @@ def test_the_difference_is_paired_time_by_time(tables: dict) -> None:
     assert row["high"] < 0
 
 
-def test_the_share_of_the_way_is_between_the_roots_of_mean_squares_at_common_times(tables: dict) -> None:
+def test_the_rmse_skill_is_between_the_roots_of_mean_squares_at_common_times(tables: dict) -> None:
     """Errors of 1, .7 and .4 times the reference's, which lack a time: halfway from the reference to the bound."""
     experiments = {}
     for name, factor in ((REFERENCE, 1.0), ("half", 0.7), ("exact", 0.4)):
@@ -112,12 +112,12 @@ def test_the_share_of_the_way_is_between_the_roots_of_mean_squares_at_common_tim
     experiments["half"].loc[lost, "value"] = 100.0
     roles = {"reference": REFERENCE, "bound": "exact"}
     board = leaderboard(experiments, DATA, SCORED, layout=ASSIMILATE, roles=roles)
-    row = pick(board, "share_of_the_way", experiment="half")
+    row = pick(board, "rmse_skill", experiment="half")
     assert row["value"] == pytest.approx(0.5, rel=1e-9)
     assert row["high"] - row["low"] < 1e-9
-    assert set(board[board["score"] == "share_of_the_way"]["experiment"]) == {"half"}
+    assert set(board[board["score"] == "rmse_skill"]["experiment"]) == {"half"}
     alone = leaderboard(experiments, DATA, SCORED, layout=ASSIMILATE, roles={"reference": REFERENCE})
-    assert "share_of_the_way" not in set(alone["score"])
+    assert "rmse_skill" not in set(alone["score"])
 
 
 def test_without_the_reference_there_is_no_difference(tables: dict) -> None:

@@ -71,7 +71,7 @@ def filters_of(array: xr.Variable) -> list[Codec]:
 def evenly_chunked(data: xr.Dataset, size: int | None = None) -> xr.Dataset:
     """Rechunk to the largest chunks that dask has along each dimension, as Zarr needs chunks of one size.
 
-    With `size`, blocks of whole fields hold a few chunks of so many bytes.
+    With `size`, blocks of whole fields hold a few chunks of `size` bytes.
     """
     even = {}
     for name, array in data.variables.items():

@@ -21,9 +21,9 @@ from fieldcast.encoding.states import AnyDayCodec, ImageCodec
 from fieldcast.encoding.tensor_file import (
     DAMAGED,
     UNREADABLE,
+    header_of,
     on_cpu,
     pack_bytes,
-    stored,
     tensor_digest,
     unpack_bytes,
 )
@@ -85,7 +85,7 @@ def read_header(data: bytes, where: str) -> dict[str, Any]:
         If the file is no checkpoint, or one of another version.
     """
     try:
-        header = stored(data)[2]
+        header = header_of(data)[2]
     except UNREADABLE:
         raise InputError(f"{where} {DAMAGED}: train the experiment again.") from None
     return of_this_version(header, where)

@@ -30,7 +30,13 @@ class Limits:
 
 @dataclass(frozen=True, config=STRICT)
 class TrainingMasks:
-    """Masks drawn while training: every datum its own pattern and its own k, log-uniform between two fractions."""
+    """Masks drawn while training: every datum its own pattern and its own k, log-uniform between two fractions.
+
+    Raises
+    ------
+    InputError
+        For a fraction outside 0.5 % to 100 %, or a reversed range.
+    """
 
     patterns: Annotated[tuple[Pattern, ...], Field(min_length=1)] = (
         PATTERNS  # a pattern named twice is drawn twice as often
@@ -39,6 +45,10 @@ class TrainingMasks:
 
     def __post_init__(self) -> None:
         check_fractions("sparsification.training.k", self.k)
+        if self.k[0] > self.k[1]:
+            raise InputError(
+                f"sparsification.training.k = {list(self.k)} is reversed: give the smaller fraction first."
+            )
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -48,7 +58,7 @@ class Sparsification:
     Raises
     ------
     InputError
-        Without any fraction of observed cells, or for one outside its range.
+        For no fraction of observed cells, or one outside 0.5 % to 100 %.
     """
 
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
@@ -159,7 +169,7 @@ class Cycling:
     Raises
     ------
     InputError
-        Without any fraction of observed cells, or for one outside its range.
+        For no fraction of observed cells, or one outside 0.5 % to 100 %.
     """
 
     spin_up: Annotated[int, Field(ge=0)] = 30  # first steps, from a climatological ensemble: not scored

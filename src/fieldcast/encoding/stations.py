@@ -16,7 +16,7 @@ from fieldcast import calendars
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.errors import InputError
 from fieldcast.fields.bilinear import stencil
-from fieldcast.fields.stations import converted, refuse
+from fieldcast.fields.stations import converted, refuse_rows
 from fieldcast.models.points import Points
 from fieldcast.models.space import Space
 from fieldcast.time_steps import TimeStep
@@ -39,9 +39,9 @@ def points_of(
     outside = ~within_grid(codec, *at)
     swapped = outside.all() and within_grid(codec, *at[::-1]).mean() > 0.5
     remedy = "check whether latitude and longitude are swapped" if swapped else "leave it out"
-    refuse(outside, table, where, f"lies outside the model's grid ({extent(codec)}): {remedy}")
+    refuse_rows(outside, table, where, f"lies outside the model's grid ({extent(codec)}): {remedy}")
     cells, weights = stencil(codec.latitude, codec.longitude, exists, *at)
-    refuse(
+    refuse_rows(
         pd.Series(weights.sum(1) == 0, table.index),
         table,
         where,
@@ -85,7 +85,7 @@ def nearest_times(
         away = np.abs((read - present[nearest]) / pd.Timedelta(hours=1))
         index = np.where(away > step.hours / 2, -1, first[nearest])
     late = pd.Series(index < 0, table.index)
-    refuse(late, table, where, "is at a time for which there are no fields to fill")
+    refuse_rows(late, table, where, "is at a time for which there are no fields to fill")
     return index
 
 

@@ -80,7 +80,7 @@ def intact(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """
     try:
         tensors = load_tensors(data)
-        expected, text, header = stored(data)
+        expected, text, header = header_of(data)
     except (SafetensorError, *UNREADABLE):
         raise ValueError(DAMAGED) from None
     if tensor_digest(tensors, text) != expected:
@@ -88,7 +88,7 @@ def intact(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, header
 
 
-def stored(data: bytes) -> tuple[str, str, dict[str, Any]]:
+def header_of(data: bytes) -> tuple[str, str, dict[str, Any]]:
     """Digest, text and content of the header, which the format keeps after eight bytes with its length.
 
     Raises

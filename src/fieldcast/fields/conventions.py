@@ -46,7 +46,7 @@ def as_dataset(data: object, where: str = "the data") -> xr.Dataset:
     if isinstance(data, xr.Dataset):
         for name in data.data_vars:
             if not isinstance(name, str):
-                raise InputError(f"variable {name!r} of {where} has a name that is no text: rename it.")
+                raise InputError(f"variable {name!r} of {where} has a name that is not a string: rename it.")
         return data
     if not isinstance(data, xr.DataArray):
         raise InputError(f"{where} is a {type(data).__name__}: give a Dataset or a DataArray of xarray.")
@@ -120,7 +120,7 @@ def to_contract(
 
 
 def _refuse_no_numbers(dataset: xr.Dataset, where: str) -> None:
-    """Reject a variable on the grid whose values are no numbers."""
+    """Reject a variable on the grid whose values are not numbers."""
     kinds = {"b": "bool", "c": "complex numbers", "U": "text", "S": "text"}
     for name, array in dataset.data_vars.items():
         if set(DIMS) <= set(array.dims) and array.dtype.kind not in "fiu":

@@ -13,7 +13,7 @@ import xarray as xr
 from fieldcast import calendars
 from fieldcast.errors import InputError
 from fieldcast.fields.conventions import time_varying
-from fieldcast.time_steps import TimeStep, regular, step_of, unrounded
+from fieldcast.time_steps import TimeStep, regular, step_of, with_rounded_times
 
 Gaps = Literal["refuse", "segment"]
 FEWEST_TIMES = 30
@@ -47,7 +47,7 @@ def repair(
     """
     refuse_far_years(dataset["time"], where)
     dataset, findings = _oriented(dataset, where)
-    for step in (_sorted_times, _without_duplicates, _unrounded):
+    for step in (_sorted_times, _without_duplicates, _with_rounded_times):
         dataset, finding = step(dataset, where)
         findings.append(finding)
     if dataset.sizes["time"] < fewest:
@@ -170,9 +170,9 @@ def _without_duplicates(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, Fi
     return dataset, Finding("duplicate times", "", first, int(again.size), "repaired", sentence)
 
 
-def _unrounded(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, Finding]:
+def _with_rounded_times(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, Finding]:
     """Bring times that were rounded as days, or stored in single precision, to the minute or the hour."""
-    before, dataset = calendars.iso(dataset["time"]), unrounded(dataset)
+    before, dataset = calendars.iso(dataset["time"]), with_rounded_times(dataset)
     after = calendars.iso(dataset["time"])
     moved = np.flatnonzero(after != before)
     if not moved.size:

@@ -30,10 +30,10 @@ def event_page(columns: Mapping[str, ByExperiment], looks: Mapping[str, Look] | 
     for place, (title, column) in enumerate(columns.items()):
         first = place == 0
         reliability, roc, value = panels[:, place]
-        draw_reliability(
+        draw_diagonal(
             style_axes(reliability, title, "forecast probability", "frequency of the event" * first)
         )
-        draw_roc(style_axes(roc, "", "false-alarm rate", "hit rate" * first))
+        draw_diagonal(style_axes(roc, "", "false-alarm rate", "hit rate" * first))
         draw_value(style_axes(value, "", "cost of protection / loss", "relative economic value" * first))
         drawn = {name: column[name] for name in appearance if name in column}
         for number, (name, curves) in enumerate(drawn.items()):
@@ -65,14 +65,8 @@ def draw(panels: np.ndarray, name: str, curves: Curves, look: Look, shift: float
     value.plot(curves.cost_loss, curves.value, zorder=3, **{**line, "marker": ""})
 
 
-def draw_reliability(axes: Axes) -> None:
-    """Draw the diagonal, on which forecasts are reliable."""
-    axes.plot([0, 1], [0, 1], color="black", linewidth=0.8, zorder=1)
-    axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
-
-
-def draw_roc(axes: Axes) -> None:
-    """Draw the diagonal, on which forecasts have no information."""
+def draw_diagonal(axes: Axes) -> None:
+    """Draw the diagonal, on which forecasts are reliable, or without information in a ROC diagram."""
     axes.plot([0, 1], [0, 1], color="black", linewidth=0.8, zorder=1)
     axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from fieldcast.figures.maps import field_colours, one_case
 from fieldcast.figures.outline import Outline
-from fieldcast.figures.pictures import Gallery, of_kind, reference
+from fieldcast.figures.pictures import Gallery, pictures_of_kind, reference
 from fieldcast.figures.sheet import UNSEEN, Map, Sheet
 from fieldcast.figures.style import INK, NORMAL, plain
 from fieldcast.time_steps import lead_text
@@ -20,7 +20,7 @@ WIDEST = 2.6  # inches: a map
 SAMPLES = 3  # one real state and two draws
 
 
-def of_reconstruction(
+def reconstruction_glance(
     examples: xr.Dataset, variable: str, case: tuple[str, float], best: str, outline: Outline = ()
 ) -> Figure:
     """Draw the observed cells, the estimate of the experiment `best`, and the truth, of one case (pattern, k)."""
@@ -34,7 +34,9 @@ def of_reconstruction(
     return three(examples, variable, maps, field_colours(maps["truth"], "anomaly" in examples.attrs), outline)
 
 
-def of_forecast(examples: xr.Dataset, variable: str, lead: float, best: str, outline: Outline = ()) -> Figure:
+def forecast_glance(
+    examples: xr.Dataset, variable: str, lead: float, best: str, outline: Outline = ()
+) -> Figure:
     """Draw the initial state, the forecast (ensemble mean) of the experiment `best` for a lead time [hours], and what
     happened."""
     truth = examples[variable].sel(kind="truth")
@@ -73,13 +75,13 @@ def three(
     return sheet.figure
 
 
-def of_samples(pictures: xr.Dataset, variable: str, best: str, outline: Outline = ()) -> Figure:
+def sample_glance(pictures: xr.Dataset, variable: str, best: str, outline: Outline = ()) -> Figure:
     """Draw a real state beside draws of the experiment `best`."""
     gallery = Gallery(
         pictures, variable, reference(pictures, variable), SAMPLES, 1, names=0.1, titles=True, outline=outline
     )
-    drawn = of_kind(pictures, variable, "sample")[: SAMPLES - 1]
-    gallery.draw((0, 0), of_kind(pictures, variable, "real")[0])
+    drawn = pictures_of_kind(pictures, variable, "sample")[: SAMPLES - 1]
+    gallery.draw((0, 0), pictures_of_kind(pictures, variable, "real")[0])
     gallery.sheet.title((0, 0), "real")
     for column, values in enumerate(drawn, start=1):
         gallery.draw((column, 0), values)

@@ -24,7 +24,7 @@ HEADING, TITLES = 0.3, 0.2  # inches: room above the first row
 Stack = Float[np.ndarray, "picture y x"]
 
 
-def of_kind(pictures: xr.Dataset, variable: str, kind: str) -> Stack:
+def pictures_of_kind(pictures: xr.Dataset, variable: str, kind: str) -> Stack:
     """Pictures of one kind, ordered by number; empty if there are none."""
     places = np.flatnonzero(kinds_of(pictures) == kind)
     order = places[np.argsort(pictures["number"].to_numpy()[places], kind="stable")]
@@ -44,7 +44,7 @@ def kinds_of(pictures: xr.Dataset) -> Shaped[np.ndarray, " picture"]:
 def reference(pictures: xr.Dataset, variable: str) -> Stack:
     """Pictures that set the colours: real states, else test data, else all."""
     kind = next((kind for kind in ("real", "truth") if has(pictures, kind)), None)
-    return of_kind(pictures, variable, kind) if kind else pictures[variable].to_numpy().astype(float)
+    return pictures_of_kind(pictures, variable, kind) if kind else pictures[variable].to_numpy().astype(float)
 
 
 def are_images(pictures: xr.Dataset) -> bool:

@@ -14,7 +14,7 @@ from matplotlib.ticker import NullLocator
 
 from fieldcast.figures.curves import DECADE
 from fieldcast.figures.outline import Outline
-from fieldcast.figures.pictures import Gallery, Stack, across, kinds_of, of_kind, reference
+from fieldcast.figures.pictures import Gallery, Stack, across, kinds_of, pictures_of_kind, reference
 from fieldcast.figures.style import INK, SMALL, WIDTH, Look, key, looks_of, new_figure, style_axes
 
 GAP = 0.35  # between groups, in rows
@@ -38,9 +38,9 @@ def sample_sheet(examples: Mapping[str, xr.Dataset], variable: str, outline: Out
         stored = [examples[name] for name in group]
         kept = stored[0].attrs.get("treatment", "")
         name = f"real, {kept}" if len(groups) > 1 and kept else "real"
-        gallery.line(row, name, of_kind(stored[0], variable, "real")[:columns])
+        gallery.line(row, name, pictures_of_kind(stored[0], variable, "real")[:columns])
         for place, (experiment, pictures) in enumerate(zip(group, stored, strict=True), start=1):
-            gallery.line(row + place, experiment, of_kind(pictures, variable, "sample")[:columns])
+            gallery.line(row + place, experiment, pictures_of_kind(pictures, variable, "sample")[:columns])
         row += 1 + len(group) + GAP
     return gallery.finished()
 
@@ -49,7 +49,7 @@ def by_truth(examples: Mapping[str, xr.Dataset], variable: str, kind: str) -> li
     """Group experiments that have the same pictures of this kind."""
     groups: list[tuple[Stack, list[str]]] = []
     for name, stored in examples.items():
-        real = of_kind(stored, variable, kind)
+        real = pictures_of_kind(stored, variable, kind)
         same = next((names for truth, names in groups if np.array_equal(truth, real, equal_nan=True)), None)
         if same is None:
             groups.append((real, [name]))
@@ -68,7 +68,7 @@ def decoded_pictures(examples: Mapping[str, xr.Dataset], variable: str, outline:
     """
     groups = by_truth(examples, variable, "truth")
     first = examples[groups[0][0]]
-    columns = len(of_kind(first, variable, "truth"))
+    columns = len(pictures_of_kind(first, variable, "truth"))
     rows = sum(1 + len(group) * (2 + ROOM) + ROOM for group in groups) - ROOM
     heading = "test data, reconstructions, samples"
     gallery = Gallery(
@@ -76,12 +76,14 @@ def decoded_pictures(examples: Mapping[str, xr.Dataset], variable: str, outline:
     )
     row = 0.0
     for group in groups:
-        gallery.line(row, "test data", of_kind(examples[group[0]], variable, "truth"))
+        gallery.line(row, "test data", pictures_of_kind(examples[group[0]], variable, "truth"))
         row += 1 + ROOM
         for experiment in group:
             stored = examples[experiment]
-            gallery.line(row, experiment, of_kind(stored, variable, "reconstruction"), "reconstruction")
-            gallery.line(row + 1, "samples", of_kind(stored, variable, "sample")[:columns])
+            gallery.line(
+                row, experiment, pictures_of_kind(stored, variable, "reconstruction"), "reconstruction"
+            )
+            gallery.line(row + 1, "samples", pictures_of_kind(stored, variable, "sample")[:columns])
             row += 2 + ROOM
     return gallery.finished()
 
@@ -92,7 +94,7 @@ BORDER = 0.02  # between pictures: their neighbours are what they are to be comp
 def latent_grid(pictures: xr.Dataset, variable: str, experiment: str = "") -> Figure:
     """Draw the decoder's means on a square grid of latents: one component rises from column to column, another falls
     from row to row."""
-    decoded = of_kind(pictures, variable, "grid")
+    decoded = pictures_of_kind(pictures, variable, "grid")
     side = math.isqrt(len(decoded))
     components = pictures.attrs.get("grid_components", (0, 1))  # older data are of the first two
     ways = (
@@ -112,7 +114,9 @@ def interpolations(examples: Mapping[str, xr.Dataset], variable: str) -> Figure:
     """Draw decoded codes on the straight line from the code of one test datum to that of another, a row per pair."""
     first = next(iter(examples.values()))
     way = first.attrs["way"]
-    stored = {name: of_kind(pictures, variable, "interpolation") for name, pictures in examples.items()}
+    stored = {
+        name: pictures_of_kind(pictures, variable, "interpolation") for name, pictures in examples.items()
+    }
     rows = sum(len(decoded) // way + ROOM for decoded in stored.values()) - ROOM
     heading = "decoded codes on the line between the codes of two test data"
     gallery = Gallery(first, variable, reference(first, variable), way, rows, heading=heading)
@@ -158,7 +162,7 @@ TINY = 1e-6  # a distance: nearer is a copy
 def nearest_pictures(examples: Mapping[str, xr.Dataset], variable: str, outline: Outline = ()) -> Figure:
     """Draw a few samples of each experiment above their nearest training states over all variables."""
     first = next(iter(examples.values()))
-    near = {name: of_kind(pictures, variable, "nearest") for name, pictures in examples.items()}
+    near = {name: pictures_of_kind(pictures, variable, "nearest") for name, pictures in examples.items()}
     columns = max(len(pictures) for pictures in near.values())
     rows = len(near) * 2.3 - 0.3
     heading = "samples, and the training state nearest to each"
@@ -166,7 +170,7 @@ def nearest_pictures(examples: Mapping[str, xr.Dataset], variable: str, outline:
         first, variable, reference(first, variable), columns, rows, heading=heading, outline=outline
     )
     for place, (name, pictures) in enumerate(near.items()):
-        drawn = of_kind(examples[name], variable, "sample")[: len(pictures)]
+        drawn = pictures_of_kind(examples[name], variable, "sample")[: len(pictures)]
         gallery.line(2.3 * place, name, drawn)
         gallery.line(2.3 * place + 1, "nearest in training", pictures)
     return gallery.finished()

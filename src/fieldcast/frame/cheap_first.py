@@ -39,9 +39,8 @@ class CheapFirst(SequentialRunner):
 
 def announce(pipeline: Pipeline, hook_manager: Any) -> None:
     """Tell hooks which nodes will run: Kedro's `before_pipeline_run` comes before `--only-missing-outputs` selects."""
-    hooks = getattr(hook_manager, "hook", None)
-    if hasattr(hooks, "before_nodes_run"):
-        hooks.before_nodes_run(pipeline=pipeline)
+    if hasattr(hook_manager, "hook") and hasattr(hook_manager.hook, "before_nodes_run"):
+        hook_manager.hook.before_nodes_run(pipeline=pipeline)
 
 
 class Ordered(Pipeline):

@@ -1,6 +1,7 @@
 """The Dask cluster of a run: started here, or at an address; `conf/<env>/dask.yml` says which."""
 
 import logging
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -148,6 +149,7 @@ def started(options: DaskOptions, most: int | None) -> Any:
         cluster = SLURMCluster(**{"worker_extra_args": extra, **options.slurm})
         cluster.scale(jobs=options.workers)
         return cluster
+    os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "error")  # processes read it while they import
     start_server()
     return LocalCluster(
         n_workers=options.workers or most or cores(),

@@ -142,4 +142,4 @@ def _disk(error: BaseException) -> str | None:
 
 
 def _memory(error: BaseException) -> str | None:
-    return memory.SENTENCE if memory.is_lacking(error) else None
+    return memory.SENTENCE if memory.is_out_of_memory(error) else None

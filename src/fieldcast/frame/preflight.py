@@ -116,11 +116,11 @@ def check_environment(conf: Path, env: str) -> None:
 
 
 def check_data_root(given: Mapping[str, Any]) -> None:
-    """Raise InputError for a data root that is no text."""
+    """Raise InputError for a data root that is not a string."""
     root = given.get(DATA_ROOT, ".")
     if not isinstance(root, str) or not root.strip():
         raise InputError(
-            f"data_root = {json.dumps(root, default=str)} is no folder: name one, such as data_mine."
+            f"data_root = {json.dumps(root, default=str)} is not the name of a folder: give one, such as data_mine."
         )
 
 

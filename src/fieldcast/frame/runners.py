@@ -16,10 +16,9 @@ from fieldcast.frame import dask_node
 from fieldcast.frame.dask_cluster import DaskOptions, connected, dask_options
 from fieldcast.frame.side_by_side import SideBySide
 from fieldcast.frame.worker import Listener, linked
+from fieldcast.pipelines.names import TRAINING, stage_of
 
 logger = logging.getLogger(__name__)
-
-TRAINING = ("training", "calibration")  # stages whose nodes take a GPU
 
 
 class DaskRunner(SideBySide):
@@ -103,7 +102,7 @@ class Slot:
         Raises the error of the node, or InputError if its workers died again and again.
         """
         channel, message = self._channel, pickle.dumps((node, dict(inputs), outputs))
-        needs = {"GPU": 1} if channel.options.gpus and stage_of(node) in TRAINING else None
+        needs = {"GPU": 1} if channel.options.gpus and stage_of(node.namespace) in TRAINING else None
         self._future = future = channel.client.submit(
             dask_node.run, self._setting, message, channel.topic, self._name,
             key=f"{node.name}-{uuid.uuid4()}", pure=False, resources=needs,
@@ -142,11 +141,6 @@ class Slot:
         if self._channel.options.address and running:
             client.restart_workers(running, raise_for_error=False)
         self._inbox.put(("done", "cancelled"))
-
-
-def stage_of(node: Node) -> str:
-    """The stage of a node, the last part of its namespace."""
-    return (node.namespace or "").rpartition(".")[2]
 
 
 def lost(node: Node, status: str) -> str:

@@ -1,4 +1,4 @@
-"""Job arrays of SLURM: a script that submits one experiment a task, between jobs that prepare and report."""
+"""Job arrays of SLURM: a script that submits one experiment per task, between jobs that prepare and report."""
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence

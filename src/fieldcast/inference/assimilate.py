@@ -28,13 +28,12 @@ from fieldcast.models.core import Context, Model
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.replicas import draw
 from fieldcast.progress import Progress
-
-STATES = ("background", "analysis")
+from fieldcast.scores.assimilation import STATES
 
 
 @dataclass(frozen=True, eq=False)
 class Assimilator:
-    """A filter around a forecast model; None without one, for filters that forecast nothing.
+    """A filter, the forecast model inside it (None for filters that forecast nothing), and the codec of both.
 
     `planet` is the exact model of a filter that cycles with it.
     """

@@ -20,7 +20,7 @@ from fieldcast.fields.quality import refuse_fills
 from fieldcast.fields.survey import HUGE
 from fieldcast.geometry import GRID, counted_from, different_axis
 from fieldcast.models.space import Space
-from fieldcast.time_steps import unrounded
+from fieldcast.time_steps import with_rounded_times
 
 LOG = logging.getLogger(__name__)
 FAR = 10.0  # standard deviations between climatology and weather that cannot be
@@ -48,7 +48,7 @@ def matching(
         raise InputError(
             f"{where} holds {given} times, and {different} different ones: choose one version of each (expver)."
         )
-    data = unrounded(with_all_variables(data, codec, where, complete))
+    data = with_rounded_times(with_all_variables(data, codec, where, complete))
     codec = codec.in_units(units_of_variables(data, codec, where), where)
     data = data[list(codec.variables)].sortby("latitude")
     longitude = counted_from(data["longitude"].values, codec.longitude.min())

@@ -34,7 +34,7 @@ from fieldcast.time_steps import TimeStep
 PIECE = 16 * 2**20  # bytes of the times that are stored together
 
 
-@memory.lack_in_words
+@memory.reports_out_of_memory
 def cycle(
     forecaster: TrainedModel | None,
     updater: TrainedModel,

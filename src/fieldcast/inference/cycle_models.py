@@ -27,7 +27,7 @@ Estimates = dict[str, Members]  # of one time, by name
 
 @dataclass(frozen=True, eq=False)
 class CycleModels:
-    """A filter around a forecast model, and the interpolation whose covariance the filter has; else None."""
+    """A filter around a forecast model, and the interpolation whose covariance it uses (None for other filters)."""
 
     assimilator: Assimilator
     interpolation: OptimalInterpolation | None

@@ -130,8 +130,8 @@ def conversions(forecasts: xr.Dataset, fields: xr.Dataset, where: str) -> dict[s
     for v in map(str, fields.data_vars):
         if v not in forecasts:
             raise InputError(
-                f"{where} has no variable '{v}': it has {', '.join(map(str, forecasts.data_vars))}: add "
-                "it, or give one of them its name."
+                f"{where} has no variable '{v}', only {', '.join(map(str, forecasts.data_vars))}: add it, or "
+                "give one of them its name."
             )
         units, expected = (str(data[v].attrs["units"] or "") for data in (forecasts, fields))
         change = conversion(units, expected)

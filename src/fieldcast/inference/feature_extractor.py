@@ -49,7 +49,7 @@ class Features(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class OfImages:
+class ClassifierFeatures:
     """The last hidden layer of a classifier."""
 
     network: Classifier
@@ -68,7 +68,7 @@ class OfImages:
 
 
 @dataclass(frozen=True, eq=False)
-class OfFields:
+class ComponentFeatures:
     """Principal components and local statistics of standardised states."""
 
     features: FieldFeatures
@@ -108,8 +108,8 @@ def fit_features(
     if earlier is not None and not any(lineage.differences(header, sources)):
         return earlier
     if labelled:
-        return of_images(fields, splits, sources)
-    return of_fields(fields, normalisation, splits, sources)
+        return classifier_file(fields, splits, sources)
+    return component_file(fields, normalisation, splits, sources)
 
 
 def every_other(training: xr.Dataset) -> Bool[np.ndarray, " state"]:
@@ -129,13 +129,13 @@ def unfitted_positions(features: Features, training: xr.Dataset, least: int) -> 
     return unseen if len(unseen) >= least else np.arange(training.sizes[along(training)])
 
 
-def of_images(fields: xr.Dataset, splits: SplitRanges, sources: lineage.Lineage) -> bytes:
+def classifier_file(fields: xr.Dataset, splits: SplitRanges, sources: lineage.Lineage) -> bytes:
     """A classifier of these images: a shipped one, or one trained on the training split."""
     state, header = classifier_of(fields, splits)
     return pack_bytes(state, {**sources, "kind": "images", "levels": fields.attrs["levels"], **header})
 
 
-def of_fields(
+def component_file(
     fields: xr.Dataset, normalisation: xr.Dataset, splits: SplitRanges, sources: lineage.Lineage
 ) -> bytes:
     """Principal components and local statistics of one half of the training split."""
@@ -149,7 +149,7 @@ def of_fields(
     else:
         codec = AnyDayCodec.of(fields, normalisation)
         mean, deviation = codec.mean, codec.deviation
-        area, wraps = areas(fields), bool(fields.attrs["wraps"])
+        area, wraps = existing_areas(fields), bool(fields.attrs["wraps"])
     x = standardised(arrays_of(training), mean, deviation)
     arrays = {**FieldFeatures.fit(x, area, wraps).arrays(), "state_mean": mean, "state_deviation": deviation}
     tensors = {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in arrays.items()}
@@ -168,11 +168,11 @@ def load_features(data: bytes) -> Features:
         network.load_state_dict(tensors)
         facts = {"extractor": "classifier", "features": network.hidden.out_features}
         facts |= {"accuracy": header["accuracy"], "weights": header["weights"]}
-        return OfImages(network.eval(), header["levels"], facts)
+        return ClassifierFeatures(network.eval(), header["levels"], facts)
     mean, deviation = arrays.pop("state_mean"), arrays.pop("state_deviation")
     features = FieldFeatures(**arrays, wraps=header["wraps"])
     facts = {"extractor": "principal components and local statistics", "weights": header["weights"]}
-    return OfFields(
+    return ComponentFeatures(
         features, mean, deviation, {**facts, "features": features.count, "accuracy": float("nan")}
     )
 
@@ -182,7 +182,7 @@ def arrays_of(states: xr.Dataset) -> Float[np.ndarray, "state variable y x"]:
     return np.stack([values.values for values in states.data_vars.values() if values.ndim == 3], axis=1)
 
 
-def areas(fields: xr.Dataset) -> Float[np.ndarray, "y x"]:
+def existing_areas(fields: xr.Dataset) -> Float[np.ndarray, "y x"]:
     """Areas of the cells that exist; 0 elsewhere."""
     exists = domain.exists(fields).all("variable").values
     return geometry.cell_areas(fields["latitude"].values, fields["longitude"].values, exists)

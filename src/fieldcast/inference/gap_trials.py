@@ -109,14 +109,14 @@ class Comparison:
 
         Yields all trials so far after each, also as a file; those of an `earlier` file are kept.
         """
-        trials = restored(earlier, self.lineage, self.hidden.time.device)
+        trials = from_file(earlier, self.lineage, self.hidden.time.device)
         if trials:
-            yield trials, stored(trials, self.lineage)
+            yield trials, to_file(trials, self.lineage)
         if 0 < len(trials) < self.number:
             LOG.info("Resuming after the trials of %s.", ", ".join(trial.name for trial in trials))
         for trial in self.further_trials(trials):
             trials.append(trial)
-            yield trials, stored(trials, self.lineage)
+            yield trials, to_file(trials, self.lineage)
 
     @property
     def number(self) -> int:
@@ -190,7 +190,7 @@ def linear_errors(left: GappyRecord, hidden: Hidden) -> Float[Tensor, " hidden"]
     return errors
 
 
-def stored(trials: list[Trial], lineage: Mapping[str, Any]) -> bytes:
+def to_file(trials: list[Trial], lineage: Mapping[str, Any]) -> bytes:
     """Trials as a file."""
     tensors: dict[str, Tensor] = {}
     for number, trial in enumerate(trials):
@@ -201,12 +201,12 @@ def stored(trials: list[Trial], lineage: Mapping[str, Any]) -> bytes:
     return pack_bytes(tensors, {**lineage, "trials": numbers})
 
 
-def compared(file: bytes) -> list[str]:
+def methods_in(file: bytes) -> list[str]:
     """Names of the methods of the comparison that a file of trials belongs to."""
     return list(unpack_state(file, "The file of gap trials")[1].get("methods", ()))
 
 
-def restored(file: bytes | None, lineage: Mapping[str, Any], device: torch.device) -> list[Trial]:
+def from_file(file: bytes | None, lineage: Mapping[str, Any], device: torch.device) -> list[Trial]:
     """Trials from a file of this lineage, on a device; none from another."""
     tensors, header = unpack_state(file, "The file of gap trials")
     if not header or any(differences(header, lineage)):

@@ -24,11 +24,11 @@ SEASONS = {
 def report(outcome: Outcome) -> str:
     """The text: a paragraph for each variable, and one about all."""
     names = outcome.gappy.codec.variables
-    paragraphs = ["\n".join(of_variable(outcome, v, name)) for v, name in enumerate(names)]
+    paragraphs = ["\n".join(variable_lines(outcome, v, name)) for v, name in enumerate(names)]
     return "\n\n".join([*paragraphs, SEASONS[outcome.gappy.seasons]])
 
 
-def of_variable(outcome: Outcome, v: int, name: str) -> Iterator[str]:
+def variable_lines(outcome: Outcome, v: int, name: str) -> Iterator[str]:
     """Lines about one variable."""
     columns = outcome.gappy.variable == v
     observed = outcome.gappy.record.observed[:, columns]

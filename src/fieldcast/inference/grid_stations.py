@@ -125,7 +125,7 @@ def gridded(
         cluster = cluster_of_places(gauges, seed, where)
         for variable in gauges.units:
             LOG.info("Gridding %s: %d times, %d stations", variable, len(gauges.times), len(gauges.places))
-            parts.append(of_variable(gauges, variable, grid, cluster, seed, choose_device(device), values))
+            parts.append(grid_variable(gauges, variable, grid, cluster, seed, choose_device(device), values))
     scores, by_station = (
         pd.concat(tables, ignore_index=True) for tables in zip(*(part.scores for part in parts), strict=True)
     )
@@ -148,7 +148,7 @@ class Part(NamedTuple):
     line: str  # on correlation and spread
 
 
-def of_variable(
+def grid_variable(
     gauges: Gauges, variable: str, grid: Mapping[str, Float[np.ndarray, " n"]], cluster: pd.Series | None,
     seed: int, device: torch.device, values: int,
 ) -> Part:  # fmt: skip

@@ -23,7 +23,7 @@ from scipy.interpolate import LinearNDInterpolator
 from scipy.spatial import cKDTree
 
 from fieldcast.fields.gauges import GaugeRecord
-from fieldcast.inference.left_out_stations import FOLDS, of_predictions
+from fieldcast.inference.left_out_stations import FOLDS, prediction_scores
 from fieldcast.inference.station_kriging import StationKriging
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.progress import Progress
@@ -79,7 +79,7 @@ class LeftOut:
             if name in NORMAL:
                 noise = streams.normal(1)[..., 0].double().numpy().T
                 predicted = mean + self.factors(name) * self.spread[name] * noise
-            yield of_predictions(name, variable, self.table, predicted, y, self.cluster, 1.0, units, seed)
+            yield prediction_scores(name, variable, self.table, predicted, y, self.cluster, 1.0, units, seed)
 
 
 def factor(errors: Float[np.ndarray, " n"]) -> float:

@@ -125,7 +125,7 @@ def decoded_grid(
     z[:, 0, components] = torch.stack([u.flatten(), v.flatten()], dim=1)[:, : len(components)]
     draws = RandomStreams(seed_for(DRAW_PURPOSE), torch.arange(len(z), device=device))
     x = model.restore(z, Context(len(z)), draws)[:, 0]
-    return of_kind(model.space, codec, x, "grid").assign_attrs(grid_components=components)
+    return decoded_as(model.space, codec, x, "grid").assign_attrs(grid_components=components)
 
 
 def reconstructions(model: HasLatents, codec: StateCodec, split: Split, seed: int) -> list[xr.Dataset]:
@@ -136,7 +136,10 @@ def reconstructions(model: HasLatents, codec: StateCodec, split: Split, seed: in
     draws = RandomStreams(seed_for(DRAW_PURPOSE, seed), few)
     q = model.posterior(some, draws)
     back = model.restore(q.mean[:, None], some.context, draws)[:, 0]
-    return [of_kind(model.space, codec, some.x, "truth"), of_kind(model.space, codec, back, "reconstruction")]
+    return [
+        decoded_as(model.space, codec, some.x, "truth"),
+        decoded_as(model.space, codec, back, "reconstruction"),
+    ]
 
 
 def interpolated(model: HasLatents, codec: StateCodec, inside: xr.Dataset) -> xr.Dataset:
@@ -148,7 +151,7 @@ def interpolated(model: HasLatents, codec: StateCodec, inside: xr.Dataset) -> xr
     z = torch.lerp(ends[:, :1], ends[:, 1:], s).flatten(0, 1)
     draws = RandomStreams(seed_for(DRAW_PURPOSE), torch.arange(len(z), device=device))
     x = model.restore(z[:, None], Context(len(z)), draws)[:, 0]
-    return of_kind(model.space, codec, x, "interpolation").assign_attrs(way=INTERPOLATION_STEPS)
+    return decoded_as(model.space, codec, x, "interpolation").assign_attrs(way=INTERPOLATION_STEPS)
 
 
 def snapshots(model: HasTrajectory, codec: StateCodec, seed: int) -> xr.Dataset:
@@ -158,12 +161,13 @@ def snapshots(model: HasTrajectory, codec: StateCodec, seed: int) -> xr.Dataset:
         Context(len(index)), RandomStreams(seed_for(DRAW_PURPOSE, seed), index), SNAPSHOTS
     )
     parts = [
-        of_kind(model.space, codec, x[:, 0], "snapshot", t) for t, x in sorted(chains.items(), reverse=True)
+        decoded_as(model.space, codec, x[:, 0], "snapshot", t)
+        for t, x in sorted(chains.items(), reverse=True)
     ]
     return xr.concat(parts, "picture")
 
 
-def of_kind(space: Space, codec: StateCodec, x: Tensor, kind: str, t: int = -1) -> xr.Dataset:
+def decoded_as(space: Space, codec: StateCodec, x: Tensor, kind: str, t: int = -1) -> xr.Dataset:
     """States to show, labelled by kind."""
     data = physical_states(space, codec, x).drop_vars("sample").rename(sample="picture")
     numbers = np.arange(len(x))

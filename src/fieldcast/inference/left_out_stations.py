@@ -79,7 +79,7 @@ def scores_at_left_out(
     parts = [
         part
         for name, model in models.items()
-        for part in of_model(name, model, table, cluster, members, seed, where, given)
+        for part in model_scores(name, model, table, cluster, members, seed, where, given)
     ]
     rows = [row for scores, _ in parts for row in scores]
     return pd.DataFrame(rows), pd.concat([places for _, places in parts], ignore_index=True)
@@ -131,7 +131,7 @@ def clusters(table: pd.DataFrame, seed: int, where: str) -> Int[np.ndarray, " n"
 
 
 @torch.no_grad()
-def of_model(
+def model_scores(
     name: str, trained: TrainedModel, table: pd.DataFrame, cluster: Int[np.ndarray, " n"],
     members: int, seed: int, where: str, given: Representativeness,
 ) -> Iterator[tuple[list[dict[str, object]], pd.DataFrame]]:  # fmt: skip
@@ -154,13 +154,13 @@ def of_model(
     for v, variable in enumerate(codec.variables):
         of_variable = points.variable.cpu().numpy() == v
         if of_variable.any():
-            yield of_predictions(
+            yield prediction_scores(
                 name, variable, table[of_variable], predicted[of_variable].T.numpy(), y[of_variable],
                 cluster[of_variable], float(codec.deviation[v]), codec.attrs[variable].get("units", "1"), seed,
             )  # fmt: skip
 
 
-def of_predictions(
+def prediction_scores(
     name: str, variable: str, table: pd.DataFrame, predicted: Float[np.ndarray, "member n"], y: Float[np.ndarray, " n"],
     cluster: Int[np.ndarray, " n"], scale: float, units: str, seed: int,
 ) -> tuple[list[dict[str, object]], pd.DataFrame]:  # fmt: skip

@@ -73,8 +73,7 @@ def examine(model: Model, split: Split, members: int, codec: StateCodec, seed: i
 
     A model with codes gives elbo = reconstruction - kl and iwae (K = `members`) [nats], and loss, the mean square error
     per cell of decoding the posterior mean; a code that is a point gives the loss alone. Another density gives elbo,
-    which for a flow is log p itself and for a diffusion the bound from `members` times, and bits_per_dim. Other models
-    give nothing.
+    which is log p itself or its bound from `members` draws, and bits_per_dim. Other models give nothing.
     """
     device, count = model.space.area.device, len(split.datum)
     pieces = []
@@ -82,9 +81,9 @@ def examine(model: Model, split: Split, members: int, codec: StateCodec, seed: i
         batch = split.batch[index]
         draws = RandomStreams(seed_for("likelihood", seed), split.datum.to(device)[index], members)
         if isinstance(model, HasLatents):
-            pieces.append(of_codes(model, batch, draws))
+            pieces.append(examine_codes(model, batch, draws))
         elif isinstance(model, HasDensity):
-            pieces.append(of_density(model, batch, draws, codec))
+            pieces.append(examine_density(model, batch, draws, codec))
         else:
             pieces.append(Examined({}))
     values = {name: np.concatenate([piece.values[name] for piece in pieces]) for name in pieces[0].values}
@@ -95,7 +94,7 @@ def examine(model: Model, split: Split, members: int, codec: StateCodec, seed: i
     return Examined(values, pieces[0].members, *codes)
 
 
-def of_codes(model: HasLatents, batch: Batch, draws: RandomStreams) -> Examined:
+def examine_codes(model: HasLatents, batch: Batch, draws: RandomStreams) -> Examined:
     """Statistics of a batch under a model with codes."""
     single = draws.alone()
     q = model.posterior(batch, single.fork(0))
@@ -118,7 +117,7 @@ def of_codes(model: HasLatents, batch: Batch, draws: RandomStreams) -> Examined:
     return Examined(as_arrays(statistics), draws.members, q.mean.cpu(), drawn)
 
 
-def of_density(model: HasDensity, batch: Batch, draws: RandomStreams, codec: StateCodec) -> Examined:
+def examine_density(model: HasDensity, batch: Batch, draws: RandomStreams, codec: StateCodec) -> Examined:
     """Statistics of a batch under a model with a density, exact or bounded."""
     needed = draws.alone() if model.density == "exact" else draws
     pieces = torch.arange(len(batch.x), device=batch.x.device).split(max(1, DECODED // needed.members))

@@ -51,7 +51,7 @@ def long_rollout(
     table = [row for row in header.get("table", []) if row["step"] <= steps]
     kept = {n: x for n, x in kept_before(earlier).items() if n <= steps} if header and earlier else {}
     if first > steps:
-        yield of_model(model_digest, table, snapshots_of(forecaster, kept), earlier or b"")
+        yield measure_model(model_digest, table, snapshots_of(forecaster, kept), earlier or b"")
         return
     measure, last = Measure(forecaster, fields, steps), time.monotonic()
     for ensemble in forecaster.run(steps, first, contexts):
@@ -61,11 +61,11 @@ def long_rollout(
         if ensemble.number == steps or time.monotonic() - last >= SAVE_EVERY:
             snapshots = {f"snapshot.{n}": x for n, x in kept.items()}
             state = forecaster.state(ensemble, sources, snapshots, table=table)
-            yield of_model(model_digest, table, snapshots_of(forecaster, kept), state)
+            yield measure_model(model_digest, table, snapshots_of(forecaster, kept), state)
             last = time.monotonic()
 
 
-def of_model(
+def measure_model(
     model_digest: str, table: list[dict[str, Any]], snapshots: xr.Dataset, state: bytes
 ) -> LongRollout:
     """The results so far, which say what model they are of."""
@@ -92,6 +92,7 @@ class Measure:
         return step_statistics(x, truth, self.area, reference=self.reference, wraps=self.wraps)
 
     def states(self, places: np.ndarray) -> Float[np.ndarray, "start variable y x"]:
+        """The fields at these places in time, as anomalies; 0 where they are missing."""
         encoded = self.forecaster.codec.encode(self.fields.isel(time=places))
         return torch.nan_to_num(encoded).numpy()
 

@@ -32,7 +32,7 @@ from fieldcast.models.gaps.local_kriging_fit import fit_kriging
 from fieldcast.models.random_streams import seed_for
 
 FOLDS = 10  # of the stations, of which one is hidden at a time
-HIDDEN = 20  # stations hidden in all, at least, if there are so many
+HIDDEN = 20  # stations hidden in all, at least, if there are as many
 TIMES = 100  # at which hidden values count
 APART = 2.0  # distances between neighbouring stations, the shortest length from which L is sought
 E_FOLDING = {0.5: 1.0, 1.5: 1.2391, 2.5: 1.2990}  # r at which rho is 1 / e, by nu
@@ -107,7 +107,7 @@ class StationKriging:
     def pieces(
         self, points: Float[np.ndarray, "place 3"], values: int = VALUES
     ) -> Iterator[tuple[slice, Gridded, Int8[np.ndarray, "time place"]]]:
-        """Predictions and flags of places in pieces, whose matrices have about so many values in all."""
+        """Predictions and flags of places in pieces, whose matrices have about `values` values in all."""
         times, stations = self.series.x.shape
         size = max(values // times - stations, 2 * stations, 1)
         for first in range(0, len(points), size):

@@ -1,4 +1,4 @@
-"""Stations beside or in place of a gappy field: their error of representativeness, and those that are left out."""
+"""Stations beside or in place of a gappy field: their error of representativeness, and those that are rejected."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class TrainedModel:
         """Attributes of a result: the experiment that it comes from, and the digest of the weights."""
         return {"fieldcast_experiment": experiment, "fieldcast_weights": self.checkpoint.header["weights"]}
 
-    @memory.lack_in_words
+    @memory.reports_out_of_memory
     def fill(
         self, dataset: xr.Dataset | xr.DataArray | None = None, members: int = 19, noise: float = 0.0,
         seed: int = 0, where: str = "the data set", *, stations: pd.DataFrame | str | Path | None = None,
@@ -140,7 +140,7 @@ class TrainedModel:
         nothing = torch.full((len(times), 1, *self.checkpoint.model.space.state_shape), torch.nan)
         return codec.decode(nothing, times).isel(member=0, drop=True)
 
-    @memory.lack_in_words
+    @memory.reports_out_of_memory
     def forecast(
         self, dataset: xr.Dataset | xr.DataArray, steps: int, members: int = 10, seed: int = 0,
         where: str = "the data set",
@@ -175,7 +175,7 @@ class TrainedModel:
         options = {"members": members, "steps": steps, "feedback": self.feedback, "seed": seed}
         return with_attributes(result, dataset.attrs, "Forecast", self.name, options)
 
-    @memory.lack_in_words
+    @memory.reports_out_of_memory
     def sample(self, count: int, seed: int = 0) -> xr.Dataset:
         """`count` states drawn at random, (sample, ...): fields in their units, or images in grey values.
 

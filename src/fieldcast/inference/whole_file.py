@@ -75,7 +75,7 @@ def refuse_unwritable(path: str | os.PathLike[str], name: str) -> None:
         raise InputError(f"{given} holds a character that no name may have: name a file.") from None
     folder = next(parent for parent in Path(path).absolute().parents if os.path.lexists(parent))
     if not folder.is_dir():
-        raise InputError(f"{given} cannot be written ('{folder}' is no folder): name a file in a folder.")
+        raise InputError(f"{given} cannot be written ('{folder}' is not a folder): name a file in a folder.")
     if not os.access(folder, os.W_OK | os.X_OK):
         read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
         cause = "is on a read-only file system" if read_only else "does not permit it"

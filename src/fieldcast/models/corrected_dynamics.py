@@ -46,7 +46,7 @@ class CorrectedDynamics(Trained):
     """
 
     ensemble = True
-    supports_rollout = True
+    compares_draws = True
 
     def __init__(
         self, space: Space, base: LinearInverseModel, noise: int = 16, channels: Sequence[int] = (64, 128)

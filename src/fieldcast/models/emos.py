@@ -14,8 +14,8 @@ as a better forecast than their distribution. Ranks carry over the pattern of th
 cells are independent, so fields are rough. A deterministic model has no ranks: its fields are noise about mu, and only
 scores of single cells are meaningful.
 
-A rollout continues from the members of the other model, so that calibration at one lead does not change the next. So a
-cycle that forecasts with EMOS has the members of the other model.
+A rollout continues from the other model's members, so that calibration at one lead does not change the next; a cycle
+that forecasts with EMOS therefore uses the uncalibrated members.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from fieldcast.models.options import Count
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
-# stream of the draws: any number that no model forks itself (they use 0, 1, ...); here the year of the paper
+# stream of the draws, a number that no model forks itself (they use 0, 1, ...); here the year of the paper
 STREAM = 2005
 SMALLEST = 1e-3  # standard deviation
 

@@ -67,7 +67,7 @@ class Ensemble(Trained):
     """
 
     ensemble = True
-    supports_rollout = True
+    compares_draws = True
 
     def __init__(
         self, space: Space, history: Count = 2, noise: Count = 32, persistent_noise: float | int = 0,

@@ -21,7 +21,7 @@ def gmres(matrix: Callable[[Tensor], Tensor], b: Rows, iterations: int) -> Rows:
     matrix
         z -> A z, each row by itself; a function, since A is never formed.
     b
-        Right-hand sides, one a row.
+        Right-hand sides, one per row.
     iterations
         Dimension of the Krylov space, which is also the number of products with A.
     """

@@ -41,7 +41,7 @@ def random(draws: RandomStreams, space: Space, n: Count, layers: int) -> Priorit
 
 
 def regular(draws: RandomStreams, space: Space, n: Count, layers: int) -> Priority:
-    """A lattice of r rows and c columns with a random phase, r c as near to n as can be and r / c to Y / X.
+    """A lattice of r rows and c columns with a random phase, r c as close to n, and r / c to Y / X, as possible.
 
     Every Y / r-th row and X / c-th column, rounded: a cell is a node where y + phase passes a multiple of
     Y / r, and so for x. Y and X are whole numbers of periods, so the lattice closes round the globe. Excess
@@ -139,7 +139,7 @@ def smooth_field(draws: RandomStreams, space: Space, layers: int) -> Priority:
     return angle.cos_().sum(2).unflatten(-1, space.shape) * math.sqrt(2 / WAVES)
 
 
-def check_fraction(k: tuple[float, float] | Float[Tensor, " batch"]) -> None:
+def check_range_of_fractions(k: tuple[float, float] | Float[Tensor, " batch"]) -> None:
     """Refuse a share of observed cells outside the supported range.
 
     Raises
@@ -193,7 +193,7 @@ def draw(
         if name not in PATTERNS:
             near = get_close_matches(name, PATTERNS, n=1, cutoff=0)[0]
             raise InputError(f"there is no pattern '{name}'; did you mean '{near}'?")
-    check_fraction(k)
+    check_range_of_fractions(k)
     shared = draws.alone()
     share, kind = shared.uniform(2)[:, 0].unbind(1)
     if not isinstance(k, Tensor):

@@ -84,7 +84,7 @@ class Sampler(ABC):
 
     @abstractmethod
     def evaluations(self, levels: int) -> int:
-        """Network evaluations of a draw with so many noise levels; a product with J' counts as one."""
+        """Network evaluations of a draw with `levels` noise levels; a product with J' counts as one."""
 
     def trajectory(self, levels: list[float], target: Target) -> Iterator[Rows]:
         """Yield the rows at each noise level; the last ones, at level 0, are draws."""

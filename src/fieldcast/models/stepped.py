@@ -62,7 +62,8 @@ class Stepped(Trained):
     Raises
     ------
     InputError
-        For noise on a model without past states; for training through the step of a model without a `compare`.
+        For noise on a model without past states; for training through the step of a model whose
+        `compares_draws` is False.
     """
 
     def __init__(
@@ -79,10 +80,10 @@ class Stepped(Trained):
         )
         self.averaged_draws = averaged_draws
         self.filter = Shapiro(space.exists, space.wraps, filter_order) if filter_order else None
-        if (train_through_step or filter_order) and not model.supports_rollout:
+        if (train_through_step or filter_order) and not model.compares_draws:
             raise InputError(
-                "train_through_step and filter_order train through the step, for which "
-                f"{type(model).__name__} lacks a `compare`."
+                "train_through_step and filter_order train through the step, which "
+                f"{type(model).__name__} does not support (its compares_draws is False)."
             )
         if noise and not model.history:
             raise InputError(
@@ -90,7 +91,7 @@ class Stepped(Trained):
             )
         self.history, self.ensemble = model.history, model.ensemble
         self.omits_noise = model.omits_noise
-        self.trains_over_rollouts = model.supports_rollout
+        self.trains_over_rollouts = model.compares_draws
         self.evaluations = EVALUATIONS[scheme] * model.evaluations * averaged_draws
         value = space.tendency if scale == "tendency" else torch.full_like(space.tendency, float(scale))
         self.register_buffer("scale", value[:, None, None], persistent=False)

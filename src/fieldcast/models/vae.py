@@ -161,7 +161,7 @@ class ConditionalVAE(Autoencoder):
     """
 
     shares = ("latent", "history", "random")
-    supports_rollout = True
+    compares_draws = True
 
     def __init__(
         self, space: Space, encoder: Encoder | None = None, decoder: Decoder | None = None,

@@ -16,13 +16,12 @@ from kedro.pipeline import Pipeline
 from fieldcast import plugins
 from fieldcast.errors import InputError
 from fieldcast.experiments import Experiment
-from fieldcast.pipelines.names import handed_on
+from fieldcast.pipelines.names import TRAINING, handed_on
 
 if TYPE_CHECKING:
     from fieldcast.pipelines.reporting.pipeline import Ranked
     from fieldcast.tasks import Task
 
-TRAINING = ("training", "calibration")  # stages that make an experiment's own checkpoint
 PRIVATE = ("model", "fit", "options")  # parameters of an experiment; all others are shared
 
 # Kedro means names with dots by mistake; here they are checkpoints that an experiment of another task uses

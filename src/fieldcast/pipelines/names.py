@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from fieldcast.experiments import Experiment
 
+TRAINING = ("training", "calibration")  # stages that make an experiment's own checkpoint
 
-def of_task(task: str, part: str) -> str:
+
+def task_dataset(task: str, part: str) -> str:
     """Name of the data set `<part>_<task>`, which holds a part of the results of all experiments of a task; a task's
     name has no underscore."""
     return f"{part}_{task}"
+
+
+def stage_of(namespace: str | None) -> str:
+    """The stage of an experiment's node, whose namespace is `<task>.<experiment>.<stage>`; empty for a shared node."""
+    return (namespace or "").rpartition(".")[2]
 
 
 def handed_on(name: str) -> bool:

@@ -40,8 +40,8 @@ class ReleaseOnRead(list[Any]):
 def streamed(generate: Callable[P, Iterator[T]]) -> Callable[P, Iterator[T]]:
     """Wrap a generator so that its steps do not pile up.
 
-    Kedro splits a stream of tuples into one stream an output by `itertools.tee`, which lets go of what all have taken
-    in blocks of 57 only: so many training states, or leads of a forecast, would be held.
+    Kedro splits a stream of tuples into one stream per output by `itertools.tee`, which lets go of what all have taken
+    in blocks of 57 only: that many training states, or leads of a forecast, would be held.
     """
 
     @functools.wraps(generate)

@@ -6,7 +6,7 @@
 `glance`           the first screen: three sentences for readers who know none of the scores
 `results`          what every task has; `context`: what the templates of all tasks read
 `reconstruct`      the task `reconstruct`; `calibration`: coverage and effective resolution
-`forecast`         the task `forecast`; `lead_tables`: lead times, regions, long rollouts
+`forecast`         the task `forecast`; `lead_tables`, `forecast_figures`: its parts
 `events`           events: Brier skill, and which figures are drawn
 `assimilate`       the task `assimilate`
 `sample`           the task `sample`; `sample_tables`, `sample_findings`, `sample_figures`: its parts

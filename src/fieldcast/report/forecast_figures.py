@@ -9,7 +9,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from fieldcast.figures.forecast_maps import snapshot_maps, step_maps
-from fieldcast.figures.glance import of_forecast
+from fieldcast.figures.glance import forecast_glance
 from fieldcast.figures.leads import against_lead, variables_against_lead
 from fieldcast.figures.long_rollout import long_run
 from fieldcast.figures.ranks import lead_rank_histograms
@@ -31,7 +31,9 @@ def at_a_glance(results: Forecast) -> dict[str, Figure]:
         return {}
     stored = results.examples[best]
     variable = str(next(iter(stored.data_vars)))
-    figure = of_forecast(stored, variable, results.glance_lead.hours, results.label(best), results.outline)
+    figure = forecast_glance(
+        stored, variable, results.glance_lead.hours, results.label(best), results.outline
+    )
     return {GLANCE: figure}
 
 

@@ -13,7 +13,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from fieldcast.figures.curves import against_k, over_time, variables_against_k
-from fieldcast.figures.glance import of_reconstruction
+from fieldcast.figures.glance import reconstruction_glance
 from fieldcast.figures.maps import mask_pictures, reconstruction_maps
 from fieldcast.figures.ranks import rank_histograms
 from fieldcast.figures.spectra import relative_spectra
@@ -168,7 +168,9 @@ class Reconstruct(Results):
             return {}
         variable = str(next(iter(stored.data_vars)))
         return {
-            GLANCE: of_reconstruction(stored, variable, middle(cases), self.label(self.best), self.outline)
+            GLANCE: reconstruction_glance(
+                stored, variable, middle(cases), self.label(self.best), self.outline
+            )
         }
 
     def figures(self) -> dict[str, Figure]:
@@ -211,7 +213,7 @@ class Reconstruct(Results):
 
     @cached_property
     def map_parts(self) -> list[list[str]]:
-        """Experiments for maps, at most six a figure: the reference and the learned ones first."""
+        """Experiments for maps, at most six per figure: the reference and the learned ones first."""
         names = list(self.ordered("examples"))
         first = [name for name in names if name == self.reference or self.about[name].family == "learned"]
         names = first + [name for name in names if name not in first]

@@ -13,7 +13,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from fieldcast.figures.pictures import are_images, has, of_kind, reference
+from fieldcast.figures.pictures import are_images, has, pictures_of_kind, reference
 from fieldcast.figures.sample_scores import distance_dots
 from fieldcast.report import glance, sample_figures, sample_findings, sample_tables
 from fieldcast.report.board import Board, Sampled
@@ -232,7 +232,7 @@ class Sample(Results):
 
 def varies(pictures: xr.Dataset, variable: str) -> float:
     """Standard deviation of decoded states between the latents of a grid, relative to that of real states."""
-    decoded, real = of_kind(pictures, variable, "grid"), reference(pictures, variable)
+    decoded, real = pictures_of_kind(pictures, variable, "grid"), reference(pictures, variable)
     spread = [float(np.sqrt(np.nanmean(np.nanvar(states, axis=0)))) for states in (decoded, real)]
     return spread[0] / spread[1] if spread[1] > 0 else math.inf
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 
 from fieldcast.figures import embedding, prior
-from fieldcast.figures.glance import of_samples
+from fieldcast.figures.glance import sample_glance
 from fieldcast.figures.samples import (
     decoded_pictures,
     denoising,
@@ -32,7 +32,7 @@ def at_a_glance(results: Sample) -> dict[str, Figure]:
     if not pictured:
         return {}
     best = next(iter(pictured))
-    return {GLANCE: of_samples(pictured[best], results.variable, results.label(best), results.outline)}
+    return {GLANCE: sample_glance(pictured[best], results.variable, results.label(best), results.outline)}
 
 
 def pictures(results: Sample) -> Iterator[tuple[str, Figure]]:

@@ -7,7 +7,7 @@
 `regions`                their area-weighted means over kinds of cells or bands of latitude
 `legend`                 title, explanation and direction of a score, as tables and reports print them
 `metrics`                scores as records: a legend, statistics, the function of their means (`functions_of_means`)
-`event_tables`           how often so many members forecast an event that happened, or did not
+`event_tables`           how often a given number of members forecast an event that happened, or did not
 `event_metrics`          scores of events as records, functions of these tables; `event_scores`: of all experiments
 `event_curves`           reliability diagram, ROC curve and economic value of an event
 `sample_metrics`         the scores of generated samples, as records

@@ -49,10 +49,10 @@ class AlignedForecasts:
         starts: Starts | None = None,
     ) -> AlignedForecasts:
         """Raise InputError unless the truth has these variables on this grid in these units at these times."""
-        refuse_other(forecasts, truth, variables)
+        require_same_grid_and_units(forecasts, truth, variables)
         leads = lead_hours(forecasts["lead"])
         if starts is not None:
-            refuse_other_starts(calendars.iso(forecasts["start"]), leads, starts)
+            require_same_grid_and_units_starts(calendars.iso(forecasts["start"]), leads, starts)
         indices = valid_indices(forecasts["start"], leads, truth["time"], TimeStep.of(truth))
         missing = np.argwhere(indices < 0)
         if len(missing):
@@ -105,7 +105,7 @@ def valid_indices(
     )
 
 
-def refuse_other(forecasts: xr.Dataset, truth: xr.Dataset, variables: list[str]) -> None:
+def require_same_grid_and_units(forecasts: xr.Dataset, truth: xr.Dataset, variables: list[str]) -> None:
     """Raise InputError unless the forecasts have all variables, in the truth's units, on its grid and
     calendar."""
     for name in variables:
@@ -131,7 +131,7 @@ def refuse_other(forecasts: xr.Dataset, truth: xr.Dataset, variables: list[str])
         )
 
 
-def refuse_other_starts(
+def require_same_grid_and_units_starts(
     given: Shaped[np.ndarray, " start"], leads: Float[np.ndarray, " lead"], starts: Starts
 ) -> None:
     """Raise InputError unless these are the stored starts and leads."""

@@ -15,7 +15,7 @@ def squared_distances(
 ) -> Float[np.ndarray, "region time map map"]:
     """‖a - b‖² = Σ_cells w (a - b)² between all members and the truth, which is the last map.
 
-    d = x - y, so the truth itself is 0. The squares add up over variables. The cost is M² products of maps a time.
+    d = x - y, so the truth itself is 0. The squares add up over variables. The cost is M² products of maps per time.
     """
     members, times = d.shape[:2]
     maps = np.moveaxis(d, 0, 1).reshape(times, members, -1)

@@ -30,14 +30,14 @@ def at_equal_cost(
 ) -> pd.DataFrame:
     """CRPS and RMSE of the ensemble mean at equal inference cost, beside that cost.
 
-    `leaderboard` holds one row a lead time and score of each experiment (one variable or "all", one region), scored
+    `leaderboard` holds one row per lead time and score of each experiment (one variable or "all", one region), scored
     with `members` members; `costs` are frames of one row with `sample_ms`, the time of a member in a step. The
     reference has `members`; every other model has as many as it draws in that time, which is taken to be proportional
     to the number of members, as it is on a processor. Ensembles that feed back their mean do not qualify: each member
     depends on how many there are.
 
-    Returns one row an experiment and lead time: experiment, lead_hours, members, crps, rmse_at_cost, which is NaN for a
-    model of one member and infinite where the RMSE is. Empty without costs of the reference.
+    Returns one row per experiment and lead time: experiment, lead_hours, members, crps, rmse_at_cost, which is NaN for
+    a model of one member and infinite where the RMSE is. Empty without costs of the reference.
     """
     times = {
         name: float(row["sample_ms"].iloc[0])

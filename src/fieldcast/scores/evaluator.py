@@ -10,10 +10,9 @@ import xarray as xr
 from jaxtyping import Bool, Float, Integer
 
 from fieldcast.geometry import GRID
+from fieldcast.scores.numbers import LARGEST_FINITE
 from fieldcast.scores.regions import cell_weights
 from fieldcast.scores.statistics import cell_statistics
-
-LARGEST = 1e15  # beyond it squares overflow in float32, so a larger value counts as infinite
 
 
 class Errors(NamedTuple):
@@ -65,6 +64,6 @@ class CellEvaluator:
         rank: Integer[np.ndarray, "time latitude longitude"] | None = None,
     ) -> Errors:
         """Errors and statistics of the ensemble x, with coverage if the ranks of the truth are given."""
-        finite = (np.abs(self.existing(x)) < LARGEST).all(axis=(0, 2, 3))
+        finite = (np.abs(self.existing(x)) < LARGEST_FINITE).all(axis=(0, 2, 3))
         d = np.where(self.exists & finite[:, None, None], x - self.y, 0.0)
         return Errors(d, finite, cell_statistics(d, np.zeros_like(d[0]), rank))

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
+from fieldcast.scores.numbers import LARGEST_FINITE
 from fieldcast.scores.regions import cell_weights
 
 COMPONENTS = 64
-STATES_A_COMPONENT = 25  # with fewer, a component fits the noise of its states
+STATES_PER_COMPONENT = 25  # with fewer, a component fits the noise of its states
 AT_A_TIME = 256  # states
-LARGEST = 1e15  # a state with a larger value counts as infinite
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class FieldFeatures:
         none = np.zeros((0, int(exists.sum())))
         bare = cls(mean, exists, area.astype(float), none, np.zeros(()), np.ones(()), wraps)
         cells = np.concatenate([bare._cells(part).astype(np.float32) for part in pieces(training)])
-        count = max(1, min(components, len(training) // STATES_A_COMPONENT))
+        count = max(1, min(components, len(training) // STATES_PER_COMPONENT))
         # a fixed seed, so that every experiment has the same features
         from sklearn.decomposition import PCA  # slow to import
 
@@ -96,7 +96,7 @@ class FieldFeatures:
 
     def _raw(self, states: Float[np.ndarray, "n variable y x"]) -> Float[np.ndarray, "n feature"]:
         """Features before they are standardised."""
-        sound = (np.abs(np.where(self.exists, states, 0.0)) < LARGEST).all((1, 2, 3))
+        sound = (np.abs(np.where(self.exists, states, 0.0)) < LARGEST_FINITE).all((1, 2, 3))
         states = np.where(sound[:, None, None, None], states, 0.0)
         x = self._anomalies(states)
         parts = [

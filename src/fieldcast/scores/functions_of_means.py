@@ -31,8 +31,8 @@ def ratio(mean: Means, expected: Means) -> Means:
         return mean / np.where(expected > 0, expected, np.nan)
 
 
-def share_of_the_way(mean: Means, reference: Means, bound: Means) -> Means:
-    """Share (r - x) / (r - b) of the way from a reference to a bound, of the roots x, r, b of three means.
+def rmse_skill(mean: Means, reference: Means, bound: Means) -> Means:
+    """Skill score (r - x) / (r - b) of the roots x, r, b of three means: of forecasts, a reference and a bound.
 
     1 equals the bound, 0 the reference; NaN where the bound is not better than the reference.
     """

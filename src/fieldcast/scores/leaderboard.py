@@ -160,7 +160,7 @@ def experiment_scores(
     statistics: pd.DataFrame, metrics: Mapping[str, Metric], seed: int, days: float
 ) -> pd.DataFrame:
     """Values and intervals of all scores of one experiment: columns of `Layout.by`, variable, score, value,
-    low, high; blocks of the bootstrap have at least so many days.
+    low, high; blocks of the bootstrap have at least `days` days.
 
     A score has rows where all statistics that it needs have them.
     """

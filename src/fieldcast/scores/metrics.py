@@ -17,8 +17,8 @@ from fieldcast.scores.functions_of_means import (
     Means,
     difference,
     ratio,
+    rmse_skill,
     root,
-    share_of_the_way,
     signal_share,
     skill,
     unbiased_spread_skill_ratio,
@@ -142,12 +142,12 @@ METRICS: dict[str, Metric] = {
         power=0,
         summary=3,
     ),
-    "share_of_the_way": RelativeMetric(
+    "rmse_skill": RelativeMetric(
         ("squared_error",),
-        share_of_the_way,
-        title="share of the way to the perfect-model filter",
-        explanation="how far the RMSE has come from that of the reference to that of the perfect-model filter, "
-        "both on the same observations: 1 equals it, 0 the reference; negative values are worse than the reference.",
+        rmse_skill,
+        title="RMSE skill score",
+        explanation="the reduction of the RMSE from that of the reference, as a share of that of the bound, both on "
+        "the same observations: 1 equals the bound, 0 the reference; negative values are worse than the reference.",
         better="higher",
         power=0,
         summary=4,
@@ -188,8 +188,8 @@ METRICS: dict[str, Metric] = {
         ("crps",),
         skill,
         title="skill",
-        explanation="1 − CRPS / CRPS of the climatological ensemble: 1 is perfect; at 0 or below, the forecast "
-        "is no better than that ensemble. The skill horizon is the lead time at which skill falls to 0.",
+        explanation="1 − CRPS / CRPS of the climatology: 1 is perfect; at 0 or below, the forecast is no better "
+        "than the climatology. The skill horizon is the lead time at which skill falls to 0.",
         better="higher",
         power=0,
         tasks=FORECAST,

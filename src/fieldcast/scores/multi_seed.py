@@ -49,7 +49,7 @@ def over_seeds(runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
         For runs of different data or cases, or of the same seed.
     """
     for first, second in combinations(runs, 2):
-        refuse(first, second)
+        require_comparable(first, second)
     if not runs:
         return pd.DataFrame()
     table = pd.concat(runs, ignore_index=True)
@@ -58,7 +58,7 @@ def over_seeds(runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return values.agg(seeds="count", value="mean", sd="std").reset_index()
 
 
-def refuse(first: pd.DataFrame, second: pd.DataFrame) -> None:
+def require_comparable(first: pd.DataFrame, second: pd.DataFrame) -> None:
     """Raise an InputError for two runs that differ in more than their seed, or not in their seed."""
     names = f"seeds.runs: '{first['run'].iloc[0]}' and '{second['run'].iloc[0]}'"
     if set(first["data"]) != set(second["data"]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from numbers import Real
 
+LARGEST_FINITE = 1e15  # a larger value counts as infinite: its square overflows in single precision
 HUGE = 1e7  # larger numbers are written with a power of ten: a model that blew up
 SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 

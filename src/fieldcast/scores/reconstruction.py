@@ -47,7 +47,7 @@ def reconstruction_statistics(
         For reconstructions that are not of the cases, times, grid or variables of the observations.
     """
     variables = [str(name) for name in observations.data_vars]
-    refuse_other(reconstructions, observations, variables)
+    require_same_observations(reconstructions, observations, variables)
     truth = truth[variables].sel(time=observations.time).transpose("time", *GRID).load()
     deviations = normalisation.anomaly_std.sel(variable=variables).to_numpy().astype(float)
     cells, wraps = cell_areas(area, truth), bool(truth.attrs["wraps"])
@@ -132,7 +132,9 @@ def area_statistics(
     return means
 
 
-def refuse_other(reconstructions: xr.Dataset, observations: xr.Dataset, variables: list[str]) -> None:
+def require_same_observations(
+    reconstructions: xr.Dataset, observations: xr.Dataset, variables: list[str]
+) -> None:
     """Raise InputError unless the reconstructions are of these variables, cases, times and cells."""
     absent = [name for name in variables if name not in reconstructions]
     if absent:

@@ -54,5 +54,5 @@ def area_means(
     kinds = weights.reshape(*weights.shape[:-2], -1)
     if weights.ndim == 3:
         return np.moveaxis(flat @ kinds.T, -1, 0)
-    # time first makes it one matrix product a time
+    # time first makes it one matrix product per time
     return np.einsum("stc,ktc->kst", flat, kinds, optimize=True)

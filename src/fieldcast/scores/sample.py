@@ -44,7 +44,7 @@ def sample_statistics(
     hold the existing cells, standardised. `densities` has the columns split, datum, time, statistic, members,
     value; `latents` is empty for a model without codes.
 
-    elbo, reconstruction, kl, iwae [nats a datum] and bits_per_dim are means over test data, test_loss and train_loss
+    elbo, reconstruction, kl, iwae [nats per datum] and bits_per_dim are means over test data, test_loss and train_loss
     of the statistic `loss`; intervals are of a bootstrap over data, of fields in blocks of at least 10 days, or half a
     year of monthly data. fid and kid compare samples with test states; their floors replace the samples by as many
     training states, 20 times: the mean, and the interval that holds 95 % of perfect models. c2st: see `two_sample`.
@@ -57,7 +57,7 @@ def sample_statistics(
     InputError
         For samples of other variables or another grid than the real states.
     """
-    refuse_other(samples, real)
+    require_same_variables(samples, real)
     days = bootstrap.block_days(TimeStep.of(real).months) if "time" in real.dims else bootstrap.BLOCK_DAYS
     scores = dict(density_scores(densities, days, seed))
     if "mean" in latents:
@@ -76,7 +76,8 @@ def sample_statistics(
 
 
 def density_scores(densities: pd.DataFrame, days: float, seed: int) -> Iterator[tuple[str, Score]]:
-    """Means over data of the ELBO, its terms, losses and densities, with intervals from blocks of so many days."""
+    """Means over data of the ELBO, its terms, losses and densities, with intervals from blocks of at least
+    `days` days."""
     for split, part in densities.groupby("split"):
         wide = part.pivot(index="datum", columns="statistic", values="value").sort_index()
         times = part.groupby("datum")["time"].first().to_numpy()
@@ -107,7 +108,7 @@ def active_units(means: Float[np.ndarray, "datum latent"]) -> int:
     return int((means.astype(float).var(0) > ACTIVE).sum())
 
 
-def refuse_other(samples: xr.Dataset, real: xr.Dataset) -> None:
+def require_same_variables(samples: xr.Dataset, real: xr.Dataset) -> None:
     """Raise InputError unless samples and real states have the same variables and grid."""
     for name in samples.data_vars:
         if name not in real:

@@ -68,9 +68,8 @@ SAMPLE_METRICS: dict[str, SampleMetric] = {
     ),
     "bits_per_dim": SampleMetric(
         title="bits/dim",
-        explanation="negative log-likelihood per cell in bits: exact for a flow or probabilistic PCA, an upper bound "
-        "for a diffusion. A cell is a grey value of an image or a standardised value of a field; for fields it may be "
-        "negative.",
+        explanation="negative log-likelihood in bits per value (a grey value of an image, a standardised value of a "
+        "field), or an upper bound where the model gives only a bound of its density; for fields it may be negative.",
         summary=6,
         digits=".4g",
     ),

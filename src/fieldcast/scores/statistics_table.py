@@ -38,7 +38,7 @@ def tidy(
     variables: list[str],
     observations: xr.Dataset,
 ) -> pd.DataFrame:
-    """The table of `reconstruction_statistics`, one row a value.
+    """The table of `reconstruction_statistics`, one row per value.
 
     The statistic of observed cells is listed under cells "all" only, because no unobserved cell has it.
     """

@@ -33,7 +33,7 @@ from fieldcast.training.problem import Problem
 from fieldcast.training.run import Recipe, train
 
 
-@memory.lack_in_words
+@memory.reports_out_of_memory
 def fit(
     dataset: xr.Dataset | xr.DataArray, experiment: str, *, fit: Mapping[str, Any] | None = None,
     gaps: Gaps = "refuse", missing: Missing = "refuse", seed: int = 0, device: str = "auto",
@@ -46,7 +46,7 @@ def fit(
     dataset
         Fields in any layout that ingestion accepts.
     experiment
-        The address of an experiment, as "reconstruct.optimal_interpolation".
+        The address of an experiment, such as "reconstruct.optimal_interpolation".
     fit
         Options of the fit that replace those of the experiment: {"steps": 500}. "ranks" is 1 unless it is given: other
         ranks import the calling script, whose statements must then stand under `if __name__ == "__main__"`.
@@ -93,16 +93,16 @@ def problem_of(experiment: str, body: Mapping[str, Any]) -> Problem:
         For a task that does not exist, a wrong model, or an experiment that is not trained here.
     """
     name = experiment.partition(".")[0]
-    if name == "assimilate":
+    task = TASKS.get(name)
+    if task is None:
+        raise InputError(f"'{experiment}': there is no such task to train for{nearest(name, TASKS)}")
+    if task.problem is None:
         raise InputError(
             f"'{experiment}' is a filter, and filters are not fitted here: run `kedro run --pipelines {experiment}`, "
             "and load its checkpoint."
         )
     if "weights" in (body.get("uses") or {}) or body["model"].get("type") == "File":
         raise InputError(f"'{experiment}' is not trained itself: name the experiment whose weights it uses.")
-    task = TASKS.get(name)
-    if task is None or task.problem is None:
-        raise InputError(f"'{experiment}': there is no such task to train for{nearest(name, TASKS)}")
     check_model(body["model"], f"{experiment}.model", Model)
     return task.problem(type_of(f"params:{task.options}", task.types)()) if task.options else task.problem()
 

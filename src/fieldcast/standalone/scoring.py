@@ -21,7 +21,7 @@ from fieldcast.scores.reconstruction import reconstruction_statistics
 from fieldcast.scores.statistics import COVERAGE, coverage_interval
 from fieldcast.scores.statistics_table import name_rows, with_origin
 from fieldcast.standalone.user_draws import Data, as_case, as_forecasts
-from fieldcast.tasks.scoring_inputs import areas
+from fieldcast.tasks.scoring_inputs import cell_areas
 from fieldcast.time_steps import TimeStep
 
 LOG = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ YEAR = 8766.0  # hours
 SCORED = "forecast", "reconstruct"  # tasks of `score`
 
 
-@memory.lack_in_words
+@memory.reports_out_of_memory
 def score(
     truth: Data, draws: Data, *, task: str = "forecast", observed: Data | None = None,
     training: Data | None = None, name: str = "user", seed: int = 0,
@@ -111,7 +111,8 @@ def normals_of(fields: xr.Dataset, training: Data | None) -> Normals:
             "skill over the climatology, would be others with `training`, a record of two years or more.",
             calendars.hours(fields["time"])[-1] / YEAR,
         )
-    return Normals(climatology, normalisations.fit(past, climatology), TimeStep.of(past))
+    step = TimeStep.of(fields if fields.sizes["time"] > 1 else past)
+    return Normals(climatology, normalisations.fit(past, climatology), step)
 
 
 def forecast_table(draws: Data, fields: xr.Dataset, normals: Normals, seed: int) -> pd.DataFrame:
@@ -124,7 +125,7 @@ def forecast_table(draws: Data, fields: xr.Dataset, normals: Normals, seed: int)
     """
     table, _ = forecast_statistics(
         as_forecasts(draws, fields), fields, climatology=normals.climatology,
-        normalisation=normals.normalisation, area=areas(fields), seed=seed,
+        normalisation=normals.normalisation, area=cell_areas(fields), seed=seed,
     )  # fmt: skip
     return table
 
@@ -144,7 +145,7 @@ def reconstruction_table(
     members = as_case(draws, variables, "the reconstructions").assign_coords(k=cases["k"])
     table, _ = reconstruction_statistics(
         members, cases, fields, climatology=normals.climatology,
-        normalisation=normals.normalisation, area=areas(fields), seed=seed,
+        normalisation=normals.normalisation, area=cell_areas(fields), seed=seed,
     )  # fmt: skip
     return table
 

@@ -12,7 +12,7 @@ from fieldcast.fields import conventions
 from fieldcast.fields.conventions import as_dataset, time_varying
 from fieldcast.fields.forecast_files import to_forecasts
 from fieldcast.inference.external_forecasts import check_calendar, in_units_of, on_grid_of
-from fieldcast.time_steps import unrounded
+from fieldcast.time_steps import with_rounded_times
 
 Data: TypeAlias = xr.Dataset | xr.DataArray
 
@@ -54,7 +54,7 @@ def as_case(data: Data, fields: xr.Dataset, where: str) -> xr.Dataset:
     case = on_grid_of(xr.concat(plain, "member"), fields, where)
     case = in_units_of(fields, case, where)
     check_calendar(case["time"], fields["time"], where)
-    case = unrounded(case)
+    case = with_rounded_times(case)
     later = [str(time) for time in case["time"].values if time not in fields["time"].values]
     if later:
         raise InputError(

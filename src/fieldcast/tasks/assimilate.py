@@ -33,7 +33,7 @@ from fieldcast.scores.leaderboard import leaderboard, unranked
 from fieldcast.scores.statistics_table import CELLS, origin_of, scored_digest, with_origin
 from fieldcast.scores.summary import assimilate_summary
 from fieldcast.tasks.reconstruct import Reconstruction
-from fieldcast.tasks.scoring_inputs import areas, require_draws
+from fieldcast.tasks.scoring_inputs import cell_areas, require_draws
 from fieldcast.tasks.task import Results
 from fieldcast.time_steps import TimeStep
 from fieldcast.training.batches import Batches
@@ -121,7 +121,7 @@ def score(
         data.fields,
         climatology=data.climatology,
         normalisation=data.normalisation,
-        area=areas(data.fields),
+        area=cell_areas(data.fields),
         seed=stored.seed,
         events=events,
     )

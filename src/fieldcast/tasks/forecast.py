@@ -35,7 +35,7 @@ from fieldcast.scores.stability import stability_table
 from fieldcast.scores.statistics_table import origin_of, scored_starts, with_origin
 from fieldcast.scores.summary import forecast_summary
 from fieldcast.starts import Starts
-from fieldcast.tasks.scoring_inputs import areas, require_draws, units
+from fieldcast.tasks.scoring_inputs import cell_areas, require_draws, units
 from fieldcast.tasks.task import Results
 from fieldcast.time_steps import TimeStep
 from fieldcast.training.batches import ForecastWindows
@@ -131,7 +131,7 @@ def against_truth(
         data.fields,
         climatology=data.climatology,
         normalisation=data.normalisation,
-        area=areas(data.fields),
+        area=cell_areas(data.fields),
         seed=seed,
         starts=starts,
         events=events,
@@ -167,7 +167,7 @@ def rank(results: Results, fields: xr.Dataset, seed: int) -> tuple[pd.DataFrame,
     if starts is None:
         return unranked(LAYOUT), ""
     scored = scored_starts(starts, units(fields[time_varying(fields)]), starts["members"])
-    present = of_one_training(results)
+    present = with_matching_rollouts(results)
     scores = present.get("scores", {})
     held = roles(descriptions(results["experiments"]))
     table = leaderboard(scores, fields.attrs["digest"], scored, seed=seed, layout=LAYOUT, roles=held)
@@ -181,7 +181,7 @@ def page(
     """The page's part, its figures and its animation."""
     if leaderboard.empty:
         return {}, {}, b""
-    kept = of_one_training(results)
+    kept = with_matching_rollouts(results)
     anomalies = {
         name: snapshot_departures(stored, climatology, TimeStep.stored_in(fields.attrs))
         for name, stored in kept["snapshots"].items()
@@ -208,10 +208,10 @@ def forecast_events(results: Results, fields: xr.Dataset, seed: int) -> pd.DataF
 
 def tabulate(results: Results) -> pd.DataFrame:
     """Each step of the long rollouts of all experiments."""
-    return stability_table(of_one_training(results)["stability"])
+    return stability_table(with_matching_rollouts(results)["stability"])
 
 
-def of_one_training(results: Results) -> dict[str, Any]:
+def with_matching_rollouts(results: Results) -> dict[str, Any]:
     """Results without long rollouts of other weights than those whose forecasts were scored."""
     scored = {name: model_in(table) for name, table in results.get("scores", {}).items()}
     rollouts: Mapping[str, pd.DataFrame] = results.get("stability", {})

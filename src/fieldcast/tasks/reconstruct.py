@@ -25,7 +25,7 @@ from fieldcast.scores.leaderboard import RECONSTRUCT, leaderboard, unranked
 from fieldcast.scores.reconstruction import reconstruction_statistics
 from fieldcast.scores.statistics_table import scored_digest, with_origin
 from fieldcast.scores.summary import reconstruct_summary
-from fieldcast.tasks.scoring_inputs import areas, require_draws
+from fieldcast.tasks.scoring_inputs import cell_areas, require_draws
 from fieldcast.tasks.task import Results
 from fieldcast.time_steps import TimeStep
 from fieldcast.training.batches import ReconstructionBatches
@@ -81,7 +81,7 @@ def score(
         data.fields,
         climatology=data.climatology,
         normalisation=data.normalisation,
-        area=areas(data.fields),
+        area=cell_areas(data.fields),
         seed=seed,
     )
     scored = scored_digest(observations, members)

@@ -117,7 +117,7 @@ def show(pictures: xr.Dataset, displayed: xr.Dataset) -> xr.Dataset:
 
 
 def headline(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """The rows of the leaderboard that make the headline."""
+    """All rows: a table of samples has no cases to select from."""
     return scores
 
 

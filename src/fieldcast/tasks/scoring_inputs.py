@@ -10,7 +10,7 @@ from fieldcast.kinds import are_images
 from fieldcast.lineage import Lineage, require
 
 
-def areas(fields: xr.Dataset) -> xr.DataArray:
+def cell_areas(fields: xr.Dataset) -> xr.DataArray:
     """Areas of the cells (latitude, longitude)."""
     values = geometry.cell_areas(fields["latitude"].values, fields["longitude"].values)
     return xr.DataArray(values, {c: fields[c] for c in ("latitude", "longitude")})

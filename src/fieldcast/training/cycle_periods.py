@@ -49,7 +49,7 @@ class CyclePeriods:
         if not len(whole):
             raise InputError(
                 f"a filter is calibrated by cycles over {length} successive states, and a split has no stretch of "
-                "so many without a gap: set assimilation.calibration.steps and tuning lower."
+                "that length without a gap: lower assimilation.calibration.steps or tuning."
             )
         starts = whole[evenly(len(whole), cycles)]
         places = starts + torch.arange(length)[:, None]  # (time, cycle)

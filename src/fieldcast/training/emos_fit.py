@@ -71,7 +71,7 @@ def forecasts(
 
 
 def longest_windows(validation: ForecastWindows, leads: int) -> ForecastWindows:
-    """Windows of so many leads, or of as many as the longest stretch of times holds.
+    """Windows of `leads` leads, or of as many as the longest stretch of times holds.
 
     Raises
     ------

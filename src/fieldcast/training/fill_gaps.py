@@ -33,7 +33,7 @@ LOG = logging.getLogger(__name__)
 CORRECTED = "corrected_interpolation"
 
 
-@memory.lack_in_words
+@memory.reports_out_of_memory
 def fill_gaps(
     dataset: xr.Dataset | xr.DataArray,
     *,

@@ -27,8 +27,8 @@ from fieldcast.models.core import Batch, Context
 from fieldcast.models.corrected import Corrected
 from fieldcast.models.gaps import augmentation
 from fieldcast.models.gaps.cells import cells, state
-from fieldcast.models.gaps.hiding import SELECTIONS
-from fieldcast.models.gaps.record import Filling, Record, empty_members, hidden_in_gap, with_observed
+from fieldcast.models.gaps.hiding import SELECTIONS, nearest_in_gap
+from fieldcast.models.gaps.record import Filling, Record, empty_members, with_observed
 from fieldcast.models.layers.crps import normal_crps
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
 from fieldcast.models.random_streams import RandomStreams, generator_for, seed_for
@@ -123,7 +123,7 @@ class GapCorrection:
                 covering = gappy[(record.observed[t] & missing[gappy]).any(1)]
                 if len(covering):
                     other = int(covering[drawn % len(covering)])
-            hidden.append(hidden_in_gap(record.observed[t], record.observed[other], points, generator))
+            hidden.append(nearest_in_gap(record.observed[t], record.observed[other], points, generator))
         if not any(cells.any() for cells in hidden):
             raise InputError(
                 "gaps.learned: the record's gaps leave nothing that could be hidden in their shape, so that no "

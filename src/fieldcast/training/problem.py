@@ -91,6 +91,6 @@ def refuse_rollouts(kind: str, fit: Fit) -> None:
     """Raise an InputError if `fit` asks for training over rollouts."""
     if fit.longest > 1:
         raise InputError(
-            f"{kind}: fit.rollout and fit.pushforward_steps are for forecasts of stepped.Stepped whose model has a "
-            "`compare`: leave them out."
+            f"{kind}: fit.rollout and fit.pushforward_steps are for forecasts of stepped.Stepped around a model that "
+            "is trained by its draws: leave them out."
         )

@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_leaves
 
 from fieldcast.models.gaps import dineof, fillers, in_time, local_kriging_fit, reach
 from fieldcast.models.gaps.fillers import FILLERS
-from fieldcast.models.gaps.pieces import one_thread
+from fieldcast.models.gaps.local_kriging_fit import one_thread
 from fieldcast.models.gaps.reach import Places
 from fieldcast.models.gaps.record import Record
 

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from fieldcast.errors import InputError
+from fieldcast.models.gaps.hiding import nearest_in_gap
 from fieldcast.models.gaps.reach import Places
-from fieldcast.models.gaps.record import Record, hidden_in_gap
+from fieldcast.models.gaps.record import Record
 
 CELLS = 48
 
@@ -22,7 +23,7 @@ def test_values_of_a_time_are_hidden_in_the_gap_of_another(places: Places) -> No
     points = torch.from_numpy(places.points)
     for start, other_start in ((3, 40), (20, 12)):
         observed, other = ((torch.arange(CELLS) - first) % CELLS >= 28 for first in (start, other_start))
-        hidden = hidden_in_gap(observed, other, points, generator)
+        hidden = nearest_in_gap(observed, other, points, generator)
         assert hidden.any() and not (hidden & ~observed).any()
         assert not (hidden & other).any()
         assert hidden.sum() <= observed.sum() / 5

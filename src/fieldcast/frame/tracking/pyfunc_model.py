@@ -41,7 +41,7 @@ DEFAULTS: dict[str, dict[str, int]] = {
     "sample": {"samples": 10, "seed": 0},
 }
 LARGEST_EXAMPLE = 100_000  # values; the example is text
-EVERY = 10  # one cell in so many is observed in the example
+EVERY = 10  # one cell in this many is observed in the example
 
 # MLflow warns of samples, which have no input
 warnings.filterwarnings("ignore", ".*input example was not provided", UserWarning)

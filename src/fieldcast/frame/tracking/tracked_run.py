@@ -13,6 +13,7 @@ from kedro.pipeline.node import Node
 
 from fieldcast.frame.tracking import metadata
 from fieldcast.frame.tracking.writer import PARENT, Writer, milliseconds
+from fieldcast.pipelines.names import stage_of
 
 REPORTING = "reporting"  # tag of the nodes of the report
 
@@ -78,7 +79,7 @@ class TrackedRun:
         address = experiment_of(node)
         if address != PARENT:
             self._begin_experiment(address)
-            if stage_of(node) == "training":
+            if stage_of(node.namespace) == "training":
                 self._writer.submit(self._writer.monitor, address)
 
     def end_node(self) -> None:
@@ -230,7 +231,7 @@ class TrackedRun:
         seconds: Counter[str] = Counter()
         for node, value in self._node_seconds.items():
             if experiment_of(node) == address:
-                seconds.update({stage_of(node): value, "total": value})
+                seconds.update({stage_of(node.namespace): value, "total": value})
         self._writer.submit(self._writer.durations, address, seconds, milliseconds())
         self._writer.end(address, status)
 
@@ -248,11 +249,6 @@ def parameters_read(pipeline: Pipeline) -> dict[str, set[str]]:
             if address == PARENT or not name.startswith(f"{address}."):
                 names[PARENT].add(name)
     return names
-
-
-def stage_of(node: Node) -> str:
-    """The stage of an experiment's node, whose namespace is `<task>.<experiment>.<stage>`."""
-    return (node.namespace or "").rpartition(".")[2]
 
 
 def experiment_of(node: Node) -> str:

@@ -23,7 +23,7 @@ from fieldcast.models.assimilation.ensemble_weights import (
     rotated,
 )
 from fieldcast.models.assimilation.filter import Filter, Members, Memory
-from fieldcast.models.assimilation.nodes import Nodes
+from fieldcast.models.assimilation.weight_nodes import WeightNodes
 from fieldcast.models.core import Context
 from fieldcast.models.gaussian.conditioning import observed_data
 from fieldcast.models.gaussian.correlations import chord, gaspari_cohn
@@ -95,7 +95,7 @@ class LETKF(Filter):
                 f"model.every = {every} should be 1 or more: the distance between nodes, in cells."
             )
         self.rotation, self.perturbed = rotation, perturbed
-        self.grid, self.nodes = GridPoints(space), Nodes(space, every)
+        self.grid, self.nodes = GridPoints(space), WeightNodes(space, every)
         for name, value in self.start.items():
             self.register_buffer(name, torch.tensor(value))
 

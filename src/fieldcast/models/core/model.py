@@ -107,7 +107,7 @@ class Trained(Model):
     learned = True
     shares_mask: bool = False  # all data of a training batch share one mask
     ensemble: bool = False  # the loss scores several draws of a datum together
-    supports_rollout: bool = False  # `compare` allows training through steps and rollouts
+    compares_draws: bool = False  # `compare` allows training through steps and rollouts
 
     def groups(self) -> Int[Tensor, " training"] | None:
         """Group of each training datum, if a batch must come from a single group; None: no such restriction."""

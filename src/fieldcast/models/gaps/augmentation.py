@@ -28,7 +28,7 @@ from torch import Tensor
 from fieldcast.models.core import Context
 from fieldcast.models.gaps.cells import deviations
 from fieldcast.models.gaps.expectation_maximisation import RANKS, fitted_rank
-from fieldcast.models.gaps.record import hidden_in_gap
+from fieldcast.models.gaps.hiding import nearest_in_gap
 from fieldcast.models.gaussian.grid_points import GridPoints
 from fieldcast.models.random_streams import RandomStreams, generator_for, seed_for
 from fieldcast.models.selection import evenly
@@ -70,7 +70,7 @@ def complete(model: Completing, observed: Bool[Tensor, "training variable p"]) -
         for some in torch.arange(len(times), device=times.device).split(AT_ONCE):
             mean[some], drawn[some] = update(model, x, o, times[some], streams(times[some], turn + 1))
         renewed, missing = model.anomalies.flatten(1).clone(), ~o[times]
-        renewed[times] = torch.where(missing, restored(mean, drawn, missing, variance), x[times])
+        renewed[times] = torch.where(missing, restored_variance(mean, drawn, missing, variance), x[times])
         model.anomalies = renewed.view_as(observed)
     model.choose(**initial)
 
@@ -99,7 +99,7 @@ def choose_weight(
     points = model.grid.points.repeat(model.anomalies.shape[1], 1)  # of each variable
     hidden = torch.zeros_like(observed)
     for time, other in zip(times.tolist(), others, strict=True):
-        hidden[time] = hidden_in_gap(observed[time], observed[other], points, generator)
+        hidden[time] = nearest_in_gap(observed[time], observed[other], points, generator)
     fold = model.folds()[model.number[times]]
     error = torch.zeros(len(WEIGHTS), len(times), dtype=torch.float64, device=x.device)
     for row, weight in zip(error, WEIGHTS, strict=True):
@@ -113,7 +113,7 @@ def choose_weight(
     model.choose(weight=WEIGHTS[int(near.nonzero()[0, 0])])
 
 
-def restored(
+def restored_variance(
     mean: Float[Tensor, "time value"], drawn: Float[Tensor, "time value"], missing: Bool[Tensor, "time value"],
     variance: Float[Tensor, " value"],
 ) -> Float[Tensor, "time value"]:  # fmt: skip

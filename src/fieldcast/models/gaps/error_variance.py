@@ -120,7 +120,7 @@ def error_variance(error: Float[Tensor, " n"], claims: Claims, weight: Float[Ten
 
 
 def largest(x: Float[Tensor, " n"]) -> float:
-    """The value that all but few do not exceed, which may be infinite."""
+    """The 95th percentile, which may be infinite."""
     return float(x.sort().values[int(MOST_OF * (len(x) - 1))])
 
 

@@ -40,7 +40,8 @@ def fit(
     rank
         Number q of axes.
     iterations, tolerance
-        Iterations end after so many, or when the log-likelihood per observed value changes by less than the tolerance.
+        Iterations end after `iterations`, or when the log-likelihood per observed value changes by less than
+        `tolerance`.
     start
         Fit to start from, of this or a smaller rank; by default the axes of x with 0 for missing values.
     shrink

@@ -7,7 +7,7 @@
     modal_smoother  the same modes with linear dynamics, conditioned on all times by a Kalman smoother
 
 A fit to few observations is too sure of itself: `trial` scales the spread to the error at values that were observed and
-hidden, in gaps like those of the record. Values that are hidden to choose the parameters of a method are others.
+hidden, in gaps like those of the record. The parameters of a method are chosen on other hidden values.
 
 In the same way a model of the task `reconstruct` fills a record: `solve` it with the record, and `sample` with the
 record's own observations as contexts.

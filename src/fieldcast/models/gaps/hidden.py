@@ -42,7 +42,7 @@ class Hidden:
     weight: Float[Tensor, " hidden"]
 
     def of_cells(self, cells: slice) -> Hidden:
-        """The hidden values of some cells, as of a record of these cells alone."""
+        """The hidden values of some cells, numbered as in a record of these cells alone."""
         here = (self.cell >= cells.start) & (self.cell < cells.stop)
         parts = (
             self.time,

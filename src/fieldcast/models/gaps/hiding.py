@@ -2,15 +2,16 @@
 
 5 % of the observed values are hidden in gaps like those of the record, and 5 % of the times of each variable as wholes.
 
-In gaps: a missing value is drawn, and the pattern of missing values around it, over the length of its gap, is moved to
-other times and hidden there: at most a quarter of the values of a time, or one of two or three. "Around" is at least
-1.3 times its distance from the observations of its variable at its time. Several such times are drawn, and those taken
-at which most of the observations near the gap exist as well: gaps of the record there would make the hidden one larger.
-Hidden values thus lie as far from observations, in time and in space, as missing ones do.
+In gaps: a missing value is drawn together with the pattern of missing values around it, over the length of its gap. The
+pattern is moved to another time and hides what is observed there: at most a quarter of the values of that time (one
+value, where it has two or three). "Around" is at least 1.3 times its distance from the observations of its variable at
+its time. Several such times are drawn, and those taken at which most of the observations near the gap exist as well:
+gaps of the record there would make the hidden one larger. Hidden values thus lie as far from observations, in time and
+in space, as missing ones do.
 
-Whole times: runs as long as those without any observation of a variable, as far as four of them are at most 15 % of
-its times, and with a variable those that have no observation, either, at the same times. Single times of all variables,
-if none ever lacks a whole time.
+Whole times: runs as long as the record's own runs without any observation of a variable, provided that four of them
+make up at most 15 % of its times. Variables that lack observations at the same times are hidden together. If no
+variable ever lacks a whole time, single times of all variables are hidden.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ NEAR = 0.05  # share of the cells, around a missing value, whose gaps are taken 
 FEWEST_NEAR = 25  # of these cells, up to a quarter of all: a gap in few cells has observations close by
 REACH = 1.3  # times the distance of a missing value from the observations of its time: what is near it
 LARGEST_SHARE = 0.25  # of the values of a time, hidden in gaps
+LARGEST_SHARE_OF_TIME = 0.2  # of the observed values of a time, hidden in the gap of another
 STARTS = 8  # of each gap that are drawn, of which the best is taken
 MOST_TIMES = 0.15  # hidden as a whole, where this share is needed for enough runs
 RUNS = 4  # of whole times, at least: their errors are independent of each other
@@ -203,3 +205,20 @@ def gaps(
     for turn in range(ATTEMPTS * len(order)):
         i = order[int(GOLDEN * (turn + 1) % 1 * len(order))]
         yield int(first[i]), int(time[i]), int(last[i]), int(cell[i])
+
+
+def nearest_in_gap(
+    observed: Bool[Tensor, " cell"], other: Bool[Tensor, " cell"], points: Float[Tensor, "cell 3"],
+    generator: torch.Generator,
+) -> Bool[Tensor, " cell"]:  # fmt: skip
+    """Observed values of one time that lie in the gap of another, the nearest to one of them that is drawn.
+
+    At most a fifth of the observed values, so that the time stays nearly as well observed as it was.
+    """
+    hidden, gap = torch.zeros_like(observed), (observed & ~other).nonzero()[:, 0]
+    count = min(len(gap), int(LARGEST_SHARE_OF_TIME * int(observed.sum())))
+    if count:
+        drawn = gap[int(torch.randint(len(gap), (1,), generator=generator))]
+        distance = (points[gap] - points[drawn]).norm(dim=1)
+        hidden[gap[distance.topk(count, largest=False).indices]] = True
+    return hidden

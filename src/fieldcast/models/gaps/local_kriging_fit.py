@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
@@ -19,7 +22,6 @@ from fieldcast.models.gaps.local_kriging import (
     together,
     windows,
 )
-from fieldcast.models.gaps.pieces import one_thread
 
 FIRST = 0.05, 0.25  # n and a before they are fitted
 # of L, tau, n and a: C stays invertible, and the reach short
@@ -99,3 +101,17 @@ def log_prob(
         terms = given.variance.log() + error.square() / given.variance
         total = total + (repeats[some.time, some.cell] * terms).sum()
     return -total / 2 / repeats.sum()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one thread: for tables so small that several threads mostly wait for each other.
+
+    Two of them take twice the time on idle cores, and five times on busy ones.
+    """
+    count = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(count)

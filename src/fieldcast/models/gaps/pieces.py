@@ -1,9 +1,6 @@
-"""Pieces of the cells of a record, so that temporary tables do not grow with it; threads for small ones."""
+"""Pieces of the cells of a record, so that temporary tables do not grow with it."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from jaxtyping import Bool, Int
@@ -25,17 +22,3 @@ def counts(observed: Bool[Tensor, "time cell"]) -> tuple[Int[Tensor, " time"], I
         of_time += observed[:, cells].sum(1)
         of_cell[cells] = observed[:, cells].sum(0)
     return of_time, of_cell
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute with one thread: for tables so small that several threads mostly wait for each other.
-
-    Two of them take twice the time on idle cores, and five times on busy ones.
-    """
-    count = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(count)

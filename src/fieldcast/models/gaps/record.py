@@ -20,7 +20,6 @@ from fieldcast.models.gaps.reach import Places
 from fieldcast.models.random_streams import RandomStreams
 
 FEWEST_TIMES = 2
-LARGEST_SHARE = 0.2  # of the values of a time, hidden in the gap of another
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,20 +101,3 @@ def with_observed(
 
 
 Filler = Callable[[Record, RandomStreams | None], Filling]  # without random numbers there are no members
-
-
-def hidden_in_gap(
-    observed: Bool[Tensor, " cell"], other: Bool[Tensor, " cell"], points: Float[Tensor, "cell 3"],
-    generator: torch.Generator,
-) -> Bool[Tensor, " cell"]:  # fmt: skip
-    """Observed values of one time that lie in the gap of another, the nearest to one of them that is drawn.
-
-    At most a fifth of the observed values, so that the time stays nearly as well observed as it was.
-    """
-    hidden, gap = torch.zeros_like(observed), (observed & ~other).nonzero()[:, 0]
-    count = min(len(gap), int(LARGEST_SHARE * int(observed.sum())))
-    if count:
-        drawn = gap[int(torch.randint(len(gap), (1,), generator=generator))]
-        distance = (points[gap] - points[drawn]).norm(dim=1)
-        hidden[gap[distance.topk(count, largest=False).indices]] = True
-    return hidden

@@ -183,7 +183,7 @@ def fit(
     start
         Observation model to start from, fitted without dynamics.
     iterations, tolerance
-        Iterations end after so many, or when the log-likelihood per observed value rises by less than the tolerance.
+        Iterations end after `iterations`, or when the log-likelihood per observed value rises by less than `tolerance`.
     """
     x, q = torch.where(observed, x, 0.0), start.rank
     identity = torch.eye(q, dtype=torch.float64, device=x.device)

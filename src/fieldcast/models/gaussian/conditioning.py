@@ -98,7 +98,10 @@ def at_points(
     observed: ObservedData, terms: Sequence[CovarianceTerm], error: Float[Tensor, " observed"],
     background: Float[Tensor, "batch values"],
 ) -> Iterator[Conditioning]:  # fmt: skip
-    """Updates by observations of any place, whose error variances are `error`, as above."""
+    """Updates by observations in cells or between them, with error variances `error`.
+
+    First the data whose observations all pass their check, together, then each other datum.
+    """
     b = background[observed.datum]
     innovation = observed.y - observed.h(b)
     gain = PointGain(terms, observed.h, error, b[0])

@@ -41,7 +41,7 @@ class LocalGain(CheckedGain):
     Parameters
     ----------
     terms, index, variance, like, values
-        As those of `Gain`.
+        See `Gain`.
     points
         The places of the grid on the unit sphere; V variables at P places are V * P values, flattened.
     """

@@ -170,7 +170,8 @@ class PointGain:
     def checked(
         self, innovation: Float[Tensor, "rows observed"]
     ) -> Iterator[tuple[Int[Tensor, " some"], Bool[Tensor, " observed"]]]:
-        """Yield the rows of which no observation fails together, then each other row; with the observations kept."""
+        """Yield the rows in which no observation fails, together, then each other row; each time with the
+        observations that are kept."""
         fails = self.fails(innovation.double())
         some = fails.any(1)
         if not some.all():

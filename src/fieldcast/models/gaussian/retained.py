@@ -23,7 +23,7 @@ LOG = logging.getLogger(__name__)
 class Retained:
     """Collects states with their numbers in the record, of which at most twice `MOST` are in memory.
 
-    With `stretch`, so many successive states are kept together, so that most of them have a successor.
+    With `stretch`, that many successive states are kept together, so that most of them have a successor.
     """
 
     def __init__(self, stretch: int = 1):

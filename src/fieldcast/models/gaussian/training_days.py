@@ -26,7 +26,7 @@ from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
 SPREAD_POOL = 200  # training days whose root mean square is the spread: a sampling error of 5 %
-DOUBLE_VALUES = 2500  # up to so many values double precision is used: a second moment takes 50 MB
+DOUBLE_VALUES = 2500  # up to this many values double precision is used: a second moment takes 50 MB
 
 
 class TrainingDays(Derived, Solved):

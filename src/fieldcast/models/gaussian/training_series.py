@@ -41,7 +41,7 @@ def series(training: Iterable[Batch], exists: Bool[Tensor, "y x"]) -> Series:
 
 
 def kept_series(training: Iterable[Batch], exists: Bool[Tensor, "y x"], stretch: int = 1) -> Series:
-    """The states of a series that a model keeps, as `retained`, in half precision; a gap ends a stretch."""
+    """The states of a series that a model keeps, see `retained`, in half precision; a gap ends a stretch."""
     kept = Retained(stretch)
     for part in series_parts(training):
         kept.add(part.number, part.states, part.days, part.stretch)

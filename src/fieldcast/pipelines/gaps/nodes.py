@@ -15,7 +15,7 @@ from fieldcast.figures.outline import outline
 from fieldcast.figures.png import png
 from fieldcast.inference.file_options import Fill, Gaps
 from fieldcast.inference.fill_gaps import Trust, fill
-from fieldcast.inference.gap_trials import Comparison, compared
+from fieldcast.inference.gap_trials import Comparison, methods_in
 from fieldcast.inference.user_layout import to_model_names
 from fieldcast.models.gaps.fillers import FILLERS
 from fieldcast.models.gaps.record import Filler
@@ -48,7 +48,7 @@ def fill_gaps(
     The result has the layout of the file that the fields come from.
     """
     fillers: Mapping[str, Filler] = FILLERS
-    if CORRECTED in compared(trials):
+    if CORRECTED in methods_in(trials):
         fillers = {**fillers, CORRECTED: correction_of(fields, seed)}
     comparison = Comparison.of(fields, seed, device, fillers)
     tried = deque(comparison.trials(trials), maxlen=1).pop()[0]

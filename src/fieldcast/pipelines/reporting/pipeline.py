@@ -7,7 +7,7 @@ from kedro.pipeline import Pipeline
 from fieldcast.argument_groups import given
 from fieldcast.deferred import Module
 from fieldcast.experiments import Experiment
-from fieldcast.pipelines.names import RESULTS_OF, of_task
+from fieldcast.pipelines.names import RESULTS_OF, task_dataset
 from fieldcast.pipelines.steps import as_node, boxed, node_of
 from fieldcast.tasks import Task
 
@@ -22,11 +22,11 @@ def create_pipeline(ranked: Ranked, outputs: Collection[str]) -> Pipeline:
     """Rank and show the tasks: from the disk, and from what is among the `outputs` of the same run."""
     tasks = [task.name for task, _ in ranked]
     page = {name: name for name in DATA}
-    page |= {task: of_task(task, "gathered") for task in tasks}
-    page |= {f"{task}_figures": of_task(task, "figures") for task in tasks}
-    results = {task: of_task(task, "results") for task in tasks}
-    summaries = {task: of_task(task, "summary") for task in tasks}
-    boards = {task: of_task(task, "leaderboard") for task in tasks}
+    page |= {task: task_dataset(task, "gathered") for task in tasks}
+    page |= {f"{task}_figures": task_dataset(task, "figures") for task in tasks}
+    results = {task: task_dataset(task, "results") for task in tasks}
+    summaries = {task: task_dataset(task, "summary") for task in tasks}
+    boards = {task: task_dataset(task, "leaderboard") for task in tasks}
     whole = [
         node_of(nodes.compare, boards, ["headlines"]),
         node_of(nodes.join_summaries, summaries, ["summary"]),
@@ -43,7 +43,7 @@ def collect(task: Task, experiments: Sequence[Experiment], outputs: Collection[s
     inputs = {
         "experiments": f"params:{task.name}",
         "studies": "params:studies",
-        "earlier": of_task(task.name, "stored"),
+        "earlier": task_dataset(task.name, "stored"),
     }
     if task.target in outputs:
         inputs["target"] = task.target
@@ -51,7 +51,7 @@ def collect(task: Task, experiments: Sequence[Experiment], outputs: Collection[s
     present = {name: results for name, results in private.items() if results in outputs}
     inputs |= {name: name for name in present}
     collect_parts = given(nodes.collect, parts=task.results, target_name=task.target)
-    gather = node_of(collect_parts, inputs, [of_task(task.name, "results")], f"collect_{task.name}")
+    gather = node_of(collect_parts, inputs, [task_dataset(task.name, "results")], f"collect_{task.name}")
     further = [as_node(step, stored_as=stored_as(task)) for step in task.further]
     return Pipeline(
         boxed(Pipeline([gather, *further]), task.name if present else "reporting"), inputs=present
@@ -70,4 +70,4 @@ def show(task: Task) -> Pipeline:
 
 def stored_as(task: Task) -> Callable[[str], str]:
     """The data set of a task for a name that its steps use."""
-    return lambda name: of_task(task.name, name) if name in OF_TASK else name
+    return lambda name: task_dataset(task.name, name) if name in OF_TASK else name

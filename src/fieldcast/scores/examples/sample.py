@@ -23,9 +23,9 @@ def sample_examples(samples: xr.Dataset, real: xr.Dataset, nearest: xr.Dataset) 
     """
     even = np.unique(np.linspace(0, len_of(real) - 1, min(PICTURES, len_of(real))).round().astype(int))
     parts = [
-        of_kind(samples, np.arange(min(PICTURES, len_of(samples))), "sample"),
-        of_kind(real, even, "real"),
-        of_kind(nearest, np.arange(len_of(nearest)), "nearest"),
+        labelled_with_kind(samples, np.arange(min(PICTURES, len_of(samples))), "sample"),
+        labelled_with_kind(real, even, "real"),
+        labelled_with_kind(nearest, np.arange(len_of(nearest)), "nearest"),
     ]
     return together(parts, samples.attrs)
 
@@ -44,7 +44,7 @@ def together(parts: Sequence[xr.Dataset], attrs: Mapping[str, Any]) -> xr.Datase
     return xr.concat(parts, "picture", coords="minimal", compat="override").assign_attrs(attrs)
 
 
-def of_kind(states: xr.Dataset, indices: Integer[np.ndarray, " picture"], kind: str) -> xr.Dataset:
+def labelled_with_kind(states: xr.Dataset, indices: Integer[np.ndarray, " picture"], kind: str) -> xr.Dataset:
     """Some of the states as pictures of one kind."""
     dim = along(states)
     names = [name for name, values in states.data_vars.items() if dim in values.dims]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from fieldcast.models.space import Space
 
 
-class Nodes(nn.Module):
+class WeightNodes(nn.Module):
     """Every n-th row and column of a grid, with the last row, and the last column unless longitude wraps.
 
     Yang, Kalnay, Hunt and Bowler (2009, "Weight interpolation for efficient data assimilation with the local ensemble
@@ -20,8 +20,8 @@ class Nodes(nn.Module):
     def __init__(self, space: Space, every: int):
         super().__init__()
         height, width = space.shape
-        rows, across = along(height, every, wraps=False)
-        columns, around = along(width, every, wraps=space.wraps)
+        rows, across = interpolation_matrix(height, every, wraps=False)
+        columns, around = interpolation_matrix(width, every, wraps=space.wraps)
         used = across.T @ space.exists.cpu().double() @ around > 0
         self.shape = len(rows), len(columns)
         points = space.points.cpu()[rows[:, None], columns][used].double()
@@ -54,7 +54,9 @@ class Nodes(nn.Module):
         return (full * self.exists[:, :, None]).flatten(1, 2).unflatten(2, shape)
 
 
-def along(count: int, every: int, wraps: bool) -> tuple[Int[Tensor, " node"], Float[Tensor, "cell node"]]:
+def interpolation_matrix(
+    count: int, every: int, wraps: bool
+) -> tuple[Int[Tensor, " node"], Float[Tensor, "cell node"]]:
     """Nodes among `count` cells of a row or column, and the matrix of linear interpolation to all of them."""
     nodes = torch.arange(0, count, every)
     if not wraps and nodes[-1] < count - 1:
