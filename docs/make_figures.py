@@ -1,4 +1,4 @@
-"""Figures of the original studies' systems in docs/pictures.md: `make figures RUN=FOLDER COMMAND="kedro run ..."`.
+"""Figures of the original studies in docs/pictures.md: `make figures RUN=FOLDER COMMAND="kedro run ..."`.
 
 Copies the stored figures of finished runs to docs/images/ and writes the page: for each run its command, a table of
 its scores, and the figures. Each PNG carries the digest of that table as the text `table`, and the test of the page
@@ -47,7 +47,7 @@ FIGURES = (
     Wanted("sample", "decoded", "Test images, their reconstructions, and samples"),
     Wanted("sample", "decoded_part1", "Test images, their reconstructions, and samples"),
     Wanted("sample", "decoded_part2", "Test images, their reconstructions, and samples, of other models"),
-    Wanted("sample", "study_the-weight-of-the-kl", "The weights 0, 1 and 30 of the KL divergence"),
+    Wanted("sample", "study_the-kl-weight", "The weights 0, 1 and 30 of the KL divergence"),
     Wanted("sample", "latent_grid_vae", "Decoded latents of a VAE on a grid over two components"),
     Wanted("sample", "denoising_ddpm", "A diffusion model on its way from noise to an image"),
     Wanted("sample", "denoising_ddim", "The same weights, sampled in fewer steps"),
@@ -55,7 +55,7 @@ FIGURES = (
     Wanted(
         "forecast",
         "steps_vae_convolutional_past_z500",
-        "The first ten steps of the VAE with a convolutional past",
+        "The first ten steps of the VAE with convolutional conditioning",
     ),
     Wanted("forecast", "steps_vae_rk4_z500", "The first ten steps of the same weights by Runge-Kutta"),
     Wanted("forecast", "stability", "The long rollout, step by step"),
