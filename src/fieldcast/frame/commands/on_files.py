@@ -54,7 +54,11 @@ def fill_gaps(file: str, env: str | None, params: Mapping[str, Any], **options: 
 @click.option(
     "--like", help="NetCDF or Zarr, whose latitudes and longitudes are used in place of a resolution."
 )
-@click.option("--step", type=float, help="Hours between fields; by default the most frequent ones.")
+@click.option(
+    "--step",
+    type=float,
+    help="Hours between fields; by default the most frequent interval between readings of a station.",
+)
 @click.option(
     "--output", help="NetCDF file to write; by default 07_model_output/gridding.nc in the data root."
 )
