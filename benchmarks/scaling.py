@@ -292,7 +292,7 @@ def project(tflops: float, gigabytes: float, read: float) -> None:
         f"a cell, member and training step: {work.operations / 1e3:.0f} thousand operations, {work.saved / 1e3:.1f} kB"
     )
     print(f"assumed: {tflops:g} Tflop/s sustained, {gigabytes:g} GB a GPU, no time for communication")
-    print(f"a batch: {fit['batch']} data x {members} members, rollouts of {fit['rollout']} steps\n")
+    print(f"a batch: {fit['batch']} samples x {members} members, rollouts of {fit['rollout']} steps\n")
     print(f"GPUs   training: computed, read at {read:g} GB/s     memory of a GPU     50 members, 10 days")
     for gpus in (1, 8, 64):
         used = min(gpus, fit["batch"])
