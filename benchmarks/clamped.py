@@ -23,7 +23,6 @@ from torch import Tensor
 
 from fieldcast.encoding.anomalies import FieldCodec, space_of
 from fieldcast.encoding.options import Sparsification
-from fieldcast.encoding.selection import evenly
 from fieldcast.fields import climatology, normalisation
 from fieldcast.fields.planet.options import PlanetOptions
 from fieldcast.fields.planet.weather import simulate
@@ -34,6 +33,7 @@ from fieldcast.models.interpolation import Linear
 from fieldcast.models.kriging import Kriging
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.selection import evenly
 from fieldcast.models.space import Space
 from fieldcast.training.batches import ReconstructionBatches
 from fieldcast.training.loop import solve

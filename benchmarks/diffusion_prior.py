@@ -17,10 +17,10 @@ import torch
 import xarray as xr
 
 from fieldcast.encoding.checkpoint import unpack
-from fieldcast.encoding.selection import evenly
 from fieldcast.fields.splits import select
 from fieldcast.models.core import Context
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.selection import evenly
 from fieldcast.scores.distances.two_sample import two_sample
 from fieldcast.scores.field_features import FieldFeatures
 from fieldcast.scores.sample import block_numbers

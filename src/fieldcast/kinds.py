@@ -9,10 +9,10 @@ from jaxtyping import Shaped
 
 def are_images(fields: xr.Dataset) -> bool:
     """Whether ingested fields are images."""
-    return along(fields) == "sample"
+    return state_dimension(fields) == "sample"
 
 
-def along(states: xr.Dataset) -> str:
+def state_dimension(states: xr.Dataset) -> str:
     """The dimension that numbers states: `sample` for images and drawn samples, `time` for fields."""
     return "sample" if "sample" in states.dims else "time"
 

@@ -11,15 +11,15 @@ from pydantic import ValidationError
 from fieldcast.errors import InputError
 from fieldcast.fields.options import Splits
 from fieldcast.fields.splits import make, select
-from fieldcast.kinds import along
+from fieldcast.kinds import state_dimension
 
 TIMES = pd.date_range("2001-01-01", "2010-12-31")
 FIELDS = xr.Dataset({"z": ("time", np.arange(TIMES.size)), "h": 1.0}, {"time": TIMES})
 
 
 def test_states_are_numbered_by_sample_or_by_time() -> None:
-    assert along(FIELDS) == "time"
-    assert along(FIELDS.rename(time="sample")) == "sample"
+    assert state_dimension(FIELDS) == "time"
+    assert state_dimension(FIELDS.rename(time="sample")) == "sample"
 
 
 def test_by_default_70_10_20_percent_of_the_times() -> None:

@@ -19,7 +19,7 @@ from fieldcast.inference.grid_stations import gridded
 from fieldcast.inference.gridding_scores import LeftOut, factor, in_degrees, interpolated
 from fieldcast.inference.station_kriging import StationKriging, hidden_stations, krige
 from fieldcast.inference.surfaces import Surface
-from fieldcast.models.gaps.local_kriging import Correlation, KrigingModel, Series
+from fieldcast.models.gaps.local_kriging import Correlation, KrigingModel
 
 STATIONS, UNSEEN, TIMES = 60, 40, 150
 LENGTH, PERSISTENCE, NUGGET, SIGMA = 0.12, 0.7, 0.15, 3.0
@@ -113,7 +113,7 @@ def test_all_observations_give_exact_simple_kriging() -> None:
     generator = torch.Generator().manual_seed(0)
     point = torch.nn.functional.normalize(torch.randn(5, 3, generator=generator, dtype=torch.float64), dim=1)
     x = torch.randn(4, 5, generator=generator)
-    series = Series(x, torch.ones(4, 5, dtype=torch.bool), torch.arange(4.0, dtype=torch.float64), point)
+    series = CellSeries(x, torch.ones(4, 5, dtype=torch.bool), torch.arange(4.0, dtype=torch.float64), point)
     model = KrigingModel(Correlation(0.8, 2.0, 0.2, 1.5))
     unseen = torch.nn.functional.normalize(torch.ones(1, 3, dtype=torch.float64), dim=1)
     mean, spread = krige(series, model, unseen.numpy(), np.ones((4, 1), dtype=bool))

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from fieldcast.encoding.options import Sparsification
-from fieldcast.encoding.selection import evenly
 from fieldcast.errors import InputError
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.selection import evenly
 from fieldcast.training.batches import ForecastWindows, ReconstructionBatches
 from fieldcast.training.state_source import InMemory, States
 

@@ -14,10 +14,10 @@ from jaxtyping import Int
 from fieldcast import calendars, lineage
 from fieldcast.encoding.anomalies import refuse_images
 from fieldcast.encoding.options import Limits, Rollout
-from fieldcast.encoding.selection import evenly
 from fieldcast.errors import InputError
 from fieldcast.fields.domain import require_complete
 from fieldcast.fields.splits import SplitRanges, select
+from fieldcast.models.selection import evenly
 from fieldcast.starts import Starts
 from fieldcast.time_steps import TimeStep
 

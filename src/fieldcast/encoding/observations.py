@@ -20,11 +20,11 @@ from fieldcast import lineage
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.options import POINTS, Limits, Sparsification
 from fieldcast.encoding.point_observations import PARTS, with_points
-from fieldcast.encoding.selection import evenly
 from fieldcast.fields.splits import SplitRanges, select
 from fieldcast.geometry import GRID
 from fieldcast.models import masks
 from fieldcast.models.random_streams import RandomStreams, seed_for
+from fieldcast.models.selection import evenly
 from fieldcast.models.space import Space
 
 MASKS, ERRORS = "masks", "errors of observations"  # purposes of the draws keyed by the options' seed

@@ -1,4 +1,4 @@
-"""Selections from a record: evenly spaced data, and the data of one training step."""
+"""The data of one training step."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ from jaxtyping import Int
 from torch import Tensor
 
 from fieldcast.models.random_streams import generator_for
-from fieldcast.models.selection import evenly
-
-__all__ = ["batch_index", "evenly"]
 
 
 def batch_index(

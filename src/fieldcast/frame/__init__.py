@@ -13,7 +13,7 @@ runners                     nodes on a Dask cluster: dask_cluster starts it, das
 pickled                     messages between the processes of a run
 slurm                       job arrays
 console, durations          what a run prints; estimates from earlier runs
-error_messages              errors as one sentence each
-doctor, configured_options     what is stored under a data root, and what to run again
+error_messages, sigterm     errors as one sentence each; SIGTERM as an exception
+doctor, configured_options  what is stored under a data root, and what to run again
 tracking                    MLflow
 """

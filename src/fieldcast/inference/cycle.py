@@ -147,7 +147,10 @@ class RecordCycle:
         if not mask.any():
             raise InputError(f"{where} holds no observation: give values where there are any, NaN elsewhere.")
         options = {"members": members, "noise": noise, "withheld": withheld, "seed": seed}
-        names = " and ".join(model.name for model in (updater, forecaster) if model is not None)
+        around = (
+            None if models.assimilator.forecaster is None else forecaster
+        )  # a Kalman filter leaves it out
+        names = " and ".join(model.name for model in (updater, around) if model is not None)
         held = withheld_cells(mask, withheld, space, seed)
         return cls(models, dataset, data["time"], codec, c, held, options, names)
 

@@ -16,14 +16,14 @@ import xarray as xr
 from jaxtyping import Bool, Float, Int
 
 from fieldcast import calendars, geometry, lineage
-from fieldcast.encoding.selection import evenly
 from fieldcast.encoding.states import AnyDayCodec, standardised
 from fieldcast.encoding.tensor_file import pack_bytes, tensor_digest, unpack_bytes, unpack_state
 from fieldcast.fields import domain
 from fieldcast.fields.splits import SplitRanges, select
 from fieldcast.inference.image_classifier import PIECE, Architecture, classifier_of, fractions
-from fieldcast.kinds import along
+from fieldcast.kinds import state_dimension
 from fieldcast.models.classifier import Classifier
+from fieldcast.models.selection import evenly
 from fieldcast.scores.field_features import FieldFeatures
 
 VERSION = 2  # of this module: features of another one are fitted again
@@ -77,7 +77,7 @@ class ComponentFeatures:
     facts: dict[str, Any]
 
     def __call__(self, states: xr.Dataset) -> FeatureTable:
-        dim = along(states)
+        dim = state_dimension(states)
         starts = range(0, max(1, states.sizes[dim]), PIECE)
         parts = (states.isel({dim: slice(first, first + PIECE)}) for first in starts)
         return np.concatenate(
@@ -117,7 +117,7 @@ def every_other(training: xr.Dataset) -> Bool[np.ndarray, " state"]:
 
     Days of one season resemble each other, years hardly do: whole years are held out. A single year is taken whole.
     """
-    if along(training) == "sample":
+    if state_dimension(training) == "sample":
         return np.arange(training.sizes["sample"]) % 2 == 0
     year = calendars.iso(training["time"]).astype("U4")
     return np.isin(year, np.unique(year)[::2])
@@ -126,7 +126,7 @@ def every_other(training: xr.Dataset) -> Bool[np.ndarray, " state"]:
 def unfitted_positions(features: Features, training: xr.Dataset, least: int) -> Int[np.ndarray, " state"]:
     """Positions of the training states that features were not fitted on; all states if those are fewer than `least`."""
     unseen = np.flatnonzero(~features.fitted_on(training))
-    return unseen if len(unseen) >= least else np.arange(training.sizes[along(training)])
+    return unseen if len(unseen) >= least else np.arange(training.sizes[state_dimension(training)])
 
 
 def classifier_file(fields: xr.Dataset, splits: SplitRanges, sources: lineage.Lineage) -> bytes:
@@ -139,7 +139,7 @@ def component_file(
     fields: xr.Dataset, normalisation: xr.Dataset, splits: SplitRanges, sources: lineage.Lineage
 ) -> bytes:
     """Principal components and local statistics of one half of the training split."""
-    training, dim = select(fields, splits, "train"), along(fields)
+    training, dim = select(fields, splits, "train"), state_dimension(fields)
     half = np.flatnonzero(every_other(training))
     training = training.isel({dim: half[evenly(len(half), FITTED).numpy()]})
     if dim == "sample":

@@ -9,7 +9,6 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from fieldcast.encoding.selection import evenly
 from fieldcast.encoding.states import ImageCodec, StateCodec
 from fieldcast.errors import InputError
 from fieldcast.inference.likelihood import Examined, Split
@@ -19,6 +18,7 @@ from fieldcast.models.core import Context, Model
 from fieldcast.models.diffusion import SNAPSHOTS
 from fieldcast.models.latent_table import LatentTable
 from fieldcast.models.random_streams import RandomStreams, seed_for
+from fieldcast.models.selection import evenly
 from fieldcast.models.space import Space
 from fieldcast.scores.latent_codes import limits_of, most_active
 

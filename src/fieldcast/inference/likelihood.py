@@ -14,16 +14,16 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from fieldcast import calendars
-from fieldcast.encoding.selection import evenly
 from fieldcast.encoding.states import StateCodec
 from fieldcast.fields.splits import SplitRanges, select
 from fieldcast.inference.sample import AT_ONCE
-from fieldcast.kinds import along, class_names
+from fieldcast.kinds import class_names, state_dimension
 from fieldcast.models import image_transforms
 from fieldcast.models.capabilities import HasDensity, HasLatents
 from fieldcast.models.core import Batch, Context, Model
 from fieldcast.models.distributions import Point
 from fieldcast.models.random_streams import RandomStreams, seed_for
+from fieldcast.models.selection import evenly
 from fieldcast.progress import Progress
 
 DECODED = 512  # states decoded at once: bounds the memory
@@ -45,7 +45,7 @@ def split_of(
 ) -> Split:
     """Evenly spaced data of a split, at most `count` of them."""
     part = select(fields, splits, name)
-    dim = along(part)
+    dim = state_dimension(part)
     datum = evenly(part.sizes[dim], count)
     selected = part.isel({dim: datum.numpy()})
     device = model.space.area.device

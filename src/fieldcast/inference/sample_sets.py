@@ -14,14 +14,14 @@ import torch
 import xarray as xr
 from jaxtyping import Float, Integer
 
-from fieldcast.encoding.selection import evenly
 from fieldcast.encoding.states import AnyDayCodec, ImageCodec
 from fieldcast.fields import domain
 from fieldcast.fields.splits import SplitRanges, select
 from fieldcast.inference.feature_extractor import load_features, unfitted_positions
-from fieldcast.kinds import along
+from fieldcast.kinds import state_dimension
 from fieldcast.models import image_transforms
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.selection import evenly
 from fieldcast.scores.sample_scores import Sets
 
 SETS = 8  # training states whose features are computed, as a multiple of the samples
@@ -41,14 +41,14 @@ class SplitStates:
     cells: Cells
 
     def __len__(self) -> int:
-        return int(self.part.sizes[along(self.part)])
+        return int(self.part.sizes[state_dimension(self.part)])
 
     def __getitem__(self, places: Places) -> Float[np.ndarray, "state cell"]:
         return self.cells(self.states(places))
 
     def states(self, places: Places) -> xr.Dataset:
         """Some states, in physical units or grey values."""
-        part = self.part.isel({along(self.part): places})
+        part = self.part.isel({state_dimension(self.part): places})
         if self.codec is None:
             return part
         draws = image_transforms.fixed(RandomStreams(0, torch.from_numpy(np.arange(len(self))[places])))
@@ -88,7 +88,7 @@ def compare(
     The training states are those that the features were not fitted on, if there are as many of them as samples: they
     stand for a perfect model.
     """
-    images = along(fields) == "sample"
+    images = state_dimension(fields) == "sample"
     codec = ImageCodec(samples.attrs["treatment"], fields.attrs["levels"]) if images else None
     cells = cells_of(fields, normalisation)
     test, training = (SplitStates(select(fields, splits, name), codec, cells) for name in ("test", "train"))
@@ -107,11 +107,13 @@ def compare(
 
 def cells_of(fields: xr.Dataset, normalisation: xr.Dataset) -> Cells:
     """A function from states to their existing cells, standardised; for images to fractions of white."""
-    if along(fields) == "sample":
+    if state_dimension(fields) == "sample":
         white = np.float32(fields.attrs["levels"] - 1)
         return lambda states: states["image"].values.reshape(states.sizes["sample"], -1) / white
     codec, exists = AnyDayCodec.of(fields, normalisation), domain.exists(fields).all("variable").values
-    return lambda states: codec.standardised(states)[:, :, exists].reshape(states.sizes[along(states)], -1)
+    return lambda states: codec.standardised(states)[:, :, exists].reshape(
+        states.sizes[state_dimension(states)], -1
+    )
 
 
 def noise(training: SplitStates, count: int, seed: int) -> xr.Dataset:
@@ -126,7 +128,7 @@ def noise(training: SplitStates, count: int, seed: int) -> xr.Dataset:
 
 def cell_moments(training: SplitStates) -> dict[str, tuple[xr.DataArray, xr.DataArray]]:
     """Mean and standard deviation of each cell of the variables, from sums of departures from the first state."""
-    dim = along(training.part)
+    dim = state_dimension(training.part)
     names = [str(name) for name, values in training.part.data_vars.items() if dim in values.dims]
     first = training.states(slice(0, 1))[names].isel({dim: 0}, drop=True).astype(float)
     total, square = xr.zeros_like(first), xr.zeros_like(first)

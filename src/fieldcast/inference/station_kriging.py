@@ -65,7 +65,7 @@ class StationKriging:
 
     record: GaugeRecord
     climate: StationClimate
-    series: kriging.Series
+    series: kriging.CellSeries
     model: kriging.KrigingModel
 
     @classmethod
@@ -154,18 +154,18 @@ def scaled_variance(
     return np.asarray(climate.deviation**2 * (variance + uncertain))
 
 
-def anomalies(climate: StationClimate, record: GaugeRecord, device: torch.device) -> kriging.Series:
+def anomalies(climate: StationClimate, record: GaugeRecord, device: torch.device) -> kriging.CellSeries:
     """The anomalies of the stations, 0 where there is no reading."""
     z = np.nan_to_num(climate.anomalies(record)).astype(np.float32)
     observed = torch.from_numpy(record.observed)
     number = torch.from_numpy(record.number.astype(np.float64))
-    series = kriging.Series(torch.from_numpy(z), observed, number, torch.from_numpy(record.points))
+    series = kriging.CellSeries(torch.from_numpy(z), observed, number, torch.from_numpy(record.points))
     return series.on(str(device))
 
 
 def with_places(
-    series: kriging.Series, points: Float[np.ndarray, "place 3"]
-) -> tuple[kriging.Series, Bool[Tensor, "time column"]]:
+    series: kriging.CellSeries, points: Float[np.ndarray, "place 3"]
+) -> tuple[kriging.CellSeries, Bool[Tensor, "time column"]]:
     """The series with columns for other places, where nothing is observed; and these columns."""
     extra = series.x.new_zeros(len(series.x), len(points))
     nothing = torch.zeros_like(extra, dtype=torch.bool)
@@ -178,7 +178,7 @@ def with_places(
 
 
 def krige(
-    series: kriging.Series, model: kriging.KrigingModel, points: Float[np.ndarray, "place 3"],
+    series: kriging.CellSeries, model: kriging.KrigingModel, points: Float[np.ndarray, "place 3"],
     requested: Bool[np.ndarray, "time place"],
 ) -> tuple[Float[np.ndarray, "time place"], Float[np.ndarray, "time place"]]:  # fmt: skip
     """Mean and standard deviation of the anomalies of other places; 0 and 1 where they are not requested."""
@@ -191,7 +191,7 @@ def krige(
     return z, deviation
 
 
-def hidden_stations(series: kriging.Series, seed: int) -> tuple[kriging.Series, Hidden]:
+def hidden_stations(series: kriging.CellSeries, seed: int) -> tuple[kriging.CellSeries, Hidden]:
     """Copies of a series, far apart in time, and readings that are hidden: those of other stations in each copy."""
     times, stations = series.x.shape
     folds = min(FOLDS, stations)
@@ -199,7 +199,7 @@ def hidden_stations(series: kriging.Series, seed: int) -> tuple[kriging.Series, 
     fold = torch.randperm(stations, generator=generator).to(series.x.device) % folds
     copies = min(folds, -(-HIDDEN * folds // stations))
     step = torch.cat([series.step + copy * (series.step[-1] + FAR) for copy in range(copies)])
-    repeated = kriging.Series(
+    repeated = kriging.CellSeries(
         series.x.repeat(copies, 1), series.observed.repeat(copies, 1), step, series.point
     )
     of_copy = torch.arange(copies, device=fold.device).repeat_interleave(times)

@@ -27,12 +27,20 @@ class Autoencoder(Trained):
     Loss per cell: (misfit(x, decoder) + kl_weight * KL(q || p)) / cells, the misfit being -log p(x | z) without
     constants. `sample` returns the mean of p(x | z); `likelihood_noise` draws from it.
 
-    kl_warm_up: the training steps at which the weight of the KL begins to rise from 0 and at which it reaches
-        `kl_weight` (Bowman et al. 2016, section 3.1). With the full weight from the start the KL falls to zero before
-        the decoder has learnt to use z, and it may never recover. They are steps, not a share of the
-        training, because that takes the decoder a number of steps that does not grow with the length of the training.
-        The weight is a function of the step alone, so that a resumed training has the same weight; validation uses the
-        full weight.
+    Parameters
+    ----------
+    space
+        The grid, its domain and areas.
+    kl_weight
+        Weight of the KL divergence.
+    kl_warm_up
+        Training steps at which the weight of the KL begins to rise from 0 and at which it reaches `kl_weight` (Bowman
+        et al. 2016, section 3.1). With the full weight from the start the posterior may collapse to the prior before
+        the decoder has learnt to use z, and it may never recover. They are steps, not a share of the training, because
+        the decoder needs about the same number of steps however long the training is. The weight is a function of the
+        step alone, so that a resumed training has the same weight; validation uses the full weight.
+    likelihood_noise
+        Whether `sample` adds the noise of p(x | z) to its mean.
 
     Raises
     ------

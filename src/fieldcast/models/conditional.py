@@ -43,7 +43,7 @@ class Decoder(nn.Module, ABC):
 
 
 class ContextEncoder(Encoder):
-    """q(z | c) = N(mu, sd^2), the original studies' encoder, of the last states or of the sparse field.
+    """q(z | c) = N(mu, sd^2): the original studies' encoder (docs/systems.md) of the last states or the sparse field.
 
     Parameters
     ----------

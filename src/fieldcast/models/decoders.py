@@ -21,7 +21,7 @@ from fieldcast.models.space import Space
 
 
 class DenseDecoder(Decoder):
-    """Hidden layers of the given sizes with ReLU (two of 512 in the original study) and a linear output layer."""
+    """Hidden layers with ReLU (two of 512 in the original study, docs/systems.md) and a linear output layer."""
 
     def __init__(self, space: Space, latent: Count, hidden: Counts = (512, 512)):
         super().__init__()

@@ -23,7 +23,7 @@ from fieldcast.models.core import Batch, Context, Density, Terms, Trained, chann
 from fieldcast.models.layers.unet import UNet
 from fieldcast.models.options import Count, NonNegative, Positive
 from fieldcast.models.random_streams import RandomStreams
-from fieldcast.models.schedule import Schedule, along
+from fieldcast.models.schedule import Schedule, per_datum
 from fieldcast.models.space import Space
 
 SNAPSHOTS = 999, 200, 100, 50, 20, 10, 0  # states on the way from noise to data that are worth a look
@@ -72,7 +72,7 @@ class TimedUNet(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor, c: Context) -> Float[Tensor, "rows variable y x"]:
         inputs = torch.cat([x, c.channels(self.space)], dim=1)
-        guess = along((1 - self.schedule.abar(t)).sqrt(), x) * x
+        guess = per_datum((1 - self.schedule.abar(t)).sqrt(), x) * x
         return guess + self.correction(inputs, sinusoids(t, self.embedding)).float()
 
 
@@ -139,7 +139,7 @@ class Diffusion(Trained):
         self, x: Float[Tensor, "rows variable y x"], t: Int[Tensor, " rows"], c: Context
     ) -> Float[Tensor, "rows variable y x"]:
         """E[x_0 | x_t]."""
-        abar = along(self.schedule.abar(t), x)
+        abar = per_datum(self.schedule.abar(t), x)
         x0 = (x - (1 - abar).sqrt() * self.network(x, t, c)) / abar.sqrt()
         return x0 if self.clip is None else x0.clamp(-self.clip, self.clip)
 
@@ -161,8 +161,8 @@ class Diffusion(Trained):
         """Step x from t back to the time `before` (-1: the data), with the standard normal n except for the data."""
         now = torch.full((len(x),), t, device=x.device)
         x0 = self.denoise(x, now, c)
-        abar, then = (along(self.schedule.abar(time), x) for time in (now, torch.full_like(now, before)))
-        variance = along(self.schedule.posterior(now, torch.full_like(now, before))[2], x)
+        abar, then = (per_datum(self.schedule.abar(time), x) for time in (now, torch.full_like(now, before)))
+        variance = per_datum(self.schedule.posterior(now, torch.full_like(now, before))[2], x)
         if self.sampler == "ddim":
             variance = spread = self.eta**2 * variance
         else:

@@ -22,7 +22,7 @@ from fieldcast.models.layers.unet import UNet
 from fieldcast.models.options import Count, Number
 from fieldcast.models.posterior_samplers import MMPS, Heun, Sampler, Target, noise_levels
 from fieldcast.models.random_streams import RandomStreams
-from fieldcast.models.schedule import along
+from fieldcast.models.schedule import per_datum
 from fieldcast.models.space import Space
 
 LEVEL, NOISE = range(2)  # streams of a training step
@@ -74,7 +74,7 @@ class EDM(Trained):
         self, x: Float[Tensor, "rows variable y x"], s: Float[Tensor, " rows"], channels: Tensor
     ) -> Float[Tensor, "rows variable y x"]:
         """D(x, s, c) for the channels of c."""
-        level = along(s, x)
+        level = per_datum(s, x)
         width = (1 + level**2).sqrt()
         angle = s.log()[:, None] * torch.arange(1, FREQUENCIES + 1, device=s.device) * math.pi / 8
         embedding = torch.cat([angle.sin(), angle.cos()], dim=1)
@@ -87,7 +87,7 @@ class EDM(Trained):
         mean, deviation = TRAINED
         s = (mean + deviation * single.fork(LEVEL).normal()[:, 0]).exp()
         n = single.fork(NOISE).normal(*self.space.state_shape)[:, 0] * self.space.exists
-        level = along(s, n)
+        level = per_datum(s, n)
         channels = self.condition(batch.context).channels(self.space)
         error = self.denoise(batch.x + level * n, s, channels) - batch.x * self.space.exists
         weighted = error**2 * (1 + level**2) / level**2

@@ -46,7 +46,7 @@ class Schedule(nn.Module):
         self, x: Float[Tensor, "batch *state"], t: Int[Tensor, " batch"], eps: Float[Tensor, "batch *state"]
     ) -> Float[Tensor, "batch *state"]:
         """x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps. This eps is not x_t - x_{t-1}."""
-        abar = along(self.abar(t), x)
+        abar = per_datum(self.abar(t), x)
         return abar.sqrt() * x + (1 - abar).sqrt() * eps
 
     def posterior(
@@ -75,6 +75,6 @@ class Schedule(nn.Module):
         return (abar * (square - 1) - torch.log1p(-abar)) / 2
 
 
-def along(value: Float[Tensor, " batch"], x: Float[Tensor, "batch *state"]) -> Tensor:
+def per_datum(value: Float[Tensor, " batch"], x: Float[Tensor, "batch *state"]) -> Tensor:
     """Broadcast a number of each datum to the rank and precision of its state."""
     return value.view(-1, *[1] * (x.ndim - 1)).to(x.dtype)

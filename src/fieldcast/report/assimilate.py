@@ -16,7 +16,7 @@ from fieldcast.figures.cycle_film import cycle_film
 from fieldcast.figures.style import percent
 from fieldcast.report import glance
 from fieldcast.report.board import Board, Observed
-from fieldcast.report.events import EventTables, event_figures
+from fieldcast.report.events import BrierSkillTables, event_figures
 from fieldcast.report.glance import Glance
 from fieldcast.report.guide import Guide, metrics_of
 from fieldcast.report.reconstruct import Reconstruct
@@ -72,13 +72,13 @@ class Assimilate(Reconstruct):
             "events": self.event_tables(),
         }
 
-    def event_tables(self) -> EventTables:
+    def event_tables(self) -> BrierSkillTables:
         """Brier skill of events, of the analyses at unobserved cells."""
         rows = self.event_scores
         for column, value in {"variable": "all", "cells": "unobserved", "state": "analysis"}.items():
             rows = rows[rows[column] == value] if len(rows) else rows
         main = self.middle_case if self.board else None
-        return EventTables(self, rows, Observed, ("pattern", "k"), lambda board: board.cases, main)
+        return BrierSkillTables(self, rows, Observed, ("pattern", "k"), lambda board: board.cases, main)
 
     def event_figures(self) -> dict[str, Figure]:
         """Reliability, ROC curve and economic value of backgrounds and analyses at the middle fraction observed."""

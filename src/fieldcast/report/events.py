@@ -41,7 +41,7 @@ class Event(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class EventTables:
+class BrierSkillTables:
     """Tables of Brier skill over all variables.
 
     Parameters

@@ -17,7 +17,7 @@ from fieldcast.report import forecast_figures, glance, lead_tables
 from fieldcast.report.board import Board, Lead
 from fieldcast.report.charts import leads_chart
 from fieldcast.report.context import shared_context
-from fieldcast.report.events import EventTables
+from fieldcast.report.events import BrierSkillTables
 from fieldcast.report.glance import Glance
 from fieldcast.report.guide import ANOMALY_DEVIATIONS, BLEW_UP, INTERVALS, Guide, metrics_of
 from fieldcast.report.results import Results, file_name
@@ -121,13 +121,13 @@ class Forecast(Results):
             "events": self.event_tables(),
         }
 
-    def event_tables(self) -> EventTables:
+    def event_tables(self) -> BrierSkillTables:
         """Brier skill of events over the whole grid."""
         rows = self.event_scores
         if len(rows):
             rows = rows[(rows["variable"] == "all") & (rows["region"] == self.region)]
         main = self.glance_lead if self.board else None
-        return EventTables(self, rows, Lead, ("lead_hours",), lead_tables.columns, main)
+        return BrierSkillTables(self, rows, Lead, ("lead_hours",), lead_tables.columns, main)
 
     def scored(self) -> dict[str, Any]:
         """Initial times, ensemble size and last lead time of the scored forecasts."""

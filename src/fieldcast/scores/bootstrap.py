@@ -81,7 +81,15 @@ def mean_and_resamples(times: int, length: int, seed: int = 0) -> Float[np.ndarr
 def resampled_means(
     values: Float[np.ndarray, " time *shape"], weights: Float[np.ndarray, "resample time"]
 ) -> Float[np.ndarray, " resample *shape"]:
-    """Mean over times of each resample. A time without a value (NaN) is left out; an infinite one is not."""
+    """Mean over times of each resample.
+
+    Parameters
+    ----------
+    values
+        One value per time; a time without a value (NaN) is left out, an infinite one is not.
+    weights
+        How often each resample has each time.
+    """
     present = ~np.isnan(values)
     total = np.tensordot(weights, present.astype(float), 1)
     with np.errstate(invalid="ignore"):  # 0 times infinity: an interval that does not exist

@@ -15,7 +15,19 @@ def squared_distances(
 ) -> Float[np.ndarray, "region time map map"]:
     """‖a - b‖² = Σ_cells w (a - b)² between all members and the truth, which is the last map.
 
-    d = x - y, so the truth itself is 0. The squares add up over variables. The cost is M² products of maps per time.
+    The squares add up over variables. The cost is M² products of maps per time.
+
+    Parameters
+    ----------
+    d
+        Errors x - y of the members in one variable; the truth itself is 0.
+    weights
+        Weights w of the cells in each region.
+
+    Returns
+    -------
+    Array
+        Dims (region, time, map, map), in squared units of d; NaN in a region without cells.
     """
     members, times = d.shape[:2]
     maps = np.moveaxis(d, 0, 1).reshape(times, members, -1)
@@ -37,7 +49,7 @@ def squared_distances(
 def energy_score(squared: Float[np.ndarray, "*batch map map"]) -> Float[np.ndarray, "*batch"]:
     """ES = mean_i ‖x_i - y‖ - 1/(2 M (M - 1)) Σ_ij ‖x_i - x_j‖, fair, over all pairs; one member: ‖x - y‖.
 
-    `squared` comes from `squared_distances`.
+    In the units of the maps. `squared` comes from `squared_distances`.
     """
     distance = np.sqrt(squared)
     skill = distance[..., :-1, -1].mean(-1)

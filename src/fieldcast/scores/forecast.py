@@ -40,21 +40,38 @@ def forecast_statistics(
 ) -> tuple[pd.DataFrame, xr.Dataset]:
     """Statistics of an ensemble of forecasts against the truth at start + lead, and diagnostics for figures.
 
-    `forecasts` have dims (lead, start, member, latitude, longitude), leads in hours, the calendar
-    of the truth; `truth` holds fields at the valid times. The variables are those of
-    `normalisation`. `climatology` has a dim dayofyear of 365 (29 February is 28 February). Where `starts` is
-    given (the stored ones), forecasts of other starts or leads are refused. Ties of ranks are broken from
-    `seed`. One variable of one lead is in memory at a time, so `forecasts` may be lazy.
+    A variable is in physical units; variable "all" is the mean over variables in units of their anomaly standard
+    deviation: value / anomaly_std ** power. `acc` is the correlation of anomalies from the climatology at one time, of
+    the member mean, not centred (WeatherBench 2); NaN where the forecast is the climatology. `energy` is the energy
+    score with the area-weighted norm over the region's cells; for "all" the norm is over cells and the mean over
+    standardised variables together. A value is NaN where a single member has no such statistic; it is infinite (`acc`:
+    minus infinity) at a start from which a member is not finite everywhere.
 
-    The table is tidy: lead_hours, region (those of `regions`), variable, statistic, time (the start), value.
-    A variable is in physical units; variable "all" is the mean over variables in units of their anomaly
-    standard deviation: value / anomaly_std ** power. `acc` is the correlation of anomalies from the
-    climatology at one time, of the member mean, not centred (WeatherBench 2); NaN where the forecast is the
-    climatology. `energy` is the energy score with the area-weighted norm over the region's cells; for "all"
-    the norm is over cells and the mean over standardised variables together. A value is NaN where a single member
-    has no such statistic; it is infinite (`acc`: minus infinity) at a start from which a member is not finite
-    everywhere. The diagnostics are those of `ForecastDiagnostics`, over the whole grid. `events` collects the tables
-    of each variable, lead by lead.
+    Parameters
+    ----------
+    forecasts
+        Dims (lead, start, member, latitude, longitude), leads in hours, the calendar of the truth; may be lazy, as one
+        variable of one lead is in memory at a time.
+    truth
+        Fields at the valid times.
+    climatology
+        By dayofyear (365; 29 February is 28 February).
+    normalisation
+        `anomaly_std` of the variables that are scored.
+    area
+        Sizes of the cells, in any unit.
+    seed
+        Breaks ties of ranks.
+    starts
+        The stored initial times and leads; forecasts of others are refused.
+    events
+        Collects the contingency tables of each variable, lead by lead.
+
+    Returns
+    -------
+    DataFrame, Dataset
+        A tidy table: lead_hours, region (those of `regions`), variable, statistic, time (the start), value; and the
+        diagnostics of `ForecastDiagnostics`, over the whole grid.
 
     Raises
     ------

@@ -28,18 +28,36 @@ def reconstruction_statistics(
 ) -> tuple[pd.DataFrame, xr.Dataset]:  # fmt: skip
     """Statistics of an ensemble of reconstructions against the truth, and diagnostics for figures.
 
-    `truth` holds fields at the scored times (others are ignored); the variables are those of
-    `observations`. `area` is the size of the cells in any unit. Ties of ranks are broken from `seed`. One
-    variable of one case (pattern, k) is in memory at a time, so `reconstructions` may be lazy.
+    A variable is in physical units; variable "all" is the mean over variables in units of their anomaly standard
+    deviation, value / anomaly_std ** power: the climatology cancels from the differences x - y. `ssim` is of the member
+    mean. `observed_squared_error` compares each draw with the observed values, noise included, over the observed cells.
+    A value is NaN where there are no such cells, or where a single member has no such statistic. It is infinite at a
+    time when a draw is not finite everywhere: a model that blew up does not stop the others, and is penalised for that
+    time.
 
-    The table is tidy: pattern, k, mask, cells ("unobserved" or "all"), variable, statistic, time, value. A variable
-    is in physical units; variable "all" is the mean over variables in units of their anomaly standard deviation,
-    value / anomaly_std ** power: the climatology cancels from the differences x - y. `ssim` is of the member mean.
-    `observed_squared_error` compares each draw with the observed values, noise included, over the observed cells. A
-    value is NaN where there are no such cells, or where a single member has no such statistic. It is infinite at a
-    time when a draw is not finite everywhere: a model that blew up does not stop the others, and is penalised for
-    that time. The diagnostics are those of `Diagnostics`. `events` collects the tables of each variable, case by
-    case.
+    Parameters
+    ----------
+    reconstructions
+        Draws of each case (pattern, k), with a dim member; may be lazy, as one variable of one case is in memory at a
+        time.
+    observations
+        Values and masks of the cases; their variables are scored.
+    truth
+        Fields at the scored times; others are ignored.
+    climatology, normalisation
+        Climatology by dayofyear (365), and `anomaly_std` by variable.
+    area
+        Sizes of the cells, in any unit.
+    seed
+        Breaks ties of ranks.
+    events
+        Collects the contingency tables of each variable, case by case.
+
+    Returns
+    -------
+    DataFrame, Dataset
+        A tidy table: pattern, k, mask, cells ("unobserved" or "all"), variable, statistic, time, value; and the
+        diagnostics of `Diagnostics`.
 
     Raises
     ------

@@ -38,19 +38,37 @@ def sample_statistics(
 ) -> tuple[pd.DataFrame, xr.Dataset]:
     """Scores (score, value, low, high) of one experiment, and diagnostics for figures.
 
-    `samples` (sample, ...) and the test states `real` (time, latitude, longitude), or (sample, y, x) of images, are in
-    physical units or grey values. `features` are those of samples, test and training states, in the same order, by an
-    extractor whose attributes, `extractor`, go to the diagnostics; `noise` are features of Gaussian noise. `states`
-    hold the existing cells, standardised. `densities` has the columns split, datum, time, statistic, members,
-    value; `latents` is empty for a model without codes.
-
     elbo, reconstruction, kl, iwae [nats per datum] and bits_per_dim are means over test data, test_loss and train_loss
     of the statistic `loss`; intervals are of a bootstrap over data, of fields in blocks of at least 10 days, or half a
     year of monthly data. fid and kid compare samples with test states; their floors replace the samples by as many
     training states, 20 times: the mean, and the interval that holds 95 % of perfect models. c2st: see `two_sample`.
-    attrs["samples"] and attrs["real"] are the numbers of states in these distances. A score that a model does not have
-    has no row.
-    The diagnostics are those of `sample_diagnostics`.
+    A score that a model does not have has no row.
+
+    Parameters
+    ----------
+    samples, real
+        Samples (sample, ...) and test states (time, latitude, longitude), or images (sample, y, x), in physical units
+        or grey values.
+    densities
+        Columns split, datum, time, statistic, members, value.
+    latents
+        Codes of data; empty for a model without any.
+    features
+        Those of samples, test and training states, in the same order.
+    states
+        The existing cells of the same sets, standardised.
+    extractor
+        Attributes of the extractor of the features, which go to the diagnostics.
+    noise
+        Features of Gaussian noise.
+    seed
+        Of the bootstrap and of the floors.
+
+    Returns
+    -------
+    DataFrame, Dataset
+        The table of scores, and the diagnostics of `sample_diagnostics`; attrs["samples"] and attrs["real"] are the
+        numbers of states in the distances.
 
     Raises
     ------

@@ -26,11 +26,24 @@ def row_length(
 def zonal_spectrum(
     x: Float[np.ndarray, "*batch latitude longitude"], length: Float[np.ndarray, " latitude"], wraps: bool
 ) -> Float[np.ndarray, "*batch latitude wavenumber"]:
-    """S_0 = C |F_0|², S_k = 2 C |F_k|², with F = rfft(x)/n along longitude, in unit² · metre (WeatherBench
-    2).
+    """S_0 = C |F_0|², S_k = 2 C |F_k|², with F = rfft(x)/n along longitude (WeatherBench 2).
 
-    The Nyquist wave counts once, so that Σ_k S_k = C · mean(x²). On a region each row is detrended and multiplied
-    by a Hann window of mean square 1; k then counts waves across the region, and the smallest k mean little.
+    The Nyquist wave counts once, so that Σ_k S_k = C · mean(x²).
+
+    Parameters
+    ----------
+    x
+        Fields.
+    length
+        Lengths C of the rows [m].
+    wraps
+        Whether rows go round the globe. On a region each row is detrended and multiplied by a Hann window of mean
+        square 1; k then counts waves across the region, and the smallest k mean little.
+
+    Returns
+    -------
+    Array
+        Power by wavenumber, in squared units of x times metres.
     """
     n = x.shape[-1]
     if not wraps:

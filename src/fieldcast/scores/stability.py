@@ -23,14 +23,29 @@ def step_statistics(
     reference: Float[np.ndarray, " wavenumber"] | None = None,
     wraps: bool = True,
 ) -> dict[str, float | bool]:
-    """Statistics of one step of standardised anomalies x; cells of area 0 do not exist and may hold anything.
+    """Statistics of one step of a rollout.
 
-    mean and std: area-weighted, over members, starts and variables; the climatology has mean 0, weather std 1.
-    max_abs: the largest |x|. spectrum_ratio: power of members over that of the truth at the shortest third of
-    the zonal wavelengths that the truth has, all variables together; the truth is that of this step, or, where
-    there is none, `reference` (`zonal_power` of some weather). finite: whether all values are; if not, the
-    other statistics are infinite and the mean is NaN. mse: of the ensemble mean; mse_climatology: of x = 0; both NaN
-    without truth.
+    Parameters
+    ----------
+    x
+        Standardised anomalies of the members.
+    truth
+        Those of the truth at that step; None beyond its end.
+    area
+        Sizes of the cells; cells of area 0 do not exist and may hold anything.
+    reference
+        `zonal_power` of some weather, in place of that of the truth where there is none.
+    wraps
+        Whether rows go round the globe.
+
+    Returns
+    -------
+    dict
+        mean and std: area-weighted, over members, starts and variables; the climatology has mean 0, weather std 1.
+        max_abs: the largest |x|. spectrum_ratio: power of the members over that of the truth at the shortest third of
+        the zonal wavelengths that the truth has, all variables together. finite: whether all values are; if not, the
+        other statistics are infinite and the mean is NaN. mse: of the ensemble mean; mse_climatology: of x = 0; both
+        NaN without truth.
     """
     exists = area > 0
     # float64: squares of values that are about to blow up overflow in float32

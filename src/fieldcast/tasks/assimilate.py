@@ -34,7 +34,7 @@ from fieldcast.scores.statistics_table import CELLS, origin_of, scored_digest, w
 from fieldcast.scores.summary import assimilate_summary
 from fieldcast.tasks.reconstruct import Reconstruction
 from fieldcast.tasks.scoring_inputs import cell_areas, require_draws
-from fieldcast.tasks.task import Results
+from fieldcast.tasks.task import StoredResults
 from fieldcast.time_steps import TimeStep
 from fieldcast.training.batches import Batches
 from fieldcast.training.options import Fit
@@ -167,7 +167,7 @@ def headline(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def rank(
-    results: Results, fields: xr.Dataset, assimilation: Cycling, limits: Limits, seed: int
+    results: StoredResults, fields: xr.Dataset, assimilation: Cycling, limits: Limits, seed: int
 ) -> tuple[pd.DataFrame, str]:
     """The leaderboard of the experiments that have been scored on these observations, and its summary."""
     observations = results.get("cycle_observations")
@@ -182,7 +182,7 @@ def rank(
 
 
 def cycle_events(
-    results: Results, fields: xr.Dataset, assimilation: Cycling, limits: Limits, seed: int
+    results: StoredResults, fields: xr.Dataset, assimilation: Cycling, limits: Limits, seed: int
 ) -> pd.DataFrame:
     """Scores of events of the experiments that have been scored on these observations."""
     observations = results.get("cycle_observations")
@@ -192,7 +192,7 @@ def cycle_events(
     return scores_of_events(results.get("events", {}), fields.attrs["digest"], scored, LAYOUT, seed)
 
 
-def tabulate_leads(results: Results) -> pd.DataFrame:
+def tabulate_leads(results: StoredResults) -> pd.DataFrame:
     """The lead time lost by forecasts from the analyses of each experiment."""
     tables = [
         lead_time_lost(scores).assign(experiment=name) for name, scores in results.get("leads", {}).items()
@@ -202,7 +202,7 @@ def tabulate_leads(results: Results) -> pd.DataFrame:
 
 
 def page(
-    leaderboard: pd.DataFrame, results: Results, fields: xr.Dataset, climatology: xr.Dataset,
+    leaderboard: pd.DataFrame, results: StoredResults, fields: xr.Dataset, climatology: xr.Dataset,
     event_scores: pd.DataFrame,
 ) -> tuple[dict[str, Assimilate], dict[str, bytes]]:  # fmt: skip
     """The page's part and its figures; empty if nothing has been scored."""

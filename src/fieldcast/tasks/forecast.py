@@ -36,7 +36,7 @@ from fieldcast.scores.statistics_table import origin_of, scored_starts, with_ori
 from fieldcast.scores.summary import forecast_summary
 from fieldcast.starts import Starts
 from fieldcast.tasks.scoring_inputs import cell_areas, require_draws, units
-from fieldcast.tasks.task import Results
+from fieldcast.tasks.task import StoredResults
 from fieldcast.time_steps import TimeStep
 from fieldcast.training.batches import ForecastWindows
 from fieldcast.training.options import Fit
@@ -161,7 +161,7 @@ def headline(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
     return table[(table["variable"] == "all") & table["region"].isin(WHOLE)]
 
 
-def rank(results: Results, fields: xr.Dataset, seed: int) -> tuple[pd.DataFrame, str]:
+def rank(results: StoredResults, fields: xr.Dataset, seed: int) -> tuple[pd.DataFrame, str]:
     """The leaderboard of the experiments that have been scored from these starts, and its summary."""
     starts = results.get("starts")
     if starts is None:
@@ -175,7 +175,7 @@ def rank(results: Results, fields: xr.Dataset, seed: int) -> tuple[pd.DataFrame,
 
 
 def page(
-    leaderboard: pd.DataFrame, results: Results, fields: xr.Dataset, climatology: xr.Dataset,
+    leaderboard: pd.DataFrame, results: StoredResults, fields: xr.Dataset, climatology: xr.Dataset,
     event_scores: pd.DataFrame,
 ) -> tuple[dict[str, Forecast], dict[str, bytes], bytes]:  # fmt: skip
     """The page's part, its figures and its animation."""
@@ -197,7 +197,7 @@ def page(
     return {"forecast": part}, figures, part.animation() or b""
 
 
-def forecast_events(results: Results, fields: xr.Dataset, seed: int) -> pd.DataFrame:
+def forecast_events(results: StoredResults, fields: xr.Dataset, seed: int) -> pd.DataFrame:
     """Scores of events of the experiments that have been scored from these starts."""
     starts = results.get("starts")
     if starts is None:
@@ -206,13 +206,13 @@ def forecast_events(results: Results, fields: xr.Dataset, seed: int) -> pd.DataF
     return scores_of_events(results.get("events", {}), fields.attrs["digest"], scored, LAYOUT, seed)
 
 
-def tabulate(results: Results) -> pd.DataFrame:
+def tabulate(results: StoredResults) -> pd.DataFrame:
     """Each step of the long rollouts of all experiments."""
     return stability_table(with_matching_rollouts(results)["stability"])
 
 
-def with_matching_rollouts(results: Results) -> dict[str, Any]:
-    """Results without long rollouts of other weights than those whose forecasts were scored."""
+def with_matching_rollouts(results: StoredResults) -> dict[str, Any]:
+    """StoredResults without long rollouts of other weights than those whose forecasts were scored."""
     scored = {name: model_in(table) for name, table in results.get("scores", {}).items()}
     rollouts: Mapping[str, pd.DataFrame] = results.get("stability", {})
     stability = {name: table for name, table in rollouts.items() if scored.get(name) == model_in(table)}

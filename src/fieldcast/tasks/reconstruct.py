@@ -26,7 +26,7 @@ from fieldcast.scores.reconstruction import reconstruction_statistics
 from fieldcast.scores.statistics_table import scored_digest, with_origin
 from fieldcast.scores.summary import reconstruct_summary
 from fieldcast.tasks.scoring_inputs import cell_areas, require_draws
-from fieldcast.tasks.task import Results
+from fieldcast.tasks.task import StoredResults
 from fieldcast.time_steps import TimeStep
 from fieldcast.training.batches import ReconstructionBatches
 from fieldcast.training.options import Fit
@@ -102,7 +102,7 @@ def headline(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def rank(
-    results: Results, fields: xr.Dataset, evaluation: Evaluation, limits: Limits, seed: int
+    results: StoredResults, fields: xr.Dataset, evaluation: Evaluation, limits: Limits, seed: int
 ) -> tuple[pd.DataFrame, str]:
     """The leaderboard of the experiments that have been scored on these observations, and its summary."""
     observations = results.get("observations")
@@ -115,7 +115,7 @@ def rank(
 
 
 def page(
-    leaderboard: pd.DataFrame, results: Results, fields: xr.Dataset, climatology: xr.Dataset
+    leaderboard: pd.DataFrame, results: StoredResults, fields: xr.Dataset, climatology: xr.Dataset
 ) -> tuple[dict[str, Reconstruct], dict[str, bytes]]:
     """The page's part and its figures; empty if nothing has been scored."""
     if leaderboard.empty:

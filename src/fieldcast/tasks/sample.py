@@ -29,7 +29,7 @@ from fieldcast.scores.sample import sample_statistics
 from fieldcast.scores.sample_summary import sample_summary
 from fieldcast.scores.statistics_table import scored_samples, with_origin
 from fieldcast.tasks.scoring_inputs import require_draws, scored_period
-from fieldcast.tasks.task import Results
+from fieldcast.tasks.task import StoredResults
 from fieldcast.training.batches import StateBatches
 from fieldcast.training.options import Fit
 from fieldcast.training.problem import is_streamed, refuse_rollouts
@@ -122,7 +122,7 @@ def headline(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def rank(
-    results: Results, fields: xr.Dataset, splits: SplitRanges, sampling: Sampling, limits: Limits
+    results: StoredResults, fields: xr.Dataset, splits: SplitRanges, sampling: Sampling, limits: Limits
 ) -> tuple[pd.DataFrame, str]:
     """The leaderboard of the experiments whose samples have been scored in these features, and its summary."""
     extractor = results.get("extractor")
@@ -137,7 +137,7 @@ def rank(
 
 
 def page(
-    leaderboard: pd.DataFrame, results: Results, fields: xr.Dataset
+    leaderboard: pd.DataFrame, results: StoredResults, fields: xr.Dataset
 ) -> tuple[dict[str, Sample], dict[str, bytes]]:
     """The page's part and its figures; empty if nothing has been scored."""
     if leaderboard.empty:

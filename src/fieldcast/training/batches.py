@@ -15,12 +15,12 @@ from torch import Tensor
 
 from fieldcast.encoding.observations import ERRORS, MASKS
 from fieldcast.encoding.options import Sparsification
-from fieldcast.encoding.selection import evenly
 from fieldcast.encoding.states import StateCodec
 from fieldcast.errors import InputError
 from fieldcast.models import image_transforms, masks
 from fieldcast.models.core import Batch, Context
 from fieldcast.models.random_streams import RandomStreams, seed_for
+from fieldcast.models.selection import evenly
 from fieldcast.models.space import Space
 from fieldcast.training.state_source import States
 

@@ -16,12 +16,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fieldcast.encoding.selection import evenly
 from fieldcast.errors import InputError
 from fieldcast.inference.rollout import rollout
 from fieldcast.models.emos import EMOS, moments, predictive
 from fieldcast.models.layers.crps import normal_crps
 from fieldcast.models.random_streams import RandomStreams, seed_for
+from fieldcast.models.selection import evenly
 from fieldcast.training.batches import STARTS, Batches, ForecastWindows
 
 ITERATIONS = 60

@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from fieldcast.encoding.selection import batch_index, evenly
+from fieldcast.encoding.selection import batch_index
 from fieldcast.errors import InputError
 from fieldcast.models.core import Batch, Context
 from fieldcast.models.corrected import Corrected
@@ -32,6 +32,7 @@ from fieldcast.models.gaps.record import Filling, Record, empty_members, with_ob
 from fieldcast.models.layers.crps import normal_crps
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
 from fieldcast.models.random_streams import RandomStreams, generator_for, seed_for
+from fieldcast.models.selection import evenly
 from fieldcast.models.space import Space
 from fieldcast.training.options import Fit
 from fieldcast.training.run import initialised

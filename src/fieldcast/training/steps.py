@@ -9,10 +9,10 @@ from dataclasses import replace
 import torch
 
 from fieldcast.encoding import costs
-from fieldcast.encoding.selection import evenly
 from fieldcast.models.core import Batch, Terms, Trained
 from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.models.returned import terms_of
+from fieldcast.models.selection import evenly
 from fieldcast.training.batch_order import BatchOrder
 from fieldcast.training.batches import Batches
 from fieldcast.training.options import Fit

@@ -20,7 +20,7 @@ import xarray as xr
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from fieldcast.kinds import along
+from fieldcast.kinds import state_dimension
 
 SHARD_BYTES = 64 * 2**20
 READS = 2  # at the same time: one is decoded while the other is read
@@ -74,11 +74,11 @@ class Streamed:
     @classmethod
     def undated(cls, record: xr.Dataset, encode: Encode, device: torch.device) -> Streamed:
         """States without dates, such as images: one stretch."""
-        days = torch.full((int(record.sizes[along(record)]),), torch.nan, device=device)
+        days = torch.full((int(record.sizes[state_dimension(record)]),), torch.nan, device=device)
         return cls(record, encode, days, torch.zeros_like(days, dtype=torch.long))
 
     def __len__(self) -> int:
-        return int(self.record.sizes[along(self.record)])
+        return int(self.record.sizes[state_dimension(self.record)])
 
     @cached_property
     def first(self) -> Float[Tensor, "one variable y x"]:
@@ -172,7 +172,7 @@ class Streamed:
     def _read(self, states: range) -> Float[Tensor, "state variable y x"]:
         """Read and encode a range of states; 0 where nothing exists."""
         span = slice(states.start, states.stop, states.step)
-        x = self.encode(self.record.isel({along(self.record): span}))
+        x = self.encode(self.record.isel({state_dimension(self.record): span}))
         return x.nan_to_num_() if self.exists is None else x
 
 

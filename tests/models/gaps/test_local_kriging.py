@@ -13,7 +13,12 @@ from fieldcast.models.gaps.fillers import FILLERS
 from fieldcast.models.gaps.hidden import Hidden
 from fieldcast.models.gaps.hiding import hide_values
 from fieldcast.models.gaps.in_time import elapsed
-from fieldcast.models.gaps.local_kriging import Correlation, KrigingModel, Series, UnconditionalField, predict
+from fieldcast.models.gaps.local_kriging import (
+    Correlation,
+    KrigingModel,
+    UnconditionalField,
+    predict,
+)
 from fieldcast.models.gaps.local_kriging_fit import drawn_in_proportion, fit_kriging
 from fieldcast.models.gaps.reach import Places
 from fieldcast.models.gaps.record import Record
@@ -23,7 +28,7 @@ TIMES, CELLS = 200, 60
 CORRELATION = Correlation(0.3, 2.0, 0.05, 1.5)
 
 
-def series(times: int, missing: float, seed: int = 0, c: Correlation = CORRELATION) -> Series:
+def series(times: int, missing: float, seed: int = 0, c: Correlation = CORRELATION) -> CellSeries:
     """A field with the correlation c, on cells scattered over a part of the sphere, some at random missing."""
     generator = torch.Generator().manual_seed(seed)
     point = torch.randn(CELLS, 3, generator=generator, dtype=torch.float64) * 0.3 + torch.tensor(
@@ -31,7 +36,9 @@ def series(times: int, missing: float, seed: int = 0, c: Correlation = CORRELATI
     )
     point /= point.norm(dim=1, keepdim=True)
     observed = torch.rand(times, CELLS, generator=generator) >= missing
-    empty = Series(torch.zeros(times, CELLS), observed, elapsed(torch.zeros(times, dtype=torch.long)), point)
+    empty = CellSeries(
+        torch.zeros(times, CELLS), observed, elapsed(torch.zeros(times, dtype=torch.long)), point
+    )
     draws = RandomStreams(seed, torch.arange(times))
     return empty._replace(x=UnconditionalField.of(c, empty, draws)(empty, slice(0, times))[:, 0])
 
@@ -127,7 +134,7 @@ def test_lengths_stay_as_given_where_hardly_any_value_is_hidden() -> None:
     assert float(c.space) == pytest.approx(0.2) and float(c.time) == pytest.approx(7.0)
 
 
-def record_of(s: Series, observed: torch.Tensor) -> Record:
+def record_of(s: CellSeries, observed: torch.Tensor) -> Record:
     places = Places(s.point.numpy(), torch.zeros(CELLS, dtype=torch.long), torch.ones(CELLS))
     return Record(s.x, observed, torch.zeros(len(observed), dtype=torch.long), places)
 

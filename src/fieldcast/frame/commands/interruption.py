@@ -2,12 +2,12 @@
 
 import functools
 import signal
-import threading
 from collections.abc import Callable
-from types import FrameType
 from typing import Any
 
 import click
+
+from fieldcast.frame.sigterm import exit_on_sigterm
 
 
 def interruptible(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -15,7 +15,7 @@ def interruptible(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(command)
     def run_or_stop(*args: Any, **kwargs: Any) -> Any:
-        _exit_on_sigterm()
+        exit_on_sigterm()
         try:
             return command(*args, **kwargs)
         except KeyboardInterrupt:
@@ -29,16 +29,3 @@ def interruptible(command: Callable[..., Any]) -> Callable[..., Any]:
         raise click.exceptions.Exit(code)
 
     return run_or_stop
-
-
-def _exit_on_sigterm() -> None:
-    """Have SIGTERM end the process as an exception does, as batch systems send it before they kill."""
-
-    def end(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    if (
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-    ):
-        signal.signal(signal.SIGTERM, end)

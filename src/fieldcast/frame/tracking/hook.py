@@ -7,11 +7,8 @@ import atexit
 import importlib.util
 import logging
 import os
-import signal
-import threading
 from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from kedro.framework.context import KedroContext
@@ -21,6 +18,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from fieldcast.frame.lock import data_root
+from fieldcast.frame.sigterm import default_on_sigterm, exit_on_sigterm
 from fieldcast.frame.tracking import metadata
 from fieldcast.frame.tracking.tracked_run import TrackedRun
 from fieldcast.frame.tracking.writer import Writer
@@ -67,7 +65,7 @@ class Tracking:
             return
         self._run = TrackedRun(_writer(project, options), pipeline, catalog, self._parameters)
         atexit.register(self._kill)  # Kedro calls no hook on Ctrl-C and SIGTERM
-        _exit_on_sigterm()
+        exit_on_sigterm()
         self._run.begin(run_params, data_root(self._context) if self._context else None)
         if "ParallelRunner" in str(run_params.get("runner")):
             # its processes are forked: one that inherits an import which never ends would wait for it
@@ -131,8 +129,7 @@ class Tracking:
         self._run.end(status, timeout)
         self._run = None  # only now: a Ctrl-C while it waits leaves the rest to the handler at exit
         atexit.unregister(self._kill)
-        if signal.getsignal(signal.SIGTERM) is _exit:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        default_on_sigterm()
 
 
 def _writer(project: Path, options: Mapping[str, Any]) -> Writer:
@@ -141,14 +138,3 @@ def _writer(project: Path, options: Mapping[str, Any]) -> Writer:
     uri = os.environ.get("MLFLOW_TRACKING_URI") or options["uri"] or local
     artifacts = (project / "mlartifacts").as_uri() if uri == local else None
     return Writer(uri, options["experiment"], artifacts, options["register"])
-
-
-def _exit_on_sigterm() -> None:
-    """Have SIGTERM end the process as an exception does, so that the handlers at exit run."""
-    is_main = threading.current_thread() is threading.main_thread()
-    if is_main and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _exit)
-
-
-def _exit(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)

@@ -55,7 +55,7 @@ def local_kriging(record: Record, draws: RandomStreams | None) -> Filling:
     for v in r.places.variable.unique().tolist():
         first, last = torch.searchsorted(r.places.variable, torch.tensor([v, v + 1]).to(r.x.device)).tolist()
         of = slice(first, last)
-        series = kriging.Series(r.x[:, of], r.observed[:, of], step, point[of])
+        series = kriging.CellSeries(r.x[:, of], r.observed[:, of], step, point[of])
         length = reach.length(series.x, series.observed, series.point)
         duration = float(reach.duration(series.x, series.observed, r.segment))
         model = fit_kriging(series, hidden.of_cells(of), length, duration)

@@ -96,7 +96,7 @@ class Conditional(NamedTuple):
     inflation: Float[Tensor, " target"]  # factor of the variance, from the misfit of the observations
 
 
-class Series(NamedTuple):
+class CellSeries(NamedTuple):
     """Fields of one variable, in units of the standard deviation of each cell."""
 
     x: Float[Tensor, "time cell"]
@@ -104,9 +104,9 @@ class Series(NamedTuple):
     step: Float[Tensor, " time"]  # from the first time; segments are far from each other
     point: Float[Tensor, "cell 3"]
 
-    def on(self, device: str) -> Series:
+    def on(self, device: str) -> CellSeries:
         """The series on a device."""
-        return Series(*(part.to(device) for part in self))
+        return CellSeries(*(part.to(device) for part in self))
 
     def places(self, time: Int[Tensor, "*n"], cell: Int[Tensor, "*n"]) -> Float[Tensor, "*n 4"]:
         """Places of some values."""
@@ -122,7 +122,9 @@ class Targets(NamedTuple):
     near_cell: Int[Tensor, "target k"]
     exists: Bool[Tensor, "target k"]  # there may be fewer than K
 
-    def given(self, series: Series, model: KrigingModel, dtype: torch.dtype = torch.float64) -> Conditional:
+    def given(
+        self, series: CellSeries, model: KrigingModel, dtype: torch.dtype = torch.float64
+    ) -> Conditional:
         """The distributions of the values given these observations."""
         c, target = model.correlation, series.places(self.time, self.cell)[:, None]
         near = (series.places(self.near_time, self.near_cell) - target).to(dtype)
@@ -153,7 +155,7 @@ def windows(step: Float[Tensor, " time"], c: Correlation) -> Iterator[tuple[slic
 
 
 def targets(
-    series: Series, c: Correlation, requested: Bool[Tensor, "time cell"], times: slice, reached: slice
+    series: CellSeries, c: Correlation, requested: Bool[Tensor, "time cell"], times: slice, reached: slice
 ) -> Iterator[Targets]:
     """The requested values of some times with their nearest observations, in blocks."""
     time, cell = (index.cpu() for index in requested[times].nonzero(as_tuple=True))
@@ -187,7 +189,7 @@ class UnconditionalField(NamedTuple):
     draws: RandomStreams
 
     @classmethod
-    def of(cls, c: Correlation, series: Series, draws: RandomStreams) -> UnconditionalField:
+    def of(cls, c: Correlation, series: CellSeries, draws: RandomStreams) -> UnconditionalField:
         """Draw the waves: the frequencies are those of all members, the amplitudes their own."""
         generator = generator_for("waves", draws.seed)
         normal = torch.randn(WAVES, 4, generator=generator, dtype=torch.float64)
@@ -197,7 +199,7 @@ class UnconditionalField(NamedTuple):
         amplitude = draws.of_data(slice(0, 1)).fork(0).normal(2, WAVES)[0] / math.sqrt(WAVES)
         return cls(float(c.nugget), frequency.to(series.point), amplitude, draws.fork(1))
 
-    def __call__(self, series: Series, times: slice) -> Float[Tensor, "time members cell"]:
+    def __call__(self, series: CellSeries, times: slice) -> Float[Tensor, "time members cell"]:
         """The field at some times."""
         space = series.point @ self.frequency[:, :3].T
         time = (series.step[times, None] * self.frequency[:, 3])[:, None]
@@ -209,7 +211,7 @@ class UnconditionalField(NamedTuple):
 
 
 def predict(
-    series: Series, model: KrigingModel, requested: Bool[Tensor, "time cell"], draws: RandomStreams | None,
+    series: CellSeries, model: KrigingModel, requested: Bool[Tensor, "time cell"], draws: RandomStreams | None,
     mean: Float[Tensor, "time cell"], spread: Float[Tensor, "time cell"],
     members: Float[Tensor, "time members cell"],
 ) -> None:  # fmt: skip

@@ -15,8 +15,8 @@ from fieldcast.models.gaps.hidden import Hidden
 from fieldcast.models.gaps.local_kriging import (
     LEAST_NUGGET,
     SMOOTHNESS,
+    CellSeries,
     KrigingModel,
-    Series,
     Targets,
     targets,
     together,
@@ -32,7 +32,7 @@ TARGETS = 1000  # hidden values that determine the parameters
 FEWEST = 50  # of these, below which the parameters are not fitted
 
 
-def fit_kriging(series: Series, hidden: Hidden, length: float, duration: float) -> KrigingModel:
+def fit_kriging(series: CellSeries, hidden: Hidden, length: float, duration: float) -> KrigingModel:
     """The model that maximises the likelihood of hidden values.
 
     Parameters
@@ -74,7 +74,7 @@ def drawn_in_proportion(weight: Float[Tensor, " n"]) -> Int[Tensor, " n"]:
 
 @torch.enable_grad()
 def maximised(
-    theta: Float[Tensor, "4"], smoothness: float, series: Series, blocks: list[Targets],
+    theta: Float[Tensor, "4"], smoothness: float, series: CellSeries, blocks: list[Targets],
     repeats: Int[Tensor, "time cell"],
 ) -> tuple[float, Float[Tensor, "4"]]:  # fmt: skip
     """Mean of log p of some values, and the logarithms of L, tau, n and a that maximise it, from those given."""
@@ -91,7 +91,7 @@ def maximised(
 
 
 def log_prob(
-    model: KrigingModel, series: Series, blocks: list[Targets], repeats: Int[Tensor, "time cell"]
+    model: KrigingModel, series: CellSeries, blocks: list[Targets], repeats: Int[Tensor, "time cell"]
 ) -> Float[Tensor, ""]:
     """Mean of log p of some values given their neighbours, each counted so often, without its constant."""
     total = torch.zeros((), dtype=torch.float64, device=series.x.device)

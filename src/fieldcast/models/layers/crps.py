@@ -30,7 +30,7 @@ def area_mean_crps(
     draws: Float[Tensor, "batch members variable y x"], truth: Float[Tensor, "batch variable y x"],
     weight: Float[Tensor, "y x"],
 ) -> Float[Tensor, ""]:  # fmt: skip
-    """The fair CRPS, averaged over data and variables; the weights of the cells sum to 1."""
+    """The fair CRPS, averaged over data and variables, with weights of the cells that sum to 1."""
     return (fair_crps(draws, truth) * weight).sum(dim=(2, 3)).mean()
 
 

@@ -1,4 +1,4 @@
-"""The convolutional encoder and decoder of the original studies."""
+"""The convolutional encoder and decoder of the original studies (docs/systems.md)."""
 
 from __future__ import annotations
 

@@ -16,4 +16,5 @@ STEPS = (
 
 
 def create_pipeline() -> Pipeline:
+    """The nodes of the stage `cycle`."""
     return Pipeline([as_node(step) for step in STEPS])

@@ -19,4 +19,5 @@ STEPS = (
 
 
 def create_pipeline() -> Pipeline:
+    """The nodes of the stage `events`."""
     return Pipeline([as_node(step) for step in STEPS])

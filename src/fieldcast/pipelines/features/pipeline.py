@@ -10,5 +10,6 @@ nodes = Module("fieldcast.pipelines.features.nodes")
 
 
 def create_pipeline() -> Pipeline:
+    """The nodes of the stage `features`."""
     data = ("fields", "normalisation", "splits")
     return Pipeline([as_node(Step(nodes.fit_features, data, ("earlier",), ("extractor",)))])

@@ -10,5 +10,6 @@ nodes = Module("fieldcast.pipelines.fill.nodes")
 
 
 def create_pipeline() -> Pipeline:
+    """The nodes of the stage `fill`."""
     parameters = ("fill", "seed", "limits", "device")
     return Pipeline([as_node(Step(nodes.fill, ("parameters", "checkpoints"), parameters, ("filled",)))])

@@ -15,6 +15,7 @@ DRAWN = {"fields": "fields", "filled": "gaps_filled", "series": "series_gaps"}
 
 
 def create_pipeline() -> Pipeline:
+    """The nodes of the stage `gaps`."""
     return Pipeline(
         [
             as_node(TRIAL),

@@ -18,4 +18,5 @@ DRAWN = {"fields": "gridded", "scores": "scores_gridding", "places": "scores_by_
 
 
 def create_pipeline() -> Pipeline:
+    """The nodes of the stage `gridding`."""
     return Pipeline([as_node(GRID), node_of(nodes.draw_maps, DRAWN, ["figures_gridding"])])

@@ -20,4 +20,5 @@ STEPS = (
 
 
 def create_pipeline() -> Pipeline:
+    """The nodes of the stage `initial_times`."""
     return Pipeline([as_node(step) for step in STEPS])

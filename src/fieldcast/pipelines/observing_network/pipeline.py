@@ -15,4 +15,5 @@ OBSERVE = Step(
 
 
 def create_pipeline() -> Pipeline:
+    """The nodes of the stage `observing_network`."""
     return Pipeline([as_node(OBSERVE)])

@@ -10,5 +10,6 @@ nodes = Module("fieldcast.pipelines.predict.nodes")
 
 
 def create_pipeline() -> Pipeline:
+    """The nodes of the stage `predict`."""
     parameters = ("predict", "seed", "limits", "device")
     return Pipeline([as_node(Step(nodes.predict, ("parameters", "checkpoints"), parameters, ("predicted",)))])

@@ -10,5 +10,6 @@ nodes = Module("fieldcast.pipelines.seeds.nodes")
 
 
 def create_pipeline() -> Pipeline:
+    """The nodes of the stage `seeds`."""
     outputs = {task: f"seeds_{task}" for task in TASKS} | {"summary": "summary_seeds"}
     return Pipeline([node_of(nodes.gather, {"seeds": "params:seeds"}, outputs)])

@@ -13,4 +13,5 @@ OBSERVE = Step(nodes.observe, tuple(PREPARED), ("sparsification", "limits"), ("o
 
 
 def create_pipeline() -> Pipeline:
+    """The nodes of the stage `sparsification`."""
     return Pipeline([as_node(OBSERVE)])

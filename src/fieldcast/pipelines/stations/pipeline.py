@@ -18,4 +18,5 @@ DRAWN = {"fields": "fields", "scores": "scores_stations", "places": "scores_by_s
 
 
 def create_pipeline() -> Pipeline:
+    """The nodes of the stage `stations`."""
     return Pipeline([as_node(SCORE, "score_stations"), node_of(nodes.draw_maps, DRAWN, ["figures_stations"])])

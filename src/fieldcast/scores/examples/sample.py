@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Integer
 
-from fieldcast.kinds import along
+from fieldcast.kinds import state_dimension
 
 PICTURES = 36
 BESIDE_NEAREST = 10  # samples that figures show beside their nearest training states
@@ -46,7 +46,7 @@ def together(parts: Sequence[xr.Dataset], attrs: Mapping[str, Any]) -> xr.Datase
 
 def labelled_with_kind(states: xr.Dataset, indices: Integer[np.ndarray, " picture"], kind: str) -> xr.Dataset:
     """Some of the states as pictures of one kind."""
-    dim = along(states)
+    dim = state_dimension(states)
     names = [name for name, values in states.data_vars.items() if dim in values.dims]
     selected = states[names].isel({dim: indices})
     selected = selected.drop_vars([name for name in selected.coords if dim in selected[name].dims]).load()
@@ -60,4 +60,4 @@ def labelled_with_kind(states: xr.Dataset, indices: Integer[np.ndarray, " pictur
 
 def len_of(states: xr.Dataset) -> int:
     """Number of states."""
-    return int(states.sizes[along(states)])
+    return int(states.sizes[state_dimension(states)])
