@@ -68,13 +68,13 @@ def test_arguments_of_fit(name: str, values: tuple[Any, ...]) -> None:
 
 def test_experiments_are_texts() -> None:
     for value in (None, 3):
-        assert sentence(fieldcast.fit, weather(), value).startswith(f"experiment = {value}: give a text")
+        assert sentence(fieldcast.fit, weather(), value).startswith(f"experiment = {value}: give a string")
 
 
 def test_variables_have_texts_for_names() -> None:
     data = weather().rename(t2m=3)
     for given in (data, data[3]):
-        assert "variable 3 of the data set has a name that is no text" in sentence(
+        assert "variable 3 of the data set has a name that is not a string" in sentence(
             fieldcast.fit, given, MODEL, conf=CONF
         )
 

@@ -2,7 +2,7 @@
 
 filter         the interface
 kalman_filter  the exact filter of a linear inverse model
-letkf          the local ensemble transform Kalman filter; ensemble_weights, nodes: its weights, and the cells where
+letkf          the local ensemble transform Kalman filter; ensemble_weights, weight_nodes: its weights, and the cells where
                they are computed
 perfect_letkf  the same around the model that the truth follows
 hybrid         a forecast with the covariance of optimal interpolation; adaptive_scale: its magnitude
