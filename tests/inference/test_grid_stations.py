@@ -19,7 +19,7 @@ from fieldcast.inference.grid_stations import gridded
 from fieldcast.inference.gridding_scores import LeftOut, factor, in_degrees, interpolated
 from fieldcast.inference.station_kriging import StationKriging, hidden_stations, krige
 from fieldcast.inference.surfaces import Surface
-from fieldcast.models.gaps.local_kriging import Correlation, KrigingModel
+from fieldcast.models.gaps.local_kriging import CellSeries, Correlation, KrigingModel
 
 STATIONS, UNSEEN, TIMES = 60, 40, 150
 LENGTH, PERSISTENCE, NUGGET, SIGMA = 0.12, 0.7, 0.15, 3.0

@@ -14,6 +14,7 @@ from fieldcast.models.gaps.hidden import Hidden
 from fieldcast.models.gaps.hiding import hide_values
 from fieldcast.models.gaps.in_time import elapsed
 from fieldcast.models.gaps.local_kriging import (
+    CellSeries,
     Correlation,
     KrigingModel,
     UnconditionalField,
