@@ -105,7 +105,7 @@ def horizons(leaderboard: pd.DataFrame) -> list[str]:
         f"> {size:.4g}" if isinf(hours) else f"{hours / UNITS[unit]:.1f}" for hours in table["lead_hours"]
     )
     ends = ", ".join(f"{name} {lead}" for name, lead in zip(table["experiment"], leads, strict=True))
-    sentence = f"skill over the climatology, by CRPS, ends after ({unit}s): {ends}"
+    sentence = f"skill over the climatological ensemble, by CRPS, ends after ({unit}s): {ends}"
     return ["", *wrap(sentence, LINE)] if ends else []
 
 
