@@ -31,8 +31,11 @@ PARAMETERS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         {"reconstruct": 3},
         ("reconstruct = 3, but it holds the experiments",),
     ),
-    "no data root": ({"data_root": None}, ("data_root = null is no folder: name one",)),
-    "a number for the data root": ({"data_root": 5}, ("data_root = 5 is no folder: name one",)),
+    "no data root": ({"data_root": None}, ("data_root = null is not the name of a folder: give one",)),
+    "a number for the data root": (
+        {"data_root": 5},
+        ("data_root = 5 is not the name of a folder: give one",),
+    ),
     "k too large": (
         {"sparsification": {"cases": {"random": [10.0]}}},
         ("sparsification", "random", "10", "write 0.1 for 10 %"),

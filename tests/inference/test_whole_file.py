@@ -56,7 +56,7 @@ def test_outputs_that_cannot_be_written_are_refused_by_the_name_of_their_option(
         ("link", "is a pipe, not a file"),
         ("x" * 300, "is too long a name for this file system: shorten it"),
         ("a\0b", "holds a character that no name may have"),
-        ("good.nc/x", "good.nc' is no folder"),
+        ("good.nc/x", "good.nc' is not a folder"),
     ):
         with pytest.raises(InputError, match=rf"^fill.output '.*{cause}"):
             refuse_unwritable(tmp_path / name, "fill.output")

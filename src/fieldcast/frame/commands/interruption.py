@@ -24,7 +24,9 @@ def interruptible(command: Callable[..., Any]) -> Callable[..., Any]:
             if end.code != 128 + signal.SIGTERM:
                 raise
             code = 128 + signal.SIGTERM
-        stopped = "fieldcast: stopped; the same command continues after the last output that was saved."
+        stopped = (
+            "fieldcast: stopped; run the same command again to continue after the last output that was saved."
+        )
         click.secho(stopped, err=True, fg="yellow")
         raise click.exceptions.Exit(code)
 
