@@ -31,7 +31,8 @@ RECORD = ROOT / "docs" / "assimilation.csv"  # scores of all completed rows
 STORE = ROOT / "data_tables" / "assimilate"
 MARK = "assimilation"
 ENV = "demo"
-LINKED = ("01_raw", "02_intermediate", "03_primary", "06_models")  # of the trained data root
+# of the trained data root
+LINKED = ("01_raw", "02_intermediate", "03_primary", "04_feature/event_thresholds.zarr", "06_models")
 INDEX = ["row", "k", "experiment"]
 BESIDE = ("ssr", "chi_squared", "observation_error", "rmse_skill")
 SCORES = ("crps", "rmse", *BESIDE)
@@ -110,9 +111,11 @@ def run(row: Row, name: str, trained: Path) -> bool:
         row.folder, {**TRAINING, "data_root": trained}, CONF, ",".join(f"assimilate.{f}" for f in needed())
     ):
         return False
-    for layer in LINKED:
-        if not (row.folder / layer).is_symlink():
-            (row.folder / layer).symlink_to(os.path.relpath(trained / layer, row.folder))
+    for part in LINKED:
+        link = row.folder / part
+        if not link.is_symlink():
+            link.parent.mkdir(exist_ok=True)
+            link.symlink_to(os.path.relpath(trained / part, link.parent))
     params = {**TRAINING, **row.params, "data_root": row.folder}
     conf = configured(row)
     well = kedro(row.folder, params, conf, "observing_network") and kedro(
