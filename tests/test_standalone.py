@@ -14,9 +14,12 @@ from scores.probability import crps_for_ensemble
 
 import fieldcast
 from fieldcast.errors import InputError
+from fieldcast.fields.conventions import as_dataset
+from fieldcast.fields.ingest import ingest
 from fieldcast.geometry import cell_areas
 from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.standalone import fitting
+from fieldcast.standalone.scoring import normals_of
 
 CONF = Path(__file__).parents[1] / "conf"
 LATITUDE, LONGITUDE = np.linspace(-60, 60, 5), np.arange(0, 360, 45.0)
@@ -95,6 +98,11 @@ def test_reconstructions_are_scored_at_unobserved_cells(
     daily = [np.average(e[h] ** 2, weights=a[h]) for e, h, a in zip(error, hidden, area, strict=True)]
     np.testing.assert_allclose(board["rmse", "unobserved", "t"], np.sqrt(np.mean(daily)), rtol=1e-4)
     assert {"crps", "ssr", "ssim", "coverage90"} <= set(table["score"])
+
+
+def test_the_time_step_of_scores_is_that_of_the_truth(waves: xr.Dataset) -> None:
+    every_other, _ = ingest(as_dataset(waves.isel(time=slice(-100, None, 2)), "the truth"), "the truth")
+    assert normals_of(every_other, waves).time_step.hours == 48
 
 
 def test_reconstructions_in_other_places_are_refused_and_few_are_enough(

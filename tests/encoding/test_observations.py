@@ -82,6 +82,11 @@ def test_a_fraction_out_of_range_names_its_key(k):
         TrainingMasks(k=(k, 0.5))
 
 
+def test_a_reversed_range_of_fractions_is_refused():
+    with pytest.raises(ValidationError, match=r"sparsification\.training\.k = \[0\.5, 0\.005\] is reversed"):
+        TrainingMasks(k=(0.5, 0.005))
+
+
 def test_no_case_no_pattern_or_an_odd_seed_is_refused():
     with pytest.raises(ValidationError, match=r"sparsification\.cases"):
         Sparsification(cases={"random": []})

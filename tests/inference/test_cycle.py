@@ -236,7 +236,7 @@ def test_a_free_run_has_the_variance_of_its_model(world):
 
 @pytest.mark.parametrize("kind", ["kalman", "letkf"])
 def test_filters_of_assimilate(kind, forecaster, interpolation, record, waves):
-    """A Kalman filter needs no forecaster; both start from a climatology and beat it."""
+    """A Kalman filter needs no forecaster, and names none that is given; both start from a climatology and beat it."""
     model = forecaster.checkpoint.model
     filter = KalmanFilter(model.space, model) if kind == "kalman" else LETKF(model.space)
     updater = with_filter(interpolation, filter)
@@ -244,6 +244,9 @@ def test_filters_of_assimilate(kind, forecaster, interpolation, record, waves):
     assert result["state"].values.tolist() == ["climatology", "background", "analysis"]
     crps = result["t_crps"]
     assert float(crps.sel(state="analysis")) < 0.9 * float(crps.sel(state="climatology"))
+    used = (updater,) if kind == "kalman" else (updater, forecaster)
+    cycle = RecordCycle.of(forecaster, updater, record, 3, 0, 0.1, 0.1, "the record")
+    assert cycle.sources["models"] == " and ".join(model.name for model in used)
 
 
 @pytest.mark.parametrize(

@@ -147,10 +147,9 @@ class RecordCycle:
         if not mask.any():
             raise InputError(f"{where} holds no observation: give values where there are any, NaN elsewhere.")
         options = {"members": members, "noise": noise, "withheld": withheld, "seed": seed}
-        around = (
-            None if models.assimilator.forecaster is None else forecaster
-        )  # a Kalman filter leaves it out
-        names = " and ".join(model.name for model in (updater, around) if model is not None)
+        alone = models.assimilator.forecaster is None  # a Kalman filter leaves the forecaster out
+        used = [updater] if alone or forecaster is None else [updater, forecaster]
+        names = " and ".join(model.name for model in used)
         held = withheld_cells(mask, withheld, space, seed)
         return cls(models, dataset, data["time"], codec, c, held, options, names)
 

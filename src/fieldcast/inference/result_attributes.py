@@ -52,7 +52,6 @@ def with_attributes(
     options
         Members, seed and the like, which become attributes `fieldcast_...`.
     """
-    stored = source.keys() >= {"digest", "wraps"}
     result = result.copy()
     bounds = {array.attrs.get("bounds") for array in result.coords.values()}
     names = [str(name) for name in result.data_vars if name not in bounds]
@@ -71,11 +70,7 @@ def with_attributes(
     today = provenance.now()[:10]
     line = f"{today} {what.lower()} by fieldcast {version}: {command() or call}"
     result.attrs = {
-        **{
-            OF_SOURCE.sub(lambda match: f"input_{match[0]}", str(key)): value
-            for key, value in source.items()
-            if not (stored and key in OF_INGESTION)
-        },
+        **attributes_of_source(source),
         "Conventions": CONVENTIONS,
         "title": f"{what} of {variables}",
         "summary": f"{what} of {variables} as an ensemble with its mean and its spread, the standard deviation of the "
@@ -89,6 +84,16 @@ def with_attributes(
         **{f"fieldcast_{key}": value for key, value in options.items()},
     }
     return result
+
+
+def attributes_of_source(source: Mapping[str, Any]) -> dict[str, Any]:
+    """Global attributes of the data behind a result, without those of ingestion; the discovery ones with `input_`."""
+    stored = source.keys() >= {"digest", "wraps"}
+    return {
+        OF_SOURCE.sub(lambda match: f"input_{match[0]}", str(key)): value
+        for key, value in source.items()
+        if not (stored and key in OF_INGESTION)
+    }
 
 
 def in_one_line(result: xr.Dataset) -> str:

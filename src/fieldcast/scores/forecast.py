@@ -105,8 +105,7 @@ def forecast_statistics(
     values[:, :, -1] = overall(values[:, :, :-1], deviations)
     energy = energy_score(distances)
     values[:, :, -1, STATISTICS.index("energy")] = np.where(whole[:, None], energy, np.inf)
-    starts_iso = calendars.iso(forecasts["start"])
-    return tidy(values, aligned, list(bands), starts_iso), diagnostics.dataset()
+    return tidy(values, aligned, list(bands), calendars.iso(forecasts["start"])), diagnostics.dataset()
 
 
 def tidy(

@@ -212,7 +212,7 @@ def tabulate(results: StoredResults) -> pd.DataFrame:
 
 
 def with_matching_rollouts(results: StoredResults) -> dict[str, Any]:
-    """StoredResults without long rollouts of other weights than those whose forecasts were scored."""
+    """Results without long rollouts of other weights than those whose forecasts were scored."""
     scored = {name: model_in(table) for name, table in results.get("scores", {}).items()}
     rollouts: Mapping[str, pd.DataFrame] = results.get("stability", {})
     stability = {name: table for name, table in rollouts.items() if scored.get(name) == model_in(table)}

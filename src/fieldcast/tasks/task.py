@@ -68,13 +68,13 @@ class Task:
     headline
         Scores of one experiment and the seed of the run -> the rows that its run in MLflow shows.
     rank
-        StoredResults of all experiments -> leaderboard, summary.
+        Results of all experiments -> leaderboard, summary.
     page
         Leaderboard and results -> what the report shows, its figures, further files.
     summary
         A leaderboard, of one run or over several seeds, as the few lines that a run ends with.
     further
-        StoredResults -> tables beside the leaderboard.
+        Results -> tables beside the leaderboard.
     score_file
         Function like `score` for external forecasts; None where the task takes none.
     """

@@ -42,7 +42,7 @@ NEAR = 0.05  # share of the cells, around a missing value, whose gaps are taken 
 FEWEST_NEAR = 25  # of these cells, up to a quarter of all: a gap in few cells has observations close by
 REACH = 1.3  # times the distance of a missing value from the observations of its time: what is near it
 LARGEST_SHARE = 0.25  # of the values of a time, hidden in gaps
-LARGEST_SHARE_OF_TIME = 0.2  # of the observed values of a time, hidden in the gap of another
+LARGEST_SHARE_NEAREST = 0.2  # of the observed values of a time, hidden by `nearest_in_gap`
 STARTS = 8  # of each gap that are drawn, of which the best is taken
 MOST_TIMES = 0.15  # hidden as a whole, where this share is needed for enough runs
 RUNS = 4  # of whole times, at least: their errors are independent of each other
@@ -216,7 +216,7 @@ def nearest_in_gap(
     At most a fifth of the observed values, so that the time stays nearly as well observed as it was.
     """
     hidden, gap = torch.zeros_like(observed), (observed & ~other).nonzero()[:, 0]
-    count = min(len(gap), int(LARGEST_SHARE_OF_TIME * int(observed.sum())))
+    count = min(len(gap), int(LARGEST_SHARE_NEAREST * int(observed.sum())))
     if count:
         drawn = gap[int(torch.randint(len(gap), (1,), generator=generator))]
         distance = (points[gap] - points[drawn]).norm(dim=1)
