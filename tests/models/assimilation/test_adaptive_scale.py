@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fieldcast.models.assimilation.adaptive_scale import LARGEST_DEPARTURE, rescale, unscaled
+from fieldcast.models.assimilation.adaptive_scale import SCALES, rescale, unscaled
 
 ERROR, EXPECTED = 0.3, 0.5
 
@@ -25,15 +25,22 @@ def test_the_scale_of_innovations_is_recovered() -> None:
     assert scale == pytest.approx(1.7, rel=0.05)
 
 
-def test_a_gross_error_counts_as_five_deviations() -> None:
-    limit = LARGEST_DEPARTURE * (EXPECTED + ERROR) ** 0.5
-    scales = []
-    for gross in (limit, 1000.0):
-        memory = unscaled(1, torch.device("cpu"))
-        d = innovations(1.0, 400, 0)
-        d[7] = gross
-        scales.append(rescale(memory, 0, d, *parts(400)))
-    assert scales[0] == pytest.approx(scales[1])
+def test_gross_errors_do_not_count() -> None:
+    memory, without = unscaled(1, torch.device("cpu")), unscaled(1, torch.device("cpu"))
+    for step in range(60):
+        d = innovations(1.7, 400, step)
+        right = torch.ones(400, dtype=torch.bool)
+        right[::20] = False  # 5 %
+        scale = rescale(without, 0, d[right], *parts(380))
+        wrong = d.where(right, 12.0 * (-1.0) ** torch.arange(400))
+        assert rescale(memory, 0, wrong, *parts(400)) == pytest.approx(scale)
+    assert scale == pytest.approx(1.7, rel=0.1)
+
+
+def test_innovations_larger_than_the_last_scale_explains_raise_it() -> None:
+    memory = unscaled(1, torch.device("cpu"))
+    memory["scale"][0] = SCALES[0]
+    assert rescale(memory, 0, innovations(3.0, 400, 0), *parts(400)) == pytest.approx(3, rel=0.2)
 
 
 def test_exact_observations_of_cells_without_variance_leave_the_scale() -> None:

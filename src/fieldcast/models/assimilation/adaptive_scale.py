@@ -15,6 +15,7 @@ from torch import Tensor
 
 from fieldcast.models.gaussian.robustness import LARGEST_DEPARTURE
 
+NORMAL_MEDIAN = 0.6745  # of |z|, z ~ N(0, 1)
 MEMORY = 0.9  # a time scale of ten steps
 SCALES = 0.02, 4.0  # limits of s
 REMEMBERED = "scale", "departure", "expected"  # s and the two running means, one of each for a cycle
@@ -32,14 +33,18 @@ def rescale(
 ) -> float:  # fmt: skip
     """Update the memory of a cycle by innovations of error variances R and expected variances HPH^T; return s.
 
-    An innovation counts as five expected standard deviations at most, and their mean excess over R as the largest s
-    times its expected value at most, so that neither gross errors nor a first step inflate s.
+    An innovation counts unless it exceeds five robust standard deviations: sqrt(s HPH^T + R), with the last s, times
+    the median ratio of the innovations to it. The mean excess over R is at most the largest s times its expected value.
+    So neither gross errors nor a first step inflate s. A mean, not a median, gives s, because the errors of weather
+    have heavier tails than a Gaussian.
     """
-    limit = LARGEST_DEPARTURE * (memory["scale"][cycle] * expected + error).sqrt()
-    d = d.clamp(-limit, limit)
-    excess = (d.square() - error).mean().clamp(max=SCALES[1] * expected.mean())
-    for name, value in (("departure", excess), ("expected", expected.mean())):
-        memory[name][cycle] = MEMORY * memory[name][cycle] + (1 - MEMORY) * value
-    if memory["expected"][cycle] > 0:  # cells without variance say nothing about s
+    counted = expected > 0  # cells without variance say nothing about s
+    ratio = d.abs() / (memory["scale"][cycle] * expected + error).sqrt()
+    if counted.any():
+        counted &= ratio <= LARGEST_DEPARTURE * ratio[counted].quantile(0.5) / NORMAL_MEDIAN
+        expected = expected[counted].mean()
+        excess = (d.square() - error)[counted].mean().clamp(max=SCALES[1] * expected)
+        for name, value in (("departure", excess), ("expected", expected)):
+            memory[name][cycle] = MEMORY * memory[name][cycle] + (1 - MEMORY) * value
         memory["scale"][cycle] = (memory["departure"][cycle] / memory["expected"][cycle]).clamp(*SCALES)
     return float(memory["scale"][cycle])
