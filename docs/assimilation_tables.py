@@ -5,8 +5,8 @@ right error. The planet, the forecast model and the filters are those of one dat
 trained in data_tables/assimilate/trained. Each row links to them, and cycles and scores filters in a folder of its own,
 the least costly filters first; what has scores is not run again, and its draws are deleted. After each the program adds
 its scores to the record docs/assimilation.csv and writes the document from it; `--print-only` does that alone, `--only`
-runs some rows and `--filters` some filters. The planet of other parameters is no row: the filters of a data root cycle
-with its planet alone.
+runs some rows and `--filters` some filters. The row `another planet` observes a planet with other parameters, which
+the forecast model and the filters were not trained on; it uses `fieldcast.cycle`, as for a record of one's own.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
+import xarray as xr
 import yaml
 from make_tables import CONF, DOCUMENT, ROOT, between_marks, replace
 
+import fieldcast
 from fieldcast.scores.leaderboard import ASSIMILATE, leaderboard
 
 RECORD = ROOT / "docs" / "assimilation.csv"  # scores of all completed rows
@@ -50,6 +52,7 @@ class Row:
     filters: tuple[str, ...] = COMPARED
     assimilation: Mapping[str, object] = field(default_factory=dict)
     params: Mapping[str, object] = field(default_factory=dict)
+    planet: Mapping[str, float] = field(default_factory=dict)  # parameters of another planet
 
     @property
     def folder(self) -> Path:
@@ -71,7 +74,9 @@ ROWS = (
     Row("5 % gross errors", COMPARED, {"gross_errors": 0.05}),
     *(Row(f"seed {seed}", ("hybrid",), {}, {"sparsification.seed": seed}) for seed in (1, 2, 3)),
     Row("a year", ("hybrid", "free_run", "letkf"), {"steps": 365}),
+    Row("another planet", planet={"jet_winter": 54.0, "jet_summer": 46.0, "drag": 3.0, "relaxation": 25.0}),
 )
+MEMBERS = 24
 
 
 def main() -> int:
@@ -88,7 +93,8 @@ def main() -> int:
     for row, name in [] if arguments.print_only else jobs:
         if row.name not in (arguments.only or [row.name]) or name not in (arguments.filters or [name]):
             continue
-        if scores_of(row, name).exists() or run(row, name, trained):
+        run_row = run_on_another_planet if row.planet else run
+        if scores_of(row, name).exists() or run_row(row, name, trained):
             write(recorded(row))
         else:
             failed.append(f"{row.name}, {name} (see {row.folder / 'run.log'})")
@@ -105,11 +111,8 @@ def scores_of(row: Row, name: str) -> Path:
 
 def run(row: Row, name: str, trained: Path) -> bool:
     """Cycle one filter with the network of a row, score its analyses, and delete them; return the success."""
-    row.folder.mkdir(parents=True, exist_ok=True)
     address = f"assimilate.{name}"
-    if not (trained / "06_models" / "assimilate").exists() and not kedro(
-        row.folder, {**TRAINING, "data_root": trained}, CONF, ",".join(f"assimilate.{f}" for f in needed())
-    ):
+    if not train(row, trained):
         return False
     for part in LINKED:
         link = row.folder / part
@@ -123,6 +126,59 @@ def run(row: Row, name: str, trained: Path) -> bool:
     )
     shutil.rmtree(row.folder / "07_model_output" / "assimilate" / name, ignore_errors=True)
     return well
+
+
+def train(row: Row, trained: Path) -> bool:
+    """Train the forecast model and the filters, unless they are; return the success."""
+    row.folder.mkdir(parents=True, exist_ok=True)
+    return (trained / "06_models" / "assimilate").exists() or kedro(
+        row.folder, {**TRAINING, "data_root": trained}, CONF, ",".join(f"assimilate.{f}" for f in needed())
+    )
+
+
+def run_on_another_planet(row: Row, name: str, trained: Path) -> bool:
+    """Cycle one filter over observations of another planet, and score its analyses; return the success."""
+    planet = {f"ingestion.planet.{key}": value for key, value in row.planet.items()}
+    params = {**planet, "data_root": row.folder}
+    if not (
+        train(row, trained) and kedro(row.folder, params, configured(row), "ingestion,observing_network")
+    ):
+        return False
+    primary = "03_primary/fields.zarr"
+    with (
+        xr.open_zarr(row.folder / "04_feature/cycle_observations.zarr") as network,
+        xr.open_zarr(row.folder / primary) as fields,
+        xr.open_zarr(trained / primary) as training,
+    ):
+        observed = network[list(training.data_vars)].isel(case=0, drop=True).load()
+        scored = slice(network.attrs["spin_up"], None)
+        truth = fields.sel(time=observed["time"][scored]).load()
+        analyses = analysed(name, trained, observed).isel(time=scored)
+        table = fieldcast.score(
+            truth,
+            analyses,
+            task="reconstruct",
+            observed=observed.isel(time=scored),
+            training=training,
+            name=name,
+        )
+    scores_of(row, name).parent.mkdir(parents=True, exist_ok=True)
+    table.to_parquet(scores_of(row, name))
+    return True
+
+
+def analysed(name: str, trained: Path, observed: xr.Dataset) -> xr.Dataset:
+    """Analyses by a filter; those of optimal interpolation are of each time by itself."""
+    models = trained / "06_models"
+    if name == ROLES["reference"]:
+        interpolation = fieldcast.load(models / "reconstruct" / name / "checkpoint.safetensors")
+        return interpolation.fill(observed, members=MEMBERS, noise=0.1)
+    forecaster, updater = (
+        fieldcast.load(models / each / "checkpoint.safetensors")
+        for each in ("forecast/crps_ensemble", f"assimilate/{name}")
+    )
+    members = updater.checkpoint.model.ensemble_size or MEMBERS
+    return fieldcast.cycle(forecaster, updater, observed, members=members, withheld=0.0)
 
 
 def needed() -> list[str]:
@@ -168,10 +224,14 @@ def board(row: Row) -> pd.DataFrame:
     tables = {name: pd.read_parquet(file) for name, file in files.items() if file.exists()}
     if not tables:
         return pd.DataFrame()
-    data, scored = next(iter(tables.values())).iloc[0][["data", "scored"]]
-    table = leaderboard(tables, data, scored, layout=ASSIMILATE, roles=ROLES)
-    analysed = (table["state"] == "analysis") & (table["cells"] == "unobserved")
-    selected = table[(table["variable"] == "all") & (analysed | (table["cells"] == "observed"))]
+    if row.planet:
+        table = pd.concat(tables.values()).assign(k=0.05)
+        selected = table[(table["variable"] == "all") & (table["cells"] == "unobserved")]
+    else:
+        data, scored = next(iter(tables.values())).iloc[0][["data", "scored"]]
+        table = leaderboard(tables, data, scored, layout=ASSIMILATE, roles=ROLES)
+        analysis = (table["state"] == "analysis") & (table["cells"] == "unobserved")
+        selected = table[(table["variable"] == "all") & (analysis | (table["cells"] == "observed"))]
     selected = selected[selected["score"].isin(SCORES)].assign(
         row=row.name, k=selected["k"].map("{:g}".format)
     )

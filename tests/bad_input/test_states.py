@@ -67,7 +67,10 @@ def refused(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cal
         stored = {"forecast/corrected_inverse_model": lambda: harm(checkpoint.read_bytes())}
         given = (parameters, stored, 0, Limits(), "cpu")
         with pytest.raises(InputError) as caught:
-            predict(Predict(**{"states": "states.nc", **asked}), *given)
+            predict(
+                Predict(**{"states": "states.nc", "experiment": "forecast.corrected_inverse_model", **asked}),
+                *given,
+            )
         assert "\n" not in str(caught.value)
         return str(caught.value)
 

@@ -242,8 +242,8 @@ def test_a_checkpoint_whose_experiment_was_deleted_is_left_out(model, checkpoint
     body = {"model": {"type": "optimal_interpolation.OptimalInterpolation"}}
     checkpoints = {f"reconstruct/{name}": lambda: checkpoint for name in ("kept", "deleted")}
     table, _, _ = score(
-        Fill(stations=str(path)), Evaluation(members=3), {"reconstruct": {"kept": body, "new": body}},
-        checkpoints, 0, Limits(), "cpu",
+        Fill(stations=str(path), experiment="reconstruct.kept"), Evaluation(members=3),
+        {"reconstruct": {"kept": body, "new": body}}, checkpoints, 0, Limits(), "cpu",
     )  # fmt: skip
     assert set(table["experiment"]) == {"reconstruct.kept"}
 

@@ -8,7 +8,8 @@ from sklearn.linear_model import Ridge
 
 from fieldcast.models import masks
 from fieldcast.models.core import Batch, Context
-from fieldcast.models.gappy_pca import GappyPCA, modes
+from fieldcast.models.gappy_pca import GappyPCA
+from fieldcast.models.gaussian.modes import modes
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 

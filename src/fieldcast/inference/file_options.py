@@ -13,13 +13,13 @@ ZeroOrMore = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 AboveZero = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-@dataclass(frozen=True, config=STRICT)
+@dataclass(frozen=True, config=STRICT, kw_only=True)
 class Fill:
     """Options of `fill`: the file, or the stations, the experiment that fills it, and how; also of `gaps`."""
 
     observations: str | None = None
     stations: str | None = None  # CSV or Parquet, see `fields.stations`
-    experiment: str = "reconstruct.optimal_interpolation"
+    experiment: str
     members: Annotated[int, Field(ge=0)] = 19  # at least one, unless a record is filled from its own values
     noise: ZeroOrMore = 0.0  # error of an observation, in anomaly standard deviations
     # error of representativeness of stations, in addition to that of their instruments, in the units of the variable,
@@ -105,12 +105,12 @@ class Gridding:
         return file_of(self.stations, self.output, "gridding.stations", "gridding.output")
 
 
-@dataclass(frozen=True, config=STRICT)
+@dataclass(frozen=True, config=STRICT, kw_only=True)
 class Predict:
     """Options of `predict`: the file to forecast from, the experiment that forecasts, and how far."""
 
     states: str | None = None
-    experiment: str = "forecast.corrected_inverse_model"
+    experiment: str
     steps: Annotated[int, Field(ge=1)] = 10
     members: Annotated[int, Field(ge=1)] = 10
     output: str | None = None  # read by the catalog, from the command line
@@ -131,13 +131,13 @@ class Predict:
         return file_of(self.states, self.output, "predict.states", "predict.output")
 
 
-@dataclass(frozen=True, config=STRICT)
+@dataclass(frozen=True, config=STRICT, kw_only=True)
 class Cycle:
     """Options of `cycle`: the record, the experiments that forecast and update, and how."""
 
     observations: str | None = None
-    forecaster: str = "forecast.corrected_inverse_model"
-    updater: str = "reconstruct.optimal_interpolation"
+    forecaster: str
+    updater: str
     members: Annotated[int, Field(ge=2)] = 20
     noise: ZeroOrMore = 0.1  # error of an observation, in anomaly standard deviations
     withheld: Annotated[float, Field(ge=0, lt=1)] = 0.1  # share of the observations that is never assimilated

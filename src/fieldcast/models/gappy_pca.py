@@ -20,34 +20,10 @@ from torch import Tensor
 from fieldcast.models.core import Batch, Context, Solved, observed_values
 from fieldcast.models.gaps.expectation_maximisation import RANKS, fitted_rank
 from fieldcast.models.gaussian import robustness
+from fieldcast.models.gaussian.modes import RANK, modes
 from fieldcast.models.gaussian.streamed_modes import CELLS_PER_PIECE, streamed_modes
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
-
-RANK = 1e-6  # modes with less than this share of the variance of the first are rounding errors
-
-
-def modes(
-    x: Float[Tensor, "time cell"], area: Float[Tensor, " cell"], count: int
-) -> Float[Tensor, "mode cell"]:
-    """F^T: the leading modes of x, orthogonal under `area`, times the deviations of their coefficients.
-
-    F F^T is the best approximation of the covariance x^T x / T with `count` modes, cells weighted by area. The
-    smaller of the two Gram matrices is used; nothing is divided by the area, which almost vanishes at a pole.
-    """
-    times, cells = x.shape
-    root = area.sqrt()
-    weighted = x * root
-    if times <= cells:
-        variance, u = torch.linalg.eigh((weighted @ weighted.T).double() / times)
-        keep = slice(max(times - count, 0), None)
-        f = (u[:, keep] / times**0.5).T.to(x) @ x
-    else:
-        variance, v = torch.linalg.eigh((weighted.T @ weighted).double() / times)
-        keep = slice(max(cells - count, 0), None)
-        score = weighted @ (v[:, keep] / variance[keep].clamp(min=1e-30).sqrt()).to(x)
-        f = score.T @ x / times
-    return f[variance[keep] > RANK * variance[-1]].flip(0)
 
 
 class GappyPCA(Solved):

@@ -37,7 +37,7 @@ from torch import Tensor
 
 from fieldcast.models.core import Batch, Context, Solved
 from fieldcast.models.derived import Derived
-from fieldcast.models.gappy_pca import RANK, modes
+from fieldcast.models.gaussian.modes import RANK, modes
 from fieldcast.models.gaussian.streamed_modes import streamed_modes
 from fieldcast.models.gaussian.training_series import SeriesPart, followed, series, series_parts
 from fieldcast.models.random_streams import RandomStreams

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from fieldcast.encoding.options import Sparsification
-from fieldcast.models.gappy_pca import GappyPCA, modes
+from fieldcast.models.gappy_pca import GappyPCA
 from fieldcast.models.gaussian import streamed_modes as subject
+from fieldcast.models.gaussian.modes import modes
 from fieldcast.models.gaussian.streamed_modes import streamed_modes
 from fieldcast.models.kriging import Kriging
 from fieldcast.models.linear_inverse_model import LinearInverseModel

@@ -10,6 +10,6 @@ local_gain               the gain of many observations, patch by patch
 grid_points              the distinct points of a grid, and the observations at them
 training_days            anomalies and components of the training days; training_series: windows in order of time
 retained                 the bounded number of training states that a model keeps
-streamed_modes           leading modes of states that are not in memory together
+modes, streamed_modes    leading modes, of states in memory and of a record that is larger
 seasonal_selection       times of a span, year or season
 """

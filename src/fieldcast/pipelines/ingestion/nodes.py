@@ -7,16 +7,12 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from fieldcast import plugins
 from fieldcast.fields import climatology as climatologies
-from fieldcast.fields import images
+from fieldcast.fields import images, ingestion_sources
 from fieldcast.fields import normalisation as normalisations
 from fieldcast.fields.contracts import fits_digest
-from fieldcast.fields.ingest import ingest, ingest_source
 from fieldcast.fields.options import Ingestion
 from fieldcast.fields.planet import reference
-from fieldcast.fields.planet.weather import simulate
-from fieldcast.fields.quality import table
 from fieldcast.fields.splits import SplitRanges, make, select
 from fieldcast.kinds import are_images
 
@@ -32,39 +28,32 @@ def make_fields(
     that it replaces the states of an earlier planet.
     """
     mark = {"lineage": ingestion.lineage()}
-    planet, states = ingestion.source == "planet", xr.Dataset(attrs=mark)
-    stored, quality, stored_states = (earlier.get(name) for name in ("fields", "quality", "planet_states"))
-    if stored_states is not None and mark.items() <= stored_states.attrs.items():
-        states = stored_states
-    whole = quality is not None and len(quality) > 0 and (not planet or len(states.data_vars) > 0)
-    if whole and stored is not None and mark.items() <= stored.attrs.items():
+    stored, quality, states = (earlier.get(name) for name in ("fields", "quality", "planet_states"))
+    planet, unchanged = ingestion.source == ingestion_sources.PLANET, is_marked(stored, mark)
+    if states is None or not is_marked(states, mark):
+        states = xr.Dataset(attrs=mark)
+    complete = quality is not None and len(quality) > 0 and (not planet or len(states.data_vars) > 0)
+    if stored is not None and unchanged and complete:
         if fits_digest(stored):
             LOG.info("Using the existing fields: %s.", stored.attrs["source"])
             if planet:
                 _warn_of_another_planet(ingestion, stored, states)
             return stored, quality, states
         LOG.warning("The stored fields are damaged (they do not fit their digest): they are recreated.")
-    elif stored is not None and stored.attrs.get("lineage") != mark["lineage"]:
+    elif stored is not None and not unchanged:
         LOG.warning(
             "The stored fields (%s) were made with other options or files, and will be replaced.",
             stored.attrs["source"],
         )
-    if ingestion.source == "images":
-        pictures = images.open_images(ingestion.images, ingestion.folder())
-        return pictures.assign_attrs(mark), table(images.inspect(pictures)), states
-    if ingestion.source == "file":
-        fields, quality = ingest_source(ingestion.file())
-        return fields.assign_attrs(mark), quality, states
-    if not planet:  # a function of an installed package
-        brought = plugins.load("fieldcast.sources", ingestion.source)(ingestion)
-        fields, quality = ingest(brought, f"the source '{ingestion.source}'")
-        return fields.assign_attrs(mark), quality, states
-    simulated = simulate(ingestion.planet, ingestion.seed)
-    simulated.attrs["source"] = f"simulated planet, {ingestion.planet.years:g} years, seed {ingestion.seed}"
-    fields, quality = ingest(simulated, "the simulated planet")
-    states = simulated[["q"]].assign_attrs(mark, digest=reference.state_digest(simulated["q"]))
-    _warn_of_another_planet(ingestion, fields, states)
-    return fields.assign_attrs(mark), quality, states
+    fields, quality, states = ingestion_sources.from_source(ingestion)
+    if planet:
+        _warn_of_another_planet(ingestion, fields, states)
+    return fields.assign_attrs(mark), quality, states.assign_attrs(mark)
+
+
+def is_marked(stored: xr.Dataset | None, mark: Mapping[str, Any]) -> bool:
+    """Whether a stored data set was made with the present options and files."""
+    return stored is not None and mark.items() <= stored.attrs.items()
 
 
 def _warn_of_another_planet(ingestion: Ingestion, fields: xr.Dataset, states: xr.Dataset) -> None:

@@ -1,0 +1,32 @@
+"""Modes of states in memory: empirical orthogonal functions across all variables (`streamed_modes`: of a record)."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+RANK = 1e-6  # modes with less than this share of the variance of the first are rounding errors
+
+
+def modes(
+    x: Float[Tensor, "time cell"], area: Float[Tensor, " cell"], count: int
+) -> Float[Tensor, "mode cell"]:
+    """F^T: the leading modes of x, orthogonal under `area`, times the deviations of their coefficients.
+
+    F F^T is the best approximation of the covariance x^T x / T with `count` modes, cells weighted by area. The
+    smaller of the two Gram matrices is used; nothing is divided by the area, which almost vanishes at a pole.
+    """
+    times, cells = x.shape
+    root = area.sqrt()
+    weighted = x * root
+    if times <= cells:
+        variance, u = torch.linalg.eigh((weighted @ weighted.T).double() / times)
+        keep = slice(max(times - count, 0), None)
+        f = (u[:, keep] / times**0.5).T.to(x) @ x
+    else:
+        variance, v = torch.linalg.eigh((weighted.T @ weighted).double() / times)
+        keep = slice(max(cells - count, 0), None)
+        score = weighted @ (v[:, keep] / variance[keep].clamp(min=1e-30).sqrt()).to(x)
+        f = score.T @ x / times
+    return f[variance[keep] > RANK * variance[-1]].flip(0)
