@@ -50,6 +50,13 @@ def test_a_large_data_set_stays_on_the_disk(stored, data, monkeypatch, caplog):
     assert not stored.load().t.variable._in_memory  # nothing was kept
 
 
+def test_a_share_of_the_memory_may_be_given(stored, data, tmp_path, monkeypatch):
+    of_memory = ZarrDataset(filepath=str(tmp_path / "x.zarr"), load_args={"lazy": 0.05})
+    for memory, loaded in ((20 * data.nbytes - 1, False), (20 * data.nbytes, True)):
+        monkeypatch.setattr(parts, "available", lambda memory=memory: memory)
+        assert of_memory.load().t.variable._in_memory == loaded
+
+
 def test_chunks_are_a_power_of_two_of_fields(stored, data, tmp_path):
     assert zarr.open_group(tmp_path / "x.zarr")["t"].chunks == (128, 32, 64)
     stored.save(data.chunk({"time": 130}))  # of a source with other chunks

@@ -11,7 +11,7 @@ from fieldcast.datasets.memory import available
 logger = logging.getLogger(__name__)
 
 ANNOUNCED: set[str] = set()  # paths that the log has mentioned
-SHARE = 0.25  # of the memory available that a data set may take
+SHARE = 0.25  # of the memory available that a data set may take by default
 
 
 def opened_in_parts(store: Any) -> xr.Dataset:
@@ -28,16 +28,16 @@ def opened_in_parts(store: Any) -> xr.Dataset:
     return data
 
 
-def loaded_if_small(data: xr.Dataset, location: str) -> xr.Dataset:
-    """Load data that take at most a quarter of the memory available; leave larger data on the disk, and say so."""
+def loaded_if_small(data: xr.Dataset, location: str, share: float = SHARE) -> xr.Dataset:
+    """Load data that take at most a share of the memory available; leave larger data on the disk, and say so."""
     memory = available()
-    if data.nbytes <= SHARE * memory:
+    if data.nbytes <= share * memory:
         return data.load()
     if location not in ANNOUNCED:
         ANNOUNCED.add(location)
         logger.info(
-            "'%s' (%.1f GB) takes more than a quarter of the memory available (%.1f GB): it is read in parts.",
-            location, data.nbytes / 1e9, memory / 1e9,
+            "'%s' (%.1f GB) takes more than %.0f %% of the memory available (%.1f GB): it is read in parts.",
+            location, data.nbytes / 1e9, 100 * share, memory / 1e9,
         )  # fmt: skip
     return data
 

@@ -33,6 +33,7 @@ class ZarrDataset(FilesystemDataset):
       load_args: {lazy: true}               # dask-backed; {chunks: {time: 100}} likewise; eager by default
       save_args: {chunks: {time: 64}}       # chunks on disk; by default whole fields, about 8 MiB
     # load_args: {lazy: auto}               # eager if it takes at most a quarter of the memory available
+    # load_args: {lazy: 0.05}               # or another share
     # save_args: {chunk_bytes: 2097152}     # chunks of a power of two of whole fields, for random access
     ```
 
@@ -73,13 +74,14 @@ class ZarrDataset(FilesystemDataset):
         import xarray as xr
 
         from fieldcast.datasets.encoding import decoded
-        from fieldcast.datasets.parts import loaded_if_small, opened_in_parts
+        from fieldcast.datasets.parts import SHARE, loaded_if_small, opened_in_parts
 
         options = dict(self._load_args)
         lazy = options.pop("lazy", "chunks" in options)
         with refusing_damage(self.location):
-            if lazy == "auto":
-                return loaded_if_small(decoded(opened_in_parts(self._reader(True))), self.location)
+            if isinstance(lazy, str | float):
+                share = SHARE if lazy == "auto" else float(lazy)
+                return loaded_if_small(decoded(opened_in_parts(self._reader(True))), self.location, share)
             options = {"chunks": {} if lazy else None, **options}
             data = decoded(xr.open_zarr(self._reader(lazy), **options))
             return data if lazy else data.load()

@@ -25,7 +25,7 @@ from fieldcast.kinds import state_dimension
 SHARD_BYTES = 64 * 2**20
 READS = 2  # at the same time: one is decoded while the other is read
 PIECE_BYTES = 32 * 2**20  # read at once: the allocator keeps memory of this size for the next piece
-KEPT_BYTES = 256 * 2**20  # of states outside of the window
+KEPT_BYTES = 96 * 2**20  # of states outside of the window
 
 Encode = Callable[[xr.Dataset], Float[Tensor, "state variable y x"]]
 
