@@ -51,7 +51,7 @@ def test_a_flipped_bit_anywhere_in_a_chunk_is_refused(store: Path, chunk: str, l
         flip(store / chunk, place)
         with pytest.raises(DamagedError) as caught:
             loaded(store, lazy)
-        assert f"'{store}' is damaged (its chunk {chunk} does not fit its checksum)" in str(caught.value)
+        assert f"'{store}' is damaged (its chunk {chunk} does not match its checksum)" in str(caught.value)
         assert "run the stage that writes it again" in str(caught.value) and "\n" not in str(caught.value)
         flip(store / chunk, place)
     xr.testing.assert_identical(loaded(store, lazy), weather())

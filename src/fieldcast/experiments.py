@@ -182,7 +182,7 @@ def _read(file: Path, conf: Path) -> Experiment:
             raise InputError(f"{where}: an experiment has no key '{key}'{nearest(str(key), list(KEYS))}")
     if "_" in task:
         raise InputError(
-            f"{where}: a task's name holds no underscore: rename the folder, and the key in its files."
+            f"{where}: a task's name must not contain an underscore: rename the folder, and the key in its files."
         )
     model = body.get("model")
     elsewhere = isinstance(model, Mapping) and model.get("type") == "File"

@@ -29,5 +29,5 @@ def test_results_of_earlier_runs_are_read_on_demand(tmp_path: Path, place: str |
     assert left.keys() == {"scores", "history", "starts"} and left["starts"]() == {"members": 3}
     assert {name: read()["value"][0] for name, read in left["scores"].items()} == {"vae": 1, "lim": 2}
     assert left["history"]["vae"]()["step"][0] == 7
-    with pytest.raises(DatasetError, match="is read only here"):
+    with pytest.raises(DatasetError, match="cannot be saved as a whole"):
         results.save({"scores": {}})

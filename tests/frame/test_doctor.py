@@ -172,7 +172,7 @@ def cut_checkpoint(folder: Path, catalog: DataCatalog) -> None:
                 "reconstruct.a.scores": "other",
             },
         ),
-        (changed_values, {"fields": "do not fit its digest"}),
+        (changed_values, {"fields": "do not match its digest"}),
         (other_weights, {"reconstruct.a.draws": "other weights or model options"}),
         (lost_chunk, {"reconstruct.a.draws": "its chunk z/0 is missing"}),
         (

@@ -40,7 +40,7 @@ class CheckedStore(LocalStore):
         try:
             CHECKSUM.decode(content.as_numpy_array())
         except (RuntimeError, ValueError) as error:
-            raise DamagedError(str(self.root), f"its chunk {key} does not fit its checksum") from error
+            raise DamagedError(str(self.root), f"its chunk {key} does not match its checksum") from error
 
     def _has_checksums(self, array: str) -> bool:
         if array not in self._arrays:

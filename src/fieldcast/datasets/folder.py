@@ -32,7 +32,7 @@ class FolderDataset(FilesystemDataset):
 
     def save(self, data: Any) -> None:
         """Raise DatasetError: other data sets write the files."""
-        raise DatasetError(f"'{self.location}' is read only here: its files are written one by one")
+        raise DatasetError(f"'{self.location}' cannot be saved as a whole: its files are written one by one")
 
     def _exists(self) -> bool:
         return bool(self._fs.isdir(str(self._path)))

@@ -41,7 +41,7 @@ class ResultsDataset(FilesystemDataset):
 
     def save(self, data: Any) -> None:
         """Raise DatasetError: other data sets write the files."""
-        raise DatasetError(f"'{self.location}' is read only here: its files are written one by one")
+        raise DatasetError(f"'{self.location}' cannot be saved as a whole: its files are written one by one")
 
     def _files(self, pattern: str) -> list[tuple[PurePosixPath, Callable[[], Any]]]:
         names = sorted(self._fs.glob(f"{self._path}/{pattern}"))

@@ -185,7 +185,7 @@ def refuse_not_finite(tensors: Mapping[str, Tensor], where: str) -> None:
         checked = tensor[..., exists] if tensor.shape[-2:] == exists.shape else tensor
         if not name.endswith(".days") and not torch.isfinite(checked).all():
             raise InputError(
-                f"{where} holds numbers that are not finite ({name}), and neither would its draws be: "
+                f"{where} holds numbers that are not finite ({name}), so its draws would not be finite either: "
                 "train the experiment again, with a lower fit.learning_rate if it diverged."
             )
 

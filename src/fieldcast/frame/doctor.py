@@ -54,7 +54,8 @@ class Examination:
             [
                 f"{len(self.faults)} of {self.stored} data sets are damaged, or not of this --env and these --params:",
                 *(f"  {complaint}" for complaint in complaints),
-                "if they were made with others, examine them with those; else run with these --params, in this order:",
+                "if they were made with another --env or other --params, run `fieldcast doctor` with those; otherwise "
+                "run, with these --params and in this order:",
                 *(f"  {command}" for command in again),
                 "then run `fieldcast doctor` again: what was made from these may be stale, too.",
             ]
@@ -139,7 +140,7 @@ def read(name: str, catalog: CatalogProtocol) -> Any:
                 block.compute()
     validate_dataset(catalog, name, data).raise_if_failed()
     if (getattr(dataset, "metadata", None) or {}).get("digest") and not fits_digest(data):
-        raise InputError("its values do not fit its digest.")
+        raise InputError("its values do not match its digest.")
     return data
 
 

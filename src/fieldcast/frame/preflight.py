@@ -103,7 +103,7 @@ class Checks:
 
         if not fits_digest(data):
             path = getattr(self._catalog.get(dataset_name), "location", dataset_name)
-            raise DamagedError(str(path), f"its values do not fit its digest {data.attrs['digest']}")
+            raise DamagedError(str(path), f"its values do not match its digest {data.attrs['digest']}")
 
 
 def check_environment(conf: Path, env: str) -> None:

@@ -112,8 +112,8 @@ def units_of_variables(data: xr.Dataset, codec: FieldCodec, where: str) -> dict[
         if not data[v].attrs.get("units"):
             expected = codec.attrs[v].get("units")
             raise InputError(
-                f"variable '{v}' of {where} has no units, the model was trained on '{expected}': "
-                f"set its attribute 'units' to '{expected}' if they are."
+                f"variable '{v}' of {where} has no units; the model was trained in '{expected}': "
+                f"if that is its unit, set its attribute 'units' to '{expected}'."
             )
     return {v: str(data[v].attrs["units"]) for v in codec.variables}
 
@@ -134,13 +134,13 @@ def last_states(
     data, needed = data.sortby("time"), max(history, 1)
     there = data.sizes["time"]
     if there < needed:
-        raise InputError(f"{where} has {there} states, the model needs the last {needed}: give it more.")
+        raise InputError(f"{where} has {there} states; the model needs the last {needed}: give it more.")
     data = data.isel(time=slice(there - needed, there))
     step, intervals = space.time_step, np.diff(calendars.hours(data["time"]))
     if np.any(np.abs(step.counts(data["time"]) - 1) * step.hours > STEP_TOLERANCE):
         hours = ", ".join(f"{interval:g}" for interval in intervals)
         raise InputError(
-            f"the last states of {where} are {hours} hours apart, the model was trained on steps of "
+            f"the last states of {where} are {hours} hours apart; the model was trained on steps of "
             f"{step}: give the last {needed} at that step."
         )
     exists = space.exists.cpu().numpy()
@@ -186,8 +186,8 @@ def same_grid(data: xr.Dataset, codec: FieldCodec | AnyDayCodec, what: str) -> N
     trained = grid_of(codec)
     if axis := different_axis(trained, data):
         raise InputError(
-            f"the {axis}s differ: {what} has {describe(data[axis].values)}, the model was trained on "
-            f"{describe(trained[axis])}; interpolate {what} to the model's grid, or train on this grid."
+            f"the {axis}s differ: {what} has {describe(data[axis].values)}; the model was trained on "
+            f"{describe(trained[axis])}: interpolate {what} to the model's grid, or train on this grid."
         )
 
 

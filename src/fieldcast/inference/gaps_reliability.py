@@ -48,8 +48,8 @@ def reliability(outcome: Outcome, columns: Bool[Tensor, " column"], name: str) -
     beyond = float((error.abs() > FAR * spread).double().mean())
     yield (
         f"The spread is {verdict} on average in {SELECTIONS} selections of hidden values: {ratio:.2f} of the error, "
-        f"weighted as the gaps; {beyond:.2%} of {int(here.sum())} errors exceed {FAR:g} spreads, the largest is "
-        f"{float((error.abs() / spread).max()):.1f} of them."
+        f"weighted like the missing values; {beyond:.2%} of {int(here.sum())} errors exceed {FAR:g} spreads; the "
+        f"largest is {float((error.abs() / spread).max()):.1f} spreads."
     )
     yield from by_variability(error, spread, weight, statistics.claims.climatological[here])
     yield from unchecked(outcome, columns)

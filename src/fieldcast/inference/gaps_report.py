@@ -15,9 +15,9 @@ from fieldcast.models.layers.crps import normal_crps
 from fieldcast.scores.numbers import significant
 
 SEASONS = {
-    CONSTANT: "The record spans less than two years: the methods see departures from the mean of each cell, with the "
-    "season in them.",
-    "harmonics": "The methods see anomalies from an annual cycle, fitted to each cell's own values.",
+    CONSTANT: "The record spans less than two years: the methods work on departures from each cell's mean, "
+    "which include the seasonal cycle.",
+    "harmonics": "The methods work on anomalies from an annual cycle, fitted to each cell's own values.",
 }
 
 

@@ -39,8 +39,8 @@ SUMMARY = (
     "a reading there."
 )
 OF_SPREAD = (
-    "standard deviation of the error of what a station here would read, with the error of its instrument and all that "
-    "neighbouring places do not share"
+    "standard deviation of the error of what a station here would read, including the error of its instrument and the "
+    "variance that neighbouring stations do not share (the nugget)"
 )
 
 

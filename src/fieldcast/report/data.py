@@ -17,8 +17,8 @@ from fieldcast.time_steps import TimeStep
 TRAINING_MEAN = "training mean"
 
 SHORT_RECORD = (  # clause of the first screen
-    "the record is too short for an annual cycle in the climatology, which flatters every score, and for claims of "
-    "skill"
+    "the record is too short to estimate an annual cycle, which makes every score look better than it is, and too "
+    "short for claims of skill"
 )
 
 

@@ -78,9 +78,12 @@ def assimilate(results: Assimilate) -> Glance:
         return Glance()
     shares = [case.k for case in board.cases]
     ends = dict.fromkeys(f"{100 * share:.3g}" for share in (min(shares), max(shares)))
-    done = f"{count(board.order)} tracked the weather from daily observations of {' to '.join(ends)} % of its cells"
+    fractions = " to ".join(ends)
+    done = f"{count(board.order)} tracked the weather from observations of {fractions} % of its cells at each step"
     case = results.middle_case
-    best = closest(results, case, "for tracking the weather", f"from {percent(case.k)} of the cells a day")
+    best = closest(
+        results, case, "for tracking the weather", f"from {percent(case.k)} of the cells at each step"
+    )
     return Glance([done], best, miscalibrated(results, "in tracking the weather"), trained_once(results))
 
 

@@ -188,8 +188,8 @@ METRICS: dict[str, Metric] = {
         ("crps",),
         skill,
         title="skill",
-        explanation="1 − CRPS / CRPS of the climatology: 1 is perfect; at 0 or below, the forecast is no better "
-        "than the climatology. The skill horizon is the lead time at which skill falls to 0.",
+        explanation="1 − CRPS / CRPS of the climatological ensemble: 1 is perfect; at 0 or below, the forecast is no "
+        "better than past days of the season. The skill horizon is the lead time at which skill falls to 0.",
         better="higher",
         power=0,
         tasks=FORECAST,

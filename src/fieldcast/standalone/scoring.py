@@ -108,7 +108,7 @@ def normals_of(fields: xr.Dataset, training: Data | None) -> Normals:
     if training is None and climatology.attrs["kind"] == climatologies.CONSTANT:
         LOG.warning(
             "the truth spans %.1f years, so that its climatology is its own mean, without seasons: anomalies, and the "
-            "skill over the climatology, would be others with `training`, a record of two years or more.",
+            "skill over the climatology, would differ with `training`, a record of two years or more.",
             calendars.hours(fields["time"])[-1] / YEAR,
         )
     step = TimeStep.of(fields if fields.sizes["time"] > 1 else past)

@@ -39,7 +39,7 @@ def make_fields(
             if planet:
                 _warn_of_another_planet(ingestion, stored, states)
             return stored, quality, states
-        LOG.warning("The stored fields are damaged (they do not fit their digest): they are recreated.")
+        LOG.warning("The stored fields are damaged (they do not match their digest): they are recreated.")
     elif stored is not None and not unchanged:
         LOG.warning(
             "The stored fields (%s) were made with other options or files, and will be replaced.",
