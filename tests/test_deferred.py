@@ -34,10 +34,10 @@ def count(stop):
 def test_nodes_are_built_and_pickled_without_the_import_and_run_with_it(module):
     partial = collected(given(module.tell, name="pool"), "parts", ["first", "second"])
     function = with_arguments(partial, {"scale": int, "first": float, "second": float})
-    made = node(function, {"scale": "params:scale", "first": "a", "second": "b"}, "text", name="tell")
-    sent = pickle.loads(pickle.dumps(made))
+    created = node(function, {"scale": "params:scale", "first": "a", "second": "b"}, "text", name="tell")
+    sent = pickle.loads(pickle.dumps(created))
     assert NAME not in sys.modules and function.__name__ == "tell"
-    assert made.inputs == ["params:scale", "a", "b"] and function.__annotations__["scale"] is int
+    assert created.inputs == ["params:scale", "a", "b"] and function.__annotations__["scale"] is int
     assert sent.run({"params:scale": 2, "a": 1, "b": 3}) == {"text": "pool: first 2, second 6"}
     assert NAME in sys.modules
 

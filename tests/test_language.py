@@ -24,7 +24,7 @@ MOST_ARGUMENTS = 4  # of a constructor without a section of parameters
 # a docstring that begins so is a fragment: it needs its function's name to make sense
 FRAGMENT = re.compile(
     r"(Of|Those|The same|All of|With|Without|On|In|At|By|From|For|To|As|And|Or|But|If|It|Its|They|This|That|These|"
-    r"Which|What|Where|When|How|Never|Not|Nothing|None of)\b"
+    r"Which|What|Where|When|How|Never|Not|Nothing|None of|Also|Otherwise|Inside|Between|Over)\b"
 )
 FRONTED_GENITIVE = re.compile(r"(?:^|[.;:!?]\s+|\n\s*\n\s*|\n- )Of (?!course\b)\w+")
 

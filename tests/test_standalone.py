@@ -210,13 +210,14 @@ def test_a_model_learns_from_values_that_are_missing_at_some_times(waves: xr.Dat
     [
         ("reconstruct.optimal", {}, "no experiment 'reconstruct.optimal' in"),
         ("forecast.vae_mean", {}, "is not trained itself"),
+        ("reconstruct.pooled", {}, "is made of the checkpoints of other experiments: run"),
         ("reconstruct.linear", {"fit": {"step": 3}}, "fit has no option 'step'"),
         (
             "reconstruct.linear",
             {"fit": {"ranks": 0}},
             "fit.ranks = 0: .*'auto' or .*greater than or equal to 1",
         ),
-        ("assimilate.letkf", {}, "'assimilate.letkf' is a filter, and filters are not fitted here: run"),
+        ("assimilate.letkf", {}, "'assimilate.letkf': experiments of assimilate are not fitted here: run"),
     ],
 )
 def test_what_cannot_be_fitted_is_refused_in_a_sentence(

@@ -20,7 +20,7 @@ class Module:
     """A module of which every attribute is a `Deferred` function."""
 
     def __init__(self, name: str) -> None:
-        """name: of the module, with its packages."""
+        """name: the name of the module, with its packages."""
         self._name = name
 
     def __getattr__(self, name: str) -> Deferred:

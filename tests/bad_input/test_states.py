@@ -61,14 +61,16 @@ def refused(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cal
     """The sentence with which the node of `predict` ends; its file is states.nc, here."""
     monkeypatch.chdir(tmp_path)
 
-    def run(harm: Callable[[bytes], bytes] = bytes, **asked: Any) -> str:
+    def run(harm: Callable[[bytes], bytes] = bytes, **options: Any) -> str:
         checkpoint = whole / "06_models/forecast/corrected_inverse_model/checkpoint.safetensors"
         parameters = {"forecast": {"corrected_inverse_model": {"model": {}}, "vae": {"model": {}}}}
         stored = {"forecast/corrected_inverse_model": lambda: harm(checkpoint.read_bytes())}
         given = (parameters, stored, 0, Limits(), "cpu")
         with pytest.raises(InputError) as caught:
             predict(
-                Predict(**{"states": "states.nc", "experiment": "forecast.corrected_inverse_model", **asked}),
+                Predict(
+                    **{"states": "states.nc", "experiment": "forecast.corrected_inverse_model", **options}
+                ),
                 *given,
             )
         assert "\n" not in str(caught.value)

@@ -87,8 +87,10 @@ def test_damage_of_a_data_set_read_in_parts_shows_where_it_is_read(stored, tmp_p
 
 def test_a_limit_of_the_process_is_the_memory_available():
     limit = "import resource; resource.setrlimit(resource.RLIMIT_DATA, (2**30, 2**30)); "
-    told = "from fieldcast.datasets.memory import available; print(available())"
-    result = subprocess.run([sys.executable, "-c", limit + told], capture_output=True, text=True, check=True)
+    program = "from fieldcast.datasets.memory import available; print(available())"
+    result = subprocess.run(
+        [sys.executable, "-c", limit + program], capture_output=True, text=True, check=True
+    )
     assert 0 < int(result.stdout) < 2**30
     pages = resource.getpagesize()
     assert 2**20 < available() < pages * 2**40

@@ -13,7 +13,7 @@ from fieldcast.datasets import (
 
 
 def test_a_folder_without_pictures_has_been_written(tmp_path: Path) -> None:
-    """Otherwise `--only-missing-outputs` would draw figures of what nobody has run each time."""
+    """`--only-missing-outputs` would otherwise draw the figures each time."""
     stored = PicturesDataset(path=str(tmp_path / "figures"))
     assert not stored.exists() and stored.load() == {}
     stored.save({})

@@ -38,7 +38,7 @@ def test_far_from_all_other_values_at_one_cell_and_time(
 @pytest.mark.parametrize("value", [-999.0, 32767.0])
 @pytest.mark.parametrize("chunks", [None, 13])
 def test_at_all_times_of_a_cell(make_weather: Make, value: float, chunks: int | None) -> None:
-    """Inside the range of the others, where only a mask that nobody declared stays so exactly the same."""
+    """A value inside the range of the others is a fill value if it is exactly the same at all times."""
     data = make_weather()
     data["z"] = ((data["msl"] - 1e5) * 20 + value).assign_attrs(units="m")
     assert float(data["z"].min()) < value < float(data["z"].max())
@@ -104,7 +104,7 @@ def test_packed_at_one_cell_and_time(make_weather: Make, write: Write) -> None:
 
 
 def extreme_rain(make_weather: Make, maximum: float) -> xr.Dataset:
-    """Up to 28, but for one true maximum; packed by lowest and highest value."""
+    """Rain of up to 28, but for one true maximum; packed by lowest and highest value."""
     rain = make_weather()
     rain["msl"] = (rain["msl"] - 99500).clip(0)
     rain["msl"] *= 28 / float(rain["msl"].max())

@@ -15,27 +15,27 @@ def notes(figure) -> list[str]:
     return [text.get_text() for text in figure.axes[0].texts]
 
 
-def test_every_step_has_a_truth_a_mean_and_two_members(shown):
-    figure = step_maps(shown["mine"], "z", "mine", steps=2)
+def test_every_step_has_a_truth_a_mean_and_two_members(displayed):
+    figure = step_maps(displayed["mine"], "z", "mine", steps=2)
     drawn = maps(figure)
     assert len(drawn) == 2 * 4
-    expected = shown["mine"]["z"].isel(lead=1)
+    expected = displayed["mine"]["z"].isel(lead=1)
     for item, kind in zip(drawn, ("truth", "mean", "member_0", "member_1"), strict=False):
         np.testing.assert_allclose(item.get_array().ravel(), expected.sel(kind=kind).to_numpy().ravel())
     assert {"truth", "mean", "member 1", "member 2", "1 d", "2 d"} <= set(notes(figure))
     assert len({item.norm.vmax for item in drawn}) == 1
 
 
-def test_a_single_forecast_has_no_member_rows_and_a_blow_up_is_reported(shown):
-    single = step_maps(shown["single"], "z", "single")
+def test_a_single_forecast_has_no_member_rows_and_a_blow_up_is_reported(displayed):
+    single = step_maps(displayed["single"], "z", "single")
     assert len(maps(single)) == 3 * 2
     assert "member 1" not in notes(single)
-    broken = step_maps(shown["broken"], "z", "broken")
+    broken = step_maps(displayed["broken"], "z", "broken")
     assert notes(broken).count("blew up") == 3  # mean and both members at the third step
 
 
-def test_departures_have_colours_about_zero(shown):
-    departures = shown["mine"] - shown["mine"].sel(kind="truth", lead=24.0)
+def test_departures_have_colours_about_zero(displayed):
+    departures = displayed["mine"] - displayed["mine"].sel(kind="truth", lead=24.0)
     figure = step_maps(departures.assign_attrs(anomaly=1), "z", "mine")
     assert maps(figure)[0].norm.vmin == -maps(figure)[0].norm.vmax
 

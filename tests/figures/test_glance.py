@@ -34,9 +34,9 @@ def test_a_reconstruction_stands_between_what_was_observed_and_the_truth(scene):
     assert {"given: 30 % of the cells", "estimate: kriging", "truth"} <= texts(figure)
 
 
-def test_a_forecast_stands_between_the_initial_state_and_what_happened(shown):
-    figure = forecast_glance(shown["mine"], "z", 24.0, "mine")
-    field = shown["mine"]["z"]
+def test_a_forecast_stands_between_the_initial_state_and_what_happened(displayed):
+    figure = forecast_glance(displayed["mine"], "z", 24.0, "mine")
+    field = displayed["mine"]["z"]
     expected = [
         field.sel(kind="truth", lead=0.0),
         field.sel(kind="mean", lead=24.0),
@@ -45,7 +45,7 @@ def test_a_forecast_stands_between_the_initial_state_and_what_happened(shown):
     for values, target in zip(maps(figure), expected, strict=True):
         np.testing.assert_allclose(values, target, rtol=1e-6)
     assert {"given: the initial state", "1 day ahead: mine", "1 day ahead: truth"} <= texts(figure)
-    broken = forecast_glance(shown["broken"], "z", 72.0, "broken")
+    broken = forecast_glance(displayed["broken"], "z", 72.0, "broken")
     assert "blew up" in texts(broken) and len(maps(broken)) == 2
 
 

@@ -1,4 +1,4 @@
-"""Scores against the lead, shaded where worse than a free baseline or better than the perfect model."""
+"""Scores against the lead, shaded where worse than a free baseline or better than the bound."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_bounds_are_shaded(board):
         for item in crps.collections
         if item.get_label()[0] != "_"
     }
-    free, perfect = shades["worse than a free baseline"], shades["better than the perfect model"]
+    free, perfect = shades["worse than a free baseline"], shades["better than the bound"]
     for day, best in ((1, 0.6), (2, 0.8)):  # the better of persistence and climatological ensemble
         assert free[free[:, 0] == day][:, 1].min() == pytest.approx(best)
     assert perfect[perfect[:, 0] == 2][:, 1].max() == pytest.approx(0.2)

@@ -91,7 +91,7 @@ def test_degrees_and_coastlines_stand_where_their_coordinates_are():
 
 
 def test_labels_of_longitudes_stay_below_their_own_map():
-    """Also those of a tick at the border, which would otherwise meet that of the next map."""
+    """The label of a tick at the border would otherwise meet that of the next map."""
     latitude, longitude = np.arange(10.0, 60), np.arange(-31.0, 62)
     sheet = Sheet(latitude, longitude, 2, 1)
     for column in range(2):

@@ -51,8 +51,8 @@ def bucket(credentials: dict[str, Any]) -> Any:
 
 def objects(credentials: dict[str, Any], folder: str) -> dict[str, str]:
     """ETag of each object under a folder."""
-    found = bucket(credentials).find(folder, detail=True)
-    return {name: entry["ETag"] for name, entry in found.items()}
+    matches = bucket(credentials).find(folder, detail=True)
+    return {name: entry["ETag"] for name, entry in matches.items()}
 
 
 class Killed(BaseException):

@@ -216,7 +216,7 @@ def test_a_lock_that_cannot_be_read_is_refused(tmp_path: Path, monkeypatch: pyte
 def test_a_lock_that_another_user_gives_back_meanwhile_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between the attempts to write it and to read it."""
+    """The other user gives it back between this run's attempts to write it and to read it."""
     errors: list[OSError] = [PermissionError(errno.EACCES, ""), FileNotFoundError(errno.ENOENT, "")]
     opened = os.open
 

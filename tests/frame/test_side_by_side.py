@@ -73,21 +73,23 @@ def test_without_durations_the_longest_path_has_most_nodes() -> None:
 def run(*nodes: Any, workers: int = 2, **data: Any) -> dict[str, Any]:
     """Run nodes; returns what they make, by name."""
     catalog = DataCatalog({name: MemoryDataset(value) for name, value in data.items()})
-    made = SideBySide(max_workers=workers).run(Pipeline(nodes), catalog)
-    return {name: dataset.load() for name, dataset in made.items()}
+    created = SideBySide(max_workers=workers).run(Pipeline(nodes), catalog)
+    return {name: dataset.load() for name, dataset in created.items()}
 
 
 def test_nodes_run_in_other_processes_with_their_share_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(side_by_side, "cores", lambda: 6)
-    made = run(
+    created = run(
         node(os.getpid, None, "process", name="a"),
         node(os.getenv, "name", "environment", name="b"),
         node(torch.get_num_threads, None, "threads", name="c"),
         node(abs, "process", "same", name="d"),
         name="OMP_NUM_THREADS",
     )
-    assert made["environment"] == "3" and made["threads"] == 3 and made["same"] not in (0, os.getpid())
+    assert (
+        created["environment"] == "3" and created["threads"] == 3 and created["same"] not in (0, os.getpid())
+    )
     assert "OMP_NUM_THREADS" not in os.environ and not multiprocessing.active_children()
 
 
@@ -182,9 +184,9 @@ def test_progress_of_other_processes_is_logged_and_leaves_no_semaphore(
     graph = Pipeline([node(loops.loop, None, "a", name="loop"), node(os.getpid, None, "b", name="other")])
     with caplog.at_level(logging.INFO, "fieldcast"):
         hook.before_pipeline_run(graph, DataCatalog())
-        made = SideBySide(max_workers=2).run(graph, DataCatalog(), hooks)
+        created = SideBySide(max_workers=2).run(graph, DataCatalog(), hooks)
         hook.after_pipeline_run(graph)
-    assert made["a"].load() == "fork"  # a kill leaves no semaphore of its libraries behind
+    assert created["a"].load() == "fork"  # a kill leaves no semaphore of its libraries behind
     assert any("loop: " in line and "49 of 100 steps" in line for line in caplog.messages)
     assert not any("other: " in line for line in caplog.messages)
     assert sorted(line.split()[0] for line in caplog.messages if "/2 " in line) == ["1/2", "2/2"]

@@ -69,8 +69,8 @@ def record(waves: xr.Dataset) -> xr.Dataset:
     """Successive days of the test split, north first: a tenth of the cells, with errors."""
     rng, truth = np.random.default_rng(1), waves.isel(time=slice(-DAYS, None), lat=slice(None, None, -1))
     noisy = truth["t"] + 0.1 * float(waves["t"].std()) * rng.normal(size=truth["t"].shape)
-    seen = xr.DataArray(rng.uniform(size=truth["t"].shape) < 0.1, dims=truth["t"].dims)
-    return truth.assign(t=noisy.where(seen).astype(np.float32).assign_attrs(truth["t"].attrs))
+    recorded = xr.DataArray(rng.uniform(size=truth["t"].shape) < 0.1, dims=truth["t"].dims)
+    return truth.assign(t=noisy.where(recorded).astype(np.float32).assign_attrs(truth["t"].attrs))
 
 
 @pytest.fixture(scope="module")

@@ -72,7 +72,7 @@ def test_the_successor_is_of_the_season_sought(space):
 
 
 def test_in_a_rollout_a_member_is_a_stretch_of_history(space):
-    """Also where states come back with the rounding of a file; at the end of a stretch it goes over to another."""
+    """States that a file has rounded are recognised; at the end of a stretch the member continues on another."""
     x, segment = history(space, 120), (torch.arange(120) >= 60).long()
     model = solved(space, x, segment)
     c = Context(2, past=history(space, 2, seed=1)[:, None]).repeat(4)

@@ -57,13 +57,13 @@ def test_the_coefficients_of_simulated_forecasts_are_recovered() -> None:
     generator = torch.Generator().manual_seed(0)
     m, noise = torch.randn(2, 400, 2, 8, 12, generator=generator, dtype=torch.double)
     variance = 2 * torch.rand(400, 2, 8, 12, generator=generator, dtype=torch.double)
-    known = torch.tensor([[0.2, 0.8, 0.3, 0.6], [-0.1, 1.1, 0.05, 1.4]], dtype=torch.double)
-    a, b, c, d = known.T[..., None, None]
+    given = torch.tensor([[0.2, 0.8, 0.3, 0.6], [-0.1, 1.1, 0.05, 1.4]], dtype=torch.double)
+    a, b, c, d = given.T[..., None, None]
     v = 0.5 + torch.rand(2, 8, 12, generator=generator, dtype=torch.double)
     mu, sigma = a * v + b * m, (c * v**2 + d * variance).sqrt()
     y = mu + sigma * noise
     fitted, score = minimised(m, variance, y, torch.ones(8, 12, dtype=torch.double), v)
-    torch.testing.assert_close(fitted, known, atol=0.03, rtol=0)
+    torch.testing.assert_close(fitted, given, atol=0.03, rtol=0)
     best = normal_crps(y - mu, sigma).mean()
     assert score <= float(best) + 1e-6
 

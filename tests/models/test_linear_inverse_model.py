@@ -132,7 +132,7 @@ def test_its_stationary_covariance_is_that_of_the_training_states(small, ridge):
 @pytest.mark.parametrize("ridge", [0.0, 0.01, 1.0])
 @pytest.mark.parametrize("count", [20, 60, 400])
 def test_noise_has_no_negative_variance_and_the_operator_is_stable(small, count, ridge, states):
-    """Also of a drifting record that is shorter than a state has values, and in pieces."""
+    """The record drifts, is in pieces, and has fewer times than a state has values."""
     x = simulate([operator(0.99, 5)], covariance(6), count) + torch.linspace(0, 5, count)[:, None]
     segment = (torch.arange(count) >= count // 3).long()
     derived = solved(small, x, segment, ridge=ridge, states=states).operators()

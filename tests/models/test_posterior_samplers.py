@@ -52,33 +52,35 @@ def observed(truth, rows):
     return tuple(field.expand(rows, -1).unflatten(1, STATE) for field in (y, m))
 
 
-def posterior(covariance, seen):
+def posterior(covariance, recorded):
     """Mean and covariance of optimal interpolation."""
     h = torch.eye(CELLS)[list(SEEN)]
     gain = covariance @ h.T @ torch.linalg.inv(h @ covariance @ h.T + ERROR**2 * torch.eye(len(SEEN)))
-    return gain @ h @ seen[0][0].flatten(), covariance - gain @ h @ covariance
+    return gain @ h @ recorded[0][0].flatten(), covariance - gain @ h @ covariance
 
 
-def target(denoise, seen, noise, rows):
+def target(denoise, recorded, noise, rows):
     """The posterior of what is observed, or the prior."""
     nothing = torch.zeros(rows, *STATE)
-    y, m = seen or (nothing, nothing.bool())
+    y, m = recorded or (nothing, nothing.bool())
     return Target(denoise, noise, y, m, ERROR**2)
 
 
-def drawn(sampler, denoise, seen, rows=1000, levels=18):
+def drawn(sampler, denoise, recorded, rows=1000, levels=18):
     generator = torch.Generator().manual_seed(0)
     *_, x = sampler.trajectory(
         noise_levels(levels),
-        target(denoise, seen, lambda: torch.randn(rows, *STATE, generator=generator), rows),
+        target(denoise, recorded, lambda: torch.randn(rows, *STATE, generator=generator), rows),
     )
     return x.flatten(1)
 
 
-def moments(sampler, denoise, seen, levels, highest=80.0):
+def moments(sampler, denoise, recorded, levels, highest=80.0):
     """Mean and covariance of the draws, b and A A', where they are linear in the initial noise, x = A n + b."""
     noise = torch.cat([torch.zeros(1, CELLS), torch.eye(CELLS)]).unflatten(1, STATE)
-    *_, x = sampler.trajectory(noise_levels(levels, highest), target(denoise, seen, lambda: noise, CELLS + 1))
+    *_, x = sampler.trajectory(
+        noise_levels(levels, highest), target(denoise, recorded, lambda: noise, CELLS + 1)
+    )
     mean, a = x[0].flatten(), (x[1:] - x[0]).flatten(1).T
     return mean, a @ a.T
 
@@ -106,28 +108,28 @@ def test_ancestral_draws_have_the_covariance_of_the_prior(covariance, denoise):
 
 def test_mmps_draws_from_the_exact_posterior_of_a_gaussian(covariance, denoise, truth):
     """The highest level hides the mean of the posterior, which a start from 80 n misses by 1 / 80."""
-    seen = observed(truth, CELLS + 1)
-    mean, exact = posterior(covariance, seen)
-    drawn_mean, drawn_covariance = moments(MMPS(len(SEEN)), denoise, seen, levels=60, highest=2000.0)
+    recorded = observed(truth, CELLS + 1)
+    mean, exact = posterior(covariance, recorded)
+    drawn_mean, drawn_covariance = moments(MMPS(len(SEEN)), denoise, recorded, levels=60, highest=2000.0)
     assert torch.allclose(drawn_mean, mean, atol=0.01)
     assert (drawn_covariance - exact).norm() < 0.02 * exact.norm()
 
 
 def test_two_iterations_are_nearly_exact(covariance, denoise, truth):
-    seen = observed(truth, 1000)
-    mean, exact = posterior(covariance, seen)
-    x = drawn(MMPS(), denoise, seen)
+    recorded = observed(truth, 1000)
+    mean, exact = posterior(covariance, recorded)
+    x = drawn(MMPS(), denoise, recorded)
     assert (x.mean(dim=0) - mean).norm() < 0.1 * mean.norm()
-    assert (x.T.cov().diagonal() / exact.diagonal()).sqrt()[~seen[1][0].flatten()].mean() == pytest.approx(
-        1, abs=0.08
-    )
+    assert (x.T.cov().diagonal() / exact.diagonal()).sqrt()[
+        ~recorded[1][0].flatten()
+    ].mean() == pytest.approx(1, abs=0.08)
 
 
 @pytest.mark.parametrize("name", ["mmps", "pigdm", "dps", "diffpir", "repaint"])
 def test_every_guided_sampler_moves_draws_towards_the_posterior(covariance, denoise, truth, name):
-    seen = observed(truth, 100)
-    mean, _ = posterior(covariance, seen)
-    x = drawn(SAMPLERS[name], denoise, seen, rows=100, levels=50)
+    recorded = observed(truth, 100)
+    mean, _ = posterior(covariance, recorded)
+    x = drawn(SAMPLERS[name], denoise, recorded, rows=100, levels=50)
     assert x.isfinite().all()
     assert (x.mean(dim=0) - mean).norm() < 0.6 * mean.norm()
 

@@ -112,7 +112,7 @@ def test_a_file_has_no_states_and_is_read_once(
 
 
 def test_states_come_back_from_the_disk_as_they_were(created: Made, tmp_path: Path) -> None:
-    """Also when what was read lazily is saved again where it lies, and when there are none."""
+    """The states survive a lazy read that is saved again in the same place, and so does an empty data set."""
     stored = ZarrDataset(filepath=str(tmp_path / "planet_states.zarr"), load_args={"lazy": True})
     stored.save(created[2])
     stored.save(make_fields(PLANET, earlier(created[0], created[1], stored.load()))[2])

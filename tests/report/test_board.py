@@ -19,7 +19,7 @@ def leads(scores: dict) -> Board:
 
 
 def test_experiments_are_ranked_over_the_cases_that_all_share() -> None:
-    """Over 24 and 48 h the means are 0.2, 0.3 and 0.25; the 0.9 at 72 h, which the others lack, does not count."""
+    """The means over 24 and 48 h are 0.2, 0.3 and 0.25; the 0.9 at 72 h, which the others lack, does not count."""
     board = leads(
         {
             **{("far", hours, "crps"): value for hours, value in ((24.0, 0.1), (48.0, 0.3), (72.0, 0.9))},

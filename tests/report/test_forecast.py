@@ -1,4 +1,4 @@
-"""The page on forecasts: every experiment is there, its numbers are the leaderboard's, a blow-up drops nobody."""
+"""The page on forecasts: all experiments with the leaderboard's numbers, also those that blow up."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ ABOUT = {name: {"about": {"role": role, "family": "classical"}} for name, role i
 STUDIES = studies(yaml.safe_load(Path("conf/base/parameters/studies.yml").read_text())["studies"])
 
 
-def ensembles(it) -> dict[str, xr.Dataset]:
+def ensembles(trial) -> dict[str, xr.Dataset]:
     """The calibrated one is the linear inverse model's; the others are worse by a known amount."""
-    good = it.forecasts
+    good = trial.forecasts
     mean = good.mean("member")
     return {
         "linear_inverse_model": good,

@@ -35,9 +35,9 @@ def test_consistency_bars_of_independent_forecasts_are_binomial() -> None:
 def test_bars_of_cells_that_vary_together_do_not_shrink_with_their_number() -> None:
     rng = np.random.default_rng(1)
     number = rng.integers(0, 3, 400)
-    one = stored(number, rng.random(400) < number / 2, 2)
-    many = 0.5 * one + 0.5 * one  # two cells with the same weather
-    assert np.array_equal(curves(one).high, curves(many).high, equal_nan=True)
+    single = stored(number, rng.random(400) < number / 2, 2)
+    many = 0.5 * single + 0.5 * single  # two cells with the same weather
+    assert np.array_equal(curves(single).high, curves(many).high, equal_nan=True)
 
 
 def test_an_overconfident_forecast_leaves_the_bars() -> None:

@@ -106,7 +106,7 @@ def test_horizons_are_counted_in_steps() -> None:
         "absent": None,
     }
     horizons = stability_horizons(runs).set_index("experiment")
-    assert list(horizons.index) == ["good", "noisy", "bad", "no_truth"]  # a blow-up drops nobody
+    assert list(horizons.index) == ["good", "noisy", "bad", "no_truth"]  # a blow-up drops no experiment
     assert horizons["below_one"].tolist() == [4, 1, 2, 2]
     np.testing.assert_array_equal(horizons["passes_climatology"], [np.nan, 4, 3, np.nan])
     np.testing.assert_array_equal(horizons["blow_up"], [np.nan, np.nan, 3, np.nan])

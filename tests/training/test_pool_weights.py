@@ -144,7 +144,7 @@ def replace_part(config, part):
 
 
 def test_a_part_that_diverged_is_refused(space):
-    """Otherwise every pool has the score NaN, and the last part takes all the weight."""
+    """Every pool with such a part has the score NaN, and the last part would take all the weight."""
     model = Pool(space, {"first": Normal(space, 0.0, 1.0), "lost": Normal(space, math.nan, 1.0)})
     with pytest.raises(
         InputError, match="draws of the part lost are not finite on the validation split: leave it out"

@@ -73,12 +73,12 @@ def trained(world: Any) -> Callable[..., Saved]:
 )
 def test_two_ranks_have_the_loss_curve_and_the_weights_of_one_process(trained, model, problem):
     rollout = 2 if isinstance(problem, Forecasting) else 1
-    one, two = (trained(recipe(model, problem, ranks=ranks, rollout=rollout)) for ranks in (1, 2))
-    first, second = (saved.history[["loss", "validation"]].dropna().to_numpy() for saved in (one, two))
+    single, two = (trained(recipe(model, problem, ranks=ranks, rollout=rollout)) for ranks in (1, 2))
+    first, second = (saved.history[["loss", "validation"]].dropna().to_numpy() for saved in (single, two))
     assert len(first) == 4
     assert second[0] == pytest.approx(first[0], rel=1e-5)
     assert second == pytest.approx(first, rel=1e-4)
-    expected = weights(one)
+    expected = weights(single)
     for name, tensor in weights(two).items():
         # AdamW makes a rounded gradient near zero a part of a whole step, whose size is learning_rate
         assert torch.allclose(tensor, expected[name], rtol=1e-3, atol=OPTIONS.learning_rate / 5), name
@@ -137,8 +137,8 @@ def test_one_rank_is_this_process(trained, monkeypatch):
 
 
 def test_streamed_states_train_as_those_in_memory_and_each_rank_reads_for_itself(trained, monkeypatch):
-    one, two = (trained(recipe(ranks=ranks, data=data)) for ranks, data in ((1, "memory"), (2, "stream")))
-    assert two.history["loss"].to_numpy() == pytest.approx(one.history["loss"].to_numpy(), rel=1e-4)
+    single, two = (trained(recipe(ranks=ranks, data=data)) for ranks, data in ((1, "memory"), (2, "stream")))
+    assert two.history["loss"].to_numpy() == pytest.approx(single.history["loss"].to_numpy(), rel=1e-4)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7])

@@ -14,7 +14,7 @@ class DamagedError(DatasetError):
     """A stored file or folder is damaged; the message gives the reason and the remedy."""
 
     def __init__(self, path: str, reason: str) -> None:
-        """path: of the whole data set; reason: a few words."""
+        """path: the path of the whole data set; reason: the damage, in a few words."""
         super().__init__(f"'{path}' is damaged ({reason}): remove it, and run the stage that writes it again")
         self.path, self.reason = path, reason
 

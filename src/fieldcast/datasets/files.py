@@ -100,7 +100,7 @@ class BytesDataset(FileDataset):
     """Bytes as they are; `missing: none` loads None if there is no file, and saving no bytes removes it."""
 
     def __init__(self, *, missing: Literal["error", "none"] = "error", **settings: Any) -> None:
-        """missing: "error", or "none"."""
+        """missing: the result of loading without a file, an "error" or "none"."""
         super().__init__(missing=missing, **settings)
 
     def save(self, data: bytes) -> None:
@@ -131,7 +131,7 @@ class JSONDataset(FileDataset):
     """JSON; `missing: none` loads None if there is no file."""
 
     def __init__(self, *, missing: Literal["error", "none"] = "error", **settings: Any) -> None:
-        """missing: "error", or "none"."""
+        """missing: the result of loading without a file, an "error" or "none"."""
         super().__init__(missing=missing, **settings)
 
     def _decode(self, content: bytes) -> Any:

@@ -183,7 +183,7 @@ class Cycling:
     calibration: Calibration = field(default_factory=Calibration)
 
     def capped(self, limits: Limits) -> dict[str, int]:
-        """The number of members under the limits."""
+        """The number of members under the limits, by name."""
         return {"members": limits.cap("members", self.members)}
 
     def __post_init__(self) -> None:

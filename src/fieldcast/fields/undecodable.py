@@ -43,9 +43,9 @@ def _one_huge_time(name: str, array: xr.Variable, path: str) -> str | None:
         return None
 
     def decodable(number: float) -> bool:
-        one = xr.Variable(array.dims, np.array([number]), array.attrs)
+        variable = xr.Variable(array.dims, np.array([number]), array.attrs)
         try:
-            xr.conventions.decode_cf_variable(name, one, decode_timedelta=False).load()
+            xr.conventions.decode_cf_variable(name, variable, decode_timedelta=False).load()
         except Exception:
             return False
         return True

@@ -101,6 +101,6 @@ def bounds(axes: Axes, table: pd.DataFrame, score: str, looks: Mapping[str, Look
                 beyond,
                 color=UNREACHABLE,
                 alpha=0.45,
-                label="better than the perfect model",
+                label="better than the bound",
                 **shade,
             )

@@ -77,8 +77,8 @@ class ConfiguredOptions:
         task = TASKS[experiment.task]
         if task.problem is None:  # of filters, which are calibrated
             return Assimilation(self._read("assimilation"), self._read("sparsification"))
-        own = f"{experiment.address}.{task.options}" if task.options in task.types else task.options
-        return task.problem(self._read(own, experiment)) if own else task.problem()
+        address = f"{experiment.address}.{task.options}" if task.options in task.types else task.options
+        return task.problem(self._read(address, experiment)) if address else task.problem()
 
     def of_draws(self, inputs: Collection[str], experiment: Experiment) -> Lineage:
         """Seed, numbers and feedback of draws; forecasts have the numbers of their starts."""

@@ -134,7 +134,7 @@ def security(options: DaskOptions) -> Any:
 
 
 def started(options: DaskOptions, most: int | None) -> Any:
-    """A cluster for this run: of SLURM jobs, or of processes of this machine that nobody else can reach."""
+    """A cluster for this run: of SLURM jobs, or of processes of this machine that other machines cannot reach."""
     from distributed import LocalCluster, Security
 
     resources = {"GPU": options.gpus} if options.gpus else None

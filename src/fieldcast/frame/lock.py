@@ -1,7 +1,7 @@
 """One run at a time in a data root: two would overwrite and remove each other's files.
 
 The lock is the operating system's (flock), on the file `.lock` of the folder. It ends with its process, however that
-ends, so a file that a killed run has left behind blocks nobody.
+ends, so a file that a killed run has left behind blocks no other run.
 """
 
 import atexit
@@ -72,7 +72,7 @@ class Lock:
             return
         root, descriptor = self._held
         with suppress(OSError):
-            if not self._is_shared:  # else the others would lock a file that nobody finds
+            if not self._is_shared:  # else the others would lock a file that has no path any more
                 _file(root).unlink()
         os.close(descriptor)
         self._held = None

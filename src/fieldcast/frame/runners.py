@@ -87,7 +87,7 @@ class Slot:
     """Runs one node at a time on any worker of the cluster; the counterpart of `Worker`."""
 
     def __init__(self, channel: Channel, setting: bytes) -> None:
-        """channel: to the cluster; setting: a pickled Setting."""
+        """channel: the channel to the cluster; setting: the pickled Setting of the worker."""
         self._channel, self._setting = channel, setting
         self._name = uuid.uuid4().hex
         self._inbox: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()

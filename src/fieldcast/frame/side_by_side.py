@@ -200,7 +200,7 @@ class Workers:
         worker = self._idle.pop() if self._idle else self._start()
         inputs = {name: self._catalog.load(name) for name in node.inputs if self._is_in_memory(name)}
         outputs = [name for name in node.outputs if self._is_in_memory(name)]
-        read: dict[str, Any] = {}  # what hooks are told of the inputs
+        read: dict[str, Any] = {}  # the inputs of the events for hooks
 
         def listen(event: str, arguments: Mapping[str, Any]) -> None:
             read.update(arguments.get("inputs", {}))

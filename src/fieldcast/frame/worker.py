@@ -1,4 +1,4 @@
-"""A process that runs nodes for another one, which does all bookkeeping: it relays what hooks are told, and progress.
+"""A process that runs nodes for another one, which does all bookkeeping: it relays events for hooks, and progress.
 
 Nodes, catalog and data in memory travel by pipe. `Worker` is the caller's end of the pipe, `serve` the process.
 """
@@ -39,7 +39,7 @@ class Setting:
     catalog
         The catalog, without data in memory except parameters.
     hooks
-        Objects that act within the process; all other hooks are told of its events.
+        Objects that act within the process; all other hooks receive its events.
     run_id
         Identifier of the run, for hooks.
     logging
@@ -65,7 +65,7 @@ class Worker:
     """A process for one node at a time, started at once; it ends with `stop`, or when this process dies."""
 
     def __init__(self, setting: bytes) -> None:
-        """setting: a pickled Setting."""
+        """setting: the pickled Setting of the process."""
         start_server()
         self._pipe, other = CONTEXT.Pipe()
         self._process = CONTEXT.Process(target=serve, args=(other,))

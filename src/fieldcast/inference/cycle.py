@@ -86,7 +86,7 @@ def cycle(
 
 @dataclass(frozen=True, eq=False)
 class RecordCycle:
-    """A cycle over a user's record: step by step, so that it can be stored and go on after an interruption.
+    """A cycle over a user's record: step by step, so that it can be stored and resume after an interruption.
 
     Parameters
     ----------

@@ -56,7 +56,7 @@ def reliability(outcome: Outcome, columns: Bool[Tensor, " column"], name: str) -
     yield from extrapolation(outcome, columns, name)
     left = int(outcome.distrusted[:, columns].count_nonzero())
     if left:
-        yield f"{left} values are left missing by fill.max_gap or fill.max_spread."
+        yield f"{left} values are left missing by max_gap or max_spread."
 
 
 def ratio_of(

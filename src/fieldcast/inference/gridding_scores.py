@@ -83,7 +83,7 @@ class LeftOut:
 
 
 def factor(errors: Float[np.ndarray, " n"]) -> float:
-    """q of standardised errors."""
+    """Factor q that makes the mean square of standardised errors 1, with errors beyond `LARGEST` q limited."""
     square = np.square(errors)
     q = float(np.sqrt(square.mean()))
     for _ in range(ROUNDS):

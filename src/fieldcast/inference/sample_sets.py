@@ -33,7 +33,7 @@ Places = slice | Integer[np.ndarray, " state"]
 
 @dataclass(frozen=True, eq=False)
 class SplitStates:
-    """The states of a split as a model is asked to draw them: fields as they are, images as they look after a
+    """The states of a split as a model draws them: fields as they are, images as they look after a
     treatment, which is always the same one. `split[places]` are their standardised cells."""
 
     part: xr.Dataset
@@ -71,7 +71,7 @@ class SplitStates:
 class SampleSets(NamedTuple):
     """Samples, test and training states, as features and as standardised cells."""
 
-    real: xr.Dataset  # the test split, as the model is asked to draw it
+    real: xr.Dataset  # the test split, as the model draws it
     training: SplitStates
     features: Sets
     states: Sets

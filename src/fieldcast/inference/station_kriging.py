@@ -136,7 +136,7 @@ class StationKriging:
 
     @property
     def duration(self) -> int:
-        """Number of steps at which it is 1 / e; at least 1."""
+        """Number of steps after which the correlation is 1 / e; at least 1."""
         steps = float(self.model.correlation.time) * E_FOLDING[self.model.correlation.smoothness]
         return max(1, round(steps))
 

@@ -30,7 +30,7 @@ class Encoder(nn.Module, ABC):
 class Decoder(nn.Module, ABC):
     """The mean of p(x | z, c), or its log odds; z has a row for each member, c a row for each datum.
 
-    `reads` says what of the context.
+    `reads`: the part of the context that it uses.
     """
 
     reads: Literal["nothing", "fraction", "past"] = "nothing"

@@ -160,7 +160,7 @@ class ThinPlate(Interpolation):
     choices = MappingProxyType({"smoothing": (0.0, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0)})
 
     def __init__(self, space: Space, trend: float = 2.0):
-        """trend: c."""
+        """trend: the constant c of the kernel."""
         super().__init__(space)
         if trend < SMALLEST_TREND:
             raise InputError(

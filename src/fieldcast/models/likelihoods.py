@@ -1,7 +1,7 @@
 """Likelihoods p(x | z) of a VAE: the distribution of x in each cell, given the output of a decoder.
 
 A decoder's output is the mean of a Gaussian, or the log odds of a (continuous) Bernoulli. Every likelihood has four
-methods: `misfit`, which training minimises; `log_prob`, the full density; `mean`; and `noise`, a draw.
+methods: `misfit`, which training minimises; `log_prob`, the full density; `mean`; and `draw`.
 """
 
 from __future__ import annotations

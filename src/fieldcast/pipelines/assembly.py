@@ -137,12 +137,12 @@ class Reported(Pipeline):
 
 def with_makers(pipeline: Pipeline, names: Collection[str]) -> Pipeline:
     """The nodes of these names, with those that make what they read and no run stores."""
-    chosen = {node.name for node in pipeline.nodes} & set(names)
+    selected = {node.name for node in pipeline.nodes} & set(names)
     makers = {output: node for node in pipeline.nodes for output in node.outputs if handed_on(output)}
     for node in reversed(pipeline.nodes):
-        if node.name in chosen:
-            chosen |= {makers[source].name for source in node.inputs if source in makers}
-    return pipeline.only_nodes(*chosen) if chosen else Pipeline([])
+        if node.name in selected:
+            selected |= {makers[source].name for source in node.inputs if source in makers}
+    return pipeline.only_nodes(*selected) if selected else Pipeline([])
 
 
 def base_name(name: str) -> str:

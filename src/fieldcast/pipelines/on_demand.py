@@ -1,4 +1,4 @@
-"""Pipelines that are built when they are first asked for: a run needs one of a hundred."""
+"""Pipelines that are built when they are first used: a run needs one of a hundred."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kedro.pipeline import Pipeline
 
 
 class LazyPipeline:
-    """A pipeline that is made when something of it is asked for."""
+    """A pipeline that is made when an attribute of it is first read."""
 
     def __init__(self, make: Callable[[], Pipeline]) -> None:
         self._make = make
@@ -25,9 +25,9 @@ class LazyPipeline:
 
 
 class Pipelines(dict[str, Any]):
-    """Pipelines by name, each built when it is first asked for.
+    """Pipelines by name, each built when it is first read.
 
-    A `dict`, which Kedro copies to list the names, as Python copies any other mapping by asking for each value.
+    A `dict`, which Kedro copies to list the names, as Python copies any other mapping by reading each value.
     """
 
     def __init__(self, makers: Mapping[str, Callable[[], Pipeline]]) -> None:

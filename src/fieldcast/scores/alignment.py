@@ -48,11 +48,18 @@ class AlignedForecasts:
         variables: list[str],
         starts: Starts | None = None,
     ) -> AlignedForecasts:
-        """Raise InputError unless the truth has these variables on this grid in these units at these times."""
+        """Forecasts aligned with their truth.
+
+        Raises
+        ------
+        InputError
+            Unless the truth has these variables on this grid in these units at the valid times, and, where starts are
+            given, the forecasts are from these starts.
+        """
         require_same_grid_and_units(forecasts, truth, variables)
         leads = lead_hours(forecasts["lead"])
         if starts is not None:
-            require_same_grid_and_units_starts(calendars.iso(forecasts["start"]), leads, starts)
+            require_stored_starts(calendars.iso(forecasts["start"]), leads, starts)
         indices = valid_indices(forecasts["start"], leads, truth["time"], TimeStep.of(truth))
         missing = np.argwhere(indices < 0)
         if len(missing):
@@ -131,7 +138,7 @@ def require_same_grid_and_units(forecasts: xr.Dataset, truth: xr.Dataset, variab
         )
 
 
-def require_same_grid_and_units_starts(
+def require_stored_starts(
     given: Shaped[np.ndarray, " start"], leads: Float[np.ndarray, " lead"], starts: Starts
 ) -> None:
     """Raise InputError unless these are the stored starts and leads."""

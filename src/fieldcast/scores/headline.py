@@ -14,9 +14,9 @@ LISTED = 8  # experiments of a task at most
 def headline(table: pd.DataFrame) -> float | None:
     """The score by which experiments of a task are compared, lower is better; None where it was not computed.
 
-    It is the fair CRPS [standard deviations], averaged over the fractions observed of a reconstruction or an analysis,
-    or the leads of one to five days of a forecast (its first five leads, where none of these exists), and the KID of
-    samples.
+    It is the fair CRPS [standard deviations], averaged over the cases (pattern and fraction observed) of
+    reconstructions and analyses, or the leads of one to five days of a forecast (its first five leads, where none of
+    these exists), and the KID of samples.
     """
     table = over_all(table)
     if "lead_hours" in table:

@@ -102,8 +102,8 @@ def scored_digest(observations: xr.Dataset, members: int) -> str:
 
 
 def scored_starts(starts: Starts, units: Mapping[str, str], members: int) -> str:
-    """Digest of scored forecasts: data, training split, starts and leads of the mapping `starts`, units of the
-    variables, number of members."""
+    """Digest of scored forecasts: data, training split, time step, starts and leads of the mapping `starts`, units of
+    the variables, number of members."""
     scored = [starts.get(name) for name in ("data", "train", "step_hours", "scored", "leads")]
     return digest(scored, dict(units), members)
 

@@ -98,12 +98,17 @@ def problem_of(experiment: str, body: Mapping[str, Any]) -> Problem:
         raise InputError(f"'{experiment}': there is no such task to train for{nearest(name, TASKS)}")
     if task.problem is None:
         raise InputError(
-            f"'{experiment}' is a filter, and filters are not fitted here: run `kedro run --pipelines {experiment}`, "
-            "and load its checkpoint."
+            f"'{experiment}': experiments of {name} are not fitted here: run `kedro run --pipelines {experiment}`, and "
+            "load its checkpoint."
         )
     if "weights" in (body.get("uses") or {}) or body["model"].get("type") == "File":
         raise InputError(f"'{experiment}' is not trained itself: name the experiment whose weights it uses.")
     check_model(body["model"], f"{experiment}.model", Model)
+    if "parts" in body["model"]:
+        raise InputError(
+            f"'{experiment}' is made of the checkpoints of other experiments: run `kedro run --pipelines "
+            f"{experiment}`, and load its checkpoint."
+        )
     return task.problem(type_of(f"params:{task.options}", task.types)()) if task.options else task.problem()
 
 

@@ -39,7 +39,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Task:
-    """One thing that models are asked to do.
+    """A use of models: one choice of the context, with its training, scores and tables.
 
     Parameters
     ----------

@@ -159,16 +159,16 @@ class CalibrationRun:
         """Forecast minus truth after the spin-up; the first sweep cycles with the climatology for a pool."""
         training = select(self.data.fields, self.data.splits, "train")
         filter, options = self.assimilator.filter, self.options
-        trial = self._periods(training, options.segments, options.steps)
+        periods = self._periods(training, options.segments, options.steps)
         if sweep == 0:
-            filter.fill_pool(trial.x.flatten(0, 1))
+            filter.fill_pool(periods.x.flatten(0, 1))
         seed = seed_for("sweep", self.seed, sweep) % 2**31
         errors = [
             filter.background_mean(step) - truth
             for number, (step, truth) in enumerate(
-                zip(self._cycle(trial, options.members, seed), trial.x, strict=True)
+                zip(self._cycle(periods, options.members, seed), periods.x, strict=True)
             )
-            if number >= options.spin_up or number == len(trial.x) - 1
+            if number >= options.spin_up or number == len(periods.x) - 1
         ]
         return torch.cat(errors)
 
@@ -176,14 +176,14 @@ class CalibrationRun:
         """Logarithm of the fair CRPS of the analysis at unobserved cells, over steps of the validation split."""
         validation = select(self.data.fields, self.data.splits, "validation")
         options, space = self.options, self.assimilator.filter.space
-        trial = self._periods(validation, 1, options.tuning)
+        periods = self._periods(validation, 1, options.tuning)
         seed = seed_for("tuning", self.seed) % 2**31
-        contexts = trial.contexts(options, self.network.noise, self.assimilator.filter, seed)
+        contexts = periods.contexts(options, self.network.noise, self.assimilator.filter, seed)
         total = weights = 0.0
         members = self.assimilator.filter.ensemble_size or self.members
-        steps = zip(self._cycle(trial, members, seed), trial.x, contexts, strict=True)
+        steps = zip(self._cycle(periods, members, seed), periods.x, contexts, strict=True)
         for number, (step, truth, c) in enumerate(steps):
-            if number < options.spin_up and number < len(trial.x) - 1:
+            if number < options.spin_up and number < len(periods.x) - 1:
                 continue
             _, mask = c.observations()
             weight = (space.existing_area * ~mask).double()
@@ -199,14 +199,14 @@ class CalibrationRun:
     def _device(self) -> torch.device:
         return self.assimilator.filter.space.area.device
 
-    def _cycle(self, trial: CyclePeriods, members: int, seed: int) -> Iterator[CycleStep]:
+    def _cycle(self, periods: CyclePeriods, members: int, seed: int) -> Iterator[CycleStep]:
         training = select(self.data.fields, self.data.splits, "train")
-        filter, cycles = self.assimilator.filter, trial.x.shape[1]
-        state = self.assimilator.begin(training, trial.first, cycles, members, seed)
+        filter, cycles = self.assimilator.filter, periods.x.shape[1]
+        state = self.assimilator.begin(training, periods.first, cycles, members, seed)
         draws = RandomStreams(seed, torch.arange(cycles, device=self._device), state.past.shape[1])
-        contexts = trial.contexts(self.options, self.network.noise, filter, seed)
+        contexts = periods.contexts(self.options, self.network.noise, filter, seed)
         steps = cycle(filter, self.assimilator.step, contexts, state, draws)
-        return iter(Progress(steps, unit="step", total=len(trial.x)))
+        return iter(Progress(steps, unit="step", total=len(periods.x)))
 
 
 def forecast_model(checkpoint: bytes, present: Mapping[str, Any]) -> Model:

@@ -133,7 +133,7 @@ def minimised(
 def unfitted(
     m: States, y: States, share: Float[Tensor, "y x"], v: Float[Tensor, "variable y x"]
 ) -> Coefficients:
-    """Coefficients without a fit: no bias, and the variance of the errors, of which the spread tells a part."""
+    """Coefficients without a fit: a = 0, b = 1, c v^2 the variance of the errors of m."""
     error = ((y - m).square() * share).sum(dim=(0, 2, 3)) / (v.square() * share * len(m)).sum(dim=(1, 2))
     return torch.stack([torch.zeros_like(error), torch.ones_like(error), error, 0 * error + 0.25], dim=1)
 

@@ -121,7 +121,7 @@ def correction_of(fields: xr.Dataset, seed: int) -> GapCorrection:
     there = domain.exists(fields)
     if not (there == there.isel(variable=0)).all():
         raise InputError(
-            "gaps.learned: the variables have values in different cells, and a network needs all of them in each: "
+            "learned: the variables have values in different cells, and a network needs all of them in each: "
             "leave it out, or fill the variables one by one with ingestion.variables."
         )
     climatology = climatologies.fit(fields, shrink=True)

@@ -127,8 +127,8 @@ class GapCorrection:
             hidden.append(nearest_in_gap(record.observed[t], record.observed[other], points, generator))
         if not any(cells.any() for cells in hidden):
             raise InputError(
-                "gaps.learned: the record's gaps leave nothing that could be hidden in their shape, so that no "
-                "correction can be trained: set gaps.learned=false and gaps.minutes=0."
+                "learned: the record's gaps leave nothing that could be hidden in their shape, so that no "
+                "correction can be trained: set learned=false and minutes=0."
             )
         return self.batch(record, times, torch.stack(hidden))
 
@@ -166,7 +166,7 @@ class GapCorrection:
         model.load_state_dict(run.average, strict=False)
 
     def minutes(self, record: Record) -> float:
-        """Estimated minutes of both fits, from one update of optimal interpolation and one step of the network."""
+        """Estimated minutes of all fits, from one update of optimal interpolation and one step of the network."""
         model = self.untrained(record)
         base = model.base
         assert isinstance(base, OptimalInterpolation)

@@ -26,7 +26,7 @@ from fieldcast.training.options import Fit
 
 @dataclass(frozen=True)
 class Ranks:
-    """Place of this process among those that train together; a single one communicates with nobody.
+    """Place of this process among those that train together; a single one communicates with no other.
 
     Parameters
     ----------

@@ -84,7 +84,7 @@ class Recipe:
     ) -> dict[str, Any]:
         """Everything that the fitted model depends on but its device.
 
-        `base` is the checkpoint that it starts from, `parts` those that it pools. Code, data, statistics, base and
+        `base` is the checkpoint that it starts from, `parts` those of its parts. Code, data, statistics, base and
         parts are digests: of modules, of the fields, of the codec that is made from their statistics, and of weights.
         """
         weights = None if base is None else read_header(base, in_role("base"))["weights"]
@@ -103,7 +103,7 @@ def train(
 ) -> Iterator[Saved]:  # fmt: skip
     """Fit the model of a recipe to the training split.
 
-    `base` is the checkpoint of its closed-form part, `parts` are those of the models of a pool, by role.
+    `base` is the checkpoint of its closed-form part, `parts` are those of the parts of a combined model, by role.
 
     Raises
     ------
@@ -239,7 +239,7 @@ def load_parts(
         raise InputError(
             f"model.parts names {', '.join(combined.parts)}, and uses {', '.join(stored) or 'nothing'}: give each part "
             "the experiment whose checkpoint it is, as in uses: {"
-            + f"{next(iter(combined.parts))}: forecast.<name>}}."
+            + f"{next(iter(combined.parts))}: <task>.<experiment>}}."
         )
     for name, part in combined.parts.items():
         load_part(part, stored[name], name, f"model.parts.{name}", {"model": config["parts"][name], **same})

@@ -40,7 +40,7 @@ class StoredModel(ArgumentGroup):
     base
         Checkpoint that this run would start the training from: in the role `base`, or `forecast` for a filter.
     parts
-        Checkpoints of the models of a pool, by role.
+        Checkpoints of the parts of a combined model, by role.
     """
 
     checkpoint: bytes

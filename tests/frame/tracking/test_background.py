@@ -1,4 +1,4 @@
-"""A thread that does actions in turn: what has been submitted is done before it is said to be settled."""
+"""A thread that does actions in turn: what was submitted is done before `settle` returns."""
 
 import time
 

@@ -104,8 +104,8 @@ def test_weights_by_distance_from_observations_are_those_of_the_missing_values(
     far = float(of_missing.median())
     share = float(areas[of_missing < far].sum() / areas.sum())
     weight, unweighted = (w * ~hidden.whole for w in (hidden.weight, hidden.area))
-    found, before = (float(w[of_hidden < far].sum() / w.sum()) for w in (weight, unweighted))
-    assert found == pytest.approx(share, abs=0.03) and abs(before - share) > 0.05
+    matches, before = (float(w[of_hidden < far].sum() / w.sum()) for w in (weight, unweighted))
+    assert matches == pytest.approx(share, abs=0.03) and abs(before - share) > 0.05
 
 
 def test_weights_of_cells_with_few_observations_are_those_of_the_missing_values(
@@ -118,8 +118,8 @@ def test_weights_of_cells_with_few_observations_are_those_of_the_missing_values(
     hidden = hide_values(replace(record, observed=observed), 0)
     area = places.area.double() * (~observed).double().sum(0)
     share, (weight, unweighted) = float(area[few].sum() / area.sum()), (hidden.weight, hidden.area)
-    found, before = (float(w[few[hidden.cell]].sum() / w.sum()) for w in (weight, unweighted))
-    assert found == pytest.approx(share, abs=0.03) and before < share / 2
+    matches, before = (float(w[few[hidden.cell]].sum() / w.sum()) for w in (weight, unweighted))
+    assert matches == pytest.approx(share, abs=0.03) and before < share / 2
 
 
 def test_values_near_a_missing_one_are_within_1_3_times_its_distance_from_observations(

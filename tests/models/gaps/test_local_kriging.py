@@ -77,7 +77,7 @@ def test_mean_spread_and_members_are_those_of_a_gaussian_process(monkeypatch: py
 
 @pytest.mark.parametrize("smoothness", [0.5, 1.5, 2.5])
 def test_free_fields_have_the_correlation(smoothness: float) -> None:
-    """Over many waves and members; the nugget is the variance that neighbours do not share."""
+    """The mean over many waves and members; the nugget is the variance that neighbours do not share."""
     c = CORRELATION._replace(smoothness=smoothness)
     s = series(5, 0.0)
     free = UnconditionalField.of(c, s, RandomStreams(1, torch.arange(5), 4000))

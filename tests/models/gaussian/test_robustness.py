@@ -23,7 +23,7 @@ from fieldcast.models.random_streams import RandomStreams
 
 
 def test_only_what_a_few_days_have_made_has_a_variance_of_its_own():
-    """100 days of standard normal numbers have none; three days of 0.3 in a thousand have 0.15^2 less their own."""
+    """1000 days of standard normal numbers have none; three days of 0.3 in a thousand have 0.15^2 less their own."""
     normal = torch.randn(1000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     rare = torch.zeros(1000, dtype=torch.float64)
     rare[[4, 70, 700]] = 0.3

@@ -57,8 +57,8 @@ class Writer(Background):
     """
 
     def __init__(self, uri: str, experiment: str, artifacts: str | None, register: bool = False) -> None:
-        """uri: of the tracking server or database; experiment: MLflow's; artifacts: the folder of a new experiment;
-        register: whether models are registered."""
+        """uri: the address of the tracking server or database; experiment: the name of MLflow's experiment;
+        artifacts: the folder of a new experiment; register: whether models are registered."""
         super().__init__("tracking")
         if uri.startswith("http"):
             # MLflow imports IPython with its first request; matplotlib, drawing meanwhile, would meet half a module

@@ -34,9 +34,9 @@ def rescale(
     """Update the memory of a cycle by innovations of error variances R and expected variances HPH^T; return s.
 
     An innovation counts unless it exceeds five robust standard deviations: sqrt(s HPH^T + R), with the last s, times
-    the median ratio of the innovations to it. The mean excess over R is at most the largest s times its expected value.
-    So neither gross errors nor a first step inflate s. A mean, not a median, gives s, because the errors of weather
-    have heavier tails than a Gaussian.
+    the median ratio of |d| to it over 0.6745, its median for a right s. The mean excess over R is at most the largest s
+    times its expected value. So neither gross errors nor a first step inflate s. A mean, not a median, gives s, because
+    the errors of weather have heavier tails than a Gaussian.
     """
     counted = expected > 0  # cells without variance say nothing about s
     ratio = d.abs() / (memory["scale"][cycle] * expected + error).sqrt()

@@ -93,12 +93,12 @@ class ByFraction(Filter):
         return [each for each in self.copies if isinstance(each, Filter)]
 
     def _together(
-        self, copy: Int[Tensor, " batch"], of: Callable[[Filter, Tensor], tuple[Members, Memory]]
+        self, copy: Int[Tensor, " batch"], results_of: Callable[[Filter, Tensor], tuple[Members, Memory]]
     ) -> tuple[Members, Memory]:
-        """The results `of` each copy and the cycles that use it, in the order of the cycles."""
+        """The results of each copy for the cycles that use it, in the order of the cycles."""
         cycles = [(copy == number).nonzero()[:, 0] for number in range(len(self.copies))]
         pairs = zip(self._filters(), cycles, strict=True)
-        members, memories = zip(*(of(filter, i) for filter, i in pairs if len(i)), strict=True)
+        members, memories = zip(*(results_of(filter, i) for filter, i in pairs if len(i)), strict=True)
         order = torch.cat(cycles).argsort()
         memory = {name: torch.cat([each[name] for each in memories])[order] for name in memories[0]}
         return torch.cat(members)[order], {**memory, COPY: copy}

@@ -3,11 +3,13 @@
     x_b,j = f_bar + sqrt(s) e_j,    x_a,j = x_b,j + K (y + eps_j - H x_b,j),    K = B H^T (H B H^T + R)^-1,
     e_j = sqrt(1 - w) p_j + sqrt(w M / (M - 1)) (f_j - f_bar),    B = s (1 - w) T o S + s w T' o S',
 
-f_j the forecasts from the M members of the last analysis, f_bar their mean, p_j drawn from a pool of background errors,
-S the second moment of the pool, S' that of f_j about f_bar, T and T' tapers, o the elementwise product, w the weight of
-the ensemble (Hamill and Snyder 2000, "A hybrid ensemble Kalman filter-3D variational analysis scheme", equation 6). The
-ensemble mean is the better background; the deviations of a few members of a learned model, whose errors grow too
-slowly, are a poor covariance on their own. Innovations d = y - H f_bar give the scale s:
+y the observations, H the operator from a state to them, R the variances of their errors eps_j; x_b,j the members of the
+background and x_a,j those of the analysis, K the gain; f_j the forecasts from the M members of the last analysis, f_bar
+their mean, p_j drawn from a pool of background errors, S the second moment of the pool, S' that of f_j about f_bar, T
+and T' tapers, o the elementwise product, w the weight of the ensemble (Hamill and Snyder 2000, "A hybrid ensemble
+Kalman filter-3D variational analysis scheme", equation 6). The ensemble mean is the better background; the deviations
+of a few members of a learned model, whose errors grow too slowly, are a poor covariance on their own. Innovations d = y
+- H f_bar give the scale s:
 
     s = <d^2 - R> / <diag(H ((1 - w) T o S + w T' o S') H^T)>    (see `adaptive_scale`).
 

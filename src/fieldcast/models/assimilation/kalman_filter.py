@@ -3,6 +3,9 @@
     u_t = (a_t, b_t, a_{t-1}),    x_t = E (a_t, b_t),    u_{t+1} = T u_t + e,  e ~ N(0, s N),    y = H x + eps,
     m <- m + K (y - H E m),    P <- (I - K H E) P,    K = P E^T H^T (H E P E^T H^T + R / s)^-1.
 
+y: observations, H the operator from a state to them, R the variances of their errors eps; m, P: mean and covariance of
+u, E = (E, 0) its operator to a state, K the gain.
+
 a: coefficients of the leading modes, with the dynamics G and the noise Q of `linear_inverse_model` (a_{t-1} where it
 reads two states); b: those of its patterns of the residual, each a persistence p with variance 1. Together they are the
 whole model, so the residual persists, is corrected by observations, and is part of the spread. New states have variance

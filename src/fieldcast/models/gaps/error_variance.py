@@ -15,7 +15,9 @@ D is a chord of the unit sphere, and D_k is in units of the median of D. The coe
 log v + e^2 / v over errors e, the likelihood of a Gaussian, by multiplicative
 updates that never raise it (majorisation-minimisation for the divergence of Itakura and Saito: Fevotte and Idier 2011),
 
-    a_k <- a_k (sum f_k e^2 / v^2 / sum f_k / v)^(1/2),    v = sum a_k f_k.
+    c_j <- c_j (sum f_j e^2 / v^2 / sum f_j / v)^(1/2),    v = sum_j c_j f_j,
+
+c_j here any of the coefficients n, a, m, e_k, b, c_k, and f_j the function that it multiplies.
 """
 
 from __future__ import annotations

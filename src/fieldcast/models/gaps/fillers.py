@@ -54,11 +54,11 @@ def local_kriging(record: Record, draws: RandomStreams | None) -> Filling:
     step, point = elapsed(r.segment), torch.from_numpy(r.places.points).to(r.x.device)
     for v in r.places.variable.unique().tolist():
         first, last = torch.searchsorted(r.places.variable, torch.tensor([v, v + 1]).to(r.x.device)).tolist()
-        of = slice(first, last)
-        series = kriging.CellSeries(r.x[:, of], r.observed[:, of], step, point[of])
+        cells = slice(first, last)
+        series = kriging.CellSeries(r.x[:, cells], r.observed[:, cells], step, point[cells])
         length = reach.length(series.x, series.observed, series.point)
         duration = float(reach.duration(series.x, series.observed, r.segment))
-        model = fit_kriging(series, hidden.of_cells(of), length, duration)
+        model = fit_kriging(series, hidden.of_cells(cells), length, duration)
         kriging.predict(
             series, model, requested[:, of], draws and draws.fork(v), mean[:, of], spread[:, of],
             members[:, :, of],

@@ -2,8 +2,8 @@
 
     m = K y,    K = C H^T (H C H^T + R)^-1,    R = noise^2 + nugget D^2 + floor^2,
 
-C the covariance of a block, D^2 its diagonal, y the observations in cells or between them; `robustness` defines their
-check.
+C the covariance of a block, D^2 its diagonal, y the observations in cells or between them, H the operator from a state
+to them, R the variances of their errors; `robustness` defines their check.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The distinct points of a grid, and the observations at them.
 
-The 144 cells of a row at a pole are one point. As separate points they would make every covariance singular.
+The cells of a row at a pole are one point. As separate points they would make every covariance singular.
 """
 
 from __future__ import annotations

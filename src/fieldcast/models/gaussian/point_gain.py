@@ -3,8 +3,8 @@
     w = H^T (H C_uu H^T + R)^-1 d                        (innovation form)
       = (I + A C_uu)^-1 H^T R^-1 d,    A = H^T R^-1 H    (information form)
 
-The first is cheaper for fewer observations than touched values; the cost of the second does not grow with the number of
-observations. Their errors are independent: R is diagonal.
+d are the innovations y - H b. The first form is cheaper for fewer observations than touched values; the cost of the
+second does not grow with the number of observations. Their errors are independent: R is diagonal.
 """
 
 from __future__ import annotations

@@ -47,7 +47,8 @@ def within_season(
 ) -> Bool[Tensor, "batch n"]:
     """The allowed times within `window` (45 days) of the season of each target day.
 
-    All allowed times if the record is shorter than `years`, days are unknown, or fewer than 30 lie in the window.
+    All allowed times if the record is more than `window` shorter than `years`, days are unknown, or fewer than 30 lie
+    in the window.
     """
     if days.isnan().any() or elapsed(days.double())[-1] < years - window:
         return allowed

@@ -30,7 +30,7 @@ Pieces = Iterator[Float[Tensor, "time cell"]]
 def streamed_modes(
     states: Callable[[], Pieces], area: Float[Tensor, " cell"], count: int, rank: float
 ) -> Float[Tensor, "mode cell"]:
-    """F^T as in `gappy_pca.modes`, whose signs are arbitrary; `states` begins a pass.
+    """F^T as in `modes.modes`, whose signs are arbitrary; `states` begins a pass.
 
     Modes with less than the share `rank` of the variance of the first are left out.
     """

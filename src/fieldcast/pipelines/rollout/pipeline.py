@@ -1,4 +1,4 @@
-"""checkpoint, fields, starts, splits -> draws, stability, costs."""
+"""checkpoint, fields, starts, splits -> draws, stability, snapshots, costs."""
 
 from kedro.pipeline import Pipeline
 
