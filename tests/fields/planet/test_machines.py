@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def test_other_machines_have_the_same_weather() -> None:
-    """The run takes 200 days, in which chaos blows up any difference; `benchmarks.machines` says what each variant is."""
+    """Chaos blows up any difference within the 200 days; `benchmarks.machines` says what each variant is."""
     command = [sys.executable, "-m", "benchmarks.machines", "--days", "200"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     sys.stdout.write(run.stdout)
