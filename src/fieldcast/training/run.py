@@ -11,6 +11,7 @@ import torch
 import xarray as xr
 
 from fieldcast import lineage, provenance
+from fieldcast.argument_groups import ArgumentGroup
 from fieldcast.encoding.checkpoint import FORMAT, Codec, codec_digest, pack, read_header, unpack
 from fieldcast.encoding.device import choose_device
 from fieldcast.encoding.options import Limits
@@ -95,6 +96,21 @@ class Recipe:
             "data": data.fields.attrs["digest"], "splits": dict(data.splits),
             "statistics": codec_digest(codec), "seed": self.seed, "base": weights,
         }  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingOptions(ArgumentGroup):
+    """Everything of a recipe but the problem, as a run passes it to a node; fields as in `Recipe`."""
+
+    model: dict[str, Any]
+    fit: Fit
+    seed: int
+    limits: Limits
+    device: str
+
+    def recipe(self, problem: Problem) -> Recipe:
+        """The recipe for a problem."""
+        return Recipe(problem, self.model, self.fit, self.seed, self.limits, self.device)
 
 
 def train(

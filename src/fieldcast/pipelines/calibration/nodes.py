@@ -7,24 +7,22 @@ import pandas as pd
 import xarray as xr
 
 from fieldcast.argument_groups import by_field
-from fieldcast.encoding.options import Cycling, Limits, Sparsification
+from fieldcast.encoding.options import Cycling, Sparsification
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.pipelines.streams import earlier_output, streamed
 from fieldcast.tasks.assimilate import Assimilation
 from fieldcast.training.calibration import calibrate
-from fieldcast.training.options import Fit
-from fieldcast.training.run import Recipe
+from fieldcast.training.run import TrainingOptions
 
 
 @streamed
 @by_field
 def fit(
-    data: PreparedData, model: dict[str, Any], fit: Fit, seed: int, limits: Limits, device: str,
-    assimilation: Cycling, sparsification: Sparsification, earlier: Mapping[str, Any], planet_states: xr.Dataset,
-    base: bytes | None = None,
+    data: PreparedData, training: TrainingOptions, assimilation: Cycling, sparsification: Sparsification,
+    earlier: Mapping[str, Any], planet_states: xr.Dataset, base: bytes | None = None,
 ) -> Iterator[tuple[tuple[bytes, bytes], pd.DataFrame]]:  # fmt: skip
     """Checkpoint with the state of the calibration, and the trials, after each sweep and trial."""
     state = earlier_output(earlier, "checkpoint").state
-    recipe = Recipe(Assimilation(assimilation, sparsification), model, fit, seed, limits, device)
+    recipe = training.recipe(Assimilation(assimilation, sparsification))
     for saved in calibrate(recipe, assimilation, sparsification, data, base, state, planet_states):
         yield (saved.checkpoint, saved.state), saved.history

@@ -6,31 +6,27 @@ from typing import Any
 import pandas as pd
 
 from fieldcast.argument_groups import by_field
-from fieldcast.encoding.options import Limits
 from fieldcast.errors import InputError
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.figures.png import png
 from fieldcast.figures.training import loss_curve
 from fieldcast.pipelines.streams import earlier_output, streamed
 from fieldcast.tasks import Task
-from fieldcast.training.options import Fit
-from fieldcast.training.run import Recipe, train
+from fieldcast.training.run import TrainingOptions, train
 
 
 @streamed
 @by_field
 def fit(
-    task: Task, data: PreparedData, model: dict[str, Any], fit: Fit, seed: int, limits: Limits, device: str,
-    earlier: Mapping[str, Any], options: Any = None, base: bytes | None = None,
-    parts: Mapping[str, bytes] | None = None,
+    task: Task, data: PreparedData, training: TrainingOptions, earlier: Mapping[str, Any], options: Any = None,
+    base: bytes | None = None, parts: Mapping[str, bytes] | None = None,
 ) -> Iterator[tuple[tuple[bytes, bytes], pd.DataFrame]]:  # fmt: skip
     """Checkpoint with training state, and history, at each save; `options` are those of the task."""
     if task.problem is None:
         raise InputError(f"the task '{task.name}' has a stage 'training' and no problem to train on.")
     problem = task.problem() if task.options is None else task.problem(options)
     state = earlier_output(earlier, "checkpoint").state
-    recipe = Recipe(problem, model, fit, seed, limits, device)
-    for saved in train(recipe, data, state, base, parts):
+    for saved in train(training.recipe(problem), data, state, base, parts):
         yield (saved.checkpoint, saved.state), saved.history
 
 
