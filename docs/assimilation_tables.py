@@ -150,7 +150,11 @@ def run_on_another_planet(row: Row, name: str, trained: Path) -> bool:
         xr.open_zarr(row.folder / primary) as fields,
         xr.open_zarr(trained / primary) as training,
     ):
-        observed = network[list(training.data_vars)].isel(case=0, drop=True).load()
+        observed = (
+            network[[name for name in training.data_vars if "time" in training[name].dims]]
+            .isel(case=0, drop=True)
+            .load()
+        )
         scored = slice(network.attrs["spin_up"], None)
         truth = fields.sel(time=observed["time"][scored]).load()
         analyses = analysed(name, trained, observed).isel(time=scored)

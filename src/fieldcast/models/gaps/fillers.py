@@ -60,8 +60,8 @@ def local_kriging(record: Record, draws: RandomStreams | None) -> Filling:
         duration = float(reach.duration(series.x, series.observed, r.segment))
         model = fit_kriging(series, hidden.of_cells(cells), length, duration)
         kriging.predict(
-            series, model, requested[:, of], draws and draws.fork(v), mean[:, of], spread[:, of],
-            members[:, :, of],
+            series, model, requested[:, cells], draws and draws.fork(v), mean[:, cells], spread[:, cells],
+            members[:, :, cells],
         )  # fmt: skip
     return with_observed(record, mean.mul_(deviation), spread.mul_(deviation), members.mul_(deviation))
 
