@@ -88,7 +88,7 @@ def test_nothing_resumes_from_a_damaged_store(store: Path, caplog: pytest.LogCap
     flip(store / "z/2.0.0", 7)
     with caplog.at_level(logging.WARNING):
         assert stored.earlier() is None
-    assert f"'{store}' is damaged (its chunk z/2.0.0 does not fit" in caplog.text
+    assert f"'{store}' is damaged (its chunk z/2.0.0 does not match its checksum)" in caplog.text
 
 
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:

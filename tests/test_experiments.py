@@ -77,7 +77,7 @@ def test_external_forecasts_are_recognised_by_their_type(conf: Path) -> None:
             "forecast: {c: {uses: {base: forecast.c}}}",
             "in a circle: forecast.c -> forecast.c",
         ),
-        ("fore_cast", "c", "fore_cast: {c: {}}", "holds no underscore"),
+        ("fore_cast", "c", "fore_cast: {c: {}}", "must not contain an underscore"),
     ],
 )
 def test_a_wrong_experiment_is_reported_in_one_sentence(

@@ -32,11 +32,11 @@ def test_nothing_of_the_rest_of_the_package_is_imported() -> None:
 
 
 @pytest.mark.parametrize(
-    ("root", "shown"),
+    ("root", "location"),
     [("memory:///here", "memory:///here"), ("s3://bucket/x", "s3://bucket/x"), ("/folder/x", "/folder/x")],
 )
-def test_a_location_keeps_its_protocol(root: str, displayed: str) -> None:
-    assert TextDataset(filepath=f"{root}/report.html").location == f"{displayed}/report.html"
+def test_a_location_keeps_its_protocol(root: str, location: str) -> None:
+    assert TextDataset(filepath=f"{root}/report.html").location == f"{location}/report.html"
 
 
 def test_the_configuration_of_a_data_set_makes_it_again(tmp_path: Path) -> None:

@@ -20,5 +20,5 @@ def test_a_folder_lists_its_files_and_reads_them_on_demand(tmp_path: Path, place
         BytesDataset(filepath=f"{root}/{path}").save(path.encode())
     readers = folder.load()
     assert {name: read() for name, read in readers.items()} == {"x/y": b"x/y/a.bin", "x/z": b"x/z/a.bin"}
-    with pytest.raises(DatasetError, match="read only"):
+    with pytest.raises(DatasetError, match="cannot be saved as a whole"):
         folder.save(b"")

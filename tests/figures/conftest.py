@@ -11,7 +11,7 @@ from fieldcast.scores.examples.forecast import forecast_examples
 
 
 @pytest.fixture(scope="session")
-def shown(season: Callable) -> dict[str, xr.Dataset]:
+def displayed(season: Callable) -> dict[str, xr.Dataset]:
     value = season(starts=3, shape=(6, 8))
     broken = value.forecasts.where(value.forecasts["lead"] < 72)
     ensembles = {"mine": value.forecasts, "single": value.forecasts.isel(member=[0]), "broken": broken}

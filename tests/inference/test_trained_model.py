@@ -341,7 +341,8 @@ def test_a_data_array_is_a_data_set_of_one_variable(checkpoint, gappy):
 def test_units_that_are_absent_are_not_called_none(checkpoint, gappy):
     data = gappy[0].assign(t=gappy[0]["t"].drop_attrs())
     with pytest.raises(
-        InputError, match=r"'t' of mine has no units, the model was trained on 'K': set its attribute"
+        InputError,
+        match=r"'t' of mine has no units; the model was trained in 'K': if that is its unit, set its attribute",
     ):
         fieldcast.load(checkpoint).fill(data, where="mine")
 

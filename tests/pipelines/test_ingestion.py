@@ -10,9 +10,11 @@ import pytest
 import xarray as xr
 
 from fieldcast.datasets import ZarrDataset
+from fieldcast.fields import ingestion_sources
 from fieldcast.fields.ingest import ingest
 from fieldcast.fields.options import Ingestion
 from fieldcast.fields.planet.options import PlanetOptions
+from fieldcast.fields.planet.weather import simulate
 from fieldcast.pipelines.ingestion import nodes
 from fieldcast.pipelines.ingestion.nodes import make_fields
 
@@ -35,13 +37,12 @@ def earlier(fields: xr.Dataset, quality: pd.DataFrame, states: xr.Dataset | None
 def simulated(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Seeds of the planets that are simulated."""
     seeds: list[int] = []
-    simulate = nodes.simulate
 
     def counted(options: PlanetOptions, seed: int) -> xr.Dataset:
         seeds.append(seed)
         return simulate(options, seed)
 
-    monkeypatch.setattr(nodes, "simulate", counted)
+    monkeypatch.setattr(ingestion_sources, "simulate", counted)
     return seeds
 
 
@@ -67,7 +68,7 @@ def test_a_run_says_when_its_planet_is_another(
 
 
 def test_states_change_nothing_of_the_fields(created: Made) -> None:
-    alone, _ = ingest(nodes.simulate(TINY, 0).drop_dims(("m", "part", "level", "n")))
+    alone, _ = ingest(simulate(TINY, 0).drop_dims(("m", "part", "level", "n")))
     assert alone.attrs["digest"] == created[0].attrs["digest"]
     xr.testing.assert_equal(alone, created[0])
 
@@ -105,7 +106,7 @@ def test_a_file_has_no_states_and_is_read_once(
     file = Ingestion(source="file", path=str(tmp_path / "mine.nc"))
     fields, quality, states = make_fields(file, earlier(*created))
     assert not states.data_vars and states.attrs == {"lineage": file.lineage()}
-    monkeypatch.setattr(nodes, "ingest_source", None)
+    monkeypatch.setattr(ingestion_sources, "ingest_source", None)
     for left in (None, states, created[2]):
         again = make_fields(file, earlier(fields, quality, left))
         assert again[0] is fields and not again[2].data_vars
