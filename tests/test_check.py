@@ -1,5 +1,7 @@
 """`make check` is green, and each contract on imports can be red."""
 
+import ast
+import json
 import re
 import shutil
 import subprocess
@@ -53,6 +55,37 @@ def run(*command: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
 def test_make_check(command: str) -> None:
     done = run(*command.split())
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def undefined(folder: Path) -> list[str]:
+    """Names that are not defined anywhere, as `file:line`; the names of axes in jaxtyping's strings do not count."""
+    listed = run("ruff", "check", "--isolated", "--select=F821", "--output-format=json", str(folder))
+    places = [(Path(item["filename"]), item["location"]) for item in json.loads(listed.stdout)]
+    return [
+        f"{file.relative_to(folder)}:{place['row']}"
+        for file, place in places
+        if not any(
+            (text.lineno, text.col_offset)
+            <= (place["row"], place["column"] - 1)
+            < (text.end_lineno, text.end_col_offset)
+            for text in strings(file)
+        )
+    ]
+
+
+def strings(file: Path) -> list[ast.Constant]:
+    walked = ast.walk(ast.parse(file.read_text()))
+    return [item for item in walked if isinstance(item, ast.Constant) and isinstance(item.value, str)]
+
+
+@pytest.mark.parametrize("folder", ["src", "tests", "benchmarks", "docs"])
+def test_every_name_is_defined(folder: str) -> None:
+    assert undefined(ROOT / folder) == []
+
+
+def test_an_undefined_name_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text('def f(x: Float[Tensor, "cell"]) -> None:\n    print(cell)\n')
+    assert undefined(tmp_path) == ["a.py:1", "a.py:1", "a.py:2"]  # Float, Tensor; of the two cells the second
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from fieldcast.frame.commands.on_files import cycle, fill, fill_gaps, grid_stati
 from fieldcast.frame.commands.run import run
 from fieldcast.frame.commands.slurm import slurm
 from fieldcast.frame.error_messages import sentence
+from fieldcast.frame.suggested_commands import with_options
 
 
 def show(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
@@ -23,7 +24,7 @@ def show(kind: type[BaseException], error: BaseException, traceback: TracebackTy
     if text is None:
         sys.__excepthook__(kind, error, traceback)
     else:
-        click.secho(f"fieldcast: {text}", err=True, fg="red")
+        click.secho(f"fieldcast: {with_options(text)}", err=True, fg="red")
 
 
 class Commands(click.Group):

@@ -1,6 +1,7 @@
 """Data in memory pass from node to node without a copy, and between processes."""
 
 import os
+from collections.abc import Callable
 
 import pandas as pd
 import pytest
@@ -9,9 +10,18 @@ from kedro.io.core import DatasetError
 from kedro.pipeline import Pipeline, node
 from kedro.runner import ParallelRunner
 
-from fieldcast.datasets import (
-    InMemoryDataset,
-)
+from fieldcast.datasets import InMemoryDataset
+
+
+class Reader:
+    """Becomes the id of the process that reads it."""
+
+    def __reduce__(self) -> tuple[Callable[[], int], tuple[()]]:
+        return os.getpid, ()
+
+
+def read_here(process: int) -> bool:
+    return process == os.getpid()
 
 
 def test_memory_is_handed_on_without_a_copy_and_between_processes() -> None:
@@ -26,3 +36,11 @@ def test_memory_is_handed_on_without_a_copy_and_between_processes() -> None:
     catalog = SharedMemoryDataCatalog({"a": InMemoryDataset(), "b": InMemoryDataset()})
     created = Pipeline([node(os.getpid, None, "a", name="one"), node(abs, "a", "b", name="two")])
     assert runner.run(created, catalog)["b"].load() not in (0, os.getpid())
+
+
+def test_only_the_nodes_read_what_is_handed_on() -> None:
+    """The manager's threads would import the classes of the data at the same time, and fail."""
+    catalog = SharedMemoryDataCatalog({"a": InMemoryDataset(), "b": InMemoryDataset()})
+    created = Pipeline([node(Reader, None, "a", name="one"), node(read_here, "a", "b", name="two")])
+    runner = ParallelRunner(max_workers=1)
+    assert runner.run(created, catalog)["b"].load()

@@ -230,7 +230,7 @@ REFUSED: dict[str, tuple[Callable[[xr.Dataset], xr.Dataset], str]] = {
     ),
     "members": (
         lambda d: xr.concat([d, d], dim="number"),
-        "further dimension 'number' of size 2: select one",
+        "further dimension 'number' of size 2: select one index of it (dataset.isel(number=0); of an ensemble, one ",
     ),
 }
 

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,18 @@ def test_jobs_wait_for_one_another_and_take_further_options(submitted: list[str]
     assert waits == [[], ["--dependency=afterok:1"], ["--dependency=afterany:2"], ["--dependency=afterany:3"]]
     assert all("--partition=gpu" in job for job in jobs)
     assert "--array=0-1" in jobs[1] and "--array=0-0" in jobs[2]
+
+
+def test_jobs_find_the_program_of_this_installation() -> None:
+    head = job_script("jobs.sh", ["reconstruct.linear"], []).partition("submit()")[0]
+    shown = subprocess.run(
+        ["/bin/bash", "-c", f"{head}\ntype -p fieldcast"],
+        env={"PATH": "/usr/bin:/bin"},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert shown.stdout.strip() == str(Path(sys.executable).parent / "fieldcast")
 
 
 def test_a_stage_makes_no_array(monkeypatch: pytest.MonkeyPatch) -> None:

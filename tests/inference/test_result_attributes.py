@@ -94,10 +94,16 @@ def test_a_comma_splits_no_keyword(results):
 
 
 def test_attributes_of_ingestion_stay_behind(source):
-    stored = source.assign_attrs(digest="0", wraps=0, lineage="1", missing="train", step_hours=24.0)
-    assert not {"digest", "wraps", "lineage", "missing", "step_hours"} & set(
-        with_attributes(source, stored.attrs, "Reconstruction", "a model", {}).attrs
-    )
+    notes = {
+        "digest": "0",
+        "wraps": 0,
+        "lineage": "1",
+        "missing": "train",
+        "step_hours": 24.0,
+        "_variables": ["t"],
+    }
+    stored = source.assign_attrs(notes)
+    assert not set(notes) & set(with_attributes(source, stored.attrs, "Reconstruction", "a model", {}).attrs)
 
 
 def test_moments_have_cell_methods(results):

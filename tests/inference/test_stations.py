@@ -76,6 +76,20 @@ def test_fields_alone_from_stations_alone(model, world) -> None:
     assert filled.attrs["fieldcast_stations"] == "600 observations, 0 of them left out"
 
 
+def test_readings_far_from_the_time_at_which_they_count_are_mentioned(model, world, caplog) -> None:
+    caplog.set_level(logging.INFO)
+    table = stations(world.split("test").isel(time=slice(10, 12)), 20, 0.0)
+    model.fill(stations=table.assign(time=table["time"] + pd.Timedelta(hours=2)), members=1)
+    assert "h away" not in caplog.text
+    noon = table["time"] + pd.Timedelta(hours=12)
+    model.fill(stations=table.assign(time=noon), members=1)
+    next_day = noon.min() + pd.Timedelta(hours=12)
+    assert (
+        f"up to 12 h away: that of {noon.min():%Y-%m-%d} 12:00 counts at {next_day:%Y-%m-%d} 00:00"
+        in caplog.text
+    )
+
+
 def test_stations_improve_a_gappy_file(model, world) -> None:
     truth = world.split("test").isel(time=slice(10, 16))
     gappy = truth[["t", "z"]].where(np.random.default_rng(0).uniform(size=truth["t"].shape) < 0.1)

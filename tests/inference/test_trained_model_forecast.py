@@ -67,6 +67,12 @@ def test_persistence_of_anomalies_in_the_users_layout(world, persistence, mine):
         assert np.allclose(got, expected, atol=2e-3)
 
 
+def test_segments_of_stored_fields_stay_behind(world, persistence):
+    stored = world.split("test").isel(time=slice(3))
+    assert "segment" in stored.coords
+    assert "segment" not in persistence.forecast(stored, 1).coords
+
+
 def test_members_have_a_mean_and_a_spread_and_follow_the_seed(network, mine):
     item, again, other = (network.forecast(mine, 2, members=4, seed=seed) for seed in (1, 1, 2))
     assert item.identical(again) and not np.allclose(item["t"], other["t"])

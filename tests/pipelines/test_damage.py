@@ -98,7 +98,7 @@ def test_damaged_fields_are_refused_by_all_stages_and_recreated_by_ingestion(
     text = refused("training", namespaces=[ADDRESS])
     file = SPLITS if "splits" in kind else FIELDS
     assert f"'{root / file}' is damaged (" in text, text
-    assert "run `kedro run --env test --pipelines ingestion` to recreate it." in text, text
+    assert "run `kedro run --pipelines ingestion` to recreate it." in text, text
     gc.collect()  # the error holds the store, opened lazily, whose old version is kept for its readers
     project("ingestion", data_root=root, parameters=source(ingested))
     assert contents(root) == contents(ingested / "data")
@@ -139,7 +139,7 @@ def test_other_damage_names_what_makes_it_again(
     text = refused(stage, **({} if stage == "reporting" else {"namespaces": [ADDRESS]}))
     only = "" if made_by == "sparsification" else f" --namespaces {ADDRESS}"
     assert str(root / file.partition("/t650")[0]) in text and "is damaged (" in text, text
-    assert f"run `kedro run --env test --pipelines {made_by}{only}` to recreate it." in text, text
+    assert f"run `kedro run --pipelines {made_by}{only}` to recreate it." in text, text
 
 
 def test_fields_are_compared_with_their_digest_once_in_a_run(

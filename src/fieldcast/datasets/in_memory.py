@@ -1,5 +1,6 @@
 """Data that nodes of one run hand on, under every runner."""
 
+import pickle
 from typing import Any
 
 from kedro.io import MemoryDataset, SharedMemoryDataset
@@ -8,7 +9,8 @@ from kedro.io import MemoryDataset, SharedMemoryDataset
 class InMemoryDataset(SharedMemoryDataset):
     """Data of one run, handed on without a copy, or between processes through the manager of `ParallelRunner`.
 
-    Kedro's `MemoryDataset`, once declared in a catalog, is empty in all processes but the one that saves it.
+    Kedro's `MemoryDataset`, once declared in a catalog, is empty in all processes but the one that saves it. The
+    manager holds bytes: it would otherwise import the classes of all data, in threads that can wait for each other.
     """
 
     def __init__(self, *, metadata: dict[str, Any] | None = None) -> None:
@@ -19,14 +21,14 @@ class InMemoryDataset(SharedMemoryDataset):
 
     def load(self) -> Any:
         """Return what has been saved in this run; raises DatasetError if nothing has."""
-        return self._here.load() if self.shared_memory_dataset is None else super().load()
+        return self._here.load() if self.shared_memory_dataset is None else pickle.loads(super().load())
 
     def save(self, data: Any) -> None:
         """Keep the data until no node of the run needs them any more."""
         if self.shared_memory_dataset is None:
             self._here.save(data)
         else:
-            super().save(data)
+            super().save(pickle.dumps(data))
 
     def _exists(self) -> bool:
         return self._here.exists() if self.shared_memory_dataset is None else super()._exists()

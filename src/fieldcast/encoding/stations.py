@@ -108,3 +108,17 @@ def times_of(table: pd.DataFrame, step: TimeStep, first: str, where: str) -> xr.
         since = table["time"].to_numpy().astype("M8[s]").astype(int) - begin
         times = (begin + seconds * np.floor(since / seconds + 0.5).astype(int)).astype("M8[s]")
     return xr.DataArray(np.unique(times), dims="time", name="time")
+
+
+def farthest(table: pd.DataFrame, times: xr.DataArray, datum: np.ndarray, step: TimeStep) -> str:
+    """A sentence about the reading that is farthest from its time, `times[datum]`; empty within a quarter of a step."""
+    read = pd.DatetimeIndex(table["time"])
+    counted = pd.DatetimeIndex(calendars.from_iso(calendars.iso(times)))[datum]
+    hours = np.abs((read - counted) / pd.Timedelta(hours=1))
+    worst = int(hours.argmax())
+    if step.months or hours[worst] <= step.hours / 4:
+        return ""
+    return (
+        f"Readings count at the nearest time of the fields, up to {hours[worst]:g} h away: that of "
+        f"{read[worst]:%Y-%m-%d %H:%M} counts at {counted[worst]:%Y-%m-%d %H:%M}."
+    )

@@ -46,7 +46,8 @@ def by_level(
         elif requested is None or requested & {name, short(name)}:
             raise InputError(
                 f"variable '{name}' of {where} has a further dimension '{dim}' of size {array.sizes[dim]}: "
-                "select one index of it, or name other variables in ingestion.variables"
+                f"select one index of it (dataset.isel({dim}=0); of an ensemble, one member), or name other variables "
+                "in ingestion.variables"
             )
         else:
             return

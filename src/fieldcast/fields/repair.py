@@ -162,7 +162,7 @@ def _without_duplicates(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, Fi
             date = calendars.date(dataset["time"][again[differ][0]])
             raise InputError(
                 f"{where} gives '{name}' twice at {date}, with different values ({differ.sum()} such times): "
-                "keep one of them"
+                "keep one of them (if the files are members of an ensemble, name one file)"
             )
     first = calendars.date(dataset["time"][again[0]])
     sentence = f"{again.size} times occurred twice with the same values, first {first}: one was kept."

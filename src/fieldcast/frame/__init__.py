@@ -14,6 +14,7 @@ pickled                     messages between the processes of a run
 slurm                       job arrays
 console, durations          what a run prints; estimates from earlier runs
 error_messages, sigterm     errors as one sentence each; SIGTERM as an exception
+suggested_commands          the commands in messages, with this session's options
 doctor, configured_options  what is stored under a data root, and what to run again
 tracking                    MLflow
 """

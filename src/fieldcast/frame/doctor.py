@@ -55,7 +55,7 @@ class Examination:
                 f"{len(self.faults)} of {self.stored} data sets are damaged, or not of this --env and these --params:",
                 *(f"  {complaint}" for complaint in complaints),
                 "if they were made with another --env or other --params, run `fieldcast doctor` with those; otherwise "
-                "run, with these --params and in this order:",
+                "run, in this order:",
                 *(f"  {command}" for command in again),
                 "then run `fieldcast doctor` again: what was made from these may be stale, too.",
             ]

@@ -230,14 +230,12 @@ def commands() -> Iterator[tuple[str, str]]:
 
 def makers() -> Iterator[tuple[str, Node, str]]:
     """Yield every data set that a stage makes, with its node and the command that runs it."""
-    context = pipeline_registry.CONTEXT.get()
-    env = f" --env {context.env}" if context and context.env else ""
     for stage in (name for name in (*pipeline_registry.stages(), "reporting") if name in pipelines):
         for node in pipelines[stage].nodes:
             task, _, experiment = (node.namespace or "").partition(".")
             only = f" --namespaces {task}.{experiment.partition('.')[0]}" if experiment else ""
             for output in node.outputs:
-                yield output.partition("@")[0], node, f"`kedro run{env} --pipelines {stage}{only}`"
+                yield output.partition("@")[0], node, f"`kedro run --pipelines {stage}{only}`"
 
 
 def _parameters(loader: Any) -> dict[str, Any]:

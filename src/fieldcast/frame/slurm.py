@@ -1,6 +1,8 @@
 """Job arrays of SLURM: a script that submits one experiment per task, between jobs that prepare and report."""
 
+import os
 import shlex
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 
 from fieldcast import plugins
@@ -12,6 +14,7 @@ HEAD = """#!/bin/bash
 # {count} experiments as tasks of job arrays; options behind the name of this script go to sbatch:
 #   bash {file} --partition=gpu --gres=gpu:1 --time=4:00:00
 set -eu
+PATH="$PATH:"{programs}  # of this installation, behind those of an environment that is active
 submit() {{ sbatch --parsable --job-name=fieldcast "$@"; }}
 job=$(submit "$@" --wrap {prepare})
 """
@@ -49,7 +52,12 @@ def job_script(file: str, names: Sequence[str], options: Sequence[str]) -> str:
     run = shlex.join(["fieldcast", "run", *options])
     prepare, report = f"{run} --pipelines {','.join(preparation)}", f"{run} --pipelines reporting"
     count = sum(map(len, arrays))
-    script = HEAD.format(count=count, file=file, prepare=shlex.quote(prepare))
+    script = HEAD.format(
+        count=count,
+        file=file,
+        programs=shlex.quote(os.path.dirname(sys.executable)),
+        prepare=shlex.quote(prepare),
+    )
     for number, array in enumerate(arrays):
         addresses = " ".join(each.address for each in array)
         # sbatch runs it by /bin/sh, which may have no arrays

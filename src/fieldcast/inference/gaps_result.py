@@ -98,7 +98,7 @@ def in_layout_of(
     alike &= all(dataset[axes[axis]].size == fields.sizes[axis] for axis in GRID)
     if not alike or any(original_name(dataset, v) not in dataset for v in codec.variables):
         return restore_layout(layout_of(dataset, fields, codec), result, codec)
-    result = restore_layout(dataset.drop_vars("segment", errors="ignore"), result, codec)
+    result = restore_layout(dataset, result, codec)
     for v in codec.variables:
         name = original_name(dataset, v)
         like = dataset[name]

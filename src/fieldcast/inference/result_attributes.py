@@ -25,8 +25,8 @@ OF_SOURCE = re.compile(
     "^(title|summary|institution|source|id|uuid|naming_authority|doi|processing_level|product_version|keywords.*|"
     "(creator|publisher|contributor|date|geospatial|time_coverage)_.*)$"
 )
-# attributes of stored fields, which say how ingestion made them
-OF_INGESTION = frozenset({"digest", "lineage", "missing", "step_hours", "step_months", "wraps"})
+# attributes of stored fields, which say how ingestion made them, and of their store
+OF_INGESTION = frozenset({"digest", "lineage", "missing", "step_hours", "step_months", "wraps", "_variables"})
 AXES = {"latitude": ("Y", "degrees_north"), "longitude": ("X", "degrees_east"), "time": ("T", None)}
 METHODS = {"_mean": "realization: mean", "_spread": "realization: standard_deviation"}
 FLAGS = ("_suspect", "_flag")

@@ -44,9 +44,10 @@ def restore_axes(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldCodec) -> 
         filled = filled.squeeze("time")
     dims = {axis: str(array.dims[0]) for axis, array in coordinates.items() if array.ndim}
     filled = filled.rename_dims({axis: dim for axis, dim in dims.items() if axis != dim})
-    drawn = {"member", "lead"}  # the result's own, also where `.sel(member=3)` has left a scalar
+    drawn = {"member", "lead"}  # of the result, also where `.sel(member=3)` has left a scalar
     shared = {*filled.dims} - drawn
-    kept = [name for name in dataset.coords if not (name in drawn and name in filled.dims)]
+    own = {"segment", *(drawn & {*filled.dims})}  # ingestion numbers the segments of stored fields
+    kept = [name for name in dataset.coords if name not in own]
     return filled.assign_coords(
         {name: dataset[name].variable for name in kept if {*dataset[name].dims} <= shared}
     )

@@ -9,6 +9,7 @@ from kedro.framework.session import KedroSession
 from fieldcast.frame.commands.interruption import interruptible
 from fieldcast.frame.commands.on_files import local
 from fieldcast.frame.commands.parameter_options import kedro_options
+from fieldcast.frame.suggested_commands import with_options
 
 
 @click.command(params=kedro_options())
@@ -17,7 +18,10 @@ from fieldcast.frame.commands.parameter_options import kedro_options
 def doctor(
     data_root: str | None, env: str | None, conf_source: str | None, params: Mapping[str, Any]
 ) -> None:
-    """Examine what is stored in DATA_ROOT, and list what to rerun; exit code 1 if anything is damaged or stale."""
+    """Examine DATA_ROOT, and list what to run again.
+
+    Exit code 1 if anything is damaged or stale.
+    """
     from fieldcast.frame.doctor import examine  # here: torch takes a second to import
     from fieldcast.frame.lock import data_root as configured_root
 
@@ -26,6 +30,6 @@ def doctor(
     with session:
         context = session.load_context()
         examination = examine(context.catalog, configured_root(context))
-    click.echo(examination)
+    click.echo(with_options(str(examination)))
     if examination.faults:
         raise click.exceptions.Exit(1)

@@ -13,7 +13,7 @@ from fieldcast.frame.commands.interruption import interruptible
 )
 @interruptible
 def export(checkpoint: str, output: str, members: int) -> None:
-    """Write the step of a forecast, or the decoder of a VAE of the task sample, as ONNX.
+    """Write a forecast step, or the decoder of a VAE, as ONNX.
 
     CHECKPOINT is a checkpoint.safetensors of an experiment of forecast that reads past states, or of sample.vae*.
     """

@@ -28,7 +28,10 @@ from fieldcast.frame.commands.parameter_options import SectionCommand
     "estimated by default.",
 )
 def fill(file: str | None, **options: Any) -> None:
-    """Fill the gaps in FILE, NetCDF or Zarr: `kedro run --pipelines fill`."""
+    """Fill the gaps in FILE with a trained model.
+
+    FILE is NetCDF or Zarr; the same as `kedro run --pipelines fill`.
+    """
     on_file("fill", {"observations": file} if file else {}, **options)
 
 
@@ -41,7 +44,10 @@ def fill(file: str | None, **options: Any) -> None:
 )
 @click.option("--max-spread", type=float, help="Largest spread of a filled value, in the variable's units.")
 def fill_gaps(file: str, env: str | None, params: Mapping[str, Any], **options: Any) -> None:
-    """Fill the gaps of FILE from its own values: `kedro run --env gaps --pipelines gaps`."""
+    """Fill the gaps of FILE from its own values.
+
+    FILE is NetCDF or Zarr; the same as `kedro run --env gaps --pipelines gaps`.
+    """
     ingestion = {**params.get("ingestion", {}), "path": local(file)}
     on_file("gaps", {}, env=env or "gaps", params={**params, "ingestion": ingestion}, key="fill", **options)
 
@@ -63,7 +69,10 @@ def fill_gaps(file: str, env: str | None, params: Mapping[str, Any], **options: 
     "--output", help="NetCDF file to write; by default 07_model_output/gridding.nc in the data root."
 )
 def grid_stations(stations: str, like: str | None, **options: Any) -> None:
-    """Make fields from STATIONS alone, CSV or Parquet: `kedro run --pipelines gridding`."""
+    """Make fields from STATIONS alone.
+
+    STATIONS is a table, CSV or Parquet; the same as `kedro run --pipelines gridding`.
+    """
     files = {"stations": local(stations), **({"like": local(like)} if like else {})}
     on_file("gridding", files, **options)
 
@@ -77,7 +86,10 @@ def grid_stations(stations: str, like: str | None, **options: Any) -> None:
 @click.option("--steps", type=int, help="Length of the forecast, in time steps of the data.")
 @click.option("--members", type=int, help="Number of ensemble members.")
 def predict(file: str, **options: Any) -> None:
-    """Forecast from the last states of FILE, NetCDF or Zarr: `kedro run --pipelines predict`."""
+    """Forecast from the last states of FILE.
+
+    FILE is NetCDF or Zarr; the same as `kedro run --pipelines predict`.
+    """
     on_file("predict", {"states": file}, **options)
 
 
@@ -90,7 +102,10 @@ def predict(file: str, **options: Any) -> None:
 @click.option("--noise", type=float, help="Error of an observation, in anomaly standard deviations.")
 @click.option("--withheld", type=float, help="Share of the observations that is withheld for verification.")
 def cycle(file: str, **options: Any) -> None:
-    """Analyse FILE sequentially, alternating forecast and update: `kedro run --pipelines cycle`."""
+    """Analyse FILE step by step: forecast, then update.
+
+    FILE is NetCDF or Zarr; the same as `kedro run --pipelines cycle`.
+    """
     on_file("cycle", {"observations": file}, **options)
 
 

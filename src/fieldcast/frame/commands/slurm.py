@@ -14,7 +14,10 @@ from fieldcast.frame.commands.interruption import interruptible
 @click.option("--output", default="fieldcast.sh", show_default=True, help="Script to write.")
 @interruptible
 def slurm(pipelines: str, output: str, **options: str | None) -> None:
-    """Write a script that submits a job array, one experiment per array task: `bash fieldcast.sh SBATCH_OPTIONS`."""
+    """Write a script that submits a job array.
+
+    Each experiment is a task of the array: `bash fieldcast.sh SBATCH_OPTIONS`.
+    """
     from fieldcast.frame.slurm import job_script
 
     given = [word for name, value in options.items() if value for word in (f"--{name}", value)]
