@@ -152,6 +152,16 @@ def test_the_spread_is_right_where_one_variable_alone_lacks_whole_times(truth: x
     assert "hidden in gaps" not in filled.attrs["comment"]
 
 
+def test_a_spread_that_could_not_be_checked_everywhere_is_called_right_elsewhere(truth: xr.Dataset) -> None:
+    """Eighty days of which a third of the columns is observed: values of the others are hidden at other times only."""
+    halved = truth.copy(deep=True)
+    halved["sst"].values[60:140, :, 4:] = np.nan
+    halved["sst"].values[np.random.default_rng(0).uniform(size=halved["sst"].shape) < 0.05] = np.nan
+    comment = fieldcast.fill_gaps(halved).attrs["comment"]
+    assert "there the spread is unchecked" in comment
+    assert "Where it could be checked (but see below), the spread is right on average" in comment
+
+
 def test_the_share_of_extrapolated_values_is_never_rounded_to_none(filled: xr.Dataset) -> None:
     assert share_of(3, 100_000) == "less than 0.1%" and share_of(3, 1000) == "0.3%"
     number = int((filled["sst_flag"] == 2).sum())

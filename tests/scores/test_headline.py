@@ -46,12 +46,12 @@ def test_samples_are_compared_by_their_kid() -> None:
     assert headline(table[:1]) is None
 
 
-def test_experiments_are_ranked_best_first_and_the_last_ones_are_counted() -> None:
+def test_experiments_are_ranked_best_first_and_the_last_ones_share_a_line() -> None:
     board = samples(**{f"e{number}": 0.9 - number / 10 for number in range(9)})
     text = headlines({"sample": board, "forecast": forecasts("lim"), "reconstruct": pd.DataFrame()})
     first, second = text.split("\n\n")
     lines = first.splitlines()
-    assert lines[0] == "sample: KID (lower is better)" and lines[-1] == "  and 1 more"
+    assert lines[0] == "sample: KID (lower is better)" and lines[-1] == "  then e0 0.900"
     assert [line.split() for line in lines[1:-1]] == [
         [f"e{n}", f"{0.9 - n / 10:.3f}"] for n in range(8, 0, -1)
     ]

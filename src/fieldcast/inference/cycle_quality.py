@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from fieldcast.fields.units import conversion
 from fieldcast.inference.user_layout import original_name
 from fieldcast.inference.withheld import withheld_scores, withheld_sums
 from fieldcast.scores.assimilation import INNOVATION_POWER, innovation_statistics
+from fieldcast.scores.observations import NOMINAL
+from fieldcast.scores.statistics import coverage_interval
 
 SCORES = {
     "crps": "fair CRPS of {v} at withheld observations",
@@ -28,6 +31,7 @@ USED = ("innovation_squared", "innovation_expected", "desroziers", "suspect")  #
 CHI_SQUARED = "mean squared innovation of {v} divided by the expected one"
 SUSPECT_TITLE = "share of observations of {v} more than five standard deviations from the background"
 INFERRED = "error of observation of {v} that innovations and residuals imply"
+FEWEST_MEMBERS = next(members for members in count(2) if coverage_interval(members, NOMINAL))
 INNOVATIONS, WITHHELD = "fieldcast_innovations", "fieldcast_withheld"  # beside the fields of a step
 
 
@@ -92,9 +96,9 @@ def with_quality(
         units = unit_attrs(str(codec.attrs[variable].get("units", "1")))
         for score, by_state in scores.items():
             factor, of_score = (1.0, unit_attrs("1")) if score == "coverage90" else (deviation, units)
-            count = {"observations": int(sums[0, i, 0])} if sums is not None else {}
+            number = {"observations": int(sums[0, i, 0])} if sums is not None else {}
             values = factor * by_state[:, i]
-            parts[f"{v}_{score}"] = quality(("state",), values, SCORES[score], v, {**of_score, **count})
+            parts[f"{v}_{score}"] = quality(("state",), values, SCORES[score], v, {**of_score, **number})
         squared, expected, desroziers, suspect = (by_name[name][i] for name in USED)
         overall = {"ratio_of_means": mean(squared) / mean(expected)}
         inferred = deviation * np.sqrt(max(mean(desroziers), 0.0))
@@ -146,12 +150,14 @@ def lines_of(result: xr.Dataset, v: str) -> Iterator[str]:
     )
     unit, overall = error.attrs["units"], chi_squared.attrs["ratio_of_means"]
     if f"{v}_crps" in result:
-        count = result[f"{v}_crps"].attrs["observations"]
-        yield f"{v} at {count} withheld observations of {chi_squared.size} times; CRPS and RMSE in {unit}"
+        number = result[f"{v}_crps"].attrs["observations"]
+        yield f"{v} at {number} withheld observations of {chi_squared.size} times; CRPS and RMSE in {unit}"
         yield f"{'':16}" + "".join(f"{title:>18}" for title in TITLES)
         for state in result["state"].values:
             values = (float(result[f"{v}_{score}"].sel(state=state)) for score in SCORES)
             yield f"{state:16}" + "".join(f"{value:>18.4g}" for value in values)
+        if np.isnan(result[f"{v}_coverage90"]).all():
+            yield f"An interval of 90 % takes at least {FEWEST_MEMBERS} members: there is no coverage of fewer."
     yield (
         f"{v} innovations: chi-squared {overall:.3g}, {100 * mean(suspect.values):.2g} % above five "
         f"standard deviations, inferred error of observation {float(error):.3g} {unit} "

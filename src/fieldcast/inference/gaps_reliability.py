@@ -46,13 +46,15 @@ def reliability(outcome: Outcome, columns: Bool[Tensor, " column"], name: str) -
     ratio = ratio_of(spread, error, weight)
     verdict = "right" if RIGHT[0] <= ratio <= RIGHT[1] else "too small" if ratio < 1 else "too large"
     beyond = float((error.abs() > FAR * spread).double().mean())
+    doubts = list(unchecked(outcome, columns))
+    the_spread = "Where it could be checked (but see below), the spread" if doubts else "The spread"
     yield (
-        f"The spread is {verdict} on average in {SELECTIONS} selections of hidden values: {ratio:.2f} of the error, "
+        f"{the_spread} is {verdict} on average in {SELECTIONS} selections of hidden values: {ratio:.2f} of the error, "
         f"weighted like the missing values; {beyond:.2%} of {int(here.sum())} errors exceed {FAR:g} spreads; the "
         f"largest is {float((error.abs() / spread).max()):.1f} spreads."
     )
     yield from by_variability(error, spread, weight, statistics.claims.climatological[here])
-    yield from unchecked(outcome, columns)
+    yield from doubts
     yield from extrapolation(outcome, columns, name)
     left = int(outcome.distrusted[:, columns].count_nonzero())
     if left:

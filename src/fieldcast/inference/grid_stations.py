@@ -111,9 +111,10 @@ def gridded(
         For a resolution and a grid, or neither; for stations that cannot be gridded.
     """
     if (resolution is None) == (like is None):
-        which = "neither" if like is None else "both"
+        which = "neither is" if like is None else "both are"
         raise InputError(
-            f"gridding needs either a resolution in degrees or a data set whose grid to use (like), and has {which}."
+            f"gridding needs either a resolution or the grid of a data set, and {which} given: give --resolution 0.5, "
+            "in degrees, or --like FILE (gridding.resolution or gridding.like; resolution or like in Python)."
         )
     gauges = Gauges.read(stations, step, where)
     grid = (

@@ -43,6 +43,7 @@ CLUSTERS = 40
 FEWEST = 20  # stations
 WIDTH = 26  # of a column of the text
 BIASED = 3  # stations that the text names
+NO_UNIT = "1"
 TITLES = {"crps": "CRPS", "rmse": "RMSE", "ssr": "spread-skill", "coverage90": "coverage of 90 %"}
 
 
@@ -215,7 +216,9 @@ def as_text(table: pd.DataFrame) -> str:
     for variable, of_variable in table.groupby("variable", sort=False):
         unit = of_variable.loc[of_variable["score"] == "crps", "unit"].iloc[0]
         count = of_variable["observations"].iloc[0]
-        lines = [f"{variable} at left-out stations, {count} observations; CRPS and RMSE in {unit}"]
+        lines = [
+            f"{variable} at left-out stations, {count} observations; CRPS and RMSE in {unit if unit != NO_UNIT else 'the unit of the readings'}"
+        ]
         names = [name for name in TITLES if name in set(of_variable["score"])]
         lines.append(f"{'':36}" + "".join(f"{TITLES[name]:>{WIDTH}}" for name in names))
         by_experiment = of_variable.set_index(["experiment", "score"])
@@ -235,7 +238,9 @@ def largest_biases(table: pd.DataFrame, places: pd.DataFrame) -> str:
         here = places[(places["variable"] == variable) & (places["experiment"] == best["experiment"])]
         largest = here.loc[here["bias"].abs().nlargest(BIASED).index]
         stations = [
-            f"{row.get('station', '{latitude:g}, {longitude:g}'.format(**row))} {row['bias']:+.3g} {best['unit']}"
+            f"{row.get('station', '{latitude:g}, {longitude:g}'.format(**row))} {row['bias']:+.3g} {best['unit']}".removesuffix(
+                f" {NO_UNIT}"
+            )
             + (f" ({row['coverage90']:.0%} within the 90 % interval)" if row["coverage90"] >= 0 else "")
             for _, row in largest.iterrows()
         ]

@@ -1,5 +1,6 @@
 """The one score of an experiment by which the console, MLflow and the champion compare it."""
 
+import textwrap
 from collections.abc import Iterator, Mapping
 
 import pandas as pd
@@ -8,7 +9,8 @@ from fieldcast.scores.regions import WHOLE
 from fieldcast.time_steps import UNITS, unit_of
 
 LEADS = (24.0, 120.0)  # hours, first and last: the medium range
-LISTED = 8  # experiments of a task at most
+LISTED = 8  # experiments of a task, one in a line
+WIDTH = 100  # characters of a line
 
 
 def headline(table: pd.DataFrame) -> float | None:
@@ -54,15 +56,15 @@ def headlines(leaderboards: Mapping[str, pd.DataFrame]) -> str:
 
 
 def ranking(task: str, leaderboard: pd.DataFrame) -> Iterator[str]:
-    """Lines about one task: what is compared, and the best experiments."""
+    """Lines about one task: what is compared, the best experiments in a column, and the others behind one another."""
     scores = {str(name): headline(part) for name, part in leaderboard.groupby("experiment", sort=False)}
     ranked = sorted((score, name) for name, score in scores.items() if score is not None)
     width = max((len(name) for _, name in ranked), default=0)
     yield f"{task}: {headline_title(leaderboard)} (lower is better)"
     for score, name in ranked[:LISTED]:
         yield f"  {name:<{width}}  {format_score(score):>8}"
-    if len(ranked) > LISTED:
-        yield f"  and {len(ranked) - LISTED} more"
+    if others := ", ".join(f"{name} {format_score(score)}" for score, name in ranked[LISTED:]):
+        yield textwrap.fill(f"then {others}", WIDTH, initial_indent="  ", subsequent_indent="  ")
 
 
 def format_score(score: float) -> str:

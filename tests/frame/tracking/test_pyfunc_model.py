@@ -273,6 +273,7 @@ def test_the_best_registered_checkpoint_is_the_champion(
         ("reconstruct-linear", "headline", 0.1),
     }
     runs = client.search_runs([folder], "attributes.run_name = 'reconstruct.linear'")
+    assert [len(client.get_metric_history(run.info.run_id, "headline")) for run in runs] == [1, 1]
     outputs = [client.get_run(run.info.run_id).outputs.model_outputs for run in runs]
     linear = {m.model_id for m in client.search_logged_models([folder]) if m.name == "reconstruct-linear"}
     assert len(outputs) == 2 and {output.model_id for part in outputs for output in part} == linear
@@ -283,6 +284,17 @@ def test_the_best_registered_checkpoint_is_the_champion(
     finally:
         mlflow.set_tracking_uri(None)
     assert model.predict(model.input_example, params={"members": 1})["t"].shape == (1, 1, 7, 12)
+
+
+def test_a_database_that_was_begun_elsewhere_is_mentioned(
+    checkpoint: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "here").mkdir()
+    run(tmp_path / "mlflow.db", {}, checkpoint)
+    assert "began in another folder" not in caplog.text
+    shutil.copy(tmp_path / "mlflow.db", tmp_path / "here")
+    run(tmp_path / "here/mlflow.db", {}, checkpoint)
+    assert f"began in another folder: files go on to {(tmp_path / 'files').as_uri()}; to keep" in caplog.text
 
 
 def test_bounds_do_not_become_champion(checkpoint: Any, client: MlflowClient, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from fieldcast.frame.tracking.writer import Writer
 
 logger = logging.getLogger(__name__)
 
+SQLITE = "sqlite:///"
 FLUSH_TIMEOUT = 60.0  # seconds that a run waits at its end for the writer
 SHUTDOWN_FLUSH_TIMEOUT = 30.0  # the same after Ctrl-C or SIGTERM
 
@@ -134,7 +135,11 @@ class Tracking:
 
 def _writer(project: Path, options: Mapping[str, Any]) -> Writer:
     """The writer to the server of the environment or of `tracking.yml`, else to a database in the project."""
-    local = f"sqlite:///{project / 'mlflow.db'}"
+    local = f"{SQLITE}{project / 'mlflow.db'}"
     uri = os.environ.get("MLFLOW_TRACKING_URI") or options["uri"] or local
-    artifacts = (project / "mlartifacts").as_uri() if uri == local else None
+    path = uri.removeprefix(SQLITE)
+    beside = (
+        Path(path).absolute().parent / "mlartifacts"
+    ).as_uri()  # MLflow's own default is the working folder
+    artifacts = beside if path != uri else None
     return Writer(uri, options["experiment"], artifacts, options["register"])

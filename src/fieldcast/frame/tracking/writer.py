@@ -58,7 +58,7 @@ class Writer(Background):
 
     def __init__(self, uri: str, experiment: str, artifacts: str | None, register: bool = False) -> None:
         """uri: the address of the tracking server or database; experiment: the name of MLflow's experiment;
-        artifacts: the folder of a new experiment; register: whether models are registered."""
+        artifacts: the folder of its files if it is new; register: whether models are registered."""
         super().__init__("tracking")
         if uri.startswith("http"):
             # MLflow imports IPython with its first request; matplotlib, drawing meanwhile, would meet half a module
@@ -68,6 +68,7 @@ class Writer(Background):
         self._models: dict[str, LoggedCheckpoint] = {}  # by experiment
         self._digest = ""  # of the fields
         self._scored: dict[str, str] = {}  # digest of the cases, by experiment
+        self._scored_at: dict[str, int] = {}  # milliseconds since 1970, by experiment
         self._ids: dict[str, str] = {}
         self._ends: dict[str, tuple[str, int]] = {}  # status and time of runs that are still to be ended
         self._steps: dict[str, float] = {}  # the last step of each history
@@ -158,6 +159,11 @@ class Writer(Background):
             if experiment
             else self._client.create_experiment(self._experiment, self._artifacts)
         )
+        if experiment and self._artifacts and experiment.artifact_location != self._artifacts:
+            logger.warning(
+                "tracking at %s began in another folder: files go on to %s; to keep them here, move the database away, "
+                "and a new one begins.", self._uri, experiment.artifact_location,
+            )  # fmt: skip
         for run in self._client.search_runs([self._folder], "attributes.status = 'RUNNING'"):
             host, _, process = run.data.tags.get("process", "").partition(":")
             if host == socket.gethostname() and not metadata.alive(int(process)):
@@ -228,7 +234,7 @@ class Writer(Background):
 
         if "scored" in table and len(table):
             self._scored[name] = str(table["scored"].iloc[0])
-        score = headline(table)
+        score, self._scored_at[name] = headline(table), now
         values = [] if score is None else [("headline", score, now, 0)]
         self._metrics(name, [*metrics.scores(table, now), *values])
 
@@ -247,16 +253,21 @@ class Writer(Background):
         self.tag(PARENT, {"mlflow.note.content": metadata.note(what, headlines, bounds, links)})
         now, best = milliseconds(), metrics.best(headlines, bounds)
         self._metrics(PARENT, [(f"headline/{task}", headlines[best[task]], now, 0) for task in best])
-        self._rate_models(headlines, now)
+        self._rate_models(headlines)
 
-    def _rate_models(self, headlines: Mapping[str, float], now: int) -> None:
-        """Record each headline on the logged model, too, by which MLflow ranks models."""
+    def _rate_models(self, headlines: Mapping[str, float]) -> None:
+        """Record each headline on the logged model, too, by which MLflow ranks models; of the same time, as it is one."""
         from mlflow.entities import Metric
 
         for name, checkpoint in self._models.items():
             if name in headlines and checkpoint.model_id:
                 rated = Metric(
-                    "headline", headlines[name], now, 0, checkpoint.model_id, run_id=self._ids[name]
+                    "headline",
+                    headlines[name],
+                    self._scored_at[name],
+                    0,
+                    checkpoint.model_id,
+                    run_id=self._ids[name],
                 )
                 self._client.log_batch(self._ids[name], metrics=[rated])
 
