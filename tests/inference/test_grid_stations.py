@@ -257,7 +257,7 @@ def test_a_surface_removes_errors_of_known_variance() -> None:
     ("options", "message"),
     [
         ({}, "needs either a resolution or the grid of a data set, and neither is given: give --resolution"),
-        ({"resolution": 1.0, "like": xr.Dataset()}, "and has both"),
+        ({"resolution": 1.0, "like": xr.Dataset()}, "and both are given"),
         ({"resolution": -1.0}, "the resolution is -1: give degrees, more than 0 and at most 90"),
         ({"resolution": 1e-3}, r"the grid has 1\d{4} x \d+ cells at 150 times, .* give a coarser resolution"),
         ({"like": xr.Dataset()}, "like has no latitude and no longitude"),

@@ -216,9 +216,8 @@ def as_text(table: pd.DataFrame) -> str:
     for variable, of_variable in table.groupby("variable", sort=False):
         unit = of_variable.loc[of_variable["score"] == "crps", "unit"].iloc[0]
         count = of_variable["observations"].iloc[0]
-        lines = [
-            f"{variable} at left-out stations, {count} observations; CRPS and RMSE in {unit if unit != NO_UNIT else 'the unit of the readings'}"
-        ]
+        of_unit = "the unit of the readings" if unit == NO_UNIT else unit
+        lines = [f"{variable} at left-out stations, {count} observations; CRPS and RMSE in {of_unit}"]
         names = [name for name in TITLES if name in set(of_variable["score"])]
         lines.append(f"{'':36}" + "".join(f"{TITLES[name]:>{WIDTH}}" for name in names))
         by_experiment = of_variable.set_index(["experiment", "score"])
@@ -237,10 +236,9 @@ def largest_biases(table: pd.DataFrame, places: pd.DataFrame) -> str:
         best = of_variable.loc[of_variable["value"].idxmin()]
         here = places[(places["variable"] == variable) & (places["experiment"] == best["experiment"])]
         largest = here.loc[here["bias"].abs().nlargest(BIASED).index]
+        unit = "" if best["unit"] == NO_UNIT else f" {best['unit']}"
         stations = [
-            f"{row.get('station', '{latitude:g}, {longitude:g}'.format(**row))} {row['bias']:+.3g} {best['unit']}".removesuffix(
-                f" {NO_UNIT}"
-            )
+            f"{row.get('station', '{latitude:g}, {longitude:g}'.format(**row))} {row['bias']:+.3g}{unit}"
             + (f" ({row['coverage90']:.0%} within the 90 % interval)" if row["coverage90"] >= 0 else "")
             for _, row in largest.iterrows()
         ]

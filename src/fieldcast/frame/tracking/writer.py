@@ -256,7 +256,7 @@ class Writer(Background):
         self._rate_models(headlines)
 
     def _rate_models(self, headlines: Mapping[str, float]) -> None:
-        """Record each headline on the logged model, too, by which MLflow ranks models; of the same time, as it is one."""
+        """Record each headline on the logged model, too, by which MLflow ranks models, with the time of the score."""
         from mlflow.entities import Metric
 
         for name, checkpoint in self._models.items():
