@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save
 
+from fieldcast.encoding import tensor_file
 from fieldcast.encoding.checkpoint import FORMAT, model_digest, pack, read_header, unpack
 from fieldcast.encoding.tensor_file import pack_bytes, tensor_digest, unpack_bytes
 from fieldcast.errors import InputError
@@ -212,3 +213,14 @@ def test_training_days_of_a_wrong_shape_are_reported_in_one_sentence(world, name
     for value in (tensors[name][:-1], tensors[name][None], tensors[name][0]):
         with pytest.raises(InputError, match=rf"^x.safetensors is damaged .*(model.number|{name}).*: train"):
             unpack(pack_bytes({**tensors, name: value}, header), "x.safetensors")
+
+
+def test_a_large_file_passes_through_the_disk_unchanged(monkeypatch):
+    tensors = {
+        "b": torch.arange(6.0).view(2, 3),
+        "a": torch.zeros(0, 2, dtype=torch.int64),
+        "c": torch.tensor(True),
+    }
+    small = pack_bytes(tensors, {"x": 1})
+    monkeypatch.setattr(tensor_file, "LARGE", 0)
+    assert pack_bytes(tensors, {"x": 1}) == small

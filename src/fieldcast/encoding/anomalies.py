@@ -134,8 +134,11 @@ class FieldCodec(FieldLayout):
 
 def on_days(climatology: xr.Dataset, variables: Sequence[str]) -> Float[np.ndarray, "365 variable y x"]:
     """The climatology of some variables as an array, in physical units."""
-    by_day = [climatology[v].transpose("dayofyear", *GRID).values for v in variables]
-    return np.stack(by_day, axis=1).astype(np.float32)
+    sizes = [climatology.sizes[dim] for dim in ("dayofyear", *GRID)]
+    by_day = np.empty((sizes[0], len(variables), *sizes[1:]), np.float32)
+    for i, v in enumerate(variables):  # one variable at a time: a large grid has no room for two copies
+        by_day[:, i] = climatology[v].transpose("dayofyear", *GRID).values
+    return by_day
 
 
 def refuse_images(fields: xr.Dataset) -> None:

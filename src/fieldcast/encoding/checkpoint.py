@@ -35,6 +35,7 @@ from fieldcast.time_steps import TimeStep
 
 FORMAT = 5
 Codec = FieldCodec | AnyDayCodec | ImageCodec
+PIECE = 64  # fields that are checked at once: a large climatology has no room for two copies
 NEEDED = ("model", "variables", "wraps", "step_hours", "weights")  # entries of the header of a checkpoint
 SPACE = ("area", "exists", "points", "static", "tendency")
 
@@ -182,8 +183,10 @@ def refuse_not_finite(tensors: Mapping[str, Tensor], where: str) -> None:
     """
     exists = tensors["space.exists"]
     for name, tensor in tensors.items():
-        checked = tensor[..., exists] if tensor.shape[-2:] == exists.shape else tensor
-        if not name.endswith(".days") and not torch.isfinite(checked).all():
+        gridded = tensor.shape[-2:] == exists.shape
+        pieces = tensor.flatten(0, -3).split(PIECE) if gridded and tensor.ndim > 2 else (tensor,)
+        checked = (piece[..., exists] if gridded else piece for piece in pieces)
+        if not name.endswith(".days") and not all(torch.isfinite(piece).all() for piece in checked):
             raise InputError(
                 f"{where} holds numbers that are not finite ({name}), so its draws would not be finite either: "
                 "train the experiment again, with a lower fit.learning_rate if it diverged."

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import json
 import logging
+import tempfile
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
+from safetensors.torch import save_file as save_to_file
 from torch import Tensor
 
 from fieldcast import lineage
@@ -21,6 +24,7 @@ from fieldcast.errors import InputError
 
 LOG = logging.getLogger(__name__)
 DAMAGED = "is damaged or was not written by Fieldcast"
+LARGE = 64 * 2**20  # bytes
 TRAIN_AGAIN = "train the experiment again"
 UNREADABLE = (ValueError, KeyError, TypeError, RecursionError)  # what a damaged header raises
 
@@ -30,9 +34,17 @@ def pack_bytes(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> byte
     stored_tensors = on_cpu(tensors)
     text = json.dumps(header)
     # one entry: the format keeps several in no fixed order, and the same content must give the same bytes
-    return save_tensors(
-        stored_tensors, {"fieldcast": json.dumps([tensor_digest(stored_tensors, text), text])}
-    )
+    return file_of(stored_tensors, {"fieldcast": json.dumps([tensor_digest(stored_tensors, text), text])})
+
+
+def file_of(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
+    """The bytes of a safetensors file; a large one passes through the disk, for in memory the library makes two."""
+    if sum(tensor.nbytes for tensor in tensors.values()) < LARGE:
+        return save_tensors(tensors, metadata)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "tensors"
+        save_to_file(tensors, path, metadata)
+        return path.read_bytes()
 
 
 def on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -28,7 +28,7 @@ from fieldcast.models.space import Space
 LEVEL, NOISE = range(2)  # streams of a training step
 TRAINED = -1.2, 1.2  # mean and standard deviation of ln s in training, as for images
 FREQUENCIES = 16  # of the sines and cosines of ln s that the network reads
-ROWS_AT_ONCE = 40  # draws at once: bounds the memory
+ROWS_AT_ONCE, CELLS_AT_ONCE = 40, 40 * 4096  # draws at once, and cells of these: bound the memory
 
 
 class EDM(Trained):
@@ -96,7 +96,8 @@ class EDM(Trained):
     @torch.no_grad()
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         rows, noise = c.repeat(draws.members), draws.per_row()
-        pieces = torch.arange(rows.count, device=self.space.area.device).split(ROWS_AT_ONCE)
+        size = min(ROWS_AT_ONCE, max(1, CELLS_AT_ONCE // self.space.area.numel()))
+        pieces = torch.arange(rows.count, device=self.space.area.device).split(size)
         x = torch.cat([self.draw(rows[piece], noise.of_data(piece)) for piece in pieces])
         return x.unflatten(0, (c.count, draws.members))
 

@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 import fieldcast
 from fieldcast.encoding.options import Limits, Sparsification
 from fieldcast.errors import InputError
-from fieldcast.frame.tracking import pyfunc_model
+from fieldcast.frame.tracking import pyfunc_model, writer
 from fieldcast.frame.tracking.logged_checkpoint import alias_of
 from fieldcast.frame.tracking.writer import PARENT, Writer
 from fieldcast.inference.options import StateOptions
@@ -295,6 +295,19 @@ def test_a_database_that_was_begun_elsewhere_is_mentioned(
     shutil.copy(tmp_path / "mlflow.db", tmp_path / "here")
     run(tmp_path / "here/mlflow.db", {}, checkpoint)
     assert f"began in another folder: files go on to {(tmp_path / 'files').as_uri()}; to keep" in caplog.text
+
+
+def test_a_checkpoint_that_memory_does_not_hold_twice_is_recorded_as_a_file(
+    checkpoint: Any, client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "LOADING", 1e12)
+    run(tmp_path / "mlflow.db", {"reconstruct.oi": 0.2}, checkpoint)
+    folder = client.get_experiment_by_name("models").experiment_id
+    assert not client.search_logged_models([folder])
+    (child,) = client.search_runs([folder], "attributes.run_name = 'reconstruct.oi'")
+    assert [file.path for file in client.list_artifacts(child.info.run_id)] == [
+        checkpoint("reconstruct.oi").name
+    ]
 
 
 def test_bounds_do_not_become_champion(checkpoint: Any, client: MlflowClient, tmp_path: Path) -> None:

@@ -48,7 +48,10 @@ class LoggedCheckpoint:
         """
         from fieldcast.encoding.checkpoint import read_header  # the second that torch takes
 
-        return cls(address, read_header(path.read_bytes(), str(path))["weights"], path)
+        with path.open("rb") as file:  # the header alone
+            size = file.read(8)
+            head = size + file.read(min(int.from_bytes(size, "little"), path.stat().st_size))
+        return cls(address, read_header(head, str(path))["weights"], path)
 
     def find(self, client: MlflowClient, folder: str) -> None:
         """Look for the logged model of these weights among those of MLflow's experiment `folder`."""

@@ -45,6 +45,7 @@ CONTENT = {
     "register": "registered models",
 }
 OF_THE_RUN = ("record_environment", "describe", "register")
+LOADING = 6  # memory that loading takes, and what the next node needs meanwhile, in sizes of the checkpoint
 FILES = ("artifact", "model")  # actions that record a file
 
 
@@ -299,13 +300,21 @@ class Writer(Background):
     def model(self, name: str, path: Path) -> None:
         """Log a finished checkpoint as a model and as the output of its run; the same weights are logged once.
 
-        Only of the tasks whose models work alone: a filter needs the forecasts around which it was calibrated.
+        Only of the tasks whose models work alone: a filter needs the forecasts around which it was calibrated. A model
+        is loaded to be logged; a checkpoint for which there is not enough memory is recorded as a file.
         """
         from mlflow.entities import LoggedModelOutput
 
+        from fieldcast.datasets.memory import available
         from fieldcast.frame.tracking.pyfunc_model import DEFAULTS
 
         if name.partition(".")[0] not in DEFAULTS or not path.exists():
+            return
+        if LOADING * path.stat().st_size > available():
+            logger.info(
+                "The checkpoint of %s is recorded as a file: to log it as a model takes more memory.", name
+            )
+            self.artifact(name, path)
             return
         checkpoint = LoggedCheckpoint.of(name, path)
         checkpoint.find(self._client, self._folder)

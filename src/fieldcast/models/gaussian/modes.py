@@ -22,6 +22,7 @@ def modes(
     weighted = x * root
     if times <= cells:
         variance, u = torch.linalg.eigh((weighted @ weighted.T).double() / times)
+        del weighted  # states of many cells take much of the memory, and so do the modes
         keep = slice(max(times - count, 0), None)
         f = (u[:, keep] / times**0.5).T.to(x) @ x
     else:
@@ -29,4 +30,5 @@ def modes(
         keep = slice(max(cells - count, 0), None)
         score = weighted @ (v[:, keep] / variance[keep].clamp(min=1e-30).sqrt()).to(x)
         f = score.T @ x / times
-    return f[variance[keep] > RANK * variance[-1]].flip(0)
+    f = f[variance[keep] > RANK * variance[-1]]
+    return f.flip(0)
