@@ -77,12 +77,12 @@ def test_the_batch_of_a_step_does_not_depend_on_where_training_began(order):
 
 def test_a_pass_visits_every_window_of_every_shard_and_trains_on_held_states(order, streamed):
     whole = order()
-    assert whole.windows == 5
+    assert whole.windows == 9
     passes = [
-        [shard for window in range(5 * n, 5 * n + 5) for shard in whole.shards(window)] for n in range(3)
+        [shard for window in range(9 * n, 9 * n + 9) for shard in whole.shards(window)] for n in range(3)
     ]
     assert all(sorted(shards) == list(range(17)) for shards in passes) and passes[0] != passes[1]
-    for step in range(0, 5 * whole.steps, 7):
+    for step in range(0, 9 * whole.steps, 7):
         data = whole.data(step)
         assert data.unique().numel() == 4
         last = whole.batches.last[data]
@@ -120,7 +120,7 @@ def test_a_record_of_one_window_is_trained_on_as_in_memory(world, case):
 def test_a_training_over_many_windows_is_resumed_to_the_same_weights(world, small_shards):
     streaming = replace(CASES["forecast"], fit=replace(FIT, data="stream", steps=160, report_every=20))
     whole = list(train(streaming, world.data, None))
-    assert unpack_bytes(whole[-1].state, "")[1]["lineage"]["windows"] == 5
+    assert unpack_bytes(whole[-1].state, "")[1]["lineage"]["windows"] == 9
     resumed = list(train(streaming, world.data, whole[5].state))
     assert len(resumed) < len(whole) and equal(weights(resumed[-1]), weights(whole[-1]))
 

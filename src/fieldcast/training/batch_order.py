@@ -1,8 +1,8 @@
 """The order in which training visits its data: shards are shuffled, and data are drawn within a window of shards.
 
-Pass p over the record takes the shards in a random order and divides them into windows of up to four; a window lasts as
+Pass p over the record takes the shards in a random order and divides them into windows of two; a window lasts as
 many steps as its share of the record needs. The batch of a step is drawn without replacement from its window. All are
-functions of seed and step, so that a resumed training visits the same batches. A record of up to four shards is one
+functions of seed and step, so that a resumed training visits the same batches. A record of up to two shards is one
 window: its batches do not depend on whether it is streamed.
 """
 
@@ -21,7 +21,7 @@ from fieldcast.encoding.selection import batch_index
 from fieldcast.models.random_streams import generator_for
 from fieldcast.training.batches import Batches, shard_ends
 
-SHARDS = 4  # of a window
+SHARDS = 2  # of a window: more would take memory that a large grid has not
 
 
 @dataclass(eq=False)
