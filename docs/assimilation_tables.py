@@ -229,7 +229,7 @@ def board(row: Row) -> pd.DataFrame:
     if not tables:
         return pd.DataFrame()
     if row.planet:
-        table = pd.concat(tables.values()).assign(k=0.05)
+        table = pd.concat(tables.values(), ignore_index=True).assign(k=0.05)
         selected = table[(table["variable"] == "all") & (table["cells"] == "unobserved")]
     else:
         data, scored = next(iter(tables.values())).iloc[0][["data", "scored"]]
