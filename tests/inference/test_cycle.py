@@ -186,6 +186,16 @@ def test_an_interrupted_cycle_goes_on_to_the_same_numbers(forecaster, interpolat
     assert len(list(other.pieces(whole[0][1], 1, length=2))) == 3
 
 
+def test_a_resumed_filter_is_compared_with_the_climatology_that_it_began_from(
+    forecaster, interpolation, record, waves
+):
+    updater = with_filter(interpolation, LETKF(forecaster.checkpoint.model.space))
+    run = RecordCycle.of(forecaster, updater, record.isel(time=slice(6)), 3, 0, 0.1, 0.2, "the record")
+    whole = list(run.pieces(length=2))
+    for (piece, _), (before, _) in zip(run.pieces(whole[0][1], 1, length=2), whole[1:], strict=True):
+        xr.testing.assert_identical(piece, before)
+
+
 def test_starts_are_successive_training_states(interpolation):
     model = interpolation.checkpoint.model
     draws = RandomStreams(0, torch.zeros(1, dtype=torch.long), 30)
