@@ -187,7 +187,7 @@ def test_an_interrupted_cycle_goes_on_to_the_same_numbers(forecaster, interpolat
 
 
 def test_a_resumed_filter_is_compared_with_the_climatology_that_it_began_from(
-    forecaster, interpolation, record, waves
+    forecaster, interpolation, record
 ):
     updater = with_filter(interpolation, LETKF(forecaster.checkpoint.model.space))
     run = RecordCycle.of(forecaster, updater, record.isel(time=slice(6)), 3, 0, 0.1, 0.2, "the record")
