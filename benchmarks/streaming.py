@@ -63,7 +63,11 @@ main()
 EXPERIMENTS = "reconstruct.climatology,reconstruct.gappy_pca,reconstruct.diffusion"
 AT_ONCE = 64  # times that are made together
 # glibc returns freed memory of 4 MiB and more to the system at once, and does not divide it among threads
-RETURNED = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "4194304", "MALLOC_TRIM_THRESHOLD_": "4194304"}
+ALLOCATOR = {
+    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_MMAP_THRESHOLD_": "4194304",
+    "MALLOC_TRIM_THRESHOLD_": "4194304",
+}
 
 
 def waves(rows: int, columns: int) -> np.ndarray:
@@ -221,7 +225,7 @@ def memory(
         command += ["--pipelines", experiments]
         command += ["--params", ",".join(f"{key}={value}" for key, value in options.items())]
         begin = time.perf_counter()
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, **RETURNED})
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, **ALLOCATOR})
         _, status, usage = os.wait4(process.pid, 0)
         peaks.append(usage.ru_maxrss / 2**20)
         print(

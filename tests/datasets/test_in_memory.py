@@ -9,6 +9,7 @@ from kedro.io import SharedMemoryDataCatalog
 from kedro.io.core import DatasetError
 from kedro.pipeline import Pipeline, node
 from kedro.runner import ParallelRunner
+from kedro.runner.parallel_runner import ParallelRunnerManager
 
 from fieldcast.datasets import InMemoryDataset
 
@@ -44,3 +45,13 @@ def test_only_the_nodes_read_what_is_handed_on() -> None:
     created = Pipeline([node(Reader, None, "a", name="one"), node(read_here, "a", "b", name="two")])
     runner = ParallelRunner(max_workers=1)
     assert runner.run(created, catalog)["b"].load()
+
+
+def test_what_cannot_be_sent_to_another_process_is_refused() -> None:
+    manager = ParallelRunnerManager()
+    manager.start()
+    sent = InMemoryDataset()
+    sent.set_manager(manager)
+    with pytest.raises(DatasetError, match="function cannot be sent to another process"):
+        sent.save(lambda: None)
+    manager.shutdown()

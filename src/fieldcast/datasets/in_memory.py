@@ -4,6 +4,7 @@ import pickle
 from typing import Any
 
 from kedro.io import MemoryDataset, SharedMemoryDataset
+from kedro.io.core import DatasetError
 
 
 class InMemoryDataset(SharedMemoryDataset):
@@ -24,11 +25,17 @@ class InMemoryDataset(SharedMemoryDataset):
         return self._here.load() if self.shared_memory_dataset is None else pickle.loads(super().load())
 
     def save(self, data: Any) -> None:
-        """Keep the data until no node of the run needs them any more."""
+        """Keep the data until no node of the run needs them any more; raises DatasetError if they cannot be sent."""
         if self.shared_memory_dataset is None:
             self._here.save(data)
-        else:
-            super().save(pickle.dumps(data))
+            return
+        try:
+            sent = pickle.dumps(data)
+        except (AttributeError, TypeError, pickle.PicklingError) as error:
+            raise DatasetError(
+                f"{type(data).__name__} cannot be sent to another process ({error})"
+            ) from error
+        super().save(sent)
 
     def _exists(self) -> bool:
         return self._here.exists() if self.shared_memory_dataset is None else super()._exists()

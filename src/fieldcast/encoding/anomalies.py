@@ -136,7 +136,7 @@ def on_days(climatology: xr.Dataset, variables: Sequence[str]) -> Float[np.ndarr
     """The climatology of some variables as an array, in physical units."""
     sizes = [climatology.sizes[dim] for dim in ("dayofyear", *GRID)]
     by_day = np.empty((sizes[0], len(variables), *sizes[1:]), np.float32)
-    for i, v in enumerate(variables):  # one variable at a time: a large grid has no room for two copies
+    for i, v in enumerate(variables):  # one at a time: two copies on a large grid take too much memory
         by_day[:, i] = climatology[v].transpose("dayofyear", *GRID).values
     return by_day
 

@@ -35,7 +35,7 @@ from fieldcast.time_steps import TimeStep
 
 FORMAT = 5
 Codec = FieldCodec | AnyDayCodec | ImageCodec
-PIECE = 64  # fields that are checked at once: a large climatology has no room for two copies
+PIECE = 64  # fields that are checked at once: the check copies them
 NEEDED = ("model", "variables", "wraps", "step_hours", "weights")  # entries of the header of a checkpoint
 SPACE = ("area", "exists", "points", "static", "tendency")
 

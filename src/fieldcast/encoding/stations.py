@@ -110,7 +110,7 @@ def times_of(table: pd.DataFrame, step: TimeStep, first: str, where: str) -> xr.
     return xr.DataArray(np.unique(times), dims="time", name="time")
 
 
-def farthest(table: pd.DataFrame, times: xr.DataArray, datum: np.ndarray, step: TimeStep) -> str:
+def time_shift_message(table: pd.DataFrame, times: xr.DataArray, datum: np.ndarray, step: TimeStep) -> str:
     """A sentence about the reading that is farthest from its time, `times[datum]`; empty within a quarter of a step."""
     read = pd.DatetimeIndex(table["time"])
     counted = pd.DatetimeIndex(calendars.from_iso(calendars.iso(times)))[datum]

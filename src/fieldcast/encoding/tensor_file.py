@@ -24,7 +24,7 @@ from fieldcast.errors import InputError
 
 LOG = logging.getLogger(__name__)
 DAMAGED = "is damaged or was not written by Fieldcast"
-LARGE = 64 * 2**20  # bytes
+LARGE = 64 * 2**20  # bytes of tensors that pass through the disk
 TRAIN_AGAIN = "train the experiment again"
 UNREADABLE = (ValueError, KeyError, TypeError, RecursionError)  # what a damaged header raises
 
@@ -38,7 +38,7 @@ def pack_bytes(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> byte
 
 
 def file_of(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
-    """The bytes of a safetensors file; a large one passes through the disk, for in memory the library makes two."""
+    """The bytes of a safetensors file; a large one passes through the disk, for in memory the library copies it."""
     if sum(tensor.nbytes for tensor in tensors.values()) < LARGE:
         return save_tensors(tensors, metadata)
     with tempfile.TemporaryDirectory() as folder:

@@ -10,7 +10,8 @@ from typing import Any
 from fieldcast import pipeline_registry
 from fieldcast.lineage import leaves
 
-COMMAND = re.compile(r"kedro run( --pipelines [\w.,]+(?: --namespaces [\w.,]+)?)(?! --)")
+# a command that has options of its own is left alone
+COMMAND = re.compile(r"kedro run( --pipelines [\w.,]*\w(?: --namespaces [\w.,]*\w)?)(?!\w|[.,]\w| --)")
 WORDS = {True: "true", False: "false", None: "null"}
 
 

@@ -110,14 +110,14 @@ class CycleModels:
             RandomStreams(seed_for(f"cycle, {use}", seed), datum, members)
             for use in ("start", "season", "alone")
         )
-        begun = self.start(c.day[:1], start)  # the reference of a resumed cycle, too
-        state = begun if state is None else state
+        initial = self.start(c.day[:1], start)  # the reference of a resumed cycle, too
+        state = initial if state is None else state
         rows = (c[slice(number, number + 1)] for number in range(done, c.count))
         steps = cycle(self.assimilator.filter, self.assimilator.step, rows, state, draws, first=done + 1)
         for number, step in enumerate(Progress(steps, unit="step", initial=done, total=c.count), done):
             here = c[slice(number, number + 1)]
             if self.interpolation is None:
-                references = {"climatology": begun.past[:, :, -1]}
+                references = {"climatology": initial.past[:, :, -1]}
             else:
                 references = {
                     "climatology": self.interpolation.season(here, season.at_lead(number + 1)),

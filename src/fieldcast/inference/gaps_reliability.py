@@ -47,9 +47,9 @@ def reliability(outcome: Outcome, columns: Bool[Tensor, " column"], name: str) -
     verdict = "right" if RIGHT[0] <= ratio <= RIGHT[1] else "too small" if ratio < 1 else "too large"
     beyond = float((error.abs() > FAR * spread).double().mean())
     doubts = list(unchecked(outcome, columns))
-    the_spread = "Where it could be checked (but see below), the spread" if doubts else "The spread"
+    subject = "Where it could be checked (but see below), the spread" if doubts else "The spread"
     yield (
-        f"{the_spread} is {verdict} on average in {SELECTIONS} selections of hidden values: {ratio:.2f} of the error, "
+        f"{subject} is {verdict} on average in {SELECTIONS} selections of hidden values: {ratio:.2f} of the error, "
         f"weighted like the missing values; {beyond:.2%} of {int(here.sum())} errors exceed {FAR:g} spreads; the "
         f"largest is {float((error.abs() / spread).max()):.1f} spreads."
     )

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fieldcast import arguments
 from fieldcast.encoding.anomalies import FieldCodec
-from fieldcast.encoding.stations import farthest, points_of
+from fieldcast.encoding.stations import points_of, time_shift_message
 from fieldcast.errors import InputError
 from fieldcast.fields.stations import observation_text
 from fieldcast.inference.compatibility import FAR
@@ -131,8 +131,8 @@ def with_stations(
     check_accepts_points(model, f"a model of type {type(model).__name__}")
     points = points_of(table, times, codec, model.space, where)
     require_plausible_readings(points, table, codec, where)
-    if far := farthest(table, times, points.datum.cpu().numpy(), model.space.time_step):
-        LOG.info(far)
+    if message := time_shift_message(table, times, points.datum.cpu().numpy(), model.space.time_step):
+        LOG.info(message)
     c = replace(c, points=points)
     variance = error_variance(model, c, codec, given)
     c = replace(c, points=points.with_error(variance))

@@ -46,8 +46,8 @@ def restore_axes(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldCodec) -> 
     filled = filled.rename_dims({axis: dim for axis, dim in dims.items() if axis != dim})
     drawn = {"member", "lead"}  # of the result, also where `.sel(member=3)` has left a scalar
     shared = {*filled.dims} - drawn
-    own = {"segment", *(drawn & {*filled.dims})}  # ingestion numbers the segments of stored fields
-    kept = [name for name in dataset.coords if name not in own]
+    replaced = {"segment", *(drawn & {*filled.dims})}  # ingestion numbers the segments of stored fields
+    kept = [name for name in dataset.coords if name not in replaced]
     return filled.assign_coords(
         {name: dataset[name].variable for name in kept if {*dataset[name].dims} <= shared}
     )

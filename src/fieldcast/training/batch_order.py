@@ -21,7 +21,7 @@ from fieldcast.encoding.selection import batch_index
 from fieldcast.models.random_streams import generator_for
 from fieldcast.training.batches import Batches, shard_ends
 
-SHARDS = 2  # of a window: more would take memory that a large grid has not
+SHARDS = 2  # in a window; on large grids more take too much memory
 
 
 @dataclass(eq=False)
