@@ -26,8 +26,8 @@ from fieldcast.fields.gauges import Gauges
 from fieldcast.fields.splits import select
 from fieldcast.geometry import GRID, area_mean, cell_areas, unit_points
 from fieldcast.inference.gaps_result import EXTRAPOLATED
-from fieldcast.inference.grid_stations import gridded
-from fieldcast.inference.gridding_scores import in_degrees, interpolated
+from fieldcast.inference.grid_stations import grid_and_score
+from fieldcast.inference.gridding_scores import in_degrees, interpolate
 from fieldcast.inference.left_out_stations import as_text, scores_at_left_out
 from fieldcast.inference.trained_model import TrainedModel
 
@@ -116,7 +116,7 @@ def score_alone(root: Path) -> None:
     scale = float(normalisation["anomaly_std"].sel(variable="z500"))
     table = readings(year, {"z500": scale}, STATIONS, SEED)
     begin = time.perf_counter()
-    result = gridded(table, None, year, None, SEED, "cpu", "the table of stations")
+    result = grid_and_score(table, None, year, None, SEED, "cpu", "the table of stations")
     seconds = time.perf_counter() - begin
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     sys.stdout.write(f"{result.text}\n\n")
@@ -132,7 +132,7 @@ def score_alone(root: Path) -> None:
     points = unit_points(year["latitude"], year["longitude"]).reshape(-1, 3)
     at = np.stack(np.meshgrid(year["longitude"], year["latitude"]), -1).reshape(-1, 2)
     of_stations = in_degrees(readings_of, record.x.shape[1])
-    for name, x in zip(("nearest", "linear"), interpolated(record, of_stations, points, at), strict=True):
+    for name, x in zip(("nearest", "linear"), interpolate(record, of_stations, points, at), strict=True):
         sys.stdout.write(f"{name:24}{rmse(x.reshape(truth.shape) - truth):8.3g}\n")
     of_reading = np.sqrt(rmse(error) ** 2 + (ERROR * scale) ** 2)
     sys.stdout.write(

@@ -13,7 +13,7 @@ TOLERANCE = 1e-3  # degrees: coordinates are often stored in single precision
 # the planet and the spectra use WeatherBench 2's radius; distances between observations, the mean radius of the IUGG
 EARTH_RADIUS = 6.371e6  # metres
 MEAN_EARTH_RADIUS = 6371.0088  # kilometres
-GOLDEN = (math.sqrt(5) - 1) / 2  # whose multiples are spread evenly modulo 1
+GOLDEN = (math.sqrt(5) - 1) / 2  # its multiples are spread evenly modulo 1
 
 
 def different_axis(grid: Any, other: Any) -> str | None:
@@ -82,6 +82,11 @@ def edges(centres: Shaped[np.ndarray, " n"]) -> Float[np.ndarray, " edges"]:
     centres = centres.astype(float)
     middles = (centres[1:] + centres[:-1]) / 2
     return np.concatenate([[2 * centres[0] - middles[0]], middles, [2 * centres[-1] - middles[-1]]])
+
+
+def great_circle_km(chord: float) -> float:
+    """Great-circle distance [km] between two points on the unit sphere that are a chord apart."""
+    return 2 * MEAN_EARTH_RADIUS * math.asin(min(1.0, chord / 2))
 
 
 def unit_points(latitude: Any, longitude: Any) -> Float[np.ndarray, "y x 3"]:

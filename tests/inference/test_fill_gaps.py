@@ -13,7 +13,7 @@ from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.errors import InputError
 from fieldcast.fields.ingest import ingest
 from fieldcast.inference.fill_gaps import Trust
-from fieldcast.inference.gaps_reliability import farther, share_of
+from fieldcast.inference.gaps_reliability import share_of, unchecked_distance
 
 DAYS, ROWS, COLUMNS = 200, 10, 12
 LAND, ONCE = (2, 3), (7, 5)
@@ -254,8 +254,8 @@ def test_a_monthly_record_of_ten_years_is_filled_better_than_linearly_in_time() 
 
 def test_a_report_tells_that_hidden_values_are_nearer_to_observations_than_missing_ones() -> None:
     hidden, missing = torch.linspace(0, 1, 101), torch.linspace(0, 2, 101)
-    assert farther(hidden, missing) == (pytest.approx(0.95), "52.5%")
-    assert farther(hidden, hidden) is None and farther(hidden[:0], missing) is None
+    assert unchecked_distance(hidden, missing) == (pytest.approx(0.95), "52.5%")
+    assert unchecked_distance(hidden, hidden) is None and unchecked_distance(hidden[:0], missing) is None
 
 
 def test_a_record_in_which_a_date_is_missing_is_filled_in_segments(gappy: xr.Dataset) -> None:

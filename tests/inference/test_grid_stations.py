@@ -15,8 +15,8 @@ from fieldcast.errors import InputError
 from fieldcast.fields.gauges import Gauges
 from fieldcast.geometry import unit_points
 from fieldcast.inference import grid_stations
-from fieldcast.inference.grid_stations import gridded
-from fieldcast.inference.gridding_scores import LeftOut, factor, in_degrees, interpolated
+from fieldcast.inference.grid_stations import grid_and_score
+from fieldcast.inference.gridding_scores import LeftOut, in_degrees, interpolate, spread_factor
 from fieldcast.inference.station_kriging import StationKriging, hidden_stations, krige
 from fieldcast.inference.surfaces import Surface
 from fieldcast.models.gaps.local_kriging import CellSeries, Correlation, KrigingModel
@@ -85,7 +85,7 @@ def test_unseen_places_are_predicted_with_an_honest_spread(world: World, kriging
     degrees = in_degrees(table, STATIONS)
     at = np.stack([np.degrees(np.arctan2(world.points[:, 1], world.points[:, 0])),
                    np.degrees(np.arcsin(world.points[:, 2]))], axis=1)  # fmt: skip
-    nearest, linear = interpolated(kriging.record, degrees, world.points, at)
+    nearest, linear = interpolate(kriging.record, degrees, world.points, at)
     others = [climate.mean(kriging.record.phase), nearest, linear]
     assert all(rmse < 0.95 * np.sqrt(np.mean((other - world.unseen) ** 2)) for other in others)
     standardised = error**2 / predicted.variance
@@ -168,7 +168,7 @@ def test_the_spread_is_right_at_left_out_stations_and_doubtful_readings_are_list
     wrong = world.table.copy()
     wrong.loc[1234, "value"] += 60.0
     with caplog.at_level(logging.WARNING):
-        result = gridded(wrong, 5.0, None, None, 0, "cpu", "'stations'")
+        result = grid_and_score(wrong, 5.0, None, None, 0, "cpu", "'stations'")
     assert "1 of 9000 readings are more than five spreads" in caplog.text
     assert wrong.loc[1234, "time"].isoformat() in caplog.text
     scores = result.scores.set_index(["experiment", "score"])["value"]
@@ -188,9 +188,9 @@ def test_the_spread_is_right_at_left_out_stations_and_doubtful_readings_are_list
 
 def test_the_factor_makes_the_mean_square_1_and_ignores_the_size_of_gross_errors() -> None:
     errors = 2.5 * np.random.default_rng(0).standard_normal(2000)
-    assert factor(errors) == pytest.approx(np.sqrt(np.mean(errors**2)), rel=1e-3)
-    assert factor(np.append(errors, 1e6)) == pytest.approx(factor(np.append(errors, 1e3)))
-    assert factor(np.zeros(5)) == 0
+    assert spread_factor(errors) == pytest.approx(np.sqrt(np.mean(errors**2)), rel=1e-3)
+    assert spread_factor(np.append(errors, 1e6)) == pytest.approx(spread_factor(np.append(errors, 1e3)))
+    assert spread_factor(np.zeros(5)) == 0
 
 
 def test_scores_are_cross_fitted() -> None:
@@ -214,7 +214,7 @@ def test_linear_interpolation_of_a_plane_is_exact_and_nearest_outside() -> None:
     record, readings = Gauges.read(table, None, "'stations'").of("t")
     at = np.array([[3.0, 4.0], [11.0, 12.0]])
     places = np.concatenate([unit_points([y], [x])[0] for x, y in at])
-    nearest, linear = interpolated(record, in_degrees(readings, 4), places, at)
+    nearest, linear = interpolate(record, in_degrees(readings, 4), places, at)
     np.testing.assert_allclose(linear, np.tile([11.0, 30.0], (3, 1)))
     np.testing.assert_allclose(nearest[:, 1], 30.0)
     np.testing.assert_allclose(np.sort(points, axis=0), np.sort(record.points, axis=0))
@@ -224,7 +224,7 @@ def test_a_constant_record_gives_the_constant() -> None:
     times = pd.date_range("2001-01-01", periods=12)
     places = pd.DataFrame({"lat": np.linspace(40, 50, 5), "lon": np.linspace(5, 9, 5)})
     table = places.merge(pd.DataFrame({"time": times}), "cross").assign(variable="t", value=7.0)
-    result = gridded(table, 2.0, None, None, 0, "cpu", "'stations'")
+    result = grid_and_score(table, 2.0, None, None, 0, "cpu", "'stations'")
     np.testing.assert_allclose(result.fields["t"], 7.0, rtol=1e-5)
     xr.testing.assert_identical(
         fieldcast.grid_stations(table, resolution=2.0, device="cpu")["t"], result.fields["t"]

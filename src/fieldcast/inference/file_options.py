@@ -15,18 +15,20 @@ AboveZero = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
 class Fill:
-    """Options of `fill`: the file, or the stations, the experiment that fills it, and how; also of `gaps`."""
+    """Options of `fill` and `gaps`: a file or a table of stations, the experiment, and how the result is made."""
 
     observations: str | None = None
     stations: str | None = None  # CSV or Parquet, see `fields.stations`
     experiment: str
-    members: Annotated[int, Field(ge=0)] = 19  # at least one, unless a record is filled from its own values
-    noise: ZeroOrMore = 0.0  # error of an observation, in anomaly standard deviations
-    # error of representativeness of stations, in addition to that of their instruments, in the units of the variable,
-    # or of each by name
-    representativeness: ZeroOrMore | dict[str, ZeroOrMore] | None = None  # estimated by default
-    max_gap: Annotated[int, Field(ge=1)] | None = None  # steps; of the pipeline `gaps`, as the next one
-    max_spread: AboveZero | dict[str, AboveZero] | None = None  # in units of the variable, or by name
+    members: Annotated[int, Field(ge=0)] = 19  # 0 is allowed in `gaps` only
+    noise: ZeroOrMore = 0.0  # observation error, in anomaly standard deviations
+    # representativeness error of stations, added to their instrument error: one number in the units of the variable, or
+    # one for each variable by name; estimated by default
+    representativeness: ZeroOrMore | dict[str, ZeroOrMore] | None = None
+    max_gap: Annotated[int, Field(ge=1)] | None = None  # steps; for `gaps` only
+    max_spread: AboveZero | dict[str, AboveZero] | None = (
+        None  # units of the variable, or by name; for `gaps` only
+    )
     output: str | None = None  # read by the catalog, from the command line
 
     @property
@@ -40,7 +42,7 @@ class Fill:
         Raises
         ------
         InputError
-            Without either, without members, or where the result would take its place.
+            If neither is set, if there are no members, or if the result would overwrite the file.
         """
         if self.members < 1:
             raise InputError(
@@ -56,21 +58,21 @@ class Fill:
         Raises
         ------
         InputError
-            Without one.
+            If it is not set.
         """
         return file_of(self.stations, None, "fill.stations", "")
 
 
 @dataclass(frozen=True, config=STRICT)
 class Gaps:
-    """Whether a network is among the methods that `gaps` compares.
+    """Options of `gaps` that add a neural network to the methods that are compared.
 
     Parameters
     ----------
     learned
-        Whether it is, however long its training takes.
+        Add the network, however long its training will take.
     minutes
-        Time into which its estimate must fit otherwise; 0 leaves it out.
+        Without `learned`: add the network if its training should take at most this long [minutes]. 0 leaves it out.
     """
 
     learned: bool = False
@@ -82,9 +84,9 @@ class Gridding:
     """Options of `gridding`: the stations, and the grid on which fields are made from them alone."""
 
     stations: str | None = None  # CSV or Parquet, see `fields.stations`
-    resolution: float | None = None  # degrees; or
-    like: str | None = None  # NetCDF file or Zarr store whose grid is used
-    step: float | None = None  # hours; by default those that are most frequent at the stations
+    resolution: float | None = None  # degrees between the cells of a regular grid
+    like: str | None = None  # NetCDF file or Zarr store whose grid is used in place of `resolution`
+    step: float | None = None  # hours between fields; by default the most frequent interval between readings
     output: str | None = None  # read by the catalog, from the command line
 
     @property
@@ -98,7 +100,7 @@ class Gridding:
         Raises
         ------
         InputError
-            Without one, or where the result would take its place or that of the grid.
+            If it is not set, or if the result would overwrite it or the file of the grid.
         """
         if self.like is not None:
             file_of(self.like, self.output, "gridding.like", "gridding.output")
@@ -107,7 +109,7 @@ class Gridding:
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
 class Predict:
-    """Options of `predict`: the file to forecast from, the experiment that forecasts, and how far."""
+    """Options of `predict`: the file to forecast from, the experiment, and the number of steps and members."""
 
     states: str | None = None
     experiment: str
@@ -126,21 +128,21 @@ class Predict:
         Raises
         ------
         InputError
-            Without one, or where the result would take its place.
+            If it is not set, or if the result would overwrite it.
         """
         return file_of(self.states, self.output, "predict.states", "predict.output")
 
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
 class Cycle:
-    """Options of `cycle`: the record, the experiments that forecast and update, and how."""
+    """Options of `cycle`: the record, the experiments that forecast and update, and the options of the filter."""
 
     observations: str | None = None
     forecaster: str
     updater: str
     members: Annotated[int, Field(ge=2)] = 20
-    noise: ZeroOrMore = 0.1  # error of an observation, in anomaly standard deviations
-    withheld: Annotated[float, Field(ge=0, lt=1)] = 0.1  # share of the observations that is never assimilated
+    noise: ZeroOrMore = 0.1  # observation error, in anomaly standard deviations
+    withheld: Annotated[float, Field(ge=0, lt=1)] = 0.1  # share of observations that are never assimilated
     output: str | None = None  # read by the catalog, from the command line
 
     @property
@@ -154,23 +156,23 @@ class Cycle:
         Raises
         ------
         InputError
-            Without one, or where the result would take its place.
+            If it is not set, or if the result would overwrite it.
         """
         return file_of(self.observations, self.output, "cycle.observations", "cycle.output")
 
 
 def named_files(section: str, **paths: str | None) -> list[tuple[str, str]]:
-    """The options of a section that are set, each with its path."""
+    """Name and path of each file option of a section that is set."""
     return [(f"{section}.{option}", path) for option, path in paths.items() if path is not None]
 
 
 def file_of(path: str | None, output: str | None, key: str, output_key: str) -> str:
-    """The path, which must be set and must not be that of the result.
+    """Return the path, which must be set and must differ from the path of the result.
 
     Raises
     ------
     InputError
-        Without a path, or for that of the result.
+        If there is no path, or if it is also the path of the result.
     """
     if path is None:
         command = f"fieldcast {key.partition('.')[0]} FILE"

@@ -1,8 +1,8 @@
 """Fill the gaps of a record by the method that predicts its own hidden values best.
 
 The methods are those of `models.gaps.fillers`, and others of the same form. Each fills the record without some observed
-values (`models.gaps.trial`); the best by CRPS there is tried without others, and fitted once more to all values. Its
-spreads are scaled to the errors of its trials.
+values (`models.gaps.trial`); the one with the smallest CRPS there is tried again without other values, and then fitted
+to all of them. Its spreads are scaled to the errors of its trials.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from fieldcast.inference.gap_trials import Comparison
 from fieldcast.inference.gaps_outcome import Lengths, Outcome
 from fieldcast.inference.gaps_report import report
 from fieldcast.inference.gaps_result import (
-    CLIMATOLOGICAL,
     EXTRAPOLATED,
-    FARTHEST,
     FILLED,
+    MAX_LENGTHS,
+    MAX_SPREAD_SHARE,
     OBSERVED,
     as_fields,
     in_layout_of,
@@ -47,7 +47,7 @@ SUMMARY = (
 
 @dataclass(frozen=True)
 class Trust:
-    """Filled values that are left missing because they cannot be trusted.
+    """Limits beyond which filled values are left missing.
 
     Parameters
     ----------
@@ -68,27 +68,27 @@ class Trust:
     def __post_init__(self) -> None:
         if self.max_gap is not None:
             arguments.whole_number(self.max_gap, "max_gap", 1)
-        given = self.max_spread if isinstance(self.max_spread, Mapping) else {"": self.max_spread}
-        for variable, spread in given.items():
+        limits = self.max_spread if isinstance(self.max_spread, Mapping) else {"": self.max_spread}
+        for variable, spread in limits.items():
             if spread is not None:
                 arguments.positive_number(spread, f"max_spread of {variable}" if variable else "max_spread")
 
     def check_names(self, variables: Sequence[str]) -> None:
-        """Raise an InputError for a spread of a variable that the data lack."""
-        given = self.max_spread if isinstance(self.max_spread, Mapping) else {}
-        if unknown := sorted(set(given) - set(variables)):
+        """Raise an InputError if `max_spread` names a variable that the data lack."""
+        limits = self.max_spread if isinstance(self.max_spread, Mapping) else {}
+        if unknown := sorted(set(limits) - set(variables)):
             raise InputError(
                 f"max_spread names {', '.join(unknown)}, but the variables are {', '.join(variables)}."
             )
 
     def largest_spread(self, variable: str) -> float:
-        """Largest spread of a variable."""
-        given = self.max_spread
-        largest = given.get(variable) if isinstance(given, Mapping) else given
+        """Largest spread of a variable; infinite without a limit."""
+        limit = self.max_spread
+        largest = limit.get(variable) if isinstance(limit, Mapping) else limit
         return np.inf if largest is None else largest
 
     def beyond(self, gappy: GappyRecord, filling: Filling) -> Bool[Tensor, "time column"]:
-        """Filled values that are left missing."""
+        """Mask of the filled values that exceed the limits."""
         observed, scale = gappy.record.observed, gappy.scale
         largest = torch.tensor([self.largest_spread(name) for name in gappy.codec.variables]).to(scale)
         distrusted = filling.spread > largest[gappy.variable] / scale
@@ -116,16 +116,16 @@ def fill(
     record = gappy.record
     trust.check_names(gappy.codec.variables)
     distance = reach.nearest_observation(record.observed, record.places, ~record.observed)
-    near, lengths = reached(gappy, distance)
+    near, lengths = within_reach(gappy, distance)
     times = torch.arange(len(record.x), device=record.x.device)
     streams = RandomStreams(seed, times, members) if members else None
     filled = comparison.fillers[best.name](record, streams)
     filling = with_fitted_spread(filled, statistics.variances, record, distance)
-    far = ~near | (filling.spread > CLIMATOLOGICAL * deviations(record.x, record.observed))
+    far = ~near | (filling.spread > MAX_SPREAD_SHARE * deviations(record.x, record.observed))
     flag = torch.where(far, EXTRAPOLATED, FILLED).to(torch.int8).masked_fill_(record.observed, OBSERVED)
     distrusted = trust.beyond(gappy, filling)
     outcome = Outcome(
-        gappy, comparison.hidden, comparison.of_all_methods(trials), best, statistics, comparison.linear, flag,
+        gappy, comparison.hidden, comparison.comparable_trials(trials), best, statistics, comparison.linear, flag,
         distrusted, lengths,
     )  # fmt: skip
     result = in_layout_of(
@@ -140,12 +140,12 @@ def fill(
     return result.assign_attrs(summary=summary, comment=report(outcome))
 
 
-def reached(
+def within_reach(
     gappy: GappyRecord, distance: Float[Tensor, "time column"]
 ) -> tuple[Bool[Tensor, "time column"], Lengths]:
     """Mask of the values near an observation, and the e-folding lengths of each variable.
 
-    `distance` is that from the nearest observation of the time.
+    `distance` is the chord to the nearest observation of the same time.
     """
     scaled, near, lengths = gappy.record.scaled()[0], torch.empty_like(gappy.record.observed), Lengths()
     for v, name in enumerate(gappy.codec.variables):
@@ -154,6 +154,8 @@ def reached(
         x, observed = scaled.x[:, of_variable], scaled.observed[:, of_variable]
         space = reach.length(x, observed, torch.from_numpy(gappy.record.places.points[of_variable]).to(x))
         time = reach.duration(x, observed, scaled.segment)
-        near[:, of_variable] = reach.within(distance[:, of_variable], scaled.segment, space, time, FARTHEST)
+        near[:, of_variable] = reach.within(
+            distance[:, of_variable], scaled.segment, space, time, MAX_LENGTHS
+        )
         lengths[name] = space, time
     return near, lengths

@@ -32,8 +32,8 @@ from fieldcast.models.gaps.trial import ErrorStatistics, Trial, error_statistics
 from fieldcast.models.random_streams import seed_for
 
 LOG = logging.getLogger(__name__)
-TENSORS = ("error", "spread", "mean_of_series")
-CLAIMS = ("claims", "claims_of_series")
+TENSORS = ("error", "spread", "mean_of_series")  # fields of a trial that are tensors
+CLAIMS = ("claims", "claims_of_series")  # fields of a trial that are tuples of tensors
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,17 +43,17 @@ class Comparison:
     Parameters
     ----------
     fields
-        Fields that ingestion made. Their record, which is as large, is made when it is needed, and not kept.
+        Fields that ingestion made. Their record, which is as large, is made on demand and not kept in memory.
     seed
         Seed of the hidden values.
     hidden
-        Those at which the methods are compared, as anomalies from the climatology of the values left.
+        Values at which the methods are compared, as anomalies from the climatology of the visible values.
     linear
-        Errors of linear interpolation in time there.
+        Errors of linear interpolation in time at the hidden values.
     stretches
         Series for figures.
     lineage
-        What the trials depend on.
+        Everything that the trials depend on.
     fillers
         Methods to compare, by name.
     """
@@ -89,15 +89,21 @@ class Comparison:
                 f"the record has observed values at {int(observed.any(1).sum())} of {len(observed)} times, too few to "
                 "hide some and compare the methods there: give a longer record."
             )
-        left = gappy.without(hidden.mask, fields)
+        visible = gappy.without(hidden.mask, fields)
         del gappy, observed
-        hidden = replace(hidden, truth=hidden.at(left.record.x))
+        hidden = replace(hidden, truth=hidden.at(visible.record.x))
         lineage = {
             "data": fields.attrs["digest"], "seed": seed, "methods": list(fillers), "selections": SELECTIONS,
-            "claims": list(Claims._fields), "format": FORMAT, "device": left.record.x.device.type,
+            "claims": list(Claims._fields), "format": FORMAT, "device": visible.record.x.device.type,
         }  # fmt: skip
         return cls(
-            fields, seed, hidden, linear_errors(left, hidden), Stretches.of(left, hidden), lineage, fillers
+            fields,
+            seed,
+            hidden,
+            linear_errors(visible, hidden),
+            Stretches.of(visible, hidden),
+            lineage,
+            fillers,
         )
 
     def record(self) -> GappyRecord:
@@ -105,16 +111,16 @@ class Comparison:
         return GappyRecord.of(self.fields, self.hidden.time.device)
 
     def trials(self, earlier: bytes | None = None) -> Iterator[tuple[list[Trial], bytes]]:
-        """Try the methods, and the best of them with other hidden values, `SELECTIONS` in all.
+        """Try all methods, and the best of them with further selections of hidden values, `SELECTIONS` in all.
 
-        Yields all trials so far after each, also as a file; those of an `earlier` file are kept.
+        After each trial, yield all trials so far, also as the bytes of a file; those of an `earlier` file are kept.
         """
         trials = from_file(earlier, self.lineage, self.hidden.time.device)
         if trials:
             yield trials, to_file(trials, self.lineage)
         if 0 < len(trials) < self.number:
             LOG.info("Resuming after the trials of %s.", ", ".join(trial.name for trial in trials))
-        for trial in self.further_trials(trials):
+        for trial in self.remaining_trials(trials):
             trials.append(trial)
             yield trials, to_file(trials, self.lineage)
 
@@ -123,24 +129,24 @@ class Comparison:
         """Number of trials."""
         return len(self.fillers) + SELECTIONS - 1
 
-    def further_trials(self, trials: Sequence[Trial]) -> Iterator[Trial]:
-        """Run the trials that are left to do, while the sequence grows by them."""
+    def remaining_trials(self, trials: Sequence[Trial]) -> Iterator[Trial]:
+        """Run the remaining trials; the caller appends each one to the sequence."""
         if len(trials) < len(self.fillers):
-            yield from self.of_methods(list(self.fillers)[len(trials) :])
+            yield from self.method_trials(list(self.fillers)[len(trials) :])
         best = self.best(trials)
         for selection in range(len(trials) - len(self.fillers) + 1, SELECTIONS):
-            yield self.repeated(best.name, selection)
+            yield self.repeat_trial(best.name, selection)
 
-    def of_methods(self, names: Sequence[str]) -> Iterator[Trial]:
-        """Trials of methods, also of the series for figures."""
+    def method_trials(self, names: Sequence[str]) -> Iterator[Trial]:
+        """Run the trials of some methods, which also fill the series for figures."""
         gappy, columns = self.record().without(self.hidden.mask, self.fields), self.stretches.columns
-        scored = self.hidden.mask
-        scored[:, columns] = True
-        left = replace(gappy.record, requested=scored)
-        distance = nearest_observation(left.observed, left.places, scored)
+        requested = self.hidden.mask
+        requested[:, columns] = True
+        visible = replace(gappy.record, requested=requested)
+        distance = nearest_observation(visible.observed, visible.places, requested)
         for name in names:
             LOG.info("Trying %s.", name)
-            trial = run_trial(name, self.fillers[name], left, self.hidden, distance, columns)
+            trial = run_trial(name, self.fillers[name], visible, self.hidden, distance, columns)
             LOG.info("%s: CRPS %.3f at hidden values, in anomaly standard deviations", name, trial.crps)
             yield trial
 
@@ -148,25 +154,25 @@ class Comparison:
         """A selection of hidden values; the methods are compared at the first, number 0."""
         return hide_values(record, seed_for("selection", self.seed, number) if number else self.seed)
 
-    def repeated(self, name: str, selection: int) -> Trial:
-        """A trial of a method with another selection of hidden values."""
+    def repeat_trial(self, name: str, selection: int) -> Trial:
+        """Run the trial of a method with another selection of hidden values."""
         gappy = self.record()
         hidden = self.selection(gappy.record, selection)
-        left = replace(gappy.without(hidden.mask, self.fields).record, requested=hidden.mask)
+        visible = replace(gappy.without(hidden.mask, self.fields).record, requested=hidden.mask)
         del gappy
-        hidden = replace(hidden, truth=hidden.at(left.x))
-        distance = nearest_observation(left.observed, left.places, hidden.mask)
-        trial = run_trial(name, self.fillers[name], left, hidden, distance)
+        hidden = replace(hidden, truth=hidden.at(visible.x))
+        distance = nearest_observation(visible.observed, visible.places, hidden.mask)
+        trial = run_trial(name, self.fillers[name], visible, hidden, distance)
         LOG.info("%s: CRPS %.3f at other hidden values", name, trial.crps)
         return trial
 
-    def of_all_methods(self, trials: Sequence[Trial]) -> Sequence[Trial]:
-        """The trials at the same hidden values, one of each method."""
+    def comparable_trials(self, trials: Sequence[Trial]) -> Sequence[Trial]:
+        """The first trial of each method, all at the same hidden values."""
         return trials[: len(self.fillers)]
 
     def best(self, trials: Sequence[Trial]) -> Trial:
-        """The trial with the smallest CRPS of those at the same hidden values."""
-        return min(self.of_all_methods(trials), key=lambda trial: trial.crps)
+        """The trial with the smallest CRPS at the hidden values that all methods share."""
+        return min(self.comparable_trials(trials), key=lambda trial: trial.crps)
 
     def error_statistics(self, trials: Sequence[Trial]) -> ErrorStatistics:
         """Errors of the best method at all selections of hidden values, and their variance."""
@@ -180,41 +186,43 @@ class Comparison:
         return self.stretches.table(self.best(trials), by_dineof, variances)
 
 
-def linear_errors(left: GappyRecord, hidden: Hidden) -> Float[Tensor, " hidden"]:
+def linear_errors(visible: GappyRecord, hidden: Hidden) -> Float[Tensor, " hidden"]:
     """Errors of linear interpolation in time at the hidden values."""
     errors = -hidden.truth
     for columns in pieces(*hidden.shape[::-1]):
         here = (hidden.cell >= columns.start) & (hidden.cell < columns.stop)
-        filled = left.linear_in_time(columns)
+        filled = visible.linear_in_time(columns)
         errors[here] += filled[hidden.time[here], hidden.cell[here] - columns.start].double()
     return errors
 
 
 def to_file(trials: list[Trial], lineage: Mapping[str, Any]) -> bytes:
-    """Trials as a file."""
+    """Trials as the bytes of a file."""
     tensors: dict[str, Tensor] = {}
     for number, trial in enumerate(trials):
-        tensors |= {f"{number}.{part}": getattr(trial, part) for part in TENSORS}
-        for part in CLAIMS:
-            tensors |= {f"{number}.{part}.{name}": x for name, x in getattr(trial, part)._asdict().items()}
+        tensors |= {f"{number}.{name}": getattr(trial, name) for name in TENSORS}
+        for name in CLAIMS:
+            tensors |= {f"{number}.{name}.{claim}": x for claim, x in getattr(trial, name)._asdict().items()}
     numbers = [{"name": trial.name, "crps": trial.crps} for trial in trials]
     return pack_bytes(tensors, {**lineage, "trials": numbers})
 
 
 def methods_in(file: bytes) -> list[str]:
-    """Names of the methods of the comparison that a file of trials belongs to."""
+    """Names of the methods that the trials of a file compare."""
     return list(unpack_state(file, "The file of gap trials")[1].get("methods", ()))
 
 
 def from_file(file: bytes | None, lineage: Mapping[str, Any], device: torch.device) -> list[Trial]:
-    """Trials from a file of this lineage, on a device; none from another."""
+    """Trials from a file of this lineage, on a device; an empty list for a file of another lineage."""
     tensors, header = unpack_state(file, "The file of gap trials")
     if not header or any(differences(header, lineage)):
         return []
     trials = []
     for number, numbers in enumerate(header["trials"]):
-        parts: dict[str, Any] = {part: tensors[f"{number}.{part}"].to(device) for part in TENSORS}
-        for part in CLAIMS:
-            parts[part] = Claims(*(tensors[f"{number}.{part}.{name}"].to(device) for name in Claims._fields))
-        trials.append(Trial(**{**numbers, **parts}))
+        values: dict[str, Any] = {name: tensors[f"{number}.{name}"].to(device) for name in TENSORS}
+        for name in CLAIMS:
+            values[name] = Claims(
+                *(tensors[f"{number}.{name}.{claim}"].to(device) for claim in Claims._fields)
+            )
+        trials.append(Trial(**{**numbers, **values}))
     return trials

@@ -13,7 +13,9 @@ from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.models.gaps.hidden import Hidden
 from fieldcast.models.gaps.trial import ErrorStatistics, Trial
 
-Lengths: TypeAlias = dict[str, tuple[float, int]]  # chord on the unit sphere and steps, by variable
+Lengths: TypeAlias = dict[
+    str, tuple[float, int]
+]  # e-folding chord on the unit sphere and number of steps, by variable
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,15 +29,15 @@ class Outcome:
     hidden
         Values at which the methods are scored.
     trials, best
-        Results of the methods there, and the one that was used.
+        The trials of all methods at these values, and the trial of the method that filled the record.
     statistics
-        Errors of that one at all selections of hidden values.
+        Errors of this method at all selections of hidden values.
     linear
         Errors of linear interpolation in time.
     flag
         Flags of the result (`gaps_result`).
     distrusted
-        Values that were left missing.
+        Values that were left missing because they cannot be trusted.
     lengths
         E-folding lengths of the correlation.
     """

@@ -22,7 +22,7 @@ SEASONS = {
 
 
 def report(outcome: Outcome) -> str:
-    """The text: a paragraph for each variable, and one about all."""
+    """The text: a paragraph for each variable, and one about the seasonal cycle."""
     names = outcome.gappy.codec.variables
     paragraphs = ["\n".join(variable_lines(outcome, v, name)) for v, name in enumerate(names)]
     return "\n\n".join([*paragraphs, SEASONS[outcome.gappy.seasons]])

@@ -1,4 +1,4 @@
-"""A filled record as a data set in the layout of the user's own."""
+"""A filled record as a data set in the layout of the user's data."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ from fieldcast.geometry import GRID
 from fieldcast.inference.user_layout import original_name, restore_layout
 from fieldcast.models.gaps.record import Filling
 
-OBSERVED, FILLED, EXTRAPOLATED, NEVER = range(4)
-CLIMATOLOGICAL = 0.9  # share of the climatological spread from which a value is extrapolated
-FARTHEST = 2.0  # e-folding lengths to the nearest observation from which a value is extrapolated
+OBSERVED, FILLED, EXTRAPOLATED, NEVER = range(4)  # values of the flag
+MAX_SPREAD_SHARE = 0.9  # share of the climatological spread above which a value counts as extrapolated
+MAX_LENGTHS = (
+    2.0  # distance to the nearest observation, in e-folding lengths, above which a value is extrapolated, too
+)
 MEANINGS = "observed filled extrapolated never_observed"
 DIMS = ("time", *GRID)
 
@@ -101,11 +103,13 @@ def in_layout_of(
     result = restore_layout(dataset, result, codec)
     for v in codec.variables:
         name = original_name(dataset, v)
-        like = dataset[name]
-        if {*like.dims} == {*result[name].dims} and like.attrs.get("units") == codec.attrs[v].get("units"):
+        template = dataset[name]
+        if {*template.dims} == {*result[name].dims} and template.attrs.get("units") == codec.attrs[v].get(
+            "units"
+        ):
             attrs, observed = result[name].attrs, result[f"{name}_flag"] == OBSERVED
             result[name] = (
-                like.transpose(*result[name].dims).where(observed, result[name]).assign_attrs(attrs)
+                template.transpose(*result[name].dims).where(observed, result[name]).assign_attrs(attrs)
             )
     return result
 
@@ -114,18 +118,18 @@ def layout_of(dataset: xr.Dataset, fields: xr.Dataset, codec: FieldCodec) -> xr.
     """The layout of a data set around the times and cells of the fields made from it; it holds no values."""
     coords, dims = {}, {}
     for axis, name in conventions.axes(dataset).items():
-        like = dataset[name]
-        dims[axis] = str(like.dims[0]) if like.ndim else name
-        unchanged = axis in GRID and like.size == fields.sizes[axis]
-        values = (like if unchanged else fields[axis]).values
-        attrs = {key: value for key, value in like.attrs.items() if key != "bounds"}
+        template = dataset[name]
+        dims[axis] = str(template.dims[0]) if template.ndim else name
+        unchanged = axis in GRID and template.size == fields.sizes[axis]
+        values = (template if unchanged else fields[axis]).values
+        attrs = {key: value for key, value in template.attrs.items() if key != "bounds"}
         coords[name] = xr.Variable(dims[axis], values, attrs)
     sizes = {dims[axis]: fields.sizes[axis] for axis in DIMS}
     variables = {}
     for v in codec.variables:
         name = original_name(dataset, v)
-        like = dataset[name] if name in dataset else fields[v].rename(dims)
-        order = [str(dim) for dim in like.dims if dim in sizes]
+        template = dataset[name] if name in dataset else fields[v].rename(dims)
+        order = [str(dim) for dim in template.dims if dim in sizes]
         empty = np.broadcast_to(np.float32(np.nan), [sizes[dim] for dim in order])
-        variables[name] = order, empty, like.attrs
+        variables[name] = order, empty, template.attrs
     return xr.Dataset(variables, coords, dataset.attrs)

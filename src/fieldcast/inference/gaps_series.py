@@ -17,7 +17,7 @@ from fieldcast.models.gaps.hidden import Hidden
 from fieldcast.models.gaps.reach import present_variables
 from fieldcast.models.gaps.trial import Trial
 
-LENGTH = 60  # times of a stretch
+LENGTH = 60  # number of times in a stretch
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,23 +30,23 @@ class Stretches:
         Numbers of the columns in the record.
     begins
         First time of each stretch.
-    places
+    locations
         Variable, latitude and longitude of each column.
     times
         Dates of the record.
     truth, linear
         Anomalies of the values, and those of linear interpolation in time.
     climatology, scale
-        What the anomalies depart from, and the standard deviation that they were divided by, in units of the variable.
+        Climatology and standard deviation of the anomalies, in units of the variable.
     observed, hidden
-        Values left to the methods, and those hidden from them.
+        Masks of the values that the methods see, and of those hidden from them.
     empty
-        Times at which each variable has no value that is left.
+        Times at which the methods see no value of a variable.
     """
 
     columns: Int[Tensor, " variable"]
     begins: Int[Tensor, " variable"]
-    places: list[dict[str, str | float]]
+    locations: list[dict[str, str | float]]
     times: Shaped[np.ndarray, " time"]
     truth: Float[Tensor, "time variable"]
     linear: Float[Tensor, "time variable"]
@@ -57,40 +57,39 @@ class Stretches:
     empty: Bool[Tensor, "time variable"]
 
     @classmethod
-    def of(cls, left: GappyRecord, hidden: Hidden) -> Stretches:
-        """The stretches with most hidden and most other observed values.
-
-        `left` is the record without the hidden ones.
-        """
-        observed, mask, codec = left.record.observed, hidden.mask, left.codec
+    def of(cls, visible: GappyRecord, hidden: Hidden) -> Stretches:
+        """The stretches with most hidden and most visible values; `visible` is the record without the hidden ones."""
+        observed, mask, codec = visible.record.observed, hidden.mask, visible.codec
         series, begins = [], []
         for v in range(len(codec.variables)):
-            of_variable = (left.variable == v).nonzero()[:, 0]
-            length = min(LENGTH, len(left.times))
-            first, column = most_hidden(mask[:, of_variable], observed[:, of_variable], length)
-            series.append(of_variable[column])
+            columns_of_variable = (visible.variable == v).nonzero()[:, 0]
+            length = min(LENGTH, len(visible.times))
+            first, column = most_hidden(
+                mask[:, columns_of_variable], observed[:, columns_of_variable], length
+            )
+            series.append(columns_of_variable[column])
             begins.append(first)
         columns = torch.stack(series)
-        places: list[dict[str, str | float]] = [
+        locations: list[dict[str, str | float]] = [
             {
                 "variable": codec.variables[v],
                 "latitude": codec.latitude[y],
                 "longitude": codec.longitude[x],
             }
-            for v, y, x in left.there.nonzero()[columns.cpu()].tolist()
+            for v, y, x in visible.there.nonzero()[columns.cpu()].tolist()
         ]
         return cls(
-            columns, torch.tensor(begins), places, calendars.iso(left.times), left.record.x[:, columns],
-            left.linear_in_time(columns), left.climatology(columns), left.scale[columns], observed[:, columns],
-            mask[:, columns], ~present_variables(observed, left.variable),
+            columns, torch.tensor(begins), locations, calendars.iso(visible.times), visible.record.x[:, columns],
+            visible.linear_in_time(columns), visible.climatology(columns), visible.scale[columns], observed[:, columns],
+            mask[:, columns], ~present_variables(observed, visible.variable),
         )  # fmt: skip
 
     def table(self, best: Trial, dineof: Trial, variances: ErrorVariances) -> pd.DataFrame:
         """The series in units of their variables.
 
-        Columns: `variable, latitude, longitude, time`; `observed` and `hidden`, the values left to the methods and
-        those hidden from them, NaN elsewhere; `filled` and `spread` of the best method, `dineof` and `linear_in_time`.
-        The spread is the root of `variances`.
+        Columns: `variable, latitude, longitude, time`; `observed` and `hidden`, the values that the methods
+        see and those hidden from them, NaN elsewhere; `filled` and `spread` of the best method, `dineof` and
+        `linear_in_time`. The spread is the root of `variances`.
         """
         anomalies = {
             "filled": best.mean_of_series,
@@ -103,20 +102,20 @@ class Stretches:
         spread = variances(best.claims_of_series, self.empty).sqrt()
         columns["spread"] = spread.masked_fill(self.observed, 0.0) * self.scale
         tables = []
-        for number, place in enumerate(self.places):
+        for number, location in enumerate(self.locations):
             first = int(self.begins[number])
-            part = slice(first, first + LENGTH)
-            values = {name: np.asarray(values[part, number].cpu()) for name, values in columns.items()}
-            tables.append(pd.DataFrame(place | {"time": self.times[part]} | values))
+            stretch = slice(first, first + LENGTH)
+            values = {name: np.asarray(values[stretch, number].cpu()) for name, values in columns.items()}
+            tables.append(pd.DataFrame(location | {"time": self.times[stretch]} | values))
         return pd.concat(tables, ignore_index=True)
 
 
 def most_hidden(
     hidden: Bool[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], length: int
 ) -> tuple[int, int]:
-    """First time and cell of the stretch of `length` times with most hidden and most other observed values.
+    """First time and cell of the stretch of `length` times with most hidden and most visible values.
 
-    The product of the two numbers decides; of several the first.
+    The product of the two numbers decides; the first of several equal ones is taken.
     """
     totals = []
     for present in (hidden, observed):

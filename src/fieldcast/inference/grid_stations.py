@@ -23,34 +23,34 @@ from fieldcast.fields.stations import observation_text
 from fieldcast.fields.target_grid import covering_grid, grid_like
 from fieldcast.geometry import EARTH_RADIUS, GRID, unit_points
 from fieldcast.inference.gaps_result import flag_attributes
-from fieldcast.inference.gridding_scores import LeftOut, factor, left_out
-from fieldcast.inference.left_out_stations import FEWEST, as_text, clusters, largest_biases
+from fieldcast.inference.gridding_scores import LeftOut, predict_left_out, spread_factor
+from fieldcast.inference.left_out_stations import MIN_STATIONS, as_text, clusters, largest_biases
 from fieldcast.inference.result_attributes import with_attributes
-from fieldcast.inference.station_kriging import VALUES, StationKriging
+from fieldcast.inference.station_kriging import VALUES_AT_ONCE, StationKriging
 
 LOG = logging.getLogger(__name__)
 TABLE = "the table of stations"
 MODEL = "kriging of stations in space and time"
-MOST = 10**8  # values of a variable
-LISTED = 5  # doubtful readings that a sentence lists
+MAX_VALUES = 10**8  # largest number of values of a variable on the grid
+MAX_LISTED = 5  # doubtful readings that a message lists
 COLUMNS = ["experiment", "variable", "score", "value", "low", "high", "unit", "observations"]
 SUMMARY = (
     "{} on a grid, kriged in space and time from stations alone; the spread is the standard deviation of the error of "
     "a reading there."
 )
-OF_SPREAD = (
+SPREAD_COMMENT = (
     "standard deviation of the error of what a station here would read, including the error of its instrument and the "
     "variance that neighbouring stations do not share (the nugget)"
 )
 
 
 class Result(NamedTuple):
-    """Fields, and how good they are."""
+    """Fields with their scores."""
 
     fields: xr.Dataset
     scores: pd.DataFrame  # at left-out stations, as `left_out_stations.scores_at_left_out` has them
     by_station: pd.DataFrame
-    text: str
+    text: str  # the report
 
 
 def grid_stations(
@@ -77,9 +77,9 @@ def grid_stations(
     resolution
         Degrees between the cells of a regular grid that covers the stations.
     like
-        In its place a data set whose latitudes and longitudes are used.
+        In place of a resolution, a data set whose latitudes and longitudes are used.
     step
-        Hours between fields, by default those that are most frequent between readings of a station. Readings within a
+        Hours between fields; by default the most frequent interval between readings of a station. Readings within a
         step are averaged.
     seed
         Seed of the stations that are hidden or left out.
@@ -94,21 +94,21 @@ def grid_stations(
     """
     dataset = None if like is None else as_dataset(like, "like")
     where = TABLE if isinstance(stations, pd.DataFrame) else f"'{stations}'"
-    result = gridded(stations, resolution, dataset, step, seed, device, where)
+    result = grid_and_score(stations, resolution, dataset, step, seed, device, where)
     LOG.info("%s", result.text)
     return result.fields
 
 
-def gridded(
+def grid_and_score(
     stations: pd.DataFrame | str | Path, resolution: float | None, like: xr.Dataset | None, step: float | None,
-    seed: int, device: str, where: str, values: int = VALUES,
+    seed: int, device: str, where: str, values: int = VALUES_AT_ONCE,
 ) -> Result:  # fmt: skip
-    """The fields with all that is known of them; `values` of a matrix are in memory at once.
+    """Fields with their scores and report; about `values` values are in memory at once.
 
     Raises
     ------
     InputError
-        For a resolution and a grid, or neither; for stations that cannot be gridded.
+        If both or neither of a resolution and a grid are given, or if the stations cannot be gridded.
     """
     if (resolution is None) == (like is None):
         which = "neither is" if like is None else "both are"
@@ -121,17 +121,20 @@ def gridded(
         grid_like(like, "like") if like is not None else covering_grid(gauges.places, float(resolution or 0))
     )
     check_size(gauges, grid)
-    parts = []
-    with threadpool_limits(1, user_api="blas"):  # sums over threads come in another order
-        cluster = cluster_of_places(gauges, seed, where)
+    variables = []
+    with threadpool_limits(1, user_api="blas"):  # the order of sums depends on the number of threads
+        cluster = cluster_of_locations(gauges, seed, where)
         for variable in gauges.units:
             LOG.info("Gridding %s: %d times, %d stations", variable, len(gauges.times), len(gauges.places))
-            parts.append(grid_variable(gauges, variable, grid, cluster, seed, choose_device(device), values))
+            variables.append(
+                grid_variable(gauges, variable, grid, cluster, seed, choose_device(device), values)
+            )
     scores, by_station = (
-        pd.concat(tables, ignore_index=True) for tables in zip(*(part.scores for part in parts), strict=True)
+        pd.concat(tables, ignore_index=True)
+        for tables in zip(*(part.scores for part in variables), strict=True)
     )
-    text = report(parts, scores, by_station, len(gauges.places))
-    fields = xr.merge([part.fields for part in parts], combine_attrs="override")
+    text = report(variables, scores, by_station, len(gauges.places))
+    fields = xr.merge([part.fields for part in variables], combine_attrs="override")
     options = {"seed": seed, "stations": len(gauges.places), **gauges.step.attrs()}
     fields = with_attributes(fields, {}, "Gridding", MODEL, options)
     keywords = ", ".join(["gridding", "stations", "kriging", *gauges.units])
@@ -141,38 +144,38 @@ def gridded(
     )
 
 
-class Part(NamedTuple):
-    """One variable of a result."""
+class GriddedVariable(NamedTuple):
+    """One variable of a result, with its scores."""
 
     fields: xr.Dataset
     scores: tuple[pd.DataFrame, pd.DataFrame]
-    line: str  # on correlation and spread
+    line: str  # summary of correlation and spread
 
 
 def grid_variable(
     gauges: Gauges, variable: str, grid: Mapping[str, Float[np.ndarray, " n"]], cluster: pd.Series | None,
     seed: int, device: torch.device, values: int,
-) -> Part:  # fmt: skip
+) -> GriddedVariable:  # fmt: skip
     """Grid one variable, and score it at left-out stations if it has enough."""
     record, table = gauges.of(variable)
     kriging = StationKriging.fit(record, seed, device)
     q, tables = 1.0, (pd.DataFrame(columns=COLUMNS), pd.DataFrame())
-    if cluster is not None and record.x.shape[1] >= FEWEST:
-        left = left_out(kriging, table, cluster.loc[table["at_place"]].to_numpy())
-        q = factor(left.errors())
-        warn_of_doubtful(left)
-        scored = list(left.scores(gauges.units[variable], seed))
+    if cluster is not None and record.x.shape[1] >= MIN_STATIONS:
+        predictions = predict_left_out(kriging, table, cluster.loc[table["at_place"]].to_numpy())
+        q = spread_factor(predictions.errors())
+        warn_of_doubtful(predictions)
+        scored = list(predictions.scores(gauges.units[variable], seed))
         rows = [row for rows, _ in scored for row in rows]
-        tables = pd.DataFrame(rows), pd.concat([places for _, places in scored], ignore_index=True)
+        tables = pd.DataFrame(rows), pd.concat([by_station for _, by_station in scored], ignore_index=True)
     fields = on_grid(kriging, q, gauges, variable, grid, values)
-    return Part(fields, tables, in_one_line(variable, kriging, gauges, q, tables[0].empty))
+    return GriddedVariable(fields, tables, summary_line(variable, kriging, gauges, q, tables[0].empty))
 
 
 def on_grid(
     kriging: StationKriging, q: float, gauges: Gauges, variable: str,
     grid: Mapping[str, Float[np.ndarray, " n"]], values: int,
 ) -> xr.Dataset:  # fmt: skip
-    """Predict a variable at the cells, with spreads multiplied by q."""
+    """Predict a variable on the cells of a grid, with spreads multiplied by q."""
     points = unit_points(grid["latitude"], grid["longitude"])
     shape = len(gauges.times), points.shape[0] * points.shape[1]
     mean, spread = np.empty((2, *shape), dtype=np.float32)
@@ -183,7 +186,7 @@ def on_grid(
     units = gauges.units[variable]
     attrs: dict[str, dict[str, Any]] = {
         "": {"long_name": variable, "units": units},
-        "_spread": {"long_name": f"spread of {variable}", "units": units, "comment": OF_SPREAD},
+        "_spread": {"long_name": f"spread of {variable}", "units": units, "comment": SPREAD_COMMENT},
         "_flag": {"long_name": f"flag of {variable}", **flag_attributes()},
     }
     times = calendars.in_nanoseconds(gauges.times)
@@ -199,40 +202,43 @@ def on_grid(
 def check_size(gauges: Gauges, grid: Mapping[str, Float[np.ndarray, " n"]]) -> None:
     """Raise an InputError for a grid with too many values."""
     rows, columns, times = len(grid["latitude"]), len(grid["longitude"]), len(gauges.times)
-    if rows * columns * times > MOST:
+    if rows * columns * times > MAX_VALUES:
         raise InputError(
             f"the grid has {rows} x {columns} cells at {times} times, {rows * columns * times:.2g} values of a "
-            f"variable, and at most {MOST:.0e} are made at once: give a coarser resolution, or a part of the table."
+            f"variable, and at most {MAX_VALUES:.0e} are made at once: give a coarser resolution, or a part of the "
+            "table."
         )
 
 
-def cluster_of_places(gauges: Gauges, seed: int, where: str) -> pd.Series | None:
-    """Number of the cluster of each place; None if the stations are too few to leave some out."""
-    if len(gauges.places) < FEWEST:
+def cluster_of_locations(gauges: Gauges, seed: int, where: str) -> pd.Series | None:
+    """Number of the cluster of each station; None if there are too few stations to leave some out."""
+    if len(gauges.places) < MIN_STATIONS:
         return None
     return pd.Series(clusters(gauges.places, seed, where))
 
 
-def warn_of_doubtful(left: LeftOut) -> None:
-    """Log the readings that are far from what other stations say; they stay in use."""
-    doubtful = left.doubtful()
-    if len(doubtful):
+def warn_of_doubtful(predictions: LeftOut) -> None:
+    """Log the readings that are far from their predictions by other stations; they stay in use."""
+    doubtful_readings = predictions.doubtful_readings()
+    if len(doubtful_readings):
         listed = "; ".join(
             f"{observation_text(row)}: {row['value']:.5g} instead of about {row['predicted']:.5g}"
-            for row in doubtful.head(LISTED).to_dict("records")
+            for row in doubtful_readings.head(MAX_LISTED).to_dict("records")
         )
-        rest = f"; and {len(doubtful) - LISTED} more" if len(doubtful) > LISTED else ""
+        rest = (
+            f"; and {len(doubtful_readings) - MAX_LISTED} more" if len(doubtful_readings) > MAX_LISTED else ""
+        )
         LOG.warning(
             "%d of %d readings are more than five spreads from what the stations outside their cluster say, and are "
-            "used all the same: %s%s; check them.", len(doubtful), len(left.table), listed, rest,
+            "used all the same: %s%s; check them.", len(doubtful_readings), len(predictions.table), listed, rest,
         )  # fmt: skip
 
 
-def in_one_line(variable: str, kriging: StationKriging, gauges: Gauges, q: float, unscored: bool) -> str:
-    """The correlation of a variable, and how its spread was found."""
+def summary_line(variable: str, kriging: StationKriging, gauges: Gauges, q: float, unscored: bool) -> str:
+    """Correlation of a variable, and how its spread was derived."""
     steps = f"{kriging.duration} step{'s' * (kriging.duration > 1)}"
     kilometres = kriging.length * EARTH_RADIUS / 1000
-    of_spread = (
+    spread_text = (
         "as the kriging gives it"
         if unscored
         else f"multiplied by {q:.3g}, so that it is right at left-out stations"
@@ -241,14 +247,16 @@ def in_one_line(variable: str, kriging: StationKriging, gauges: Gauges, q: float
     return (
         f"{variable}: correlation 1/e at {kilometres:.0f} km and at {steps} of {gauges.step}; "
         f"{float(kriging.model.correlation.nugget):.0%} of the variance of anomalies is peculiar to each reading; "
-        f"{cycle}; spread {of_spread}"
+        f"{cycle}; spread {spread_text}"
     )
 
 
-def report(parts: list[Part], scores: pd.DataFrame, by_station: pd.DataFrame, stations: int) -> str:
+def report(
+    variables: list[GriddedVariable], scores: pd.DataFrame, by_station: pd.DataFrame, stations: int
+) -> str:
     """Scores at left-out stations, and a line for each variable."""
-    lines = "\n".join(part.line for part in parts)
+    lines = "\n".join(variable.line for variable in variables)
     if scores.empty:
-        few = f"to leave stations out needs at least {FEWEST} of a variable, and there are {stations}"
+        few = f"to leave stations out needs at least {MIN_STATIONS} of a variable, and there are {stations}"
         return f"{lines}\nno scores: {few}"
     return f"{as_text(scores)}\n\n{largest_biases(scores, by_station)}\n{lines}"

@@ -1,9 +1,9 @@
 """Scores of fields from stations alone, at stations that are left out, and the spread that their errors imply.
 
-Clusters of stations are left out in ten turns (`left_out_stations`), and their readings predicted from all others: with
-the climate kriged to their places, but with kernels and the correlation of all stations. The spread of a variable is
-multiplied by one factor q, so that the mean square of the standardised errors e is 1. No e counts for more than
-five, lest a few wrong readings make the spread of all others too large:
+Clusters of stations are left out in ten turns (`left_out_stations`), and their readings predicted from all others: the
+climate is kriged without them, but kernels and the correlation are those of all stations. The spread of a variable is
+multiplied by one factor q, so that the mean square of the standardised errors e is 1. Errors are limited to five, so
+that a few wrong readings do not make the spread of all others too large:
 
     mean min(e / q, 5)^2 = 1.
 
@@ -28,25 +28,25 @@ from fieldcast.inference.station_kriging import StationKriging
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.progress import Progress
 
-MEMBERS = 19  # draws that are scored: the coverage of 90 % is exact
-LARGEST = 5.0  # standardised error that counts, and above which a reading is listed
-ROUNDS = 50
+MEMBERS = 19  # number of scored draws, for which the coverage of 90 % is exact
+MAX_ERROR = 5.0  # limit of a standardised error in the factor; readings beyond it are listed
+ITERATIONS = 50  # iterations of the factor, enough for convergence
 KRIGING, CLIMATOLOGY, NEAREST, LINEAR = "kriging", "climatology", "nearest", "linear"
-NORMAL = (KRIGING, CLIMATOLOGY)  # predictions with a spread
+WITH_SPREAD = (KRIGING, CLIMATOLOGY)  # predictions with a spread
 
 
 @dataclass(frozen=True, eq=False)
 class LeftOut:
-    """Readings of one variable as all other stations predict them.
+    """Readings of one variable, and their predictions from the stations of other clusters.
 
     Parameters
     ----------
     table
         The readings.
     cluster
-        Cluster of each.
+        Cluster of each reading.
     mean, spread
-        Predictions of each method, and the standard deviations of their errors before they are multiplied.
+        Predictions of each method, and the standard deviations of their errors before the factor q.
     """
 
     table: pd.DataFrame
@@ -55,51 +55,51 @@ class LeftOut:
     spread: dict[str, Float[np.ndarray, " n"]]
 
     def errors(self, name: str = KRIGING) -> Float[np.ndarray, " n"]:
-        """Standardised errors e."""
+        """Standardised errors e of a method, before the factor q."""
         y = self.table["value"].to_numpy(float)
         return np.asarray((y - self.mean[name]) / self.spread[name])
 
     def factors(self, name: str = KRIGING) -> Float[np.ndarray, " n"]:
-        """q for each reading, from the errors of other turns."""
+        """Factor q for each reading, from the errors in other turns."""
         fold, errors = self.cluster % FOLDS, self.errors(name)
-        by_fold = {out: factor(errors[fold != out]) for out in np.unique(fold)}
-        return np.array([by_fold[out] for out in fold])
+        by_fold = {turn: spread_factor(errors[fold != turn]) for turn in np.unique(fold)}
+        return np.array([by_fold[turn] for turn in fold])
 
-    def doubtful(self) -> pd.DataFrame:
-        """Readings farther than five spreads from their predictions, which are in the column `predicted`."""
-        far = np.abs(self.errors()) > LARGEST * self.factors()
+    def doubtful_readings(self) -> pd.DataFrame:
+        """Readings more than five spreads from their predictions, with the column `predicted`."""
+        far = np.abs(self.errors()) > MAX_ERROR * self.factors()
         return self.table[far].assign(predicted=self.mean[KRIGING][far])
 
     def scores(self, units: str, seed: int) -> Iterator[tuple[list[dict[str, object]], pd.DataFrame]]:
-        """Rows of each method, and its scores at each station."""
+        """Yield, for each method, rows of scores and a table of its scores at each station."""
         y, variable = self.table["value"].to_numpy(float), str(self.table["variable"].iloc[0])
         streams = RandomStreams(seed, torch.arange(len(y)), MEMBERS, FOLDS)
         for name, mean in self.mean.items():
             predicted = mean[None]
-            if name in NORMAL:
+            if name in WITH_SPREAD:
                 noise = streams.normal(1)[..., 0].double().numpy().T
                 predicted = mean + self.factors(name) * self.spread[name] * noise
             yield prediction_scores(name, variable, self.table, predicted, y, self.cluster, 1.0, units, seed)
 
 
-def factor(errors: Float[np.ndarray, " n"]) -> float:
-    """Factor q that makes the mean square of standardised errors 1, with errors beyond `LARGEST` q limited."""
+def spread_factor(errors: Float[np.ndarray, " n"]) -> float:
+    """Factor q that makes the mean square of standardised errors 1, with errors beyond `MAX_ERROR` q limited."""
     square = np.square(errors)
     q = float(np.sqrt(square.mean()))
-    for _ in range(ROUNDS):
-        q = float(np.sqrt(np.minimum(square, (LARGEST * q) ** 2).mean()))
+    for _ in range(ITERATIONS):
+        q = float(np.sqrt(np.minimum(square, (MAX_ERROR * q) ** 2).mean()))
     return q
 
 
-def left_out(kriging: StationKriging, table: pd.DataFrame, cluster: Int[np.ndarray, " n"]) -> LeftOut:
-    """Predict every reading of a record without its cluster.
+def predict_left_out(kriging: StationKriging, table: pd.DataFrame, cluster: Int[np.ndarray, " n"]) -> LeftOut:
+    """Predict every reading of a record from the stations of other clusters.
 
     Parameters
     ----------
     kriging
-        The record, and what was fitted to it.
+        The record, with its fitted climate and correlation.
     table
-        Its readings, in the order of its elements; `column` is the column of each.
+        Readings in the order of the record; `column` is the number of their station.
     cluster
         Cluster of each reading.
     """
@@ -107,17 +107,17 @@ def left_out(kriging: StationKriging, table: pd.DataFrame, cluster: Int[np.ndarr
     fold = np.zeros(record.x.shape[1], dtype=int)
     fold[table["column"]] = cluster % FOLDS
     mean = {name: np.full(record.x.shape, np.nan) for name in (KRIGING, CLIMATOLOGY, NEAREST, LINEAR)}
-    spread = {name: np.full(record.x.shape, np.nan) for name in NORMAL}
+    spread = {name: np.full(record.x.shape, np.nan) for name in WITH_SPREAD}
     degrees = in_degrees(table, record.x.shape[1])
-    for out in Progress(np.unique(fold).tolist(), unit="fold"):
-        left = fold == out
-        fitted = kriging.without(left)
-        gridded = fitted.at(record.points[left], record.observed[:, left])
-        mean[KRIGING][:, left], spread[KRIGING][:, left] = gridded.mean, np.sqrt(gridded.variance)
-        mean[CLIMATOLOGY][:, left] = fitted.climate.at(record.points[left]).mean(record.phase)
-        spread[CLIMATOLOGY][:, left] = np.sqrt(gridded.climatological)
-        mean[NEAREST][:, left], mean[LINEAR][:, left] = interpolated(
-            record.of(~left), degrees[~left], record.points[left], degrees[left]
+    for turn in Progress(np.unique(fold).tolist(), unit="fold"):
+        removed = fold == turn
+        without_removed = kriging.without(removed)
+        gridded = without_removed.at(record.points[removed], record.observed[:, removed])
+        mean[KRIGING][:, removed], spread[KRIGING][:, removed] = gridded.mean, np.sqrt(gridded.variance)
+        mean[CLIMATOLOGY][:, removed] = without_removed.climate.at(record.points[removed]).mean(record.phase)
+        spread[CLIMATOLOGY][:, removed] = np.sqrt(gridded.climatological)
+        mean[NEAREST][:, removed], mean[LINEAR][:, removed] = interpolate(
+            record.of(~removed), degrees[~removed], record.points[removed], degrees[removed]
         )
     present = record.observed
     return LeftOut(
@@ -129,20 +129,20 @@ def left_out(kriging: StationKriging, table: pd.DataFrame, cluster: Int[np.ndarr
 
 
 def in_degrees(table: pd.DataFrame, stations: int) -> Float[np.ndarray, "station 2"]:
-    """Longitude and latitude of each column."""
+    """Longitude and latitude of each station of a record."""
     degrees = np.empty((stations, 2))
     degrees[table["column"]] = table[["longitude", "latitude"]]
     return degrees
 
 
-def interpolated(
+def interpolate(
     record: GaugeRecord, degrees: Float[np.ndarray, "station 2"], points: Float[np.ndarray, "place 3"],
     at: Float[np.ndarray, "place 2"],
 ) -> tuple[Float[np.ndarray, "time place"], Float[np.ndarray, "time place"]]:  # fmt: skip
-    """Readings of the nearest station at other places, and linear interpolation in longitude and latitude.
+    """Readings of the nearest station at other locations, and linear interpolation in longitude and latitude.
 
-    Times with the same stations are interpolated together. Where it is outside the triangles of the stations, linear
-    interpolation is the nearest reading, and so are both the mean at a time without any reading.
+    Times with the same stations are interpolated together. Outside the triangles of the stations, linear interpolation
+    falls back to the nearest reading; at a time without any reading both are the mean of the record.
     """
     nearest = np.full((len(record.x), len(points)), float(np.nanmean(record.x)))
     linear = nearest.copy()

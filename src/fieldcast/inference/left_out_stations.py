@@ -1,8 +1,8 @@
 """Scores at stations that are left out: how good a filled field is between the observations, without any truth.
 
-Stations are gathered into clusters, and whole clusters are left out in ten turns, because the neighbour of a left-out
-station would reveal its value. What is scored is the predicted observation H x + eps, with the error of the station
-and of representativeness; 95 % intervals come from resampling the clusters.
+Stations are grouped into clusters, and whole clusters are left out in ten turns, because the neighbour of a left-out
+station would reveal its value. The scored quantity is the predicted observation H x + eps, with instrument and
+representativeness errors; 95 % intervals come from resampling the clusters.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ from fieldcast.scores.numbers import significant
 from fieldcast.scores.observations import Columns, observation_statistics, scores_with_intervals
 
 LOG = logging.getLogger(__name__)
-FOLDS = 10
-CLUSTERS = 40
-FEWEST = 20  # stations
-WIDTH = 26  # of a column of the text
-BIASED = 3  # stations that the text names
-NO_UNIT = "1"
+FOLDS = 10  # turns in which clusters are left out
+CLUSTERS = 40  # largest number of clusters
+MIN_STATIONS = 20  # smallest number of stations from which some are left out
+COLUMN_WIDTH = 26  # characters of a column in the text
+LISTED_BIASES = 3  # stations with large biases that the text names
+NO_UNIT = "1"  # unit of readings in a table without units
 TITLES = {"crps": "CRPS", "rmse": "RMSE", "ssr": "spread-skill", "coverage90": "coverage of 90 %"}
 
 
 def scores_at_left_out(
     models: Mapping[str, TrainedModel], stations: pd.DataFrame | str, members: int, seed: int,
-    where: str = "the table of stations", given: Representativeness = None,
+    where: str = "the table of stations", stated: Representativeness = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
     """Scores of each model, by experiment and variable: CRPS, RMSE, spread-skill ratio, coverage of 90 %; by station.
 
@@ -62,36 +62,36 @@ def scores_at_left_out(
     stations
         A table as `fields.stations` describes it.
     members
-        Number of draws; 19 make the coverage exact.
+        Number of draws; with 19 the coverage is exact.
     seed
         Seed of draws, clusters and resamples.
     where
-        The table in messages.
+        Name of the table in messages.
     given
-        Error of representativeness in the units of the variables; by default it is estimated.
+        Representativeness error in the units of the variables; by default it is estimated.
 
     Raises
     ------
     InputError
-        For fewer than 20 stations, and for what `TrainedModel.fill` refuses.
+        For fewer than 20 stations, and as `TrainedModel.fill` does.
     """
-    table = without_gross_errors(read_stations(stations, where), models, where, given)
+    table = without_gross_errors(read_stations(stations, where), models, where, stated)
     cluster = clusters(table, seed, where)
-    parts = [
-        part
+    tables = [
+        pair
         for name, model in models.items()
-        for part in model_scores(name, model, table, cluster, members, seed, where, given)
+        for pair in model_scores(name, model, table, cluster, members, seed, where, stated)
     ]
-    rows = [row for scores, _ in parts for row in scores]
-    return pd.DataFrame(rows), pd.concat([places for _, places in parts], ignore_index=True)
+    rows = [row for scores, _ in tables for row in scores]
+    return pd.DataFrame(rows), pd.concat([stations for _, stations in tables], ignore_index=True)
 
 
 def without_gross_errors(
-    table: pd.DataFrame, models: Mapping[str, TrainedModel], where: str, given: Representativeness
+    table: pd.DataFrame, models: Mapping[str, TrainedModel], where: str, stated: Representativeness
 ) -> pd.DataFrame:
     """The observations that the first model which checks them accepts; the log lists the others."""
     for trained in models.values():
-        c, points = observed(trained, table, where, given)
+        c, points = context_and_points(trained, table, where, stated)
         model = trained.checkpoint.model
         if isinstance(model, ChecksPoints):
             _, rejected = model.analysis(replace(c, points=points))
@@ -101,45 +101,47 @@ def without_gross_errors(
     return table
 
 
-def observed(
-    trained: TrainedModel, table: pd.DataFrame, where: str, given: Representativeness
+def context_and_points(
+    trained: TrainedModel, table: pd.DataFrame, where: str, stated: Representativeness
 ) -> tuple[Context, Points]:
-    """A context of all times of a table in which nothing is observed, and its points with all their errors."""
+    """A context of the times of a table without observed cells, and its points with all their errors."""
     model, codec = trained.checkpoint.model, trained.checkpoint.field_codec
     times = trained.times_near(table, where)
     points = points_of(table, times, codec, model.space, where)
     c = context_of(trained.nothing_observed(times), codec, model.space, 0.0)
-    return c, points.with_error(error_variance(model, replace(c, points=points), codec, given))
+    return c, points.with_error(error_variance(model, replace(c, points=points), codec, stated))
 
 
 def clusters(table: pd.DataFrame, seed: int, where: str) -> Int[np.ndarray, " n"]:
-    """The cluster of each observation, by the place of its station.
+    """The cluster of each observation, by the location of its station.
 
     Raises
     ------
     InputError
         For too few stations.
     """
-    places = table[["latitude", "longitude"]].drop_duplicates()
-    if len(places) < FEWEST:
-        raise InputError(f"{where} has {len(places)} stations: to leave some out needs at least {FEWEST}.")
-    points = np.concatenate([unit_points([y], [x])[0] for y, x in places.to_numpy()])
+    locations = table[["latitude", "longitude"]].drop_duplicates()
+    if len(locations) < MIN_STATIONS:
+        raise InputError(
+            f"{where} has {len(locations)} stations: to leave some out needs at least {MIN_STATIONS}."
+        )
+    points = np.concatenate([unit_points([y], [x])[0] for y, x in locations.to_numpy()])
     from sklearn.cluster import KMeans  # slow to import
 
-    fit = KMeans(min(CLUSTERS, len(places) // 2), n_init=4, random_state=seed).fit(points)
-    number = pd.Series(fit.labels_, pd.MultiIndex.from_frame(places))
+    fit = KMeans(min(CLUSTERS, len(locations) // 2), n_init=4, random_state=seed).fit(points)
+    number = pd.Series(fit.labels_, pd.MultiIndex.from_frame(locations))
     return number.loc[pd.MultiIndex.from_frame(table[["latitude", "longitude"]])].to_numpy()
 
 
 @torch.no_grad()
 def model_scores(
     name: str, trained: TrainedModel, table: pd.DataFrame, cluster: Int[np.ndarray, " n"],
-    members: int, seed: int, where: str, given: Representativeness,
+    members: int, seed: int, where: str, stated: Representativeness,
 ) -> Iterator[tuple[list[dict[str, object]], pd.DataFrame]]:  # fmt: skip
     """Rows of one model, and its scores at each station, for each variable."""
     model, codec = trained.checkpoint.model, trained.checkpoint.field_codec
     check_accepts_points(model, f"'{name}'")
-    c, points = observed(trained, table, where, given)
+    c, points = context_and_points(trained, table, where, stated)
     drawn = 1 if model.deterministic else members
     predicted = torch.empty(len(points), drawn, dtype=torch.float64)
     fold = torch.from_numpy(cluster % FOLDS)
@@ -170,33 +172,33 @@ def prediction_scores(
     Parameters
     ----------
     name, variable
-        Their names.
+        Names of the model and of the variable.
     table
         The readings.
     predicted, y
-        Draws of the readings, and the readings, in units of `scale`.
+        Draws of the readings, and the readings, divided by `scale`.
     cluster
         Cluster of each reading.
     scale, units
-        Standard deviation by which they were divided, in these units.
+        Standard deviation of the variable, and its units.
     seed
         Seed of the resamples.
     """
-    parts = {**observation_statistics(predicted, y), "error": predicted.mean(0) - y}
+    statistics = {**observation_statistics(predicted, y), "error": predicted.mean(0) - y}
     rows: list[dict[str, object]] = [
         {
             "experiment": name, "variable": variable, "score": score, "value": value, "low": low, "high": high,
             "unit": units if score in ("crps", "rmse") else "1", "observations": len(y),
         }
-        for score, value, low, high in scores_with_intervals(parts, cluster, scale, seed)
+        for score, value, low, high in scores_with_intervals(statistics, cluster, scale, seed)
     ]  # fmt: skip
-    return rows, by_station(table, parts, scale).assign(experiment=name, unit=units)
+    return rows, by_station(table, statistics, scale).assign(experiment=name, unit=units)
 
 
 def by_station(table: pd.DataFrame, statistics: Columns, scale: float) -> pd.DataFrame:
     """Scores of one variable at each station: observations, crps, rmse, bias (mean minus reading), coverage90.
 
-    CRPS, RMSE and bias are in the unit of which `scale` is the standard deviation.
+    CRPS, RMSE and bias are in the unit of `scale`, the standard deviation of the variable.
     """
     columns = {name: np.asarray(values) for name, values in statistics.items()}
     scored = table.assign(**{name: columns[name] for name in ("crps", "square", "error")})
@@ -212,38 +214,39 @@ def by_station(table: pd.DataFrame, statistics: Columns, scale: float) -> pd.Dat
 
 def as_text(table: pd.DataFrame) -> str:
     """A table for each variable: a line for each experiment, best CRPS first, with 95 % intervals."""
-    parts = []
+    blocks = []
     for variable, of_variable in table.groupby("variable", sort=False):
         unit = of_variable.loc[of_variable["score"] == "crps", "unit"].iloc[0]
         count = of_variable["observations"].iloc[0]
         of_unit = "the unit of the readings" if unit == NO_UNIT else unit
         lines = [f"{variable} at left-out stations, {count} observations; CRPS and RMSE in {of_unit}"]
         names = [name for name in TITLES if name in set(of_variable["score"])]
-        lines.append(f"{'':36}" + "".join(f"{TITLES[name]:>{WIDTH}}" for name in names))
+        lines.append(f"{'':36}" + "".join(f"{TITLES[name]:>{COLUMN_WIDTH}}" for name in names))
         by_experiment = of_variable.set_index(["experiment", "score"])
         crps = of_variable[of_variable["score"] == "crps"].sort_values("value")
         for experiment in crps["experiment"]:
             cells = [cell(by_experiment, (experiment, name)) for name in names]
-            lines.append(f"{experiment:36}" + "".join(f"{text:>{WIDTH}}" for text in cells))
-        parts.append("\n".join(line.rstrip() for line in lines))
-    return "\n\n".join(parts)
+            lines.append(f"{experiment:36}" + "".join(f"{text:>{COLUMN_WIDTH}}" for text in cells))
+        blocks.append("\n".join(line.rstrip() for line in lines))
+    return "\n\n".join(blocks)
 
 
-def largest_biases(table: pd.DataFrame, places: pd.DataFrame) -> str:
-    """A line for each variable: the stations at which the experiment with the least CRPS has its largest biases."""
+def largest_biases(table: pd.DataFrame, stations: pd.DataFrame) -> str:
+    """A line for each variable: the stations at which the experiment with the lowest CRPS has its largest biases."""
     lines = []
     for variable, of_variable in table[table["score"] == "crps"].groupby("variable", sort=False):
         best = of_variable.loc[of_variable["value"].idxmin()]
-        here = places[(places["variable"] == variable) & (places["experiment"] == best["experiment"])]
-        largest = here.loc[here["bias"].abs().nlargest(BIASED).index]
+        same_variable = stations["variable"] == variable
+        here = stations[same_variable & (stations["experiment"] == best["experiment"])]
+        largest = here.loc[here["bias"].abs().nlargest(LISTED_BIASES).index]
         unit = "" if best["unit"] == NO_UNIT else f" {best['unit']}"
-        stations = [
+        listed = [
             f"{row.get('station', '{latitude:g}, {longitude:g}'.format(**row))} {row['bias']:+.3g}{unit}"
             + (f" ({row['coverage90']:.0%} within the 90 % interval)" if row["coverage90"] >= 0 else "")
             for _, row in largest.iterrows()
         ]
         lines.append(
-            f"largest biases of {variable} in {best['experiment']} (mean minus reading): {', '.join(stations)}"
+            f"largest biases of {variable} in {best['experiment']} (mean minus reading): {', '.join(listed)}"
         )
     return "\n".join(lines)
 

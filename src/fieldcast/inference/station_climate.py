@@ -1,16 +1,16 @@
-"""Climate of stations, and of other places.
+"""Climate of stations, and of other locations.
 
     x_i(t) = c_i(theta) + s_i z_i(t),    c_i(theta) = sum_j b_j(theta) a_ij
 
 with the annual cycle c_i as mean and harmonics b of the phase theta of the year, the standard deviation s_i and
-anomalies z_i of variance 1. In less than two years of readings the cycle is the mean. The harmonics of a station are
-those of its surroundings plus what its own readings determine (`fields.harmonics`: empirical Bayes). Its mean over
-n_i of T times differs from that of all times by an error of the variance
+anomalies z_i of variance 1. With less than two years of readings the cycle is the mean. The harmonics of a station are
+those of its surroundings plus a correction by its own readings (`fields.harmonics`: empirical Bayes). Its mean over
+n_i of T times differs from the mean over all times by an error of variance
 
     v_i = s_i^2 (1 / n_i - 1 / T) (1 + 2 tau),
 
-tau the e-folding length of the correlation in time, and is corrected by that of its surroundings (`surfaces`). At other
-places mean, harmonics of each order and log s are kriged separately, as in E-OBS the monthly means are before the
+where tau is the e-folding time of the correlation; the means of its surroundings correct it (`surfaces`). At other
+locations the mean, the harmonics of each order and log s are kriged separately, as E-OBS kriges monthly means before
 anomalies (Haylock et al. 2008, section 4).
 """
 
@@ -30,24 +30,24 @@ from fieldcast.inference.surfaces import Surface
 from fieldcast.models.gaps.cells import deviations
 from fieldcast.models.gaps.reach import duration
 
-PARTS = 72  # of the year, whose readings count together
-COEFFICIENTS = 1 + 2 * HARMONICS
-ENOUGH = 0.5  # of the median number of readings, for a cycle that counts at other places
-SMALL = 0.02  # of the standard deviation: harmonics that are not kriged, as all of them are about the same
-LEAST = 1e-6  # standard deviation, relative to the largest value
-MEAN, DEVIATION = "mean", "log_deviation"
+YEAR_PARTS = 72  # intervals of the year; the readings of an interval are pooled
+COEFFICIENTS = 1 + 2 * HARMONICS  # the mean, and a cosine and sine of each harmonic
+MIN_READINGS = 0.5  # share of the median number of readings that a station needs for its cycle to be kriged
+MIN_AMPLITUDE = 0.02  # RMS of harmonics, in standard deviations, below which they are averaged and not kriged
+MIN_DEVIATION = 1e-6  # lower bound of a standard deviation, relative to the largest value
+MEAN, DEVIATION = "mean", "log_deviation"  # names of surfaces; harmonics are named by their order
 
 
 @dataclass(frozen=True, eq=False)
 class Climate:
-    """Climate of some places.
+    """Climate of some locations.
 
     Parameters
     ----------
     coefficient, variance
-        a, and the variances of their errors.
+        Coefficients a, and the variances of their errors.
     deviation, log_variance
-        s, and the variance of the error of its logarithm.
+        Standard deviation s, and the variance of the error of its logarithm.
     """
 
     coefficient: Float[np.ndarray, "place 13"]
@@ -66,30 +66,30 @@ class Climate:
 
 @dataclass(frozen=True, eq=False)
 class StationClimate:
-    """Climate of the stations of a record, and what predicts it at other places."""
+    """Climate of the stations of a record, and the surfaces that predict it at other locations."""
 
     stations: Climate
     surfaces: Mapping[str, Surface]  # the mean, log s, and the harmonics by their order
 
     @classmethod
     def of(cls, record: GaugeRecord, kernels: Mapping[str, Any]) -> StationClimate:
-        """Fit the climate, with given kernels if there are any."""
+        """Fit the climate to a record; kernels that are given are not fitted."""
         x, points, theta = record.x, record.points, record.phase
         a = np.zeros((x.shape[1], COEFFICIENTS))
         surfaces: dict[str, Surface] = {}
         if record.seasonal:
             surfaces = cycle_surfaces(record, kernels)
             a[:, 1:] = np.concatenate([surface.at(points)[0] for surface in surfaces.values()], axis=1)
-            left = x - basis(theta) @ a.T
-            mean = np.nanmean(left, axis=0)
-            a += own_cycle(left - mean, theta)
+            residual = x - basis(theta) @ a.T
+            mean = np.nanmean(residual, axis=0)
+            a += station_cycle(residual - mean, theta)
             a[:, 0] += mean
         else:
             a[:, 0] = np.nanmean(x, axis=0)
-        left = x - basis(theta) @ a.T
-        s = standard_deviations(left, x)
-        parts = np.nan_to_num(left / s), record.observed, record.segment
-        tau = duration(*(torch.from_numpy(part) for part in parts))
+        residual = x - basis(theta) @ a.T
+        s = standard_deviations(residual, x)
+        arrays = np.nan_to_num(residual / s), record.observed, record.segment
+        tau = duration(*(torch.from_numpy(array) for array in arrays))
         error = s**2 * (1 / record.observed.sum(0) - 1 / len(x)) * (1 + 2 * tau)
         surfaces[MEAN] = Surface.of(points, a[:, :1], error, kernels.get(MEAN))
         surfaces[DEVIATION] = Surface.of(points, np.log(s)[:, None], None, kernels.get(DEVIATION))
@@ -106,41 +106,41 @@ class StationClimate:
         return (record.x - self.stations.mean(record.phase)) / self.stations.deviation
 
     def at(self, points: Float[np.ndarray, "place 3"]) -> Climate:
-        """The climate of other places."""
+        """The climate of other locations."""
         predicted = {name: surface.at(points) for name, surface in self.surfaces.items()}
         a, variance = np.zeros((2, len(points), COEFFICIENTS))
-        for part, column in zip((a, variance), range(2), strict=True):
-            part[:, :1] = predicted[MEAN][column]
+        for array, column in zip((a, variance), range(2), strict=True):
+            array[:, :1] = predicted[MEAN][column]
             orders = [values[column] for name, values in predicted.items() if name not in (MEAN, DEVIATION)]
             if orders:
-                part[:, 1:] = np.concatenate(orders, axis=1)
-        log_s, log_variance = (part[:, 0] for part in predicted[DEVIATION])
+                array[:, 1:] = np.concatenate(orders, axis=1)
+        log_s, log_variance = (array[:, 0] for array in predicted[DEVIATION])
         return Climate(a, variance, np.exp(log_s), log_variance)
 
 
 def cycle_surfaces(record: GaugeRecord, kernels: Mapping[str, Any]) -> dict[str, Surface]:
-    """The harmonics of each order, from the stations with enough readings."""
+    """Surfaces of the harmonics of each order, from the stations with enough readings."""
     count = record.observed.sum(0)
-    enough = count >= ENOUGH * np.median(count)
+    enough = count >= MIN_READINGS * np.median(count)
     x = record.x[:, enough]
     x = x - np.nanmean(x, axis=0)
-    a = own_cycle(x, record.phase)[:, 1:]
-    typical = float(np.sqrt(np.nanmean(x**2)))
+    a = station_cycle(x, record.phase)[:, 1:]
+    overall_deviation = float(np.sqrt(np.nanmean(x**2)))
     surfaces = {}
     for k in range(1, HARMONICS + 1):
         values = a[:, 2 * k - 2 : 2 * k]
-        if np.sqrt(np.square(values).mean()) < SMALL * typical:
+        if np.sqrt(np.square(values).mean()) < MIN_AMPLITUDE * overall_deviation:
             surfaces[str(k)] = Surface(values.mean(0), values.std(0), None, values)
         else:
             surfaces[str(k)] = Surface.of(record.points[enough], values, None, kernels.get(str(k)))
     return surfaces
 
 
-def own_cycle(
+def station_cycle(
     x: Float[np.ndarray, "time station"], theta: Float[np.ndarray, " time"]
 ) -> Float[np.ndarray, "station 13"]:
-    """Coefficients of the cycle that the readings of each station determine."""
-    part = np.minimum((theta / (2 * np.pi) * PARTS).astype(int), PARTS - 1)
+    """Coefficients of the annual cycle in the readings of each station, shrunk towards 0."""
+    part = np.minimum((theta / (2 * np.pi) * YEAR_PARTS).astype(int), YEAR_PARTS - 1)
     present = np.unique(part)
     sums, counts = np.zeros((2, len(present), 1, x.shape[1]))
     np.add.at(sums[:, 0], np.searchsorted(present, part), np.nan_to_num(x))
@@ -154,10 +154,10 @@ def own_cycle(
 def standard_deviations(
     anomaly: Float[np.ndarray, "time station"], x: Float[np.ndarray, "time station"]
 ) -> Float[np.ndarray, " station"]:
-    """s of each station, shrunk towards that of all as by ten further readings; never 0."""
+    """s of each station, shrunk towards the s of all stations with the weight of ten readings; never 0."""
     observed = torch.from_numpy(np.isfinite(anomaly))
     s = deviations(torch.from_numpy(np.nan_to_num(anomaly)), observed).numpy()
     if not np.nan_to_num(anomaly).any():
         s = np.zeros_like(s)
     largest = float(np.nanmax(np.abs(x)))
-    return np.maximum(s, LEAST * largest if largest > 0 else LEAST)
+    return np.maximum(s, MIN_DEVIATION * largest if largest > 0 else MIN_DEVIATION)

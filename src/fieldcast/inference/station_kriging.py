@@ -3,10 +3,10 @@
     E x(p, t) = c(p, theta) + s(p) E z,
     var x(p, t) = var c + s^2 (var z + var(log s) ((E z)^2 + var z)),
 
-with the climate c and s of the place (`station_climate`) and the anomaly z given the readings that are nearest in space
-and time (`models.gaps.local_kriging`; Chiles and Delfiner 2012, section 3.3). It is the distribution of what a station
-would read there: the nugget of z, which holds errors of instruments and what neighbours do not share, is part of var z.
-The correlation of z maximises the likelihood of stations of which all readings are hidden.
+with the climate c and s of the location (`station_climate`) and the anomaly z given the readings that are nearest in
+space and time (`models.gaps.local_kriging`; Chiles and Delfiner 2012, section 3.3). It is the distribution of the
+reading of a station there: the nugget of z, which holds instrument errors and local variability, is part of var z.
+The correlation of z maximises the likelihood of hidden stations, from which no reading is used.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from fieldcast.fields.gauges import GaugeRecord
-from fieldcast.inference.gaps_result import CLIMATOLOGICAL, EXTRAPOLATED, FARTHEST, FILLED
+from fieldcast.inference.gaps_result import EXTRAPOLATED, FILLED, MAX_LENGTHS, MAX_SPREAD_SHARE
 from fieldcast.inference.station_climate import Climate, StationClimate
 from fieldcast.models.gaps import local_kriging as kriging
 from fieldcast.models.gaps import reach
@@ -31,34 +31,34 @@ from fieldcast.models.gaps.in_time import FAR
 from fieldcast.models.gaps.local_kriging_fit import fit_kriging
 from fieldcast.models.random_streams import seed_for
 
-FOLDS = 10  # of the stations, of which one is hidden at a time
-HIDDEN = 20  # stations hidden in all, at least, if there are as many
-TIMES = 100  # at which hidden values count
-APART = 2.0  # distances between neighbouring stations, the shortest length from which L is sought
-E_FOLDING = {0.5: 1.0, 1.5: 1.2391, 2.5: 1.2990}  # r at which rho is 1 / e, by nu
-VALUES = 2**24  # of all stations and of cells that are in memory at once
+FOLDS = 10  # parts into which the stations are divided; one part is hidden at a time
+MIN_HIDDEN = 20  # number of stations to hide in all, unless there are fewer
+SCORED_TIMES = 100  # largest number of times whose hidden readings enter the likelihood
+MIN_LENGTH = 2.0  # shortest initial length of the fit, in median distances between neighbouring stations
+E_FOLDING = {0.5: 1.0, 1.5: 1.2391, 2.5: 1.2990}  # scaled distance of correlation 1 / e, by Matern smoothness
+VALUES_AT_ONCE = 2**24  # values of all stations and of the cells that are in memory at once
 
 
-class Gridded(NamedTuple):
-    """Predicted readings of some places."""
+class Prediction(NamedTuple):
+    """Predicted readings at some locations."""
 
     mean: Float[np.ndarray, "time place"]
     variance: Float[np.ndarray, "time place"]
-    climatological: Float[np.ndarray, "time place"]  # variance without the readings of that time
+    climatological: Float[np.ndarray, "time place"]  # variance without any reading of the time
 
 
 @dataclass(frozen=True, eq=False)
 class StationKriging:
-    """Prediction of other places from a record.
+    """Prediction at other locations from a record.
 
     Parameters
     ----------
     record
-        The readings.
+        Readings of stations.
     climate
-        Climate of its stations.
+        Climate of the stations.
     series
-        Their anomalies.
+        Anomalies of the stations.
     model
         Correlation of the anomalies.
     """
@@ -75,59 +75,59 @@ class StationKriging:
         series = anomalies(climate, record, device)
         segment = torch.from_numpy(record.segment).to(device)
         length = max(
-            reach.length(series.x, series.observed, series.point), APART * distance_between(record.points)
+            reach.length(series.x, series.observed, series.point), MIN_LENGTH * median_spacing(record.points)
         )
         duration = reach.duration(series.x, series.observed, segment)
         copies, hidden = hidden_stations(series, seed)
         model = fit_kriging(copies, hidden, length, float(duration))
         return cls(record, climate, series, model)
 
-    def without(self, left: Bool[np.ndarray, " station"]) -> StationKriging:
-        """Fit to the readings of the other stations alone; kernels and correlation stay those of all."""
-        record = self.record.of(~left)
+    def without(self, removed: Bool[np.ndarray, " station"]) -> StationKriging:
+        """Fit again without the stations of a mask; kernels and correlation stay those of all stations."""
+        record = self.record.of(~removed)
         climate = StationClimate.of(record, self.climate.kernels)
         series = anomalies(climate, record, self.series.x.device)
         return StationKriging(record, climate, series, self.model)
 
     def at(
         self, points: Float[np.ndarray, "place 3"], requested: Bool[np.ndarray, "time place"] | None = None
-    ) -> Gridded:
-        """Predict the readings of other places, by default at all times; elsewhere they are the climatology."""
+    ) -> Prediction:
+        """Predict readings at other locations; values that are not requested (by default none) are the climatology."""
         here, phase = self.climate.at(points), self.record.phase
         if requested is None:
             requested = np.ones((len(phase), len(points)), dtype=bool)
         z, deviation = krige(self.series, self.model, points, requested)
         error = here.error(phase)
-        return Gridded(
+        return Prediction(
             here.mean(phase) + here.deviation * z,
             error + scaled_variance(here, z, deviation**2),
             error + scaled_variance(here, np.zeros_like(z), np.ones_like(z)),
         )
 
     def pieces(
-        self, points: Float[np.ndarray, "place 3"], values: int = VALUES
-    ) -> Iterator[tuple[slice, Gridded, Int8[np.ndarray, "time place"]]]:
-        """Predictions and flags of places in pieces, whose matrices have about `values` values in all."""
+        self, points: Float[np.ndarray, "place 3"], values: int = VALUES_AT_ONCE
+    ) -> Iterator[tuple[slice, Prediction, Int8[np.ndarray, "time place"]]]:
+        """Yield predictions and flags piece by piece of the locations, with about `values` values in memory."""
         times, stations = self.series.x.shape
         size = max(values // times - stations, 2 * stations, 1)
         for first in range(0, len(points), size):
             piece = slice(first, first + size)
             gridded = self.at(points[piece])
-            far = gridded.variance > CLIMATOLOGICAL**2 * gridded.climatological
-            far |= ~self.reached(points[piece])
+            far = gridded.variance > MAX_SPREAD_SHARE**2 * gridded.climatological
+            far |= ~self.within_reach(points[piece])
             yield piece, gridded, np.where(far, EXTRAPOLATED, FILLED).astype(np.int8)
 
-    def reached(self, points: Float[np.ndarray, "place 3"]) -> Bool[np.ndarray, "time place"]:
-        """Mask of the values near some reading, in e-folding lengths of the correlation."""
+    def within_reach(self, points: Float[np.ndarray, "place 3"]) -> Bool[np.ndarray, "time place"]:
+        """Mask of the values within `MAX_LENGTHS` e-folding lengths of a reading."""
         stations = self.series.x.shape[1]
-        joint, requested = with_places(self.series.on("cpu"), points)
+        joint, requested = with_locations(self.series.on("cpu"), points)
         columns = joint.x.shape[1]
-        places = reach.Places(
+        coordinates = reach.Places(
             joint.point.numpy(), torch.zeros(columns, dtype=torch.int64), torch.ones(columns)
         )
-        distance = reach.nearest_observation(joint.observed, places, requested)[:, stations:]
+        distance = reach.nearest_observation(joint.observed, coordinates, requested)[:, stations:]
         segment = torch.from_numpy(self.record.segment)
-        return reach.within(distance, segment, self.length, self.duration, FARTHEST).numpy()
+        return reach.within(distance, segment, self.length, self.duration, MAX_LENGTHS).numpy()
 
     @property
     def length(self) -> float:
@@ -141,8 +141,8 @@ class StationKriging:
         return max(1, round(steps))
 
 
-def distance_between(points: Float[np.ndarray, "station 3"]) -> float:
-    """Median chord between a station and the one that is nearest."""
+def median_spacing(points: Float[np.ndarray, "station 3"]) -> float:
+    """Median chord between a station and its nearest neighbour."""
     return float(np.median(cKDTree(points).query(points, 2)[0][:, 1]))
 
 
@@ -163,10 +163,10 @@ def anomalies(climate: StationClimate, record: GaugeRecord, device: torch.device
     return series.on(str(device))
 
 
-def with_places(
+def with_locations(
     series: kriging.CellSeries, points: Float[np.ndarray, "place 3"]
 ) -> tuple[kriging.CellSeries, Bool[Tensor, "time column"]]:
-    """The series with columns for other places, where nothing is observed; and these columns."""
+    """The series with columns for other locations, where nothing is observed; and the mask of these columns."""
     extra = series.x.new_zeros(len(series.x), len(points))
     nothing = torch.zeros_like(extra, dtype=torch.bool)
     joint = series._replace(
@@ -181,23 +181,23 @@ def krige(
     series: kriging.CellSeries, model: kriging.KrigingModel, points: Float[np.ndarray, "place 3"],
     requested: Bool[np.ndarray, "time place"],
 ) -> tuple[Float[np.ndarray, "time place"], Float[np.ndarray, "time place"]]:  # fmt: skip
-    """Mean and standard deviation of the anomalies of other places; 0 and 1 where they are not requested."""
-    joint, columns = with_places(series, points)
+    """Mean and standard deviation of the anomalies at other locations; 0 and 1 where they are not requested."""
+    joint, columns = with_locations(series, points)
     stations = series.x.shape[1]
     columns[:, stations:] = torch.from_numpy(requested).to(columns.device)
     mean, spread = torch.zeros_like(joint.x), torch.ones_like(joint.x)
     kriging.predict(joint, model, columns, None, mean, spread, mean.new_empty(len(mean), 0, mean.shape[1]))
-    z, deviation = (part[:, stations:].double().cpu().numpy() for part in (mean, spread))
+    z, deviation = (moment[:, stations:].double().cpu().numpy() for moment in (mean, spread))
     return z, deviation
 
 
 def hidden_stations(series: kriging.CellSeries, seed: int) -> tuple[kriging.CellSeries, Hidden]:
-    """Copies of a series, far apart in time, and readings that are hidden: those of other stations in each copy."""
+    """Copies of a series, far apart in time, and hidden readings: each copy hides the readings of other stations."""
     times, stations = series.x.shape
     folds = min(FOLDS, stations)
     generator = torch.Generator().manual_seed(seed_for("hidden stations", seed))
     fold = torch.randperm(stations, generator=generator).to(series.x.device) % folds
-    copies = min(folds, -(-HIDDEN * folds // stations))
+    copies = min(folds, -(-MIN_HIDDEN * folds // stations))
     step = torch.cat([series.step + copy * (series.step[-1] + FAR) for copy in range(copies)])
     repeated = kriging.CellSeries(
         series.x.repeat(copies, 1), series.observed.repeat(copies, 1), step, series.point
@@ -207,12 +207,12 @@ def hidden_stations(series: kriging.CellSeries, seed: int) -> tuple[kriging.Cell
     return repeated, Hidden(
         (len(step), stations), time, station, repeated.x[time, station].double(),
         whole=torch.zeros_like(time, dtype=torch.bool), group=-1 - station,
-        area=torch.ones_like(time, dtype=torch.float64), weight=counted(time, times),
+        area=torch.ones_like(time, dtype=torch.float64), weight=time_weights(time, times),
     )  # fmt: skip
 
 
-def counted(time: Int[Tensor, " hidden"], times: int) -> Float[Tensor, " hidden"]:
-    """Weight 1 for the hidden readings of some times, spread evenly over the record, and 0 for others."""
+def time_weights(time: Int[Tensor, " hidden"], times: int) -> Float[Tensor, " hidden"]:
+    """Weights of hidden readings: 1 at `SCORED_TIMES` times, evenly spread over the record, 0 at all others."""
     present = (time % times).unique()
-    number = torch.linspace(0, len(present) - 1, min(TIMES, len(present))).round().long()
+    number = torch.linspace(0, len(present) - 1, min(SCORED_TIMES, len(present))).round().long()
     return torch.isin(time % times, present[number.to(time.device)]).double()

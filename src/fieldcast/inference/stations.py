@@ -1,4 +1,4 @@
-"""Stations beside or in place of a gappy field: their error of representativeness, and those that are rejected."""
+"""Stations beside or in place of a gappy field: their representativeness error, and the rejected observations."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.stations import points_of, time_shift_message
 from fieldcast.errors import InputError
 from fieldcast.fields.stations import observation_text
-from fieldcast.inference.compatibility import FAR
+from fieldcast.inference.compatibility import MAX_DEPARTURE
 from fieldcast.models.capabilities import ChecksPoints
 from fieldcast.models.core import Context, Model
 from fieldcast.models.points import Points
 
 LOG = logging.getLogger(__name__)
 Representativeness: TypeAlias = float | Mapping[str, float] | None
-FIRST_GUESS = 0.1  # variance of the error of representativeness, in variances of the variable
-ROUNDS = 4  # of the estimate, which has settled by then
-TIMES = 12  # times that it uses at least, spread evenly over those with observations
-FEWEST = 30  # observations of a variable without which there is no estimate
-LISTED = 5  # rejected observations that a sentence lists
+FIRST_GUESS = 0.1  # variance of the representativeness error, as a share of the variance of the variable
+ITERATIONS = 4  # iterations of the estimate, enough for convergence
+MIN_TIMES = 12  # smallest number of times for the estimate, evenly spaced among those with observations
+MIN_OBSERVATIONS = 30  # smallest number of observations of a variable for an estimate
+MAX_LISTED = 5  # rejected observations that a message lists
 
 
 def check_accepts_points(model: Model, what: str) -> None:
@@ -43,7 +43,7 @@ def check_accepts_points(model: Model, what: str) -> None:
 
 @torch.no_grad()
 def representativeness(model: Model, c: Context) -> Float[Tensor, " variable"]:
-    """Variance of the error of representativeness of the points of a context, for each variable, standardised.
+    """Variance of the representativeness error of the points of a context, for each variable, standardised.
 
         E[(y - H x_a)(y - H x_b)] = R
 
@@ -58,18 +58,18 @@ def representativeness(model: Model, c: Context) -> Float[Tensor, " variable"]:
     if not len(present):
         return 0 * variance
     counts = torch.stack([(c.points.variable == v).sum() for v in range(variables)]).cpu()
-    rarest = min((int(n) for n in counts if n >= FEWEST), default=len(c.points))
-    count = min(len(present), max(TIMES, FEWEST * len(present) // rarest + 1))
-    some = c[present[torch.linspace(0, len(present) - 1, count).round().long()]]
-    points = some.points
+    rarest = min((int(n) for n in counts if n >= MIN_OBSERVATIONS), default=len(c.points))
+    count = min(len(present), max(MIN_TIMES, MIN_OBSERVATIONS * len(present) // rarest + 1))
+    subset = c[present[torch.linspace(0, len(present) - 1, count).round().long()]]
+    points = subset.points
     assert points is not None
-    for _ in range(ROUNDS):
-        given = replace(some, points=points.with_error(variance))
-        mean, rejected = model.analysis(given)
+    for _ in range(ITERATIONS):
+        context = replace(subset, points=points.with_error(variance))
+        mean, rejected = model.analysis(context)
         product = (points.y * (points.y - points.at(mean))).masked_fill(rejected, torch.nan)
         for v in range(variables):
             of_variable = points.variable == v
-            if counts[v] < FEWEST:
+            if counts[v] < MIN_OBSERVATIONS:
                 variance[v] = 0.0
             else:
                 variance[v] = (product - points.error)[of_variable].nanmean().clamp(min=0).nan_to_num()
@@ -77,19 +77,19 @@ def representativeness(model: Model, c: Context) -> Float[Tensor, " variable"]:
 
 
 def error_variance(
-    model: Model, c: Context, codec: FieldCodec, given: Representativeness
+    model: Model, c: Context, codec: FieldCodec, stated: Representativeness
 ) -> Float[Tensor, " variable"]:
-    """Variance of the error of representativeness as `given` in units of the variables, else as estimated.
+    """Variance of the representativeness error: `stated` as an error in units of the variables, or estimated.
 
     Raises
     ------
     InputError
-        For an error that is negative or no number, or one of a variable that the model lacks.
+        For an error that is negative or not a number, or that names a variable that the model lacks.
     """
-    check_representativeness(given)
-    if given is None:
+    check_representativeness(stated)
+    if stated is None:
         return representativeness(model, c)
-    by_name = given if isinstance(given, Mapping) else dict.fromkeys(codec.variables, given)
+    by_name = stated if isinstance(stated, Mapping) else dict.fromkeys(codec.variables, stated)
     if unknown := sorted(set(by_name) - set(codec.variables)):
         raise InputError(
             f"representativeness names {', '.join(unknown)}, but the model has {', '.join(codec.variables)}."
@@ -98,16 +98,16 @@ def error_variance(
     return (error / torch.as_tensor(codec.deviation, dtype=torch.float64)) ** 2
 
 
-def check_representativeness(given: object) -> None:
-    """Raise an InputError unless errors are numbers of at least zero, of all variables or by name."""
-    by_name = given if isinstance(given, Mapping) else {} if given is None else {"": given}
+def check_representativeness(stated: object) -> None:
+    """Raise an InputError unless the errors, one for all variables or one for each by name, are at least zero."""
+    by_name = stated if isinstance(stated, Mapping) else {} if stated is None else {"": stated}
     for variable, error in by_name.items():
         name = f"representativeness of {variable}" if variable else "representativeness"
         arguments.real_number(error, name)
 
 
-def in_words(variance: Float[Tensor, " variable"], codec: FieldCodec) -> str:
-    """Errors of the variables in their units."""
+def errors_in_words(variance: Float[Tensor, " variable"], codec: FieldCodec) -> str:
+    """The errors of all variables with their units."""
     errors = variance.sqrt().cpu().numpy() * codec.deviation
     return ", ".join(
         f"{v} {error:.3g} {codec.attrs[v].get('units', '')}".rstrip()
@@ -117,16 +117,16 @@ def in_words(variance: Float[Tensor, " variable"], codec: FieldCodec) -> str:
 
 def with_stations(
     c: Context, model: Model, codec: FieldCodec, table: pd.DataFrame, times: xr.DataArray, where: str,
-    given: Representativeness = None,
+    stated: Representativeness = None,
 ) -> tuple[Context, dict[str, str]]:  # fmt: skip
     """The context with the stations of a table as points, and facts about them for the attributes of a result.
 
-    `given` is their error of representativeness, in the units of the variables; by default it is estimated.
+    `stated` is their representativeness error in the units of the variables; by default it is estimated.
 
     Raises
     ------
     InputError
-        For a model that cannot use them, and for stations outside its grid or of variables that it lacks.
+        If the model cannot use stations, or if stations lie outside its grid or observe variables that it lacks.
     """
     check_accepts_points(model, f"a model of type {type(model).__name__}")
     points = points_of(table, times, codec, model.space, where)
@@ -134,7 +134,7 @@ def with_stations(
     if message := time_shift_message(table, times, points.datum.cpu().numpy(), model.space.time_step):
         LOG.info(message)
     c = replace(c, points=points)
-    variance = error_variance(model, c, codec, given)
+    variance = error_variance(model, c, codec, stated)
     c = replace(c, points=points.with_error(variance))
     rejected = (
         model.analysis(c)[1]
@@ -145,35 +145,36 @@ def with_stations(
         LOG.warning(sentence)
     return c, {
         "fieldcast_stations": f"{len(table)} observations, {int(rejected.sum())} of them left out",
-        "fieldcast_representativeness": in_words(variance, codec),
+        "fieldcast_representativeness": errors_in_words(variance, codec),
     }
 
 
 def require_plausible_readings(points: Points, table: pd.DataFrame, codec: FieldCodec, where: str) -> None:
-    """Raise an InputError for a variable whose readings are far from the climatology, as in wrong units.
+    """Raise an InputError if the readings of a variable are far from the climatology, as in wrong units.
 
-    Their errors of representativeness would be estimated so large that none is rejected. The median decides.
+    Their representativeness error would be estimated so large that none is rejected. The median decides.
     """
     for v, name in enumerate(codec.variables):
         readings = points.y[points.variable == v].abs()
-        if len(readings) >= FEWEST and (far := float(readings.median())) > FAR:
+        if len(readings) >= MIN_OBSERVATIONS and (departure := float(readings.median())) > MAX_DEPARTURE:
             units = codec.attrs[name].get("units", "1")
-            given = "as the table says" if "units" in table else "or add a column 'units' to the table"
+            remedy = "as the table says" if "units" in table else "or add a column 'units' to the table"
             raise InputError(
-                f"half of the readings of '{name}' in {where} are more than {far:.3g} standard deviations of the "
-                f"training data from its climatology: check that they are in {units}, {given}."
+                f"half of the readings of '{name}' in {where} are more than {departure:.3g} standard deviations of the "
+                f"training data from its climatology: check that they are in {units}, {remedy}."
             )
 
 
 def rejection_messages(rejected: Bool[Tensor, " points"], table: pd.DataFrame, where: str) -> Iterator[str]:
-    """A sentence on the observations that were rejected, if there are any."""
-    rows = table[rejected.cpu().numpy()]
-    if len(rows):
+    """A sentence on the rejected observations, if there are any."""
+    left_out = table[rejected.cpu().numpy()]
+    if len(left_out):
         listed = "; ".join(
-            f"{row['value']:.4g} ({observation_text(row)})" for row in rows.head(LISTED).to_dict("records")
+            f"{row['value']:.4g} ({observation_text(row)})"
+            for row in left_out.head(MAX_LISTED).to_dict("records")
         )
-        rest = f", and {len(rows) - LISTED} more" if len(rows) > LISTED else ""
+        rest = f", and {len(left_out) - MAX_LISTED} more" if len(left_out) > MAX_LISTED else ""
         yield (
-            f"{where}: {len(rows)} of {len(table)} observations are more than five standard deviations from the value "
-            f"that training data and neighbours predict, and were left out: {listed}{rest}; check them."
+            f"{where}: {len(left_out)} of {len(table)} observations are more than five standard deviations from the "
+            f"value that training data and neighbours predict, and were left out: {listed}{rest}; check them."
         )

@@ -9,7 +9,7 @@ from fieldcast.figures.png import png
 from fieldcast.figures.stations import station_maps
 from fieldcast.geometry import edges
 from fieldcast.inference.file_options import Gridding
-from fieldcast.inference.grid_stations import gridded
+from fieldcast.inference.grid_stations import grid_and_score
 
 FILES = (
     "In the data folder: this text (08_reporting/gridding.txt), all stations (08_reporting/scores_by_gauge.csv), maps "
@@ -24,7 +24,7 @@ def grid_stations(
     path = gridding.table()
     like = None if gridding.like is None else read_file(gridding.like, "gridding.like")
     where = f"gridding.stations '{path}'"
-    result = gridded(path, gridding.resolution, like, gridding.step, seed, device, where)
+    result = grid_and_score(path, gridding.resolution, like, gridding.step, seed, device, where)
     return result.fields, result.scores, result.by_station, f"{result.text}\n\n{FILES}"
 
 
