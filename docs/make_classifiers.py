@@ -13,7 +13,7 @@ from typing import Any, cast
 from fieldcast.encoding.tensor_file import pack_bytes
 from fieldcast.fields.images import open_images, split
 from fieldcast.fields.options import ImageSource
-from fieldcast.inference.image_classifier import SHIPPED, Architecture, beginning, trained
+from fieldcast.inference.image_classifier import SHIPPED, Architecture, first_images_digest, train_classifier
 
 SMALL = Architecture((28, 28), 10, channels=(16, 32), features=32)
 EPOCHS = 5
@@ -26,9 +26,9 @@ def main() -> None:
         parser.add_argument(f"--{name}", help="folder of the IDX files; by default they are downloaded")
     for name, folder in vars(parser.parse_args()).items():
         images = open_images(ImageSource(cast(Any, name)), folder)
-        state, built = trained(images, split(images), SMALL, epochs=EPOCHS)
+        state, built = train_classifier(images, split(images), SMALL, epochs=EPOCHS)
         half = {key: tensor.half() for key, tensor in state.items()}
-        header = {"architecture": asdict(built), "beginning": beginning(images)}
+        header = {"architecture": asdict(built), "beginning": first_images_digest(images)}
         (SHIPPED / f"{name}.safetensors").write_bytes(pack_bytes(half, header))
 
 

@@ -14,7 +14,7 @@ from fieldcast.encoding.initial_times import starts as choose
 from fieldcast.encoding.options import Limits, Rollout
 from fieldcast.errors import InputError
 from fieldcast.fields.forecast_files import DIMS
-from fieldcast.inference.external_forecasts import adopt, selected
+from fieldcast.inference.external_forecasts import adopt, scored_forecasts
 from fieldcast.inference.options import File
 
 NOTHING = xr.Dataset()
@@ -83,7 +83,7 @@ def test_a_users_file_in_another_shape(
     else:
         reference.to_zarr(path, zarr_format=2)
     result = whole(adopt(File("File", path=path), NOTHING, starts, world.fields))
-    straight = whole(selected(perfect, starts, world.fields, "it"))
+    straight = whole(scored_forecasts(perfect, starts, world.fields, "it"))
     xr.testing.assert_equal(result, straight.isel(member=slice(2)))
     assert result["t"].dtype == np.float32 and result.attrs["source"] == f"'{path}'"
 
@@ -92,8 +92,8 @@ def test_other_units_are_converted_lead_by_lead(
     world: Any, starts: dict[str, Any], perfect: xr.Dataset
 ) -> None:
     celsius = perfect.assign(t=(perfect["t"] - 273.15).assign_attrs(perfect["t"].attrs, units="degC"))
-    converted = whole(selected(celsius, starts, world.fields, "mine.nc"))
-    straight = whole(selected(perfect, starts, world.fields, "mine.nc"))
+    converted = whole(scored_forecasts(celsius, starts, world.fields, "mine.nc"))
+    straight = whole(scored_forecasts(perfect, starts, world.fields, "mine.nc"))
     assert converted["t"].attrs == straight["t"].attrs
     xr.testing.assert_allclose(converted, straight, atol=1e-3)
     xr.testing.assert_equal(converted["z"], straight["z"])
@@ -129,7 +129,7 @@ def test_an_unsuitable_file_is_reported_in_one_sentence(
     message: str,
 ) -> None:
     with pytest.raises(InputError, match=message) as caught:
-        list(selected(spoil(perfect), starts, world.fields, "mine.nc"))
+        list(scored_forecasts(spoil(perfect), starts, world.fields, "mine.nc"))
     assert "\n" not in str(caught.value)
 
 

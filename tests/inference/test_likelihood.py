@@ -144,7 +144,7 @@ def test_the_bound_of_a_diffusion_does_not_depend_on_the_batch_size(
     model = built(DIFFUSION, space)
     part = split_of(images, split(images), "test", 6, GREY, model)
     whole = examine(model, part, 30, GREY, 0)
-    monkeypatch.setattr(likelihood, "DECODED", 60)
+    monkeypatch.setattr(likelihood, "DECODED_AT_ONCE", 60)
     assert np.allclose(examine(model, part, 30, GREY, 0).values["elbo"], whole.values["elbo"], rtol=1e-5)
     table = density_table({"test": (part, whole)})
     assert table["members"].eq(30).all()

@@ -98,7 +98,7 @@ def test_a_rollout_in_onnxruntime_is_the_forecast_of_torch(checkpoint, world, tm
         day = (begin + np.arange(lead - 1, lead + history, dtype=np.float32) / 365) % 1
         draws = NoiseInputs(7, torch.zeros(2, dtype=torch.long), number=torch.arange(2)[:, None], lead=lead)
         with torch.no_grad():
-            step.drawn(torch.tensor(states), torch.from_numpy(day), draws)
+            step.next_states(torch.tensor(states), torch.from_numpy(day), draws)
         noise = {name: tensor.numpy() for name, tensor in zip(draws.names, draws.given.values(), strict=True)}
         given = {"states": states, "day": day, "lead": np.array(lead), **noise}
         (following,) = session.run(None, given)

@@ -37,7 +37,7 @@ def drawn(images: xr.Dataset, treatment: str, count: int = 20) -> xr.Dataset:
 def test_images_in_pieces_are_treated_as_all_at_once(
     images: xr.Dataset, extractor: bytes, treatment: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "PIECE", 33)
+    monkeypatch.setattr(module, "STATES_AT_ONCE", 33)
     result = compare(drawn(images, treatment), images, xr.Dataset(), split(images), extractor, 0)
     codec = ImageCodec(treatment, 17)
     for name, states in (("test", result.states.test), ("train", result.states.training)):
@@ -93,7 +93,7 @@ def test_too_few_unseen_states_are_no_floor(world: Any) -> None:
 def test_noise_has_the_mean_and_deviation_of_each_cell(
     world: Any, of_world: SampleSets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "PIECE", 100)
+    monkeypatch.setattr(module, "STATES_AT_ONCE", 100)
     cell_moments = module.cell_moments(of_world.training)
     for name, (mean, deviation) in cell_moments.items():
         values = world.split("train")[name].values.astype(float)
@@ -109,7 +109,7 @@ def test_noise_has_the_mean_and_deviation_of_each_cell(
 
 def test_memory_does_not_grow_by_copies(images: xr.Dataset, extractor: bytes, monkeypatch: Any) -> None:
     """No more training states are asked for at once than a piece, or than the floors need."""
-    monkeypatch.setattr(module, "PIECE", 50)
+    monkeypatch.setattr(module, "STATES_AT_ONCE", 50)
     requested = []
     states = module.SplitStates.states
 

@@ -9,7 +9,7 @@ from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.checkpoint import model_digest, pack
 from fieldcast.encoding.options import Limits, Sparsification, TrainingMasks
 from fieldcast.errors import InputError
-from fieldcast.inference.compatibility import matching
+from fieldcast.inference.compatibility import match_model
 from fieldcast.models.configuration import build
 from fieldcast.tasks.reconstruct import Reconstruction
 from fieldcast.training.options import Fit
@@ -75,13 +75,13 @@ def checkpoint(world, codec):
 
 def test_the_data_a_model_was_trained_on_fit_it(codec, data, checkpoint, check):
     check(checkpoint)
-    xr.testing.assert_equal(matching(data, codec, "it")[0], data.drop_vars("segment", errors="ignore"))
+    xr.testing.assert_equal(match_model(data, codec, "it")[0], data.drop_vars("segment", errors="ignore"))
 
 
 def test_coordinates_in_single_precision_fit(codec, data):
     single = data.assign_coords({axis: data[axis].astype("float32") for axis in ("latitude", "longitude")})
     xr.testing.assert_equal(
-        matching(single, codec, "it")[0]["latitude"], matching(data, codec, "it")[0]["latitude"]
+        match_model(single, codec, "it")[0]["latitude"], match_model(data, codec, "it")[0]["latitude"]
     )
 
 

@@ -33,9 +33,9 @@ from fieldcast.scores.assimilation import STATES
 
 @dataclass(frozen=True, eq=False)
 class Assimilator:
-    """A filter, the forecast model inside it (None for filters that forecast nothing), and the codec of both.
+    """A filter, the forecast model inside it (None for filters without one), and the codec of both.
 
-    `planet` is the exact model of a filter that cycles with it.
+    `planet` is the exact model of filters that use it as their forecast model.
     """
 
     filter: Filter
@@ -47,27 +47,27 @@ class Assimilator:
     def of(
         cls, updater: Model, forecaster: Model | None, codec: FieldCodec, states: xr.Dataset | None = None
     ) -> Assimilator:
-        """The updater as a filter: a model of single times reconstructs each time by itself.
+        """The updater as a filter; a model of single times becomes one that reconstructs each time by itself.
 
-        `states` are those of the simulated planet, which the filter of the perfect model needs.
+        `states` are the states of the simulated planet, for the filter of the perfect model.
 
         Raises
         ------
         InputError
-            For that filter without states.
+            If that filter has no states.
         """
         filter = updater if isinstance(updater, Filter) else EachStep(updater)
-        exact = [part for part in filter.modules() if isinstance(part, PerfectLETKF)]
-        if not exact:
+        perfect = [module for module in filter.modules() if isinstance(module, PerfectLETKF)]
+        if not perfect:
             return cls(filter, forecaster, codec)
         planet = PlanetDynamics(xr.Dataset() if states is None else states, codec)
-        for part in exact:
-            part.dynamics = planet
+        for module in perfect:
+            module.dynamics = planet
         return cls(filter, forecaster, codec, planet)
 
     @property
     def history(self) -> int:
-        """Number of past states that the next one is forecast from."""
+        """Number of past states from which the next one is forecast."""
         return max(1, self.forecaster.history if self.forecaster else 1)
 
     @property
@@ -85,7 +85,7 @@ class Assimilator:
     def begin(
         self, training: xr.Dataset, first: xr.DataArray, cases: int, members: int, seed: int
     ) -> CycleState:
-        """Climatological members before the time `first`: stretches of the training split, of the same season."""
+        """Climatological members before the time `first`: stretches of training states from the same season."""
         members = 1 if self.filter.deterministic else members
         shape = cases, members, self.history
         past = climatological_past(training, first, self.codec, shape, seed)
@@ -98,9 +98,9 @@ class Assimilator:
         return CycleState(past.to(device), {name: tensor.to(device) for name, tensor in memory.items()})
 
 
-def analysis_context(observations: xr.Dataset, place: int, codec: FieldCodec, filter: Filter) -> Context:
-    """The observations of all cases at one time."""
-    here = observations.isel(time=[place])
+def analysis_context(observations: xr.Dataset, index: int, codec: FieldCodec, filter: Filter) -> Context:
+    """The observations of all cases at the time number `index`."""
+    here = observations.isel(time=[index])
     device = filter.space.area.device
     y = codec.encode(here)[:, 0].to(device)
     mask = torch.isfinite(y) & filter.space.exists
@@ -123,12 +123,12 @@ def assimilate(
 ) -> Iterator[StoredStep]:  # fmt: skip
     """Backgrounds and analyses, (state, case, time, member, latitude, longitude), step by step.
 
-    `earlier` is the state of an interrupted cycle of which `on_disk` steps are stored: one more than the state holds,
-    where the interruption fell between the two saves. `sources` is the lineage, with `members` and `seed`.
+    `earlier` is the state of an interrupted cycle, and `on_disk` the number of its stored steps: one more than in the
+    state if the interruption fell between the two saves. `sources` is the lineage, with `members` and `seed`.
     """
     filter, codec, steps = assimilator.filter, assimilator.codec, observations.sizes["time"]
     cases, members, seed = observations.sizes["case"], sources["members"], sources["seed"]
-    state, header = resumed(earlier, sources, filter.space.area.device)
+    state, header = resume_state(earlier, sources, filter.space.area.device)
     done = header.get("number", 0) if state is not None else 0
     if state is None or not done <= on_disk <= done + 1:
         first_time = observations["time"][:1]
@@ -136,47 +136,48 @@ def assimilate(
         state, header, done = assimilator.begin(training, first_time, cases, size, seed), {}, 0
     device, members = filter.space.area.device, state.past.shape[1]
     draws = RandomStreams(seed, torch.arange(cases, device=device), members)
-    contexts = (analysis_context(observations, place, codec, filter) for place in range(done, steps))
+    contexts = (analysis_context(observations, index, codec, filter) for index in range(done, steps))
     spent, begin = float(header.get("spent", 0.0)), time.perf_counter()
     cycled = cycle(filter, assimilator.step, contexts, state, draws, first=done + 1)
     for number in Progress(range(done + 1, steps + 1), unit="step", initial=done, total=steps):
         step = next(cycled)
         spent += time.perf_counter() - begin
-        piece = physical(
+        piece = members_dataset(
             torch.stack([step.background, step.analysis]), observations, number - 1, codec, filter
         )
         piece.attrs = {**sources, "piece": number - 1, "pieces": steps}
-        yield StoredStep(piece, packed(step.state, number, spent, sources), 1000 * spent / number)
+        yield StoredStep(piece, pack_state(step.state, number, spent, sources), 1000 * spent / number)
         begin = time.perf_counter()
 
 
-def physical(
-    x: Float[Tensor, "state case member variable y x"], observations: xr.Dataset, place: int, codec: FieldCodec,
+def members_dataset(
+    x: Float[Tensor, "state case member variable y x"], observations: xr.Dataset, index: int, codec: FieldCodec,
     filter: Filter,
 ) -> xr.Dataset:  # fmt: skip
     """Members of one time in physical units; cells that do not exist are NaN."""
     x = x.float().cpu().masked_fill(~filter.space.exists.cpu(), torch.nan)
-    here = observations["time"][[place]]
+    here = observations["time"][[index]]
     by_case = [
-        xr.concat([codec.decode(members[None], here) for members in of_state], "case") for of_state in x
+        xr.concat([codec.decode(members[None], here) for members in members_of_state], "case")
+        for members_of_state in x
     ]
     result = xr.concat(by_case, "state")
     labels = {name: observations[name] for name in ("pattern", "k")}
-    return result.assign_coords(state=list(STATES), mask=observations["mask"][[place]], **labels)
+    return result.assign_coords(state=list(STATES), mask=observations["mask"][[index]], **labels)
 
 
-def packed(state: CycleState, number: int, spent: float, sources: Lineage) -> bytes:
-    """Bytes that a cycle resumes from after a step."""
+def pack_state(state: CycleState, number: int, spent: float, sources: Lineage) -> bytes:
+    """The state after a step as bytes, from which an interrupted cycle resumes."""
     memory = {f"memory.{name}": tensor for name, tensor in state.memory.items()}
     return pack_bytes(
         {"past": state.past, **memory}, {"number": number, "spent": spent, "lineage": dict(sources)}
     )
 
 
-def resumed(
+def resume_state(
     earlier: bytes | None, sources: Lineage, device: torch.device
 ) -> tuple[CycleState | None, dict[str, Any]]:
-    """The state of an interrupted cycle of this lineage, and its header; None without one."""
+    """State and header of an interrupted cycle of this lineage; None and an empty header if there is none."""
     tensors, header = unpack_state(earlier, "The state of the cycle")
     if not tensors or header.get("lineage") != sources:
         return None, {}

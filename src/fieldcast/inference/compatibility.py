@@ -1,4 +1,4 @@
-"""Whether data fit a trained model: variables, units, grid, time step."""
+"""Checks that data fit a trained model: variables, units, grid, time step."""
 
 from __future__ import annotations
 
@@ -23,30 +23,32 @@ from fieldcast.models.space import Space
 from fieldcast.time_steps import with_rounded_times
 
 LOG = logging.getLogger(__name__)
-FAR = 10.0  # standard deviations between climatology and weather that cannot be
-FEWEST = 30  # values of a variable from which its units are judged
-STEP_TOLERANCE = 1e-3  # hours
+MAX_DEPARTURE = (
+    10.0  # median distance from the climatology, in standard deviations, above which units must be wrong
+)
+MIN_VALUES = 30  # smallest number of values from which the units of a variable are judged
+STEP_TOLERANCE = 1e-3  # hours by which a time step may differ from that of the training
 
 
-def matching(
+def match_model(
     dataset: xr.Dataset, codec: FieldCodec, where: str, complete: bool = False
 ) -> tuple[xr.Dataset, FieldCodec]:
     """The model's variables of a data set, on the model's grid, and the codec for their units.
 
-    A variable that is absent is missing everywhere, unless the data must be `complete`. Error messages call the data
-    set `where`.
+    An absent variable counts as missing everywhere, unless the data must be `complete`. `where` names the data set in
+    error messages.
 
     Raises
     ------
     InputError
-        If variables or grid differ, if units do not convert to the model's, or for values that are no observations:
-        Inf and undeclared fill values.
+        If variables or grid differ, if units do not convert to the model's, or if there are values that cannot be
+        observations: Inf and undeclared fill values.
     """
     data = conventions.to_contract(dataset, where)
-    given, different = dataset[conventions.axes(dataset)["time"]].size, data.sizes["time"]
-    if given != different:
+    number, distinct = dataset[conventions.axes(dataset)["time"]].size, data.sizes["time"]
+    if number != distinct:
         raise InputError(
-            f"{where} holds {given} times, and {different} different ones: choose one version of each (expver)."
+            f"{where} holds {number} times, and {distinct} different ones: choose one version of each (expver)."
         )
     data = with_rounded_times(with_all_variables(data, codec, where, complete))
     codec = codec.in_units(units_of_variables(data, codec, where), where)
@@ -54,7 +56,7 @@ def matching(
     longitude = counted_from(data["longitude"].values, codec.longitude.min())
     counted = data.assign_coords(longitude=longitude).sortby("longitude")
     data = data if different_axis(grid_of(codec), counted) else counted
-    same_grid(data, codec, where)
+    require_same_grid(data, codec, where)
     data = data.assign_coords(grid_of(codec)).load()
     for i, v in enumerate(codec.variables):
         odd = (np.abs(data[v]) >= HUGE).any(GRID).values
@@ -72,36 +74,36 @@ def matching(
 
 
 def with_all_variables(data: xr.Dataset, codec: FieldCodec, where: str, complete: bool) -> xr.Dataset:
-    """The data with variables of NaN in place of those of the model that are absent, which the log names.
+    """The data, with a variable of NaN for each variable of the model that is absent; the log names these.
 
     Raises
     ------
     InputError
-        If all are absent, if one is although the data must be `complete`, or if one does not change in time.
+        If all are absent, if one is absent although the data must be `complete`, or if one does not change in time.
     """
-    there = ", ".join(conventions.time_varying(data)) or "none"
+    available = ", ".join(conventions.time_varying(data)) or "none"
     constant = [v for v in codec.variables if v in data and "time" not in data[v].dims]
     if constant:
         raise InputError(f"variable '{constant[0]}' of {where} has no time dimension: give it one.")
     absent = [v for v in codec.variables if v not in data]
     if len(absent) == len(codec.variables):
         raise InputError(
-            f"{where} has none of the model's variables {', '.join(absent)}; it has {there}: rename the matching "
+            f"{where} has none of the model's variables {', '.join(absent)}; it has {available}: rename the matching "
             "variables, or name the data_root and the --env of the model that was trained on such data."
         )
     if absent and complete:
         raise InputError(
-            f"{where} has no variable '{absent[0]}' (it has {there}): a forecast starts from complete states."
+            f"{where} has no variable '{absent[0]}' (it has {available}): a forecast starts from complete states."
         )
     present = next(v for v in codec.variables if v in data)
     for v in absent:
-        LOG.warning("%s has no variable '%s' (it has %s): it counts as unobserved.", where, v, there)
+        LOG.warning("%s has no variable '%s' (it has %s): it counts as unobserved.", where, v, available)
         data = data.assign({v: xr.full_like(data[present], np.nan).drop_attrs().assign_attrs(codec.attrs[v])})
     return data
 
 
 def units_of_variables(data: xr.Dataset, codec: FieldCodec, where: str) -> dict[str, str]:
-    """The units of each variable.
+    """Units of each variable, by name.
 
     Raises
     ------
@@ -128,14 +130,14 @@ def last_states(
     Raises
     ------
     InputError
-        For too few states, missing values or another time step, and as `matching` does.
+        For too few states, missing values or another time step, and as `match_model` does.
     """
-    data, codec = matching(dataset, codec, where, complete=True)
+    data, codec = match_model(dataset, codec, where, complete=True)
     data, needed = data.sortby("time"), max(history, 1)
-    there = data.sizes["time"]
-    if there < needed:
-        raise InputError(f"{where} has {there} states; the model needs the last {needed}: give it more.")
-    data = data.isel(time=slice(there - needed, there))
+    available = data.sizes["time"]
+    if available < needed:
+        raise InputError(f"{where} has {available} states; the model needs the last {needed}: give it more.")
+    data = data.isel(time=slice(available - needed, available))
     step, intervals = space.time_step, np.diff(calendars.hours(data["time"]))
     if np.any(np.abs(step.counts(data["time"]) - 1) * step.hours > STEP_TOLERANCE):
         hours = ", ".join(f"{interval:g}" for interval in intervals)
@@ -157,32 +159,32 @@ def last_states(
 
 
 def require_plausible(data: xr.Dataset, codec: FieldCodec, where: str) -> None:
-    """Raise InputError for a variable whose values are far from the climatology of their days, as in wrong units.
+    """Raise an InputError if the values of a variable are far from the climatology of their days, as in wrong units.
 
-    The median decides, so a few gross errors do not; nor do a few values, which may be extremes.
+    The median decides, so that gross errors do not matter; few values are not judged, as they may be extremes.
     """
     for v, x in zip(codec.variables, codec.encode(data).unbind(-3), strict=True):
         values = x[torch.isfinite(x)].abs()
-        if len(values) >= FEWEST and (far := float(values.median())) > FAR:
+        if len(values) >= MIN_VALUES and (departure := float(values.median())) > MAX_DEPARTURE:
             units = codec.attrs[v].get("units", "1")
             raise InputError(
-                f"half of the values of '{v}' in {where} are more than {far:.3g} standard deviations of the training "
-                f"data from its climatology: check that they are in {units}, as the file says."
+                f"half of the values of '{v}' in {where} are more than {departure:.3g} standard deviations of the "
+                f"training data from its climatology: check that they are in {units}, as the file says."
             )
 
 
 def describe(values: np.ndarray) -> str:
-    """Number and range of some coordinates."""
+    """Number and range of some coordinates, in words."""
     return f"{len(values)} from {values[0]:g} to {values[-1]:g}"
 
 
 def grid_of(codec: FieldCodec | AnyDayCodec) -> dict[str, Float[np.ndarray, " cell"]]:
-    """Latitudes and longitudes of the model."""
+    """Latitudes and longitudes of a codec, by axis."""
     return {axis: getattr(codec, axis) for axis in GRID}
 
 
-def same_grid(data: xr.Dataset, codec: FieldCodec | AnyDayCodec, what: str) -> None:
-    """Raise an InputError if the latitudes or longitudes of `what` are not the model's."""
+def require_same_grid(data: xr.Dataset, codec: FieldCodec | AnyDayCodec, what: str) -> None:
+    """Raise an InputError unless `what` has the latitudes and longitudes of the model."""
     trained = grid_of(codec)
     if axis := different_axis(trained, data):
         raise InputError(
@@ -191,8 +193,8 @@ def same_grid(data: xr.Dataset, codec: FieldCodec | AnyDayCodec, what: str) -> N
         )
 
 
-def same_variables(fields: xr.Dataset, codec: FieldCodec | AnyDayCodec) -> None:
-    """Raise an InputError if the variables of the fields are not those of the checkpoint."""
+def require_same_variables(fields: xr.Dataset, codec: FieldCodec | AnyDayCodec) -> None:
+    """Raise an InputError unless the fields have the variables of the checkpoint."""
     variables = conventions.time_varying(fields)
     if set(variables) != set(codec.variables):
         raise InputError(

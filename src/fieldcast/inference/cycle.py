@@ -1,4 +1,4 @@
-"""A user's record through a cycle: at each time a forecast from the analysis before, updated by the observations."""
+"""A cycle over a user's record: at each time a forecast from the last analysis is updated by the observations."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from fieldcast import arguments, calendars, memory
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.errors import InputError
 from fieldcast.fields import conventions
-from fieldcast.inference.assimilate import packed, resumed
-from fieldcast.inference.compatibility import STEP_TOLERANCE, matching
+from fieldcast.inference.assimilate import pack_state, resume_state
+from fieldcast.inference.compatibility import STEP_TOLERANCE, match_model
 from fieldcast.inference.cycle_models import CycleModels, Estimates
 from fieldcast.inference.cycle_quality import quality_of_step, with_quality
 from fieldcast.inference.ensemble_moments import with_moments
@@ -31,7 +31,7 @@ from fieldcast.lineage import Lineage, digest
 from fieldcast.models.core import Context
 from fieldcast.time_steps import TimeStep
 
-PIECE = 16 * 2**20  # bytes of the times that are stored together
+PIECE_BYTES = 16 * 2**20  # bytes of the times that are stored together
 
 
 @memory.reports_out_of_memory
@@ -49,18 +49,18 @@ def cycle(
 
     Each variable v becomes v (time, member, ...), v_mean and v_spread, in the units of the record. Scores at withheld
     observations are v_crps, v_rmse and v_coverage90 (state), where `state` is the climatology (with a filter of
-    `assimilate` the anomalies of the members that it starts from, at every time), the background, the analysis and,
-    with optimal interpolation for an updater, the interpolation of each time by itself. Statistics of the
-    innovations are v_chi_squared and v_suspect_share (time), and v_observation_error. All times count, also the first
-    ones after the cold start from climatological members: see `CycleModels.start`.
+    `assimilate` the anomalies of its initial members, at every time), the background, the analysis and, with optimal
+    interpolation as the updater, the interpolation of each time by itself. Statistics of the innovations are
+    v_chi_squared and v_suspect_share (time), and v_observation_error. All times count, also the first ones after the
+    cold start from climatological members: see `CycleModels.start`.
 
     Parameters
     ----------
     forecaster
-        A model of `forecast`; a Kalman filter makes its own forecasts, and needs None.
+        A model of `forecast`; None for a Kalman filter, which makes its own forecasts.
     updater
-        A filter of `assimilate`; or optimal interpolation, whose covariance, scaled by the innovations, is then that of
-        the errors of the mean of the forecasts.
+        A filter of `assimilate`; or optimal interpolation, whose covariance, scaled by the innovations, serves as the
+        error covariance of the mean of the forecasts.
     observations
         Fields with NaN where nothing was observed, at successive times one step of the forecast apart.
     members
@@ -68,17 +68,17 @@ def cycle(
     seed
         Seed of the draws and of the withheld blocks.
     noise
-        Standard deviation of the error of an observation, in anomaly standard deviations.
+        Standard deviation of the observation error, in anomaly standard deviations.
     withheld
-        Share of the observations that is never assimilated, in whole blocks of neighbouring cells.
+        Share of observations that are never assimilated, in whole blocks of neighbouring cells.
     where
-        The record, as messages call it.
+        Name of the record in messages.
 
     Raises
     ------
     InputError
-        For models that fit neither each other nor a cycle; if the grid is not theirs, if times are fewer than two or
-        not a step apart, if nothing was observed.
+        If the models do not fit each other, a cycle or the grid of the record, if there are fewer than two times or
+        they are not one step apart, or if nothing was observed.
     """
     run = RecordCycle.of(forecaster, updater, observations, members, seed, noise, withheld, where)
     return run.result(xr.concat([piece for piece, _ in run.pieces()], "time"))
@@ -86,7 +86,7 @@ def cycle(
 
 @dataclass(frozen=True, eq=False)
 class RecordCycle:
-    """A cycle over a user's record: step by step, so that it can be stored and resume after an interruption.
+    """A cycle over a user's record, step by step, so that it can be stored and resumed after an interruption.
 
     Parameters
     ----------
@@ -95,15 +95,15 @@ class RecordCycle:
     dataset
         The record, in its own layout.
     times
-        Its times.
+        Times of the record.
     codec
-        The codec in the units of the record.
+        Codec in the units of the record.
     c
         All observations.
-    held
+    withheld
         Cells whose observations are withheld.
     options
-        Members, noise, share that is withheld, and seed.
+        Members, noise, withheld share and seed.
     names
         Names of the models.
     """
@@ -113,7 +113,7 @@ class RecordCycle:
     times: xr.DataArray
     codec: FieldCodec
     c: Context
-    held: Bool[Tensor, "y x"]
+    withheld: Bool[Tensor, "y x"]
     options: dict[str, Any]
     names: str
 
@@ -122,12 +122,12 @@ class RecordCycle:
         cls, forecaster: TrainedModel | None, updater: TrainedModel, observations: xr.Dataset | xr.DataArray,
         members: int, seed: int, noise: float, withheld: float, where: str,
     ) -> RecordCycle:  # fmt: skip
-        """The cycle that `cycle` describes.
+        """Check the arguments of `cycle`, and prepare it.
 
         Raises
         ------
         InputError
-            For an argument of another type or range, models that do not fit the record, or a record without
+            For an argument of a wrong type or range, models that do not fit the record, or a record without
             observations.
         """
         members, seed = arguments.whole_number(members, "members", 2), arguments.seed_number(seed)
@@ -140,7 +140,7 @@ class RecordCycle:
                 )
         models = CycleModels.of(forecaster, updater)
         dataset, space = conventions.as_dataset(observations, where), updater.checkpoint.model.space
-        data, codec = matching(dataset, updater.checkpoint.field_codec, where)
+        data, codec = match_model(dataset, updater.checkpoint.field_codec, where)
         check_times(data["time"], space.time_step, where)
         c = context_of(data, codec, space, noise)
         _, mask = c.observations()
@@ -148,15 +148,15 @@ class RecordCycle:
             raise InputError(f"{where} holds no observation: give values where there are any, NaN elsewhere.")
         options = {"members": members, "noise": noise, "withheld": withheld, "seed": seed}
         alone = models.assimilator.forecaster is None  # a Kalman filter leaves the forecaster out
-        used = [updater] if alone or forecaster is None else [updater, forecaster]
-        names = " and ".join(model.name for model in used)
-        held = withheld_cells(mask, withheld, space, seed)
-        return cls(models, dataset, data["time"], codec, c, held, options, names)
+        trained = [updater] if alone or forecaster is None else [updater, forecaster]
+        names = " and ".join(model.name for model in trained)
+        cells = withheld_cells(mask, withheld, space, seed)
+        return cls(models, dataset, data["time"], codec, c, cells, options, names)
 
     @cached_property
     def sources(self) -> Lineage:
         """Lineage of the analyses: digest of the observations, the models with their digests, and the options."""
-        observed = [part.cpu().numpy() for part in self.c.observations()]
+        observed = [array.cpu().numpy() for array in self.c.observations()]
         return {
             "observations": digest(observed, calendars.iso(self.times)),
             "models": self.names,
@@ -166,48 +166,50 @@ class RecordCycle:
     def pieces(
         self, earlier: bytes | None = None, on_disk: int = 0, length: int | None = None
     ) -> Iterator[tuple[xr.Dataset, bytes]]:
-        """Yield members of the analyses, (time, member, latitude, longitude), with their quality, and the state after.
+        """Yield pieces of the analyses (time, member, latitude, longitude), with quality, and the state after each.
 
         Parameters
         ----------
         earlier
             State of an interrupted cycle.
         on_disk
-            Number of its stored pieces: one more than the state holds, where it was killed between the two saves.
+            Number of its stored pieces: one more than in the state if it was interrupted between the two saves.
         length
-            Number of times in a piece; by default as many as PIECE holds.
+            Number of times in a piece; by default as many as `PIECE_BYTES` hold.
         """
         c, members, seed = self.c, self.options["members"], self.options["seed"]
-        length = length or max(1, PIECE // (4 * members * self.held.numel() * len(self.codec.variables)))
-        state, header = resumed(earlier, self.sources, self.held.device)
+        length = length or max(
+            1, PIECE_BYTES // (4 * members * self.withheld.numel() * len(self.codec.variables))
+        )
+        state, header = resume_state(earlier, self.sources, self.withheld.device)
         done = header.get("number", 0) if state is not None else 0
         if not done <= on_disk <= done + 1:
             state, done = None, 0
         observed, mask = c.observations()
-        observed, mask = observed * ~self.held, mask & ~self.held
+        observed, mask = observed * ~self.withheld, mask & ~self.withheld
         assimilated = Context(c.count, observed=observed, mask=mask, day=c.day, noise=self.options["noise"])
         steps = self.models.run(assimilated, members, seed, state, done * length)
         firsts = range(0, c.count, length)
         for number, first in list(enumerate(firsts))[done:]:
-            parts = []
-            for place in range(first, min(first + length, c.count)):
-                estimates, following = next(steps)
-                parts.append(self.step(place, estimates))
-            piece = xr.concat(parts, "time").assign_attrs(self.sources, piece=number, pieces=len(firsts))
-            yield piece, packed(following, number + 1, 0.0, self.sources)
+            analyses = []
+            for index in range(first, min(first + length, c.count)):
+                estimates, next_state = next(steps)
+                analyses.append(self.step(index, estimates))
+            piece = xr.concat(analyses, "time").assign_attrs(self.sources, piece=number, pieces=len(firsts))
+            yield piece, pack_state(next_state, number + 1, 0.0, self.sources)
 
-    def step(self, place: int, estimates: Estimates) -> xr.Dataset:
-        """The analysis of one time, in the units of the record, and its quality."""
+    def step(self, index: int, estimates: Estimates) -> xr.Dataset:
+        """The analysis at one time, in the units of the record, with its quality."""
         c, options = self.c, self.options
         observed, mask = c.observations()
         exists = self.models.assimilator.filter.space.exists.cpu()
         x = estimates["analysis"].float().cpu().masked_fill(~exists, torch.nan)
-        y = torch.where(mask[place], observed[place], torch.nan)
-        quality = quality_of_step(y, self.held, estimates, options["noise"], options["seed"], place)
-        return self.codec.decode(x, self.times[[place]]).merge(quality)
+        y = torch.where(mask[index], observed[index], torch.nan)
+        quality = quality_of_step(y, self.withheld, estimates, options["noise"], options["seed"], index)
+        return self.codec.decode(x, self.times[[index]]).merge(quality)
 
     def result(self, steps: xr.Dataset) -> xr.Dataset:
-        """The analyses in the layout of the record, from all `steps`, which may be read lazily."""
+        """The analyses in the layout of the record; the data set `steps` of all times may be lazy."""
         fields = with_moments(steps[list(self.codec.variables)].drop_attrs(deep=False), self.codec)
         result = restore_layout(self.dataset, fields, self.codec)
         result = with_attributes(result, self.dataset.attrs, "Analysis", self.names, self.options)
@@ -215,7 +217,7 @@ class RecordCycle:
 
 
 def check_times(times: xr.DataArray, step: TimeStep, where: str) -> None:
-    """Raise an InputError unless there are two times or more, each one step after the time before."""
+    """Raise an InputError unless there are at least two times, each one step after the last."""
     if times.size < 2:
         raise InputError(
             f"{where} has {times.size} time, and a cycle needs two or more: give successive ones."

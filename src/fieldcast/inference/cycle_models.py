@@ -22,7 +22,7 @@ from fieldcast.models.optimal_interpolation import OptimalInterpolation
 from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.progress import Progress
 
-Estimates = dict[str, Members]  # of one time, by name
+Estimates = dict[str, Members]  # estimates of the state at one time, by name
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class CycleModels:
 
     @classmethod
     def of(cls, forecaster: TrainedModel | None, updater: TrainedModel) -> CycleModels:
-        """The models of a cycle; a Kalman filter leaves the forecaster out.
+        """The models of a cycle; the forecaster is not used with a Kalman filter.
 
         Raises
         ------
@@ -55,8 +55,8 @@ class CycleModels:
             raise InputError(f"{kind} needs a forecast model: name a forecaster, an experiment of forecast.")
         forecaster.check_task("forecast", "the forecaster of a cycle")
         forecast = forecaster.checkpoint.model
-        steps = {(each.space.step, each.space.months) for each in (forecast, model)}
-        if len(steps) > 1 or not same(codec, forecaster.checkpoint.field_codec):
+        steps = {(part.space.step, part.space.months) for part in (forecast, model)}
+        if len(steps) > 1 or not standardise_alike(codec, forecaster.checkpoint.field_codec):
             raise InputError(
                 "forecaster and updater were trained on different data: take two experiments of one data_root, or fit "
                 "both to the same data set."
@@ -68,9 +68,9 @@ class CycleModels:
     def start(self, day: Float[Tensor, " batch"], draws: RandomStreams) -> CycleState:
         """Climatological members before the first time.
 
-        With optimal interpolation they are stretches of the training states that it keeps, of the same season. Filters
-        keep none: theirs are the last states of free runs of the forecast, as they are where no stretch is long enough.
-        A Kalman filter starts from its own climatology.
+        Optimal interpolation keeps training states: its members are stretches of these from the same season. Other
+        filters keep none and start from the last states of free forecast runs, which also serve if no stretch is long
+        enough. A Kalman filter starts from its own climatology.
 
         Raises
         ------
@@ -97,23 +97,23 @@ class CycleModels:
     def run(
         self, c: Context, members: int, seed: int, state: CycleState | None = None, done: int = 0
     ) -> Iterator[tuple[Estimates, CycleState]]:
-        """Yield for each row of a context, in order of time, the estimates and what the next step starts from.
+        """Yield, for each time of a context in order, the estimates and the state that the next step starts from.
 
-        The estimates are climatology, background and analysis, and with optimal interpolation `interpolation`, that of
-        the time by itself. An interrupted cycle resumes from its `state`, after `done` steps.
+        The estimates are climatology, background and analysis; optimal interpolation adds `interpolation`, the analysis
+        of each time without a background. An interrupted cycle resumes from its `state`, after `done` steps.
         """
         assert c.day is not None
         datum = torch.zeros(1, dtype=torch.long, device=c.day.device)
         draws = RandomStreams(seed, datum, members)
-        # of other seeds: forecasts draw their persistent noise from that of the cycle
+        # these streams have seeds of their own: forecasts draw persistent noise from the streams of the cycle
         start, season, alone = (
             RandomStreams(seed_for(f"cycle, {use}", seed), datum, members)
             for use in ("start", "season", "alone")
         )
         initial = self.start(c.day[:1], start)  # the reference of a resumed cycle, too
         state = initial if state is None else state
-        rows = (c[slice(number, number + 1)] for number in range(done, c.count))
-        steps = cycle(self.assimilator.filter, self.assimilator.step, rows, state, draws, first=done + 1)
+        contexts = (c[slice(number, number + 1)] for number in range(done, c.count))
+        steps = cycle(self.assimilator.filter, self.assimilator.step, contexts, state, draws, first=done + 1)
         for number, step in enumerate(Progress(steps, unit="step", initial=done, total=c.count), done):
             here = c[slice(number, number + 1)]
             if self.interpolation is None:
@@ -126,7 +126,7 @@ class CycleModels:
             yield {**references, "background": step.background, "analysis": step.analysis}, step.state
 
 
-def same(a: FieldCodec, b: FieldCodec) -> bool:
+def standardise_alike(a: FieldCodec, b: FieldCodec) -> bool:
     """Whether two codecs standardise the same variables on the same grid by the same statistics."""
     if a.variables != b.variables:
         return False

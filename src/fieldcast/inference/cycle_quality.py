@@ -27,40 +27,45 @@ SCORES = {
     "coverage90": "coverage of the 90 % interval of {v} at withheld observations",
 }
 TITLES = ("CRPS", "RMSE", "coverage of 90 %")
-USED = ("innovation_squared", "innovation_expected", "desroziers", "suspect")  # statistics of innovations
+INNOVATION_COLUMNS = (
+    "innovation_squared",
+    "innovation_expected",
+    "desroziers",
+    "suspect",
+)  # innovation statistics that become variables of the result
 CHI_SQUARED = "mean squared innovation of {v} divided by the expected one"
 SUSPECT_TITLE = "share of observations of {v} more than five standard deviations from the background"
 INFERRED = "error of observation of {v} that innovations and residuals imply"
 FEWEST_MEMBERS = next(members for members in count(2) if coverage_interval(members, NOMINAL))
-INNOVATIONS, WITHHELD = "fieldcast_innovations", "fieldcast_withheld"  # beside the fields of a step
+INNOVATIONS, WITHHELD = "fieldcast_innovations", "fieldcast_withheld"  # variables beside the fields of a step
 
 
 def quality_of_step(
     y: Float[Tensor, "variable y x"],
-    held: Bool[Tensor, "y x"],
+    withheld: Bool[Tensor, "y x"],
     estimates: Mapping[str, Float[Tensor, "1 members variable y x"]],
     noise: float,
     seed: int,
     number: int,
 ) -> xr.Dataset:
-    """Innovations of one time, and scores at its withheld observations: what `with_quality` needs.
+    """Innovations of one time and sums at its withheld observations, the input of `with_quality`.
 
     Parameters
     ----------
     y
         Observations, NaN elsewhere, in anomaly standard deviations.
-    held
+    withheld
         The withheld cells.
     estimates
-        Members by name, of which `background` and `analysis` give the innovations.
+        Members by name; `background` and `analysis` give the innovations.
     noise
-        Error of an observation.
+        Standard deviation of the observation error.
     seed
-        Seed of the draws of these errors.
+        Seed of the draws of observation errors.
     number
         Number of the time.
     """
-    assimilated = y.masked_fill(held, torch.nan).double().cpu().numpy()
+    assimilated = y.masked_fill(withheld, torch.nan).double().cpu().numpy()
     b, a = (estimates[name][0].double().cpu().numpy() for name in ("background", "analysis"))
     by_variable = [
         [
@@ -70,27 +75,29 @@ def quality_of_step(
         for i, v in enumerate(assimilated)
     ]
     sums = (
-        withheld_sums(y.masked_fill(~held, torch.nan), estimates, noise, seed, number) if held.any() else {}
+        withheld_sums(y.masked_fill(~withheld, torch.nan), estimates, noise, seed, number)
+        if withheld.any()
+        else {}
     )
-    parts: dict[str, Any] = {INNOVATIONS: (("time", "number", "statistic"), np.array([by_variable]))}
+    variables: dict[str, Any] = {INNOVATIONS: (("time", "number", "statistic"), np.array([by_variable]))}
     if sums:
-        parts[WITHHELD] = ("time", "state", "number", "sum"), np.stack([*sums.values()])[None]
-    return xr.Dataset(parts, {"state": [*sums]} if sums else None)
+        variables[WITHHELD] = ("time", "state", "number", "sum"), np.stack([*sums.values()])[None]
+    return xr.Dataset(variables, {"state": [*sums]} if sums else None)
 
 
 def with_quality(
     result: xr.Dataset, steps: xr.Dataset, dataset: xr.Dataset, codec: FieldCodec, noise: float
 ) -> xr.Dataset:
-    """The result with the scores and statistics of each variable, in its units.
+    """The result with scores and innovation statistics of each variable, in its units.
 
-    `steps` holds `quality_of_step` of all times, `dataset` is the user's record.
+    `steps` holds `quality_of_step` of all times; `dataset` is the user's record.
     """
     (time,) = map(str, dataset[conventions.axes(dataset)["time"]].dims)
     innovations = steps[INNOVATIONS].to_numpy().T  # (statistic, variable, time)
     by_name = dict(zip(INNOVATION_POWER, innovations, strict=True))
     sums = steps[WITHHELD].sum("time", skipna=False).to_numpy() if WITHHELD in steps else None
     scores = {} if sums is None else withheld_scores(sums)  # (state, variable)
-    parts: dict[str, xr.Variable] = {}
+    variables: dict[str, xr.Variable] = {}
     for i, variable in enumerate(codec.variables):
         v, deviation = original_name(dataset, variable), float(codec.deviation[i])
         units = unit_attrs(str(codec.attrs[variable].get("units", "1")))
@@ -98,28 +105,30 @@ def with_quality(
             factor, of_score = (1.0, unit_attrs("1")) if score == "coverage90" else (deviation, units)
             number = {"observations": int(sums[0, i, 0])} if sums is not None else {}
             values = factor * by_state[:, i]
-            parts[f"{v}_{score}"] = quality(("state",), values, SCORES[score], v, {**of_score, **number})
-        squared, expected, desroziers, suspect = (by_name[name][i] for name in USED)
+            variables[f"{v}_{score}"] = quality_variable(
+                ("state",), values, SCORES[score], v, {**of_score, **number}
+            )
+        squared, expected, desroziers, suspect = (by_name[name][i] for name in INNOVATION_COLUMNS)
         overall = {"ratio_of_means": mean(squared) / mean(expected)}
         inferred = deviation * np.sqrt(max(mean(desroziers), 0.0))
-        parts |= {
-            f"{v}_chi_squared": quality(
+        variables |= {
+            f"{v}_chi_squared": quality_variable(
                 (time,), squared / expected, CHI_SQUARED, v, unit_attrs("1") | overall
             ),
-            f"{v}_suspect_share": quality((time,), suspect, SUSPECT_TITLE, v, unit_attrs("1")),
-            f"{v}_observation_error": quality((), inferred, INFERRED, v, units),
+            f"{v}_suspect_share": quality_variable((time,), suspect, SUSPECT_TITLE, v, unit_attrs("1")),
+            f"{v}_observation_error": quality_variable((), inferred, INFERRED, v, units),
         }
-        parts[f"{v}_observation_error"].attrs["assumed"] = deviation * noise
+        variables[f"{v}_observation_error"].attrs["assumed"] = deviation * noise
     if scores:
         names = steps["state"].to_numpy()
-        parts["state"] = xr.Variable("state", names, {"long_name": "estimate that is scored"})
-    return result.assign(parts)
+        variables["state"] = xr.Variable("state", names, {"long_name": "estimate that is scored"})
+    return result.assign(variables)
 
 
-def quality(
+def quality_variable(
     dims: tuple[str, ...], values: np.ndarray | float, name: str, v: str, attrs: Mapping[str, Any]
 ) -> xr.Variable:
-    """A variable of the result that shows how good the analyses of v are."""
+    """A variable of the result that describes the quality of the analyses of v."""
     about = {"long_name": name.format(v=v), "coverage_content_type": "qualityInformation"}
     return xr.Variable(dims, values, {**about, **attrs})
 
@@ -131,7 +140,7 @@ def unit_attrs(units: str) -> dict[str, str]:
 
 
 def mean(values: Float[np.ndarray, " time"]) -> float:
-    """The mean of the times that have a value, which may be infinite; NaN without any."""
+    """Mean over the times with a value, which may be infinite; NaN if there is none."""
     present = values[~np.isnan(values)]
     return float(present.mean()) if len(present) else float("nan")
 

@@ -30,39 +30,39 @@ from fieldcast.models.space import Space
 from fieldcast.progress import Progress
 from fieldcast.starts import Starts
 
-MEMBERS_AT_ONCE = 80  # of all starts, on a processor: more take memory and are no faster
-MEMBERS_AT_ONCE_GPU = 640  # on each GPU: all of 64 starts and 10 members
-START = {"standard_name": "forecast_reference_time"}
+MEMBERS_AT_ONCE = 80  # members of all starts in one batch on a CPU: more take memory and are no faster
+MEMBERS_AT_ONCE_GPU = 640  # members of all starts in one batch on each GPU: 64 starts with 10 members each
+START = {"standard_name": "forecast_reference_time"}  # attributes of the initial time
 Values = Float[Tensor, "start members variable y x"]
 
 
 class EnsembleState(NamedTuple):
-    """The states of one step of a rollout, and the contexts of the next, start by start."""
+    """States after one step of a rollout, and the contexts of the next step, one for each piece of the starts."""
 
-    number: int  # of the step, from 1
+    number: int  # number of the step, from 1
     x: Values
     contexts: list[Context]
 
 
 class EnsembleForecaster:
-    """A model with its starts; the draws do not depend on how many starts are stepped at once.
+    """A model with its initial times; the draws do not depend on how many of them form a batch.
 
     Parameters
     ----------
     model
         The model of the next state.
     codec
-        Between fields and its tensors.
+        Codec between fields and the tensors of the model.
     fields
-        Truth, in physical units, with the states before each start.
+        Fields in physical units, with the last states before each start.
     starts
-        Times of the last states that forecasts are given, ISO 8601.
+        Initial times: the times of the last states that forecasts start from, ISO 8601.
     members
-        Requested number; a deterministic model has one.
+        Requested number of members; a deterministic model has one.
     seed
         Seed of the draws.
     feedback
-        What the next step starts from: the "members", or their "mean".
+        State from which the next step starts: the "members", or their "mean".
     """
 
     def __init__(
@@ -71,19 +71,19 @@ class EnsembleForecaster:
     ):  # fmt: skip
         self.model, self.codec, self.seed, self.feedback = model, codec, seed, feedback
         self.requested, self.members = members, 1 if model.deterministic else members
-        self.places = calendars.positions(fields["time"], starts)
-        self.times = fields["time"].values[self.places]
+        self.positions = calendars.positions(fields["time"], starts)
+        self.times = fields["time"].values[self.positions]
         on_processor = model.space.area.device.type == "cpu"
         at_once = (MEMBERS_AT_ONCE if on_processor else MEMBERS_AT_ONCE_GPU) * (1 + len(model.replicas))
         size = max(1, at_once // self.members)
         self.pieces = list(torch.arange(len(starts)).split(size))
-        context = context_at(fields, self.places, codec, model.space, model.history)
+        context = context_at(fields, self.positions, codec, model.space, model.history)
         self.contexts = [context[piece].repeat(self.members) for piece in self.pieces]
 
     def run(
         self, steps: int, first: int = 1, contexts: list[Context] | None = None
     ) -> Iterator[EnsembleState]:
-        """Yield steps first .. steps, from the contexts that step first - 1 has left."""
+        """Yield the steps `first` to `steps`; `contexts` are those that step `first` - 1 returned."""
         device = self.model.space.area.device
         runs = [
             rollout(
@@ -96,11 +96,11 @@ class EnsembleForecaster:
         progress = Progress(numbers, unit="step", initial=first - 1, total=steps)
         for number in progress:
             with torch.no_grad():
-                drawn = [next(run) for run in runs]
-            yield EnsembleState(number, torch.cat([x for x, _ in drawn]), [context for _, context in drawn])
+                states = [next(run) for run in runs]
+            yield EnsembleState(number, torch.cat([x for x, _ in states]), [context for _, context in states])
 
     def lineage(self, model_digest: str, starts: Starts) -> dict[str, Any]:
-        """Everything that a rollout depends on: stored with its forecasts, and with the state that it resumes from."""
+        """Everything that a rollout depends on; stored with its forecasts and with its resumable state."""
         return {
             "model": model_digest, "starts": starts["digest"], "members": self.requested, "seed": self.seed,
             "feedback": self.feedback,
@@ -110,32 +110,31 @@ class EnsembleForecaster:
         """The valid times of a step."""
         return self.model.space.time_step.after(self.times, number)
 
-    def resumed(self, earlier: bytes | None, sources: Lineage) -> tuple[int, list[Context], dict[str, Any]]:
-        """The next step, the contexts it starts from, and what else was saved; the start for another lineage."""
+    def resume(self, earlier: bytes | None, sources: Lineage) -> tuple[int, list[Context], dict[str, Any]]:
+        """Next step, its contexts and the header of a saved state; the first step if there is none of this lineage."""
         tensors, header = unpack_state(earlier, "The state of the rollout")
         if header.get("lineage") != sources:
             return 1, self.contexts, {}
         contexts = [Context(context.count) for context in self.contexts]
-        for part in ("past", "day"):
-            if f"{part}.0" in tensors:  # pieces of another size, if it ran on another device
+        for name in ("past", "day"):
+            if f"{name}.0" in tensors:  # another device may have split the starts differently
                 pieces = [
-                    tensors[f"{part}.{i}"]
-                    for i in range(sum(name.startswith(f"{part}.") for name in tensors))
+                    tensors[f"{name}.{i}"] for i in range(sum(key.startswith(f"{name}.") for key in tensors))
                 ]
-                rows = torch.cat(pieces).to(self.model.space.area.device)
-                parts = rows.split([context.count for context in contexts])
-                contexts = [replace(c, **{part: x}) for c, x in zip(contexts, parts, strict=True)]
+                values = torch.cat(pieces).to(self.model.space.area.device)
+                split = values.split([context.count for context in contexts])
+                contexts = [replace(c, **{name: x}) for c, x in zip(contexts, split, strict=True)]
         return header["number"] + 1, contexts, header
 
     def state(
         self,
         ensemble: EnsembleState,
         sources: Lineage,
-        beside: Mapping[str, Tensor] | None = None,
+        extra: Mapping[str, Tensor] | None = None,
         **numbers: Any,
     ) -> bytes:
-        """The state that a rollout resumes from, with further tensors and numbers."""
-        tensors = dict(beside or {})
+        """The state from which an interrupted rollout resumes, as bytes, with extra tensors and numbers."""
+        tensors = dict(extra or {})
         for i, context in enumerate(ensemble.contexts):
             if context.past is not None:
                 tensors[f"past.{i}"] = context.past
@@ -145,29 +144,29 @@ class EnsembleForecaster:
 
 
 def context_at(
-    fields: xr.Dataset, places: np.ndarray, codec: FieldCodec, space: Space, history: int
+    fields: xr.Dataset, positions: np.ndarray, codec: FieldCodec, space: Space, history: int
 ) -> Context:
     """The last `history` states up to some positions in time, and the day of the next one.
 
     Raises
     ------
     InputError
-        Where these states do not follow one another without a gap.
+        If there is a gap between these states.
     """
-    before = places[:, None] + np.arange(1 - history, 1)
+    before = positions[:, None] + np.arange(1 - history, 1)
     past = None
     if history:
         segment = fields["segment"].values if "segment" in fields else np.zeros(fields.sizes["time"])
-        broken = (before[:, 0] < 0) | (segment[before[:, 0]] != segment[places])
+        broken = (before[:, 0] < 0) | (segment[before[:, 0]] != segment[positions])
         if broken.any():
             raise InputError(
                 f"the model needs the last {history} states, which do not lie without a gap before "
-                f"{calendars.iso(fields['time'])[places[broken.argmax()]]}: set model.history lower."
+                f"{calendars.iso(fields['time'])[positions[broken.argmax()]]}: set model.history lower."
             )
         states = codec.encode(fields.isel(time=before.ravel()))
         past = torch.nan_to_num(states).unflatten(0, before.shape).to(space.area.device)
-    next_times = space.time_step.after(fields["time"].values[places])
-    return Context(len(places), past=past, day=codec.days(next_times).to(space.area.device))
+    next_times = space.time_step.after(fields["time"].values[positions])
+    return Context(len(positions), past=past, day=codec.days(next_times).to(space.area.device))
 
 
 class ForecastLead(NamedTuple):
@@ -187,11 +186,11 @@ def forecast(
 ) -> Iterator[ForecastLead]:
     """Forecasts from the scored starts, in physical units, lead by lead, with their lineage.
 
-    `model_digest` (see `checkpoint`) identifies the model. `earlier` is the state of an interrupted rollout, of
-    which `on_disk` leads are stored: one more than the state holds, where the interruption fell between the two saves.
+    `model_digest` (see `checkpoint`) identifies the model. `earlier` is the state of an interrupted rollout, and
+    `on_disk` the number of its stored leads: one more than in the state if the interruption fell between the two saves.
     """
     leads, sources = starts["leads"], forecaster.lineage(model_digest, starts)
-    first, contexts, header = forecaster.resumed(earlier, sources)
+    first, contexts, header = forecaster.resume(earlier, sources)
     if not first - 1 <= on_disk <= first or first > leads:
         first, contexts, header = 1, forecaster.contexts, {}
     spent, begin = float(header.get("spent", 0.0)), time.perf_counter()
@@ -199,15 +198,15 @@ def forecast(
         costs.wait(ensemble.x.device)
         spent += time.perf_counter() - begin
         draws = len(forecaster.times) * forecaster.members * ensemble.number
-        piece = physical(forecaster, ensemble)
+        piece = lead_dataset(forecaster, ensemble)
         piece.attrs = {**sources, "piece": ensemble.number - 1, "pieces": leads}
         state = forecaster.state(ensemble, sources, spent=spent)
         yield ForecastLead(piece, state, 1000 * spent / draws)
         begin = time.perf_counter()
 
 
-def physical(forecaster: EnsembleForecaster, ensemble: EnsembleState) -> xr.Dataset:
-    """One lead, (lead, start, member, latitude, longitude); cells that do not exist are NaN."""
+def lead_dataset(forecaster: EnsembleForecaster, ensemble: EnsembleState) -> xr.Dataset:
+    """One lead in physical units (lead, start, member, latitude, longitude); cells that do not exist are NaN."""
     model, codec = forecaster.model, forecaster.codec
     x = ensemble.x.float().cpu().masked_fill(~model.space.exists.cpu(), torch.nan)
     valid = xr.DataArray(forecaster.valid(ensemble.number), dims="time")

@@ -1,6 +1,6 @@
-"""Forecasts made elsewhere as an experiment of this run: the perfect model's, a user's, another centre's.
+"""Forecasts made elsewhere as an experiment of this run: by the perfect model, a user, or another centre.
 
-They are scored as all others are, at the same starts and leads and against the same truth, so they must hold them all.
+They are scored at the same starts and leads as all others, against the same truth, so they must hold all of these.
 """
 
 from __future__ import annotations
@@ -30,8 +30,10 @@ from fieldcast.starts import Starts
 from fieldcast.time_steps import TimeStep
 
 LOG = logging.getLogger(__name__)
-MONTHS_OFF = 100.0  # hours by which leads of several months differ from as many times 730
-NONE = "These data are not the simulated planet's: there is no perfect model, and its experiment is skipped."
+MONTH_TOLERANCE = 100.0  # hours between a lead of several months and as many mean months of 730 hours
+NO_PERFECT_MODEL = (
+    "These data are not the simulated planet's: there is no perfect model, and its experiment is skipped."
+)
 
 
 def adopt(model: File, perfect_model: xr.Dataset, starts: Starts, fields: xr.Dataset) -> Iterator[xr.Dataset]:
@@ -48,25 +50,29 @@ def adopt(model: File, perfect_model: xr.Dataset, starts: Starts, fields: xr.Dat
     if model.path is not None:
         with open_file(model.path, "model.path of the experiment") as opened:
             check_chunks(opened, [str(name) for name in opened.variables], model.path)
-            yield from selected(opened, starts, fields, f"'{model.path}'")
+            yield from scored_forecasts(opened, starts, fields, f"'{model.path}'")
     elif perfect_model.data_vars:
-        yield from selected(perfect_model, starts, fields, "the perfect model")
+        yield from scored_forecasts(perfect_model, starts, fields, "the perfect model")
     else:
-        LOG.info(NONE)
-        yield xr.Dataset(attrs={"starts": starts["digest"], "skipped": NONE})
+        LOG.info(NO_PERFECT_MODEL)
+        yield xr.Dataset(attrs={"starts": starts["digest"], "skipped": NO_PERFECT_MODEL})
 
 
-def made_elsewhere(model: File, options: Rollout) -> str:
+def forecast_source(model: File, options: Rollout) -> str:
     """The source of adopted forecasts: the file, or the perfect model with its initial error."""
     return model.path or f"{model.dataset} {options.perfect_model.initial_error:g}"
 
 
-def selected(dataset: xr.Dataset, starts: Starts, fields: xr.Dataset, where: str) -> Iterator[xr.Dataset]:
-    """Yield the scored starts of each scored lead, with at most as many members as are scored; one lead is read
-    at a time."""
+def scored_forecasts(
+    dataset: xr.Dataset, starts: Starts, fields: xr.Dataset, where: str
+) -> Iterator[xr.Dataset]:
+    """Yield the forecasts of one scored lead after another, from the scored starts, with at most the scored members.
+
+    One lead is in memory at a time.
+    """
     names = conventions.time_varying(fields)
     forecasts = to_forecasts(dataset, where, names)
-    changes = conversions(forecasts, fields[names], where)
+    by_variable = conversions(forecasts, fields[names], where)
     check_calendar(forecasts["start"], fields["time"], where)
     forecasts = on_grid_of(forecasts[names], fields, where)
     lead, start = lead_positions(forecasts, starts, where), start_positions(forecasts, starts, where)
@@ -76,22 +82,24 @@ def selected(dataset: xr.Dataset, starts: Starts, fields: xr.Dataset, where: str
         "member": ("member", np.arange(min(forecasts.sizes["member"], starts["members"])), {"units": "1"}),
         **{axis: fields[axis] for axis in GRID},
     }
-    searches = {v: search_for_fills(forecasts[v], changes[v].inverse.of(fields[v])) for v in names}
+    searches = {v: search_for_fills(forecasts[v], by_variable[v].inverse.of(fields[v])) for v in names}
     for number, position in enumerate(lead):
         with reading(where, Exception):
             piece = forecasts.isel(lead=[position], start=start, member=slice(starts["members"])).load()
-        step, of_lead = TimeStep.stored_in(starts).lead
-        coords["lead"] = ("lead", [(number + 1) * step], of_lead)
+        step, lead_attrs = TimeStep.stored_in(starts).lead
+        coords["lead"] = ("lead", [(number + 1) * step], lead_attrs)
         valid = {v: masked(piece[v]) for v in names}
         for v in names:
             refuse_fills(valid[v], searches[v], number == len(lead) - 1, where)
-        data = {v: (DIMS, changes[v].of(valid[v].values).astype(np.float32), fields[v].attrs) for v in names}
+        data = {
+            v: (DIMS, by_variable[v].of(valid[v].values).astype(np.float32), fields[v].attrs) for v in names
+        }
         attrs = {"starts": starts["digest"], "source": where, "piece": number, "pieces": len(lead)}
         yield xr.Dataset(data, coords, attrs)
 
 
 def search_for_fills(forecasts: xr.DataArray, truth: xr.DataArray) -> Search:
-    """Begin a search over all leads, for a lead by itself may hold a single value, as where no rain is forecast.
+    """Start a search over all leads: a single lead may hold one value only, such as a forecast of no rain anywhere.
 
     The truth is in the units of the forecasts.
     """
@@ -101,7 +109,7 @@ def search_for_fills(forecasts: xr.DataArray, truth: xr.DataArray) -> Search:
 
 
 def refuse_fills(piece: xr.DataArray, search: Search, last: bool, where: str) -> None:
-    """Raise an InputError if a lead holds an undeclared fill value; masks can be told only at the last lead."""
+    """Raise an InputError if a lead holds an undeclared fill value; masks are recognised at the last lead only."""
     search.add(piece.values.reshape(-1, *piece.shape[-2:]).astype(np.float32))
     for value, sighting in search.sightings.items():
         extreme = TRUE_EXTREME if value in search.packed else ""
@@ -124,9 +132,9 @@ def conversions(forecasts: xr.Dataset, fields: xr.Dataset, where: str) -> dict[s
     Raises
     ------
     InputError
-        If a variable is missing, or its units are, or do not convert; the message calls the forecasts `where`.
+        If a variable is missing, has no units, or units that do not convert; `where` names the forecasts in messages.
     """
-    changes = {}
+    by_variable = {}
     for v in map(str, fields.data_vars):
         if v not in forecasts:
             raise InputError(
@@ -145,8 +153,8 @@ def conversions(forecasts: xr.Dataset, fields: xr.Dataset, where: str) -> dict[s
                 "give it in that unit" if units else f"set its attribute 'units' to '{expected}' if it is"
             )
             raise InputError(f"variable '{v}' of {where} {fault} '{expected}': {remedy}.")
-        changes[v] = change
-    return changes
+        by_variable[v] = change
+    return by_variable
 
 
 def in_units_of(fields: xr.Dataset, forecasts: xr.Dataset, where: str) -> xr.Dataset:
@@ -157,13 +165,15 @@ def in_units_of(fields: xr.Dataset, forecasts: xr.Dataset, where: str) -> xr.Dat
     InputError
         As `conversions`.
     """
-    changes = conversions(forecasts, fields, where)
-    converted = {v: change.of(forecasts[v]).assign_attrs(fields[v].attrs) for v, change in changes.items()}
-    return forecasts[list(changes)].assign(converted)
+    by_variable = conversions(forecasts, fields, where)
+    converted = {
+        v: change.of(forecasts[v]).assign_attrs(fields[v].attrs) for v, change in by_variable.items()
+    }
+    return forecasts[list(by_variable)].assign(converted)
 
 
 def check_calendar(start: xr.DataArray, time: xr.DataArray, where: str) -> None:
-    """Raise an InputError for different calendars: valid times would shift."""
+    """Raise an InputError if the calendars differ: valid times would shift."""
     if not calendars.same_calendar(start, time):
         raise InputError(
             f"the calendar of {where} is '{start.dt.calendar}', that of the fields '{time.dt.calendar}': convert it "
@@ -182,9 +192,9 @@ def on_grid_of(forecasts: xr.Dataset, fields: xr.Dataset, where: str) -> xr.Data
     longitude = counted_from(forecasts["longitude"].values, fields["longitude"].values.min())
     forecasts = forecasts.assign_coords(longitude=longitude).sortby("longitude")
     if axis := different_axis(forecasts, fields):
-        given, expected = (describe(grid[axis].values) for grid in (forecasts, fields))
+        actual, expected = (describe(grid[axis].values) for grid in (forecasts, fields))
         raise InputError(
-            f"the {axis}s of {where} are {given}, those of the fields {expected}: interpolate it to the grid of the "
+            f"the {axis}s of {where} are {actual}, those of the fields {expected}: interpolate it to the grid of the "
             "fields."
         )
     return forecasts
@@ -194,14 +204,14 @@ def lead_positions(forecasts: xr.Dataset, starts: Starts, where: str) -> Int[np.
     """Position of each scored lead; raises an InputError for the first that is missing."""
     step = TimeStep.stored_in(starts)
     hours = step.hours * np.arange(1, starts["leads"] + 1)
-    same = np.abs(forecasts["lead"].values - hours[:, None]) < (MONTHS_OFF if step.months else 1e-3)
-    if not same.any(axis=1).all():
-        missing = hours[~same.any(axis=1)]
+    matches = np.abs(forecasts["lead"].values - hours[:, None]) < (MONTH_TOLERANCE if step.months else 1e-3)
+    if not matches.any(axis=1).all():
+        missing = hours[~matches.any(axis=1)]
         raise InputError(
             f"{where} has no lead of {missing[0]:g} hours ({len(missing)} of the {len(hours)} scored leads are "
             "missing): give them, or score fewer with rollout.steps."
         )
-    return same.argmax(axis=1)
+    return matches.argmax(axis=1)
 
 
 def start_positions(forecasts: xr.Dataset, starts: Starts, where: str) -> Int[np.ndarray, " start"]:

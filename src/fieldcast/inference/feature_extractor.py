@@ -20,14 +20,14 @@ from fieldcast.encoding.states import AnyDayCodec, standardised
 from fieldcast.encoding.tensor_file import pack_bytes, tensor_digest, unpack_bytes, unpack_state
 from fieldcast.fields import domain
 from fieldcast.fields.splits import SplitRanges, select
-from fieldcast.inference.image_classifier import PIECE, Architecture, classifier_of, fractions
+from fieldcast.inference.image_classifier import IMAGES_AT_ONCE, Architecture, classifier_of, fractions
 from fieldcast.kinds import state_dimension
 from fieldcast.models.classifier import Classifier
 from fieldcast.models.selection import evenly
 from fieldcast.scores.field_features import FieldFeatures
 
-VERSION = 2  # of this module: features of another one are fitted again
-FITTED = 4096  # states that principal components are computed from
+VERSION = 2  # version of the features: stored features of another version are fitted again
+MAX_FITTED_STATES = 4096  # largest number of states from which principal components are computed
 
 FeatureTable = Float[np.ndarray, "state feature"]
 
@@ -38,7 +38,7 @@ class Features(Protocol):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """extractor, features (number), accuracy (of a classifier on the test split), weights (their digest)."""
+        """Entries extractor, features (number), accuracy (of a classifier on the test split) and weights (digest)."""
         ...
 
     def __call__(self, states: xr.Dataset) -> FeatureTable: ...
@@ -60,7 +60,9 @@ class ClassifierFeatures:
     def __call__(self, states: xr.Dataset) -> FeatureTable:
         x = fractions(states, self.levels)
         return (
-            torch.cat([self.network.features(piece) for piece in x.split(PIECE)]).numpy().astype(np.float64)
+            torch.cat([self.network.features(piece) for piece in x.split(IMAGES_AT_ONCE)])
+            .numpy()
+            .astype(np.float64)
         )
 
     def fitted_on(self, training: xr.Dataset) -> Bool[np.ndarray, " state"]:
@@ -78,10 +80,10 @@ class ComponentFeatures:
 
     def __call__(self, states: xr.Dataset) -> FeatureTable:
         dim = state_dimension(states)
-        starts = range(0, max(1, states.sizes[dim]), PIECE)
-        parts = (states.isel({dim: slice(first, first + PIECE)}) for first in starts)
+        starts = range(0, max(1, states.sizes[dim]), IMAGES_AT_ONCE)
+        pieces = (states.isel({dim: slice(first, first + IMAGES_AT_ONCE)}) for first in starts)
         return np.concatenate(
-            [self.features(standardised(arrays_of(x), self.mean, self.deviation)) for x in parts]
+            [self.features(standardised(arrays_of(x), self.mean, self.deviation)) for x in pieces]
         )
 
     def fitted_on(self, training: xr.Dataset) -> Bool[np.ndarray, " state"]:
@@ -91,16 +93,16 @@ class ComponentFeatures:
 def fit_features(
     fields: xr.Dataset, normalisation: xr.Dataset, splits: SplitRanges, earlier: bytes | None
 ) -> bytes:
-    """The features of some data; `earlier` ones of the same lineage are kept."""
+    """The features of some data, as bytes; `earlier` ones of the same lineage are kept."""
     domain.require_complete(fields, "samples and their scores")
     labelled = "label" in fields.coords
     training = select(fields, splits, "train")
-    fitted = training.sizes["sample"] if labelled else int(every_other(training).sum())
+    count = training.sizes["sample"] if labelled else int(every_other(training).sum())
     sources = {
         "data": fields.attrs["digest"],
         "train": list(map(str, splits["train"])),
-        "fitted": fitted,
-        # of the test split too, on which the accuracy is measured
+        "fitted": count,
+        # all labels, because the accuracy is measured on the test split
         "labels": lineage.digest(fields["label"].values) if labelled else "",
         "version": VERSION,
     }
@@ -113,9 +115,10 @@ def fit_features(
 
 
 def every_other(training: xr.Dataset) -> Bool[np.ndarray, " state"]:
-    """States of every other calendar year, from the first, for fields; every other state for images.
+    """Mask of the states of every other calendar year for fields, of every other state for images.
 
-    Days of one season resemble each other, years hardly do: whole years are held out. A single year is taken whole.
+    Days of one season resemble each other, different years hardly do, so whole years are held out. The mask of a single
+    year selects all of it.
     """
     if state_dimension(training) == "sample":
         return np.arange(training.sizes["sample"]) % 2 == 0
@@ -124,13 +127,13 @@ def every_other(training: xr.Dataset) -> Bool[np.ndarray, " state"]:
 
 
 def unfitted_positions(features: Features, training: xr.Dataset, least: int) -> Int[np.ndarray, " state"]:
-    """Positions of the training states that features were not fitted on; all states if those are fewer than `least`."""
-    unseen = np.flatnonzero(~features.fitted_on(training))
-    return unseen if len(unseen) >= least else np.arange(training.sizes[state_dimension(training)])
+    """Positions of training states that the features were not fitted on; all states if there are fewer than `least`."""
+    positions = np.flatnonzero(~features.fitted_on(training))
+    return positions if len(positions) >= least else np.arange(training.sizes[state_dimension(training)])
 
 
 def classifier_file(fields: xr.Dataset, splits: SplitRanges, sources: lineage.Lineage) -> bytes:
-    """A classifier of these images: a shipped one, or one trained on the training split."""
+    """A classifier of these images, as bytes: a shipped one, or one trained on the training split."""
     state, header = classifier_of(fields, splits)
     return pack_bytes(state, {**sources, "kind": "images", "levels": fields.attrs["levels"], **header})
 
@@ -138,10 +141,10 @@ def classifier_file(fields: xr.Dataset, splits: SplitRanges, sources: lineage.Li
 def component_file(
     fields: xr.Dataset, normalisation: xr.Dataset, splits: SplitRanges, sources: lineage.Lineage
 ) -> bytes:
-    """Principal components and local statistics of one half of the training split."""
+    """Principal components and local statistics of half of the training split, as bytes."""
     training, dim = select(fields, splits, "train"), state_dimension(fields)
     half = np.flatnonzero(every_other(training))
-    training = training.isel({dim: half[evenly(len(half), FITTED).numpy()]})
+    training = training.isel({dim: half[evenly(len(half), MAX_FITTED_STATES).numpy()]})
     if dim == "sample":
         values = training["image"].values
         mean, deviation = np.array([values.mean()]), np.array([values.std()])
@@ -178,7 +181,7 @@ def load_features(data: bytes) -> Features:
 
 
 def arrays_of(states: xr.Dataset) -> Float[np.ndarray, "state variable y x"]:
-    """The values of all variables that are fields."""
+    """The values of all variables on the grid."""
     return np.stack([values.values for values in states.data_vars.values() if values.ndim == 3], axis=1)
 
 

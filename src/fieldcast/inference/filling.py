@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from fieldcast.encoding.checkpoint import Checkpoint
-from fieldcast.inference.compatibility import matching, require_plausible
+from fieldcast.inference.compatibility import match_model, require_plausible
 from fieldcast.inference.ensemble_moments import with_moments
 from fieldcast.inference.quality_control import suspect_messages, suspects
 from fieldcast.inference.reconstruct import context_of, draw
@@ -21,7 +21,7 @@ LOG = logging.getLogger(__name__)
 
 
 class Stations(NamedTuple):
-    """A table of stations to observe, its name in messages, and their error of representativeness."""
+    """A table of stations, its name in messages, and the representativeness error of the stations."""
 
     table: pd.DataFrame
     where: str
@@ -32,12 +32,12 @@ def fill_fields(
     checkpoint: Checkpoint, dataset: xr.Dataset, stations: Stations | None, members: int, noise: float,
     seed: int, where: str,
 ) -> tuple[xr.Dataset, dict[str, str]]:  # fmt: skip
-    """Members with their mean, spread and doubtful observations, and facts about the stations for the attributes.
+    """Members with their mean, spread and flags of doubtful observations, and facts about the stations as attributes.
 
-    The log lists doubtful observations, of the data set that messages call `where`.
+    The log lists doubtful observations; `where` names the data set in messages.
     """
     model, stored = checkpoint.model, checkpoint.field_codec
-    data, codec = matching(dataset, stored, where)
+    data, codec = match_model(dataset, stored, where)
     require_plausible(data, codec, where)
     c, facts = context_of(data, codec, model.space, noise), dict[str, str]()
     if stations is not None:

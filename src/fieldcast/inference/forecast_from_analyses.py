@@ -1,4 +1,4 @@
-"""Forecasts from analyses and from the truth, by the same model with the same members and noise."""
+"""Scores of forecasts that start from analyses and from the truth, with the same model, members and noise."""
 
 from __future__ import annotations
 
@@ -26,42 +26,44 @@ def scores_by_lead(
     analyses: xr.Dataset, truth: xr.Dataset, model: Model, codec: FieldCodec, *, first: int, every: int,
     steps: int, members: int, seed: int,
 ) -> pd.DataFrame:  # fmt: skip
-    """Fair CRPS and squared error of the members' mean, over all variables and cells, in standardised units.
+    """Fair CRPS and squared error of the ensemble mean, averaged over variables and cells, in standardised units.
 
-    A row for each origin (a case of the analyses, or the truth), start and lead: pattern, k, start, lead_hours, crps,
-    squared_error.
+    There is a row for each origin (a case of the analyses, or the truth), start and lead, with the columns pattern, k,
+    start, lead_hours, crps, squared_error.
 
     Parameters
     ----------
     analyses
-        (case, time, member, latitude, longitude), of successive times.
+        Analyses (case, time, member, latitude, longitude) at successive times.
     truth
-        Fields at these times and at those of the leads.
+        Fields at the times of the analyses and at all valid times.
     first, every
-        Place of the first start among the times, and their distance.
+        Index of the first start among the times of the analyses, and the number of steps between starts.
     steps
-        Number of leads, from each start that the times allow; none if the record is too short.
+        Number of leads. Starts without truth at all leads are left out, so that a short record may have none.
     members
-        Number of members; analyses with one member give it to each forecast.
+        Number of members; an analysis with a single member is shared by all members of the forecast.
     """
-    places = calendars.positions(truth["time"], calendars.iso(analyses["time"]))
-    last = min(len(places), truth.sizes["time"] - int(places[0]) - steps)
+    positions = calendars.positions(truth["time"], calendars.iso(analyses["time"]))
+    last = min(len(positions), truth.sizes["time"] - int(positions[0]) - steps)
     history, lead = max(1, model.history), model.space.time_step.lead[0]
     starts = [start for start in range(first, last, every) if start >= history - 1]
     cases = list(zip(analyses["pattern"].values.astype(str), analyses["k"].values.astype(float), strict=True))
     origins = [*cases, (TRUTH, np.nan)]
-    rows = []
+    table = []
     for start in Progress(starts, unit="start"):
-        window = truth.isel(time=slice(int(places[start]) + 1 - history, int(places[start]) + steps + 1))
+        window = truth.isel(
+            time=slice(int(positions[start]) + 1 - history, int(positions[start]) + steps + 1)
+        )
         x = torch.nan_to_num(codec.encode(window)).to(model.space.area.device)
         past = torch.cat(
-            [stored_past(analyses, start, history, members, codec).to(x), repeated(x[:history], members)]
+            [stored_past(analyses, start, history, members, codec).to(x), shared_past(x[:history], members)]
         )
         day = codec.days(window["time"][history : history + 1]).to(x)
-        for number, (crps, error) in enumerate(scored(model, past, day, x[history:], seed, start), 1):
+        for number, (crps, error) in enumerate(lead_scores(model, past, day, x[history:], seed, start), 1):
             for (pattern, k), c, e in zip(origins, crps.tolist(), error.tolist(), strict=True):
-                rows.append((pattern, k, calendars.iso(analyses["time"])[start], number * lead, c, e))
-    return pd.DataFrame(rows, columns=["pattern", "k", "start", "lead_hours", "crps", "squared_error"])
+                table.append((pattern, k, calendars.iso(analyses["time"])[start], number * lead, c, e))
+    return pd.DataFrame(table, columns=["pattern", "k", "start", "lead_hours", "crps", "squared_error"])
 
 
 def stored_past(
@@ -75,18 +77,18 @@ def stored_past(
     return x[:, torch.arange(members) % x.shape[1]]
 
 
-def repeated(
+def shared_past(
     x: Float[Tensor, "past variable y x"], members: int
 ) -> Float[Tensor, "1 member past variable y x"]:
-    """A past that all members share."""
+    """Repeat one past for all members."""
     return x.expand(1, members, *x.shape)
 
 
-def scored(
+def lead_scores(
     model: Model, past: Float[Tensor, "origin member past variable y x"], day: Float[Tensor, " 1"],
     truth: Float[Tensor, "lead variable y x"], seed: int, start: int,
 ) -> Iterator[tuple[Float[Tensor, " origin"], Float[Tensor, " origin"]]]:  # fmt: skip
-    """CRPS and squared error of the forecasts from each origin, lead by lead; origins share their noise."""
+    """Yield CRPS and squared error of the forecasts from each origin, lead by lead; all origins share one noise."""
     origins, members = past.shape[:2]
     c = Context(origins * members, past=past.flatten(0, 1), day=day.expand(origins * members))
     datum = torch.full((origins,), start, device=past.device)

@@ -1,4 +1,4 @@
-"""A forecast in the layout of the data set that it starts from."""
+"""Restore the layout of a data set on the forecast that starts from it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fieldcast.inference.user_layout import restore_layout
 def after_last_state(
     dataset: xr.Dataset, moments: xr.Dataset, codec: FieldCodec, start: Any, valid: np.ndarray
 ) -> xr.Dataset:
-    """Leads in the layout of a data set, `start` its last time, with the `valid` time of each lead."""
+    """A forecast in the layout of a data set; `start` is its last time, `valid` the valid time of each lead."""
     time = conventions.axes(dataset)["time"]
     template = dataset.isel({dim: -1 for dim in dataset[time].dims})
     template = template.drop_vars(bounds_of(template[time]), errors="ignore")
@@ -28,7 +28,7 @@ def after_last_state(
 
 
 def period_of(lead: xr.DataArray, start: Any, valid: np.ndarray) -> dict[str, Any]:
-    """The forecast period [hours] beside leads that count months; leads in hours are the period themselves."""
+    """The forecast period [hours] for leads that count months; leads in hours are the forecast period."""
     if lead.attrs["units"] == "hours":
         return {}
     hours = [calendars.hours(np.array([start, time]))[1] for time in valid]

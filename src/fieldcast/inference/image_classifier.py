@@ -1,8 +1,8 @@
 """Classifiers of labelled images, whose last hidden layer gives the features of FID and KID.
 
-A training depends on the machine's order of summation, and FID on the weights. So the classifiers of MNIST and
-Fashion-MNIST are part of the package, classifiers/<name>.safetensors, with weights in half precision; other images get
-a classifier of their own. `make classifiers MNIST=FOLDER FASHION_MNIST=FOLDER` makes the files again.
+FID depends on the weights, and a training on the order of sums on the machine. The classifiers of MNIST and
+Fashion-MNIST are therefore part of the package, classifiers/<name>.safetensors, with weights in half precision; for
+other images a classifier is trained. `make classifiers MNIST=FOLDER FASHION_MNIST=FOLDER` makes the files again.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from fieldcast.models.classifier import Classifier
 from fieldcast.progress import Progress
 
 SHIPPED = Path(__file__).with_name("classifiers")
-BEGINNING = 100  # images by which a data set is recognised
-SEED = 0  # of the training, independent of the seed of a run
-BATCH, RATE = 128, 1e-3
-PIECE = 1024  # images at once
+IDENTIFYING_IMAGES = 100  # number of first images that identify a data set
+SEED = 0  # seed of the training, independent of the seed of a run
+BATCH, LEARNING_RATE = 128, 1e-3
+IMAGES_AT_ONCE = 1024  # images in a batch that is not trained on
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """Everything that a `Classifier` is built with."""
+    """Arguments of a `Classifier`."""
 
     shape: Sequence[int]
     classes: int
@@ -49,24 +49,28 @@ class Architecture:
 
 
 def classifier_of(fields: xr.Dataset, splits: SplitRanges) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The shipped weights for data that begin like those of a shipped classifier; otherwise weights trained here.
+    """Shipped weights if the first images are those of a shipped classifier; otherwise weights trained here.
 
     The header holds the architecture, the accuracy on the test split, and the digest of the weights.
     """
-    state, built = shipped(fields) or trained(
+    state, architecture = shipped_classifier(fields) or train_classifier(
         fields, splits, Architecture(tuple(fields["image"].shape[1:]), int(fields["label"].max()) + 1)
     )
-    network = built.build()
+    network = architecture.build()
     network.load_state_dict(state)
     test = select(fields, splits, "test")
     with torch.no_grad():
-        pieces = fractions(test, fields.attrs["levels"]).split(PIECE)
+        pieces = fractions(test, fields.attrs["levels"]).split(IMAGES_AT_ONCE)
         guess = torch.cat([network(piece).argmax(dim=1) for piece in pieces])
     accuracy = float((guess.numpy() == test["label"].values).mean())
-    return state, {"architecture": asdict(built), "accuracy": accuracy, "weights": tensor_digest(state)}
+    return state, {
+        "architecture": asdict(architecture),
+        "accuracy": accuracy,
+        "weights": tensor_digest(state),
+    }
 
 
-def shipped(fields: xr.Dataset) -> tuple[dict[str, Tensor], Architecture] | None:
+def shipped_classifier(fields: xr.Dataset) -> tuple[dict[str, Tensor], Architecture] | None:
     """Weights and architecture of the shipped classifier of these data; None if there is none.
 
     Raises
@@ -74,7 +78,7 @@ def shipped(fields: xr.Dataset) -> tuple[dict[str, Tensor], Architecture] | None
     InputError
         For a damaged file.
     """
-    start = beginning(fields)
+    start = first_images_digest(fields)
     for path in sorted(SHIPPED.glob("*.safetensors")):
         state, header = stored_weights(path)
         if header["beginning"] == start:
@@ -88,7 +92,7 @@ def stored_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises
     ------
     InputError
-        If the file does not fit its digest.
+        If the file does not match its digest.
     """
     try:
         tensors, header = intact(path.read_bytes())
@@ -99,26 +103,26 @@ def stored_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return {name: tensor.float() for name, tensor in tensors.items()}, header
 
 
-def beginning(fields: xr.Dataset) -> str:
-    """Digest of the first images and their labels."""
-    first = fields.isel(sample=slice(BEGINNING))
+def first_images_digest(fields: xr.Dataset) -> str:
+    """Digest of the first images and their labels, which identifies a data set."""
+    first = fields.isel(sample=slice(IDENTIFYING_IMAGES))
     return lineage.digest(first["image"].values.astype(np.uint8).tobytes(), first["label"].values.tolist())
 
 
-def trained(
+def train_classifier(
     fields: xr.Dataset,
     splits: SplitRanges,
     architecture: Architecture,
     epochs: int = 4,
     least: int = 600,
 ) -> tuple[dict[str, Tensor], Architecture]:
-    """Weights of a classifier after some epochs, or at least as many steps, on the training split, by Adam."""
+    """Train a classifier with Adam on the training split, for some epochs and at least `least` steps."""
     training = select(fields, splits, "train")
     x, label = fractions(training, fields.attrs["levels"]), torch.from_numpy(training["label"].values)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(SEED)
         network = architecture.build()
-    optimiser = torch.optim.Adam(network.parameters(), lr=RATE)
+    optimiser = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
     steps = max(least, epochs * -(-len(x) // BATCH))
     for step in Progress(range(steps), unit="step"):
         index = batch_index(step, SEED, None, len(x), BATCH)

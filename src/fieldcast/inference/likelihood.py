@@ -26,17 +26,17 @@ from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.models.selection import evenly
 from fieldcast.progress import Progress
 
-DECODED = 512  # states decoded at once: bounds the memory
+DECODED_AT_ONCE = 512  # states decoded in one batch, which bounds the memory
 
 Values = Mapping[str, Float[np.ndarray, " datum"]]
 
 
 class Split(NamedTuple):
-    """Evenly spaced data of a split, encoded for a model."""
+    """Evenly spaced data of a split, encoded for a model of states."""
 
-    batch: Batch  # without index: not trained on
-    datum: Int[Tensor, " datum"]  # position in the split
-    time: list[str]  # empty texts for images
+    batch: Batch  # without an index, because these data are not trained on
+    datum: Int[Tensor, " datum"]  # positions in the split
+    time: list[str]  # empty strings for images
     classes: np.ndarray | None = None  # names of the labels
 
 
@@ -44,10 +44,10 @@ def split_of(
     fields: xr.Dataset, splits: SplitRanges, name: str, count: int, codec: StateCodec, model: Model
 ) -> Split:
     """Evenly spaced data of a split, at most `count` of them."""
-    part = select(fields, splits, name)
-    dim = state_dimension(part)
-    datum = evenly(part.sizes[dim], count)
-    selected = part.isel({dim: datum.numpy()})
+    fields = select(fields, splits, name)
+    dim = state_dimension(fields)
+    datum = evenly(fields.sizes[dim], count)
+    selected = fields.isel({dim: datum.numpy()})
     device = model.space.area.device
     label = torch.from_numpy(selected["label"].values).to(device) if "label" in selected.coords else None
     # binarisation is keyed by the position in the split, so it does not depend on the number of data
@@ -58,22 +58,22 @@ def split_of(
     return Split(Batch(x, Context(len(x)), label=label), datum, times, classes)
 
 
-class Examined(NamedTuple):
+class Examination(NamedTuple):
     """Statistics of some data, and their codes."""
 
-    values: Values  # by statistic
-    members: int = 0  # K: draws behind each statistic that needs draws
+    values: Values  # statistics by name
+    members: int = 0  # number K of draws behind each statistic that needs draws
     mean: Float[Tensor, "datum latent"] | None = None  # posterior means
     drawn: Float[Tensor, "datum latent"] | None = None  # a draw from each posterior
 
 
 @torch.no_grad()
-def examine(model: Model, split: Split, members: int, codec: StateCodec, seed: int) -> Examined:
+def examine(model: Model, split: Split, members: int, codec: StateCodec, seed: int) -> Examination:
     """Likelihood, reconstruction and code of each datum.
 
     A model with codes gives elbo = reconstruction - kl and iwae (K = `members`) [nats], and loss, the mean square error
-    per cell of decoding the posterior mean; a code that is a point gives the loss alone. Another density gives elbo,
-    which is log p itself or its bound from `members` draws, and bits_per_dim. Other models give nothing.
+    per cell of the decoded posterior mean; deterministic codes give the loss alone. Other models with a density give
+    elbo, which is log p itself or its bound from `members` draws, and bits_per_dim. All others give nothing.
     """
     device, count = model.space.area.device, len(split.datum)
     pieces = []
@@ -85,27 +85,28 @@ def examine(model: Model, split: Split, members: int, codec: StateCodec, seed: i
         elif isinstance(model, HasDensity):
             pieces.append(examine_density(model, batch, draws, codec))
         else:
-            pieces.append(Examined({}))
+            pieces.append(Examination({}))
     values = {name: np.concatenate([piece.values[name] for piece in pieces]) for name in pieces[0].values}
     codes = [
         torch.cat(parts) if parts[0] is not None else None
         for parts in zip(*(piece[2:] for piece in pieces), strict=True)
     ]
-    return Examined(values, pieces[0].members, *codes)
+    return Examination(values, pieces[0].members, *codes)
 
 
-def examine_codes(model: HasLatents, batch: Batch, draws: RandomStreams) -> Examined:
+def examine_codes(model: HasLatents, batch: Batch, draws: RandomStreams) -> Examination:
     """Statistics of a batch under a model with codes."""
     single = draws.alone()
     q = model.posterior(batch, single.fork(0))
-    back = model.restore(q.mean[:, None], batch.context, single.fork(1))[:, 0]
-    loss = ((back - batch.x) ** 2 * model.space.exists).flatten(1).sum(dim=1) / model.space.size
+    decoded = model.restore(q.mean[:, None], batch.context, single.fork(1))[:, 0]
+    loss = ((decoded - batch.x) ** 2 * model.space.exists).flatten(1).sum(dim=1) / model.space.size
     statistics = {"loss": loss}
     if not isinstance(q, Point):
-        parts = [
-            model.log_parts(batch, piece, q) for piece in in_pieces(draws, max(1, DECODED // len(batch.x)))
+        log_parts = [
+            model.log_parts(batch, piece, q)
+            for piece in in_pieces(draws, max(1, DECODED_AT_ONCE // len(batch.x)))
         ]
-        likelihood, ratio = (torch.cat(part, dim=1).double() for part in zip(*parts, strict=True))
+        likelihood, ratio = (torch.cat(part, dim=1).double() for part in zip(*log_parts, strict=True))
         weights = likelihood + ratio
         statistics |= {
             "elbo": weights.mean(dim=1),
@@ -114,21 +115,21 @@ def examine_codes(model: HasLatents, batch: Batch, draws: RandomStreams) -> Exam
             "iwae": torch.logsumexp(weights, dim=1) - np.log(weights.shape[1]),
         }
     drawn = q.draw(single.fork(2))[:, 0].cpu()
-    return Examined(as_arrays(statistics), draws.members, q.mean.cpu(), drawn)
+    return Examination(as_arrays(statistics), draws.members, q.mean.cpu(), drawn)
 
 
-def examine_density(model: HasDensity, batch: Batch, draws: RandomStreams, codec: StateCodec) -> Examined:
+def examine_density(model: HasDensity, batch: Batch, draws: RandomStreams, codec: StateCodec) -> Examination:
     """Statistics of a batch under a model with a density, exact or bounded."""
-    needed = draws.alone() if model.density == "exact" else draws
-    pieces = torch.arange(len(batch.x), device=batch.x.device).split(max(1, DECODED // needed.members))
-    weights = [model.log_weights(batch[part], needed.of_data(part)) for part in pieces]
+    draws = draws.alone() if model.density == "exact" else draws
+    pieces = torch.arange(len(batch.x), device=batch.x.device).split(max(1, DECODED_AT_ONCE // draws.members))
+    weights = [model.log_weights(batch[piece], draws.of_data(piece)) for piece in pieces]
     log_p = torch.cat(weights).double().mean(dim=1)
     bits = codec.bits_per_dim(log_p, int(model.space.size))
-    return Examined(as_arrays({"elbo": log_p, "bits_per_dim": bits}), needed.members)
+    return Examination(as_arrays({"elbo": log_p, "bits_per_dim": bits}), draws.members)
 
 
 def in_pieces(draws: RandomStreams, size: int) -> Iterator[RandomStreams]:
-    """The members of some draws, `size` at once."""
+    """Yield the members of some draws, `size` at a time."""
     for first in range(0, draws.members, size):
         yield replace(draws, first=first, members=min(size, draws.members - first))
 
@@ -138,8 +139,8 @@ def as_arrays(statistics: Mapping[str, Tensor]) -> Values:
     return {name: value.double().cpu().numpy() for name, value in statistics.items()}
 
 
-def density_table(parts: Mapping[str, tuple[Split, Examined]]) -> pd.DataFrame:
-    """Columns split, datum, time, statistic, members (K where the statistic depends on it, else 0), value."""
+def density_table(parts: Mapping[str, tuple[Split, Examination]]) -> pd.DataFrame:
+    """Table of split, datum, time, statistic, members (K if the statistic depends on it, else 0) and value."""
     frames = [
         pd.DataFrame(
             {

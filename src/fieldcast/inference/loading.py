@@ -30,9 +30,9 @@ def load(
     device
         "auto", "cpu" or "cuda".
     feedback
-        What each step of a forecast starts from: its "members", or their "mean".
+        State from which each step of a forecast starts: the "members", or their "mean".
     options
-        Keywords of the model that replace those it was trained with, for another way to draw from the same weights:
+        Keywords of the model that replace those of its training, for another way to draw from the same weights:
         {"scheme": "rk4"}, or {"sampler": "ddim", "ddim_steps": 50}.
 
     Raises
@@ -82,8 +82,8 @@ def trained_model(
             f"'{experiment}' is of type File: its forecasts were made elsewhere, so there is no model to draw from; "
             "name another."
         )
-    lender = (settings.get("uses") or {}).get("weights")
-    address = (lender or experiment).replace(".", "/")
+    trained_by = (settings.get("uses") or {}).get("weights")
+    address = (trained_by or experiment).replace(".", "/")
     if address not in checkpoints:
         trained = sorted(key.replace("/", ".") for key in checkpoints if key.startswith(f"{task}/"))
         others = f"; or draw from a trained one: --params {key}={' or '.join(trained)}" if trained else ""
@@ -91,6 +91,6 @@ def trained_model(
             f"'{experiment}' has not been trained yet here: run `kedro run --pipelines {experiment}` first, with the "
             f"same data_root and --env{others}."
         )
-    where = f"the checkpoint of '{lender or experiment}'"
-    checkpoint = unpack(checkpoints[address](), where, settings["model"] if lender else None)
+    where = f"the checkpoint of '{trained_by or experiment}'"
+    checkpoint = unpack(checkpoints[address](), where, settings["model"] if trained_by else None)
     return TrainedModel(checkpoint, (settings.get("options") or {}).get("feedback", "members"))

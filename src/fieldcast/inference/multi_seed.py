@@ -13,17 +13,19 @@ from fieldcast.encoding.checkpoint import read_header
 from fieldcast.errors import InputError
 from fieldcast.lineage import differences
 
-COMPARED = (  # what decides a training besides its seed: `Recipe.lineage`, with all that a problem is fitted by
+# entries of a checkpoint's header that decide a training besides its seed: those of `Recipe.lineage`, and those of
+# `Problem.fitted_by` in any task
+COMPARED = (
     *("model", "code", "fit", "data", "splits"),
-    *("sparsification", "treatment", "calibration", "network"),
+    *("sparsification", "treatment", "calibration", "network", "members"),
 )
 
 
 def refuse_other_runs(runs: Mapping[str, Collection[str]]) -> None:
     """Raise an InputError if an experiment was trained or scored differently in two runs.
 
-    `runs`: the gathered experiments <task>/<name> by `data_root`. One that borrows its weights has no checkpoint: only
-    its scores are compared.
+    `runs` holds the experiments <task>/<name> of each `data_root`. For an experiment that uses the weights of another
+    one, only scores are compared, because it has no checkpoint of its own.
     """
     for first, second in combinations(runs, 2):
         for name in sorted({*runs[first]} & {*runs[second]}):
@@ -37,7 +39,7 @@ def refuse_other_runs(runs: Mapping[str, Collection[str]]) -> None:
 
 
 def lineage_of(run: Path, experiment: str) -> dict[str, Any]:
-    """Lineage of an experiment's training, and the digest of what it was scored on: cases or starts, leads, members."""
+    """Lineage of an experiment's training, and the digest of its scored cases or starts, leads and members."""
     sources: dict[str, Any] = {}
     checkpoint, scores = (
         run / "06_models" / experiment / "checkpoint.safetensors",

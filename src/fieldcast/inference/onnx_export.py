@@ -36,15 +36,15 @@ from fieldcast.models.random_streams import PERSISTENT, RandomStreams
 from fieldcast.models.vae import VAE
 from fieldcast.time_steps import TimeStep
 
-DAYS = 365  # of the climatology
-MIDNIGHT = 3e-4  # days: single precision rounds midnight down by less
-OPSET = 18
-Key = tuple[Any, ...]
+DAYS = 365  # number of days of the climatology
+MIDNIGHT_TOLERANCE = 3e-4  # days; more than single precision can round midnight down
+OPSET = 18  # version of the ONNX operators
+Key = tuple[Any, ...]  # kind, path, call and shape of a draw
 
 
 @dataclass
 class NoiseInputs(RandomStreams):
-    """Random tensors that are given, by the fork and call that takes them; missing ones are drawn and kept."""
+    """Random streams that return given tensors, keyed by fork and call; missing tensors are drawn and kept."""
 
     given: dict[Key, Tensor] = field(default_factory=dict, kw_only=True)
 
@@ -74,7 +74,7 @@ class NoiseInputs(RandomStreams):
 
 
 class ForecastStep(nn.Module):
-    """One step of a forecast in physical units; `keys` say which draw each noise tensor is."""
+    """One step of a forecast in physical units; `keys` identify the draw of each noise tensor."""
 
     climatology: Tensor
     deviation: Tensor
@@ -85,7 +85,7 @@ class ForecastStep(nn.Module):
         self.model, self.keys = checkpoint.model, list(keys)
         self.register_buffer(
             "climatology", torch.from_numpy(codec.climatology)
-        )  # NaN where cells do not exist
+        )  # NaN in cells that do not exist
         self.register_buffer("deviation", torch.from_numpy(codec.deviation)[:, None, None])
 
     def forward(
@@ -95,11 +95,11 @@ class ForecastStep(nn.Module):
         members = torch.arange(states.shape[0])
         draws = NoiseInputs(0, members, given=dict(zip(self.keys, noise, strict=True)))
         draws.lead = lead  # a tensor stays an input
-        return self.drawn(states, day, draws)
+        return self.next_states(states, day, draws)
 
-    def drawn(self, states: Tensor, day: Tensor, draws: RandomStreams) -> Tensor:
-        """The next states, with a row for each member."""
-        climatology = self.climatology[(day * DAYS + MIDNIGHT).long().clamp(max=DAYS - 1)]
+    def next_states(self, states: Tensor, day: Tensor, draws: RandomStreams) -> Tensor:
+        """The next states, one for each member."""
+        climatology = self.climatology[(day * DAYS + MIDNIGHT_TOLERANCE).long().clamp(max=DAYS - 1)]
         past = torch.nan_to_num((states - climatology[:-1]) / self.deviation)
         c = Context(states.shape[0], past=past, day=day[-1:].expand(states.shape[0]))
         return self.model.sample(c, draws)[:, 0] * self.deviation + climatology[-1]
@@ -127,13 +127,13 @@ def export(checkpoint: str | Path, output: str | Path, members: int = 1) -> str:
     Raises
     ------
     InputError
-        For a model that cannot be exported, an output in a folder that does not exist, or without the packages of the
-        extra `export`.
+        If the model cannot be exported, the folder of the output does not exist, or the packages of the extra `export`
+        are not installed.
     """
     if not Path(output).parent.is_dir():
         raise InputError(f"{output} cannot be written: there is no folder {Path(output).parent}.")
     trained = load(checkpoint, "cpu").checkpoint
-    module, inputs = prepared(trained, str(checkpoint), members)
+    module, inputs = module_and_inputs(trained, str(checkpoint), members)
     try:
         import onnx
         from onnxscript import opset18
@@ -153,7 +153,7 @@ def export(checkpoint: str | Path, output: str | Path, members: int = 1) -> str:
             f"{checkpoint}: a model of type {kind} cannot be written as ONNX ({type(error).__name__})."
         ) from error
     model = program.model_proto
-    onnx.helper.set_model_props(model, {key: json.dumps(value) for key, value in facts(trained).items()})
+    onnx.helper.set_model_props(model, {key: json.dumps(value) for key, value in metadata(trained).items()})
     write_whole(output, model.SerializeToString())
     shapes = ", ".join(f"{name} {tuple(example.shape)}" for name, example in inputs.items())
     return f"{output}: {Path(output).stat().st_size / 1e6:.1f} MB, inputs {shapes}"
@@ -161,7 +161,7 @@ def export(checkpoint: str | Path, output: str | Path, members: int = 1) -> str:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Silence torch, which warns of absent packages and its own functions, and prints the graph of a failed export."""
+    """Silence torch, which warns of absent packages and deprecated calls, and prints the graph of a failed export."""
     level = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:
@@ -172,14 +172,14 @@ def quiet() -> Iterator[None]:
         logging.disable(level)
 
 
-def prepared(trained: Checkpoint, where: str, members: int) -> tuple[nn.Module, dict[str, Tensor]]:
+def module_and_inputs(trained: Checkpoint, where: str, members: int) -> tuple[nn.Module, dict[str, Tensor]]:
     """The module to export, with example inputs by name.
 
     Raises
     ------
     InputError
-        For any other model than a forecast model that reads past states, or a VAE of states, and for one that
-        calibrates whole rollouts.
+        Unless the model is a VAE of states, or a forecast model that reads past states and does not calibrate whole
+        rollouts.
     """
     model, codec = trained.model, trained.codec
     if model.calibrates:
@@ -189,7 +189,7 @@ def prepared(trained: Checkpoint, where: str, members: int) -> tuple[nn.Module, 
         )
     if isinstance(codec, FieldCodec) and model.history:
         freeze(model)
-        return prepared_step(trained, members)
+        return step_and_inputs(trained, members)
     if isinstance(codec, AnyDayCodec) and isinstance(model, VAE):
         return LatentDecoder(model, codec), {"latent": torch.zeros(members, model.decoder.latent)}
     raise InputError(
@@ -199,9 +199,9 @@ def prepared(trained: Checkpoint, where: str, members: int) -> tuple[nn.Module, 
 
 
 def freeze(model: Model) -> None:
-    """Turn the buffers of all parts in closed form into constants, and tuned values into numbers.
+    """Turn the buffers of all closed-form parts into constants, and tuned values into numbers.
 
-    What a part derives from its buffers, such as the eigenvectors of a covariance, is then a constant of the export.
+    Quantities derived from buffers, such as the eigenvectors of a covariance, then become constants of the export.
     """
     for part in (part for part in model.modules() if isinstance(part, Solved)):
         for name, buffer in list(part.named_buffers(recurse=False)):
@@ -209,26 +209,26 @@ def freeze(model: Model) -> None:
             setattr(part, name, float(buffer) if name in part.choices else buffer)
 
 
-def prepared_step(trained: Checkpoint, members: int) -> tuple[ForecastStep, dict[str, Tensor]]:
-    """The step of a forecast; a trial step records which noise it draws and computes what the model caches."""
+def step_and_inputs(trained: Checkpoint, members: int) -> tuple[ForecastStep, dict[str, Tensor]]:
+    """The step of a forecast with example inputs; a trial step records its draws and fills the caches of the model."""
     step, history = ForecastStep(trained), trained.model.history
     states = step.climatology[:history].expand(members, *step.climatology[:history].shape).clone()
     day = torch.arange(history + 1) / DAYS
     draws = NoiseInputs(0, torch.arange(members), lead=1)
     with torch.no_grad():
-        step.drawn(states, day, draws)
+        step.next_states(states, day, draws)
     step.keys = list(draws.given)
     noise = dict(zip(draws.names, draws.given.values(), strict=True))
     return step, {"states": states, "day": day, "lead": torch.tensor(1), **noise}
 
 
-def facts(trained: Checkpoint) -> dict[str, Any]:
+def metadata(trained: Checkpoint) -> dict[str, Any]:
     """Metadata: task, variables with their units, grid, step and, for a VAE, the prior of its latent."""
     codec: Any = trained.codec
     prior = getattr(trained.model, "prior", None)
     return {
         **({} if prior is None else {"prior": type(prior).__name__}),
-        "task": trained.header.get("task"),
+        "task": trained.header["task"],
         "model": trained.header["model"]["type"],
         "weights": trained.header["weights"],
         "variables": list(codec.variables),

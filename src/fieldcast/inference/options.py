@@ -1,4 +1,4 @@
-"""User options for draws, their evaluation and tables over seeds, checked before anything runs."""
+"""User options for draws, their evaluation and tables over several seeds, checked before anything runs."""
 
 from typing import Annotated, Literal
 
@@ -9,25 +9,25 @@ from fieldcast.encoding.options import STRICT, Limits
 from fieldcast.errors import InputError
 from fieldcast.models.treatments import Treatment
 
-Component = Annotated[int, Field(ge=0)]  # of a latent code
-FEWEST_SAMPLES = 16  # for a comparison of sets
+Component = Annotated[int, Field(ge=0)]  # index of a component of a latent code
+MIN_SAMPLES = 16  # smallest number of samples in a comparison of sets
 
 
 @dataclass(frozen=True, config=STRICT)
 class Drawing:
     """Options for drawing one experiment's forecasts."""
 
-    feedback: Literal["members", "mean"] = "members"  # what the next step starts from
+    feedback: Literal["members", "mean"] = "members"  # state from which the next step starts
 
 
 @dataclass(frozen=True, config=STRICT)
 class File:
-    """The model of an experiment that was made elsewhere: a data set of this run, or a user's file.
+    """The `model` of an experiment whose forecasts were made elsewhere: a data set of this run, or a user's file.
 
     Raises
     ------
     InputError
-        For a path and a data set, or neither.
+        If both or neither of path and data set are given.
     """
 
     type: Literal["File"]
@@ -43,22 +43,22 @@ class File:
 class StateOptions:
     """Options of one experiment of `sample`: how its images are preprocessed, and which latents its grid shows."""
 
-    treatment: Treatment = "threshold"  # of images (models/image_transforms.py); it has no meaning for fields
-    grid: tuple[Component, Component] | None = None  # of the decoded grid; by default those that vary most
+    treatment: Treatment = "threshold"  # preprocessing of images (`models.image_transforms`)
+    grid: tuple[Component, Component] | None = None  # components of the grid; by default those that vary most
 
 
 @dataclass(frozen=True, config=STRICT)
 class Sampling:
     """Numbers of draws and data by which models of states are scored."""
 
-    samples: Annotated[int, Field(ge=FEWEST_SAMPLES)] = 256  # drawn from each model
-    data: Annotated[int, Field(ge=1)] = 256  # of the test split and of the training split, for the likelihood
-    draws: Annotated[int, Field(ge=1)] = 128  # K of IWAE_K; for the bound of a diffusion, times of the chain
+    samples: Annotated[int, Field(ge=MIN_SAMPLES)] = 256  # number of draws from each model
+    data: Annotated[int, Field(ge=1)] = 256  # number of test data, and of training data, for the likelihood
+    draws: Annotated[int, Field(ge=1)] = 128  # K of IWAE_K; number of times in the bound of a diffusion model
 
     def capped(self, limits: "Limits") -> dict[str, int]:
         """The numbers under the limits."""
         return {
-            "samples": max(FEWEST_SAMPLES, limits.cap("times", self.samples)),
+            "samples": max(MIN_SAMPLES, limits.cap("times", self.samples)),
             "likelihood": limits.cap("times", self.data),
             "members": limits.cap("members", self.draws),
         }
@@ -66,7 +66,7 @@ class Sampling:
 
 @dataclass(frozen=True, config=STRICT)
 class Evaluation:
-    """Number of draws that are scored: 19 members make the coverage of 50 % and 90 % by ranks exact."""
+    """Number of scored draws; with 19 members the coverage of 50 % and 90 % by ranks is exact."""
 
     members: Annotated[int, Field(ge=1)] = 19
 
@@ -79,9 +79,8 @@ class Evaluation:
 class Seeds:
     """Runs with different seeds that are gathered into mean and standard deviation."""
 
-    runs: str | list[str] | None = (
-        None  # their data_root; in a string separated by `+`, as commas separate parameters
-    )
+    # data_root of each run; a string separates them by `+`, because commas separate parameters
+    runs: str | list[str] | None = None
 
     def folders(self) -> list[str]:
         """The folders of the runs.
@@ -89,7 +88,7 @@ class Seeds:
         Raises
         ------
         InputError
-            Without one.
+            If there is none.
         """
         named = self.runs.split("+") if isinstance(self.runs, str) else self.runs or []
         folders = [folder.strip() for folder in named if folder.strip()]

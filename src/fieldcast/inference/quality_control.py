@@ -14,7 +14,7 @@ from fieldcast.geometry import GRID
 from fieldcast.models.capabilities import ChecksObservations
 from fieldcast.models.core import Context, Model
 
-LISTED = 5  # observations of each variable that a sentence lists
+MAX_LISTED = 5  # doubtful observations of a variable that a message lists
 
 
 @torch.no_grad()
@@ -45,18 +45,18 @@ def suspect_messages(flags: xr.Dataset, data: xr.Dataset) -> Iterator[str]:
     """One sentence for each variable with suspects: their number and share, and the first of them."""
     for name, flag in flags.data_vars.items():
         v = str(name).removesuffix("_suspect")
-        places = np.argwhere(flag.values > 0)
-        if not len(places):
+        indices = np.argwhere(flag.values > 0)
+        if not len(indices):
             continue
         observed = data[v].transpose("time", *GRID)
         listed = [
             f"{float(value):.4g} at {calendars.date(value['time'])}, latitude {float(value['latitude']):g}, "
             f"longitude {float(value['longitude']):g}"
-            for value in (observed[tuple(place)] for place in places[:LISTED])
+            for value in (observed[tuple(index)] for index in indices[:MAX_LISTED])
         ]
-        rest = "" if len(places) <= LISTED else f", and {len(places) - LISTED} more"
+        rest = "" if len(indices) <= MAX_LISTED else f", and {len(indices) - MAX_LISTED} more"
         yield (
-            f"{len(places)} of {int(observed.notnull().sum())} observed values of {v} are more than five standard "
+            f"{len(indices)} of {int(observed.notnull().sum())} observed values of {v} are more than five standard "
             f"deviations from the value that training data and neighbours predict, and were given less weight: "
             f"{'; '.join(listed)}{rest}; check them."
         )

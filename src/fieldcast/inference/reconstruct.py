@@ -26,7 +26,7 @@ from fieldcast.models.space import Space
 from fieldcast.progress import Progress
 
 LOG = logging.getLogger(__name__)
-AT_ONCE = 8  # data drawn in one batch on a device: bounds the memory
+AT_ONCE = 8  # number of data in one batch on a device, which bounds the memory
 
 
 def context_of(data: xr.Dataset, codec: FieldCodec, space: Space, noise: float) -> Context:
@@ -43,21 +43,21 @@ def context_of(data: xr.Dataset, codec: FieldCodec, space: Space, noise: float) 
 def draw(
     model: Model, c: Context, members: int, seed: int, step: int = 0, order: np.ndarray | None = None
 ) -> Float[Tensor, "time members variable y x"]:
-    """M draws for each datum; `order` puts data with equal masks next to each other, so that they share factorisations.
+    """M draws for each datum; an `order` with equal masks next to each other lets data share factorisations.
 
-    The draws depend neither on it nor on how many data are drawn at once. Cells that never exist are NaN.
+    The draws depend neither on the order nor on the number of data in a batch. Cells that do not exist are NaN.
     """
     members = 1 if model.deterministic else members
-    places = torch.from_numpy(np.arange(c.count) if order is None else order).to(model.space.area.device)
+    positions = torch.from_numpy(np.arange(c.count) if order is None else order).to(model.space.area.device)
     x = torch.empty(c.count, members, *model.space.state_shape)
-    for index in Progress(places.split(AT_ONCE * (1 + len(model.replicas))), unit="part"):
+    for index in Progress(positions.split(AT_ONCE * (1 + len(model.replicas))), unit="part"):
         drawn = replicas.draw(model, c[index], RandomStreams(seed, index, members, step))
         x[index.cpu()] = drawn.float().cpu()
     return x.masked_fill(~model.space.exists.cpu(), torch.nan)
 
 
 def lineage_of(model_digest: str, observations: xr.Dataset, members: int, seed: int) -> dict[str, Any]:
-    """Everything that reconstructions depend on; `members` are those requested: a deterministic model draws one."""
+    """Everything that reconstructions depend on; `members` is the requested number, also for deterministic models."""
     digest = observations.attrs["digest"]
     return {"observations": digest, "model": model_digest, "members": members, "seed": seed}
 

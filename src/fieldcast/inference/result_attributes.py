@@ -20,13 +20,15 @@ from fieldcast.fields.units import conversion
 
 CONVENTIONS = "CF-1.11, ACDD-1.3"
 VOCABULARY = "CF Standard Name Table"
-# global attributes that are true of the source alone
-OF_SOURCE = re.compile(
+# global attributes that describe the source, not the result
+SOURCE_ATTRIBUTES = re.compile(
     "^(title|summary|institution|source|id|uuid|naming_authority|doi|processing_level|product_version|keywords.*|"
     "(creator|publisher|contributor|date|geospatial|time_coverage)_.*)$"
 )
-# attributes of stored fields, which say how ingestion made them, and of their store
-OF_INGESTION = frozenset({"digest", "lineage", "missing", "step_hours", "step_months", "wraps", "_variables"})
+# attributes of stored fields about their ingestion and their store
+INGESTION_ATTRIBUTES = frozenset(
+    {"digest", "lineage", "missing", "step_hours", "step_months", "wraps", "_variables"}
+)
 AXES = {"latitude": ("Y", "degrees_north"), "longitude": ("X", "degrees_east"), "time": ("T", None)}
 METHODS = {"_mean": "realization: mean", "_spread": "realization: standard_deviation"}
 FLAGS = ("_suspect", "_flag")
@@ -37,16 +39,16 @@ COMMANDS = ("kedro", "fieldcast")
 def with_attributes(
     result: xr.Dataset, source: Mapping[str, Any], what: str, model: str, options: Mapping[str, Any]
 ) -> xr.Dataset:
-    """The result with its attributes, and those of its source under names that begin with `input_`.
+    """The result with its own attributes, and with those of its source under names that begin with `input_`.
 
     Parameters
     ----------
     result
         Variables v with v_mean, v_spread, v_suspect and v_flag, in the layout of the user's data.
     source
-        Global attributes of the data that it was made from; those of ingestion are left out.
+        Global attributes of the data that the result was made from; those of ingestion are left out.
     what
-        What was done, as the first words of the title: "Reconstruction", "Forecast".
+        Kind of the result, the first words of its title: "Reconstruction", "Forecast".
     model
         Type and digest of the model.
     options
@@ -70,7 +72,7 @@ def with_attributes(
     today = provenance.now()[:10]
     line = f"{today} {what.lower()} by fieldcast {version}: {command() or call}"
     result.attrs = {
-        **attributes_of_source(source),
+        **inherited_attributes(source),
         "Conventions": CONVENTIONS,
         "title": f"{what} of {variables}",
         "summary": f"{what} of {variables} as an ensemble with its mean and its spread, the standard deviation of the "
@@ -86,13 +88,13 @@ def with_attributes(
     return result
 
 
-def attributes_of_source(source: Mapping[str, Any]) -> dict[str, Any]:
-    """Global attributes of the data behind a result, without those of ingestion; the discovery ones with `input_`."""
+def inherited_attributes(source: Mapping[str, Any]) -> dict[str, Any]:
+    """Global attributes of the source without those of ingestion; attributes for discovery get the prefix `input_`."""
     stored = source.keys() >= {"digest", "wraps"}
     return {
-        OF_SOURCE.sub(lambda match: f"input_{match[0]}", str(key)): value
+        SOURCE_ATTRIBUTES.sub(lambda match: f"input_{match[0]}", str(key)): value
         for key, value in source.items()
-        if not (stored and key in OF_INGESTION)
+        if not (stored and key in INGESTION_ATTRIBUTES)
     }
 
 
@@ -122,7 +124,7 @@ LONG_NAMES = {
 
 
 def describe_coordinate(result: xr.Dataset, name: str) -> None:
-    """Set the attributes that any coordinate has, and drop bounds that the result lacks."""
+    """Set the attributes of a coordinate, and drop the name of bounds that the result lacks."""
     coordinate = result[name]
     if coordinate.attrs.get("bounds") not in result.variables:
         coordinate.attrs.pop("bounds", None)
@@ -131,7 +133,7 @@ def describe_coordinate(result: xr.Dataset, name: str) -> None:
 
 
 def describe_variable(result: xr.Dataset, name: str) -> None:
-    """Set the attributes of one variable; a moment has the standard name and cell methods of its variable too."""
+    """Set the attributes of one variable; a moment inherits standard name and cell methods of its variable."""
     base, attrs = name, result[name].attrs
     for suffix, method in {**METHODS, MEMBERS: ""}.items():
         if name.endswith(suffix) and name.removesuffix(suffix) in result:
@@ -147,7 +149,7 @@ def describe_variable(result: xr.Dataset, name: str) -> None:
     else:
         attrs["coverage_content_type"] = "modelResult"
     attrs.setdefault("long_name", name)
-    if base == name and (content := values_of(result, name)):
+    if base == name and (content := content_remark(result, name)):
         attrs["comment"] = "; ".join(filter(None, [attrs.get("comment"), content]))
     for key in [key for key in ("coordinates", "grid_mapping", "ancillary_variables") if key in attrs]:
         del attrs[key]  # they name variables that the result may lack
@@ -156,8 +158,8 @@ def describe_variable(result: xr.Dataset, name: str) -> None:
         attrs["ancillary_variables"] = " ".join(related)
 
 
-def values_of(result: xr.Dataset, name: str) -> str:
-    """A remark on what a variable holds, members or observed and filled values; empty if neither."""
+def content_remark(result: xr.Dataset, name: str) -> str:
+    """A remark on the content of a variable, members or observed and filled values; empty if neither."""
     if "member" in result[name].dims:
         return f"one draw for each member; {name}_mean holds their mean"
     filled = {f"{name}_flag", f"{name}_mean"} <= set(result.data_vars)
@@ -165,7 +167,7 @@ def values_of(result: xr.Dataset, name: str) -> str:
 
 
 def describe_axis(coordinate: xr.DataArray, axis: str) -> None:
-    """Set standard name, units and axis of a coordinate; auxiliary ones are no axes."""
+    """Set standard name, units and axis of a coordinate; auxiliary coordinates get no axis."""
     letter, units = AXES[axis]
     coordinate.attrs["standard_name"] = axis
     if units is not None:
@@ -175,7 +177,7 @@ def describe_axis(coordinate: xr.DataArray, axis: str) -> None:
 
 
 def long_name(array: xr.DataArray) -> str:
-    """The long name of a variable, or its own."""
+    """The long name of a variable, or its name."""
     return str(array.attrs.get("long_name") or array.name)
 
 
@@ -196,7 +198,7 @@ def coverage(result: xr.Dataset) -> dict[str, Any]:
 
 
 def command() -> str:
-    """The command line of this process if it is one of the project's, else empty."""
+    """The command line of this process if it runs a command of this project, else empty."""
     program, *arguments = sys.argv or [""]
     name = Path(program).stem
     return " ".join([name, *arguments]) if name in COMMANDS else ""

@@ -1,4 +1,4 @@
-"""Rollout: repeated steps of a model, each from the draws of the one before.
+"""Rollout: repeated steps of a model, each from the draws of the last one.
 
 The members of all starts form one batch. The noise of a member is a function of (seed, start, member, step), whatever
 else is in the batch, so a rollout may be cut into pieces of starts, or resume at any step, without changing a number.
@@ -34,14 +34,14 @@ def rollout(
     model
         The model of the next state.
     context
-        Context of every member of every start, members of a start next to each other (`Context.repeat`); its day is
-        that of the first state.
+        Context of all members of all starts, with the members of a start next to each other (`Context.repeat`); its day
+        is the day of the first state.
     draws
-        With a datum for each start, and as many members.
+        Random streams with a datum for each start and the number of members.
     steps
         Number of steps. Nothing is kept: memory does not grow with it.
     feedback
-        What the next step starts from: "members", or "mean", the mean over the members of each start.
+        State from which the next step starts: the "members", or the "mean" over the members of each start.
     first
         Number of the first step, from 1.
     """

@@ -14,7 +14,7 @@ from fieldcast.models.replicas import draw
 from fieldcast.models.space import Space
 from fieldcast.progress import Progress
 
-AT_ONCE = 64  # states drawn in one batch on a device: bounds the memory
+AT_ONCE = 64  # number of states in one batch on a device, which bounds the memory
 
 
 @torch.no_grad()

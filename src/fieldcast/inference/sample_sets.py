@@ -1,6 +1,6 @@
 """Samples beside real states of the same kind, as their evaluation needs them.
 
-The training split is read in pieces, of which one is held at a time.
+The training split is read in pieces, with one piece in memory at a time.
 """
 
 from __future__ import annotations
@@ -24,41 +24,43 @@ from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.selection import evenly
 from fieldcast.scores.sample_scores import Sets
 
-SETS = 8  # training states whose features are computed, as a multiple of the samples
-PIECE = 1024  # states at once
+TRAINING_MULTIPLE = 8  # number of training states with features, as a multiple of the number of samples
+STATES_AT_ONCE = 1024  # number of states in memory
 
 Cells = Callable[[xr.Dataset], Float[np.ndarray, "state cell"]]
-Places = slice | Integer[np.ndarray, " state"]
+Positions = slice | Integer[np.ndarray, " state"]
 
 
 @dataclass(frozen=True, eq=False)
 class SplitStates:
-    """The states of a split as a model draws them: fields as they are, images as they look after a
-    treatment, which is always the same one. `split[places]` are their standardised cells."""
+    """The states of a split as a model draws them: fields unchanged, images after a treatment with fixed draws.
+
+    `split[positions]` are the standardised cells of some states.
+    """
 
     part: xr.Dataset
-    codec: ImageCodec | None  # of images
+    codec: ImageCodec | None  # None for fields
     cells: Cells
 
     def __len__(self) -> int:
         return int(self.part.sizes[state_dimension(self.part)])
 
-    def __getitem__(self, places: Places) -> Float[np.ndarray, "state cell"]:
-        return self.cells(self.states(places))
+    def __getitem__(self, positions: Positions) -> Float[np.ndarray, "state cell"]:
+        return self.cells(self.states(positions))
 
-    def states(self, places: Places) -> xr.Dataset:
+    def states(self, positions: Positions) -> xr.Dataset:
         """Some states, in physical units or grey values."""
-        part = self.part.isel({state_dimension(self.part): places})
+        part = self.part.isel({state_dimension(self.part): positions})
         if self.codec is None:
             return part
-        draws = image_transforms.fixed(RandomStreams(0, torch.from_numpy(np.arange(len(self))[places])))
+        draws = image_transforms.fixed(RandomStreams(0, torch.from_numpy(np.arange(len(self))[positions])))
         treated = self.codec.decode(self.codec.treated(self.codec.encode(part), draws))
         return part.assign(image=(part["image"].dims, treated["image"].values, part["image"].attrs))
 
     def pieces(self) -> Iterator[xr.Dataset]:
         """All states in order, a piece at a time."""
-        for first in range(0, len(self), PIECE):
-            yield self.states(slice(first, first + PIECE))
+        for first in range(0, len(self), STATES_AT_ONCE):
+            yield self.states(slice(first, first + STATES_AT_ONCE))
 
     def whole(self) -> xr.Dataset:
         """All states at once."""
@@ -75,7 +77,7 @@ class SampleSets(NamedTuple):
     training: SplitStates
     features: Sets
     states: Sets
-    facts: dict[str, Any]  # about the features
+    facts: dict[str, Any]  # facts about the features
     noise: Float[np.ndarray, "state feature"]
 
 
@@ -83,10 +85,9 @@ def compare(
     samples: xr.Dataset, fields: xr.Dataset, normalisation: xr.Dataset, splits: SplitRanges,
     extractor: bytes, seed: int,
 ) -> SampleSets:  # fmt: skip
-    """Samples, test and training states in the same features; real images are treated as those of training were.
+    """Samples, test and training states in the same features; real images get the treatment of the training.
 
-    The training states are those that the features were not fitted on, if there are as many of them as samples: they
-    stand for a perfect model.
+    If possible, the training states are states that the features were not fitted on: they stand for a perfect model.
     """
     images = state_dimension(fields) == "sample"
     codec = ImageCodec(samples.attrs["treatment"], fields.attrs["levels"]) if images else None
@@ -94,11 +95,11 @@ def compare(
     test, training = (SplitStates(select(fields, splits, name), codec, cells) for name in ("test", "train"))
     real, features, count = test.whole(), load_features(extractor), samples.sizes["sample"]
     unseen = unfitted_positions(features, training.part, count)
-    some = training.states(unseen[evenly(len(unseen), SETS * count).numpy()])
+    reference = training.states(unseen[evenly(len(unseen), TRAINING_MULTIPLE * count).numpy()])
     return SampleSets(
         real,
         training,
-        Sets(features(samples), features(real), features(some)),
+        Sets(features(samples), features(real), features(reference)),
         Sets(cells(samples), cells(real), training),
         features.facts,
         features(noise(training, count, seed)),

@@ -23,7 +23,7 @@ from fieldcast.errors import InputError
 from fieldcast.fields import conventions
 from fieldcast.fields.stations import read_stations
 from fieldcast.inference.compatibility import last_states
-from fieldcast.inference.ensemble_forecast import EnsembleForecaster, physical
+from fieldcast.inference.ensemble_forecast import EnsembleForecaster, lead_dataset
 from fieldcast.inference.ensemble_moments import with_moments
 from fieldcast.inference.filling import Stations, fill_fields
 from fieldcast.inference.forecast_layout import after_last_state
@@ -41,7 +41,7 @@ LOG = logging.getLogger(__name__)
 class TrainedModel:
     """A model p(x | c) with the codec between data sets and tensors.
 
-    `feedback` is what each step of a forecast starts from.
+    `feedback` is the state from which each step of a forecast starts: the members, or their mean.
     """
 
     checkpoint: Checkpoint
@@ -50,7 +50,7 @@ class TrainedModel:
     def __repr__(self) -> str:
         header, space = self.checkpoint.header, self.checkpoint.model.space
         grid = " x ".join(map(str, space.shape))
-        kind = f"{header.get('task', 'reconstruct')}, {header['model']['type']}"
+        kind = f"{header['task']}, {header['model']['type']}"
         return f"TrainedModel({kind}: {', '.join(space.variables)} on {grid} cells)"
 
     def to(self, device: str) -> TrainedModel:
@@ -71,7 +71,7 @@ class TrainedModel:
 
     def check_task(self, task: str, what: str) -> None:
         """Raise an InputError if the checkpoint is of another task."""
-        trained = self.checkpoint.header.get("task", "reconstruct")
+        trained = self.checkpoint.header["task"]
         if trained != task:
             raise InputError(
                 f"this checkpoint is of the task '{trained}': {what} needs an experiment of {task}."
@@ -79,7 +79,7 @@ class TrainedModel:
 
     @property
     def name(self) -> str:
-        """Type and digest of the model, as attributes of results name it."""
+        """Type and digest of the model, for the attributes of results."""
         return f"{self.checkpoint.header['model']['type']} (weights {self.checkpoint.header['weights']})"
 
     def origin(self, experiment: str) -> dict[str, str]:
@@ -168,7 +168,7 @@ class TrainedModel:
         forecaster = EnsembleForecaster(
             model, codec, data, list(calendars.iso(last)), members, seed, self.feedback
         )
-        pieces = [physical(forecaster, ensemble) for ensemble in forecaster.run(steps)]
+        pieces = [lead_dataset(forecaster, ensemble) for ensemble in forecaster.run(steps)]
         moments = with_moments(xr.concat(pieces, "lead").rename(start="time"), codec)
         valid = np.concatenate([forecaster.valid(number) for number in range(1, steps + 1)])
         result = after_last_state(dataset, moments, codec, last[0], valid)

@@ -14,9 +14,9 @@ from fieldcast.fields.coordinates import in_degrees
 from fieldcast.fields.parameter_names import short
 from fieldcast.geometry import GRID, counted_from
 
-PARTS = ("", "_mean", "_spread", "_suspect", "_members", "_flag")
-# attributes of the packed or observed values, no longer true, and notes made while they were read
-RANGE = re.compile("^(fieldcast_|valid_|actual_range)")
+SUFFIXES = ("", "_mean", "_spread", "_suspect", "_members", "_flag")
+# attributes that are no longer true of the result, or that were set while the data were read
+STALE_ATTRIBUTES = re.compile("^(fieldcast_|valid_|actual_range)")
 
 
 def restore_layout(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldCodec) -> xr.Dataset:
@@ -26,9 +26,9 @@ def restore_layout(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldCodec) -
     `result_attributes.with_attributes` sets the global attributes.
     """
     filled = restore_variables(dataset, restore_axes(dataset, filled, codec), codec)
-    named = {str(array.attrs["bounds"]) for array in filled.coords.values() if "bounds" in array.attrs}
+    bounds = {str(array.attrs["bounds"]) for array in filled.coords.values() if "bounds" in array.attrs}
     return filled.assign(
-        {name: dataset[name].variable for name in sorted(named) if name in dataset.data_vars}
+        {name: dataset[name].variable for name in sorted(bounds) if name in dataset.data_vars}
     )
 
 
@@ -44,19 +44,19 @@ def restore_axes(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldCodec) -> 
         filled = filled.squeeze("time")
     dims = {axis: str(array.dims[0]) for axis, array in coordinates.items() if array.ndim}
     filled = filled.rename_dims({axis: dim for axis, dim in dims.items() if axis != dim})
-    drawn = {"member", "lead"}  # of the result, also where `.sel(member=3)` has left a scalar
+    drawn = {"member", "lead"}  # dimensions of the result; `.sel(member=3)` leaves a scalar of that name
     shared = {*filled.dims} - drawn
     replaced = {"segment", *(drawn & {*filled.dims})}  # ingestion numbers the segments of stored fields
-    kept = [name for name in dataset.coords if name not in replaced]
+    names = [name for name in dataset.coords if name not in replaced]
     return filled.assign_coords(
-        {name: dataset[name].variable for name in kept if {*dataset[name].dims} <= shared}
+        {name: dataset[name].variable for name in names if {*dataset[name].dims} <= shared}
     )
 
 
 def ascending(
     coordinate: xr.DataArray, axis: str, contract: Float[np.ndarray, " cell"]
 ) -> Int[np.ndarray, " cell"]:
-    """Positions of the cells of a data set's axis in the order of the contract's, which ascends."""
+    """Positions of the cells along an axis of a data set in ascending order, as the model has them."""
     values = in_degrees(coordinate, axis, "the data set").values.astype(float)
     return np.argsort(counted_from(values, contract.min()) if axis == "longitude" else values)
 
@@ -66,7 +66,7 @@ def to_model_names(result: xr.Dataset, fields: xr.Dataset) -> xr.Dataset:
     names: dict[str, str] = {}
     for v in conventions.time_varying(fields):
         name = original_name(result, v)
-        names |= {name + part: v + part for part in PARTS if name + part in result}
+        names |= {name + suffix: v + suffix for suffix in SUFFIXES if name + suffix in result}
     renamed = result.rename(names)
     for axis, name in conventions.axes(result).items():
         dim = str(result[name].dims[0])
@@ -83,19 +83,19 @@ def restore_variables(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldCodec
     time = dataset[conventions.axes(dataset)["time"]].dims
     for v in codec.variables:
         name = original_name(dataset, v)
-        like = dataset[name] if name in dataset else filled[v]
-        order = [str(d) for d in like.dims if d in filled.dims and d != "member"]
+        template = dataset[name] if name in dataset else filled[v]
+        order = [str(d) for d in template.dims if d in filled.dims and d != "member"]
         order.insert(1 + order.index(str(time[0])) if time else 0, "member")
-        for part in (part for part in PARTS if v + part in filled):
-            values = filled[v + part]
+        for suffix in (suffix for suffix in SUFFIXES if v + suffix in filled):
+            values = filled[v + suffix]
             new = [d for d in values.dims if d not in order]
-            result[name + part] = values.transpose(*new, *(d for d in order if d in values.dims))
-        attrs = {**result[name].attrs, **like.attrs}
-        result[name].attrs = {key: a for key, a in attrs.items() if not RANGE.search(str(key))}
+            result[name + suffix] = values.transpose(*new, *(d for d in order if d in values.dims))
+        attrs = {**result[name].attrs, **template.attrs}
+        result[name].attrs = {key: a for key, a in attrs.items() if not STALE_ATTRIBUTES.search(str(key))}
     return result
 
 
 def original_name(dataset: xr.Dataset, variable: str) -> str:
-    """Name of a variable in the data set; one level of several has the model's name."""
+    """Name of a variable in the data set; the name of the model for one of several levels."""
     alike = [str(name) for name in dataset.data_vars if short(str(name)) == variable]
     return variable if variable in dataset or not alike else alike[0]

@@ -1,4 +1,4 @@
-"""Write a file at once: under another name, which is renamed when it is complete."""
+"""Write a file in one step: under another name first, and renamed when it is complete."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from pathlib import Path
 
 from fieldcast.errors import InputError
 
-LONGEST = 200  # characters of a path in a message
+MAX_PATH_LENGTH = 200  # characters of a path that a message shows
 
 
 def write_whole(path: str | Path, content: bytes) -> None:
-    """Put a file in place of an earlier one, of which nothing is lost if writing fails; folders are made.
+    """Write or replace a file, and create its folder; an earlier file survives if writing fails.
 
     Raises
     ------
     InputError
-        If the name is that of a device, a pipe or a folder, which a file would replace.
+        If there is a device, a pipe or a folder at this path.
     OSError
         If the file cannot be written, for example because the disk is full; nothing is left beside it.
     """
     path = Path(path)
-    refuse_no_file(path)
+    refuse_special_file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.partial")
     try:
@@ -35,7 +35,7 @@ def write_whole(path: str | Path, content: bytes) -> None:
 
 
 def write_named(path: str, content: bytes) -> None:
-    """Put a file in place, as `write_whole` does, under a name that a user has chosen.
+    """Write a file as `write_whole` does, at a path that a user has chosen.
 
     Raises
     ------
@@ -47,12 +47,12 @@ def write_named(path: str, content: bytes) -> None:
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(
-            f"'{shortened(path)}' cannot be written ({reason}): name a file in a folder that can be written to."
+            f"'{shorten(path)}' cannot be written ({reason}): name a file in a folder that can be written to."
         ) from error
 
 
-def refuse_no_file(path: str | os.PathLike[str], name: str = "") -> None:
-    """Raise an InputError for a path of something other than a file; `name` is the option that gave it."""
+def refuse_special_file(path: str | os.PathLike[str], name: str = "") -> None:
+    """Raise an InputError if there is something other than a file at a path, which the option `name` sets."""
     try:
         mode = os.stat(path).st_mode
     except (OSError, ValueError):  # nothing is there
@@ -63,9 +63,9 @@ def refuse_no_file(path: str | os.PathLike[str], name: str = "") -> None:
 
 
 def refuse_unwritable(path: str | os.PathLike[str], name: str) -> None:
-    """Raise an InputError for a path, given by the option `name`, at which no file can be written."""
-    refuse_no_file(path, name)
-    given = f"{name} '{shortened(str(path))}'"
+    """Raise an InputError if no file can be written at a path, which the option `name` sets."""
+    refuse_special_file(path, name)
+    given = f"{name} '{shorten(str(path))}'"
     try:
         os.lstat(path)
     except OSError as error:
@@ -84,6 +84,6 @@ def refuse_unwritable(path: str | os.PathLike[str], name: str) -> None:
         )
 
 
-def shortened(path: str) -> str:
-    """A path as messages name it: the end of a long one is left out."""
-    return path if len(path) <= LONGEST else f"{path[:LONGEST]}..."
+def shorten(path: str) -> str:
+    """A path for messages, without the end of a very long one."""
+    return path if len(path) <= MAX_PATH_LENGTH else f"{path[:MAX_PATH_LENGTH]}..."

@@ -1,7 +1,7 @@
 """Scores at observations that a cycle never assimilates, which need no truth.
 
 Whole blocks of neighbouring cells are left out, at all times: the neighbour of a cell, or the cell itself on the day
-before, would reveal its value. What is scored is the predicted observation x + eps, eps the error of an observation.
+before, would reveal its value. The scored quantity is the predicted observation x + eps with observation error eps.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.models.space import Space
 from fieldcast.scores.observations import observation_statistics
 
-SUMS = ("count", "crps", "square", "coverage")  # of `observation_statistics`
+SUMS = ("count", "crps", "square", "coverage")  # sums over observations, see `observation_statistics`
 
 
 def withheld_cells(
     mask: Bool[Tensor, "time variable y x"], share: float, space: Space, seed: int
 ) -> Bool[Tensor, "y x"]:
-    """Blocks of cells that hold a share of all observations, as nearly as whole cells allow; none for 0.
+    """Mask of blocks of cells that hold about a share of all observations; no cell for a share of 0.
 
-    They are the cells where a smooth random field is lowest, as clouds are in `masks.blocks`.
+    These are the cells where a smooth random field is lowest, as for the clouds of `masks.blocks`.
 
     Raises
     ------
     InputError
-        If a share of the observations should be withheld, and too few cells have any.
+        If the share is smaller than the observations of a single cell.
     """
     count = mask.sum((0, 1))
     if share == 0:
         return torch.zeros_like(count, dtype=torch.bool)
     streams = RandomStreams(seed_for("withheld", seed), torch.zeros(1, dtype=torch.long, device=mask.device))
     order = masks.smooth_field(streams, space, 1).flatten().argsort()
-    held = count.flatten()[order].cumsum(0) <= share * count.sum()
-    cells = torch.zeros_like(held).scatter(0, order, held).view_as(count)
+    below = count.flatten()[order].cumsum(0) <= share * count.sum()
+    cells = torch.zeros_like(below).scatter(0, order, below).view_as(count)
     if not count[cells].sum():
         raise InputError(
             f"withheld = {share:g} of the {int(count.sum())} observations is fewer than one cell holds: "
@@ -64,13 +64,13 @@ def withheld_sums(
     y
         Withheld observations, NaN elsewhere, in anomaly standard deviations.
     estimates
-        Members; all have the same errors of observation.
+        Members by name; all have the same observation errors.
     noise
-        Standard deviation of these errors.
+        Standard deviation of the observation errors.
     seed
         Seed of the draws of the errors.
     time
-        Number of the time, on which the draws depend.
+        Number of the time; the draws depend on it.
     """
     by_name = {}
     for name, members in estimates.items():
@@ -82,7 +82,7 @@ def withheld_sums(
 
 
 def sums_of(predicted: Float[Tensor, "members y x"], y: Float[Tensor, "y x"]) -> list[float]:
-    """SUMS of one variable; NaN for a score that so few members lack."""
+    """SUMS of one variable; NaN for a score that needs more members."""
     observed = y.isfinite()
     if not observed.any():
         return [0.0] * len(SUMS)
@@ -92,7 +92,7 @@ def sums_of(predicted: Float[Tensor, "members y x"], y: Float[Tensor, "y x"]) ->
 
 
 def withheld_scores(sums: Float[np.ndarray, "*shape sum"]) -> dict[str, Float[np.ndarray, "*shape"]]:
-    """Fair CRPS, RMSE of the mean and coverage of 90 % from SUMS; NaN where none was withheld."""
+    """Fair CRPS, RMSE of the mean and 90 % coverage from SUMS; NaN without withheld observations."""
     count, crps, square, inside = np.moveaxis(sums, -1, 0)
     count = np.where(count > 0, count, nan)
     return {"crps": crps / count, "rmse": np.sqrt(square / count), "coverage90": inside / count}

@@ -21,7 +21,7 @@ from fieldcast.fields.conventions import time_varying
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.figures.departures import snapshot_departures
 from fieldcast.figures.outline import outline
-from fieldcast.inference.external_forecasts import made_elsewhere
+from fieldcast.inference.external_forecasts import forecast_source
 from fieldcast.inference.options import Drawing, File
 from fieldcast.models.core import Model, Trained
 from fieldcast.report import Forecast, pictures
@@ -111,7 +111,7 @@ def score_file(
     require_starts(starts, data.fields, data.splits, rollout, limits)
     if not draws.data_vars:
         return pd.DataFrame(), xr.Dataset(), xr.Dataset()
-    present = {"model": made_elsewhere(model, rollout), **sources(starts, seed)}
+    present = {"model": forecast_source(model, rollout), **sources(starts, seed)}
     require_draws(draws, present, "forecasts", "rollout")
     return against_truth(draws, starts, data, seed, scored_events)
 

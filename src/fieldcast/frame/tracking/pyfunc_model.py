@@ -146,7 +146,7 @@ def with_spread(data: xr.Dataset) -> dict[str, np.ndarray]:
 
 def task_of(trained: TrainedModel) -> str:
     """The task of a model."""
-    return str(trained.checkpoint.header.get("task", "reconstruct"))
+    return str(trained.checkpoint.header["task"])
 
 
 def signature(trained: TrainedModel) -> ModelSignature:

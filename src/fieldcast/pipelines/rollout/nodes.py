@@ -91,7 +91,7 @@ def adopt(
             "recreate them with `kedro run --pipelines initial_times`",
         )
     attributes = {
-        "model": external_forecasts.made_elsewhere(model, rollout),
+        "model": external_forecasts.forecast_source(model, rollout),
         "members": starts["members"],
         "seed": seed,
     }
