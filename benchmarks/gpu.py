@@ -46,7 +46,7 @@ from fieldcast.models.space import Space
 from fieldcast.models.stepped import Stepped
 from fieldcast.training.batches import Batches, ForecastWindows, ReconstructionBatches, StateBatches
 from fieldcast.training.options import Fit
-from fieldcast.training.run import closed_form_parts, initialised
+from fieldcast.training.run import closed_form_parts, initial_model
 from fieldcast.training.state_source import InMemory
 from fieldcast.training.steps import train_steps
 from fieldcast.training.training_state import Training
@@ -96,7 +96,7 @@ def standardised(space: Space) -> AnyDayCodec:
 def training(address: str, number_format: str, compiled: bool, device: str) -> tuple[Training, Batches]:
     """A training that has not begun; parts in closed form are solved."""
     config, space = experiment(address), grid(ROWS).to(torch.device(device))
-    model = initialised(config["model"], space, 0).to(device)
+    model = initial_model(config["model"], space, 0).to(device)
     assert isinstance(model, Trained)
     data = batches(address, model, space)
     for part in closed_form_parts(model):

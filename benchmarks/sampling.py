@@ -46,7 +46,7 @@ from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.treatments import Treatment
 from fieldcast.training.batches import StateBatches
 from fieldcast.training.options import Fit
-from fieldcast.training.run import initialised
+from fieldcast.training.run import initial_model
 from fieldcast.training.state_source import InMemory
 from fieldcast.training.steps import train_steps
 from fieldcast.training.training_state import Training
@@ -158,7 +158,7 @@ def vae() -> None:
         validation=SCORED,
     )  # fmt: skip
     runs = {
-        name: Training(initialised(VAE_CONFIG, training.space, 0), replace(options, **others), 0)
+        name: Training(initial_model(VAE_CONFIG, training.space, 0), replace(options, **others), 0)
         for name, others in VARIANTS.items()
     }
     steps = {name: train_steps(run, training, validation) for name, run in runs.items()}
@@ -224,7 +224,7 @@ def their_chain(model: GaussianDiffusion) -> None:
 def ddpm() -> None:
     """Compare a training step and a step of the chain."""
     task = images(DDPM_IMAGES, "symmetric", seed=0)
-    ours, same = (initialised(DDPM_CONFIG, task.space, 0) for _ in range(2))
+    ours, same = (initial_model(DDPM_CONFIG, task.space, 0) for _ in range(2))
     keywords = {"timesteps": TIMES, "objective": "pred_noise", "beta_schedule": "linear"}
     peer = GaussianDiffusion(TheirNetwork(same.network), image_size=SIDE, **keywords)
     torch.testing.assert_close(peer.alphas_cumprod, ours.schedule.kept.float())
@@ -232,7 +232,7 @@ def ddpm() -> None:
     options = Fit(steps=10**6, report_every=10**6, batch=DDPM_BATCH)  # no validation
     runs = [
         train_steps(
-            Training(initialised(DDPM_CONFIG, task.space, 0), replace(options, **others), 0), task, task
+            Training(initial_model(DDPM_CONFIG, task.space, 0), replace(options, **others), 0), task, task
         )
         for others in VARIANTS.values()
     ]

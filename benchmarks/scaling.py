@@ -44,7 +44,7 @@ from fieldcast.scores.spectra import zonal_spectrum
 from fieldcast.scores.statistics import fair_crps as score_crps
 from fieldcast.training.batches import ForecastWindows, ReconstructionBatches
 from fieldcast.training.options import Fit
-from fieldcast.training.run import initialised
+from fieldcast.training.run import initial_model
 from fieldcast.training.state_source import InMemory
 from fieldcast.training.training_state import Training
 
@@ -134,7 +134,7 @@ def crps_ensemble(rows: int) -> tuple[Model, ForecastWindows]:
     """The network with its configured options, and four states."""
     space = grid(rows)
     config: Any = OmegaConf.to_container(OmegaConf.load(CONFIGURED))
-    model = initialised(config["forecast"]["crps_ensemble"]["model"], space, 0)
+    model = initial_model(config["forecast"]["crps_ensemble"]["model"], space, 0)
     return model, ForecastWindows(states(space, 4), space, model.history)
 
 

@@ -27,7 +27,7 @@ from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 from fieldcast.training.batches import ReconstructionBatches
 from fieldcast.training.options import Fit
-from fieldcast.training.run import initialised
+from fieldcast.training.run import initial_model
 from fieldcast.training.state_source import InMemory
 from fieldcast.training.training_state import Training
 
@@ -77,7 +77,7 @@ class Ours:
     """Steps of our loop."""
 
     def __init__(self, task: ReconstructionBatches, config: dict[str, object]):
-        self.task, self.run = task, Training(initialised(config, task.space, 0), Fit(), 0)
+        self.task, self.run = task, Training(initial_model(config, task.space, 0), Fit(), 0)
 
     def __call__(self) -> None:
         for _ in range(STEPS):
@@ -96,7 +96,7 @@ class Bare:
         decay: float | None = None,
     ):
         self.task, self.draw, self.step = task, draw, 0
-        self.model = initialised(config, task.space, 0)
+        self.model = initial_model(config, task.space, 0)
         self.optimiser = torch.optim.AdamW(self.model.parameters(), fused=True)
         kept = None if decay is None else get_ema_multi_avg_fn(decay)
         self.average = AveragedModel(self.model, multi_avg_fn=kept) if kept else None

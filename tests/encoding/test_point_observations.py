@@ -13,7 +13,7 @@ from fieldcast.fields.contracts import Observations
 from fieldcast.inference.reconstruct import lineage_of, reconstruct
 from fieldcast.tasks.reconstruct import Reconstruction
 from fieldcast.training.options import Fit
-from fieldcast.training.run import Recipe, initialised, train
+from fieldcast.training.run import Recipe, initial_model, train
 
 TIMES = 6
 
@@ -84,7 +84,7 @@ def test_points_at_cell_centres_without_noise_are_the_cells(model, world, monkey
         shape = (3, len(codec.variables), count)
         return tuple(np.broadcast_to(c, shape) for c in (codec.latitude[row], codec.longitude[column]))
 
-    monkeypatch.setattr(point_observations, "places", centres)
+    monkeypatch.setattr(point_observations, "point_locations", centres)
     points = make(world)
     of_cells, of_points = (
         next(reconstruct(model, world.codec, data, lineage_of("abc", data, 5, 7)))[0]
@@ -96,7 +96,7 @@ def test_points_at_cell_centres_without_noise_are_the_cells(model, world, monkey
 
 
 def test_networks_that_read_masks_refuse_points(world) -> None:
-    vae = initialised({"type": "vae.ConditionalVAE", "latent": 4}, world.space, 0).eval()
+    vae = initial_model({"type": "vae.ConditionalVAE", "latent": 4}, world.space, 0).eval()
     data = make(world)
     with pytest.raises(
         InputError, match=r"^this experiment reads observations in the cells of its grid only"

@@ -11,7 +11,7 @@ from fieldcast.inference import ensemble_forecast
 from fieldcast.inference.ensemble_forecast import EnsembleForecaster, context_at, forecast
 from fieldcast.inference.long_rollout import long_rollout
 from fieldcast.models.core import Solved
-from fieldcast.training.run import initialised
+from fieldcast.training.run import initial_model
 
 OPTIONS = Rollout(starts=9, steps=4, members=3, stability=Stability(starts=2, steps=12, members=3))
 NETWORK = {"type": "vae.ConditionalVAE", "history": 2, "latent": 4, "random": 1}
@@ -33,7 +33,7 @@ def stored(world):
 
 
 def forecaster_of(world, stored, model=None, times="scored", **options):
-    model = model or initialised(NETWORK, world.space, 0).eval()
+    model = model or initial_model(NETWORK, world.space, 0).eval()
     return EnsembleForecaster(model, world.codec, world.fields, stored[times], 3, 0, **options)
 
 

@@ -11,7 +11,7 @@ from fieldcast.inference.reconstruct import context_of, draw, lineage_of, recons
 from fieldcast.models.climatology import Climatology
 from fieldcast.models.core import Context, Solved
 from fieldcast.training.options import Fit
-from fieldcast.training.run import initialised
+from fieldcast.training.run import initial_model
 from fieldcast.training.tuning import tune
 
 
@@ -23,7 +23,7 @@ def observations(world):
 
 @pytest.fixture(scope="module")
 def vae(world):
-    return initialised({"type": "vae.ConditionalVAE", "latent": 4}, world.space, 0).eval()
+    return initial_model({"type": "vae.ConditionalVAE", "latent": 4}, world.space, 0).eval()
 
 
 def test_draws_do_not_depend_on_order_or_number(world, observations, vae):
@@ -71,7 +71,7 @@ def test_cells_that_never_exist_are_missing_in_what_is_drawn(world, observations
 
     exists = world.space.exists.clone()
     exists[2:4, 5] = False
-    model = initialised({"type": "vae.ConditionalVAE", "latent": 4}, world.space.replace(exists=exists), 0)
+    model = initial_model({"type": "vae.ConditionalVAE", "latent": 4}, world.space.replace(exists=exists), 0)
     x = draw(model, context_of(observations.isel(case=0), world.codec, model.space, 0.0), 2, 0)
     assert (torch.isnan(x) == ~exists).all()
 

@@ -4,7 +4,7 @@ import torch
 from fieldcast.inference.rollout import rollout
 from fieldcast.models.core import Context, Trained
 from fieldcast.models.random_streams import RandomStreams
-from fieldcast.training.run import initialised
+from fieldcast.training.run import initial_model
 
 
 class Walk(Trained):
@@ -56,7 +56,7 @@ def test_persistent_numbers_are_equal_at_every_step_of_a_rollout(world):
 
 
 def test_members_do_not_depend_on_what_else_is_in_the_batch(world):
-    model = initialised(
+    model = initial_model(
         {"type": "vae.ConditionalVAE", "history": 1, "latent": 5, "random": 1}, world.space, 0
     ).eval()
     with torch.no_grad():

@@ -17,7 +17,7 @@ from fieldcast.models.persistence import Persistence
 from fieldcast.models.pool import Pool
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.tasks.forecast import Forecasting
-from fieldcast.training.emos_fit import fit_emos, forecasts, minimised
+from fieldcast.training.emos_fit import fit_emos, forecasts, minimise_crps
 from fieldcast.training.options import Fit
 
 
@@ -62,7 +62,7 @@ def test_the_coefficients_of_simulated_forecasts_are_recovered() -> None:
     v = 0.5 + torch.rand(2, 8, 12, generator=generator, dtype=torch.double)
     mu, sigma = a * v + b * m, (c * v**2 + d * variance).sqrt()
     y = mu + sigma * noise
-    fitted, score = minimised(m, variance, y, torch.ones(8, 12, dtype=torch.double), v)
+    fitted, score = minimise_crps(m, variance, y, torch.ones(8, 12, dtype=torch.double), v)
     torch.testing.assert_close(fitted, given, atol=0.03, rtol=0)
     best = normal_crps(y - mu, sigma).mean()
     assert score <= float(best) + 1e-6
@@ -72,7 +72,7 @@ def test_without_a_spread_the_variance_is_that_of_the_regression() -> None:
     generator = torch.Generator().manual_seed(1)
     m, noise = torch.randn(2, 500, 1, 6, 6, generator=generator, dtype=torch.double)
     y = 0.7 * m + 0.5 * noise
-    fitted, _ = minimised(
+    fitted, _ = minimise_crps(
         m, torch.zeros_like(m), y, torch.ones(6, 6, dtype=torch.double), torch.ones(1, 6, 6)
     )
     torch.testing.assert_close(fitted[0], fitted.new_tensor([0.0, 0.7, 0.25, 0.0]), atol=0.02, rtol=0)

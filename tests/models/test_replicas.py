@@ -17,7 +17,7 @@ from fieldcast.models.core import Context, Solved
 from fieldcast.models.points import Points
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.replicas import draw, replicate
-from fieldcast.training.run import initialised
+from fieldcast.training.run import initial_model
 
 CPU = torch.device("cpu")
 VAE = {"type": "vae.ConditionalVAE", "history": 1, "latent": 5, "random": 1}
@@ -89,7 +89,7 @@ def test_rollouts_and_reconstructions_do_not_depend_on_the_number_of_devices(spa
 
 
 def test_networks_agree_up_to_rounding(world: Any) -> None:
-    model = initialised(VAE, world.space, 0).eval()
+    model = initial_model(VAE, world.space, 0).eval()
     c = Context(5, past=torch.randn(5, 1, *world.space.state_shape), day=torch.linspace(0, 0.9, 5))
     with torch.no_grad():
         alone, together = (
@@ -100,7 +100,7 @@ def test_networks_agree_up_to_rounding(world: Any) -> None:
 
 
 def test_replicas_take_no_part_in_what_a_model_is(world: Any) -> None:
-    model = initialised(VAE, world.space, 0)
+    model = initial_model(VAE, world.space, 0)
     names, facts = list(model.state_dict()), model.facts
     model = replicate(replicate(model, [CPU] * 3), [CPU] * 2)
     assert len(model.replicas) == 1 and not model.replicas[0].replicas

@@ -13,7 +13,7 @@ from torch import fx
 
 from benchmarks.training_step import planet_sized
 from fieldcast.training.options import Fit
-from fieldcast.training.run import initialised
+from fieldcast.training.run import initial_model
 from fieldcast.training.steps import train_steps
 from fieldcast.training.training_state import Training
 
@@ -30,7 +30,7 @@ def main() -> None:
     torch.compile = functools.partial(torch.compile, backend=collected)
     batches, losses = planet_sized("random"), {}
     for compiled in (True, False):
-        model = initialised({"type": "vae.ConditionalVAE", "latent": 4}, batches.space, 0)
+        model = initial_model({"type": "vae.ConditionalVAE", "latent": 4}, batches.space, 0)
         run = Training(model, Fit(steps=10, batch=2, report_every=10, compile=compiled), 0)
         steps = train_steps(run, batches, batches)
         for _ in range(STEPS):

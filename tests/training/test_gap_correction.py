@@ -51,13 +51,13 @@ def correction(space: Space) -> GapCorrection:
 
 @pytest.fixture(scope="module")
 def fitted(correction: GapCorrection, record: Record) -> Corrected:
-    return correction.fitted(record)
+    return correction.fit_model(record)
 
 
 def test_observed_values_are_kept_and_moments_follow_the_members(
     correction: GapCorrection, record: Record, fitted: Corrected, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(GapCorrection, "fitted", lambda self, record: fitted)
+    monkeypatch.setattr(GapCorrection, "fit_model", lambda self, record: fitted)
     filled = correction(record, RandomStreams(0, torch.arange(TIMES), 100))
     assert torch.equal(filled.mean[record.observed], record.x[record.observed])
     assert not filled.spread[record.observed].any()
@@ -73,7 +73,7 @@ def test_the_loss_scores_hidden_values_alone(
 ) -> None:
     """Other observed values may be anything in the truth, and missing ones too."""
     times = torch.arange(0, TIMES, 4)
-    batch = correction.hiding(record, times, "test")
+    batch = correction.hide_gaps(record, times, "test")
     assert batch.observed.any() and not (batch.observed & batch.context.mask).any()
     observed = state(correction.space, record.observed[times].float()) > 0
     assert not (batch.observed & ~observed).any()
@@ -87,7 +87,7 @@ def test_training_lowers_the_score_of_hidden_values(
     correction: GapCorrection, record: Record, fitted: Corrected
 ) -> None:
     times = torch.arange(TIMES)
-    batch = correction.hiding(record, times, "training")
+    batch = correction.hide_gaps(record, times, "training")
     drawn = moments(fitted, batch.context, times, RandomStreams(5, times, 8))
     assert float(fitted.terms(batch, *drawn).parts["gain"]) > 0.01
 
@@ -110,7 +110,7 @@ def test_the_estimate_counts_updates_and_steps_of_all_fits(
 ) -> None:
     monkeypatch.setattr(gap_correction, "seconds", lambda work: 0.5)
     completed, trials, contexts = 2 * TIMES + 32 * 4, 21, TIMES
-    updates = completed + gap_correction.TUNED * trials + contexts + TIMES
+    updates = completed + gap_correction.TUNING_TIMES * trials + contexts + TIMES
     assert correction.minutes(record) == pytest.approx(5 * (updates + correction.fit.steps) * 0.5 / 60)
 
 
@@ -120,10 +120,10 @@ def test_values_are_hidden_although_few_times_have_gaps(correction: GapCorrectio
     observed[[20, 40]] = record.observed[[20, 40]]
     few = replace(record, observed=observed)
     times = torch.arange(0, TIMES, 5)
-    batch = correction.hiding(few, times, "tuning")
+    batch = correction.hide_gaps(few, times, "tuning")
     gaps = ~(observed[20] & observed[40])
     hidden = cells(correction.space, batch.observed)
     assert hidden[(times != 20) & (times != 40)].any(1).all()
     assert not (hidden & ~gaps).any()
     with pytest.raises(InputError, match=r"learned: .* set learned=false and minutes=0"):
-        correction.hiding(replace(record, observed=torch.ones_like(observed)), times, "tuning")
+        correction.hide_gaps(replace(record, observed=torch.ones_like(observed)), times, "tuning")

@@ -26,7 +26,7 @@ from fieldcast.tasks.forecast import Forecasting
 from fieldcast.tasks.reconstruct import Reconstruction
 from fieldcast.tasks.sample import StateSampling
 from fieldcast.training.options import Fit
-from fieldcast.training.run import Recipe, initialised, train
+from fieldcast.training.run import Recipe, initial_model, train
 from fieldcast.training.training_state import Training
 
 OPTIONS = Fit(steps=12, batch=4, report_every=3, save_every=0.0, validation=8, tuning=12, learning_rate=3e-3)
@@ -186,7 +186,7 @@ def test_fit_ends_at_its_time_limit(world):
 
 
 def test_the_learning_rate_rises_then_falls_to_zero(world):
-    run_ = Training(initialised(VAE, world.space, 0), Fit(steps=100, warm_up=0.1, learning_rate=1.0), 0)
+    run_ = Training(initial_model(VAE, world.space, 0), Fit(steps=100, warm_up=0.1, learning_rate=1.0), 0)
     rates = []
     for run_.step in (0, 9, 10, 55, 100):
         rates.append(run_.learning_rate())
@@ -199,7 +199,7 @@ STEPPED = {"type": "stepped.Stepped", "model": {"type": "ensemble.Ensemble", "ch
 
 def test_rollouts_come_late_and_each_step_walks_a_number_of_its_own(world):
     def rollouts(seed):
-        at = Training(initialised(STEPPED, world.space, 0), ROLLED, seed)
+        at = Training(initial_model(STEPPED, world.space, 0), ROLLED, seed)
         return [at.rollout for at.step in range(20)]
 
     assert rollouts(0)[:15] == [(1, 0)] * 15
@@ -223,7 +223,7 @@ def test_where_nothing_improves_rollouts_begin_at_once(world):
 
 
 def test_rollouts_begin_from_the_best_weights(world):
-    at = Training(initialised(STEPPED, world.space, 0), replace(ROLLED, patience=2), 0)
+    at = Training(initial_model(STEPPED, world.space, 0), replace(ROLLED, patience=2), 0)
     weight = at.parameters[0]
     for at.step, loss in ((3, 1.0), (6, 2.0), (9, 3.0)):
         with torch.no_grad():
@@ -239,7 +239,7 @@ def test_rollouts_begin_from_the_best_weights(world):
 
 def test_the_best_of_a_training_over_rollouts_is_the_best_over_rollouts(world):
     """Single steps have the lower loss, and are not compared with rollouts."""
-    at = Training(initialised(STEPPED, world.space, 0), ROLLED, 0)
+    at = Training(initial_model(STEPPED, world.space, 0), ROLLED, 0)
     best = []
     for at.step, loss in ((12, 1.0), (15, 0.9), (18, 1.7), (19, 1.5), (20, 1.6)):
         at.record(loss)
@@ -437,7 +437,7 @@ def test_no_number_is_drawn_twice_in_a_training(world, monkeypatch, kind, model)
 
 
 def test_a_batch_draws_a_mask_for_each_datum_or_one_for_all(world):
-    model = initialised(VAE, world.space, 0)
+    model = initial_model(VAE, world.space, 0)
     reconstruct = PROBLEMS["reconstruct"].batches(world.split("train"), world.codec, model, OPTIONS, True)
     index = torch.arange(6)
     private = reconstruct.batch(index, RandomStreams(0, index, 2, 5)).context
@@ -462,7 +462,7 @@ def test_limits_that_change_a_fit_are_part_of_its_lineage():
 def test_diverging_training_is_reported_or_keeps_the_best_weights(world, caplog):
     with pytest.raises(InputError, match=r"diverged.*fit\.learning_rate"):
         run(world, recipe(options=replace(OPTIONS, learning_rate=1e18, max_grad_norm=1e18, warm_up=0.0)))
-    training = Training(initialised(VAE, world.space, 0), OPTIONS, 0)
+    training = Training(initial_model(VAE, world.space, 0), OPTIONS, 0)
     training.step = 1
     training.record(1.0)
     training.step = 2

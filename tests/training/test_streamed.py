@@ -86,7 +86,7 @@ def test_a_pass_visits_every_window_of_every_shard_and_trains_on_held_states(ord
         data = whole.data(step)
         assert data.unique().numel() == 4
         last = whole.batches.last[data]
-        assert (streamed._held[1].place[last[:, None] + torch.arange(4)] >= 0).all()
+        assert (streamed._current[1].position[last[:, None] + torch.arange(4)] >= 0).all()
 
 
 def recipe(problem, fit=FIT, **model):

@@ -1,15 +1,15 @@
 """Training: from data sets to a fitted model.
 
 run       a recipe: everything that decides what a fitted model is; from data sets to files
-stored_model  a checkpoint, which must be what this run would train
+stored_model  a stored checkpoint, and the check that this run would train the same
 loop      gradient steps, or a closed-form solution, as a generator that can be interrupted
-steps     the gradient steps, their validations, and when the state is due to be saved
-ranks     shares of a batch for several processes, and their sums; rank_processes: these processes are started and
-          watched; shared_states: the data that they share
+steps     gradient steps and validations, with the moments at which to save the state
+ranks     shares of a batch for several processes, and their sums; rank_processes: start and supervision of these
+          processes; shared_states: the data that they share
 training_state  a model during training: everything needed to resume, and one step
-state_source  the states of a split, by their places in order of time; streamed: states that do not fit in memory
+state_source  the states of a split, indexed in order of time; streamed: states that do not fit in memory
 problem   what a task defines for the training of its models
-batches   what a training batch of a task is; batch_order: the data of each step
+batches   the training batches of each task; batch_order: the data of each step
 tuning    choices made on the validation split
 calibration   filters fitted in cycles over the training split; cycle_periods: the states that these cycles run over
 pool_weights  the weights of a pooled ensemble

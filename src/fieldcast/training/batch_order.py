@@ -1,9 +1,9 @@
 """The order in which training visits its data: shards are shuffled, and data are drawn within a window of shards.
 
-Pass p over the record takes the shards in a random order and divides them into windows of two; a window lasts as
-many steps as its share of the record needs. The batch of a step is drawn without replacement from its window. All are
-functions of seed and step, so that a resumed training visits the same batches. A record of up to two shards is one
-window: its batches do not depend on whether it is streamed.
+Each pass over the record takes the shards in a random order and divides them into windows of two; a window lasts for
+as many steps as its share of the record needs. The batch of a step is drawn without replacement from its window. All
+this is a function of seed and step, so that a resumed training visits the same batches. A record of up to two shards
+is one window: its batches do not depend on whether it is streamed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fieldcast.encoding.selection import batch_index
 from fieldcast.models.random_streams import generator_for
 from fieldcast.training.batches import Batches, shard_ends
 
-SHARDS = 2  # in a window; on large grids more take too much memory
+SHARDS = 2  # number of shards in a window; more take too much memory on large grids
 
 
 @dataclass(eq=False)
@@ -31,7 +31,7 @@ class BatchOrder:
     Parameters
     ----------
     batches
-        The training data; those states that a step needs are held by `batches.data`.
+        The training data; `batches.data` holds the states that a step needs.
     groups
         Group of each datum, if a batch must come from a single group.
     seed
@@ -64,21 +64,21 @@ class BatchOrder:
         return max(1, math.ceil(len(self.batches) / (self.size * self.windows)))
 
     def shards(self, window: int) -> list[int]:
-        """The shards of a window, ascending, as places among `edges`; windows are counted on from pass to pass."""
+        """The shards of a window, as ascending indices of `edges`; windows are numbered through all passes."""
         if self.windows == 1:
             return list(range(len(self.edges)))
-        number, place = divmod(window, self.windows)
+        number, position = divmod(window, self.windows)
         generator = generator_for("shards", self.seed, number)
         shuffled = torch.randperm(len(self.edges), generator=generator)
-        return sorted(shuffled.tensor_split(self.windows)[place].tolist())
+        return sorted(shuffled.tensor_split(self.windows)[position].tolist())
 
     def data(self, step: int) -> Int[Tensor, " batch"]:
-        """The data of a step; their states are then held in memory."""
+        """The data of a step, after their states have been loaded into memory."""
         window = step // self.steps if self.windows > 1 else 0
         if window != self._window:
             now, then = self.shards(window), self.shards(window + 1)
-            self.batches.data.hold(*([self.edges[place][0] for place in places] for places in (now, then)))
-            self._data = torch.cat([torch.arange(*self.edges[place][1:]) for place in now])
+            self.batches.data.hold(*([self.edges[shard][0] for shard in shards] for shards in (now, then)))
+            self._data = torch.cat([torch.arange(*self.edges[shard][1:]) for shard in now])
             self._window = window
         assert self._data is not None
         groups = None if self.groups is None else self.groups[self._data]

@@ -24,11 +24,11 @@ from fieldcast.models.selection import evenly
 from fieldcast.models.space import Space
 from fieldcast.training.state_source import States
 
-MEMBERS = 4  # of a trial: the fair CRPS does not depend on their number, and trials share their draws
-FRACTIONS = 0.02, 0.05, 0.1, 0.2  # observed in the trials of a reconstruction
-LEADS = 5  # steps of the trials of a forecast
-STARTS = 32  # initial times of such a trial at once: bounds the memory
-CHUNK = 512  # windows at once
+MEMBERS = 4  # members of a trial; the expected fair CRPS does not depend on their number
+FRACTIONS = 0.02, 0.05, 0.1, 0.2  # observed fractions of cells in the trials of a reconstruction
+LEADS = 5  # number of lead times in the trials of a forecast
+STARTS = 32  # initial times in one batch of such a trial, which bounds the memory
+CHUNK = 512  # windows in one batch of a closed-form solution
 
 
 @runtime_checkable
@@ -41,7 +41,7 @@ class Batches(Protocol):
     def data(self) -> States: ...
     @property
     def home(self) -> Int[Tensor, " datum"]:
-        """The state at which each datum is, ascending: the datum belongs to the shard of this state."""
+        """Index of the state of each datum, ascending; the datum belongs to the shard of this state."""
         ...
 
     def __len__(self) -> int: ...
@@ -59,7 +59,7 @@ class Batches(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class ReconstructionBatches:
-    """c = (m * (x + noise), m, day): a new pattern and k for each datum, or one of each for the whole batch."""
+    """c = (m * (x + noise), m, day) with a new pattern and fraction k for each datum, or one of both for a batch."""
 
     data: States
     space: Space
@@ -83,28 +83,29 @@ class ReconstructionBatches:
         self, index: Int[Tensor, " batch"], draws: RandomStreams, shared_mask: bool = False, steps: int = 1,
         k: float | None = None,
     ) -> Batch:  # fmt: skip
-        """The states `index` under masks from `draws`, which belong to the same data."""
+        """The states `index` with masks and errors from `draws`, the random streams of the same data."""
         training, x = self.options.training, self.data[index]
-        # a network of stations is a function of the seed in the options, in training as in the test
+        # the observing network is a function of the seed in the options, in training as in the test
         datum = draws.datum[:1] * 0 if shared_mask else draws.datum
-        drawn = RandomStreams(seed_for(MASKS, self.options.seed), datum, step=draws.step).fork(draws.seed)
+        streams = RandomStreams(seed_for(MASKS, self.options.seed), datum, step=draws.step).fork(draws.seed)
         fractions = training.k if k is None else (k, k)
-        mask = masks.draw(training.patterns, fractions, drawn, self.space, self.options.per_variable)
-        there = None if self.data.observed is None else self.data.observed[index]
-        mask = mask.expand(len(index), -1, -1, -1) if there is None else mask & there
-        errors = replace(drawn, seed=seed_for(ERRORS, self.options.seed), datum=draws.datum)
+        mask = masks.draw(training.patterns, fractions, streams, self.space, self.options.per_variable)
+        present = None if self.data.observed is None else self.data.observed[index]
+        mask = mask.expand(len(index), -1, -1, -1) if present is None else mask & present
+        errors = replace(streams, seed=seed_for(ERRORS, self.options.seed), datum=draws.datum)
         observed = masks.observe(x, mask, self.options.noise, errors)
         context = Context(
             len(index), observed=observed, mask=mask, day=self.data.days[index], noise=self.options.noise
         )
-        return Batch(x, context, index=index, observed=there)
+        return Batch(x, context, index=index, observed=present)
 
     def trials(self, count: int, seed: int) -> list[tuple[Batch, RandomStreams]]:
-        """Trials at each fraction k, with one mask for each fraction."""
-        places = evenly(len(self), max(1, count // len(FRACTIONS)) * len(FRACTIONS)).to(self.data.days.device)
+        """Trials at each fraction k, with one mask for all data of a fraction."""
+        positions = evenly(len(self), max(1, count // len(FRACTIONS)) * len(FRACTIONS))
+        positions = positions.to(self.data.days.device)
         trials = []
         for number, k in enumerate(FRACTIONS):
-            index = places[number :: len(FRACTIONS)]
+            index = positions[number :: len(FRACTIONS)]
             if len(index):
                 draws = RandomStreams(seed_for("trials", seed), index, MEMBERS, number)
                 trials.append((self.batch(index, draws, shared_mask=True, k=k), draws))
@@ -121,15 +122,15 @@ class ForecastWindows:
     data: States
     space: Space
     history: int
-    steps: int = 1  # of the longest rollout in the loss
+    steps: int = 1  # number of steps of the longest rollout in the loss
 
     @cached_property
     def last(self) -> Int[Tensor, " window"]:
         """Index of the last past state of each window."""
         first, segment = max(self.history, 1) - 1, self.data.segment
-        places = torch.arange(first, max(first, len(self.data) - self.steps), device=segment.device)
-        unbroken = segment[places - max(self.history, 1) + 1] == segment[places + self.steps]
-        return places[unbroken]
+        last = torch.arange(first, max(first, len(self.data) - self.steps), device=segment.device)
+        unbroken = segment[last - max(self.history, 1) + 1] == segment[last + self.steps]
+        return last[unbroken]
 
     @property
     def home(self) -> Int[Tensor, " datum"]:
@@ -167,7 +168,7 @@ class ForecastWindows:
         ]
 
     def window(self, last: Int[Tensor, " batch"], steps: int) -> Batch:
-        """The states before and after `last`; the index of a window is that of its first target state."""
+        """The states before and after `last`; the index of a window is the index of its first target."""
         before = torch.arange(1 - self.history, 1, device=last.device)
         after = torch.arange(1, steps + 1, device=last.device)
         past = self.data[last[:, None] + before] if self.history else None
@@ -187,11 +188,11 @@ class StateBatches:
     label
         Class of each image; None for fields.
     space
-        Their grid.
+        Grid of the states.
     codec
-        Codec, which transforms encoded states.
+        Codec that transforms encoded states.
     scored
-        Whether they are scored and not trained on, and always transformed in the same way.
+        Whether they are scored, not trained on: they are then always transformed in the same way.
     """
 
     data: States
@@ -215,7 +216,9 @@ class StateBatches:
     def batch(
         self, index: Int[Tensor, " batch"], draws: RandomStreams, shared_mask: bool = False, steps: int = 1
     ) -> Batch:
-        x = self.codec.treated(self.data[index], image_transforms.fixed(draws) if self.scored else draws)
+        x = self.codec.apply_treatment(
+            self.data[index], image_transforms.fixed(draws) if self.scored else draws
+        )
         label = None if self.label is None else self.label[index]
         return Batch(x, Context(len(index)), index=index, label=label)
 
@@ -226,7 +229,7 @@ class StateBatches:
 
 
 def by_shard(states: States, home: Int[Tensor, " datum"]) -> Iterator[Int[Tensor, " shard"]]:
-    """The data of one shard after the other; its states are held meanwhile, and those of the next read ahead."""
+    """Yield the data of one shard after another; its states are in memory meanwhile, those of the next are read."""
     ends = shard_ends(states, home)
     for number, (first, end) in enumerate(pairwise([0, *ends])):
         if end > first:

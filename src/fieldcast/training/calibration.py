@@ -1,4 +1,4 @@
-"""Calibration of a filter: its background errors from cycles in the training split, its tuned values by validation."""
+"""Calibration of a filter: background errors from cycles over the training split, tuned values by validation."""
 
 from __future__ import annotations
 
@@ -31,66 +31,66 @@ from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.progress import Progress
 from fieldcast.training.cycle_periods import CyclePeriods
 from fieldcast.training.loop import Saved, resumable_state
-from fieldcast.training.run import Recipe, base_of, closed_form_parts, initialised, load_part
+from fieldcast.training.run import Recipe, base_of, closed_form_parts, initial_model, load_part
 from fieldcast.training.tuning import search
 
 FORECAST = "the checkpoint in the role 'forecast'"
 
 
 def calibrate(
-    recipe: Recipe, cycling: Cycling, network: Sparsification, data: PreparedData, base: bytes | None,
+    recipe: Recipe, cycling: Cycling, observing_network: Sparsification, data: PreparedData, base: bytes | None,
     earlier: bytes | None, states: xr.Dataset | None = None,
 ) -> Iterator[Saved]:  # fmt: skip
-    """Fill the pool of a filter and choose its tuned values; yield after each sweep and trial the files to save.
+    """Fill the pool of a filter and choose its tuned values; yield the files to save after each sweep and trial.
 
-    `base` is the checkpoint of the forecast model, or of the closed-form part of the filter; `states` are those of the
-    simulated planet, for the filter of the perfect model.
+    `base` is the checkpoint of the forecast model, or of the closed-form part of the filter; `states` are the states of
+    the simulated planet, for the filter of the perfect model.
 
     Raises
     ------
     InputError
-        For a filter that cannot be built or lacks a forecast, a base of other data, a split without a stretch long
-        enough.
+        If the filter cannot be built or lacks a forecast model, if the base was fitted to other data, or if a split has
+        no stretch that is long enough.
     """
     codec, _ = recipe.problem.codec(*data.statistics)
     sources = recipe.lineage(data, codec, base)
-    assimilator = prepared(recipe, data, base, sources, states)
+    assimilator = assimilator_of(recipe, data, base, sources, states)
     filter, device = assimilator.filter, assimilator.filter.space.area.device
     resumable = {**sources, "device": device.type, "format": FORMAT}
     tensors, header = resumable_state(earlier, resumable, recipe.fit.restart, "calibration")
     options = cycling.calibration.capped(recipe.limits)
     members = recipe.limits.cap("members", cycling.members)
     filters = filter.calibrated_at(options.k)
-    # a search starts there, also when it resumes
-    initial = [each.tuned_values() for each in filters.values()]
+    # tuned values from which a search starts, also a resumed one
+    initial = [part.tuned_values() for part in filters.values()]
     filter.load_state_dict({**filter.state_dict(), **tensors})
     spent, begin = float(header.get("spent", 0.0)), time.perf_counter()
     progress: list[dict[str, Any]] = header.get("progress", [{"sweeps": 0, "trials": []} for _ in filters])
 
-    def saved(checkpoint: bytes = b"") -> Saved:
+    def files_so_far(checkpoint: bytes = b"") -> Saved:
         seconds = spent + time.perf_counter() - begin
         state = {"lineage": resumable, "progress": progress, "spent": seconds}
         return Saved(pack_bytes(filter.state_dict(), state), checkpoint, trials_of(progress, list(filters)))
 
-    for (k, each), start, done in zip(filters.items(), initial, progress, strict=True):
-        each.choose(**start)
-        calibrated = replace(assimilator, filter=each)
-        run = CalibrationRun(calibrated, replace(options, k=k), members, network, data, recipe.seed)
-        for sweep in range(done["sweeps"], options.sweeps if each.learns_errors else 0):
-            each.fill_pool(run.background_errors(sweep))
+    for (k, part), start, done in zip(filters.items(), initial, progress, strict=True):
+        part.choose(**start)
+        cycled = replace(assimilator, filter=part)
+        run = CalibrationRun(cycled, replace(options, k=k), members, observing_network, data, recipe.seed)
+        for sweep in range(done["sweeps"], options.sweeps if part.learns_errors else 0):
+            part.fill_pool(run.background_errors(sweep))
             done["sweeps"] = sweep + 1
-            yield saved()
-        for _ in search(each, run.trial, done["trials"]):
-            yield saved()
+            yield files_so_far()
+        for _ in search(part, run.trial, done["trials"]):
+            yield files_so_far()
     seconds = round(spent + time.perf_counter() - begin, 2)
     spent_costs = {"train_seconds": seconds, "step_ms": None, "peak_mb": costs.peak_mb(device)}
-    tuned = {str(k): each.tuned_values() for k, each in filters.items()}
+    tuned = {str(k): part.tuned_values() for k, part in filters.items()}
     results = {"costs": spent_costs, "tuned": tuned, "source": data.fields.attrs["source"]}
-    yield saved(pack(filter, codec, {**sources, **provenance.code(), **results}))
+    yield files_so_far(pack(filter, codec, {**sources, **provenance.code(), **results}))
 
 
 def trials_of(progress: Sequence[Mapping[str, Any]], fractions: Sequence[float]) -> pd.DataFrame:
-    """All trials, numbered, with the fraction of observed cells if there are several."""
+    """All trials, numbered; with the fraction k of observed cells if there are several."""
     several = len(fractions) > 1
     table = [
         {**({"k": k} if several else {}), **trial}
@@ -101,11 +101,11 @@ def trials_of(progress: Sequence[Mapping[str, Any]], fractions: Sequence[float])
     return history.assign(step=range(len(history)))
 
 
-def prepared(
+def assimilator_of(
     recipe: Recipe, data: PreparedData, base: bytes | None, sources: Mapping[str, Any],
     states: xr.Dataset | None = None,
 ) -> Assimilator:  # fmt: skip
-    """The filter with what it forecasts with.
+    """The filter of a recipe with its forecast model.
 
     Raises
     ------
@@ -115,16 +115,16 @@ def prepared(
     kind = recipe.model["type"]
     codec, space = recipe.problem.codec(*data.statistics)
     device = choose_device(recipe.device)
-    filter = initialised(recipe.model, space.to(device), recipe.seed).to(device)
+    filter = initial_model(recipe.model, space.to(device), recipe.seed).to(device)
     recipe.problem.check(kind, filter, recipe.fit)
     parts = closed_form_parts(filter)
     if base is None and (parts or filter.needs_forecast):
         role = "base" if parts else "forecast"
         raise InputError(f"{kind} needs another experiment: give this one uses: {{{role}: forecast.<name>}}.")
-    same = {name: sources[name] for name in ("data", "splits", "seed")}
+    required = {name: sources[name] for name in ("data", "splits", "seed")}
     for part in parts:
-        load_part(part, base or b"", "base", "model.base", {"model": base_of(recipe.model), **same})
-    forecaster = forecast_model(base, same).to(device) if base is not None and not parts else None
+        load_part(part, base or b"", "base", "model.base", {"model": base_of(recipe.model), **required})
+    forecaster = forecast_model(base, required).to(device) if base is not None and not parts else None
     return Assimilator.of(filter, forecaster, codec, states)
 
 
@@ -139,24 +139,24 @@ class CalibrationRun:
     options
         Options of the calibration.
     members
-        Members of the cycles that values are tuned for.
+        Number of members in the cycles of the tuning.
     network
-        Errors of observations, and whether variables have masks of their own.
+        Observation errors, and whether variables have separate masks.
     data
-        The data, of which splits are selected.
+        The data with their splits.
     seed
-        Seed of cycles and networks.
+        Seed of cycles and observing networks.
     """
 
     assimilator: Assimilator
     options: Calibration
     members: int
-    network: Sparsification
+    observing_network: Sparsification
     data: PreparedData
     seed: int
 
     def background_errors(self, sweep: int) -> Float[Tensor, "error variable y x"]:
-        """Forecast minus truth after the spin-up; the first sweep cycles with the climatology for a pool."""
+        """Forecast minus truth after the spin-up; in the first sweep the pool holds the climatology."""
         training = select(self.data.fields, self.data.splits, "train")
         filter, options = self.assimilator.filter, self.options
         periods = self._periods(training, options.segments, options.steps)
@@ -173,12 +173,12 @@ class CalibrationRun:
         return torch.cat(errors)
 
     def trial(self) -> float:
-        """Logarithm of the fair CRPS of the analysis at unobserved cells, over steps of the validation split."""
+        """Logarithm of the fair CRPS of the analysis at unobserved cells of the validation split."""
         validation = select(self.data.fields, self.data.splits, "validation")
         options, space = self.options, self.assimilator.filter.space
         periods = self._periods(validation, 1, options.tuning)
         seed = seed_for("tuning", self.seed) % 2**31
-        contexts = periods.contexts(options, self.network.noise, self.assimilator.filter, seed)
+        contexts = periods.contexts(options, self.observing_network.noise, self.assimilator.filter, seed)
         total = weights = 0.0
         members = self.assimilator.filter.ensemble_size or self.members
         steps = zip(self._cycle(periods, members, seed), periods.x, contexts, strict=True)
@@ -193,7 +193,9 @@ class CalibrationRun:
 
     def _periods(self, split: xr.Dataset, cycles: int, steps: int) -> CyclePeriods:
         length, codec = self.options.spin_up + steps, self.assimilator.codec
-        return CyclePeriods.of(split, codec, cycles, length, self._device, self.network.per_variable)
+        return CyclePeriods.of(
+            split, codec, cycles, length, self._device, self.observing_network.per_variable
+        )
 
     @property
     def _device(self) -> torch.device:
@@ -204,13 +206,13 @@ class CalibrationRun:
         filter, cycles = self.assimilator.filter, periods.x.shape[1]
         state = self.assimilator.begin(training, periods.first, cycles, members, seed)
         draws = RandomStreams(seed, torch.arange(cycles, device=self._device), state.past.shape[1])
-        contexts = periods.contexts(self.options, self.network.noise, filter, seed)
+        contexts = periods.contexts(self.options, self.observing_network.noise, filter, seed)
         steps = cycle(filter, self.assimilator.step, contexts, state, draws)
         return iter(Progress(steps, unit="step", total=len(periods.x)))
 
 
 def forecast_model(checkpoint: bytes, present: Mapping[str, Any]) -> Model:
-    """The forecast model of a checkpoint, which must be trained on these data."""
+    """The forecast model of a checkpoint that was trained on these data."""
     forecast = unpack(checkpoint, FORECAST)
     lineage.require(
         forecast.header,

@@ -1,4 +1,4 @@
-"""Periods of a split over which a filter cycles while it is calibrated."""
+"""Periods of a split over which a filter cycles during its calibration."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from fieldcast.models.selection import evenly
 
 @dataclass(frozen=True, eq=False)
 class CyclePeriods:
-    """Successive states that cycles are run over: their truth, days of the year and first times."""
+    """Successive true states for cycles, with their days of the year and their first times."""
 
     x: Float[Tensor, "time cycle variable y x"]
     days: Float[Tensor, "time cycle"]
     first: xr.DataArray  # the first time of each cycle
-    per_variable: bool = False  # whether variables have masks of their own
+    per_variable: bool = False  # whether variables have separate masks
 
     @classmethod
     def of(
@@ -39,7 +39,7 @@ class CyclePeriods:
         Raises
         ------
         InputError
-            If the split has no stretch without a gap of that length.
+            If the split has no stretch of that length without a gap.
         """
         length = min(length, split.sizes["time"])
         segment = split["segment"].values
@@ -52,18 +52,18 @@ class CyclePeriods:
                 "that length without a gap: lower assimilation.calibration.steps or tuning."
             )
         starts = whole[evenly(len(whole), cycles)]
-        places = starts + torch.arange(length)[:, None]  # (time, cycle)
-        states = split.isel(time=places.flatten().numpy())
-        x = torch.nan_to_num(codec.encode(states)).unflatten(0, places.shape).to(device)
+        positions = starts + torch.arange(length)[:, None]  # (time, cycle)
+        states = split.isel(time=positions.flatten().numpy())
+        x = torch.nan_to_num(codec.encode(states)).unflatten(0, positions.shape).to(device)
         return cls(
             x,
-            codec.days(states["time"]).view(places.shape).to(device),
+            codec.days(states["time"]).view(positions.shape).to(device),
             split["time"][starts.numpy()],
             per_variable,
         )
 
     def contexts(self, options: Calibration, noise: float, filter: Filter, seed: int) -> Iterator[Context]:
-        """Observations of each time; the cycles share the mask of a step."""
+        """Yield the observations of each time; all cycles share the mask of a step."""
         space, device = filter.space, self.x.device
         for number, (x, day) in enumerate(zip(self.x, self.days, strict=True)):
             of_step = RandomStreams(seed_for("network", seed), torch.tensor([number], device=device))

@@ -1,6 +1,6 @@
-"""The coefficients of EMOS: those that minimise the CRPS of the normal distribution on validation states.
+"""Fit the coefficients of EMOS, which minimise the CRPS of the normal distribution on validation states.
 
-Forecasts from evenly spaced validation states, with as many members as the model says, give m and s^2 lead by lead; the
+Forecasts from evenly spaced validation states, with the number of members of the model, give m and s^2 by lead; the
 area-weighted mean of CRPS(N(a v + b m, c v^2 + d s^2), y) is minimised for each variable by L-BFGS over a, b, sqrt(c)
 and sqrt(d), so that c and d are not negative (Gneiting et al. 2005, section 2b). Where s^2 is 0, d stays 0.
 """
@@ -24,7 +24,7 @@ from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.models.selection import evenly
 from fieldcast.training.batches import STARTS, Batches, ForecastWindows
 
-ITERATIONS = 60
+ITERATIONS = 60  # largest number of iterations of L-BFGS
 States = Float[Tensor, "start variable y x"]
 Coefficients = Float[Tensor, "variable 4"]
 
@@ -32,19 +32,19 @@ Coefficients = Float[Tensor, "variable 4"]
 def fit_emos(model: EMOS, validation: Batches, count: int, seed: int) -> list[dict[str, Any]]:
     """Set the coefficients of each lead, and return its CRPS, the mean over variables, as `validation`.
 
-    Leads that no stretch of times of the validation split holds take the coefficients of the last one before.
+    Leads longer than any stretch of the validation split take the coefficients of the longest lead that was fitted.
 
     Raises
     ------
     InputError
-        For another task than forecasts, or forecasts that are not finite.
+        If the task is not to forecast, or if forecasts are not finite.
     """
     if not isinstance(validation, ForecastWindows):
         raise InputError("emos.EMOS calibrates forecasts: use it in an experiment of the task forecast.")
     weight = model.space.existing_area.double()
     table, start = [], None
     for lead, (m, variance, y) in enumerate(forecasts(model, validation, count, seed)):
-        start, score = minimised(m, variance, y, weight, model.v, start)
+        start, score = minimise_crps(m, variance, y, weight, model.v, start)
         model.coefficients[lead:] = start.to(model.coefficients)
         table.append({"step": lead + 1, "validation": score})
     return table
@@ -53,25 +53,25 @@ def fit_emos(model: EMOS, validation: Batches, count: int, seed: int) -> list[di
 def forecasts(
     model: EMOS, validation: ForecastWindows, count: int, seed: int
 ) -> Iterator[tuple[States, States, States]]:
-    """Mean and variance of the members of the part, and the truth, lead by lead."""
+    """Yield mean and variance of the members of the calibrated model, and the truth, lead by lead."""
     windows = longest_windows(validation, model.leads)
-    part, members = model.forecaster, 1 if model.forecaster.deterministic else model.members
+    forecaster, members = model.forecaster, 1 if model.forecaster.deterministic else model.members
     index = evenly(len(windows), count).to(windows.last.device)
     runs, truths = [], []
     for piece in index.split(STARTS):
         batch = windows.window(windows.last[piece], windows.steps)
         draws = RandomStreams(seed_for("emos", seed), piece, members)
-        runs.append(rollout(part, batch.context.repeat(members), draws, windows.steps))
+        runs.append(rollout(forecaster, batch.context.repeat(members), draws, windows.steps))
         truths.append(batch.x if windows.steps > 1 else batch.x[:, None])
     for lead in range(windows.steps):
-        with torch.no_grad():  # not as a decorator, which may not see that this is a generator
+        with torch.no_grad():  # as a decorator it would not cover the body of a generator
             pieces = [moments(next(run)[0]) for run in runs]
-        m, variance = (torch.cat(part) for part in zip(*pieces, strict=True))
+        m, variance = (torch.cat(piece) for piece in zip(*pieces, strict=True))
         yield m, variance, torch.cat([x[:, lead] for x in truths])
 
 
 def longest_windows(validation: ForecastWindows, leads: int) -> ForecastWindows:
-    """Windows of `leads` leads, or of as many as the longest stretch of times holds.
+    """Windows of `leads` leads, or of fewer if no stretch of times is that long.
 
     Raises
     ------
@@ -86,20 +86,20 @@ def longest_windows(validation: ForecastWindows, leads: int) -> ForecastWindows:
 
 
 @torch.enable_grad()
-def minimised(
+def minimise_crps(
     m: States, variance: States, y: States, weight: Float[Tensor, "y x"], v: Float[Tensor, "variable y x"],
     start: Coefficients | None = None,
 ) -> tuple[Coefficients, float]:  # fmt: skip
-    """Coefficients a, b, c, d of each variable with the lowest CRPS, and the mean of this score over variables.
+    """Coefficients a, b, c, d of each variable with the lowest CRPS, and the mean of this CRPS over variables.
 
     Raises
     ------
     InputError
-        For forecasts that are not finite.
+        If forecasts are not finite.
     """
     m, variance, y, v = (values.double() for values in (m, variance, y, v))
     share = weight / weight.sum() / len(m)
-    root = (unfitted(m, y, share, v) if start is None else start).double().clone()
+    root = (initial_coefficients(m, y, share, v) if start is None else start).double().clone()
     root[:, 2:] = root[:, 2:].clamp(min=1e-4).sqrt()
     if not variance.any():
         root[:, 3] = 0.0
@@ -109,7 +109,7 @@ def minimised(
     )
 
     def score() -> Tensor:
-        mu, sigma = predictive(squared(root), v, m, variance)
+        mu, sigma = predictive(from_roots(root), v, m, variance)
         return (normal_crps(y - mu, sigma) * share).sum(dim=(0, 2, 3))
 
     def closure() -> float:
@@ -121,7 +121,7 @@ def minimised(
     optimiser.step(closure)
     with torch.no_grad():
         final = score()
-        coefficients = squared(root)
+        coefficients = from_roots(root)
     if not math.isfinite(float(final.sum())):
         raise InputError(
             "emos.EMOS: the forecasts that it calibrates are not finite on the validation split: choose a model whose "
@@ -130,14 +130,14 @@ def minimised(
     return coefficients, float(final.mean())
 
 
-def unfitted(
+def initial_coefficients(
     m: States, y: States, share: Float[Tensor, "y x"], v: Float[Tensor, "variable y x"]
 ) -> Coefficients:
-    """Coefficients without a fit: a = 0, b = 1, c v^2 the variance of the errors of m."""
+    """Coefficients to start from: a = 0, b = 1, c v^2 the variance of the errors of m, d = 1/4."""
     error = ((y - m).square() * share).sum(dim=(0, 2, 3)) / (v.square() * share * len(m)).sum(dim=(1, 2))
     return torch.stack([torch.zeros_like(error), torch.ones_like(error), error, 0 * error + 0.25], dim=1)
 
 
-def squared(root: Coefficients) -> Coefficients:
-    """a, b, c, d from a, b and the roots of c and d."""
+def from_roots(root: Coefficients) -> Coefficients:
+    """Coefficients a, b, c, d from a, b and the roots of c and d."""
     return torch.cat([root[:, :2], root[:, 2:].square()], dim=1)

@@ -1,4 +1,4 @@
-"""Fill the gaps of a data set by the best of all methods, a network among them if there is time for it."""
+"""Fill the gaps of a data set by the best of several methods, among them a neural network if time permits."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from fieldcast.models.gaps.record import Filler
 from fieldcast.training.gap_correction import GapCorrection
 
 LOG = logging.getLogger(__name__)
-CORRECTED = "corrected_interpolation"
+CORRECTED = "corrected_interpolation"  # name of the learned method
 
 
 @memory.reports_out_of_memory
@@ -62,9 +62,9 @@ def fill_gaps(
     members
         Number of draws that are returned.
     max_gap, max_spread
-        Filled values that stay missing, see `Trust`.
+        Limits beyond which filled values stay missing, see `Trust`.
     learned, minutes
-        Whether a network is tried too, see `Gaps`.
+        Whether a neural network is tried too, see `Gaps`.
     gaps
         "refuse" missing dates, or "segment": each gap starts a new segment, and nothing is learned across it.
     seed
@@ -75,39 +75,41 @@ def fill_gaps(
     Raises
     ------
     InputError
-        For data that cannot be used, without missing values, or with values at too few times.
+        If the data cannot be used, have no missing values, or have values at too few times.
     """
     members, seed = arguments.whole_number(members, "members"), arguments.seed_number(seed)
-    network = Gaps(arguments.truth_value(learned, "learned"), arguments.real_number(minutes, "minutes"))
+    options = Gaps(arguments.truth_value(learned, "learned"), arguments.real_number(minutes, "minutes"))
     arguments.one_of(gaps, "gaps", get_args(AtGaps))
     dataset, trust = as_dataset(dataset, "the data set"), Trust(max_gap, max_spread)
     fields, _ = ingest(dataset, "the data set", gaps, missing="train")
-    comparison = Comparison.of(fields, seed, device, methods(fields, network, seed, device))
+    comparison = Comparison.of(fields, seed, device, methods(fields, options, seed, device))
     trust.check_names(time_varying(fields))
-    trials = deque(comparison.trials(), maxlen=1).pop()[0]  # a list would hold the files of all
+    trials = deque(comparison.trials(), maxlen=1).pop()[
+        0
+    ]  # a list would keep the files of all trials in memory
     filled = fill(comparison, trials, comparison.error_statistics(trials), dataset, members, trust, seed)
     LOG.info("%s", filled.attrs["comment"])
     return filled
 
 
 def methods(fields: xr.Dataset, options: Gaps, seed: int, device: str) -> Mapping[str, Filler]:
-    """The methods to compare on fields that ingestion made; the estimated time of the learned one is logged before.
+    """The methods to compare on fields that ingestion made; the estimated time of the learned method is logged.
 
     Raises
     ------
     InputError
-        If the learned one is asked for, and the variables exist in different cells.
+        If the learned method is requested, and the variables exist in different cells.
     """
     if not options.learned and options.minutes == 0:
         return FILLERS
     correction = correction_of(fields, seed)
     estimate = correction.minutes(GappyRecord.of(fields, choose_device(device)).record)
-    used = options.learned or estimate <= options.minutes
+    included = options.learned or estimate <= options.minutes
     LOG.info(
         "%s would take about %.1f minutes, and gaps.minutes is %g: %s.", CORRECTED, estimate, options.minutes,
-        "it is tried too" if used else "it is left out",
+        "it is tried too" if included else "it is left out",
     )  # fmt: skip
-    return {**FILLERS, CORRECTED: correction} if used else FILLERS
+    return {**FILLERS, CORRECTED: correction} if included else FILLERS
 
 
 def correction_of(fields: xr.Dataset, seed: int) -> GapCorrection:
@@ -118,8 +120,8 @@ def correction_of(fields: xr.Dataset, seed: int) -> GapCorrection:
     InputError
         If the variables exist in different cells.
     """
-    there = domain.exists(fields)
-    if not (there == there.isel(variable=0)).all():
+    exists = domain.exists(fields)
+    if not (exists == exists.isel(variable=0)).all():
         raise InputError(
             "learned: the variables have values in different cells, and a network needs all of them in each: "
             "leave it out, or fill the variables one by one with ingestion.variables."

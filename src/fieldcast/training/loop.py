@@ -30,7 +30,14 @@ from fieldcast.training.pool_weights import tune_weights
 from fieldcast.training.rank_processes import due_saves_of_ranks
 from fieldcast.training.state_source import InMemory
 from fieldcast.training.steps import due_saves
-from fieldcast.training.training_state import Training, Weights, copied, fits_model, learned, weights_of
+from fieldcast.training.training_state import (
+    Training,
+    Weights,
+    copy_weights,
+    fits_model,
+    learned_weights,
+    weights_of,
+)
 from fieldcast.training.tuning import tune
 
 LOG = logging.getLogger(__name__)
@@ -44,32 +51,32 @@ class Saved(NamedTuple):
     """
 
     state: bytes
-    checkpoint: bytes  # empty, so no file, until training has finished: it holds a whole climatology
+    checkpoint: bytes  # empty until the training has finished, because the file holds a whole climatology
     history: pd.DataFrame
 
 
-Pack = Callable[[Mapping[str, Any]], bytes]  # results of the fit, for the header -> checkpoint
+Pack = Callable[[Mapping[str, Any]], bytes]  # from the results of the fit, for the header, to the checkpoint
 
 
 def fit(
     model: Model, training: Batches, validation: Batches, options: Fit, seed: int,
     pack: Pack, earlier: bytes | None, sources: Lineage, unsolved: Sequence[Solved] = (),
 ) -> Iterator[Saved]:  # fmt: skip
-    """Fit a model and yield the files to save: now and then, and at the end.
+    """Fit a model and yield the files to save, at regular intervals and at the end.
 
-    Training resumes from an `earlier` state of the same lineage, `sources`; a finished one is only unpacked.
-    `unsolved`: the closed-form parts of a trained model that are solved before its first step.
+    Training resumes from an `earlier` state of the same lineage, `sources`; a finished state is only unpacked.
+    `unsolved` are the closed-form parts of a trained model, which are solved before its first step.
 
     Raises
     ------
     TypeError
-        For a model that is neither trained nor solved.
+        If the model is neither trained nor solved.
     """
     work = "fit" if isinstance(model, Solved) else "training"
     tensors, header = resumable_state(earlier, sources, options.restart, work)
     costs.reset_peak(training.space.area.device)
     if isinstance(model, Solved):
-        yield solved(model, training, validation, options, seed, pack, tensors, header, sources)
+        yield solve_and_pack(model, training, validation, options, seed, pack, tensors, header, sources)
     elif isinstance(model, Trained):
         state = tensors, header
         yield from train_by_gradient(
@@ -84,7 +91,7 @@ def resumable_state(
 ) -> tuple[Weights, dict[str, Any]]:
     """Tensors and header of the state to resume from; both empty if there is none.
 
-    A state of another lineage is dropped with a warning, which calls what was interrupted `work`.
+    A state of another lineage is dropped with a warning; `work` names the interrupted work in it.
     """
     tensors, header = unpack_state(None if restart else earlier, "The training state")
     for key, before, now in differences(header.get("lineage", {}), sources) if header else ():
@@ -115,11 +122,11 @@ def solve(
     return tune(model, validation, options, seed)
 
 
-def solved(
+def solve_and_pack(
     model: Solved, training: Batches, validation: Batches, options: Fit, seed: int,
     pack: Pack, tensors: Weights, header: Mapping[str, Any], sources: Lineage,
 ) -> Saved:  # fmt: skip
-    """State, checkpoint and trials of a closed-form solution."""
+    """Solve a model in closed form, unless a state of it is given; return state, checkpoint and trials."""
     if header:
         LOG.info("Already fitted, and nothing has changed since.")
         model.load_state_dict(tensors)
@@ -138,7 +145,7 @@ def train_by_gradient(
     model: Trained, training: Batches, validation: Batches, options: Fit, seed: int,
     pack: Pack, state: tuple[Weights, Mapping[str, Any]], sources: Lineage, unsolved: Sequence[Solved],
 ) -> Iterator[Saved]:  # fmt: skip
-    """Gradient steps, after the closed-form parts are solved; a finished state holds these parts."""
+    """Take the gradient steps, after solving the closed-form parts; a finished state holds these parts."""
     tensors, header = state
     fits = fits_model(model, tensors)
     if not (header.get("finished") and fits):
@@ -154,12 +161,12 @@ def train_by_gradient(
         run.resume(tensors, header)
         LOG.info("Already trained to step %d: %s.", run.step, "nothing to do" if run.finished else "resuming")
     if run.finished:
-        yield saved(run, pack, sources)
+        yield files_to_save(run, pack, sources)
         return
     with Progress(total=options.steps, initial=run.step, unit="step") as bar:
 
         def report(step: int, score: float | None) -> None:
-            bar.update(step - bar.n)  # which may have skipped to the rollouts
+            bar.update(step - bar.n)  # the step may have jumped ahead to the rollouts
             if score is not None:
                 bar.set_postfix(validation=f"{score:.4f}")
 
@@ -172,19 +179,19 @@ def train_by_gradient(
                 model.load_state_dict(run.best, strict=False)
                 if model.choices:
                     run.history += tuning_rows(run.step, tune(model, validation, options, seed))
-                run.best = copied(learned(model))
-            yield saved(run, pack, sources)
+                run.best = copy_weights(learned_weights(model))
+            yield files_to_save(run, pack, sources)
 
 
 def tuning_rows(step: int, trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Trials after a number of steps, as rows of a history; their score is not a validation loss."""
+    """Trials after a number of steps as rows of a history, with the score in the column `tuning`."""
     return [
         {("tuning" if key == "validation" else key): value for key, value in trial.items()} | {"step": step}
         for trial in trials
     ]
 
 
-def saved(run: Training, pack: Pack, sources: Lineage) -> Saved:
+def files_to_save(run: Training, pack: Pack, sources: Lineage) -> Saved:
     """State and history, and the checkpoint of the best weights once training has finished."""
     model = run.model
     spent = {

@@ -11,7 +11,7 @@ from fieldcast.encoding.options import STRICT, Limits
 
 @dataclass(frozen=True, config=STRICT)
 class Fit:
-    """Options of a fit. A model with a closed-form solution uses `tuning`, `data` and `restart` alone.
+    """Options of a fit. A model with a closed-form solution uses only `tuning`, `data` and `restart`.
 
     Parameters
     ----------
@@ -52,8 +52,8 @@ class Fit:
     compile
         Whether torch compiles the model.
     data
-        Whether the training data are held in memory, or read from their store while they are needed; "auto" streams
-        fields that are opened lazily.
+        Whether the training data are in memory, or read from their store on demand; "auto" streams fields that are
+        opened lazily.
     ranks
         Number of processes that train together, each with a share of every batch; "auto" is one for each GPU.
     restart

@@ -1,9 +1,10 @@
-"""The weights of a pool: those that minimise the CRPS of the mixture on validation states.
+"""Fit the weights of a pool, which minimise the CRPS of the mixture on validation states.
 
     CRPS(sum_i w_i p_i, y) = sum_i w_i a_i - sum_ij w_i w_j b_ij / 2,    a_i = E|x_i - y|,  b_ij = E|x_i - x_j'|,
 
-x_i and x_j' independent draws of the parts i and j (Gneiting and Raftery 2007, eq. 21, for a mixture). So one rollout
-of each part gives the score of every pool. As in `tuning`, its logarithm is averaged over fractions or lead times.
+with independent draws x_i and x_j' of the parts i and j (Gneiting and Raftery 2007, eq. 21, for a mixture). One
+rollout of each part therefore gives the score of every pool. As in `tuning`, the logarithm of the score is averaged
+over fractions or lead times.
 """
 
 from __future__ import annotations
@@ -29,16 +30,16 @@ STEPS = 20  # weights are multiples of a twentieth: ensembles have ten or twenty
 
 @torch.no_grad()
 def tune_weights(model: Pool, trials: Iterable[tuple[Batch, RandomStreams]]) -> list[dict[str, Any]]:
-    """Set the best weights, and return the score of each part alone and, last, of the pool.
+    """Set the best weights, and return the scores of each part alone and, in the last row, of the pool.
 
     Raises
     ------
     InputError
-        For a part whose draws are not finite: no weight could tell the others apart.
+        If the draws of a part are not finite, because all weights would then have the same score.
     """
     distances = [pair for batch, draws in trials for pair in mean_distances(model, batch, draws)]
     a, b = (torch.stack(terms) for terms in zip(*distances, strict=True))
-    diverged = [name for place, name in enumerate(model.parts) if not a[:, place].isfinite().all()]
+    diverged = [name for number, name in enumerate(model.parts) if not a[:, number].isfinite().all()]
     if diverged:
         raise InputError(
             f"pool.Pool: draws of the part {diverged[0]} are not finite on the validation split: leave it out of "
@@ -59,14 +60,14 @@ def tune_weights(model: Pool, trials: Iterable[tuple[Batch, RandomStreams]]) -> 
 def mean_distances(
     model: Pool, batch: Batch, draws: RandomStreams
 ) -> Iterator[tuple[Float[Tensor, " part"], Float[Tensor, "part part"]]]:
-    """a and b of each step of a batch, as means over its data and over the cells that are scored."""
+    """Yield a and b for each step of a batch, as means over its data and the scored cells."""
     weight = scored_weight(model.space, batch)
     drawn_by_part = (
-        # members of other numbers, as in the pool: otherwise networks of one architecture share their noise
+        # each part has its own member numbers, as in the pool: otherwise networks of one architecture share noise
         drawn_states(
-            part, with_history_of(part, batch.context), batch, replace(draws, first=place * draws.members)
+            part, with_history_of(part, batch.context), batch, replace(draws, first=number * draws.members)
         )
-        for place, part in enumerate(model.parts.values())
+        for number, part in enumerate(model.parts.values())
     )
     for drawn in zip(*drawn_by_part, strict=True):
         members, truth = [x for x, _ in drawn], drawn[0][1]
@@ -84,7 +85,7 @@ def distance(x: Tensor, y: Tensor, weight: Tensor, same: bool = False) -> Float[
 
 
 def compositions(parts: int) -> Float[Tensor, "composition part"]:
-    """Weights of `parts` parts that are multiples of 1 / STEPS and add up to 1."""
+    """All weights of `parts` parts that are multiples of 1 / STEPS and add up to 1."""
     bars = combinations(range(STEPS + parts - 1), parts - 1)
     edges = torch.tensor([(-1, *bar, STEPS + parts - 1) for bar in bars])
     return (edges.diff(dim=1) - 1).double() / STEPS

@@ -1,4 +1,4 @@
-"""Interface of a task for training models on it, and what the tasks on fields share."""
+"""Training problems: the interface of a task for training, and a base class for tasks on fields."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fieldcast.training.streamed import Streamed
 
 @runtime_checkable
 class Problem(Protocol):
-    """A task with those of its options that decide what a model learns."""
+    """A task with the options that change what a model learns."""
 
     @property
     def task(self) -> str:
@@ -31,15 +31,15 @@ class Problem(Protocol):
 
     @property
     def takes_gaps(self) -> bool:
-        """Whether the data may lack values at some times."""
+        """Whether values of the data may be missing at some times."""
         ...
 
     def fitted_by(self) -> Mapping[str, Any]:
-        """The options that decide what is fitted, by name: another value is another model."""
+        """The options that change the fitted model, by name."""
         ...
 
     def check(self, kind: str, model: Model, fit: Fit) -> None:
-        """Raise an InputError for a model, of the type `kind`, that cannot be trained on this as `fit` says."""
+        """Raise an InputError if a model of the type `kind` cannot be trained on this problem as `fit` says."""
         ...
 
     def codec(
@@ -49,7 +49,7 @@ class Problem(Protocol):
         ...
 
     def batches(self, split: xr.Dataset, codec: Any, model: Model, fit: Fit, training: bool) -> Batches:
-        """A split as data of this model, on its device; `training`: it is trained on, not scored."""
+        """A split as batches for a model, on its device; `training` is False for data that are scored only."""
         ...
 
 
@@ -67,9 +67,9 @@ class OnFields:
     def states(
         self, split: xr.Dataset, codec: FieldCodec, space: Space, fit: Fit, reach: tuple[int, int] = (0, 0)
     ) -> States:
-        """A split on the device, in memory or streamed; cells that do not exist are at the climatology.
+        """A split on the device, in memory or streamed; cells that do not exist have the climatology.
 
-        `reach`: number of states before and after a datum that its batch needs.
+        `reach` is the number of states before and after a datum that its batch needs.
         """
         device = space.area.device
         days = codec.days(split["time"]).to(device)
@@ -83,7 +83,7 @@ class OnFields:
 
 
 def is_streamed(split: xr.Dataset, fit: Fit) -> bool:
-    """Whether to read the states of a split while they are needed, as `fit.data` says."""
+    """Whether to read the states of a split on demand, according to `fit.data`."""
     return fit.data == "stream" or (fit.data == "auto" and not in_memory(split))
 
 

@@ -1,8 +1,8 @@
 """Training in several processes on this machine: the ranks train, and this process saves what the first one sends.
 
-The processes meet in a file of a temporary folder and exchange gradients through the loopback interface (gloo), or
-between GPUs (nccl). States in memory are shared by all ranks of a machine without GPUs. A rank that is killed, or that
-fails, ends the training; no rank outlives this process.
+The processes find each other by a file in a temporary folder, and exchange gradients through the loopback interface
+(gloo) or between GPUs (nccl). Without GPUs all ranks share the states in memory. A rank that is killed, or that fails,
+ends the training; no rank outlives this process.
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ from fieldcast.training.shared_states import require_shared_memory
 from fieldcast.training.steps import Report, due_saves
 from fieldcast.training.training_state import Training
 
-RANK_TIMEOUT = timedelta(hours=2)  # of a rank that waits for another one, whose state is being saved
+RANK_TIMEOUT = timedelta(hours=2)  # time that a rank may wait for another one, whose state is being saved
 REPORT_EVERY = 0.5  # seconds between two reports of progress
-DEATH_NOTICE = 1.0  # seconds within which a rank is noticed to be dead after its death made another one fail
+DEATH_NOTICE = 1.0  # seconds to wait for a dead rank to be noticed after another rank failed
 
 
 @dataclass(frozen=True)
 class Job:
-    """Options and start of a training, which all ranks receive besides its data.
+    """Options and initial state of a training, which all ranks receive besides the data.
 
     Parameters
     ----------
     model
-        The model and its closed-form parts, pickled together: messages among the processes of a run may be.
+        The model and its closed-form parts, pickled; pickle is safe between processes of one run.
     state
-        Bytes of the state to start from.
+        State from which the ranks start, as bytes.
     options, seed
         As in `Training`.
     device
@@ -77,7 +77,7 @@ class Job:
 def due_saves_of_ranks(
     run: Training, training: Batches, validation: Batches, report: Report, count: int
 ) -> Iterator[None]:
-    """Train to the end in `count` processes; yield whenever the state, which `run` then holds, is to be saved.
+    """Train to the end in `count` processes; yield whenever the state, which is then in `run`, is to be saved.
 
     Raises
     ------
@@ -120,25 +120,25 @@ def due_saves_of_ranks(
 
 
 def messages(processes: Sequence[Any], pipes: Sequence[Connection]) -> Iterator[tuple[str, Any]]:
-    """Yield what the ranks send; raise the error of a rank that fails, and an InputError for one that is killed."""
+    """Yield the messages of the ranks; raise the error of a rank that fails, or an InputError if a rank is killed."""
     while True:
         for pipe in wait(pipes):
             assert isinstance(pipe, Connection)
             try:
                 kind, content = pipe.recv()
             except (EOFError, ConnectionError):
-                raise killed(processes) from None
+                raise rank_killed(processes) from None
             if kind == "failed":
                 if not isinstance(content, InputError) and wait(
                     [p.sentinel for p in processes], DEATH_NOTICE
                 ):
-                    raise killed(processes)  # the others fail for want of it
+                    raise rank_killed(processes)  # the other ranks fail because they wait for it
                 raise content
             yield kind, content
 
 
-def killed(processes: Sequence[Any]) -> InputError:
-    """The error that a rank was killed: ranks do not end by themselves."""
+def rank_killed(processes: Sequence[Any]) -> InputError:
+    """The error for a rank that was killed; ranks never end by themselves."""
     sentinels = wait([process.sentinel for process in processes], DEATH_NOTICE)
     dead = next((process for process in processes if process.sentinel in sentinels), processes[0])
     dead.join(DEATH_NOTICE)
@@ -155,16 +155,14 @@ def serve(
     """Train as one of several ranks (the body of a process)."""
     signal.pthread_sigmask(
         signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM}
-    )  # this process's parent kills it
+    )  # the parent process kills this one
     threading.Thread(target=die_with_parent, daemon=True).start()
-    set_start_method(
-        "fork", force=True
-    )  # semaphores of libraries then have no name, and a kill leaves none behind
+    set_start_method("fork", force=True)  # so that a kill leaves no named semaphores of libraries behind
     try:
         train_rank(number, count, job, training, validation, pipe)
     except BaseException as error:
         pipe.send(("failed", from_rank(error)))
-    threading.Event().wait()  # to be killed: if this rank ended, the others would fail for want of it
+    threading.Event().wait()  # wait to be killed: the other ranks would fail if this one ended
 
 
 def train_rank(
@@ -184,7 +182,7 @@ def train_rank(
             last = time.monotonic()
             send("progress", (step, score))
 
-    logging.getLogger().handlers = [Relayed(send)]
+    logging.getLogger().handlers = [RelayHandler(send)]
     torch.set_num_threads(job.threads)
     device = join(number, count, job)
     costs.reset_peak(device)
@@ -197,7 +195,7 @@ def train_rank(
             send("state", run.state({}))
 
 
-class Relayed(QueueHandler):
+class RelayHandler(QueueHandler):
     """A handler of logs that sends each record to another process."""
 
     def __init__(self, send: Callable[[str, Any], None]) -> None:
@@ -209,7 +207,7 @@ class Relayed(QueueHandler):
 
 
 def join(number: int, count: int, job: Job) -> torch.device:
-    """Join the group of ranks, on this machine alone; returns the device of this rank."""
+    """Join the group of ranks, over the loopback interface only; return the device of this rank."""
     loopback = next((name for _, name in socket.if_nameindex() if name in ("lo", "lo0")), None)
     if loopback:
         os.environ["GLOO_SOCKET_IFNAME"] = os.environ["NCCL_SOCKET_IFNAME"] = loopback
@@ -224,7 +222,7 @@ def join(number: int, count: int, job: Job) -> torch.device:
 
 
 def from_rank(error: BaseException) -> BaseException:
-    """The error as it would arrive in another process, with the rank's traceback unless it is an InputError."""
+    """A copy of an error for another process, with the traceback of the rank unless it is an InputError."""
     copy = portable(error)
     if not isinstance(error, InputError):
         copy.add_note("\nin a rank:\n" + "".join(traceback.format_exception(error)))

@@ -5,7 +5,7 @@ The loss of a batch is a mean over its data. Rank r of N computes the mean L_r o
     L = sum_r w_r L_r,    dL/dtheta = sum_r w_r dL_r/dtheta,    w_r = n_r / n
 
 (Li et al. 2020, "PyTorch Distributed", section 2.3, for equal shares). All ranks receive the same sums, so that their
-weights, moments, averages and decisions remain equal; what depends on the clock follows the first rank.
+weights, moments, averages and decisions remain equal; decisions that depend on the clock follow the first rank.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from fieldcast.training.options import Fit
 
 @dataclass(frozen=True)
 class Ranks:
-    """Place of this process among those that train together; a single one communicates with no other.
+    """This process among the ranks that train together; a single rank does not communicate.
 
     Parameters
     ----------
@@ -43,9 +43,9 @@ class Ranks:
     device: torch.device | str = "cpu"
 
     def share(self, batch: Int[Tensor, " batch"]) -> tuple[Int[Tensor, " share"], float]:
-        """The data of a batch that are for this rank, and their weight w_r.
+        """This rank's share of the data of a batch, and its weight w_r.
 
-        A rank for which none is left computes the first datum with weight 0: all ranks take the same steps.
+        A rank without a share computes the first datum with weight 0, because all ranks must take the same steps.
         """
         share = batch.tensor_split(self.count)[self.number]
         return (share, len(share) / len(batch)) if len(share) else (batch[:1], 0.0)
@@ -65,7 +65,7 @@ class Ranks:
         self.add([numbers])
         return numbers.tolist()
 
-    def gathered(self, value: float) -> list[float]:
+    def gather(self, value: float) -> list[float]:
         """The value of each rank."""
         return self.sums([value if number == self.number else 0.0 for number in range(self.count)])
 
@@ -74,12 +74,12 @@ SINGLE_RANK = Ranks()
 
 
 def number_of_ranks(options: Fit, device: str, data: int) -> int:
-    """Number of ranks that `fit.ranks` means on the device of this name, for a training split of this many data.
+    """Number of ranks for `fit.ranks` on a device, for a training split with `data` data.
 
     Raises
     ------
     InputError
-        For more ranks than data in a batch, than GPUs, or than can be started here.
+        If there are more ranks than data in a batch or GPUs, or if this process may not start others.
     """
     kind, largest = choose_device(device).type, min(options.batch, data)
     gpus = torch.cuda.device_count() if kind == "cuda" and ":" not in device else 1

@@ -1,4 +1,4 @@
-"""Training from data sets: a recipe and some fields become files to save."""
+"""Training from data sets: from a recipe and fields to the files to save."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ from fieldcast.training.ranks import number_of_ranks
 from fieldcast.training.state_source import InMemory
 
 LOG = logging.getLogger(__name__)
-# options of a fit that do not decide what is fitted
+# options of a fit that do not change the fitted model
 NOT_IN_LINEAGE = ("save_every", "restart", "data", "ranks")
-Checkpoints = Mapping[str, bytes]  # by role
+Checkpoints = Mapping[str, bytes]  # checkpoint files by role
 
 
 @dataclass(frozen=True)
@@ -47,15 +47,15 @@ class Recipe:
     Parameters
     ----------
     problem
-        What the task trains on, checks and batches.
+        The training problem of the task: its data, checks and batches.
     model
-        Type and keywords, as in the YAML.
+        Type and keywords of the model, as in the YAML file.
     fit, limits
-        Options, before the limits are applied.
+        Options of the fit before the limits are applied, and these limits.
     seed
         Seed of initial weights, batches and draws.
     device
-        `auto`, or a name that torch knows.
+        `auto`, or a device name of torch.
 
     Raises
     ------
@@ -75,7 +75,7 @@ class Recipe:
             raise InputError(f"seed: {self.seed} is outside 0 to {2**31 - 1}.")
 
     def options(self) -> dict[str, Any]:
-        """Task, model and options that decide what is fitted: not those in NOT_IN_LINEAGE."""
+        """Task, model and all options that change the fitted model: all but NOT_IN_LINEAGE."""
         fit = asdict(self.fit.capped(self.limits))
         fit = {key: value for key, value in fit.items() if key not in NOT_IN_LINEAGE}
         return {"task": self.problem.task, "model": dict(self.model), "fit": fit, **self.problem.fitted_by()}
@@ -83,13 +83,16 @@ class Recipe:
     def lineage(
         self, data: PreparedData, codec: Codec, base: bytes | None, parts: Checkpoints | None = None
     ) -> dict[str, Any]:
-        """Everything that the fitted model depends on but its device.
+        """Everything that the fitted model depends on except for the device.
 
-        `base` is the checkpoint that it starts from, `parts` those of its parts. Code, data, statistics, base and
-        parts are digests: of modules, of the fields, of the codec that is made from their statistics, and of weights.
+        `base` is the checkpoint of its base, `parts` are the checkpoints of its parts. Code, data, statistics, base
+        and parts are stored as digests of modules, fields, codec and weights.
         """
-        weights = None if base is None else read_header(base, in_role("base"))["weights"]
-        pooled = {role: read_header(part, in_role(role))["weights"] for role, part in (parts or {}).items()}
+        weights = None if base is None else read_header(base, checkpoint_in_role("base"))["weights"]
+        pooled = {
+            role: read_header(part, checkpoint_in_role(role))["weights"]
+            for role, part in (parts or {}).items()
+        }
         return {
             **({"parts": pooled} if pooled else {}),
             **self.options(), "code": code_of(self.model),
@@ -100,7 +103,7 @@ class Recipe:
 
 @dataclass(frozen=True, eq=False)
 class TrainingOptions(ArgumentGroup):
-    """Everything of a recipe but the problem, as a run passes it to a node; fields as in `Recipe`."""
+    """All fields of a `Recipe` but the problem, as a run passes them to a node."""
 
     model: dict[str, Any]
     fit: Fit
@@ -119,17 +122,17 @@ def train(
 ) -> Iterator[Saved]:  # fmt: skip
     """Fit the model of a recipe to the training split.
 
-    `base` is the checkpoint of its closed-form part, `parts` are those of the parts of a combined model, by role.
+    `base` is the checkpoint of its closed-form part, `parts` are the checkpoints of a combined model, by role.
 
     Raises
     ------
     InputError
-        For a model that cannot be built or does not fit the task, a missing device, a base of another model or other
-        data.
+        If the model cannot be built or does not fit the task, if the device is missing, or if the base is another
+        model or was fitted to other data.
     """
     codec, space = recipe.problem.codec(*data.statistics)
     space = space.to(choose_device(recipe.device))
-    model = initialised(recipe.model, space, recipe.seed).to(space.area.device)
+    model = initial_model(recipe.model, space, recipe.seed).to(space.area.device)
     options = recipe.fit.capped(recipe.limits)
     recipe.problem.check(recipe.model["type"], model, recipe.fit)
     refuse_gaps(recipe, model, data)
@@ -139,12 +142,12 @@ def train(
     )
     if isinstance(model, Trained):
         options = replace(options, ranks=number_of_ranks(options, recipe.device, len(training)))
-    # another device, or random numbers of another version, would not continue a training as it began
-    here = {"device": choose_device(recipe.device).type, "format": FORMAT}
+    # another device, or random numbers of another version, would not continue the same training
+    environment = {"device": choose_device(recipe.device).type, "format": FORMAT}
     order = announced_order(model, training)
-    sources = {**recipe.lineage(data, codec, base, parts), **here, **order}
-    same = {name: sources[name] for name in ("data", "splits", "seed", *recipe.problem.fitted_by())}
-    unsolved = load_fitted_parts(model, recipe.model, base, parts or {}, same)
+    sources = {**recipe.lineage(data, codec, base, parts), **environment, **order}
+    required = {name: sources[name] for name in ("data", "splits", "seed", *recipe.problem.fitted_by())}
+    unsolved = load_fitted_parts(model, recipe.model, base, parts or {}, required)
     origin = {"source": data.fields.attrs["source"], **calendar_of(data.fields), **provenance.code()}
     header = {**sources, **origin}
     yield from fit(
@@ -160,29 +163,33 @@ def split_batches(recipe: Recipe, data: PreparedData, codec: Codec, model: Model
 
 
 def load_fitted_parts(
-    model: Model, config: Mapping[str, Any], base: bytes | None, parts: Checkpoints, same: Mapping[str, Any]
+    model: Model,
+    config: Mapping[str, Any],
+    base: bytes | None,
+    parts: Checkpoints,
+    required: Mapping[str, Any],
 ) -> Sequence[Solved]:
-    """Load the parts of a model that are fitted; return its closed-form parts that are not, and must be solved.
+    """Load the fitted parts of a model; return its other closed-form parts, which must be solved.
 
-    The checkpoints must agree with `same` about what they were fitted to.
+    `required` holds the entries that the headers of the checkpoints must have.
     """
     if isinstance(model, Combined):
-        load_parts(model, config, parts, same)
+        load_parts(model, config, parts, required)
         return []
     if base is None:
         return closed_form_parts(model)
     for part in closed_form_parts(model):
-        load_part(part, base, "base", "model.base", {"model": base_of(config), **same})
+        load_part(part, base, "base", "model.base", {"model": base_of(config), **required})
     return []
 
 
 def calendar_of(fields: xr.Dataset) -> dict[str, str]:
-    """The calendar of fields, as an entry of the header; none for images."""
+    """The calendar of fields as an entry of the header; empty for images."""
     return {} if are_images(fields) else {"calendar": str(fields["time"].dt.calendar)}
 
 
 def announced_order(model: Model, training: Batches) -> dict[str, int]:
-    """Return what the order of the batches adds to the lineage of a training state; log it for streamed data."""
+    """Entries for the order of the batches in the lineage of a training state; streamed data are logged."""
     order = BatchOrder(training, None, 0, 1)
     if not isinstance(training.data, InMemory):
         LOG.info(
@@ -193,7 +200,7 @@ def announced_order(model: Model, training: Batches) -> dict[str, int]:
 
 
 def refuse_gaps(recipe: Recipe, model: Model, data: PreparedData) -> None:
-    """Raise an InputError for data with missing values if the task or the model needs complete fields."""
+    """Raise an InputError if the data have missing values, and the task or the model needs complete fields."""
     if not recipe.problem.takes_gaps:
         require_complete(data.fields, f"experiments of the task {recipe.problem.task}")
     if not model.learns_from_gaps:
@@ -201,7 +208,7 @@ def refuse_gaps(recipe: Recipe, model: Model, data: PreparedData) -> None:
 
 
 def warn_of_warm_up(recipe: Recipe, model: Model) -> None:
-    """Log a warning if a VAE is not trained longer than the weight of its KL divergence takes to rise."""
+    """Log a warning if the training of a VAE ends before the weight of its KL divergence is 1."""
     ends = [part.kl_warm_up[1] for part in model.modules() if isinstance(part, Autoencoder)]
     if max(ends, default=0) >= recipe.fit.steps:
         LOG.warning(
@@ -210,10 +217,10 @@ def warn_of_warm_up(recipe: Recipe, model: Model) -> None:
         )  # fmt: skip
 
 
-def initialised(config: Mapping[str, Any], space: Space, seed: int) -> Model:
-    """A model whose first weights are a function of the seed; torch's global generator is unchanged."""
+def initial_model(config: Mapping[str, Any], space: Space, seed: int) -> Model:
+    """A model with initial weights that depend on the seed alone; the global generator of torch is unchanged."""
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # weights are initialised on the processor
+        torch.default_generator.manual_seed(seed)  # weights are initialised on the CPU
         model: Model = build(config, space, expected=Model)
     return model
 
@@ -224,32 +231,32 @@ def closed_form_parts(model: Model) -> list[Solved]:
 
 
 def base_of(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Configuration of the closed-form base of a correction, which may stand inside `Stepped`."""
+    """Configuration of the closed-form base of a correction, which may be inside `Stepped`."""
     base: Mapping[str, Any] | None = config.get("base")
     return base_of(config["model"]) if base is None and "model" in config else base
 
 
 def load_part(part: Model, stored: bytes, role: str, option: str, present: lineage.Lineage) -> None:
-    """Load a part of a model from the checkpoint of another experiment, which must be fitted to these data."""
-    checkpoint = unpack(stored, in_role(role))
+    """Load a part of a model from the checkpoint of another experiment; its header must have the entries `present`."""
+    checkpoint = unpack(stored, checkpoint_in_role(role))
     lineage.require(
         checkpoint.header,
         present,
-        f"{in_role(role)} was fitted",
+        f"{checkpoint_in_role(role)} was fitted",
         f"set {option} to the same options, or fit that experiment again with `kedro run --pipelines training`",
     )
     part.load_state_dict(checkpoint.model.state_dict())
 
 
 def load_parts(
-    combined: Combined, config: Mapping[str, Any], stored: Checkpoints, same: lineage.Lineage
+    combined: Combined, config: Mapping[str, Any], stored: Checkpoints, required: lineage.Lineage
 ) -> None:
     """Load the parts of a model, each from the checkpoint in the role of its name.
 
     Raises
     ------
     InputError
-        For roles in `uses` that are not the names of the parts; for a part of another model or other data.
+        If the roles in `uses` are not the names of the parts, or if a part is another model or fitted to other data.
     """
     if set(stored) != set(combined.parts):
         raise InputError(
@@ -258,9 +265,11 @@ def load_parts(
             + f"{next(iter(combined.parts))}: <task>.<experiment>}}."
         )
     for name, part in combined.parts.items():
-        load_part(part, stored[name], name, f"model.parts.{name}", {"model": config["parts"][name], **same})
+        load_part(
+            part, stored[name], name, f"model.parts.{name}", {"model": config["parts"][name], **required}
+        )
 
 
-def in_role(name: str) -> str:
-    """The checkpoint in a role, as messages name it."""
+def checkpoint_in_role(name: str) -> str:
+    """The name of the checkpoint in a role, for messages."""
     return f"the checkpoint named by '{name}'"

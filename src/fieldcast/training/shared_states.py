@@ -1,4 +1,4 @@
-"""Data of a training that its ranks share: tensors that are sent to another process move to shared memory."""
+"""Training data that the ranks share: tensors that are sent to another process move to shared memory."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from fieldcast.errors import InputError
 from fieldcast.training.batches import Batches
 
 T = TypeVar("T")
-SHARED_MEMORY = Path("/dev/shm")
+SHARED_MEMORY = Path("/dev/shm")  # absent on systems other than Linux
 
 
 def tensors_of(value: Any) -> Iterator[Tensor]:
-    """The tensors of a record."""
+    """Yield the tensors of a dataclass, also of nested ones."""
     if isinstance(value, Tensor):
         yield value
     elif is_dataclass(value) and not isinstance(value, type):
@@ -27,7 +27,7 @@ def tensors_of(value: Any) -> Iterator[Tensor]:
 
 
 def require_shared_memory(*batches: Batches) -> None:
-    """Raise an InputError if the states do not fit into the shared memory of the system: writing there would crash."""
+    """Raise an InputError if the states do not fit into the shared memory of the system, where writing would crash."""
     if not SHARED_MEMORY.exists():
         return
     needed = sum(x.nbytes for part in batches for x in tensors_of(part) if not x.is_shared())

@@ -13,33 +13,33 @@ from torch import Tensor
 
 @runtime_checkable
 class Presence(Protocol):
-    """Presence of the values of states, by index."""
+    """Masks of the present values of states, by index."""
 
     def __getitem__(self, index: Int[Tensor, "*index"] | slice) -> Bool[Tensor, "*index variable y x"]:
-        """False where a value that exists is missing."""
+        """True where a value is present, False where it is missing."""
         ...
 
 
 @runtime_checkable
 class States(Protocol):
-    """Standardised states x_0 .. x_{n-1}, in order of time where they have a time.
+    """Standardised states x_0 .. x_{n-1}, in order of time if they have dates.
 
-    Training visits them window by window; a window is some of the `shards`, which are ranges of states.
+    Training visits them window by window; a window consists of some `shards`, which are ranges of states.
     """
 
     @property
     def days(self) -> Float[Tensor, " state"]:
-        """Fraction of the year of each state; NaN where it has no date."""
+        """Fraction of the year of each state; NaN for states without a date."""
         ...
 
     @property
     def segment(self) -> Int[Tensor, " state"]:
-        """Number of the unbroken stretch of times that each state belongs to."""
+        """Number of the stretch of times without a gap that each state belongs to."""
         ...
 
     @property
     def observed(self) -> Presence | None:
-        """Presence of values; None if there are no gaps."""
+        """Masks of present values; None for complete states."""
         ...
 
     @property
@@ -48,7 +48,7 @@ class States(Protocol):
         ...
 
     def hold(self, shards: Sequence[int], following: Sequence[int] = ()) -> None:
-        """Hold these shards in memory until the next call, and read ahead those of the following window."""
+        """Hold `shards` in memory until the next call, and read the shards `following` of the next window ahead."""
         ...
 
     def __len__(self) -> int: ...

@@ -20,33 +20,36 @@ from fieldcast.training.ranks import SINGLE_RANK, Ranks
 from fieldcast.training.training_state import Training, weights_of
 
 Loss = Callable[[Batch, RandomStreams], Terms]
-Report = Callable[[int, float | None], None]  # receives the step, and the loss of a validation
+Report = Callable[
+    [int, float | None], None
+]  # called with the step, and the loss of a validation if there was one
 
 
 @torch.no_grad()
 def validation_loss(
     model: Trained, validation: Batches, options: Fit, seed: int, steps: int = 1, ranks: Ranks = SINGLE_RANK
 ) -> float:
-    """The loss on evenly spaced validation states over some steps, with the same masks and draws every time.
+    """The loss on evenly spaced validation states over some steps, with the same masks and draws at each call.
 
-    The ranks take the batches in turn; the sum is in their order, so that the loss is the same for any number of ranks.
+    The ranks take the batches in turn, and losses are added in the order of the batches, so that their sum does not
+    depend on the number of ranks.
     """
     index = evenly(len(validation), options.validation).to(model.space.area.device)
-    parts = index.split(options.batch)
-    sums = [0.0] * len(parts)
-    for number in range(ranks.number, len(parts), ranks.count):
-        part = parts[number]
-        draws = RandomStreams(seed_for("validation", seed), part, options.members, number)
-        batch = validation.batch(part, draws, shared_mask=model.shares_mask, steps=steps)
-        batch = replace(batch, index=None)  # not trained on
-        sums[number] = float(model.loss(batch, draws).total) * len(part)
+    pieces = index.split(options.batch)
+    sums = [0.0] * len(pieces)
+    for number in range(ranks.number, len(pieces), ranks.count):
+        piece = pieces[number]
+        draws = RandomStreams(seed_for("validation", seed), piece, options.members, number)
+        batch = validation.batch(piece, draws, shared_mask=model.shares_mask, steps=steps)
+        batch = replace(batch, index=None)  # these data are not trained on
+        sums[number] = float(model.loss(batch, draws).total) * len(piece)
     return sum(ranks.sums(sums)) / len(index)
 
 
 def due_saves(
     run: Training, training: Batches, validation: Batches, report: Report, ranks: Ranks = SINGLE_RANK
 ) -> Iterator[None]:
-    """Train to the end, and yield whenever the state is to be saved: now and then, and at the end."""
+    """Train to the end, and yield whenever the state is to be saved: at regular intervals, and at the end."""
     last = time.monotonic()
     for row in train_steps(run, training, validation, ranks):
         report(run.step, run.history[-1]["validation"] if row else None)
@@ -59,46 +62,46 @@ def due_saves(
 def train_steps(
     run: Training, training: Batches, validation: Batches, ranks: Ranks = SINGLE_RANK
 ) -> Iterator[bool]:
-    """Train, and yield after each step whether it has added a row to the history."""
+    """Train, and yield after each step whether it added a row to the history."""
     model, options, device = run.model, run.options, run.parameters[0].device
-    groups, lossy = model.groups(), half_precision(options, device)
-    # batches are selected on the processor: a step waits for the device once for its masks, or never
+    groups, use_bfloat16 = model.groups(), half_precision(options, device)
+    # batches are selected on the CPU, so that a step waits for the device at most once, for its masks
     groups = None if groups is None else groups.cpu()
     order = BatchOrder(training, groups, run.seed, options.batch)
-    loss = compiled(model.loss) if options.compile else model.loss
+    loss = compile_loss(model.loss) if options.compile else model.loss
     while not run.finished:
         begin = time.perf_counter()
         if not model.training:
             model.train()
-        places, weight = ranks.share(order.data(run.step))
-        group = None if groups is None else int(groups[places[0]])
-        index = places.to(device)
+        share, weight = ranks.share(order.data(run.step))
+        group = None if groups is None else int(groups[share[0]])
+        index = share.to(device)
         draws = RandomStreams(seed_for("training", run.seed), index, options.members, run.step)
         rollout, pushforward = run.rollout
         batch = training.batch(index, draws, shared_mask=model.shares_mask, steps=pushforward + rollout)
-        with torch.autocast(device.type, torch.bfloat16, enabled=lossy):
+        with torch.autocast(device.type, torch.bfloat16, enabled=use_bfloat16):
             terms = terms_of(model, loss(replace(batch, pushforward=pushforward, group=group), draws))
         run.update(terms, ranks, weight)
         row = run.step % options.report_every == 0 or run.step >= options.steps
         if options.max_minutes is not None:
-            row = row or bool(ranks.gathered(float(run.late(begin)))[0])
+            row = row or bool(ranks.gather(float(run.out_of_time(begin)))[0])
         if row:
             costs.wait(device)
         run.stepping += time.perf_counter() - begin
         if row:
             model.eval()
             with weights_of(model, run.average):
-                score = validation_loss(model, validation, options, run.seed, run.validated, ranks)
-            run.seconds = ranks.gathered(run.seconds + time.perf_counter() - begin)[0]
-            run.peak_mb = max(run.peak_mb, *ranks.gathered(costs.peak_mb(device) or 0.0))
+                score = validation_loss(model, validation, options, run.seed, run.validation_steps, ranks)
+            run.seconds = ranks.gather(run.seconds + time.perf_counter() - begin)[0]
+            run.peak_mb = max(run.peak_mb, *ranks.gather(costs.peak_mb(device) or 0.0))
             run.record(score)
         else:
             run.seconds += time.perf_counter() - begin
         yield row
 
 
-def compiled(loss: Loss) -> Loss:
-    """The loss compiled by torch, with random numbers that are drawn outside of the compiled code.
+def compile_loss(loss: Loss) -> Loss:
+    """Compile a loss with torch; its random numbers are drawn outside of the compiled code.
 
     Their keys are integers, functions of the step: traced, they would become expressions that take minutes to simplify.
     """

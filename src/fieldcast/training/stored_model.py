@@ -1,4 +1,4 @@
-"""A stored checkpoint, which must be what this run would train."""
+"""A stored checkpoint, and the check that this run would train the same model."""
 
 from __future__ import annotations
 
@@ -22,23 +22,22 @@ from fieldcast.training.run import Recipe
 
 @dataclass(frozen=True, eq=False)
 class StoredModel(ArgumentGroup):
-    """A checkpoint, and how this run would train it.
+    """A checkpoint with the options of this run, which must be the options of its training.
 
     Parameters
     ----------
     checkpoint
-        The file.
+        Bytes of the file.
     model
-        Configuration of the model to draw from: the trained configuration, or one that draws differently from
-        the same weights.
+        Configuration of the model to draw from: that of the training, or another one with the same weights.
     trained_by
         Address of the experiment whose checkpoint it is.
     trained_model, fit
-        Configuration of that experiment's model in this run, and options of its fit.
+        Configuration of the model of that experiment in this run, and options of its fit.
     seed, limits, device
         Options of this run.
     base
-        Checkpoint that this run would start the training from: in the role `base`, or `forecast` for a filter.
+        Checkpoint that the training would start from, in the role `base`, or `forecast` for a filter.
     parts
         Checkpoints of the parts of a combined model, by role.
     """
@@ -55,13 +54,13 @@ class StoredModel(ArgumentGroup):
     parts: Mapping[str, bytes] | None = None
 
     def restore(self, data: PreparedData, problem: Problem) -> Checkpoint:
-        """The checkpoint with its weights in `model`, on the device, or on all GPUs.
+        """The checkpoint with its weights in `model`, on the device or on all GPUs.
 
         Raises
         ------
         InputError
-            If model, options, data, statistics, splits, seed or base were different in training, if the variables or
-            the grid of the fields are not the model's, and as `unpack` does.
+            If model, options, data, statistics, splits, seed or base were different in training, if variables or grid
+            of the fields differ from those of the model, and as `unpack` does.
         """
         recipe = self._recipe(problem)
         self._require(recipe.options())
@@ -73,7 +72,7 @@ class StoredModel(ArgumentGroup):
         return replace(trained, model=replicate(trained.model, choose_devices(self.device)))
 
     def digest(self, data: PreparedData, problem: Problem) -> str:
-        """Digest of what this run draws from, see `model_digest`.
+        """Digest of the model and weights that this run draws from, see `model_digest`.
 
         Raises
         ------

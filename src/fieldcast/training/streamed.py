@@ -1,8 +1,8 @@
 """States that do not fit in memory, read from a store ahead of their use.
 
 The record is divided into shards of about 64 MB. Training visits windows of a few shards (`training.batch_order`): one
-window is in memory, and a thread reads the next one meanwhile. States outside of the window, such as those of a
-validation, are read one by one, and the last of them are kept.
+window is in memory while a thread reads the next one. States outside of the window, such as those of a validation, are
+read one by one, and the most recent ones are kept in memory.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from torch import Tensor
 
 from fieldcast.kinds import state_dimension
 
-SHARD_BYTES = 64 * 2**20
-READS = 2  # at the same time: one is decoded while the other is read
-PIECE_BYTES = 32 * 2**20  # read at once: the allocator keeps memory of this size for the next piece
-KEPT_BYTES = 96 * 2**20  # of states outside of the window
+SHARD_BYTES = 64 * 2**20  # largest size of a shard
+PARALLEL_READS = 2  # number of reads at the same time: one piece is decoded while the next one is read
+PIECE_BYTES = 32 * 2**20  # bytes of one read: the allocator keeps memory of this size for the next piece
+CACHE_BYTES = 96 * 2**20  # bytes of the states outside of the window that are kept
 
 Encode = Callable[[xr.Dataset], Float[Tensor, "state variable y x"]]
 
@@ -34,7 +34,9 @@ class Window(NamedTuple):
     """States in memory."""
 
     values: Float[Tensor, "held variable y x"]
-    place: Int[Tensor, " state"]  # of each state of the record among `values`; -1 if it is not held
+    position: Int[
+        Tensor, " state"
+    ]  # index in `values` of each state of the record; -1 if it is not in memory
 
 
 @dataclass(eq=False)
@@ -46,13 +48,13 @@ class Streamed:
     record
         Fields of a split, opened lazily: a selection of times reads those times alone.
     encode
-        From fields to states; missing values are NaN.
+        Function from fields to states; missing values are NaN.
     days, segment
         As in `States`, on the device of the training.
     exists
-        Cells that exist, where values of some are missing; None for complete records.
+        Cells that exist, for a record with missing values; None for complete records.
     reach
-        Number of states before and after a datum that its batch needs, too.
+        Number of states before and after a datum that its batch needs.
     """
 
     record: xr.Dataset
@@ -62,13 +64,13 @@ class Streamed:
     exists: Bool[Tensor, "y x"] | None = None
     reach: tuple[int, int] = (0, 0)
     _reader: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1), init=False, repr=False)
-    _held: tuple[tuple[int, ...], Window] | None = field(default=None, init=False, repr=False)
-    _ahead: tuple[tuple[int, ...], Future[Window]] | None = field(default=None, init=False, repr=False)
+    _current: tuple[tuple[int, ...], Window] | None = field(default=None, init=False, repr=False)
+    _next: tuple[tuple[int, ...], Future[Window]] | None = field(default=None, init=False, repr=False)
     _spare: list[Tensor] = field(default_factory=list, init=False, repr=False)
-    _kept: OrderedDict[int, Tensor] = field(default_factory=OrderedDict, init=False, repr=False)
+    _cache: OrderedDict[int, Tensor] = field(default_factory=OrderedDict, init=False, repr=False)
 
     def __reduce__(self) -> tuple[type[Streamed], tuple[Any, ...]]:
-        """Another process reads by itself: it gets the record, and nothing that was read."""
+        """Pickle the record without the states that were read: another process reads for itself."""
         return Streamed, (self.record, self.encode, self.days, self.segment, self.exists, self.reach)
 
     @classmethod
@@ -82,12 +84,12 @@ class Streamed:
 
     @cached_property
     def first(self) -> Float[Tensor, "one variable y x"]:
-        """The first state, which tells the shape of all."""
+        """The first state, for the shape and size of a state."""
         return self._read(range(1))
 
     @cached_property
     def shards(self) -> Sequence[range]:
-        """Ranges of a power of two of states, of at most SHARD_BYTES."""
+        """Ranges of states, whose length is a power of two, of at most SHARD_BYTES."""
         size = max(1, SHARD_BYTES // self.first.nbytes)
         length = 2 ** (size.bit_length() - 1)
         return tuple(range(start, min(start + length, len(self))) for start in range(0, len(self), length))
@@ -98,46 +100,46 @@ class Streamed:
 
     def hold(self, shards: Sequence[int], following: Sequence[int] = ()) -> None:
         now, then = tuple(sorted(shards)), tuple(sorted(following))
-        if self._held is None or self._held[0] != now:
-            if self._held is not None:
-                self._spare.append(self._held[1].values)
-                self._held = None
-            if self._ahead is not None and self._ahead[0] == now:
-                self._held = now, self._ahead[1].result()
+        if self._current is None or self._current[0] != now:
+            if self._current is not None:
+                self._spare.append(self._current[1].values)
+                self._current = None
+            if self._next is not None and self._next[0] == now:
+                self._current = now, self._next[1].result()
             else:
-                self._held = now, self._window(now)
-            self._ahead = None
-        if then and then != now and (self._ahead is None or self._ahead[0] != then):
-            self._ahead = then, self._reader.submit(self._window, then)
+                self._current = now, self._window(now)
+            self._next = None
+        if then and then != now and (self._next is None or self._next[0] != then):
+            self._next = then, self._reader.submit(self._window, then)
 
     def __getitem__(self, index: Int[Tensor, "*index"] | slice) -> Float[Tensor, "*index variable y x"]:
-        states = self.encoded(index)
+        states = self.encoded_states(index)
         return states if self.exists is None else torch.nan_to_num(states)
 
-    def encoded(self, index: Int[Tensor, "*index"] | slice) -> Float[Tensor, "*index variable y x"]:
-        """The states at the given indices; where values of some are missing, these are NaN."""
+    def encoded_states(self, index: Int[Tensor, "*index"] | slice) -> Float[Tensor, "*index variable y x"]:
+        """The states at the given indices, with NaN where a value is missing."""
         device = self.days.device
         numbers = torch.arange(len(self))[index] if isinstance(index, slice) else index.cpu()
-        place = torch.tensor(-1) if self._held is None else self._held[1].place[numbers]
-        if self._held is not None and bool((place >= 0).all()):
-            states = self._held[1].values.index_select(0, place.flatten())
+        position = torch.tensor(-1) if self._current is None else self._current[1].position[numbers]
+        if self._current is not None and bool((position >= 0).all()):
+            states = self._current[1].values.index_select(0, position.flatten())
             return states.unflatten(0, numbers.shape).to(device)
         if isinstance(index, slice):
             return self._read(range(*index.indices(len(self)))).to(device)
-        states = torch.stack(self._scattered(numbers.flatten().tolist()))
+        states = torch.stack(self._single_states(numbers.flatten().tolist()))
         return states.unflatten(0, numbers.shape).to(device)
 
     def _window(self, shards: Sequence[int]) -> Window:
-        """Read shards with the states around them that their data need."""
+        """Read shards, with the states around them that their data need."""
         before, after = self.reach
-        ranges = merged(
+        ranges = merge_ranges(
             range(
                 max(0, self.shards[number].start - before), min(len(self), self.shards[number].stop + after)
             )
             for number in shards
         )
         values = self._memory(sum(map(len, ranges)))
-        place = torch.full((len(self),), -1)
+        position = torch.full((len(self),), -1)
         pieces = [
             piece for states in ranges for piece in cut(states, max(1, PIECE_BYTES // self.first.nbytes))
         ]
@@ -145,32 +147,32 @@ class Streamed:
 
         def fill(start: int, piece: range) -> None:
             values[start : start + len(piece)] = self._read(piece)
-            place[piece.start : piece.stop] = torch.arange(start, start + len(piece))
+            position[piece.start : piece.stop] = torch.arange(start, start + len(piece))
 
-        with ThreadPoolExecutor(READS) as pool:
+        with ThreadPoolExecutor(PARALLEL_READS) as pool:
             list(pool.map(fill, starts[:-1], pieces))  # raises the first error
-        return Window(values, place)
+        return Window(values, position)
 
     def _memory(self, length: int) -> Float[Tensor, "length variable y x"]:
-        """Room for some states: that of an earlier window if it suffices, because new memory must first be cleared."""
+        """Memory for some states: that of an earlier window if it suffices, because new memory is cleared first."""
         room = self._spare.pop() if self._spare else torch.empty(0, *self.first.shape[1:])
         return room[:length] if len(room) >= length else room.new_empty(length, *room.shape[1:])
 
-    def _scattered(self, states: list[int]) -> list[Float[Tensor, "variable y x"]]:
-        """Single states, of which the last are kept."""
-        absent = sorted({state for state in states if state not in self._kept})
-        states_by_index = {state: self._kept[state] for state in states if state in self._kept}
-        for piece in merged(range(state, state + 1) for state in absent):
+    def _single_states(self, states: list[int]) -> list[Float[Tensor, "variable y x"]]:
+        """Read single states; the most recent ones are kept in memory."""
+        absent = sorted({state for state in states if state not in self._cache})
+        states_by_index = {state: self._cache[state] for state in states if state in self._cache}
+        for piece in merge_ranges(range(state, state + 1) for state in absent):
             states_by_index |= {state: x.clone() for state, x in zip(piece, self._read(piece), strict=True)}
         for state in states:
-            self._kept[state] = states_by_index[state]
-            self._kept.move_to_end(state)
-        while len(self._kept) * self.first.nbytes > KEPT_BYTES:
-            self._kept.popitem(last=False)
+            self._cache[state] = states_by_index[state]
+            self._cache.move_to_end(state)
+        while len(self._cache) * self.first.nbytes > CACHE_BYTES:
+            self._cache.popitem(last=False)
         return [states_by_index[state] for state in states]
 
     def _read(self, states: range) -> Float[Tensor, "state variable y x"]:
-        """Read and encode a range of states; 0 where nothing exists."""
+        """Read and encode a range of states; cells that do not exist are 0 in a complete record."""
         span = slice(states.start, states.stop, states.step)
         x = self.encode(self.record.isel({state_dimension(self.record): span}))
         return x.nan_to_num_() if self.exists is None else x
@@ -178,17 +180,17 @@ class Streamed:
 
 @dataclass(frozen=True, eq=False)
 class PresentValues:
-    """Presence of the values of streamed states."""
+    """Masks of the present values of streamed states."""
 
     states: Streamed
     exists: Bool[Tensor, "y x"]
 
     def __getitem__(self, index: Int[Tensor, "*index"] | slice) -> Bool[Tensor, "*index variable y x"]:
-        return self.states.encoded(index).isfinite() & self.exists
+        return self.states.encoded_states(index).isfinite() & self.exists
 
 
-def merged(ranges: Iterator[range]) -> list[range]:
-    """Ascending ranges, joined where they touch or overlap."""
+def merge_ranges(ranges: Iterator[range]) -> list[range]:
+    """Join ascending ranges that touch or overlap."""
     joined: list[range] = []
     for following in ranges:
         if joined and following.start <= joined[-1].stop:
@@ -199,5 +201,5 @@ def merged(ranges: Iterator[range]) -> list[range]:
 
 
 def cut(states: range, length: int) -> list[range]:
-    """Pieces of at most this length."""
+    """Cut a range into pieces of at most this length."""
     return [range(a, min(a + length, states.stop)) for a in range(states.start, states.stop, length)]

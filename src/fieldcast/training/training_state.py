@@ -26,30 +26,31 @@ DIVERGED = "training diverged at step %d of %d: the weights of step %d are kept;
 TOO_LATE = "fit.max_minutes: %g minutes ended the training at step %d of %d."
 
 Weights = dict[str, Tensor]
-KEPT = ("best_step", "step", "skipped", "seconds", "stepping", "peak_mb", "finished", "history", "added")
+# attributes of `Training` that the header of its state holds
+FIELDS = ("best_step", "step", "skipped", "seconds", "stepping", "peak_mb", "finished", "history", "added")
 
 
-def learned(model: Trained) -> Weights:
-    """The state of a model without its closed-form parts, which training does not change."""
+def learned_weights(model: Trained) -> Weights:
+    """The state of a model without its closed-form parts, which gradient steps do not change."""
     solved = tuple(f"{name}." for name, part in model.named_modules() if isinstance(part, Solved))
     return {k: v for k, v in model.state_dict().items() if not k.startswith(solved)}
 
 
 def fits_model(model: Trained, tensors: Weights) -> bool:
-    """Whether a state holds the weights of a model: another version of the code may have had others."""
+    """Whether a state holds the weights of a model; another version of the code may have had other weights."""
     stored = {name.removeprefix("model.") for name in tensors if name.startswith("model.")}
-    return stored == set(learned(model))
+    return stored == set(learned_weights(model))
 
 
-def copied(weights: Weights) -> Weights:
-    """Copies of the weights, which do not follow the model."""
+def copy_weights(weights: Weights) -> Weights:
+    """Copies of the weights, which do not change with the model."""
     return {name: value.clone() for name, value in weights.items()}
 
 
 @contextmanager
 def weights_of(model: Trained, weights: Weights) -> Iterator[None]:
     """Give the model other weights for the duration of a block."""
-    original = copied(learned(model))
+    original = copy_weights(learned_weights(model))
     model.load_state_dict(weights, strict=False)
     try:
         yield
@@ -61,56 +62,56 @@ class Training:
     """A model during training: everything that a training state holds."""
 
     def __init__(self, model: Trained, options: Fit, seed: int, parts: Sequence[Solved] = ()):
-        """Start training; `parts` were solved for this training alone, and the finished state holds them."""
+        """Start training; `parts` are closed-form parts that were solved for this training, for the finished state."""
         self.model, self.options, self.seed, self.parts = model, options, seed, parts
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.optimiser = torch.optim.AdamW(
             self.parameters, lr=options.learning_rate, weight_decay=options.weight_decay, fused=True
         )
-        self.average = copied(learned(model))
-        self.best, self.best_loss, self.best_step = copied(self.average), math.inf, 0
+        self.average = copy_weights(learned_weights(model))
+        self.best, self.best_loss, self.best_step = copy_weights(self.average), math.inf, 0
         self.step, self.seconds, self.stepping, self.peak_mb, self.finished = 0, 0.0, 0.0, 0.0, False
         self.skipped = 0  # steps omitted because validation stopped improving before the rollouts
         self.history: list[dict[str, float]] = []
-        self.sums: dict[str, Tensor | float] = {}  # of the losses of the steps since the last row
-        self.added = 0  # number of these steps
+        self.sums: dict[str, Tensor | float] = {}  # sums of the losses since the last row of the history
+        self.added = 0  # number of steps in these sums
 
     def learning_rate(self) -> float:
         """Linear warm-up, then a cosine to zero (Loshchilov and Hutter 2017, eq. 5)."""
         warm = self.options.warm_up * self.options.steps
         if self.step < warm:
             return self.options.learning_rate * (self.step + 1) / warm
-        part = (self.step - warm) / max(1.0, self.options.steps - warm)
-        return self.options.learning_rate * (1 + math.cos(math.pi * part)) / 2
+        progress = (self.step - warm) / max(1.0, self.options.steps - warm)
+        return self.options.learning_rate * (1 + math.cos(math.pi * progress)) / 2
 
     @property
     def first_rollout(self) -> int:
-        """First step whose loss is over a rollout."""
+        """First step with the loss of a rollout."""
         options = self.options
         return math.ceil((1 - options.rollout_share) * options.steps) if options.longest > 1 else 0
 
     @property
     def rollout(self) -> tuple[int, int]:
-        """Rollout steps in the loss of this step, and pushforward steps before them: none in half of the steps."""
+        """Number of rollout steps in the loss, and of pushforward steps before them, which half of the steps omit."""
         if self.step < self.first_rollout:
             return 1, 0
-        random, most = Random(f"{self.seed} {self.step}"), self.options.pushforward_steps
-        return self.options.rollout, random.randint(1, most) if most and random.random() < 0.5 else 0
+        random, longest = Random(f"{self.seed} {self.step}"), self.options.pushforward_steps
+        return self.options.rollout, random.randint(1, longest) if longest and random.random() < 0.5 else 0
 
     @property
-    def validated(self) -> int:
-        """Steps of a validation: one, until the loss has been over rollouts."""
+    def validation_steps(self) -> int:
+        """Number of steps of a validation: one, until training has taken steps over rollouts."""
         return self.options.longest if self.step > self.first_rollout else 1
 
-    def late(self, begin: float | None = None) -> bool:
+    def out_of_time(self, begin: float | None = None) -> bool:
         """Whether the time limit ends the training, counting the time since `begin` too."""
         since = 0.0 if begin is None else time.perf_counter() - begin
         return self.options.max_minutes is not None and self.seconds + since >= 60 * self.options.max_minutes
 
     def update(self, terms: Terms, ranks: Ranks = SINGLE_RANK, weight: float = 1.0) -> None:
-        """Take a step of AdamW, and one of the moving average, whose decay grows so that it soon forgets early weights.
+        """Take a step of AdamW, and update the moving average; its decay grows, so that it soon forgets early weights.
 
-        With several ranks `terms` are those of this rank's share of the batch, whose `weight` is w_r.
+        With several ranks, `terms` are the losses of this rank's share of the batch, and `weight` is its weight w_r.
         """
         for group in self.optimiser.param_groups:
             group["lr"] = self.learning_rate()
@@ -124,55 +125,55 @@ class Training:
         self.optimiser.step()
         self.step += 1
         decay = min(self.options.ema_decay, (1 + self.step) / (10 + self.step))
-        pairs = [(self.average[name], value) for name, value in learned(self.model).items()]
+        pairs = [(self.average[name], value) for name, value in learned_weights(self.model).items()]
         for average, value in pairs:
             if not value.is_floating_point():
                 average.copy_(value)
         averages, values = zip(*(pair for pair in pairs if pair[1].is_floating_point()), strict=True)
-        get_ema_multi_avg_fn(decay)(averages, values, self.step)  # in one call: on a GPU, in few kernels
+        get_ema_multi_avg_fn(decay)(averages, values, self.step)  # one call needs few kernels on a GPU
         for name, value in losses.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
         self.added += 1
 
     def record(self, loss: float) -> None:
-        """Add a row to the history; keep the average of the weights if its validation is the best so far.
+        """Add a row to the history, and keep the average of the weights if its validation is the best so far.
 
         Raises
         ------
         InputError
             If the training diverged before its first validation.
         """
-        parts = {name: float(value) / self.added for name, value in self.sums.items()}
+        losses = {name: float(value) / self.added for name, value in self.sums.items()}
         self.sums, self.added = {}, 0
-        over = {"validation_steps": self.validated} if self.options.longest > 1 else {}
+        over = {"validation_steps": self.validation_steps} if self.options.longest > 1 else {}
         self.history.append(
-            {"step": self.step, "seconds": round(self.seconds, 2), **parts, "validation": loss, **over}
+            {"step": self.step, "seconds": round(self.seconds, 2), **losses, "validation": loss, **over}
         )
         if not math.isfinite(loss) and not math.isfinite(self.best_loss):
             raise InputError("the training diverged before its first validation: lower fit.learning_rate.")
         if self.best_step <= self.first_rollout < self.step:
-            self.best_loss = math.inf  # until here over single steps
+            self.best_loss = math.inf  # earlier losses are over single steps
         if loss < self.best_loss:
-            self.best, self.best_loss, self.best_step = copied(self.average), loss, self.step
+            self.best, self.best_loss, self.best_step = copy_weights(self.average), loss, self.step
         options = self.options
         waiting = options.patience * options.report_every
         if self.step < self.first_rollout and self.step - self.best_step >= waiting:
-            # single steps no longer help: go on to the rollouts, from the best weights
+            # single steps no longer help: continue with the rollouts, from the best weights
             self.skipped, self.step = self.first_rollout - self.step, self.first_rollout
             self.model.load_state_dict(self.best, strict=False)
-            self.average = copied(self.best)
+            self.average = copy_weights(self.best)
         idle = self.step - max(self.best_step, self.first_rollout) >= waiting
-        lost = not math.isfinite(loss)  # the best weights so far are kept
-        if lost:
+        diverged = not math.isfinite(loss)  # the best weights so far are kept
+        if diverged:
             LOG.warning(DIVERGED, self.step, options.steps, self.best_step)
-        late = self.late()
-        if late and self.step < options.steps:
+        out_of_time = self.out_of_time()
+        if out_of_time and self.step < options.steps:
             LOG.warning(TOO_LATE, options.max_minutes, self.step, options.steps)
-        self.finished = self.step >= options.steps or idle or late or lost
+        self.finished = self.step >= options.steps or idle or out_of_time or diverged
 
     def state(self, sources: Lineage) -> bytes:
-        """The whole state as one file."""
-        tensors = {f"model.{k}": v for k, v in learned(self.model).items()}
+        """The whole state as the bytes of one file."""
+        tensors = {f"model.{k}": v for k, v in learned_weights(self.model).items()}
         tensors |= {f"average.{k}": v for k, v in self.average.items()}
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
         for number, moments in self.optimiser.state_dict()["state"].items():
@@ -180,30 +181,31 @@ class Training:
         if self.finished:
             for number, part in enumerate(self.parts):
                 tensors |= {f"solved.{number}.{k}": v for k, v in part.state_dict().items()}
-        header = {name: getattr(self, name) for name in KEPT}
+        header = {name: getattr(self, name) for name in FIELDS}
         header["sums"] = {name: float(value) for name, value in self.sums.items()}
         best_loss = self.best_loss if math.isfinite(self.best_loss) else None
         return pack_bytes(tensors, {**header, "best_loss": best_loss, "lineage": sources})
 
     def resume(self, tensors: Weights, header: Mapping[str, Any]) -> None:
         """Resume from a state."""
-        parts: dict[str, Weights] = {"model": {}, "average": {}, "best": {}, "optimiser": {}, "solved": {}}
+        groups: dict[str, Weights] = {"model": {}, "average": {}, "best": {}, "optimiser": {}, "solved": {}}
         for name, tensor in tensors.items():
-            part, _, key = name.partition(".")
-            parts[part][key] = tensor.to(self.parameters[0].device)
-        self.model.load_state_dict(parts["model"], strict=False)
-        self.average, self.best = parts["average"], parts["best"]
-        for place, solved in enumerate(self.parts if parts["solved"] else ()):
-            prefix = f"{place}."
-            held = {k.removeprefix(prefix): v for k, v in parts["solved"].items() if k.startswith(prefix)}
-            solved.load_state_dict(held)
+            group, _, key = name.partition(".")
+            groups[group][key] = tensor.to(self.parameters[0].device)
+        self.model.load_state_dict(groups["model"], strict=False)
+        self.average, self.best = groups["average"], groups["best"]
+        for number, part in enumerate(self.parts if groups["solved"] else ()):
+            prefix = f"{number}."
+            part.load_state_dict(
+                {k.removeprefix(prefix): v for k, v in groups["solved"].items() if k.startswith(prefix)}
+            )
         moments: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in parts["optimiser"].items():
-            number, _, key = name.partition(".")
-            moments.setdefault(int(number), {})[key] = tensor.cpu() if key == "step" else tensor
+        for name, tensor in groups["optimiser"].items():
+            index, _, key = name.partition(".")
+            moments.setdefault(int(index), {})[key] = tensor.cpu() if key == "step" else tensor
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
         self.step, self.seconds, self.finished = header["step"], header["seconds"], header["finished"]
         self.peak_mb, self.stepping, self.skipped = header["peak_mb"], header["stepping"], header["skipped"]
         self.best_step, self.history = header["best_step"], list(header["history"])
-        self.sums, self.added = dict(header.get("sums", {})), header.get("added", 0)
+        self.sums, self.added = dict(header["sums"]), header["added"]
         self.best_loss = math.inf if header["best_loss"] is None else header["best_loss"]

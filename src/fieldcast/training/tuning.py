@@ -29,9 +29,9 @@ LOG = logging.getLogger(__name__)
 
 @torch.no_grad()
 def tune(model: Model, validation: Batches, options: Fit, seed: int) -> list[dict[str, Any]]:
-    """Choose, one after the other, the best value of each of `model.choices`; returns the trials.
+    """Choose the best value of each of `model.choices`, one after another, and return the trials.
 
-    A model without choices is scored once, as it is. Where no validation state has a value, nothing is tuned.
+    A model without choices is scored once. If nothing is observed in the validation split, nothing is tuned.
     """
     batches = validation.trials(options.tuning, seed)
     if all(batch.observed is not None and not batch.observed.any() for batch, _ in batches):
@@ -46,10 +46,10 @@ def tune(model: Model, validation: Batches, options: Fit, seed: int) -> list[dic
 def search(model: Model, trial: Callable[[], float], table: list[dict[str, Any]]) -> Iterator[None]:
     """Choose the best value of each of `model.choices` in turn, and yield after each trial; `table` holds the trials.
 
-    `trial` returns the logarithm of a score, the lower the better. Trials that the table holds are not made again.
+    `trial` returns the logarithm of a score, the lower the better. Trials in the table are not repeated.
     """
     names = list(model.choices)
-    # not their logarithms: those of stored scores differ in the last digit
+    # scores themselves are compared: the logarithms of stored scores differ in the last digit
     scores = {tuple(row[name] for name in names): float(row["validation"]) for row in table}
 
     def trials(candidates: Sequence[Mapping[str, float]]) -> Iterator[None]:
@@ -75,7 +75,7 @@ def search(model: Model, trial: Callable[[], float], table: list[dict[str, Any]]
 
 
 def score(model: Model, batch: Batch, draws: RandomStreams) -> float:
-    """Logarithm of the area-weighted fair CRPS: on unobserved cells, or its mean over the steps of a rollout."""
+    """Logarithm of the area-weighted fair CRPS on unobserved cells, or its mean over the steps of a rollout."""
     weight, logs = scored_weight(model.space, batch), []
     for x, truth in drawn_states(model, batch.context, batch, draws):
         crps = fair_crps(x, truth)
@@ -86,7 +86,7 @@ def score(model: Model, batch: Batch, draws: RandomStreams) -> float:
 def drawn_states(
     model: Model, c: Context, batch: Batch, draws: RandomStreams
 ) -> Iterator[tuple[Float[Tensor, "batch members variable y x"], Float[Tensor, "batch variable y x"]]]:
-    """Draws and truth: of each step of a rollout, or of the single states of a batch."""
+    """Yield draws and truth of each step of a rollout, or of the single states of a batch."""
     members = 1 if model.deterministic else draws.members
     streams = RandomStreams(draws.seed, draws.datum, members, draws.step, first=draws.first)
     if batch.x.ndim == 5:
@@ -97,7 +97,7 @@ def drawn_states(
 
 
 def scored_weight(space: Space, batch: Batch) -> Float[Tensor, "*batch y x"]:
-    """Areas of the cells that are scored: those that exist, are not observed and have a truth."""
+    """Areas of the scored cells, which exist, are not observed and have a truth; 0 elsewhere."""
     weight = space.existing_area
     if batch.x.ndim == 5:
         return weight
