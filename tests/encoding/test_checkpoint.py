@@ -222,5 +222,5 @@ def test_a_large_file_passes_through_the_disk_unchanged(monkeypatch):
         "c": torch.tensor(True),
     }
     small = pack_bytes(tensors, {"x": 1})
-    monkeypatch.setattr(tensor_file, "LARGE", 0)
+    monkeypatch.setattr(tensor_file, "MAX_BYTES_IN_MEMORY", 0)
     assert pack_bytes(tensors, {"x": 1}) == small

@@ -57,10 +57,12 @@ def test_grey_values_come_back_from_every_treatment() -> None:
     images = open_images(ImageSource("digits"))
     for treatment, tolerance in (("grey", 1e-4), ("dequantised", 0.51), ("symmetric", 0.51)):
         codec = ImageCodec(treatment, 17)
-        x = codec.treated(codec.encode(images), RandomStreams(1, torch.arange(1797)))
+        x = codec.apply_treatment(codec.encode(images), RandomStreams(1, torch.arange(1797)))
         assert np.abs(codec.decode(x)["image"].values - images["image"].values).max() < tolerance
     codec = ImageCodec("threshold", 17)
-    black_and_white = codec.decode(codec.treated(codec.encode(images), RandomStreams(1, torch.arange(1797))))
+    black_and_white = codec.decode(
+        codec.apply_treatment(codec.encode(images), RandomStreams(1, torch.arange(1797)))
+    )
     assert set(np.unique(black_and_white["image"])) == {0.0, 16.0}
 
 

@@ -17,7 +17,7 @@ from kedro.pipeline.node import Node
 
 from fieldcast import cli
 from fieldcast.datasets import BytesDataset, JSONDataset, TableDataset, ZarrDataset
-from fieldcast.encoding.checkpoint import FORMAT, NEEDED, model_digest
+from fieldcast.encoding.checkpoint import FORMAT, REQUIRED_ENTRIES, model_digest
 from fieldcast.encoding.tensor_file import pack_bytes
 from fieldcast.errors import InputError
 from fieldcast.experiments import Experiment
@@ -28,7 +28,7 @@ from fieldcast.models.source_code import code_of
 
 MODEL = {"type": "interpolation.Linear"}
 HEADER = {
-    **dict.fromkeys(NEEDED, ""),
+    **dict.fromkeys(REQUIRED_ENTRIES, ""),
     "format": FORMAT,
     "variables": ["z"],
     "wraps": False,

@@ -7,7 +7,7 @@ import pytest
 import torch
 import xarray as xr
 
-from fieldcast.encoding.tensor_file import intact, pack_bytes
+from fieldcast.encoding.tensor_file import pack_bytes, unpack_intact
 from fieldcast.errors import InputError
 from fieldcast.fields.images import open_images, split
 from fieldcast.fields.options import ImageSource
@@ -34,7 +34,7 @@ def folder(tmp_path: Path, images: xr.Dataset, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_known_images_get_the_shipped_weights(images: xr.Dataset, folder: Path) -> None:
-    stored, _ = intact((folder / "digits.safetensors").read_bytes())
+    stored, _ = unpack_intact((folder / "digits.safetensors").read_bytes())
     fewer = open_images(ImageSource("digits", train=200, test=30))  # they begin like the others
     for fields in (images, fewer):
         state, header = classifier_of(fields, split(fields))
@@ -73,7 +73,7 @@ def test_a_changed_file_is_refused(images: xr.Dataset, folder: Path) -> None:
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
 def test_the_package_has_a_small_classifier(name: str) -> None:
     path = SHIPPED / f"{name}.safetensors"
-    tensors, header = intact(path.read_bytes())
+    tensors, header = unpack_intact(path.read_bytes())
     network = Architecture(**header["architecture"]).build()
     network.load_state_dict(tensors)
     assert network(torch.zeros(2, 1, 28, 28)).shape == (2, 10)

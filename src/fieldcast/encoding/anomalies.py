@@ -33,12 +33,12 @@ from fieldcast.time_steps import TimeStep
 class FieldCodec(FieldLayout):
     """Standardise fields by statistics of the training split, and bring draws back to physical units.
 
-    The first parameters are those of `FieldLayout`.
+    The first parameters are inherited from `FieldLayout`.
 
     Parameters
     ----------
     climatology
-        (365, V, Y, X), in physical units.
+        Climatology of each day of the year (365, V, Y, X), in physical units.
     deviation
         Standard deviation of the anomalies of each variable, in physical units.
     """
@@ -56,34 +56,34 @@ class FieldCodec(FieldLayout):
         Raises
         ------
         InputError
-            For images.
+            If the data are images.
         """
         refuse_images(fields)
         layout = layout_of(fields)
         deviation = normalisation["anomaly_std"].sel(variable=list(layout.variables)).values
-        by_day = on_days(climatology, layout.variables)
+        by_day = climatology_array(climatology, layout.variables)
         return cls(**vars(layout), climatology=by_day, deviation=deviation.astype(np.float32))
 
     def in_units(self, units: Mapping[str, str], where: str = "the data set") -> FieldCodec:
-        """The codec of data in other `units` of each variable: x is the same, whatever the units.
+        """The codec of data in other `units` of each variable; x does not depend on the units.
 
         With y = a field + b, the climatology becomes a climatology + b, and the deviation a deviation.
 
         Raises
         ------
         InputError
-            If units do not convert to the model's; the message calls the data `where`.
+            If units do not convert to the model's; `where` names the data in the message.
         """
         trained = {v: str(self.attrs[v].get("units", "")) for v in self.variables}
-        changes = [conversion(trained[v], units[v]) for v in self.variables]
-        for v, change in zip(self.variables, changes, strict=True):
+        conversions = [conversion(trained[v], units[v]) for v in self.variables]
+        for v, change in zip(self.variables, conversions, strict=True):
             if change is None:
                 raise InputError(
                     f"variable '{v}' of {where} is in '{units[v]}', which cannot be converted to '{trained[v]}', the "
                     "unit that the model was trained in: give it in that unit."
                 )
         scale, offset = (
-            np.array([getattr(change, part) for change in changes]) for part in ("scale", "offset")
+            np.array([getattr(change, name) for change in conversions]) for name in ("scale", "offset")
         )
         climatology = self.climatology * scale[:, None, None] + offset[:, None, None]
         return replace(
@@ -94,7 +94,7 @@ class FieldCodec(FieldLayout):
         )
 
     def encode(self, data: xr.Dataset) -> Float[Tensor, "*lead time variable y x"]:
-        """Standardised anomalies of a data set with time as its last dimension before the grid; NaN stays NaN."""
+        """Standardised anomalies of a data set, with time as the last dimension before the grid; NaN stays NaN."""
         lead = [d for d in data[self.variables[0]].dims if d not in ("time", *GRID)]
         shape = (
             *(data.sizes[dim] for dim in (*lead, "time")),
@@ -104,17 +104,17 @@ class FieldCodec(FieldLayout):
         x, days = np.empty(shape, np.float32), calendars.day_of_year(data["time"]) - 1
         for i, v in enumerate(self.variables):
             values = data[v].transpose(*lead, "time", *GRID).values.astype(np.float32, copy=False)
-            for t, day in enumerate(days.tolist()):  # a field at a time stays in the cache of the processor
+            for t, day in enumerate(days.tolist()):  # a single field stays in the cache of the CPU
                 field = x[..., t, i, :, :]
                 np.subtract(values[..., t, :, :], self.climatology[day, i], out=field)
                 field /= self.deviation[i]
         return torch.from_numpy(x)
 
     def climatology_at(self, times: xr.DataArray) -> Float[np.ndarray, "time variable y x"]:
-        """The climatology of each day, in physical units."""
+        """The climatology at some times, in physical units."""
         return self.climatology[calendars.day_of_year(times) - 1]
 
-    def physical(
+    def to_physical(
         self, x: Float[np.ndarray, "*lead variable y x"], climatology: Float[np.ndarray, "*days variable y x"]
     ) -> Float[np.ndarray, "*lead variable y x"]:
         """x * deviation + climatology: the inverse of `encode`, for a climatology that broadcasts against x."""
@@ -123,20 +123,24 @@ class FieldCodec(FieldLayout):
         return values
 
     def days(self, times: Any) -> Float[Tensor, " time"]:
-        """Each time as a fraction of the year."""
+        """Times as fractions of the year."""
         return torch.from_numpy(calendars.fraction_of_year(times).astype(np.float32))
 
     def decode(self, x: Float[Tensor, "time members variable y x"], times: xr.DataArray) -> xr.Dataset:
         """Draws in physical units; each variable is (time, member, latitude, longitude)."""
-        values = self.physical(x.cpu().numpy(), self.climatology_at(times)[:, None])
+        values = self.to_physical(x.cpu().numpy(), self.climatology_at(times)[:, None])
         return self.dataset(values, {"time": times, "member": np.arange(x.shape[1])})
 
 
-def on_days(climatology: xr.Dataset, variables: Sequence[str]) -> Float[np.ndarray, "365 variable y x"]:
+def climatology_array(
+    climatology: xr.Dataset, variables: Sequence[str]
+) -> Float[np.ndarray, "365 variable y x"]:
     """The climatology of some variables as an array, in physical units."""
     sizes = [climatology.sizes[dim] for dim in ("dayofyear", *GRID)]
     by_day = np.empty((sizes[0], len(variables), *sizes[1:]), np.float32)
-    for i, v in enumerate(variables):  # one at a time: two copies on a large grid take too much memory
+    for i, v in enumerate(
+        variables
+    ):  # one variable at a time: two copies on a large grid take too much memory
         by_day[:, i] = climatology[v].transpose("dayofyear", *GRID).values
     return by_day
 
@@ -171,24 +175,24 @@ def space_of(fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Data
 
 
 def static_fields(fields: xr.Dataset, climatology: xr.Dataset) -> Float[np.ndarray, "s y x"]:
-    """Location and climate of each cell, every field with mean 0 and standard deviation 1; missing cells are 0.
+    """Location and climate of each cell, as fields of mean 0 and standard deviation 1; missing cells are 0.
 
     Sine and cosine of latitude, the static variables, and the annual mean and first harmonic of each variable's
     climatology: an anomaly of wind speed, for example, has a different meaning in a jet than beside it.
     """
     radians = np.radians(fields["latitude"].values)[:, None] * np.ones(fields.sizes["longitude"])
     layers = [np.sin(radians), np.cos(radians)]
-    layers += [standard(fields[name].transpose(*GRID).values) for name in conventions.static(fields)]
+    layers += [standardise_field(fields[name].transpose(*GRID).values) for name in conventions.static(fields)]
     angle = 2 * np.pi * (climatology["dayofyear"].values - 1) / 365
     for name in climatology.data_vars:
         values = climatology[name].transpose("dayofyear", *GRID).values
         harmonics = (np.ones_like(angle), np.cos(angle), np.sin(angle))
-        with threadpool_limits(1, user_api="blas"):  # the same digits with any number of threads
-            layers += [standard(np.tensordot(h, values, axes=1) / len(angle)) for h in harmonics]
+        with threadpool_limits(1, user_api="blas"):  # results must not depend on the number of threads
+            layers += [standardise_field(np.tensordot(h, values, axes=1) / len(angle)) for h in harmonics]
     return np.stack(layers).astype(np.float32)
 
 
-def standard(values: Float[np.ndarray, "y x"]) -> Float[np.ndarray, "y x"]:
+def standardise_field(values: Float[np.ndarray, "y x"]) -> Float[np.ndarray, "y x"]:
     """The values with mean 0 and standard deviation 1; a constant field becomes 0."""
     anomaly = values.astype(np.float64) - np.nanmean(values, dtype=np.float64)
     spread = np.nanstd(anomaly)

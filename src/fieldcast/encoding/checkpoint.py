@@ -1,4 +1,4 @@
-"""A checkpoint: one file of tensors from which a trained model can be rebuilt and used alone.
+"""A checkpoint: one file of tensors from which a trained model can be rebuilt and used by itself.
 
 Tensors: the model's state, the Space, climatology and normalisation. Header: the model's type and keywords, its
 lineage, costs and versions.
@@ -33,16 +33,22 @@ from fieldcast.models.core import Model
 from fieldcast.models.space import Space
 from fieldcast.time_steps import TimeStep
 
-FORMAT = 5
+FORMAT = 5  # version of the file, and of random numbers: a checkpoint of another version is refused
 Codec = FieldCodec | AnyDayCodec | ImageCodec
-PIECE = 64  # fields that are checked at once: the check copies them
-NEEDED = ("model", "variables", "wraps", "step_hours", "weights")  # entries of the header of a checkpoint
-SPACE = ("area", "exists", "points", "static", "tendency")
+FIELDS_AT_ONCE = 64  # number of fields that are checked together, because the check copies them
+REQUIRED_ENTRIES = (
+    "model",
+    "variables",
+    "wraps",
+    "step_hours",
+    "weights",
+)  # entries of the header that every checkpoint has
+SPACE = ("area", "exists", "points", "static", "tendency")  # tensors of a Space
 
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A model, the codec that brings data to it, and the header: its lineage, costs and versions."""
+    """A model, its codec, and the header of its file: lineage, costs and versions."""
 
     model: Model
     codec: Codec
@@ -50,7 +56,7 @@ class Checkpoint:
 
     @property
     def field_codec(self) -> FieldCodec:
-        """The codec of a model of fields at a day of the year.
+        """The codec of a model of dated fields.
 
         Raises
         ------
@@ -83,24 +89,24 @@ def read_header(data: bytes, where: str) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If the file is no checkpoint, or one of another version.
+        If the file is not a checkpoint of this version.
     """
     try:
         header = header_of(data)[2]
     except UNREADABLE:
         raise InputError(f"{where} {DAMAGED}: train the experiment again.") from None
-    return of_this_version(header, where)
+    return require_this_version(header, where)
 
 
-def of_this_version(header: dict[str, Any], where: str) -> dict[str, Any]:
-    """The header, unless another version of Fieldcast wrote it.
+def require_this_version(header: dict[str, Any], where: str) -> dict[str, Any]:
+    """Return the header, unless another version of Fieldcast wrote it.
 
     Raises
     ------
     InputError
-        For the header of another version, or a damaged one.
+        If the header is damaged, or of another version.
     """
-    complete = set(NEEDED) <= set(header)
+    complete = set(REQUIRED_ENTRIES) <= set(header)
     if complete and header.get("format") == FORMAT and not is_header(header):
         raise InputError(f"{where} {DAMAGED}: train the experiment again.")
     if header.get("format") != FORMAT or not complete:
@@ -111,10 +117,10 @@ def of_this_version(header: dict[str, Any], where: str) -> dict[str, Any]:
 
 
 def model_digest(header: Mapping[str, Any], model: Mapping[str, Any]) -> str:
-    """Digest of what draws are drawn from: the tensors of a checkpoint, and the model that holds them.
+    """Digest of everything that determines draws: the tensors of a checkpoint, and the model around them.
 
-    The lineage of a checkpoint is not enough: one lineage leads to several weights where a clock ends the training.
-    Its code counts too: equal weights draw differently after a change of `sample`.
+    The lineage of a checkpoint is not enough: if a time limit ends the training, one lineage has several weights. The
+    code counts, too: after a change of `sample`, equal weights give other draws.
     """
     return lineage.digest(
         header["weights"], model, *([header[lineage.CODE]] if lineage.CODE in header else [])
@@ -122,12 +128,12 @@ def model_digest(header: Mapping[str, Any], model: Mapping[str, Any]) -> str:
 
 
 def codec_digest(codec: Codec) -> str:
-    """Digest of a codec: its climatology, its normalisation and what is known of its variables."""
+    """Digest of a codec: climatology, normalisation and attributes of the variables."""
     return lineage.digest(codec.header(), (part for item in sorted(codec.arrays().items()) for part in item))
 
 
 def pack(model: Model, codec: Codec, header: Mapping[str, Any]) -> bytes:
-    """The checkpoint of a model; `header` holds at least `model`, its configuration."""
+    """The checkpoint of a model as bytes; `header` holds at least the entry `model`, its configuration."""
     space = model.space
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
     tensors |= {f"space.{name}": getattr(space, name) for name in SPACE}
@@ -141,21 +147,21 @@ def pack(model: Model, codec: Codec, header: Mapping[str, Any]) -> bytes:
 
 
 def unpack(data: bytes, where: str = "the checkpoint", model: Mapping[str, Any] | None = None) -> Checkpoint:
-    """The checkpoint that `pack` wrote; `model`: another configuration for the same weights, such as another sampler.
+    """The checkpoint that `pack` wrote; `model` is another configuration for its weights, such as another sampler.
 
     Raises
     ------
     InputError
-        For a damaged or incomplete file, a file of another version, numbers that are not finite, or weights that do
-        not fit `model`.
+        If the file is damaged, incomplete or of another version, if numbers are not finite, or if the weights do not
+        fit `model`.
     """
     tensors, header = unpack_bytes(data, where)
-    of_this_version(header, where)
+    require_this_version(header, where)
     arrays = {k.removeprefix("codec."): v.numpy() for k, v in tensors.items() if k.startswith("codec.")}
     try:
         if name := misfit(tensors, header):
             raise InputError(f"{where} {DAMAGED} ({name}): train the experiment again.")
-        refuse_not_finite(tensors, where)
+        require_finite(tensors, where)
         fixed = {name: tensors[f"space.{name}"] for name in SPACE}
         step = TimeStep.stored_in(header)
         place = {"variables": tuple(header["variables"]), "wraps": header["wraps"]}
@@ -176,15 +182,15 @@ def unpack(data: bytes, where: str = "the checkpoint", model: Mapping[str, Any] 
     return Checkpoint(built.eval(), codec, {**header, "model": dict(model)} if model else header)
 
 
-def refuse_not_finite(tensors: Mapping[str, Tensor], where: str) -> None:
+def require_finite(tensors: Mapping[str, Tensor], where: str) -> None:
     """Raise an InputError for weights, statistics or a climatology with NaN or Inf where cells exist.
 
-    Only days may be NaN: those of states without a date.
+    Only days may be NaN, for states without a date.
     """
     exists = tensors["space.exists"]
     for name, tensor in tensors.items():
         gridded = tensor.shape[-2:] == exists.shape
-        pieces = tensor.flatten(0, -3).split(PIECE) if gridded and tensor.ndim > 2 else (tensor,)
+        pieces = tensor.flatten(0, -3).split(FIELDS_AT_ONCE) if gridded and tensor.ndim > 2 else (tensor,)
         checked = (piece[..., exists] if gridded else piece for piece in pieces)
         if not name.endswith(".days") and not all(torch.isfinite(piece).all() for piece in checked):
             raise InputError(

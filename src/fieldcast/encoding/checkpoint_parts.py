@@ -1,4 +1,4 @@
-"""Types and shapes of the parts of a checkpoint, which its digest does not vouch for."""
+"""Checks of types and shapes of the parts of a checkpoint, which its digest does not guarantee."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def is_header(header: Mapping[str, Any]) -> bool:
-    """Whether the entries that every checkpoint has are of their types."""
+    """Whether the entries that every checkpoint has are of the right types."""
     model, variables, step = (header.get(name) for name in ("model", "variables", "step_hours"))
     return (
         isinstance(model, Mapping)
@@ -25,12 +25,12 @@ def is_header(header: Mapping[str, Any]) -> bool:
 
 
 def misfit(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> str | None:
-    """Name of the first part that does not fit the grid and the variables; None if all do.
+    """Name of the first part that does not fit grid and variables; None if all fit.
 
     Raises
     ------
     KeyError
-        For a part of the grid that is missing.
+        If a part of the grid is missing.
     """
     exists = tensors["space.exists"]
     if exists.dtype != torch.bool or exists.ndim != 2:
@@ -53,19 +53,19 @@ def misfit(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> str | No
             return name
     if header.get("codec", "field") != "image":
         attrs = header["attrs"]
-        if not isinstance(attrs, Mapping) or not all(isinstance(each, Mapping) for each in attrs.values()):
+        if not isinstance(attrs, Mapping) or not all(isinstance(entry, Mapping) for entry in attrs.values()):
             return "attrs"
     return _misfit_of_days(tensors)
 
 
 def _misfit_of_days(tensors: Mapping[str, Tensor]) -> str | None:
-    """Name of the tensor of training days that does not fit the others."""
+    """Name of the tensor about training days that does not fit the others; None if all fit."""
     days, number = tensors.get("model.days"), tensors.get("model.number")
     if days is not None and days.ndim != 1:
         return "model.days"
     if days is None or number is None:
         return None
-    kept = tensors.get("model.anomalies", number)
-    fits = number.ndim == 1 and number.dtype == torch.long and kept.shape[:1] == number.shape
-    within = fits and (not len(number) or bool((number >= 0).all() and (number < len(days)).all()))
-    return None if within else "model.number"
+    anomalies = tensors.get("model.anomalies", number)
+    fits = number.ndim == 1 and number.dtype == torch.long and anomalies.shape[:1] == number.shape
+    valid = fits and (not len(number) or bool((number >= 0).all() and (number < len(days)).all()))
+    return None if valid else "model.number"

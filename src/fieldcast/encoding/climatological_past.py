@@ -1,4 +1,4 @@
-"""Members without any observation: stretches of training states of a season."""
+"""Climatological members: stretches of training states of the same season."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fieldcast.models.random_streams import RandomStreams, seed_for
 def climatological_past(
     training: xr.Dataset, time: xr.DataArray, codec: FieldCodec, shape: tuple[int, int, int], seed: int
 ) -> Float[Tensor, "case members past variable y x"]:
-    """Successive training states that end within 45 days of the season of a time, drawn for each case and member.
+    """Successive training states that end within 45 days of the day of the year of a time, for each case and member.
 
     `shape` is (cases, members, past).
 
@@ -26,13 +26,13 @@ def climatological_past(
     InputError
         If the training split has no `past` successive states.
     """
-    places = climatological_places(training, time, codec, shape, seed)
-    distinct, inverse = torch.unique(places, return_inverse=True)
+    positions = climatological_positions(training, time, codec, shape, seed)
+    distinct, inverse = torch.unique(positions, return_inverse=True)
     x = torch.nan_to_num(codec.encode(training.isel(time=distinct.numpy())))
     return x[inverse]
 
 
-def climatological_places(
+def climatological_positions(
     training: xr.Dataset, time: xr.DataArray, codec: FieldCodec, shape: tuple[int, int, int], seed: int
 ) -> Int[Tensor, "case members past"]:
     """Positions in the training split of the states of `climatological_past`.

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 
-PROCESS = Path("/proc/self")  # Linux reports a process's peak memory there, and resets it on demand
+PROCESS = Path("/proc/self")  # source of the peak memory of a process on Linux, where it can be reset
 
 
 def wait(device: torch.device) -> None:
-    """Wait until the device has finished its queue: an earlier look at the clock would miss part of the time."""
+    """Wait until the device has finished its queue, so that the clock measures all of its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -26,7 +26,7 @@ def reset_peak(device: torch.device) -> None:
 
 
 def peak_mb(device: torch.device) -> float | None:
-    """Peak memory in MB since the last reset: of the GPU, or of this process; None where it is not reported."""
+    """Peak memory [MB] of the GPU, or of this process, since the last reset; None if the system does not report it."""
     if device.type == "cuda":
         return round(torch.cuda.max_memory_allocated(device) / 1e6, 1)
     try:

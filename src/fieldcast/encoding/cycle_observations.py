@@ -1,4 +1,4 @@
-"""Observations of successive states, which a cycle assimilates, the same for every method."""
+"""Observations of successive states for assimilation cycles, the same for every method."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from jaxtyping import Float
 
 from fieldcast import lineage
 from fieldcast.encoding.anomalies import FieldCodec
-from fieldcast.encoding.observations import labelled, observed
+from fieldcast.encoding.observations import observations_dataset, observed_values
 from fieldcast.encoding.options import Cycling, Limits, Sparsification
 from fieldcast.errors import InputError
 from fieldcast.fields.splits import SplitRanges, select
 from fieldcast.models.random_streams import seed_for
 from fieldcast.models.space import Space
 
-GROSS = 5.0  # size of a gross error, in anomaly standard deviations
+GROSS_ERROR = 5.0  # size of a gross error, in anomaly standard deviations
 
 
 def observe_cycle(
@@ -30,18 +30,19 @@ def observe_cycle(
     """Observations (case, time, latitude, longitude) of the first states of the test split, NaN where there is none.
 
     An observation is truth + noise * anomaly standard deviation * eps, in physical units; a share `gross_errors` of
-    them is wrong by `GROSS` anomaly standard deviations, in either direction. Filters assume the attribute `noise`.
+    them is wrong by `GROSS_ERROR` anomaly standard deviations, in either direction. The attribute `noise` is the error
+    that filters assume.
     """
     truth = cycled_states(fields, splits, cycling, limits)
     x, times = codec.encode(truth), truth.sizes["time"]
     by_step = replace(options, masks=times, cases={pattern: k for pattern, k in cycling.cases.items()})
     number = torch.arange(times)
     cases = [(pattern, k) for pattern, fractions in cycling.cases.items() for k in fractions]
-    values = np.stack([observed(x, number, space, by_step, case, i) for i, case in enumerate(cases)])
+    values = np.stack([observed_values(x, number, space, by_step, case, i) for i, case in enumerate(cases)])
     values = values + gross_errors(values.shape, cycling.gross_errors, options.seed)
-    values = codec.physical(values, codec.climatology_at(truth["time"]))
+    values = codec.to_physical(values, codec.climatology_at(truth["time"]))
     sources = lineage_of(fields, splits, options, cycling, times)
-    return labelled(values, cases, number, truth, codec.variables).assign_attrs(
+    return observations_dataset(values, cases, number, truth, codec.variables).assign_attrs(
         digest=lineage.digest(sources, values),
         lineage=json.dumps(sources),
         data=sources["data"],
@@ -54,10 +55,10 @@ def observe_cycle(
 def gross_errors(
     shape: tuple[int, ...], share: float, seed: int
 ) -> Float[np.ndarray, "case time variable y x"]:
-    """Errors of + or - `GROSS` in a share of all values, 0 in the others."""
+    """Errors of + or - `GROSS_ERROR` in a share of all values, and 0 in the others."""
     rng = np.random.default_rng(seed_for("gross errors", seed))
     sign = np.where(rng.random(shape) < 0.5, -1.0, 1.0)
-    return (GROSS * sign * (rng.random(shape) < share)).astype(np.float32)
+    return (GROSS_ERROR * sign * (rng.random(shape) < share)).astype(np.float32)
 
 
 def cycled_states(fields: xr.Dataset, splits: SplitRanges, cycling: Cycling, limits: Limits) -> xr.Dataset:
@@ -66,7 +67,7 @@ def cycled_states(fields: xr.Dataset, splits: SplitRanges, cycling: Cycling, lim
     Raises
     ------
     InputError
-        If they do not follow one another without a gap.
+        If there are too few states without a gap.
     """
     test = select(fields, splits, "test")
     first = int(test["segment"].values[0])
@@ -82,7 +83,7 @@ def cycled_states(fields: xr.Dataset, splits: SplitRanges, cycling: Cycling, lim
 
 
 def spin_up(cycling: Cycling, limits: Limits) -> int:
-    """Number of first states that are not scored."""
+    """Number of states at the start of a cycle that are not scored."""
     return limits.cap("times", cycling.spin_up)
 
 
@@ -90,19 +91,24 @@ def lineage_of(
     fields: xr.Dataset, splits: SplitRanges, options: Sparsification, cycling: Cycling, times: int
 ) -> dict[str, Any]:
     """Everything that the observations of the cycles depend on."""
-    network = {key: getattr(options, key) for key in ("seed", "noise", "per_variable")}
-    usual = Cycling()
-    wrong = {key: getattr(cycling, key) for key in ("assumed_error", "gross_errors")}
-    network |= {key: value for key, value in wrong.items() if value != getattr(usual, key)}
+    observing_network = {key: getattr(options, key) for key in ("seed", "noise", "per_variable")}
+    defaults = Cycling()
+    errors = {key: getattr(cycling, key) for key in ("assumed_error", "gross_errors")}
+    observing_network |= {key: value for key, value in errors.items() if value != getattr(defaults, key)}
     cycle = {"spin_up": cycling.spin_up, "times": times, "cases": list(asdict(cycling)["cases"].items())}
-    return {"data": fields.attrs["digest"], "splits": dict(splits), "network": network, "cycle": cycle}
+    return {
+        "data": fields.attrs["digest"],
+        "splits": dict(splits),
+        "network": observing_network,
+        "cycle": cycle,
+    }
 
 
 def require_cycle_observations(
     stored: xr.Dataset, fields: xr.Dataset, splits: SplitRanges, options: Sparsification, cycling: Cycling,
     limits: Limits,
 ) -> None:  # fmt: skip
-    """Raise an InputError unless stored observations are those of these fields, splits and options."""
+    """Raise an InputError unless stored observations were made from these fields, splits and options."""
     times = cycled_states(fields, splits, cycling, limits).sizes["time"]
     lineage.require(
         json.loads(stored.attrs.get("lineage", "{}")),

@@ -1,4 +1,4 @@
-"""The device that a run computes on."""
+"""The device of a run."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from fieldcast.errors import InputError
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of this name; "auto" is the GPU where there is one.
+    """The device of this name; "auto" is the GPU if there is one, else the CPU.
 
     Raises
     ------
     InputError
-        For a device that torch does not know or that is not there.
+        If torch does not know the device, or it is not available.
     """
     arguments.text(name, "device", "auto")
     if name == "auto":
@@ -26,7 +26,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_devices(name: str) -> list[torch.device]:
-    """The devices that draw side by side: all GPUs for "auto" and "cuda", unless there is none; else that of the name.
+    """The devices that draw in parallel: all GPUs, if there are any, for "auto" and "cuda"; else the named device.
 
     Raises
     ------

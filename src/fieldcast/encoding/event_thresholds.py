@@ -37,7 +37,7 @@ def sources(fields: xr.Dataset, splits: SplitRanges, options: Events) -> dict[st
 
 @dataclass(frozen=True, eq=False)
 class ScoredEvents(ArgumentGroup):
-    """Thresholds of events, and the options with which this run would estimate them."""
+    """Stored thresholds of events, and the options of this run for them."""
 
     event_thresholds: xr.Dataset
     events: Events
@@ -48,7 +48,7 @@ class ScoredEvents(ArgumentGroup):
         Raises
         ------
         InputError
-            If the thresholds are those of other fields, another training split or other options.
+            If the thresholds were estimated from other fields, another training split or with other options.
         """
         lineage.require(
             self.event_thresholds.attrs,

@@ -1,4 +1,4 @@
-"""The layout of fields that their codecs share: variables, grid and attributes, from data sets and back to them."""
+"""Variables, grid and attributes of fields, which all codecs of fields restore on their data sets."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class FieldLayout:
     longitude: Float[np.ndarray, " x"]
     attrs: Mapping[str, Mapping[str, Any]]
 
-    kind: ClassVar[str]  # of the codec, in the header of a checkpoint
-    statistics: ClassVar[tuple[str, ...]]  # arrays that standardise
+    kind: ClassVar[str]  # name of the codec in the header of a checkpoint
+    statistics: ClassVar[tuple[str, ...]]  # names of the arrays that standardise fields
 
     def dataset(
         self, values: Float[np.ndarray, "*index variable y x"], index: Mapping[str, Any]
     ) -> xr.Dataset:
-        """A data set of values in physical units; `index` holds the coordinates of their dimensions before the grid."""
+        """A data set of values in physical units; `index` holds the coordinates of the dimensions before the grid."""
         data = {
             v: ((*index, *GRID), np.ascontiguousarray(values[..., i, :, :]), dict(self.attrs[v]))
             for i, v in enumerate(self.variables)
@@ -59,7 +59,7 @@ class FieldLayout:
 
 
 def layout_of(fields: xr.Dataset) -> FieldLayout:
-    """The layout of fields; attributes other than texts are left out."""
+    """The layout of fields; attributes that are not strings are left out."""
     variables = tuple(conventions.time_varying(fields))
     attrs = {v: {k: a for k, a in fields[v].attrs.items() if isinstance(a, str)} for v in variables}
     latitude, longitude = (fields[c].values.astype(np.float64) for c in GRID)

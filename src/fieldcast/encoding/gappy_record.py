@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from fieldcast import calendars, geometry
-from fieldcast.encoding.anomalies import FieldCodec, on_days
+from fieldcast.encoding.anomalies import FieldCodec, climatology_array
 from fieldcast.fields import climatology as climatologies
 from fieldcast.fields import normalisation as normalisations
 from fieldcast.models.gaps.in_time import linear_in_time
@@ -22,25 +22,25 @@ from fieldcast.models.gaps.record import Record
 
 @dataclass(frozen=True, eq=False)
 class GappyRecord:
-    """A record and the places of its columns.
+    """A record, with the cells of its columns.
 
     Parameters
     ----------
     record
         Standardised anomalies from the climatology of all times.
     codec
-        That climatology, and the standard deviations of anomalies.
-    there
-        Which cells of (variable, latitude, longitude) are columns.
+        Codec with this climatology and the standard deviations of anomalies.
+    has_column
+        Mask of the cells (variable, latitude, longitude) that are columns of the record.
     times
         Time axis of the fields.
     seasons
-        Kind of that climatology (`fields.climatology`).
+        Kind of the climatology (`fields.climatology`).
     """
 
     record: Record
     codec: FieldCodec
-    there: Bool[Tensor, "variable y x"]
+    has_column: Bool[Tensor, "variable y x"]
     times: xr.DataArray
     seasons: str
 
@@ -56,28 +56,30 @@ class GappyRecord:
         climatology = climatologies.fit(fields, shrink=True)
         codec = FieldCodec.of(fields, climatology, normalisations.fit(fields, climatology))
         x = codec.encode(fields)
-        there = torch.isfinite(x).any(0)
-        x = x[:, there].to(device)
+        has_column = torch.isfinite(x).any(0)
+        x = x[:, has_column].to(device)
         observed = torch.isfinite(x)
         segment = torch.from_numpy(fields["segment"].values.astype(np.int64)).to(device)
-        record = Record(x.masked_fill_(~observed, 0.0), observed, segment, places(codec, there, device))
-        return cls(record, codec, there, fields["time"], str(climatology.attrs["kind"]))
+        record = Record(
+            x.masked_fill_(~observed, 0.0), observed, segment, column_locations(codec, has_column, device)
+        )
+        return cls(record, codec, has_column, fields["time"], str(climatology.attrs["kind"]))
 
     def without(self, hidden: Bool[Tensor, "time column"], fields: xr.Dataset) -> GappyRecord:
-        """The record without some values, as anomalies from the climatology of the values left.
+        """The record without hidden values, as anomalies from the climatology of the visible ones.
 
-        `fields` are those that the record was made of; the standard deviations stay those of all values. The anomalies
-        of the removed values stay in x, where nothing counts as observed.
+        `fields` are the fields of the record. The standard deviations remain those of all values, and the anomalies of
+        hidden values remain in x, where they do not count as observed.
         """
         names = self.codec.variables
-        left = fields.assign(
+        visible = fields.assign(
             {
                 name: fields[name].transpose("time", *geometry.GRID).where(~self.on_grid(hidden, v, False))
                 for v, name in enumerate(names)
             }
         )
-        climatology = on_days(climatologies.fit(left, shrink=True), names)
-        del left
+        climatology = climatology_array(climatologies.fit(visible, shrink=True), names)
+        del visible
         changed = replace(self, codec=replace(self.codec, climatology=climatology))
         x, observed = torch.empty_like(self.record.x), self.record.observed & ~hidden
         for cells in pieces(x.shape[1], len(x)):
@@ -92,17 +94,17 @@ class GappyRecord:
 
     @property
     def scale(self) -> Float[Tensor, " column"]:
-        """Standard deviation by which the anomalies of each column were divided, in the units of its variable."""
+        """Standard deviation of the anomalies of each column, in the units of its variable."""
         return torch.from_numpy(self.codec.deviation)[self.variable.cpu()].to(self.record.x.device)
 
     def climatology(self, columns: slice | Int[Tensor, " some"]) -> Float[Tensor, "time some"]:
         """Climatology of some columns at all times, in the units of their variables."""
-        v, y, x = self.there.nonzero()[columns if isinstance(columns, slice) else columns.cpu()].T
+        v, y, x = self.has_column.nonzero()[columns if isinstance(columns, slice) else columns.cpu()].T
         by_day = torch.from_numpy(self.codec.climatology)[:, v, y, x]
         return by_day[torch.from_numpy(calendars.day_of_year(self.times) - 1)].to(self.record.x.device)
 
     def linear_in_time(self, columns: slice | Int[Tensor, " some"]) -> Float[Tensor, "time some"]:
-        """Anomalies of the linearly interpolated values of some columns; interpolating the anomalies would differ."""
+        """Anomalies of linearly interpolated values of some columns, which are not interpolated anomalies."""
         record, climatology = self.record, self.climatology(columns) / self.scale[columns]
         hours = torch.from_numpy(calendars.hours(self.times)).to(climatology.device)
         values = record.x[:, columns] + climatology
@@ -111,24 +113,28 @@ class GappyRecord:
     def on_grid(
         self, values: Shaped[Tensor, "time *member column"], v: int, outside: float | int = np.nan
     ) -> Shaped[np.ndarray, "time *member y x"]:
-        """Values of a variable on the grid, with `outside` where there is no column.
+        """Values of a variable on the grid, with `outside` in cells without a column.
 
-        Where there is one in every cell, the result shares the memory of the values.
+        If every cell has a column, the result shares the memory of the values.
         """
-        there = self.there[v]
-        first, count = int(self.there[:v].sum()), int(there.sum())
+        has_column = self.has_column[v]
+        first, count = int(self.has_column[:v].sum()), int(has_column.sum())
         values = values[..., first : first + count].cpu()
-        if there.all():
-            return values.unflatten(-1, there.shape).numpy()
-        grid = torch.full((*values.shape[:-1], *there.shape), outside, dtype=values.dtype)
-        grid[..., there] = values
+        if has_column.all():
+            return values.unflatten(-1, has_column.shape).numpy()
+        grid = torch.full((*values.shape[:-1], *has_column.shape), outside, dtype=values.dtype)
+        grid[..., has_column] = values
         return grid.numpy()
 
 
-def places(codec: FieldCodec, there: Bool[Tensor, "variable y x"], device: torch.device) -> Places:
-    """Positions, variables and areas of the columns that are `there`."""
-    variable, y, x = there.nonzero().T
+def column_locations(
+    codec: FieldCodec, has_column: Bool[Tensor, "variable y x"], device: torch.device
+) -> Places:
+    """Points, variables and areas of the columns."""
+    variable, y, x = has_column.nonzero().T
     points = geometry.unit_points(codec.latitude, codec.longitude)[y.numpy(), x.numpy()]
-    exists = np.ones(there.shape[1:], dtype=bool)
-    area = torch.from_numpy(geometry.cell_areas(codec.latitude, codec.longitude, exists)).expand(there.shape)
-    return Places(np.asarray(points), variable.to(device), area[there].to(device))
+    exists = np.ones(has_column.shape[1:], dtype=bool)
+    area = torch.from_numpy(geometry.cell_areas(codec.latitude, codec.longitude, exists)).expand(
+        has_column.shape
+    )
+    return Places(np.asarray(points), variable.to(device), area[has_column].to(device))

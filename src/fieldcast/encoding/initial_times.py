@@ -21,15 +21,14 @@ from fieldcast.models.selection import evenly
 from fieldcast.starts import Starts
 from fieldcast.time_steps import TimeStep
 
-HISTORY = 5  # states before a start that a model may use
+HISTORY = 5  # number of states before a start that a model may use
 
 
 def starts(fields: xr.Dataset, splits: SplitRanges, options: Rollout, limits: Limits) -> Starts:
-    """Evenly spaced times of the scored starts and of the long rollout's, leads, members, and a digest of all that
-    scores depend on.
+    """Evenly spaced starts of scored forecasts and of the long rollout, leads, members, and a digest for the scores.
 
     All states from HISTORY before a start to its last scored lead are in the test split and in one segment. A long
-    rollout may run past their end, where there is no truth.
+    rollout may continue past the end of the test split, where there is no truth.
 
     Raises
     ------
@@ -52,7 +51,7 @@ def starts(fields: xr.Dataset, splits: SplitRanges, options: Rollout, limits: Li
         "data": test.attrs["digest"],
         "train": list(splits["train"]),  # its climatology and deviations enter the scores
         **step.attrs(),
-        "scored": iso[spaced(scored, limits.cap("times", options.starts))].tolist(),
+        "scored": iso[evenly_spaced(scored, limits.cap("times", options.starts))].tolist(),
         "leads": leads,
         "members": limits.cap("members", options.members),
         "stability": iso[
@@ -61,17 +60,17 @@ def starts(fields: xr.Dataset, splits: SplitRanges, options: Rollout, limits: Li
         "stability_steps": long,
         "stability_members": limits.cap("members", options.stability.members),
     }
-    of_scores = {name: value for name, value in choice.items() if not name.startswith("stability")}
-    return cast("Starts", {**choice, "digest": lineage.digest(of_scores)})
+    scored_choice = {name: value for name, value in choice.items() if not name.startswith("stability")}
+    return cast("Starts", {**choice, "digest": lineage.digest(scored_choice)})
 
 
 def regular_step(fields: xr.Dataset) -> TimeStep:
-    """The step of fields to forecast.
+    """The time step of fields to forecast.
 
     Raises
     ------
     InputError
-        If they have none.
+        If the fields have no regular time step.
     """
     step = TimeStep.of(fields)
     if not step.hours:
@@ -85,8 +84,10 @@ def regular_step(fields: xr.Dataset) -> TimeStep:
 def require_starts(
     stored: Starts, fields: xr.Dataset, splits: SplitRanges, options: Rollout, limits: Limits
 ) -> None:
-    """Raise an InputError unless stored starts are those of these fields, splits and options: else they may lie in the
-    training split."""
+    """Raise an InputError unless stored starts were chosen from these fields, splits and options.
+
+    Otherwise they might lie in the training split.
+    """
     lineage.require(
         stored,
         starts(fields, splits, options, limits),
@@ -98,24 +99,24 @@ def require_starts(
 def states_around(
     segment: Int[np.ndarray, " time"],
 ) -> tuple[Int[np.ndarray, " time"], Int[np.ndarray, " time"]]:
-    """Number of states before and after each one in its own segment."""
-    place = np.arange(segment.size)
+    """Number of states before and after each state in its segment."""
+    position = np.arange(segment.size)
     _, first, size = np.unique(segment, return_index=True, return_counts=True)
     begin, end = np.repeat(first, size), np.repeat(first + size - 1, size)
-    return place - begin, end - place
+    return position - begin, end - position
 
 
 def long_starts(
     before: Int[np.ndarray, " time"], after: Int[np.ndarray, " time"], steps: int, count: int
 ) -> Int[np.ndarray, " start"]:
-    """Starts followed by the truth of all steps; if there are too few, by at least half as much as the best has."""
+    """Starts with a truth at all steps; if there are too few, at half as many steps as the best start has."""
     possible = np.flatnonzero(before >= HISTORY)
     covered = possible[after[possible] >= steps]
     if covered.size < count:
         covered = possible[after[possible] >= after[possible].max() // 2]
-    return spaced(covered, count)
+    return evenly_spaced(covered, count)
 
 
-def spaced(places: Int[np.ndarray, " place"], count: int) -> Int[np.ndarray, " start"]:
-    """Evenly spaced places, at most `count` of them."""
-    return places[evenly(places.size, count).numpy()]
+def evenly_spaced(positions: Int[np.ndarray, " position"], count: int) -> Int[np.ndarray, " start"]:
+    """Evenly spaced positions, at most `count` of them."""
+    return positions[evenly(positions.size, count).numpy()]

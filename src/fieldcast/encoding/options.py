@@ -1,4 +1,4 @@
-"""User options for observations and initial times, and caps on everything; checked before anything runs."""
+"""User options for observations and initial times, and caps on all numbers; checked before anything runs."""
 
 from dataclasses import field, replace
 from typing import Annotated, Literal
@@ -10,18 +10,16 @@ from fieldcast.errors import InputError
 from fieldcast.models.patterns import PATTERNS, SMALLEST_K, Pattern
 
 STRICT = ConfigDict(extra="forbid")
-POINTS: Literal["points"] = "points"  # places between the cells, only in scored cases
+POINTS: Literal["points"] = "points"  # stations between the cells, in scored cases only
 
 
 @dataclass(frozen=True, config=STRICT)
 class Limits:
-    """Caps on everything at once, for a quick look and for the tests; None leaves it as it is."""
+    """Caps on all numbers of steps, members and times, for quick runs and tests; None means no cap."""
 
     steps: Annotated[int, Field(ge=1)] | None = None
     members: Annotated[int, Field(ge=1)] | None = None
-    times: Annotated[int, Field(ge=1)] | None = (
-        None  # scored times, and what else is counted in times or states
-    )
+    times: Annotated[int, Field(ge=1)] | None = None  # scored times, and other numbers of times or states
 
     def cap(self, name: str, value: int) -> int:
         limit = getattr(self, name)
@@ -30,17 +28,16 @@ class Limits:
 
 @dataclass(frozen=True, config=STRICT)
 class TrainingMasks:
-    """Masks drawn while training: every datum its own pattern and its own k, log-uniform between two fractions.
+    """Masks of the training: each datum has its own pattern and its own k, log-uniform between two fractions.
 
     Raises
     ------
     InputError
-        For a fraction outside 0.5 % to 100 %, or a reversed range.
+        If a fraction is outside 0.5 % to 100 %, or the range is reversed.
     """
 
-    patterns: Annotated[tuple[Pattern, ...], Field(min_length=1)] = (
-        PATTERNS  # a pattern named twice is drawn twice as often
-    )
+    # a pattern that is named twice is drawn twice as often
+    patterns: Annotated[tuple[Pattern, ...], Field(min_length=1)] = PATTERNS
     k: tuple[float, float] = (0.005, 0.5)
 
     def __post_init__(self) -> None:
@@ -53,22 +50,21 @@ class TrainingMasks:
 
 @dataclass(frozen=True, config=STRICT)
 class Sparsification:
-    """Rules by which fields become observations, in training and in the stored test observations of all methods.
+    """Options of the observations of fields, in training and in the stored test observations of all methods.
 
     Raises
     ------
     InputError
-        For no fraction of observed cells, or one outside 0.5 % to 100 %.
+        If there is no fraction of observed cells, or one outside 0.5 % to 100 %.
     """
 
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    noise: Annotated[float, Field(ge=0)] = 0.0  # error of an observation, in anomaly standard deviations
+    noise: Annotated[float, Field(ge=0)] = 0.0  # observation error, in anomaly standard deviations
     per_variable: bool = False  # a separate mask for each variable
     times: Annotated[int, Field(ge=1)] = 64  # test times scored, evenly spaced
     masks: Annotated[int, Field(ge=1)] = 8  # masks per case, cycled over the times
-    cases: dict[Pattern | Literal["points"], list[float]] = field(
-        default_factory=lambda: {"random": [0.1]}
-    )  # pattern: fractions k
+    # fractions k of each pattern
+    cases: dict[Pattern | Literal["points"], list[float]] = field(default_factory=lambda: {"random": [0.1]})
     training: TrainingMasks = field(default_factory=TrainingMasks)
 
     def __post_init__(self) -> None:
@@ -98,8 +94,8 @@ class PerfectModel:
 class Rollout:
     """Number of initial times, lead times and members of forecasts."""
 
-    starts: Annotated[int, Field(ge=1)] = 64  # in the test split, evenly spaced
-    steps: Annotated[int, Field(ge=1)] = 15  # leads that are scored
+    starts: Annotated[int, Field(ge=1)] = 64  # evenly spaced in the test split
+    steps: Annotated[int, Field(ge=1)] = 15  # number of scored leads
     members: Annotated[int, Field(ge=1)] = 10
     stability: Stability = field(default_factory=Stability)
     perfect_model: PerfectModel = field(default_factory=PerfectModel)
@@ -112,14 +108,15 @@ class Events:
     Raises
     ------
     InputError
-        For quantiles that do not increase.
+        If the quantiles do not increase.
     """
 
     quantiles: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(min_length=1)] = (
         *(0.05, 0.1),  # below 1/2, the event is a value below the quantile
         *(0.9, 0.95, 0.99),
     )
-    window: Annotated[int, Field(ge=3)] = 61  # days about a day of the year whose values enter its quantile
+    # length [days] of the window around a day of the year for its quantile
+    window: Annotated[int, Field(ge=3)] = 61
 
     def __post_init__(self) -> None:
         if list(self.quantiles) != sorted(set(self.quantiles)):
@@ -130,22 +127,23 @@ class Events:
 
 @dataclass(frozen=True, config=STRICT)
 class Calibration:
-    """Cycles by which a filter is calibrated: its background errors in the training split, its tuned values after.
+    """Cycles that calibrate a filter: first its background errors in the training split, then its tuned values.
 
     Raises
     ------
     InputError
-        For a fraction k outside its range, or one that leaves no unobserved cell.
+        If the fraction k is outside its range, or leaves no unobserved cell.
     """
 
     pattern: Pattern = "random"
     k: float = 0.05
     members: Annotated[int, Field(ge=2)] = 8
     spin_up: Annotated[int, Field(ge=0)] = 15  # first steps of a cycle, which are discarded
-    segments: Annotated[int, Field(ge=1)] = 24  # cycles side by side in the training split
-    steps: Annotated[int, Field(ge=1)] = 60  # of each of them
-    sweeps: Annotated[int, Field(ge=1)] = 2  # each with the background errors of the one before
-    tuning: Annotated[int, Field(ge=1)] = 40  # steps of the validation split
+    segments: Annotated[int, Field(ge=1)] = 24  # number of parallel cycles in the training split
+    steps: Annotated[int, Field(ge=1)] = 60  # number of steps of each cycle
+    # number of sweeps, each with the background errors of the last one
+    sweeps: Annotated[int, Field(ge=1)] = 2
+    tuning: Annotated[int, Field(ge=1)] = 40  # number of steps in the validation split
 
     def __post_init__(self) -> None:
         check_fractions("assimilation.calibration.k", [self.k])
@@ -164,22 +162,23 @@ class Calibration:
 
 @dataclass(frozen=True, config=STRICT)
 class Cycling:
-    """Length, members and observing networks of the cycles of the test split; noise and seed as in `Sparsification`.
+    """Length, members and observing networks of cycles in the test split; noise and seed are in `Sparsification`.
 
     Raises
     ------
     InputError
-        For no fraction of observed cells, or one outside 0.5 % to 100 %.
+        If there is no fraction of observed cells, or one outside 0.5 % to 100 %.
     """
 
-    spin_up: Annotated[int, Field(ge=0)] = 30  # first steps, from a climatological ensemble: not scored
-    steps: Annotated[int, Field(ge=1)] = 120  # scored
+    spin_up: Annotated[int, Field(ge=0)] = 30  # first steps of a cycle, which are not scored
+    steps: Annotated[int, Field(ge=1)] = 120  # number of scored steps
     members: Annotated[int, Field(ge=2)] = 24
     cases: dict[Pattern, list[float]] = field(default_factory=lambda: {"random": [0.01, 0.05]})
-    assumed_error: Annotated[float, Field(gt=0)] = 1.0  # that filters assume, over that of the observations
-    gross_errors: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of observations with one
+    # ratio of the error that filters assume to the true one
+    assumed_error: Annotated[float, Field(gt=0)] = 1.0
+    gross_errors: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of observations with a gross error
     forecast_every: Annotated[int, Field(ge=1)] = 10  # steps between the starts of forecasts from analyses
-    forecast_steps: Annotated[int, Field(ge=1)] = 10  # their leads
+    forecast_steps: Annotated[int, Field(ge=1)] = 10  # number of leads of these forecasts
     calibration: Calibration = field(default_factory=Calibration)
 
     def capped(self, limits: Limits) -> dict[str, int]:
@@ -194,7 +193,7 @@ class Cycling:
 
 
 def check_fractions(key: str, fractions: list[float] | tuple[float, ...]) -> None:
-    """Raise an InputError for a fraction k outside its range."""
+    """Raise an InputError if a fraction k is outside its range."""
     for k in fractions:
         if not SMALLEST_K <= k <= 1:
             raise InputError(

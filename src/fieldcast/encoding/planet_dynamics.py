@@ -26,13 +26,13 @@ PlanetStates = Float[Tensor, "batch members m 2 3 n"]
 class PlanetDynamics:
     """The planet whose states are stored; its maps are the streamfunction [m2 s-1] of its three levels.
 
-    An increment of the maps becomes one of q by the harmonics that fit it best, except for its global mean, which the
-    dynamics do not determine.
+    An increment of the maps is converted to an increment of q by the harmonics that fit it best. Its global mean is
+    ignored, because the dynamics do not determine it.
 
     Raises
     ------
     InputError
-        Without states, which only the simulated planet has, and for fields on another grid than the planet's.
+        If there are no states, which only the simulated planet has, or if the fields are on another grid.
     """
 
     def __init__(self, states: xr.Dataset, codec: FieldCodec):
@@ -44,8 +44,8 @@ class PlanetDynamics:
         options = PlanetOptions(**json.loads(states["q"].attrs["planet"]))
         self.states, self.codec = states["q"], codec
         self.planet, self.grid = Planet(options), options.grid()
-        same = np.array_equal(codec.latitude, self.grid.latitude)
-        if not same or not np.array_equal(codec.longitude, self.grid.longitude):
+        same_latitudes = np.array_equal(codec.latitude, self.grid.latitude)
+        if not same_latitudes or not np.array_equal(codec.longitude, self.grid.longitude):
             raise InputError(
                 "the fields are not on the grid of the planet whose states are stored: recreate both with `kedro run "
                 "--pipelines ingestion`."
@@ -58,20 +58,20 @@ class PlanetDynamics:
         return torch.from_numpy(q[inverse])
 
     def ahead(self, q: PlanetStates, day: Float[Tensor, " batch"]) -> PlanetStates:
-        """States on a day, from those of the day before, rounded as the planet's."""
+        """States on a day, from those of the day before, rounded like the stored states."""
         before = np.repeat(day_numbers(day) - 1, q.shape[1])
         flat = q.flatten(0, 1).cpu().numpy()
         size = max(1, CHUNK // (self.planet.sphere.longitude.size * self.planet.sphere.mu.size))
-        parts = [slice(first, first + size) for first in range(0, len(flat), size)]
+        pieces = [slice(first, first + size) for first in range(0, len(flat), size)]
 
-        def next_day(part: slice) -> np.ndarray:
-            return rounded(self.planet.next_day(flat[part], before[part]), STATE_STEP)
+        def next_day(piece: slice) -> np.ndarray:
+            return rounded(self.planet.next_day(flat[piece], before[piece]), STATE_STEP)
 
-        # parts run in parallel; within a part the matrices are too small for a second BLAS thread
+        # pieces run in parallel; within a piece the matrices are too small for a second BLAS thread
         blas = ThreadpoolController()
         with blas.limit(limits=1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as workers:
-            following = np.concatenate(list(workers.map(next_day, parts)))
-        return torch.from_numpy(following).view_as(q).to(q.device)
+            next_states = np.concatenate(list(workers.map(next_day, pieces)))
+        return torch.from_numpy(next_states).view_as(q).to(q.device)
 
     def weather(
         self, q: PlanetStates, day: Float[Tensor, " batch"]

@@ -1,6 +1,6 @@
-"""The codecs of the task `sample`, whose states have no day: between data sets and tensors.
+"""The codecs of the task `sample`, whose states have no date, between data sets and tensors.
 
-    fields   x = (field - mean) / standard deviation, with one of each per variable from the training split
+    fields   x = (field - mean) / standard deviation, with statistics of each variable over the training split
     images   x = grey values after a treatment of `models.image_transforms`
 
 Tensors are (N, V, Y, X); data sets have the dimension `sample` in place of `time`.
@@ -34,14 +34,14 @@ class StateCodec(Protocol):
 
     @property
     def treatment(self) -> str:
-        """Preprocessing that makes x from the data: scores of different treatments are not comparable."""
+        """Preprocessing of the data; scores of different treatments are not comparable."""
         ...
 
     def encode(self, data: xr.Dataset) -> States:
-        """The part that is computed once: standardised fields, or grey values."""
+        """Standardised fields, or grey values, before the treatment."""
         ...
 
-    def treated(self, values: States, draws: RandomStreams) -> States:
+    def apply_treatment(self, values: States, draws: RandomStreams) -> States:
         """x for encoded values; the treatment of images may be random."""
         ...
 
@@ -54,20 +54,20 @@ class StateCodec(Protocol):
         ...
 
 
-def standardised(
+def standardise(
     values: Float[np.ndarray, "*states variable y x"],
     mean: Float[np.ndarray, " variable"],
     deviation: Float[np.ndarray, " variable"],
 ) -> Float[np.ndarray, "*states variable y x"]:
-    """(values - mean) / deviation, with one of each per variable."""
+    """(values - mean) / deviation, with the statistics of each variable."""
     return (values - mean[:, None, None]) / deviation[:, None, None]
 
 
 @dataclass(frozen=True, eq=False)
 class AnyDayCodec(FieldLayout):
-    """Standardise fields whatever the day.
+    """Standardise fields in the same way on all days.
 
-    The first parameters are those of `FieldLayout`.
+    The first parameters are inherited from `FieldLayout`.
 
     Parameters
     ----------
@@ -92,15 +92,15 @@ class AnyDayCodec(FieldLayout):
         return cls(**vars(layout), mean=mean, deviation=deviation)
 
     def encode(self, data: xr.Dataset) -> States:
-        """Standardised states; cells that do not exist are at the mean."""
-        return torch.nan_to_num(torch.from_numpy(self.standardised(data)))
+        """Standardised states; cells that do not exist have the mean."""
+        return torch.nan_to_num(torch.from_numpy(self.standardise(data)))
 
-    def standardised(self, data: xr.Dataset) -> Float[np.ndarray, "state variable y x"]:
-        """Standardised states as they are: with values that are missing, or not finite."""
+    def standardise(self, data: xr.Dataset) -> Float[np.ndarray, "state variable y x"]:
+        """Standardised states with all their missing or non-finite values."""
         arrays = [data[v].transpose(..., *GRID).values for v in self.variables]
-        return standardised(np.stack(arrays, axis=-3), self.mean, self.deviation).astype(np.float32)
+        return standardise(np.stack(arrays, axis=-3), self.mean, self.deviation).astype(np.float32)
 
-    def treated(self, values: States, draws: RandomStreams) -> States:
+    def apply_treatment(self, values: States, draws: RandomStreams) -> States:
         return values
 
     def decode(self, x: States) -> xr.Dataset:
@@ -123,7 +123,7 @@ class ImageCodec:
     def encode(self, data: xr.Dataset) -> States:
         return torch.from_numpy(data["image"].values.astype(np.float32))[:, None]
 
-    def treated(self, values: States, draws: RandomStreams) -> States:
+    def apply_treatment(self, values: States, draws: RandomStreams) -> States:
         return image_transforms.treat(values, self.treatment, self.levels, draws)
 
     def decode(self, x: States) -> xr.Dataset:

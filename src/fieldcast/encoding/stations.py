@@ -25,13 +25,13 @@ from fieldcast.time_steps import TimeStep
 def points_of(
     table: pd.DataFrame, times: xr.DataArray, codec: FieldCodec, space: Space, where: str
 ) -> Points:
-    """The observations of a table, in its order, at some times.
+    """The observations of a table, in the order of its rows, at the nearest of some times.
 
     Raises
     ------
     InputError
-        For a variable that the model lacks, units that do not convert, a place outside the grid or, on a grid with a
-        land mask, on land, and a time that none of `times` is near.
+        If the model lacks a variable, if units do not convert, if a station lies outside the grid or in a cell that
+        does not exist, or if a reading is far from all `times`.
     """
     table = converted(table, {v: str(codec.attrs[v].get("units", "")) for v in codec.variables}, where)
     at = table["latitude"].to_numpy(float), table["longitude"].to_numpy(float)
@@ -59,7 +59,7 @@ def points_of(
 
 
 def within_grid(codec: FieldCodec, latitude: np.ndarray, longitude: np.ndarray) -> pd.Series:
-    """Whether places lie within the cells of the grid, whether or not these exist."""
+    """Mask of the locations within the cells of the grid, existing or not."""
     everywhere = np.ones((len(codec.latitude), len(codec.longitude)), dtype=bool)
     return pd.Series(
         stencil(codec.latitude, codec.longitude, everywhere, latitude, longitude).weights.sum(1) > 0
@@ -67,7 +67,7 @@ def within_grid(codec: FieldCodec, latitude: np.ndarray, longitude: np.ndarray) 
 
 
 def extent(codec: FieldCodec) -> str:
-    """The outermost latitudes and longitudes of a grid."""
+    """The ranges of latitudes and longitudes of a grid, in words."""
     latitude, longitude = codec.latitude, codec.longitude
     return f"latitudes {latitude.min():g} to {latitude.max():g}, longitudes {longitude[0]:g} to {longitude[-1]:g}"
 
@@ -75,7 +75,7 @@ def extent(codec: FieldCodec) -> str:
 def nearest_times(
     column: pd.Series, times: xr.DataArray, step: TimeStep, table: pd.DataFrame, where: str
 ) -> np.ndarray:
-    """Index of the nearest time, at most half a step away; of monthly data, that of the same month."""
+    """Index of the nearest time, at most half a step away; for monthly data, of the same month."""
     if step.months:
         index = step.positions(times, column.to_numpy())
     else:
@@ -90,9 +90,9 @@ def nearest_times(
 
 
 def times_of(table: pd.DataFrame, step: TimeStep, first: str, where: str) -> xr.DataArray:
-    """The times to fill for a table without fields: its months, or the nearest of the model's times.
+    """The times to fill for a table without fields: its months, or the nearest times of the model.
 
-    These are whole steps from `first`, a time of its training (UTC): fields of a day may be those of its noon.
+    These are whole steps from `first`, a time of the training (UTC), because daily fields may be fields at noon.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def times_of(table: pd.DataFrame, step: TimeStep, first: str, where: str) -> xr.
 
 
 def time_shift_message(table: pd.DataFrame, times: xr.DataArray, datum: np.ndarray, step: TimeStep) -> str:
-    """A sentence about the reading that is farthest from its time, `times[datum]`; empty within a quarter of a step."""
+    """A sentence on the reading farthest from its time `times[datum]`; empty within a quarter of a step."""
     read = pd.DatetimeIndex(table["time"])
     counted = pd.DatetimeIndex(calendars.from_iso(calendars.iso(times)))[datum]
     hours = np.abs((read - counted) / pd.Timedelta(hours=1))

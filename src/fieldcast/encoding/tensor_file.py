@@ -24,22 +24,24 @@ from fieldcast.errors import InputError
 
 LOG = logging.getLogger(__name__)
 DAMAGED = "is damaged or was not written by Fieldcast"
-LARGE = 64 * 2**20  # bytes of tensors that pass through the disk
+MAX_BYTES_IN_MEMORY = 64 * 2**20  # size of a file above which it is written to disk first
 TRAIN_AGAIN = "train the experiment again"
-UNREADABLE = (ValueError, KeyError, TypeError, RecursionError)  # what a damaged header raises
+UNREADABLE = (ValueError, KeyError, TypeError, RecursionError)  # errors that a damaged header raises
 
 
 def pack_bytes(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> bytes:
     """A safetensors file with a JSON header and a digest of both."""
     stored_tensors = on_cpu(tensors)
     text = json.dumps(header)
-    # one entry: the format keeps several in no fixed order, and the same content must give the same bytes
-    return file_of(stored_tensors, {"fieldcast": json.dumps([tensor_digest(stored_tensors, text), text])})
+    # a single entry, because the format has no fixed order of entries, and equal content must give equal bytes
+    return safetensors_bytes(
+        stored_tensors, {"fieldcast": json.dumps([tensor_digest(stored_tensors, text), text])}
+    )
 
 
-def file_of(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
-    """The bytes of a safetensors file; a large one passes through the disk, for in memory the library copies it."""
-    if sum(tensor.nbytes for tensor in tensors.values()) < LARGE:
+def safetensors_bytes(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
+    """The bytes of a safetensors file; a large file goes through the disk, because the library copies it in memory."""
+    if sum(tensor.nbytes for tensor in tensors.values()) < MAX_BYTES_IN_MEMORY:
         return save_tensors(tensors, metadata)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tensors"
@@ -48,7 +50,7 @@ def file_of(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
 
 
 def on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors as they are stored."""
+    """Contiguous tensors on the CPU, sorted by name."""
     return {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
 
 
@@ -60,35 +62,35 @@ def unpack_bytes(
     Raises
     ------
     InputError
-        If the file is truncated, was changed, or is no file of this project.
+        If the file is truncated, was changed, or was not written by Fieldcast.
     """
     try:
-        return intact(data)
+        return unpack_intact(data)
     except ValueError as error:
         raise InputError(f"{where} {error}: {remedy}.") from None
 
 
 def unpack_state(data: bytes | None, where: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and header of an earlier state; both empty where there is none.
+    """Tensors and header of an earlier state; both empty if there is none.
 
     A damaged state is ignored with a warning: the work restarts and overwrites it.
     """
     if data is None:
         return {}, {}
     try:
-        return intact(data)
+        return unpack_intact(data)
     except ValueError as error:
         LOG.warning("%s %s: it is ignored, and the work restarts.", where, error)
         return {}, {}
 
 
-def intact(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def unpack_intact(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and header of an intact file.
 
     Raises
     ------
     ValueError
-        That names the damage.
+        If the file is damaged; the message describes the damage.
     """
     try:
         tensors = load_tensors(data)
@@ -101,12 +103,12 @@ def intact(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def header_of(data: bytes) -> tuple[str, str, dict[str, Any]]:
-    """Digest, text and content of the header, which the format keeps after eight bytes with its length.
+    """Digest, text and content of the header, which follows eight bytes with its length.
 
     Raises
     ------
     ValueError, KeyError, TypeError, RecursionError
-        For anything but a mapping, nested no deeper than Python reads.
+        If the header is damaged, not a mapping, or nested too deeply.
     """
     size = int.from_bytes(data[:8], "little")
     expected, text = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["fieldcast"])
@@ -117,11 +119,11 @@ def header_of(data: bytes) -> tuple[str, str, dict[str, Any]]:
 
 
 def tensor_digest(tensors: Mapping[str, Tensor], *parts: Any) -> str:
-    """Digest of names, types, shapes and values, and of some other parts."""
+    """Digest of names, types, shapes and values of tensors, and of further parts."""
     return lineage.digest(*parts, (part for item in sorted(tensors.items()) for part in tensor_parts(*item)))
 
 
 def tensor_parts(name: str, tensor: Tensor) -> Iterator[Any]:
-    """Name, type and shape of a tensor, and its values as bytes: numpy does not know all types of torch."""
+    """Yield name, type and shape of a tensor, and its values as bytes, because numpy lacks some types of torch."""
     yield [name, str(tensor.dtype), *tensor.shape]
     yield tensor.contiguous().view(torch.uint8).numpy() if tensor.ndim else tensor.numpy()

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fieldcast.encoding.anomalies import FieldCodec
-from fieldcast.encoding.climatological_past import climatological_past, climatological_places
+from fieldcast.encoding.climatological_past import climatological_past, climatological_positions
 from fieldcast.encoding.planet_dynamics import PlanetDynamics
 from fieldcast.encoding.tensor_file import pack_bytes, unpack_state
 from fieldcast.lineage import Lineage
@@ -91,7 +91,7 @@ class Assimilator:
         past = climatological_past(training, first, self.codec, shape, seed)
         memory = self.filter.begin(cases)
         if self.planet is not None:
-            last = climatological_places(training, first, self.codec, shape, seed)[..., -1]
+            last = climatological_positions(training, first, self.codec, shape, seed)[..., -1]
             states = self.planet.at(training["time"][last.flatten().numpy()])
             memory[STATE] = states.unflatten(0, last.shape)
         device = self.filter.space.area.device

@@ -23,9 +23,7 @@ from fieldcast.models.space import Space
 from fieldcast.time_steps import with_rounded_times
 
 LOG = logging.getLogger(__name__)
-MAX_DEPARTURE = (
-    10.0  # median distance from the climatology, in standard deviations, above which units must be wrong
-)
+MAX_DEPARTURE = 10.0  # median distance from the climatology that wrong units explain, in standard deviations
 MIN_VALUES = 30  # smallest number of values from which the units of a variable are judged
 STEP_TOLERANCE = 1e-3  # hours by which a time step may differ from that of the training
 

@@ -36,7 +36,9 @@ INNOVATION_COLUMNS = (
 CHI_SQUARED = "mean squared innovation of {v} divided by the expected one"
 SUSPECT_TITLE = "share of observations of {v} more than five standard deviations from the background"
 INFERRED = "error of observation of {v} that innovations and residuals imply"
-FEWEST_MEMBERS = next(members for members in count(2) if coverage_interval(members, NOMINAL))
+MIN_MEMBERS = next(
+    members for members in count(2) if coverage_interval(members, NOMINAL)
+)  # for a coverage of 90 %
 INNOVATIONS, WITHHELD = "fieldcast_innovations", "fieldcast_withheld"  # variables beside the fields of a step
 
 
@@ -166,7 +168,7 @@ def lines_of(result: xr.Dataset, v: str) -> Iterator[str]:
             values = (float(result[f"{v}_{score}"].sel(state=state)) for score in SCORES)
             yield f"{state:16}" + "".join(f"{value:>18.4g}" for value in values)
         if np.isnan(result[f"{v}_coverage90"]).all():
-            yield f"An interval of 90 % takes at least {FEWEST_MEMBERS} members: there is no coverage of fewer."
+            yield f"An interval of 90 % takes at least {MIN_MEMBERS} members: there is no coverage of fewer."
     yield (
         f"{v} innovations: chi-squared {overall:.3g}, {100 * mean(suspect.values):.2g} % above five "
         f"standard deviations, inferred error of observation {float(error):.3g} {unit} "

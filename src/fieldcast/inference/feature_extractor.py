@@ -16,7 +16,7 @@ import xarray as xr
 from jaxtyping import Bool, Float, Int
 
 from fieldcast import calendars, geometry, lineage
-from fieldcast.encoding.states import AnyDayCodec, standardised
+from fieldcast.encoding.states import AnyDayCodec, standardise
 from fieldcast.encoding.tensor_file import pack_bytes, tensor_digest, unpack_bytes, unpack_state
 from fieldcast.fields import domain
 from fieldcast.fields.splits import SplitRanges, select
@@ -43,7 +43,7 @@ class Features(Protocol):
 
     def __call__(self, states: xr.Dataset) -> FeatureTable: ...
 
-    def fitted_on(self, training: xr.Dataset) -> Bool[np.ndarray, " state"]:
+    def fitted_mask(self, training: xr.Dataset) -> Bool[np.ndarray, " state"]:
         """Mask of the training states that the features were fitted on."""
         ...
 
@@ -65,7 +65,7 @@ class ClassifierFeatures:
             .astype(np.float64)
         )
 
-    def fitted_on(self, training: xr.Dataset) -> Bool[np.ndarray, " state"]:
+    def fitted_mask(self, training: xr.Dataset) -> Bool[np.ndarray, " state"]:
         return np.ones(training.sizes["sample"], dtype=bool)
 
 
@@ -83,10 +83,10 @@ class ComponentFeatures:
         starts = range(0, max(1, states.sizes[dim]), IMAGES_AT_ONCE)
         pieces = (states.isel({dim: slice(first, first + IMAGES_AT_ONCE)}) for first in starts)
         return np.concatenate(
-            [self.features(standardised(arrays_of(x), self.mean, self.deviation)) for x in pieces]
+            [self.features(standardise(arrays_of(x), self.mean, self.deviation)) for x in pieces]
         )
 
-    def fitted_on(self, training: xr.Dataset) -> Bool[np.ndarray, " state"]:
+    def fitted_mask(self, training: xr.Dataset) -> Bool[np.ndarray, " state"]:
         return every_other(training)
 
 
@@ -128,7 +128,7 @@ def every_other(training: xr.Dataset) -> Bool[np.ndarray, " state"]:
 
 def unfitted_positions(features: Features, training: xr.Dataset, least: int) -> Int[np.ndarray, " state"]:
     """Positions of training states that the features were not fitted on; all states if there are fewer than `least`."""
-    positions = np.flatnonzero(~features.fitted_on(training))
+    positions = np.flatnonzero(~features.fitted_mask(training))
     return positions if len(positions) >= least else np.arange(training.sizes[state_dimension(training)])
 
 
@@ -153,7 +153,7 @@ def component_file(
         codec = AnyDayCodec.of(fields, normalisation)
         mean, deviation = codec.mean, codec.deviation
         area, wraps = existing_areas(fields), bool(fields.attrs["wraps"])
-    x = standardised(arrays_of(training), mean, deviation)
+    x = standardise(arrays_of(training), mean, deviation)
     arrays = {**FieldFeatures.fit(x, area, wraps).arrays(), "state_mean": mean, "state_deviation": deviation}
     tensors = {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in arrays.items()}
     header = {**sources, "kind": "fields", "wraps": wraps, "weights": tensor_digest(tensors)}

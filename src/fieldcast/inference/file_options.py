@@ -26,9 +26,7 @@ class Fill:
     # one for each variable by name; estimated by default
     representativeness: ZeroOrMore | dict[str, ZeroOrMore] | None = None
     max_gap: Annotated[int, Field(ge=1)] | None = None  # steps; for `gaps` only
-    max_spread: AboveZero | dict[str, AboveZero] | None = (
-        None  # units of the variable, or by name; for `gaps` only
-    )
+    max_spread: AboveZero | dict[str, AboveZero] | None = None  # units of the variable; for `gaps` only
     output: str | None = None  # read by the catalog, from the command line
 
     @property

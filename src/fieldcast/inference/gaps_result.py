@@ -20,9 +20,7 @@ from fieldcast.models.gaps.record import Filling
 
 OBSERVED, FILLED, EXTRAPOLATED, NEVER = range(4)  # values of the flag
 MAX_SPREAD_SHARE = 0.9  # share of the climatological spread above which a value counts as extrapolated
-MAX_LENGTHS = (
-    2.0  # distance to the nearest observation, in e-folding lengths, above which a value is extrapolated, too
-)
+MAX_LENGTHS = 2.0  # distance to the nearest observation, in e-folding lengths, above which it does, too
 MEANINGS = "observed filled extrapolated never_observed"
 DIMS = ("time", *GRID)
 
@@ -44,14 +42,14 @@ def as_fields(
         spread *= codec.deviation[v]
         np.copyto(spread, np.nan, where=beyond)
         result[name] = DIMS, mean.copy(), dict(codec.attrs[name])
-        parts = {"mean": mean, "spread": spread, "flag": gappy.on_grid(flag, v, NEVER)}
-        for part, values in parts.items():
+        statistics = {"mean": mean, "spread": spread, "flag": gappy.on_grid(flag, v, NEVER)}
+        for part, values in statistics.items():
             result[f"{name}_{part}"] = DIMS, values, dict(attributes(codec, name, part))
         if members:
-            drawn = in_units(gappy, filling.members, v, observed, beyond)
+            draws = in_units(gappy, filling.members, v, observed, beyond)
             result[f"{name}_members"] = (
                 ("time", "member", *GRID),
-                drawn,
+                draws,
                 dict(attributes(codec, name, "members")),
             )
     return result
@@ -90,7 +88,7 @@ def flag_attributes() -> dict[str, Any]:
 def in_layout_of(
     dataset: xr.Dataset, fields: xr.Dataset, result: xr.Dataset, codec: FieldCodec
 ) -> xr.Dataset:
-    """The result with the names, order and precision of the data set, whose observed values it keeps bit for bit.
+    """The result with names, order, precision and (bit for bit) the observed values of the data set.
 
     Where ingestion changed the times or the grid of the data set, or joined its variables from levels or files, the
     result has the names of the data set and the times, cells and values of the fields.

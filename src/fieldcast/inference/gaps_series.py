@@ -64,7 +64,7 @@ class Stretches:
         for v in range(len(codec.variables)):
             columns_of_variable = (visible.variable == v).nonzero()[:, 0]
             length = min(LENGTH, len(visible.times))
-            first, column = most_hidden(
+            first, column = most_hidden_stretch(
                 mask[:, columns_of_variable], observed[:, columns_of_variable], length
             )
             series.append(columns_of_variable[column])
@@ -76,7 +76,7 @@ class Stretches:
                 "latitude": codec.latitude[y],
                 "longitude": codec.longitude[x],
             }
-            for v, y, x in visible.there.nonzero()[columns.cpu()].tolist()
+            for v, y, x in visible.has_column.nonzero()[columns.cpu()].tolist()
         ]
         return cls(
             columns, torch.tensor(begins), locations, calendars.iso(visible.times), visible.record.x[:, columns],
@@ -110,7 +110,7 @@ class Stretches:
         return pd.concat(tables, ignore_index=True)
 
 
-def most_hidden(
+def most_hidden_stretch(
     hidden: Bool[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], length: int
 ) -> tuple[int, int]:
     """First time and cell of the stretch of `length` times with most hidden and most visible values.

@@ -121,20 +121,20 @@ def grid_and_score(
         grid_like(like, "like") if like is not None else covering_grid(gauges.places, float(resolution or 0))
     )
     check_size(gauges, grid)
-    variables = []
+    results = []
     with threadpool_limits(1, user_api="blas"):  # the order of sums depends on the number of threads
         cluster = cluster_of_locations(gauges, seed, where)
         for variable in gauges.units:
             LOG.info("Gridding %s: %d times, %d stations", variable, len(gauges.times), len(gauges.places))
-            variables.append(
+            results.append(
                 grid_variable(gauges, variable, grid, cluster, seed, choose_device(device), values)
             )
     scores, by_station = (
         pd.concat(tables, ignore_index=True)
-        for tables in zip(*(part.scores for part in variables), strict=True)
+        for tables in zip(*(result.scores for result in results), strict=True)
     )
-    text = report(variables, scores, by_station, len(gauges.places))
-    fields = xr.merge([part.fields for part in variables], combine_attrs="override")
+    text = report(results, scores, by_station, len(gauges.places))
+    fields = xr.merge([result.fields for result in results], combine_attrs="override")
     options = {"seed": seed, "stations": len(gauges.places), **gauges.step.attrs()}
     fields = with_attributes(fields, {}, "Gridding", MODEL, options)
     keywords = ", ".join(["gridding", "stations", "kriging", *gauges.units])
@@ -165,7 +165,7 @@ def grid_variable(
         q = spread_factor(predictions.errors())
         warn_of_doubtful(predictions)
         scored = list(predictions.scores(gauges.units[variable], seed))
-        rows = [row for rows, _ in scored for row in rows]
+        rows = [row for table, _ in scored for row in table]
         tables = pd.DataFrame(rows), pd.concat([by_station for _, by_station in scored], ignore_index=True)
     fields = on_grid(kriging, q, gauges, variable, grid, values)
     return GriddedVariable(fields, tables, summary_line(variable, kriging, gauges, q, tables[0].empty))

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from fieldcast import lineage
 from fieldcast.encoding.selection import batch_index
-from fieldcast.encoding.tensor_file import intact, tensor_digest
+from fieldcast.encoding.tensor_file import tensor_digest, unpack_intact
 from fieldcast.errors import InputError
 from fieldcast.fields.splits import SplitRanges, select
 from fieldcast.models.classifier import Classifier
@@ -95,7 +95,7 @@ def stored_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         If the file does not match its digest.
     """
     try:
-        tensors, header = intact(path.read_bytes())
+        tensors, header = unpack_intact(path.read_bytes())
     except ValueError as error:
         raise InputError(
             f"the classifier {path.name} of the package {error}: install Fieldcast again."

@@ -57,8 +57,8 @@ def latents(model: Model, examined: Examination, split: Split, seed: int) -> xr.
         across, up = (torch.linspace(*pair, DENSITY_SIDE, device=device) for pair in ends)
         v, u = torch.meshgrid(up, across, indexing="ij")
         log_p = prior.log_prob(torch.stack([u, v], dim=-1).flatten(0, 1)[None])[0].reshape(v.shape)
-        places = {"v": up.cpu().numpy(), "u": across.cpu().numpy()}
-        codes = codes.assign_coords(places).assign(log_density=(("v", "u"), log_p.cpu().numpy()))
+        coordinates = {"v": up.cpu().numpy(), "u": across.cpu().numpy()}
+        codes = codes.assign_coords(coordinates).assign(log_density=(("v", "u"), log_p.cpu().numpy()))
     return codes
 
 
@@ -89,14 +89,14 @@ def pictures(
 
     `codes` is the result of `latents`, `grid` the two components of `decoded_grid`.
     """
-    parts = []
+    datasets = []
     if isinstance(model, HasLatents):
-        parts = [decoded_grid(model, codec, codes, grid), *reconstructions(model, codec, split, seed)]
+        datasets = [decoded_grid(model, codec, codes, grid), *reconstructions(model, codec, split, seed)]
         if isinstance(codec, ImageCodec):
-            parts.append(interpolations(model, codec, codes))
+            datasets.append(interpolations(model, codec, codes))
     elif isinstance(model, HasTrajectory):
-        parts = [snapshots(model, codec, seed)]
-    return xr.concat(parts, "picture", combine_attrs="drop_conflicts") if parts else xr.Dataset()
+        datasets = [snapshots(model, codec, seed)]
+    return xr.concat(datasets, "picture", combine_attrs="drop_conflicts") if datasets else xr.Dataset()
 
 
 def decoded_grid(
@@ -160,11 +160,11 @@ def snapshots(model: HasTrajectory, codec: StateCodec, seed: int) -> xr.Dataset:
     chains = model.snapshots(
         Context(len(index)), RandomStreams(seed_for(DRAW_PURPOSE, seed), index), SNAPSHOTS
     )
-    parts = [
+    datasets = [
         labelled_states(model.space, codec, x[:, 0], "snapshot", t)
         for t, x in sorted(chains.items(), reverse=True)
     ]
-    return xr.concat(parts, "picture")
+    return xr.concat(datasets, "picture")
 
 
 def labelled_states(space: Space, codec: StateCodec, x: Tensor, kind: str, t: int = -1) -> xr.Dataset:

@@ -1,4 +1,4 @@
-"""Samples beside real states of the same kind, as their evaluation needs them.
+"""Samples and real states in the form that their evaluation needs.
 
 The training split is read in pieces, with one piece in memory at a time.
 """
@@ -54,7 +54,7 @@ class SplitStates:
         if self.codec is None:
             return part
         draws = image_transforms.fixed(RandomStreams(0, torch.from_numpy(np.arange(len(self))[positions])))
-        treated = self.codec.decode(self.codec.treated(self.codec.encode(part), draws))
+        treated = self.codec.decode(self.codec.apply_treatment(self.codec.encode(part), draws))
         return part.assign(image=(part["image"].dims, treated["image"].values, part["image"].attrs))
 
     def pieces(self) -> Iterator[xr.Dataset]:
@@ -112,13 +112,13 @@ def cells_of(fields: xr.Dataset, normalisation: xr.Dataset) -> Cells:
         white = np.float32(fields.attrs["levels"] - 1)
         return lambda states: states["image"].values.reshape(states.sizes["sample"], -1) / white
     codec, exists = AnyDayCodec.of(fields, normalisation), domain.exists(fields).all("variable").values
-    return lambda states: codec.standardised(states)[:, :, exists].reshape(
+    return lambda states: codec.standardise(states)[:, :, exists].reshape(
         states.sizes[state_dimension(states)], -1
     )
 
 
 def noise(training: SplitStates, count: int, seed: int) -> xr.Dataset:
-    """States whose cells are independent, each normal with the mean and deviation of its training values."""
+    """States of independent cells, each normal with the mean and standard deviation of its training values."""
     rng = np.random.default_rng([seed, count])
     variables = {}
     for name, (mean, deviation) in cell_moments(training).items():

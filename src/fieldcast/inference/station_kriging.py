@@ -122,10 +122,10 @@ class StationKriging:
         stations = self.series.x.shape[1]
         joint, requested = with_locations(self.series.on("cpu"), points)
         columns = joint.x.shape[1]
-        coordinates = reach.Places(
+        places = reach.Places(
             joint.point.numpy(), torch.zeros(columns, dtype=torch.int64), torch.ones(columns)
         )
-        distance = reach.nearest_observation(joint.observed, coordinates, requested)[:, stations:]
+        distance = reach.nearest_observation(joint.observed, places, requested)[:, stations:]
         segment = torch.from_numpy(self.record.segment)
         return reach.within(distance, segment, self.length, self.duration, MAX_LENGTHS).numpy()
 

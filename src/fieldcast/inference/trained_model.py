@@ -130,7 +130,7 @@ class TrainedModel:
         return result.assign_attrs(facts)
 
     def times_near(self, table: pd.DataFrame, where: str) -> xr.DataArray:
-        """The model's times that are nearest to those of a table of stations, which messages call `where`."""
+        """The times of the model nearest to the times of a table of stations; `where` names the table in messages."""
         first = self.checkpoint.header["splits"]["train"][0]
         return times_of(table, self.checkpoint.model.space.time_step, first, where)
 

@@ -65,22 +65,22 @@ def refuse_special_file(path: str | os.PathLike[str], name: str = "") -> None:
 def refuse_unwritable(path: str | os.PathLike[str], name: str) -> None:
     """Raise an InputError if no file can be written at a path, which the option `name` sets."""
     refuse_special_file(path, name)
-    given = f"{name} '{shorten(str(path))}'"
+    label = f"{name} '{shorten(str(path))}'"
     try:
         os.lstat(path)
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
-            raise InputError(f"{given} is too long a name for this file system: shorten it.") from None
+            raise InputError(f"{label} is too long a name for this file system: shorten it.") from None
     except ValueError:
-        raise InputError(f"{given} holds a character that no name may have: name a file.") from None
+        raise InputError(f"{label} holds a character that no name may have: name a file.") from None
     folder = next(parent for parent in Path(path).absolute().parents if os.path.lexists(parent))
     if not folder.is_dir():
-        raise InputError(f"{given} cannot be written ('{folder}' is not a folder): name a file in a folder.")
+        raise InputError(f"{label} cannot be written ('{folder}' is not a folder): name a file in a folder.")
     if not os.access(folder, os.W_OK | os.X_OK):
         read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
         cause = "is on a read-only file system" if read_only else "does not permit it"
         raise InputError(
-            f"{given} cannot be written (the folder '{folder}' {cause}): name a file in another folder."
+            f"{label} cannot be written (the folder '{folder}' {cause}): name a file in another folder."
         )
 
 

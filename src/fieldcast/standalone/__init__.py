@@ -1,5 +1,5 @@
-"""Functions of the Python API that need no Kedro project; the others are in `inference` and `training`.
+"""Functions of the Python API that need no Kedro project; further ones are in `inference` and `training`.
 
 fitting   `fieldcast.fit`: a model fitted to a data set
-scoring   `fieldcast.score`: scores of ensembles of any origin; user_draws: these ensembles on the grid of the truth
+scoring   `fieldcast.score`: scores of any ensembles; user_draws: these ensembles on the grid of the truth
 """

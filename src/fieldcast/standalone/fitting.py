@@ -48,24 +48,24 @@ def fit(
     experiment
         The address of an experiment, such as "reconstruct.optimal_interpolation".
     fit
-        Options of the fit that replace those of the experiment: {"steps": 500}. "ranks" is 1 unless it is given: other
-        ranks import the calling script, whose statements must then stand under `if __name__ == "__main__"`.
+        Options of the fit that replace those of the experiment: {"steps": 500}. "ranks" is 1 by default: further ranks
+        import the calling script, whose statements must then be under `if __name__ == "__main__"`.
     gaps
         "refuse" missing dates, or "segment": each gap starts a new segment, which no forecast crosses.
     missing
-        "refuse" values that are missing at some times of a cell, or "train": learn from the others.
+        "refuse" values that are missing at some times of a cell, or "train" on the others.
     seed
         Seed of initial weights, batches and draws.
     device
         "auto", "cpu" or "cuda".
     conf
-        The folder of configuration in which the experiment is; by default that of the project around the working
-        folder, else the installed one.
+        The configuration folder that defines the experiment; by default the folder of the current project, or the
+        installed one outside of a project.
 
     Raises
     ------
     InputError
-        For data that cannot be used, an experiment that does not exist or is not trained, unknown options.
+        If the data cannot be used, the experiment does not exist or is not trained, or an option is unknown.
     """
     arguments.text(experiment, "experiment", "<task>.<name>")
     fit = {} if fit is None else arguments.mapping(fit, "fit", '{"steps": 500}')
@@ -78,19 +78,19 @@ def fit(
     options = fit_options({"ranks": 1, **(body.get("fit") or {}), **fit})
     recipe = Recipe(problem, body["model"], options, seed, Limits(), device)
     fields, _ = ingest(as_dataset(dataset, "the data set"), "the data set", gaps, missing=missing)
-    for saved in train(recipe, prepared(fields), None):
+    for saved in train(recipe, prepare(fields), None):
         checkpoint = saved.checkpoint
     feedback = (body.get("options") or {}).get("feedback", "members")
     return TrainedModel(unpack(checkpoint), feedback).to(device)
 
 
 def problem_of(experiment: str, body: Mapping[str, Any]) -> Problem:
-    """The problem of an experiment: the data that its model is trained on.
+    """The training problem of an experiment.
 
     Raises
     ------
     InputError
-        For a task that does not exist, a wrong model, or an experiment that is not trained here.
+        If the task does not exist, the model is wrong, or the experiment is not trained here.
     """
     name = experiment.partition(".")[0]
     task = TASKS.get(name)
@@ -112,7 +112,7 @@ def problem_of(experiment: str, body: Mapping[str, Any]) -> Problem:
     return task.problem(type_of(f"params:{task.options}", task.types)()) if task.options else task.problem()
 
 
-def prepared(fields: xr.Dataset) -> PreparedData:
+def prepare(fields: xr.Dataset) -> PreparedData:
     """Fields with splits, and with climatology and normalisation fitted to the training split."""
     splits = make(fields["time"])
     training = select(fields, splits, "train")
@@ -120,16 +120,16 @@ def prepared(fields: xr.Dataset) -> PreparedData:
     return PreparedData(fields, climatology, normalisations.fit(training, climatology), splits)
 
 
-def fit_options(given: Mapping[str, Any]) -> Fit:
-    """The options of a fit.
+def fit_options(mapping: Mapping[str, Any]) -> Fit:
+    """Validate the options of a fit.
 
     Raises
     ------
     InputError
-        For an unknown key or an invalid value.
+        If a key is unknown or a value invalid.
     """
     try:
-        options: Fit = TypeAdapter(Fit).validate_python(dict(given))
+        options: Fit = TypeAdapter(Fit).validate_python(dict(mapping))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(arguments.option_path(first["loc"]))

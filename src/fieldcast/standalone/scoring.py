@@ -1,4 +1,4 @@
-"""Scores of ensembles of any origin: `fieldcast.score`."""
+"""Scores of any ensembles, of this project or made elsewhere: `fieldcast.score`."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from fieldcast.tasks.scoring_inputs import cell_areas
 from fieldcast.time_steps import TimeStep
 
 LOG = logging.getLogger(__name__)
-YEAR = 8766.0  # hours
-SCORED = "forecast", "reconstruct"  # tasks of `score`
+HOURS_PER_YEAR = 8766.0
+SCORED_TASKS = "forecast", "reconstruct"  # tasks whose draws can be scored
 
 
 @memory.reports_out_of_memory
@@ -34,7 +34,7 @@ def score(
     truth: Data, draws: Data, *, task: str = "forecast", observed: Data | None = None,
     training: Data | None = None, name: str = "user", seed: int = 0,
 ) -> pd.DataFrame:  # fmt: skip
-    """Score ensembles of any origin: one row for each score, in the columns of the leaderboard.
+    """Score any ensembles: one row for each score, in the columns of the leaderboard.
 
     Parameters
     ----------
@@ -45,9 +45,9 @@ def score(
         reconstructions (time, member, latitude, longitude), as `TrainedModel.fill` returns them. A missing dimension
         `member` means one member.
     task
-        What was drawn: "forecast" or "reconstruct".
+        Task of the draws: "forecast" or "reconstruct".
     observed
-        What reconstructions were made from: NaN where nothing was observed.
+        Data from which reconstructions were made, with NaN where nothing was observed.
     training
         Fields to which climatology and anomaly standard deviation are fitted; by default the truth.
     name
@@ -58,38 +58,38 @@ def score(
     Raises
     ------
     InputError
-        For another task; if the truth lacks a valid time, variables or grid differ, or units do not convert; if the
-        truth is too short for a climatology.
+        If the task is another one, if the truth lacks a valid time or is too short for a climatology, if variables or
+        grid differ, or if units do not convert.
     """
     seed = arguments.seed_number(seed)
     arguments.text(name, "name", "user")
-    if task not in SCORED:
-        raise InputError(f"score: task is '{task}'; give {' or '.join(SCORED)}.")
+    if task not in SCORED_TASKS:
+        raise InputError(f"score: task is '{task}'; give {' or '.join(SCORED_TASKS)}.")
     fields, _ = ingest(as_dataset(truth, "the truth"), "the truth", fewest=1)
-    normals = normals_of(fields, training)
-    warn_of_members(as_dataset(draws, "the draws").sizes.get("member", 1))
+    statistics = statistics_of(fields, training)
+    warn_of_few_members(as_dataset(draws, "the draws").sizes.get("member", 1))
     if task == "forecast":
-        table = forecast_table(draws, fields, normals, seed)
+        table = forecast_table(draws, fields, statistics, seed)
     elif observed is None:
         raise InputError("score: reconstructions need `observed`, the data that they were made from.")
     else:
-        table = reconstruction_table(draws, observed, fields, normals, seed)
+        table = reconstruction_table(draws, observed, fields, statistics, seed)
     digest = fields.attrs["digest"]
-    stamped = name_rows(with_origin(table, seed, digest, name, normals.time_step), name)
+    labelled = name_rows(with_origin(table, seed, digest, name, statistics.time_step), name)
     layout = FORECAST if task == "forecast" else RECONSTRUCT
-    return leaderboard({name: stamped}, digest, name, seed=seed, layout=layout)
+    return leaderboard({name: labelled}, digest, name, seed=seed, layout=layout)
 
 
-class Normals(NamedTuple):
-    """Climatology and normalisation of a record, and its time step."""
+class Statistics(NamedTuple):
+    """Climatology, normalisation and time step of a record."""
 
     climatology: xr.Dataset
     normalisation: xr.Dataset
     time_step: TimeStep
 
 
-def normals_of(fields: xr.Dataset, training: Data | None) -> Normals:
-    """The normals of the training data, by default of the truth itself.
+def statistics_of(fields: xr.Dataset, training: Data | None) -> Statistics:
+    """Climatology, normalisation and time step of the training data, by default of the truth.
 
     Raises
     ------
@@ -101,22 +101,22 @@ def normals_of(fields: xr.Dataset, training: Data | None) -> Normals:
             f"the truth has {fields.sizes['time']} times, too few for a climatology: pass `training`, the fields that "
             "the model was trained on, for example."
         )
-    past = fields
+    record = fields
     if training is not None:
-        past, _ = ingest(as_dataset(training, "the training data"), "the training data")
-    climatology = climatologies.fit(past)
+        record, _ = ingest(as_dataset(training, "the training data"), "the training data")
+    climatology = climatologies.fit(record)
     if training is None and climatology.attrs["kind"] == climatologies.CONSTANT:
         LOG.warning(
             "the truth spans %.1f years, so that its climatology is its own mean, without seasons: anomalies, and the "
             "skill over the climatology, would differ with `training`, a record of two years or more.",
-            calendars.hours(fields["time"])[-1] / YEAR,
+            calendars.hours(fields["time"])[-1] / HOURS_PER_YEAR,
         )
-    step = TimeStep.of(fields if fields.sizes["time"] > 1 else past)
-    return Normals(climatology, normalisations.fit(past, climatology), step)
+    step = TimeStep.of(fields if fields.sizes["time"] > 1 else record)
+    return Statistics(climatology, normalisations.fit(record, climatology), step)
 
 
-def forecast_table(draws: Data, fields: xr.Dataset, normals: Normals, seed: int) -> pd.DataFrame:
-    """Statistics of forecasts.
+def forecast_table(draws: Data, fields: xr.Dataset, statistics: Statistics, seed: int) -> pd.DataFrame:
+    """Table of statistics of forecasts.
 
     Raises
     ------
@@ -124,16 +124,16 @@ def forecast_table(draws: Data, fields: xr.Dataset, normals: Normals, seed: int)
         If the truth lacks a valid time, variables or grid differ, or units do not convert.
     """
     table, _ = forecast_statistics(
-        as_forecasts(draws, fields), fields, climatology=normals.climatology,
-        normalisation=normals.normalisation, area=cell_areas(fields), seed=seed,
+        as_forecasts(draws, fields), fields, climatology=statistics.climatology,
+        normalisation=statistics.normalisation, area=cell_areas(fields), seed=seed,
     )  # fmt: skip
     return table
 
 
 def reconstruction_table(
-    draws: Data, observed: Data, fields: xr.Dataset, normals: Normals, seed: int
+    draws: Data, observed: Data, fields: xr.Dataset, statistics: Statistics, seed: int
 ) -> pd.DataFrame:
-    """Statistics of reconstructions from observed data.
+    """Table of statistics of reconstructions from observed data.
 
     Raises
     ------
@@ -144,21 +144,21 @@ def reconstruction_table(
     cases = as_case(observed, variables, "the observed data").isel(member=0)
     members = as_case(draws, variables, "the reconstructions").assign_coords(k=cases["k"])
     table, _ = reconstruction_statistics(
-        members, cases, fields, climatology=normals.climatology,
-        normalisation=normals.normalisation, area=cell_areas(fields), seed=seed,
+        members, cases, fields, climatology=statistics.climatology,
+        normalisation=statistics.normalisation, area=cell_areas(fields), seed=seed,
     )  # fmt: skip
     return table
 
 
-def warn_of_members(members: int) -> None:
-    """Log which scores an ensemble of this size lacks."""
-    lacking = [name for name, nominal in COVERAGE.items() if coverage_interval(members, nominal) is None]
+def warn_of_few_members(members: int) -> None:
+    """Log the scores that an ensemble of this size is too small for."""
+    missing = [name for name, nominal in COVERAGE.items() if coverage_interval(members, nominal) is None]
     if members == 1:
         LOG.warning(
             "the draws have one member: their CRPS is the mean absolute error, and spreads have no score."
         )
-    elif lacking:
+    elif missing:
         LOG.warning(
             "no %s: the ranks of %d members bound no interval of that probability; those of 19 bound both.",
-            " and no ".join(lacking), members,
+            " and no ".join(missing), members,
         )  # fmt: skip

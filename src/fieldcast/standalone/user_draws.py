@@ -1,4 +1,4 @@
-"""A user's forecasts, reconstructions and observations as the scores take them, on the grid of the truth."""
+"""A user's forecasts, reconstructions and observations in the layout of the scores, on the grid of the truth."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def as_forecasts(data: Data, fields: xr.Dataset) -> xr.Dataset:
     Raises
     ------
     InputError
-        If variables, grid or calendar are not those of `fields`, or units do not convert to theirs.
+        If variables, grid or calendar differ from those of `fields`, or if units do not convert.
     """
     variables, where = time_varying(fields), "the forecasts"
     forecasts = to_forecasts(as_dataset(data, where), where, variables)
@@ -33,14 +33,14 @@ def as_forecasts(data: Data, fields: xr.Dataset) -> xr.Dataset:
 
 
 def as_case(data: Data, fields: xr.Dataset, where: str) -> xr.Dataset:
-    """Data of one case on (case, member, time, latitude, longitude), as reconstructions and observations are stored.
+    """Data of one case on (case, member, time, latitude, longitude), the layout of stored reconstructions.
 
-    The case has the pattern "given", and as k the fraction of values that are not NaN.
+    The pattern of the case is "given", and its k the fraction of values that are not NaN.
 
     Raises
     ------
     InputError
-        If variables or grid are not those of `fields`, units do not convert to theirs, or a time is none of theirs.
+        If variables or grid differ from those of `fields`, if units do not convert, or if `fields` lack a time.
     """
     dataset, variables = as_dataset(data, where), list(map(str, fields.data_vars))
     absent = [name for name in variables if name not in dataset]
@@ -50,15 +50,15 @@ def as_case(data: Data, fields: xr.Dataset, where: str) -> xr.Dataset:
     if "member" not in selected.dims:
         selected = selected.expand_dims("member")
     members = [selected.isel(member=number, drop=True) for number in range(selected.sizes["member"])]
-    plain = [conventions.to_contract(member, where)[variables].sortby("latitude") for member in members]
-    case = on_grid_of(xr.concat(plain, "member"), fields, where)
+    converted = [conventions.to_contract(member, where)[variables].sortby("latitude") for member in members]
+    case = on_grid_of(xr.concat(converted, "member"), fields, where)
     case = in_units_of(fields, case, where)
     check_calendar(case["time"], fields["time"], where)
     case = with_rounded_times(case)
-    later = [str(time) for time in case["time"].values if time not in fields["time"].values]
-    if later:
+    unknown_times = [str(time) for time in case["time"].values if time not in fields["time"].values]
+    if unknown_times:
         raise InputError(
-            f"{where} has the time {later[0]}, which the truth lacks: give the truth at all its times."
+            f"{where} has the time {unknown_times[0]}, which the truth lacks: give the truth at all its times."
         )
     fraction = float(np.mean([np.isfinite(case[name]).mean() for name in variables]))
     return case.expand_dims("case").assign_coords(
