@@ -70,6 +70,8 @@ def test_points_have_the_great_circle_distance_of_the_haversine() -> None:
     phi, lam = np.deg2rad([-30.0, 45.0]), np.deg2rad(100.0)
     haversine = np.sin((phi[1] - phi[0]) / 2) ** 2 + np.cos(phi[0]) * np.cos(phi[1]) * np.sin(lam / 2) ** 2
     assert np.isclose(np.arccos(points[0, 0] @ points[1, 1]), 2 * np.arcsin(np.sqrt(haversine)))
+    kilometres = geometry.great_circle_km(float(np.linalg.norm(points[0, 0] - points[1, 1])))
+    assert np.isclose(kilometres, 2 * geometry.MEAN_EARTH_RADIUS * np.arcsin(np.sqrt(haversine)))
 
 
 def test_an_area_mean_is_of_the_cells_that_have_an_area() -> None:

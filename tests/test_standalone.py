@@ -19,7 +19,7 @@ from fieldcast.fields.ingest import ingest
 from fieldcast.geometry import cell_areas
 from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.standalone import fitting
-from fieldcast.standalone.scoring import normals_of
+from fieldcast.standalone.scoring import statistics_of
 
 CONF = Path(__file__).parents[1] / "conf"
 LATITUDE, LONGITUDE = np.linspace(-60, 60, 5), np.arange(0, 360, 45.0)
@@ -102,7 +102,7 @@ def test_reconstructions_are_scored_at_unobserved_cells(
 
 def test_the_time_step_of_scores_is_that_of_the_truth(waves: xr.Dataset) -> None:
     every_other, _ = ingest(as_dataset(waves.isel(time=slice(-100, None, 2)), "the truth"), "the truth")
-    assert normals_of(every_other, waves).time_step.hours == 48
+    assert statistics_of(every_other, waves).time_step.hours == 48
 
 
 def test_reconstructions_in_other_places_are_refused_and_few_are_enough(

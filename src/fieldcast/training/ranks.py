@@ -26,7 +26,7 @@ from fieldcast.training.options import Fit
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among the ranks that train together; a single rank does not communicate.
+    """The number of a process among the ranks that train together; a single rank does not communicate.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class Ranks:
     device: torch.device | str = "cpu"
 
     def share(self, batch: Int[Tensor, " batch"]) -> tuple[Int[Tensor, " share"], float]:
-        """This rank's share of the data of a batch, and its weight w_r.
+        """The share of this rank of the data of a batch, and its weight w_r.
 
         A rank without a share computes the first datum with weight 0, because all ranks must take the same steps.
         """
