@@ -71,7 +71,7 @@ class Results(ABC):
     studies: Sequence[Study] = ()
     outline: Outline = ()
 
-    parts: ClassVar[tuple[str, ...]] = ("scores", "diagnostics", "examples", "history", "costs")
+    parts: ClassVar[tuple[str, ...]] = ("scores", "diagnostics", "examples", "events", "history", "costs")
     title: ClassVar[str]
     template: ClassVar[str]
     drawn: ClassVar[str]  # what an experiment draws

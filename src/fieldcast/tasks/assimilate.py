@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -29,7 +30,7 @@ from fieldcast.scores.event_scores import event_scores as scores_of_events
 from fieldcast.scores.event_tables import EventTables
 from fieldcast.scores.examples.reconstruction import examples
 from fieldcast.scores.leaderboard import ASSIMILATE as LAYOUT
-from fieldcast.scores.leaderboard import leaderboard, unranked
+from fieldcast.scores.leaderboard import current, leaderboard, unranked
 from fieldcast.scores.statistics_table import CELLS, origin_of, scored_digest, with_origin
 from fieldcast.scores.summary import assimilate_summary
 from fieldcast.tasks.reconstruct import Reconstruction
@@ -192,10 +193,23 @@ def cycle_events(
     return scores_of_events(results.get("events", {}), fields.attrs["digest"], scored, LAYOUT, seed)
 
 
-def tabulate_leads(results: StoredResults) -> pd.DataFrame:
-    """The lead time lost by forecasts from the analyses of each experiment."""
+def tabulate_leads(
+    results: StoredResults, fields: xr.Dataset, assimilation: Cycling, limits: Limits
+) -> pd.DataFrame:
+    """The lead time lost by forecasts from the analyses of the experiments scored on these observations."""
+    observations = results.get("cycle_observations")
+    if observations is None:
+        return lost_by_experiment(results, ())
+    scored = scored_digest(observations, limits.cap("members", assimilation.members))
+    scores, _ = current(results.get("scores", {}), fields.attrs["digest"], scored)
+    return lost_by_experiment(results, scores["experiment"])
+
+
+def lost_by_experiment(results: StoredResults, experiments: Iterable[str]) -> pd.DataFrame:
+    """The lead time lost by forecasts from the analyses of some experiments."""
+    leads = results.get("leads", {})
     tables = [
-        lead_time_lost(scores).assign(experiment=name) for name, scores in results.get("leads", {}).items()
+        lead_time_lost(leads[name]).assign(experiment=name) for name in sorted({*experiments} & {*leads})
     ]
     columns = ["experiment", "pattern", "k", "lead_hours", "crps", "crps_from_truth", "lost_hours"]
     return pd.concat(tables)[columns] if tables else pd.DataFrame(columns=columns)
@@ -224,6 +238,6 @@ def page(
         **{**given, **departures},
         event_scores=event_scores,
         outline=outline(fields),
-        leads=tabulate_leads(results),
+        leads=lost_by_experiment(results, leaderboard["experiment"]),
     )
     return {"assimilate": part}, {name: picture.png for name, picture in pictures(part).items()}
