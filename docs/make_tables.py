@@ -31,7 +31,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 import yaml
-from sample_tables import LENDERS, SETTINGS, TABLES, Parameters, Row, Table
+from sample_tables import SETTINGS, TABLES, WEIGHTS_OF, Parameters, Row, Table
 from tqdm import tqdm
 from welch import Runs, differences
 
@@ -68,7 +68,7 @@ class Job:
     def experiments(self) -> tuple[str, ...]:
         """Experiment of the row, after the experiment whose weights it draws with, if any."""
         name = self.row.experiment
-        return (LENDERS[name], name) if name in LENDERS else (name,)
+        return (WEIGHTS_OF[name], name) if name in WEIGHTS_OF else (name,)
 
     @property
     def params(self) -> dict[str, Any]:
@@ -189,9 +189,9 @@ def run(job: Job, folders: Folders) -> bool:
     job.machine.write_text(machine(), encoding="utf-8")
     begin = time.monotonic()
     params = {**job.params, "seed": job.seed, "data_root": job.folder}
-    *lender, drawn = (f"sample.{name}" for name in job.experiments)
-    stages = "sampling,evaluation" if lender else "training,sampling,evaluation"
-    well = all(kedro(job, folders, params, "training", name) for name in lender) and kedro(
+    *weights_of, drawn = (f"sample.{name}" for name in job.experiments)
+    stages = "sampling,evaluation" if weights_of else "training,sampling,evaluation"
+    well = all(kedro(job, folders, params, "training", name) for name in weights_of) and kedro(
         job, folders, params, stages, drawn
     )
     before = float(job.seconds.read_text(encoding="utf-8")) if job.seconds.exists() else 0.0

@@ -1,4 +1,4 @@
-"""Registered pipelines follow the configuration, and stamped data sets have the right names."""
+"""Registered pipelines follow the configuration, and the data sets of experiments have the right names."""
 
 import pickle
 import shutil
@@ -169,24 +169,24 @@ def test_other_processes_take_every_node_and_data_set(project: Path) -> None:
 
 
 def test_borrowed_weights_bring_the_training_that_they_need(project: Path) -> None:
-    write(project, "reconstruct.lender", "model: {type: vae.ConditionalVAE}")
+    write(project, "reconstruct.source", "model: {type: vae.ConditionalVAE}")
     write(
         project,
-        "reconstruct.borrower",
-        "{model: {type: vae.ConditionalVAE}, uses: {weights: reconstruct.lender}}",
+        "reconstruct.redrawn",
+        "{model: {type: vae.ConditionalVAE}, uses: {weights: reconstruct.source}}",
     )
     write(
-        project, "reconstruct.pupil", "{model: {type: vae.ConditionalVAE}, uses: {base: reconstruct.lender}}"
+        project, "reconstruct.pupil", "{model: {type: vae.ConditionalVAE}, uses: {base: reconstruct.source}}"
     )
     result = register_pipelines()
-    borrower = result["reconstruct.borrower"]
-    assert not [name for name in nodes(result["training"]) if name.startswith("reconstruct.borrower.")]
-    assert nodes(borrower) >= {name for name in nodes(result["training"]) if ".lender." in name}
-    assert "reconstruct.borrower.checkpoint" not in borrower.datasets()
-    (draw,) = [item for item in borrower.nodes if item.name == "reconstruct.borrower.reconstruction.draw"]
-    assert {"params:reconstruct.borrower.model", "params:reconstruct.lender.model"} <= set(draw.inputs)
+    redrawn = result["reconstruct.redrawn"]
+    assert not [name for name in nodes(result["training"]) if name.startswith("reconstruct.redrawn.")]
+    assert nodes(redrawn) >= {name for name in nodes(result["training"]) if ".source." in name}
+    assert "reconstruct.redrawn.checkpoint" not in redrawn.datasets()
+    (draw,) = [item for item in redrawn.nodes if item.name == "reconstruct.redrawn.reconstruction.draw"]
+    assert {"params:reconstruct.redrawn.model", "params:reconstruct.source.model"} <= set(draw.inputs)
     pupil = [item for item in result["training"].nodes if item.namespace == "reconstruct.pupil.training"]
-    assert any("reconstruct.lender.checkpoint" in item.inputs for item in pupil)
+    assert any("reconstruct.source.checkpoint" in item.inputs for item in pupil)
 
 
 def test_a_task_has_the_preparation_that_it_needs(project: Path) -> None:

@@ -13,7 +13,7 @@ import xarray as xr
 
 from fieldcast import calendars
 from fieldcast.report import Forecast, report
-from fieldcast.report.events import drawn_experiments
+from fieldcast.report.events import experiments_to_draw
 from fieldcast.scores.event_scores import event_scores
 from fieldcast.scores.event_tables import EventTables
 from fieldcast.scores.leaderboard import leaderboard
@@ -85,9 +85,9 @@ def test_the_section_vanishes_without_events(forecast: Forecast) -> None:
 
 
 def test_events_scored_on_other_data_are_in_no_figure(forecast: Forecast) -> None:
-    """Its costs, which no data decide, keep it on the page."""
+    """Costs do not depend on the data, so they keep an experiment on the page."""
     table, costs = forecast.leaderboard, {"narrow": pd.DataFrame({"step_ms": [1.0]})}
     part = replace(forecast, leaderboard=table[table["experiment"] != "narrow"], costs=costs)
     assert "narrow" in part.order
-    assert drawn_experiments(forecast) == ["good", "narrow"]
-    assert drawn_experiments(part) == ["good"]
+    assert experiments_to_draw(forecast) == ["good", "narrow"]
+    assert experiments_to_draw(part) == ["good"]

@@ -20,7 +20,7 @@ from fieldcast.training.problem import Problem
 from fieldcast.training.run import Recipe
 
 DRAWING = ("evaluation", "assimilation", "sampling")  # sections that set the number of draws
-OF_FIELDS = ("splits", "starts", "observations", "cycle_observations")  # which fields and options decide
+MADE_FROM_FIELDS = ("splits", "starts", "observations", "cycle_observations")  # data sets
 LINEAGE = "lineage"  # attribute that holds a lineage as JSON, or its digest
 OTHER_FILES = "it was made with other options of ingestion, or from files that have changed since."
 
@@ -92,9 +92,9 @@ class ConfiguredOptions:
 
     def _changes(self, name: str, stored: Lineage, inputs: Collection[str]) -> Iterator[tuple[str, Any, Any]]:
         address, _, part = name.rpartition(".")
-        if name in OF_FIELDS and not all(self.catalog.exists(each) for each in ("fields", "splits")):
+        if name in MADE_FROM_FIELDS and not all(self.catalog.exists(each) for each in ("fields", "splits")):
             return  # part of a data root, as one machine of several has it
-        if name in OF_FIELDS:
+        if name in MADE_FROM_FIELDS:
             fields, splits = self.catalog.load("fields"), self.catalog.load("splits")
         if name == "splits":
             yield from differences(stored, split(fields, self._read("ingestion")))

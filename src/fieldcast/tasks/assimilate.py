@@ -29,8 +29,9 @@ from fieldcast.scores.assimilation import STATES, assimilation_statistics, lead_
 from fieldcast.scores.event_scores import event_scores as scores_of_events
 from fieldcast.scores.event_tables import EventTables
 from fieldcast.scores.examples.reconstruction import examples
+from fieldcast.scores.headline import headline_rows
 from fieldcast.scores.leaderboard import ASSIMILATE as LAYOUT
-from fieldcast.scores.leaderboard import current, leaderboard, unranked
+from fieldcast.scores.leaderboard import empty_leaderboard, leaderboard, scores_of_run
 from fieldcast.scores.statistics_table import CELLS, origin_of, scored_digest, with_origin
 from fieldcast.scores.summary import assimilate_summary
 from fieldcast.tasks.reconstruct import Reconstruction
@@ -56,9 +57,12 @@ class Assimilation(OnFields):
 
     def fitted_by(self) -> dict[str, Any]:
         """The cycles of the calibration, the errors of observations, and the members that values are tuned for."""
-        network = {name: getattr(self.sparsification, name) for name in ("noise", "per_variable")}
-        members = self.cycling.members
-        return {"calibration": asdict(self.cycling.calibration), "network": network, "members": members}
+        observing_network = {name: getattr(self.sparsification, name) for name in ("noise", "per_variable")}
+        return {
+            "calibration": asdict(self.cycling.calibration),
+            "network": observing_network,
+            "members": self.cycling.members,
+        }
 
     def check(self, kind: str, model: Model, fit: Fit) -> None:
         """Raise an InputError for a model that is not a filter."""
@@ -161,10 +165,7 @@ def show(
 
 def headline(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
     """Scores of the analysis over all variables at unobserved cells, for each pattern and k."""
-    data, scored = scores.iloc[0][["data", "scored"]]
-    table = leaderboard({"scores": scores}, data, scored, seed=seed, layout=LAYOUT).assign(scored=scored)
-    selected = (table["variable"] == "all") & (table["cells"] == "unobserved")
-    return table[selected & (table["state"] == "analysis")]
+    return headline_rows(scores, seed, LAYOUT)
 
 
 def rank(
@@ -173,7 +174,7 @@ def rank(
     """The leaderboard of the experiments that have been scored on these observations, and its summary."""
     observations = results.get("cycle_observations")
     if observations is None:
-        return unranked(LAYOUT), ""
+        return empty_leaderboard(LAYOUT), ""
     scored = scored_digest(observations, limits.cap("members", assimilation.members))
     held = roles(descriptions(results["experiments"]))
     table = leaderboard(
@@ -201,7 +202,7 @@ def tabulate_leads(
     if observations is None:
         return lost_by_experiment(results, ())
     scored = scored_digest(observations, limits.cap("members", assimilation.members))
-    scores, _ = current(results.get("scores", {}), fields.attrs["digest"], scored)
+    scores, _ = scores_of_run(results.get("scores", {}), fields.attrs["digest"], scored)
     return lost_by_experiment(results, scores["experiment"])
 
 

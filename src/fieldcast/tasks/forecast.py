@@ -28,9 +28,9 @@ from fieldcast.report import Forecast, pictures
 from fieldcast.scores.event_scores import event_scores as scores_of_events
 from fieldcast.scores.examples.forecast import forecast_examples
 from fieldcast.scores.forecast import forecast_statistics
+from fieldcast.scores.headline import headline_rows
 from fieldcast.scores.leaderboard import FORECAST as LAYOUT
-from fieldcast.scores.leaderboard import leaderboard, unranked
-from fieldcast.scores.regions import WHOLE
+from fieldcast.scores.leaderboard import empty_leaderboard, leaderboard
 from fieldcast.scores.stability import stability_table
 from fieldcast.scores.statistics_table import origin_of, scored_starts, with_origin
 from fieldcast.scores.summary import forecast_summary
@@ -154,18 +154,14 @@ def show(draws: xr.Dataset, fields: xr.Dataset, climatology: xr.Dataset) -> xr.D
 
 def headline(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
     """Scores over all variables and cells, lead by lead."""
-    if scores.empty:
-        return scores
-    data, scored = scores.iloc[0][["data", "scored"]]
-    table = leaderboard({"scores": scores}, data, scored, seed=seed, layout=LAYOUT).assign(scored=scored)
-    return table[(table["variable"] == "all") & table["region"].isin(WHOLE)]
+    return headline_rows(scores, seed, LAYOUT)
 
 
 def rank(results: StoredResults, fields: xr.Dataset, seed: int) -> tuple[pd.DataFrame, str]:
     """The leaderboard of the experiments that have been scored from these starts, and its summary."""
     starts = results.get("starts")
     if starts is None:
-        return unranked(LAYOUT), ""
+        return empty_leaderboard(LAYOUT), ""
     scored = scored_starts(starts, units(fields[time_varying(fields)]), starts["members"])
     present = with_matching_rollouts(results)
     scores = present.get("scores", {})

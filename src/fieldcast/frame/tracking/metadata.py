@@ -66,18 +66,18 @@ def read(parameters: Mapping[str, Any], names: Iterable[str]) -> dict[str, str]:
     Names without a value are left out, and so are options that a source does not read, and what only the report reads:
     all experiments of a task together, and lists of named studies.
     """
-    values = {name: used(within(parameters, name)) for name in sorted(names)}
+    values = {name: options_in_use(within(parameters, name)) for name in sorted(names)}
     return as_text(
         {
-            name: completed(value) if names_a_class(value) else value
+            name: with_default_options(value) if names_a_class(value) else value
             for name, value in values.items()
             if value is not None and not is_task(value) and not is_listing(value)
         }
     )
 
 
-def used(options: Any) -> Any:
-    """Options without those that they say are unused."""
+def options_in_use(options: Any) -> Any:
+    """Options without those that they list as unused."""
     unused = getattr(options, "unused", ())
     return {name: value for name, value in vars(options).items() if name not in unused} if unused else options
 
@@ -87,7 +87,7 @@ def names_a_class(value: Any) -> bool:
     return isinstance(value, Mapping) and "." in str(value.get("type", ""))
 
 
-def completed(model: Mapping[str, Any]) -> dict[str, Any]:
+def with_default_options(model: Mapping[str, Any]) -> dict[str, Any]:
     """A model's configuration with the default of each option that it leaves out."""
     from fieldcast.models.configuration import with_defaults  # torch, which only runs need
 

@@ -44,7 +44,7 @@ CONTENT = {
     "result": "checkpoint and output",
     "register": "registered models",
 }
-OF_THE_RUN = ("record_environment", "describe", "register")
+RUN_ACTIONS = ("record_environment", "describe", "register")  # actions on the parent run alone
 LOADING = 6  # memory that loading takes, and what the next node needs meanwhile, in sizes of the checkpoint
 FILES = ("artifact", "model")  # actions that record a file
 
@@ -79,7 +79,7 @@ class Writer(Background):
     def content(self, action: str, *args: Any) -> str:
         """Name what an action records, an artifact by its file; empty for an action that ends a run."""
         content = "/".join(args[1].parts[-2:]) if action in FILES else CONTENT.get(action, "")
-        of_experiment = content and action not in OF_THE_RUN and args[0] != PARENT
+        of_experiment = content and action not in RUN_ACTIONS and args[0] != PARENT
         return f"{content} of {args[0]}" if of_experiment else content
 
     def end(self, name: str, status: str) -> None:

@@ -14,7 +14,8 @@ from fieldcast.tasks import Task
 nodes = Module("fieldcast.pipelines.reporting.nodes")
 
 DATA = ["fields", "splits", "climatology", "quality", "parameters"]
-OF_TASK = ("results", "leaderboard", "summary", "gathered", "figures", "animation", "event_scores")
+# data sets of which each task has its own
+TASK_DATASETS = ("results", "leaderboard", "summary", "gathered", "figures", "animation", "event_scores")
 Ranked = Sequence[tuple[Task, Sequence[Experiment]]]  # tasks that have experiments, each with them
 
 
@@ -70,4 +71,4 @@ def show(task: Task) -> Pipeline:
 
 def stored_as(task: Task) -> Callable[[str], str]:
     """The data set of a task for a name that its steps use."""
-    return lambda name: task_dataset(task.name, name) if name in OF_TASK else name
+    return lambda name: task_dataset(task.name, name) if name in TASK_DATASETS else name
