@@ -43,8 +43,8 @@ from fieldcast.training.options import Fit
 from fieldcast.training.problem import OnFields, Problem
 from fieldcast.training.stored_model import StoredModel
 
-FILM = 1, 2, 4, 8, 16, 30  # steps of a cycle
-FILMED = (0.05,)  # observed fraction, nearest to which they are shown
+FILM_STEPS = 1, 2, 4, 8, 16, 30  # steps of a cycle that the film shows
+FILM_FRACTIONS = (0.05,)  # it shows the case whose observed fraction is nearest
 
 
 @dataclass(frozen=True)
@@ -155,12 +155,12 @@ def show(
 ) -> tuple[xr.Dataset, xr.Dataset]:
     """A few analyses of scored times to look at; a film of the first steps, from the climatological start."""
     analyses = draws.sel(state="analysis", drop=True)
-    steps = [step for step in FILM if step <= analyses.sizes["time"]]
+    steps = [step for step in FILM_STEPS if step <= analyses.sizes["time"]]
     first = {"time": [step - 1 for step in steps]}
-    film = examples(analyses.isel(first), cycle_observations.isel(first), fields, FILMED, len(steps))
+    film = examples(analyses.isel(first), cycle_observations.isel(first), fields, FILM_FRACTIONS, len(steps))
     scored = after_spin_up(analyses, cycle_observations)
-    several = examples(scored, after_spin_up(cycle_observations, cycle_observations), fields)
-    return several, film.isel(case=[0]).assign_coords(step=("time", steps))
+    scored_examples = examples(scored, after_spin_up(cycle_observations, cycle_observations), fields)
+    return scored_examples, film.isel(case=[0]).assign_coords(step=("time", steps))
 
 
 def headline(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -176,9 +176,9 @@ def rank(
     if observations is None:
         return empty_leaderboard(LAYOUT), ""
     scored = scored_digest(observations, limits.cap("members", assimilation.members))
-    held = roles(descriptions(results["experiments"]))
+    by_role = roles(descriptions(results["experiments"]))
     table = leaderboard(
-        results.get("scores", {}), fields.attrs["digest"], scored, seed=seed, layout=LAYOUT, roles=held
+        results.get("scores", {}), fields.attrs["digest"], scored, seed=seed, layout=LAYOUT, roles=by_role
     )
     return table, assimilate_summary(table)
 
@@ -220,25 +220,25 @@ def page(
     leaderboard: pd.DataFrame, results: StoredResults, fields: xr.Dataset, climatology: xr.Dataset,
     event_scores: pd.DataFrame,
 ) -> tuple[dict[str, Assimilate], dict[str, bytes]]:  # fmt: skip
-    """The page's part and its figures; empty if nothing has been scored."""
+    """The results for the page, and their figures; empty if nothing has been scored."""
     if leaderboard.empty:
         return {}, {}
     departures = {
-        part: {
-            name: example_departures(stored, climatology) for name, stored in results.get(part, {}).items()
+        kind: {
+            name: example_departures(stored, climatology) for name, stored in results.get(kind, {}).items()
         }
-        for part in ("examples", "film")
+        for kind in ("examples", "film")
     }
-    given = {
-        "observations" if name == "cycle_observations" else name: part
-        for name, part in results.items()
-        if name != "leads"
+    stored = {
+        "observations" if kind == "cycle_observations" else kind: values
+        for kind, values in results.items()
+        if kind != "leads"
     }
-    part = Assimilate(
+    cycles = Assimilate(
         leaderboard=leaderboard,
-        **{**given, **departures},
+        **{**stored, **departures},
         event_scores=event_scores,
         outline=outline(fields),
         leads=lost_by_experiment(results, leaderboard["experiment"]),
     )
-    return {"assimilate": part}, {name: picture.png for name, picture in pictures(part).items()}
+    return {"assimilate": cycles}, {name: picture.png for name, picture in pictures(cycles).items()}

@@ -165,8 +165,8 @@ def rank(results: StoredResults, fields: xr.Dataset, seed: int) -> tuple[pd.Data
     scored = scored_starts(starts, units(fields[time_varying(fields)]), starts["members"])
     present = with_matching_rollouts(results)
     scores = present.get("scores", {})
-    held = roles(descriptions(results["experiments"]))
-    table = leaderboard(scores, fields.attrs["digest"], scored, seed=seed, layout=LAYOUT, roles=held)
+    by_role = roles(descriptions(results["experiments"]))
+    table = leaderboard(scores, fields.attrs["digest"], scored, seed=seed, layout=LAYOUT, roles=by_role)
     return table, forecast_summary(table, present["stability"])
 
 
@@ -174,23 +174,23 @@ def page(
     leaderboard: pd.DataFrame, results: StoredResults, fields: xr.Dataset, climatology: xr.Dataset,
     event_scores: pd.DataFrame,
 ) -> tuple[dict[str, Forecast], dict[str, bytes], bytes]:  # fmt: skip
-    """The page's part, its figures and its animation."""
+    """The results for the page, their figures and the animation; empty if nothing has been scored."""
     if leaderboard.empty:
         return {}, {}, b""
-    kept = with_matching_rollouts(results)
+    matching = with_matching_rollouts(results)
     anomalies = {
         name: snapshot_departures(stored, climatology, TimeStep.stored_in(fields.attrs))
-        for name, stored in kept["snapshots"].items()
+        for name, stored in matching["snapshots"].items()
     }
-    part = Forecast(
+    forecasts = Forecast(
         leaderboard=leaderboard,
-        **kept,
+        **matching,
         event_scores=event_scores,
         snapshot_anomalies=anomalies,
         outline=outline(fields),
     )
-    figures = {name: picture.png for name, picture in pictures(part).items()}
-    return {"forecast": part}, figures, part.animation() or b""
+    figures = {name: picture.png for name, picture in pictures(forecasts).items()}
+    return {"forecast": forecasts}, figures, forecasts.animation() or b""
 
 
 def forecast_events(results: StoredResults, fields: xr.Dataset, seed: int) -> pd.DataFrame:
@@ -212,7 +212,7 @@ def with_matching_rollouts(results: StoredResults) -> dict[str, Any]:
     scored = {name: model_in(table) for name, table in results.get("scores", {}).items()}
     rollouts: Mapping[str, pd.DataFrame] = results.get("stability", {})
     stability = {name: table for name, table in rollouts.items() if scored.get(name) == model_in(table)}
-    snapshots = {name: part for name, part in results.get("snapshots", {}).items() if name in stability}
+    snapshots = {name: fields for name, fields in results.get("snapshots", {}).items() if name in stability}
     return {**results, "stability": stability, "snapshots": snapshots}
 
 

@@ -109,15 +109,15 @@ def rank(
     if observations is None:
         return empty_leaderboard(LAYOUT), ""
     scored = scored_digest(observations, limits.cap("members", evaluation.members))
-    held = roles(descriptions(results["experiments"]))
-    table = leaderboard(results.get("scores", {}), fields.attrs["digest"], scored, seed=seed, roles=held)
+    by_role = roles(descriptions(results["experiments"]))
+    table = leaderboard(results.get("scores", {}), fields.attrs["digest"], scored, seed=seed, roles=by_role)
     return table, reconstruct_summary(table)
 
 
 def page(
     leaderboard: pd.DataFrame, results: StoredResults, fields: xr.Dataset, climatology: xr.Dataset
 ) -> tuple[dict[str, Reconstruct], dict[str, bytes]]:
-    """The page's part and its figures; empty if nothing has been scored."""
+    """The results for the page, and their figures; empty if nothing has been scored."""
     if leaderboard.empty:
         return {}, {}
     ranked = set(leaderboard["experiment"])
@@ -126,7 +126,8 @@ def page(
         for name, stored in results.get("examples", {}).items()
         if name in ranked
     }
-    part = Reconstruct(
+    reconstructions = Reconstruct(
         leaderboard=leaderboard, **{**results, "examples": departures}, outline=outline(fields)
     )
-    return {"reconstruct": part}, {name: picture.png for name, picture in pictures(part).items()}
+    figures = {name: picture.png for name, picture in pictures(reconstructions).items()}
+    return {"reconstruct": reconstructions}, figures
