@@ -38,14 +38,8 @@ SHARED_FOLDERS = ("01_raw", "02_intermediate", "03_primary", "04_feature/event_t
 INDEX = ["row", "k", "experiment"]
 WITHOUT_INTERVAL = ("ssr", "chi_squared", "observation_error", "rmse_skill")
 SCORES = ("crps", "rmse", *WITHOUT_INTERVAL)
-BY_COST = (
-    "optimal_interpolation",
-    "lim_filter",
-    "hybrid",
-    "free_run",
-    "letkf",
-    "perfect_letkf",
-)  # the least costly first
+# filters, the least costly first
+BY_COST = ("optimal_interpolation", "lim_filter", "hybrid", "free_run", "letkf", "perfect_letkf")
 COMPARED_FILTERS = ("optimal_interpolation", "lim_filter", "hybrid", "letkf")
 ROLES = {"reference": "optimal_interpolation", "bound": "perfect_letkf"}
 TRAINING = {"forecast.crps_ensemble.fit.max_minutes": 200, "assimilation.calibration.segments": 16}
