@@ -27,7 +27,7 @@ from fieldcast.scores.sample import block_numbers
 from fieldcast.scores.spectra import Latitudes
 
 TRAINING = 2000
-DAYS_ALIKE = 10.0  # weather of which is one block of the test
+BLOCK_DAYS = 10.0  # days of weather in a block of the test
 WAVELENGTHS = 10000, 5000, 3000, 2000, 1500, 1200  # km
 
 
@@ -47,7 +47,7 @@ def main(root: str, experiment: str = "reconstruct.guided_diffusion", count: str
     drawn = model.sample(Context(len(real), day=codec.days(test["time"])), draws)[:, 0]
     area, wraps = model.space.area.numpy(), model.space.wraps
     features = FieldFeatures.fit(earlier.numpy(), area, wraps)
-    blocks, truth = block_numbers(test["time"], DAYS_ALIKE), features(real.numpy())
+    blocks, truth = block_numbers(test["time"], BLOCK_DAYS), features(real.numpy())
     floor = earlier[evenly(len(earlier), len(real))]
     for name, states in (("diffusion", drawn), ("training states", floor)):
         test_result = two_sample(features(states.numpy()), truth, blocks=blocks)

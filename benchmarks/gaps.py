@@ -43,12 +43,19 @@ from fieldcast.training.fill_gaps import fill_gaps
 SHARE, SEED = 0.6, 0
 SIZES = {"monthly": ("MS", 120, 89, 180), "daily": ("D", 1000, 64, 64), "large": ("D", 3000, 96, 96)}
 WAVES, LAND = 30, 0.3
-TIMES = 1000  # of a record with lasting gaps
+TIMES = 1000  # number of times of a record with lasting gaps
 DAYS, WAVELENGTH, NUMBER = 600, 0.15, 60  # of a record under clouds: times; sizes on the unit sphere; waves
-DISTANCES = 1.2, 2.2, 3.2, 5, 8, np.inf  # from observations [row spacings]
-COUNTS = 1, 10, 20, 40, 80, 1_000_000  # observations of a cell
-SELDOM = 0.33  # of the cells that have few
-NINETY = 1.645  # spreads on each side of the mean
+DISTANCES = (
+    1.2,
+    2.2,
+    3.2,
+    5,
+    8,
+    np.inf,
+)  # upper ends of classes of the distance from observations [row spacings]
+COUNTS = 1, 10, 20, 40, 80, 1_000_000  # upper ends of classes of the number of observations of a cell
+SPARSE_SHARE = 0.33  # share of the cells that have few observations
+HALF_WIDTH_90 = 1.645  # half width of a 90 % interval [spreads]
 
 
 def blobs(
@@ -192,7 +199,7 @@ class Filled(NamedTuple):
         e, s, w = self.error[here], self.spread[here], self.area[here] / self.area[here].sum()
         rmse = root_mean_square(e, w)
         ratio = root_mean_square(s, w) / rmse
-        covered, beyond = (w * (abs(e) < NINETY * s)).sum(), (w * (abs(e) > 5 * s)).sum()
+        covered, beyond = (w * (abs(e) < HALF_WIDTH_90 * s)).sum(), (w * (abs(e) > 5 * s)).sum()
         return (
             f"| {self.label} | {self.method} | {kind} | {here.sum()} | {rmse:.3g} | {ratio:.2f} "
             f"| {self.reported if kind == 'all' else ''} | {covered:.2f} | {beyond:.3%} |"
@@ -288,7 +295,7 @@ def seldom(times: int, rows: int, columns: int, rng: np.random.Generator) -> Flo
     """Chance that a value is observed: small under discs, each with its own, which cover a third; 1 elsewhere."""
     row, column = np.arange(rows)[:, None], np.arange(columns)
     chance = np.ones((rows, columns))
-    while (chance < 1).mean() < SELDOM:
+    while (chance < 1).mean() < SPARSE_SHARE:
         size = rng.uniform(0.05, 0.2) * min(rows, columns)
         i, j = rng.uniform(0, rows), rng.uniform(0, columns)
         few = np.exp(rng.uniform(np.log(5), np.log(80)))

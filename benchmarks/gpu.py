@@ -62,7 +62,7 @@ FAMILIES = (
 )
 FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 ROWS, TIMES = 32, 500
-WARM, PROFILED = 3, 3  # steps
+WARM_UP_STEPS, PROFILED_STEPS = 3, 3
 MATRIX = {"cuda": 8192, "cpu": 2048}
 MEMBERS, STEPS = 10, 500  # of the rollout
 
@@ -111,7 +111,7 @@ def row(address: str, number_format: str, compiled: bool, device: str, seconds: 
     run, data = training(address, number_format, compiled, device)
     steps = train_steps(run, data, data)
     operations = counted(run, data)
-    take(steps, WARM)
+    take(steps, WARM_UP_STEPS)
     costs.reset_peak(torch.device(device))
     begin, processor, done = time.perf_counter(), time.process_time(), 0
     while time.perf_counter() - begin < seconds:
@@ -151,7 +151,7 @@ def kernels(steps: Iterator[bool]) -> float:
     torch.cuda.synchronize()
     with torch.profiler.profile(activities=activities) as profile:
         begin = time.perf_counter()
-        take(steps, PROFILED)
+        take(steps, PROFILED_STEPS)
         torch.cuda.synchronize()
         spent = time.perf_counter() - begin
     return sum(event.self_device_time_total for event in profile.key_averages()) / 1e6 / spent
@@ -198,7 +198,7 @@ def captured(step: Callable[[], Tensor]) -> Callable[[], Tensor]:
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
-        for _ in range(WARM):
+        for _ in range(WARM_UP_STEPS):
             step()
     torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()
@@ -229,7 +229,7 @@ def rollouts(device: str, steps: int) -> None:
     last = {}
     for name, work in works.items():
         torch.manual_seed(0)  # the initial states
-        work(stepped, MEMBERS, WARM)
+        work(stepped, MEMBERS, WARM_UP_STEPS)
         costs.wait(torch.device(device))
         torch.manual_seed(0)
         begin = time.perf_counter()

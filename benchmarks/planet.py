@@ -21,9 +21,9 @@ Standard deviation and autocorrelation of anomalies (from three annual harmonics
 In brackets: the prototype of this planet (another program: FFTs of complex numbers, float32), 40 years
 daily as 8 realisations x 5 years, seed 1, after 365 days of spin-up. Measured on the 2 cores of the stored
 results, it took 22 s of CPU per simulated decade with eight realisations together, 51 s with one alone."""
-GROWTH = 1, 3, 5, 10, 15, 20  # days
-ERROR = 0.05  # of the perfect model
-LAGS = 1, 2, 3, 5, 10  # days
+GROWTH_DAYS = 1, 3, 5, 10, 15, 20  # leads at which the growth of errors is printed
+INITIAL_ERROR = 0.05  # of the perfect model [standard deviations of the weather]
+LAGS = 1, 2, 3, 5, 10  # lags of autocorrelations [days]
 REFERENCE = {
     "std all year, NH": (104, 4.2, 12.3, 4.9),
     "std all year, SH": (91, 3.9, 10.2, 4.5),
@@ -37,7 +37,7 @@ REFERENCE = {
     "autocorrelation, 5 d": (0.15, 0.10, 0.16, 0.04),
     "autocorrelation, 10 d": (0.03, 0.02, 0.05, 0.01),
 }
-# zonal mean u200: its maximum [m/s], and the latitude of it
+# maximum of the zonal mean u200 [m/s], and its latitude
 JETS = {"DJF, NH": (35, 48), "DJF, SH": (33, -53), "JJA, NH": (29, 53), "JJA, SH": (39, -48)}
 
 
@@ -112,20 +112,21 @@ def report(data: xr.Dataset) -> None:
 
 def growth(data: xr.Dataset) -> None:
     """Print the error of the perfect model's members (16 starts, 2 members) in standard deviations of the weather."""
-    times, day = iso(data["time"]), np.linspace(0, data.sizes["time"] - GROWTH[-1] - 1, 16).astype(int)
-    starts: Any = {"scored": times[day].tolist(), "leads": GROWTH[-1], "members": 2, "digest": ""}
+    times, day = iso(data["time"]), np.linspace(0, data.sizes["time"] - GROWTH_DAYS[-1] - 1, 16).astype(int)
+    starts: Any = {"scored": times[day].tolist(), "leads": GROWTH_DAYS[-1], "members": 2, "digest": ""}
     states = data[["q"]].assign_attrs(lineage="")
-    pieces = perfect_model(states, starts, times[[0, -1]].tolist(), ERROR, seed=0)
+    pieces = perfect_model(states, starts, times[[0, -1]].tolist(), INITIAL_ERROR, seed=0)
     weight = np.cos(np.radians(data.latitude.values))[:, None]
     print(
-        f"\nRMSE of a member that starts with {ERROR} standard deviations of the weather's, in those of each variable"
+        f"\nRMSE of a member that starts with {INITIAL_ERROR} standard deviations of the weather's, in those of each "
+        "variable"
     )
     print("days" + "".join(f"{name:>8}" for name in VARIABLES))
     scale = {
         name: (anomalies(data[name].values).var(axis=0) * weight).mean() / weight.mean() for name in VARIABLES
     }
     for lead, piece in enumerate(pieces, start=1):
-        if lead in GROWTH:
+        if lead in GROWTH_DAYS:
             error = {
                 name: piece[name].values[0] - data[name].values[day + lead][:, None] for name in VARIABLES
             }

@@ -32,7 +32,7 @@ from fieldcast.inference.left_out_stations import as_text, scores_at_left_out
 from fieldcast.inference.trained_model import TrainedModel
 
 STATIONS, DAYS, ERROR, SEED = 300, 30, 0.5, 0
-MANY, FEW_DAYS, YEAR = 100_000, 10, 365
+OBSERVATIONS, SHORT_DAYS, YEAR_DAYS = 100_000, 10, 365
 
 
 def readings(truth: xr.Dataset, deviation: dict[str, float], places: int, seed: int) -> pd.DataFrame:
@@ -98,20 +98,20 @@ def time_many(root: Path) -> None:
         model.checkpoint.field_codec.variables[0],
         float(model.checkpoint.field_codec.deviation[0]),
     )
-    few = test_split(root).isel(time=slice(0, FEW_DAYS)).load()
-    table = readings(few, {variable: scale}, MANY // FEW_DAYS, SEED + 1)
+    few = test_split(root).isel(time=slice(0, SHORT_DAYS)).load()
+    table = readings(few, {variable: scale}, OBSERVATIONS // SHORT_DAYS, SEED + 1)
     begin = time.perf_counter()
     model.fill(stations=table, members=19)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     sys.stdout.write(
-        f"{len(table)} observations of {variable} on {FEW_DAYS} days, {few[variable][0].size} cells, 19 members: "
+        f"{len(table)} observations of {variable} on {SHORT_DAYS} days, {few[variable][0].size} cells, 19 members: "
         f"{time.perf_counter() - begin:.0f} s; peak memory of the process {peak:.1f} GB\n"
     )
 
 
 def score_alone(root: Path) -> None:
     """Print scores of fields from stations alone, and errors and spread against the truth."""
-    year = test_split(root)[["z500"]].isel(time=slice(0, YEAR)).load()
+    year = test_split(root)[["z500"]].isel(time=slice(0, YEAR_DAYS)).load()
     normalisation = xr.open_zarr(root / "03_primary" / "normalisation.zarr")
     scale = float(normalisation["anomaly_std"].sel(variable="z500"))
     table = readings(year, {"z500": scale}, STATIONS, SEED)

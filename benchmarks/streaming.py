@@ -48,7 +48,7 @@ from fieldcast.training.run import Recipe, train
 
 VARIABLES = "z500", "t850", "u850", "v850"
 BATCH = 16
-PASSES = 3  # over the streamed record: the first window is not read ahead
+PASSES = 3  # passes over the streamed record, as the first window is not read ahead
 LIMITED = """
 import os, resource, sys
 if os.path.isdir(sys.argv[1]):
@@ -59,9 +59,9 @@ else:
 from kedro.framework.cli.cli import main
 sys.argv[1:2] = []
 main()
-"""  # a run under a limit
+"""  # program of a run under a limit
 EXPERIMENTS = "reconstruct.climatology,reconstruct.gappy_pca,reconstruct.diffusion"
-AT_ONCE = 64  # times that are made together
+CHUNK_TIMES = 64  # times that are made together
 # glibc returns freed memory of 4 MiB and more to the system at once, and does not divide it among threads
 ALLOCATOR = {
     "MALLOC_ARENA_MAX": "2",
@@ -86,7 +86,7 @@ def waves(rows: int, columns: int) -> np.ndarray:
 
 def record(gigabytes: float, rows: int, columns: int) -> xr.Dataset:
     """A daily record of four variables, made lazily."""
-    times = int(gigabytes * 1e9 / (4 * len(VARIABLES) * rows * columns)) // AT_ONCE * AT_ONCE
+    times = int(gigabytes * 1e9 / (4 * len(VARIABLES) * rows * columns)) // CHUNK_TIMES * CHUNK_TIMES
     patterns, rng = waves(rows, columns), np.random.default_rng(1)
     amplitude = rng.standard_normal((len(VARIABLES), times, 40), dtype=np.float32)
     for t in range(1, times):
@@ -94,7 +94,7 @@ def record(gigabytes: float, rows: int, columns: int) -> xr.Dataset:
     year = np.cos(2 * np.pi * np.arange(times) / 365.25).astype(np.float32)
 
     def block(variable: int, start: int) -> np.ndarray:
-        span = slice(start, start + AT_ONCE)
+        span = slice(start, start + CHUNK_TIMES)
         x = np.tensordot(amplitude[variable, span], patterns, 1) + year[span, None, None] * patterns[0]
         noise = np.random.default_rng([variable, start]).standard_normal(x.shape, dtype=np.float32)
         return 280 + x + np.float32(0.05) * noise
@@ -103,7 +103,7 @@ def record(gigabytes: float, rows: int, columns: int) -> xr.Dataset:
         def piece(block_info: dict) -> np.ndarray:
             return block(variable, block_info[None]["array-location"][0][0])
 
-        chunks = ((AT_ONCE,) * (times // AT_ONCE), (rows,), (columns,))
+        chunks = ((CHUNK_TIMES,) * (times // CHUNK_TIMES), (rows,), (columns,))
         return da.map_blocks(piece, chunks=chunks, dtype=np.float32, meta=np.empty((0, 0, 0), np.float32))
 
     dims = ("time", "latitude", "longitude")

@@ -22,10 +22,10 @@ class Columns(Extension):
 def in_columns(text: str) -> str:
     """The text, its paragraphs in columns indented by four spaces and without the rules of a table."""
     paragraphs = re.split(r"\n{2,}", text)
-    return "\n\n".join(indented(part) if COLUMNS.search(part) else part for part in paragraphs)
+    return "\n\n".join(indent_paragraph(part) if COLUMNS.search(part) else part for part in paragraphs)
 
 
-def indented(paragraph: str) -> str:
+def indent_paragraph(paragraph: str) -> str:
     """The lines of a paragraph, indented by four spaces; its rules of equals signs and its backticks are left out."""
     lines = [line.replace("`", "") for line in paragraph.splitlines() if not re.fullmatch(r"[= ]+", line)]
     return "\n".join(f"    {line}" for line in lines)

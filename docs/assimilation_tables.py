@@ -1,6 +1,6 @@
 """Table of assimilation in docs/tables.md: `make tables SETTING=assimilate`. Takes hours, and resumes row by row.
 
-A row is one network of daily observations: the fractions observed, or one change from 5 % of random cells with the
+A row is one observing network: the fractions observed, or one change from 5 % of random cells with the
 right error. The planet, the forecast model and the filters are those of one data root, `--trained`; without it they are
 trained in data_tables/assimilate/trained. Each row links to them, and cycles and scores filters in a folder of its own,
 the least costly filters first; what has scores is not run again, and its draws are deleted. After each the program adds
@@ -33,23 +33,24 @@ RECORD = ROOT / "docs" / "assimilation.csv"  # scores of all completed rows
 STORE = ROOT / "data_tables" / "assimilate"
 MARK = "assimilation"
 ENV = "demo"
-# of the trained data root
-LINKED = ("01_raw", "02_intermediate", "03_primary", "04_feature/event_thresholds.zarr", "06_models")
+# folders of the trained data root that rows share
+SHARED_FOLDERS = ("01_raw", "02_intermediate", "03_primary", "04_feature/event_thresholds.zarr", "06_models")
 INDEX = ["row", "k", "experiment"]
-BESIDE = ("ssr", "chi_squared", "observation_error", "rmse_skill")
-SCORES = ("crps", "rmse", *BESIDE)
-ORDER = ("optimal_interpolation", "lim_filter", "hybrid", "free_run", "letkf", "perfect_letkf")  # of costs
-COMPARED = ("optimal_interpolation", "lim_filter", "hybrid", "letkf")
+WITHOUT_INTERVAL = ("ssr", "chi_squared", "observation_error", "rmse_skill")
+SCORES = ("crps", "rmse", *WITHOUT_INTERVAL)
+# filters, the least costly first
+BY_COST = ("optimal_interpolation", "lim_filter", "hybrid", "free_run", "letkf", "perfect_letkf")
+COMPARED_FILTERS = ("optimal_interpolation", "lim_filter", "hybrid", "letkf")
 ROLES = {"reference": "optimal_interpolation", "bound": "perfect_letkf"}
 TRAINING = {"forecast.crps_ensemble.fit.max_minutes": 200, "assimilation.calibration.segments": 16}
 
 
 @dataclass(frozen=True)
 class Row:
-    """One network: what differs from 5 % of random cells, and the filters that cycle with it."""
+    """One observing network: its differences from 5 % of random cells, and the filters that cycle with it."""
 
     name: str
-    filters: tuple[str, ...] = COMPARED
+    filters: tuple[str, ...] = COMPARED_FILTERS
     assimilation: Mapping[str, object] = field(default_factory=dict)
     params: Mapping[str, object] = field(default_factory=dict)
     planet: Mapping[str, float] = field(default_factory=dict)  # parameters of another planet
@@ -66,12 +67,12 @@ class Row:
 
 
 ROWS = (
-    Row("k", (*COMPARED, "perfect_letkf"), {"cases": {"random": [0.01, 0.02, 0.05, 0.1]}}),
-    Row("stations", COMPARED, {"cases": {"random": [], "stations": [0.05]}}),
-    Row("swaths", COMPARED, {"cases": {"random": [], "swaths": [0.05]}}),
-    Row("half the error assumed", COMPARED, {"assumed_error": 0.5}),
-    Row("twice the error assumed", COMPARED, {"assumed_error": 2.0}),
-    Row("5 % gross errors", COMPARED, {"gross_errors": 0.05}),
+    Row("k", (*COMPARED_FILTERS, "perfect_letkf"), {"cases": {"random": [0.01, 0.02, 0.05, 0.1]}}),
+    Row("stations", COMPARED_FILTERS, {"cases": {"random": [], "stations": [0.05]}}),
+    Row("swaths", COMPARED_FILTERS, {"cases": {"random": [], "swaths": [0.05]}}),
+    Row("half the error assumed", COMPARED_FILTERS, {"assumed_error": 0.5}),
+    Row("twice the error assumed", COMPARED_FILTERS, {"assumed_error": 2.0}),
+    Row("5 % gross errors", COMPARED_FILTERS, {"gross_errors": 0.05}),
     *(Row(f"seed {seed}", ("hybrid",), {}, {"sparsification.seed": seed}) for seed in (1, 2, 3)),
     Row("a year", ("hybrid", "free_run", "letkf"), {"steps": 365}),
     Row("another planet", planet={"jet_winter": 54.0, "jet_summer": 46.0, "drag": 3.0, "relaxation": 25.0}),
@@ -88,17 +89,17 @@ def main() -> int:
     parser.add_argument("--print-only", action="store_true", help="run nothing")
     arguments = parser.parse_args()
     trained = Path(arguments.trained).resolve() if arguments.trained else STORE / "trained"
-    jobs = [(row, name) for name in ORDER for row in ROWS if name in row.filters]
+    jobs = [(row, name) for name in BY_COST for row in ROWS if name in row.filters]
     failed = []
     for row, name in [] if arguments.print_only else jobs:
         if row.name not in (arguments.only or [row.name]) or name not in (arguments.filters or [name]):
             continue
         run_row = run_on_another_planet if row.planet else run
         if scores_of(row, name).exists() or run_row(row, name, trained):
-            write(recorded(row))
+            write(update_record(row))
         else:
             failed.append(f"{row.name}, {name} (see {row.folder / 'run.log'})")
-    write(recorded())
+    write(update_record())
     if failed:
         sys.stderr.write(f"failed: {'; '.join(failed)}. Then run the command again.\n")
     return 1 if failed else 0
@@ -110,17 +111,17 @@ def scores_of(row: Row, name: str) -> Path:
 
 
 def run(row: Row, name: str, trained: Path) -> bool:
-    """Cycle one filter with the network of a row, score its analyses, and delete them; return the success."""
+    """Cycle one filter with the observing network of a row, score its analyses, and delete them; return the success."""
     address = f"assimilate.{name}"
     if not train(row, trained):
         return False
-    for part in LINKED:
-        link = row.folder / part
+    for shared in SHARED_FOLDERS:
+        link = row.folder / shared
         if not link.is_symlink():
             link.parent.mkdir(exist_ok=True)
-            link.symlink_to(os.path.relpath(trained / part, link.parent))
+            link.symlink_to(os.path.relpath(trained / shared, link.parent))
     params = {**TRAINING, **row.params, "data_root": row.folder}
-    conf = configured(row)
+    conf = row_configuration(row)
     well = kedro(row.folder, params, conf, "observing_network") and kedro(
         row.folder, params, conf, "assimilation,evaluation", address
     )
@@ -129,10 +130,13 @@ def run(row: Row, name: str, trained: Path) -> bool:
 
 
 def train(row: Row, trained: Path) -> bool:
-    """Train the forecast model and the filters, unless they are; return the success."""
+    """Train the forecast model and the filters unless that has been done; return the success."""
     row.folder.mkdir(parents=True, exist_ok=True)
     return (trained / "06_models" / "assimilate").exists() or kedro(
-        row.folder, {**TRAINING, "data_root": trained}, CONF, ",".join(f"assimilate.{f}" for f in needed())
+        row.folder,
+        {**TRAINING, "data_root": trained},
+        CONF,
+        ",".join(f"assimilate.{f}" for f in all_filters()),
     )
 
 
@@ -141,23 +145,24 @@ def run_on_another_planet(row: Row, name: str, trained: Path) -> bool:
     planet = {f"ingestion.planet.{key}": value for key, value in row.planet.items()}
     params = {**planet, "data_root": row.folder}
     if not (
-        train(row, trained) and kedro(row.folder, params, configured(row), "ingestion,observing_network")
+        train(row, trained)
+        and kedro(row.folder, params, row_configuration(row), "ingestion,observing_network")
     ):
         return False
     primary = "03_primary/fields.zarr"
     with (
-        xr.open_zarr(row.folder / "04_feature/cycle_observations.zarr") as network,
+        xr.open_zarr(row.folder / "04_feature/cycle_observations.zarr") as observations,
         xr.open_zarr(row.folder / primary) as fields,
         xr.open_zarr(trained / primary) as training,
     ):
         observed = (
-            network[[name for name in training.data_vars if "time" in training[name].dims]]
+            observations[[name for name in training.data_vars if "time" in training[name].dims]]
             .isel(case=0, drop=True)
             .load()
         )
-        scored = slice(network.attrs["spin_up"], None)
+        scored = slice(observations.attrs["spin_up"], None)
         truth = fields.sel(time=observed["time"][scored]).load()
-        analyses = analysed(name, trained, observed).isel(time=scored)
+        analyses = analyses_of(name, trained, observed).isel(time=scored)
         table = fieldcast.score(
             truth,
             analyses,
@@ -171,8 +176,8 @@ def run_on_another_planet(row: Row, name: str, trained: Path) -> bool:
     return True
 
 
-def analysed(name: str, trained: Path, observed: xr.Dataset) -> xr.Dataset:
-    """Analyses by a filter; those of optimal interpolation are of each time by itself."""
+def analyses_of(name: str, trained: Path, observed: xr.Dataset) -> xr.Dataset:
+    """Analyses by a filter; optimal interpolation analyses each time by itself."""
     models = trained / "06_models"
     if name == ROLES["reference"]:
         interpolation = fieldcast.load(models / "reconstruct" / name / "checkpoint.safetensors")
@@ -185,12 +190,12 @@ def analysed(name: str, trained: Path, observed: xr.Dataset) -> xr.Dataset:
     return fieldcast.cycle(forecaster, updater, observed, members=members, withheld=0.0)
 
 
-def needed() -> list[str]:
+def all_filters() -> list[str]:
     """All filters of the table, in order."""
     return list(dict.fromkeys(name for row in ROWS for name in row.filters))
 
 
-def configured(row: Row) -> Path:
+def row_configuration(row: Row) -> Path:
     """A copy of conf/ with the options of a row."""
     folder = row.folder / "conf"
     shutil.copytree(CONF, folder, dirs_exist_ok=True)
@@ -211,7 +216,7 @@ def kedro(
         return subprocess.run(command, cwd=ROOT, stdout=file, stderr=file, check=False).returncode == 0
 
 
-def recorded(row: Row | None = None) -> pd.DataFrame:
+def update_record(row: Row | None = None) -> pd.DataFrame:
     """The record, with the scores of a row in place of older ones."""
     before = pd.read_csv(RECORD, dtype={"k": str}).set_index(INDEX) if RECORD.exists() else pd.DataFrame()
     new = pd.DataFrame() if row is None else board(row)
@@ -273,7 +278,7 @@ def text(record: pd.DataFrame) -> str:
             missing.append(f"{row.name} ({', '.join(absent)})")
         for (_, k, name), scores in of_row.iterrows():
             cells = [interval(scores, "crps"), interval(scores, "rmse")]
-            cells += [number(scores.get(score)) for score in BESIDE]
+            cells += [number(scores.get(score)) for score in WITHOUT_INTERVAL]
             share = f"{100 * float(k):g} %"
             lines.append(
                 f"| {row.name.removesuffix(', cycled')} | {share} | `{name}` | {' | '.join(cells)} |"

@@ -30,8 +30,11 @@ from fieldcast.scores.summary import forecast_table, reconstruct_summary
 
 RECORD = ROOT / "docs" / "results"
 STORE = ROOT / "data_tables"
-ENDED = "fit.max_minutes:"  # how a log begins to say that a time limit ended a training
-ALWAYS = ("reference", "climatology")  # roles of the experiments that others are compared with
+LIMIT_MESSAGE = "fit.max_minutes:"  # beginning of the log message that a time limit ended a training
+BASELINE_ROLES = (
+    "reference",
+    "climatology",
+)  # roles of experiments that always run: others are compared with them
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,8 @@ class Setting:
 
     name: str
     env: str | None = None
-    file: str = ""  # that the user gives as --path
-    without: tuple[str, ...] = ()  # experiments that need what the record lacks
+    file: str = ""  # name of the file that the user gives as --path
+    without: tuple[str, ...] = ()  # experiments that cannot run on this record
     tasks: tuple[str, ...] = ("reconstruct", "forecast")
 
     @property
@@ -71,10 +74,8 @@ SETTINGS = {
         Setting("winter", "netcdf", "era5_djf_2.5deg.nc", ("perfect_model",), ("reconstruct",)),
     )
 }
-KEYS = {
-    "reconstruct": ("cells", ("unobserved",)),
-    "forecast": ("region", ("globe", "domain")),
-}  # rows of summaries
+# rows of the leaderboard that summaries show: a column and its values
+SUMMARY_ROWS = {"reconstruct": ("cells", ("unobserved",)), "forecast": ("region", ("globe", "domain"))}
 
 
 def main() -> int:
@@ -90,7 +91,9 @@ def main() -> int:
     if setting.file and not arguments.path and not arguments.print_only:
         parser.error(f"give the file {setting.file} of this setting: --path FILE")
     failed = []
-    for experiment in [] if arguments.print_only else selected(setting, arguments.only, arguments.missing):
+    for experiment in (
+        [] if arguments.print_only else experiments_to_run(setting, arguments.only, arguments.missing)
+    ):
         address = experiment.address
         if not scores_of(setting, address).exists() and not run(setting, address, arguments.path):
             failed.append(address)
@@ -104,16 +107,16 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def selected(setting: Setting, only: Sequence[str] | None, missing: bool) -> Iterator[Experiment]:
+def experiments_to_run(setting: Setting, only: Sequence[str] | None, missing: bool) -> Iterator[Experiment]:
     """Experiments to run: references first, then classical models, then learned ones."""
     recorded = set(zip(runs(setting)["task"], runs(setting)["experiment"], strict=True)) if missing else set()
     listed = [each for each in experiments(CONF).values() if each.task in setting.tasks and not each.file]
     listed = [each for each in listed if each.name not in setting.without]
     for each in sorted(
-        listed, key=lambda each: (each.about.role not in ALWAYS, each.about.family == "learned")
+        listed, key=lambda each: (each.about.role not in BASELINE_ROLES, each.about.family == "learned")
     ):
         requested = only is None or each.address in only
-        if each.about.role in ALWAYS or (requested and (each.task, each.name) not in recorded):
+        if each.about.role in BASELINE_ROLES or (requested and (each.task, each.name) not in recorded):
             yield each
 
 
@@ -134,7 +137,7 @@ def record(setting: Setting, experiment: Experiment) -> None:
     """Add the scores of an experiment to the record, in place of earlier ones."""
     reporting, task, name = setting.root / "08_reporting", experiment.task, experiment.name
     board = pd.read_csv(reporting / f"leaderboard_{task}.csv")
-    column, values = KEYS[task]
+    column, values = SUMMARY_ROWS[task]
     rows = board[(board["experiment"] == name) & (board["variable"] == "all") & board[column].isin(values)]
     merge(RECORD / f"{setting.name}_{task}.csv", rows, ["experiment"])
     if task == "forecast":
@@ -151,16 +154,16 @@ def record(setting: Setting, experiment: Experiment) -> None:
         "machine": machine(),
         "day": datetime.now(UTC).strftime("%Y-%m-%d"),
         "seconds": round(seconds),
-        "time_limit": cut(setting, experiment.address),
+        "time_limit": was_cut(setting, experiment.address),
     }
     merge(RECORD / "runs.csv", pd.DataFrame([line]), ["setting", "task", "experiment"])
 
 
-def cut(setting: Setting, address: str) -> bool:
+def was_cut(setting: Setting, address: str) -> bool:
     """Whether a time limit ended the training of an experiment, by the log of its last run."""
     log = setting.root / "run.log"
     last = log.read_text(encoding="utf-8").rpartition(f"{address}.training.fit")[2] if log.exists() else ""
-    return ENDED in last.partition(".evaluation.")[0]
+    return LIMIT_MESSAGE in last.partition(".evaluation.")[0]
 
 
 def merge(file: Path, rows: pd.DataFrame, keys: list[str]) -> None:

@@ -26,13 +26,13 @@ from fieldcast import lineage
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "pictures.md"
 IMAGES = ROOT / "docs" / "images"
-LARGEST = 150_000  # bytes of a picture
-WIDTH = 1300  # pixels
-COLOURS = (256, 128, 64, 32)
+MAX_BYTES = 150_000  # size of a picture, at most [bytes]
+MAX_WIDTH = 1300  # width of a picture, at most [pixels]
+COLOURS = (256, 128, 64, 32)  # numbers of colours to try, in this order
 SCORES = {"sample": ("elbo", "iwae", "kl", "fid", "kid"), "forecast": ("crps", "rmse", "ssr")}
 
 
-class Wanted(NamedTuple):
+class PageFigure(NamedTuple):
     """A figure to show: the file of the task's figures, and its caption."""
 
     task: str
@@ -41,24 +41,24 @@ class Wanted(NamedTuple):
 
 
 FIGURES = (
-    Wanted("sample", "priors", "Density of the prior (shaded) and codes of test images"),
-    Wanted("sample", "samples", "Real images and samples of each model, none selected"),
-    Wanted("sample", "embeddings", "Codes of test images; more than two components by t-SNE"),
-    Wanted("sample", "decoded", "Test images, their reconstructions, and samples"),
-    Wanted("sample", "decoded_part1", "Test images, their reconstructions, and samples"),
-    Wanted("sample", "decoded_part2", "Test images, their reconstructions, and samples, of other models"),
-    Wanted("sample", "study_the-kl-weight", "The weights 0, 1 and 30 of the KL divergence"),
-    Wanted("sample", "latent_grid_vae", "Decoded latents of a VAE on a grid over two components"),
-    Wanted("sample", "denoising_ddpm", "A diffusion model on its way from noise to an image"),
-    Wanted("sample", "denoising_ddim", "The same weights, sampled in fewer steps"),
-    Wanted("forecast", "steps_vae_z500", "The first ten steps of the VAE by Euler's method"),
-    Wanted(
+    PageFigure("sample", "priors", "Density of the prior (shaded) and codes of test images"),
+    PageFigure("sample", "samples", "Real images and samples of each model, none selected"),
+    PageFigure("sample", "embeddings", "Codes of test images; more than two components by t-SNE"),
+    PageFigure("sample", "decoded", "Test images, their reconstructions, and samples"),
+    PageFigure("sample", "decoded_part1", "Test images, their reconstructions, and samples"),
+    PageFigure("sample", "decoded_part2", "Test images, their reconstructions, and samples, of other models"),
+    PageFigure("sample", "study_the-kl-weight", "The weights 0, 1 and 30 of the KL divergence"),
+    PageFigure("sample", "latent_grid_vae", "Decoded latents of a VAE on a grid over two components"),
+    PageFigure("sample", "denoising_ddpm", "A diffusion model on its way from noise to an image"),
+    PageFigure("sample", "denoising_ddim", "The same weights, sampled in fewer steps"),
+    PageFigure("forecast", "steps_vae_z500", "The first ten steps of the VAE by Euler's method"),
+    PageFigure(
         "forecast",
         "steps_vae_convolutional_past_z500",
         "The first ten steps of the VAE with convolutional conditioning",
     ),
-    Wanted("forecast", "steps_vae_rk4_z500", "The first ten steps of the same weights by Runge-Kutta"),
-    Wanted("forecast", "stability", "The long rollout, step by step"),
+    PageFigure("forecast", "steps_vae_rk4_z500", "The first ten steps of the same weights by Runge-Kutta"),
+    PageFigure("forecast", "stability", "The long rollout, step by step"),
 )
 
 
@@ -89,19 +89,19 @@ def main() -> None:
     PAGE.write_text("\n\n".join([introduction, *sections]) + "\n", encoding="utf-8")
 
 
-def source(folder: Path, figure: Wanted) -> Path:
+def source(folder: Path, figure: PageFigure) -> Path:
     """The stored figure of a run."""
     return folder / "08_reporting" / "figures" / figure.task / f"{figure.figure}.png"
 
 
-def section(folder: Path, task: str, command: str, figures: list[Wanted]) -> Iterator[str]:
+def section(folder: Path, task: str, command: str, figures: list[PageFigure]) -> Iterator[str]:
     """Heading, command, table and pictures of one task of a run."""
     table = scores(folder, task)
     yield f"## {'Samples' if task == 'sample' else 'Forecasts'}\n\n```bash\n{command}\n```"
     yield table
     for figure in figures:
         name = f"{figure.task}_{figure.figure}.png"
-        (IMAGES / name).write_bytes(small(source(folder, figure), lineage.digest(table)))
+        (IMAGES / name).write_bytes(reduced_picture(source(folder, figure), lineage.digest(table)))
         yield f"![{figure.caption}](images/{name})\n\n*{figure.caption}.*"
 
 
@@ -128,23 +128,23 @@ def scores(folder: Path, task: str) -> str:
     return "\n".join(lines)
 
 
-def heading(part: str | float) -> str:
+def heading(label: str | float) -> str:
     """A score's name, or a lead time [hours] in days."""
-    return part if isinstance(part, str) else f"{part / 24:g} d"
+    return label if isinstance(label, str) else f"{label / 24:g} d"
 
 
-def small(file: Path, digest: str) -> bytes:
+def reduced_picture(file: Path, digest: str) -> bytes:
     """The picture with the digest of its table, in as few pixels and colours as its size requires."""
     text = PngInfo()
     text.add_text("table", digest)
     with Image.open(file) as stored:
         picture = stored.convert("RGB")
-    picture.thumbnail((WIDTH, 2 * WIDTH), Image.Resampling.LANCZOS)
+    picture.thumbnail((MAX_WIDTH, 2 * MAX_WIDTH), Image.Resampling.LANCZOS)
     for colours in itertools.chain(COLOURS, itertools.repeat(COLOURS[-1])):
         buffer = io.BytesIO()
         palette = picture.quantize(colours, dither=Image.Dither.NONE)
         palette.save(buffer, format="PNG", optimize=True, pnginfo=text)
-        if buffer.tell() <= LARGEST:
+        if buffer.tell() <= MAX_BYTES:
             break
         picture = picture.resize((int(picture.width * 0.9), int(picture.height * 0.9)))
     return buffer.getvalue()

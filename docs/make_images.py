@@ -34,8 +34,8 @@ BIN = Path(sys.executable).parent
 IMAGES = ROOT / "docs" / "images"
 FIGURE = "maps_random_10_z500.png"  # the stored figure to copy; that of another variable if there is no z500
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-LARGEST = 400_000  # bytes of an image
-TIMEOUT = 120.0  # seconds for a server or a page
+MAX_BYTES = 400_000  # size of an image, at most [bytes]
+TIMEOUT = 120.0  # time for a server to start, or a page to load [s]
 LOG = logging.getLogger("make_images")
 
 # local storage of kedro-viz: no tour, a light background
@@ -127,7 +127,7 @@ def save(picture: Image.Image, name: str) -> None:
     for colours in (256, 128, 64, 32):
         reduced = picture.convert("RGB").quantize(colours, dither=Image.Dither.NONE)
         reduced.save(IMAGES / name, optimize=True)
-        if (IMAGES / name).stat().st_size < LARGEST:
+        if (IMAGES / name).stat().st_size < MAX_BYTES:
             break
     LOG.info("%s, %d kB", (IMAGES / name).relative_to(ROOT), (IMAGES / name).stat().st_size // 1000)
 

@@ -31,7 +31,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 import yaml
-from sample_tables import LENDERS, SETTINGS, TABLES, Parameters, Row, Table
+from sample_tables import SETTINGS, TABLES, WEIGHTS_OF, Parameters, Row, Table
 from tqdm import tqdm
 from welch import Runs, differences
 
@@ -47,7 +47,7 @@ STORE = ROOT / "data_tables"
 IMAGES = 60_000  # size of the training sets of MNIST and Fashion-MNIST
 SHARED = ("01_raw", "02_intermediate", "03_primary", "04_feature")  # layers that do not depend on the seed
 PRIVATE = ("06_models", "07_model_output", "08_reporting")
-BESIDE = (
+DIAGNOSTICS = (
     "fid_ceiling",
     "kid_ceiling",
     "accuracy",
@@ -68,7 +68,7 @@ class Job:
     def experiments(self) -> tuple[str, ...]:
         """Experiment of the row, after the experiment whose weights it draws with, if any."""
         name = self.row.experiment
-        return (LENDERS[name], name) if name in LENDERS else (name,)
+        return (WEIGHTS_OF[name], name) if name in WEIGHTS_OF else (name,)
 
     @property
     def params(self) -> dict[str, Any]:
@@ -131,8 +131,8 @@ def main() -> int:
     tables = [table for table in TABLES if arguments.only in (None, table.name) and table.of(setting)]
     folders = {"mnist": arguments.mnist, "fashion_mnist": arguments.fashion_mnist}
     folders = {name: folder and str(Path(folder).resolve()) for name, folder in folders.items()}
-    pending = [job for job in every(setting, tables) if not job.scores.exists()]
-    recorded = record([job for job in every(setting, TABLES) if job.scores.exists()])
+    pending = [job for job in all_jobs(setting, tables) if not job.scores.exists()]
+    recorded = record([job for job in all_jobs(setting, TABLES) if job.scores.exists()])
     if arguments.missing:
         pending = [job for job in pending if key(job) not in recorded.index]
     failed = []
@@ -189,9 +189,9 @@ def run(job: Job, folders: Folders) -> bool:
     job.machine.write_text(machine(), encoding="utf-8")
     begin = time.monotonic()
     params = {**job.params, "seed": job.seed, "data_root": job.folder}
-    *lender, drawn = (f"sample.{name}" for name in job.experiments)
-    stages = "sampling,evaluation" if lender else "training,sampling,evaluation"
-    well = all(kedro(job, folders, params, "training", name) for name in lender) and kedro(
+    *weights_of, drawn = (f"sample.{name}" for name in job.experiments)
+    stages = "sampling,evaluation" if weights_of else "training,sampling,evaluation"
+    well = all(kedro(job, folders, params, "training", name) for name in weights_of) and kedro(
         job, folders, params, stages, drawn
     )
     before = float(job.seconds.read_text(encoding="utf-8")) if job.seconds.exists() else 0.0
@@ -239,7 +239,7 @@ def log_file(folder: Path) -> str:
     return str((folder / "run.log").relative_to(ROOT))
 
 
-def every(setting: str, tables: Sequence[Table]) -> list[Job]:
+def all_jobs(setting: str, tables: Sequence[Table]) -> list[Job]:
     """Jobs of all rows with the first seed, then with the next; a job that two tables share appears once."""
     seeds = range(SETTINGS[setting].seeds)
     jobs = (Job(setting, table, row, seed) for seed in seeds for table in tables for row in table.of(setting))
@@ -271,11 +271,11 @@ def scores_of(job: Job) -> pd.Series:
     half = (
         {"elbo_half": (scores["high"]["elbo"] - scores["low"]["elbo"]) / 2} if "elbo" in scores.index else {}
     )
-    beside = {name: value for name, value in diagnosed(job).items() if name in BESIDE}
+    beside = {name: value for name, value in diagnostics_of(job).items() if name in DIAGNOSTICS}
     return pd.concat([scores["value"], pd.Series(half | beside, dtype=float)])
 
 
-def diagnosed(job: Job) -> Mapping[str, Any]:
+def diagnostics_of(job: Job) -> Mapping[str, Any]:
     """Attributes of the diagnostics of a row."""
     path = job.scores.with_name("diagnostics.zarr")
     return xr.open_zarr(path).attrs if path.exists() else {}
@@ -286,7 +286,7 @@ def origin(job: Job) -> dict[str, Any]:
     day = datetime.fromtimestamp(job.scores.stat().st_mtime, UTC).strftime("%Y-%m-%d")
     noted = job.machine.read_text(encoding="utf-8") if job.machine.exists() else None
     seconds = float(job.seconds.read_text(encoding="utf-8")) if job.seconds.exists() else None
-    features = diagnosed(job).get("weights")
+    features = diagnostics_of(job).get("weights")
     return {"made": day, "machine": noted, "seconds": seconds, "features": features}
 
 
@@ -324,10 +324,10 @@ def text(setting: str, table: Table, recorded: pd.DataFrame) -> str:
         lines.append(f"| {name} | {' | '.join(cells)} | {len(runs)} | {row.study} |")
     sampling = elbo_uncertainty(table, lines_of_record)
     note = f"{table.notes} {budget(setting, table)}{sampling}{features_note(table, lines_of_record)}"
-    return "\n".join([*lines, "", note, *tested(table, scores)])
+    return "\n".join([*lines, "", note, *welch_paragraph(table, scores)])
 
 
-def tested(table: Table, scores: Mapping[Row, pd.DataFrame]) -> list[str]:
+def welch_paragraph(table: Table, scores: Mapping[Row, pd.DataFrame]) -> list[str]:
     """Paragraph with Welch's t-test of the first score, here and in the study; empty for a table without `against`."""
     if not table.against:
         return []
@@ -335,7 +335,7 @@ def tested(table: Table, scores: Mapping[Row, pd.DataFrame]) -> list[str]:
     here = {
         row.experiment: Runs.of(list(runs[name].dropna())) for row, runs in scores.items() if name in runs
     }
-    there = {row.experiment: Runs.reported(row.study, table.reported_runs) for row in scores}
+    there = {row.experiment: Runs.from_text(row.study, table.reported_runs) for row in scores}
     parts = [
         f"{where}: {listed}"
         for where, listed in (
@@ -430,7 +430,7 @@ def spread(values: Iterable[float]) -> str:
 
 def heading(setting: str, recorded: pd.DataFrame) -> str:
     """Setting, command, machine, days and time of the rows in the record."""
-    jobs = every(setting, TABLES)
+    jobs = all_jobs(setting, TABLES)
     columns = ["machine", "made", "seconds"]
     lines = recorded[recorded.index.isin([key(job) for job in jobs])].reindex(columns=columns)
     machines = " and ".join(sorted(set(lines["machine"].astype(object).fillna("an unrecorded machine"))))

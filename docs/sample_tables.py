@@ -82,7 +82,7 @@ GREY = {
     "sample.vae.model.likelihood.type": "likelihoods.ContinuousBernoulli",
     "sample.vae.options.treatment": "grey",
 }
-LENDERS = {"ddim": "ddpm"}  # experiment whose weights it draws with
+WEIGHTS_OF = {"ddim": "ddpm"}  # experiment: the one whose weights it draws with
 LATENT = "the published values: Exemplar VAE's table, S = 5000"
 TABLES = (
     Table(

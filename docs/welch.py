@@ -29,7 +29,7 @@ class Runs(NamedTuple):
         return cls(mean, math.sqrt(sum((value - mean) ** 2 for value in values) / (count - 1)), count)
 
     @classmethod
-    def reported(cls, text: str, count: int) -> Runs | None:
+    def from_text(cls, text: str, count: int) -> Runs | None:
         """The first mean ± deviation of a text such as "-135.00 ± .40 / -29.40 ± 2.95"; None if there is none."""
         numbers = REPORTED.match(text)
         return cls(float(numbers[1]), float(numbers[2]), count) if numbers else None

@@ -106,7 +106,7 @@ FILES = {
         from kedro.pipeline import Pipeline, node
         from fieldcast.experiments import Experiment
         from fieldcast.pipelines.assembly import in_namespace, union
-        from fieldcast.pipelines.steps import boxed
+        from fieldcast.pipelines.steps import in_box
         from toy import nodes
 
         def register_pipelines():
@@ -118,10 +118,10 @@ FILES = {
             evaluation = Pipeline([node(nodes.score, "checkpoint", "scores", name="score")])
             scores = {name: f"sample.{name}.scores" for name in ("a", "b")}
             collect = Pipeline([node(nodes.collect, ["a", "b"], "summary", name="collect")])
-            reporting = Pipeline(boxed(collect, "sample"), inputs=scores)
+            reporting = Pipeline(in_box(collect, "sample"), inputs=scores)
             both = [Experiment("sample", "a"), Experiment("sample", "b")]
             shared = {"fields", "stored"}
-            training, evaluation = boxed(training, "training"), boxed(evaluation, "evaluation")
+            training, evaluation = in_box(training, "training"), in_box(evaluation, "evaluation")
             trainings = union(in_namespace(training, one, shared) for one in both)
             lives = [in_namespace(part, one, shared) for one in both for part in (training, evaluation)]
             whole = union([ingestion, *lives, reporting])

@@ -54,6 +54,7 @@ def make_sampled(images: bool = True, latent: int = 2) -> dict[str, dict]:
             attrs = {"treatment": "grey" if experiment != "ddpm" else "symmetric"} | (
                 {"levels": 10} if images else {}
             )
+            attrs |= {"grid_components": (0, 1)} if "grid" in coords["kind"] else {}
             stored = parts["examples"].setdefault(experiment, xr.Dataset(attrs=attrs))
             parts["examples"][experiment] = stored.assign({name: picture})
     for place, experiment in enumerate(SAMPLED):

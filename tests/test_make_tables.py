@@ -147,7 +147,7 @@ def test_the_heading_names_machines_and_days(
     make: Callable[..., Any], tables: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make("--only", "priors")
-    first, *rest = tables.every("reduced", [tables.TABLES[0]])
+    first, *rest = tables.all_jobs("reduced", [tables.TABLES[0]])
     first.machine.unlink()  # completed before machines were recorded
     os.utime(first.scores, (1.6e9, 1.6e9))
     for job in rest:
@@ -165,7 +165,7 @@ def test_the_heading_names_machines_and_days(
 def test_a_record_without_machines_is_printed(make: Callable[..., Any], tables: ModuleType) -> None:
     make("--print-only")
     assert "`make tables SETTING=reduced`.\n" in tables.DOCUMENT.read_text()
-    row = tables.every("reduced", tables.TABLES)[0].name
+    row = tables.all_jobs("reduced", tables.TABLES)[0].name
     tables.RECORD.write_text(f"setting,row,seed,elbo,made\nreduced,{row},0,-1.0,2026-11-20\n")
     make("--print-only")
     assert "SETTING=reduced`, an unrecorded machine, 2026-11-20." in tables.DOCUMENT.read_text()
@@ -200,7 +200,7 @@ def test_settings_have_different_rows(tables: ModuleType) -> None:
 
 def test_the_committed_record_holds_rows_of_the_tables_only(tables: ModuleType) -> None:
     records = {
-        (setting, job.name) for setting in tables.SETTINGS for job in tables.every(setting, tables.TABLES)
+        (setting, job.name) for setting in tables.SETTINGS for job in tables.all_jobs(setting, tables.TABLES)
     }
     recorded = pd.read_csv(DOCS / "samples.csv")
     assert set(zip(recorded["setting"], recorded["row"], strict=True)) <= records

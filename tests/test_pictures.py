@@ -31,7 +31,7 @@ def test_every_picture_carries_the_digest_of_the_table_above_it(program: ModuleT
     for name, digest in digests.items():
         with Image.open(ROOT / "docs/images" / name) as picture:
             assert picture.text["table"] == digest, f"{name} is of another run than the table above it"
-        assert (ROOT / "docs/images" / name).stat().st_size <= program.LARGEST
+        assert (ROOT / "docs/images" / name).stat().st_size <= program.MAX_BYTES
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_the_command_writes_pictures_that_belong_to_their_table_until_it_changes
             == digests["sample_priors.png"]
             == lineage.digest(program.scores(run, "sample"))
         )
-        assert picture.width == program.WIDTH
+        assert picture.width == program.MAX_WIDTH
     later = program.tables_of_pictures(text.replace("0.5", "0.6"))
     assert later["sample_priors.png"] != digests["sample_priors.png"]
 

@@ -1,4 +1,4 @@
-"""Registered pipelines follow the configuration, and stamped data sets have the right names."""
+"""Registered pipelines follow the configuration, and the data sets of experiments have the right names."""
 
 import pickle
 import shutil
@@ -22,8 +22,8 @@ from fieldcast.inference.options import StateOptions
 from fieldcast.pipeline_registry import register_pipelines
 from fieldcast.pipelines.assembly import in_namespace
 from fieldcast.pipelines.evaluation.pipeline import publish
-from fieldcast.pipelines.names import handed_on
-from fieldcast.pipelines.steps import boxed
+from fieldcast.pipelines.names import is_transient
+from fieldcast.pipelines.steps import in_box
 from fieldcast.training.options import Fit
 
 ROOT = Path(__file__).parents[1]
@@ -140,7 +140,7 @@ def test_a_selection_gathers_again_what_no_run_has_stored(project: Path) -> None
     }
     for each in nodes(linear):
         inputs = linear.filter(from_nodes=[each]).inputs() | linear.filter(node_names=[each]).inputs()
-        assert not [name for name in inputs if handed_on(name)]
+        assert not [name for name in inputs if is_transient(name)]
     assert nodes(linear.filter()) == nodes(linear)
 
 
@@ -151,7 +151,7 @@ def test_what_is_handed_on_is_what_the_catalog_keeps_in_memory(project: Path) ->
         catalog = session.load_context().catalog
     names = {name for pipeline in register_pipelines().values() for name in pipeline.datasets()}
     in_memory = {name for name in names if isinstance(catalog.get(name), InMemoryDataset)}
-    assert in_memory == {name for name in names if handed_on(name)} and len(in_memory) > 20
+    assert in_memory == {name for name in names if is_transient(name)} and len(in_memory) > 20
 
 
 def test_other_processes_take_every_node_and_data_set(project: Path) -> None:
@@ -169,24 +169,24 @@ def test_other_processes_take_every_node_and_data_set(project: Path) -> None:
 
 
 def test_borrowed_weights_bring_the_training_that_they_need(project: Path) -> None:
-    write(project, "reconstruct.lender", "model: {type: vae.ConditionalVAE}")
+    write(project, "reconstruct.source", "model: {type: vae.ConditionalVAE}")
     write(
         project,
-        "reconstruct.borrower",
-        "{model: {type: vae.ConditionalVAE}, uses: {weights: reconstruct.lender}}",
+        "reconstruct.redrawn",
+        "{model: {type: vae.ConditionalVAE}, uses: {weights: reconstruct.source}}",
     )
     write(
-        project, "reconstruct.pupil", "{model: {type: vae.ConditionalVAE}, uses: {base: reconstruct.lender}}"
+        project, "reconstruct.pupil", "{model: {type: vae.ConditionalVAE}, uses: {base: reconstruct.source}}"
     )
     result = register_pipelines()
-    borrower = result["reconstruct.borrower"]
-    assert not [name for name in nodes(result["training"]) if name.startswith("reconstruct.borrower.")]
-    assert nodes(borrower) >= {name for name in nodes(result["training"]) if ".lender." in name}
-    assert "reconstruct.borrower.checkpoint" not in borrower.datasets()
-    (draw,) = [item for item in borrower.nodes if item.name == "reconstruct.borrower.reconstruction.draw"]
-    assert {"params:reconstruct.borrower.model", "params:reconstruct.lender.model"} <= set(draw.inputs)
+    redrawn = result["reconstruct.redrawn"]
+    assert not [name for name in nodes(result["training"]) if name.startswith("reconstruct.redrawn.")]
+    assert nodes(redrawn) >= {name for name in nodes(result["training"]) if ".source." in name}
+    assert "reconstruct.redrawn.checkpoint" not in redrawn.datasets()
+    (draw,) = [item for item in redrawn.nodes if item.name == "reconstruct.redrawn.reconstruction.draw"]
+    assert {"params:reconstruct.redrawn.model", "params:reconstruct.source.model"} <= set(draw.inputs)
     pupil = [item for item in result["training"].nodes if item.namespace == "reconstruct.pupil.training"]
-    assert any("reconstruct.lender.checkpoint" in item.inputs for item in pupil)
+    assert any("reconstruct.source.checkpoint" in item.inputs for item in pupil)
 
 
 def test_a_task_has_the_preparation_that_it_needs(project: Path) -> None:
@@ -286,7 +286,7 @@ def test_stamping() -> None:
     inputs += ["params:seed", "parameters"]
     item = Pipeline([node(function, inputs, ["reconstructions", "scores"], name="draw")])
     experiment = Experiment("forecast", "vae_rk4", {"weights": "forecast.vae", "update": "reconstruct.oi"})
-    (created,) = in_namespace(boxed(item, "rollout"), experiment, {"fields"}).nodes
+    (created,) = in_namespace(in_box(item, "rollout"), experiment, {"fields"}).nodes
     assert created.name == "forecast.vae_rk4.rollout.draw"
     assert created.inputs == [
         "fields@lazy",

@@ -67,7 +67,9 @@ def experiments(conf: Path, *further: Path) -> dict[str, Experiment]:
     check_uses(by_address)
     for task in sorted({experiment.task for experiment in listed}):
         roles({experiment.name: experiment.about for experiment in listed if experiment.task == task})
-    return {address: with_lenders_uses(experiment, by_address) for address, experiment in by_address.items()}
+    return {
+        address: with_uses_of_weights(experiment, by_address) for address, experiment in by_address.items()
+    }
 
 
 def check_uses(by_address: Mapping[str, Experiment]) -> None:
@@ -87,10 +89,9 @@ def check_uses(by_address: Mapping[str, Experiment]) -> None:
         requirements(experiment, by_address)
 
 
-def with_lenders_uses(experiment: Experiment, by_address: Mapping[str, Experiment]) -> Experiment:
-    """The experiment, with the `uses` of the experiment whose weights it borrows added to its own."""
-    lender = by_address[experiment.draws_from]
-    return replace(experiment, uses={**lender.uses, **experiment.uses})
+def with_uses_of_weights(experiment: Experiment, by_address: Mapping[str, Experiment]) -> Experiment:
+    """The experiment with the `uses` of the experiment whose weights it draws with added to its own."""
+    return replace(experiment, uses={**by_address[experiment.draws_from].uses, **experiment.uses})
 
 
 def tables(by_address: Mapping[str, Experiment]) -> Iterator[str]:

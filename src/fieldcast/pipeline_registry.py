@@ -19,13 +19,13 @@ from fieldcast.errors import InputError
 from fieldcast.experiments import Experiment, demo, experiments, requirements
 from fieldcast.frame.conf_source import configuration_folder, require_configuration
 from fieldcast.pipelines.assembly import (
-    Reported,
+    WithReporting,
     base_name,
     experiment_pipeline,
     own_stages,
     stage,
     stage_pipeline,
-    union,
+    unite,
 )
 from fieldcast.pipelines.on_demand import Pipelines
 
@@ -75,10 +75,10 @@ class Registry:
     @cached_property
     def preparation(self) -> dict[str, Pipeline]:
         """Stages that run once for all experiments, by name."""
-        from fieldcast.pipelines.steps import boxed  # here: half a second, where no pipeline is built
+        from fieldcast.pipelines.steps import in_box  # here: half a second, where no pipeline is built
 
         names = dict.fromkeys(name for task in self.tasks.values() for name in task.preparation)
-        return {name: Pipeline(boxed(stage(name).create_pipeline(), name), tags=name) for name in names}
+        return {name: Pipeline(in_box(stage(name).create_pipeline(), name), tags=name) for name in names}
 
     @cached_property
     def shared(self) -> set[str]:
@@ -97,10 +97,10 @@ class Registry:
                 for task in self.tasks.values()
                 for name in task.preparation
             },
-            "reporting": lambda: Reported(Pipeline([]), self.ranked),
+            "reporting": lambda: WithReporting(Pipeline([]), self.ranked),
             **{name: partial(self.at_stage, name) for name in stages},
             **{name: partial(stage_pipeline, name) for name in STANDALONE},
-            "gaps": lambda: union(
+            "gaps": lambda: unite(
                 [self.preparation["ingestion"].to_outputs("fields"), stage_pipeline("gaps")]
             ),
         }
@@ -128,7 +128,7 @@ class Registry:
     def at_stage(self, name: str) -> Pipeline:
         """One stage of all experiments that have it."""
         having = (each for each in self.listed.values() if name in own_stages(each, self.tasks[each.task]))
-        return union(self.of_experiment(each, [name]) for each in having)
+        return unite(self.of_experiment(each, [name]) for each in having)
 
     def whole(self, selected: Iterable[Experiment]) -> Pipeline:
         """Everything that experiments need, from the data to the report."""
@@ -137,7 +137,9 @@ class Registry:
         of_experiments = [
             self.of_experiment(need, own_stages(need, self.tasks[need.task])) for need in needed.values()
         ]
-        return Reported(union([*(self.preparation[name] for name in before), *of_experiments]), self.ranked)
+        return WithReporting(
+            unite([*(self.preparation[name] for name in before), *of_experiments]), self.ranked
+        )
 
 
 def check_experiment(experiment: Experiment, tasks: Mapping[str, "Task"]) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.collections import PathCollection
 from sklearn.neighbors import KNeighborsClassifier
 
-from fieldcast.figures.embedding import can_be_shown, embeddings, evenly, t_sne
+from fieldcast.figures.embedding import can_be_shown, embeddings, even_indices, t_sne
 
 
 def dots(axes) -> np.ndarray:
@@ -61,5 +61,5 @@ def test_t_sne_keeps_neighbours_and_is_the_same_again():
 
 
 def test_at_most_so_many_points_evenly():
-    np.testing.assert_array_equal(evenly(5, 3), [0, 2, 4])
-    np.testing.assert_array_equal(evenly(2, 3), [0, 1])
+    np.testing.assert_array_equal(even_indices(5, 3), [0, 2, 4])
+    np.testing.assert_array_equal(even_indices(2, 3), [0, 1])

@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 from matplotlib.collections import QuadMesh
 
-from fieldcast.figures.gaps import most_informative_time, pictures, stretch
+from fieldcast.figures.gaps import most_informative_time, pictures, series_figure
 
 
 @pytest.fixture
@@ -57,11 +57,11 @@ def test_maps_show_what_was_observed_what_was_filled_and_its_spread(
 
 
 def test_the_series_shows_hidden_truth_beside_the_methods(series: pd.DataFrame) -> None:
-    axes = stretch(series[series["variable"] == "t"], "t", "K").axes[0]
+    axes = series_figure(series[series["variable"] == "t"], "t", "K").axes[0]
     lines = {line.get_label(): line.get_ydata() for line in axes.lines}
     assert lines["observed, but hidden"][1] == 2.5 and lines["filled"][1] == 2.4
     assert lines["DINEOF"][1] == 1.9 and lines["linear in time"][1] == 2.0
     band = axes.collections[0].get_paths()[0].get_extents()
     assert band.ymax >= 3.0 and axes.get_title(loc="left") == "t at 12.35°N, 90°W"
     same = series[series["variable"] == "t"].assign(dineof=lambda table: table["filled"])
-    assert "filled (DINEOF)" in {line.get_label() for line in stretch(same, "t", "").axes[0].lines}
+    assert "filled (DINEOF)" in {line.get_label() for line in series_figure(same, "t", "").axes[0].lines}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from fieldcast.figures.outline import coast, land, outline
+from fieldcast.figures.outline import coastlines, land_cells, outline
 
 
 def world(**variables) -> xr.Dataset:
@@ -28,20 +28,20 @@ def world(**variables) -> xr.Dataset:
 )
 def test_known_places_are_land_or_sea(place, is_land):
     latitude, longitude = place
-    assert land()[int((90 - latitude) / 0.5), int((longitude + 180) / 0.5)] == is_land
+    assert land_cells()[int((90 - latitude) / 0.5), int((longitude + 180) / 0.5)] == is_land
 
 
 def test_land_covers_its_share_of_the_earth():
     """29.2 % of the surface; ice shelves and inland seas below the ocean's level add a little."""
     weights = np.cos(np.deg2rad(90 - 0.5 * (np.arange(360) + 0.5)))
-    assert np.average(land().mean(axis=1), weights=weights) == pytest.approx(0.29, abs=0.01)
+    assert np.average(land_cells().mean(axis=1), weights=weights) == pytest.approx(0.29, abs=0.01)
 
 
 def test_the_same_coast_is_drawn_in_whatever_longitudes_the_grid_counts():
     """A coast west of Greenwich once lay outside a grid from 0 to 360."""
     latitude = np.arange(35.0, 61.0)
-    west = coast(latitude, np.arange(-15.0, 11.0))
-    east = coast(latitude, np.arange(345.0, 371.0))
+    west = coastlines(latitude, np.arange(-15.0, 11.0))
+    east = coastlines(latitude, np.arange(345.0, 371.0))
     assert len(west) == len(east) > 2
     for line, turned in zip(west, east, strict=True):
         np.testing.assert_allclose(line + np.array([360.0, 0.0]), turned)

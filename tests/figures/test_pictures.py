@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.collections import QuadMesh
 
-from fieldcast.figures.pictures import Gallery, departures, has, pictures_of_kind, reference
+from fieldcast.figures.pictures import Gallery, departure_colours, has_kinds, pictures_of_kind, reference
 
 
 def meshes(figure) -> list[QuadMesh]:
@@ -20,8 +20,8 @@ def test_kinds_come_in_the_order_of_their_numbers(sampled):
         pictures_of_kind(shuffled, "image", "grid"), pictures_of_kind(stored, "image", "grid")
     )
     assert pictures_of_kind(stored, "image", "snapshot").shape == (0, 6, 6)
-    assert has(stored, "grid", "truth")
-    assert not has(stored, "grid", "snapshot")
+    assert has_kinds(stored, "grid", "truth")
+    assert not has_kinds(stored, "grid", "snapshot")
     np.testing.assert_array_equal(reference(stored, "image"), pictures_of_kind(stored, "image", "real"))
     codes = stored.isel(picture=np.flatnonzero(stored["kind"].to_numpy() == "grid"))
     np.testing.assert_array_equal(reference(codes, "image"), codes["image"])
@@ -34,7 +34,7 @@ def test_images_are_grey_from_0_to_the_last_level_with_their_first_row_on_top(sa
     picture = np.zeros((6, 6))
     picture[0] = 9.0
     gallery.line(0, "a_name", [picture, np.full((6, 6), np.nan)])
-    figure = gallery.finished()
+    figure = gallery.finish()
     (mesh,) = meshes(figure)
     corners = mesh.get_coordinates()
     top = corners[..., 1].max(axis=1)[:-1].argmax()
@@ -52,13 +52,13 @@ def test_fields_are_departures_from_the_mean_of_real_ones(sampled):
     real[:, 0, 0] = np.nan  # a cell that never exists
     gallery = Gallery(stored, "t850", real, 3, 1)
     gallery.line(0, "real", real[:3])
-    figure = gallery.finished()
+    figure = gallery.finish()
     for mesh, values in zip(meshes(figure), real, strict=False):
         displayed = np.ma.filled(mesh.get_array(), np.nan)
         np.testing.assert_allclose(displayed, values - mean_of(real))
         assert mesh.norm.vmin == -mesh.norm.vmax
     assert any("departure from the mean, K" in item.get_text() for item in figure.axes[0].texts)
-    assert departures(np.full((1, 2, 2), np.nan)).get_clim() == (-1.0, 1.0)
+    assert departure_colours(np.full((1, 2, 2), np.nan)).get_clim() == (-1.0, 1.0)
 
 
 @pytest.mark.parametrize(("factor", "arrows"), [(0.1, "neither"), (9.0, "both")])
@@ -67,7 +67,7 @@ def test_the_bar_has_arrows_where_pictures_exceed_its_colours(sampled, factor, a
     real = pictures_of_kind(stored, "t850", "real")
     gallery = Gallery(stored, "t850", real, 1, 1)
     gallery.line(0, "blown up", [mean_of(real) + factor * (real[0] - mean_of(real))])
-    assert gallery.finished().axes[-1]._colorbar.extend == arrows
+    assert gallery.finish().axes[-1]._colorbar.extend == arrows
 
 
 def mean_of(real: np.ndarray) -> np.ndarray:
@@ -84,7 +84,7 @@ def test_everything_is_inside_the_figure(sampled, images):
         gallery.line(
             row, "variational_autodecoder_uniform", pictures_of_kind(stored, variable, "real")[:10], "below"
         )
-    figure = gallery.finished()
+    figure = gallery.finish()
     figure.draw_without_rendering()
     frame = figure.bbox.padded(1.0)
     for item in figure.axes[0].texts:

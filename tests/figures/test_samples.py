@@ -10,9 +10,9 @@ from matplotlib.patches import Polygon
 
 from fieldcast.figures.pictures import pictures_of_kind
 from fieldcast.figures.samples import (
-    by_truth,
     decoded_pictures,
     denoising,
+    groups_by_truth,
     interpolations,
     latent_grid,
     nearest_distances,
@@ -45,7 +45,7 @@ def test_each_row_shows_its_own_samples(sampled):
 def test_experiments_on_other_data_stand_below(sampled):
     stored = dict(sampled()["examples"])
     stored["ddpm"] = stored["ddpm"].assign(image=9.0 - stored["ddpm"]["image"])
-    assert by_truth(stored, "image", "real") == [[*stored][:-1], ["ddpm"]]
+    assert groups_by_truth(stored, "image", "real") == [[*stored][:-1], ["ddpm"]]
     displayed = rows(sample_sheet(stored, "image"))
     assert list(displayed) == ["real, grey", *[*stored][:-1], "real, symmetric", "ddpm"]
     np.testing.assert_allclose(displayed["real, symmetric"], 9.0 - displayed["real, grey"], rtol=1e-6)
@@ -71,7 +71,7 @@ def test_rows_are_data_reconstructions_and_samples(sampled):
 
 
 def test_pictures_run_along_rows_from_the_top(sampled):
-    stored = sampled()["examples"]["vae"]
+    stored = sampled()["examples"]["vae"].assign_attrs(grid_components=[0, 1])
     figure = latent_grid(stored, "image", "vae")
     meshes = [item for item in figure.axes[0].collections if isinstance(item, QuadMesh)]
     places = np.array([mesh.get_coordinates().mean((0, 1)) for mesh in meshes])
@@ -110,7 +110,7 @@ def test_the_components_are_named(sampled, components, words):
 
 
 def test_components_fit_the_grid_beside_samples(sampled):
-    stored = sampled()["examples"]["vae"]
+    stored = sampled()["examples"]["vae"].drop_attrs(deep=False).assign_attrs(treatment="grey", levels=10)
     created = stored["kind"].isin(["grid", "truth", "reconstruction"]).to_numpy()
     pictures = stored.isel(picture=created).assign_attrs(grid_components=[3, 17])
     assert with_pictures(stored.isel(picture=~created), pictures).attrs == {

@@ -9,7 +9,7 @@ import pytest
 from matplotlib.colors import rgb_to_hsv, to_rgb
 
 from fieldcast.descriptions import About
-from fieldcast.figures.style import looks, looks_of, percent, plain, wrapped
+from fieldcast.figures.style import escape, looks, looks_of, percent, wrap_name
 
 FAMILIES = ("classical", "learned", "bound")
 
@@ -76,12 +76,12 @@ def test_given_looks_are_kept_in_their_order() -> None:
 
 
 def test_text_that_matplotlib_would_read_as_a_formula_is_shown_as_it_is() -> None:
-    assert plain("$x_{2") == r"\$x_{2"
+    assert escape("$x_{2") == r"\$x_{2"
     assert percent(0.005) == "0.5 %"
 
 
 def test_wrapping_a_name_loses_no_letter() -> None:
     for name in ("denoising_vae_residual_rk4", "Variational autodecoder, Laplace"):
-        lines = wrapped(name).split("\n")
+        lines = wrap_name(name).split("\n")
         assert "".join(lines).replace(" ", "") == name.replace(" ", "")
         assert max(map(len, lines)) <= 14

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fieldcast.figures.training import loss_curve, loss_curves, parts
+from fieldcast.figures.training import loss_curve, loss_curves, loss_terms
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_loss_validation_and_the_best_step(history):
     np.testing.assert_array_equal(validation.get_ydata(), [0.6, 0.7])
     assert best.get_xdata()[0] == 20
     np.testing.assert_array_equal(lower.lines[0].get_ydata(), history["kl"])
-    assert parts(history) == ["kl"]
+    assert loss_terms(history) == ["kl"]
 
 
 def test_validations_over_more_steps_are_a_line_of_their_own_and_hold_the_best(history):
@@ -43,7 +43,7 @@ def test_validations_over_more_steps_are_a_line_of_their_own_and_hold_the_best(h
     np.testing.assert_array_equal(single.get_ydata(), [0.6, 0.5])
     np.testing.assert_array_equal(rolled.get_ydata(), [2.0, 1.5])
     assert best.get_xdata()[0] == 40
-    assert parts(of_rollouts) == ["kl"]
+    assert loss_terms(of_rollouts) == ["kl"]
 
 
 def test_a_loss_without_parts_or_validation_has_one_panel_and_may_be_negative(history):

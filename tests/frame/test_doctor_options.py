@@ -88,7 +88,7 @@ def test_a_source_that_is_gone_is_no_fault(tmp_path: Path) -> None:
     file.write_bytes(b"data")
     options = ConfiguredOptions(DataCatalog({}), {})
     options.catalog["params:ingestion"] = {"source": "file", "path": str(file)}
-    lineage = {"lineage": options.of_ingestion()}
+    lineage = {"lineage": options.ingestion_digest()}
     assert options.complaint("fields", lineage, ()) is None
     file.write_bytes(b"other data")
     assert options.complaint("fields", lineage, ()) == OTHER_FILES

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from fieldcast.errors import InputError
 from fieldcast.frame import runners
-from fieldcast.frame.dask_cluster import CONFIGURATION, DaskOptions, connected
+from fieldcast.frame.dask_cluster import CONFIGURATION, DaskOptions, connect
 from fieldcast.frame.runners import DaskRunner
 from fieldcast.frame.side_by_side import cores
 
@@ -101,14 +101,14 @@ def test_a_cluster_that_cannot_be_used_is_one_sentence(monkeypatch: pytest.Monke
     with pytest.raises(
         InputError, match=r"the Dask cluster of tcp://127.0.0.1:1 does not answer .*: check dask.yml"
     ):
-        connected(nowhere, None).__enter__()
+        connect(nowhere, None).__enter__()
     with pytest.raises(
         InputError, match=r"'slurm' needs a package that is not installed: pip install dask-jobqueue"
     ):
-        connected(DaskOptions(slurm={"queue": "batch"}, workers=2), None).__enter__()
+        connect(DaskOptions(slurm={"queue": "batch"}, workers=2), None).__enter__()
     monkeypatch.setitem(sys.modules, "distributed", None)  # as where it is not installed
     with pytest.raises(InputError, match=r"pip install 'fieldcast\[dask\]'"):
-        connected(DaskOptions(), None).__enter__()
+        connect(DaskOptions(), None).__enter__()
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ def test_the_costs_of_all_experiments_are_one_table(finished: Path) -> None:
     borrowed = table.set_index("experiment").loc[
         ["denoising_vae_residual", "denoising_vae_residual_rk4"], "train_seconds"
     ]
-    assert borrowed.nunique() == 1  # its lender's
+    assert borrowed.nunique() == 1  # the size of the model whose weights they use
 
 
 def test_the_report_stands_alone(finished: Path) -> None:

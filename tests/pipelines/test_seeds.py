@@ -15,7 +15,7 @@ from fieldcast.frame.error_messages import sentence
 from fieldcast.inference.multi_seed import refuse_other_runs
 from fieldcast.inference.options import Seeds
 
-OF_THE_TASK = {
+TASK_COLUMNS = {
     "reconstruct": {"pattern": "random", "k": 0.1, "cells": "unobserved", "variable": "all", "score": "crps"},
     "forecast": {"lead_hours": 24.0, "region": "globe", "variable": "all", "score": "crps"},
     "sample": {"score": "fid"},
@@ -24,7 +24,7 @@ OF_THE_TASK = {
 
 def write(run: Path, seed: int, task: str, values: dict[str, float]) -> None:
     """A leaderboard of one score, by experiment."""
-    of = {"seed": seed, "data": "abc", **OF_THE_TASK[task]}
+    of = {"seed": seed, "data": "abc", **TASK_COLUMNS[task]}
     records = [
         {"experiment": name, **of, "value": value, "low": 0.0, "high": 9.0} for name, value in values.items()
     ]

@@ -37,5 +37,5 @@ def test_backgrounds_and_innovations_stand_before_the_files(part) -> None:
 
 
 def test_the_film_is_of_the_reference_the_best_and_the_bound(part) -> None:
-    assert list(part.filmed()) == ["optimal_interpolation", "mine", "exact"]
-    assert list(Assimilate(film={}).filmed()) == []
+    assert list(part.films_to_draw()) == ["optimal_interpolation", "mine", "exact"]
+    assert list(Assimilate(film={}).films_to_draw()) == []

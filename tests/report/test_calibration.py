@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from fieldcast.report.calibration import coverage_table, nominal, resolution_table
+from fieldcast.report.calibration import coverage_table, nominal_interval, resolution_table
 
 
 def test_ensemble_coverage_matches_the_exact_one(results):
@@ -15,7 +15,7 @@ def test_ensemble_coverage_matches_the_exact_one(results):
     assert "climatology" not in {row[0].text for row in table.rows}
     assert [row[-2].notes[0][0] for row in table.rows] == ["0.400 to 0.420"] * 12
     single = {"climatology": results.diagnostics["climatology"]}
-    assert nominal(replace(results, diagnostics=single), "coverage50") == "between ranks"
+    assert nominal_interval(replace(results, diagnostics=single), "coverage50") == "between ranks"
 
 
 def test_effective_resolution_has_a_row_a_case(results):

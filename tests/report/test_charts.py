@@ -114,7 +114,7 @@ def test_models_that_blew_up_leave_the_panel_and_do_not_widen_it():
     looks = {name: Look("#000000", role="climatology" if name == "climatology" else None) for name in values}
     spec = charts.ScoresChart(table, charts.lead_axis("day"), looks, ("crps",)).spec()
     ((low, high),) = next(param["value"].values() for param in spec["params"] if param["name"] == "limits")
-    assert low == 0 and high == pytest.approx(1.03 * charts.ROOM)
+    assert low == 0 and high == pytest.approx(1.03 * charts.HEADROOM)
     assert len(marks(svg(spec), "line")) == 3
 
 

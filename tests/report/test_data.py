@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from fieldcast.report import Forecast, Reconstruct, Sample, report
-from fieldcast.report.data import DataSummary, describe, short
+from fieldcast.report.data import DataSummary, describe, short_time
 from fieldcast.report.page import background
 
 
@@ -55,8 +55,8 @@ def test_repairs_are_open_and_passed_checks_are_folded():
 
 
 def test_midnight_needs_no_hour():
-    assert short("2001-01-01T00:00:00") == "2001-01-01"
-    assert short("2001-01-01T12:30:00") == "2001-01-01 12:30"
+    assert short_time("2001-01-01T00:00:00") == "2001-01-01"
+    assert short_time("2001-01-01T12:30:00") == "2001-01-01 12:30"
 
 
 def test_images_are_described_without_reading_them():

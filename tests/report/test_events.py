@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
 from fieldcast import calendars
 from fieldcast.report import Forecast, report
+from fieldcast.report.events import experiments_to_draw
 from fieldcast.scores.event_scores import event_scores
 from fieldcast.scores.event_tables import EventTables
 from fieldcast.scores.leaderboard import leaderboard
@@ -79,3 +82,12 @@ def test_a_narrow_ensemble_is_less_reliable_at_every_lead(forecast: Forecast) ->
 def test_the_section_vanishes_without_events(forecast: Forecast) -> None:
     bare = Forecast(leaderboard=forecast.leaderboard, experiments=forecast.experiments)
     assert ">Events<" not in report({"forecast": bare})
+
+
+def test_events_scored_on_other_data_are_in_no_figure(forecast: Forecast) -> None:
+    """Costs do not depend on the data, so they keep an experiment on the page."""
+    table, costs = forecast.leaderboard, {"narrow": pd.DataFrame({"step_ms": [1.0]})}
+    part = replace(forecast, leaderboard=table[table["experiment"] != "narrow"], costs=costs)
+    assert "narrow" in part.order
+    assert experiments_to_draw(forecast) == ["good", "narrow"]
+    assert experiments_to_draw(part) == ["good"]

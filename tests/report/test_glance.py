@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 from fieldcast.report import Forecast, Reconstruct, Sample, report
-from fieldcast.report.glance import Glance, few_starts, sentences, useful
+from fieldcast.report.glance import Glance, few_starts, sentences, useful_leads
 
 
 def board(scores: dict[str, dict[str, float]], **case) -> pd.DataFrame:
@@ -166,7 +166,7 @@ def test_forecasts_are_better_beyond_doubt_until_an_interval_of_skill_contains_z
         tables.append(board(scores, region="globe", lead_hours=hours).assign(low=low))
     about = {"climatology": {"about": {"role": "climatology"}}, "lim": {}}
     results = Forecast(leaderboard=pd.concat(tables, ignore_index=True), experiments=about)
-    assert useful(results).endswith(ending)
+    assert useful_leads(results).endswith(ending)
 
 
 def test_there_are_three_sentences_for_all_tasks():

@@ -6,7 +6,7 @@ import pytest
 
 from fieldcast.report.assimilate import Assimilate
 from fieldcast.report.forecast import Forecast
-from fieldcast.report.guide import Guide, Term, explained, explanations
+from fieldcast.report.guide import Guide, Term, explanation, explanations
 from fieldcast.report.reconstruct import Reconstruct
 from fieldcast.report.sample import Sample
 from fieldcast.scores.event_metrics import EVENT_METRICS
@@ -23,11 +23,11 @@ EVERYTHING = [*METRICS.values(), *EVENT_METRICS.values(), *SAMPLE_METRICS.values
 )
 def test_an_explanation_ends_with_the_better_values(better, ending) -> None:
     score = Legend(title="share <s>", explanation="what it is.", better=better)
-    assert explained(score) == ("Share <s>", f"what it is. {ending}")
+    assert explanation(score) == ("Share <s>", f"what it is. {ending}")
 
 
 def test_a_score_that_does_not_rank_has_no_better_values() -> None:
-    assert explained(Legend(title="aNOTHER", explanation="text.", better=None)) == ("ANOTHER", "text.")
+    assert explanation(Legend(title="aNOTHER", explanation="text.", better=None)) == ("ANOTHER", "text.")
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_a_page_explains_what_its_tasks_use(tasks, terms, absent) -> None:
 
 def test_every_score_is_explained_by_a_task() -> None:
     entries = explanations(task.guide for task in (Reconstruct, Forecast, Assimilate, Sample))
-    assert {explained(score) for score in EVERYTHING} <= set(entries)
+    assert {explanation(score) for score in EVERYTHING} <= set(entries)
 
 
 def test_scores_come_before_other_terms() -> None:

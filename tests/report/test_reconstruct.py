@@ -12,7 +12,7 @@ import pytest
 import xarray as xr
 
 from fieldcast.report import Reconstruct
-from fieldcast.report.score_tables import comparison
+from fieldcast.report.score_tables import verdict_notes
 from fieldcast.scores.numbers import with_interval
 from fieldcast.tasks import reconstruct as tasks_reconstruct
 
@@ -73,7 +73,7 @@ def test_a_difference_below_one_percent_is_stated_without_colour(results, share,
     table.loc[difference, ["value", "low", "high"]] = -size, -1.5 * size, -0.5 * size
     changed = replace(results, leaderboard=table)
     case = next(case for case in changed.board.cases if case.k == 0.05)
-    ((verdict, drawn),) = comparison(changed, changed.board, "mine", case)
+    ((verdict, drawn),) = verdict_notes(changed, changed.board, "mine", case)
     assert verdict.startswith("better by ") and drawn == style
 
 

@@ -12,12 +12,12 @@ from fieldcast.report.board import Observed
 from fieldcast.report.results import DIFFERENCE
 from fieldcast.report.score_tables import (
     all_scores_table,
-    compared,
-    comparison,
+    compare_with_reference,
     difference_table,
-    lowest,
+    lowest_crps,
     reduction,
     score_table,
+    verdict_notes,
 )
 from fieldcast.report.tables import Table
 from fieldcast.scores.metrics import METRICS
@@ -63,9 +63,9 @@ def results() -> Reconstruct:
 
 
 def test_the_lowest_of_each_case_is_no_bound(results) -> None:
-    assert lowest(results, results.board, [FEW, MANY]) == {"acme:gp": [FEW], "vae": [MANY]}
-    assert lowest(results, results.board, [Observed("swaths", 0.1)]) == {}
-    assert lowest(Reconstruct(), Reconstruct().board, [FEW]) == {}
+    assert lowest_crps(results, results.board, [FEW, MANY]) == {"acme:gp": [FEW], "vae": [MANY]}
+    assert lowest_crps(results, results.board, [Observed("swaths", 0.1)]) == {}
+    assert lowest_crps(Reconstruct(), Reconstruct().board, [FEW]) == {}
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_the_lowest_of_each_case_is_no_bound(results) -> None:
 )
 def test_an_experiment_is_better_if_the_interval_ends_below_zero(interval, group) -> None:
     results = results_of(("other", "crps", 0.2, 0.2), ("other", DIFFERENCE, (-0.1, *interval), math.nan))
-    comparisons = compared(results, results.board, [FEW, MANY])
+    comparisons = compare_with_reference(results, results.board, [FEW, MANY])
     members = {
         "gains": [gain.experiment for gain in comparisons.gains],
         "nowhere": comparisons.nowhere,
@@ -90,12 +90,14 @@ def test_an_experiment_is_better_if_the_interval_ends_below_zero(interval, group
 
 
 def test_gains_name_their_cases_and_the_cases_with_another_verdict(results) -> None:
-    first, second = compared(results, results.board, [FEW, MANY]).gains
+    first, second = compare_with_reference(results, results.board, [FEW, MANY]).gains
     # 0.03 / 0.3 and 0.04 / 0.2; 0.1 / 0.2
     assert first == ("acme:gp", [FEW, MANY], "10 to 20", [])
     assert second == ("vae", [MANY], "50", [("worse", [FEW])])
     bound = results_of(("perfect", DIFFERENCE, *GAINS["acme:gp"]))
-    assert compared(bound, bound.board, [FEW, MANY]) == compared(results, results.board, [FEW, MANY])
+    assert compare_with_reference(bound, bound.board, [FEW, MANY]) == compare_with_reference(
+        results, results.board, [FEW, MANY]
+    )
 
 
 def test_the_reduction_needs_the_reference(results) -> None:
@@ -106,9 +108,9 @@ def test_the_reduction_needs_the_reference(results) -> None:
 
 def test_only_differences_have_verdicts(results) -> None:
     board = results.board
-    assert comparison(results, board, "kriging", FEW) == (("reference", ""),)
-    assert comparison(results, board, "perfect", FEW) == ()
-    assert comparison(results, board, "vae", FEW) == (("worse by 0.10", "worse"),)
+    assert verdict_notes(results, board, "kriging", FEW) == (("reference", ""),)
+    assert verdict_notes(results, board, "perfect", FEW) == ()
+    assert verdict_notes(results, board, "vae", FEW) == (("worse by 0.10", "worse"),)
 
 
 def test_the_best_of_each_case_is_bold_and_no_bound() -> None:

@@ -15,11 +15,11 @@ from fieldcast.report.board import Lead, Observed
 from fieldcast.report.studies import Question
 from fieldcast.report.study_answers import (
     answers,
-    costs_compared,
+    cost_differences,
     equal_cost,
-    few,
     in_words,
-    spectra_compared,
+    representative_cases,
+    spectrum_shares,
     study_table,
 )
 from fieldcast.scores.bootstrap import Score
@@ -88,13 +88,15 @@ def results() -> Forecast:
     ],
 )
 def test_few_leads_are_the_first_the_middle_and_the_last_up_to_ten_days(hours, expected) -> None:
-    assert few([Lead(float(hour)) for hour in hours]) == [Lead(float(hour)) for hour in expected]
+    assert representative_cases([Lead(float(hour)) for hour in hours]) == [
+        Lead(float(hour)) for hour in expected
+    ]
 
 
 def test_few_fractions_are_those_of_the_random_pattern_if_there_are_any() -> None:
     swaths = [Observed("swaths", k) for k in (0.1, 0.2, 0.3, 0.4)]
-    assert few([Observed("random", 0.1), *swaths]) == [Observed("random", 0.1)]
-    assert few(swaths) == [swaths[0], swaths[2], swaths[3]]
+    assert representative_cases([Observed("random", 0.1), *swaths]) == [Observed("random", 0.1)]
+    assert representative_cases(swaths) == [swaths[0], swaths[2], swaths[3]]
 
 
 def test_an_answer_holds_both_scores_and_the_paired_difference(results) -> None:
@@ -138,9 +140,9 @@ def test_a_verdict_has_a_margin_only_if_zero_is_excluded(score, text) -> None:
 )
 def test_costs_within_15_percent_are_equal(results, time, differs) -> None:
     costs = {name: pd.DataFrame([{"sample_ms": ms}]) for name, ms in ((THIRD, time), ("vae", 100.0))}
-    sentences = costs_compared(replace(results, costs=costs), (THIRD, "vae"))
+    sentences = cost_differences(replace(results, costs=costs), (THIRD, "vae"))
     assert sentences == ([f"{time:.0f} against 100 ms per draw"] if differs else [])
-    assert costs_compared(replace(results, costs=costs), (THIRD, "absent")) == []
+    assert cost_differences(replace(results, costs=costs), (THIRD, "absent")) == []
 
 
 def spectra(long: float, short: float, feedback: str = "members") -> xr.Dataset:
@@ -159,7 +161,7 @@ def spectra(long: float, short: float, feedback: str = "members") -> xr.Dataset:
 def test_a_mean_that_is_fed_back_has_a_share_of_the_power(results) -> None:
     def shares(fed: xr.Dataset) -> list:
         stored = replace(results, diagnostics={THIRD: fed, "vae": spectra(1.0, 1.0)})
-        return spectra_compared(stored, THIRD, "vae")
+        return spectrum_shares(stored, THIRD, "vae")
 
     ends = (Lead(24.0), Lead(240.0))
     assert shares(spectra(0.5, 0.2, "mean")) == [(lead, "25 to 50 %", "10 to 20 %") for lead in ends]
@@ -169,7 +171,7 @@ def test_a_mean_that_is_fed_back_has_a_share_of_the_power(results) -> None:
     level = spectra(1.0, 1.0, "mean")  # half of the power in one variable, all of it in the other
     level["spectrum_mean"][:, 1] *= 2
     assert shares(level.isel(lead=[1])) == [(Lead(240.0), "100 %", "100 %")]
-    assert spectra_compared(results, THIRD, "vae") == []
+    assert spectrum_shares(results, THIRD, "vae") == []
 
 
 def test_a_study_has_a_table_of_the_scores_that_exist(results) -> None:

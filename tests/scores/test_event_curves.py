@@ -62,7 +62,7 @@ def test_economic_value() -> None:
     spent = np.array(  # cost of each warning, loss of each event without one; by the least number of members
         [COST_LOSS * table[:, i:].sum() + table[1, :i].sum() for i in range(4)]
     ).min(axis=0)
-    o = drawn.happened
+    o = drawn.base_rate
     climatology, perfect_forecast = np.minimum(COST_LOSS, o), COST_LOSS * o
     np.testing.assert_allclose(
         drawn.value, (climatology - spent) / (climatology - perfect_forecast), atol=1e-9

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import skew
 
-from fieldcast.scores.field_features import FieldFeatures, thirds
+from fieldcast.scores.field_features import FieldFeatures, bands_of_rows
 
 V, Y, X = 2, 9, 16
 LATITUDE = -80 + 20 * np.arange(Y)
@@ -132,8 +132,8 @@ def test_a_state_that_blew_up_has_no_features_and_spoils_no_other(fitted: FieldF
 
 def test_bands_have_a_third_of_the_area_each() -> None:
     fine = np.cos(np.deg2rad(-89.75 + 0.5 * np.arange(360)))[:, None] * np.ones(4)
-    bands = thirds(fine)
+    bands = bands_of_rows(fine)
     assert bands.sum(0).tolist() == [1] * 360
     np.testing.assert_allclose(bands @ fine.sum(1) / fine.sum(), 1 / 3, atol=0.01)
-    assert thirds(np.ones((1, 5))).tolist() == [[True]]
-    assert thirds(np.ones((2, 5))).shape == (2, 2)
+    assert bands_of_rows(np.ones((1, 5))).tolist() == [[True]]
+    assert bands_of_rows(np.ones((2, 5))).shape == (2, 2)

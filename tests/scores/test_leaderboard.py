@@ -190,8 +190,8 @@ def test_monthly_intervals_resample_blocks_of_half_a_year(scene: Callable) -> No
     table = table.assign(time=table["time"].map(times), value=value)
     width = {}
     for months in (0, 1):
-        stamped = with_origin(table, 0, DATA, SCORED, TimeStep(730.0, months))
-        row = pick(ranked({"first": name_rows(stamped, REFERENCE)}, DATA, SCORED), "crps")
+        with_months = with_origin(table, 0, DATA, SCORED, TimeStep(730.0, months))
+        row = pick(ranked({"first": name_rows(with_months, REFERENCE)}, DATA, SCORED), "crps")
         width[months] = row["high"] - row["low"]
     assert width[1] > 1.5 * width[0]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fieldcast.report.board import Lead
-from fieldcast.scores.numbers import amount, of_any_size, plain, significant, span, with_interval
+from fieldcast.scores.numbers import amount, compact, plain, significant, span, with_interval
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_costs_and_tuned_values_have_no_needless_digits():
 
 
 def test_very_small_numbers_have_a_power_of_ten():
-    assert [of_any_size(value) for value in (1.25, 2.5e-5, 0.0, math.inf)] == [
+    assert [compact(value) for value in (1.25, 2.5e-5, 0.0, math.inf)] == [
         "1.25",
         "3e−05",
         "0",

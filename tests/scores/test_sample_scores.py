@@ -5,7 +5,7 @@ import pytest
 
 from fieldcast.scores.bootstrap import Score
 from fieldcast.scores.distances.frechet import frechet_distance
-from fieldcast.scores.sample_scores import Sets, over_sets, set_scores
+from fieldcast.scores.sample_scores import Sets, mean_over_sets, set_scores
 
 
 def law(n: int, seed: int, shift: float = 0.0) -> np.ndarray:
@@ -79,4 +79,4 @@ def test_days_that_are_alike_widen_the_interval_of_the_kernel_distance() -> None
 
 
 def test_a_score_over_sets_has_a_median_and_percentiles() -> None:
-    assert over_sets(list(np.arange(41.0))) == Score(20, 1, 39)
+    assert mean_over_sets(list(np.arange(41.0))) == Score(20, 1, 39)

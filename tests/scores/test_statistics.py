@@ -79,7 +79,7 @@ def test_interval_between_order_statistics(members: int, nominal: float, expecte
     interval = coverage_interval(members, nominal)
     assert interval is not None
     assert (interval.i, interval.j) == expected
-    assert interval.exactly == pytest.approx((expected[1] - expected[0]) / (members + 1))
+    assert interval.probability == pytest.approx((expected[1] - expected[0]) / (members + 1))
 
 
 @pytest.mark.parametrize(("members", "nominal"), [(1, 0.5), (1, 0.9), (2, 0.5), (9, 0.5), (10, 0.9)])

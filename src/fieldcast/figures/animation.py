@@ -12,28 +12,28 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from PIL import Image
 
-from fieldcast.figures.forecast_maps import ROWS, draw, scale
+from fieldcast.figures.forecast_maps import ROWS, colours_and_levels, draw
 from fieldcast.figures.outline import Outline
 from fieldcast.figures.sheet import Sheet
-from fieldcast.figures.style import INK, NORMAL, plain, wrapped
+from fieldcast.figures.style import INK, NORMAL_FONT, escape, wrap_name
 from fieldcast.time_steps import lead_text
 
-DPI = 80, 60, 45, 34, 25  # of a frame: the first that keeps the animation small enough
-LARGEST = 2e6  # bytes of an animation
-MILLISECONDS = 600  # a frame
-SHADES = 200  # of the 256 colours of a frame, for maps
+RESOLUTIONS = 80, 60, 45, 34, 25  # of a frame; the first that keeps the animation small enough is used
+MAX_BYTES = 2e6  # size of an animation [bytes]
+FRAME_MILLISECONDS = 600  # duration of a frame
+MAP_COLOURS = 200  # colours of the maps, out of the 256 of a frame
 
 
 def frames(examples: Mapping[str, xr.Dataset], variable: str, outline: Outline = ()) -> list[Image.Image]:
-    """Draw frames at the highest resolution that keeps both the GIF and the PNGs below LARGEST bytes."""
-    for dpi in DPI:
-        pictures = drawn(examples, variable, dpi, outline)
-        if max(len(gif(pictures)), sum(len(frame_png(picture)) for picture in pictures)) < LARGEST:
+    """Draw frames at the highest resolution that keeps both the GIF and the PNGs below MAX_BYTES."""
+    for dpi in RESOLUTIONS:
+        pictures = draw_frames(examples, variable, dpi, outline)
+        if max(len(gif(pictures)), sum(len(frame_png(picture)) for picture in pictures)) < MAX_BYTES:
             break
     return pictures
 
 
-def drawn(
+def draw_frames(
     examples: Mapping[str, xr.Dataset], variable: str, dpi: int, outline: Outline = ()
 ) -> list[Image.Image]:
     """Draw one frame per lead time from 0: the truth, then each experiment's ensemble mean above one member.
@@ -43,7 +43,7 @@ def drawn(
     All frames share one palette, so that nothing flickers."""
     first = next(iter(examples.values()))
     truth = first[variable].sel(kind="truth").to_numpy()
-    colours, levels = scale(truth, "anomaly" in first.attrs)
+    colours, levels = colours_and_levels(truth, "anomaly" in first.attrs)
     grid = first["latitude"].to_numpy(), first["longitude"].to_numpy()
     ends = finite_ends(examples, variable)
     pictures = []
@@ -53,7 +53,7 @@ def drawn(
         draw(sheet, (0, 0), truth[place], colours, levels)
         sheet.title((0, 0), "truth")
         for column, (name, forecasts) in enumerate(examples.items(), start=1):
-            sheet.title((column, 0), wrapped(name))
+            sheet.title((column, 0), wrap_name(name))
             for row, kind in enumerate(("mean", "member_0")):
                 values = forecasts[variable].sel(kind=kind).isel(lead=place).to_numpy()
                 if lead == 0:  # what a climatological ensemble begins with is not the truth
@@ -66,13 +66,17 @@ def drawn(
                     sheet.side((column, row), ROWS[kind])
         left, bottom = sheet.corner(0, 1)
         sheet.bar(left, bottom + 0.12, colours, str(first[variable].attrs.get("units", "")))
-        what = ", departure from the climatology" if "anomaly" in first.attrs else ""
+        quantity = ", departure from the climatology" if "anomaly" in first.attrs else ""
         start = str(first.attrs.get("start", ""))[:16].replace("T", " ")
-        heading = f"{plain(variable)}{what}; from {start}, lead {lead_text(lead)}"
-        sheet.axes.text(-0.08 - sheet.beside, 0.29, heading, ha="left", va="top", fontsize=NORMAL, color=INK)
-        pictures.append(rendered(sheet.figure, dpi))
-    few = palette(colours)
-    return [whitened(picture.quantize(palette=few, dither=Image.Dither.NONE)) for picture in pictures]
+        heading = f"{escape(variable)}{quantity}; from {start}, lead {lead_text(lead)}"
+        sheet.axes.text(
+            -0.08 - sheet.beside, 0.29, heading, ha="left", va="top", fontsize=NORMAL_FONT, color=INK
+        )
+        pictures.append(rasterise(sheet.figure, dpi))
+    colours_of_frames = palette(colours)
+    return [
+        whiten(picture.quantize(palette=colours_of_frames, dither=Image.Dither.NONE)) for picture in pictures
+    ]
 
 
 def finite_ends(examples: Mapping[str, xr.Dataset], variable: str) -> tuple[float, float]:
@@ -83,7 +87,7 @@ def finite_ends(examples: Mapping[str, xr.Dataset], variable: str) -> tuple[floa
     return float(finite.min()), float(finite.max())
 
 
-def rendered(figure: Figure, dpi: int) -> Image.Image:
+def rasterise(figure: Figure, dpi: int) -> Image.Image:
     """A figure in pixels."""
     canvas = FigureCanvasAgg(figure)
     figure.set_dpi(dpi)
@@ -94,14 +98,14 @@ def rendered(figure: Figure, dpi: int) -> Image.Image:
 
 def palette(colours: ScalarMappable) -> Image.Image:
     """Few colours, for small files: those of the maps, and greys from ink to white for everything else."""
-    of_maps = np.asarray(colours.get_cmap()(np.linspace(0, 1, SHADES)))[:, :3] * 255
-    greys = np.linspace(40, 255, 256 - SHADES)[:, None] * np.ones(3)
+    map_colours = np.asarray(colours.get_cmap()(np.linspace(0, 1, MAP_COLOURS)))[:, :3] * 255
+    greys = np.linspace(40, 255, 256 - MAP_COLOURS)[:, None] * np.ones(3)
     image = Image.new("P", (1, 1))
-    image.putpalette(np.concatenate([of_maps, greys]).round().astype(int).ravel().tolist())
+    image.putpalette(np.concatenate([map_colours, greys]).round().astype(int).ravel().tolist())
     return image
 
 
-def whitened(picture: Image.Image) -> Image.Image:
+def whiten(picture: Image.Image) -> Image.Image:
     """Turn near-white colours white: quantisation matches the palette only roughly."""
     colours = np.array(picture.getpalette()).reshape(-1, 3)
     colours[(colours > 249).all(1)] = 255
@@ -112,8 +116,8 @@ def whitened(picture: Image.Image) -> Image.Image:
 def gif(pictures: Sequence[Image.Image]) -> bytes:
     """An endless GIF that pauses on its first and last frame."""
     buffer = io.BytesIO()
-    spans = [MILLISECONDS] * len(pictures)
-    spans[0] = spans[-1] = 2 * MILLISECONDS
+    spans = [FRAME_MILLISECONDS] * len(pictures)
+    spans[0] = spans[-1] = 2 * FRAME_MILLISECONDS
     first, *others = pictures
     first.save(
         buffer, format="GIF", save_all=True, append_images=others, duration=spans, loop=0, optimize=False

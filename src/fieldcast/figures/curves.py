@@ -13,23 +13,32 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from fieldcast.figures.style import SMALL, WIDTH, Look, key, looks_of, new_figure, percent, plain, style_axes
+from fieldcast.figures.style import (
+    SMALL_FONT,
+    WIDTH,
+    Look,
+    escape,
+    key,
+    looks_of,
+    new_figure,
+    percent,
+    style_axes,
+)
 from fieldcast.scores.metrics import METRICS
 
-ACROSS = 5  # panels side by side of errors over time
-MANY = 1000.0  # ratio of the ends of an axis that shows powers of ten only
-DECADE = 5.0  # positive values that differ by more are drawn on a logarithmic axis
+PANELS_ACROSS = 5  # panels of errors over time, side by side
+POWERS_OF_TEN_RATIO = 1000.0  # ratio of the ends of an axis from which it shows powers of ten only
+LOGARITHMIC_RATIO = 5.0  # ratio of positive values from which their axis is logarithmic
 
 
-class Against(NamedTuple):
+class ScoreAxis(NamedTuple):
     """Horizontal axis of a figure of scores: a column of the leaderboard."""
 
     column: str
     label: str
     ticks: Callable[[Axes, Sequence[float]], None]
-    ground: Callable[[Axes, pd.DataFrame, str, Mapping[str, Look]], None] | None = (
-        None  # drawn below the lines
-    )
+    # draws below the lines
+    background: Callable[[Axes, pd.DataFrame, str, Mapping[str, Look]], None] | None = None
 
 
 def fraction_ticks(axes: Axes, levels: Sequence[float]) -> None:
@@ -39,7 +48,7 @@ def fraction_ticks(axes: Axes, levels: Sequence[float]) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
 
 
-FRACTION = Against("k", "fraction observed", fraction_ticks)
+FRACTION = ScoreAxis("k", "fraction observed", fraction_ticks)
 
 
 def against_k(
@@ -70,11 +79,11 @@ def variables_against_k(
 
 
 def score_panels(
-    table: pd.DataFrame, looks: Mapping[str, Look] | None, scores: Sequence[str], against: Against
+    table: pd.DataFrame, looks: Mapping[str, Look] | None, scores: Sequence[str], against: ScoreAxis
 ) -> Figure:
     """Draw one panel per available score over all variables, with 95 % intervals [anomaly standard deviations]."""
-    measured = set(table.loc[table["value"].notna(), "score"])
-    scores = [score for score in scores if score in measured] or scores[:1]
+    present = set(table.loc[table["value"].notna(), "score"])
+    scores = [score for score in scores if score in present] or scores[:1]
     figure = new_figure(3.7, WIDTH if len(scores) > 2 else 8.0)
     panels = figure.subplots(1, len(scores), squeeze=False)[0]
     appearance = looks_of(table["experiment"].unique(), looks)
@@ -90,7 +99,7 @@ def variable_panels(
     units: Mapping[str, str],
     looks: Mapping[str, Look] | None,
     scores: Sequence[str],
-    against: Against,
+    against: ScoreAxis,
 ) -> Figure:
     """Draw scores (rows) of variables (columns, in the order of `units`), each in its own unit."""
     present = list(table["variable"].unique())
@@ -115,7 +124,7 @@ def unit_of(score: str, unit: str) -> str:
 
 
 def draw_score(
-    axes: Axes, table: pd.DataFrame, score: str, looks: Mapping[str, Look], against: Against = FRACTION
+    axes: Axes, table: pd.DataFrame, score: str, looks: Mapping[str, Look], against: ScoreAxis = FRACTION
 ) -> None:
     """Draw a line with a shaded interval for each experiment, and the ideal value of the score if it has one."""
     table = table[(table["score"] == score) & np.isfinite(table["value"])]
@@ -128,17 +137,22 @@ def draw_score(
         )
         if scores.empty:
             continue
-        axes.plot(scores.index, scores["value"], label=plain(experiment), zorder=3, **look.line)
+        axes.plot(scores.index, scores["value"], label=escape(experiment), zorder=3, **look.line)
         axes.fill_between(
             scores.index, scores["low"], scores["high"], color=look.colour, alpha=0.18, linewidth=0
         )
-    if against.ground:
-        against.ground(axes, table, score, looks)
+    if against.background:
+        against.background(axes, table, score, looks)
     levels = sorted(table[against.column].unique())
     if levels:
         against.ticks(axes, levels)
     values = table["value"].to_numpy(dtype=float)
-    if against is FRACTION and len(values) and values.min() > 0 and values.max() > DECADE * values.min():
+    if (
+        against is FRACTION
+        and len(values)
+        and values.min() > 0
+        and values.max() > LOGARITHMIC_RATIO * values.min()
+    ):
         plain_logarithmic(axes)
 
 
@@ -146,7 +160,7 @@ def plain_logarithmic(axes: Axes) -> None:
     """Set a logarithmic vertical axis with plain numbers: 0.1, 0.2, 0.5, 1, or only powers of ten if it spans many."""
     axes.set_yscale("log")
     low, high = axes.get_ylim()
-    steps = (1.0, 2.0, 5.0) if high < MANY * low else (1.0,)
+    steps = (1.0, 2.0, 5.0) if high < POWERS_OF_TEN_RATIO * low else (1.0,)
     axes.yaxis.set_major_locator(LogLocator(subs=steps, numticks=8))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
@@ -154,7 +168,7 @@ def plain_logarithmic(axes: Axes) -> None:
 
 def over_time(errors: Mapping[str, pd.DataFrame], unit: str = "anomaly standard deviations") -> Figure:
     """Draw one panel per experiment: error at each time (rows of its frame) for each k (columns)."""
-    lines = -(-max(1, len(errors)) // ACROSS)
+    lines = -(-max(1, len(errors)) // PANELS_ACROSS)
     columns = -(-max(1, len(errors)) // lines)  # rows of nearly equal length
     figure = new_figure(0.6 + 2.1 * lines)
     panels = figure.subplots(lines, columns, squeeze=False, sharey=True).ravel()
@@ -166,7 +180,7 @@ def over_time(errors: Mapping[str, pd.DataFrame], unit: str = "anomaly standard 
             if k in frame.columns:
                 axes.plot(when, frame[k], color=shade, linewidth=1.2, label=percent(k))
         style_axes(axes, experiment)
-        axes.tick_params(axis="x", labelsize=SMALL - 1)
+        axes.tick_params(axis="x", labelsize=SMALL_FONT - 1)
         if isinstance(when, pd.DatetimeIndex):
             locator = AutoDateLocator(minticks=2, maxticks=5)  # with 4, no interval suits 19 to 23 months
             axes.xaxis.set_major_locator(locator)
@@ -180,8 +194,8 @@ def over_time(errors: Mapping[str, pd.DataFrame], unit: str = "anomaly standard 
     )
     largest = np.max(values, initial=0.0, where=np.isfinite(values))  # Inf is a time that blew up
     panels[0].set_ylim(0, 1.04 * float(largest) or 1.0)
-    figure.supylabel(f"RMSE,\n{unit}", fontsize=SMALL)
-    key(figure, panels[0], title="observed", title_fontsize=SMALL)
+    figure.supylabel(f"RMSE,\n{unit}", fontsize=SMALL_FONT)
+    key(figure, panels[0], title="observed", title_fontsize=SMALL_FONT)
     return figure
 
 

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from fieldcast.figures.maps import field_colours
 from fieldcast.figures.outline import Outline
-from fieldcast.figures.sheet import UNSEEN, Sheet
-from fieldcast.figures.style import INK, NORMAL, percent, plain, wrapped
+from fieldcast.figures.sheet import UNOBSERVED_COLOUR, Sheet
+from fieldcast.figures.style import INK, NORMAL_FONT, escape, percent, wrap_name
 
 
 def cycle_film(films: Mapping[str, xr.Dataset], variable: str, outline: Outline = ()) -> Figure:
@@ -29,15 +29,15 @@ def cycle_film(films: Mapping[str, xr.Dataset], variable: str, outline: Outline 
     for column, step in enumerate(first["step"].to_numpy()):
         sheet.title((column, 0), f"step {step}")
         sheet.draw((column, 0), truth[column], colours)
-        sheet.draw((column, 1), observed[column], colours, missing=UNSEEN)
+        sheet.draw((column, 1), observed[column], colours, missing=UNOBSERVED_COLOUR)
         sheet.blank((column, 1), np.isfinite(truth[column]))
         for row, case in enumerate(cases.values(), start=2):
             sheet.draw((column, row), case.sel(kind="mean").isel(time=column).to_numpy(), colours)
     for row, name in enumerate(("truth", "observed", *cases)):
-        sheet.side((0, row), wrapped(name))
+        sheet.side((0, row), wrap_name(name))
     what = ", departure from the climatology" if "anomaly" in stored.attrs else ""
     unit = first.attrs.get("units", "")
     k = percent(float(stored["k"].to_numpy()[0]))
-    heading = plain(f"{variable}{what}{f', {unit}' if unit else ''}; {k} observed at each step")
-    sheet.axes.text(-0.18 - sheet.beside, 0.31, heading, ha="left", va="top", fontsize=NORMAL, color=INK)
+    heading = escape(f"{variable}{what}{f', {unit}' if unit else ''}; {k} observed at each step")
+    sheet.axes.text(-0.18 - sheet.beside, 0.31, heading, ha="left", va="top", fontsize=NORMAL_FONT, color=INK)
     return sheet.figure

@@ -12,12 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from fieldcast.figures.style import INK, NORMAL, new_figure, plain, style_axes
+from fieldcast.figures.style import INK, NORMAL_FONT, escape, new_figure, style_axes
 
-POINTS, STEPS = 1000, 500  # 500 steps more hardly move 1000 points
-FEWEST = 10  # data: fewer have no neighbourhoods to keep
-NUMBERED = 20  # labels: more have no colours of their own
-ONE = "#44627d"
+POINTS, STEPS = 1000, 500  # points and steps of t-SNE; 500 steps more hardly move 1000 points
+MIN_T_SNE_DATA = 10  # data that t-SNE needs: fewer have no neighbourhoods to keep
+MAX_COLOURED_LABELS = 20  # labels with a colour each
+UNLABELLED_COLOUR = "#44627d"  # colour of dots without such labels
 
 Panel = tuple[str, Float[np.ndarray, "datum latent"], Shaped[np.ndarray, " datum"] | None]
 
@@ -40,11 +40,11 @@ def embeddings(latents: Mapping[str, xr.Dataset], seed: int = 0, points: int = P
     for axes in axes_of[len(panels) :]:
         axes.set_visible(False)
     for axes, (title, means, labels) in zip(axes_of, panels, strict=False):
-        flat = means.shape[1] == 2
-        draw_points(axes, means if flat else t_sne(means, seed), labels)
-        how = f"{means.shape[1]} components" + ("" if flat else ", t-SNE")
-        style_axes(axes, f"{title}\n{how}", "z_0" if flat else "", "z_1" if flat else "")
-        if not flat:
+        is_plane = means.shape[1] == 2
+        draw_points(axes, means if is_plane else t_sne(means, seed), labels)
+        method = f"{means.shape[1]} components" + ("" if is_plane else ", t-SNE")
+        style_axes(axes, f"{title}\n{method}", "z_0" if is_plane else "", "z_1" if is_plane else "")
+        if not is_plane:
             axes.set_xticks([])
             axes.set_yticks([])
     return figure
@@ -52,26 +52,28 @@ def embeddings(latents: Mapping[str, xr.Dataset], seed: int = 0, points: int = P
 
 def panels_of(name: str, codes: xr.Dataset, points: int) -> Iterator[Panel]:
     """Title, codes and labels of at most `points` training data of a table, and of test data."""
-    parts = {"training": "training_", "datum": ""} if "training_mean" in codes else {"datum": ""}
-    for dim, prefix in parts.items():
-        subset = evenly(codes.sizes[dim], points)
+    prefixes = {"training": "training_", "datum": ""} if "training_mean" in codes else {"datum": ""}
+    for dim, prefix in prefixes.items():
+        subset = even_indices(codes.sizes[dim], points)
         means = codes[f"{prefix}mean"].isel({dim: subset}).to_numpy().astype(float)
         label = f"{prefix}label"
         labels = codes[label].to_numpy()[subset] if label in codes.coords else None
-        part = {"training": ", training", "datum": ", test" if len(parts) > 1 else ""}[dim]
-        yield f"{name}{part}", means, labels
+        suffix = {"training": ", training", "datum": ", test" if len(prefixes) > 1 else ""}[dim]
+        yield f"{name}{suffix}", means, labels
 
 
 def can_be_shown(latents: xr.Dataset) -> bool:
     """Whether latents have two components, or more with labels and enough data for t-SNE."""
     if "mean" not in latents or latents.sizes["latent"] < 2:
         return False
-    return latents.sizes["latent"] == 2 or ("label" in latents.coords and latents.sizes["datum"] >= FEWEST)
+    return latents.sizes["latent"] == 2 or (
+        "label" in latents.coords and latents.sizes["datum"] >= MIN_T_SNE_DATA
+    )
 
 
-def evenly(count: int, most: int) -> np.ndarray:
-    """Indices of at most that many data, evenly spaced."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
+def even_indices(count: int, limit: int) -> np.ndarray:
+    """Indices of at most `limit` data, evenly spaced."""
+    return np.unique(np.linspace(0, count - 1, min(count, limit)).round().astype(int))
 
 
 def t_sne(means: Float[np.ndarray, "datum latent"], seed: int) -> Float[np.ndarray, "datum 2"]:
@@ -90,25 +92,25 @@ def t_sne(means: Float[np.ndarray, "datum latent"], seed: int) -> Float[np.ndarr
 
 def draw_points(
     axes: Axes,
-    places: Float[np.ndarray, "datum 2"],
+    positions: Float[np.ndarray, "datum 2"],
     labels: Shaped[np.ndarray, " datum"] | None,
     size: float = 5.0,
 ) -> None:
     """Draw dots, coloured by label, with each label at the median of its dots."""
     values = [] if labels is None else sorted(set(labels.tolist()))
-    if labels is None or not 1 < len(values) <= NUMBERED:
-        axes.scatter(*places.T, s=size, color=ONE, alpha=0.6, linewidths=0)
+    if labels is None or not 1 < len(values) <= MAX_COLOURED_LABELS:
+        axes.scatter(*positions.T, s=size, color=UNLABELLED_COLOUR, alpha=0.6, linewidths=0)
         return
     colours = colormaps["tab10" if len(values) <= 10 else "tab20"].colors
     edge = [withStroke(linewidth=2.5, foreground="white")]
     for label, colour in zip(values, colours, strict=False):
-        points = places[labels == label]
+        points = positions[labels == label]
         axes.scatter(*points.T, s=size, color=colour, alpha=0.7, linewidths=0)
         middle = np.median(points, axis=0)
         axes.text(
             *middle,
-            plain(label),
-            fontsize=NORMAL,
+            escape(label),
+            fontsize=NORMAL_FONT,
             weight="bold",
             color=INK,
             path_effects=edge,

@@ -9,12 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
-from fieldcast.figures.style import INK, Look, key, looks_of, new_figure, percent, plain, style_axes
+from fieldcast.figures.style import INK, Look, escape, key, looks_of, new_figure, percent, style_axes
 from fieldcast.scores.event_curves import Curves
 
 ByExperiment = Mapping[str, Curves]
-RATIOS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
-LOWEST = 0.005
+COST_LOSS_TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # ticks of the axis of cost-loss ratios
+MIN_COST_LOSS = 0.005  # lower end of that axis
 
 
 def event_page(columns: Mapping[str, ByExperiment], looks: Mapping[str, Look] | None = None) -> Figure:
@@ -40,7 +40,7 @@ def event_page(columns: Mapping[str, ByExperiment], looks: Mapping[str, Look] | 
             draw(panels[:, place], name, curves, appearance[name], dodge(number, len(drawn)))
         for curves in list(drawn.values())[:1]:
             for line in (reliability.axhline, reliability.axvline, value.axvline):
-                line(curves.happened, color=INK, linewidth=0.7, linestyle=":", zorder=1)
+                line(curves.base_rate, color=INK, linewidth=0.7, linestyle=":", zorder=1)
     key(figure, *panels.ravel())
     return figure
 
@@ -54,9 +54,11 @@ def draw(panels: np.ndarray, name: str, curves: Curves, look: Look, shift: float
     """Draw the curves of one experiment in its three panels."""
     reliability, roc, value = panels
     line = look.line
-    there = np.isfinite(curves.frequency)
-    reliability.plot(curves.probability[there], curves.frequency[there], label=plain(name), zorder=3, **line)
-    bars = np.isfinite(curves.low) & there
+    scored = np.isfinite(curves.frequency)
+    reliability.plot(
+        curves.probability[scored], curves.frequency[scored], label=escape(name), zorder=3, **line
+    )
+    bars = np.isfinite(curves.low) & scored
     reliability.vlines(
         curves.probability[bars] + shift, curves.low[bars], curves.high[bars], color=look.colour,
         linewidth=2.2, alpha=0.45, zorder=2,
@@ -74,8 +76,8 @@ def draw_diagonal(axes: Axes) -> None:
 def draw_value(axes: Axes) -> None:
     """Set a logarithmic axis of cost-loss ratios, because most rare events are cheap to protect against."""
     axes.set_xscale("log")
-    axes.set(xlim=(LOWEST, 1.0), ylim=(0.0, 1.0))
-    axes.xaxis.set_major_locator(FixedLocator(RATIOS))
+    axes.set(xlim=(MIN_COST_LOSS, 1.0), ylim=(0.0, 1.0))
+    axes.xaxis.set_major_locator(FixedLocator(COST_LOSS_TICKS))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(lambda ratio, _: percent(ratio))
     axes.xaxis.set_minor_formatter(NullFormatter())

@@ -9,16 +9,16 @@ import xarray as xr
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
-from fieldcast.figures.maps import QUANTILES, field_colours
+from fieldcast.figures.maps import CONTOUR_QUANTILES, field_colours
 from fieldcast.figures.outline import Outline
 from fieldcast.figures.sheet import Map, Sheet
-from fieldcast.figures.style import INK, NORMAL, plain, wrapped
+from fieldcast.figures.style import INK, NORMAL_FONT, escape, wrap_name
 from fieldcast.time_steps import lead_label
 
 ROWS = {"truth": "truth", "mean": "mean", "member_0": "member 1", "member_1": "member 2"}
-STEPS = 10
-ACROSS = 5  # steps side by side
-GAP = 0.4  # between blocks, in rows
+STEPS = 10  # steps that are drawn
+STEPS_ACROSS = 5  # steps side by side
+BLOCK_GAP = 0.4  # between blocks of steps [rows]
 
 
 def step_maps(
@@ -31,33 +31,33 @@ def step_maps(
     maps = examples[variable].isel(lead=slice(1, steps + 1))
     kinds = [kind for kind in ROWS if np.isfinite(maps.sel(kind=kind)).any() or kind == "truth"]
     truth = maps.sel(kind="truth").to_numpy()
-    colours, levels = scale(truth, "anomaly" in examples.attrs)
-    across = min(ACROSS, maps.sizes["lead"])
+    colours, levels = colours_and_levels(truth, "anomaly" in examples.attrs)
+    across = min(STEPS_ACROSS, maps.sizes["lead"])
     blocks = -(-maps.sizes["lead"] // across)
-    high_block = len(kinds) + GAP
+    block_height = len(kinds) + BLOCK_GAP
     grid = examples["latitude"].to_numpy(), examples["longitude"].to_numpy()
-    sheet = Sheet(*grid, across, blocks * high_block - GAP, left=0.12, top=0.36, outline=outline)
+    sheet = Sheet(*grid, across, blocks * block_height - BLOCK_GAP, left=0.12, top=0.36, outline=outline)
     for place, lead in enumerate(maps["lead"].to_numpy()):
         block, column = divmod(place, across)
-        top = block * high_block
+        top = block * block_height
         sheet.title((column, top), lead_label(lead))
         for row, kind in enumerate(kinds):
             values = maps.sel(kind=kind, lead=lead).to_numpy()
             draw(sheet, (column, top + row), values, colours, levels)
             if column == 0:
                 sheet.side((0, top + row), ROWS[kind])
-    unit = plain(examples[variable].attrs.get("units", ""))
+    unit = escape(examples[variable].attrs.get("units", ""))
     start = str(examples.attrs.get("start", ""))[:16].replace("T", " ")
-    what = "departure from the climatology, " if "anomaly" in examples.attrs else ""
-    heading = f"{plain(experiment)}: {plain(variable)}, {what}{unit}, from {start}"
-    sheet.axes.text(-0.1 - sheet.beside, 0.34, heading, ha="left", va="top", fontsize=NORMAL, color=INK)
+    quantity = "departure from the climatology, " if "anomaly" in examples.attrs else ""
+    heading = f"{escape(experiment)}: {escape(variable)}, {quantity}{unit}, from {start}"
+    sheet.axes.text(-0.1 - sheet.beside, 0.34, heading, ha="left", va="top", fontsize=NORMAL_FONT, color=INK)
     sheet.bar(across - 1 + 0.055 * (across - 1), 0.24, colours, "")
     return sheet.figure
 
 
-def scale(values: np.ndarray, anomaly: bool) -> tuple[ScalarMappable, np.ndarray]:
+def colours_and_levels(values: np.ndarray, anomaly: bool) -> tuple[ScalarMappable, np.ndarray]:
     """Colours and contour levels; anomalies have colours centred on 0 and no contours."""
-    levels = np.array([]) if anomaly else np.nanquantile(values, QUANTILES)
+    levels = np.array([]) if anomaly else np.nanquantile(values, CONTOUR_QUANTILES)
     return field_colours(values, anomaly), levels
 
 
@@ -79,30 +79,30 @@ def snapshot_maps(
     """Draw one member of each experiment (rows) at the steps of its snapshots (columns).
 
     The first map sets the colours; snapshots with the attribute `anomaly` are departures from the climatology."""
-    having = {name: fields for name, fields in snapshots.items() if variable in fields}
-    first = next(iter(having.values()))
+    with_variable = {name: fields for name, fields in snapshots.items() if variable in fields}
+    first = next(iter(with_variable.values()))
     steps = first["step"].to_numpy()
     anomaly = "anomaly" in first.attrs
-    colours, levels = scale(one_member(first, variable).isel(step=0).to_numpy(), anomaly)
+    colours, levels = colours_and_levels(one_member(first, variable).isel(step=0).to_numpy(), anomaly)
     grid = first["latitude"].to_numpy(), first["longitude"].to_numpy()
-    sheet = Sheet(*grid, len(steps), len(having), left=0.2, top=0.3, outline=outline)
+    sheet = Sheet(*grid, len(steps), len(with_variable), left=0.2, top=0.3, outline=outline)
     for column, step in enumerate(steps):
         sheet.title((column, 0), f"step {step}")
-        for row, (name, fields) in enumerate(having.items()):
+        for row, (name, fields) in enumerate(with_variable.items()):
             values = one_member(fields, variable)
-            there = np.flatnonzero(values["step"].to_numpy() == step)
-            if len(there):
-                draw(sheet, (column, row), values.isel(step=int(there[0])).to_numpy(), colours, levels)
+            matches = np.flatnonzero(values["step"].to_numpy() == step)
+            if len(matches):
+                draw(sheet, (column, row), values.isel(step=int(matches[0])).to_numpy(), colours, levels)
             if column == 0:
-                side(sheet, row, name)
-    what = "departure from the climatology" if anomaly else "one member"
-    sheet.bar(-0.05, 0.2, colours, ", ".join(filter(None, (f"{variable}, {what}", unit))))
+                write_row_name(sheet, row, name)
+    quantity = "departure from the climatology" if anomaly else "one member"
+    sheet.bar(-0.05, 0.2, colours, ", ".join(filter(None, (f"{variable}, {quantity}", unit))))
     return sheet.figure
 
 
-def side(sheet: Sheet, row: int, name: str) -> None:
+def write_row_name(sheet: Sheet, row: int, name: str) -> None:
     """Write the name of an experiment to the left of its row."""
-    sheet.side((0, row), wrapped(name, 12))
+    sheet.side((0, row), wrap_name(name, 12))
 
 
 def one_member(snapshots: xr.Dataset, variable: str) -> xr.DataArray:

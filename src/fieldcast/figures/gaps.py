@@ -13,13 +13,14 @@ from fieldcast import calendars
 from fieldcast.figures.curves import moments
 from fieldcast.figures.maps import SPREAD, field_colours, upper_end
 from fieldcast.figures.outline import Outline
-from fieldcast.figures.sheet import UNSEEN, Sheet, degree, shades
-from fieldcast.figures.style import INK, NORMAL, key, new_figure, plain, style_axes
+from fieldcast.figures.sheet import UNOBSERVED_COLOUR, Sheet, degree, shades
+from fieldcast.figures.style import INK, NORMAL_FONT, escape, key, new_figure, style_axes
 from fieldcast.geometry import GRID
 
-OBSERVED, NEVER = 0, 3  # flags of filled records
-BAND = 1.645  # spreads on either side of the mean that hold 90 % of a Gaussian
-BEST, OTHER, GREY = "#0072B2", "#D55E00", "#7c7c7c"
+# flags of filled records: observed values, cells that never have a value
+OBSERVED_FLAG, NEVER_OBSERVED_FLAG = 0, 3
+HALF_WIDTH_90 = 1.645  # half width of the interval that holds 90 % of a Gaussian [standard deviations]
+BEST_COLOUR, DINEOF_COLOUR, LINEAR_COLOUR = "#0072B2", "#D55E00", "#7c7c7c"
 
 
 def pictures(filled: xr.Dataset, series: pd.DataFrame, outline: Outline = ()) -> Iterator[tuple[str, Figure]]:
@@ -35,17 +36,20 @@ def pictures(filled: xr.Dataset, series: pd.DataFrame, outline: Outline = ()) ->
         Lines that orient the reader of a map.
     """
     for variable, table in series.groupby("variable", sort=False):
-        if filled[f"{variable}_flag"].isin([OBSERVED, NEVER]).all():
+        if filled[f"{variable}_flag"].isin([OBSERVED_FLAG, NEVER_OBSERVED_FLAG]).all():
             continue
         yield f"{variable}_maps", maps(filled, str(variable), outline)
         if table["hidden"].notna().any():
-            yield f"{variable}_series", stretch(table, str(variable), filled[variable].attrs.get("units", ""))
+            yield (
+                f"{variable}_series",
+                series_figure(table, str(variable), filled[variable].attrs.get("units", "")),
+            )
 
 
 def most_informative_time(flag: xr.DataArray) -> int:
     """Index of the time with as many observed and as many filled values as possible: the largest product."""
-    observed = (flag == OBSERVED).sum(GRID)
-    filled = (flag.notnull() & (flag != OBSERVED) & (flag != NEVER)).sum(GRID)
+    observed = (flag == OBSERVED_FLAG).sum(GRID)
+    filled = (flag.notnull() & (flag != OBSERVED_FLAG) & (flag != NEVER_OBSERVED_FLAG)).sum(GRID)
     return int(np.argmax((observed * filled).to_numpy()))
 
 
@@ -61,15 +65,15 @@ def maps(filled: xr.Dataset, variable: str, outline: Outline = ()) -> Figure:
         filled[name].transpose("time", *GRID)[time].to_numpy().astype(float)
         for name in (variable, f"{variable}_spread")
     )
-    observed = np.where(flag == OBSERVED, values, np.nan)
-    spread = np.where(flag == OBSERVED, np.nan, spread)
+    observed = np.where(flag == OBSERVED_FLAG, values, np.nan)
+    spread = np.where(flag == OBSERVED_FLAG, np.nan, spread)
     scales = field_colours(values, anomaly=False), shades(SPREAD, 0.0, upper_end(spread))
     grid = filled["latitude"].to_numpy(), filled["longitude"].to_numpy()
     sheet = Sheet(*grid, 3, 1, top=0.29, outline=outline, largest=3.4)
     titles = "observed (grey: missing)", "observed and filled", "spread of filled values (grey: observed)"
     for column, (title, drawn) in enumerate(zip(titles, (observed, values, spread), strict=True)):
-        sheet.draw((column, 0), drawn, scales[column == 2], missing=UNSEEN)
-        sheet.blank((column, 0), flag != NEVER)
+        sheet.draw((column, 0), drawn, scales[column == 2], missing=UNOBSERVED_COLOUR)
+        sheet.blank((column, 0), flag != NEVER_OBSERVED_FLAG)
         sheet.title((column, 0), title)
     unit = filled[variable].attrs.get("units", "")
     for column, colours in ((1, scales[0]), (2, scales[1])):
@@ -78,34 +82,45 @@ def maps(filled: xr.Dataset, variable: str, outline: Outline = ()) -> Figure:
             left, 0.16, colours, ("spread" if column == 2 else variable) + (f", {unit}" if unit else "")
         )
     moment = calendars.iso(flags["time"][[time]])[0][:16].replace("T", " ")
-    sheet.axes.text(0, 0.25, plain(f"{variable}, {moment}"), ha="left", va="top", fontsize=NORMAL, color=INK)
+    sheet.axes.text(
+        0, 0.25, escape(f"{variable}, {moment}"), ha="left", va="top", fontsize=NORMAL_FONT, color=INK
+    )
     return sheet.figure
 
 
-def stretch(table: pd.DataFrame, variable: str, unit: str) -> Figure:
+def series_figure(table: pd.DataFrame, variable: str, unit: str) -> Figure:
     """Draw the values left to the methods and those hidden from them, and how the methods fill the stretch."""
     figure = new_figure(3.2)
     axes = figure.subplots()
     when = moments(pd.Index(table["time"]))
-    low, high = (table["filled"] + sign * BAND * table["spread"] for sign in (-1, 1))
-    axes.fill_between(when, low, high, color=BEST, alpha=0.18, linewidth=0, label="90 % interval")
+    low, high = (table["filled"] + sign * HALF_WIDTH_90 * table["spread"] for sign in (-1, 1))
+    axes.fill_between(when, low, high, color=BEST_COLOUR, alpha=0.18, linewidth=0, label="90 % interval")
     axes.plot(
-        when, table["linear_in_time"], color=GREY, linestyle="--", linewidth=1.1, label="linear in time"
+        when,
+        table["linear_in_time"],
+        color=LINEAR_COLOUR,
+        linestyle="--",
+        linewidth=1.1,
+        label="linear in time",
     )
-    alike = table["dineof"].equals(table["filled"])
-    if not alike:
-        axes.plot(when, table["dineof"], color=OTHER, linestyle=":", linewidth=1.4, label="DINEOF")
+    dineof_is_best = table["dineof"].equals(table["filled"])
+    if not dineof_is_best:
+        axes.plot(when, table["dineof"], color=DINEOF_COLOUR, linestyle=":", linewidth=1.4, label="DINEOF")
     axes.plot(
-        when, table["filled"], color=BEST, linewidth=1.6, label="filled (DINEOF)" if alike else "filled"
+        when,
+        table["filled"],
+        color=BEST_COLOUR,
+        linewidth=1.6,
+        label="filled (DINEOF)" if dineof_is_best else "filled",
     )
     axes.plot(when, table["observed"], "o", color=INK, markersize=4, label="observed")
     hidden = {"markerfacecolor": "white", "markeredgecolor": INK, "markersize": 6, "zorder": 4}
     axes.plot(when, table["hidden"], "o", linestyle="none", label="observed, but hidden", **hidden)
-    heights = pd.concat([low, high, table["observed"], table["hidden"]])
-    margin = 0.05 * (heights.max() - heights.min())
-    axes.set_ylim(heights.min() - margin, heights.max() + margin)  # a poor method may leave the panel
+    values = pd.concat([low, high, table["observed"], table["hidden"]])
+    margin = 0.05 * (values.max() - values.min())
+    axes.set_ylim(values.min() - margin, values.max() + margin)  # a poor method may leave the panel
     y, x = (round(float(table[name].iloc[0]), 2) for name in GRID)
-    place = f"{variable} at {degree(y, 'NS')}, {degree(x, 'EW')}"
-    style_axes(axes, place, y=f"{variable}, {unit}" if unit else variable)
+    location = f"{variable} at {degree(y, 'NS')}, {degree(x, 'EW')}"
+    style_axes(axes, location, y=f"{variable}, {unit}" if unit else variable)
     key(figure, axes)
     return figure

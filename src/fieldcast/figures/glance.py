@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 from fieldcast.figures.maps import field_colours, one_case
 from fieldcast.figures.outline import Outline
 from fieldcast.figures.pictures import Gallery, pictures_of_kind, reference
-from fieldcast.figures.sheet import UNSEEN, Map, Sheet
-from fieldcast.figures.style import INK, NORMAL, plain
+from fieldcast.figures.sheet import UNOBSERVED_COLOUR, Map, Sheet
+from fieldcast.figures.style import INK, NORMAL_FONT, escape
 from fieldcast.time_steps import lead_text
 
-WIDEST = 2.6  # inches: a map
-SAMPLES = 3  # one real state and two draws
+MAX_MAP_WIDTH = 2.6  # width of a map, at most [inches]
+PICTURES = 3  # pictures of states: a real one and two draws
 
 
 def reconstruction_glance(
@@ -31,7 +31,9 @@ def reconstruction_glance(
         "truth": "truth",
     }
     maps = {title: kinds.sel(kind=kind).to_numpy() for title, kind in panels.items()}
-    return three(examples, variable, maps, field_colours(maps["truth"], "anomaly" in examples.attrs), outline)
+    return row_of_maps(
+        examples, variable, maps, field_colours(maps["truth"], "anomaly" in examples.attrs), outline
+    )
 
 
 def forecast_glance(
@@ -46,12 +48,12 @@ def forecast_glance(
         f"{ahead}: {best}": examples[variable].sel(kind="mean", lead=lead).to_numpy(),
         f"{ahead}: truth": truth.sel(lead=lead).to_numpy(),
     }
-    return three(
+    return row_of_maps(
         examples, variable, maps, field_colours(truth.to_numpy(), "anomaly" in examples.attrs), outline
     )
 
 
-def three(
+def row_of_maps(
     examples: xr.Dataset,
     variable: str,
     maps: Mapping[str, Map],
@@ -60,17 +62,19 @@ def three(
 ) -> Figure:
     """Draw maps with their titles in one row, below the variable and its colours."""
     grid = examples["latitude"].to_numpy(), examples["longitude"].to_numpy()
-    sheet = Sheet(*grid, len(maps), 1, top=0.32, largest=WIDEST, outline=outline)
+    sheet = Sheet(*grid, len(maps), 1, top=0.32, largest=MAX_MAP_WIDTH, outline=outline)
     for column, (title, values) in enumerate(maps.items()):
         if np.isfinite(values).any():
-            sheet.draw((column, 0), values, colours, missing=UNSEEN)
+            sheet.draw((column, 0), values, colours, missing=UNOBSERVED_COLOUR)
         else:
             sheet.note((column, 0), "blew up")
-        sheet.title((column, 0), plain(title))
+        sheet.title((column, 0), escape(title))
     field = examples[variable]
-    what = "departure from the climatology" if "anomaly" in examples.attrs else ""
-    heading = ", ".join(filter(None, (variable, what, str(field.attrs.get("units", "")))))
-    sheet.axes.text(-sheet.beside, 0.31, plain(heading), ha="left", va="top", fontsize=NORMAL, color=INK)
+    quantity = "departure from the climatology" if "anomaly" in examples.attrs else ""
+    heading = ", ".join(filter(None, (variable, quantity, str(field.attrs.get("units", "")))))
+    sheet.axes.text(
+        -sheet.beside, 0.31, escape(heading), ha="left", va="top", fontsize=NORMAL_FONT, color=INK
+    )
     sheet.bar(len(maps) - 1.0, 0.24, colours, "")
     return sheet.figure
 
@@ -78,12 +82,19 @@ def three(
 def sample_glance(pictures: xr.Dataset, variable: str, best: str, outline: Outline = ()) -> Figure:
     """Draw a real state beside draws of the experiment `best`."""
     gallery = Gallery(
-        pictures, variable, reference(pictures, variable), SAMPLES, 1, names=0.1, titles=True, outline=outline
+        pictures,
+        variable,
+        reference(pictures, variable),
+        PICTURES,
+        1,
+        names=0.1,
+        titles=True,
+        outline=outline,
     )
-    drawn = pictures_of_kind(pictures, variable, "sample")[: SAMPLES - 1]
+    drawn = pictures_of_kind(pictures, variable, "sample")[: PICTURES - 1]
     gallery.draw((0, 0), pictures_of_kind(pictures, variable, "real")[0])
     gallery.sheet.title((0, 0), "real")
     for column, values in enumerate(drawn, start=1):
         gallery.draw((column, 0), values)
-        gallery.sheet.title((column, 0), plain(f"drawn: {best}"))
-    return gallery.finished()
+        gallery.sheet.title((column, 0), escape(f"drawn: {best}"))
+    return gallery.finish()

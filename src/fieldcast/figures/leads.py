@@ -10,13 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
-from fieldcast.figures.curves import Against, score_panels, variable_panels
+from fieldcast.figures.curves import ScoreAxis, score_panels, variable_panels
 from fieldcast.figures.style import Look
 from fieldcast.scores.metrics import METRICS
 from fieldcast.time_steps import UNITS, unit_of
 
-WORSE_THAN_FREE, UNREACHABLE = "#c08a80", "#7fb89a"
-ROOM = 1.35  # of a panel: how far above the worst free forecast it reaches, however bad a model is
+# colours of scores worse than a free baseline, and of scores better than the bound
+WORSE_COLOUR, UNREACHABLE_COLOUR = "#c08a80", "#7fb89a"
+HEADROOM = 1.35  # upper end of a panel, relative to the worst free forecast, however bad a model is
 
 
 def against_lead(
@@ -48,11 +49,11 @@ def variables_against_lead(
     return variable_panels(table, units, looks, scores, axis)
 
 
-def by_lead_unit(table: pd.DataFrame) -> tuple[pd.DataFrame, Against]:
+def by_lead_unit(table: pd.DataFrame) -> tuple[pd.DataFrame, ScoreAxis]:
     """Add a column `lead`, the lead time in days, or in months or years of the calendar; and the axis that names it."""
     unit = unit_of(table["lead_hours"].max()) if len(table) else "day"
     unit = "day" if unit == "hour" else unit
-    axis = Against("lead", f"lead, {unit}s", lead_ticks, bounds)
+    axis = ScoreAxis("lead", f"lead, {unit}s", lead_ticks, shade_bounds)
     return table.assign(lead=table["lead_hours"] / UNITS[unit]), axis
 
 
@@ -64,10 +65,10 @@ def lead_ticks(axes: Axes, levels: Sequence[float]) -> None:
     axes.xaxis.set_major_locator(MultipleLocator(step))
 
 
-def bounds(axes: Axes, table: pd.DataFrame, score: str, looks: Mapping[str, Look]) -> None:
+def shade_bounds(axes: Axes, table: pd.DataFrame, score: str, looks: Mapping[str, Look]) -> None:
     """Shade scores worse than the free baselines and better than the upper bound; much worse models leave the panel."""
     free = table[table["experiment"].isin([name for name, look in looks.items() if look.free])]
-    bounding = [name for name, look in looks.items() if look.family == "bound"]
+    bound_names = [name for name, look in looks.items() if look.family == "bound"]
     if score == "skill":
         axes.axhline(0.0, color="black", linewidth=0.8, zorder=1)
         axes.set_ylim(max(-0.6, axes.get_ylim()[0]), min(1.0, axes.get_ylim()[1]))
@@ -75,11 +76,11 @@ def bounds(axes: Axes, table: pd.DataFrame, score: str, looks: Mapping[str, Look
         axes.set_ylim(0, min(axes.get_ylim()[1], 2.0))
     elif not free.empty and METRICS[score].better in ("lower", "higher"):
         up = METRICS[score].better == "higher"
-        of_leads = free.groupby("lead")["value"]
-        line = of_leads.max() if up else of_leads.min()
-        worst = float(of_leads.max().max())
+        by_lead = free.groupby("lead")["value"]
+        line = by_lead.max() if up else by_lead.min()
+        worst = float(by_lead.max().max())
         low, high = (
-            (min(axes.get_ylim()[0], 0.0), 1.0) if up else (0.0, min(axes.get_ylim()[1], ROOM * worst))
+            (min(axes.get_ylim()[0], 0.0), 1.0) if up else (0.0, min(axes.get_ylim()[1], HEADROOM * worst))
         )
         axes.set_ylim(low, high)
         shade = {"linewidth": 0, "zorder": 0}
@@ -87,19 +88,19 @@ def bounds(axes: Axes, table: pd.DataFrame, score: str, looks: Mapping[str, Look
             line.index,
             line,
             low if up else high,
-            color=WORSE_THAN_FREE,
+            color=WORSE_COLOUR,
             alpha=0.22,
             label="worse than a free baseline",
             **shade,
         )
-        perfect = table[table["experiment"].isin(bounding)].groupby("lead")["value"].mean()
+        perfect = table[table["experiment"].isin(bound_names)].groupby("lead")["value"].mean()
         if len(perfect):
             beyond = np.full(len(perfect), high if up else low)
             axes.fill_between(
                 perfect.index,
                 perfect,
                 beyond,
-                color=UNREACHABLE,
+                color=UNREACHABLE_COLOUR,
                 alpha=0.45,
                 label="better than the bound",
                 **shade,

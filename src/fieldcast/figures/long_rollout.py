@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
 from fieldcast.figures.curves import plain_logarithmic
-from fieldcast.figures.style import Look, key, looks_of, new_figure, plain, style_axes
+from fieldcast.figures.style import Look, escape, key, looks_of, new_figure, style_axes
 
 PANELS = {
     "mse": "MSE of the ensemble mean",
@@ -21,8 +21,9 @@ PANELS = {
     "mean": "mean (of weather: 0)",
     "spectrum_ratio": "power at short waves / truth",
 }
-ABOVE, BELOW = "^", "v"  # marks of a line that leaves its panel
-TRIANGLE = 7.0  # points: their width
+EXIT_ABOVE, EXIT_BELOW = "^", "v"  # markers at the upper or lower edge of a panel that a line leaves
+EXIT_SIZE = 7.0  # width of these markers [points]
+# widest limits of the vertical axes
 LIMITS = {"mse": (0.02, 20.0), "std": (0.05, 20.0), "mean": (-2.0, 2.0), "spectrum_ratio": (0.01, 100.0)}
 
 
@@ -45,7 +46,7 @@ def long_run(stability: Mapping[str, pd.DataFrame], looks: Mapping[str, Look] | 
         else:
             axes.axhline(0.0, color="black", linewidth=0.8, zorder=1)
         low, high = axes.get_ylim()
-        above = any(line.get_marker() == ABOVE for line in axes.lines)  # they lie above the limit
+        above = any(line.get_marker() == EXIT_ABOVE for line in axes.lines)  # they lie above the limit
         axes.set_ylim(
             max(low, LIMITS[column][0]), LIMITS[column][1] if above else min(high, LIMITS[column][1])
         )
@@ -53,10 +54,10 @@ def long_run(stability: Mapping[str, pd.DataFrame], looks: Mapping[str, Look] | 
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    free = [table["mse_climatology"].mean() for table in stability.values() if "mse_climatology" in table]
-    if free and np.isfinite(free[0]):
+    climatology = [table["mse_climatology"].mean() for table in stability.values()]
+    if climatology and np.isfinite(climatology[0]):
         panels["mse"].axhline(
-            free[0], color="#8a8a8a", linewidth=1.2, linestyle="--", label="climatology (x = 0)"
+            climatology[0], color="#8a8a8a", linewidth=1.2, linestyle="--", label="climatology (x = 0)"
         )
     key(figure, *panels.values())
     return figure
@@ -71,24 +72,24 @@ def draw_run(axes: Axes, table: pd.DataFrame, column: str, name: str, look: Look
     if finite.empty:
         return
     low, high = LIMITS[column]
-    entered, left = stay(finite[column].to_numpy(dtype=float), low, high)
+    entered, left = first_stay(finite[column].to_numpy(dtype=float), low, high)
     if entered:
         finite = finite.iloc[: left + 1]  # the line leaves the panel once
         style = look.line | {"marker": "", "linewidth": 1.3}
-        axes.plot(finite["step"], finite[column], label=plain(name), **style)
+        axes.plot(finite["step"], finite[column], label=escape(name), **style)
     if left < len(finite):
         outside = finite.iloc[left]
         above = bool(outside[column] > low)
-        draw_exit(axes, float(outside["step"]), above, look, "" if entered else plain(name))
+        draw_exit(axes, float(outside["step"]), above, look, "" if entered else escape(name))
     if not table["finite"].astype(bool).all():
         where = float(np.clip(finite[column].iloc[-1], low, 0.9 * high))
         last = table.loc[~table["finite"].astype(bool), "step"].min()
-        label = plain(f"{name} blew up")
+        label = escape(f"{name} blew up")
         axes.plot([last], [where], "X", color=look.colour, markersize=9, label=label, zorder=5, clip_on=False)
 
 
-def stay(values: Float[np.ndarray, " step"], low: float, high: float) -> tuple[bool, int]:
-    """Whether values are ever within the limits, and the first index at which they are not any more."""
+def first_stay(values: Float[np.ndarray, " step"], low: float, high: float) -> tuple[bool, int]:
+    """Whether values are ever within the limits, and the index at which they first leave them."""
     inside = (values >= low) & (values <= high)
     if not inside.any():
         return False, 0
@@ -98,9 +99,9 @@ def stay(values: Float[np.ndarray, " step"], low: float, high: float) -> tuple[b
 
 def draw_exit(axes: Axes, step: float, above: bool, look: Look, label: str) -> None:
     """Draw a triangle at the upper or lower edge of a panel, beside those of other lines at this step."""
-    marker, edge = (ABOVE, 1.0) if above else (BELOW, 0.0)
-    taken = sum(line.get_marker() == marker and line.get_xdata()[0] == step for line in axes.lines)
-    aside = ScaledTranslation(taken * TRIANGLE / 72, 0, axes.figure.dpi_scale_trans)
-    where = axes.get_xaxis_transform() + aside  # the edge, wherever the limits of the panel will be
-    style = {"color": look.colour, "marker": marker, "markersize": TRIANGLE, "linestyle": "", "label": label}
-    axes.plot([step], [edge], transform=where, clip_on=False, zorder=5, **style)
+    marker, edge = (EXIT_ABOVE, 1.0) if above else (EXIT_BELOW, 0.0)
+    others = sum(line.get_marker() == marker and line.get_xdata()[0] == step for line in axes.lines)
+    shift = ScaledTranslation(others * EXIT_SIZE / 72, 0, axes.figure.dpi_scale_trans)
+    transform = axes.get_xaxis_transform() + shift  # the edge, wherever the limits of the panel will be
+    style = {"color": look.colour, "marker": marker, "markersize": EXIT_SIZE, "linestyle": "", "label": label}
+    axes.plot([step], [edge], transform=transform, clip_on=False, zorder=5, **style)

@@ -12,14 +12,14 @@ from matplotlib.figure import Figure
 
 from fieldcast import calendars
 from fieldcast.figures.outline import Outline
-from fieldcast.figures.sheet import UNSEEN, Map, Sheet, shades
-from fieldcast.figures.style import INK, NORMAL, percent, plain, wrapped
+from fieldcast.figures.sheet import UNOBSERVED_COLOUR, Map, Sheet, shades
+from fieldcast.figures.style import INK, NORMAL_FONT, escape, percent, wrap_name
 from fieldcast.scores.examples.reconstruction import example_cases
 
-FIELD, DEPARTURE, ERROR, SPREAD = "viridis", "RdBu_r", "PuOr_r", "magma_r"
+FIELD, DEPARTURE, ERROR, SPREAD = "viridis", "RdBu_r", "PuOr_r", "magma_r"  # names of colour maps
 Levels = Float[np.ndarray, " level"]
 ROWS = ("mean", "one member", "mean − truth", "spread")
-QUANTILES = (0.3, 0.7)  # of the truth: where contours lie
+CONTOUR_QUANTILES = (0.3, 0.7)  # quantiles of the truth at which contours are drawn
 
 
 def reconstruction_maps(
@@ -41,25 +41,27 @@ def reconstruction_maps(
     }
     anomaly = any("anomaly" in stored.attrs for stored in examples.values())
     scales = common_scales(truth, fields, anomaly)
-    levels = np.array([]) if anomaly else np.nanquantile(truth, QUANTILES)
+    levels = np.array([]) if anomaly else np.nanquantile(truth, CONTOUR_QUANTILES)
     grid = first["latitude"].to_numpy(), first["longitude"].to_numpy()
     top = max(0.22, 0.055 * (len(cases) + 1))  # two lines of text, however wide a map is
     sheet = Sheet(*grid, len(cases) + 1, len(ROWS), left=0.12, top=top, aside=0.08, outline=outline)
     draw_truth(sheet, truth, first.sel(kind="observed").to_numpy(), scales["field"], levels)
     for column, (name, maps) in enumerate(fields.items(), start=1):
-        sheet.title((column, 0), wrapped(name))
+        sheet.title((column, 0), wrap_name(name))
         draw_experiment(sheet, column, maps, truth, scales, levels)
     for row, label in enumerate(ROWS):
         sheet.side((1, row), label)
     unit = first.attrs.get("units", "")
     for place, (label, colours) in enumerate(scales.items()):
-        _, free = sheet.corner(0, 1)
+        _, bottom_of_truth = sheet.corner(0, 1)
         room = 2 * (sheet.height + sheet.between) / len(scales)
-        sheet.bar(0.0, free - (place + 0.72) * room, colours, f"{label}, {unit}" if unit else label)
+        sheet.bar(
+            0.0, bottom_of_truth - (place + 0.72) * room, colours, f"{label}, {unit}" if unit else label
+        )
     moment = calendars.iso(first["time"].expand_dims("t"))[0][:16].replace("T", " ")
-    what = ", departure from the climatology" if anomaly else ""
-    heading = plain(f"{variable}{what}, {moment}; pattern {pattern}, {percent(k)} observed")
-    sheet.axes.text(-0.1 - sheet.beside, top, heading, ha="left", va="top", fontsize=NORMAL, color=INK)
+    quantity = ", departure from the climatology" if anomaly else ""
+    heading = escape(f"{variable}{quantity}, {moment}; pattern {pattern}, {percent(k)} observed")
+    sheet.axes.text(-0.1 - sheet.beside, top, heading, ha="left", va="top", fontsize=NORMAL_FONT, color=INK)
     return sheet.figure
 
 
@@ -67,7 +69,7 @@ def draw_truth(sheet: Sheet, truth: Map, observed: Map, colours: ScalarMappable,
     """Draw truth and observations in the first column."""
     sheet.draw((0, 0), truth, colours)
     sheet.contours((0, 0), truth, levels)
-    sheet.draw((0, 1), observed, colours, missing=UNSEEN)
+    sheet.draw((0, 1), observed, colours, missing=UNOBSERVED_COLOUR)
     sheet.blank((0, 1), np.isfinite(truth))
     sheet.side((0, 0), "truth")
     sheet.side((0, 1), "observed")
@@ -149,6 +151,11 @@ def mask_pictures(observations: xr.Dataset, columns: int = 5, outline: Outline =
     for number, case in enumerate(ordered):
         row, column = divmod(number, columns)
         observed = np.isfinite(observations[name].isel(case=case, time=0).to_numpy())
-        sheet.draw((column, row), np.where(observed, 1.0, np.nan), shades("Greys", 0.0, 1.15), missing=UNSEEN)
-        sheet.title((column, row), plain(f"{patterns[case]}, {percent(k[case])} ({observed.sum()} cells)"))
+        sheet.draw(
+            (column, row),
+            np.where(observed, 1.0, np.nan),
+            shades("Greys", 0.0, 1.15),
+            missing=UNOBSERVED_COLOUR,
+        )
+        sheet.title((column, row), escape(f"{patterns[case]}, {percent(k[case])} ({observed.sum()} cells)"))
     return sheet.figure

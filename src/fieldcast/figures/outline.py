@@ -1,4 +1,4 @@
-"""Lines that orient the reader of a map: coastlines of the Earth, or what the data themselves hold of their ground.
+"""Lines that orient the reader of a map: coastlines of the Earth, or contours of the data's own land or ground.
 
 The package global-land-mask holds the ocean at 30 arc seconds, from the GLOBE elevation model (NOAA 1999). It is not
 imported, because it would keep 930 MB in memory: its file is read in bands of latitude.
@@ -19,10 +19,10 @@ from matplotlib.figure import Figure
 
 from fieldcast.geometry import GRID, edges
 
-STEP = 0.5  # degrees: cells of the land mask
-FINE = 60  # cells of the package's mask along an edge of ours
-SHORTEST = 0.02  # extent of a line relative to that of the map: smaller islands would be dots
-FOOT = 0.25  # of the highest ground: where mountains begin on a planet without seas
+STEP = 0.5  # width of a cell of the coarsened land mask [degrees]
+FINE_CELLS = 60  # cells of the package's mask along an edge of a coarsened cell
+MIN_EXTENT = 0.02  # smallest extent of a line, as a share of the map's: smaller islands would be dots
+MOUNTAIN_CONTOUR = 0.25  # height of the contour of mountains, as a share of the highest ground
 
 Line = Float[np.ndarray, "_ 2"]  # longitude, latitude in degrees; lines differ in length
 Outline = Sequence[Line]
@@ -41,43 +41,45 @@ def outline(fields: xr.Dataset) -> Outline:
         for values in fields.data_vars.values()
         if set(values.dims) == set(GRID)
     }
-    for name, level in (("land_binary_mask", 0.5), ("surface_altitude", FOOT)):
+    for name, level in (("land_binary_mask", 0.5), ("surface_altitude", MOUNTAIN_CONTOUR)):
         if name in static and np.isfinite(static[name]).all():
-            return lines(longitude, latitude, static[name], level * float(static[name].max()))
-    return coast(latitude, longitude)
+            return contour_lines(longitude, latitude, static[name], level * float(static[name].max()))
+    return coastlines(latitude, longitude)
 
 
-def coast(latitude: Shaped[np.ndarray, " y"], longitude: Shaped[np.ndarray, " x"]) -> Outline:
-    """Coastlines of the Earth within the edges of a grid, in its own longitudes."""
+def coastlines(latitude: Shaped[np.ndarray, " y"], longitude: Shaped[np.ndarray, " x"]) -> Outline:
+    """Coastlines of the Earth within the edges of a grid, in the longitudes of the grid."""
     south, north = sorted(np.clip(edges(latitude)[[0, -1]], -90.0, 90.0))
     west, east = edges(longitude)[[0, -1]]
     y = np.arange(south + STEP / 2, north, STEP)
     x = np.arange(west + STEP / 2, east, STEP)
     rows = np.floor((90.0 - y) / STEP).astype(int)
     columns = np.floor(((x + 180.0) % 360.0) / STEP).astype(int)
-    return lines(x, y, land()[np.ix_(rows, columns)].astype(float), 0.5)
+    return contour_lines(x, y, land_cells()[np.ix_(rows, columns)].astype(float), 0.5)
 
 
 @cache
-def land() -> Bool[np.ndarray, "y x"]:
-    """Cells of the Earth of which at least half is land, from north to south and from 180°W to the east."""
+def land_cells() -> Bool[np.ndarray, "y x"]:
+    """Coarsened cells that are at least half land, from north to south and from 180°W to the east."""
     spec = find_spec("global_land_mask")
     assert spec is not None and spec.origin is not None  # a dependency
     packed = Path(spec.origin).with_name("globe_combined_mask_compressed.npz")
     with ZipFile(packed) as archive, archive.open("mask.npy") as file:
         np.lib.format.read_magic(file)
         (rows, columns), _, _ = np.lib.format.read_array_header_1_0(file)
-        bands = (file.read(FINE * columns) for _ in range(rows // FINE))
-        ocean = [np.frombuffer(band, bool).reshape(FINE, -1, FINE).mean(axis=(0, 2)) for band in bands]
+        bands = (file.read(FINE_CELLS * columns) for _ in range(rows // FINE_CELLS))
+        ocean = [
+            np.frombuffer(band, bool).reshape(FINE_CELLS, -1, FINE_CELLS).mean(axis=(0, 2)) for band in bands
+        ]
     return np.array(ocean) <= 0.5
 
 
-def lines(
+def contour_lines(
     x: Shaped[np.ndarray, " x"], y: Shaped[np.ndarray, " y"], values: Float[np.ndarray, "y x"], level: float
 ) -> list[Line]:
-    """Contours of one level, without those that would be dots on a map."""
+    """Contours of one level, without lines that would be dots on a map."""
     if min(values.shape) < 2:
         return []
-    extent = SHORTEST * max(np.ptp(x), np.ptp(y))
+    extent = MIN_EXTENT * max(np.ptp(x), np.ptp(y))
     contours = Figure().add_subplot().contour(x, y, values, [level]).allsegs[0]
     return [line for line in contours if len(line) and np.ptp(line, axis=0).max() >= extent]

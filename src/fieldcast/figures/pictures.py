@@ -13,25 +13,28 @@ from matplotlib.figure import Figure
 from fieldcast.figures.maps import DEPARTURE
 from fieldcast.figures.outline import Outline
 from fieldcast.figures.sheet import GAP, Map, Sheet, shades
-from fieldcast.figures.style import INK, NORMAL, SMALL, WIDTH, plain, wrapped
+from fieldcast.figures.style import INK, NORMAL_FONT, SMALL_FONT, WIDTH, escape, wrap_name
 
-GREY = "gray_r"  # 0 is the paper
-IMAGE, MAP = 0.72, 1.7  # inches: no image and no map is wider
-NAMES, LETTERS = 1.5, 24  # inches and letters: room for the names of rows
-FEWEST = 4  # columns of maps: there is a heading above them
-HEADING, TITLES = 0.3, 0.2  # inches: room above the first row
+GREY_COLOURS = "gray_r"  # colour map of images; 0 has the colour of paper
+MAX_IMAGE_WIDTH, MAX_MAP_WIDTH = 0.72, 1.7  # largest width of an image and of a map [inches]
+NAME_WIDTH, NAME_LETTERS = 1.5, 24  # width of the names of rows [inches], [letters]
+MIN_MAP_COLUMNS = 4  # columns of maps, at least, because there is a heading above them
+HEADING_HEIGHT, TITLE_HEIGHT = (
+    0.3,
+    0.2,
+)  # heights of the heading and of the titles above the first row [inches]
 
 Stack = Float[np.ndarray, "picture y x"]
 
 
 def pictures_of_kind(pictures: xr.Dataset, variable: str, kind: str) -> Stack:
     """Pictures of one kind, ordered by number; empty if there are none."""
-    places = np.flatnonzero(kinds_of(pictures) == kind)
-    order = places[np.argsort(pictures["number"].to_numpy()[places], kind="stable")]
+    indices = np.flatnonzero(kinds_of(pictures) == kind)
+    order = indices[np.argsort(pictures["number"].to_numpy()[indices], kind="stable")]
     return pictures[variable].isel(picture=order).to_numpy().astype(float)
 
 
-def has(pictures: xr.Dataset, *kinds: str) -> bool:
+def has_kinds(pictures: xr.Dataset, *kinds: str) -> bool:
     """Whether there are pictures of all these kinds."""
     return set(kinds) <= set(kinds_of(pictures).tolist())
 
@@ -43,7 +46,7 @@ def kinds_of(pictures: xr.Dataset) -> Shaped[np.ndarray, " picture"]:
 
 def reference(pictures: xr.Dataset, variable: str) -> Stack:
     """Pictures that set the colours: real states, else test data, else all."""
-    kind = next((kind for kind in ("real", "truth") if has(pictures, kind)), None)
+    kind = next((kind for kind in ("real", "truth") if has_kinds(pictures, kind)), None)
     return pictures_of_kind(pictures, variable, kind) if kind else pictures[variable].to_numpy().astype(float)
 
 
@@ -52,7 +55,7 @@ def are_images(pictures: xr.Dataset) -> bool:
     return "y" in pictures.dims
 
 
-def across(pictures: xr.Dataset) -> int:
+def pictures_per_row(pictures: xr.Dataset) -> int:
     """Number of pictures in a row."""
     return 12 if are_images(pictures) else 6
 
@@ -94,33 +97,37 @@ class Gallery:
         rows: int | float,
         *,
         heading: str = "",
-        names: float = NAMES,
+        names: float = NAME_WIDTH,
         titles: bool = False,
         between: float = GAP,
         outline: Outline = (),
     ) -> None:
         images = are_images(pictures)
-        columns = columns if images else max(columns, FEWEST)
-        top = HEADING + TITLES * titles
-        size = min(IMAGE if images else MAP, (WIDTH - names) / (columns + (columns - 1) * GAP))  # inches
+        columns = columns if images else max(columns, MIN_MAP_COLUMNS)
+        top = HEADING_HEIGHT + TITLE_HEIGHT * titles
+        size = min(
+            MAX_IMAGE_WIDTH if images else MAX_MAP_WIDTH, (WIDTH - names) / (columns + (columns - 1) * GAP)
+        )  # inches
         beside = {"left": names / size, "top": top / size, "between": between, "largest": size}
-        self.sheet = Sheet(*grid(pictures), columns, rows, **beside, outline=outline, degrees=not images)
-        self.centre = np.zeros(real.shape[1:]) if images else mean(real)
-        self.colours = greys(pictures, variable, real) if images else departures(real - self.centre)
+        self.sheet = Sheet(*grid_of(pictures), columns, rows, **beside, outline=outline, degrees=not images)
+        self.centre = np.zeros(real.shape[1:]) if images else mean_picture(real)
+        self.colours = (
+            grey_scale(pictures, variable, real) if images else departure_colours(real - self.centre)
+        )
         start = ((0.03 - names) / size - self.sheet.beside, (top - 0.03) / size)
-        self.sheet.axes.text(*start, plain(heading), ha="left", va="top", fontsize=NORMAL, color=INK)
+        self.sheet.axes.text(*start, escape(heading), ha="left", va="top", fontsize=NORMAL_FONT, color=INK)
         self.bar: tuple[float, float, float] | None = None  # left, bottom and width
         if not images:
             wide = 1.5 / size
             left = columns * (1 + GAP) - GAP - wide - 0.15 / size
             self.bar = (left, (top - 0.1) / size, wide)
             unit = pictures[variable].attrs.get("units", "")
-            text = plain(f"{variable}, departure from the mean{', ' if unit else ''}{unit}")
+            text = escape(f"{variable}, departure from the mean{', ' if unit else ''}{unit}")
             where = (left - 0.1 / size, start[1])
-            self.sheet.axes.text(*where, text, ha="right", va="top", fontsize=SMALL, color=INK)
+            self.sheet.axes.text(*where, text, ha="right", va="top", fontsize=SMALL_FONT, color=INK)
 
-    def finished(self) -> Figure:
-        """The figure of all pictures, with a colour bar, whose arrows say that some pictures exceed it."""
+    def finish(self) -> Figure:
+        """Add the colour bar, whose arrows mean that some pictures exceed it, and return the figure."""
         if self.bar:
             left, bottom, wide = self.bar
             self.sheet.bar(left, bottom, self.colours, "", wide)
@@ -135,32 +142,32 @@ class Gallery:
 
     def line(self, row: int | float, name: str, pictures: Iterable[Map], below: str = "") -> None:
         """Draw a row of pictures with its name and a note below the name."""
-        self.sheet.row(row, "\n".join(filter(None, (wrapped(name, LETTERS), below))))
+        self.sheet.row(row, "\n".join(filter(None, (wrap_name(name, NAME_LETTERS), below))))
         for column, values in enumerate(pictures):
             self.draw((column, row), values)
 
 
-def grid(pictures: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+def grid_of(pictures: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Coordinates up and to the right; the first row of an image is its top."""
     if are_images(pictures):
         return -np.arange(pictures.sizes["y"]), np.arange(pictures.sizes["x"])
     return pictures["latitude"].to_numpy(), pictures["longitude"].to_numpy()
 
 
-def mean(real: Stack) -> Map:
+def mean_picture(real: Stack) -> Map:
     """Mean of each cell; NaN where the cell never exists."""
     exists = np.isfinite(real)
     total = np.where(exists, real, 0.0).sum(0)
     return np.where(exists.any(0), total / np.maximum(exists.sum(0), 1), np.nan)
 
 
-def greys(pictures: xr.Dataset, variable: str, real: Stack) -> ScalarMappable:
+def grey_scale(pictures: xr.Dataset, variable: str, real: Stack) -> ScalarMappable:
     """Grey scale from 0 to the last level."""
     levels = pictures.attrs.get("levels", pictures[variable].attrs.get("levels"))
-    return shades(GREY, 0.0, real.max(initial=1.0) if levels is None else float(levels) - 1)
+    return shades(GREY_COLOURS, 0.0, real.max(initial=1.0) if levels is None else float(levels) - 1)
 
 
-def departures(values: Stack) -> ScalarMappable:
+def departure_colours(values: Stack) -> ScalarMappable:
     """Colours centred on 0, up to the 99 % quantile of absolute values."""
     sizes = np.abs(values[np.isfinite(values)])
     largest = float(np.quantile(sizes, 0.99)) if len(sizes) else 0.0

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-DPI = 130
+DPI = 130  # resolution of a stored figure
 
 
 class Picture(NamedTuple):
@@ -36,10 +36,10 @@ def png(figure: Figure, dpi: int = DPI) -> bytes:
     canvas.draw()
     pixels = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba()).convert("RGB")
     figure.set_dpi(before)
-    few = pixels.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-    palette = np.array(few.getpalette())
+    reduced = pixels.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    palette = np.array(reduced.getpalette())
     palette[palette > 245] = 255  # or white is not quite white beside the page
-    few.putpalette(palette.tolist())
+    reduced.putpalette(palette.tolist())
     buffer = io.BytesIO()
-    few.save(buffer, format="PNG")
+    reduced.save(buffer, format="PNG")
     return buffer.getvalue()

@@ -14,11 +14,11 @@ from fieldcast.figures.embedding import draw_points
 from fieldcast.figures.style import new_figure, style_axes
 from fieldcast.scores.latent_codes import limits_of, most_active
 
-DENSITY = {  # shades of a density of at most 1, by its cube root, for tails count; not too dark for the dots
+DENSITY = {  # shades of a density of at most 1 by its cube root, which shows tails; not too dark for the dots
     "cmap": "Greys", "norm": PowerNorm(1 / 3, 0.0, 2.0),
 }  # fmt: skip
-POINTS = 2000
-FINEST = 40  # bins along an axis of a histogram
+MAX_POINTS = 2000  # dots, at most
+MAX_BINS = 40  # bins along an axis of a histogram, at most
 
 
 def priors(latents: Mapping[str, xr.Dataset]) -> Figure:
@@ -50,7 +50,7 @@ def can_be_shown(latents: xr.Dataset) -> bool:
 def draw_prior(axes: Axes, latents: xr.Dataset) -> None:
     """Draw density and dots, within limits that hold nearly all of both."""
     pair = list(most_active(latents))
-    drawn = latents["drawn"].isel(latent=pair).to_numpy().astype(float)[:POINTS]
+    drawn = latents["drawn"].isel(latent=pair).to_numpy().astype(float)[:MAX_POINTS]
     prior = latents["prior"].isel(latent=pair).to_numpy().astype(float)
     limits = limits_of(drawn, prior)
     if "log_density" in latents:
@@ -58,11 +58,11 @@ def draw_prior(axes: Axes, latents: xr.Dataset) -> None:
         density = np.exp(log_density - np.nanmax(log_density))
         axes.pcolormesh(latents["u"], latents["v"], density, **DENSITY, shading="nearest")
     else:
-        bins = int(np.clip(np.sqrt(len(prior)) / 1.6, 4, FINEST))
+        bins = int(np.clip(np.sqrt(len(prior)) / 1.6, 4, MAX_BINS))
         counts, *borders = np.histogram2d(*prior.T, bins, range=limits.T.tolist())
         axes.pcolormesh(*borders, counts.T / counts.max(initial=1.0), **DENSITY)
     labels = latents["label"].to_numpy()[: len(drawn)] if "label" in latents.coords else None
-    draw_points(axes, drawn, labels, size=float(np.clip(POINTS / max(1, len(drawn)), 2.5, 15.0)))
+    draw_points(axes, drawn, labels, size=float(np.clip(MAX_POINTS / max(1, len(drawn)), 2.5, 15.0)))
     axes.set_aspect("equal")
     axes.set_xlim(*limits[:, 0])
     axes.set_ylim(*limits[:, 1])

@@ -10,11 +10,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from fieldcast.figures.style import INK, NORMAL, SMALL, WIDTH, Look, looks_of, percent, style_axes, wrapped
+from fieldcast.figures.style import (
+    INK,
+    NORMAL_FONT,
+    SMALL_FONT,
+    WIDTH,
+    Look,
+    looks_of,
+    percent,
+    style_axes,
+    wrap_name,
+)
 from fieldcast.time_steps import lead_label
 
 Bars = tuple[np.ndarray, np.ndarray, np.ndarray]  # value, low, high of each rank
-TICKS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+FREQUENCY_TICKS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 
 
 def rank_histograms(
@@ -68,14 +78,16 @@ def histogram_panels(
             draw_ranks(
                 style_axes(panels[row, column], y=label if column == 0 else ""), histogram, looks[name]
             )
-        panels[0, column].set_title(wrapped(name, 18 if across < 7 else 11), fontsize=NORMAL, color=INK)
+        panels[0, column].set_title(
+            wrap_name(name, 18 if across < 7 else 11), fontsize=NORMAL_FONT, color=INK
+        )
     panels[0, 0].set_yscale("log")
-    panels[0, 0].yaxis.set_major_locator(FixedLocator(TICKS))
+    panels[0, 0].yaxis.set_major_locator(FixedLocator(FREQUENCY_TICKS))
     panels[0, 0].yaxis.set_minor_locator(NullLocator())
     panels[0, 0].yaxis.set_major_formatter(lambda value, _: f"{value:.3g} ×")
     low, high = panels[0, 0].get_ylim()
     panels[0, 0].set_ylim(max(min(low, 0.45), 0.06), max(high, 2.2))
-    figure.supxlabel("number of members below the truth", fontsize=SMALL, color=INK)
+    figure.supxlabel("number of members below the truth", fontsize=SMALL_FONT, color=INK)
     return figure
 
 
@@ -94,17 +106,17 @@ def draw_ranks(axes: Axes, bars: Bars | None, look: Look) -> None:
 def bins(diagnostics: xr.Dataset, pattern: str, k: float, variable: str | None) -> Bars | None:
     """Relative frequency times M + 1 of each rank, and its interval; None where the case was not scored."""
     place = np.flatnonzero((diagnostics["pattern"] == pattern) & np.isclose(diagnostics["k"], k))
-    return relative(diagnostics.isel(case=int(place[0])), variable) if len(place) else None
+    return relative_frequencies(diagnostics.isel(case=int(place[0])), variable) if len(place) else None
 
 
 def lead_bins(diagnostics: xr.Dataset, lead: float, variable: str | None) -> Bars | None:
     """Relative frequency of each rank at one lead time; None if no forecast was scored."""
     place = np.flatnonzero(np.isclose(diagnostics["lead"], lead))
-    bars = relative(diagnostics.isel(lead=int(place[0])), variable) if len(place) else None
+    bars = relative_frequencies(diagnostics.isel(lead=int(place[0])), variable) if len(place) else None
     return None if bars is None or np.isnan(bars[0]).all() else bars
 
 
-def relative(case: xr.Dataset, variable: str | None) -> Bars:
+def relative_frequencies(case: xr.Dataset, variable: str | None) -> Bars:
     """Frequency of ranks times M + 1, averaged over variables or of one."""
     histogram = case.mean("variable") if variable is None else case.sel(variable=variable)
     names = ("rank_histogram", "rank_low", "rank_high")

@@ -12,12 +12,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from fieldcast.figures.curves import DECADE
+from fieldcast.figures.curves import LOGARITHMIC_RATIO
 from fieldcast.figures.outline import Outline
-from fieldcast.figures.pictures import Gallery, Stack, across, kinds_of, pictures_of_kind, reference
-from fieldcast.figures.style import INK, SMALL, WIDTH, Look, key, looks_of, new_figure, style_axes
+from fieldcast.figures.pictures import Gallery, Stack, kinds_of, pictures_of_kind, pictures_per_row, reference
+from fieldcast.figures.style import INK, SMALL_FONT, WIDTH, Look, key, looks_of, new_figure, style_axes
 
-GAP = 0.35  # between groups, in rows
+GROUP_GAP = 0.35  # between groups [rows]
+EXPERIMENT_GAP = 0.3  # between experiments [rows]
+PICTURE_GAP = (
+    0.02  # between pictures of a latent grid, which are compared with each other [widths of a picture]
+)
+BINS = 24  # of a histogram of distances
+MIN_DISTANCE = 1e-6  # least distance on a logarithmic axis; that of a copy is 0
 
 
 def sample_sheet(examples: Mapping[str, xr.Dataset], variable: str, outline: Outline = ()) -> Figure:
@@ -25,10 +31,10 @@ def sample_sheet(examples: Mapping[str, xr.Dataset], variable: str, outline: Out
 
     Experiments with different preprocessing (binarised, grey) form separate groups.
     """
-    groups = by_truth(examples, variable, "real")
+    groups = groups_by_truth(examples, variable, "real")
     first = examples[groups[0][0]]
-    columns = across(first)
-    rows = sum(1 + len(group) + GAP for group in groups) - GAP
+    columns = pictures_per_row(first)
+    rows = sum(1 + len(group) + GROUP_GAP for group in groups) - GROUP_GAP
     heading = "real states, and samples as they were drawn, none chosen"
     gallery = Gallery(
         first, variable, reference(first, variable), columns, rows, heading=heading, outline=outline
@@ -36,29 +42,28 @@ def sample_sheet(examples: Mapping[str, xr.Dataset], variable: str, outline: Out
     row = 0.0
     for group in groups:
         stored = [examples[name] for name in group]
-        kept = stored[0].attrs.get("treatment", "")
-        name = f"real, {kept}" if len(groups) > 1 and kept else "real"
+        treatment = stored[0].attrs.get("treatment", "")
+        name = f"real, {treatment}" if len(groups) > 1 and treatment else "real"
         gallery.line(row, name, pictures_of_kind(stored[0], variable, "real")[:columns])
         for place, (experiment, pictures) in enumerate(zip(group, stored, strict=True), start=1):
             gallery.line(row + place, experiment, pictures_of_kind(pictures, variable, "sample")[:columns])
-        row += 1 + len(group) + GAP
-    return gallery.finished()
+        row += 1 + len(group) + GROUP_GAP
+    return gallery.finish()
 
 
-def by_truth(examples: Mapping[str, xr.Dataset], variable: str, kind: str) -> list[list[str]]:
+def groups_by_truth(examples: Mapping[str, xr.Dataset], variable: str, kind: str) -> list[list[str]]:
     """Group experiments that have the same pictures of this kind."""
     groups: list[tuple[Stack, list[str]]] = []
     for name, stored in examples.items():
         real = pictures_of_kind(stored, variable, kind)
-        same = next((names for truth, names in groups if np.array_equal(truth, real, equal_nan=True)), None)
-        if same is None:
+        group_names = next(
+            (names for truth, names in groups if np.array_equal(truth, real, equal_nan=True)), None
+        )
+        if group_names is None:
             groups.append((real, [name]))
         else:
-            same.append(name)
+            group_names.append(name)
     return [names for _, names in groups]
-
-
-ROOM = 0.3  # between experiments, in rows
 
 
 def decoded_pictures(examples: Mapping[str, xr.Dataset], variable: str, outline: Outline = ()) -> Figure:
@@ -66,10 +71,10 @@ def decoded_pictures(examples: Mapping[str, xr.Dataset], variable: str, outline:
 
     Experiments with different preprocessing form separate groups.
     """
-    groups = by_truth(examples, variable, "truth")
+    groups = groups_by_truth(examples, variable, "truth")
     first = examples[groups[0][0]]
     columns = len(pictures_of_kind(first, variable, "truth"))
-    rows = sum(1 + len(group) * (2 + ROOM) + ROOM for group in groups) - ROOM
+    rows = sum(1 + len(group) * (2 + EXPERIMENT_GAP) + EXPERIMENT_GAP for group in groups) - EXPERIMENT_GAP
     heading = "test data, reconstructions, samples"
     gallery = Gallery(
         first, variable, reference(first, variable), columns, rows, heading=heading, outline=outline
@@ -77,18 +82,15 @@ def decoded_pictures(examples: Mapping[str, xr.Dataset], variable: str, outline:
     row = 0.0
     for group in groups:
         gallery.line(row, "test data", pictures_of_kind(examples[group[0]], variable, "truth"))
-        row += 1 + ROOM
+        row += 1 + EXPERIMENT_GAP
         for experiment in group:
             stored = examples[experiment]
             gallery.line(
                 row, experiment, pictures_of_kind(stored, variable, "reconstruction"), "reconstruction"
             )
             gallery.line(row + 1, "samples", pictures_of_kind(stored, variable, "sample")[:columns])
-            row += 2 + ROOM
-    return gallery.finished()
-
-
-BORDER = 0.02  # between pictures: their neighbours are what they are to be compared with
+            row += 2 + EXPERIMENT_GAP
+    return gallery.finish()
 
 
 def latent_grid(pictures: xr.Dataset, variable: str, experiment: str = "") -> Figure:
@@ -96,37 +98,38 @@ def latent_grid(pictures: xr.Dataset, variable: str, experiment: str = "") -> Fi
     from row to row."""
     decoded = pictures_of_kind(pictures, variable, "grid")
     side = math.isqrt(len(decoded))
-    components = pictures.attrs.get("grid_components", (0, 1))  # older data are of the first two
-    ways = (
-        f"z_{component} {way}"
-        for component, way in zip(components, ("to the right", "upwards"), strict=False)
+    directions = (
+        f"z_{component} {direction}"
+        for component, direction in zip(
+            pictures.attrs["grid_components"], ("to the right", "upwards"), strict=False
+        )
     )
-    heading = ", ".join([experiment, *ways])
+    heading = ", ".join([experiment, *directions])
     truth = reference(pictures, variable)
-    gallery = Gallery(pictures, variable, truth, side, side, heading=heading, names=0.1, between=BORDER)
+    gallery = Gallery(pictures, variable, truth, side, side, heading=heading, names=0.1, between=PICTURE_GAP)
     for place, values in enumerate(decoded[: side**2]):
         row, column = divmod(place, side)
         gallery.draw((column, row), values)
-    return gallery.finished()
+    return gallery.finish()
 
 
 def interpolations(examples: Mapping[str, xr.Dataset], variable: str) -> Figure:
     """Draw decoded codes on the straight line from the code of one test datum to that of another, a row per pair."""
     first = next(iter(examples.values()))
-    way = first.attrs["way"]
+    length = first.attrs["way"]
     stored = {
         name: pictures_of_kind(pictures, variable, "interpolation") for name, pictures in examples.items()
     }
-    rows = sum(len(decoded) // way + ROOM for decoded in stored.values()) - ROOM
+    rows = sum(len(decoded) // length + EXPERIMENT_GAP for decoded in stored.values()) - EXPERIMENT_GAP
     heading = "decoded codes on the line between the codes of two test data"
-    gallery = Gallery(first, variable, reference(first, variable), way, rows, heading=heading)
+    gallery = Gallery(first, variable, reference(first, variable), length, rows, heading=heading)
     row = 0.0
     for name, decoded in stored.items():
-        for pair in range(len(decoded) // way):
-            gallery.line(row, name if pair == 0 else "", decoded[pair * way : (pair + 1) * way])
+        for pair in range(len(decoded) // length):
+            gallery.line(row, name if pair == 0 else "", decoded[pair * length : (pair + 1) * length])
             row += 1
-        row += ROOM
-    return gallery.finished()
+        row += EXPERIMENT_GAP
+    return gallery.finish()
 
 
 def denoising(examples: xr.Dataset, variable: str, experiment: str = "") -> Figure:
@@ -149,14 +152,10 @@ def denoising(examples: xr.Dataset, variable: str, experiment: str = "") -> Figu
     for row, number in enumerate(draws):
         gallery.sheet.row(row, f"draw {row + 1}")
         for column, t in enumerate(times):
-            here = (chains["number"].to_numpy() == number) & (chains["chain_time"].to_numpy() == t)
-            if here.any():
-                gallery.draw((column, row), chains[variable].to_numpy()[here][0].astype(float))
-    return gallery.finished()
-
-
-BINS = 24
-TINY = 1e-6  # a distance: nearer is a copy
+            matches = (chains["number"].to_numpy() == number) & (chains["chain_time"].to_numpy() == t)
+            if matches.any():
+                gallery.draw((column, row), chains[variable].to_numpy()[matches][0].astype(float))
+    return gallery.finish()
 
 
 def nearest_pictures(examples: Mapping[str, xr.Dataset], variable: str, outline: Outline = ()) -> Figure:
@@ -173,7 +172,7 @@ def nearest_pictures(examples: Mapping[str, xr.Dataset], variable: str, outline:
         drawn = pictures_of_kind(examples[name], variable, "sample")[: len(pictures)]
         gallery.line(2.3 * place, name, drawn)
         gallery.line(2.3 * place + 1, "nearest in training", pictures)
-    return gallery.finished()
+    return gallery.finish()
 
 
 def nearest_distances(
@@ -189,18 +188,18 @@ def nearest_distances(
     lines = -(-max(1, len(diagnostics)) // columns)
     figure = new_figure(0.6 + 1.6 * lines, min(WIDTH, 1.6 + 3.0 * columns))
     panels = figure.subplots(lines, columns, squeeze=False, sharex=True)
-    measured = {name: distances(stored) for name, stored in diagnostics.items()}
-    every = np.concatenate([values for both in measured.values() for values in both])
-    wide = bool(every.size and every.max() > DECADE * np.quantile(every, 0.01))
+    distances_of = {name: distances(stored) for name, stored in diagnostics.items()}
+    values = np.concatenate([values for both in distances_of.values() for values in both])
+    wide = bool(values.size and values.max() > LOGARITHMIC_RATIO * np.quantile(values, 0.01))
     for axes in panels.ravel()[len(diagnostics) :]:
         axes.set_visible(False)
-    for axes, name in zip(panels.ravel(), measured, strict=False):
-        draw_distances(axes, measured[name], wide, appearance[name].colour)
+    for axes, name in zip(panels.ravel(), distances_of, strict=False):
+        draw_distances(axes, distances_of[name], wide, appearance[name].colour)
         style_axes(axes, name)
         axes.set_yticks([])
         axes.tick_params(labelbottom=True)
     below = "distance to the nearest training state, root-mean-square over cells"
-    figure.supxlabel(below, x=0.01, ha="left", fontsize=SMALL, color=INK)
+    figure.supxlabel(below, x=0.01, ha="left", fontsize=SMALL_FONT, color=INK)
     key(figure, panels[0, 0])
     return figure
 
@@ -208,7 +207,7 @@ def nearest_distances(
 def distances(diagnostics: xr.Dataset) -> tuple[Float[np.ndarray, " sample"], Float[np.ndarray, " datum"]]:
     """Finite distances of samples and of test data; that of an exact copy is made positive for the logarithm."""
     both = (diagnostics[f"nearest_of_{part}"].to_numpy().astype(float) for part in ("samples", "test"))
-    drawn, test = (np.maximum(values[np.isfinite(values)], TINY) for values in both)
+    drawn, test = (np.maximum(values[np.isfinite(values)], MIN_DISTANCE) for values in both)
     return drawn, test
 
 

@@ -17,16 +17,17 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from fieldcast.figures.outline import Outline
-from fieldcast.figures.style import INK, NORMAL, SMALL, WIDTH, plain
+from fieldcast.figures.style import INK, NORMAL_FONT, SMALL_FONT, WIDTH, escape
 from fieldcast.geometry import edges
 
-UNSEEN = "#e4e7ea"  # a cell that was not observed; one that never exists is white
-GAP = 0.055  # between maps; lengths are in widths of a map
-BESIDE, BELOW, TICK = 0.3, 0.17, 0.035  # inches: room for degrees beside and below the maps; length of a tick
-STEPS = 1, 2, 5, 10, 15, 20, 30, 45, 90  # degrees between ticks
-BEYOND = 0.01  # of a scale of colours: how far values must lie outside to matter
-MOST = 4  # ticks along an axis
-LETTER = 0.62  # width of a letter, as a share of the size of its font
+UNOBSERVED_COLOUR = "#e4e7ea"  # colour of a cell that was not observed; one that never exists is white
+GAP = 0.055  # between maps [widths of a map]
+LEFT_WIDTH, LOWER_HEIGHT = 0.3, 0.17  # of the degrees beside and below the maps [inches]
+TICK_LENGTH = 0.035  # [inches]
+TICK_STEPS = 1, 2, 5, 10, 15, 20, 30, 45, 90  # distances between ticks [degrees]
+SCALE_TOLERANCE = 0.01  # values that exceed a scale of colours by less, as a share of it, count as inside
+MAX_TICKS = 4  # ticks along an axis, at most
+LETTER_WIDTH = 0.62  # width of a letter, as a share of its font size
 Map = Float[np.ndarray, "latitude longitude"]
 
 
@@ -67,12 +68,12 @@ class Sheet:
         self.x = (edges(longitude) - west) / wide
         self.y = (edges(latitude) - south) / tall * self.height
         size = np.array([1.0 / wide, self.height / tall])
-        self.ranges: dict[int, list[float]] = {}  # of the values drawn in each scale of colours
+        self.ranges: dict[int, list[float]] = {}  # extremes of the values drawn in each scale of colours
         self.outline = [(line - [west, south]) * size for line in outline]
         width = left + columns + (columns - 1) * GAP + aside
         height = top + rows * self.height + (rows - 1) * between
-        self.scale = min((WIDTH - BESIDE * degrees) / width, largest)  # inches
-        self.beside, below = BESIDE * degrees / self.scale, BELOW * degrees / self.scale
+        self.scale = min((WIDTH - LEFT_WIDTH * degrees) / width, largest)  # inches
+        self.beside, below = LEFT_WIDTH * degrees / self.scale, LOWER_HEIGHT * degrees / self.scale
         self.ticks = (
             [((value - west) / wide, text) for value, text in ticks(west, east, "EW")] if degrees else [],
             [((value - south) * size[1], text) for value, text in ticks(south, north, "NS")]
@@ -125,12 +126,12 @@ class Sheet:
     def degrees(self, column: int, row: int | float) -> None:
         """Draw ticks of longitude and latitude outside the frame, with labels at the edges of the sheet."""
         left, bottom = self.corner(column, row)
-        length, meridians, parallels = TICK / self.scale, *self.ticks
-        text: dict[str, Any] = {"fontsize": SMALL - 2, "color": INK}
+        length, meridians, parallels = TICK_LENGTH / self.scale, *self.ticks
+        text: dict[str, Any] = {"fontsize": SMALL_FONT - 2, "color": INK}
         marks = []
         for x, label in meridians if np.isclose(row, self.last) else ():
             marks.append([(left + x, bottom), (left + x, bottom - length)])
-            half = LETTER * len(label) * text["fontsize"] / 72 / 2 / self.scale
+            half = LETTER_WIDTH * len(label) * text["fontsize"] / 72 / 2 / self.scale
             centre = min(max(x, half), 1 - half)  # labels of neighbouring maps must not touch
             self.axes.text(left + centre, bottom - 1.4 * length, label, ha="center", va="top", **text)
         for y, label in parallels if column == 0 else ():
@@ -158,44 +159,44 @@ class Sheet:
         """Write a title above a map."""
         left, bottom = self.corner(*place)
         where = (left + 0.5, bottom + self.height + 0.03)
-        self.axes.text(*where, text, ha="center", va="bottom", fontsize=NORMAL, color=INK)
+        self.axes.text(*where, text, ha="center", va="bottom", fontsize=NORMAL_FONT, color=INK)
 
     def side(self, place: tuple[int, int | float], text: str) -> None:
         """Write vertical text to the left of a map."""
         left, bottom = self.corner(*place)
         where = (left - 0.025 - self.beside * (place[0] == 0), bottom + self.height / 2)
-        self.axes.text(*where, text, rotation=90, ha="right", va="center", fontsize=SMALL, color=INK)
+        self.axes.text(*where, text, rotation=90, ha="right", va="center", fontsize=SMALL_FONT, color=INK)
 
     def row(self, row: int | float, text: str) -> None:
         """Write the name of a row to the left of its first map."""
         left, bottom = self.corner(0, row)
         where = (left - 0.045 - self.beside, bottom + self.height / 2)
-        self.axes.text(*where, text, ha="right", va="center", fontsize=SMALL, color=INK)
+        self.axes.text(*where, text, ha="right", va="center", fontsize=SMALL_FONT, color=INK)
 
     def note(self, place: tuple[int, int | float], text: str) -> None:
         """Write a note in place of a missing map."""
         left, bottom = self.corner(*place)
         where = (left + 0.5, bottom + self.height / 2)
-        self.axes.text(*where, text, ha="center", va="center", fontsize=SMALL, color="#777777")
+        self.axes.text(*where, text, ha="center", va="center", fontsize=SMALL_FONT, color="#777777")
 
     def bar(self, left: float, bottom: float, colours: ScalarMappable, label: str, wide: float = 0.9) -> None:
         """Draw a colour bar, by default 0.9 map widths wide, with its label above, after the maps.
 
-        An arrow at an end says that values on the maps lie beyond it.
+        An arrow at an end means that values on the maps lie beyond it.
         """
         x, y = self.axes.transLimits.transform((left + 0.05, bottom))
         right, upper = self.axes.transLimits.transform((left + 0.05 + wide, bottom + wide / 20))
         room = self.figure.add_axes((x, y, right - x, upper - y))
         self.figure.colorbar(colours, cax=room, orientation="horizontal", extend=self.beyond(colours))
-        room.tick_params(labelsize=SMALL - 1, width=0.5, length=2)
+        room.tick_params(labelsize=SMALL_FONT - 1, width=0.5, length=2)
         longest = max(len(f"{end:g}") for end in colours.get_clim())
         room.locator_params(axis="x", nbins=4 if longest < 6 else 2)  # long numbers would lie on each other
-        room.set_title(plain(label), fontsize=SMALL, color=INK, pad=3)
+        room.set_title(escape(label), fontsize=SMALL_FONT, color=INK, pad=3)
 
     def beyond(self, colours: ScalarMappable) -> str:
-        """Ends of a scale of colours that values drawn so far exceed, as matplotlib's `extend` names them."""
+        """Ends of a scale of colours that drawn values exceed, in the words of matplotlib's `extend`."""
         drawn, (low, high) = self.ranges.get(id(colours), []), colours.get_clim()
-        tolerance = BEYOND * (high - low)
+        tolerance = SCALE_TOLERANCE * (high - low)
         ends = min(drawn, default=low) < low - tolerance, max(drawn, default=high) > high + tolerance
         return {(False, False): "neither", (True, False): "min", (False, True): "max"}.get(ends, "both")
 
@@ -210,8 +211,8 @@ def ticks(low: float, high: float, signs: str) -> list[tuple[float, str]]:
 
     `signs`: letters of positive and negative degrees, "EW" or "NS".
     """
-    inside = (np.arange(np.floor(low / step) + 1, np.ceil(high / step)) * step for step in STEPS)
-    values = next(values for values in inside if len(values) <= MOST)
+    inside = (np.arange(np.floor(low / step) + 1, np.ceil(high / step)) * step for step in TICK_STEPS)
+    values = next(values for values in inside if len(values) <= MAX_TICKS)
     return [(value, degree(value, signs)) for value in values.tolist()]
 
 

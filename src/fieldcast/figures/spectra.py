@@ -12,12 +12,23 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from fieldcast.figures.curves import plain_logarithmic
-from fieldcast.figures.style import SMALL, WIDTH, Look, key, looks_of, new_figure, percent, plain, style_axes
-from fieldcast.scores.spectra import NEGLIGIBLE, Latitudes
+from fieldcast.figures.style import (
+    SMALL_FONT,
+    WIDTH,
+    Look,
+    escape,
+    key,
+    looks_of,
+    new_figure,
+    percent,
+    style_axes,
+)
+from fieldcast.scores.spectra import NEGLIGIBLE_POWER, Latitudes
 from fieldcast.time_steps import lead_label
 
-# of the vertical axes: how little a smooth estimate has at short waves, and how much noise, is of no interest
-LIMITS = ((0.02, 20.0), (0.005, 5.0))
+# widest limits of the vertical axes of ratios: power of members over that of the truth, of the error over anomalies
+POWER_LIMITS, ERROR_LIMITS = (0.02, 20.0), (0.005, 5.0)
+SHADES = colormaps["viridis_r"]  # of the steps of a long rollout
 
 
 def relative_spectra(
@@ -43,17 +54,15 @@ def relative_spectra(
                 continue
             line = appearance[name].line | {"markersize": 2.5}
             for axes, ratio in zip(panels[:, column], ratios[1:], strict=True):
-                axes.plot(ratios[0], ratio, label=plain(name), **line)
+                axes.plot(ratios[0], ratio, label=escape(name), **line)
         style_axes(panels[0, column], variable, y="" if column else "power of members / truth")
         style_axes(panels[1, column], "", "wavelength, km", "" if column else "power of error / anomalies")
         panels[0, column].axhline(1.0, color="black", linewidth=0.8)
         panels[1, column].axhline(0.5, color="black", linewidth=0.8)
     wavelength_axes(panels)
-    for line, (lowest, highest) in zip(panels, LIMITS, strict=True):
-        plain_logarithmic(line[0])
-        low, high = line[0].get_ylim()
-        line[0].set_ylim(max(lowest, low), min(highest, max(high, 1.2)))
-    figure.suptitle(plain(f"{pattern}, {percent(k)} observed"), fontsize=9, x=0.01, ha="left")
+    ratio_axis(panels[0, 0], POWER_LIMITS, includes=(np.inf, 1.2))
+    ratio_axis(panels[1, 0], ERROR_LIMITS, includes=(np.inf, 1.2))
+    figure.suptitle(escape(f"{pattern}, {percent(k)} observed"), fontsize=9, x=0.01, ha="left")
     key(figure, panels[0, 0])
     return figure
 
@@ -74,10 +83,10 @@ def ratio_to_truth(
     diagnostics: xr.Dataset, variable: str, pattern: str, k: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     """Wavelength [km], relative power of members and of the error; None if the case was not scored."""
-    place = np.flatnonzero((diagnostics["pattern"] == pattern) & np.isclose(diagnostics["k"], k))
-    if not len(place):
+    indices = np.flatnonzero((diagnostics["pattern"] == pattern) & np.isclose(diagnostics["k"], k))
+    if not len(indices):
         return None
-    spectra = diagnostics.isel(case=int(place[0])).sel(variable=variable)
+    spectra = diagnostics.isel(case=int(indices[0])).sel(variable=variable)
     truth, anomaly = (spectra[f"spectrum_{name}"].to_numpy() for name in ("truth", "anomaly"))
     waves = waves_of(truth)
     members = spectra["spectrum_members"].to_numpy()[waves] / truth[waves]
@@ -87,11 +96,7 @@ def ratio_to_truth(
 
 def waves_of(truth: np.ndarray) -> np.ndarray:
     """Wavenumbers at which the truth has more power than rounding error."""
-    return np.flatnonzero(truth[1:] > NEGLIGIBLE * truth[1:].sum()) + 1
-
-
-LOWEST, HIGHEST = 0.02, 20.0  # of the vertical axes: less or more is of no interest
-SHADES = colormaps["viridis_r"]
+    return np.flatnonzero(truth[1:] > NEGLIGIBLE_POWER * truth[1:].sum()) + 1
 
 
 def spectra_at_leads(
@@ -120,11 +125,11 @@ def spectra_at_leads(
                     label = name if kind == "members" else f"{name}: its mean"
                     dotted = {} if kind == "members" else {"linestyle": ":", "marker": ""}
                     if ratio is not None:
-                        axes.plot(*ratio, label=plain(label), **(style | dotted))
+                        axes.plot(*ratio, label=escape(label), **(style | dotted))
             axes.axhline(1.0, color="black", linewidth=0.8)
             below = "wavelength, km" if row == len(leads) - 1 else ""
             style_axes(axes, "" if row else variable, below, "" if column else lead_label(lead))
-    finish(figure, panels, "power of members / power of the truth")
+    finish_axes(figure, panels, "power of members / power of the truth")
     key(figure, *panels.ravel())
     return figure
 
@@ -133,10 +138,10 @@ def lead_ratio(
     diagnostics: xr.Dataset, variable: str, lead: float, kind: str
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Wavelength (km) and power over the truth's; None where the lead was not scored, or nothing was finite."""
-    place = np.flatnonzero(np.isclose(diagnostics["lead"], lead))
-    if not len(place):
+    indices = np.flatnonzero(np.isclose(diagnostics["lead"], lead))
+    if not len(indices):
         return None
-    spectra = diagnostics.isel(lead=int(place[0])).sel(variable=variable)
+    spectra = diagnostics.isel(lead=int(indices[0])).sel(variable=variable)
     truth = spectra["spectrum_truth"].to_numpy()
     waves = waves_of(truth)
     ratio = spectra[f"spectrum_{kind}"].to_numpy()[waves] / truth[waves]
@@ -162,8 +167,8 @@ def long_rollout_spectra(
             axes.plot(wavelength, ratio, color=SHADES(place), linewidth=1.4, label=label)
         axes.axhline(1.0, color="black", linewidth=0.8)
         style_axes(axes, name, "wavelength, km")
-    finish(figure, panels, f"{variable}: power / power of the truth")
-    key(figure, *panels.ravel(), title="step", title_fontsize=SMALL)
+    finish_axes(figure, panels, f"{variable}: power / power of the truth")
+    key(figure, *panels.ravel(), title="step", title_fontsize=SMALL_FONT)
     return figure
 
 
@@ -172,16 +177,20 @@ def step_ratios(
 ) -> Iterator[tuple[np.ndarray, np.ndarray, str, float]]:
     """Wavelength, ratio, label and shade of each step that is finite."""
     values = snapshots[variable]
-    begin = snapshots.isel(step=0)
-    there = (begin[name].notnull().any(["start", "member"]).all("longitude") for name in snapshots.data_vars)
-    latitudes = Latitudes.of(snapshots.assign_attrs(wraps=int(wraps)), np.all(list(there), axis=0))
+    first_step = snapshots.isel(step=0)
+    complete = (
+        first_step[name].notnull().any(["start", "member"]).all("longitude") for name in snapshots.data_vars
+    )
+    latitudes = Latitudes.of(snapshots.assign_attrs(wraps=int(wraps)), np.all(list(complete), axis=0))
     truth = diagnostics["spectrum_truth"].sel(variable=variable).mean("lead").to_numpy()
     waves = waves_of(truth)
     steps = values["step"].to_numpy()
-    for place, step in enumerate(steps):
-        power = latitudes.spectrum(values.isel(step=place).transpose(..., "latitude", "longitude").to_numpy())
+    for number, step in enumerate(steps):
+        power = latitudes.spectrum(
+            values.isel(step=number).transpose(..., "latitude", "longitude").to_numpy()
+        )
         if np.isfinite(power).all():
-            shade = 0.12 + 0.88 * place / max(1, len(steps) - 1)
+            shade = 0.12 + 0.88 * number / max(1, len(steps) - 1)
             yield (
                 diagnostics["wavelength_km"].to_numpy()[waves],
                 power[waves] / truth[waves],
@@ -190,14 +199,18 @@ def step_ratios(
             )
 
 
-def finish(figure: Figure, panels: np.ndarray, label: str) -> None:
-    """Set axes of wavelength and a logarithmic axis of ratios with clipped limits."""
+def finish_axes(figure: Figure, panels: np.ndarray, label: str) -> None:
+    """Set axes of wavelength, and the axis that all panels share for the ratio of powers."""
     wavelength_axes(panels)
-    first: Axes = panels[0, 0]
-    plain_logarithmic(first)
-    low, high = first.get_ylim()
-    first.set_ylim(max(LOWEST, min(low, 0.5)), min(HIGHEST, max(high, 2.0)))
-    figure.supylabel(label, fontsize=SMALL)
+    ratio_axis(panels[0, 0], POWER_LIMITS, includes=(0.5, 2.0))
+    figure.supylabel(label, fontsize=SMALL_FONT)
+
+
+def ratio_axis(axes: Axes, limits: tuple[float, float], includes: tuple[float, float]) -> None:
+    """Set a logarithmic vertical axis that stays within `limits` and reaches down and up to `includes` at least."""
+    plain_logarithmic(axes)
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(limits[0], min(low, includes[0])), min(limits[1], max(high, includes[1])))
 
 
 def sample_spectra(diagnostics: Mapping[str, xr.Dataset], looks: Mapping[str, Look] | None = None) -> Figure:
@@ -217,10 +230,10 @@ def sample_spectra(diagnostics: Mapping[str, xr.Dataset], looks: Mapping[str, Lo
         for experiment, stored in diagnostics.items():
             wavelength, ratio = ratio_to_real(stored, variable)
             style = appearance[experiment].line | {"markersize": 2.5}
-            axes.plot(wavelength, ratio, label=plain(experiment), **style)
+            axes.plot(wavelength, ratio, label=escape(experiment), **style)
         axes.axhline(1.0, color="black", linewidth=0.8)
         style_axes(axes, variable, "wavelength, km")
-    finish(figure, panels, "power of samples / power of real states")
+    finish_axes(figure, panels, "power of samples / power of real states")
     key(figure, *panels.ravel())
     return figure
 

@@ -12,40 +12,38 @@ from matplotlib.figure import Figure
 
 from fieldcast.figures.maps import ERROR, SPREAD
 from fieldcast.figures.outline import Outline
-from fieldcast.figures.style import INK, SMALL, new_figure, plain, style_axes
+from fieldcast.figures.style import INK, SMALL_FONT, escape, new_figure, style_axes
 
-TYPICAL = (
-    0.95  # share of the stations within the scale of colours; the arrows of its bar stand for the others
-)
-ROOM = 0.05  # around the stations, relative to their extent
+COLOUR_QUANTILE = 0.95  # share of stations within the scale of colours; arrows of its bar stand for the rest
+MARGIN = 0.05  # around the stations, as a share of their extent
 
 
 def station_maps(
-    scores: pd.DataFrame, places: pd.DataFrame, outline: Outline = (), west: float = -180.0
+    scores: pd.DataFrame, by_station: pd.DataFrame, outline: Outline = (), west: float = -180.0
 ) -> Iterator[tuple[str, Figure]]:
     """Figures by name, one for each variable: CRPS and bias of the experiment with the lowest CRPS at each station.
 
     Parameters
     ----------
-    scores, places
+    scores, by_station
         The tables of `inference.left_out_stations.scores_at_left_out`.
     outline
         Lines that orient the reader of a map.
     west
         Longitude at which the map begins.
     """
-    places = places.assign(longitude=(places["longitude"] - west) % 360.0 + west)
+    by_station = by_station.assign(longitude=(by_station["longitude"] - west) % 360.0 + west)
     crps = scores[scores["score"] == "crps"]
-    for variable, of_variable in crps.groupby("variable", sort=False):
-        best = of_variable.loc[of_variable["value"].idxmin(), "experiment"]
-        here = places[(places["variable"] == variable) & (places["experiment"] == best)]
+    for variable, scores_of_variable in crps.groupby("variable", sort=False):
+        best = scores_of_variable.loc[scores_of_variable["value"].idxmin(), "experiment"]
+        stations = by_station[(by_station["variable"] == variable) & (by_station["experiment"] == best)]
         figure = new_figure(3.4)
         left, right = figure.subplots(1, 2, sharex=True, sharey=True)
-        unit = plain(here["unit"].iloc[0])
-        worst = float(here["crps"].quantile(TYPICAL))
-        largest = float(here["bias"].abs().quantile(TYPICAL))
-        points(figure, left, here, "crps", (0.0, worst), SPREAD, f"CRPS, {unit}")
-        points(figure, right, here, "bias", (-largest, largest), ERROR, f"bias, {unit}")
+        unit = escape(stations["unit"].iloc[0])
+        worst = float(stations["crps"].quantile(COLOUR_QUANTILE))
+        largest = float(stations["bias"].abs().quantile(COLOUR_QUANTILE))
+        points(figure, left, stations, "crps", (0.0, worst), SPREAD, f"CRPS, {unit}")
+        points(figure, right, stations, "bias", (-largest, largest), ERROR, f"bias, {unit}")
         for axes in (left, right):
             axes.add_collection(
                 LineCollection(list(outline), colors=INK, linewidths=0.5, alpha=0.7, zorder=1)
@@ -69,8 +67,8 @@ def points(
     beyond = float(table[column].min()) < low, float(table[column].max()) > high
     extend = {(False, False): "neither", (True, False): "min", (False, True): "max"}.get(beyond, "both")
     bar = figure.colorbar(drawn, ax=axes, extend=extend, shrink=0.85)
-    bar.set_label(label, fontsize=SMALL)
-    bar.ax.tick_params(labelsize=SMALL - 1)
+    bar.set_label(label, fontsize=SMALL_FONT)
+    bar.ax.tick_params(labelsize=SMALL_FONT - 1)
     for values, limit in ((table["longitude"], axes.set_xlim), (table["latitude"], axes.set_ylim)):
-        room = ROOM * max(float(np.ptp(values)), 1.0)
+        room = MARGIN * max(float(np.ptp(values)), 1.0)
         limit(float(values.min()) - room, float(values.max()) + room)

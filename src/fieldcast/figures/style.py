@@ -18,17 +18,17 @@ from matplotlib.figure import Figure
 from fieldcast.descriptions import About
 from fieldcast.descriptions import place as position
 
-WIDTH = 11.0  # inches: the width of a report's column
-SMALL, NORMAL = 8.0, 9.0  # points
-INK, FAINT = "#30353a", "#d8dce0"
+WIDTH = 11.0  # width of a report's column [inches]
+SMALL_FONT, NORMAL_FONT = 8.0, 9.0  # font sizes [points]
+INK, FAINT = "#30353a", "#d8dce0"  # colours of text and of grid lines
 
 Dash = str | tuple[int, tuple[float | int, ...]]
 
-LEARNED = (
+LEARNED_COLOURS = (
     *("#0072B2", "#56B4E9", "#E69F00", "#D55E00", "#009E73", "#C2408F", "#7A3E9D", "#A00044"),
     *("#B5A300", "#1B3A93", "#00A3A3", "#6F8CFF", "#5C7A00", "#FF6F61", "#B36AE2"),
 )
-MUTED: tuple[tuple[str, Dash], ...] = (
+CLASSICAL_LINES: tuple[tuple[str, Dash], ...] = (
     ("#a8a8a8", (0, (1, 1.5))),
     ("#94714a", (0, (6, 2))),
     ("#6f9460", (0, (4, 1.5, 1, 1.5))),
@@ -36,9 +36,9 @@ MUTED: tuple[tuple[str, Dash], ...] = (
     ("#c4b06a", (0, (3, 1.5))),
     ("#b5738f", (0, (5, 1, 1, 1, 1, 1))),
 )
-MARKERS = "os^vDPX*<>hpd8H"
-THIN_MARKERS = ("", "+", "1", "x", "s", "^")
-REFERENCE, BOUND = ("#000000", (0, (5, 1.5))), ("#4f5f6e", (0, (2, 1)))
+LEARNED_MARKERS = "os^vDPX*<>hpd8H"
+CLASSICAL_MARKERS = ("", "+", "1", "x", "s", "^")
+REFERENCE_LINE, BOUND_LINE = ("#000000", (0, (5, 1.5))), ("#4f5f6e", (0, (2, 1)))
 
 
 @dataclass(frozen=True)
@@ -97,39 +97,43 @@ def looks(abouts: Mapping[str, About]) -> dict[str, Look]:
 def look(family: str, role: str | None, number: int) -> Look:
     """The look of experiment `number` (from 0) of a family; the reference is black."""
     if family == "learned":
-        turn, colour = divmod(number, len(LEARNED))
+        turn, colour = divmod(number, len(LEARNED_COLOURS))
         dash: Dash = "-" if not turn else (0, (8, 1 + turn))
-        return Look(LEARNED[colour], dash, MARKERS[number % len(MARKERS)], family, role)
+        return Look(
+            LEARNED_COLOURS[colour], dash, LEARNED_MARKERS[number % len(LEARNED_MARKERS)], family, role
+        )
     if role == "reference":
-        return Look(*REFERENCE, "o", family, role)
+        return Look(*REFERENCE_LINE, "o", family, role)
     if family == "bound":
-        return Look(BOUND[0], (0, (2 + number, 1)), "*", family, role)
-    turn, place = divmod(number, len(MUTED))
-    muted, dash = MUTED[place]
+        return Look(BOUND_LINE[0], (0, (2 + number, 1)), "*", family, role)
+    turn, place = divmod(number, len(CLASSICAL_LINES))
+    muted, dash = CLASSICAL_LINES[place]
     dash = dash if not turn else (0, (2 + turn, 1, 2 + place, 1 + turn))
-    return Look(muted, dash, THIN_MARKERS[number % len(THIN_MARKERS)], family, role)
+    return Look(muted, dash, CLASSICAL_MARKERS[number % len(CLASSICAL_MARKERS)], family, role)
 
 
-def looks_of(experiments: Iterable[str], given: Mapping[str, Look] | None) -> dict[str, Look]:
-    """Looks of these experiments, in the order of `given`; without it, those of learned experiments."""
+def looks_of(experiments: Iterable[str], looks_by_name: Mapping[str, Look] | None) -> dict[str, Look]:
+    """Looks of these experiments, in the order of `looks_by_name`; without it, those of learned experiments."""
     names = list(experiments)
-    given = looks({name: About(label=name) for name in names}) if given is None else given
-    return {name: look for name, look in given.items() if name in names}
+    looks_by_name = (
+        looks({name: About(label=name) for name in names}) if looks_by_name is None else looks_by_name
+    )
+    return {name: look for name, look in looks_by_name.items() if name in names}
 
 
-def plain(text: object) -> str:
+def escape(text: object) -> str:
     """Escape dollar signs, so that matplotlib does not read a formula."""
     return str(text).replace("$", r"\$")
 
 
-def wrapped(name: str, width: int = 14) -> str:
+def wrap_name(name: str, width: int = 14) -> str:
     """A name broken after spaces and underscores into lines of about `width` letters."""
     lines = [""]
     for piece in re.findall(r"[^ _]*[ _]?", name):
         if lines[-1] and len((lines[-1] + piece).rstrip()) > width:
             lines.append("")
         lines[-1] += piece
-    return plain("\n".join(line.rstrip(" ") for line in lines))
+    return escape("\n".join(line.rstrip(" ") for line in lines))
 
 
 def percent(k: float) -> str:
@@ -148,12 +152,12 @@ def style_axes(axes: Axes, title: str = "", x: str = "", y: str = "") -> Axes:
     """Style axes: no box, thin ticks, a faint grid, title and labels in the sizes of the report."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color("#888888")
-    axes.tick_params(labelsize=SMALL, colors=INK, width=0.6, which="both")
+    axes.tick_params(labelsize=SMALL_FONT, colors=INK, width=0.6, which="both")
     axes.grid(True, color=FAINT, linewidth=0.6)
     axes.set_axisbelow(True)
-    axes.set_title(plain(title), fontsize=NORMAL, color=INK, loc="left")
-    axes.set_xlabel(plain(x), fontsize=SMALL, color=INK)
-    axes.set_ylabel(plain(y), fontsize=SMALL, color=INK)
+    axes.set_title(escape(title), fontsize=NORMAL_FONT, color=INK, loc="left")
+    axes.set_xlabel(escape(x), fontsize=SMALL_FONT, color=INK)
+    axes.set_ylabel(escape(y), fontsize=SMALL_FONT, color=INK)
     return axes
 
 
@@ -165,5 +169,10 @@ def key(figure: Figure, *panels: Axes, **options: object) -> None:
             entries.setdefault(label, handle)
     if entries:
         labels, handles = list(entries), list(entries.values())
-        outside = {"loc": "outside right upper", "fontsize": SMALL, "frameon": False, "handlelength": 3.2}
+        outside = {
+            "loc": "outside right upper",
+            "fontsize": SMALL_FONT,
+            "frameon": False,
+            "handlelength": 3.2,
+        }
         figure.legend(handles, labels, **(outside | options))

@@ -8,12 +8,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fieldcast.figures.curves import DECADE, plain_logarithmic
-from fieldcast.figures.style import SMALL, Look, looks_of, new_figure, plain, style_axes
+from fieldcast.figures.curves import LOGARITHMIC_RATIO, plain_logarithmic
+from fieldcast.figures.style import SMALL_FONT, Look, escape, looks_of, new_figure, style_axes
 from fieldcast.scores.training_log import training_rows
 
-PARTS = ("#8c8c8c", "#b58900", "#7A3E9D", "#1A7F8E", "#A00044")  # thin lines: not experiments
-NOT_PARTS = (
+TERM_COLOURS = ("#8c8c8c", "#b58900", "#7A3E9D", "#1A7F8E", "#A00044")  # colours of the terms of a loss
+OTHER_COLUMNS = (  # columns of a history that are no terms of the loss
     "step", "seconds", "loss", "validation", "validation_steps", "epoch", "lr", "learning_rate",
 )  # fmt: skip
 
@@ -27,75 +27,75 @@ def loss_curves(histories: Mapping[str, pd.DataFrame], looks: Mapping[str, Look]
     """Draw one panel per experiment; below it the terms of its loss, if there are any."""
     histories = {name: training_rows(history) for name, history in histories.items()}
     appearance = looks_of(histories, looks)
-    with_parts = any(parts(history) for history in histories.values())
+    with_terms = any(loss_terms(history) for history in histories.values())
     columns = min(4, max(1, len(histories)))
     blocks = -(-max(1, len(histories)) // columns)
-    lines = blocks * (1 + with_parts)
+    lines = blocks * (1 + with_terms)
     figure = new_figure(0.4 + 2.1 * lines)
     panels = figure.subplots(lines, columns, squeeze=False)
     for axes in panels.ravel():
         axes.set_visible(False)
     for place, (name, history) in enumerate(histories.items()):
         line, column = divmod(place, columns)
-        upper = panels[line * (1 + with_parts), column]
+        upper = panels[line * (1 + with_terms), column]
         draw_loss(upper, history, appearance[name])
-        style_axes(upper, name, "" if parts(history) else "step", "loss" if column == 0 else "")
-        if parts(history):
+        style_axes(upper, name, "" if loss_terms(history) else "step", "loss" if column == 0 else "")
+        if loss_terms(history):
             lower = panels[line * 2 + 1, column]
-            draw_parts(lower, history)
+            draw_terms(lower, history)
             style_axes(lower, "", "step", "parts of the loss" if column == 0 else "")
     return figure
 
 
-def parts(history: pd.DataFrame) -> list[str]:
+def loss_terms(history: pd.DataFrame) -> list[str]:
     """Columns that are terms of the loss."""
     numeric = history.select_dtypes("number").columns
-    return [str(name) for name in numeric if name not in NOT_PARTS and history[name].notna().any()]
+    return [str(name) for name in numeric if name not in OTHER_COLUMNS and history[name].notna().any()]
 
 
 def draw_loss(axes: Axes, history: pd.DataFrame, look: Look) -> None:
     """Draw training loss, validation loss if measured, and the step of the best validation.
 
-    Validation of rollouts, after the loss has become one of rollouts, is a separate line, and the best step is its.
+    Once the loss is one of rollouts, their validation is a separate line, and the best step is that of this line.
     """
     axes.set_visible(True)
     axes.plot(
         history["step"], history["loss"], color=look.colour, alpha=0.55, linewidth=1.0, label="training"
     )
     if "validation" in history and history["validation"].notna().any():
-        measured = history.dropna(subset="validation")
-        over = measured.get("validation_steps", pd.Series(1, measured.index))
-        for number, (_, segment) in enumerate(measured.groupby(over)):
+        validated = history.dropna(subset="validation")
+        rollout_steps = validated.get("validation_steps", pd.Series(1, validated.index))
+        for number, (_, segment) in enumerate(validated.groupby(rollout_steps)):
             label = None if number else "validation"
             axes.plot(
                 segment["step"], segment["validation"], color="black", marker=".", linewidth=1.2, label=label
             )
-        comparable = measured[over == over.max()]
+        comparable = validated[rollout_steps == rollout_steps.max()]
         best = comparable.loc[comparable["validation"].idxmin()]
         axes.axvline(
             best["step"],
             color="black",
             linewidth=0.7,
             linestyle=":",
-            label=plain(f"best {best['validation']:.4g}"),
+            label=escape(f"best {best['validation']:.4g}"),
         )
     logarithmic_if_wide(axes, history[[name for name in ("loss", "validation") if name in history]])
-    axes.legend(fontsize=SMALL - 1, frameon=False)
+    axes.legend(fontsize=SMALL_FONT - 1, frameon=False)
 
 
-def draw_parts(axes: Axes, history: pd.DataFrame) -> None:
+def draw_terms(axes: Axes, history: pd.DataFrame) -> None:
     """Draw a thin line for each term of the loss."""
     axes.set_visible(True)
-    names = parts(history)
-    for name, colour in zip(names, PARTS * len(names), strict=False):
+    names = loss_terms(history)
+    for name, colour in zip(names, TERM_COLOURS * len(names), strict=False):
         term = history.dropna(subset=name)
-        axes.plot(term["step"], term[name], color=colour, linewidth=1.0, label=plain(name))
+        axes.plot(term["step"], term[name], color=colour, linewidth=1.0, label=escape(name))
     logarithmic_if_wide(axes, history[names])
-    axes.legend(fontsize=SMALL - 1, frameon=False)
+    axes.legend(fontsize=SMALL_FONT - 1, frameon=False)
 
 
 def logarithmic_if_wide(axes: Axes, values: pd.DataFrame) -> None:
     """Set a logarithmic axis if positive values span more than a factor of 5."""
     numbers = values.stack()
-    if len(numbers) and numbers.min() > 0 and numbers.max() > DECADE * numbers.min():
+    if len(numbers) and numbers.min() > 0 and numbers.max() > LOGARITHMIC_RATIO * numbers.min():
         plain_logarithmic(axes)

@@ -10,15 +10,15 @@ from matplotlib.figure import Figure
 
 from fieldcast.figures.maps import SPREAD
 from fieldcast.figures.outline import Outline
-from fieldcast.figures.pictures import LETTERS, NAMES
+from fieldcast.figures.pictures import NAME_LETTERS, NAME_WIDTH
 from fieldcast.figures.sheet import GAP, Sheet, shades
-from fieldcast.figures.style import INK, NORMAL, SMALL, WIDTH, plain, wrapped
+from fieldcast.figures.style import INK, NORMAL_FONT, SMALL_FONT, WIDTH, escape, wrap_name
 from fieldcast.geometry import area_mean, cell_areas
 
-LARGEST = 1.8  # inches: no map is wider
-DARKEST = 1.0  # standard deviations at most: how much farther a model is off is of no interest
-TOP = 0.5  # inches above the maps
-PAPER = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.0}
+MAX_MAP_WIDTH = 1.8  # largest width of a map [inches]
+MAX_DISTANCE = 1.0  # distance with the darkest colour, at most [standard deviations]
+TOP_HEIGHT = 0.5  # height above the maps [inches]
+LABEL_BOX = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.0}
 
 
 def wasserstein_maps(diagnostics: Mapping[str, xr.Dataset], outline: Outline = ()) -> Figure:
@@ -33,28 +33,34 @@ def wasserstein_maps(diagnostics: Mapping[str, xr.Dataset], outline: Outline = (
         for name, cells in diagnostics.items()
     }
     every = np.concatenate([values[np.isfinite(values)] for values in distances.values()])
-    colours = shades(SPREAD, 0.0, min(DARKEST, np.quantile(every, 0.99)) if len(every) else DARKEST)
+    colours = shades(SPREAD, 0.0, min(MAX_DISTANCE, np.quantile(every, 0.99)) if len(every) else MAX_DISTANCE)
     columns = max(2, len(variables))
-    size = min(LARGEST, (WIDTH - NAMES) / (columns + (columns - 1) * GAP))
+    size = min(MAX_MAP_WIDTH, (WIDTH - NAME_WIDTH) / (columns + (columns - 1) * GAP))
     grid = first["latitude"].to_numpy(), first["longitude"].to_numpy()
     areas = cell_areas(*grid)
-    beside, above = NAMES / size, TOP / size
+    beside, above = NAME_WIDTH / size, TOP_HEIGHT / size
     sheet = Sheet(*grid, columns, len(distances), left=beside, top=above, largest=size, outline=outline)
     for column, variable in enumerate(variables):
-        sheet.title((column, 0), plain(variable))
+        sheet.title((column, 0), escape(variable))
     for row, (name, values) in enumerate(distances.items()):
-        sheet.row(row, wrapped(name, LETTERS))
+        sheet.row(row, wrap_name(name, NAME_LETTERS))
         for column, cells in enumerate(values):
             sheet.draw((column, row), cells, colours)
             exists = np.isfinite(cells)
             mean = float(area_mean(np.where(exists, cells, 0.0), np.where(exists, areas, 0.0)))
             left, bottom = sheet.corner(column, row)
             sheet.axes.text(
-                left + 0.02, bottom + 0.02, f"{mean:.2f}", fontsize=SMALL, color=INK, bbox=PAPER, zorder=5
+                left + 0.02,
+                bottom + 0.02,
+                f"{mean:.2f}",
+                fontsize=SMALL_FONT,
+                color=INK,
+                bbox=LABEL_BOX,
+                zorder=5,
             )
     start = (-beside - sheet.beside, above)
     heading = "Wasserstein-1 distance,\nstandard deviations of the cell"
-    sheet.axes.text(*start, heading, ha="left", va="top", fontsize=NORMAL, color=INK)
+    sheet.axes.text(*start, heading, ha="left", va="top", fontsize=NORMAL_FONT, color=INK)
     wide = 1.6 / size
-    sheet.bar(columns * (1 + GAP) - GAP - wide - 0.25 / size, (TOP - 0.12) / size, colours, "", wide)
+    sheet.bar(columns * (1 + GAP) - GAP - wide - 0.25 / size, (TOP_HEIGHT - 0.12) / size, colours, "", wide)
     return sheet.figure

@@ -13,8 +13,8 @@ from fieldcast.frame.durations import children, plan, stored_durations
 
 logger = logging.getLogger(__name__)
 
-ORDER = {"classical": 0, "bound": 1}  # families, which are tags of nodes; other experiments come after them
-LEARNED, SHARED = 2, 3  # reporting belongs to no experiment and runs last
+FAMILY_RANK = {"classical": 0, "bound": 1}  # by family, a tag of nodes; lower ranks run first
+LEARNED_RANK, SHARED_RANK = 2, 3  # of other experiments, and of nodes without one, such as reporting
 
 
 class CheapFirst(SequentialRunner):
@@ -34,7 +34,7 @@ class CheapFirst(SequentialRunner):
         if len(pipeline.nodes) > 1:
             logger.info("%s", plan(pipeline, stored_durations(catalog)))
         announce(pipeline, hook_manager)
-        super()._run(Ordered(pipeline), catalog, hook_manager, run_id)
+        super()._run(CheapFirstPipeline(pipeline), catalog, hook_manager, run_id)
 
 
 def announce(pipeline: Pipeline, hook_manager: Any) -> None:
@@ -43,7 +43,7 @@ def announce(pipeline: Pipeline, hook_manager: Any) -> None:
         hook_manager.hook.before_nodes_run(pipeline=pipeline)
 
 
-class Ordered(Pipeline):
+class CheapFirstPipeline(Pipeline):
     """A pipeline whose nodes are listed experiment by experiment, classical ones first."""
 
     def __init__(self, pipeline: Pipeline) -> None:
@@ -64,24 +64,24 @@ def cheap_first(pipeline: Pipeline) -> list[Node]:
     for node in reversed(listed):
         urgency[node] = min([rank(node), *(urgency[child] for child in readers[node])])
     key = {node: (*urgency[node], index) for index, node in enumerate(listed)}
-    waits = {node: len(before) for node, before in parents.items()}
-    ready = [(key[node], node) for node in listed if not waits[node]]
+    missing_parents = {node: len(node_parents) for node, node_parents in parents.items()}
+    ready = [(key[node], node) for node in listed if not missing_parents[node]]
     heapq.heapify(ready)
     order = []
     while ready:
         _, node = heapq.heappop(ready)
         order.append(node)
         for child in readers[node]:
-            waits[child] -= 1
-            if not waits[child]:
+            missing_parents[child] -= 1
+            if not missing_parents[child]:
                 heapq.heappush(ready, (key[child], child))
     return order
 
 
 def rank(node: Node) -> tuple[int, str]:
-    """Place of a node by itself: the family of its experiment, and the experiment."""
+    """Rank of a node by itself: that of its family, then its experiment."""
     task, _, rest = (node.namespace or "").partition(".")
     if not rest:
-        return SHARED, ""
-    family = min((ORDER[tag] for tag in node.tags if tag in ORDER), default=LEARNED)
+        return SHARED_RANK, ""
+    family = min((FAMILY_RANK[tag] for tag in node.tags if tag in FAMILY_RANK), default=LEARNED_RANK)
     return family, f"{task}.{rest.partition('.')[0]}"

@@ -19,11 +19,10 @@ from fieldcast.errors import InputError
 from fieldcast.experiments import SAFE
 from fieldcast.lineage import leaves
 
-PARSED: dict[
-    tuple[Any, ...], dict[Path, Any]
-] = {}  # files as parsed: a run reads its parameters several times
-ENDLESS = "contains itself, or is nested too deeply: write it with fewer levels, and without '&' and '*'."
-DEEPEST = 50  # levels of a file of configuration
+# content of files that have been parsed, as a run reads its parameters several times
+PARSED_FILES: dict[tuple[Any, ...], dict[Path, Any]] = {}
+TOO_DEEP = "contains itself, or is nested too deeply: write it with fewer levels, and without '&' and '*'."
+MAX_DEPTH = 50  # levels of a configuration file, at most
 DATA_ROOT = "data_root"  # the credentials that every entry of conf/base/catalog.yml names
 
 
@@ -36,13 +35,12 @@ class ConfigLoader(OmegaConfigLoader):
 
     def __init__(self, conf_source: str, env: str | None = None, *arguments: Any, **options: Any) -> None:
         """conf_source: a folder, or an archive of one such as `kedro package` writes."""
-        if env and (
-            env == ".." or Path(env).name != env
-        ):  # a path would be searched for files of configuration
+        # a path would be searched for configuration files
+        if env and (env == ".." or Path(env).name != env):
             raise InputError(f"--env {env}: give the name of a folder of the configuration, not a path.")
         if Path(conf_source).is_file():
             self._unpacked = TemporaryDirectory(prefix="fieldcast-")
-            shutil.unpack_archive(conf_source, self._unpacked.name, **filtered(conf_source))
+            shutil.unpack_archive(conf_source, self._unpacked.name, **extraction_filter(conf_source))
             folder = Path(self._unpacked.name)
             conf_source = str(next((base.parent for base in folder.glob("**/base")), folder))
         super().__init__(conf_source, env, *arguments, **options)
@@ -67,7 +65,7 @@ class ConfigLoader(OmegaConfigLoader):
             for folder in self._folders(environment):
                 for file in sorted(folder.rglob("*.y*ml")):
                     if any(part.startswith("parameters") for part in file.relative_to(folder).parts):
-                        values |= dict(leaves(parsed(file), empty=True))
+                        values |= dict(leaves(read_mapping(file), empty=True))
         return values
 
     def _folders(self, environment: str) -> list[Path]:
@@ -94,17 +92,19 @@ class ConfigLoader(OmegaConfigLoader):
         configs: dict[Path, Any] = {}
         for folder in self._folders(environment) or [Path(conf_path)]:
             state = key, tuple(patterns), arguments, *files(folder)
-            if state not in PARSED:
-                places = [Path(name) for name, *_ in files(folder) if name.endswith((".yml", ".yaml"))]
-                for file in places:
+            if state not in PARSED_FILES:
+                yaml_files = [Path(name) for name, *_ in files(folder) if name.endswith((".yml", ".yaml"))]
+                for file in yaml_files:
                     refuse_malformed(file, self._listed(file))
                 try:
-                    PARSED[state] = super()._read_dir_configs(str(folder), patterns, key, set(), *arguments)
+                    PARSED_FILES[state] = super()._read_dir_configs(
+                        str(folder), patterns, key, set(), *arguments
+                    )
                 except yaml.YAMLError:
-                    for file in places:  # Kedro does not say of which file
+                    for file in yaml_files:  # Kedro does not say of which file
                         refuse_malformed(file, self._listed(file), get_yaml_loader())
                     raise
-            configs |= deepcopy(PARSED[state])  # Kedro merges in place
+            configs |= deepcopy(PARSED_FILES[state])  # Kedro merges in place
         processed_files.update(configs)
         return configs
 
@@ -118,7 +118,7 @@ def files(folder: Path) -> list[tuple[str, int, int]]:
     )
 
 
-def parsed(file: Path) -> dict[str, Any]:
+def read_mapping(file: Path) -> dict[str, Any]:
     """The mapping in a YAML file; empty for any other file, which Kedro's own reading refuses."""
     try:
         content = yaml.load(file.read_text(encoding="utf-8"), SAFE)
@@ -139,21 +139,21 @@ def refuse_malformed(file: Path, name: Path, loader: Any = SAFE) -> None:
         problem = " ".join(str(getattr(error, "problem", None) or error).split())
         raise InputError(f"{name}{line} is not valid YAML ({problem}): correct it.") from None
     except RecursionError:
-        raise InputError(f"{name} {ENDLESS}") from None
+        raise InputError(f"{name} {TOO_DEEP}") from None
     if content is not None and not isinstance(content, dict):
         kind = "list" if isinstance(content, list) else "single value"
         raise InputError(f"{name} is a {kind}, not a mapping of keys to values: write 'key: value'.")
     if not is_finite(content):
-        raise InputError(f"{name} {ENDLESS}")
+        raise InputError(f"{name} {TOO_DEEP}")
 
 
 def is_finite(content: Any, depth: int = 0) -> bool:
-    """Whether a structure ends, within as many levels as any sensible one has."""
-    parts = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
-    return depth < DEEPEST and all(is_finite(part, depth + 1) for part in parts)
+    """Whether a structure ends within MAX_DEPTH levels."""
+    items = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
+    return depth < MAX_DEPTH and all(is_finite(item, depth + 1) for item in items)
 
 
-def filtered(archive: str) -> dict[str, Any]:
+def extraction_filter(archive: str) -> dict[str, Any]:
     """The option that keeps the members of a tar archive within the folder to which it is unpacked."""
     return {} if archive.endswith(".zip") else {"filter": "data"}
 

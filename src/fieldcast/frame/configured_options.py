@@ -13,14 +13,15 @@ from fieldcast.experiments import Experiment
 from fieldcast.fields.paths import require
 from fieldcast.lineage import Lineage, differences
 from fieldcast.pipelines.ingestion.nodes import split
-from fieldcast.pipelines.parameters import decided_by, type_of
+from fieldcast.pipelines.parameters import experiment_types, type_of
 from fieldcast.tasks import TASKS
 from fieldcast.tasks.assimilate import Assimilation
 from fieldcast.training.problem import Problem
 from fieldcast.training.run import Recipe
 
-DRAWING = ("evaluation", "assimilation", "sampling")  # sections that set the number of draws
-OF_FIELDS = ("splits", "starts", "observations", "cycle_observations")  # which fields and options decide
+DRAW_SECTIONS = ("evaluation", "assimilation", "sampling")  # sections that set the number of draws
+# data sets that are made from the fields
+MADE_FROM_FIELDS = ("splits", "starts", "observations", "cycle_observations")
 LINEAGE = "lineage"  # attribute that holds a lineage as JSON, or its digest
 OTHER_FILES = "it was made with other options of ingestion, or from files that have changed since."
 
@@ -43,11 +44,11 @@ class ConfiguredOptions:
     def complaint(self, name: str, stored: Lineage, inputs: Collection[str]) -> str | None:
         """Name the first option that differs from the one a data set was made with, and both values.
 
-        inputs: of the node that makes the data set. Raises InputError for options that a run would refuse with these
-        data.
+        inputs: inputs of the node that makes the data set. Raises InputError for options that a run would refuse with
+        these data.
         """
         if name == "fields":
-            before, now = stored.get(LINEAGE), self.of_ingestion()
+            before, now = stored.get(LINEAGE), self.ingestion_digest()
             return OTHER_FILES if None not in (before, now) and before != now else None
         change = next(self._changes(name, stored, inputs), None)
         if change is None:
@@ -55,7 +56,7 @@ class ConfiguredOptions:
         key, before, now = change
         return f"it was made with {key} = {as_json(before)}; this configuration has {as_json(now)}."
 
-    def of_ingestion(self) -> str | None:
+    def ingestion_digest(self) -> str | None:
         """Digest of the options of ingestion and of its files; None where these are no longer there."""
         ingestion = self._read("ingestion")
         try:
@@ -66,7 +67,7 @@ class ConfiguredOptions:
             return None
         return digest
 
-    def of_training(self, experiment: Experiment) -> Lineage:
+    def training_options(self, experiment: Experiment) -> Lineage:
         """Model, fit, seed and options of the task that a checkpoint would be trained with, or a filter calibrated."""
         address = experiment.address
         model, seed = self.catalog.load(f"params:{address}.model"), self.catalog.load("params:seed")
@@ -80,21 +81,23 @@ class ConfiguredOptions:
         address = f"{experiment.address}.{task.options}" if task.options in task.types else task.options
         return task.problem(self._read(address, experiment)) if address else task.problem()
 
-    def of_draws(self, inputs: Collection[str], experiment: Experiment) -> Lineage:
+    def draw_options(self, inputs: Collection[str], experiment: Experiment) -> Lineage:
         """Seed, numbers and feedback of draws; forecasts have the numbers of their starts."""
         limits, present = self._read("limits"), {"seed": self.catalog.load("params:seed")}
-        for section in (name for name in DRAWING if f"params:{name}" in inputs):
+        for section in (name for name in DRAW_SECTIONS if f"params:{name}" in inputs):
             present |= self._read(section).capped(limits)
-        drawing = f"{experiment.address}.options"
-        if f"params:{drawing}" in inputs and hasattr(options := self._read(drawing, experiment), "feedback"):
+        options_name = f"{experiment.address}.options"
+        if f"params:{options_name}" in inputs and hasattr(
+            options := self._read(options_name, experiment), "feedback"
+        ):
             present["feedback"] = options.feedback
         return present
 
     def _changes(self, name: str, stored: Lineage, inputs: Collection[str]) -> Iterator[tuple[str, Any, Any]]:
-        address, _, part = name.rpartition(".")
-        if name in OF_FIELDS and not all(self.catalog.exists(each) for each in ("fields", "splits")):
+        address, _, kind = name.rpartition(".")
+        if name in MADE_FROM_FIELDS and not all(self.catalog.exists(each) for each in ("fields", "splits")):
             return  # part of a data root, as one machine of several has it
-        if name in OF_FIELDS:
+        if name in MADE_FROM_FIELDS:
             fields, splits = self.catalog.load("fields"), self.catalog.load("splits")
         if name == "splits":
             yield from differences(stored, split(fields, self._read("ingestion")))
@@ -113,14 +116,14 @@ class ConfiguredOptions:
             times = observations.scored_times(fields, splits, options, limits).sizes["time"]
             present = observations.lineage_of(fields, splits, options, times)
             yield from differences(json.loads(stored.get(LINEAGE, "{}")), present)
-        elif part == "checkpoint" and address in self.listed:
-            yield from differences(stored, self.of_training(self.listed[address]))
-        elif part == "draws" and address in self.listed:
-            yield from differences(stored, self.of_draws(inputs, self.listed[address]))
+        elif kind == "checkpoint" and address in self.listed:
+            yield from differences(stored, self.training_options(self.listed[address]))
+        elif kind == "draws" and address in self.listed:
+            yield from differences(stored, self.draw_options(inputs, self.listed[address]))
 
     def _read(self, name: str, experiment: Experiment | None = None) -> Any:
         """A parameter by dotted name, in the type that the nodes take."""
-        further = decided_by(TASKS[experiment.task], experiment) if experiment else {}
+        further = experiment_types(TASKS[experiment.task], experiment) if experiment else {}
         kind = type_of(f"params:{name}", further)
         return TypeAdapter(kind).validate_python(self.catalog.load(f"params:{name}"))
 

@@ -21,7 +21,7 @@ from kedro.pipeline.node import Node
 from fieldcast import progress
 from fieldcast.frame.durations import store_durations
 
-INTERVAL = 30.0  # seconds between lines within a long node
+INTERVAL = 30.0  # time between lines within a long node [s]
 
 logger = logging.getLogger(__name__)
 
@@ -34,13 +34,13 @@ class Console:
     """
 
     def __init__(self) -> None:
-        self._begun = Value("i")  # nodes, counted by all processes of a run
+        self._begun = Value("i")  # number of nodes that have begun, counted by all processes of a run
         self._total = 0
         self._catalog: CatalogProtocol | None = None
-        self._running: dict[int, tuple[str, float]] = {}  # node of each thread, and when it began
-        self._reading: dict[str, float] = {}  # nodes that read their inputs, and since when
-        self._seconds: dict[str, float] = {}  # nodes of this run and how long they took
-        self._knows_ends = False  # whether the runner tells when a node has ended
+        self._running: dict[int, tuple[str, float]] = {}  # node of each thread, with its start time
+        self._reading: dict[str, float] = {}  # nodes that read their inputs, with the start time
+        self._seconds: dict[str, float] = {}  # duration of each node of this run
+        self._knows_ends = False  # whether the runner reports the end of each node
         self._end = threading.Event()
 
     @hook_impl

@@ -24,7 +24,7 @@ CONFIGURATION = {
     "distributed.worker.http.routes": [],
     "distributed.worker.multiprocessing-method": "forkserver",
 }
-TLS = ("tls_ca_file", "tls_client_cert", "tls_client_key")
+TLS_FILES = ("tls_ca_file", "tls_client_cert", "tls_client_key")
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -70,23 +70,23 @@ def dask_options() -> DaskOptions:
     """Read `dask.yml` of the environment of the run; without one, the defaults."""
     context = pipeline_registry.CONTEXT.get()
     try:
-        given: Mapping[str, Any] = context.config_loader["dask"] if context else {}
+        configured: Mapping[str, Any] = context.config_loader["dask"] if context else {}
     except MissingConfigException:
-        given = {}
-    options: DaskOptions = TypeAdapter(DaskOptions).validate_python(given)
+        configured = {}
+    options: DaskOptions = TypeAdapter(DaskOptions).validate_python(configured)
     return options
 
 
 @contextmanager
-def connected(options: DaskOptions, most: int | None) -> Iterator[Any]:
+def connect(options: DaskOptions, max_workers: int | None) -> Iterator[Any]:
     """A client of the cluster, whose first worker is ready.
 
     Parameters
     ----------
     options
         Which cluster.
-    most
-        Workers that the run can use; None for all.
+    max_workers
+        Number of workers that the run can use; None for all.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def connected(options: DaskOptions, most: int | None) -> Iterator[Any]:
         if options.address:
             client = Client(options.address, security=security(options), timeout=options.timeout)
         else:
-            cluster = started(options, most)
+            cluster = start_cluster(options, max_workers)
             client = Client(cluster)
         client.wait_for_workers(1, timeout=options.timeout)
     except (OSError, TimeoutError, ValueError) as error:
@@ -129,11 +129,11 @@ def security(options: DaskOptions) -> Any:
     """The certificates with which a scheduler is reached; None if `dask.yml` names none."""
     from distributed import Security
 
-    files = {name: getattr(options, name) for name in TLS if getattr(options, name)}
+    files = {name: getattr(options, name) for name in TLS_FILES if getattr(options, name)}
     return Security(require_encryption=True, **files) if files else None
 
 
-def started(options: DaskOptions, most: int | None) -> Any:
+def start_cluster(options: DaskOptions, max_workers: int | None) -> Any:
     """A cluster for this run: of SLURM jobs, or of processes of this machine that other machines cannot reach."""
     from distributed import LocalCluster, Security
 
@@ -152,7 +152,7 @@ def started(options: DaskOptions, most: int | None) -> Any:
     os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "error")  # processes read it while they import
     start_server()
     return LocalCluster(
-        n_workers=options.workers or most or cores(),
+        n_workers=options.workers or max_workers or cores(),
         threads_per_worker=1,
         host="127.0.0.1",
         security=Security.temporary(),

@@ -10,9 +10,8 @@ from typing import Any
 from fieldcast.frame.worker import Service, Setting
 from fieldcast.processes import THREADS
 
-_services: dict[
-    tuple[str, int], Service
-] = {}  # by setting and thread: data are compared with their digest once
+# by setting and thread, so that data are compared with their digest once
+_services: dict[tuple[str, int], Service] = {}
 
 
 def run(setting: bytes, message: bytes, topic: str, slot: str) -> bytes:
@@ -42,11 +41,11 @@ def service_of(setting: bytes) -> Service:
             _services.pop(key, None)  # unless another thread was faster
     key = digest, threading.get_ident()
     if key not in _services:
-        _services[key] = started(pickle.loads(setting))
+        _services[key] = start_service(pickle.loads(setting))
     return _services[key]
 
 
-def started(setting: Setting) -> Service:
+def start_service(setting: Setting) -> Service:
     """A service of this process, in its own environment except for the number of threads."""
     os.environ[THREADS] = setting.environ.get(THREADS, str(setting.threads))
     return Service(setting)

@@ -20,13 +20,10 @@ from fieldcast.frame.error_messages import sentence
 from fieldcast.frame.preflight import makers
 from fieldcast.lineage import CODE, differences
 from fieldcast.models.source_code import code_of
-from fieldcast.pipelines.names import handed_on, parts_of
+from fieldcast.pipelines.names import is_transient, pooled_roles
 
-SOURCES = {
-    "data": "fields",
-    "observations": "observations",
-    "starts": "starts",
-}  # entry of a lineage: data set
+# entry of a lineage: data set
+SOURCES = {"data": "fields", "observations": "observations", "starts": "starts"}
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Examination:
-    """Number of data sets that are stored, and what was found, in the order in which stages run."""
+    """Number of stored data sets, and their faults, in the order in which stages run."""
 
     stored: int
     faults: tuple[Fault, ...]
@@ -63,7 +60,7 @@ class Examination:
 
 
 def examine(catalog: CatalogProtocol, folder: str | None) -> Examination:
-    """Read everything that stages of the pipelines have stored in a folder, one data set after another.
+    """Read everything that the stages have stored in a folder, one data set after another.
 
     Raises InputError if nothing is stored.
     """
@@ -71,7 +68,7 @@ def examine(catalog: CatalogProtocol, folder: str | None) -> Examination:
     stored = {
         name: (node.inputs, command)
         for name, node, command in makers()
-        if not handed_on(name) and name in catalog and catalog.exists(name)
+        if not is_transient(name) and name in catalog and catalog.exists(name)
     }
     if not stored:
         raise InputError(f"nothing is stored in {folder}: name the data_root of a run, and its --env.")
@@ -90,7 +87,7 @@ def complaints(
 ) -> Iterator[str]:
     """Yield the first fault of a data set, if it has any; add its digest to those of the sources.
 
-    inputs: of the node that makes it.
+    inputs: inputs of the node that makes it.
     """
     catalog, listed = options.catalog, options.listed
     try:
@@ -106,9 +103,9 @@ def complaints(
             present["model"] = model_of(address, catalog, listed)
         if base := base_of(name.removesuffix(".checkpoint"), listed):
             present["base"] = weights_of(base, catalog)
-        if parts := pooled_by(name.removesuffix(".checkpoint"), listed):
-            present["parts"] = {role: weights_of(part, catalog) for role, part in parts.items()}
-        of_options = options.complaint(name, entries, inputs)
+        if pooled := pooled_experiments(name.removesuffix(".checkpoint"), listed):
+            present["parts"] = {role: weights_of(address, catalog) for role, address in pooled.items()}
+        option_complaint = options.complaint(name, entries, inputs)
     except Exception as error:  # any error is a fault of the file
         yield sentence(error) or f"it cannot be read ({type(error).__name__}: {error})."
         return
@@ -120,8 +117,8 @@ def complaints(
             source = SOURCES.get(key, "weights or model options")
             yield f"it was made from other {source} ({entries[key]}, now {now})."
             return
-    if of_options:
-        yield of_options
+    if option_complaint:
+        yield option_complaint
 
 
 def changed_code(header: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
@@ -162,10 +159,10 @@ def base_of(address: str, listed: Mapping[str, Experiment]) -> str | None:
     return listed[address].uses.get("base") if address in listed else None
 
 
-def pooled_by(address: str, listed: Mapping[str, Experiment]) -> dict[str, str]:
+def pooled_experiments(address: str, listed: Mapping[str, Experiment]) -> dict[str, str]:
     """Addresses of the experiments whose models a pool holds, by role."""
     pool = listed.get(address)
-    return {role: pool.uses[role] for role in parts_of(pool)} if pool else {}
+    return {role: pool.uses[role] for role in pooled_roles(pool)} if pool else {}
 
 
 def weights_of(address: str, catalog: CatalogProtocol) -> str:

@@ -12,7 +12,7 @@ from kedro.pipeline.node import Node
 
 from fieldcast import progress
 
-DURATIONS = "durations"  # data set: how long each node took when it last ran
+DURATIONS = "durations"  # data set with the duration of the last run of each node
 
 
 def stored_durations(catalog: CatalogProtocol) -> dict[str, float]:
@@ -24,7 +24,7 @@ def stored_durations(catalog: CatalogProtocol) -> dict[str, float]:
         return {
             str(name): float(seconds) for name, seconds in zip(table["node"], table["seconds"], strict=True)
         }
-    except (DatasetError, KeyError, ValueError):  # an estimate is not worth an error
+    except (DatasetError, KeyError, ValueError):  # a run must not fail for an estimate
         return {}
 
 
@@ -53,12 +53,12 @@ def longest_paths(pipeline: Pipeline, durations: Mapping[str, float]) -> dict[No
 
     A node that has not been timed counts as much as the mean of the others; if none has, every node counts 1.
     """
-    timed = [durations[node.name] for node in pipeline.nodes if node.name in durations]
-    typical = fmean(timed) if timed else 1.0
+    seconds = [durations[node.name] for node in pipeline.nodes if node.name in durations]
+    typical = fmean(seconds) if seconds else 1.0
     readers, paths = children(pipeline), dict[Node, float]()
     for node in reversed(pipeline.nodes):
-        after = max((paths[child] for child in readers[node]), default=0.0)
-        paths[node] = durations.get(node.name, typical) + after
+        rest = max((paths[child] for child in readers[node]), default=0.0)
+        paths[node] = durations.get(node.name, typical) + rest
     return paths
 
 

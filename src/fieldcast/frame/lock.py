@@ -26,7 +26,8 @@ from fieldcast.frame.tracking import metadata
 
 logger = logging.getLogger(__name__)
 
-ARRAY_TASK = "SLURM_ARRAY_TASK_ID"  # set within a job array, whose tasks run an experiment each, side by side
+# variable that is set in the tasks of a job array, each of which runs one experiment
+ARRAY_TASK = "SLURM_ARRAY_TASK_ID"
 
 
 class Lock:
@@ -35,7 +36,7 @@ class Lock:
     def __init__(self) -> None:
         self._root: Path | None = None
         self._is_shared = False
-        self._held: tuple[Path, int] | None = None  # the data root, and the descriptor of its locked file
+        self._lock: tuple[Path, int] | None = None  # the data root, and the descriptor of its locked file
         os.register_at_fork(after_in_child=self._leave_to_parent)  # once: it cannot be taken back
 
     @hook_impl
@@ -54,7 +55,7 @@ class Lock:
         self._is_shared = bool(run_params.get("namespaces")) and ARRAY_TASK in os.environ
         descriptor = take(self._root, metadata.command(run_params), self._is_shared)
         if descriptor is not None:
-            self._held = self._root, descriptor
+            self._lock = self._root, descriptor
             atexit.register(self._release)  # Kedro calls no hook on Ctrl-C and SIGTERM
 
     @hook_impl
@@ -68,27 +69,27 @@ class Lock:
         self._release()
 
     def _release(self) -> None:
-        if self._held is None:
+        if self._lock is None:
             return
-        root, descriptor = self._held
+        root, descriptor = self._lock
         with suppress(OSError):
             if not self._is_shared:  # else the others would lock a file that has no path any more
                 _file(root).unlink()
         os.close(descriptor)
-        self._held = None
+        self._lock = None
         atexit.unregister(self._release)
 
     def _leave_to_parent(self) -> None:
         """Close the descriptor in a forked process: otherwise it would keep the lock of a parent that is killed."""
-        if self._held is not None:
-            os.close(self._held[1])
-            self._held = None
+        if self._lock is not None:
+            os.close(self._lock[1])
+            self._lock = None
 
 
 def take(root: Path, command: str, shared: bool = False) -> int | None:
-    """Lock the file and return its descriptor; None where it cannot be locked, as in a read-only folder.
+    """Lock the data root and return the descriptor of its lock file; None where it cannot be locked, as if read-only.
 
-    shared: with others that share it, such as the tasks of a job array, each of which writes files of its own.
+    shared: lock it together with others, such as the tasks of a job array, each of which writes files of its own.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Types of parameters by dotted name, and what is wrong with a value.
+"""Types of parameters by dotted name, and complaints about values that do not fit them.
 
 The types of Fieldcast's own parameters are listed, so that a wrong option is refused before a pipeline is built;
 those of a plug-in are taken from the annotations of its nodes.
@@ -19,34 +19,34 @@ from fieldcast.arguments import option_path
 from fieldcast.errors import InputError
 from fieldcast.experiments import experiments, nearest
 
-PACKAGE = "fieldcast"  # of which the types are listed
+PACKAGE = "fieldcast"  # the package whose types are listed
 UNKNOWN_OPTION = ("unexpected_keyword_argument", "extra_forbidden")  # pydantic's types of error
 
 
 def listed_types(conf: Path) -> dict[str, Any]:
-    """Types that need no pipeline: of the sections, and of what each experiment of Fieldcast's tasks sets for itself.
+    """Types that need no pipeline: those of the sections, and of the options of experiments of Fieldcast's tasks.
 
-    conf: the folder of configuration, which lists the experiments.
+    conf: the configuration folder, which lists the experiments.
     """
     if project.PACKAGE_NAME != PACKAGE:
         return {}
-    from fieldcast.pipelines.parameters import TYPES, decided_by  # here: pydantic builds each type
+    from fieldcast.pipelines.parameters import TYPES, experiment_types  # here: pydantic builds each type
     from fieldcast.tasks import PLUGINS, TASKS
 
     types = dict[str, Any](TYPES)
     for experiment in experiments(conf, *plugins.configurations()).values():
         task = TASKS.get(experiment.task)
         if task is not None and task not in PLUGINS:
-            of_experiment = {"fit": TYPES["fit"], **decided_by(task, experiment)}
-            types |= {f"{experiment.address}.{name}": kind for name, kind in of_experiment.items()}
+            own_types = {"fit": TYPES["fit"], **experiment_types(task, experiment)}
+            types |= {f"{experiment.address}.{name}": kind for name, kind in own_types.items()}
     return types
 
 
 def annotated_types() -> dict[str, Any]:
     """Dataclasses and pydantic models with which nodes annotate parameters; builds every pipeline."""
-    complete = ("__default__", *pipeline_registry.STANDALONE, "gaps")  # together they hold every node
-    parts = {name: pipelines[name] for name in complete if name in pipelines}
-    types = TypeExtractor(parts).extract_types_from_pipelines()
+    names = ("__default__", *pipeline_registry.STANDALONE, "gaps")  # together they hold every node
+    built = {name: pipelines[name] for name in names if name in pipelines}
+    types = TypeExtractor(built).extract_types_from_pipelines()
     return {
         key: kind
         for key, kind in types.items()

@@ -1,4 +1,4 @@
-"""Checks before the first node: refuse in one sentence whatever cannot end well."""
+"""Checks before the first node: refuse in one sentence what would fail."""
 
 import json
 import os
@@ -28,7 +28,7 @@ from fieldcast.frame.parameter_types import annotated_types, check_values, liste
 from fieldcast.inference.whole_file import refuse_unwritable
 from fieldcast.lineage import leaves
 
-MODELS, CHECKPOINT = "06_models", "checkpoint.safetensors"  # of conf/base/catalog.yml
+MODELS, CHECKPOINT = "06_models", "checkpoint.safetensors"  # layer and file name in conf/base/catalog.yml
 REFERENCE = re.compile(r"runtime_params:\s*([\w.]+)")
 
 
@@ -59,13 +59,13 @@ class Checks:
             check_keys(overrides, loader.declared(), Path(loader.conf_source))
         parameters = _parameters(loader)
         for experiment in experiments(pipeline_registry.configuration(), *plugins.configurations()).values():
-            of_task = parameters.get(experiment.task, {})
-            if not isinstance(of_task, Mapping):
+            task_body = parameters.get(experiment.task, {})
+            if not isinstance(task_body, Mapping):
                 raise InputError(
-                    f"{experiment.task} = {of_task!r}, but it holds the experiments of a task: set an option of one, "
+                    f"{experiment.task} = {task_body!r}, but it holds the experiments of a task: set an option of one, "
                     f"such as {experiment.address}.model."
                 )
-            body = of_task.get(experiment.name)
+            body = task_body.get(experiment.name)
             if isinstance(body, dict):
                 body.setdefault("fit", {})
                 body.setdefault("options", {})
@@ -81,7 +81,7 @@ class Checks:
         self._catalog, self._compared = catalog, set()
         pipeline_registry.CATALOG.set(catalog)
         check_versions(run_params.get("load_versions") or {}, catalog)
-        check_place(pipeline)
+        check_root(pipeline)
         check_files(pipeline, catalog)
         for name in sorted(pipeline.inputs()):
             if name == "parameters" or name.startswith("params:") or name not in catalog:
@@ -115,9 +115,9 @@ def check_environment(conf: Path, env: str) -> None:
         raise InputError(f"there is no environment '{env}'; there are {', '.join(environments)}.")
 
 
-def check_data_root(given: Mapping[str, Any]) -> None:
+def check_data_root(runtime_params: Mapping[str, Any]) -> None:
     """Raise InputError for a data root that is not a string."""
-    root = given.get(DATA_ROOT, ".")
+    root = runtime_params.get(DATA_ROOT, ".")
     if not isinstance(root, str) or not root.strip():
         raise InputError(
             f"data_root = {json.dumps(root, default=str)} is not the name of a folder: give one, such as data_mine."
@@ -134,11 +134,13 @@ def check_keys(overrides: Iterable[str], configured: Mapping[str, Any], conf: Pa
     for key in overrides:
         if key in names:
             continue
-        parts = key.split(".")
-        prefixes = [".".join(parts[: n + 1]) for n in range(len(parts))]
+        levels = key.split(".")
+        prefixes = [".".join(levels[: n + 1]) for n in range(len(levels))]
         is_section = any(name.startswith(f"{key}.") for name in names)
-        of_model = parts[2:3] == ["model"] and any(name.startswith(f"{prefixes[1]}.") for name in names)
-        open_ended = any(configured.get(prefix, "") in (None, {}) for prefix in prefixes) or of_model
+        is_model_option = levels[2:3] == ["model"] and any(
+            name.startswith(f"{prefixes[1]}.") for name in names
+        )
+        open_ended = any(configured.get(prefix, "") in (None, {}) for prefix in prefixes) or is_model_option
         if is_section or open_ended or any(prefix in listed() for prefix in prefixes):
             continue
         if any(prefix in annotated() for prefix in prefixes):
@@ -146,7 +148,7 @@ def check_keys(overrides: Iterable[str], configured: Mapping[str, Any], conf: Pa
         raise InputError(f"--params {key}: there is no such parameter{nearest(key, sorted(names))}")
 
 
-def check_place(pipeline: Pipeline) -> None:
+def check_root(pipeline: Pipeline) -> None:
     """Raise InputError for a remote data root that cannot be reached, or a local one that does not exist but is read.
 
     A misspelt folder would otherwise look like one in which nothing has been trained yet.
@@ -162,8 +164,8 @@ def check_place(pipeline: Pipeline) -> None:
             root, context.config_loader["credentials"].get(DATA_ROOT, {}), context.env or "local"
         )
     elif root and "checkpoints" in pipeline.inputs() and not (folder := context.project_path / root).is_dir():
-        places = dict.fromkeys((folder.parent, context.project_path))
-        trained = [path for place in places for path in sorted(place.glob(f"*/{MODELS}/*/*/{CHECKPOINT}"))]
+        folders = dict.fromkeys((folder.parent, context.project_path))
+        trained = [path for parent in folders for path in sorted(parent.glob(f"*/{MODELS}/*/*/{CHECKPOINT}"))]
         beside = dict.fromkeys(os.path.relpath(path.parents[3], context.project_path) for path in trained)
         choice = f" (models are in {', '.join(beside)})" if beside else ""
         raise InputError(

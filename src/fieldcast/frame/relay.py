@@ -17,12 +17,12 @@ class Relay:
     @hook_impl(trylast=True)
     def before_node_run(self, inputs: Mapping[str, Any]) -> None:
         """Send that the inputs are there."""
-        self._send("before_node_run", {"inputs": all_described(inputs)})
+        self._send("before_node_run", {"inputs": messages_of(inputs)})
 
     @hook_impl
     def after_node_run(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:
         """Send that the function of the node has returned."""
-        self._send("after_node_run", {"inputs": all_described(inputs), "outputs": all_described(outputs)})
+        self._send("after_node_run", {"inputs": messages_of(inputs), "outputs": messages_of(outputs)})
 
     @hook_impl
     def before_dataset_loaded(self, dataset_name: str) -> None:
@@ -31,7 +31,7 @@ class Relay:
 
     @hook_impl(trylast=True)
     def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:
-        """Send the name, and what hooks want to know of the data."""
+        """Send the name, and the attributes of the data, which hooks read."""
         self._send("after_dataset_loaded", {"dataset_name": dataset_name, "data": message_of(data)})
 
     @hook_impl
@@ -41,12 +41,12 @@ class Relay:
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
-        """Send the name, and what hooks want to know of the data."""
+        """Send the name, and the attributes of the data, which hooks read."""
         self._send("after_dataset_saved", {"dataset_name": dataset_name, "data": message_of(data)})
 
 
-def all_described(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters as they are, and what hooks want to know of data sets, by name."""
+def messages_of(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters as they are, and data sets as `message_of` gives them, by name."""
     return {name: value if name.startswith("params:") else message_of(value) for name, value in data.items()}
 
 

@@ -10,23 +10,23 @@ from fieldcast.datasets.base import OBJECT_STORES
 from fieldcast.errors import InputError
 from fieldcast.fields.paths import installation
 
-READ_ONLY = ("http", "https")
-SECRETS = "the entry data_root in conf/{}/credentials.yml"
+READ_ONLY_PROTOCOLS = ("http", "https")
+CREDENTIALS = "the entry data_root in conf/{}/credentials.yml"
 
 
 def check_data_root(address: str, credentials: Mapping[str, Any], env: str = "local") -> None:
     """Raise InputError for an address that cannot be written to, or a bucket that is missing or refuses access.
 
-    env: the environment whose credentials are read.
+    env: environment whose credentials are read.
     """
     protocol = get_protocol(address)
-    if protocol in READ_ONLY:
+    if protocol in READ_ONLY_PROTOCOLS:
         raise InputError(
             f"data_root = {address} can only be read: give a folder, or a bucket such as s3://bucket/run."
         )
     if protocol not in OBJECT_STORES:
         return
-    secrets = SECRETS.format(env)
+    where = CREDENTIALS.format(env)
     bucket = address.partition("://")[2].partition("/")[0]
     try:
         fsspec.filesystem(protocol, **{"use_listings_cache": False, **credentials}).ls(bucket)
@@ -36,12 +36,12 @@ def check_data_root(address: str, credentials: Mapping[str, Any], env: str = "lo
         ) from error
     except FileNotFoundError as error:
         raise InputError(
-            f"data_root = {address}: there is no bucket '{bucket}': create it, or check its name and {secrets}."
+            f"data_root = {address}: there is no bucket '{bucket}': create it, or check its name and {where}."
         ) from error
     except PermissionError as error:
-        raise InputError(f"data_root = {address}: access is denied ({error}): check {secrets}.") from error
+        raise InputError(f"data_root = {address}: access is denied ({error}): check {where}.") from error
     except Exception as error:
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise InputError(
-            f"data_root = {address} cannot be reached ({reason}): check the network, and {secrets}."
+            f"data_root = {address} cannot be reached ({reason}): check the network, and {where}."
         ) from error

@@ -13,9 +13,9 @@ from kedro.pipeline.node import Node
 
 from fieldcast.errors import InputError
 from fieldcast.frame import dask_node
-from fieldcast.frame.dask_cluster import DaskOptions, connected, dask_options
+from fieldcast.frame.dask_cluster import DaskOptions, connect, dask_options
 from fieldcast.frame.side_by_side import SideBySide
-from fieldcast.frame.worker import Listener, linked
+from fieldcast.frame.worker import Listener, link_causes
 from fieldcast.pipelines.names import TRAINING, stage_of
 
 logger = logging.getLogger(__name__)
@@ -29,13 +29,13 @@ class DaskRunner(SideBySide):
     dies runs again on another one, and resumes. Data sets must be on storage that all workers share.
     """
 
-    fewest = 1
+    min_nodes = 1
 
     def __init__(self, max_workers: int | None = None, is_async: bool = False) -> None:
         """Create a runner of `max_workers` nodes at a time, by default as many as the cluster's workers have threads;
         Kedro passes `is_async`."""
         super().__init__(max_workers, is_async)
-        self._most = max_workers
+        self._requested_workers = max_workers
         self._options = DaskOptions()
         self._channel: Channel | None = None
 
@@ -50,9 +50,9 @@ class DaskRunner(SideBySide):
         run_id: str | None = None,
     ) -> None:
         self._options = dask_options()
-        with connected(self._options, self._most) as client:
+        with connect(self._options, self._requested_workers) as client:
             slots = sum(client.nthreads().values()) or (self._options.workers or 1)
-            self._max_workers = min(slots, self._most or slots)
+            self._max_workers = min(slots, self._requested_workers or slots)
             self._channel = Channel(client, self._options)
             super()._run(pipeline, catalog, hook_manager, run_id)
 
@@ -127,7 +127,7 @@ class Slot:
         outcome, result = pickle.loads(future.result())
         self._future = None
         if outcome == "failed":
-            raise linked(result)
+            raise link_causes(result)
         data: dict[str, Any] = result
         return data
 

@@ -38,14 +38,14 @@ class SideBySide(AbstractRunner):
     path, `CheapFirst` runs.
     """
 
-    fewest = 2  # nodes at a time that are worth processes of their own
+    min_nodes = 2  # nodes at a time that are worth processes of their own
 
     def __init__(self, max_workers: int | None = None, is_async: bool = False) -> None:
         """Create a runner of `max_workers` nodes at a time, by default as many as there are cores; Kedro passes
         `is_async`."""
         super().__init__(is_async=is_async)
         self._max_workers = self._validate_max_workers(max_workers or cores())
-        if self._max_workers >= self.fewest:
+        if self._max_workers >= self.min_nodes:
             self._prepare()
 
     def _prepare(self) -> None:
@@ -79,7 +79,7 @@ class SideBySide(AbstractRunner):
         run_id: str | None = None,
     ) -> None:
         at_once = self._get_required_workers_count(pipeline)
-        if at_once < self.fewest:
+        if at_once < self.min_nodes:
             return CheapFirst()._run(pipeline, catalog, hook_manager, run_id)
         durations = stored_durations(catalog)
         logger.info("%s", plan(pipeline, durations, at_once))
@@ -113,26 +113,26 @@ class NodeOrder:
 
     def __init__(self, pipeline: Pipeline, durations: Mapping[str, float]) -> None:
         self._parents = pipeline.node_dependencies
-        self._place = {node: place for place, node in enumerate(cheap_first(pipeline))}
+        self._position = {node: position for position, node in enumerate(cheap_first(pipeline))}
         self._path = longest_paths(pipeline, durations)
-        self._waiting, self._done = set(self._place), set[Node]()
-        self._leader: Node | None = None  # that of the longest path
+        self._waiting, self._done = set(self._position), set[Node]()
+        self._leader: Node | None = None  # the running node of the longest path
 
     def begin(self, count: int) -> list[Node]:
         """Take at most `count` nodes that can begin now."""
-        begun: list[Node] = []
-        while len(begun) < count:
+        nodes: list[Node] = []
+        while len(nodes) < count:
             ready = [node for node in self._waiting if self._parents[node] <= self._done]
             if not ready:
                 break
-            node = min(ready, key=self._place.__getitem__)
+            node = min(ready, key=self._position.__getitem__)
             if self._leader is None:
                 node = self._leader = min(
-                    ready, key=lambda candidate: (-self._path[candidate], self._place[candidate])
+                    ready, key=lambda candidate: (-self._path[candidate], self._position[candidate])
                 )
             self._waiting.remove(node)
-            begun.append(node)
-        return begun
+            nodes.append(node)
+        return nodes
 
     def end(self, node: Node) -> None:
         """Note that a node has ended."""

@@ -10,7 +10,7 @@ from fieldcast.errors import InputError
 from fieldcast.experiments import Experiment, demo, experiments, nearest, requirements
 from fieldcast.frame.conf_source import configuration_folder
 
-HEAD = """#!/bin/bash
+SCRIPT_HEAD = """#!/bin/bash
 # {count} experiments as tasks of job arrays; options behind the name of this script go to sbatch:
 #   bash {file} --partition=gpu --gres=gpu:1 --time=4:00:00
 set -eu
@@ -18,9 +18,9 @@ PATH="$PATH:"{programs}  # of this installation, behind those of an environment 
 submit() {{ sbatch --parsable --job-name=fieldcast "$@"; }}
 job=$(submit "$@" --wrap {prepare})
 """
-ARRAY = """job=$(submit --dependency={condition}:$job --array=0-{last} "$@" --wrap {task})
+SCRIPT_ARRAY = """job=$(submit --dependency={condition}:$job --array=0-{last} "$@" --wrap {task})
 """
-TAIL = """submit --dependency=afterany:$job "$@" --wrap {report}
+SCRIPT_TAIL = """submit --dependency=afterany:$job "$@" --wrap {report}
 """
 
 
@@ -52,7 +52,7 @@ def job_script(file: str, names: Sequence[str], options: Sequence[str]) -> str:
     run = shlex.join(["fieldcast", "run", *options])
     prepare, report = f"{run} --pipelines {','.join(preparation)}", f"{run} --pipelines reporting"
     count = sum(map(len, arrays))
-    script = HEAD.format(
+    script = SCRIPT_HEAD.format(
         count=count,
         file=file,
         programs=shlex.quote(os.path.dirname(sys.executable)),
@@ -63,8 +63,8 @@ def job_script(file: str, names: Sequence[str], options: Sequence[str]) -> str:
         # sbatch runs it by /bin/sh, which may have no arrays
         task = f'set -- {addresses}; shift "$SLURM_ARRAY_TASK_ID"; {run} --pipelines "$1" --namespaces "$1"'
         condition = "afterany" if number else "afterok"
-        script += ARRAY.format(condition=condition, last=len(array) - 1, task=shlex.quote(task))
-    return script + TAIL.format(report=shlex.quote(report))
+        script += SCRIPT_ARRAY.format(condition=condition, last=len(array) - 1, task=shlex.quote(task))
+    return script + SCRIPT_TAIL.format(report=shlex.quote(report))
 
 
 def selection(
@@ -92,10 +92,10 @@ def tasks_of(listed: Mapping[str, Experiment]) -> list[str]:
 
 
 def levels(selected: Iterable[Experiment], listed: Mapping[str, Experiment]) -> list[list[Experiment]]:
-    """Experiments, with those whose checkpoints they use, in arrays: each uses only those of arrays before its own."""
+    """Experiments and those whose checkpoints they use, in arrays: each uses checkpoints of earlier arrays only."""
     needed = {need.address: need for each in selected for need in requirements(each, listed)}
     level: dict[str, int] = {}
     for address, each in needed.items():  # those that an experiment uses come before it
         level[address] = 1 + max((level[used] for used in each.uses.values()), default=-1)
     count = max(level.values(), default=-1) + 1
-    return [[needed[address] for address, of in level.items() if of == number] for number in range(count)]
+    return [[needed[address] for address, n in level.items() if n == number] for number in range(count)]

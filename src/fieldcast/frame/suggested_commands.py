@@ -12,7 +12,7 @@ from fieldcast.lineage import leaves
 
 # a command that has options of its own is left alone
 COMMAND = re.compile(r"kedro run( --pipelines [\w.,]*\w(?: --namespaces [\w.,]*\w)?)(?!\w|[.,]\w| --)")
-WORDS = {True: "true", False: "false", None: "null"}
+YAML_WORDS = {True: "true", False: "false", None: "null"}
 
 
 def with_options(text: str) -> str:
@@ -33,9 +33,9 @@ def with_options(text: str) -> str:
 
 def assignments(params: Mapping[str, Any]) -> str:
     """Parameters as `--params` takes them, without the sections of pipelines that work on a user's file."""
-    given = {key: value for key, value in params.items() if key not in pipeline_registry.STANDALONE}
+    shared = {key: value for key, value in params.items() if key not in pipeline_registry.STANDALONE}
     values = {
-        key: WORDS.get(value, value) if isinstance(value, bool | None) else value
-        for key, value in leaves(given)
+        key: YAML_WORDS.get(value, value) if isinstance(value, bool | None) else value
+        for key, value in leaves(shared)
     }
     return ",".join(f"{key}={value}" for key, value in values.items())

@@ -27,7 +27,7 @@ from fieldcast.frame.relay import Relay
 from fieldcast.processes import CONTEXT, THREADS, die_with_parent, portable, start_server
 from fieldcast.progress import Progress, state
 
-Listener = Callable[[str, Mapping[str, Any]], None]  # of events: the name of Kedro's hook, and its arguments
+Listener = Callable[[str, Mapping[str, Any]], None]  # takes the name of Kedro's hook, and its arguments
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Worker:
                 if kind == "ended":
                     return content
                 if kind == "failed":
-                    raise linked(content)
+                    raise link_causes(content)
                 listener(kind, content)
         except (EOFError, ConnectionError):
             self._process.join()
@@ -109,9 +109,8 @@ class Worker:
 def serve(pipe: Connection) -> None:
     """Run nodes until the other end of the pipe is closed (the body of the process)."""
     threading.Thread(target=die_with_parent, daemon=True).start()
-    set_start_method(
-        "fork", force=True
-    )  # semaphores of libraries then have no name, and a kill leaves none behind
+    # semaphores of libraries then have no name, and a kill leaves none behind
+    set_start_method("fork", force=True)
     lock = threading.Lock()
 
     def send(kind: str, content: Any) -> None:
@@ -131,7 +130,7 @@ def serve(pipe: Connection) -> None:
 
 
 class Service:
-    """The process's side: runs a node, and tells the other side what happens."""
+    """The process's side: runs a node, and reports its events to the other side."""
 
     def __init__(self, setting: Setting) -> None:
         set_threads(setting.threads)
@@ -154,7 +153,7 @@ class Service:
             Task(node, self._catalog, False, hooks, self._setting.run_id).execute()
             return "ended", {name: self._catalog.load(name) for name in outputs}
         except Exception as error:
-            return "failed", picklable(error)
+            return "failed", picklable_chain(error)
         finally:
             end.set()
             for name in (*inputs, *outputs):
@@ -169,13 +168,13 @@ class Service:
 def set_threads(threads: int) -> None:
     """Set the number of threads unless the environment does: for libraries that are loaded, and those that will be."""
     os.environ.setdefault(THREADS, str(threads))
-    given = int(os.environ[THREADS].partition(",")[0])
-    threadpool_limits(given)
+    count = int(os.environ[THREADS].partition(",")[0])
+    threadpool_limits(count)
     if torch := sys.modules.get("torch"):
-        torch.set_num_threads(given)
+        torch.set_num_threads(count)
 
 
-def picklable(error: BaseException) -> list[BaseException]:
+def picklable_chain(error: BaseException) -> list[BaseException]:
     """An error and its causes, outermost first, each without the next; the first has the traceback as a note."""
     links = [portable(link) for link in error_messages.chain(error)]
     if error_messages.sentence(error) is None:  # a fault of the program, which is shown with its traceback
@@ -183,7 +182,7 @@ def picklable(error: BaseException) -> list[BaseException]:
     return links
 
 
-def linked(links: list[BaseException]) -> BaseException:
+def link_causes(links: list[BaseException]) -> BaseException:
     """The first of several errors, each with the next as its cause."""
     for error, cause in pairwise(links):
         error.__cause__ = cause

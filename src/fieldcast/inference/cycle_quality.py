@@ -18,7 +18,7 @@ from fieldcast.fields.units import conversion
 from fieldcast.inference.user_layout import original_name
 from fieldcast.inference.withheld import withheld_scores, withheld_sums
 from fieldcast.scores.assimilation import INNOVATION_POWER, innovation_statistics
-from fieldcast.scores.observations import NOMINAL
+from fieldcast.scores.observations import NOMINAL_COVERAGE
 from fieldcast.scores.statistics import coverage_interval
 
 SCORES = {
@@ -36,9 +36,8 @@ INNOVATION_COLUMNS = (
 CHI_SQUARED = "mean squared innovation of {v} divided by the expected one"
 SUSPECT_TITLE = "share of observations of {v} more than five standard deviations from the background"
 INFERRED = "error of observation of {v} that innovations and residuals imply"
-MIN_MEMBERS = next(
-    members for members in count(2) if coverage_interval(members, NOMINAL)
-)  # for a coverage of 90 %
+# smallest ensemble for which a coverage of 90 % is defined
+MIN_MEMBERS = next(members for members in count(2) if coverage_interval(members, NOMINAL_COVERAGE))
 INNOVATIONS, WITHHELD = "fieldcast_innovations", "fieldcast_withheld"  # variables beside the fields of a step
 
 

@@ -82,8 +82,8 @@ def trained_model(
             f"'{experiment}' is of type File: its forecasts were made elsewhere, so there is no model to draw from; "
             "name another."
         )
-    trained_by = (settings.get("uses") or {}).get("weights")
-    address = (trained_by or experiment).replace(".", "/")
+    weights_of = (settings.get("uses") or {}).get("weights")
+    address = (weights_of or experiment).replace(".", "/")
     if address not in checkpoints:
         trained = sorted(key.replace("/", ".") for key in checkpoints if key.startswith(f"{task}/"))
         others = f"; or draw from a trained one: --params {key}={' or '.join(trained)}" if trained else ""
@@ -91,6 +91,6 @@ def trained_model(
             f"'{experiment}' has not been trained yet here: run `kedro run --pipelines {experiment}` first, with the "
             f"same data_root and --env{others}."
         )
-    where = f"the checkpoint of '{trained_by or experiment}'"
-    checkpoint = unpack(checkpoints[address](), where, settings["model"] if trained_by else None)
+    where = f"the checkpoint of '{weights_of or experiment}'"
+    checkpoint = unpack(checkpoints[address](), where, settings["model"] if weights_of else None)
     return TrainedModel(checkpoint, (settings.get("options") or {}).get("feedback", "members"))

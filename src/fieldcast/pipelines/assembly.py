@@ -16,13 +16,13 @@ from kedro.pipeline import Pipeline
 from fieldcast import plugins
 from fieldcast.errors import InputError
 from fieldcast.experiments import Experiment
-from fieldcast.pipelines.names import TRAINING, handed_on
+from fieldcast.pipelines.names import TRAINING, is_transient
 
 if TYPE_CHECKING:
     from fieldcast.pipelines.reporting.pipeline import Ranked
     from fieldcast.tasks import Task
 
-PRIVATE = ("model", "fit", "options")  # parameters of an experiment; all others are shared
+PRIVATE_PARAMETERS = ("model", "fit", "options")  # parameters of each experiment; all others are shared
 
 # Kedro means names with dots by mistake; here they are checkpoints that an experiment of another task uses
 warnings.filterwarnings("ignore", "One or more dataset names contain '.' characters", UserWarning)
@@ -52,9 +52,9 @@ def stage_pipeline(name: str) -> Pipeline:
     return pipeline
 
 
-def union(parts: Iterable[Pipeline]) -> Pipeline:
+def unite(pipelines: Iterable[Pipeline]) -> Pipeline:
     """The union of pipelines: a node that several of them hold is there once."""
-    return Pipeline({node for part in parts for node in part.nodes})
+    return Pipeline({node for pipeline in pipelines for node in pipeline.nodes})
 
 
 def own_stages(experiment: Experiment, task: "Task") -> list[str]:
@@ -66,25 +66,25 @@ def experiment_pipeline(
     experiment: Experiment, task: "Task", shared: set[str], names: Collection[str]
 ) -> Pipeline:
     """Some stages of one experiment; each node has stage, task and family as tags."""
-    from fieldcast.pipelines.steps import boxed
+    from fieldcast.pipelines.steps import in_box
 
     stages = own_stages(experiment, task)
     is_last = stages[-1] in names
-    parts = {
+    by_stage = {
         name: stage(name).create_pipeline(task, experiment) for name in stages if is_last or name in names
     }
     if is_last:  # it publishes what all of them leave
-        parts[stages[-1]] += stage("evaluation").publish(parts.values(), task.results)
+        by_stage[stages[-1]] += stage("evaluation").publish(by_stage.values(), task.results)
     tags = {task.name} | ({experiment.about.family} if experiment.about.family else set())
-    boxes = [boxed(parts[name], name, {name, *tags}) for name in stages if name in names]
-    return in_namespace(union(boxes), experiment, shared)
+    boxes = [in_box(by_stage[name], name, {name, *tags}) for name in stages if name in names]
+    return in_namespace(unite(boxes), experiment, shared)
 
 
 def in_namespace(pipeline: Pipeline, experiment: Experiment, shared: set[str]) -> Pipeline:
     """Stages of an experiment: private names dotted, shared ones as they are.
 
-    A data set that has the name of a role is the checkpoint that the experiment uses in it; what is drawn from is
-    `checkpoint`.
+    A data set with the name of a role is the checkpoint that the experiment uses in that role; `checkpoint` is the one
+    that it draws from.
     """
     used = {role: f"{address}.checkpoint" for role, address in experiment.uses.items()}
     if not experiment.trains:
@@ -96,12 +96,14 @@ def in_namespace(pipeline: Pipeline, experiment: Experiment, shared: set[str]) -
         if base_name(name) in renamed
     }
     parameters = {
-        name for name in pipeline.inputs() if name.startswith("params:") and _root(name) not in PRIVATE
+        name
+        for name in pipeline.inputs()
+        if name.startswith("params:") and _root(name) not in PRIVATE_PARAMETERS
     }
     return Pipeline(pipeline, namespace=experiment.address, inputs=inputs, parameters=parameters)
 
 
-class Reported(Pipeline):
+class WithReporting(Pipeline):
     """Stages, and a reporting that waits for the results of the experiments among them.
 
     Reporting reads the results of all other experiments from the disk, so the graph of an experiment shows no node of
@@ -115,8 +117,8 @@ class Reported(Pipeline):
         super().__init__([stages, Pipeline(reporting, tags="reporting")])
 
     def __add__(self, other: Any) -> Pipeline:
-        others = other.stages if isinstance(other, Reported) else other
-        return Reported(union([self.stages, others]), self.ranked)
+        others = other.stages if isinstance(other, WithReporting) else other
+        return WithReporting(unite([self.stages, others]), self.ranked)
 
     __radd__ = __add__
 
@@ -127,7 +129,7 @@ class Reported(Pipeline):
         """
         selected = {node.name for node in super().filter(*selection, **further).nodes}
         stages = with_makers(self.stages, selected)
-        reporting = Reported(stages, self.ranked)
+        reporting = WithReporting(stages, self.ranked)
         own_names = {name.rpartition(".")[2] for name in selected}  # its namespace depends on the stages
         return stages + with_makers(
             Pipeline([node for node in reporting.nodes if "reporting" in node.tags]),
@@ -138,7 +140,7 @@ class Reported(Pipeline):
 def with_makers(pipeline: Pipeline, names: Collection[str]) -> Pipeline:
     """The nodes of these names, with those that make what they read and no run stores."""
     selected = {node.name for node in pipeline.nodes} & set(names)
-    makers = {output: node for node in pipeline.nodes for output in node.outputs if handed_on(output)}
+    makers = {output: node for node in pipeline.nodes for output in node.outputs if is_transient(output)}
     for node in reversed(pipeline.nodes):
         if node.name in selected:
             selected |= {makers[source].name for source in node.inputs if source in makers}

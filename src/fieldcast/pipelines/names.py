@@ -18,23 +18,25 @@ def stage_of(namespace: str | None) -> str:
     return (namespace or "").rpartition(".")[2]
 
 
-def handed_on(name: str) -> bool:
-    """Tell whether a data set is handed on within a run only, so that it is not on the disk for a later one."""
+def is_transient(name: str) -> bool:
+    """Whether a data set exists within a run only, so that it is not on the disk for a later one."""
     return name.startswith(("results_", "gathered_")) or name.endswith(".results")
 
 
-RESULTS_OF = "results_of_"  # before the name of an experiment, which might be that of another argument
+RESULTS_OF = (
+    "results_of_"  # prefix of experiments as arguments, whose names might be those of other arguments
+)
 PREPARED = {name: name for name in ("fields", "climatology", "normalisation", "splits")}
 
 
 def stored_model(experiment: Experiment) -> dict[str, str]:
     """The arguments that make a `StoredModel` of the checkpoint from which an experiment draws."""
-    of_draws = {name: f"params:{name}" for name in ("model", "seed", "limits", "device")}
+    drawing = {name: f"params:{name}" for name in ("model", "seed", "limits", "device")}
     trained_by = {
         "fit": f"params:{experiment.draws_from}.fit",
         "trained_model": f"params:{experiment.draws_from}.model",
     }
-    return {"checkpoint": "checkpoint", **of_draws, **trained_by, **base_of(experiment)}
+    return {"checkpoint": "checkpoint", **drawing, **trained_by, **base_of(experiment)}
 
 
 def base_of(experiment: Experiment) -> dict[str, str]:
@@ -43,6 +45,6 @@ def base_of(experiment: Experiment) -> dict[str, str]:
     return {"base": roles[0]} if roles else {}
 
 
-def parts_of(experiment: Experiment) -> list[str]:
-    """The roles of the checkpoints that an experiment pools: all but those with a meaning of their own."""
+def pooled_roles(experiment: Experiment) -> list[str]:
+    """Roles of the checkpoints that an experiment pools: all roles but those with a meaning of their own."""
     return [role for role in experiment.uses if role not in ("weights", "base", "forecast")]

@@ -32,7 +32,7 @@ TYPES: dict[str, type] = {
 }
 
 
-def decided_by(task: Task, experiment: Experiment) -> dict[str, type]:
+def experiment_types(task: Task, experiment: Experiment) -> dict[str, type]:
     """Types of the parameters of one experiment that differ between tasks, and of the model of type File."""
     return {**task.types, **({"model": File} if experiment.file else {})}
 

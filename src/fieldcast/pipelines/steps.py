@@ -11,7 +11,7 @@ from kedro.pipeline.node import Node
 from fieldcast.argument_groups import collected, given
 from fieldcast.deferred import is_deferred, with_arguments
 from fieldcast.experiments import Experiment
-from fieldcast.pipelines.names import parts_of, stored_model
+from fieldcast.pipelines.names import pooled_roles, stored_model
 from fieldcast.pipelines.parameters import type_of
 from fieldcast.tasks import Step
 
@@ -78,16 +78,16 @@ def from_checkpoint(
     function: Callable[..., Any], experiment: Experiment
 ) -> tuple[Callable[..., Any], dict[str, str]]:
     """A function of a `StoredModel` for one experiment, and the inputs of the fields of that record."""
-    parts = parts_of(experiment)
-    inputs = stored_model(experiment) | {role: role for role in parts}
-    return with_parts(given(function, trained_by=experiment.draws_from), parts), inputs
+    roles = pooled_roles(experiment)
+    inputs = stored_model(experiment) | {role: role for role in roles}
+    return with_pooled(given(function, trained_by=experiment.draws_from), roles), inputs
 
 
-def with_parts(function: Callable[..., Any], parts: Sequence[str]) -> Callable[..., Any]:
-    """A function of `parts`, checkpoints by role, that takes each by itself; as it is if there are none."""
-    return collected(function, "parts", parts) if parts else function
+def with_pooled(function: Callable[..., Any], roles: Sequence[str]) -> Callable[..., Any]:
+    """A function of `parts`, checkpoints by role, that takes each role as an argument; unchanged without roles."""
+    return collected(function, "parts", roles) if roles else function
 
 
-def boxed(pipeline: Pipeline, namespace: str, tags: Collection[str] = ()) -> Pipeline:
+def in_box(pipeline: Pipeline, namespace: str, tags: Collection[str] = ()) -> Pipeline:
     """The nodes in a namespace, which kedro-viz shows as a box; data sets and parameters keep their names."""
     return Pipeline(pipeline, namespace=namespace, prefix_datasets_with_namespace=False, tags=set(tags))

@@ -29,19 +29,19 @@ def earlier_output(earlier: Mapping[str, Any], output: str) -> Earlier:
 
 
 class ReleaseOnRead(list[Any]):
-    """The outputs of one step; each is let go when it is read, so it can be read once."""
+    """The outputs of one step; each is released when it is read, so it can be read once."""
 
-    def __getitem__(self, place: Any) -> Any:
-        value = super().__getitem__(place)
-        self[place] = None
+    def __getitem__(self, index: Any) -> Any:
+        value = super().__getitem__(index)
+        self[index] = None
         return value
 
 
 def streamed(generate: Callable[P, Iterator[T]]) -> Callable[P, Iterator[T]]:
     """Wrap a generator so that its steps do not pile up.
 
-    Kedro splits a stream of tuples into one stream per output by `itertools.tee`, which lets go of what all have taken
-    in blocks of 57 only: that many training states, or leads of a forecast, would be held.
+    Kedro splits a stream of tuples into one stream per output by `itertools.tee`, which releases items in blocks of 57
+    only: that many training states, or leads of a forecast, would stay in memory.
     """
 
     @functools.wraps(generate)
@@ -54,8 +54,10 @@ def streamed(generate: Callable[P, Iterator[T]]) -> Callable[P, Iterator[T]]:
     return stream
 
 
-def finished(earlier: Mapping[str, Any], sources: Lineage, names: Sequence[str] = ("draws", "costs")) -> bool:
-    """Tell whether an earlier run left these outputs, and its data sets are of this lineage."""
+def is_complete(
+    earlier: Mapping[str, Any], sources: Lineage, names: Sequence[str] = ("draws", "costs")
+) -> bool:
+    """Whether an earlier run has stored these outputs, with data sets of this lineage."""
     outputs = [earlier.get(name) for name in names]
     lineages = [output.attrs for output in outputs if isinstance(output, xr.Dataset)]
     complete = not any(output is None for output in outputs)
@@ -64,7 +66,7 @@ def finished(earlier: Mapping[str, Any], sources: Lineage, names: Sequence[str] 
     )
 
 
-def nothing_new(stored: xr.Dataset, dim: str) -> xr.Dataset:
+def empty_piece(stored: xr.Dataset, dim: str) -> xr.Dataset:
     """The piece after the last one of a complete store along `dim`, which leaves it as it is."""
     pieces = stored.sizes[dim]
     return stored.isel({dim: slice(0)}).assign_attrs(piece=pieces, pieces=pieces)

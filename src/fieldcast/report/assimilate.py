@@ -27,19 +27,19 @@ from fieldcast.scores.event_metrics import EVENT_METRICS
 from fieldcast.scores.leaderboard_schema import ASSIMILATE
 from fieldcast.time_steps import lead_label
 
-FILM = "first_steps"  # the figure of the film
-INNOVATIONS = ("innovation", "chi_squared", "observation_error", "signal", "suspect")
+FILM = "first_steps"  # file name of the figure of the film
+INNOVATION_SCORES = ("innovation", "chi_squared", "observation_error", "signal", "suspect")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Assimilate(Reconstruct):
     """Results of cycles, and the observations that they used; `leaderboard` holds the analyses alone."""
 
-    others: pd.DataFrame = field(default_factory=pd.DataFrame)  # backgrounds, and statistics of observations
-    leads: pd.DataFrame = field(default_factory=pd.DataFrame)  # forecasts from the analyses
+    others: pd.DataFrame = field(default_factory=pd.DataFrame)  # scores of backgrounds and innovations
+    leads: pd.DataFrame = field(default_factory=pd.DataFrame)  # lead time lost by forecasts from the analyses
     film: Mapping[str, xr.Dataset] = field(default_factory=dict)  # the first steps of a cycle
 
-    parts: ClassVar[tuple[str, ...]] = (*Reconstruct.parts, "film")
+    by_experiment: ClassVar[tuple[str, ...]] = (*Reconstruct.by_experiment, "film")
     title: ClassVar[str] = "Assimilation"
     template: ClassVar[str] = "assimilate"
     drawn: ClassVar[str] = "analyses"
@@ -50,11 +50,11 @@ class Assimilate(Reconstruct):
     def __post_init__(self) -> None:
         """Split the leaderboard, and leave the backgrounds out of the tables of statistics."""
         if "state" in self.leaderboard:
-            analysis = self.leaderboard["state"] == "analysis"
-            kept = self.leaderboard[analysis].drop(columns="state")
-            kept.attrs = self.leaderboard.attrs
-            object.__setattr__(self, "others", self.leaderboard[~analysis])
-            object.__setattr__(self, "leaderboard", kept)
+            is_analysis = self.leaderboard["state"] == "analysis"
+            analyses = self.leaderboard[is_analysis].drop(columns="state")
+            analyses.attrs = self.leaderboard.attrs
+            object.__setattr__(self, "others", self.leaderboard[~is_analysis])
+            object.__setattr__(self, "leaderboard", analyses)
         scores = {
             name: table[table["state"] == "analysis"].drop(columns="state")
             for name, table in self.scores.items()
@@ -74,11 +74,11 @@ class Assimilate(Reconstruct):
 
     def event_tables(self) -> BrierSkillTables:
         """Brier skill of events, of the analyses at unobserved cells."""
-        rows = self.event_scores
+        scores = self.event_scores
         for column, value in {"variable": "all", "cells": "unobserved", "state": "analysis"}.items():
-            rows = rows[rows[column] == value] if len(rows) else rows
+            scores = scores[scores[column] == value] if len(scores) else scores
         main = self.middle_case if self.board else None
-        return BrierSkillTables(self, rows, Observed, ("pattern", "k"), lambda board: board.cases, main)
+        return BrierSkillTables(self, scores, Observed, ("pattern", "k"), lambda board: board.cases, main)
 
     def event_figures(self) -> dict[str, Figure]:
         """Reliability, ROC curve and economic value of backgrounds and analyses at the middle fraction observed."""
@@ -98,7 +98,7 @@ class Assimilate(Reconstruct):
         metrics = {
             name: metric
             for name, metric in ASSIMILATE.metrics.items()
-            if (name in INNOVATIONS) == (cells == "observed")
+            if (name in INNOVATION_SCORES) == (cells == "observed")
         }
         return all_scores_table(self, board, metrics)
 
@@ -107,24 +107,26 @@ class Assimilate(Reconstruct):
         if self.leads.empty:
             return Table([], [])
         leads = sorted(self.leads["lead_hours"].unique())
-        rows = []
-        for (name, pattern, k), part in self.leads.groupby(["experiment", "pattern", "k"], sort=False):
-            lost = part.set_index("lead_hours")["lost_hours"]
+        body = []
+        for (name, pattern, k), lost_by_lead in self.leads.groupby(
+            ["experiment", "pattern", "k"], sort=False
+        ):
+            lost = lost_by_lead.set_index("lead_hours")["lost_hours"]
             cells = [
                 Cell() if np.isnan(lost[lead]) else Cell(f"{lost[lead]:.0f}", lost[lead]) for lead in leads
             ]
-            rows.append([Cell(self.label(str(name))), Cell(f"{pattern}, {percent(k)}", k), *cells])
-        return Table(["Experiment", "Observed", *(f"{lead_label(lead)}" for lead in leads)], rows)
+            body.append([Cell(self.label(str(name))), Cell(f"{pattern}, {percent(k)}", k), *cells])
+        return Table(["Experiment", "Observed", *(f"{lead_label(lead)}" for lead in leads)], body)
 
     def figures(self) -> dict[str, Figure]:
         """Figures that have content, by file name."""
-        drawn, films = super().figures() | self.event_figures(), self.filmed()
+        drawn, films = super().figures() | self.event_figures(), self.films_to_draw()
         if films:
             variable = str(next(iter(next(iter(films.values())).data_vars)))
             drawn[FILM] = cycle_film(films, variable, self.outline)
         return drawn
 
-    def filmed(self) -> dict[str, xr.Dataset]:
+    def films_to_draw(self) -> dict[str, xr.Dataset]:
         """Films of the reference, the best experiment and the bound, by label."""
         names = dict.fromkeys((self.reference, self.best, roles(self.about).get("bound", "")))
         return self.labelled({name: self.film[name] for name in names if name in self.film})

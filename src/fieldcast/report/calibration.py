@@ -25,11 +25,11 @@ def coverage_table(results: Results, board: Board) -> Table:
         for name in board.having("ssr", cases=[case])
     ]
     head = ["experiment", "pattern", "observed", "spread-skill ratio (ideal 1)"]
-    head += [f"{name[-2:]} % coverage ({nominal(results, name)})" for name in names[1:]]
+    head += [f"{name[-2:]} % coverage ({nominal_interval(results, name)})" for name in names[1:]]
     return Table(head, body)
 
 
-def nominal(results: Results, score: str) -> str:
+def nominal_interval(results: Results, score: str) -> str:
     """Members that bound the interval in the largest ensemble, and its exact coverage."""
     ensembles = [stored for stored in results.diagnostics.values() if stored.sizes["rank"] > 2]
     if not ensembles:
@@ -41,8 +41,8 @@ def nominal(results: Results, score: str) -> str:
 def kind_of_spectrum(results: Results) -> str:
     """Method by which spectra were computed, in brackets; empty if it was not stored."""
     for stored in results.ordered("diagnostics").values():
-        parts = [str(stored.attrs[name]) for name in ("spectrum", "latitudes") if name in stored.attrs]
-        return f" ({'; '.join(parts)})" if parts else ""
+        attributes = [str(stored.attrs[name]) for name in ("spectrum", "latitudes") if name in stored.attrs]
+        return f" ({'; '.join(attributes)})" if attributes else ""
     return ""
 
 

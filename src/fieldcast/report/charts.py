@@ -16,7 +16,7 @@ from fieldcast.report.vega_lite import (
     EXPERIMENT,
     FADED,
     NAME,
-    NAMES,
+    NAME_WIDTH,
     Spec,
     appearance,
     chooser,
@@ -25,10 +25,12 @@ from fieldcast.report.vega_lite import (
 )
 from fieldcast.scores.metrics import METRICS
 
-ROOM = 1.3  # of a panel: how far above the worst free baseline it reaches; models that blew up leave it
-LOWEST = -0.6  # of scores that are better when higher
-CALIBRATED = 2.0  # of a ratio whose ideal is 1: the end of its axis
-HEIGHT = 300
+HEADROOM = (
+    1.3  # upper end of a panel, relative to the worst free baseline; models that blew up leave the panel
+)
+MIN_SKILL = -0.6  # lowest end of the axis of a score that is better when higher
+MAX_RATIO = 2.0  # highest end of the axis of a ratio whose ideal is 1
+HEIGHT = 300  # of a panel [pixels]
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Axis:
     scale: str
 
 
-FRACTION = Axis("k", "fraction observed", "observed ", percent, "~%", "log")
+FRACTION_AXIS = Axis("k", "fraction observed", "observed ", percent, "~%", "log")
 
 
 def lead_axis(unit: str) -> Axis:
@@ -104,7 +106,7 @@ class ScoresChart:
         return {title(score): score for score in self.scores if title(score) in present}
 
     @cached_property
-    def places(self) -> list[float]:
+    def positions(self) -> list[float]:
         """Values on the axis."""
         return sorted(self.records["x"].unique().tolist())
 
@@ -127,16 +129,16 @@ class ScoresChart:
 
     def curves(self) -> Spec:
         """A line for each experiment, and a rule at the chosen value."""
-        places, axis = self.places, self.axis
+        positions, axis = self.positions, self.axis
         x = {
             "field": "x", "type": "quantitative", "title": axis.title,
             "scale": {"type": axis.scale, "zero": False, "nice": False, "padding": 6},
-            "axis": {"values": places, "labelOverlap": True, "grid": False, "format": axis.ticks},
+            "axis": {"values": positions, "labelOverlap": True, "grid": False, "format": axis.ticks},
         }  # fmt: skip
-        here = {
-            "name": "at", "value": [{"x": places[len(places) // 2]}],
+        at_pointer = {
+            "name": "at", "value": [{"x": positions[len(positions) // 2]}],
             "select": {"type": "point", "fields": ["x"], "on": "pointermove", "nearest": True, "clear": False},
-            "bind": {"x": menu(axis.menu, places, [axis.label(place) for place in places])},
+            "bind": {"x": menu(axis.menu, positions, [axis.label(position) for position in positions])},
         }  # fmt: skip
         colour, dash = appearance(set(self.records["experiment"]), self.looks)
         line = {
@@ -146,7 +148,7 @@ class ScoresChart:
         }
         points = {
             "mark": {"type": "point", "filled": True, "size": 36, "clip": True},
-            "encoding": {"tooltip": self.tooltip}, "params": [here],
+            "encoding": {"tooltip": self.tooltip}, "params": [at_pointer],
         }  # fmt: skip
         rule = {
             "transform": [{"filter": {"param": "at"}}], "mark": {"type": "rule", "color": "#9aa4ad"},
@@ -161,13 +163,13 @@ class ScoresChart:
     def ranking(self) -> Spec:
         """The experiments at the chosen value with their intervals, the best first."""
         colour, _ = appearance(set(self.records["experiment"]), self.looks)
-        labels = json.dumps([self.axis.label(place) for place in self.places])
-        heading = f"'at ' + {labels}[indexof({json.dumps(self.places)}, at.x[0])]"
+        labels = json.dumps([self.axis.label(position) for position in self.positions])
+        heading = f"'at ' + {labels}[indexof({json.dumps(self.positions)}, at.x[0])]"
         y = {
             "field": "experiment",
             "title": None,
             "sort": {"field": "order", "op": "min"},
-            "axis": {"labelLimit": NAMES},
+            "axis": {"labelLimit": NAME_WIDTH},
         }
         interval = {"x": {**self.value, "field": "low"}, "x2": {"field": "high"}}
         point = {"type": "point", "filled": True, "size": 60, "clip": True}
@@ -191,7 +193,7 @@ class ScoresChart:
 
     @property
     def tooltip(self) -> list[Spec]:
-        """Experiment, place, score and interval of the point hovered over."""
+        """Experiment, position, score and interval of the point under the pointer."""
         numbers = {"value": "score", "low": "95 % from", "high": "to"}
         return [
             NAME,
@@ -204,9 +206,9 @@ class ScoresChart:
         free = self.records["experiment"].isin([name for name, look in self.looks.items() if look.free])
         return {
             f"{variable}|{score}": ends(
-                part["value"], part["value"][free], METRICS[self.titles[score]].better
+                records["value"], records["value"][free], METRICS[self.titles[score]].better
             )
-            for (variable, score), part in self.records.groupby(["variable", "score"], sort=False)
+            for (variable, score), records in self.records.groupby(["variable", "score"], sort=False)
         }
 
     def order(self) -> str:
@@ -228,11 +230,11 @@ def ends(values: pd.Series, free: pd.Series, better: str | float | None) -> tupl
     """Ends of the axis of a score, given its values and those of free baselines; a line that leaves it is worse."""
     low, high = float(values.min()), float(values.max())
     if better == "higher":
-        low = max(low, LOWEST)
+        low = max(low, MIN_SKILL)
     elif better == "lower":
-        low, high = min(low, 0.0), min(high, ROOM * float(free.max()) if len(free) else high)
+        low, high = min(low, 0.0), min(high, HEADROOM * float(free.max()) if len(free) else high)
     else:
-        low, high = 0.0, min(high, CALIBRATED)
+        low, high = 0.0, min(high, MAX_RATIO)
     return low, high + 0.03 * (high - low)
 
 

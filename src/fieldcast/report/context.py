@@ -24,13 +24,13 @@ def shared_context(results: Results, layout: Layout | None, tuning: str, members
         "trials": training.trial_tables(results, tuning),
         "score_table": partial(score_tables.score_table, results),
         "difference_table": partial(score_tables.difference_table, results),
-        "lowest": partial(score_tables.lowest, results, board),
-        "compared": partial(score_tables.compared, results, board),
-        "studies": [studied(results, study, layout, members) for study in results.studies],
+        "lowest": partial(score_tables.lowest_crps, results, board),
+        "compared": partial(score_tables.compare_with_reference, results, board),
+        "studies": [study_context(results, study, layout, members) for study in results.studies],
     }
 
 
-def studied(results: Results, study: Any, layout: Layout | None, members: int) -> Mapping[str, Any]:
+def study_context(results: Results, study: Any, layout: Layout | None, members: int) -> Mapping[str, Any]:
     """A study with its answers and tables; it is empty unless two of its experiments have run."""
     board = results.board
     names = [name for name in study.experiments if name in board.order]

@@ -14,7 +14,7 @@ from fieldcast.fields.splits import SplitRanges
 from fieldcast.kinds import are_images
 from fieldcast.time_steps import TimeStep
 
-TRAINING_MEAN = "training mean"
+TRAINING_MEAN = "training mean"  # kind of the climatology of a short record
 
 SHORT_RECORD = (  # clause of the first screen
     "the record is too short to estimate an annual cycle, which makes every score look better than it is, and too "
@@ -63,7 +63,7 @@ def about_fields(fields: xr.Dataset, splits: SplitRanges) -> list[tuple[str, str
     every = f", every {TimeStep.stored_in(fields.attrs)}" if fields.attrs.get("step_hours") else ""
     pieces = f", in {segments} contiguous segments" if segments > 1 else ""
     return [
-        ("Period", f"{short(when[0])} to {short(when[-1])}: {len(when)} times{every}{pieces}"),
+        ("Period", f"{short_time(when[0])} to {short_time(when[-1])}: {len(when)} times{every}{pieces}"),
         ("Grid", grid_in_words(fields)),
         *((f"Split: {name}", split_in_words(when, span)) for name, span in splits.items()),
     ]
@@ -84,7 +84,7 @@ def about_images(images: xr.Dataset, splits: SplitRanges) -> list[tuple[str, str
     ]
 
 
-def short(moment: str) -> str:
+def short_time(moment: str) -> str:
     """A time without its seconds, and without midnight."""
     return moment.removesuffix(":00").replace("T", " ").removesuffix(" 00:00")
 
@@ -92,7 +92,7 @@ def short(moment: str) -> str:
 def split_in_words(when: np.ndarray, span: Sequence[str | int]) -> str:
     """First and last time of a split, and their number."""
     inside = int(((when >= str(span[0])) & (when <= str(span[1]))).sum())
-    return f"{short(str(span[0]))} to {short(str(span[1]))}: {inside} times"
+    return f"{short_time(str(span[0]))} to {short_time(str(span[1]))}: {inside} times"
 
 
 def grid_in_words(fields: xr.Dataset) -> str:

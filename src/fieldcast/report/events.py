@@ -21,9 +21,9 @@ from fieldcast.report.tables import Table
 from fieldcast.scores.event_curves import curves
 from fieldcast.scores.statistics_table import STEP
 
-SKILL, RANKING = "brier_skill", "brier"
-DRAWN = (0.05, 0.95)  # quantiles nearest to which there is a figure
-LINES = 6  # experiments in a figure
+SKILL, RANKING = "brier_skill", "brier"  # scores of tables, and of the order of experiments
+DRAWN_QUANTILES = (0.05, 0.95)  # each figure shows the scored event nearest to one of these
+MAX_LINES = 6  # experiments in a figure
 
 
 class Event(NamedTuple):
@@ -48,8 +48,8 @@ class BrierSkillTables:
     ----------
     results
         Results with scores of events.
-    rows
-        Their rows over all variables and one kind of cells.
+    scores
+        Their scores over all variables and one kind of cells.
     case, by
         Case of the task and the columns that make one.
     columns
@@ -59,7 +59,7 @@ class BrierSkillTables:
     """
 
     results: Results
-    rows: pd.DataFrame
+    scores: pd.DataFrame
     case: type
     by: tuple[str, ...]
     columns: Callable[[Board], Sequence[Any]]
@@ -67,20 +67,20 @@ class BrierSkillTables:
 
     def __bool__(self) -> bool:
         """Whether an event has been scored."""
-        return len(self.rows) > 0
+        return len(self.scores) > 0
 
     def by_event(self) -> Table:
         """Experiments by events, at the main case."""
-        rows = self.rows
+        scores = self.scores
         for column, value in zip(self.by, self.main, strict=True):
-            rows = rows[rows[column] == value]
-        board = Board(rows, Event, ("quantile",), RANKING)
+            scores = scores[scores[column] == value]
+        board = Board(scores, Event, ("quantile",), RANKING)
         return score_table(self.results, board, SKILL, board.cases)
 
     def by_case(self) -> Iterator[tuple[str, Table]]:
         """Each event with experiments by cases."""
-        for quantile, rows in self.rows.groupby("quantile"):
-            board = Board(rows, self.case, self.by, RANKING)
+        for quantile, scores in self.scores.groupby("quantile"):
+            board = Board(scores, self.case, self.by, RANKING)
             yield label(float(quantile)), score_table(self.results, board, SKILL, self.columns(board))
 
 
@@ -89,11 +89,11 @@ def event_figures(results: Results, cases: Mapping[str, Mapping[str, Any]]) -> d
 
     `cases` are the columns by their titles, each as the labels of its case and its kind of cells.
     """
-    names = drawn_experiments(results)
+    names = experiments_to_draw(results)
     if not names:
         return {}
     figures = {}
-    for quantile in drawn_events(results.events[names[0]]["quantile"].to_numpy()):
+    for quantile in events_to_draw(results.events[names[0]]["quantile"].to_numpy()):
         columns = {
             title: {
                 results.label(name): curves(table, int(results.events[name].attrs.get(STEP, 0)))
@@ -106,25 +106,25 @@ def event_figures(results: Results, cases: Mapping[str, Mapping[str, Any]]) -> d
     return figures
 
 
-def drawn_events(quantiles: np.ndarray) -> list[float]:
-    """One event above and one below its threshold, where there are such."""
-    drawn = []
-    for low, nominal in ((False, max(DRAWN)), (True, min(DRAWN))):
+def events_to_draw(quantiles: np.ndarray) -> list[float]:
+    """One event above and one below its threshold, as far as both kinds were scored."""
+    selected = []
+    for low, nominal in ((False, max(DRAWN_QUANTILES)), (True, min(DRAWN_QUANTILES))):
         distance = {
             abs(float(quantile) - nominal): float(quantile)
             for quantile in quantiles
             if is_low(float(quantile)) == low
         }
-        drawn += [distance[min(distance)]] if distance else []
-    return drawn
+        selected += [distance[min(distance)]] if distance else []
+    return selected
 
 
-def drawn_experiments(results: Results) -> list[str]:
+def experiments_to_draw(results: Results) -> list[str]:
     """Up to six experiments with tables of events: the climatology, the reference, and the best others."""
-    held = roles(results.about)
-    first = [held[role] for role in ("reference", "climatology") if role in held]
+    by_role = roles(results.about)
+    first = [by_role[role] for role in ("reference", "climatology") if role in by_role]
     names = [name for name in dict.fromkeys([*first, *results.order]) if name in results.events]
-    return [name for name in results.order if name in names[:LINES]]
+    return [name for name in results.order if name in names[:MAX_LINES]]
 
 
 def event_table(stored: xr.Dataset, quantile: float, labels: Mapping[str, Any]) -> xr.DataArray | None:
@@ -132,12 +132,12 @@ def event_table(stored: xr.Dataset, quantile: float, labels: Mapping[str, Any]) 
     table = stored["shares"].sel(quantile=quantile, method="nearest").mean("variable", skipna=False)
     for name, value in labels.items():
         coordinate = table[name]
-        same = coordinate == value if isinstance(value, str) else np.isclose(coordinate, value)
-        place = np.flatnonzero(same)
-        if not len(place):
+        matches = coordinate == value if isinstance(value, str) else np.isclose(coordinate, value)
+        indices = np.flatnonzero(matches)
+        if not len(indices):
             return None
         (dim,) = coordinate.dims
-        table = table.isel({dim: place})
+        table = table.isel({dim: indices})
     dims = [dim for dim in table.dims if dim not in ("outcome", "number", "time")]
     return table.isel(dict.fromkeys(dims, 0))
 

@@ -28,9 +28,9 @@ from fieldcast.scores.leaderboard_schema import FORECAST
 from fieldcast.scores.regions import WHOLE
 from fieldcast.starts import Starts
 
-MAPPED = 8  # experiments whose first steps are drawn
+MAX_MAPPED = 8  # experiments whose first steps are drawn
 GLANCE_HOURS = 72.0  # lead time of the first screen
-ANIMATED = 3  # experiments side by side in the animation
+MAX_ANIMATED = 3  # experiments side by side in the animation
 
 
 class Steps(NamedTuple):
@@ -57,7 +57,9 @@ class Forecast(Results):
     snapshots: Mapping[str, xr.Dataset] = field(default_factory=dict)
     snapshot_anomalies: Mapping[str, xr.Dataset] = field(default_factory=dict)
 
-    parts: ClassVar[tuple[str, ...]] = (*Results.parts, "stability", "snapshots", "snapshot_anomalies")
+    by_experiment: ClassVar[tuple[str, ...]] = (
+        *Results.by_experiment, "stability", "snapshots", "snapshot_anomalies",
+    )  # fmt: skip
     title: ClassVar[str] = "Forecasts"
     template: ClassVar[str] = "forecast"
     drawn: ClassVar[str] = "forecasts"
@@ -112,8 +114,8 @@ class Forecast(Results):
             "steps": list(self.steps()),
             "frames": self.frames,
             "frame_labels": self.frame_labels(),
-            "pause": animation.MILLISECONDS,
-            "animated": self.by_interest[:ANIMATED],
+            "pause": animation.FRAME_MILLISECONDS,
+            "animated": self.by_interest[:MAX_ANIMATED],
             "outcomes": lead_tables.outcomes(self),
             "fed_back": self.fed_back,
             "long_rollouts": lead_tables.long_rollout_table(self),
@@ -123,11 +125,11 @@ class Forecast(Results):
 
     def event_tables(self) -> BrierSkillTables:
         """Brier skill of events over the whole grid."""
-        rows = self.event_scores
-        if len(rows):
-            rows = rows[(rows["variable"] == "all") & (rows["region"] == self.region)]
+        scores = self.event_scores
+        if len(scores):
+            scores = scores[(scores["variable"] == "all") & (scores["region"] == self.region)]
         main = self.glance_lead if self.board else None
-        return BrierSkillTables(self, rows, Lead, ("lead_hours",), lead_tables.columns, main)
+        return BrierSkillTables(self, scores, Lead, ("lead_hours",), lead_tables.columns, main)
 
     def scored(self) -> dict[str, Any]:
         """Initial times, ensemble size and last lead time of the scored forecasts."""
@@ -178,13 +180,13 @@ class Forecast(Results):
         if not self.by_interest:
             return
         variables = [str(name) for name in self.examples[self.by_interest[0]].data_vars]
-        yield from (Steps(name, variables[0]) for name in self.by_interest[:MAPPED])
+        yield from (Steps(name, variables[0]) for name in self.by_interest[:MAX_MAPPED])
         yield from (Steps(self.by_interest[0], variable) for variable in variables[1:])
 
     @cached_property
     def frames(self) -> list[Image.Image]:
         """Frames of the animation of the first variable; empty without examples."""
-        examples = self.labelled({name: self.examples[name] for name in self.by_interest[:ANIMATED]})
+        examples = self.labelled({name: self.examples[name] for name in self.by_interest[:MAX_ANIMATED]})
         return (
             animation.frames(examples, forecast_figures.first_variable(examples), self.outline)
             if examples

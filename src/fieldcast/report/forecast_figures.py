@@ -21,7 +21,7 @@ from fieldcast.time_steps import lead_label
 if TYPE_CHECKING:
     from fieldcast.report.forecast import Forecast
 
-DAYS = (1, 5, 10)  # of rank histograms and spectra
+DAYS = (1, 5, 10)  # lead times of rank histograms and spectra
 
 
 def at_a_glance(results: Forecast) -> dict[str, Figure]:
@@ -54,7 +54,7 @@ def of_diagnostics(results: Forecast) -> dict[str, Figure]:
     stored = results.labelled("diagnostics")
     if not stored:
         return {}
-    leads = some_leads(next(iter(stored.values()))["lead"].to_numpy().astype(float).tolist())
+    leads = representative_leads(next(iter(stored.values()))["lead"].to_numpy().astype(float).tolist())
     drawn = {"spectra": spectra_at_leads(stored, leads, results.looks, fed_on_mean=results.fed_back)}
     if any(dataset.sizes["rank"] > 2 for dataset in stored.values()):
         drawn["rank_histograms"] = lead_rank_histograms(stored, leads, results.looks)
@@ -65,7 +65,9 @@ def of_events(results: Forecast) -> dict[str, Figure]:
     """Reliability, ROC curve and economic value at some lead times."""
     if not results.events:
         return {}
-    leads = some_leads(next(iter(results.events.values()))["lead_hours"].to_numpy().astype(float).tolist())
+    leads = representative_leads(
+        next(iter(results.events.values()))["lead_hours"].to_numpy().astype(float).tolist()
+    )
     cases = {lead_label(lead): {"lead_hours": lead, "region": results.region} for lead in leads}
     return event_figures(results, cases)
 
@@ -110,7 +112,7 @@ def wraps(results: Forecast) -> bool:
     return not any(kind.startswith("regional") for kind in kinds)
 
 
-def some_leads(leads: Sequence[float]) -> list[float]:
+def representative_leads(leads: Sequence[float]) -> list[float]:
     """Lead times [hours] of 1, 5 and 10 days if at least two were scored; else first, middle and last."""
     usual = [lead for lead in leads if lead / 24 in DAYS]
     return list(dict.fromkeys(usual if len(usual) > 1 else (leads[0], leads[len(leads) // 2], leads[-1])))

@@ -1,4 +1,4 @@
-"""First screen of the page: what was done, what is best and what to doubt, for readers who know none of the scores."""
+"""First screen of the page: methods, best results and doubts, for readers who know none of the scores."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from fieldcast.figures.style import percent
 from fieldcast.report.board import Lead
 from fieldcast.report.lead_tables import outcomes
+from fieldcast.report.sample_findings import RECOGNISED_ACCURACY
 from fieldcast.scores.leaderboard import skill_horizon
 from fieldcast.scores.numbers import significant
 from fieldcast.time_steps import UNITS, lead_text, unit_of
@@ -22,11 +23,10 @@ if TYPE_CHECKING:
     from fieldcast.report.results import Results
     from fieldcast.report.sample import Sample
 
-LEVEL = 0.02  # relative difference of two scores below which a reader may take either experiment
-OVERCONFIDENT, TOO_CAUTIOUS = 0.5, 1.5  # spread-skill ratios beyond which members say little about the error
+TIE = 0.02  # relative difference of two scores below which a reader may take either experiment
+MIN_SPREAD_SKILL, MAX_SPREAD_SKILL = 0.5, 1.5  # beyond these ratios the spread says little about the error
 NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-RECOGNISED = 0.95  # accuracy of a classifier that nearly always recognises samples
-FEW = 10  # initial times, below which no ranking is trusted
+MIN_STARTS = 10  # initial times that a trusted ranking needs
 
 
 class Glance(NamedTuple):
@@ -35,7 +35,7 @@ class Glance(NamedTuple):
     done: Sequence[str] = ()
     best: Sequence[str] = ()
     doubt: Sequence[str] = ()
-    single: bool = False  # methods were trained with a single seed
+    single: bool = False  # whether methods were trained with a single seed
 
 
 def sentences(glances: Sequence[Glance]) -> list[tuple[str, str]]:
@@ -43,12 +43,12 @@ def sentences(glances: Sequence[Glance]) -> list[tuple[str, str]]:
     doubt = [clause for glance in glances for clause in glance.doubt]
     if any(glance.single for glance in glances):
         doubt.append("learned methods were trained once, so small differences may vanish with another seed")
-    parts = {
+    clauses_by_heading = {
         "What was done": [clause for glance in glances for clause in glance.done],
         "What is best": [clause for glance in glances for clause in glance.best],
         "What to doubt": doubt,
     }
-    return [(heading, sentence(clauses)) for heading, clauses in parts.items() if clauses]
+    return [(heading, sentence(clauses)) for heading, clauses in clauses_by_heading.items() if clauses]
 
 
 def sentence(clauses: Sequence[str]) -> str:
@@ -67,8 +67,8 @@ def reconstruct(results: Reconstruct) -> Glance:
     done = f"{count(board.order)} filled in whole maps from {' to '.join(ends)} % of their cells"
     case = results.middle_case
     pattern = "" if case.pattern == "random" else f" (pattern {case.pattern})"
-    best = closest(results, case, "for filling in maps", f"from {percent(case.k)} of the cells{pattern}")
-    return Glance([done], best, miscalibrated(results, "in filling in maps"), trained_once(results))
+    best = best_clause(results, case, "for filling in maps", f"from {percent(case.k)} of the cells{pattern}")
+    return Glance([done], best, miscalibration(results, "in filling in maps"), trained_once(results))
 
 
 def assimilate(results: Assimilate) -> Glance:
@@ -81,10 +81,10 @@ def assimilate(results: Assimilate) -> Glance:
     fractions = " to ".join(ends)
     done = f"{count(board.order)} tracked the weather from observations of {fractions} % of its cells at each step"
     case = results.middle_case
-    best = closest(
+    best = best_clause(
         results, case, "for tracking the weather", f"from {percent(case.k)} of the cells at each step"
     )
-    return Glance([done], best, miscalibrated(results, "in tracking the weather"), trained_once(results))
+    return Glance([done], best, miscalibration(results, "in tracking the weather"), trained_once(results))
 
 
 def forecast(results: Forecast) -> Glance:
@@ -97,24 +97,26 @@ def forecast(results: Forecast) -> Glance:
     done += f", from {len(times)} initial times" if times else ""
     lead = results.glance_lead
     best = [
-        clause + useful(results)
-        for clause in closest(results, lead, "for forecasting", f"{duration_of(lead)} ahead")
+        clause + useful_leads(results)
+        for clause in best_clause(results, lead, "for forecasting", f"{duration_of(lead)} ahead")
     ]
     doubt = few_starts(len(times))
     lost = outcomes(results)
     failed = [name for name, _ in (*lost["blew_up"], *lost["diverged"])] if lost else []
     failed += lost["unrealistic"] if lost else []
     doubt += [f"long forecasts of {names(results, failed)} stop looking like weather"] if failed else []
-    return Glance([done], best, [*miscalibrated(results, "in forecasting"), *doubt], trained_once(results))
+    return Glance([done], best, [*miscalibration(results, "in forecasting"), *doubt], trained_once(results))
 
 
 def few_starts(number: int) -> list[str]:
     """A doubt if scores are means over only a few initial times."""
     starts = f"{number} initial time{'s' if number > 1 else ''}"
-    return [f"scores are means over only {starts}, too few to rank methods"] if 0 < number < FEW else []
+    return (
+        [f"scores are means over only {starts}, too few to rank methods"] if 0 < number < MIN_STARTS else []
+    )
 
 
-def useful(results: Forecast) -> str:
+def useful_leads(results: Forecast) -> str:
     """Lead times to which the best forecasts beat the climatological ensemble, on average and beyond the interval.
 
     Empty without skill scores.
@@ -132,14 +134,14 @@ def useful(results: Forecast) -> str:
     clause = f"; on average {results.label(results.best)} is {better} {average} ahead"
     of_best = (board["experiment"] == results.best) & (board["region"] == results.region)
     skill = board[of_best & (board["variable"] == "all") & (board["score"] == "skill")]
-    low = skill.groupby("lead_hours")["low"].min()
-    if low.isna().all():
+    lower_ends = skill.groupby("lead_hours")["low"].min()
+    if lower_ends.isna().all():
         return clause
-    certain = low.index[(low > 0).cummin()]
+    significant_leads = lower_ends.index[(lower_ends > 0).cummin()]
     chance = "by more than chance explains (95 % interval)"
-    if not len(certain):
+    if not len(significant_leads):
         return f"{clause}, though at no lead time {chance}"
-    until = lead_text(float(certain[-1]))
+    until = lead_text(float(significant_leads[-1]))
     return (
         f"; {results.label(results.best)} is {better} {until} ahead {chance}"
         if until == average
@@ -163,14 +165,14 @@ def sample(results: Sample) -> Glance:
         return Glance([done], single=trained_once(results))
     best = min(accuracy, key=lambda name: abs(accuracy[name] - 0.5))
     share = f"{100 * accuracy[best]:.3g} % accuracy, where 50 % would be chance"
-    if accuracy[best] >= RECOGNISED:
+    if accuracy[best] >= RECOGNISED_ACCURACY:
         share = f"{100 * accuracy[best]:.3g} % accuracy (chance: 50 %)"
         whose = "every method" if len(accuracy) > 1 else results.label(best)
         least = "at least " if len(accuracy) > 1 and not share.startswith("100") else ""
         doubt = [f"a classifier distinguishes the samples of {whose} from real data with {least}{share}"]
         return Glance([done], [], doubt, trained_once(results))
     clause = f"for sampling, {results.label(best)}: a classifier distinguishes its samples from real data with {share}"
-    recognised = [name for name, value in accuracy.items() if value >= RECOGNISED]
+    recognised = [name for name, value in accuracy.items() if value >= RECOGNISED_ACCURACY]
     doubt = (
         [f"samples of {names(results, recognised)} are easily distinguished from real data"]
         if recognised
@@ -179,7 +181,7 @@ def sample(results: Sample) -> Glance:
     return Glance([done], [clause], doubt, trained_once(results))
 
 
-def closest(results: Results, case: Any, purpose: str, where: str) -> list[str]:
+def best_clause(results: Results, case: Any, purpose: str, where: str) -> list[str]:
     """Clause on the best experiment, on how far the next one is behind, and on its error relative to the baseline.
 
     Empty if only bounds have been scored.
@@ -195,7 +197,7 @@ def closest(results: Results, case: Any, purpose: str, where: str) -> list[str]:
         behind = scores[others[0]] / scores[best] - 1
         worse = f"{significant(100 * behind, 2)} % worse"
         worse = worse if behind < 1 else f"{significant(1 + behind, 2)} times as badly"
-        close = "practically as well" if behind < LEVEL else worse
+        close = "practically as well" if behind < TIE else worse
         clause += f" ({results.label(others[0])} scores {close})"
     roles = {name: results.about[name].role for name in others}
     free = [name for role in ("climatology", "baseline") for name in others if roles[name] == role]
@@ -209,15 +211,15 @@ def closest(results: Results, case: Any, purpose: str, where: str) -> list[str]:
     return [clause]
 
 
-def miscalibrated(results: Results, where: str) -> list[str]:
+def miscalibration(results: Results, where: str) -> list[str]:
     """Ensembles with far too little or too much spread, by their mean spread-skill ratio over all cases."""
     board = results.board
     clauses = []
     for name in board.having("ssr"):
         ratios = [board.value(name, "ssr", case, otherwise=math.nan) for case in board.cases]
         ratio = float(np.nanmean(ratios))
-        if ratio < OVERCONFIDENT or ratio > TOO_CAUTIOUS:
-            fault = "far too confident" if ratio < OVERCONFIDENT else "too cautious"
+        if ratio < MIN_SPREAD_SKILL or ratio > MAX_SPREAD_SKILL:
+            fault = "far too confident" if ratio < MIN_SPREAD_SKILL else "too cautious"
             size = f"{100 * ratio:.0f} % of its error, where 100 % would be right"
             clauses.append(f"{where}, {results.label(name)} is {fault}: the spread of its members is {size}")
     return clauses

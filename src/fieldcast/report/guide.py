@@ -1,4 +1,4 @@
-"""Explanations of scores and of other terms in the report; each task says which it uses."""
+"""Explanations of scores and of other terms in the report; each task lists those that it uses."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def metrics_of(task: str) -> tuple[Legend, ...]:
 
 def explanations(guides: Iterable[Guide]) -> list[tuple[str, str]]:
     """Names and explanations of scores, then of terms, each once."""
-    parts = list(guides)
-    scores = [explained(score) for part in parts for score in part.scores()]
-    return list(dict.fromkeys([*scores, *(term for part in parts for term in part.terms)]))
+    guides = list(guides)
+    scores = [explanation(score) for guide in guides for score in guide.scores()]
+    return list(dict.fromkeys([*scores, *(term for guide in guides for term in guide.terms)]))
 
 
-def explained(score: Legend) -> Term:
+def explanation(score: Legend) -> Term:
     """Title and explanation, with which values are better."""
     direction = f" {score.direction.capitalize()}." if score.direction else ""
     return Term(score.title[0].upper() + score.title[1:], score.explanation + direction)

@@ -10,19 +10,19 @@ import numpy as np
 import pandas as pd
 
 from fieldcast.report.board import Board, Lead
-from fieldcast.report.study_answers import few
+from fieldcast.report.study_answers import representative_cases
 from fieldcast.report.tables import Cell, Table, number_cell, score_cell
 from fieldcast.scores.leaderboard import skill_horizon
-from fieldcast.scores.numbers import of_any_size
+from fieldcast.scores.numbers import compact
 from fieldcast.scores.stability import DIVERGED_RMS, stability_horizons
 from fieldcast.time_steps import SYMBOLS, UNITS, unit_of
 
 if TYPE_CHECKING:
     from fieldcast.report.forecast import Forecast
 
-DAYS = (1, 2, 3, 5, 7, 10, 15)  # columns of tables
-STD = 0.5, 2.0  # range that matches the weather, in anomaly standard deviations
-POWER = 0.1, 10.0  # range that matches the truth, relative to its power at short waves
+DAYS = (1, 2, 3, 5, 7, 10, 15)  # lead times that are columns of tables
+REALISTIC_STD = 0.5, 2.0  # standard deviation of a realistic rollout [anomaly standard deviations]
+REALISTIC_POWER = 0.1, 10.0  # its power at short waves, relative to that of the truth
 
 
 def columns(board: Board) -> list[Lead]:
@@ -30,7 +30,7 @@ def columns(board: Board) -> list[Lead]:
     usual = [lead for lead in board.cases if lead.hours / 24 in DAYS]
     if len(usual) < 2 and board.cases:
         index = np.linspace(0, len(board.cases) - 1, min(len(DAYS), len(board.cases))).round().astype(int)
-        usual = [board.cases[place] for place in index]
+        usual = [board.cases[number] for number in index]
     return usual
 
 
@@ -84,12 +84,14 @@ def regions(results: Forecast) -> Iterator[tuple[str, Board, list[Lead]]]:
 def region_overview(results: Forecast) -> Table:
     """Fair CRPS of every region at a short and a middle lead time."""
     boards = region_boards(results)
-    places = [(title, lead) for title, board in boards.items() for lead in few(columns(board))[:2]]
+    columns_shown = [
+        (title, lead) for title, board in boards.items() for lead in representative_cases(columns(board))[:2]
+    ]
     body = []
     for name in results.board.order if boards else []:
-        scores = [boards[title].scores.get((name, lead, "crps")) for title, lead in places]
+        scores = [boards[title].scores.get((name, lead, "crps")) for title, lead in columns_shown]
         body.append([results.head(name), *map(score_cell, scores)])
-    return Table(["experiment", *(f"{title}, {lead}" for title, lead in places)], body)
+    return Table(["experiment", *(f"{title}, {lead}" for title, lead in columns_shown)], body)
 
 
 def outcomes(results: Forecast) -> Mapping[str, Any]:
@@ -97,14 +99,14 @@ def outcomes(results: Forecast) -> Mapping[str, Any]:
     table = stability_horizons(results.ordered("stability"))
     if table.empty:
         return {}
-    lost = table["blow_up"].notna()
-    diverged = table["diverged"].notna() & ~lost
-    bounded = table[~lost & ~diverged]
+    blew_up = table["blow_up"].notna()
+    diverged = table["diverged"].notna() & ~blew_up
+    bounded = table[~blew_up & ~diverged]
     power = bounded["spectrum_ratio"]
     # grids without a complete latitude have no spectra
-    realistic = bounded["std"].between(*STD) & (power.between(*POWER) | power.isna())
+    realistic = bounded["std"].between(*REALISTIC_STD) & (power.between(*REALISTIC_POWER) | power.isna())
     return {
-        "blew_up": list(zip(table.loc[lost, "experiment"], table.loc[lost, "blow_up"], strict=True)),
+        "blew_up": list(zip(table.loc[blew_up, "experiment"], table.loc[blew_up, "blow_up"], strict=True)),
         "diverged": list(
             zip(table.loc[diverged, "experiment"], table.loc[diverged, "diverged"], strict=True)
         ),
@@ -112,8 +114,8 @@ def outcomes(results: Forecast) -> Mapping[str, Any]:
         "unrealistic": list(bounded.loc[~realistic, "experiment"]),
         "steps": int(table["steps"].max()),
         "limit": DIVERGED_RMS,
-        "std": STD,
-        "power": POWER,
+        "std": REALISTIC_STD,
+        "power": REALISTIC_POWER,
     }
 
 
@@ -124,7 +126,7 @@ def long_rollout_table(results: Forecast) -> Table:
             results.head(run.experiment),
             *(step(value) for value in (run.below_one, run.passes_climatology, run.diverged, run.blow_up)),
             *(
-                number_cell(value)._replace(text=of_any_size(value))
+                number_cell(value)._replace(text=compact(value))
                 for value in (run.std, run.mean, run.spectrum_ratio)
             ),
         ]

@@ -20,7 +20,7 @@ from fieldcast.report.results import GLANCE
 from fieldcast.report.tables import Cell, Table, quality_rows
 from fieldcast.report.vega_lite import vega
 
-CHART = '<figure class="chart">'  # of an interactive chart
+CHART = '<figure class="chart">'  # opening tag of an interactive chart
 
 
 @runtime_checkable
@@ -42,7 +42,7 @@ class TaskResults(Protocol):
 
 
 @runtime_checkable
-class Glanced(Protocol):
+class HasGlance(Protocol):
     """Interface of a task's results for the first screen."""
 
     def glance(self) -> Glance:
@@ -51,7 +51,7 @@ class Glanced(Protocol):
 
 
 @runtime_checkable
-class Guided(Protocol):
+class HasGuide(Protocol):
     """Interface of a task's results that use scores and terms to be explained."""
 
     guide: Guide
@@ -68,13 +68,13 @@ def report(
 
     `provenance` is shown as it is, in its order; a mapping in it (versions) becomes a list of names and values.
     """
-    given = figures or {}
-    drawn = {name: given[name] if name in given else pictures(task) for name, task in tasks.items()}
+    stored = figures or {}
+    drawn = {name: stored[name] if name in stored else pictures(task) for name, task in tasks.items()}
     groups: list[tuple[str, list[Section]]] = [
         (task.title, task.sections(drawn[name])) for name, task in tasks.items()
     ]
     groups.append(("Background", background(tasks.values(), data, provenance or {}, parameters or {})))
-    glances = [task.glance() for task in tasks.values() if isinstance(task, Glanced)]
+    glances = [task.glance() for task in tasks.values() if isinstance(task, HasGlance)]
     glances += [Glance(doubt=[data.doubt])] if data and data.doubt else []
     page: str = TEMPLATES.get_template("page.html.j2").render(
         title="Fieldcast report",
@@ -84,7 +84,9 @@ def report(
         groups=[(title, sections) for title, sections in groups if sections],
         style=Markup(source("style.css")),
         script=Markup(source("script.js")),
-        vega=Markup(vega() if any(CHART in section.body for _, parts in groups for section in parts) else ""),
+        vega=Markup(
+            vega() if any(CHART in section.body for _, sections in groups for section in sections) else ""
+        ),
     )
     return page
 
@@ -127,7 +129,7 @@ def background(
     return render(
         "background",
         {},
-        guide=explanations(task.guide for task in tasks if isinstance(task, Guided)),
+        guide=explanations(task.guide for task in tasks if isinstance(task, HasGuide)),
         facts=facts,
         configuration=as_yaml(parameters),
         data=data,

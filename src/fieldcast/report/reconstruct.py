@@ -37,8 +37,8 @@ from fieldcast.report.vega_lite import Spec
 from fieldcast.scores.leaderboard_schema import RECONSTRUCT
 from fieldcast.scores.statistics_table import error_over_time
 
-ACROSS = 6  # experiments side by side on a map
-FRACTIONS = (0.05, 0.1, 0.2)  # observed, of rank histograms
+EXPERIMENTS_ACROSS = 6  # side by side in a figure of maps
+FRACTIONS = (0.05, 0.1, 0.2)  # observed fractions of rank histograms
 
 
 class Maps(NamedTuple):
@@ -48,7 +48,7 @@ class Maps(NamedTuple):
     k: float
     variable: str
     time: int
-    part: int  # 0: the reference and learned experiments, 1: the next ...
+    part: int  # number of the figure: 0 shows the reference and learned experiments, 1 the next ones
 
     @property
     def file(self) -> str:
@@ -148,7 +148,7 @@ class Reconstruct(Results):
         table = self.labelled_leaderboard.query("pattern == @self.main_pattern and cells == 'unobserved'")
         scores = ("crps", "rmse", "ssr")
         return {
-            "scores": charts.ScoresChart(table, charts.FRACTION, self.looks, scores).spec(),
+            "scores": charts.ScoresChart(table, charts.FRACTION_AXIS, self.looks, scores).spec(),
             "errors": errors_chart(self.errors_over_time(), self.looks, "anomaly standard deviations"),
         }
 
@@ -217,8 +217,10 @@ class Reconstruct(Results):
         names = list(self.ordered("examples"))
         first = [name for name in names if name == self.reference or self.about[name].family == "learned"]
         names = first + [name for name in names if name not in first]
-        parts = [names[start : start + ACROSS] for start in range(0, len(names), ACROSS)]
-        return [[name for name in self.order if name in part] for part in parts]
+        groups = [
+            names[start : start + EXPERIMENTS_ACROSS] for start in range(0, len(names), EXPERIMENTS_ACROSS)
+        ]
+        return [[name for name in self.order if name in group] for group in groups]
 
     @property
     def cells_missing(self) -> bool:

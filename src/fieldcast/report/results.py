@@ -1,4 +1,4 @@
-"""Results of a task by experiment, and the parts of the page common to all tasks."""
+"""Results of a task by experiment, and the content of the page that all tasks have in common."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ from fieldcast.report.rendering import Section, render
 from fieldcast.report.studies import Study
 from fieldcast.report.tables import Cell, Table
 
-GLANCE = "at_a_glance"  # the figure of the first screen
-TRAINED = "history", "costs"  # parts that do not depend on the data of the scores
+GLANCE = "at_a_glance"  # file name of the figure of the first screen
+TRAINING_RESULTS = "history", "costs"  # results that do not depend on the scored data
 DIFFERENCE = "crps_minus_reference"  # the score that is a paired difference
 
 
 @dataclass(frozen=True, kw_only=True)
 class Results(ABC):
-    """Results by experiment (its name without the task). Each part may be empty or lack experiments.
+    """Results by experiment (its name without the task). Each field may be empty or lack experiments.
 
     Parameters
     ----------
     leaderboard
         The table of `scores.leaderboard`.
     scores
-        Stamped tables of statistics.
+        Tables of statistics with their origin (`scores.statistics_table.with_origin`).
     diagnostics, examples
         What the evaluation stored for figures.
     events
-        Contingency tables of events (`scores.event_tables`), of tasks that score any.
+        Contingency tables of events (`scores.event_tables`); empty for tasks that score none.
     event_scores
         The table of `scores.event_scores`.
     history
@@ -71,23 +71,27 @@ class Results(ABC):
     studies: Sequence[Study] = ()
     outline: Outline = ()
 
-    parts: ClassVar[tuple[str, ...]] = ("scores", "diagnostics", "examples", "history", "costs")
+    by_experiment: ClassVar[tuple[str, ...]] = (  # fields that hold results by experiment
+        *("scores", "diagnostics", "examples", "events", "history", "costs"),
+    )
     title: ClassVar[str]
     template: ClassVar[str]
-    drawn: ClassVar[str]  # what an experiment draws
+    drawn: ClassVar[str]  # what its experiments draw, in the plural
     guide: ClassVar[Guide]
-    files: ClassVar[Mapping[str, str]] = {}  # beside the page, with their content
+    files: ClassVar[Mapping[str, str]] = {}  # content of the files beside the page, by name
 
     def __post_init__(self) -> None:
         """Drop results that are None or empty, those last scored on other data, and studies of other tasks."""
         ranked = set(self.leaderboard["experiment"]) if len(self.leaderboard) else None
-        for part in self.parts:
-            kept = {
+        for kind in self.by_experiment:
+            current = {
                 name: value
-                for name, value in getattr(self, part).items()
-                if value is not None and len(value) and (ranked is None or part in TRAINED or name in ranked)
+                for name, value in getattr(self, kind).items()
+                if value is not None
+                and len(value)
+                and (ranked is None or kind in TRAINING_RESULTS or name in ranked)
             }
-            object.__setattr__(self, part, kept)
+            object.__setattr__(self, kind, current)
         studies = [study for study in self.studies if study.task == self.template]
         object.__setattr__(self, "studies", studies)
 
@@ -123,19 +127,19 @@ class Results(ABC):
     def order(self) -> list[str]:
         """All experiments with results: the best first, then those without a score."""
         ranked = self.board.order
-        others = {name for part in self.parts for name in getattr(self, part)}
+        others = {name for kind in self.by_experiment for name in getattr(self, kind)}
         return [*ranked, *sorted(others - set(ranked))]
 
-    def ordered(self, part: str) -> dict[str, Any]:
-        """One part of the results in the order of the experiments."""
-        values = getattr(self, part)
+    def ordered(self, kind: str) -> dict[str, Any]:
+        """Results of one kind, a field of this class, in the order of the experiments."""
+        values = getattr(self, kind)
         return {name: values[name] for name in self.order if name in values}
 
     @cached_property
     def not_run(self) -> list[str]:
         """Configured experiments that are missing from the leaderboard, in the order of their descriptions."""
-        there = set(self.leaderboard["experiment"]) if len(self.leaderboard) else set()
-        return [name for name in self.about if name in self.experiments and name not in there]
+        ranked = set(self.leaderboard["experiment"]) if len(self.leaderboard) else set()
+        return [name for name in self.about if name in self.experiments and name not in ranked]
 
     @cached_property
     def about(self) -> dict[str, About]:
@@ -143,15 +147,15 @@ class Results(ABC):
         bodies = {
             name: self.experiments.get(name, {}) for name in dict.fromkeys([*self.experiments, *self.order])
         }
-        given = descriptions(bodies)
-        count = Counter(text.label for text in given.values())
+        described = descriptions(bodies)
+        count = Counter(text.label for text in described.values())
         return {
             name: replace(
                 text,
                 label=text.label if count[text.label] == 1 else f"{text.label} ({name})",
                 family=text.family or ("learned" if self.learned(name) else "classical"),
             )
-            for name, text in given.items()
+            for name, text in described.items()
         }
 
     def learned(self, name: str) -> bool:
@@ -171,9 +175,9 @@ class Results(ABC):
         """Title of an experiment in tables and figures."""
         return self.about[name].label if name in self.about else name or "the reference"
 
-    def labelled(self, part: str | Mapping[str, Any]) -> dict[str, Any]:
-        """A part of the results, in the order of the experiments, by label: what figures take."""
-        values = self.ordered(part) if isinstance(part, str) else part
+    def labelled(self, results: str | Mapping[str, Any]) -> dict[str, Any]:
+        """Results of one kind by label, as figures take them; those of a field in the order of the experiments."""
+        values = self.ordered(results) if isinstance(results, str) else results
         return {self.label(name): value for name, value in values.items()}
 
     @cached_property
@@ -248,7 +252,7 @@ def file_name(*parts: str) -> str:
     return re.sub(r"[^\w-]+", "-", "_".join(parts))
 
 
-def in_parts(figure: str, names: list[str], size: int) -> dict[str, list[str]]:
+def split_names(figure: str, names: list[str], size: int) -> dict[str, list[str]]:
     """Split names evenly into figures of at most `size` experiments."""
     count = -(-len(names) // size)
     splits = np.array_split(np.array(names, dtype=object), count) if count else []

@@ -13,30 +13,27 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from fieldcast.figures.pictures import are_images, has, pictures_of_kind, reference
+from fieldcast.figures.pictures import are_images, has_kinds, pictures_of_kind, reference
 from fieldcast.figures.sample_scores import distance_dots
 from fieldcast.report import glance, sample_figures, sample_findings, sample_tables
 from fieldcast.report.board import Board, Sampled
 from fieldcast.report.context import shared_context
 from fieldcast.report.glance import Glance
 from fieldcast.report.guide import REAL_AND_NOISE, SAMPLING_INTERVALS, VERY_NEAR, WASSERSTEIN, Guide
-from fieldcast.report.results import Results, file_name, in_parts
+from fieldcast.report.results import Results, file_name, split_names
 from fieldcast.report.score_tables import all_scores_table
 from fieldcast.report.studies import Study
 from fieldcast.scores.bootstrap import Score
 from fieldcast.scores.numbers import is_known
 from fieldcast.scores.sample_metrics import SAMPLE_METRICS
 
-GREY = ("grey", "dequantised", "symmetric")  # treatments of images that keep their grey values
-# scores that compare whichever interval grey values are scaled to
-ANY_GREY = ("fid", "kid", "c2st", "bits_per_dim")
-FLAT = (
-    0.05  # variability of decoded states, relative to real ones, below which their pictures look all the same
-)
-NEAR = 0.05  # the share of test data that are "very near" to a training state
-DECODED, NEAREST = 4, 5  # experiments in one figure
-
-Parts = Mapping[str, list[str]]  # experiments by the figure that shows them
+GREY_TREATMENTS = ("grey", "dequantised", "symmetric")  # treatments of images that keep their grey values
+# scores that do not depend on the interval that grey values are scaled to
+SCALE_FREE_SCORES = ("fid", "kid", "c2st", "bits_per_dim")
+# least variability of decoded states, relative to real ones, below which their pictures look all the same
+MIN_VARIABILITY = 0.05
+NEAR_SHARE = 0.05  # share of test data that are "very near" to a training state
+DECODED_PER_FIGURE, NEAREST_PER_FIGURE = 4, 5  # experiments
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +42,7 @@ class Sample(Results):
 
     latents: Mapping[str, xr.Dataset] = field(default_factory=dict)
 
-    parts: ClassVar[tuple[str, ...]] = (*Results.parts, "latents")
+    by_experiment: ClassVar[tuple[str, ...]] = (*Results.by_experiment, "latents")
     title: ClassVar[str] = "Sampling"
     template: ClassVar[str] = "sample"
     drawn: ClassVar[str] = "samples"
@@ -73,16 +70,16 @@ class Sample(Results):
         """Preprocessing of images in each experiment, if it was stored."""
         stored = [self.latents, self.examples, self.diagnostics]
         return {
-            name: str(part[name].attrs["treatment"])
+            name: str(datasets[name].attrs["treatment"])
             for name in self.order
-            for part in stored
-            if name in part and "treatment" in part[name].attrs
+            for datasets in stored
+            if name in datasets and "treatment" in datasets[name].attrs
         }
 
     def compares_by(self, name: str, score: str) -> str:
         """Treatment of the data, which two experiments must share for a score to be comparable."""
         treatment = self.treatments.get(name, "")
-        return "grey values" if score in ANY_GREY and treatment in GREY else treatment
+        return "grey values" if score in SCALE_FREE_SCORES and treatment in GREY_TREATMENTS else treatment
 
     def comparable(self, names: Iterable[str], score: str) -> dict[str, list[str]]:
         """Groups of experiments within which a score is comparable."""
@@ -106,7 +103,9 @@ class Sample(Results):
 
     def pictured(self, *kinds: str) -> dict[str, xr.Dataset]:
         """Examples of the experiments that have pictures of all these kinds, in order."""
-        return {name: stored for name, stored in self.ordered("examples").items() if has(stored, *kinds)}
+        return {
+            name: stored for name, stored in self.ordered("examples").items() if has_kinds(stored, *kinds)
+        }
 
     def facts(self, attribute: str) -> list[object]:
         """The values of an attribute of the diagnostics, each once."""
@@ -125,14 +124,14 @@ class Sample(Results):
     def near(self) -> dict[str, tuple[float, float, float]]:
         """Median distance to the nearest training state of samples and of test data; the share of very near samples.
 
-        A sample is very near if only the share `NEAR` of test data is nearer.
+        A sample is very near if only the share `NEAR_SHARE` of test data is nearer.
         """
         near = {}
         for name, stored in self.holding("nearest_of_samples", "nearest_of_test").items():
             both = (stored[f"nearest_of_{part}"].to_numpy().astype(float) for part in ("samples", "test"))
             drawn, test = (distances[np.isfinite(distances)] for distances in both)
             if len(drawn) and len(test):
-                share = float(np.mean(drawn < np.quantile(test, NEAR)))
+                share = float(np.mean(drawn < np.quantile(test, NEAR_SHARE)))
                 near[name] = (float(np.median(drawn)), float(np.median(test)), share)
         return near
 
@@ -176,22 +175,26 @@ class Sample(Results):
     def grids(self) -> dict[str, xr.Dataset]:
         """Examples with decoded grids of latents, without those whose pictures hardly differ."""
         stored = self.pictured("grid")
-        return {name: each for name, each in stored.items() if varies(each, self.variable) >= FLAT}
+        return {
+            name: each for name, each in stored.items() if variability(each, self.variable) >= MIN_VARIABILITY
+        }
 
     @cached_property
     def decoded_parts(self) -> dict[str, list[str]]:
         """Experiments with reconstructions, by the figure that shows them."""
-        return in_parts("decoded", list(self.pictured("truth", "reconstruction", "sample")), DECODED)
+        return split_names(
+            "decoded", list(self.pictured("truth", "reconstruction", "sample")), DECODED_PER_FIGURE
+        )
 
     @cached_property
     def nearest_parts(self) -> dict[str, list[str]]:
         """Experiments with nearest training states, by the figure that shows them."""
-        return in_parts("nearest", list(self.pictured("sample", "nearest")), NEAREST)
+        return split_names("nearest", list(self.pictured("sample", "nearest")), NEAREST_PER_FIGURE)
 
     @cached_property
     def interpolated_parts(self) -> dict[str, list[str]]:
         """Experiments with interpolations between codes, by the figure that shows them."""
-        return in_parts("interpolations", list(self.pictured("interpolation")), DECODED)
+        return split_names("interpolations", list(self.pictured("interpolation")), DECODED_PER_FIGURE)
 
     @cached_property
     def study_figures(self) -> dict[str, list[str]]:
@@ -230,7 +233,7 @@ class Sample(Results):
         return drawn | sample_figures.of_diagnostics(self) | self.losses()
 
 
-def varies(pictures: xr.Dataset, variable: str) -> float:
+def variability(pictures: xr.Dataset, variable: str) -> float:
     """Standard deviation of decoded states between the latents of a grid, relative to that of real states."""
     decoded, real = pictures_of_kind(pictures, variable, "grid"), reference(pictures, variable)
     spread = [float(np.sqrt(np.nanmean(np.nanvar(states, axis=0)))) for states in (decoded, real)]

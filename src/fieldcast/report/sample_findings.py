@@ -15,7 +15,7 @@ from fieldcast.scores.numbers import significant, span, with_interval
 if TYPE_CHECKING:
     from fieldcast.report.sample import Sample
 
-DISTINGUISHABLE = 0.95  # accuracy of a classifier from which samples differ from real data nearly always
+RECOGNISED_ACCURACY = 0.95  # accuracy of a classifier that nearly always recognises samples
 MEMORISATION_FLAG = 0.1  # share of very near samples: twice that of test data
 
 
@@ -26,7 +26,7 @@ class Lowest(NamedTuple):
     where: str  # the treatment of the data, if there are several
     best: str
     value: str
-    floor: str  # what real data score in the samples' place
+    floor: str  # score of real data in place of samples
     verdict: str
     following: list[str]  # the next best, if there is one
     next_value: str
@@ -67,7 +67,7 @@ class Findings:
         names = sorted(self.board.having("c2st"), key=lambda name: abs(self.board.value(name, "c2st") - 0.5))
         if not names:
             return None
-        always = [name for name in names[1:] if self.board.value(name, "c2st") >= DISTINGUISHABLE]
+        always = [name for name in names[1:] if self.board.value(name, "c2st") >= RECOGNISED_ACCURACY]
         accuracy = percents(self.board.scores[names[0], Sampled(), "c2st"])
         return names[0], accuracy, always, 3 < len(always) == len(names) - 1
 

@@ -15,7 +15,7 @@ from fieldcast.scores.legend import Legend
 from fieldcast.scores.metrics import METRICS
 from fieldcast.scores.numbers import significant
 
-LITTLE = 0.01  # of the reference's score: a smaller difference is reported, but not coloured
+MIN_COLOURED = 0.01  # smallest difference that is coloured, as a share of the reference's CRPS
 LEGENDS: Mapping[str, Legend] = {**METRICS, **EVENT_METRICS}
 
 
@@ -23,20 +23,20 @@ class Improvement(NamedTuple):
     """An experiment that is better than the reference in some cases."""
 
     experiment: str
-    better: list[Any]
-    reduction: str  # how much lower its CRPS is there, in percent
-    others: Sequence[tuple[str, list[Any]]]  # the cases with another verdict
+    better: list[Any]  # cases in which it is better
+    reduction: str  # of its CRPS in these cases, in percent
+    others: Sequence[tuple[str, list[Any]]]  # the other verdicts, each with its cases
 
 
-class Compared(NamedTuple):
+class Comparisons(NamedTuple):
     """Experiments by how they compare with the reference."""
 
     gains: list[Improvement]
-    nowhere: list[str]  # nowhere better
-    undecided: list[str]  # too few times for intervals
+    nowhere: list[str]  # experiments that are better in no case
+    undecided: list[str]  # experiments without intervals, for which there are too few times
 
 
-def lowest(results: Results, board: Board, cases: Sequence[Any]) -> dict[str, list[Any]]:
+def lowest_crps(results: Results, board: Board, cases: Sequence[Any]) -> dict[str, list[Any]]:
     """The experiment with the lowest CRPS in each case, bounds aside, with its cases."""
     first: dict[str, list[Any]] = {}
     for case in cases:
@@ -47,9 +47,9 @@ def lowest(results: Results, board: Board, cases: Sequence[Any]) -> dict[str, li
     return first
 
 
-def compared(results: Results, board: Board, cases: Sequence[Any]) -> Compared:
+def compare_with_reference(results: Results, board: Board, cases: Sequence[Any]) -> Comparisons:
     """Compare each experiment except bounds with the reference."""
-    comparisons = Compared([], [], [])
+    comparisons = Comparisons([], [], [])
     for name in (name for name in board.order if name not in results.bounds):
         verdicts: dict[str, list[Any]] = {}
         for case in cases:
@@ -81,8 +81,8 @@ def reduction(results: Results, board: Board, name: str, cases: Sequence[Any]) -
     return " to ".join(dict.fromkeys(significant(end, 2) for end in (min(shares), max(shares))))
 
 
-def comparison(results: Results, board: Board, name: str, case: Any) -> tuple[tuple[str, str], ...]:
-    """Verdict of an experiment against the reference, and its CSS class, which a difference below 1 % lacks."""
+def verdict_notes(results: Results, board: Board, name: str, case: Any) -> tuple[tuple[str, str], ...]:
+    """Verdict of an experiment against the reference, with its CSS class; differences below 1 % have no class."""
     if name == results.reference:
         return (("reference", ""),)
     score = board.scores.get((name, case, DIFFERENCE))
@@ -90,7 +90,7 @@ def comparison(results: Results, board: Board, name: str, case: Any) -> tuple[tu
         return ()
     if score.verdict not in ("better", "worse"):
         return ((score.verdict, score.verdict.replace(" ", "-")),)
-    small = abs(score.value) < LITTLE * abs(board.value(results.reference, "crps", case))
+    small = abs(score.value) < MIN_COLOURED * abs(board.value(results.reference, "crps", case))
     return ((f"{score.verdict} by {significant(abs(score.value), 2)}", "" if small else score.verdict),)
 
 
@@ -107,7 +107,7 @@ def score_table(results: Results, board: Board, score: str, cases: Sequence[Any]
         for case in cases:
             values = [board.value(other, score, case) for other in ranked]
             best = LEGENDS[score].best([value for value in values if not math.isnan(value)] or [math.nan])
-            notes = comparison(results, board, name, case) if score == "crps" else ()
+            notes = verdict_notes(results, board, name, case) if score == "crps" else ()
             bold = name in ranked and board.value(name, score, case) == best and math.isfinite(best)
             row.append(score_cell(board.scores.get((name, case, score)), *notes, kind="best" if bold else ""))
         body.append(row)

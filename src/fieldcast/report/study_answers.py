@@ -14,7 +14,7 @@ from fieldcast.report.board import Board, Lead, Sampled
 from fieldcast.report.results import DIFFERENCE, Results
 from fieldcast.report.studies import Question, Study
 from fieldcast.report.tables import Table, amount_cell, number_cell, score_cell
-from fieldcast.report.training import COSTS, cost_cells, measured
+from fieldcast.report.training import COSTS, cost_cells, recorded_costs
 from fieldcast.scores.bootstrap import Score
 from fieldcast.scores.equal_cost import at_equal_cost
 from fieldcast.scores.leaderboard import leaderboard
@@ -22,9 +22,9 @@ from fieldcast.scores.leaderboard_schema import Layout
 from fieldcast.scores.metrics import METRICS
 from fieldcast.scores.numbers import amount, significant
 from fieldcast.scores.sample_metrics import SAMPLE_METRICS
-from fieldcast.scores.stability import third
+from fieldcast.scores.stability import third_of_waves
 
-SAME_COST = 0.15  # measured times differ by this share from run to run
+COST_TOLERANCE = 0.15  # relative difference of measured times between runs
 STUDY_COSTS = ("train_steps", "train_seconds", "evaluations", "sample_ms", "parameters")
 
 
@@ -39,27 +39,27 @@ class Answer(NamedTuple):
 
 def answers(results: Results, board: Board, study: Study, layout: Layout | None) -> list[Answer]:
     """Answers to the questions whose experiments have both been scored."""
-    candidates = [answered(results, board, question, layout) for question in study.questions if layout]
+    candidates = [answer(results, board, question, layout) for question in study.questions if layout]
     return [answer for answer in candidates if answer.cases]
 
 
-def answered(results: Results, board: Board, question: Question, layout: Layout | None) -> Answer:
-    """CRPS of both experiments at a few cases, and the verdict of their paired difference."""
+def answer(results: Results, board: Board, question: Question, layout: Layout | None) -> Answer:
+    """CRPS of both experiments in representative cases, and the verdict of their paired difference."""
     pair = (question.experiment, question.reference)
     cases = []
     if layout and all(name in results.scores for name in pair):
         paired = paired_differences(results, board, question, layout)
-        for case in few(board.cases):
+        for case in representative_cases(board.cases):
             values = [board.value(name, "crps", case) for name in pair]
             if not any(map(math.isnan, values)):
                 verdict = in_words(paired.scores.get((question.experiment, case, DIFFERENCE)))
                 cases.append((case, significant(values[0]), significant(values[1]), verdict))
-    return Answer(question, cases, costs_compared(results, pair), spectra_compared(results, *pair))
+    return Answer(question, cases, cost_differences(results, pair), spectrum_shares(results, *pair))
 
 
 def paired_differences(results: Results, board: Board, question: Question, layout: Layout) -> Board:
-    """The paired differences of CRPS of two experiments at a few cases."""
-    cases = pd.DataFrame(few(board.cases), columns=list(board.by))
+    """The paired differences of CRPS of two experiments in representative cases."""
+    cases = pd.DataFrame(representative_cases(board.cases), columns=list(board.by))
     tables = {}
     for name in (question.experiment, question.reference):
         table = results.overall(results.scores[name])
@@ -75,7 +75,7 @@ def paired_differences(results: Results, board: Board, question: Question, layou
     return Board(table, board.case, board.by)
 
 
-def few(cases: Sequence[Any]) -> list[Any]:
+def representative_cases(cases: Sequence[Any]) -> list[Any]:
     """First, middle and last case, among lead times up to ten days or cases of the random pattern."""
     if cases and isinstance(cases[0], Lead):
         cases = [lead for lead in cases if lead.hours <= 240] or list(cases)
@@ -93,12 +93,12 @@ def in_words(score: Score | None) -> str:
     )
 
 
-def costs_compared(results: Results, pair: Sequence[str]) -> list[str]:
+def cost_differences(results: Results, pair: Sequence[str]) -> list[str]:
     """Costs of a step of both experiments, if they differ."""
     sentences = []
     for column, unit in (("evaluations", "network evaluations per step"), ("sample_ms", "ms per draw")):
         values = [cost(results, name, column) for name in pair]
-        if not any(map(math.isnan, values)) and abs(values[0] / values[1] - 1) > SAME_COST:
+        if not any(map(math.isnan, values)) and abs(values[0] / values[1] - 1) > COST_TOLERANCE:
             sentences.append(f"{amount(values[0])} against {amount(values[1])} {unit}")
     return sentences
 
@@ -114,12 +114,12 @@ def fed_on_mean(results: Results, name: str) -> bool:
     return forecasts is not None and forecasts.attrs.get("feedback") == "mean"
 
 
-def spectra_compared(results: Results, name: str, reference: str) -> list[tuple[Any, str, str]]:
+def spectrum_shares(results: Results, name: str, reference: str) -> list[tuple[Any, str, str]]:
     """Power of an ensemble mean that is fed back, as a share of the power of the reference's members."""
     fed, members = (results.diagnostics.get(experiment) for experiment in (name, reference))
     if fed is None or members is None or not fed_on_mean(results, name):
         return []
-    leads = few([Lead(float(hours)) for hours in fed["lead"].to_numpy()])
+    leads = representative_cases([Lead(float(hours)) for hours in fed["lead"].to_numpy()])
     ends = dict.fromkeys((leads[0], leads[-1]))
     return [(lead, *(share(fed, members, lead, shortest=short) for short in (False, True))) for lead in ends]
 
@@ -134,7 +134,7 @@ def share(fed: xr.Dataset, members: xr.Dataset, lead: Lead, *, shortest: bool) -
             (members, "spectrum_truth"),
         )
     )
-    waves = [third(spectrum, shortest=shortest) for spectrum in truth]
+    waves = [third_of_waves(spectrum, shortest=shortest) for spectrum in truth]
     ratios = [100 * a[w].sum() / b[w].sum() for a, b, w in zip(mean, free, waves, strict=True)]
     if not np.isfinite(ratios).all():
         return "no finite share"
@@ -143,11 +143,11 @@ def share(fed: xr.Dataset, members: xr.Dataset, lead: Lead, *, shortest: bool) -
 
 
 def study_table(results: Results, board: Board, study: Study) -> Table:
-    """Scores of the experiments of a study at a few cases, and their costs."""
+    """Scores of the experiments of a study in representative cases, and their costs."""
     names = [name for name in study.experiments if name in board.order]
-    cases = few(board.cases) or [Sampled()]
+    cases = representative_cases(board.cases) or [Sampled()]
     columns = [(score, case) for score in study.scores for case in cases if board.having(score, cases=[case])]
-    costs = measured(results, names, STUDY_COSTS)
+    costs = recorded_costs(results, names, STUDY_COSTS)
     body = [
         [
             results.head(name),
@@ -162,10 +162,10 @@ def study_table(results: Results, board: Board, study: Study) -> Table:
 
 
 class EqualCost(NamedTuple):
-    """Experiments with as many members as take the same time as those of the reference."""
+    """Experiments with as many members as can be drawn in the time of the reference's."""
 
     reference: str
-    members: int  # of the reference
+    members: int  # number of members of the reference
     best: list[tuple[Any, str, str, int, str]]  # lead, experiment, RMSE, its members, RMSE of the reference
     table: Table
 

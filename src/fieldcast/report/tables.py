@@ -13,7 +13,7 @@ import pandas as pd
 from fieldcast.scores.bootstrap import Score
 from fieldcast.scores.numbers import amount, significant, with_interval
 
-NO_WORDS: tuple[tuple[str, str], ...] = ()
+NO_NOTES: tuple[tuple[str, str], ...] = ()
 
 
 class Cell(NamedTuple):
@@ -22,7 +22,7 @@ class Cell(NamedTuple):
     text: str = "–"
     order: float | None = None
     kind: str = ""
-    notes: tuple[tuple[str, str], ...] = NO_WORDS
+    notes: tuple[tuple[str, str], ...] = NO_NOTES
     title: str = ""  # shown where the pointer rests
 
 

@@ -21,9 +21,7 @@ COSTS = {
     "evaluations": "network evaluations per step",
     "peak_mb": "peak memory [MB]",
 }
-
-
-NETWORK = "k"  # column of the observed fraction, of a filter that was tuned for several
+FRACTION = "k"  # column of the observed fraction that a filter was tuned for
 
 
 def trials(histories: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
@@ -34,24 +32,24 @@ def trials(histories: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
 
 def choices(table: pd.DataFrame) -> list[str]:
     """Columns that were tuned."""
-    return [str(name) for name in table.columns if name not in ("step", "seconds", "validation", NETWORK)]
+    return [str(name) for name in table.columns if name not in ("step", "seconds", "validation", FRACTION)]
 
 
 def tuned_table(results: Results, score: str) -> Table:
-    """The values with the lowest validation score of each experiment, and of each network that it was tuned for.
+    """The values with the lowest validation score of each experiment, and of each observed fraction it was tuned for.
 
     `score` names that score.
     """
     body = []
     for name, table in trials(results.ordered("history")).items():
-        networks = table.groupby(NETWORK) if NETWORK in table else [(None, table)]
-        for k, part in networks:
-            scored = part["validation"].notna().any()
-            best = part.loc[part["validation"].idxmin()] if scored else part.iloc[-1]
-            values = ", ".join(f"{choice} = {plain(best[choice])}" for choice in choices(part))
+        fractions = table.groupby(FRACTION) if FRACTION in table else [(None, table)]
+        for k, trials_at_k in fractions:
+            scored = trials_at_k["validation"].notna().any()
+            best = trials_at_k.loc[trials_at_k["validation"].idxmin()] if scored else trials_at_k.iloc[-1]
+            values = ", ".join(f"{choice} = {plain(best[choice])}" for choice in choices(trials_at_k))
             values += "" if k is None else f" at {percent(float(k))}"
             lowest = float(best["validation"])
-            count = Cell(str(len(part)), float(len(part)))
+            count = Cell(str(len(trials_at_k)), float(len(trials_at_k)))
             body.append([results.head(name), Cell(values), Cell(significant(lowest, 4), lowest), count])
     return Table(["experiment", "selected values", f"{score} on validation data", "trials"], body, "texts")
 
@@ -60,7 +58,7 @@ def trial_tables(results: Results, score: str) -> dict[str, Table]:
     """Table of all trials of each tuned experiment."""
     tables = {}
     for name, table in trials(results.ordered("history")).items():
-        columns = [*([NETWORK] if NETWORK in table else []), *choices(table)]
+        columns = [*([FRACTION] if FRACTION in table else []), *choices(table)]
         body = [
             [
                 Cell(str(row["step"]), float(row["step"])),
@@ -76,12 +74,14 @@ def trial_tables(results: Results, score: str) -> dict[str, Table]:
 def costs_table(results: Results) -> Table:
     """Parameters, seconds and memory of each experiment."""
     names = [name for name in results.order if name in results.costs]
-    columns = measured(results, names)
+    columns = recorded_costs(results, names)
     body = [[results.head(name), *cost_cells(results, name, columns)] for name in names]
     return Table(["experiment", *(COSTS[column] for column in columns)], body)
 
 
-def measured(results: Results, names: Sequence[str], columns: Sequence[str] = tuple(COSTS)) -> list[str]:
+def recorded_costs(
+    results: Results, names: Sequence[str], columns: Sequence[str] = tuple(COSTS)
+) -> list[str]:
     """The columns of costs that any of these experiments has."""
     costs = [results.costs[name].iloc[0] for name in names if name in results.costs]
     return [column for column in columns if any(column in row and pd.notna(row[column]) for row in costs)]

@@ -13,18 +13,19 @@ from fieldcast.figures.style import Look
 
 Spec = dict[str, Any]
 
-DIGITS = "%.4g"
-NAMES = 170  # pixels of a name
+DIGITS = "%.4g"  # format of the numbers in the data
+NAME_WIDTH = 170  # of the name of an experiment [pixels]
 EXPERIMENT = {"name": "experiment", "select": {"type": "point", "fields": ["experiment"]}, "bind": "legend"}
 # in a tooltip: without a format Vega-Lite 6 reads the name from the wrong object where the nearest point is selected
 NAME = {"field": "experiment", "type": "nominal", "format": "", "formatType": "toString"}
-FADED = {"condition": {"param": "experiment", "value": 1}, "value": 0.12}  # unless selected in the legend
+# opacity of what is not selected in the legend
+FADED = {"condition": {"param": "experiment", "value": 1}, "value": 0.12}
 CONFIG = {
     "customFormatTypes": True,  # for `NAME`
     "view": {"stroke": None},
     "axis": {"gridColor": "#e6e9ec", "domainColor": "#888888"},
     "legend": {
-        "orient": "bottom", "columns": 2, "labelLimit": NAMES, "title": None,
+        "orient": "bottom", "columns": 2, "labelLimit": NAME_WIDTH, "title": None,
         "symbolType": "stroke", "symbolSize": 400, "symbolStrokeWidth": 2,
     },
 }  # fmt: skip

@@ -27,7 +27,7 @@
 `latent_codes`           the most active components of a latent code
 `statistics_table`       the stored statistics in long format, and their digest
 `leaderboard_schema`     columns and scores of the leaderboard of each task
-`headline`               the one score by which experiments are compared
+`headline`               the score by which experiments are compared
 `leaderboard`            scores, intervals, paired comparisons of many experiments, from stored tables
 `multi_seed`             leaderboards of runs with different seeds, as mean and standard deviation
 `equal_cost`             forecasts with as many members as the same time allows

@@ -75,11 +75,11 @@ class AlignedForecasts:
         """Yield for each lead the members (member, start, latitude, longitude), the truth (start, latitude, longitude)
         and the day of the year of the valid times, 1 to 365."""
         needed, inverse = np.unique(self.indices, return_inverse=True)
-        actual = self.truth[name].isel(time=needed).transpose("time", *GRID).to_numpy()
+        truth = self.truth[name].isel(time=needed).transpose("time", *GRID).to_numpy()
         days = calendars.day_of_year(self.truth["time"].isel(time=needed))
-        for lead, at in enumerate(inverse.reshape(self.indices.shape)):
+        for lead, positions in enumerate(inverse.reshape(self.indices.shape)):
             x = self.forecasts[name].isel(lead=lead).transpose("member", "start", *GRID).to_numpy()
-            yield x, actual[at], days[at]
+            yield x, truth[positions], days[positions]
 
 
 def lead_hours(lead: xr.DataArray) -> Float[np.ndarray, " lead"]:
@@ -139,12 +139,12 @@ def require_same_grid_and_units(forecasts: xr.Dataset, truth: xr.Dataset, variab
 
 
 def require_stored_starts(
-    given: Shaped[np.ndarray, " start"], leads: Float[np.ndarray, " lead"], starts: Starts
+    forecast_starts: Shaped[np.ndarray, " start"], leads: Float[np.ndarray, " lead"], starts: Starts
 ) -> None:
-    """Raise InputError unless these are the stored starts and leads."""
+    """Raise InputError unless the forecasts have the stored starts and leads."""
     scored = [str(moment) for moment in starts["scored"]]
-    if given.tolist() != scored:
-        absent = [moment for moment in scored if moment not in set(given.tolist())]
+    if forecast_starts.tolist() != scored:
+        absent = [moment for moment in scored if moment not in set(forecast_starts.tolist())]
         raise InputError(
             f"the forecasts are from other starts than the {len(scored)} stored ones"
             + (f" (they lack {absent[0]})" if absent else "")

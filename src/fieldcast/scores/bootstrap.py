@@ -17,9 +17,9 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 RESAMPLES = 1000
-BLOCK_DAYS = 10.0
-HALF_YEAR = 180.0  # days: six months, two seasons, one year
-FEWEST_BLOCKS = 3  # with fewer, resamples are rotations of one another and the interval is far too narrow
+BLOCK_DAYS = 10.0  # least length of a block
+MONTHLY_BLOCK_DAYS = 180.0  # least length of a block of a record whose step is in months
+MIN_BLOCKS = 3  # with fewer, resamples are rotations of one another and the interval is far too narrow
 
 
 class Score(NamedTuple):
@@ -39,7 +39,7 @@ class Score(NamedTuple):
 
 def block_days(months: int) -> float:
     """Least length of a block of a record whose step is a number of months, or hours (0 months)."""
-    return HALF_YEAR if months else BLOCK_DAYS
+    return MONTHLY_BLOCK_DAYS if months else BLOCK_DAYS
 
 
 def block_length(times: Shaped[np.ndarray, " time"], days: float = BLOCK_DAYS) -> int:
@@ -58,13 +58,13 @@ def block_weights(
 
     There is no resample, and so no interval, where the times hold fewer than three blocks.
     """
-    if times < FEWEST_BLOCKS * length:
+    if times < MIN_BLOCKS * length:
         return np.zeros((0, times))
     rng = np.random.default_rng([seed, times, length])
     starts = rng.integers(0, times, (resamples, math.ceil(times / length), 1))
-    drawn = ((starts + np.arange(length)) % times).reshape(resamples, -1)[:, :times]
+    indices = ((starts + np.arange(length)) % times).reshape(resamples, -1)[:, :times]
     offset = np.arange(resamples)[:, None] * times
-    counts = np.bincount((drawn + offset).ravel(), minlength=resamples * times)
+    counts = np.bincount((indices + offset).ravel(), minlength=resamples * times)
     return counts.reshape(resamples, times) / times
 
 
@@ -102,8 +102,8 @@ def interval(
 ) -> tuple[Float[np.ndarray, "*shape"], Float[np.ndarray, "*shape"]]:
     """Lower and upper percentiles of resampled scores; NaN without resamples."""
     if not len(samples):
-        none = np.full(samples.shape[1:], np.nan)
-        return none, none.copy()
+        missing = np.full(samples.shape[1:], np.nan)
+        return missing, missing.copy()
     with np.errstate(invalid="ignore"):  # infinite samples: an interval that does not exist
         low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return low, high

@@ -20,7 +20,8 @@ from fieldcast.scores import bootstrap
 from fieldcast.scores.event_metrics import Contingency
 
 COST_LOSS = np.concatenate([np.geomspace(0.005, 0.1, 20)[:-1], np.linspace(0.1, 0.95, 35)])
-FEWEST = 1e-3  # share of the forecasts: the frequency of the event after fewer is that of a few maps
+# share of the forecasts that a probability needs: after fewer, the frequency of the event is that of a few maps
+MIN_SHARE = 1e-3
 
 
 class Curves(NamedTuple):
@@ -36,7 +37,7 @@ class Curves(NamedTuple):
         Rates of warnings from M + 1 members (never) down to 0 (always).
     cost_loss, value
         Cost-loss ratios, and the economic value for users with that ratio who warn at their best probability.
-    happened
+    base_rate
         Frequency of the event.
     """
 
@@ -48,7 +49,7 @@ class Curves(NamedTuple):
     hit_rate: Float[np.ndarray, " warning"]
     cost_loss: Float[np.ndarray, " ratio"]
     value: Float[np.ndarray, " ratio"]
-    happened: float
+    base_rate: float
 
 
 def curves(shares: xr.DataArray, months: int = 0) -> Curves:
@@ -60,10 +61,10 @@ def curves(shares: xr.DataArray, months: int = 0) -> Curves:
     times = calendars.from_iso(shares["time"].to_numpy().astype(str))
     length = bootstrap.block_length(times, bootstrap.block_days(months))
     table = Contingency(bootstrap.resampled_means(by_time, bootstrap.mean_weights(len(times)))[0], 0.5)
-    often = table.n > FEWEST
-    bar = consistency(by_time, table, bootstrap.block_weights(len(times), length))
-    low, high = (np.where(often, np.clip(table.p + end, 0.0, 1.0), np.nan) for end in bar)
-    frequency = np.where(often, table.frequency, np.nan)
+    frequent = table.n > MIN_SHARE
+    bars = consistency(by_time, table, bootstrap.block_weights(len(times), length))
+    low, high = (np.where(frequent, np.clip(table.p + end, 0.0, 1.0), np.nan) for end in bars)
+    frequency = np.where(frequent, table.frequency, np.nan)
     value = economic_value(table)
     return Curves(
         table.p,
@@ -99,6 +100,6 @@ def economic_value(table: Contingency) -> Float[np.ndarray, " ratio"]:
     V = (min(α, o) - F α (1 - o) + H o (1 - α) - o) / (min(α, o) - o α)  (Richardson 2000, equation 8).
     """
     hit, false = (xr.DataArray(rate, dims="warning") for rate in (table.hit_rate, table.false_alarm_rate))
-    happened = xr.DataArray(float(table.o))
-    value = relative_economic_value_from_rates(hit, false, happened, COST_LOSS.tolist())
+    base_rate = xr.DataArray(float(table.o))
+    value = relative_economic_value_from_rates(hit, false, base_rate, COST_LOSS.tolist())
     return value.max("warning").to_numpy()

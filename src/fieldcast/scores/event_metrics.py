@@ -23,7 +23,7 @@ Score = Float[np.ndarray, "*batch"]
 
 
 class Contingency:
-    """The table of one or many events, and what several scores are made of, computed once.
+    """The table of one or many events, and the quantities that several scores share, computed once.
 
     Parameters
     ----------
@@ -42,21 +42,21 @@ class Contingency:
 
     @cached_property
     def frequency(self) -> ByNumber:
-        """Frequency y_i / n_i of the event where i members forecast it; NaN where that never is."""
+        """Frequency y_i / n_i of the event where i members forecast it; NaN where that never happens."""
         return self.y / np.where(self.n > 0, self.n, np.nan)
 
     @cached_property
     def hit_rate(self) -> Rates:
         """H: share of the events of which i members or more warn, for i = M + 1 (never) down to 0 (always)."""
-        return rate(self.y)
+        return warning_rates(self.y)
 
     @cached_property
     def false_alarm_rate(self) -> Rates:
         """F: share of the non-events of which i members or more warn, as for `hit_rate`."""
-        return rate(self.n - self.y)
+        return warning_rates(self.n - self.y)
 
 
-def rate(shares: ByNumber) -> Rates:
+def warning_rates(shares: ByNumber) -> Rates:
     """Cumulative sums from the largest number down over their total, after a 0; NaN where the total is 0."""
     never = np.zeros_like(shares[..., :1])
     falling = np.concatenate([never, shares[..., ::-1]], axis=-1).cumsum(axis=-1)

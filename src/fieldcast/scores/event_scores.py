@@ -16,7 +16,7 @@ from fieldcast.scores.event_metrics import EVENT_METRICS, Contingency
 from fieldcast.scores.leaderboard_schema import Layout
 from fieldcast.scores.statistics_table import STEP, long_table
 
-ORIGIN = ("seed", "data")
+ORIGIN = ("seed", "data")  # attributes that identify the run
 
 
 def event_scores(
@@ -53,13 +53,14 @@ def scores_of_experiment(stored: xr.Dataset, seed: int) -> pd.DataFrame:
         str(name): values.to_numpy() for name, values in stored.coords.items() if values.dims == (case,)
     }
     kind = str(stored["shares"].dims[2])
-    parts = ((slice(0, 1), weights), (slice(1, None), weights[:1]))  # resamples are what takes time
+    # resamples take time, so only the first kind of cells has them
+    resamples_of_kinds = ((slice(0, 1), weights), (slice(1, None), weights[:1]))
     tables = [
-        scores_of_case(stored.isel({case: place, kind: kinds}), resamples).assign(
-            **{name: values[place] for name, values in labels.items()}
+        scores_of_case(stored.isel({case: number, kind: kinds}), resamples).assign(
+            **{name: values[number] for name, values in labels.items()}
         )
-        for place in range(stored.sizes[case])
-        for kinds, resamples in parts
+        for number in range(stored.sizes[case])
+        for kinds, resamples in resamples_of_kinds
         if stored.isel({kind: kinds}).sizes[kind]
     ]
     table = pd.concat(tables, ignore_index=True).assign(**{name: stored.attrs[name] for name in ORIGIN})
@@ -91,9 +92,9 @@ def scores_of_case(stored: xr.Dataset, weights: Float[np.ndarray, "resample time
         "score": np.array(list(EVENT_METRICS)),
     }
     low, high = bootstrap.interval(values[1:])
-    rows = long_table(values[0], *({name: labels} for name, labels in axes.items()))
+    records = long_table(values[0], *({name: labels} for name, labels in axes.items()))
     ends = {"low": low, "high": high}
-    return rows.assign(**{name: end.ravel().astype(np.float32) for name, end in ends.items()})
+    return records.assign(**{name: end.ravel().astype(np.float32) for name, end in ends.items()})
 
 
 def with_overall(

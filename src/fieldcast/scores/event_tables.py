@@ -19,9 +19,9 @@ from jaxtyping import Bool, Float, Integer, Shaped
 
 from fieldcast.events import is_low, thresholds_on
 from fieldcast.scores.regions import area_means
-from fieldcast.scores.statistics import ordered, ordered_crps
+from fieldcast.scores.statistics import crps_of_sorted, sort_members
 
-AXES = ("quantile", "outcome", "number", "time")  # the last ones of `shares`
+AXES = ("quantile", "outcome", "number", "time")  # last dimensions of `shares`
 
 
 class EventTables:
@@ -54,17 +54,17 @@ class EventTables:
         member is not finite, all members count as wrong.
         """
         thresholds = thresholds_on(self.thresholds[variable], days)
-        in_order, members = ordered(x), len(x)
+        in_order, members = sort_members(x), len(x)
         tables, tails = [], []
         for quantile, threshold in zip(self.quantiles, thresholds, strict=True):
-            of_event, limit = existing(weights, threshold), np.nan_to_num(threshold)
-            beyond, clipped = (np.less, np.minimum) if is_low(quantile) else (np.greater, np.maximum)
-            happened = beyond(y, limit)
-            number = beyond(in_order, limit[..., None]).sum(axis=-1)
+            event_weights, limit = weights_with_threshold(weights, threshold), np.nan_to_num(threshold)
+            exceeds, clipped = (np.less, np.minimum) if is_low(quantile) else (np.greater, np.maximum)
+            happened = exceeds(y, limit)
+            number = exceeds(in_order, limit[..., None]).sum(axis=-1)
             number = np.where(finite[:, None, None], number, np.where(happened, 0, members))
-            tables.append(shares(number, happened, of_event, members))
-            tail = ordered_crps(clipped(in_order, limit[..., None]) - clipped(y, limit)[..., None])
-            tails.append(np.where(finite, area_means(tail[None], of_event)[:, 0], np.inf))
+            tables.append(shares(number, happened, event_weights, members))
+            tail = crps_of_sorted(clipped(in_order, limit[..., None]) - clipped(y, limit)[..., None])
+            tails.append(np.where(finite, area_means(tail[None], event_weights)[:, 0], np.inf))
         self.shares.setdefault(variable, []).append(np.stack(tables, axis=1))
         self.tail_crps.setdefault(variable, []).append(np.stack(tails, axis=1))
 
@@ -84,8 +84,8 @@ class EventTables:
         """
         variables = [str(name) for name in deviations["variable"].to_numpy()]
         table, tail = (
-            np.stack([np.stack(parts[name]) for name in variables], axis=1)
-            for parts in (self.shares, self.tail_crps)
+            np.stack([np.stack(by_variable[name]) for name in variables], axis=1)
+            for by_variable in (self.shares, self.tail_crps)
         )
         dims = (case, "variable", kind)
         return xr.Dataset(
@@ -105,16 +105,16 @@ class EventTables:
         )
 
 
-def existing(
+def weights_with_threshold(
     weights: Float[np.ndarray, "kind *time latitude longitude"],
     threshold: Float[np.ndarray, "time latitude longitude"],
 ) -> Float[np.ndarray, "kind *time latitude longitude"]:
     """Weights of the cells that have a threshold, which sum to 1."""
     if not np.isnan(threshold).any():
         return weights
-    kept = np.where(np.isnan(threshold).any(axis=0), 0.0, weights)
-    total = kept.sum(axis=(-2, -1), keepdims=True)
-    return kept / np.where(total > 0, total, np.nan)
+    present = np.where(np.isnan(threshold).any(axis=0), 0.0, weights)
+    total = present.sum(axis=(-2, -1), keepdims=True)
+    return present / np.where(total > 0, total, np.nan)
 
 
 def shares(

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
-from fieldcast.scores.numbers import LARGEST_FINITE
+from fieldcast.scores.numbers import MAX_FINITE
 from fieldcast.scores.regions import cell_weights
 
-COMPONENTS = 64
+COMPONENTS = 64  # principal components, at most
 STATES_PER_COMPONENT = 25  # with fewer, a component fits the noise of its states
-AT_A_TIME = 256  # states
+PIECE = 256  # states in memory at a time
 
 
 @dataclass(frozen=True)
@@ -67,18 +67,22 @@ class FieldFeatures:
         """
         exists = np.isfinite(training).all(0) & (area > 0)
         mean = np.where(exists, training, 0.0).mean(0, dtype=float)
-        none = np.zeros((0, int(exists.sum())))
-        bare = cls(mean, exists, area.astype(float), none, np.zeros(()), np.ones(()), wraps)
-        cells = np.concatenate([bare._cells(part).astype(np.float32) for part in pieces(training)])
+        no_components = np.zeros((0, int(exists.sum())))
+        without_components = cls(
+            mean, exists, area.astype(float), no_components, np.zeros(()), np.ones(()), wraps
+        )
+        cells = np.concatenate(
+            [without_components._cells(part).astype(np.float32) for part in pieces(training)]
+        )
         count = max(1, min(components, len(training) // STATES_PER_COMPONENT))
         # a fixed seed, so that every experiment has the same features
         from sklearn.decomposition import PCA  # slow to import
 
         pca = PCA(count, svd_solver="randomized", random_state=0).fit(cells)
-        rough = replace(bare, components=pca.components_.astype(float))
-        raw = rough(training)
+        unscaled = replace(without_components, components=pca.components_.astype(float))
+        raw = unscaled(training)
         spread = raw.std(0)
-        return replace(rough, centre=raw.mean(0), scale=np.where(spread > 0, spread, 1.0))
+        return replace(unscaled, centre=raw.mean(0), scale=np.where(spread > 0, spread, 1.0))
 
     def arrays(self) -> dict[str, Shaped[np.ndarray, "..."]]:
         """All but `wraps`, by name: `FieldFeatures(**arrays, wraps=wraps)` has the same features."""
@@ -96,17 +100,17 @@ class FieldFeatures:
 
     def _raw(self, states: Float[np.ndarray, "n variable y x"]) -> Float[np.ndarray, "n feature"]:
         """Features before they are standardised."""
-        sound = (np.abs(np.where(self.exists, states, 0.0)) < LARGEST_FINITE).all((1, 2, 3))
-        states = np.where(sound[:, None, None, None], states, 0.0)
+        finite = (np.abs(np.where(self.exists, states, 0.0)) < MAX_FINITE).all((1, 2, 3))
+        states = np.where(finite[:, None, None, None], states, 0.0)
         x = self._anomalies(states)
-        parts = [
+        features_of_kinds = [
             self._cells(states) @ self.components.T,
             self._roughness(x, axis=-1, closed=self.wraps),
             self._roughness(x, axis=-2, closed=False),
             self._shape(x),
         ]
-        features = np.concatenate(parts, axis=1)
-        features[~sound] = np.nan
+        features = np.concatenate(features_of_kinds, axis=1)
+        features[~finite] = np.nan
         return features
 
     def _anomalies(self, states: Float[np.ndarray, "n variable y x"]) -> Float[np.ndarray, "n variable y x"]:
@@ -122,12 +126,14 @@ class FieldFeatures:
     ) -> Float[np.ndarray, "n variable_and_band"]:
         """Root-mean-square difference of x' between each cell and the next along an axis, if both exist; where
         the axis is closed the last cell's next is the first. 0 where there are no such pairs."""
-        both = self.exists & np.roll(self.exists, -1, axis)
+        pairs = self.exists & np.roll(self.exists, -1, axis)
         if not closed:
-            np.moveaxis(both, axis, 0)[-1] = False
-        weights = np.nan_to_num(cell_weights(self.area, both[:, None] & thirds(self.area)[:, :, None]))
+            np.moveaxis(pairs, axis, 0)[-1] = False
+        weights = np.nan_to_num(
+            cell_weights(self.area, pairs[:, None] & bands_of_rows(self.area)[:, :, None])
+        )
         square = (np.roll(x, -1, axis) - x) ** 2
-        return flat(np.sqrt(np.einsum("nvyx,vbyx->nvb", square, weights, optimize=True)))
+        return flatten(np.sqrt(np.einsum("nvyx,vbyx->nvb", square, weights, optimize=True)))
 
     def _shape(self, x: Float[np.ndarray, "n variable y x"]) -> Float[np.ndarray, "n variable_and_statistic"]:
         """Skewness over cells (0 of a constant), smallest and largest value of each variable."""
@@ -137,23 +143,23 @@ class FieldFeatures:
         skewness = third / np.where(second > 0, second, 1.0) ** 1.5
         lowest = x.min((2, 3), where=self.exists, initial=np.inf)
         highest = x.max((2, 3), where=self.exists, initial=-np.inf)
-        return flat(np.stack([skewness, lowest, highest], axis=-1))
+        return flatten(np.stack([skewness, lowest, highest], axis=-1))
 
 
-def flat(x: Float[np.ndarray, "n variable statistic"]) -> Float[np.ndarray, "n variable_and_statistic"]:
+def flatten(x: Float[np.ndarray, "n variable statistic"]) -> Float[np.ndarray, "n variable_and_statistic"]:
     """Flatten so that all statistics of one variable precede those of the next."""
     return x.reshape(len(x), x.shape[1] * x.shape[2])
 
 
 def pieces(states: Float[np.ndarray, "n variable y x"]) -> Iterator[Float[np.ndarray, "_ variable y x"]]:
-    """Yield the states in pieces of at most AT_A_TIME; a single empty piece if there are none."""
-    for first in range(0, max(1, len(states)), AT_A_TIME):
-        yield states[first : first + AT_A_TIME]
+    """Yield the states in pieces of at most PIECE; a single empty piece if there are none."""
+    for first in range(0, max(1, len(states)), PIECE):
+        yield states[first : first + PIECE]
 
 
-def thirds(area: Float[np.ndarray, "y x"]) -> Bool[np.ndarray, "band y"]:
+def bands_of_rows(area: Float[np.ndarray, "y x"]) -> Bool[np.ndarray, "band y"]:
     """Rows that belong to each of three bands of equal area, in order; a band without rows is dropped."""
-    of_row = area.sum(1)
-    middle = (np.cumsum(of_row) - of_row / 2) / of_row.sum()
+    row_area = area.sum(1)
+    middle = (np.cumsum(row_area) - row_area / 2) / row_area.sum()
     band = np.minimum((3 * middle).astype(int), 2)
     return np.stack([band == number for number in np.unique(band)])

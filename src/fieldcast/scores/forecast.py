@@ -23,7 +23,8 @@ STATISTICS = (
     *("error", "absolute_error", "squared_error", "crps", "variance", "debiased_squared_error"),
     *("acc", "energy"),
 )
-NO_ANOMALY = 1e-4  # anomaly sd: a forecast with smaller anomalies is the climatology, to rounding error
+# [anomaly standard deviations]: a forecast with smaller anomalies is the climatology, to rounding error
+MIN_ANOMALY = 1e-4
 
 
 @np.errstate(invalid="ignore", over="ignore")  # a model may have blown up
@@ -59,9 +60,9 @@ def forecast_statistics(
     normalisation
         `anomaly_std` of the variables that are scored.
     area
-        Sizes of the cells, in any unit.
+        Areas of the cells, in any unit.
     seed
-        Breaks ties of ranks.
+        Seed of the random ranks of ties.
     starts
         The stored initial times and leads; forecasts of others are refused.
     events
@@ -88,23 +89,23 @@ def forecast_statistics(
     diagnostics = ForecastDiagnostics(aligned, members)
     values = np.empty((leads, len(bands), len(aligned.variables) + 1, len(STATISTICS), times))
     distances = np.zeros((leads, len(bands), times, members + 1, members + 1))
-    whole = np.ones((leads, times), dtype=bool)
+    all_finite = np.ones((leads, times), dtype=bool)
     for v, name in enumerate(aligned.variables):
         normal = climatology[name].transpose("dayofyear", *GRID)
         for lead, (x, y, days) in enumerate(aligned.pairs(name)):
             evaluator = CellEvaluator.of(y, cells)
             errors, weights = evaluator.errors(x), evaluator.weights(selected)
             actual = evaluator.existing(y - normal.isel(dayofyear=days - 1).to_numpy())
-            of_variable = squared_distances(errors.d, weights)
-            values[lead, :, v] = area_statistics(errors, actual, weights, of_variable, deviations[v])
-            distances[lead] += of_variable / deviations[v] ** 2 / len(aligned.variables)
+            squared = squared_distances(errors.d, weights)
+            values[lead, :, v] = area_statistics(errors, actual, weights, squared, deviations[v])
+            distances[lead] += squared / deviations[v] ** 2 / len(aligned.variables)
             if events is not None:
                 events.add(name, errors.d + actual, actual, days, weights, errors.finite)
-            whole[lead] &= errors.finite
+            all_finite[lead] &= errors.finite
             diagnostics.add(lead, v, x, y, errors.finite, weights[0], np.random.default_rng([seed, lead, v]))
-    values[:, :, -1] = overall(values[:, :, :-1], deviations)
+    values[:, :, -1] = mean_over_variables(values[:, :, :-1], deviations)
     energy = energy_score(distances)
-    values[:, :, -1, STATISTICS.index("energy")] = np.where(whole[:, None], energy, np.inf)
+    values[:, :, -1, STATISTICS.index("energy")] = np.where(all_finite[:, None], energy, np.inf)
     return tidy(values, aligned, list(bands), calendars.iso(forecasts["start"])), diagnostics.dataset()
 
 
@@ -148,14 +149,14 @@ def anomaly_correlation(
 ) -> Float[np.ndarray, "region time"]:
     """⟨a b⟩ / √(⟨a²⟩⟨b²⟩) of the anomalies a of a forecast and b of the truth, not centred; NaN where a is 0
     to rounding error."""
-    both, forecast, truth = np.moveaxis(
+    product, forecast, truth = np.moveaxis(
         area_means(np.stack([anomaly * actual, anomaly**2, actual**2]), weights), 1, 0
     )
-    forecast = np.where(forecast > (NO_ANOMALY * deviation) ** 2, forecast, np.nan)
-    return both / np.sqrt(forecast * truth)
+    forecast = np.where(forecast > (MIN_ANOMALY * deviation) ** 2, forecast, np.nan)
+    return product / np.sqrt(forecast * truth)
 
 
-def overall(
+def mean_over_variables(
     values: Float[np.ndarray, "lead region variable statistic time"],
     deviations: Float[np.ndarray, " variable"],
 ) -> Float[np.ndarray, "lead region statistic time"]:

@@ -1,15 +1,17 @@
-"""The one score of an experiment by which the console, MLflow and the champion compare it."""
+"""The score by which the console, MLflow and the champion compare experiments."""
 
 import textwrap
 from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
+from fieldcast.scores.leaderboard import leaderboard
+from fieldcast.scores.leaderboard_schema import Layout
 from fieldcast.scores.regions import WHOLE
 from fieldcast.time_steps import UNITS, unit_of
 
-LEADS = (24.0, 120.0)  # hours, first and last: the medium range
-LISTED = 8  # experiments of a task, one in a line
+MEDIUM_RANGE = (24.0, 120.0)  # first and last lead [hours]
+RANKED_LINES = 8  # experiments of a task with a line each; the others share a paragraph
 WIDTH = 100  # characters of a line
 
 
@@ -30,6 +32,16 @@ def headline(table: pd.DataFrame) -> float | None:
     return None
 
 
+def headline_rows(scores: pd.DataFrame, seed: int, layout: Layout) -> pd.DataFrame:
+    """The leaderboard of one experiment over all variables, unobserved cells and the whole grid, with the digest of
+    what was scored; empty without scores."""
+    if scores.empty:
+        return scores
+    data, scored = scores.iloc[0][["data", "scored"]]
+    table = leaderboard({"scores": scores}, data, scored, seed=seed, layout=layout)
+    return over_all(table.assign(scored=scored))
+
+
 def headline_title(table: pd.DataFrame) -> str:
     """Name what `headline` computes for a table of this task."""
     if "lead_hours" in table:
@@ -42,11 +54,11 @@ def headline_title(table: pd.DataFrame) -> str:
 
 
 def medium_range(table: pd.DataFrame) -> tuple[float, float]:
-    """First and last lead [hours] of the headline: from one to five days; the first five where none of these exists."""
+    """First and last lead [hours] of the headline: one to five days, or the first five leads where none lies there."""
     leads = sorted(table["lead_hours"].unique())
     calendar = bool(leads) and unit_of(leads[0]) in ("month", "year")
-    inside = [] if calendar else [lead for lead in leads if LEADS[0] <= lead <= LEADS[1]]
-    selected = inside or leads[:5] or LEADS
+    inside = [] if calendar else [lead for lead in leads if MEDIUM_RANGE[0] <= lead <= MEDIUM_RANGE[1]]
+    selected = inside or leads[:5] or MEDIUM_RANGE
     return float(selected[0]), float(selected[-1])
 
 
@@ -56,24 +68,24 @@ def headlines(leaderboards: Mapping[str, pd.DataFrame]) -> str:
 
 
 def ranking(task: str, leaderboard: pd.DataFrame) -> Iterator[str]:
-    """Lines about one task: what is compared, the best experiments in a column, and the others behind one another."""
+    """Lines about one task: the score, the best experiments one per line, and the others in a paragraph."""
     scores = {str(name): headline(part) for name, part in leaderboard.groupby("experiment", sort=False)}
     ranked = sorted((score, name) for name, score in scores.items() if score is not None)
     width = max((len(name) for _, name in ranked), default=0)
     yield f"{task}: {headline_title(leaderboard)} (lower is better)"
-    for score, name in ranked[:LISTED]:
+    for score, name in ranked[:RANKED_LINES]:
         yield f"  {name:<{width}}  {format_score(score):>8}"
-    if others := ", ".join(f"{name} {format_score(score)}" for score, name in ranked[LISTED:]):
+    if others := ", ".join(f"{name} {format_score(score)}" for score, name in ranked[RANKED_LINES:]):
         yield textwrap.fill(f"then {others}", WIDTH, initial_indent="  ", subsequent_indent="  ")
 
 
 def format_score(score: float) -> str:
-    """A score with three digits after the point, or in all if it is large."""
+    """A score with three decimal places, or with three significant digits if it is large."""
     return f"{score:.3f}" if abs(score) < 100 else f"{score:.3g}"
 
 
 def over_all(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of a table over all variables, the unobserved cells and the whole grid; of a cycle, the analyses."""
+    """The rows of a table over all variables, unobserved cells and the whole grid; of cycles, those of the analyses."""
     if "region" in table:
         table = table[table["region"].isin(WHOLE)]
     for column, value in (("variable", "all"), ("cells", "unobserved"), ("state", "analysis")):

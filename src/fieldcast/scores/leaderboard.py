@@ -22,10 +22,10 @@ __all__ = [
     "ASSIMILATE",
     "FORECAST",
     "RECONSTRUCT",
+    "empty_leaderboard",
     "leaderboard",
     "sample_leaderboard",
     "skill_horizon",
-    "unranked",
 ]
 
 logger = logging.getLogger(__name__)
@@ -43,25 +43,25 @@ def leaderboard(
 ) -> pd.DataFrame:
     """One row for each score: experiment, seed, data, the columns `layout.by`, variable, score, value, low, high.
 
-    `scores` are stamped scores tables; an empty one belongs to an experiment that has not run. Rows whose digests
-    differ from `data` or `scored` are left out, with a warning that is also in attrs["dropped"]. Statistics are
-    averaged over times, scores are functions of these means, and low..high is the 95 % interval of a block bootstrap
-    of times (NaN where the times are too few for one); the column `step_months` of the tables lengthens its blocks.
-    Comparisons are paired: with the reference of the same seed,
-    over the times that both have, with the same resamples. `metrics` replace the scores of the layout; `roles` names
-    the experiments that others are compared with (`descriptions.roles`). Units as in the scores table.
+    `scores` are scores tables with their origin (`with_origin`); an empty one belongs to an experiment that has not
+    run. Rows whose digests differ from `data` or `scored` are left out, with a warning that is also in
+    attrs["dropped"]. Statistics are averaged over times, scores are functions of these means, and low..high is the
+    95 % interval of a block bootstrap of times (NaN where the times are too few for one); the column `step_months` of
+    the tables lengthens its blocks. Comparisons are paired: with the reference of the same seed, over the times that
+    both have, with the same resamples. `metrics` replace the scores of the layout; `roles` names the experiments that
+    others are compared with (`descriptions.roles`). Units as in the scores table.
     """
-    kept, dropped = current(scores, data, scored)
+    current, dropped = scores_of_run(scores, data, scored)
     for sentence in dropped:
         logger.warning(sentence)
     columns = ["experiment", "seed", "data", *layout.by, "variable", "score", "value", "low", "high"]
     metrics = layout.metrics if metrics is None else metrics
-    days = bootstrap.block_days(int(kept[STEP].max()) if STEP in kept else 0)
-    wide = {key: by_time(part, layout) for key, part in kept.groupby(["experiment", "seed"], sort=False)}
+    days = bootstrap.block_days(int(current[STEP].max()) if STEP in current else 0)
+    wide = {key: by_time(part, layout) for key, part in current.groupby(["experiment", "seed"], sort=False)}
     parts = []
     for (experiment, run_seed), statistics in wide.items():
         paired = [
-            compared(statistics, [wide[other, run_seed] for other in others], score, metric)
+            paired_statistics(statistics, [wide[other, run_seed] for other in others], score, metric)
             for score, metric in metrics.items()
             if isinstance(metric, RelativeMetric)
             for others in [[roles.get(role) for role in metric.roles]]
@@ -75,18 +75,18 @@ def leaderboard(
     return table
 
 
-def unranked(layout: Layout) -> pd.DataFrame:
-    """The leaderboard of a task of which nothing has been scored: its columns, without rows."""
+def empty_leaderboard(layout: Layout) -> pd.DataFrame:
+    """The leaderboard of a task without scores: its columns, without rows."""
     return leaderboard({}, "", "", layout=layout)
 
 
 def sample_leaderboard(scores: Mapping[str, pd.DataFrame], data: str, scored: str) -> pd.DataFrame:
     """Scores of samples of all experiments: experiment, seed, data, score, value, low, high.
 
-    `scores` are stamped tables of `sample_statistics`; an empty one belongs to an experiment that has not run. Rows
-    whose digests differ from `data` or `scored` are left out as in `leaderboard`.
+    `scores` are tables of `sample_statistics` with their origin; an empty one belongs to an experiment that has not
+    run. Rows whose digests differ from `data` or `scored` are left out as in `leaderboard`.
     """
-    kept, dropped = current(scores, data, scored, "sample sizes, K, or feature extractor")
+    kept, dropped = scores_of_run(scores, data, scored, "sample sizes, K, or feature extractor")
     for sentence in dropped:
         logger.warning(sentence)
     columns = ["experiment", "seed", "data", "score", "value", "low", "high"]
@@ -95,7 +95,7 @@ def sample_leaderboard(scores: Mapping[str, pd.DataFrame], data: str, scored: st
     return table
 
 
-def current(
+def scores_of_run(
     scores: Mapping[str, pd.DataFrame],
     data: str,
     scored: str,
@@ -105,21 +105,21 @@ def current(
 
     `selection` describes in words what else may differ.
     """
-    kept, dropped = [], []
+    tables, dropped = [], []
     for table in scores.values():
         if table.empty:
             continue
         fits = (table["data"] == data) & (table["scored"] == scored)
-        kept.append(table[fits])
+        tables.append(table[fits])
         if not fits.all():
-            part = "" if not fits.any() else f"{(~fits).sum()} rows of "
+            share = "" if not fits.any() else f"{(~fits).sum()} rows of "
             other = "other data" if (table["data"] != data).any() else f"other {selection}"
             dropped.append(
-                f"Left out of the leaderboard: {part}{table['experiment'].iloc[0]}, scored on {other} than "
+                f"Left out of the leaderboard: {share}{table['experiment'].iloc[0]}, scored on {other} than "
                 f"this run has; rerun it to include it."
             )
     columns = ["experiment", "seed", "data", "scored"]
-    return (pd.concat(kept, ignore_index=True) if kept else pd.DataFrame(columns=columns)), dropped
+    return (pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)), dropped
 
 
 def by_time(table: pd.DataFrame, layout: Layout) -> pd.DataFrame:
@@ -131,11 +131,11 @@ def by_time(table: pd.DataFrame, layout: Layout) -> pd.DataFrame:
     )
 
 
-def compared(
+def paired_statistics(
     statistics: pd.DataFrame, others: Sequence[pd.DataFrame], score: str, metric: RelativeMetric
 ) -> pd.DataFrame:
     """The statistic of an experiment and of those that it is compared with, at the cases and times that all of them
-    have; `needed` gives the new names."""
+    have; `needed_statistics` gives the new names."""
     (statistic,) = metric.statistics
     tables = [table.loc[[statistic]] for table in (statistics, *others)]
     shared = reduce(pd.Index.intersection, (table.index for table in tables))
@@ -144,13 +144,13 @@ def compared(
     return pd.concat(
         [
             table.where(present).rename(index={statistic: name}, level="statistic")
-            for table, name in zip(tables, needed(score, metric), strict=True)
+            for table, name in zip(tables, needed_statistics(score, metric), strict=True)
         ]
     )
 
 
-def needed(score: str, metric: Metric) -> tuple[str, ...]:
-    """Names of the statistics that a score is a function of; those of a comparison come from `compared`."""
+def needed_statistics(score: str, metric: Metric) -> tuple[str, ...]:
+    """Names of the statistics that a score is a function of; those of a comparison come from `paired_statistics`."""
     if not isinstance(metric, RelativeMetric):
         return metric.statistics
     return tuple(f"{score}: {name}" for name in ("experiment", *metric.roles))
@@ -170,7 +170,7 @@ def experiment_scores(
     position = pd.Series(np.arange(len(statistics)), index=statistics.index)
     parts = []
     for score, metric in metrics.items():
-        names = needed(score, metric)
+        names = needed_statistics(score, metric)
         if not set(names) <= set(position.index.unique("statistic")):
             continue
         columns = pd.concat([position.xs(name, level="statistic") for name in names], axis=1).dropna()
@@ -199,11 +199,11 @@ def skill_horizon(leaderboard: pd.DataFrame) -> pd.DataFrame:
 def crossing(skill_by_lead: Float[np.ndarray, "lead 2"]) -> float:
     """Lead at which skill, the second column, first falls to zero."""
     lead, value = skill_by_lead.T
-    lost = np.flatnonzero(value <= 0)
-    if not len(lost):
+    without_skill = np.flatnonzero(value <= 0)
+    if not len(without_skill):
         return float("inf")
-    after = lost[0]
+    after = without_skill[0]
     if after == 0:
         return 0.0
-    part = value[after - 1] / (value[after - 1] - value[after])  # 0 where the value after is -infinity
-    return float(lead[after - 1] + part * (lead[after] - lead[after - 1]))
+    fraction = value[after - 1] / (value[after - 1] - value[after])  # 0 where the value after is -infinity
+    return float(lead[after - 1] + fraction * (lead[after] - lead[after - 1]))

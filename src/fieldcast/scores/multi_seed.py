@@ -10,8 +10,8 @@ import pandas as pd
 
 from fieldcast.errors import InputError
 
-OF_A_RUN = ("run", "seed", "value", "low", "high")  # columns that differ from seed to seed
-OF_A_SCORE = ("experiment", "data", "variable", "score")  # the other columns that do not name a case
+RUN_COLUMNS = ("run", "seed", "value", "low", "high")  # columns that differ from seed to seed
+SCORE_COLUMNS = ("experiment", "data", "variable", "score")  # the other columns that do not name a case
 
 
 def leaderboards(folder: str, tasks: Iterable[str]) -> dict[str, pd.DataFrame]:
@@ -53,7 +53,7 @@ def over_seeds(runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
     if not runs:
         return pd.DataFrame()
     table = pd.concat(runs, ignore_index=True)
-    keys = [name for name in table if name not in OF_A_RUN]
+    keys = [name for name in table if name not in RUN_COLUMNS]
     values = table.groupby(keys, sort=False, dropna=False)["value"]
     return values.agg(seeds="count", value="mean", sd="std").reset_index()
 
@@ -77,5 +77,5 @@ def require_comparable(first: pd.DataFrame, second: pd.DataFrame) -> None:
 
 def cases(table: pd.DataFrame) -> Iterator[tuple[object, ...]]:
     """Cases of a leaderboard: pattern, k and cells, or lead and region."""
-    columns = [name for name in table if name not in (*OF_A_RUN, *OF_A_SCORE)]
+    columns = [name for name in table if name not in (*RUN_COLUMNS, *SCORE_COLUMNS)]
     return table[columns].itertuples(index=False, name=None)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from numbers import Real
 
-LARGEST_FINITE = 1e15  # a larger value counts as infinite: its square overflows in single precision
-HUGE = 1e7  # larger numbers are written with a power of ten: a model that blew up
+MAX_FINITE = 1e15  # larger values count as infinite: their squares overflow in single precision
+SCIENTIFIC_FROM = 1e7  # numbers from here on, such as those of a model that blew up, have a power of ten
 SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
@@ -16,7 +16,7 @@ def significant(value: float, digits: int = 3) -> str:
         return "∞" if value > 0 else "−∞"
     if math.isnan(value):
         return "–"
-    if abs(value) >= HUGE:
+    if abs(value) >= SCIENTIFIC_FROM:
         return scientific(value, digits)
     if value == 0:
         return "0"
@@ -33,18 +33,18 @@ def scientific(value: float, digits: int) -> str:
 def with_interval(value: float, low: float, high: float, digits: int = 3) -> list[str]:
     """A value and its interval with equally many decimals.
 
-    These give the larger of the value and half the interval `digits` significant digits: the interval leaves further
-    ones uncertain. What is not finite is a dash.
+    The larger of the value and half the interval has `digits` significant digits; the interval leaves further digits
+    uncertain. Numbers that are not finite are dashes.
     """
     finite = [number for number in (value, (high - low) / 2) if math.isfinite(number)]
     size = max(map(abs, finite), default=0.0)
-    if size >= HUGE:
+    if size >= SCIENTIFIC_FROM:
         return [scientific(x, digits) if math.isfinite(x) else "–" for x in (value, low, high)]
     decimals = min(max(0, digits - 1 - math.floor(math.log10(size))) if size else 0, 8)
     return [f"{x:.{decimals}f}".replace("-", "−") if math.isfinite(x) else "–" for x in (value, low, high)]
 
 
-def of_any_size(value: float) -> str:
+def compact(value: float) -> str:
     """A number with three digits, or a power of ten if it is very small or very large."""
     ordinary = value == 0 or 1e-3 <= abs(value) < 1e4 or not math.isfinite(value)
     return significant(value) if ordinary else f"{value:.0e}".replace("-", "−")

@@ -15,22 +15,22 @@ from fieldcast.scores.bootstrap import interval, mean_and_resamples
 from fieldcast.scores.functions_of_means import unbiased_spread_skill_ratio
 from fieldcast.scores.statistics import coverage, coverage_interval, fair_crps
 
-NOMINAL = 0.9  # probability of the interval whose coverage is scored
+NOMINAL_COVERAGE = 0.9  # probability of the interval whose coverage is scored
 Columns = Mapping[str, Float[np.ndarray, " n"]]
 
 
 def observation_statistics(predicted: Float[np.ndarray, "member n"], y: Float[np.ndarray, " n"]) -> Columns:
     """Statistics of each observation, whose means give the scores; those that need more members are left out.
 
-    crps, square (that of the mean's error), variance s^2, debiased = square - s^2 / M for M members, and coverage.
+    crps, square (the squared error of the mean), variance s^2, debiased = square - s^2 / M for M members, and coverage.
     """
     members = len(predicted)
     columns = {"crps": fair_crps(predicted, y), "square": (predicted.mean(0) - y) ** 2}
     if members > 1:
         columns["variance"] = predicted.var(0, ddof=1)
         columns["debiased"] = columns["square"] - columns["variance"] / members
-    if coverage_interval(members, NOMINAL) is not None:
-        columns["coverage"] = coverage((predicted < y).sum(0), members, NOMINAL)
+    if coverage_interval(members, NOMINAL_COVERAGE) is not None:
+        columns["coverage"] = coverage((predicted < y).sum(0), members, NOMINAL_COVERAGE)
     return columns
 
 

@@ -47,9 +47,9 @@ def reconstruction_statistics(
     climatology, normalisation
         Climatology by dayofyear (365), and `anomaly_std` by variable.
     area
-        Sizes of the cells, in any unit.
+        Areas of the cells, in any unit.
     seed
-        Breaks ties of ranks.
+        Seed of the random ranks of ties.
     events
         Collects the contingency tables of each variable, case by case.
 
@@ -84,7 +84,7 @@ def reconstruction_statistics(
             x = reconstructions[name].isel(case=case).transpose("member", "time", *GRID).to_numpy()
             observed = observations[name].isel(case=case).transpose("time", *GRID).to_numpy()
             rank = ranks(x, evaluator.y, np.random.default_rng([seed, case, v]))
-            weights = evaluator.weights(kinds(observed))
+            weights = evaluator.weights(kinds_of_cells(observed))
             errors = evaluator.errors(x, rank)
             values[case, v] = area_statistics(evaluator, x, errors, observed, weights, limits, wraps)
             diagnostics.add(case, v, x, rank, weights[CELLS.index("unobserved")], errors.finite)
@@ -109,17 +109,17 @@ def reference(
     truth: xr.DataArray, climatology: xr.DataArray, days: Int[np.ndarray, " time"], deviation: float,
     cells: Float[np.ndarray, "latitude longitude"],
 ) -> Reference:  # fmt: skip
-    """Collect what the reconstructions of a variable are compared to on these days of the year."""
+    """Collect the truth and the climatology with which reconstructions of a variable are compared on these days."""
     normal = climatology.transpose("dayofyear", *GRID).to_numpy()[days - 1]
     return Reference(CellEvaluator.of(truth.to_numpy(), cells), normal, value_range(climatology, deviation))
 
 
 def value_range(climatology: xr.DataArray, deviation: float) -> tuple[float, float]:
-    """Range of values that SSIM is relative to: that of the climatology, and 3 anomaly sd beyond either end."""
+    """Range of values that SSIM is relative to: the range of the climatology, and 3 anomaly sd beyond either end."""
     return float(climatology.min()) - 3 * deviation, float(climatology.max()) + 3 * deviation
 
 
-def kinds(
+def kinds_of_cells(
     observed: Float[np.ndarray, "time latitude longitude"],
 ) -> Bool[np.ndarray, "kind time latitude longitude"]:
     """Cells of each kind of `CELLS`, then the observed ones; `observed` is NaN elsewhere."""
@@ -137,12 +137,12 @@ def area_statistics(
     wraps: bool,
 ) -> Float[np.ndarray, "cells statistic time"]:
     """Area means of all statistics of one case, in the orders of `CELLS` and `POWER`; `weights` are those of
-    `kinds`, `limits` the ends of the range of values that SSIM is relative to."""
+    `kinds_of_cells`, `limits` the ends of the range of values that SSIM is relative to."""
     lowest, highest = limits
     mean, truth = ((values - lowest) / (highest - lowest) for values in (x.mean(0), evaluator.y))
     ssim = structural_similarity(mean, truth, evaluator.exists, wraps)
     means = area_means(np.stack([*errors.statistics.values(), evaluator.existing(ssim)]), weights[:2])
-    # where nothing was observed any number does: its weight is 0
+    # cells that were not observed have weight 0, so their value does not matter
     from_observed = ((x - np.where(np.isfinite(observed), observed, 0.0)) ** 2).mean(0)
     consistency = area_means(evaluator.existing(from_observed)[None], weights[2:])
     means = np.concatenate([means, np.concatenate([np.full_like(consistency, np.nan), consistency])], axis=1)
@@ -162,14 +162,14 @@ def require_same_observations(
         )
     for name in ("pattern", "k", "time", *GRID):
         reconstructed, observed = reconstructions[name].to_numpy(), observations[name].to_numpy()
-        if not same(reconstructed, observed):
+        if not equal_coordinates(reconstructed, observed):
             raise InputError(
                 f"the reconstructions have another {name} than the observations they are scored against: "
                 f"recreate them from the stored observations."
             )
 
 
-def same(x: Shaped[np.ndarray, "..."], y: Shaped[np.ndarray, "..."]) -> bool:
+def equal_coordinates(x: Shaped[np.ndarray, "..."], y: Shaped[np.ndarray, "..."]) -> bool:
     """Whether two coordinates are equal, fractions to rounding error."""
     if x.shape != y.shape:
         return False

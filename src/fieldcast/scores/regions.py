@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float
 
-EDGE = 20.0  # degrees: between the tropics and either of the extratropics (WeatherBench 2)
-FEWEST_ROWS = 3  # the mean over fewer rows is that of a few cells
-NEAR_POLE = 80.0  # degrees: the cells of a global grid reach beyond it at both ends
-WHOLE = ("globe", "domain")
+TROPICS_EDGE = 20.0  # latitude between the tropics and the extratropics (WeatherBench 2) [degrees]
+MIN_ROWS = 3  # rows of a region; the mean over fewer is that of a few cells
+POLAR_LATITUDE = 80.0  # a global grid has cells beyond it in both hemispheres [degrees]
+WHOLE = ("globe", "domain")  # names of the whole grid
 
 
 def regions(
@@ -22,14 +22,14 @@ def regions(
     """
     everywhere = np.ones(len(latitude), dtype=bool)
     half = np.abs(np.diff(latitude)).max() / 2 if len(latitude) > 1 else 0.0  # cells end beyond their centres
-    spans = wraps and latitude.min() - half < -NEAR_POLE and latitude.max() + half > NEAR_POLE
+    spans = wraps and latitude.min() - half < -POLAR_LATITUDE and latitude.max() + half > POLAR_LATITUDE
     bands = {
-        "tropics": np.abs(latitude) <= EDGE,
-        "northern_extratropics": latitude > EDGE,
-        "southern_extratropics": latitude < -EDGE,
+        "tropics": np.abs(latitude) <= TROPICS_EDGE,
+        "northern_extratropics": latitude > TROPICS_EDGE,
+        "southern_extratropics": latitude < -TROPICS_EDGE,
     }
     return {"globe" if spans else "domain": everywhere} | {
-        name: band for name, band in bands.items() if wraps and band.sum() >= FEWEST_ROWS and not band.all()
+        name: band for name, band in bands.items() if wraps and band.sum() >= MIN_ROWS and not band.all()
     }
 
 

@@ -15,12 +15,11 @@ from fieldcast.scores import bootstrap
 from fieldcast.scores.bootstrap import Score
 from fieldcast.scores.diagnostics.sample import sample_diagnostics
 from fieldcast.scores.sample_metrics import SAMPLE_METRICS
-from fieldcast.scores.sample_scores import Sets, rows_scored, set_scores
+from fieldcast.scores.sample_scores import Sets, scored_count, set_scores
 from fieldcast.time_steps import TimeStep
 
-ACTIVE = (
-    0.01  # variance over data of a component's posterior mean, above which it is in use (Burda et al. 2016)
-)
+# least variance over data of the posterior mean of a component in use (Burda et al. 2016)
+MIN_ACTIVE_VARIANCE = 0.01
 
 
 @np.errstate(invalid="ignore", over="ignore")  # a model may have blown up
@@ -54,15 +53,15 @@ def sample_statistics(
     latents
         Codes of data; empty for a model without any.
     features
-        Those of samples, test and training states, in the same order.
+        Features of samples, test and training states.
     states
-        The existing cells of the same sets, standardised.
+        Standardised values of the existing cells of these sets, in the same order.
     extractor
-        Attributes of the extractor of the features, which go to the diagnostics.
+        Attributes of the feature extractor, which are added to the diagnostics.
     noise
         Features of Gaussian noise.
     seed
-        Of the bootstrap and of the floors.
+        Seed of the bootstrap and of the floors.
 
     Returns
     -------
@@ -81,7 +80,7 @@ def sample_statistics(
     if "mean" in latents:
         scores["active_units"] = Score(active_units(latents["mean"].transpose("datum", "latent").to_numpy()))
     blocks = block_numbers(real["time"], days) if "time" in real.dims else None
-    attributes = dict(extractor) | {"samples": rows_scored(features), "real": len(features.test)}
+    attributes = dict(extractor) | {"samples": scored_count(features), "real": len(features.test)}
     for name, score in set_scores(features, noise, blocks, seed):
         if name in SAMPLE_METRICS:
             scores[name] = score
@@ -99,7 +98,7 @@ def density_scores(densities: pd.DataFrame, days: float, seed: int) -> Iterator[
     for split, part in densities.groupby("split"):
         wide = part.pivot(index="datum", columns="statistic", values="value").sort_index()
         times = part.groupby("datum")["time"].first().to_numpy()
-        weights = bootstrap.mean_and_resamples(len(wide), length_of(times, days), seed)
+        weights = bootstrap.mean_and_resamples(len(wide), data_per_block(times, days), seed)
         means = bootstrap.resampled_means(wide.to_numpy(float), weights)
         low, high = bootstrap.interval(means[1:])
         for column, statistic in enumerate(wide.columns):
@@ -108,14 +107,14 @@ def density_scores(densities: pd.DataFrame, days: float, seed: int) -> Iterator[
                 yield name, Score(*(float(values[column]) for values in (means[0], low, high)))
 
 
-def length_of(times: Shaped[np.ndarray, " datum"], days: float) -> int:
-    """Number of data in a block: those of some days, or 1 for images, whose times are empty."""
+def data_per_block(times: Shaped[np.ndarray, " datum"], days: float) -> int:
+    """Number of data in a block of at least `days` days; 1 for images, whose times are empty."""
     dated = all(isinstance(time, str) and time for time in times)
     return bootstrap.block_length(calendars.from_iso(times), days) if dated else 1
 
 
 def block_numbers(time: xr.DataArray, days: float) -> Integer[np.ndarray, " time"]:
-    """Number of the period of some days of each time, by which real states are blocked."""
+    """Number of the period of `days` days in which each time lies: the blocks of real states."""
     seconds = calendars.from_iso(calendars.iso(time)).astype(int)
     return (seconds // int(days * 86400)).astype(int)
 
@@ -123,7 +122,7 @@ def block_numbers(time: xr.DataArray, days: float) -> Integer[np.ndarray, " time
 def active_units(means: Float[np.ndarray, "datum latent"]) -> int:
     """Number of components whose posterior mean varies over data: Var_x(E_q[z_i | x]) > 0.01 (Burda et al. 2016,
     arXiv:1509.00519)."""
-    return int((means.astype(float).var(0) > ACTIVE).sum())
+    return int((means.astype(float).var(0) > MIN_ACTIVE_VARIANCE).sum())
 
 
 def require_same_variables(samples: xr.Dataset, real: xr.Dataset) -> None:

@@ -15,7 +15,7 @@ from fieldcast.scores.distances.kernel import kernel_distance
 from fieldcast.scores.distances.neighbours import Store
 from fieldcast.scores.distances.two_sample import two_sample
 
-FLOORS = 20  # sets of training states that stand for a perfect model
+FLOOR_SETS = 20  # sets of training states that stand for a perfect model
 
 
 class Sets(NamedTuple):
@@ -23,7 +23,7 @@ class Sets(NamedTuple):
 
     samples: Float[np.ndarray, "n column"]
     test: Float[np.ndarray, "m column"]
-    training: Store  # k rows
+    training: Store  # a row for each training state
 
 
 def set_scores(
@@ -36,9 +36,9 @@ def set_scores(
 
     Floors replace the samples by as many training states; they contain the difference between training and test
     years. FID depends on the size of the sets: if there are fewer training states than samples, only that many
-    samples are scored (`rows_scored`), and if there are not twice as many, floors have no interval.
+    samples are scored (`scored_count`), and if there are not twice as many, floors have no interval.
     """
-    count = rows_scored(features)
+    count = scored_count(features)
     samples, test, training = features.samples[:count], features.test, features.training
     yield "fid", Score(frechet_distance(samples, test))
     kernel = kernel_distance(samples, test, seed=seed, blocks=blocks)
@@ -46,10 +46,10 @@ def set_scores(
     yield "kid_sd", Score(kernel.sd)
     yield "c2st", Score(*two_sample(samples, test, blocks=blocks, seed=seed))
     rng = np.random.default_rng([seed, len(training), len(samples)])
-    perfect = [training[rng.permutation(len(training))[:count]] for _ in range(FLOORS)]
-    apart = len(training) >= 2 * count  # else the sets are nearly the same, and so are their scores
-    yield "fid_floor", over_sets([frechet_distance(states, test) for states in perfect], apart)
-    yield "kid_floor", over_sets([kernel_mean(states, test, seed) for states in perfect], apart)
+    perfect = [training[rng.permutation(len(training))[:count]] for _ in range(FLOOR_SETS)]
+    differ = len(training) >= 2 * count  # else the sets are nearly the same, and so are their scores
+    yield "fid_floor", mean_over_sets([frechet_distance(states, test) for states in perfect], differ)
+    yield "kid_floor", mean_over_sets([kernel_mean(states, test, seed) for states in perfect], differ)
     yield "c2st_floor", Score(two_sample(perfect[0], test, blocks=blocks, seed=seed).accuracy)
     if noise is not None:
         noise = noise[:count]
@@ -62,16 +62,16 @@ def kernel_mean(x: Float[np.ndarray, "n column"], test: Float[np.ndarray, "m col
     return kernel_distance(x, test, seed=seed, error=False).mean
 
 
-def rows_scored(features: Sets) -> int:
+def scored_count(features: Sets) -> int:
     """Number of samples that are scored: as many as there are training states for the floor, at most all.
 
-    If a feature is not finite all samples are scored, so that a model that blew up is penalised wherever it did.
+    If a feature is not finite all samples are scored, so that a model that blew up is penalised.
     """
     finite = np.isfinite(features.samples).all()
     return min(len(features.samples), len(features.training)) if finite else len(features.samples)
 
 
-def over_sets(values: list[float], apart: bool = True) -> Score:
-    """Mean over sets, and the interval that holds 95 % of them if the sets are `apart`."""
-    low, high = np.quantile(values, [0.025, 0.975]) if apart else (math.nan, math.nan)
+def mean_over_sets(values: list[float], differ: bool = True) -> Score:
+    """Mean over sets, and the interval that holds 95 % of them if the sets `differ`."""
+    low, high = np.quantile(values, [0.025, 0.975]) if differ else (math.nan, math.nan)
     return Score(float(np.mean(values)), float(low), float(high))

@@ -16,13 +16,13 @@ import xarray as xr
 
 from fieldcast.scores.legend import in_summary
 from fieldcast.scores.sample_metrics import SAMPLE_METRICS
-from fieldcast.scores.summary import NONE, seeds
-from fieldcast.scores.text_table import LINE, grid
+from fieldcast.scores.summary import NO_SCORES, seeds
+from fieldcast.scores.text_table import LINE_WIDTH, text_table
 
 REAL, NOISE = "(real states)", "(noise)"
 FIELDS = "standardised"  # the only treatment of fields
 
-Attributes = Mapping[str, Any]  # of the diagnostics of an experiment
+Attributes = Mapping[str, Any]  # attributes of the diagnostics of an experiment
 
 
 def sample_summary(
@@ -40,21 +40,21 @@ def sample_summary(
     values, sd = (means[name].unstack("score") for name in ("value", "sd"))
     scores = [name for name in in_summary(SAMPLE_METRICS) if name in values and values[name].notna().any()]
     if not scores:
-        return NONE
+        return NO_SCORES
     order = list(map(str, (values["fid"].sort_values() if "fid" in values else values).index))
     attributes = {name: diagnostics[name].attrs for name in order if name in diagnostics}
     lines = [
         "Samples beside test states",
-        *wrap(directions(scores), LINE),
+        *wrap(directions(scores), LINE_WIDTH),
         *seeds(leaderboard),
         *sizes(attributes, values),
     ]
-    table = bounds(values, attributes.values(), scores)
+    table = floors_and_ceilings(values, attributes.values(), scores)
     for name in order:
         cells = zip(values.loc[name, scores], sd.loc[name, scores], scores, strict=True)
         table[name] = [sample_cell(*cell) for cell in cells]
     headings = [SAMPLE_METRICS[score].title for score in scores]
-    return "\n".join([*lines, "", *grid("", *with_treatments(headings, table, attributes), 10)])
+    return "\n".join([*lines, "", *text_table("", *with_treatments(headings, table, attributes), 10)])
 
 
 def directions(scores: Sequence[str]) -> str:
@@ -72,9 +72,9 @@ def sizes(attributes: Mapping[str, Attributes], values: pd.DataFrame) -> list[st
     ]
     samples, real = (counts(attributes.values(), name) for name in ("samples", "real"))
     draws = counts(bounded, "K")
-    parts = [f"{samples} samples against {real} test states" if samples and real else ""]
-    parts += [f"IWAE with K = {draws}" if draws else ""]
-    return ["; ".join(filter(None, parts))] if any(parts) else []
+    clauses = [f"{samples} samples against {real} test states" if samples and real else ""]
+    clauses += [f"IWAE with K = {draws}" if draws else ""]
+    return ["; ".join(filter(None, clauses))] if any(clauses) else []
 
 
 def counts(attributes: Collection[Attributes], name: str) -> str:
@@ -84,7 +84,7 @@ def counts(attributes: Collection[Attributes], name: str) -> str:
     )
 
 
-def bounds(
+def floors_and_ceilings(
     values: pd.DataFrame, attributes: Collection[Attributes], scores: Sequence[str]
 ) -> dict[str, list[str]]:
     """Cells with the scores of real states and of noise instead of samples, where they are stored."""

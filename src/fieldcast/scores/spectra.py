@@ -11,7 +11,7 @@ from scipy.fft import rfft
 
 from fieldcast.geometry import EARTH_RADIUS
 
-NEGLIGIBLE = 1e-8  # of the power of all waves: rounding in float32 lies below, real waves above
+NEGLIGIBLE_POWER = 1e-8  # share of the total power: rounding in float32 lies below, real waves above
 
 
 def row_length(
@@ -47,9 +47,8 @@ def zonal_spectrum(
     """
     n = x.shape[-1]
     if not wraps:
-        from scipy.signal import (
-            detrend,  # a second to import, which a command that draws no spectra need not wait for
-        )
+        # imported here because it takes a second, which commands without spectra should not wait for
+        from scipy.signal import detrend
         from scipy.signal.windows import hann
 
         window = hann(n, sym=False)
@@ -141,9 +140,9 @@ def effective_resolution(
     """Smallest wavelength at which 1 - PSD(error)/PSD(truth) crosses 0.5, in the units of `wavelength`.
 
     Interpolated linearly in log wavelength between wavenumbers; the smallest wavelength of the grid if all are
-    resolved, NaN if none is. Waves with negligible power in the truth (`NEGLIGIBLE`) are ignored.
+    resolved, NaN if none is. Waves with negligible power in the truth (`NEGLIGIBLE_POWER`) are ignored.
     """
-    waves = np.flatnonzero(truth[1:] > NEGLIGIBLE * truth[1:].sum()) + 1
+    waves = np.flatnonzero(truth[1:] > NEGLIGIBLE_POWER * truth[1:].sum()) + 1
     score = 1 - error[waves] / truth[waves]
     resolved = np.flatnonzero(score >= 0.5)
     if not len(resolved):
@@ -151,6 +150,6 @@ def effective_resolution(
     last = resolved[-1]
     if last == len(waves) - 1:
         return float(wavelength[waves[last]])
-    here, there = np.log(wavelength[waves[last]]), np.log(wavelength[waves[last + 1]])
-    part = (score[last] - 0.5) / (score[last] - score[last + 1])
-    return float(np.exp(here + part * (there - here)))
+    longer, shorter = np.log(wavelength[waves[last]]), np.log(wavelength[waves[last + 1]])
+    fraction = (score[last] - 0.5) / (score[last] - score[last + 1])
+    return float(np.exp(longer + fraction * (shorter - longer)))

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.ndimage import gaussian_filter
 
-SIGMA, TRUNCATE = 1.5, 3.5  # cells: the paper's window of 11 x 11
+SIGMA, TRUNCATE = 1.5, 3.5  # width of the window [cells] and its end [widths]: 11 x 11 cells, as in the paper
 C1, C2 = 0.01**2, 0.03**2  # (K1 L)², (K2 L)² with a range of values L = 1
 
 

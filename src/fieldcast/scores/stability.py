@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from fieldcast.scores.spectra import NEGLIGIBLE, zonal_spectrum
+from fieldcast.scores.spectra import NEGLIGIBLE_POWER, zonal_spectrum
 
 COLUMNS = ("step", "mean", "std", "max_abs", "spectrum_ratio", "finite")
-DIVERGED_RMS = 3.0  # root mean square of standardised anomalies; 1 for weather
+DIVERGED_RMS = 3.0  # root mean square of standardised anomalies of a diverged rollout; that of weather is 1
 
 
 @np.errstate(invalid="ignore", over="ignore")  # a model may have blown up
@@ -30,13 +30,13 @@ def step_statistics(
     x
         Standardised anomalies of the members.
     truth
-        Those of the truth at that step; None beyond its end.
+        Standardised anomalies of the truth at that step; None beyond its end.
     area
-        Sizes of the cells; cells of area 0 do not exist and may hold anything.
+        Areas of the cells; cells of area 0 do not exist and may hold anything.
     reference
-        `zonal_power` of some weather, in place of that of the truth where there is none.
+        `zonal_power` of other weather, which replaces that of the truth where there is no truth.
     wraps
-        Whether rows go round the globe.
+        Whether rows of cells go round the globe.
 
     Returns
     -------
@@ -100,13 +100,13 @@ def short_waves(
     """Ratio of powers at the shortest third of those waves that the truth has; NaN without a truth."""
     if truth is None or not truth[1:].sum() > 0:
         return float("nan")
-    short = third(truth, shortest=True)
+    short = third_of_waves(truth, shortest=True)
     return float(power[short].sum() / truth[short].sum())
 
 
-def third(truth: Float[np.ndarray, " wavenumber"], *, shortest: bool) -> Int[np.ndarray, " third"]:
+def third_of_waves(truth: Float[np.ndarray, " wavenumber"], *, shortest: bool) -> Int[np.ndarray, " third"]:
     """The shortest or the longest third of those waves that the truth has, by wavenumber."""
-    waves = np.flatnonzero(truth[1:] > NEGLIGIBLE * truth[1:].sum()) + 1
+    waves = np.flatnonzero(truth[1:] > NEGLIGIBLE_POWER * truth[1:].sum()) + 1
     size = max(1, len(waves) // 3)
     return waves[-size:] if shortest else waves[:size]
 
@@ -138,7 +138,6 @@ def stability_horizons(stability: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         finite = steps["finite"].astype(bool)
         last = steps[finite].iloc[-1] if finite.any() else steps.iloc[0]
         ends = {column: float(last[column]) for column in ("mean", "std", "spectrum_ratio")}
-        climatology = steps["mse_climatology"] if "mse_climatology" in steps else pd.Series(1.0, steps.index)
         size = np.hypot(steps["mean"], steps["std"])
         scored = steps[steps["mse"].notna()]
         above_one = first_step(scored, scored["mse"] >= 1)
@@ -149,7 +148,7 @@ def stability_horizons(stability: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
                 "diverged": first_step(steps, ~finite | (size > DIVERGED_RMS)),
                 "blow_up": first_step(steps, ~finite),
                 "below_one": last_below(scored, above_one),
-                "passes_climatology": first_step(scored, scored["mse"] >= climatology.loc[scored.index]),
+                "passes_climatology": first_step(scored, scored["mse"] >= scored["mse_climatology"]),
                 **ends,
             }
         )

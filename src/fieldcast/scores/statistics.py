@@ -29,20 +29,19 @@ COVERAGE = {"coverage50": 0.5, "coverage90": 0.9}
 
 
 class Interval(NamedTuple):
-    """Interval from the i-th to the j-th of M ordered members, which holds a calibrated truth with probability
-    `exactly`."""
+    """Interval from the i-th to the j-th of M ordered members, and the probability that it holds a calibrated truth."""
 
     i: int
     j: int
     members: int
 
     @property
-    def exactly(self) -> float:
+    def probability(self) -> float:
         """(j - i) / (M + 1)."""
         return (self.j - self.i) / (self.members + 1)
 
     def __str__(self) -> str:
-        return f"{self.i}..{self.j} of {self.members}, exactly {self.exactly:.3g}"
+        return f"{self.i}..{self.j} of {self.members}, exactly {self.probability:.3g}"
 
 
 def coverage_interval(members: int, nominal: float) -> Interval | None:
@@ -54,7 +53,7 @@ def coverage_interval(members: int, nominal: float) -> Interval | None:
     """
     i = max(1, round((members + 1) * (1 - nominal) / 2))
     interval = Interval(i, members + 1 - i, members)
-    return interval if interval.j > i and abs(interval.exactly - nominal) <= 0.05 else None
+    return interval if interval.j > i and abs(interval.probability - nominal) <= 0.05 else None
 
 
 def fair_crps(
@@ -69,17 +68,17 @@ def fair_crps(
     `scores.probability.crps_for_ensemble` is the same score in three times the time and four times the memory
     (benchmarks/crps.py); it leaves NaN members out, which would favour a model that blew up.
     """
-    return ordered_crps(ordered(x - y))
+    return crps_of_sorted(sort_members(x - y))
 
 
-def ordered(x: Float[np.ndarray, " member *cell"]) -> Float[np.ndarray, "*cell member"]:
+def sort_members(x: Float[np.ndarray, " member *cell"]) -> Float[np.ndarray, "*cell member"]:
     """Members of each cell in order, NaN last."""
     values = np.ascontiguousarray(np.moveaxis(x, 0, -1))  # a sort along strides takes twice as long
     values.sort(axis=-1)
     return values
 
 
-def ordered_crps(d: Float[np.ndarray, "*cell member"]) -> Float[np.ndarray, "*cell"]:
+def crps_of_sorted(d: Float[np.ndarray, "*cell member"]) -> Float[np.ndarray, "*cell"]:
     """Fair CRPS of members in order, as differences from the truth."""
     members = d.shape[-1]
     skill = np.abs(d).mean(axis=-1)

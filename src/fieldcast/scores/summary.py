@@ -17,10 +17,10 @@ from fieldcast.scores.legend import in_summary
 from fieldcast.scores.metrics import Metric, RelativeMetric
 from fieldcast.scores.regions import WHOLE
 from fieldcast.scores.stability import DIVERGED_RMS, stability_horizons
-from fieldcast.scores.text_table import LINE, grid
+from fieldcast.scores.text_table import LINE_WIDTH, text_table
 from fieldcast.time_steps import UNITS, lead_label, nominal
 
-PAIRED = " (95 % interval of the paired difference; * it excludes 0)"
+PAIRED_NOTE = " (95 % interval of the paired difference; * it excludes 0)"
 LONG_ROLLOUT = {  # column of `stability_horizons`: its heading
     "steps": "steps",
     "below_one": "MSE < 1 to",
@@ -31,7 +31,7 @@ LONG_ROLLOUT = {  # column of `stability_horizons`: its heading
     "spectrum_ratio": "waves",
 }
 DAYS = (1, 2, 3, 5, 10)  # lead times to show, where they exist
-NONE = "No experiment has been scored yet."
+NO_SCORES = "No experiment has been scored yet."
 
 
 def reconstruct_summary(leaderboard: pd.DataFrame) -> str:
@@ -44,10 +44,10 @@ def reconstruct_summary(leaderboard: pd.DataFrame) -> str:
 
 
 def assimilate_summary(leaderboard: pd.DataFrame) -> str:
-    """Scores of analyses by k as of reconstructions, and what the innovations say."""
+    """Scores of analyses by k, as of reconstructions, and statistics of the innovations."""
     table = leaderboard[leaderboard["variable"] == "all"]
     if table.empty:
-        return NONE
+        return NO_SCORES
     analyses = table[(table["state"] == "analysis") & (table["cells"] == "unobserved")]
     analysed = by_fraction(analyses, "Analyses at unobserved cells", ASSIMILATE)
     innovations = by_fraction(
@@ -56,15 +56,15 @@ def assimilate_summary(leaderboard: pd.DataFrame) -> str:
     return f"{analysed}\n\n{innovations}"
 
 
-def by_fraction(table: pd.DataFrame, what: str, layout: Layout) -> str:
+def by_fraction(table: pd.DataFrame, subject: str, layout: Layout) -> str:
     """The scores of a table by k, for the pattern `random` or else the first one."""
     if table.empty:
-        return NONE
+        return NO_SCORES
     patterns = list(table["pattern"].unique())
     pattern = "random" if "random" in patterns else patterns[0]
     table = table[table["pattern"] == pattern]
     levels = {k: f"{100 * k:.4g} %" for k in map(float, sorted(table["k"].unique()))}
-    title = f"{what}, all variables, pattern {pattern}; anomaly standard deviations"
+    title = f"{subject}, all variables, pattern {pattern}; anomaly standard deviations"
     return "\n".join([title, *seeds(table), *blocks(table, "k", levels, layout)])
 
 
@@ -81,7 +81,7 @@ def forecast_table(leaderboard: pd.DataFrame, rollouts: pd.DataFrame) -> str:
     """Scores of forecasts by lead time, given the outcomes of long rollouts as `stability_horizons` lists them."""
     table = leaderboard[(leaderboard["variable"] == "all") & leaderboard["region"].isin(WHOLE)]
     if table.empty:
-        return NONE
+        return NO_SCORES
     leads = sorted(float(lead) for lead in table["lead_hours"].unique())
     leads = [lead for lead in leads if lead / 24 in DAYS] or leads[:5]
     levels = {lead: lead_label(lead) for lead in leads}
@@ -104,9 +104,9 @@ def horizons(leaderboard: pd.DataFrame) -> list[str]:
     leads = (
         f"> {size:.4g}" if isinf(hours) else f"{hours / UNITS[unit]:.1f}" for hours in table["lead_hours"]
     )
-    ends = ", ".join(f"{name} {lead}" for name, lead in zip(table["experiment"], leads, strict=True))
-    sentence = f"skill over the climatological ensemble, by CRPS, ends after ({unit}s): {ends}"
-    return ["", *wrap(sentence, LINE)] if ends else []
+    listed = ", ".join(f"{name} {lead}" for name, lead in zip(table["experiment"], leads, strict=True))
+    sentence = f"skill over the climatological ensemble, by CRPS, ends after ({unit}s): {listed}"
+    return ["", *wrap(sentence, LINE_WIDTH)] if listed else []
 
 
 def long_rollouts(rollouts: pd.DataFrame, order: Sequence[str]) -> list[str]:
@@ -126,7 +126,7 @@ def long_rollouts(rollouts: pd.DataFrame, order: Sequence[str]) -> list[str]:
         str(name): [rollout_cell(row[column], column) for column in LONG_ROLLOUT]
         for name, row in table[list(LONG_ROLLOUT)].iterrows()
     }
-    return ["", *title, *grid("", list(LONG_ROLLOUT.values()), cells, 9)]
+    return ["", *title, *text_table("", list(LONG_ROLLOUT.values()), cells, 9)]
 
 
 def rollout_cell(value: float, column: str) -> str:
@@ -143,8 +143,8 @@ def seeds(table: pd.DataFrame) -> list[str]:
     if "seeds" not in table:
         return []
     counts = table.loc[table["value"].notna(), "seeds"]
-    least = "" if counts.min() == counts.max() else f"{counts.min()} to "
-    return [f"mean ± standard deviation; seeds: {least}{counts.max()}"]
+    lowest = "" if counts.min() == counts.max() else f"{counts.min()} to "
+    return [f"mean ± standard deviation; seeds: {lowest}{counts.max()}"]
 
 
 def blocks(table: pd.DataFrame, column: str, levels: Mapping[float, str], layout: Layout) -> list[str]:
@@ -168,14 +168,14 @@ def blocks(table: pd.DataFrame, column: str, levels: Mapping[float, str], layout
         present = set(scores["experiment"])
         by_name = {name: [cells.get((name, k), "") for k in levels] for name in order if name in present}
         title = heading(metric, intervals=bool(means["low"].notna().any()))
-        lines += ["", title, *grid(corner, list(levels.values()), by_name, 9)]
+        lines += ["", title, *text_table(corner, list(levels.values()), by_name, 9)]
     return lines
 
 
 def heading(metric: Metric, intervals: bool) -> str:
     """Title of a block, with the direction of the score or a note on paired differences that have intervals."""
     if isinstance(metric, RelativeMetric) and metric.signed:
-        return metric.title + (PAIRED if intervals else "")
+        return metric.title + (PAIRED_NOTE if intervals else "")
     return f"{metric.title} ({metric.direction})" if metric.direction else metric.title
 
 

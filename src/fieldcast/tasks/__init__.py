@@ -1,7 +1,7 @@
 """Tasks, each one record, over which all stages loop, and one module.
 
 ================  =======================================================
-`task`            `Task` and `Step`: what a stage needs to know of a task
+`task`            `Task` and `Step`: the description of a task for stages
 `records`         the four tasks
 `reconstruct`     fields from sparse observations
 `forecast`        the states that follow
@@ -17,6 +17,6 @@ from fieldcast.tasks.task import Step, Task
 
 __all__ = ["TASKS", "Step", "Task"]
 
-# those of installed packages come last
+# tasks of installed packages come last
 PLUGINS = [plugins.load("fieldcast.tasks", name) for name in plugins.advertised("fieldcast.tasks")]
 TASKS: dict[str, Task] = {task.name: task for task in (RECONSTRUCT, FORECAST, ASSIMILATE, SAMPLE, *PLUGINS)}

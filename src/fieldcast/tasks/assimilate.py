@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -28,8 +29,9 @@ from fieldcast.scores.assimilation import STATES, assimilation_statistics, lead_
 from fieldcast.scores.event_scores import event_scores as scores_of_events
 from fieldcast.scores.event_tables import EventTables
 from fieldcast.scores.examples.reconstruction import examples
+from fieldcast.scores.headline import headline_rows
 from fieldcast.scores.leaderboard import ASSIMILATE as LAYOUT
-from fieldcast.scores.leaderboard import leaderboard, unranked
+from fieldcast.scores.leaderboard import empty_leaderboard, leaderboard, scores_of_run
 from fieldcast.scores.statistics_table import CELLS, origin_of, scored_digest, with_origin
 from fieldcast.scores.summary import assimilate_summary
 from fieldcast.tasks.reconstruct import Reconstruction
@@ -41,8 +43,8 @@ from fieldcast.training.options import Fit
 from fieldcast.training.problem import OnFields, Problem
 from fieldcast.training.stored_model import StoredModel
 
-FILM = 1, 2, 4, 8, 16, 30  # steps of a cycle
-FILMED = (0.05,)  # observed fraction, nearest to which they are shown
+FILM_STEPS = 1, 2, 4, 8, 16, 30  # steps of a cycle that the film shows
+FILM_FRACTIONS = (0.05,)  # it shows the case whose observed fraction is nearest
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,12 @@ class Assimilation(OnFields):
 
     def fitted_by(self) -> dict[str, Any]:
         """The cycles of the calibration, the errors of observations, and the members that values are tuned for."""
-        network = {name: getattr(self.sparsification, name) for name in ("noise", "per_variable")}
-        members = self.cycling.members
-        return {"calibration": asdict(self.cycling.calibration), "network": network, "members": members}
+        observing_network = {name: getattr(self.sparsification, name) for name in ("noise", "per_variable")}
+        return {
+            "calibration": asdict(self.cycling.calibration),
+            "network": observing_network,
+            "members": self.cycling.members,
+        }
 
     def check(self, kind: str, model: Model, fit: Fit) -> None:
         """Raise an InputError for a model that is not a filter."""
@@ -150,20 +155,17 @@ def show(
 ) -> tuple[xr.Dataset, xr.Dataset]:
     """A few analyses of scored times to look at; a film of the first steps, from the climatological start."""
     analyses = draws.sel(state="analysis", drop=True)
-    steps = [step for step in FILM if step <= analyses.sizes["time"]]
+    steps = [step for step in FILM_STEPS if step <= analyses.sizes["time"]]
     first = {"time": [step - 1 for step in steps]}
-    film = examples(analyses.isel(first), cycle_observations.isel(first), fields, FILMED, len(steps))
+    film = examples(analyses.isel(first), cycle_observations.isel(first), fields, FILM_FRACTIONS, len(steps))
     scored = after_spin_up(analyses, cycle_observations)
-    several = examples(scored, after_spin_up(cycle_observations, cycle_observations), fields)
-    return several, film.isel(case=[0]).assign_coords(step=("time", steps))
+    scored_examples = examples(scored, after_spin_up(cycle_observations, cycle_observations), fields)
+    return scored_examples, film.isel(case=[0]).assign_coords(step=("time", steps))
 
 
 def headline(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
     """Scores of the analysis over all variables at unobserved cells, for each pattern and k."""
-    data, scored = scores.iloc[0][["data", "scored"]]
-    table = leaderboard({"scores": scores}, data, scored, seed=seed, layout=LAYOUT).assign(scored=scored)
-    selected = (table["variable"] == "all") & (table["cells"] == "unobserved")
-    return table[selected & (table["state"] == "analysis")]
+    return headline_rows(scores, seed, LAYOUT)
 
 
 def rank(
@@ -172,11 +174,11 @@ def rank(
     """The leaderboard of the experiments that have been scored on these observations, and its summary."""
     observations = results.get("cycle_observations")
     if observations is None:
-        return unranked(LAYOUT), ""
+        return empty_leaderboard(LAYOUT), ""
     scored = scored_digest(observations, limits.cap("members", assimilation.members))
-    held = roles(descriptions(results["experiments"]))
+    by_role = roles(descriptions(results["experiments"]))
     table = leaderboard(
-        results.get("scores", {}), fields.attrs["digest"], scored, seed=seed, layout=LAYOUT, roles=held
+        results.get("scores", {}), fields.attrs["digest"], scored, seed=seed, layout=LAYOUT, roles=by_role
     )
     return table, assimilate_summary(table)
 
@@ -192,10 +194,23 @@ def cycle_events(
     return scores_of_events(results.get("events", {}), fields.attrs["digest"], scored, LAYOUT, seed)
 
 
-def tabulate_leads(results: StoredResults) -> pd.DataFrame:
-    """The lead time lost by forecasts from the analyses of each experiment."""
+def tabulate_leads(
+    results: StoredResults, fields: xr.Dataset, assimilation: Cycling, limits: Limits
+) -> pd.DataFrame:
+    """The lead time lost by forecasts from the analyses of the experiments scored on these observations."""
+    observations = results.get("cycle_observations")
+    if observations is None:
+        return lost_by_experiment(results, ())
+    scored = scored_digest(observations, limits.cap("members", assimilation.members))
+    scores, _ = scores_of_run(results.get("scores", {}), fields.attrs["digest"], scored)
+    return lost_by_experiment(results, scores["experiment"])
+
+
+def lost_by_experiment(results: StoredResults, experiments: Iterable[str]) -> pd.DataFrame:
+    """The lead time lost by forecasts from the analyses of some experiments."""
+    leads = results.get("leads", {})
     tables = [
-        lead_time_lost(scores).assign(experiment=name) for name, scores in results.get("leads", {}).items()
+        lead_time_lost(leads[name]).assign(experiment=name) for name in sorted({*experiments} & {*leads})
     ]
     columns = ["experiment", "pattern", "k", "lead_hours", "crps", "crps_from_truth", "lost_hours"]
     return pd.concat(tables)[columns] if tables else pd.DataFrame(columns=columns)
@@ -205,25 +220,25 @@ def page(
     leaderboard: pd.DataFrame, results: StoredResults, fields: xr.Dataset, climatology: xr.Dataset,
     event_scores: pd.DataFrame,
 ) -> tuple[dict[str, Assimilate], dict[str, bytes]]:  # fmt: skip
-    """The page's part and its figures; empty if nothing has been scored."""
+    """The results for the page, and their figures; empty if nothing has been scored."""
     if leaderboard.empty:
         return {}, {}
     departures = {
-        part: {
-            name: example_departures(stored, climatology) for name, stored in results.get(part, {}).items()
+        kind: {
+            name: example_departures(stored, climatology) for name, stored in results.get(kind, {}).items()
         }
-        for part in ("examples", "film")
+        for kind in ("examples", "film")
     }
-    given = {
-        "observations" if name == "cycle_observations" else name: part
-        for name, part in results.items()
-        if name != "leads"
+    stored = {
+        "observations" if kind == "cycle_observations" else kind: values
+        for kind, values in results.items()
+        if kind != "leads"
     }
-    part = Assimilate(
+    cycles = Assimilate(
         leaderboard=leaderboard,
-        **{**given, **departures},
+        **{**stored, **departures},
         event_scores=event_scores,
         outline=outline(fields),
-        leads=tabulate_leads(results),
+        leads=lost_by_experiment(results, leaderboard["experiment"]),
     )
-    return {"assimilate": part}, {name: picture.png for name, picture in pictures(part).items()}
+    return {"assimilate": cycles}, {name: picture.png for name, picture in pictures(cycles).items()}

@@ -28,9 +28,9 @@ from fieldcast.report import Forecast, pictures
 from fieldcast.scores.event_scores import event_scores as scores_of_events
 from fieldcast.scores.examples.forecast import forecast_examples
 from fieldcast.scores.forecast import forecast_statistics
+from fieldcast.scores.headline import headline_rows
 from fieldcast.scores.leaderboard import FORECAST as LAYOUT
-from fieldcast.scores.leaderboard import leaderboard, unranked
-from fieldcast.scores.regions import WHOLE
+from fieldcast.scores.leaderboard import empty_leaderboard, leaderboard
 from fieldcast.scores.stability import stability_table
 from fieldcast.scores.statistics_table import origin_of, scored_starts, with_origin
 from fieldcast.scores.summary import forecast_summary
@@ -154,23 +154,19 @@ def show(draws: xr.Dataset, fields: xr.Dataset, climatology: xr.Dataset) -> xr.D
 
 def headline(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
     """Scores over all variables and cells, lead by lead."""
-    if scores.empty:
-        return scores
-    data, scored = scores.iloc[0][["data", "scored"]]
-    table = leaderboard({"scores": scores}, data, scored, seed=seed, layout=LAYOUT).assign(scored=scored)
-    return table[(table["variable"] == "all") & table["region"].isin(WHOLE)]
+    return headline_rows(scores, seed, LAYOUT)
 
 
 def rank(results: StoredResults, fields: xr.Dataset, seed: int) -> tuple[pd.DataFrame, str]:
     """The leaderboard of the experiments that have been scored from these starts, and its summary."""
     starts = results.get("starts")
     if starts is None:
-        return unranked(LAYOUT), ""
+        return empty_leaderboard(LAYOUT), ""
     scored = scored_starts(starts, units(fields[time_varying(fields)]), starts["members"])
     present = with_matching_rollouts(results)
     scores = present.get("scores", {})
-    held = roles(descriptions(results["experiments"]))
-    table = leaderboard(scores, fields.attrs["digest"], scored, seed=seed, layout=LAYOUT, roles=held)
+    by_role = roles(descriptions(results["experiments"]))
+    table = leaderboard(scores, fields.attrs["digest"], scored, seed=seed, layout=LAYOUT, roles=by_role)
     return table, forecast_summary(table, present["stability"])
 
 
@@ -178,23 +174,23 @@ def page(
     leaderboard: pd.DataFrame, results: StoredResults, fields: xr.Dataset, climatology: xr.Dataset,
     event_scores: pd.DataFrame,
 ) -> tuple[dict[str, Forecast], dict[str, bytes], bytes]:  # fmt: skip
-    """The page's part, its figures and its animation."""
+    """The results for the page, their figures and the animation; empty if nothing has been scored."""
     if leaderboard.empty:
         return {}, {}, b""
-    kept = with_matching_rollouts(results)
+    matching = with_matching_rollouts(results)
     anomalies = {
         name: snapshot_departures(stored, climatology, TimeStep.stored_in(fields.attrs))
-        for name, stored in kept["snapshots"].items()
+        for name, stored in matching["snapshots"].items()
     }
-    part = Forecast(
+    forecasts = Forecast(
         leaderboard=leaderboard,
-        **kept,
+        **matching,
         event_scores=event_scores,
         snapshot_anomalies=anomalies,
         outline=outline(fields),
     )
-    figures = {name: picture.png for name, picture in pictures(part).items()}
-    return {"forecast": part}, figures, part.animation() or b""
+    figures = {name: picture.png for name, picture in pictures(forecasts).items()}
+    return {"forecast": forecasts}, figures, forecasts.animation() or b""
 
 
 def forecast_events(results: StoredResults, fields: xr.Dataset, seed: int) -> pd.DataFrame:
@@ -216,7 +212,7 @@ def with_matching_rollouts(results: StoredResults) -> dict[str, Any]:
     scored = {name: model_in(table) for name, table in results.get("scores", {}).items()}
     rollouts: Mapping[str, pd.DataFrame] = results.get("stability", {})
     stability = {name: table for name, table in rollouts.items() if scored.get(name) == model_in(table)}
-    snapshots = {name: part for name, part in results.get("snapshots", {}).items() if name in stability}
+    snapshots = {name: fields for name, fields in results.get("snapshots", {}).items() if name in stability}
     return {**results, "stability": stability, "snapshots": snapshots}
 
 

@@ -21,7 +21,9 @@ from fieldcast.inference.stations import check_accepts_points
 from fieldcast.models.core import Model, Trained
 from fieldcast.report import Reconstruct, pictures
 from fieldcast.scores.examples.reconstruction import examples
-from fieldcast.scores.leaderboard import RECONSTRUCT, leaderboard, unranked
+from fieldcast.scores.headline import headline_rows
+from fieldcast.scores.leaderboard import RECONSTRUCT as LAYOUT
+from fieldcast.scores.leaderboard import empty_leaderboard, leaderboard
 from fieldcast.scores.reconstruction import reconstruction_statistics
 from fieldcast.scores.statistics_table import scored_digest, with_origin
 from fieldcast.scores.summary import reconstruct_summary
@@ -96,9 +98,7 @@ def show(draws: xr.Dataset, observations: xr.Dataset, fields: xr.Dataset) -> xr.
 
 def headline(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
     """Scores over all variables at unobserved cells, for each pattern and k."""
-    data, scored = scores.iloc[0][["data", "scored"]]
-    table = leaderboard({"scores": scores}, data, scored, seed=seed).assign(scored=scored)
-    return table[(table["variable"] == "all") & (table["cells"] == "unobserved")]
+    return headline_rows(scores, seed, LAYOUT)
 
 
 def rank(
@@ -107,17 +107,17 @@ def rank(
     """The leaderboard of the experiments that have been scored on these observations, and its summary."""
     observations = results.get("observations")
     if observations is None:
-        return unranked(RECONSTRUCT), ""
+        return empty_leaderboard(LAYOUT), ""
     scored = scored_digest(observations, limits.cap("members", evaluation.members))
-    held = roles(descriptions(results["experiments"]))
-    table = leaderboard(results.get("scores", {}), fields.attrs["digest"], scored, seed=seed, roles=held)
+    by_role = roles(descriptions(results["experiments"]))
+    table = leaderboard(results.get("scores", {}), fields.attrs["digest"], scored, seed=seed, roles=by_role)
     return table, reconstruct_summary(table)
 
 
 def page(
     leaderboard: pd.DataFrame, results: StoredResults, fields: xr.Dataset, climatology: xr.Dataset
 ) -> tuple[dict[str, Reconstruct], dict[str, bytes]]:
-    """The page's part and its figures; empty if nothing has been scored."""
+    """The results for the page, and their figures; empty if nothing has been scored."""
     if leaderboard.empty:
         return {}, {}
     ranked = set(leaderboard["experiment"])
@@ -126,7 +126,8 @@ def page(
         for name, stored in results.get("examples", {}).items()
         if name in ranked
     }
-    part = Reconstruct(
+    reconstructions = Reconstruct(
         leaderboard=leaderboard, **{**results, "examples": departures}, outline=outline(fields)
     )
-    return {"reconstruct": part}, {name: picture.png for name, picture in pictures(part).items()}
+    figures = {name: picture.png for name, picture in pictures(reconstructions).items()}
+    return {"reconstruct": reconstructions}, figures

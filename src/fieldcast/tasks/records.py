@@ -84,7 +84,12 @@ ASSIMILATE = Task(
     rank=Step(assimilate.rank, ("results", "fields"), ("assimilation", "limits", "seed"), RANKED),
     page=Step(assimilate.page, PAGE_WITH_EVENTS, (), ("gathered", "figures")),
     further=(
-        Step(assimilate.tabulate_leads, ("results",), (), ("lead_time_lost",)),
+        Step(
+            assimilate.tabulate_leads,
+            data=("results", "fields"),
+            parameters=("assimilation", "limits"),
+            outputs=("lead_time_lost",),
+        ),
         Step(
             assimilate.cycle_events,
             data=("results", "fields"),

@@ -139,9 +139,9 @@ def rank(
 def page(
     leaderboard: pd.DataFrame, results: StoredResults, fields: xr.Dataset
 ) -> tuple[dict[str, Sample], dict[str, bytes]]:
-    """The page's part and its figures; empty if nothing has been scored."""
+    """The results for the page, and their figures; empty if nothing has been scored."""
     if leaderboard.empty:
         return {}, {}
-    parts = {name: results[name] for name in results if name != "extractor"}
-    part = Sample(leaderboard=leaderboard, **parts, outline=outline(fields))
-    return {"sample": part}, {name: picture.png for name, picture in pictures(part).items()}
+    stored = {name: results[name] for name in results if name != "extractor"}
+    samples = Sample(leaderboard=leaderboard, **stored, outline=outline(fields))
+    return {"sample": samples}, {name: picture.png for name, picture in pictures(samples).items()}

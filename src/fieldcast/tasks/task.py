@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 
     from fieldcast.training.problem import Problem
 
-RESULTS = ("scores", "diagnostics", "examples", "history", "costs")  # of an experiment of any task
+RESULTS = (
+    "scores",
+    "diagnostics",
+    "examples",
+    "history",
+    "costs",
+)  # data sets of the experiments of all tasks
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,7 @@ class Task:
         Data set of the preparation that draws are scored on, stored under its name in the layer `04_feature`; among
         the results of the task once it is there.
     problem
-        Options -> what a model is trained on; None where no stage is `training`.
+        Options -> the problem that a model is trained on; None where no stage is `training`.
     options
         The parameter that holds the options of `problem`; None where it has none.
     types
@@ -70,7 +76,7 @@ class Task:
     rank
         Results of all experiments -> leaderboard, summary.
     page
-        Leaderboard and results -> what the report shows, its figures, further files.
+        Leaderboard and results -> the results for the report, their figures, further files.
     summary
         A leaderboard, of one run or over several seeds, as the few lines that a run ends with.
     further
@@ -97,6 +103,5 @@ class Task:
     score_file: Step | None = None
 
 
-StoredResults = Mapping[
-    str, Any
-]  # {part: {experiment: value}}; "experiments": their parameters, "studies", the target
+# {kind: {experiment: value}}, with the parameters of the experiments, the studies, and the target under their names
+StoredResults = Mapping[str, Any]

@@ -38,17 +38,19 @@ def test_only_parameters_that_nodes_read_are_recorded() -> None:
         "sample": experiments,
         "studies": [{"title": "a study"}],
     }
-    assert metadata.read(parameters, {"seed", "ingestion.source", "earlier", "sample", "studies"}) == {
+    assert metadata.parameters_in_use(
+        parameters, {"seed", "ingestion.source", "earlier", "sample", "studies"}
+    ) == {
         "ingestion.source": "planet",
         "seed": "0",
     }
 
 
 def test_options_that_a_source_does_not_read_are_not_recorded() -> None:
-    planet = metadata.read({"ingestion": Ingestion(seed=3)}, {"ingestion"})
+    planet = metadata.parameters_in_use({"ingestion": Ingestion(seed=3)}, {"ingestion"})
     assert planet["ingestion.seed"] == "3" and "ingestion.planet.years" in planet
     assert not any(name.startswith(("ingestion.images", "ingestion.path")) for name in planet)
-    file = metadata.read({"ingestion": Ingestion(source="file", path="a.nc")}, {"ingestion"})
+    file = metadata.parameters_in_use({"ingestion": Ingestion(source="file", path="a.nc")}, {"ingestion"})
     assert file["ingestion.path"] == "a.nc" and "ingestion.planet.years" not in file
 
 
@@ -72,7 +74,7 @@ def test_a_run_is_named_by_pipelines_data_and_environment() -> None:
 
 def test_a_model_is_recorded_with_the_defaults_of_its_class() -> None:
     body = {"model": {"type": "vae.VAE", "encoder": {"type": "encoders.Network", "latent": 3}, "latent": 3}}
-    recorded = metadata.read({"sample": {"vae": body}}, {"sample.vae.model"})
+    recorded = metadata.parameters_in_use({"sample": {"vae": body}}, {"sample.vae.model"})
     parameters = inspect.signature(vae.VAE).parameters
     defaults = {name: str(parameters[name].default) for name in ("kl_weight", "kl_warm_up", "likelihood")}
     model = {name.removeprefix("sample.vae.model."): value for name, value in recorded.items()}

@@ -300,7 +300,7 @@ def test_a_database_that_was_begun_elsewhere_is_mentioned(
 def test_a_checkpoint_that_memory_does_not_hold_twice_is_recorded_as_a_file(
     checkpoint: Any, client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "LOADING", 1e12)
+    monkeypatch.setattr(writer, "LOADING_MEMORY", 1e12)
     run(tmp_path / "mlflow.db", {"reconstruct.oi": 0.2}, checkpoint)
     folder = client.get_experiment_by_name("models").experiment_id
     assert not client.search_logged_models([folder])

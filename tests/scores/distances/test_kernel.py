@@ -69,13 +69,13 @@ def test_subsets_are_quarters_of_small_sets_and_seeded() -> None:
 
 def test_a_subset_has_no_row_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """A subset without repetition does not count k(x, x) as a pair; a subset of all rows is the set."""
-    monkeypatch.setattr(module, "SHARE", 1)
+    monkeypatch.setattr(module, "MIN_SUBSETS_PER_SET", 1)
     x, y = np.random.default_rng(5).standard_normal((2, 30, 3))
     assert kernel_distance(x, y, subsets=3).mean == pytest.approx(unbiased_mmd2(x, y), rel=1e-9)
 
 
 def test_the_error_is_that_of_leaving_out_each_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SIZE", 4)
+    monkeypatch.setattr(module, "SUBSET_SIZE", 4)
     rng = np.random.default_rng(6)
     x, y = rng.standard_normal((9, 3)), rng.standard_normal((9, 3)) + 1
 
@@ -92,7 +92,7 @@ def test_the_error_is_that_of_leaving_out_each_row(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_error_of_blocks_is_that_of_leaving_out_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SIZE", 4)
+    monkeypatch.setattr(module, "SUBSET_SIZE", 4)
     rng = np.random.default_rng(9)
     x, y = rng.standard_normal((7, 3)), rng.standard_normal((11, 3)) + 1
     blocks = np.array([5, 5, 5, 2, 2, 2, 2, 9, 9, 9, 4])

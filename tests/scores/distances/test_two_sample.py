@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binomtest, norm
 
 from fieldcast.scores.distances.two_sample import (
-    assigned_folds,
+    assign_folds,
     design_effect,
     independent_rows,
     two_sample,
@@ -67,7 +67,7 @@ def test_states_alike_in_time_are_in_one_fold() -> None:
 
 def test_blocks_are_dealt_evenly_and_whole() -> None:
     blocks = np.repeat(np.arange(100, 130), 7)
-    fold = assigned_folds(blocks, 5, np.random.default_rng(0))
+    fold = assign_folds(blocks, 5, np.random.default_rng(0))
     assert np.bincount(fold).tolist() == [42] * 5
     assert all(len(set(fold[blocks == item])) == 1 for item in blocks)
 

@@ -16,11 +16,11 @@ RUNNERS = {
     "DaskRunner": "fieldcast.frame.runners.DaskRunner",
     "SideBySide": "fieldcast.frame.side_by_side.SideBySide",
 }
-KEDROS = ("SequentialRunner", "ThreadRunner", "ParallelRunner")
+KEDRO_RUNNERS = ("SequentialRunner", "ThreadRunner", "ParallelRunner")
 
 
-def explained(parse: Callable[..., Any]) -> Callable[..., Any]:
-    """Have the parser of `--params` say what to do about a comma in a value."""
+def explain_commas(parse: Callable[..., Any]) -> Callable[..., Any]:
+    """Have the parser of `--params` explain how to write a comma in a value."""
 
     @functools.wraps(parse)
     def parse_or_explain(*args: Any) -> Any:
@@ -56,8 +56,10 @@ def with_runners(command: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(command)
     def run_with(*args: Any, **options: Any) -> Any:
         runner = options.get("runner") or "CheapFirst"
-        if "." not in runner and runner not in (*RUNNERS, *KEDROS):
-            raise InputError(f"there is no runner '{runner}'; there are {', '.join((*RUNNERS, *KEDROS))}.")
+        if "." not in runner and runner not in (*RUNNERS, *KEDRO_RUNNERS):
+            raise InputError(
+                f"there is no runner '{runner}'; there are {', '.join((*RUNNERS, *KEDRO_RUNNERS))}."
+            )
         return command(*args, **{**options, "runner": RUNNERS.get(runner, runner)})
 
     return run_with
@@ -67,7 +69,7 @@ run: click.Command = copy.copy(kedro_run)
 run.callback = interruptible(refuse_async(with_runners(kedro_run.callback or kedro_run)))
 for option in run.params:
     if option.name == "params" and option.callback:
-        option.callback = explained(option.callback)
+        option.callback = explain_commas(option.callback)
     elif option.name == "runner" and isinstance(option, click.Option):
         option.help = (
             "CheapFirst, the default; SideBySide, one node for each core; DaskRunner; or one of Kedro's."

@@ -1,4 +1,4 @@
-"""A thread that does actions in turn, and knows which of them were lost."""
+"""A thread that does actions in turn, and records which of them were lost."""
 
 import functools
 import os
@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-MAX_FAILURES = 3  # in a row, after which no more actions are done
-MAX_LISTED = 10  # contents that a sentence names
+MAX_FAILURES = 3  # failures in a row after which no more actions are done
+MAX_LISTED = 10  # contents that a sentence names, at most
 
 
 class Background(threading.Thread):
@@ -38,7 +38,7 @@ class Background(threading.Thread):
         """Prepare what all actions need."""
 
     def refuse(self) -> None:
-        """Say that `open` has failed."""
+        """Report that `open` has failed."""
 
     def content(self, action: str, *args: Any) -> str:
         """Name what an action records; empty if nothing."""
@@ -93,10 +93,10 @@ class Background(threading.Thread):
         return True
 
 
-def shortened(names: list[str], most: int = MAX_LISTED) -> str:
-    """Join the first names of a list, and say how many more there are."""
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+def shorten(names: list[str], limit: int = MAX_LISTED) -> str:
+    """Join the first names of a list, with the number of further ones."""
+    more = len(names) - limit
+    return ", ".join(names[:limit]) + (f" and {more} more" if more > 0 else "")
 
 
 def _in_one_line(error: Exception) -> str:

@@ -26,8 +26,8 @@ from fieldcast.frame.tracking.writer import Writer
 logger = logging.getLogger(__name__)
 
 SQLITE = "sqlite:///"
-FLUSH_TIMEOUT = 60.0  # seconds that a run waits at its end for the writer
-SHUTDOWN_FLUSH_TIMEOUT = 30.0  # the same after Ctrl-C or SIGTERM
+FLUSH_TIMEOUT = 60.0  # time that a run waits at its end for the writer [s]
+SHUTDOWN_FLUSH_TIMEOUT = 30.0  # the same after Ctrl-C or SIGTERM [s]
 
 
 class Tracking:
@@ -138,8 +138,6 @@ def _writer(project: Path, options: Mapping[str, Any]) -> Writer:
     local = f"{SQLITE}{project / 'mlflow.db'}"
     uri = os.environ.get("MLFLOW_TRACKING_URI") or options["uri"] or local
     path = uri.removeprefix(SQLITE)
-    beside = (
-        Path(path).absolute().parent / "mlartifacts"
-    ).as_uri()  # MLflow's own default is the working folder
-    artifacts = beside if path != uri else None
+    # beside a database; MLflow's own default is the working folder
+    artifacts = (Path(path).absolute().parent / "mlartifacts").as_uri() if path != uri else None
     return Writer(uri, options["experiment"], artifacts, options["register"])

@@ -13,7 +13,7 @@ from fieldcast.lineage import digest
 if TYPE_CHECKING:
     MlflowClient = Any  # only the writer and the model's own file import mlflow
 
-CHAMPION = "champion"  # alias of the best version on the first data that were scored
+CHAMPION = "champion"  # alias of the best version on the data that were scored first
 
 
 @dataclass
@@ -67,9 +67,9 @@ class LoggedCheckpoint:
         name = self.address.replace(".", "-")
         model = client.create_logged_model(folder, name, run, tags, model_type="fieldcast")
         try:
-            with tempfile.TemporaryDirectory() as place:
-                pyfunc_model.save(self.path, Path(place) / "model", model.model_id)
-                client.log_model_artifacts(model.model_id, str(Path(place) / "model"))
+            with tempfile.TemporaryDirectory() as temporary:
+                pyfunc_model.save(self.path, Path(temporary) / "model", model.model_id)
+                client.log_model_artifacts(model.model_id, str(Path(temporary) / "model"))
         except Exception:
             client.finalize_logged_model(model.model_id, "FAILED")
             raise
@@ -81,7 +81,7 @@ class LoggedCheckpoint:
     ) -> str:
         """Register the model as a version of `fieldcast-<task>`, and give the best of its competitors the aliases.
 
-        `scored` are the digests of the data and of what was scored of them: with others, scores are not comparable.
+        `scored` are the digests of the data and of the scored cases: scores under other digests are not comparable.
         Each combination has an alias `champion-<digest>` of its own; `champion` stays with the first one. Models
         without a headline do not compete. Returns the name of the version as messages give it.
         """
@@ -91,9 +91,9 @@ class LoggedCheckpoint:
         identity = {"experiment": self.address, "weights": self.weights, **scored}
         tags = identity | ({} if headline is None else {"headline": repr(headline)})
         versions = {v.version: v for v in client.search_model_versions(f"name = '{name}'")}
-        same = [v for v in versions.values() if identity.items() <= v.tags.items()]
-        if same:
-            version = same[0]
+        existing = [v for v in versions.values() if identity.items() <= v.tags.items()]
+        if existing:
+            version = existing[0]
             for key, value in tags.items():
                 client.set_model_version_tag(name, version.version, key, value)
         else:
@@ -108,13 +108,13 @@ class LoggedCheckpoint:
         ]
         best = min(ranked)[1] if ranked else ""
         aliases = [alias_of(scored)] if best else []
-        holder = client.get_registered_model(name).aliases.get(CHAMPION)
-        if best and (holder is None or scored.items() <= competitors.get(holder, {}).items()):
+        champion = client.get_registered_model(name).aliases.get(CHAMPION)
+        if best and (champion is None or scored.items() <= competitors.get(champion, {}).items()):
             aliases.append(CHAMPION)
         for alias in aliases:
             client.set_registered_model_alias(name, alias, best)
-        won = f" ({', '.join(aliases)})" if version.version == best else ""
-        return f"{name}, version {version.version}{won}"
+        aliases_won = f" ({', '.join(aliases)})" if version.version == best else ""
+        return f"{name}, version {version.version}{aliases_won}"
 
 
 def alias_of(scored: Mapping[str, str]) -> str:

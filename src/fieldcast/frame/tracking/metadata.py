@@ -14,14 +14,14 @@ from fieldcast import descriptions, provenance
 from fieldcast.errors import InputError
 from fieldcast.experiments import nearest
 from fieldcast.frame.tracking import metrics
-from fieldcast.frame.tracking.background import shortened
+from fieldcast.frame.tracking.background import shorten
 from fieldcast.lineage import leaves
 
 OPTIONS: dict[str, Any] = {"tracking": True, "uri": None, "experiment": "fieldcast", "register": False}
-MOST_NAMED = 3  # pipelines in the title of a run, and parameters
-FILES = ("fill.observations", "fill.stations", "predict.states", "cycle.observations")  # of the user
-READERS = {"stations": "fill"}  # pipelines whose file stands in the section of another
-PLACES = (*FILES, "ingestion.path", "data_root")
+MAX_NAMED = 3  # pipelines, and parameters, in the title of a run
+USER_FILES = ("fill.observations", "fill.stations", "predict.states", "cycle.observations")  # parameters
+FILE_SECTIONS = {"stations": "fill"}  # pipeline: the section that holds its file, if it has another name
+LOCATIONS = (*USER_FILES, "ingestion.path", "data_root")  # parameters that hold paths
 PACKAGES = (*provenance.PACKAGES, "kedro", "mlflow-skinny", "pandas", "scikit-learn", "zarr")
 
 # arguments of a run that select its nodes
@@ -45,8 +45,8 @@ def options(conf: Path, env: str | None) -> dict[str, Any]:
     """
     merged = dict(OPTIONS)
     for file in (conf / folder / "tracking.yml" for folder in ("base", "local", env or "local")):
-        given = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
-        for key, value in (given or {}).items():
+        configured = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
+        for key, value in (configured or {}).items():
             if key not in OPTIONS:
                 raise InputError(
                     f"{file.relative_to(conf.parent)} has no key '{key}'{nearest(str(key), OPTIONS)}"
@@ -60,24 +60,24 @@ def as_text(parameters: Mapping[str, Any]) -> dict[str, str]:
     return {name: str(value) for name, value in leaves(parameters)}
 
 
-def read(parameters: Mapping[str, Any], names: Iterable[str]) -> dict[str, str]:
+def parameters_in_use(parameters: Mapping[str, Any], names: Iterable[str]) -> dict[str, str]:
     """Parameters that nodes read, by dotted name, as `as_text` gives them; a model with the defaults of its class.
 
-    Names without a value are left out, and so are options that a source does not read, and what only the report reads:
-    all experiments of a task together, and lists of named studies.
+    Names without a value, options that a source does not read, and parameters of the report alone (all experiments of a
+    task, and lists of named studies) are left out.
     """
-    values = {name: used(within(parameters, name)) for name in sorted(names)}
+    values = {name: options_in_use(within(parameters, name)) for name in sorted(names)}
     return as_text(
         {
-            name: completed(value) if names_a_class(value) else value
+            name: with_default_options(value) if names_a_class(value) else value
             for name, value in values.items()
             if value is not None and not is_task(value) and not is_listing(value)
         }
     )
 
 
-def used(options: Any) -> Any:
-    """Options without those that they say are unused."""
+def options_in_use(options: Any) -> Any:
+    """Options without those that they list as unused."""
     unused = getattr(options, "unused", ())
     return {name: value for name, value in vars(options).items() if name not in unused} if unused else options
 
@@ -87,7 +87,7 @@ def names_a_class(value: Any) -> bool:
     return isinstance(value, Mapping) and "." in str(value.get("type", ""))
 
 
-def completed(model: Mapping[str, Any]) -> dict[str, Any]:
+def with_default_options(model: Mapping[str, Any]) -> dict[str, Any]:
     """A model's configuration with the default of each option that it leaves out."""
     from fieldcast.models.configuration import with_defaults  # torch, which only runs need
 
@@ -157,11 +157,11 @@ def command(run: Mapping[str, Any]) -> str:
 
 
 def title(run: Mapping[str, Any], parameters: Mapping[str, Any]) -> str:
-    """Name the parent run by what runs, on which data, where, and what the command changes: "demo · planet · demo"."""
+    """Title of the parent run: what runs, the data, the environment, the changed parameters: "demo · planet · demo"."""
     selected = {name for key in SELECTIONS for name in run.get(key) or ()} - {"__default__"}
-    what = shortened(sorted(selected), MOST_NAMED) or "everything"
-    parts = what, data_name(selected, parameters), run.get("env"), in_short(changes(run))
-    return " · ".join(part for part in parts if part)
+    selection = shorten(sorted(selected), MAX_NAMED) or "everything"
+    clauses = selection, data_name(selected, parameters), run.get("env"), shorten_values(changes(run))
+    return " · ".join(filter(None, clauses))
 
 
 def title_of(address: str, run: Mapping[str, Any], names: Collection[str]) -> str:
@@ -169,29 +169,32 @@ def title_of(address: str, run: Mapping[str, Any], names: Collection[str]) -> st
     changed = {
         name.removeprefix(f"{address}."): value
         for name, value in changes(run).items()
-        if any(f"{name}.".startswith(f"{read}.") or read.startswith(f"{name}.") for read in names)
+        if any(
+            f"{name}.".startswith(f"{parameters_in_use}.") or parameters_in_use.startswith(f"{name}.")
+            for parameters_in_use in names
+        )
     }
-    return " · ".join(part for part in (address, in_short(changed)) if part)
+    return " · ".join(filter(None, (address, shorten_values(changed))))
 
 
 def changes(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters that the command line sets, by dotted name, without those that say where data are."""
+    """Parameters that the command line sets, by dotted name, without the locations of data."""
     return {
         name: value
         for name, value in leaves(run.get("runtime_params") or {})
-        if name not in PLACES and not name.endswith(".output")
+        if name not in LOCATIONS and not name.endswith(".output")
     }
 
 
-def in_short(values: Mapping[str, Any]) -> str:
+def shorten_values(values: Mapping[str, Any]) -> str:
     """The first few of several parameters: "seed=1, fit.steps=9 and 2 more"."""
-    return shortened([f"{name}={value}" for name, value in values.items()], MOST_NAMED)
+    return shorten([f"{name}={value}" for name, value in values.items()], MAX_NAMED)
 
 
 def data_name(selected: Collection[str], parameters: Mapping[str, Any]) -> str:
     """Name the data of a run: the user's file that is filled, continued or cycled, else the source of the fields."""
-    sections = {READERS.get(name, name) for name in selected}
-    for name in FILES:
+    sections = {FILE_SECTIONS.get(name, name) for name in selected}
+    for name in USER_FILES:
         if name.partition(".")[0] in sections and (path := within(parameters, name)):
             return Path(str(path)).name
     path = within(parameters, "ingestion.path")
@@ -199,14 +202,16 @@ def data_name(selected: Collection[str], parameters: Mapping[str, Any]) -> str:
     return Path(str(first)).name if first else str(within(parameters, "ingestion.source") or "")
 
 
-def note(what: str, headlines: Mapping[str, float], bounds: Collection[str], links: Mapping[str, str]) -> str:
+def note(
+    title: str, headlines: Mapping[str, float], bounds: Collection[str], links: Mapping[str, str]
+) -> str:
     """Description of the parent run in Markdown: the best of each task, then the headlines, best first; else what ran.
 
     MLflow folds a description after a few lines. Experiments in `bounds` are upper bounds on skill; `links` are the
     addresses of the experiments' runs.
     """
     if not headlines:
-        return f"Pipelines, data, environment: {what}"
+        return f"Pipelines, data, environment: {title}"
     best = sorted(metrics.best(headlines, bounds).items())
     lines = [f"Best {task}: [{name}]({links[name]}), {headlines[name]:.4g}\n" for task, name in best]
     lines.append(

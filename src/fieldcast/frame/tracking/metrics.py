@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-STEPS = {"lead_hours": 1, "k": 1000}  # steps of a metric for each unit of the column
+STEPS_PER_UNIT = {"lead_hours": 1, "k": 1000}  # steps of a metric per unit of the column
 
 Value = tuple[str, float, int, int]  # key, value, milliseconds since 1970, step
 
@@ -26,9 +26,9 @@ def scores(table: pd.DataFrame, now: int) -> list[Value]:
     from fieldcast.scores.headline import over_all  # half a second that only runs need
 
     table = over_all(table)
-    step = next((name for name in STEPS if name in table), None)
+    step = next((name for name in STEPS_PER_UNIT if name in table), None)
     return [
-        (key(row), float(row["value"]), now, step_of(row.get(step), STEPS.get(step or "", 1)))
+        (key(row), float(row["value"]), now, step_of(row.get(step), STEPS_PER_UNIT.get(step or "", 1)))
         for row in table.to_dict("records")
         if math.isfinite(row["value"])
     ]

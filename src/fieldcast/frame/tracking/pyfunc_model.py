@@ -33,15 +33,15 @@ from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.models.capabilities import ChecksObservations
 from fieldcast.time_steps import TimeStep
 
-SECONDS = "datetime64[s]"
-EPOCH = "seconds since 1970-01-01"
+SECONDS = "datetime64[s]"  # type of dates in the standard calendar
+EPOCH = "seconds since 1970-01-01"  # unit of `time`
 DEFAULTS: dict[str, dict[str, int]] = {
     "reconstruct": {"members": 19, "seed": 0},
     "forecast": {"steps": 10, "members": 10, "seed": 0},
     "sample": {"samples": 10, "seed": 0},
 }
-LARGEST_EXAMPLE = 100_000  # values; the example is text
-EVERY = 10  # one cell in this many is observed in the example
+MAX_EXAMPLE = 100_000  # values of the example, which is text
+EXAMPLE_SPACING = 10  # cells from one observed cell of the example to the next
 
 # MLflow warns of samples, which have no input
 warnings.filterwarnings("ignore", ".*input example was not provided", UserWarning)
@@ -50,9 +50,8 @@ warnings.filterwarnings("ignore", ".*input example was not provided", UserWarnin
 class CheckpointModel(PythonModel):
     """Fill, continue or sample fields with the checkpoint among the artifacts."""
 
-    _skip_type_hint_validation = (
-        True  # MLflow else warns of an input without type hints, which it has for tables only
-    )
+    # otherwise MLflow warns of an input without type hints, which it has for tables only
+    _skip_type_hint_validation = True
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the checkpoint."""
@@ -60,8 +59,7 @@ class CheckpointModel(PythonModel):
 
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
         """Members, mean and spread of each variable, by name; see `TrainedModel` for errors."""
-        given = {**DEFAULTS[task_of(self.trained)], **(params or {})}
-        return predict(self.trained, model_input, given)
+        return predict(self.trained, model_input, {**DEFAULTS[task_of(self.trained)], **(params or {})})
 
 
 def predict(
@@ -86,13 +84,13 @@ def predict(
 
 def dataset(codec: FieldCodec, arrays: dict[str, np.ndarray], calendar: str) -> xr.Dataset:
     """Arrays by variable as a data set on the grid of the model, whose data have the calendar."""
-    place = {axis: getattr(codec, axis) for axis in GRID}
+    grid = {axis: getattr(codec, axis) for axis in GRID}
     fields = {
         v: (("time", *GRID), np.asarray(arrays[v]), dict(codec.attrs[v]))
         for v in codec.variables
         if v in arrays
     }
-    return xr.Dataset(fields, {"time": dates(arrays["time"], calendar), **place})
+    return xr.Dataset(fields, {"time": dates(arrays["time"], calendar), **grid})
 
 
 def dates(count: Any, calendar: str) -> np.ndarray:
@@ -181,16 +179,13 @@ def field(name: str, shape: tuple[int, ...]) -> TensorSpec:
 def example(trained: TrainedModel) -> dict[str, np.ndarray] | None:
     """Input of a few observations, or of the climatology for a forecast; None for samples and large grids."""
     model = trained.checkpoint.model
-    if (
-        task_of(trained) == "sample"
-        or np.prod(model.space.state_shape) * max(model.history, 1) > LARGEST_EXAMPLE
-    ):
+    if task_of(trained) == "sample" or np.prod(model.space.state_shape) * max(model.history, 1) > MAX_EXAMPLE:
         return None
     codec, step = trained.checkpoint.field_codec, model.space.time_step
     days = codec.climatology[: max(model.history, 1)].copy()
     if task_of(trained) == "reconstruct":
         observed = np.zeros(model.space.shape, bool)
-        observed.flat[::EVERY] = True
+        observed.flat[::EXAMPLE_SPACING] = True
         days[:, :, ~observed] = np.nan
     epoch = dates([0], calendar_of(trained))
     time = np.concatenate([step.after(epoch, number) for number in range(len(days))])
@@ -203,12 +198,12 @@ def example(trained: TrainedModel) -> dict[str, np.ndarray] | None:
 def facts(trained: TrainedModel) -> dict[str, Any]:
     """Metadata of the stored model: task, variables with their units, grid, step, calendar."""
     codec, header = trained.checkpoint.codec, trained.checkpoint.header
-    place = {axis: getattr(codec, axis).tolist() for axis in GRID} if hasattr(codec, "latitude") else {}
+    grid = {axis: getattr(codec, axis).tolist() for axis in GRID} if hasattr(codec, "latitude") else {}
     attrs = getattr(codec, "attrs", {})
     units = {v: attrs[v].get("units", "1") for v in codec.variables if v in attrs}
     calendar = {"calendar": header["calendar"]} if "calendar" in header else {}
     step = TimeStep.stored_in(header).attrs()
-    return {"task": task_of(trained), "units": units, **place, **step, **calendar}
+    return {"task": task_of(trained), "units": units, **grid, **step, **calendar}
 
 
 def save(checkpoint: Path, folder: Path, model_id: str | None = None) -> None:

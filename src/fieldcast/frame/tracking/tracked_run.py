@@ -19,7 +19,7 @@ REPORTING = "reporting"  # tag of the nodes of the report
 
 
 class TrackedRun:
-    """The state of one run: which MLflow runs are open, which nodes are left, what is still to be stored.
+    """The state of one run: its open MLflow runs, its remaining nodes, and the data sets that are still to be stored.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class TrackedRun:
     pipeline
         The nodes of the run.
     catalog
-        Says by `metadata: {mlflow: ...}` what is recorded.
+        Its `metadata: {mlflow: ...}` declare what is recorded.
     parameters
         Parameters as the nodes receive them.
     """
@@ -45,26 +45,26 @@ class TrackedRun:
         self._running: dict[int, Node] = {}  # the node of each thread
         self._failed: list[Node] = []
         self._to_store: set[str] = set()  # data sets whose files are stored when their node is done
-        self._recorded: set[str] = set()  # data sets
+        self._recorded: set[str] = set()  # data sets that have been recorded
         self._data: tuple[str, str] | None = None  # digest and source of the fields
         self._run_params: Mapping[str, Any] = {}
-        self._what = ""  # pipelines, data and environment
+        self._title = ""  # pipelines, data and environment
         self._read = parameters_read(pipeline)
         self._node_seconds: dict[Node, float] = {}
         self._node_begun: dict[str, float] = {}
         self._headlines: dict[str, float] = {}
-        self._attributes: dict[str, dict[str, str]] = {}  # of results: the checkpoint that they come from
+        self._attributes: dict[str, dict[str, str]] = {}  # the checkpoint of each result
         self._bounds: set[str] = set()  # experiments that are upper bounds on skill
 
     def begin(self, run_params: Mapping[str, Any], data_root: str | None) -> None:
         """Begin the parent run, whose outputs are in the folder or at the address `data_root`."""
         self._run_params = run_params
-        parameters = metadata.read(self._parameters, self._read[PARENT])
-        self._what = metadata.title(run_params, self._parameters)
+        parameters = metadata.parameters_in_use(self._parameters, self._read[PARENT])
+        self._title = metadata.title(run_params, self._parameters)
         self._writer.start()
         source = metadata.source(run_params, data_root)
         tags = {**source, **metadata.versions()}
-        self._writer.submit(self._writer.begin, PARENT, self._what, parameters, tags, milliseconds())
+        self._writer.submit(self._writer.begin, PARENT, self._title, parameters, tags, milliseconds())
         self._writer.submit(self._writer.record_environment, Path(run_params["project_path"]), source)
 
     def settle(self, timeout: float) -> None:
@@ -96,7 +96,7 @@ class TrackedRun:
                 self._end_experiment(address, "FINISHED")
 
     def note_failure(self, node: Node) -> None:
-        """Note which of several nodes that run has failed."""
+        """Note that this node, perhaps one of several that run, has failed."""
         self._failed.append(node)
 
     def note_time(self, node: Node) -> None:
@@ -164,7 +164,7 @@ class TrackedRun:
         for address in sorted(self._open - {PARENT}):
             self._end_experiment(address, "KILLED")
         headlines, bounds = dict(self._headlines), set(self._bounds)
-        self._writer.submit(self._writer.describe, self._what, headlines, bounds)
+        self._writer.submit(self._writer.describe, self._title, headlines, bounds)
         self._writer.submit(self._writer.register, headlines, bounds)
         self._writer.end(PARENT, status)
         self._writer.close(timeout)
@@ -183,7 +183,7 @@ class TrackedRun:
         names = self._read.get(address, set())
         parameters = {
             key.removeprefix(f"{address}."): value
-            for key, value in metadata.read(self._parameters, names).items()
+            for key, value in metadata.parameters_in_use(self._parameters, names).items()
         }
         title = metadata.title_of(address, self._run_params, names)
         tags = {"task": task, "experiment": name, **metadata.description(name, body)}
@@ -200,11 +200,11 @@ class TrackedRun:
         attributes = getattr(data, "attrs", {})
         if "digest" not in attributes:
             return
-        given = str(attributes["digest"]), str(attributes.get("source", ""))
-        if given != self._data:
-            self._data = given
+        fields = str(attributes["digest"]), str(attributes.get("source", ""))
+        if fields != self._data:
+            self._data = fields
             for name in sorted(self._open):
-                self._writer.submit(self._writer.read, name, *given)
+                self._writer.submit(self._writer.read, name, *fields)
 
     def _store_files(self, names: Iterable[str]) -> None:
         """Store the files of data sets that have been saved."""
@@ -214,7 +214,7 @@ class TrackedRun:
 
     def _store(self, name: str) -> None:
         dataset, owner = self._catalog.get(name), self._owner.get(name, PARENT)
-        # of Kedro's data sets, of ours
+        # the attributes of Kedro's data sets, and of this package's
         path = getattr(dataset, "_filepath", getattr(dataset, "_path", None))
         if path is None:
             return

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fieldcast.frame.tracking import metadata, metrics
-from fieldcast.frame.tracking.background import Background, shortened
+from fieldcast.frame.tracking.background import Background, shorten
 from fieldcast.frame.tracking.logged_checkpoint import LoggedCheckpoint
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 PARENT = ""  # the name of the parent run among the addresses of experiments
 BATCH = 100  # parameters or tags that MLflow accepts in one request; it accepts ten times as many metrics
-ENDING_SHARE = 0.25  # of the time limit at the end, reserved for ending the runs
+ENDING_SHARE = 0.25  # share of the time limit that is reserved for ending the runs
 # what each action records, as warnings call it
 CONTENT = {
     "begin": "parameters",
@@ -44,9 +44,10 @@ CONTENT = {
     "result": "checkpoint and output",
     "register": "registered models",
 }
-OF_THE_RUN = ("record_environment", "describe", "register")
-LOADING = 6  # memory that loading takes, and what the next node needs meanwhile, in sizes of the checkpoint
-FILES = ("artifact", "model")  # actions that record a file
+RUN_ACTIONS = ("record_environment", "describe", "register")  # actions on the parent run alone
+# memory for loading a checkpoint while the next node runs, in sizes of the checkpoint
+LOADING_MEMORY = 6
+FILE_ACTIONS = ("artifact", "model")  # actions that record a file
 
 
 class Writer(Background):
@@ -67,19 +68,19 @@ class Writer(Background):
                 importlib.import_module("IPython")
         self._uri, self._experiment, self._artifacts, self._register = uri, experiment, artifacts, register
         self._models: dict[str, LoggedCheckpoint] = {}  # by experiment
-        self._digest = ""  # of the fields
-        self._scored: dict[str, str] = {}  # digest of the cases, by experiment
+        self._digest = ""  # digest of the fields
+        self._scored: dict[str, str] = {}  # digest of the scored cases, by experiment
         self._scored_at: dict[str, int] = {}  # milliseconds since 1970, by experiment
         self._ids: dict[str, str] = {}
         self._ends: dict[str, tuple[str, int]] = {}  # status and time of runs that are still to be ended
         self._steps: dict[str, float] = {}  # the last step of each history
         self._origin: dict[str, str] = {}  # tags of all runs: who ran which version of the code
-        self._monitors: dict[str, Any] = {}  # of the load of the machine, by run
+        self._monitors: dict[str, Any] = {}  # monitors of the load of the machine, by run
 
     def content(self, action: str, *args: Any) -> str:
         """Name what an action records, an artifact by its file; empty for an action that ends a run."""
-        content = "/".join(args[1].parts[-2:]) if action in FILES else CONTENT.get(action, "")
-        of_experiment = content and action not in OF_THE_RUN and args[0] != PARENT
+        content = "/".join(args[1].parts[-2:]) if action in FILE_ACTIONS else CONTENT.get(action, "")
+        of_experiment = content and action not in RUN_ACTIONS and args[0] != PARENT
         return f"{content} of {args[0]}" if of_experiment else content
 
     def end(self, name: str, status: str) -> None:
@@ -96,20 +97,20 @@ class Writer(Background):
         is_late, missing = self.is_alive(), self.unwritten()
         self.drop()
         left_open = self._end_all(timeout * ENDING_SHARE)
-        is_known = not is_late and not self.is_open  # the warning of a failed opening has said so
+        is_known = not is_late and not self.is_open  # a failed opening has been reported
         if (missing or left_open) and not is_known:
             late = f"was not done after {time.monotonic() - begin:.0f} seconds and " if is_late else ""
             logger.warning("tracking at %s %s%s.", self._uri, late, self._report(missing, left_open))
 
     def _report(self, missing: list[str], left_open: int) -> str:
-        parts = [f"has not recorded {shortened(missing)}" if missing else "has recorded all"]
+        clauses = [f"has not recorded {shorten(missing)}" if missing else "has recorded all"]
         if left_open:
-            parts.append(f"{left_open} of its runs may stay RUNNING until the next run from here ends them")
+            clauses.append(f"{left_open} of its runs may stay RUNNING until the next run from here ends them")
         else:
-            parts.append("its runs have been ended" if PARENT in self._ids else "no run has begun there")
+            clauses.append("its runs have been ended" if PARENT in self._ids else "no run has begun there")
         if self.first_error:
-            parts.append(f"the first error: {self.first_error}")
-        return "; ".join(parts)
+            clauses.append(f"the first error: {self.first_error}")
+        return "; ".join(clauses)
 
     def _end_all(self, timeout: float) -> int:
         """End the runs that are still open, all at the same time: one of the answers may never be complete.
@@ -310,7 +311,7 @@ class Writer(Background):
 
         if name.partition(".")[0] not in DEFAULTS or not path.exists():
             return
-        if LOADING * path.stat().st_size > available():
+        if LOADING_MEMORY * path.stat().st_size > available():
             logger.info(
                 "The checkpoint of %s is recorded as a file: to log it as a model takes more memory.", name
             )

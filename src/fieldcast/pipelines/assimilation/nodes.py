@@ -18,7 +18,7 @@ from fieldcast.fields.splits import select
 from fieldcast.inference.assimilate import Assimilator, assimilate
 from fieldcast.inference.forecast_from_analyses import scores_by_lead
 from fieldcast.models.replicas import replicate
-from fieldcast.pipelines.streams import earlier_output, finished, nothing_new, streamed
+from fieldcast.pipelines.streams import earlier_output, empty_piece, is_complete, streamed
 from fieldcast.tasks.assimilate import problem_of, sources
 from fieldcast.training.stored_model import StoredModel
 
@@ -40,9 +40,9 @@ def run(
     trained = stored.restore(data, problem)
     lineage = sources(stored, dict(trained.header), observations, assimilation)
     steps, state, draws = earlier_output(earlier, "draws")
-    if finished({**earlier, "draws": draws}, lineage):
+    if is_complete({**earlier, "draws": draws}, lineage):
         LOG.info("Using the existing analyses.")
-        yield (nothing_new(draws, "time"), state or b""), earlier["costs"]
+        yield (empty_piece(draws, "time"), state or b""), earlier["costs"]
         return
     devices = choose_devices(stored.device)
     forecaster = None if stored.base is None else replicate(unpack(stored.base).model, devices)

@@ -13,7 +13,7 @@ from fieldcast.inference.cycle_quality import as_text
 from fieldcast.inference.file_options import Cycle
 from fieldcast.inference.loading import trained_model
 from fieldcast.models.capabilities import CyclesAlone
-from fieldcast.pipelines.streams import earlier_output, finished, nothing_new
+from fieldcast.pipelines.streams import earlier_output, empty_piece, is_complete
 
 LOG = logging.getLogger(__name__)
 Checkpoints = Mapping[str, Callable[[], bytes]]
@@ -27,9 +27,9 @@ def analyse(
     resumes from; those that exist are kept."""
     run, _ = record_cycle(cycle, parameters, checkpoints, seed, limits, device)
     pieces, state, analyses = earlier_output(earlier, "cycle_analyses")
-    if finished({"cycle_analyses": analyses}, run.sources, ["cycle_analyses"]):
+    if is_complete({"cycle_analyses": analyses}, run.sources, ["cycle_analyses"]):
         LOG.info("Using the existing analyses.")
-        yield nothing_new(analyses, "time"), state or b""
+        yield empty_piece(analyses, "time"), state or b""
         return
     yield from run.pieces(state if pieces else None, pieces)
 

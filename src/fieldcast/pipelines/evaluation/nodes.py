@@ -1,4 +1,4 @@
-"""Evaluation: the scores of an experiment, and what it leaves."""
+"""Evaluation: the scores of an experiment, and its results for reporting."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +12,6 @@ def score(function: Callable[..., tuple[Any, ...]], experiment: str, **inputs: A
     return name_rows(scores, experiment), *others
 
 
-def publish(**parts: Any) -> dict[str, Any]:
-    """The results of an experiment by part, without those that are empty."""
-    return {part: value for part, value in parts.items() if value is not None and len(value)}
+def publish(**outputs: Any) -> dict[str, Any]:
+    """The results of an experiment by name, without empty ones."""
+    return {name: value for name, value in outputs.items() if value is not None and len(value)}

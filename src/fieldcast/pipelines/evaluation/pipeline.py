@@ -8,7 +8,7 @@ from kedro.pipeline import Pipeline
 from fieldcast.argument_groups import given
 from fieldcast.deferred import Module
 from fieldcast.experiments import Experiment
-from fieldcast.pipelines.parameters import decided_by
+from fieldcast.pipelines.parameters import experiment_types
 from fieldcast.pipelines.steps import as_node, from_checkpoint, node_of
 from fieldcast.tasks import Step, Task
 
@@ -23,7 +23,8 @@ def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
         function, stored = from_checkpoint(function, experiment)
         inputs |= stored
     scored = given(nodes.score, function=function, experiment=experiment.name)
-    types = decided_by(task, experiment) | get_type_hints(score.function)  # a plug-in's function has some
+    # the function of a plug-in may have annotations
+    types = experiment_types(task, experiment) | get_type_hints(score.function)
     summarise = Step(task.headline, ("scores",), ("seed",), ("metrics",))
     return Pipeline(
         [
@@ -35,10 +36,10 @@ def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
 
 
 def publish(stages: Iterable[Pipeline], results: Collection[str]) -> Pipeline:
-    """Everything that the stages of an experiment leave for others, as one data set.
+    """Everything that the stages of an experiment publish, as one data set.
 
     These are the outputs that none of them reads, and those among the `results` that ranking and page read.
     """
-    whole = Pipeline([node for stage in stages for node in stage.nodes])
-    parts = sorted(whole.outputs() | (whole.all_outputs() & set(results)))
-    return Pipeline([node_of(nodes.publish, {part: part for part in parts}, ["results"])])
+    pipeline = Pipeline([node for stage in stages for node in stage.nodes])
+    names = sorted(pipeline.outputs() | (pipeline.all_outputs() & set(results)))
+    return Pipeline([node_of(nodes.publish, {name: name for name in names}, ["results"])])

@@ -11,7 +11,7 @@ nodes = Module("fieldcast.pipelines.gaps.nodes")
 TRIAL = Step(nodes.try_methods, ("fields",), ("gaps", "seed", "device", "earlier"), ("gaps_trials",))
 FILL = {"fields": "fields", "trials": "gaps_trials", "fill_options": "params:fill"}
 FILL |= {name: f"params:{name}" for name in ("ingestion", "seed", "limits", "device")}
-DRAWN = {"fields": "fields", "filled": "gaps_filled", "series": "series_gaps"}
+FIGURE_INPUTS = {"fields": "fields", "filled": "gaps_filled", "series": "series_gaps"}
 
 
 def create_pipeline() -> Pipeline:
@@ -20,6 +20,6 @@ def create_pipeline() -> Pipeline:
         [
             as_node(TRIAL),
             node_of(nodes.fill_gaps, FILL, ["gaps_filled", "summary_gaps", "series_gaps"]),
-            node_of(nodes.draw_figures, DRAWN, ["figures_gaps"]),
+            node_of(nodes.draw_figures, FIGURE_INPUTS, ["figures_gaps"]),
         ]
     )

@@ -28,9 +28,9 @@ def grid_stations(
     return result.fields, result.scores, result.by_station, f"{result.text}\n\n{FILES}"
 
 
-def draw_maps(fields: xr.Dataset, scores: pd.DataFrame, places: pd.DataFrame) -> dict[str, bytes]:
+def draw_maps(fields: xr.Dataset, scores: pd.DataFrame, by_station: pd.DataFrame) -> dict[str, bytes]:
     """CRPS and bias of the best method at each station, a figure for each variable, as PNG by name."""
     if scores.empty:
         return {}
     west = float(edges(fields["longitude"].to_numpy())[0])
-    return {name: png(figure) for name, figure in station_maps(scores, places, outline(fields), west)}
+    return {name: png(figure) for name, figure in station_maps(scores, by_station, outline(fields), west)}

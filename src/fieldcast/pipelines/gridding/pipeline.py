@@ -14,9 +14,9 @@ GRID = Step(
     parameters=("gridding", "seed", "device"),
     outputs=("gridded", "scores_gridding", "scores_by_gauge", "summary_gridding"),
 )
-DRAWN = {"fields": "gridded", "scores": "scores_gridding", "places": "scores_by_gauge"}
+MAP_INPUTS = {"fields": "gridded", "scores": "scores_gridding", "by_station": "scores_by_gauge"}
 
 
 def create_pipeline() -> Pipeline:
     """The nodes of the stage `gridding`."""
-    return Pipeline([as_node(GRID), node_of(nodes.draw_maps, DRAWN, ["figures_gridding"])])
+    return Pipeline([as_node(GRID), node_of(nodes.draw_maps, MAP_INPUTS, ["figures_gridding"])])

@@ -27,11 +27,11 @@ def make_fields(
     Stored fields that do not match their digest are recreated. For other sources the data set of states is empty, so
     that it replaces the states of an earlier planet.
     """
-    mark = {"lineage": ingestion.lineage()}
+    lineage = ingestion.lineage()
     stored, quality, states = (earlier.get(name) for name in ("fields", "quality", "planet_states"))
-    planet, unchanged = ingestion.source == ingestion_sources.PLANET, is_marked(stored, mark)
-    if states is None or not is_marked(states, mark):
-        states = xr.Dataset(attrs=mark)
+    planet, unchanged = ingestion.source == ingestion_sources.PLANET, has_lineage(stored, lineage)
+    if states is None or not has_lineage(states, lineage):
+        states = xr.Dataset(attrs={"lineage": lineage})
     complete = quality is not None and len(quality) > 0 and (not planet or len(states.data_vars) > 0)
     if stored is not None and unchanged and complete:
         if fits_digest(stored):
@@ -48,12 +48,12 @@ def make_fields(
     fields, quality, states = ingestion_sources.from_source(ingestion)
     if planet:
         _warn_of_another_planet(ingestion, fields, states)
-    return fields.assign_attrs(mark), quality, states.assign_attrs(mark)
+    return fields.assign_attrs(lineage=lineage), quality, states.assign_attrs(lineage=lineage)
 
 
-def is_marked(stored: xr.Dataset | None, mark: Mapping[str, Any]) -> bool:
-    """Whether a stored data set was made with the present options and files."""
-    return stored is not None and mark.items() <= stored.attrs.items()
+def has_lineage(stored: xr.Dataset | None, lineage: str) -> bool:
+    """Whether a stored data set was made with the options and files of this lineage."""
+    return stored is not None and stored.attrs.get("lineage") == lineage
 
 
 def _warn_of_another_planet(ingestion: Ingestion, fields: xr.Dataset, states: xr.Dataset) -> None:

@@ -14,7 +14,7 @@ from fieldcast.encoding.options import Sparsification
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.inference.options import Evaluation
 from fieldcast.inference.reconstruct import lineage_of, reconstruct
-from fieldcast.pipelines.streams import finished, nothing_new, streamed
+from fieldcast.pipelines.streams import empty_piece, is_complete, streamed
 from fieldcast.tasks.reconstruct import Reconstruction
 from fieldcast.training.stored_model import StoredModel
 
@@ -32,9 +32,9 @@ def draw(
     require_observations(observations, data.fields, data.splits, sparsification, stored.limits)
     members = stored.limits.cap("members", evaluation.members)
     sources = lineage_of(model_digest(trained.header, stored.model), observations, members, stored.seed)
-    if finished(earlier, sources):
+    if is_complete(earlier, sources):
         LOG.info("Using the existing reconstructions.")
-        yield nothing_new(earlier["draws"], "case"), earlier["costs"]
+        yield empty_piece(earlier["draws"], "case"), earlier["costs"]
         return
     costs = {**trained.model.facts, **trained.header["costs"]}
     times: list[float] = []

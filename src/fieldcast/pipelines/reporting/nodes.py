@@ -17,44 +17,47 @@ from fieldcast.scores.headline import headlines
 
 COSTS = (
     *("task", "experiment", "parameters", "train_seconds", "step_ms", "sample_ms", "peak_mb"),
-    *("evaluations", "train_steps"),  # of the model in a step of a forecast; of gradient descent
+    *(
+        "evaluations",
+        "train_steps",
+    ),  # evaluations of the model in a step of a forecast; steps of gradient descent
     *("learned", "density"),  # trained by gradients; an exact density, a lower bound, or none
     "omits_noise",  # draws without the noise of a likelihood
 )
 
 
 def collect(
-    parts: tuple[str, ...], target_name: str, experiments: dict[str, Any], studies: list[dict[str, Any]],
+    kinds: tuple[str, ...], target_name: str, experiments: dict[str, Any], studies: list[dict[str, Any]],
     earlier: Mapping[str, Any], target: Any = None, **published: Mapping[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
-    """The results of all experiments, {part: {experiment: value}}, and the task's target if there is one.
+    """The results of all experiments, {kind: {experiment: value}}, and the task's target if there is one.
 
     Parameters
     ----------
-    parts
-        Parts of a result, `Task.results`.
+    kinds
+        Names of the data sets of a result, `Task.results`.
     target_name
-        Name of what draws are scored on, `Task.target`.
+        Name of the data set that draws are scored on, `Task.target`.
     experiments
-        Their parameters, which say how each presents itself.
+        Parameters of the experiments, with their descriptions.
     studies
         Named comparisons of experiments.
     earlier
-        What runs have left on the disk (`ResultsDataset`).
+        Results of earlier runs on the disk (`ResultsDataset`).
     target
-        What this run's draws are scored on; otherwise the stored one is taken.
+        The data set that this run's draws are scored on; without it, the stored one is taken.
     published
-        Results of the experiments of this run, {part: value} under `results_of_<experiment>`.
+        Results of the experiments of this run, {kind: value} under `results_of_<experiment>`.
     """
     present = {name.removeprefix(RESULTS_OF): results for name, results in published.items()}
-    results: dict[str, Any] = {part: {} for part in parts}
+    results: dict[str, Any] = {kind: {} for kind in kinds}
     for name in sorted(experiments):
-        for part in parts:
+        for kind in kinds:
             value = (
-                present[name].get(part) if name in present else earlier.get(part, {}).get(name, absent_file)()
+                present[name].get(kind) if name in present else earlier.get(kind, {}).get(name, absent_file)()
             )
             if value is not None and len(value):
-                results[part][name] = value
+                results[kind][name] = value
     if target is None:
         target = earlier.get(target_name, absent_file)()
     results |= {} if target is None else {target_name: target}
@@ -81,8 +84,8 @@ def list_costs(**results: Mapping[str, Any]) -> pd.DataFrame:
     """The costs of training and drawing from the results of each task: one row for each experiment that has run."""
     costs = [
         {"task": task, "experiment": experiment, **row}
-        for task, parts in results.items()
-        for experiment, table in parts.get("costs", {}).items()
+        for task, by_kind in results.items()
+        for experiment, table in by_kind.get("costs", {}).items()
         for row in table.to_dict("records")
     ]
     return pd.DataFrame(costs, columns=COSTS)
@@ -104,7 +107,7 @@ def write_page(
         "Versions": code["versions"],
     }
     data = describe(fields, splits, climatology, quality)
-    tasks = {name: parts[name] for name, parts in gathered.items() if name in parts}
+    tasks = {name: results[name] for name, results in gathered.items() if name in results}
     figures = {
         task: {name: Picture(load()) for name, load in gathered[f"{task}_figures"].items()} for task in tasks
     }

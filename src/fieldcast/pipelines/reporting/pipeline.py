@@ -8,14 +8,15 @@ from fieldcast.argument_groups import given
 from fieldcast.deferred import Module
 from fieldcast.experiments import Experiment
 from fieldcast.pipelines.names import RESULTS_OF, task_dataset
-from fieldcast.pipelines.steps import as_node, boxed, node_of
+from fieldcast.pipelines.steps import as_node, in_box, node_of
 from fieldcast.tasks import Task
 
 nodes = Module("fieldcast.pipelines.reporting.nodes")
 
 DATA = ["fields", "splits", "climatology", "quality", "parameters"]
-OF_TASK = ("results", "leaderboard", "summary", "gathered", "figures", "animation", "event_scores")
-Ranked = Sequence[tuple[Task, Sequence[Experiment]]]  # tasks that have experiments, each with them
+# data sets of which each task has its own
+TASK_DATASETS = ("results", "leaderboard", "summary", "gathered", "figures", "animation", "event_scores")
+Ranked = Sequence[tuple[Task, Sequence[Experiment]]]  # tasks with their experiments
 
 
 def create_pipeline(ranked: Ranked, outputs: Collection[str]) -> Pipeline:
@@ -35,7 +36,7 @@ def create_pipeline(ranked: Ranked, outputs: Collection[str]) -> Pipeline:
     ]
     pages = Pipeline([*(show(task) for task, _ in ranked), *whole])
     collected = [collect(task, experiments, outputs) for task, experiments in ranked]
-    return Pipeline([*collected, boxed(pages, "reporting")])
+    return Pipeline([*collected, in_box(pages, "reporting")])
 
 
 def collect(task: Task, experiments: Sequence[Experiment], outputs: Collection[str]) -> Pipeline:
@@ -50,11 +51,11 @@ def collect(task: Task, experiments: Sequence[Experiment], outputs: Collection[s
     private = {f"{RESULTS_OF}{each.name}": f"{each.address}.results" for each in experiments}
     present = {name: results for name, results in private.items() if results in outputs}
     inputs |= {name: name for name in present}
-    collect_parts = given(nodes.collect, parts=task.results, target_name=task.target)
-    gather = node_of(collect_parts, inputs, [task_dataset(task.name, "results")], f"collect_{task.name}")
+    collect_kinds = given(nodes.collect, kinds=task.results, target_name=task.target)
+    gather = node_of(collect_kinds, inputs, [task_dataset(task.name, "results")], f"collect_{task.name}")
     further = [as_node(step, stored_as=stored_as(task)) for step in task.further]
     return Pipeline(
-        boxed(Pipeline([gather, *further]), task.name if present else "reporting"), inputs=present
+        in_box(Pipeline([gather, *further]), task.name if present else "reporting"), inputs=present
     )
 
 
@@ -70,4 +71,4 @@ def show(task: Task) -> Pipeline:
 
 def stored_as(task: Task) -> Callable[[str], str]:
     """The data set of a task for a name that its steps use."""
-    return lambda name: task_dataset(task.name, name) if name in OF_TASK else name
+    return lambda name: task_dataset(task.name, name) if name in TASK_DATASETS else name

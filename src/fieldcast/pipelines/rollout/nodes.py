@@ -18,7 +18,7 @@ from fieldcast.inference.ensemble_forecast import EnsembleForecaster, forecast
 from fieldcast.inference.long_rollout import long_rollout
 from fieldcast.inference.options import Drawing, File
 from fieldcast.lineage import require
-from fieldcast.pipelines.streams import earlier_output, finished, nothing_new, streamed
+from fieldcast.pipelines.streams import earlier_output, empty_piece, is_complete, streamed
 from fieldcast.starts import Starts
 from fieldcast.tasks.forecast import Forecasting
 from fieldcast.training.stored_model import StoredModel
@@ -49,9 +49,9 @@ def roll(
         options.feedback,
     )
     leads, state, draws = earlier_output(earlier, "draws")
-    if finished({**earlier, "draws": draws}, forecaster.lineage(digest, starts)):
+    if is_complete({**earlier, "draws": draws}, forecaster.lineage(digest, starts)):
         LOG.info("Using the existing forecasts.")
-        yield (nothing_new(draws, "lead"), state or b""), earlier["costs"]
+        yield (empty_piece(draws, "lead"), state or b""), earlier["costs"]
         return
     costs = {**model.facts, **trained.header["costs"], "evaluations": model.evaluations}
     for piece in forecast(forecaster, starts, state if leads else None, digest, leads):

@@ -5,7 +5,7 @@ from kedro.pipeline import Pipeline
 from fieldcast.deferred import Module
 from fieldcast.experiments import Experiment
 from fieldcast.pipelines.names import PREPARED
-from fieldcast.pipelines.parameters import decided_by
+from fieldcast.pipelines.parameters import experiment_types
 from fieldcast.pipelines.steps import as_node, from_checkpoint, node_of
 from fieldcast.tasks import Step, Task
 
@@ -24,7 +24,7 @@ ADOPT = Step(
 
 def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
     """Draw from the checkpoint that the experiment trained or uses; take in forecasts that were made elsewhere."""
-    types = decided_by(task, experiment)
+    types = experiment_types(task, experiment)
     if experiment.file:
         return Pipeline([as_node(ADOPT, types=types)])
     roll, inputs = from_checkpoint(nodes.roll, experiment)

@@ -15,12 +15,12 @@ from fieldcast.inference import latent_space
 from fieldcast.inference.likelihood import density_table, examine, split_of
 from fieldcast.inference.options import Sampling, StateOptions
 from fieldcast.inference.sample import draw_states, physical_states
-from fieldcast.pipelines.streams import finished
+from fieldcast.pipelines.streams import is_complete
 from fieldcast.tasks.sample import StateSampling
 from fieldcast.training.stored_model import StoredModel
 
 LOG = logging.getLogger(__name__)
-INSIDE = ("densities", "latents", "pictures")  # the last one stored has a lineage, too
+LATENT_SPACE = ("densities", "latents", "pictures")  # outputs in the order in which they are stored
 
 
 @by_field
@@ -33,7 +33,7 @@ def draw(
 ) -> tuple[xr.Dataset, pd.DataFrame]:
     """Samples in physical units or grey values, with the costs of training and drawing; those that exist are kept."""
     trained, sources = restore(stored, data, options, sampling)
-    if finished(earlier, sources):
+    if is_complete(earlier, sources):
         LOG.info("Using the existing samples.")
         return earlier["draws"], earlier["costs"]
     model, codec = trained.model, trained.state_codec
@@ -55,23 +55,23 @@ def examine_latent_space(
     """Likelihoods and reconstructions of test and training data, codes and prior, pictures; kept if they exist."""
     trained, sources = restore(stored, data, options, sampling)
     sources["grid"] = list(options.grid or ())
-    if finished(earlier, sources, INSIDE):
+    if is_complete(earlier, sources, LATENT_SPACE):
         LOG.info("Using the existing likelihoods, codes and pictures.")
         return earlier["densities"], earlier["latents"], earlier["pictures"]
     model, codec, seed = trained.model, trained.state_codec, stored.seed
-    parts = {}
+    splits = {}
     for name in ("test", "train"):
         split = split_of(data.fields, data.splits, name, sources["likelihood"], codec, model)
         members = sources["members"] if name == "test" else 1
-        parts[name] = split, examine(model, split, members, codec, seed)
-    split, examined = parts["test"]
+        splits[name] = split, examine(model, split, members, codec, seed)
+    split, examined = splits["test"]
     codes = (
         latent_space.latents(model, examined, split, seed),
-        latent_space.training_codes(model, parts["train"][0]),
+        latent_space.training_codes(model, splits["train"][0]),
     )
     latents = xr.merge(codes).assign_attrs(sources)
     pictures = latent_space.pictures(model, codec, split, latents, seed, options.grid).assign_attrs(sources)
-    return density_table(parts), latents, pictures
+    return density_table(splits), latents, pictures
 
 
 def restore(

@@ -5,7 +5,7 @@ from kedro.pipeline import Pipeline
 from fieldcast.deferred import Module
 from fieldcast.experiments import Experiment
 from fieldcast.pipelines.names import PREPARED
-from fieldcast.pipelines.parameters import decided_by
+from fieldcast.pipelines.parameters import experiment_types
 from fieldcast.pipelines.steps import from_checkpoint, node_of
 from fieldcast.tasks import Task
 
@@ -16,7 +16,7 @@ INPUTS = PREPARED | {name: f"params:{name}" for name in ("options", "sampling", 
 
 def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
     """Draw from the checkpoint that the experiment trained or uses, and look at what it has learned."""
-    types = decided_by(task, experiment)
+    types = experiment_types(task, experiment)
     draw, inputs = from_checkpoint(nodes.draw, experiment)
     examine_latent_space, _ = from_checkpoint(nodes.examine_latent_space, experiment)
     inputs |= INPUTS

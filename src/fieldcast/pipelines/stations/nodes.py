@@ -36,20 +36,26 @@ def score(
         address: trained_model(address, parameters, checkpoints).to(device)
         for address in (f"reconstruct.{name}" for name in trained)
     }
-    able = {name: model for name, model in models.items() if model.checkpoint.model.accepts_points}
-    if not able:
+    models_of_points = {
+        name: model for name, model in models.items() if model.checkpoint.model.accepts_points
+    }
+    if not models_of_points:
         raise InputError(
             "no experiment that can use stations has been trained yet here: run "
             f"`kedro run --pipelines {fill.experiment}` first, with the same data_root and --env."
         )
-    LOG.info("Predicting the stations that are left out, in %d turns, by %s", FOLDS, ", ".join(able))
+    LOG.info(
+        "Predicting the stations that are left out, in %d turns, by %s", FOLDS, ", ".join(models_of_points)
+    )
     members = limits.cap("members", evaluation.members)
     where = f"fill.stations '{path}'"
-    table, places = scores_at_left_out(able, path, members, seed, where, fill.representativeness)
-    return table, places, f"{as_text(table)}\n\n{largest_biases(table, places)}\n{FILES}"
+    table, by_station = scores_at_left_out(
+        models_of_points, path, members, seed, where, fill.representativeness
+    )
+    return table, by_station, f"{as_text(table)}\n\n{largest_biases(table, by_station)}\n{FILES}"
 
 
-def draw_maps(fields: xr.Dataset, scores: pd.DataFrame, places: pd.DataFrame) -> dict[str, bytes]:
+def draw_maps(fields: xr.Dataset, scores: pd.DataFrame, by_station: pd.DataFrame) -> dict[str, bytes]:
     """CRPS and bias of the best experiment at each station, a figure for each variable, as PNG by name."""
     west = float(edges(fields["longitude"].to_numpy())[0])
-    return {name: png(figure) for name, figure in station_maps(scores, places, outline(fields), west)}
+    return {name: png(figure) for name, figure in station_maps(scores, by_station, outline(fields), west)}

@@ -14,9 +14,11 @@ SCORE = Step(
     parameters=("fill", "evaluation", "seed", "limits", "device"),
     outputs=("scores_stations", "scores_by_station", "summary_stations"),
 )
-DRAWN = {"fields": "fields", "scores": "scores_stations", "places": "scores_by_station"}
+MAP_INPUTS = {"fields": "fields", "scores": "scores_stations", "by_station": "scores_by_station"}
 
 
 def create_pipeline() -> Pipeline:
     """The nodes of the stage `stations`."""
-    return Pipeline([as_node(SCORE, "score_stations"), node_of(nodes.draw_maps, DRAWN, ["figures_stations"])])
+    return Pipeline(
+        [as_node(SCORE, "score_stations"), node_of(nodes.draw_maps, MAP_INPUTS, ["figures_stations"])]
+    )

@@ -5,9 +5,9 @@ from kedro.pipeline import Pipeline
 from fieldcast.argument_groups import given
 from fieldcast.deferred import Module
 from fieldcast.experiments import Experiment
-from fieldcast.pipelines.names import PREPARED, parts_of
-from fieldcast.pipelines.parameters import decided_by
-from fieldcast.pipelines.steps import as_node, node_of, with_parts
+from fieldcast.pipelines.names import PREPARED, pooled_roles
+from fieldcast.pipelines.parameters import experiment_types
+from fieldcast.pipelines.steps import as_node, node_of, with_pooled
 from fieldcast.tasks import Step, Task
 
 nodes = Module("fieldcast.pipelines.training.nodes")
@@ -20,18 +20,19 @@ INPUTS = PREPARED | {
 def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
     """Train an experiment.
 
-    The checkpoint in the role `base` holds the closed-form part that it starts from; a pool has one for each part.
+    The checkpoint in the role `base` holds the closed-form part that it starts from; a pool has one for each pooled
+    model.
     """
-    parts = parts_of(experiment)
-    inputs = INPUTS | {role: role for role in parts}
+    roles = pooled_roles(experiment)
+    inputs = INPUTS | {role: role for role in roles}
     if task.options:
         inputs["options"] = f"params:{task.options}"
     if "base" in experiment.uses:
         inputs["base"] = "base"
-    fit = with_parts(given(nodes.fit, task=task), parts)
+    fit = with_pooled(given(nodes.fit, task=task), roles)
     return Pipeline(
         [
-            node_of(fit, inputs, ["checkpoint", "history"], types=decided_by(task, experiment)),
+            node_of(fit, inputs, ["checkpoint", "history"], types=experiment_types(task, experiment)),
             as_node(Step(nodes.plot_history, ("history",), (), ("loss_curve",))),
         ]
     )

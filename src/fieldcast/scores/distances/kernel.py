@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Float, Integer
 
 SUBSETS = 100
-SIZE = 1000
-SHARE = 4  # a subset is at most a quarter of either set: larger ones are nearly equal
-FEWEST_BLOCKS = 3  # for an estimate of the scatter of a distance
-INFINITE, NONE = float("inf"), float("nan")
+SUBSET_SIZE = 1000
+MIN_SUBSETS_PER_SET = 4  # a subset is at most a quarter of either set: larger ones are nearly equal
+MIN_BLOCKS = 3  # blocks that an estimate of the standard error needs
+INFINITY, UNDEFINED = float("inf"), float("nan")
 
 
 class KernelDistance(NamedTuple):
@@ -34,7 +34,7 @@ def kernel_distance(
     y: Float[np.ndarray, "m feature"],
     *,
     subsets: int = SUBSETS,
-    size: int = SIZE,
+    size: int = SUBSET_SIZE,
     seed: int = 0,
     blocks: Integer[np.ndarray, " m"] | None = None,
     error: bool = True,
@@ -47,11 +47,11 @@ def kernel_distance(
     the error, which takes all pairs of rows, can be left out.
     """
     smaller = min(len(x), len(y))
-    size = max(2, min(size, smaller // SHARE))
+    size = max(2, min(size, smaller // MIN_SUBSETS_PER_SET))
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
-        return KernelDistance(INFINITE, NONE, NONE, size)
+        return KernelDistance(INFINITY, UNDEFINED, UNDEFINED, size)
     if smaller < 2:
-        return KernelDistance(NONE, NONE, NONE, size)
+        return KernelDistance(UNDEFINED, UNDEFINED, UNDEFINED, size)
     x, y = x.astype(float), y.astype(float)
     rng = np.random.default_rng([seed, len(x), len(y), size])
     distances = [
@@ -61,7 +61,7 @@ def kernel_distance(
         )
         for _ in range(subsets)
     ]
-    spread = jackknife_error(x, y, blocks) if error else NONE
+    spread = jackknife_error(x, y, blocks) if error else UNDEFINED
     return KernelDistance(float(np.mean(distances)), float(np.std(distances)), spread, size)
 
 
@@ -81,16 +81,16 @@ def jackknife_error(
     variance = 0.0
     for a, b, names in ((x, y, None), (y, x, blocks)):
         block = np.arange(len(a)) if names is None else np.unique(names, return_inverse=True)[1]
-        left = len(a) - np.bincount(block)  # rows without each block
-        if len(left) < FEWEST_BLOCKS:
-            return NONE
-        itself = ((a**2).mean(1) + 1) ** 3
-        within, across = row_sums(a, a) - itself, row_sums(a, b)  # without k(x_i, x_i)
-        both = within_blocks(a, block) - np.bincount(block, itself)
+        remaining = len(a) - np.bincount(block)  # rows without each block
+        if len(remaining) < MIN_BLOCKS:
+            return UNDEFINED
+        self_kernel = ((a**2).mean(1) + 1) ** 3
+        within, across = row_sums(a, a) - self_kernel, row_sums(a, b)  # without k(x_i, x_i)
+        inside = within_blocks(a, block) - np.bincount(block, self_kernel)
         # up to terms that do not depend on the block that is left out
-        theta = (within.sum() - 2 * np.bincount(block, within) + both) / (left * (left - 1))
-        theta -= 2 * (across.sum() - np.bincount(block, across)) / (left * len(b))
-        variance += theta.var() * (len(left) - 1)
+        theta = (within.sum() - 2 * np.bincount(block, within) + inside) / (remaining * (remaining - 1))
+        theta -= 2 * (across.sum() - np.bincount(block, across)) / (remaining * len(b))
+        variance += theta.var() * (len(remaining) - 1)
     return float(np.sqrt(variance))
 
 
@@ -103,9 +103,9 @@ def within_blocks(
 
 
 def row_sums(x: Float[np.ndarray, "n feature"], y: Float[np.ndarray, "m feature"]) -> Float[np.ndarray, " n"]:
-    """Sum of k(x_i, y_j) over j, for some rows at a time."""
-    parts = [kernel(x[first : first + SIZE], y).sum(1) for first in range(0, len(x), SIZE)]
-    return np.concatenate(parts)
+    """Sum of k(x_i, y_j) over j, computed for some rows at a time."""
+    sums = [kernel(x[first : first + SUBSET_SIZE], y).sum(1) for first in range(0, len(x), SUBSET_SIZE)]
+    return np.concatenate(sums)
 
 
 def unbiased_mmd2(x: Float[np.ndarray, "m feature"], y: Float[np.ndarray, "m feature"]) -> float:

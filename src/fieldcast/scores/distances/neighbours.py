@@ -38,9 +38,9 @@ def neighbours(states: Float[np.ndarray, "state cell"], training: Store) -> Neig
     """
     distance = np.full(len(states), np.inf)
     index = np.full(len(states), -1)
-    sound = np.flatnonzero(np.isfinite(states).all(1))
-    for first in range(0, len(sound), BLOCK):
-        block = sound[first : first + BLOCK]
+    finite = np.flatnonzero(np.isfinite(states).all(1))
+    for first in range(0, len(finite), BLOCK):
+        block = finite[first : first + BLOCK]
         x = states[block].astype(np.float32)
         index[block] = nearest(x, training)
         difference = x - training[index[block]]
@@ -52,12 +52,12 @@ def nearest(x: Float[np.ndarray, "state cell"], training: Store) -> Integer[np.n
     """Index of the nearest training state, block by block."""
     shortest = np.full(len(x), np.inf)
     index = np.full(len(x), -1)
-    every = np.arange(len(x))
+    rows = np.arange(len(x))
     for first in range(0, len(training), BLOCK):
         t = training[first : first + BLOCK].astype(np.float32)
         square = (t**2).sum(1) - 2 * (x @ t.T)  # plus ‖x‖², which is the same for all
         closest = square.argmin(1)
-        closer = square[every, closest] < shortest
-        shortest[closer] = square[every, closest][closer]
+        closer = square[rows, closest] < shortest
+        shortest[closer] = square[rows, closest][closer]
         index[closer] = first + closest[closer]
     return index

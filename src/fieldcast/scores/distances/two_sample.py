@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sklearn.ensemble import VotingClassifier
 
 FOLDS = 5
-Z = 1.96  # of a 95 % interval
+Z = 1.96  # of a standard normal, for 95 % intervals
 
 
 class TwoSample(NamedTuple):
@@ -45,21 +45,21 @@ def two_sample(
     blocks = np.arange(len(y)) if blocks is None else blocks
     size = min(len(x), len(y))
     x = x[rng.permutation(len(x))[:size]]
-    kept = np.sort(rng.permutation(len(y))[:size])
-    y, blocks = y[kept], blocks[kept]
+    selected = np.sort(rng.permutation(len(y))[:size])
+    y, blocks = y[selected], blocks[selected]
     if len(np.unique(blocks)) < folds:
         return TwoSample(float("nan"), float("nan"), float("nan"))
     features = np.concatenate([x, y])
     is_real = np.arange(2 * size) >= size
-    fold = np.concatenate([assigned_folds(np.arange(size), folds, rng), assigned_folds(blocks, folds, rng)])
-    right = np.empty(2 * size, dtype=bool)
+    fold = np.concatenate([assign_folds(np.arange(size), folds, rng), assign_folds(blocks, folds, rng)])
+    correct = np.empty(2 * size, dtype=bool)
     for held_out in range(folds):
         test = fold == held_out
         fitted = classifier(seed).fit(features[~test], is_real[~test])
-        right[test] = fitted.predict(features[test]) == is_real[test]
-    alike = np.concatenate([np.arange(size), size + np.unique(blocks, return_inverse=True)[1]])
-    accuracy = float(right.mean())
-    return TwoSample(accuracy, *wilson(accuracy, independent_rows(right, alike, folds)))
+        correct[test] = fitted.predict(features[test]) == is_real[test]
+    row_blocks = np.concatenate([np.arange(size), size + np.unique(blocks, return_inverse=True)[1]])
+    accuracy = float(correct.mean())
+    return TwoSample(accuracy, *wilson(accuracy, independent_rows(correct, row_blocks, folds)))
 
 
 def classifier(seed: int) -> VotingClassifier:
@@ -91,10 +91,10 @@ def with_squares(x: Float[np.ndarray, "n feature"]) -> Float[np.ndarray, "n twic
     return np.concatenate([x, x**2], axis=1)
 
 
-def assigned_folds(
+def assign_folds(
     blocks: Shaped[np.ndarray, " n"], folds: int, rng: np.random.Generator
 ) -> Integer[np.ndarray, " n"]:
-    """Fold of each row: blocks are dealt in random order, each to the fold with the fewest rows so far."""
+    """Fold of each row: blocks are assigned in random order, each to the fold with the fewest rows so far."""
     names, of_row = np.unique(blocks, return_inverse=True)
     sizes = np.bincount(of_row)
     fold_of_block = np.empty(len(names), dtype=int)
@@ -105,24 +105,26 @@ def assigned_folds(
     return fold_of_block[of_row]
 
 
-def independent_rows(right: Shaped[np.ndarray, " n"], blocks: Integer[np.ndarray, " n"], folds: int) -> float:
+def independent_rows(
+    correct: Shaped[np.ndarray, " n"], blocks: Integer[np.ndarray, " n"], folds: int
+) -> float:
     """Effective number of rows, n / (design effect of the blocks) / (1 + K n_test/n_train), with n_test/n_train =
     1/(K - 1) of K folds.
 
     The last term accounts for classifiers that were trained on the same rows (Nadeau and Bengio 2003,
     doi:10.1023/A:1024068626366): 2.25 for 5 folds; experiments with features of one distribution gave 1.6 to 1.8.
     """
-    return len(right) / design_effect(right, blocks) / (1 + folds / (folds - 1))
+    return len(correct) / design_effect(correct, blocks) / (1 + folds / (folds - 1))
 
 
-def design_effect(right: Shaped[np.ndarray, " n"], blocks: Integer[np.ndarray, " n"]) -> float:
-    """Variance of the mean of `right` with correlation inside blocks, over that of independent rows; at least 1."""
-    deviation = right - right.mean()
+def design_effect(correct: Shaped[np.ndarray, " n"], blocks: Integer[np.ndarray, " n"]) -> float:
+    """Variance of the mean of `correct` with correlation inside blocks, over that of independent rows; at least 1."""
+    deviation = correct - correct.mean()
     independent = (deviation**2).sum()
     if independent == 0:
         return 1.0
-    alike = (np.bincount(blocks, deviation) ** 2).sum()
-    return max(1.0, float(alike / independent))
+    clustered = (np.bincount(blocks, deviation) ** 2).sum()
+    return max(1.0, float(clustered / independent))
 
 
 def wilson(share: float, count: float | int) -> tuple[float, float]:

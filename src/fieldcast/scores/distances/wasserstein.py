@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 from jaxtyping import Float
 
-CELLS = 1024  # in memory at a time
+CELLS_IN_MEMORY = 1024  # cells that are sorted at a time
 
 
 def cell_wasserstein(
@@ -27,10 +27,10 @@ def cell_wasserstein(
     shape = samples.shape[1:]
     x, y = samples.reshape(n, prod(shape)), real.reshape(m, prod(shape))
     distance = np.empty(x.shape[1])
-    for first in range(0, len(distance), CELLS):
-        part = slice(first, first + CELLS)
+    for first in range(0, len(distance), CELLS_IN_MEMORY):
+        cells = slice(first, first + CELLS_IN_MEMORY)
         ordered = [
-            np.sort(values[:, part].astype(float), axis=0) for values in (x, y)
+            np.sort(values[:, cells].astype(float), axis=0) for values in (x, y)
         ]  # NaN goes last and stays
-        distance[part] = widths @ np.abs(ordered[0][of_samples] - ordered[1][of_real])
+        distance[cells] = widths @ np.abs(ordered[0][of_samples] - ordered[1][of_real])
     return distance.reshape(shape)

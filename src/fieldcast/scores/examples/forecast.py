@@ -40,22 +40,24 @@ def forecast_examples(
     selected = forecasts.isel(start=[middle], lead=slice(steps))
     names = shared[:variables]
     aligned = AlignedForecasts.of(selected, truth, names)
-    begun = AlignedForecasts.of(selected.isel(lead=[0]).assign_coords(lead=[0.0]), truth, names).indices[0]
-    parts = {}
+    start_indices = AlignedForecasts.of(
+        selected.isel(lead=[0]).assign_coords(lead=[0.0]), truth, names
+    ).indices[0]
+    stored = {}
     for name in names:
         normal = np.zeros((365, 1, 1), "float32")
         if climatology is not None:
             normal = climatology[name].transpose("dayofyear", *GRID).to_numpy()
-        first = truth[name].isel(time=begun[0]).transpose(*GRID).to_numpy()
-        day = calendars.day_of_year(truth["time"].isel(time=begun))[0]
+        first = truth[name].isel(time=start_indices[0]).transpose(*GRID).to_numpy()
+        day = calendars.day_of_year(truth["time"].isel(time=start_indices))[0]
         maps = [np.stack([first - normal[day - 1]] * len(KINDS))]
         for x, y, days in aligned.pairs(name):
             members = x[:2, 0] if len(x) > 1 else np.full((2, *y.shape[1:]), np.nan)
             maps.append(np.concatenate([y, x.mean(0), members]) - normal[days[0] - 1])
         values = np.stack(maps, axis=1).astype("float32")
-        parts[name] = (("kind", "lead", *GRID), values, dict(truth[name].attrs))
+        stored[name] = (("kind", "lead", *GRID), values, dict(truth[name].attrs))
     coordinates = {name: truth[name].to_numpy() for name in GRID}
     coordinates |= {"kind": list(KINDS), "lead": [0.0, *aligned.leads.tolist()]}
     attributes = {"start": calendars.iso(selected["start"])[0], "digest": truth.attrs.get("digest", "")}
     attributes |= {"members": forecasts.sizes["member"]} | ({} if climatology is None else {"anomaly": 1})
-    return xr.Dataset(parts, coordinates, attributes)
+    return xr.Dataset(stored, coordinates, attributes)

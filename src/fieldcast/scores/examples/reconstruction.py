@@ -32,7 +32,7 @@ def examples(
     observed = observations.isel(selected)
     ensemble = reconstructions.isel(selected)
     actual = truth.sel(time=observed.time)
-    parts = {}
+    stored = {}
     for name in observations.data_vars:
         x = ensemble[name].load().astype("float64")
         kinds = (
@@ -48,10 +48,10 @@ def examples(
             coords="minimal",
             compat="override",
         )
-        part = together.transpose("case", "time", "kind", *GRID).astype("float32")
-        part.attrs = dict(truth[name].attrs)
-        parts[str(name)] = part.drop_vars(["mask", "segment"], errors="ignore")
-    dataset = xr.Dataset(parts).assign_coords(
+        example = together.transpose("case", "time", "kind", *GRID).astype("float32")
+        example.attrs = dict(truth[name].attrs)
+        stored[str(name)] = example.drop_vars(["mask", "segment"], errors="ignore")
+    dataset = xr.Dataset(stored).assign_coords(
         kind=list(KINDS),
         pattern=("case", observed["pattern"].to_numpy().astype(str)),
         k=("case", observed["k"].to_numpy()),

@@ -11,7 +11,7 @@ from jaxtyping import Integer
 
 from fieldcast.kinds import state_dimension
 
-PICTURES = 36
+PICTURES = 36  # of samples, and of real states
 BESIDE_NEAREST = 10  # samples that figures show beside their nearest training states
 
 
@@ -21,30 +21,30 @@ def sample_examples(samples: xr.Dataset, real: xr.Dataset, nearest: xr.Dataset) 
     Dims (picture, ...), with the coordinates kind ("sample", "real" or "nearest"), number and chain_time. All three
     arguments are data sets of states on `sample` or `time`.
     """
-    even = np.unique(np.linspace(0, len_of(real) - 1, min(PICTURES, len_of(real))).round().astype(int))
-    parts = [
-        labelled_with_kind(samples, np.arange(min(PICTURES, len_of(samples))), "sample"),
-        labelled_with_kind(real, even, "real"),
-        labelled_with_kind(nearest, np.arange(len_of(nearest)), "nearest"),
+    spread = np.unique(np.linspace(0, count_of(real) - 1, min(PICTURES, count_of(real))).round().astype(int))
+    pictures = [
+        pictures_of_kind(samples, np.arange(min(PICTURES, count_of(samples))), "sample"),
+        pictures_of_kind(real, spread, "real"),
+        pictures_of_kind(nearest, np.arange(count_of(nearest)), "nearest"),
     ]
-    return together(parts, samples.attrs)
+    return concatenate_pictures(pictures, samples.attrs)
 
 
 def with_pictures(examples: xr.Dataset, pictures: xr.Dataset) -> xr.Dataset:
     """The examples, preceded by pictures that the model itself stored, if there are any."""
     return (
-        together([pictures[list(examples.data_vars)], examples], examples.attrs)
+        concatenate_pictures([pictures[list(examples.data_vars)], examples], examples.attrs)
         if pictures.data_vars
         else examples
     )
 
 
-def together(parts: Sequence[xr.Dataset], attrs: Mapping[str, Any]) -> xr.Dataset:
+def concatenate_pictures(parts: Sequence[xr.Dataset], attrs: Mapping[str, Any]) -> xr.Dataset:
     """Pictures of several kinds as one data set."""
     return xr.concat(parts, "picture", coords="minimal", compat="override").assign_attrs(attrs)
 
 
-def labelled_with_kind(states: xr.Dataset, indices: Integer[np.ndarray, " picture"], kind: str) -> xr.Dataset:
+def pictures_of_kind(states: xr.Dataset, indices: Integer[np.ndarray, " picture"], kind: str) -> xr.Dataset:
     """Some of the states as pictures of one kind."""
     dim = state_dimension(states)
     names = [name for name, values in states.data_vars.items() if dim in values.dims]
@@ -58,6 +58,6 @@ def labelled_with_kind(states: xr.Dataset, indices: Integer[np.ndarray, " pictur
     )
 
 
-def len_of(states: xr.Dataset) -> int:
+def count_of(states: xr.Dataset) -> int:
     """Number of states."""
     return int(states.sizes[state_dimension(states)])
