@@ -53,7 +53,8 @@ def test_any_states_are_those_in_memory(streamed, in_memory):
 def test_one_pass_reads_each_state_once(streamed, in_memory, world):
     reads = []
     counted = replace(
-        streamed, encode=lambda part: reads.append(part.sizes["time"]) or world.codec.encode(part)
+        streamed,
+        encode=lambda part, out=None: reads.append(part.sizes["time"]) or world.codec.encode(part, out),
     )
     windows = ForecastWindows(replace(counted, reach=(0, 1)), world.space, 1)
     x = torch.cat([batch.x for batch in windows.states()])

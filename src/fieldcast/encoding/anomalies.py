@@ -93,15 +93,21 @@ class FieldCodec(FieldLayout):
             attrs={v: {**self.attrs[v], "units": units[v]} for v in self.variables},
         )
 
-    def encode(self, data: xr.Dataset) -> Float[Tensor, "*lead time variable y x"]:
-        """Standardised anomalies of a data set, with time as the last dimension before the grid; NaN stays NaN."""
+    def encode(
+        self, data: xr.Dataset, out: Float[Tensor, "*lead time variable y x"] | None = None
+    ) -> Float[Tensor, "*lead time variable y x"]:
+        """Standardised anomalies of a data set, with time as the last dimension before the grid; NaN stays NaN.
+
+        They are written to `out` if it is given: new memory costs several times as much as the arithmetic.
+        """
         lead = [d for d in data[self.variables[0]].dims if d not in ("time", *GRID)]
         shape = (
             *(data.sizes[dim] for dim in (*lead, "time")),
             len(self.variables),
             *self.climatology.shape[2:],
         )
-        x, days = np.empty(shape, np.float32), calendars.day_of_year(data["time"]) - 1
+        x = np.empty(shape, np.float32) if out is None else out.numpy()
+        days = calendars.day_of_year(data["time"]) - 1
         for i, v in enumerate(self.variables):
             values = data[v].transpose(*lead, "time", *GRID).values.astype(np.float32, copy=False)
             for t, day in enumerate(days.tolist()):  # a single field stays in the cache of the CPU

@@ -37,8 +37,8 @@ class StateCodec(Protocol):
         """Preprocessing of the data; scores of different treatments are not comparable."""
         ...
 
-    def encode(self, data: xr.Dataset) -> States:
-        """Standardised fields, or grey values, before the treatment."""
+    def encode(self, data: xr.Dataset, out: States | None = None) -> States:
+        """Standardised fields, or grey values, before the treatment; in `out` if it is given."""
         ...
 
     def apply_treatment(self, values: States, draws: RandomStreams) -> States:
@@ -91,9 +91,9 @@ class AnyDayCodec(FieldLayout):
         )
         return cls(**vars(layout), mean=mean, deviation=deviation)
 
-    def encode(self, data: xr.Dataset) -> States:
-        """Standardised states; cells that do not exist have the mean."""
-        return torch.nan_to_num(torch.from_numpy(self.standardise(data)))
+    def encode(self, data: xr.Dataset, out: States | None = None) -> States:
+        """Standardised states, in `out` if it is given; cells that do not exist have the mean."""
+        return torch.nan_to_num(torch.from_numpy(self.standardise(data)), out=out)
 
     def standardise(self, data: xr.Dataset) -> Float[np.ndarray, "state variable y x"]:
         """Standardised states with all their missing or non-finite values."""
@@ -120,8 +120,9 @@ class ImageCodec:
 
     variables = ("image",)
 
-    def encode(self, data: xr.Dataset) -> States:
-        return torch.from_numpy(data["image"].values.astype(np.float32))[:, None]
+    def encode(self, data: xr.Dataset, out: States | None = None) -> States:
+        grey = torch.from_numpy(data["image"].values.astype(np.float32, copy=out is None))[:, None]
+        return grey if out is None else out.copy_(grey)
 
     def apply_treatment(self, values: States, draws: RandomStreams) -> States:
         return image_transforms.treat(values, self.treatment, self.levels, draws)

@@ -8,12 +8,12 @@ read one by one, and the most recent ones are kept in memory.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 import xarray as xr
@@ -27,7 +27,14 @@ PARALLEL_READS = 2  # number of reads at the same time: one piece is decoded whi
 PIECE_BYTES = 32 * 2**20  # bytes of one read: the allocator keeps memory of this size for the next piece
 CACHE_BYTES = 96 * 2**20  # bytes of the states outside of the window that are kept
 
-Encode = Callable[[xr.Dataset], Float[Tensor, "state variable y x"]]
+
+@runtime_checkable
+class Encode(Protocol):
+    """From fields to states, in `out` if it is given."""
+
+    def __call__(
+        self, data: xr.Dataset, out: Float[Tensor, "state variable y x"] | None = None
+    ) -> Float[Tensor, "state variable y x"]: ...
 
 
 class Window(NamedTuple):
@@ -122,8 +129,9 @@ class Streamed:
         numbers = torch.arange(len(self))[index] if isinstance(index, slice) else index.cpu()
         position = torch.tensor(-1) if self._current is None else self._current[1].position[numbers]
         if self._current is not None and bool((position >= 0).all()):
-            states = self._current[1].values.index_select(0, position.flatten())
-            return states.unflatten(0, numbers.shape).to(device)
+            # a matrix is gathered several times as fast as an array of more dimensions
+            states = self._current[1].values.flatten(1).index_select(0, position.flatten())
+            return states.view(*numbers.shape, *self.first.shape[1:]).to(device)
         if isinstance(index, slice):
             return self._read(range(*index.indices(len(self)))).to(device)
         states = torch.stack(self._single_states(numbers.flatten().tolist()))
@@ -146,7 +154,7 @@ class Streamed:
         starts = [0, *accumulate(map(len, pieces))]
 
         def fill(start: int, piece: range) -> None:
-            values[start : start + len(piece)] = self._read(piece)
+            self._read(piece, values[start : start + len(piece)])
             position[piece.start : piece.stop] = torch.arange(start, start + len(piece))
 
         with ThreadPoolExecutor(PARALLEL_READS) as pool:
@@ -171,10 +179,12 @@ class Streamed:
             self._cache.popitem(last=False)
         return [states_by_index[state] for state in states]
 
-    def _read(self, states: range) -> Float[Tensor, "state variable y x"]:
-        """Read and encode a range of states; cells that do not exist are 0 in a complete record."""
+    def _read(
+        self, states: range, out: Float[Tensor, "state variable y x"] | None = None
+    ) -> Float[Tensor, "state variable y x"]:
+        """Read and encode states, into `out` if it is given; cells that do not exist are 0 in a complete record."""
         span = slice(states.start, states.stop, states.step)
-        x = self.encode(self.record.isel({state_dimension(self.record): span}))
+        x = self.encode(self.record.isel({state_dimension(self.record): span}), out)
         return x.nan_to_num_() if self.exists is None else x
 
 
