@@ -52,7 +52,7 @@ def stage_pipeline(name: str) -> Pipeline:
     return pipeline
 
 
-def unite(pipelines: Iterable[Pipeline]) -> Pipeline:
+def union(pipelines: Iterable[Pipeline]) -> Pipeline:
     """The union of pipelines: a node that several of them hold is there once."""
     return Pipeline({node for pipeline in pipelines for node in pipeline.nodes})
 
@@ -77,7 +77,7 @@ def experiment_pipeline(
         by_stage[stages[-1]] += stage("evaluation").publish(by_stage.values(), task.results)
     tags = {task.name} | ({experiment.about.family} if experiment.about.family else set())
     boxes = [in_box(by_stage[name], name, {name, *tags}) for name in stages if name in names]
-    return in_namespace(unite(boxes), experiment, shared)
+    return in_namespace(union(boxes), experiment, shared)
 
 
 def in_namespace(pipeline: Pipeline, experiment: Experiment, shared: set[str]) -> Pipeline:
@@ -118,7 +118,7 @@ class WithReporting(Pipeline):
 
     def __add__(self, other: Any) -> Pipeline:
         others = other.stages if isinstance(other, WithReporting) else other
-        return WithReporting(unite([self.stages, others]), self.ranked)
+        return WithReporting(union([self.stages, others]), self.ranked)
 
     __radd__ = __add__
 
