@@ -25,7 +25,7 @@ from fieldcast.pipelines.assembly import (
     own_stages,
     stage,
     stage_pipeline,
-    unite,
+    union,
 )
 from fieldcast.pipelines.on_demand import Pipelines
 
@@ -100,7 +100,7 @@ class Registry:
             "reporting": lambda: WithReporting(Pipeline([]), self.ranked),
             **{name: partial(self.at_stage, name) for name in stages},
             **{name: partial(stage_pipeline, name) for name in STANDALONE},
-            "gaps": lambda: unite(
+            "gaps": lambda: union(
                 [self.preparation["ingestion"].to_outputs("fields"), stage_pipeline("gaps")]
             ),
         }
@@ -128,7 +128,7 @@ class Registry:
     def at_stage(self, name: str) -> Pipeline:
         """One stage of all experiments that have it."""
         having = (each for each in self.listed.values() if name in own_stages(each, self.tasks[each.task]))
-        return unite(self.of_experiment(each, [name]) for each in having)
+        return union(self.of_experiment(each, [name]) for each in having)
 
     def whole(self, selected: Iterable[Experiment]) -> Pipeline:
         """Everything that experiments need, from the data to the report."""
@@ -138,7 +138,7 @@ class Registry:
             self.of_experiment(need, own_stages(need, self.tasks[need.task])) for need in needed.values()
         ]
         return WithReporting(
-            unite([*(self.preparation[name] for name in before), *of_experiments]), self.ranked
+            union([*(self.preparation[name] for name in before), *of_experiments]), self.ranked
         )
 
 

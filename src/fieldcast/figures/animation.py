@@ -56,7 +56,7 @@ def draw_frames(
             sheet.title((column, 0), wrap_name(name))
             for row, kind in enumerate(("mean", "member_0")):
                 values = forecasts[variable].sel(kind=kind).isel(lead=place).to_numpy()
-                if lead == 0:  # what a climatological ensemble begins with is not the truth
+                if lead == 0:  # a climatological ensemble does not begin with the truth
                     sheet.note((column, row), "no forecast yet")
                 elif kind == "mean" or forecasts.attrs.get("members", 1) > 1:
                     draw(sheet, (column, row), values, colours, levels)

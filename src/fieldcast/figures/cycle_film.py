@@ -35,9 +35,9 @@ def cycle_film(films: Mapping[str, xr.Dataset], variable: str, outline: Outline 
             sheet.draw((column, row), case.sel(kind="mean").isel(time=column).to_numpy(), colours)
     for row, name in enumerate(("truth", "observed", *cases)):
         sheet.side((0, row), wrap_name(name))
-    what = ", departure from the climatology" if "anomaly" in stored.attrs else ""
+    quantity = ", departure from the climatology" if "anomaly" in stored.attrs else ""
     unit = first.attrs.get("units", "")
     k = percent(float(stored["k"].to_numpy()[0]))
-    heading = escape(f"{variable}{what}{f', {unit}' if unit else ''}; {k} observed at each step")
+    heading = escape(f"{variable}{quantity}{f', {unit}' if unit else ''}; {k} observed at each step")
     sheet.axes.text(-0.18 - sheet.beside, 0.31, heading, ha="left", va="top", fontsize=NORMAL_FONT, color=INK)
     return sheet.figure

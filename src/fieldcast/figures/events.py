@@ -20,8 +20,8 @@ MIN_COST_LOSS = 0.005  # lower end of that axis
 def event_page(columns: Mapping[str, ByExperiment], looks: Mapping[str, Look] | None = None) -> Figure:
     """Draw reliability diagrams, ROC curves and economic values (rows) of cases (columns, by their titles).
 
-    Reliability: consistency bars about the diagonal hold 95 % of what a reliable forecast would show; the dotted lines
-    are the frequency of the event.
+    Reliability: consistency bars about the diagonal hold 95 % of the frequencies of a reliable forecast; the dotted
+    lines are the frequency of the event.
     """
     names = list(dict.fromkeys(name for column in columns.values() for name in column))
     appearance = looks_of(names, looks)

@@ -1,4 +1,4 @@
-"""A record with gaps and what they were filled with: maps at one time, and a stretch in which values are hidden."""
+"""A record with gaps and its filled values: maps at one time, and a stretch with hidden values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Three maps in a row that show what a task is: what was given, what the best method made of it, and the truth."""
+"""Three maps in a row that illustrate a task: its input, the result of the best method, and the truth."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def reconstruction_glance(
 def forecast_glance(
     examples: xr.Dataset, variable: str, lead: float, best: str, outline: Outline = ()
 ) -> Figure:
-    """Draw the initial state, the forecast (ensemble mean) of the experiment `best` for a lead time [hours], and what
-    happened."""
+    """Draw the initial state, the forecast (ensemble mean) of the experiment `best` for a lead time [hours], and
+    the truth."""
     truth = examples[variable].sel(kind="truth")
     ahead = f"{lead_text(lead)} ahead"
     maps = {

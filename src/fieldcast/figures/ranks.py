@@ -105,14 +105,14 @@ def draw_ranks(axes: Axes, bars: Bars | None, look: Look) -> None:
 
 def bins(diagnostics: xr.Dataset, pattern: str, k: float, variable: str | None) -> Bars | None:
     """Relative frequency times M + 1 of each rank, and its interval; None where the case was not scored."""
-    place = np.flatnonzero((diagnostics["pattern"] == pattern) & np.isclose(diagnostics["k"], k))
-    return relative_frequencies(diagnostics.isel(case=int(place[0])), variable) if len(place) else None
+    indices = np.flatnonzero((diagnostics["pattern"] == pattern) & np.isclose(diagnostics["k"], k))
+    return relative_frequencies(diagnostics.isel(case=int(indices[0])), variable) if len(indices) else None
 
 
 def lead_bins(diagnostics: xr.Dataset, lead: float, variable: str | None) -> Bars | None:
     """Relative frequency of each rank at one lead time; None if no forecast was scored."""
-    place = np.flatnonzero(np.isclose(diagnostics["lead"], lead))
-    bars = relative_frequencies(diagnostics.isel(lead=int(place[0])), variable) if len(place) else None
+    indices = np.flatnonzero(np.isclose(diagnostics["lead"], lead))
+    bars = relative_frequencies(diagnostics.isel(lead=int(indices[0])), variable) if len(indices) else None
     return None if bars is None or np.isnan(bars[0]).all() else bars
 
 

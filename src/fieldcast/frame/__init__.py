@@ -9,12 +9,12 @@ conf_source, config_loader  where the configuration is, and how it is read
 resumption                  nodes receive their own outputs of an earlier run
 cheap_first                 the order of nodes in one process
 side_by_side                several nodes at a time: worker runs them, relay passes their events to the hooks
-runners                     nodes on a Dask cluster: dask_cluster starts it, dask_node is what its workers run
+runners                     nodes on a Dask cluster: dask_cluster starts it, dask_node runs on its workers
 pickled                     messages between the processes of a run
 slurm                       job arrays
-console, durations          what a run prints; estimates from earlier runs
+console, durations          output of a run; estimates from earlier runs
 error_messages, sigterm     errors as one sentence each; SIGTERM as an exception
 suggested_commands          the commands in messages, with this session's options
-doctor, configured_options  what is stored under a data root, and what to run again
+doctor, configured_options  faults of the data under a data root, and commands that repair them
 tracking                    MLflow
 """

@@ -38,7 +38,8 @@ class CheapFirst(SequentialRunner):
 
 
 def announce(pipeline: Pipeline, hook_manager: Any) -> None:
-    """Tell hooks which nodes will run: Kedro's `before_pipeline_run` comes before `--only-missing-outputs` selects."""
+    """Pass the nodes that will run to hooks; Kedro's `before_pipeline_run` precedes the selection of
+    `--only-missing-outputs`."""
     if hasattr(hook_manager, "hook") and hasattr(hook_manager.hook, "before_nodes_run"):
         hook_manager.hook.before_nodes_run(pipeline=pipeline)
 

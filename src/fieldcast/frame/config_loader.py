@@ -1,4 +1,4 @@
-"""Kedro's configuration loader, which also reads archives and what task plug-ins bring."""
+"""Kedro's configuration loader, which also reads archives and the configuration of task plug-ins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options of this configuration, in the form in which the lineage of stored data holds them."""
+"""Options of this configuration, in the form of the lineage of stored data."""
 
 import json
 from collections.abc import Collection, Iterator, Mapping

@@ -1,7 +1,7 @@
 """Output of a run: a line for each node, scores as they come, and one screen of results at the end.
 
-`SideBySide` relays what its processes do. Those of Kedro's `ParallelRunner` log their nodes and scores themselves,
-without progress and durations.
+`SideBySide` relays the events of its processes. Those of Kedro's `ParallelRunner` log their nodes and scores
+themselves, without progress and durations.
 """
 
 import logging
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 class Console:
-    """Prints on stderr what a run does, and its results on stdout.
+    """Prints the progress of a run on stderr, and its results on stdout.
 
     In the catalog, `metadata: {print: true}` marks a data set that is printed at the end of a run, `{print: path}` one
     whose path is printed then, and `{mlflow: metrics}` scores whose headline is printed as soon as they are saved.

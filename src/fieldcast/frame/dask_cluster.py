@@ -1,4 +1,4 @@
-"""The Dask cluster of a run: started here, or at an address; `conf/<env>/dask.yml` says which."""
+"""The Dask cluster of a run: started here, or at an address; as `conf/<env>/dask.yml` configures it."""
 
 import logging
 import os
@@ -19,7 +19,7 @@ from fieldcast.processes import start_server
 # Set before `distributed` is imported, which reads some of it then: no web pages, and workers that are forks of a
 # server that has imported what nodes need.
 CONFIGURATION = {
-    "logging": {"distributed": "error"},  # the run says which node has lost its worker
+    "logging": {"distributed": "error"},  # the run reports the node that has lost its worker
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
     "distributed.worker.multiprocessing-method": "forkserver",
@@ -36,7 +36,7 @@ class DaskOptions:
     address
         Address of a running scheduler, such as `tls://host:8786`; None starts a cluster for this run.
     tls_ca_file, tls_client_cert, tls_client_key
-        Files with which the scheduler at `address` is reached.
+        Files for the encrypted connection to the scheduler at `address`.
     slurm
         Options of `dask_jobqueue.SLURMCluster`, each job of which is a worker; None starts processes of this machine.
     workers
@@ -46,7 +46,7 @@ class DaskOptions:
     gpus
         GPUs of each worker, as its Dask resource `GPU`; each training takes one.
     timeout
-        Seconds in which the scheduler must answer, and the first worker begin.
+        Time in which the scheduler must answer and the first worker start [s].
     """
 
     address: str | None = None
@@ -84,7 +84,7 @@ def connect(options: DaskOptions, max_workers: int | None) -> Iterator[Any]:
     Parameters
     ----------
     options
-        Which cluster.
+        Options of the cluster.
     max_workers
         Number of workers that the run can use; None for all.
 
@@ -126,7 +126,7 @@ def connect(options: DaskOptions, max_workers: int | None) -> Iterator[Any]:
 
 
 def security(options: DaskOptions) -> Any:
-    """The certificates with which a scheduler is reached; None if `dask.yml` names none."""
+    """The certificates for the connection to a scheduler; None if `dask.yml` names none."""
     from distributed import Security
 
     files = {name: getattr(options, name) for name in TLS_FILES if getattr(options, name)}

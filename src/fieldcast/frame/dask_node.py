@@ -1,4 +1,4 @@
-"""A node as a task of Dask: what a worker of the cluster runs."""
+"""A node as a task of Dask, which a worker of the cluster runs."""
 
 import hashlib
 import os
@@ -15,7 +15,7 @@ _services: dict[tuple[str, int], Service] = {}
 
 
 def run(setting: bytes, message: bytes, topic: str, slot: str) -> bytes:
-    """Run a node and send its events under `topic`; returns what `Service.run` does.
+    """Run a node and send its events under `topic`; returns the result of `Service.run`, pickled.
 
     Everything travels pickled, from and to processes of the same run.
     """

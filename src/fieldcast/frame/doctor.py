@@ -1,4 +1,4 @@
-"""Examine what is stored under a data root: damage, contracts, digests and lineage; and say what to run again."""
+"""Examine the data under a data root for damage, contracts, digests and lineage, and list the commands to rerun."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass

@@ -51,7 +51,7 @@ class Lock:
         self._release()  # that of an earlier run of this process, if it was interrupted
         names = run_params.get("pipeline_names") or ["__default__"]
         if self._root is None or set(names) <= set(pipeline_registry.STANDALONE):
-            return  # those only read what is under the root, also while a training runs
+            return  # those only read the data root, also while a training runs
         self._is_shared = bool(run_params.get("namespaces")) and ARRAY_TASK in os.environ
         descriptor = take(self._root, metadata.command(run_params), self._is_shared)
         if descriptor is not None:

@@ -43,7 +43,7 @@ def listed_types(conf: Path) -> dict[str, Any]:
 
 
 def annotated_types() -> dict[str, Any]:
-    """Dataclasses and pydantic models with which nodes annotate parameters; builds every pipeline."""
+    """Dataclasses and pydantic models in the annotations of nodes; builds every pipeline."""
     names = ("__default__", *pipeline_registry.STANDALONE, "gaps")  # together they hold every node
     built = {name: pipelines[name] for name in names if name in pipelines}
     types = TypeExtractor(built).extract_types_from_pipelines()
@@ -80,10 +80,10 @@ def value_of(name: str, parameters: Mapping[str, Any]) -> Any:
 def complaint(name: str, kind: Any, error: ValidationError) -> str:
     """Report the first complaint of pydantic, with the full name of the key."""
     first, *rest = error.errors()
-    place = option_path(first["loc"])
-    key = ".".join([name, *place])
+    option_names = option_path(first["loc"])
+    key = ".".join([name, *option_names])
     alternatives = [
-        other for other in rest if option_path(other["loc"]) == place and other["loc"] != first["loc"]
+        other for other in rest if option_path(other["loc"]) == option_names and other["loc"] != first["loc"]
     ]
     more = len(rest) - len(alternatives)
     others = f" ({more} more)" if more else ""
@@ -95,10 +95,10 @@ def complaint(name: str, kind: Any, error: ValidationError) -> str:
         *section, option = key.split(".")
         return f"{key}: there is no such option{nearest(option, options, '.'.join([*section, '']))}{others}"
     messages = dict.fromkeys(requirement_of(detail) for detail in (first, *alternatives))
-    given, remedy = first["input"], ""
-    if first["type"] == "list_type" and isinstance(given, str):
-        remedy = f', as in "{key}=[{given}]"'
-    return f"{key} = {given!r} {' or '.join(messages)}{others}{remedy}."
+    value, remedy = first["input"], ""
+    if first["type"] == "list_type" and isinstance(value, str):
+        remedy = f', as in "{key}=[{value}]"'
+    return f"{key} = {value!r} {' or '.join(messages)}{others}{remedy}."
 
 
 def requirement_of(detail: Mapping[str, Any]) -> str:

@@ -10,10 +10,10 @@ EARLIER = "params:earlier"  # the input of a node that resumes
 
 
 class Resumption:
-    """Fills the input `params:earlier` of a node with {output: what an earlier run left}.
+    """Fills the input `params:earlier` of a node with {output: value of an earlier run}.
 
-    The outputs are those with `metadata: {resume: true}` in the catalog, named as in their stage; the value is what
-    `earlier` of the data set returns. Without this hook a node has nothing to resume from, and starts anew.
+    The outputs are those with `metadata: {resume: true}` in the catalog, named as in their stage; the value is the
+    result of `earlier` of the data set. Without this hook a node has nothing to resume from, and starts anew.
     """
 
     acts_on_data = True  # where a node runs in another process, this hook does, too

@@ -24,9 +24,10 @@ logger = logging.getLogger(__name__)
 class DaskRunner(SideBySide):
     """Runs nodes as tasks of a Dask cluster, as many at a time as it has workers.
 
-    `conf/<env>/dask.yml` (`DaskOptions`) says which cluster; without it, processes of this machine. Nodes begin in the
-    order of `SideBySide`, and hooks are called as there: what is stored and recorded is the same. A node whose worker
-    dies runs again on another one, and resumes. Data sets must be on storage that all workers share.
+    `conf/<env>/dask.yml` (`DaskOptions`) configures the cluster; without it, the workers are processes of this machine.
+    Nodes begin in the order of `SideBySide`, and hooks are called as there: stored and recorded data are the same. A
+    node whose worker dies runs again on another one, and resumes. Data sets must be on storage that all workers
+    share.
     """
 
     min_nodes = 1
@@ -144,7 +145,7 @@ class Slot:
 
 
 def lost(node: Node, status: str) -> str:
-    """Say that a node was not run to its end."""
+    """The error of a node that was not run to its end."""
     if status == "cancelled":
         return f"{node.name} was cancelled: run the same command again to resume."
     return (

@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 class SideBySide(AbstractRunner):
     """Runs as many nodes at a time as there are cores, each with an equal share of the cores as threads.
 
-    A node computes bit for bit what it computes in a run of one process with that number of threads. Hooks are called
+    The result of a node is bit for bit that of a run of one process with that number of threads. Hooks are called
     in the run's process, by one thread for each node, with tables and with the attributes of other data; those with
     `acts_on_data = True` are called in the process of the node, with the data. With one core, or a graph that is one
     path, `CheapFirst` runs.
@@ -68,7 +68,7 @@ class SideBySide(AbstractRunner):
         return None  # for the loop of the base class, which `_run` replaces
 
     def _get_required_workers_count(self, pipeline: Pipeline) -> int:
-        """Limit the nodes at a time to the workers, and to what the layers of the graph leave to run at once."""
+        """Limit the nodes at a time to the number of workers, and to the number that the layers of the graph allow."""
         return min(self._max_workers, len(pipeline.nodes) - len(pipeline.grouped_nodes) + 1)
 
     def _run(

@@ -101,7 +101,7 @@ class Worker:
             ) from None
 
     def stop(self) -> None:
-        """Kill the process: what it has saved is whole, as every data set is written completely or not at all."""
+        """Kill the process; no saved data set is partial, as each is written completely or not at all."""
         self._process.kill()
         self._process.join()
 

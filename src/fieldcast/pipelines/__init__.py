@@ -4,7 +4,7 @@ A package for each stage, and:
 
 assembly     the pipeline of an experiment from its stages
 on_demand    pipelines that are built when they are first asked for
-names        the names of data sets, which say what they belong to
+names        the names of data sets and arguments that pipelines share
 parameters   types of parameters
 steps        nodes from the steps of a task
 streams      nodes with several outputs that are written again and again

@@ -52,7 +52,7 @@ def stage_pipeline(name: str) -> Pipeline:
     return pipeline
 
 
-def unite(pipelines: Iterable[Pipeline]) -> Pipeline:
+def union(pipelines: Iterable[Pipeline]) -> Pipeline:
     """The union of pipelines: a node that several of them hold is there once."""
     return Pipeline({node for pipeline in pipelines for node in pipeline.nodes})
 
@@ -73,11 +73,11 @@ def experiment_pipeline(
     by_stage = {
         name: stage(name).create_pipeline(task, experiment) for name in stages if is_last or name in names
     }
-    if is_last:  # it publishes what all of them leave
+    if is_last:  # it publishes the outputs of all stages
         by_stage[stages[-1]] += stage("evaluation").publish(by_stage.values(), task.results)
     tags = {task.name} | ({experiment.about.family} if experiment.about.family else set())
     boxes = [in_box(by_stage[name], name, {name, *tags}) for name in stages if name in names]
-    return in_namespace(unite(boxes), experiment, shared)
+    return in_namespace(union(boxes), experiment, shared)
 
 
 def in_namespace(pipeline: Pipeline, experiment: Experiment, shared: set[str]) -> Pipeline:
@@ -118,12 +118,12 @@ class WithReporting(Pipeline):
 
     def __add__(self, other: Any) -> Pipeline:
         others = other.stages if isinstance(other, WithReporting) else other
-        return WithReporting(unite([self.stages, others]), self.ranked)
+        return WithReporting(union([self.stages, others]), self.ranked)
 
     __radd__ = __add__
 
     def filter(self, *selection: Any, **further: Any) -> Pipeline:
-        """Select nodes, with those that gather again what they read and no run has stored.
+        """Select nodes, with those that make their inputs again where no run stores them.
 
         What the selected stages do not make, reporting reads from the disk.
         """
@@ -138,7 +138,7 @@ class WithReporting(Pipeline):
 
 
 def with_makers(pipeline: Pipeline, names: Collection[str]) -> Pipeline:
-    """The nodes of these names, with those that make what they read and no run stores."""
+    """The nodes of these names, with those that make their inputs where no run stores them."""
     selected = {node.name for node in pipeline.nodes} & set(names)
     makers = {output: node for node in pipeline.nodes for output in node.outputs if is_transient(output)}
     for node in reversed(pipeline.nodes):

@@ -1,4 +1,4 @@
-"""Streaming nodes with several outputs, of which one step is held at a time and finished ones are kept."""
+"""Streaming nodes with several outputs: one step is in memory at a time, and complete outputs are reused."""
 
 from __future__ import annotations
 

@@ -4,16 +4,16 @@
 `page`             `report`: the page, from the sections of the tasks that ran and of the data
 `rendering`        Jinja templates (`templates/*.j2`): all prose of the page is there
 `glance`           the first screen: three sentences for readers who know none of the scores
-`results`          what every task has; `context`: what the templates of all tasks read
+`results`          fields and content of every task; `context`: values for the templates of all tasks
 `reconstruct`      the task `reconstruct`; `calibration`: coverage and effective resolution
-`forecast`         the task `forecast`; `lead_tables`, `forecast_figures`: its parts
+`forecast`         the task `forecast`; `lead_tables`, `forecast_figures`: its tables and figures
 `events`           events: Brier skill, and which figures are drawn
 `assimilate`       the task `assimilate`
-`sample`           the task `sample`; `sample_tables`, `sample_findings`, `sample_figures`: its parts
-`studies`          named comparisons of experiments (`studies.yml`); `study_answers`: what the scores say
+`sample`           the task `sample`; `sample_tables`, `sample_findings`, `sample_figures`: its content
+`studies`          named comparisons of experiments (`studies.yml`); `study_answers`: answers from the scores
 `board`            the scores of a leaderboard by experiment and case
 `score_tables`     tables and findings of a leaderboard; `tables`: cells
-`charts`           interactive curves; `error_chart`: errors over time; `vega_lite`: parts of both
+`charts`           interactive curves; `error_chart`: errors over time; `vega_lite`: elements of both
 `training`         tuned values, costs
 `data`             the data in a few facts
 `guide`            every score explained

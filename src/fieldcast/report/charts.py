@@ -212,7 +212,7 @@ class ScoresChart:
         }
 
     def order(self) -> str:
-        """Expression by which experiments are ordered: the chosen score, or its distance from its ideal."""
+        """Expression that orders the experiments: the chosen score, or its distance from its ideal."""
         orders = {"lower": "datum.value", "higher": "-datum.value"}
         cases = "".join(
             f"datum.score === {json.dumps(text)} ? {orders.get(str(better), f'abs(datum.value - {better})')} : "

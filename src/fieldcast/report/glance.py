@@ -88,7 +88,7 @@ def assimilate(results: Assimilate) -> Glance:
 
 
 def forecast(results: Forecast) -> Glance:
-    """Number of methods and last lead time, the smallest error and how long it stays useful, what fails."""
+    """Number of methods and last lead time, the smallest error, its useful lead times, and failures."""
     board = results.board
     if not board:
         return Glance()

@@ -36,7 +36,7 @@ def explanations(guides: Iterable[Guide]) -> list[tuple[str, str]]:
 
 
 def explanation(score: Legend) -> Term:
-    """Title and explanation, with which values are better."""
+    """Title and explanation of a score, with its direction."""
     direction = f" {score.direction.capitalize()}." if score.direction else ""
     return Term(score.title[0].upper() + score.title[1:], score.explanation + direction)
 

@@ -46,7 +46,7 @@ class HasGlance(Protocol):
     """Interface of a task's results for the first screen."""
 
     def glance(self) -> Glance:
-        """Clauses on what was done, what is best and what to doubt."""
+        """Clauses on methods, best results and doubts."""
         ...
 
 
@@ -118,7 +118,7 @@ def background(
     provenance: Mapping[str, object],
     parameters: Mapping[str, object],
 ) -> list[Section]:
-    """Sections on the scores, on what ran, and on the data and their quality."""
+    """Sections on the scores, the run, and the data and their quality."""
     facts = list(data.facts) if data else []
     if data:
         facts.append(("Variables", ", ".join(f"{name} ({units})" for name, units, *_ in data.variables)))

@@ -76,7 +76,7 @@ class Results(ABC):
     )
     title: ClassVar[str]
     template: ClassVar[str]
-    drawn: ClassVar[str]  # what its experiments draw, in the plural
+    drawn: ClassVar[str]  # noun for the draws of its experiments, in the plural
     guide: ClassVar[Guide]
     files: ClassVar[Mapping[str, str]] = {}  # content of the files beside the page, by name
 

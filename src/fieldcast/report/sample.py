@@ -128,8 +128,10 @@ class Sample(Results):
         """
         near = {}
         for name, stored in self.holding("nearest_of_samples", "nearest_of_test").items():
-            both = (stored[f"nearest_of_{part}"].to_numpy().astype(float) for part in ("samples", "test"))
-            drawn, test = (distances[np.isfinite(distances)] for distances in both)
+            distances_of_both = (
+                stored[f"nearest_of_{part}"].to_numpy().astype(float) for part in ("samples", "test")
+            )
+            drawn, test = (distances[np.isfinite(distances)] for distances in distances_of_both)
             if len(drawn) and len(test):
                 share = float(np.mean(drawn < np.quantile(test, NEAR_SHARE)))
                 near[name] = (float(np.median(drawn)), float(np.median(test)), share)
@@ -217,11 +219,11 @@ class Sample(Results):
     def with_recognised(self) -> pd.DataFrame:
         """The leaderboard, by label, with the accuracy of a classifier for real data, which the diagnostics hold."""
         floors = {name: floor for name in self.board.order if (floor := self.floor(name, "c2st"))}
-        rows = [
+        records = [
             {"experiment": self.label(name), "score": "c2st_floor", **floor._asdict()}
             for name, floor in floors.items()
         ]
-        return pd.concat([self.labelled_leaderboard, *([pd.DataFrame(rows)] if rows else [])])
+        return pd.concat([self.labelled_leaderboard, *([pd.DataFrame(records)] if records else [])])
 
     def figures(self) -> dict[str, Figure]:
         """Figures that have content, by file name."""

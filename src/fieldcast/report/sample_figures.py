@@ -38,9 +38,9 @@ def at_a_glance(results: Sample) -> dict[str, Figure]:
 def pictures(results: Sample) -> Iterator[tuple[str, Figure]]:
     """Samples, reconstructions, decoded grids, diffusion step by step, nearest training states."""
     variable = results.variable
-    both = results.pictured("real", "sample")
-    if both:
-        yield "samples", sample_sheet(results.labelled(both), variable, results.outline)
+    pictured = results.pictured("real", "sample")
+    if pictured:
+        yield "samples", sample_sheet(results.labelled(pictured), variable, results.outline)
     for name, names in (results.study_figures | results.decoded_parts).items():
         yield name, decoded_pictures(results.examples_of(names), variable, results.outline)
     for name, stored in results.grids.items():

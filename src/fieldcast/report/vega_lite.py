@@ -18,7 +18,7 @@ NAME_WIDTH = 170  # of the name of an experiment [pixels]
 EXPERIMENT = {"name": "experiment", "select": {"type": "point", "fields": ["experiment"]}, "bind": "legend"}
 # in a tooltip: without a format Vega-Lite 6 reads the name from the wrong object where the nearest point is selected
 NAME = {"field": "experiment", "type": "nominal", "format": "", "formatType": "toString"}
-# opacity of what is not selected in the legend
+# opacity of experiments that are not selected in the legend
 FADED = {"condition": {"param": "experiment", "value": 1}, "value": 0.12}
 CONFIG = {
     "customFormatTypes": True,  # for `NAME`

@@ -47,12 +47,12 @@ class Contingency:
 
     @cached_property
     def hit_rate(self) -> Rates:
-        """H: share of the events of which i members or more warn, for i = M + 1 (never) down to 0 (always)."""
+        """H: share of the events that at least i members forecast, for i = M + 1 (never) down to 0 (always)."""
         return warning_rates(self.y)
 
     @cached_property
     def false_alarm_rate(self) -> Rates:
-        """F: share of the non-events of which i members or more warn, as for `hit_rate`."""
+        """F: share of the non-events that at least i members forecast, as for `hit_rate`."""
         return warning_rates(self.n - self.y)
 
 

@@ -1,4 +1,4 @@
-"""Contingency tables of events: what all scores of an event are functions of.
+"""Contingency tables of events, which determine all scores of an event.
 
 For each case and time, shares(o, i) is the share of the area where the event did not happen (o = 0) or did (o = 1),
 and i of the M members forecast it. The probability forecast is i / M. Means of these shares over times give the Brier

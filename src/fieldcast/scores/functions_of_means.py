@@ -41,7 +41,7 @@ def rmse_skill(mean: Means, reference: Means, bound: Means) -> Means:
 
 
 def signal_share(product: Means, squared: Means) -> Means:
-    """Share 1 - <d_a d_b> / <d_b^2> of an innovation d_b that an analysis follows; d_a is what remains of it."""
+    """Share 1 - <d_a d_b> / <d_b^2> of an innovation d_b that an analysis follows; d_a is the remainder."""
     return 1 - ratio(product, squared)
 
 

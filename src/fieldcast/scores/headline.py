@@ -34,7 +34,7 @@ def headline(table: pd.DataFrame) -> float | None:
 
 def headline_rows(scores: pd.DataFrame, seed: int, layout: Layout) -> pd.DataFrame:
     """The leaderboard of one experiment over all variables, unobserved cells and the whole grid, with the digest of
-    what was scored; empty without scores."""
+    the scored selection; empty without scores."""
     if scores.empty:
         return scores
     data, scored = scores.iloc[0][["data", "scored"]]

@@ -58,7 +58,7 @@ def leaderboard(
     metrics = layout.metrics if metrics is None else metrics
     days = bootstrap.block_days(int(current[STEP].max()) if STEP in current else 0)
     wide = {key: by_time(part, layout) for key, part in current.groupby(["experiment", "seed"], sort=False)}
-    parts = []
+    tables = []
     for (experiment, run_seed), statistics in wide.items():
         paired = [
             paired_statistics(statistics, [wide[other, run_seed] for other in others], score, metric)
@@ -68,9 +68,9 @@ def leaderboard(
             if all((other, run_seed) in wide for other in others)
             and (metric.includes_reference or experiment not in others)
         ]
-        part = experiment_scores(pd.concat([statistics, *paired]), metrics, seed, days)
-        parts.append(part.assign(experiment=experiment, seed=run_seed, data=data)[columns])
-    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+        table = experiment_scores(pd.concat([statistics, *paired]), metrics, seed, days)
+        tables.append(table.assign(experiment=experiment, seed=run_seed, data=data)[columns])
+    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
     table.attrs["dropped"] = dropped
     return table
 
@@ -86,11 +86,11 @@ def sample_leaderboard(scores: Mapping[str, pd.DataFrame], data: str, scored: st
     `scores` are tables of `sample_statistics` with their origin; an empty one belongs to an experiment that has not
     run. Rows whose digests differ from `data` or `scored` are left out as in `leaderboard`.
     """
-    kept, dropped = scores_of_run(scores, data, scored, "sample sizes, K, or feature extractor")
+    current, dropped = scores_of_run(scores, data, scored, "sample sizes, K, or feature extractor")
     for sentence in dropped:
         logger.warning(sentence)
     columns = ["experiment", "seed", "data", "score", "value", "low", "high"]
-    table = kept.reindex(columns=columns)
+    table = current.reindex(columns=columns)
     table.attrs["dropped"] = dropped
     return table
 
@@ -103,7 +103,7 @@ def scores_of_run(
 ) -> tuple[pd.DataFrame, list[str]]:
     """The rows that were scored on these data and this selection, and a sentence for each experiment with others.
 
-    `selection` describes in words what else may differ.
+    `selection` names, for the sentence, what else may differ.
     """
     tables, dropped = [], []
     for table in scores.values():
@@ -168,7 +168,7 @@ def experiment_scores(
     weights = bootstrap.mean_and_resamples(len(times), bootstrap.block_length(times, days), seed)
     means = bootstrap.resampled_means(statistics.to_numpy().T, weights)
     position = pd.Series(np.arange(len(statistics)), index=statistics.index)
-    parts = []
+    tables = []
     for score, metric in metrics.items():
         names = needed_statistics(score, metric)
         if not set(names) <= set(position.index.unique("statistic")):
@@ -176,9 +176,9 @@ def experiment_scores(
         columns = pd.concat([position.xs(name, level="statistic") for name in names], axis=1).dropna()
         values = metric.function(*(means[:, column] for column in columns.to_numpy(dtype=int).T))
         low, high = bootstrap.interval(values[1:])
-        part = columns.index.to_frame(index=False)
-        parts.append(part.assign(score=score, value=values[0], low=low, high=high))
-    return pd.concat(parts, ignore_index=True)
+        cases = columns.index.to_frame(index=False)
+        tables.append(cases.assign(score=score, value=values[0], low=low, high=high))
+    return pd.concat(tables, ignore_index=True)
 
 
 def skill_horizon(leaderboard: pd.DataFrame) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Legends of scores: what tables, figures, report and guide print about a score."""
+"""Legends of scores: titles and explanations for tables, figures, report and guide."""
 
 from __future__ import annotations
 

@@ -55,8 +55,8 @@ def amount(value: object) -> str:
     if not isinstance(value, Real) or math.isnan(value):
         return "–"
     number = float(value)
-    whole = abs(number) >= 100 or number.is_integer()
-    return f"{number:,.0f}".replace(",", " ") if whole else significant(number)
+    is_whole = abs(number) >= 100 or number.is_integer()
+    return f"{number:,.0f}".replace(",", " ") if is_whole else significant(number)
 
 
 def plain(value: object) -> str:

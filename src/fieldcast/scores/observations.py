@@ -37,7 +37,7 @@ def observation_statistics(predicted: Float[np.ndarray, "member n"], y: Float[np
 def scores_with_intervals(
     columns: Columns, cluster: Int[np.ndarray, " n"], scale: float, seed: int
 ) -> Iterator[tuple[str, float, float, float]]:
-    """Score, value and 95 % interval; CRPS and RMSE in the unit of which `scale` is the standard deviation."""
+    """Score, value and 95 % interval; CRPS and RMSE are multiplied by `scale`, the standard deviation in their unit."""
     label, index = np.unique(cluster, return_inverse=True)
     count = np.bincount(index).astype(float)
     sums = {name: np.bincount(index, column) for name, column in columns.items()}

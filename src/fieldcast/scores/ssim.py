@@ -33,7 +33,7 @@ def structural_similarity(
     x, y = np.where(exists, x, 0.0), np.where(exists, y, 0.0)
     mean_x, mean_y = smooth(x) / weight, smooth(y) / weight
     var_x, var_y = smooth(x * x) / weight - mean_x**2, smooth(y * y) / weight - mean_y**2
-    both = smooth(x * y) / weight - mean_x * mean_y
-    return ((2 * mean_x * mean_y + C1) * (2 * both + C2)) / (
+    covariance = smooth(x * y) / weight - mean_x * mean_y
+    return ((2 * mean_x * mean_y + C1) * (2 * covariance + C2)) / (
         (mean_x**2 + mean_y**2 + C1) * (var_x + var_y + C2)
     )

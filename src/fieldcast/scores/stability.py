@@ -113,12 +113,12 @@ def third_of_waves(truth: Float[np.ndarray, " wavenumber"], *, shortest: bool) -
 
 def stability_table(stability: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Tables of all experiments as one: experiment, step, mean, std, max_abs, spectrum_ratio, finite."""
-    parts = [
+    tables = [
         table[list(COLUMNS)].assign(experiment=name)[["experiment", *COLUMNS]]
         for name, table in stability.items()
         if table is not None and len(table)
     ]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["experiment", *COLUMNS])
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["experiment", *COLUMNS])
 
 
 def stability_horizons(stability: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

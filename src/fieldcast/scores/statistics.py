@@ -1,4 +1,4 @@
-"""Statistics of one ensemble against one truth, cell by cell: what may be averaged over cells and times.
+"""Statistics of one ensemble against one truth, cell by cell, which may be averaged over cells and times.
 
 Letters: x_1 .. x_M the members, y the truth, x̄ the mean of the members, s² their variance with divisor
 M - 1, x_(1) <= ... <= x_(M) the members in order. Everything works on x - y, so that fields with a large mean and

@@ -61,7 +61,7 @@ def tidy(
 def with_origin(
     scores: pd.DataFrame, seed: int, data: str, scored: str, step: TimeStep | None = None
 ) -> pd.DataFrame:
-    """Add to every row the seed of the run and the digests of its data and of what was scored.
+    """Add to every row the seed of the run, and the digests of its data and of the scored selection.
 
     Where the `step` of the data is one of months, their number is added too: intervals need it, and scored times may be
     further apart than the data.
@@ -84,8 +84,8 @@ def name_rows(scores: pd.DataFrame, experiment: str) -> pd.DataFrame:
 
 
 def scored_digest(observations: xr.Dataset, members: int) -> str:
-    """Digest, 12 hexadecimal digits, of what is scored: times, cases, masks, variables with their units, number of
-    members.
+    """Digest, 12 hexadecimal digits, of the scored selection: times, cases, masks, variables with their units, and
+    number of members.
 
     `members` is the number requested of stochastic models in this run, even if the model is deterministic. Only
     statistics with the same digest may share a table.

@@ -49,7 +49,7 @@ FILM_FRACTIONS = (0.05,)  # it shows the case whose observed fraction is nearest
 
 @dataclass(frozen=True)
 class Assimilation(OnFields):
-    """Successive states from the observations of each time: what a filter is calibrated for."""
+    """Successive states from the observations of each time, for which a filter is calibrated."""
 
     cycling: Cycling
     sparsification: Sparsification
@@ -109,7 +109,7 @@ def score(
     draws: xr.Dataset, cycle_observations: xr.Dataset, stored: StoredModel, data: PreparedData,
     assimilation: Cycling, sparsification: Sparsification, scored_events: ScoredEvents,
 ) -> tuple[pd.DataFrame, xr.Dataset, xr.Dataset]:  # fmt: skip
-    """Statistics at each scored time, under the digest of what was scored; diagnostics; tables of events."""
+    """Statistics at each scored time, with the digest of the scored selection; diagnostics; tables of events."""
     observations, problem = cycle_observations, problem_of(stored, assimilation, sparsification)
     require_cycle_observations(
         observations, data.fields, data.splits, sparsification, assimilation, stored.limits

@@ -93,7 +93,7 @@ def score(
     draws: xr.Dataset, starts: Starts, stored: StoredModel, data: PreparedData, options: Drawing,
     rollout: Rollout, scored_events: ScoredEvents,
 ) -> tuple[pd.DataFrame, xr.Dataset, xr.Dataset]:  # fmt: skip
-    """Statistics of each start and lead, under the digest of what was scored; diagnostics; tables of events."""
+    """Statistics of each start and lead, with the digest of the scored selection; diagnostics; tables of events."""
     require_starts(starts, data.fields, data.splits, rollout, stored.limits)
     require_draws(
         draws, {**sources(starts, stored.seed), "feedback": options.feedback}, "forecasts", "rollout"

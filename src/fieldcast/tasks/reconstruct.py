@@ -70,7 +70,7 @@ def score(
     draws: xr.Dataset, observations: xr.Dataset, stored: StoredModel, data: PreparedData, evaluation: Evaluation,
     sparsification: Sparsification,
 ) -> tuple[pd.DataFrame, xr.Dataset]:  # fmt: skip
-    """Statistics at each scored time, under the digest of what was scored; rank histograms and spectra."""
+    """Statistics at each scored time, with the digest of the scored selection; rank histograms and spectra."""
     members, seed = stored.limits.cap("members", evaluation.members), stored.seed
     require_observations(observations, data.fields, data.splits, sparsification, stored.limits)
     sources = {"members": members, "seed": seed, "observations": observations.attrs["digest"]}

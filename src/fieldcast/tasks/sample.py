@@ -81,7 +81,7 @@ def score(
     draws: xr.Dataset, densities: pd.DataFrame, latents: xr.Dataset | None, extractor: bytes, stored: StoredModel,
     data: PreparedData, options: StateOptions, sampling: Sampling,
 ) -> tuple[pd.DataFrame, xr.Dataset, xr.Dataset]:  # fmt: skip
-    """Scores under the digest of what was scored, diagnostics; real and nearest training states to look at."""
+    """Scores with the digest of the scored selection, diagnostics; real and nearest training states for figures."""
     seed, digest, numbers = stored.seed, data.fields.attrs["digest"], sampling.capped(stored.limits)
     sources = {**numbers, "seed": seed, "data": digest}
     require_draws(draws, sources, "samples", "sampling")

@@ -1,4 +1,4 @@
-"""A task: what it prepares, trains, draws and scores, and how its results are ranked and shown.
+"""A task: how it prepares data, trains, draws and scores, and how its results are ranked and shown.
 
 A record of data and plain functions. Stages loop over the tasks and never ask for one by its name.
 """

@@ -1,4 +1,4 @@
-"""`doctor`: what is stored in a data root, and what to rerun."""
+"""`doctor`: faults of the data in a data root, and commands to rerun."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,8 +25,8 @@ def doctor(
     from fieldcast.frame.doctor import examine  # here: torch takes a second to import
     from fieldcast.frame.lock import data_root as configured_root
 
-    given = {**params, **({"data_root": local(data_root)} if data_root else {})}
-    session = KedroSession.create(env=env, conf_source=conf_source, runtime_params=given)
+    runtime_params = {**params, **({"data_root": local(data_root)} if data_root else {})}
+    session = KedroSession.create(env=env, conf_source=conf_source, runtime_params=runtime_params)
     with session:
         context = session.load_context()
         examination = examine(context.catalog, configured_root(context))

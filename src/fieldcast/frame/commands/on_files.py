@@ -124,8 +124,8 @@ def on_file(
     options |= {"output": local(output)} if output else {}
     options = {key: value for key, value in options.items() if value is not None}
     key = key or pipeline
-    given = {**params, key: {**params.get(key, {}), **source, **options}}
-    session = KedroSession.create(env=env, conf_source=conf_source, runtime_params=given)
+    runtime_params = {**params, key: {**params.get(key, {}), **source, **options}}
+    session = KedroSession.create(env=env, conf_source=conf_source, runtime_params=runtime_params)
     with session:
         session.run(pipeline_names=[pipeline])
 

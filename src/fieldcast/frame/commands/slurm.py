@@ -20,8 +20,8 @@ def slurm(pipelines: str, output: str, **options: str | None) -> None:
     """
     from fieldcast.frame.slurm import job_script
 
-    given = [word for name, value in options.items() if value for word in (f"--{name}", value)]
-    script = job_script(os.path.basename(output), pipelines.split(","), given)
+    words = [word for name, value in options.items() if value for word in (f"--{name}", value)]
+    script = job_script(os.path.basename(output), pipelines.split(","), words)
     with open(output, "w", encoding="utf-8") as file:
         file.write(script)
     click.echo(f"submit the jobs with: bash {output}")

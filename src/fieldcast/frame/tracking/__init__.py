@@ -2,7 +2,7 @@
 
 hook               listens to Kedro and passes events on
 tracked_run        one run: a parent, and a child for each experiment
-metadata, metrics  what is recorded: titles, tags and parameters; losses and scores
+metadata, metrics  recorded values: titles, tags and parameters; losses and scores
 writer             the thread that writes it; background: a thread that does actions in turn
 logged_checkpoint  checkpoints as logged and registered models; pyfunc_model: how MLflow runs them
 """

@@ -35,7 +35,7 @@ class Background(threading.Thread):
         return os.getpid() == self._process
 
     def open(self) -> None:
-        """Prepare what all actions need."""
+        """Prepare the resources of all actions."""
 
     def refuse(self) -> None:
         """Report that `open` has failed."""
@@ -55,7 +55,7 @@ class Background(threading.Thread):
         self.join(timeout)
 
     def settle(self, timeout: float) -> None:
-        """Wait at most `timeout` seconds until what has been submitted so far is done or lost."""
+        """Wait at most `timeout` seconds until all actions submitted so far are done or lost."""
         end = time.monotonic() + timeout
         while self.is_alive() and time.monotonic() < end and self._actions.unfinished_tasks:
             time.sleep(0.02)

@@ -31,7 +31,7 @@ SHUTDOWN_FLUSH_TIMEOUT = 30.0  # the same after Ctrl-C or SIGTERM [s]
 
 
 class Tracking:
-    """Records runs in MLflow while pipelines run, unless `tracking.yml` says `tracking: false`."""
+    """Records runs in MLflow while pipelines run, unless `tracking.yml` has `tracking: false`."""
 
     def __init__(self) -> None:
         self._context: KedroContext | None = None
@@ -86,7 +86,7 @@ class Tracking:
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any, node: Node) -> None:
-        """Record what the catalog says is to be recorded; for a generator node, at each of its yields."""
+        """Record a data set as the catalog declares; for a generator node, at each of its yields."""
         if self._run:
             self._run.note_time(node)
             self._run.saved(dataset_name, data)

@@ -205,7 +205,7 @@ def data_name(selected: Collection[str], parameters: Mapping[str, Any]) -> str:
 def note(
     title: str, headlines: Mapping[str, float], bounds: Collection[str], links: Mapping[str, str]
 ) -> str:
-    """Description of the parent run in Markdown: the best of each task, then the headlines, best first; else what ran.
+    """Description of the parent run in Markdown: the best of each task, then the headlines, best first; else the title.
 
     MLflow folds a description after a few lines. Experiments in `bounds` are upper bounds on skill; `links` are the
     addresses of the experiments' runs.
@@ -236,7 +236,7 @@ def commit(project: Path) -> dict[str, str]:
 
 
 def alive(process: int) -> bool:
-    """Tell whether a process of this machine is running."""
+    """Whether a process of this machine is running."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

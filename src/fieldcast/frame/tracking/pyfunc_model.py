@@ -101,17 +101,19 @@ def dates(count: Any, calendar: str) -> np.ndarray:
     InputError
         For a date beyond the years to which the calendar is limited.
     """
-    whole = np.asarray(count).astype(np.int64)
+    whole_seconds = np.asarray(count).astype(np.int64)
     is_standard = calendar in calendars.STANDARD
     try:
-        result = whole.astype(SECONDS) if is_standard else cftime.num2date(whole, EPOCH, calendar)
+        result = (
+            whole_seconds.astype(SECONDS) if is_standard else cftime.num2date(whole_seconds, EPOCH, calendar)
+        )
         fits = calendars.representable(result) if is_standard else True
     except (OverflowError, ValueError):
         fits = False
     if not fits:
         limit = f"goes beyond the years {calendars.FIRST_YEAR} to {calendars.LAST_YEAR}"
         raise InputError(
-            f"'time' of the input, {whole.min()} to {whole.max()}, "
+            f"'time' of the input, {whole_seconds.min()} to {whole_seconds.max()}, "
             f"{limit if is_standard else 'is not a date'} in the model's calendar '{calendar}': give it in {EPOCH}, as "
             f"cftime.date2num(dates, '{EPOCH}', '{calendar}') does."
         )

@@ -83,7 +83,7 @@ class TrackedRun:
                 self._writer.submit(self._writer.monitor, address)
 
     def end_node(self) -> None:
-        """Store what the node of this thread made, and end its experiment if it was the last one."""
+        """Store the outputs of the node of this thread, and end its experiment if it was the last one."""
         node = self._running.pop(threading.get_ident(), None)
         if node is None:
             return
@@ -110,7 +110,7 @@ class TrackedRun:
             self._note_data(data)
 
     def saved(self, name: str, data: Any) -> None:
-        """Record a data set as its `metadata` says."""
+        """Record a data set as its `metadata` declares."""
         kind, owner, now = self._kind(name), self._owner.get(name, PARENT), milliseconds()
         if kind is None:
             return
@@ -136,7 +136,7 @@ class TrackedRun:
             self._to_store.add(name)
 
     def complete(self) -> None:
-        """Record what other processes have saved, and count every node as done."""
+        """Record the data sets that other processes have saved, and count every node as done."""
         for name in sorted(set(self._owner) - self._recorded):
             kind = self._kind(name)
             if kind and self._catalog.exists(name):

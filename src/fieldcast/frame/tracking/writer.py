@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 PARENT = ""  # the name of the parent run among the addresses of experiments
 BATCH = 100  # parameters or tags that MLflow accepts in one request; it accepts ten times as many metrics
 ENDING_SHARE = 0.25  # share of the time limit that is reserved for ending the runs
-# what each action records, as warnings call it
+# content that each action records, as warnings call it
 CONTENT = {
     "begin": "parameters",
     "tag": "tags",
@@ -249,10 +249,10 @@ class Writer(Background):
         """Record the seconds that the nodes of each stage of an experiment took."""
         self._metrics(name, [(f"node_seconds/{stage}", value, now, 0) for stage, value in seconds.items()])
 
-    def describe(self, what: str, headlines: Mapping[str, float], bounds: Collection[str]) -> None:
+    def describe(self, title: str, headlines: Mapping[str, float], bounds: Collection[str]) -> None:
         """Record the best headline of each task on the parent, and a description with links to the experiments."""
         links = {name: f"#/experiments/{self._folder}/runs/{self._ids[name]}" for name in headlines}
-        self.tag(PARENT, {"mlflow.note.content": metadata.note(what, headlines, bounds, links)})
+        self.tag(PARENT, {"mlflow.note.content": metadata.note(title, headlines, bounds, links)})
         now, best = milliseconds(), metrics.best(headlines, bounds)
         self._metrics(PARENT, [(f"headline/{task}", headlines[best[task]], now, 0) for task in best])
         self._rate_models(headlines)
@@ -274,7 +274,7 @@ class Writer(Background):
                 self._client.log_batch(self._ids[name], metrics=[rated])
 
     def register(self, headlines: Mapping[str, float], bounds: Collection[str]) -> None:
-        """Register the models of this run, if the configuration says so; a bound never becomes champion."""
+        """Register the models of this run, if the configuration requests it; a bound never becomes champion."""
         for name, checkpoint in self._models.items() if self._register else ():
             score = None if name in bounds else headlines.get(name)
             scored = {

@@ -31,8 +31,8 @@ def run(
     stored: StoredModel, data: PreparedData, cycle_observations: xr.Dataset, assimilation: Cycling,
     sparsification: Sparsification, planet_states: xr.Dataset, earlier: Mapping[str, Any],
 ) -> Iterator[tuple[tuple[xr.Dataset, bytes], pd.DataFrame]]:  # fmt: skip
-    """Backgrounds and analyses step by step, with what the cycle resumes from, and the costs; those that exist are
-    kept."""
+    """Backgrounds and analyses step by step, with the state from which the cycle resumes, and the costs; existing ones
+    are kept."""
     observations, problem = cycle_observations, problem_of(stored, assimilation, sparsification)
     require_cycle_observations(
         observations, data.fields, data.splits, sparsification, assimilation, stored.limits

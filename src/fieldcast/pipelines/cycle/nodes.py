@@ -23,8 +23,8 @@ def analyse(
     cycle: Cycle, parameters: Mapping[str, Any], checkpoints: Checkpoints, seed: int, limits: Limits, device: str,
     earlier: Mapping[str, Any],
 ) -> Iterator[tuple[xr.Dataset, bytes]]:  # fmt: skip
-    """Cycle over the times of the file with two trained experiments: analyses step by step, with what the cycle
-    resumes from; those that exist are kept."""
+    """Cycle over the times of the file with two trained experiments: analyses step by step, with the state
+    from which the cycle resumes; existing analyses are kept."""
     run, _ = record_cycle(cycle, parameters, checkpoints, seed, limits, device)
     pieces, state, analyses = earlier_output(earlier, "cycle_analyses")
     if is_complete({"cycle_analyses": analyses}, run.sources, ["cycle_analyses"]):

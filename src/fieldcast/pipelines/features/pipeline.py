@@ -1,4 +1,4 @@
-"""fields -> extractor: what sets of states are compared in."""
+"""fields -> extractor of the features in which sets of states are compared."""
 
 from kedro.pipeline import Pipeline
 

@@ -14,13 +14,13 @@ from fieldcast.tasks import Task
 nodes = Module("fieldcast.pipelines.reporting.nodes")
 
 DATA = ["fields", "splits", "climatology", "quality", "parameters"]
-# data sets of which each task has its own
+# data sets that each task has for itself
 TASK_DATASETS = ("results", "leaderboard", "summary", "gathered", "figures", "animation", "event_scores")
 Ranked = Sequence[tuple[Task, Sequence[Experiment]]]  # tasks with their experiments
 
 
 def create_pipeline(ranked: Ranked, outputs: Collection[str]) -> Pipeline:
-    """Rank and show the tasks: from the disk, and from what is among the `outputs` of the same run."""
+    """Rank and show the tasks, with results from the disk and from the `outputs` of the same run."""
     tasks = [task.name for task, _ in ranked]
     page = {name: name for name in DATA}
     page |= {task: task_dataset(task, "gathered") for task in tasks}
@@ -28,13 +28,13 @@ def create_pipeline(ranked: Ranked, outputs: Collection[str]) -> Pipeline:
     results = {task: task_dataset(task, "results") for task in tasks}
     summaries = {task: task_dataset(task, "summary") for task in tasks}
     boards = {task: task_dataset(task, "leaderboard") for task in tasks}
-    whole = [
+    all_tasks = [
         node_of(nodes.compare, boards, ["headlines"]),
         node_of(nodes.join_summaries, summaries, ["summary"]),
         node_of(nodes.list_costs, results, ["costs"]),
         node_of(nodes.write_page, page, ["report"]),
     ]
-    pages = Pipeline([*(show(task) for task, _ in ranked), *whole])
+    pages = Pipeline([*(show(task) for task, _ in ranked), *all_tasks])
     collected = [collect(task, experiments, outputs) for task, experiments in ranked]
     return Pipeline([*collected, in_box(pages, "reporting")])
 

@@ -1,4 +1,4 @@
-"""Rollout: forecasts from the stored starts, lead by lead, and a long rollout of which statistics are kept."""
+"""Rollout: forecasts from the stored starts, lead by lead, and the statistics of a long rollout."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -32,7 +32,7 @@ def roll(
     stored: StoredModel, data: PreparedData, starts: Starts, rollout: Rollout, options: Drawing,
     earlier: Mapping[str, Any],
 ) -> Iterator[tuple[tuple[xr.Dataset, bytes], pd.DataFrame]]:  # fmt: skip
-    """Forecasts lead by lead, with what the rollout resumes from, and what drawing and training cost.
+    """Forecasts lead by lead, with the state from which the rollout resumes, and the costs of drawing and training.
 
     Forecasts that exist are kept.
     """
@@ -64,7 +64,7 @@ def roll_long(
     stored: StoredModel, data: PreparedData, starts: Starts, rollout: Rollout, options: Drawing,
     earlier: Mapping[str, Any],
 ) -> Iterator[tuple[pd.DataFrame, tuple[xr.Dataset, bytes]]]:  # fmt: skip
-    """Statistics of each step of the long rollout, and some of its fields with what the rollout resumes from."""
+    """Statistics of each step of the long rollout, and some of its fields with the state from which it resumes."""
     require_starts(starts, data.fields, data.splits, rollout, stored.limits)
     trained = stored.restore(data, Forecasting())
     times, members = starts["stability"], starts["stability_members"]

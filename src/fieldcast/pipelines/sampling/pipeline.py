@@ -15,7 +15,7 @@ INPUTS = PREPARED | {name: f"params:{name}" for name in ("options", "sampling", 
 
 
 def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
-    """Draw from the checkpoint that the experiment trained or uses, and look at what it has learned."""
+    """Draw from the checkpoint that the experiment trained or uses, and examine its latent space."""
     types = experiment_types(task, experiment)
     draw, inputs = from_checkpoint(nodes.draw, experiment)
     examine_latent_space, _ = from_checkpoint(nodes.examine_latent_space, experiment)

@@ -21,8 +21,8 @@ def sample_diagnostics(samples: xr.Dataset, real: xr.Dataset, states: Sets, seed
     `datum` holds their indices. Fields also have spectrum_samples and spectrum_real (variable, wavenumber), zonal
     power averaged over states and the latitudes of `spectra.band`, in unit² · metre; wasserstein (variable, latitude,
     longitude), the distance of each cell's values in standard deviations over real states. Samples that are not
-    finite are left out of these two, and `finite` says how many are; attrs["wasserstein_mean"] is the mean over cells
-    and attrs["wasserstein_floor"] that of as many training states as there are samples."""
+    finite are left out of these two, and `finite` is the number of the others; attrs["wasserstein_mean"] is the mean
+    over cells and attrs["wasserstein_floor"] that of as many training states as there are samples."""
     rng = np.random.default_rng([seed, len(states.test)])
     datum = np.sort(rng.permutation(len(states.test))[: len(states.samples)])
     count = len(states.samples)

@@ -39,9 +39,9 @@ def with_pictures(examples: xr.Dataset, pictures: xr.Dataset) -> xr.Dataset:
     )
 
 
-def concatenate_pictures(parts: Sequence[xr.Dataset], attrs: Mapping[str, Any]) -> xr.Dataset:
+def concatenate_pictures(pictures: Sequence[xr.Dataset], attrs: Mapping[str, Any]) -> xr.Dataset:
     """Pictures of several kinds as one data set."""
-    return xr.concat(parts, "picture", coords="minimal", compat="override").assign_attrs(attrs)
+    return xr.concat(pictures, "picture", coords="minimal", compat="override").assign_attrs(attrs)
 
 
 def pictures_of_kind(states: xr.Dataset, indices: Integer[np.ndarray, " picture"], kind: str) -> xr.Dataset:
