@@ -30,7 +30,7 @@ CACHE_BYTES = 96 * 2**20  # bytes of the states outside of the window that are k
 
 @runtime_checkable
 class Encode(Protocol):
-    """From fields to states, in `out` if it is given."""
+    """Conversion of fields to states, which are written to `out` if it is given."""
 
     def __call__(
         self, data: xr.Dataset, out: Float[Tensor, "state variable y x"] | None = None
