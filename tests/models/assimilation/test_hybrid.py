@@ -71,6 +71,32 @@ def test_the_analysis_is_that_of_the_dense_kalman_gain(space: Space, weight: flo
     )
 
 
+def test_forecasts_start_around_the_mean_of_the_analysis_without_sampling_error(space: Space) -> None:
+    """The mean of what three members are forecast from is f_bar + K (y - H f_bar) with the dense K, exactly."""
+    filter_ = hybrid(space, white(space, 50, 1))
+    filter_.adaptive = False
+    means: list[torch.Tensor] = []
+
+    def recorded(c: Context, draws: RandomStreams) -> torch.Tensor:
+        assert c.past is not None
+        means.append(c.past[:, -1].mean(0).flatten().double())
+        return stay(c, draws)
+
+    c, start = (
+        context(space, white(space, 1, 4)),
+        CycleState(white(space, 3, 2)[None, :, None], filter_.begin(1)),
+    )
+    list(cycle(filter_, recorded, [c, c], start, RandomStreams(0, torch.arange(1), 3)))
+
+    pool, mask = filter_.errors.flatten(1).double(), c.mask.flatten()
+    b = pool.T @ pool / 50
+    hbh = b[mask][:, mask] + NOISE**2 * torch.eye(int(mask.sum()), dtype=torch.double)
+    innovation = c.observed.flatten().double()[mask] - means[0][mask]
+    torch.testing.assert_close(
+        means[1], means[0] + b[:, mask] @ torch.linalg.solve(hbh, innovation), rtol=1e-4, atol=1e-4
+    )
+
+
 def test_a_climatological_pool_gives_optimal_interpolation(space: Space) -> None:
     """Zero background and the pool of training days: one update, the same gain."""
     training = white(space, 60, 5)

@@ -14,7 +14,9 @@ of a few members of a learned model, whose errors grow too slowly, are a poor co
     s = <d^2 - R> / <diag(H ((1 - w) T o S + w T' o S') H^T)>    (see `adaptive_scale`).
 
 The covariance of sqrt(s) e_j is B but for the tapers, so members of the analysis are draws of p(x | y_1 .. y_t), and
-the cycle needs no inflation.
+the cycle needs no inflation. Their mean differs from the mean of this distribution, x_a = f_bar + K (y - H f_bar), by
+the sampling error of M draws. The next forecasts start from x_a,j + x_a - mean_j x_a,j, so that this error is not
+carried on.
 """
 
 from __future__ import annotations
@@ -56,6 +58,7 @@ from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
 FORECAST, ERRORS, ANALYSIS = range(3)  # streams of a step
+MEAN = "analysis_mean"  # in the memory: x_a, the mean of the distribution that the members of the analysis sample
 
 
 class Hybrid(Derived, Filter):
@@ -77,8 +80,8 @@ class Hybrid(Derived, Filter):
     learns_errors = True
     choices: Mapping[str, Sequence[float]] = MappingProxyType(
         {
-            "taper": (20000.0, 12000.0),
-            "ensemble_taper": (6000.0, 4500.0),
+            "taper": (20000.0, 12000.0, 8000.0, 6000.0),
+            "ensemble_taper": (9000.0, 6000.0, 4500.0),
             "weight": (0.2, 0.4, 0.6, 0.8),
             "floor": (0.0, 0.1),
         }
@@ -104,6 +107,7 @@ class Hybrid(Derived, Filter):
     ) -> tuple[Members, Memory]:
         if self.start == "mean":
             state = replace(state, past=state.past.mean(dim=1, keepdim=True).expand_as(state.past))
+        state = centred(state)
         ahead = members_ahead(state, day, forecast, draws.fork(FORECAST))
         mean = ahead.mean(dim=1)
         number = draws.fork(ERRORS).integers(len(self.errors), 1)[..., 0]
@@ -119,7 +123,7 @@ class Hybrid(Derived, Filter):
         b, e = self._flat(memory["mean"]), self._flat(background - memory["mean"][:, None])
         deviations, nothing = self._flat(memory["deviations"]), b.new_zeros(0, b.shape[-1])
         kept = {name: memory[name].clone() for name in REMEMBERED}
-        x, variables = e.clone(), range(len(self.space.variables))
+        x, mean, variables = e.clone(), b.clone(), range(len(self.space.variables))
         for i in range(c.count):
             here = slice(i, i + 1)
             variance = self._variance(deviations[i])
@@ -134,10 +138,11 @@ class Hybrid(Derived, Filter):
             terms, errors = self._terms(s, deviations[i]), e[here] * (s / float(memory["scale"][i])) ** 0.5
             updates = self._updates(observed, terms, s * variance, b[here])
             stream = draws.fork(ANALYSIS).of_data(here)
-            x[i] = (
-                conditioned(updates, b[here], errors, nothing, stream)[2][0] if observed else b[i] + errors[0]
-            )
-        return self.grid.scatter(x.float().unflatten(-1, self.errors.shape[1:])), kept
+            if observed:
+                mean[here], _, x[here] = conditioned(updates, b[here], errors, nothing, stream)
+            else:
+                x[i] = b[i] + errors[0]
+        return self._state(x), {**kept, MEAN: self._state(mean)}
 
     def background_mean(self, step: CycleStep) -> Float[Tensor, "batch variable y x"]:
         return step.prior["mean"]
@@ -188,6 +193,18 @@ class Hybrid(Derived, Filter):
 
     def _flat(self, x: Tensor) -> Tensor:
         return self.grid.gather(x).flatten(-2)
+
+    def _state(self, x: Float[Tensor, "*batch values"]) -> Float[Tensor, "*batch variable y x"]:
+        return self.grid.scatter(x.float().unflatten(-1, self.errors.shape[1:]))
+
+
+def centred(state: CycleState) -> CycleState:
+    """The state with its last analyses shifted so that their mean is x_a, which is known after the first step."""
+    if MEAN not in state.memory:
+        return state
+    past = state.past.clone()
+    past[:, :, -1] += (state.memory[MEAN] - past[:, :, -1].mean(dim=1))[:, None]
+    return replace(state, past=past)
 
 
 def unbiased(members: int) -> float:
