@@ -71,6 +71,7 @@ def leave_results(root: Path, names: list[str]) -> None:
         "std": 1.0,
         "spectrum_ratio": 1.0,
         "finite": True,
+        "mse_climatology": 1.0,
         "mse": [0.5, 2.0],
     }
     for name in names:
