@@ -31,6 +31,13 @@ PARAMETERS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         {"reconstruct": 3},
         ("reconstruct = 3, but it holds the experiments",),
     ),
+    "a number for an experiment": (
+        {"reconstruct": {"denoising_vae": 5}},
+        ("reconstruct.denoising_vae = 5, but it holds the options of an experiment",),
+    ),
+    "a seed with a point": ({"seed": 1e3}, ("seed = 1000.0: give a whole number from 0",)),
+    "a negative seed": ({"seed": -1}, ("seed = -1: give a whole number from 0",)),
+    "unknown device": ({"device": "gpu"}, ("device 'gpu' is not available here: set device to auto",)),
     "no data root": ({"data_root": None}, ("data_root = null is not the name of a folder: give one",)),
     "a number for the data root": (
         {"data_root": 5},

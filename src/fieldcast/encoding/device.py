@@ -22,7 +22,8 @@ def choose_device(name: str) -> torch.device:
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError):
-        raise InputError(f"device '{name}' is not available here: set device to auto, cpu or cuda.") from None
+        available = "auto, cpu or cuda" if torch.cuda.is_available() else "auto or cpu"
+        raise InputError(f"device '{name}' is not available here: set device to {available}.") from None
 
 
 def choose_devices(name: str) -> list[torch.device]:

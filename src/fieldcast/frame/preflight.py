@@ -18,6 +18,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from fieldcast import pipeline_registry, plugins
+from fieldcast.arguments import seed_number
 from fieldcast.errors import InputError
 from fieldcast.experiments import experiments, nearest
 from fieldcast.fields.paths import is_remote, local, require
@@ -65,8 +66,13 @@ class Checks:
                     f"{experiment.task} = {task_body!r}, but it holds the experiments of a task: set an option of one, "
                     f"such as {experiment.address}.model."
                 )
-            body = task_body.get(experiment.name)
-            if isinstance(body, dict):
+            body = task_body.get(experiment.name, {})
+            if not isinstance(body, dict):
+                raise InputError(
+                    f"{experiment.address} = {body!r}, but it holds the options of an experiment: set one of them, such "
+                    f"as {experiment.address}.model."
+                )
+            if body:
                 body.setdefault("fit", {})
                 body.setdefault("options", {})
         if overrides:
@@ -89,6 +95,7 @@ class Checks:
             if not _metadata(catalog, name).get("optional") and not catalog.exists(name):
                 raise InputError(f"'{name}' does not exist yet: {_how_to_make(name)}.")
         check_models(pipeline, catalog)
+        check_seed_and_device(pipeline, catalog)
 
     @hook_impl
     def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:
@@ -209,6 +216,16 @@ def check_models(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
     for key, config in models.items():
         if not is_dataclass(config):  # a File is one, and has been checked
             check_model(config, key, Model)
+
+
+def check_seed_and_device(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+    """Raise InputError for a seed that is not one, or a device that is not available."""
+    if "params:seed" in pipeline.inputs():
+        seed_number(catalog.load("params:seed"))
+    if "params:device" in pipeline.inputs():
+        from fieldcast.encoding.device import choose_device
+
+        choose_device(catalog.load("params:device"))
 
 
 def _metadata(catalog: CatalogProtocol, name: str) -> Mapping[str, Any]:
