@@ -69,8 +69,8 @@ class Checks:
             body = task_body.get(experiment.name, {})
             if not isinstance(body, dict):
                 raise InputError(
-                    f"{experiment.address} = {body!r}, but it holds the options of an experiment: set one of them, such "
-                    f"as {experiment.address}.model."
+                    f"{experiment.address} = {body!r}, but it holds the options of an experiment: set one of them, "
+                    f"such as {experiment.address}.model."
                 )
             if body:
                 body.setdefault("fit", {})
