@@ -16,7 +16,7 @@ class WithConfiguration(build_py):
         if not self.editable_mode:
             target = Path(self.build_lib) / "fieldcast/conf"
             shutil.rmtree(target, ignore_errors=True)
-            shutil.copytree("conf", target, ignore=shutil.ignore_patterns("local"))
+            shutil.copytree("conf", target, ignore=shutil.ignore_patterns("local", "credentials*"))
 
 
 setup(cmdclass={"build_py": WithConfiguration})

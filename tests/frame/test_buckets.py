@@ -109,6 +109,8 @@ def test_a_bucket_that_cannot_be_used_is_refused_and_never_created(
     assert bucket(credentials).ls("") == ["bucket"]
     with pytest.raises(InputError, match="can only be read"):
         check_data_root(f"{server}/run", {})
+    with pytest.raises(InputError, match="'foo' is not a kind of address: give a folder"):
+        check_data_root("foo://bucket/run", {})
     once = {"retries": {"max_attempts": 1}}
     with pytest.raises(InputError, match=r"cannot be reached .*check the network"):
         check_data_root(
@@ -117,7 +119,7 @@ def test_a_bucket_that_cannot_be_used_is_refused_and_never_created(
         )
     denied = PermissionError("The access key is not known")
     monkeypatch.setattr(bucket(credentials), "ls", lambda *arguments: (_ for _ in ()).throw(denied))
-    with pytest.raises(InputError, match=r"access is denied .*credentials\.yml"):
+    with pytest.raises(InputError, match=r"access is denied .*conf/local/credentials\.yml"):
         check_data_root("s3://bucket/run", credentials)
 
 

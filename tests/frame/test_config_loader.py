@@ -73,6 +73,15 @@ def test_credentials_reach_every_entry(conf: Path) -> None:
     assert given.get("report").location == "memory:///credentials/08_reporting/report.html"
 
 
+def test_credentials_of_this_machine_are_those_of_every_environment(conf: Path) -> None:
+    """`local` alone is left out of packages, so that secrets belong there."""
+    (conf / "local").mkdir(exist_ok=True)
+    (conf / "local/credentials.yml").write_text("data_root: {key: mine}\nother: {token: a}")
+    assert catalog(conf, "memory:///credentials").get("report")._fs_args == {"key": "mine"}
+    (conf / "test/credentials.yml").write_text("data_root: {key: theirs}")
+    assert loader(conf)["credentials"] == {"data_root": {"key": "theirs"}, "other": {"token": "a"}}
+
+
 def test_without_credentials_there_are_none(conf: Path, tmp_path: Path) -> None:
     assert loader(conf)["credentials"] == {"data_root": {}}
     assert catalog(conf, str(tmp_path / "none")).get("fields")._fs_args == {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,6 +24,7 @@ from fieldcast.lineage import leaves
 PARSED_FILES: dict[tuple[Any, ...], dict[Path, Any]] = {}
 TOO_DEEP = "contains itself, or is nested too deeply: write it with fewer levels, and without '&' and '*'."
 MAX_DEPTH = 50  # levels of a configuration file, at most
+LOCAL = "local"  # environment of this machine alone
 DATA_ROOT = "data_root"  # the credentials that every entry of conf/base/catalog.yml names
 
 
@@ -79,10 +81,12 @@ class ConfigLoader(OmegaConfigLoader):
         return file.relative_to(beside) if file.is_relative_to(beside) else file
 
     def _credentials(self) -> Mapping[str, Any]:
-        try:
-            credentials: Mapping[str, Any] = super().__getitem__("credentials")
-        except MissingConfigException:
-            return {}
+        """The credentials in `local`, which is never packaged, for every environment, and those of the environment."""
+        local = OmegaConfigLoader(self.conf_source, LOCAL, base_env=self.base_env)
+        credentials: dict[str, Any] = {}
+        for read in (local.__getitem__, super().__getitem__):
+            with suppress(MissingConfigException):
+                credentials |= read("credentials")
         return credentials
 
     def _read_dir_configs(

@@ -167,9 +167,7 @@ def check_root(pipeline: Pipeline) -> None:
     if root and is_remote(root):
         from fieldcast.frame import remote_root  # here: only a bucket needs its client
 
-        remote_root.check_data_root(
-            root, context.config_loader["credentials"].get(DATA_ROOT, {}), context.env or "local"
-        )
+        remote_root.check_data_root(root, context.config_loader["credentials"].get(DATA_ROOT, {}))
     elif root and "checkpoints" in pipeline.inputs() and not (folder := context.project_path / root).is_dir():
         folders = dict.fromkeys((folder.parent, context.project_path))
         trained = [path for parent in folders for path in sorted(parent.glob(f"*/{MODELS}/*/*/{CHECKPOINT}"))]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import fsspec
+from fsspec.registry import known_implementations
 from fsspec.utils import get_protocol
 
 from fieldcast.datasets.base import OBJECT_STORES
@@ -11,22 +12,23 @@ from fieldcast.errors import InputError
 from fieldcast.fields.paths import installation
 
 READ_ONLY_PROTOCOLS = ("http", "https")
-CREDENTIALS = "the entry data_root in conf/{}/credentials.yml"
+CREDENTIALS = "the entry data_root in conf/local/credentials.yml"
 
 
-def check_data_root(address: str, credentials: Mapping[str, Any], env: str = "local") -> None:
-    """Raise InputError for an address that cannot be written to, or a bucket that is missing or refuses access.
-
-    env: environment whose credentials are read.
-    """
+def check_data_root(address: str, credentials: Mapping[str, Any]) -> None:
+    """Raise InputError for an address that cannot be written to, or a bucket that is missing or refuses access."""
     protocol = get_protocol(address)
     if protocol in READ_ONLY_PROTOCOLS:
         raise InputError(
             f"data_root = {address} can only be read: give a folder, or a bucket such as s3://bucket/run."
         )
+    if protocol not in known_implementations:
+        raise InputError(
+            f"data_root = {address}: '{protocol}' is not a kind of address: give a folder, or a bucket such as "
+            "s3://bucket/run."
+        )
     if protocol not in OBJECT_STORES:
         return
-    where = CREDENTIALS.format(env)
     bucket = address.partition("://")[2].partition("/")[0]
     try:
         fsspec.filesystem(protocol, **{"use_listings_cache": False, **credentials}).ls(bucket)
@@ -36,12 +38,14 @@ def check_data_root(address: str, credentials: Mapping[str, Any], env: str = "lo
         ) from error
     except FileNotFoundError as error:
         raise InputError(
-            f"data_root = {address}: there is no bucket '{bucket}': create it, or check its name and {where}."
+            f"data_root = {address}: there is no bucket '{bucket}': create it, or check its name and {CREDENTIALS}."
         ) from error
     except PermissionError as error:
-        raise InputError(f"data_root = {address}: access is denied ({error}): check {where}.") from error
+        raise InputError(
+            f"data_root = {address}: access is denied ({error}): check {CREDENTIALS}."
+        ) from error
     except Exception as error:
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise InputError(
-            f"data_root = {address} cannot be reached ({reason}): check the network, and {where}."
+            f"data_root = {address} cannot be reached ({reason}): check the network, and {CREDENTIALS}."
         ) from error
