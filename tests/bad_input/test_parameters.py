@@ -184,6 +184,24 @@ def test_an_experiments_file(message: Any, tmp_path: Path, text: str, words: tup
     assert all(word in displayed for word in words), displayed
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("sed: 1", "sed: there is no such parameter; did you mean seed"),
+        ("limit: {steps: 2}", "limit: there is no such parameter; did you mean limits?"),
+        (
+            "reconstruct: {lineer: {fit: {steps: 2}}}",
+            "reconstruct.lineer: there is no such experiment; did you mean reconstruct.linear?",
+        ),
+    ],
+)
+def test_a_file_of_an_environment(message: Any, tmp_path: Path, text: str, words: str) -> None:
+    conf = tmp_path / "conf"
+    shutil.copytree(ROOT / "conf", conf)
+    (conf / "test/parameters_mine.yml").write_text(text)
+    assert f"conf/test/parameters_mine.yml, {words}" in message("reconstruct.linear", conf=conf)
+
+
 def test_a_configuration_in_a_real_process(kedro: Any, unharmed: Path) -> None:
     address = "reconstruct.denoising_vae"
     done = kedro("--pipelines", address, "--params", f"data_root={unharmed},{address}.fit.learning_rat=0.1")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
@@ -64,11 +64,16 @@ class ConfigLoader(OmegaConfigLoader):
         """
         values: dict[str, Any] = {}
         for environment in (self.base_env, self.env or self.default_run_env):
-            for folder in self._folders(environment):
-                for file in sorted(folder.rglob("*.y*ml")):
-                    if any(part.startswith("parameters") for part in file.relative_to(folder).parts):
-                        values |= dict(leaves(read_mapping(file), empty=True))
+            for _, content in self.parameter_files(environment):
+                values |= dict(leaves(content, empty=True))
         return values
+
+    def parameter_files(self, environment: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """Yield each file of parameters of an environment, as messages name it, with its content, not resolved."""
+        for folder in self._folders(environment):
+            for file in sorted(folder.rglob("*.y*ml")):
+                if any(part.startswith("parameters") for part in file.relative_to(folder).parts):
+                    yield self._listed(file), read_mapping(file)
 
     def _folders(self, environment: str) -> list[Path]:
         """The folders of an environment: those of plug-ins, and the project's, which comes last."""

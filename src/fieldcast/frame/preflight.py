@@ -58,6 +58,7 @@ class Checks:
         overrides = dict(leaves(loader.runtime_params or {}, empty=True))
         if overrides:
             check_keys(overrides, loader.declared(), Path(loader.conf_source))
+        check_parameter_files(loader)
         parameters = _parameters(loader)
         for experiment in experiments(pipeline_registry.configuration(), *plugins.configurations()).values():
             task_body = parameters.get(experiment.task, {})
@@ -120,6 +121,28 @@ def check_environment(conf: Path, env: str) -> None:
     if not any((folder / env).is_dir() for folder in folders):
         environments = sorted({path.name for folder in folders for path in folder.glob("*/")} - {"local"})
         raise InputError(f"there is no environment '{env}'; there are {', '.join(environments)}.")
+
+
+def check_parameter_files(loader: Any) -> None:
+    """Raise InputError for a section or an experiment in a file of the environment that nothing would read.
+
+    A section unlike all of `base` may belong to a pipeline of the user's own.
+    """
+    environment = loader.env or loader.default_run_env
+    own = list(loader.parameter_files(environment)) if environment != loader.base_env else []
+    if not any(content for _, content in own):
+        return
+    sections = sorted({name for _, content in loader.parameter_files(loader.base_env) for name in content})
+    listed = experiments(pipeline_registry.configuration(), *plugins.configurations()).values()
+    by_task = {task: [each.name for each in listed if each.task == task] for task in {e.task for e in listed}}
+    for file, content in own:
+        for section, body in content.items():
+            if section not in sections and (close := nearest(str(section), sections)) != ".":
+                raise InputError(f"{file}, {section}: there is no such parameter{close}")
+            for name in body if section in by_task and isinstance(body, Mapping) else ():
+                if name not in by_task[section]:
+                    close = nearest(str(name), by_task[section], f"{section}.")
+                    raise InputError(f"{file}, {section}.{name}: there is no such experiment{close}")
 
 
 def check_data_root(runtime_params: Mapping[str, Any]) -> None:
