@@ -43,6 +43,10 @@ PARAMETERS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         {"data_root": 5},
         ("data_root = 5 is not the name of a folder: give one",),
     ),
+    "a file with the planet for a source": (
+        {"ingestion": {"path": "mine.nc"}},
+        ("ingestion.path = 'mine.nc', but the source is the simulated planet: take --env netcdf",),
+    ),
     "k too large": (
         {"sparsification": {"cases": {"random": [10.0]}}},
         ("sparsification", "random", "10", "write 0.1 for 10 %"),

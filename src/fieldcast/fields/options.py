@@ -113,7 +113,7 @@ class Ingestion(Source):
     Raises
     ------
     InputError
-        For an unknown source.
+        For an unknown source, or a path with the simulated planet for a source.
     """
 
     source: str = "planet"
@@ -127,6 +127,11 @@ class Ingestion(Source):
         if self.source not in sources:
             raise InputError(
                 f"ingestion.source = '{self.source}' is none of {', '.join(sources)}: choose one."
+            )
+        if self.source == "planet" and self.path is not None:
+            raise InputError(
+                f"ingestion.path = {self.path!r}, but the source is the simulated planet: take --env netcdf, or set "
+                "ingestion.source to file."
             )
 
     def file(self) -> Source:

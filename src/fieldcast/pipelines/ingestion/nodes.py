@@ -42,7 +42,7 @@ def make_fields(
         LOG.warning("The stored fields are damaged (they do not match their digest): they are recreated.")
     elif stored is not None and not unchanged:
         LOG.warning(
-            "The stored fields (%s) were made with other options or files, and will be replaced.",
+            "The stored fields (%s) were made with other options or files, and are replaced when new ones are ready.",
             stored.attrs["source"],
         )
     fields, quality, states = ingestion_sources.from_source(ingestion)
