@@ -37,7 +37,7 @@ from fieldcast.fields.ingest import ingest
 from fieldcast.geometry import unit_points
 from fieldcast.models.gaps.fillers import dineof
 from fieldcast.models.gaps.in_time import gap_lengths
-from fieldcast.models.gaps.reach import Places, nearest_observation
+from fieldcast.models.gaps.reach import Columns, nearest_observation
 from fieldcast.training.fill_gaps import fill_gaps
 
 SHARE, SEED = 0.6, 0
@@ -133,7 +133,7 @@ def dineof_rmse(gappy: xr.Dataset, truth: xr.Dataset) -> dict[str, float]:
     x = gappy_record.codec.encode(complete)[:, gappy_record.has_column]
     error = (dineof(gappy_record.record, None).mean - x) * gappy_record.scale
     hidden = ~gappy_record.record.observed & torch.isfinite(x)
-    area = gappy_record.record.places.area.expand_as(error)
+    area = gappy_record.record.columns.area.expand_as(error)
     columns = [(name, gappy_record.variable == v) for v, name in enumerate(gappy_record.codec.variables)]
     return {
         name: root_mean_square(error[:, of][hidden[:, of]].numpy(), area[:, of][hidden[:, of]].numpy())
@@ -282,7 +282,7 @@ def by_distance(source: str, seed: int) -> None:
     filled = hide_and_fill(truth, hidden.reshape(truth[name].shape), str(name), seed)
     nowhere, of_one = torch.zeros(len(points), dtype=torch.long), torch.ones(len(points))
     observed, missing = torch.from_numpy(exists & ~hidden), torch.from_numpy(exists & hidden)
-    chord = nearest_observation(observed, Places(points, nowhere, of_one), missing).numpy()[missing.numpy()]
+    chord = nearest_observation(observed, Columns(points, nowhere, of_one), missing).numpy()[missing.numpy()]
     distance = chord / np.deg2rad(abs(latitude[1] - latitude[0]))
     for least, most in zip((0, *DISTANCES[:-1]), DISTANCES, strict=True):
         here = (distance >= least) & (distance < most)

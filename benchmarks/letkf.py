@@ -22,7 +22,7 @@ import torch
 from benchmarks.optimal_interpolation import globe, smooth
 from fieldcast.models.assimilation.letkf import LETKF
 from fieldcast.models.core import Context
-from fieldcast.models.gaussian.correlations import EARTH
+from fieldcast.models.gaussian.correlations import EARTH_RADIUS_KM
 from fieldcast.models.random_streams import RandomStreams
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
@@ -60,7 +60,7 @@ def analysis(every: int, values: int) -> float:
 def lorenz96(runs: int) -> tuple[float, float]:
     """Seconds of `CYCLES` cycles of each of several runs, and the RMSE of the analyses."""
     states, filter, scores = truth(runs, 1 + CYCLES), LETKF(circle(), rotation=True), []
-    filter.choose(localisation=2.2 * EARTH, relaxation=0.0, inflation=1.04)
+    filter.choose(localisation=2.2 * EARTH_RADIUS_KM, relaxation=0.0, inflation=1.04)
     took = seconds(lambda: scores.append(cycled(filter, 7, states)), repeats=1)
     return took, scores[0]
 

@@ -61,7 +61,7 @@ def main() -> None:
             observed[name].attrs = truth[name].attrs
         results = []
         for most in (10**9, 0):
-            with patch.object(local_gain, "ALL_AT_ONCE", most):
+            with patch.object(local_gain, "MAX_GLOBAL_OBSERVATIONS", most):
                 begin = time.perf_counter()
                 draws = model.fill(observed, MEMBERS, NOISE, SEED)[names]
                 spent = time.perf_counter() - begin

@@ -29,7 +29,7 @@ def scores(fields: xr.Dataset, kept: int, exact: bool = False) -> dict[str, floa
     splits = make(fields["time"])
     training, test = (select(fields, splits, part) for part in ("train", "test"))
     with (
-        patch.object(retained, "MOST", kept),
+        patch.object(retained, "MAX_STATES", kept),
         patch.object(training_days, "rounded", (lambda x: x) if exact else retained.rounded),
     ):
         model = fieldcast.fit(fields, EXPERIMENT, seed=SEED, device="cpu")

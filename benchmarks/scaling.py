@@ -305,8 +305,8 @@ def project(tflops: float, gigabytes: float, read: float) -> None:
     few = round(0.05 * values)
     print(f"\nrecord, single precision                      {4 * values * DAYS / 1e9:6.0f} GB")
     print(f"climatology, each copy                        {4 * values * 365 / 1e9:6.1f} GB")
-    print(f"states of optimal interpolation, in memory    {4 * values * retained.MOST / 1e9:6.0f} GB")
-    print(f"its checkpoint                                {2 * values * retained.MOST / 1e9:6.0f} GB")
+    print(f"states of optimal interpolation, in memory    {4 * values * retained.MAX_STATES / 1e9:6.0f} GB")
+    print(f"its checkpoint                                {2 * values * retained.MAX_STATES / 1e9:6.0f} GB")
     print(f"its matrix, 5 % of the values observed        {8 * few**2 / 1e9:6.0f} GB")
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from fieldcast.argument_groups import ArgumentGroup, by_field, collected, given
+from fieldcast.argument_groups import ArgumentGroup, bind_arguments, by_field, collect_argument
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def test_a_generator_remains_one_and_a_shared_field_is_one_argument() -> None:
 
 
 def test_a_given_argument_leaves_the_signature_and_the_function_can_be_pickled() -> None:
-    bound = given(describe, name="d")
+    bound = bind_arguments(describe, name="d")
     assert list(inspect.signature(bound).parameters) == ["radius", "count", "colour", "scale"]
     assert "name" not in bound.__annotations__ and "name" in describe.__annotations__
     assert pickle.loads(pickle.dumps(bound))(radius=1.0, count=2) == "2 x d, 2, red"
@@ -68,7 +68,7 @@ def tell(name: str, parts: dict[str, int], scale: int = 1) -> str:
 
 
 def test_entries_of_a_mapping_are_given_one_by_one_also_in_another_process():
-    each = collected(given(tell, name="pool"), "parts", ["first", "second"])
+    each = collect_argument(bind_arguments(tell, name="pool"), "parts", ["first", "second"])
     assert list(inspect.signature(each).parameters) == ["scale", "first", "second"]
     for function in (each, pickle.loads(pickle.dumps(each))):
         assert function(scale=2, second=3, first=1) == "pool: first 2, second 6"

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 from kedro.pipeline import node
 
-from fieldcast.argument_groups import collected, given
+from fieldcast.argument_groups import bind_arguments, collect_argument
 from fieldcast.deferred import Module, is_deferred, with_arguments
 
 NAME = "fieldcast_deferred_example"
@@ -32,7 +32,7 @@ def count(stop):
 
 
 def test_nodes_are_built_and_pickled_without_the_import_and_run_with_it(module):
-    partial = collected(given(module.tell, name="pool"), "parts", ["first", "second"])
+    partial = collect_argument(bind_arguments(module.tell, name="pool"), "parts", ["first", "second"])
     function = with_arguments(partial, {"scale": int, "first": float, "second": float})
     created = node(function, {"scale": "params:scale", "first": "a", "second": "b"}, "text", name="tell")
     sent = pickle.loads(pickle.dumps(created))
@@ -43,14 +43,14 @@ def test_nodes_are_built_and_pickled_without_the_import_and_run_with_it(module):
 
 
 def test_a_generator_function_is_one_to_kedro_which_asks_when_the_node_runs(module):
-    function = with_arguments(given(module.count), {"stop": int})
+    function = with_arguments(bind_arguments(module.count), {"stop": int})
     assert NAME not in sys.modules
     assert inspect.isgeneratorfunction(function) and list(function(stop=3)) == [0, 1, 2]
-    assert not inspect.isgeneratorfunction(given(module.tell, name="pool"))
+    assert not inspect.isgeneratorfunction(bind_arguments(module.tell, name="pool"))
 
 
 def test_other_functions_are_not_deferred(module):
-    assert is_deferred(given(module.tell, name="pool")) and not is_deferred(partial(print, sep=""))
+    assert is_deferred(bind_arguments(module.tell, name="pool")) and not is_deferred(partial(print, sep=""))
 
 
 def test_a_module_has_no_private_functions(module):

@@ -85,8 +85,8 @@ class Collected(functools.partial[Any]):
         return super().__call__(*args, **keywords, **{self.argument: entries})
 
 
-def collected(function: Callable[..., Any], argument: str, keys: Iterable[str]) -> Any:
-    """A function whose argument `argument`, a mapping, is replaced by an argument for each of its keys."""
+def collect_argument(function: Callable[..., Any], argument: str, keys: Iterable[str]) -> Any:
+    """Replace the argument `argument` of a function, a mapping, by an argument for each of its keys."""
     bound: Any = Collected(function)
     bound.argument, bound.keys = argument, tuple(keys)
     signature = inspect.signature(function)
@@ -98,15 +98,15 @@ def collected(function: Callable[..., Any], argument: str, keys: Iterable[str]) 
     return bound
 
 
-def given(function: Callable[..., Any], /, **values: Any) -> Any:
-    """A function with values for some of its arguments, which its signature and annotations then lack.
+def bind_arguments(function: Callable[..., Any], /, **values: Any) -> Any:
+    """Bind some arguments of a function, and remove them from its signature and annotations.
 
-    Kedro reads the types of parameters there; a `partial`, unlike a closure, can be sent to another process.
+    Kedro reads the types of parameters from these; a `partial`, unlike a closure, can be sent to another process.
     """
     bound: Any = Given(function, **values)
     signature = inspect.signature(function)
     left = {name: argument for name, argument in signature.parameters.items() if name not in values}
     bound.__signature__ = signature.replace(parameters=list(left.values()))
     bound.__annotations__ = {k: v for k, v in function.__annotations__.items() if k not in values}
-    bound.__name__ = function.__name__  # which Kedro's messages quote
+    bound.__name__ = function.__name__  # Kedro's messages quote the name
     return bound

@@ -15,14 +15,14 @@ from typing import Any
 
 from fieldcast.errors import InputError
 
-MOST = 2**31 - 1  # seeds and counts
+MAX_WHOLE_NUMBER = 2**31 - 1  # largest seed or count
 ALTERNATIVE = re.compile(
     r"str|int|float|bool|none|(finite|constrained)-\w+|(list|dict|tuple|set|literal|nullable|function-[\w-]+)\[.*"
 )
-LONGEST = 60  # characters of a value in a message
+MAX_SHOWN_CHARACTERS = 60  # largest number of characters of a value in a message
 
 
-def whole_number(value: object, name: str, least: int = 0, most: int = MOST) -> int:
+def whole_number(value: object, name: str, least: int = 0, most: int = MAX_WHOLE_NUMBER) -> int:
     """A whole number from `least` to `most`, of Python or NumPy."""
     number = None
     if not _is_truth_value(value):
@@ -103,7 +103,11 @@ def as_given(value: object) -> str:
     """A value as the predicate of a sentence: "= 1.5", or "is a Dataset"."""
     if value is None or isinstance(value, bool | int | float | complex | str | bytes):
         written = repr(value)
-        return f"= {written}" if len(written) <= LONGEST else f"= {written[:LONGEST]}..."
+        return (
+            f"= {written}"
+            if len(written) <= MAX_SHOWN_CHARACTERS
+            else f"= {written[:MAX_SHOWN_CHARACTERS]}..."
+        )
     try:
         return f"= {_number(value):g}" if not math.isnan(_number(value)) else f"is a {type(value).__name__}"
     except OverflowError:

@@ -17,7 +17,7 @@ STANDARD = ("standard", "gregorian", "proleptic_gregorian")
 FIRST_YEAR, LAST_YEAR = 1678, 2261  # complete years of datetime64[ns]
 
 # days before each month in a year without 29 February
-BEFORE = np.array([0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334])
+DAYS_BEFORE_MONTH = np.array([0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334])
 
 
 def values(times: Any) -> np.ndarray:
@@ -100,9 +100,9 @@ def date(time: Any) -> str:
 def day_of_year(times: Any) -> Int[np.ndarray, " time"]:
     """Day of the year, 1 to 365; 29 February is 28 February."""
     array = values(times)
-    if of_360_days(array):
+    if is_360_day_calendar(array):
         number = np.array([30 * (time.month - 1) + time.day - 1 for time in array], dtype=int)
-        return (2 * number + 1) * 365 // 720 + 1  # of its noon
+        return (2 * number + 1) * 365 // 720 + 1  # the day of the year that contains its noon
     if array.dtype.kind == "M":
         months = array.astype("M8[M]")
         month = months.astype(int) % 12
@@ -111,23 +111,23 @@ def day_of_year(times: Any) -> Int[np.ndarray, " time"]:
         month = np.array([time.month - 1 for time in array], dtype=int)
         day = np.array([time.day for time in array], dtype=int)
     day = np.where((month == 1) & (day == 29), 28, day)
-    return BEFORE[month] + day
+    return DAYS_BEFORE_MONTH[month] + day
 
 
 def fraction_of_year(times: Any) -> Float[np.ndarray, " time"]:
-    """(dayofyear - 1 + hour / 24) / 365, in [0, 1)."""
+    """(dayofyear - 1 + hour / 24) / 365, in [0, 1); in the calendar `360_day`, its own day over 360."""
     array = values(times)
     if array.dtype.kind == "M":
         hour = (array - array.astype("M8[D]")) / np.timedelta64(1, "h")
     else:
         hour = np.array([time.hour + time.minute / 60 + time.second / 3600 for time in array])
-    if of_360_days(array):
+    if is_360_day_calendar(array):
         return (np.array([30 * (time.month - 1) + time.day - 1 for time in array]) + hour / 24) / 360
     return (day_of_year(array) - 1 + hour / 24) / 365
 
 
-def of_360_days(times: Any) -> bool:
-    """Whether these are dates of years of twelve months of 30 days."""
+def is_360_day_calendar(times: Any) -> bool:
+    """Whether these are dates of the calendar `360_day`, with twelve months of 30 days."""
     array = values(times)
     return bool(array.dtype == object and array.size and array[0].calendar == "360_day")
 

@@ -49,10 +49,10 @@ class Deferred(functools.partial[Any]):
     @property
     def func(self) -> Callable[..., Any]:
         """The function itself: Kedro looks through a `partial` to tell whether it runs a generator function."""
-        return imported(self.module, self.__name__)
+        return import_function(self.module, self.__name__)
 
 
-def imported(module: str, name: str) -> Callable[..., Any]:
+def import_function(module: str, name: str) -> Callable[..., Any]:
     """The function of a module."""
     function: Callable[..., Any] = getattr(importlib.import_module(module), name)
     return function
@@ -60,7 +60,7 @@ def imported(module: str, name: str) -> Callable[..., Any]:
 
 def call(module: str, name: str, /, *arguments: Any, **keywords: Any) -> Any:
     """Call a function of a module."""
-    return imported(module, name)(*arguments, **keywords)
+    return import_function(module, name)(*arguments, **keywords)
 
 
 def is_deferred(function: Callable[..., Any]) -> bool:

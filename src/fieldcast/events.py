@@ -40,7 +40,7 @@ def thresholds_on(
     values = thresholds.transpose("quantile", "dayofyear", *GRID).to_numpy()
     count = values.shape[1]
     if count == MONTHS:
-        return values[:, np.searchsorted(calendars.BEFORE, days, side="left") - 1]
+        return values[:, np.searchsorted(calendars.DAYS_BEFORE_MONTH, days, side="left") - 1]
     place = (days - float(thresholds["dayofyear"][0])) % DAYS / (DAYS / count)
     before = place.astype(int) % count
     share = (place - before).astype(values.dtype)[:, None, None]

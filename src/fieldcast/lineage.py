@@ -17,10 +17,10 @@ import numpy as np
 
 from fieldcast.errors import InputError
 
-DIGITS = 12
+DIGEST_DIGITS = 12
 UNSET = "unset"
 CODE = "code"  # entry with a digest for each module
-LONGEST = 120  # characters of a value in a sentence
+MAX_SHOWN_CHARACTERS = 120  # largest number of characters of a value in a message
 
 Lineage = Mapping[str, Any]  # whatever JSON can hold, by name
 
@@ -36,7 +36,7 @@ def digest(*parts: Any) -> str:
         if isinstance(part, np.ndarray):
             total.update(text([part.dtype.str, *part.shape]).encode())
         total.update(np.ascontiguousarray(part) if isinstance(part, np.ndarray) else encoded(part))
-    return total.hexdigest()[:DIGITS]
+    return total.hexdigest()[:DIGEST_DIGITS]
 
 
 def flattened(parts: Any) -> Iterator[Any]:
@@ -75,7 +75,9 @@ def require(stored: Lineage, present: Lineage, artefact: str, remedy: str) -> No
         For the first entry that differs.
     """
     for key, before, now in differences(stored, present):
-        old, new = (textwrap.shorten(str(value), LONGEST, placeholder=" ...") for value in (before, now))
+        old, new = (
+            textwrap.shorten(str(value), MAX_SHOWN_CHARACTERS, placeholder=" ...") for value in (before, now)
+        )
         raise InputError(
             f"{artefact} with {key} {old}, this run has {new}: {remedy} and the same --env and --params."
         )

@@ -35,8 +35,10 @@ if TYPE_CHECKING:
 # pipelines on a user's file with trained models, and on finished runs
 STANDALONE = ("fill", "stations", "gridding", "predict", "cycle", "seeds")
 
-CONTEXT: ContextVar[KedroContext | None] = ContextVar("CONTEXT", default=None)  # of the session in force
-CATALOG: ContextVar[CatalogProtocol | None] = ContextVar("CATALOG", default=None)  # of the last run
+CONTEXT: ContextVar[KedroContext | None] = ContextVar(
+    "CONTEXT", default=None
+)  # context of the current session
+CATALOG: ContextVar[CatalogProtocol | None] = ContextVar("CATALOG", default=None)  # catalog of the last run
 
 
 def register_pipelines() -> Mapping[str, Pipeline]:

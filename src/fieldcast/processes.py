@@ -23,7 +23,7 @@ def start_server() -> None:
     """
     signals = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     before = os.environ.get(THREADS)
-    os.environ[THREADS] = "1"  # no library shall start threads, which a fork would lack
+    os.environ[THREADS] = "1"  # keep libraries from starting threads, which a fork would lack
     try:
         forkserver.ensure_running()
     finally:

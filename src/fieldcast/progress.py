@@ -14,7 +14,7 @@ _relayed: dict[int, str] = {}  # states of other processes, by the thread that l
 class Progress(tqdm):
     """A bar of tqdm that is drawn in terminals only, and counts wherever it runs."""
 
-    may_draw = True  # in this process
+    may_draw = True  # whether this process may draw bars
 
     def __init__(self, iterable: Iterable[Any] | None = None, **options: Any) -> None:
         file = sys.stderr if self.may_draw and sys.stderr.isatty() else _Nowhere()

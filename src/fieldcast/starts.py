@@ -11,7 +11,7 @@ class Starts(TypedDict):
     data: str  # digest of the fields
     train: list[str]  # first and last time of the training split
     step_hours: float
-    step_months: NotRequired[int]  # of a step of the calendar
+    step_months: NotRequired[int]  # number of months of a calendar step
     scored: list[str]  # initial times
     leads: int  # number of steps of each forecast
     members: int

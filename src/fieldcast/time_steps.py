@@ -18,11 +18,10 @@ from fieldcast import calendars
 MONTH = 730  # hours
 UNITS = {"hour": 1.0, "day": 24.0, "month": float(MONTH), "year": 12.0 * MONTH}  # hours
 SYMBOLS = {"hour": "h", "day": "d", "month": "mo", "year": "yr"}
-WITHIN_MONTH = timedelta(days=4)  # by which times of monthly data depart from the same place in their months
-ROUNDED = (
-    (60, 5.0),
-    (3600, 300.0),
-)  # seconds to which times may have been meant, and by how many they may be off
+MAX_MONTH_OFFSET = timedelta(
+    days=4
+)  # largest deviation of monthly times from a fixed position in their months
+ROUNDING_UNITS = (60, 5.0), (3600, 300.0)  # unit that times were rounded to, and largest error [s]
 
 
 class TimeStep(NamedTuple):
@@ -104,7 +103,7 @@ def in_months(times: Any, months: int) -> bool:
         return False
     places = array - month_starts(numbers, array)
     lengths = month_starts(numbers + 1, array) - month_starts(numbers, array)
-    most = span(WITHIN_MONTH, array)
+    most = span(MAX_MONTH_OFFSET, array)
     return any(
         bool(np.max(offset) - np.min(offset) <= most)
         for offset in (places, 2 * places - lengths, lengths - places)
@@ -121,7 +120,7 @@ def rounded_times(times: Any) -> np.ndarray | None:
         return None
     midnight = midnight_before(array[0])
     seconds = 3600 * calendars.hours(np.concatenate([[midnight], array]))[1:]
-    for unit, tolerance in ROUNDED:
+    for unit, tolerance in ROUNDING_UNITS:
         whole = np.round(seconds / unit) * unit
         moved = midnight + np.array([span(timedelta(seconds=s), array) for s in whole.tolist()])
         if np.abs(whole - seconds).max() <= tolerance and is_regular(moved):

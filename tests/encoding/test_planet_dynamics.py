@@ -13,7 +13,7 @@ from fieldcast.errors import InputError
 from fieldcast.fields.planet.options import PlanetOptions
 from fieldcast.fields.planet.weather import simulate
 from fieldcast.inference.assimilate import Assimilator, assimilate
-from fieldcast.models.assimilation.ensemble_weights import moved
+from fieldcast.models.assimilation.ensemble_weights import move_members
 from fieldcast.models.assimilation.perfect_letkf import STATE, PerfectLETKF
 from fieldcast.models.core import Context
 from fieldcast.models.random_streams import RandomStreams
@@ -93,7 +93,7 @@ def test_weights_move_the_state_as_they_move_linear_fields(
     x, memory = filter.update(background, c, {STATE: q}, DRAWS)
     w = filter.weights(background, c, DRAWS)
     assert float(w.abs().max()) > 0.1
-    torch.testing.assert_close(x[:, :, :3], moved(background, w)[:, :, :3], rtol=0, atol=1e-5)
+    torch.testing.assert_close(x[:, :, :3], move_members(background, w)[:, :, :3], rtol=0, atol=1e-5)
     torch.testing.assert_close(x, dynamics.weather(memory[STATE], day))
 
 

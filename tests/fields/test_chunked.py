@@ -21,7 +21,7 @@ def test_blocks_cover_all_times_once(chunks: int | None) -> None:
 def test_statistics_of_fields_on_the_disk_are_those_in_memory(world, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(parts, "available", lambda: 0)
     monkeypatch.setattr(parts, "CHUNK_BYTES", 2**12)
-    monkeypatch.setattr(chunked, "BYTES", 2**14)
+    monkeypatch.setattr(chunked, "BLOCK_BYTES", 2**14)
     dataset = ZarrDataset(
         filepath=str(tmp_path / "fields.zarr"), load_args={"lazy": "auto"}, save_args={"chunk_bytes": 2**12}
     )

@@ -62,7 +62,7 @@ def test_larger_data_stay_lazy_and_come_out_the_same(
 ) -> None:
     source = Source(path=write(make_weather(times=100)))
     inside, table = ingest_source(source)
-    monkeypatch.setattr(chain, "IN_MEMORY", 0)
+    monkeypatch.setattr(chain, "MAX_MEMORY_BYTES", 0)
     outside, same = ingest_source(source)
     assert outside["t2m"].chunks is not None and inside["t2m"].chunks is None
     xr.testing.assert_identical(outside.compute(), inside)

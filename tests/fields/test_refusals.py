@@ -17,7 +17,7 @@ from fsspec.registry import _registry
 from pydantic import ValidationError
 
 from fieldcast.errors import InputError
-from fieldcast.fields.ingest import ADDED, RESERVED, ingest, ingest_source
+from fieldcast.fields.ingest import ADDED_SUFFIXES, RESERVED, ingest, ingest_source
 from fieldcast.fields.options import Ingestion
 from fieldcast.fields.paths import files_of
 
@@ -149,7 +149,7 @@ def test_names_that_results_use_themselves(data: xr.Dataset, tmp_path: Path, nam
     assert list(fields.data_vars) == ["msl"]
 
 
-@pytest.mark.parametrize("part", ADDED)
+@pytest.mark.parametrize("part", ADDED_SUFFIXES)
 def test_names_that_results_give_to_a_statistic_of_another_variable(data: xr.Dataset, part: str) -> None:
     name = f"t2m{part}"
     with pytest.raises(

@@ -81,7 +81,7 @@ def test_a_store_laid_out_like_weatherbench(make_weather: Make, tmp_path: Path) 
 def test_only_the_chosen_chunks_are_read(
     make_weather: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources, "MIN_READ", 1)
+    monkeypatch.setattr(sources, "MIN_READ_BYTES", 1)
     path = weatherbench(make_weather, tmp_path)
     for chunk in (Path(path) / "geopotential").glob("[1-3].*"):
         chunk.write_bytes(b"not to be read")

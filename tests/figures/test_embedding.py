@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.collections import PathCollection
 from sklearn.neighbors import KNeighborsClassifier
 
-from fieldcast.figures.embedding import can_be_shown, embeddings, even_indices, t_sne
+from fieldcast.figures.embedding import can_be_shown, embeddings, t_sne
 
 
 def dots(axes) -> np.ndarray:
@@ -58,8 +58,3 @@ def test_t_sne_keeps_neighbours_and_is_the_same_again():
     places = t_sne(means, seed=1)
     np.testing.assert_array_equal(places, t_sne(means, seed=1))
     assert KNeighborsClassifier(5).fit(places[::2], label[::2]).score(places[1::2], label[1::2]) == 1.0
-
-
-def test_at_most_so_many_points_evenly():
-    np.testing.assert_array_equal(even_indices(5, 3), [0, 2, 4])
-    np.testing.assert_array_equal(even_indices(2, 3), [0, 1])

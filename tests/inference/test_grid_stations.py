@@ -118,7 +118,7 @@ def test_all_observations_give_exact_simple_kriging() -> None:
     unseen = torch.nn.functional.normalize(torch.ones(1, 3, dtype=torch.float64), dim=1)
     mean, spread = krige(series, model, unseen.numpy(), np.ones((4, 1), dtype=bool))
     time, cell = (index.ravel() for index in torch.meshgrid(torch.arange(4), torch.arange(5), indexing="ij"))
-    near = series.places(time, cell)
+    near = series.coordinates(time, cell)
     target = torch.cat([unseen.expand(4, 3), series.step[:, None]], 1)
     among, k = model.correlation(near, near), model.correlation(target, near)
     among.fill_diagonal_(1.0)

@@ -42,7 +42,7 @@ def test_images_in_pieces_are_treated_as_all_at_once(
     codec = ImageCodec(treatment, 17)
     for name, states in (("test", result.states.test), ("train", result.states.training)):
         part = select(images, split(images), name)
-        draws = image_transforms.fixed(RandomStreams(0, torch.arange(part.sizes["sample"])))
+        draws = image_transforms.fixed_streams(RandomStreams(0, torch.arange(part.sizes["sample"])))
         grey = codec.decode(codec.apply_treatment(codec.encode(part), draws))["image"].values
         assert len(states) == len(part["image"])
         np.testing.assert_array_equal(states[:], grey.reshape(len(grey), -1) / np.float32(16))

@@ -5,10 +5,10 @@ import pytest
 import torch
 from sklearn.neighbors import NearestNeighbors
 
-from fieldcast.models.analogue import STRETCH, Analogue
+from fieldcast.models.analogue import STRETCH_LENGTH, Analogue
 from fieldcast.models.core import Context
 from fieldcast.models.gaussian import retained
-from fieldcast.models.gaussian.retained import kept_places, rounded
+from fieldcast.models.gaussian.retained import kept_indices, rounded
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.training.batches import ForecastWindows
 from fieldcast.training.state_source import InMemory
@@ -90,10 +90,10 @@ def test_in_a_rollout_a_member_is_a_stretch_of_history(space):
 
 def test_a_long_record_leaves_stretches(space, monkeypatch):
     """Members are successors of states that are kept, and are kept themselves."""
-    monkeypatch.setattr(retained, "MOST", 256)
+    monkeypatch.setattr(retained, "MAX_STATES", 256)
     x = history(space, 1000)
     model = solved(space, x, neighbours=100.0)
-    kept = kept_places(torch.arange(1000), STRETCH)
+    kept = kept_indices(torch.arange(1000), STRETCH_LENGTH)
     assert torch.equal(model.states, x[kept])
     drawn = model.sample(
         Context(6, past=history(space, 6, seed=1)[:, None]), RandomStreams(0, torch.arange(6), members=200)
@@ -101,7 +101,7 @@ def test_a_long_record_leaves_stretches(space, monkeypatch):
     followed = numbers(drawn, x)
     assert torch.isin(followed, kept).all()
     assert torch.isin(followed - 1, kept).all()
-    assert len(model.candidates) >= 256 - 256 // STRETCH - 1
+    assert len(model.candidates) >= 256 - 256 // STRETCH_LENGTH - 1
 
 
 def test_fewer_states_than_neighbours_are_enough(space):

@@ -79,7 +79,7 @@ def test_ddim_without_noise_is_a_function_of_its_start(exact):
     mean, covariance = gaussian()
     model = exact(mean, covariance, sampler="ddim", ddim_steps=10)
     n, c = torch.randn(3, 1, 2, 2, generator=torch.Generator().manual_seed(0)), Context(3)
-    a, b = (model.back(n, 500, 400, c, other) for other in (torch.zeros_like(n), torch.ones_like(n)))
+    a, b = (model.reverse_step(n, 500, 400, c, other) for other in (torch.zeros_like(n), torch.ones_like(n)))
     assert torch.equal(a, b)
     assert len(model.times()) == 10
     assert model.times()[0] == 999
@@ -90,7 +90,7 @@ def test_a_jump_over_one_step_with_eta_one_has_the_mean_of_an_ancestral_step(exa
     mean, covariance = gaussian()
     n, zero = torch.randn(3, 1, 2, 2, generator=torch.Generator().manual_seed(0)), torch.zeros(3, 1, 2, 2)
     models = [exact(mean, covariance), exact(mean, covariance, sampler="ddim", ddim_steps=1000, eta=1.0)]
-    a, b = (model.back(n, 300, 299, Context(3), zero) for model in models)
+    a, b = (model.reverse_step(n, 300, 299, Context(3), zero) for model in models)
     assert torch.allclose(a, b, atol=1e-6)
     x0 = models[0].denoise(n, torch.full((3,), 300), Context(3))
     first, second, _ = models[0].schedule.posterior(torch.tensor([300]))
@@ -142,7 +142,7 @@ def test_each_term_of_the_bound_is_the_divergence_of_its_two_gaussians(exact):
     same = normal(torch.zeros_like(apart), variance.sqrt())
     kl = torch.distributions.kl_divergence
     expected = 4 * kl(same, both[1]) + apart**2 / (2 * beta)
-    assert torch.allclose(model.term(t, error), expected, rtol=1e-9)
+    assert torch.allclose(model.step_kl(t, error), expected, rtol=1e-9)
     expected_kl = beta**2 / (2 * beta * (1 - beta) * (1 - abar)) * error
     assert torch.allclose(apart**2 / (2 * beta), expected_kl, rtol=1e-9)
 

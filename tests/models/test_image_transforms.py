@@ -1,17 +1,18 @@
 import math
+from typing import get_args
 
 import pytest
 import torch
 
 from fieldcast.models.image_transforms import (
     bits_per_dim,
-    fixed,
+    fixed_streams,
     grey_values,
     log_jacobian,
     treat,
 )
 from fieldcast.models.random_streams import RandomStreams
-from fieldcast.models.treatments import TREATMENTS
+from fieldcast.models.treatments import Treatment
 
 
 def images(count=4, levels=256):
@@ -31,10 +32,11 @@ def test_dynamic_binarisation_is_new_at_each_step_and_right_on_average():
 def test_scored_data_are_binarised_once():
     v = images()
     first, second = (
-        treat(v, "bernoulli", 256, fixed(RandomStreams(seed, torch.arange(4), step=seed))) for seed in (1, 2)
+        treat(v, "bernoulli", 256, fixed_streams(RandomStreams(seed, torch.arange(4), step=seed)))
+        for seed in (1, 2)
     )
     assert torch.equal(first, second)
-    alone = treat(v[2:3], "bernoulli", 256, fixed(RandomStreams(5, torch.tensor([2]))))
+    alone = treat(v[2:3], "bernoulli", 256, fixed_streams(RandomStreams(5, torch.tensor([2]))))
     assert torch.equal(alone, first[2:3])
 
 
@@ -48,7 +50,7 @@ def test_a_threshold_of_one_half():
     ]
 
 
-@pytest.mark.parametrize("treatment", TREATMENTS)
+@pytest.mark.parametrize("treatment", get_args(Treatment))
 def test_grey_values_come_back(treatment):
     v = images(levels=17)
     x = treat(v, treatment, 17, RandomStreams(0, torch.arange(4)))

@@ -201,9 +201,9 @@ def test_thin_plate_is_scipys_when_constant_and_trend_are_free():
 def test_the_spline_is_positive_definite_on_the_sphere_from_the_least_trend_on():
     t, weight = np.polynomial.legendre.leggauss(300)
     coefficient = 1.5 * np.sum(weight * t * (1 - t) * np.log(2 - 2 * t))  # of t, in the series of r^2 log r
-    assert -interpolation.SMALLEST_TREND < coefficient < -interpolation.SMALLEST_TREND + 0.01
+    assert -interpolation.MIN_TREND < coefficient < -interpolation.MIN_TREND + 0.01
     space = make_space(latitudes=16, columns=32)
-    model = ThinPlate(space, interpolation.SMALLEST_TREND)
+    model = ThinPlate(space, interpolation.MIN_TREND)
 
     def least():
         return torch.linalg.eigvalsh(model.kernel(model.grid.points, model.grid.points))[0]
@@ -238,7 +238,7 @@ def test_local_splines_are_near_the_whole_one(monkeypatch):
     model = ThinPlate(space)
     model.choose(smoothing=0.01)
     whole = fill(model, smooth, mask)[:, 0]
-    monkeypatch.setattr(interpolation, "DENSE", 100)
+    monkeypatch.setattr(interpolation, "MAX_DENSE_OBSERVATIONS", 100)
     local = fill(model, smooth, mask)[:, 0]
     assert not torch.equal(whole, local)
     assert (local - whole).square().mean() < 0.05 * (whole - smooth).square().mean() + 1e-6

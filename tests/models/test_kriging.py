@@ -10,7 +10,7 @@ from sklearn.gaussian_process.kernels import Matern
 from fieldcast.models import kriging as module
 from fieldcast.models.configuration import check_model
 from fieldcast.models.core import Batch, Context
-from fieldcast.models.gaussian.correlations import EARTH, Kernel, exponential, matern32
+from fieldcast.models.gaussian.correlations import EARTH_RADIUS_KM, Kernel, exponential, matern32
 from fieldcast.models.gaussian.grid_points import observations
 from fieldcast.models.kriging import CorrelationRoot, Kriging, harmonics
 from fieldcast.models.points import Points
@@ -71,13 +71,15 @@ def test_mean_and_deviation_agree_with_scikit_learn(small):
         o = mask[0, v].flatten().nonzero()[:, 0]
         deviation = model.deviation[v].double().numpy()
         alpha = (noise**2 / deviation**2 + float(model.nugget))[o]
-        reference = GaussianProcessRegressor(Matern(2500 / EARTH, nu=1.5), alpha=alpha, optimizer=None)
+        reference = GaussianProcessRegressor(
+            Matern(2500 / EARTH_RADIUS_KM, nu=1.5), alpha=alpha, optimizer=None
+        )
         reference.fit(points[o], x[0, v].flatten()[o].double().numpy() / deviation[o])
         mean, sd = reference.predict(points, return_std=True)
         (group,) = observations(model.grid, x[:1, v : v + 1], mask[:, v : v + 1])
         gain = model.gain(range(v, v + 1), group, noise)
         k = gain(torch.eye(len(o), dtype=torch.float64))
-        c = matern32(torch.cdist(model.grid.points, model.grid.points) * EARTH, 2500.0)
+        c = matern32(torch.cdist(model.grid.points, model.grid.points) * EARTH_RADIUS_KM, 2500.0)
         c *= torch.outer(*[torch.from_numpy(deviation)] * 2)
         ours = gain(x[0, v].flatten()[o][None].double())[0]
         np.testing.assert_allclose(ours.numpy(), mean * deviation, atol=1e-6)
@@ -95,7 +97,9 @@ def test_draws_have_the_mean_and_covariance_of_the_posterior(small):
     )
     o = mask[0, v].flatten().nonzero()[:, 0]
     c = model.deviation[v].double()
-    c = matern32(torch.cdist(model.grid.points, model.grid.points) * EARTH, 2500.0) * torch.outer(c, c)
+    c = matern32(torch.cdist(model.grid.points, model.grid.points) * EARTH_RADIUS_KM, 2500.0) * torch.outer(
+        c, c
+    )
     r = torch.diag(noise**2 + float(model.nugget) * c.diagonal()[o])
     k = c[:, o] @ torch.linalg.inv(c[o][:, o] + r)
     mean, posterior = k @ x[0, v].flatten()[o].double(), c - k @ c[o]
@@ -127,7 +131,7 @@ def test_stations_and_cells_are_observed_together(small):
         h = torch.zeros(int(own.sum()), 84, dtype=torch.float64).scatter_(1, cells[own], 0.25)
         h = torch.cat([torch.eye(84, dtype=torch.float64)[o], h])
         deviation = model.deviation[v].double()
-        prior = matern32(torch.cdist(model.grid.points, model.grid.points) * EARTH, 2500.0)
+        prior = matern32(torch.cdist(model.grid.points, model.grid.points) * EARTH_RADIUS_KM, 2500.0)
         prior = prior * torch.outer(deviation, deviation)
         r = torch.cat([torch.full((len(o),), 0.3**2), points.error[own]]).double()
         k = prior @ h.T @ torch.linalg.inv(h @ prior @ h.T + torch.diag(r))
@@ -217,7 +221,7 @@ def test_the_spectral_square_root_gives_the_correlation(monkeypatch, function, l
     expected = kernel.correlations_of(torch.arange(len(points)))
     exact = CorrelationRoot(kernel).root
     assert torch.allclose(exact @ exact.T, expected, atol=1e-9)
-    monkeypatch.setattr(module, "EXACT", 10)
+    monkeypatch.setattr(module, "MAX_EXACT_POINTS", 10)
     prior = CorrelationRoot(kernel)
     covariance = prior.root @ prior.root.T
     assert (covariance - expected).abs().max() < allowed  # what lies beyond degree 80 is white

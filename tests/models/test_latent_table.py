@@ -3,7 +3,7 @@ import torch
 
 from fieldcast.errors import InputError
 from fieldcast.models.configuration import build
-from fieldcast.models.core import Batch, Context, joined
+from fieldcast.models.core import Batch, Context, join_batches
 from fieldcast.models.latent_table import LatentTable
 from fieldcast.models.random_streams import RandomStreams
 
@@ -174,7 +174,8 @@ def test_a_record_in_batches_makes_the_same_model_and_no_states_are_held(space, 
     options |= {"encoder": {"type": encoder}, "decoder": {"type": "decoders.DenseDecoder"}}
     held = []
     monkeypatch.setattr(
-        "fieldcast.models.autoencoder.joined", lambda batches: held.append(joined(batches)) or held[-1]
+        "fieldcast.models.autoencoder.join_batches",
+        lambda batches: held.append(join_batches(batches)) or held[-1],
     )
     states = []
     for size in (ROWS, 5):

@@ -7,7 +7,13 @@ from torch.distributions import Bernoulli as TorchBernoulli
 from torch.distributions import ContinuousBernoulli as TorchContinuous
 from torch.distributions import Normal as TorchNormal
 
-from fieldcast.models.likelihoods import NEAR_HALF, Bernoulli, ContinuousBernoulli, Gaussian, log_normaliser
+from fieldcast.models.likelihoods import (
+    MAX_SERIES_LOG_ODDS,
+    Bernoulli,
+    ContinuousBernoulli,
+    Gaussian,
+    log_normaliser,
+)
 from fieldcast.models.random_streams import RandomStreams
 
 EVERYWHERE = torch.ones(3, 4, dtype=torch.bool)
@@ -77,7 +83,7 @@ def test_the_normaliser_is_smooth_where_its_series_takes_over_in_single_precisio
     assert torch.allclose(log_normaliser(odds), exact, atol=1e-11)
     assert torch.allclose(log_normaliser(odds.float()).double(), exact, atol=1e-6)
     assert float(log_normaliser(torch.zeros(1))) == pytest.approx(math.log(2))
-    for edge in (NEAR_HALF, 0.0, 2.0, -NEAR_HALF):
+    for edge in (MAX_SERIES_LOG_ODDS, 0.0, 2.0, -MAX_SERIES_LOG_ODDS):
         at = torch.tensor([edge], dtype=torch.float64, requires_grad=True)
         (slope,) = torch.autograd.grad(log_normaliser(at).sum(), at)
         step = 1e-4

@@ -225,7 +225,7 @@ def test_the_clouds_of_blocks_are_as_wide_at_high_latitude_as_at_the_equator():
     for i in (9 * 36, 2 * 36 + 17):
         correlation = (field * field[:, [i]]).mean(0)
         distance = (points - points[i]).norm(dim=-1)
-        expected = torch.exp(-(distance**2) / (2 * masks.CLOUD**2))
+        expected = torch.exp(-(distance**2) / (2 * masks.CORRELATION_LENGTH**2))
         assert (correlation - expected).abs().max() < 0.07
 
 

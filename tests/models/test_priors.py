@@ -7,7 +7,7 @@ from torch.distributions import Normal as TorchNormal
 
 from fieldcast.models.core import Batch, Context
 from fieldcast.models.distributions import Normal, StandardNormal
-from fieldcast.models.priors import CouplingPrior, Mixed, Mixture, Vamp, given
+from fieldcast.models.priors import CouplingPrior, Mixed, Mixture, Vamp, prior_given_encoder
 from fieldcast.models.random_streams import RandomStreams
 
 
@@ -104,7 +104,7 @@ def test_a_vamp_prior_is_the_mixture_of_the_posteriors_of_its_inputs(space):
     expected = sum(
         w * TorchNormal(m, 1.0).log_prob(z).sum(-1).exp() for w, m in zip(weights, means, strict=True)
     ).log()
-    p = given(prior, Halving())
+    p = prior_given_encoder(prior, Halving())
     assert torch.allclose(p.log_prob(z), expected, atol=1e-5)
     p.log_prob(z).sum().backward()
     assert prior.inputs.grad.abs().sum() > 0
@@ -115,14 +115,14 @@ def test_pseudo_inputs_start_at_training_states_and_stay_within_bounds(space):
     prior.prepare(Batch(x, Context(20)), RandomStreams(0, torch.arange(20)))
     assert all(any(torch.equal(u, state) for state in x) for u in prior.inputs)
     encoded = []
-    given(prior, lambda batch: encoded.append(batch.x) or Halving()(batch))
+    prior_given_encoder(prior, lambda batch: encoded.append(batch.x) or Halving()(batch))
     assert float(encoded[0].max()) <= 1
     assert not any("encoder" in name for name in prior.state_dict())
 
 
 def test_other_priors_do_not_look_at_the_encoder():
     prior = StandardNormal(2)
-    assert given(prior, None) is prior
+    assert prior_given_encoder(prior, None) is prior
 
 
 def test_draws_after_a_mixture_differ_from_those_of_its_part():

@@ -89,13 +89,13 @@ def test_the_chain_forgets_only_if_the_noise_does_not_end():
     t = torch.arange(1, 4001, dtype=torch.float64)
     for beta, limit in ((1 / (t + 1), 1 / 4001), (1 / (t + 1) ** 2, 4002 / 4001 / 2)):
         assert float(torch.cumprod(1 - beta, 0)[-1]) == pytest.approx(limit, rel=1e-9)
-    assert float(schedule.kept[-1]) < math.exp(-float(schedule.beta.sum()))
+    assert float(schedule.abar_by_step[-1]) < math.exp(-float(schedule.beta.sum()))
 
 
 @pytest.mark.parametrize("steps", [10, 50, 250, 1000, 4000])
 def test_a_chain_of_any_length_forgets_the_data(steps):
     schedule = Schedule.of(steps)
-    assert float(schedule.kept[-1]) < 1e-4 and len(schedule) == steps
+    assert float(schedule.abar_by_step[-1]) < 1e-4 and len(schedule) == steps
     assert steps != 1000 or torch.equal(schedule.beta, Schedule().beta)
 
 
@@ -111,7 +111,7 @@ def test_the_posterior_is_bayes_rule():
     assert torch.allclose(a, then.sqrt() - gain * now.sqrt(), rtol=1e-10)
     assert torch.allclose(v, (1 - then) - gain * covariance, rtol=1e-10)
     beta = schedule.beta[1]
-    alpha, before = 1 - beta, schedule.kept[0]
+    alpha, before = 1 - beta, schedule.abar_by_step[0]
     assert float(v[0]) == pytest.approx(float((1 - before) / (1 - alpha * before) * beta), rel=1e-10)
 
 

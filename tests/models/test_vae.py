@@ -14,7 +14,7 @@ from fieldcast.models.distributions import Normal, StandardNormal
 from fieldcast.models.encoders import StateEncoder
 from fieldcast.models.layers.grid_convolutions import GridNearest
 from fieldcast.models.likelihoods import Gaussian
-from fieldcast.models.priors import given
+from fieldcast.models.priors import prior_given_encoder
 from fieldcast.models.random_streams import RandomStreams
 
 
@@ -238,7 +238,7 @@ def test_a_divergence_without_closed_form_is_that_of_its_draw(space, prior):
     batch = Batch(x, Context(4))
     q = model.posterior(batch, RandomStreams(0, torch.arange(4)))
     z = q.draw(RandomStreams(0, torch.arange(4)))
-    expected = (q.log_prob(z) - given(model.prior, model.encoder).log_prob(z))[:, 0]
+    expected = (q.log_prob(z) - prior_given_encoder(model.prior, model.encoder).log_prob(z))[:, 0]
     assert torch.allclose(model.divergence(q, z), expected)
     terms = model.loss(batch, RandomStreams(0, torch.arange(4)))
     assert float(terms.parts["kl"].detach()) == pytest.approx(

@@ -9,7 +9,7 @@ import torch
 from fieldcast.errors import InputError
 from fieldcast.models.corrected import Corrected
 from fieldcast.models.gaps.cells import cells, state
-from fieldcast.models.gaps.reach import Places
+from fieldcast.models.gaps.reach import Columns
 from fieldcast.models.gaps.record import Record
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
@@ -37,10 +37,10 @@ def record(space: Space) -> Record:
     start = torch.randint(0, columns, (TIMES, 1), generator=generator)
     observed = ((torch.arange(columns) - start) % columns >= 4)[:, None].expand(-1, rows, -1).flatten(1)
     segment, count = torch.zeros(TIMES, dtype=torch.long), observed.shape[1]
-    places = Places(
+    columns = Columns(
         space.points.flatten(0, 1).numpy(), torch.zeros(count, dtype=torch.long), torch.ones(count)
     )
-    return Record(torch.where(observed, cells(space, x[:, None]), 0.0), observed, segment, places)
+    return Record(torch.where(observed, cells(space, x[:, None]), 0.0), observed, segment, columns)
 
 
 @pytest.fixture(scope="module")

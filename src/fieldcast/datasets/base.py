@@ -71,7 +71,7 @@ class FilesystemDataset(AbstractDataset[Any, Any]):
 
     @property
     def _fs(self) -> fsspec.AbstractFileSystem:
-        # what another process has written since a folder was listed counts
+        # without the cache of listings, so that files that another process has written since are visible
         fresh = {"use_listings_cache": False} if self._protocol in OBJECT_STORES else {}
         try:
             return fsspec.filesystem(self._protocol, **{**fresh, **self._fs_args})

@@ -24,7 +24,7 @@ class CheckedStore(LocalStore):
     def __init__(self, root: Path | str, *, read_only: bool = True) -> None:
         """root: the folder of the store."""
         super().__init__(root, read_only=read_only)
-        self._arrays: dict[str, bool] = {}  # whether the chunks of an array carry checksums
+        self._arrays: dict[str, bool] = {}  # whether the chunks of each array have checksums
 
     async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
         """Read an object of the store, and check it if it is a chunk."""

@@ -11,14 +11,14 @@ from numcodecs.abc import Codec
 from fieldcast.datasets.checked import CHECKSUM
 
 CHUNK_BYTES = 8 * 2**20
-BLOCK = 8  # chunks that are written together
-ORDER = "_variables"  # the attribute that keeps the order of variables, which a Zarr group does not
+CHUNKS_PER_BLOCK = 8  # chunks that are written together
+ORDER_ATTR = "_variables"  # the attribute that keeps the order of variables, which a Zarr group does not
 
 
 def decoded(data: xr.Dataset) -> xr.Dataset:
     """Undo what saving changed: the order of variables, and text as `object`."""
     data = with_text(data, str)
-    order = data.attrs.pop(ORDER, None)
+    order = data.attrs.pop(ORDER_ATTR, None)
     if not order or set(order) != set(data.data_vars):
         return data
     return data.drop_vars(order).assign({name: data[name] for name in order})
@@ -78,7 +78,9 @@ def evenly_chunked(data: xr.Dataset, size: int | None = None) -> xr.Dataset:
         if array.chunks is None or not array.ndim:
             continue
         largest = [max(sizes) for sizes in array.chunks]
-        lengths = largest if size is None else [BLOCK * power_of_two(array, size)[0], *array.shape[1:]]
+        lengths = (
+            largest if size is None else [CHUNKS_PER_BLOCK * power_of_two(array, size)[0], *array.shape[1:]]
+        )
         even[str(name)] = data[name].chunk(dict(zip(array.dims, lengths, strict=True)))
     return data.assign_coords({n: a for n, a in even.items() if n in data.coords}).assign(
         {n: a for n, a in even.items() if n in data.data_vars}

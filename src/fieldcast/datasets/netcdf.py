@@ -14,7 +14,7 @@ from fieldcast.datasets.files import FileDataset, publish_file, removed_if_broke
 if TYPE_CHECKING:
     import xarray as xr
 
-FULL = 2**20  # bytes that are free on a disk where a write failed for want of space
+MIN_FREE_BYTES = 2**20  # free space below which a failed write is explained by a full disk
 
 
 class NetCDFDataset(FileDataset):
@@ -57,6 +57,6 @@ def explained_hdf_errors(folder: PurePath) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if shutil.disk_usage(folder).free < FULL:
+        if shutil.disk_usage(folder).free < MIN_FREE_BYTES:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
         raise OSError(str(error)) from error

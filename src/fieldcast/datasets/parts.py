@@ -11,7 +11,7 @@ from fieldcast.datasets.memory import available
 logger = logging.getLogger(__name__)
 
 ANNOUNCED: set[str] = set()  # paths that the log has mentioned
-SHARE = 0.25  # of the memory available that a data set may take by default
+MEMORY_SHARE = 0.25  # largest share of the available memory that a data set may take by default
 
 
 def opened_in_parts(store: Any) -> xr.Dataset:
@@ -19,7 +19,7 @@ def opened_in_parts(store: Any) -> xr.Dataset:
 
     Reading is twice as fast as through dask. Variables of at most one chunk are loaded.
     """
-    # NaN stands for itself: to replace it costs as much as to read
+    # no masking: NaN already stands for missing values, and replacing it would cost as much as reading
     data = xr.open_dataset(store, engine="zarr", chunks=None, cache=False, mask_and_scale=False)
     for array in data.variables.values():
         array.attrs.pop("_FillValue", None)
@@ -28,7 +28,7 @@ def opened_in_parts(store: Any) -> xr.Dataset:
     return data
 
 
-def loaded_if_small(data: xr.Dataset, location: str, share: float = SHARE) -> xr.Dataset:
+def loaded_if_small(data: xr.Dataset, location: str, share: float = MEMORY_SHARE) -> xr.Dataset:
     """Load data that take at most a share of the memory available; leave larger data on the disk, and say so."""
     memory = available()
     if data.nbytes <= share * memory:

@@ -21,6 +21,6 @@ def publish_objects(fs: fsspec.AbstractFileSystem, partial: str, path: str, mani
         fs.rm(path, recursive=True)
     root = fs._strip_protocol(partial)
     names = [name for name in fs.find(partial) if not name.endswith(f"/{manifest}")]
-    fs.copy(names, [f"{path}{name[len(root) :]}" for name in names])  # at the same time, where the store can
+    fs.copy(names, [f"{path}{name[len(root) :]}" for name in names])  # in parallel, if the store supports it
     fs.copy(f"{root}/{manifest}", f"{path}/{manifest}")
     fs.rm(partial, recursive=True)

@@ -13,8 +13,10 @@ from uuid import uuid4
 if TYPE_CHECKING:
     from fieldcast.datasets.checked import CheckedStore
 
-FLUSHES = 16  # at the same time: the file system combines them, which takes a twentieth of the time
-CLOCK = 2.0  # seconds by which times of change may be coarse
+PARALLEL_FLUSHES = (
+    16  # number of simultaneous flushes: the file system combines them, in a twentieth of the time
+)
+CLOCK_RESOLUTION = 2.0  # coarsest resolution, in seconds, of the modification times of files
 READERS: dict[str, list[weakref.ref[CheckedStore]]] = {}  # lazily opened stores of this process, by path
 
 
@@ -68,8 +70,8 @@ def flush(folder: str, deep: bool = True, since: float = 0.0) -> None:
     """
     walk = list(os.walk(folder)) if deep else [(folder, [], [])]
     paths = [os.path.join(place, file) for place, _, files in walk for file in (*files, "")]
-    paths = [path for path in paths if os.stat(path).st_mtime >= since - CLOCK]
-    with ThreadPoolExecutor(FLUSHES) as pool:
+    paths = [path for path in paths if os.stat(path).st_mtime >= since - CLOCK_RESOLUTION]
+    with ThreadPoolExecutor(PARALLEL_FLUSHES) as pool:
         for _ in pool.map(_fsync, paths):
             pass  # re-raises the error of any of them
 

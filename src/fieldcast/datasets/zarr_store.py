@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # else imported where data are read or written: to look for a
 
     import xarray as xr
 
-LAST = ".zmetadata"  # written last: the consolidated metadata of Zarr format 2
+LAST_WRITTEN = ".zmetadata"  # written last: the consolidated metadata of Zarr format 2
 
 
 class ZarrDataset(FilesystemDataset):
@@ -74,13 +74,13 @@ class ZarrDataset(FilesystemDataset):
         import xarray as xr
 
         from fieldcast.datasets.encoding import decoded
-        from fieldcast.datasets.parts import SHARE, loaded_if_small, opened_in_parts
+        from fieldcast.datasets.parts import MEMORY_SHARE, loaded_if_small, opened_in_parts
 
         options = dict(self._load_args)
         lazy = options.pop("lazy", "chunks" in options)
         with refusing_damage(self.location):
             if isinstance(lazy, str | float):
-                share = SHARE if lazy == "auto" else float(lazy)
+                share = MEMORY_SHARE if lazy == "auto" else float(lazy)
                 return loaded_if_small(decoded(opened_in_parts(self._reader(True))), self.location, share)
             options = {"chunks": {} if lazy else None, **options}
             data = decoded(xr.open_zarr(self._reader(lazy), **options))
@@ -111,7 +111,7 @@ class ZarrDataset(FilesystemDataset):
         """Write a whole data set, or the next piece of a stream."""
         from zarr.core.sync import sync
 
-        from fieldcast.datasets.encoding import ORDER, with_text
+        from fieldcast.datasets.encoding import ORDER_ATTR, with_text
         from fieldcast.datasets.parts import with_dask
 
         piece, pieces = int(data.attrs.get("piece", 0)), int(data.attrs.get("pieces", 1))
@@ -119,7 +119,7 @@ class ZarrDataset(FilesystemDataset):
             return
         data = with_text(with_dask(data).drop_encoding(), object)
         data.attrs = {key: value for key, value in data.attrs.items() if key not in ("piece", "pieces")}
-        data.attrs[ORDER] = [str(name) for name in data.data_vars]
+        data.attrs[ORDER_ATTR] = [str(name) for name in data.data_vars]
         with readable_write_errors(self.location):
             if self._local:
                 recover(self._path)
@@ -148,8 +148,8 @@ class ZarrDataset(FilesystemDataset):
 
     def _exists(self) -> bool:
         if self._local:
-            return (readable_path(self._path) / LAST).exists()
-        return bool(self._fs.exists(f"{self._path}/{LAST}"))
+            return (readable_path(self._path) / LAST_WRITTEN).exists()
+        return bool(self._fs.exists(f"{self._path}/{LAST_WRITTEN}"))
 
     def _reader(self, lazy: bool) -> Any:
         if not self._local:
@@ -187,7 +187,7 @@ class ZarrDataset(FilesystemDataset):
         if self._append is not None:
             lengths = [*before, sum(before[-1:]) + data.sizes.get(self._append, 0)]
             if self._local:
-                flush(partial, since=begin)  # before any state is saved that counts on this piece
+                flush(partial, since=begin)  # before a state is saved that relies on this piece
             self._fs.pipe_file(self._beside("pieces"), json.dumps(lengths).encode())
 
     def _cut(self, partial: str, piece: int) -> list[int]:
@@ -231,7 +231,7 @@ class ZarrDataset(FilesystemDataset):
         if self._local:
             publish(partial, self._path)
         else:
-            publish_objects(self._fs, partial, str(self._path), LAST)
+            publish_objects(self._fs, partial, str(self._path), LAST_WRITTEN)
 
     def _remove(self, path: str) -> None:
         if self._fs.exists(path):

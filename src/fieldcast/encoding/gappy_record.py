@@ -16,13 +16,13 @@ from fieldcast.fields import climatology as climatologies
 from fieldcast.fields import normalisation as normalisations
 from fieldcast.models.gaps.in_time import linear_in_time
 from fieldcast.models.gaps.pieces import pieces
-from fieldcast.models.gaps.reach import Places
+from fieldcast.models.gaps.reach import Columns
 from fieldcast.models.gaps.record import Record
 
 
 @dataclass(frozen=True, eq=False)
 class GappyRecord:
-    """A record, with the cells of its columns.
+    """A record of fields with gaps, with the grid cell of each column.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class GappyRecord:
     @property
     def variable(self) -> Int[Tensor, " column"]:
         """Index of the variable of each column."""
-        return self.record.places.variable
+        return self.record.columns.variable
 
     @property
     def scale(self) -> Float[Tensor, " column"]:
@@ -129,7 +129,7 @@ class GappyRecord:
 
 def column_locations(
     codec: FieldCodec, has_column: Bool[Tensor, "variable y x"], device: torch.device
-) -> Places:
+) -> Columns:
     """Points, variables and areas of the columns."""
     variable, y, x = has_column.nonzero().T
     points = geometry.unit_points(codec.latitude, codec.longitude)[y.numpy(), x.numpy()]
@@ -137,4 +137,4 @@ def column_locations(
     area = torch.from_numpy(geometry.cell_areas(codec.latitude, codec.longitude, exists)).expand(
         has_column.shape
     )
-    return Places(np.asarray(points), variable.to(device), area[has_column].to(device))
+    return Columns(np.asarray(points), variable.to(device), area[has_column].to(device))

@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from fieldcast.errors import InputError
-from fieldcast.models.patterns import PATTERNS, SMALLEST_K, Pattern
+from fieldcast.models.patterns import MIN_K, PATTERNS, Pattern
 
 STRICT = ConfigDict(extra="forbid")
 POINTS: Literal["points"] = "points"  # stations between the cells, in scored cases only
@@ -195,7 +195,7 @@ class Cycling:
 def check_fractions(key: str, fractions: list[float] | tuple[float, ...]) -> None:
     """Raise an InputError if a fraction k is outside its range."""
     for k in fractions:
-        if not SMALLEST_K <= k <= 1:
+        if not MIN_K <= k <= 1:
             raise InputError(
-                f"{key}: the observed fraction {k:g} is outside {SMALLEST_K} to 1; write 0.1 for 10 %."
+                f"{key}: the observed fraction {k:g} is outside {MIN_K} to 1; write 0.1 for 10 %."
             )

@@ -1,10 +1,10 @@
-"""The observation operator H of places between the cells of a latitude-longitude grid.
+"""The observation operator H for locations between the cells of a latitude-longitude grid.
 
     (H x)_n = sum_k w_nk x(cell_nk),    sum_k w_nk = 1,
 
-bilinear in latitude and longitude over the four cells around a place. The grid closes where its longitudes circle the
-globe. Poleward of the first or last row of such a grid, the row beyond the pole is that row on the opposite meridian.
-Cells that do not exist, such as land in a sea surface temperature, hand their weight to the others.
+bilinear in latitude and longitude over the four cells around a location. The grid closes where its longitudes circle
+the globe. Poleward of the first or last row of such a grid, the row beyond the pole is the same row on the opposite
+meridian. The weight of cells that do not exist, such as land in a sea surface temperature, goes to the other cells.
 """
 
 from __future__ import annotations
@@ -16,18 +16,20 @@ from jaxtyping import Bool, Float, Int
 
 from fieldcast.geometry import edges, wraps
 
-NEAR_POLE = 1.5  # row spacings within which the pole must lie for a grid to continue across it
+MAX_POLE_SPACINGS = (
+    1.5  # largest distance of the last row from the pole, in row spacings, for a grid that crosses it
+)
 
 
 class Stencil(NamedTuple):
-    """Cells around some places, and their weights; a place that is not on the grid has weights of 0."""
+    """Cells around some locations, and their weights; a location that is not on the grid has weights of 0."""
 
     cells: Int[np.ndarray, "n 4"]  # indices into (Y, X), flattened
     weights: Float[np.ndarray, "n 4"]
 
 
 class Bracket(NamedTuple):
-    """The two grid lines around each place, and the weight of the second."""
+    """The two grid lines around each location, and the weight of the second."""
 
     first: Int[np.ndarray, " n"]
     second: Int[np.ndarray, " n"]
@@ -42,9 +44,9 @@ def stencil(
     at_latitude: Float[np.ndarray, " n"],
     at_longitude: Float[np.ndarray, " n"],
 ) -> Stencil:
-    """Cells and weights of places [degrees] on a grid with ascending coordinates.
+    """Cells and weights of locations [degrees] on a grid with ascending coordinates.
 
-    A place in the outer half of a cell at the edge of a region takes the values of that edge.
+    A location in the outer half of a cell at the edge of a region takes the values of that edge.
     """
     closed = wraps(longitude)
     row, crossed = latitude_bracket(latitude, at_latitude, closed)
@@ -70,22 +72,24 @@ def stencil(
 def latitude_bracket(
     latitude: Float[np.ndarray, " y"], at: Float[np.ndarray, " n"], closed: bool
 ) -> tuple[Bracket, Int[np.ndarray, " n"]]:
-    """The rows around each place; -1 or 1 where the first or the second of them is beyond the south or north pole."""
+    """The rows around each location; also -1 or 1 if the first or the second is beyond the south or north pole."""
     bracket = between(latitude, at)
     crossed = np.zeros(len(at), dtype=int)
     spacing = np.diff(latitude)
     if not closed:
         return bracket, crossed
-    first, second, share, inside = (part.copy() for part in bracket)
+    first, second, share, inside = (array.copy() for array in bracket)
     for side, outer, gap in ((-1, latitude[0], spacing[0]), (1, latitude[-1], spacing[-1])):
-        distance = 90.0 - side * outer  # from the outermost row to the pole
+        distance = 90.0 - side * outer  # degrees from the outermost row to the pole
         polar = (side * at > side * outer) & (np.abs(at) <= 90)
-        if not 0 < distance <= NEAR_POLE * gap:
+        if not 0 < distance <= MAX_POLE_SPACINGS * gap:
             continue
         crossed[polar] = side
         last = 0 if side < 0 else len(latitude) - 1
         first[polar] = second[polar] = last
-        beyond = (side * (at[polar] - outer)) / (2 * distance)  # of the way to the same row on the other side
+        beyond = (side * (at[polar] - outer)) / (
+            2 * distance
+        )  # share of the way to the row on the other side
         share[polar] = beyond if side > 0 else 1 - beyond
         inside[polar] = True
     return Bracket(first, second, share, inside), crossed
@@ -94,7 +98,7 @@ def latitude_bracket(
 def longitude_bracket(
     longitude: Float[np.ndarray, " x"], at: Float[np.ndarray, " n"], closed: bool
 ) -> Bracket:
-    """The columns around each place, whose longitude may have any multiple of 360 added."""
+    """The columns around each location, whose longitude may differ by any multiple of 360 degrees."""
     west = longitude[0] - (0.0 if closed else (longitude[1] - longitude[0]) / 2)
     at = west + (at - west) % 360.0
     if not closed:
@@ -105,7 +109,7 @@ def longitude_bracket(
 
 
 def between(lines: Float[np.ndarray, " lines"], at: Float[np.ndarray, " n"]) -> Bracket:
-    """The neighbouring lines around each place; half a cell beyond the outermost, that line alone."""
+    """The neighbouring lines around each location; up to half a cell beyond the outermost line, this line alone."""
     first = np.clip(np.searchsorted(lines, at, side="right") - 1, 0, len(lines) - 2)
     share = (at - lines[first]) / (lines[first + 1] - lines[first])
     ends = edges(lines)

@@ -7,17 +7,17 @@ from collections.abc import Iterator
 import numpy as np
 import xarray as xr
 
-BYTES = 64 * 2**20
-SMALL = 4 * 2**20  # where several copies of a block are made in double precision
+BLOCK_BYTES = 64 * 2**20
+SMALL_BLOCK_BYTES = 4 * 2**20  # size of a block that is copied several times in double precision
 
 
 def in_memory(data: xr.Dataset | xr.DataArray) -> bool:
-    """Whether all values are in memory, and none is read from a store when it is needed."""
+    """Whether all values are in memory, so that none is read from a store on demand."""
     variables = data.variables.values() if isinstance(data, xr.Dataset) else [data.variable]
     return all(variable._in_memory for variable in variables)
 
 
-def blocks(array: xr.DataArray, size: int = BYTES) -> Iterator[tuple[slice, np.ndarray]]:
+def blocks(array: xr.DataArray, size: int = BLOCK_BYTES) -> Iterator[tuple[slice, np.ndarray]]:
     """Yield (slice of time, values) in order; lazily opened data follow their own chunks, each read once.
 
     Other data come in blocks of about `size` bytes.

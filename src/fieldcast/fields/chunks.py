@@ -17,7 +17,7 @@ from fieldcast.errors import InputError
 from fieldcast.fields.packing import is_packed
 
 LOG = logging.getLogger(__name__)
-LISTED = 20_000  # largest number of chunks of a remote array that are listed: twenty requests
+MAX_LISTED_CHUNKS = 20_000  # largest number of chunks of a remote array that are listed, in twenty requests
 
 
 def refuse_missing_chunks(
@@ -49,7 +49,7 @@ def refuse_missing_chunks(
         stored = group[name]
         if not isinstance(stored, zarr.Array):
             continue
-        if "://" in path and stored.nchunks > LISTED:
+        if "://" in path and stored.nchunks > MAX_LISTED_CHUNKS:
             LOG.warning("'%s' was not checked for missing chunks: '%s' has %d.", path, name, stored.nchunks)
             continue
         missing = stored.nchunks - stored.nchunks_initialized

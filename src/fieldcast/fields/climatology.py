@@ -25,21 +25,21 @@ from threadpoolctl import threadpool_limits
 from fieldcast import calendars, geometry
 from fieldcast.errors import InputError
 from fieldcast.fields.chunked import blocks
-from fieldcast.fields.conventions import KEPT, time_varying
+from fieldcast.fields.conventions import KEPT_ATTRS, time_varying
 from fieldcast.fields.domain import has_gaps
 from fieldcast.fields.harmonics import shrunk_cycle
 from fieldcast.time_steps import TimeStep
 
 DAYS = 365
-PENTAD = 5  # days whose values count together
+DAYS_PER_PENTAD = 5  # days that are summed before the harmonics are fitted
 COUNT = {
     "units": "1",
     "long_name": "number of training values; cells with fewer than ten have the mean climatology of their neighbours",
 }
 CONSTANT = "training mean"  # kind of a climatology without seasons
-FEWEST_YEARS = 2
-FEWEST_VALUES = 10  # of a cell in training
-NEIGHBOURS = 4  # cells whose mean replaces the climatology of a cell with fewer
+MIN_YEARS = 2  # shortest record, in years, with a seasonal climatology
+MIN_VALUES = 10  # smallest number of training values for a cell to have its own climatology
+NEIGHBOURS = 4  # number of cells whose mean replaces the climatology of a cell with fewer values
 
 
 def fit(training: xr.Dataset, window: int = 61, *, shrink: bool = False) -> xr.Dataset:
@@ -51,14 +51,14 @@ def fit(training: xr.Dataset, window: int = 61, *, shrink: bool = False) -> xr.D
     Days without data within the window (in a seasonal record) take the mean of all days.
 
     Where values are missing, `<variable>_count` (latitude, longitude) holds the number of training values of each cell,
-    which tells the cells that have their neighbours' climatology.
+    which identifies the cells with the climatology of their neighbours.
 
     Raises
     ------
     InputError
-        For a variable of which no cell has ten training values.
+        For a variable without any cell that has ten training values.
     """
-    # sums over threads come in another order, and a last digit would make every trained model another one
+    # several threads would sum in another order, and a change of the last digit would change every trained model
     with threadpool_limits(1, user_api="blas"):
         return _fit(training, window, shrink)
 
@@ -66,7 +66,7 @@ def fit(training: xr.Dataset, window: int = 61, *, shrink: bool = False) -> xr.D
 def _fit(training: xr.Dataset, window: int, shrink: bool) -> xr.Dataset:
     step = TimeStep.of(training)
     span = training.sizes["time"] * step.hours or calendars.hours(training["time"])[-1]
-    by_day = span / 24 >= FEWEST_YEARS * DAYS
+    by_day = span / 24 >= MIN_YEARS * DAYS
     shrink = shrink and by_day and has_gaps(training)
     weights = _same_month() if step.months else window_weights(np.arange(DAYS), window)
     variables: dict[str, tuple[Any, ...]] = {}
@@ -79,13 +79,13 @@ def _fit(training: xr.Dataset, window: int, shrink: bool) -> xr.Dataset:
                 values = _harmonics(array, sums, counts, bool(step.months))
             else:
                 values = _smoothed_where_observed(sums, counts, weights if by_day else np.ones_like(weights))
-            values = _from_neighbours(values, total >= FEWEST_VALUES, array)
+            values = _from_neighbours(values, total >= MIN_VALUES, array)
             variables[f"{name}_count"] = (("latitude", "longitude"), total.astype(np.int32), COUNT)
         elif by_day:
             values = _smoothed(sums, counts, weights)
         else:
             values = np.broadcast_to(sums.sum(axis=0) / counts.sum(), sums.shape)
-        attrs = {key: array.attrs[key] for key in KEPT if key in array.attrs}
+        attrs = {key: array.attrs[key] for key in KEPT_ATTRS if key in array.attrs}
         variables[name] = (("dayofyear", "latitude", "longitude"), values.astype(np.float32), attrs)
     coords = {
         "dayofyear": (
@@ -120,13 +120,13 @@ def anomaly(fields: xr.Dataset, climatology: xr.Dataset) -> xr.Dataset:
 
 def window_weights(centres: Shaped[np.ndarray, " centre"], window: int) -> Float[np.ndarray, "centre 365"]:
     """Weights w(D − d) of the days d = 0..364 about each centre D, decaying linearly on the circle of 365 days."""
-    apart = np.abs(centres[:, None] - np.arange(DAYS))
-    return np.clip(1 - np.minimum(apart, DAYS - apart) / ((window - 1) / 2), 0.0, None)
+    distance = np.abs(centres[:, None] - np.arange(DAYS))
+    return np.clip(1 - np.minimum(distance, DAYS - distance) / ((window - 1) / 2), 0.0, None)
 
 
 def months() -> Int[np.ndarray, " 365"]:
     """Month of each day of the year, from 0."""
-    return np.repeat(np.arange(12), np.diff(np.append(calendars.BEFORE, DAYS)))
+    return np.repeat(np.arange(12), np.diff(np.append(calendars.DAYS_BEFORE_MONTH, DAYS)))
 
 
 def _same_month() -> Float[np.ndarray, "365 365"]:
@@ -139,18 +139,18 @@ def _daily_sums(
 ) -> tuple[Float[np.ndarray, "365 y x"], Float[np.ndarray, "365 *cell"]]:
     """Sum and number of values for each day of the year.
 
-    Without gaps sums are NaN in cells that do not exist, and the numbers are those of fields.
+    Without gaps, sums are NaN in cells that do not exist, and the numbers count fields.
     """
     days = calendars.day_of_year(array["time"]) - 1
     sums = np.zeros((DAYS, array.sizes["latitude"], array.sizes["longitude"]))
     counts = np.zeros_like(sums) if gaps else np.bincount(days, minlength=DAYS).astype(float)
     for span, x in blocks(array):
         for day in np.unique(days[span]):
-            here = x[days[span] == day]
+            values_of_day = x[days[span] == day]
             if gaps:
-                counts[day] += np.isfinite(here).sum(axis=0)
-                here = np.nan_to_num(here, nan=0.0)
-            sums[day] += here.sum(axis=0, dtype=np.float64)
+                counts[day] += np.isfinite(values_of_day).sum(axis=0)
+                values_of_day = np.nan_to_num(values_of_day, nan=0.0)
+            sums[day] += values_of_day.sum(axis=0, dtype=np.float64)
     return sums, counts
 
 
@@ -196,11 +196,11 @@ def _harmonics(
     for _, x in blocks(array):
         squares += (np.nan_to_num(x - centre) ** 2).sum(axis=0, dtype=np.float64)
     if monthly:
-        firsts, theta = calendars.BEFORE, 2 * np.pi * np.arange(12) / 12
+        firsts, theta = calendars.DAYS_BEFORE_MONTH, 2 * np.pi * np.arange(12) / 12
         at = theta[months()]
     else:
-        firsts, at = np.arange(0, DAYS, PENTAD), 2 * np.pi * np.arange(DAYS) / DAYS
-        theta = at[firsts + PENTAD // 2]
+        firsts, at = np.arange(0, DAYS, DAYS_PER_PENTAD), 2 * np.pi * np.arange(DAYS) / DAYS
+        theta = at[firsts + DAYS_PER_PENTAD // 2]
     of_part, in_part = (np.add.reduceat(part, firsts, axis=0) for part in (sums, counts))
     return mean + shrunk_cycle(of_part - in_part * centre, in_part, squares, theta, at)
 
@@ -211,7 +211,7 @@ def _from_neighbours(
     """Replace the values of cells without enough data by the mean of the nearest cells with enough."""
     if not enough.any():
         raise InputError(
-            f"no cell of '{array.name}' has {FEWEST_VALUES} values in the record to learn from: give a longer period, "
+            f"no cell of '{array.name}' has {MIN_VALUES} values in the record to learn from: give a longer period, "
             "a coarser grid, or leave the variable out with ingestion.variables"
         )
     points = geometry.unit_points(array["latitude"], array["longitude"])

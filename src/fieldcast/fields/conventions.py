@@ -18,12 +18,12 @@ from fieldcast.errors import InputError
 from fieldcast.fields.coordinates import DIMS, in_degrees, refuse_projected
 from fieldcast.fields.fills import with_packed_fills
 from fieldcast.fields.levels import by_level
-from fieldcast.fields.notes import WIDE, notes_of
+from fieldcast.fields.notes import WIDE_ATTR, notes_of
 from fieldcast.fields.packing import misfit
 from fieldcast.fields.valid import within_valid_range
 from fieldcast.fields.versions import unique_times
 
-KEPT = ("units", "long_name", "standard_name")
+KEPT_ATTRS = ("units", "long_name", "standard_name")
 _NAMES = {
     "time": {"time", "valid_time", "date", "datetime", "t"},
     "latitude": {"latitude", "lat", "lats", "nav_lat"},
@@ -234,11 +234,15 @@ def _check_dates(time: xr.DataArray, where: str) -> None:
 def _plain(array: xr.DataArray) -> xr.DataArray:
     """Reduce a variable to float32 on the contract's dimensions, its CF attributes and the notes on its values."""
     dims = DIMS if "time" in array.dims else DIMS[1:]
-    kept = {key: str(array.attrs[key]) for key in (*KEPT, "aliases") if str(array.attrs.get(key, "")).strip()}
+    kept = {
+        key: str(array.attrs[key])
+        for key in (*KEPT_ATTRS, "aliases")
+        if str(array.attrs.get(key, "")).strip()
+    }
     plain = array.reset_coords(drop=True).transpose(*dims).astype(np.float32, copy=False).drop_encoding()
     plain = plain.drop_vars([c for c in plain.coords if c not in DIMS]).copy(deep=False)
     plain.attrs = {}  # drop_attrs would copy the values
-    wide = {WIDE: 1} if array.dtype.itemsize > (4 if array.dtype.kind == "f" else 2) else {}
+    wide = {WIDE_ATTR: 1} if array.dtype.itemsize > (4 if array.dtype.kind == "f" else 2) else {}
     return plain.assign_attrs(kept | notes_of(array.attrs) | wide)
 
 

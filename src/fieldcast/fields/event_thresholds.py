@@ -25,11 +25,11 @@ from jaxtyping import Float
 from fieldcast import calendars
 from fieldcast.events import DAYS, MONTHS
 from fieldcast.fields import climatology as climatologies
-from fieldcast.fields.chunked import BYTES
+from fieldcast.fields.chunked import BLOCK_BYTES
 from fieldcast.fields.conventions import time_varying
 from fieldcast.geometry import GRID
 
-SEASONS = 18  # days of the year on which quantiles are estimated
+ESTIMATION_DAYS = 18  # number of days of the year on which quantiles are estimated
 
 
 def fit(
@@ -72,18 +72,18 @@ def weighted_quantiles(
     ordered = np.take_along_axis(cells, order, axis=1)
     weight = w[order]
     weight[np.isnan(ordered)] = 0.0
-    place = weight.cumsum(axis=1)
-    total = place[:, -1].copy()  # `place` changes below
-    place -= weight / 2
-    place /= np.where(total > 0, total, np.nan)[:, None]
+    position = weight.cumsum(axis=1)
+    total = position[:, -1].copy()  # `position` changes below
+    position -= weight / 2
+    position /= np.where(total > 0, total, np.nan)[:, None]
     last = np.maximum(np.isfinite(ordered).sum(axis=1) - 1, 0)
     values = []
     for p in quantiles:
-        after = np.minimum((place < p).sum(axis=1), last)
+        after = np.minimum((position < p).sum(axis=1), last)
         before = np.maximum(after - 1, 0)
         (x0, x1), (p0, p1) = (
             [np.take_along_axis(of_time, index[:, None], axis=1)[:, 0] for index in (before, after)]
-            for of_time in (ordered, place)
+            for of_time in (ordered, position)
         )
         share = np.clip((p - p0) / np.where(p1 > p0, p1 - p0, 1.0), 0.0, 1.0)
         values.append(np.where(total > 0, x0 + share * (x1 - x0), np.nan))
@@ -95,7 +95,7 @@ def _seasons(kind: str, window: int) -> tuple[Float[np.ndarray, " season"], Floa
     if kind == "training mean":
         return np.zeros(1), np.ones((1, DAYS))
     if kind == "day of year":
-        centres = np.arange(SEASONS) * DAYS / SEASONS
+        centres = np.arange(ESTIMATION_DAYS) * DAYS / ESTIMATION_DAYS
         return centres, climatologies.window_weights(centres, window)
     month = climatologies.months() == np.arange(MONTHS)[:, None]
     return month @ np.arange(DAYS) / month.sum(axis=1), month.astype(float)
@@ -104,5 +104,5 @@ def _seasons(kind: str, window: int) -> tuple[Float[np.ndarray, " season"], Floa
 def _bands(array: xr.DataArray) -> Iterator[slice]:
     """Rows of the grid in bands of about the size of a block at all times."""
     per_row = 4 * array.sizes["time"] * array.sizes["longitude"]
-    rows = max(1, BYTES // per_row)
+    rows = max(1, BLOCK_BYTES // per_row)
     yield from (slice(first, first + rows) for first in range(0, array.sizes["latitude"], rows))

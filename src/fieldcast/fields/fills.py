@@ -24,7 +24,7 @@ from jaxtyping import Float, Int
 from fieldcast.fields.packing import declares_missing, is_packed, packed_type, unpacked
 
 PACKED_FILLS = "fieldcast_packed_fills"  # attribute: {value in the array's units: the packed number}
-FEWEST_TIMES = 30  # times; over fewer, a value may persist by chance
+MIN_MASK_TIMES = 30  # smallest number of times for a mask: over fewer, a value may persist by chance
 _WHOLE = (
     *(-99, -999, -9999, -99999, -999999, 999, 9999, 99999, 999999),
     *(32767, -32767, -32768, 65535, 2147483647, -2147483647, -2147483648, -999000000),
@@ -113,4 +113,4 @@ class Search:
         always = count == self.times
         intermittent = np.any((count > 0) & ~always)
         is_data = value in self.packed and (intermittent or always.all())
-        return bool(self.times >= FEWEST_TIMES and always.any() and not is_data)
+        return bool(self.times >= MIN_MASK_TIMES and always.any() and not is_data)

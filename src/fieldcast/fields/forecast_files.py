@@ -28,7 +28,7 @@ from fieldcast.time_steps import MONTH
 
 DIMS = ("lead", "start", "member", "latitude", "longitude")
 _STANDARD = {"lead": "forecast_period", "start": "forecast_reference_time", "member": "realization"}
-_NAMES = {  # in order of precedence: `time` may be the valid time, on (start, lead)
+_NAMES = {  # names in order of precedence: `time` may be the valid time, on (start, lead)
     "lead": ("lead", "lead_time", "leadtime", "step", "prediction_timedelta", "forecast_period"),
     "start": (
         "start", "init_time", "initial_time", "forecast_reference_time", "reference_time", "init", "time",

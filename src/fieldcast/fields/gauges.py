@@ -1,6 +1,6 @@
-"""Tables of stations as matrices, a row for each step of time and a column for each place.
+"""Tables of stations as matrices, with a row for each time step and a column for each location.
 
-Readings of a place within one step are averaged. Steps without any reading are left out.
+Readings at one location within a step are averaged. Steps without any reading are left out.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ from fieldcast.geometry import counted_from, unit_points
 from fieldcast.time_steps import TimeStep, most_common, step_of
 
 LOG = logging.getLogger(__name__)
-FEWEST = 2  # stations, and times
-CUT = 90.0  # degrees without any station across which a network does not circle the globe
-DIGITS = 9  # of a longitude in degrees
-YEARS = 2.0  # from which there is an annual cycle
-UNIT = "the unit of most of its readings"
-PLACE = ["latitude", "longitude"]
+MIN_STATIONS_AND_TIMES = 2  # smallest number of stations, and of times, of a variable
+MIN_EMPTY_SECTOR = (
+    90.0  # degrees of longitude without stations for which an observing network does not circle the globe
+)
+LONGITUDE_DECIMALS = 9  # decimals that longitudes in degrees are rounded to
+MIN_SEASONAL_YEARS = 2.0  # shortest record, in years, for which an annual cycle is estimated
+UNIT_DESCRIPTION = "the unit of most of its readings"
+LOCATION = ["latitude", "longitude"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,11 +40,11 @@ class GaugeRecord:
     x
         Readings in their units, NaN where there is none.
     points
-        Places on the unit sphere.
+        Locations on the unit sphere.
     number
-        Number of each time, in steps.
+        Number of steps from the first time to each time.
     phase
-        Phase of the year of each time.
+        Phase of each time in the annual cycle, in radians.
     seasonal
         Whether the record is long enough for an annual cycle.
     """
@@ -53,9 +55,9 @@ class GaugeRecord:
     phase: Float[np.ndarray, " time"]
     seasonal: bool
 
-    def of(self, kept: Bool[np.ndarray, " station"]) -> GaugeRecord:
+    def of(self, selected: Bool[np.ndarray, " station"]) -> GaugeRecord:
         """The record of some stations."""
-        return GaugeRecord(self.x[:, kept], self.points[kept], self.number, self.phase, self.seasonal)
+        return GaugeRecord(self.x[:, selected], self.points[selected], self.number, self.phase, self.seasonal)
 
     @property
     def observed(self) -> Bool[np.ndarray, "time station"]:
@@ -70,21 +72,21 @@ class GaugeRecord:
 
 @dataclass(frozen=True, eq=False)
 class Gauges:
-    """A table whose readings are averaged over steps of time.
+    """A table of readings averaged over time steps.
 
     Parameters
     ----------
     table
-        Columns time (of the step), latitude, longitude, variable, value and, if there are names, station; `at_time`
-        and `at_place` are their numbers.
+        Columns time (of the step), latitude, longitude, variable, value and, if there are names, station; `at_time` and
+        `at_place` are the indices of the time and the location.
     times
-        Times of the steps.
+        Times of the steps that occur.
     number
-        Their numbers, which differ by 1 from one step to the next.
+        Numbers of these steps, which differ by 1 between successive steps.
     step
-        The step.
+        Length of a step.
     places
-        Columns latitude and longitude of each place.
+        Columns latitude and longitude of each location.
     units
         Units of each variable.
     """
@@ -98,7 +100,7 @@ class Gauges:
 
     @classmethod
     def read(cls, source: str | Path | pd.DataFrame, hours: float | None, where: str) -> Gauges:
-        """The table in steps of some hours, by default in those that are most frequent at its stations.
+        """Average a table over steps of some hours, by default over the most frequent step of its stations.
 
         Raises
         ------
@@ -116,26 +118,26 @@ class Gauges:
         step = step_of_stations(table, hours, where)
         table["number"], times = in_steps(table["time"].to_numpy().astype("M8[s]"), step)
         names = {"station": ("station", "first")} if "station" in table else {}
-        table = table.groupby(["variable", "number", *PLACE], as_index=False).agg(
+        table = table.groupby(["variable", "number", *LOCATION], as_index=False).agg(
             value=("value", "mean"), **names
         )
-        places = table[PLACE].drop_duplicates().sort_values(PLACE, ignore_index=True)
+        places = table[LOCATION].drop_duplicates().sort_values(LOCATION, ignore_index=True)
         table["at_place"] = pd.MultiIndex.from_frame(places).get_indexer(
-            pd.MultiIndex.from_frame(table[PLACE])
+            pd.MultiIndex.from_frame(table[LOCATION])
         )
         number, table["at_time"] = np.unique(table["number"], return_inverse=True)
         table["time"] = times[table["at_time"]]
         for variable, of_variable in table.groupby("variable"):
             for what, column in (("station", "at_place"), ("time", "at_time")):
-                if (count := of_variable[column].nunique()) < FEWEST:
+                if (count := of_variable[column].nunique()) < MIN_STATIONS_AND_TIMES:
                     raise InputError(
                         f"{where} has readings of '{variable}' at {count} {what}: a field in space and time needs at "
-                        f"least {FEWEST} {what}s."
+                        f"least {MIN_STATIONS_AND_TIMES} {what}s."
                     )
         return cls(table.drop(columns="number"), times, number, step, places, units)
 
     def of(self, variable: str) -> tuple[GaugeRecord, pd.DataFrame]:
-        """The record of a variable at the places that measure it, and its readings in the order of its elements."""
+        """The record of a variable at the locations that measure it, and its readings in the order of the record."""
         table = self.table[self.table["variable"] == variable].sort_values(["at_time", "at_place"])
         place, column = np.unique(table["at_place"], return_inverse=True)
         x = np.full((len(self.times), len(place)), np.nan)
@@ -144,18 +146,18 @@ class Gauges:
         points = np.concatenate([unit_points([y], [z])[0] for y, z in at.to_numpy()])
         phase = 2 * np.pi * calendars.fraction_of_year(self.times)
         years = calendars.hours(self.times)[-1] / (24 * 365.25) + self.step.hours / (24 * 365.25)
-        record = GaugeRecord(x, points, self.number, phase, bool(years >= YEARS))
+        record = GaugeRecord(x, points, self.number, phase, bool(years >= MIN_SEASONAL_YEARS))
         return record, table.assign(column=column).reset_index(drop=True)
 
 
 def in_common_units(table: pd.DataFrame, where: str) -> tuple[pd.DataFrame, dict[str, str]]:
-    """The table with each variable in the unit of most of its readings, and these units; 1 if it names none."""
+    """Convert each variable to the unit of most of its readings; also return the units, "1" if the table has none."""
     names = list(dict.fromkeys(table["variable"]))
     if "units" not in table:
         LOG.info("%s names no units, and neither does the result.", where)
         return table, dict.fromkeys(names, "1")
     units = {name: str(most_frequent(table.loc[table["variable"] == name, "units"])) for name in names}
-    return converted(table, units, where, UNIT), units
+    return converted(table, units, where, UNIT_DESCRIPTION), units
 
 
 def most_frequent(column: pd.Series) -> object:
@@ -165,20 +167,20 @@ def most_frequent(column: pd.Series) -> object:
 
 
 def in_one_range(longitude: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Longitudes without a jump inside the network: from -180 or from 0, or from its western edge."""
+    """Longitudes without a jump inside the observing network: from -180 or from 0, or from its western edge."""
     first = -180.0 if longitude.min() < 0 else 0.0
-    turned = np.unique(np.round(longitude % 360.0, DIGITS))
+    turned = np.unique(np.round(longitude % 360.0, LONGITUDE_DECIMALS))
     gaps = np.diff(np.append(turned, turned[0] + 360.0))
-    if gaps.max() < CUT:
-        return np.round(counted_from(longitude, first), DIGITS)
+    if gaps.max() < MIN_EMPTY_SECTOR:
+        return np.round(counted_from(longitude, first), LONGITUDE_DECIMALS)
     west = turned[(int(gaps.argmax()) + 1) % len(turned)]
     east = west + 360.0 - gaps.max()
     west -= 360.0 * (east > first + 360.0)
-    return np.round(counted_from(longitude, west), DIGITS)
+    return np.round(counted_from(longitude, west), LONGITUDE_DECIMALS)
 
 
 def step_of_stations(table: pd.DataFrame, hours: float | None, where: str) -> TimeStep:
-    """The step of that many hours, or the most frequent one of the stations.
+    """The step of some hours, or the most frequent step of the stations.
 
     Raises
     ------
@@ -190,14 +192,14 @@ def step_of_stations(table: pd.DataFrame, hours: float | None, where: str) -> Ti
             raise InputError(f"the step is {hours:g} hours: give a positive number of hours.")
         return TimeStep(float(hours))
     times = np.unique(table["time"].to_numpy().astype("M8[s]"))
-    if len(times) < FEWEST:
+    if len(times) < MIN_STATIONS_AND_TIMES:
         raise InputError(
-            f"{where} has readings at 1 time: a field in space and time needs at least {FEWEST} times."
+            f"{where} has readings at 1 time: a field in space and time needs at least {MIN_STATIONS_AND_TIMES} times."
         )
     overall = step_of(times)
     if overall.months:
         return overall
-    spacing = table.sort_values("time").groupby([*PLACE, "variable"])["time"].diff().dt.total_seconds()
+    spacing = table.sort_values("time").groupby([*LOCATION, "variable"])["time"].diff().dt.total_seconds()
     spacing = spacing[spacing > 0]
     return TimeStep(float(most_common(spacing.to_numpy())) / 3600) if len(spacing) else overall
 
@@ -205,7 +207,7 @@ def step_of_stations(table: pd.DataFrame, hours: float | None, where: str) -> Ti
 def in_steps(times: np.ndarray, step: TimeStep) -> tuple[Int[np.ndarray, " n"], np.ndarray]:
     """Number of the nearest step of each time, and the times of the steps that occur, in order.
 
-    Steps are at the most frequent time of the day or part of it, those of months at their beginning.
+    Steps are at the most frequent phase of the times within a step; monthly steps are at the beginning of the month.
     """
     if step.months:
         month = times.astype("M8[M]").astype(int)
@@ -213,6 +215,6 @@ def in_steps(times: np.ndarray, step: TimeStep) -> tuple[Int[np.ndarray, " n"], 
         present = np.unique(number)
         return number, (present * step.months + month.min()).astype("M8[M]").astype("M8[s]")
     seconds, since = round(3600 * step.hours), times.astype("M8[s]").astype(int)
-    place = int(most_common(since % seconds))
-    number = (since - place + seconds // 2) // seconds
-    return number - number.min(), (np.unique(number) * seconds + place).astype("M8[s]")
+    phase = int(most_common(since % seconds))
+    number = (since - phase + seconds // 2) // seconds
+    return number - number.min(), (np.unique(number) * seconds + phase).astype("M8[s]")

@@ -13,15 +13,19 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from fieldcast.even_spacing import evenly_spaced_indices
+
 HARMONICS = 6
-ROUNDS = 15  # of expectation-maximisation
-CELLS = 2000  # from which the ratios are estimated
-FREE = 1e-9  # inverse of the prior variance of a_0
-ZERO = 1e-9  # largest value of a function that vanishes but for rounding
+EM_ITERATIONS = 15
+MAX_CELLS = (
+    2000  # largest number of cells from which the ratios r_k are estimated, and which are solved at a time
+)
+FREE_PRECISION = 1e-9  # inverse of the prior variance of a_0, which is left practically free
+ROUNDING = 1e-9  # largest absolute value of a function that vanishes up to rounding
 
 
 def basis(theta: Float[np.ndarray, " phase"]) -> Float[np.ndarray, "phase 13"]:
-    """The functions at some phases: 1, and cosine and sine of k theta."""
+    """The functions 1, cos k theta and sin k theta at some phases."""
     waves = [wave(k * theta) for k in range(1, HARMONICS + 1) for wave in (np.cos, np.sin)]
     return np.stack([np.ones_like(theta), *waves], axis=1)
 
@@ -30,7 +34,7 @@ def shrunk_cycle(
     sums: Float[np.ndarray, "part y x"], counts: Float[np.ndarray, "part y x"],
     squares: Float[np.ndarray, "y x"], theta: Float[np.ndarray, " part"], at: Float[np.ndarray, " phase"],
 ) -> Float[np.ndarray, "phase y x"]:  # fmt: skip
-    """c of each cell at some phases.
+    """The annual cycle c of each cell at some phases.
 
     Parameters
     ----------
@@ -47,21 +51,23 @@ def shrunk_cycle(
     total, number, square = sums.reshape(len(sums), -1), counts.reshape(len(sums), -1), squares.ravel()
     waves = basis(theta)
     order = np.repeat(np.arange(HARMONICS + 1.0), 2)[1:]
-    there = abs(waves).max(0) > ZERO  # the sine of 6 theta is 0 in each of twelve months
-    waves, order = waves[:, there], order[there]
-    used = np.flatnonzero(number.sum(0) > len(order))
-    used = used[np.linspace(0, len(used) - 1, min(CELLS, len(used))).round().astype(int)]
-    precision = np.where(order == 0, FREE, 1.0)
-    for _ in range(ROUNDS if len(used) else 0):
-        precision = maximised(total[:, used], number[:, used], square[used], waves, order, precision)
+    nonzero = abs(waves).max(0) > ROUNDING  # the sine of 6 theta is 0 in each of twelve months
+    waves, order = waves[:, nonzero], order[nonzero]
+    cells = np.flatnonzero(number.sum(0) > len(order))
+    cells = cells[evenly_spaced_indices(len(cells), MAX_CELLS)]
+    precision = np.where(order == 0, FREE_PRECISION, 1.0)
+    for _ in range(EM_ITERATIONS if len(cells) else 0):
+        precision = updated_precision(
+            total[:, cells], number[:, cells], square[cells], waves, order, precision
+        )
     cycle = np.empty((len(at), len(square)))
-    for piece in np.array_split(np.arange(len(square)), -(-len(square) // CELLS)):
-        a = solved(total[:, piece], number[:, piece], waves, precision)[0]
-        cycle[:, piece] = basis(at)[:, there] @ a.T
+    for piece in np.array_split(np.arange(len(square)), -(-len(square) // MAX_CELLS)):
+        a = posterior(total[:, piece], number[:, piece], waves, precision)[0]
+        cycle[:, piece] = basis(at)[:, nonzero] @ a.T
     return cycle.reshape(len(at), *grid)
 
 
-def solved(
+def posterior(
     sums: Float[np.ndarray, "part cell"], counts: Float[np.ndarray, "part cell"],
     waves: Float[np.ndarray, "part wave"], precision: Float[np.ndarray, " wave"],
 ) -> tuple[
@@ -73,17 +79,17 @@ def solved(
     return np.einsum("cij,cj->ci", covariance, sums.T @ waves), covariance, normal
 
 
-def maximised(
+def updated_precision(
     sums: Float[np.ndarray, "part cell"], counts: Float[np.ndarray, "part cell"], squares: Float[np.ndarray, " cell"],
     waves: Float[np.ndarray, "part wave"], order: Float[np.ndarray, " wave"], precision: Float[np.ndarray, " wave"],
 ) -> Float[np.ndarray, " wave"]:  # fmt: skip
-    """1 / r_k of each function after one more round."""
-    a, covariance, normal = solved(sums, counts, waves, precision)
+    """1 / r_k of each function after one more iteration."""
+    a, covariance, normal = posterior(sums, counts, waves, precision)
     misfit = squares - 2 * (a * (sums.T @ waves)).sum(1) + np.einsum("ci,cij,cj->c", a, normal, a)
-    fitted = np.einsum("cij,cji->c", covariance, normal)  # degrees of freedom
+    freedom = np.einsum("cij,cji->c", covariance, normal)  # degrees of freedom of the fit
     variance = np.maximum(
-        misfit / np.maximum(counts.sum(0) - fitted, 1.0), FREE * squares + np.finfo(float).tiny
+        misfit / np.maximum(counts.sum(0) - freedom, 1.0), FREE_PRECISION * squares + np.finfo(float).tiny
     )
     moment = (a**2 / variance[:, None] + np.einsum("cii->ci", covariance)).mean(0)
     ratio = np.array([moment[order == k].mean() for k in order])
-    return np.where(order == 0, FREE, 1 / ratio)
+    return np.where(order == 0, FREE_PRECISION, 1 / ratio)

@@ -118,7 +118,7 @@ def from_openml(name: str) -> dict[str, Pictures]:
 
     try:
         bundle = fetch_openml(OPENML[name], version=1, as_frame=False)
-    except (OSError, ValueError) as error:  # no network, or the data have been removed
+    except (OSError, ValueError) as error:  # offline, or the data have been removed
         raise InputError(
             f"{name} cannot be fetched from OpenML ({type(error).__name__}): check the network, or give the folder "
             "of its IDX files with --params ingestion.path=FOLDER."

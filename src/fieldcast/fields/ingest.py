@@ -11,10 +11,10 @@ from fieldcast import geometry, lineage
 from fieldcast.errors import InputError
 from fieldcast.fields import quality
 from fieldcast.fields.chunked import blocks
-from fieldcast.fields.conventions import KEPT, static, time_varying, to_contract
+from fieldcast.fields.conventions import KEPT_ATTRS, static, time_varying, to_contract
 from fieldcast.fields.opening import first_line, reading
 from fieldcast.fields.options import Missing, Source
-from fieldcast.fields.repair import FEWEST_TIMES, Gaps, repair
+from fieldcast.fields.repair import MIN_TIMES, Gaps, repair
 from fieldcast.fields.sources import open_source
 
 # coordinates of the climatology, observations, reconstructions, forecasts and samples; "all" is the mean over variables
@@ -34,8 +34,8 @@ RESERVED = (
     "step",
     "variable",
 )
-ADDED = ("_mean", "_spread", "_flag", "_suspect", "_members")  # ends of the names that results add
-IN_MEMORY = 2**30  # bytes; larger data are read block by block, in several passes
+ADDED_SUFFIXES = ("_mean", "_spread", "_flag", "_suspect", "_members")  # ends of the names that results add
+MAX_MEMORY_BYTES = 2**30  # bytes; larger data are read block by block, in several passes
 
 
 def ingest_source(source: Source) -> tuple[xr.Dataset, pd.DataFrame]:
@@ -44,7 +44,7 @@ def ingest_source(source: Source) -> tuple[xr.Dataset, pd.DataFrame]:
 
 
 def ingest(
-    dataset: xr.Dataset, where: str = "the data", gaps: Gaps = "refuse", fewest: int = FEWEST_TIMES,
+    dataset: xr.Dataset, where: str = "the data", gaps: Gaps = "refuse", fewest: int = MIN_TIMES,
     missing: Missing = "refuse",
 ) -> tuple[xr.Dataset, pd.DataFrame]:  # fmt: skip
     """Convert, repair and check a data set: `fields` as in the contract, and the quality table (`quality.COLUMNS`).
@@ -61,7 +61,7 @@ def ingest(
     _refuse_names_of_results(fields, where)
     if not time_varying(fields):
         raise InputError(f"{where} has no variable on (time, latitude, longitude): choose another file")
-    if fields.nbytes <= IN_MEMORY:
+    if fields.nbytes <= MAX_MEMORY_BYTES:
         with reading(where, Exception):
             fields = fields.load()
     with reading(where, OSError, RuntimeError):
@@ -83,7 +83,7 @@ def _refuse_reserved_names(fields: xr.Dataset, where: str) -> None:
 def _refuse_names_of_results(fields: xr.Dataset, where: str) -> None:
     """Reject a variable whose name results give to a statistic of another one."""
     for name in map(str, fields.data_vars):
-        for end in ADDED:
+        for end in ADDED_SUFFIXES:
             if name + end in fields.data_vars:
                 raise InputError(
                     f"variables '{name}' and '{name + end}' of {where}: results call the {end[1:]} of '{name}' "
@@ -114,7 +114,10 @@ def _described(fields: xr.Dataset, where: str) -> xr.Dataset:
     """Set the attributes of the contract."""
     for name in fields.data_vars:
         attrs = fields[name].attrs
-        fields[name].attrs = {"long_name": str(name), **{key: attrs[key] for key in KEPT if key in attrs}}
+        fields[name].attrs = {
+            "long_name": str(name),
+            **{key: attrs[key] for key in KEPT_ATTRS if key in attrs},
+        }
     origin = fields.attrs.get("source") or fields.attrs.get("title") or where
     return fields.assign_attrs(
         digest=digest(fields),

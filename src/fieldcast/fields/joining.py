@@ -15,7 +15,7 @@ from fieldcast.fields.repair import refuse_far_years
 from fieldcast.geometry import different_axis
 
 
-def joined(parts: Sequence[tuple[str, xr.Dataset]]) -> xr.Dataset:
+def join_files(parts: Sequence[tuple[str, xr.Dataset]]) -> xr.Dataset:
     """Join the data sets of several files, given as (path, data set) in the order of the paths.
 
     Raises

@@ -14,10 +14,12 @@ from fieldcast import geometry
 from fieldcast.calendars import day_of_year
 from fieldcast.errors import InputError
 from fieldcast.fields import domain
-from fieldcast.fields.chunked import BYTES, SMALL, blocks, in_memory
+from fieldcast.fields.chunked import BLOCK_BYTES, SMALL_BLOCK_BYTES, blocks, in_memory
 from fieldcast.fields.conventions import time_varying
 
-INDEPENDENT = 2**0.5  # tendency of independent states: assumed where no two observed times follow one another
+INDEPENDENT_TENDENCY = (
+    2**0.5
+)  # tendency of independent states, assumed if no two successive times are observed
 STATISTICS = ("mean", "std", "anomaly_std", "tendency")
 
 
@@ -31,8 +33,8 @@ def fit(training: xr.Dataset, climatology: xr.Dataset) -> xr.Dataset:
     """
     names = time_varying(training)
     exists = domain.exists(training)
-    # sums over large blocks keep the statistics of complete fields what they were, to the last bit
-    size = BYTES if in_memory(training) and not domain.has_gaps(training) else SMALL
+    # sums over large blocks keep the statistics of complete fields unchanged, to the last bit
+    size = BLOCK_BYTES if in_memory(training) and not domain.has_gaps(training) else SMALL_BLOCK_BYTES
     values = np.array(
         [_statistics(training[v], climatology[v], exists.sel(variable=v).values, size) for v in names]
     )
@@ -60,14 +62,16 @@ class _Moments:
         np.copyto(moved, 0.0, where=~present)
         self.n += total
         self.first += float((self.weight * moved).sum())
-        np.square(moved, out=moved)  # in place: a block in double precision is large
+        np.square(moved, out=moved)  # in place, because a block in double precision is large
         moved *= self.weight
         self.second += float(moved.sum())
 
     def _total(self, present: Bool[np.ndarray, "time y x"]) -> float:
         """Sum of the weights of the values that are present."""
         if present[:, self.weight > 0].all():
-            return float(self.weight.sum() * len(present))  # to the last bit as for fields without gaps
+            return float(
+                self.weight.sum() * len(present)
+            )  # the same, to the last bit, as for fields without gaps
         return float((self.weight * present).sum())
 
     @property
@@ -103,5 +107,5 @@ def _statistics(
             f"variable '{array.name}' does not vary in the training split: leave it out with "
             "ingestion.variables, or choose another ingestion.splits.train"
         )
-    tendency = steps.std / anomalies.std if followed else INDEPENDENT
+    tendency = steps.std / anomalies.std if followed else INDEPENDENT_TENDENCY
     return field.mean, field.std, anomalies.std, tendency

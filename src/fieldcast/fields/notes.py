@@ -9,8 +9,8 @@ from fieldcast.fields.fills import PACKED_FILLS
 from fieldcast.fields.valid import VALID
 from fieldcast.fields.versions import VERSIONS
 
-WIDE = "fieldcast_wide"  # attribute: 1 if the file's numbers have more digits than single precision
-_NOTES = (PACKED_FILLS, VALID, VERSIONS, WIDE)
+WIDE_ATTR = "fieldcast_wide"  # attribute: 1 if the file's numbers have more digits than single precision
+_NOTES = (PACKED_FILLS, VALID, VERSIONS, WIDE_ATTR)
 
 
 def notes_of(attrs: Mapping[Any, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Tell local paths, globs and addresses apart, and what addresses need."""
+"""Distinguish local paths, globs and addresses, and name the packages that addresses need."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fsspec.registry import known_implementations
 
 from fieldcast.errors import InputError
 
-EXTRAS = {"gcsfs": "era5", "s3fs": "s3"}  # of this package, which install those
+EXTRAS = {"gcsfs": "era5", "s3fs": "s3"}  # extra of this package that installs each of these packages
 
 
 def installation(scheme: str) -> str:

@@ -16,18 +16,22 @@ from fieldcast.errors import InputError
 from fieldcast.fields.chunked import blocks
 from fieldcast.fields.conventions import static, time_varying
 from fieldcast.fields.fills import Search
-from fieldcast.fields.notes import WIDE
+from fieldcast.fields.notes import WIDE_ATTR
 from fieldcast.fields.options import Missing
 from fieldcast.fields.repair import Finding
-from fieldcast.fields.survey import HUGE, LARGEST, Survey, survey
+from fieldcast.fields.survey import MAX_ABSOLUTE_VALUE, MAX_FINITE, Survey, survey
 from fieldcast.fields.unit_jumps import check_unit_jumps
 from fieldcast.fields.valid import VALID
 from fieldcast.fields.versions import VERSIONS
 
 COLUMNS = list(Finding._fields)
-FEWEST_OBSERVED = 2  # times with a value
-FEWEST_CELLS = 4  # that change in time: as many as the smallest grid, 2 x 2
-FEWEST_LEVELS = 100  # of single precision between the lowest and the highest value
+MIN_OBSERVED_TIMES = 2  # smallest number of times with a value
+MIN_VARYING_CELLS = (
+    4  # smallest number of cells that change in time: as many as the smallest grid, 2 x 2, has
+)
+MIN_RESOLVED_LEVELS = (
+    100  # smallest number of single-precision levels between the lowest and the highest value
+)
 TRUE_EXTREME = "; if it is a true extreme, declare another number as the _FillValue"
 
 
@@ -61,7 +65,7 @@ def inspect(dataset: xr.Dataset, where: str, missing: Missing = "refuse") -> tup
         findings.append(check_unit_jumps(dataset[name], summary, where))
     for name in static(dataset):
         values = dataset[name].values
-        usable = bool(np.all(np.abs(values) < HUGE)) and not _has_far_fills(dataset[name])
+        usable = bool(np.all(np.abs(values) < MAX_FINITE)) and not _has_far_fills(dataset[name])
         if not usable or not dataset[name].attrs.get("units"):
             dataset = dataset.drop_vars(name)
             sentence = f"Static variable '{name}' has missing values (or fill values) or no units: left out."
@@ -100,7 +104,7 @@ def _check_finite(array: xr.DataArray, survey: Survey, where: str) -> Finding:
             "infinite values", name, "", 0, "fine", "No value is infinite or an undeclared fill value."
         )
     first = int(np.flatnonzero(survey.infinite)[0])
-    place = _place(array, first, np.abs(array.isel(time=first).values) >= HUGE)
+    place = _place(array, first, np.abs(array.isel(time=first).values) >= MAX_FINITE)
     raise InputError(
         f"variable '{name}' of {where} holds {survey.infinite.sum()} infinite or undeclared fill values, "
         f"first at {place}: mask or replace them"
@@ -164,9 +168,9 @@ def _scattered_finding(array: xr.DataArray, survey: Survey, where: str, first: s
     """Finding for a variable with values missing at some times, which has enough of the others."""
     name, empty = str(array.name), np.flatnonzero(survey.present == 0)
     observed = len(survey.present) - empty.size
-    if observed < FEWEST_OBSERVED:
+    if observed < MIN_OBSERVED_TIMES:
         raise InputError(
-            f"variable '{name}' of {where} is observed at {observed} time only, and at least {FEWEST_OBSERVED} are "
+            f"variable '{name}' of {where} is observed at {observed} time only, and at least {MIN_OBSERVED_TIMES} are "
             "needed: leave it out with ingestion.variables, or choose another ingestion.period"
         )
     share = count / ((~survey.never).sum() * len(survey.present))
@@ -184,7 +188,7 @@ def _check_constant(array: xr.DataArray, survey: Survey, where: str) -> Finding:
     if not survey.varies.any():
         how = "is constant" if survey.flat.all() else "does not change in time"
         remedy = "leave it out with ingestion.variables"
-        if array.attrs.get(WIDE):
+        if array.attrs.get(WIDE_ATTR):
             value = np.float32(survey.high.max())
             how += f" in single precision (which resolves {np.spacing(value):.1g} at {value:.3g})"
             remedy += ", or subtract a constant from it if it varies by less"
@@ -201,20 +205,20 @@ def _check_precision(array: xr.DataArray, survey: Survey, where: str) -> None:
     """Reject too few cells that change, and values that single precision, in which models compute, cannot resolve."""
     subject = f"variable '{array.name}' of {where}"
     count = int(survey.varies.sum())
-    if count < FEWEST_CELLS:
+    if count < MIN_VARYING_CELLS:
         raise InputError(
-            f"{subject} changes in time in {count} of {survey.varies.size} cells, and at least {FEWEST_CELLS} are "
+            f"{subject} changes in time in {count} of {survey.varies.size} cells, and at least {MIN_VARYING_CELLS} are "
             "needed: leave it out with ingestion.variables, or give a larger region"
         )
     low, high = float(survey.low.min()), float(survey.high.max())
     largest = max(abs(low), abs(high))
-    if not 1 / LARGEST < largest < LARGEST:
+    if not 1 / MAX_ABSOLUTE_VALUE < largest < MAX_ABSOLUTE_VALUE:
         raise InputError(
             f"{subject} has values of up to {largest:.3g}, whose squares single precision cannot hold: convert it to "
             f"{'larger' if largest > 1 else 'smaller'} units"
         )
     levels = (high - low) / float(np.spacing(np.float32(largest)))
-    if array.attrs.get(WIDE) and levels < FEWEST_LEVELS:
+    if array.attrs.get(WIDE_ATTR) and levels < MIN_RESOLVED_LEVELS:
         raise InputError(
             f"{subject} lies between {low:.8g} and {high:.8g}, where single precision resolves {levels:.0f} levels: "
             "subtract a constant from it"

@@ -16,12 +16,10 @@ from fieldcast.fields.conventions import time_varying
 from fieldcast.time_steps import TimeStep, regular, step_of, with_rounded_times
 
 Gaps = Literal["refuse", "segment"]
-FEWEST_TIMES = 30
-ROUNDING = 1e-6  # relative to the largest value
-SOME, MOSTLY = (
-    0.1,
-    0.5,
-)  # share of irregular steps above which a record has no regular one: with and without segments
+MIN_TIMES = 30
+RELATIVE_ROUNDING = 1e-6  # largest rounding error, relative to the largest value
+# largest share of irregular steps in a record with a regular step, by the option `gaps`
+MAX_IRREGULAR_SHARE = {"segment": 0.1, "refuse": 0.5}
 
 
 class Finding(NamedTuple):
@@ -36,7 +34,7 @@ class Finding(NamedTuple):
 
 
 def repair(
-    dataset: xr.Dataset, where: str, gaps: Gaps = "refuse", fewest: int = FEWEST_TIMES
+    dataset: xr.Dataset, where: str, gaps: Gaps = "refuse", fewest: int = MIN_TIMES
 ) -> tuple[xr.Dataset, list[Finding]]:
     """Make coordinates ascend and times unique, and add `segment`, which numbers regular stretches of time.
 
@@ -126,7 +124,9 @@ def _check_first_meridian(dataset: xr.Dataset, where: str) -> None:
         ends = dataset[name].isel(longitude=[0, -1]).transpose(..., "longitude").values
         first, last = ends[..., 0], ends[..., 1]
         largest = np.fmax.reduce(np.abs(ends), axis=None)
-        differ = ~np.isclose(first, last, rtol=ROUNDING, atol=ROUNDING * largest, equal_nan=True)
+        differ = ~np.isclose(
+            first, last, rtol=RELATIVE_ROUNDING, atol=RELATIVE_ROUNDING * largest, equal_nan=True
+        )
         if differ.any():
             time = np.argwhere(differ)[0, 0]
             date = (
@@ -156,8 +156,9 @@ def _without_duplicates(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, Fi
     if not again.size:
         return dataset, Finding("duplicate times", "", "", 0, "fine", "No time occurs twice.")
     for name in time_varying(dataset):
-        kept, repeated = (dataset[name].isel(time=index).values for index in (again - 1, again))
-        differ = ~np.all((kept == repeated) | (np.isnan(kept) & np.isnan(repeated)), axis=(1, 2))
+        first_fields, repeated = (dataset[name].isel(time=index).values for index in (again - 1, again))
+        both_nan = np.isnan(first_fields) & np.isnan(repeated)
+        differ = ~np.all((first_fields == repeated) | both_nan, axis=(1, 2))
         if differ.any():
             date = calendars.date(dataset["time"][again[differ][0]])
             raise InputError(
@@ -191,7 +192,7 @@ def _segments(dataset: xr.Dataset, where: str, gaps: Gaps) -> tuple[xr.Dataset, 
     step = step_of(time)
     counts = step.counts(time) if step.hours else np.zeros(0)
     irregular = ~regular(counts)
-    if irregular.sum() > (MOSTLY if gaps == "refuse" else SOME) * counts.size:
+    if irregular.sum() > MAX_IRREGULAR_SHARE[gaps] * counts.size:
         dataset = dataset.assign_coords(segment=("time", np.arange(time.size, dtype=np.int32)))
         dataset.attrs |= TimeStep(0.0).attrs()
         sentence = "No time step is regular: forecasts are not possible, reconstructions and samples are."

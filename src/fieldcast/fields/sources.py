@@ -10,14 +10,14 @@ import xarray as xr
 from fieldcast import calendars
 from fieldcast.errors import InputError
 from fieldcast.fields.conventions import select_variables, time_varying, to_contract
-from fieldcast.fields.joining import joined
+from fieldcast.fields.joining import join_files
 from fieldcast.fields.opening import check_chunks, open_file, reading
 from fieldcast.fields.options import Source
 from fieldcast.fields.paths import is_remote, matches, require
 from fieldcast.fields.periods import within
 from fieldcast.time_steps import step_of
 
-MIN_READ = 2**20  # bytes
+MIN_READ_BYTES = 2**20  # bytes
 
 
 def open_source(source: Source) -> xr.Dataset:
@@ -39,7 +39,7 @@ def open_source(source: Source) -> xr.Dataset:
         check_chunks(opened, [str(name) for name in opened.data_vars if name in aliases], path)
         if part.data_vars:
             parts.append((path, part))
-    dataset = joined(parts)
+    dataset = join_files(parts)
     if source.variables is not None:
         names = dataset if parts else to_contract(opened, source.where)
         dataset = select_variables(names, source.variables, source.where)
@@ -75,14 +75,14 @@ def _expanded(patterns: Sequence[str]) -> list[str]:
 
 
 def _chunked(opened: xr.Dataset) -> xr.Dataset:
-    """Chunk numeric variables with dask, in multiples of the file's chunks of at least `MIN_READ` bytes."""
+    """Chunk numeric variables with dask, in multiples of the file's chunks of at least `MIN_READ_BYTES` bytes."""
     lazy = {}
     for name, array in opened.data_vars.items():
         if array.ndim and array.dtype.kind in "fiu":
             chunk = dict(array.encoding.get("preferred_chunks") or {**array.sizes, array.dims[0]: 1})
             size = array.dtype.itemsize * prod(chunk.values())
             first = array.dims[0]
-            chunk[first] = min(array.sizes[first], chunk[first] * max(1, MIN_READ // size))
+            chunk[first] = min(array.sizes[first], chunk[first] * max(1, MIN_READ_BYTES // size))
             lazy[name] = array.chunk(chunk)
     return opened.assign(lazy)
 

@@ -1,7 +1,7 @@
 """Tables of observations at places: gauges, buoys, soundings; one row for each observed value.
 
-Columns: time, latitude, longitude, variable, value; and, if there are any, error (its standard deviation), units (of
-value and error) and station. Common other names of them are understood.
+Columns: time, latitude, longitude, variable, value; and optionally error (its standard deviation), units (of value and
+error) and station. Other common names of these columns are understood.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from fieldcast.fields.units import conversion
 
 LOG = logging.getLogger(__name__)
 
-ZEROS = 10  # readings of a station that are not all zero by chance
-DEFAULT = "the table of stations"
-LISTED = 3  # rows that a message lists
+MIN_ZERO_READINGS = 10  # smallest number of readings that are unlikely to be all zero by chance
+DEFAULT_NAME = "the table of stations"
+LISTED_ROWS = 3  # largest number of rows that a message lists
 
 
 def read_stations(source: str | Path | pd.DataFrame, where: str) -> pd.DataFrame:
@@ -37,7 +37,7 @@ def read_stations(source: str | Path | pd.DataFrame, where: str) -> pd.DataFrame
     if isinstance(source, pd.DataFrame):
         table = source.copy()
     elif isinstance(source, str | Path) and str(source).strip() and "\0" not in str(source):
-        where = f"'{source}'" if where == DEFAULT else where
+        where = f"'{source}'" if where == DEFAULT_NAME else where
         table = read_table(Path(source), where)
     else:
         raise InputError(
@@ -55,13 +55,13 @@ def read_stations(source: str | Path | pd.DataFrame, where: str) -> pd.DataFrame
     if silent := all_zero(table):
         LOG.warning(
             "%s: all readings of %d stations are zero (%s): check whether these instruments work.",
-            where, len(silent), "; ".join(silent[:LISTED]) + " ..." * (len(silent) > LISTED),
+            where, len(silent), "; ".join(silent[:LISTED_ROWS]) + " ..." * (len(silent) > LISTED_ROWS),
         )  # fmt: skip
     return table.reset_index(drop=True)
 
 
 def parsed(table: pd.DataFrame, where: str) -> pd.DataFrame:
-    """The table with times and numbers in place of texts.
+    """Convert texts of a table to times and numbers.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def parsed(table: pd.DataFrame, where: str) -> pd.DataFrame:
 
 
 def without_missing(table: pd.DataFrame, where: str) -> pd.DataFrame:
-    """The rows with a value; a missing error is 0.
+    """Drop rows without a value, and set missing errors to 0.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def without_missing(table: pd.DataFrame, where: str) -> pd.DataFrame:
 
 
 def require_valid(table: pd.DataFrame, where: str) -> None:
-    """Raise an InputError for an invalid place or error."""
+    """Raise an InputError for an invalid location or error."""
     outside = ~table["latitude"].between(-90, 90)
     refuse_rows(outside, table, where, "has a latitude that is not within -90 to 90 degrees: correct it")
     refuse_rows(~np.isfinite(table["longitude"]), table, where, "has no longitude: add it, or remove the row")
@@ -101,15 +101,15 @@ def require_valid(table: pd.DataFrame, where: str) -> None:
 
 
 def station_columns(table: pd.DataFrame) -> list[str]:
-    """Columns that identify a series of readings: station, if there are names, place and variable."""
+    """Columns that identify a series of readings: station, if there are names, location and variable."""
     return [name for name in ("station", "latitude", "longitude", "variable") if name in table]
 
 
 def all_zero(table: pd.DataFrame) -> list[str]:
-    """Stations with at least ten readings of a variable, all of them zero, as messages name them."""
+    """Stations with at least ten readings of a variable that are all zero, as text for messages."""
     series = table.groupby(station_columns(table), sort=False, dropna=False)["value"]
     summary = series.agg(count="size", largest=lambda values: values.abs().max()).reset_index()
-    suspect = summary[(summary["count"] >= ZEROS) & (summary["largest"] == 0)]
+    suspect = summary[(summary["count"] >= MIN_ZERO_READINGS) & (summary["largest"] == 0)]
     return [
         (f"station {row['station']}, " if "station" in row else "")
         + f"{row['variable']} at {row['latitude']:g}, {row['longitude']:g}"
@@ -123,9 +123,9 @@ def converted(
     where: str,
     whose: str = "the unit that the model was trained in",
 ) -> pd.DataFrame:
-    """The table in the units of each variable; without a column of units its values are taken to be in them.
+    """Convert a table to the units of each variable; without a column of units, values are taken to be in them already.
 
-    `whose` says in messages what these units are.
+    `whose` describes these units in messages.
 
     Raises
     ------
@@ -157,17 +157,17 @@ def refuse_rows(wrong: pd.Series, table: pd.DataFrame, where: str, what: str) ->
     """Raise an InputError that lists the first of some observations."""
     if not wrong.any():
         return
-    rows = "; ".join(observation_text(row) for row in table[wrong].head(LISTED).to_dict("records"))
+    rows = "; ".join(observation_text(row) for row in table[wrong].head(LISTED_ROWS).to_dict("records"))
     count = (
         f"an observation ({rows})"
         if wrong.sum() == 1
-        else f"{int(wrong.sum())} observations ({rows}{' ...' * bool(wrong.sum() > LISTED)})"
+        else f"{int(wrong.sum())} observations ({rows}{' ...' * bool(wrong.sum() > LISTED_ROWS)})"
     )
     raise InputError(f"{where}: {count}, {'which' if wrong.sum() == 1 else 'each of which'} {what}.")
 
 
 def observation_text(row: Mapping[str, object]) -> str:
-    """An observation in a message."""
+    """An observation as text for a message."""
     name = f"station {row['station']}, " if "station" in row else ""
     place = f"{row['latitude']:g}, {row['longitude']:g}"
     return f"{name}{row['variable']} at {place} on {pd.Timestamp(str(row['time'])).isoformat()}"

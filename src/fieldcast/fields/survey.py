@@ -1,4 +1,4 @@
-"""Survey the values of a variable in one pass: what the quality checks need to know."""
+"""Survey the values of a variable in one pass, for the quality checks."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import xarray as xr
 from jaxtyping import Bool, Float, Int
 
 from fieldcast import geometry
-from fieldcast.fields.chunked import SMALL, blocks
+from fieldcast.fields.chunked import SMALL_BLOCK_BYTES, blocks
 from fieldcast.fields.fills import Search
 
-HUGE = 1e30  # beyond any weather variable, but below the undeclared fill value 9.97e36
-LARGEST = 1e18  # squares of larger values overflow single precision
+MAX_FINITE = 1e30  # values from here on count as infinite; the undeclared fill value 9.97e36 is larger
+MAX_ABSOLUTE_VALUE = 1e18  # squares of larger values overflow single precision
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,9 @@ def survey(array: xr.DataArray) -> Survey:
     missing, low, high = np.zeros(shape, dtype=np.int64), np.full(shape, np.inf), np.full(shape, -np.inf)
     by_time: list[tuple[np.ndarray, ...]] = []
     fills = Search(array)
-    for _, x in blocks(array, SMALL):
+    for _, x in blocks(array, SMALL_BLOCK_BYTES):
         fills.add(x)
-        nan, huge = np.isnan(x), np.abs(x) >= HUGE
+        nan, huge = np.isnan(x), np.abs(x) >= MAX_FINITE
         finite = ~(nan | huge)
         below, above = np.where(finite, x, np.inf), np.where(finite, x, -np.inf)
         missing += nan.sum(axis=0)

@@ -64,10 +64,10 @@ def canonical_names(table: pd.DataFrame, where: str) -> dict[str, str]:
             raise InputError(f"{where} has two columns '{name}': keep one.")
     columns = {}
     for name, alternatives in NAMES.items():
-        there = [lower[other] for other in alternatives if other in lower]
-        if len(there) > 1 and name not in OPTIONAL:
-            raise InputError(f"{where} has the columns {' and '.join(there)}: keep one.")
-        column = there[0] if there else None
+        present = [lower[other] for other in alternatives if other in lower]
+        if len(present) > 1 and name not in OPTIONAL:
+            raise InputError(f"{where} has the columns {' and '.join(present)}: keep one.")
+        column = present[0] if present else None
         if column is not None:
             columns[column] = name
         elif name not in OPTIONAL:
@@ -92,7 +92,7 @@ def times(column: pd.Series, where: str) -> pd.Series:
         raise InputError(
             f"{where} gives times as numbers ({column.iloc[0]}): write them as 2001-12-31 or 2001-12-31T18:00Z."
         )
-    if column.dtype == object:  # dates of cftime, which are not in a zone
+    if column.dtype == object:  # cftime dates, which have no time zone
         column = column.map(lambda time: time.isoformat() if isinstance(time, cftime.datetime) else time)
     try:
         parsed = pd.to_datetime(column, utc=True, format="ISO8601" if is_string_dtype(column) else None)
@@ -114,7 +114,7 @@ def times(column: pd.Series, where: str) -> pd.Series:
 
 
 def first_unreadable(column: pd.Series) -> tuple[int, object]:
-    """Row, from 1, and text of the first time that is none."""
+    """Row, counted from 1, and value of the first unreadable time."""
     for row, value in enumerate(column, start=1):
         try:
             pd.to_datetime(pd.Series([value]), utc=True, format="ISO8601" if isinstance(value, str) else None)

@@ -11,8 +11,8 @@ from fieldcast.errors import InputError
 from fieldcast.fields import conventions
 from fieldcast.geometry import GRID
 
-FEWEST = 2  # rows, and columns
-COARSEST = 90.0  # degrees
+MIN_LINES = 2  # smallest number of rows, and of columns
+MAX_RESOLUTION = 90.0  # coarsest resolution, in degrees
 
 
 def covering_grid(places: pd.DataFrame, resolution: float) -> dict[str, Float[np.ndarray, " n"]]:
@@ -23,9 +23,9 @@ def covering_grid(places: pd.DataFrame, resolution: float) -> dict[str, Float[np
     InputError
         For a resolution that is not positive, or coarser than the earth.
     """
-    if not 0 < resolution <= COARSEST:
+    if not 0 < resolution <= MAX_RESOLUTION:
         raise InputError(
-            f"the resolution is {resolution:g}: give degrees, more than 0 and at most {COARSEST:g}."
+            f"the resolution is {resolution:g}: give degrees, more than 0 and at most {MAX_RESOLUTION:g}."
         )
     grid = {}
     for axis, most in zip(GRID, (90.0, np.inf), strict=True):
@@ -33,7 +33,7 @@ def covering_grid(places: pd.DataFrame, resolution: float) -> dict[str, Float[np
         first, last = int(np.floor(low / resolution + 1e-9)), int(np.ceil(high / resolution - 1e-9))
         values = np.arange(first, max(last, first + 1) + 1) * resolution
         grid[axis] = values[np.abs(values) <= most]
-        if len(grid[axis]) < FEWEST:
+        if len(grid[axis]) < MIN_LINES:
             grid[axis] = (
                 np.array([-resolution, 0.0, resolution]) if first < 0 else np.array([0.0, resolution])
             )
@@ -48,14 +48,14 @@ def grid_like(dataset: xr.Dataset, where: str) -> dict[str, Float[np.ndarray, " 
     Raises
     ------
     InputError
-        If it has no such axes, or they are not those of a rectilinear grid of at least two rows and columns.
+        If it has no such axes, or not a rectilinear grid of at least two rows and columns.
     """
     axes = conventions.axes(dataset)
     if missing := [axis for axis in GRID if axis not in axes]:
         raise InputError(f"{where} has no {' and no '.join(missing)}: give a data set on such a grid.")
     grid = {axis: dataset[axes[axis]].values.astype(float) for axis in GRID}
     for axis, values in grid.items():
-        if values.ndim != 1 or len(values) < FEWEST:
+        if values.ndim != 1 or len(values) < MIN_LINES:
             raise InputError(
                 f"{where}: its {axis} is no axis of at least two values: give a rectilinear grid."
             )

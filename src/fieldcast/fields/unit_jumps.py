@@ -54,7 +54,7 @@ def lasting_step(
     threshold = max(ratio * np.sort(steps)[-5:][0], least)
     for at in np.flatnonzero(steps > threshold):
         before, after = series[max(at - 9, 0) : at + 1], series[at + 1 : at + 11]
-        apart = max(before.min() - after.max(), after.min() - before.max())
-        if min(before.size, after.size) >= 3 and apart > 0.5 * steps[at]:
+        separation = max(before.min() - after.max(), after.min() - before.max())
+        if min(before.size, after.size) >= 3 and separation > 0.5 * steps[at]:
             return int(at)
     return None

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
+from fieldcast.even_spacing import evenly_spaced_indices
 from fieldcast.figures.style import INK, NORMAL_FONT, escape, new_figure, style_axes
 
 POINTS, STEPS = 1000, 500  # points and steps of t-SNE; 500 steps more hardly move 1000 points
@@ -54,7 +55,7 @@ def panels_of(name: str, codes: xr.Dataset, points: int) -> Iterator[Panel]:
     """Title, codes and labels of at most `points` training data of a table, and of test data."""
     prefixes = {"training": "training_", "datum": ""} if "training_mean" in codes else {"datum": ""}
     for dim, prefix in prefixes.items():
-        subset = even_indices(codes.sizes[dim], points)
+        subset = evenly_spaced_indices(codes.sizes[dim], points)
         means = codes[f"{prefix}mean"].isel({dim: subset}).to_numpy().astype(float)
         label = f"{prefix}label"
         labels = codes[label].to_numpy()[subset] if label in codes.coords else None
@@ -69,11 +70,6 @@ def can_be_shown(latents: xr.Dataset) -> bool:
     return latents.sizes["latent"] == 2 or (
         "label" in latents.coords and latents.sizes["datum"] >= MIN_T_SNE_DATA
     )
-
-
-def even_indices(count: int, limit: int) -> np.ndarray:
-    """Indices of at most `limit` data, evenly spaced."""
-    return np.unique(np.linspace(0, count - 1, min(count, limit)).round().astype(int))
 
 
 def t_sne(means: Float[np.ndarray, "datum latent"], seed: int) -> Float[np.ndarray, "datum 2"]:

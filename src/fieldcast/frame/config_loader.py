@@ -17,7 +17,7 @@ from omegaconf._utils import get_yaml_loader
 
 from fieldcast import plugins
 from fieldcast.errors import InputError
-from fieldcast.experiments import SAFE
+from fieldcast.experiments import YAML_LOADER
 from fieldcast.lineage import leaves
 
 # content of files that have been parsed, as a run reads its parameters several times
@@ -130,13 +130,13 @@ def files(folder: Path) -> list[tuple[str, int, int]]:
 def read_mapping(file: Path) -> dict[str, Any]:
     """The mapping in a YAML file; empty for any other file, which Kedro's own reading refuses."""
     try:
-        content = yaml.load(file.read_text(encoding="utf-8"), SAFE)
+        content = yaml.load(file.read_text(encoding="utf-8"), YAML_LOADER)
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return {}
     return content if isinstance(content, dict) else {}
 
 
-def refuse_malformed(file: Path, name: Path, loader: Any = SAFE) -> None:
+def refuse_malformed(file: Path, name: Path, loader: Any = YAML_LOADER) -> None:
     """Raise InputError for a file of configuration that is not YAML, or no mapping of keys to values."""
     try:
         content = yaml.load(file.read_text(encoding="utf-8"), loader)

@@ -14,10 +14,10 @@ from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.states import AnyDayCodec
 from fieldcast.errors import InputError
 from fieldcast.fields import conventions
-from fieldcast.fields.conventions import KEPT
+from fieldcast.fields.conventions import KEPT_ATTRS
 from fieldcast.fields.fills import Search
 from fieldcast.fields.quality import refuse_fills
-from fieldcast.fields.survey import HUGE
+from fieldcast.fields.survey import MAX_FINITE
 from fieldcast.geometry import GRID, counted_from, different_axis
 from fieldcast.models.space import Space
 from fieldcast.time_steps import with_rounded_times
@@ -57,7 +57,7 @@ def match_model(
     require_same_grid(data, codec, where)
     data = data.assign_coords(grid_of(codec)).load()
     for i, v in enumerate(codec.variables):
-        odd = (np.abs(data[v]) >= HUGE).any(GRID).values
+        odd = (np.abs(data[v]) >= MAX_FINITE).any(GRID).values
         if odd.any():
             raise InputError(
                 f"variable '{v}' of {where} holds Inf or an undeclared fill value on "
@@ -67,7 +67,9 @@ def match_model(
         search.widen(codec.climatology[:, i])  # there may be few observations
         search.add(data[v].values)
         refuse_fills(data[v], search, where)
-        data[v] = data[v].drop_attrs().assign_attrs({k: data[v].attrs[k] for k in KEPT if k in data[v].attrs})
+        data[v] = (
+            data[v].drop_attrs().assign_attrs({k: data[v].attrs[k] for k in KEPT_ATTRS if k in data[v].attrs})
+        )
     return data, codec
 
 

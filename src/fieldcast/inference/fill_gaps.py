@@ -115,7 +115,7 @@ def fill(
     gappy, best = comparison.record(), comparison.best(trials)
     record = gappy.record
     trust.check_names(gappy.codec.variables)
-    distance = reach.nearest_observation(record.observed, record.places, ~record.observed)
+    distance = reach.nearest_observation(record.observed, record.columns, ~record.observed)
     near, lengths = within_reach(gappy, distance)
     times = torch.arange(len(record.x), device=record.x.device)
     streams = RandomStreams(seed, times, members) if members else None
@@ -152,9 +152,9 @@ def within_reach(
         columns = (gappy.variable == v).nonzero()[:, 0]
         of_variable = slice(int(columns[0]), int(columns[-1]) + 1)
         x, observed = scaled.x[:, of_variable], scaled.observed[:, of_variable]
-        space = reach.length(x, observed, torch.from_numpy(gappy.record.places.points[of_variable]).to(x))
+        space = reach.length(x, observed, torch.from_numpy(gappy.record.columns.points[of_variable]).to(x))
         time = reach.duration(x, observed, scaled.segment)
-        near[:, of_variable] = reach.within(
+        near[:, of_variable] = reach.is_within_reach(
             distance[:, of_variable], scaled.segment, space, time, MAX_LENGTHS
         )
         lengths[name] = space, time

@@ -143,7 +143,7 @@ class Comparison:
         requested = self.hidden.mask
         requested[:, columns] = True
         visible = replace(gappy.record, requested=requested)
-        distance = nearest_observation(visible.observed, visible.places, requested)
+        distance = nearest_observation(visible.observed, visible.columns, requested)
         for name in names:
             LOG.info("Trying %s.", name)
             trial = run_trial(name, self.fillers[name], visible, self.hidden, distance, columns)
@@ -161,7 +161,7 @@ class Comparison:
         visible = replace(gappy.without(hidden.mask, self.fields).record, requested=hidden.mask)
         del gappy
         hidden = replace(hidden, truth=hidden.at(visible.x))
-        distance = nearest_observation(visible.observed, visible.places, hidden.mask)
+        distance = nearest_observation(visible.observed, visible.columns, hidden.mask)
         trial = run_trial(name, self.fillers[name], visible, hidden, distance)
         LOG.info("%s: CRPS %.3f at other hidden values", name, trial.crps)
         return trial

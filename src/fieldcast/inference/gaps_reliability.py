@@ -93,8 +93,8 @@ def distance_warnings(outcome: Outcome, columns: Bool[Tensor, " column"]) -> Ite
         steps_to_observation(record.observed, record.segment),
     )
     chords = (
-        nearest_observation(visible, record.places, hidden),
-        nearest_observation(record.observed, record.places, missing),
+        nearest_observation(visible, record.columns, hidden),
+        nearest_observation(record.observed, record.columns, missing),
     )
     for whole, kind in ((False, "in gaps"), (True, "at whole times")):
         of_kind = hidden & (chords[0].isinf() == whole), missing & (chords[1].isinf() == whole)

@@ -52,7 +52,7 @@ def split_of(
     label = torch.from_numpy(selected["label"].values).to(device) if "label" in selected.coords else None
     # binarisation is keyed by the position in the split, so it does not depend on the number of data
     values = codec.encode(selected).to(device)
-    x = codec.apply_treatment(values, image_transforms.fixed(RandomStreams(0, datum.to(device))))
+    x = codec.apply_treatment(values, image_transforms.fixed_streams(RandomStreams(0, datum.to(device))))
     times = list(calendars.iso(selected["time"])) if dim == "time" else [""] * len(datum)
     classes = class_names(selected["label"]) if "label" in selected.coords else None
     return Split(Batch(x, Context(len(x)), label=label), datum, times, classes)

@@ -53,7 +53,9 @@ class SplitStates:
         part = self.part.isel({state_dimension(self.part): positions})
         if self.codec is None:
             return part
-        draws = image_transforms.fixed(RandomStreams(0, torch.from_numpy(np.arange(len(self))[positions])))
+        draws = image_transforms.fixed_streams(
+            RandomStreams(0, torch.from_numpy(np.arange(len(self))[positions]))
+        )
         treated = self.codec.decode(self.codec.apply_treatment(self.codec.encode(part), draws))
         return part.assign(image=(part["image"].dims, treated["image"].values, part["image"].attrs))
 

@@ -27,9 +27,10 @@ from fieldcast.inference.station_climate import Climate, StationClimate
 from fieldcast.models.gaps import local_kriging as kriging
 from fieldcast.models.gaps import reach
 from fieldcast.models.gaps.hidden import Hidden
-from fieldcast.models.gaps.in_time import FAR
+from fieldcast.models.gaps.in_time import SEGMENT_SEPARATION
 from fieldcast.models.gaps.local_kriging_fit import fit_kriging
 from fieldcast.models.random_streams import seed_for
+from fieldcast.models.selection import evenly
 
 FOLDS = 10  # parts into which the stations are divided; one part is hidden at a time
 MIN_HIDDEN = 20  # number of stations to hide in all, unless there are fewer
@@ -122,12 +123,12 @@ class StationKriging:
         stations = self.series.x.shape[1]
         joint, requested = with_locations(self.series.on("cpu"), points)
         columns = joint.x.shape[1]
-        places = reach.Places(
+        columns = reach.Columns(
             joint.point.numpy(), torch.zeros(columns, dtype=torch.int64), torch.ones(columns)
         )
-        distance = reach.nearest_observation(joint.observed, places, requested)[:, stations:]
+        distance = reach.nearest_observation(joint.observed, columns, requested)[:, stations:]
         segment = torch.from_numpy(self.record.segment)
-        return reach.within(distance, segment, self.length, self.duration, MAX_LENGTHS).numpy()
+        return reach.is_within_reach(distance, segment, self.length, self.duration, MAX_LENGTHS).numpy()
 
     @property
     def length(self) -> float:
@@ -198,7 +199,7 @@ def hidden_stations(series: kriging.CellSeries, seed: int) -> tuple[kriging.Cell
     generator = torch.Generator().manual_seed(seed_for("hidden stations", seed))
     fold = torch.randperm(stations, generator=generator).to(series.x.device) % folds
     copies = min(folds, -(-MIN_HIDDEN * folds // stations))
-    step = torch.cat([series.step + copy * (series.step[-1] + FAR) for copy in range(copies)])
+    step = torch.cat([series.step + copy * (series.step[-1] + SEGMENT_SEPARATION) for copy in range(copies)])
     repeated = kriging.CellSeries(
         series.x.repeat(copies, 1), series.observed.repeat(copies, 1), step, series.point
     )
@@ -214,5 +215,5 @@ def hidden_stations(series: kriging.CellSeries, seed: int) -> tuple[kriging.Cell
 def time_weights(time: Int[Tensor, " hidden"], times: int) -> Float[Tensor, " hidden"]:
     """Weights of hidden readings: 1 at `SCORED_TIMES` times, evenly spread over the record, 0 at all others."""
     present = (time % times).unique()
-    number = torch.linspace(0, len(present) - 1, min(SCORED_TIMES, len(present))).round().long()
+    number = evenly(len(present), SCORED_TIMES)
     return torch.isin(time % times, present[number.to(time.device)]).double()

@@ -23,8 +23,10 @@ from fieldcast.models.persistence import last
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
-STRETCH = 64  # successive states that are kept of a record too long to be kept as a whole
-SAME = 1e-4  # mean square difference below which two states are equal up to the rounding of a file
+STRETCH_LENGTH = 64  # number of successive states in each stretch that is kept of a long record
+MAX_ROUNDING_DIFFERENCE = (
+    1e-4  # mean square difference below which two states are equal up to the rounding of a file
+)
 
 
 class Analogue(Solved):
@@ -34,7 +36,7 @@ class Analogue(Solved):
     another draw, so that a member is a stretch of history; at the end of a stretch it switches to a neighbour. An
     initial state from the training data is continued in the same way by all members: analogues are no test of their own
     training data. Only states with a successor in their stretch are neighbours; their successors lie within 45 days of
-    the season of the target. A record of more than `retained.MOST` states leaves stretches of 64.
+    the season of the target. A record of more than `retained.MAX_STATES` states leaves stretches of 64.
     """
 
     history = 1
@@ -51,12 +53,12 @@ class Analogue(Solved):
         self.register_buffer("states", torch.empty(0, *space.state_shape))
         self.register_buffer("norms", torch.empty(0))
         self.register_buffer("candidates", torch.empty(0, dtype=torch.long))  # states with a successor
-        self.register_buffer("days", torch.empty(0))  # of the successors
+        self.register_buffer("days", torch.empty(0))  # days of the year of the successors
         self.register_buffer("neighbours", torch.tensor(50.0))
 
     def solve(self, training: Iterable[Batch]) -> None:
         """Keep training states, and the index and day of those with a successor."""
-        record = kept_series(training, self.space.exists, STRETCH)
+        record = kept_series(training, self.space.exists, STRETCH_LENGTH)
         self.states = record.states
         self.norms = torch.cat(
             [(part.square() * self._weight()).sum((1, 2, 3)) for part in record.states.split(256)]
@@ -73,7 +75,7 @@ class Analogue(Solved):
         count = near.sum(1, keepdim=True).clamp(max=int(self.neighbours))  # (B, 1)
         ranked = distance.masked_fill(~near, torch.inf).topk(int(count.max()), largest=False).indices
         analogue = ranked.gather(1, (draws.uniform(1)[..., 0] * count).long())  # (B, M)
-        analogue = torch.where(nearest.values < SAME, nearest.indices, analogue)
+        analogue = torch.where(nearest.values < MAX_ROUNDING_DIFFERENCE, nearest.indices, analogue)
         return self.states[self.candidates[analogue] + 1]
 
     def distance(self, x: Float[Tensor, "batch variable y x"]) -> Float[Tensor, "batch time"]:

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from fieldcast.errors import InputError
 from fieldcast.models.conditional import Decoder
-from fieldcast.models.core import Batch, Context, Terms, Trained, joined
+from fieldcast.models.core import Batch, Context, Terms, Trained, join_batches
 from fieldcast.models.distributions import Posterior, Prior
 from fieldcast.models.latent_table import LatentTable
 from fieldcast.models.likelihoods import Likelihood
-from fieldcast.models.priors import Vamp, given
+from fieldcast.models.priors import Vamp, prior_given_encoder
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
@@ -79,13 +79,13 @@ class Autoencoder(Trained):
             return
         if not isinstance(self.prior, Vamp):
             training = (replace(batch, x=batch.x[:, :0]) for batch in training)
-        states = joined(training)
+        states = join_batches(training)
         for part in parts:
             part.prepare(states, replace(draws, datum=states.index))
 
     def latent_prior(self) -> Prior:
         """p(z); that of a VampPrior depends on the encoder."""
-        return given(self.prior, self.encoder)
+        return prior_given_encoder(self.prior, self.encoder)
 
     def decode(
         self, z: Float[Tensor, "batch members latent"], c: Context, draws: RandomStreams

@@ -1,4 +1,4 @@
-"""Optional capabilities of models besides sampling: a model has one if it has its methods, whatever its class."""
+"""Optional capabilities of models besides sampling: a model has a capability if it has its methods, in any class."""
 
 from __future__ import annotations
 
@@ -71,22 +71,22 @@ class ChecksObservations(Protocol):
     """Checks observations before it uses them; see `robustness`."""
 
     def suspects(self, c: Context) -> Bool[Tensor, "batch variable y x"]:
-        """Observations that depart too far from their expected values, and were down-weighted."""
+        """Mask of the observations that depart too far from their expected values and were down-weighted."""
         ...
 
 
 @runtime_checkable
 class ChecksPoints(Protocol):
-    """Has a mean given points, and rejects gross errors among them."""
+    """Has a mean given points, and rejects points with gross errors."""
 
     def analysis(self, c: Context) -> tuple[Float[Tensor, "batch variable y x"], Bool[Tensor, " points"]]:
-        """The mean of p(x | c), and the points that are rejected."""
+        """The mean of p(x | c), and the mask of the points that are rejected."""
         ...
 
 
 @runtime_checkable
 class HasSeason(Protocol):
-    """Has states of the season: its distribution of a time without observations."""
+    """Has states of the season: draws for a time without observations."""
 
     def season(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         """Training states drawn within 45 days of the season of each datum."""
@@ -95,7 +95,7 @@ class HasSeason(Protocol):
 
 @runtime_checkable
 class HasMoments(Protocol):
-    """Has a mean and a spread besides its draws, and folds of the training data that a fit can leave out."""
+    """Has a mean and a spread besides its draws, and can leave out folds of the training data."""
 
     def moments(
         self, c: Context, draws: RandomStreams, fold: int | None = None
@@ -114,7 +114,7 @@ class HasMoments(Protocol):
 
 @runtime_checkable
 class CyclesAlone(Protocol):
-    """Is a filter that needs no forecast model, and no members to start from: its memory holds a distribution."""
+    """Is a filter that needs neither a forecast model nor initial members: its memory holds a distribution."""
 
     def draw_members(
         self, memory: Mapping[str, Tensor], draws: RandomStreams

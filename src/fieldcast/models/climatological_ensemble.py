@@ -19,8 +19,9 @@ from fieldcast.models.gaussian.training_series import kept_series
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
-NEAR = 15.01 / 365  # of a year, to either side of the target day: rounding does not exclude the fifteenth day
-YEARS = 2  # a shorter record has too few states of a season
+# greatest distance from the target day, in years: slightly over 15 days, so that rounding does not exclude the last one
+SEASON_HALF_WIDTH = 15.01 / 365
+MIN_YEARS = 2  # years of a record below which all its states are eligible: it has too few of one season
 
 
 class ClimatologicalEnsemble(Solved):
@@ -40,12 +41,12 @@ class ClimatologicalEnsemble(Solved):
         self.register_buffer("days", torch.empty(0))
 
     def solve(self, training: Iterable[Batch]) -> None:
-        """Keep training states, at most `retained.MOST`, and their days."""
+        """Keep training states, at most `retained.MAX_STATES`, and their days."""
         record = kept_series(training, self.space.exists)
         self.anomalies, self.days = record.states, record.days
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         allowed = torch.ones(c.count, len(self.days), dtype=torch.bool, device=self.days.device)
         if c.day is not None:
-            allowed = within_season(self.days, c.day, allowed, NEAR, YEARS)
+            allowed = within_season(self.days, c.day, allowed, SEASON_HALF_WIDTH, MIN_YEARS)
         return self.anomalies[pick(allowed, draws.uniform(1)[..., 0])]

@@ -1,4 +1,4 @@
-"""Models made of other fitted models, whose checkpoints an experiment names in `uses`."""
+"""Models that combine other fitted models, whose checkpoints an experiment names in `uses`."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from fieldcast.models.space import Space
 
 
 class Combined(Solved, ABC):
-    """Fitted models by name, each from the checkpoint in the role of its name; validation states decide the rest.
+    """Fitted models by name; parameters of their combination are fitted to validation states.
 
     Parameters
     ----------
     space
         Grid of the states.
     parts
-        Models by name; training takes each from the checkpoint of the experiment that `uses` names in this role.
+        Models by name; training loads each from the checkpoint of the experiment that `uses` lists under this name.
 
     Raises
     ------
@@ -45,4 +45,4 @@ class Combined(Solved, ABC):
         self.learned = any(model.learned for model in models)
 
     def solve(self, training: Iterable[Batch]) -> None:
-        """Do nothing: the parts have been fitted, and validation states decide the rest."""
+        """Do nothing: the parts have been fitted, and their combination is fitted to validation states."""

@@ -54,8 +54,7 @@ class ContextEncoder(Encoder):
     history
         Number of last states in the context; 0: the context is a sparse field.
     extra_channels
-        What it reads besides them: the mask of a sparse field, the season, static fields. The original studies read
-        none of these.
+        Additional inputs: the mask of a sparse field, the season, static fields. The original studies use none of them.
     """
 
     def __init__(
@@ -75,7 +74,7 @@ class ContextEncoder(Encoder):
 
 
 class PriorEncoder(Encoder):
-    """q(z | c) = N(0, I) for every context: what remains of the VAE is a decoder fed with noise."""
+    """q(z | c) = N(0, I) for every context, which reduces the VAE to a decoder of noise."""
 
     def __init__(self, latent: int):
         super().__init__()
@@ -103,8 +102,8 @@ class FieldDecoder(Decoder):
         self, z: Float[Tensor, "batch members latent"], c: Context
     ) -> Float[Tensor, "batch members variable y x"]:
         if self.conditioned:
-            least = 1 / self.space.size  # for a day without observations
-            k = torch.log(c.fraction(self.space).clamp(min=least))[:, None, None].expand(-1, z.shape[1], 1)
+            smallest = 1 / self.space.size  # for a day without observations
+            k = torch.log(c.fraction(self.space).clamp(min=smallest))[:, None, None].expand(-1, z.shape[1], 1)
             z = torch.cat([z, k], dim=2)
         return self.network(z.flatten(0, 1)).unflatten(0, z.shape[:2])
 

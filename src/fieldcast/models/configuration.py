@@ -1,4 +1,4 @@
-"""Configurations `{type: module.Class, keyword: value ...}`: checked before anything is built, and without a Space.
+"""Configurations `{type: module.Class, keyword: value ...}`, which are checked before anything is built.
 
 The annotations of the constructor are the schema. Parts of a model are configured in the same way.
 """
@@ -27,15 +27,15 @@ STRICT = ConfigDict(strict=True)  # a number in quotes is not a number, and 1 is
 def resolve(kind: str, key: str) -> type:
     """The class `module.Class` of `fieldcast.models`, or `package:module.Class` of a package that advertises models.
 
-    A closed world: a configuration can run nothing else.
+    A configuration can name no other class, so it cannot run arbitrary code.
 
     Raises
     ------
     InputError
         If there is no such class, or its module cannot be imported.
     """
-    package, _, place = kind.rpartition(":")
-    module_name, _, class_name = place.rpartition(".")
+    package, _, qualified_name = kind.rpartition(":")
+    module_name, _, class_name = qualified_name.rpartition(".")
     try:
         if package and package not in advertised("fieldcast.models"):
             raise KeyError(package)
@@ -45,7 +45,7 @@ def resolve(kind: str, key: str) -> type:
             raise KeyError(class_name)  # imported into the module, not defined there
         return resolved
     except (ImportError, KeyError, ValueError) as error:
-        if isinstance(error, ImportError) and not in_the_way(
+        if isinstance(error, ImportError) and not is_missing_module(
             error, package or "fieldcast.models", module_name
         ):
             raise InputError(f"{key}.type: the module of '{kind}' cannot be imported: {error}.") from error
@@ -56,8 +56,8 @@ def resolve(kind: str, key: str) -> type:
         ) from None
 
 
-def in_the_way(error: ImportError, package: str, module: str) -> bool:
-    """Whether an import failed because the module, or a package on the way to it, does not exist."""
+def is_missing_module(error: ImportError, package: str, module: str) -> bool:
+    """Whether an import failed because the module itself, or one of its parent packages, does not exist."""
     return isinstance(error, ModuleNotFoundError) and f"{package}.{module}.".startswith(f"{error.name}.")
 
 
@@ -116,7 +116,7 @@ def build(config: Mapping[str, Any], space: Space, key: str = "model", expected:
 
 
 def with_built_parts(value: Any, space: Space, key: str) -> Any:
-    """A value of a configuration, with objects in place of the parts that it describes."""
+    """Replace the parts that a value of a configuration describes by the objects themselves."""
     if is_part(value):
         return build(value, space, key)
     if are_parts(value):
@@ -136,7 +136,7 @@ def options(kind: type) -> dict[str, Parameter]:
 
 
 def keywords(config: Mapping[str, Any], kind: type, key: str) -> dict[str, Any]:
-    """Keywords that a configuration sets; a part inherits the options that its class `shares` and that it leaves out.
+    """Keywords that a configuration sets; its parts inherit the options that its class `shares` unless they set them.
 
     Raises
     ------
@@ -205,7 +205,7 @@ def check_value(value: Any, annotation: Any, key: str) -> None:
         for name, part in value.items():
             check_model(part, f"{key}.{name}", get_args(annotation)[1])
         return
-    try:  # as JSON, which does not distinguish lists from tuples
+    try:  # validate JSON, which does not distinguish lists from tuples
         TypeAdapter(Any if annotation is Parameter.empty else annotation, config=STRICT).validate_json(
             json.dumps(value, default=str)
         )
@@ -217,13 +217,13 @@ def check_value(value: Any, annotation: Any, key: str) -> None:
 
 
 def complaint(error: ValidationError) -> str:
-    """The end of an error message: the place within a list, its value, and the values that would be valid."""
+    """The end of an error message: the index within a list, the value, and the values that would be valid."""
     first = error.errors()[0]
-    place = "".join(f".{part}" for part in first["loc"] if isinstance(part, int))
+    index = "".join(f".{part}" for part in first["loc"] if isinstance(part, int))
     messages = " or ".join(dict.fromkeys(detail["msg"] for detail in error.errors()))
     requirement = messages.removeprefix("Input ").replace("or Input should be", "or")
     requirement = requirement.replace("a valid number or a valid integer", "a valid number")
     if first["type"] == "too_short":
         count = first["ctx"]["min_length"]
         requirement = f"should have at least {count} item{'s' if count > 1 else ''}"
-    return f"{place} = {first['input']!r} {requirement}."
+    return f"{index} = {first['input']!r} {requirement}."

@@ -23,9 +23,9 @@ from fieldcast.models.layers.unet import UNet
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
-LARGEST_GAIN = 2.0  # of |g|
-# in anomaly standard deviations: exactly observed cells may still be corrected a little
-SMALLEST_SPREAD = 1e-3
+MAX_LOG_GAIN = 2.0  # largest |g|
+# smallest s, in anomaly standard deviations: exactly observed cells may still be corrected a little
+MIN_SPREAD = 1e-3
 
 
 class Corrected(Trained):
@@ -51,7 +51,7 @@ class Corrected(Trained):
 
     def __init__(self, space: Space, base: HasMoments, channels: Sequence[int] = (64, 128)):
         super().__init__(space)
-        if not isinstance(base, Solved):  # such parts are solved before the training
+        if not isinstance(base, Solved):  # a solved base is solved before the training
             raise InputError(
                 f"model.base: {type(base).__name__} is not solved in closed form: choose another base."
             )
@@ -63,11 +63,11 @@ class Corrected(Trained):
 
     @property
     def accepts_points(self) -> bool:  # type: ignore[override]
-        """Points correct the draws of the base; the network sees cells only."""
+        """Whether the base accepts points, which correct its draws; the network sees cells only."""
         return self.base.accepts_points
 
     def analysis(self, c: Context) -> tuple[Tensor, Tensor]:
-        """The mean of the base, before the correction, and the points that it left out."""
+        """The mean of the base before the correction, and the mask of the points that it rejected."""
         return self.base.analysis(c)
 
     def groups(self) -> Int[Tensor, " training"]:
@@ -81,12 +81,12 @@ class Corrected(Trained):
         self, c: Context, m: Tensor, s: Tensor, d: Tensor
     ) -> Float[Tensor, "batch members variable y x"]:
         """Correct the draws d; the network is evaluated once for all members."""
-        s = s.clamp(min=SMALLEST_SPREAD)
+        s = s.clamp(min=MIN_SPREAD)
         out = self.network(torch.cat([m, s, c.channels(self.space)], dim=1))
         g, shift = out[:, None].chunk(2, dim=2)
         return (
             m[:, None]
-            + self.inflation * (d - m[:, None]) * torch.exp(g.clamp(-LARGEST_GAIN, LARGEST_GAIN))
+            + self.inflation * (d - m[:, None]) * torch.exp(g.clamp(-MAX_LOG_GAIN, MAX_LOG_GAIN))
             + s[:, None] * shift
         )
 
@@ -103,10 +103,10 @@ class Corrected(Trained):
         if batch.observed is not None:  # only what was observed is scored
             weight = weight * batch.observed
         # (B, V): a function of context and gaps alone, so the score stays proper; 0 only where the score is
-        usual = (s * weight).sum(dim=(2, 3)).clamp(min=SMALLEST_SPREAD**2)
+        mean_spread = (s * weight).sum(dim=(2, 3)).clamp(min=MIN_SPREAD**2)
 
         def score(x: Tensor) -> Tensor:
-            return ((fair_crps(x, batch.x) * weight).sum(dim=(2, 3)) / usual).mean()
+            return ((fair_crps(x, batch.x) * weight).sum(dim=(2, 3)) / mean_spread).mean()
 
         crps = score(self.correct(batch.context, m, s, d))
         with torch.no_grad():

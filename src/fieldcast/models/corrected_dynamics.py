@@ -24,7 +24,7 @@ from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
 BASE, NOISE = range(2)  # streams of a draw
-LARGEST_GAIN = 1.0  # of |g|: deviations shrink or grow at most e-fold in a step
+MAX_LOG_GAIN = 1.0  # largest |g|: deviations shrink or grow at most e-fold in a step
 
 
 class CorrectedDynamics(Trained):
@@ -64,7 +64,7 @@ class CorrectedDynamics(Trained):
         e = draws.fork(NOISE).normal(self.noise)  # (B, M, noise)
         inputs = torch.cat([c.channels(self.space), m], dim=1).repeat_interleave(e.shape[1], dim=0)
         g, shift = self.network(inputs, e.flatten(0, 1)).unflatten(0, e.shape[:2]).chunk(2, dim=2)
-        gain = torch.exp(g.clamp(-LARGEST_GAIN, LARGEST_GAIN))
+        gain = torch.exp(g.clamp(-MAX_LOG_GAIN, MAX_LOG_GAIN))
         x = m[:, None] + (d - m[:, None]) * gain + self.scale * shift
         return (x - c.base()[:, None]) / self.scale
 

@@ -15,7 +15,7 @@ from fieldcast.models.conditional import Decoder
 from fieldcast.models.core import Context
 from fieldcast.models.layers.batch_norm import BatchNorm
 from fieldcast.models.layers.encoder_decoder import ConvDecoder
-from fieldcast.models.layers.grid_convolutions import halved
+from fieldcast.models.layers.grid_convolutions import halved_shape
 from fieldcast.models.options import Count, Counts
 from fieldcast.models.space import Space
 
@@ -56,9 +56,10 @@ class TransposedDecoder(Decoder):
     """The original study's decoder of an autodecoder, for any size of state.
 
     Transposed convolutions z (1 x 1) -> 128 channels (7 x 7) -> 64 (4 x 4, stride 2, padding 1) -> V (same), with batch
-    norm and ReLU between them and a sigmoid at the end; then Linear(784 -> 784) for each variable. For other sizes the
-    first convolution yields a quarter of the state in each direction, and the output is cropped. For states of more
-    than `largest` cells a scale and a shift of each cell replace the last layer, which would not fit in memory.
+    norm and ReLU between them and a sigmoid at the end; then Linear(784 -> 784), which all variables share. For other
+    sizes the first convolution yields a quarter of the state in each direction, and the output is cropped. For states
+    of more than `largest` cells a scale and a shift of each value replace the last layer, which would not fit in
+    memory.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class TransposedDecoder(Decoder):
         variables, first, second = len(space.variables), *channels
         self.latent, self.shape, cells = latent, space.shape, space.area.numel()
         self.convolutions = nn.Sequential(
-            nn.ConvTranspose2d(latent, first, halved(space.shape, 2), bias=False),
+            nn.ConvTranspose2d(latent, first, halved_shape(space.shape, 2), bias=False),
             BatchNorm(first),
             nn.ReLU(),
             nn.ConvTranspose2d(first, second, 4, stride=2, padding=1, bias=False),

@@ -26,7 +26,7 @@ from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.schedule import Schedule, per_datum
 from fieldcast.models.space import Space
 
-SNAPSHOTS = 999, 200, 100, 50, 20, 10, 0  # states on the way from noise to data that are worth a look
+SNAPSHOTS = 999, 200, 100, 50, 20, 10, 0  # values of t, from noise to data, at which figures show x_t
 
 
 @runtime_checkable
@@ -42,8 +42,8 @@ class TimedUNet(nn.Module):
     """eps = sqrt(1 - abar_t) x_t + UNet(x_t, t, c), with t by FiLM and the context as input channels.
 
     The first term is the best linear estimate of the noise in data of variance 1. At large t, where x0 results from a
-    division by almost zero, it is nearly the whole: a network that had to learn to copy x_t would be wrong by many
-    standard deviations there (Karras et al. 2022, section 5, on such skips).
+    division by almost zero, it dominates: a network that had to learn to copy x_t would be wrong by many standard
+    deviations (Karras et al. 2022, section 5, on such skip connections).
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ class Diffusion(Trained):
         2); "ddim" takes `ddim_steps` of them (see `times`), with v = eta^2 times the variance of q(x_s | x_t, x_0)
         (Song, Meng and Ermon 2021, eq. 12 and 16).
     ddim_steps
-        Number of steps of DDIM at most.
+        Largest number of steps of DDIM.
     eta
         Noise level of DDIM; 0 adds no noise but the initial one.
     clip
@@ -146,7 +146,7 @@ class Diffusion(Trained):
     def times(self) -> list[int]:
         """Times of the reverse chain, from T - 1 down to 0.
 
-        DDIM's steps are evenly spaced, but for some that lead exactly to the states of `SNAPSHOTS`.
+        DDIM's steps are evenly spaced, except for some that lead exactly to the states of `SNAPSHOTS`.
         """
         last, count = len(self.schedule) - 1, self.ddim_steps
         exact = (
@@ -155,7 +155,7 @@ class Diffusion(Trained):
         even = torch.linspace(last, 0, count - len(exact)).round().long().tolist()
         return sorted({*even, *exact}, reverse=True)
 
-    def back(
+    def reverse_step(
         self, x: Float[Tensor, "rows variable y x"], t: int, before: int, c: Context, n: Tensor
     ) -> Float[Tensor, "rows variable y x"]:
         """Step x from t back to the time `before` (-1: the data), with the standard normal n except for the data."""
@@ -184,7 +184,10 @@ class Diffusion(Trained):
         times = self.times()
         yield len(self.schedule), x
         for t, before in zip(times, [*times[1:], -1], strict=True):
-            x = self.back(x, t, before, repeated, noise.normal(*self.space.state_shape)[:, 0]) * exists
+            x = (
+                self.reverse_step(x, t, before, repeated, noise.normal(*self.space.state_shape)[:, 0])
+                * exists
+            )
             yield before + 1, x
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
@@ -196,10 +199,10 @@ class Diffusion(Trained):
         self, c: Context, draws: RandomStreams, at: Sequence[int] = SNAPSHOTS
     ) -> dict[int, Float[Tensor, "batch members variable y x"]]:
         """States x_t of a draw at the requested t, keyed by t; DDIM returns the nearest ones of its chain."""
-        reached = [len(self.schedule), *(t + 1 for t in self.times()[1:]), 0]
-        near = {min(reached, key=lambda t: abs(t - time)) for time in at}
+        available = [len(self.schedule), *(t + 1 for t in self.times()[1:]), 0]
+        nearest = {min(available, key=lambda t: abs(t - time)) for time in at}
         shape = (c.count, draws.members)
-        return {t: x.unflatten(0, shape) for t, x in self.trajectory(c, draws) if t in near}
+        return {t: x.unflatten(0, shape) for t, x in self.trajectory(c, draws) if t in nearest}
 
     def log_weights(self, batch: Batch, draws: RandomStreams) -> Float[Tensor, "batch members"]:
         """Estimates of the variational bound on log p(x), in nats; their mean is the bound (eq. 5).
@@ -210,24 +213,25 @@ class Diffusion(Trained):
         """
         members, last = draws.members, len(self.schedule)
         u = draws.uniform()
-        part = torch.arange(members, device=u.device)
-        t = ((part + u) / members * last).long().clamp(max=last - 1).flatten()
+        stratum = torch.arange(members, device=u.device)
+        t = ((stratum + u) / members * last).long().clamp(max=last - 1).flatten()
         repeated = Batch(batch.x.repeat_interleave(members, dim=0), batch.context.repeat(members))
         error = self.error(repeated, t, draws.per_row()).double()
-        lost = last * self.term(t, error) + self.ending(repeated.x)
-        return -lost.to(batch.x.dtype).unflatten(0, (len(batch.x), members))
+        bound = last * self.step_kl(t, error) + self.prior_kl(repeated.x)
+        return -bound.to(batch.x.dtype).unflatten(0, (len(batch.x), members))
 
-    def term(self, t: Int[Tensor, " rows"], error: Float[Tensor, " rows"]) -> Float[Tensor, " rows"]:
-        """The KL of step t, beta / (2 alpha (1 - abar)) |eps - network|^2 + that of the variances, alpha = 1 - beta.
+    def step_kl(self, t: Int[Tensor, " rows"], error: Float[Tensor, " rows"]) -> Float[Tensor, " rows"]:
+        """The KL divergence of step t, or -log p(x_0 | x_1) at t = 0.
 
-        At t = 0 it is -log p(x_0 | x_1).
+        It is beta / (2 alpha (1 - abar)) |eps - network|^2, with alpha = 1 - beta, plus the divergence due to the
+        different variances of the two distributions.
         """
         beta, abar = self.schedule.beta[t], self.schedule.abar(t)
         ratio = torch.where(t > 0, self.schedule.posterior(t)[2] / beta, 1.0)
         spread = torch.where(t > 0, ratio - 1 - ratio.log(), torch.log(2 * math.pi * beta)) / 2
         return beta / (2 * (1 - beta) * (1 - abar)) * error + self.space.size * spread
 
-    def ending(self, x: Float[Tensor, "rows variable y x"]) -> Float[Tensor, " rows"]:
+    def prior_kl(self, x: Float[Tensor, "rows variable y x"]) -> Float[Tensor, " rows"]:
         """KL(q(x_T | x_0) || N(0, I))."""
         cells = self.space.size
         square = (x.double() ** 2 * self.space.exists).flatten(1).sum(dim=1) / cells

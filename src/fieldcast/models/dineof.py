@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fieldcast.models.core import Batch, Context, Solved
 from fieldcast.models.gaps import dineof
-from fieldcast.models.gaps.cells import cells, scaled, state
+from fieldcast.models.gaps.cells import cells, scale_states, state
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
@@ -39,24 +39,24 @@ class Dineof(Solved):
 
     def solve(self, training: Iterable[Batch]) -> None:
         """Fill the training record and keep its modes."""
-        x, observed, self.deviation = scaled(self.space, training)
-        filled = dineof.fitted(x, observed)
+        x, observed, self.deviation = scale_states(self.space, training)
+        filled = dineof.fill_by_dineof(x, observed)
         self.axes, self.mean = filled.axes, filled.mean
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         """The completed state, the same for every member."""
-        y, observed = (cells(self.space, part) for part in c.observations())
+        y, observed = (cells(self.space, tensor) for tensor in c.observations())
         y = y / self.deviation - self.mean
         x = torch.where(observed, y, 0.0)
         missing = (~observed).sum(1).clamp(min=1)
         changing = torch.ones_like(missing, dtype=torch.bool)
-        for _ in range(dineof.REPEATS):
-            some = changing.nonzero()[:, 0]
-            change = ((x[some] @ self.axes.T) @ self.axes - x[some]).masked_fill(observed[some], 0.0)
-            x[some] += change
-            # each datum stops by itself, so that no other of the batch has an effect; values have deviations of 1
-            size = (change.square().sum(1) / missing[some]).sqrt()
-            changing[some] = size >= dineof.TOLERANCE
+        for _ in range(dineof.MAX_ITERATIONS):
+            datum = changing.nonzero()[:, 0]
+            change = ((x[datum] @ self.axes.T) @ self.axes - x[datum]).masked_fill(observed[datum], 0.0)
+            x[datum] += change
+            # each datum stops by itself, so that its result does not depend on the batch; values have deviations of 1
+            size = (change.square().sum(1) / missing[datum]).sqrt()
+            changing[datum] = size >= dineof.TOLERANCE
             if not changing.any():
                 break
         whole = state(self.space, ((x + self.mean) * self.deviation).float())

@@ -26,9 +26,12 @@ from fieldcast.models.schedule import per_datum
 from fieldcast.models.space import Space
 
 LEVEL, NOISE = range(2)  # streams of a training step
-TRAINED = -1.2, 1.2  # mean and standard deviation of ln s in training, as for images
-FREQUENCIES = 16  # of the sines and cosines of ln s that the network reads
-ROWS_AT_ONCE, CELLS_AT_ONCE = 40, 40 * 4096  # draws at once, and cells of these: bound the memory
+TRAINING_LOG_NOISE = -1.2, 1.2  # mean and standard deviation of ln s in training, as for images
+FREQUENCIES = 16  # number of frequencies in the embedding gamma of the noise level
+ROWS_AT_ONCE, CELLS_AT_ONCE = (
+    40,
+    40 * 4096,
+)  # limits of the draws, and of their cells, that are in memory together
 
 
 class EDM(Trained):
@@ -41,7 +44,7 @@ class EDM(Trained):
     history
         Number of past states that the network reads; 0: it reads observations and their mask.
     sampler
-        Leads from noise to a draw; by default Heun's method.
+        Method that turns noise into a draw; by default Heun's method.
     levels
         Number of noise levels of the sampler.
     channels, patch
@@ -84,7 +87,7 @@ class EDM(Trained):
     def loss(self, batch: Batch, draws: RandomStreams) -> Terms:
         """E[(1 + s^2) / s^2 |D - x|^2] per value."""
         single = draws.alone()
-        mean, deviation = TRAINED
+        mean, deviation = TRAINING_LOG_NOISE
         s = (mean + deviation * single.fork(LEVEL).normal()[:, 0]).exp()
         n = single.fork(NOISE).normal(*self.space.state_shape)[:, 0] * self.space.exists
         level = per_datum(s, n)
@@ -117,7 +120,7 @@ class EDM(Trained):
         return last
 
     def observations(self, c: Context) -> tuple[Tensor, Tensor, float]:
-        """y, m and r of the sampler's target: nothing, for the network reads the observations."""
+        """y, m and r of the sampler's target: no observations, because the network reads them as context."""
         y = torch.zeros(c.count, *self.space.state_shape, device=self.space.area.device)
         return y, y.bool(), 0.0
 
@@ -125,7 +128,7 @@ class EDM(Trained):
 class GuidedEDM(EDM):
     """A diffusion of x given the day of the year alone, guided to observations when it is sampled.
 
-    It learns no mask, so that it serves any network of observations, whose error it takes into account.
+    Its training uses no masks, so that it can be guided to any observing network, whose errors it takes into account.
 
     Parameters
     ----------

@@ -35,7 +35,7 @@ from fieldcast.models.space import Space
 
 # stream of the draws, a number that no model forks itself (they use 0, 1, ...); here the year of the paper
 STREAM = 2005
-SMALLEST = 1e-3  # standard deviation
+MIN_DEVIATION = 1e-3  # smallest v and sigma
 
 Members = Float[Tensor, "batch members variable y x"]
 States = Float[Tensor, "batch variable y x"]
@@ -57,7 +57,7 @@ def predictive(
 ) -> tuple[States, States]:
     """mu = a v + b m and sigma = sqrt(c v^2 + d s^2), at least a thousandth of a standard deviation."""
     a, b, c, d = (column[:, None, None] for column in coefficients.unbind(dim=1))
-    return a * v + b * m, (c * v.square() + d * variance).clamp(min=SMALLEST**2).sqrt()
+    return a * v + b * m, (c * v.square() + d * variance).clamp(min=MIN_DEVIATION**2).sqrt()
 
 
 class EMOS(Combined):
@@ -70,9 +70,9 @@ class EMOS(Combined):
     parts
         The model whose forecasts are calibrated.
     leads
-        Lead times with coefficients of their own, from the first step; later ones have those of the last.
+        Number of lead times with their own coefficients, from the first step; later ones share the last ones.
     members
-        Members of the forecasts that the coefficients are fitted to: m and s^2 vary with their number.
+        Number of members of the forecasts that the coefficients are fitted to, which m and s^2 depend on.
 
     Raises
     ------
@@ -99,7 +99,7 @@ class EMOS(Combined):
         for batch in training:
             squares += batch.x.square().sum(dim=0, dtype=torch.double)
             count += len(batch.x)
-        self.v = (squares / count).sqrt().clamp(min=SMALLEST).float()
+        self.v = (squares / count).sqrt().clamp(min=MIN_DEVIATION).float()
 
     @property
     def forecaster(self) -> Model:
@@ -109,7 +109,7 @@ class EMOS(Combined):
         return part
 
     def sample(self, c: Context, draws: RandomStreams) -> Members:
-        """Members of the part: what the next step starts from."""
+        """Members of the calibrated model, from which the next step starts."""
         return self.forecaster.sample(c, draws)
 
     def calibrated(self, x: Members, draws: RandomStreams) -> Members:

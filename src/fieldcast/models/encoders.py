@@ -22,13 +22,13 @@ from fieldcast.models.options import Count, Counts
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
-LARGEST = 6.0  # |log sd| of a posterior
+MAX_LOG_SCALE = 6.0  # largest |log standard deviation| of a posterior
 
 
 class StateEncoder(nn.Module, ABC):
     """q(z | x)."""
 
-    family: Family = "normal"  # of the posterior; "point" has no density
+    family: Family = "normal"  # family of the posterior; "point" has no density
 
     @abstractmethod
     def forward(self, batch: Batch) -> Posterior:
@@ -73,7 +73,7 @@ class Network(StateEncoder):
 
     def forward(self, batch: Batch) -> Posterior:
         h = self.features(batch.x)
-        log_scale = self.log_scale(h).float().clamp(-LARGEST, LARGEST)
+        log_scale = self.log_scale(h).float().clamp(-MAX_LOG_SCALE, MAX_LOG_SCALE)
         return posterior(self.family, self.mean(h).float(), log_scale)
 
     def infer(self, batch: Batch, vae: Any, draws: RandomStreams) -> Posterior:

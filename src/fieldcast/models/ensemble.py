@@ -30,7 +30,9 @@ from fieldcast.models.options import Count, Number
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
-FILM_INIT_SCALE = 0.1  # of FiLM weights: start underdispersed, as overdispersion is slower to correct
+FILM_INIT_SCALE = (
+    0.1  # factor of the initial FiLM weights: overdispersion is slower to correct than underdispersion
+)
 
 
 class Ensemble(Trained):

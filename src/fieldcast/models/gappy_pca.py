@@ -18,9 +18,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fieldcast.models.core import Batch, Context, Solved, observed_values
-from fieldcast.models.gaps.expectation_maximisation import RANKS, fitted_rank
+from fieldcast.models.gaps.expectation_maximisation import RANKS, fit_best_rank
 from fieldcast.models.gaussian import robustness
-from fieldcast.models.gaussian.modes import RANK, modes
+from fieldcast.models.gaussian.modes import MIN_VARIANCE_SHARE, modes
 from fieldcast.models.gaussian.streamed_modes import CELLS_PER_PIECE, streamed_modes
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
@@ -69,11 +69,11 @@ class GappyPCA(Solved):
         if observed is None:
             features = modes(x, area, int(max(self.choices["modes"])))
         else:
-            features = fitted_rank(x, observed, RANKS).axes(area)
+            features = fit_best_rank(x, observed, RANKS).axes(area)
         self.features = features.unflatten(1, self.space.state_shape)
 
     def solve_streamed(self, passes: Callable[[], Iterator[Batch]]) -> None:
-        """Compute the modes in two passes, or in four where a state has more values than `streamed_modes.EXACT`.
+        """Compute the modes in two passes, or four for more than `streamed_modes.MAX_EXACT_VALUES` values in a state.
 
         States with missing values are held in memory.
         """
@@ -88,7 +88,7 @@ class GappyPCA(Solved):
         def states() -> Iterator[Tensor]:
             return (torch.where(exists, batch.x, 0.0).flatten(1) for batch in passes())
 
-        features = streamed_modes(states, area, int(max(self.choices["modes"])), RANK)
+        features = streamed_modes(states, area, int(max(self.choices["modes"])), MIN_VARIANCE_SHARE)
         self.features = features.unflatten(1, self.space.state_shape)
         return None
 
@@ -98,7 +98,7 @@ class GappyPCA(Solved):
         f = self.features[: int(self.modes)].flatten(1)
         r = float(self.ridge) + c.noise**2
         rare = self.rare.double().flatten()
-        # scaled by this, all rows of F have the same error variance r
+        # scaled by this factor, all rows of F have the same error variance r
         share = torch.where(rare > 0, r / (r + rare), 1.0).sqrt()
         y = observations.flatten(1).double() * share
         a = y.new_zeros(c.count, len(f))

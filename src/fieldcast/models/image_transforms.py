@@ -26,7 +26,7 @@ from fieldcast.models.treatments import Treatment
 def treat(
     grey: Float[Tensor, "batch variable y x"], treatment: Treatment, levels: int, draws: RandomStreams
 ) -> Float[Tensor, "batch variable y x"]:
-    """Transform grey values to x: `draws` of a training step differ at each step, `fixed` draws never do."""
+    """Transform grey values to x: `draws` of a training step differ at each step, those of `fixed_streams` never do."""
     share = grey / (levels - 1)
     if treatment == "grey":
         return share
@@ -40,7 +40,7 @@ def treat(
     return x if treatment == "dequantised" else 2 * x - 1
 
 
-def fixed(draws: RandomStreams) -> RandomStreams:
+def fixed_streams(draws: RandomStreams) -> RandomStreams:
     """Draws for scored data: functions of the datum alone, whatever the seed of the run."""
     return RandomStreams(seed_for("data that are scored"), draws.datum)
 

@@ -2,8 +2,8 @@
 
     x(p) = sum_i w_i(p) y_i
 
-The weights w depend on the places of the observations and not on their values, so data and variables with the
-same mask are solved together. Coincident cells, such as a row at a pole, are one place. Everything is computed
+The weights w depend on the locations of the observations and not on their values, so data and variables with the
+same mask are solved together. Coincident cells, such as a row at a pole, are one point. Everything is computed
 on the CPU, in double precision.
 """
 
@@ -29,22 +29,24 @@ from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
 NUGGET = 0.01  # variance within a cell, of anomalies of variance 1
-SMALLEST_TREND = 1.56  # of c, for a positive definite spline
-DENSE = 2500  # observations up to which a spline is solved globally
-NEIGHBOURS = 64  # observations of each local spline beyond that
-CHUNK = 128  # places at a time: their working set fits in the processor's cache
+MIN_TREND = 1.56  # smallest constant c of a positive definite spline
+MAX_DENSE_OBSERVATIONS = 2500  # largest number of observations for a global spline
+NEIGHBOURS = 64  # number of observations of each local spline
+POINTS_PER_CHUNK = 128  # points that are solved together: their working set fits in the processor's cache
 
 
 class Interpolation(Solved):
-    """Base class of interpolations, which map the observations of each mask to values at all places."""
+    """Base class of interpolations, which map the observations of each mask to values at all points of the grid."""
 
     deterministic = True
-    accepts_points = True  # in the nearest cells
+    accepts_points = True  # points count as observations of the nearest cells
     learns_from_gaps = True
 
     def __init__(self, space: Space):
         super().__init__(space)
-        self._on_cpu = (GridPoints(space).to("cpu"),)  # in a tuple, it does not move with the model
+        self._on_cpu = (
+            GridPoints(space).to("cpu"),
+        )  # a tuple, because a module attribute would move with the model
 
     @property
     def grid(self) -> GridPoints:
@@ -52,7 +54,7 @@ class Interpolation(Solved):
         return self._on_cpu[0]
 
     def solve(self, training: Iterable[Batch]) -> None:
-        """Do nothing: the weights follow from the places of the observations."""
+        """Do nothing: the weights follow from the locations of the observations."""
 
     @abstractmethod
     def interpolate(
@@ -61,14 +63,14 @@ class Interpolation(Solved):
         y: Float[Tensor, "rows observed"],
         error: Float[Tensor, " observed"],
     ) -> Float[Tensor, "rows place"]:
-        """Interpolate observations y with error variance `error` at the places `index` to all places."""
+        """Interpolate observations y with error variance `error` at the points `index` to all points."""
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         """The interpolated field, equal for all members; the climatology, 0, if nothing is observed."""
         c = in_nearest_cells(c)
         observed, mask = c.observations()
         # each variable is a separate row
-        y, mask = (part.cpu().flatten(0, 1)[:, None] for part in (observed, mask))
+        y, mask = (tensor.cpu().flatten(0, 1)[:, None] for tensor in (observed, mask))
         field = torch.zeros(len(y), len(self.grid), dtype=torch.float64)
         for group in observations(self.grid, y, mask):
             if len(group.index):
@@ -107,8 +109,10 @@ class Linear(Nearest):
         longitude = torch.atan2(y[middle], x[middle])
         longitude = (longitude - longitude[0]) % (2 * math.pi)
         grid = torch.stack(torch.meshgrid(longitude, latitude, indexing="xy"), dim=-1)
-        self.plane = grid.flatten(0, 1)[self.grid.cells].numpy()  # of each cell that exists
-        self.first = np.unique(self.grid.place.numpy(), return_index=True)[1]  # a cell of each place
+        self.plane = grid.flatten(0, 1)[
+            self.grid.cells
+        ].numpy()  # longitude and latitude of each cell that exists
+        self.first = np.unique(self.grid.place.numpy(), return_index=True)[1]  # the first cell of each point
 
     def interpolate(
         self,
@@ -118,7 +122,7 @@ class Linear(Nearest):
     ) -> Float[Tensor, "rows place"]:
         number = torch.full((len(self.grid),), -1)
         number[index] = torch.arange(len(index))
-        source = number[self.grid.place].numpy()  # of each cell: the observation of its place, or -1
+        source = number[self.grid.place].numpy()  # index of the observation at the point of each cell, or -1
         (cells,) = np.nonzero(source >= 0)
         corners, source = self.plane[cells], source[cells]
         if self.space.wraps:
@@ -143,11 +147,11 @@ class ThinPlate(Interpolation):
         S(p, q) = r^2 log r + c (1 + p . q),    r = |p - q|
 
     e = smoothing <r^2> (variance of the observation error and of the variation within a cell), with <r^2> the mean
-    square distance of the places from their centre, 1 for the globe. The chord r has neither a seam at the date line
+    square distance of the points from their centre, 1 for the globe. The chord r has neither a seam at the date line
     nor a pole; longitude and latitude with periodic copies have both. r^2 log r alone leaves a constant and a trend
     (1, p) unpenalised, which few observations, or observations on one parallel, do not determine; here both have a
     prior variance, through c. On the sphere S is positive definite for c > 1.56 (where the coefficient of its first
-    Legendre polynomial changes sign), and c -> infinity is the classical spline. With many observations each place is
+    Legendre polynomial changes sign), and c -> infinity is the classical spline. With many observations each point is
     solved locally, from the nearest ones.
 
     Raises
@@ -162,9 +166,9 @@ class ThinPlate(Interpolation):
     def __init__(self, space: Space, trend: float = 2.0):
         """trend: the constant c of the kernel."""
         super().__init__(space)
-        if trend < SMALLEST_TREND:
+        if trend < MIN_TREND:
             raise InputError(
-                f"trend: a spline with {trend:g} is not positive definite; give {SMALLEST_TREND} or more."
+                f"trend: a spline with {trend:g} is not positive definite; give {MIN_TREND} or more."
             )
         self.trend = trend
         centre = self.grid.points.mean(0)
@@ -187,17 +191,17 @@ class ThinPlate(Interpolation):
     ) -> Float[Tensor, "rows place"]:
         points, p = self.grid.points, self.grid.points[index]
         e = float(self.smoothing) * self.scale * (NUGGET + error) + 1e-12 * self.trend
-        if len(index) <= DENSE:
+        if len(index) <= MAX_DENSE_OBSERVATIONS:
             factor = torch.linalg.cholesky(self.kernel(p, p) + torch.diag(e))
             w = torch.cholesky_solve(y.T, factor)
-            return torch.cat([self.kernel(some, p) @ w for some in points.split(CHUNK)]).T
+            return torch.cat([self.kernel(chunk, p) @ w for chunk in points.split(POINTS_PER_CHUNK)]).T
         near = torch.from_numpy(cKDTree(p.numpy()).query(points.numpy(), k=NEIGHBOURS)[1])
-        parts = []
-        for some, i in zip(points.split(CHUNK), near.split(CHUNK), strict=True):
+        values = []
+        for chunk, i in zip(points.split(POINTS_PER_CHUNK), near.split(POINTS_PER_CHUNK), strict=True):
             factor = torch.linalg.cholesky(self.kernel(p[i], p[i]) + torch.diag_embed(e[i]))
-            weight = torch.cholesky_solve(self.kernel(p[i], some[:, None]), factor)[..., 0]
-            parts.append(torch.stack([(weight * row[i]).sum(1) for row in y]))
-        return torch.cat(parts, dim=1)
+            weight = torch.cholesky_solve(self.kernel(p[i], chunk[:, None]), factor)[..., 0]
+            values.append(torch.stack([(weight * row[i]).sum(1) for row in y]))
+        return torch.cat(values, dim=1)
 
 
 def in_nearest_cells(c: Context) -> Context:

@@ -3,10 +3,10 @@
     x ~ N(0, D rho D + U^2),    y = H x + eps,    eps ~ N(0, R),    R = noise^2 + nugget D^2 + floor^2,
     d_j = u_j + K (y + eps_j - H u_j),    K = C H^T (H C H^T + R)^-1,    u_j ~ N(0, C),    C = D rho D + U^2
 
-D is the standard deviation of the training anomalies at each place, rho a correlation in space. `robustness` defines
+D is the standard deviation of the training anomalies at each point, rho a correlation in space. `robustness` defines
 U^2, which is diagonal and nearly everywhere 0, and the check of observations. Updating
 unconditional draws u_j with the gain gives draws of the posterior (Chiles and Delfiner 2012, "Geostatistics", 7.3.1),
-exact for up to `EXACT` places.
+exact for up to `MAX_EXACT_POINTS` points.
 """
 
 from __future__ import annotations
@@ -23,27 +23,29 @@ from torch import Tensor
 from fieldcast.models.core import Batch, Context
 from fieldcast.models.gaussian import robustness
 from fieldcast.models.gaussian.block_gaussian import BlockGaussian, Covariance
-from fieldcast.models.gaussian.correlations import CORRELATIONS, EARTH, Correlation, Kernel
+from fieldcast.models.gaussian.correlations import CORRELATIONS, EARTH_RADIUS_KM, Correlation, Kernel
 from fieldcast.models.gaussian.covariance_terms import CovarianceTerm, DiagonalCovariance, Parametric
 from fieldcast.models.gaussian.grid_points import GridPoints
 from fieldcast.models.gaussian.kalman_gain import cholesky
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
-EXACT = 4000  # number of places up to which a Cholesky factor draws the prior: 130 MB while it is computed
-DEGREE = 80  # of spherical harmonics for more places: half a wave is 250 km
-NODES = 512  # of the quadrature for their variances
-POINTS = 512  # places whose harmonics are computed at once
-DOUBLE = 2500  # places up to which double precision is used throughout
+MAX_EXACT_POINTS = (
+    4000  # largest number of points for a Cholesky factor of the prior: 130 MB while it is computed
+)
+MAX_DEGREE = 80  # largest degree of the spherical harmonics for more points: half a wave is 250 km
+QUADRATURE_NODES = 512  # nodes of the quadrature for the variances of the harmonics
+POINTS_PER_BATCH = 512  # points whose harmonics are computed together
+MAX_DOUBLE_POINTS = 2500  # largest number of points with double precision throughout
 
 
 def harmonics(points: Float[Tensor, "p 3"], degree: int) -> Float[Tensor, "p terms"]:
     """Y_lm, real and orthonormal, at points of the unit sphere: (degree + 1)^2 terms, ordered by l."""
     values = []
     orders = np.arange(1, degree + 1)
-    for part in points.double().cpu().split(POINTS):
-        polar = np.arccos(part[:, 2].clamp(-1, 1).numpy())
-        angle = orders[:, None] * np.arctan2(part[:, 1].numpy(), part[:, 0].numpy())
+    for batch in points.double().cpu().split(POINTS_PER_BATCH):
+        polar = np.arccos(batch[:, 2].clamp(-1, 1).numpy())
+        angle = orders[:, None] * np.arctan2(batch[:, 1].numpy(), batch[:, 0].numpy())
         legendre = sph_legendre_p_all(degree, degree, polar)[0]  # (l, m, p)
         waves = np.sqrt(2) * np.stack([np.cos(angle), np.sin(angle)])
         degrees = []
@@ -53,10 +55,10 @@ def harmonics(points: Float[Tensor, "p 3"], degree: int) -> Float[Tensor, "p ter
     return torch.cat(values).to(points.device)
 
 
-def variances(kernel: Kernel, degree: int) -> Float[Tensor, " degrees"]:
+def degree_variances(kernel: Kernel, degree: int) -> Float[Tensor, " degrees"]:
     """b_l of rho(angle) = sum_l b_l P_l(cos angle): the variance of a random field at each degree."""
-    x, weight = np.polynomial.legendre.leggauss(NODES)
-    rho = kernel.function(torch.from_numpy(EARTH * np.sqrt(2 - 2 * x)), kernel.length).numpy()
+    x, weight = np.polynomial.legendre.leggauss(QUADRATURE_NODES)
+    rho = kernel.function(torch.from_numpy(EARTH_RADIUS_KM * np.sqrt(2 - 2 * x)), kernel.length).numpy()
     b = [(2 * n + 1) / 2 * np.sum(weight * rho * eval_legendre(n, x)) for n in range(degree + 1)]
     return torch.tensor(np.maximum(b, 0))
 
@@ -64,21 +66,21 @@ def variances(kernel: Kernel, degree: int) -> Float[Tensor, " degrees"]:
 class CorrelationRoot:
     """A square root of rho, which maps standard normal numbers to fields with that correlation.
 
-    A Cholesky factor up to 4000 places. Beyond, sum_lm sqrt(4 pi b_l / (2 l + 1)) Y_lm z_lm up to degree 80 (the
-    expansion of an isotropic field: Marinucci and Peccati 2011, "Random Fields on the Sphere", section 5.2),
-    and white noise with the variance of the omitted degrees.
+    Up to 4000 points it is a Cholesky factor. For more it is sum_lm sqrt(4 pi b_l / (2 l + 1)) Y_lm z_lm up to degree
+    80 (the expansion of an isotropic field: Marinucci and Peccati 2011, "Random Fields on the Sphere", section 5.2),
+    plus white noise with the variance of the omitted degrees.
     """
 
     def __init__(self, kernel: Kernel):
         count, dtype = len(kernel.points), kernel.points.dtype
-        if count <= EXACT:
+        if count <= MAX_EXACT_POINTS:
             every = torch.arange(count, device=kernel.points.device)
             self.root, self.rest = cholesky(kernel.correlations_of(every).double()).to(dtype), 0.0
         else:
-            b = variances(kernel, DEGREE)
-            scale = (4 * np.pi * b / (2 * torch.arange(DEGREE + 1) + 1)).sqrt()
-            self.root = harmonics(kernel.points, DEGREE).to(dtype)
-            self.root *= scale.repeat_interleave(2 * torch.arange(DEGREE + 1) + 1).to(self.root)
+            b = degree_variances(kernel, MAX_DEGREE)
+            scale = (4 * np.pi * b / (2 * torch.arange(MAX_DEGREE + 1) + 1)).sqrt()
+            self.root = harmonics(kernel.points, MAX_DEGREE).to(dtype)
+            self.root *= scale.repeat_interleave(2 * torch.arange(MAX_DEGREE + 1) + 1).to(self.root)
             self.rest = float((1 - b.sum()).clamp(min=0).sqrt())
 
     def draw(self, draws: RandomStreams, variables: int) -> Float[Tensor, "batch members variable p"]:
@@ -140,9 +142,9 @@ class Kriging(BlockGaussian):
             for datum, h, innovation, error, gain, added_variance, _ in self.conditionings(c, block, nothing):
                 stream = draws.fork(v).of_data(datum)
                 eps = stream.normal(len(error)) * error
-                free = u[datum, :, v]  # eps is independent of it, and between variables
-                departure = (innovation[:, None] + eps - h(free)).flatten(0, 1)
-                u[datum, :, v] = free + gain(departure).unflatten(0, free.shape[:2])
+                prior_draw = u[datum, :, v]  # independent of eps, and of the draws of other variables
+                departure = (innovation[:, None] + eps - h(prior_draw)).flatten(0, 1)
+                u[datum, :, v] = prior_draw + gain(departure).unflatten(0, prior_draw.shape[:2])
                 if added_variance.any():
                     u[datum, :, v] += stream.normal(len(added_variance)).to(u) * added_variance.sqrt()
         return self.grid.scatter(u.float())
@@ -164,7 +166,7 @@ class Kriging(BlockGaussian):
         """Correlation and its square root for the current length."""
 
         def derive() -> tuple[Kernel, CorrelationRoot]:
-            dtype = torch.float64 if len(self.grid) <= DOUBLE else torch.float32
+            dtype = torch.float64 if len(self.grid) <= MAX_DOUBLE_POINTS else torch.float32
             points = self.grid.points.to(self.deviation.device, dtype)
             kernel = Kernel(CORRELATIONS[self.correlation], float(self.length), points)
             return kernel, CorrelationRoot(kernel)

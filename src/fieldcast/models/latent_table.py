@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from fieldcast.errors import InputError
 from fieldcast.models.core import Batch
 from fieldcast.models.distributions import Family, Posterior, posterior
-from fieldcast.models.encoders import LARGEST, StateEncoder
+from fieldcast.models.encoders import MAX_LOG_SCALE, StateEncoder
 from fieldcast.models.options import Count, NonNegative, Positive
 from fieldcast.models.random_streams import RandomStreams
 
@@ -64,11 +64,11 @@ class LatentTable(StateEncoder):
         self, location: Float[Tensor, "batch latent"], log_scale: Float[Tensor, "batch latent"]
     ) -> Posterior:
         """The posterior of a location and a scale, whose logarithm is bounded."""
-        return posterior(self.family, location, log_scale.clamp(-LARGEST, LARGEST))
+        return posterior(self.family, location, log_scale.clamp(-MAX_LOG_SCALE, MAX_LOG_SCALE))
 
     @torch.no_grad()
     def prepare(self, training: Batch, draws: RandomStreams) -> None:
-        """Create a row for each training datum; `index` numbers the rows, and may leave some out.
+        """Create a row for each training datum, at its `index`; indices may have gaps.
 
         Neither the states nor their shape are read; `draws` belong to the indices.
 
@@ -78,11 +78,11 @@ class LatentTable(StateEncoder):
             For training data without an index.
         """
         if training.index is None:
-            raise ValueError("a table of latents needs the places of the training data")
+            raise ValueError("a table of latents needs the indices of the training data")
         location, log_scale = self.begin(draws)
         if self.by_class:
             centres = self.start * class_centres(training.label, draws, self.latent)
-            location = centres + self.jitter * standard(draws, self.latent)
+            location = centres + self.jitter * standard_normal(draws, self.latent)
         size = int(training.index.max()) + 1
         for table, start in ((self.location, location), (self.log_scale, log_scale)):
             table.data = start.new_zeros(size, self.latent).index_copy(0, training.index, start)
@@ -91,7 +91,7 @@ class LatentTable(StateEncoder):
         self, draws: RandomStreams
     ) -> tuple[Float[Tensor, "batch latent"], Float[Tensor, "batch latent"]]:
         """Initial location and log scale of codes, functions of the seed and the datum."""
-        location = self.start * standard(draws, self.latent)
+        location = self.start * standard_normal(draws, self.latent)
         return location, torch.full_like(location, self.spread).log()
 
     def forward(self, batch: Batch) -> Posterior:
@@ -101,7 +101,7 @@ class LatentTable(StateEncoder):
 
     @torch.enable_grad()
     def infer(self, batch: Batch, vae: Any, draws: RandomStreams) -> Posterior:
-        """Fit latents from a fresh start by the loss of `vae`, its decoder fixed, with new draws at each step."""
+        """Fit latents from new initial values to the loss of `vae`, its decoder fixed, with new draws at each step."""
         descent, training = draws.alone().fork(DESCENT), vae.training
         free = [start.clone().requires_grad_() for start in self.begin(draws)]
         optimiser = torch.optim.Adam(free, lr=self.rate)
@@ -109,13 +109,13 @@ class LatentTable(StateEncoder):
         for step in range(self.steps):
             optimiser.param_groups[0]["lr"] = self.rate * (1 - step / self.steps)
             loss = vae.cost(batch, self.of(*free), descent.fork(step)).sum()
-            # with respect to the codes alone; points have no scale
+            # only the codes have gradients; those of points have no scale
             gradients = torch.autograd.grad(loss, free, allow_unused=True)
-            for part, gradient in zip(free, gradients, strict=True):
-                part.grad = gradient
+            for parameter, gradient in zip(free, gradients, strict=True):
+                parameter.grad = gradient
             optimiser.step()
         vae.train(training)
-        return self.of(*(part.detach() for part in free))
+        return self.of(*(parameter.detach() for parameter in free))
 
     def _load_from_state_dict(self, state: Mapping[str, Any], prefix: str, *rest: Any) -> None:
         """Resize the table to the stored number of rows."""
@@ -126,7 +126,7 @@ class LatentTable(StateEncoder):
         super()._load_from_state_dict(state, prefix, *rest)
 
 
-def standard(draws: RandomStreams, latent: int) -> Float[Tensor, "batch latent"]:
+def standard_normal(draws: RandomStreams, latent: int) -> Float[Tensor, "batch latent"]:
     """A standard normal point for each datum."""
     return draws.alone().fork(START).normal(latent)[:, 0]
 

@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from fieldcast.models.options import Positive
 from fieldcast.models.random_streams import RandomStreams
 
-NEAR_HALF = 0.05  # |log odds| below which the Taylor series are used
+MAX_SERIES_LOG_ODDS = 0.05  # |log odds| below which the Taylor series about 0 are used
 
 
 class Likelihood(nn.Module, ABC):
     """p(x | output), independent over the cells that exist."""
 
-    constant = 0.0  # of -log p, for each cell
+    constant = 0.0  # the constant of -log p in each cell, which `misfit` omits
 
     @abstractmethod
     def per_cell(self, x: Float[Tensor, "*#lead y x"], output: Float[Tensor, "*#lead y x"]) -> Tensor:
@@ -112,7 +112,7 @@ class ContinuousBernoulli(Likelihood):
         return F.softplus(output) - x * output - log_normaliser(output)
 
     def mean(self, output: Float[Tensor, "*lead y x"]) -> Float[Tensor, "*lead y x"]:
-        near = output.abs() < NEAR_HALF
+        near = output.abs() < MAX_SERIES_LOG_ODDS
         far = torch.where(near, 1.0, output)
         series = 0.5 + output / 12 - output**3 / 720 + output**5 / 30240
         return torch.where(near, series, -1 / torch.expm1(-far) - 1 / far)
@@ -120,7 +120,7 @@ class ContinuousBernoulli(Likelihood):
     def draw(
         self, output: Float[Tensor, "batch members variable y x"], draws: RandomStreams
     ) -> Float[Tensor, "batch members variable y x"]:
-        """x = log(1 + u (exp(l) - 1)) / l, from whichever end does not overflow."""
+        """x = log(1 + u (exp(l) - 1)) / l, computed for -|l|, which cannot overflow, and reflected if l > 0."""
         u, size = draws.uniform(*output.shape[2:]), output.abs()
         near = size < 1e-3
         far = torch.where(near, 1.0, size)
@@ -131,7 +131,7 @@ class ContinuousBernoulli(Likelihood):
 
 def log_normaliser(log_odds: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """log C of a continuous Bernoulli: log(l coth(l / 2)) = log(2 artanh(1 - 2 m) / (1 - 2 m)), m = sigmoid(l)."""
-    near = log_odds.abs() < NEAR_HALF
+    near = log_odds.abs() < MAX_SERIES_LOG_ODDS
     far = torch.where(near, 1.0, log_odds.abs())
     series = math.log(2) + log_odds**2 / 12 - 7 * log_odds**4 / 1440
     return torch.where(

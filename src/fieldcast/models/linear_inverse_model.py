@@ -37,26 +37,28 @@ from torch import Tensor
 
 from fieldcast.models.core import Batch, Context, Solved
 from fieldcast.models.derived import Derived
-from fieldcast.models.gaussian.modes import RANK, modes
+from fieldcast.models.gaussian.modes import MIN_VARIANCE_SHARE, modes
 from fieldcast.models.gaussian.streamed_modes import streamed_modes
 from fieldcast.models.gaussian.training_series import SeriesPart, followed, series, series_parts
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
-MODES = 1000  # stored: more than the largest truncation, since the modes beyond it are the patterns of d
-LAGS = 3  # C_0, C_1 and C_2
-FLOOR = 1e-6  # of R: C_zz of a record with fewer times than modes is singular
-# share of a cell's variance: where the modes beyond the truncation have less, the residual is 0
-SMALLEST = 1e-6
+STORED_MODES = 1000  # more than the largest truncation, since the modes beyond it are the patterns of d
+LAGS = 3  # number of lagged covariances: C_0, C_1 and C_2
+MIN_RIDGE = 1e-6  # added to R, because C_zz of a record with fewer times than modes is singular
+# share of a cell's variance below which the modes beyond the truncation have no variance there, and d is 0
+MIN_RESIDUAL_SHARE = 1e-6
 
 
 class Operators(NamedTuple):
-    """Operators from the covariances and the current tuned values; symbols as in the module."""
+    """Operators derived from the covariances and the current tuned values; symbols as in the module."""
 
     G: Float[Tensor, "mode past_mode"]
     Q: Float[Tensor, "mode mode"]
     root: Float[Tensor, "mode mode"]  # root root^T = Q
-    scale: Float[Tensor, " cell"]  # of d, from the modes beyond the truncation
+    scale: Float[
+        Tensor, " cell"
+    ]  # factor that gives draws from the modes beyond the truncation the variance of d
     L: Float[Tensor, " mode"]  # variances of the modes
 
 
@@ -121,17 +123,17 @@ class LinearInverseModel(Derived, Solved):
         record = series(training, self.space.exists)
         x = record.states.flatten(1)
         self.variance = x.square().mean(0).unflatten(0, self.space.state_shape)
-        self.features = modes(x, self._area(), MODES).unflatten(1, self.space.state_shape)
+        self.features = modes(x, self._area(), STORED_MODES).unflatten(1, self.space.state_shape)
         a = self.coefficients(x, self.mode_variances()[: int(max(self.choices["truncation"]))])
         self.covariances = lagged_covariances(a.double(), record.stretch)
 
     def solve_streamed(self, passes: Callable[[], Iterator[Batch]]) -> None:
-        """Solve in two passes, or in four where a state has more values than `streamed_modes.EXACT`."""
+        """Solve in two passes, or in four where a state has more values than `streamed_modes.MAX_EXACT_VALUES`."""
 
         def states() -> Iterator[Tensor]:
             return (self._vectors(part) for part in series_parts(passes()))
 
-        f = streamed_modes(states, self._area(), MODES, RANK)
+        f = streamed_modes(states, self._area(), STORED_MODES, MIN_VARIANCE_SHARE)
         self.features = f.unflatten(1, self.space.state_shape)
         leading = self.mode_variances()[: int(max(self.choices["truncation"]))]
         squares, parts = f.new_zeros(f.shape[1], dtype=torch.double), []
@@ -193,13 +195,13 @@ class LinearInverseModel(Derived, Solved):
     def _operators(self) -> Operators:
         k = min(int(self.truncation), self.covariances.shape[-1])
         variances = self.mode_variances()[:k]
-        ridge = FLOOR + float(self.ridge) * variances.double().mean() / variances.double()
+        ridge = MIN_RIDGE + float(self.ridge) * variances.double().mean() / variances.double()
         g, q = autoregression(self.covariances[:, :k, :k], ridge, int(self.states))
         eigenvalues, u = torch.linalg.eigh((q + q.T) / 2)
         root = u * eigenvalues.clamp(min=0).sqrt()
         f, total = self.features.flatten(1), self.variance.flatten()
         left, beyond = (total - f[:k].square().sum(0)).clamp(min=0), f[k:].square().sum(0)
-        scale = torch.where(beyond > SMALLEST * total, left / beyond, 0.0).sqrt()
+        scale = torch.where(beyond > MIN_RESIDUAL_SHARE * total, left / beyond, 0.0).sqrt()
         return Operators(g.float(), q, root.float(), scale, variances)
 
     def _area(self) -> Float[Tensor, " cell"]:

@@ -19,8 +19,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fieldcast.models.core import Batch, Context, Solved
-from fieldcast.models.gaps.cells import cells, scaled, state
-from fieldcast.models.gaps.expectation_maximisation import RANKS, fitted_rank
+from fieldcast.models.gaps.cells import cells, scale_states, state
+from fieldcast.models.gaps.expectation_maximisation import RANKS, fit_best_rank
 from fieldcast.models.gaps.low_rank_gaussian import LowRank
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
@@ -65,12 +65,12 @@ class LowRankGaussian(Solved):
 
     def solve(self, training: Iterable[Batch]) -> None:
         """Fit mean, axes and noise to the observed training values."""
-        x, observed, self.deviation = scaled(self.space, training)
-        model = fitted_rank(x, observed, self.ranks)
+        x, observed, self.deviation = scale_states(self.space, training)
+        model = fit_best_rank(x, observed, self.ranks)
         self.mean, self.weights, self.variance = model.mean, model.weights, model.variance.to(x)
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
-        y, observed = (cells(self.space, part) for part in c.observations())
+        y, observed = (cells(self.space, tensor) for tensor in c.observations())
         y = y / self.deviation
         r = c.noise / self.deviation
         g = (self.variance / (self.variance + r.square())).sqrt()

@@ -19,17 +19,19 @@ from torch import Tensor
 
 from fieldcast.errors import InputError
 from fieldcast.geometry import GOLDEN
-from fieldcast.models.patterns import SMALLEST_K
+from fieldcast.models.patterns import MIN_K
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
-HIGHEST = 1.0  # of k
-NETWORK = -1  # datum of the fixed network: no field has this number
-WAVES = 32  # of a smooth random field
-CLOUD = 0.25  # its correlation length, as a share of the radius of the domain
-UNEVEN = 1.5  # standard deviation of the logarithm of the density of stations
-INCLINATION = math.radians(80)  # of the ground tracks
-HALF_WIDTH = 1.5  # of a swath, in rows of the grid: three cells wide
+MAX_K = 1.0  # largest share k of observed cells
+STATION_DATUM = -1  # datum of the random numbers of `stations`: no field has this number
+WAVES = 32  # number of waves in a smooth random field
+CORRELATION_LENGTH = (
+    0.25  # correlation length of a smooth random field, as a share of the radius of the domain
+)
+LOG_DENSITY_DEVIATION = 1.5  # standard deviation of the logarithm of the density of stations
+INCLINATION = math.radians(80)  # inclination of the ground tracks to the equator
+HALF_WIDTH = 1.5  # half the width of a swath, in rows of the grid
 
 Count = Int[Tensor, " batch"]  # n
 Priority = Float[Tensor, "batch layer y x"]  # one layer shared by all variables, or one for each
@@ -41,14 +43,14 @@ def random(draws: RandomStreams, space: Space, n: Count, layers: int) -> Priorit
 
 
 def regular(draws: RandomStreams, space: Space, n: Count, layers: int) -> Priority:
-    """A lattice of r rows and c columns with a random phase, r c as close to n, and r / c to Y / X, as possible.
+    """A lattice of r rows and c columns with a random phase, with r c close to n and r / c close to Y / X.
 
     Every Y / r-th row and X / c-th column, rounded: a cell is a node where y + phase passes a multiple of
     Y / r, and so for x. Y and X are whole numbers of periods, so the lattice closes round the globe. Excess
     nodes are left out at random, and missing ones are added at random.
     """
     height, width = space.shape
-    cells = n * (height * width / space.exists.sum())  # of a lattice that has n nodes where cells exist
+    cells = n * (height * width / space.exists.sum())  # nodes of a lattice with n of them on cells that exist
     r = (height * torch.sqrt(cells / (height * width))).round().clamp(1, height)
     c = (cells / r).round().clamp(1, width)
     phase = draws.uniform(layers, 2)[:, 0]
@@ -62,19 +64,21 @@ def regular(draws: RandomStreams, space: Space, n: Count, layers: int) -> Priori
 
 
 def stations(draws: RandomStreams, space: Space, n: Count, layers: int) -> Priority:
-    """A fixed network of uneven density, a function of the seed alone; smaller networks are subsets of larger ones.
+    """Fixed stations of uneven density, a function of the seed alone; a smaller n selects a subset of them.
 
-    Drawing without replacement with weight w: the lowest of -log(u) / w (Efraimidis and Spirakis 2006); w is
+    They are drawn without replacement with weight w, as the lowest of -log(u) / w (Efraimidis and Spirakis 2006); w is
     the area of the cell times the exponential of a smooth random field.
     """
-    return network(draws.seed, space, layers, space.area.device).expand(len(n), -1, -1, -1)
+    return station_priorities(draws.seed, space, layers, space.area.device).expand(len(n), -1, -1, -1)
 
 
 @lru_cache(maxsize=8)
-def network(seed: int, space: Space, layers: int, device: torch.device) -> Priority:
+def station_priorities(seed: int, space: Space, layers: int, device: torch.device) -> Priority:
     """Priorities of the fixed stations; cached, because every batch uses the same ones."""
-    fixed = RandomStreams(seed, torch.full((1,), NETWORK, device=device))
-    weight = space.area.clamp(min=1e-6) * torch.exp(UNEVEN * smooth_field(fixed, space, layers))
+    fixed = RandomStreams(seed, torch.full((1,), STATION_DATUM, device=device))
+    weight = space.area.clamp(min=1e-6) * torch.exp(
+        LOG_DENSITY_DEVIATION * smooth_field(fixed, space, layers)
+    )
     return -torch.log(fixed.uniform(layers, *space.shape)[:, 0]) / weight
 
 
@@ -91,7 +95,7 @@ def swaths(draws: RandomStreams, space: Space, n: Count, layers: int) -> Priorit
     reach = HALF_WIDTH * spacing(space)
     west, width, parallel = _domain(space)
     passes = max(1, math.ceil(width / (2 * reach)))
-    phase, begin, turn = (part[..., None] for part in draws.uniform(3, layers, 1, 1)[:, 0].unbind(1))
+    phase, begin, turn = (u[..., None] for u in draws.uniform(3, layers, 1, 1)[:, 0].unbind(1))
     j = torch.arange(passes, device=z.device)[:, None, None]
     upward = torch.where(turn < 0.5, 1.0, -1.0) * (1 - 2 * (j % 2))
     latitude = z.clamp(-1, 1).asin()
@@ -133,7 +137,7 @@ def smooth_field(draws: RandomStreams, space: Space, layers: int) -> Priority:
     share = space.existing_area / space.existing_area.sum()
     centre = (share[..., None] * space.points).sum((0, 1))
     radius = (share * ((space.points - centre) ** 2).sum(-1)).sum().sqrt()
-    w = draws.normal(layers, WAVES, 3)[:, 0] / (CLOUD * radius)
+    w = draws.normal(layers, WAVES, 3)[:, 0] / (CORRELATION_LENGTH * radius)
     phase = 2 * math.pi * draws.uniform(layers, WAVES)[:, 0]
     angle = w @ space.points.flatten(0, 1).T + phase[..., None]  # (B, layer, W, cells)
     return angle.cos_().sum(2).unflatten(-1, space.shape) * math.sqrt(2 / WAVES)
@@ -149,10 +153,10 @@ def check_range_of_fractions(k: tuple[float, float] | Float[Tensor, " batch"]) -
     """
     low, high = (float(k.min()), float(k.max())) if isinstance(k, Tensor) else k
     slack = 1e-6  # 0.005 rounds down in single precision
-    if not SMALLEST_K - slack <= low <= high <= HIGHEST + slack:
+    if not MIN_K - slack <= low <= high <= MAX_K + slack:
         raise InputError(
             f"k: {low:g} to {high:g} is not a range of fractions of observed cells; "
-            f"give values between {SMALLEST_K:g} (0.5 %) and {HIGHEST:g} (100 %), the lower one first."
+            f"give values between {MIN_K:g} (0.5 %) and {MAX_K:g} (100 %), the lower one first."
         )
 
 
@@ -182,7 +186,7 @@ def draw(
     """Draw a mask for each datum: its pattern uniformly among `patterns`, its k log-uniformly in a range or as given.
 
     All variables share the mask, or have separate masks with the same pattern and k. A mask is a function of the
-    seed, step and datum of `draws`; the places of `stations` are a function of the seed alone.
+    seed, step and datum of `draws`; the cells of `stations` are a function of the seed alone.
 
     Raises
     ------
@@ -199,7 +203,7 @@ def draw(
     if not isinstance(k, Tensor):
         k = torch.exp(math.log(k[0]) + share * math.log(k[1] / k[0]))
     n = (k * space.exists.sum()).round().long().clamp(min=1)
-    which = (kind * len(patterns)).long().cpu()  # the only wait for the device
+    which = (kind * len(patterns)).long().cpu()  # the only synchronisation with the device
     of_pattern = shared.fork(0)
     layers = len(space.variables) if per_variable else 1
     priority = torch.empty(len(n), layers, *space.shape, device=n.device)

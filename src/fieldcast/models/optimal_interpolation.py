@@ -10,7 +10,7 @@ kriging (Matheron's rule; Chiles and Delfiner 2012, section 7.3.1), which draws 
 
 In C, S is the second moment of the training anomalies, T a taper (Gaspari-Cohn in chord distance, shared
 by all pairs of variables), o the elementwise product; D holds the standard deviation of each variable at
-each place, Q the correlations between variables (mean over the planet), rho a parametric correlation in
+each point, Q the correlations between variables (mean over the globe), rho a parametric correlation in
 space. Each term is positive semi-definite, and so is C (Schur's product theorem). `robustness`
 defines U^2, which is diagonal and nearly everywhere 0, and the check of observations.
 
@@ -112,9 +112,9 @@ class OptimalInterpolation(BlockGaussian, TrainingDays):
     ]:
         """Mean m, spread and members d of a background b with errors e_j, after the observations of c.
 
-        With a forecast ensemble's mean and its deviations this is an ensemble Kalman filter with perturbed observations
-        and the covariance C of this model, not of the members. Observations are checked against b. The spread is that
-        of the errors in `pool` after an update with the same gain; None without a pool.
+        With the mean and deviations of a forecast ensemble, this is an ensemble Kalman filter with perturbed
+        observations and the covariance C of this model, not of the members. Observations are checked against b. The
+        spread is the root mean square of the errors in `pool` after an update with the same gain; None without a pool.
         """
         (block,), state = self.blocks(), self.anomalies.shape[1:]
         b, e = self.flat(background), self.flat(errors)  # (B, N), (B, M, N)

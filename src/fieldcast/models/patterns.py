@@ -4,4 +4,4 @@ from typing import Literal, get_args
 
 Pattern = Literal["random", "regular", "stations", "swaths", "blocks"]
 PATTERNS: tuple[Pattern, ...] = get_args(Pattern)
-SMALLEST_K = 0.005  # share of observed cells
+MIN_K = 0.005  # smallest share k of observed cells

@@ -1,4 +1,4 @@
-"""Observations at places between cells, such as stations: y = H x + eps, with H a few weights of each row."""
+"""Observations at points between cells, such as stations: y = H x + eps, with a few weights in each row of H."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Points:
-    """Observations of all data of a batch, one after the other.
+    """Observations of all data of a batch, concatenated.
 
     Parameters
     ----------
@@ -48,16 +48,16 @@ class Points:
         return Points(**{field.name: getattr(self, field.name)[kept] for field in fields(self)})
 
     def of(self, data: Int[Tensor, " selected"]) -> Points:
-        """The observations of some data, numbered by their place among these."""
-        observation, place = (self.datum[:, None] == data.to(self.datum.device)).nonzero().unbind(1)
-        return replace(self[observation], datum=place)
+        """The observations of some data, renumbered by their position in `data`."""
+        observation, position = (self.datum[:, None] == data.to(self.datum.device)).nonzero().unbind(1)
+        return replace(self[observation], datum=position)
 
     def with_error(self, variance: Float[Tensor, " variable"]) -> Points:
-        """The observations with another error, of the given variance for each variable, added to theirs."""
+        """The observations with an additional independent error, whose variance is given for each variable."""
         return replace(self, error=self.error + variance.to(self.error)[self.variable])
 
     def at(self, x: Float[Tensor, "batch *members variable y x"]) -> Float[Tensor, "n *members"]:
-        """H x, of the datum to which each observation belongs."""
+        """H x, evaluated for the datum of each observation."""
         flat = x.flatten(-2).movedim(-2, 1)  # (B, V, ..., YX)
         members = flat.shape[2:-1]
         index = self.cells.view(len(self), *(1 for _ in members), 4).expand(len(self), *members, 4)

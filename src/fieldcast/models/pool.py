@@ -29,18 +29,18 @@ from fieldcast.models.space import Space
 
 
 def shares(weights: Float[Tensor, " part"], members: int) -> Int[Tensor, " member"]:
-    """The part that draws each member.
+    """Index of the part that draws each member.
 
     Member k goes to the part whose number of members is furthest below w_i (k + 1). So the first M members, for every
-    M, divide among the parts by their weights: for two parts exactly as by the method of the largest remainder. A
+    M, are divided among the parts by their weights: for two parts exactly as by the method of the largest remainder. A
     member has the same part whatever the size of its ensemble.
     """
     numbers = torch.zeros(len(weights), dtype=torch.double)
-    w, parts = weights.double().cpu(), []
+    w, part_of = weights.double().cpu(), []
     for k in range(members):
-        parts.append(int((w * (k + 1) - numbers).round(decimals=9).argmax()))  # the first of equal ones
-        numbers[parts[-1]] += 1
-    return torch.tensor(parts, device=weights.device)
+        part_of.append(int((w * (k + 1) - numbers).round(decimals=9).argmax()))  # ties go to the first part
+        numbers[part_of[-1]] += 1
+    return torch.tensor(part_of, device=weights.device)
 
 
 class Pool(Combined):
@@ -68,9 +68,9 @@ class Pool(Combined):
         numbers = draws.numbers
         part_of = shares(self.weights, int(numbers.max()) + 1)[numbers]  # (B, M)
         x = self.weights.new_empty(*part_of.shape, *self.space.state_shape)
-        by_row = draws.members == 1  # as in a rollout, whose rows are members
-        for place, model in enumerate(self.parts.values()):
-            index = (part_of[:, 0] if by_row else part_of[0]).eq(place).nonzero()[:, 0]
+        by_row = draws.members == 1  # in a rollout, rows are members
+        for number, model in enumerate(self.parts.values()):
+            index = (part_of[:, 0] if by_row else part_of[0]).eq(number).nonzero()[:, 0]
             if len(index) and by_row:
                 x[index] = model.sample(with_history_of(model, c)[index], draws.of_data(index))
             elif len(index):

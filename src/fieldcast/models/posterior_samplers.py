@@ -4,10 +4,10 @@
 
 H selects the observed cells, eps ~ N(0, R), R = r I. The denoiser D gives the mean of p(x | x_s) and, by its Jacobian
 J, the covariance s^2 J (Tweedie's second formula). A sampler goes down the noise levels s, from a field of noise to a
-draw; it differs from the others in what it assumes of p(y | x_s):
+draw; samplers differ in their approximation of p(y | x_s):
 
     MMPS      p(x | x_s) is Gaussian with mean D and covariance s^2 J: exact for a Gaussian prior
-    PiGDM     the same with the covariance s^2 / (1 + s^2) I, that of white noise of variance 1
+    PiGDM     the same with the covariance s^2 / (1 + s^2) I, which is exact for white noise of variance 1
     DPS       x is D exactly, and each step subtracts a multiple of the gradient of |y - H D|
     DiffPIR   observed cells of D are moved towards y by a prescribed weight
     RePaint   observed cells hold y, noised to the level s; repeated, so that the other cells follow
@@ -32,14 +32,14 @@ from fieldcast.models.options import Count, Positive, Share
 Denoiser = Callable[[Tensor, float], Tensor]  # D(x, s)
 Noise = Callable[[], Tensor]  # new standard normal rows, 0 where no cell exists
 
-DATA_VARIANCE = 1.0  # of standardised states
+DATA_VARIANCE = 1.0  # variance of standardised states
 
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """The posterior to draw from: the prior by its denoiser, y where m, and the variance r of its error.
+    """The posterior to draw from: the denoiser of the prior, and the observations.
 
-    Where nothing is observed, every sampler draws from the prior.
+    Without observations, every sampler draws from the prior.
 
     Parameters
     ----------
@@ -174,10 +174,10 @@ class Ancestral(Sampler):
     """
 
     def step(self, x: Rows, s: float, t: float, target: Target) -> Rows:
-        return self.back(x, target.denoise(x, s), s, t, target.noise)
+        return self.ancestral_draw(x, target.denoise(x, s), s, t, target.noise)
 
-    def back(self, x: Rows, d: Rows, s: float, t: float, noise: Noise) -> Rows:
-        """The draw, given D."""
+    def ancestral_draw(self, x: Rows, d: Rows, s: float, t: float, noise: Noise) -> Rows:
+        """The draw of x_t, given D."""
         ratio = (t / s) ** 2
         return d + ratio * (x - d) + t * (1 - ratio) ** 0.5 * noise()
 
@@ -189,8 +189,8 @@ class Ancestral(Sampler):
 class DPS(Ancestral):
     """An ancestral step, then x_t - zeta grad |y - H D(x_s)|.
 
-    Diffusion posterior sampling (Chung et al. 2023, algorithm 1); the gradient is that in coordinates in which x_s
-    is divided by sqrt(1 + s^2).
+    Diffusion posterior sampling (Chung et al. 2023, algorithm 1); the gradient is taken in coordinates in which x_s is
+    divided by sqrt(1 + s^2).
 
     Parameters
     ----------
@@ -205,7 +205,7 @@ class DPS(Ancestral):
         misfit = target.misfit(d)
         gradient = -jacobian(misfit) / norms(misfit)
         scale = ((1 + s**2) * (1 + t**2)) ** 0.5
-        return self.back(x, d, s, t, target.noise) - self.zeta * scale * gradient
+        return self.ancestral_draw(x, d, s, t, target.noise) - self.zeta * scale * gradient
 
     def evaluations(self, levels: int) -> int:
         return 2 * levels
@@ -222,7 +222,7 @@ class DiffPIR(Sampler):
     weight
         Weight of the prior: lambda in the paper, which chooses it by task.
     zeta
-        Share of the noise that is drawn anew; 0 is deterministic, 1 forgets the noise of the step before.
+        Share of the noise that is drawn anew: 0 is deterministic, 1 discards the noise of the previous step.
     """
 
     weight: Positive = 8.0
@@ -231,8 +231,8 @@ class DiffPIR(Sampler):
     def step(self, x: Rows, s: float, t: float, target: Target) -> Rows:
         estimate = target.denoise(x, s)
         estimate = estimate + target.misfit(estimate) / (1 + self.weight * target.r / s**2)
-        kept = (1 - self.zeta) ** 0.5 * (x - estimate) / s
-        return estimate + t * (kept + self.zeta**0.5 * target.noise())
+        old_noise = (1 - self.zeta) ** 0.5 * (x - estimate) / s
+        return estimate + t * (old_noise + self.zeta**0.5 * target.noise())
 
     def evaluations(self, levels: int) -> int:
         return levels
@@ -242,7 +242,7 @@ class DiffPIR(Sampler):
 class RePaint(Ancestral):
     """Ancestral steps after which observed cells hold y + t n; all but the last are noised back to s and repeated.
 
-    Lugmayr et al. (2022, algorithm 1). It knows no error of the observations.
+    Lugmayr et al. (2022, algorithm 1). It treats the observations as exact.
 
     Parameters
     ----------

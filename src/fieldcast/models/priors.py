@@ -1,7 +1,7 @@
-"""Learnt priors p(z): a mixture of Gaussians, one of posteriors (VampPrior), and a flow.
+"""Learnt priors p(z): a mixture of Gaussians, a mixture of posteriors (VampPrior), and a flow.
 
-A VAE evaluates its prior once for each batch, `given` the encoder, which only the VampPrior uses. So no prior holds
-the encoder, and checkpoints store its weights once.
+A VAE evaluates its prior once for each batch, given the encoder (`prior_given_encoder`), which only the VampPrior uses.
+So no prior holds the encoder, and checkpoints store its weights once.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ class Mixed:
     def draw(self, draws: RandomStreams) -> Float[Tensor, "batch members latent"]:
         edges = self.log_weights.detach().exp().cumsum(0)
         k = torch.searchsorted(edges, draws.uniform()).clamp(max=len(edges) - 1)  # (B, M)
-        each = self.parts.select(k.flatten()).draw(draws.fork(0).per_row())
-        return each[:, 0].unflatten(0, k.shape)
+        z = self.parts.select(k.flatten()).draw(draws.fork(0).per_row())
+        return z[:, 0].unflatten(0, k.shape)
 
     def log_prob(self, z: Float[Tensor, "batch members latent"]) -> Float[Tensor, "batch members"]:
-        every = z.flatten(0, 1).expand(len(self.log_weights), -1, -1)  # (K, B * M, latent)
-        joint = self.log_weights[:, None] + self.parts.log_prob(every)
+        repeated = z.flatten(0, 1).expand(len(self.log_weights), -1, -1)  # (K, B * M, latent)
+        joint = self.log_weights[:, None] + self.parts.log_prob(repeated)
         return torch.logsumexp(joint, dim=0).unflatten(0, z.shape[:2])
 
 
@@ -82,7 +82,7 @@ class Vamp(nn.Module):
         order = draws.alone().uniform(1).flatten().argsort()[: len(self.inputs)]
         self.inputs[: len(order)] = training.x[order]
 
-    def given(self, encoder: Callable[[Batch], Posterior]) -> Mixed:
+    def mixture_given(self, encoder: Callable[[Batch], Posterior]) -> Mixed:
         u = self.inputs if self.bounds is None else self.inputs.clamp(*self.bounds)
         return Mixed(encoder(Batch(u, Context(len(u)))), self.logits)
 
@@ -122,6 +122,6 @@ class CouplingPrior(nn.Module):
         return (dense + log_det).unflatten(0, z.shape[:2])
 
 
-def given(prior: Any, encoder: Any) -> Prior:
-    """The prior itself; for a VampPrior, the mixture that it forms with the encoder."""
-    return prior.given(encoder) if isinstance(prior, Vamp) else prior
+def prior_given_encoder(prior: Any, encoder: Any) -> Prior:
+    """The prior itself, or for a VampPrior the mixture that it forms with the encoder."""
+    return prior.mixture_given(encoder) if isinstance(prior, Vamp) else prior

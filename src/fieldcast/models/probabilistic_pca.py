@@ -25,9 +25,11 @@ from fieldcast.models.options import Number
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
-LEAST = 1e-3  # of the root mean square of D: a cell that never varied has no standard deviation to divide by
-RANK = 1e-10  # axes with less than this share of the variance of the first are rounding errors
-PIECE = 256  # rows or columns of the training states that are converted to double precision at a time
+MIN_DEVIATION = (
+    1e-3  # smallest D, as a share of its root mean square: cells that never varied have no deviation
+)
+MIN_VARIANCE_SHARE = 1e-10  # axes with less than this share of the variance of the first are rounding errors
+PIECE_SIZE = 256  # rows or columns of the training states that are converted to double precision together
 
 
 class ProbabilisticPCA(Solved):
@@ -46,8 +48,8 @@ class ProbabilisticPCA(Solved):
     components
         Maximum number q of axes.
     scaled
-        Whether D holds the standard deviation of each cell, so that the noise is an equal share of all cells'
-        variance; otherwise it is equally large in all of them, and swamps those that hardly vary.
+        Whether D holds the standard deviation of each cell, so that the noise is an equal share of the variance of
+        every cell; otherwise it has the same variance in all cells, and swamps those that hardly vary.
     """
 
     density: Density = "exact"
@@ -77,7 +79,7 @@ class ProbabilisticPCA(Solved):
         mean = torch.cat([x[:, columns].double().mean(dim=0) for columns in pieces(x.shape[1])])
         scale = self.deviations(x, mean)
         x /= scale.to(x)
-        self._set(mean, scale, *principal(x, mean / scale, self.components))
+        self._set(mean, scale, *principal_axes(x, mean / scale, self.components))
 
     def _set(
         self,
@@ -98,19 +100,21 @@ class ProbabilisticPCA(Solved):
         self.weights = state(self.space, (axes * (size - variance).clamp(min=0).sqrt()[:, None]).to(dtype))
 
     def solve_streamed(self, passes: Callable[[], Iterator[Batch]]) -> None:
-        """Fit in two passes, or in four where a state has more values than `streamed_modes.EXACT`."""
+        """Fit in two passes, or in four where a state has more values than `streamed_modes.MAX_EXACT_VALUES`."""
         n, first, second = 0, torch.zeros(()), torch.zeros(())
         for batch in passes():
             x = cells(self.space, batch.x).double()
             n, first, second = n + len(x), first.to(x) + x.sum(dim=0), second.to(x) + x.square().sum(dim=0)
         mean = first / n
         square = (second / n - mean.square()).clamp(min=0)
-        scale = bounded(square) if self.scaled else torch.ones_like(mean)
+        scale = bounded_deviations(square) if self.scaled else torch.ones_like(mean)
 
         def states() -> Iterator[Tensor]:
             return ((cells(self.space, batch.x) - mean.float()) / scale.float() for batch in passes())
 
-        f = streamed_modes(states, torch.ones_like(mean).float(), self.components + 1, RANK).double()
+        f = streamed_modes(
+            states, torch.ones_like(mean).float(), self.components + 1, MIN_VARIANCE_SHARE
+        ).double()
         size = f.square().sum(dim=1)
         kept = min(self.components, max(len(f) - 1, 0))
         rest = remainder(square / scale.square(), size, kept)
@@ -119,13 +123,13 @@ class ProbabilisticPCA(Solved):
     def deviations(
         self, x: Float[Tensor, "time cell"], mean: Float[Tensor, " cell"]
     ) -> Float[Tensor, " cell"]:
-        """D: the standard deviations of the cells, at least LEAST of their root mean square; or ones."""
+        """D: the standard deviations of the cells, at least `MIN_DEVIATION` of their root mean square; or ones."""
         if not self.scaled:
             return torch.ones_like(mean)
         square = torch.cat(
             [(x[:, columns].double() - mean[columns]).square().mean(dim=0) for columns in pieces(x.shape[1])]
         )
-        return bounded(square)
+        return bounded_deviations(square)
 
     def log_prob(self, x: Float[Tensor, "batch variable y x"]) -> Float[Tensor, " batch"]:
         """log p(x), exact, in nats. Discrete data must be dequantised.
@@ -158,31 +162,31 @@ class ProbabilisticPCA(Solved):
         return self.mean + self.scale * x
 
 
-def bounded(square: Float[Tensor, " cell"]) -> Float[Tensor, " cell"]:
-    """Standard deviations from variances, at least LEAST of their root mean square; ones where all are 0."""
-    least = LEAST * square.mean().sqrt()
+def bounded_deviations(square: Float[Tensor, " cell"]) -> Float[Tensor, " cell"]:
+    """Standard deviations from variances, at least `MIN_DEVIATION` of their root mean square; ones where all are 0."""
+    least = MIN_DEVIATION * square.mean().sqrt()
     return torch.where(least > 0, square.sqrt().clamp(min=float(least)), 1.0)
 
 
-def principal(
+def principal_axes(
     x: Float[Tensor, "time cell"], mean: Float[Tensor, " cell"], count: int
 ) -> tuple[Float[Tensor, "axis cell"], Float[Tensor, " axis"], Float[Tensor, ""]]:
-    """Orthonormal axes of the most variance, their variances in descending order, and the sum of all others.
+    """Orthonormal axes of the largest variances, these variances in descending order, and the sum of all others.
 
-    At most `count`, and one fewer than the states span. The smaller of the two Gram matrices is used, in double
-    precision.
+    There are at most `count` axes, and at least one fewer than the states span. The smaller of the two Gram matrices
+    is used, in double precision.
     """
     times, size = x.shape
     of_cells = size < times
     if of_cells:
-        gram = product(lambda piece: x[piece].double() - mean, times) / times
+        gram = gram_matrix(lambda piece: x[piece].double() - mean, times) / times
     else:
-        gram = product(lambda columns: (x[:, columns].double() - mean[columns]).T, size) / times
+        gram = gram_matrix(lambda columns: (x[:, columns].double() - mean[columns]).T, size) / times
     order, diagonal = len(gram), gram.diagonal().clone()
     first = max(order - count - 1, 0)  # one more than requested, to test whether variance is left
     solution = scipy.linalg.eigh(gram.cpu().numpy(), subset_by_index=[first, order - 1], overwrite_a=True)
-    variance, vectors = (torch.from_numpy(part).to(mean).flip(-1) for part in solution)
-    kept = min(count, max(int((variance > RANK * variance[0]).sum()) - 1, 0))
+    variance, vectors = (torch.from_numpy(array).to(mean).flip(-1) for array in solution)
+    kept = min(count, max(int((variance > MIN_VARIANCE_SHARE * variance[0]).sum()) - 1, 0))
     rest = remainder(diagonal, variance, kept)
     variance, vectors = variance[:kept], vectors[:, :kept]
     if of_cells:
@@ -196,8 +200,8 @@ def remainder(
 ) -> Float[Tensor, ""]:
     """The variance beyond the axes kept, of a matrix with this diagonal and these leading eigenvalues.
 
-    Where all eigenvalues are there, it is the sum of those not kept: the difference from the trace would be a rounding
-    error, of either sign, where hardly any variance is left.
+    If all eigenvalues are given, it is the sum of those not kept: where hardly any variance is left, the difference
+    from the trace would be a rounding error of either sign.
     """
     left = variances[kept:].sum()
     return (
@@ -208,17 +212,17 @@ def remainder(
 
 
 def pieces(length: int) -> list[slice]:
-    """Slices that make up `length`."""
-    return [slice(start, start + PIECE) for start in range(0, length, PIECE)]
+    """Slices of `PIECE_SIZE` that make up `length`."""
+    return [slice(start, start + PIECE_SIZE) for start in range(0, length, PIECE_SIZE)]
 
 
-def product(
+def gram_matrix(
     block: Callable[[slice], Float[Tensor, "row column"]], length: int
 ) -> Float[Tensor, "column column"]:
     """A^T A of a matrix, from blocks of its rows."""
-    parts = (block(piece) for piece in pieces(length))
-    first = next(parts)
+    blocks = (block(piece) for piece in pieces(length))
+    first = next(blocks)
     gram = first.T @ first
-    for part in parts:
-        gram.addmm_(part.T, part)
+    for rows in blocks:
+        gram.addmm_(rows.T, rows)
     return gram

@@ -40,7 +40,7 @@ def philox(counter: tuple[Word, Word, Word, Word], key: Key) -> tuple[Word, Word
         p, q = a * MULTIPLIERS[0], c * MULTIPLIERS[1]  # modulo 2^64: the sign bit is an ordinary bit
         # b and d keep their high bits until they are combined with k, which saves an operation
         a, c = (q >> 32) ^ b, (p >> 32) ^ d
-        a ^= k0  # in place, because memory dominates the time
+        a ^= k0  # in place, because memory bandwidth limits the speed
         c ^= k1
         a &= WORD
         c &= WORD
@@ -56,8 +56,10 @@ def seed_for(purpose: str, *numbers: int) -> int:
 
 
 def generator_for(purpose: str, *numbers: int) -> torch.Generator:
-    """Torch's own generator with the seed of a purpose, for permutations and other draws of the processor."""
-    return torch.Generator().manual_seed(seed_for(purpose, *numbers) % 2**32)  # it looks at 32 bits alone
+    """Torch's own generator with the seed of a purpose, for permutations and other draws on the CPU."""
+    return torch.Generator().manual_seed(
+        seed_for(purpose, *numbers) % 2**32
+    )  # the generator uses 32 bits alone
 
 
 @dataclass
@@ -72,7 +74,7 @@ class RandomStreams:
     seed
         Seed of all draws.
     datum
-        Number of each datum, which its draws depend on, whatever the batch.
+        Number of each datum; its draws depend on this number, and not on the batch.
     members
         Number of members M.
     step
@@ -154,7 +156,7 @@ class RandomStreams:
         return (self.uniform(*shape) * high).long().clamp_(max=high - 1)
 
     def again(self) -> RandomStreams:
-        """The following draws, identical in several uses, such as the four evaluations of a Runge-Kutta step."""
+        """Return the next draws for repeated use with identical values, as in a Runge-Kutta step's evaluations."""
         if self.kept is None:
             self.kept = {}
         return self._from(self.call, self.path)
@@ -166,7 +168,7 @@ class RandomStreams:
         return other
 
     def per_row(self) -> RandomStreams:
-        """Draws of the same numbers as (B * M, 1, *shape), for a context with a row for each member."""
+        """Reshape the draws to (B * M, 1, *shape), for a context with a row for each member."""
         if self.number is not None and self.members == 1:
             return self
         datum, number = self.datum.repeat_interleave(self.members), self.numbers.flatten()[:, None]
@@ -182,7 +184,7 @@ class RandomStreams:
         return replace(self, members=len(index), number=self.numbers[:, index])
 
     def divided(self, parts: int) -> RandomStreams:
-        """Draws for `parts` rows in place of each, as if each member had that many; of rows with one member each."""
+        """Draws for `parts` rows in place of each row, as if each member had that many parts; rows have one member."""
         if parts == 1:
             return self
         rows = self.per_row()

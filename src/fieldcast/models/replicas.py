@@ -1,7 +1,7 @@
 """Replicas of a model on several devices, which draw at the same time, each for a share of the contexts.
 
-A draw is a function of seed, datum and member (`random_streams`), so its random numbers do not depend on the share in
-which it falls; states agree up to the rounding of batches of another size.
+A draw is a function of seed, datum and member (`random_streams`), so its random numbers do not depend on how the
+contexts are divided; states agree up to rounding that depends on the batch size.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ T = TypeVar("T")
 def replicate(model: M, devices: Sequence[torch.device]) -> M:
     """Move a model to the first of several devices, with a replica on each of the others."""
     model = model.to(devices[0])
-    model.replicas = ()  # or they would be copied, too
+    model.replicas = ()  # otherwise they would be copied, too
     model.replicas = [deepcopy(model).to(device) for device in devices[1:]]
     return model
 
@@ -46,28 +46,28 @@ def draw(model: Model, c: Context, draws: RandomStreams) -> Float[Tensor, "batch
         return draws_of(model, model.sample(c, draws), c.count, draws.members)
     ends = [c.count * number // len(models) for number in range(len(models) + 1)]
     shares = [slice(a, b) for a, b in pairwise(ends)]
-    places = [each.space.area.device for each in models]
-    streams = [moved(draws.of_data(share), place) for share, place in zip(shares, places, strict=True)]
-    contexts = [moved(c[share], place) for share, place in zip(shares, places, strict=True)]
+    devices = [model.space.area.device for model in models]
+    streams = [move_to(draws.of_data(share), device) for share, device in zip(shares, devices, strict=True)]
+    contexts = [move_to(c[share], device) for share, device in zip(shares, devices, strict=True)]
     has_gradient = torch.is_grad_enabled()
 
     def of_share(model: Model, c: Context, draws: RandomStreams) -> Tensor:
-        with torch.set_grad_enabled(has_gradient):  # which each thread decides for itself
+        with torch.set_grad_enabled(has_gradient):  # the setting is local to each thread
             return draws_of(model, model.sample(c, draws), c.count, draws.members)
 
     with ThreadPoolExecutor(len(models)) as threads:
-        parts = list(threads.map(of_share, models, contexts, streams))
-    draws.call = streams[0].call  # as if it had drawn all of them
-    return torch.cat([part.to(places[0]) for part in parts])
+        results = list(threads.map(of_share, models, contexts, streams))
+    draws.call = streams[0].call  # the state of `draws` after drawing everything itself
+    return torch.cat([x.to(devices[0]) for x in results])
 
 
-def moved(value: T, device: torch.device) -> T:
-    """A record with all its tensors on a device."""
+def move_to(value: T, device: torch.device) -> T:
+    """Copy a dataclass with all its tensors to a device."""
     if isinstance(value, nn.Module):
-        return deepcopy(value).to(device)  # which moves it in place
+        return deepcopy(value).to(device)  # a copy, because `to` moves a module in place
     if isinstance(value, Tensor):
         return value.to(device)
     if not is_dataclass(value) or isinstance(value, type):
         return value
-    parts = {field.name: getattr(value, field.name) for field in fields(value) if field.init}
-    return replace(value, **{name: moved(part, device) for name, part in parts.items()})
+    values = {field.name: getattr(value, field.name) for field in fields(value) if field.init}
+    return replace(value, **{name: move_to(part, device) for name, part in values.items()})

@@ -1,4 +1,4 @@
-"""Checks of what the methods of a model class return, whose sentences name the class and the method."""
+"""Checks of the return values of model methods, with messages that name the class and the method."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def draws_of(model: Model, x: Any, count: int, members: int) -> Tensor:
     Raises
     ------
     InputError
-        If they are no tensor (B, M, V, Y, X).
+        If they are not a tensor (B, M, V, Y, X).
     """
     shape = count, members, *model.space.state_shape
     if not isinstance(x, Tensor) or x.shape != shape:
@@ -34,7 +34,7 @@ def terms_of(model: Model, terms: Any) -> Terms:
     Raises
     ------
     InputError
-        If it is no `Terms` with one number as total, or if its total does not depend on the parameters.
+        If it is not `Terms` with a scalar total, or if the total does not depend on the parameters.
     """
     returned = f"a {type(terms).__name__}"
     if isinstance(terms, Terms) and isinstance(terms.total, Tensor):

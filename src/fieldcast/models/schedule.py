@@ -15,32 +15,32 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-LARGEST = 0.999  # beta
+MAX_BETA = 0.999  # largest beta of a short schedule
 
 
 class Schedule(nn.Module):
     """beta rises linearly from `first` to `last`; in double precision, because abar_T and 1 - abar_1 are small."""
 
     beta: Tensor
-    kept: Tensor
+    abar_by_step: Tensor
 
     def __init__(self, steps: int = 1000, first: float = 1e-4, last: float = 0.02):
         super().__init__()
         beta = torch.linspace(first, last, steps, dtype=torch.float64)
         self.register_buffer("beta", beta, persistent=False)
-        self.register_buffer("kept", torch.cumprod(1 - beta, dim=0), persistent=False)  # abar_t
+        self.register_buffer("abar_by_step", torch.cumprod(1 - beta, dim=0), persistent=False)  # abar_t
 
     @classmethod
     def of(cls, steps: int) -> Schedule:
-        """The schedule of 1000 steps for another number: beta grows by 1000 / steps, so that abar_T stays near 0."""
-        return cls(steps, *(min(beta * 1000 / steps, LARGEST) for beta in (1e-4, 0.02)))
+        """A schedule of some number of steps: beta grows by 1000 / steps, so that abar_T stays near 0."""
+        return cls(steps, *(min(beta * 1000 / steps, MAX_BETA) for beta in (1e-4, 0.02)))
 
     def __len__(self) -> int:
         return len(self.beta)
 
     def abar(self, t: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """abar_t; 1 before the first step, t = -1."""
-        return torch.where(t < 0, 1.0, self.kept[t.clamp(min=0)])
+        return torch.where(t < 0, 1.0, self.abar_by_step[t.clamp(min=0)])
 
     def noised(
         self, x: Float[Tensor, "batch *state"], t: Int[Tensor, " batch"], eps: Float[Tensor, "batch *state"]
@@ -59,7 +59,7 @@ class Schedule(nn.Module):
         v = beta_t (1 - abar_s) / (1 - abar_t).
         """
         now, then = self.abar(t), self.abar(t - 1 if before is None else before)
-        alpha = now / then  # of all steps from s to t combined
+        alpha = now / then  # alpha_{s+1} ... alpha_t, all steps from s to t combined
         a = then.sqrt() * (1 - alpha) / (1 - now)
         b = alpha.sqrt() * (1 - then) / (1 - now)
         return a, b, (1 - alpha) * (1 - then) / (1 - now)

@@ -1,15 +1,14 @@
-"""Selections of evenly spaced data."""
+"""Evenly spaced indices as tensors."""
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from fieldcast.even_spacing import evenly_spaced_indices
 
-def evenly(length: int, count: int) -> Int[Tensor, " place"]:
-    """Evenly spaced places among `length`, at most `count` of them."""
-    return torch.from_numpy(
-        np.unique(np.linspace(0, length - 1, min(count, length)).round().astype(np.int64))
-    )
+
+def evenly(length: int, count: int) -> Int[Tensor, " index"]:
+    """Evenly spaced indices of a sequence of some length, at most `count` of them."""
+    return torch.from_numpy(evenly_spaced_indices(length, count))

@@ -21,7 +21,7 @@ from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
 INPUT_NOISE, MODEL = range(2)  # streams of a training step
-EVALUATIONS = {"euler": 1, "rk4": 4}  # of the right-hand side in a step
+EVALUATIONS = {"euler": 1, "rk4": 4}  # evaluations of the right-hand side in a step
 
 
 class Stepped(Trained):
@@ -98,12 +98,12 @@ class Stepped(Trained):
 
     def loss(self, batch: Batch, draws: RandomStreams) -> Terms:
         if self.training and self.noise:
-            batch = replace(batch, context=self.perturbed(batch.context, draws.fork(INPUT_NOISE)))
+            batch = replace(batch, context=self.perturb(batch.context, draws.fork(INPUT_NOISE)))
         draws = draws.fork(MODEL)
         if batch.x.ndim == 5:
-            return self.rolled(batch.x, batch.context, draws, batch.pushforward)
+            return self.rollout_loss(batch.x, batch.context, draws, batch.pushforward)
         if self.train_through_step or self.filter is not None:
-            return self.rolled(batch.x[:, None], batch.context, draws)
+            return self.rollout_loss(batch.x[:, None], batch.context, draws)
         return self.model.loss(self.difference(batch), draws)
 
     def prepare(self, training: Iterable[Batch], draws: RandomStreams) -> None:
@@ -116,14 +116,14 @@ class Stepped(Trained):
         base = 0.0 if c.past is None and c.observed is None else c.base()
         return replace(batch, x=(batch.x - base) / self.scale)
 
-    def perturbed(self, c: Context, draws: RandomStreams) -> Context:
+    def perturb(self, c: Context, draws: RandomStreams) -> Context:
         """Add noise to the last states of the context."""
         past, shared = c.states(), draws.alone()
         level = shared.normal(len(self.space.variables), 1, 1)  # shared by all states of a datum
         cells = shared.normal(*past.shape[1:])[:, 0]
         return replace(c, past=past + self.noise * (level + cells / 2) * self.space.exists)
 
-    def rolled(
+    def rollout_loss(
         self,
         x: Float[Tensor, "batch time variable y x"],
         c: Context,

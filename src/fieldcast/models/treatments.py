@@ -1,6 +1,5 @@
 """Names of the treatments of images, which `image_transforms` defines: options name them without importing torch."""
 
-from typing import Literal, get_args
+from typing import Literal
 
 Treatment = Literal["threshold", "bernoulli", "grey", "dequantised", "symmetric"]
-TREATMENTS: tuple[Treatment, ...] = get_args(Treatment)

@@ -45,8 +45,8 @@ class VAE(Autoencoder):
     space
         Grid of the states.
     encoder
-        q(z | x): a network, or a table of latents. One of points (`family: point`) makes this a plain autoencoder,
-        which has no density.
+        q(z | x): a network, or a table of latents. A posterior of points (`family: point`) makes this a plain
+        autoencoder, which has no density.
     decoder
         The mean of p(x | z), or its log odds.
     likelihood
@@ -134,7 +134,7 @@ class ConditionalVAE(Autoencoder):
     space
         Grid of the states.
     encoder
-        q(z | c); by default that of the whole context (`ContextEncoder`).
+        q(z | c); by default an encoder of the whole context (`ContextEncoder`).
     decoder
         The mean of p(x | z, c); by default one that reads the last states (`PastDecoder`) or the observed fraction
         (`FieldDecoder`).
@@ -156,8 +156,8 @@ class ConditionalVAE(Autoencoder):
     Raises
     ------
     InputError
-        For a warm-up that ends before it begins, a decoder of another context, or random numbers for one that reads
-        none.
+        For a warm-up that ends before it begins, a decoder that reads another context, or random numbers for a decoder
+        that reads none.
     """
 
     shares = ("latent", "history", "random")

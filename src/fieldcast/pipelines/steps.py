@@ -8,7 +8,7 @@ from typing import Any
 from kedro.pipeline import Pipeline, node
 from kedro.pipeline.node import Node
 
-from fieldcast.argument_groups import collected, given
+from fieldcast.argument_groups import bind_arguments, collect_argument
 from fieldcast.deferred import is_deferred, with_arguments
 from fieldcast.experiments import Experiment
 from fieldcast.pipelines.names import pooled_roles, stored_model
@@ -80,12 +80,12 @@ def from_checkpoint(
     """A function of a `StoredModel` for one experiment, and the inputs of the fields of that record."""
     roles = pooled_roles(experiment)
     inputs = stored_model(experiment) | {role: role for role in roles}
-    return with_pooled(given(function, trained_by=experiment.draws_from), roles), inputs
+    return with_pooled(bind_arguments(function, trained_by=experiment.draws_from), roles), inputs
 
 
 def with_pooled(function: Callable[..., Any], roles: Sequence[str]) -> Callable[..., Any]:
     """A function of `parts`, checkpoints by role, that takes each role as an argument; unchanged without roles."""
-    return collected(function, "parts", roles) if roles else function
+    return collect_argument(function, "parts", roles) if roles else function
 
 
 def in_box(pipeline: Pipeline, namespace: str, tags: Collection[str] = ()) -> Pipeline:

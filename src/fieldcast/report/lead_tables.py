@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
+from fieldcast.even_spacing import evenly_spaced_indices
 from fieldcast.report.board import Board, Lead
 from fieldcast.report.study_answers import representative_cases
 from fieldcast.report.tables import Cell, Table, number_cell, score_cell
@@ -29,8 +29,7 @@ def columns(board: Board) -> list[Lead]:
     """Lead times of a table: 1, 2, 3, 5, 7, 10 and 15 days, or up to seven evenly spaced."""
     usual = [lead for lead in board.cases if lead.hours / 24 in DAYS]
     if len(usual) < 2 and board.cases:
-        index = np.linspace(0, len(board.cases) - 1, min(len(DAYS), len(board.cases))).round().astype(int)
-        usual = [board.cases[number] for number in index]
+        usual = [board.cases[index] for index in evenly_spaced_indices(len(board.cases), len(DAYS))]
     return usual
 
 

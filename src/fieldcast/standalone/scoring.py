@@ -14,7 +14,7 @@ from fieldcast.fields import climatology as climatologies
 from fieldcast.fields import normalisation as normalisations
 from fieldcast.fields.conventions import as_dataset, time_varying
 from fieldcast.fields.ingest import ingest
-from fieldcast.fields.repair import FEWEST_TIMES
+from fieldcast.fields.repair import MIN_TIMES
 from fieldcast.scores.forecast import forecast_statistics
 from fieldcast.scores.leaderboard import FORECAST, RECONSTRUCT, leaderboard
 from fieldcast.scores.reconstruction import reconstruction_statistics
@@ -96,7 +96,7 @@ def statistics_of(fields: xr.Dataset, training: Data | None) -> Statistics:
     InputError
         If the truth is too short for a climatology, or the training data cannot be used.
     """
-    if training is None and fields.sizes["time"] < FEWEST_TIMES:
+    if training is None and fields.sizes["time"] < MIN_TIMES:
         raise InputError(
             f"the truth has {fields.sizes['time']} times, too few for a climatology: pass `training`, the fields that "
             "the model was trained on, for example."

@@ -211,13 +211,13 @@ class StateBatches:
     def states(self) -> Iterator[Batch]:
         """Yield the data of each shard as one batch."""
         for index in by_shard(self.data, self.home):
-            yield self.batch(index, image_transforms.fixed(RandomStreams(0, index)))
+            yield self.batch(index, image_transforms.fixed_streams(RandomStreams(0, index)))
 
     def batch(
         self, index: Int[Tensor, " batch"], draws: RandomStreams, shared_mask: bool = False, steps: int = 1
     ) -> Batch:
         x = self.codec.apply_treatment(
-            self.data[index], image_transforms.fixed(draws) if self.scored else draws
+            self.data[index], image_transforms.fixed_streams(draws) if self.scored else draws
         )
         label = None if self.label is None else self.label[index]
         return Batch(x, Context(len(index)), index=index, label=label)

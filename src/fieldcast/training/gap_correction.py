@@ -117,7 +117,7 @@ class GapCorrection:
         others = torch.randint(len(record.x), (len(times),), generator=generator).tolist()
         missing = ~record.observed
         gappy = missing.any(1).nonzero()[:, 0]
-        points, hidden = torch.from_numpy(record.places.points).to(record.x), []
+        points, hidden = torch.from_numpy(record.columns.points).to(record.x), []
         for t, random in zip(times.tolist(), others, strict=True):
             other = random
             if not (record.observed[t] & missing[other]).any():
@@ -183,8 +183,8 @@ class GapCorrection:
         step = seconds(
             lambda: run.update(model.terms(batch_of_one[first], *(values[first] for values in drawn)))
         )
-        completed = augmentation.ROUNDS * len(augmentation.affordable(record.observed))
-        completed += augmentation.TRIED * len(augmentation.WEIGHTS)
+        completed = augmentation.ROUNDS * len(augmentation.affordable_times(record.observed))
+        completed += augmentation.TRIAL_TIMES * len(augmentation.TRIAL_WEIGHTS)
         trials = 1 + sum(len(values) for values in base.choices.values())
         updates = completed + TUNING_TIMES * trials + min(TRAINING_TIMES, len(every)) + len(every)
         return PASSES * (updates * update + self.fit.steps * step) / 60

@@ -31,7 +31,7 @@ import torch.distributed as dist
 from fieldcast.encoding import costs
 from fieldcast.encoding.tensor_file import unpack_state
 from fieldcast.errors import InputError
-from fieldcast.models.replicas import moved
+from fieldcast.models.replicas import move_to
 from fieldcast.processes import CONTEXT, die_with_parent, portable, start_server
 from fieldcast.training.batches import Batches
 from fieldcast.training.options import Fit
@@ -86,7 +86,7 @@ def due_saves_of_ranks(
     """
     device = run.parameters[0].device.type
     require_shared_memory(training, validation)
-    training, validation = (moved(batches, torch.device("cpu")) for batches in (training, validation))
+    training, validation = (move_to(batches, torch.device("cpu")) for batches in (training, validation))
     start_server()
     processes, pipes = [], []
     with tempfile.TemporaryDirectory(prefix="fieldcast-") as folder:
@@ -189,7 +189,7 @@ def train_rank(
     model, parts = pickle.loads(job.model)
     run = Training(model.to(device), job.options, job.seed, parts)
     run.resume(*unpack_state(job.state, "The state of this training"))
-    training, validation = (moved(batches, device) for batches in (training, validation))
+    training, validation = (move_to(batches, device) for batches in (training, validation))
     for _ in due_saves(run, training, validation, report, Ranks(number, count, device)):
         if number == 0:
             send("state", run.state({}))

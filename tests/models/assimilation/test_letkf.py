@@ -7,7 +7,7 @@ import torch
 
 from fieldcast.errors import InputError
 from fieldcast.models.assimilation.baselines import FreeRun
-from fieldcast.models.assimilation.ensemble_weights import moved
+from fieldcast.models.assimilation.ensemble_weights import move_members
 from fieldcast.models.assimilation.filter import CycleState, cycle
 from fieldcast.models.assimilation.letkf import LETKF
 from fieldcast.models.core import Context
@@ -217,8 +217,10 @@ def test_weights_move_other_fields_of_the_members(space, background):
     w = filter.weights(background, c, DRAWS)
     other = background.sum(2, keepdim=True) + background.roll(3, -1)
 
-    x = moved(background, w)
-    torch.testing.assert_close(moved(other, w), x.sum(2, keepdim=True) + x.roll(3, -1), rtol=0, atol=1e-10)
+    x = move_members(background, w)
+    torch.testing.assert_close(
+        move_members(other, w), x.sum(2, keepdim=True) + x.roll(3, -1), rtol=0, atol=1e-10
+    )
 
 
 def test_single_members_and_no_distance_are_refused(space, background):

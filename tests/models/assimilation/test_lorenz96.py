@@ -6,7 +6,7 @@ from lorenz96 import circle, cycled, observed, rmse, truth
 
 from fieldcast.models.assimilation.letkf import LETKF
 from fieldcast.models.core import Batch, Context
-from fieldcast.models.gaussian.correlations import EARTH
+from fieldcast.models.gaussian.correlations import EARTH_RADIUS_KM
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
 from fieldcast.models.random_streams import RandomStreams
 
@@ -20,7 +20,7 @@ def states():
 
 def test_letkf(states):
     filter = LETKF(circle(), rotation=True)
-    filter.choose(localisation=2.2 * EARTH, relaxation=0.0, inflation=1.04)
+    filter.choose(localisation=2.2 * EARTH_RADIUS_KM, relaxation=0.0, inflation=1.04)
     assert cycled(filter, 7, states, SPIN_UP) == pytest.approx(0.22, abs=0.02)
 
 

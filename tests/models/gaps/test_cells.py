@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fieldcast.models.core import Batch, Context
-from fieldcast.models.gaps.cells import SMALLEST, cells, deviations, scaled, state
+from fieldcast.models.gaps.cells import MIN_DEVIATION, cells, deviations, scale_states, state
 from fieldcast.models.space import Space
 
 
@@ -35,7 +35,7 @@ def test_deviations_are_those_of_the_observed_values_and_ten_usual_ones() -> Non
 def test_constant_values_have_a_deviation_too() -> None:
     everywhere = torch.ones(8, 3, dtype=torch.bool)
     x = torch.tensor([0.0, 3.0, 4.0]).expand(8, 3)
-    assert (deviations(x, everywhere) > SMALLEST).all()
+    assert (deviations(x, everywhere) > MIN_DEVIATION).all()
     assert torch.equal(deviations(0 * x, everywhere), torch.ones(3))
 
 
@@ -44,7 +44,7 @@ def test_batches_are_joined_and_scaled(coastal: Space) -> None:
     observed = torch.ones_like(x, dtype=torch.bool)
     observed[2, 1, 4] = False
     parts = zip(x.split(4), observed.split(4), strict=True)
-    joined = scaled(coastal, [Batch(part, Context(len(part)), observed=there) for part, there in parts])
+    joined = scale_states(coastal, [Batch(part, Context(len(part)), observed=there) for part, there in parts])
     assert torch.equal(joined.observed, cells(coastal, observed))
     assert torch.allclose(joined.x * joined.deviation, cells(coastal, x))
     assert torch.equal(joined.deviation, deviations(cells(coastal, x), joined.observed))

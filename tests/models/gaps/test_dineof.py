@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fieldcast.errors import InputError
-from fieldcast.models.gaps.dineof import TOLERANCE, WORSE, choose_hidden, dineof, hidden_number
+from fieldcast.models.gaps.dineof import PATIENCE, TOLERANCE, choose_hidden, dineof, hidden_number
 
 
 def record(
@@ -36,7 +36,7 @@ def published(x: np.ndarray, observed: np.ndarray, hidden: np.ndarray, largest: 
 
     anomaly = np.where(observed, x - mean, 0.0)
     field, errors = np.where(hidden, 0.0, anomaly), []
-    while len(errors) < largest and len(errors) - 1 - np.argmin(errors or [0]) < WORSE:
+    while len(errors) < largest and len(errors) - 1 - np.argmin(errors or [0]) < PATIENCE:
         field = filled(field, ~observed | hidden, len(errors) + 1)
         errors.append(np.sqrt(np.mean((field - anomaly)[hidden] ** 2)))
     best = int(np.argmin(errors)) + 1
@@ -79,7 +79,7 @@ def test_too_little_to_fill_from() -> None:
 def test_a_large_record_needs_no_whole_decomposition(monkeypatch: pytest.MonkeyPatch) -> None:
     x, observed, hidden = record()
     exact = dineof(x, observed, hidden, largest=5)
-    monkeypatch.setattr("fieldcast.models.gaps.dineof.EXACT", 10)
+    monkeypatch.setattr("fieldcast.models.gaps.dineof.MAX_EXACT_SIZE", 10)
     iterated = dineof(x, observed, hidden, largest=5)
     assert iterated.modes == exact.modes
     assert float((iterated.values - exact.values).abs().max()) < 0.02 * float(x.std())

@@ -6,7 +6,7 @@ import torch
 from scipy.stats import multivariate_normal
 
 from fieldcast.errors import InputError
-from fieldcast.models.gaps.expectation_maximisation import fit, fitted_rank
+from fieldcast.models.gaps.expectation_maximisation import fit, fit_best_rank
 from tests.models.gaps.low_rank_data import low_rank, sampled
 
 
@@ -86,16 +86,16 @@ def test_a_cell_never_observed_is_the_mean_with_the_spread_of_the_noise() -> Non
 
 def test_the_rank_is_chosen_at_hidden_values_and_left_out_where_undetermined() -> None:
     x, observed = sampled(low_rank(60, 4), 300, 0.5)
-    model = fitted_rank(x, observed, (1, 2, 4, 8, 16))
+    model = fit_best_rank(x, observed, (1, 2, 4, 8, 16))
     assert model.rank in (4, 8)
-    assert fitted_rank(x[:6], observed[:6], (1, 2, 8)).rank <= 2
+    assert fit_best_rank(x[:6], observed[:6], (1, 2, 8)).rank <= 2
 
 
 def test_data_without_noise_are_fitted() -> None:
     generator = torch.Generator().manual_seed(2)
     x = torch.randn(80, 4, generator=generator) @ torch.randn(4, 60, generator=generator)
     observed = torch.rand(x.shape, generator=generator) > 0.6
-    model = fitted_rank(x, observed, (4, 10, 40))
+    model = fit_best_rank(x, observed, (4, 10, 40))
     error = (model.expected(x, observed) - x)[~observed]
     assert float(error.square().mean().sqrt()) < 0.1 * float(x.std())
 
@@ -103,6 +103,6 @@ def test_data_without_noise_are_fitted() -> None:
 @pytest.mark.parametrize("cells", [1, 4, 8])
 def test_there_are_fewer_modes_than_cells(cells: int) -> None:
     x, observed = sampled(low_rank(cells, 1), 60, 0.3)
-    model = fitted_rank(x, observed, (5, 10, 20))
+    model = fit_best_rank(x, observed, (5, 10, 20))
     assert 1 <= model.rank <= max(1, cells - 1)
     assert torch.isfinite(model.expected(x, observed)).all()

@@ -8,7 +8,7 @@ import torch
 from fieldcast.models.gaps.fillers import FILLERS
 from fieldcast.models.gaps.hiding import hide_values
 from fieldcast.models.gaps.in_time import linear_in_time
-from fieldcast.models.gaps.reach import Places, nearest_observation
+from fieldcast.models.gaps.reach import Columns, nearest_observation
 from fieldcast.models.gaps.record import Record
 from fieldcast.models.gaps.trial import error_statistics, run_trial, with_fitted_spread
 from fieldcast.models.random_streams import RandomStreams
@@ -29,33 +29,33 @@ def truth() -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def places() -> Places:
+def columns() -> Columns:
     angle = torch.arange(CELLS) * (2 * torch.pi / CELLS)
     points = torch.stack([angle.cos(), angle.sin(), torch.zeros(CELLS)], 1).numpy()
-    return Places(points, torch.zeros(CELLS, dtype=torch.long), torch.ones(CELLS))
+    return Columns(points, torch.zeros(CELLS, dtype=torch.long), torch.ones(CELLS))
 
 
 @pytest.fixture(scope="module")
-def record(truth: torch.Tensor, places: Places) -> Record:
+def record(truth: torch.Tensor, columns: Columns) -> Record:
     """60 % of each time hidden in stretches of neighbouring cells; some whole times, and one cell, never observed."""
     generator = torch.Generator().manual_seed(2)
     start = torch.randint(0, CELLS, (TIMES, 1), generator=generator)
     observed = (torch.arange(CELLS) - start) % CELLS >= int(0.6 * CELLS)
     observed[50:53], observed[:, 7] = False, False
-    return Record(truth.where(observed, torch.nan), observed, torch.arange(TIMES) // 160, places)
+    return Record(truth.where(observed, torch.nan), observed, torch.arange(TIMES) // 160, columns)
 
 
 @pytest.mark.parametrize("name", FILLERS)
 def test_records_are_filled_better_than_linearly_in_time(
     name: str, record: Record, truth: torch.Tensor
 ) -> None:
-    places, selections, trials = record.places, [hide_values(record, seed) for seed in range(3)], []
+    columns, selections, trials = record.columns, [hide_values(record, seed) for seed in range(3)], []
     for selection in selections:
         left = replace(record, observed=record.observed & ~selection.mask)
-        distance = nearest_observation(left.observed, places, selection.mask)
+        distance = nearest_observation(left.observed, columns, selection.mask)
         trials.append(run_trial(name, FILLERS[name], left, selection, distance))
     filled = FILLERS[name](record, RandomStreams(0, torch.arange(TIMES), MEMBERS))
-    distance = nearest_observation(record.observed, places, ~record.observed)
+    distance = nearest_observation(record.observed, columns, ~record.observed)
     filled = with_fitted_spread(filled, error_statistics(trials, selections).variances, record, distance)
     assert filled.members.shape == (TIMES, MEMBERS, CELLS)
     for values in (filled.mean, filled.members[:, 3]):

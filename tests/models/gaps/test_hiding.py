@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 from fieldcast.models.gaps import hidden_weights, hiding
 from fieldcast.models.gaps.hidden import Hidden
 from fieldcast.models.gaps.hiding import hide_values
-from fieldcast.models.gaps.reach import Places, nearest_observation, steps_to_observation
+from fieldcast.models.gaps.reach import Columns, nearest_observation, steps_to_observation
 from fieldcast.models.gaps.record import Record
 
 TIMES, CELLS, LONG = 400, 60, 20
@@ -18,14 +18,14 @@ RUN = 4
 
 
 @pytest.fixture(scope="module")
-def places() -> Places:
+def columns() -> Columns:
     angle = torch.arange(CELLS) * (2 * torch.pi / CELLS)
     points = torch.stack([angle.cos(), angle.sin(), torch.zeros(CELLS)], 1).numpy()
-    return Places(points, torch.zeros(CELLS, dtype=torch.long), torch.linspace(0.5, 1.5, CELLS))
+    return Columns(points, torch.zeros(CELLS, dtype=torch.long), torch.linspace(0.5, 1.5, CELLS))
 
 
 @pytest.fixture(scope="module")
-def record(places: Places) -> Record:
+def record(columns: Columns) -> Record:
     """A sector of a third is missing for twenty times, then another; six runs of four times have nothing."""
     generator = torch.Generator().manual_seed(0)
     start = torch.randint(0, CELLS, (TIMES // LONG,), generator=generator).repeat_interleave(LONG)
@@ -33,7 +33,7 @@ def record(places: Places) -> Record:
     for first in range(30, TIMES, 65):
         observed[first : first + RUN] = False
     x = torch.randn(TIMES, CELLS, generator=generator)
-    return Record(torch.where(observed, x, 0.0), observed, torch.zeros(TIMES, dtype=torch.long), places)
+    return Record(torch.where(observed, x, 0.0), observed, torch.zeros(TIMES, dtype=torch.long), columns)
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +46,12 @@ def test_hidden_are_observed_values_in_gaps_and_at_whole_times(record: Record, h
     assert record.observed[hidden.time, hidden.cell].all()
     assert torch.equal(record.x[hidden.time, hidden.cell].double(), hidden.truth)
     times = hidden.time[hidden.whole].unique()
-    assert len(times) == int(hiding.TIMES * int(record.observed.any(1).sum())) and not left[times].any()
+    assert (
+        len(times) == int(hiding.WHOLE_TIME_SHARE * int(record.observed.any(1).sum()))
+        and not left[times].any()
+    )
     in_gaps = int((~hidden.whole).sum())
-    assert hiding.IN_GAPS <= in_gaps / int(record.observed[left.any(1)].sum()) < hiding.IN_GAPS + 0.02
+    assert hiding.GAP_SHARE <= in_gaps / int(record.observed[left.any(1)].sum()) < hiding.GAP_SHARE + 0.02
 
 
 def test_hidden_values_are_as_far_from_observations_as_missing_ones(record: Record, hidden: Hidden) -> None:
@@ -66,7 +69,7 @@ def test_whole_times_are_hidden_in_runs_as_long_as_those_of_the_record(
     record: Record, hidden: Hidden
 ) -> None:
     lengths = [len(hidden.time[hidden.group == run].unique()) for run in hidden.group[hidden.whole].unique()]
-    assert max(lengths) == RUN and len(lengths) >= hiding.RUNS
+    assert max(lengths) == RUN and len(lengths) >= hiding.MIN_RUNS
     assert hiding.runs(torch.tensor([True, False, True, True, False])) == [(0, 1), (2, 4), (2, 4)]
 
 
@@ -75,15 +78,15 @@ def test_more_times_are_hidden_where_four_runs_need_them(run: int, hidden: int, 
     """5 % of the times left, four runs, or 15 %."""
     present = torch.ones(TIMES, 1, dtype=torch.bool)
     present[50 : 50 + run] = False
-    number = hiding.whole_times(present, torch.Generator().manual_seed(0))
+    number = hiding.hide_whole_times(present, torch.Generator().manual_seed(0))
     sizes = torch.bincount(number[:, 0])[1:]
     assert int(sizes.max()) == longest and int(sizes.sum()) == hidden
 
 
-def test_weights_are_those_of_the_missing_values(record: Record, places: Places, hidden: Hidden) -> None:
+def test_weights_are_those_of_the_missing_values(record: Record, columns: Columns, hidden: Hidden) -> None:
     assert float(hidden.weight.sum()) == pytest.approx(1)
     missing, empty = ~record.observed, ~record.observed.any(1)
-    area = places.area.double().expand(missing.shape)
+    area = columns.area.double().expand(missing.shape)
     expected = float(area[empty].sum() / area[missing].sum())
     assert float(hidden.weight[hidden.whole].sum()) == pytest.approx(expected)
     steps = steps_to_observation(record.observed & ~hidden.mask, record.segment)[hidden.time, hidden.cell]
@@ -93,13 +96,13 @@ def test_weights_are_those_of_the_missing_values(record: Record, places: Places,
 
 
 def test_weights_by_distance_from_observations_are_those_of_the_missing_values(
-    record: Record, places: Places, hidden: Hidden
+    record: Record, columns: Columns, hidden: Hidden
 ) -> None:
     """Unweighted, values near observations would count for more than they do among the missing ones."""
-    of_hidden = nearest_observation(record.observed & ~hidden.mask, places, hidden.mask)[hidden.mask]
+    of_hidden = nearest_observation(record.observed & ~hidden.mask, columns, hidden.mask)[hidden.mask]
     missing = ~record.observed & record.observed.any(1)[:, None]
-    of_missing = nearest_observation(record.observed, places, missing)[missing]
-    area = places.area.double()
+    of_missing = nearest_observation(record.observed, columns, missing)[missing]
+    area = columns.area.double()
     areas = area.expand(missing.shape)[missing]
     far = float(of_missing.median())
     share = float(areas[of_missing < far].sum() / areas.sum())
@@ -109,23 +112,23 @@ def test_weights_by_distance_from_observations_are_those_of_the_missing_values(
 
 
 def test_weights_of_cells_with_few_observations_are_those_of_the_missing_values(
-    record: Record, places: Places
+    record: Record, columns: Columns
 ) -> None:
     """A fifth of the cells, of which one value in eight is observed, have many missing and few hidden values."""
     few = torch.arange(CELLS) < CELLS // 5
     at_random = torch.rand(TIMES, CELLS, generator=torch.Generator().manual_seed(1)) < 1 / 8
     observed = record.observed & (~few | at_random)
     hidden = hide_values(replace(record, observed=observed), 0)
-    area = places.area.double() * (~observed).double().sum(0)
+    area = columns.area.double() * (~observed).double().sum(0)
     share, (weight, unweighted) = float(area[few].sum() / area.sum()), (hidden.weight, hidden.area)
     matches, before = (float(w[few[hidden.cell]].sum() / w.sum()) for w in (weight, unweighted))
     assert matches == pytest.approx(share, abs=0.03) and before < share / 2
 
 
 def test_values_near_a_missing_one_are_within_1_3_times_its_distance_from_observations(
-    places: Places,
+    columns: Columns,
 ) -> None:
-    points, observed = places.points, torch.ones(CELLS, dtype=torch.bool)
+    points, observed = columns.points, torch.ones(CELLS, dtype=torch.bool)
     observed[10:31] = False  # eleven cells from the middle to the next observation
     chord = np.linalg.norm(points - points[20], axis=1)
     expected = int((chord <= 1.3 * chord[31]).sum())
@@ -147,11 +150,11 @@ def test_the_best_of_the_starts_has_most_of_the_observations_around_a_gap() -> N
 
 
 def test_a_class_without_enough_hidden_values_counts_with_the_next_nearer_one() -> None:
-    enough = hidden_weights.FEWEST
+    enough = hidden_weights.MIN_HIDDEN_VALUES
     classes = torch.tensor([0] * enough + [2] * (enough - 1) + [3] * enough)
-    total = torch.zeros(2 * hidden_weights.CLASSES, dtype=torch.float64)
+    total = torch.zeros(2 * hidden_weights.STEP_CLASSES, dtype=torch.float64)
     total[:6] = torch.tensor([3.0, 2.0, 1.0, 1.0, 0.5, 0.5])
-    weight = hidden_weights.raked(classes, torch.ones(len(classes), dtype=torch.float64), total)
+    weight = hidden_weights.rake(classes, torch.ones(len(classes), dtype=torch.float64), total)
     assert float(weight[classes < 3].sum()) == pytest.approx(6 / 8)
     assert float(weight[classes == 3].sum()) == pytest.approx(2 / 8)
 
@@ -161,19 +164,19 @@ def test_hidden_values_depend_on_the_seed_alone(record: Record, hidden: Hidden) 
     assert not torch.equal(hide_values(record, 1).mask, hidden.mask)
 
 
-def test_nothing_is_hidden_where_too_few_times_are_observed(places: Places) -> None:
+def test_nothing_is_hidden_where_too_few_times_are_observed(columns: Columns) -> None:
     observed = torch.zeros(40, CELLS, dtype=torch.bool)
     observed[:2, :3] = True
-    record = Record(torch.zeros(40, CELLS), observed, torch.zeros(40, dtype=torch.long), places)
+    record = Record(torch.zeros(40, CELLS), observed, torch.zeros(40, dtype=torch.long), columns)
     assert not len(hide_values(record, 0).time)
 
 
 def test_a_complete_variable_does_not_make_the_gaps_of_another_smaller(
-    places: Places, record: Record, hidden: Hidden
+    columns: Columns, record: Record, hidden: Hidden
 ) -> None:
     """The nearest observation to a missing value was that of the other variable at the same place."""
-    twice = Places(
-        np.concatenate([places.points] * 2), torch.arange(2).repeat_interleave(CELLS), places.area.repeat(2)
+    twice = Columns(
+        np.concatenate([columns.points] * 2), torch.arange(2).repeat_interleave(CELLS), columns.area.repeat(2)
     )
     observed = torch.cat([record.observed, torch.ones_like(record.observed)], dim=1)
     both = Record(torch.cat([record.x, record.x], dim=1), observed, record.segment, twice)
@@ -185,21 +188,21 @@ def test_a_complete_variable_does_not_make_the_gaps_of_another_smaller(
 
 
 @pytest.mark.parametrize("count", [2, 3])
-def test_a_value_is_hidden_in_gaps_of_times_with_hardly_any(places: Places, count: int) -> None:
+def test_a_value_is_hidden_in_gaps_of_times_with_hardly_any(columns: Columns, count: int) -> None:
     start = torch.arange(TIMES)[:, None] * 7
     observed = (torch.arange(CELLS) - start) % CELLS < count
     x = torch.randn(TIMES, CELLS, generator=torch.Generator().manual_seed(1))
-    sparse = Record(x, observed, torch.zeros(TIMES, dtype=torch.long), places)
+    sparse = Record(x, observed, torch.zeros(TIMES, dtype=torch.long), columns)
     hidden = hide_values(sparse, 0)
     assert (~hidden.whole).any()
     of_time = torch.bincount(hidden.time[~hidden.whole], minlength=TIMES)
     assert int(of_time.max()) == 1
 
 
-def test_whole_times_are_those_of_a_variable(places: Places, record: Record) -> None:
+def test_whole_times_are_those_of_a_variable(columns: Columns, record: Record) -> None:
     """Hidden times are whole of one variable alone or of two together, as they are missing."""
-    three = Places(
-        np.concatenate([places.points] * 3), torch.arange(3).repeat_interleave(CELLS), places.area.repeat(3)
+    three = Columns(
+        np.concatenate([columns.points] * 3), torch.arange(3).repeat_interleave(CELLS), columns.area.repeat(3)
     )
     observed = torch.ones(TIMES, 3, CELLS, dtype=torch.bool)
     observed[40:44, 0] = observed[100:106, 1:] = observed[300:303, 1:] = False
@@ -209,17 +212,17 @@ def test_whole_times_are_those_of_a_variable(places: Places, record: Record) -> 
     gone = hidden.mask.view(TIMES, 3, CELLS)
     assert torch.equal(gone.any(2), gone.all(2))
     of_variable = gone.all(2)
-    four_runs = hiding.RUNS * 6  # the median of nine missing times belongs to the longer run
-    assert of_variable.sum(0).tolist() == [int(hiding.TIMES * (TIMES - 4)), four_runs, four_runs]
+    four_runs = hiding.MIN_RUNS * 6  # the median of nine missing times belongs to the longer run
+    assert of_variable.sum(0).tolist() == [int(hiding.WHOLE_TIME_SHARE * (TIMES - 4)), four_runs, four_runs]
     assert torch.equal(of_variable[:, 1] & observed[:, 2, 0], of_variable[:, 2] & observed[:, 1, 0])
     assert (of_variable[:, 0] != of_variable[:, 1]).any()
     shares = [float(hidden.weight[hidden.cell // CELLS == v].sum()) for v in range(3)]
     assert sum(shares) == pytest.approx(1)
 
 
-def test_two_times_of_a_variable_are_left(places: Places, record: Record) -> None:
-    two = Places(
-        np.concatenate([places.points] * 2), torch.arange(2).repeat_interleave(CELLS), places.area.repeat(2)
+def test_two_times_of_a_variable_are_left(columns: Columns, record: Record) -> None:
+    two = Columns(
+        np.concatenate([columns.points] * 2), torch.arange(2).repeat_interleave(CELLS), columns.area.repeat(2)
     )
     observed = torch.ones(TIMES, 2, CELLS, dtype=torch.bool)
     observed[:, 1] = False
@@ -227,4 +230,4 @@ def test_two_times_of_a_variable_are_left(places: Places, record: Record) -> Non
     x = torch.randn(TIMES, 2 * CELLS, generator=torch.Generator().manual_seed(2))
     hidden = hide_values(Record(x, observed.flatten(1), record.segment, two), 0)
     left = (observed.flatten(1) & ~hidden.mask).view(TIMES, 2, CELLS)[:, 1].any(1)
-    assert int(left.sum()) == hiding.FEWEST_TIMES
+    assert int(left.sum()) == hiding.MIN_TIMES

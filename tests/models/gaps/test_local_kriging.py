@@ -12,7 +12,7 @@ from fieldcast.models.gaps import local_kriging, local_kriging_fit
 from fieldcast.models.gaps.fillers import FILLERS
 from fieldcast.models.gaps.hidden import Hidden
 from fieldcast.models.gaps.hiding import hide_values
-from fieldcast.models.gaps.in_time import elapsed
+from fieldcast.models.gaps.in_time import elapsed_steps
 from fieldcast.models.gaps.local_kriging import (
     CellSeries,
     Correlation,
@@ -20,8 +20,8 @@ from fieldcast.models.gaps.local_kriging import (
     UnconditionalField,
     predict,
 )
-from fieldcast.models.gaps.local_kriging_fit import drawn_in_proportion, fit_kriging
-from fieldcast.models.gaps.reach import Places
+from fieldcast.models.gaps.local_kriging_fit import draws_per_value, fit_kriging
+from fieldcast.models.gaps.reach import Columns
 from fieldcast.models.gaps.record import Record
 from fieldcast.models.random_streams import RandomStreams
 
@@ -38,7 +38,7 @@ def series(times: int, missing: float, seed: int = 0, c: Correlation = CORRELATI
     point /= point.norm(dim=1, keepdim=True)
     observed = torch.rand(times, CELLS, generator=generator) >= missing
     empty = CellSeries(
-        torch.zeros(times, CELLS), observed, elapsed(torch.zeros(times, dtype=torch.long)), point
+        torch.zeros(times, CELLS), observed, elapsed_steps(torch.zeros(times, dtype=torch.long)), point
     )
     draws = RandomStreams(seed, torch.arange(times))
     return empty._replace(x=UnconditionalField.of(c, empty, draws)(empty, slice(0, times))[:, 0])
@@ -48,19 +48,19 @@ def test_mean_spread_and_members_are_those_of_a_gaussian_process(monkeypatch: py
     """Given all observations; scikit-learn has the kernel in the same coordinates."""
     s = series(6, 0.5)
     monkeypatch.setattr(local_kriging, "NEIGHBOURS", int(s.observed.sum()) + 1)
-    monkeypatch.setattr(local_kriging, "REACH", 100.0)
+    monkeypatch.setattr(local_kriging, "REACH_IN_TAU", 100.0)
     monkeypatch.setattr(local_kriging, "WAVES", 4000)
     mean, spread = torch.zeros(6, CELLS, dtype=torch.float64), torch.ones(6, CELLS, dtype=torch.float64)
     members, draws = mean.new_zeros(6, 4000, CELLS), RandomStreams(2, torch.arange(6), 4000)
     predict(s, KrigingModel(CORRELATION), ~s.observed, draws, mean, spread, members)
-    places = CORRELATION.scaled(
-        s.places(*torch.meshgrid(torch.arange(6), torch.arange(CELLS), indexing="ij"))
+    coordinates = CORRELATION.scaled(
+        s.coordinates(*torch.meshgrid(torch.arange(6), torch.arange(CELLS), indexing="ij"))
     ).numpy()
     o = s.observed.numpy()
     kernel = 0.95 * Matern(1.0, nu=1.5) + WhiteKernel(0.05)
-    process = GaussianProcessRegressor(kernel, alpha=0.0, optimizer=None).fit(places[o], s.x.numpy()[o])
+    process = GaussianProcessRegressor(kernel, alpha=0.0, optimizer=None).fit(coordinates[o], s.x.numpy()[o])
     expected, covariance = process.predict(
-        places[~o], return_cov=True
+        coordinates[~o], return_cov=True
     )  # of new observations, with their noise
     assert np.allclose(mean.numpy()[~o], expected, atol=1e-4)
     assert np.allclose(spread.numpy()[~o], np.sqrt(np.diag(covariance)), atol=1e-4)
@@ -84,7 +84,7 @@ def test_free_fields_have_the_correlation(smoothness: float) -> None:
     z = free(s, slice(0, 5)).double()
     time, cell = torch.tensor([0, 0, 0, 1]), torch.tensor([0, 3, 7, 0])
     values = z[time, :, cell]
-    place = s.places(time, cell)
+    place = s.coordinates(time, cell)
     expected = c(place, place) + c.nugget * torch.eye(4)
     assert torch.allclose(values @ values.T / 4000, expected, atol=0.12)  # 500 waves: .045, three times
     assert torch.equal(free(s, slice(3, 5)), z[3:].float())
@@ -119,15 +119,15 @@ def test_values_are_drawn_in_proportion_to_their_weights() -> None:
     """Systematic sampling: no count differs from its expectation by one or more."""
     weight = torch.rand(700, generator=torch.Generator().manual_seed(0), dtype=torch.float64) ** 4
     weight[::5] = 0.0
-    count = drawn_in_proportion(weight)
-    assert int(count.sum()) == local_kriging_fit.TARGETS and not count[::5].any()
-    assert float((count - local_kriging_fit.TARGETS * weight / weight.sum()).abs().max()) < 1
+    count = draws_per_value(weight)
+    assert int(count.sum()) == local_kriging_fit.DRAWN_TARGETS and not count[::5].any()
+    assert float((count - local_kriging_fit.DRAWN_TARGETS * weight / weight.sum()).abs().max()) < 1
 
 
 def test_lengths_stay_as_given_where_hardly_any_value_is_hidden() -> None:
     s = series(30, 0.3)
     hidden = hide_values(record_of(s, s.observed), 0)
-    some = torch.arange(local_kriging_fit.FEWEST - 1)
+    some = torch.arange(local_kriging_fit.MIN_TARGETS - 1)
     few = Hidden(hidden.shape, *(part[some] for part in (
         hidden.time, hidden.cell, hidden.truth, hidden.whole, hidden.group, hidden.area, hidden.weight
     )))  # fmt: skip
@@ -136,8 +136,8 @@ def test_lengths_stay_as_given_where_hardly_any_value_is_hidden() -> None:
 
 
 def record_of(s: CellSeries, observed: torch.Tensor) -> Record:
-    places = Places(s.point.numpy(), torch.zeros(CELLS, dtype=torch.long), torch.ones(CELLS))
-    return Record(s.x, observed, torch.zeros(len(observed), dtype=torch.long), places)
+    columns = Columns(s.point.numpy(), torch.zeros(CELLS, dtype=torch.long), torch.ones(CELLS))
+    return Record(s.x, observed, torch.zeros(len(observed), dtype=torch.long), columns)
 
 
 def test_errors_are_as_large_as_claimed_in_quiet_and_in_stormy_weeks() -> None:
@@ -159,8 +159,8 @@ def test_errors_are_as_large_as_claimed_in_quiet_and_in_stormy_weeks() -> None:
 
 def test_only_requested_values_are_filled_and_segments_do_not_see_each_other() -> None:
     s = series(40, 0.4, seed=3)
-    places = Places(s.point.numpy(), torch.zeros(CELLS, dtype=torch.long), torch.ones(CELLS))
-    record = Record(s.x, s.observed, torch.arange(40) // 20, places)
+    columns = Columns(s.point.numpy(), torch.zeros(CELLS, dtype=torch.long), torch.ones(CELLS))
+    record = Record(s.x, s.observed, torch.arange(40) // 20, columns)
     whole = FILLERS["local_kriging"](record, None)
     requested = torch.zeros_like(s.observed)
     requested[5:8] = True
@@ -168,7 +168,7 @@ def test_only_requested_values_are_filled_and_segments_do_not_see_each_other() -
     assert torch.equal(part.mean[5:8], whole.mean[5:8])
     left = requested.logical_not() & ~s.observed
     assert not part.mean[left].any() and (whole.mean[left] != 0).any()
-    apart = s._replace(step=elapsed(record.segment))
+    apart = s._replace(step=elapsed_steps(record.segment))
     means = []
     for change in (0.0, 5.0):
         x = s.x.clone()

@@ -37,8 +37,10 @@ def test_binned_values_equal_those_of_all_pairs() -> None:
     observed = torch.rand(30, 12, generator=generator) < 0.02
     segment = torch.arange(30) // 17
     points = torch.nn.functional.normalize(torch.randn(12, 3, generator=generator), dim=1).numpy()
-    places = reach.Places(points, torch.zeros(12, dtype=torch.long), torch.ones(12))
-    reached = reach.within(reach.nearest_observation(observed, places, ~observed), segment, 0.5, 3, 2.0)
+    columns = reach.Columns(points, torch.zeros(12, dtype=torch.long), torch.ones(12))
+    reached = reach.is_within_reach(
+        reach.nearest_observation(observed, columns, ~observed), segment, 0.5, 3, 2.0
+    )
     distance = np.linalg.norm(points[:, None] - points, axis=2) / 0.5
     for t in range(30):
         for c in range(12):
@@ -57,8 +59,8 @@ def test_the_nearest_observation_is_one_of_the_same_time_and_variable() -> None:
     points = torch.nn.functional.normalize(torch.randn(16, 3, generator=generator), dim=1)
     variable = (torch.arange(16) >= 9).long()
     requested = torch.rand(20, 16, generator=generator) < 0.5
-    places = reach.Places(points.numpy(), variable, torch.ones(16))
-    distance = reach.nearest_observation(observed, places, requested)
+    columns = reach.Columns(points.numpy(), variable, torch.ones(16))
+    distance = reach.nearest_observation(observed, columns, requested)
     apart = torch.cdist(points, points).masked_fill(variable[:, None] != variable, math.inf)
     for t in range(20):
         nearest = apart.masked_fill(~observed[t], math.inf).amin(1)

@@ -5,22 +5,22 @@ import torch
 
 from fieldcast.errors import InputError
 from fieldcast.models.gaps.hiding import nearest_in_gap
-from fieldcast.models.gaps.reach import Places
+from fieldcast.models.gaps.reach import Columns
 from fieldcast.models.gaps.record import Record
 
 CELLS = 48
 
 
 @pytest.fixture(scope="module")
-def places() -> Places:
+def columns() -> Columns:
     angle = torch.arange(CELLS) * (2 * torch.pi / CELLS)
     points = torch.stack([angle.cos(), angle.sin(), torch.zeros(CELLS)], 1).numpy()
-    return Places(points, torch.zeros(CELLS, dtype=torch.long), torch.ones(CELLS))
+    return Columns(points, torch.zeros(CELLS, dtype=torch.long), torch.ones(CELLS))
 
 
-def test_values_of_a_time_are_hidden_in_the_gap_of_another(places: Places) -> None:
+def test_values_of_a_time_are_hidden_in_the_gap_of_another(columns: Columns) -> None:
     generator = torch.Generator().manual_seed(0)
-    points = torch.from_numpy(places.points)
+    points = torch.from_numpy(columns.points)
     for start, other_start in ((3, 40), (20, 12)):
         observed, other = ((torch.arange(CELLS) - first) % CELLS >= 28 for first in (start, other_start))
         hidden = nearest_in_gap(observed, other, points, generator)
@@ -34,10 +34,10 @@ def test_values_of_a_time_are_hidden_in_the_gap_of_another(places: Places) -> No
         assert (extent <= nearest.amax(1) + 1e-9).any()
 
 
-def test_a_record_with_hardly_anything_observed_is_refused(places: Places) -> None:
+def test_a_record_with_hardly_anything_observed_is_refused(columns: Columns) -> None:
     x, segment = torch.zeros(9, 4), torch.zeros(9, dtype=torch.long)
     observed = torch.zeros(9, 4, dtype=torch.bool)
     for times in (0, 1):
         observed[:times, 0] = True
         with pytest.raises(InputError, match=f"observed values at {times} of 9 times, and filling it needs"):
-            Record(x, observed, segment, places)
+            Record(x, observed, segment, columns)

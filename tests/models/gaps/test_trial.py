@@ -11,7 +11,7 @@ from fieldcast.models.gaps.error_variance import Claims, error_variance
 from fieldcast.models.gaps.hidden import Hidden
 from fieldcast.models.gaps.hiding import hide_values
 from fieldcast.models.gaps.in_time import linear_in_time, neighbours_in_time
-from fieldcast.models.gaps.reach import Places, nearest_observation
+from fieldcast.models.gaps.reach import Columns, nearest_observation
 from fieldcast.models.gaps.record import Filling, Record
 from fieldcast.models.gaps.trial import FOLDS, error_statistics, run_trial, with_fitted_spread
 from fieldcast.models.layers.crps import fair_crps, normal_crps
@@ -21,22 +21,22 @@ TIMES, CELLS = 400, 30
 
 
 @pytest.fixture(scope="module")
-def record(places: Places) -> Record:
+def record(columns: Columns) -> Record:
     """White noise; 40 % of each time in stretches of cells, and ten whole times, are missing."""
     generator = torch.Generator().manual_seed(0)
     start = torch.randint(0, CELLS, (TIMES, 1), generator=generator)
     observed = (torch.arange(CELLS) - start) % CELLS >= int(0.4 * CELLS)
     observed[20:30] = False
     x = torch.randn(TIMES, CELLS, generator=generator)
-    return Record(torch.where(observed, x, 0.0), observed, torch.zeros(TIMES, dtype=torch.long), places)
+    return Record(torch.where(observed, x, 0.0), observed, torch.zeros(TIMES, dtype=torch.long), columns)
 
 
 @pytest.fixture(scope="module")
-def places() -> Places:
+def columns() -> Columns:
     """Cells on the equator."""
     angle = torch.linspace(0, 2, CELLS)
     points = torch.stack([angle.cos(), angle.sin(), torch.zeros(CELLS)], 1).numpy()
-    return Places(points, torch.zeros(CELLS, dtype=torch.long), torch.linspace(0.5, 1.5, CELLS))
+    return Columns(points, torch.zeros(CELLS, dtype=torch.long), torch.linspace(0.5, 1.5, CELLS))
 
 
 @pytest.fixture(scope="module")
@@ -110,10 +110,10 @@ def overconfident(record: Record, draws: RandomStreams | None) -> Filling:
 
 
 def test_spreads_are_scaled_to_the_errors_of_the_trial(
-    record: Record, places: Places, hidden: Hidden
+    record: Record, columns: Columns, hidden: Hidden
 ) -> None:
     left = replace(record, observed=record.observed & ~hidden.mask)
-    distance = nearest_observation(left.observed, places, hidden.mask)
+    distance = nearest_observation(left.observed, columns, hidden.mask)
     trial = run_trial("overconfident", overconfident, left, hidden, distance)
     assert trial.crps == pytest.approx(1 / np.sqrt(np.pi), rel=0.2)  # of a Gaussian in its own truth
     draws = RandomStreams(0, torch.arange(TIMES), 50)
@@ -121,7 +121,7 @@ def test_spreads_are_scaled_to_the_errors_of_the_trial(
         overconfident(record, draws),
         error_statistics([trial], [hidden]).variances,
         record,
-        nearest_observation(record.observed, places, ~record.observed),
+        nearest_observation(record.observed, columns, ~record.observed),
     )
     assert torch.equal(filled.mean[record.observed], record.x[record.observed])
     assert torch.equal(filled.members[:, 7][record.observed], record.x[record.observed])
@@ -133,11 +133,11 @@ def test_spreads_are_scaled_to_the_errors_of_the_trial(
 
 
 def test_the_spread_of_a_hidden_value_does_not_know_its_own_error(
-    record: Record, places: Places, hidden: Hidden
+    record: Record, columns: Columns, hidden: Hidden
 ) -> None:
     """A filler with huge errors in the gaps of one fold: its spreads there are those of the other folds."""
     left = replace(record, observed=record.observed & ~hidden.mask)
-    distance = nearest_observation(left.observed, places, hidden.mask)
+    distance = nearest_observation(left.observed, columns, hidden.mask)
     fold = hidden.group % FOLDS
     worse = torch.zeros_like(hidden.mask)
     worse[hidden.time[fold == 0], hidden.cell[fold == 0]] = True
@@ -153,14 +153,14 @@ def test_the_spread_of_a_hidden_value_does_not_know_its_own_error(
 
 
 def test_errors_of_a_single_hidden_run_are_scored_by_those_in_gaps(
-    record: Record, places: Places, hidden: Hidden
+    record: Record, columns: Columns, hidden: Hidden
 ) -> None:
     run = int(hidden.group.max())
     kept = (~hidden.whole) | (hidden.group == run)
     parts = (hidden.time, hidden.cell, hidden.truth, hidden.whole, hidden.group, hidden.area, hidden.weight)
     single = Hidden(hidden.shape, *(part[kept] for part in parts))
     left = replace(record, observed=record.observed & ~single.mask)
-    distance = nearest_observation(left.observed, places, single.mask)
+    distance = nearest_observation(left.observed, columns, single.mask)
 
     def wrong(record: Record, draws: RandomStreams | None) -> Filling:
         filled = overconfident(record, draws)
@@ -171,14 +171,14 @@ def test_errors_of_a_single_hidden_run_are_scored_by_those_in_gaps(
     assert trial.crps > 100 * 0.5 * float(single.weight[single.whole].sum())
 
 
-def test_variances_are_those_of_the_errors_at_all_selections(record: Record, places: Places) -> None:
+def test_variances_are_those_of_the_errors_at_all_selections(record: Record, columns: Columns) -> None:
     """A filler that errs twice as much at the values of one of two selections: the mean of the two variances."""
     trials, selections = [], []
     for seed, factor in ((0, 1.0), (1, 2.0)):
         selection = hide_values(record, seed)
         left = replace(record, observed=record.observed & ~selection.mask)
         selection = replace(selection, truth=factor * selection.truth)
-        distance = nearest_observation(left.observed, places, selection.mask)
+        distance = nearest_observation(left.observed, columns, selection.mask)
         trials.append(run_trial("overconfident", overconfident, left, selection, distance))
         selections.append(selection)
     pooled = error_statistics(trials, selections)

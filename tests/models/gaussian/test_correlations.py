@@ -9,7 +9,7 @@ from sklearn.gaussian_process.kernels import Matern
 from fieldcast.models.gaussian import correlations
 from fieldcast.models.gaussian.correlations import (
     CORRELATIONS,
-    EARTH,
+    EARTH_RADIUS_KM,
     Correlation,
     Kernel,
     chord,
@@ -47,8 +47,8 @@ def test_correlations_are_symmetric_and_positive_definite(function, length):
 
 def test_the_taper_in_great_circle_distance_would_not_be_positive_definite():
     x, weight = np.polynomial.legendre.leggauss(400)
-    wrong = gaspari_cohn(torch.from_numpy(EARTH * np.arccos(x)), 28000.0).numpy()
-    right = gaspari_cohn(torch.from_numpy(EARTH * np.sqrt(2 - 2 * x)), 28000.0).numpy()
+    wrong = gaspari_cohn(torch.from_numpy(EARTH_RADIUS_KM * np.arccos(x)), 28000.0).numpy()
+    right = gaspari_cohn(torch.from_numpy(EARTH_RADIUS_KM * np.sqrt(2 - 2 * x)), 28000.0).numpy()
     legendre = np.array([eval_legendre(n, x) for n in range(20)])
     assert (legendre @ (weight * wrong)).min() < -1e-4
     assert (legendre @ (weight * right)).min() > 0
@@ -69,20 +69,20 @@ def test_the_taper_is_that_of_the_paper():
 @pytest.mark.parametrize(("function", "nu"), [(matern32, 1.5), (matern52, 2.5)])
 def test_matern_agrees_with_scikit_learn(function, nu):
     points = sphere(60)
-    expected = Matern(length_scale=1500 / EARTH, nu=nu)(points.numpy())
+    expected = Matern(length_scale=1500 / EARTH_RADIUS_KM, nu=nu)(points.numpy())
     np.testing.assert_allclose(function(chord(points, points), 1500.0).numpy(), expected, atol=1e-12)
 
 
 def test_exponential_is_of_the_great_circle():
     points = sphere(60)
     angle = np.arccos(np.clip(points.numpy() @ points.numpy().T, -1, 1))
-    expected = np.exp(-angle * EARTH / 1500)
+    expected = np.exp(-angle * EARTH_RADIUS_KM / 1500)
     np.testing.assert_allclose(exponential(chord(points, points), 1500.0).numpy(), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("table", [0, 4096])
 def test_a_kernel_gives_the_same_with_and_without_a_table(monkeypatch, table):
-    monkeypatch.setattr(correlations, "TABLE", table)
+    monkeypatch.setattr(correlations, "MAX_TABLE_POINTS", table)
     points = sphere(40)
     kernel = Kernel(matern32, 2000.0, points)
     assert (kernel.table is None) == (table == 0)

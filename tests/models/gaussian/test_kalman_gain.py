@@ -13,8 +13,8 @@ PLACES, VARIABLES, DAYS = 30, 2, 50
 @pytest.fixture
 def terms(monkeypatch):
     """The terms of a covariance, and the same as one matrix, written out."""
-    monkeypatch.setattr(module, "CHUNK", 7)
-    monkeypatch.setattr(module, "BLOCK", 16)
+    monkeypatch.setattr(module, "OBSERVATIONS_PER_CHUNK", 7)
+    monkeypatch.setattr(module, "COLUMNS_PER_BLOCK", 16)
     rng = np.random.default_rng(0)
     points = rng.normal(size=(PLACES, 3))
     points = torch.from_numpy(points / np.linalg.norm(points, axis=1, keepdims=True))

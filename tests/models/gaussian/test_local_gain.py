@@ -28,8 +28,8 @@ def index():
 
 @pytest.fixture
 def small_patches(monkeypatch):
-    monkeypatch.setattr(local_gain, "INSIDE", 10)
-    monkeypatch.setattr(local_gain, "NEAREST", 80)
+    monkeypatch.setattr(local_gain, "MAX_INSIDE_OBSERVATIONS", 10)
+    monkeypatch.setattr(local_gain, "NEARBY_OBSERVATIONS", 80)
 
 
 def gains(points, index):
@@ -66,7 +66,7 @@ def test_patches_divide_the_places_and_the_observations(points, index, small_pat
 
 
 def test_with_all_observations_near_it_is_the_gain_of_one_matrix(points, index, monkeypatch):
-    monkeypatch.setattr(local_gain, "INSIDE", 10)
+    monkeypatch.setattr(local_gain, "MAX_INSIDE_OBSERVATIONS", 10)
     whole, local = gains(points, index)
     variance = whole.variance + sum(term.variance_of(index) for term in whole.terms)
     assert torch.allclose(variance, whole.expected)
@@ -100,9 +100,9 @@ def test_the_nearest_observations_are_nearly_enough(sized, monkeypatch):
     c = Context(60, observed=y, mask=mask.expand_as(y), noise=0.1)
     draws = RandomStreams(0, torch.arange(60), 20)
     m, _, _ = model.moments(c, draws.again())
-    monkeypatch.setattr(local_gain, "ALL_AT_ONCE", 100)
-    monkeypatch.setattr(local_gain, "INSIDE", 10)
-    monkeypatch.setattr(local_gain, "NEAREST", 60)  # with 2, errors are a fifth larger
+    monkeypatch.setattr(local_gain, "MAX_GLOBAL_OBSERVATIONS", 100)
+    monkeypatch.setattr(local_gain, "MAX_INSIDE_OBSERVATIONS", 10)
+    monkeypatch.setattr(local_gain, "NEARBY_OBSERVATIONS", 60)  # with 2, errors are a fifth larger
     local, spread, d = model.moments(c, draws.again())
     hidden = (~mask).expand_as(truth)
     exact = (m - truth)[hidden].square().mean().sqrt()

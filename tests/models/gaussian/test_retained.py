@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from fieldcast.models.gaussian import retained
-from fieldcast.models.gaussian.retained import Retained, kept_places, rounded
+from fieldcast.models.gaussian.retained import Retained, kept_indices, rounded
 
 
 @pytest.fixture
 def most(monkeypatch):
-    monkeypatch.setattr(retained, "MOST", 600)
+    monkeypatch.setattr(retained, "MAX_STATES", 600)
     return 600
 
 
@@ -29,7 +29,7 @@ def test_a_short_record_is_kept_in_order(most):
 
 def test_the_spacing_has_three_lengths_at_most(most):
     """The three-gap theorem, for 7000 states."""
-    kept = kept_places(torch.arange(7000))
+    kept = kept_indices(torch.arange(7000))
     assert len(kept) == most
     gaps = kept.diff().unique()
     assert len(gaps) <= 3
@@ -38,7 +38,7 @@ def test_the_spacing_has_three_lengths_at_most(most):
 
 @pytest.mark.parametrize("period", [4, 8, 24, 365])
 def test_no_hour_and_no_season_is_preferred(most, period):
-    kept = kept_places(torch.arange(period * (9000 // period)))
+    kept = kept_indices(torch.arange(period * (9000 // period)))
     counts = torch.bincount(kept % period, minlength=period).double()
     # multiples of 2, 3, ... would leave most of the hours out
     assert (counts - most / period).abs().max() <= max(2, 0.3 * most / period)
@@ -50,13 +50,13 @@ def test_batches_in_any_order_keep_the_same_states(most, size, stretch):
     order = torch.randperm(5000, generator=torch.Generator().manual_seed(1))
     kept = collected(order, size, stretch)
     number, values = kept.result()
-    assert torch.equal(number, kept_places(torch.arange(5000), stretch))
+    assert torch.equal(number, kept_indices(torch.arange(5000), stretch))
     assert torch.equal(values, 10 * number)
     assert sum(len(part[0]) for part in kept.parts) <= 2 * most
 
 
 def test_stretches_are_kept_together(most):
-    kept = kept_places(torch.arange(6000), 50)
+    kept = kept_indices(torch.arange(6000), 50)
     assert len(kept) == most
     assert (kept.diff() != 1).sum() <= most // 50
 

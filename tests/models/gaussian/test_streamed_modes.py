@@ -37,7 +37,7 @@ def square(f):
 
 @pytest.mark.parametrize("exact", [4096, 0], ids=["second moment", "subspace"])
 def test_modes_of_three_passes_are_those_in_memory(record, monkeypatch, exact):
-    monkeypatch.setattr(subject, "EXACT", exact)
+    monkeypatch.setattr(subject, "MAX_EXACT_VALUES", exact)
     x, area = record
     passes = []
 
@@ -93,7 +93,7 @@ MODELS = [
 @pytest.mark.parametrize("exact", [4096, 0], ids=["second moment", "subspace"])
 @pytest.mark.parametrize("kind, data", MODELS, ids=[kind.__name__ for kind, _ in MODELS])
 def test_a_streamed_solution_is_that_in_memory(world, batches, monkeypatch, kind, data, exact):
-    monkeypatch.setattr(subject, "EXACT", exact)
+    monkeypatch.setattr(subject, "MAX_EXACT_VALUES", exact)
     (memory, stream), models = batches[data], [kind(world.space) for _ in range(2)]
     models[0].solve(memory.states())
     models[1].solve_streamed(stream.states)

@@ -2,13 +2,13 @@ import pytest
 import torch
 
 from fieldcast.models.layers.encoder_decoder import ConvDecoder, ConvEncoder
-from fieldcast.models.layers.grid_convolutions import halved
+from fieldcast.models.layers.grid_convolutions import halved_shape
 
 
 @pytest.mark.parametrize("shape", [(8, 16), (9, 13), (17, 33), (7, 4)])
 def test_encoder_and_decoder_take_any_size_of_grid(shape):
     features = ConvEncoder(3, shape, True)(torch.randn(2, 3, *shape))
-    y, x = halved(shape, 2)
+    y, x = halved_shape(shape, 2)
     assert features.shape == (2, 64 * y * x)
     for upsample in ("transposed", "nearest"):
         decoder = ConvDecoder(5, 2, shape, wraps=True, upsample=upsample)

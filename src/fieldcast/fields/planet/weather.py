@@ -45,7 +45,7 @@ VARIABLES = {
 }
 OROGRAPHY = ("surface_altitude", "height of the ground, as the model sees it", "m")
 STATE = {"long_name": "potential vorticity, coefficients of spherical harmonics", "units": "s-1"}
-STATE_DIMS = ("time", "m", "part", "level", "n")  # as in `sphere`
+STATE_DIMS = ("time", "m", "part", "level", "n")  # the layout of `sphere`
 
 
 class Snapshot(NamedTuple):
@@ -107,7 +107,7 @@ def simulation(options: PlanetOptions, seed: int) -> Iterator[Snapshot]:
     days = range(-options.spin_up, options.days)
     blas = ThreadpoolController()
     for _ in Progress(days, desc="planet", unit="day"):
-        # for matrices this small a second thread gains nothing, and on a busy machine it costs a factor of ten
+        # one thread: a second one gains nothing for matrices this small, and costs a factor of ten on a busy machine
         with blas.limit(limits=1, user_api="blas"):
             day, q = next(moments)
             if day < 0:

@@ -13,12 +13,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fieldcast.models.gaussian.robustness import LARGEST_DEPARTURE
+from fieldcast.models.gaussian.robustness import MAX_DEPARTURE
 
-NORMAL_MEDIAN = 0.6745  # of |z|, z ~ N(0, 1)
-MEMORY = 0.9  # a time scale of ten steps
-SCALES = 0.02, 4.0  # limits of s
-REMEMBERED = "scale", "departure", "expected"  # s and the two running means, one of each for a cycle
+NORMAL_MEDIAN = 0.6745  # median of |z| for z ~ N(0, 1)
+MEMORY = 0.9  # weight of the past in the running means: a time scale of ten steps
+SCALES = 0.02, 4.0  # smallest and largest s
+REMEMBERED = (
+    "scale",
+    "departure",
+    "expected",
+)  # names in the memory: s and the two running means of each cycle
 
 
 def unscaled(count: int, device: torch.device) -> dict[str, Tensor]:
@@ -33,15 +37,15 @@ def rescale(
 ) -> float:  # fmt: skip
     """Update the memory of a cycle by innovations of error variances R and expected variances HPH^T; return s.
 
-    An innovation counts unless it exceeds five robust standard deviations: sqrt(s HPH^T + R), with the last s, times
-    the median ratio of |d| to it over 0.6745, its median for a right s. The mean excess over R is at most the largest s
-    times its expected value. So neither gross errors nor a first step inflate s. A mean, not a median, gives s, because
-    the errors of weather have heavier tails than a Gaussian.
+    An innovation counts unless it exceeds five robust standard deviations. The robust standard deviation is
+    sqrt(s HPH^T + R), with the last s, times the median of |d| / sqrt(s HPH^T + R) over 0.6745, the median for a
+    correct s. The mean excess over R is limited to the largest s times its expected value. So neither gross errors nor
+    a first step inflate s. A mean, not a median, gives s, because forecast errors have heavier tails than a Gaussian.
     """
     counted = expected > 0  # cells without variance say nothing about s
     ratio = d.abs() / (memory["scale"][cycle] * expected + error).sqrt()
     if counted.any():
-        counted &= ratio <= LARGEST_DEPARTURE * ratio[counted].quantile(0.5) / NORMAL_MEDIAN
+        counted &= ratio <= MAX_DEPARTURE * ratio[counted].quantile(0.5) / NORMAL_MEDIAN
         expected = expected[counted].mean()
         excess = (d.square() - error)[counted].mean().clamp(max=SCALES[1] * expected)
         for name, value in (("departure", excess), ("expected", expected)):

@@ -1,4 +1,4 @@
-"""Filters that leave out the update, or the forecast: what a cycle is compared with."""
+"""Baselines of a cycle: filters that leave out the update, or the forecast."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class FreeRun(Filter):
 class EachStep(Filter):
     """Reconstructs each time from its observations alone; the background is the climatology.
 
-    Its members are the model's states of the season, or all 0 for a model without them.
+    The background members are the model's states of the season, or all 0 for a model without them.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""A filter that is calibrated for several networks: a copy for each fraction k of observed cells.
+"""A filter that is calibrated for several observing networks: a copy for each fraction k of observed cells.
 
 Background errors grow as fewer cells are observed, and are correlated over greater distances, so that a covariance, its
-taper and the localisation of an ensemble that suit one network are wrong for a much sparser one.
+taper and the localisation of an ensemble that suit one observing network are wrong for a much sparser one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from fieldcast.models.core import Context
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
-COPY = "copy"  # number of the copy that a cycle uses, in its memory
+COPY = "copy"  # name, in the memory of a cycle, of the number of the copy that it uses
 
 
 class ByFraction(Filter):
@@ -32,7 +32,7 @@ class ByFraction(Filter):
     filter
         The filter to copy.
     fractions
-        k of each copy, ascending.
+        Fraction k of each copy, ascending.
 
     Raises
     ------
@@ -57,7 +57,7 @@ class ByFraction(Filter):
         return dict(zip(self.fractions, self._filters(), strict=True))
 
     def begin(self, count: int) -> dict[str, Tensor]:
-        """The memory of the copy for the densest network."""
+        """The memory of the copy for the densest observing network."""
         start = self._filters()[-1].begin(count)
         last = torch.full((count,), len(self.copies) - 1, device=self.space.area.device)
         return {**start, COPY: last}
@@ -90,7 +90,7 @@ class ByFraction(Filter):
         return (k.log()[:, None] - k.new_tensor(self.fractions).log()).abs().argmin(1)
 
     def _filters(self) -> list[Filter]:
-        return [each for each in self.copies if isinstance(each, Filter)]
+        return [copy for copy in self.copies if isinstance(copy, Filter)]
 
     def _together(
         self, copy: Int[Tensor, " batch"], results_of: Callable[[Filter, Tensor], tuple[Members, Memory]]
@@ -100,5 +100,5 @@ class ByFraction(Filter):
         pairs = zip(self._filters(), cycles, strict=True)
         members, memories = zip(*(results_of(filter, i) for filter, i in pairs if len(i)), strict=True)
         order = torch.cat(cycles).argsort()
-        memory = {name: torch.cat([each[name] for each in memories])[order] for name in memories[0]}
+        memory = {name: torch.cat([memory[name] for memory in memories])[order] for name in memories[0]}
         return torch.cat(members)[order], {**memory, COPY: copy}

@@ -15,7 +15,7 @@ from fieldcast.models.optimal_interpolation import OptimalInterpolation
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
-SPIN_UP = 15  # steps of a free run, after which little is left of its start
+SPIN_UP = 15  # steps of a free run after which it has nearly forgotten its initial state
 
 Pasts = Float[Tensor, "batch members past variable y x"]
 
@@ -37,9 +37,11 @@ def training_stretches(
 ) -> Pasts | None:
     """Successive training states of optimal interpolation that end within 45 days of the season of each day.
 
-    None if it keeps no `past` states that follow one another, as of a record of which it keeps a small share.
+    None if it keeps no `past` successive states, which is the case if it keeps a small share of a long record.
     """
-    row = torch.full((len(model.days),), -1, device=model.days.device)  # of the anomalies; -1 where not kept
+    row = torch.full(
+        (len(model.days),), -1, device=model.days.device
+    )  # row of the anomalies; -1 for days not kept
     row[model.number] = torch.arange(len(model.number), device=row.device)
     allowed = ends_of_stretches(model.days, past)
     for lag in range(past):
@@ -48,12 +50,12 @@ def training_stretches(
         return None
     allowed = within_season(model.days, day, allowed.expand(len(day), -1))
     last = pick(allowed, draws.uniform(1)[..., 0])
-    places = last[..., None] + torch.arange(1 - past, 1, device=last.device)
-    return model.grid.scatter(model.anomalies[row[places]])
+    index = last[..., None] + torch.arange(1 - past, 1, device=last.device)
+    return model.grid.scatter(model.anomalies[row[index]])
 
 
 def ends_of_stretches(days: Float[Tensor, " n"], past: int) -> Bool[Tensor, " n"]:
-    """Training times, given as fractions of the year, at which `past` states one step apart end."""
+    """Mask of the times that end a stretch of `past` states one step apart; `days` are fractions of the year."""
     ends = torch.arange(len(days), device=days.device) >= past - 1
     if past < 2 or len(days) < past or days.isnan().any():
         return ends
@@ -71,6 +73,6 @@ def free_run_states(
     zero = torch.zeros(len(day), draws.members, past, *space.state_shape, device=day.device)
     state = CycleState(zero, {})
     contexts = (Context(len(day), day=day) for _ in range(SPIN_UP))
-    for each in cycle(FreeRun(space), forecast, contexts, state, draws):
-        state = each.state
+    for step in cycle(FreeRun(space), forecast, contexts, state, draws):
+        state = step.state
     return state.past

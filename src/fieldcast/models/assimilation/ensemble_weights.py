@@ -1,17 +1,17 @@
-"""Weights of an ensemble's deviations, with which a local ensemble Kalman filter moves its members.
+"""Weights of an ensemble's deviations by which a local ensemble Kalman filter moves its members.
 
     x_a,m = x_b,m + sum_j X_j w_jm,    w = A C d 1^T + W - I,
     A = ((M - 1) I / rho + C Y)^-1,    W = ((M - 1) A)^(1/2),
 
 X: deviations of the M members from their mean; Y: those of the observed values; d: innovations of the mean; C = Y^T T
-R^-1, T the weights of the observations at a cell, so that an observation far away counts as one of a large error. The
-square root is the symmetric one, which changes members least. Hunt, Kostelich and Szunyogh (2007, "Efficient data
-assimilation for spatiotemporal chaos: a local ensemble transform Kalman filter", eq. 20 to 25).
+R^-1, T the weights of the observations at a cell, so that a distant observation counts as one with a large error. The
+symmetric square root changes members least. Hunt, Kostelich and Szunyogh (2007, "Efficient data assimilation for
+spatiotemporal chaos: a local ensemble transform Kalman filter", eq. 20 to 25).
 
 Sampling and errors of the model make the covariance of few members too small. Two measures raise it:
 
 - inflation i of the deviations of the background, rho = 1 + (i^2 - 1) t, t the largest T of an accepted observation:
-  where no observation reaches, members stay as they are, and cycling cannot inflate them without bound;
+  without observations in reach, members stay as they are, and cycling cannot inflate them without bound;
 - relaxation a of the deviations to those of the background, W -> (1 - a) W + a I (Zhang, Snyder and Sun 2004, "Impacts
   of initial estimate and observation availability on convective-scale data assimilation with an ensemble Kalman
   filter", eq. 5).
@@ -32,13 +32,15 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from fieldcast.models.gaussian.robustness import LARGEST_DEPARTURE, observation_error
+from fieldcast.models.gaussian.robustness import MAX_DEPARTURE, observation_error
 from fieldcast.models.random_streams import RandomStreams
 
-AT_ONCE = 512  # observations whose products of members are computed together: 6.5 MB for 40 members
-SMALLEST = 1e-30  # error variance: members that agree are not moved, whatever an exact observation says
+OBSERVATIONS_PER_PRODUCT = (
+    512  # observations whose products of members are computed together: 6.5 MB for 40 members
+)
+MIN_ERROR_VARIANCE = 1e-30  # keeps an exact observation from a division by 0 where all members agree
 
-Taper = Callable[[Tensor], Tensor]  # T of some of the observations: (part,) to (node, part)
+Taper = Callable[[Tensor], Tensor]  # from indices of observations (part,) to their T (node, part)
 
 
 class Departures(NamedTuple):
@@ -64,8 +66,8 @@ def departures(
     mean = h.mean(1)
     deviations = h - mean[:, None]
     variance = deviations.square().sum(1) / (h.shape[1] - 1)
-    error = observation_error(instrument, variance, 0.0, 0.0, dtype).clamp(min=SMALLEST)
-    accepted = (y - mean).square() <= LARGEST_DEPARTURE**2 * (inflation**2 * variance + error)
+    error = observation_error(instrument, variance, 0.0, 0.0, dtype).clamp(min=MIN_ERROR_VARIANCE)
+    accepted = (y - mean).square() <= MAX_DEPARTURE**2 * (inflation**2 * variance + error)
     root = error.sqrt()
     return Departures(deviations / root[:, None] * accepted[:, None], (y - mean) / root, accepted)
 
@@ -84,17 +86,17 @@ def local_weights(
     observed
         Members and observations.
     taper
-        T between the nodes and some of the observations, which it gets by their numbers.
+        Function from indices of observations to their T at the nodes.
     inflation
-        i.
+        Factor i.
     relaxation
-        a.
+        Share a.
     eta
         Perturbations of the observations; None for the symmetric square root.
     """
     members = observed.z.shape[1]
     square, pull, reach = (torch.zeros((), dtype=torch.double, device=observed.z.device) for _ in range(3))
-    for part in torch.arange(observed.z.shape[2], device=observed.z.device).split(AT_ONCE):
+    for part in torch.arange(observed.z.shape[2], device=observed.z.device).split(OBSERVATIONS_PER_PRODUCT):
         t, z = taper(part), observed.z[..., part]
         square = square + tapered_products(z, z, t)  # C Y
         pull = pull + tapered_products(z, observed.d[:, None, part], t)  # C d
@@ -103,9 +105,8 @@ def local_weights(
         reach = torch.maximum(reach, (t * observed.accepted[:, None, part]).amax(-1))
     rho = (1 + (inflation**2 - 1) * reach)[..., None]
     eigenvalues, v = torch.linalg.eigh(square)
-    a = (members - 1) / (
-        (members - 1) / rho + eigenvalues.clamp(min=0)
-    )  # of (M - 1) A: exactly 1 without observations
+    # eigenvalues of (M - 1) A: exactly 1 without observations
+    a = (members - 1) / ((members - 1) / rho + eigenvalues.clamp(min=0))
     w = a.sqrt() if eta is None else a / rho.sqrt()
     mean = (v * a[..., None, :]) @ (v.mT @ pull) / (members - 1)
     return mean + (1 - relaxation) * (v * (w - 1)[..., None, :]) @ v.mT
@@ -123,17 +124,17 @@ def tapered_products(
 
 
 def perturbations(draws: RandomStreams, observed: int) -> Float[Tensor, "batch members observed"]:
-    """Standard normal errors of observations, less their mean over the members."""
+    """Standard normal errors of observations, minus their mean over the members."""
     eta = draws.normal(observed).double()
     return eta - eta.mean(1, keepdim=True)
 
 
-def rotated(
+def rotate_members(
     w: Float[Tensor, "batch cell members members"], draws: RandomStreams
 ) -> Float[Tensor, "batch cell members members"]:
-    """The weights followed by a random rotation O of the members about their mean, the same in all cells.
+    """Follow the weights by a random rotation O of the members about their mean, the same in all cells.
 
-    w -> (I + w) O - I, O orthogonal with O 1 = 1, uniform among these.
+    w -> (I + w) O - I, with O uniform among the orthogonal matrices with O 1 = 1.
     """
     members = w.shape[-1]
     unit = torch.eye(members, dtype=w.dtype, device=w.device)
@@ -144,9 +145,9 @@ def rotated(
     return w @ o[:, None] + (o - unit)[:, None]
 
 
-def moved(
+def move_members(
     x: Float[Tensor, "batch members variable y x"], w: Float[Tensor, "batch cell members members"]
 ) -> Float[Tensor, "batch members variable y x"]:
-    """The members after the increments X w; bit for bit as before where w is 0."""
+    """Add the increments X w to the members, which stay the same bit for bit where w is 0."""
     deviations = (x - x.mean(1, keepdim=True)).flatten(3).permute(0, 3, 2, 1)  # (B, cells, V, M)
     return x + (deviations @ w.to(x)).permute(0, 3, 2, 1).unflatten(3, x.shape[3:])

@@ -1,10 +1,10 @@
-"""Interface of the filters: p(x_t | y_1 .. y_t) by turns of a forecast and an update.
+"""Interface of the filters: p(x_t | y_1 .. y_t) by alternating forecasts and updates.
 
-    x_b = f(x_a(t-1)),    x_a(t) ~ p(x | x_b, y_t):
+    x_b = f(x_a(t-1)),    x_a(t) ~ p(x | x_b, y_t)
 
-the background, members of p(x_t | y_1 .. y_{t-1}), comes from the analyses before; the analysis also from the
-observations of the time. What a filter carries from step to step besides the last analyses, such as the scale of its
-background covariance, is its memory, a mapping of tensors.
+The background, members of p(x_t | y_1 .. y_{t-1}), comes from the previous analyses; the analysis also uses the
+observations at time t. The memory of a filter is everything else that it carries from step to step, such as the scale
+of its background covariance: a mapping of tensors.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class CycleState:
 
 
 class CycleStep(NamedTuple):
-    """Background of one step, what the update needs besides it, the analysis, and what the next step starts from."""
+    """Background of one step, memory that the update needs, analysis, and the state that the next step starts from."""
 
     background: Members
     prior: Memory
@@ -50,17 +50,19 @@ class CycleStep(NamedTuple):
 
 
 class Filter(Model):
-    """A model that updates a background by observations; `cycle` runs it, and not `sample`, which has no background."""
+    """A model that updates a background by observations; `cycle` runs it, because `sample` has no background."""
 
-    needs_forecast: bool = True  # its background comes from another model, the forecast
-    # number of members that it cycles with; None: as many as the other filters
+    needs_forecast: bool = True  # the background comes from another model, the forecast
+    # number of members in a cycle; None: the same as for the other filters
     ensemble_size: int | None = None
-    needs_spread: bool = False  # its covariance is that of the members, which must differ
-    needs_finite: bool = True  # whether `cycle` refuses a background that is not finite
-    learns_errors: bool = False  # its covariance is that of a pool of background errors: see `fill_pool`
+    needs_spread: bool = False  # the covariance is estimated from the members, which must differ
+    needs_finite: bool = True  # `cycle` refuses a background that is not finite
+    learns_errors: bool = (
+        False  # the covariance is estimated from a pool of background errors, see `fill_pool`
+    )
 
     def fill_pool(self, errors: Float[Tensor, "pool variable y x"]) -> None:
-        """Take background errors, forecast minus truth, as the pool that the covariance is estimated from."""
+        """Set the pool of background errors, forecast minus truth, that the covariance is estimated from."""
 
     def calibrated_at(self, k: float) -> Mapping[float, Filter]:
         """The filters to calibrate, by the fraction of observed cells: this one, for k, unless it has copies."""
@@ -73,7 +75,7 @@ class Filter(Model):
     def background(
         self, state: CycleState, day: Float[Tensor, " batch"], forecast: Step, draws: RandomStreams
     ) -> tuple[Members, Memory]:
-        """Members of p(x_t | y_1 .. y_{t-1}), from the analyses before time t, and what the update needs besides them.
+        """Members of p(x_t | y_1 .. y_{t-1}), from the analyses before time t, and the memory for the update.
 
         By default each member continues its own past.
         """
@@ -121,9 +123,9 @@ def cycle(
     observations
         The context of each time, with a row for each cycle: values, mask, noise, and the day of the year.
     state
-        The members that the first step is forecast from, and the memory.
+        The members from which the first step is forecast, and the memory.
     draws
-        With a datum for each cycle, and as many members as `state`.
+        Random numbers, with a datum for each cycle, and as many members as `state`.
     first
         Number of the first step, from 1: the draws of a step depend on its number, so a cycle can resume.
 

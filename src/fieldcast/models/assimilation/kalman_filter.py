@@ -1,4 +1,4 @@
-"""The Kalman filter of the linear inverse model: no ensemble, but the mean and covariance of a state of modes.
+"""The Kalman filter of the linear inverse model, with the mean and covariance of a state of modes, and no ensemble.
 
     u_t = (a_t, b_t, a_{t-1}),    x_t = E (a_t, b_t),    u_{t+1} = T u_t + e,  e ~ N(0, s N),    y = H x + eps,
     m <- m + K (y - H E m),    P <- (I - K H E) P,    K = P E^T H^T (H E P E^T H^T + R / s)^-1.
@@ -33,7 +33,7 @@ from fieldcast.models.derived import Derived
 from fieldcast.models.gaussian.conditioning import observed_data
 from fieldcast.models.gaussian.grid_points import GridPoints
 from fieldcast.models.gaussian.kalman_gain import cholesky
-from fieldcast.models.gaussian.robustness import LARGEST_DEPARTURE
+from fieldcast.models.gaussian.robustness import MAX_DEPARTURE
 from fieldcast.models.linear_inverse_model import LinearInverseModel
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
@@ -42,12 +42,12 @@ from fieldcast.models.space import Space
 class LinearDynamics(NamedTuple):
     """The linear inverse model as a system of first order; symbols as in the module, in double precision."""
 
-    E: Float[Tensor, "current value"]  # E^T, at the places of the grid
+    E: Float[Tensor, "current value"]  # E^T, at the points of the grid
     G: Float[Tensor, "mode past_mode"]
     p: float
     N: Float[Tensor, "state state"]
     start: Float[Tensor, "state state"]  # the covariance of the climatology
-    variance: Float[Tensor, " value"]  # of the climatology
+    variance: Float[Tensor, " value"]  # variance of the climatology
 
     def ahead(self, u: Float[Tensor, "*batch state"]) -> Float[Tensor, "*batch state"]:
         """The state a step later, T u."""
@@ -121,11 +121,12 @@ class KalmanFilter(Derived, Filter):
         m, p = memory["mean"][i], memory["covariance"][i]
         d, pe = y - m[: len(e)] @ e, p[:, : len(e)] @ e
         expected = (e * pe[: len(e)]).sum(0)
-        limit = LARGEST_DEPARTURE**2 * (memory["scale"][i] * expected + error)
-        kept = (d.square() <= limit).nonzero()[:, 0]
-        if not len(kept):
+        limit = MAX_DEPARTURE**2 * (memory["scale"][i] * expected + error)
+        accepted = (d.square() <= limit).nonzero()[:, 0]
+        if not len(accepted):
             return
-        d, pe, e, error, expected = d[kept], pe[:, kept], e[:, kept], error[kept], expected[kept]
+        d, error, expected = d[accepted], error[accepted], expected[accepted]
+        pe, e = pe[:, accepted], e[:, accepted]
         s = rescale(memory, i, d, error, expected) if self.adaptive else 1.0
         factor = cholesky(e.T @ pe[: len(e)] + torch.diag(error / s))
         z = torch.linalg.solve_triangular(factor, torch.cat([pe.T, d[:, None]], dim=1), upper=False)

@@ -18,9 +18,9 @@ from fieldcast.models.assimilation.ensemble_weights import (
     Departures,
     departures,
     local_weights,
-    moved,
+    move_members,
     perturbations,
-    rotated,
+    rotate_members,
 )
 from fieldcast.models.assimilation.filter import Filter, Members, Memory
 from fieldcast.models.assimilation.weight_nodes import WeightNodes
@@ -33,7 +33,7 @@ from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
 ERRORS, ROTATION = range(2)  # streams of an update
-NODES_AT_ONCE = 4096  # nodes, of all cycles: 52 MB of weights for 40 members
+MAX_NODES_IN_MEMORY = 4096  # nodes, summed over cycles, whose weights are in memory: 52 MB for 40 members
 
 
 class LETKF(Filter):
@@ -50,15 +50,15 @@ class LETKF(Filter):
     space
         Grid of the states.
     members
-        Number of members that it is tuned and cycles with; by default as many as the other filters have.
+        Number of members for tuning and cycling; by default the same as for the other filters.
     every
-        Weights are computed in every n-th row and column, and interpolated between them.
+        Distance n of the rows and columns in which weights are computed; they are interpolated between them.
     rotation
         Whether each analysis rotates the members at random about their mean, alike in all cells: it keeps a few
         members of a nearly deterministic model from becoming outliers (Sakov and Oke 2008, "Implications of the form
         of the ensemble transformation in the ensemble square root filters").
     perturbed
-        Whether each member sees observations with errors of its own, in place of the symmetric square root: without
+        Whether each member is updated by its own perturbed observations, instead of the symmetric square root: without
         localisation this is the stochastic ensemble Kalman filter.
 
     Raises
@@ -102,7 +102,7 @@ class LETKF(Filter):
     def update(
         self, background: Members, c: Context, memory: Memory, draws: RandomStreams
     ) -> tuple[Members, Memory]:
-        return moved(background, self.weights(background, c, draws)), memory
+        return move_members(background, self.weights(background, c, draws)), memory
 
     def weights(
         self, background: Members, c: Context, draws: RandomStreams
@@ -110,7 +110,7 @@ class LETKF(Filter):
         """The weights w_jm of each cell, j before m.
 
         They are 0 where cells do not exist, without observations, and, unless they rotate, where none is within reach.
-        `moved` applies them to the background or to other fields, such as the streamfunction of the model that made it.
+        `move_members` applies them to the background or to other fields, such as the streamfunction of its model.
 
         Raises
         ------
@@ -123,9 +123,9 @@ class LETKF(Filter):
         w = background.new_zeros(count, self.space.exists.numel(), members, members)
         values = self.grid.gather(background).flatten(2)
         groups = observed_data(c, self.grid, range(len(self.space.variables)))
-        for observed in (each for each in groups if len(each.error)):
+        for observed in (group for group in groups if len(group.error)):
             numbers = torch.arange(len(observed.datum), device=w.device)
-            for some in numbers.split(max(1, NODES_AT_ONCE // len(self.nodes))):
+            for some in numbers.split(max(1, MAX_NODES_IN_MEMORY // len(self.nodes))):
                 datum = observed.datum[some]
                 h = observed.h(values[datum])
                 to_members = departures(
@@ -148,7 +148,7 @@ class LETKF(Filter):
             eta,
         )
         w = self.nodes.spread(w) if self.localisation > 0 else w
-        w = rotated(w, draws.fork(ROTATION)) if self.rotation else w
+        w = rotate_members(w, draws.fork(ROTATION)) if self.rotation else w
         return w * self.space.exists.flatten()[:, None, None]
 
     def _taper(self, points: Float[Tensor, "observed 3"]) -> Float[Tensor, "node observed"]:

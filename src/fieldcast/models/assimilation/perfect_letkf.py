@@ -1,11 +1,11 @@
 """The LETKF around the model that the truth follows: an approximate upper bound on skill, for simulated data.
 
-    q_b(t) = M(q_a(t-1)),    x_b = w(q_b),    psi_a = psi_b + X w,    q_a = q(psi_a),    x_a = w(q_a):
+    q_b(t) = M(q_a(t-1)),  x_b = w(q_b),  psi_a,m = psi_b,m + sum_j X_j w_jm,  q_a = q(psi_a),  x_a = w(q_a)
 
-M is the exact model, q its state, w(q) what can be observed of it, which need not be linear, and psi(q) maps of its
-state, which is. The members of x_b and the observations give the weights w_jm (`ensemble_weights`), which move psi. So
-the analysis is a state of the model, balanced as its members are, and what remains of its error comes from few
-observations and few members alone.
+M is the exact model, q its state, w(q) its observable fields, a function that need not be linear, and psi(q) maps that
+are linear in the state; X_j are their deviations from the mean of the members. The members of x_b and the observations
+give the weights w_jm (`ensemble_weights`), which move psi. The analysis is therefore a state of the model, as balanced
+as its members are, and its remaining error comes only from the limited numbers of observations and members.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fieldcast.errors import InputError
-from fieldcast.models.assimilation.ensemble_weights import moved
+from fieldcast.models.assimilation.ensemble_weights import move_members
 from fieldcast.models.assimilation.filter import CycleState, Members, Memory, Step
 from fieldcast.models.assimilation.letkf import LETKF
 from fieldcast.models.core import Context
 from fieldcast.models.random_streams import RandomStreams
 
 PlanetStates = Float[Tensor, "batch members *state"]
-STATE = "q"  # its name in the memory
+STATE = "q"  # name of the model states in the memory
 
 
 @runtime_checkable
@@ -33,7 +33,7 @@ class ForecastModel(Protocol):
     """The model that the truth follows; days are fractions of the year."""
 
     def ahead(self, q: PlanetStates, day: Float[Tensor, " batch"]) -> PlanetStates:
-        """States at a time of the year, from those one step before."""
+        """States at a time of the year, from the states one step before."""
         ...
 
     def weather(self, q: PlanetStates, day: Float[Tensor, " batch"]) -> Members:
@@ -79,7 +79,7 @@ class PerfectLETKF(LETKF):
     ) -> tuple[Members, Memory]:
         assert c.day is not None
         psi = self._exact().maps(memory[STATE])
-        increments = moved(psi, self.weights(background, c, draws)) - psi
+        increments = move_members(psi, self.weights(background, c, draws)) - psi
         q = self._exact().plus(memory[STATE], increments)
         return self._exact().weather(q, c.day).to(background), {**memory, STATE: q}
 

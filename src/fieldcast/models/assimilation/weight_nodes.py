@@ -10,11 +10,11 @@ from fieldcast.models.space import Space
 
 
 class WeightNodes(nn.Module):
-    """Every n-th row and column of a grid, with the last row, and the last column unless longitude wraps.
+    """Nodes in every n-th row and column of a grid, in the last row, and in the last column unless longitude wraps.
 
     Yang, Kalnay, Hunt and Bowler (2009, "Weight interpolation for efficient data assimilation with the local ensemble
-    transform Kalman filter"): weights vary so smoothly that they, not analyses, can be interpolated. Nodes from which
-    no existing cell takes weights are left out. It moves with its model, and has no state.
+    transform Kalman filter"): weights vary so smoothly that they, not analyses, can be interpolated. Nodes that no
+    existing cell needs are left out. The module moves with its model, and has no state.
     """
 
     def __init__(self, space: Space, every: int):
@@ -22,11 +22,11 @@ class WeightNodes(nn.Module):
         height, width = space.shape
         rows, across = interpolation_matrix(height, every, wraps=False)
         columns, around = interpolation_matrix(width, every, wraps=space.wraps)
-        used = across.T @ space.exists.cpu().double() @ around > 0
+        needed = across.T @ space.exists.cpu().double() @ around > 0
         self.shape = len(rows), len(columns)
-        points = space.points.cpu()[rows[:, None], columns][used].double()
+        points = space.points.cpu()[rows[:, None], columns][needed].double()
         tensors = {
-            "index": used.flatten().nonzero()[:, 0],
+            "index": needed.flatten().nonzero()[:, 0],
             "points": points / points.norm(dim=1, keepdim=True),
             "across": across,
             "around": around,
@@ -35,7 +35,7 @@ class WeightNodes(nn.Module):
         for name, value in tensors.items():
             self.register_buffer(name, value, persistent=False)
 
-    index: Int[Tensor, " node"]  # among all nodes
+    index: Int[Tensor, " node"]  # indices of these nodes among those of all rows and columns
     points: Float[Tensor, "node 3"]
     across: Float[Tensor, "y node_row"]
     around: Float[Tensor, "x node_column"]

@@ -9,7 +9,7 @@ batch     states with their contexts
 model     p(x | c): `Trained` by gradient steps, or `Solved` in closed form
 """
 
-from fieldcast.models.core.batch import Batch, joined, observed_values
+from fieldcast.models.core.batch import Batch, join_batches, observed_values
 from fieldcast.models.core.context import Context, ExtraChannel, channel_count
 from fieldcast.models.core.model import Density, Model, Solved, Terms, Trained
 
@@ -23,6 +23,6 @@ __all__ = [
     "Terms",
     "Trained",
     "channel_count",
-    "joined",
+    "join_batches",
     "observed_values",
 ]

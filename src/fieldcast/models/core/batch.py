@@ -24,15 +24,15 @@ class Batch:
     context
         Their contexts.
     index
-        Place of each in the training set; None for unseen data.
+        Index of each state in the training set; None for unseen data.
     label
         Class of each image.
     observed
-        False where a value of x is missing, and x is 0; None if none is.
+        Mask of the observed values; x is 0 at missing values. None if no value is missing.
     group
         Common group of these training data, for a model that defines `Trained.groups`.
     pushforward
-        First steps of a rollout, which the loss leaves out: they produce its initial states.
+        Number of first steps of a rollout that the loss leaves out: they produce its initial states.
     """
 
     x: Tensor
@@ -45,29 +45,28 @@ class Batch:
 
     def __getitem__(self, index: Int[Tensor, " selected"] | slice) -> Batch:
         """Select some of the data, as `Context` does."""
-        parts = {name: getattr(self, name) for name in ("index", "label", "observed")}
+        fields = {name: getattr(self, name) for name in ("index", "label", "observed")}
         selected: dict[str, Any] = {
-            name: None if part is None else part[index] for name, part in parts.items()
+            name: None if field is None else field[index] for name, field in fields.items()
         }
         return replace(self, x=self.x[index], context=self.context[index], **selected)
 
 
-def joined(batches: Iterable[Batch]) -> Batch:
+def join_batches(batches: Iterable[Batch]) -> Batch:
     """Join the states, indices and labels of several batches into one; a single batch is returned as it is."""
     first, *others = batches
     if not others:
         return first
-    every = [first, *others]
+    all_batches = [first, *others]
     index, label = (
-        None if getattr(first, name) is None else torch.cat([getattr(batch, name) for batch in every])
+        None if getattr(first, name) is None else torch.cat([getattr(batch, name) for batch in all_batches])
         for name in ("index", "label")
     )
-    x = torch.cat([batch.x for batch in every])
+    x = torch.cat([batch.x for batch in all_batches])
     return Batch(x, Context(len(x)), index=index, label=label)
 
 
 def observed_values(batches: Iterable[Batch]) -> Bool[Tensor, "batch values"] | None:
     """Mask of the observed values of all states, flattened; None if none is missing."""
-    parts = [batch.observed for batch in batches]
-    present = [part.flatten(1) for part in parts if part is not None]
-    return torch.cat(present) if present else None
+    masks = [batch.observed.flatten(1) for batch in batches if batch.observed is not None]
+    return torch.cat(masks) if masks else None

@@ -14,12 +14,12 @@ from torch import Tensor
 from fieldcast.models.points import Points
 from fieldcast.models.space import Space
 
-ExtraChannel = Literal["mask", "season", "static"]  # what a network can read besides states
+ExtraChannel = Literal["mask", "season", "static"]  # input channels of a network besides states
 
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """c of p(x | c); an absent part is None.
+    """The context c of p(x | c); absent parts are None.
 
     Parameters
     ----------
@@ -100,20 +100,20 @@ class Context:
         self, space: Space, extra_channels: Collection[ExtraChannel] = ("mask", "season", "static")
     ) -> Float[Tensor, "batch channel y x"]:
         """Input channels of a network: past and observed states, and `extra_channels`."""
-        parts = []
+        channels = []
         if self.past is not None:
-            parts.append(self.past.flatten(1, 2))
+            channels.append(self.past.flatten(1, 2))
         if self.observed is not None:
-            parts.append(self.observed)
+            channels.append(self.observed)
         if self.mask is not None and "mask" in extra_channels:
-            parts.append(self.mask.float())
+            channels.append(self.mask.float())
         if self.day is not None and "season" in extra_channels:
             angle = 2 * math.pi * self.day
             season = torch.stack([torch.cos(angle), torch.sin(angle)], dim=1)
-            parts.append(season[:, :, None, None].expand(-1, -1, *space.shape))
+            channels.append(season[:, :, None, None].expand(-1, -1, *space.shape))
         if "static" in extra_channels:
-            parts.append(space.static.expand(self.count, -1, -1, -1))
-        return torch.cat(parts, dim=1)
+            channels.append(space.static.expand(self.count, -1, -1, -1))
+        return torch.cat(channels, dim=1)
 
     def at(self, x: Float[Tensor, "batch variable y x"]) -> Context:
         """Replace the base of the context by x: a stage of a Runge-Kutta step."""
@@ -127,17 +127,17 @@ class Context:
         return replace(self, past=past, day=None if self.day is None else (self.day + dt) % 1)
 
     def repeat(self, members: int) -> Context:
-        """Repeat B rows to B * M rows, the members of a datum next to each other; without points, for networks."""
+        """Repeat B rows to B * M rows, the members of a datum next to each other; networks get no points."""
         if members == 1:
             return self
-        parts = {name: getattr(self, name) for name in ("past", "observed", "mask", "day")}
-        repeated = {k: None if v is None else v.repeat_interleave(members, dim=0) for k, v in parts.items()}
+        fields = {name: getattr(self, name) for name in ("past", "observed", "mask", "day")}
+        repeated = {k: None if v is None else v.repeat_interleave(members, dim=0) for k, v in fields.items()}
         return Context(self.count * members, **repeated, noise=self.noise)
 
     def __getitem__(self, index: Int[Tensor, " selected"] | slice) -> Context:
         """Select the context of some of the data, each at most once if there are points."""
-        parts = {name: getattr(self, name) for name in ("past", "observed", "mask", "day")}
-        selected = {k: None if v is None else v[index] for k, v in parts.items()}
+        fields = {name: getattr(self, name) for name in ("past", "observed", "mask", "day")}
+        selected = {k: None if v is None else v[index] for k, v in fields.items()}
         data = torch.arange(self.count)[index if isinstance(index, slice) else index.cpu()]
         points = None if self.points is None else self.points.of(data)
         return Context(len(data), **selected, noise=self.noise, points=points)

@@ -43,9 +43,9 @@ class Model(nn.Module, ABC):
     calibrates: bool = False  # defines `calibrated`: draws of a single step are not calibrated
     density: Density = None  # kind of `HasDensity.log_weights`; None: not available
     choices: Mapping[str, Sequence[float]] = MappingProxyType({})
-    # buffers whose values are representable in it, as checkpoints hold them
+    # names of buffers whose values are representable in half precision, in which checkpoints store them
     half_precision: Sequence[str] = ()
-    replicas: Sequence[Model] = ()  # on further devices, which draw at the same time (`replicas.draw`)
+    replicas: Sequence[Model] = ()  # copies on further devices, which draw at the same time (`replicas.draw`)
 
     def __init__(self, space: Space):
         super().__init__()

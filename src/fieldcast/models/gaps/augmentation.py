@@ -27,17 +27,17 @@ from torch import Tensor
 
 from fieldcast.models.core import Context
 from fieldcast.models.gaps.cells import deviations
-from fieldcast.models.gaps.expectation_maximisation import RANKS, fitted_rank
+from fieldcast.models.gaps.expectation_maximisation import RANKS, fit_best_rank
 from fieldcast.models.gaps.hiding import nearest_in_gap
 from fieldcast.models.gaussian.grid_points import GridPoints
 from fieldcast.models.random_streams import RandomStreams, generator_for, seed_for
 from fieldcast.models.selection import evenly
 
-ROUNDS = 2  # of drawing from the model itself
-OPERATIONS = 1e12  # of the factorisations of one round: some minutes
-AT_ONCE = 64  # times drawn in one batch
-TRIED = 32  # times at which values are hidden
-WEIGHTS = 0.2, 0.5, 0.8, 0.95  # of the second moment
+ROUNDS = 2  # rounds in which the missing values are drawn from the model itself
+MAX_OPERATIONS = 1e12  # floating-point operations of the factorisations of one round: some minutes
+TIMES_PER_BATCH = 64
+TRIAL_TIMES = 32  # times at which values are hidden to choose the weight
+TRIAL_WEIGHTS = 0.2, 0.5, 0.8, 0.95  # weights of the second moment that are tried, in ascending order
 
 
 @runtime_checkable
@@ -62,12 +62,12 @@ class Completing(Protocol):
 def complete(model: Completing, observed: Bool[Tensor, "training variable p"]) -> None:
     """Replace the missing values of the training days of a model by draws given the observed ones."""
     x, o = model.anomalies.flatten(1), observed.flatten(1)
-    variance, times, initial = deviations(x, o).square(), affordable(o), model.tuned_values()
+    variance, times, initial = deviations(x, o).square(), affordable_times(o), model.tuned_values()
     model.anomalies = first_draw(x, o).view_as(observed)
     choose_weight(model, x, o)
     for turn in range(ROUNDS):
         mean, drawn = torch.empty_like(x[times]), torch.empty_like(x[times])
-        for some in torch.arange(len(times), device=times.device).split(AT_ONCE):
+        for some in torch.arange(len(times), device=times.device).split(TIMES_PER_BATCH):
             mean[some], drawn[some] = update(model, x, o, times[some], streams(times[some], turn + 1))
         renewed, missing = model.anomalies.flatten(1).clone(), ~o[times]
         renewed[times] = torch.where(missing, restored_variance(mean, drawn, missing, variance), x[times])
@@ -91,18 +91,18 @@ def update(
 def choose_weight(
     model: Completing, x: Float[Tensor, "time value"], observed: Bool[Tensor, "time value"]
 ) -> None:
-    """Choose the smallest of `WEIGHTS` within one standard error of the one with the least error at hidden values."""
+    """Choose the smallest of `TRIAL_WEIGHTS` within one standard error of the best at hidden values."""
     times = observed.any(1).nonzero()[:, 0]
-    times = times[evenly(len(times), TRIED).to(times.device)]
+    times = times[evenly(len(times), TRIAL_TIMES).to(times.device)]
     generator = generator_for("hidden in training")
     others = torch.randint(len(x), (len(times),), generator=generator).tolist()
-    points = model.grid.points.repeat(model.anomalies.shape[1], 1)  # of each variable
+    points = model.grid.points.repeat(model.anomalies.shape[1], 1)  # the same points for each variable
     hidden = torch.zeros_like(observed)
     for time, other in zip(times.tolist(), others, strict=True):
         hidden[time] = nearest_in_gap(observed[time], observed[other], points, generator)
     fold = model.folds()[model.number[times]]
-    error = torch.zeros(len(WEIGHTS), len(times), dtype=torch.float64, device=x.device)
-    for row, weight in zip(error, WEIGHTS, strict=True):
+    error = torch.zeros(len(TRIAL_WEIGHTS), len(times), dtype=torch.float64, device=x.device)
+    for row, weight in zip(error, TRIAL_WEIGHTS, strict=True):
         model.choose(weight=weight)
         for number in fold.unique().tolist():
             some = times[fold == number]
@@ -110,7 +110,7 @@ def choose_weight(
             row[fold == number] = (mean - x[some]).double().square().mul(hidden[some]).sum(1)
     excess = error - error[error.sum(1).argmin()]
     near = excess.mean(1) <= excess.std(1, correction=0) / math.sqrt(len(times))
-    model.choose(weight=WEIGHTS[int(near.nonzero()[0, 0])])
+    model.choose(weight=TRIAL_WEIGHTS[int(near.nonzero()[0, 0])])
 
 
 def restored_variance(
@@ -134,7 +134,7 @@ def first_draw(
     """Draw the missing values from probabilistic PCA of values scaled by their standard deviations."""
     deviation = deviations(x, observed)
     scaled = x / deviation
-    model = fitted_rank(scaled, observed, RANKS)
+    model = fit_best_rank(scaled, observed, RANKS)
     return model.draw(scaled, observed, streams(torch.arange(len(x), device=x.device)))[:, 0] * deviation
 
 
@@ -143,10 +143,10 @@ def streams(times: Int[Tensor, " time"], turn: int = 0) -> RandomStreams:
     return RandomStreams(seed_for("augmentation"), times, step=turn)
 
 
-def affordable(observed: Bool[Tensor, "time value"]) -> Int[Tensor, " some"]:
-    """Times whose factorisations take at most `OPERATIONS` together, spread evenly over those with gaps."""
+def affordable_times(observed: Bool[Tensor, "time value"]) -> Int[Tensor, " some"]:
+    """Times whose factorisations take at most `MAX_OPERATIONS` together, spread evenly over those with gaps."""
     count = observed.sum(1).double()
     some = ((count > 0) & (count < observed.shape[1])).nonzero()[:, 0]
     total = float((count[some] ** 3 / 3).sum())
-    share = min(1.0, OPERATIONS / total) if total else 1.0
+    share = min(1.0, MAX_OPERATIONS / total) if total else 1.0
     return some[torch.linspace(0, len(some) - 1, int(share * len(some)), device=some.device).round().long()]

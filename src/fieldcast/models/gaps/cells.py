@@ -13,7 +13,7 @@ from fieldcast.models.core import Batch
 from fieldcast.models.gaussian import robustness
 from fieldcast.models.space import Space
 
-SMALLEST = 1e-3  # least standard deviation of a value, as a share of the root mean square
+MIN_DEVIATION = 1e-3  # smallest standard deviation of a value, as a share of the root mean square of all
 
 
 def cells(space: Space, x: Shaped[Tensor, "*lead variable y x"]) -> Shaped[Tensor, "*lead cell"]:
@@ -33,14 +33,14 @@ def deviations(
 ) -> Float[Tensor, " value"]:
     """Standard deviation of each value about 0, shrunk towards their root mean square as by ten further observations.
 
-    At least a thousandth of it; 1 if all values are 0.
+    It is at least a thousandth of the root mean square, and 1 if all values are 0.
     """
     variance = robustness.MomentSums().add(torch.where(observed, x, 0.0), observed).variance
-    least = SMALLEST * float(variance.mean().sqrt())
+    least = MIN_DEVIATION * float(variance.mean().sqrt())
     return (variance.sqrt().clamp(min=least) if least > 0 else torch.ones_like(variance)).to(x)
 
 
-class Scaled(NamedTuple):
+class ScaledStates(NamedTuple):
     """Training states in units of their standard deviations."""
 
     x: Float[Tensor, "time value"]
@@ -48,7 +48,7 @@ class Scaled(NamedTuple):
     deviation: Float[Tensor, " value"]
 
 
-def scaled(space: Space, training: Iterable[Batch]) -> Scaled:
+def scale_states(space: Space, training: Iterable[Batch]) -> ScaledStates:
     """The training states of all batches as vectors."""
     values, present = [], []
     for batch in training:
@@ -57,4 +57,4 @@ def scaled(space: Space, training: Iterable[Batch]) -> Scaled:
         present.append(cells(space, observed))
     x, o = torch.cat(values), torch.cat(present)
     deviation = deviations(x, o)
-    return Scaled(x / deviation, o, deviation)
+    return ScaledStates(x / deviation, o, deviation)

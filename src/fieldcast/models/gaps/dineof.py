@@ -22,15 +22,17 @@ from fieldcast.errors import InputError
 from fieldcast.progress import Progress
 
 TOLERANCE = 1e-3  # root mean square change, in standard deviations of the observed values
-REPEATS = 300  # at most, for each number of modes
-EXACT = 60  # times or cells up to which each decomposition is exact
-MORE = 5  # axes beyond those requested, which make the subspace iteration of larger records converge
-LARGEST = 40  # number of modes to try
-WORSE = 3  # numbers of modes without improvement after which the search ends
+MAX_ITERATIONS = 300  # decompositions for each number of modes
+MAX_EXACT_SIZE = (
+    60  # largest number of times or cells for an exact decomposition; above it, subspace iteration
+)
+OVERSAMPLING = 5  # extra axes in the subspace iteration, so that the requested ones converge
+MAX_MODES = 40  # largest number of modes that is tried
+PATIENCE = 3  # the search stops after this many successive numbers of modes without a smaller error
 
 
 @dataclass(frozen=True, eq=False)
-class Filled:
+class DineofResult:
     """A record filled by DINEOF.
 
     Parameters
@@ -44,7 +46,7 @@ class Filled:
     axes
         The modes V_n^T.
     mean
-        Mean that was removed before.
+        Mean of the observed values, which was removed before the decomposition.
     """
 
     values: Float[Tensor, "time cell"]
@@ -54,15 +56,16 @@ class Filled:
     mean: Float[Tensor, ""]
 
 
-def truncated(
+def truncate(
     x: Float[Tensor, "time cell"], modes: int, basis: Float[Tensor, "cell more"]
 ) -> tuple[Float[Tensor, "time cell"], Float[Tensor, "mode cell"], Float[Tensor, "cell more"]]:
-    """U_n S_n V_n^T and V_n^T, from the eigenvectors of the smaller Gram matrix.
+    """Return U_n S_n V_n^T, V_n^T and an improved basis of the leading axes.
 
-    For a large record, from two steps of subspace iteration that begin at `basis`, which is returned improved: as the
-    record changes little from one repetition to the next, both converge together.
+    Small records are decomposed by the eigenvectors of the smaller Gram matrix, which leaves `basis` unchanged. Large
+    records take two steps of subspace iteration from `basis`: as the record changes little between successive calls,
+    the basis converges together with it.
     """
-    if min(x.shape) > EXACT:
+    if min(x.shape) > MAX_EXACT_SIZE:
         for _ in range(2):
             basis = torch.linalg.qr(x.T @ (x @ basis))[0]
         scores = x @ basis
@@ -78,16 +81,16 @@ def truncated(
     return (x @ axes) @ axes.T, axes.T, basis
 
 
-def iterated(
+def iterate_to_convergence(
     x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], modes: int, deviation: float
 ) -> Float[Tensor, "mode cell"]:
-    """Replace missing values of x, in place, by the truncated decomposition until they no longer change; its axes."""
+    """Replace missing values of x, in place, by the truncated decomposition until they converge; return its axes."""
     count = max(int((~observed).count_nonzero()), 1)
     generator = torch.Generator().manual_seed(0)
-    basis = torch.randn(x.shape[1], modes + MORE, generator=generator, dtype=x.dtype).to(x.device)
-    for _ in range(REPEATS):
-        fitted, axes, basis = truncated(x, modes, basis)
-        change = fitted.sub_(x).masked_fill_(observed, 0.0)
+    basis = torch.randn(x.shape[1], modes + OVERSAMPLING, generator=generator, dtype=x.dtype).to(x.device)
+    for _ in range(MAX_ITERATIONS):
+        low_rank, axes, basis = truncate(x, modes, basis)
+        change = low_rank.sub_(x).masked_fill_(observed, 0.0)
         x += change
         if float(torch.linalg.vector_norm(change)) / count**0.5 < TOLERANCE * deviation:
             break
@@ -102,24 +105,24 @@ def hidden_number(observed: int) -> int:
 def choose_hidden(
     observed: Bool[Tensor, "time cell"], generator: torch.Generator
 ) -> Bool[Tensor, "time cell"]:
-    """Observed values to hide, at random."""
-    places = observed.flatten().nonzero()[:, 0]
-    count = hidden_number(len(places))
+    """Mask of observed values to hide, drawn at random."""
+    index = observed.flatten().nonzero()[:, 0]
+    count = hidden_number(len(index))
     hidden = torch.zeros_like(observed).flatten()
-    hidden[places[torch.randperm(len(places), generator=generator)[:count].to(places.device)]] = True
+    hidden[index[torch.randperm(len(index), generator=generator)[:count].to(index.device)]] = True
     return hidden.unflatten(0, observed.shape)
 
 
-def fitted(x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"]) -> Filled:
-    """Fill a record with up to `LARGEST` modes; the values hidden for cross-validation are drawn with seed 0."""
-    return dineof(x, observed, choose_hidden(observed, torch.Generator().manual_seed(0)), LARGEST)
+def fill_by_dineof(x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"]) -> DineofResult:
+    """Fill a record with up to `MAX_MODES` modes; the values hidden for cross-validation are drawn with seed 0."""
+    return dineof(x, observed, choose_hidden(observed, torch.Generator().manual_seed(0)), MAX_MODES)
 
 
 def dineof(
     x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], hidden: Bool[Tensor, "time cell"],
     largest: int,
-) -> Filled:  # fmt: skip
-    """Fill a record.
+) -> DineofResult:  # fmt: skip
+    """Fill a record, with the number of modes that has the least error at hidden values.
 
     Parameters
     ----------
@@ -145,18 +148,18 @@ def dineof(
     mean = x[observed].mean()
     anomaly = (x - mean).masked_fill_(~observed, 0.0)
     deviation = float(anomaly[observed].std())
-    kept, truth, field = observed & ~hidden, anomaly[hidden], torch.where(hidden, 0.0, anomaly)
+    visible, truth, field = observed & ~hidden, anomaly[hidden], torch.where(hidden, 0.0, anomaly)
     errors: list[float] = []
     for modes in Progress(range(1, largest + 1), unit="mode"):
-        iterated(field, kept, modes, deviation)
+        iterate_to_convergence(field, visible, modes, deviation)
         errors.append(float((field[hidden] - truth).square().mean().sqrt()))
         best = min(range(modes), key=errors.__getitem__)
-        if modes - 1 - best >= WORSE:
+        if modes - 1 - best >= PATIENCE:
             break
     del field
-    axes = iterated(anomaly, observed, best + 1, deviation)
+    axes = iterate_to_convergence(anomaly, observed, best + 1, deviation)
     anomaly += mean
-    return Filled(
+    return DineofResult(
         torch.where(observed, x, anomaly, out=anomaly),
         best + 1,
         torch.tensor(errors, dtype=torch.float64),

@@ -19,12 +19,12 @@ from fieldcast.models.gaps.low_rank_gaussian import LowRank, symmetric
 from fieldcast.models.gaps.pieces import counts, pieces
 from fieldcast.progress import Progress
 
-RANKS = (5, 10, 20, 40, 80)  # among which models choose
-HIDDEN = 0.03  # share of the observed values that are hidden to choose the rank
-SEARCH = 10  # iterations for each rank
-LEAST = 1e-6  # least eigenvalue of V, as a share of the mean: axes that explain nothing vanish
-LEAST_NOISE = 1e-4  # least s^2, as a share of the mean square: M stays invertible for data without noise
-POWER_STEPS = 4  # of the subspace iteration that starts EM
+RANKS = (5, 10, 20, 40, 80)  # numbers of modes that are tried
+HIDDEN_SHARE = 0.03  # share of the observed values that are hidden to choose the rank
+SEARCH_ITERATIONS = 10  # EM iterations for each rank that is tried
+MIN_EIGENVALUE = 1e-6  # smallest eigenvalue of V, as a share of the mean: axes that explain nothing vanish
+MIN_NOISE = 1e-4  # smallest s^2, as a share of the mean square: M stays invertible for data without noise
+POWER_STEPS = 4  # steps of the subspace iteration that gives the first axes
 
 
 def fit(
@@ -63,19 +63,19 @@ def fit(
     if times < len(x):
         x, observed = x[any_value], observed[any_value]
     x = torch.where(observed, x, 0.0)
-    model = initial(x, observed, rank, start)
-    prior = second_moment(model.weights) + LEAST * torch.eye(rank).to(model.variance)
+    model = initial_model(x, observed, rank, start)
+    prior = second_moment(model.weights) + MIN_EIGENVALUE * torch.eye(rank).to(model.variance)
     history: list[float] = []
     for _ in Progress(range(iterations), unit="iteration"):
         z, factor, log_prob = model.posterior(x, observed)
         history.append(float(log_prob.sum()) / count)
         if len(history) > 1 and abs(history[-1] - history[-2]) < tolerance:
             break
-        model, prior = maximised(model, x, observed, z, factor, prior if shrink else None)
+        model, prior = maximisation_step(model, x, observed, z, factor, prior if shrink else None)
     return model, history
 
 
-def initial(
+def initial_model(
     x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], rank: int, start: LowRank | None
 ) -> LowRank:
     """The start of EM: leading axes of the residual of `start`, beside its own, and half of the variance as noise."""
@@ -84,9 +84,8 @@ def initial(
         mean = x.sum(0) / count
         start = LowRank(mean, x.new_zeros(0, x.shape[1]), torch.tensor(1.0, dtype=torch.float64))
     z = start.posterior(x, observed)[0]
-    residual = (
-        start.decoded(z, x).sub_(x).neg_().masked_fill_(~observed, 0.0)
-    )  # in place: as large as the record
+    # in place, because the residual is as large as the record
+    residual = start.decoded(z, x).sub_(x).neg_().masked_fill_(~observed, 0.0)
     total = torch.linalg.vector_norm(residual).double().square() / observed.count_nonzero()
     more = rank - start.rank
     if more == 0:
@@ -99,7 +98,7 @@ def initial(
     return LowRank(start.mean, torch.cat([start.weights.to(x), basis.T * size[:, None]]), total / 2)
 
 
-def maximised(
+def maximisation_step(
     model: LowRank, x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"],
     z: Float[Tensor, "time q"], factor: Float[Tensor, "time q q"], prior: Float[Tensor, "q q"] | None,
 ) -> tuple[LowRank, Float[Tensor, "q q"]]:  # fmt: skip
@@ -115,18 +114,18 @@ def maximised(
     centre = z.mean(0)
     root = torch.linalg.cholesky(moment.mean(0) - centre[:, None] * centre)
     weights, mean = theta[:, :q].T, theta[:, q]
-    fitted = LowRank(
+    updated = LowRank(
         (mean + centre @ weights).to(x), (root.T @ weights).to(x), noise_variance(misfit, x, observed)
     )
     v = root.T @ (second_moment(weights) + variance * inverse) @ root
-    return fitted, v + LEAST * v.trace() / q * torch.eye(q).to(v)
+    return updated, v + MIN_EIGENVALUE * v.trace() / q * torch.eye(q).to(v)
 
 
 def noise_variance(
     misfit: Float[Tensor, " cell"], x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"]
 ) -> Float[Tensor, ""]:
     """s^2 from the sum of squared errors of each cell; x is 0 where it is not observed."""
-    least = LEAST_NOISE * torch.linalg.vector_norm(x).double().square()
+    least = MIN_NOISE * torch.linalg.vector_norm(x).double().square()
     return misfit.sum().clamp(min=least) / observed.count_nonzero()
 
 
@@ -156,7 +155,7 @@ def regression(
     padded, inverse = torch.zeros_like(table[0]), torch.zeros_like(ridge)
     padded[:-1, :-1] = ridge
     theta, misfit = [], []
-    for cells in pieces(x.shape[1], size * size):  # in double precision, and five copies
+    for cells in pieces(x.shape[1], size * size):  # each piece has five copies in double precision
         normal = symmetric((observed[:, cells].to(x).T @ products).double(), size)
         right = (x[:, cells].T @ joint.to(x)).double()
         count = observed[:, cells].sum(0)
@@ -171,7 +170,7 @@ def regression(
     return torch.cat(theta), torch.cat(misfit), inverse / x.shape[1]
 
 
-def fitted_rank(
+def fit_best_rank(
     x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], ranks: Sequence[int]
 ) -> LowRank:
     """Fit with the rank, among ascending `ranks`, that predicts hidden values best; each starts from the one before.
@@ -183,20 +182,22 @@ def fitted_rank(
     InputError
         If the data do not determine the smallest rank.
     """
-    hidden = observed & (torch.rand(observed.shape, generator=torch.Generator().manual_seed(0)) < HIDDEN).to(
-        observed
-    )
+    hidden = observed & (
+        torch.rand(observed.shape, generator=torch.Generator().manual_seed(0)) < HIDDEN_SHARE
+    ).to(observed)
     kept = observed & ~hidden
     largest = int(min(kept.any(1).sum() - 1, kept.count_nonzero()))
     widest = max(1, x.shape[1] - 1)  # as many modes as values leave no noise
     tried: list[tuple[float, LowRank]] = []
     for rank in [rank for rank in ranks if rank <= min(largest, widest)] or [min(ranks[0], widest)]:
         start = tried[-1][1] if tried else None
-        model, _ = fit(x, kept, rank, iterations=SEARCH, tolerance=1e-4, start=start, shrink=True)
+        model, _ = fit(x, kept, rank, iterations=SEARCH_ITERATIONS, tolerance=1e-4, start=start, shrink=True)
         mean = model.expected(x, kept)
         error = float((mean[hidden] - x[hidden]).double().square().mean()) if hidden.any() else 0.0
         if tried and error > tried[-1][0]:
             break
         tried.append((error, model))
     best = tried[-1][1]
-    return fit(x, observed, best.rank, iterations=2 * SEARCH, tolerance=1e-4, start=best, shrink=True)[0]
+    return fit(
+        x, observed, best.rank, iterations=2 * SEARCH_ITERATIONS, tolerance=1e-4, start=best, shrink=True
+    )[0]

@@ -26,15 +26,15 @@ from torch import Tensor
 from fieldcast.models.gaps import dineof as modes
 from fieldcast.models.gaps import in_time, reach, smoother
 from fieldcast.models.gaps import local_kriging as kriging
-from fieldcast.models.gaps.expectation_maximisation import fitted_rank
+from fieldcast.models.gaps.expectation_maximisation import fit_best_rank
 from fieldcast.models.gaps.hiding import hide_values
-from fieldcast.models.gaps.in_time import elapsed
+from fieldcast.models.gaps.in_time import elapsed_steps
 from fieldcast.models.gaps.local_kriging_fit import fit_kriging
 from fieldcast.models.gaps.record import Filler, Filling, Record, empty_members, with_observed
 from fieldcast.models.random_streams import RandomStreams
 
 RANKS = (5, 10, 20, 40)
-SEED = 1  # of the values that are hidden to choose parameters
+SEED = 1  # seed for the values that are hidden to choose parameters
 
 
 def red_noise(record: Record, draws: RandomStreams | None) -> Filling:
@@ -51,9 +51,9 @@ def local_kriging(record: Record, draws: RandomStreams | None) -> Filling:
     requested = ~r.observed if r.requested is None else r.requested & ~r.observed
     mean, spread = torch.zeros_like(r.x), torch.ones_like(r.x)
     members = empty_members(mean, draws)
-    step, point = elapsed(r.segment), torch.from_numpy(r.places.points).to(r.x.device)
-    for v in r.places.variable.unique().tolist():
-        first, last = torch.searchsorted(r.places.variable, torch.tensor([v, v + 1]).to(r.x.device)).tolist()
+    step, point = elapsed_steps(r.segment), torch.from_numpy(r.columns.points).to(r.x.device)
+    for v in r.columns.variable.unique().tolist():
+        first, last = torch.searchsorted(r.columns.variable, torch.tensor([v, v + 1]).to(r.x.device)).tolist()
         cells = slice(first, last)
         series = kriging.CellSeries(r.x[:, cells], r.observed[:, cells], step, point[cells])
         length = reach.length(series.x, series.observed, series.point)
@@ -69,7 +69,7 @@ def local_kriging(record: Record, draws: RandomStreams | None) -> Filling:
 def dineof(record: Record, draws: RandomStreams | None) -> Filling:
     """Fill by DINEOF; the members add independent errors of the size found by cross-validation to the mean."""
     r, deviation = record.scaled()
-    filled = modes.fitted(r.x, r.observed)
+    filled = modes.fill_by_dineof(r.x, r.observed)
     error = filled.errors.min().to(r.x)
     return independent(record, filled.values.mul_(deviation), (error * deviation).repeat(len(r.x), 1), draws)
 
@@ -77,7 +77,7 @@ def dineof(record: Record, draws: RandomStreams | None) -> Filling:
 def low_rank(record: Record, draws: RandomStreams | None) -> Filling:
     """Fill each time by the posterior of the low-rank Gaussian."""
     r, deviation = record.scaled()
-    model = fitted_rank(r.x, r.observed, RANKS)
+    model = fit_best_rank(r.x, r.observed, RANKS)
     mean, spread = model.expected(r.x, r.observed), model.spread(r.x, r.observed)
     members = empty_members(mean, None) if draws is None else model.draw(r.x, r.observed, draws)
     return with_observed(record, mean.mul_(deviation), spread.mul_(deviation), members.mul_(deviation))
@@ -86,7 +86,7 @@ def low_rank(record: Record, draws: RandomStreams | None) -> Filling:
 def modal_smoother(record: Record, draws: RandomStreams | None) -> Filling:
     """Fill by the Kalman smoother of the modes, fitted by EM that starts from the low-rank Gaussian."""
     r, deviation = record.scaled()
-    start = fitted_rank(r.x, r.observed, RANKS)
+    start = fit_best_rank(r.x, r.observed, RANKS)
     system, _ = smoother.fit(r.x, r.observed, r.segment, start)
     mean, spread = system.expected(r.x, r.observed, r.segment)
     members = empty_members(mean, None) if draws is None else system.draw(r.x, r.observed, r.segment, draws)

@@ -1,4 +1,4 @@
-"""Observed values that are hidden from the methods, with their weights."""
+"""Observed values that are hidden from the fillers of a record, with their weights."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Hidden:
-    """Hidden values, one after another.
+    """Hidden values as a list.
 
     Parameters
     ----------
     shape
         Numbers of times and cells of the record.
     time, cell
-        Their places in the record.
+        Row and column of each value in the record.
     truth
-        Their values.
+        Value that was observed.
     whole
-        Which of them belong to a time at which all values of their variable are hidden.
+        Mask of the values at times at which all values of their variable are hidden.
     group
-        Number of the gap, or run of times, with which each was hidden; their errors depend on each other.
+        Number of the gap or run of times that each value was hidden with; errors of one group are correlated.
     area
-        Area of their cells.
+        Area of the cell of each value.
     weight
-        Weight of each in means over the missing values; the sum is 1.
+        Weight of each value in means over the missing values; the sum is 1.
     """
 
     shape: tuple[int, int]
@@ -43,8 +43,8 @@ class Hidden:
 
     def of_cells(self, cells: slice) -> Hidden:
         """The hidden values of some cells, numbered as in a record of these cells alone."""
-        here = (self.cell >= cells.start) & (self.cell < cells.stop)
-        parts = (
+        inside = (self.cell >= cells.start) & (self.cell < cells.stop)
+        tensors = (
             self.time,
             self.cell - cells.start,
             self.truth,
@@ -53,7 +53,7 @@ class Hidden:
             self.area,
             self.weight,
         )
-        return Hidden((self.shape[0], cells.stop - cells.start), *(part[here] for part in parts))
+        return Hidden((self.shape[0], cells.stop - cells.start), *(tensor[inside] for tensor in tensors))
 
     @property
     def mask(self) -> Bool[Tensor, "time cell"]:
@@ -63,24 +63,24 @@ class Hidden:
         return mask
 
     def at(self, x: Shaped[Tensor, "time cell"]) -> Float[Tensor, " hidden"]:
-        """Values of a matrix at the hidden places."""
+        """Elements of a matrix at the hidden values, in double precision."""
         return x[self.time, self.cell].double()
 
     def weights(self, selected: Bool[Tensor, " hidden"]) -> Float[Tensor, " hidden"]:
-        """Weights of some of them, 0 elsewhere: areas, if they are samples of no missing value."""
+        """Weights of the selected values, 0 for all others; areas instead if the weights of all selected are 0."""
         weight = self.weight * selected
         return weight if weight.any() else self.area * selected
 
 
-def joined(selections: Sequence[Hidden]) -> Hidden:
-    """Several selections from a record, one after another; their weights count alike, and their groups stay apart."""
+def join_selections(selections: Sequence[Hidden]) -> Hidden:
+    """Concatenate several selections from a record, with equal total weights and distinct numbers of groups."""
     groups, largest = [], 0
     for hidden in selections:
         groups.append(hidden.group + largest * hidden.group.sign())
         largest += int(hidden.group.abs().max())
-    parts = {
+    tensors = {
         name: torch.cat([getattr(hidden, name) for hidden in selections])
         for name in ("time", "cell", "truth", "whole", "area")
     }
     weight = torch.cat([hidden.weight / len(selections) for hidden in selections])
-    return Hidden(selections[0].shape, **parts, group=torch.cat(groups), weight=weight)
+    return Hidden(selections[0].shape, **tensors, group=torch.cat(groups), weight=weight)

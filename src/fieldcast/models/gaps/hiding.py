@@ -1,13 +1,14 @@
-"""Observed values of a record that are hidden from its fillers, one after another, which are scored there.
+"""Observed values of a record that are hidden from its fillers, which are scored there.
 
-5 % of the observed values are hidden in gaps like those of the record, and 5 % of the times of each variable as wholes.
+5 % of the observed values are hidden in gaps like those of the record, and 5 % of the times of each variable as a
+whole.
 
 In gaps: a missing value is drawn together with the pattern of missing values around it, over the length of its gap. The
-pattern is moved to another time and hides what is observed there: at most a quarter of the values of that time (one
-value, where it has two or three). "Around" is at least 1.3 times its distance from the observations of its variable at
-its time. Several such times are drawn, and those taken at which most of the observations near the gap exist as well:
-gaps of the record there would make the hidden one larger. Hidden values thus lie as far from observations, in time and
-in space, as missing ones do.
+pattern is moved to another time and hides the values observed there, but at most a quarter of the values of that time
+(one value if it has two or three). The pattern extends to at least 1.3 times the distance of the missing value from the
+observations of its variable at its time. Several candidate times are drawn, and the one is taken at which most of the
+observations near the gap exist: gaps of the record there would make the hidden one larger. Hidden values thus lie as
+far from observations, in time and in space, as missing values do.
 
 Whole times: runs as long as the record's own runs without any observation of a variable, provided that four of them
 make up at most 15 % of its times. Variables that lack observations at the same times are hidden together. If no
@@ -30,32 +31,36 @@ from fieldcast.models.gaps.hidden_weights import weights
 from fieldcast.models.gaps.in_time import neighbours_in_time
 from fieldcast.models.gaps.pieces import counts, pieces
 from fieldcast.models.gaps.reach import (
-    Places,
+    Columns,
     present_variables,
 )
-from fieldcast.models.gaps.record import FEWEST_TIMES, Record
+from fieldcast.models.gaps.record import MIN_TIMES, Record
 from fieldcast.models.random_streams import generator_for
 
-IN_GAPS = 0.05  # share of the observed values that are hidden in gaps
-TIMES = 0.05  # share of the times with observations of a variable that are hidden as a whole
-NEAR = 0.05  # share of the cells, around a missing value, whose gaps are taken together
-FEWEST_NEAR = 25  # of these cells, up to a quarter of all: a gap in few cells has observations close by
-REACH = 1.3  # times the distance of a missing value from the observations of its time: what is near it
-LARGEST_SHARE = 0.25  # of the values of a time, hidden in gaps
-LARGEST_SHARE_NEAREST = 0.2  # of the observed values of a time, hidden by `nearest_in_gap`
-STARTS = 8  # of each gap that are drawn, of which the best is taken
-MOST_TIMES = 0.15  # hidden as a whole, where this share is needed for enough runs
-RUNS = 4  # of whole times, at least: their errors are independent of each other
-SELECTIONS = 4  # of hidden values, to whose errors the spread of the chosen method is fitted
-DRAWN = 1000  # missing values that are drawn
-ATTEMPTS = 4  # to place the gap of each of them
+GAP_SHARE = 0.05  # share of the observed values that are hidden in gaps
+WHOLE_TIME_SHARE = 0.05  # share of the times with observations of a variable that are hidden as a whole
+MAX_WHOLE_TIME_SHARE = 0.15  # largest such share, if fewer times would make too few runs
+MIN_RUNS = 4  # number of runs of whole times to hide: errors of different runs are independent
+NEAR_SHARE = 0.05  # share of the cells that belong to the pattern around a missing value
+MIN_NEAR_CELLS = (
+    25  # smallest number of cells of a pattern, up to a quarter of all: in fewer, observations are close
+)
+REACH_FACTOR = (
+    1.3  # radius of a pattern over the distance of its missing value from the observations of its time
+)
+MAX_SHARE_OF_TIME = 0.25  # largest share of the values of a time that is hidden in gaps
+MAX_SHARE_NEAREST = 0.2  # largest share of the observed values of a time that `nearest_in_gap` hides
+CANDIDATE_STARTS = 8  # starts that are drawn for each hidden gap, of which the best is taken
+DRAWN_GAPS = 1000  # number of missing values that are drawn, each with its gap
+ATTEMPTS_PER_GAP = 4  # how often each drawn gap is moved to another time, at most
+SELECTIONS = 4  # selections of hidden values, whose errors calibrate the spread of the chosen method
 
 
 def hide_values(record: Record, seed: int) -> Hidden:
     """Choose the hidden values: none where values are observed at too few times."""
     group = hidden_groups(record, generator_for("hidden values", seed))
     time, cell = group.nonzero(as_tuple=True)
-    number, area = group[time, cell].long(), record.places.area[cell].double()
+    number, area = group[time, cell].long(), record.columns.area[cell].double()
     weight = weights(record, group != 0, number > 0, area)
     truth, shape = record.x[time, cell].double(), (len(group), group.shape[1])
     return Hidden(shape, time, cell, truth, number > 0, number, area, weight)
@@ -63,71 +68,77 @@ def hide_values(record: Record, seed: int) -> Hidden:
 
 def hidden_groups(record: Record, generator: torch.Generator) -> Int[Tensor, "time cell"]:
     """Number of the run of times (1, 2, ...) or gap (-1, -2, ...) with which each value is hidden; 0 for none."""
-    observed, variable = record.observed, record.places.variable
-    if int(observed.any(1).sum()) == FEWEST_TIMES:
+    observed, variable = record.observed, record.columns.variable
+    if int(observed.any(1).sum()) == MIN_TIMES:
         return torch.zeros_like(observed, dtype=torch.int32)
     present = present_variables(observed, variable)
-    run = whole_times(present, generator)[:, variable]
-    group = in_gaps(observed & (run == 0), observed, present, record.places, generator)
-    group += torch.where(observed, run, 0)  # no run has values hidden in gaps
+    run = hide_whole_times(present, generator)[:, variable]
+    group = hide_in_gaps(observed & (run == 0), observed, present, record.columns, generator)
+    group += torch.where(observed, run, 0)  # values of a run are never hidden in a gap
     return group
 
 
-def whole_times(
+def hide_whole_times(
     present: Bool[Tensor, "time variable"], generator: torch.Generator
 ) -> Int[Tensor, "time variable"]:
     """Number of the hidden run that each time of a variable belongs to, 0 for none.
 
-    `present` says which variables are observed at a time.
+    `present` is the mask of the variables observed at each time.
     """
     device, present = present.device, present.cpu()
     absent, times = ~present, present.sum(0)
-    number, spare = torch.zeros_like(present, dtype=torch.int32), (times - FEWEST_TIMES).clamp(min=0)
+    number, spare = torch.zeros_like(present, dtype=torch.int32), (times - MIN_TIMES).clamp(min=0)
     runs_of = [runs(column) for column in absent.T]
     lengths = torch.tensor([float(np.median(np.diff(of_v))) if of_v else 0.0 for of_v in runs_of])
-    due = (RUNS * lengths).minimum(MOST_TIMES * times).maximum(TIMES * times).long().clamp(min=1)
+    due = (
+        (MIN_RUNS * lengths)
+        .minimum(MAX_WHOLE_TIME_SHARE * times)
+        .maximum(WHOLE_TIME_SHARE * times)
+        .long()
+        .clamp(min=1)
+    )
     due = due.minimum(spare) * (absent.any(0) | ~absent.any())
-    longest = (due // RUNS).clamp(min=1).tolist()
+    longest = (due // MIN_RUNS).clamp(min=1).tolist()
     for first in torch.randperm(len(present), generator=generator).tolist():
-        v = int(due.argmax())  # the variable of which most is left to hide
+        v = int(due.argmax())  # the variable with most times left to hide
         if due[v] <= 0:
             break
         block = torch.ones_like(present[:1])
         if runs_of[v]:
             begin, end = runs_of[v][int(torch.randint(len(runs_of[v]), (1,), generator=generator))]
             block = absent[begin : min(end, begin + longest[v])]
-        there = slice(first, first + len(block))
-        hidden = block[: len(present) - first] & present[there] & (number[there] == 0)
+        window = slice(first, first + len(block))
+        hidden = block[: len(present) - first] & present[window] & (number[window] == 0)
         of_v = hidden[:, v] & (hidden[:, v].cumsum(0) <= due[v])
         hidden = hidden & of_v[:, None]
         hidden &= hidden.cumsum(0) <= spare
-        number[there][hidden] = number.max() + 1
+        number[window][hidden] = number.max() + 1
         due, spare = due - hidden.sum(0), spare - hidden.sum(0)
     return number.to(device)
 
 
 def runs(selected: Bool[Tensor, " time"]) -> list[tuple[int, int]]:
-    """First time, and time after the last, of the run of each selected time, so that runs count as their times do."""
+    """First time, and time after the last, of the run of each selected time; runs occur as often as they have times."""
     edge = torch.zeros(1, dtype=torch.int8)
     change = torch.cat([edge, selected.to(torch.int8), edge]).diff()
     begins, ends = ((change == sign).nonzero()[:, 0].tolist() for sign in (1, -1))
     return [(begin, end) for begin, end in zip(begins, ends, strict=True) for _ in range(begin, end)]
 
 
-def in_gaps(
+def hide_in_gaps(
     left: Bool[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], present: Bool[Tensor, "time variable"],
-    places: Places, generator: torch.Generator,
+    columns: Columns, generator: torch.Generator,
 ) -> Int[Tensor, "time cell"]:  # fmt: skip
-    """Number of the gap in which each value of `left` is hidden, -1, -2 and so on; 0 for none.
+    """Number of the gap in which each value of `left` is hidden: -1, -2 and so on, or 0 for none.
 
-    `present` says which variables are observed at a time.
+    `present` is the mask of the variables observed at each time.
     """
     number = torch.zeros_like(left, dtype=torch.int32)
-    needed, cells_of_all = IN_GAPS * int(left.count_nonzero()), left.shape[1]
-    least = max(1, int(NEAR * cells_of_all), min(FEWEST_NEAR, cells_of_all // 4))
-    points, variable, of_time = places.points, places.variable, counts(left)[0]
-    tree, allowed = cKDTree(points), (of_time * LARGEST_SHARE).long().clamp(min=1) * (of_time > 1)
-    free = left.clone()  # not hidden yet
+    needed, cell_count = GAP_SHARE * int(left.count_nonzero()), left.shape[1]
+    least = max(1, int(NEAR_SHARE * cell_count), min(MIN_NEAR_CELLS, cell_count // 4))
+    points, variable, of_time = columns.points, columns.variable, counts(left)[0]
+    tree, allowed = cKDTree(points), (of_time * MAX_SHARE_OF_TIME).long().clamp(min=1) * (of_time > 1)
+    free = left.clone()  # values that are not hidden yet
     missing = ~observed & observed.any(0) & present[:, variable]
     for gap, (first, time, last, cell) in enumerate(gaps(observed, missing, generator), start=1):
         if needed <= 0:
@@ -137,12 +148,12 @@ def in_gaps(
         )
         cells = torch.as_tensor(tree.query(points[cell], near)[1], device=left.device).view(-1)
         begin = best_start(free, observed, first, last, cells, generator)
-        there = begin + torch.arange(last - first, device=left.device)[:, None]
-        hidden = free[there, cells] & ~observed[first:last, cells]
-        hidden &= hidden.cumsum(1) <= allowed[there]  # cells are in order of their distance
-        number[there, cells] -= gap * hidden.int()
-        free[there, cells] &= ~hidden
-        allowed[there] -= hidden.sum(1, keepdim=True)
+        times = begin + torch.arange(last - first, device=left.device)[:, None]
+        hidden = free[times, cells] & ~observed[first:last, cells]
+        hidden &= hidden.cumsum(1) <= allowed[times]  # cells are in order of their distance
+        number[times, cells] -= gap * hidden.int()
+        free[times, cells] &= ~hidden
+        allowed[times] -= hidden.sum(1, keepdim=True)
         needed -= int(hidden.count_nonzero())
     return number
 
@@ -150,12 +161,12 @@ def in_gaps(
 def cells_within_reach(
     tree: cKDTree, points: Float[np.ndarray, "cell 3"], observed: Bool[Tensor, " cell"], cell: int
 ) -> int:
-    """Number of cells within `REACH` times the distance of a cell from the observations of a time; 0 without any."""
+    """Number of cells within `REACH_FACTOR` times the distance of a cell from the nearest observation, or 0."""
     present = observed.cpu().numpy()
     if not present.any():
         return 0
     nearest = np.sqrt(((points[present] - points[cell]) ** 2).sum(-1).min())
-    return int(tree.query_ball_point(points[cell], REACH * nearest, return_length=True))
+    return int(tree.query_ball_point(points[cell], REACH_FACTOR * nearest, return_length=True))
 
 
 def best_start(
@@ -164,15 +175,15 @@ def best_start(
 ) -> int:  # fmt: skip
     """Draw some starts, and choose the one at which most of the observations near a gap exist, too.
 
-    Those of the times before and after the gap count as well: they end it.
+    Observations at the times just before and after the gap count as well, because they bound it.
     """
-    starts = torch.randint(len(left) - (last - first) + 1, (STARTS,), generator=generator)
+    starts = torch.randint(len(left) - (last - first) + 1, (CANDIDATE_STARTS,), generator=generator)
     before, after = max(first - 1, 0), min(last + 1, len(left))
     around = observed[before:after, cells]
     offsets = torch.arange(before - first, after - first)
-    there = starts[:, None] + offsets
-    within = (there >= 0) & (there < len(left))
-    exist = left[there.clamp(0, len(left) - 1)[..., None].to(cells), cells] & within[..., None].to(
+    times = starts[:, None] + offsets
+    within = (times >= 0) & (times < len(left))
+    exist = left[times.clamp(0, len(left) - 1)[..., None].to(cells), cells] & within[..., None].to(
         cells.device
     )
     return int(starts[(exist & around).sum((1, 2)).argmax()])
@@ -181,16 +192,16 @@ def best_start(
 def gaps(
     observed: Bool[Tensor, "time cell"], missing: Bool[Tensor, "time cell"], generator: torch.Generator
 ) -> Iterator[tuple[int, int, int, int]]:
-    """First time, time drawn, time after the last, and cell of gaps: those of missing values that are drawn.
+    """Draw missing values; yield the first time, drawn time, time after the last, and cell of the gap of each.
 
-    They are drawn at random and taken in an order that has long and short gaps in turn.
+    The order alternates between long and short gaps.
     """
     of_time = counts(missing)[0]
     until = of_time.cumsum(0)
     total = int(until[-1])
     if total == 0:
         return
-    rank = torch.randint(total, (min(DRAWN, total),), generator=generator).to(observed.device)
+    rank = torch.randint(total, (min(DRAWN_GAPS, total),), generator=generator).to(observed.device)
     time = torch.searchsorted(until, rank, right=True)
     rank -= until[time] - of_time[time]
     cell = torch.stack(
@@ -199,10 +210,10 @@ def gaps(
     first, last = torch.empty_like(time), torch.empty_like(time)
     for some in pieces(len(time), len(observed)):
         before, after = neighbours_in_time(observed[:, cell[some]])
-        here = time[some][None]
-        first[some], last[some] = before.gather(0, here)[0] + 1, after.gather(0, here)[0]
+        index = time[some][None]
+        first[some], last[some] = before.gather(0, index)[0] + 1, after.gather(0, index)[0]
     order = (last - first).argsort(stable=True)
-    for turn in range(ATTEMPTS * len(order)):
+    for turn in range(ATTEMPTS_PER_GAP * len(order)):
         i = order[int(GOLDEN * (turn + 1) % 1 * len(order))]
         yield int(first[i]), int(time[i]), int(last[i]), int(cell[i])
 
@@ -211,12 +222,12 @@ def nearest_in_gap(
     observed: Bool[Tensor, " cell"], other: Bool[Tensor, " cell"], points: Float[Tensor, "cell 3"],
     generator: torch.Generator,
 ) -> Bool[Tensor, " cell"]:  # fmt: skip
-    """Observed values of one time that lie in the gap of another, the nearest to one of them that is drawn.
+    """Select observed values of one time in the gap of another time, those nearest to a random one of them.
 
-    At most a fifth of the observed values, so that the time stays nearly as well observed as it was.
+    At most a fifth of the observed values is selected, so that the time stays nearly as well observed as it was.
     """
     hidden, gap = torch.zeros_like(observed), (observed & ~other).nonzero()[:, 0]
-    count = min(len(gap), int(LARGEST_SHARE_NEAREST * int(observed.sum())))
+    count = min(len(gap), int(MAX_SHARE_NEAREST * int(observed.sum())))
     if count:
         drawn = gap[int(torch.randint(len(gap), (1,), generator=generator))]
         distance = (points[gap] - points[drawn]).norm(dim=1)

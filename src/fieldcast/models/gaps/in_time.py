@@ -19,9 +19,11 @@ from torch import Tensor
 
 from fieldcast.models.gaps.pieces import pieces
 
-LARGEST = 1 - 1e-6  # rho
-FEWEST_PAIRS = 10  # of values, for a correlation
-FAR = 2**20  # steps between segments, and to a neighbour that is not there
+MAX_RHO = 1 - 1e-6  # upper limit of rho: at 1 the mean would be 0 / 0
+MIN_PAIRS = 10  # smallest number of pairs of values for a correlation
+SEGMENT_SEPARATION = (
+    2**20
+)  # steps between segments, and to a missing neighbour: far enough that rho^steps is 0
 
 
 def neighbours_in_time(
@@ -59,9 +61,9 @@ def linear_in_time(
         values = torch.where(observed[:, cells], x[:, cells], 0.0)
         i = torch.where(before < 0, after.clamp(max=last), before)
         j = torch.where(after > last, before.clamp(min=0), after)
-        apart = hours[j] - hours[i]
-        share = (hours[:, None] - hours[i]) / torch.where(apart > 0, apart, 1.0)
-        share = torch.where(apart > 0, share, 0.0).to(x)
+        interval = hours[j] - hours[i]
+        share = (hours[:, None] - hours[i]) / torch.where(interval > 0, interval, 1.0)
+        share = torch.where(interval > 0, share, 0.0).to(x)
         filled[:, cells] = (1 - share) * values.gather(0, i) + share * values.gather(0, j)
     return filled
 
@@ -70,17 +72,17 @@ def red_noise(
     x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], segment: Int[Tensor, " time"]
 ) -> tuple[Float[Tensor, "time cell"], Float[Tensor, "time cell"]]:
     """Mean and standard deviation of each value as red noise of variance 1 about 0; segments are independent."""
-    rho, step = persistence(x, observed, segment), elapsed(segment)
+    rho, step = persistence(x, observed, segment), elapsed_steps(segment)
     mean, spread = torch.empty_like(x), torch.empty_like(x)
     for cells in pieces(x.shape[1], len(x)):
         mean[:, cells], spread[:, cells] = between_neighbours(x[:, cells], observed[:, cells], step, rho)
     return mean, spread
 
 
-def elapsed(segment: Int[Tensor, " time"]) -> Float[Tensor, " time"]:
-    """Number of steps from the first time; segments are far from each other."""
+def elapsed_steps(segment: Int[Tensor, " time"]) -> Float[Tensor, " time"]:
+    """Number of steps from the first time, with `SEGMENT_SEPARATION` more between segments."""
     step = torch.arange(len(segment), device=segment.device, dtype=torch.float64)
-    return step + FAR * (segment.diff(prepend=segment[:1]) != 0).cumsum(0)
+    return step + SEGMENT_SEPARATION * (segment.diff(prepend=segment[:1]) != 0).cumsum(0)
 
 
 def between_neighbours(
@@ -89,12 +91,14 @@ def between_neighbours(
     step: Float[Tensor, " time"],
     rho: float,
 ) -> tuple[Float[Tensor, "time cell"], Float[Tensor, "time cell"]]:
-    """The equations of the module, with the number of steps from the first time to each."""
+    """Mean and standard deviation by the equations of the module; `step` counts from the first time."""
     last = len(x) - 1
     before, after = neighbours_in_time(observed)
     x = torch.where(observed, x, 0.0)
-    p = (rho ** torch.where(before < 0, FAR, step[:, None] - step[before.clamp(min=0)])).to(x)
-    q = (rho ** torch.where(after > last, FAR, step[after.clamp(max=last)] - step[:, None])).to(x)
+    p = (rho ** torch.where(before < 0, SEGMENT_SEPARATION, step[:, None] - step[before.clamp(min=0)])).to(x)
+    q = (
+        rho ** torch.where(after > last, SEGMENT_SEPARATION, step[after.clamp(max=last)] - step[:, None])
+    ).to(x)
     whole = (1 - (p * q).square()).clamp(min=torch.finfo(x.dtype).tiny)
     earlier, later = x.gather(0, before.clamp(min=0)), x.gather(0, after.clamp(max=last))
     mean = p * (1 - q.square()) * earlier + q * (1 - p.square()) * later
@@ -105,27 +109,27 @@ def between_neighbours(
 def persistence(
     x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], segment: Int[Tensor, " time"]
 ) -> float:
-    """rho: the correlation of all pairs one step apart, or the root of that at the first lag with enough pairs."""
+    """rho, estimated from the correlation r at the first lag with enough pairs as r^(1 / lag)."""
     for lag in range(1, len(x)):
-        pairs, correlation = lagged(x, observed, segment, lag)
-        if pairs >= FEWEST_PAIRS:
-            return 0.0 if math.isnan(correlation) else min(max(correlation, 0.0) ** (1 / lag), LARGEST)
+        pairs, correlation = lagged_correlation(x, observed, segment, lag)
+        if pairs >= MIN_PAIRS:
+            return 0.0 if math.isnan(correlation) else min(max(correlation, 0.0) ** (1 / lag), MAX_RHO)
     return 0.0
 
 
-def lagged(
+def lagged_correlation(
     x: Float[Tensor, "time cell"],
     observed: Bool[Tensor, "time cell"],
     segment: Int[Tensor, " time"],
     lag: int,
 ) -> tuple[int, float]:
-    """Number of pairs of observed values of a cell `lag` steps apart, and their correlation; NaN if they are 0."""
+    """Number of pairs of observed values of a cell `lag` steps apart, and their correlation; NaN if all are 0."""
     follows = (segment[lag:] == segment[:-lag])[:, None]
     sums = torch.zeros(4, dtype=torch.float64, device=x.device)
     for cells in pieces(x.shape[1], len(x)):
-        together = follows & observed[lag:, cells] & observed[:-lag, cells]
-        later, earlier = (part[:, cells].masked_fill(~together, 0.0) for part in (x[lag:], x[:-lag]))
-        terms = later.square(), earlier.square(), later * earlier, together
+        both = follows & observed[lag:, cells] & observed[:-lag, cells]
+        later, earlier = (values[:, cells].masked_fill(~both, 0.0) for values in (x[lag:], x[:-lag]))
+        terms = later.square(), earlier.square(), later * earlier, both
         sums += torch.stack([term.sum().double() for term in terms])
     squares = float(sums[0] * sums[1])
     return int(sums[3]), float(sums[2]) / squares**0.5 if squares > 0 else math.nan

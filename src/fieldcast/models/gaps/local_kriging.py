@@ -45,13 +45,13 @@ from fieldcast.models.gaussian.correlations import matern32, matern52
 from fieldcast.models.random_streams import RandomStreams, generator_for
 
 NEIGHBOURS = 24  # K
-MATERN = {0.5: lambda r, length: torch.exp(-r / length), 1.5: matern32, 2.5: matern52}  # by nu
+MATERN = {0.5: lambda r, length: torch.exp(-r / length), 1.5: matern32, 2.5: matern52}  # rho for each nu
 SMOOTHNESS = tuple(MATERN)
-REACH = 4.0  # tau before and after a window of times, within which observations are searched
-LEAST_NUGGET = 1e-3
-MISFIT = 0.05, 50.0  # y^T C^-1 y / K, at least and at most
-BLOCK = 2**11  # values that are predicted at once
-WAVES = 500
+REACH_IN_TAU = 4.0  # observations are searched so many tau before and after a window of times
+MIN_NUGGET = 1e-3  # lower limit of n
+MISFIT_LIMITS = 0.05, 50.0  # lower and upper limit of y^T C^-1 y / K
+TARGETS_PER_BLOCK = 2**11  # values that are predicted together
+WAVES = 500  # number of waves in an unconditional field
 
 
 class Correlation(NamedTuple):
@@ -75,14 +75,14 @@ class Correlation(NamedTuple):
 
 
 class KrigingModel(NamedTuple):
-    """The parameters of the distribution of a value given the observations that are nearest."""
+    """Parameters of the distribution of a value given the nearest observations."""
 
     correlation: Correlation
     power: float | Float[Tensor, ""] = 0.0  # a
 
     @classmethod
     def of(cls, theta: Float[Tensor, "4"], smoothness: float) -> KrigingModel:
-        """Make one from the logarithms of L, tau, n and a."""
+        """The model with the given logarithms of L, tau, n and a."""
         space, time, nugget, power = theta.exp().unbind()
         return cls(Correlation(space, time, nugget, smoothness), power)
 
@@ -101,33 +101,33 @@ class CellSeries(NamedTuple):
 
     x: Float[Tensor, "time cell"]
     observed: Bool[Tensor, "time cell"]
-    step: Float[Tensor, " time"]  # from the first time; segments are far from each other
+    step: Float[Tensor, " time"]  # steps since the first time, with large intervals between segments
     point: Float[Tensor, "cell 3"]
 
     def on(self, device: str) -> CellSeries:
         """The series on a device."""
         return CellSeries(*(part.to(device) for part in self))
 
-    def places(self, time: Int[Tensor, "*n"], cell: Int[Tensor, "*n"]) -> Float[Tensor, "*n 4"]:
-        """Places of some values."""
+    def coordinates(self, time: Int[Tensor, "*n"], cell: Int[Tensor, "*n"]) -> Float[Tensor, "*n 4"]:
+        """Coordinates (point, step) of some values."""
         return torch.cat([self.point[cell], self.step[time][..., None]], dim=-1)
 
 
 class Targets(NamedTuple):
-    """Some values, and the observations that are nearest to each."""
+    """Some values and the observations nearest to each."""
 
     time: Int[Tensor, " target"]
     cell: Int[Tensor, " target"]
     near_time: Int[Tensor, "target k"]
     near_cell: Int[Tensor, "target k"]
-    exists: Bool[Tensor, "target k"]  # there may be fewer than K
+    exists: Bool[Tensor, "target k"]  # false for the rest if fewer than K observations are within reach
 
-    def given(
+    def conditional(
         self, series: CellSeries, model: KrigingModel, dtype: torch.dtype = torch.float64
     ) -> Conditional:
         """The distributions of the values given these observations."""
-        c, target = model.correlation, series.places(self.time, self.cell)[:, None]
-        near = (series.places(self.near_time, self.near_cell) - target).to(dtype)
+        c, target = model.correlation, series.coordinates(self.time, self.cell)[:, None]
+        near = (series.coordinates(self.near_time, self.near_cell) - target).to(dtype)
         target = torch.zeros_like(near[:, :1])
         identity = torch.eye(near.shape[1]).to(near)
         pair = self.exists[:, :, None] & self.exists[:, None] & (identity == 0)
@@ -138,14 +138,14 @@ class Targets(NamedTuple):
         w, u = solved.unbind(-1)
         count = self.exists.sum(1)
         misfit = torch.where(count > 0, (u * y).sum(1) / count.clamp(min=1), 1.0)
-        inflation = misfit.clamp(*MISFIT) ** model.power
-        variance = inflation * (1 - (w * k).sum(1)).clamp(min=LEAST_NUGGET)
+        inflation = misfit.clamp(*MISFIT_LIMITS) ** model.power
+        variance = inflation * (1 - (w * k).sum(1)).clamp(min=MIN_NUGGET)
         return Conditional(w, (w * y).sum(1), variance, inflation)
 
 
 def windows(step: Float[Tensor, " time"], c: Correlation) -> Iterator[tuple[slice, slice]]:
-    """Successive times, and those within reach of them."""
-    reach = REACH * float(c.time)
+    """Windows of successive times, each with the times within reach of it."""
+    reach = REACH_IN_TAU * float(c.time)
     length = max(1, int(reach))
     for first in range(0, len(step), length):
         last = min(first + length, len(step))
@@ -163,34 +163,37 @@ def targets(
     time, near_time = time + times.start, near_time + reached.start
     if not len(time):
         return
-    count, device, places = len(near_time), series.x.device, series.on("cpu").places
-    if count == 0:  # any value stands for observations that do not exist
+    count, device, coordinates = len(near_time), series.x.device, series.on("cpu").coordinates
+    if count == 0:  # any value can stand for the missing observations
         near_time, near_cell = time[:1], cell[:1]
-    tree = cKDTree(c.scaled(places(near_time, near_cell)).numpy())
-    for t, i in zip(time.split(BLOCK), cell.split(BLOCK), strict=True):
-        _, number = tree.query(c.scaled(places(t, i)).numpy(), NEIGHBOURS, workers=torch.get_num_threads())
-        near = torch.from_numpy(number)  # the number of all where there are fewer than K
+    tree = cKDTree(c.scaled(coordinates(near_time, near_cell)).numpy())
+    for t, i in zip(time.split(TARGETS_PER_BLOCK), cell.split(TARGETS_PER_BLOCK), strict=True):
+        _, number = tree.query(
+            c.scaled(coordinates(t, i)).numpy(), NEIGHBOURS, workers=torch.get_num_threads()
+        )
+        near = torch.from_numpy(number)  # the tree gives `count` where there are fewer than K
         exists, near = near < count, near.clamp(max=len(near_time) - 1)
-        yield Targets(*(part.to(device) for part in (t, i, near_time[near], near_cell[near], exists)))
+        yield Targets(*(index.to(device) for index in (t, i, near_time[near], near_cell[near], exists)))
 
 
-def together(blocks: Iterable[Targets]) -> list[Targets]:
-    """Join values in few blocks: most windows have few values, and each block takes time of its own."""
-    parts = [torch.cat(part) for part in zip(*blocks, strict=True)]
-    return [Targets(*some) for some in zip(*(part.split(BLOCK) for part in parts), strict=True)]
+def join_blocks(blocks: Iterable[Targets]) -> list[Targets]:
+    """Regroup values into full blocks: most windows have few values, and each block has a fixed cost."""
+    joined = [torch.cat(tensors) for tensors in zip(*blocks, strict=True)]
+    split = (tensor.split(TARGETS_PER_BLOCK) for tensor in joined)
+    return [Targets(*tensors) for tensors in zip(*split, strict=True)]
 
 
 class UnconditionalField(NamedTuple):
     """Draws of a field with the correlation c, without any observation: sums of waves, and noise for the nugget."""
 
     nugget: float
-    frequency: Float[Tensor, "wave 4"]  # angular, of (point, step)
-    amplitude: Float[Tensor, "members 2 wave"]  # of cosines and sines
+    frequency: Float[Tensor, "wave 4"]  # angular frequency in (point, step)
+    amplitude: Float[Tensor, "members 2 wave"]  # amplitudes of the cosines and sines
     draws: RandomStreams
 
     @classmethod
     def of(cls, c: Correlation, series: CellSeries, draws: RandomStreams) -> UnconditionalField:
-        """Draw the waves: the frequencies are those of all members, the amplitudes their own."""
+        """Draw the waves: all members share the frequencies, and each has its own amplitudes."""
         generator = generator_for("waves", draws.seed)
         normal = torch.randn(WAVES, 4, generator=generator, dtype=torch.float64)
         freedom = round(2 * c.smoothness)
@@ -220,14 +223,14 @@ def predict(
     field = None if draws is None else UnconditionalField.of(c, series, draws)
     for times, reached in windows(series.step, c):
         z = None if field is None else field(series, reached)
-        for some in targets(series, c, requested, times, reached):
-            given = some.given(series, model, torch.float32)
-            mean[some.time, some.cell] = given.mean.to(mean)
-            spread[some.time, some.cell] = given.variance.sqrt().to(spread)
+        for block in targets(series, c, requested, times, reached):
+            conditional = block.conditional(series, model, torch.float32)
+            mean[block.time, block.cell] = conditional.mean.to(mean)
+            spread[block.time, block.cell] = conditional.variance.sqrt().to(spread)
             if z is not None:
                 first = reached.start
-                near = z[some.near_time - first, :, some.near_cell] * some.exists[..., None]
-                drawn = z[some.time - first, :, some.cell]
-                drawn = drawn - torch.einsum("tk, tkm -> tm", given.weights.to(z), near)
-                error = given.inflation.sqrt()[:, None] * drawn
-                members[some.time, :, some.cell] = (given.mean[:, None] + error).to(members)
+                near = z[block.near_time - first, :, block.near_cell] * block.exists[..., None]
+                draw = z[block.time - first, :, block.cell]
+                draw = draw - torch.einsum("tk, tkm -> tm", conditional.weights.to(z), near)
+                error = conditional.inflation.sqrt()[:, None] * draw
+                members[block.time, :, block.cell] = (conditional.mean[:, None] + error).to(members)

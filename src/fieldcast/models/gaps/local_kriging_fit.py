@@ -13,23 +13,23 @@ from torch import Tensor
 
 from fieldcast.models.gaps.hidden import Hidden
 from fieldcast.models.gaps.local_kriging import (
-    LEAST_NUGGET,
+    MIN_NUGGET,
     SMOOTHNESS,
     CellSeries,
     KrigingModel,
     Targets,
+    join_blocks,
     targets,
-    together,
     windows,
 )
 
-FIRST = 0.05, 0.25  # n and a before they are fitted
-# of L, tau, n and a: C stays invertible, and the reach short
-RANGES = (1e-3, 4.0), (0.1, 100.0), (LEAST_NUGGET, 0.9), (1e-2, 0.5)
+INITIAL_NUGGET_AND_POWER = 0.05, 0.25  # first guess of n and a
+# limits of L, tau, n and a, which keep C invertible and the reach short
+RANGES = (1e-3, 4.0), (0.1, 100.0), (MIN_NUGGET, 0.9), (1e-2, 0.5)
 BOUNDS = np.log(RANGES)
-ITERATIONS = 15  # of L-BFGS-B
-TARGETS = 1000  # hidden values that determine the parameters
-FEWEST = 50  # of these, below which the parameters are not fitted
+MAX_ITERATIONS = 15  # iterations of L-BFGS-B
+DRAWN_TARGETS = 1000  # draws of hidden values that determine the parameters
+MIN_TARGETS = 50  # smallest number of hidden values with a weight for which the parameters are fitted
 
 
 def fit_kriging(series: CellSeries, hidden: Hidden, length: float, duration: float) -> KrigingModel:
@@ -38,54 +38,61 @@ def fit_kriging(series: CellSeries, hidden: Hidden, length: float, duration: flo
     Parameters
     ----------
     series
-        The fields, in which the hidden values still count as observed.
+        The series of all cells, in which the hidden values still count as observed.
     hidden
         The hidden values.
     length, duration
-        E-folding lengths of the correlation in space and time: L and tau before they are fitted.
+        E-folding lengths of the correlation in space and time: the first guess of L and tau.
     """
-    theta = torch.tensor([length, duration, *FIRST], dtype=torch.float64, device=series.x.device).log()
-    least, most = torch.tensor(BOUNDS).to(theta).T
-    theta, nu = theta.clamp(least, most), SMOOTHNESS[1]
-    if int(hidden.weight.count_nonzero()) < FEWEST:
+    theta = torch.tensor(
+        [length, duration, *INITIAL_NUGGET_AND_POWER], dtype=torch.float64, device=series.x.device
+    ).log()
+    low, high = torch.tensor(BOUNDS).to(theta).T
+    theta, nu = theta.clamp(low, high), SMOOTHNESS[1]
+    if int(hidden.weight.count_nonzero()) < MIN_TARGETS:
         return KrigingModel(KrigingModel.of(theta, nu).correlation)
     repeats = torch.zeros_like(series.observed, dtype=torch.int16)
-    repeats[hidden.time, hidden.cell] = drawn_in_proportion(hidden.weight).to(repeats)
-    kept = series._replace(observed=series.observed & ~hidden.mask)
+    repeats[hidden.time, hidden.cell] = draws_per_value(hidden.weight).to(repeats)
+    visible = series._replace(observed=series.observed & ~hidden.mask)
     for smoothness in (SMOOTHNESS[1:2], SMOOTHNESS):  # the neighbours depend on the correlation
         c = KrigingModel.of(theta, SMOOTHNESS[1]).correlation
-        blocks = together(
-            some
+        blocks = join_blocks(
+            block
             for times, reached in windows(series.step, c)
-            for some in targets(kept, c, repeats > 0, times, reached)
+            for block in targets(visible, c, repeats > 0, times, reached)
         )
         with one_thread():
-            tried = [(*maximised(theta, nu, kept, blocks, repeats), nu) for nu in smoothness]
-        _, theta, nu = max(tried, key=lambda result: result[0])
+            fits = [(*maximise_likelihood(theta, nu, visible, blocks, repeats), nu) for nu in smoothness]
+        _, theta, nu = max(fits, key=lambda fit: fit[0])
     return KrigingModel.of(theta, nu)
 
 
-def drawn_in_proportion(weight: Float[Tensor, " n"]) -> Int[Tensor, " n"]:
-    """Number of times that each is among `TARGETS` draws in proportion to their weights (systematic sampling)."""
-    until = weight.cpu().cumsum(0)
-    place = (torch.arange(TARGETS, dtype=until.dtype) + 0.5) / TARGETS * until[-1]
-    return torch.bincount(torch.searchsorted(until, place, right=True), minlength=len(weight))
+def draws_per_value(weight: Float[Tensor, " n"]) -> Int[Tensor, " n"]:
+    """Count the draws of each value among `DRAWN_TARGETS` in proportion to the weights (systematic sampling)."""
+    total = weight.cpu().cumsum(0)
+    position = (torch.arange(DRAWN_TARGETS, dtype=total.dtype) + 0.5) / DRAWN_TARGETS * total[-1]
+    return torch.bincount(torch.searchsorted(total, position, right=True), minlength=len(weight))
 
 
 @torch.enable_grad()
-def maximised(
+def maximise_likelihood(
     theta: Float[Tensor, "4"], smoothness: float, series: CellSeries, blocks: list[Targets],
     repeats: Int[Tensor, "time cell"],
 ) -> tuple[float, Float[Tensor, "4"]]:  # fmt: skip
-    """Mean of log p of some values, and the logarithms of L, tau, n and a that maximise it, from those given."""
+    """Maximise the mean of log p of some values from a first guess; return it and the logarithms of L, tau, n and a."""
 
     def loss(parameters: Float[np.ndarray, "4"]) -> tuple[float, Float[np.ndarray, "4"]]:
-        tried = torch.from_numpy(parameters).to(theta).requires_grad_()
-        value = -log_prob(KrigingModel.of(tried, smoothness), series, blocks, repeats)
-        return float(value.detach()), torch.autograd.grad(value, tried)[0].cpu().numpy()
+        candidate = torch.from_numpy(parameters).to(theta).requires_grad_()
+        value = -log_prob(KrigingModel.of(candidate, smoothness), series, blocks, repeats)
+        return float(value.detach()), torch.autograd.grad(value, candidate)[0].cpu().numpy()
 
     best = minimize(
-        loss, theta.cpu().numpy(), jac=True, method="L-BFGS-B", bounds=BOUNDS, options={"maxiter": ITERATIONS}
+        loss,
+        theta.cpu().numpy(),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=BOUNDS,
+        options={"maxiter": MAX_ITERATIONS},
     )
     return -best.fun, torch.from_numpy(best.x).to(theta)
 
@@ -93,13 +100,13 @@ def maximised(
 def log_prob(
     model: KrigingModel, series: CellSeries, blocks: list[Targets], repeats: Int[Tensor, "time cell"]
 ) -> Float[Tensor, ""]:
-    """Mean of log p of some values given their neighbours, each counted so often, without its constant."""
+    """Mean of log p of some values given their neighbours, up to a constant; `repeats` is how often each counts."""
     total = torch.zeros((), dtype=torch.float64, device=series.x.device)
-    for some in blocks:
-        given = some.given(series, model)
-        error = series.x[some.time, some.cell] - given.mean
-        terms = given.variance.log() + error.square() / given.variance
-        total = total + (repeats[some.time, some.cell] * terms).sum()
+    for block in blocks:
+        conditional = block.conditional(series, model)
+        error = series.x[block.time, block.cell] - conditional.mean
+        terms = conditional.variance.log() + error.square() / conditional.variance
+        total = total + (repeats[block.time, block.cell] * terms).sum()
     return -total / 2 / repeats.sum()
 
 

@@ -6,17 +6,17 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-ENTRIES = 2**20  # of a table that is in memory at once
+MAX_TABLE_ENTRIES = 2**20  # largest number of entries of a temporary table
 
 
 def pieces(cells: int, width: int) -> list[slice]:
-    """Slices of the cells, whose tables of `width` values for each have at most `ENTRIES` entries."""
-    step = max(1, ENTRIES // max(width, 1))
+    """Slices of the cells, whose tables of `width` values for each have at most `MAX_TABLE_ENTRIES` entries."""
+    step = max(1, MAX_TABLE_ENTRIES // max(width, 1))
     return [slice(start, min(start + step, cells)) for start in range(0, cells, step)]
 
 
 def counts(observed: Bool[Tensor, "time cell"]) -> tuple[Int[Tensor, " time"], Int[Tensor, " cell"]]:
-    """Number of observed values of each time and of each cell: a sum of truth values takes eight bytes for each."""
+    """Number of observed values at each time and in each cell, in pieces: a sum of a mask takes eight bytes a value."""
     of_time, of_cell = (observed.new_zeros(size, dtype=torch.long) for size in observed.shape)
     for cells in pieces(observed.shape[1], len(observed)):
         of_time += observed[:, cells].sum(1)

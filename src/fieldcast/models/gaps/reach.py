@@ -3,7 +3,7 @@
     r^2 = (distance / L)^2 + (lag / tau)^2
 
 is the distance of a value from an observation in e-folding lengths; at r = 1 the correlation of two values is about
-1 / e. L and tau come from the observed pairs themselves.
+1 / e. L and tau are estimated from pairs of observed values.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from fieldcast.models.gaps.in_time import FAR, elapsed, lagged
+from fieldcast.models.gaps.in_time import SEGMENT_SEPARATION, elapsed_steps, lagged_correlation
 from fieldcast.models.gaps.pieces import pieces
 
-CENTRES = 300  # cells whose correlations with all others are computed
-BINS = 30  # of distances, on a logarithmic scale
-FEWEST_PAIRS = 10  # observed together, for a correlation
+MAX_CENTRES = 300  # largest number of cells whose correlations with all others are computed
+DISTANCE_BINS = 30  # number of logarithmic bins of distance
+MIN_PAIRS = 10  # smallest number of pairs of observed values for a correlation
 
 
-class Places(NamedTuple):
+class Columns(NamedTuple):
     """Positions, variables and areas of the columns of a record."""
 
-    points: Float[np.ndarray, "column 3"]  # on the unit sphere
-    variable: Int[Tensor, " column"]  # its number, which ascends
-    area: Float[Tensor, " column"]
+    points: Float[np.ndarray, "column 3"]  # positions on the unit sphere
+    variable: Int[Tensor, " column"]  # index of the variable, in ascending order
+    area: Float[Tensor, " column"]  # area of the cell
 
 
 def present_variables(
     observed: Bool[Tensor, "time cell"], variable: Int[Tensor, " cell"]
 ) -> Bool[Tensor, "time variable"]:
-    """Whether any value of each variable is observed at each time; `variable` are those of the cells."""
+    """Whether any value of each variable is observed at each time; `variable` is the index of that of each cell."""
     present = observed.new_zeros(len(observed), int(variable.max()) + 1)
     for v in variable.unique().tolist():
         present[:, v] = observed[:, variable == v].any(1)
@@ -48,9 +48,10 @@ def length(
 ) -> float:
     """Chord L between points of the unit sphere at which the mean correlation falls below 1 / e.
 
-    `x` has a variance of about 1 in each cell. Where the correlation never falls as low, L is the largest distance.
+    `x` has a variance of about 1 in each cell. If the correlation never falls as low, L is the mean distance in the
+    last bin; without enough pairs, it is the largest distance.
     """
-    centre = torch.linspace(0, x.shape[1] - 1, min(CENTRES, x.shape[1]), device=x.device).long().unique()
+    centre = torch.linspace(0, x.shape[1] - 1, min(MAX_CENTRES, x.shape[1]), device=x.device).long().unique()
     at_centre = observed[:, centre]
     z, o = x[:, centre].masked_fill(~at_centre, 0.0), at_centre.to(x)
     count, square, correlation = x.new_empty(3, len(centre), x.shape[1])
@@ -62,19 +63,21 @@ def length(
         correlation[:, cells] = z.T @ values
     correlation /= square.sqrt()
     distance = torch.cdist(points[centre], points)
-    valid = (count >= FEWEST_PAIRS) & (square > 0) & (distance > 0)
+    valid = (count >= MIN_PAIRS) & (square > 0) & (distance > 0)
     if not valid.any():
         return float(distance.max())
-    apart, alike = distance[valid].double().log(), correlation[valid].double()
-    low, high = float(apart.min()), float(apart.max())
-    place = ((apart - low) / max(high - low, 1e-9) * BINS).long().clamp(max=BINS - 1)
-    sums = torch.zeros(3, BINS, dtype=torch.float64, device=x.device)
-    for row, term in zip(sums, (torch.ones_like(alike), alike, apart), strict=True):
-        row.index_add_(0, place, term)
-    has = sums[0] > 0
-    mean, centre_of_bin = sums[1][has] / sums[0][has], (sums[2][has] / sums[0][has]).exp()
+    log_distance, pair_correlation = distance[valid].double().log(), correlation[valid].double()
+    low, high = float(log_distance.min()), float(log_distance.max())
+    bin_index = ((log_distance - low) / max(high - low, 1e-9) * DISTANCE_BINS).long()
+    bin_index = bin_index.clamp(max=DISTANCE_BINS - 1)
+    sums = torch.zeros(3, DISTANCE_BINS, dtype=torch.float64, device=x.device)
+    terms = torch.ones_like(pair_correlation), pair_correlation, log_distance
+    for bin_sum, term in zip(sums, terms, strict=True):
+        bin_sum.index_add_(0, bin_index, term)
+    filled = sums[0] > 0
+    mean, bin_distance = sums[1][filled] / sums[0][filled], (sums[2][filled] / sums[0][filled]).exp()
     below = (mean < 1 / math.e).nonzero()
-    return float(centre_of_bin[below[0, 0]] if len(below) else centre_of_bin[-1])
+    return float(bin_distance[below[0, 0]] if len(below) else bin_distance[-1])
 
 
 def duration(
@@ -83,12 +86,12 @@ def duration(
     """First lag tau, in steps, at which the correlation of a cell with itself falls below 1 / e; at least 1."""
     largest = max(1, len(x) // 2)
     for lag in range(1, largest):
-        if lagged(x, observed, segment, lag)[1] < 1 / math.e:  # not if it is NaN
+        if lagged_correlation(x, observed, segment, lag)[1] < 1 / math.e:  # false for NaN
             return lag
     return largest
 
 
-def within(
+def is_within_reach(
     nearest: Float[Tensor, "time cell"],
     segment: Int[Tensor, " time"],
     space: float,
@@ -100,33 +103,33 @@ def within(
     Parameters
     ----------
     nearest
-        Chord to the nearest observation of the time.
+        Chord to the nearest observation of the same time.
     segment
-        The unbroken stretch that each time belongs to.
+        Number of the unbroken stretch that each time belongs to.
     space, time
         L and tau.
     farthest
         Largest r.
     """
-    reached = nearest <= farthest * space
+    in_reach = nearest <= farthest * space
     for lag in range(1, min(int(farthest * time), len(nearest) - 1) + 1):
         allowed = space * math.sqrt(max(farthest**2 - (lag / time) ** 2, 0.0))
-        together = (segment[lag:] == segment[:-lag])[:, None]
-        reached[lag:] |= together & (nearest[:-lag] <= allowed)
-        reached[:-lag] |= together & (nearest[lag:] <= allowed)
-    return reached
+        same_segment = (segment[lag:] == segment[:-lag])[:, None]
+        in_reach[lag:] |= same_segment & (nearest[:-lag] <= allowed)
+        in_reach[:-lag] |= same_segment & (nearest[lag:] <= allowed)
+    return in_reach
 
 
 def nearest_observation(
-    observed: Bool[Tensor, "time cell"], places: Places, requested: Bool[Tensor, "time cell"]
+    observed: Bool[Tensor, "time cell"], columns: Columns, requested: Bool[Tensor, "time cell"]
 ) -> Float[Tensor, "time cell"]:
-    """Chord to the nearest observation of the same time and variable, infinite without; 0 where it is not requested."""
+    """Chord to the nearest observation of the same time and variable, infinite if there is none; 0 if not requested."""
     present, needed = (mask.cpu().numpy() for mask in (observed, requested & ~observed))
-    variable = places.variable.cpu().numpy()
+    variable = columns.variable.cpu().numpy()
     distance = np.zeros(present.shape, dtype=np.float32)
     for v in np.unique(variable):
         first, last = np.searchsorted(variable, [v, v + 1])
-        points = places.points[first:last]
+        points = columns.points[first:last]
         for row, here, lacking in zip(
             distance[:, first:last], present[:, first:last], needed[:, first:last], strict=True
         ):
@@ -142,11 +145,11 @@ def steps_to_observation(
 ) -> Int[Tensor, "time cell"]:
     """Number of steps from each time to the nearest one of its segment at which the same cell was observed.
 
-    Where the cell never was in the segment, it is the number of all times.
+    If the cell is never observed in the segment, it is the number of all times.
     """
     steps = torch.empty_like(observed, dtype=torch.int32)
-    times, index = len(observed), elapsed(segment).long()[:, None]
-    never = 2 * FAR * times
+    times, index = len(observed), elapsed_steps(segment).long()[:, None]
+    never = 2 * SEGMENT_SEPARATION * times
     for cells in pieces(observed.shape[1], times):
         here = observed[:, cells]
         before = torch.where(here, index, -never).cummax(0).values

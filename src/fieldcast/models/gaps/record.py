@@ -1,4 +1,4 @@
-"""A record with gaps, and what fills them: p(x | c) whose context c is everything that was observed at all times.
+"""Records with gaps and their fillers: p(x | c), with everything that was observed at all times as the context c.
 
 Models of single states are given the observations of their own time; the methods for records (`fillers`) see the
 neighbouring times as well, and are fitted to the record that they fill. A record is a matrix of standardised anomalies
@@ -16,10 +16,10 @@ from torch import Tensor
 
 from fieldcast.errors import InputError
 from fieldcast.models.gaps.cells import deviations
-from fieldcast.models.gaps.reach import Places
+from fieldcast.models.gaps.reach import Columns
 from fieldcast.models.random_streams import RandomStreams
 
-FEWEST_TIMES = 2
+MIN_TIMES = 2  # smallest number of times with observed values
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,13 +29,13 @@ class Record:
     Parameters
     ----------
     x
-        Standardised anomalies; anything where missing.
+        Standardised anomalies; arbitrary where missing.
     observed
-        Which values are observed.
+        Mask of the observed values.
     segment
         Number of the unbroken stretch of times that each time belongs to.
-    places
-        Positions of the columns.
+    columns
+        Positions, variables and areas of the columns.
     requested
         Values to fill, by default all that are missing. A filler may leave others as they are.
 
@@ -48,15 +48,15 @@ class Record:
     x: Float[Tensor, "time cell"]
     observed: Bool[Tensor, "time cell"]
     segment: Int[Tensor, " time"]
-    places: Places
+    columns: Columns
     requested: Bool[Tensor, "time cell"] | None = None
 
     def __post_init__(self) -> None:
         times = int(self.observed.any(1).sum())
-        if times < FEWEST_TIMES:
+        if times < MIN_TIMES:
             raise InputError(
                 f"the record has observed values at {times} of {len(self.x)} times, and filling it needs at least "
-                f"{FEWEST_TIMES}: give a longer record."
+                f"{MIN_TIMES}: give a longer record."
             )
 
     def scaled(self) -> tuple[Record, Float[Tensor, " cell"]]:
@@ -69,8 +69,9 @@ class Record:
 class Filling:
     """A filled record: observed values are untouched and have spread 0.
 
-    A cell never observed has the mean 0, the climatology, or what its neighbours suggest, and a time without
-    observations that of its neighbours in time, if the method knows them: callers flag both by `Record.observed`.
+    A cell that is never observed has the mean 0 (the climatology) or a mean inferred from its neighbours; a time
+    without observations is filled from its neighbours in time by the methods that use them. Callers flag both by
+    `Record.observed`.
     """
 
     mean: Float[Tensor, "time cell"]
@@ -81,7 +82,7 @@ class Filling:
 def empty_members(
     mean: Float[Tensor, "time cell"], draws: RandomStreams | None
 ) -> Float[Tensor, "time members cell"]:
-    """A tensor to hold the members, of which there are none without random numbers."""
+    """An uninitialised tensor for the members; it has none without random numbers."""
     return mean.new_empty(len(mean), draws.members if draws else 0, mean.shape[1])
 
 
@@ -91,7 +92,7 @@ def with_observed(
     spread: Float[Tensor, "time cell"],
     members: Float[Tensor, "time members cell"],
 ) -> Filling:
-    """Make a filling with the observed values bit for bit; in place, because each part is as large as the record."""
+    """Make a filling with the observed values bit for bit; in place, because each tensor is as large as the record."""
     x, o = record.x, record.observed
     return Filling(
         torch.where(o, x, mean, out=mean),
@@ -100,4 +101,6 @@ def with_observed(
     )
 
 
-Filler = Callable[[Record, RandomStreams | None], Filling]  # without random numbers there are no members
+Filler = Callable[
+    [Record, RandomStreams | None], Filling
+]  # without random numbers the filling has no members

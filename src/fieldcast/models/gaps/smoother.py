@@ -27,7 +27,7 @@ from fieldcast.progress import Progress
 
 
 @dataclass(frozen=True, eq=False)
-class Smoothed:
+class SmoothedMoments:
     """Moments of z given all observations, and the exact log-likelihood."""
 
     mean: Float[Tensor, "time q"]
@@ -50,16 +50,16 @@ class Dynamics:
         x: Float[Tensor, "time cell"],
         observed: Bool[Tensor, "time cell"],
         segment: Int[Tensor, " time"],
-    ) -> Smoothed:
+    ) -> SmoothedMoments:
         """Filter forwards and smooth backwards; segments are independent of each other."""
         return self._smooth(self.low_rank.moments(x, observed), segment)
 
-    def _smooth(self, sums: Moments, segment: Int[Tensor, " time"]) -> Smoothed:
+    def _smooth(self, sums: Moments, segment: Int[Tensor, " time"]) -> SmoothedMoments:
         s2 = self.low_rank.variance.double()
         m, b, square, count = sums.outer / s2, sums.projected / s2, sums.square, sums.count
         times, q = b.shape
         identity = torch.eye(q, dtype=b.dtype, device=b.device)
-        starts = begins(segment)
+        starts = segment_begins(segment)
         predicted, predicted_cov = torch.empty_like(b), torch.empty_like(m)
         mean, cov, lagged = torch.empty_like(b), torch.empty_like(m), torch.zeros_like(m)
         log_det, gained = b.new_empty(times), b.new_empty(times)
@@ -91,7 +91,7 @@ class Dynamics:
             mean[t] = mean[t] + gain @ (mean[t + 1] - predicted[t + 1])
             cov[t] = cov[t] + gain @ (cov[t + 1] - predicted_cov[t + 1]) @ gain.T
             lagged[t + 1] = cov[t + 1] @ gain.T
-        return Smoothed(mean, cov, lagged, float(likelihood))
+        return SmoothedMoments(mean, cov, lagged, float(likelihood))
 
     def expected(
         self,
@@ -119,7 +119,7 @@ class Dynamics:
         eta, noise = draws.normal(model.rank).double(), draws.fork(0)
         roots = torch.linalg.cholesky(self.start), root_of(self.forcing)
         w, mean, s2 = model.weights.double(), model.mean.double(), model.variance.double()
-        z, starts = torch.empty_like(eta), begins(segment)
+        z, starts = torch.empty_like(eta), segment_begins(segment)
         for t in range(len(x)):
             z[t] = eta[t] @ roots[0].T if starts[t] else z[t - 1] @ self.propagator.T + eta[t] @ roots[1].T
 
@@ -159,7 +159,7 @@ class Dynamics:
         return mean
 
 
-def begins(segment: Int[Tensor, " time"]) -> list[bool]:
+def segment_begins(segment: Int[Tensor, " time"]) -> list[bool]:
     """Whether each time is the first of its segment."""
     return torch.cat([segment.new_ones(1, dtype=torch.bool), segment.diff() != 0]).tolist()
 
@@ -183,7 +183,7 @@ def fit(
     start
         Observation model to start from, fitted without dynamics.
     iterations, tolerance
-        Iterations end after `iterations`, or when the log-likelihood per observed value rises by less than `tolerance`.
+        Largest number of iterations, and rise of the log-likelihood per observed value below which they end.
     """
     x, q = torch.where(observed, x, 0.0), start.rank
     identity = torch.eye(q, dtype=torch.float64, device=x.device)
@@ -194,13 +194,13 @@ def fit(
         history.append(smoothed.log_likelihood / int(observed.count_nonzero()))
         if len(history) > 1 and history[-1] - history[-2] < tolerance:
             break
-        system = maximised(x, observed, segment, smoothed)
+        system = maximisation_step(x, observed, segment, smoothed)
     return system, history
 
 
-def maximised(
+def maximisation_step(
     x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], segment: Int[Tensor, " time"],
-    smoothed: Smoothed,
+    smoothed: SmoothedMoments,
 ) -> Dynamics:  # fmt: skip
     """The M step."""
     z = smoothed.mean

@@ -1,11 +1,11 @@
-"""Trials of the fillers of a record: each fills it without some observed values, and is scored at these (`hiding`).
+"""Trials of the fillers of a record: each fills it without some observed values (`hiding`), where it is scored.
 
-The variance of the errors is fitted to what it depends on (`error_variance`), in gaps and at whole times; spreads and
-members of the final filling are scaled to it. The scores of a trial are those of spreads that were fitted to the errors
-of other gaps.
+A model of the error variance (`error_variance`) is fitted to the errors at hidden values, separately in gaps and at
+whole times; the spreads and members of the final filling are scaled to it. A trial is scored with spreads that were
+fitted to the errors of other gaps.
 
-Errors of neighbouring values depend on each other, so that those of one selection of hidden values determine their
-variance poorly: that of the final filling is fitted to the errors at several selections.
+The errors of neighbouring values depend on each other, so that one selection of hidden values determines the error
+variance poorly. For the final filling it is fitted to the errors at several selections.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from torch import Tensor
 
 from fieldcast.models.gaps.cells import deviations
 from fieldcast.models.gaps.error_variance import Claims, ErrorVariances, error_variance
-from fieldcast.models.gaps.hidden import Hidden, joined
+from fieldcast.models.gaps.hidden import Hidden, join_selections
 from fieldcast.models.gaps.pieces import counts, pieces
 from fieldcast.models.gaps.reach import present_variables, steps_to_observation
 from fieldcast.models.gaps.record import Filler, Filling, Record
 from fieldcast.models.layers.crps import normal_crps
 
-FEWEST = 10  # observations of a cell, below which its spread is at least the climatological one
-FOLDS = 5  # of the hidden gaps
+MIN_OBSERVATIONS = 10  # observations of a cell, below which its spread is at least the climatological one
+FOLDS = 5  # number of folds for cross-validation over the hidden gaps
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,13 +40,13 @@ class Trial:
     error
         Mean minus truth.
     claims
-        What the variance of the error depends on.
+        Predictors of the error variance.
     spread
-        Standard deviation, fitted to the errors of hidden values of other gaps.
+        Standard deviation of the error, fitted to the errors in other gaps.
     crps
         Mean of the CRPS, exact for a Gaussian: the limit of the fair CRPS of its members.
     mean_of_series, claims_of_series
-        The filling of some cells at all times.
+        Mean and claims at all times, in the cells whose series were requested.
     """
 
     name: str
@@ -65,13 +65,13 @@ class ErrorStatistics:
     Parameters
     ----------
     hidden
-        The values of all selections.
+        The hidden values of all selections.
     error, claims
-        Errors of the filler, and what their variance depends on, over all selections.
+        Errors of the filler at all of them, and the predictors of their variance.
     spread
-        Standard deviation, fitted to the errors of other gaps, of all selections.
+        Standard deviation of each error, fitted to the errors in other gaps of all selections.
     variances
-        Variance of the errors, fitted to all of them.
+        Models of the error variance, fitted to all errors.
     """
 
     hidden: Hidden
@@ -96,9 +96,9 @@ def run_trial(
     hidden
         The hidden values.
     distance
-        From the nearest observation of the time, at the hidden values and in the series.
+        Distance from the nearest observation of the same time, at the hidden values and in the series.
     series
-        Cells of which the filling is kept.
+        Cells whose filled series the result includes; by default none.
     """
     columns = hidden.cell[:0] if series is None else series
     filled, sigma = filler(record, None), deviations(record.x, record.observed)
@@ -110,7 +110,7 @@ def run_trial(
         hidden.at(distance).float(),
         counts(record.observed)[1][hidden.cell].float(),
     )
-    spread = cross_fitted(error, claims, hidden)
+    spread = cross_fitted_spread(error, claims, hidden)
     crps = float((hidden.weight * normal_crps(error, spread)).sum())
     of_series = claims_of(filled.spread, record, distance, sigma, columns)
     return Trial(name, error, claims, spread, crps, filled.mean[:, columns], of_series)
@@ -118,32 +118,35 @@ def run_trial(
 
 def error_statistics(trials: Sequence[Trial], selections: Sequence[Hidden]) -> ErrorStatistics:
     """Fit the variance of the errors of a filler to its trials with several selections of hidden values."""
-    hidden, error = joined(selections), torch.cat([trial.error for trial in trials])
-    claims = Claims.joined([trial.claims for trial in trials])
-    variances = fitted(error, claims, hidden, torch.ones_like(hidden.whole))
-    return ErrorStatistics(hidden, error, claims, cross_fitted(error, claims, hidden), variances)
+    hidden, error = join_selections(selections), torch.cat([trial.error for trial in trials])
+    claims = Claims.concatenate([trial.claims for trial in trials])
+    variances = fit_error_variances(error, claims, hidden, torch.ones_like(hidden.whole))
+    return ErrorStatistics(hidden, error, claims, cross_fitted_spread(error, claims, hidden), variances)
 
 
-def cross_fitted(error: Float[Tensor, " hidden"], claims: Claims, hidden: Hidden) -> Float[Tensor, " hidden"]:
-    """Spread of each hidden value by the errors of other gaps: those of the other folds."""
+def cross_fitted_spread(
+    error: Float[Tensor, " hidden"], claims: Claims, hidden: Hidden
+) -> Float[Tensor, " hidden"]:
+    """Spread at each hidden value, fitted to the errors of the other folds: those in other gaps."""
     spread, fold = torch.empty_like(error), hidden.group % FOLDS
     for number in fold.unique().tolist():
-        scored = fold == number
-        variances = fitted(error, claims, hidden, ~scored)
-        spread[scored] = variances(claims.at(scored), hidden.whole[scored]).sqrt()
+        in_fold = fold == number
+        variances = fit_error_variances(error, claims, hidden, ~in_fold)
+        spread[in_fold] = variances(claims.at(in_fold), hidden.whole[in_fold]).sqrt()
     return spread
 
 
-def fitted(
+def fit_error_variances(
     error: Float[Tensor, " hidden"], claims: Claims, hidden: Hidden, selected: Bool[Tensor, " hidden"]
 ) -> ErrorVariances:
-    """Variance of errors in gaps and at whole times, fitted to selected ones.
+    """Fit the error variance in gaps and at whole times, each to the selected errors of its kind.
 
-    To those of the other kind, if none of a kind is selected, and to all if none is selected.
+    If no error of a kind is selected, its variance is fitted to the selected errors of the other kind; if none at all
+    is selected, to all errors.
     """
     variances = []
     for kind in (~hidden.whole, hidden.whole):
-        source = next(where for where in (selected & kind, selected, torch.ones_like(kind)) if where.any())
+        source = next(mask for mask in (selected & kind, selected, torch.ones_like(kind)) if mask.any())
         variances.append(error_variance(error[source], claims.at(source), hidden.weights(source)[source]))
     return ErrorVariances(*variances)
 
@@ -171,19 +174,19 @@ def error_spread(
     Parameters
     ----------
     claimed
-        What the filler claims.
+        Standard deviation that the filler claims.
     record
         The record that was filled.
     distance
-        From the nearest observation of the time.
+        Distance from the nearest observation of the same time.
     climatological
         Standard deviation of each cell.
     variances
         Variance of the error in gaps, and at times without observations of the variable.
     """
-    spread, variable = torch.empty_like(claimed), record.places.variable
+    spread, variable = torch.empty_like(claimed), record.columns.variable
     absent = ~present_variables(record.observed, variable)
-    for cells in pieces(claimed.shape[1], 8 * len(claimed)):  # tables of the terms in double precision
+    for cells in pieces(claimed.shape[1], 8 * len(claimed)):  # the terms are tables in double precision
         claims = claims_of(claimed, record, distance, climatological, cells)
         spread[:, cells] = variances(claims, absent[:, variable[cells]]).sqrt().to(spread)
     return spread.masked_fill_(record.observed, 0.0)
@@ -192,14 +195,14 @@ def error_spread(
 def with_fitted_spread(
     filled: Filling, variances: ErrorVariances, record: Record, distance: Float[Tensor, "time cell"]
 ) -> Filling:
-    """The filling with spreads and members scaled to the variance of the errors of its method.
+    """Scale the spreads and members of a filling to the error variance of its method.
 
-    The spread of a cell with fewer than `FEWEST` observations, from which no method can learn how it varies with
-    others, is at least the climatological one. `distance` is that from the nearest observation of the time.
+    In a cell with fewer than `MIN_OBSERVATIONS` observations, too few to learn how it varies with other cells, the
+    spread is at least the climatological one. `distance` is the distance from the nearest observation of the same time.
     """
     observed, sigma = record.observed, deviations(record.x, record.observed)
     spread = error_spread(filled.spread, record, distance, sigma, variances)
-    least = torch.where(counts(observed)[1] < FEWEST, sigma, 0.0)
+    least = torch.where(counts(observed)[1] < MIN_OBSERVATIONS, sigma, 0.0)
     spread = torch.maximum(spread, least, out=spread).masked_fill_(observed, 0.0)
     if not filled.members.shape[1]:
         return Filling(filled.mean, spread, filled.members)

@@ -1,4 +1,4 @@
-"""Gaussian models of blocks of variables: what follows from their covariance, whatever its terms.
+"""Gaussian models of blocks of variables: analysis and check of observations from any covariance.
 
     m = K y,    K = C H^T (H C H^T + R)^-1,    R = noise^2 + nugget D^2 + floor^2,
 
@@ -33,7 +33,7 @@ from fieldcast.models.gaussian.local_gain import LocalGain
 
 
 class Covariance(NamedTuple):
-    """C of a block, with the current tuned values; values are (variable, place), flattened."""
+    """C of a block, with the current tuned values; values are (variable, point), flattened."""
 
     terms: Sequence[CovarianceTerm]
     local: Float[Tensor, " values"]  # D^2
@@ -60,18 +60,18 @@ class BlockGaussian(Derived, Solved):
         """C of a block, from the training days outside `fold`, for models that have folds."""
 
     def gain(self, block: range, group: ObservedPoints, noise: float, fold: int | None = None) -> CheckedGain:
-        """K for the mask of a group, patch by patch for more than `ALL_AT_ONCE` observed values."""
+        """K for the mask of a group, patch by patch for more than `MAX_GLOBAL_OBSERVATIONS` observed values."""
         covariance = self.covariance(block, fold)
         error = self._error(covariance, noise**2 / group.count, covariance.local[group.index])
         common = covariance.terms, group.index, error, covariance.like, len(covariance.like)
-        if len(group.index) > local_gain.ALL_AT_ONCE:
+        if len(group.index) > local_gain.MAX_GLOBAL_OBSERVATIONS:
             return LocalGain(*common, self.grid.points)
         return Gain(*common)
 
     def conditionings(
         self, c: Context, block: range, background: Float[Tensor, "batch values"], fold: int | None = None
     ) -> Iterator[Conditioning]:
-        """The updates of a block that a context asks for; together they cover all data of the batch."""
+        """The updates of a block by the observations of a context; together they cover all data of the batch."""
         if c.points is None:
             for group in self._groups(c, block):
                 yield from in_cells(group, self.gain(block, group, c.noise, fold), background, self.grid)
@@ -95,7 +95,7 @@ class BlockGaussian(Derived, Solved):
         return (self.grid.scatter(failed.float()) > 0) & mask
 
     def analysis(self, c: Context) -> tuple[Float[Tensor, "batch variable y x"], Bool[Tensor, " points"]]:
-        """m of a context with points, and which points fail their check and are rejected, see `PointGain`."""
+        """m of a context with points, and the mask of the points that `PointGain` rejects."""
         assert c.points is not None
         means, rejected = [], torch.zeros_like(c.points.datum, dtype=torch.bool)
         for block in self.blocks():

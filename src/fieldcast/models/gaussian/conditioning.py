@@ -19,7 +19,7 @@ from fieldcast.models.gaussian.point_gain import Operator, PointGain
 from fieldcast.models.points import Points
 from fieldcast.models.random_streams import RandomStreams, seed_for
 
-SPREAD_SEED = seed_for("spread")  # of the observation errors of a pool, shared by all data
+SPREAD_SEED = seed_for("spread")  # seed for the observation errors of a pool, shared by all data
 
 
 class Conditioning(NamedTuple):
@@ -45,7 +45,7 @@ class ObservedData(NamedTuple):
 
     @property
     def in_cells(self) -> Int[Tensor, " cells"]:
-        """The values, into (V, P) flattened, that are observed in cells."""
+        """The values that are observed in cells, as indices into (V, P) flattened."""
         return self.h.index[self.h.column[: self.cells, 0]]
 
 
@@ -65,12 +65,13 @@ def conditioned(
     numbers = torch.arange(len(p), device=b.device)
     m, s, d = torch.empty_like(b), torch.empty_like(b), torch.empty_like(e)
     for datum, h, innovation, error, gain, added_variance, _ in conditionings:
-        # independent of all other uses of `draws`
+        # a stream independent of all other uses of `draws`
         stream = draws.fork(0).of_data(datum)
         eps = stream.normal(len(error)) * error
         eps_of_pool = RandomStreams(SPREAD_SEED, numbers).normal(len(error))[:, 0] * error
-        parts = innovation, (eps - h(e[datum])).flatten(0, 1), eps_of_pool - h(p)
-        mean, members, deviations = gain(torch.cat(parts)).split([len(part) for part in parts])
+        departures = innovation, (eps - h(e[datum])).flatten(0, 1), eps_of_pool - h(p)
+        increments = gain(torch.cat(departures)).split([len(departure) for departure in departures])
+        mean, members, deviations = increments
         m[datum] = b[datum] + mean
         d[datum] = m[datum][:, None] + e[datum] + members.unflatten(0, eps.shape[:2])
         if added_variance.any():
@@ -147,18 +148,21 @@ def all_observed(c: Context, grid: GridPoints, variables: range) -> Iterator[Obs
 
 
 def sharing(points: Points, data: Int[Tensor, " rows"]) -> Iterator[Int[Tensor, " some"]]:
-    """Rows of `data` whose points have the same places and errors, in the same order."""
+    """Groups of rows of `data` whose points have the same locations and errors, in the same order."""
     groups: dict[bytes, list[int]] = {}
     for row, datum in enumerate(data):
         of_datum = points.of(datum[None])
-        parts = (of_datum.variable, of_datum.cells, of_datum.weights, of_datum.error)
-        groups.setdefault(b"".join(part.cpu().numpy().tobytes() for part in parts), []).append(row)
+        key = (of_datum.variable, of_datum.cells, of_datum.weights, of_datum.error)
+        groups.setdefault(b"".join(tensor.cpu().numpy().tobytes() for tensor in key), []).append(row)
     for rows in groups.values():
         yield torch.tensor(rows, device=data.device)
 
 
 def touched(points: Points, grid: GridPoints, first: int) -> Int[Tensor, "n 4"]:
-    """The values of a point, into (V, P) flattened from variable `first`; the heaviest stands for one of weight 0."""
+    """The values of each point, as indices into (V, P) flattened from variable `first`.
+
+    A value of weight 0 is replaced by the one of the largest weight.
+    """
     place = torch.zeros(grid.shape[0] * grid.shape[1], dtype=torch.int64, device=grid.cells.device)
     place[grid.cells] = grid.place
     heaviest = points.cells.gather(1, points.weights.argmax(1, keepdim=True))

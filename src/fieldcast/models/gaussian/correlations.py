@@ -18,8 +18,8 @@ from torch import Tensor
 
 from fieldcast.geometry import MEAN_EARTH_RADIUS
 
-EARTH = MEAN_EARTH_RADIUS  # km
-TABLE = 4096  # number of places up to which the correlations of all pairs are stored (64 MB)
+EARTH_RADIUS_KM = MEAN_EARTH_RADIUS
+MAX_TABLE_POINTS = 4096  # largest number of points whose correlations are stored for all pairs (64 MB)
 
 
 def gaspari_cohn(chord: Float[Tensor, "*shape"], support: float) -> Float[Tensor, "*shape"]:
@@ -35,7 +35,9 @@ def gaspari_cohn(chord: Float[Tensor, "*shape"], support: float) -> Float[Tensor
 
 def exponential(chord: Float[Tensor, "*shape"], length: float) -> Float[Tensor, "*shape"]:
     """exp(-d / length), d the great-circle distance in km."""
-    return torch.exp(torch.asin((chord / (2 * EARTH)).clamp(max=1)) * (-2 * EARTH / length))
+    return torch.exp(
+        torch.asin((chord / (2 * EARTH_RADIUS_KM)).clamp(max=1)) * (-2 * EARTH_RADIUS_KM / length)
+    )
 
 
 def matern32(chord: Float[Tensor, "*shape"], length: float) -> Float[Tensor, "*shape"]:
@@ -60,7 +62,7 @@ CORRELATIONS: dict[Correlation, Callable[[Tensor, float], Tensor]] = {
 
 def chord(p: Float[Tensor, "p 3"], q: Float[Tensor, "q 3"]) -> Float[Tensor, "p q"]:
     """Straight distances in km between points of the unit sphere, in the precision of the points."""
-    return torch.cdist(p, q, compute_mode="donot_use_mm_for_euclid_dist").mul_(EARTH)
+    return torch.cdist(p, q, compute_mode="donot_use_mm_for_euclid_dist").mul_(EARTH_RADIUS_KM)
 
 
 class Kernel:
@@ -70,7 +72,7 @@ class Kernel:
         self, function: Callable[[Tensor, float], Tensor], length: float, points: Float[Tensor, "p 3"]
     ):
         self.function, self.length, self.points = function, length, points
-        self.table = function(chord(points, points), length) if len(points) <= TABLE else None
+        self.table = function(chord(points, points), length) if len(points) <= MAX_TABLE_POINTS else None
 
     def block(
         self, first: Int[Tensor, " rows"], second: Int[Tensor, " columns"]
@@ -78,7 +80,7 @@ class Kernel:
         """Correlations between points `first` and points `second`; a copy."""
         if self.table is not None:
             return self.table[first[:, None], second]
-        p, i = torch.unique(first, return_inverse=True)  # variables share places: each pair is computed once
+        p, i = torch.unique(first, return_inverse=True)  # variables share points: each pair is computed once
         q, j = torch.unique(second, return_inverse=True)
         return self.function(chord(self.points[p], self.points[q]), self.length)[i[:, None], j]
 

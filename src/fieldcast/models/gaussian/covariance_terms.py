@@ -1,6 +1,6 @@
 """Terms of a covariance that is never formed as a whole.
 
-Each term adds its block for the observed values, and its product with a few columns of weights. V variables at P places
+Each term adds its block for the observed values, and its product with a few columns of weights. V variables at P points
 are V * P values, flattened.
 """
 
@@ -16,13 +16,16 @@ from torch import Tensor
 
 from fieldcast.models.gaussian.correlations import Kernel
 
-CHUNK = 1024  # observations whose rows of C are in memory at once
-BLOCK = 2048  # columns of a second moment computed at once
+OBSERVATIONS_PER_CHUNK = 1024  # observations whose rows of C are in memory together
+COLUMNS_PER_BLOCK = 2048  # columns of a second moment that are computed together
 
 
 def chunks(index: Int[Tensor, " observed"]) -> Iterator[slice]:
-    """Consecutive slices of observed values, at most `CHUNK` in each."""
-    return (slice(i, min(i + CHUNK, len(index))) for i in range(0, len(index), CHUNK))
+    """Consecutive slices of observed values, at most `OBSERVATIONS_PER_CHUNK` in each."""
+    return (
+        slice(i, min(i + OBSERVATIONS_PER_CHUNK, len(index)))
+        for i in range(0, len(index), OBSERVATIONS_PER_CHUNK)
+    )
 
 
 class CovarianceTerm(ABC):
@@ -58,7 +61,7 @@ class SecondMoment:
 
     anomalies: Float[Tensor, "n values"]
     share: Float[Tensor, " n"]  # 1 / (number of days included); 0 for excluded days
-    dense: Float[Tensor, "values values"] | None = None  # S, where memory allows
+    dense: Float[Tensor, "values values"] | None = None  # S itself, if memory allows
 
     def moments_of(self, index: Int[Tensor, " rows"]) -> Float[Tensor, "rows values"]:
         """Some rows of S; a copy."""
@@ -76,12 +79,12 @@ class SecondMoment:
 
     def densified(self) -> SecondMoment:
         """Return the moments with S formed, by blocks of one triangle."""
-        kept = self.anomalies[self.share > 0] * self.share[self.share > 0].sqrt()[:, None]
-        s = kept.new_empty(kept.shape[1], kept.shape[1])
-        for start in range(0, len(s), BLOCK):
-            here = slice(start, start + BLOCK)
-            s[here, start:] = kept[:, here].T @ kept[:, start:]
-            s[start + BLOCK :, here] = s[here, start + BLOCK :].T
+        scaled = self.anomalies[self.share > 0] * self.share[self.share > 0].sqrt()[:, None]
+        s = scaled.new_empty(scaled.shape[1], scaled.shape[1])
+        for start in range(0, len(s), COLUMNS_PER_BLOCK):
+            block = slice(start, start + COLUMNS_PER_BLOCK)
+            s[block, start:] = scaled[:, block].T @ scaled[:, start:]
+            s[start + COLUMNS_PER_BLOCK :, block] = s[block, start + COLUMNS_PER_BLOCK :].T
         return SecondMoment(self.anomalies, self.share, s)
 
 
@@ -104,7 +107,9 @@ class Tapered(CovarianceTerm):
 
     def variance_of(self, index: Int[Tensor, " o"]) -> Float[Tensor, " o"]:
         s = self.moments
-        return self.weight * (s.anomalies[:, index].square() * s.share[:, None]).sum(0)  # T is 1 there
+        return self.weight * (s.anomalies[:, index].square() * s.share[:, None]).sum(
+            0
+        )  # T is 1 on the diagonal
 
     def add_product(
         self, out: Float[Tensor, "r values"], index: Int[Tensor, " o"], weights: Float[Tensor, "r o"]

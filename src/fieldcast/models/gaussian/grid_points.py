@@ -13,14 +13,14 @@ from torch import Tensor, nn
 
 from fieldcast.models.space import Space
 
-SAME = 1e-5  # chord, in radii (64 m), within which two cells are one place
+SAME_POINT_CHORD = 1e-5  # chord, in radii of the Earth (64 m), within which two cells are one point
 
 
 class GridPoints(nn.Module):
-    """The distinct points where values exist; coincident cells, such as a row at a pole, are one place.
+    """The distinct points where values exist; coincident cells, such as a row at a pole, are one point.
 
-    A state (V, Y, X) becomes (V, P): the mean over the cells of each place; the inverse repeats the value.
-    Cells that do not exist become 0. It is a module to move with its model, and has no state.
+    A state (V, Y, X) becomes (V, P), the mean over the cells of each point; the inverse repeats the value in each of
+    these cells, and is 0 in cells that do not exist. It is a module, so that it moves with its model, and has no state.
     """
 
     def __init__(self, space: Space):
@@ -28,28 +28,30 @@ class GridPoints(nn.Module):
         self.shape = space.shape
         cells = space.exists.flatten().nonzero()[:, 0]  # (E,)
         every = space.points.flatten(0, 1)[cells].double()
-        _, group = torch.unique((every / SAME).round().long(), dim=0, return_inverse=True)
+        _, group = torch.unique((every / SAME_POINT_CHORD).round().long(), dim=0, return_inverse=True)
         count = int(group.max()) + 1
         numbers = torch.arange(len(group), device=group.device)
         first = torch.full_like(numbers[:count], len(group)).scatter_reduce_(0, group, numbers, reduce="amin")
-        order = torch.argsort(first)  # places in the order of their first cell
+        order = torch.argsort(first)  # points in the order of their first cell
         place = torch.argsort(order)[group]  # (E,)
         points = every[first[order]]
         area = every.new_zeros(count).index_add_(0, place, space.area.flatten()[cells].double())
         self.register_buffer("cells", cells, persistent=False)
         self.register_buffer("place", place, persistent=False)
         self.register_buffer("points", points / points.norm(dim=1, keepdim=True), persistent=False)  # (P, 3)
-        self.register_buffer("size", torch.bincount(place).double(), persistent=False)  # cells of each place
-        self.register_buffer("area", area, persistent=False)  # summed over them
+        self.register_buffer(
+            "size", torch.bincount(place).double(), persistent=False
+        )  # number of cells of a point
+        self.register_buffer("area", area, persistent=False)  # sum over the cells of a point
         # squared radius of gyration: 1 for a globe
         self.extent = float((points - points.mean(0)).square().sum(1).mean())
-        self.whole = count == space.area.numel()  # nothing merged, nothing missing
+        self.whole = count == space.area.numel()  # every cell is a point of its own
 
     def __len__(self) -> int:
         return len(self.points)
 
     def total(self, x: Float[Tensor, "*lead y x"]) -> Float[Tensor, "*lead p"]:
-        """Sums over the cells of each place."""
+        """Sums over the cells of each point."""
         flat = x.flatten(-2)
         if self.whole:
             return flat
@@ -59,18 +61,18 @@ class GridPoints(nn.Module):
         return flat.new_zeros(*flat.shape[:-1], len(self)).index_add_(-1, self.place, flat)
 
     def gather(self, x: Float[Tensor, "*lead y x"]) -> Float[Tensor, "*lead p"]:
-        """Means over the cells of each place."""
+        """Means over the cells of each point."""
         return self.total(x) / self.size.to(x.dtype)
 
     def gather_observed(
         self, x: Float[Tensor, "*lead y x"], observed: Bool[Tensor, "*lead y x"]
     ) -> tuple[Float[Tensor, "*lead p"], Bool[Tensor, "*lead p"]]:
-        """Means over the observed cells of each place, 0 without any, and which places have one."""
+        """Means over the observed cells of each point, 0 without any, and the mask of points with observed cells."""
         count = self.total(observed.to(x))
         return self.total(torch.where(observed, x, 0.0)) / count.clamp(min=1), count > 0
 
     def scatter(self, z: Float[Tensor, "*lead p"]) -> Float[Tensor, "*lead y x"]:
-        """Write the values of places to their cells."""
+        """Write the values of points to their cells."""
         if self.whole:
             return z.unflatten(-1, self.shape)
         flat = z.new_zeros(*z.shape[:-1], self.shape[0] * self.shape[1])
@@ -80,14 +82,16 @@ class GridPoints(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class ObservedPoints:
-    """Data of a batch that share a mask: at a place with several observed cells, their mean is observed."""
+    """Data of a batch that share a mask; at a point with several observed cells, their mean is observed."""
 
     datum: Int[Tensor, " rows"]  # indices in the batch
-    index: Int[Tensor, " observed"]  # into (V, P) flattened; the variables of a place next to each other
+    index: Int[
+        Tensor, " observed"
+    ]  # indices into (V, P) flattened; the variables of a point next to each other
     y: Float[Tensor, "rows observed"]
     count: Float[
         Tensor, " observed"
-    ]  # observed cells: the error variance of their mean is that of a cell / count
+    ]  # number of observed cells, which divides the error variance of their mean
 
 
 def observations(

@@ -2,7 +2,7 @@
 
     K y = C_xo (C_oo + R)^-1 y
 
-The covariance is a sum of terms (`covariance_terms`). V variables at P places are V * P values, flattened.
+The covariance is a sum of terms (`covariance_terms`). V variables at P points are V * P values, flattened.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def cholesky(s: Float[Tensor, "n n"]) -> Float[Tensor, "n n"]:
 class CheckedGain(ABC):
     """K for one mask, with a check of its observations."""
 
-    variance: Float[Tensor, " observed"]  # of the error of each observation, the diagonal of R
+    variance: Float[Tensor, " observed"]  # error variance of each observation, the diagonal of R
 
     @abstractmethod
     def __call__(
@@ -50,7 +50,7 @@ class CheckedGain(ABC):
 
     @abstractmethod
     def excess(self, innovation: Float[Tensor, "rows observed"]) -> Float[Tensor, "rows observed"]:
-        """Increase of the error variance of each observation: above 0 for observations that fail the check."""
+        """Increase of the error variance of each observation: positive for observations that fail the check."""
 
     def checked(
         self, innovation: Float[Tensor, "rows observed"]
@@ -131,7 +131,7 @@ class Gain(CheckedGain):
         if not beyond.any():
             return beyond
         expected = 1 / torch.cholesky_inverse(self.factor).diagonal()
-        departure = expected * self.weights(d)  # from the prediction by the other observations
+        departure = expected * self.weights(d)  # observation minus its prediction by the other observations
         return torch.minimum(beyond, robustness.excess(departure, expected))
 
     def weights(

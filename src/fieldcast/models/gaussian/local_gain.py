@@ -2,11 +2,11 @@
 
     K_p y = C_po (C_oo + R)^-1 y
 
-gives the increments of patch p of the grid, with o the `NEAREST` observations to the smallest box with sides along the
-axes that holds the patch: the boxes of Lorenc (1981), "A global three-dimensional multivariate statistical
-interpolation scheme", Mon. Wea. Rev. 109, 701-721. The time grows with the number of observations, where that of one
-matrix grows with its cube; the matrices in memory are those of one patch. Mean, members and spread share the rows of
-K, so that draws are consistent with their spread.
+gives the increments of patch p of the grid, with o the `NEARBY_OBSERVATIONS` observations nearest to the smallest box
+with sides along the axes that holds the patch: the boxes of Lorenc (1981), "A global three-dimensional multivariate
+statistical interpolation scheme", Mon. Wea. Rev. 109, 701-721. The time grows linearly with the number of observations,
+and not with its cube as for a single matrix; only the matrices of one patch are in memory. Mean, members and spread
+share the rows of K, so that draws are consistent with their spread.
 """
 
 from __future__ import annotations
@@ -22,17 +22,19 @@ from fieldcast.models.gaussian import robustness
 from fieldcast.models.gaussian.covariance_terms import CovarianceTerm
 from fieldcast.models.gaussian.kalman_gain import CheckedGain, Gain
 
-ALL_AT_ONCE = 12000  # observed values up to which one matrix holds them all: 1.2 GB
-NEAREST = 1000  # observed values in and around a patch
-INSIDE = 150  # largest number of observed values in a patch
+MAX_GLOBAL_OBSERVATIONS = 12000  # largest number of observed values in a single matrix: 1.2 GB
+NEARBY_OBSERVATIONS = (
+    1000  # number of observed values in and around a patch that its increments are computed from
+)
+MAX_INSIDE_OBSERVATIONS = 150  # largest number of observed values in a patch
 
 
 class Patch(NamedTuple):
-    """Adjacent places, and the observations that their increments are computed from."""
+    """Adjacent grid points, and the observations that their increments are computed from."""
 
-    places: Int[Tensor, " places"]
-    inside: Int[Tensor, " inside"]  # observations at these places
-    nearby: Int[Tensor, " nearby"]  # the nearest observations, with these, in increasing order
+    places: Int[Tensor, " places"]  # indices of the points
+    inside: Int[Tensor, " inside"]  # observations at these points
+    nearby: Int[Tensor, " nearby"]  # the nearest observations, including those inside, in increasing order
 
 
 class LocalGain(CheckedGain):
@@ -43,7 +45,7 @@ class LocalGain(CheckedGain):
     terms, index, variance, like, values
         See `Gain`.
     points
-        The places of the grid on the unit sphere; V variables at P places are V * P values, flattened.
+        The points of the grid on the unit sphere; V variables at P points are V * P values, flattened.
     """
 
     def __init__(
@@ -83,34 +85,40 @@ class LocalGain(CheckedGain):
 
 
 def patches(points: Float[Tensor, "p 3"], observed: Int[Tensor, " observed"]) -> Iterator[Patch]:
-    """Divide the places by bisection until no patch has more than `INSIDE` observations, or too many places.
+    """Divide the points by bisection into patches of few points and at most `MAX_INSIDE_OBSERVATIONS` observations.
 
-    `observed` is the place of each observation.
+    `observed` is the point of each observation.
     """
     points, observed, device = points.double().cpu(), observed.cpu(), points.device
     count = torch.bincount(observed, minlength=len(points))
-    largest = max(1, 4 * INSIDE * len(points) // len(observed))
-    parts = list(bisected(points, torch.arange(len(points)), count, largest))
-    number = torch.repeat_interleave(torch.arange(len(parts)), torch.tensor([len(part) for part in parts]))
-    patch = torch.empty_like(number).scatter_(0, torch.cat(parts), number)[observed]  # of each observation
-    inside = patch.argsort(stable=True).split(torch.bincount(patch, minlength=len(parts)).tolist())
-    where = points[observed]
-    for places, within in zip(parts, inside, strict=True):
-        here = points[places]
-        away = (where - where.clamp(here.amin(0), here.amax(0))).norm(dim=1)
-        away[within] = -1.0
-        nearby = away.topk(min(max(NEAREST, len(within)), len(away)), largest=False).indices.sort().values
-        yield Patch(places.to(device), within.to(device), nearby.to(device))
+    largest = max(1, 4 * MAX_INSIDE_OBSERVATIONS * len(points) // len(observed))
+    point_sets = list(bisect(points, torch.arange(len(points)), count, largest))
+    sizes = torch.tensor([len(indices) for indices in point_sets])
+    number = torch.repeat_interleave(torch.arange(len(point_sets)), sizes)
+    patch = torch.empty_like(number).scatter_(0, torch.cat(point_sets), number)[
+        observed
+    ]  # patch of an observation
+    inside = patch.argsort(stable=True).split(torch.bincount(patch, minlength=len(point_sets)).tolist())
+    observed_points = points[observed]
+    for indices, within in zip(point_sets, inside, strict=True):
+        corners = points[indices].amin(0), points[indices].amax(0)
+        distance = (observed_points - observed_points.clamp(*corners)).norm(dim=1)
+        distance[within] = -1.0
+        nearest = min(max(NEARBY_OBSERVATIONS, len(within)), len(distance))
+        nearby = distance.topk(nearest, largest=False).indices.sort().values
+        yield Patch(indices.to(device), within.to(device), nearby.to(device))
 
 
-def bisected(
+def bisect(
     points: Float[Tensor, "p 3"], places: Int[Tensor, " some"], observed: Int[Tensor, " p"], largest: int
 ) -> Iterator[Int[Tensor, " part"]]:
-    """Halve some places across their widest extent until each part is small, and has few observations."""
-    if len(places) == 1 or (len(places) <= largest and int(observed[places].sum()) <= INSIDE):
+    """Halve some points across their widest extent until each part is small and has few observations."""
+    if len(places) == 1 or (
+        len(places) <= largest and int(observed[places].sum()) <= MAX_INSIDE_OBSERVATIONS
+    ):
         yield places
         return
     extent = points[places].amax(0) - points[places].amin(0)
     order = places[points[places, int(extent.argmax())].argsort(stable=True)]
     for half in order.tensor_split(2):
-        yield from bisected(points, half, observed, largest)
+        yield from bisect(points, half, observed, largest)

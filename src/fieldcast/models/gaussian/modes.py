@@ -1,4 +1,7 @@
-"""Modes of states in memory: empirical orthogonal functions across all variables (`streamed_modes`: of a record)."""
+"""Modes of states in memory: empirical orthogonal functions across all variables.
+
+`streamed_modes` computes those of a record that does not fit in memory.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-RANK = 1e-6  # modes with less than this share of the variance of the first are rounding errors
+MIN_VARIANCE_SHARE = 1e-6  # modes with less than this share of the variance of the first are rounding errors
 
 
 def modes(
@@ -30,5 +33,5 @@ def modes(
         keep = slice(max(cells - count, 0), None)
         score = weighted @ (v[:, keep] / variance[keep].clamp(min=1e-30).sqrt()).to(x)
         f = score.T @ x / times
-    f = f[variance[keep] > RANK * variance[-1]]
+    f = f[variance[keep] > MIN_VARIANCE_SHARE * variance[-1]]
     return f.flip(0)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from fieldcast.models.gaussian.covariance_terms import CovarianceTerm
 from fieldcast.models.gaussian.kalman_gain import cholesky
-from fieldcast.models.gaussian.robustness import LARGEST_DEPARTURE
+from fieldcast.models.gaussian.robustness import MAX_DEPARTURE
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,9 +29,9 @@ class Operator:
     Parameters
     ----------
     index
-        The touched values, into (V, P) flattened.
+        The touched values, as indices into (V, P) flattened.
     column
-        For each observation, the places of its values in `index`.
+        For each observation, the positions of its values in `index`.
     weights
         Their weights, which may be 0.
     """
@@ -55,7 +55,7 @@ class Operator:
         return (x[..., self.index].double()[..., self.column] * self.weights).sum(-1)
 
     def located(self, points: Float[Tensor, "p 3"]) -> Float[Tensor, "observed 3"]:
-        """Points of the observations on the unit sphere: the weighted means of their places."""
+        """Points of the observations on the unit sphere: the weighted means of their grid points."""
         mean = (points[self.index % len(points)][self.column] * self.weights[..., None]).sum(1)
         return mean / mean.norm(dim=1, keepdim=True)
 
@@ -130,7 +130,7 @@ class InformationForm:
 
 
 class PointGain:
-    """K for the observations of data that share H and R, of which those that fail their check are rejected.
+    """K for the observations of data that share H and R; observations that fail their check are rejected.
 
     An observation fails if its innovation d and its departure r from the prediction by the others both exceed five of
     their expected standard deviations, sqrt(S_ii) and sqrt(1 / (S^-1)_ii) with S = H C H^T + R: an extreme that its
@@ -170,18 +170,20 @@ class PointGain:
     def checked(
         self, innovation: Float[Tensor, "rows observed"]
     ) -> Iterator[tuple[Int[Tensor, " some"], Bool[Tensor, " observed"]]]:
-        """Yield the rows in which no observation fails, together, then each other row; each time with the
-        observations that are kept."""
+        """Yield the rows in which no observation fails, together, then each other row.
+
+        The mask of the observations that are kept accompanies the rows.
+        """
         fails = self.fails(innovation.double())
-        some = fails.any(1)
-        if not some.all():
-            yield (~some).nonzero()[:, 0], torch.ones_like(self.error, dtype=torch.bool)
-        for row in some.nonzero()[:, 0]:
+        any_fails = fails.any(1)
+        if not any_fails.all():
+            yield (~any_fails).nonzero()[:, 0], torch.ones_like(self.error, dtype=torch.bool)
+        for row in any_fails.nonzero()[:, 0]:
             yield row[None], ~fails[row]
 
     def fails(self, d: Float[Tensor, "rows observed"]) -> Bool[Tensor, "rows observed"]:
         """Mask of the observations that fail their check."""
-        limit = LARGEST_DEPARTURE**2
+        limit = MAX_DEPARTURE**2
         beyond = d.square() > limit * (self.h.variance(self.covariance) + self.error)
         if not beyond.any():
             return beyond
@@ -190,7 +192,7 @@ class PointGain:
     def __call__(
         self, innovation: Float[Tensor, "r observed"], kept: Bool[Tensor, " observed"]
     ) -> Float[Tensor, "r values"]:
-        """K times innovations, of the observations that are kept."""
+        """K times the innovations of the observations that are kept."""
         out = self.like.new_zeros(len(innovation), len(self.like))
         solver = self.whole if kept.all() else self._solver(kept)
         weights = solver.weights(innovation.double()[:, kept]).to(out.dtype).contiguous()

@@ -1,8 +1,8 @@
 """The training states that a model keeps, in memory and in its checkpoint: a bounded number of them.
 
-State t of the record is kept if frac(t phi), phi = (sqrt(5) - 1) / 2, is among the `MOST` smallest. The multiples of
-phi modulo 1 that lie below a bound are nearly evenly spaced, with gaps of three lengths at most (Sós 1958), and prefer
-no hour of the day and no season. A record of up to `MOST` states is kept as a whole.
+State t of the record is kept if frac(t phi), phi = (sqrt(5) - 1) / 2, is among the `MAX_STATES` smallest. The multiples
+of phi modulo 1 that lie below a bound are nearly evenly spaced, with gaps of at most three lengths (Sós 1958), and
+favour no hour of the day and no season. A record of up to `MAX_STATES` states is kept as a whole.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from torch import Tensor
 
 from fieldcast.geometry import GOLDEN
 
-MOST = 4096  # states
+MAX_STATES = 4096  # largest number of training states that a model keeps
 
 LOG = logging.getLogger(__name__)
 
 
 class Retained:
-    """Collects states with their numbers in the record, of which at most twice `MOST` are in memory.
+    """Collects states with their numbers in the record, and holds at most twice `MAX_STATES` of them in memory.
 
     With `stretch`, that many successive states are kept together, so that most of them have a successor.
     """
@@ -34,11 +34,11 @@ class Retained:
         """Add states: their numbers, and tensors with a row for each of them."""
         self.parts.append((number, *values))
         self.count += len(number)
-        if sum(len(part[0]) for part in self.parts) > 2 * MOST:
+        if sum(len(part[0]) for part in self.parts) > 2 * MAX_STATES:
             self.parts = [self._joined()]
 
     def result(self) -> tuple[Tensor, ...]:
-        """The numbers of the states that are kept, in increasing order, and their rows of the tensors."""
+        """The numbers of the states that are kept, in increasing order, and the rows of the tensors for them."""
         kept = self._joined()
         if len(kept[0]) < self.count:
             LOG.info("The model keeps %d of %d training states.", len(kept[0]), self.count)
@@ -46,15 +46,15 @@ class Retained:
 
     def _joined(self) -> tuple[Tensor, ...]:
         number, *values = (torch.cat(part) for part in zip(*self.parts, strict=True))
-        places = kept_places(number, self.stretch)
-        return number[places], *(value[places] for value in values)
+        index = kept_indices(number, self.stretch)
+        return number[index], *(value[index] for value in values)
 
 
-def kept_places(number: Int[Tensor, " n"], stretch: int = 1) -> Int[Tensor, " kept"]:
-    """Places of the numbers that are kept, in increasing order of the numbers."""
+def kept_indices(number: Int[Tensor, " n"], stretch: int = 1) -> Int[Tensor, " kept"]:
+    """Indices of the numbers that are kept, in increasing order of the numbers."""
     order = number.argsort(stable=True)
     priority = (number[order] // stretch).double() * GOLDEN % 1
-    return order[priority.argsort(stable=True)[:MOST].sort().values]
+    return order[priority.argsort(stable=True)[:MAX_STATES].sort().values]
 
 
 def rounded(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

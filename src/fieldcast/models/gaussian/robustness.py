@@ -4,8 +4,8 @@ A cell that hardly varies in training, such as sea water that ice holds at its f
 stems from a few days. A real departure there is tens of standard deviations, and a gain computed from that variance
 amplifies it into every correlated cell. Three measures prevent this.
 
-1. An independent variance U^2 of a value, where the kurtosis of the training anomalies a is above 100, that is where
-   fewer than one day in a hundred accounts for their variance s^2:
+1. An independent variance U^2 of a value if the kurtosis of its training anomalies a is above 100, that is if fewer
+   than one day in a hundred accounts for their variance s^2:
 
        U^2 = min(max|a| / 2, 0.7)^2 - s^2    (in variances of the variable).
 
@@ -18,7 +18,7 @@ amplifies it into every correlated cell. Three measures prevent this.
    which makes it a departure of five standard deviations, the largest accepted, and lets its weight fall as 1 / d^2.
    (Sakov and Sandery 2017, "An adaptive quality control procedure for data assimilation", have the first of the two
    with a smooth threshold.) An extreme that its neighbours confirm passes.
-3. An additional variance of the members at unobserved places near an observation that failed,
+3. An additional variance of the members at unobserved points near an observation that failed,
 
        added_variance(p) = max_i min(excess_i, 1) exp(-(|p - p_i| / l)^2),    l^2 = 4 pi g^2 / number of observations,
 
@@ -38,15 +38,19 @@ from torch import Tensor
 
 from fieldcast.models.gaussian.grid_points import GridPoints
 
-RARE = 100.0  # kurtosis; a Gaussian has 3, daily rain some tens
-LARGEST = 2.0  # standard deviations assigned to the largest anomaly of rare events
-TYPICAL = 0.7  # upper limit, in standard deviations of the variable
-LARGEST_DEPARTURE = 5.0  # standard deviations at which the check fails
-# choices of the least observation error, in standard deviations of the variable
+RARE_KURTOSIS = (
+    100.0  # kurtosis above which variance comes from rare events: a Gaussian has 3, daily rain some tens
+)
+RARE_DEVIATIONS = 2.0  # number of standard deviations that the largest anomaly of rare events is taken to be
+MAX_RARE_DEVIATION = 0.7  # largest standard deviation of rare events, in standard deviations of the variable
+MAX_DEPARTURE = 5.0  # departure, in standard deviations, above which an observation fails the check
+# choices of the smallest observation error, in standard deviations of the variable
 FLOORS = (0.0, 0.01, 0.03, 0.1)
-ROUNDING = 64  # times machine precision: minimum share of the local variance that counts as error
-FEW = 10  # observations, as many as a value needs to have a climatology
-CHUNK = 64  # rows, or failed observations, at a time: bounds the memory
+ROUNDING = 64  # smallest error variance, in units of machine precision times the local variance
+PRIOR_OBSERVATIONS = (
+    10  # weight of the mean variance of all values, as many as a value needs for a climatology
+)
+ROWS_PER_CHUNK = 64  # rows, or failed observations, that are processed together, to bound the memory
 
 
 class MomentSums:
@@ -60,10 +64,10 @@ class MomentSums:
         self, anomalies: Float[Tensor, "time *values"], observed: Bool[Tensor, "time *values"] | None = None
     ) -> MomentSums:
         """Add anomalies, which are 0 where they are not observed."""
-        for number, part in enumerate(anomalies.split(CHUNK)):
-            square = part.double().square()
-            here = slice(number * CHUNK, number * CHUNK + len(part))
-            self.count = self.count + (len(part) if observed is None else observed[here].sum(0))
+        for number, chunk in enumerate(anomalies.split(ROWS_PER_CHUNK)):
+            square = chunk.double().square()
+            rows = slice(number * ROWS_PER_CHUNK, number * ROWS_PER_CHUNK + len(chunk))
+            self.count = self.count + (len(chunk) if observed is None else observed[rows].sum(0))
             self.second = self.second.to(square) + square.sum(0)
             self.fourth = self.fourth.to(square) + square.square().sum(0)
             self.largest = torch.maximum(self.largest.to(square), square.amax(0))
@@ -71,17 +75,19 @@ class MomentSums:
 
     @property
     def variance(self) -> Float[Tensor, "*values"]:
-        """s^2; once any value is missing, each has the mean variance of all as `FEW` further observations."""
+        """s^2; if any value is missing, each has `PRIOR_OBSERVATIONS` further observations of the mean variance."""
         if isinstance(self.count, int):
             return self.second / self.count
-        return (self.second + FEW * self.second.sum() / self.count.sum()) / (self.count + FEW)
+        return (self.second + PRIOR_OBSERVATIONS * self.second.sum() / self.count.sum()) / (
+            self.count + PRIOR_OBSERVATIONS
+        )
 
     @property
     def rare(self) -> Float[Tensor, "*values"]:
         """U^2, the variance of rare events."""
-        scale = (self.largest.sqrt() / LARGEST).clamp(max=TYPICAL)
-        few = self.fourth / torch.as_tensor(self.count).clamp(min=1) > RARE * self.variance.square()
-        return torch.where(few, scale.square() - self.variance, 0.0).clamp(min=0)
+        scale = (self.largest.sqrt() / RARE_DEVIATIONS).clamp(max=MAX_RARE_DEVIATION)
+        rare = self.fourth / torch.as_tensor(self.count).clamp(min=1) > RARE_KURTOSIS * self.variance.square()
+        return torch.where(rare, scale.square() - self.variance, 0.0).clamp(min=0)
 
 
 def observation_error(
@@ -101,23 +107,23 @@ def observation_error(
 def excess(
     departure: Float[Tensor, "*shape"], expected: Float[Tensor, " observed"]
 ) -> Float[Tensor, "*shape"]:
-    """Variance to add so that a departure is five standard deviations; 0 for smaller departures."""
-    return (departure.square() / LARGEST_DEPARTURE**2 - expected).clamp(min=0)
+    """Variance to add to `expected` so that a departure is five standard deviations; 0 for smaller departures."""
+    return (departure.square() / MAX_DEPARTURE**2 - expected).clamp(min=0)
 
 
 def added_variance(
     excess: Float[Tensor, " observed"], index: Int[Tensor, " observed"], grid: GridPoints, variables: int
 ) -> Float[Tensor, " values"]:
-    """Additional variance of members at unobserved places near observations that failed.
+    """Additional variance of members at unobserved points near observations that failed.
 
-    `index` numbers the observed values (variable, place).
+    `index` are the observed values among (variable, point), flattened.
     """
     out = excess.new_zeros(variables, len(grid))
-    variable, place = index // len(grid), index % len(grid)
+    variable, point = index // len(grid), index % len(grid)
     for v in variable[excess > 0].unique().tolist():
         square = 4 * math.pi * grid.extent / (variable == v).sum()  # l^2
-        for failed in ((excess > 0) & (variable == v)).nonzero()[:, 0].split(CHUNK):
-            chord = torch.cdist(grid.points[place[failed]], grid.points)
+        for failed in ((excess > 0) & (variable == v)).nonzero()[:, 0].split(ROWS_PER_CHUNK):
+            chord = torch.cdist(grid.points[point[failed]], grid.points)
             near = excess[failed, None].clamp(max=1) * torch.exp(-chord.square() / square).to(out)
             out[v] = torch.maximum(out[v], near.amax(0))
     out = out.flatten()

@@ -1,4 +1,4 @@
-"""Span, years and seasons of training times, given in order as fractions of the year."""
+"""Length, years and seasons of a record of training times, given in order as fractions of the year."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 FOLDS = 5
-WINDOW = 45 / 365  # of a year: maximum distance in season from the target day
-LEAP = 1.5 / 365  # of a year: the fraction falls by less at the end of 29 February, which counts as the 28th
-FEWEST = 30  # times within the window; with fewer, all seasons are used
+SEASON_HALF_WIDTH = 45 / 365  # greatest distance in season from the target day, in years
+# The fraction of the year falls by less than this at the end of 29 February, which counts as the 28th, and by more
+# where a year begins.
+LEAP_DAY_SHIFT = 1.5 / 365
+MIN_TIMES = 30  # smallest number of times within the season; with fewer, all seasons are used
 
 
 def steps(days: Float[Tensor, " n"]) -> Float[Tensor, " n-1"]:
@@ -20,7 +22,7 @@ def steps(days: Float[Tensor, " n"]) -> Float[Tensor, " n-1"]:
 
 def starts_year(days: Float[Tensor, " n"]) -> Bool[Tensor, " n-1"]:
     """Whether each time but the first is of a later year than the one before."""
-    return days.diff() < -LEAP
+    return days.diff() < -LEAP_DAY_SHIFT
 
 
 def elapsed(days: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
@@ -42,19 +44,19 @@ def within_season(
     days: Float[Tensor, " n"],
     target_days: Float[Tensor, " batch"],
     allowed: Bool[Tensor, "batch n"],
-    window: float = WINDOW,
+    window: float = SEASON_HALF_WIDTH,
     years: int = 1,
 ) -> Bool[Tensor, "batch n"]:
-    """The allowed times within `window` (45 days) of the season of each target day.
+    """The allowed times within `window` (by default 45 days) of the season of each target day.
 
-    All allowed times if the record is more than `window` shorter than `years`, days are unknown, or fewer than 30 lie
-    in the window.
+    All allowed times are returned if the record is more than `window` shorter than `years`, if days are unknown, or if
+    fewer than 30 allowed times lie in the window.
     """
     if days.isnan().any() or elapsed(days.double())[-1] < years - window:
         return allowed
-    away = (days - target_days[:, None] + 0.5) % 1 - 0.5
-    near = allowed & (away.abs() <= window)
-    return torch.where(near.sum(1, keepdim=True) >= FEWEST, near, allowed)
+    difference = (days - target_days[:, None] + 0.5) % 1 - 0.5
+    in_season = allowed & (difference.abs() <= window)
+    return torch.where(in_season.sum(1, keepdim=True) >= MIN_TIMES, in_season, allowed)
 
 
 def pick(allowed: Bool[Tensor, "batch n"], u: Float[Tensor, "batch members"]) -> Int[Tensor, "batch members"]:

@@ -1,13 +1,13 @@
 """Leading modes of states that are not in memory together, from a few passes over them.
 
-With up to EXACT values in a state, one pass sums the second moment S = x^T x / n, from which the modes follow exactly.
-Larger states take three passes (Halko, Martinsson and Tropp 2011, "Finding structure with randomness", algorithm 4.4,
-with the covariance as the matrix): two iterate a subspace Q that begins at random,
+With up to `MAX_EXACT_VALUES` values in a state, one pass sums the second moment S = x^T x / n, from which the modes
+follow exactly. Larger states take three passes (Halko, Martinsson and Tropp 2011, "Finding structure with randomness",
+algorithm 4.4, with the covariance as the matrix): two iterate a subspace Q that begins at random,
 
     Q <- orthonormal basis of sum_t x_t^T (x_t Q),
 
-and the third sums (x Q)^T (x Q) and (x Q)^T x. Q has OVERSAMPLING more columns than there are modes. The memory is
-that of 2 Q and one batch.
+and the third sums (x Q)^T (x Q) and (x Q)^T x. Q has `OVERSAMPLING` more columns than there are modes. It holds
+2 Q and one batch in memory.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-EXACT = 4096  # values: a second moment of 128 MB
-ITERATIONS = 2
-OVERSAMPLING = 20
-STATES_PER_PRODUCT = 32
-CELLS_PER_PIECE = 8192  # processed at once
+MAX_EXACT_VALUES = 4096  # largest number of values of a state for the exact modes: a second moment of 128 MB
+ITERATIONS = 2  # passes that iterate the subspace
+OVERSAMPLING = 20  # columns of the subspace beyond the number of modes
+STATES_PER_PRODUCT = 32  # states that are multiplied together
+CELLS_PER_PIECE = 8192  # cells that are processed together
 
 Pieces = Iterator[Float[Tensor, "time cell"]]
 
@@ -35,7 +35,7 @@ def streamed_modes(
     Modes with less than the share `rank` of the variance of the first are left out.
     """
     root = area.double().sqrt()
-    if len(area) <= EXACT:
+    if len(area) <= MAX_EXACT_VALUES:
         moment = second_moment(states())
         variance, u = torch.linalg.eigh(root[:, None] * moment * root)
         covariances = root[:, None] * moment
@@ -49,7 +49,7 @@ def streamed_modes(
     for piece, of_piece in zip(
         covariances.split(CELLS_PER_PIECE, 1), modes.split(CELLS_PER_PIECE, 1), strict=True
     ):
-        of_piece.copy_(rows.flip(0) @ piece.double())  # all in double precision would take twice the memory
+        of_piece.copy_(rows.flip(0) @ piece.double())  # by pieces: double precision takes twice the memory
     return modes
 
 

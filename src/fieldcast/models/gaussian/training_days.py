@@ -1,9 +1,9 @@
 """Training days of a closed-form model: their anomalies, drawn by season, and the components of their covariance.
 
-Models keep the anomalies of at most `retained.MOST` days.
+Models keep the anomalies of at most `retained.MAX_STATES` days.
 
-Cross-fitting leaves out one fold of the days at a time, so that a correction that is learned later sees errors of days
-that the covariance does not know.
+Cross-fitting leaves out one fold of the days at a time, so that a correction that is learned later sees the errors of
+days that did not enter the covariance.
 """
 
 from __future__ import annotations
@@ -23,16 +23,17 @@ from fieldcast.models.gaussian.retained import Retained, rounded
 from fieldcast.models.gaussian.seasonal_selection import FOLDS, cross_fitting_folds, pick, within_season
 from fieldcast.models.gaussian.training_statistics import CovarianceComponents, training_statistics
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.selection import evenly
 from fieldcast.models.space import Space
 
 SPREAD_POOL = 200  # training days whose root mean square is the spread: a sampling error of 5 %
-DOUBLE_VALUES = 2500  # up to this many values double precision is used: a second moment takes 50 MB
+MAX_DOUBLE_VALUES = 2500  # largest number of values in double precision: a second moment takes 50 MB
 
 
 class TrainingDays(Derived, Solved):
-    """A model that keeps anomalies of training days (kept, V, P) at the places that exist.
+    """A model that keeps anomalies of training days (kept, V, P) at the points that exist.
 
-    `days` are the days of the year of all training days, and `number` (kept,) says which of these are kept.
+    `days` are the days of the year of all training days, and `number` (kept,) are the indices of those that are kept.
     """
 
     half_precision = ("anomalies",)
@@ -48,9 +49,9 @@ class TrainingDays(Derived, Solved):
         self.register_buffer("days", torch.empty(0))
 
     def solve(self, training: Iterable[Batch]) -> None:
-        """Keep training anomalies, and the days of all, in the order of `Batch.index` where it is given.
+        """Keep training anomalies, and the days of the year of all states, in the order of `Batch.index` if given.
 
-        This must be the order of time, which defines years and fifths.
+        This must be the order of time, which defines the folds: years or fifths of the record.
         """
         kept, days, count = Retained(), [], 0
         for batch in training:
@@ -65,9 +66,9 @@ class TrainingDays(Derived, Solved):
             days.append((number, day.float()))
             count += len(x)
         number, anomalies, *present = kept.result()
-        every, day = (torch.cat(part) for part in zip(*days, strict=True))
-        order = torch.argsort(every, stable=True)
-        self.keep(anomalies, day[order], torch.searchsorted(every[order], number))
+        all_numbers, day = (torch.cat(tensors) for tensors in zip(*days, strict=True))
+        order = torch.argsort(all_numbers, stable=True)
+        self.keep(anomalies, day[order], torch.searchsorted(all_numbers[order], number))
         for observed in present:
             self.complete(observed)
         self.anomalies = rounded(self.anomalies)
@@ -78,13 +79,13 @@ class TrainingDays(Derived, Solved):
         days: Float[Tensor, " training"],
         number: Int[Tensor, " kept"] | None = None,
     ) -> None:
-        """Set the anomalies, and of which of the training days they are; by default of all."""
+        """Set the anomalies, and the indices of their training days; by default all."""
         self.anomalies, self.days = anomalies, days
         self.number = torch.arange(len(days), device=days.device) if number is None else number
 
     @abstractmethod
     def complete(self, observed: Bool[Tensor, "kept variable p"]) -> None:
-        """Replace the missing values of the anomalies; `observed` says which are not missing."""
+        """Replace the missing values of the anomalies; `observed` is the mask of the others."""
 
     def folds(self) -> Int[Tensor, " training"]:
         """Fold of each training day, for `moments`."""
@@ -106,7 +107,7 @@ class TrainingDays(Derived, Solved):
 
     def _new_spread_pool(self, fold: int | None) -> Float[Tensor, "pool variable y x"]:
         outside = self.outside(fold).nonzero()[:, 0]
-        selected = torch.linspace(0, len(outside) - 1, min(SPREAD_POOL, len(outside))).round().long()
+        selected = evenly(len(outside), SPREAD_POOL)
         errors = self.anomalies[outside[selected.to(outside.device)]][:, None]
         numbers = torch.arange(len(errors), device=errors.device)
         return self.grid.scatter(
@@ -131,7 +132,7 @@ class TrainingDays(Derived, Solved):
         return self.derive(("training", fold), lambda: self._statistics(fold))
 
     def _statistics(self, fold: int | None) -> CovarianceComponents:
-        double = self.anomalies[0].numel() <= DOUBLE_VALUES
+        double = self.anomalies[0].numel() <= MAX_DOUBLE_VALUES
         anomalies = self.derive(("double",), self.anomalies.double) if double else self.anomalies
         return training_statistics(anomalies, self.outside(fold), self.grid.area, FOLDS)
 
@@ -142,6 +143,6 @@ class TrainingDays(Derived, Solved):
         return self.folds()[self.number] != fold
 
     def flat(self, x: Tensor) -> Tensor:
-        """Values at places (..., V * P), in the precision of the covariance."""
+        """Values at points (..., V * P), in the precision of the covariance."""
         z = self.grid.gather(x).flatten(-2)
-        return z.double() if z.shape[-1] <= DOUBLE_VALUES else z
+        return z.double() if z.shape[-1] <= MAX_DOUBLE_VALUES else z

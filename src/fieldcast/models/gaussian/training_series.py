@@ -14,10 +14,12 @@ from fieldcast.models.gaussian.retained import Retained, rounded
 
 
 class Series(NamedTuple):
-    """States in order of time; within a stretch they follow each other by one step."""
+    """States in order of time; within a stretch, successive states are one step apart."""
 
     states: Float[Tensor, "time variable y x"]
-    days: Float[Tensor, " time"]  # NaN for states that are no target: before the first window of a stretch
+    days: Float[
+        Tensor, " time"
+    ]  # NaN for states that are never a target: before the first window of a stretch
     stretch: Int[Tensor, " time"]
 
     def followed(self, steps: int = 1) -> Bool[Tensor, " time"]:
@@ -41,7 +43,7 @@ def series(training: Iterable[Batch], exists: Bool[Tensor, "y x"]) -> Series:
 
 
 def kept_series(training: Iterable[Batch], exists: Bool[Tensor, "y x"], stretch: int = 1) -> Series:
-    """The states of a series that a model keeps, see `retained`, in half precision; a gap ends a stretch."""
+    """The states of a series that a model keeps (see `retained`), in half precision; a gap ends a stretch."""
     kept = Retained(stretch)
     for part in series_parts(training):
         kept.add(part.number, part.states, part.days, part.stretch)

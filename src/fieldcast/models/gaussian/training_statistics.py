@@ -10,12 +10,12 @@ from torch import Tensor
 from fieldcast.models.gaussian import robustness
 from fieldcast.models.gaussian.covariance_terms import SecondMoment
 
-DENSE_BYTES = 1.7e9  # limit up to which the second moments of all folds are stored
-SMALLEST = 1e-12  # least standard deviation: constant values have no correlation
+MAX_DENSE_BYTES = 1.7e9  # largest size of the second moments of all folds that are stored
+MIN_DEVIATION = 1e-12  # smallest standard deviation: constant values have no correlation
 
 
 class CovarianceComponents(NamedTuple):
-    """Components of the covariance; values are (variable, place), flattened."""
+    """Components of the covariance; values are (variable, point), flattened."""
 
     moments: SecondMoment  # S
     deviation: Float[Tensor, " values"]  # D
@@ -29,16 +29,16 @@ def training_statistics(
     area: Float[Tensor, " p"],
     folds: int,
 ) -> CovarianceComponents:
-    """Statistics of the days that are kept; S is formed where the memory for that of all `folds` suffices."""
+    """Statistics of the days that are kept; S is formed if the memory suffices for that of all `folds`."""
     values = anomalies[0].numel()
     moments = SecondMoment(anomalies.flatten(1), kept.to(anomalies.dtype) / kept.sum())
-    if folds * values**2 * 4 <= DENSE_BYTES:
+    if folds * values**2 * 4 <= MAX_DENSE_BYTES:
         moments = moments.densified()
     a = anomalies[kept]
     deviation = a.square().mean(0).sqrt()  # (V, P)
     share = (area / area.sum() / len(a)).sqrt().to(a)
-    standard = (a / deviation.clamp(min=SMALLEST) * share).transpose(0, 1).flatten(1)
+    standard = (a / deviation.clamp(min=MIN_DEVIATION) * share).transpose(0, 1).flatten(1)
     between = standard @ standard.T
-    scale = between.diagonal().sqrt().clamp(min=SMALLEST)
+    scale = between.diagonal().sqrt().clamp(min=MIN_DEVIATION)
     rare = robustness.MomentSums().add(a).rare.flatten()
     return CovarianceComponents(moments, deviation.flatten(), between / scale[:, None] / scale, rare)

@@ -1,4 +1,4 @@
-"""Batch normalisation over the batch of all ranks that train together (torch's own has no kernel for processors)."""
+"""Batch normalisation over the batch of all ranks that train together (torch's own has no CPU kernel)."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@
 
 A score of separate cells is insensitive to the correlation of errors between cells: members that are too smooth, each
 offset over a whole region, may score as well as members with the structure of weather. Contrasts distinguish them. The
-idea is that of the variogram score (Scheuerer and Hamill 2015, Variogram-based proper scoring rules for probabilistic
+idea comes from the variogram score (Scheuerer and Hamill 2015, Variogram-based proper scoring rules for probabilistic
 forecasts of multivariate quantities, Monthly Weather Review 143), with the fair CRPS in place of its moments. Contrasts
 do not constrain the level of a field: they complement a score of cells.
 """
@@ -20,7 +20,7 @@ from torch import Tensor
 from fieldcast.models.layers.crps import fair_crps
 from fieldcast.models.space import Space
 
-DISTANCES = 1, 2, 4, 8  # in cells: from the smallest resolved structures to those of weather
+DISTANCES = 1, 2, 4, 8  # distances in cells, from the smallest resolved structures to weather systems
 LATITUDE, LONGITUDE = -2, -1
 
 
@@ -44,19 +44,19 @@ class Pairs(NamedTuple):
         return torch.sub(*self.ends(x))
 
     def weight(self, space: Space) -> Float[Tensor, "y2 x2"]:
-        """The mean area of the two cells; 0 where one of them never has a value."""
+        """The mean area of the two cells; 0 if one of them does not exist."""
         both = torch.logical_and(*self.ends(space.exists))
         return torch.stack(self.ends(space.area)).mean(0) * both
 
 
 def pairs_of(space: Space) -> list[Pairs]:
     """Pairs at all `DISTANCES` along both axes that exist on the grid."""
-    every = [
+    candidates = [
         Pairs(distance, axis, space.wraps and axis == LONGITUDE)
         for axis in (LONGITUDE, LATITUDE)
         for distance in DISTANCES
     ]
-    return [pairs for pairs in every if pairs.weight(space).any()]
+    return [pairs for pairs in candidates if pairs.weight(space).any()]
 
 
 def contrast_crps(

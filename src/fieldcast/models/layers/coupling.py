@@ -23,7 +23,7 @@ class Coupling(nn.Module):
     """A coupling layer; s is a learnt factor times tanh (ibid., section 4.1), bounded so that no draw overflows."""
 
     def __init__(self, network: nn.Module, mask: Bool[Tensor, "*shape"], moves: Bool[Tensor, "*shape"]):
-        """Store the mask; `moves` is true where values exist: elsewhere x passes unchanged, whatever the mask."""
+        """Store the mask; `moves` is the mask of values that exist: others pass unchanged, whatever the mask."""
         super().__init__()
         self.network = network
         self.bound = nn.Parameter(torch.ones(mask.shape))
@@ -34,7 +34,7 @@ class Coupling(nn.Module):
     def terms(
         self, x: Float[Tensor, "batch *shape"]
     ) -> tuple[Float[Tensor, "batch *shape"], Float[Tensor, "batch *shape"]]:
-        """s and t, zero where x passes."""
+        """s and t, which are 0 where x passes unchanged."""
         s, t = self.network(x * self.kept).to(x.dtype).unbind(1)
         return self.bound * torch.tanh(s) * self.moved, t * self.moved
 
@@ -95,7 +95,7 @@ class Convolutions(nn.Module):
 
 def checkerboard(shape: Sequence[int], odd: bool) -> Bool[Tensor, "..."]:
     """True on one colour of a checkerboard over the last two axes; consecutive variables alternate in colour."""
-    places = torch.zeros(tuple(shape), dtype=torch.long)
+    index_sum = torch.zeros(tuple(shape), dtype=torch.long)
     for axis, size in enumerate(shape):
-        places = places + torch.arange(size).view(-1, *[1] * (len(shape) - axis - 1))
-    return (places % 2 == 1) == odd
+        index_sum = index_sum + torch.arange(size).view(-1, *[1] * (len(shape) - axis - 1))
+    return (index_sum % 2 == 1) == odd

@@ -1,4 +1,4 @@
-"""The continuous ranked probability score as a loss: of an ensemble, fair, and of a normal distribution."""
+"""The continuous ranked probability score as a loss, for an ensemble (the fair score) and a normal distribution."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def fair_crps(
     skill = (draws - truth[:, None]).abs().mean(dim=1)
     if members == 1:
         return skill
-    pairs = sum((draws[:, apart:] - draws[:, :-apart]).abs().sum(dim=1) for apart in range(1, members))
+    pairs = sum((draws[:, shift:] - draws[:, :-shift]).abs().sum(dim=1) for shift in range(1, members))
     return skill - pairs / (members * (members - 1))
 
 
@@ -37,7 +37,7 @@ def area_mean_crps(
 def normal_crps(error: Float[Tensor, "*shape"], sigma: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """sigma (z (2 Phi(z) - 1) + 2 phi(z) - 1 / sqrt(pi)), z = error / sigma (Gneiting et al. 2005, eq. 5).
 
-    `error` is that of the mean, of either sign.
+    `error` is the signed error of the mean.
     """
     z = error / sigma
     density = torch.exp(-z.square() / 2) / math.sqrt(2 * math.pi)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from fieldcast.models.layers.grid_convolutions import REFINE, GridConv, Upsampling, halved
+from fieldcast.models.layers.grid_convolutions import REFINE, GridConv, Upsampling, halved_shape
 
 
 class ConvEncoder(nn.Module):
@@ -20,7 +20,7 @@ class ConvEncoder(nn.Module):
         super().__init__()
         sizes = [inputs, *channels]
         self.layers = nn.ModuleList(GridConv(i, o, wraps, stride=2) for i, o in pairwise(sizes))
-        y, x = halved(shape, len(channels))
+        y, x = halved_shape(shape, len(channels))
         self.channels, self.features = channels[-1], channels[-1] * y * x
 
     def features_of(self, x: Float[Tensor, "batch c y x"]) -> Float[Tensor, "batch c2 y2 x2"]:
@@ -61,7 +61,7 @@ class ConvDecoder(nn.Module):
         extra: int = 0, upsample: Upsampling = "transposed",
     ):  # fmt: skip
         super().__init__()
-        self.shape, self.coarse = shape, (channels[0], *halved(shape, len(channels)))
+        self.shape, self.coarse = shape, (channels[0], *halved_shape(shape, len(channels)))
         self.linear = nn.Linear(inputs, channels[0] * self.coarse[1] * self.coarse[2])
         sizes = [channels[0] + extra, *channels[1:], outputs]
         self.layers = nn.ModuleList(REFINE[upsample](i, o, wraps) for i, o in pairwise(sizes))

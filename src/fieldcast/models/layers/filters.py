@@ -2,8 +2,8 @@
 
     x - D^n x,    D = -(second difference) / 4 along an axis,
 
-multiplies a wave of length L grid spacings by 1 - sin(pi / L)^(2n): the shortest wave, of two, vanishes in one
-step; for n = 16 a wave of three keeps 0.99, one of four 1 - 2^-16. The filter acts along longitude, then latitude.
+multiplies a wave of length L grid spacings by 1 - sin(pi / L)^(2n). The shortest wave, L = 2, vanishes in one step; for
+n = 16 a wave with L = 3 keeps 0.99, and one with L = 4 keeps 1 - 2^-16. The filter acts along longitude, then latitude.
 Beyond a border or a coast the field is extended by its last value, so that cells that do not exist do not matter.
 
 R. Shapiro (1970), Smoothing, filtering, and boundary effects, Reviews of Geophysics 8, 359-387.
@@ -17,8 +17,10 @@ from torch import Tensor, nn
 
 
 def smoothing(linked: Bool[Tensor, "line cell"], order: int) -> Float[Tensor, "line cell cell"]:
-    """I - D^n for each line of cells, as symmetric matrices; `linked` is true where a cell and the next one both exist,
-    with the first cell next after the last."""
+    """I - D^n for each line of cells, as symmetric matrices.
+
+    `linked` is true where a cell and the next one both exist; the first cell follows the last.
+    """
     eye = torch.eye(linked.shape[1], dtype=torch.float64)
     links = linked.double()[..., None] * eye.roll(1, 1)
     links = links + links.mT

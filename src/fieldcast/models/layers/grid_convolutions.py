@@ -20,19 +20,19 @@ def pad(x: Float[Tensor, "batch c y x"], width: int, wraps: bool) -> Float[Tenso
     """Pad by `width` cells on each side: circularly in longitude where it wraps, else by the nearest value."""
     if width == 0:
         return x
-    x = wrapped(x, width) if wraps else repeated(x, width, dim=-1)
-    return repeated(x, width, dim=-2)
+    x = pad_circularly(x, width) if wraps else pad_by_edge(x, width, dim=-1)
+    return pad_by_edge(x, width, dim=-2)
 
 
-def wrapped(x: Float[Tensor, "batch c y x"], width: int) -> Float[Tensor, "batch c y x2"]:
+def pad_circularly(x: Float[Tensor, "batch c y x"], width: int) -> Float[Tensor, "batch c y x2"]:
     """Pad longitude circularly."""
-    # not F.pad, the gradient of which takes two to ten times as long on a processor
+    # F.pad would do the same, but its gradient takes two to ten times as long on a CPU
     return torch.cat([x[..., -width:], x, x[..., :width]], dim=-1)
 
 
-def repeated(x: Float[Tensor, "batch c y x"], width: int, dim: int) -> Float[Tensor, "batch c y2 x2"]:
+def pad_by_edge(x: Float[Tensor, "batch c y x"], width: int, dim: int) -> Float[Tensor, "batch c y2 x2"]:
     """Pad a dimension by its first and its last value."""
-    first, last = (x.narrow(dim, place, 1) for place in (0, x.shape[dim] - 1))
+    first, last = (x.narrow(dim, index, 1) for index in (0, x.shape[dim] - 1))
     return torch.cat([*[first] * width, x, *[last] * width], dim=dim)
 
 
@@ -71,14 +71,14 @@ class GridTranspose(nn.Module):
     def forward(self, x: Float[Tensor, "batch c y x"]) -> Float[Tensor, "batch c2 y2 x2"]:
         if not self.wraps:
             return self.convolution(x)
-        return self.convolution(wrapped(x, 1))[..., 2:-2]
+        return self.convolution(pad_circularly(x, 1))[..., 2:-2]
 
 
 class GridNearest(nn.Module):
-    """A convolution of twice as many cells each way, each with the nearest value.
+    """A convolution after doubling both sizes by the nearest value.
 
-    It makes no checkerboard, as a transposed convolution does: Odena, Dumoulin and Olah (2016), "Deconvolution and
-    checkerboard artifacts".
+    Unlike a transposed convolution it makes no checkerboard pattern: Odena, Dumoulin and Olah (2016), "Deconvolution
+    and checkerboard artifacts".
     """
 
     def __init__(self, inputs: int, outputs: int, wraps: bool):
@@ -95,7 +95,7 @@ REFINE: Mapping[Upsampling, type[nn.Module]] = MappingProxyType(
 )
 
 
-def halved(shape: tuple[int, int], times: int) -> tuple[int, int]:
+def halved_shape(shape: tuple[int, int], times: int) -> tuple[int, int]:
     """Size after `times` convolutions of stride 2."""
     for _ in range(times):
         shape = (-(-shape[0] // 2), -(-shape[1] // 2))

@@ -14,9 +14,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fieldcast.errors import InputError
-from fieldcast.models.layers.grid_convolutions import GridConv, halved
+from fieldcast.models.layers.grid_convolutions import GridConv, halved_shape
 
-GROUPS = 8  # of channels, which are normalised together
+GROUPS = 8  # number of groups of channels in a group normalisation
 
 
 class ResidualBlock(nn.Module):
@@ -112,7 +112,7 @@ class UNet(nn.Module):
         self.first = GridConv(inputs * patch**2 + positions, channels[0], wraps)
         self.down = nn.ModuleList(ResidualBlock(c, c, wraps, film) for c in channels[:-1])
         self.shrink = nn.ModuleList(GridConv(i, o, wraps, stride=2) for i, o in pairwise(channels))
-        self.coarsest = y, x = halved(shape, len(channels) - 1)
+        self.coarsest = y, x = halved_shape(shape, len(channels) - 1)
         self.noise_projection = nn.Conv2d(fields, channels[-1], 1, bias=False) if fields else None
         self.middle = nn.ModuleList(ResidualBlock(channels[-1], channels[-1], wraps, film) for _ in range(2))
         self.mixing = Mixing(channels[-1], y * x)

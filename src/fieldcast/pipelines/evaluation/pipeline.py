@@ -5,7 +5,7 @@ from typing import get_type_hints
 
 from kedro.pipeline import Pipeline
 
-from fieldcast.argument_groups import given
+from fieldcast.argument_groups import bind_arguments
 from fieldcast.deferred import Module
 from fieldcast.experiments import Experiment
 from fieldcast.pipelines.parameters import experiment_types
@@ -22,7 +22,7 @@ def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
     if "checkpoint" in inputs:
         function, stored = from_checkpoint(function, experiment)
         inputs |= stored
-    scored = given(nodes.score, function=function, experiment=experiment.name)
+    scored = bind_arguments(nodes.score, function=function, experiment=experiment.name)
     # the function of a plug-in may have annotations
     types = experiment_types(task, experiment) | get_type_hints(score.function)
     summarise = Step(task.headline, ("scores",), ("seed",), ("metrics",))

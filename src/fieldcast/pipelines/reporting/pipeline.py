@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from kedro.pipeline import Pipeline
 
-from fieldcast.argument_groups import given
+from fieldcast.argument_groups import bind_arguments
 from fieldcast.deferred import Module
 from fieldcast.experiments import Experiment
 from fieldcast.pipelines.names import RESULTS_OF, task_dataset
@@ -51,7 +51,7 @@ def collect(task: Task, experiments: Sequence[Experiment], outputs: Collection[s
     private = {f"{RESULTS_OF}{each.name}": f"{each.address}.results" for each in experiments}
     present = {name: results for name, results in private.items() if results in outputs}
     inputs |= {name: name for name in present}
-    collect_kinds = given(nodes.collect, kinds=task.results, target_name=task.target)
+    collect_kinds = bind_arguments(nodes.collect, kinds=task.results, target_name=task.target)
     gather = node_of(collect_kinds, inputs, [task_dataset(task.name, "results")], f"collect_{task.name}")
     further = [as_node(step, stored_as=stored_as(task)) for step in task.further]
     return Pipeline(

@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Pipeline
 
-from fieldcast.argument_groups import given
+from fieldcast.argument_groups import bind_arguments
 from fieldcast.deferred import Module
 from fieldcast.experiments import Experiment
 from fieldcast.pipelines.names import PREPARED, pooled_roles
@@ -29,7 +29,7 @@ def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
         inputs["options"] = f"params:{task.options}"
     if "base" in experiment.uses:
         inputs["base"] = "base"
-    fit = with_pooled(given(nodes.fit, task=task), roles)
+    fit = with_pooled(bind_arguments(nodes.fit, task=task), roles)
     return Pipeline(
         [
             node_of(fit, inputs, ["checkpoint", "history"], types=experiment_types(task, experiment)),

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Integer
 
+from fieldcast.even_spacing import evenly_spaced_indices
 from fieldcast.kinds import state_dimension
 
 PICTURES = 36  # of samples, and of real states
@@ -21,7 +22,7 @@ def sample_examples(samples: xr.Dataset, real: xr.Dataset, nearest: xr.Dataset) 
     Dims (picture, ...), with the coordinates kind ("sample", "real" or "nearest"), number and chain_time. All three
     arguments are data sets of states on `sample` or `time`.
     """
-    spread = np.unique(np.linspace(0, count_of(real) - 1, min(PICTURES, count_of(real))).round().astype(int))
+    spread = evenly_spaced_indices(count_of(real), PICTURES)
     pictures = [
         pictures_of_kind(samples, np.arange(min(PICTURES, count_of(samples))), "sample"),
         pictures_of_kind(real, spread, "real"),
