@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from fieldcast import calendars
+from fieldcast.counted import counted
 
 MONTH = 730  # hours
 UNITS = {"hour": 1.0, "day": 24.0, "month": float(MONTH), "year": 12.0 * MONTH}  # hours
@@ -53,7 +54,7 @@ class TimeStep(NamedTuple):
         if not self.months:
             return f"{self.hours:g} hours"
         number, unit = (self.months, "month") if self.months % 12 else (self.months // 12, "year")
-        return f"{number} {unit}{'' if number == 1 else 's'}"
+        return counted(number, unit)
 
     @property
     def lead(self) -> tuple[float, dict[str, str]]:

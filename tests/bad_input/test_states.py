@@ -49,7 +49,6 @@ STATES: dict[str, tuple[Spoil, tuple[str, ...]]] = {
 }
 ASKED: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "no states": ({"states": None}, ("predict.states is not set", "--params predict.states=FILE")),
-    "the result in its place": ({"output": "states.nc"}, ("predict.output is predict.states itself", "another file")),
     "no such experiment": ({"experiment": "forecast.crps"}, ("no experiment 'forecast.crps'", "<task>.<name>")),
     "misspelt experiment": ({"experiment": "forecast.vea"}, ("'forecast.vea'", "did you mean forecast.vae")),
     "not trained": ({"experiment": "forecast.vae"}, ("not been trained", "`kedro run --pipelines forecast.vae`")),

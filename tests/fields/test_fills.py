@@ -29,7 +29,7 @@ def test_far_from_all_other_values_at_one_cell_and_time(
         ingest_source(Source(path=write(data)))
     text = str(caught.value)
     assert (
-        f"weather.nc' holds {value:g} 1 times, first at 2001-01-08T00:00:00, latitude -30, longitude 120"
+        f"weather.nc' holds {value:g} 1 time, first at 2001-01-08T00:00:00, latitude -30, longitude 120"
         in text
     )
     assert "far outside all other values (2" in text and REMEDY in text and "\n" not in text
@@ -98,7 +98,7 @@ def test_packed_at_one_cell_and_time(make_weather: Make, write: Write) -> None:
     data = packed(data)
     data["msl"][7, 1, 2] = -32768
     with pytest.raises(
-        InputError, match=r"96723.* \(-32768 as packed\) 1 times, first at 2001-01-08T00:00:00, lat"
+        InputError, match=r"96723.* \(-32768 as packed\) 1 time, first at 2001-01-08T00:00:00, lat"
     ):
         ingest_source(Source(path=write(data)))
 
@@ -188,7 +188,7 @@ def test_packings_that_differ_from_file_to_file(make_weather: Make, write: Write
     second = packed(data.isel(time=slice(30, 60)), scale_factor=0.5)
     second["msl"][3, 1, 2] = 32767
     path = write(second, "1.nc").replace("1.nc", "*.nc")
-    with pytest.raises(InputError, match=r"116384 \(32767 as packed\) 1 times, first at 2001-02-03"):
+    with pytest.raises(InputError, match=r"116384 \(32767 as packed\) 1 time, first at 2001-02-03"):
         ingest_source(Source(path=path))
 
 

@@ -40,8 +40,8 @@ def test_scattered_values_stay_missing_and_are_reported(make_weather: Make) -> N
     row = quality.set_index(["check", "variable"]).loc[("missing values", "t2m")]
     left = int(data["t2m"].isnull().sum()) - 60
     assert row["action"] == "allowed" and row["count"] == left
-    assert f"{left} values ({left / (29 * 60):.1%}) are missing, first at 2001-01-01" in row["sentence"]
-    assert "1 times have no value at all, the first 2001-01-08" in row["sentence"]
+    assert f"{left} values ({left / (29 * 60):.1%}) missing, first at 2001-01-01" in row["sentence"]
+    assert "1 time has no value at all, the first 2001-01-08" in row["sentence"]
     assert "1 of 30 cells never have a value and are left out" in row["sentence"]
     assert Fields().validate(fields) is fields
     with pytest.raises(InputError, match="missing values at some times"):
@@ -70,7 +70,7 @@ def test_cells_with_a_value_at_any_time_exist(make_weather: Make) -> None:
     ("times", "sentence"),
     [
         (slice(None), "'t2m' of it has no value at all"),
-        (slice(1, None), "'t2m' of it is observed at 1 time only, and at least 2 are needed"),
+        (slice(1, None), "'t2m' of it is observed at only 1 time, and at least 2 are needed"),
     ],
 )
 def test_variables_that_are_hardly_observed(make_weather: Make, times: slice, sentence: str) -> None:

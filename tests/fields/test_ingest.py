@@ -84,7 +84,7 @@ def test_damage_inside_a_file_is_detected_on_reading(make_weather: Make, write: 
 def test_findings_name_the_file(make_weather: Make, write: Write) -> None:
     data = make_weather()
     data["t2m"][7, 1, 2] = np.nan
-    with pytest.raises(InputError, match=r"1 values of 't2m' in '.*weather.nc' are missing"):
+    with pytest.raises(InputError, match=r"1 value of 't2m' in '.*weather.nc' is missing"):
         ingest_source(Source(path=write(data)))
     gap = make_weather(times=70).isel(time=np.r_[0:30, 33:70])
     fields, quality = ingest_source(Source(path=write(gap, "gap.nc"), gaps="segment"))

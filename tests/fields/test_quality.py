@@ -50,11 +50,11 @@ REFUSED: dict[str, tuple[Callable[[xr.Dataset], None], str]] = {
     "all missing": (change("msl", (...,), lambda x: x * np.nan), "'msl' of it has no value at all"),
     "inf": (
         change("t2m", (5, 0, 1), lambda x: np.inf),
-        "holds 1 infinite or undeclared fill values, first at 2001-01-06",
+        "holds infinite or undeclared fill values (1, first at 2001-01-06",
     ),
     "fill": (
         change("t2m", (slice(5, 7), 0, 1), lambda x: 9.97e36),
-        "holds 2 infinite or undeclared fill values",
+        "holds infinite or undeclared fill values (2",
     ),
     "constant": (change("t2m", (...,), lambda x: 280.0), "'t2m' of it is constant"),
     "constant in time": (

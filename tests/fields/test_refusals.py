@@ -83,7 +83,7 @@ def t2m(change: Callable[[xr.DataArray], xr.DataArray]) -> Spoil:
 CONTENTS: dict[str, tuple[Spoil, tuple[str, ...]]] = {
     "NaN among the latitudes": (
         with_coordinate("latitude", math.nan),
-        ("the latitude 'latitude' of", "1 NaN or infinite values of 5", "correct them"),
+        ("the latitude 'latitude' of", "NaN or infinity (1 value of 5)", "correct it"),
     ),
     "infinity among the latitudes": (with_coordinate("latitude", math.inf), ("the latitude 'latitude' of",)),
     "NaN among the longitudes": (with_coordinate("longitude", math.nan), ("the longitude 'longitude' of",)),

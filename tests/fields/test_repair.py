@@ -94,9 +94,9 @@ REFUSED: dict[str, tuple[Callable[[xr.Dataset], xr.Dataset], str]] = {
     "gap": (without(10, 11, 30), "3 dates are missing in it, the first after 2001-01-10T00:00:00"),
     "differing": (
         differing,
-        "it gives 'msl' twice at 2001-01-10T00:00:00, with different values (1 such times): keep one",
+        "it gives 'msl' twice at 2001-01-10T00:00:00, with different values (1 such time): keep one",
     ),
-    "too few": (lambda d: d.isel(time=slice(29)), "it has 29 times, and training needs at least 30"),
+    "too few": (lambda d: d.isel(time=slice(29)), "it has 29 times, and at least 30 are needed"),
     "irregular": (shifted, "irregular: usually 24 hours, but not at 2001-01-21T05:00:00"),
     "unordered latitudes": (lambda d: d.isel(latitude=[0, 2, 1, 3, 4]), "latitudes of it are not in order"),
     "unordered longitudes": (

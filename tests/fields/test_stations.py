@@ -58,8 +58,8 @@ def test_missing_values_are_no_observations() -> None:
         ({"sigma": [-1.0, 0, 0]}, "has an error that is negative or infinite"),
         ({"sigma": [np.inf, 0, 0]}, "has an error that is negative or infinite"),
         ({"Date": [20010101, 20010102, 20010103]}, "gives times as numbers \\(20010101\\)"),
-        ({"lon": [np.nan, 0, 0]}, "has no longitude: add it"),
-        ({"obs": [np.inf, 1.0, 2.0]}, "station a, .* has an infinite value: correct it"),
+        ({"lon": [np.nan, 0, 0]}, "an observation has no longitude .*: add it"),
+        ({"obs": [np.inf, 1.0, 2.0]}, "has an infinite value \\(station a, .*\\): correct it"),
         ({"latitude": [1.0, 2.0, 3.0]}, "'stations' has the columns latitude and lat: keep one"),
         ({"LAT": [1.0, 2.0, 3.0]}, "'stations' has two columns 'lat': keep one"),
     ],
@@ -84,7 +84,7 @@ def test_columns_files_and_repetitions_that_are_wrong_are_refused(tmp_path: Path
 
 
 def test_a_variable_of_another_model_and_other_units_are_refused() -> None:
-    with pytest.raises(InputError, match="is of a variable that the model lacks \\(it has z500\\)"):
+    with pytest.raises(InputError, match="is of a variable that the model lacks, which has z500"):
         converted(read_stations(table(), "'stations'"), {"z500": "m"}, "'stations'")
     with pytest.raises(InputError, match="is in 'm', which cannot be converted to 'K'"):
         converted(read_stations(table(units="m"), "'stations'"), {"t2m": "K"}, "'stations'")

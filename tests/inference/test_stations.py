@@ -146,7 +146,7 @@ def test_an_extreme_in_a_cell_is_not_suspect_where_stations_confirm_it(kind, wor
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"variable": "snow"}, "each of which is of a variable that the model lacks"),
+        ({"variable": "snow"}, "is of a variable that the model lacks"),
         ({"units": "kg"}, "cannot be converted"),
     ],
 )

@@ -189,3 +189,17 @@ def test_a_file_never_takes_the_place_of_its_own_source(fill: Any, gappy: Path) 
     with pytest.raises(InputError, match=r"fill\.output is fill\.observations itself"):
         fill(gappy, output=str(gappy.parent / "." / gappy.name))
     assert gappy.read_bytes() == before
+
+
+def test_a_file_never_takes_the_place_of_a_table_of_stations(
+    project: Any, finished: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "gauges.csv"
+    table.write_text("time,lat,lon,variable,value\n")
+    with pytest.raises(InputError, match=r"fill\.output is fill\.stations itself"):
+        project(
+            "fill",
+            data_root=finished,
+            parameters={"fill": {"stations": str(table), "output": str(table)}},
+        )
+    assert table.read_text().startswith("time")

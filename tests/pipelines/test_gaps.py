@@ -134,10 +134,10 @@ def fill_record(project: Callable[..., Any], tmp_path_factory: pytest.TempPathFa
     for number, days in enumerate((slice(0, 60), slice(60, None))):
         record.isel(valid_time=days).to_netcdf(folder / f"part{number}.nc")
 
-    def fill(name: str, file: str = "gappy.nc", **outputs: list[str]) -> Path:
+    def fill(name: str, file: str = "gappy.nc", output: Path | None = None, **outputs: list[str]) -> Path:
         root = folder / name
         ingestion = {"source": "file", "path": str(folder / file), "missing": "train"}
-        options = {"members": 0, "output": str(root / "filled.nc"), "max_gap": 30}
+        options = {"members": 0, "output": str(output or root / "filled.nc"), "max_gap": 30}
         project("gaps", data_root=root, parameters={"ingestion": ingestion, "fill": options}, **outputs)
         return root
 
@@ -176,6 +176,15 @@ def require_layout(filled: xr.Dataset) -> None:
 def test_a_record_in_several_files_keeps_their_layout(fill_record: Filled) -> None:
     root = fill_record("parts", "part*.nc", to_outputs=["gaps_filled"])
     require_layout(xr.load_dataset(root / "filled.nc"))
+
+
+@pytest.mark.parametrize("source", ["gappy.nc", "part*.nc"])
+def test_the_result_does_not_replace_the_record(fill_record: Filled, whole: Path, source: str) -> None:
+    name = source.replace("*", "1")
+    before = (whole.parent / name).read_bytes()
+    with pytest.raises(InputError, match=r"fill\.output is ingestion\.path itself.*choose another file"):
+        fill_record("replaced", source, output=whole.parent / "." / name)
+    assert (whole.parent / name).read_bytes() == before and not (whole.parent / "replaced").exists()
 
 
 def test_the_series_of_a_cell_holds_the_truth_that_was_hidden(whole: Path) -> None:

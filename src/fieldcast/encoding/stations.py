@@ -39,13 +39,14 @@ def points_of(
     outside = ~within_grid(codec, *at)
     swapped = outside.all() and within_grid(codec, *at[::-1]).mean() > 0.5
     remedy = "check whether latitude and longitude are swapped" if swapped else "leave it out"
-    refuse_rows(outside, table, where, f"lies outside the model's grid ({extent(codec)}): {remedy}")
+    refuse_rows(outside, table, where, f"lies outside the model's grid of {extent(codec)}", remedy)
     cells, weights = stencil(codec.latitude, codec.longitude, exists, *at)
     refuse_rows(
         pd.Series(weights.sum(1) == 0, table.index),
         table,
         where,
-        "lies where the model's grid has no cells (on land?)",
+        "lies where the model's grid has no cells, for example on land",
+        "leave it out",
     )
     datum = nearest_times(table["time"], times, space.time_step, table, where)
     variable = np.array([codec.variables.index(v) for v in table["variable"]])
@@ -85,7 +86,7 @@ def nearest_times(
         away = np.abs((read - present[nearest]) / pd.Timedelta(hours=1))
         index = np.where(away > step.hours / 2, -1, first[nearest])
     late = pd.Series(index < 0, table.index)
-    refuse_rows(late, table, where, "is at a time for which there are no fields to fill")
+    refuse_rows(late, table, where, "is at a time for which there are no fields to fill", "leave it out")
     return index
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from fieldcast import calendars
+from fieldcast.counted import counted
 from fieldcast.errors import InputError
 from fieldcast.fields.coordinates import DIMS, in_degrees, refuse_projected
 from fieldcast.fields.fills import with_packed_fills
@@ -227,7 +228,7 @@ def _check_dates(time: xr.DataArray, where: str) -> None:
         )
     if time.isnull().any():
         raise InputError(
-            f"{int(time.isnull().sum())} dates are missing on the time axis of {where}: fill them in"
+            f"the time axis of {where} lacks {counted(int(time.isnull().sum()), 'date')} of {time.size}: fill them in"
         )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
+from fieldcast.counted import counted
 from fieldcast.errors import InputError
 
 DIMS = ("time", "latitude", "longitude")
@@ -42,8 +43,8 @@ def in_degrees(coordinate: xr.DataArray, axis: str, where: str) -> xr.DataArray:
         raise InputError(f"the {axis}s of {where} are {kind}: make them numbers")
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise InputError(
-            f"the {axis} '{coordinate.name}' of {where} holds {int((~np.isfinite(values)).sum())} NaN or infinite "
-            f"values of {values.size}: correct them"
+            f"the {axis} '{coordinate.name}' of {where} holds NaN or infinity "
+            f"({counted(int((~np.isfinite(values)).sum()), 'value')} of {values.size}): correct it"
         )
     units = str(coordinate.attrs.get("units", "")).strip().lower()
     if units in _RADIANS:

@@ -15,6 +15,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from fieldcast import calendars
+from fieldcast.counted import counted
 from fieldcast.errors import InputError
 from fieldcast.fields.stations import converted, read_stations
 from fieldcast.geometry import counted_from, unit_points
@@ -131,8 +132,8 @@ class Gauges:
             for what, column in (("station", "at_place"), ("time", "at_time")):
                 if (count := of_variable[column].nunique()) < MIN_STATIONS_AND_TIMES:
                     raise InputError(
-                        f"{where} has readings of '{variable}' at {count} {what}: a field in space and time needs at "
-                        f"least {MIN_STATIONS_AND_TIMES} {what}s."
+                        f"{where} has readings of '{variable}' at {counted(count, what)}: a field in space and "
+                        f"time needs at least {MIN_STATIONS_AND_TIMES} {what}s."
                     )
         return cls(table.drop(columns="number"), times, number, step, places, units)
 

@@ -14,6 +14,7 @@ import xarray as xr
 from jaxtyping import Shaped
 
 from fieldcast import lineage
+from fieldcast.counted import counted
 from fieldcast.errors import InputError
 from fieldcast.fields.image_files import Pictures, digits, from_openml, read_folder, truncate
 from fieldcast.fields.options import ImageSource
@@ -80,8 +81,8 @@ def inspect(images: xr.Dataset) -> list[Finding]:
     labelled = "label" in images.coords
     checks = [
         ("labels", not labelled, "There are no labels: everything that needs classes is left out."),
-        ("constant", blank, f"{blank} images have the same grey value everywhere."),
-        ("twins", twins, f"{twins} test images are also in the training set."),
+        ("constant", blank, f"{counted(blank, 'image has', 'images have')} the same grey value everywhere."),
+        ("twins", twins, f"{counted(twins, 'test image is', 'test images are')} also in the training set."),
     ]
     return [
         Finding(check, "image", "", int(count), "allowed" if count else "fine", sentence if count else "")

@@ -12,6 +12,7 @@ import xarray as xr
 from jaxtyping import Bool
 
 from fieldcast import calendars
+from fieldcast.counted import counted
 from fieldcast.errors import InputError
 from fieldcast.fields.chunked import blocks
 from fieldcast.fields.conventions import static, time_varying
@@ -106,8 +107,8 @@ def _check_finite(array: xr.DataArray, survey: Survey, where: str) -> Finding:
     first = int(np.flatnonzero(survey.infinite)[0])
     place = _place(array, first, np.abs(array.isel(time=first).values) >= MAX_FINITE)
     raise InputError(
-        f"variable '{name}' of {where} holds {survey.infinite.sum()} infinite or undeclared fill values, "
-        f"first at {place}: mask or replace them"
+        f"variable '{name}' of {where} holds infinite or undeclared fill values "
+        f"({survey.infinite.sum()}, first at {place}): mask or replace them"
     )
 
 
@@ -126,14 +127,15 @@ def refuse_fills(array: xr.DataArray, search: Search, where: str) -> None:
         if search.is_far(value):
             place = _place(array, sighting.first, array.isel(time=sighting.first).values == value)
             raise InputError(
-                f"{subject} {sighting.count.sum()} times, first at {place}, far outside all other values "
-                f"({search.low:g} to {search.high:g}): declare it as the variable's _FillValue, or replace it{extreme}"
+                f"{subject} {counted(int(sighting.count.sum()), 'time')}, first at {place}, far outside all other "
+                f"values ({search.low:g} to {search.high:g}): declare it as the variable's _FillValue, or "
+                f"replace it{extreme}"
             )
         if search.is_mask(value):
             cells = sighting.count == search.times
             raise InputError(
-                f"{subject} at all times in {cells.sum()} cells, the first at {_cell(array, cells)}, as an undeclared "
-                "mask: declare it as the variable's _FillValue, or put NaN there"
+                f"{subject} at all times in {counted(int(cells.sum()), 'cell')}, the first at {_cell(array, cells)}, "
+                "as an undeclared mask: declare it as the variable's _FillValue, or put NaN there"
             )
 
 
@@ -152,10 +154,10 @@ def _check_missing(array: xr.DataArray, survey: Survey, where: str, missing: Mis
         count, first = int(survey.missing[scattered].sum()), _first_scattered(array, scattered)
         if missing == "refuse":
             raise InputError(
-                f"{count} values of '{name}' in {where} are missing{outside}, first at {first}: fill them with "
-                "`fieldcast fill-gaps`, let models learn from the others with ingestion.missing=train (in Python "
-                'missing="train"), or choose another ingestion.period (by default only cells without a value at any '
-                "time may be missing)"
+                f"{counted(count, 'value')} of '{name}' in {where} {'is' if count == 1 else 'are'} missing{outside}, "
+                f"first at {first}: fill them with `fieldcast fill-gaps`, let models learn from the others with "
+                'ingestion.missing=train (in Python missing="train"), or choose another ingestion.period (by default '
+                "only cells without a value at any time may be missing)"
             )
         return _scattered_finding(array, survey, where, first, count)
     if not never.any():
@@ -170,14 +172,17 @@ def _scattered_finding(array: xr.DataArray, survey: Survey, where: str, first: s
     observed = len(survey.present) - empty.size
     if observed < MIN_OBSERVED_TIMES:
         raise InputError(
-            f"variable '{name}' of {where} is observed at {observed} time only, and at least {MIN_OBSERVED_TIMES} are "
-            "needed: leave it out with ingestion.variables, or choose another ingestion.period"
+            f"variable '{name}' of {where} is observed at only {counted(observed, 'time')}, and at least "
+            f"{MIN_OBSERVED_TIMES} are needed: leave it out with ingestion.variables, or choose another "
+            "ingestion.period"
         )
     share = count / ((~survey.never).sum() * len(survey.present))
-    sentence = f"{count} values ({share:.1%}) are missing, first at {first}: models learn from the others."
+    sentence = (
+        f"{counted(count, 'value')} ({share:.1%}) missing, first at {first}: models learn from the others."
+    )
     if empty.size:
         date = calendars.date(array["time"][empty[0]])
-        sentence += f" {empty.size} times have no value at all, the first {date}."
+        sentence += f" {counted(empty.size, 'time has', 'times have')} no value at all, the first {date}."
     if survey.never.any():
         sentence += f" {survey.never.sum()} of {survey.never.size} cells never have a value and are left out."
     return Finding("missing values", name, first.partition(",")[0], count, "allowed", sentence)
@@ -197,7 +202,8 @@ def _check_constant(array: xr.DataArray, survey: Survey, where: str) -> Finding:
     if not flat.size:
         return Finding("constant fields", name, "", 0, "fine", "No field is constant.")
     first = calendars.date(array["time"][flat[0]])
-    sentence = f"{flat.size} fields have the same value in all cells, first at {first}: kept, but check them."
+    have = counted(flat.size, "field has", "fields have")
+    sentence = f"{have} the same value in all cells, first at {first}: kept, but check them."
     return Finding("constant fields", name, first, int(flat.size), "allowed", sentence)
 
 
@@ -207,8 +213,8 @@ def _check_precision(array: xr.DataArray, survey: Survey, where: str) -> None:
     count = int(survey.varies.sum())
     if count < MIN_VARYING_CELLS:
         raise InputError(
-            f"{subject} changes in time in {count} of {survey.varies.size} cells, and at least {MIN_VARYING_CELLS} are "
-            "needed: leave it out with ingestion.variables, or give a larger region"
+            f"{subject} changes in time in {count} of {counted(survey.varies.size, 'cell')}, and at least "
+            f"{MIN_VARYING_CELLS} are needed: leave it out with ingestion.variables, or give a larger region"
         )
     low, high = float(survey.low.min()), float(survey.high.max())
     largest = max(abs(low), abs(high))

@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from fieldcast import calendars
+from fieldcast.counted import counted
 from fieldcast.errors import InputError
 from fieldcast.fields.conventions import time_varying
 from fieldcast.time_steps import TimeStep, regular, step_of, with_rounded_times
@@ -50,7 +51,7 @@ def repair(
         findings.append(finding)
     if dataset.sizes["time"] < fewest:
         raise InputError(
-            f"{where} has {dataset.sizes['time']} times, and training needs at least {fewest}: "
+            f"{where} has {counted(dataset.sizes['time'], 'time')}, and at least {fewest} are needed: "
             "give a longer file or period"
         )
     dataset, more = _segments(dataset, where, gaps)
@@ -146,7 +147,7 @@ def _sorted_times(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, Finding]
         return dataset, Finding("order of times", "", "", 0, "fine", "Times are in order.")
     first = calendars.date(dataset["time"][late[0] + 1])
     dataset = dataset.isel(time=np.argsort(hours, kind="stable"))
-    sentence = f"{late.size} times were out of order, first at {first}: sorted."
+    sentence = f"{counted(late.size, 'time was', 'times were')} out of order, first at {first}: sorted."
     return dataset, Finding("order of times", "", first, int(late.size), "repaired", sentence)
 
 
@@ -162,11 +163,14 @@ def _without_duplicates(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, Fi
         if differ.any():
             date = calendars.date(dataset["time"][again[differ][0]])
             raise InputError(
-                f"{where} gives '{name}' twice at {date}, with different values ({differ.sum()} such times): "
-                "keep one of them (if the files are members of an ensemble, name one file)"
+                f"{where} gives '{name}' twice at {date}, with different values "
+                f"({counted(int(differ.sum()), 'such time')}): keep one of them (if the "
+                "files are members of an ensemble, name one file)"
             )
     first = calendars.date(dataset["time"][again[0]])
-    sentence = f"{again.size} times occurred twice with the same values, first {first}: one was kept."
+    sentence = (
+        f"{counted(again.size, 'time')} occurred twice with the same values, first {first}: one was kept."
+    )
     dataset = dataset.isel(time=np.delete(np.arange(dataset.sizes["time"]), again))
     return dataset, Finding("duplicate times", "", first, int(again.size), "repaired", sentence)
 
@@ -179,7 +183,8 @@ def _with_rounded_times(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, Fi
     if not moved.size:
         return dataset, Finding("rounded times", "", "", 0, "fine", "No time is off by rounding.")
     first = str(before[moved[0]])
-    sentence = f"{moved.size} times were off by rounding, first {first}: moved to {after[moved[0]]}."
+    were = counted(moved.size, "time was", "times were")
+    sentence = f"{were} off by rounding, first {first}: moved to {after[moved[0]]}."
     return dataset, Finding("rounded times", "", first, int(moved.size), "repaired", sentence)
 
 
@@ -201,13 +206,13 @@ def _segments(dataset: xr.Dataset, where: str, gaps: Gaps) -> tuple[xr.Dataset, 
         date = calendars.date(time[np.flatnonzero(irregular)[0] + 1])
         raise InputError(
             f"the time step of {where} is irregular: usually {step}, but not at {date} "
-            f"({irregular.sum()} such steps): bring the data to a regular step"
+            f"({counted(int(irregular.sum()), 'such step')}): bring the data to a regular step"
         )
     border = np.flatnonzero(counts > 1 + 1e-6)
     if border.size and gaps == "refuse":
         date = calendars.date(time[border[0]])
         raise InputError(
-            f"{dates_missing(counts)} missing in {where}, the first after {date} (step {step}): "
+            f"{dates_are(missing(counts))} missing in {where}, the first after {date} (step {step}): "
             'fill them in, or let each gap start a segment with ingestion.gaps=segment (in Python gaps="segment")'
         )
     number = np.zeros(time.size, dtype=np.int32)
@@ -217,10 +222,9 @@ def _segments(dataset: xr.Dataset, where: str, gaps: Gaps) -> tuple[xr.Dataset, 
     return dataset, [_gap_finding(time, border, missing(counts)), _step_finding(step, int(irregular.sum()))]
 
 
-def dates_missing(counts: np.ndarray) -> str:
-    """The number of missing dates, with its verb."""
-    number = missing(counts)
-    return "1 date is" if number == 1 else f"{number} dates are"
+def dates_are(number: int) -> str:
+    """A number of dates with its verb."""
+    return counted(number, "date is", "dates are")
 
 
 def missing(counts: np.ndarray) -> int:
@@ -232,12 +236,14 @@ def _gap_finding(time: xr.DataArray, border: np.ndarray, missing: int) -> Findin
     if not border.size:
         return Finding("gaps", "", "", 0, "fine", "No date is missing.")
     first = calendars.date(time[border[0]])
-    sentence = f"{missing} dates are missing in {border.size} gaps, the first after {first}: each gap starts a segment."
+    gaps = counted(border.size, "gap")
+    sentence = f"{dates_are(missing)} missing in {gaps}, the first after {first}: each gap starts a segment."
     return Finding("gaps", "", first, missing, "allowed", sentence)
 
 
 def _step_finding(step: TimeStep, irregular: int) -> Finding:
     if not irregular:
         return Finding("time step", "", "", 0, "fine", f"The time step is {step}.")
-    sentence = f"The time step is {step}; {irregular} gaps are not multiples of it; each starts a segment."
+    gaps = counted(irregular, "gap is no multiple", "gaps are no multiples")
+    sentence = f"The time step is {step}; {gaps} of it; each starts a segment."
     return Finding("time step", "", "", irregular, "allowed", sentence)

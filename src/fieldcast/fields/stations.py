@@ -51,7 +51,7 @@ def read_stations(source: str | Path | pd.DataFrame, where: str) -> pd.DataFrame
     require_valid(table, where)
     table = table.assign(variable=table["variable"].astype(str).str.strip().map(short))
     key = [name for name in ("time", "latitude", "longitude", "variable", "station") if name in table]
-    refuse_rows(table.duplicated(key), table, where, "is there twice: choose one of them")
+    refuse_rows(table.duplicated(key), table, where, "is there twice", "choose one of them")
     if silent := all_zero(table):
         LOG.warning(
             "%s: all readings of %d stations are zero (%s): check whether these instruments work.",
@@ -83,7 +83,7 @@ def without_missing(table: pd.DataFrame, where: str) -> pd.DataFrame:
     InputError
         For an infinite value, or if all are missing.
     """
-    refuse_rows(np.isinf(table["value"]), table, where, "has an infinite value: correct it")
+    refuse_rows(np.isinf(table["value"]), table, where, "has an infinite value", "correct it")
     table = table[table["value"].notna()]
     if table.empty:
         raise InputError(f"{where} holds no observation: all values are missing.")
@@ -93,11 +93,13 @@ def without_missing(table: pd.DataFrame, where: str) -> pd.DataFrame:
 def require_valid(table: pd.DataFrame, where: str) -> None:
     """Raise an InputError for an invalid location or error."""
     outside = ~table["latitude"].between(-90, 90)
-    refuse_rows(outside, table, where, "has a latitude that is not within -90 to 90 degrees: correct it")
-    refuse_rows(~np.isfinite(table["longitude"]), table, where, "has no longitude: add it, or remove the row")
+    refuse_rows(outside, table, where, "has a latitude that is not within -90 to 90 degrees", "correct it")
+    refuse_rows(
+        ~np.isfinite(table["longitude"]), table, where, "has no longitude", "add it, or remove the row"
+    )
     if "error" in table:
         wrong = ~np.isfinite(table["error"]) | (table["error"] < 0)
-        refuse_rows(wrong, table, where, "has an error that is negative or infinite: correct it")
+        refuse_rows(wrong, table, where, "has an error that is negative or infinite", "correct it")
 
 
 def station_columns(table: pd.DataFrame) -> list[str]:
@@ -135,11 +137,17 @@ def converted(
     table = table.copy()
     refuse_rows(
         ~table["variable"].isin(list(units)), table, where,
-        f"is of a variable that the model lacks (it has {', '.join(units)})",
+        f"is of a variable that the model lacks, which has {', '.join(units)}", "remove it, or correct its name",
     )  # fmt: skip
     if "units" not in table:
         return table.assign(units=table["variable"].map(dict(units)))
-    refuse_rows(table["units"].isna(), table, where, "has no units, although the table has a column of them")
+    refuse_rows(
+        table["units"].isna(),
+        table,
+        where,
+        "has no units, although the table has a column of them",
+        "add them",
+    )
     for (variable, unit), part in table.groupby(["variable", "units"]):
         change = conversion(str(unit), units[str(variable)])
         if change is None:
@@ -153,17 +161,14 @@ def converted(
     return table.assign(units=table["variable"].map(dict(units)))
 
 
-def refuse_rows(wrong: pd.Series, table: pd.DataFrame, where: str, what: str) -> None:
-    """Raise an InputError that lists the first of some observations."""
+def refuse_rows(wrong: pd.Series, table: pd.DataFrame, where: str, fault: str, remedy: str) -> None:
+    """Raise an InputError that lists the first observations with a fault."""
     if not wrong.any():
         return
     rows = "; ".join(observation_text(row) for row in table[wrong].head(LISTED_ROWS).to_dict("records"))
-    count = (
-        f"an observation ({rows})"
-        if wrong.sum() == 1
-        else f"{int(wrong.sum())} observations ({rows}{' ...' * bool(wrong.sum() > LISTED_ROWS)})"
-    )
-    raise InputError(f"{where}: {count}, {'which' if wrong.sum() == 1 else 'each of which'} {what}.")
+    number = int(wrong.sum())
+    subject = "an observation" if number == 1 else f"each of {number} observations"
+    raise InputError(f"{where}: {subject} {fault} ({rows}{' ...' * (number > LISTED_ROWS)}): {remedy}.")
 
 
 def observation_text(row: Mapping[str, object]) -> str:

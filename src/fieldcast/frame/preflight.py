@@ -21,7 +21,7 @@ from fieldcast import pipeline_registry, plugins
 from fieldcast.arguments import seed_number
 from fieldcast.errors import InputError
 from fieldcast.experiments import experiments, nearest
-from fieldcast.fields.paths import is_remote, local, require
+from fieldcast.fields.paths import is_remote, local, matches, require
 from fieldcast.frame.conf_source import require_configuration
 from fieldcast.frame.config_loader import DATA_ROOT
 from fieldcast.frame.lock import data_root
@@ -213,16 +213,29 @@ def check_versions(versions: Mapping[str, str], catalog: CatalogProtocol) -> Non
 
 
 def check_files(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-    """Raise InputError for a user's file that a parameter names and that does not exist or cannot be written."""
-    for name in sorted(name for name in pipeline.inputs() if name.startswith("params:") and name in catalog):
-        options = catalog.load(name)
-        for option, path in getattr(options, "files", ()):
-            require(path, option)
-        output = getattr(options, "output", None)
+    """Raise InputError for a file that does not exist, or a result that cannot be written or would replace a file."""
+    names = sorted(name for name in pipeline.inputs() if name.startswith("params:") and name in catalog)
+    options = {name.removeprefix("params:"): catalog.load(name) for name in names}
+    sources = [file for each in options.values() for file in getattr(each, "files", ())]
+    for key, path in sources:
+        require(path, key)
+    context = pipeline_registry.CONTEXT.get()
+    for section, each in options.items():
+        output = getattr(each, "output", None)
         if isinstance(output, str) and not is_remote(output):
-            context = pipeline_registry.CONTEXT.get()
             path = local(output) if context is None else os.path.join(context.project_path, local(output))
-            refuse_unwritable(path, f"{name.removeprefix('params:')}.output")
+            refuse_replacement(path, f"{section}.output", sources)
+            refuse_unwritable(path, f"{section}.output")
+
+
+def refuse_replacement(output: str, key: str, sources: Iterable[tuple[str, str]]) -> None:
+    """Raise InputError if a result, at the path that the option `key` sets, would replace a file that is read."""
+    for source_key, path in sources:
+        files = () if is_remote(path) else matches(path)
+        if os.path.realpath(output) in [os.path.realpath(file) for file in files]:
+            raise InputError(
+                f"{key} is {source_key} itself, '{output}', which would be replaced: choose another file."
+            )
 
 
 def check_models(pipeline: Pipeline, catalog: CatalogProtocol) -> None:

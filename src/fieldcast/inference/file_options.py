@@ -1,6 +1,5 @@
 """Options of the commands on a user's own files, checked before anything runs."""
 
-import os
 from typing import Annotated
 
 from pydantic import Field
@@ -40,7 +39,7 @@ class Fill:
         Raises
         ------
         InputError
-            If neither is set, if there are no members, or if the result would overwrite the file.
+            If neither is set, or if there are no members.
         """
         if self.members < 1:
             raise InputError(
@@ -48,7 +47,7 @@ class Fill:
             )
         if self.stations is not None and self.observations is None:
             return None
-        return file_of(self.observations, self.output, "fill.observations", "fill.output")
+        return file_of(self.observations, "fill.observations")
 
     def table(self) -> str:
         """The user's table of stations.
@@ -58,7 +57,7 @@ class Fill:
         InputError
             If it is not set.
         """
-        return file_of(self.stations, None, "fill.stations", "")
+        return file_of(self.stations, "fill.stations")
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -98,11 +97,9 @@ class Gridding:
         Raises
         ------
         InputError
-            If it is not set, or if the result would overwrite it or the file of the grid.
+            If it is not set.
         """
-        if self.like is not None:
-            file_of(self.like, self.output, "gridding.like", "gridding.output")
-        return file_of(self.stations, self.output, "gridding.stations", "gridding.output")
+        return file_of(self.stations, "gridding.stations")
 
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
@@ -126,9 +123,9 @@ class Predict:
         Raises
         ------
         InputError
-            If it is not set, or if the result would overwrite it.
+            If it is not set.
         """
-        return file_of(self.states, self.output, "predict.states", "predict.output")
+        return file_of(self.states, "predict.states")
 
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
@@ -154,9 +151,9 @@ class Cycle:
         Raises
         ------
         InputError
-            If it is not set, or if the result would overwrite it.
+            If it is not set.
         """
-        return file_of(self.observations, self.output, "cycle.observations", "cycle.output")
+        return file_of(self.observations, "cycle.observations")
 
 
 def named_files(section: str, **paths: str | None) -> list[tuple[str, str]]:
@@ -164,17 +161,15 @@ def named_files(section: str, **paths: str | None) -> list[tuple[str, str]]:
     return [(f"{section}.{option}", path) for option, path in paths.items() if path is not None]
 
 
-def file_of(path: str | None, output: str | None, key: str, output_key: str) -> str:
-    """Return the path, which must be set and must differ from the path of the result.
+def file_of(path: str | None, key: str) -> str:
+    """Return the path, which must be set.
 
     Raises
     ------
     InputError
-        If there is no path, or if it is also the path of the result.
+        If there is no path.
     """
     if path is None:
         command = f"fieldcast {key.partition('.')[0]} FILE"
         raise InputError(f"{key} is not set: say which file, with --params {key}=FILE, or as in `{command}`.")
-    if output and os.path.realpath(output) == os.path.realpath(path):
-        raise InputError(f"{output_key} is {key} itself, '{output}': choose another file.")
     return path

@@ -1,5 +1,7 @@
 """`run` refuses before its first node what it cannot do."""
 
+import re
+
 import pytest
 from click.testing import CliRunner
 
@@ -14,10 +16,24 @@ def test_async_is_refused_before_the_first_node(words: list[str]) -> None:
     assert isinstance(outcome.exception, InputError) and "--async is not supported" in str(outcome.exception)
 
 
-def test_an_unknown_runner_is_refused_with_the_names_of_all() -> None:
-    with pytest.raises(
-        InputError, match=r"there is no runner 'Foo'; there are CheapFirst, .*SideBySide, .*Parallel"
-    ):
-        with_runners(lambda **options: options)(runner="Foo")
-    for name in ("SideBySide", "ThreadRunner", "package.module.Runner"):
+@pytest.mark.parametrize("runner", ["Foo", "package.module.Runner", "kedro.runner.Foo"])
+def test_an_unknown_runner_is_refused_with_the_names_of_all(runner: str) -> None:
+    message = rf"there is no runner '{runner}'; there are CheapFirst, .*SideBySide, .*Parallel"
+    with pytest.raises(InputError, match=message):
+        with_runners(lambda **options: options)(runner=runner)
+    for name in ("SideBySide", "ThreadRunner", "kedro.runner.SequentialRunner"):
         assert with_runners(lambda **options: options)(runner=name)["runner"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_wrkers": 2}, "SideBySide has no such option; did you mean max_workers?"),
+        ({"max_workers": "two"}, "max_workers=two: give a whole number above 0"),
+        ({"max_workers": 0}, "max_workers=0: give"),
+        ({"max_workers": True}, "max_workers=True: give"),
+    ],
+)
+def test_an_option_that_the_runner_does_not_take_is_refused(options: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=re.escape(message)):
+        with_runners(lambda **options: options)(runner="SideBySide", runner_params=options)

@@ -2,13 +2,16 @@
 
 import copy
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from inspect import signature
 from typing import Any
 
 import click
 from kedro.framework.cli.project import run as kedro_run
+from kedro.utils import load_obj
 
 from fieldcast.errors import InputError
+from fieldcast.experiments import nearest
 from fieldcast.frame.commands.interruption import interruptible
 
 RUNNERS = {
@@ -56,13 +59,27 @@ def with_runners(command: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(command)
     def run_with(*args: Any, **options: Any) -> Any:
         runner = options.get("runner") or "CheapFirst"
-        if "." not in runner and runner not in (*RUNNERS, *KEDRO_RUNNERS):
-            raise InputError(
-                f"there is no runner '{runner}'; there are {', '.join((*RUNNERS, *KEDRO_RUNNERS))}."
-            )
-        return command(*args, **{**options, "runner": RUNNERS.get(runner, runner)})
+        name = RUNNERS.get(runner, runner)
+        check_runner(name, options.get("runner_params") or {})
+        return command(*args, **{**options, "runner": name})
 
     return run_with
+
+
+def check_runner(runner: str, options: Mapping[str, Any]) -> None:
+    """Raise InputError for a class that does not exist, or an option of `--runner-params` that it does not take."""
+    try:
+        names = list(signature(load_obj(runner, "kedro.runner")).parameters)
+    except (ImportError, AttributeError, ValueError):
+        listed = ", ".join((*RUNNERS, *KEDRO_RUNNERS))
+        raise InputError(f"there is no runner '{runner}'; there are {listed}.") from None
+    for name in options:
+        if name not in names:
+            close = nearest(name, names)
+            raise InputError(f"--runner-params {name}: {runner.rpartition('.')[2]} has no such option{close}")
+    workers = options.get("max_workers")
+    if workers is not None and not (type(workers) is int and workers > 0):
+        raise InputError(f"--runner-params max_workers={workers}: give a whole number above 0.")
 
 
 run: click.Command = copy.copy(kedro_run)
