@@ -78,9 +78,7 @@ def require(stored: Lineage, present: Lineage, artefact: str, remedy: str) -> No
         old, new = (
             textwrap.shorten(str(value), MAX_SHOWN_CHARACTERS, placeholder=" ...") for value in (before, now)
         )
-        raise InputError(
-            f"{artefact} with {key} {old}, this run has {new}: {remedy} and the same --env and --params."
-        )
+        raise InputError(f"{artefact} with {key} {old}, this run has {new}: {remedy}.")
 
 
 def differences(stored: Lineage, present: Lineage) -> Iterator[tuple[str, Any, Any]]:

@@ -119,6 +119,13 @@ def test_versions_are_refused_in_one_sentence(conf: Path) -> None:
     assert loader(conf)["catalog"]["report"]["versioned"]
 
 
+@pytest.mark.parametrize("entry", [{"metadata": {"optional": True}}, None])
+def test_an_entry_without_a_type_is_refused(conf: Path, entry: Any) -> None:
+    (conf / "test/catalog.yml").write_text(yaml.safe_dump({"report": entry}))
+    with pytest.raises(InputError, match=r"catalog, report: there is no 'type'.* copy that entry"):
+        loader(conf)["catalog"]
+
+
 def test_the_configuration_of_the_project_comes_before_the_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -277,6 +277,15 @@ def test_a_folder_that_cannot_be_written_needs_no_lock(
     assert take(tmp_path, "kedro run") is None
 
 
+def test_a_data_root_that_cannot_be_created_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    lock = Lock()
+    for root in (tmp_path / "file" / "data", tmp_path / "file"):
+        lock._root = root
+        with pytest.raises(InputError, match=r"file.*' is no folder.*data_root=FOLDER"):
+            lock.before_pipeline_run({"pipeline_names": ["reconstruct"]})
+
+
 @pytest.mark.parametrize(
     ("names", "locks"),
     [(["fill"], False), (["predict", "seeds"], False), (["fill", "training"], True), (None, True)],

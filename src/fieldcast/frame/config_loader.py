@@ -54,7 +54,7 @@ class ConfigLoader(OmegaConfigLoader):
             return {DATA_ROOT: {}, **self._credentials()}
         config = super().__getitem__(key)
         if key == "catalog":
-            refuse_versions(config)
+            check_entries(config)
         return config
 
     def declared(self) -> dict[str, Any]:
@@ -167,9 +167,14 @@ def extraction_filter(archive: str) -> dict[str, Any]:
     return {} if archive.endswith(".zip") else {"filter": "data"}
 
 
-def refuse_versions(catalog: Mapping[str, Any]) -> None:
-    """Raise InputError for an entry of this package's data sets that is to be versioned."""
+def check_entries(catalog: Mapping[str, Any]) -> None:
+    """Raise InputError for an entry without a type, or one of this package's data sets that is to be versioned."""
     for name, entry in catalog.items():
+        if not isinstance(entry, Mapping) or "type" not in entry:
+            raise InputError(
+                f"catalog, {name}: there is no 'type': a file of an environment replaces an entry of conf/base as a "
+                "whole, so copy that entry, and change the copy."
+            )
         if entry.get("versioned") and str(entry.get("type", "")).startswith("fieldcast."):
             raise InputError(
                 f"catalog, {name}: 'versioned: true' is not supported, a run replaces what was there; remove it, and "

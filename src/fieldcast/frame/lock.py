@@ -54,6 +54,11 @@ class Lock:
             return  # those only read the data root, also while a training runs
         self._is_shared = bool(run_params.get("namespaces")) and ARRAY_TASK in os.environ
         descriptor = take(self._root, metadata.command(run_params), self._is_shared)
+        if descriptor is None and not self._root.is_dir():
+            raise InputError(
+                f"data_root = '{self._root}' is no folder, and none can be made there: choose another with "
+                "--params data_root=FOLDER."
+            )
         if descriptor is not None:
             self._lock = self._root, descriptor
             atexit.register(self._release)  # Kedro calls no hook on Ctrl-C and SIGTERM
