@@ -58,6 +58,12 @@ def test_experiments_are_ranked_best_first_and_the_last_ones_share_a_line() -> N
     assert second.splitlines()[1].split() == ["lim", "0.400"]
 
 
+def test_a_task_without_headlines_is_left_out() -> None:
+    errors = pd.DataFrame({"experiment": ["a"], "score": ["mae"], "value": [0.3]})
+    assert headlines({"repeat": errors, "sample": samples(a=0.2)}).startswith("sample: KID")
+    assert headlines({"repeat": errors}) == ""
+
+
 def test_a_forecast_by_months_is_compared_over_its_first_five() -> None:
     table = forecasts().assign(lead_hours=lambda t: t["lead_hours"].rank(method="dense") * 730.0)
     assert headline(table) == pytest.approx((0.1 + 0.2 + 0.3 + 0.7 + 5.0) / 5)

@@ -63,15 +63,21 @@ def medium_range(table: pd.DataFrame) -> tuple[float, float]:
 
 
 def headlines(leaderboards: Mapping[str, pd.DataFrame]) -> str:
-    """The experiments of each task by their headline, best first: a screen of text."""
-    return "\n\n".join("\n".join(ranking(*item)) for item in leaderboards.items() if len(item[1]))
+    """The experiments of each task that has headlines, best first: a screen of text."""
+    texts = ["\n".join(ranking(*item)) for item in leaderboards.items() if len(item[1])]
+    return "\n\n".join(text for text in texts if text)
 
 
 def ranking(task: str, leaderboard: pd.DataFrame) -> Iterator[str]:
-    """Lines about one task: the score, the best experiments one per line, and the others in a paragraph."""
+    """Lines about one task: the score, the best experiments one per line, and the others in a paragraph.
+
+    There are none if no experiment has a headline, as in a task of an installed package with scores of its own.
+    """
     scores = {str(name): headline(part) for name, part in leaderboard.groupby("experiment", sort=False)}
     ranked = sorted((score, name) for name, score in scores.items() if score is not None)
-    width = max((len(name) for _, name in ranked), default=0)
+    if not ranked:
+        return
+    width = max(len(name) for _, name in ranked)
     yield f"{task}: {headline_title(leaderboard)} (lower is better)"
     for score, name in ranked[:RANKED_LINES]:
         yield f"  {name:<{width}}  {format_score(score):>8}"
