@@ -114,10 +114,10 @@ TABLES = (
         "both distances and does not say in which features it computed them, so only the order is comparable. FID and "
         "KID here use a project-specific classifier, must never be compared with Inception values, and are biased by "
         "the number of samples; the floor is the score of training images, the ceiling that of noise with the correct "
-        "marginal distribution in each pixel. A VAE's samples are means of pixels. Bits of a diffusion are the bound "
-        "of its training chain of 1000 steps, whatever sampler draws. In the original study the flow, after 20 "
-        "epochs, is far ahead of the VAE by FID alone: by KID they are close, and it finds the VAE's digits easier to "
-        "read.",
+        "marginal distribution in each pixel. A VAE's samples are means of pixels. The bits per dimension of a "
+        "diffusion model are the bound of its training chain of 1000 steps, whichever sampler is used. In the "
+        "original study the flow, after 20 epochs, is far ahead of the VAE by FID alone: by KID they are close, and "
+        "the study finds the VAE's digits easier to read.",
     ),
     Table(
         "codes", "fashion_mnist", "Autodecoders, Fashion-MNIST, latent 100: mean squared error of a pixel",

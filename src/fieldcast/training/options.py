@@ -53,7 +53,7 @@ class Fit:
         Whether torch compiles the model.
     data
         Whether the training data are in memory, or read from their store on demand; "auto" streams fields that are
-        opened lazily.
+        opened lazily, as those are that take more than a quarter of the memory available.
     ranks
         Number of processes that train together, each with a share of every batch; "auto" is one for each GPU.
     restart
