@@ -21,17 +21,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import scipy.stats
 import xarray as xr
 import yaml
 from make_tables import CONF, DOCUMENT, ROOT, between_marks, replace
 
 import fieldcast
+from fieldcast.geometry import cell_areas
 from fieldcast.scores.leaderboard import ASSIMILATE, leaderboard
+from fieldcast.scores.stability import step_statistics
 
 RECORD = ROOT / "docs" / "assimilation.csv"  # scores of all completed rows
+DAILY_RECORD = ROOT / "docs" / "assimilation_year.csv"  # statistics of the analyses of each day of a year
 STORE = ROOT / "data_tables" / "assimilate"
 MARK = "assimilation"
+DAILY_MARK = "assimilation-year"
+YEAR = 365  # days
+SEASONS = 4  # equal parts of the year
+DAYS_OF_A_MEAN = 15  # means of the regression on time: successive days depend on each other
 ENV = "demo"
 # folders of the trained data root that rows share
 SHARED_FOLDERS = ("01_raw", "02_intermediate", "03_primary", "04_feature/event_thresholds.zarr", "06_models")
@@ -74,7 +83,7 @@ ROWS = (
     Row("twice the error assumed", COMPARED_FILTERS, {"assumed_error": 2.0}),
     Row("5 % gross errors", COMPARED_FILTERS, {"gross_errors": 0.05}),
     *(Row(f"seed {seed}", ("hybrid",), {}, {"sparsification.seed": seed}) for seed in (1, 2, 3)),
-    Row("a year", ("hybrid", "free_run", "letkf"), {"steps": 365}),
+    Row("a year", ("hybrid", "free_run", "letkf"), {"steps": YEAR}),
     Row("another planet", planet={"jet_winter": 54.0, "jet_summer": 46.0, "drag": 3.0, "relaxation": 25.0}),
 )
 MEMBERS = 24
@@ -125,8 +134,45 @@ def run(row: Row, name: str, trained: Path) -> bool:
     well = kedro(row.folder, params, conf, "observing_network") and kedro(
         row.folder, params, conf, "assimilation,evaluation", address
     )
+    if well and row.options["steps"] == YEAR:
+        replace(
+            DAILY_RECORD, daily_record(name, daily_statistics(row, name, trained)).to_csv(float_format="%.5g")
+        )
     shutil.rmtree(row.folder / "07_model_output" / "assimilate" / name, ignore_errors=True)
     return well
+
+
+def daily_statistics(row: Row, name: str, trained: Path) -> pd.DataFrame:
+    """Standard deviation and power at short waves of the members of each day's analysis, over those of the truth."""
+    codec = fieldcast.load(
+        trained / "06_models" / "reconstruct" / ROLES["reference"] / "checkpoint.safetensors"
+    ).checkpoint.field_codec
+    draws = row.folder / "07_model_output" / "assimilate" / name / "draws.zarr"
+    with xr.open_zarr(draws) as stored, xr.open_zarr(row.folder / "03_primary" / "fields.zarr") as fields:
+        analyses = stored.sel(state="analysis").isel(case=0, time=slice(-YEAR, None))
+        area = cell_areas(fields["latitude"].values, fields["longitude"].values)
+        lines = []
+        for day in analyses["time"]:
+            x = codec.encode(analyses.sel(time=[day]).load()).numpy().swapaxes(0, 1)
+            truth = codec.encode(fields.sel(time=[day]).load()).numpy()
+            members, true = (step_statistics(each, truth, area) for each in (x, truth[:, None]))
+            lines.append((members["std"] / true["std"], members["spectrum_ratio"]))
+    return pd.DataFrame(
+        lines, columns=["deviation", "short_waves"], index=pd.RangeIndex(1, YEAR + 1, name="day")
+    )
+
+
+def daily_record(name: str, statistics: pd.DataFrame | None = None) -> pd.DataFrame:
+    """The record of daily statistics, with those of a filter in place of older ones."""
+    before = (
+        pd.read_csv(DAILY_RECORD, index_col=["experiment", "day"])
+        if DAILY_RECORD.exists()
+        else pd.DataFrame()
+    )
+    if statistics is None:
+        return before
+    others = before if before.empty else before.drop(name, level="experiment", errors="ignore")
+    return pd.concat([others, pd.concat({name: statistics}, names=["experiment"])]).sort_index()
 
 
 def train(row: Row, trained: Path) -> bool:
@@ -250,10 +296,35 @@ def board(row: Row) -> pd.DataFrame:
 
 
 def write(record: pd.DataFrame) -> None:
-    """Put the table between its marks in the document."""
+    """Put the tables between their marks in the document."""
+    document = DOCUMENT.read_text(encoding="utf-8")
     if len(record):
-        document = DOCUMENT.read_text(encoding="utf-8")
-        replace(DOCUMENT, between_marks(document, MARK, text(record)))
+        document = between_marks(document, MARK, text(record))
+    if len(daily := daily_record("")):
+        document = between_marks(document, DAILY_MARK, stability_text(daily))
+    replace(DOCUMENT, document)
+
+
+def stability_text(daily: pd.DataFrame) -> str:
+    """Table of a year in Markdown: means of each part of the year, and the trend of the standard deviation."""
+    heads = [
+        "filter",
+        "standard deviation / truth, by quarter",
+        "change over the year",
+        "short waves / truth, by quarter",
+    ]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for name, table in daily.groupby(level="experiment"):
+        deviation, short_waves = (table[column].to_numpy() for column in ("deviation", "short_waves"))
+        parts = [
+            ", ".join(f"{part.mean():.3f}" for part in np.array_split(values, SEASONS))
+            for values in (deviation, short_waves)
+        ]
+        means = deviation[: YEAR // DAYS_OF_A_MEAN * DAYS_OF_A_MEAN].reshape(-1, DAYS_OF_A_MEAN).mean(1)
+        fit = scipy.stats.linregress(np.arange(len(means)) / len(means), means)
+        trend = f"{fit.slope:+.3f} ± {1.96 * fit.stderr:.3f}"
+        lines.append(f"| `{name}` | {parts[0]} | {trend} | {parts[1]} |")
+    return "\n".join(lines)
 
 
 def text(record: pd.DataFrame) -> str:
