@@ -295,7 +295,7 @@ def machine() -> str:
     command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
     installed = shutil.which(command[0]) is not None
     output = subprocess.run(command, capture_output=True, text=True, check=False).stdout if installed else ""
-    return (output.splitlines() or [f"{os.cpu_count()} cores of a {platform.machine()} processor"])[0]
+    return (output.splitlines() or [f"{os.cpu_count()} cores ({platform.machine()})"])[0]
 
 
 def digest(params: Parameters) -> str:

@@ -250,7 +250,9 @@ def test_what_no_package_advertises_is_out_of_reach(site: Path, tmp_path: Path) 
 def test_two_packages_cannot_bring_the_same_name(monkeypatch: pytest.MonkeyPatch) -> None:
     points = [EntryPoint("repeat", f"{package}:REPEAT", "fieldcast.tasks") for package in ("a", "b")]
     monkeypatch.setattr(plugins, "entry_points", lambda group: points)
-    with pytest.raises(InputError, match=r"two installed packages bring 'repeat' .*: a:REPEAT and b:REPEAT"):
+    with pytest.raises(
+        InputError, match=r"two installed packages provide 'repeat' .*: a:REPEAT and b:REPEAT"
+    ):
         plugins.advertised.__wrapped__("fieldcast.tasks")
 
 

@@ -35,7 +35,7 @@ def advertised(group: str) -> dict[str, EntryPoint]:
         if by_name.setdefault(point.name, point).value != point.value:
             values = f"{by_name[point.name].value} and {point.value}"
             raise InputError(
-                f"two installed packages bring '{point.name}' ({group}): {values}; uninstall one of them."
+                f"two installed packages provide '{point.name}' ({group}): {values}; uninstall one of them."
             )
     return by_name
 

@@ -262,8 +262,8 @@ def packed_by(factor: Any) -> Callable[[xr.Dataset, Path], str]:
 
 PLACES: dict[str, tuple[Callable[[xr.Dataset, Path], Any], tuple[str, ...]]] = {
     "a named pipe": (pipe, ("pipe.nc' is a pipe or device, not a file", "save the data to a file")),
-    "a dangling link": (dangling, ("dang.nc' is a link to nothing: check it",)),
-    "a link to itself": (loop, ("loop.nc' is a link to nothing: check it",)),
+    "a dangling link": (dangling, ("dang.nc' is a broken symbolic link: correct it",)),
+    "a link to itself": (loop, ("loop.nc' is a broken symbolic link: correct it",)),
     "a text for a scale": (packed_by("abc"), ("scale_factor of 't2m' in", "a.nc' is the text 'abc': make it a num",)),
     "a number for coordinates": (with_coordinates, ("coordinates of 't2m' in", "a.nc' is 5: make it a text")),
     "two scales": (packed_by([1.0, 2.0]), ("scale_factor of 't2m' in", "a.nc' is [1.0, 2.0]: make it a number")),

@@ -160,7 +160,7 @@ FILES: dict[str, tuple[Callable, str]] = {
             write(make(), "a.nc"),
             write(make(latitude=np.linspace(-50, 60, 5)), "b.nc"),
         ],
-        "b.nc' is on another grid than",
+        "b.nc' is on a different grid from",
     ),
     "other units": (
         lambda tmp, make, write: [

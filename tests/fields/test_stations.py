@@ -77,7 +77,7 @@ def test_columns_files_and_repetitions_that_are_wrong_are_refused(tmp_path: Path
     (tmp_path / "broken.parquet").write_bytes(b"PAR1")
     with pytest.raises(InputError, match="cannot be read as a table"):
         read_stations(tmp_path / "broken.parquet", "'broken.parquet'")
-    with pytest.raises(InputError, match="is there twice"):
+    with pytest.raises(InputError, match="is given twice"):
         read_stations(pd.concat([table(), table()]), "'stations'")
     with pytest.raises(InputError, match="holds no observation"):
         read_stations(table().head(0), "'stations'")

@@ -282,7 +282,7 @@ def test_a_data_root_that_cannot_be_created_is_refused(tmp_path: Path) -> None:
     lock = Lock()
     for root in (tmp_path / "file" / "data", tmp_path / "file"):
         lock._root = root
-        with pytest.raises(InputError, match=r"file.*' is no folder.*data_root=FOLDER"):
+        with pytest.raises(InputError, match=r"file.*' is not a folder.*data_root=FOLDER"):
             lock.before_pipeline_run({"pipeline_names": ["reconstruct"]})
 
 

@@ -151,7 +151,7 @@ def test_withheld_cells_are_blocks(world):
     neighbours = (held.roll(1, 2) + held.roll(-1, 2)) / 2
     assert float(held.mean()) == pytest.approx(0.3, abs=0.01)
     assert float((held * neighbours).sum() / held.sum()) > 0.45
-    with pytest.raises(InputError, match="fewer than one cell holds"):
+    with pytest.raises(InputError, match="less than the observations of a single cell"):
         withheld_cells(mask, 0.001, space, seed=4)
 
 

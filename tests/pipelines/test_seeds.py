@@ -75,7 +75,7 @@ def test_incompatible_runs_end_in_a_sentence(
 ) -> None:
     with pytest.raises(Exception) as result:  # the runner may wrap it
         project("seeds", data_root=tmp_path, parameters={"seeds": {"runs": [runs[0], runs[0]]}})
-    assert "are both of seed 0" in (sentence(result.value) or "")
+    assert "both have seed 0" in (sentence(result.value) or "")
 
 
 def test_runs_must_be_named() -> None:

@@ -72,11 +72,11 @@ def test_incompatible_runs_are_refused() -> None:
     short, long = {("vae", 24.0): 1.0}, {("vae", 24.0): 1.0, ("vae", 48.0): 1.0}
     good = board(0, short), board(1, short)
     other = refusal(*good, board(2, short, data="xyz"))
-    assert "'data_seed0' and 'data_seed2' are of different data" in other
+    assert "'data_seed0' and 'data_seed2' were run on different data" in other
     longer = refusal(*good, board(2, long))
     assert "'data_seed0' and 'data_seed2' were scored on different cases or leads" in longer
     twice = refusal(*good, board(1, short, run="again"))
-    assert "'data_seed1' and 'again' are both of seed 1" in twice and "--params seed=S" in twice
+    assert "'data_seed1' and 'again' both have seed 1" in twice and "--params seed=S" in twice
 
 
 def test_leaderboards_are_read_as_they_were_written(tmp_path: Path) -> None:

@@ -160,16 +160,16 @@ def test_the_shares_of_the_ranks_are_the_batch_with_its_masks_and_draws(world, c
 
 
 def test_more_ranks_than_a_batch_or_the_devices_hold_are_refused(monkeypatch):
-    with pytest.raises(InputError, match=r"fit.ranks is 6, and a batch has 5 data"):
+    with pytest.raises(InputError, match=r"fit.ranks is 6, but a batch holds only 5 items"):
         number_of_ranks(replace(OPTIONS, ranks=6), "cpu", 100)
-    with pytest.raises(InputError, match=r"a batch has 3 data"):
+    with pytest.raises(InputError, match=r"a batch holds only 3 items"):
         number_of_ranks(replace(OPTIONS, ranks=4), "cpu", 3)
     assert number_of_ranks(OPTIONS, "cpu", 100) == 1
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     assert number_of_ranks(OPTIONS, "auto", 100) == 4
     assert number_of_ranks(OPTIONS, "auto", 3) == 3
-    with pytest.raises(InputError, match=r"fit.ranks is 5, and device: auto is 4"):
+    with pytest.raises(InputError, match=r"fit.ranks is 5, but device: auto provides only 4"):
         number_of_ranks(replace(OPTIONS, ranks=5), "auto", 100)
 
 

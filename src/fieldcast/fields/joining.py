@@ -71,5 +71,5 @@ def _check_calendar(time: xr.DataArray, first: xr.DataArray, path: str, first_pa
 def _check_grid(part: xr.Dataset, first: xr.Dataset, path: str, first_path: str) -> None:
     if axis := different_axis(part, first):
         raise InputError(
-            f"'{path}' is on another grid than '{first_path}' ({axis}): give files on the same grid"
+            f"'{path}' is on a different grid from '{first_path}' ({axis}): give files on the same grid"
         )

@@ -118,7 +118,7 @@ def _kind(path: str) -> str:
             f"'{path}' is a folder, not a Zarr store: give a file, or a glob such as '{path}/*.nc'"
         )
     if not os.path.exists(path):
-        raise InputError(f"'{path}' is a link to nothing: check it")
+        raise InputError(f"'{path}' is a broken symbolic link: correct it")
     if not os.path.isfile(path):
         raise InputError(
             f"'{path}' is a pipe or device, not a file: save the data to a file and give that one"

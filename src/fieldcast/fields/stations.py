@@ -51,7 +51,7 @@ def read_stations(source: str | Path | pd.DataFrame, where: str) -> pd.DataFrame
     require_valid(table, where)
     table = table.assign(variable=table["variable"].astype(str).str.strip().map(short))
     key = [name for name in ("time", "latitude", "longitude", "variable", "station") if name in table]
-    refuse_rows(table.duplicated(key), table, where, "is there twice", "choose one of them")
+    refuse_rows(table.duplicated(key), table, where, "is given twice", "choose one of them")
     if silent := all_zero(table):
         LOG.warning(
             "%s: all readings of %d stations are zero (%s): check whether these instruments work.",

@@ -56,7 +56,7 @@ class Lock:
         descriptor = take(self._root, metadata.command(run_params), self._is_shared)
         if descriptor is None and not self._root.is_dir():
             raise InputError(
-                f"data_root = '{self._root}' is no folder, and none can be made there: choose another with "
+                f"data_root = '{self._root}' is not a folder, and none can be created there: choose another with "
                 "--params data_root=FOLDER."
             )
         if descriptor is not None:

@@ -229,8 +229,8 @@ def warn_of_doubtful(predictions: LeftOut) -> None:
             f"; and {len(doubtful_readings) - MAX_LISTED} more" if len(doubtful_readings) > MAX_LISTED else ""
         )
         LOG.warning(
-            "%d of %d readings are more than five spreads from what the stations outside their cluster say, and are "
-            "used all the same: %s%s; check them.", len(doubtful_readings), len(predictions.table), listed, rest,
+            "%d of %d readings are more than five spreads from the prediction by stations outside their cluster, "
+            "and are still used: %s%s; check them.", len(doubtful_readings), len(predictions.table), listed, rest,
         )  # fmt: skip
 
 

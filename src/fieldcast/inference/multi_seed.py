@@ -33,7 +33,7 @@ def refuse_other_runs(runs: Mapping[str, Collection[str]]) -> None:
             both = a.keys() & b.keys()
             for key, of_first, of_second in differences(a, {key: b[key] for key in both}):
                 raise InputError(
-                    f"seeds.runs: '{first}' and '{second}' differ in {name}, {key} ({of_first}, {of_second}): gather "
+                    f"seeds.runs: '{first}' and '{second}' differ in {name}, {key} ({of_first}, {of_second}): combine "
                     "runs that differ only in their `seed`."
                 )
 

@@ -44,8 +44,8 @@ def withheld_cells(
     cells = torch.zeros_like(below).scatter(0, order, below).view_as(count)
     if not count[cells].sum():
         raise InputError(
-            f"withheld = {share:g} of the {int(count.sum())} observations is fewer than one cell holds: "
-            "withhold more, or 0."
+            f"withheld = {share:g}: this share of the {int(count.sum())} observations is less than the observations "
+            "of a single cell; withhold more, or 0."
         )
     return cells
 

@@ -128,8 +128,8 @@ def require_same_grid_and_units(forecasts: xr.Dataset, truth: xr.Dataset, variab
             )
     if axis := different_axis(forecasts, truth):
         raise InputError(
-            f"the forecasts have another {axis} than the fields they are scored against: bring them to the grid of "
-            "the fields, in the order of its rows and columns."
+            f"the {axis} of the forecasts differs from that of the fields they are scored against: bring them to the "
+            "grid of the fields, in the order of its rows and columns."
         )
     if forecasts["start"].dt.calendar != truth["time"].dt.calendar:
         raise InputError(
@@ -146,7 +146,7 @@ def require_stored_starts(
     if forecast_starts.tolist() != scored:
         absent = [moment for moment in scored if moment not in set(forecast_starts.tolist())]
         raise InputError(
-            f"the forecasts are from other starts than the {len(scored)} stored ones"
+            f"the forecasts do not start at the {len(scored)} stored starts"
             + (f" (they lack {absent[0]})" if absent else "")
             + ": recreate them from the stored starts, in their order."
         )
@@ -154,6 +154,6 @@ def require_stored_starts(
     expected = step.hours * np.arange(1, int(starts["leads"]) + 1)
     if leads.shape != expected.shape or not np.allclose(leads, expected):
         raise InputError(
-            f"the forecasts have other leads than {expected[0]:g} to {expected[-1]:g} hours every "
+            f"the leads of the forecasts are not {expected[0]:g} to {expected[-1]:g} hours every "
             f"{step}: recreate them with these."
         )

@@ -164,9 +164,9 @@ EVENT_METRICS: dict[str, EventMetric] = {
     "highest_value": EventMetric(
         highest_value,
         title="highest economic value",
-        explanation="the saving of a user who warns by the forecast, relative to that by perfect forecasts, where 0 is "
-        "the climatology; for the user who gains most, whose cost of protection over loss equals the frequency of the "
-        "event and who warns at the best probability.",
+        explanation="the saving of a user who acts on the forecast, on a scale from 0 for the climatology to 1 for "
+        "perfect forecasts; for the user who gains most, whose cost-loss ratio equals the frequency of the event and "
+        "who acts above the best probability threshold.",
         better="higher",
     ),
     "tail_crps": EventMetric(

@@ -217,9 +217,9 @@ METRICS: dict[str, Metric] = {
         ("innovation_squared", "innovation_expected"),
         ratio,
         title="chi-squared of innovations",
-        explanation="mean squared difference between observations and the background, over the sum of the variance of "
-        "the background's members and of the assumed observation error: 1 if both variances are correct. It needs no "
-        "truth.",
+        explanation="mean squared difference between observations and the background, divided by the sum of the "
+        "variance of the background members and the variance of the assumed observation error: 1 if both variances are "
+        "correct. It needs no truth.",
         better=1.0,
         power=0,
         summary=6,

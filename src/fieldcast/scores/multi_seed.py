@@ -62,15 +62,17 @@ def require_comparable(first: pd.DataFrame, second: pd.DataFrame) -> None:
     """Raise an InputError for two runs that differ in more than their seed, or not in their seed."""
     names = f"seeds.runs: '{first['run'].iloc[0]}' and '{second['run'].iloc[0]}'"
     if set(first["data"]) != set(second["data"]):
-        raise InputError(f"{names} are of different data: gather runs that differ in their `seed` alone.")
+        raise InputError(
+            f"{names} were run on different data: combine runs that differ only in their `seed`."
+        )
     if set(cases(first)) != set(cases(second)):
         raise InputError(
-            f"{names} were scored on different cases or leads: gather runs that differ in their `seed` alone."
+            f"{names} were scored on different cases or leads: combine runs that differ only in their `seed`."
         )
     shared = set(first["seed"]) & set(second["seed"])
     if shared:
         raise InputError(
-            f"{names} are both of seed {min(shared)}: run one of them again with "
+            f"{names} both have seed {min(shared)}: run one of them again with "
             f"--params seed=S,data_root=FOLDER."
         )
 

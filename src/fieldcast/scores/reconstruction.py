@@ -164,7 +164,7 @@ def require_same_observations(
         reconstructed, observed = reconstructions[name].to_numpy(), observations[name].to_numpy()
         if not equal_coordinates(reconstructed, observed):
             raise InputError(
-                f"the reconstructions have another {name} than the observations they are scored against: "
+                f"the {name} of the reconstructions differs from that of the observations they are scored against: "
                 f"recreate them from the stored observations."
             )
 

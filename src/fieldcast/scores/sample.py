@@ -72,7 +72,7 @@ def sample_statistics(
     Raises
     ------
     InputError
-        For samples of other variables or another grid than the real states.
+        For samples of other variables or on a different grid from the real states.
     """
     require_same_variables(samples, real)
     days = bootstrap.block_days(TimeStep.of(real).months) if "time" in real.dims else bootstrap.BLOCK_DAYS
@@ -136,6 +136,6 @@ def require_same_variables(samples: xr.Dataset, real: xr.Dataset) -> None:
         sizes = {dim: size for dim, size in samples[name].sizes.items() if dim != "sample"}
         if any(real[name].sizes.get(dim) != size for dim, size in sizes.items()):
             raise InputError(
-                f"the samples of {name} are on another grid than the real states: draw again from a model of these "
+                f"the samples of {name} are on a different grid from the real states: draw again from a model of these "
                 f"data."
             )

@@ -69,7 +69,7 @@ SAMPLE_METRICS: dict[str, SampleMetric] = {
     "bits_per_dim": SampleMetric(
         title="bits/dim",
         explanation="negative log-likelihood in bits per value (a grey value of an image, a standardised value of a "
-        "field), or an upper bound where the model gives only a bound of its density; for fields it may be negative.",
+        "field), or an upper bound where the model gives only a bound on its density; for fields it may be negative.",
         summary=6,
         digits=".4g",
     ),
@@ -77,7 +77,8 @@ SAMPLE_METRICS: dict[str, SampleMetric] = {
         title="FID",
         explanation="Fréchet distance between the features of samples and of real data, each fitted by one Gaussian. "
         "The features are specific to this project: values are comparable neither with those of Inception features "
-        "nor between data sets. The bias is positive and grows as samples get fewer: compare only equal numbers.",
+        "nor between data sets. The bias is positive and grows as the number of samples "
+        "falls: compare only equal numbers.",
         summary=1,
         digits=".4g",
     ),

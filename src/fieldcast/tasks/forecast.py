@@ -60,7 +60,7 @@ class Forecasting(OnFields):
             return
         if not model.history:
             raise InputError(
-                f"{kind}: a forecast starts from the last state, or more: set its model.history to 1 or above."
+                f"{kind}: a forecast starts from at least one past state: set its model.history to 1 or more."
             )
         if not model.trains_over_rollouts:
             refuse_rollouts(kind, fit)
@@ -81,9 +81,9 @@ class Forecasting(OnFields):
         windows = ForecastWindows(states, model.space, model.history, fit.longest)
         if not len(windows):
             raise InputError(
-                f"a forecast from {model.history} states over {windows.steps} steps needs a stretch of more times "
-                f"than the split from {split['time'].values[0]} has: give it more, or set fit.rollout and "
-                "fit.pushforward_steps lower."
+                f"a forecast from {model.history} states over {windows.steps} steps needs more successive "
+                f"times than the split that begins at {split['time'].values[0]} has: lengthen the split, or lower "
+                "fit.rollout and fit.pushforward_steps."
             )
         return windows
 

@@ -154,8 +154,8 @@ class ForecastWindows:
         longer = replace(self, steps=LEADS)
         if not len(longer):
             raise InputError(
-                f"models are tuned on forecasts over {LEADS} steps from {self.history} states, and no stretch of "
-                "times of the validation split is long enough for one: give it more."
+                f"models are tuned on forecasts over {LEADS} steps from {self.history} states, and no regular "
+                "stretch of the validation split is long enough for one: lengthen that split."
             )
         index = evenly(len(longer), count).to(longer.last.device)
         pieces = math.ceil(len(index) / STARTS)

@@ -90,13 +90,13 @@ def number_of_ranks(options: Fit, device: str, data: int) -> int:
         return 1
     if count > largest:
         raise InputError(
-            f"fit.ranks is {count}, and a batch has {largest} data, of which each rank needs one: set fit.ranks to "
-            f"{largest} at most."
+            f"fit.ranks is {count}, but a batch holds only {largest} items, and each rank needs at least one: set "
+            f"fit.ranks to at most {largest}."
         )
     if kind != "cpu" and count > gpus:
         raise InputError(
-            f"fit.ranks is {count}, and device: {device} is {gpus} of type '{kind}': set fit.ranks to auto, or device "
-            "to cpu."
+            f"fit.ranks is {count}, but device: {device} provides only {gpus} of type '{kind}': set fit.ranks to "
+            "auto, or device to cpu."
         )
     if current_process().daemon:
         raise InputError(

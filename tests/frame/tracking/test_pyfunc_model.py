@@ -291,10 +291,13 @@ def test_a_database_that_was_begun_elsewhere_is_mentioned(
 ) -> None:
     (tmp_path / "here").mkdir()
     run(tmp_path / "mlflow.db", {}, checkpoint)
-    assert "began in another folder" not in caplog.text
+    assert "created in another folder" not in caplog.text
     shutil.copy(tmp_path / "mlflow.db", tmp_path / "here")
     run(tmp_path / "here/mlflow.db", {}, checkpoint)
-    assert f"began in another folder: files go on to {(tmp_path / 'files').as_uri()}; to keep" in caplog.text
+    assert (
+        f"was created in another folder: files are still written to {(tmp_path / 'files').as_uri()}; to keep"
+        in caplog.text
+    )
 
 
 def test_a_checkpoint_that_memory_does_not_hold_twice_is_recorded_as_a_file(

@@ -163,8 +163,8 @@ class Writer(Background):
         )
         if experiment and self._artifacts and experiment.artifact_location != self._artifacts:
             logger.warning(
-                "tracking at %s began in another folder: files go on to %s; to keep them here, move the database away, "
-                "and a new one begins.", self._uri, experiment.artifact_location,
+                "the tracking database %s was created in another folder: files are still written to %s; to keep them "
+                "here, move the database away, and a new one is created.", self._uri, experiment.artifact_location,
             )  # fmt: skip
         for run in self._client.search_runs([self._folder], "attributes.status = 'RUNNING'"):
             host, _, process = run.data.tags.get("process", "").partition(":")
