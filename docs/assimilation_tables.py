@@ -45,7 +45,7 @@ ENV = "demo"
 # folders of the trained data root that rows share
 SHARED_FOLDERS = ("01_raw", "02_intermediate", "03_primary", "04_feature/event_thresholds.zarr", "06_models")
 INDEX = ["row", "k", "experiment"]
-WITHOUT_INTERVAL = ("ssr", "chi_squared", "observation_error", "rmse_skill")
+WITHOUT_INTERVAL = ("ssr", "chi_squared", "observation_error")
 SCORES = ("crps", "rmse", *WITHOUT_INTERVAL)
 # filters, the least costly first
 BY_COST = ("optimal_interpolation", "lim_filter", "hybrid", "free_run", "letkf", "perfect_letkf")
@@ -350,12 +350,19 @@ def text(record: pd.DataFrame) -> str:
         for (_, k, name), scores in of_row.iterrows():
             cells = [interval(scores, "crps"), interval(scores, "rmse")]
             cells += [number(scores.get(score)) for score in WITHOUT_INTERVAL]
+            cells.append(number(skill(of_row["rmse"].xs(k, level="k").droplevel("row"), name)))
             share = f"{100 * float(k):g} %"
             lines.append(
                 f"| {row.name.removesuffix(', cycled')} | {share} | `{name}` | {' | '.join(cells)} |"
             )
     rest = f"\n\nNot run: {'; '.join(missing)}." if missing else ""
     return "\n".join(lines) + rest
+
+
+def skill(rmse: pd.Series, name: str) -> float:
+    """(RMSE_OI - RMSE) / (RMSE_OI - RMSE_perfect) of a filter, given all RMSEs; NaN for these two, and without them."""
+    reference, bound = (rmse.get(ROLES[role], math.nan) for role in ("reference", "bound"))
+    return math.nan if name in ROLES.values() else (reference - rmse[name]) / (reference - bound)
 
 
 def number(value: float | None) -> str:
