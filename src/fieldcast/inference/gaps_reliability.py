@@ -12,9 +12,10 @@ from torch import Tensor
 
 from fieldcast import calendars
 from fieldcast.counted import counted
+from fieldcast.fields.fill_flags import EXTRAPOLATED, FILLED
 from fieldcast.geometry import great_circle_km
 from fieldcast.inference.gaps_outcome import Outcome
-from fieldcast.inference.gaps_result import EXTRAPOLATED, FILLED, MAX_LENGTHS, MAX_SPREAD_SHARE
+from fieldcast.inference.gaps_result import MAX_LENGTHS, MAX_SPREAD_SHARE
 from fieldcast.models.gaps.hiding import SELECTIONS
 from fieldcast.models.gaps.pieces import counts
 from fieldcast.models.gaps.reach import nearest_observation, steps_to_observation
