@@ -22,10 +22,10 @@ import pandas as pd
 import xarray as xr
 
 import fieldcast
+from fieldcast.fields.fill_flags import EXTRAPOLATED
 from fieldcast.fields.gauges import Gauges
 from fieldcast.fields.splits import select
 from fieldcast.geometry import GRID, area_mean, cell_areas, unit_points
-from fieldcast.inference.gaps_result import EXTRAPOLATED
 from fieldcast.inference.grid_stations import grid_and_score
 from fieldcast.inference.gridding_scores import in_degrees, interpolate
 from fieldcast.inference.left_out_stations import as_text, scores_at_left_out

@@ -203,8 +203,8 @@ def _yaml(file: Path, conf: Path) -> dict[str, Any]:
     try:
         content = yaml.load(file.read_text(encoding="utf-8"), YAML_LOADER)
     except yaml.YAMLError as error:
-        place = getattr(error, "problem_mark", None)
-        line = f", line {place.line + 1}" if place else ""
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
         raise InputError(
             f"{file.relative_to(conf.parent)}{line} is not valid YAML: {getattr(error, 'problem', error)}."
         ) from error

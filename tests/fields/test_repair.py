@@ -175,7 +175,7 @@ def test_a_repeated_meridian_that_differs_is_refused(make_weather: Make, chunks:
     with pytest.raises(InputError) as caught:
         repair(data if chunks is None else data.chunk(time=chunks), "it")
     text = str(caught.value)
-    assert "'msl' of it differs between longitude 0 and 360, which are the same meridian (1 values" in text
+    assert "'msl' of it differs between longitude 0 and 360, which are the same meridian (1 value, " in text
     assert "first at 2001-01-08T00:00:00: " in text and "remove one of the two columns" in text
 
 

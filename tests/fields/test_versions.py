@@ -10,6 +10,7 @@ from fieldcast.errors import InputError
 from fieldcast.fields.conventions import to_contract
 from fieldcast.fields.ingest import ingest, ingest_source
 from fieldcast.fields.options import Source
+from fieldcast.fields.versions import VERSIONS, combine_versions, unique_times
 
 Make = Callable[..., xr.Dataset]
 Write = Callable[..., str]
@@ -63,6 +64,17 @@ def test_the_final_version_of_repeated_times_is_taken(
     sentences = " ".join(quality[quality["check"] == "versions"]["sentence"])
     assert "20 times occur in versions 0001 and 0005 (expver), the first 2001-01-31T00:00:00" in sentences
     assert "20 times occur in versions" in caplog.text
+
+
+def test_a_single_time_is_singular(make_weather: Make) -> None:
+    data = make_weather()
+    twice = xr.concat([data, data.isel(time=[-1])], dim="time")
+    twice = twice.assign_coords(expver=("time", ["0001"] * data.sizes["time"] + ["0005"]))
+    sentence = unique_times(twice, "it")["msl"].attrs[VERSIONS].sentence
+    assert sentence.startswith("1 time occurs in versions 0001 and 0005 (expver), the first ")
+    preliminary = data["msl"].where(data["time"] > data["time"][0], data["msl"] + 1)
+    both = xr.concat([data["msl"], preliminary], dim="expver").assign_coords(expver=[1, 5])
+    assert " differ at 1 time, the first " in combine_versions(both, "it").attrs[VERSIONS].sentence
 
 
 def test_repeated_times_in_one_version_are_refused(make_weather: Make) -> None:

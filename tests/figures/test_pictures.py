@@ -79,7 +79,7 @@ def mean_of(real: np.ndarray) -> np.ndarray:
 def test_everything_is_inside_the_figure(sampled, images):
     stored = sampled(images=images)["examples"]["vae"]
     variable = "image" if images else "z"
-    gallery = Gallery(stored, variable, reference(stored, variable), 10, 3, heading="words", titles=True)
+    gallery = Gallery(stored, variable, reference(stored, variable), 10, 3, heading="words", has_titles=True)
     for row in range(3):
         gallery.line(
             row, "variational_autodecoder_uniform", pictures_of_kind(stored, variable, "real")[:10], "below"

@@ -17,7 +17,7 @@ def test_edges_lie_between_centres_and_half_a_cell_beyond():
 
 def test_a_map_fills_its_place_and_keeps_its_values():
     latitude, longitude = np.array([-45.0, 0.0, 45.0]), np.arange(4) * 90.0
-    sheet = Sheet(latitude, longitude, 3, 2, aside=0.5)
+    sheet = Sheet(latitude, longitude, 3, 2, first_gap=0.5)
     values = np.arange(12.0).reshape(3, 4)
     values[1, 2] = np.nan
     sheet.draw((2, 1), values, shades("viridis", 0.0, 11.0))

@@ -226,3 +226,27 @@ def test_a_model_class_that_changed_since_its_training_is_named(catalog: DataCat
         draws = xr.Dataset({"z": ("x", [1.0])}, attrs={"starts": "s", "model": model_digest(header, MODEL)})
         catalog.save("reconstruct.a.draws", draws)
         assert outcome in str(examine(catalog, "data"))
+
+
+def test_draws_are_compared_with_the_observations_that_they_are_made_from(
+    catalog: DataCatalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Analyses are made from `cycle_observations`, although their attribute has the name of those of reconstruct."""
+    sources = {"assimilate.d.draws": "cycle_observations", "reconstruct.d.draws": "observations"}
+    names = [*sources.values(), *sources]
+    nodes = [
+        (name, node(lambda *_: None, sources.get(name), name, name="make"), "`kedro run`") for name in names
+    ]
+    monkeypatch.setattr(doctor, "makers", lambda: iter(nodes))
+    for name in names:
+        catalog[name] = ZarrDataset(filepath=str(tmp_path / f"{name}.zarr"))
+    for changed in ("", *sources.values()):
+        digests = {source: f"{source} {source == changed}" for source in sources.values()}
+        for source, digest in digests.items():
+            catalog.save(source, xr.Dataset({"z": ("x", [1.0])}, attrs={"digest": digest}))
+        for name, source in sources.items():
+            catalog.save(name, xr.Dataset({"z": ("x", [1.0])}, attrs={"observations": f"{source} False"}))
+        faults = {fault.dataset: fault.complaint for fault in examine(catalog, "data").faults}
+        assert list(faults) == [name for name, source in sources.items() if source == changed]
+        for complaint in faults.values():
+            assert complaint == f"it was made from other {changed} ({changed} False, now {changed} True)."

@@ -24,7 +24,7 @@ from kedro.pipeline import Pipeline, node
 from fieldcast.errors import InputError
 from fieldcast.frame import console, side_by_side
 from fieldcast.frame.durations import longest_paths
-from fieldcast.frame.side_by_side import NodeOrder, SideBySide
+from fieldcast.frame.side_by_side import NodeOrder, SideBySide, Workers
 
 # --- the order
 
@@ -222,6 +222,38 @@ def test_hooks_of_plugins_receive_parameters_and_tables_of_nodes_in_other_proces
     for table in (witness.read["table"], witness.written["table"]):
         pd.testing.assert_frame_equal(table, pd.DataFrame({"x": [1, 2, 3]}))
     assert set(witness.written) == {"table", "length", "process"}
+
+
+class Echo:
+    """A process that returns its outputs at once."""
+
+    def run(self, node: Any, inputs: Any, outputs: list[str], listen: Any) -> dict[str, Any]:
+        """Make nothing."""
+        return {}
+
+    def stop(self) -> None:
+        """Stop nothing."""
+
+
+class TakenByAnother(list[Any]):
+    """Idle processes of which another thread has taken the last after it was seen."""
+
+    def __bool__(self) -> bool:
+        return True
+
+
+def test_a_process_is_started_when_another_thread_takes_the_last_idle_one() -> None:
+    started: list[bytes] = []
+
+    def start(setting: bytes) -> Any:
+        started.append(setting)
+        return Echo()
+
+    with Workers(Pipeline([]), DataCatalog(), _create_hook_manager(), None, 1, start) as workers:
+        workers._idle = TakenByAnother()
+        for _ in range(2):
+            workers.run(node(len, "x", None, name="measure"))
+    assert len(started) == 1
 
 
 def test_a_refusal_is_reported_in_one_sentence(session: Any) -> None:

@@ -83,6 +83,19 @@ def test_jobs_find_the_program_of_this_installation() -> None:
     assert shown.stdout.strip() == str(Path(sys.executable).parent / "fieldcast")
 
 
+def test_a_script_is_written_to_a_folder_that_is_made_or_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    given = ["slurm", "--pipelines", "reconstruct.linear", "--output"]
+    cli([*given, str(tmp_path / "new/jobs.sh")], standalone_mode=False)
+    assert (tmp_path / "new/jobs.sh").read_text().startswith("#!")
+    with pytest.raises(
+        InputError, match=r"jobs.sh/jobs.sh' cannot be written \(.+\): name a file in a folder"
+    ):
+        cli([*given, str(tmp_path / "new/jobs.sh/jobs.sh")], standalone_mode=False)
+
+
 def test_a_stage_makes_no_array(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     with pytest.raises(InputError, match="'training' is neither an experiment nor a task nor the demo"):

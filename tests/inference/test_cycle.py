@@ -123,7 +123,7 @@ def test_the_result_has_the_layout_of_the_record_and_cf_attributes(analyses, rec
     assert analyses["t_chi_squared"].dims == analyses["t_suspect_share"].dims == ("time",)
     assert analyses.attrs["title"] == "Analysis of t" and analyses.attrs["input_title"] == "waves"
     text = as_text(analyses)
-    assert "An interval of 90 %" not in text
+    assert "A 90 % interval" not in text
     assert "withheld observations of 40 times; CRPS and RMSE in K" in text and "interpolation" in text
 
 
@@ -255,7 +255,7 @@ def test_filters_of_assimilate(kind, forecaster, interpolation, record, waves):
     assert result["state"].values.tolist() == ["climatology", "background", "analysis"]
     crps = result["t_crps"]
     assert float(crps.sel(state="analysis")) < 0.9 * float(crps.sel(state="climatology"))
-    assert "An interval of 90 % takes at least 13 members" in as_text(result)
+    assert "A 90 % interval needs at least 13 members" in as_text(result)
     used = (updater,) if kind == "kalman" else (updater, forecaster)
     cycle = RecordCycle.of(forecaster, updater, record, 3, 0, 0.1, 0.1, "the record")
     assert cycle.sources["models"] == " and ".join(model.name for model in used)

@@ -14,7 +14,7 @@ from fieldcast.encoding.initial_times import starts as choose
 from fieldcast.encoding.options import Limits, Rollout
 from fieldcast.errors import InputError
 from fieldcast.fields.forecast_files import DIMS
-from fieldcast.inference.external_forecasts import adopt, scored_forecasts
+from fieldcast.inference.external_forecasts import adopt, lead_positions, scored_forecasts
 from fieldcast.inference.options import File
 
 NOTHING = xr.Dataset()
@@ -97,6 +97,16 @@ def test_other_units_are_converted_lead_by_lead(
     assert converted["t"].attrs == straight["t"].attrs
     xr.testing.assert_allclose(converted, straight, atol=1e-3)
     xr.testing.assert_equal(converted["z"], straight["z"])
+
+
+def test_the_nearest_lead_is_scored_where_months_leave_a_choice(starts: dict[str, Any]) -> None:
+    monthly = {**starts, "step_hours": 730.0, "step_months": 1}
+    daily = xr.Dataset(coords={"lead": 24.0 * np.arange(1, 101)})
+    assert daily["lead"].values[lead_positions(daily, monthly, "it")].tolist() == [720.0, 1464.0, 2184.0]
+    for leads in ([], [np.nan], [720.0, np.nan, 1460.0]):
+        given = xr.Dataset(coords={"lead": np.array(leads, dtype=float)})
+        with pytest.raises(InputError, match="it has no lead of"):
+            lead_positions(given, monthly, "it")
 
 
 def test_without_a_perfect_model_its_experiment_is_skipped(

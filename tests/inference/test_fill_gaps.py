@@ -13,7 +13,7 @@ from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.errors import InputError
 from fieldcast.fields.ingest import ingest
 from fieldcast.inference.fill_gaps import Trust
-from fieldcast.inference.gaps_reliability import share_of, unchecked_distance
+from fieldcast.inference.gaps_reliability import share_of, steps_in_words, unchecked_distance
 
 DAYS, ROWS, COLUMNS = 200, 10, 12
 LAND, ONCE = (2, 3), (7, 5)
@@ -200,7 +200,7 @@ def test_bad_input_is_reported_in_one_sentence(gappy: xr.Dataset, truth: xr.Data
     twice = gappy.where(gappy["time"].isin(gappy["time"][50:52]))
     for dataset, sentence in (
         (nothing, "variable 'sst' of the data set has no value at all"),
-        (once, "is observed at 1 time only"),
+        (once, "is observed at only 1 time"),
         (twice, "no cell of 'sst' has 10 values"),
         (truth, "no value of the data is missing"),
     ):
@@ -256,6 +256,10 @@ def test_a_report_tells_that_hidden_values_are_nearer_to_observations_than_missi
     hidden, missing = torch.linspace(0, 1, 101), torch.linspace(0, 2, 101)
     assert unchecked_distance(hidden, missing) == (pytest.approx(0.95), "52.5%")
     assert unchecked_distance(hidden, hidden) is None and unchecked_distance(hidden[:0], missing) is None
+
+
+def test_a_number_of_steps_agrees_with_its_noun_as_it_is_shown() -> None:
+    assert [steps_in_words(number) for number in (1.0, 1.2, 2.0)] == ["1 step", "1 step", "2 steps"]
 
 
 def test_a_record_in_which_a_date_is_missing_is_filled_in_segments(gappy: xr.Dataset) -> None:

@@ -13,9 +13,9 @@ import xarray as xr
 import fieldcast
 from fieldcast.errors import InputError
 from fieldcast.fields.gauges import Gauges
-from fieldcast.geometry import unit_points
+from fieldcast.geometry import great_circle_km, unit_points
 from fieldcast.inference import grid_stations
-from fieldcast.inference.grid_stations import grid_and_score
+from fieldcast.inference.grid_stations import grid_and_score, summary_line
 from fieldcast.inference.gridding_scores import LeftOut, in_degrees, interpolate, spread_factor
 from fieldcast.inference.station_kriging import StationKriging, hidden_stations, krige
 from fieldcast.inference.surfaces import Surface
@@ -106,6 +106,15 @@ def test_climate_and_correlation_are_recovered(world: World, kriging: StationKri
     c = kriging.model.correlation
     assert float(c.nugget) == pytest.approx(NUGGET, abs=0.07)
     assert kriging.length == pytest.approx(LENGTH * 1.239, rel=0.35)
+
+
+def test_the_length_of_the_correlation_is_a_distance_along_the_ground(
+    world: World, kriging: StationKriging
+) -> None:
+    model = KrigingModel(kriging.model.correlation._replace(space=0.9, smoothness=0.5, time=1.0))
+    gauges = Gauges.read(world.table, None, "'stations'")
+    line = summary_line("t", replace(kriging, model=model), gauges, 1.0, unscored=True)
+    assert f"correlation 1/e at {great_circle_km(0.9):.0f} km and at 1 step of " in line
 
 
 def test_all_observations_give_exact_simple_kriging() -> None:

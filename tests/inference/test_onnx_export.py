@@ -137,6 +137,9 @@ def test_a_decoder_in_onnxruntime_is_that_of_torch(checkpoint, tmp_path):
     assert state.shape == (5, 2, 7, 12)
     assert np.abs((state - expected.numpy()) / trained.codec.deviation[:, None, None]).max() < 1e-4
     assert session.get_modelmeta().custom_metadata_map["prior"] == '"StandardNormal"'
+    (tmp_path / "full.onnx.partial").mkdir()
+    with pytest.raises(InputError, match=r"full.onnx' cannot be written \(.+\): name a file"):
+        export(path, tmp_path / "full.onnx")
 
 
 def test_models_that_cannot_be_exported_are_refused(checkpoint, tmp_path, capfd):

@@ -17,7 +17,7 @@ from fieldcast.errors import InputError
 from fieldcast.fields.stations import read_stations
 from fieldcast.figures.stations import station_maps
 from fieldcast.inference.file_options import Fill
-from fieldcast.inference.left_out_stations import largest_biases, scores_at_left_out
+from fieldcast.inference.left_out_stations import clusters, largest_biases, scores_at_left_out
 from fieldcast.inference.options import Evaluation
 from fieldcast.inference.reconstruct import context_of
 from fieldcast.inference.stations import representativeness
@@ -278,6 +278,11 @@ def test_a_given_error_of_representativeness_is_used(model, world) -> None:
         model.fill(stations=table, members=2, representativeness={"snow": 1.0})
 
 
+def test_a_single_station_cannot_be_left_out() -> None:
+    with pytest.raises(InputError, match="it has 1 station: to leave some out needs"):
+        clusters(pd.DataFrame({"latitude": [0.0, 0.0], "longitude": 1.0}), 0, "it")
+
+
 def test_stations_that_read_zero_only_are_listed(caplog) -> None:
     day = pd.date_range("2001-01-01", periods=12)
     places = pd.DataFrame({"station": ["dry", "works", "new"], "lat": 0.0, "lon": [0.0, 1.0, 2.0]})
@@ -286,7 +291,7 @@ def test_stations_that_read_zero_only_are_listed(caplog) -> None:
     table = table[(table["station"] != "new") | (table["time"] < day[9])]  # too few readings to suspect
     with caplog.at_level(logging.WARNING):
         read_stations(table, "'gauges.csv'")
-    assert "'gauges.csv': all readings of 1 stations are zero (station dry, tp at 0, 0)" in caplog.text
+    assert "'gauges.csv': all readings of 1 station are zero (station dry, tp at 0, 0)" in caplog.text
 
 
 def test_readings_are_in_the_models_units_whatever_the_file_is_in(model, world) -> None:

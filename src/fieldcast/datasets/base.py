@@ -52,7 +52,9 @@ class FilesystemDataset(AbstractDataset[Any, Any]):
         credentials: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
-        """Parameters
+        """Set the path and the options.
+
+        Parameters
         ----------
         filepath
             Local, or remote with a protocol (`s3://...`).

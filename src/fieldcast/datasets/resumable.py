@@ -27,7 +27,9 @@ class ResumableDataset(AbstractDataset[Any, Any]):
         credentials: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
-        """Parameters
+        """Create the data set and the file of its state.
+
+        Parameters
         ----------
         dataset
             Settings of the data set that holds the data.

@@ -113,13 +113,13 @@ def times_of(table: pd.DataFrame, step: TimeStep, first: str, where: str) -> xr.
 
 def time_shift_message(table: pd.DataFrame, times: xr.DataArray, datum: np.ndarray, step: TimeStep) -> str:
     """A sentence on the reading farthest from its time `times[datum]`; empty within a quarter of a step."""
-    read = pd.DatetimeIndex(table["time"])
-    counted = pd.DatetimeIndex(calendars.from_iso(calendars.iso(times)))[datum]
-    hours = np.abs((read - counted) / pd.Timedelta(hours=1))
+    reading_times = pd.DatetimeIndex(table["time"])
+    model_times = pd.DatetimeIndex(calendars.from_iso(calendars.iso(times)))[datum]
+    hours = np.abs((reading_times - model_times) / pd.Timedelta(hours=1))
     worst = int(hours.argmax())
     if step.months or hours[worst] <= step.hours / 4:
         return ""
     return (
         f"Readings count at the nearest time of the fields, up to {hours[worst]:g} h away: that of "
-        f"{read[worst]:%Y-%m-%d %H:%M} counts at {counted[worst]:%Y-%m-%d %H:%M}."
+        f"{reading_times[worst]:%Y-%m-%d %H:%M} counts at {model_times[worst]:%Y-%m-%d %H:%M}."
     )

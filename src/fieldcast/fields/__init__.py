@@ -17,6 +17,7 @@ splits         training, validation, test                   domain            ce
 climatology    the normal for each day of the year          harmonics         a shrunk annual cycle
 normalisation  statistics that standardise fields           image_files       IDX files, OpenML
 event_thresholds   quantiles for each day of the year
+fill_flags     flags of the values of a filled record
 ingestion_sources  planet, files, images, packages
 prepared       all that ingestion leaves                    planet            the simulated planet
 stations       tables of stations                           bilinear          the observation operator

@@ -37,6 +37,7 @@ COUNT = {
     "long_name": "number of training values; cells with fewer than ten have the mean climatology of their neighbours",
 }
 CONSTANT = "training mean"  # kind of a climatology without seasons
+SEASONAL = "day of year"  # kind of one whose days are averaged within a window
 MIN_YEARS = 2  # shortest record, in years, with a seasonal climatology
 MIN_VALUES = 10  # smallest number of training values for a cell to have its own climatology
 NEIGHBOURS = 4  # number of cells whose mean replaces the climatology of a cell with fewer values
@@ -96,7 +97,7 @@ def _fit(training: xr.Dataset, window: int, shrink: bool) -> xr.Dataset:
         "latitude": training["latitude"],
         "longitude": training["longitude"],
     }
-    kind = ("month" if step.months else "day of year") if by_day else CONSTANT
+    kind = ("month" if step.months else SEASONAL) if by_day else CONSTANT
     kind = "harmonics" if shrink else kind
     return xr.Dataset(variables, coords, {"kind": kind, "window": window, "Conventions": "CF-1.11"})
 
@@ -157,10 +158,12 @@ def _daily_sums(
 def _smoothed(
     sums: Float[np.ndarray, "365 y x"], counts: Float[np.ndarray, 365], weights: Float[np.ndarray, "365 365"]
 ) -> Float[np.ndarray, "365 y x"]:
-    has = counts > 0
-    means = sums[has] / counts[has][:, None, None]
-    total = weights[:, has].sum(axis=1)
-    smooth = np.tensordot(weights[:, has], means, axes=1) / np.where(total > 0, total, 1.0)[:, None, None]
+    has_data = counts > 0
+    means = sums[has_data] / counts[has_data][:, None, None]
+    total = weights[:, has_data].sum(axis=1)
+    smooth = (
+        np.tensordot(weights[:, has_data], means, axes=1) / np.where(total > 0, total, 1.0)[:, None, None]
+    )
     smooth[total == 0] = means.mean(axis=0)
     return smooth
 
@@ -171,11 +174,11 @@ def _smoothed_where_observed(
     weights: Float[np.ndarray, "365 365"],
 ) -> Float[np.ndarray, "365 y x"]:
     """c(D) of each cell over its own days with data; NaN for a cell without any."""
-    has = counts > 0
-    means = sums / np.where(has, counts, 1.0)
-    total = np.tensordot(weights, has.astype(float), axes=1)
+    has_data = counts > 0
+    means = sums / np.where(has_data, counts, 1.0)
+    total = np.tensordot(weights, has_data.astype(float), axes=1)
     smooth = np.tensordot(weights, means, axes=1) / np.where(total > 0, total, 1.0)
-    days = has.sum(axis=0)
+    days = has_data.sum(axis=0)
     return np.where(total > 0, smooth, means.sum(axis=0) / np.where(days > 0, days, np.nan))
 
 

@@ -115,12 +115,12 @@ def to_contract(
             for new, layer in by_level(valid, str(name), where, names, levels):
                 fields[new] = _plain(layer)
     if not any("time" in array.dims for array in fields.values()):
-        _refuse_no_numbers(dataset, where)
+        _refuse_non_numbers(dataset, where)
     coords = {name: _plain_coordinate(dataset[name]) for name in DIMS}
     return xr.Dataset(fields, coords=coords, attrs=attrs)
 
 
-def _refuse_no_numbers(dataset: xr.Dataset, where: str) -> None:
+def _refuse_non_numbers(dataset: xr.Dataset, where: str) -> None:
     """Reject a variable on the grid whose values are not numbers."""
     kinds = {"b": "bool", "c": "complex numbers", "U": "text", "S": "text"}
     for name, array in dataset.data_vars.items():

@@ -92,9 +92,9 @@ def weighted_quantiles(
 
 def _seasons(kind: str, window: int) -> tuple[Float[np.ndarray, " season"], Float[np.ndarray, "season 365"]]:
     """Days on which quantiles are estimated, from 0, and the weights of all days of the year for each."""
-    if kind == "training mean":
+    if kind == climatologies.CONSTANT:
         return np.zeros(1), np.ones((1, DAYS))
-    if kind == "day of year":
+    if kind == climatologies.SEASONAL:
         centres = np.arange(ESTIMATION_DAYS) * DAYS / ESTIMATION_DAYS
         return centres, climatologies.window_weights(centres, window)
     month = climatologies.months() == np.arange(MONTHS)[:, None]

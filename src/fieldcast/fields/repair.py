@@ -136,7 +136,7 @@ def _check_first_meridian(dataset: xr.Dataset, where: str) -> None:
             values = " and ".join(f"{side[differ][0]:g}" for side in (first, last))
             raise InputError(
                 f"'{name}' of {where} differs between longitude {x[0]:g} and {x[-1]:g}, which are the same meridian "
-                f"({differ.sum()} values{date}: {values}): remove one of the two columns"
+                f"({counted(int(differ.sum()), 'value')}{date}: {values}): remove one of the two columns"
             )
 
 

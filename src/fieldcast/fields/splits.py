@@ -14,7 +14,7 @@ from fieldcast import calendars
 from fieldcast.errors import InputError
 from fieldcast.fields.options import Splits
 from fieldcast.fields.periods import within
-from fieldcast.kinds import state_dimension
+from fieldcast.kinds import are_images
 
 NAMES = ("train", "validation", "test")
 _FRACTIONS = (0.7, 0.8)
@@ -46,7 +46,7 @@ def make(times: Any, periods: Splits | None = None) -> dict[str, list[str]]:
 def select(fields: xr.Dataset, splits: SplitRanges, name: str) -> xr.Dataset:
     """Fields of one split; static variables are kept."""
     first, last = splits[name]
-    if state_dimension(fields) == "sample":
+    if are_images(fields):
         return fields.isel(sample=slice(int(first), int(last) + 1))
     iso = calendars.iso(fields["time"])
     return fields.isel(time=_stretch(np.flatnonzero((iso >= first) & (iso <= last))))

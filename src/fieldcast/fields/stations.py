@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from fieldcast.arguments import as_given
+from fieldcast.counted import counted
 from fieldcast.errors import InputError
 from fieldcast.fields.parameter_names import short
 from fieldcast.fields.table_columns import NAMES, canonical_names, numbers, read_table, times
@@ -54,8 +55,9 @@ def read_stations(source: str | Path | pd.DataFrame, where: str) -> pd.DataFrame
     refuse_rows(table.duplicated(key), table, where, "is given twice", "choose one of them")
     if silent := all_zero(table):
         LOG.warning(
-            "%s: all readings of %d stations are zero (%s): check whether these instruments work.",
-            where, len(silent), "; ".join(silent[:LISTED_ROWS]) + " ..." * (len(silent) > LISTED_ROWS),
+            "%s: all readings of %s are zero (%s): check whether the instruments work.",
+            where, counted(len(silent), "station"),
+            "; ".join(silent[:LISTED_ROWS]) + " ..." * (len(silent) > LISTED_ROWS),
         )  # fmt: skip
     return table.reset_index(drop=True)
 

@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from fieldcast import calendars
+from fieldcast.counted import counted
 
 LOG = logging.getLogger(__name__)
 EXPVER = "expver"
@@ -43,8 +44,8 @@ def unique_times(dataset: xr.Dataset, where: str) -> xr.Dataset:
         return dataset
     names = _text(dataset[EXPVER].values)
     note = (
-        f"{len(repeated)} times occur in versions {names} (expver), the first {min(repeated)}: "
-        "the lowest, which is final, was taken."
+        f"{counted(len(repeated), 'time occurs', 'times occur')} in versions {names} (expver), the first "
+        f"{min(repeated)}: the lowest, which is final, was taken."
     )
     LOG.warning("%s: %s", where, note)
     choice = {VERSIONS: Choice(min(repeated), len(repeated), note)}
@@ -68,7 +69,7 @@ def combine_versions(array: xr.DataArray, where: str) -> xr.DataArray:
     if np.any(differ):
         first = calendars.date(array["time"][np.flatnonzero(differ)[0]]) if "time" in array.dims else "any"
         note = (
-            f"Versions {_text(numbers)} (expver) differ at {np.sum(differ)} times, the first {first}: "
+            f"Versions {_text(numbers)} (expver) differ at {counted(int(np.sum(differ)), 'time')}, the first {first}: "
             "the lowest, which is final, was taken."
         )
         LOG.warning("variable '%s' of %s: %s", array.name, where, note)

@@ -48,7 +48,7 @@ def draw_frames(
     ends = finite_ends(examples, variable)
     pictures = []
     for place, lead in enumerate(first["lead"].to_numpy()):
-        sheet = Sheet(*grid, len(examples) + 1, 2, left=0.1, top=0.3, aside=0.05, outline=outline)
+        sheet = Sheet(*grid, len(examples) + 1, 2, left=0.1, top=0.3, first_gap=0.05, outline=outline)
         sheet.ranges[id(colours)] = list(ends)  # or arrows would come and go
         draw(sheet, (0, 0), truth[place], colours, levels)
         sheet.title((0, 0), "truth")

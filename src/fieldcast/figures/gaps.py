@@ -10,6 +10,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from fieldcast import calendars
+from fieldcast.fields.fill_flags import NEVER, OBSERVED
 from fieldcast.figures.curves import moments
 from fieldcast.figures.maps import SPREAD, field_colours, upper_end
 from fieldcast.figures.outline import Outline
@@ -17,8 +18,6 @@ from fieldcast.figures.sheet import UNOBSERVED_COLOUR, Sheet, degree, shades
 from fieldcast.figures.style import INK, NORMAL_FONT, escape, key, new_figure, style_axes
 from fieldcast.geometry import GRID
 
-# flags of filled records: observed values, cells that never have a value
-OBSERVED_FLAG, NEVER_OBSERVED_FLAG = 0, 3
 HALF_WIDTH_90 = 1.645  # half width of the interval that holds 90 % of a Gaussian [standard deviations]
 BEST_COLOUR, DINEOF_COLOUR, LINEAR_COLOUR = "#0072B2", "#D55E00", "#7c7c7c"
 
@@ -36,7 +35,7 @@ def pictures(filled: xr.Dataset, series: pd.DataFrame, outline: Outline = ()) ->
         Lines that orient the reader of a map.
     """
     for variable, table in series.groupby("variable", sort=False):
-        if filled[f"{variable}_flag"].isin([OBSERVED_FLAG, NEVER_OBSERVED_FLAG]).all():
+        if filled[f"{variable}_flag"].isin([OBSERVED, NEVER]).all():
             continue
         yield f"{variable}_maps", maps(filled, str(variable), outline)
         if table["hidden"].notna().any():
@@ -48,8 +47,8 @@ def pictures(filled: xr.Dataset, series: pd.DataFrame, outline: Outline = ()) ->
 
 def most_informative_time(flag: xr.DataArray) -> int:
     """Index of the time with as many observed and as many filled values as possible: the largest product."""
-    observed = (flag == OBSERVED_FLAG).sum(GRID)
-    filled = (flag.notnull() & (flag != OBSERVED_FLAG) & (flag != NEVER_OBSERVED_FLAG)).sum(GRID)
+    observed = (flag == OBSERVED).sum(GRID)
+    filled = (flag.notnull() & (flag != OBSERVED) & (flag != NEVER)).sum(GRID)
     return int(np.argmax((observed * filled).to_numpy()))
 
 
@@ -65,15 +64,15 @@ def maps(filled: xr.Dataset, variable: str, outline: Outline = ()) -> Figure:
         filled[name].transpose("time", *GRID)[time].to_numpy().astype(float)
         for name in (variable, f"{variable}_spread")
     )
-    observed = np.where(flag == OBSERVED_FLAG, values, np.nan)
-    spread = np.where(flag == OBSERVED_FLAG, np.nan, spread)
+    observed = np.where(flag == OBSERVED, values, np.nan)
+    spread = np.where(flag == OBSERVED, np.nan, spread)
     scales = field_colours(values, anomaly=False), shades(SPREAD, 0.0, upper_end(spread))
     grid = filled["latitude"].to_numpy(), filled["longitude"].to_numpy()
-    sheet = Sheet(*grid, 3, 1, top=0.29, outline=outline, largest=3.4)
+    sheet = Sheet(*grid, 3, 1, top=0.29, outline=outline, max_map_width=3.4)
     titles = "observed (grey: missing)", "observed and filled", "spread of filled values (grey: observed)"
     for column, (title, drawn) in enumerate(zip(titles, (observed, values, spread), strict=True)):
         sheet.draw((column, 0), drawn, scales[column == 2], missing=UNOBSERVED_COLOUR)
-        sheet.blank((column, 0), flag != NEVER_OBSERVED_FLAG)
+        sheet.blank((column, 0), flag != NEVER)
         sheet.title((column, 0), title)
     unit = filled[variable].attrs.get("units", "")
     for column, colours in ((1, scales[0]), (2, scales[1])):

@@ -62,7 +62,7 @@ def row_of_maps(
 ) -> Figure:
     """Draw maps with their titles in one row, below the variable and its colours."""
     grid = examples["latitude"].to_numpy(), examples["longitude"].to_numpy()
-    sheet = Sheet(*grid, len(maps), 1, top=0.32, largest=MAX_MAP_WIDTH, outline=outline)
+    sheet = Sheet(*grid, len(maps), 1, top=0.32, max_map_width=MAX_MAP_WIDTH, outline=outline)
     for column, (title, values) in enumerate(maps.items()):
         if np.isfinite(values).any():
             sheet.draw((column, 0), values, colours, missing=UNOBSERVED_COLOUR)
@@ -87,8 +87,8 @@ def sample_glance(pictures: xr.Dataset, variable: str, best: str, outline: Outli
         reference(pictures, variable),
         PICTURES,
         1,
-        names=0.1,
-        titles=True,
+        name_width=0.1,
+        has_titles=True,
         outline=outline,
     )
     drawn = pictures_of_kind(pictures, variable, "sample")[: PICTURES - 1]

@@ -44,7 +44,7 @@ def reconstruction_maps(
     levels = np.array([]) if anomaly else np.nanquantile(truth, CONTOUR_QUANTILES)
     grid = first["latitude"].to_numpy(), first["longitude"].to_numpy()
     top = max(0.22, 0.055 * (len(cases) + 1))  # two lines of text, however wide a map is
-    sheet = Sheet(*grid, len(cases) + 1, len(ROWS), left=0.12, top=top, aside=0.08, outline=outline)
+    sheet = Sheet(*grid, len(cases) + 1, len(ROWS), left=0.12, top=top, first_gap=0.08, outline=outline)
     draw_truth(sheet, truth, first.sel(kind="observed").to_numpy(), scales["field"], levels)
     for column, (name, maps) in enumerate(fields.items(), start=1):
         sheet.title((column, 0), wrap_name(name))
@@ -54,7 +54,7 @@ def reconstruction_maps(
     unit = first.attrs.get("units", "")
     for place, (label, colours) in enumerate(scales.items()):
         _, bottom_of_truth = sheet.corner(0, 1)
-        room = 2 * (sheet.height + sheet.between) / len(scales)
+        room = 2 * (sheet.height + sheet.row_gap) / len(scales)
         sheet.bar(
             0.0, bottom_of_truth - (place + 0.72) * room, colours, f"{label}, {unit}" if unit else label
         )
@@ -146,7 +146,7 @@ def mask_pictures(observations: xr.Dataset, columns: int = 5, outline: Outline =
     ordered = sorted(cases, key=lambda case: (patterns[case] != "random", k[case], case))
     columns = min(columns, len(ordered))
     grid = observations["latitude"].to_numpy(), observations["longitude"].to_numpy()
-    sheet = Sheet(*grid, columns, -(-len(ordered) // columns), top=0.16, between=0.18, outline=outline)
+    sheet = Sheet(*grid, columns, -(-len(ordered) // columns), top=0.16, row_gap=0.18, outline=outline)
     name = next(iter(observations.data_vars))
     for number, case in enumerate(ordered):
         row, column = divmod(number, columns)

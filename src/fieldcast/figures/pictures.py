@@ -78,11 +78,11 @@ class Gallery:
         Size of the grid; maps take at least four columns.
     heading
         Text above the grid.
-    names
+    name_width
         Width of the names of the rows, in inches.
-    titles
+    has_titles
         Whether columns have titles.
-    between
+    row_gap
         Room between rows, in widths of a picture.
     outline
         Coastlines, drawn on every map.
@@ -97,24 +97,25 @@ class Gallery:
         rows: int | float,
         *,
         heading: str = "",
-        names: float = NAME_WIDTH,
-        titles: bool = False,
-        between: float = GAP,
+        name_width: float = NAME_WIDTH,
+        has_titles: bool = False,
+        row_gap: float = GAP,
         outline: Outline = (),
     ) -> None:
         images = are_images(pictures)
         columns = columns if images else max(columns, MIN_MAP_COLUMNS)
-        top = HEADING_HEIGHT + TITLE_HEIGHT * titles
+        top = HEADING_HEIGHT + TITLE_HEIGHT * has_titles
         size = min(
-            MAX_IMAGE_WIDTH if images else MAX_MAP_WIDTH, (WIDTH - names) / (columns + (columns - 1) * GAP)
+            MAX_IMAGE_WIDTH if images else MAX_MAP_WIDTH,
+            (WIDTH - name_width) / (columns + (columns - 1) * GAP),
         )  # inches
-        beside = {"left": names / size, "top": top / size, "between": between, "largest": size}
-        self.sheet = Sheet(*grid_of(pictures), columns, rows, **beside, outline=outline, degrees=not images)
+        room = {"left": name_width / size, "top": top / size, "row_gap": row_gap, "max_map_width": size}
+        self.sheet = Sheet(*grid_of(pictures), columns, rows, **room, outline=outline, degrees=not images)
         self.centre = np.zeros(real.shape[1:]) if images else mean_picture(real)
         self.colours = (
             grey_scale(pictures, variable, real) if images else departure_colours(real - self.centre)
         )
-        start = ((0.03 - names) / size - self.sheet.beside, (top - 0.03) / size)
+        start = ((0.03 - name_width) / size - self.sheet.beside, (top - 0.03) / size)
         self.sheet.axes.text(*start, escape(heading), ha="left", va="top", fontsize=NORMAL_FONT, color=INK)
         self.bar: tuple[float, float, float] | None = None  # left, bottom and width
         if not images:

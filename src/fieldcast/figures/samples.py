@@ -106,7 +106,9 @@ def latent_grid(pictures: xr.Dataset, variable: str, experiment: str = "") -> Fi
     )
     heading = ", ".join([experiment, *directions])
     truth = reference(pictures, variable)
-    gallery = Gallery(pictures, variable, truth, side, side, heading=heading, names=0.1, between=PICTURE_GAP)
+    gallery = Gallery(
+        pictures, variable, truth, side, side, heading=heading, name_width=0.1, row_gap=PICTURE_GAP
+    )
     for place, values in enumerate(decoded[: side**2]):
         row, column = divmod(place, side)
         gallery.draw((column, row), values)
@@ -144,8 +146,8 @@ def denoising(examples: xr.Dataset, variable: str, experiment: str = "") -> Figu
         len(times),
         len(draws),
         heading=experiment,
-        names=0.7,
-        titles=True,
+        name_width=0.7,
+        has_titles=True,
     )
     for column, t in enumerate(times):
         gallery.sheet.title((column, 0), f"t = {t:g}")

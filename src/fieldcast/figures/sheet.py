@@ -43,12 +43,12 @@ class Sheet:
     columns, rows
         Number of maps. A row may lie between two others, as 4.4 does.
     left, top
-        Room beside and above all maps, in widths of a map, as `aside` and `between`.
-    aside
+        Room beside and above all maps, in widths of a map, as `first_gap` and `row_gap`.
+    first_gap
         Room after the first column.
-    between
+    row_gap
         Room between rows.
-    largest
+    max_map_width
         Width of the largest map, in inches.
     outline
         Coastlines, drawn on every map.
@@ -58,21 +58,21 @@ class Sheet:
 
     def __init__(
         self, latitude: Shaped[np.ndarray, " y"], longitude: Shaped[np.ndarray, " x"], columns: int,
-        rows: int | float, *, left: float = 0.0, top: float = 0.0, aside: float = 0.0, between: float = GAP,
-        largest: float = 2.6, outline: Outline = (), degrees: bool = True,
+        rows: int | float, *, left: float = 0.0, top: float = 0.0, first_gap: float = 0.0,
+        row_gap: float = GAP, max_map_width: float = 2.6, outline: Outline = (), degrees: bool = True,
     ) -> None:  # fmt: skip
         (south, north), (west, east) = sorted(edges(latitude)[[0, -1]]), edges(longitude)[[0, -1]]
         tall, wide = north - south, east - west
         self.height = float(np.clip(tall / wide, 0.4, 1.1))
-        self.aside, self.between, self.last = aside, between, rows - 1
+        self.first_gap, self.row_gap, self.last = first_gap, row_gap, rows - 1
         self.x = (edges(longitude) - west) / wide
         self.y = (edges(latitude) - south) / tall * self.height
         size = np.array([1.0 / wide, self.height / tall])
         self.ranges: dict[int, list[float]] = {}  # extremes of the values drawn in each scale of colours
         self.outline = [(line - [west, south]) * size for line in outline]
-        width = left + columns + (columns - 1) * GAP + aside
-        height = top + rows * self.height + (rows - 1) * between
-        self.scale = min((WIDTH - LEFT_WIDTH * degrees) / width, largest)  # inches
+        width = left + columns + (columns - 1) * GAP + first_gap
+        height = top + rows * self.height + (rows - 1) * row_gap
+        self.scale = min((WIDTH - LEFT_WIDTH * degrees) / width, max_map_width)  # inches
         self.beside, below = LEFT_WIDTH * degrees / self.scale, LOWER_HEIGHT * degrees / self.scale
         self.ticks = (
             [((value - west) / wide, text) for value, text in ticks(west, east, "EW")] if degrees else [],
@@ -90,8 +90,8 @@ class Sheet:
 
     def corner(self, column: int, row: int | float) -> tuple[float, float]:
         """Left and bottom coordinates of a map."""
-        return column * (1 + GAP) + (self.aside if column else 0), -row * (
-            self.height + self.between
+        return column * (1 + GAP) + (self.first_gap if column else 0), -row * (
+            self.height + self.row_gap
         ) - self.height
 
     def draw(

@@ -39,7 +39,7 @@ def wasserstein_maps(diagnostics: Mapping[str, xr.Dataset], outline: Outline = (
     grid = first["latitude"].to_numpy(), first["longitude"].to_numpy()
     areas = cell_areas(*grid)
     beside, above = NAME_WIDTH / size, TOP_HEIGHT / size
-    sheet = Sheet(*grid, columns, len(distances), left=beside, top=above, largest=size, outline=outline)
+    sheet = Sheet(*grid, columns, len(distances), left=beside, top=above, max_map_width=size, outline=outline)
     for column, variable in enumerate(variables):
         sheet.title((column, 0), escape(variable))
     for row, (name, values) in enumerate(distances.items()):

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import pandas as pd
@@ -22,8 +23,12 @@ from fieldcast.lineage import CODE, differences
 from fieldcast.models.source_code import code_of
 from fieldcast.pipelines.names import is_transient, pooled_roles
 
-# entry of a lineage: data set
-SOURCES = {"data": "fields", "observations": "observations", "starts": "starts"}
+# entry of a lineage: data sets of which one is meant, the one that is an input if there are several
+SOURCES = {
+    "data": ("fields",),
+    "observations": ("observations", "cycle_observations"),
+    "starts": ("starts",),
+}
 
 
 @dataclass(frozen=True)
@@ -75,17 +80,17 @@ def examine(catalog: CatalogProtocol, folder: str | None) -> Examination:
     digests: dict[str, str] = {}
     options = ConfiguredOptions(catalog, listed)
     faults = [
-        Fault(name, complaint, command)
+        Fault(name, fault, command)
         for name, (inputs, command) in stored.items()
-        for complaint in complaints(name, inputs, options, digests)
+        if (fault := complaint(name, inputs, options, digests))
     ]
     return Examination(len(stored), tuple(faults))
 
 
-def complaints(
+def complaint(
     name: str, inputs: Collection[str], options: ConfiguredOptions, digests: dict[str, str]
-) -> Iterator[str]:
-    """Yield the first fault of a data set, if it has any; add its digest to those of the sources.
+) -> str | None:
+    """The first fault of a data set, if it has any; adds its digest to those of the sources.
 
     inputs: inputs of the node that makes it.
     """
@@ -93,10 +98,11 @@ def complaints(
     try:
         data = read(name, catalog)
         entries = lineage_of(data, name)
-        if name in SOURCES.values():
+        if name in chain.from_iterable(SOURCES.values()):
             digests[name] = entries["digest"]
+        sources = {key: source_of(key, inputs) for key in SOURCES}
         present: dict[str, Any] = {
-            key: digests[source] for key, source in SOURCES.items() if source in digests
+            key: digests[source] for key, source in sources.items() if source in digests
         }
         address = name.removesuffix(".draws")
         if address != name and "model" in entries and not listed[address].file:
@@ -107,18 +113,20 @@ def complaints(
             present["parts"] = {role: weights_of(address, catalog) for role, address in pooled.items()}
         option_complaint = options.complaint(name, entries, inputs)
     except Exception as error:  # any error is a fault of the file
-        yield sentence(error) or f"it cannot be read ({type(error).__name__}: {error})."
-        return
+        return sentence(error) or f"it cannot be read ({type(error).__name__}: {error})."
     for key, stored, current in changed_code(entries):
-        yield f"its model class has changed since it was trained ({key}: {stored}, now {current})."
-        return
+        return f"its model class has changed since it was trained ({key}: {stored}, now {current})."
     for key, now in present.items():
         if key in entries and entries[key] != now:
-            source = SOURCES.get(key, "weights or model options")
-            yield f"it was made from other {source} ({entries[key]}, now {now})."
-            return
-    if option_complaint:
-        yield option_complaint
+            source = sources.get(key, "weights or model options")
+            return f"it was made from other {source} ({entries[key]}, now {now})."
+    return option_complaint
+
+
+def source_of(key: str, inputs: Collection[str]) -> str | None:
+    """The data set whose digest an entry of a lineage is, for a data set made from these inputs."""
+    names = SOURCES[key]
+    return names[0] if len(names) == 1 else next((name for name in names if name in inputs), None)
 
 
 def changed_code(header: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

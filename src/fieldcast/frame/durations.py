@@ -11,6 +11,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from fieldcast import progress
+from fieldcast.counted import counted
 
 DURATIONS = "durations"  # data set with the duration of the last run of each node
 
@@ -72,9 +73,9 @@ def plan(pipeline: Pipeline, durations: Mapping[str, float], at_once: int = 1) -
         tuple(name.split(".")[:2]) for node in pipeline.nodes if "." in (name := node.namespace or "")
     }
     tasks = Counter(task for task, _ in experiments)
-    counts = [f"{count} {plural(count)} of {task}" for task, count in sorted(tasks.items())]
+    counts = [f"{counted(count, 'experiment')} of {task}" for task, count in sorted(tasks.items())]
     side_by_side = [f"{at_once} nodes at a time"] if at_once > 1 else []
-    content = ", ".join([f"{len(pipeline.nodes)} nodes", *counts, *side_by_side])
+    content = ", ".join([counted(len(pipeline.nodes), "node"), *counts, *side_by_side])
     times = [durations[node.name] for node in pipeline.nodes if node.name in durations]
     if not times:
         return f"{content}; nodes are timed, and the next run will show an estimate"
@@ -85,8 +86,3 @@ def plan(pipeline: Pipeline, durations: Mapping[str, float], at_once: int = 1) -
     if new:
         return f"{content}; at least {estimate} by previous timings, without the {new} not timed yet"
     return f"{content}; about {estimate} by previous timings"
-
-
-def plural(number: int) -> str:
-    """The noun for a number of experiments."""
-    return "experiment" if number == 1 else "experiments"

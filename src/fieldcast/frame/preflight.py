@@ -126,16 +126,16 @@ def check_environment(conf: Path, env: str) -> None:
 def check_parameter_files(loader: Any) -> None:
     """Raise InputError for a section or an experiment in a file of the environment that nothing would read.
 
-    A section unlike all of `base` may belong to a pipeline of the user's own.
+    A section unlike all of `base` may belong to a pipeline of the user.
     """
     environment = loader.env or loader.default_run_env
-    own = list(loader.parameter_files(environment)) if environment != loader.base_env else []
-    if not any(content for _, content in own):
+    parameter_files = list(loader.parameter_files(environment)) if environment != loader.base_env else []
+    if not any(content for _, content in parameter_files):
         return
     sections = sorted({name for _, content in loader.parameter_files(loader.base_env) for name in content})
     listed = experiments(pipeline_registry.configuration(), *plugins.configurations()).values()
     by_task = {task: [each.name for each in listed if each.task == task] for task in {e.task for e in listed}}
-    for file, content in own:
+    for file, content in parameter_files:
         for section, body in content.items():
             if section not in sections and (close := nearest(str(section), sections)) != ".":
                 raise InputError(f"{file}, {section}: there is no such parameter{close}")

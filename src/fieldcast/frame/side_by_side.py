@@ -197,7 +197,10 @@ class Workers:
 
     def run(self, node: Node) -> None:
         """Run a node in an idle process, or in a new one; raises its error."""
-        worker = self._idle.pop() if self._idle else self._start()
+        try:
+            worker = self._idle.pop()
+        except IndexError:  # several threads take from it, so that looking first would not do
+            worker = self._start()
         inputs = {name: self._catalog.load(name) for name in node.inputs if self._is_in_memory(name)}
         outputs = [name for name in node.outputs if self._is_in_memory(name)]
         read: dict[str, Any] = {}  # the inputs of the events for hooks

@@ -167,7 +167,7 @@ def lines_of(result: xr.Dataset, v: str) -> Iterator[str]:
             values = (float(result[f"{v}_{score}"].sel(state=state)) for score in SCORES)
             yield f"{state:16}" + "".join(f"{value:>18.4g}" for value in values)
         if np.isnan(result[f"{v}_coverage90"]).all():
-            yield f"An interval of 90 % takes at least {MIN_MEMBERS} members: there is no coverage of fewer."
+            yield f"A 90 % interval needs at least {MIN_MEMBERS} members: with fewer there is no coverage."
     yield (
         f"{v} innovations: chi-squared {overall:.3g}, {100 * mean(suspect.values):.2g} % above five "
         f"standard deviations, inferred error of observation {float(error):.3g} {unit} "

@@ -201,17 +201,19 @@ def on_grid_of(forecasts: xr.Dataset, fields: xr.Dataset, where: str) -> xr.Data
 
 
 def lead_positions(forecasts: xr.Dataset, starts: Starts, where: str) -> Int[np.ndarray, " lead"]:
-    """Position of each scored lead; raises an InputError for the first that is missing."""
+    """Position of the nearest lead to each scored one; raises an InputError for the first that is missing."""
     step = TimeStep.stored_in(starts)
     hours = step.hours * np.arange(1, starts["leads"] + 1)
-    matches = np.abs(forecasts["lead"].values - hours[:, None]) < (MONTH_TOLERANCE if step.months else 1e-3)
-    if not matches.any(axis=1).all():
-        missing = hours[~matches.any(axis=1)]
+    distance = np.abs(forecasts["lead"].values - hours[:, None])
+    distance = np.where(distance < (MONTH_TOLERANCE if step.months else 1e-3), distance, np.inf)
+    found = np.isfinite(distance).any(axis=1)
+    if not found.all():
+        missing = hours[~found]
         raise InputError(
             f"{where} has no lead of {missing[0]:g} hours ({len(missing)} of the {len(hours)} scored leads are "
             "missing): give them, or score fewer with rollout.steps."
         )
-    return matches.argmax(axis=1)
+    return distance.argmin(axis=1)
 
 
 def start_positions(forecasts: xr.Dataset, starts: Starts, where: str) -> Int[np.ndarray, " start"]:

@@ -21,7 +21,7 @@ from fieldcast.encoding.tensor_file import pack_bytes, tensor_digest, unpack_byt
 from fieldcast.fields import domain
 from fieldcast.fields.splits import SplitRanges, select
 from fieldcast.inference.image_classifier import IMAGES_AT_ONCE, Architecture, classifier_of, fractions
-from fieldcast.kinds import state_dimension
+from fieldcast.kinds import are_images, state_dimension
 from fieldcast.models.classifier import Classifier
 from fieldcast.models.selection import evenly
 from fieldcast.scores.field_features import FieldFeatures
@@ -120,7 +120,7 @@ def every_other(training: xr.Dataset) -> Bool[np.ndarray, " state"]:
     Days of one season resemble each other, different years hardly do, so whole years are held out. The mask of a single
     year selects all of it.
     """
-    if state_dimension(training) == "sample":
+    if are_images(training):
         return np.arange(training.sizes["sample"]) % 2 == 0
     year = calendars.iso(training["time"]).astype("U4")
     return np.isin(year, np.unique(year)[::2])

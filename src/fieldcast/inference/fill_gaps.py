@@ -19,15 +19,13 @@ from torch import Tensor
 from fieldcast import arguments
 from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.errors import InputError
+from fieldcast.fields.fill_flags import EXTRAPOLATED, FILLED, OBSERVED
 from fieldcast.inference.gap_trials import Comparison
 from fieldcast.inference.gaps_outcome import Lengths, Outcome
 from fieldcast.inference.gaps_report import report
 from fieldcast.inference.gaps_result import (
-    EXTRAPOLATED,
-    FILLED,
     MAX_LENGTHS,
     MAX_SPREAD_SHARE,
-    OBSERVED,
     as_fields,
     in_layout_of,
 )

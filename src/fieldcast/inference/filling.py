@@ -41,8 +41,8 @@ def fill_fields(
     require_plausible(data, codec, where)
     c, facts = context_of(data, codec, model.space, noise), dict[str, str]()
     if stations is not None:
-        table, named, representativeness = stations
-        c, facts = with_stations(c, model, stored, table, data["time"], named, representativeness)
+        table, where_stations, representativeness = stations
+        c, facts = with_stations(c, model, stored, table, data["time"], where_stations, representativeness)
     filled = codec.decode(draw(model, c, members, seed), data["time"])
     if noise == 0:
         filled = with_observed(filled, data)

@@ -37,12 +37,16 @@ def scores_by_lead(
         Analyses (case, time, member, latitude, longitude) at successive times.
     truth
         Fields at the times of the analyses and at all valid times.
+    model, codec
+        The forecast model, and its codec.
     first, every
         Index of the first start among the times of the analyses, and the number of steps between starts.
     steps
         Number of leads. Starts without truth at all leads are left out, so that a short record may have none.
     members
         Number of members; an analysis with a single member is shared by all members of the forecast.
+    seed
+        Seed of the draws.
     """
     positions = calendars.positions(truth["time"], calendars.iso(analyses["time"]))
     last = min(len(positions), truth.sizes["time"] - int(positions[0]) - steps)

@@ -11,9 +11,11 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from fieldcast import calendars
+from fieldcast.counted import counted
+from fieldcast.fields.fill_flags import EXTRAPOLATED, FILLED
 from fieldcast.geometry import great_circle_km
 from fieldcast.inference.gaps_outcome import Outcome
-from fieldcast.inference.gaps_result import EXTRAPOLATED, FILLED, MAX_LENGTHS, MAX_SPREAD_SHARE
+from fieldcast.inference.gaps_result import MAX_LENGTHS, MAX_SPREAD_SHARE
 from fieldcast.models.gaps.hiding import SELECTIONS
 from fieldcast.models.gaps.pieces import counts
 from fieldcast.models.gaps.reach import nearest_observation, steps_to_observation
@@ -116,8 +118,8 @@ def distance_warnings(outcome: Outcome, columns: Bool[Tensor, " column"]) -> Ite
 
 
 def steps_in_words(number: float) -> str:
-    """A number with the word "step" or "steps"."""
-    return f"{number:.0f} step{'' if number == 1 else 's'}"
+    """A rounded number with the word "step" or "steps"."""
+    return counted(round(number), "step")
 
 
 class Unchecked(NamedTuple):
@@ -146,7 +148,7 @@ def extrapolation(outcome: Outcome, columns: Bool[Tensor, " column"], name: str)
     flag = outcome.flag[:, columns]
     filled, extrapolated = ((flag == value) for value in (FILLED, EXTRAPOLATED))
     missing = int(filled.count_nonzero() + extrapolated.count_nonzero())
-    yield f"Correlation falls to 1/e at {great_circle_km(space):.0f} km and at {time} step{'s' * (time != 1)}."
+    yield f"Correlation falls to 1/e at {great_circle_km(space):.0f} km and at {counted(time, 'step')}."
     count = counts(extrapolated)[0]
     if not count.any():
         yield (

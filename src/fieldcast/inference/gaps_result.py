@@ -14,14 +14,13 @@ from fieldcast import calendars
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.fields import conventions
+from fieldcast.fields.fill_flags import MEANINGS, NEVER, OBSERVED
 from fieldcast.geometry import GRID
 from fieldcast.inference.user_layout import original_name, restore_layout
 from fieldcast.models.gaps.record import Filling
 
-OBSERVED, FILLED, EXTRAPOLATED, NEVER = range(4)  # values of the flag
 MAX_SPREAD_SHARE = 0.9  # share of the climatological spread above which a value counts as extrapolated
 MAX_LENGTHS = 2.0  # distance to the nearest observation, in e-folding lengths, above which it does, too
-MEANINGS = "observed filled extrapolated never_observed"
 DIMS = ("time", *GRID)
 
 

@@ -15,13 +15,14 @@ from jaxtyping import Float
 from threadpoolctl import threadpool_limits
 
 from fieldcast import calendars
+from fieldcast.counted import counted
 from fieldcast.encoding.device import choose_device
 from fieldcast.errors import InputError
 from fieldcast.fields.conventions import as_dataset
 from fieldcast.fields.gauges import Gauges
 from fieldcast.fields.stations import observation_text
 from fieldcast.fields.target_grid import covering_grid, grid_like
-from fieldcast.geometry import EARTH_RADIUS, GRID, unit_points
+from fieldcast.geometry import GRID, great_circle_km, unit_points
 from fieldcast.inference.gaps_result import flag_attributes
 from fieldcast.inference.gridding_scores import LeftOut, predict_left_out, spread_factor
 from fieldcast.inference.left_out_stations import MIN_STATIONS, as_text, clusters, largest_biases
@@ -236,8 +237,7 @@ def warn_of_doubtful(predictions: LeftOut) -> None:
 
 def summary_line(variable: str, kriging: StationKriging, gauges: Gauges, q: float, unscored: bool) -> str:
     """Correlation of a variable, and how its spread was derived."""
-    steps = f"{kriging.duration} step{'s' * (kriging.duration > 1)}"
-    kilometres = kriging.length * EARTH_RADIUS / 1000
+    steps = counted(kriging.duration, "step")
     spread_text = (
         "as the kriging gives it"
         if unscored
@@ -245,7 +245,7 @@ def summary_line(variable: str, kriging: StationKriging, gauges: Gauges, q: floa
     )
     cycle = "an annual cycle" if kriging.record.seasonal else "no annual cycle (less than two years)"
     return (
-        f"{variable}: correlation 1/e at {kilometres:.0f} km and at {steps} of {gauges.step}; "
+        f"{variable}: correlation 1/e at {great_circle_km(kriging.length):.0f} km and at {steps} of {gauges.step}; "
         f"{float(kriging.model.correlation.nugget):.0%} of the variance of anomalies is peculiar to each reading; "
         f"{cycle}; spread {spread_text}"
     )

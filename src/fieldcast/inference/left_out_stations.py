@@ -17,6 +17,7 @@ import pandas as pd
 import torch
 from jaxtyping import Float, Int
 
+from fieldcast.counted import counted
 from fieldcast.encoding.stations import points_of
 from fieldcast.errors import InputError
 from fieldcast.fields.stations import read_stations, station_columns
@@ -67,7 +68,7 @@ def scores_at_left_out(
         Seed of draws, clusters and resamples.
     where
         Name of the table in messages.
-    given
+    stated
         Representativeness error in the units of the variables; by default it is estimated.
 
     Raises
@@ -123,7 +124,7 @@ def clusters(table: pd.DataFrame, seed: int, where: str) -> Int[np.ndarray, " n"
     locations = table[["latitude", "longitude"]].drop_duplicates()
     if len(locations) < MIN_STATIONS:
         raise InputError(
-            f"{where} has {len(locations)} stations: to leave some out needs at least {MIN_STATIONS}."
+            f"{where} has {counted(len(locations), 'station')}: to leave some out needs at least {MIN_STATIONS}."
         )
     points = np.concatenate([unit_points([y], [x])[0] for y, x in locations.to_numpy()])
     from sklearn.cluster import KMeans  # slow to import

@@ -16,7 +16,7 @@ from torch import Tensor
 from fieldcast import calendars
 from fieldcast.encoding.states import StateCodec
 from fieldcast.fields.splits import SplitRanges, select
-from fieldcast.inference.sample import AT_ONCE
+from fieldcast.inference.sample import DRAWS_AT_ONCE
 from fieldcast.kinds import class_names, state_dimension
 from fieldcast.models import image_transforms
 from fieldcast.models.capabilities import HasDensity, HasLatents
@@ -77,7 +77,7 @@ def examine(model: Model, split: Split, members: int, codec: StateCodec, seed: i
     """
     device, count = model.space.area.device, len(split.datum)
     pieces = []
-    for index in Progress(torch.arange(count, device=device).split(AT_ONCE), unit="part"):
+    for index in Progress(torch.arange(count, device=device).split(DRAWS_AT_ONCE), unit="part"):
         batch = split.batch[index]
         draws = RandomStreams(seed_for("likelihood", seed), split.datum.to(device)[index], members)
         if isinstance(model, HasLatents):

@@ -30,7 +30,7 @@ from fieldcast.encoding.checkpoint import Checkpoint
 from fieldcast.encoding.states import AnyDayCodec
 from fieldcast.errors import InputError
 from fieldcast.inference.loading import load
-from fieldcast.inference.whole_file import write_whole
+from fieldcast.inference.whole_file import write_named
 from fieldcast.models.core import Context, Model, Solved
 from fieldcast.models.random_streams import PERSISTENT, RandomStreams
 from fieldcast.models.vae import VAE
@@ -127,8 +127,8 @@ def export(checkpoint: str | Path, output: str | Path, members: int = 1) -> str:
     Raises
     ------
     InputError
-        If the model cannot be exported, the folder of the output does not exist, or the packages of the extra `export`
-        are not installed.
+        If the model cannot be exported, the output cannot be written or its folder does not exist, or the packages of
+        the extra `export` are not installed.
     """
     if not Path(output).parent.is_dir():
         raise InputError(f"{output} cannot be written: there is no folder {Path(output).parent}.")
@@ -154,7 +154,7 @@ def export(checkpoint: str | Path, output: str | Path, members: int = 1) -> str:
         ) from error
     model = program.model_proto
     onnx.helper.set_model_props(model, {key: json.dumps(value) for key, value in metadata(trained).items()})
-    write_whole(output, model.SerializeToString())
+    write_named(str(output), model.SerializeToString())
     shapes = ", ".join(f"{name} {tuple(example.shape)}" for name, example in inputs.items())
     return f"{output}: {Path(output).stat().st_size / 1e6:.1f} MB, inputs {shapes}"
 

@@ -26,7 +26,7 @@ from fieldcast.models.space import Space
 from fieldcast.progress import Progress
 
 LOG = logging.getLogger(__name__)
-AT_ONCE = 8  # number of data in one batch on a device, which bounds the memory
+DATA_AT_ONCE = 8  # number of data in one batch on a device, which bounds the memory
 
 
 def context_of(data: xr.Dataset, codec: FieldCodec, space: Space, noise: float) -> Context:
@@ -50,7 +50,7 @@ def draw(
     members = 1 if model.deterministic else members
     positions = torch.from_numpy(np.arange(c.count) if order is None else order).to(model.space.area.device)
     x = torch.empty(c.count, members, *model.space.state_shape)
-    for index in Progress(positions.split(AT_ONCE * (1 + len(model.replicas))), unit="part"):
+    for index in Progress(positions.split(DATA_AT_ONCE * (1 + len(model.replicas))), unit="part"):
         drawn = replicas.draw(model, c[index], RandomStreams(seed, index, members, step))
         x[index.cpu()] = drawn.float().cpu()
     return x.masked_fill(~model.space.exists.cpu(), torch.nan)

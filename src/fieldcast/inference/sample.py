@@ -14,14 +14,16 @@ from fieldcast.models.replicas import draw
 from fieldcast.models.space import Space
 from fieldcast.progress import Progress
 
-AT_ONCE = 64  # number of states in one batch on a device, which bounds the memory
+DRAWS_AT_ONCE = 64  # number of states in one batch on a device, which bounds the memory
 
 
 @torch.no_grad()
 def draw_states(model: Model, count: int, seed: int) -> Float[Tensor, "draw variable y x"]:
     """`count` draws of x; they do not depend on how many are drawn at once."""
     x = torch.empty(count, *model.space.state_shape)
-    batches = torch.arange(count, device=model.space.area.device).split(AT_ONCE * (1 + len(model.replicas)))
+    batches = torch.arange(count, device=model.space.area.device).split(
+        DRAWS_AT_ONCE * (1 + len(model.replicas))
+    )
     for index in Progress(batches, unit="part"):
         x[index.cpu()] = draw(model, Context(len(index)), RandomStreams(seed, index))[:, 0].float().cpu()
     return x

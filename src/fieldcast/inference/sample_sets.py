@@ -18,7 +18,7 @@ from fieldcast.encoding.states import AnyDayCodec, ImageCodec
 from fieldcast.fields import domain
 from fieldcast.fields.splits import SplitRanges, select
 from fieldcast.inference.feature_extractor import load_features, unfitted_positions
-from fieldcast.kinds import state_dimension
+from fieldcast.kinds import are_images, state_dimension
 from fieldcast.models import image_transforms
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.selection import evenly
@@ -91,7 +91,7 @@ def compare(
 
     If possible, the training states are states that the features were not fitted on: they stand for a perfect model.
     """
-    images = state_dimension(fields) == "sample"
+    images = are_images(fields)
     codec = ImageCodec(samples.attrs["treatment"], fields.attrs["levels"]) if images else None
     cells = cells_of(fields, normalisation)
     test, training = (SplitStates(select(fields, splits, name), codec, cells) for name in ("test", "train"))
@@ -110,7 +110,7 @@ def compare(
 
 def cells_of(fields: xr.Dataset, normalisation: xr.Dataset) -> Cells:
     """A function from states to their existing cells, standardised; for images to fractions of white."""
-    if state_dimension(fields) == "sample":
+    if are_images(fields):
         white = np.float32(fields.attrs["levels"] - 1)
         return lambda states: states["image"].values.reshape(states.sizes["sample"], -1) / white
     codec, exists = AnyDayCodec.of(fields, normalisation), domain.exists(fields).all("variable").values

@@ -21,8 +21,9 @@ from jaxtyping import Bool, Float, Int, Int8
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from fieldcast.fields.fill_flags import EXTRAPOLATED, FILLED
 from fieldcast.fields.gauges import GaugeRecord
-from fieldcast.inference.gaps_result import EXTRAPOLATED, FILLED, MAX_LENGTHS, MAX_SPREAD_SHARE
+from fieldcast.inference.gaps_result import MAX_LENGTHS, MAX_SPREAD_SHARE
 from fieldcast.inference.station_climate import Climate, StationClimate
 from fieldcast.models.gaps import local_kriging as kriging
 from fieldcast.models.gaps import reach
@@ -93,7 +94,7 @@ class StationKriging:
     def at(
         self, points: Float[np.ndarray, "place 3"], requested: Bool[np.ndarray, "time place"] | None = None
     ) -> Prediction:
-        """Predict readings at other locations; values that are not requested (by default none) are the climatology."""
+        """Predict readings at other locations, by default at all times; values not requested are the climatology."""
         here, phase = self.climate.at(points), self.record.phase
         if requested is None:
             requested = np.ones((len(phase), len(points)), dtype=bool)
@@ -122,10 +123,8 @@ class StationKriging:
         """Mask of the values within `MAX_LENGTHS` e-folding lengths of a reading."""
         stations = self.series.x.shape[1]
         joint, requested = with_locations(self.series.on("cpu"), points)
-        columns = joint.x.shape[1]
-        columns = reach.Columns(
-            joint.point.numpy(), torch.zeros(columns, dtype=torch.int64), torch.ones(columns)
-        )
+        count = joint.x.shape[1]
+        columns = reach.Columns(joint.point.numpy(), torch.zeros(count, dtype=torch.int64), torch.ones(count))
         distance = reach.nearest_observation(joint.observed, columns, requested)[:, stations:]
         segment = torch.from_numpy(self.record.segment)
         return reach.is_within_reach(distance, segment, self.length, self.duration, MAX_LENGTHS).numpy()

@@ -116,15 +116,17 @@ class TrainedModel:
         members, seed = arguments.whole_number(members, "members", 1), arguments.seed_number(seed)
         noise = arguments.real_number(noise, "noise")
         check_representativeness(representativeness)
-        table = None
+        observed_stations = None
         if stations is not None:
-            table = Stations(read_stations(stations, where_stations), where_stations, representativeness)
+            observed_stations = Stations(
+                read_stations(stations, where_stations), where_stations, representativeness
+            )
         if dataset is None:
-            if table is None:
+            if observed_stations is None:
                 raise InputError("fill needs a data set, stations, or both.")
-            dataset = self.nothing_observed(self.times_near(table.table, where_stations))
+            dataset = self.nothing_observed(self.times_near(observed_stations.table, where_stations))
         dataset = conventions.as_dataset(dataset, where)
-        result, facts = fill_fields(self.checkpoint, dataset, table, members, noise, seed, where)
+        result, facts = fill_fields(self.checkpoint, dataset, observed_stations, members, noise, seed, where)
         options = {"members": members, "noise": noise, "seed": seed}
         result = with_attributes(result, dataset.attrs, "Reconstruction", self.name, options)
         return result.assign_attrs(facts)

@@ -137,9 +137,11 @@ class Kriging(BlockGaussian):
         u = prior.draw(draws, len(deviation)) * deviation  # (B, M, V, P)
         if self.rare.any():
             u += draws.normal(*self.rare.shape).to(u) * self.rare.sqrt().to(u)
-        nothing = u.new_zeros(c.count, len(self.grid))
+        no_draws = u.new_zeros(c.count, len(self.grid))
         for v, block in enumerate(self.blocks()):
-            for datum, h, innovation, error, gain, added_variance, _ in self.conditionings(c, block, nothing):
+            for datum, h, innovation, error, gain, added_variance, _ in self.conditionings(
+                c, block, no_draws
+            ):
                 stream = draws.fork(v).of_data(datum)
                 eps = stream.normal(len(error)) * error
                 prior_draw = u[datum, :, v]  # independent of eps, and of the draws of other variables

@@ -10,11 +10,10 @@ import pandas as pd
 import xarray as xr
 
 from fieldcast import calendars
+from fieldcast.fields.climatology import CONSTANT
 from fieldcast.fields.splits import SplitRanges
 from fieldcast.kinds import are_images
 from fieldcast.time_steps import TimeStep
-
-TRAINING_MEAN = "training mean"  # kind of the climatology of a short record
 
 SHORT_RECORD = (  # clause of the first screen
     "the record is too short to estimate an annual cycle, which makes every score look better than it is, and too "
@@ -50,7 +49,7 @@ def describe(
     ]
     if kind:
         facts.append(("Climatology", climatology_in_words(kind)))
-    doubt = SHORT_RECORD if kind == TRAINING_MEAN else ""
+    doubt = SHORT_RECORD if kind == CONSTANT else ""
     return DataSummary(
         facts, variables_in_words(fields), pd.DataFrame() if quality is None else quality, doubt
     )
@@ -105,7 +104,7 @@ def grid_in_words(fields: xr.Dataset) -> str:
 
 def climatology_in_words(kind: str) -> str:
     """Kind of climatology, with the reason if it is not the default."""
-    if kind == TRAINING_MEAN:
+    if kind == CONSTANT:
         return (
             "training mean: the data hold less than two training years, so no annual cycle could be "
             "estimated and anomalies are departures from the mean of the training times"

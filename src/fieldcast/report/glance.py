@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fieldcast.figures.style import percent
-from fieldcast.report.board import Lead
+from fieldcast.report.board import Board, Lead
 from fieldcast.report.lead_tables import outcomes
 from fieldcast.report.sample_findings import RECOGNISED_ACCURACY
 from fieldcast.scores.leaderboard import skill_horizon
@@ -62,9 +62,7 @@ def reconstruct(results: Reconstruct) -> Glance:
     board = results.board
     if not board:
         return Glance()
-    shares = [case.k for case in board.cases]
-    ends = dict.fromkeys(f"{100 * share:.3g}" for share in (min(shares), max(shares)))
-    done = f"{count(board.order)} filled in whole maps from {' to '.join(ends)} % of their cells"
+    done = f"{count(board.order)} filled in whole maps from {fractions_in_words(board)} % of their cells"
     case = results.middle_case
     pattern = "" if case.pattern == "random" else f" (pattern {case.pattern})"
     best = best_clause(results, case, "for filling in maps", f"from {percent(case.k)} of the cells{pattern}")
@@ -76,15 +74,19 @@ def assimilate(results: Assimilate) -> Glance:
     board = results.board
     if not board:
         return Glance()
-    shares = [case.k for case in board.cases]
-    ends = dict.fromkeys(f"{100 * share:.3g}" for share in (min(shares), max(shares)))
-    fractions = " to ".join(ends)
+    fractions = fractions_in_words(board)
     done = f"{count(board.order)} tracked the weather from observations of {fractions} % of its cells at each step"
     case = results.middle_case
     best = best_clause(
         results, case, "for tracking the weather", f"from {percent(case.k)} of the cells at each step"
     )
     return Glance([done], best, miscalibration(results, "in tracking the weather"), trained_once(results))
+
+
+def fractions_in_words(board: Board) -> str:
+    """The smallest and the largest fraction observed, in percent: "5 to 20", or "5" where they are equal."""
+    shares = [case.k for case in board.cases]
+    return " to ".join(dict.fromkeys(f"{100 * share:.3g}" for share in (min(shares), max(shares))))
 
 
 def forecast(results: Forecast) -> Glance:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from fieldcast.figures.style import percent
-from fieldcast.report.board import Board, Observed
+from fieldcast.report.board import Board, Lead, Observed
 from fieldcast.report.results import DIFFERENCE, Results
 from fieldcast.report.tables import Cell, Table, number_cell, score_cell
 from fieldcast.scores.event_metrics import EVENT_METRICS
@@ -139,7 +139,7 @@ def all_scores_table(results: Results, board: Board, metrics: Mapping[str, Legen
             values = [board.value(name, score, case) for score in names]
             if not all(map(math.isnan, values)):
                 body.append([results.head(name), *case_cells(case), *map(number_cell, values)])
-    heads = {"Observed": ["pattern", "observed"], "Lead": ["lead time"]}.get(board.case.__name__, [])
+    heads = {Observed: ["pattern", "observed"], Lead: ["lead time"]}.get(board.case, [])
     return Table(["experiment", *heads, *names], body)
 
 

@@ -40,7 +40,7 @@ class Answer(NamedTuple):
 def answers(results: Results, board: Board, study: Study, layout: Layout | None) -> list[Answer]:
     """Answers to the questions whose experiments have both been scored."""
     candidates = [answer(results, board, question, layout) for question in study.questions if layout]
-    return [answer for answer in candidates if answer.cases]
+    return [candidate for candidate in candidates if candidate.cases]
 
 
 def answer(results: Results, board: Board, question: Question, layout: Layout | None) -> Answer:

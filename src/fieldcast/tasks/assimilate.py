@@ -168,14 +168,21 @@ def headline(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
     return headline_rows(scores, seed, LAYOUT)
 
 
+def scored_of_run(results: StoredResults, assimilation: Cycling, limits: Limits) -> str | None:
+    """Digest of the scored selection of the stored observations; None if there are none."""
+    observations = results.get("cycle_observations")
+    if observations is None:
+        return None
+    return scored_digest(observations, limits.cap("members", assimilation.members))
+
+
 def rank(
     results: StoredResults, fields: xr.Dataset, assimilation: Cycling, limits: Limits, seed: int
 ) -> tuple[pd.DataFrame, str]:
     """The leaderboard of the experiments that have been scored on these observations, and its summary."""
-    observations = results.get("cycle_observations")
-    if observations is None:
+    scored = scored_of_run(results, assimilation, limits)
+    if scored is None:
         return empty_leaderboard(LAYOUT), ""
-    scored = scored_digest(observations, limits.cap("members", assimilation.members))
     by_role = roles(descriptions(results["experiments"]))
     table = leaderboard(
         results.get("scores", {}), fields.attrs["digest"], scored, seed=seed, layout=LAYOUT, roles=by_role
@@ -187,10 +194,9 @@ def cycle_events(
     results: StoredResults, fields: xr.Dataset, assimilation: Cycling, limits: Limits, seed: int
 ) -> pd.DataFrame:
     """Scores of events of the experiments that have been scored on these observations."""
-    observations = results.get("cycle_observations")
-    if observations is None:
+    scored = scored_of_run(results, assimilation, limits)
+    if scored is None:
         return scores_of_events({}, "", "", LAYOUT)
-    scored = scored_digest(observations, limits.cap("members", assimilation.members))
     return scores_of_events(results.get("events", {}), fields.attrs["digest"], scored, LAYOUT, seed)
 
 
@@ -198,10 +204,9 @@ def tabulate_leads(
     results: StoredResults, fields: xr.Dataset, assimilation: Cycling, limits: Limits
 ) -> pd.DataFrame:
     """The lead time lost by forecasts from the analyses of the experiments scored on these observations."""
-    observations = results.get("cycle_observations")
-    if observations is None:
+    scored = scored_of_run(results, assimilation, limits)
+    if scored is None:
         return lost_by_experiment(results, ())
-    scored = scored_digest(observations, limits.cap("members", assimilation.members))
     scores, _ = scores_of_run(results.get("scores", {}), fields.attrs["digest"], scored)
     return lost_by_experiment(results, scores["experiment"])
 

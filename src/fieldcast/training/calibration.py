@@ -140,7 +140,7 @@ class CalibrationRun:
         Options of the calibration.
     members
         Number of members in the cycles of the tuning.
-    network
+    observing_network
         Observation errors, and whether variables have separate masks.
     data
         The data with their splits.
@@ -168,7 +168,7 @@ class CalibrationRun:
             for number, (step, truth) in enumerate(
                 zip(self._cycle(periods, options.members, seed), periods.x, strict=True)
             )
-            if number >= options.spin_up or number == len(periods.x) - 1
+            if self._is_used(number, periods)
         ]
         return torch.cat(errors)
 
@@ -183,13 +183,17 @@ class CalibrationRun:
         members = self.assimilator.filter.ensemble_size or self.members
         steps = zip(self._cycle(periods, members, seed), periods.x, contexts, strict=True)
         for number, (step, truth, c) in enumerate(steps):
-            if number < options.spin_up and number < len(periods.x) - 1:
+            if not self._is_used(number, periods):
                 continue
             _, mask = c.observations()
             weight = (space.existing_area * ~mask).double()
             total += float((fair_crps(step.analysis, truth) * weight).sum())
             weights += float(weight.sum())
         return math.log(total / weights) if total > 0 else math.inf
+
+    def _is_used(self, number: int, periods: CyclePeriods) -> bool:
+        """Whether a step comes after the spin-up; the last step of a short record always counts."""
+        return number >= self.options.spin_up or number == len(periods.x) - 1
 
     def _periods(self, split: xr.Dataset, cycles: int, steps: int) -> CyclePeriods:
         length, codec = self.options.spin_up + steps, self.assimilator.codec

@@ -204,8 +204,7 @@ class Training:
             index, _, key = name.partition(".")
             moments.setdefault(int(index), {})[key] = tensor.cpu() if key == "step" else tensor
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": moments})
-        self.step, self.seconds, self.finished = header["step"], header["seconds"], header["finished"]
-        self.peak_mb, self.stepping, self.skipped = header["peak_mb"], header["stepping"], header["skipped"]
-        self.best_step, self.history = header["best_step"], list(header["history"])
-        self.sums, self.added = dict(header["sums"]), header["added"]
+        for name in FIELDS:
+            setattr(self, name, header[name])
+        self.sums = dict(header["sums"])
         self.best_loss = math.inf if header["best_loss"] is None else header["best_loss"]

@@ -19,9 +19,9 @@ def slurm(pipelines: str, output: str, **options: str | None) -> None:
     Each experiment is a task of the array: `bash fieldcast.sh SBATCH_OPTIONS`.
     """
     from fieldcast.frame.slurm import job_script
+    from fieldcast.inference.whole_file import write_named
 
-    words = [word for name, value in options.items() if value for word in (f"--{name}", value)]
-    script = job_script(os.path.basename(output), pipelines.split(","), words)
-    with open(output, "w", encoding="utf-8") as file:
-        file.write(script)
+    arguments = [argument for name, value in options.items() if value for argument in (f"--{name}", value)]
+    script = job_script(os.path.basename(output), pipelines.split(","), arguments)
+    write_named(output, script.encode())
     click.echo(f"submit the jobs with: bash {output}")

@@ -102,9 +102,9 @@ class LoggedCheckpoint:
             version = client.create_model_version(name, source, run, tags, model_id=self.model_id)
         competitors = {number: v.tags for number, v in versions.items()} | {version.version: tags}
         ranked = [
-            (float(its["headline"]), number)
-            for number, its in competitors.items()
-            if scored.items() <= its.items() and "headline" in its
+            (float(its_tags["headline"]), number)
+            for number, its_tags in competitors.items()
+            if scored.items() <= its_tags.items() and "headline" in its_tags
         ]
         best = min(ranked)[1] if ranked else ""
         aliases = [alias_of(scored)] if best else []

@@ -170,8 +170,7 @@ def title_of(address: str, run: Mapping[str, Any], names: Collection[str]) -> st
         name.removeprefix(f"{address}."): value
         for name, value in changes(run).items()
         if any(
-            f"{name}.".startswith(f"{parameters_in_use}.") or parameters_in_use.startswith(f"{name}.")
-            for parameters_in_use in names
+            f"{name}.".startswith(f"{parameter}.") or parameter.startswith(f"{name}.") for parameter in names
         )
     }
     return " · ".join(filter(None, (address, shorten_values(changed))))

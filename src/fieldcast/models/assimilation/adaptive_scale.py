@@ -42,12 +42,12 @@ def rescale(
     correct s. The mean excess over R is limited to the largest s times its expected value. So neither gross errors nor
     a first step inflate s. A mean, not a median, gives s, because forecast errors have heavier tails than a Gaussian.
     """
-    counted = expected > 0  # cells without variance say nothing about s
+    informative = expected > 0  # cells without variance say nothing about s
     ratio = d.abs() / (memory["scale"][cycle] * expected + error).sqrt()
-    if counted.any():
-        counted &= ratio <= MAX_DEPARTURE * ratio[counted].quantile(0.5) / NORMAL_MEDIAN
-        expected = expected[counted].mean()
-        excess = (d.square() - error)[counted].mean().clamp(max=SCALES[1] * expected)
+    if informative.any():
+        informative &= ratio <= MAX_DEPARTURE * ratio[informative].quantile(0.5) / NORMAL_MEDIAN
+        expected = expected[informative].mean()
+        excess = (d.square() - error)[informative].mean().clamp(max=SCALES[1] * expected)
         for name, value in (("departure", excess), ("expected", expected)):
             memory[name][cycle] = MEMORY * memory[name][cycle] + (1 - MEMORY) * value
         memory["scale"][cycle] = (memory["departure"][cycle] / memory["expected"][cycle]).clamp(*SCALES)

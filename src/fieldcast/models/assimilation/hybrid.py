@@ -121,7 +121,7 @@ class Hybrid(Derived, Filter):
         self, background: Members, c: Context, memory: Memory, draws: RandomStreams
     ) -> tuple[Members, Memory]:
         b, e = self._flat(memory["mean"]), self._flat(background - memory["mean"][:, None])
-        deviations, nothing = self._flat(memory["deviations"]), b.new_zeros(0, b.shape[-1])
+        deviations, no_deviations = self._flat(memory["deviations"]), b.new_zeros(0, b.shape[-1])
         kept = {name: memory[name].clone() for name in REMEMBERED}
         x, mean, variables = e.clone(), b.clone(), range(len(self.space.variables))
         for i in range(c.count):
@@ -139,7 +139,7 @@ class Hybrid(Derived, Filter):
             updates = self._updates(observed, terms, s * variance, b[here])
             stream = draws.fork(ANALYSIS).of_data(here)
             if observed:
-                mean[here], _, x[here] = conditioned(updates, b[here], errors, nothing, stream)
+                mean[here], _, x[here] = conditioned(updates, b[here], errors, no_deviations, stream)
             else:
                 x[i] = b[i] + errors[0]
         return self._state(x), {**kept, MEAN: self._state(mean)}
