@@ -206,9 +206,9 @@ def lead_positions(forecasts: xr.Dataset, starts: Starts, where: str) -> Int[np.
     hours = step.hours * np.arange(1, starts["leads"] + 1)
     distance = np.abs(forecasts["lead"].values - hours[:, None])
     distance = np.where(distance < (MONTH_TOLERANCE if step.months else 1e-3), distance, np.inf)
-    found = np.isfinite(distance).any(axis=1)
-    if not found.all():
-        missing = hours[~found]
+    present = np.isfinite(distance).any(axis=1)
+    if not present.all():
+        missing = hours[~present]
         raise InputError(
             f"{where} has no lead of {missing[0]:g} hours ({len(missing)} of the {len(hours)} scored leads are "
             "missing): give them, or score fewer with rollout.steps."
