@@ -180,7 +180,7 @@ def test_a_machine_is_named_after_its_gpu_or_processor(
     monkeypatch.syspath_prepend(str(DOCS))
     script = importlib.import_module("make_tables")
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert script.machine().startswith(f"{os.cpu_count()} cores of a ")
+    assert script.machine().startswith(f"{os.cpu_count()} cores (")
     program = tmp_path / "nvidia-smi"
     program.write_text("#!/bin/sh\necho NVIDIA H200\necho NVIDIA H200\n")
     program.chmod(0o755)
