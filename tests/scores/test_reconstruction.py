@@ -165,7 +165,7 @@ def test_reconstructions_of_something_else_are_refused(scene: Callable, name: st
     changed = evaluation.reconstructions[name].to_numpy().copy()
     changed[0] = changed[1] if name != "pattern" else "swaths"
     moved = evaluation.reconstructions.assign_coords({name: (evaluation.reconstructions[name].dims, changed)})
-    with pytest.raises(InputError, match=f"another {name}"):
+    with pytest.raises(InputError, match=f"the {name} of the reconstructions differs"):
         evaluation._replace(reconstructions=moved).score()
 
 

@@ -225,7 +225,7 @@ def test_the_seed_is_the_only_randomness(scene: Scene, scored: tuple) -> None:
     ("change", "part"),
     [
         (lambda data: data.rename(z="q"), "variable q"),
-        (lambda data: data.isel(latitude=slice(1, None)), "another grid"),
+        (lambda data: data.isel(latitude=slice(1, None)), "a different grid"),
     ],
 )
 def test_samples_of_something_else_are_refused(scene: Scene, change: object, part: str) -> None:
