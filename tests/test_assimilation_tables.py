@@ -20,7 +20,8 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     script = importlib.import_module("assimilation_tables")
     document = tmp_path / "tables.md"
     document.write_text("before\n<!-- assimilation: begin -->\nold\n<!-- assimilation: end -->\nafter\n")
-    paths = {"DOCUMENT": document, "RECORD": tmp_path / "assimilation.csv", "STORE": tmp_path / "s"}
+    records = {"RECORD": tmp_path / "assimilation.csv", "DAILY_RECORD": tmp_path / "year.csv"}
+    paths = {"DOCUMENT": document, "STORE": tmp_path / "s", **records}
     for name, path in paths.items():
         monkeypatch.setattr(script, name, path)
     row = script.Row("5 % gross errors", tuple(ERRORS), {"gross_errors": 0.05})
@@ -88,8 +89,33 @@ def test_the_document_holds_the_scores_and_names_what_is_missing(script, runs, m
     assert text.startswith("before\n") and text.endswith("after\n")
     assert "| 5 % gross errors | 5 % | `hybrid` | 0.300 | 0.600 |" in text
     assert "Not run: seed 1 (hybrid)." in text
-    record = pd.read_csv(tmp_path / "assimilation.csv").set_index("experiment")
-    np.testing.assert_allclose(record["rmse_skill"]["hybrid"], 0.5, rtol=1e-3)
+    (line,) = (line for line in text.splitlines() if "`hybrid`" in line)
+    assert line.endswith("| 0.500 |")  # the RMSE skill: (0.8 - 0.6) / (0.8 - 0.4)
     (tmp_path / "tables.md").write_text("<!-- assimilation: begin -->\n<!-- assimilation: end -->\n")
     assert run(script, monkeypatch, tmp_path, "--print-only") == 0
     assert "0.600" in (tmp_path / "tables.md").read_text()
+
+
+def test_the_table_of_a_year_has_quarters_and_a_trend(script, tmp_path) -> None:
+    day = np.arange(365)
+    rng = np.random.default_rng(0)
+    growing = pd.DataFrame(
+        {"deviation": 1.0 + 0.1 * day / 365 + 0.01 * rng.standard_normal(365), "short_waves": 0.9},
+        index=pd.RangeIndex(1, 366, name="day"),
+    )
+    for name, statistics in (("hybrid", growing), ("letkf", growing), ("hybrid", growing)):
+        script.daily_record(name, statistics).to_csv(script.DAILY_RECORD)
+    record = script.daily_record("")
+    assert len(record) == 2 * 365
+    (tmp_path / "tables.md").write_text(
+        "<!-- assimilation-year: begin -->\n<!-- assimilation-year: end -->\n"
+    )
+    script.write(pd.DataFrame())
+    line = next(line for line in (tmp_path / "tables.md").read_text().splitlines() if "`hybrid`" in line)
+    quarters, trend, short_waves = (cell.strip() for cell in line.split("|")[2:5])
+    np.testing.assert_allclose(
+        [float(text) for text in quarters.split(",")], [1.012, 1.037, 1.062, 1.087], atol=3e-3
+    )
+    slope, error = (float(text) for text in trend.split("±"))
+    assert abs(slope - 0.1) < 2 * error < 0.02
+    assert short_waves == "0.900, 0.900, 0.900, 0.900"
