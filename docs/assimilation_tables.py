@@ -152,7 +152,7 @@ def daily_statistics(row: Row, name: str, trained: Path) -> pd.DataFrame:
         analyses = stored.sel(state="analysis").isel(case=0, time=slice(-YEAR, None))
         area = cell_areas(fields["latitude"].values, fields["longitude"].values)
         lines = []
-        for day in analyses["time"]:
+        for day in analyses["time"].values:
             x = codec.encode(analyses.sel(time=[day]).load()).numpy().swapaxes(0, 1)
             truth = codec.encode(fields.sel(time=[day]).load()).numpy()
             members, true = (step_statistics(each, truth, area) for each in (x, truth[:, None]))
