@@ -313,7 +313,7 @@ def stability_text(daily: pd.DataFrame) -> str:
         "change over the year",
         "short waves / truth, by quarter",
     ]
-    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    lines = head_lines(heads)
     for name, table in daily.groupby(level="experiment"):
         deviation, short_waves = (table[column].to_numpy() for column in ("deviation", "short_waves"))
         parts = [
@@ -340,7 +340,7 @@ def text(record: pd.DataFrame) -> str:
         "inferred error",
         "RMSE skill",
     ]
-    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    lines = head_lines(heads)
     missing = []
     for row in ROWS:
         of_row = record[record.index.get_level_values("row") == row.name]
@@ -357,6 +357,11 @@ def text(record: pd.DataFrame) -> str:
             )
     rest = f"\n\nNot run: {'; '.join(missing)}." if missing else ""
     return "\n".join(lines) + rest
+
+
+def head_lines(heads: list[str]) -> list[str]:
+    """The first two lines of a table in Markdown."""
+    return [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
 
 
 def skill(rmse: pd.Series, name: str) -> float:
