@@ -21,7 +21,7 @@ from fieldcast import experiments, pipeline_registry, settings
 from fieldcast.encoding.options import Limits, PerfectModel, Rollout, Sparsification, Stability, TrainingMasks
 from fieldcast.fields.options import Ingestion, Splits
 from fieldcast.fields.planet.options import PlanetOptions
-from fieldcast.frame import preflight
+from fieldcast.frame import parameter_names
 from fieldcast.frame.commands.run import RUNNERS
 from fieldcast.frame.tracking import metadata
 from fieldcast.inference.file_options import Fill
@@ -59,7 +59,7 @@ def keys() -> Iterator[tuple[str, str]]:
     yield from (("tracking", name) for name in metadata.OPTIONS)
     yield from (("experiments", name) for name in experiments.KEYS)
     for file in [*ROOT.glob("conf/base/parameters/*.yml"), ROOT / "conf/base/globals.yml"]:
-        for name in dict(preflight.leaves(yaml.safe_load(file.read_text()))):
+        for name in dict(leaves(yaml.safe_load(file.read_text()))):
             yield from ((file.name, part) for part in name.split("."))
 
 
@@ -145,7 +145,7 @@ def test_kedro_commands_can_be_given(command: str, project: dict[str, Any]) -> N
     env = requested.get("--env", "base")
     assert env == "<name>" or (ROOT / "conf" / env).is_dir()
     given = dict(pair.split("=", 1) for pair in requested.get("--params", "seed=0").split(","))
-    preflight.check_keys(given, project["parameters"], ROOT / "conf")
+    parameter_names.check_keys(given, project["parameters"], ROOT / "conf")
 
 
 @pytest.mark.parametrize("command", commands("make"))

@@ -1,7 +1,8 @@
 """The frame of a run: checks before it, runners, errors as sentences, the lock on its data, tracking in MLflow.
 
 commands                    the commands of `fieldcast`
-preflight                   checks before the first node; parameter_types: their types, and messages about wrong values
+preflight                   checks before the first node; makers: which command makes a data set
+parameter_names             which parameters there are; parameter_types: their types; both refuse wrong ones
 catalog                     Kedro's catalog, which holds parameters without importing pandas
 remote_root                 whether a bucket can be reached
 lock                        one run at a time in a data root

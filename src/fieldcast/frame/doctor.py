@@ -18,7 +18,7 @@ from fieldcast.experiments import Experiment, experiments
 from fieldcast.fields.contracts import fits_digest
 from fieldcast.frame.configured_options import ConfiguredOptions
 from fieldcast.frame.error_messages import sentence
-from fieldcast.frame.preflight import makers
+from fieldcast.frame.makers import makers
 from fieldcast.lineage import CODE, differences
 from fieldcast.models.source_code import code_of
 from fieldcast.pipelines.names import is_transient, pooled_roles

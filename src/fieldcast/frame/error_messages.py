@@ -15,8 +15,8 @@ from yaml import YAMLError
 from fieldcast import memory, pipeline_registry
 from fieldcast.errors import InputError
 from fieldcast.experiments import nearest
+from fieldcast.frame.makers import commands
 from fieldcast.frame.parameter_types import annotated_types, complaint, value_of
-from fieldcast.frame.preflight import commands
 
 # Kedro raises a bare ValueError in these cases, so only the text tells which: tests/frame/test_error_messages.py
 # provokes each one with the installed Kedro, and pyproject.toml admits no other minor version.

@@ -3,34 +3,31 @@
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import is_dataclass
-from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from kedro.config import MissingConfigException
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
-from kedro.framework.project import pipelines
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
-from kedro.pipeline.node import Node
 
 from fieldcast import pipeline_registry, plugins
 from fieldcast.arguments import seed_number
 from fieldcast.errors import InputError
-from fieldcast.experiments import experiments, nearest
 from fieldcast.fields.paths import is_remote, local, matches, require
 from fieldcast.frame.conf_source import require_configuration
 from fieldcast.frame.config_loader import DATA_ROOT
 from fieldcast.frame.lock import data_root
-from fieldcast.frame.parameter_types import annotated_types, check_values, listed_types
+from fieldcast.frame.makers import commands
+from fieldcast.frame.parameter_names import check_keys, check_parameter_files, listed_experiments, options_of
+from fieldcast.frame.parameter_types import check_values
 from fieldcast.inference.whole_file import refuse_unwritable
 from fieldcast.lineage import leaves
 
 MODELS, CHECKPOINT = "06_models", "checkpoint.safetensors"  # layer and file name in conf/base/catalog.yml
-REFERENCE = re.compile(r"runtime_params:\s*([\w.]+)")
 
 
 class Checks:
@@ -60,19 +57,8 @@ class Checks:
             check_keys(overrides, loader.declared(), Path(loader.conf_source))
         check_parameter_files(loader)
         parameters = _parameters(loader)
-        for experiment in experiments(pipeline_registry.configuration(), *plugins.configurations()).values():
-            task_body = parameters.get(experiment.task, {})
-            if not isinstance(task_body, Mapping):
-                raise InputError(
-                    f"{experiment.task} = {task_body!r}, but it holds the experiments of a task: set an option of one, "
-                    f"such as {experiment.address}.model."
-                )
-            body = task_body.get(experiment.name, {})
-            if not isinstance(body, dict):
-                raise InputError(
-                    f"{experiment.address} = {body!r}, but it holds the options of an experiment: set one of them, "
-                    f"such as {experiment.address}.model."
-                )
+        for experiment in listed_experiments():
+            body = options_of(experiment, parameters)
             if body:
                 body.setdefault("fit", {})
                 body.setdefault("options", {})
@@ -123,28 +109,6 @@ def check_environment(conf: Path, env: str) -> None:
         raise InputError(f"there is no environment '{env}'; there are {', '.join(environments)}.")
 
 
-def check_parameter_files(loader: Any) -> None:
-    """Raise InputError for a section or an experiment in a file of the environment that nothing would read.
-
-    A section unlike all of `base` may belong to a pipeline of the user.
-    """
-    environment = loader.env or loader.default_run_env
-    parameter_files = list(loader.parameter_files(environment)) if environment != loader.base_env else []
-    if not any(content for _, content in parameter_files):
-        return
-    sections = sorted({name for _, content in loader.parameter_files(loader.base_env) for name in content})
-    listed = experiments(pipeline_registry.configuration(), *plugins.configurations()).values()
-    by_task = {task: [each.name for each in listed if each.task == task] for task in {e.task for e in listed}}
-    for file, content in parameter_files:
-        for section, body in content.items():
-            if section not in sections and (close := nearest(str(section), sections)) != ".":
-                raise InputError(f"{file}, {section}: there is no such parameter{close}")
-            for name in body if section in by_task and isinstance(body, Mapping) else ():
-                if name not in by_task[section]:
-                    close = nearest(str(name), by_task[section], f"{section}.")
-                    raise InputError(f"{file}, {section}.{name}: there is no such experiment{close}")
-
-
 def check_data_root(runtime_params: Mapping[str, Any]) -> None:
     """Raise InputError for a data root that is not a string."""
     root = runtime_params.get(DATA_ROOT, ".")
@@ -152,30 +116,6 @@ def check_data_root(runtime_params: Mapping[str, Any]) -> None:
         raise InputError(
             f"data_root = {json.dumps(root, default=str)} is not the name of a folder: give one, such as data_mine."
         )
-
-
-def check_keys(overrides: Iterable[str], configured: Mapping[str, Any], conf: Path) -> None:
-    """Raise InputError for a run-time parameter (dotted name) that nothing would read."""
-    names, listed, annotated = (
-        {*configured, *_referenced(conf)},
-        cache(partial(listed_types, conf)),
-        cache(annotated_types),
-    )
-    for key in overrides:
-        if key in names:
-            continue
-        levels = key.split(".")
-        prefixes = [".".join(levels[: n + 1]) for n in range(len(levels))]
-        is_section = any(name.startswith(f"{key}.") for name in names)
-        is_model_option = levels[2:3] == ["model"] and any(
-            name.startswith(f"{prefixes[1]}.") for name in names
-        )
-        open_ended = any(configured.get(prefix, "") in (None, {}) for prefix in prefixes) or is_model_option
-        if is_section or open_ended or any(prefix in listed() for prefix in prefixes):
-            continue
-        if any(prefix in annotated() for prefix in prefixes):
-            continue
-        raise InputError(f"--params {key}: there is no such parameter{nearest(key, sorted(names))}")
 
 
 def check_root(pipeline: Pipeline) -> None:
@@ -275,31 +215,9 @@ def _how_to_make(name: str) -> str:
     return "nothing makes it; look for its name in conf/base/catalog.yml"
 
 
-def commands() -> Iterator[tuple[str, str]]:
-    """Yield every data set that a stage makes, with the command that makes it."""
-    for output, _, command in makers():
-        yield output, command
-
-
-def makers() -> Iterator[tuple[str, Node, str]]:
-    """Yield every data set that a stage makes, with its node and the command that runs it."""
-    for stage in (name for name in (*pipeline_registry.stages(), "reporting") if name in pipelines):
-        for node in pipelines[stage].nodes:
-            task, _, experiment = (node.namespace or "").partition(".")
-            only = f" --namespaces {task}.{experiment.partition('.')[0]}" if experiment else ""
-            for output in node.outputs:
-                yield output.partition("@")[0], node, f"`kedro run --pipelines {stage}{only}`"
-
-
 def _parameters(loader: Any) -> dict[str, Any]:
     try:
         parameters: dict[str, Any] = loader["parameters"]
     except MissingConfigException:  # no file of parameters
         parameters = dict(loader.runtime_params or {})
     return parameters
-
-
-def _referenced(conf: Path) -> set[str]:
-    """Collect the names that configuration files take from the command line: `${runtime_params:data_root,...}`."""
-    files = [file for file in conf.glob("*/**/*.yml") if file.is_file()]
-    return {name for file in files for name in REFERENCE.findall(file.read_text(encoding="utf-8"))}
