@@ -116,6 +116,14 @@ def test_an_axis_of_any_length_names_its_years(days):
     assert any("202" in text for text in (*labels, axis.get_offset_text().get_text()))
 
 
+@pytest.mark.parametrize(("year", "label"), [(11, "year 11"), (2011, "2011")])
+def test_years_of_a_simulated_planet_are_called_years(year, label):
+    dates = [f"{y:04d}-{month:02d}-15T00:00:00" for y, month in ((year - 1, 9), (year, 1), (year, 4))]
+    figure = over_time({"mine": pd.DataFrame({0.1: np.ones(3)}, index=dates)})
+    png(figure)
+    assert label in [text.get_text() for text in figure.axes[0].get_xticklabels()]
+
+
 def test_errors_of_a_time_that_blew_up_do_not_stop_the_figure():
     when = ["2001-01-01T00:00:00", "2001-01-11T00:00:00", "2001-01-21T00:00:00"]
     frame = pd.DataFrame({0.1: [0.5, np.inf, 0.4]}, index=when)

@@ -70,6 +70,26 @@ def test_analyses_that_exist_are_kept(project: Any, whole: Path) -> None:
     assert store.stat().st_mtime_ns == before
 
 
+def test_forecasts_from_the_analyses_are_made_again_only_for_other_options(project: Any, whole: Path) -> None:
+    file = whole / "07_model_output/assimilate/lim_filter/leads.csv"
+    before = pd.read_csv(file)
+
+    def run_again(stored: pd.DataFrame, **options: Any) -> pd.DataFrame:
+        """The table after another run that begins with the stored one."""
+        stored.to_csv(file, index=False)
+        project(
+            "assimilate", data_root=whole, namespaces=["assimilate.lim_filter"],
+            parameters={"assimilation": options},
+        )  # fmt: skip
+        return pd.read_csv(file)
+
+    marked = before.assign(crps=-1.0)
+    pd.testing.assert_frame_equal(run_again(marked), marked)
+    shorter = run_again(marked, forecast_steps=1)
+    assert set(shorter["lead_hours"]) == {24} and (shorter["crps"] > 0).all()
+    pd.testing.assert_frame_equal(run_again(shorter), before)
+
+
 def test_analyses_of_another_network_are_refused(project: Any, whole: Path) -> None:
     with pytest.raises(InputError, match="recreate them with `kedro run --pipelines observing_network`"):
         project(

@@ -1,6 +1,7 @@
 """Calibration of a filter on a small world: what it learns, resumption, and refusals."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from fieldcast.encoding.checkpoint import pack, unpack
 from fieldcast.encoding.options import Calibration, Cycling, Limits, Sparsification
 from fieldcast.errors import InputError
 from fieldcast.models.persistence import Persistence
+from fieldcast.progress import Progress
 from fieldcast.tasks.assimilate import Assimilation
 from fieldcast.training.calibration import calibrate
 from fieldcast.training.cycle_periods import CyclePeriods
@@ -123,3 +125,21 @@ def test_what_cannot_be_calibrated_is_refused(world, forecast) -> None:
         list(calibrate(recipe(HYBRID), CYCLING, NETWORK, other, forecast, None))
     with pytest.raises(ValueError, match="k = 1 leaves no unobserved cell"):
         Calibration(k=1.0)
+
+
+def test_the_progress_counts_the_forecasts_of_all_sweeps_and_trials(
+    world, forecast, whole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Complete when the last trial ends, whether it began at the beginning or was resumed; in steps of the cycles."""
+    bars: list[Progress] = []
+
+    class Kept(Progress):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            bars.append(self)
+
+    monkeypatch.setattr("fieldcast.training.calibration.Progress", Kept)
+    run(world, forecast)
+    run(world, forecast, whole[4].state)
+    assert 0 == bars[0].initial < bars[1].initial
+    assert {bar.n for bar in bars} == {bar.total for bar in bars} and len(bars) == 2

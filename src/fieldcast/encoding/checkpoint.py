@@ -94,7 +94,10 @@ def read_header(data: bytes, where: str) -> dict[str, Any]:
     try:
         header = header_of(data)[2]
     except UNREADABLE:
-        raise InputError(f"{where} {DAMAGED}: train the experiment again.") from None
+        raise InputError(
+            f"{where} {DAMAGED}: give the checkpoint.safetensors of a trained experiment, or train the experiment "
+            "again."
+        ) from None
     return require_this_version(header, where)
 
 

@@ -28,6 +28,7 @@ from fieldcast.scores.metrics import METRICS
 
 PANELS_ACROSS = 5  # panels of errors over time, side by side
 POWERS_OF_TEN_RATIO = 1000.0  # ratio of the ends of an axis from which it shows powers of ten only
+FIRST_FOUR_DIGIT_YEAR = 1000
 LOGARITHMIC_RATIO = 5.0  # ratio of positive values from which their axis is logarithmic
 
 
@@ -184,7 +185,7 @@ def over_time(errors: Mapping[str, pd.DataFrame], unit: str = "anomaly standard 
         if isinstance(when, pd.DatetimeIndex):
             locator = AutoDateLocator(minticks=2, maxticks=5)  # with 4, no interval suits 19 to 23 months
             axes.xaxis.set_major_locator(locator)
-            axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+            axes.xaxis.set_major_formatter(date_labels(locator, when))
         else:
             axes.xaxis.set_major_locator(MaxNLocator(4))
     for axes in panels[len(errors) :]:
@@ -197,6 +198,14 @@ def over_time(errors: Mapping[str, pd.DataFrame], unit: str = "anomaly standard 
     figure.supylabel(f"RMSE,\n{unit}", fontsize=SMALL_FONT)
     key(figure, panels[0], title="observed", title_fontsize=SMALL_FONT)
     return figure
+
+
+def date_labels(locator: AutoDateLocator, when: pd.DatetimeIndex) -> ConciseDateFormatter:
+    """Labels of dates; the years of a simulated planet, which have few digits, are called years."""
+    formats = ConciseDateFormatter(locator).formats
+    if len(when) and when[-1].year < FIRST_FOUR_DIGIT_YEAR:
+        formats[0] = "year %Y"
+    return ConciseDateFormatter(locator, formats=formats)
 
 
 def moments(index: pd.Index) -> pd.Index:

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -32,7 +33,7 @@ from fieldcast.progress import Progress
 from fieldcast.training.cycle_periods import CyclePeriods
 from fieldcast.training.loop import Saved, resumable_state
 from fieldcast.training.run import Recipe, base_of, closed_form_parts, initial_model, load_part
-from fieldcast.training.tuning import search
+from fieldcast.training.tuning import number_of_trials, search
 
 FORECAST = "the checkpoint in the role 'forecast'"
 
@@ -72,21 +73,42 @@ def calibrate(
         state = {"lineage": resumable, "progress": progress, "spent": seconds}
         return Saved(pack_bytes(filter.state_dict(), state), checkpoint, trials_of(progress, list(filters)))
 
-    for (k, part), start, done in zip(filters.items(), initial, progress, strict=True):
-        part.choose(**start)
-        cycled = replace(assimilator, filter=part)
-        run = CalibrationRun(cycled, replace(options, k=k), members, observing_network, data, recipe.seed)
-        for sweep in range(done["sweeps"], options.sweeps if part.learns_errors else 0):
-            part.fill_pool(run.background_errors(sweep))
-            done["sweeps"] = sweep + 1
-            yield files_so_far()
-        for _ in search(part, run.trial, done["trials"]):
-            yield files_so_far()
+    runs = [
+        CalibrationRun(
+            replace(assimilator, filter=part),
+            replace(options, k=k),
+            members,
+            observing_network,
+            data,
+            recipe.seed,
+        )
+        for k, part in filters.items()
+    ]
+    total = sum(run.forecasts(run.sweeps, number_of_trials(run.filter)) for run in runs)
+    made = [
+        run.forecasts(done["sweeps"], len(done["trials"])) for run, done in zip(runs, progress, strict=True)
+    ]
+    with Progress(total=total, initial=sum(made), unit="forecast") as bar:
+        for run, start, done in zip(runs, initial, progress, strict=True):
+            for _ in fill_and_tune(run, start, done, bar):
+                yield files_so_far()
     seconds = round(spent + time.perf_counter() - begin, 2)
     spent_costs = {"train_seconds": seconds, "step_ms": None, "peak_mb": costs.peak_mb(device)}
     tuned = {str(k): part.tuned_values() for k, part in filters.items()}
     results = {"costs": spent_costs, "tuned": tuned, "source": data.fields.attrs["source"]}
     yield files_so_far(pack(filter, codec, {**sources, **provenance.code(), **results}))
+
+
+def fill_and_tune(
+    run: CalibrationRun, start: Mapping[str, float], done: dict[str, Any], bar: Progress
+) -> Iterator[None]:
+    """Fill the pool of a filter and choose its values, and yield after each sweep and trial, which `done` records."""
+    run.filter.choose(**start)
+    for sweep in range(done["sweeps"], run.sweeps):
+        run.filter.fill_pool(run.background_errors(sweep, bar))
+        done["sweeps"] = sweep + 1
+        yield
+    yield from search(run.filter, partial(run.trial, bar), done["trials"])
 
 
 def trials_of(progress: Sequence[Mapping[str, Any]], fractions: Sequence[float]) -> pd.DataFrame:
@@ -155,10 +177,27 @@ class CalibrationRun:
     data: PreparedData
     seed: int
 
-    def background_errors(self, sweep: int) -> Float[Tensor, "error variable y x"]:
+    @property
+    def filter(self) -> Filter:
+        """The filter that is calibrated."""
+        return self.assimilator.filter
+
+    @property
+    def sweeps(self) -> int:
+        """Number of times that the pool of background errors is filled."""
+        return self.options.sweeps if self.filter.learns_errors else 0
+
+    def forecasts(self, sweeps: int, trials: int) -> int:
+        """Forecasts of a member by one step in so many sweeps and trials."""
+        options = self.options
+        in_sweep = options.segments * options.members * (options.spin_up + options.steps)
+        in_trial = self._tuning_members * (options.spin_up + options.tuning)
+        return sweeps * in_sweep + trials * in_trial
+
+    def background_errors(self, sweep: int, progress: Progress) -> Float[Tensor, "error variable y x"]:
         """Forecast minus truth after the spin-up; in the first sweep the pool holds the climatology."""
         training = select(self.data.fields, self.data.splits, "train")
-        filter, options = self.assimilator.filter, self.options
+        filter, options = self.filter, self.options
         periods = self._periods(training, options.segments, options.steps)
         if sweep == 0:
             filter.fill_pool(periods.x.flatten(0, 1))
@@ -166,22 +205,23 @@ class CalibrationRun:
         errors = [
             filter.background_mean(step) - truth
             for number, (step, truth) in enumerate(
-                zip(self._cycle(periods, options.members, seed), periods.x, strict=True)
+                zip(self._cycle(periods, options.members, seed, progress), periods.x, strict=True)
             )
             if self._is_used(number, periods)
         ]
         return torch.cat(errors)
 
-    def trial(self) -> float:
+    def trial(self, progress: Progress) -> float:
         """Logarithm of the fair CRPS of the analysis at unobserved cells of the validation split."""
         validation = select(self.data.fields, self.data.splits, "validation")
-        options, space = self.options, self.assimilator.filter.space
+        options, space = self.options, self.filter.space
         periods = self._periods(validation, 1, options.tuning)
         seed = seed_for("tuning", self.seed) % 2**31
-        contexts = periods.contexts(options, self.observing_network.noise, self.assimilator.filter, seed)
+        contexts = periods.contexts(options, self.observing_network.noise, self.filter, seed)
         total = weights = 0.0
-        members = self.assimilator.filter.ensemble_size or self.members
-        steps = zip(self._cycle(periods, members, seed), periods.x, contexts, strict=True)
+        steps = zip(
+            self._cycle(periods, self._tuning_members, seed, progress), periods.x, contexts, strict=True
+        )
         for number, (step, truth, c) in enumerate(steps):
             if not self._is_used(number, periods):
                 continue
@@ -202,17 +242,24 @@ class CalibrationRun:
         )
 
     @property
-    def _device(self) -> torch.device:
-        return self.assimilator.filter.space.area.device
+    def _tuning_members(self) -> int:
+        return self.filter.ensemble_size or self.members
 
-    def _cycle(self, periods: CyclePeriods, members: int, seed: int) -> Iterator[CycleStep]:
+    @property
+    def _device(self) -> torch.device:
+        return self.filter.space.area.device
+
+    def _cycle(
+        self, periods: CyclePeriods, members: int, seed: int, progress: Progress
+    ) -> Iterator[CycleStep]:
         training = select(self.data.fields, self.data.splits, "train")
-        filter, cycles = self.assimilator.filter, periods.x.shape[1]
+        filter, cycles = self.filter, periods.x.shape[1]
         state = self.assimilator.begin(training, periods.first, cycles, members, seed)
         draws = RandomStreams(seed, torch.arange(cycles, device=self._device), state.past.shape[1])
         contexts = periods.contexts(self.options, self.observing_network.noise, filter, seed)
-        steps = cycle(filter, self.assimilator.step, contexts, state, draws)
-        return iter(Progress(steps, unit="step", total=len(periods.x)))
+        for step in cycle(filter, self.assimilator.step, contexts, state, draws):
+            yield step
+            progress.update(cycles * members)
 
 
 def forecast_model(checkpoint: bytes, present: Mapping[str, Any]) -> Model:

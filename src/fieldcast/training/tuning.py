@@ -74,6 +74,17 @@ def search(model: Model, trial: Callable[[], float], table: list[dict[str, Any]]
         model.choose(**{name: values[int(np.argmin(np.nan_to_num(results, nan=np.inf)))]})
 
 
+def number_of_trials(model: Model) -> int:
+    """The number of trials of a `search`: the present values, and one change of one of them in each other trial."""
+    present = model.tuned_values()
+    changes = [
+        not math.isclose(v, present[name], rel_tol=1e-6)
+        for name, values in model.choices.items()
+        for v in values
+    ]
+    return 1 + sum(changes)
+
+
 def score(model: Model, batch: Batch, draws: RandomStreams) -> float:
     """Logarithm of the area-weighted fair CRPS on unobserved cells, or its mean over the steps of a rollout."""
     weight, logs = scored_weight(model.space, batch), []

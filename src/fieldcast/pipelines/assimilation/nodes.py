@@ -9,7 +9,7 @@ import xarray as xr
 
 from fieldcast.argument_groups import by_field
 from fieldcast.encoding.anomalies import FieldCodec
-from fieldcast.encoding.checkpoint import unpack
+from fieldcast.encoding.checkpoint import model_digest, unpack
 from fieldcast.encoding.cycle_observations import require_cycle_observations, spin_up
 from fieldcast.encoding.device import choose_devices
 from fieldcast.encoding.options import Cycling, Limits, Sparsification
@@ -17,12 +17,15 @@ from fieldcast.fields.prepared import PreparedData
 from fieldcast.fields.splits import select
 from fieldcast.inference.assimilate import Assimilator, assimilate
 from fieldcast.inference.forecast_from_analyses import scores_by_lead
+from fieldcast.lineage import digest
 from fieldcast.models.replicas import replicate
 from fieldcast.pipelines.streams import earlier_output, empty_piece, is_complete, streamed
 from fieldcast.tasks.assimilate import problem_of, sources
 from fieldcast.training.stored_model import StoredModel
 
 LOG = logging.getLogger(__name__)
+
+MADE_FROM = "made_from"  # column with the digest of the analyses, the forecast model and the options
 
 
 @streamed
@@ -56,15 +59,24 @@ def run(
 @by_field
 def forecast_on(
     draws: xr.Dataset, forecast: bytes, data: PreparedData, assimilation: Cycling, seed: int, limits: Limits,
-    device: str,
+    device: str, earlier: Mapping[str, Any],
 ) -> pd.DataFrame:  # fmt: skip
-    """Scores of forecasts from the analyses and from the truth, lead by lead."""
+    """Scores of forecasts from the analyses and from the truth, lead by lead; those of an earlier run are kept."""
     checkpoint = unpack(forecast, "the checkpoint in the role 'forecast'")
+    options = {
+        "first": spin_up(assimilation, limits),
+        "every": assimilation.forecast_every,
+        "steps": limits.cap("times", assimilation.forecast_steps),
+        "members": limits.cap("members", assimilation.members),
+        "seed": seed,
+    }
+    forecaster = model_digest(checkpoint.header, {})
+    made_from = digest(draws.attrs, data.fields.attrs["digest"], forecaster, options)
+    scored = earlier.get("leads")
+    if scored is not None and len(scored) and set(scored.get(MADE_FROM, ())) == {made_from}:
+        LOG.info("Using the existing scores of forecasts from the analyses.")
+        return scored
     model = replicate(checkpoint.model, choose_devices(device))
     analyses = draws.sel(state="analysis", drop=True).drop_vars("mask")
-    return scores_by_lead(
-        analyses, select(data.fields, data.splits, "test"), model, FieldCodec.of(*data.statistics),
-        first=spin_up(assimilation, limits), every=assimilation.forecast_every,
-        steps=limits.cap("times", assimilation.forecast_steps),
-        members=limits.cap("members", assimilation.members), seed=seed,
-    )  # fmt: skip
+    test, codec = select(data.fields, data.splits, "test"), FieldCodec.of(*data.statistics)
+    return scores_by_lead(analyses, test, model, codec, **options).assign(**{MADE_FROM: made_from})

@@ -13,7 +13,7 @@ nodes = Module("fieldcast.pipelines.assimilation.nodes")
 PARAMETERS = {name: f"params:{name}" for name in ("assimilation", "sparsification", "earlier")}
 
 FORECAST = PREPARED | {"draws": "draws", "forecast": "forecast"}
-FORECAST |= {name: f"params:{name}" for name in ("assimilation", "seed", "limits", "device")}
+FORECAST |= {name: f"params:{name}" for name in ("assimilation", "seed", "limits", "device", "earlier")}
 
 
 def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
