@@ -25,6 +25,19 @@ def test_loops_report_progress_outermost_first() -> None:
     assert state() == ""
 
 
+def test_the_time_left_runs_down_within_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four steps of ten minutes; the third takes longer."""
+    clock = [0.0]
+    with Progress(total=4, unit="trial") as bar:
+        monkeypatch.setattr(bar, "_time", lambda: bar.start_t + 60 * clock[0])
+        clock[0] = 20.0
+        bar.update(2)
+        texts = []
+        for clock[0] in (20.0, 25.0, 30.0, 40.0):
+            texts.append(state().partition("about ")[2])
+    assert texts == ["20 min left", "15 min left", "10 min left", "10 min left"]
+
+
 def test_a_loop_of_unknown_length_counts() -> None:
     with Progress(unit="case") as bar:
         bar.update(3)

@@ -18,8 +18,14 @@ class Progress(tqdm):
 
     def __init__(self, iterable: Iterable[Any] | None = None, **options: Any) -> None:
         file = sys.stderr if self.may_draw and sys.stderr.isatty() else _Nowhere()
+        self.counted = 0.0  # seconds from the beginning to the last count
         super().__init__(iterable, leave=False, file=file, **options)
         _open.append(self)
+
+    def update(self, n: float | None = 1) -> bool | None:
+        """Count steps that are done."""
+        self.counted = self.format_dict["elapsed"]
+        return super().update(n)
 
     def close(self) -> None:
         """End the bar."""
@@ -49,13 +55,17 @@ def state() -> str:
 
 
 def state_of(progress: Progress) -> str:
-    """Describe how far one loop is."""
+    """Describe how far one loop is.
+
+    The time left runs down between two counts, to the end of a step that takes longer than those before it.
+    """
     bar = progress.format_dict
     done, total, first = bar["n"], bar["total"], bar["initial"]
     text = f"{done} of {total} {bar['unit']}s" if total else f"{done} {bar['unit']}s"
     if total and done > first:
-        left = (total - done) * bar["elapsed"] / (done - first)
-        text += f", about {duration(left)} left"
+        step = progress.counted / (done - first)
+        left = (total - done) * step - (bar["elapsed"] - progress.counted)
+        text += f", about {duration(max(left, (total - done - 1) * step))} left"
     return text
 
 
