@@ -28,8 +28,9 @@ import numpy as np
 import threadpoolctl
 
 from fieldcast.fields.ingest import digest
-from fieldcast.fields.planet.dynamics import FIELD_STEP, STATE_STEP, Day, Planet, State
+from fieldcast.fields.planet.dynamics import Day, Planet, State
 from fieldcast.fields.planet.options import PlanetOptions
+from fieldcast.fields.planet.parameters import FIELD_STEP, STATE_STEP
 from fieldcast.fields.planet.reference import state_digest
 from fieldcast.fields.planet.sphere import Sphere
 from fieldcast.fields.planet.weather import simulate, weather

@@ -13,8 +13,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-import numpy as np
-
 from fieldcast.errors import InputError
 
 DIGEST_DIGITS = 12
@@ -31,6 +29,8 @@ def digest(*parts: Any) -> str:
     Bytes count as they are; an array by type, shape and values; an iterator by its parts, of which it holds one at a
     time; all else by its JSON text, in which the order of keys does not matter.
     """
+    import numpy as np  # here: a refusal before the first node needs no numpy, whose import takes a tenth of a second
+
     total = hashlib.sha256()
     for part in flattened(parts):
         if isinstance(part, np.ndarray):

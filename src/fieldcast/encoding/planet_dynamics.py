@@ -15,8 +15,9 @@ from torch import Tensor
 
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.errors import InputError
-from fieldcast.fields.planet.dynamics import STATE_STEP, YEAR, Planet, rounded
+from fieldcast.fields.planet.dynamics import Planet, rounded
 from fieldcast.fields.planet.options import PlanetOptions
+from fieldcast.fields.planet.parameters import STATE_STEP, YEAR
 from fieldcast.fields.planet.perfect import CHUNK
 from fieldcast.fields.planet.weather import weather
 

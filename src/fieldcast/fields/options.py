@@ -1,22 +1,35 @@
 """Options of ingestion, validated before anything runs; a refusal must not wait for xarray."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, fields
-from typing import Annotated, Literal
+from datetime import date
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from fieldcast import plugins
 from fieldcast.errors import InputError
 from fieldcast.fields.paths import files_of
-from fieldcast.fields.periods import Period
-from fieldcast.fields.planet.dynamics import FIELD_STEP, STATE_STEP
 from fieldcast.fields.planet.options import PlanetOptions
+from fieldcast.fields.planet.parameters import FIELD_STEP, STATE_STEP
 from fieldcast.lineage import digest
 
 SOURCES = ("planet", "file", "images")
 Missing = Literal["refuse", "train"]  # values missing at some times of a cell
+
+
+def check_pair(value: Any) -> Any:
+    """Reject anything but two dates, before pydantic calls the second one a "required field"."""
+    if isinstance(value, str | bytes) or not isinstance(value, Sequence) or len(value) != 2:
+        raise InputError(
+            f"{value!r} is not a period: give its first and its last date, such as [1990, 1999-06]."
+        )
+    return value
+
+
+Period = Annotated[tuple[str | int | date, str | int | date], BeforeValidator(check_pair)]
 StepHours = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 

@@ -4,27 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import date
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
-from pydantic import BeforeValidator
 
 from fieldcast import calendars
 from fieldcast.errors import InputError
-
-
-def _check_pair(value: Any) -> Any:
-    """Reject anything but two dates, before pydantic calls the second one a "required field"."""
-    if isinstance(value, str | bytes) or not isinstance(value, Sequence) or len(value) != 2:
-        raise InputError(
-            f"{value!r} is not a period: give its first and its last date, such as [1990, 1999-06]."
-        )
-    return value
-
-
-Period = Annotated[tuple[str | int | date, str | int | date], BeforeValidator(_check_pair)]
 
 _ISO = re.compile(r"\d{4}(-\d{2}(-\d{2}(T\d{2}(:\d{2}(:\d{2})?)?)?)?)?")
 

@@ -7,15 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from fieldcast.errors import InputError
-from fieldcast.fields.planet.dynamics import (
-    DAY,
-    OMEGA,
-    STATE_STEP,
-    YEAR,
-    Parameters,
-    Planet,
-    rounded,
-)
+from fieldcast.fields.planet.dynamics import DAY, OMEGA, Planet, rounded
+from fieldcast.fields.planet.parameters import STATE_STEP, YEAR, Parameters
 from fieldcast.fields.planet.sphere import Sphere
 from fieldcast.geometry import EARTH_RADIUS
 

@@ -2,7 +2,8 @@
 
 `sphere`     spherical harmonics,
 `geography`  mountains and heat sources,
-`dynamics`   the model: `Parameters`, `Planet` (its state q, tendency, steps, `run`),
+`parameters` physical parameters: `Parameters`,
+`dynamics`   the model: `Planet` (its state q, tendency, steps, `run`),
 `options`    `PlanetOptions`,
 `weather`    observable fields: `simulate` (a dataset, with its states q), `simulation` (day by day),
 `reference`  the digests of the planet of the documented tables,

@@ -1,12 +1,16 @@
 """Options of the simulated planet."""
 
-from typing import Annotated
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from fieldcast.fields.planet.dynamics import YEAR, Parameters
-from fieldcast.fields.planet.sphere import Sphere, equiangular_latitudes
+from fieldcast.fields.planet.parameters import YEAR, Parameters
+
+if TYPE_CHECKING:
+    from fieldcast.fields.planet.sphere import Sphere
 
 Count = Annotated[int, Field(ge=2)]
 
@@ -26,6 +30,11 @@ class PlanetOptions(Parameters):
 
     def grid(self) -> Sphere:
         """Output grid: longitudes from 0, latitudes at the centres of cells of equal height."""
+        from fieldcast.fields.planet.sphere import (  # here: options need no numpy
+            Sphere,
+            equiangular_latitudes,
+        )
+
         return Sphere(self.truncation, self.n_longitude, equiangular_latitudes(self.n_latitude))
 
     @property

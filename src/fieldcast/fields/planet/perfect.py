@@ -26,8 +26,9 @@ from jaxtyping import Float, Int
 from threadpoolctl import ThreadpoolController
 
 from fieldcast import calendars
-from fieldcast.fields.planet.dynamics import YEAR, Moment, Planet
+from fieldcast.fields.planet.dynamics import Moment, Planet
 from fieldcast.fields.planet.options import PlanetOptions
+from fieldcast.fields.planet.parameters import YEAR
 from fieldcast.fields.planet.sphere import Sphere
 from fieldcast.fields.planet.weather import Map, stored, weather, with_attributes
 from fieldcast.progress import Progress

@@ -17,7 +17,6 @@ from jaxtyping import Float
 from threadpoolctl import ThreadpoolController
 
 from fieldcast.fields.planet.dynamics import (
-    FIELD_STEP,
     GAS_CONSTANT,
     OMEGA,
     PRESSURES,
@@ -26,6 +25,7 @@ from fieldcast.fields.planet.dynamics import (
     rounded,
 )
 from fieldcast.fields.planet.options import PlanetOptions
+from fieldcast.fields.planet.parameters import FIELD_STEP
 from fieldcast.fields.planet.sphere import Coefficients, Sphere, couplings
 from fieldcast.geometry import EARTH_RADIUS
 from fieldcast.progress import Progress
