@@ -107,3 +107,13 @@ def test_runs_that_differ_in_more_than_their_seed_are_refused(finished: Path, tm
     checkpoint.write_bytes(pack_bytes(tensors, {**header, "fit": {**header["fit"], "steps": 1234}}))
     with pytest.raises(InputError, match=r"denoising_vae, fit\.steps \(\d+, 1234\)"):
         refuse_other_runs(runs)
+    of_plugin = {
+        **header,
+        "fitted_by": [*header["fitted_by"], "grain"],
+        "grain": 1,
+    }  # an option of another task
+    checkpoint.write_bytes(pack_bytes(tensors, of_plugin))
+    first = tmp_path / "one/06_models/reconstruct/denoising_vae/checkpoint.safetensors"
+    first.write_bytes(pack_bytes(tensors, {**of_plugin, "grain": 2}))
+    with pytest.raises(InputError, match=r"denoising_vae, grain \(2, 1\)"):
+        refuse_other_runs(runs)

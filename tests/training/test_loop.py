@@ -309,6 +309,25 @@ def test_a_closed_form_part_is_solved_unless_the_training_is_finished(world, mon
     assert len(solved) == 2
 
 
+def test_no_step_of_a_correction_reads_the_state_of_its_closed_form_part(world, monkeypatch):
+    """Only states and checkpoints that are saved do."""
+    read: list[int] = []
+    stored = OptimalInterpolation._save_to_state_dict
+    monkeypatch.setattr(
+        OptimalInterpolation, "_save_to_state_dict", lambda *args: read.append(1) or stored(*args)
+    )
+    config = {
+        "type": "corrected.Corrected", "channels": [8, 16],
+        "base": {"type": "optimal_interpolation.OptimalInterpolation"},
+    }  # fmt: skip
+    counts = []
+    for steps in (2, 8):
+        read.clear()
+        run(world, recipe(config, replace(OPTIONS, steps=steps, report_every=steps), times=6))
+        counts.append(len(read))
+    assert counts[0] == counts[1]
+
+
 def test_no_step_of_a_correction_works_out_the_folds_again(world, monkeypatch):
     worked_out, folds = [], training_days.cross_fitting_folds
     monkeypatch.setattr(

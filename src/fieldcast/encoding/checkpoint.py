@@ -43,6 +43,7 @@ REQUIRED_ENTRIES = (
     "step_hours",
     "weights",
 )  # entries of the header that every checkpoint has
+FITTED_BY = "fitted_by"  # entry of the header that names the options of its task, which are entries, too
 SPACE = ("area", "exists", "points", "static", "tendency")  # tensors of a Space
 
 

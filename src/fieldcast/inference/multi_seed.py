@@ -9,16 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from fieldcast.encoding.checkpoint import read_header
+from fieldcast.encoding.checkpoint import FITTED_BY, read_header
 from fieldcast.errors import InputError
 from fieldcast.lineage import differences
 
-# entries of a checkpoint's header that decide a training besides its seed: those of `Recipe.lineage`, and those of
-# `Problem.fitted_by` in any task
-COMPARED = (
-    *("model", "code", "fit", "data", "splits"),
-    *("sparsification", "treatment", "calibration", "network", "members"),
-)
+# entries of a checkpoint's header that decide a training besides its seed, with those that `FITTED_BY` names
+COMPARED = ("model", "code", "fit", "data", "splits")
 
 
 def refuse_other_runs(runs: Mapping[str, Collection[str]]) -> None:
@@ -47,7 +43,7 @@ def lineage_of(run: Path, experiment: str) -> dict[str, Any]:
     )
     if checkpoint.exists():
         header = read_header(head(checkpoint), str(checkpoint))
-        sources |= {name: header.get(name) for name in COMPARED}
+        sources |= {name: header.get(name) for name in (*COMPARED, *header.get(FITTED_BY, ()))}
     if scores.exists():
         sources["scored"] = pd.read_parquet(scores, columns=["scored"])["scored"].unique().tolist()
     return sources

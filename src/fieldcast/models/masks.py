@@ -203,17 +203,43 @@ def draw(
     if not isinstance(k, Tensor):
         k = torch.exp(math.log(k[0]) + share * math.log(k[1] / k[0]))
     n = (k * space.exists.sum()).round().long().clamp(min=1)
-    which = (kind * len(patterns)).long().cpu()  # the only synchronisation with the device
-    of_pattern = shared.fork(0)
+    which = (kind * len(patterns)).long()
     layers = len(space.variables) if per_variable else 1
+    fill = by_index if n.device.type == "cpu" else by_choice
     priority = torch.empty(len(n), layers, *space.shape, device=n.device)
-    for number, name in enumerate(patterns):
-        datum = (which == number).nonzero()[:, 0].to(n.device)
-        if len(datum):
-            priority[datum] = PATTERNS[name](of_pattern.of_data(datum), space, n[datum], layers)
+    for name in dict.fromkeys(patterns):
+        of_pattern = torch.stack([which == i for i, each in enumerate(patterns) if each == name]).any(0)
+        priority = fill(priority, of_pattern, PATTERNS[name], shared.fork(0), space, n)
     draws.call = shared.call  # the pattern has its own fork, so later draws do not depend on it
     mask = choose(priority.masked_fill(~space.exists, math.inf), n)
     return mask.expand(-1, len(space.variables), -1, -1).contiguous()
+
+
+def by_index(
+    priority: Priority,
+    which: Bool[Tensor, " batch"],
+    pattern: Pattern,
+    draws: RandomStreams,
+    space: Space,
+    n: Count,
+) -> Priority:
+    """Fill in the priorities of some data, and draw those of no others."""
+    datum = which.nonzero()[:, 0]
+    if len(datum):
+        priority[datum] = pattern(draws.of_data(datum), space, n[datum], priority.shape[1])
+    return priority
+
+
+def by_choice(
+    priority: Priority,
+    which: Bool[Tensor, " batch"],
+    pattern: Pattern,
+    draws: RandomStreams,
+    space: Space,
+    n: Count,
+) -> Priority:
+    """Fill in the priorities of some data, and draw those of all, so that no step waits for an accelerator."""
+    return torch.where(which[:, None, None, None], pattern(draws, space, n, priority.shape[1]), priority)
 
 
 def observe(

@@ -50,7 +50,9 @@ def headline_title(table: pd.DataFrame) -> str:
         return f"mean fair CRPS over leads of {first / UNITS[unit]:g} to {last / UNITS[unit]:g} {unit}s"
     if "state" in table:
         return "mean fair CRPS of the analysis at unobserved cells"
-    return "mean fair CRPS at unobserved cells" if "k" in table else "KID"
+    if "k" in table:
+        return "mean fair CRPS at unobserved cells"
+    return "KID" if "kid" in set(table["score"]) else "mean fair CRPS"
 
 
 def medium_range(table: pd.DataFrame) -> tuple[float, float]:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from fieldcast import lineage, provenance
 from fieldcast.encoding import costs
-from fieldcast.encoding.checkpoint import FORMAT, pack, unpack
+from fieldcast.encoding.checkpoint import FITTED_BY, FORMAT, pack, unpack
 from fieldcast.encoding.device import choose_device
 from fieldcast.encoding.options import Calibration, Cycling, Sparsification
 from fieldcast.encoding.tensor_file import pack_bytes
@@ -96,6 +96,7 @@ def calibrate(
     spent_costs = {"train_seconds": seconds, "step_ms": None, "peak_mb": costs.peak_mb(device)}
     tuned = {str(k): part.tuned_values() for k, part in filters.items()}
     results = {"costs": spent_costs, "tuned": tuned, "source": data.fields.attrs["source"]}
+    results[FITTED_BY] = sorted(recipe.problem.fitted_by())
     yield files_so_far(pack(filter, codec, {**sources, **provenance.code(), **results}))
 
 

@@ -12,7 +12,7 @@ import xarray as xr
 
 from fieldcast import lineage, provenance
 from fieldcast.argument_groups import ArgumentGroup
-from fieldcast.encoding.checkpoint import FORMAT, Codec, codec_digest, pack, read_header, unpack
+from fieldcast.encoding.checkpoint import FITTED_BY, FORMAT, Codec, codec_digest, pack, read_header, unpack
 from fieldcast.encoding.device import choose_device
 from fieldcast.encoding.options import Limits
 from fieldcast.errors import InputError
@@ -149,7 +149,7 @@ def train(
     required = {name: sources[name] for name in ("data", "splits", "seed", *recipe.problem.fitted_by())}
     unsolved = load_fitted_parts(model, recipe.model, base, parts or {}, required)
     origin = {"source": data.fields.attrs["source"], **calendar_of(data.fields), **provenance.code()}
-    header = {**sources, **origin}
+    header = {**sources, **origin, FITTED_BY: sorted(recipe.problem.fitted_by())}
     yield from fit(
         model, training, validation, options, recipe.seed,
         lambda results: pack(model, codec, {**header, **results}), earlier, sources, unsolved,

@@ -68,7 +68,10 @@ class Training:
         self.optimiser = torch.optim.AdamW(
             self.parameters, lr=options.learning_rate, weight_decay=options.weight_decay, fused=True
         )
-        self.average = copy_weights(learned_weights(model))
+        self.learned = learned_weights(
+            model
+        )  # not copies: the steps, and states that are loaded, change them in place
+        self.average = copy_weights(self.learned)
         self.best, self.best_loss, self.best_step = copy_weights(self.average), math.inf, 0
         self.step, self.seconds, self.stepping, self.peak_mb, self.finished = 0, 0.0, 0.0, 0.0, False
         self.skipped = 0  # steps omitted because validation stopped improving before the rollouts
@@ -125,7 +128,7 @@ class Training:
         self.optimiser.step()
         self.step += 1
         decay = min(self.options.ema_decay, (1 + self.step) / (10 + self.step))
-        pairs = [(self.average[name], value) for name, value in learned_weights(self.model).items()]
+        pairs = [(self.average[name], value) for name, value in self.learned.items()]
         for average, value in pairs:
             if not value.is_floating_point():
                 average.copy_(value)
@@ -173,7 +176,7 @@ class Training:
 
     def state(self, sources: Lineage) -> bytes:
         """The whole state as the bytes of one file."""
-        tensors = {f"model.{k}": v for k, v in learned_weights(self.model).items()}
+        tensors = {f"model.{k}": v for k, v in self.learned.items()}
         tensors |= {f"average.{k}": v for k, v in self.average.items()}
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
         for number, moments in self.optimiser.state_dict()["state"].items():

@@ -19,7 +19,14 @@ from fieldcast.lineage import leaves
 
 OPTIONS: dict[str, Any] = {"tracking": True, "uri": None, "experiment": "fieldcast", "register": False}
 MAX_NAMED = 3  # pipelines, and parameters, in the title of a run
-USER_FILES = ("fill.observations", "fill.stations", "predict.states", "cycle.observations")  # parameters
+# parameters
+USER_FILES = (
+    "fill.observations",
+    "fill.stations",
+    "gridding.stations",
+    "predict.states",
+    "cycle.observations",
+)
 FILE_SECTIONS = {"stations": "fill"}  # pipeline: the section that holds its file, if it has another name
 LOCATIONS = (*USER_FILES, "ingestion.path", "data_root")  # parameters that hold paths
 PACKAGES = (*provenance.PACKAGES, "kedro", "mlflow-skinny", "pandas", "scikit-learn", "zarr")
@@ -214,7 +221,8 @@ def note(
     best = sorted(metrics.best(headlines, bounds).items())
     lines = [f"Best {task}: [{name}]({links[name]}), {headlines[name]:.4g}\n" for task, name in best]
     lines.append(
-        "Headline, lower is better: fair CRPS averaged over k or leads of 1 to 5 days; KID of samples.\n"
+        "Headline, lower is better: fair CRPS averaged over k, or over leads of 1 to 5 days (the first five leads "
+        "where there are none of these); KID of samples.\n"
     )
     for task in sorted({address.partition(".")[0] for address in headlines}):
         ranked = sorted(
