@@ -14,7 +14,7 @@ from fieldcast.frame.durations import children, plan, stored_durations
 logger = logging.getLogger(__name__)
 
 FAMILY_RANK = {"classical": 0, "bound": 1}  # by family, a tag of nodes; lower ranks run first
-LEARNED_RANK, SHARED_RANK = 2, 3  # of other experiments, and of nodes without one, such as reporting
+LEARNED_RANK, SHARED_RANK = 2, 3  # ranks of other experiments, and of nodes without one, such as reporting
 
 
 class CheapFirst(SequentialRunner):

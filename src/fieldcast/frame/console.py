@@ -80,7 +80,8 @@ class Console:
         """Note how long the node has run until now (a generator ends with its last save); log headlines."""
         self._seconds[node.name] = time.monotonic() - self._running[threading.get_ident()][1]
         if self._metadata(dataset_name).get("mlflow") == "metrics":
-            from fieldcast.scores.headline import format_score, headline, headline_title  # half a second
+            # imported here: takes half a second, which only runs should spend
+            from fieldcast.scores.headline import format_score, headline, headline_title
 
             score = headline(data)
             if score is not None:

@@ -47,7 +47,13 @@ class Lock:
 
     @hook_impl(tryfirst=True)  # before tracking, and after the checks
     def before_pipeline_run(self, run_params: Mapping[str, Any]) -> None:
-        """Take the lock."""
+        """Take the lock.
+
+        Raises
+        ------
+        InputError
+            If another run holds the lock, or may hold it, or if the data root is not a folder and cannot be created.
+        """
         self._release()  # that of an earlier run of this process, if it was interrupted
         names = run_params.get("pipeline_names") or ["__default__"]
         if self._root is None or set(names) <= set(pipeline_registry.STANDALONE):

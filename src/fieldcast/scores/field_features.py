@@ -34,7 +34,7 @@ class FieldFeatures:
     mean
         Mean of training states.
     exists, area
-        Which cells exist, and their areas.
+        Mask of existing cells, and cell areas.
     components
         Orthonormal principal components over the existing cells.
     centre, scale

@@ -85,10 +85,10 @@ def calibrate(
         for k, part in filters.items()
     ]
     total = sum(run.forecasts(run.sweeps, number_of_trials(run.filter)) for run in runs)
-    made = [
+    completed = [
         run.forecasts(done["sweeps"], len(done["trials"])) for run, done in zip(runs, progress, strict=True)
     ]
-    with Progress(total=total, initial=sum(made), unit="forecast") as bar:
+    with Progress(total=total, initial=sum(completed), unit="forecast") as bar:
         for run, start, done in zip(runs, initial, progress, strict=True):
             for _ in fill_and_tune(run, start, done, bar):
                 yield files_so_far()
@@ -188,7 +188,7 @@ class CalibrationRun:
         return self.options.sweeps if self.filter.learns_errors else 0
 
     def forecasts(self, sweeps: int, trials: int) -> int:
-        """Forecasts of a member by one step in so many sweeps and trials."""
+        """Number of one-step forecasts of single members in `sweeps` sweeps and `trials` trials."""
         options = self.options
         in_sweep = options.segments * options.members * (options.spin_up + options.steps)
         in_trial = self._tuning_members * (options.spin_up + options.tuning)
