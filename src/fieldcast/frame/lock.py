@@ -24,7 +24,7 @@ from fieldcast import pipeline_registry
 from fieldcast.errors import InputError
 from fieldcast.frame.tracking import metadata
 
-logger = logging.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 
 # variable that is set in the tasks of a job array, each of which runs one experiment
 ARRAY_TASK = "SLURM_ARRAY_TASK_ID"
@@ -123,7 +123,7 @@ def take(root: Path, command: str, shared: bool = False) -> int | None:
             raise InputError(_refusal(root, owner)) from None
         except OSError:
             os.close(descriptor)
-            logger.warning("'%s' lies on a file system without locks: start no second run there.", root)
+            LOG.warning("'%s' lies on a file system without locks: start no second run there.", root)
             return None
         if _is_in_place(descriptor, _file(root)):
             if _is_writable(descriptor):
