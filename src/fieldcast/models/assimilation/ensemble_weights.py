@@ -60,8 +60,8 @@ def departures(
 ) -> Departures:
     """Departures of observations y from members h, rounded to `dtype`; `instrument` holds the error variances.
 
-    An observation is rejected if its innovation exceeds five standard deviations of its distribution, sqrt(HPH^T + R),
-    P the covariance of the inflated members.
+    An observation is rejected if its innovation exceeds `MAX_DEPARTURE` standard deviations of its distribution,
+    sqrt(HPH^T + R), P the covariance of the inflated members.
     """
     mean = h.mean(1)
     deviations = h - mean[:, None]

@@ -61,7 +61,7 @@ class KalmanFilter(Derived, Filter):
     """The Kalman filter of a linear inverse model; see the module for the equations.
 
     It makes its own forecasts, of its mean and covariance. Its members are independent draws of the Gaussian. An
-    observation whose innovation exceeds five standard deviations, sqrt(s HPH^T + R), is rejected.
+    observation whose innovation exceeds `MAX_DEPARTURE` standard deviations, sqrt(s HPH^T + R), is rejected.
 
     Tuned: `unresolved`, the share of the local variance that new states have beyond the modes. It joins R, as an error
     of representativeness, and the spread, as noise that is independent between cells and times.
