@@ -44,7 +44,7 @@ SHARE, SEED = 0.6, 0
 SIZES = {"monthly": ("MS", 120, 89, 180), "daily": ("D", 1000, 64, 64), "large": ("D", 3000, 96, 96)}
 WAVES, LAND = 30, 0.3
 TIMES = 1000  # number of times of a record with lasting gaps
-DAYS, WAVELENGTH, NUMBER = 600, 0.15, 60  # of a record under clouds: times; sizes on the unit sphere; waves
+DAYS, WAVELENGTH, NUMBER = 600, 0.15, 60  # record under clouds: times; sizes on the unit sphere; waves
 DISTANCES = (
     1.2,
     2.2,

@@ -64,7 +64,7 @@ FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 ROWS, TIMES = 32, 500
 WARM_UP_STEPS, PROFILED_STEPS = 3, 3
 MATRIX = {"cuda": 8192, "cpu": 2048}
-MEMBERS, STEPS = 10, 500  # of the rollout
+MEMBERS, STEPS = 10, 500  # members and steps of the rollout
 
 
 def experiment(address: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ In brackets: the prototype of this planet (another program: FFTs of complex numb
 daily as 8 realisations x 5 years, seed 1, after 365 days of spin-up. Measured on the 2 cores of the stored
 results, it took 22 s of CPU per simulated decade with eight realisations together, 51 s with one alone."""
 GROWTH_DAYS = 1, 3, 5, 10, 15, 20  # leads at which the growth of errors is printed
-INITIAL_ERROR = 0.05  # of the perfect model [standard deviations of the weather]
+INITIAL_ERROR = 0.05  # error at the start of the perfect model [standard deviations of the weather]
 LAGS = 1, 2, 3, 5, 10  # lags of autocorrelations [days]
 REFERENCE = {
     "std all year, NH": (104, 4.2, 12.3, 4.9),

@@ -286,7 +286,7 @@ def project(tflops: float, gigabytes: float, read: float) -> None:
     steps = fit["steps"] * (1 - fit["rollout_share"] + fit["rollout_share"] * rollout)
     training = work.operations * QUARTER_DEGREE * fit["batch"] * members * steps
     forecast = work.operations * QUARTER_DEGREE / 3 * 50 * 10
-    held = work.saved * QUARTER_DEGREE * members * fit["rollout"]  # of one datum
+    held = work.saved * QUARTER_DEGREE * members * fit["rollout"]  # memory of one datum
     bytes_read = 4 * values * fit["steps"] * fit["batch"]  # each state is read once a pass
     print(
         f"a cell, member and training step: {work.operations / 1e3:.0f} thousand operations, {work.saved / 1e3:.1f} kB"

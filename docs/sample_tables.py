@@ -45,7 +45,7 @@ class Table:
     rows: tuple[Row, ...]
     notes: str
     against: str = ""  # experiment that the first score of the others is tested against
-    reported_runs: int = 0  # of the original study, behind each of its ±
+    reported_runs: int = 0  # number of runs behind each ± of the original study
 
     def of(self, setting: str) -> list[Row]:
         """Rows of a setting."""

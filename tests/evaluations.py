@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 ANOMALY_STD = {"z": 50.0, "t": 2.0}
-SPREAD = 0.5  # of members about the centre, in anomaly standard deviations
+SPREAD = 0.5  # spread of members about the centre, in anomaly standard deviations
 
 
 class Scene(NamedTuple):

@@ -75,7 +75,7 @@ def test_each_filter_runs_once_and_the_least_costly_first(script, runs, monkeypa
     assert cycles == [f"assimilate.{name}" for name in ERRORS]
     runs.clear()
     assert run(script, monkeypatch, tmp_path) == 0
-    assert [namespace for _, namespace in runs if namespace] == ["assimilate.hybrid"]  # of the seed
+    assert [namespace for _, namespace in runs if namespace] == ["assimilate.hybrid"]  # the run of the seed
     folder = tmp_path / "s" / "5_percent_gross_errors"
     assert not list((folder / "07_model_output" / "assimilate").glob("*"))
     assert (folder / "06_models").is_symlink()

@@ -20,7 +20,7 @@ NO_NAMES = {
     *("seen", "shown", "chosen", "words", "asked", "wanted", "theirs", "mine"),
 }
 MOST = 0.01  # share of these words among all names
-MOST_ARGUMENTS = 4  # of a constructor without a section of parameters
+MOST_ARGUMENTS = 4  # arguments of a constructor without a section of parameters
 # a docstring that begins so is a fragment: it needs its function's name to make sense
 FRAGMENT = re.compile(
     r"(Of|Those|The same|All of|With|Without|On|In|At|By|From|For|To|As|And|Or|But|If|It|Its|They|This|That|These|"

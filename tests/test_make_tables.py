@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
-SEEDS, PRIORS, QUALITY = 3, 4, 3  # of the reduced setting
+SEEDS, PRIORS, QUALITY = 3, 4, 3  # numbers of runs in the reduced setting
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_a_row_is_mean_and_deviation_over_its_seeds(make: Callable[..., Any], ta
     assert status == 0 and len(trainings) == PRIORS * SEEDS
     text = tables.DOCUMENT.read_text()
     assert text.startswith("before\n") and text.endswith("after\n")
-    assert "| `vae_vamp` | -135.0 ± 1.0 | - |" in text  # of -136, -135, -134
+    assert "| `vae_vamp` | -135.0 ± 1.0 | - |" in text  # mean of -136, -135, -134
     assert "sampling uncertainty of ± 2.5 nats" in text  # half of -2 to +3
     assert "Not yet complete" in text and "old" not in text
 
@@ -243,10 +243,10 @@ def test_distances_are_listed_with_their_floor(tables: ModuleType) -> None:
 @pytest.mark.parametrize(
     ("setting", "name", "training"),
     [
-        ("report", "priors", "9218 steps of 128 images, 20 epochs"),  # of 59 000
-        ("reduced", "literature", "8000 steps of 128 images, 20 epochs"),  # of the 50 000 not for validation
+        ("report", "priors", "9218 steps of 128 images, 20 epochs"),  # 59 000 images
+        ("reduced", "literature", "8000 steps of 128 images, 20 epochs"),  # 50 000 images: not validation
         ("full", "literature", "200000 steps of 128 images, 512 epochs"),
-        ("reduced", "codes", "1500 steps of 128 images, 19 epochs"),  # of 10 000
+        ("reduced", "codes", "1500 steps of 128 images, 19 epochs"),  # 10 000 images
         (
             "reduced",
             "quality",

@@ -23,7 +23,7 @@ MAX_SHOWN_CHARACTERS = 60  # largest number of characters of a value in a messag
 
 
 def whole_number(value: object, name: str, least: int = 0, most: int = MAX_WHOLE_NUMBER) -> int:
-    """A whole number from `least` to `most`, of Python or NumPy."""
+    """A whole number from `least` to `most`, of Python or NumPy; raises an InputError for any other value."""
     number = None
     if not _is_truth_value(value):
         try:
@@ -36,12 +36,12 @@ def whole_number(value: object, name: str, least: int = 0, most: int = MAX_WHOLE
 
 
 def seed_number(value: object, name: str = "seed") -> int:
-    """Require a seed: a whole number of the default range."""
+    """A seed, a whole number of the default range; raises an InputError for any other value."""
     return whole_number(value, name)
 
 
 def real_number(value: object, name: str, least: float = 0.0, below: float = math.inf) -> float:
-    """A finite number of at least `least`, and less than `below`."""
+    """A finite number of at least `least`, and less than `below`; raises an InputError for any other value."""
     number = _number(value)
     if not math.isfinite(number) or not least <= number < below:
         end = f" and below {below:g}" if below < math.inf else ""
@@ -50,7 +50,7 @@ def real_number(value: object, name: str, least: float = 0.0, below: float = mat
 
 
 def positive_number(value: object, name: str) -> float:
-    """A finite number above zero."""
+    """A finite number above zero; raises an InputError for any other value."""
     number = _number(value)
     if not math.isfinite(number) or number <= 0:
         raise InputError(f"{name} {as_given(value)}: give a finite number above 0.")
@@ -58,14 +58,14 @@ def positive_number(value: object, name: str) -> float:
 
 
 def truth_value(value: object, name: str) -> bool:
-    """Require True or False."""
+    """True or False, of Python or NumPy; raises an InputError for any other value."""
     if not _is_truth_value(value):
         raise InputError(f"{name} {as_given(value)}: give True or False.")
     return bool(value)
 
 
 def one_of(value: object, name: str, choices: Sequence[str]) -> str:
-    """One of `choices`."""
+    """One of `choices`; raises an InputError for any other value."""
     if not isinstance(value, str) or value not in choices:
         listed = " or ".join(f'"{choice}"' for choice in choices)
         raise InputError(f"{name} {as_given(value)}: give {listed}.")
@@ -73,21 +73,21 @@ def one_of(value: object, name: str, choices: Sequence[str]) -> str:
 
 
 def text(value: object, name: str, example: str) -> str:
-    """A string, such as `example`."""
+    """A string, such as `example`; raises an InputError for any other value."""
     if not isinstance(value, str):
         raise InputError(f'{name} {as_given(value)}: give a string, such as "{example}".')
     return value
 
 
 def mapping(value: object, name: str, example: str) -> Mapping[str, Any]:
-    """A mapping whose keys are strings, such as `example`."""
+    """A mapping whose keys are strings, such as `example`; raises an InputError for any other value."""
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         raise InputError(f"{name} {as_given(value)}: give a dictionary such as {example}.")
     return value
 
 
 def path(value: object, name: str, example: str) -> str:
-    """The name of a file or folder, such as `example`."""
+    """The name of a file or folder, such as `example`; raises an InputError for any other value."""
     given = os.fspath(value) if isinstance(value, os.PathLike) else value
     if not isinstance(given, str) or not given.strip() or "\0" in given:
         raise InputError(f'{name} {as_given(value)}: give the name of a file or folder, such as "{example}".')

@@ -14,6 +14,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 STANDARD = ("standard", "gregorian", "proleptic_gregorian")
+DAYS_PER_YEAR = 365
+HOURS_PER_YEAR = 24 * 365.25  # mean of the Julian calendar
 FIRST_YEAR, LAST_YEAR = 1678, 2261  # complete years of datetime64[ns]
 
 # days before each month in a year without 29 February
@@ -102,7 +104,7 @@ def day_of_year(times: Any) -> Int[np.ndarray, " time"]:
     array = values(times)
     if is_360_day_calendar(array):
         number = np.array([30 * (time.month - 1) + time.day - 1 for time in array], dtype=int)
-        return (2 * number + 1) * 365 // 720 + 1  # the day of the year that contains its noon
+        return (2 * number + 1) * DAYS_PER_YEAR // 720 + 1  # the day of the year that contains its noon
     if array.dtype.kind == "M":
         months = array.astype("M8[M]")
         month = months.astype(int) % 12
@@ -123,7 +125,7 @@ def fraction_of_year(times: Any) -> Float[np.ndarray, " time"]:
         hour = np.array([time.hour + time.minute / 60 + time.second / 3600 for time in array])
     if is_360_day_calendar(array):
         return (np.array([30 * (time.month - 1) + time.day - 1 for time in array]) + hour / 24) / 360
-    return (day_of_year(array) - 1 + hour / 24) / 365
+    return (day_of_year(array) - 1 + hour / 24) / DAYS_PER_YEAR
 
 
 def is_360_day_calendar(times: Any) -> bool:

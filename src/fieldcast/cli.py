@@ -28,7 +28,7 @@ def show(kind: type[BaseException], error: BaseException, traceback: TracebackTy
 
 
 class Commands(click.Group):
-    """Commands of which `run` may be left out before its options, as Kedro starts packaged projects."""
+    """Group whose command `run` may be omitted before options, as Kedro starts packaged projects."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put `run` before options other than `--help`."""

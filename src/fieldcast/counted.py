@@ -1,6 +1,16 @@
-"""Numbers with their nouns, for messages: 1 time, 2 times."""
+"""Numbers with their nouns, 1 time, 2 times, and the first entries of long lists, for messages."""
+
+from collections.abc import Sequence
+
+MAX_LISTED = 5  # entries that a message lists
 
 
 def counted(number: int, singular: str, plural: str | None = None) -> str:
     """A number with its noun; the plural has an s more unless it is given: `counted(2, "date is", "dates are")`."""
     return f"{number} {singular if number == 1 else plural or f'{singular}s'}"
+
+
+def listed(texts: Sequence[str], number: int) -> str:
+    """The first `MAX_LISTED` texts of `number`, and how many more there are; `texts` may hold these alone."""
+    more = f", and {number - MAX_LISTED} more" if number > MAX_LISTED else ""
+    return "; ".join(texts[:MAX_LISTED]) + more

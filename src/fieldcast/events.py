@@ -12,9 +12,9 @@ import xarray as xr
 from jaxtyping import Float, Integer
 
 from fieldcast import calendars
+from fieldcast.calendars import DAYS_PER_YEAR
 from fieldcast.geometry import GRID
 
-DAYS = 365
 MONTHS = 12
 
 
@@ -41,7 +41,7 @@ def thresholds_on(
     count = values.shape[1]
     if count == MONTHS:
         return values[:, np.searchsorted(calendars.DAYS_BEFORE_MONTH, days, side="left") - 1]
-    place = (days - float(thresholds["dayofyear"][0])) % DAYS / (DAYS / count)
+    place = (days - float(thresholds["dayofyear"][0])) % DAYS_PER_YEAR / (DAYS_PER_YEAR / count)
     before = place.astype(int) % count
     share = (place - before).astype(values.dtype)[:, None, None]
     return (1 - share) * values[:, before] + share * values[:, (before + 1) % count]

@@ -40,6 +40,7 @@ class Experiment:
 
     @property
     def address(self) -> str:
+        """Task and name, as `task.name`."""
         return f"{self.task}.{self.name}"
 
     @property

@@ -65,9 +65,9 @@ def require(stored: Lineage, present: Lineage, artefact: str, remedy: str) -> No
     present
         The entries that this run gives; no others are compared.
     artefact
-        Which artefact, and how it was made: "the checkpoint of 'x' was trained".
+        Name of the artefact and the verb of its making: "the checkpoint of 'x' was trained".
     remedy
-        What to do, ending with a command: "train it again with `kedro run ...`".
+        Instruction that ends with a command: "train it again with `kedro run ...`".
 
     Raises
     ------

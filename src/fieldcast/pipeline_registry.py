@@ -77,7 +77,7 @@ class Registry:
     @cached_property
     def preparation(self) -> dict[str, Pipeline]:
         """Stages that run once for all experiments, by name."""
-        from fieldcast.pipelines.steps import in_box  # here: half a second, where no pipeline is built
+        from fieldcast.pipelines.steps import in_box  # here: takes half a second, which only pipelines need
 
         names = dict.fromkeys(name for task in self.tasks.values() for name in task.preparation)
         return {name: Pipeline(in_box(stage(name).create_pipeline(), name), tags=name) for name in names}

@@ -59,7 +59,7 @@ def test_a_share_of_the_memory_may_be_given(stored, data, tmp_path, monkeypatch)
 
 def test_chunks_are_a_power_of_two_of_fields(stored, data, tmp_path):
     assert zarr.open_group(tmp_path / "x.zarr")["t"].chunks == (128, 32, 64)
-    stored.save(data.chunk({"time": 130}))  # of a source with other chunks
+    stored.save(data.chunk({"time": 130}))  # from a source with other chunks
     assert zarr.open_group(tmp_path / "x.zarr")["t"].chunks == (128, 32, 64)
     xr.testing.assert_identical(stored.load(), data)
 

@@ -111,7 +111,7 @@ def test_half_a_piece_does_not_count(tmp_path: Path) -> None:
     for number in range(3):
         stream.save(both[number])
     store = zarr.open_group(str(tmp_path / "a.zarr.partial"), mode="r+")
-    store["z"].resize((4, 3))  # of piece 3, whose other variable is still as long as before
+    store["z"].resize((4, 3))  # has piece 3, whose other variable is still as long as before
     assert stream.unfinished() == 3
     for number in (2, 3):
         stream.save(both[number])

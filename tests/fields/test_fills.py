@@ -94,7 +94,7 @@ def test_packed_land_next_to_the_range_of_the_others(make_weather: Make, write: 
 
 def test_packed_at_one_cell_and_time(make_weather: Make, write: Write) -> None:
     data = make_weather()
-    data["msl"] = data["msl"] * 0.1 + 0.9e5  # of a few hundred Pa
+    data["msl"] = data["msl"] * 0.1 + 0.9e5  # varies by a few hundred Pa
     data = packed(data)
     data["msl"][7, 1, 2] = -32768
     with pytest.raises(

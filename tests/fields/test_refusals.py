@@ -17,9 +17,10 @@ from fsspec.registry import _registry
 from pydantic import ValidationError
 
 from fieldcast.errors import InputError
-from fieldcast.fields.ingest import ADDED_SUFFIXES, RESERVED, ingest, ingest_source
+from fieldcast.fields.ingest import RESERVED, ingest, ingest_source
 from fieldcast.fields.options import Ingestion
 from fieldcast.fields.paths import files_of
+from fieldcast.fields.result_names import SUFFIXES
 
 Make = Callable[..., xr.Dataset]
 Spoil = Callable[[xr.Dataset], xr.Dataset]
@@ -149,7 +150,7 @@ def test_names_that_results_use_themselves(data: xr.Dataset, tmp_path: Path, nam
     assert list(fields.data_vars) == ["msl"]
 
 
-@pytest.mark.parametrize("part", ADDED_SUFFIXES)
+@pytest.mark.parametrize("part", SUFFIXES)
 def test_names_that_results_give_to_a_statistic_of_another_variable(data: xr.Dataset, part: str) -> None:
     name = f"t2m{part}"
     with pytest.raises(

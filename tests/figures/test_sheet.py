@@ -82,10 +82,10 @@ def test_degrees_and_coastlines_stand_where_their_coordinates_are():
         )
     labels = [(text.get_text(), *text.get_position()) for text in sheet.axes.texts]
     north = [(x, y) for text, x, y in labels if text == "45°N"]
-    assert len(north) == 2 and all(x < 0 for x, _ in north)  # of the first column
+    assert len(north) == 2 and all(x < 0 for x, _ in north)  # labels of the first column
     assert north[0][1] == pytest.approx(sheet.corner(0, 0)[1] + 0.75 * sheet.height)
     east = [(x, y) for text, x, y in labels if text == "90°E"]
-    assert len(east) == 2 and all(y < sheet.corner(0, 1)[1] for _, y in east)  # of the last row
+    assert len(east) == 2 and all(y < sheet.corner(0, 1)[1] for _, y in east)  # labels of the last row
     assert east[0][0] == pytest.approx(135 / 360)
     assert sheet.axes.get_xlim()[0] < north[0][0] and sheet.axes.get_ylim()[0] < east[0][1]
 

@@ -65,7 +65,7 @@ def test_a_share_has_gross_errors_and_filters_assume_another_error(world, observ
     ]
     size = np.abs(np.stack(differences)[np.isfinite(differences)])
     gross = size > 1
-    assert gross.mean() == pytest.approx(0.05, abs=0.03)  # of 460
+    assert gross.mean() == pytest.approx(0.05, abs=0.03)  # share among 460 values
     np.testing.assert_allclose(size[gross], 5.0, rtol=1e-4)
     np.testing.assert_allclose(size[~gross], 0.0, atol=1e-4)
     assert other.attrs["noise"] == 2 * observations.attrs["noise"] == 0.2

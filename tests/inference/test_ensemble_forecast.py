@@ -173,7 +173,7 @@ def test_a_long_rollout_resumes_where_it_was_stopped(world, stored, monkeypatch)
             forecaster_of(world, stored, times="stability"), stored, world.fields, whole[-1].state, "g"
         )
     )
-    assert other.table["step"].tolist() == [1]  # of another model nothing is taken over
+    assert other.table["step"].tolist() == [1]  # nothing is taken over from another model
 
 
 def test_a_model_that_blows_up_is_reported_with_its_step(world, stored):

@@ -43,7 +43,7 @@ def test_other_labels_of_the_same_images_are_other_features(
     monkeypatch.setattr(feature_extractor, "classifier_file", lambda *given: b"a classifier")
     monkeypatch.setattr(feature_extractor, "component_file", lambda *given: b"components")
     splits, label = split(images), images["label"].values.copy()
-    for place in (0, -1):  # of the training split; of the test split, which the accuracy is of
+    for place in (0, -1):  # in the training split; in the test split, which gives the accuracy
         changed = label.copy()
         changed[place] = (changed[place] + 1) % 10
         relabelled = images.assign_coords(label=("sample", changed))

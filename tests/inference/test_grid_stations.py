@@ -178,7 +178,7 @@ def test_the_spread_is_right_at_left_out_stations_and_doubtful_readings_are_list
     wrong.loc[1234, "value"] += 60.0
     with caplog.at_level(logging.WARNING):
         result = grid_and_score(wrong, 5.0, None, None, 0, "cpu", "'stations'")
-    assert "1 of 9000 readings are more than five spreads" in caplog.text
+    assert "1 of 9000 readings are more than 5 spreads" in caplog.text
     assert wrong.loc[1234, "time"].isoformat() in caplog.text
     scores = result.scores.set_index(["experiment", "score"])["value"]
     assert set(result.scores["experiment"]) == {"kriging", "climatology", "nearest", "linear"}

@@ -149,7 +149,7 @@ def test_models_that_cannot_be_exported_are_refused(checkpoint, tmp_path, capfd)
     ):
         export(climatology, tmp_path / "model.onnx")
     analogue = checkpoint(Forecasting(), {"type": "analogue.Analogue"})
-    capfd.readouterr()  # of the training
+    capfd.readouterr()  # discards the output of the training
     with pytest.raises(InputError, match=r"analogue.Analogue cannot be written as ONNX \(TorchExportError\)"):
         export(analogue, tmp_path / "model.onnx")
     assert not capfd.readouterr().err and not (tmp_path / "model.onnx").exists()

@@ -119,7 +119,7 @@ def test_gross_errors_are_left_out_and_listed(model, world, caplog) -> None:
     wrong.loc[7, "value"] += 30 * float(truth["t"].std())
     with caplog.at_level(logging.WARNING):
         filled = model.fill(stations=wrong, members=2)
-    assert "1 of 180 observations are more than five standard deviations" in caplog.text
+    assert "1 of 180 observations are more than 5 standard deviations" in caplog.text
     expected = model.fill(stations=table.drop(index=7), members=2)
     errors = [float(np.abs(each["t_mean"] - truth["t"]).max()) for each in (filled, expected)]
     assert errors[0] < 1.3 * errors[1]
@@ -244,7 +244,7 @@ def test_scores_at_left_out_stations(model, world, caplog) -> None:
     again = scores_at_left_out({"nearest": nearest, "oi": model}, readings, 19, 0)[0].set_index(
         ["experiment", "score"]
     )
-    assert "1 of 2400 observations are more than five" in caplog.text
+    assert "1 of 2400 observations are more than 5" in caplog.text
     assert again["value"]["nearest", "rmse"] == pytest.approx(value["nearest", "rmse"], rel=0.02)
     with pytest.raises(InputError, match="has 5 stations: to leave some out needs at least 20"):
         scores_at_left_out({"oi": model}, stations(truth, 5, 0.0), 19, 0)

@@ -55,7 +55,7 @@ def test_members_follow_the_neighbours_that_a_library_finds(space):
     for row, expected in zip(followed, nearest, strict=True):
         counts = torch.bincount(row, minlength=200)[expected]
         assert counts.sum() == 300
-        assert counts.min() > 30  # of 60
+        assert counts.min() > 30  # among 60
     ours = model.distance(now).gather(1, torch.from_numpy(nearest))
     assert np.allclose(ours.numpy(), distance**2, rtol=1e-4)
 

@@ -80,7 +80,7 @@ def test_the_loss_is_the_area_weighted_fair_crps_in_units_of_the_spread(space):
     model, batch = make(space), problem(space)
     total, parts = model.loss(batch, RandomStreams(0, torch.arange(16), 4))
     d = model.base.sample(batch.context, RandomStreams(0, torch.arange(16), 4))
-    expected = (fair_crps(d, batch.x) * space.area).mean() / 1.5  # of the base's spread
+    expected = (fair_crps(d, batch.x) * space.area).mean() / 1.5  # divided by the base's spread
     assert float(total) == pytest.approx(float(expected), rel=1e-5)
     assert float(parts["gain"]) == pytest.approx(0, abs=1e-5)
 

@@ -126,7 +126,7 @@ def test_the_bound_of_other_gaussians_lies_below_their_density_and_near_it(exact
             Batch(x.view(-1, 1, 2, 2), Context(200)), RandomStreams(0, torch.arange(200), 4000)
         )
     gap = p.log_prob(x) - bound.mean(dim=1)
-    error = float(gap.std()) / math.sqrt(200)  # of the mean, mostly from the noise of the draws: about 0.07
+    error = float(gap.std()) / math.sqrt(200)  # error of the mean, mostly from noise of the draws: about 0.07
     assert -3 * error < float(gap.mean()) < 0.1 + 3 * error
 
 
@@ -136,7 +136,8 @@ def test_each_term_of_the_bound_is_the_divergence_of_its_two_gaussians(exact):
     t, error = torch.tensor([1, 500, 999]), torch.tensor([0.3, 1.0, 2.0]).double()
     a, _, variance = model.schedule.posterior(t)
     beta, abar = model.schedule.beta[t], model.schedule.abar(t)
-    apart = a * ((1 - abar) / abar * error).sqrt()  # of the means: x_0 and x0 differ by that of the noise
+    # difference of the means: x_0 and x0 differ by that of the noise
+    apart = a * ((1 - abar) / abar * error).sqrt()
     normal = torch.distributions.Normal
     both = normal(apart / 2, variance.sqrt()), normal(torch.zeros_like(apart), beta.sqrt())
     same = normal(torch.zeros_like(apart), variance.sqrt())

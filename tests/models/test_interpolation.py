@@ -200,7 +200,8 @@ def test_thin_plate_is_scipys_when_constant_and_trend_are_free():
 
 def test_the_spline_is_positive_definite_on_the_sphere_from_the_least_trend_on():
     t, weight = np.polynomial.legendre.leggauss(300)
-    coefficient = 1.5 * np.sum(weight * t * (1 - t) * np.log(2 - 2 * t))  # of t, in the series of r^2 log r
+    # that of t in the series of r^2 log r
+    coefficient = 1.5 * np.sum(weight * t * (1 - t) * np.log(2 - 2 * t))
     assert -interpolation.MIN_TREND < coefficient < -interpolation.MIN_TREND + 0.01
     space = make_space(latitudes=16, columns=32)
     model = ThinPlate(space, interpolation.MIN_TREND)

@@ -107,7 +107,7 @@ def test_draws_have_the_mean_and_covariance_of_the_posterior(small):
     assert error.abs().max() < 4.5
     sd = posterior.diagonal().sqrt()
     difference = (torch.cov(d.T) - posterior) / torch.outer(sd, sd) * math.sqrt(members)
-    assert difference.abs().max() < 8  # of a sampling deviation of 1 to sqrt(2)
+    assert difference.abs().max() < 8  # in units of a sampling deviation of 1 to sqrt(2)
     assert difference.square().mean() < 2
 
 

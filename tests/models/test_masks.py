@@ -207,7 +207,7 @@ def test_swaths_are_several_cells_wide_and_inclined():
     lines = ["".join("#" if cell else "." for cell in row) for row in mask.reshape(-1, 96)]
     runs = [len(run) for line in lines for run in line.split(".") if run]
     assert 2 < np.median(runs) < 8
-    shift = []  # of the track's centre over 10 rows, for masks with one track that crosses them
+    shift = []  # shift of the track's centre over 10 rows, for masks with one track that crosses them
     for m in mask:
         if ndimage.label(m)[1] == 1 and m.any(1).all() and m[:, 0].sum() + m[:, -1].sum() == 0:
             centre = [np.flatnonzero(row).mean() for row in m]

@@ -28,7 +28,8 @@ class Walk(Solved):
 
     history = 1
     shares: ClassVar[list[tuple[int, bool]]] = []  # number of contexts, and whether gradients are kept
-    meeting: ClassVar[threading.Barrier | None] = None  # of shares that are drawn at the same time
+    # meeting point of shares that are drawn at the same time
+    meeting: ClassVar[threading.Barrier | None] = None
 
     def solve(self, training: Any) -> None:
         """Fit nothing."""

@@ -23,7 +23,7 @@ def test_the_marginal_is_that_of_the_iterated_chain():
         abar = schedule.abar(torch.tensor([t]))
         assert torch.allclose(abar.sqrt(), mean, atol=1e-14)
         assert torch.allclose(1 - abar, variance, atol=1e-14)
-    wrong = 1 - torch.prod(1 - schedule.beta.sqrt()) ** 2  # of a sum of standard deviations
+    wrong = 1 - torch.prod(1 - schedule.beta.sqrt()) ** 2  # would follow from a sum of standard deviations
     assert abs(float(wrong - variance)) > 1e-3
 
 
@@ -105,7 +105,7 @@ def test_the_posterior_is_bayes_rule():
     t, s = torch.tensor([1, 40, 99, 60]), torch.tensor([0, 39, 98, 20])
     now, then = schedule.abar(t), schedule.abar(s)
     a, b, v = schedule.posterior(t, s)
-    covariance = (now / then).sqrt() * (1 - then)  # of x_s and x_t
+    covariance = (now / then).sqrt() * (1 - then)  # covariance of x_s and x_t
     gain = covariance / (1 - now)
     assert torch.allclose(b, gain, rtol=1e-12)
     assert torch.allclose(a, then.sqrt() - gain * now.sqrt(), rtol=1e-10)

@@ -33,7 +33,7 @@ COLUMNS = ["experiment", "seed", "data", "pattern", "k", "cells", "variable", "s
 SCORES = {"rmse", "mae", "bias", "ssim", "crps", "crps_minus_reference", "ssr", "coverage50", "coverage90"}
 CASES = {("random", 0.01), ("random", 0.1), ("stations", 0.1), ("blocks", 0.1)}
 VARIABLES = {"all", "z500", "t650", "u200", "ws800"}
-STEPS = 150  # of a training that is killed
+STEPS = 150  # steps of a training that is killed
 
 
 def listed(conf: Path = ROOT / "conf") -> set[str]:

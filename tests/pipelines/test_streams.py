@@ -57,7 +57,7 @@ def peak(wrap: Any) -> tuple[int, dict[str, Kept]]:
 
 def test_no_more_than_two_steps_are_held() -> None:
     most, saved = peak(streamed)
-    assert most <= 4  # of two a step: that which was saved last, and the new one
+    assert most <= 4  # outputs at once, two a step: that which was saved last, and the new one
     assert {name: set(kept.seen) for name, kept in saved.items()} == {
         "state": {"Large"}, "forecast": {"Large"}, "number": {"int"},
     }  # fmt: skip

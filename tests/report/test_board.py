@@ -11,7 +11,7 @@ from fieldcast.report.board import Board, Lead, Observed, Sampled
 
 from .conftest import leaderboard_of
 
-THIRD = "acme:kriging <2>"  # of another package
+THIRD = "acme:kriging <2>"  # an experiment of another package
 
 
 def leads(scores: dict) -> Board:

@@ -156,7 +156,7 @@ def test_findings_on_variants_are_the_paired_differences(forecast, page, element
     assert 0 < float(shares[1]) < 100  # a mean has less power than what it is the mean of
     assert "Giving the decoder two states" not in text  # it has not run
     table = next(item for item in re.findall(r"<table.*?</table>", page, re.S) if "training steps" in item)
-    assert table.count("1 234") == 4  # of what the budgets were
+    assert table.count("1 234") == 4  # the budgets
 
 
 def test_at_equal_cost_a_cheaper_variant_has_more_members(forecast, page, elements):

@@ -22,7 +22,7 @@ from fieldcast.report.tables import Cell, Table
 
 from .conftest import leaderboard_of
 
-THIRD = "acme:nowcast <2>"  # of another package
+THIRD = "acme:nowcast <2>"  # an experiment of another package
 
 
 def texts(table: Table) -> dict[str, list[str]]:

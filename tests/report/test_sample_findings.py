@@ -15,7 +15,7 @@ from fieldcast.scores.bootstrap import Score
 
 from .conftest import leaderboard_of
 
-THIRD = "acme:gan"  # of another package
+THIRD = "acme:gan"  # an experiment of another package
 
 
 def findings(scores: dict, **parts: object) -> Findings:
@@ -54,7 +54,7 @@ def test_the_lowest_and_the_next_are_of_comparable_experiments() -> None:
     assert grey[:5] == ("FID", "grey values", "flow", "2.00", "0.500 (0.400 to 0.600)")
     assert grey.verdict == verdict(Score(2.0), Score(0.5))
     assert (grey.following, grey.next_value) == ([THIRD], "3.00")
-    (fid, kid) = findings(scores).lowest()  # of equal data
+    (fid, kid) = findings(scores).lowest()  # all data are treated alike
     assert (fid.where, fid.best, fid.following, kid.value) == (
         "",
         "pca",

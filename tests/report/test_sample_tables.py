@@ -14,7 +14,7 @@ from fieldcast.report.tables import Table
 
 from .conftest import leaderboard_of
 
-THIRD = "acme:gan"  # of another package
+THIRD = "acme:gan"  # an experiment of another package
 
 
 def results_of(scores: dict, **attrs: dict) -> Sample:
@@ -53,7 +53,7 @@ def test_experiments_of_different_data_do_not_compete() -> None:
     table = score_table(results, results.board, "fid", "kid")
     assert table.head == ["experiment", "data as", "FID"]
     assert [row[1].text for row in table.rows] == ["binary", "grey", "–", "symmetric"]
-    assert bold(table) == ["b"]  # of grey values; the others are alone
+    assert bold(table) == ["b"]  # best of grey values; the others are alone
     equal = results_of(scores, **{name: {"treatment": "grey"} for name in grey})
     assert score_table(equal, equal.board, "fid").head == ["experiment", "FID"]
     assert score_table(results, results.board, "kid").rows == []

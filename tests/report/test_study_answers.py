@@ -27,7 +27,7 @@ from fieldcast.scores.leaderboard_schema import FORECAST
 
 from .conftest import leaderboard_of
 
-THIRD = "acme:nowcast"  # of another package
+THIRD = "acme:nowcast"  # an experiment of another package
 STUDY = Study(
     title="Steps & <stairs>",
     task="forecast",

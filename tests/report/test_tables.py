@@ -40,7 +40,7 @@ def test_notes_follow_the_interval() -> None:
     [
         (2.0, False, Cell("2.00", 2.0)),
         (2.0, True, Cell("2", 2.0)),
-        (7 / 3, True, Cell("2.33", 7 / 3)),  # of three seeds
+        (7 / 3, True, Cell("2.33", 7 / 3)),  # mean over three seeds
         (1024.0, True, Cell("1024", 1024.0)),
         (math.nan, True, Cell()),
         (math.inf, True, Cell("∞", sys.float_info.max)),

@@ -14,7 +14,7 @@ from fieldcast.scores.leaderboard import leaderboard
 from fieldcast.scores.leaderboard_schema import FORECAST
 from fieldcast.scores.statistics_table import name_rows, with_origin
 
-SPREAD = 0.5  # of the season's members a day ahead, in anomaly standard deviations
+SPREAD = 0.5  # spread of the season's members a day ahead, in anomaly standard deviations
 
 
 def cost(milliseconds: float) -> pd.DataFrame:

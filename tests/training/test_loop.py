@@ -505,5 +505,5 @@ def test_compiled_steps_draw_outside_of_their_graphs_and_have_the_losses_of_eage
     )  # fmt: skip
     result = json.loads(done.stdout)
     assert "conv2d" in result["operations"]
-    assert not {"xor", "rshift", "lshift"} & set(result["operations"])  # of the integers of the generator
+    assert not {"xor", "rshift", "lshift"} & set(result["operations"])  # the integers of the generator
     assert result["losses"]["True"] == pytest.approx(result["losses"]["False"], rel=1e-5)

@@ -7,7 +7,7 @@ from typing import Any
 
 from kedro.io.core import DatasetError
 
-logger = logging.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 
 
 class DamagedError(DatasetError):
@@ -38,4 +38,4 @@ def refusing_damage(path: str) -> Iterator[None]:
 
 def warn_of_damage(error: DamagedError) -> None:
     """Log the damage instead of raising, where damaged data count as missing."""
-    logger.warning("'%s' is damaged (%s): it will be recreated.", error.path, error.reason)
+    LOG.warning("'%s' is damaged (%s): it will be recreated.", error.path, error.reason)

@@ -8,7 +8,7 @@ import xarray as xr
 from fieldcast.datasets.encoding import CHUNK_BYTES
 from fieldcast.datasets.memory import available
 
-logger = logging.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 
 ANNOUNCED: set[str] = set()  # paths that the log has mentioned
 MEMORY_SHARE = 0.25  # largest share of the available memory that a data set may take by default
@@ -35,7 +35,7 @@ def loaded_if_small(data: xr.Dataset, location: str, share: float = MEMORY_SHARE
         return data.load()
     if location not in ANNOUNCED:
         ANNOUNCED.add(location)
-        logger.info(
+        LOG.info(
             "'%s' (%.1f GB) takes more than %.0f %% of the memory available (%.1f GB): it is read in parts.",
             location, data.nbytes / 1e9, 100 * share, memory / 1e9,
         )  # fmt: skip

@@ -13,7 +13,8 @@ from fieldcast.datasets.files import FileDataset
 if TYPE_CHECKING:
     import pandas as pd
 
-DIGESTS = {"data": str, "model": str, "scored": str}  # columns that hold one: 48213e905716 is no number
+# columns of digests, read as text: pandas would take 48213e905716 for a number
+DIGESTS = {"data": str, "model": str, "scored": str}
 
 
 class TableDataset(FileDataset):

@@ -189,7 +189,7 @@ def static_fields(fields: xr.Dataset, climatology: xr.Dataset) -> Float[np.ndarr
     radians = np.radians(fields["latitude"].values)[:, None] * np.ones(fields.sizes["longitude"])
     layers = [np.sin(radians), np.cos(radians)]
     layers += [standardise_field(fields[name].transpose(*GRID).values) for name in conventions.static(fields)]
-    angle = 2 * np.pi * (climatology["dayofyear"].values - 1) / 365
+    angle = 2 * np.pi * (climatology["dayofyear"].values - 1) / calendars.DAYS_PER_YEAR
     for name in climatology.data_vars:
         values = climatology[name].transpose("dayofyear", *GRID).values
         harmonics = (np.ones_like(angle), np.cos(angle), np.sin(angle))

@@ -22,6 +22,7 @@ class Limits:
     times: Annotated[int, Field(ge=1)] | None = None  # scored times, and other numbers of times or states
 
     def cap(self, name: str, value: int) -> int:
+        """The value, at most the limit `name`; the value itself without such a limit."""
         limit = getattr(self, name)
         return value if limit is None else min(value, limit)
 

@@ -84,6 +84,7 @@ class AnyDayCodec(FieldLayout):
 
     @classmethod
     def of(cls, fields: xr.Dataset, normalisation: xr.Dataset) -> AnyDayCodec:
+        """The codec of fields in their layout, with mean and standard deviation of each variable in `normalisation`."""
         layout = layout_of(fields)
         mean, deviation = (
             normalisation[name].sel(variable=list(layout.variables)).values.astype(np.float32)

@@ -20,6 +20,7 @@ event_thresholds   quantiles for each day of the year
 fill_flags     flags of the values of a filled record
 ingestion_sources  planet, files, images, packages
 prepared       all that ingestion leaves                    planet            the simulated planet
+result_names   suffixes of the variables of results
 stations       tables of stations                           bilinear          the observation operator
 gauges         tables of stations as matrices               target_grid       grids made for stations
 forecast_files   forecasts in any CF-like layout            images            grey images in place of fields

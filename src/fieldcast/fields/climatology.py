@@ -23,6 +23,7 @@ from scipy.spatial import cKDTree
 from threadpoolctl import threadpool_limits
 
 from fieldcast import calendars, geometry
+from fieldcast.calendars import DAYS_PER_YEAR
 from fieldcast.errors import InputError
 from fieldcast.fields.chunked import blocks
 from fieldcast.fields.conventions import KEPT_ATTRS, time_varying
@@ -30,7 +31,6 @@ from fieldcast.fields.domain import has_gaps
 from fieldcast.fields.harmonics import shrunk_cycle
 from fieldcast.time_steps import TimeStep
 
-DAYS = 365
 DAYS_PER_PENTAD = 5  # days that are summed before the harmonics are fitted
 COUNT = {
     "units": "1",
@@ -67,9 +67,9 @@ def fit(training: xr.Dataset, window: int = 61, *, shrink: bool = False) -> xr.D
 def _fit(training: xr.Dataset, window: int, shrink: bool) -> xr.Dataset:
     step = TimeStep.of(training)
     span = training.sizes["time"] * step.hours or calendars.hours(training["time"])[-1]
-    by_day = span / 24 >= MIN_YEARS * DAYS
+    by_day = span / 24 >= MIN_YEARS * DAYS_PER_YEAR
     shrink = shrink and by_day and has_gaps(training)
-    weights = _same_month() if step.months else window_weights(np.arange(DAYS), window)
+    weights = _same_month() if step.months else window_weights(np.arange(DAYS_PER_YEAR), window)
     variables: dict[str, tuple[Any, ...]] = {}
     for name in time_varying(training):
         array = training[name]
@@ -91,7 +91,7 @@ def _fit(training: xr.Dataset, window: int, shrink: bool) -> xr.Dataset:
     coords = {
         "dayofyear": (
             "dayofyear",
-            np.arange(1, DAYS + 1),
+            np.arange(1, DAYS_PER_YEAR + 1),
             {"long_name": "day of the year, 29 February = 28 February"},
         ),
         "latitude": training["latitude"],
@@ -121,13 +121,13 @@ def anomaly(fields: xr.Dataset, climatology: xr.Dataset) -> xr.Dataset:
 
 def window_weights(centres: Shaped[np.ndarray, " centre"], window: int) -> Float[np.ndarray, "centre 365"]:
     """Weights w(D − d) of the days d = 0..364 about each centre D, decaying linearly on the circle of 365 days."""
-    distance = np.abs(centres[:, None] - np.arange(DAYS))
-    return np.clip(1 - np.minimum(distance, DAYS - distance) / ((window - 1) / 2), 0.0, None)
+    distance = np.abs(centres[:, None] - np.arange(DAYS_PER_YEAR))
+    return np.clip(1 - np.minimum(distance, DAYS_PER_YEAR - distance) / ((window - 1) / 2), 0.0, None)
 
 
 def months() -> Int[np.ndarray, " 365"]:
     """Month of each day of the year, from 0."""
-    return np.repeat(np.arange(12), np.diff(np.append(calendars.DAYS_BEFORE_MONTH, DAYS)))
+    return np.repeat(np.arange(12), np.diff(np.append(calendars.DAYS_BEFORE_MONTH, DAYS_PER_YEAR)))
 
 
 def _same_month() -> Float[np.ndarray, "365 365"]:
@@ -143,8 +143,8 @@ def _daily_sums(
     Without gaps, sums are NaN in cells that do not exist, and the numbers count fields.
     """
     days = calendars.day_of_year(array["time"]) - 1
-    sums = np.zeros((DAYS, array.sizes["latitude"], array.sizes["longitude"]))
-    counts = np.zeros_like(sums) if gaps else np.bincount(days, minlength=DAYS).astype(float)
+    sums = np.zeros((DAYS_PER_YEAR, array.sizes["latitude"], array.sizes["longitude"]))
+    counts = np.zeros_like(sums) if gaps else np.bincount(days, minlength=DAYS_PER_YEAR).astype(float)
     for span, x in blocks(array):
         for day in np.unique(days[span]):
             values_of_day = x[days[span] == day]
@@ -202,7 +202,8 @@ def _harmonics(
         firsts, theta = calendars.DAYS_BEFORE_MONTH, 2 * np.pi * np.arange(12) / 12
         at = theta[months()]
     else:
-        firsts, at = np.arange(0, DAYS, DAYS_PER_PENTAD), 2 * np.pi * np.arange(DAYS) / DAYS
+        firsts = np.arange(0, DAYS_PER_YEAR, DAYS_PER_PENTAD)
+        at = 2 * np.pi * np.arange(DAYS_PER_YEAR) / DAYS_PER_YEAR
         theta = at[firsts + DAYS_PER_PENTAD // 2]
     of_part, in_part = (np.add.reduceat(part, firsts, axis=0) for part in (sums, counts))
     return mean + shrunk_cycle(of_part - in_part * centre, in_part, squares, theta, at)

@@ -23,7 +23,8 @@ import xarray as xr
 from jaxtyping import Float
 
 from fieldcast import calendars
-from fieldcast.events import DAYS, MONTHS
+from fieldcast.calendars import DAYS_PER_YEAR
+from fieldcast.events import MONTHS
 from fieldcast.fields import climatology as climatologies
 from fieldcast.fields.chunked import BLOCK_BYTES
 from fieldcast.fields.conventions import time_varying
@@ -93,12 +94,12 @@ def weighted_quantiles(
 def _seasons(kind: str, window: int) -> tuple[Float[np.ndarray, " season"], Float[np.ndarray, "season 365"]]:
     """Days on which quantiles are estimated, from 0, and the weights of all days of the year for each."""
     if kind == climatologies.CONSTANT:
-        return np.zeros(1), np.ones((1, DAYS))
+        return np.zeros(1), np.ones((1, DAYS_PER_YEAR))
     if kind == climatologies.SEASONAL:
-        centres = np.arange(ESTIMATION_DAYS) * DAYS / ESTIMATION_DAYS
+        centres = np.arange(ESTIMATION_DAYS) * DAYS_PER_YEAR / ESTIMATION_DAYS
         return centres, climatologies.window_weights(centres, window)
     month = climatologies.months() == np.arange(MONTHS)[:, None]
-    return month @ np.arange(DAYS) / month.sum(axis=1), month.astype(float)
+    return month @ np.arange(DAYS_PER_YEAR) / month.sum(axis=1), month.astype(float)
 
 
 def _bands(array: xr.DataArray) -> Iterator[slice]:

@@ -146,7 +146,8 @@ class Gauges:
         at = self.places.iloc[place]
         points = np.concatenate([unit_points([y], [z])[0] for y, z in at.to_numpy()])
         phase = 2 * np.pi * calendars.fraction_of_year(self.times)
-        years = calendars.hours(self.times)[-1] / (24 * 365.25) + self.step.hours / (24 * 365.25)
+        years = calendars.hours(self.times)[-1] / calendars.HOURS_PER_YEAR
+        years += self.step.hours / calendars.HOURS_PER_YEAR
         record = GaugeRecord(x, points, self.number, phase, bool(years >= MIN_SEASONAL_YEARS))
         return record, table.assign(column=column).reset_index(drop=True)
 

@@ -15,6 +15,7 @@ from fieldcast.fields.conventions import KEPT_ATTRS, static, time_varying, to_co
 from fieldcast.fields.opening import first_line, reading
 from fieldcast.fields.options import Missing, Source
 from fieldcast.fields.repair import MIN_TIMES, Gaps, repair
+from fieldcast.fields.result_names import SUFFIXES
 from fieldcast.fields.sources import open_source
 
 # coordinates of the climatology, observations, reconstructions, forecasts and samples; "all" is the mean over variables
@@ -34,7 +35,6 @@ RESERVED = (
     "step",
     "variable",
 )
-ADDED_SUFFIXES = ("_mean", "_spread", "_flag", "_suspect", "_members")  # ends of the names that results add
 MAX_MEMORY_BYTES = 2**30  # bytes; larger data are read block by block, in several passes
 
 
@@ -83,11 +83,11 @@ def _refuse_reserved_names(fields: xr.Dataset, where: str) -> None:
 def _refuse_names_of_results(fields: xr.Dataset, where: str) -> None:
     """Reject a variable whose name results give to a statistic of another one."""
     for name in map(str, fields.data_vars):
-        for end in ADDED_SUFFIXES:
-            if name + end in fields.data_vars:
+        for suffix in SUFFIXES:
+            if name + suffix in fields.data_vars:
                 raise InputError(
-                    f"variables '{name}' and '{name + end}' of {where}: results call the {end[1:]} of '{name}' "
-                    f"'{name + end}': rename one, or leave one out with ingestion.variables"
+                    f"variables '{name}' and '{name + suffix}' of {where}: results call the {suffix[1:]} of "
+                    f"'{name}' '{name + suffix}': rename one, or leave one out with ingestion.variables"
                 )
 
 

@@ -18,7 +18,8 @@ from fieldcast.figures.sheet import Sheet
 from fieldcast.figures.style import INK, NORMAL_FONT, escape, wrap_name
 from fieldcast.time_steps import lead_text
 
-RESOLUTIONS = 80, 60, 45, 34, 25  # of a frame; the first that keeps the animation small enough is used
+# dots per inch of a frame; the first that keeps the animation small enough is used
+RESOLUTIONS = 80, 60, 45, 34, 25
 MAX_BYTES = 2e6  # size of an animation [bytes]
 FRAME_MILLISECONDS = 600  # duration of a frame
 MAP_COLOURS = 200  # colours of the maps, out of the 256 of a frame

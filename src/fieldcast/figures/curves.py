@@ -176,7 +176,7 @@ def over_time(errors: Mapping[str, pd.DataFrame], unit: str = "anomaly standard 
     levels = sorted({k for frame in errors.values() for k in frame.columns})
     shades = colormaps["viridis_r"](np.linspace(0.12, 1.0, max(1, len(levels))))
     for axes, (experiment, frame) in zip(panels, errors.items(), strict=False):
-        when = moments(frame.index)
+        when = times_of_index(frame.index)
         for k, shade in zip(levels, shades, strict=True):
             if k in frame.columns:
                 axes.plot(when, frame[k], color=shade, linewidth=1.2, label=percent(k))
@@ -208,7 +208,7 @@ def date_labels(locator: AutoDateLocator, when: pd.DatetimeIndex) -> ConciseDate
     return ConciseDateFormatter(locator, formats=formats)
 
 
-def moments(index: pd.Index) -> pd.Index:
+def times_of_index(index: pd.Index) -> pd.Index:
     """Times from text, or their numbers if the calendar is not the standard one."""
     try:
         return pd.DatetimeIndex(index)

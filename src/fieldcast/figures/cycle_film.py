@@ -1,4 +1,4 @@
-"""The first steps of a cycle, from its climatological start: how analyses find the weather."""
+"""The first steps of a cycle, from its climatological start: how the analyses approach the truth."""
 
 from __future__ import annotations
 

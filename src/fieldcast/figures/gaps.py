@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from fieldcast import calendars
 from fieldcast.fields.fill_flags import NEVER, OBSERVED
-from fieldcast.figures.curves import moments
+from fieldcast.figures.curves import times_of_index
 from fieldcast.figures.maps import SPREAD, field_colours, upper_end
 from fieldcast.figures.outline import Outline
 from fieldcast.figures.sheet import UNOBSERVED_COLOUR, Sheet, degree, shades
@@ -91,7 +91,7 @@ def series_figure(table: pd.DataFrame, variable: str, unit: str) -> Figure:
     """Draw the values left to the methods and those hidden from them, and how the methods fill the stretch."""
     figure = new_figure(3.2)
     axes = figure.subplots()
-    when = moments(pd.Index(table["time"]))
+    when = times_of_index(pd.Index(table["time"]))
     low, high = (table["filled"] + sign * HALF_WIDTH_90 * table["spread"] for sign in (-1, 1))
     axes.fill_between(when, low, high, color=BEST_COLOUR, alpha=0.18, linewidth=0, label="90 % interval")
     axes.plot(

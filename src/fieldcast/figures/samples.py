@@ -22,7 +22,7 @@ EXPERIMENT_GAP = 0.3  # between experiments [rows]
 PICTURE_GAP = (
     0.02  # between pictures of a latent grid, which are compared with each other [widths of a picture]
 )
-BINS = 24  # of a histogram of distances
+BINS = 24  # bins of a histogram of distances
 MIN_DISTANCE = 1e-6  # least distance on a logarithmic axis; that of a copy is 0
 
 

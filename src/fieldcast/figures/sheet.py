@@ -21,9 +21,9 @@ from fieldcast.figures.style import INK, NORMAL_FONT, SMALL_FONT, WIDTH, escape
 from fieldcast.geometry import edges
 
 UNOBSERVED_COLOUR = "#e4e7ea"  # colour of a cell that was not observed; one that never exists is white
-GAP = 0.055  # between maps [widths of a map]
-LEFT_WIDTH, LOWER_HEIGHT = 0.3, 0.17  # of the degrees beside and below the maps [inches]
-TICK_LENGTH = 0.035  # [inches]
+GAP = 0.055  # distance between maps [widths of a map]
+LEFT_WIDTH, LOWER_HEIGHT = 0.3, 0.17  # margins for the degrees beside and below the maps [inches]
+TICK_LENGTH = 0.035  # length of a tick [inches]
 TICK_STEPS = 1, 2, 5, 10, 15, 20, 30, 45, 90  # distances between ticks [degrees]
 SCALE_TOLERANCE = 0.01  # values that exceed a scale of colours by less, as a share of it, count as inside
 MAX_TICKS = 4  # ticks along an axis, at most

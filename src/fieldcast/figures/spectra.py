@@ -28,7 +28,7 @@ from fieldcast.time_steps import lead_label
 
 # widest limits of the vertical axes of ratios: power of members over that of the truth, of the error over anomalies
 POWER_LIMITS, ERROR_LIMITS = (0.02, 20.0), (0.005, 5.0)
-SHADES = colormaps["viridis_r"]  # of the steps of a long rollout
+SHADES = colormaps["viridis_r"]  # colours of the steps of a long rollout
 
 
 def relative_spectra(

@@ -1,4 +1,4 @@
-"""Scores at left-out stations as maps: where a filled field is good, and which stations are odd."""
+"""Scores at left-out stations as maps: where a filled field is accurate, and which stations are outliers."""
 
 from __future__ import annotations
 

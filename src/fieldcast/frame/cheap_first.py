@@ -11,10 +11,10 @@ from kedro.runner import SequentialRunner
 
 from fieldcast.frame.durations import children, plan, stored_durations
 
-logger = logging.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 
 FAMILY_RANK = {"classical": 0, "bound": 1}  # by family, a tag of nodes; lower ranks run first
-LEARNED_RANK, SHARED_RANK = 2, 3  # of other experiments, and of nodes without one, such as reporting
+LEARNED_RANK, SHARED_RANK = 2, 3  # ranks of other experiments, and of nodes without one, such as reporting
 
 
 class CheapFirst(SequentialRunner):
@@ -32,7 +32,7 @@ class CheapFirst(SequentialRunner):
         run_id: str | None = None,
     ) -> None:
         if len(pipeline.nodes) > 1:
-            logger.info("%s", plan(pipeline, stored_durations(catalog)))
+            LOG.info("%s", plan(pipeline, stored_durations(catalog)))
         announce(pipeline, hook_manager)
         super()._run(CheapFirstPipeline(pipeline), catalog, hook_manager, run_id)
 

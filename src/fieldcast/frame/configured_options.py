@@ -76,7 +76,7 @@ class ConfiguredOptions:
 
     def _problem(self, experiment: Experiment) -> Problem:
         task = TASKS[experiment.task]
-        if task.problem is None:  # of filters, which are calibrated
+        if task.problem is None:  # filters are calibrated
             return Assimilation(self._read("assimilation"), self._read("sparsification"))
         address = f"{experiment.address}.{task.options}" if task.options in task.types else task.options
         return task.problem(self._read(address, experiment)) if address else task.problem()

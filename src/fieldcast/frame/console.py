@@ -23,7 +23,7 @@ from fieldcast.frame.durations import store_durations
 
 INTERVAL = 30.0  # time between lines within a long node [s]
 
-logger = logging.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 
 
 class Console:
@@ -73,21 +73,20 @@ class Console:
         self._note_end()
         begun = self._reading.pop(node.name, time.monotonic())
         self._running[threading.get_ident()] = node.name, begun
-        logger.info("%*d/%d  %s", len(str(self._total)), count, self._total, node.name)
+        LOG.info("%*d/%d  %s", len(str(self._total)), count, self._total, node.name)
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any, node: Node) -> None:
         """Note how long the node has run until now (a generator ends with its last save); log headlines."""
         self._seconds[node.name] = time.monotonic() - self._running[threading.get_ident()][1]
         if self._metadata(dataset_name).get("mlflow") == "metrics":
-            from fieldcast.scores.headline import format_score, headline, headline_title  # half a second
+            # imported here: takes half a second, which only runs should spend
+            from fieldcast.scores.headline import format_score, headline, headline_title
 
             score = headline(data)
             if score is not None:
                 experiment = dataset_name.rpartition(".")[0]
-                logger.info(
-                    "%s%s: %s, %s", self._margin, experiment, format_score(score), headline_title(data)
-                )
+                LOG.info("%s%s: %s, %s", self._margin, experiment, format_score(score), headline_title(data))
 
     @hook_impl
     def after_node_ended(self) -> None:
@@ -126,7 +125,7 @@ class Console:
                 if seconds >= INTERVAL and not progress.drawn():
                     state = progress.relayed(thread) or (progress.state() if len(running) == 1 else "")
                     how_far = ", ".join(filter(None, [progress.duration(seconds), state]))
-                    logger.info("%s%s: %s", self._margin, name, how_far)
+                    LOG.info("%s%s: %s", self._margin, name, how_far)
 
     def _note_end(self) -> None:
         """Note how long the last node of this thread has run if it saved nothing: its outputs already existed."""

@@ -134,7 +134,13 @@ def security(options: DaskOptions) -> Any:
 
 
 def start_cluster(options: DaskOptions, max_workers: int | None) -> Any:
-    """A cluster for this run: of SLURM jobs, or of processes of this machine that other machines cannot reach."""
+    """A cluster for this run: of SLURM jobs, or of processes of this machine that other machines cannot reach.
+
+    Raises
+    ------
+    InputError
+        If `dask.yml` sets `slurm` and dask-jobqueue is not installed.
+    """
     from distributed import LocalCluster, Security
 
     resources = {"GPU": options.gpus} if options.gpus else None

@@ -1,12 +1,12 @@
 """A node as a task of Dask, which a worker of the cluster runs."""
 
-import hashlib
 import os
 import pickle
 import threading
 import uuid
 from typing import Any
 
+from fieldcast import lineage
 from fieldcast.frame.worker import Service, Setting
 from fieldcast.processes import THREADS
 
@@ -35,7 +35,7 @@ def run(setting: bytes, message: bytes, topic: str, slot: str) -> bytes:
 
 def service_of(setting: bytes) -> Service:
     """The service of this thread of the worker; those of earlier runs are forgotten."""
-    digest = hashlib.sha256(setting).hexdigest()
+    digest = lineage.digest(setting)
     for key in list(_services):
         if key[0] != digest:
             _services.pop(key, None)  # unless another thread was faster

@@ -107,7 +107,7 @@ def complaint(
         address = name.removesuffix(".draws")
         if address != name and "model" in entries and not listed[address].file:
             present["model"] = model_of(address, catalog, listed)
-        if base := base_of(name.removesuffix(".checkpoint"), listed):
+        if base := base_address(name.removesuffix(".checkpoint"), listed):
             present["base"] = weights_of(base, catalog)
         if pooled := pooled_experiments(name.removesuffix(".checkpoint"), listed):
             present["parts"] = {role: weights_of(address, catalog) for role, address in pooled.items()}
@@ -162,7 +162,7 @@ def lineage_of(data: Any, name: str) -> Mapping[str, Any]:
     return data if isinstance(data, Mapping) else {}
 
 
-def base_of(address: str, listed: Mapping[str, Experiment]) -> str | None:
+def base_address(address: str, listed: Mapping[str, Experiment]) -> str | None:
     """Address of the experiment from whose solution the training of another starts, if there is one."""
     return listed[address].uses.get("base") if address in listed else None
 

@@ -33,7 +33,7 @@ def store_durations(catalog: CatalogProtocol, seconds: Mapping[str, float]) -> N
     """Store the seconds of these nodes beside those of nodes that ran earlier."""
     if DURATIONS not in catalog or not seconds:
         return
-    import pandas as pd  # half a second that only runs need
+    import pandas as pd  # imported here: takes half a second, which only runs should spend
 
     durations = stored_durations(catalog) | dict(seconds)
     with suppress(DatasetError, OSError):  # nothing that a run should fail for

@@ -24,7 +24,7 @@ from fieldcast import pipeline_registry
 from fieldcast.errors import InputError
 from fieldcast.frame.tracking import metadata
 
-logger = logging.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 
 # variable that is set in the tasks of a job array, each of which runs one experiment
 ARRAY_TASK = "SLURM_ARRAY_TASK_ID"
@@ -47,7 +47,13 @@ class Lock:
 
     @hook_impl(tryfirst=True)  # before tracking, and after the checks
     def before_pipeline_run(self, run_params: Mapping[str, Any]) -> None:
-        """Take the lock."""
+        """Take the lock.
+
+        Raises
+        ------
+        InputError
+            If another run holds the lock, or may hold it, or if the data root is not a folder and cannot be created.
+        """
         self._release()  # that of an earlier run of this process, if it was interrupted
         names = run_params.get("pipeline_names") or ["__default__"]
         if self._root is None or set(names) <= set(pipeline_registry.STANDALONE):
@@ -117,7 +123,7 @@ def take(root: Path, command: str, shared: bool = False) -> int | None:
             raise InputError(_refusal(root, owner)) from None
         except OSError:
             os.close(descriptor)
-            logger.warning("'%s' lies on a file system without locks: start no second run there.", root)
+            LOG.warning("'%s' lies on a file system without locks: start no second run there.", root)
             return None
         if _is_in_place(descriptor, _file(root)):
             if _is_writable(descriptor):

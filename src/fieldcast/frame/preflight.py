@@ -45,7 +45,14 @@ class Checks:
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Check environment and run-time parameters; give experiments without `fit` or `options` empty ones."""
+        """Check environment and run-time parameters; give experiments without `fit` or `options` empty ones.
+
+        Raises
+        ------
+        InputError
+            For an environment without a folder, a data root that is not a string, or a parameter that does not exist or
+            has no valid value.
+        """
         loader: Any = context.config_loader
         check_environment(Path(loader.conf_source), loader.env or loader.default_run_env)
         pipeline_registry.CONTEXT.set(context)
@@ -70,7 +77,13 @@ class Checks:
     def before_pipeline_run(
         self, run_params: Mapping[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
     ) -> None:
-        """Check versions, that the files and data sets that the pipeline reads exist, and models, which takes torch."""
+        """Check versions, that the files and data sets that the pipeline reads exist, and models, which takes torch.
+
+        Raises
+        ------
+        InputError
+            For the first check that fails.
+        """
         self._catalog, self._compared = catalog, set()
         pipeline_registry.CATALOG.set(catalog)
         check_versions(run_params.get("load_versions") or {}, catalog)
@@ -86,7 +99,13 @@ class Checks:
 
     @hook_impl
     def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:
-        """Compare data with their digest, once in a run: chunks of earlier versions carry no checksums."""
+        """Compare data with their digest, once in a run: chunks of earlier versions carry no checksums.
+
+        Raises
+        ------
+        DamagedError
+            If they do not match.
+        """
         if self._catalog is None or dataset_name in self._compared:
             return
         self._compared.add(dataset_name)

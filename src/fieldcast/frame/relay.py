@@ -16,12 +16,12 @@ class Relay:
 
     @hook_impl(trylast=True)
     def before_node_run(self, inputs: Mapping[str, Any]) -> None:
-        """Send that the inputs are there."""
+        """Send the inputs, which have been loaded."""
         self._send("before_node_run", {"inputs": messages_of(inputs)})
 
     @hook_impl
     def after_node_run(self, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:
-        """Send that the function of the node has returned."""
+        """Report that the function of the node has returned; a generator function returns before its first outputs."""
         self._send("after_node_run", {"inputs": messages_of(inputs), "outputs": messages_of(outputs)})
 
     @hook_impl

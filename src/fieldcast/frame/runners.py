@@ -18,7 +18,7 @@ from fieldcast.frame.side_by_side import SideBySide
 from fieldcast.frame.worker import Listener, link_causes
 from fieldcast.pipelines.names import TRAINING, stage_of
 
-logger = logging.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 
 
 class DaskRunner(SideBySide):
@@ -120,7 +120,7 @@ class Slot:
             if attempt not in attempts:
                 attempts.append(attempt)
                 if len(attempts) > 1:
-                    logger.warning("The worker that ran %s was lost: the node runs again.", node.name)
+                    LOG.warning("The worker that ran %s was lost: the node runs again.", node.name)
             if event == "returned":
                 break
             if event != "before_node_run" or len(attempts) == 1:  # for hooks, the node has begun once

@@ -26,7 +26,7 @@ from fieldcast.frame.pickled import pickled
 from fieldcast.frame.worker import Setting, Worker
 from fieldcast.processes import start_server
 
-logger = logging.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 
 
 class SideBySide(AbstractRunner):
@@ -82,7 +82,7 @@ class SideBySide(AbstractRunner):
         if at_once < self.min_nodes:
             return CheapFirst()._run(pipeline, catalog, hook_manager, run_id)
         durations = stored_durations(catalog)
-        logger.info("%s", plan(pipeline, durations, at_once))
+        LOG.info("%s", plan(pipeline, durations, at_once))
         announce(pipeline, hook_manager)
         schedule = NodeOrder(pipeline, durations)
         reads = Counter(chain.from_iterable(node.inputs for node in pipeline.nodes))

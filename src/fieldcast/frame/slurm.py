@@ -14,7 +14,7 @@ SCRIPT_HEAD = """#!/bin/bash
 # {count} experiments as tasks of job arrays; options behind the name of this script go to sbatch:
 #   bash {file} --partition=gpu --gres=gpu:1 --time=4:00:00
 set -eu
-PATH="$PATH:"{programs}  # of this installation, behind those of an environment that is active
+PATH="$PATH:"{programs}  # programs of this installation, behind those of an active environment
 submit() {{ sbatch --parsable --job-name=fieldcast "$@"; }}
 job=$(submit "$@" --wrap {prepare})
 """

@@ -23,7 +23,8 @@ from fieldcast.models.space import Space
 from fieldcast.time_steps import with_rounded_times
 
 LOG = logging.getLogger(__name__)
-MAX_DEPARTURE = 10.0  # median distance from the climatology that wrong units explain, in standard deviations
+# median distance from the climatology above which units are probably wrong, in standard deviations
+MAX_MEDIAN_DEPARTURE = 10.0
 MIN_VALUES = 30  # smallest number of values from which the units of a variable are judged
 STEP_TOLERANCE = 1e-3  # hours by which a time step may differ from that of the training
 
@@ -165,7 +166,7 @@ def require_plausible(data: xr.Dataset, codec: FieldCodec, where: str) -> None:
     """
     for v, x in zip(codec.variables, codec.encode(data).unbind(-3), strict=True):
         values = x[torch.isfinite(x)].abs()
-        if len(values) >= MIN_VALUES and (departure := float(values.median())) > MAX_DEPARTURE:
+        if len(values) >= MIN_VALUES and (departure := float(values.median())) > MAX_MEDIAN_DEPARTURE:
             units = codec.attrs[v].get("units", "1")
             raise InputError(
                 f"half of the values of '{v}' in {where} are more than {departure:.3g} standard deviations of the "

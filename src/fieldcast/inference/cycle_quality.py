@@ -12,21 +12,23 @@ import xarray as xr
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from fieldcast.departures import MAX_DEPARTURE
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.fields import conventions
 from fieldcast.fields.units import conversion
+from fieldcast.inference.left_out_stations import TITLES
 from fieldcast.inference.user_layout import original_name
 from fieldcast.inference.withheld import withheld_scores, withheld_sums
 from fieldcast.scores.assimilation import INNOVATION_POWER, innovation_statistics
+from fieldcast.scores.metrics import METRICS
 from fieldcast.scores.observations import NOMINAL_COVERAGE
 from fieldcast.scores.statistics import coverage_interval
 
 SCORES = {
-    "crps": "fair CRPS of {v} at withheld observations",
+    "crps": f"{METRICS['crps'].title} of {{v}} at withheld observations",
     "rmse": "RMSE of the mean of {v} at withheld observations",
-    "coverage90": "coverage of the 90 % interval of {v} at withheld observations",
+    "coverage90": f"{METRICS['coverage90'].title} of {{v}} at withheld observations",
 }
-TITLES = ("CRPS", "RMSE", "coverage of 90 %")
 INNOVATION_COLUMNS = (
     "innovation_squared",
     "innovation_expected",
@@ -34,7 +36,9 @@ INNOVATION_COLUMNS = (
     "suspect",
 )  # innovation statistics that become variables of the result
 CHI_SQUARED = "mean squared innovation of {v} divided by the expected one"
-SUSPECT_TITLE = "share of observations of {v} more than five standard deviations from the background"
+SUSPECT_TITLE = (
+    f"share of observations of {{v}} more than {MAX_DEPARTURE:g} standard deviations from the background"
+)
 INFERRED = "error of observation of {v} that innovations and residuals imply"
 # smallest ensemble for which a coverage of 90 % is defined
 MIN_MEMBERS = next(members for members in count(2) if coverage_interval(members, NOMINAL_COVERAGE))
@@ -162,14 +166,14 @@ def lines_of(result: xr.Dataset, v: str) -> Iterator[str]:
     if f"{v}_crps" in result:
         number = result[f"{v}_crps"].attrs["observations"]
         yield f"{v} at {number} withheld observations of {chi_squared.size} times; CRPS and RMSE in {unit}"
-        yield f"{'':16}" + "".join(f"{title:>18}" for title in TITLES)
+        yield f"{'':16}" + "".join(f"{TITLES[score]:>18}" for score in SCORES)
         for state in result["state"].values:
             values = (float(result[f"{v}_{score}"].sel(state=state)) for score in SCORES)
             yield f"{state:16}" + "".join(f"{value:>18.4g}" for value in values)
         if np.isnan(result[f"{v}_coverage90"]).all():
             yield f"A 90 % interval needs at least {MIN_MEMBERS} members: with fewer there is no coverage."
     yield (
-        f"{v} innovations: chi-squared {overall:.3g}, {100 * mean(suspect.values):.2g} % above five "
-        f"standard deviations, inferred error of observation {float(error):.3g} {unit} "
+        f"{v} innovations: chi-squared {overall:.3g}, {100 * mean(suspect.values):.2g} % above "
+        f"{MAX_DEPARTURE:g} standard deviations, inferred error of observation {float(error):.3g} {unit} "
         f"(assumed {error.attrs['assumed']:.3g})"
     )

@@ -48,7 +48,8 @@ def scores_by_lead(
     seed
         Seed of the draws.
     """
-    positions = calendars.positions(truth["time"], calendars.iso(analyses["time"]))
+    times = calendars.iso(analyses["time"])
+    positions = calendars.positions(truth["time"], times)
     last = min(len(positions), truth.sizes["time"] - int(positions[0]) - steps)
     history, lead = max(1, model.history), model.space.time_step.lead[0]
     starts = [start for start in range(first, last, every) if start >= history - 1]
@@ -66,7 +67,7 @@ def scores_by_lead(
         day = codec.days(window["time"][history : history + 1]).to(x)
         for number, (crps, error) in enumerate(lead_scores(model, past, day, x[history:], seed, start), 1):
             for (pattern, k), c, e in zip(origins, crps.tolist(), error.tolist(), strict=True):
-                table.append((pattern, k, calendars.iso(analyses["time"])[start], number * lead, c, e))
+                table.append((pattern, k, times[start], number * lead, c, e))
     return pd.DataFrame(table, columns=["pattern", "k", "start", "lead_hours", "crps", "squared_error"])
 
 

@@ -15,11 +15,13 @@ from jaxtyping import Float
 from threadpoolctl import threadpool_limits
 
 from fieldcast import calendars
-from fieldcast.counted import counted
+from fieldcast.counted import MAX_LISTED, counted, listed
+from fieldcast.departures import MAX_DEPARTURE
 from fieldcast.encoding.device import choose_device
 from fieldcast.errors import InputError
 from fieldcast.fields.conventions import as_dataset
 from fieldcast.fields.gauges import Gauges
+from fieldcast.fields.result_names import FLAG, SPREAD
 from fieldcast.fields.stations import observation_text
 from fieldcast.fields.target_grid import covering_grid, grid_like
 from fieldcast.geometry import GRID, great_circle_km, unit_points
@@ -33,7 +35,6 @@ LOG = logging.getLogger(__name__)
 TABLE = "the table of stations"
 MODEL = "kriging of stations in space and time"
 MAX_VALUES = 10**8  # largest number of values of a variable on the grid
-MAX_LISTED = 5  # doubtful readings that a message lists
 COLUMNS = ["experiment", "variable", "score", "value", "low", "high", "unit", "observations"]
 SUMMARY = (
     "{} on a grid, kriged in space and time from stations alone; the spread is the standard deviation of the error of "
@@ -183,12 +184,12 @@ def on_grid(
     flag = np.empty(shape, dtype=np.int8)
     for piece, part, flags in kriging.pieces(points.reshape(-1, 3), values):
         mean[:, piece], spread[:, piece], flag[:, piece] = part.mean, q * np.sqrt(part.variance), flags
-    on_cells = {"": mean, "_spread": spread, "_flag": flag}
+    on_cells = {"": mean, SPREAD: spread, FLAG: flag}
     units = gauges.units[variable]
     attrs: dict[str, dict[str, Any]] = {
         "": {"long_name": variable, "units": units},
-        "_spread": {"long_name": f"spread of {variable}", "units": units, "comment": SPREAD_COMMENT},
-        "_flag": {"long_name": f"flag of {variable}", **flag_attributes()},
+        SPREAD: {"long_name": f"spread of {variable}", "units": units, "comment": SPREAD_COMMENT},
+        FLAG: {"long_name": f"flag of {variable}", **flag_attributes()},
     }
     times = calendars.in_nanoseconds(gauges.times)
     return xr.Dataset(
@@ -222,16 +223,14 @@ def warn_of_doubtful(predictions: LeftOut) -> None:
     """Log the readings that are far from their predictions by other stations; they stay in use."""
     doubtful_readings = predictions.doubtful_readings()
     if len(doubtful_readings):
-        listed = "; ".join(
+        texts = [
             f"{observation_text(row)}: {row['value']:.5g} instead of about {row['predicted']:.5g}"
             for row in doubtful_readings.head(MAX_LISTED).to_dict("records")
-        )
-        rest = (
-            f"; and {len(doubtful_readings) - MAX_LISTED} more" if len(doubtful_readings) > MAX_LISTED else ""
-        )
+        ]
         LOG.warning(
-            "%d of %d readings are more than five spreads from the prediction by stations outside their cluster, "
-            "and are still used: %s%s; check them.", len(doubtful_readings), len(predictions.table), listed, rest,
+            "%d of %d readings are more than %g spreads from the prediction by stations outside their cluster, "
+            "and are still used: %s; check them.",
+            len(doubtful_readings), len(predictions.table), MAX_DEPARTURE, listed(texts, len(doubtful_readings)),
         )  # fmt: skip
 
 

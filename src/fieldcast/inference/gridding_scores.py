@@ -2,8 +2,8 @@
 
 Clusters of stations are left out in ten turns (`left_out_stations`), and their readings predicted from all others: the
 climate is kriged without them, but kernels and the correlation are those of all stations. The spread of a variable is
-multiplied by one factor q, so that the mean square of the standardised errors e is 1. Errors are limited to five, so
-that a few wrong readings do not make the spread of all others too large:
+multiplied by one factor q, so that the mean square of the standardised errors e is 1. Errors are limited to
+`MAX_DEPARTURE`, 5, so that a few wrong readings do not make the spread of all others too large:
 
     mean min(e / q, 5)^2 = 1.
 
@@ -22,6 +22,7 @@ from jaxtyping import Float, Int
 from scipy.interpolate import LinearNDInterpolator
 from scipy.spatial import cKDTree
 
+from fieldcast.departures import MAX_DEPARTURE
 from fieldcast.fields.gauges import GaugeRecord
 from fieldcast.inference.left_out_stations import FOLDS, prediction_scores
 from fieldcast.inference.station_kriging import StationKriging
@@ -29,7 +30,6 @@ from fieldcast.models.random_streams import RandomStreams
 from fieldcast.progress import Progress
 
 MEMBERS = 19  # number of scored draws, for which the coverage of 90 % is exact
-MAX_ERROR = 5.0  # limit of a standardised error in the factor; readings beyond it are listed
 ITERATIONS = 50  # iterations of the factor, enough for convergence
 KRIGING, CLIMATOLOGY, NEAREST, LINEAR = "kriging", "climatology", "nearest", "linear"
 WITH_SPREAD = (KRIGING, CLIMATOLOGY)  # predictions with a spread
@@ -66,8 +66,8 @@ class LeftOut:
         return np.array([by_fold[turn] for turn in fold])
 
     def doubtful_readings(self) -> pd.DataFrame:
-        """Readings more than five spreads from their predictions, with the column `predicted`."""
-        far = np.abs(self.errors()) > MAX_ERROR * self.factors()
+        """Readings more than `MAX_DEPARTURE` spreads from their predictions, with the column `predicted`."""
+        far = np.abs(self.errors()) > MAX_DEPARTURE * self.factors()
         return self.table[far].assign(predicted=self.mean[KRIGING][far])
 
     def scores(self, units: str, seed: int) -> Iterator[tuple[list[dict[str, object]], pd.DataFrame]]:
@@ -83,11 +83,11 @@ class LeftOut:
 
 
 def spread_factor(errors: Float[np.ndarray, " n"]) -> float:
-    """Factor q that makes the mean square of standardised errors 1, with errors beyond `MAX_ERROR` q limited."""
+    """Factor q that makes the mean square of standardised errors 1, with errors beyond `MAX_DEPARTURE` q limited."""
     square = np.square(errors)
     q = float(np.sqrt(square.mean()))
     for _ in range(ITERATIONS):
-        q = float(np.sqrt(np.minimum(square, (MAX_ERROR * q) ** 2).mean()))
+        q = float(np.sqrt(np.minimum(square, (MAX_DEPARTURE * q) ** 2).mean()))
     return q
 
 

@@ -1,8 +1,9 @@
 """Classifiers of labelled images, whose last hidden layer gives the features of FID and KID.
 
-FID depends on the weights, and a training on the order of sums on the machine. The classifiers of MNIST and
-Fashion-MNIST are therefore part of the package, classifiers/<name>.safetensors, with weights in half precision; for
-other images a classifier is trained. `make classifiers MNIST=FOLDER FASHION_MNIST=FOLDER` makes the files again.
+FID depends on the weights of the classifier, which depend on the order of summation and hence on the machine that
+trained it. The classifiers of MNIST and Fashion-MNIST are therefore part of the package,
+classifiers/<name>.safetensors, with weights in half precision; for other images a classifier is trained.
+`make classifiers MNIST=FOLDER FASHION_MNIST=FOLDER` makes the files again.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fieldcast.encoding.states import ImageCodec, StateCodec
 from fieldcast.errors import InputError
-from fieldcast.inference.likelihood import Examination, Split
+from fieldcast.inference.likelihood import LikelihoodExamination, Split
 from fieldcast.inference.sample import physical_states
 from fieldcast.models.capabilities import HasLatents, HasTrajectory
 from fieldcast.models.core import Context, Model
@@ -34,7 +34,7 @@ SNAPSHOT_DRAWS = 4  # number of draws whose diffusion chains are shown
 
 
 @torch.no_grad()
-def latents(model: Model, examined: Examination, split: Split, seed: int) -> xr.Dataset:
+def latents(model: Model, examined: LikelihoodExamination, split: Split, seed: int) -> xr.Dataset:
     """Variables mean and drawn (datum, latent), prior (draw, latent) and, for two components, log_density (v, u)."""
     if not isinstance(model, HasLatents) or examined.mean is None or examined.drawn is None:
         return xr.Dataset()

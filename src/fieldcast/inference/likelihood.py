@@ -58,7 +58,7 @@ def split_of(
     return Split(Batch(x, Context(len(x)), label=label), datum, times, classes)
 
 
-class Examination(NamedTuple):
+class LikelihoodExamination(NamedTuple):
     """Statistics of some data, and their codes."""
 
     values: Values  # statistics by name
@@ -68,7 +68,7 @@ class Examination(NamedTuple):
 
 
 @torch.no_grad()
-def examine(model: Model, split: Split, members: int, codec: StateCodec, seed: int) -> Examination:
+def examine(model: Model, split: Split, members: int, codec: StateCodec, seed: int) -> LikelihoodExamination:
     """Likelihood, reconstruction and code of each datum.
 
     A model with codes gives elbo = reconstruction - kl and iwae (K = `members`) [nats], and loss, the mean square error
@@ -85,16 +85,16 @@ def examine(model: Model, split: Split, members: int, codec: StateCodec, seed: i
         elif isinstance(model, HasDensity):
             pieces.append(examine_density(model, batch, draws, codec))
         else:
-            pieces.append(Examination({}))
+            pieces.append(LikelihoodExamination({}))
     values = {name: np.concatenate([piece.values[name] for piece in pieces]) for name in pieces[0].values}
     codes = [
         torch.cat(parts) if parts[0] is not None else None
         for parts in zip(*(piece[2:] for piece in pieces), strict=True)
     ]
-    return Examination(values, pieces[0].members, *codes)
+    return LikelihoodExamination(values, pieces[0].members, *codes)
 
 
-def examine_codes(model: HasLatents, batch: Batch, draws: RandomStreams) -> Examination:
+def examine_codes(model: HasLatents, batch: Batch, draws: RandomStreams) -> LikelihoodExamination:
     """Statistics of a batch under a model with codes."""
     single = draws.alone()
     q = model.posterior(batch, single.fork(0))
@@ -115,17 +115,19 @@ def examine_codes(model: HasLatents, batch: Batch, draws: RandomStreams) -> Exam
             "iwae": torch.logsumexp(weights, dim=1) - np.log(weights.shape[1]),
         }
     drawn = q.draw(single.fork(2))[:, 0].cpu()
-    return Examination(as_arrays(statistics), draws.members, q.mean.cpu(), drawn)
+    return LikelihoodExamination(as_arrays(statistics), draws.members, q.mean.cpu(), drawn)
 
 
-def examine_density(model: HasDensity, batch: Batch, draws: RandomStreams, codec: StateCodec) -> Examination:
+def examine_density(
+    model: HasDensity, batch: Batch, draws: RandomStreams, codec: StateCodec
+) -> LikelihoodExamination:
     """Statistics of a batch under a model with a density, exact or bounded."""
     draws = draws.alone() if model.density == "exact" else draws
     pieces = torch.arange(len(batch.x), device=batch.x.device).split(max(1, DECODED_AT_ONCE // draws.members))
     weights = [model.log_weights(batch[piece], draws.of_data(piece)) for piece in pieces]
     log_p = torch.cat(weights).double().mean(dim=1)
     bits = codec.bits_per_dim(log_p, int(model.space.size))
-    return Examination(as_arrays({"elbo": log_p, "bits_per_dim": bits}), draws.members)
+    return LikelihoodExamination(as_arrays({"elbo": log_p, "bits_per_dim": bits}), draws.members)
 
 
 def in_pieces(draws: RandomStreams, size: int) -> Iterator[RandomStreams]:
@@ -139,7 +141,7 @@ def as_arrays(statistics: Mapping[str, Tensor]) -> Values:
     return {name: value.double().cpu().numpy() for name, value in statistics.items()}
 
 
-def density_table(parts: Mapping[str, tuple[Split, Examination]]) -> pd.DataFrame:
+def density_table(parts: Mapping[str, tuple[Split, LikelihoodExamination]]) -> pd.DataFrame:
     """Table of split, datum, time, statistic, members (K if the statistic depends on it, else 0) and value."""
     frames = [
         pd.DataFrame(

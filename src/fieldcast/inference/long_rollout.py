@@ -1,4 +1,4 @@
-"""Long rollouts: does a model stay finite, does it keep mean, variance and spectrum, and how long has it skill?
+"""Long rollouts: whether a model stays finite and keeps mean, variance and spectrum, and how long it has skill.
 
 Only statistics of each step and a few snapshots are kept, so that neither memory nor disk use grows with the steps.
 """

@@ -25,6 +25,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from fieldcast.calendars import DAYS_PER_YEAR
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.checkpoint import Checkpoint
 from fieldcast.encoding.states import AnyDayCodec
@@ -36,7 +37,6 @@ from fieldcast.models.random_streams import PERSISTENT, RandomStreams
 from fieldcast.models.vae import VAE
 from fieldcast.time_steps import TimeStep
 
-DAYS = 365  # number of days of the climatology
 MIDNIGHT_TOLERANCE = 3e-4  # days; more than single precision can round midnight down
 OPSET = 18  # version of the ONNX operators
 Key = tuple[Any, ...]  # kind, path, call and shape of a draw
@@ -99,7 +99,9 @@ class ForecastStep(nn.Module):
 
     def next_states(self, states: Tensor, day: Tensor, draws: RandomStreams) -> Tensor:
         """The next states, one for each member."""
-        climatology = self.climatology[(day * DAYS + MIDNIGHT_TOLERANCE).long().clamp(max=DAYS - 1)]
+        climatology = self.climatology[
+            (day * DAYS_PER_YEAR + MIDNIGHT_TOLERANCE).long().clamp(max=DAYS_PER_YEAR - 1)
+        ]
         past = torch.nan_to_num((states - climatology[:-1]) / self.deviation)
         c = Context(states.shape[0], past=past, day=day[-1:].expand(states.shape[0]))
         return self.model.sample(c, draws)[:, 0] * self.deviation + climatology[-1]
@@ -213,7 +215,7 @@ def step_and_inputs(trained: Checkpoint, members: int) -> tuple[ForecastStep, di
     """The step of a forecast with example inputs; a trial step records its draws and fills the caches of the model."""
     step, history = ForecastStep(trained), trained.model.history
     states = step.climatology[:history].expand(members, *step.climatology[:history].shape).clone()
-    day = torch.arange(history + 1) / DAYS
+    day = torch.arange(history + 1) / DAYS_PER_YEAR
     draws = NoiseInputs(0, torch.arange(members), lead=1)
     with torch.no_grad():
         step.next_states(states, day, draws)

@@ -9,12 +9,13 @@ import torch
 import xarray as xr
 
 from fieldcast import calendars
+from fieldcast.counted import MAX_LISTED, listed
+from fieldcast.departures import MAX_DEPARTURE
 from fieldcast.encoding.anomalies import FieldCodec
+from fieldcast.fields.result_names import SUSPECT
 from fieldcast.geometry import GRID
 from fieldcast.models.capabilities import ChecksObservations
 from fieldcast.models.core import Context, Model
-
-MAX_LISTED = 5  # doubtful observations of a variable that a message lists
 
 
 @torch.no_grad()
@@ -30,7 +31,7 @@ def suspects(model: Model, c: Context, data: xr.Dataset, codec: FieldCodec) -> x
     dims = ("time", *GRID)
     return xr.Dataset(
         {
-            f"{v}_suspect": (
+            v + SUSPECT: (
                 dims,
                 flags[:, i],
                 {**attrs, "long_name": f"quality flag of observed {v}"},
@@ -44,19 +45,18 @@ def suspects(model: Model, c: Context, data: xr.Dataset, codec: FieldCodec) -> x
 def suspect_messages(flags: xr.Dataset, data: xr.Dataset) -> Iterator[str]:
     """One sentence for each variable with suspects: their number and share, and the first of them."""
     for name, flag in flags.data_vars.items():
-        v = str(name).removesuffix("_suspect")
+        v = str(name).removesuffix(SUSPECT)
         indices = np.argwhere(flag.values > 0)
         if not len(indices):
             continue
         observed = data[v].transpose("time", *GRID)
-        listed = [
+        texts = [
             f"{float(value):.4g} at {calendars.date(value['time'])}, latitude {float(value['latitude']):g}, "
             f"longitude {float(value['longitude']):g}"
             for value in (observed[tuple(index)] for index in indices[:MAX_LISTED])
         ]
-        rest = "" if len(indices) <= MAX_LISTED else f", and {len(indices) - MAX_LISTED} more"
         yield (
-            f"{len(indices)} of {int(observed.notnull().sum())} observed values of {v} are more than five standard "
-            f"deviations from the value that training data and neighbours predict, and were given less weight: "
-            f"{'; '.join(listed)}{rest}; check them."
+            f"{len(indices)} of {int(observed.notnull().sum())} observed values of {v} are more than {MAX_DEPARTURE:g} "
+            "standard deviations from the value that training data and neighbours predict, and were given less weight: "
+            f"{listed(texts, len(indices))}; check them."
         )

@@ -16,6 +16,7 @@ import xarray as xr
 
 from fieldcast import calendars, provenance
 from fieldcast.fields import conventions
+from fieldcast.fields.result_names import FLAG, MEAN, MEMBERS, SPREAD, SUSPECT
 from fieldcast.fields.units import conversion
 
 CONVENTIONS = "CF-1.11, ACDD-1.3"
@@ -30,9 +31,8 @@ INGESTION_ATTRIBUTES = frozenset(
     {"digest", "lineage", "missing", "step_hours", "step_months", "wraps", "_variables"}
 )
 AXES = {"latitude": ("Y", "degrees_north"), "longitude": ("X", "degrees_east"), "time": ("T", None)}
-METHODS = {"_mean": "realization: mean", "_spread": "realization: standard_deviation"}
-FLAGS = ("_suspect", "_flag")
-MEMBERS = "_members"
+METHODS = {MEAN: "realization: mean", SPREAD: "realization: standard_deviation"}
+FLAGS = (SUSPECT, FLAG)
 COMMANDS = ("kedro", "fieldcast")
 
 
@@ -107,9 +107,9 @@ def in_one_line(result: xr.Dataset) -> str:
         if f"time_coverage_{end}" in attrs
     )
     spreads = [
-        f"{str(name).removesuffix('_spread')} {float(array.mean()):.3g} {array.attrs.get('units', '')}".strip()
+        f"{str(name).removesuffix(SPREAD)} {float(array.mean()):.3g} {array.attrs.get('units', '')}".strip()
         for name, array in result.data_vars.items()
-        if str(name).endswith("_spread")
+        if str(name).endswith(SPREAD)
     ]
     parts = [attrs["title"], period, f"{attrs['fieldcast_members']} members"]
     return ", ".join(
@@ -140,7 +140,7 @@ def describe_variable(result: xr.Dataset, name: str) -> None:
             base = name.removesuffix(suffix)
             of_base = result[base].attrs
             attrs |= {key: of_base[key] for key in ("standard_name",) if key in of_base}
-            if suffix == "_spread" and conversion(str(attrs.get("units", "1")), "K"):
+            if suffix == SPREAD and conversion(str(attrs.get("units", "1")), "K"):
                 attrs["units_metadata"] = "temperature: difference"
             methods = " ".join(filter(None, [of_base.get("cell_methods"), method]))
             attrs |= {"cell_methods": methods} if methods else {}
@@ -153,7 +153,7 @@ def describe_variable(result: xr.Dataset, name: str) -> None:
         attrs["comment"] = "; ".join(filter(None, [attrs.get("comment"), content]))
     for key in [key for key in ("coordinates", "grid_mapping", "ancillary_variables") if key in attrs]:
         del attrs[key]  # they name variables that the result may lack
-    related = [f"{name}{suffix}" for suffix in ("_spread", *FLAGS) if f"{name}{suffix}" in result]
+    related = [f"{name}{suffix}" for suffix in (SPREAD, *FLAGS) if f"{name}{suffix}" in result]
     if base == name and related:
         attrs["ancillary_variables"] = " ".join(related)
 
@@ -161,9 +161,9 @@ def describe_variable(result: xr.Dataset, name: str) -> None:
 def content_remark(result: xr.Dataset, name: str) -> str:
     """A remark on the content of a variable, members or observed and filled values; empty if neither."""
     if "member" in result[name].dims:
-        return f"one draw for each member; {name}_mean holds their mean"
-    filled = {f"{name}_flag", f"{name}_mean"} <= set(result.data_vars)
-    return f"observed values where {name}_flag is 0, elsewhere {name}_mean" if filled else ""
+        return f"one draw for each member; {name}{MEAN} holds their mean"
+    filled = {name + FLAG, name + MEAN} <= set(result.data_vars)
+    return f"observed values where {name}{FLAG} is 0, elsewhere {name}{MEAN}" if filled else ""
 
 
 def describe_axis(coordinate: xr.DataArray, axis: str) -> None:

@@ -14,11 +14,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fieldcast import arguments
+from fieldcast.counted import MAX_LISTED, listed
+from fieldcast.departures import MAX_DEPARTURE
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.stations import points_of, time_shift_message
 from fieldcast.errors import InputError
 from fieldcast.fields.stations import observation_text
-from fieldcast.inference.compatibility import MAX_DEPARTURE
+from fieldcast.inference.compatibility import MAX_MEDIAN_DEPARTURE
 from fieldcast.models.capabilities import ChecksPoints
 from fieldcast.models.core import Context, Model
 from fieldcast.models.points import Points
@@ -29,7 +31,6 @@ FIRST_GUESS = 0.1  # variance of the representativeness error, as a share of the
 ITERATIONS = 4  # iterations of the estimate, enough for convergence
 MIN_TIMES = 12  # smallest number of times for the estimate, evenly spaced among those with observations
 MIN_OBSERVATIONS = 30  # smallest number of observations of a variable for an estimate
-MAX_LISTED = 5  # rejected observations that a message lists
 
 
 def check_accepts_points(model: Model, what: str) -> None:
@@ -156,7 +157,10 @@ def require_plausible_readings(points: Points, table: pd.DataFrame, codec: Field
     """
     for v, name in enumerate(codec.variables):
         readings = points.y[points.variable == v].abs()
-        if len(readings) >= MIN_OBSERVATIONS and (departure := float(readings.median())) > MAX_DEPARTURE:
+        if (
+            len(readings) >= MIN_OBSERVATIONS
+            and (departure := float(readings.median())) > MAX_MEDIAN_DEPARTURE
+        ):
             units = codec.attrs[name].get("units", "1")
             remedy = "as the table says" if "units" in table else "or add a column 'units' to the table"
             raise InputError(
@@ -169,12 +173,10 @@ def rejection_messages(rejected: Bool[Tensor, " points"], table: pd.DataFrame, w
     """A sentence on the rejected observations, if there are any."""
     left_out = table[rejected.cpu().numpy()]
     if len(left_out):
-        listed = "; ".join(
-            f"{row['value']:.4g} ({observation_text(row)})"
-            for row in left_out.head(MAX_LISTED).to_dict("records")
-        )
-        rest = f", and {len(left_out) - MAX_LISTED} more" if len(left_out) > MAX_LISTED else ""
+        rows = left_out.head(MAX_LISTED).to_dict("records")
+        texts = [f"{row['value']:.4g} ({observation_text(row)})" for row in rows]
         yield (
-            f"{where}: {len(left_out)} of {len(table)} observations are more than five standard deviations from the "
-            f"value that training data and neighbours predict, and were left out: {listed}{rest}; check them."
+            f"{where}: {len(left_out)} of {len(table)} observations are more than {MAX_DEPARTURE:g} standard "
+            "deviations from the value that training data and neighbours predict, and were left out: "
+            f"{listed(texts, len(left_out))}; check them."
         )

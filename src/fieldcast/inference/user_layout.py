@@ -12,9 +12,9 @@ from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.fields import conventions
 from fieldcast.fields.coordinates import in_degrees
 from fieldcast.fields.parameter_names import short
+from fieldcast.fields.result_names import SUFFIXES
 from fieldcast.geometry import GRID, counted_from
 
-SUFFIXES = ("", "_mean", "_spread", "_suspect", "_members", "_flag")
 # attributes that are no longer true of the result, or that were set while the data were read
 STALE_ATTRIBUTES = re.compile("^(fieldcast_|valid_|actual_range)")
 
@@ -66,7 +66,7 @@ def to_model_names(result: xr.Dataset, fields: xr.Dataset) -> xr.Dataset:
     names: dict[str, str] = {}
     for v in conventions.time_varying(fields):
         name = original_name(result, v)
-        names |= {name + suffix: v + suffix for suffix in SUFFIXES if name + suffix in result}
+        names |= {name + suffix: v + suffix for suffix in ("", *SUFFIXES) if name + suffix in result}
     renamed = result.rename(names)
     for axis, name in conventions.axes(result).items():
         dim = str(result[name].dims[0])
@@ -86,7 +86,7 @@ def restore_variables(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldCodec
         template = dataset[name] if name in dataset else filled[v]
         order = [str(d) for d in template.dims if d in filled.dims and d != "member"]
         order.insert(1 + order.index(str(time[0])) if time else 0, "member")
-        for suffix in (suffix for suffix in SUFFIXES if v + suffix in filled):
+        for suffix in (suffix for suffix in ("", *SUFFIXES) if v + suffix in filled):
             values = filled[v + suffix]
             new = [d for d in values.dims if d not in order]
             result[name + suffix] = values.transpose(*new, *(d for d in order if d in values.dims))

@@ -128,7 +128,7 @@ class VectorDecoder(Decoder):
     channels
         Channels of the coarse field and of the hidden level.
     upsample
-        How a level is refined: "transposed" convolutions, or the "nearest" value and a convolution.
+        Upsampling of a level: "transposed" convolutions, or the "nearest" value and a convolution.
     """
 
     reads = "past"
@@ -167,7 +167,7 @@ class PastDecoder(Decoder):
     random
         Number of standard normal numbers besides z.
     upsample
-        How a level is refined: "transposed" convolutions, or the "nearest" value and a convolution.
+        Upsampling of a level: "transposed" convolutions, or the "nearest" value and a convolution.
     """
 
     reads = "past"

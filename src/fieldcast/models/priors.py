@@ -83,6 +83,7 @@ class Vamp(nn.Module):
         self.inputs[: len(order)] = training.x[order]
 
     def mixture_given(self, encoder: Callable[[Batch], Posterior]) -> Mixed:
+        """The mixture of the encoder's posteriors of the pseudo-inputs."""
         u = self.inputs if self.bounds is None else self.inputs.clamp(*self.bounds)
         return Mixed(encoder(Batch(u, Context(len(u)))), self.logits)
 

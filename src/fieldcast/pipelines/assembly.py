@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 PRIVATE_PARAMETERS = ("model", "fit", "options")  # parameters of each experiment; all others are shared
 
-# Kedro means names with dots by mistake; here they are checkpoints that an experiment of another task uses
+# Kedro warns of names with dots, which it reserves for namespaces; here they are checkpoints that an experiment of
+# another task uses
 warnings.filterwarnings("ignore", "One or more dataset names contain '.' characters", UserWarning)
 
 

@@ -36,10 +36,10 @@ def stored_model(experiment: Experiment) -> dict[str, str]:
         "fit": f"params:{experiment.draws_from}.fit",
         "trained_model": f"params:{experiment.draws_from}.model",
     }
-    return {"checkpoint": "checkpoint", **drawing, **trained_by, **base_of(experiment)}
+    return {"checkpoint": "checkpoint", **drawing, **trained_by, **base_dataset(experiment)}
 
 
-def base_of(experiment: Experiment) -> dict[str, str]:
+def base_dataset(experiment: Experiment) -> dict[str, str]:
     """The argument for the checkpoint that an experiment starts its own from; the data set has the name of its role."""
     roles = [role for role in ("base", "forecast") if role in experiment.uses and experiment.trains]
     return {"base": roles[0]} if roles else {}

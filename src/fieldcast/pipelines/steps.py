@@ -29,7 +29,7 @@ def as_node(
     Parameters
     ----------
     step
-        What runs.
+        The step.
     name
         Name of the node; by default the name of the function.
     stored_as
@@ -53,7 +53,7 @@ def node_of(
     Parameters
     ----------
     function
-        What runs; a deferred function receives its signature from the inputs.
+        The function that the node calls; a deferred function receives its signature from the inputs.
     inputs
         Data sets and parameters, by argument.
     outputs

@@ -2,7 +2,7 @@
 
 =================  ==========================================================================================
 `page`             `report`: the page, from the sections of the tasks that ran and of the data
-`rendering`        Jinja templates (`templates/*.j2`): all prose of the page is there
+`rendering`        Jinja templates (`templates/*.j2`): layout, and the prose that does not depend on results
 `glance`           the first screen: three sentences for readers who know none of the scores
 `results`          fields and content of every task; `context`: values for the templates of all tasks
 `reconstruct`      the task `reconstruct`; `calibration`: coverage and effective resolution

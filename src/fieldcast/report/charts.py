@@ -1,4 +1,4 @@
-"""Interactive curves of scores: hovering names the values, menus choose the score, the variable, k or the lead."""
+"""Interactive curves of scores: hovering shows values; menus select the score, the variable, k or the lead."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HEADROOM = (
 )
 MIN_SKILL = -0.6  # lowest end of the axis of a score that is better when higher
 MAX_RATIO = 2.0  # highest end of the axis of a ratio whose ideal is 1
-HEIGHT = 300  # of a panel [pixels]
+HEIGHT = 300  # height of a panel [pixels]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The error over time as an interactive chart: hovering names the values, a menu chooses the fraction observed."""
+"""The error over time as an interactive chart: hovering shows values; a menu selects the fraction observed."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Any
 
 import pandas as pd
 
-from fieldcast.figures.curves import moments
+from fieldcast.figures.curves import times_of_index
 from fieldcast.figures.style import Look, percent
 from fieldcast.report.charts import HEIGHT
 from fieldcast.report.vega_lite import EXPERIMENT, FADED, NAME, Spec, appearance, chooser, document
 
 
 def errors_chart(errors: Mapping[str, pd.DataFrame], looks: Mapping[str, Look], unit: str) -> Spec:
-    """The error of each experiment at each time (rows of its frame), for the k (columns) that a menu chooses."""
+    """The error of each experiment at each time (rows of its frame), for the k (columns) that a menu selects."""
     frames = {name: frame.rename(columns=percent) for name, frame in errors.items() if frame.size}
     if not frames:
         return {}
     levels = [percent(k) for k in sorted({k for frame in errors.values() for k in frame.columns})]
     records = pd.concat(
-        frame.assign(when=moments(frame.index), time=frame.index.astype(str), experiment=name)
+        frame.assign(when=times_of_index(frame.index), time=frame.index.astype(str), experiment=name)
         for name, frame in frames.items()
     )
     dated = bool(pd.api.types.is_datetime64_any_dtype(records["when"]))

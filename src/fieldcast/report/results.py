@@ -42,13 +42,13 @@ class Results(ABC):
     scores
         Tables of statistics with their origin (`scores.statistics_table.with_origin`).
     diagnostics, examples
-        What the evaluation stored for figures.
+        Statistics and examples that the evaluation stored for figures.
     events
         Contingency tables of events (`scores.event_tables`); empty for tasks that score none.
     event_scores
         The table of `scores.event_scores`.
     history
-        What training stored (see `scores.training_log`).
+        Training logs (see `scores.training_log`).
     costs
         Frames of one row.
     experiments

@@ -36,7 +36,7 @@ class Lowest(NamedTuple):
 class Findings:
     """The findings of one leaderboard of samples."""
 
-    results: Sample  # Sample, which imports this module
+    results: Sample  # annotated by name only: sample.py imports this module
     board: Board
 
     def groups(self, scores: Sequence[str], key: Callable[[str], float]) -> Iterator[tuple[str, list[str]]]:

@@ -24,7 +24,7 @@ class Improvement(NamedTuple):
 
     experiment: str
     better: list[Any]  # cases in which it is better
-    reduction: str  # of its CRPS in these cases, in percent
+    reduction: str  # reduction of its CRPS in these cases, in percent
     others: Sequence[tuple[str, list[Any]]]  # the other verdicts, each with its cases
 
 

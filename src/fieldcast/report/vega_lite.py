@@ -14,7 +14,7 @@ from fieldcast.figures.style import Look
 Spec = dict[str, Any]
 
 DIGITS = "%.4g"  # format of the numbers in the data
-NAME_WIDTH = 170  # of the name of an experiment [pixels]
+NAME_WIDTH = 170  # width of an experiment's name [pixels]
 EXPERIMENT = {"name": "experiment", "select": {"type": "point", "fields": ["experiment"]}, "bind": "legend"}
 # in a tooltip: without a format Vega-Lite 6 reads the name from the wrong object where the nearest point is selected
 NAME = {"field": "experiment", "type": "nominal", "format": "", "formatType": "toString"}

@@ -8,6 +8,7 @@ import xarray as xr
 from jaxtyping import Float
 
 from fieldcast import calendars
+from fieldcast.departures import MAX_DEPARTURE
 from fieldcast.geometry import GRID
 from fieldcast.scores.event_tables import EventTables
 from fieldcast.scores.reconstruction import reconstruction_statistics
@@ -22,7 +23,6 @@ INNOVATION_POWER = {
     "suspect": 0,
 }
 STATES = ("background", "analysis")
-SUSPECT_DEPARTURE = 5.0  # expected standard deviations
 TRUTH = "truth"  # the origin of forecasts without an error at the start
 COLUMNS = ["state", "pattern", "k", "mask", "cells", "variable", "statistic", "time", "value"]
 
@@ -116,7 +116,7 @@ def innovation_statistics(
     innovation_squared   d_b^2
     innovation_expected  (1 + 1 / M) s_b^2 + error^2; NaN for a single member
     desroziers           d_a d_b, the inferred error variance (Desroziers et al. 2005, equation 3)
-    suspect              whether |d_b| is above 5 standard deviations, the root of innovation_expected
+    suspect              whether |d_b| is above `MAX_DEPARTURE` standard deviations, the root of innovation_expected
 
     They are infinite at a time when a member is not finite at an observation.
     """
@@ -131,7 +131,7 @@ def innovation_statistics(
         "innovation_squared": d_b**2,
         "innovation_expected": expected,
         "desroziers": d_a * d_b,
-        "suspect": np.where(np.isnan(expected), np.nan, np.abs(d_b) > SUSPECT_DEPARTURE * np.sqrt(expected)),
+        "suspect": np.where(np.isnan(expected), np.nan, np.abs(d_b) > MAX_DEPARTURE * np.sqrt(expected)),
     }
     blown_up = (observed & ~(np.isfinite(d_b) & np.isfinite(d_a))).any((1, 2))
     count = observed.sum((1, 2))

@@ -10,7 +10,7 @@ import xarray as xr
 from jaxtyping import Bool, Float, Integer
 
 from fieldcast.geometry import GRID
-from fieldcast.scores.numbers import MAX_FINITE
+from fieldcast.scores.numbers import MAX_SCORED
 from fieldcast.scores.regions import cell_weights
 from fieldcast.scores.statistics import cell_statistics
 
@@ -64,6 +64,6 @@ class CellEvaluator:
         rank: Integer[np.ndarray, "time latitude longitude"] | None = None,
     ) -> Errors:
         """Errors and statistics of the ensemble x, with coverage if the ranks of the truth are given."""
-        finite = (np.abs(self.existing(x)) < MAX_FINITE).all(axis=(0, 2, 3))
+        finite = (np.abs(self.existing(x)) < MAX_SCORED).all(axis=(0, 2, 3))
         d = np.where(self.exists & finite[:, None, None], x - self.y, 0.0)
         return Errors(d, finite, cell_statistics(d, np.zeros_like(d[0]), rank))

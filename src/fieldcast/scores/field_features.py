@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
-from fieldcast.scores.numbers import MAX_FINITE
+from fieldcast.scores.numbers import MAX_SCORED
 from fieldcast.scores.regions import cell_weights
 
 COMPONENTS = 64  # principal components, at most
@@ -34,7 +34,7 @@ class FieldFeatures:
     mean
         Mean of training states.
     exists, area
-        Which cells exist, and their areas.
+        Mask of existing cells, and cell areas.
     components
         Orthonormal principal components over the existing cells.
     centre, scale
@@ -100,7 +100,7 @@ class FieldFeatures:
 
     def _raw(self, states: Float[np.ndarray, "n variable y x"]) -> Float[np.ndarray, "n feature"]:
         """Features before they are standardised."""
-        finite = (np.abs(np.where(self.exists, states, 0.0)) < MAX_FINITE).all((1, 2, 3))
+        finite = (np.abs(np.where(self.exists, states, 0.0)) < MAX_SCORED).all((1, 2, 3))
         states = np.where(finite[:, None, None, None], states, 0.0)
         x = self._anomalies(states)
         features_of_kinds = [

@@ -28,7 +28,7 @@ __all__ = [
     "skill_horizon",
 ]
 
-logger = logging.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 
 
 def leaderboard(
@@ -53,7 +53,7 @@ def leaderboard(
     """
     current, dropped = scores_of_run(scores, data, scored)
     for sentence in dropped:
-        logger.warning(sentence)
+        LOG.warning(sentence)
     columns = ["experiment", "seed", "data", *layout.by, "variable", "score", "value", "low", "high"]
     metrics = layout.metrics if metrics is None else metrics
     days = bootstrap.block_days(int(current[STEP].max()) if STEP in current else 0)
@@ -88,7 +88,7 @@ def sample_leaderboard(scores: Mapping[str, pd.DataFrame], data: str, scored: st
     """
     current, dropped = scores_of_run(scores, data, scored, "sample sizes, K, or feature extractor")
     for sentence in dropped:
-        logger.warning(sentence)
+        LOG.warning(sentence)
     columns = ["experiment", "seed", "data", "score", "value", "low", "high"]
     table = current.reindex(columns=columns)
     table.attrs["dropped"] = dropped

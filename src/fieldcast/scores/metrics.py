@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from fieldcast.departures import MAX_DEPARTURE
 from fieldcast.scores.functions_of_means import (
     Means,
     difference,
@@ -250,7 +251,8 @@ METRICS: dict[str, Metric] = {
         ("suspect",),
         unchanged,
         title="suspect observations",
-        explanation="share of observations that lie more than five expected standard deviations from the background.",
+        explanation=f"share of observations that lie more than {MAX_DEPARTURE:g} expected standard deviations from the "
+        "background.",
         better=None,
         power=0,
         tasks=ASSIMILATE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from numbers import Real
 
-MAX_FINITE = 1e15  # larger values count as infinite: their squares overflow in single precision
+MAX_SCORED = 1e15  # larger values count as infinite: their squares overflow in single precision
 SCIENTIFIC_FROM = 1e7  # numbers from here on, such as those of a model that blew up, have a power of ten
 SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 

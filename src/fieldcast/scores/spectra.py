@@ -82,7 +82,7 @@ class Latitudes:
     Parameters
     ----------
     selected
-        Which latitudes of the grid these are.
+        Mask of these latitudes in the grid.
     length
         Length of each row in metres.
     from_equator

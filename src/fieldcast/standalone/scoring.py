@@ -25,7 +25,6 @@ from fieldcast.tasks.scoring_inputs import cell_areas
 from fieldcast.time_steps import TimeStep
 
 LOG = logging.getLogger(__name__)
-HOURS_PER_YEAR = 8766.0
 SCORED_TASKS = "forecast", "reconstruct"  # tasks whose draws can be scored
 
 
@@ -109,7 +108,7 @@ def statistics_of(fields: xr.Dataset, training: Data | None) -> Statistics:
         LOG.warning(
             "the truth spans %.1f years, so that its climatology is its own mean, without seasons: anomalies, and the "
             "skill over the climatology, would differ with `training`, a record of two years or more.",
-            calendars.hours(fields["time"])[-1] / HOURS_PER_YEAR,
+            calendars.hours(fields["time"])[-1] / calendars.HOURS_PER_YEAR,
         )
     step = TimeStep.of(fields if fields.sizes["time"] > 1 else record)
     return Statistics(climatology, normalisations.fit(record, climatology), step)

@@ -36,9 +36,15 @@ class Batches(Protocol):
     """A split as a source of batches for a task."""
 
     @property
-    def space(self) -> Space: ...
+    def space(self) -> Space:
+        """Grid and variables."""
+        ...
+
     @property
-    def data(self) -> States: ...
+    def data(self) -> States:
+        """States of the split."""
+        ...
+
     @property
     def home(self) -> Int[Tensor, " datum"]:
         """Index of the state of each datum, ascending; the datum belongs to the shard of this state."""
@@ -151,6 +157,13 @@ class ForecastWindows:
         return self.window(self.last[index], steps)
 
     def trials(self, count: int, seed: int) -> list[tuple[Batch, RandomStreams]]:
+        """Evenly spaced windows of `LEADS` steps.
+
+        Raises
+        ------
+        InputError
+            If the validation split has no regular stretch of `LEADS` steps.
+        """
         longer = replace(self, steps=LEADS)
         if not len(longer):
             raise InputError(

@@ -25,14 +25,14 @@ from fieldcast.errors import InputError
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.fields.splits import select
 from fieldcast.inference.assimilate import Assimilator
-from fieldcast.models.assimilation.filter import CycleStep, cycle
+from fieldcast.models.assimilation.filter import CycleStep, Filter, cycle
 from fieldcast.models.core import Model
 from fieldcast.models.layers.crps import fair_crps
 from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.progress import Progress
 from fieldcast.training.cycle_periods import CyclePeriods
 from fieldcast.training.loop import Saved, resumable_state
-from fieldcast.training.run import Recipe, base_of, closed_form_parts, initial_model, load_part
+from fieldcast.training.run import Recipe, base_config, closed_form_parts, initial_model, load_part
 from fieldcast.training.tuning import number_of_trials, search
 
 FORECAST = "the checkpoint in the role 'forecast'"
@@ -85,10 +85,10 @@ def calibrate(
         for k, part in filters.items()
     ]
     total = sum(run.forecasts(run.sweeps, number_of_trials(run.filter)) for run in runs)
-    made = [
+    completed = [
         run.forecasts(done["sweeps"], len(done["trials"])) for run, done in zip(runs, progress, strict=True)
     ]
-    with Progress(total=total, initial=sum(made), unit="forecast") as bar:
+    with Progress(total=total, initial=sum(completed), unit="forecast") as bar:
         for run, start, done in zip(runs, initial, progress, strict=True):
             for _ in fill_and_tune(run, start, done, bar):
                 yield files_so_far()
@@ -146,7 +146,7 @@ def assimilator_of(
         raise InputError(f"{kind} needs another experiment: give this one uses: {{{role}: forecast.<name>}}.")
     required = {name: sources[name] for name in ("data", "splits", "seed")}
     for part in parts:
-        load_part(part, base or b"", "base", "model.base", {"model": base_of(recipe.model), **required})
+        load_part(part, base or b"", "base", "model.base", {"model": base_config(recipe.model), **required})
     forecaster = forecast_model(base, required).to(device) if base is not None and not parts else None
     return Assimilator.of(filter, forecaster, codec, states)
 
@@ -189,7 +189,7 @@ class CalibrationRun:
         return self.options.sweeps if self.filter.learns_errors else 0
 
     def forecasts(self, sweeps: int, trials: int) -> int:
-        """Forecasts of a member by one step in so many sweeps and trials."""
+        """Number of one-step forecasts of single members in `sweeps` sweeps and `trials` trials."""
         options = self.options
         in_sweep = options.segments * options.members * (options.spin_up + options.steps)
         in_trial = self._tuning_members * (options.spin_up + options.tuning)

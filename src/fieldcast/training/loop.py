@@ -44,7 +44,7 @@ LOG = logging.getLogger(__name__)
 
 
 class Saved(NamedTuple):
-    """The files of each yield.
+    """The files to save at each yield.
 
     The checkpoint is stored before the state: if a kill falls between the two, the training resumes from the last
     state, and ends with the same checkpoint.

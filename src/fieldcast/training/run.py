@@ -179,7 +179,7 @@ def load_fitted_parts(
     if base is None:
         return closed_form_parts(model)
     for part in closed_form_parts(model):
-        load_part(part, base, "base", "model.base", {"model": base_of(config), **required})
+        load_part(part, base, "base", "model.base", {"model": base_config(config), **required})
     return []
 
 
@@ -230,10 +230,10 @@ def closed_form_parts(model: Model) -> list[Solved]:
     return [part for part in model.modules() if isinstance(part, Solved) and part is not model]
 
 
-def base_of(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def base_config(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Configuration of the closed-form base of a correction, which may be inside `Stepped`."""
     base: Mapping[str, Any] | None = config.get("base")
-    return base_of(config["model"]) if base is None and "model" in config else base
+    return base_config(config["model"]) if base is None and "model" in config else base
 
 
 def load_part(part: Model, stored: bytes, role: str, option: str, present: lineage.Lineage) -> None:

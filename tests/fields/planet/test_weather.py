@@ -82,7 +82,7 @@ def balance_by_differences(psi: np.ndarray, n_latitude: int) -> float:
 
 def test_height_is_in_linear_balance() -> None:
     """The error of finite differences is all there is: a quarter of it on a grid twice as fine."""
-    psi = np.zeros((8, 2, 1, 8))  # of degree 6, for z has one more
+    psi = np.zeros((8, 2, 1, 8))  # degree 6, for z has one more
     psi[:, :, 0, :7] = np.random.default_rng(0).normal(0, 1e7, (8, 2, 7))
     psi *= np.triu(np.ones((8, 8)))[:, None, None]
     psi[0, 1] = psi[..., 0] = 0

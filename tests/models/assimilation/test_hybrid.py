@@ -64,7 +64,7 @@ def test_the_analysis_is_that_of_the_dense_kalman_gain(space: Space, weight: flo
     departure = c.observed.flatten().double()[c.mask.flatten()] - h @ mean.flatten().double()
     expected = mean.flatten().double() + gain @ departure
     error = analysis[0].flatten(1).double().mean(0) - expected
-    spread = (gain @ gain.T).diagonal().sqrt() * NOISE  # of the perturbed observations
+    spread = (gain @ gain.T).diagonal().sqrt() * NOISE  # spread from the perturbed observations
     assert error.abs().max() < 5 * spread.max() / MEMBERS**0.5
     assert (analysis[0].flatten(1).double() - expected).square().mean(0) == pytest.approx(
         spread.square().numpy(), rel=0.5, abs=1e-3

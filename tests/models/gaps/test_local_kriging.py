@@ -61,7 +61,7 @@ def test_mean_spread_and_members_are_those_of_a_gaussian_process(monkeypatch: py
     process = GaussianProcessRegressor(kernel, alpha=0.0, optimizer=None).fit(coordinates[o], s.x.numpy()[o])
     expected, covariance = process.predict(
         coordinates[~o], return_cov=True
-    )  # of new observations, with their noise
+    )  # variance of new observations, with their noise
     assert np.allclose(mean.numpy()[~o], expected, atol=1e-4)
     assert np.allclose(spread.numpy()[~o], np.sqrt(np.diag(covariance)), atol=1e-4)
     drawn = members.permute(0, 2, 1).numpy()[~o]

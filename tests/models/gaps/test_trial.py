@@ -115,7 +115,7 @@ def test_spreads_are_scaled_to_the_errors_of_the_trial(
     left = replace(record, observed=record.observed & ~hidden.mask)
     distance = nearest_observation(left.observed, columns, hidden.mask)
     trial = run_trial("overconfident", overconfident, left, hidden, distance)
-    assert trial.crps == pytest.approx(1 / np.sqrt(np.pi), rel=0.2)  # of a Gaussian in its own truth
+    assert trial.crps == pytest.approx(1 / np.sqrt(np.pi), rel=0.2)  # a Gaussian's, for its own draws
     draws = RandomStreams(0, torch.arange(TIMES), 50)
     filled = with_fitted_spread(
         overconfident(record, draws),

@@ -39,7 +39,7 @@ def test_members_have_the_spectrum_of_the_truth_and_their_mean_has_not(scene: Ca
     evaluation = scene(times=60)
     _, diagnostics = evaluation.score()
     power = diagnostics.isel(wavenumber=slice(1, None)).sum("wavenumber")
-    # of the first case: elsewhere the centre is the truth less a draw, which has more variance
+    # diagnostics of the first case: elsewhere the centre is the truth less a draw, which has more variance
     ratio = (power.spectrum_members / power.spectrum_truth).isel(case=0)
     np.testing.assert_allclose(ratio, 1, atol=0.1)
     # white noise: the error of the mean of 19 has variance 0.25 (1 + 1/19), the truth 1.25

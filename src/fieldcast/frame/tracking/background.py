@@ -1,4 +1,4 @@
-"""A thread that does actions in turn, and records which of them were lost."""
+"""A thread that runs actions one after another and keeps track of those that failed."""
 
 import functools
 import os
@@ -13,7 +13,7 @@ MAX_LISTED = 10  # contents that a sentence names, at most
 
 
 class Background(threading.Thread):
-    """Does actions in the order of submission, each of which records a content that sentences can name.
+    """Runs actions in the order of submission; warnings name what each of them records.
 
     After three failures in a row, or one while opening, it drops everything that follows.
     """

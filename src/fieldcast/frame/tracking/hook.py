@@ -23,7 +23,7 @@ from fieldcast.frame.tracking import metadata
 from fieldcast.frame.tracking.tracked_run import TrackedRun
 from fieldcast.frame.tracking.writer import Writer
 
-logger = logging.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 
 SQLITE = "sqlite:///"
 FLUSH_TIMEOUT = 60.0  # time that a run waits at its end for the writer [s]
@@ -60,9 +60,7 @@ class Tracking:
         if not options["tracking"]:
             return
         if importlib.util.find_spec("mlflow") is None:
-            logger.info(
-                "MLflow is not installed, so this run is not recorded: pip install 'fieldcast[mlflow]'."
-            )
+            LOG.info("MLflow is not installed, so this run is not recorded: pip install 'fieldcast[mlflow]'.")
             return
         self._run = TrackedRun(_writer(project, options), pipeline, catalog, self._parameters)
         atexit.register(self._kill)  # Kedro calls no hook on Ctrl-C and SIGTERM

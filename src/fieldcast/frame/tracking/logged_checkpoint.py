@@ -46,7 +46,7 @@ class LoggedCheckpoint:
         InputError
             If the file is not a checkpoint of this version.
         """
-        from fieldcast.encoding.checkpoint import read_header  # the second that torch takes
+        from fieldcast.encoding.checkpoint import read_header  # here: torch takes a second to import
 
         with path.open("rb") as file:  # the header alone
             size = file.read(8)

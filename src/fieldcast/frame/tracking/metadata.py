@@ -96,7 +96,7 @@ def names_a_class(value: Any) -> bool:
 
 def with_default_options(model: Mapping[str, Any]) -> dict[str, Any]:
     """A model's configuration with the default of each option that it leaves out."""
-    from fieldcast.models.configuration import with_defaults  # torch, which only runs need
+    from fieldcast.models.configuration import with_defaults  # here: torch takes a second to import
 
     return with_defaults(model)
 

@@ -23,7 +23,8 @@ def scores(table: pd.DataFrame, now: int) -> list[Value]:
 
     Table columns: `score` and `value`; a score that also has a `pattern` of observations is named `crps/random`.
     """
-    from fieldcast.scores.headline import over_all  # half a second that only runs need
+    # imported here: takes half a second, which only runs should spend
+    from fieldcast.scores.headline import over_all
 
     table = over_all(table)
     step = next((name for name in STEPS_PER_UNIT if name in table), None)

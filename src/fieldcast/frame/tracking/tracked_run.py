@@ -117,7 +117,8 @@ class TrackedRun:
         self._recorded.add(name)
         self._begin_experiment(owner)
         if kind == "metrics":
-            from fieldcast.scores.headline import headline  # half a second that only runs need
+            # imported here: takes half a second, which only runs should spend
+            from fieldcast.scores.headline import headline
 
             self._writer.submit(self._writer.scores, owner, data, now)
             score = headline(data)

@@ -25,7 +25,7 @@ from fieldcast.frame.tracking.logged_checkpoint import LoggedCheckpoint
 if TYPE_CHECKING:
     import pandas as pd
 
-logger = logging.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 
 PARENT = ""  # the name of the parent run among the addresses of experiments
 BATCH = 100  # parameters or tags that MLflow accepts in one request; it accepts ten times as many metrics
@@ -100,7 +100,7 @@ class Writer(Background):
         is_known = not is_late and not self.is_open  # a failed opening has been reported
         if (missing or left_open) and not is_known:
             late = f"was not done after {time.monotonic() - begin:.0f} seconds and " if is_late else ""
-            logger.warning("tracking at %s %s%s.", self._uri, late, self._report(missing, left_open))
+            LOG.warning("tracking at %s %s%s.", self._uri, late, self._report(missing, left_open))
 
     def _report(self, missing: list[str], left_open: int) -> str:
         clauses = [f"has not recorded {shorten(missing)}" if missing else "has recorded all"]
@@ -139,7 +139,7 @@ class Writer(Background):
 
     def refuse(self) -> None:
         """Warn once that nothing is recorded."""
-        logger.warning("tracking at %s failed, the run continues without it: %s", self._uri, self.first_error)
+        LOG.warning("tracking at %s failed, the run continues without it: %s", self._uri, self.first_error)
 
     def open(self) -> None:
         """Connect, make MLflow's experiment where it is missing, and end runs whose process has died."""
@@ -162,7 +162,7 @@ class Writer(Background):
             else self._client.create_experiment(self._experiment, self._artifacts)
         )
         if experiment and self._artifacts and experiment.artifact_location != self._artifacts:
-            logger.warning(
+            LOG.warning(
                 "the tracking database %s was created in another folder: files are still written to %s; to keep them "
                 "here, move the database away, and a new one is created.", self._uri, experiment.artifact_location,
             )  # fmt: skip
@@ -282,7 +282,7 @@ class Writer(Background):
                 **({"scored": cases} if (cases := self._scored.get(name)) else {}),
             }
             version = checkpoint.register(self._client, self._ids[name], scored, score)
-            logger.info("registered %s as %s", name, version)
+            LOG.info("registered %s as %s", name, version)
 
     def _metrics(self, name: str, values: list[metrics.Value]) -> None:
         from mlflow.entities import Metric
@@ -312,7 +312,7 @@ class Writer(Background):
         if name.partition(".")[0] not in DEFAULTS or not path.exists():
             return
         if LOADING_MEMORY * path.stat().st_size > available():
-            logger.info(
+            LOG.info(
                 "The checkpoint of %s is recorded as a file: to log it as a model takes more memory.", name
             )
             self.artifact(name, path)

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fieldcast.models.gaussian.robustness import MAX_DEPARTURE
+from fieldcast.departures import MAX_DEPARTURE
 
 NORMAL_MEDIAN = 0.6745  # median of |z| for z ~ N(0, 1)
 MEMORY = 0.9  # weight of the past in the running means: a time scale of ten steps
@@ -37,7 +37,7 @@ def rescale(
 ) -> float:  # fmt: skip
     """Update the memory of a cycle by innovations of error variances R and expected variances HPH^T; return s.
 
-    An innovation counts unless it exceeds five robust standard deviations. The robust standard deviation is
+    An innovation counts unless it exceeds `MAX_DEPARTURE` robust standard deviations. The robust standard deviation is
     sqrt(s HPH^T + R), with the last s, times the median of |d| / sqrt(s HPH^T + R) over 0.6745, the median for a
     correct s. The mean excess over R is limited to the largest s times its expected value. So neither gross errors nor
     a first step inflate s. A mean, not a median, gives s, because forecast errors have heavier tails than a Gaussian.

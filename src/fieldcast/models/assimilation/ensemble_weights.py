@@ -32,7 +32,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from fieldcast.models.gaussian.robustness import MAX_DEPARTURE, observation_error
+from fieldcast.departures import MAX_DEPARTURE
+from fieldcast.models.gaussian.robustness import observation_error
 from fieldcast.models.random_streams import RandomStreams
 
 OBSERVATIONS_PER_PRODUCT = (
@@ -60,8 +61,8 @@ def departures(
 ) -> Departures:
     """Departures of observations y from members h, rounded to `dtype`; `instrument` holds the error variances.
 
-    An observation is rejected if its innovation exceeds five standard deviations of its distribution, sqrt(HPH^T + R),
-    P the covariance of the inflated members.
+    An observation is rejected if its innovation exceeds `MAX_DEPARTURE` standard deviations of its distribution,
+    sqrt(HPH^T + R), P the covariance of the inflated members.
     """
     mean = h.mean(1)
     deviations = h - mean[:, None]

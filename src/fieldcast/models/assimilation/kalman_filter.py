@@ -26,6 +26,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fieldcast.departures import MAX_DEPARTURE
 from fieldcast.models.assimilation.adaptive_scale import rescale, unscaled
 from fieldcast.models.assimilation.filter import CycleState, Filter, Members, Memory, Step
 from fieldcast.models.core import Context
@@ -33,7 +34,6 @@ from fieldcast.models.derived import Derived
 from fieldcast.models.gaussian.conditioning import observed_data
 from fieldcast.models.gaussian.grid_points import GridPoints
 from fieldcast.models.gaussian.kalman_gain import cholesky
-from fieldcast.models.gaussian.robustness import MAX_DEPARTURE
 from fieldcast.models.linear_inverse_model import LinearInverseModel
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
@@ -61,7 +61,7 @@ class KalmanFilter(Derived, Filter):
     """The Kalman filter of a linear inverse model; see the module for the equations.
 
     It makes its own forecasts, of its mean and covariance. Its members are independent draws of the Gaussian. An
-    observation whose innovation exceeds five standard deviations, sqrt(s HPH^T + R), is rejected.
+    observation whose innovation exceeds `MAX_DEPARTURE` standard deviations, sqrt(s HPH^T + R), is rejected.
 
     Tuned: `unresolved`, the share of the local variance that new states have beyond the modes. It joins R, as an error
     of representativeness, and the spread, as noise that is independent between cells and times.

@@ -6,7 +6,7 @@
     low_rank        low-rank Gaussian, each time by itself
     modal_smoother  the same modes with linear dynamics, conditioned on all times by a Kalman smoother
 
-A fit to few observations is too sure of itself: `trial` scales the spread to the error at values that were observed and
+A fit to few observations is overconfident: `trial` scales the spread to the error at values that were observed and
 hidden, in gaps like those of the record. The parameters of a method are chosen on other hidden values.
 
 In the same way a model of the task `reconstruct` fills a record: `solve` it with the record, and `sample` with the

@@ -17,9 +17,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from fieldcast.departures import MAX_DEPARTURE
 from fieldcast.models.gaussian.covariance_terms import CovarianceTerm
 from fieldcast.models.gaussian.kalman_gain import cholesky
-from fieldcast.models.gaussian.robustness import MAX_DEPARTURE
 
 
 @dataclass(frozen=True, eq=False)

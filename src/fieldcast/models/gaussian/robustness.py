@@ -36,6 +36,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from fieldcast.departures import MAX_DEPARTURE
 from fieldcast.models.gaussian.grid_points import GridPoints
 
 RARE_KURTOSIS = (
@@ -43,7 +44,6 @@ RARE_KURTOSIS = (
 )
 RARE_DEVIATIONS = 2.0  # number of standard deviations that the largest anomaly of rare events is taken to be
 MAX_RARE_DEVIATION = 0.7  # largest standard deviation of rare events, in standard deviations of the variable
-MAX_DEPARTURE = 5.0  # departure, in standard deviations, above which an observation fails the check
 # choices of the smallest observation error, in standard deviations of the variable
 FLOORS = (0.0, 0.01, 0.03, 0.1)
 ROUNDING = 64  # smallest error variance, in units of machine precision times the local variance
@@ -107,7 +107,7 @@ def observation_error(
 def excess(
     departure: Float[Tensor, "*shape"], expected: Float[Tensor, " observed"]
 ) -> Float[Tensor, "*shape"]:
-    """Variance to add to `expected` so that a departure is five standard deviations; 0 for smaller departures."""
+    """Variance to add to `expected` so that a departure is `MAX_DEPARTURE` standard deviations; 0 if it is smaller."""
     return (departure.square() / MAX_DEPARTURE**2 - expected).clamp(min=0)
 
 

@@ -53,7 +53,7 @@ class ConvDecoder(nn.Module):
     extra
         Channels of a coarse field that is concatenated to those of the linear layer.
     upsample
-        How a level is refined: "transposed" convolutions, or the "nearest" value and a convolution.
+        Upsampling of a level: "transposed" convolutions, or the "nearest" value and a convolution.
     """
 
     def __init__(

@@ -1,0 +1,1 @@
+"""The stage `assimilation`: a cycle of forecasts and updates over the stored observations."""

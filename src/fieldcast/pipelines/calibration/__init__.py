@@ -1,0 +1,1 @@
+"""The stage `calibration`: background errors and tuned values of a filter."""

@@ -1,0 +1,1 @@
+"""The stage `evaluation`: scores of an experiment, and its results for reporting."""

@@ -1,0 +1,1 @@
+"""The stage `events`: thresholds of events, from the training split."""

@@ -1,0 +1,1 @@
+"""The pipeline `fill`: a user's file with gaps, or stations, filled."""

@@ -1,0 +1,1 @@
+"""The pipeline `gaps`: a record filled from its own observed values."""

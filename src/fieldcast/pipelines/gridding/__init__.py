@@ -1,0 +1,1 @@
+"""The pipeline `gridding`: fields from a user's stations alone."""

@@ -1,0 +1,1 @@
+"""The stage `ingestion`: fields from any source, and the statistics of their training split."""

@@ -1,0 +1,1 @@
+"""The pipeline `predict`: a forecast from the last states of a user's file."""

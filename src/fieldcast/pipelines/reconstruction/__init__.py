@@ -1,0 +1,1 @@
+"""The stage `reconstruction`: ensembles of fields that fit the stored observations."""

@@ -1,0 +1,1 @@
+"""The stage `sparsification`: simulated observations of the test split."""

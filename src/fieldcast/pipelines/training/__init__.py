@@ -1,0 +1,1 @@
+"""The stage `training`: one model, fitted to the training split of its task."""

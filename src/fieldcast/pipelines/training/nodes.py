@@ -21,7 +21,13 @@ def fit(
     task: Task, data: PreparedData, training: TrainingOptions, earlier: Mapping[str, Any], options: Any = None,
     base: bytes | None = None, parts: Mapping[str, bytes] | None = None,
 ) -> Iterator[tuple[tuple[bytes, bytes], pd.DataFrame]]:  # fmt: skip
-    """Checkpoint with training state, and history, at each save; `options` are those of the task."""
+    """Checkpoint with training state, and history, at each save; `options` are those of the task.
+
+    Raises
+    ------
+    InputError
+        For a task that has a stage `training` and no problem to train on.
+    """
     if task.problem is None:
         raise InputError(f"the task '{task.name}' has a stage 'training' and no problem to train on.")
     problem = task.problem() if task.options is None else task.problem(options)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sklearn.ensemble import VotingClassifier
 
 FOLDS = 5
-Z = 1.96  # of a standard normal, for 95 % intervals
+Z = 1.96  # quantile of a standard normal, for 95 % intervals
 
 
 class TwoSample(NamedTuple):

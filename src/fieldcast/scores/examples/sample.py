@@ -12,7 +12,7 @@ from jaxtyping import Integer
 from fieldcast.even_spacing import evenly_spaced_indices
 from fieldcast.kinds import state_dimension
 
-PICTURES = 36  # of samples, and of real states
+PICTURES = 36  # number of samples, and of real states
 BESIDE_NEAREST = 10  # samples that figures show beside their nearest training states
 
 
