@@ -290,7 +290,7 @@ class Scalars(TorchDispatchMode):
 
 @pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
 def test_masks_on_an_accelerator_are_those_of_a_cpu_and_need_no_synchronisation(space, monkeypatch):
-    """On the CPU, too, without the branch by device: nothing whose size or value depends on the draws."""
+    """No size or number depends on the draws, which the CPU shows, too, with the branch of accelerators."""
     of_cpu = masks.draw((*ALL, "random"), (0.01, 0.5), draws(32, step=1), space)
     monkeypatch.setattr(masks, "by_index", masks.by_choice)
     assert torch.equal(masks.draw((*ALL, "random"), (0.01, 0.5), draws(32, step=1), space), of_cpu)
