@@ -35,7 +35,7 @@ INNOVATION_COLUMNS = (
 )  # innovation statistics that become variables of the result
 CHI_SQUARED = "mean squared innovation of {v} divided by the expected one"
 SUSPECT_TITLE = "share of observations of {v} more than five standard deviations from the background"
-INFERRED = "error of observation of {v} that innovations and residuals imply"
+INFERRED = "observation error of {v} implied by innovations and residuals"
 # smallest ensemble for which a coverage of 90 % is defined
 MIN_MEMBERS = next(members for members in count(2) if coverage_interval(members, NOMINAL_COVERAGE))
 INNOVATIONS, WITHHELD = "fieldcast_innovations", "fieldcast_withheld"  # variables beside the fields of a step
@@ -170,6 +170,6 @@ def lines_of(result: xr.Dataset, v: str) -> Iterator[str]:
             yield f"A 90 % interval needs at least {MIN_MEMBERS} members: with fewer there is no coverage."
     yield (
         f"{v} innovations: chi-squared {overall:.3g}, {100 * mean(suspect.values):.2g} % above five "
-        f"standard deviations, inferred error of observation {float(error):.3g} {unit} "
+        f"standard deviations, inferred observation error {float(error):.3g} {unit} "
         f"(assumed {error.attrs['assumed']:.3g})"
     )
