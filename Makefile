@@ -59,11 +59,11 @@ tables: $(INSTALLED) ## tables in docs/tables.md; hours, can be interrupted; SET
 	@$(BIN)/python docs/$(SCRIPT) $(if $(FILE),--path $(FILE)) \
 		$(if $(MNIST),--mnist $(MNIST)) $(if $(FASHION_MNIST),--fashion-mnist $(FASHION_MNIST)) $(ARGS)
 
-classifiers: $(INSTALLED) ## the classifiers of the package, in whose features FID and KID are; then run the tables again
+classifiers: $(INSTALLED) ## train the classifiers in whose features FID and KID are computed; then rerun the tables
 	@$(BIN)/python docs/make_classifiers.py \
 		$(if $(MNIST),--mnist $(MNIST)) $(if $(FASHION_MNIST),--fashion-mnist $(FASHION_MNIST))
 
-figures: $(INSTALLED) ## docs/pictures.md from a finished run; RUN=its data_root COMMAND="what made it"
+figures: $(INSTALLED) ## docs/pictures.md from finished runs; RUN=a data_root COMMAND="what made it", others in ARGS
 	@$(BIN)/python docs/make_figures.py $(if $(RUN),--run $(RUN) "$(COMMAND)") $(ARGS)
 
 check: $(INSTALLED) ## style, import directions, types

@@ -1,9 +1,9 @@
-"""Figures of the original studies in docs/pictures.md: `make figures RUN=FOLDER COMMAND="kedro run ..."`.
+"""Figures of the original studies in docs/pictures.md: `make figures`, as the introduction of that page shows.
 
 Copies the stored figures of finished runs to docs/images/ and writes the page: for each run its command, a table of
 its scores, and the figures. Each PNG carries the digest of that table as the text `table`, and the test of the page
-compares both, so that no picture is older than its table. `--run FOLDER COMMAND` may be given several times; a figure
-comes from the first run that has it.
+compares both, so that no picture is older than its table. `--run FOLDER COMMAND` is given once for each run; a figure
+comes from the first run that has it, and a section without its run is dropped from the page.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ FIGURES = (
         "steps_vae_convolutional_past_z500",
         "The first ten steps of the VAE with convolutional conditioning",
     ),
-    PageFigure("forecast", "steps_vae_rk4_z500", "The first ten steps of the same weights by Runge-Kutta"),
+    PageFigure(
+        "forecast", "steps_vae_rk4_z500", "The first ten steps with the weights of the VAE by Runge-Kutta"
+    ),
     PageFigure("forecast", "stability", "The long rollout, step by step"),
 )
 

@@ -384,8 +384,8 @@ def features_note(table: Table, lines: pd.DataFrame) -> str:
     (name,) = features_of(table, lines)
     right = f"{features['accuracy'].astype(float).mean():.2%} of the test images"
     today = tensor_digest(stored_weights(SHIPPED / f"{table.env}.safetensors")[0])
-    older = "" if name == today else f"; this version has others, {today}, in which FID and KID differ"
-    return f" The classifier of the features is right on {right} (weights {name}{older})."
+    older = f"; the classifier of this version has the weights {today} and gives other values of FID and KID"
+    return f" The classifier of the features is right on {right} (weights {name}{'' if name == today else older})."
 
 
 def budget(setting: str, table: Table) -> str:

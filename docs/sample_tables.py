@@ -112,9 +112,9 @@ TABLES = (
         ),
         "The original study's columns are FID / KID of 256 test images against 256 samples; it cites the papers of "
         "both distances and does not say in which features it computed them, so only the order is comparable. FID and "
-        "KID here use a project-specific classifier, must never be compared with Inception values, and are biased by "
-        "the number of samples; the floor is the score of training images, the ceiling that of noise with the correct "
-        "marginal distribution in each pixel. A VAE's samples are means of pixels. The bits per dimension of a "
+        "KID here use a project-specific classifier and must never be compared with Inception values; FID is biased "
+        "by the number of samples; the floor is the score of training images, the ceiling that of noise with the "
+        "correct marginal distribution in each pixel. A VAE's samples are means of pixels. The bits per dimension of a "
         "diffusion model are the bound of its training chain of 1000 steps, whichever sampler is used. In the "
         "original study the flow, after 20 epochs, is far ahead of the VAE by FID alone: by KID they are close, and "
         "the study finds the VAE's digits easier to read.",
@@ -198,10 +198,10 @@ SETTINGS = {
                 for option, value in (("steps", EPOCHS), ("report_every", 461), ("patience", 20))
             },
         },
-        description="report, the original study's budget: ten seeds; 20 epochs of all training images but the 1000 "
-        "that choose the best weights; on 2000 of the 10 000 test images, KL by 256 draws where it has no closed "
-        "form (by one in the training, where the study takes 256), and IWAE with K = 256; the flow with two networks "
-        "for s and t, and the DDPM on 28 x 28 cells, 100 epochs",
+        description="report, the original study's budget: ten seeds; 20 epochs of all training images except "
+        "1000, on which the best weights are selected; on 2000 of the 10 000 test images, KL by 256 draws where it "
+        "has no closed form (by one in training, where the study takes 256), and IWAE with K = 256; the flow with two "
+        "networks for s and t, and the DDPM on 28 x 28 cells, 100 epochs",
         of={
             "quality": {
                 "sampling.data": 256,
@@ -221,8 +221,8 @@ SETTINGS = {
                 "sample.flow.fit.steps": 1600, "sample.ddpm.fit.steps": 1600,
             },
         },
-        "reduced, for a CPU: three seeds; IWAE with K = 500 on 1000 test images; 1000 samples (FID and KID are "
-        "biased by that number); the DDPM is sampled by DDIM in 50 steps; autodecoders on 10 000 + 2000 images, "
+        "reduced, for a CPU: three seeds; IWAE with K = 500 on 1000 test images; 1000 samples (FID is biased "
+        "by that number); the DDPM is sampled by DDIM in 50 steps; autodecoders on 10 000 + 2000 images, "
         "losses and ELBO of 256 of each",
     ),
     "full": Setting(

@@ -224,7 +224,10 @@ def test_distances_in_features_of_two_classifiers_are_not_averaged(tables: Modul
     printed = tables.text("reduced", quality, lines)
     assert "2 classifiers (aaaa, bbbb)" in printed and "1.5" not in printed
     printed = tables.text("reduced", quality, lines.assign(features="aaaa"))
-    assert "1.50 ± 0.71" in printed and "(weights aaaa; this version has others, " in printed
+    assert (
+        "1.50 ± 0.71" in printed
+        and "(weights aaaa; the classifier of this version has the weights " in printed
+    )
 
 
 def test_differences_are_tested_by_welch(make: Callable[..., Any], tables: ModuleType) -> None:

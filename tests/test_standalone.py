@@ -209,7 +209,12 @@ def test_a_model_learns_from_values_that_are_missing_at_some_times(waves: xr.Dat
     ("experiment", "options", "message"),
     [
         ("reconstruct.optimal", {}, "no experiment 'reconstruct.optimal' in"),
-        ("forecast.vae_mean", {}, "is not trained itself"),
+        ("forecast.vae_mean", {}, "is not trained itself: name the experiment whose weights it uses"),
+        (
+            "forecast.perfect_model",
+            {},
+            "is of type File: its forecasts were made elsewhere, so there is nothing",
+        ),
         ("reconstruct.pooled", {}, "is made of the checkpoints of other experiments: run"),
         ("reconstruct.linear", {"fit": {"step": 3}}, "fit has no option 'step'"),
         (

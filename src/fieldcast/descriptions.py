@@ -81,7 +81,7 @@ def roles(abouts: Mapping[str, About]) -> dict[str, str]:
             if description.role in held:
                 raise InputError(
                     f"experiments '{held[description.role]}' and '{name}' are both the {description.role} of their "
-                    f"task (about.role): take the role from one of them."
+                    f"task (about.role): remove the role from one of them."
                 )
             held[description.role] = name
     return held

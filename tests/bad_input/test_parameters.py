@@ -45,7 +45,7 @@ PARAMETERS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "a file with the planet for a source": (
         {"ingestion": {"path": "mine.nc"}},
-        ("ingestion.path = 'mine.nc', but the source is the simulated planet: take --env netcdf",),
+        ("ingestion.path = 'mine.nc', but the source is the simulated planet: use --env netcdf",),
     ),
     "k too large": (
         {"sparsification": {"cases": {"random": [10.0]}}},

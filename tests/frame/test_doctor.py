@@ -94,7 +94,10 @@ def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataCatalog:
 
 
 def test_a_healthy_folder_is_reported_as_such(catalog: DataCatalog) -> None:
-    assert str(examine(catalog, "data")) == "5 data sets are complete, undamaged and fit together."
+    assert (
+        str(examine(catalog, "data"))
+        == "5 data sets are complete, undamaged and consistent with one another."
+    )
 
 
 def test_external_forecasts_need_no_checkpoint(
@@ -109,7 +112,10 @@ def test_external_forecasts_need_no_checkpoint(
     }
     monkeypatch.setattr(doctor, "experiments", lambda *_: listed)
     monkeypatch.setattr(doctor, "makers", lambda: makers([*MAKERS.items(), (name, "`kedro run`")]))
-    assert str(examine(catalog, "data")) == "6 data sets are complete, undamaged and fit together."
+    assert (
+        str(examine(catalog, "data"))
+        == "6 data sets are complete, undamaged and consistent with one another."
+    )
 
 
 @pytest.mark.parametrize(

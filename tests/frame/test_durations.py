@@ -23,8 +23,11 @@ PIPELINE = Pipeline(NODES)
     ("durations", "end"),
     [
         ({}, "nodes are timed, and the next run will show an estimate"),
-        ({node.name: 30.0 for node in PIPELINE.nodes}, "about 2 min by previous timings"),
-        ({PIPELINE.nodes[0].name: 4.0}, "at least 4 s by previous timings, without the 3 not timed yet"),
+        ({node.name: 30.0 for node in PIPELINE.nodes}, "about 2 min according to earlier runs"),
+        (
+            {PIPELINE.nodes[0].name: 4.0},
+            "at least 4 s according to earlier runs, not counting 3 nodes that have not been timed",
+        ),
     ],
 )
 def test_a_plan_counts_experiments_and_adds_up_what_is_known(durations: dict[str, float], end: str) -> None:
@@ -36,9 +39,11 @@ def test_a_plan_counts_experiments_and_adds_up_what_is_known(durations: dict[str
 
 def test_several_nodes_at_a_time_take_their_share_and_no_less_than_the_longest_path() -> None:
     seconds = {each.name: 60.0 for each in PIPELINE.nodes}
-    assert plan(PIPELINE, seconds, 1).endswith("1 experiment of sample; about 4 min by previous timings")
-    assert plan(PIPELINE, seconds, 2).endswith("2 nodes at a time; about 2 min by previous timings")
-    assert plan(PIPELINE, seconds, 8).endswith("8 nodes at a time; about 2 min by previous timings")
+    assert plan(PIPELINE, seconds, 1).endswith(
+        "1 experiment of sample; about 4 min according to earlier runs"
+    )
+    assert plan(PIPELINE, seconds, 2).endswith("2 nodes at a time; about 2 min according to earlier runs")
+    assert plan(PIPELINE, seconds, 8).endswith("8 nodes at a time; about 2 min according to earlier runs")
 
 
 def test_the_longest_path_counts_nodes_until_they_are_timed() -> None:

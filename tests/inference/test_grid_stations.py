@@ -239,7 +239,7 @@ def test_a_constant_record_gives_the_constant() -> None:
         fieldcast.grid_stations(table, resolution=2.0, device="cpu")["t"], result.fields["t"]
     )
     assert float(result.fields["t_spread"].max()) < 1e-4
-    assert result.scores.empty and "no scores: to leave stations out needs at least 20" in result.text
+    assert result.scores.empty and "no scores: leaving stations out requires at least 20" in result.text
 
 
 def test_a_surface_removes_errors_of_known_variance() -> None:
@@ -280,5 +280,5 @@ def test_grids_that_cannot_be_made_are_refused(world: World, options, message) -
 def test_stated_errors_are_not_used(world: World, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         Gauges.read(world.table.assign(error=1.0), None, "'gauges.csv'")
-    assert "'gauges.csv': its errors are not used" in caplog.text
+    assert "'gauges.csv': the column 'error' is not used" in caplog.text
     assert grid_stations.MODEL.startswith("kriging")

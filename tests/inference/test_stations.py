@@ -246,7 +246,7 @@ def test_scores_at_left_out_stations(model, world, caplog) -> None:
     )
     assert "1 of 2400 observations are more than 5" in caplog.text
     assert again["value"]["nearest", "rmse"] == pytest.approx(value["nearest", "rmse"], rel=0.02)
-    with pytest.raises(InputError, match="has 5 stations: to leave some out needs at least 20"):
+    with pytest.raises(InputError, match="has 5 stations: leaving some out requires at least 20"):
         scores_at_left_out({"oi": model}, stations(truth, 5, 0.0), 19, 0)
 
 
@@ -279,7 +279,7 @@ def test_a_given_error_of_representativeness_is_used(model, world) -> None:
 
 
 def test_a_single_station_cannot_be_left_out() -> None:
-    with pytest.raises(InputError, match="it has 1 station: to leave some out needs"):
+    with pytest.raises(InputError, match="it has 1 station: leaving some out requires"):
         clusters(pd.DataFrame({"latitude": [0.0, 0.0], "longitude": 1.0}), 0, "it")
 
 

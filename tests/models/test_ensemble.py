@@ -69,9 +69,9 @@ def test_the_memory_is_in_days_whatever_the_step(sized):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"persistent_noise": 1.5}, r"persistent_noise is 1\.5: a share of the noise, from 0 to 1"),
-        ({"contrasts": 1}, "contrasts is 1: a share of the loss, from 0 to less than 1"),
-        ({"noise_decorrelation_days": 0}, "noise_decorrelation_days is 0: a number of days above 0"),
+        ({"persistent_noise": 1.5}, r"persistent_noise is 1\.5: give a share of the noise, from 0 to 1"),
+        ({"contrasts": 1}, "contrasts is 1: give a share of the loss, from 0 to less than 1"),
+        ({"noise_decorrelation_days": 0}, "noise_decorrelation_days is 0: give a number of days above 0"),
     ],
 )
 def test_a_share_that_is_none_and_no_memory_are_refused(space, wrong, message):

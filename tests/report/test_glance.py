@@ -98,7 +98,7 @@ def test_one_seed_is_a_reason_to_doubt_and_several_are_not(reconstruct):
     table = reconstruct.leaderboard
     several = replace(reconstruct, leaderboard=pd.concat([table, table.assign(seed=1)], ignore_index=True))
     assert reconstruct.glance().single and not several.glance().single
-    assert "another seed" in dict(sentences([reconstruct.glance()]))["What to doubt"]
+    assert "another seed" in dict(sentences([reconstruct.glance()]))["What to treat with caution"]
     classical = replace(reconstruct, leaderboard=table[table["experiment"] != "vae"])
     assert not classical.glance().single
 
@@ -175,7 +175,7 @@ def test_there_are_three_sentences_for_all_tasks():
     assert sentences(glances) == [
         ("What was done", "A; d."),
         ("What is best", "B."),
-        ("What to doubt", f"C; e; {seeds}."),
+        ("What to treat with caution", f"C; e; {seeds}."),
     ]
     assert sentences([Glance()]) == []
 

@@ -246,7 +246,7 @@ def test_a_grid_of_equal_pictures_is_left_out_and_named(sampled, elements):
     flat = Sample(**{**parts, "examples": {**parts["examples"], "vae": pictures_of_vae}})
     assert set(flat.grids) == {"vae_kl0", "autoencoder"}
     bodies = " ".join(section.body for section in flat.sections({}))
-    assert "No decoded grid of vae: whatever the two most active components" in bodies
+    assert "No decoded grid of vae: for any values of the two most active components" in bodies
 
 
 def test_fields_have_spectra_and_no_labels(of_fields, elements):

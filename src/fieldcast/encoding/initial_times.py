@@ -76,7 +76,7 @@ def regular_step(fields: xr.Dataset) -> TimeStep:
     if not step.hours:
         raise InputError(
             "the fields have no regular time step, which forecasts need: run the tasks reconstruct and sample only, or "
-            "bring the data to a regular step."
+            "resample the data to a regular time step."
         )
     return step
 

@@ -112,7 +112,8 @@ class Gauges:
         table = read_stations(source, where)
         if "error" in table:
             LOG.info(
-                "%s: its errors are not used: the error of a reading is estimated from all readings.", where
+                "%s: the column 'error' is not used; the error of a reading is estimated from all readings.",
+                where,
             )
         table, units = in_common_units(table, where)
         table["longitude"] = in_one_range(table["longitude"].to_numpy())

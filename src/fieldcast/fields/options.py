@@ -143,7 +143,7 @@ class Ingestion(Source):
             )
         if self.source == "planet" and self.path is not None:
             raise InputError(
-                f"ingestion.path = {self.path!r}, but the source is the simulated planet: take --env netcdf, or set "
+                f"ingestion.path = {self.path!r}, but the source is the simulated planet: use --env netcdf, or set "
                 "ingestion.source to file."
             )
 

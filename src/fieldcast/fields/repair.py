@@ -206,7 +206,7 @@ def _segments(dataset: xr.Dataset, where: str, gaps: Gaps) -> tuple[xr.Dataset, 
         date = calendars.date(time[np.flatnonzero(irregular)[0] + 1])
         raise InputError(
             f"the time step of {where} is irregular: usually {step}, but not at {date} "
-            f"({counted(int(irregular.sum()), 'such step')}): bring the data to a regular step"
+            f"({counted(int(irregular.sum()), 'such step')}): resample the data to a regular time step"
         )
     border = np.flatnonzero(counts > 1 + 1e-6)
     if border.size and gaps == "refuse":

@@ -123,7 +123,7 @@ def interpolations(examples: Mapping[str, xr.Dataset], variable: str) -> Figure:
         name: pictures_of_kind(pictures, variable, "interpolation") for name, pictures in examples.items()
     }
     rows = sum(len(decoded) // length + EXPERIMENT_GAP for decoded in stored.values()) - EXPERIMENT_GAP
-    heading = "decoded codes on the line between the codes of two test data"
+    heading = "decoded codes, interpolated between the codes of two test data"
     gallery = Gallery(first, variable, reference(first, variable), length, rows, heading=heading)
     row = 0.0
     for name, decoded in stored.items():

@@ -49,12 +49,13 @@ class Examination:
 
     def __str__(self) -> str:
         if not self.faults:
-            return f"{self.stored} data sets are complete, undamaged and fit together."
+            return f"{self.stored} data sets are complete, undamaged and consistent with one another."
         complaints = (f"{fault.dataset}: {fault.complaint}" for fault in self.faults)
         again = dict.fromkeys(fault.command.strip("`") for fault in self.faults)
         return "\n".join(
             [
-                f"{len(self.faults)} of {self.stored} data sets are damaged, or not of this --env and these --params:",
+                f"{len(self.faults)} of {self.stored} data sets are damaged, or were not made with this --env and "
+                "these --params:",
                 *(f"  {complaint}" for complaint in complaints),
                 "if they were made with another --env or other --params, run `fieldcast doctor` with those; otherwise "
                 "run, in this order:",

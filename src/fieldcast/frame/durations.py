@@ -84,5 +84,8 @@ def plan(pipeline: Pipeline, durations: Mapping[str, float], at_once: int = 1) -
     seconds = max(sum(times) / at_once, *longest_paths(pipeline, timed).values())
     estimate = progress.duration(seconds)
     if new:
-        return f"{content}; at least {estimate} by previous timings, without the {new} not timed yet"
-    return f"{content}; about {estimate} by previous timings"
+        untimed = counted(new, "node that has", "nodes that have")
+        return (
+            f"{content}; at least {estimate} according to earlier runs, not counting {untimed} not been timed"
+        )
+    return f"{content}; about {estimate} according to earlier runs"

@@ -123,7 +123,7 @@ def take(root: Path, command: str, shared: bool = False) -> int | None:
             raise InputError(_refusal(root, owner)) from None
         except OSError:
             os.close(descriptor)
-            LOG.warning("'%s' lies on a file system without locks: start no second run there.", root)
+            LOG.warning("'%s' lies on a file system without locks: do not start a second run there.", root)
             return None
         if _is_in_place(descriptor, _file(root)):
             if _is_writable(descriptor):
@@ -153,8 +153,8 @@ def _open(file: Path) -> int:
             if not os.access(file.parent, os.W_OK | os.X_OK):
                 raise
             raise InputError(
-                f"'{file}' of another user cannot be read: have it removed if none of their runs is still "
-                "going, or choose another folder with --params data_root=FOLDER."
+                f"'{file}' of another user cannot be read: ask them to remove it once none of their runs is "
+                "in progress, or choose another folder with --params data_root=FOLDER."
             ) from None
 
 

@@ -150,5 +150,5 @@ def lost(node: Node, status: str) -> str:
         return f"{node.name} was cancelled: run the same command again to resume."
     return (
         f"the workers that ran {node.name} died again and again, perhaps for lack of memory: run the same command "
-        "again to resume, with fewer nodes at a time if you add --runner-params max_workers=1."
+        "again to resume; --runner-params max_workers=1 runs one node at a time."
     )

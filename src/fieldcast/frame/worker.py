@@ -96,8 +96,8 @@ class Worker:
             self._process.join()
             raise InputError(
                 f"the process that ran {node.name} was killed (exit code {self._process.exitcode}), perhaps for lack "
-                "of memory: run the same command again to resume, with fewer nodes at a time if you add "
-                "--runner-params max_workers=1."
+                "of memory: run the same command again to resume; --runner-params max_workers=1 runs one node at a "
+                "time."
             ) from None
 
     def stop(self) -> None:

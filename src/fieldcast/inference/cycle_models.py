@@ -58,8 +58,8 @@ class CycleModels:
         steps = {(part.space.step, part.space.months) for part in (forecast, model)}
         if len(steps) > 1 or not standardise_alike(codec, forecaster.checkpoint.field_codec):
             raise InputError(
-                "forecaster and updater were trained on different data: take two experiments of one data_root, or fit "
-                "both to the same data set."
+                "forecaster and updater were trained on different data: use two experiments from the same data_root, "
+                "or fit both to the same data set."
             )
         if isinstance(model, OptimalInterpolation):
             return cls(Assimilator(hybrid_of(model), forecast, codec), model)
@@ -88,7 +88,7 @@ class CycleModels:
         members = free_run_states(filter.space, self.assimilator.step, day, draws, past)
         if filter.needs_spread and not (members.std(1) > 0).any():
             raise InputError(
-                "the updater needs members that differ, and the forecaster gives all the same: choose a forecaster "
+                "the updater needs members that differ, and those of the forecaster are identical: choose a forecaster "
                 "whose members differ, such as a linear inverse model."
             )
         return CycleState(members, memory)

@@ -39,7 +39,7 @@ CHI_SQUARED = "mean squared innovation of {v} divided by the expected one"
 SUSPECT_TITLE = (
     f"share of observations of {{v}} more than {MAX_DEPARTURE:g} standard deviations from the background"
 )
-INFERRED = "error of observation of {v} that innovations and residuals imply"
+INFERRED = "observation error of {v} implied by innovations and residuals"
 # smallest ensemble for which a coverage of 90 % is defined
 MIN_MEMBERS = next(members for members in count(2) if coverage_interval(members, NOMINAL_COVERAGE))
 INNOVATIONS, WITHHELD = "fieldcast_innovations", "fieldcast_withheld"  # variables beside the fields of a step
@@ -174,6 +174,6 @@ def lines_of(result: xr.Dataset, v: str) -> Iterator[str]:
             yield f"A 90 % interval needs at least {MIN_MEMBERS} members: with fewer there is no coverage."
     yield (
         f"{v} innovations: chi-squared {overall:.3g}, {100 * mean(suspect.values):.2g} % above "
-        f"{MAX_DEPARTURE:g} standard deviations, inferred error of observation {float(error):.3g} {unit} "
+        f"{MAX_DEPARTURE:g} standard deviations, inferred observation error {float(error):.3g} {unit} "
         f"(assumed {error.attrs['assumed']:.3g})"
     )

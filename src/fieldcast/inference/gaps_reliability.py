@@ -170,4 +170,4 @@ def extrapolation(outcome: Outcome, columns: Bool[Tensor, " column"], name: str)
             for t in worst.tolist()
             if count[t]
         )
-        yield f"Most of them at {listed}."
+        yield f"Times with the most extrapolated values: {listed}."

@@ -54,7 +54,7 @@ def table(outcome: Outcome, columns: Bool[Tensor, " column"], v: int, name: str)
     weights = {kind: weight / weight.sum() for kind, weight in weights.items() if weight.any()}
     if not (hidden.weight * hidden.whole).any() and len(weights) > 1:
         del weights["at whole times"]  # no missing value is of a time without observations
-    yield "Errors at hidden values, means weighted as the missing values are:"
+    yield "Errors at hidden values, weighted to match the missing values:"
     heading = "".join(f"{f'hidden {kind}: RMSE':>28}{'CRPS':>9}{'spread/error':>14}" for kind in weights)
     yield f"{f'errors in {units}':<26}{heading}"
     for trial in sorted(outcome.trials, key=lambda trial: trial.crps):

@@ -238,7 +238,7 @@ def summary_line(variable: str, kriging: StationKriging, gauges: Gauges, q: floa
     """Correlation of a variable, and how its spread was derived."""
     steps = counted(kriging.duration, "step")
     spread_text = (
-        "as the kriging gives it"
+        "from the kriging, not rescaled"
         if unscored
         else f"multiplied by {q:.3g}, so that it is right at left-out stations"
     )
@@ -256,6 +256,6 @@ def report(
     """Scores at left-out stations, and a line for each variable."""
     lines = "\n".join(variable.line for variable in variables)
     if scores.empty:
-        few = f"to leave stations out needs at least {MIN_STATIONS} of a variable, and there are {stations}"
+        few = f"leaving stations out requires at least {MIN_STATIONS} of a variable, and there are {stations}"
         return f"{lines}\nno scores: {few}"
     return f"{as_text(scores)}\n\n{largest_biases(scores, by_station)}\n{lines}"

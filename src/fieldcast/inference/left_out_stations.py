@@ -124,7 +124,7 @@ def clusters(table: pd.DataFrame, seed: int, where: str) -> Int[np.ndarray, " n"
     locations = table[["latitude", "longitude"]].drop_duplicates()
     if len(locations) < MIN_STATIONS:
         raise InputError(
-            f"{where} has {counted(len(locations), 'station')}: to leave some out needs at least {MIN_STATIONS}."
+            f"{where} has {counted(len(locations), 'station')}: leaving some out requires at least {MIN_STATIONS}."
         )
     points = np.concatenate([unit_points([y], [x])[0] for y, x in locations.to_numpy()])
     from sklearn.cluster import KMeans  # slow to import

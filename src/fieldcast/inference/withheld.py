@@ -45,7 +45,7 @@ def withheld_cells(
     if not count[cells].sum():
         raise InputError(
             f"withheld = {share:g}: this share of the {int(count.sum())} observations is less than the observations "
-            "of a single cell; withhold more, or 0."
+            "of a single cell; withhold more, or set it to 0."
         )
     return cells
 

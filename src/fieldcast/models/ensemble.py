@@ -78,12 +78,14 @@ class Ensemble(Trained):
     ):  # fmt: skip
         super().__init__(space)
         if not 0 <= persistent_noise <= 1:
-            raise InputError(f"persistent_noise is {persistent_noise:g}: a share of the noise, from 0 to 1.")
+            raise InputError(
+                f"persistent_noise is {persistent_noise:g}: give a share of the noise, from 0 to 1."
+            )
         if not 0 <= contrasts < 1:
-            raise InputError(f"contrasts is {contrasts:g}: a share of the loss, from 0 to less than 1.")
+            raise InputError(f"contrasts is {contrasts:g}: give a share of the loss, from 0 to less than 1.")
         if noise_decorrelation_days <= 0:
             raise InputError(
-                f"noise_decorrelation_days is {noise_decorrelation_days:g}: a number of days above 0."
+                f"noise_decorrelation_days is {noise_decorrelation_days:g}: give a number of days above 0."
             )
         self.pairs = pairs_of(space) if contrasts else []
         if contrasts and not self.pairs:

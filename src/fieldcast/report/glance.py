@@ -46,7 +46,7 @@ def sentences(glances: Sequence[Glance]) -> list[tuple[str, str]]:
     clauses_by_heading = {
         "What was done": [clause for glance in glances for clause in glance.done],
         "What is best": [clause for glance in glances for clause in glance.best],
-        "What to doubt": doubt,
+        "What to treat with caution": doubt,
     }
     return [(heading, sentence(clauses)) for heading, clauses in clauses_by_heading.items() if clauses]
 

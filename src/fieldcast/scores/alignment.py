@@ -128,8 +128,8 @@ def require_same_grid_and_units(forecasts: xr.Dataset, truth: xr.Dataset, variab
             )
     if axis := different_axis(forecasts, truth):
         raise InputError(
-            f"the {axis} of the forecasts differs from that of the fields they are scored against: bring them to the "
-            "grid of the fields, in the order of its rows and columns."
+            f"the {axis} of the forecasts differs from that of the fields they are scored against: interpolate them "
+            "to the grid of the fields, in the order of its rows and columns."
         )
     if forecasts["start"].dt.calendar != truth["time"].dt.calendar:
         raise InputError(

@@ -241,8 +241,8 @@ METRICS: dict[str, Metric] = {
         ("desroziers", "innovation_squared"),
         signal_share,
         title="degrees of freedom for signal",
-        explanation="share of an innovation that the analysis follows at the observations, tr(H K) for each of them: 1 "
-        "where it follows the observations alone, 0 where it ignores them.",
+        explanation="share of the innovation by which the analysis moves towards an observation, an estimate of "
+        "tr(H K) per observation: 1 if the analysis equals the observations, 0 if it ignores them.",
         better=None,
         power=0,
         tasks=ASSIMILATE,

@@ -101,8 +101,12 @@ def problem_of(experiment: str, body: Mapping[str, Any]) -> Problem:
             f"'{experiment}': experiments of {name} are not fitted here: run `kedro run --pipelines {experiment}`, and "
             "load its checkpoint."
         )
-    if "weights" in (body.get("uses") or {}) or body["model"].get("type") == "File":
+    if "weights" in (body.get("uses") or {}):
         raise InputError(f"'{experiment}' is not trained itself: name the experiment whose weights it uses.")
+    if body["model"].get("type") == "File":
+        raise InputError(
+            f"'{experiment}' is of type File: its forecasts were made elsewhere, so there is nothing to fit."
+        )
     check_model(body["model"], f"{experiment}.model", Model)
     if "parts" in body["model"]:
         raise InputError(

@@ -245,7 +245,7 @@ def test_contents_that_a_slow_server_missed_are_named_and_its_runs_are_ended(
     assert time.perf_counter() - begin < 15
     (warning,) = [record.getMessage() for record in caplog.records if record.name.startswith("fieldcast")]
     until = (
-        re.escape(f"tracking at {server.address} was not done after ")
+        re.escape(f"tracking at {server.address} had not finished after ")
         + "([34]) seconds and has not recorded "
     )
     assert re.match(until, warning), warning

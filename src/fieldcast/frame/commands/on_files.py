@@ -30,7 +30,7 @@ from fieldcast.frame.commands.parameter_options import SectionCommand
 def fill(file: str | None, **options: Any) -> None:
     """Fill the gaps in FILE with a trained model.
 
-    FILE is NetCDF or Zarr; the same as `kedro run --pipelines fill`.
+    FILE is NetCDF or Zarr. This command is equivalent to `kedro run --pipelines fill`.
     """
     on_file("fill", {"observations": file} if file else {}, **options)
 
@@ -46,7 +46,7 @@ def fill(file: str | None, **options: Any) -> None:
 def fill_gaps(file: str, env: str | None, params: Mapping[str, Any], **options: Any) -> None:
     """Fill the gaps of FILE from its own values.
 
-    FILE is NetCDF or Zarr; the same as `kedro run --env gaps --pipelines gaps`.
+    FILE is NetCDF or Zarr. This command is equivalent to `kedro run --env gaps --pipelines gaps`.
     """
     ingestion = {**params.get("ingestion", {}), "path": local(file)}
     on_file("gaps", {}, env=env or "gaps", params={**params, "ingestion": ingestion}, key="fill", **options)
@@ -71,7 +71,7 @@ def fill_gaps(file: str, env: str | None, params: Mapping[str, Any], **options: 
 def grid_stations(stations: str, like: str | None, **options: Any) -> None:
     """Make fields from STATIONS alone.
 
-    STATIONS is a table, CSV or Parquet; the same as `kedro run --pipelines gridding`.
+    STATIONS is a table, CSV or Parquet. This command is equivalent to `kedro run --pipelines gridding`.
     """
     files = {"stations": local(stations), **({"like": local(like)} if like else {})}
     on_file("gridding", files, **options)
@@ -88,7 +88,7 @@ def grid_stations(stations: str, like: str | None, **options: Any) -> None:
 def predict(file: str, **options: Any) -> None:
     """Forecast from the last states of FILE.
 
-    FILE is NetCDF or Zarr; the same as `kedro run --pipelines predict`.
+    FILE is NetCDF or Zarr. This command is equivalent to `kedro run --pipelines predict`.
     """
     on_file("predict", {"states": file}, **options)
 
@@ -104,7 +104,7 @@ def predict(file: str, **options: Any) -> None:
 def cycle(file: str, **options: Any) -> None:
     """Analyse FILE step by step: forecast, then update.
 
-    FILE is NetCDF or Zarr; the same as `kedro run --pipelines cycle`.
+    FILE is NetCDF or Zarr. This command is equivalent to `kedro run --pipelines cycle`.
     """
     on_file("cycle", {"observations": file}, **options)
 

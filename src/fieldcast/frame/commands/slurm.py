@@ -16,7 +16,7 @@ from fieldcast.frame.commands.interruption import interruptible
 def slurm(pipelines: str, output: str, **options: str | None) -> None:
     """Write a script that submits a job array.
 
-    Each experiment is a task of the array: `bash fieldcast.sh SBATCH_OPTIONS`.
+    Each experiment is a task of the array. Submit it with `bash fieldcast.sh SBATCH_OPTIONS`.
     """
     from fieldcast.frame.slurm import job_script
     from fieldcast.inference.whole_file import write_named

@@ -99,7 +99,7 @@ class Writer(Background):
         left_open = self._end_all(timeout * ENDING_SHARE)
         is_known = not is_late and not self.is_open  # a failed opening has been reported
         if (missing or left_open) and not is_known:
-            late = f"was not done after {time.monotonic() - begin:.0f} seconds and " if is_late else ""
+            late = f"had not finished after {time.monotonic() - begin:.0f} seconds and " if is_late else ""
             LOG.warning("tracking at %s %s%s.", self._uri, late, self._report(missing, left_open))
 
     def _report(self, missing: list[str], left_open: int) -> str:

@@ -49,9 +49,7 @@ def score(
             "no experiment that can use stations has been trained yet here: run "
             f"`kedro run --pipelines {fill.experiment}` first, with the same data_root and --env."
         )
-    LOG.info(
-        "Predicting the stations that are left out, in %d turns, by %s", FOLDS, ", ".join(models_of_points)
-    )
+    LOG.info("Predicting left-out stations in %d folds with %s", FOLDS, ", ".join(models_of_points))
     members = limits.cap("members", evaluation.members)
     where = f"fill.stations '{path}'"
     table, by_station = scores_at_left_out(
