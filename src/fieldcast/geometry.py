@@ -85,7 +85,9 @@ def edges(centres: Shaped[np.ndarray, " n"]) -> Float[np.ndarray, " edges"]:
 
 
 def great_circle_km(chord: float) -> float:
-    """Great-circle distance [km] between two points on the unit sphere that are a chord apart."""
+    """Great-circle distance [km] between two points on the unit sphere that are a chord apart; infinite if that is."""
+    if math.isinf(chord):
+        return chord
     return 2 * MEAN_EARTH_RADIUS * math.asin(min(1.0, chord / 2))
 
 

@@ -7,7 +7,7 @@ no threads, and each process is a fork of it.
 import os
 import pickle
 import signal
-from multiprocessing import forkserver, get_context, parent_process
+from multiprocessing import forkserver, get_context, parent_process, resource_tracker
 
 CONTEXT = get_context("forkserver")
 TASKS = [f"fieldcast.tasks.{name}" for name in ("reconstruct", "forecast", "assimilate", "sample")]
@@ -21,6 +21,7 @@ def start_server() -> None:
 
     It and its forks inherit blocked signals: Ctrl-C and SIGTERM are for the main process, which kills the others.
     """
+    resource_tracker.ensure_running()  # which unblocks them when it starts, so before that
     signals = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     before = os.environ.get(THREADS)
     os.environ[THREADS] = "1"  # keep libraries from starting threads, which a fork would lack

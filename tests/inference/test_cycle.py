@@ -11,10 +11,11 @@ import xarray as xr
 import fieldcast
 from fieldcast.encoding.checkpoint import Checkpoint
 from fieldcast.errors import InputError
-from fieldcast.inference.cycle import RecordCycle
+from fieldcast.geometry import MEAN_EARTH_RADIUS
+from fieldcast.inference.cycle import RecordCycle, cycle
 from fieldcast.inference.cycle_quality import as_text
 from fieldcast.inference.trained_model import TrainedModel
-from fieldcast.inference.withheld import withheld_cells, withheld_scores, withheld_sums
+from fieldcast.inference.withheld import distances_km, withheld_cells, withheld_scores, withheld_sums
 from fieldcast.models.assimilation.cold_start import ends_of_stretches, free_run_states, training_stretches
 from fieldcast.models.assimilation.kalman_filter import KalmanFilter
 from fieldcast.models.assimilation.letkf import LETKF
@@ -171,9 +172,40 @@ def test_scores_at_withheld_observations_show_calibration():
     assert scores["coverage90"] == pytest.approx(0.9, abs=0.01)
 
 
-def test_an_interrupted_cycle_goes_on_to_the_same_numbers(forecaster, interpolation, record):
+def test_distances_to_the_nearest_assimilated_observation(interpolation):
+    """Against all great circles; the second time has no observation, so a median of both is infinite."""
+    space = interpolation.checkpoint.model.space
+    points = space.points.flatten(0, 1)
+    angle = torch.rad2deg(torch.arccos((points @ points.T).clamp(-1, 1)))
+    mask = torch.zeros(1, 1, *space.shape, dtype=torch.bool)
+    withheld = torch.zeros(space.shape, dtype=torch.bool)
+    assimilated, left_out = [3, 40], [41, 55, 70]
+    mask.flatten()[[*assimilated, *left_out]] = True
+    withheld.flatten()[left_out] = True
+    nearest = angle[:, assimilated].amin(1) * np.pi / 180 * MEAN_EARTH_RADIUS
+    missing = ~mask.flatten() & space.exists.flatten()
+    expected = [np.median(nearest[left_out]), np.median(nearest[missing])]
+    np.testing.assert_allclose(distances_km(mask, withheld, space)[0], expected, rtol=1e-3)
+    empty = torch.cat([mask, torch.zeros_like(mask)])
+    assert np.isinf(distances_km(empty, withheld, space)[0, 1])
+
+
+def test_a_run_says_where_missing_values_are_farther_from_observations(forecaster, interpolation, record):
+    """Every second day without observations: withheld observations tell little about these."""
+    few = record.isel(time=slice(6))
+    gappy = few.where(xr.DataArray(np.arange(6) % 2 == 0, dims="time"))
+    said = "missing values are mostly at times without observations"
+    texts = [as_text(cycle(forecaster, interpolation, x, members=3, withheld=0.2)) for x in (few, gappy)]
+    assert [said in text for text in texts] == [False, True]
+
+
+def test_an_interrupted_cycle_goes_on_to_the_same_numbers(forecaster, interpolation, record, monkeypatch):
     few = record.isel(time=slice(6))
     run = RecordCycle.of(forecaster, interpolation, few, 3, 0, 0.1, 0.2, "the record")
+    monkeypatch.setattr(
+        "fieldcast.inference.cycle.PIECE_TIMES", 2
+    )  # small records, too, are stored in pieces
+    assert len(list(run.pieces())) == 3
     whole = list(run.pieces(length=2))
     for done, on_disk in ((1, 1), (1, 2)):  # the second was killed between the two saves
         rest = list(run.pieces(whole[done - 1][1], on_disk, length=2))

@@ -87,6 +87,8 @@ def test_the_hardest_to_recognise_is_the_nearest_to_chance() -> None:
     body = by_chance.results.sections({})[0].body
     assert "52 % (45 to 59 %), the nearest to the 50 % of chance" in body and "lowest;" not in body
     assert findings({("a", "fid"): 1.0}).hardest_to_recognise() is None
+    alone = findings({("a", "c2st"): 0.99}).results.sections({})[0].body
+    assert "an accuracy of 99 % (50 % is chance)" in alone and "nearest to the 50 %" not in alone
 
 
 def test_likelihoods_are_exact_bounds_or_none() -> None:

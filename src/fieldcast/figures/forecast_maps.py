@@ -16,6 +16,7 @@ from fieldcast.figures.style import INK, NORMAL_FONT, escape, wrap_name
 from fieldcast.time_steps import lead_label
 
 ROWS = {"truth": "truth", "mean": "mean", "member_0": "member 1", "member_1": "member 2"}
+NAME_LETTERS = 18  # letters in a line of the name of a row
 STEPS = 10  # steps that are drawn
 STEPS_ACROSS = 5  # steps side by side
 BLOCK_GAP = 0.4  # between blocks of steps [rows]
@@ -85,7 +86,9 @@ def snapshot_maps(
     anomaly = "anomaly" in first.attrs
     colours, levels = colours_and_levels(one_member(first, variable).isel(step=0).to_numpy(), anomaly)
     grid = first["latitude"].to_numpy(), first["longitude"].to_numpy()
-    sheet = Sheet(*grid, len(steps), len(with_variable), left=0.2, top=0.3, outline=outline)
+    labels = {name: wrap_name(name, NAME_LETTERS) for name in with_variable}
+    left = max(0.2, 0.05 + 0.07 * max(label.count("\n") + 1 for label in labels.values()))
+    sheet = Sheet(*grid, len(steps), len(with_variable), left=left, top=0.3, outline=outline)
     for column, step in enumerate(steps):
         sheet.title((column, 0), f"step {step}")
         for row, (name, fields) in enumerate(with_variable.items()):
@@ -94,15 +97,10 @@ def snapshot_maps(
             if len(matches):
                 draw(sheet, (column, row), values.isel(step=int(matches[0])).to_numpy(), colours, levels)
             if column == 0:
-                write_row_name(sheet, row, name)
+                sheet.side((0, row), labels[name])
     quantity = "departure from the climatology" if anomaly else "one member"
     sheet.bar(-0.05, 0.2, colours, ", ".join(filter(None, (f"{variable}, {quantity}", unit))))
     return sheet.figure
-
-
-def write_row_name(sheet: Sheet, row: int, name: str) -> None:
-    """Write the name of an experiment to the left of its row."""
-    sheet.side((0, row), wrap_name(name, 12))
 
 
 def one_member(snapshots: xr.Dataset, variable: str) -> xr.DataArray:

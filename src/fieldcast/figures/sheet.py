@@ -24,9 +24,10 @@ UNOBSERVED_COLOUR = "#e4e7ea"  # colour of a cell that was not observed; one tha
 GAP = 0.055  # distance between maps [widths of a map]
 LEFT_WIDTH, LOWER_HEIGHT = 0.3, 0.17  # margins for the degrees beside and below the maps [inches]
 TICK_LENGTH = 0.035  # length of a tick [inches]
-TICK_STEPS = 1, 2, 5, 10, 15, 20, 30, 45, 90  # distances between ticks [degrees]
+TICK_STEPS = 1, 2, 5, 10, 15, 20, 30, 45, 90, 180, 360  # distances between ticks [degrees]
 SCALE_TOLERANCE = 0.01  # values that exceed a scale of colours by less, as a share of it, count as inside
 MAX_TICKS = 4  # ticks along an axis, at most
+TICK_DISTANCE = 0.38  # smallest distance of ticks of longitude, whose labels stand side by side [inches]
 LETTER_WIDTH = 0.62  # width of a letter, as a share of its font size
 Map = Float[np.ndarray, "latitude longitude"]
 
@@ -74,8 +75,11 @@ class Sheet:
         height = top + rows * self.height + (rows - 1) * row_gap
         self.scale = min((WIDTH - LEFT_WIDTH * degrees) / width, max_map_width)  # inches
         self.beside, below = LEFT_WIDTH * degrees / self.scale, LOWER_HEIGHT * degrees / self.scale
+        side_by_side = int(np.clip(self.scale // TICK_DISTANCE, 1, MAX_TICKS))
         self.ticks = (
-            [((value - west) / wide, text) for value, text in ticks(west, east, "EW")] if degrees else [],
+            [((value - west) / wide, text) for value, text in ticks(west, east, "EW", side_by_side)]
+            if degrees
+            else [],
             [((value - south) * size[1], text) for value, text in ticks(south, north, "NS")]
             if degrees
             else [],
@@ -206,13 +210,13 @@ def shades(colours: str, low: float, high: float) -> ScalarMappable:
     return ScalarMappable(Normalize(low, high), colours)
 
 
-def ticks(low: float, high: float, signs: str) -> list[tuple[float, str]]:
-    """Degrees between two edges, at most four and as near to each other as possible, each with its label.
+def ticks(low: float, high: float, signs: str, most: int = MAX_TICKS) -> list[tuple[float, str]]:
+    """Degrees between two edges, at most `most` and as near to each other as possible, each with its label.
 
     `signs`: letters of positive and negative degrees, "EW" or "NS".
     """
     inside = (np.arange(np.floor(low / step) + 1, np.ceil(high / step)) * step for step in TICK_STEPS)
-    values = next(values for values in inside if len(values) <= MAX_TICKS)
+    values = next(values for values in inside if len(values) <= most)
     return [(value, degree(value, signs)) for value in values.tolist()]
 
 

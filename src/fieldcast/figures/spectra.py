@@ -17,6 +17,7 @@ from fieldcast.figures.style import (
     WIDTH,
     Look,
     escape,
+    in_lines,
     key,
     looks_of,
     new_figure,
@@ -28,6 +29,7 @@ from fieldcast.time_steps import lead_label
 
 # widest limits of the vertical axes of ratios: power of members over that of the truth, of the error over anomalies
 POWER_LIMITS, ERROR_LIMITS = (0.02, 20.0), (0.005, 5.0)
+TITLE_LETTERS = 120  # letters of the titles of all panels side by side
 SHADES = colormaps["viridis_r"]  # colours of the steps of a long rollout
 
 
@@ -166,7 +168,7 @@ def long_rollout_spectra(
         for wavelength, ratio, label, place in step_ratios(fields, diagnostics[name], variable, wraps):
             axes.plot(wavelength, ratio, color=SHADES(place), linewidth=1.4, label=label)
         axes.axhline(1.0, color="black", linewidth=0.8)
-        style_axes(axes, name, "wavelength, km")
+        style_axes(axes, in_lines(name, TITLE_LETTERS // columns), "wavelength, km")
     finish_axes(figure, panels, f"{variable}: power / power of the truth")
     key(figure, *panels.ravel(), title="step", title_fontsize=SMALL_FONT)
     return figure

@@ -127,13 +127,18 @@ def escape(text: object) -> str:
 
 
 def wrap_name(name: str, width: int = 14) -> str:
+    """The lines of a name as matplotlib's text."""
+    return escape(in_lines(name, width))
+
+
+def in_lines(name: str, width: int) -> str:
     """A name broken after spaces and underscores into lines of about `width` letters."""
     lines = [""]
     for piece in re.findall(r"[^ _]*[ _]?", name):
         if lines[-1] and len((lines[-1] + piece).rstrip()) > width:
             lines.append("")
         lines[-1] += piece
-    return escape("\n".join(line.rstrip(" ") for line in lines))
+    return "\n".join(line.rstrip(" ") for line in lines)
 
 
 def percent(k: float) -> str:

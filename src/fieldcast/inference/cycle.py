@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,12 +27,16 @@ from fieldcast.inference.reconstruct import context_of
 from fieldcast.inference.result_attributes import with_attributes
 from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.inference.user_layout import restore_layout
-from fieldcast.inference.withheld import withheld_cells
+from fieldcast.inference.withheld import distances_km, withheld_cells
 from fieldcast.lineage import Lineage, digest
 from fieldcast.models.core import Context
 from fieldcast.time_steps import TimeStep
 
-PIECE_BYTES = 16 * 2**20  # bytes of the times that are stored together
+PIECE_BYTES = 16 * 2**20  # largest number of bytes of the times that are stored together
+PIECE_TIMES = 32  # largest number of these times, after which an interrupted cycle can resume
+
+
+LOG = logging.getLogger(__name__)
 
 
 @memory.reports_out_of_memory
@@ -175,16 +180,17 @@ class RecordCycle:
         on_disk
             Number of its stored pieces: one more than in the state if it was interrupted between the two saves.
         length
-            Number of times in a piece; by default as many as `PIECE_BYTES` hold.
+            Number of times in a piece; by default as many as `PIECE_BYTES` hold, at most `PIECE_TIMES`.
         """
         c, members, seed = self.c, self.options["members"], self.options["seed"]
-        length = length or max(
-            1, PIECE_BYTES // (4 * members * self.withheld.numel() * len(self.codec.variables))
-        )
+        bytes_of_time = 4 * members * self.withheld.numel() * len(self.codec.variables)
+        length = length or min(PIECE_TIMES, max(1, PIECE_BYTES // bytes_of_time))
         state, header = resume_state(earlier, self.sources, self.withheld.device)
         done = header.get("number", 0) if state is not None else 0
         if not done <= on_disk <= done + 1:
             state, done = None, 0
+        if done:
+            LOG.info("Resuming after %d of %d times.", done * length, c.count)
         observed, mask = c.observations()
         observed, mask = observed * ~self.withheld, mask & ~self.withheld
         assimilated = Context(c.count, observed=observed, mask=mask, day=c.day, noise=self.options["noise"])
@@ -213,7 +219,10 @@ class RecordCycle:
         fields = with_moments(steps[list(self.codec.variables)].drop_attrs(deep=False), self.codec)
         result = restore_layout(self.dataset, fields, self.codec)
         result = with_attributes(result, self.dataset.attrs, "Analysis", self.names, self.options)
-        return with_quality(result, steps, self.dataset, self.codec, self.options["noise"])
+        distances = distances_km(
+            self.c.observations()[1], self.withheld, self.models.assimilator.filter.space
+        )
+        return with_quality(result, steps, self.dataset, self.codec, self.options["noise"], distances)
 
 
 def check_times(times: xr.DataArray, step: TimeStep, where: str) -> None:

@@ -42,6 +42,8 @@ SUSPECT_TITLE = (
 INFERRED = "observation error of {v} implied by innovations and residuals"
 # smallest ensemble for which a coverage of 90 % is defined
 MIN_MEMBERS = next(members for members in count(2) if coverage_interval(members, NOMINAL_COVERAGE))
+DISTANCES = "distance_km", "missing_distance_km"  # attributes of the scores, see `distances_km`
+FARTHER = 1.5  # ratio of these distances from which a run warns
 INNOVATIONS, WITHHELD = "fieldcast_innovations", "fieldcast_withheld"  # variables beside the fields of a step
 
 
@@ -91,11 +93,17 @@ def quality_of_step(
 
 
 def with_quality(
-    result: xr.Dataset, steps: xr.Dataset, dataset: xr.Dataset, codec: FieldCodec, noise: float
+    result: xr.Dataset,
+    steps: xr.Dataset,
+    dataset: xr.Dataset,
+    codec: FieldCodec,
+    noise: float,
+    distances: Float[np.ndarray, "variable 2"],
 ) -> xr.Dataset:
     """The result with scores and innovation statistics of each variable, in its units.
 
-    `steps` holds `quality_of_step` of all times; `dataset` is the user's record.
+    `steps` holds `quality_of_step` of all times; `dataset` is the user's record, and `distances` are the `distances_km`
+    of its withheld observations and missing values.
     """
     (time,) = map(str, dataset[conventions.axes(dataset)["time"]].dims)
     innovations = steps[INNOVATIONS].to_numpy().T  # (statistic, variable, time)
@@ -108,7 +116,8 @@ def with_quality(
         units = unit_attrs(str(codec.attrs[variable].get("units", "1")))
         for score, by_state in scores.items():
             factor, of_score = (1.0, unit_attrs("1")) if score == "coverage90" else (deviation, units)
-            number = {"observations": int(sums[0, i, 0])} if sums is not None else {}
+            where = dict(zip(DISTANCES, map(float, distances[i]), strict=True))
+            number = {"observations": int(sums[0, i, 0]), **where} if sums is not None else {}
             values = factor * by_state[:, i]
             variables[f"{v}_{score}"] = quality_variable(
                 ("state",), values, SCORES[score], v, {**of_score, **number}
@@ -170,6 +179,7 @@ def lines_of(result: xr.Dataset, v: str) -> Iterator[str]:
         for state in result["state"].values:
             values = (float(result[f"{v}_{score}"].sel(state=state)) for score in SCORES)
             yield f"{state:16}" + "".join(f"{value:>18.4g}" for value in values)
+        yield from warning_of_distance(result[f"{v}_crps"].attrs)
         if np.isnan(result[f"{v}_coverage90"]).all():
             yield f"A 90 % interval needs at least {MIN_MEMBERS} members: with fewer there is no coverage."
     yield (
@@ -177,3 +187,18 @@ def lines_of(result: xr.Dataset, v: str) -> Iterator[str]:
         f"{MAX_DEPARTURE:g} standard deviations, inferred observation error {float(error):.3g} {unit} "
         f"(assumed {error.attrs['assumed']:.3g})"
     )
+
+
+def warning_of_distance(attrs: Mapping[str, Any]) -> Iterator[str]:
+    """A line if missing values lie farther from observations than the withheld ones, which then err less."""
+    withheld, missing = (attrs[name] for name in DISTANCES)
+    if missing > FARTHER * withheld:
+        far = (
+            "are mostly at times without observations"
+            if np.isinf(missing)
+            else f"lie {missing:.0f} km from them"
+        )
+        yield (
+            f"Withheld observations lie {withheld:.0f} km from the nearest assimilated ones, missing values {far} "
+            "(medians): expect larger errors there than these scores say."
+        )

@@ -56,6 +56,14 @@ def load(
     return TrainedModel(unpack(data, str(path), model), feedback).to(device)
 
 
+def with_same_data(parameters: Mapping[str, Any]) -> str:
+    """The options by which another command trains on the data of this one, for messages."""
+    ingestion = parameters.get("ingestion") or {}
+    if ingestion.get("source") == "file" and not ingestion.get("path"):
+        return "with the same data_root and --env, and with the ingestion.path of the data that are there"
+    return "with the same data_root and --env"
+
+
 def trained_model(
     experiment: str,
     parameters: Mapping[str, Any],
@@ -88,8 +96,8 @@ def trained_model(
         trained = sorted(key.replace("/", ".") for key in checkpoints if key.startswith(f"{task}/"))
         others = f"; or draw from a trained one: --params {key}={' or '.join(trained)}" if trained else ""
         raise InputError(
-            f"'{experiment}' has not been trained yet here: run `kedro run --pipelines {experiment}` first, with the "
-            f"same data_root and --env{others}."
+            f"'{experiment}' has not been trained yet here: run `kedro run --pipelines {experiment}` first, "
+            f"{with_same_data(parameters)}{others}."
         )
     where = f"the checkpoint of '{weights_of or experiment}'"
     checkpoint = unpack(checkpoints[address](), where, settings["model"] if weights_of else None)

@@ -12,14 +12,18 @@ from math import nan
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from fieldcast.errors import InputError
+from fieldcast.geometry import great_circle_km
 from fieldcast.models import masks
 from fieldcast.models.random_streams import RandomStreams, seed_for
+from fieldcast.models.selection import evenly
 from fieldcast.models.space import Space
 from fieldcast.scores.observations import observation_statistics
 
+MEASURED_TIMES = 60  # times of a record at which distances to observations are measured, at most
 SUMS = ("count", "crps", "square", "coverage")  # sums over observations, see `observation_statistics`
 
 
@@ -48,6 +52,36 @@ def withheld_cells(
             "of a single cell; withhold more, or set it to 0."
         )
     return cells
+
+
+def distances_km(
+    mask: Bool[Tensor, "time variable y x"], withheld: Bool[Tensor, "y x"], space: Space
+) -> Float[np.ndarray, "variable 2"]:
+    """Median distances [km] from the withheld observations, and from missing values, to the nearest assimilated ones.
+
+    Observations of the same time and variable count; a time without any is infinitely far. Of a long record, evenly
+    spaced times are taken.
+    """
+    points, exists = space.points.flatten(0, 1).cpu().numpy(), space.exists.flatten().cpu().numpy()
+    left_out = withheld.flatten().cpu().numpy()
+    observed = mask[evenly(len(mask), min(len(mask), MEASURED_TIMES))].flatten(2).cpu().numpy()
+    medians = np.full((observed.shape[1], 2), nan)
+    for v in range(observed.shape[1]):
+        for number, kind in enumerate((observed[:, v] & left_out, exists & ~observed[:, v])):
+            chords = [
+                chords_to(points[here & ~left_out], points[cells])
+                for here, cells in zip(observed[:, v], kind, strict=True)
+            ]
+            if any(map(len, chords)):
+                medians[v, number] = great_circle_km(float(np.median(np.concatenate(chords))))
+    return medians
+
+
+def chords_to(
+    points: Float[np.ndarray, "point 3"], places: Float[np.ndarray, "place 3"]
+) -> Float[np.ndarray, " place"]:
+    """Chord from each place to the nearest point; infinite if there is no point."""
+    return cKDTree(points).query(places)[0] if len(points) else np.full(len(places), np.inf)
 
 
 def withheld_sums(

@@ -71,6 +71,10 @@ class Findings:
         accuracy = percents(self.board.scores[names[0], Sampled(), "c2st"])
         return names[0], accuracy, always, 3 < len(always) == len(names) - 1
 
+    def compared(self) -> bool:
+        """Whether a classifier has been trained on the samples of several experiments."""
+        return len(self.board.having("c2st")) > 1
+
     def densities(self) -> dict[str, list[str]]:
         """Experiments by the kind of their likelihood; empty if none has one."""
         kinds = {name: self.results.density(name) for name in self.board.order}

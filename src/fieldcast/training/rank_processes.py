@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import pickle
-import signal
 import socket
 import tempfile
 import threading
@@ -153,9 +152,6 @@ def serve(
     number: int, count: int, job: Job, training: Batches, validation: Batches, pipe: Connection
 ) -> None:
     """Train as one of several ranks (the body of a process)."""
-    signal.pthread_sigmask(
-        signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM}
-    )  # the parent process kills this one
     threading.Thread(target=die_with_parent, daemon=True).start()
     set_start_method("fork", force=True)  # so that a kill leaves no named semaphores of libraries behind
     try:

@@ -22,11 +22,6 @@ from fieldcast.models.gaps.record import Filler
 from fieldcast.progress import Progress
 from fieldcast.training.fill_gaps import CORRECTED, correction_of, methods
 
-FILES = (
-    "In the data folder: this text (08_reporting/gaps.txt), and pictures of each variable (<variable>_maps.png and "
-    "<variable>_series.png in 08_reporting/figures/gaps)."
-)
-
 
 def try_methods(
     fields: xr.Dataset, gaps: Gaps, seed: int, device: str, earlier: Mapping[str, Any]
@@ -58,7 +53,7 @@ def fill_gaps(
     statistics = comparison.error_statistics(tried)
     filled = fill(comparison, tried, statistics, dataset, members, trust, seed)
     series = comparison.series(tried, statistics.variances)
-    return filled, f"{filled.attrs['comment']}\n\n{FILES}", series
+    return filled, filled.attrs["comment"], series
 
 
 def draw_figures(fields: xr.Dataset, filled: xr.Dataset, series: pd.DataFrame) -> dict[str, bytes]:

@@ -11,11 +11,6 @@ from fieldcast.geometry import edges
 from fieldcast.inference.file_options import Gridding
 from fieldcast.inference.grid_stations import grid_and_score
 
-FILES = (
-    "In the data folder: this text (08_reporting/gridding.txt), all stations (08_reporting/scores_by_gauge.csv), maps "
-    "(08_reporting/figures/gridding)."
-)
-
 
 def grid_stations(
     gridding: Gridding, seed: int, device: str
@@ -25,7 +20,7 @@ def grid_stations(
     like = None if gridding.like is None else read_file(gridding.like, "gridding.like")
     where = f"gridding.stations '{path}'"
     result = grid_and_score(path, gridding.resolution, like, gridding.step, seed, device, where)
-    return result.fields, result.scores, result.by_station, f"{result.text}\n\n{FILES}"
+    return result.fields, result.scores, result.by_station, result.text
 
 
 def draw_maps(fields: xr.Dataset, scores: pd.DataFrame, by_station: pd.DataFrame) -> dict[str, bytes]:

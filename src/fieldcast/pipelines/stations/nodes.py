@@ -15,11 +15,10 @@ from fieldcast.figures.stations import station_maps
 from fieldcast.geometry import edges
 from fieldcast.inference.file_options import Fill
 from fieldcast.inference.left_out_stations import FOLDS, as_text, largest_biases, scores_at_left_out
-from fieldcast.inference.loading import trained_model
+from fieldcast.inference.loading import trained_model, with_same_data
 from fieldcast.inference.options import Evaluation
 
 LOG = logging.getLogger(__name__)
-FILES = "In the data folder: all stations (08_reporting/scores_by_station.csv), maps (08_reporting/figures/stations)."
 
 
 def score(
@@ -47,7 +46,7 @@ def score(
     if not models_of_points:
         raise InputError(
             "no experiment that can use stations has been trained yet here: run "
-            f"`kedro run --pipelines {fill.experiment}` first, with the same data_root and --env."
+            f"`kedro run --pipelines {fill.experiment}` first, {with_same_data(parameters)}."
         )
     LOG.info("Predicting left-out stations in %d folds with %s", FOLDS, ", ".join(models_of_points))
     members = limits.cap("members", evaluation.members)
@@ -55,7 +54,7 @@ def score(
     table, by_station = scores_at_left_out(
         models_of_points, path, members, seed, where, fill.representativeness
     )
-    return table, by_station, f"{as_text(table)}\n\n{largest_biases(table, by_station)}\n{FILES}"
+    return table, by_station, f"{as_text(table)}\n\n{largest_biases(table, by_station)}"
 
 
 def draw_maps(fields: xr.Dataset, scores: pd.DataFrame, by_station: pd.DataFrame) -> dict[str, bytes]:

@@ -1,0 +1,32 @@
+"""Processes of a run."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+PROGRAM = """
+import signal
+from fieldcast.processes import CONTEXT, start_server
+
+def report(pipe):
+    pipe.send({signal.SIGINT, signal.SIGTERM} <= signal.pthread_sigmask(signal.SIG_BLOCK, []))
+
+if __name__ == "__main__":
+    start_server()
+    ours, other = CONTEXT.Pipe()
+    process = CONTEXT.Process(target=report, args=(other,))
+    process.start()
+    print("blocked" if ours.recv() else "open")
+    print("blocked" if signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []) else "open")
+    process.join()
+"""
+
+
+def test_ctrl_c_is_for_the_main_process_alone(tmp_path: Path) -> None:
+    """A terminal sends it to all processes; a worker that it reached would print a traceback."""
+    file = tmp_path / "program.py"
+    file.write_text(PROGRAM)
+    done = subprocess.run(
+        [sys.executable, str(file)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.stdout.split() == ["blocked", "open"], done.stderr
