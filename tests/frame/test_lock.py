@@ -322,3 +322,21 @@ def test_tasks_of_a_job_array_share_the_lock_and_no_other_run_gets_it(
     with pytest.raises(InputError, match="is in use by another run"):
         begin(namespaces=["reconstruct.kriging"])
     alone.after_pipeline_run()
+
+
+@pytest.mark.parametrize(
+    ("before", "written", "stays"), [(False, False, False), (False, True, True), (True, False, True)]
+)
+def test_a_refused_run_leaves_no_empty_folder_behind(
+    tmp_path: Path, before: bool, written: bool, stays: bool
+) -> None:
+    root = tmp_path / "data_mistyped"
+    if before:
+        root.mkdir()
+    lock = Lock()
+    lock._root = root
+    lock.before_pipeline_run({"pipeline_names": ["ingestion"]})
+    if written:
+        (root / "fields").touch()
+    lock.on_pipeline_error()
+    assert root.exists() == stays

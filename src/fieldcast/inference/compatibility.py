@@ -10,6 +10,7 @@ import xarray as xr
 from jaxtyping import Float
 
 from fieldcast import calendars
+from fieldcast.counted import counted
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.states import AnyDayCodec
 from fieldcast.errors import InputError
@@ -137,7 +138,9 @@ def last_states(
     data, needed = data.sortby("time"), max(history, 1)
     available = data.sizes["time"]
     if available < needed:
-        raise InputError(f"{where} has {available} states; the model needs the last {needed}: give it more.")
+        raise InputError(
+            f"{where} has {counted(available, 'state')}; the model needs the last {needed}: give it more."
+        )
     data = data.isel(time=slice(available - needed, available))
     step, intervals = space.time_step, np.diff(calendars.hours(data["time"]))
     if np.any(np.abs(step.counts(data["time"]) - 1) * step.hours > STEP_TOLERANCE):

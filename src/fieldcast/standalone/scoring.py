@@ -9,6 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from fieldcast import arguments, calendars, memory
+from fieldcast.counted import counted
 from fieldcast.errors import InputError
 from fieldcast.fields import climatology as climatologies
 from fieldcast.fields import normalisation as normalisations
@@ -97,8 +98,8 @@ def statistics_of(fields: xr.Dataset, training: Data | None) -> Statistics:
     """
     if training is None and fields.sizes["time"] < MIN_TIMES:
         raise InputError(
-            f"the truth has {fields.sizes['time']} times, too few for a climatology: pass `training`, the fields that "
-            "the model was trained on, for example."
+            f"the truth has {counted(fields.sizes['time'], 'time')}, too few for a climatology: pass `training`, the "
+            "fields that the model was trained on, for example."
         )
     record = fields
     if training is not None:
