@@ -59,8 +59,8 @@ def distances_km(
 ) -> Float[np.ndarray, "variable 2"]:
     """Median distances [km] from the withheld observations, and from missing values, to the nearest assimilated ones.
 
-    Observations of the same time and variable count; a time without any is infinitely far. Of a long record, evenly
-    spaced times are taken.
+    Observations of the same time and variable count; a time without any is infinitely far. A long record is measured at
+    evenly spaced times.
     """
     points, exists = space.points.flatten(0, 1).cpu().numpy(), space.exists.flatten().cpu().numpy()
     left_out = withheld.flatten().cpu().numpy()
