@@ -41,7 +41,7 @@ def test_a_forecast_from_a_damaged_checkpoint(refused: Any, days: xr.Dataset, fa
 
 
 STATES: dict[str, tuple[Spoil, tuple[str, ...]]] = {
-    "too few": (lambda d: d.isel(time=[-1]), ("has 1 states", "the last 2", "give it more")),
+    "too few": (lambda d: d.isel(time=[-1]), ("has 1 state;", "the last 2", "give it more")),
     "another time step": (lambda d: d.isel(time=[0, 2]), ("48 hours apart", "24 hours", "at that step")),
     "another grid": (lambda d: d.isel(longitude=slice(9)), ("longitudes differ", "9 from 0", "interpolate")),
     "other variables": (lambda d: d.drop_vars("u200"), ("'u200'", "it has z500, t650, ws800")),
@@ -120,5 +120,5 @@ def test_states_in_a_real_process(kedro: Any, whole: Path, days: xr.Dataset, tmp
     days.isel(time=[-1]).to_netcdf(path)
     parameters = f"data_root={whole},predict.states={path},predict.output={tmp_path / 'forecast.nc'}"
     done = kedro("--pipelines", "predict", "--params", parameters)
-    only_a_sentence(done, "has 1 states", "the last 2")
+    only_a_sentence(done, "has 1 state;", "the last 2")
     assert sorted(tmp_path.iterdir()) == [path]

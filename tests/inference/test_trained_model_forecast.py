@@ -106,7 +106,7 @@ def holes(data):
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda d: d.isel(time=[-1]), ("has 1 states", "the last 2")),
+        (lambda d: d.isel(time=[-1]), ("has 1 state;", "the last 2")),
         (lambda d: d.isel(time=[0, 2]), ("48 hours apart", "steps of 24 hours")),
         (lambda d: d[["t"]], ("no variable 'z'", "a forecast starts from complete states")),
         (lambda d: d.isel(lon=slice(6)), ("longitudes differ",)),
