@@ -14,8 +14,10 @@ from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.errors import InputError
 from fieldcast.inference.assimilate import Assimilator
 from fieldcast.inference.trained_model import TrainedModel
+from fieldcast.models.assimilation.background_errors import learn_errors
 from fieldcast.models.assimilation.cold_start import free_run_states, hybrid_of, training_stretches
 from fieldcast.models.assimilation.filter import CycleState, Filter, Members, cycle
+from fieldcast.models.assimilation.hybrid import Hybrid
 from fieldcast.models.capabilities import CyclesAlone
 from fieldcast.models.core import Context
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
@@ -110,6 +112,9 @@ class CycleModels:
             RandomStreams(seed_for(f"cycle, {use}", seed), datum, members)
             for use in ("start", "season", "alone")
         )
+        filter = self.assimilator.filter
+        if self.interpolation is not None and isinstance(filter, Hybrid):
+            learn_errors(filter, self.interpolation, self.assimilator.step, c, self.assimilator.history, seed)
         initial = self.start(c.day[:1], start)  # the reference of a resumed cycle, too
         state = initial if state is None else state
         contexts = (c[slice(number, number + 1)] for number in range(done, c.count))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fieldcast.models.assimilation.baselines import FreeRun
@@ -24,7 +24,7 @@ def hybrid_of(model: OptimalInterpolation) -> Hybrid:
     """A hybrid filter whose pool of background errors is the training anomalies of optimal interpolation.
 
     Innovations scale them from the size of weather to that of forecast errors. Taper and floor are those of the
-    interpolation, the weight of the ensemble is the filter's default.
+    interpolation, the weight of the ensemble is the filter's default. `background_errors` has a better pool.
     """
     hybrid = Hybrid(model.space).to(model.anomalies.device)
     hybrid.fill_pool(model.grid.scatter(model.anomalies))
@@ -39,19 +39,34 @@ def training_stretches(
 
     None if it keeps no `past` successive states, which is the case if it keeps a small share of a long record.
     """
-    row = torch.full(
-        (len(model.days),), -1, device=model.days.device
-    )  # row of the anomalies; -1 for days not kept
-    row[model.number] = torch.arange(len(model.number), device=row.device)
-    allowed = ends_of_stretches(model.days, past)
-    for lag in range(past):
-        allowed[lag:] &= row[: len(row) - lag] >= 0
+    allowed = kept_stretches(model, past)
     if not allowed.any():
         return None
     allowed = within_season(model.days, day, allowed.expand(len(day), -1))
-    last = pick(allowed, draws.uniform(1)[..., 0])
-    index = last[..., None] + torch.arange(1 - past, 1, device=last.device)
-    return model.grid.scatter(model.anomalies[row[index]])
+    return training_states(model, pick(allowed, draws.uniform(1)[..., 0]), past)
+
+
+def kept_stretches(model: OptimalInterpolation, length: int) -> Bool[Tensor, " n"]:
+    """Mask of the training times that end a stretch of `length` states one step apart, all of which are kept."""
+    row, allowed = rows_of(model), ends_of_stretches(model.days, length)
+    for lag in range(length):
+        allowed[lag:] &= row[: len(row) - lag] >= 0
+    return allowed
+
+
+def training_states(
+    model: OptimalInterpolation, last: Int[Tensor, "*batch"], length: int
+) -> Float[Tensor, "*batch length variable y x"]:
+    """The stretches of `length` states that end at these training times."""
+    index = last[..., None] + torch.arange(1 - length, 1, device=last.device)
+    return model.grid.scatter(model.anomalies[rows_of(model)[index]])
+
+
+def rows_of(model: OptimalInterpolation) -> Int[Tensor, " n"]:
+    """Row of each training time in the anomalies; -1 for times that are not kept."""
+    row = torch.full((len(model.days),), -1, device=model.days.device)
+    row[model.number] = torch.arange(len(model.number), device=row.device)
+    return row
 
 
 def ends_of_stretches(days: Float[Tensor, " n"], past: int) -> Bool[Tensor, " n"]:

@@ -52,6 +52,7 @@ from fieldcast.models.gaussian.conditioning import (
 from fieldcast.models.gaussian.correlations import Kernel, gaspari_cohn
 from fieldcast.models.gaussian.covariance_terms import CovarianceTerm, SecondMoment, Tapered
 from fieldcast.models.gaussian.grid_points import GridPoints
+from fieldcast.models.gaussian.point_gain import PointGain
 from fieldcast.models.gaussian.robustness import observation_error
 from fieldcast.models.gaussian.training_statistics import CovarianceComponents, training_statistics
 from fieldcast.models.random_streams import RandomStreams
@@ -147,6 +148,19 @@ class Hybrid(Derived, Filter):
     def background_mean(self, step: CycleStep) -> Float[Tensor, "batch variable y x"]:
         return step.prior["mean"]
 
+    def static_mean(self, c: Context) -> Float[Tensor, "batch variable y x"]:
+        """x_a for a background of 0 and B = T o S, without a check of the observations.
+
+        The gain is computed once for all data that share a mask.
+        """
+        mean = self._flat(torch.zeros_like(c.base()))
+        variance, terms = self._statistics().deviation.square(), [self._static_term(1.0)]
+        for each in observed_data(c, self.grid, range(len(self.space.variables))):
+            if len(each.error):
+                gain = PointGain(terms, each.h, self._error(each, variance), mean[0])
+                mean[each.datum] = gain(each.y, torch.ones_like(each.error, dtype=torch.bool))
+        return self._state(mean)
+
     def _updates(
         self, observed: Sequence[ObservedData], terms: list[CovarianceTerm], variance: Float[Tensor, " values"],
         b: Float[Tensor, "1 values"],
@@ -167,8 +181,7 @@ class Hybrid(Derived, Filter):
     def _terms(self, s: float, deviations: Float[Tensor, "members values"]) -> list[CovarianceTerm]:
         """The terms of B."""
         w, places = float(self.weight), len(self.grid)
-        taper = self._kernel(float(self.taper)) if self.taper > 0 else None
-        terms: list[CovarianceTerm] = [Tapered(s * (1 - w), self._statistics().moments, taper, places)]
+        terms: list[CovarianceTerm] = [self._static_term(s * (1 - w))]
         if w > 0:
             share = deviations.new_full((len(deviations),), 1 / max(len(deviations) - 1, 1))
             terms.append(
@@ -177,6 +190,11 @@ class Hybrid(Derived, Filter):
                 )
             )
         return terms
+
+    def _static_term(self, weight: float) -> CovarianceTerm:
+        """T o S, times a weight."""
+        taper = self._kernel(float(self.taper)) if self.taper > 0 else None
+        return Tapered(weight, self._statistics().moments, taper, len(self.grid))
 
     def _statistics(self) -> CovarianceComponents:
         every = torch.ones(len(self.errors), dtype=torch.bool, device=self.errors.device)
