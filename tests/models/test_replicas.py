@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import pytest
@@ -13,6 +14,11 @@ from fieldcast.errors import InputError
 from fieldcast.inference.reconstruct import draw as reconstructions
 from fieldcast.inference.rollout import rollout
 from fieldcast.inference.sample import draw_states
+from fieldcast.models.assimilation import filter as filters
+from fieldcast.models.assimilation.by_fraction import ByFraction
+from fieldcast.models.assimilation.filter import CycleState, Filter, cycle
+from fieldcast.models.assimilation.hybrid import Hybrid
+from fieldcast.models.assimilation.letkf import LETKF
 from fieldcast.models.core import Context, Solved
 from fieldcast.models.points import Points
 from fieldcast.models.random_streams import RandomStreams
@@ -87,6 +93,35 @@ def test_rollouts_and_reconstructions_do_not_depend_on_the_number_of_devices(spa
         rolled.append(torch.stack([x for x, _ in steps]))
     assert torch.equal(*filled) and torch.equal(*rolled)
     assert sorted(count for count, _ in shares if count < 7) == [3, 4]
+
+
+def hybrid(space: Any) -> Hybrid:
+    filter = Hybrid(space)
+    filter.fill_pool(torch.randn(20, *space.state_shape, generator=torch.Generator().manual_seed(1)))
+    return filter
+
+
+@pytest.mark.parametrize("kind", [hybrid, lambda space: ByFraction(space, hybrid(space), [0.1, 0.4]), LETKF])
+def test_cycles_do_not_depend_on_the_number_of_devices(
+    space: Any, kind: Callable[[Any], Filter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seven cycles, each with masks of its own; a replica updates two or three of them."""
+    shares: list[int] = []
+    monkeypatch.setattr(filters, "move_to", lambda c, _: shares.append(getattr(c, "count", 0)) or c)
+    mask = torch.rand(3, 7, *space.state_shape, generator=torch.Generator().manual_seed(2)) < 0.2
+    contexts = [Context(7, observed=m * 1.0, mask=m, day=torch.linspace(0, 0.9, 7), noise=0.3) for m in mask]
+    past = torch.randn(7, 6, 1, *space.state_shape, generator=torch.Generator().manual_seed(3))
+
+    def decay(c: Context, draws: RandomStreams) -> Tensor:
+        return 0.8 * c.states()
+
+    def analyses(filter: Filter) -> Tensor:
+        state, draws = CycleState(past, filter.begin(7)), RandomStreams(5, torch.arange(7), 6)
+        return torch.stack([step.analysis for step in cycle(filter, decay, contexts, state, draws)])
+
+    alone, together = (analyses(replicate(kind(space), devices)) for devices in ([CPU], [CPU] * 3))
+    torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
+    assert sorted(count for count in shares if count) == [2] * 6 + [3] * 3
 
 
 def test_networks_agree_up_to_rounding(world: Any) -> None:

@@ -61,6 +61,7 @@ class Assimilator:
         if not perfect:
             return cls(filter, forecaster, codec)
         planet = PlanetDynamics(xr.Dataset() if states is None else states, codec)
+        filter.replicas = ()  # the exact model is on one device
         for module in perfect:
             module.dynamics = planet
         return cls(filter, forecaster, codec, planet)

@@ -6,7 +6,7 @@ contexts are divided; states agree up to rounding that depends on the batch size
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import fields, is_dataclass, replace
@@ -41,24 +41,38 @@ def draw(model: Model, c: Context, draws: RandomStreams) -> Float[Tensor, "batch
     InputError
         As `returned.draws_of`.
     """
-    models = [model, *model.replicas][: c.count]
-    if len(models) == 1:
+    if is_alone(model, c.count):
         return draws_of(model, model.sample(c, draws), c.count, draws.members)
-    ends = [c.count * number // len(models) for number in range(len(models) + 1)]
+
+    def of_share(model: Model, share: slice) -> tuple[Tensor, int]:
+        device = model.space.area.device
+        streams, context = move_to(draws.of_data(share), device), move_to(c[share], device)
+        x = draws_of(model, model.sample(context, streams), share.stop - share.start, draws.members)
+        return x, streams.call
+
+    shares = by_share(model, c.count, of_share)
+    draws.call = shares[0][1]  # the state of `draws` after drawing everything itself
+    return torch.cat([x.to(model.space.area.device) for x, _ in shares])
+
+
+def is_alone(model: Model, count: int) -> bool:
+    """Whether a model handles `count` data without replicas."""
+    return count == 1 or not model.replicas
+
+
+def by_share(model: M, count: int, work: Callable[[M, slice], T]) -> list[T]:
+    """Results of a model and its replicas, side by side, each for a share of `count` data."""
+    models = [model, *model.replicas][:count]
+    ends = [count * number // len(models) for number in range(len(models) + 1)]
     shares = [slice(a, b) for a, b in pairwise(ends)]
-    devices = [model.space.area.device for model in models]
-    streams = [move_to(draws.of_data(share), device) for share, device in zip(shares, devices, strict=True)]
-    contexts = [move_to(c[share], device) for share, device in zip(shares, devices, strict=True)]
     has_gradient = torch.is_grad_enabled()
 
-    def of_share(model: Model, c: Context, draws: RandomStreams) -> Tensor:
+    def with_gradient_as_here(model: M, share: slice) -> T:
         with torch.set_grad_enabled(has_gradient):  # the setting is local to each thread
-            return draws_of(model, model.sample(c, draws), c.count, draws.members)
+            return work(model, share)
 
     with ThreadPoolExecutor(len(models)) as threads:
-        results = list(threads.map(of_share, models, contexts, streams))
-    draws.call = streams[0].call  # the state of `draws` after drawing everything itself
-    return torch.cat([x.to(devices[0]) for x in results])
+        return list(threads.map(with_gradient_as_here, models, shares))
 
 
 def move_to(value: T, device: torch.device) -> T:

@@ -76,7 +76,7 @@ class OnFields:
         segment = torch.from_numpy(split["segment"].values).to(device)
         exists = space.exists if has_gaps(split) else None
         if is_streamed(split, fit):
-            return Streamed(split, codec.encode, days, segment, exists, reach)
+            return Streamed(split, codec.encode, days, segment, exists, reach, bool(space.exists.all()))
         x = codec.encode(split).to(device)
         observed = None if exists is None else x.isfinite() & exists
         return InMemory(torch.nan_to_num(x), days, segment, observed)

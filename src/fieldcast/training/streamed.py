@@ -62,6 +62,8 @@ class Streamed:
         Cells that exist, for a record with missing values; None for complete records.
     reach
         Number of states before and after a datum that its batch needs.
+    whole
+        Whether a complete record has values in all cells; otherwise those that do not exist are set to 0.
     """
 
     record: xr.Dataset
@@ -70,6 +72,7 @@ class Streamed:
     segment: Int[Tensor, " state"]
     exists: Bool[Tensor, "y x"] | None = None
     reach: tuple[int, int] = (0, 0)
+    whole: bool = False
     _reader: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1), init=False, repr=False)
     _current: tuple[tuple[int, ...], Window] | None = field(default=None, init=False, repr=False)
     _next: tuple[tuple[int, ...], Future[Window]] | None = field(default=None, init=False, repr=False)
@@ -78,7 +81,15 @@ class Streamed:
 
     def __reduce__(self) -> tuple[type[Streamed], tuple[Any, ...]]:
         """Pickle the record without the states that were read: another process reads for itself."""
-        return Streamed, (self.record, self.encode, self.days, self.segment, self.exists, self.reach)
+        return Streamed, (
+            self.record,
+            self.encode,
+            self.days,
+            self.segment,
+            self.exists,
+            self.reach,
+            self.whole,
+        )
 
     @classmethod
     def undated(cls, record: xr.Dataset, encode: Encode, device: torch.device) -> Streamed:
@@ -185,7 +196,7 @@ class Streamed:
         """Read and encode states, into `out` if it is given; cells that do not exist are 0 in a complete record."""
         span = slice(states.start, states.stop, states.step)
         x = self.encode(self.record.isel({state_dimension(self.record): span}), out)
-        return x.nan_to_num_() if self.exists is None else x
+        return x if self.exists is not None or self.whole else x.nan_to_num_()
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,6 +21,7 @@ from torch import Tensor
 from fieldcast.errors import InputError
 from fieldcast.models.core import Context, Model
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.replicas import by_share, is_alone, move_to
 
 BACKGROUND, UPDATE = range(2)  # streams of a step
 Members = Float[Tensor, "batch members variable y x"]
@@ -141,9 +142,28 @@ def cycle(
             background, prior = filter.background(state, c.day, forecast, noise.fork(BACKGROUND))
             if filter.needs_finite:
                 require_finite(background, filter.space.exists, number)
-            analysis, memory = filter.update(background, c, prior, noise.fork(UPDATE))
+            analysis, memory = updated(filter, background, c, prior, noise.fork(UPDATE))
         state = state.followed_by(analysis, memory)
         yield CycleStep(background, prior, analysis, state)
+
+
+def updated(
+    filter: Filter, background: Members, c: Context, memory: Memory, draws: RandomStreams
+) -> tuple[Members, Memory]:
+    """The analysis and the memory after an update, by the filter and its replicas side by side."""
+    if is_alone(filter, c.count):
+        return filter.update(background, c, memory, draws)
+
+    def of_share(filter: Filter, share: slice) -> tuple[Members, Memory]:
+        device = filter.space.area.device
+        before = {name: value[share].to(device) for name, value in memory.items()}
+        streams, context = move_to(draws.of_data(share), device), move_to(c[share], device)
+        return filter.update(background[share].to(device), context, before, streams)
+
+    members, memories = zip(*by_share(filter, c.count, of_share), strict=True)
+    home = background.device
+    after = {name: torch.cat([part[name].to(home) for part in memories]) for name in memories[0]}
+    return torch.cat([x.to(home) for x in members]), after
 
 
 def require_finite(background: Members, exists: Bool[Tensor, "y x"], number: int) -> None:
