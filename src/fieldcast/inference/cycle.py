@@ -64,8 +64,8 @@ def cycle(
     forecaster
         A model of `forecast`; None for a Kalman filter, which makes its own forecasts.
     updater
-        A filter of `assimilate`; or optimal interpolation, whose covariance, scaled by the innovations, serves as the
-        error covariance of the mean of the forecasts.
+        A filter of `assimilate`; or optimal interpolation, around the mean of the forecasts. Errors of forecasts from
+        its analyses of training states give the covariance of the background (`assimilation.background_errors`).
     observations
         Fields with NaN where nothing was observed, at successive times one step of the forecast apart.
     members

@@ -65,7 +65,7 @@ def learn_errors(
 
 
 def networks_of(c: Context) -> Bool[Tensor, "network variable y x"]:
-    """At most `NETWORKS` observing networks: masks of the record at evenly spaced times with observations."""
+    """Masks of a record at evenly spaced times with observations, at most `NETWORKS` of them."""
     _, mask = c.observations()
     observed = mask.flatten(1).any(1)
     some = mask[observed] if observed.any() else mask[:1]
@@ -76,7 +76,7 @@ def background_errors(
     model: OptimalInterpolation, forecast: Step, masks: Bool[Tensor, "network variable y x"], noise: float,
     last: Int[Tensor, " error"], past: int, seed: int,
 ) -> Float[Tensor, "error variable y x"]:  # fmt: skip
-    """The errors e at some training times, each with one of the observing networks in turn."""
+    """Forecast errors e at some training times, which take the observing networks in turn."""
     errors = []
     for number, mask in enumerate(Progress(masks, unit="observing network")):
         datum = torch.arange(number, len(last), len(masks), device=last.device)
