@@ -5,6 +5,7 @@ It is written to a temporary folder, beside the metadata that an installer would
 """
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -83,6 +84,7 @@ FILES = {
         import xarray as xr
 
         from fieldcast.report import Section
+        from fieldcast.scores.headline import Headline
         from fieldcast.tasks import Step, Task
 
 
@@ -117,6 +119,10 @@ FILES = {
             return board, summary(board)
 
 
+        def headline(table):
+            return Headline(float(table["value"].mean()), "mean absolute error") if len(table) else None
+
+
         def summary(board) -> str:
             lines = (f"{row.experiment:12} {row.value:.3f}" for row in board.itertuples())
             return "\\n".join(["mean absolute error", *lines])
@@ -133,7 +139,8 @@ FILES = {
             target="fields",
             score=Step(score, ("draws", "fields"), ("seed",), ("scores", "diagnostics")),
             show=Step(show, ("draws",), (), ("examples",)),
-            headline=lambda scores, seed: scores,
+            metrics=lambda scores, seed: scores,
+            headline=headline,
             rank=Step(rank, ("results",), (), ("leaderboard", "summary")),
             page=Step(page, ("leaderboard", "results"), (), ("gathered", "figures")),
             summary=summary,
@@ -233,6 +240,8 @@ def test_a_plugin_runs_is_scored_ranked_and_reported(site: Path, tmp_path: Path)
     assert set(board.index) == {"exact", "faint"}
     assert board["value"]["exact"] < 1e-4 < board["value"]["faint"]
     assert "exact" in (tmp_path / "08_reporting/summary_repeat.txt").read_text()
+    assert "repeat: mean absolute error" in (tmp_path / "08_reporting/headlines.txt").read_text()
+    assert re.search(r"repeat\.faint: \d\.\d+, mean absolute error", done.stderr)
     page = (tmp_path / "08_reporting/report.html").read_text(encoding="utf-8")
     assert "Repetition" in page and "It is exact." in page
     costs = pd.read_csv(tmp_path / "08_reporting/costs.csv")

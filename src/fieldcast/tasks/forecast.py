@@ -28,7 +28,7 @@ from fieldcast.report import Forecast, pictures
 from fieldcast.scores.event_scores import event_scores as scores_of_events
 from fieldcast.scores.examples.forecast import forecast_examples
 from fieldcast.scores.forecast import forecast_statistics
-from fieldcast.scores.headline import headline_rows
+from fieldcast.scores.headline import metric_rows
 from fieldcast.scores.leaderboard import FORECAST as LAYOUT
 from fieldcast.scores.leaderboard import empty_leaderboard, leaderboard
 from fieldcast.scores.stability import stability_table
@@ -152,9 +152,9 @@ def show(draws: xr.Dataset, fields: xr.Dataset, climatology: xr.Dataset) -> xr.D
     return forecast_examples(draws, fields, climatology=climatology)
 
 
-def headline(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
+def metrics(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
     """Scores over all variables and cells, lead by lead."""
-    return headline_rows(scores, seed, LAYOUT)
+    return metric_rows(scores, seed, LAYOUT)
 
 
 def rank(results: StoredResults, fields: xr.Dataset, seed: int) -> tuple[pd.DataFrame, str]:

@@ -21,7 +21,7 @@ from fieldcast.inference.stations import check_accepts_points
 from fieldcast.models.core import Model, Trained
 from fieldcast.report import Reconstruct, pictures
 from fieldcast.scores.examples.reconstruction import examples
-from fieldcast.scores.headline import headline_rows
+from fieldcast.scores.headline import metric_rows
 from fieldcast.scores.leaderboard import RECONSTRUCT as LAYOUT
 from fieldcast.scores.leaderboard import empty_leaderboard, leaderboard
 from fieldcast.scores.reconstruction import reconstruction_statistics
@@ -96,9 +96,9 @@ def show(draws: xr.Dataset, observations: xr.Dataset, fields: xr.Dataset) -> xr.
     return examples(draws, observations, fields)
 
 
-def headline(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
+def metrics(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
     """Scores over all variables at unobserved cells, for each pattern and k."""
-    return headline_rows(scores, seed, LAYOUT)
+    return metric_rows(scores, seed, LAYOUT)
 
 
 def rank(

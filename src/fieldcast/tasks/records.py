@@ -6,6 +6,7 @@ from fieldcast.tasks.task import RESULTS, Step, Task
 
 assimilate = Module("fieldcast.tasks.assimilate")
 forecast = Module("fieldcast.tasks.forecast")
+headlines = Module("fieldcast.scores.headline")
 reconstruct = Module("fieldcast.tasks.reconstruct")
 sample = Module("fieldcast.tasks.sample")
 
@@ -30,7 +31,8 @@ RECONSTRUCT = Task(
         outputs=SCORED,
     ),
     show=Step(reconstruct.show, ("draws", "observations", "fields"), (), ("examples",)),
-    headline=reconstruct.headline,
+    metrics=reconstruct.metrics,
+    headline=headlines.reconstruction_headline,
     rank=Step(reconstruct.rank, ("results", "fields"), ("evaluation", "limits", "seed"), RANKED),
     page=Step(reconstruct.page, PAGE, (), ("gathered", "figures")),
     summary=reconstruct.reconstruct_summary,
@@ -57,7 +59,8 @@ FORECAST = Task(
         outputs=(*SCORED, "events"),
     ),
     show=Step(forecast.show, ("draws", "fields", "climatology"), (), ("examples",)),
-    headline=forecast.headline,
+    metrics=forecast.metrics,
+    headline=headlines.forecast_headline,
     rank=Step(forecast.rank, ("results", "fields"), ("seed",), RANKED),
     page=Step(forecast.page, PAGE_WITH_EVENTS, (), ("gathered", "figures", "animation")),
     further=(
@@ -80,7 +83,8 @@ ASSIMILATE = Task(
         outputs=(*SCORED, "events"),
     ),
     show=Step(assimilate.show, ("draws", "cycle_observations", "fields"), (), ("examples", "film")),
-    headline=assimilate.headline,
+    metrics=assimilate.metrics,
+    headline=headlines.analysis_headline,
     rank=Step(assimilate.rank, ("results", "fields"), ("assimilation", "limits", "seed"), RANKED),
     page=Step(assimilate.page, PAGE_WITH_EVENTS, (), ("gathered", "figures")),
     further=(
@@ -116,7 +120,8 @@ SAMPLE = Task(
         outputs=(*SCORED, "displayed"),
     ),
     show=Step(sample.show, ("pictures", "displayed"), (), ("examples",)),
-    headline=sample.headline,
+    metrics=sample.metrics,
+    headline=headlines.sample_headline,
     rank=Step(sample.rank, ("results", "fields", "splits"), ("sampling", "limits"), RANKED),
     page=Step(sample.page, ("leaderboard", "results", "fields"), (), ("gathered", "figures")),
     summary=sample.sample_summary,

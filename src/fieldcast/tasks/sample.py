@@ -116,7 +116,7 @@ def show(pictures: xr.Dataset, displayed: xr.Dataset) -> xr.Dataset:
     return with_pictures(displayed, pictures)
 
 
-def headline(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
+def metrics(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
     """All rows: a table of samples has no cases to select from."""
     return scores
 

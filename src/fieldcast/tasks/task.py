@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+    from fieldcast.scores.headline import Measure
     from fieldcast.training.problem import Problem
 
 RESULTS = (
@@ -71,8 +72,11 @@ class Task:
         which receives the checkpoint that was drawn from and the other inputs of that record.
     show
         A few draws beside the truth -> examples.
-    headline
+    metrics
         Scores of one experiment and the seed of the run -> the rows that its run in MLflow shows.
+    headline
+        These rows, or an experiment's rows of the leaderboard -> the score by which experiments are compared; None
+        where it was not computed.
     rank
         Results of all experiments -> leaderboard, summary.
     page
@@ -91,7 +95,8 @@ class Task:
     target: str
     score: Step
     show: Step
-    headline: Callable[[pd.DataFrame, int], pd.DataFrame]
+    metrics: Callable[[pd.DataFrame, int], pd.DataFrame]
+    headline: Measure
     rank: Step
     page: Step
     summary: Callable[[pd.DataFrame], str]

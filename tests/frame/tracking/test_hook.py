@@ -29,7 +29,7 @@ from fieldcast.frame.tracking.tracked_run import parameters_read
 from fieldcast.frame.tracking.writer import PARENT, Writer
 
 # metrics of sample.a: its last losses, its scores over all variables at unobserved cells, and their headline
-METRICS = {"loss": 1 / 4, "seconds": 1.0, "crps/random": 0.5, "ssr/blocks": 0.9, "headline": 0.5}
+METRICS = {"loss": 1 / 4, "seconds": 1.0, "kid/random": 0.5, "ssr/blocks": 0.9, "headline": 0.5}
 
 
 @pytest.fixture
@@ -84,9 +84,9 @@ def test_a_run_is_a_parent_with_a_child_for_each_experiment(toy: Path, session: 
     assert {file.path for file in client.list_artifacts(a.info.run_id)} == {"state.json", "loss.png"}
     assert {file.path for file in client.list_artifacts(parent.info.run_id)} == {"packages.txt"}
     steps = {
-        name: client.get_metric_history(a.info.run_id, name)[0].step for name in ("crps/random", "ssr/blocks")
+        name: client.get_metric_history(a.info.run_id, name)[0].step for name in ("kid/random", "ssr/blocks")
     }
-    assert steps == {"crps/random": 100, "ssr/blocks": 5}
+    assert steps == {"kid/random": 100, "ssr/blocks": 5}
 
 
 def test_parameters_of_pipelines_that_did_not_run_are_not_recorded(session: Any, history: Any) -> None:

@@ -25,6 +25,8 @@ from fieldcast.frame.tracking.logged_checkpoint import LoggedCheckpoint
 if TYPE_CHECKING:
     import pandas as pd
 
+    from fieldcast.scores.headline import Headline
+
 LOG = logging.getLogger(__name__)
 
 PARENT = ""  # the name of the parent run among the addresses of experiments
@@ -232,12 +234,12 @@ class Writer(Background):
 
     def scores(self, name: str, table: pd.DataFrame, now: int) -> None:
         """Record a table of scores: curves over leads or fractions observed, and the headline."""
-        from fieldcast.scores.headline import headline
+        from fieldcast.tasks import TASKS  # here: it imports the tasks of plug-ins
 
         if "scored" in table and len(table):
             self._scored[name] = str(table["scored"].iloc[0])
-        score, self._scored_at[name] = headline(table), now
-        values = [] if score is None else [("headline", score, now, 0)]
+        headline, self._scored_at[name] = TASKS[name.partition(".")[0]].headline(table), now
+        values = [] if headline is None else [("headline", headline.value, now, 0)]
         self._metrics(name, [*metrics.scores(table, now), *values])
 
     def history(self, name: str, table: pd.DataFrame, now: int) -> None:
@@ -249,15 +251,15 @@ class Writer(Background):
         """Record the seconds that the nodes of each stage of an experiment took."""
         self._metrics(name, [(f"node_seconds/{stage}", value, now, 0) for stage, value in seconds.items()])
 
-    def describe(self, title: str, headlines: Mapping[str, float], bounds: Collection[str]) -> None:
+    def describe(self, title: str, headlines: Mapping[str, Headline], bounds: Collection[str]) -> None:
         """Record the best headline of each task on the parent, and a description with links to the experiments."""
         links = {name: f"#/experiments/{self._folder}/runs/{self._ids[name]}" for name in headlines}
         self.tag(PARENT, {"mlflow.note.content": metadata.note(title, headlines, bounds, links)})
         now, best = milliseconds(), metrics.best(headlines, bounds)
-        self._metrics(PARENT, [(f"headline/{task}", headlines[best[task]], now, 0) for task in best])
+        self._metrics(PARENT, [(f"headline/{task}", headlines[best[task]].value, now, 0) for task in best])
         self._rate_models(headlines)
 
-    def _rate_models(self, headlines: Mapping[str, float]) -> None:
+    def _rate_models(self, headlines: Mapping[str, Headline]) -> None:
         """Record each headline on the logged model, too, by which MLflow ranks models, with the time of the score."""
         from mlflow.entities import Metric
 
@@ -265,7 +267,7 @@ class Writer(Background):
             if name in headlines and checkpoint.model_id:
                 rated = Metric(
                     "headline",
-                    headlines[name],
+                    headlines[name].value,
                     self._scored_at[name],
                     0,
                     checkpoint.model_id,
@@ -273,10 +275,10 @@ class Writer(Background):
                 )
                 self._client.log_batch(self._ids[name], metrics=[rated])
 
-    def register(self, headlines: Mapping[str, float], bounds: Collection[str]) -> None:
+    def register(self, headlines: Mapping[str, Headline], bounds: Collection[str]) -> None:
         """Register the models of this run, if the configuration requests it; a bound never becomes champion."""
         for name, checkpoint in self._models.items() if self._register else ():
-            score = None if name in bounds else headlines.get(name)
+            score = headlines[name].value if name in headlines and name not in bounds else None
             scored = {
                 "data": self._digest,
                 **({"scored": cases} if (cases := self._scored.get(name)) else {}),
