@@ -23,6 +23,7 @@ from fieldcast.figures.departures import snapshot_departures
 from fieldcast.figures.outline import outline
 from fieldcast.inference.external_forecasts import forecast_source
 from fieldcast.inference.options import Drawing, File
+from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.models.core import Model, Trained
 from fieldcast.report import Forecast, pictures
 from fieldcast.scores.event_scores import event_scores as scores_of_events
@@ -219,3 +220,8 @@ def with_matching_rollouts(results: StoredResults) -> dict[str, Any]:
 def model_in(table: pd.DataFrame) -> str:
     """Digest of the model whose draws a table describes; empty where the table holds none."""
     return str(table["model"].iloc[0]) if "model" in table else ""
+
+
+def predict(trained: TrainedModel, data: xr.Dataset, steps: int, members: int, seed: int) -> xr.Dataset:
+    """Draws of the states that follow the last ones of a data set, as MLflow serves a model."""
+    return trained.forecast(data, steps, members, seed, "the input")

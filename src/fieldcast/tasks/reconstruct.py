@@ -18,6 +18,7 @@ from fieldcast.figures.departures import example_departures
 from fieldcast.figures.outline import outline
 from fieldcast.inference.options import Evaluation
 from fieldcast.inference.stations import check_accepts_points
+from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.models.core import Model, Trained
 from fieldcast.report import Reconstruct, pictures
 from fieldcast.scores.examples.reconstruction import examples
@@ -131,3 +132,8 @@ def page(
     )
     figures = {name: picture.png for name, picture in pictures(reconstructions).items()}
     return {"reconstruct": reconstructions}, figures
+
+
+def fill(trained: TrainedModel, data: xr.Dataset, members: int, seed: int) -> xr.Dataset:
+    """Draws given the observations of a data set, as MLflow serves a model."""
+    return trained.fill(data, members, seed=seed, where="the input")

@@ -2,7 +2,7 @@
 
 from fieldcast.deferred import Module
 from fieldcast.inference.options import Drawing, StateOptions
-from fieldcast.tasks.task import RESULTS, Step, Task
+from fieldcast.tasks.task import RESULTS, Serving, Step, Task
 
 assimilate = Module("fieldcast.tasks.assimilate")
 forecast = Module("fieldcast.tasks.forecast")
@@ -36,6 +36,7 @@ RECONSTRUCT = Task(
     rank=Step(reconstruct.rank, ("results", "fields"), ("evaluation", "limits", "seed"), RANKED),
     page=Step(reconstruct.page, PAGE, (), ("gathered", "figures")),
     summary=reconstruct.reconstruct_summary,
+    serving=Serving(reconstruct.fill, "observations", {"members": 19, "seed": 0}),
 )
 
 FORECAST = Task(
@@ -68,6 +69,7 @@ FORECAST = Task(
         Step(forecast.forecast_events, ("results", "fields"), ("seed",), ("event_scores",)),
     ),
     summary=forecast.forecast_summary,
+    serving=Serving(forecast.predict, "states", {"steps": 10, "members": 10, "seed": 0}),
 )
 
 ASSIMILATE = Task(
@@ -125,4 +127,5 @@ SAMPLE = Task(
     rank=Step(sample.rank, ("results", "fields", "splits"), ("sampling", "limits"), RANKED),
     page=Step(sample.page, ("leaderboard", "results", "fields"), (), ("gathered", "figures")),
     summary=sample.sample_summary,
+    serving=Serving(sample.draw, "nothing", {"samples": 10, "seed": 0}),
 )

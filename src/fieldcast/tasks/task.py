@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import pandas as pd
+    import xarray as xr
 
     from fieldcast.scores.headline import Measure
     from fieldcast.training.problem import Problem
@@ -42,6 +43,27 @@ class Step:
     def inputs(self) -> dict[str, str]:
         """Data sets and parameters, `params:` in front of the latter, by argument."""
         return {name: name for name in self.data} | {name: f"params:{name}" for name in self.parameters}
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A trained model by itself as a function of arrays, such as MLflow calls it.
+
+    Parameters
+    ----------
+    draw
+        The `TrainedModel`, a data set (None where the function takes nothing) and the parameters by name -> draws.
+    takes
+        What the data set holds: "observations", NaN where there are none, at whose times v (time, member, latitude,
+        longitude) is drawn with v_mean and v_spread; successive "states", which v (lead, member, ...) follows, with
+        its valid `time` (lead); or "nothing", for v (sample, ...).
+    parameters
+        The defaults of the parameters, which are whole numbers.
+    """
+
+    draw: Callable[..., xr.Dataset]
+    takes: Literal["observations", "states", "nothing"]
+    parameters: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -87,6 +109,9 @@ class Task:
         Results -> tables beside the leaderboard.
     score_file
         Function like `score` for external forecasts; None where the task takes none.
+    serving
+        A trained model as a function; None where it does not work alone, as a filter without the forecasts around
+        which it was calibrated.
     """
 
     name: str
@@ -106,6 +131,7 @@ class Task:
     results: tuple[str, ...] = RESULTS
     further: tuple[Step, ...] = ()
     score_file: Step | None = None
+    serving: Serving | None = None
 
 
 # {kind: {experiment: value}}, with the parameters of the experiments, the studies, and the target under their names

@@ -303,15 +303,15 @@ class Writer(Background):
     def model(self, name: str, path: Path) -> None:
         """Log a finished checkpoint as a model and as the output of its run; the same weights are logged once.
 
-        Only of the tasks whose models work alone: a filter needs the forecasts around which it was calibrated. A model
-        is loaded to be logged; a checkpoint for which there is not enough memory is recorded as a file.
+        Only of the tasks whose models work alone, those with `serving`. A model is loaded to be logged; a checkpoint
+        for which there is not enough memory is recorded as a file.
         """
         from mlflow.entities import LoggedModelOutput
 
         from fieldcast.datasets.memory import available
-        from fieldcast.frame.tracking.pyfunc_model import DEFAULTS
+        from fieldcast.tasks import TASKS
 
-        if name.partition(".")[0] not in DEFAULTS or not path.exists():
+        if TASKS[name.partition(".")[0]].serving is None or not path.exists():
             return
         if LOADING_MEMORY * path.stat().st_size > available():
             LOG.info(
