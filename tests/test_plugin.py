@@ -249,15 +249,22 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def kedro(site: Path, data: Path, parameters: str = "") -> subprocess.CompletedProcess[str]:
-    """Run the toy's task in its environment by a real `kedro run` of this project."""
+    """Run the toy's task by a real `kedro run` of this project."""
+    return command(site, data, ["kedro", "run", "--pipelines", "repeat"], parameters)
+
+
+def command(
+    site: Path, data: Path, words: list[str], parameters: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run a command of this project in the toy's environment."""
     environment = {
         "PYTHONPATH": os.pathsep.join([str(site), str(ROOT / "src")]),
         "MLFLOW_TRACKING_URI": f"sqlite:///{data}/mlflow.db",
         "OMP_NUM_THREADS": "1",
     }
-    command = [sys.executable, "-m", "kedro", "run", "--pipelines", "repeat", "--env", "stripes"]
+    options = ["--env", "stripes", "--params", f"data_root={data}{parameters}"]
     return subprocess.run(
-        [*command, "--params", f"data_root={data}{parameters}"],
+        [sys.executable, "-m", *words, *options],
         cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
@@ -305,6 +312,10 @@ def test_a_plugin_runs_is_scored_ranked_and_reported(site: Path, tmp_path: Path)
     assert tracked() == before
     shapes = {"t": [1, 2, 6, 8], "t_mean": [1, 6, 8], "t_spread": [1, 6, 8], "time": [1]}
     assert loaded_model(site, tmp_path, "repeat-exact") == shapes
+    examined = command(site, tmp_path, ["fieldcast", "doctor"])
+    assert examined.returncode == 0, examined.stdout[-3000:] + examined.stderr[-3000:]
+    examined = command(site, tmp_path, ["fieldcast", "doctor"], ",repeat.faint.model.scale=0.7")
+    assert "repeat.faint.checkpoint: it was made with model.scale = 0.5" in examined.stdout
 
 
 def test_what_no_package_advertises_is_out_of_reach(site: Path, tmp_path: Path) -> None:

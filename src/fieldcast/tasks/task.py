@@ -82,9 +82,12 @@ class Task:
         Data set of the preparation that draws are scored on, stored under its name in the layer `04_feature`; among
         the results of the task once it is there.
     problem
-        Options -> the problem that a model is trained on; None where no stage is `training`.
+        Options -> the problem that a model is fitted to; None where the task makes checkpoints in a way of its own.
     options
-        The parameter that holds the options of `problem`; None where it has none.
+        The parameters that hold the options of `problem`, in the order of its arguments.
+    numbers
+        Parameters with the numbers of draws that the draws hold as attributes, beside the seed; None where they hold
+        neither.
     types
         Types of the experiments' own parameters that this task decides, such as `options`.
     results
@@ -126,7 +129,8 @@ class Task:
     page: Step
     summary: Callable[[pd.DataFrame], str]
     problem: Callable[..., Problem] | None = None
-    options: str | None = None
+    options: tuple[str, ...] = ()
+    numbers: tuple[str, ...] | None = None
     types: Mapping[str, type] = field(default_factory=dict)
     results: tuple[str, ...] = RESULTS
     further: tuple[Step, ...] = ()
