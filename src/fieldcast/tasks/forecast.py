@@ -188,6 +188,7 @@ def page(
         **matching,
         event_scores=event_scores,
         snapshot_anomalies=anomalies,
+        wraps=bool(fields.attrs["wraps"]),
         outline=outline(fields),
     )
     figures = {name: picture.png for name, picture in pictures(forecasts).items()}
