@@ -92,9 +92,9 @@ FILES = {
 
         def score(checkpoint):
             rows = [
-                ("crps", "random", 0.1, "all", "unobserved", 0.5),
-                ("crps", "random", 0.1, "t2m", "unobserved", 9.0),
-                ("crps", "random", 0.1, "all", "all", 8.0),
+                ("kid", "random", 0.1, "all", "unobserved", 0.5),
+                ("kid", "random", 0.1, "t2m", "unobserved", 9.0),
+                ("kid", "random", 0.1, "all", "all", 8.0),
                 ("ssr", "blocks", 0.005, "all", "unobserved", 0.9),
             ]
             return pd.DataFrame(rows, columns=["score", "pattern", "k", "variable", "cells", "value"])

@@ -4,7 +4,9 @@ It is written to a temporary folder, beside the metadata that an installer would
 `kedro run`. No file of this project is touched.
 """
 
+import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -83,7 +85,8 @@ FILES = {
         import xarray as xr
 
         from fieldcast.report import Section
-        from fieldcast.tasks import Step, Task
+        from fieldcast.scores.headline import Headline
+        from fieldcast.tasks import Serving, Step, Task
 
 
         class Page:
@@ -117,6 +120,16 @@ FILES = {
             return board, summary(board)
 
 
+        def headline(table):
+            return Headline(float(table["value"].mean()), "mean absolute error") if len(table) else None
+
+
+        def say_again(trained, data: xr.Dataset, members: int) -> xr.Dataset:
+            said = data.rename(time="lead").assign_coords(time=("lead", data["time"].values))
+            means = said.rename({name: f"{name}_mean" for name in said.data_vars})
+            return said.expand_dims(member=members, axis=1).merge(means)
+
+
         def summary(board) -> str:
             lines = (f"{row.experiment:12} {row.value:.3f}" for row in board.itertuples())
             return "\\n".join(["mean absolute error", *lines])
@@ -129,17 +142,50 @@ FILES = {
         REPEAT = Task(
             name="repeat",
             preparation=("ingestion",),
-            stages=("repetition", "evaluation"),
+            stages=("scaling", "repetition", "evaluation"),
             target="fields",
             score=Step(score, ("draws", "fields"), ("seed",), ("scores", "diagnostics")),
             show=Step(show, ("draws",), (), ("examples",)),
-            headline=lambda scores, seed: scores,
+            metrics=lambda scores, seed: scores,
+            headline=headline,
             rank=Step(rank, ("results",), (), ("leaderboard", "summary")),
             page=Step(page, ("leaderboard", "results"), (), ("gathered", "figures")),
             summary=summary,
+            serving=Serving(say_again, "states", {"members": 2}),
         )
     ''',
     "toy/pipelines/__init__.py": "",
+    "toy/pipelines/scaling/__init__.py": "",
+    "toy/pipelines/scaling/nodes.py": '''
+        """Pack a model, which is not fitted."""
+
+        import xarray as xr
+
+        from fieldcast.encoding.anomalies import FieldCodec, space_of
+        from fieldcast.encoding.checkpoint import pack
+        from fieldcast.models.configuration import build
+
+
+        def scale(
+            fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset, model: dict, seed: int
+        ):
+            codec = FieldCodec.of(fields, climatology, normalisation)
+            built = build(model, space_of(fields, climatology, normalisation))
+            header = {"task": "repeat", "model": model, "seed": seed, "data": fields.attrs["digest"]}
+            return pack(built, codec, header), b""
+    ''',
+    "toy/pipelines/scaling/pipeline.py": '''
+        """fields, statistics -> checkpoint."""
+
+        from kedro.pipeline import Pipeline, node
+
+        from toy.pipelines.scaling.nodes import scale
+
+
+        def create_pipeline(task, experiment):
+            inputs = ["fields", "climatology", "normalisation", "params:model", "params:seed"]
+            return Pipeline([node(scale, inputs, "checkpoint", name="scale")])
+    ''',
     "toy/pipelines/repetition/__init__.py": "",
     "toy/pipelines/repetition/nodes.py": '''
         """Say the test split again, state by state."""
@@ -148,18 +194,15 @@ FILES = {
         import torch
         import xarray as xr
 
-        from fieldcast.encoding.anomalies import FieldCodec, space_of
+        from fieldcast.encoding.checkpoint import unpack
         from fieldcast.fields.splits import select
-        from fieldcast.models.configuration import build
         from fieldcast.models.core import Context
         from fieldcast.models.random_streams import RandomStreams
 
 
-        def repeat(
-            fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset, splits: dict, model: dict
-        ):
-            codec = FieldCodec.of(fields, climatology, normalisation)
-            built = build(model, space_of(fields, climatology, normalisation))
+        def repeat(fields: xr.Dataset, splits: dict, checkpoint: bytes):
+            stored = unpack(checkpoint)
+            codec, built = stored.codec, stored.model
             test = select(fields, splits, "test").isel(time=slice(0, 20))
             x = codec.encode(test)
             c = Context(len(x), past=x[:, None], day=codec.days(test["time"]))
@@ -176,7 +219,7 @@ FILES = {
 
 
         def create_pipeline(task, experiment):
-            inputs = ["fields", "climatology", "normalisation", "splits", "params:model"]
+            inputs = ["fields", "splits", "checkpoint"]
             return Pipeline([node(repeat, inputs, ["draws", "costs"], name="repeat")])
     ''',
     "toy/conf/base/parameters/experiments/repeat/exact.yml": """
@@ -206,17 +249,44 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def kedro(site: Path, data: Path, parameters: str = "") -> subprocess.CompletedProcess[str]:
-    """Run the toy's task in its environment by a real `kedro run` of this project."""
+    """Run the toy's task by a real `kedro run` of this project."""
+    return command(site, data, ["kedro", "run", "--pipelines", "repeat"], parameters)
+
+
+def command(
+    site: Path, data: Path, words: list[str], parameters: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run a command of this project in the toy's environment."""
     environment = {
         "PYTHONPATH": os.pathsep.join([str(site), str(ROOT / "src")]),
         "MLFLOW_TRACKING_URI": f"sqlite:///{data}/mlflow.db",
         "OMP_NUM_THREADS": "1",
     }
-    command = [sys.executable, "-m", "kedro", "run", "--pipelines", "repeat", "--env", "stripes"]
+    options = ["--env", "stripes", "--params", f"data_root={data}{parameters}"]
     return subprocess.run(
-        [*command, "--params", f"data_root={data}{parameters}"],
+        [sys.executable, "-m", *words, *options],
         cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=False,
     )  # fmt: skip
+
+
+def loaded_model(site: Path, data: Path, name: str) -> dict[str, list[int]]:
+    """Shapes of what a logged model gives for its example, where the toy is installed."""
+    code = f"""
+import json, mlflow
+mlflow.set_tracking_uri("sqlite:///{data}/mlflow.db")
+folder = mlflow.get_experiment_by_name("fieldcast").experiment_id
+models = mlflow.search_logged_models([folder], output_format="list")
+(model,) = [model for model in models if model.name == "{name}"]
+model = mlflow.pyfunc.load_model("models:/" + model.model_id)
+print(json.dumps({{name: array.shape for name, array in model.predict(model.input_example).items()}}))
+"""
+    path = os.pathsep.join([str(site), str(ROOT / "src")])
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=data, env={**os.environ, "PYTHONPATH": path},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    shapes: dict[str, list[int]] = json.loads(done.stdout.splitlines()[-1])
+    return shapes
 
 
 def tracked() -> str:
@@ -233,11 +303,19 @@ def test_a_plugin_runs_is_scored_ranked_and_reported(site: Path, tmp_path: Path)
     assert set(board.index) == {"exact", "faint"}
     assert board["value"]["exact"] < 1e-4 < board["value"]["faint"]
     assert "exact" in (tmp_path / "08_reporting/summary_repeat.txt").read_text()
+    assert "repeat: mean absolute error" in (tmp_path / "08_reporting/headlines.txt").read_text()
+    assert re.search(r"repeat\.faint: \d\.\d+, mean absolute error", done.stderr)
     page = (tmp_path / "08_reporting/report.html").read_text(encoding="utf-8")
     assert "Repetition" in page and "It is exact." in page
     costs = pd.read_csv(tmp_path / "08_reporting/costs.csv")
     assert set(costs["task"]) == {"repeat"}
     assert tracked() == before
+    shapes = {"t": [1, 2, 6, 8], "t_mean": [1, 6, 8], "t_spread": [1, 6, 8], "time": [1]}
+    assert loaded_model(site, tmp_path, "repeat-exact") == shapes
+    examined = command(site, tmp_path, ["fieldcast", "doctor"])
+    assert examined.returncode == 0, examined.stdout[-3000:] + examined.stderr[-3000:]
+    examined = command(site, tmp_path, ["fieldcast", "doctor"], ",repeat.faint.model.scale=0.7")
+    assert "repeat.faint.checkpoint: it was made with model.scale = 0.5" in examined.stdout
 
 
 def test_what_no_package_advertises_is_out_of_reach(site: Path, tmp_path: Path) -> None:

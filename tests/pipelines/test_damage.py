@@ -23,8 +23,8 @@ def flip(file: Path) -> None:
     file.write_bytes(content)
 
 
-def before_checksums(root: Path) -> None:
-    """Fields as an earlier version stored them, with one value changed since."""
+def change_by_xarray(root: Path) -> None:
+    """Fields as a user stores them with xarray alone, after changing one value."""
     store = root / FIELDS
     fields = xr.open_zarr(store).load().drop_encoding()
     fields["t2m"][5, 3, 2] += 1
@@ -37,7 +37,7 @@ DAMAGE: dict[str, Callable[[Path], Any]] = {
     "a lost chunk": lambda root: (root / FIELDS / "t2m/0.0.0").unlink(),
     "an empty .zmetadata": lambda root: (root / FIELDS / ".zmetadata").write_bytes(b""),
     "an empty splits.json": lambda root: (root / SPLITS).write_bytes(b""),
-    "a changed value without a checksum": before_checksums,
+    "a changed value without a checksum": change_by_xarray,
 }
 
 

@@ -4,7 +4,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fieldcast.scores.headline import headline, headline_title, headlines
+from fieldcast.scores.headline import (
+    Headline,
+    analysis_headline,
+    forecast_headline,
+    headlines,
+    reconstruction_headline,
+    sample_headline,
+)
+
+MEASURES = {
+    "reconstruct": reconstruction_headline,
+    "forecast": forecast_headline,
+    "sample": sample_headline,
+    "repeat": sample_headline,
+}
 
 
 def reconstructions() -> pd.DataFrame:
@@ -31,24 +45,29 @@ def samples(**kid: float) -> pd.DataFrame:
 
 
 def test_a_reconstruction_is_compared_by_its_mean_over_fractions_observed() -> None:
-    assert headline(reconstructions()) == 1.5
-    assert headline_title(reconstructions()) == "mean fair CRPS at unobserved cells"
+    assert reconstruction_headline(reconstructions()) == (1.5, "mean fair CRPS at unobserved cells")
+
+
+def test_an_analysis_is_compared_and_its_background_is_not() -> None:
+    analyses = reconstructions().assign(state="analysis")
+    both = pd.concat([analyses, analyses.assign(state="background", value=7.0)])
+    assert analysis_headline(both) == (1.5, "mean fair CRPS of the analysis at unobserved cells")
 
 
 def test_a_forecast_is_compared_by_its_mean_over_one_to_five_days_on_the_whole_grid() -> None:
-    assert headline(forecasts()) == pytest.approx(0.4)
-    assert headline_title(forecasts()) == "mean fair CRPS over leads of 1 to 5 days"
+    measured = forecast_headline(forecasts())
+    assert measured == (pytest.approx(0.4), "mean fair CRPS over leads of 1 to 5 days")
 
 
 def test_samples_are_compared_by_their_kid() -> None:
     table = pd.DataFrame({"score": ["fid", "kid"], "value": [50.0, 0.02]})
-    assert headline(table) == 0.02 and headline_title(table) == "KID"
-    assert headline(table[:1]) is None
+    assert sample_headline(table) == Headline(0.02, "KID")
+    assert sample_headline(table[:1]) is None
 
 
 def test_experiments_are_ranked_best_first_and_the_last_ones_share_a_line() -> None:
     board = samples(**{f"e{number}": 0.9 - number / 10 for number in range(9)})
-    text = headlines({"sample": board, "forecast": forecasts("lim"), "reconstruct": pd.DataFrame()})
+    text = headlines({"sample": board, "forecast": forecasts("lim"), "reconstruct": pd.DataFrame()}, MEASURES)
     first, second = text.split("\n\n")
     lines = first.splitlines()
     assert lines[0] == "sample: KID (lower is better)" and lines[-1] == "  then e0 0.900"
@@ -60,14 +79,14 @@ def test_experiments_are_ranked_best_first_and_the_last_ones_share_a_line() -> N
 
 def test_a_task_without_headlines_is_left_out() -> None:
     errors = pd.DataFrame({"experiment": ["a"], "score": ["mae"], "value": [0.3]})
-    assert headlines({"repeat": errors, "sample": samples(a=0.2)}).startswith("sample: KID")
-    assert headlines({"repeat": errors}) == ""
+    assert headlines({"repeat": errors, "sample": samples(a=0.2)}, MEASURES).startswith("sample: KID")
+    assert headlines({"repeat": errors}, MEASURES) == ""
 
 
 def test_a_forecast_by_months_is_compared_over_its_first_five() -> None:
     table = forecasts().assign(lead_hours=lambda t: t["lead_hours"].rank(method="dense") * 730.0)
-    assert headline(table) == pytest.approx((0.1 + 0.2 + 0.3 + 0.7 + 5.0) / 5)
-    assert headline_title(table) == "mean fair CRPS over leads of 1 to 5 months"
+    mean = pytest.approx((0.1 + 0.2 + 0.3 + 0.7 + 5.0) / 5)
+    assert forecast_headline(table) == (mean, "mean fair CRPS over leads of 1 to 5 months")
 
 
 @pytest.mark.parametrize(
@@ -86,5 +105,5 @@ def test_forecasts_without_leads_of_one_to_five_days_are_compared_by_their_first
         {"score": "crps", "lead_hours": leads, "variable": "all", "value": range(len(leads))}
     )
     first = [value for value, lead in zip(table["value"], leads, strict=True) if 48 <= leads[0] < 120 > lead]
-    assert headline(table) == pytest.approx(np.mean(first or table["value"][:5]))
-    assert headline_title(table) == f"mean fair CRPS over leads of {title}"
+    mean = pytest.approx(np.mean(first or table["value"][:5]))
+    assert forecast_headline(table) == (mean, f"mean fair CRPS over leads of {title}")

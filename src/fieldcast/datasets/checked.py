@@ -18,7 +18,7 @@ class CheckedStore(LocalStore):
     """A local Zarr store (format 2) that raises DamagedError for a chunk that is missing or fails its checksum.
 
     Zarr reads a missing chunk as fill values, which is right for stores that omit such chunks. Arrays with checksums
-    have all their chunks written; arrays without, from earlier versions, are read as Zarr reads them.
+    have all their chunks written; arrays without, which another program wrote, are read as Zarr reads them.
     """
 
     def __init__(self, root: Path | str, *, read_only: bool = True) -> None:

@@ -40,7 +40,7 @@ MAX_MEMORY_BYTES = 2**30  # bytes; larger data are read block by block, in sever
 
 def ingest_source(source: Source) -> tuple[xr.Dataset, pd.DataFrame]:
     """Ingest a user's file, store or address: `fields` and the quality table."""
-    return ingest(open_source(source), source.where, source.gaps, missing=source.missing)
+    return repaired(open_source(source), source.where, source.gaps, missing=source.missing)
 
 
 def ingest(
@@ -56,7 +56,17 @@ def ingest(
     InputError
         For data that cannot be used, in one sentence: what is wrong, in which file or store (`where`), what to do.
     """
-    fields = to_contract(dataset, where)
+    return repaired(to_contract(dataset, where), where, gaps, fewest, missing=missing)
+
+
+def repaired(
+    fields: xr.Dataset,
+    where: str,
+    gaps: Gaps = "refuse",
+    fewest: int = MIN_TIMES,
+    missing: Missing = "refuse",
+) -> tuple[xr.Dataset, pd.DataFrame]:
+    """Repair and check a data set in the layout of `to_contract`, as `ingest` does."""
     _refuse_reserved_names(fields, where)
     _refuse_names_of_results(fields, where)
     if not time_varying(fields):

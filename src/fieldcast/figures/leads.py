@@ -50,11 +50,16 @@ def variables_against_lead(
 
 
 def by_lead_unit(table: pd.DataFrame) -> tuple[pd.DataFrame, ScoreAxis]:
-    """Add a column `lead`, the lead time in days, or in months or years of the calendar; and the axis that names it."""
+    """Add a column `lead`, the lead time in the unit of `with_leads`; and the axis that names it."""
+    table, unit = with_leads(table)
+    return table, ScoreAxis("lead", f"lead, {unit}s", lead_ticks, shade_bounds)
+
+
+def with_leads(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Add a column `lead`, the lead time in days, or in months or years of the calendar; and name its unit."""
     unit = unit_of(table["lead_hours"].max()) if len(table) else "day"
     unit = "day" if unit == "hour" else unit
-    axis = ScoreAxis("lead", f"lead, {unit}s", lead_ticks, shade_bounds)
-    return table.assign(lead=table["lead_hours"] / UNITS[unit]), axis
+    return table.assign(lead=table["lead_hours"] / UNITS[unit]), unit
 
 
 def lead_ticks(axes: Axes, levels: Sequence[float]) -> None:

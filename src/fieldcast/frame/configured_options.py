@@ -15,11 +15,8 @@ from fieldcast.lineage import Lineage, differences
 from fieldcast.pipelines.ingestion.nodes import split
 from fieldcast.pipelines.parameters import experiment_types, type_of
 from fieldcast.tasks import TASKS
-from fieldcast.tasks.assimilate import Assimilation
-from fieldcast.training.problem import Problem
 from fieldcast.training.run import Recipe
 
-DRAW_SECTIONS = ("evaluation", "assimilation", "sampling")  # sections that set the number of draws
 # data sets that are made from the fields
 MADE_FROM_FIELDS = ("splits", "starts", "observations", "cycle_observations")
 LINEAGE = "lineage"  # attribute that holds a lineage as JSON, or its digest
@@ -68,23 +65,26 @@ class ConfiguredOptions:
         return digest
 
     def training_options(self, experiment: Experiment) -> Lineage:
-        """Model, fit, seed and options of the task that a checkpoint would be trained with, or a filter calibrated."""
-        address = experiment.address
-        model, seed = self.catalog.load(f"params:{address}.model"), self.catalog.load("params:seed")
-        fit, limits = self._read(f"{address}.fit"), self._read("limits")
-        return {**Recipe(self._problem(experiment), model, fit, seed, limits, "cpu").options(), "seed": seed}
+        """Model, fit, seed and options of the task that a checkpoint would be made with.
 
-    def _problem(self, experiment: Experiment) -> Problem:
-        task = TASKS[experiment.task]
-        if task.problem is None:  # filters are calibrated
-            return Assimilation(self._read("assimilation"), self._read("sparsification"))
-        address = f"{experiment.address}.{task.options}" if task.options in task.types else task.options
-        return task.problem(self._read(address, experiment)) if address else task.problem()
+        The model alone, where a task of an installed package makes its checkpoints in a way of its own.
+        """
+        address, task = experiment.address, TASKS[experiment.task]
+        model, seed = self.catalog.load(f"params:{address}.model"), self.catalog.load("params:seed")
+        if task.problem is None:
+            return {"model": model}
+        names = (f"{address}.{name}" if name in task.types else name for name in task.options)
+        problem = task.problem(*(self._read(name, experiment) for name in names))
+        fit, limits = self._read(f"{address}.fit"), self._read("limits")
+        return {**Recipe(problem, model, fit, seed, limits, "cpu").options(), "seed": seed}
 
     def draw_options(self, inputs: Collection[str], experiment: Experiment) -> Lineage:
-        """Seed, numbers and feedback of draws; forecasts have the numbers of their starts."""
+        """Seed, numbers and feedback of draws, if they hold them; forecasts have the numbers of their starts."""
+        numbers = TASKS[experiment.task].numbers
+        if numbers is None:
+            return {}
         limits, present = self._read("limits"), {"seed": self.catalog.load("params:seed")}
-        for section in (name for name in DRAW_SECTIONS if f"params:{name}" in inputs):
+        for section in (name for name in numbers if f"params:{name}" in inputs):
             present |= self._read(section).capped(limits)
         options_name = f"{experiment.address}.options"
         if f"params:{options_name}" in inputs and hasattr(

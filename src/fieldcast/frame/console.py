@@ -81,12 +81,14 @@ class Console:
         self._seconds[node.name] = time.monotonic() - self._running[threading.get_ident()][1]
         if self._metadata(dataset_name).get("mlflow") == "metrics":
             # imported here: takes half a second, which only runs should spend
-            from fieldcast.scores.headline import format_score, headline, headline_title
+            from fieldcast.scores.headline import format_score
+            from fieldcast.tasks import TASKS
 
-            score = headline(data)
-            if score is not None:
-                experiment = dataset_name.rpartition(".")[0]
-                LOG.info("%s%s: %s, %s", self._margin, experiment, format_score(score), headline_title(data))
+            experiment = dataset_name.rpartition(".")[0]
+            headline = TASKS[experiment.partition(".")[0]].headline(data)
+            if headline is not None:
+                score = format_score(headline.value)
+                LOG.info("%s%s: %s, %s", self._margin, experiment, score, headline.title)
 
     @hook_impl
     def after_node_ended(self) -> None:

@@ -99,7 +99,7 @@ class Checks:
 
     @hook_impl
     def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:
-        """Compare data with their digest, once in a run: chunks of earlier versions carry no checksums.
+        """Compare data with their digest, once in a run: in a store that another program wrote, chunks are not checked.
 
         Raises
         ------

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from fieldcast.figures.leads import by_lead_unit
+from fieldcast.figures.leads import with_leads
 from fieldcast.figures.style import Look, percent
 from fieldcast.report.vega_lite import (
     EXPERIMENT,
@@ -242,6 +242,5 @@ def leads_chart(leaderboard: pd.DataFrame, label: Callable[[str], str], looks: M
     """Scores against the lead time in the unit of the figures; empty without rows."""
     if leaderboard.empty:
         return {}
-    table, axis = by_lead_unit(leaderboard.assign(experiment=leaderboard["experiment"].map(label)))
-    unit = axis.label.removeprefix("lead, ").removesuffix("s")
+    table, unit = with_leads(leaderboard.assign(experiment=leaderboard["experiment"].map(label)))
     return ScoresChart(table, lead_axis(unit), looks, ("crps", "rmse", "acc", "skill", "ssr")).spec()

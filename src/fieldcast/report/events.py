@@ -77,6 +77,11 @@ class BrierSkillTables:
         board = Board(scores, Event, ("quantile",), RANKING)
         return score_table(self.results, board, SKILL, board.cases)
 
+    def drawn(self) -> Iterator[tuple[str, str]]:
+        """File and title of each figure of `event_figures`."""
+        for quantile in drawn_quantiles(self.results):
+            yield figure_of(quantile), f"Values {label(quantile)}"
+
     def by_case(self) -> Iterator[tuple[str, Table]]:
         """Each event with experiments by cases."""
         for quantile, scores in self.scores.groupby("quantile"):
@@ -89,11 +94,8 @@ def event_figures(results: Results, cases: Mapping[str, Mapping[str, Any]]) -> d
 
     `cases` are the columns by their titles, each as the labels of its case and its kind of cells.
     """
-    names = experiments_to_draw(results)
-    if not names:
-        return {}
-    figures = {}
-    for quantile in events_to_draw(results.events[names[0]]["quantile"].to_numpy()):
+    names, figures = experiments_to_draw(results), {}
+    for quantile in drawn_quantiles(results):
         columns = {
             title: {
                 results.label(name): curves(table, int(results.events[name].attrs.get(STEP, 0)))
@@ -104,6 +106,12 @@ def event_figures(results: Results, cases: Mapping[str, Mapping[str, Any]]) -> d
         }
         figures[figure_of(quantile)] = event_page(columns, results.looks)
     return figures
+
+
+def drawn_quantiles(results: Results) -> list[float]:
+    """The events that figures show; none without tables of events."""
+    names = experiments_to_draw(results)
+    return events_to_draw(results.events[names[0]]["quantile"].to_numpy()) if names else []
 
 
 def events_to_draw(quantiles: np.ndarray) -> list[float]:

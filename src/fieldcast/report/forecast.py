@@ -49,13 +49,15 @@ class Steps(NamedTuple):
 class Forecast(Results):
     """Results of forecasts, their initial times, and statistics and snapshots of long rollouts.
 
-    Maps show `snapshot_anomalies`, the snapshots as departures from the climatology, where they are given.
+    Maps show `snapshot_anomalies`, the snapshots as departures from the climatology, where they are given; `wraps`
+    tells whether the grid is periodic in longitude.
     """
 
     starts: Starts | None = None
     stability: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     snapshots: Mapping[str, xr.Dataset] = field(default_factory=dict)
     snapshot_anomalies: Mapping[str, xr.Dataset] = field(default_factory=dict)
+    wraps: bool = True
 
     by_experiment: ClassVar[tuple[str, ...]] = (
         *Results.by_experiment, "stability", "snapshots", "snapshot_anomalies",

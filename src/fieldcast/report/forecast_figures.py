@@ -96,7 +96,7 @@ def of_long_rollouts(results: Forecast) -> dict[str, Figure]:
         drawn["snapshots"] = snapshot_maps(maps, variable, results.units.get(variable, ""), results.outline)
         if set(results.snapshots) & set(results.diagnostics):
             drawn["stability_spectra"] = long_rollout_spectra(
-                snapshots, results.labelled("diagnostics"), variable, wraps(results)
+                snapshots, results.labelled("diagnostics"), variable, results.wraps
             )
     return drawn
 
@@ -104,12 +104,6 @@ def of_long_rollouts(results: Forecast) -> dict[str, Figure]:
 def first_variable(stored: Mapping[str, xr.Dataset]) -> str:
     """The first variable of the first experiment."""
     return str(next(iter(next(iter(stored.values())).data_vars)))
-
-
-def wraps(results: Forecast) -> bool:
-    """Whether the grid is periodic in longitude."""
-    kinds = [str(dataset.attrs.get("spectrum", "")) for dataset in results.diagnostics.values()]
-    return not any(kind.startswith("regional") for kind in kinds)
 
 
 def representative_leads(leads: Sequence[float]) -> list[float]:

@@ -1,7 +1,8 @@
 """The score by which the console, MLflow and the champion compare experiments."""
 
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -15,24 +16,48 @@ RANKED_LINES = 8  # experiments of a task with a line each; the others share a p
 WIDTH = 100  # characters of a line
 
 
-def headline(table: pd.DataFrame) -> float | None:
-    """The score by which experiments of a task are compared, lower is better; None where it was not computed.
+class Headline(NamedTuple):
+    """The score by which experiments of a task are compared, lower is better, and what it is."""
 
-    It is the fair CRPS [standard deviations], averaged over the cases (pattern and fraction observed) of
-    reconstructions and analyses, or the leads of one to five days of a forecast (its first five leads, where none of
-    these exists), and the KID of samples.
-    """
+    value: float
+    title: str
+
+
+Measure = Callable[[pd.DataFrame], Headline | None]  # None where the score was not computed
+
+
+def reconstruction_headline(table: pd.DataFrame) -> Headline | None:
+    """The fair CRPS [standard deviations], averaged over the cases (pattern and fraction observed)."""
+    return mean_of("crps", over_all(table), "mean fair CRPS at unobserved cells")
+
+
+def analysis_headline(table: pd.DataFrame) -> Headline | None:
+    """The fair CRPS of analyses [standard deviations], averaged over the cases (pattern and fraction observed)."""
+    return mean_of("crps", over_all(table), "mean fair CRPS of the analysis at unobserved cells")
+
+
+def forecast_headline(table: pd.DataFrame) -> Headline | None:
+    """The fair CRPS [standard deviations], averaged over the leads of `medium_range`."""
     table = over_all(table)
-    if "lead_hours" in table:
-        table = table[table["lead_hours"].between(*medium_range(table))]
-    for score in ("crps", "kid"):
-        values = table.loc[table["score"] == score, "value"].dropna()
-        if len(values):
-            return float(values.mean())
-    return None
+    first, last = medium_range(table)
+    unit = unit_of(last)
+    leads = f"{first / UNITS[unit]:g} to {last / UNITS[unit]:g} {unit}s"
+    inside = table[table["lead_hours"].between(first, last)]
+    return mean_of("crps", inside, f"mean fair CRPS over leads of {leads}")
 
 
-def headline_rows(scores: pd.DataFrame, seed: int, layout: Layout) -> pd.DataFrame:
+def sample_headline(table: pd.DataFrame) -> Headline | None:
+    """The KID of samples."""
+    return mean_of("kid", over_all(table), "KID")
+
+
+def mean_of(score: str, table: pd.DataFrame, title: str) -> Headline | None:
+    """The mean of a score over the rows of a table."""
+    values = table.loc[table["score"] == score, "value"].dropna()
+    return Headline(float(values.mean()), title) if len(values) else None
+
+
+def metric_rows(scores: pd.DataFrame, seed: int, layout: Layout) -> pd.DataFrame:
     """The leaderboard of one experiment over all variables, unobserved cells and the whole grid, with the digest of
     the scored selection; empty without scores."""
     if scores.empty:
@@ -40,19 +65,6 @@ def headline_rows(scores: pd.DataFrame, seed: int, layout: Layout) -> pd.DataFra
     data, scored = scores.iloc[0][["data", "scored"]]
     table = leaderboard({"scores": scores}, data, scored, seed=seed, layout=layout)
     return over_all(table.assign(scored=scored))
-
-
-def headline_title(table: pd.DataFrame) -> str:
-    """Name what `headline` computes for a table of this task."""
-    if "lead_hours" in table:
-        first, last = medium_range(table)
-        unit = unit_of(last)
-        return f"mean fair CRPS over leads of {first / UNITS[unit]:g} to {last / UNITS[unit]:g} {unit}s"
-    if "state" in table:
-        return "mean fair CRPS of the analysis at unobserved cells"
-    if "k" in table:
-        return "mean fair CRPS at unobserved cells"
-    return "KID" if "kid" in set(table["score"]) else "mean fair CRPS"
 
 
 def medium_range(table: pd.DataFrame) -> tuple[float, float]:
@@ -64,23 +76,26 @@ def medium_range(table: pd.DataFrame) -> tuple[float, float]:
     return float(selected[0]), float(selected[-1])
 
 
-def headlines(leaderboards: Mapping[str, pd.DataFrame]) -> str:
+def headlines(leaderboards: Mapping[str, pd.DataFrame], measures: Mapping[str, Measure]) -> str:
     """The experiments of each task that has headlines, best first: a screen of text."""
-    texts = ["\n".join(ranking(*item)) for item in leaderboards.items() if len(item[1])]
+    texts = [
+        "\n".join(ranking(task, board, measures[task])) for task, board in leaderboards.items() if len(board)
+    ]
     return "\n\n".join(text for text in texts if text)
 
 
-def ranking(task: str, leaderboard: pd.DataFrame) -> Iterator[str]:
+def ranking(task: str, leaderboard: pd.DataFrame, measure: Measure) -> Iterator[str]:
     """Lines about one task: the score, the best experiments one per line, and the others in a paragraph.
 
-    There are none if no experiment has a headline, as in a task of an installed package with scores of its own.
+    There are none if no experiment has a headline.
     """
-    scores = {str(name): headline(part) for name, part in leaderboard.groupby("experiment", sort=False)}
-    ranked = sorted((score, name) for name, score in scores.items() if score is not None)
-    if not ranked:
+    by_experiment = {str(name): measure(part) for name, part in leaderboard.groupby("experiment", sort=False)}
+    ranked = sorted((headline.value, name) for name, headline in by_experiment.items() if headline)
+    overall = measure(leaderboard)
+    if overall is None:
         return
     width = max(len(name) for _, name in ranked)
-    yield f"{task}: {headline_title(leaderboard)} (lower is better)"
+    yield f"{task}: {overall.title} (lower is better)"
     for score, name in ranked[:RANKED_LINES]:
         yield f"  {name:<{width}}  {format_score(score):>8}"
     if others := ", ".join(f"{name} {format_score(score)}" for score, name in ranked[RANKED_LINES:]):

@@ -96,7 +96,7 @@ def problem_of(experiment: str, body: Mapping[str, Any]) -> Problem:
     task = TASKS.get(name)
     if task is None:
         raise InputError(f"'{experiment}': there is no such task to train for{nearest(name, TASKS)}")
-    if task.problem is None:
+    if task.problem is None or "training" not in task.stages:
         raise InputError(
             f"'{experiment}': experiments of {name} are not fitted here: run `kedro run --pipelines {experiment}`, and "
             "load its checkpoint."
@@ -113,7 +113,7 @@ def problem_of(experiment: str, body: Mapping[str, Any]) -> Problem:
             f"'{experiment}' is made of the checkpoints of other experiments: run `kedro run --pipelines "
             f"{experiment}`, and load its checkpoint."
         )
-    return task.problem(type_of(f"params:{task.options}", task.types)()) if task.options else task.problem()
+    return task.problem(*(type_of(f"params:{name}", task.types)() for name in task.options))
 
 
 def prepare(fields: xr.Dataset) -> PreparedData:

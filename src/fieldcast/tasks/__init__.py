@@ -1,7 +1,7 @@
 """Tasks, each one record, over which all stages loop, and one module.
 
 ================  =======================================================
-`task`            `Task` and `Step`: the description of a task for stages
+`task`            `Task`, `Step` and `Serving`: the description of a task for stages
 `records`         the four tasks
 `reconstruct`     fields from sparse observations
 `forecast`        the states that follow
@@ -13,9 +13,9 @@
 
 from fieldcast import plugins
 from fieldcast.tasks.records import ASSIMILATE, FORECAST, RECONSTRUCT, SAMPLE
-from fieldcast.tasks.task import Step, Task
+from fieldcast.tasks.task import Serving, Step, Task
 
-__all__ = ["TASKS", "Step", "Task"]
+__all__ = ["TASKS", "Serving", "Step", "Task"]
 
 # tasks of installed packages come last
 PLUGINS = [plugins.load("fieldcast.tasks", name) for name in plugins.advertised("fieldcast.tasks")]

@@ -29,7 +29,7 @@ from fieldcast.scores.assimilation import STATES, assimilation_statistics, lead_
 from fieldcast.scores.event_scores import event_scores as scores_of_events
 from fieldcast.scores.event_tables import EventTables
 from fieldcast.scores.examples.reconstruction import examples
-from fieldcast.scores.headline import headline_rows
+from fieldcast.scores.headline import metric_rows
 from fieldcast.scores.leaderboard import ASSIMILATE as LAYOUT
 from fieldcast.scores.leaderboard import empty_leaderboard, leaderboard, scores_of_run
 from fieldcast.scores.statistics_table import CELLS, origin_of, scored_digest, with_origin
@@ -163,9 +163,9 @@ def show(
     return scored_examples, film.isel(case=[0]).assign_coords(step=("time", steps))
 
 
-def headline(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
+def metrics(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
     """Scores of the analysis over all variables at unobserved cells, for each pattern and k."""
-    return headline_rows(scores, seed, LAYOUT)
+    return metric_rows(scores, seed, LAYOUT)
 
 
 def scored_of_run(results: StoredResults, assimilation: Cycling, limits: Limits) -> str | None:

@@ -23,12 +23,13 @@ from fieldcast.figures.departures import snapshot_departures
 from fieldcast.figures.outline import outline
 from fieldcast.inference.external_forecasts import forecast_source
 from fieldcast.inference.options import Drawing, File
+from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.models.core import Model, Trained
 from fieldcast.report import Forecast, pictures
 from fieldcast.scores.event_scores import event_scores as scores_of_events
 from fieldcast.scores.examples.forecast import forecast_examples
 from fieldcast.scores.forecast import forecast_statistics
-from fieldcast.scores.headline import headline_rows
+from fieldcast.scores.headline import metric_rows
 from fieldcast.scores.leaderboard import FORECAST as LAYOUT
 from fieldcast.scores.leaderboard import empty_leaderboard, leaderboard
 from fieldcast.scores.stability import stability_table
@@ -152,9 +153,9 @@ def show(draws: xr.Dataset, fields: xr.Dataset, climatology: xr.Dataset) -> xr.D
     return forecast_examples(draws, fields, climatology=climatology)
 
 
-def headline(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
+def metrics(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
     """Scores over all variables and cells, lead by lead."""
-    return headline_rows(scores, seed, LAYOUT)
+    return metric_rows(scores, seed, LAYOUT)
 
 
 def rank(results: StoredResults, fields: xr.Dataset, seed: int) -> tuple[pd.DataFrame, str]:
@@ -187,6 +188,7 @@ def page(
         **matching,
         event_scores=event_scores,
         snapshot_anomalies=anomalies,
+        wraps=bool(fields.attrs["wraps"]),
         outline=outline(fields),
     )
     figures = {name: picture.png for name, picture in pictures(forecasts).items()}
@@ -219,3 +221,8 @@ def with_matching_rollouts(results: StoredResults) -> dict[str, Any]:
 def model_in(table: pd.DataFrame) -> str:
     """Digest of the model whose draws a table describes; empty where the table holds none."""
     return str(table["model"].iloc[0]) if "model" in table else ""
+
+
+def predict(trained: TrainedModel, data: xr.Dataset, steps: int, members: int, seed: int) -> xr.Dataset:
+    """Draws of the states that follow the last ones of a data set, as MLflow serves a model."""
+    return trained.forecast(data, steps, members, seed, "the input")

@@ -18,10 +18,11 @@ from fieldcast.figures.departures import example_departures
 from fieldcast.figures.outline import outline
 from fieldcast.inference.options import Evaluation
 from fieldcast.inference.stations import check_accepts_points
+from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.models.core import Model, Trained
 from fieldcast.report import Reconstruct, pictures
 from fieldcast.scores.examples.reconstruction import examples
-from fieldcast.scores.headline import headline_rows
+from fieldcast.scores.headline import metric_rows
 from fieldcast.scores.leaderboard import RECONSTRUCT as LAYOUT
 from fieldcast.scores.leaderboard import empty_leaderboard, leaderboard
 from fieldcast.scores.reconstruction import reconstruction_statistics
@@ -96,9 +97,9 @@ def show(draws: xr.Dataset, observations: xr.Dataset, fields: xr.Dataset) -> xr.
     return examples(draws, observations, fields)
 
 
-def headline(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
+def metrics(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
     """Scores over all variables at unobserved cells, for each pattern and k."""
-    return headline_rows(scores, seed, LAYOUT)
+    return metric_rows(scores, seed, LAYOUT)
 
 
 def rank(
@@ -131,3 +132,8 @@ def page(
     )
     figures = {name: picture.png for name, picture in pictures(reconstructions).items()}
     return {"reconstruct": reconstructions}, figures
+
+
+def fill(trained: TrainedModel, data: xr.Dataset, members: int, seed: int) -> xr.Dataset:
+    """Draws given the observations of a data set, as MLflow serves a model."""
+    return trained.fill(data, members, seed=seed, where="the input")

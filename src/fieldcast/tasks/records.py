@@ -2,10 +2,11 @@
 
 from fieldcast.deferred import Module
 from fieldcast.inference.options import Drawing, StateOptions
-from fieldcast.tasks.task import RESULTS, Step, Task
+from fieldcast.tasks.task import RESULTS, Serving, Step, Task
 
 assimilate = Module("fieldcast.tasks.assimilate")
 forecast = Module("fieldcast.tasks.forecast")
+headlines = Module("fieldcast.scores.headline")
 reconstruct = Module("fieldcast.tasks.reconstruct")
 sample = Module("fieldcast.tasks.sample")
 
@@ -21,7 +22,8 @@ RECONSTRUCT = Task(
     preparation=("ingestion", "sparsification"),
     stages=("training", "reconstruction", "evaluation"),
     problem=reconstruct.Reconstruction,
-    options="sparsification",
+    options=("sparsification",),
+    numbers=("evaluation",),
     target="observations",
     score=Step(
         reconstruct.score,
@@ -30,10 +32,12 @@ RECONSTRUCT = Task(
         outputs=SCORED,
     ),
     show=Step(reconstruct.show, ("draws", "observations", "fields"), (), ("examples",)),
-    headline=reconstruct.headline,
+    metrics=reconstruct.metrics,
+    headline=headlines.reconstruction_headline,
     rank=Step(reconstruct.rank, ("results", "fields"), ("evaluation", "limits", "seed"), RANKED),
     page=Step(reconstruct.page, PAGE, (), ("gathered", "figures")),
     summary=reconstruct.reconstruct_summary,
+    serving=Serving(reconstruct.fill, "observations", {"members": 19, "seed": 0}),
 )
 
 FORECAST = Task(
@@ -41,6 +45,7 @@ FORECAST = Task(
     preparation=("ingestion", "initial_times", "events"),
     stages=("training", "rollout", "evaluation"),
     problem=forecast.Forecasting,
+    numbers=(),
     types={"options": Drawing},
     target="starts",
     results=(*RESULTS, "stability", "snapshots", "events"),
@@ -57,7 +62,8 @@ FORECAST = Task(
         outputs=(*SCORED, "events"),
     ),
     show=Step(forecast.show, ("draws", "fields", "climatology"), (), ("examples",)),
-    headline=forecast.headline,
+    metrics=forecast.metrics,
+    headline=headlines.forecast_headline,
     rank=Step(forecast.rank, ("results", "fields"), ("seed",), RANKED),
     page=Step(forecast.page, PAGE_WITH_EVENTS, (), ("gathered", "figures", "animation")),
     further=(
@@ -65,12 +71,16 @@ FORECAST = Task(
         Step(forecast.forecast_events, ("results", "fields"), ("seed",), ("event_scores",)),
     ),
     summary=forecast.forecast_summary,
+    serving=Serving(forecast.predict, "states", {"steps": 10, "members": 10, "seed": 0}),
 )
 
 ASSIMILATE = Task(
     name="assimilate",
     preparation=("ingestion", "observing_network", "events"),
     stages=("calibration", "assimilation", "evaluation"),
+    problem=assimilate.Assimilation,
+    options=("assimilation", "sparsification"),
+    numbers=("assimilation",),
     target="cycle_observations",
     results=(*RESULTS, "leads", "film", "events"),
     score=Step(
@@ -80,7 +90,8 @@ ASSIMILATE = Task(
         outputs=(*SCORED, "events"),
     ),
     show=Step(assimilate.show, ("draws", "cycle_observations", "fields"), (), ("examples", "film")),
-    headline=assimilate.headline,
+    metrics=assimilate.metrics,
+    headline=headlines.analysis_headline,
     rank=Step(assimilate.rank, ("results", "fields"), ("assimilation", "limits", "seed"), RANKED),
     page=Step(assimilate.page, PAGE_WITH_EVENTS, (), ("gathered", "figures")),
     further=(
@@ -105,7 +116,8 @@ SAMPLE = Task(
     preparation=("ingestion", "features"),
     stages=("training", "sampling", "evaluation"),
     problem=sample.StateSampling,
-    options="options",
+    options=("options",),
+    numbers=("sampling",),
     types={"options": StateOptions},
     target="extractor",
     results=(*RESULTS, "latents"),
@@ -116,8 +128,10 @@ SAMPLE = Task(
         outputs=(*SCORED, "displayed"),
     ),
     show=Step(sample.show, ("pictures", "displayed"), (), ("examples",)),
-    headline=sample.headline,
+    metrics=sample.metrics,
+    headline=headlines.sample_headline,
     rank=Step(sample.rank, ("results", "fields", "splits"), ("sampling", "limits"), RANKED),
     page=Step(sample.page, ("leaderboard", "results", "fields"), (), ("gathered", "figures")),
     summary=sample.sample_summary,
+    serving=Serving(sample.draw, "nothing", {"samples": 10, "seed": 0}),
 )

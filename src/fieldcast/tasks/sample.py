@@ -19,6 +19,7 @@ from fieldcast.figures.outline import outline
 from fieldcast.inference.feature_extractor import load_features
 from fieldcast.inference.options import Sampling, StateOptions
 from fieldcast.inference.sample_sets import compare
+from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.kinds import are_images
 from fieldcast.models.core import Model, Trained
 from fieldcast.models.space import Space
@@ -116,7 +117,7 @@ def show(pictures: xr.Dataset, displayed: xr.Dataset) -> xr.Dataset:
     return with_pictures(displayed, pictures)
 
 
-def headline(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
+def metrics(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
     """All rows: a table of samples has no cases to select from."""
     return scores
 
@@ -145,3 +146,8 @@ def page(
     stored = {name: results[name] for name in results if name != "extractor"}
     samples = Sample(leaderboard=leaderboard, **stored, outline=outline(fields))
     return {"sample": samples}, {name: picture.png for name, picture in pictures(samples).items()}
+
+
+def draw(trained: TrainedModel, data: None, samples: int, seed: int) -> xr.Dataset:
+    """Samples, as MLflow serves a model."""
+    return trained.sample(samples, seed)

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import pandas as pd
+    import xarray as xr
 
+    from fieldcast.scores.headline import Measure
     from fieldcast.training.problem import Problem
 
 RESULTS = (
@@ -44,6 +46,27 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Serving:
+    """A trained model by itself as a function of arrays, such as MLflow calls it.
+
+    Parameters
+    ----------
+    draw
+        The `TrainedModel`, a data set (None where the function takes nothing) and the parameters by name -> draws.
+    takes
+        What the data set holds: "observations", NaN where there are none, at whose times v (time, member, latitude,
+        longitude) is drawn with v_mean and v_spread; successive "states", which v (lead, member, ...) follows, with
+        its valid `time` (lead); or "nothing", for v (sample, ...).
+    parameters
+        The defaults of the parameters, which are whole numbers.
+    """
+
+    draw: Callable[..., xr.Dataset]
+    takes: Literal["observations", "states", "nothing"]
+    parameters: Mapping[str, int]
+
+
+@dataclass(frozen=True)
 class Task:
     """A use of models: one choice of the context, with its training, scores and tables.
 
@@ -59,9 +82,12 @@ class Task:
         Data set of the preparation that draws are scored on, stored under its name in the layer `04_feature`; among
         the results of the task once it is there.
     problem
-        Options -> the problem that a model is trained on; None where no stage is `training`.
+        Options -> the problem that a model is fitted to; None where the task makes checkpoints in a way of its own.
     options
-        The parameter that holds the options of `problem`; None where it has none.
+        The parameters that hold the options of `problem`, in the order of its arguments.
+    numbers
+        Parameters with the numbers of draws that the draws hold as attributes, beside the seed; None where they hold
+        neither.
     types
         Types of the experiments' own parameters that this task decides, such as `options`.
     results
@@ -71,8 +97,11 @@ class Task:
         which receives the checkpoint that was drawn from and the other inputs of that record.
     show
         A few draws beside the truth -> examples.
-    headline
+    metrics
         Scores of one experiment and the seed of the run -> the rows that its run in MLflow shows.
+    headline
+        These rows, or an experiment's rows of the leaderboard -> the score by which experiments are compared; None
+        where it was not computed.
     rank
         Results of all experiments -> leaderboard, summary.
     page
@@ -83,6 +112,9 @@ class Task:
         Results -> tables beside the leaderboard.
     score_file
         Function like `score` for external forecasts; None where the task takes none.
+    serving
+        A trained model as a function; None where it does not work alone, as a filter without the forecasts around
+        which it was calibrated.
     """
 
     name: str
@@ -91,16 +123,19 @@ class Task:
     target: str
     score: Step
     show: Step
-    headline: Callable[[pd.DataFrame, int], pd.DataFrame]
+    metrics: Callable[[pd.DataFrame, int], pd.DataFrame]
+    headline: Measure
     rank: Step
     page: Step
     summary: Callable[[pd.DataFrame], str]
     problem: Callable[..., Problem] | None = None
-    options: str | None = None
+    options: tuple[str, ...] = ()
+    numbers: tuple[str, ...] | None = None
     types: Mapping[str, type] = field(default_factory=dict)
     results: tuple[str, ...] = RESULTS
     further: tuple[Step, ...] = ()
     score_file: Step | None = None
+    serving: Serving | None = None
 
 
 # {kind: {experiment: value}}, with the parameters of the experiments, the studies, and the target under their names

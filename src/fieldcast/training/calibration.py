@@ -92,12 +92,15 @@ def calibrate(
         for run, start, done in zip(runs, initial, progress, strict=True):
             for _ in fill_and_tune(run, start, done, bar):
                 yield files_so_far()
-    seconds = round(spent + time.perf_counter() - begin, 2)
-    spent_costs = {"train_seconds": seconds, "step_ms": None, "peak_mb": costs.peak_mb(device)}
-    tuned = {str(k): part.tuned_values() for k, part in filters.items()}
-    results = {"costs": spent_costs, "tuned": tuned, "source": data.fields.attrs["source"]}
-    results[FITTED_BY] = sorted(recipe.problem.fitted_by())
-    yield files_so_far(pack(filter, codec, {**sources, **provenance.code(), **results}))
+    results = results_of(filters, device, spent + time.perf_counter() - begin)
+    origin = {"source": data.fields.attrs["source"], FITTED_BY: sorted(recipe.problem.fitted_by())}
+    yield files_so_far(pack(filter, codec, {**sources, **provenance.code(), **results, **origin}))
+
+
+def results_of(filters: Mapping[float, Filter], device: torch.device, seconds: float) -> dict[str, Any]:
+    """Costs, and the tuned values at each fraction observed, for the header of the checkpoint."""
+    spent = {"train_seconds": round(seconds, 2), "step_ms": None, "peak_mb": costs.peak_mb(device)}
+    return {"costs": spent, "tuned": {str(k): part.tuned_values() for k, part in filters.items()}}
 
 
 def fill_and_tune(

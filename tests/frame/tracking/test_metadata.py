@@ -12,6 +12,7 @@ from fieldcast.errors import InputError
 from fieldcast.fields.options import Ingestion
 from fieldcast.frame.tracking import metadata
 from fieldcast.models import vae
+from fieldcast.scores.headline import Headline
 
 
 @dataclass(frozen=True)
@@ -99,16 +100,17 @@ def test_runs_whose_parameters_differ_have_names_that_differ() -> None:
 
 
 def test_the_note_ranks_the_experiments_of_each_task() -> None:
-    headlines = {"forecast.vae": 0.5, "sample.a": 0.02, "forecast.perfect": 0.1, "forecast.lim": 0.25}
+    values = {"forecast.vae": 0.5, "sample.a": 0.02, "forecast.perfect": 0.1, "forecast.lim": 0.25}
+    headlines = {address: Headline(value, "CRPS") for address, value in values.items()}
     links = {address: f"#/{address}" for address in headlines}
     lines = metadata.note("demo", headlines, {"forecast.perfect"}, links).splitlines()
     best = [
         "Best forecast: [forecast.lim](#/forecast.lim), 0.25",
         "Best sample: [sample.a](#/sample.a), 0.02",
     ]
-    assert lines[0:3:2] == best and lines[4].startswith("Headline, lower is better")
+    assert lines[0:3:2] == best and lines[4].startswith("Headlines, lower is better")
     assert lines[6:12] == [
-        "| forecast | headline |",
+        "| forecast | CRPS |",
         "|---|---|",
         "| [forecast.perfect](#/forecast.perfect) (bound) | 0.1 |",
         "| [forecast.lim](#/forecast.lim) | 0.25 |",

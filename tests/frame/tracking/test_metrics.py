@@ -3,10 +3,9 @@
 import math
 
 import pandas as pd
-import pytest
 
 from fieldcast.frame.tracking import metrics
-from fieldcast.scores.headline import headline
+from fieldcast.scores.headline import Headline
 
 
 def test_a_score_at_several_fractions_is_one_metric_whose_step_is_k_in_per_mille() -> None:
@@ -25,7 +24,6 @@ def test_a_score_at_several_fractions_is_one_metric_whose_step_is_k_in_per_mille
         ("crps/random", 2.0, 7, 5),
         ("seconds", 5.0, 7, 0),
     ]
-    assert headline(table) == 1.5
 
 
 def test_a_score_at_several_leads_is_one_metric_whose_step_is_the_lead() -> None:
@@ -33,18 +31,16 @@ def test_a_score_at_several_leads_is_one_metric_whose_step_is_the_lead() -> None
     records = [("crps", lead, "globe", "all", value) for lead, value in leads.items()]
     table = pd.DataFrame(records, columns=["score", "lead_hours", "region", "variable", "value"])
     assert metrics.scores(table, 1) == [("crps", value, 1, int(lead)) for lead, value in leads.items()]
-    assert headline(table) == pytest.approx(0.4)
 
 
-def test_the_headline_of_samples_is_the_kid() -> None:
+def test_a_score_without_leads_and_fractions_is_a_metric_at_step_0() -> None:
     table = pd.DataFrame({"score": ["fid", "kid"], "value": [50.0, 0.02]})
-    assert headline(table) == 0.02
-    assert headline(table[:1]) is None
     assert metrics.scores(table, 3) == [("fid", 50.0, 3, 0), ("kid", 0.02, 3, 0)]
 
 
 def test_bounds_do_not_compete() -> None:
-    headlines = {"forecast.perfect": 0.1, "forecast.lim": 0.3, "forecast.vae": 0.2, "sample.a": 0.5}
+    values = {"forecast.perfect": 0.1, "forecast.lim": 0.3, "forecast.vae": 0.2, "sample.a": 0.5}
+    headlines = {address: Headline(value, "CRPS") for address, value in values.items()}
     assert metrics.best(headlines, {"forecast.perfect"}) == {"forecast": "forecast.vae", "sample": "sample.a"}
 
 

@@ -20,6 +20,7 @@ from fieldcast.frame.tracking import pyfunc_model, writer
 from fieldcast.frame.tracking.logged_checkpoint import alias_of
 from fieldcast.frame.tracking.writer import PARENT, Writer
 from fieldcast.inference.options import StateOptions
+from fieldcast.scores.headline import Headline
 from fieldcast.tasks.forecast import Forecasting
 from fieldcast.tasks.reconstruct import Reconstruction
 from fieldcast.tasks.sample import StateSampling
@@ -209,8 +210,9 @@ def run(
         writer.submit(writer.model, address, checkpoint(address))
         writer.submit(writer.scores, address, scores_of(value, data, cases), 0)
         writer.end(address, "FINISHED")
-    writer.submit(writer.describe, "run", headlines, bounds or set())
-    writer.submit(writer.register, headlines, bounds or set())
+    of_run = {address: Headline(value, "CRPS") for address, value in headlines.items()}
+    writer.submit(writer.describe, "run", of_run, bounds or set())
+    writer.submit(writer.register, of_run, bounds or set())
     writer.end(PARENT, "FINISHED")
     writer.close(100.0)
     assert writer.unwritten() == [] and writer.first_error == ""

@@ -4,5 +4,6 @@ hook               listens to Kedro and passes events on
 tracked_run        one run: a parent, and a child for each experiment
 metadata, metrics  recorded values: titles, tags and parameters; losses and scores
 writer             the thread that writes it; background: a thread that does actions in turn
-logged_checkpoint  checkpoints as logged and registered models; pyfunc_model: how MLflow runs them
+logged_models      the models of a run; logged_checkpoint: one checkpoint as a logged and registered model;
+                   pyfunc_model: how MLflow runs it
 """

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fieldcast.lineage import digest
 
 if TYPE_CHECKING:
-    MlflowClient = Any  # only the writer and the model's own file import mlflow
+    MlflowClient = Any  # its type would be an import of mlflow
 
 CHAMPION = "champion"  # alias of the best version on the data that were scored first
 

@@ -1,12 +1,14 @@
 """Title, tags, parameters and description of a run, as plain text."""
 
+from __future__ import annotations
+
 import getpass
 import os
 import platform
 import sys
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -16,6 +18,9 @@ from fieldcast.experiments import nearest
 from fieldcast.frame.tracking import metrics
 from fieldcast.frame.tracking.background import shorten
 from fieldcast.lineage import leaves
+
+if TYPE_CHECKING:
+    from fieldcast.scores.headline import Headline
 
 OPTIONS: dict[str, Any] = {"tracking": True, "uri": None, "experiment": "fieldcast", "register": False}
 MAX_NAMED = 3  # pipelines, and parameters, in the title of a run
@@ -209,7 +214,7 @@ def data_name(selected: Collection[str], parameters: Mapping[str, Any]) -> str:
 
 
 def note(
-    title: str, headlines: Mapping[str, float], bounds: Collection[str], links: Mapping[str, str]
+    title: str, headlines: Mapping[str, Headline], bounds: Collection[str], links: Mapping[str, str]
 ) -> str:
     """Description of the parent run in Markdown: the best of each task, then the headlines, best first; else the title.
 
@@ -219,19 +224,16 @@ def note(
     if not headlines:
         return f"Pipelines, data, environment: {title}"
     best = sorted(metrics.best(headlines, bounds).items())
-    lines = [f"Best {task}: [{name}]({links[name]}), {headlines[name]:.4g}\n" for task, name in best]
-    lines.append(
-        "Headline, lower is better: fair CRPS averaged over k, or over leads of 1 to 5 days (the first five leads "
-        "where there are none of these); KID of samples.\n"
-    )
+    lines = [f"Best {task}: [{name}]({links[name]}), {headlines[name].value:.4g}\n" for task, name in best]
+    lines.append("Headlines, lower is better:\n")
     for task in sorted({address.partition(".")[0] for address in headlines}):
         ranked = sorted(
-            (value, address) for address, value in headlines.items() if address.startswith(f"{task}.")
+            (headline, address) for address, headline in headlines.items() if address.startswith(f"{task}.")
         )
-        lines += [f"| {task} | headline |", "|---|---|"]
-        for value, address in ranked:
+        lines += [f"| {task} | {ranked[0][0].title} |", "|---|---|"]
+        for headline, address in ranked:
             remark = " (bound)" if address in bounds else ""
-            lines.append(f"| [{address}]({links[address]}){remark} | {value:.4g} |")
+            lines.append(f"| [{address}]({links[address]}){remark} | {headline.value:.4g} |")
         lines.append("")
     return "\n".join(lines)
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+    from fieldcast.scores.headline import Headline
+
 STEPS_PER_UNIT = {"lead_hours": 1, "k": 1000}  # steps of a metric per unit of the column
 
 Value = tuple[str, float, int, int]  # key, value, milliseconds since 1970, step
@@ -35,9 +37,9 @@ def scores(table: pd.DataFrame, now: int) -> list[Value]:
     ]
 
 
-def best(headlines: Mapping[str, float], bounds: Collection[str]) -> dict[str, str]:
+def best(headlines: Mapping[str, Headline], bounds: Collection[str]) -> dict[str, str]:
     """The experiment with the lowest headline of each task, by task; experiments in `bounds` do not compete."""
-    ranked = sorted((value, address) for address, value in headlines.items() if address not in bounds)
+    ranked = sorted((each.value, address) for address, each in headlines.items() if address not in bounds)
     return {address.partition(".")[0]: address for _, address in reversed(ranked)}
 
 

@@ -31,15 +31,11 @@ from fieldcast.errors import InputError
 from fieldcast.geometry import GRID
 from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.models.capabilities import ChecksObservations
+from fieldcast.tasks import TASKS, Serving
 from fieldcast.time_steps import TimeStep
 
 SECONDS = "datetime64[s]"  # type of dates in the standard calendar
 EPOCH = "seconds since 1970-01-01"  # unit of `time`
-DEFAULTS: dict[str, dict[str, int]] = {
-    "reconstruct": {"members": 19, "seed": 0},
-    "forecast": {"steps": 10, "members": 10, "seed": 0},
-    "sample": {"samples": 10, "seed": 0},
-}
 MAX_EXAMPLE = 100_000  # values of the example, which is text
 EXAMPLE_SPACING = 10  # cells from one observed cell of the example to the next
 
@@ -59,7 +55,7 @@ class CheckpointModel(PythonModel):
 
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
         """Members, mean and spread of each variable, by name; see `TrainedModel` for errors."""
-        return predict(self.trained, model_input, {**DEFAULTS[task_of(self.trained)], **(params or {})})
+        return predict(self.trained, model_input, {**serving_of(self.trained).parameters, **(params or {})})
 
 
 def predict(
@@ -71,15 +67,13 @@ def predict(
     valid `time` (lead), each with v_mean and v_spread (NaN for a single member); samples are v (sample, ...). A model
     that checks its observations adds v_suspect, 1 where it down-weighted one.
     """
-    task = task_of(trained)
-    if task == "sample":
-        return values_of(trained.sample(params["samples"], params["seed"]))
-    calendar = calendar_of(trained)
-    data = dataset(trained.checkpoint.field_codec, arrays or {}, calendar)
-    if task == "reconstruct":
-        return with_spread(trained.fill(data, params["members"], seed=params["seed"], where="the input"))
-    future = trained.forecast(data, params["steps"], params["members"], params["seed"], "the input")
-    return {**with_spread(future), "time": seconds(future["time"].values)}
+    serving = serving_of(trained)
+    if serving.takes == "nothing":
+        return values_of(serving.draw(trained, None, **params))
+    data = dataset(trained.checkpoint.field_codec, arrays or {}, calendar_of(trained))
+    drawn = serving.draw(trained, data, **params)
+    valid = {"time": seconds(drawn["time"].values)} if serving.takes == "states" else {}
+    return {**with_spread(drawn), **valid}
 
 
 def dataset(codec: FieldCodec, arrays: dict[str, np.ndarray], calendar: str) -> xr.Dataset:
@@ -149,17 +143,33 @@ def task_of(trained: TrainedModel) -> str:
     return str(trained.checkpoint.header["task"])
 
 
+def serving_of(trained: TrainedModel) -> Serving:
+    """A model of this task as a function.
+
+    Raises
+    ------
+    InputError
+        If models of the task do not work alone.
+    """
+    serving = TASKS[task_of(trained)].serving
+    if serving is None:
+        raise InputError(
+            f"a model of the task '{task_of(trained)}' does not work alone, so MLflow cannot load it."
+        )
+    return serving
+
+
 def signature(trained: TrainedModel) -> ModelSignature:
     """Names, types and shapes of inputs, outputs and parameters; -1 is any size."""
-    task, space = task_of(trained), trained.checkpoint.model.space
-    defaults = [ParamSpec(name, "long", value) for name, value in DEFAULTS[task].items()]
+    serving, space = serving_of(trained), trained.checkpoint.model.space
+    defaults = [ParamSpec(name, "long", value) for name, value in serving.parameters.items()]
     state = (-1, *space.shape)
-    if task == "sample":
+    if serving.takes == "nothing":
         samples: list[Any] = [field(name, state) for name in trained.checkpoint.state_codec.variables]
         return ModelSignature(outputs=Schema(samples), params=ParamSchema(defaults))
     variables = trained.checkpoint.field_codec.variables
     time = TensorSpec(np.dtype(np.int64), (-1,), "time")
-    checks = task == "reconstruct" and isinstance(trained.checkpoint.model, ChecksObservations)
+    checks = serving.takes == "observations" and isinstance(trained.checkpoint.model, ChecksObservations)
     statistics = ("mean", "spread", *(["suspect"] if checks else []))
     outputs: list[Any] = [
         spec
@@ -168,7 +178,7 @@ def signature(trained: TrainedModel) -> ModelSignature:
     ]
     return ModelSignature(
         Schema([time, *(field(v, state) for v in variables)]),
-        Schema([*outputs, *([time] if task == "forecast" else [])]),
+        Schema([*outputs, *([time] if serving.takes == "states" else [])]),
         ParamSchema(defaults),
     )
 
@@ -180,12 +190,12 @@ def field(name: str, shape: tuple[int, ...]) -> TensorSpec:
 
 def example(trained: TrainedModel) -> dict[str, np.ndarray] | None:
     """Input of a few observations, or of the climatology for a forecast; None for samples and large grids."""
-    model = trained.checkpoint.model
-    if task_of(trained) == "sample" or np.prod(model.space.state_shape) * max(model.history, 1) > MAX_EXAMPLE:
+    model, takes = trained.checkpoint.model, serving_of(trained).takes
+    if takes == "nothing" or np.prod(model.space.state_shape) * max(model.history, 1) > MAX_EXAMPLE:
         return None
     codec, step = trained.checkpoint.field_codec, model.space.time_step
     days = codec.climatology[: max(model.history, 1)].copy()
-    if task_of(trained) == "reconstruct":
+    if takes == "observations":
         observed = np.zeros(model.space.shape, bool)
         observed.flat[::EXAMPLE_SPACING] = True
         days[:, :, ~observed] = np.nan

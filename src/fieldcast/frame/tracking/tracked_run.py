@@ -1,11 +1,13 @@
 """One run of pipelines as MLflow shows it: a parent run, and in it a child run for each experiment."""
 
+from __future__ import annotations
+
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
@@ -14,6 +16,9 @@ from kedro.pipeline.node import Node
 from fieldcast.frame.tracking import metadata
 from fieldcast.frame.tracking.writer import PARENT, Writer, milliseconds
 from fieldcast.pipelines.names import stage_of
+
+if TYPE_CHECKING:
+    from fieldcast.scores.headline import Headline
 
 REPORTING = "reporting"  # tag of the nodes of the report
 
@@ -52,7 +57,7 @@ class TrackedRun:
         self._read = parameters_read(pipeline)
         self._node_seconds: dict[Node, float] = {}
         self._node_begun: dict[str, float] = {}
-        self._headlines: dict[str, float] = {}
+        self._headlines: dict[str, Headline] = {}
         self._attributes: dict[str, dict[str, str]] = {}  # the checkpoint of each result
         self._bounds: set[str] = set()  # experiments that are upper bounds on skill
 
@@ -117,13 +122,12 @@ class TrackedRun:
         self._recorded.add(name)
         self._begin_experiment(owner)
         if kind == "metrics":
-            # imported here: takes half a second, which only runs should spend
-            from fieldcast.scores.headline import headline
+            from fieldcast.tasks import TASKS  # here: it imports the tasks of plug-ins
 
             self._writer.submit(self._writer.scores, owner, data, now)
-            score = headline(data)
-            if score is not None:
-                self._headlines[owner] = score
+            headline = TASKS[owner.partition(".")[0]].headline(data)
+            if headline is not None:
+                self._headlines[owner] = headline
         elif kind == "history":
             self._writer.submit(self._writer.history, owner, data, now)
         elif kind == "data":

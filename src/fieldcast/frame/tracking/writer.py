@@ -21,9 +21,12 @@ from typing import TYPE_CHECKING, Any
 from fieldcast.frame.tracking import metadata, metrics
 from fieldcast.frame.tracking.background import Background, shorten
 from fieldcast.frame.tracking.logged_checkpoint import LoggedCheckpoint
+from fieldcast.frame.tracking.logged_models import LoggedModels
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from fieldcast.scores.headline import Headline
 
 LOG = logging.getLogger(__name__)
 
@@ -67,10 +70,6 @@ class Writer(Background):
             with contextlib.suppress(ImportError):
                 importlib.import_module("IPython")
         self._uri, self._experiment, self._artifacts, self._register = uri, experiment, artifacts, register
-        self._models: dict[str, LoggedCheckpoint] = {}  # by experiment
-        self._digest = ""  # digest of the fields
-        self._scored: dict[str, str] = {}  # digest of the scored cases, by experiment
-        self._scored_at: dict[str, int] = {}  # milliseconds since 1970, by experiment
         self._ids: dict[str, str] = {}
         self._ends: dict[str, tuple[str, int]] = {}  # status and time of runs that are still to be ended
         self._steps: dict[str, float] = {}  # the last step of each history
@@ -161,6 +160,7 @@ class Writer(Background):
             if experiment
             else self._client.create_experiment(self._experiment, self._artifacts)
         )
+        self._models = LoggedModels(self._client, self._folder, self._ids)
         if experiment and self._artifacts and experiment.artifact_location != self._artifacts:
             LOG.warning(
                 "the tracking database %s was created in another folder: files are still written to %s; to keep them "
@@ -228,16 +228,15 @@ class Writer(Background):
 
         fields = MetaDataset(CodeDatasetSource({"source": source}), name="fields", digest=digest)  # type: ignore[abstract]
         self._client.log_inputs(self._ids[name], [DatasetInput(fields._to_mlflow_entity())])
-        self._digest = digest
+        self._models.digest = digest
 
     def scores(self, name: str, table: pd.DataFrame, now: int) -> None:
         """Record a table of scores: curves over leads or fractions observed, and the headline."""
-        from fieldcast.scores.headline import headline
+        from fieldcast.tasks import TASKS  # here: it imports the tasks of plug-ins
 
-        if "scored" in table and len(table):
-            self._scored[name] = str(table["scored"].iloc[0])
-        score, self._scored_at[name] = headline(table), now
-        values = [] if score is None else [("headline", score, now, 0)]
+        self._models.note_scores(name, table, now)
+        headline = TASKS[name.partition(".")[0]].headline(table)
+        values = [] if headline is None else [("headline", headline.value, now, 0)]
         self._metrics(name, [*metrics.scores(table, now), *values])
 
     def history(self, name: str, table: pd.DataFrame, now: int) -> None:
@@ -249,40 +248,18 @@ class Writer(Background):
         """Record the seconds that the nodes of each stage of an experiment took."""
         self._metrics(name, [(f"node_seconds/{stage}", value, now, 0) for stage, value in seconds.items()])
 
-    def describe(self, title: str, headlines: Mapping[str, float], bounds: Collection[str]) -> None:
+    def describe(self, title: str, headlines: Mapping[str, Headline], bounds: Collection[str]) -> None:
         """Record the best headline of each task on the parent, and a description with links to the experiments."""
         links = {name: f"#/experiments/{self._folder}/runs/{self._ids[name]}" for name in headlines}
         self.tag(PARENT, {"mlflow.note.content": metadata.note(title, headlines, bounds, links)})
         now, best = milliseconds(), metrics.best(headlines, bounds)
-        self._metrics(PARENT, [(f"headline/{task}", headlines[best[task]], now, 0) for task in best])
-        self._rate_models(headlines)
+        self._metrics(PARENT, [(f"headline/{task}", headlines[best[task]].value, now, 0) for task in best])
+        self._models.rate(headlines)
 
-    def _rate_models(self, headlines: Mapping[str, float]) -> None:
-        """Record each headline on the logged model, too, by which MLflow ranks models, with the time of the score."""
-        from mlflow.entities import Metric
-
-        for name, checkpoint in self._models.items():
-            if name in headlines and checkpoint.model_id:
-                rated = Metric(
-                    "headline",
-                    headlines[name],
-                    self._scored_at[name],
-                    0,
-                    checkpoint.model_id,
-                    run_id=self._ids[name],
-                )
-                self._client.log_batch(self._ids[name], metrics=[rated])
-
-    def register(self, headlines: Mapping[str, float], bounds: Collection[str]) -> None:
+    def register(self, headlines: Mapping[str, Headline], bounds: Collection[str]) -> None:
         """Register the models of this run, if the configuration requests it; a bound never becomes champion."""
-        for name, checkpoint in self._models.items() if self._register else ():
-            score = None if name in bounds else headlines.get(name)
-            scored = {
-                "data": self._digest,
-                **({"scored": cases} if (cases := self._scored.get(name)) else {}),
-            }
-            version = checkpoint.register(self._client, self._ids[name], scored, score)
-            LOG.info("registered %s as %s", name, version)
+        if self._register:
+            self._models.register(headlines, bounds)
 
     def _metrics(self, name: str, values: list[metrics.Value]) -> None:
         from mlflow.entities import Metric
@@ -301,15 +278,13 @@ class Writer(Background):
     def model(self, name: str, path: Path) -> None:
         """Log a finished checkpoint as a model and as the output of its run; the same weights are logged once.
 
-        Only of the tasks whose models work alone: a filter needs the forecasts around which it was calibrated. A model
-        is loaded to be logged; a checkpoint for which there is not enough memory is recorded as a file.
+        Only of the tasks whose models work alone, those with `serving`. A model is loaded to be logged; a checkpoint
+        for which there is not enough memory is recorded as a file.
         """
-        from mlflow.entities import LoggedModelOutput
-
         from fieldcast.datasets.memory import available
-        from fieldcast.frame.tracking.pyfunc_model import DEFAULTS
+        from fieldcast.tasks import TASKS
 
-        if name.partition(".")[0] not in DEFAULTS or not path.exists():
+        if TASKS[name.partition(".")[0]].serving is None or not path.exists():
             return
         if LOADING_MEMORY * path.stat().st_size > available():
             LOG.info(
@@ -317,22 +292,13 @@ class Writer(Background):
             )
             self.artifact(name, path)
             return
-        checkpoint = LoggedCheckpoint.of(name, path)
-        checkpoint.find(self._client, self._folder)
-        if not checkpoint.model_id:
-            checkpoint.log(self._client, self._folder, self._ids[name])
-        self._models[name] = checkpoint
-        self._client.log_outputs(self._ids[name], [LoggedModelOutput(checkpoint.model_id, step=0)])
+        self._models.log(name, path)
 
     def result(self, name: str, path: Path, attributes: Mapping[str, str]) -> None:
         """Record a filled or predicted file: where it is, from which checkpoint, and that checkpoint's logged model."""
-        from mlflow.entities import LoggedModelInput
-
         checkpoint = LoggedCheckpoint(attributes.get("experiment", ""), attributes.get("weights", ""), path)
         self.tag(name, {"checkpoint": f"{checkpoint.address} {checkpoint.weights}", "output": str(path)})
-        checkpoint.find(self._client, self._folder)
-        if checkpoint.model_id:
-            self._client.log_inputs(self._ids[name], models=[LoggedModelInput(checkpoint.model_id)])
+        self._models.log_input(name, checkpoint)
 
     def _finish(self, name: str) -> None:
         self.stop_monitoring(name)

@@ -25,7 +25,7 @@ def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
     scored = bind_arguments(nodes.score, function=function, experiment=experiment.name)
     # the function of a plug-in may have annotations
     types = experiment_types(task, experiment) | get_type_hints(score.function)
-    summarise = Step(task.headline, ("scores",), ("seed",), ("metrics",))
+    summarise = Step(task.metrics, ("scores",), ("seed",), ("metrics",))
     return Pipeline(
         [
             node_of(scored, inputs, score.outputs, "score", types),

@@ -14,6 +14,7 @@ from fieldcast.pipelines.names import RESULTS_OF
 from fieldcast.report import describe, report
 from fieldcast.report import studies as read_studies
 from fieldcast.scores.headline import headlines
+from fieldcast.tasks import TASKS
 
 COSTS = (
     *("task", "experiment", "parameters", "train_seconds", "step_ms", "sample_ms", "peak_mb"),
@@ -72,7 +73,7 @@ def absent_file() -> None:
 
 def compare(**leaderboards: pd.DataFrame) -> str:
     """The experiments of each task by their headline, on one screen."""
-    return headlines(leaderboards)
+    return headlines(leaderboards, {task: TASKS[task].headline for task in leaderboards})
 
 
 def join_summaries(**summaries: str) -> str:

@@ -18,10 +18,10 @@ from fieldcast.training.run import TrainingOptions, train
 @streamed
 @by_field
 def fit(
-    task: Task, data: PreparedData, training: TrainingOptions, earlier: Mapping[str, Any], options: Any = None,
-    base: bytes | None = None, parts: Mapping[str, bytes] | None = None,
+    task: Task, data: PreparedData, training: TrainingOptions, earlier: Mapping[str, Any],
+    options: Mapping[str, Any] | None = None, base: bytes | None = None, parts: Mapping[str, bytes] | None = None,
 ) -> Iterator[tuple[tuple[bytes, bytes], pd.DataFrame]]:  # fmt: skip
-    """Checkpoint with training state, and history, at each save; `options` are those of the task.
+    """Checkpoint with training state, and history, at each save; `options` are those of the task, by name.
 
     Raises
     ------
@@ -30,7 +30,7 @@ def fit(
     """
     if task.problem is None:
         raise InputError(f"the task '{task.name}' has a stage 'training' and no problem to train on.")
-    problem = task.problem() if task.options is None else task.problem(options)
+    problem = task.problem(*(options or {}).values())
     state = earlier_output(earlier, "checkpoint").state
     for saved in train(training.recipe(problem), data, state, base, parts):
         yield (saved.checkpoint, saved.state), saved.history

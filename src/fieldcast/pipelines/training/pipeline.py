@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Pipeline
 
-from fieldcast.argument_groups import bind_arguments
+from fieldcast.argument_groups import bind_arguments, collect_argument
 from fieldcast.deferred import Module
 from fieldcast.experiments import Experiment
 from fieldcast.pipelines.names import PREPARED, pooled_roles
@@ -25,11 +25,12 @@ def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
     """
     roles = pooled_roles(experiment)
     inputs = INPUTS | {role: role for role in roles}
-    if task.options:
-        inputs["options"] = f"params:{task.options}"
+    inputs |= {name: f"params:{name}" for name in task.options}
     if "base" in experiment.uses:
         inputs["base"] = "base"
     fit = with_pooled(bind_arguments(nodes.fit, task=task), roles)
+    if task.options:
+        fit = collect_argument(fit, "options", task.options)
     return Pipeline(
         [
             node_of(fit, inputs, ["checkpoint", "history"], types=experiment_types(task, experiment)),
