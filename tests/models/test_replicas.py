@@ -15,6 +15,7 @@ from fieldcast.inference.reconstruct import draw as reconstructions
 from fieldcast.inference.rollout import rollout
 from fieldcast.inference.sample import draw_states
 from fieldcast.models.assimilation import filter as filters
+from fieldcast.models.assimilation.baselines import EachStep
 from fieldcast.models.assimilation.by_fraction import ByFraction
 from fieldcast.models.assimilation.filter import CycleState, Filter, cycle
 from fieldcast.models.assimilation.hybrid import Hybrid
@@ -122,6 +123,12 @@ def test_cycles_do_not_depend_on_the_number_of_devices(
     alone, together = (analyses(replicate(kind(space), devices)) for devices in ([CPU], [CPU] * 3))
     torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
     assert sorted(count for count in shares if count) == [2] * 6 + [3] * 3
+
+
+def test_analyses_of_each_time_by_itself_are_drawn_on_all_devices(space: Any, shares: Any) -> None:
+    filter, c = EachStep(replicate(Walk(space), [CPU] * 2)), context(space)
+    filter.update(torch.zeros(7, 3, *space.state_shape), c, {}, RandomStreams(7, torch.arange(7), 3))
+    assert sorted(count for count, _ in shares) == [3, 4]
 
 
 def test_networks_agree_up_to_rounding(world: Any) -> None:

@@ -67,7 +67,7 @@ class ConfiguredOptions:
     def training_options(self, experiment: Experiment) -> Lineage:
         """Model, fit, seed and options of the task that a checkpoint would be made with.
 
-        The model alone, where a task of an installed package makes its checkpoints in a way of its own.
+        Only the model for a task without `problem`, which makes its checkpoints in its own way.
         """
         address, task = experiment.address, TASKS[experiment.task]
         model, seed = self.catalog.load(f"params:{address}.model"), self.catalog.load("params:seed")
@@ -79,12 +79,12 @@ class ConfiguredOptions:
         return {**Recipe(problem, model, fit, seed, limits, "cpu").options(), "seed": seed}
 
     def draw_options(self, inputs: Collection[str], experiment: Experiment) -> Lineage:
-        """Seed, numbers and feedback of draws, if they hold them; forecasts have the numbers of their starts."""
-        numbers = TASKS[experiment.task].numbers
-        if numbers is None:
+        """Seed, numbers and feedback of draws, if these store them; forecasts have the numbers of their starts."""
+        sections = TASKS[experiment.task].draw_sections
+        if sections is None:
             return {}
         limits, present = self._read("limits"), {"seed": self.catalog.load("params:seed")}
-        for section in (name for name in numbers if f"params:{name}" in inputs):
+        for section in (name for name in sections if f"params:{name}" in inputs):
             present |= self._read(section).capped(limits)
         options_name = f"{experiment.address}.options"
         if f"params:{options_name}" in inputs and hasattr(

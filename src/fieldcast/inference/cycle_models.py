@@ -29,7 +29,11 @@ Estimates = dict[str, Members]  # estimates of the state at one time, by name
 
 @dataclass(frozen=True, eq=False)
 class CycleModels:
-    """A filter around a forecast model, and the interpolation whose covariance it uses (None for other filters)."""
+    """A filter around a forecast model.
+
+    With optimal interpolation as the updater, `interpolation` is that from which background errors and initial members
+    come; otherwise it is None.
+    """
 
     assimilator: Assimilator
     interpolation: OptimalInterpolation | None
@@ -118,7 +122,7 @@ class CycleModels:
         initial = self.start(c.day[:1], start)  # the reference of a resumed cycle, too
         state = initial if state is None else state
         contexts = (c[slice(number, number + 1)] for number in range(done, c.count))
-        steps = cycle(self.assimilator.filter, self.assimilator.step, contexts, state, draws, first=done + 1)
+        steps = cycle(filter, self.assimilator.step, contexts, state, draws, first=done + 1)
         for number, step in enumerate(Progress(steps, unit="step", initial=done, total=c.count), done):
             here = c[slice(number, number + 1)]
             if self.interpolation is None:

@@ -90,12 +90,12 @@ def ranking(task: str, leaderboard: pd.DataFrame, measure: Measure) -> Iterator[
     There are none if no experiment has a headline.
     """
     by_experiment = {str(name): measure(part) for name, part in leaderboard.groupby("experiment", sort=False)}
+    titles = [headline.title for headline in by_experiment.values() if headline]
     ranked = sorted((headline.value, name) for name, headline in by_experiment.items() if headline)
-    overall = measure(leaderboard)
-    if overall is None:
+    if not ranked:
         return
     width = max(len(name) for _, name in ranked)
-    yield f"{task}: {overall.title} (lower is better)"
+    yield f"{task}: {titles[0]} (lower is better)"
     for score, name in ranked[:RANKED_LINES]:
         yield f"  {name:<{width}}  {format_score(score):>8}"
     if others := ", ".join(f"{name} {format_score(score)}" for score, name in ranked[RANKED_LINES:]):

@@ -47,7 +47,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Serving:
-    """A trained model by itself as a function of arrays, such as MLflow calls it.
+    """A trained model as a function of arrays, as MLflow calls it.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class Serving:
         longitude) is drawn with v_mean and v_spread; successive "states", which v (lead, member, ...) follows, with
         its valid `time` (lead); or "nothing", for v (sample, ...).
     parameters
-        The defaults of the parameters, which are whole numbers.
+        Default values of its parameters, all whole numbers.
     """
 
     draw: Callable[..., xr.Dataset]
@@ -82,12 +82,12 @@ class Task:
         Data set of the preparation that draws are scored on, stored under its name in the layer `04_feature`; among
         the results of the task once it is there.
     problem
-        Options -> the problem that a model is fitted to; None where the task makes checkpoints in a way of its own.
+        Options -> the problem that a model is fitted to; None where the task makes its checkpoints in its own way.
     options
         The parameters that hold the options of `problem`, in the order of its arguments.
-    numbers
-        Parameters with the numbers of draws that the draws hold as attributes, beside the seed; None where they hold
-        neither.
+    draw_sections
+        Parameters whose numbers of draws are stored with the draws as attributes, beside the seed; None where neither
+        is stored.
     types
         Types of the experiments' own parameters that this task decides, such as `options`.
     results
@@ -130,7 +130,7 @@ class Task:
     summary: Callable[[pd.DataFrame], str]
     problem: Callable[..., Problem] | None = None
     options: tuple[str, ...] = ()
-    numbers: tuple[str, ...] | None = None
+    draw_sections: tuple[str, ...] | None = None
     types: Mapping[str, type] = field(default_factory=dict)
     results: tuple[str, ...] = RESULTS
     further: tuple[Step, ...] = ()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fieldcast.lineage import digest
 
 if TYPE_CHECKING:
-    MlflowClient = Any  # its type would be an import of mlflow
+    MlflowClient = Any  # importing its type would import mlflow
 
 CHAMPION = "champion"  # alias of the best version on the data that were scored first
 

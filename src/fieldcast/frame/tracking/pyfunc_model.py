@@ -149,13 +149,14 @@ def serving_of(trained: TrainedModel) -> Serving:
     Raises
     ------
     InputError
-        If models of the task do not work alone.
+        If the task is not installed, or its models do not work alone.
     """
-    serving = TASKS[task_of(trained)].serving
+    name = task_of(trained)
+    if name not in TASKS:
+        raise InputError(f"the task '{name}' of this model is not installed here: install its package.")
+    serving = TASKS[name].serving
     if serving is None:
-        raise InputError(
-            f"a model of the task '{task_of(trained)}' does not work alone, so MLflow cannot load it."
-        )
+        raise InputError(f"a model of the task '{name}' does not work alone, so MLflow cannot load it.")
     return serving
 
 

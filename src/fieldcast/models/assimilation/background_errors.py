@@ -1,34 +1,41 @@
-"""Background errors for a cycle without calibration: forecasts of training states, observed where the record is.
+"""Background errors for a cycle without calibration: errors of forecasts from analyses of training states.
 
     e = mean_j f(x_a,j(t - p) .. x_a,j(t - 1)) - x(t),    x_a,j(t - l) ~ p(x | H x(t - l) + eps)
 
-x: training states; x_a,j: members of the analyses by optimal interpolation, of each time by itself; f: the forecast of
-one step from p states; H and the variance of eps: as at some time of the record. The analyses of a cycle are better, so
-that these errors are too large, and innovations scale them. Their shape is what counts: the correlations of anomalies
-reach farther, would spread an observation too far, and leave an analysis with too little variance.
+x: training states; x_a,j: members of the analyses by optimal interpolation, each time by itself and with independent
+draws; f: the forecast of one step from p states. H and the variance of eps are those of some time of the record.
+Analyses of a cycle are more accurate, so these errors are usually too large; innovations scale them. What matters is
+their correlation: that of anomalies reaches farther, so that it spreads increments too far and leaves the analysis
+underdispersive.
 """
 
 from __future__ import annotations
+
+import logging
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fieldcast.models.assimilation.cold_start import kept_stretches, training_states
-from fieldcast.models.assimilation.filter import CycleState, Step, members_ahead
+from fieldcast.models.assimilation.filter import CycleState, Members, Step, members_ahead
 from fieldcast.models.assimilation.hybrid import Hybrid
 from fieldcast.models.core import Context
+from fieldcast.models.gaussian.seasonal_selection import FOLDS
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
 from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.models.selection import evenly
 from fieldcast.progress import Progress
 
-ERRORS, MEMBERS, NETWORKS = 400, 4, 16  # number of errors, members of each analysis, observing networks
-TAPERS, TRIED = (
-    (0.0, 20000.0, 12000.0, 8000.0, 6000.0, 4500.0),
-    2,
-)  # chords [km], and networks to choose one with
+ERRORS, MEMBERS = 320, 4  # largest number of errors, and members of each analysis
+MIN_ERRORS = 50  # with fewer, the training anomalies are the better pool
+GROUPS = 16  # groups of errors: each has an observing network, and bounds the memory of a forecast
+MANY_STATES = 1000  # training states from which the share of a single one in their covariance hardly matters
+TAPERS = (0.0, 20000.0, 12000.0, 8000.0, 6000.0, 4500.0)  # chords [km]; 0: no taper
+TAPER_NETWORKS = 2  # observing networks with which the taper is chosen
 OBSERVATIONS, ANALYSES, FORECASTS = range(3)  # streams of an error
+
+LOG = logging.getLogger(__name__)
 
 
 @torch.no_grad()
@@ -37,7 +44,8 @@ def learn_errors(
 ) -> None:
     """Fill the pool of a filter with background errors, and choose its taper.
 
-    The filter stays as it is if the model keeps no `past` + 1 successive training states.
+    The filter keeps its pool and taper, with a warning, if there are fewer than `MIN_ERRORS` errors: in a short record,
+    or in a long one of which the model keeps so few states that hardly any `past` + 1 are successive.
 
     Parameters
     ----------
@@ -54,46 +62,65 @@ def learn_errors(
     seed
         Seed of the observation errors, analyses and forecasts.
     """
-    last = kept_stretches(model, past + 1).nonzero()[:, 0]
-    if len(last) >= 2:
-        masks = networks_of(c)
-        errors = background_errors(
-            model, forecast, masks, c.noise, last[evenly(len(last), ERRORS)], past, seed
-        )
-        choose_taper(filter, errors, masks[evenly(len(masks), TRIED)], c.noise, seed)
-        filter.fill_pool(errors)
+    last, masks = kept_stretches(model, past + 1).nonzero()[:, 0], networks_of(c)
+    if len(last) >= MIN_ERRORS:
+        last = last[evenly(len(last), ERRORS)]
+        errors = background_errors(model, forecast, masks, c.noise, last, past, seed)
+        if len(errors) >= MIN_ERRORS:
+            choose_taper(filter, errors, masks[evenly(len(masks), TAPER_NETWORKS)], c.noise, seed)
+            filter.fill_pool(errors)
+            return
+    LOG.warning(
+        "Only %d of the training states that the interpolation keeps end a stretch of %d successive ones: the cycle "
+        "uses the covariance of training anomalies in place of that of forecast errors, so expect too little spread.",
+        len(last), past + 1,
+    )  # fmt: skip
 
 
 def networks_of(c: Context) -> Bool[Tensor, "network variable y x"]:
-    """Masks of a record at evenly spaced times with observations, at most `NETWORKS` of them."""
+    """Observing networks: masks of at most `GROUPS` evenly spaced times of the record that have observations."""
     _, mask = c.observations()
-    observed = mask.flatten(1).any(1)
-    some = mask[observed] if observed.any() else mask[:1]
-    return some[evenly(len(some), NETWORKS)]
+    times = mask.flatten(1).any(1).nonzero()[:, 0]
+    return mask[times[evenly(len(times), GROUPS)]] if len(times) else mask[:1]
 
 
+@torch.no_grad()
 def background_errors(
     model: OptimalInterpolation, forecast: Step, masks: Bool[Tensor, "network variable y x"], noise: float,
     last: Int[Tensor, " error"], past: int, seed: int,
-) -> Float[Tensor, "error variable y x"]:  # fmt: skip
-    """Forecast errors e at some training times, which take the observing networks in turn."""
+) -> Float[Tensor, "finite variable y x"]:  # fmt: skip
+    """Forecast errors e at some training times, those that are finite.
+
+    The analyses of few training states are cross-fitted: those of a fold do not use its states.
+    """
+    folds = FOLDS if len(model.anomalies) < MANY_STATES else 1
+    fold_of = model.folds()[last] if folds > 1 else torch.zeros_like(last)
     errors = []
-    for number, mask in enumerate(Progress(masks, unit="observing network")):
-        datum = torch.arange(number, len(last), len(masks), device=last.device)
+    for group in Progress(range(GROUPS), unit="observing network"):
+        of_fold = (fold_of == group % folds).nonzero()[:, 0]
+        datum = of_fold[group // folds :: len(range(group % folds, GROUPS, folds))]  # its share of the fold
         index = last[datum, None] + torch.arange(-past, 1, device=last.device)
         x, days = training_states(model, last[datum], past + 1), model.days[index]
         draws = RandomStreams(seed_for("background errors", seed), datum, MEMBERS)
+        mask, fold = masks[group % len(masks)], group % folds if folds > 1 else None
         analyses = [
-            model.sample(
-                observations_of(x[:, lag], mask, days[:, lag], noise, draws.at_lead(lag)),
-                draws.at_lead(lag).fork(ANALYSES),
-            )
+            analysed(model, x[:, lag], mask, days[:, lag], noise, draws.at_lead(lag), fold)
             for lag in range(past)
         ]
         state = CycleState(torch.stack(analyses, dim=2), {})
         ahead = members_ahead(state, days[:, past], forecast, draws.fork(FORECASTS))
-        errors.append(ahead.mean(dim=1) - x[:, past])
+        e = (ahead.mean(dim=1) - x[:, past]).masked_fill(~model.space.exists, 0.0)
+        errors.append(e[e.flatten(1).isfinite().all(1)])  # the cycle itself reports a forecast that diverges
     return torch.cat(errors)
+
+
+def analysed(
+    model: OptimalInterpolation, x: Float[Tensor, "batch variable y x"], mask: Bool[Tensor, "variable y x"],
+    day: Float[Tensor, " batch"], noise: float, draws: RandomStreams, fold: int | None,
+) -> Members:  # fmt: skip
+    """Members of p(x | y) for observations y of states x, from the training states outside a fold."""
+    c, stream = observations_of(x, mask, day, noise, draws), draws.fork(ANALYSES)
+    return model.analyse(c, stream, torch.zeros_like(x), model.season(c, stream, fold), fold=fold)[2]
 
 
 def observations_of(
@@ -110,16 +137,15 @@ def choose_taper(
     filter: Hybrid, errors: Float[Tensor, "error variable y x"], masks: Bool[Tensor, "network variable y x"],
     noise: float, seed: int,
 ) -> None:  # fmt: skip
-    """Choose the taper with which every other error predicts the rest best, from their values in the cells of masks."""
+    """Choose the taper with which every other error best predicts the others, from their values in observed cells."""
     filter.fill_pool(errors[::2])
     x = errors[1::2]
     draws = RandomStreams(seed_for("taper", seed), torch.arange(len(x), device=x.device))
     observations = [observations_of(x, mask, None, noise, draws) for mask in masks]
-    weights = filter.space.existing_area * ~masks
 
     def loss(taper: float) -> float:
         filter.choose(taper=taper)
         square = torch.stack([(filter.static_mean(c) - x).square().mean(0) for c in observations])
-        return float((weights * square).sum())
+        return float((filter.space.existing_area * square).sum())
 
     filter.choose(taper=min(TAPERS, key=loss))

@@ -10,6 +10,7 @@ from fieldcast.models.assimilation.filter import CycleState, Filter, Members, Me
 from fieldcast.models.capabilities import HasSeason
 from fieldcast.models.core import Context, Model
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.replicas import draw
 
 
 class FreeRun(Filter):
@@ -50,4 +51,4 @@ class EachStep(Filter):
     def update(
         self, background: Members, c: Context, memory: Memory, draws: RandomStreams
     ) -> tuple[Members, Memory]:
-        return self.model.sample(c, draws), memory
+        return draw(self.model, c, draws), memory

@@ -1,4 +1,4 @@
-"""A cycle without calibration: a filter with the covariance of optimal interpolation, and climatological members."""
+"""A cycle without calibration: a filter from optimal interpolation, and climatological members."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ def hybrid_of(model: OptimalInterpolation) -> Hybrid:
     """A hybrid filter whose pool of background errors is the training anomalies of optimal interpolation.
 
     Innovations scale them from the size of weather to that of forecast errors. Taper and floor are those of the
-    interpolation, the weight of the ensemble is the filter's default. `background_errors` has a better pool.
+    interpolation, the weight of the ensemble is the filter's default. `background_errors.learn_errors` replaces pool
+    and taper where it can.
     """
     hybrid = Hybrid(model.space).to(model.anomalies.device)
     hybrid.fill_pool(model.grid.scatter(model.anomalies))
