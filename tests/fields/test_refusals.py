@@ -118,6 +118,7 @@ CONTENTS: dict[str, tuple[Spoil, tuple[str, ...]]] = {
         t2m(lambda v: v.where(where_one_cell(v.to_dataset(name="v")), 288.0)),
         ("'t2m'", "changes in time in 1 of 30 cells"),
     ),
+    "values of 1e15": (t2m(lambda v: v * 1e13), ("'t2m'", "e+15", "convert it to larger units")),
     "values of 1e26": (t2m(lambda v: v * 1e24), ("'t2m'", "e+26", "convert it to larger units")),
     "values of 1e-24": (t2m(lambda v: v * 1e-26), ("'t2m'", "convert it to smaller units")),
     "too fine for single precision": (

@@ -356,7 +356,17 @@ def test_a_pipe_is_no_checkpoint(tmp_path):
 def test_what_has_been_trained_is_offered():
     parameters = {"forecast": {"a": {"model": {"type": "x.X"}}, "b": {"model": {"type": "x.X"}}}}
     stored = {"forecast/b": bytes, "reconstruct/c": bytes}
-    with pytest.raises(
-        InputError, match=r"draw from a trained one: --params predict.experiment=forecast\.b\.$"
-    ):
+    with pytest.raises(InputError, match=r"use a trained one: --params predict.experiment=forecast\.b\.$"):
         trained_model("forecast.a", parameters, stored, "predict.experiment")
+
+
+def test_models_that_do_not_serve_are_neither_used_nor_offered():
+    models = {
+        name: {"model": {"type": kind}} for name, kind in zip("abc", ("x.X", "x.X", "y.Y"), strict=True)
+    }
+    parameters, stored = {"reconstruct": models}, {"reconstruct/b": bytes, "reconstruct/c": bytes}
+    with pytest.raises(InputError, match=r"use a trained one: --params cycle.updater=reconstruct\.b\.$"):
+        trained_model("reconstruct.a", parameters, stored, "cycle.updater", ("x.X",))
+    serving = r"cycle.updater: 'reconstruct.c' does not serve here; name reconstruct\.a or reconstruct\.b\."
+    with pytest.raises(InputError, match=serving):
+        trained_model("reconstruct.c", parameters, stored, "cycle.updater", ("x.X",))

@@ -20,7 +20,13 @@ from fieldcast.fields.fills import Search
 from fieldcast.fields.notes import WIDE_ATTR
 from fieldcast.fields.options import Missing
 from fieldcast.fields.repair import Finding
-from fieldcast.fields.survey import MAX_ABSOLUTE_VALUE, MAX_FINITE, Survey, survey
+from fieldcast.fields.survey import (
+    MAX_ABSOLUTE_VALUE,
+    MAX_FINITE,
+    MIN_LARGEST_VALUE,
+    Survey,
+    survey,
+)
 from fieldcast.fields.unit_jumps import check_unit_jumps
 from fieldcast.fields.valid import VALID
 from fieldcast.fields.versions import VERSIONS
@@ -218,10 +224,10 @@ def _check_precision(array: xr.DataArray, survey: Survey, where: str) -> None:
         )
     low, high = float(survey.low.min()), float(survey.high.max())
     largest = max(abs(low), abs(high))
-    if not 1 / MAX_ABSOLUTE_VALUE < largest < MAX_ABSOLUTE_VALUE:
+    if not MIN_LARGEST_VALUE < largest < MAX_ABSOLUTE_VALUE:
         raise InputError(
-            f"{subject} has values of up to {largest:.3g}, whose squares single precision cannot hold: convert it to "
-            f"{'larger' if largest > 1 else 'smaller'} units"
+            f"{subject} has values of up to {largest:.3g}, beyond what scores in single precision can hold: convert it "
+            f"to {'larger' if largest > 1 else 'smaller'} units"
         )
     levels = (high - low) / float(np.spacing(np.float32(largest)))
     if array.attrs.get(WIDE_ATTR) and levels < MIN_RESOLVED_LEVELS:

@@ -13,7 +13,8 @@ from fieldcast.fields.chunked import SMALL_BLOCK_BYTES, blocks
 from fieldcast.fields.fills import Search
 
 MAX_FINITE = 1e30  # values from here on count as infinite; the undeclared fill value 9.97e36 is larger
-MAX_ABSOLUTE_VALUE = 1e18  # squares of larger values overflow single precision
+# limits of the largest value: its square, and that of a forecast a thousand times too large, fit in single precision
+MAX_ABSOLUTE_VALUE, MIN_LARGEST_VALUE = 1e14, 1e-18
 
 
 @dataclass(frozen=True)

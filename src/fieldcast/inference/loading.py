@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -69,10 +69,11 @@ def trained_model(
     parameters: Mapping[str, Any],
     checkpoints: Mapping[str, Callable[[], bytes]],
     key: str = "fill.experiment",
+    types: Collection[str] = (),
 ) -> TrainedModel:
     """The model of an experiment `<task>.<name>`; `checkpoints`, keyed by <task>/<name>, read the files.
 
-    `key` is the option that named the experiment.
+    `key` is the option that named the experiment, and `types` are the types of model that serve there, if not all do.
 
     Raises
     ------
@@ -90,15 +91,24 @@ def trained_model(
             f"'{experiment}' is of type File: its forecasts were made elsewhere, so there is no model to draw from; "
             "name another."
         )
+    serving = [
+        name
+        for name, other in sorted((parameters.get(task) or {}).items())
+        if isinstance(other, Mapping) and (not types or (other.get("model") or {}).get("type") in types)
+    ]
+    if name not in serving:
+        raise InputError(
+            f"{key}: '{experiment}' does not serve here; name {' or '.join(f'{task}.{each}' for each in serving)}."
+        )
     weights_of = (settings.get("uses") or {}).get("weights")
     address = (weights_of or experiment).replace(".", "/")
     if address not in checkpoints:
-        trained = sorted(key.replace("/", ".") for key in checkpoints if key.startswith(f"{task}/"))
-        others = f"; or draw from a trained one: --params {key}={' or '.join(trained)}" if trained else ""
+        trained = [f"{task}.{each}" for each in serving if f"{task}/{each}" in checkpoints]
+        others = f"; or use a trained one: --params {key}={' or '.join(trained)}" if trained else ""
         raise InputError(
             f"'{experiment}' has not been trained yet here: run `kedro run --pipelines {experiment}` first, "
             f"{with_same_data(parameters)}{others}."
         )
-    where = f"the checkpoint of '{weights_of or experiment}'"
+    where = f"'06_models/{address}/checkpoint.safetensors', the checkpoint of '{weights_of or experiment}',"
     checkpoint = unpack(checkpoints[address](), where, settings["model"] if weights_of else None)
     return TrainedModel(checkpoint, (settings.get("options") or {}).get("feedback", "members"))

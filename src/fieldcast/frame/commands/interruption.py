@@ -7,7 +7,16 @@ from typing import Any
 
 import click
 
+from fieldcast.frame.error_messages import chain
 from fieldcast.frame.sigterm import exit_on_sigterm
+
+
+def signal_code(error: BaseException) -> int | None:
+    """Exit code of the signal that raised an exception; None for other exceptions."""
+    if isinstance(error, KeyboardInterrupt):
+        return 128 + signal.SIGINT
+    stopped = isinstance(error, SystemExit) and error.code == 128 + signal.SIGTERM
+    return 128 + signal.SIGTERM if stopped else None
 
 
 def interruptible(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -18,12 +27,12 @@ def interruptible(command: Callable[..., Any]) -> Callable[..., Any]:
         exit_on_sigterm()
         try:
             return command(*args, **kwargs)
-        except KeyboardInterrupt:
-            code = 128 + signal.SIGINT
-        except SystemExit as end:
-            if end.code != 128 + signal.SIGTERM:
+        except BaseException as error:
+            # a library whose clean-up a signal interrupted may raise an error of its own instead
+            codes = [code for link in chain(error) if (code := signal_code(link))]
+            if not codes:
                 raise
-            code = 128 + signal.SIGTERM
+            code = codes[-1]
         stopped = (
             "fieldcast: stopped; run the same command again to continue after the last output that was saved."
         )

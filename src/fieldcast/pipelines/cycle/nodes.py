@@ -16,6 +16,9 @@ from fieldcast.models.capabilities import CyclesAlone
 from fieldcast.pipelines.streams import earlier_output, empty_piece, is_complete
 
 LOG = logging.getLogger(__name__)
+INTERPOLATION = (
+    "optimal_interpolation.OptimalInterpolation"  # the reconstruction that can update a background
+)
 Checkpoints = Mapping[str, Callable[[], bytes]]
 
 
@@ -55,7 +58,8 @@ def record_cycle(
     """The cycle over the user's record, and the attributes that name its experiments."""
     path = cycle.file()
     record = read_file(path, "cycle.observations")
-    updater = trained_model(cycle.updater, parameters, checkpoints, "cycle.updater").to(device)
+    types = (INTERPOLATION,) if cycle.updater.startswith("reconstruct.") else ()
+    updater = trained_model(cycle.updater, parameters, checkpoints, "cycle.updater", types).to(device)
     origin, forecaster = updater.origin(cycle.updater), None
     if not isinstance(updater.checkpoint.model, CyclesAlone):
         forecaster = trained_model(cycle.forecaster, parameters, checkpoints, "cycle.forecaster").to(device)
