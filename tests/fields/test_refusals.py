@@ -275,7 +275,7 @@ PLACES: dict[str, tuple[Callable[[xr.Dataset, Path], Any], tuple[str, ...]]] = {
     "a store of format 3 without its time": (store_without_time(3), ("chunks of variable 'time'", "again")),
     "groups": (groups, ("(surface, upper/air)", "group='surface'")),
     "groups of a store": (groups_of_a_store, ("in groups (surface)",)),
-    "an unknown protocol": (lambda *_: "era5://2001.nc", ("unknown protocol, 'era5'", "gs://")),
+    "an unknown protocol": (lambda *_: "era5://2001.nc", ("has the unknown protocol 'era5'", "gs://")),
     "a colon": (lambda *_: "era5:2001.nc", ("'era5:2001.nc' does not exist", "ingestion.path")),
     "s3 without s3fs": (lambda *_: "s3://bucket/a.zarr", ("Install s3fs", "`pip install 'fieldcast[s3]'`")),
     "a name of 300 characters": (lambda *_: "x" * 300, ("does not exist", "ingestion.path")),

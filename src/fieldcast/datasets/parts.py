@@ -11,6 +11,7 @@ from fieldcast.datasets.memory import available
 LOG = logging.getLogger(__name__)
 
 ANNOUNCED: set[str] = set()  # paths that the log has mentioned
+COARSE_BYTES = 1e8  # sizes below this many bytes are logged in MB
 MEMORY_SHARE = 0.25  # largest share of the available memory that a data set may take by default
 
 
@@ -36,10 +37,15 @@ def loaded_if_small(data: xr.Dataset, location: str, share: float = MEMORY_SHARE
     if location not in ANNOUNCED:
         ANNOUNCED.add(location)
         LOG.info(
-            "'%s' (%.1f GB) takes more than %.0f %% of the memory available (%.1f GB): it is read in parts.",
-            location, data.nbytes / 1e9, 100 * share, memory / 1e9,
+            "'%s' (%s) takes more than %.0f %% of the memory available (%s): it is read in parts.",
+            location, _size(data.nbytes), 100 * share, _size(memory),
         )  # fmt: skip
     return data
+
+
+def _size(count: int) -> str:
+    """A number of bytes for the log: in MB where 0.1 GB would be too coarse."""
+    return f"{count / 1e9:.1f} GB" if count >= COARSE_BYTES else f"{count / 1e6:.1f} MB"
 
 
 def with_dask(data: xr.Dataset) -> xr.Dataset:

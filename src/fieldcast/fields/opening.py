@@ -183,7 +183,7 @@ def _open_remote(path: str, key: str) -> xr.Dataset:
     address = urlsplit(path)
     if address.scheme not in known_implementations:
         raise InputError(
-            f"'{path}' has an unknown protocol, '{address.scheme}': give a path, gs://... or s3://..."
+            f"'{path}' has the unknown protocol '{address.scheme}': give a path, gs://... or s3://..."
         )
     try:
         if address.scheme in _HOSTS:

@@ -34,6 +34,9 @@ def read_table(path: Path, where: str) -> pd.DataFrame:
     InputError
         For a file that is missing or cannot be read as a table.
     """
+    if path.exists() and not path.is_file():
+        kind = "a folder" if path.is_dir() else "a pipe or device"
+        raise InputError(f"{where} is {kind}, not a file: save the data to a file and give that one.")
     if not path.is_file():
         raise InputError(f"{where} does not exist: check its name.")
     if not path.stat().st_size:
