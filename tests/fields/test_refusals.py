@@ -62,8 +62,8 @@ def with_coordinate(name: str, value: float) -> Spoil:
     return spoil
 
 
-def with_times(values: Any, units: str = "days since 2001-01-01") -> Spoil:
-    attrs = {"units": units, "calendar": "standard"}
+def with_times(values: Any, units: str = "days since 2001-01-01", calendar: str = "standard") -> Spoil:
+    attrs = {"units": units, "calendar": calendar}
     return lambda d: d.drop_vars("time").assign_coords(time=("time", np.asarray(values), attrs))
 
 
@@ -109,6 +109,10 @@ CONTENTS: dict[str, tuple[Spoil, tuple[str, ...]]] = {
     "odd units of time": (
         with_times(np.arange(60.0), "fortnights since 2001-01-01"),
         ("'time' runs from 0 to 59 'fortnights since 2001-01-01'", "such as 'days since 2001-01-01'"),
+    ),
+    "an unknown calendar": (
+        with_times(np.arange(60.0), calendar="lunar"),
+        ("'time' of", "has the unknown calendar 'lunar'", "one of standard, ", ", noleap, ", ", 360_day"),
     ),
     "one cell exists": (
         lambda d: d.where(where_one_cell(d)),
