@@ -14,6 +14,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 STANDARD = ("standard", "gregorian", "proleptic_gregorian")
+# all calendars of the CF conventions that cftime knows
+CALENDARS = (*STANDARD, "julian", "noleap", "365_day", "all_leap", "366_day", "360_day")
 DAYS_PER_YEAR = 365
 HOURS_PER_YEAR = 24 * 365.25  # mean of the Julian calendar
 FIRST_YEAR, LAST_YEAR = 1678, 2261  # complete years of datetime64[ns]

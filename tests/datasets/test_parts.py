@@ -46,6 +46,7 @@ def test_a_large_data_set_stays_on_the_disk(stored, data, monkeypatch, caplog):
         stored.load()
     assert not lazy.t.variable._in_memory and lazy.height.variable._in_memory and lazy.t.chunks is None
     assert caplog.text.count("it is read in parts") == 1
+    assert "(16.4 MB) takes more than 25 % of the memory available (65.6 MB)" in caplog.text
     xr.testing.assert_identical(lazy.load(), data)
     assert not stored.load().t.variable._in_memory  # nothing was kept
 

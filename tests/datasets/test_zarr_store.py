@@ -29,6 +29,19 @@ from fieldcast.datasets import (
 )
 
 
+@pytest.mark.parametrize("calendar", ["noleap", "360_day", "standard"])
+@pytest.mark.parametrize("lazy", [False, "auto", True])
+def test_times_after_2262_are_read_without_a_warning(
+    tmp_path: Path, calendar: str, lazy: bool | str, recwarn: pytest.WarningsRecorder
+) -> None:
+    times = xr.date_range("2300-01-01", periods=12, calendar=calendar, use_cftime=True)
+    data = weather().assign_coords(time=times)
+    dataset = ZarrDataset(filepath=str(tmp_path / "a.zarr"), load_args={"lazy": lazy})
+    dataset.save(data)
+    assert (dataset.load()["time"].values == times.values).all()
+    assert not [str(warning.message) for warning in recwarn if "time axis" in str(warning.message)]
+
+
 @st.composite
 def datasets(draw: st.DrawFn) -> xr.Dataset:
     """Variables of several types on shared dimensions, with attributes and coordinates of dates and text."""

@@ -226,7 +226,7 @@ REFUSED: dict[str, tuple[Callable[[xr.Dataset], xr.Dataset], str]] = {
     "no dates": (lambda d: d.assign_coords(time=np.arange(60)), "does not hold dates"),
     "missing date": (
         lambda d: d.assign_coords(time=d["time"].where(d["time"] != d["time"][5])),
-        "lacks 1 date of",
+        "lacks 1 date of 60 (at position 6): fill it in",
     ),
     "members": (
         lambda d: xr.concat([d, d], dim="number"),

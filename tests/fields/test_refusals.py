@@ -62,8 +62,8 @@ def with_coordinate(name: str, value: float) -> Spoil:
     return spoil
 
 
-def with_times(values: Any, units: str = "days since 2001-01-01") -> Spoil:
-    attrs = {"units": units, "calendar": "standard"}
+def with_times(values: Any, units: str = "days since 2001-01-01", calendar: str = "standard") -> Spoil:
+    attrs = {"units": units, "calendar": calendar}
     return lambda d: d.drop_vars("time").assign_coords(time=("time", np.asarray(values), attrs))
 
 
@@ -109,6 +109,10 @@ CONTENTS: dict[str, tuple[Spoil, tuple[str, ...]]] = {
     "odd units of time": (
         with_times(np.arange(60.0), "fortnights since 2001-01-01"),
         ("'time' runs from 0 to 59 'fortnights since 2001-01-01'", "such as 'days since 2001-01-01'"),
+    ),
+    "an unknown calendar": (
+        with_times(np.arange(60.0), calendar="lunar"),
+        ("'time' of", "has the unknown calendar 'lunar'", "one of standard, ", ", noleap, ", ", 360_day"),
     ),
     "one cell exists": (
         lambda d: d.where(where_one_cell(d)),
@@ -276,7 +280,7 @@ PLACES: dict[str, tuple[Callable[[xr.Dataset, Path], Any], tuple[str, ...]]] = {
     "a store of format 3 without its time": (store_without_time(3), ("chunks of variable 'time'", "again")),
     "groups": (groups, ("(surface, upper/air)", "group='surface'")),
     "groups of a store": (groups_of_a_store, ("in groups (surface)",)),
-    "an unknown protocol": (lambda *_: "era5://2001.nc", ("unknown protocol, 'era5'", "gs://")),
+    "an unknown protocol": (lambda *_: "era5://2001.nc", ("has the unknown protocol 'era5'", "gs://")),
     "a colon": (lambda *_: "era5:2001.nc", ("'era5:2001.nc' does not exist", "ingestion.path")),
     "s3 without s3fs": (lambda *_: "s3://bucket/a.zarr", ("Install s3fs", "`pip install 'fieldcast[s3]'`")),
     "a name of 300 characters": (lambda *_: "x" * 300, ("does not exist", "ingestion.path")),

@@ -28,6 +28,17 @@ def test_packed_integers_and_netcdf3(make_weather: Make, write: Write) -> None:
         xr.testing.assert_equal(classic.compute(), data)
 
 
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_a_store_without_consolidated_metadata_is_opened_without_a_warning(
+    make_weather: Make, tmp_path: Path, zarr_format: int, recwarn: pytest.WarningsRecorder
+) -> None:
+    data = make_weather(times=40)
+    data.to_zarr(tmp_path / "a.zarr", zarr_format=zarr_format, consolidated=False)
+    recwarn.clear()
+    xr.testing.assert_equal(open_source(Source(path=str(tmp_path / "a.zarr"))).compute(), data)
+    assert not recwarn.list
+
+
 def test_choice_of_variables_period_and_step(make_weather: Make, write: Write) -> None:
     path = write(make_weather(times=200, freq="6h"))
     fields = open_source(

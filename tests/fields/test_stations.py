@@ -1,5 +1,6 @@
 """Tables of stations: names, times, units; and a sentence for each table that cannot be used."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,13 @@ def test_columns_files_and_repetitions_that_are_wrong_are_refused(tmp_path: Path
         read_stations(table().drop(columns="lat"), "'stations'")
     with pytest.raises(InputError, match="does not exist"):
         read_stations(tmp_path / "none.csv", "'none.csv'")
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(
+        InputError, match=r"^'pipe.csv' is a pipe or device, not a file: save the data to a file"
+    ):
+        read_stations(tmp_path / "pipe.csv", "'pipe.csv'")
+    with pytest.raises(InputError, match="is a folder, not a file: give the table in it"):
+        read_stations(tmp_path, "'folder'")
     (tmp_path / "broken.parquet").write_bytes(b"PAR1")
     with pytest.raises(InputError, match="cannot be read as a table"):
         read_stations(tmp_path / "broken.parquet", "'broken.parquet'")

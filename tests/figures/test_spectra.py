@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 import xarray as xr
 
+from fieldcast.figures.png import png
 from fieldcast.figures.spectra import (
     lead_ratio,
     long_rollout_spectra,
@@ -44,6 +46,13 @@ def test_lines_are_ratios_to_the_truth_and_to_its_anomalies():
             np.testing.assert_allclose(line.get_xdata(), [8000.0, 4000.0, 2667.0])
             np.testing.assert_allclose(line.get_ydata(), ratio)
     assert below.xaxis_inverted()
+
+
+@pytest.mark.parametrize("factor", [np.nan, np.inf, 1e300, 1e30, 0.0])
+def test_values_that_cannot_be_drawn_cause_no_warning(factor: float, recwarn: pytest.WarningsRecorder):
+    png(relative_spectra({"kriging": diagnostics(factor, factor)}, 0.1))
+    png(spectra_at_leads({"kriging": lead_diagnostics(factor, factor)}, [24.0, 120.0]))
+    assert not recwarn.list
 
 
 def test_a_case_that_was_not_scored_has_no_line():

@@ -96,7 +96,9 @@ def test_names(message: Any) -> None:
         assert text.startswith(
             f"none of the selected pipelines has nodes of '{namespace}': leave --pipelines"
         )
-    assert message("training", tags=["forecast"]).startswith("no node matches the selection")
+    assert message("training", tags=["forecast"]).startswith(
+        "no node matches the selection; `kedro registry describe` lists the nodes"
+    )
 
 
 @pytest.mark.parametrize(
@@ -202,7 +204,7 @@ def _caused(outer: Exception, inner: Exception) -> Exception:
         (OSError(errno.ENOMEM, "Cannot allocate memory"), "out of memory"),
         (
             OSError(errno.ENAMETOOLONG, "File name too long", "/d/xxx"),
-            "a name is too long for this file system (/d/xxx): shorten it, or choose another folder",
+            "the name is too long for this file system (/d/xxx): shorten it, or choose another folder",
         ),
     ],
 )

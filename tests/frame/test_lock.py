@@ -330,13 +330,13 @@ def test_tasks_of_a_job_array_share_the_lock_and_no_other_run_gets_it(
 def test_a_refused_run_leaves_no_empty_folder_behind(
     tmp_path: Path, before: bool, written: bool, stays: bool
 ) -> None:
-    root = tmp_path / "data_mistyped"
+    root = tmp_path / "data" / "mine" / "mistyped"
     if before:
-        root.mkdir()
+        root.mkdir(parents=True)
     lock = Lock()
     lock._root = root
     lock.before_pipeline_run({"pipeline_names": ["ingestion"]})
     if written:
         (root / "fields").touch()
     lock.on_pipeline_error()
-    assert root.exists() == stays
+    assert root.exists() == stays and (tmp_path / "data").exists() == stays

@@ -316,9 +316,12 @@ def test_unsuitable_models_are_reported_in_one_sentence(forecaster, interpolatio
     same = fieldcast.fit(waves, "forecast.persistence")
     letkf = with_filter(interpolation, LETKF(interpolation.checkpoint.model.space))
     cases = [
-        ((forecaster, forecaster), "the updater of a cycle cannot be LinearInverseModel"),
+        (
+            (forecaster, forecaster),
+            "the updater of a cycle cannot be an experiment of forecast with the model LinearInverseModel",
+        ),
         ((None, interpolation), "OptimalInterpolation needs a forecast model"),
-        ((interpolation, interpolation), "the forecaster of a cycle needs an experiment of forecast"),
+        ((interpolation, interpolation), "the forecaster of a cycle must be an experiment of forecast"),
         ((other, interpolation), "trained on different data"),
         ((same, letkf), "the updater needs members that differ"),
     ]

@@ -160,6 +160,14 @@ def test_an_output_in_an_absent_folder_is_refused_before_anything_is_read():
         export("no checkpoint", "nowhere/model.onnx")
 
 
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
+    (tmp_path / "good.nc").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    with pytest.raises(
+        InputError, match=r"good.nc is not a checkpoint: name a checkpoint.safetensors of a trained"
+    ):
+        export(tmp_path / "good.nc", tmp_path / "model.onnx")
+
+
 def test_noise_that_the_evaluations_of_a_step_share_is_one_input():
     draws = NoiseInputs(0, torch.arange(2))
     first, second = draws.again().normal(3), draws.again().normal(3)

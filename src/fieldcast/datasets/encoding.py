@@ -1,6 +1,8 @@
 """Layout of an `xarray.Dataset` in a Zarr store: order of variables, text, times, chunks, checksums."""
 
-from collections.abc import Hashable, Mapping
+import warnings
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,14 @@ from fieldcast.datasets.checked import CHECKSUM
 CHUNK_BYTES = 8 * 2**20
 CHUNKS_PER_BLOCK = 8  # chunks that are written together
 ORDER_ATTR = "_variables"  # the attribute that keeps the order of variables, which a Zarr group does not
+
+
+@contextmanager
+def any_year() -> Iterator[None]:
+    """Decode times without xarray's warning on years that datetime64[ns] does not cover: cftime holds them."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Unable to decode time axis", xr.SerializationWarning)
+        yield
 
 
 def decoded(data: xr.Dataset) -> xr.Dataset:

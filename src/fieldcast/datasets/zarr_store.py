@@ -73,7 +73,7 @@ class ZarrDataset(FilesystemDataset):
             raise self._missing()
         import xarray as xr
 
-        from fieldcast.datasets.encoding import decoded
+        from fieldcast.datasets.encoding import any_year, decoded
         from fieldcast.datasets.parts import MEMORY_SHARE, loaded_if_small, opened_in_parts
 
         options = dict(self._load_args)
@@ -83,8 +83,9 @@ class ZarrDataset(FilesystemDataset):
                 share = MEMORY_SHARE if lazy == "auto" else float(lazy)
                 return loaded_if_small(decoded(opened_in_parts(self._reader(True))), self.location, share)
             options = {"chunks": {} if lazy else None, **options}
-            data = decoded(xr.open_zarr(self._reader(lazy), **options))
-            return data if lazy else data.load()
+            with any_year():
+                data = decoded(xr.open_zarr(self._reader(lazy), **options))
+                return data if lazy else data.load()
 
     def earlier(self) -> "xr.Dataset | None":
         """The data set if it is there and none of its chunks is damaged; a lazy one is read once to see that."""

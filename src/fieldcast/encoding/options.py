@@ -177,7 +177,8 @@ class Cycling:
     cases: dict[Pattern, list[float]] = field(default_factory=lambda: {"random": [0.01, 0.05]})
     # ratio of the error that filters assume to the true one
     assumed_error: Annotated[float, Field(gt=0)] = 1.0
-    gross_errors: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of observations with a gross error
+    # share of observations with a gross error
+    gross_errors: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.0
     forecast_every: Annotated[int, Field(ge=1)] = 10  # steps between the starts of forecasts from analyses
     forecast_steps: Annotated[int, Field(ge=1)] = 10  # number of leads of these forecasts
     calibration: Calibration = field(default_factory=Calibration)

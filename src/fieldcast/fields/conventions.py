@@ -226,9 +226,12 @@ def _check_dates(time: xr.DataArray, where: str) -> None:
         raise InputError(
             f"the time axis of {where} does not hold dates: give it units such as 'days since 2001-01-01'"
         )
-    if time.isnull().any():
+    absent = np.flatnonzero(time.isnull())
+    if absent.size:
+        first, them = ("", "it") if absent.size == 1 else ("first ", "them")
         raise InputError(
-            f"the time axis of {where} lacks {counted(int(time.isnull().sum()), 'date')} of {time.size}: fill them in"
+            f"the time axis of {where} lacks {counted(absent.size, 'date')} of {time.size} "
+            f"({first}at position {absent[0] + 1}): fill {them} in"
         )
 
 

@@ -23,6 +23,8 @@ from fieldcast.fields.undecodable import are_float_times, undecodable
 _MAGIC = {b"\x89HDF": "netcdf", b"CDF\x01": "classic", b"CDF\x02": "classic", b"CDF\x05": "classic"}
 _HOSTS = {"gs": "https://storage.googleapis.com", "gcs": "https://storage.googleapis.com"}
 _NETCDF = (".nc", ".nc4", ".cdf", ".netcdf")
+# xarray's warning on a store without consolidated metadata, which is only slower to open
+UNCONSOLIDATED = "Failed to open Zarr store with consolidated metadata"
 _ANONYMOUS: dict[str, dict[str, Any]] = {
     "gs": {"token": "anon"},
     "gcs": {"token": "anon"},
@@ -141,9 +143,9 @@ def _kind(path: str) -> str:
 def _opened(path: str, kind: str, **options: bool) -> xr.Dataset:
     """Open a local file or store of a format; `options` are xarray's, such as `decode_times`."""
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", xr.SerializationWarning
-        )  # years beyond 2262: `refuse_far_years` says more
+        # years beyond 2262: `refuse_far_years` says more
+        warnings.simplefilter("ignore", xr.SerializationWarning)
+        warnings.filterwarnings("ignore", UNCONSOLIDATED)
         if kind == "zarr":
             return xr.open_zarr(path, chunks=None, decode_timedelta=False, **options)
         return xr.open_dataset(path, engine="netcdf4", decode_timedelta=False, **options)
@@ -161,7 +163,9 @@ def _undecodable(path: str, kind: str) -> str | None:
 
 def _refuse_groups(path: str, kind: str) -> None:
     """Raise an InputError that names the groups of a file whose variables all lie in groups."""
-    groups = xr.open_groups(path, engine="zarr" if kind == "zarr" else "netcdf4", decode_cf=False)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", UNCONSOLIDATED)
+        groups = xr.open_groups(path, engine="zarr" if kind == "zarr" else "netcdf4", decode_cf=False)
     names = [name.strip("/") for name, group in groups.items() if group.data_vars]
     if names:
         raise InputError(
@@ -183,7 +187,7 @@ def _open_remote(path: str, key: str) -> xr.Dataset:
     address = urlsplit(path)
     if address.scheme not in known_implementations:
         raise InputError(
-            f"'{path}' has an unknown protocol, '{address.scheme}': give a path, gs://... or s3://..."
+            f"'{path}' has the unknown protocol '{address.scheme}': give a path, gs://... or s3://..."
         )
     try:
         if address.scheme in _HOSTS:
@@ -191,7 +195,9 @@ def _open_remote(path: str, key: str) -> xr.Dataset:
         if address.path.endswith(_NETCDF):
             copy = fsspec.open_local(f"simplecache::{path}", **{address.scheme: _options(path)})
             return open_file(copy, key)
-        return xr.open_zarr(path, chunks=None, decode_timedelta=False, storage_options=_options(path))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", UNCONSOLIDATED)
+            return xr.open_zarr(path, chunks=None, decode_timedelta=False, storage_options=_options(path))
     except InputError:
         raise
     except ImportError as error:  # fsspec's text names the package

@@ -34,7 +34,13 @@ def read_table(path: Path, where: str) -> pd.DataFrame:
     InputError
         For a file that is missing or cannot be read as a table.
     """
-    if not path.is_file():
+    if path.is_dir():
+        raise InputError(f"{where} is a folder, not a file: give the table in it.")
+    if path.exists() and not path.is_file():
+        raise InputError(
+            f"{where} is a pipe or device, not a file: save the data to a file and give that one."
+        )
+    if not path.exists():
         raise InputError(f"{where} does not exist: check its name.")
     if not path.stat().st_size:
         raise InputError(f"{where} is empty: give a table of observations.")

@@ -3,6 +3,7 @@
 import numpy as np
 import xarray as xr
 
+from fieldcast.calendars import CALENDARS
 from fieldcast.fields.packing import misfit
 
 
@@ -16,6 +17,11 @@ def undecodable(raw: xr.Dataset, path: str) -> str | None:
                 f"the attribute coordinates of '{name}' in '{path}' is {named}: make it a text, or remove it"
             )
         units, calendar = (array.attrs.get(key) for key in ("units", "calendar"))
+        if " since " in str(units) and calendar is not None and str(calendar).lower() not in CALENDARS:
+            return (
+                f"'{name}' of '{path}' has the unknown calendar '{calendar}': correct its attribute calendar, to one "
+                f"of {', '.join(CALENDARS)}"
+            )
         if text := _one_huge_time(str(name), array, path):
             return text
         try:

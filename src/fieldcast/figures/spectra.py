@@ -29,6 +29,7 @@ from fieldcast.time_steps import lead_label
 
 # widest limits of the vertical axes of ratios: power of members over that of the truth, of the error over anomalies
 POWER_LIMITS, ERROR_LIMITS = (0.02, 20.0), (0.005, 5.0)
+EMPTY_LIMITS = (1e3, 1e4)  # limits of an axis of wavelengths on which there is no line [km]
 TITLE_LETTERS = 120  # letters of the titles of all panels side by side
 SHADES = colormaps["viridis_r"]  # colours of the steps of a long rollout
 
@@ -72,6 +73,9 @@ def relative_spectra(
 def wavelength_axes(panels: np.ndarray) -> None:
     """Set axes of wavelength, with long waves on the left and labels below the last row only."""
     for axes in panels.ravel():
+        shared = axes.get_shared_x_axes().get_siblings(axes)
+        if not any(np.isfinite(other.dataLim.minposx) for other in shared):
+            axes.set_xlim(EMPTY_LIMITS)  # nothing is drawn, and the limits of an empty axis are not positive
         axes.set_xscale("log")
     for axes in panels[-1]:
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
@@ -210,8 +214,9 @@ def finish_axes(figure: Figure, panels: np.ndarray, label: str) -> None:
 
 def ratio_axis(axes: Axes, limits: tuple[float, float], includes: tuple[float, float]) -> None:
     """Set a logarithmic vertical axis that stays within `limits` and reaches down and up to `includes` at least."""
-    plain_logarithmic(axes)
-    low, high = axes.get_ylim()
+    with np.errstate(over="ignore"):  # a margin beyond a ratio near the largest number
+        plain_logarithmic(axes)
+        low, high = axes.get_ylim()
     axes.set_ylim(max(limits[0], min(low, includes[0])), min(limits[1], max(high, includes[1])))
 
 

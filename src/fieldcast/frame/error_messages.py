@@ -117,7 +117,7 @@ def _name(error: BaseException) -> str | None:
             return f"{absent}: leave --pipelines out, or name one that has."
         return f"nothing in this pipeline has the namespace '{match[1]}'{nearest(match[1], addresses)}"
     if NO_SELECTION.match(text):
-        return "no node matches the selection; `kedro registry describe` lists its nodes."
+        return "no node matches the selection; `kedro registry describe` lists the nodes."
     if match := NO_NODE.match(text):
         listing = (
             "registry describe` lists the nodes"
@@ -133,7 +133,7 @@ def _disk(error: BaseException) -> str | None:
     number = getattr(error, "errno", None)
     elsewhere = "or choose another folder with --params data_root=FOLDER"
     if number == errno.ENAMETOOLONG:
-        return f"a name is too long for this file system{file}: shorten it, {elsewhere}."
+        return f"the name is too long for this file system{file}: shorten it, {elsewhere}."
     if number in (errno.ENOSPC, errno.EDQUOT) or DISK_FULL.search(str(error)):
         return f"the disk is full{file}: make room, {elsewhere}."
     if number == errno.EROFS or isinstance(error, PermissionError) or "Read-only file system" in str(error):

@@ -35,7 +35,8 @@ class Lock:
 
     def __init__(self) -> None:
         self._root: Path | None = None
-        self._is_shared = self._is_new = False
+        self._is_shared = False
+        self._new: list[Path] = []  # the data root and its parents, as far as this run has created them
         self._lock: tuple[Path, int] | None = None  # the data root, and the descriptor of its locked file
         os.register_at_fork(after_in_child=self._leave_to_parent)  # once: it cannot be taken back
 
@@ -59,7 +60,7 @@ class Lock:
         if self._root is None or set(names) <= set(pipeline_registry.STANDALONE):
             return  # those only read the data root, also while a training runs
         self._is_shared = bool(run_params.get("namespaces")) and ARRAY_TASK in os.environ
-        self._is_new = not self._root.exists()
+        self._new = [folder for folder in (self._root, *self._root.parents) if not folder.exists()]
         descriptor = take(self._root, metadata.command(run_params), self._is_shared)
         if descriptor is None and not self._root.is_dir():
             raise InputError(
@@ -87,8 +88,8 @@ class Lock:
         with suppress(OSError):
             if not self._is_shared:  # else the others would lock a file that has no path any more
                 _file(root).unlink()
-            if self._is_new:
-                root.rmdir()  # possible only if the run has written nothing
+            for folder in self._new:
+                folder.rmdir()  # possible only if the run has written nothing
         os.close(descriptor)
         self._lock = None
         atexit.unregister(self._release)

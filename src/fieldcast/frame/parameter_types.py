@@ -5,7 +5,7 @@ those of a plug-in are taken from the annotations of its nodes.
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,11 @@ from fieldcast.errors import InputError
 from fieldcast.experiments import experiments, nearest
 
 PACKAGE = "fieldcast"  # the package whose types are listed
+# requirements whose words in pydantic assume that the reader programs, by its types of error
+REQUIREMENTS = {
+    "dataclass_type": "should be a mapping of options",
+    "int_from_float": "should be a whole number",
+}
 UNKNOWN_OPTION = ("unexpected_keyword_argument", "extra_forbidden")  # pydantic's types of error
 
 
@@ -79,7 +84,7 @@ def value_of(name: str, parameters: Mapping[str, Any]) -> Any:
 
 def complaint(name: str, kind: Any, error: ValidationError) -> str:
     """Report the first complaint of pydantic, with the full name of the key."""
-    first, *rest = error.errors()
+    first, *rest = of_entries(error.errors())
     option_names = option_path(first["loc"])
     key = ".".join([name, *option_names])
     alternatives = [
@@ -101,8 +106,27 @@ def complaint(name: str, kind: Any, error: ValidationError) -> str:
     return f"{key} = {value!r} {' or '.join(messages)}{others}{remedy}."
 
 
+def of_entries(details: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Pydantic's complaints without those about a whole list or mapping, some entries of which are to blame.
+
+    An option that takes a text or a list of texts is a text to the first complaint about a list with a number in it.
+    """
+    names = [option_path(detail["loc"]) for detail in details]
+
+    def has_entry(own: list[str]) -> bool:
+        return any(len(name) > len(own) and name[: len(own)] == own for name in names)
+
+    return [
+        detail
+        for detail, name in zip(details, names, strict=True)
+        if not (isinstance(detail["input"], list | tuple | Mapping) and has_entry(name))
+    ]
+
+
 def requirement_of(detail: Mapping[str, Any]) -> str:
     """Requirement of pydantic that a value does not meet: "should be a valid string"."""
+    if detail["type"] in REQUIREMENTS:
+        return REQUIREMENTS[detail["type"]]
     message: str = detail["msg"]
     return message.removeprefix("Input ").removeprefix("Value error, ").removeprefix("List ").rstrip(".")
 

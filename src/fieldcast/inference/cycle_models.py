@@ -53,13 +53,14 @@ class CycleModels:
         if isinstance(model, CyclesAlone):
             return cls(Assimilator(model, None, codec), None)
         if not isinstance(model, OptimalInterpolation | Filter):
+            task = updater.checkpoint.header["task"]
             raise InputError(
-                f"the updater of a cycle cannot be {kind}: choose an optimal interpolation of "
-                "reconstruct, or a filter of assimilate."
+                f"the updater of a cycle cannot be an experiment of {task} with the model {kind}: choose an optimal "
+                "interpolation of reconstruct, or a filter of assimilate."
             )
         if forecaster is None:
             raise InputError(f"{kind} needs a forecast model: name a forecaster, an experiment of forecast.")
-        forecaster.check_task("forecast", "the forecaster of a cycle")
+        forecaster.check_task("forecast", "the forecaster of a cycle must be")
         forecast = forecaster.checkpoint.model
         steps = {(part.space.step, part.space.months) for part in (forecast, model)}
         if len(steps) > 1 or not standardise_alike(codec, forecaster.checkpoint.field_codec):

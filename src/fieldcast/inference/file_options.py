@@ -9,6 +9,11 @@ from fieldcast.encoding.options import STRICT
 from fieldcast.errors import InputError
 
 ZeroOrMore = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+# commands that set an option of a file by another name than its section's
+COMMANDS = {
+    "fill.stations": "fieldcast fill --stations FILE.csv",
+    "gridding.stations": "fieldcast grid-stations FILE.csv",
+}
 AboveZero = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -137,7 +142,8 @@ class Cycle:
     updater: str
     members: Annotated[int, Field(ge=2)] = 20
     noise: ZeroOrMore = 0.1  # observation error, in anomaly standard deviations
-    withheld: Annotated[float, Field(ge=0, lt=1)] = 0.1  # share of observations that are never assimilated
+    # share of observations that are never assimilated
+    withheld: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.1
     output: str | None = None  # read by the catalog, from the command line
 
     @property
@@ -170,6 +176,6 @@ def file_of(path: str | None, key: str) -> str:
         If there is no path.
     """
     if path is None:
-        command = f"fieldcast {key.partition('.')[0]} FILE"
+        command = COMMANDS.get(key, f"fieldcast {key.partition('.')[0]} FILE")
         raise InputError(f"{key} is not set: say which file, with --params {key}=FILE, or as in `{command}`.")
     return path

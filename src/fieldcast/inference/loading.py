@@ -52,6 +52,10 @@ def load(
         raise InputError(
             f"{path} cannot be read ({error.strerror}): name a checkpoint.safetensors of a trained experiment."
         ) from None
+    if data[8:9] not in (b"", b"{"):  # the header of a safetensors file begins there
+        raise InputError(
+            f"{path} is not a checkpoint: name a checkpoint.safetensors of a trained experiment."
+        )
     model = {**read_header(data, str(path))["model"], **options} if options else None
     return TrainedModel(unpack(data, str(path), model), feedback).to(device)
 

@@ -69,12 +69,12 @@ class TrainedModel:
         path = arguments.path(path, "path", "mine.safetensors")
         write_named(path, pack(self.checkpoint.model, self.checkpoint.codec, self.checkpoint.header))
 
-    def check_task(self, task: str, what: str) -> None:
-        """Raise an InputError if the checkpoint is of another task."""
+    def check_task(self, task: str, requires: str) -> None:
+        """Raise an InputError if the checkpoint is of another task; `requires` begins the remedy: "fill needs"."""
         trained = self.checkpoint.header["task"]
         if trained != task:
             raise InputError(
-                f"this checkpoint is of the task '{trained}': {what} needs an experiment of {task}."
+                f"this checkpoint is of the task '{trained}': {requires} an experiment of {task}."
             )
 
     @property
@@ -112,7 +112,7 @@ class TrainedModel:
             there is neither a data set nor a station, if a station is outside the grid or of a variable that the
             model lacks, or if the model cannot use stations.
         """
-        self.check_task("reconstruct", "fill")
+        self.check_task("reconstruct", "fill needs")
         members, seed = arguments.whole_number(members, "members", 1), arguments.seed_number(seed)
         noise = arguments.real_number(noise, "noise")
         check_representativeness(representativeness)
@@ -160,7 +160,7 @@ class TrainedModel:
             If grid, variables or time step differ from those of training, if units do not convert to the model's, if
             there are too few states, or if they have missing values.
         """
-        self.check_task("forecast", "forecast")
+        self.check_task("forecast", "forecast needs")
         members, seed = arguments.whole_number(members, "members", 1), arguments.seed_number(seed)
         steps = arguments.whole_number(steps, "steps", 1)
         dataset = conventions.as_dataset(dataset, where)
@@ -186,7 +186,7 @@ class TrainedModel:
         InputError
             If the checkpoint is of another task, or `count` is not positive.
         """
-        self.check_task("sample", "sample")
+        self.check_task("sample", "sample needs")
         count, seed = arguments.whole_number(count, "count", 1), arguments.seed_number(seed)
         model = self.checkpoint.model
         states = physical_states(model.space, self.checkpoint.state_codec, draw_states(model, count, seed))

@@ -223,6 +223,9 @@ def complaint(error: ValidationError) -> str:
     messages = " or ".join(dict.fromkeys(detail["msg"] for detail in error.errors()))
     requirement = messages.removeprefix("Input ").replace("or Input should be", "or")
     requirement = requirement.replace("a valid number or a valid integer", "a valid number")
+    requirement = requirement.replace(
+        "a valid integer, got a number with a fractional part", "a whole number"
+    )
     if first["type"] == "too_short":
         count = first["ctx"]["min_length"]
         requirement = f"should have at least {count} item{'s' if count > 1 else ''}"

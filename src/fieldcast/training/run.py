@@ -12,6 +12,7 @@ import xarray as xr
 
 from fieldcast import lineage, provenance
 from fieldcast.argument_groups import ArgumentGroup
+from fieldcast.counted import counted
 from fieldcast.encoding.checkpoint import FITTED_BY, FORMAT, Codec, codec_digest, pack, read_header, unpack
 from fieldcast.encoding.device import choose_device
 from fieldcast.encoding.options import Limits
@@ -193,8 +194,8 @@ def announced_order(model: Model, training: Batches) -> dict[str, int]:
     order = BatchOrder(training, None, 0, 1)
     if not isinstance(training.data, InMemory):
         LOG.info(
-            "The training data are streamed: %d shards in %d windows (fit.data=memory holds them in memory).",
-            len(training.data.shards), order.windows,
+            "The training data are streamed: %s in %s (fit.data=memory holds them in memory).",
+            counted(len(training.data.shards), "shard"), counted(order.windows, "window"),
         )  # fmt: skip
     return {"windows": order.windows} if isinstance(model, Trained) else {}
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 from urllib.parse import parse_qs
 
 import pytest
@@ -424,6 +425,17 @@ def _wait(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     raise AssertionError("the process did not get that far")
+
+
+def test_a_folder_without_files_is_not_stored(tmp_path: Path) -> None:
+    (tmp_path / "figures" / "sample").mkdir(parents=True)
+    writer = Writer("sqlite://", "fieldcast", None)
+    writer._client, writer._ids = Mock(), {PARENT: "1"}
+    writer.artifact(PARENT, tmp_path / "figures")
+    assert not writer._client.log_artifacts.called
+    (tmp_path / "figures" / "sample" / "a.png").touch()
+    writer.artifact(PARENT, tmp_path / "figures")
+    assert writer._client.log_artifacts.call_count == 1
 
 
 def test_only_models_that_work_alone_are_logged(tmp_path: Path) -> None:

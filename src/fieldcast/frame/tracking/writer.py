@@ -269,8 +269,10 @@ class Writer(Background):
             self._client.log_batch(self._ids[name], metrics=entries[first : first + 10 * BATCH])
 
     def artifact(self, name: str, path: Path) -> None:
-        """Store a copy of a file or of a folder."""
+        """Store a copy of a file, or of a folder unless no file is in it."""
         if path.is_dir():
+            if not any(file.is_file() for file in path.rglob("*")):
+                return
             self._client.log_artifacts(self._ids[name], str(path), path.name)
         elif path.exists():
             self._client.log_artifact(self._ids[name], str(path))

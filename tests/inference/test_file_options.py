@@ -1,0 +1,22 @@
+"""Options of the commands on a user's own files."""
+
+import pytest
+
+from fieldcast.errors import InputError
+from fieldcast.inference.file_options import Cycle, Fill, Gridding
+
+
+@pytest.mark.parametrize(
+    ("ask", "command"),
+    [
+        (Fill(experiment="reconstruct.linear").table, "fieldcast fill --stations FILE.csv"),
+        (Gridding().table, "fieldcast grid-stations FILE.csv"),
+        (Fill(experiment="reconstruct.linear").file, "fieldcast fill FILE"),
+        (Cycle(forecaster="forecast.vae", updater="assimilate.letkf").file, "fieldcast cycle FILE"),
+    ],
+)
+def test_a_file_that_is_not_set_is_asked_for_with_its_command(ask, command):
+    with pytest.raises(
+        InputError, match=rf"is not set: say which file, with --params .*, or as in `{command}`\.$"
+    ):
+        ask()
