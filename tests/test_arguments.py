@@ -20,7 +20,7 @@ from fieldcast.encoding.device import choose_device
 from fieldcast.errors import InputError
 from fieldcast.fields.stations import read_stations
 from fieldcast.inference.cycle import RecordCycle
-from fieldcast.inference.fill_gaps import Trust
+from fieldcast.inference.fill_gaps import TrustLimits
 from fieldcast.inference.trained_model import TrainedModel
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -111,10 +111,10 @@ def test_arguments_of_fill(model: TrainedModel, name: str, values: tuple[Any, ..
 def test_limits_and_stations() -> None:
     for value in ("a", 1.5, math.nan, 0):
         given = SimpleNamespace(max_gap=value, max_spread=None)
-        assert sentence(Trust.__post_init__, given).startswith("max_gap ")
+        assert sentence(TrustLimits.__post_init__, given).startswith("max_gap ")
     for value in ("a", math.nan, 0.0, {"t2m": math.inf}):
         given = SimpleNamespace(max_gap=None, max_spread=value)
-        assert sentence(Trust.__post_init__, given).startswith("max_spread ")
+        assert sentence(TrustLimits.__post_init__, given).startswith("max_spread ")
     for value in ([1], {}, weather(), "", "a\0b"):
         assert sentence(read_stations, value, "the table").startswith("stations ")
 

@@ -67,14 +67,14 @@ def arguments_of(group: type[ArgumentGroup]) -> dict[str, Parameter]:
     return {name: parameter.replace(annotation=types[name]) for name, parameter in parameters.items()}
 
 
-class Given(functools.partial[Any]):
+class PicklablePartial(functools.partial[Any]):
     """A partial function that has its name and signature in other processes, too.
 
     `multiprocessing` sends a mere `partial` without its attributes.
     """
 
 
-class Collected(functools.partial[Any]):
+class CollectingPartial(functools.partial[Any]):
     """A function with a mapping among its arguments, called with the entries of this mapping as keywords."""
 
     argument: str
@@ -87,12 +87,12 @@ class Collected(functools.partial[Any]):
 
 def collect_argument(function: Callable[..., Any], argument: str, keys: Iterable[str]) -> Any:
     """Replace the argument `argument` of a function, a mapping, by an argument for each of its keys."""
-    bound: Any = Collected(function)
+    bound: Any = CollectingPartial(function)
     bound.argument, bound.keys = argument, tuple(keys)
     signature = inspect.signature(function)
-    left = [part for name, part in signature.parameters.items() if name != argument]
+    remaining = [part for name, part in signature.parameters.items() if name != argument]
     entries = [Parameter(key, Parameter.KEYWORD_ONLY) for key in bound.keys]
-    bound.__signature__ = signature.replace(parameters=[*left, *entries])
+    bound.__signature__ = signature.replace(parameters=[*remaining, *entries])
     bound.__annotations__ = {k: v for k, v in function.__annotations__.items() if k != argument}
     bound.__name__ = function.__name__
     return bound
@@ -103,10 +103,10 @@ def bind_arguments(function: Callable[..., Any], /, **values: Any) -> Any:
 
     Kedro reads the types of parameters from these; a `partial`, unlike a closure, can be sent to another process.
     """
-    bound: Any = Given(function, **values)
+    bound: Any = PicklablePartial(function, **values)
     signature = inspect.signature(function)
-    left = {name: argument for name, argument in signature.parameters.items() if name not in values}
-    bound.__signature__ = signature.replace(parameters=list(left.values()))
+    remaining = {name: argument for name, argument in signature.parameters.items() if name not in values}
+    bound.__signature__ = signature.replace(parameters=list(remaining.values()))
     bound.__annotations__ = {k: v for k, v in function.__annotations__.items() if k not in values}
     bound.__name__ = function.__name__  # Kedro's messages quote the name
     return bound

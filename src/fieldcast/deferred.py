@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from inspect import Parameter, Signature
 from typing import Any
 
-from fieldcast.argument_groups import Given
+from fieldcast.argument_groups import PicklablePartial
 
 
 class Module:
@@ -70,16 +70,16 @@ def is_deferred(function: Callable[..., Any]) -> bool:
     return isinstance(function, functools.partial) and is_deferred(function.func)
 
 
-def with_arguments(function: Any, types: Mapping[str, Any]) -> Given:
+def with_arguments(function: Any, types: Mapping[str, Any]) -> PicklablePartial:
     """A function with a signature of its own: these keyword arguments, by name, with their types.
 
     A deferred function has none before it is imported, and Kedro reads the types of parameters there.
     """
-    bound: Any = Given(function)
+    bound: Any = PicklablePartial(function)
     bound.__signature__ = Signature(
         [Parameter(name, Parameter.KEYWORD_ONLY, annotation=kind) for name, kind in types.items()]
     )
     bound.__annotations__ = dict(types)
     bound.__name__ = function.__name__
-    given: Given = bound
+    given: PicklablePartial = bound
     return given

@@ -17,7 +17,7 @@ class Progress(tqdm):
     may_draw = True  # whether this process may draw bars
 
     def __init__(self, iterable: Iterable[Any] | None = None, **options: Any) -> None:
-        file = sys.stderr if self.may_draw and sys.stderr.isatty() else _Nowhere()
+        file = sys.stderr if self.may_draw and sys.stderr.isatty() else _NullFile()
         self.counted = 0.0  # seconds from the beginning to the last count
         super().__init__(iterable, leave=False, file=file, **options)
         _open.append(self)
@@ -33,11 +33,11 @@ class Progress(tqdm):
         super().close()
 
 
-class _Nowhere:
-    """A file that forgets what is written to it."""
+class _NullFile:
+    """A file that discards what is written to it."""
 
     def write(self, text: str) -> int:
-        """Forget a text."""
+        """Discard the text."""
         return len(text)
 
     def flush(self) -> None:

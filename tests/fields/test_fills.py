@@ -227,4 +227,4 @@ def test_natural_fields_raise_no_alarm(seed: int, kind: str) -> None:
     )
     search = Search(data["x"])
     search.add(data["x"].values)
-    assert not [v for v in search.sightings if search.is_far(v) or search.is_mask(v)]
+    assert not [v for v in search.occurrences if search.is_far(v) or search.is_mask(v)]

@@ -12,7 +12,7 @@ import fieldcast
 from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.errors import InputError
 from fieldcast.fields.ingest import ingest
-from fieldcast.inference.fill_gaps import Trust
+from fieldcast.inference.fill_gaps import TrustLimits
 from fieldcast.inference.gaps_reliability import share_of, steps_in_words, unchecked_distance
 
 DAYS, ROWS, COLUMNS = 200, 10, 12
@@ -212,7 +212,7 @@ def test_bad_input_is_reported_in_one_sentence(gappy: xr.Dataset, truth: xr.Data
         ({"max_spread": {"sst": 0.0}}, "max_spread of sst = 0.0"),
     ):
         with pytest.raises(InputError, match=sentence):
-            Trust(**options)
+            TrustLimits(**options)
     with pytest.raises(InputError, match="members = -1: give a whole number from 0"):
         fieldcast.fill_gaps(gappy, members=-1)
     with pytest.raises(InputError, match="max_spread names sea, but the variables are sst"):

@@ -12,7 +12,7 @@ from kedro.framework.startup import bootstrap_project
 from kedro.pipeline.node import Node
 from pydantic.dataclasses import is_pydantic_dataclass
 
-from fieldcast.argument_groups import Collected
+from fieldcast.argument_groups import CollectingPartial
 from fieldcast.deferred import Deferred
 from fieldcast.pipeline_registry import STANDALONE
 from fieldcast.tasks import TASKS
@@ -34,7 +34,7 @@ def given_to(node: Node) -> tuple[Callable[..., Any], dict[str, Any]]:
     types = dict(get_type_hints(node.func))
     arguments = {name: types.get(name, Any) for name in inspect.signature(node.func).parameters}
     for partial in partials:
-        if isinstance(partial, Collected):
+        if isinstance(partial, CollectingPartial):
             arguments = {k: v for k, v in arguments.items() if k not in partial.keys} | {
                 partial.argument: Any
             }

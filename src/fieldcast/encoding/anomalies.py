@@ -96,7 +96,7 @@ class FieldCodec(FieldLayout):
     def encode(
         self, data: xr.Dataset, out: Float[Tensor, "*lead time variable y x"] | None = None
     ) -> Float[Tensor, "*lead time variable y x"]:
-        """Standardised anomalies of a data set, with time as the last dimension before the grid; NaN stays NaN.
+        """Standardised anomalies of a data set, with time as the last dimension before the variables; NaN stays NaN.
 
         They are written to `out` if it is given: new memory costs several times as much as the arithmetic.
         """

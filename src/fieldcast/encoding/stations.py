@@ -1,8 +1,9 @@
 """Stations as observations of standardised anomalies between cells.
 
-    y = (value - H climatology(day)) / deviation,    error = (error / deviation)^2 + representativeness,
+    y = (value - H climatology(day)) / deviation,    error variance = (error / deviation)^2,
 
-H bilinear (`fields.bilinear`). Observations count at the nearest of the model's times.
+H bilinear (`fields.bilinear`); `Points.with_error` adds the error of representativeness. Observations count at the
+nearest of the model's times.
 """
 
 from __future__ import annotations

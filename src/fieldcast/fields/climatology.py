@@ -156,7 +156,9 @@ def _daily_sums(
 
 
 def _smoothed(
-    sums: Float[np.ndarray, "365 y x"], counts: Float[np.ndarray, 365], weights: Float[np.ndarray, "365 365"]
+    sums: Float[np.ndarray, "365 y x"],
+    counts: Float[np.ndarray, " 365"],
+    weights: Float[np.ndarray, "365 365"],
 ) -> Float[np.ndarray, "365 y x"]:
     has_data = counts > 0
     means = sums[has_data] / counts[has_data][:, None, None]

@@ -9,8 +9,8 @@ window of the climatology (`climatology.window_weights`) about D:
 Days are 18 of the year, because quantiles in a window of 61 days change slowly; monthly data have 12, each with the
 values of its calendar month, and less than two years of data one. A season without data has the quantiles of all days.
 
-The window of 61 days holds 61 values of each training year, whose triangular weights count as (Σ w)² / Σ w² = 46 equal
-ones (attribute `values`): of eight years some 370, of which 18 lie beyond the 5 % and 4 beyond the 1 % quantile, and
+The window of 61 days holds 61 values of each training year, whose triangular weights count as (Σ w)² / Σ w² = 45 equal
+ones (attribute `values`): of eight years some 360, of which 18 lie beyond the 5 % and 4 beyond the 1 % quantile, and
 neighbouring days are correlated. A rare event of a short record is therefore defined only roughly.
 """
 

@@ -44,7 +44,7 @@ def with_packed_fills(array: xr.DataArray) -> xr.DataArray:
     return array.assign_attrs({PACKED_FILLS: fills})
 
 
-class Sighting(NamedTuple):
+class Occurrences(NamedTuple):
     """Occurrences of a suspected value."""
 
     count: Int[np.ndarray, "y x"]
@@ -59,7 +59,7 @@ class Search:
             float(np.float32(value)): number for value, number in array.attrs.get(PACKED_FILLS, {}).items()
         }
         self.suspects = sorted({*(float(np.float32(value)) for value in _USUAL), *self.packed})
-        self.sightings: dict[float, Sighting] = {}
+        self.occurrences: dict[float, Occurrences] = {}
         self.low, self.high = np.inf, -np.inf
         self.times = 0
 
@@ -71,7 +71,7 @@ class Search:
             equal = x == value
             if equal.any():
                 other &= ~equal
-                self._sight(value, equal)
+                self._record(value, equal)
         self.widen(x if other.all() else x[other])
         self.times += len(x)
 
@@ -81,11 +81,11 @@ class Search:
             self.low = float(np.fmin(self.low, np.fmin.reduce(others, axis=None)))
             self.high = float(np.fmax(self.high, np.fmax.reduce(others, axis=None)))
 
-    def _sight(self, value: float, equal: np.ndarray) -> None:
+    def _record(self, value: float, equal: np.ndarray) -> None:
         count, first = equal.sum(axis=0), self.times + int(np.flatnonzero(equal.any(axis=(1, 2)))[0])
-        if value in self.sightings:
-            count, first = count + self.sightings[value].count, self.sightings[value].first
-        self.sightings[value] = Sighting(count, first)
+        if value in self.occurrences:
+            count, first = count + self.occurrences[value].count, self.occurrences[value].first
+        self.occurrences[value] = Occurrences(count, first)
 
     @property
     def has_others(self) -> bool:
@@ -99,17 +99,17 @@ class Search:
 
     def _is_extreme(self, value: float) -> bool:
         """Whether a value may be the single true extreme that determined the packing."""
-        if value in _USUAL or value not in self.packed or self.sightings[value].count.sum() > 1:
+        if value in _USUAL or value not in self.packed or self.occurrences[value].count.sum() > 1:
             return False
         lowest, highest = min(self.packed.values()), max(self.packed.values())
         if lowest > 0:  # an unsigned type, whose lowest number is not suspected
             return self.packed[value] == highest
         opposite = {highest: {lowest, lowest + 1}, lowest + 1: {highest}}.get(self.packed[value], set())
-        return any(self.packed.get(other) in opposite for other in self.sightings)
+        return any(self.packed.get(other) in opposite for other in self.occurrences)
 
     def is_mask(self, value: float) -> bool:
         """Whether some cell has the value at all times, and it is not data."""
-        count = self.sightings[value].count
+        count = self.occurrences[value].count
         always = count == self.times
         intermittent = np.any((count > 0) & ~always)
         is_data = value in self.packed and (intermittent or always.all())

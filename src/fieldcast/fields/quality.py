@@ -100,7 +100,7 @@ def _has_far_fills(array: xr.DataArray) -> bool:
     search = Search(array)
     search.add(array.values[None])
     alone = not search.has_others
-    return any(search.is_far(value) or (alone and value not in search.packed) for value in search.sightings)
+    return any(search.is_far(value) or (alone and value not in search.packed) for value in search.occurrences)
 
 
 def _check_finite(array: xr.DataArray, survey: Survey, where: str) -> Finding:
@@ -126,19 +126,19 @@ def refuse_fills(array: xr.DataArray, search: Search, where: str) -> None:
     InputError
         For the first such value, naming the date and the location.
     """
-    for value, sighting in search.sightings.items():
+    for value, occurrence in search.occurrences.items():
         packed = f" ({search.packed[value]} as packed)" if value in search.packed else ""
         extreme = TRUE_EXTREME if packed else ""
         subject = f"variable '{array.name}' of {where} holds {value:g}{packed}"
         if search.is_far(value):
-            place = _place(array, sighting.first, array.isel(time=sighting.first).values == value)
+            place = _place(array, occurrence.first, array.isel(time=occurrence.first).values == value)
             raise InputError(
-                f"{subject} {counted(int(sighting.count.sum()), 'time')}, first at {place}, far outside all other "
+                f"{subject} {counted(int(occurrence.count.sum()), 'time')}, first at {place}, far outside all other "
                 f"values ({search.low:g} to {search.high:g}): declare it as the variable's _FillValue, or "
                 f"replace it{extreme}"
             )
         if search.is_mask(value):
-            cells = sighting.count == search.times
+            cells = occurrence.count == search.times
             raise InputError(
                 f"{subject} at all times in {counted(int(cells.sum()), 'cell')}, the first at {_cell(array, cells)}, "
                 "as an undeclared mask: declare it as the variable's _FillValue, or put NaN there"

@@ -111,7 +111,7 @@ def search_for_fills(forecasts: xr.DataArray, truth: xr.DataArray) -> Search:
 def refuse_fills(piece: xr.DataArray, search: Search, last: bool, where: str) -> None:
     """Raise an InputError if a lead holds an undeclared fill value; masks are recognised at the last lead only."""
     search.add(piece.values.reshape(-1, *piece.shape[-2:]).astype(np.float32))
-    for value, sighting in search.sightings.items():
+    for value, occurrence in search.occurrences.items():
         extreme = TRUE_EXTREME if value in search.packed else ""
         if search.is_far(value):
             raise InputError(
@@ -121,7 +121,7 @@ def refuse_fills(piece: xr.DataArray, search: Search, last: bool, where: str) ->
         if last and search.is_mask(value):
             raise InputError(
                 f"variable '{piece.name}' of {where} holds {value:g} at all starts and leads of "
-                f"{np.sum(sighting.count == search.times)} cells, which looks like a mask, not a forecast: "
+                f"{np.sum(occurrence.count == search.times)} cells, which looks like a mask, not a forecast: "
                 "declare it as the variable's _FillValue."
             )
 

@@ -44,7 +44,7 @@ SUMMARY = (
 
 
 @dataclass(frozen=True)
-class Trust:
+class TrustLimits:
     """Limits beyond which filled values are left missing.
 
     Parameters
@@ -89,10 +89,10 @@ class Trust:
         """Mask of the filled values that exceed the limits."""
         observed, scale = gappy.record.observed, gappy.scale
         largest = torch.tensor([self.largest_spread(name) for name in gappy.codec.variables]).to(scale)
-        distrusted = filling.spread > largest[gappy.variable] / scale
+        beyond_limits = filling.spread > largest[gappy.variable] / scale
         if self.max_gap is not None:
-            distrusted |= gap_lengths(observed, gappy.record.segment) > self.max_gap
-        return distrusted.masked_fill_(observed, False)
+            beyond_limits |= gap_lengths(observed, gappy.record.segment) > self.max_gap
+        return beyond_limits.masked_fill_(observed, False)
 
 
 @torch.no_grad()
@@ -102,7 +102,7 @@ def fill(
     statistics: ErrorStatistics,
     dataset: xr.Dataset,
     members: int,
-    trust: Trust,
+    trust: TrustLimits,
     seed: int,
 ) -> xr.Dataset:
     """Fill the fields of a comparison by the best method of its trials, in the layout of the data set of the fields.
@@ -121,15 +121,15 @@ def fill(
     filling = with_fitted_spread(filled, statistics.variances, record, distance)
     far = ~near | (filling.spread > MAX_SPREAD_SHARE * deviations(record.x, record.observed))
     flag = torch.where(far, EXTRAPOLATED, FILLED).to(torch.int8).masked_fill_(record.observed, OBSERVED)
-    distrusted = trust.beyond(gappy, filling)
+    beyond_limits = trust.beyond(gappy, filling)
     outcome = Outcome(
         gappy, comparison.hidden, comparison.comparable_trials(trials), best, statistics, comparison.linear, flag,
-        distrusted, lengths,
+        beyond_limits, lengths,
     )  # fmt: skip
     result = in_layout_of(
         dataset,
         comparison.fields,
-        as_fields(comparison.fields, gappy, filling, flag, distrusted),
+        as_fields(comparison.fields, gappy, filling, flag, beyond_limits),
         gappy.codec,
     )
     options = {"method": best.name, "members": members, "seed": seed}

@@ -21,7 +21,7 @@ from fieldcast.errors import InputError
 from fieldcast.fields import domain
 from fieldcast.inference.gaps_series import Stretches
 from fieldcast.lineage import differences
-from fieldcast.models.gaps.error_variance import Claims, ErrorVariances
+from fieldcast.models.gaps.error_variance import ErrorPredictors, ErrorVariances
 from fieldcast.models.gaps.fillers import FILLERS, dineof
 from fieldcast.models.gaps.hidden import Hidden
 from fieldcast.models.gaps.hiding import SELECTIONS, hide_values
@@ -33,7 +33,7 @@ from fieldcast.models.random_streams import seed_for
 
 LOG = logging.getLogger(__name__)
 TENSORS = ("error", "spread", "mean_of_series")  # fields of a trial that are tensors
-CLAIMS = ("claims", "claims_of_series")  # fields of a trial that are tuples of tensors
+PREDICTORS = ("predictors", "predictors_of_series")  # fields of a trial that are tuples of tensors
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +94,7 @@ class Comparison:
         hidden = replace(hidden, truth=hidden.at(visible.record.x))
         lineage = {
             "data": fields.attrs["digest"], "seed": seed, "methods": list(fillers), "selections": SELECTIONS,
-            "claims": list(Claims._fields), "format": FORMAT, "device": visible.record.x.device.type,
+            "predictors": list(ErrorPredictors._fields), "format": FORMAT, "device": visible.record.x.device.type,
         }  # fmt: skip
         return cls(
             fields,
@@ -201,8 +201,10 @@ def to_file(trials: list[Trial], lineage: Mapping[str, Any]) -> bytes:
     tensors: dict[str, Tensor] = {}
     for number, trial in enumerate(trials):
         tensors |= {f"{number}.{name}": getattr(trial, name) for name in TENSORS}
-        for name in CLAIMS:
-            tensors |= {f"{number}.{name}.{claim}": x for claim, x in getattr(trial, name)._asdict().items()}
+        for name in PREDICTORS:
+            tensors |= {
+                f"{number}.{name}.{predictor}": x for predictor, x in getattr(trial, name)._asdict().items()
+            }
     numbers = [{"name": trial.name, "crps": trial.crps} for trial in trials]
     return pack_bytes(tensors, {**lineage, "trials": numbers})
 
@@ -220,9 +222,9 @@ def from_file(file: bytes | None, lineage: Mapping[str, Any], device: torch.devi
     trials = []
     for number, numbers in enumerate(header["trials"]):
         values: dict[str, Any] = {name: tensors[f"{number}.{name}"].to(device) for name in TENSORS}
-        for name in CLAIMS:
-            values[name] = Claims(
-                *(tensors[f"{number}.{name}.{claim}"].to(device) for claim in Claims._fields)
+        for name in PREDICTORS:
+            values[name] = ErrorPredictors(
+                *(tensors[f"{number}.{name}.{predictor}"].to(device) for predictor in ErrorPredictors._fields)
             )
         trials.append(Trial(**{**numbers, **values}))
     return trials

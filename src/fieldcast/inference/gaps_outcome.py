@@ -36,7 +36,7 @@ class Outcome:
         Errors of linear interpolation in time.
     flag
         Flags of the result (`gaps_result`).
-    distrusted
+    beyond_limits
         Values that were left missing because they cannot be trusted.
     lengths
         E-folding lengths of the correlation.
@@ -49,5 +49,5 @@ class Outcome:
     statistics: ErrorStatistics
     linear: Float[Tensor, " hidden"]
     flag: Int8[Tensor, "time column"]
-    distrusted: Bool[Tensor, "time column"]
+    beyond_limits: Bool[Tensor, "time column"]
     lengths: Lengths

@@ -56,12 +56,12 @@ def reliability(outcome: Outcome, columns: Bool[Tensor, " column"], name: str) -
         f"weighted like the missing values; {beyond:.2%} of {int(here.sum())} errors exceed {LARGE_ERROR:g} spreads; "
         f"the largest is {float((error.abs() / spread).max()):.1f} spreads."
     )
-    yield from by_variability(error, spread, weight, statistics.claims.climatological[here])
+    yield from by_variability(error, spread, weight, statistics.predictors.climatological[here])
     yield from doubts
     yield from extrapolation(outcome, columns, name)
-    distrusted = int(outcome.distrusted[:, columns].count_nonzero())
-    if distrusted:
-        yield f"{distrusted} values are left missing by max_gap or max_spread."
+    beyond_limits = int(outcome.beyond_limits[:, columns].count_nonzero())
+    if beyond_limits:
+        yield f"{beyond_limits} values are left missing by max_gap or max_spread."
 
 
 def spread_error_ratio(

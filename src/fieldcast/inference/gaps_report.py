@@ -69,7 +69,7 @@ def scores(
     error: Float[Tensor, " hidden"], weight: Float[Tensor, " hidden"], scale: float,
     spread: Float[Tensor, " hidden"] | None = None,
 ) -> str:  # fmt: skip
-    """RMSE, CRPS (the mean absolute error without a spread) and spread-skill ratio of one method."""
+    """RMSE, CRPS (the mean absolute error without a spread) and spread-error ratio of one method."""
     square = float((weight * error.square()).sum())
     crps = error.abs() if spread is None else normal_crps(error, spread)
     ratio = "-" if spread is None else f"{math.sqrt(float((weight * spread.square()).sum()) / square):.2f}"

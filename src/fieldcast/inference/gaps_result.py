@@ -26,16 +26,16 @@ DIMS = ("time", *GRID)
 
 def as_fields(
     fields: xr.Dataset, gappy: GappyRecord, filling: Filling,
-    flag: Int8[Tensor, "time column"], distrusted: Bool[Tensor, "time column"],
+    flag: Int8[Tensor, "time column"], beyond_limits: Bool[Tensor, "time column"],
 ) -> xr.Dataset:  # fmt: skip
-    """The result on the grid of the fields, NaN where it is distrusted; it takes the memory of the filling."""
+    """The result on the grid of the fields, NaN where it is beyond the limits; it takes the memory of the filling."""
     codec, members = gappy.codec, filling.members.shape[1]
     result = xr.Dataset(coords={name: fields[name].reset_coords(drop=True) for name in DIMS})
     if members:
         number = np.arange(members), {"standard_name": "realization", "units": "1"}
         result = result.assign_coords(member=("member", *number))
     for v, name in enumerate(codec.variables):
-        observed, beyond = fields[name].transpose(*DIMS).values, gappy.on_grid(distrusted, v, False)
+        observed, beyond = fields[name].transpose(*DIMS).values, gappy.on_grid(beyond_limits, v, False)
         mean = in_units(gappy, filling.mean[:, None], v, observed, beyond)[:, 0]
         spread = gappy.on_grid(filling.spread, v)
         spread *= codec.deviation[v]

@@ -99,7 +99,7 @@ class Stretches:
             "hidden": torch.where(self.hidden, self.truth, torch.nan),
         }
         columns = {name: x * self.scale + self.climatology for name, x in anomalies.items()}
-        spread = variances(best.claims_of_series, self.empty).sqrt()
+        spread = variances(best.predictors_of_series, self.empty).sqrt()
         columns["spread"] = spread.masked_fill(self.observed, 0.0) * self.scale
         tables = []
         for number, location in enumerate(self.locations):

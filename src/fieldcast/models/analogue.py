@@ -1,6 +1,6 @@
 """Analogue forecasts: the successors of the most similar training states.
 
-    x = s_{j+1},    j one of the nearest training states to x_t,    |x_t - s_j|^2 = sum over variables and area,
+    x = s_{j+1},    j one of the nearest training states to x_t,    |x_t - s_j|^2 = mean over variables and area,
 
 Lorenz (1969), "Atmospheric predictability as revealed by naturally occurring analogues". A record of a few
 years holds no close analogue of a whole planet, so scores lie between those of the climatology and the linear models;
@@ -36,7 +36,7 @@ class Analogue(Solved):
     another draw, so that a member is a stretch of history; at the end of a stretch it switches to a neighbour. An
     initial state from the training data is continued in the same way by all members: analogues are no test of their own
     training data. Only states with a successor in their stretch are neighbours; their successors lie within 45 days of
-    the season of the target. A record of more than `retained.MAX_STATES` states leaves stretches of 64.
+    the day of the year of the target. A record of more than `retained.MAX_STATES` states leaves stretches of 64.
     """
 
     history = 1

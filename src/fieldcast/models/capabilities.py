@@ -89,7 +89,7 @@ class HasSeason(Protocol):
     """Has states of the season: draws for a time without observations."""
 
     def season(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
-        """Training states drawn within 45 days of the season of each datum."""
+        """Training states drawn within 45 days of the day of the year of each datum."""
         ...
 
 

@@ -48,7 +48,7 @@ class Logit(nn.Module):
 
 
 class Flow(Trained):
-    """Alternating checkerboard masks; s and t by `network`.
+    """A flow of affine couplings with alternating checkerboard masks; `network` computes log scale s and shift t.
 
     Each cell is first scaled by its mean and standard deviation, initially those of the training states, so that
     convolutions, which are translation invariant, need not learn the mean field. Loss: -log p(x) per cell, in nats.
@@ -111,7 +111,7 @@ class Flow(Trained):
         self.log_scale.copy_(deviation.clamp(min=float(least)).log())
 
     def encode(self, x: Float[Tensor, "batch variable y x"]) -> tuple[Tensor, Float[Tensor, " batch"]]:
-        """f(x) and log |df/dx|; both zero where no cell exists."""
+        """f(x), zero where no cell exists, and log |df/dx| over the cells that exist."""
         exists, change = self.space.exists, torch.zeros_like(x)
         if self.logit is not None:
             x, change = self.logit(x)

@@ -7,8 +7,8 @@ that pass every test of BigCrush (table 2), of
 
 turn a counter of four words and a key of two into four random words. The counter is (place, call, member, datum). Keys
 form a tree: the seed is the key of its root, and each step, fork and lead maps the previous key to a new one by a
-separate Philox call. So nested streams are distinct, a draw does not depend on how data are batched, a restart needs
-no saved generator state, and torch's global generator is never touched.
+separate Philox call. So nested streams are distinct, except persistent ones, which ignore forks; a draw does not depend
+on how data are batched, a restart needs no saved generator state, and torch's global generator is never touched.
 """
 
 from __future__ import annotations

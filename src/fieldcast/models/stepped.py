@@ -35,7 +35,8 @@ class Stepped(Trained):
     `train_through_step`, and whenever there is a filter F, it is trained through the whole step. The noise of a
     stochastic model is held over the four evaluations of a step.
 
-    A batch with x (B, T, V, Y, X) is a rollout: its loss is the mean over the T steps, each from the previous draws.
+    A batch with x (B, T, V, Y, X) is a rollout: its loss is the mean over its steps but the first `Batch.pushforward`,
+    each from the previous draws.
 
     Parameters
     ----------

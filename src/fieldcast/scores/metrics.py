@@ -218,9 +218,9 @@ METRICS: dict[str, Metric] = {
         ("innovation_squared", "innovation_expected"),
         ratio,
         title="chi-squared of innovations",
-        explanation="mean squared difference between observations and the background, divided by the sum of the "
-        "variance of the background members and the variance of the assumed observation error: 1 if both variances are "
-        "correct. It needs no truth.",
+        explanation="mean squared difference between observations and the background, divided by (1 + 1/M) times "
+        "the variance of the M background members plus the variance of the assumed observation error: 1 if both "
+        "variances are correct. It needs no truth.",
         better=1.0,
         power=0,
         summary=6,

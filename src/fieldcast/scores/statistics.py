@@ -114,7 +114,7 @@ def cell_statistics(
     y: Float[np.ndarray, "*cell"],
     rank: Shaped[np.ndarray, "*cell"] | None = None,
 ) -> dict[str, Float[np.ndarray, "*cell"]]:
-    """Every statistic of an ensemble against the truth; the names and powers are those of `POWER`.
+    """The statistics of single cells, of an ensemble against the truth; their powers are in `POWER`.
 
     error x̄ - y, absolute_error |x̄ - y|, squared_error (x̄ - y)², crps (fair), variance s²,
     debiased_squared_error (x̄ - y)² - s²/M (the squared error that infinitely many members would have, on

@@ -23,7 +23,7 @@ from fieldcast.fields.conventions import as_dataset, time_varying
 from fieldcast.fields.ingest import ingest
 from fieldcast.fields.repair import Gaps as AtGaps
 from fieldcast.inference.file_options import Gaps
-from fieldcast.inference.fill_gaps import Trust, fill
+from fieldcast.inference.fill_gaps import TrustLimits, fill
 from fieldcast.inference.gap_trials import Comparison
 from fieldcast.models.gaps.fillers import FILLERS
 from fieldcast.models.gaps.record import Filler
@@ -62,7 +62,7 @@ def fill_gaps(
     members
         Number of draws that are returned.
     max_gap, max_spread
-        Limits beyond which filled values stay missing, see `Trust`.
+        Limits beyond which filled values stay missing, see `TrustLimits`.
     learned, minutes
         Whether a neural network is tried too, see `Gaps`.
     gaps
@@ -80,7 +80,7 @@ def fill_gaps(
     members, seed = arguments.whole_number(members, "members"), arguments.seed_number(seed)
     options = Gaps(arguments.truth_value(learned, "learned"), arguments.real_number(minutes, "minutes"))
     arguments.one_of(gaps, "gaps", get_args(AtGaps))
-    dataset, trust = as_dataset(dataset, "the data set"), Trust(max_gap, max_spread)
+    dataset, trust = as_dataset(dataset, "the data set"), TrustLimits(max_gap, max_spread)
     fields, _ = ingest(dataset, "the data set", gaps, missing="train")
     comparison = Comparison.of(fields, seed, device, methods(fields, options, seed, device))
     trust.check_names(time_varying(fields))

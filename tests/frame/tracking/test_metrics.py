@@ -47,7 +47,7 @@ def test_bounds_do_not_compete() -> None:
 def test_history_gives_what_is_new() -> None:
     table = pd.DataFrame({"step": [10, 20, 30], "seconds": [1.0, 2.0, 3.0], "loss": [3.0, math.nan, 1.0]})
     first, last = metrics.history(table[:2], float("-inf"), 5)
-    assert first == [("seconds", 1.0, 5, 10), ("loss", 3.0, 5, 10), ("seconds", 2.0, 5, 20)]
+    assert first == [("training/seconds", 1.0, 5, 10), ("loss", 3.0, 5, 10), ("training/seconds", 2.0, 5, 20)]
     assert last == 20
-    assert metrics.history(table, last, 6) == ([("seconds", 3.0, 6, 30), ("loss", 1.0, 6, 30)], 30.0)
+    assert metrics.history(table, last, 6) == ([("training/seconds", 3.0, 6, 30), ("loss", 1.0, 6, 30)], 30.0)
     assert metrics.history(table[:0], last, 6) == metrics.history(pd.DataFrame(), last, 6) == ([], 20)

@@ -153,8 +153,8 @@ def test_errors_are_as_large_as_claimed_in_quiet_and_in_stormy_weeks() -> None:
     for weeks in (stormy, ~stormy):
         here = weeks & ~observed
         error = (filled.mean - s.x)[here].square().mean().sqrt()
-        for claimed in (filled.spread, departure):
-            assert 0.8 < float(claimed[here].square().mean().sqrt() / error) < 1.5
+        for reported in (filled.spread, departure):
+            assert 0.8 < float(reported[here].square().mean().sqrt() / error) < 1.5
 
 
 def test_only_requested_values_are_filled_and_segments_do_not_see_each_other() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from fieldcast.models.gaps.error_variance import Claims, error_variance
+from fieldcast.models.gaps.error_variance import ErrorPredictors, error_variance
 from fieldcast.models.gaps.hidden import Hidden
 from fieldcast.models.gaps.hiding import hide_values
 from fieldcast.models.gaps.in_time import linear_in_time, neighbours_in_time
@@ -52,11 +52,11 @@ def test_crps_of_a_gaussian_is_the_limit_of_the_fair_crps() -> None:
         assert float(exact) == pytest.approx(float(sampled), rel=0.03)
 
 
-def claims_at_random(count: int) -> Claims:
+def predictors_at_random(count: int) -> ErrorPredictors:
     generator = torch.Generator().manual_seed(3)
     u = torch.rand(5, count, generator=generator, dtype=torch.float64)
     steps, few = (60 * u[2] ** 2).round() + 1, (200 * u[4] ** 2).round() + 5
-    return Claims(0.6 * u[0] + 0.2, 0.5 + u[1], steps, 0.4 * u[3], few)
+    return ErrorPredictors(0.6 * u[0] + 0.2, 0.5 + u[1], steps, 0.4 * u[3], few)
 
 
 @pytest.mark.parametrize(
@@ -68,25 +68,27 @@ def claims_at_random(count: int) -> Claims:
         lambda c: 0.05 + 0.8 * c.climatological**2 * (1 - torch.exp(-((c.distance / 0.3) ** 2))),
     ],
 )
-def test_error_variance_is_recovered_from_errors(variance: Callable[[Claims], torch.Tensor]) -> None:
-    claims = claims_at_random(20_000)
-    true = variance(claims)
+def test_error_variance_is_recovered_from_errors(variance: Callable[[ErrorPredictors], torch.Tensor]) -> None:
+    predictors = predictors_at_random(20_000)
+    true = variance(predictors)
     normal = torch.randn(20_000, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
-    fitted = error_variance(true.sqrt() * normal, claims, torch.ones_like(true))(claims)
+    fitted = error_variance(true.sqrt() * normal, predictors, torch.ones_like(true))(predictors)
     assert float(((fitted / true).log() ** 2).mean().sqrt()) < 0.1
     assert float(((true.mean() / true).log() ** 2).mean().sqrt()) > 0.2  # a constant would not do
 
 
 def test_error_variance_never_falls_far_from_observations() -> None:
-    claims = claims_at_random(500)
-    error = torch.randn(500, generator=torch.Generator().manual_seed(5), dtype=torch.float64) / claims.steps
-    fitted = error_variance(error, claims, torch.ones_like(error))
+    predictors = predictors_at_random(500)
+    error = (
+        torch.randn(500, generator=torch.Generator().manual_seed(5), dtype=torch.float64) / predictors.steps
+    )
+    fitted = error_variance(error, predictors, torch.ones_like(error))
     for farther in (
-        claims._replace(spread=2 * claims.spread),
-        claims._replace(steps=claims.steps + 5),
-        claims._replace(distance=torch.full_like(claims.distance, torch.inf)),
+        predictors._replace(spread=2 * predictors.spread),
+        predictors._replace(steps=predictors.steps + 5),
+        predictors._replace(distance=torch.full_like(predictors.distance, torch.inf)),
     ):
-        assert (fitted(farther) >= fitted(claims) - 1e-12).all()
+        assert (fitted(farther) >= fitted(predictors) - 1e-12).all()
 
 
 def test_linear_interpolation_equals_numpy(record: Record) -> None:
@@ -101,9 +103,9 @@ def test_linear_interpolation_equals_numpy(record: Record) -> None:
 
 
 def overconfident(record: Record, draws: RandomStreams | None) -> Filling:
-    """The climatology, which claims a third of its error in gaps, and a tenth at times without observations."""
-    claimed = torch.where(record.observed.any(1)[:, None], 1 / 3, 0.1).expand_as(record.x)
-    spread = claimed.masked_fill(record.observed, 0.0)
+    """The climatology, which reports a third of its error in gaps, and a tenth at times without observations."""
+    reported = torch.where(record.observed.any(1)[:, None], 1 / 3, 0.1).expand_as(record.x)
+    spread = reported.masked_fill(record.observed, 0.0)
     mean = torch.where(record.observed, record.x, 0.0)
     members = mean[:, None] + spread[:, None] * draws.normal(CELLS) if draws else mean[:, None]
     return Filling(mean, spread, members)
@@ -184,8 +186,8 @@ def test_variances_are_those_of_the_errors_at_all_selections(record: Record, col
     pooled = error_statistics(trials, selections)
     for whole in (False, True):
         here = pooled.hidden.whole == whole
-        weight, claims = pooled.hidden.weight[here], pooled.claims.at(here)
-        fitted = (weight * pooled.variances(claims, pooled.hidden.whole[here])).sum()
+        weight, predictors = pooled.hidden.weight[here], pooled.predictors.at(here)
+        fitted = (weight * pooled.variances(predictors, pooled.hidden.whole[here])).sum()
         errors = (weight * pooled.error[here] ** 2).sum()
         assert float(fitted / errors) == pytest.approx(1, abs=0.05)
         assert float(fitted / weight.sum()) == pytest.approx((1 + 4) / 2, rel=0.25)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 STEPS_PER_UNIT = {"lead_hours": 1, "k": 1000}  # steps of a metric per unit of the column
 
+TRAINING_LOSSES = ("loss", "validation")  # columns of the history of every model
+
 Value = tuple[str, float, int, int]  # key, value, milliseconds since 1970, step
 
 
@@ -44,13 +46,22 @@ def best(headlines: Mapping[str, Headline], bounds: Collection[str]) -> dict[str
 
 
 def history(table: pd.DataFrame, after: float, now: int) -> tuple[list[Value], float]:
-    """Metrics of the rows of a training's history after the step `after`; also returns its last step."""
+    """Metrics of the rows of a training's history after the step `after`; also returns its last step.
+
+    All but `TRAINING_LOSSES` are named as in `training/crps`: a term of a loss is not the score of that name, and a
+    value that was tried is not the one that was chosen.
+    """
     if table.empty:  # saved before the first row: it has no columns
         return [], after
     fresh = table[table["step"] > after]
     columns = [name for name in fresh.select_dtypes("number").columns if name != "step"]
     values = [
-        (str(name), float(row[name]), now, int(row["step"]))
+        (
+            name if name in TRAINING_LOSSES else f"training/{name}",
+            float(row[name]),
+            now,
+            int(row["step"]),
+        )
         for row in fresh.to_dict("records")
         for name in columns
         if math.isfinite(row[name])

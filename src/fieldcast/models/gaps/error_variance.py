@@ -1,13 +1,13 @@
 """Error variance as a function of its predictors.
 
-The variance of the error of a value grows with the variance s^2 that the method claims, the number of steps d from an
+The variance of the error of a value grows with the variance s^2 that the method reports, the number of steps d from an
 observation of the same cell, and the distance D from an observation of the same time; it falls with the number N of
 observations of the cell:
 
     v = n + sigma^2 (a + m / N + sum_k e_k (1 - exp(-(D / D_k)^2))) + s^2 (b + sum_k c_k (1 - exp(-d / d_k))),
 
 with the climatological variance sigma^2 of the cell; no coefficient n, a, m, e, b, c is negative, so that v never falls
-as s, d, D or 1 / N grow. Far from observations methods claim too small a variance: truncated modes, and errors of the
+as s, d, D or 1 / N grow. Far from observations methods report too small a variance: truncated modes, and errors of the
 fitted ones, matter most there. They also treat the mean of a cell as known, although N correlated values determine it
 only as well as N / m independent ones would.
 
@@ -39,7 +39,7 @@ MAX_ERRORS = 20_000  # largest number of errors that the coefficients are fitted
 MIN_VARIANCE = 1e-6  # smallest variance, as a share of the climatological one
 
 
-class Claims(NamedTuple):
+class ErrorPredictors(NamedTuple):
     """Predictors of the error variance of some values."""
 
     spread: Float[Tensor, "*n"]  # s
@@ -48,18 +48,18 @@ class Claims(NamedTuple):
     distance: Float[Tensor, "*n"]  # D; infinite if the time has no observations
     count: Float[Tensor, "*n"]  # N
 
-    def at(self, selected: Bool[Tensor, " n"]) -> Claims:
-        """Select the claims of some values."""
-        return Claims(*(predictor[selected] for predictor in self))
+    def at(self, selected: Bool[Tensor, " n"]) -> ErrorPredictors:
+        """Select the predictors of some values."""
+        return ErrorPredictors(*(predictor[selected] for predictor in self))
 
     @staticmethod
-    def concatenate(sequence: Sequence[Claims]) -> Claims:
-        """Concatenate the claims of several sets of values."""
-        return Claims(*(torch.cat(tensors) for tensors in zip(*sequence, strict=True)))
+    def concatenate(sequence: Sequence[ErrorPredictors]) -> ErrorPredictors:
+        """Concatenate the predictors of several sets of values."""
+        return ErrorPredictors(*(torch.cat(tensors) for tensors in zip(*sequence, strict=True)))
 
 
 class ErrorVariance(NamedTuple):
-    """The fitted function v of claims, at least `MIN_VARIANCE` of the climatological variance.
+    """The fitted function v of predictors, at least `MIN_VARIANCE` of the climatological variance.
 
     `coefficients` are n, a, m, e_k, b and c_k, and `usual` is the unit of D_k. v no longer grows with d and D beyond
     `longest` and `farthest`, the 95th percentiles of the values that it was fitted to.
@@ -70,14 +70,15 @@ class ErrorVariance(NamedTuple):
     longest: float
     farthest: float
 
-    def __call__(self, claims: Claims) -> Float[Tensor, "*n"]:
+    def __call__(self, predictors: ErrorPredictors) -> Float[Tensor, "*n"]:
         """The error variance v, in double precision."""
-        claims = Claims(*(predictor.double() for predictor in claims))
-        limited = claims._replace(
-            steps=claims.steps.clamp(max=self.longest), distance=claims.distance.clamp(max=self.farthest)
+        predictors = ErrorPredictors(*(predictor.double() for predictor in predictors))
+        limited = predictors._replace(
+            steps=predictors.steps.clamp(max=self.longest),
+            distance=predictors.distance.clamp(max=self.farthest),
         )
         v = sum(a * f for a, f in zip(self.coefficients, terms(limited, self.usual), strict=True))
-        return torch.maximum(torch.as_tensor(v), MIN_VARIANCE * claims.climatological.square())
+        return torch.maximum(torch.as_tensor(v), MIN_VARIANCE * predictors.climatological.square())
 
 
 class ErrorVariances(NamedTuple):
@@ -86,39 +87,43 @@ class ErrorVariances(NamedTuple):
     in_gaps: ErrorVariance
     at_whole_times: ErrorVariance
 
-    def __call__(self, claims: Claims, whole: Bool[Tensor, "*#n"]) -> Float[Tensor, "*n"]:
+    def __call__(self, predictors: ErrorPredictors, whole: Bool[Tensor, "*#n"]) -> Float[Tensor, "*n"]:
         """The error variance v; `whole` is the mask of values at times without any observation of their variable."""
-        return torch.where(whole, self.at_whole_times(claims), self.in_gaps(claims))
+        return torch.where(whole, self.at_whole_times(predictors), self.in_gaps(predictors))
 
 
-def terms(claims: Claims, usual: float) -> list[Float[Tensor, "*n"]]:
+def terms(predictors: ErrorPredictors, usual: float) -> list[Float[Tensor, "*n"]]:
     """The functions f_j that n, a, m, e_k, b and c_k multiply."""
-    variance, claimed = claims.climatological.square(), claims.spread.square()
-    near = [torch.exp(-(claims.distance / (scale * usual)).square()) for scale in DISTANCE_SCALES]
-    recent = [torch.exp(-claims.steps / scale) for scale in STEP_SCALES]
+    variance, reported = predictors.climatological.square(), predictors.spread.square()
+    near = [torch.exp(-(predictors.distance / (scale * usual)).square()) for scale in DISTANCE_SCALES]
+    recent = [torch.exp(-predictors.steps / scale) for scale in STEP_SCALES]
     return [
         torch.ones_like(variance),
         variance,
-        variance / claims.count.clamp(min=1),
+        variance / predictors.count.clamp(min=1),
         *(variance * (1 - f) for f in near),
-        claimed,
-        *(claimed * (1 - f) for f in recent),
+        reported,
+        *(reported * (1 - f) for f in recent),
     ]
 
 
-def error_variance(error: Float[Tensor, " n"], claims: Claims, weight: Float[Tensor, " n"]) -> ErrorVariance:
+def error_variance(
+    error: Float[Tensor, " n"], predictors: ErrorPredictors, weight: Float[Tensor, " n"]
+) -> ErrorVariance:
     """Fit v to weighted errors."""
     index = evenly(len(error), MAX_ERRORS).to(error.device)
-    claims = Claims(*(predictor[index].double() for predictor in claims))
-    usual = median_distance(claims.distance)
-    f, w = torch.stack(terms(claims, usual), dim=1), weight[index].double()
-    least = MIN_VARIANCE * claims.climatological.square()
+    predictors = ErrorPredictors(*(predictor[index].double() for predictor in predictors))
+    usual = median_distance(predictors.distance)
+    f, w = torch.stack(terms(predictors, usual), dim=1), weight[index].double()
+    least = MIN_VARIANCE * predictors.climatological.square()
     square = torch.maximum(error[index].double().square(), least)
     a = ((w * square).sum() / (w @ f).clamp(min=torch.finfo(f.dtype).tiny)) / f.shape[1]
     for _ in range(ITERATIONS):
         v = torch.maximum(f @ a, least)
         a = a * (((w * square / v.square()) @ f) / ((w / v) @ f).clamp(min=torch.finfo(f.dtype).tiny)).sqrt()
-    return ErrorVariance(tuple(a.tolist()), usual, range_limit(claims.steps), range_limit(claims.distance))
+    return ErrorVariance(
+        tuple(a.tolist()), usual, range_limit(predictors.steps), range_limit(predictors.distance)
+    )
 
 
 def range_limit(x: Float[Tensor, " n"]) -> float:

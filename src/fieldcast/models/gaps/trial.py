@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fieldcast.models.gaps.cells import deviations
-from fieldcast.models.gaps.error_variance import Claims, ErrorVariances, error_variance
+from fieldcast.models.gaps.error_variance import ErrorPredictors, ErrorVariances, error_variance
 from fieldcast.models.gaps.hidden import Hidden, join_selections
 from fieldcast.models.gaps.pieces import counts, pieces
 from fieldcast.models.gaps.reach import present_variables, steps_to_observation
@@ -39,23 +39,23 @@ class Trial:
         Name of the filler.
     error
         Mean minus truth.
-    claims
+    predictors
         Predictors of the error variance.
     spread
         Standard deviation of the error, fitted to the errors in other gaps.
     crps
         Mean of the CRPS, exact for a Gaussian: the limit of the fair CRPS of its members.
-    mean_of_series, claims_of_series
-        Mean and claims at all times, in the cells whose series were requested.
+    mean_of_series, predictors_of_series
+        Mean and predictors at all times, in the cells whose series were requested.
     """
 
     name: str
     error: Float[Tensor, " hidden"]
-    claims: Claims
+    predictors: ErrorPredictors
     spread: Float[Tensor, " hidden"]
     crps: float
     mean_of_series: Float[Tensor, "time series"]
-    claims_of_series: Claims
+    predictors_of_series: ErrorPredictors
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +66,7 @@ class ErrorStatistics:
     ----------
     hidden
         The hidden values of all selections.
-    error, claims
+    error, predictors
         Errors of the filler at all of them, and the predictors of their variance.
     spread
         Standard deviation of each error, fitted to the errors in other gaps of all selections.
@@ -76,7 +76,7 @@ class ErrorStatistics:
 
     hidden: Hidden
     error: Float[Tensor, " hidden"]
-    claims: Claims
+    predictors: ErrorPredictors
     spread: Float[Tensor, " hidden"]
     variances: ErrorVariances
 
@@ -103,41 +103,46 @@ def run_trial(
     columns = hidden.cell[:0] if series is None else series
     filled, sigma = filler(record, None), deviations(record.x, record.observed)
     error = hidden.at(filled.mean) - hidden.truth
-    claims = Claims(
+    predictors = ErrorPredictors(
         hidden.at(filled.spread).float(),
         sigma[hidden.cell].float(),
         hidden.at(steps_to_observation(record.observed, record.segment)).float(),
         hidden.at(distance).float(),
         counts(record.observed)[1][hidden.cell].float(),
     )
-    spread = cross_fitted_spread(error, claims, hidden)
+    spread = cross_fitted_spread(error, predictors, hidden)
     crps = float((hidden.weight * normal_crps(error, spread)).sum())
-    of_series = claims_of(filled.spread, record, distance, sigma, columns)
-    return Trial(name, error, claims, spread, crps, filled.mean[:, columns], of_series)
+    of_series = predictors_of(filled.spread, record, distance, sigma, columns)
+    return Trial(name, error, predictors, spread, crps, filled.mean[:, columns], of_series)
 
 
 def error_statistics(trials: Sequence[Trial], selections: Sequence[Hidden]) -> ErrorStatistics:
     """Fit the variance of the errors of a filler to its trials with several selections of hidden values."""
     hidden, error = join_selections(selections), torch.cat([trial.error for trial in trials])
-    claims = Claims.concatenate([trial.claims for trial in trials])
-    variances = fit_error_variances(error, claims, hidden, torch.ones_like(hidden.whole))
-    return ErrorStatistics(hidden, error, claims, cross_fitted_spread(error, claims, hidden), variances)
+    predictors = ErrorPredictors.concatenate([trial.predictors for trial in trials])
+    variances = fit_error_variances(error, predictors, hidden, torch.ones_like(hidden.whole))
+    return ErrorStatistics(
+        hidden, error, predictors, cross_fitted_spread(error, predictors, hidden), variances
+    )
 
 
 def cross_fitted_spread(
-    error: Float[Tensor, " hidden"], claims: Claims, hidden: Hidden
+    error: Float[Tensor, " hidden"], predictors: ErrorPredictors, hidden: Hidden
 ) -> Float[Tensor, " hidden"]:
     """Spread at each hidden value, fitted to the errors of the other folds: those in other gaps."""
     spread, fold = torch.empty_like(error), hidden.group % FOLDS
     for number in fold.unique().tolist():
         in_fold = fold == number
-        variances = fit_error_variances(error, claims, hidden, ~in_fold)
-        spread[in_fold] = variances(claims.at(in_fold), hidden.whole[in_fold]).sqrt()
+        variances = fit_error_variances(error, predictors, hidden, ~in_fold)
+        spread[in_fold] = variances(predictors.at(in_fold), hidden.whole[in_fold]).sqrt()
     return spread
 
 
 def fit_error_variances(
-    error: Float[Tensor, " hidden"], claims: Claims, hidden: Hidden, selected: Bool[Tensor, " hidden"]
+    error: Float[Tensor, " hidden"],
+    predictors: ErrorPredictors,
+    hidden: Hidden,
+    selected: Bool[Tensor, " hidden"],
 ) -> ErrorVariances:
     """Fit the error variance in gaps and at whole times, each to the selected errors of its kind.
 
@@ -147,34 +152,34 @@ def fit_error_variances(
     variances = []
     for kind in (~hidden.whole, hidden.whole):
         source = next(mask for mask in (selected & kind, selected, torch.ones_like(kind)) if mask.any())
-        variances.append(error_variance(error[source], claims.at(source), hidden.weights(source)[source]))
+        variances.append(error_variance(error[source], predictors.at(source), hidden.weights(source)[source]))
     return ErrorVariances(*variances)
 
 
-def claims_of(
-    claimed: Float[Tensor, "time cell"], record: Record, distance: Float[Tensor, "time cell"],
+def predictors_of(
+    reported: Float[Tensor, "time cell"], record: Record, distance: Float[Tensor, "time cell"],
     climatological: Float[Tensor, " cell"], columns: slice | Int[Tensor, " series"],
-) -> Claims:  # fmt: skip
-    """Claims of some columns at all times."""
-    return Claims(
-        claimed[:, columns],
-        climatological[columns].expand(len(claimed), -1),
+) -> ErrorPredictors:  # fmt: skip
+    """Predictors of the errors in some columns at all times."""
+    return ErrorPredictors(
+        reported[:, columns],
+        climatological[columns].expand(len(reported), -1),
         steps_to_observation(record.observed[:, columns], record.segment),
         distance[:, columns],
-        record.observed[:, columns].sum(0).float().expand(len(claimed), -1),
+        record.observed[:, columns].sum(0).float().expand(len(reported), -1),
     )
 
 
 def error_spread(
-    claimed: Float[Tensor, "time cell"], record: Record, distance: Float[Tensor, "time cell"],
+    reported: Float[Tensor, "time cell"], record: Record, distance: Float[Tensor, "time cell"],
     climatological: Float[Tensor, " cell"], variances: ErrorVariances,
 ) -> Float[Tensor, "time cell"]:  # fmt: skip
     """Standard deviation of the error, 0 where observed.
 
     Parameters
     ----------
-    claimed
-        Standard deviation that the filler claims.
+    reported
+        Standard deviation that the filler reports.
     record
         The record that was filled.
     distance
@@ -184,11 +189,11 @@ def error_spread(
     variances
         Variance of the error in gaps, and at times without observations of the variable.
     """
-    spread, variable = torch.empty_like(claimed), record.columns.variable
+    spread, variable = torch.empty_like(reported), record.columns.variable
     absent = ~present_variables(record.observed, variable)
-    for cells in pieces(claimed.shape[1], 8 * len(claimed)):  # the terms are tables in double precision
-        claims = claims_of(claimed, record, distance, climatological, cells)
-        spread[:, cells] = variances(claims, absent[:, variable[cells]]).sqrt().to(spread)
+    for cells in pieces(reported.shape[1], 8 * len(reported)):  # the terms are tables in double precision
+        predictors = predictors_of(reported, record, distance, climatological, cells)
+        spread[:, cells] = variances(predictors, absent[:, variable[cells]]).sqrt().to(spread)
     return spread.masked_fill_(record.observed, 0.0)
 
 

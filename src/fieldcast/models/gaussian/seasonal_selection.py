@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 FOLDS = 5
-SEASON_HALF_WIDTH = 45 / 365  # greatest distance in season from the target day, in years
+SEASON_HALF_WIDTH = 45 / 365  # greatest distance from the target day of the year, in years
 # The fraction of the year falls by less than this at the end of 29 February, which counts as the 28th, and by more
 # where a year begins.
 LEAP_DAY_SHIFT = 1.5 / 365
@@ -47,7 +47,7 @@ def within_season(
     window: float = SEASON_HALF_WIDTH,
     years: int = 1,
 ) -> Bool[Tensor, "batch n"]:
-    """The allowed times within `window` (by default 45 days) of the season of each target day.
+    """The allowed times within `window` (by default 45 days) of each target day of the year.
 
     All allowed times are returned if the record is more than `window` shorter than `years`, if days are unknown, or if
     fewer than 30 allowed times lie in the window.

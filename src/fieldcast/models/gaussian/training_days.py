@@ -94,7 +94,7 @@ class TrainingDays(Derived, Solved):
     def season(
         self, c: Context, draws: RandomStreams, fold: int | None = None
     ) -> Float[Tensor, "batch members variable y x"]:
-        """Training days outside `fold`, drawn within 45 days of the season of each datum."""
+        """Training days outside `fold`, drawn within 45 days of the day of the year of each datum."""
         allowed = self.outside(fold).expand(c.count, -1)
         if c.day is not None:
             allowed = within_season(self.days[self.number], c.day, allowed)

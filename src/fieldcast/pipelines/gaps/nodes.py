@@ -14,7 +14,7 @@ from fieldcast.figures.gaps import pictures
 from fieldcast.figures.outline import outline
 from fieldcast.figures.png import png
 from fieldcast.inference.file_options import Fill, Gaps
-from fieldcast.inference.fill_gaps import Trust, fill
+from fieldcast.inference.fill_gaps import TrustLimits, fill
 from fieldcast.inference.gap_trials import Comparison, methods_in
 from fieldcast.inference.user_layout import to_model_names
 from fieldcast.models.gaps.fillers import FILLERS
@@ -47,7 +47,7 @@ def fill_gaps(
         fillers = {**fillers, CORRECTED: correction_of(fields, seed)}
     comparison = Comparison.of(fields, seed, device, fillers)
     tried = deque(comparison.trials(trials), maxlen=1).pop()[0]
-    trust = Trust(fill_options.max_gap, fill_options.max_spread)
+    trust = TrustLimits(fill_options.max_gap, fill_options.max_spread)
     members = fill_options.members and limits.cap("members", fill_options.members)
     dataset = open_layout(ingestion) if ingestion.source == "file" else fields
     statistics = comparison.error_statistics(tried)

@@ -16,7 +16,7 @@ INFINITY, UNDEFINED = float("inf"), float("nan")
 
 
 class KernelDistance(NamedTuple):
-    """Mean and standard deviation over subsets of `size` rows, and the standard error of the mean."""
+    """Mean and standard deviation over subsets of `size` rows, and the standard error of the distance of all rows."""
 
     mean: float
     sd: float
