@@ -367,6 +367,6 @@ def test_models_that_do_not_serve_are_neither_used_nor_offered():
     parameters, stored = {"reconstruct": models}, {"reconstruct/b": bytes, "reconstruct/c": bytes}
     with pytest.raises(InputError, match=r"use a trained one: --params cycle.updater=reconstruct\.b\.$"):
         trained_model("reconstruct.a", parameters, stored, "cycle.updater", ("x.X",))
-    serving = r"cycle.updater: 'reconstruct.c' does not serve here; name reconstruct\.a or reconstruct\.b\."
+    serving = r"cycle.updater: 'reconstruct.c' cannot be used here; name reconstruct\.a or reconstruct\.b\."
     with pytest.raises(InputError, match=serving):
         trained_model("reconstruct.c", parameters, stored, "cycle.updater", ("x.X",))

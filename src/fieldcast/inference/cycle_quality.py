@@ -130,9 +130,10 @@ def with_quality(
                 (time,), squared / expected, CHI_SQUARED, v, unit_attrs("1") | overall
             ),
             f"{v}_suspect_share": quality_variable((time,), suspect, SUSPECT_TITLE, v, unit_attrs("1")),
-            f"{v}_observation_error": quality_variable((), inferred, INFERRED, v, units),
+            f"{v}_observation_error": quality_variable(
+                (), inferred, INFERRED, v, {**units, "assumed": deviation * noise}
+            ),
         }
-        variables[f"{v}_observation_error"].attrs["assumed"] = deviation * noise
     if scores:
         names = steps["state"].to_numpy()
         variables["state"] = xr.Variable("state", names, {"long_name": "estimate that is scored"})

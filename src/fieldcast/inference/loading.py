@@ -77,7 +77,7 @@ def trained_model(
 ) -> TrainedModel:
     """The model of an experiment `<task>.<name>`; `checkpoints`, keyed by <task>/<name>, read the files.
 
-    `key` is the option that named the experiment, and `types` are the types of model that serve there, if not all do.
+    `key` is the option that named the experiment, and `types` are the types of model that it takes, if not all.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def trained_model(
     ]
     if name not in serving:
         raise InputError(
-            f"{key}: '{experiment}' does not serve here; name {' or '.join(f'{task}.{each}' for each in serving)}."
+            f"{key}: '{experiment}' cannot be used here; name {' or '.join(f'{task}.{each}' for each in serving)}."
         )
     weights_of = (settings.get("uses") or {}).get("weights")
     address = (weights_of or experiment).replace(".", "/")

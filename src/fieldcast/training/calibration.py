@@ -73,15 +73,9 @@ def calibrate(
         state = {"lineage": resumable, "progress": progress, "spent": seconds}
         return Saved(pack_bytes(filter.state_dict(), state), checkpoint, trials_of(progress, list(filters)))
 
+    whole = CalibrationRun(assimilator, options, members, observing_network, data, recipe.seed)
     runs = [
-        CalibrationRun(
-            replace(assimilator, filter=part),
-            replace(options, k=k),
-            members,
-            observing_network,
-            data,
-            recipe.seed,
-        )
+        replace(whole, assimilator=replace(assimilator, filter=part), options=replace(options, k=k))
         for k, part in filters.items()
     ]
     total = sum(run.forecasts(run.sweeps, number_of_trials(run.filter)) for run in runs)

@@ -63,17 +63,19 @@ def learn_errors(
         Seed of the observation errors, analyses and forecasts.
     """
     last, masks = kept_stretches(model, past + 1).nonzero()[:, 0], networks_of(c)
-    if len(last) >= MIN_ERRORS:
-        last = last[evenly(len(last), ERRORS)]
+    count = len(last)
+    if count >= MIN_ERRORS:
+        last = last[evenly(count, ERRORS)]
         errors = background_errors(model, forecast, masks, c.noise, last, past, seed)
-        if len(errors) >= MIN_ERRORS:
+        count = len(errors)
+        if count >= MIN_ERRORS:
             choose_taper(filter, errors, masks[evenly(len(masks), TAPER_NETWORKS)], c.noise, seed)
             filter.fill_pool(errors)
             return
     LOG.warning(
-        "Only %d of the training states that the interpolation keeps end a stretch of %d successive ones: the cycle "
-        "uses the covariance of training anomalies in place of that of forecast errors, so expect too little spread.",
-        len(last), past + 1,
+        "The training states that the interpolation keeps give %d errors of forecasts, and %d are needed: the cycle "
+        "uses the covariance of training anomalies instead, so expect too little spread.",
+        count, MIN_ERRORS,
     )  # fmt: skip
 
 

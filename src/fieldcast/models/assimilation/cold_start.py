@@ -36,7 +36,7 @@ def hybrid_of(model: OptimalInterpolation) -> Hybrid:
 def training_stretches(
     model: OptimalInterpolation, day: Float[Tensor, " batch"], draws: RandomStreams, past: int
 ) -> Pasts | None:
-    """Successive training states of optimal interpolation that end within 45 days of each day of the year.
+    """Successive training states of optimal interpolation that end within 45 days of each given day of the year.
 
     None if it keeps no `past` successive states, which is the case if it keeps a small share of a long record.
     """
