@@ -4,6 +4,7 @@ import difflib
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,12 @@ def body_of(conf: Path, address: str) -> dict[str, Any]:
 
 
 def _read(file: Path, conf: Path) -> Experiment:
+    status = file.stat()
+    return _parsed(file, conf, status.st_mtime_ns, status.st_size)
+
+
+@cache  # a run lists its experiments several times
+def _parsed(file: Path, conf: Path, *state: int) -> Experiment:
     task, name, where = file.parent.name, file.stem, file.relative_to(conf.parent)
     content = _yaml(file, conf)
     body = content.get(task, {}).get(name) if isinstance(content.get(task), dict) else None

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -100,11 +101,12 @@ class ConfigLoader(OmegaConfigLoader):
         environment = os.path.relpath(conf_path, self.conf_source)
         configs: dict[Path, Any] = {}
         for folder in self._folders(environment) or [Path(conf_path)]:
-            state = key, tuple(patterns), arguments, *files(folder)
+            present = files(folder)
+            state = key, tuple(patterns), arguments, *present
             if state not in PARSED_FILES:
-                yaml_files = [Path(name) for name, *_ in files(folder) if name.endswith((".yml", ".yaml"))]
-                for file in yaml_files:
-                    refuse_malformed(file, self._listed(file))
+                yaml_files = {Path(path): status for path, *status in present if path.endswith((".yml", ".yaml"))}
+                for file, status in yaml_files.items():
+                    refuse_malformed_once(file, self._listed(file), *status)
                 try:
                     PARSED_FILES[state] = super()._read_dir_configs(
                         str(folder), patterns, key, set(), *arguments
@@ -154,6 +156,12 @@ def refuse_malformed(file: Path, name: Path, loader: Any = YAML_LOADER) -> None:
         raise InputError(f"{name} is a {kind}, not a mapping of keys to values: write 'key: value'.")
     if not is_finite(content):
         raise InputError(f"{name} {TOO_DEEP}")
+
+
+@cache
+def refuse_malformed_once(file: Path, name: Path, *status: int) -> None:
+    """Refuse a malformed file when it is first read, and again after it has changed."""
+    refuse_malformed(file, name)
 
 
 def is_finite(content: Any, depth: int = 0) -> bool:
