@@ -104,7 +104,9 @@ class ConfigLoader(OmegaConfigLoader):
             present = files(folder)
             state = key, tuple(patterns), arguments, *present
             if state not in PARSED_FILES:
-                yaml_files = {Path(path): status for path, *status in present if path.endswith((".yml", ".yaml"))}
+                yaml_files = {
+                    Path(path): status for path, *status in present if path.endswith((".yml", ".yaml"))
+                }
                 for file, status in yaml_files.items():
                     refuse_malformed_once(file, self._listed(file), *status)
                 try:

@@ -128,7 +128,9 @@ class WithReporting(Pipeline):
 
         What the selected stages do not make, reporting reads from the disk.
         """
-        if not (any(selection) or any(further.values())):  # a run of everything, which is not to be built twice
+        if not (
+            any(selection) or any(further.values())
+        ):  # a run of everything, which is not to be built twice
             return self
         selected = {node.name for node in super().filter(*selection, **further).nodes}
         stages = with_makers(self.stages, selected)

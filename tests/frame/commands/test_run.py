@@ -1,6 +1,8 @@
 """`run` refuses before its first node what it cannot do."""
 
+import copy
 import re
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -37,3 +39,23 @@ def test_an_unknown_runner_is_refused_with_the_names_of_all(runner: str) -> None
 def test_an_option_that_the_runner_does_not_take_is_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=re.escape(message)):
         with_runners(lambda **options: options)(runner="SideBySide", runner_params=options)
+
+
+def test_each_use_of_a_list_counts() -> None:
+    given: dict[str, object] = {}
+    command = copy.copy(cli.run)
+    command.callback = lambda **options: given.update(options)
+    words = ["--params", "a=1,b=2", "--params", "b=3", "--tags", "x", "-t", "y", "--pipelines", "p"]
+    outcome = CliRunner().invoke(command, words, catch_exceptions=False)
+    assert outcome.exit_code == 0 and given["params"] == {"a": 1, "b": 3}
+    assert tuple(given["tags"]) == ("x", "y") and given["pipelines"] == ["p"] and not given["node_names"]
+
+
+def test_lists_may_stand_in_a_file(tmp_path: Path) -> None:
+    given: dict[str, object] = {}
+    command = copy.copy(cli.run)
+    command.callback = lambda **options: given.update(options)
+    file = tmp_path / "run.yml"
+    file.write_text("run: {params: {a: 1}, tags: 'x,y'}")
+    outcome = CliRunner().invoke(command, ["--config", str(file)], catch_exceptions=False)
+    assert outcome.exit_code == 0 and given["params"] == {"a": 1} and tuple(given["tags"]) == ("x", "y")

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 import yaml
-from kedro.framework.cli.project import run as kedro_run
 
+from fieldcast.frame.commands.run import run
 from fieldcast.frame.conf_source import named_folder
 
 OPTIONS = {  # Kedro's options, with shorter help
@@ -37,7 +37,7 @@ class SectionCommand(click.Command):
 
 def kedro_options(env: str = "") -> list[click.Parameter]:
     """The options of `kedro run` for environment, configuration and parameters; `env` is the default of the first."""
-    options = [copy.copy(option) for option in kedro_run.params if option.name in OPTIONS]
+    options = [copy.copy(option) for option in run.params if option.name in OPTIONS]
     for option in options:
         if isinstance(option, click.Option):
             option.help = OPTIONS[str(option.name)]

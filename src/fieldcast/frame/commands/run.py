@@ -19,6 +19,19 @@ RUNNERS = {
     "DaskRunner": "fieldcast.frame.runners.DaskRunner",
     "SideBySide": "fieldcast.frame.side_by_side.SideBySide",
 }
+LISTS = (
+    "from_inputs",
+    "to_outputs",
+    "from_nodes",
+    "to_nodes",
+    "node_names",
+    "tags",
+    "load_versions",
+    "pipelines",
+    "namespaces",
+    "params",
+    "runner_params",
+)  # options with several values, separated by commas
 KEDRO_RUNNERS = ("SequentialRunner", "ThreadRunner", "ParallelRunner")
 
 
@@ -82,12 +95,44 @@ def check_runner(runner: str, options: Mapping[str, Any]) -> None:
         raise InputError(f"--runner-params max_workers={workers}: give a whole number above 0.")
 
 
-run: click.Command = copy.copy(kedro_run)
-run.callback = interruptible(refuse_async(with_runners(kedro_run.callback or kedro_run)))
-for option in run.params:
+class Repeatable(click.Option):
+    """An option with a list, which may be given several times: `--tags a --tags b` is `--tags a,b`."""
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        """Have the parser keep each value."""
+        parser.add_option(obj=self, opts=self.opts, dest=self.name, action="append", nargs=self.nargs)
+
+    def consume_value(self, ctx: click.Context, opts: Mapping[str, Any]) -> Any:
+        """Join the values of the command line."""
+        given = {**opts}
+        if self.name in given:
+            given[self.name] = ",".join(given[self.name])
+        return super().consume_value(ctx, given)
+
+
+def repeatable(option: click.Option) -> click.Option:
+    """A copy of an option that keeps all of its values, where Kedro's keeps the last."""
+    copied = copy.copy(option)
+    copied.__class__ = Repeatable
+    return copied
+
+
+def adapted(option: click.Parameter) -> click.Parameter:
+    """An option of Kedro's `run` as it is here."""
+    if not isinstance(option, click.Option):
+        return option
+    if option.name in LISTS:
+        option = repeatable(option)
     if option.name == "params" and option.callback:
         option.callback = explain_commas(option.callback)
-    elif option.name == "runner" and isinstance(option, click.Option):
+    elif option.name == "runner":
+        option = copy.copy(option)
         option.help = (
             "CheapFirst, the default; SideBySide, one node for each core; DaskRunner; or one of Kedro's."
         )
+    return option
+
+
+run: click.Command = copy.copy(kedro_run)
+run.callback = interruptible(refuse_async(with_runners(kedro_run.callback or kedro_run)))
+run.params = [adapted(option) for option in kedro_run.params]

@@ -5,12 +5,15 @@ import os
 import click
 
 from fieldcast.frame.commands.interruption import interruptible
+from fieldcast.frame.commands.run import Repeatable
 
 
 @click.command()
-@click.option("--pipelines", required=True, help="Experiments, tasks or demo, separated by commas.")
+@click.option(
+    "--pipelines", cls=Repeatable, required=True, help="Experiments, tasks or demo, separated by commas."
+)
 @click.option("--env", help="Environment of each run.")
-@click.option("--params", help="Parameters of each run, as in `fieldcast run`.")
+@click.option("--params", cls=Repeatable, help="Parameters of each run, as in `fieldcast run`.")
 @click.option("--output", default="fieldcast.sh", show_default=True, help="Script to write.")
 @interruptible
 def slurm(pipelines: str, output: str, **options: str | None) -> None:
