@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from fsspec.registry import _registry
-from kedro.io import DatasetError
+from kedro.io import AbstractDataset, DatasetError
 
 from fieldcast.cli import cli, show
 from fieldcast.datasets import JSONDataset
@@ -271,3 +271,27 @@ def test_a_protocol_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_data_root_with_a_name_too_long(message: Any) -> None:
     text = message("ingestion", parameters={"data_root": "x" * 300})
     assert text is not None and "too long" in text.lower() and "data_root" in text and "\n" not in text
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        (
+            {"type": "pandas.NoSuchDataset", "filepath": "x.csv"},
+            "catalog, fields: Dataset 'NoSuchDataset' not found in 'pandas': correct its 'type', or install the package",
+        ),
+        (
+            {"type": "nopackage.NoSuchDataset"},
+            "catalog, fields: No module named 'nopackage': correct its 'type', or install the package of that name.",
+        ),
+        (
+            {"type": "fieldcast.datasets.ZarrDataset", "pth": "x.zarr"},
+            "got an unexpected keyword argument 'pth': give only options of fieldcast.datasets.zarr_store.ZarrDataset.",
+        ),
+    ],
+)
+def test_an_entry_of_which_no_data_set_can_be_made_is_named(entry: dict[str, str], expected: str) -> None:
+    with pytest.raises(DatasetError) as caught:
+        AbstractDataset.from_config("fields", entry)
+    text = sentence(caught.value) or ""
+    assert text.startswith("catalog, fields: ") and expected in text

@@ -24,6 +24,12 @@ NO_PIPELINE = re.compile(r"Failed to find the pipeline named '([^']*)'")
 NO_NAMESPACE = re.compile(r"Pipeline does not contain nodes with the following namespaces: \['([^']*)'")
 NO_NODE = re.compile(r"Pipeline does not contain (nodes|datasets) named")
 NO_SELECTION = re.compile(r"Pipeline contains no nodes after applying all provided filters")
+NO_TYPE = re.compile(
+    r"\s*An exception occurred when parsing config for dataset '([^']*)':\s*(.*?)\.? *(?:\n|$)"
+)
+NO_ARGUMENT = re.compile(
+    r"\s*(.*?)\.? *\n+Dataset '([^']*)' must only contain arguments valid for the constructor of '([^']*)'"
+)
 DUPLICATE_KEYS = re.compile(r"Duplicate keys found in ")
 # Libraries in C and Rust report a full disk without errno; the last is numpy's for a write that was cut short.
 DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded|\d+ requested and \d+ written")
@@ -43,7 +49,7 @@ def sentence(error: BaseException) -> str | None:
         if isinstance(link, DatasetError) and "\n" not in str(link):
             return str(link)
     for link in links:
-        for translate in (_parameter, _configuration, _name, _disk, _memory):
+        for translate in (_parameter, _configuration, _entry, _name, _disk, _memory):
             if text := translate(link):
                 return " ".join(text.split())
     return None
@@ -103,6 +109,17 @@ def _configuration(error: BaseException) -> str | None:
     if NO_KEY.match(text):
         text += "; where a value, such as a path, holds ${ itself, write \\${"
     return f"configuration: {text}"
+
+
+def _entry(error: BaseException) -> str | None:
+    """Name the entry of the catalog of which Kedro can make no data set."""
+    text = str(error) if isinstance(error, DatasetError) else ""
+    if match := NO_TYPE.match(text):
+        reason = match[2].partition(". ")[0]
+        return f"catalog, {match[1]}: {reason}: correct its 'type', or install the package of that name."
+    if match := NO_ARGUMENT.match(text):
+        return f"catalog, {match[2]}: {match[1]}: give only options of {match[3]}."
+    return None
 
 
 def _name(error: BaseException) -> str | None:
