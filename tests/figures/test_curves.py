@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -169,3 +171,12 @@ def test_an_axis_over_many_decades_has_powers_of_ten_only():
         low, high = axes.get_ylim()
         inside = [value for value in axes.get_yticks() if low <= value <= high]
         assert 2 <= len(inside) <= most
+
+
+def test_titles_of_panels_side_by_side_do_not_overlap() -> None:
+    names = ["Perfect-model LETKF, 80 members", "Ensemble optimal interpolation", "a", "b", "c"]
+    frame = pd.DataFrame({0.1: [1.0, 0.5]}, index=pd.Index(["2000-01-01", "2000-02-01"]))
+    figure = over_time(dict.fromkeys(names, frame))
+    figure.draw_without_rendering()
+    titles = [axes._left_title.get_window_extent() for axes in figure.axes]  # type: ignore[attr-defined]
+    assert all(left.x1 < right.x0 for left, right in pairwise(titles))

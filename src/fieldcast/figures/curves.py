@@ -21,6 +21,7 @@ from fieldcast.figures.style import (
     key,
     looks_of,
     new_figure,
+    panel_title,
     percent,
     style_axes,
 )
@@ -180,7 +181,7 @@ def over_time(errors: Mapping[str, pd.DataFrame], unit: str = "anomaly standard 
         for k, shade in zip(levels, shades, strict=True):
             if k in frame.columns:
                 axes.plot(when, frame[k], color=shade, linewidth=1.2, label=percent(k))
-        style_axes(axes, experiment)
+        style_axes(axes, panel_title(experiment, columns))
         axes.tick_params(axis="x", labelsize=SMALL_FONT - 1)
         if isinstance(when, pd.DatetimeIndex):
             locator = AutoDateLocator(minticks=2, maxticks=5)  # with 4, no interval suits 19 to 23 months

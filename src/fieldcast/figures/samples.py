@@ -15,7 +15,17 @@ from matplotlib.ticker import NullLocator
 from fieldcast.figures.curves import LOGARITHMIC_RATIO
 from fieldcast.figures.outline import Outline
 from fieldcast.figures.pictures import Gallery, Stack, kinds_of, pictures_of_kind, pictures_per_row, reference
-from fieldcast.figures.style import INK, SMALL_FONT, WIDTH, Look, key, looks_of, new_figure, style_axes
+from fieldcast.figures.style import (
+    INK,
+    SMALL_FONT,
+    WIDTH,
+    Look,
+    key,
+    looks_of,
+    new_figure,
+    panel_title,
+    style_axes,
+)
 
 GROUP_GAP = 0.35  # between groups [rows]
 EXPERIMENT_GAP = 0.3  # between experiments [rows]
@@ -197,7 +207,7 @@ def nearest_distances(
         axes.set_visible(False)
     for axes, name in zip(panels.ravel(), distances_of, strict=False):
         draw_distances(axes, distances_of[name], wide, appearance[name].colour)
-        style_axes(axes, name)
+        style_axes(axes, panel_title(name, columns))
         axes.set_yticks([])
         axes.tick_params(labelbottom=True)
     below = "distance to the nearest training state, root-mean-square over cells"

@@ -17,10 +17,10 @@ from fieldcast.figures.style import (
     WIDTH,
     Look,
     escape,
-    in_lines,
     key,
     looks_of,
     new_figure,
+    panel_title,
     percent,
     style_axes,
 )
@@ -30,7 +30,6 @@ from fieldcast.time_steps import lead_label
 # widest limits of the vertical axes of ratios: power of members over that of the truth, of the error over anomalies
 POWER_LIMITS, ERROR_LIMITS = (0.02, 20.0), (0.005, 5.0)
 EMPTY_LIMITS = (1e3, 1e4)  # limits of an axis of wavelengths on which there is no line [km]
-TITLE_LETTERS = 120  # letters of the titles of all panels side by side
 SHADES = colormaps["viridis_r"]  # colours of the steps of a long rollout
 
 
@@ -172,7 +171,7 @@ def long_rollout_spectra(
         for wavelength, ratio, label, place in step_ratios(fields, diagnostics[name], variable, wraps):
             axes.plot(wavelength, ratio, color=SHADES(place), linewidth=1.4, label=label)
         axes.axhline(1.0, color="black", linewidth=0.8)
-        style_axes(axes, in_lines(name, TITLE_LETTERS // columns), "wavelength, km")
+        style_axes(axes, panel_title(name, columns), "wavelength, km")
     finish_axes(figure, panels, f"{variable}: power / power of the truth")
     key(figure, *panels.ravel(), title="step", title_fontsize=SMALL_FONT)
     return figure

@@ -19,6 +19,7 @@ from fieldcast.descriptions import About
 from fieldcast.descriptions import place as position
 
 WIDTH = 11.0  # width of a report's column [inches]
+TITLE_LETTERS = 120  # letters of the titles of all panels side by side
 SMALL_FONT, NORMAL_FONT = 8.0, 9.0  # font sizes [points]
 INK, FAINT = "#30353a", "#d8dce0"  # colours of text and of grid lines
 
@@ -139,6 +140,11 @@ def in_lines(name: str, width: int) -> str:
             lines.append("")
         lines[-1] += piece
     return "\n".join(line.rstrip(" ") for line in lines)
+
+
+def panel_title(name: str, columns: int) -> str:
+    """A name in lines that fit above one of several panels side by side in a figure of full width."""
+    return in_lines(name, TITLE_LETTERS // columns)
 
 
 def percent(k: float) -> str:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fieldcast.figures.curves import LOGARITHMIC_RATIO, plain_logarithmic
-from fieldcast.figures.style import SMALL_FONT, Look, escape, looks_of, new_figure, style_axes
+from fieldcast.figures.style import SMALL_FONT, Look, escape, looks_of, new_figure, panel_title, style_axes
 from fieldcast.scores.training_log import training_rows
 
 TERM_COLOURS = ("#8c8c8c", "#b58900", "#7A3E9D", "#1A7F8E", "#A00044")  # colours of the terms of a loss
@@ -39,7 +39,12 @@ def loss_curves(histories: Mapping[str, pd.DataFrame], looks: Mapping[str, Look]
         line, column = divmod(place, columns)
         upper = panels[line * (1 + with_terms), column]
         draw_loss(upper, history, appearance[name])
-        style_axes(upper, name, "" if loss_terms(history) else "step", "loss" if column == 0 else "")
+        style_axes(
+            upper,
+            panel_title(name, columns),
+            "" if loss_terms(history) else "step",
+            "loss" if column == 0 else "",
+        )
         if loss_terms(history):
             lower = panels[line * 2 + 1, column]
             draw_terms(lower, history)
