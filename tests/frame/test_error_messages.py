@@ -278,7 +278,7 @@ def test_a_data_root_with_a_name_too_long(message: Any) -> None:
     [
         (
             {"type": "pandas.NoSuchDataset", "filepath": "x.csv"},
-            "catalog, fields: Dataset 'NoSuchDataset' not found in 'pandas': correct its 'type', or install the package",
+            "catalog, fields: Dataset 'NoSuchDataset' not found in 'pandas': correct its 'type', or install",
         ),
         (
             {"type": "nopackage.NoSuchDataset"},
