@@ -1,6 +1,6 @@
 """Records larger than memory: speed of streamed data, and the memory of a whole run under a limit.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.streaming batches [--gigabytes 1] [--folder /tmp]
+    OMP_NUM_THREADS=1 python -m benchmarks.streaming batches [--gigabytes 1] [--cold] [--folder /tmp]
     OMP_NUM_THREADS=1 python -m benchmarks.streaming training [--steps 600]
     OMP_NUM_THREADS=1 python -m benchmarks.streaming memory [--gigabytes 4] [--limit 2] [--rows 64] [--group FOLDER]
 
@@ -11,7 +11,8 @@ streamed, alternating. `memory`: ingestion, training, draws and scores of a reco
 prints the largest resident memory of each. The memory of the process is that of a control group (--group FOLDER), or
 its data are limited by RLIMIT_DATA, which also counts addresses that were never written to.
 
-The records are red noise of 40 waves with an annual cycle; their values are read from the cache of the system.
+The records are red noise of 40 waves with an annual cycle; their values are read from the cache of the system, or
+once from the disk (--cold), as those of a record are that is larger than memory.
 """
 
 import argparse
@@ -48,7 +49,7 @@ from fieldcast.training.run import Recipe, train
 
 VARIABLES = "z500", "t850", "u850", "v850"
 BATCH = 16
-PASSES = 3  # passes over the streamed record, as the first window is not read ahead
+PASSES = 3  # passes over a streamed record that is in the cache, as the first window is not read ahead
 LIMITED = """
 import os, resource, sys
 if os.path.isdir(sys.argv[1]):
@@ -146,7 +147,17 @@ def rate(name: str, batches: Iterator[int], size: int, reference: float = 0.0) -
     return speed
 
 
-def batches(gigabytes: float, folder: Path) -> None:
+def evict(folder: Path) -> None:
+    """Remove the files of a folder from the cache of the system."""
+    for file in folder.rglob("*"):
+        if file.is_file():
+            descriptor = os.open(file, os.O_RDONLY)
+            os.fsync(descriptor)
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(descriptor)
+
+
+def batches(gigabytes: float, folder: Path, cold: bool) -> None:
     """Batches a second of each reader, over all training states once."""
     fields = stored(ingest(record(gigabytes, 128, 256))[0], folder / "fields.zarr")
     data = prepared(fields)
@@ -164,7 +175,8 @@ def batches(gigabytes: float, folder: Path) -> None:
     def streamed() -> Iterator[int]:
         states = OnFields().states(training, codec, space, Fit(data="stream"))
         order = BatchOrder(ReconstructionBatches(states, space, Sparsification()), None, 0, BATCH)
-        return (len(states[order.data(step)]) for step in range(PASSES * order.steps * order.windows))
+        passes = 1 if cold else PASSES
+        return (len(states[order.data(step)]) for step in range(passes * order.steps * order.windows))
 
     shards = folder / "shards.zarr"
     group = zarr.open_group(shards, mode="w")
@@ -175,12 +187,18 @@ def batches(gigabytes: float, folder: Path) -> None:
         )  # fmt: skip
         for start in range(0, fields.sizes["time"], 512):
             array[start : start + 512] = fields[name][start : start + 512].values
+
+    def measure(name: str, iterator: Iterator[int], reference: float = 0.0) -> float:
+        if cold:
+            evict(folder)
+        return rate(name, iterator, size, reference)
+
     for _ in range(2):
-        reference = rate("chunks in order", raw(zarr.open_group(folder / "fields.zarr", mode="r")), size)
-        rate("Zarr v3 shards in order", raw(zarr.open_group(shards, mode="r")), size, reference)
-        rate("streamed, shuffled", streamed(), size, reference)
+        reference = measure("chunks in order", raw(zarr.open_group(folder / "fields.zarr", mode="r")))
+        measure("Zarr v3 shards in order", raw(zarr.open_group(shards, mode="r")), reference)
+        measure("streamed, shuffled", streamed(), reference)
         if (peer := xbatcher_batches(folder / "fields.zarr", n)) is not None:
-            rate("xbatcher, shuffled DataLoader", islice(peer, 20), size, reference)
+            measure("xbatcher, shuffled DataLoader", islice(peer, 20), reference)
 
 
 def xbatcher_batches(path: Path, n: int) -> Iterator[int] | None:
@@ -241,6 +259,9 @@ def main() -> None:
     )
     parser.add_argument("what", choices=("batches", "training", "memory"))
     parser.add_argument("--gigabytes", type=float)
+    parser.add_argument(
+        "--cold", action="store_true", help="read from the disk, not from the cache of the system"
+    )
     parser.add_argument("--limit", type=float, default=2.0, help="of the data of a process, in GiB")
     parser.add_argument(
         "--group", help="folder of a control group whose memory is limited so, in place of RLIMIT_DATA"
@@ -252,7 +273,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=given.folder) as name:
         if given.what == "batches":
-            batches(given.gigabytes or 1.0, Path(name))
+            batches(given.gigabytes or 1.0, Path(name), given.cold)
         elif given.what == "training":
             training(given.steps, Path(name))
         else:
