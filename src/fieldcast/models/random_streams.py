@@ -179,9 +179,10 @@ class RandomStreams:
         number = None if self.number is None else self.number[index]
         return replace(self, datum=self.datum[index], number=number)
 
-    def of_members(self, index: Int[Tensor, " selected"]) -> RandomStreams:
-        """The draws of some of the members."""
-        return replace(self, members=len(index), number=self.numbers[:, index])
+    def of_members(self, index: Int[Tensor, " selected"] | slice) -> RandomStreams:
+        """The draws of some of the members, counted from 0, whatever their numbers are."""
+        number = self.numbers[:, index]
+        return replace(self, members=number.shape[1], number=number)
 
     def divided(self, parts: int) -> RandomStreams:
         """Draws for `parts` rows in place of each row, as if each member had that many parts; rows have one member."""

@@ -14,7 +14,7 @@ r = x_o - m_o - W_o^T z'. The Rauch-Tung-Striebel smoother runs back. The cost i
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -124,7 +124,7 @@ class Dynamics:
             z[t] = eta[t] @ roots[0].T if starts[t] else z[t - 1] @ self.propagator.T + eta[t] @ roots[1].T
 
         def free_run(k: int) -> Float[Tensor, "time cell"]:  # one member in memory
-            e = replace(noise, members=1, first=k).normal(x.shape[1])[:, 0].double()
+            e = noise.of_members(slice(k, k + 1)).normal(x.shape[1])[:, 0].double()
             return (z[:, k] @ w).add_(mean).add_(e.mul_(s2.sqrt()))
 
         b = torch.empty_like(eta)
