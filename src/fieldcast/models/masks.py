@@ -21,10 +21,10 @@ from fieldcast.errors import InputError
 from fieldcast.geometry import GOLDEN
 from fieldcast.models.patterns import MIN_K
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.reserved_numbers import STATION_DATUM
 from fieldcast.models.space import Space
 
 MAX_K = 1.0  # largest share k of observed cells
-STATION_DATUM = -1  # datum of the random numbers of `stations`: no field has this number
 WAVES = 32  # number of waves in a smooth random field
 CORRELATION_LENGTH = (
     0.25  # correlation length of a smooth random field, as a share of the radius of the domain

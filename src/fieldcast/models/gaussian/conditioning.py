@@ -18,6 +18,7 @@ from fieldcast.models.gaussian.kalman_gain import CheckedGain
 from fieldcast.models.gaussian.point_gain import Operator, PointGain
 from fieldcast.models.points import Points
 from fieldcast.models.random_streams import RandomStreams, seed_for
+from fieldcast.models.reserved_numbers import UPDATE_STREAM
 
 SPREAD_SEED = seed_for("spread")  # seed for the observation errors of a pool, shared by all data
 
@@ -66,7 +67,7 @@ def conditioned(
     m, s, d = torch.empty_like(b), torch.empty_like(b), torch.empty_like(e)
     for datum, h, innovation, error, gain, added_variance, _ in conditionings:
         # a stream independent of all other uses of `draws`
-        stream = draws.fork(0).of_data(datum)
+        stream = draws.fork(UPDATE_STREAM).of_data(datum)
         eps = stream.normal(len(error)) * error
         eps_of_pool = RandomStreams(SPREAD_SEED, numbers).normal(len(error))[:, 0] * error
         departures = innovation, (eps - h(e[datum])).flatten(0, 1), eps_of_pool - h(p)
