@@ -37,6 +37,15 @@ class Corrected(Trained):
     the same weight for sparse and for dense observations. `inflation` multiplies the deviations d - m; it is tuned on
     the validation split after training.
 
+    Parameters
+    ----------
+    space
+        Grid of the states.
+    base
+        Model that is solved in closed form and has a mean m and a spread s besides its draws.
+    channels
+        Channels of each level of the U-Net, from the finest to the coarsest.
+
     Raises
     ------
     InputError

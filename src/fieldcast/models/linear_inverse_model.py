@@ -92,6 +92,8 @@ class LinearInverseModel(Derived, Solved):
 
     Parameters
     ----------
+    space
+        Grid of the states.
     stochastic
         Whether e and d are drawn; otherwise every draw is the mean of the next state.
     """

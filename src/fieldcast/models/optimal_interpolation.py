@@ -47,8 +47,10 @@ class OptimalInterpolation(BlockGaussian, TrainingDays):
 
     Parameters
     ----------
+    space
+        Grid of the states.
     correlation
-        rho: `exponential`, `matern32` or `matern52`.
+        rho: `exponential` (of the great-circle distance), `matern32` or `matern52` (of the chord).
     """
 
     accepts_points = True

@@ -47,6 +47,13 @@ class Pool(Combined):
     """The mixture of fitted models; see the module for the equation.
 
     Member k of the pool is member k of the ensemble that its part would draw alone.
+
+    Parameters
+    ----------
+    space
+        Grid of the states.
+    parts
+        The fitted models by name, see `Combined`.
     """
 
     weights: Tensor

@@ -71,6 +71,8 @@ class Hybrid(Derived, Filter):
 
     Parameters
     ----------
+    space
+        Grid of the states.
     adaptive
         Whether innovations set s; otherwise it is 1.
     start
@@ -234,6 +236,13 @@ class EnsembleOptimalInterpolation(Hybrid):
     """The covariance of the pool alone around a forecast from the mean of the analysis.
 
     Its analysis is that of 3D-Var with the same covariance (Evensen 2003, section 5; Oke et al. 2002).
+
+    Parameters
+    ----------
+    space
+        Grid of the states.
+    adaptive
+        Whether innovations set s; otherwise it is 1.
     """
 
     choices: Mapping[str, Sequence[float]] = MappingProxyType(

@@ -25,6 +25,15 @@ class ResidualBlock(nn.Module):
     Only the branch is normalised, which keeps training stable; the skip connection is not, because the size of an
     anomaly must reach the output. The second convolution starts at zero, so that a deep network starts as a shallow
     one.
+
+    Parameters
+    ----------
+    inputs, outputs
+        Numbers of channels.
+    wraps
+        Whether longitude wraps.
+    noise
+        Number of noise inputs; 0: none.
     """
 
     def __init__(self, inputs: int, outputs: int, wraps: bool, noise: int):
