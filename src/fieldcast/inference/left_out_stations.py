@@ -148,10 +148,10 @@ def model_scores(
     predicted = torch.empty(len(points), drawn, dtype=torch.float64)
     fold = torch.from_numpy(cluster % FOLDS)
     for out in Progress(range(FOLDS), unit="fold"):
-        left = fold == out
-        x = draw(model, replace(c, points=points[~left]), members, seed, out)
+        in_fold = fold == out
+        x = draw(model, replace(c, points=points[~in_fold]), members, seed, out)
         existing = torch.where(model.space.exists, x, 0.0)  # a non-finite draw makes the score non-finite
-        predicted[left] = points[left].at(existing).double().cpu()
+        predicted[in_fold] = points[in_fold].at(existing).double().cpu()
     if drawn > 1:
         errors = RandomStreams(seed, torch.arange(len(points)), drawn, LEFT_OUT_ERRORS_STEP)
         predicted += errors.normal(1)[..., 0].cpu() * points.error.sqrt()[:, None].cpu()

@@ -32,7 +32,7 @@ class Conditioning(NamedTuple):
     error: Float[Tensor, " observed"]  # standard deviations of the errors of the observations
     gain: Callable[[Tensor], Tensor]  # (r, observed) to (r, values)
     added_variance: Float[Tensor, " values"]  # variance to add to the members, see `robustness`
-    kept: Bool[Tensor, " observed"]  # False for observations that are rejected
+    accepted: Bool[Tensor, " observed"]
 
 
 class ObservedData(NamedTuple):
@@ -107,10 +107,10 @@ def at_points(
     b = background[observed.datum]
     innovation = observed.y - observed.h(b)
     gain = PointGain(terms, observed.h, error, b[0])
-    for some, kept in gain.checked(innovation):
+    for some, accepted in gain.checked(innovation):
         yield Conditioning(
             observed.datum[some], observed.h, innovation[some], error.sqrt(),
-            partial(gain, kept=kept), torch.zeros_like(b[0]), kept,
+            partial(gain, accepted=accepted), torch.zeros_like(b[0]), accepted,
         )  # fmt: skip
 
 
