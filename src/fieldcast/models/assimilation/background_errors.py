@@ -27,7 +27,7 @@ from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.models.selection import evenly
 from fieldcast.progress import Progress
 
-ERRORS, MEMBERS = 320, 4  # largest number of errors, and members of each analysis
+ERRORS, MEMBERS = 320, 4  # largest number of errors, and number of members of each analysis
 MIN_ERRORS = 50  # with fewer, the training anomalies are the better sample
 GROUPS = 16  # groups of errors: each has an observing network, and bounds the memory of a forecast
 MANY_STATES = 1000  # training states from which the share of a single one in their covariance hardly matters
@@ -100,7 +100,9 @@ def background_errors(
     errors = []
     for group in Progress(range(GROUPS), unit="observing network"):
         of_fold = (fold_of == group % folds).nonzero()[:, 0]
-        datum = of_fold[group // folds :: len(range(group % folds, GROUPS, folds))]  # its share of the fold
+        datum = of_fold[
+            group // folds :: len(range(group % folds, GROUPS, folds))
+        ]  # the group's share of the fold
         index = last[datum, None] + torch.arange(-past, 1, device=last.device)
         x, days = training_states(model, last[datum], past + 1), model.days[index]
         draws = RandomStreams(seed_for("background errors", seed), datum, MEMBERS)
