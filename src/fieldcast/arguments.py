@@ -64,7 +64,7 @@ def truth_value(value: object, name: str) -> bool:
     return bool(value)
 
 
-def one_of(value: object, name: str, choices: Sequence[str]) -> str:
+def choice(value: object, name: str, choices: Sequence[str]) -> str:
     """One of `choices`; raises an InputError for any other value."""
     if not isinstance(value, str) or value not in choices:
         listed = " or ".join(f'"{choice}"' for choice in choices)

@@ -62,7 +62,7 @@ def test_twenty_layers_of_256_by_default(space):
         flow = build({"type": "flow.Flow", "network": "dense"}, space)
     assert len(flow.layers) == 20
     assert flow.layers[0].network.inner.out_features == 256
-    assert torch.equal(flow.layers[0].kept, flow.layers[1].moved)
+    assert torch.equal(flow.layers[0].unchanged, flow.layers[1].transformed)
 
 
 def test_two_networks_without_a_scale(sized):
@@ -77,7 +77,7 @@ def test_two_networks_without_a_scale(sized):
     for term, other in ((s, layer.network.translation), (t, layer.network.scale)):
         gradients = torch.autograd.grad(term.sum(), other.parameters(), allow_unused=True, retain_graph=True)
         assert not any(gradient.any() for gradient in gradients)
-    assert torch.equal(t, layer.network.translation(x * layer.kept)[:, 0] * layer.moved)
+    assert torch.equal(t, layer.network.translation(x * layer.unchanged)[:, 0] * layer.transformed)
 
 
 def test_cells_that_never_exist_count_for_nothing(space):

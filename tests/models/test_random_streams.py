@@ -173,6 +173,9 @@ def test_some_data_or_members_have_the_numbers_that_they_have_among_all():
     assert torch.equal(
         some.per_row().normal(5)[:, 0].unflatten(0, (3, 3)), draws.of_members(members).normal(5)
     )
+    assert torch.equal(
+        RandomStreams(0, torch.tensor([4, 2, 9]), 6, first=2).of_members(slice(1, 3)).normal(5), whole[:, 1:3]
+    )
     both = RandomStreams(0, torch.tensor([4, 2, 9]), 6, first=2).of_members(members).of_data(data)
     assert torch.equal(both.normal(5), whole[data][:, members])
     rows = RandomStreams(0, torch.tensor([4, 2, 9]), 6, first=2).per_row().of_data(data)

@@ -228,10 +228,10 @@ def _check_dates(time: xr.DataArray, where: str) -> None:
         )
     absent = np.flatnonzero(time.isnull())
     if absent.size:
-        first, them = ("", "it") if absent.size == 1 else ("first ", "them")
+        first, pronoun = ("", "it") if absent.size == 1 else ("first ", "them")
         raise InputError(
             f"the time axis of {where} lacks {counted(absent.size, 'date')} of {time.size} "
-            f"({first}at position {absent[0] + 1}): fill {them} in"
+            f"({first}at position {absent[0] + 1}): fill {pronoun} in"
         )
 
 

@@ -130,11 +130,11 @@ class Gauges:
         number, table["at_time"] = np.unique(table["number"], return_inverse=True)
         table["time"] = times[table["at_time"]]
         for variable, of_variable in table.groupby("variable"):
-            for what, column in (("station", "at_place"), ("time", "at_time")):
+            for dimension, column in (("station", "at_place"), ("time", "at_time")):
                 if (count := of_variable[column].nunique()) < MIN_STATIONS_AND_TIMES:
                     raise InputError(
-                        f"{where} has readings of '{variable}' at {counted(count, what)}: a field in space and "
-                        f"time needs at least {MIN_STATIONS_AND_TIMES} {what}s."
+                        f"{where} has readings of '{variable}' at {counted(count, dimension)}: a field in space and "
+                        f"time needs at least {MIN_STATIONS_AND_TIMES} {dimension}s."
                     )
         return cls(table.drop(columns="number"), times, number, step, places, units)
 

@@ -211,10 +211,10 @@ def _segments(dataset: xr.Dataset, where: str, gaps: Gaps) -> tuple[xr.Dataset, 
     border = np.flatnonzero(counts > 1 + 1e-6)
     if border.size and gaps == "refuse":
         date = calendars.date(time[border[0]])
-        them = "it" if missing(counts) == 1 else "them"
+        pronoun = "it" if missing(counts) == 1 else "them"
         raise InputError(
             f"{dates_are(missing(counts))} missing in {where}, the first after {date} (step {step}): "
-            f'fill {them} in, or let each gap start a segment with ingestion.gaps=segment (in Python gaps="segment")'
+            f'fill {pronoun} in, or let each gap start a segment with ingestion.gaps=segment (in Python gaps="segment")'
         )
     number = np.zeros(time.size, dtype=np.int32)
     number[border + 1] = 1

@@ -125,11 +125,11 @@ def converted(
     table: pd.DataFrame,
     units: Mapping[str, str],
     where: str,
-    whose: str = "the unit that the model was trained in",
+    unit_source: str = "the unit that the model was trained in",
 ) -> pd.DataFrame:
     """Convert a table to the units of each variable; without a column of units, values are taken to be in them already.
 
-    `whose` describes these units in messages.
+    `unit_source` says in messages where these units come from.
 
     Raises
     ------
@@ -155,7 +155,7 @@ def converted(
         if change is None:
             raise InputError(
                 f"variable '{variable}' of {where} is in '{unit}', which cannot be converted to "
-                f"'{units[str(variable)]}', {whose}: give it in that unit."
+                f"'{units[str(variable)]}', {unit_source}: give it in that unit."
             )
         table.loc[part.index, "value"] = part["value"] * change.scale + change.offset
         if "error" in table:

@@ -84,7 +84,7 @@ def snapshot_maps(
     first = next(iter(with_variable.values()))
     steps = first["step"].to_numpy()
     anomaly = "anomaly" in first.attrs
-    colours, levels = colours_and_levels(one_member(first, variable).isel(step=0).to_numpy(), anomaly)
+    colours, levels = colours_and_levels(first_member(first, variable).isel(step=0).to_numpy(), anomaly)
     grid = first["latitude"].to_numpy(), first["longitude"].to_numpy()
     labels = {name: wrap_name(name, NAME_LETTERS) for name in with_variable}
     left = max(0.2, 0.05 + 0.07 * max(label.count("\n") + 1 for label in labels.values()))
@@ -92,7 +92,7 @@ def snapshot_maps(
     for column, step in enumerate(steps):
         sheet.title((column, 0), f"step {step}")
         for row, (name, fields) in enumerate(with_variable.items()):
-            values = one_member(fields, variable)
+            values = first_member(fields, variable)
             matches = np.flatnonzero(values["step"].to_numpy() == step)
             if len(matches):
                 draw(sheet, (column, row), values.isel(step=int(matches[0])).to_numpy(), colours, levels)
@@ -103,7 +103,7 @@ def snapshot_maps(
     return sheet.figure
 
 
-def one_member(snapshots: xr.Dataset, variable: str) -> xr.DataArray:
+def first_member(snapshots: xr.Dataset, variable: str) -> xr.DataArray:
     """First initial time and member, dims (step, latitude, longitude)."""
     values = snapshots[variable]
     first = {name: 0 for name in ("start", "member") if name in values.dims}

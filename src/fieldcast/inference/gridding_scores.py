@@ -27,6 +27,7 @@ from fieldcast.fields.gauges import GaugeRecord
 from fieldcast.inference.left_out_stations import FOLDS, prediction_scores
 from fieldcast.inference.station_kriging import StationKriging
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.reserved_numbers import LEFT_OUT_ERRORS_STEP
 from fieldcast.progress import Progress
 
 MEMBERS = 19  # number of scored draws, for which the coverage of 90 % is exact
@@ -73,7 +74,7 @@ class LeftOut:
     def scores(self, units: str, seed: int) -> Iterator[tuple[list[dict[str, object]], pd.DataFrame]]:
         """Yield, for each method, rows of scores and a table of its scores at each station."""
         y, variable = self.table["value"].to_numpy(float), str(self.table["variable"].iloc[0])
-        streams = RandomStreams(seed, torch.arange(len(y)), MEMBERS, FOLDS)
+        streams = RandomStreams(seed, torch.arange(len(y)), MEMBERS, LEFT_OUT_ERRORS_STEP)
         for name, mean in self.mean.items():
             predicted = mean[None]
             if name in WITH_SPREAD:

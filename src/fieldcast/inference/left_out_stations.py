@@ -34,6 +34,7 @@ from fieldcast.models.capabilities import ChecksPoints
 from fieldcast.models.core import Context
 from fieldcast.models.points import Points
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.reserved_numbers import LEFT_OUT_ERRORS_STEP
 from fieldcast.progress import Progress
 from fieldcast.scores.numbers import significant
 from fieldcast.scores.observations import Columns, observation_statistics, scores_with_intervals
@@ -147,13 +148,13 @@ def model_scores(
     predicted = torch.empty(len(points), drawn, dtype=torch.float64)
     fold = torch.from_numpy(cluster % FOLDS)
     for out in Progress(range(FOLDS), unit="fold"):
-        left = fold == out
-        x = draw(model, replace(c, points=points[~left]), members, seed, out)
+        in_fold = fold == out
+        x = draw(model, replace(c, points=points[~in_fold]), members, seed, out)
         existing = torch.where(model.space.exists, x, 0.0)  # a non-finite draw makes the score non-finite
-        predicted[left] = points[left].at(existing).double().cpu()
+        predicted[in_fold] = points[in_fold].at(existing).double().cpu()
     if drawn > 1:
-        eps = RandomStreams(seed, torch.arange(len(points)), drawn, FOLDS).normal(1)[..., 0].cpu()
-        predicted += eps * points.error.sqrt()[:, None].cpu()
+        errors = RandomStreams(seed, torch.arange(len(points)), drawn, LEFT_OUT_ERRORS_STEP)
+        predicted += errors.normal(1)[..., 0].cpu() * points.error.sqrt()[:, None].cpu()
     y = points.y.double().cpu().numpy()
     for v, variable in enumerate(codec.variables):
         of_variable = points.variable.cpu().numpy() == v

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -133,7 +132,7 @@ def examine_density(
 def in_pieces(draws: RandomStreams, size: int) -> Iterator[RandomStreams]:
     """Yield the members of some draws, `size` at a time."""
     for first in range(0, draws.members, size):
-        yield replace(draws, first=first, members=min(size, draws.members - first))
+        yield draws.of_members(slice(first, first + size))
 
 
 def as_arrays(statistics: Mapping[str, Tensor]) -> Values:

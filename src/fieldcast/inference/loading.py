@@ -41,7 +41,7 @@ def load(
         If the file is missing, damaged, or no checkpoint of Fieldcast; for options that the model does not have.
     """
     path = arguments.path(path, "path", "checkpoint.safetensors")
-    arguments.one_of(feedback, "feedback", get_args(Feedback))
+    arguments.choice(feedback, "feedback", get_args(Feedback))
     if options is not None:
         options = arguments.mapping(options, "options", '{"scheme": "rk4"}')
     try:

@@ -33,11 +33,11 @@ MIN_TIMES = 12  # smallest number of times for the estimate, evenly spaced among
 MIN_OBSERVATIONS = 30  # smallest number of observations of a variable for an estimate
 
 
-def check_accepts_points(model: Model, what: str) -> None:
+def check_accepts_points(model: Model, subject: str) -> None:
     """Raise an InputError for a model that cannot use observations between cells."""
     if not model.accepts_points:
         raise InputError(
-            f"{what} reads observations in the cells of its grid only, not stations between them: choose a "
+            f"{subject} reads observations in the cells of its grid only, not stations between them: choose a "
             "model that accepts points, such as optimal interpolation or kriging."
         )
 

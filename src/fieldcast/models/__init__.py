@@ -11,6 +11,7 @@ source_code      digests of the code of the classes that a configuration names
 capabilities     optional capabilities of a model: density, latents, snapshots of a chain, analysis step
 derived          cache of quantities derived from a fitted state
 random_streams   the only source of randomness: a counter-based generator keyed by (seed, step, datum, member, call)
+reserved_numbers numbers of random streams that one purpose reserves beside those that count from 0
 selection        evenly spaced data
 masks            observed cells: one function for each pattern; patterns: their names, without torch
 gaps             records with missing values: expectation-maximisation, DINEOF, a Kalman smoother, filling

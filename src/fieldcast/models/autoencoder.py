@@ -30,7 +30,7 @@ class Autoencoder(Trained):
     Parameters
     ----------
     space
-        The grid, its domain and areas.
+        Grid of the states.
     kl_weight
         Weight of the KL divergence.
     kl_warm_up

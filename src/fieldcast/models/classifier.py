@@ -14,7 +14,19 @@ from torch import Tensor, nn
 
 
 class Classifier(nn.Module):
-    """Classes of images x in [0, 1]."""
+    """Classes of images x in [0, 1].
+
+    Parameters
+    ----------
+    shape
+        Numbers (Y, X) of cells of an image.
+    classes
+        Number of classes.
+    channels
+        Channels of the two convolutions.
+    features
+        Size of the hidden layer.
+    """
 
     def __init__(
         self, shape: tuple[int, int], classes: int, channels: Sequence[int] = (32, 64), features: int = 64

@@ -74,7 +74,13 @@ class ContextEncoder(Encoder):
 
 
 class PriorEncoder(Encoder):
-    """q(z | c) = N(0, I) for every context, which reduces the VAE to a decoder of noise."""
+    """q(z | c) = N(0, I) for every context, which reduces the VAE to a decoder of noise.
+
+    Parameters
+    ----------
+    latent
+        Size of z.
+    """
 
     def __init__(self, latent: int):
         super().__init__()
@@ -89,6 +95,17 @@ class FieldDecoder(Decoder):
     """The original studies' decoder of z, `random` numbers and, if `conditioned`, the fraction observed k.
 
     It reads log k, because k spans decades.
+
+    Parameters
+    ----------
+    space
+        Grid of the states.
+    latent
+        Size of z.
+    random
+        Number of standard normal numbers besides z.
+    conditioned
+        Whether it reads k; otherwise it reads nothing of the context.
     """
 
     def __init__(self, space: Space, latent: Count, random: Number = 0, conditioned: bool = True):

@@ -31,11 +31,20 @@ MIN_SPREAD = 1e-3
 class Corrected(Trained):
     """Draws of a base model corrected by a U-Net, trained by the exactly fair CRPS of two or more of its own draws.
 
-    During training the base uses a covariance and a pool from which the datum was left out (`fold`); otherwise the
+    During training the base uses a covariance and a sample of errors without the datum (`fold`); otherwise the
     network would learn to trust the base too much. The factorisation of the base dominates the cost, so a batch shares
     one mask and one fold. The score of each variable is divided by its mean spread, so that a gain of one percent has
     the same weight for sparse and for dense observations. `inflation` multiplies the deviations d - m; it is tuned on
     the validation split after training.
+
+    Parameters
+    ----------
+    space
+        Grid of the states.
+    base
+        Model that is solved in closed form and has a mean m and a spread s besides its draws.
+    channels
+        Channels of each level of the U-Net, from the finest to the coarsest.
 
     Raises
     ------

@@ -21,7 +21,17 @@ from fieldcast.models.space import Space
 
 
 class DenseDecoder(Decoder):
-    """Hidden layers with ReLU (two of 512 in the original study, docs/systems.md) and a linear output layer."""
+    """Hidden layers with ReLU (two of 512 in the original study, docs/systems.md) and a linear output layer.
+
+    Parameters
+    ----------
+    space
+        Grid of the states.
+    latent
+        Size of z.
+    hidden
+        Sizes of the hidden layers.
+    """
 
     def __init__(self, space: Space, latent: Count, hidden: Counts = (512, 512)):
         super().__init__()
@@ -39,7 +49,17 @@ class DenseDecoder(Decoder):
 
 
 class ConvolutionDecoder(Decoder):
-    """A linear layer and two transposed convolutions of stride 2, the mirror of the original studies' encoder."""
+    """A linear layer and two transposed convolutions of stride 2, the mirror of the original studies' encoder.
+
+    Parameters
+    ----------
+    space
+        Grid of the states.
+    latent
+        Size of z.
+    channels
+        Channels of the linear layer and of each hidden level; their number is the number of convolutions.
+    """
 
     def __init__(self, space: Space, latent: Count, channels: Counts = (64, 32)):
         super().__init__()
@@ -60,6 +80,17 @@ class TransposedDecoder(Decoder):
     sizes the first convolution yields a quarter of the state in each direction, and the output is cropped. For states
     of more than `largest` cells a scale and a shift of each value replace the last layer, which would not fit in
     memory.
+
+    Parameters
+    ----------
+    space
+        Grid of the states.
+    latent
+        Size of z.
+    channels
+        Channels after the first and after the second convolution.
+    largest
+        Largest number of cells with a dense last layer.
     """
 
     def __init__(

@@ -70,7 +70,20 @@ def posterior(
     raise TypeError(f"a posterior is normal, uniform, laplace or point, not '{family}'")
 
 
-class Normal:
+class Independent:
+    """A posterior of independent components, `each` of shape (B, 1, latent): its density and divergence."""
+
+    each: TorchNormal | TorchUniform | TorchLaplace
+
+    def log_prob(self, z: Float[Tensor, "batch members latent"]) -> Float[Tensor, "batch members"]:
+        return self.each.log_prob(z).sum(dim=2)
+
+    def kl(self, prior: Prior) -> Float[Tensor, " batch"] | None:
+        """KL(q || prior) where it has a closed form, else None."""
+        return kl_to_standard(self.each) if isinstance(prior, StandardNormal) else None
+
+
+class Normal(Independent):
     """q = N(mean, exp(log_variance)), independent; z = mean + sd * eps (Kingma and Welling 2014, section 2.4)."""
 
     def __init__(self, mean: Float[Tensor, "batch latent"], log_variance: Float[Tensor, "batch latent"]):
@@ -81,19 +94,12 @@ class Normal:
     def draw(self, draws: RandomStreams) -> Float[Tensor, "batch members latent"]:
         return self.mean[:, None] + self.deviation[:, None] * draws.normal(self.mean.shape[1])
 
-    def log_prob(self, z: Float[Tensor, "batch members latent"]) -> Float[Tensor, "batch members"]:
-        return self.each.log_prob(z).sum(dim=2)
-
-    def kl(self, prior: Prior) -> Float[Tensor, " batch"] | None:
-        """KL(q || prior) where it has a closed form, else None."""
-        return kl_to_standard(self.each) if isinstance(prior, StandardNormal) else None
-
     def select(self, index: Int[Tensor, " rows"]) -> Normal:
         """Select the posteriors of some of the data, possibly with repetitions."""
         return Normal(self.mean[index], self.log_variance[index])
 
 
-class Uniform:
+class Uniform(Independent):
     """q = U[a, b], independent; z = a + (b - a) u.
 
     KL(q || N(0, 1)) = -log(b - a) + log(2 pi) / 2 + (a^2 + a b + b^2) / 6 for each component.
@@ -113,19 +119,12 @@ class Uniform:
         # rounding may bring z to `high`, where the density is 0 and an importance weight infinite
         return torch.where(z < high, z, torch.nextafter(high, low))
 
-    def log_prob(self, z: Float[Tensor, "batch members latent"]) -> Float[Tensor, "batch members"]:
-        return self.each.log_prob(z).sum(dim=2)
-
-    def kl(self, prior: Prior) -> Float[Tensor, " batch"] | None:
-        """KL(q || prior) where it has a closed form, else None."""
-        return kl_to_standard(self.each) if isinstance(prior, StandardNormal) else None
-
     def select(self, index: Int[Tensor, " rows"]) -> Uniform:
         """Select the posteriors of some of the data, possibly with repetitions."""
         return Uniform(self.low[index], self.high[index])
 
 
-class Laplace:
+class Laplace(Independent):
     """q = exp(-|z - mean| / b) / (2 b), independent; z = mean - b sgn(v) log(1 - 2 |v|), v = u - 1/2.
 
     KL(q || N(0, 1)) = -log(2 b) - 1 + log(2 pi) / 2 + mean^2 / 2 + b^2 for each component.
@@ -139,13 +138,6 @@ class Laplace:
         v = draws.uniform(self.mean.shape[1]) - 0.5
         unit = -v.sign() * torch.log((1 - 2 * v.abs()).clamp(min=2**-24))
         return self.mean[:, None] + self.scale[:, None] * unit
-
-    def log_prob(self, z: Float[Tensor, "batch members latent"]) -> Float[Tensor, "batch members"]:
-        return self.each.log_prob(z).sum(dim=2)
-
-    def kl(self, prior: Prior) -> Float[Tensor, " batch"] | None:
-        """KL(q || prior) where it has a closed form, else None."""
-        return kl_to_standard(self.each) if isinstance(prior, StandardNormal) else None
 
     def select(self, index: Int[Tensor, " rows"]) -> Laplace:
         """Select the posteriors of some of the data, possibly with repetitions."""

@@ -33,7 +33,7 @@ from fieldcast.models.options import Count
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
-# stream of the draws, a number that no model forks itself (they use 0, 1, ...); here the year of the paper
+# fork of the draws, `reserved_numbers.CALIBRATION_STREAM`: no forecaster forks this number
 STREAM = 2005
 MIN_DEVIATION = 1e-3  # smallest v and sigma
 

@@ -81,7 +81,15 @@ class Network(StateEncoder):
 
 
 class DenseFeatures(nn.Module):
-    """Linear layers over all cells, each followed by ReLU."""
+    """Linear layers over all cells, each followed by ReLU.
+
+    Parameters
+    ----------
+    space
+        Grid of the states.
+    hidden
+        Sizes of the layers.
+    """
 
     def __init__(self, space: Space, hidden: Sequence[int]):
         super().__init__()

@@ -154,6 +154,13 @@ class ThinPlate(Interpolation):
     Legendre polynomial changes sign), and c -> infinity is the classical spline. With many observations each point is
     solved locally, from the nearest ones.
 
+    Parameters
+    ----------
+    space
+        Grid of the states.
+    trend
+        The constant c of the kernel.
+
     Raises
     ------
     InputError
@@ -164,7 +171,6 @@ class ThinPlate(Interpolation):
     choices = MappingProxyType({"smoothing": (0.0, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0)})
 
     def __init__(self, space: Space, trend: float = 2.0):
-        """trend: the constant c of the kernel."""
         super().__init__(space)
         if trend < MIN_TREND:
             raise InputError(

@@ -97,6 +97,8 @@ class Kriging(BlockGaussian):
 
     Parameters
     ----------
+    space
+        Grid of the states.
     correlation
         rho: `exponential` (of the great-circle distance), `matern32` or `matern52` (of the chord).
     """

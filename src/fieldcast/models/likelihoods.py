@@ -56,7 +56,15 @@ class Likelihood(nn.Module, ABC):
 
 
 class Gaussian(Likelihood):
-    """p(x | z) = N(decoder, sigma^2) in each cell; sigma is fixed, or a scalar learned with the network."""
+    """p(x | z) = N(decoder, sigma^2) in each cell.
+
+    Parameters
+    ----------
+    sigma
+        Standard deviation, in units of standardised states; its initial value if it is learned.
+    learned
+        Whether sigma, a scalar, is learned with the network.
+    """
 
     constant = math.log(2 * math.pi) / 2
 

@@ -18,11 +18,11 @@ R = ridge m L^-1, L the variances of the modes and m their mean: a ridge that is
 the fields, so that modes of little variance, which are estimated worst, are damped most. On the simulated planet it was
 better at 2 to 5 days than an equal ridge for scaled modes.
 
-The residual r beyond the modes is no small part of a new state: on the simulated planet, with 8192 values, 8 years of
-training and 300 modes, it is a quarter of the variance, but 17 % for the training states; and from day to day it
-persists with a correlation of .5, against .3 for the training states. So p cannot be estimated from the training
-states, and is tuned. d has the patterns of the modes beyond the truncation, which are stored for this purpose, scaled
-in each cell to the residual variance: independent draws for each cell would be white in space, as no field is.
+The residual r beyond the modes is larger for new states than for the training states: on the simulated planet, with
+8192 values, 8 years of training and 300 modes, a quarter of the variance against 17 %. It also persists longer, with a
+correlation of .5 from day to day against .3. So p cannot be estimated from the training states, and is tuned. d has the
+patterns of the modes beyond the truncation, which are stored for this purpose, scaled in each cell to the residual
+variance: independent draws for each cell would be white in space, as no field is.
 """
 
 from __future__ import annotations
@@ -92,6 +92,8 @@ class LinearInverseModel(Derived, Solved):
 
     Parameters
     ----------
+    space
+        Grid of the states.
     stochastic
         Whether e and d are drawn; otherwise every draw is the mean of the next state.
     """

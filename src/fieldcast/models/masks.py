@@ -21,10 +21,10 @@ from fieldcast.errors import InputError
 from fieldcast.geometry import GOLDEN
 from fieldcast.models.patterns import MIN_K
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.reserved_numbers import STATION_DATUM
 from fieldcast.models.space import Space
 
 MAX_K = 1.0  # largest share k of observed cells
-STATION_DATUM = -1  # datum of the random numbers of `stations`: no field has this number
 WAVES = 32  # number of waves in a smooth random field
 CORRELATION_LENGTH = (
     0.25  # correlation length of a smooth random field, as a share of the radius of the domain
@@ -172,8 +172,8 @@ def choose(priority: Priority, n: Count) -> Bool[Tensor, "batch layer y x"]:
     ends = torch.where(lowest, -math.inf, math.inf).expand_as(cells)
     highest = torch.cat([ends, cells], dim=-1).kthvalue(size, dim=-1, keepdim=True).values
     below, level = cells < highest, cells == highest
-    left = n - below.sum(dim=-1, keepdim=True)
-    return (below | (level & (level.cumsum(dim=-1) <= left))).view(priority.shape)
+    remaining = n - below.sum(dim=-1, keepdim=True)
+    return (below | (level & (level.cumsum(dim=-1) <= remaining))).view(priority.shape)
 
 
 def draw(
@@ -203,12 +203,12 @@ def draw(
     if not isinstance(k, Tensor):
         k = torch.exp(math.log(k[0]) + share * math.log(k[1] / k[0]))
     n = (k * space.exists.sum()).round().long().clamp(min=1)
-    which = (kind * len(patterns)).long()
+    number = (kind * len(patterns)).long()  # of the pattern of each datum
     layers = len(space.variables) if per_variable else 1
     fill = by_index if n.device.type == "cpu" else by_choice
     priority = torch.empty(len(n), layers, *space.shape, device=n.device)
     for name in dict.fromkeys(patterns):
-        of_pattern = torch.stack([which == i for i, each in enumerate(patterns) if each == name]).any(0)
+        of_pattern = torch.stack([number == i for i, each in enumerate(patterns) if each == name]).any(0)
         priority = fill(priority, of_pattern, PATTERNS[name], shared.fork(0), space, n)
     draws.call = shared.call  # the pattern has its own fork, so later draws do not depend on it
     mask = choose(priority.masked_fill(~space.exists, math.inf), n)
@@ -217,14 +217,14 @@ def draw(
 
 def by_index(
     priority: Priority,
-    which: Bool[Tensor, " batch"],
+    selected: Bool[Tensor, " batch"],
     pattern: Pattern,
     draws: RandomStreams,
     space: Space,
     n: Count,
 ) -> Priority:
-    """Fill in the priorities of some data, and draw those of no others."""
-    datum = which.nonzero()[:, 0]
+    """Fill in the priorities of the selected data, and draw those of no others."""
+    datum = selected.nonzero()[:, 0]
     if len(datum):
         priority[datum] = pattern(draws.of_data(datum), space, n[datum], priority.shape[1])
     return priority
@@ -232,14 +232,14 @@ def by_index(
 
 def by_choice(
     priority: Priority,
-    which: Bool[Tensor, " batch"],
+    selected: Bool[Tensor, " batch"],
     pattern: Pattern,
     draws: RandomStreams,
     space: Space,
     n: Count,
 ) -> Priority:
-    """Fill in the priorities of some data, and draw those of all, so that no step waits for an accelerator."""
-    return torch.where(which[:, None, None, None], pattern(draws, space, n, priority.shape[1]), priority)
+    """Fill in the priorities of the selected data, and draw those of all, so that no step waits for an accelerator."""
+    return torch.where(selected[:, None, None, None], pattern(draws, space, n, priority.shape[1]), priority)
 
 
 def observe(

@@ -47,8 +47,10 @@ class OptimalInterpolation(BlockGaussian, TrainingDays):
 
     Parameters
     ----------
+    space
+        Grid of the states.
     correlation
-        rho: `exponential`, `matern32` or `matern52`.
+        rho: `exponential` (of the great-circle distance), `matern32` or `matern52` (of the chord).
     """
 
     accepts_points = True
@@ -114,7 +116,8 @@ class OptimalInterpolation(BlockGaussian, TrainingDays):
 
         With the mean and deviations of a forecast ensemble, this is an ensemble Kalman filter with perturbed
         observations and the covariance C of this model, not of the members. Observations are checked against b. The
-        spread is the root mean square of the errors in `pool` after an update with the same gain; None without a pool.
+        spread is the root mean square of a sample of errors, `pool`, after an update with the same gain; None without
+        a sample.
         """
         (block,), state = self.blocks(), self.anomalies.shape[1:]
         b, e = self.flat(background), self.flat(errors)  # (B, N), (B, M, N)

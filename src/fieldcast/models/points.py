@@ -43,9 +43,9 @@ class Points:
         """The observations on a device."""
         return Points(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
 
-    def __getitem__(self, kept: Tensor) -> Points:
+    def __getitem__(self, selected: Tensor) -> Points:
         """Some of the observations, by a boolean mask or by indices."""
-        return Points(**{field.name: getattr(self, field.name)[kept] for field in fields(self)})
+        return Points(**{field.name: getattr(self, field.name)[selected] for field in fields(self)})
 
     def of(self, data: Int[Tensor, " selected"]) -> Points:
         """The observations of some data, renumbered by their position in `data`."""

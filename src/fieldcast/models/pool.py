@@ -2,10 +2,10 @@
 
     p(x | c) = sum_i w_i p_i(x | c),    w_i >= 0,  sum_i w_i = 1.
 
-Models that are equally good and err differently are better together (Hagedorn, Doblas-Reyes and Palmer 2005, "The
-rationale behind the success of multi-model ensembles in seasonal forecasting"): the mean of the pool is closer to the
-truth than theirs, and the distance between them adds the spread that each of them lacks. In a rollout a member remains
-with its part, so that it keeps the dynamics of one model.
+Equally good models with different errors are better together (Hagedorn, Doblas-Reyes and Palmer 2005, "The rationale
+behind the success of multi-model ensembles in seasonal forecasting"): the mean of the pool is closer to the truth than
+that of any part, and the distance between the parts adds the spread that each of them lacks. In a rollout a member
+remains with its part, so that it keeps the dynamics of one model.
 
 The members of a pool are not exchangeable, because their numbers are fixed shares. The fair CRPS, whose correction for
 M members assumes exchangeable ones, is therefore below the CRPS of the mixture, by a share 1 / (M - 1) of the
@@ -47,6 +47,13 @@ class Pool(Combined):
     """The mixture of fitted models; see the module for the equation.
 
     Member k of the pool is member k of the ensemble that its part would draw alone.
+
+    Parameters
+    ----------
+    space
+        Grid of the states.
+    parts
+        The fitted models by name, see `Combined`.
     """
 
     weights: Tensor

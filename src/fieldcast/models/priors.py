@@ -40,7 +40,15 @@ class Mixed:
 
 
 class Mixture(nn.Module):
-    """p(z) = sum_k w_k N(z; mu_k, diag sd_k^2), all learnt."""
+    """p(z) = sum_k w_k N(z; mu_k, diag sd_k^2), all learnt.
+
+    Parameters
+    ----------
+    latent
+        Size of z.
+    components
+        Number of Gaussians.
+    """
 
     def __init__(self, latent: Count, components: Count = 16):
         super().__init__()
@@ -63,8 +71,16 @@ class Mixture(nn.Module):
 class Vamp(nn.Module):
     """p(z) = sum_k w_k q(z | u_k): posteriors of learnt pseudo-inputs u_k (Tomczak and Welling 2018, eq. 9).
 
-    Weights are learnt too. Pseudo-inputs start at training states (`prepare`) and stay within `bounds`, the range of
-    the data: (0, 1) for images, None for fields.
+    Weights are learnt too. Pseudo-inputs start at training states (`prepare`).
+
+    Parameters
+    ----------
+    space
+        Grid of the states.
+    components
+        Number of pseudo-inputs.
+    bounds
+        Range of the data, within which pseudo-inputs stay: (0, 1) for images; None, for fields: no limits.
     """
 
     def __init__(self, space: Space, components: Count = 16, bounds: Interval | None = None):
@@ -90,6 +106,15 @@ class Vamp(nn.Module):
 
 class CouplingPrior(nn.Module):
     """z = f^-1(e), e ~ N(0, I), with f of coupling layers: log p(z) = log N(f(z)) + log |df/dz|.
+
+    Parameters
+    ----------
+    latent
+        Size of z, 2 or more.
+    layers
+        Number of coupling layers.
+    hidden
+        Units of the hidden layer of each.
 
     Raises
     ------

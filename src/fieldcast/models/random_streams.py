@@ -100,7 +100,7 @@ class RandomStreams:
     first: int = field(default=0, kw_only=True)
     number: Int[Tensor, "batch members"] | None = field(default=None, kw_only=True)
     path: tuple[tuple[int, int, int], ...] = field(default=(), kw_only=True)
-    kept: dict[tuple[object, int, int], Tensor] | None = field(default=None, init=False, repr=False)
+    cached: dict[tuple[object, int, int], Tensor] | None = field(default=None, init=False, repr=False)
 
     @property
     def numbers(self) -> Int[Tensor, "batch members"]:
@@ -122,11 +122,11 @@ class RandomStreams:
         """Words (B, M, 4 * ceil(size / 4)) of this call; cached for draws with several uses."""
         call, size = self.call, math.prod(shape)
         self.call += 1
-        if self.kept is None:
+        if self.cached is None:
             return self._new_words(call, size)
-        if (self.path, call, size) not in self.kept:
-            self.kept[self.path, call, size] = self._new_words(call, size)
-        return self.kept[self.path, call, size]
+        if (self.path, call, size) not in self.cached:
+            self.cached[self.path, call, size] = self._new_words(call, size)
+        return self.cached[self.path, call, size]
 
     def _new_words(self, call: int, size: int) -> Tensor:
         device = self.datum.device
@@ -157,14 +157,14 @@ class RandomStreams:
 
     def again(self) -> RandomStreams:
         """Return the next draws for repeated use with identical values, as in a Runge-Kutta step's evaluations."""
-        if self.kept is None:
-            self.kept = {}
+        if self.cached is None:
+            self.cached = {}
         return self._from(self.call, self.path)
 
     def _from(self, call: int, path: tuple[tuple[int, int, int], ...]) -> RandomStreams:
         """Draws for these data and members from another call and path, with a shared cache."""
         other = replace(self, call=call, path=path)
-        other.kept = self.kept
+        other.cached = self.cached
         return other
 
     def per_row(self) -> RandomStreams:
@@ -179,9 +179,10 @@ class RandomStreams:
         number = None if self.number is None else self.number[index]
         return replace(self, datum=self.datum[index], number=number)
 
-    def of_members(self, index: Int[Tensor, " selected"]) -> RandomStreams:
-        """The draws of some of the members."""
-        return replace(self, members=len(index), number=self.numbers[:, index])
+    def of_members(self, index: Int[Tensor, " selected"] | slice) -> RandomStreams:
+        """The draws of some of the members, counted from 0, whatever their numbers are."""
+        number = self.numbers[:, index]
+        return replace(self, members=number.shape[1], number=number)
 
     def divided(self, parts: int) -> RandomStreams:
         """Draws for `parts` rows in place of each row, as if each member had that many parts; rows have one member."""

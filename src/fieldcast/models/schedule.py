@@ -19,7 +19,15 @@ MAX_BETA = 0.999  # largest beta of a short schedule
 
 
 class Schedule(nn.Module):
-    """beta rises linearly from `first` to `last`; in double precision, because abar_T and 1 - abar_1 are small."""
+    """beta rises linearly; in double precision, because abar_T and 1 - abar_1 are small.
+
+    Parameters
+    ----------
+    steps
+        Number T of steps.
+    first, last
+        beta_1 and beta_T.
+    """
 
     beta: Tensor
     abar_by_step: Tensor

@@ -69,8 +69,8 @@ def fit(
     """
     arguments.text(experiment, "experiment", "<task>.<name>")
     fit = {} if fit is None else arguments.mapping(fit, "fit", '{"steps": 500}')
-    arguments.one_of(gaps, "gaps", get_args(Gaps))
-    arguments.one_of(missing, "missing", get_args(Missing))
+    arguments.choice(gaps, "gaps", get_args(Gaps))
+    arguments.choice(missing, "missing", get_args(Missing))
     seed, device = arguments.seed_number(seed), arguments.text(device, "device", "auto")
     folder = configuration_folder() if conf is None else Path(arguments.path(conf, "conf", "conf"))
     body = body_of(folder, experiment)

@@ -42,7 +42,7 @@ def calibrate(
     recipe: Recipe, cycling: Cycling, observing_network: Sparsification, data: PreparedData, base: bytes | None,
     earlier: bytes | None, states: xr.Dataset | None = None,
 ) -> Iterator[Saved]:  # fmt: skip
-    """Fill the pool of a filter and choose its tuned values; yield the files to save after each sweep and trial.
+    """Calibrate a filter, its background-error sample and tuned values; yield files to save after each sweep and trial.
 
     `base` is the checkpoint of the forecast model, or of the closed-form part of the filter; `states` are the states of
     the simulated planet, for the filter of the perfect model.
@@ -100,7 +100,10 @@ def results_of(filters: Mapping[float, Filter], device: torch.device, seconds: f
 def fill_and_tune(
     run: CalibrationRun, start: Mapping[str, float], done: dict[str, Any], bar: Progress
 ) -> Iterator[None]:
-    """Fill the pool of a filter and choose its values, and yield after each sweep and trial, which `done` records."""
+    """Set the background-error sample and choose the values of a filter; yield after each sweep and trial.
+
+    `done` records the sweeps and trials.
+    """
     run.filter.choose(**start)
     for sweep in range(done["sweeps"], run.sweeps):
         run.filter.fill_pool(run.background_errors(sweep, bar))
@@ -182,7 +185,7 @@ class CalibrationRun:
 
     @property
     def sweeps(self) -> int:
-        """Number of times that the pool of background errors is filled."""
+        """Number of times that the background-error sample is drawn."""
         return self.options.sweeps if self.filter.learns_errors else 0
 
     def forecasts(self, sweeps: int, trials: int) -> int:
@@ -193,7 +196,7 @@ class CalibrationRun:
         return sweeps * in_sweep + trials * in_trial
 
     def background_errors(self, sweep: int, progress: Progress) -> Float[Tensor, "error variable y x"]:
-        """Forecast minus truth after the spin-up; in the first sweep the pool holds the climatology."""
+        """Forecast minus truth after the spin-up; in the first sweep the sample holds training anomalies."""
         training = select(self.data.fields, self.data.splits, "train")
         filter, options = self.filter, self.options
         periods = self._periods(training, options.segments, options.steps)

@@ -79,7 +79,7 @@ def fill_gaps(
     """
     members, seed = arguments.whole_number(members, "members"), arguments.seed_number(seed)
     options = Gaps(arguments.truth_value(learned, "learned"), arguments.real_number(minutes, "minutes"))
-    arguments.one_of(gaps, "gaps", get_args(AtGaps))
+    arguments.choice(gaps, "gaps", get_args(AtGaps))
     dataset, trust = as_dataset(dataset, "the data set"), TrustLimits(max_gap, max_spread)
     fields, _ = ingest(dataset, "the data set", gaps, missing="train")
     comparison = Comparison.of(fields, seed, device, methods(fields, options, seed, device))

@@ -55,10 +55,10 @@ def test_the_analysis_is_that_of_the_dense_kalman_gain(space: Space, weight: flo
     background = mean[:, None].expand(-1, MEMBERS, -1, -1, -1)
     analysis, _ = filter_.update(background, c, memory, draws)
 
-    pool = filter_.errors.flatten(1).double()
+    sample = filter_.errors.flatten(1).double()
     ensemble = deviations[0].flatten(1).double()
     taper = filter_._kernel(6000.0).correlations_of(torch.arange(n // 2)).double().repeat(2, 2)
-    b = (1 - weight) * pool.T @ pool / 50 + weight * taper * (ensemble.T @ ensemble) / 11
+    b = (1 - weight) * sample.T @ sample / 50 + weight * taper * (ensemble.T @ ensemble) / 11
     h = torch.eye(n, dtype=torch.double)[c.mask.flatten()]
     gain = b @ h.T @ torch.linalg.inv(h @ b @ h.T + NOISE**2 * torch.eye(len(h), dtype=torch.double))
     departure = c.observed.flatten().double()[c.mask.flatten()] - h @ mean.flatten().double()
@@ -88,8 +88,8 @@ def test_forecasts_start_around_the_mean_of_the_analysis_without_sampling_error(
     )
     list(cycle(filter_, recorded, [c, c], start, RandomStreams(0, torch.arange(1), 3)))
 
-    pool, mask = filter_.errors.flatten(1).double(), c.mask.flatten()
-    b = pool.T @ pool / 50
+    sample, mask = filter_.errors.flatten(1).double(), c.mask.flatten()
+    b = sample.T @ sample / 50
     hbh = b[mask][:, mask] + NOISE**2 * torch.eye(int(mask.sum()), dtype=torch.double)
     innovation = c.observed.flatten().double()[mask] - means[0][mask]
     torch.testing.assert_close(
@@ -97,8 +97,8 @@ def test_forecasts_start_around_the_mean_of_the_analysis_without_sampling_error(
     )
 
 
-def test_a_climatological_pool_gives_optimal_interpolation(space: Space) -> None:
-    """Zero background and the pool of training days: one update, the same gain."""
+def test_a_climatological_sample_gives_optimal_interpolation(space: Space) -> None:
+    """Zero background and the sample of training days: one update, the same gain."""
     training = white(space, 60, 5)
     filter_ = hybrid(space, training)
     interpolation = OptimalInterpolation(space)
@@ -118,7 +118,7 @@ def test_a_climatological_pool_gives_optimal_interpolation(space: Space) -> None
 
 
 def test_innovations_find_the_scale_of_the_background_errors(space: Space) -> None:
-    """Forecasts whose errors are three times those of the pool: s = 9."""
+    """Forecasts whose errors are three times those of the sample: s = 9."""
     filter_ = hybrid(space, white(space, 200, 8))
     kept = {"mean": torch.zeros(1, *space.state_shape), "deviations": torch.zeros(1, 4, *space.state_shape)}
     memory = {**filter_.begin(1), **kept}

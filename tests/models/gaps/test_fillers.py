@@ -79,3 +79,12 @@ def test_records_are_filled_better_than_linearly_in_time(
     assert float(drawn / spread) == pytest.approx(1, abs=0.1)
     # 75 gaps determine the spread to 10 % or so
     assert 0.8 < float(spread / error) < 1.2, name
+
+
+@pytest.mark.parametrize("name", FILLERS)
+def test_members_filled_in_two_batches_are_those_filled_together(name: str, record: Record) -> None:
+    times = torch.arange(TIMES)
+    together = FILLERS[name](record, RandomStreams(0, times, 3)).members
+    batches = [RandomStreams(0, times, 1), RandomStreams(0, times, 2, first=1)]
+    separate = torch.cat([FILLERS[name](record, draws).members for draws in batches], dim=1)
+    torch.testing.assert_close(separate, together, rtol=1e-5, atol=1e-5)

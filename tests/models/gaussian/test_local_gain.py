@@ -51,14 +51,14 @@ def gains(points, index):
 
 def test_patches_divide_the_places_and_the_observations(points, index, small_patches):
     parts = list(patches(points, index % PLACES))
-    assert torch.equal(torch.cat([part.places for part in parts]).sort().values, torch.arange(PLACES))
+    assert torch.equal(torch.cat([part.points for part in parts]).sort().values, torch.arange(PLACES))
     assert torch.equal(torch.cat([part.inside for part in parts]).sort().values, torch.arange(OBSERVED))
     for part in parts:
-        assert torch.isin(index[part.inside] % PLACES, part.places).all()
+        assert torch.isin(index[part.inside] % PLACES, part.points).all()
         assert torch.isin(part.inside, part.nearby).all()
         assert len(part.inside) <= 10
         assert len(part.nearby) == 80
-        low, high = points[part.places].amin(0), points[part.places].amax(0)
+        low, high = points[part.points].amin(0), points[part.points].amax(0)
         where = points[index % PLACES]
         away = ((low - where).clamp(min=0) + (where - high).clamp(min=0)).norm(dim=1)
         others = torch.ones(OBSERVED, dtype=torch.bool).index_fill(0, part.nearby, False)

@@ -7,6 +7,6 @@ letkf          the local ensemble transform Kalman filter; ensemble_weights, wei
 perfect_letkf  the same around the model that the truth follows
 hybrid         a forecast with the covariance of optimal interpolation; adaptive_scale: its magnitude
 by_fraction    a copy of a filter for each fraction of observed cells
-cold_start     a filter without calibration; background_errors: its pool
+cold_start     a filter without calibration; background_errors: its background-error sample
 baselines      no update, or no forecast
 """

@@ -2,9 +2,9 @@
 
     s = <d^2 - R> / <diag(H P H^T)>,
 
-d innovations, R their error variances, P the covariance for s = 1; the running means < > forget by the factor `MEMORY`
-a step (Wang and Bishop 2003, "A comparison of breeding and ensemble transform Kalman filter ensemble forecast schemes",
-section 3c).
+d innovations, R their error variances, P the covariance for s = 1; the running means < > give the past the weight
+`MEMORY` at each step (Wang and Bishop 2003, "A comparison of breeding and ensemble transform Kalman filter ensemble
+forecast schemes", section 3c).
 """
 
 from __future__ import annotations

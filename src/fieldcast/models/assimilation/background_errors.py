@@ -27,8 +27,8 @@ from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.models.selection import evenly
 from fieldcast.progress import Progress
 
-ERRORS, MEMBERS = 320, 4  # largest number of errors, and members of each analysis
-MIN_ERRORS = 50  # with fewer, the training anomalies are the better pool
+ERRORS, MEMBERS = 320, 4  # largest number of errors, and number of members of each analysis
+MIN_ERRORS = 50  # with fewer, the training anomalies are the better sample
 GROUPS = 16  # groups of errors: each has an observing network, and bounds the memory of a forecast
 MANY_STATES = 1000  # training states from which the share of a single one in their covariance hardly matters
 TAPERS = (0.0, 20000.0, 12000.0, 8000.0, 6000.0, 4500.0)  # chords [km]; 0: no taper
@@ -42,10 +42,10 @@ LOG = logging.getLogger(__name__)
 def learn_errors(
     filter: Hybrid, model: OptimalInterpolation, forecast: Step, c: Context, past: int, seed: int
 ) -> None:
-    """Fill the pool of a filter with background errors, and choose its taper.
+    """Set the background-error sample of a filter, and choose its taper.
 
-    The filter keeps its pool and taper, with a warning, if there are fewer than `MIN_ERRORS` errors: in a short record,
-    or in a long one of which the model keeps so few states that hardly any `past` + 1 are successive.
+    The filter keeps its sample and taper, with a warning, if there are fewer than `MIN_ERRORS` errors: in a short
+    record, or in a long one of which the model keeps so few states that hardly any `past` + 1 are successive.
 
     Parameters
     ----------
@@ -100,7 +100,9 @@ def background_errors(
     errors = []
     for group in Progress(range(GROUPS), unit="observing network"):
         of_fold = (fold_of == group % folds).nonzero()[:, 0]
-        datum = of_fold[group // folds :: len(range(group % folds, GROUPS, folds))]  # its share of the fold
+        datum = of_fold[
+            group // folds :: len(range(group % folds, GROUPS, folds))
+        ]  # the group's share of the fold
         index = last[datum, None] + torch.arange(-past, 1, device=last.device)
         x, days = training_states(model, last[datum], past + 1), model.days[index]
         draws = RandomStreams(seed_for("background errors", seed), datum, MEMBERS)

@@ -29,6 +29,8 @@ class ByFraction(Filter):
 
     Parameters
     ----------
+    space
+        Grid of the states.
     filter
         The filter to copy.
     fractions

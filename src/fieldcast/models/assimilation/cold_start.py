@@ -21,11 +21,11 @@ Pasts = Float[Tensor, "batch members past variable y x"]
 
 
 def hybrid_of(model: OptimalInterpolation) -> Hybrid:
-    """A hybrid filter whose pool of background errors is the training anomalies of optimal interpolation.
+    """A hybrid filter whose background-error sample is the training anomalies of optimal interpolation.
 
     Innovations scale them from the size of weather to that of forecast errors. Taper and floor are those of the
-    interpolation, the weight of the ensemble is the filter's default. `background_errors.learn_errors` replaces pool
-    and taper where it can.
+    interpolation, the weight of the ensemble is the filter's default. `background_errors.learn_errors` replaces
+    sample and taper where it can.
     """
     hybrid = Hybrid(model.space).to(model.anomalies.device)
     hybrid.fill_pool(model.grid.scatter(model.anomalies))

@@ -58,12 +58,10 @@ class Filter(Model):
     ensemble_size: int | None = None
     needs_spread: bool = False  # the covariance is estimated from the members, which must differ
     needs_finite: bool = True  # `cycle` refuses a background that is not finite
-    learns_errors: bool = (
-        False  # the covariance is estimated from a pool of background errors, see `fill_pool`
-    )
+    learns_errors: bool = False  # the covariance is estimated from a background-error sample, see `fill_pool`
 
     def fill_pool(self, errors: Float[Tensor, "pool variable y x"]) -> None:
-        """Set the pool of background errors, forecast minus truth, that the covariance is estimated from."""
+        """Set the background-error sample, forecasts minus truth, that the covariance is estimated from."""
 
     def calibrated_at(self, k: float) -> Mapping[float, Filter]:
         """The filters to calibrate, by the fraction of observed cells: this one, for k, unless it has copies."""

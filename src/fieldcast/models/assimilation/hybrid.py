@@ -1,12 +1,12 @@
-"""A filter whose background errors come from a pool: the covariance of optimal interpolation around a forecast.
+"""A filter with a background-error sample: the covariance of optimal interpolation around a forecast.
 
     x_b,j = f_bar + sqrt(s) e_j,    x_a,j = x_b,j + K (y + eps_j - H x_b,j),    K = B H^T (H B H^T + R)^-1,
     e_j = sqrt(1 - w) p_j + sqrt(w M / (M - 1)) (f_j - f_bar),    B = s (1 - w) T o S + s w T' o S',
 
 y the observations, H the operator from a state to them, R the variances of their errors eps_j; x_b,j the members of the
 background and x_a,j those of the analysis, K the gain; f_j the forecasts from the M members of the last analysis, f_bar
-their mean, p_j drawn from a pool of background errors, S the second moment of the pool, S' that of f_j about f_bar, T
-and T' tapers, o the elementwise product, w the weight of the ensemble (Hamill and Snyder 2000, "A hybrid ensemble
+their mean, p_j drawn from the background-error sample, S the second moment of this sample, S' that of f_j about f_bar,
+T and T' tapers, o the elementwise product, w the weight of the ensemble (Hamill and Snyder 2000, "A hybrid ensemble
 Kalman filter-3D variational analysis scheme", equation 6). The ensemble mean is the better background; the deviations
 of a few members of a learned model, whose errors grow too slowly, are a poor covariance on their own. Innovations d = y
 - H f_bar give the scale s:
@@ -63,7 +63,7 @@ MEAN = "analysis_mean"  # in the memory: x_a, the mean of the distribution that 
 
 
 class Hybrid(Derived, Filter):
-    """A forecast ensemble's mean with a pool of background errors; see the module for the equations.
+    """A forecast ensemble's mean with a background-error sample; see the module for the equations.
 
     Tuned: `taper`, the chord in km from which T is zero (0: no taper); `ensemble_taper`, that of T'; `weight` w of the
     ensemble's covariance; `floor`, the standard deviation of the error of representativeness, in standard deviations of
@@ -71,6 +71,8 @@ class Hybrid(Derived, Filter):
 
     Parameters
     ----------
+    space
+        Grid of the states.
     adaptive
         Whether innovations set s; otherwise it is 1.
     start
@@ -97,7 +99,7 @@ class Hybrid(Derived, Filter):
             self.register_buffer(name, torch.tensor(value))
 
     def fill_pool(self, errors: Float[Tensor, "pool variable y x"]) -> None:
-        """Take background errors as the pool, without their mean; their sign does not matter."""
+        """Take background errors, minus their mean, as the sample; their sign does not matter."""
         self.errors = self.grid.gather(errors - errors.mean(dim=0)).float()
 
     def begin(self, count: int) -> dict[str, Tensor]:
@@ -231,9 +233,16 @@ def unbiased(members: int) -> float:
 
 
 class EnsembleOptimalInterpolation(Hybrid):
-    """The covariance of the pool alone around a forecast from the mean of the analysis.
+    """The covariance of the background-error sample alone around a forecast from the mean of the analysis.
 
     Its analysis is that of 3D-Var with the same covariance (Evensen 2003, section 5; Oke et al. 2002).
+
+    Parameters
+    ----------
+    space
+        Grid of the states.
+    adaptive
+        Whether innovations set s; otherwise it is 1.
     """
 
     choices: Mapping[str, Sequence[float]] = MappingProxyType(

@@ -7,9 +7,9 @@ y: observations, H the operator from a state to them, R the variances of their e
 u, E = (E, 0) its operator to a state, K the gain.
 
 a: coefficients of the leading modes, with the dynamics G and the noise Q of `linear_inverse_model` (a_{t-1} where it
-reads two states); b: those of its patterns of the residual, each a persistence p with variance 1. Together they are the
-whole model, so the residual persists, is corrected by observations, and is part of the spread. New states have variance
-beyond all stored modes, too, which no training state shows: U, a share of the local variance.
+reads two states); b: those of its patterns of the residual, each red noise of persistence p and variance 1. Together
+they are the whole model, so the residual persists, is corrected by observations, and is part of the spread. New states
+have variance beyond all stored modes, too, which no training state shows: U, a share of the local variance.
 
 The model's noise and the covariance at the start are scaled by one factor s, which innovations give (`adaptive_scale`):
 s P is the covariance of the errors, so P has R / s in place of R. Scaling P itself at each step would compound, and

@@ -83,7 +83,7 @@ class Model(nn.Module, ABC):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Facts about the model that are stored with its costs; density is "" without one."""
+        """Facts about the model that are stored with its costs; `density` is an empty string if it has none."""
         return {
             "parameters": sum(weight.numel() for weight in self.parameters()),
             "learned": self.learned,

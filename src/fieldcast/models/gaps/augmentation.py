@@ -6,9 +6,9 @@ Diebolt 1985). Draws, unlike means, keep the variance, and with it the covarianc
 
 Two measures keep errors of one round from growing in the next.
 
-1. The second moment of drawn values repeats what was drawn before, and the more weight it has in the draws, the more
-   its errors grow. Its weight beside the parametric correlation is chosen before the first of these rounds by the
-   squared error at observed values that are hidden in the shape of other times' gaps and predicted from the times
+1. The second moment of drawn values carries their errors into the next draws, and the more weight it has there, the
+   more these errors grow. Its weight beside the parametric correlation is chosen before the first of these rounds by
+   the squared error at observed values that are hidden in the shape of other times' gaps and predicted from the times
    outside their fold: the smallest within one standard error of the best (Breiman et al. 1984, section 3.4.3).
 2. The deviations of draws d from their mean m are in-sample errors of the covariance, and too small or too large. They
    are multiplied by one factor c, so that m + c (d - m) has the variance of the observed values:
@@ -35,7 +35,7 @@ from fieldcast.models.selection import evenly
 
 ROUNDS = 2  # rounds in which the missing values are drawn from the model itself
 MAX_OPERATIONS = 1e12  # floating-point operations of the factorisations of one round: some minutes
-TIMES_PER_BATCH = 64
+TIMES_PER_BATCH = 64  # times that are drawn together
 TRIAL_TIMES = 32  # times at which values are hidden to choose the weight
 TRIAL_WEIGHTS = 0.2, 0.5, 0.8, 0.95  # weights of the second moment that are tried, in ascending order
 

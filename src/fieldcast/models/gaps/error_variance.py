@@ -61,12 +61,12 @@ class ErrorPredictors(NamedTuple):
 class ErrorVariance(NamedTuple):
     """The fitted function v of predictors, at least `MIN_VARIANCE` of the climatological variance.
 
-    `coefficients` are n, a, m, e_k, b and c_k, and `usual` is the unit of D_k. v no longer grows with d and D beyond
-    `longest` and `farthest`, the 95th percentiles of the values that it was fitted to.
+    `coefficients` are n, a, m, e_k, b and c_k, and `distance_unit` is the unit of D_k. v no longer grows with d and D
+    beyond `longest` and `farthest`, the 95th percentiles of the values that it was fitted to.
     """
 
     coefficients: tuple[float, ...]
-    usual: float
+    distance_unit: float
     longest: float
     farthest: float
 
@@ -77,7 +77,7 @@ class ErrorVariance(NamedTuple):
             steps=predictors.steps.clamp(max=self.longest),
             distance=predictors.distance.clamp(max=self.farthest),
         )
-        v = sum(a * f for a, f in zip(self.coefficients, terms(limited, self.usual), strict=True))
+        v = sum(a * f for a, f in zip(self.coefficients, terms(limited, self.distance_unit), strict=True))
         return torch.maximum(torch.as_tensor(v), MIN_VARIANCE * predictors.climatological.square())
 
 
@@ -92,10 +92,10 @@ class ErrorVariances(NamedTuple):
         return torch.where(whole, self.at_whole_times(predictors), self.in_gaps(predictors))
 
 
-def terms(predictors: ErrorPredictors, usual: float) -> list[Float[Tensor, "*n"]]:
+def terms(predictors: ErrorPredictors, distance_unit: float) -> list[Float[Tensor, "*n"]]:
     """The functions f_j that n, a, m, e_k, b and c_k multiply."""
     variance, reported = predictors.climatological.square(), predictors.spread.square()
-    near = [torch.exp(-(predictors.distance / (scale * usual)).square()) for scale in DISTANCE_SCALES]
+    near = [torch.exp(-(predictors.distance / (scale * distance_unit)).square()) for scale in DISTANCE_SCALES]
     recent = [torch.exp(-predictors.steps / scale) for scale in STEP_SCALES]
     return [
         torch.ones_like(variance),
@@ -113,8 +113,8 @@ def error_variance(
     """Fit v to weighted errors."""
     index = evenly(len(error), MAX_ERRORS).to(error.device)
     predictors = ErrorPredictors(*(predictor[index].double() for predictor in predictors))
-    usual = median_distance(predictors.distance)
-    f, w = torch.stack(terms(predictors, usual), dim=1), weight[index].double()
+    distance_unit = median_distance(predictors.distance)
+    f, w = torch.stack(terms(predictors, distance_unit), dim=1), weight[index].double()
     least = MIN_VARIANCE * predictors.climatological.square()
     square = torch.maximum(error[index].double().square(), least)
     a = ((w * square).sum() / (w @ f).clamp(min=torch.finfo(f.dtype).tiny)) / f.shape[1]
@@ -122,7 +122,7 @@ def error_variance(
         v = torch.maximum(f @ a, least)
         a = a * (((w * square / v.square()) @ f) / ((w / v) @ f).clamp(min=torch.finfo(f.dtype).tiny)).sqrt()
     return ErrorVariance(
-        tuple(a.tolist()), usual, range_limit(predictors.steps), range_limit(predictors.distance)
+        tuple(a.tolist()), distance_unit, range_limit(predictors.steps), range_limit(predictors.distance)
     )
 
 

@@ -185,14 +185,16 @@ def fit_best_rank(
     hidden = observed & (
         torch.rand(observed.shape, generator=torch.Generator().manual_seed(0)) < HIDDEN_SHARE
     ).to(observed)
-    kept = observed & ~hidden
-    largest = int(min(kept.any(1).sum() - 1, kept.count_nonzero()))
+    visible = observed & ~hidden
+    largest = int(min(visible.any(1).sum() - 1, visible.count_nonzero()))
     widest = max(1, x.shape[1] - 1)  # as many modes as values leave no noise
     tried: list[tuple[float, LowRank]] = []
     for rank in [rank for rank in ranks if rank <= min(largest, widest)] or [min(ranks[0], widest)]:
         start = tried[-1][1] if tried else None
-        model, _ = fit(x, kept, rank, iterations=SEARCH_ITERATIONS, tolerance=1e-4, start=start, shrink=True)
-        mean = model.expected(x, kept)
+        model, _ = fit(
+            x, visible, rank, iterations=SEARCH_ITERATIONS, tolerance=1e-4, start=start, shrink=True
+        )
+        mean = model.expected(x, visible)
         error = float((mean[hidden] - x[hidden]).double().square().mean()) if hidden.any() else 0.0
         if tried and error > tried[-1][0]:
             break

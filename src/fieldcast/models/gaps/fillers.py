@@ -16,7 +16,6 @@ record's own observations as contexts.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from types import MappingProxyType
 
 import torch
@@ -101,7 +100,7 @@ def independent(
     members = empty_members(mean, draws)
     if draws is not None:
         for k in range(draws.members):  # the random numbers of one member are in memory
-            noise = replace(draws, members=1, first=k).normal(mean.shape[1])[:, 0].to(mean)
+            noise = draws.of_members(slice(k, k + 1)).normal(mean.shape[1])[:, 0].to(mean)
             members[:, k] = mean + noise.mul_(spread)
     return with_observed(record, mean, spread, members)
 

@@ -30,13 +30,13 @@ def weights(
 ) -> Float[Tensor, " hidden"]:  # fmt: skip
     """Weights of the hidden values in means over the missing values; see the module."""
     observed, columns = record.observed, record.columns
-    left = observed & ~hidden
-    steps = steps_to_observation(left, record.segment)[hidden]
-    distance = nearest_observation(left, columns, hidden)[hidden]
+    visible = observed & ~hidden
+    steps = steps_to_observation(visible, record.segment)[hidden]
+    distance = nearest_observation(visible, columns, hidden)[hidden]
     of_missing = nearest_observation(observed, columns, ~observed & observed.any(0))
-    usual = median_distance(of_missing.flatten())
+    median = median_distance(of_missing.flatten())
     by_steps = class_of_steps(steps, whole), area_by_steps(record)
-    by_distance = class_of_distance(distance, usual), area_by_distance(of_missing, usual, columns.area)
+    by_distance = class_of_distance(distance, median), area_by_distance(of_missing, median, columns.area)
     of_cell = class_of_count(counts(observed)[1])
     by_count = of_cell[hidden.nonzero()[:, 1]], area_by_count(record, of_cell)
     weight = area
@@ -65,29 +65,29 @@ def area_by_steps(record: Record) -> Float[Tensor, " class"]:
     return total
 
 
-def class_of_distance(distance: Float[Tensor, "*n"], usual: float) -> Int[Tensor, "*n"]:
+def class_of_distance(distance: Float[Tensor, "*n"], median: float) -> Int[Tensor, "*n"]:
     """Class of values by their distance from the observations of their time; the last class has no observations."""
-    ratio = torch.where(distance.isfinite() & (distance > 0), distance / usual, 1.0).double()
+    ratio = torch.where(distance.isfinite() & (distance > 0), distance / median, 1.0).double()
     number = (2 * ratio.log2()).round().long().clamp(-EACH_SIDE, EACH_SIDE) + EACH_SIDE
     return number.masked_fill(distance.isinf(), STEP_CLASSES)
 
 
 def area_by_distance(
-    distance: Float[Tensor, "time cell"], usual: float, area: Float[Tensor, " cell"]
+    distance: Float[Tensor, "time cell"], median: float, area: Float[Tensor, " cell"]
 ) -> Float[Tensor, " class"]:
     """Area of the missing values of each class of distance; `distance` is 0 elsewhere."""
     total = torch.zeros(2 * STEP_CLASSES, dtype=torch.float64, device=distance.device)
     for cells in pieces(distance.shape[1], len(distance)):
         missing = distance[:, cells] > 0
         of_value = area[cells].double().expand(missing.shape)[missing]
-        total.index_add_(0, class_of_distance(distance[:, cells][missing], usual), of_value)
+        total.index_add_(0, class_of_distance(distance[:, cells][missing], median), of_value)
     return total
 
 
 def class_of_count(count: Int[Tensor, " cell"]) -> Int[Tensor, " cell"]:
     """Class of cells by their number of observations; the last class has about 0.7 times the median or more."""
-    usual = count[count > 0].median()
-    number = (count.clamp(min=1) / usual).double().log2().round().long()
+    median = count[count > 0].median()
+    number = (count.clamp(min=1) / median).double().log2().round().long()
     return number.clamp(-EACH_SIDE, 0) + EACH_SIDE
 
 

@@ -126,19 +126,19 @@ def runs(selected: Bool[Tensor, " time"]) -> list[tuple[int, int]]:
 
 
 def hide_in_gaps(
-    left: Bool[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], present: Bool[Tensor, "time variable"],
+    eligible: Bool[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], present: Bool[Tensor, "time variable"],
     columns: Columns, generator: torch.Generator,
 ) -> Int[Tensor, "time cell"]:  # fmt: skip
-    """Number of the gap in which each value of `left` is hidden: -1, -2 and so on, or 0 for none.
+    """Number of the gap in which each eligible value is hidden: -1, -2 and so on, or 0 for none.
 
     `present` is the mask of the variables observed at each time.
     """
-    number = torch.zeros_like(left, dtype=torch.int32)
-    needed, cell_count = GAP_SHARE * int(left.count_nonzero()), left.shape[1]
+    number = torch.zeros_like(eligible, dtype=torch.int32)
+    needed, cell_count = GAP_SHARE * int(eligible.count_nonzero()), eligible.shape[1]
     least = max(1, int(NEAR_SHARE * cell_count), min(MIN_NEAR_CELLS, cell_count // 4))
-    points, variable, of_time = columns.points, columns.variable, counts(left)[0]
+    points, variable, of_time = columns.points, columns.variable, counts(eligible)[0]
     tree, allowed = cKDTree(points), (of_time * MAX_SHARE_OF_TIME).long().clamp(min=1) * (of_time > 1)
-    free = left.clone()  # values that are not hidden yet
+    available = eligible.clone()  # values that are not hidden yet
     missing = ~observed & observed.any(0) & present[:, variable]
     for gap, (first, time, last, cell) in enumerate(gaps(observed, missing, generator), start=1):
         if needed <= 0:
@@ -146,13 +146,13 @@ def hide_in_gaps(
         near = max(
             least, cells_within_reach(tree, points, observed[time] & (variable == variable[cell]), cell)
         )
-        cells = torch.as_tensor(tree.query(points[cell], near)[1], device=left.device).view(-1)
-        begin = best_start(free, observed, first, last, cells, generator)
-        times = begin + torch.arange(last - first, device=left.device)[:, None]
-        hidden = free[times, cells] & ~observed[first:last, cells]
+        cells = torch.as_tensor(tree.query(points[cell], near)[1], device=eligible.device).view(-1)
+        begin = best_start(available, observed, first, last, cells, generator)
+        times = begin + torch.arange(last - first, device=eligible.device)[:, None]
+        hidden = available[times, cells] & ~observed[first:last, cells]
         hidden &= hidden.cumsum(1) <= allowed[times]  # cells are in order of their distance
         number[times, cells] -= gap * hidden.int()
-        free[times, cells] &= ~hidden
+        available[times, cells] &= ~hidden
         allowed[times] -= hidden.sum(1, keepdim=True)
         needed -= int(hidden.count_nonzero())
     return number
@@ -170,20 +170,20 @@ def cells_within_reach(
 
 
 def best_start(
-    left: Bool[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], first: int, last: int,
+    available: Bool[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], first: int, last: int,
     cells: Int[Tensor, " near"], generator: torch.Generator,
 ) -> int:  # fmt: skip
     """Draw some starts, and choose the one at which most of the observations near a gap exist, too.
 
     Observations at the times just before and after the gap count as well, because they bound it.
     """
-    starts = torch.randint(len(left) - (last - first) + 1, (CANDIDATE_STARTS,), generator=generator)
-    before, after = max(first - 1, 0), min(last + 1, len(left))
+    starts = torch.randint(len(available) - (last - first) + 1, (CANDIDATE_STARTS,), generator=generator)
+    before, after = max(first - 1, 0), min(last + 1, len(available))
     around = observed[before:after, cells]
     offsets = torch.arange(before - first, after - first)
     times = starts[:, None] + offsets
-    within = (times >= 0) & (times < len(left))
-    exist = left[times.clamp(0, len(left) - 1)[..., None].to(cells), cells] & within[..., None].to(
+    within = (times >= 0) & (times < len(available))
+    exist = available[times.clamp(0, len(available) - 1)[..., None].to(cells), cells] & within[..., None].to(
         cells.device
     )
     return int(starts[(exist & around).sum((1, 2)).argmax()])

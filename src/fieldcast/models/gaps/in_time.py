@@ -29,7 +29,7 @@ SEGMENT_SEPARATION = (
 def neighbours_in_time(
     observed: Bool[Tensor, "time cell"],
 ) -> tuple[Int[Tensor, "time cell"], Int[Tensor, "time cell"]]:
-    """Index of the last observed time at or before each value, -1 without; of the first at or after, T without."""
+    """Index of the last observed time at or before each value (-1: none); of the first at or after it (T: none)."""
     times = len(observed)
     index = torch.arange(times, device=observed.device)[:, None]
     before = torch.where(observed, index, -1).cummax(0).values

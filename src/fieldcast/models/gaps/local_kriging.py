@@ -47,7 +47,7 @@ from fieldcast.models.random_streams import RandomStreams, generator_for
 NEIGHBOURS = 24  # K
 MATERN = {0.5: lambda r, length: torch.exp(-r / length), 1.5: matern32, 2.5: matern52}  # rho for each nu
 SMOOTHNESS = tuple(MATERN)
-REACH_IN_TAU = 4.0  # observations are searched so many tau before and after a window of times
+REACH_IN_TAU = 4.0  # range of the search for observations before and after a window of times, in units of tau
 MIN_NUGGET = 1e-3  # lower limit of n
 MISFIT_LIMITS = 0.05, 50.0  # lower and upper limit of y^T C^-1 y / K
 TARGETS_PER_BLOCK = 2**11  # values that are predicted together

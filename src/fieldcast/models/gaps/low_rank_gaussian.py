@@ -14,7 +14,7 @@ differ in their masks.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -115,9 +115,8 @@ class LowRank:
         )
         members = x.new_empty(len(x), draws.members, x.shape[1])
         for k in pieces(draws.members, x.numel()):
-            some = replace(draws, members=k.stop - k.start, first=draws.first + k.start)
             values = (z[:, None] + eps.mT[:, k]).to(x) @ self.weights.to(x) + self.mean.to(x)
-            values += noise.to(x) * some.normal(x.shape[1]).to(x)
+            values += noise.to(x) * draws.of_members(k).normal(x.shape[1]).to(x)
             members[:, k] = torch.where(observed[:, None], x[:, None], values)
         return members
 

@@ -14,7 +14,7 @@ r = x_o - m_o - W_o^T z'. The Rauch-Tung-Striebel smoother runs back. The cost i
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -57,25 +57,16 @@ class Dynamics:
     def _smooth(self, sums: Moments, segment: Int[Tensor, " time"]) -> SmoothedMoments:
         s2 = self.low_rank.variance.double()
         m, b, square, count = sums.outer / s2, sums.projected / s2, sums.square, sums.count
-        times, q = b.shape
-        identity = torch.eye(q, dtype=b.dtype, device=b.device)
+        times = len(b)
         starts = segment_begins(segment)
-        predicted, predicted_cov = torch.empty_like(b), torch.empty_like(m)
-        mean, cov, lagged = torch.empty_like(b), torch.empty_like(m), torch.zeros_like(m)
-        log_det, gained = b.new_empty(times), b.new_empty(times)
+        predicted_cov, cov, log_det = self.filtered_covariances(m, starts)
+        predicted, mean, lagged = torch.zeros_like(b), torch.empty_like(b), torch.zeros_like(m)
+        gained = b.new_empty(times)
         for t in range(times):
-            if starts[t]:
-                predicted[t], predicted_cov[t] = 0.0, self.start
-            else:
+            if not starts[t]:
                 predicted[t] = self.propagator @ mean[t - 1]
-                predicted_cov[t] = self.propagator @ cov[t - 1] @ self.propagator.T + self.forcing
             innovation = b[t] - m[t] @ predicted[t]
-            factor, pivots, _ = torch.linalg.lu_factor_ex(identity + m[t] @ predicted_cov[t])
-            # P' (I + M P')^-1: the transposed system has the columns of P'
-            updated = torch.linalg.lu_solve(factor, pivots, predicted_cov[t], left=False)
-            cov[t] = (updated + updated.T) / 2
             mean[t] = predicted[t] + cov[t] @ innovation
-            log_det[t] = factor.diagonal().abs().log().sum()
             gained[t] = innovation @ cov[t] @ innovation
         # |r|^2 about the prediction, from the moments about m
         about = (
@@ -87,7 +78,7 @@ class Dynamics:
         for t in range(times - 2, -1, -1):
             if starts[t + 1]:
                 continue
-            gain = torch.linalg.solve(predicted_cov[t + 1], self.propagator @ cov[t]).T
+            gain = self.smoother_gain(predicted_cov[t + 1], cov[t])
             mean[t] = mean[t] + gain @ (mean[t + 1] - predicted[t + 1])
             cov[t] = cov[t] + gain @ (cov[t + 1] - predicted_cov[t + 1]) @ gain.T
             lagged[t + 1] = cov[t + 1] @ gain.T
@@ -124,7 +115,7 @@ class Dynamics:
             z[t] = eta[t] @ roots[0].T if starts[t] else z[t - 1] @ self.propagator.T + eta[t] @ roots[1].T
 
         def free_run(k: int) -> Float[Tensor, "time cell"]:  # one member in memory
-            e = replace(noise, members=1, first=k).normal(x.shape[1])[:, 0].double()
+            e = noise.of_members(slice(k, k + 1)).normal(x.shape[1])[:, 0].double()
             return (z[:, k] @ w).add_(mean).add_(e.mul_(s2.sqrt()))
 
         b = torch.empty_like(eta)
@@ -140,23 +131,40 @@ class Dynamics:
         self, m: Float[Tensor, "time q q"], b: Float[Tensor, "time members q"], starts: list[bool]
     ) -> Float[Tensor, "time members q"]:
         """Means of z given the projections b of several records that are observed alike."""
-        identity = torch.eye(m.shape[-1]).to(m)
+        predicted_cov, cov, _ = self.filtered_covariances(m, starts)
         predicted, mean = torch.zeros_like(b), torch.empty_like(b)
-        predicted_cov, cov = torch.empty_like(m), torch.empty_like(m)
         for t in range(len(b)):
-            if starts[t]:
-                predicted_cov[t] = self.start
-            else:
+            if not starts[t]:
                 predicted[t] = mean[t - 1] @ self.propagator.T
-                predicted_cov[t] = self.propagator @ cov[t - 1] @ self.propagator.T + self.forcing
-            updated = torch.linalg.solve(identity + m[t] @ predicted_cov[t], predicted_cov[t], left=False)
-            cov[t] = (updated + updated.T) / 2
             mean[t] = predicted[t] + (b[t] - predicted[t] @ m[t].T) @ cov[t].T
         for t in range(len(b) - 2, -1, -1):
             if not starts[t + 1]:
-                gain = torch.linalg.solve(predicted_cov[t + 1], self.propagator @ cov[t]).T
+                gain = self.smoother_gain(predicted_cov[t + 1], cov[t])
                 mean[t] += (mean[t + 1] - predicted[t + 1]) @ gain.T
         return mean
+
+    def filtered_covariances(
+        self, m: Float[Tensor, "time q q"], starts: list[bool]
+    ) -> tuple[Float[Tensor, "time q q"], Float[Tensor, "time q q"], Float[Tensor, " time"]]:
+        """P' and P_t of the Kalman filter and log |I + M_t P'|, which do not depend on the observed values."""
+        identity = torch.eye(m.shape[-1], dtype=m.dtype, device=m.device)
+        predicted_cov, cov, log_det = torch.empty_like(m), torch.empty_like(m), m.new_empty(len(m))
+        for t in range(len(m)):
+            predicted_cov[t] = (
+                self.start if starts[t] else self.propagator @ cov[t - 1] @ self.propagator.T + self.forcing
+            )
+            factor, pivots, _ = torch.linalg.lu_factor_ex(identity + m[t] @ predicted_cov[t])
+            # P' (I + M P')^-1: the transposed system has the columns of P'
+            updated = torch.linalg.lu_solve(factor, pivots, predicted_cov[t], left=False)
+            cov[t] = (updated + updated.T) / 2
+            log_det[t] = factor.diagonal().abs().log().sum()
+        return predicted_cov, cov, log_det
+
+    def smoother_gain(
+        self, predicted_cov: Float[Tensor, "q q"], cov: Float[Tensor, "q q"]
+    ) -> Float[Tensor, "q q"]:
+        """Gain of the Rauch-Tung-Striebel smoother from a time to the one before, P_t A^T P'^-1."""
+        return torch.linalg.solve(predicted_cov, self.propagator @ cov).T
 
 
 def segment_begins(segment: Int[Tensor, " time"]) -> list[bool]:

@@ -1,6 +1,6 @@
 """Components of Gaussian models.
 
-block_gaussian           a Gaussian of blocks of variables: what follows from its covariance
+block_gaussian           analysis and check of observations for variables that are independent between blocks
 correlations             positive definite correlations on the sphere
 covariance_terms         terms of a covariance that is never formed as a whole; training_statistics: those of optimal
                         interpolation

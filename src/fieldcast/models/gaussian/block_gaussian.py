@@ -91,7 +91,7 @@ class BlockGaussian(Derived, Solved):
                     of_block[group.datum[:, None], group.index] = excess > 0
             else:
                 for observed, update in self._at_points(c, block, self._zero(c, block)):
-                    of_block[update.datum[:, None], observed.in_cells] = ~update.kept[: observed.cells]
+                    of_block[update.datum[:, None], observed.in_cells] = ~update.accepted[: observed.cells]
         return (self.grid.scatter(failed.float()) > 0) & mask
 
     def analysis(self, c: Context) -> tuple[Float[Tensor, "batch variable y x"], Bool[Tensor, " points"]]:
@@ -104,7 +104,7 @@ class BlockGaussian(Derived, Solved):
             for observed, update in self._at_points(c, block, self._zero(c, block)):
                 m[update.datum] = update.gain(update.innovation)
                 for datum in update.datum:
-                    rejected[in_block & (c.points.datum == datum)] = ~update.kept[observed.cells :]
+                    rejected[in_block & (c.points.datum == datum)] = ~update.accepted[observed.cells :]
             means.append(m.float().unflatten(1, (len(block), -1)))
         return self.grid.scatter(torch.cat(means, dim=1)), rejected
 

@@ -18,8 +18,9 @@ from fieldcast.models.gaussian.kalman_gain import CheckedGain
 from fieldcast.models.gaussian.point_gain import Operator, PointGain
 from fieldcast.models.points import Points
 from fieldcast.models.random_streams import RandomStreams, seed_for
+from fieldcast.models.reserved_numbers import UPDATE_STREAM
 
-SPREAD_SEED = seed_for("spread")  # seed for the observation errors of a pool, shared by all data
+SPREAD_SEED = seed_for("spread")  # seed for the observation errors of a sample, shared by all data
 
 
 class Conditioning(NamedTuple):
@@ -31,7 +32,7 @@ class Conditioning(NamedTuple):
     error: Float[Tensor, " observed"]  # standard deviations of the errors of the observations
     gain: Callable[[Tensor], Tensor]  # (r, observed) to (r, values)
     added_variance: Float[Tensor, " values"]  # variance to add to the members, see `robustness`
-    kept: Bool[Tensor, " observed"]  # False for observations that are rejected
+    accepted: Bool[Tensor, " observed"]
 
 
 class ObservedData(NamedTuple):
@@ -53,23 +54,23 @@ def conditioned(
     conditionings: Iterable[Conditioning],
     b: Float[Tensor, "batch values"],
     e: Float[Tensor, "batch members values"],
-    p: Float[Tensor, "pool values"],
+    p: Float[Tensor, "sample values"],
     draws: RandomStreams,
 ) -> tuple[
     Float[Tensor, "batch values"], Float[Tensor, "batch values"], Float[Tensor, "batch members values"]
 ]:
     """Mean b + K (y - H b), spread and members b + e_j + K (y + eps_j - H (b + e_j)).
 
-    The spread is the root mean square of p + K (eps - H p) over a pool of errors p; NaN without a pool.
+    The spread is the root mean square of p + K (eps - H p) over a sample of errors p; NaN without a sample.
     """
     numbers = torch.arange(len(p), device=b.device)
     m, s, d = torch.empty_like(b), torch.empty_like(b), torch.empty_like(e)
     for datum, h, innovation, error, gain, added_variance, _ in conditionings:
         # a stream independent of all other uses of `draws`
-        stream = draws.fork(0).of_data(datum)
+        stream = draws.fork(UPDATE_STREAM).of_data(datum)
         eps = stream.normal(len(error)) * error
-        eps_of_pool = RandomStreams(SPREAD_SEED, numbers).normal(len(error))[:, 0] * error
-        departures = innovation, (eps - h(e[datum])).flatten(0, 1), eps_of_pool - h(p)
+        eps_of_sample = RandomStreams(SPREAD_SEED, numbers).normal(len(error))[:, 0] * error
+        departures = innovation, (eps - h(e[datum])).flatten(0, 1), eps_of_sample - h(p)
         increments = gain(torch.cat(departures)).split([len(departure) for departure in departures])
         mean, members, deviations = increments
         m[datum] = b[datum] + mean
@@ -106,10 +107,10 @@ def at_points(
     b = background[observed.datum]
     innovation = observed.y - observed.h(b)
     gain = PointGain(terms, observed.h, error, b[0])
-    for some, kept in gain.checked(innovation):
+    for some, accepted in gain.checked(innovation):
         yield Conditioning(
             observed.datum[some], observed.h, innovation[some], error.sqrt(),
-            partial(gain, kept=kept), torch.zeros_like(b[0]), kept,
+            partial(gain, accepted=accepted), torch.zeros_like(b[0]), accepted,
         )  # fmt: skip
 
 

@@ -95,14 +95,14 @@ class Tapered(CovarianceTerm):
     weight: float
     moments: SecondMoment
     taper: Kernel | None
-    places: int
+    point_count: int
 
     def unweighted(
         self, first: Int[Tensor, " rows"], second: Int[Tensor, " columns"]
     ) -> Float[Tensor, "rows columns"]:
         part = self.moments.block(first, second)
         if self.taper is not None:
-            part *= self.taper.block(first % self.places, second % self.places)
+            part *= self.taper.block(first % self.point_count, second % self.point_count)
         return part
 
     def variance_of(self, index: Int[Tensor, " o"]) -> Float[Tensor, " o"]:
@@ -117,8 +117,8 @@ class Tapered(CovarianceTerm):
         for here in chunks(index):
             part = self.moments.moments_of(index[here])
             if self.taper is not None:
-                p, i = torch.unique(index[here] % self.places, return_inverse=True)
-                part.unflatten(1, (-1, self.places)).mul_(self.taper.correlations_of(p)[i][:, None])
+                p, i = torch.unique(index[here] % self.point_count, return_inverse=True)
+                part.unflatten(1, (-1, self.point_count)).mul_(self.taper.correlations_of(p)[i][:, None])
             out.addmm_(weights[:, here], part, alpha=self.weight)
 
 
@@ -134,9 +134,9 @@ class Parametric(CovarianceTerm):
     def unweighted(
         self, first: Int[Tensor, " rows"], second: Int[Tensor, " columns"]
     ) -> Float[Tensor, "rows columns"]:
-        places = len(self.kernel.points)
-        part = self.kernel.block(first % places, second % places)
-        part *= self.between[(first // places)[:, None], second // places]
+        point_count = len(self.kernel.points)
+        part = self.kernel.block(first % point_count, second % point_count)
+        part *= self.between[(first // point_count)[:, None], second // point_count]
         part *= self.deviation[first][:, None] * self.deviation[second]
         return part
 
@@ -147,12 +147,12 @@ class Parametric(CovarianceTerm):
     def add_product(
         self, out: Float[Tensor, "r values"], index: Int[Tensor, " o"], weights: Float[Tensor, "r o"]
     ) -> None:
-        places, variables = len(self.kernel.points), len(self.between)
-        total = torch.zeros_like(out).unflatten(1, (variables, places))
+        point_count, variables = len(self.kernel.points), len(self.between)
+        total = torch.zeros_like(out).unflatten(1, (variables, point_count))
         for here in chunks(index):
-            p, i = torch.unique(index[here] % places, return_inverse=True)
+            p, i = torch.unique(index[here] % point_count, return_inverse=True)
             spread = weights.new_zeros(len(weights), variables, len(p))
-            spread[:, index[here] // places, i] = weights[:, here] * self.deviation[index[here]]
+            spread[:, index[here] // point_count, i] = weights[:, here] * self.deviation[index[here]]
             mixed = torch.einsum("vw, rwp -> rvp", self.between, spread)
             total += mixed @ self.kernel.correlations_of(p)
         out.addcmul_(total.flatten(1), self.deviation, value=self.weight)

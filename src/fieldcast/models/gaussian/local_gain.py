@@ -32,7 +32,7 @@ MAX_INSIDE_OBSERVATIONS = 150  # largest number of observed values in a patch
 class Patch(NamedTuple):
     """Adjacent grid points, and the observations that their increments are computed from."""
 
-    places: Int[Tensor, " places"]  # indices of the points
+    points: Int[Tensor, " points"]  # indices of the points
     inside: Int[Tensor, " inside"]  # observations at these points
     nearby: Int[Tensor, " nearby"]  # the nearest observations, including those inside, in increasing order
 
@@ -53,16 +53,16 @@ class LocalGain(CheckedGain):
         variance: Float[Tensor, " observed"], like: Tensor, values: int, points: Float[Tensor, "p 3"],
     ):  # fmt: skip
         self.terms, self.index, self.variance = terms, index, variance
-        self.like, self.values, self.places = like, values, len(points)
+        self.like, self.values, self.point_count = like, values, len(points)
         self.patches = list(patches(points, index % len(points)))
 
     def __call__(
         self, innovation: Float[Tensor, "r observed"], excess: Float[Tensor, " observed"] | None = None
     ) -> Float[Tensor, "r values"]:
         out = self.like.new_zeros(len(innovation), self.values)
-        first = torch.arange(0, self.values, self.places, device=self.index.device)[:, None]
+        first = torch.arange(0, self.values, self.point_count, device=self.index.device)[:, None]
         for patch in self.patches:
-            o, p = self.index[patch.nearby], (first + patch.places).flatten()
+            o, p = self.index[patch.nearby], (first + patch.points).flatten()
             growth = None if excess is None else excess[patch.nearby]
             weights = self._gain(patch).weights(innovation[:, patch.nearby].double(), growth).to(out)
             out[:, p] = sum(term.weight * (weights @ term.unweighted(o, p).to(out)) for term in self.terms)
@@ -110,15 +110,15 @@ def patches(points: Float[Tensor, "p 3"], observed: Int[Tensor, " observed"]) ->
 
 
 def bisect(
-    points: Float[Tensor, "p 3"], places: Int[Tensor, " some"], observed: Int[Tensor, " p"], largest: int
+    points: Float[Tensor, "p 3"], selected: Int[Tensor, " some"], observed: Int[Tensor, " p"], largest: int
 ) -> Iterator[Int[Tensor, " part"]]:
     """Halve some points across their widest extent until each part is small and has few observations."""
-    if len(places) == 1 or (
-        len(places) <= largest and int(observed[places].sum()) <= MAX_INSIDE_OBSERVATIONS
+    if len(selected) == 1 or (
+        len(selected) <= largest and int(observed[selected].sum()) <= MAX_INSIDE_OBSERVATIONS
     ):
-        yield places
+        yield selected
         return
-    extent = points[places].amax(0) - points[places].amin(0)
-    order = places[points[places, int(extent.argmax())].argsort(stable=True)]
+    extent = points[selected].amax(0) - points[selected].amin(0)
+    order = selected[points[selected, int(extent.argmax())].argsort(stable=True)]
     for half in order.tensor_split(2):
         yield from bisect(points, half, observed, largest)

@@ -46,9 +46,9 @@ class Operator:
         index, column = torch.unique(values, return_inverse=True)
         return cls(index, column, weights)
 
-    def __getitem__(self, kept: Bool[Tensor, " observed"]) -> Operator:
+    def __getitem__(self, selected: Bool[Tensor, " observed"]) -> Operator:
         """H of some of the observations."""
-        return Operator(self.index, self.column[kept], self.weights[kept])
+        return Operator(self.index, self.column[selected], self.weights[selected])
 
     def __call__(self, x: Float[Tensor, "*lead values"]) -> Float[Tensor, "*lead observed"]:
         """H x."""
@@ -172,7 +172,7 @@ class PointGain:
     ) -> Iterator[tuple[Int[Tensor, " some"], Bool[Tensor, " observed"]]]:
         """Yield the rows in which no observation fails, together, then each other row.
 
-        The mask of the observations that are kept accompanies the rows.
+        The mask of the observations that are accepted accompanies the rows.
         """
         fails = self.fails(innovation.double())
         any_fails = fails.any(1)
@@ -190,16 +190,16 @@ class PointGain:
         return beyond & (self.whole.solve(d).square() > limit * self.whole.inverse_diagonal())
 
     def __call__(
-        self, innovation: Float[Tensor, "r observed"], kept: Bool[Tensor, " observed"]
+        self, innovation: Float[Tensor, "r observed"], accepted: Bool[Tensor, " observed"]
     ) -> Float[Tensor, "r values"]:
-        """K times the innovations of the observations that are kept."""
+        """K times the innovations of the accepted observations."""
         out = self.like.new_zeros(len(innovation), len(self.like))
-        solver = self.whole if kept.all() else self._solver(kept)
-        weights = solver.weights(innovation.double()[:, kept]).to(out.dtype).contiguous()
+        solver = self.whole if accepted.all() else self._solver(accepted)
+        weights = solver.weights(innovation.double()[:, accepted]).to(out.dtype).contiguous()
         for term in self.terms:
             term.add_product(out, self.h.index, weights)
         return out
 
-    def _solver(self, kept: Bool[Tensor, " observed"]) -> InnovationForm | InformationForm:
-        form = InnovationForm if kept.sum() <= len(self.h.index) else InformationForm
-        return form(self.h[kept], self.covariance, self.error[kept])
+    def _solver(self, accepted: Bool[Tensor, " observed"]) -> InnovationForm | InformationForm:
+        form = InnovationForm if accepted.sum() <= len(self.h.index) else InformationForm
+        return form(self.h[accepted], self.covariance, self.error[accepted])

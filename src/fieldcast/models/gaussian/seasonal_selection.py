@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-FOLDS = 5
+FOLDS = 5  # number of folds for cross-fitting
 SEASON_HALF_WIDTH = 45 / 365  # greatest distance from the target day of the year, in years
 # The fraction of the year falls by less than this at the end of 29 February, which counts as the 28th, and by more
 # where a year begins.

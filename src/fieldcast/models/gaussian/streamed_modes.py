@@ -89,10 +89,10 @@ def orthonormal_(x: Float[Tensor, "cell size"]) -> Float[Tensor, "cell basis"]:
         pieces = x.split(CELLS_PER_PIECE)
         gram = sum((piece.double().T @ piece.double() for piece in pieces), x.new_zeros(()).double())
         variance, v = torch.linalg.eigh(gram)
-        kept = variance >= 1e-14 * variance[-1].clamp(min=torch.finfo(torch.double).tiny)
-        if not kept.any():
+        resolved = variance >= 1e-14 * variance[-1].clamp(min=torch.finfo(torch.double).tiny)
+        if not resolved.any():
             raise ValueError("the states have no variance, so they have no modes")
-        basis = v[:, kept] / variance[kept].sqrt()
+        basis = v[:, resolved] / variance[resolved].sqrt()
         for piece in pieces:
             piece[:, : basis.shape[1]] = (piece.double() @ basis).to(x)
         x = x[:, : basis.shape[1]]

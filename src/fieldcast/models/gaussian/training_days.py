@@ -23,6 +23,7 @@ from fieldcast.models.gaussian.retained import Retained, rounded
 from fieldcast.models.gaussian.seasonal_selection import FOLDS, cross_fitting_folds, pick, within_season
 from fieldcast.models.gaussian.training_statistics import CovarianceComponents, training_statistics
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.reserved_numbers import RARE_EVENTS_STREAM
 from fieldcast.models.selection import evenly
 from fieldcast.models.space import Space
 
@@ -99,7 +100,7 @@ class TrainingDays(Derived, Solved):
         if c.day is not None:
             allowed = within_season(self.days[self.number], c.day, allowed)
         errors = self.anomalies[pick(allowed, draws.uniform(1)[..., 0])]
-        return self.grid.scatter(self._with_rare_events(errors, draws.fork(1), fold))
+        return self.grid.scatter(self._with_rare_events(errors, draws.fork(RARE_EVENTS_STREAM), fold))
 
     def spread_pool(self, fold: int | None) -> Float[Tensor, "pool variable y x"]:
         """Training days outside `fold`, evenly spaced over the record: their root mean square is a prior's spread."""
@@ -110,9 +111,8 @@ class TrainingDays(Derived, Solved):
         selected = evenly(len(outside), SPREAD_POOL)
         errors = self.anomalies[outside[selected.to(outside.device)]][:, None]
         numbers = torch.arange(len(errors), device=errors.device)
-        return self.grid.scatter(
-            self._with_rare_events(errors, RandomStreams(SPREAD_SEED, numbers).fork(1), fold)[:, 0]
-        )
+        draws = RandomStreams(SPREAD_SEED, numbers).fork(RARE_EVENTS_STREAM)
+        return self.grid.scatter(self._with_rare_events(errors, draws, fold)[:, 0])
 
     def _with_rare_events(
         self, errors: Float[Tensor, "batch members variable p"], draws: RandomStreams, fold: int | None

@@ -25,16 +25,16 @@ class CovarianceComponents(NamedTuple):
 
 def training_statistics(
     anomalies: Float[Tensor, "training variable p"],
-    kept: Bool[Tensor, " training"],
+    included: Bool[Tensor, " training"],
     area: Float[Tensor, " p"],
     folds: int,
 ) -> CovarianceComponents:
-    """Statistics of the days that are kept; S is formed if the memory suffices for that of all `folds`."""
+    """Statistics of the included days; S is formed if the memory suffices for that of all `folds`."""
     values = anomalies[0].numel()
-    moments = SecondMoment(anomalies.flatten(1), kept.to(anomalies.dtype) / kept.sum())
+    moments = SecondMoment(anomalies.flatten(1), included.to(anomalies.dtype) / included.sum())
     if folds * values**2 * 4 <= MAX_DENSE_BYTES:
         moments = moments.densified()
-    a = anomalies[kept]
+    a = anomalies[included]
     deviation = a.square().mean(0).sqrt()  # (V, P)
     share = (area / area.sum() / len(a)).sqrt().to(a)
     standard = (a / deviation.clamp(min=MIN_DEVIATION) * share).transpose(0, 1).flatten(1)

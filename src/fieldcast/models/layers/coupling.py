@@ -20,23 +20,32 @@ from fieldcast.models.space import Space
 
 
 class Coupling(nn.Module):
-    """A coupling layer; s is a learnt factor times tanh (ibid., section 4.1), bounded so that no draw overflows."""
+    """A coupling layer; s is a learnt factor times tanh (ibid., section 4.1), bounded so that no draw overflows.
 
-    def __init__(self, network: nn.Module, mask: Bool[Tensor, "*shape"], moves: Bool[Tensor, "*shape"]):
-        """Store the mask; `moves` is the mask of values that exist: others pass unchanged, whatever the mask."""
+    Parameters
+    ----------
+    network
+        Maps b x (batch, *shape) to s and t, (batch, 2, *shape).
+    mask
+        The mask b.
+    exists
+        Mask of the values that exist; others pass unchanged, whatever the mask.
+    """
+
+    def __init__(self, network: nn.Module, mask: Bool[Tensor, "*shape"], exists: Bool[Tensor, "*shape"]):
         super().__init__()
         self.network = network
         self.bound = nn.Parameter(torch.ones(mask.shape))
-        mask = mask.to(moves.device)
-        self.register_buffer("kept", (mask & moves).float(), persistent=False)
-        self.register_buffer("moved", (~mask & moves).float(), persistent=False)
+        mask = mask.to(exists.device)
+        self.register_buffer("unchanged", (mask & exists).float(), persistent=False)
+        self.register_buffer("transformed", (~mask & exists).float(), persistent=False)
 
     def terms(
         self, x: Float[Tensor, "batch *shape"]
     ) -> tuple[Float[Tensor, "batch *shape"], Float[Tensor, "batch *shape"]]:
         """s and t, which are 0 where x passes unchanged."""
-        s, t = self.network(x * self.kept).to(x.dtype).unbind(1)
-        return self.bound * torch.tanh(s) * self.moved, t * self.moved
+        s, t = self.network(x * self.unchanged).to(x.dtype).unbind(1)
+        return self.bound * torch.tanh(s) * self.transformed, t * self.transformed
 
     def forward(
         self, x: Float[Tensor, "batch *shape"]

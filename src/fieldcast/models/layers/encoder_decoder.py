@@ -14,7 +14,19 @@ from fieldcast.models.layers.grid_convolutions import REFINE, GridConv, Upsampli
 
 
 class ConvEncoder(nn.Module):
-    """Two convolutions (32 and 64 channels, stride 2): the original studies' encoder, up to its linear heads."""
+    """Two convolutions (32 and 64 channels, stride 2): the original studies' encoder, up to its linear heads.
+
+    Parameters
+    ----------
+    inputs
+        Number of channels of the input.
+    shape
+        Numbers (Y, X) of cells of the input.
+    wraps
+        Whether longitude wraps.
+    channels
+        Channels of each convolution.
+    """
 
     def __init__(self, inputs: int, shape: tuple[int, int], wraps: bool, channels: Sequence[int] = (32, 64)):
         super().__init__()

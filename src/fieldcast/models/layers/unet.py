@@ -25,6 +25,15 @@ class ResidualBlock(nn.Module):
     Only the branch is normalised, which keeps training stable; the skip connection is not, because the size of an
     anomaly must reach the output. The second convolution starts at zero, so that a deep network starts as a shallow
     one.
+
+    Parameters
+    ----------
+    inputs, outputs
+        Numbers of channels.
+    wraps
+        Whether longitude wraps.
+    noise
+        Number of noise inputs; 0: none.
     """
 
     def __init__(self, inputs: int, outputs: int, wraps: bool, noise: int):
@@ -132,16 +141,16 @@ class UNet(nn.Module):
         y_size, x_size = x.shape[-2:]
         x = F.pixel_unshuffle(whole_patches(x, self.patch, self.wraps), self.patch)
         x = self.first(torch.cat([x, self.position.expand(len(x), -1, -1, -1)], dim=1))
-        kept = []
+        skips = []
         for block, shrink in zip(self.down, self.shrink, strict=True):
             x = block(x, film)
-            kept.append(x)
+            skips.append(x)
             x = shrink(x)
         if self.noise_projection is not None and fields is not None:
             x = x + self.noise_projection(fields)
         x = self.middle[1](self.mixing(self.middle[0](x, film)), film)
         for block in self.up:
-            fine = kept.pop()
+            fine = skips.pop()
             x = F.interpolate(x, size=fine.shape[-2:], mode="nearest")
             x = block(torch.cat([x, fine], dim=1), film)
         return F.pixel_shuffle(self.last(F.silu(x)), self.patch)[..., :y_size, :x_size]
