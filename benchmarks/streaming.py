@@ -138,12 +138,17 @@ def prepared(fields: xr.Dataset) -> PreparedData:
 
 def rate(name: str, batches: Iterator[int], size: int, reference: float = 0.0) -> float:
     """Print and return the batches a second of an iterator over numbers of states."""
-    begin, states = time.perf_counter(), 0
+    begin, processor, states = time.perf_counter(), time.process_time(), 0
     for count in batches:
         states += count
-    speed = states / BATCH / (time.perf_counter() - begin)
+    number = states / BATCH
+    speed = number / (time.perf_counter() - begin)
+    cost = 1e3 * (time.process_time() - processor) / number
     share = f"  {speed / reference:5.2f} of the raw speed" if reference else ""
-    print(f"{name:34} {speed:8.1f} batches/s  {speed * BATCH * size / 1e6:6.0f} MB/s{share}", flush=True)
+    print(
+        f"{name:30} {speed:7.1f} batches/s  {speed * BATCH * size / 1e6:5.0f} MB/s  {cost:5.1f} ms of CPU{share}",
+        flush=True,
+    )
     return speed
 
 
