@@ -206,7 +206,9 @@ SETTINGS = {
         of={
             "quality": {
                 "sampling.data": 256,
-                "sample.flow_two_networks.fit.steps": EPOCHS, "sample.ddpm.fit.steps": 3 * 59_000 // 64,
+                "sample.flow_two_networks.fit.steps": EPOCHS, "sample.flow_two_networks.fit.report_every": 461,
+                "sample.flow_two_networks.fit.patience": 20, "sample.flow_two_networks.fit.validation": 1000,
+                "sample.ddpm.fit.steps": 3 * 59_000 // 64,
             },
         },
         tables=("priors", "quality"), mark="report",
