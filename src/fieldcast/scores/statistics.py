@@ -28,6 +28,22 @@ POWER = {
 COVERAGE = {"coverage50": 0.5, "coverage90": 0.9}
 
 
+def with_overall(
+    values: Float[np.ndarray, "..."],
+    deviation: Float[np.ndarray, " variable"],
+    power: int | Integer[np.ndarray, "..."],
+    *,
+    axis: int,
+) -> Float[np.ndarray, "..."]:
+    """The values and, last along the axis of variables, their mean over variables of value / deviation ** power.
+
+    `deviation` is the anomaly standard deviation of each variable, and `power` that of the unit of the values, one for
+    all or an array that broadcasts against the axes after that of the variables.
+    """
+    units = np.expand_dims(deviation, tuple(range(1, values.ndim - axis))) ** power
+    return np.concatenate([values, (values / units).mean(axis, keepdims=True)], axis)
+
+
 class Interval(NamedTuple):
     """Interval from the i-th to the j-th of M ordered members, and the probability that it holds a calibrated truth."""
 
