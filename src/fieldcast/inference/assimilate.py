@@ -20,7 +20,7 @@ from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.climatological_past import climatological_past, climatological_positions
 from fieldcast.encoding.planet_dynamics import PlanetDynamics
 from fieldcast.encoding.tensor_file import pack_bytes, unpack_state
-from fieldcast.lineage import Lineage
+from fieldcast.lineage import Lineage, matches
 from fieldcast.models.assimilation.baselines import EachStep
 from fieldcast.models.assimilation.filter import CycleState, Filter, Step, cycle
 from fieldcast.models.assimilation.perfect_letkf import STATE, PerfectLETKF
@@ -180,7 +180,7 @@ def resume_state(
 ) -> tuple[CycleState | None, dict[str, Any]]:
     """State and header of an interrupted cycle of this lineage; None and an empty header if there is none."""
     tensors, header = unpack_state(earlier, "The state of the cycle")
-    if not tensors or header.get("lineage") != sources:
+    if not tensors or not matches(header.get("lineage", {}), sources):
         return None, {}
     tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
     memory = {name.removeprefix("memory."): t for name, t in tensors.items() if name.startswith("memory.")}

@@ -20,7 +20,7 @@ from fieldcast.encoding.tensor_file import pack_bytes, unpack_state
 from fieldcast.errors import InputError
 from fieldcast.fields import domain
 from fieldcast.inference.gaps_series import Stretches
-from fieldcast.lineage import differences
+from fieldcast.lineage import matches
 from fieldcast.models.gaps.error_variance import ErrorPredictors, ErrorVariances
 from fieldcast.models.gaps.fillers import FILLERS, dineof
 from fieldcast.models.gaps.hidden import Hidden
@@ -217,7 +217,7 @@ def methods_in(file: bytes) -> list[str]:
 def from_file(file: bytes | None, lineage: Mapping[str, Any], device: torch.device) -> list[Trial]:
     """Trials from a file of this lineage, on a device; an empty list for a file of another lineage."""
     tensors, header = unpack_state(file, "The file of gap trials")
-    if not header or any(differences(header, lineage)):
+    if not header or not matches(header, lineage):
         return []
     trials = []
     for number, numbers in enumerate(header["trials"]):
