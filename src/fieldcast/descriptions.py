@@ -39,6 +39,10 @@ class About:
     role: Literal["reference", "climatology", "bound", "baseline"] | None = None
     order: int | None = None
 
+    def family_or_default(self, *, learned: bool) -> Family:
+        """Its family; without one that of an experiment that was trained by gradients, or was not."""
+        return self.family or ("learned" if learned else "classical")
+
 
 def descriptions(bodies: Mapping[str, Mapping[str, Any]]) -> dict[str, About]:
     """Descriptions of the experiments of a task, in order; a missing label is the experiment's name.

@@ -153,7 +153,7 @@ class Results(ABC):
             name: replace(
                 text,
                 label=text.label if count[text.label] == 1 else f"{text.label} ({name})",
-                family=text.family or ("learned" if self.learned(name) else "classical"),
+                family=text.family_or_default(learned=self.learned(name)),
             )
             for name, text in described.items()
         }
