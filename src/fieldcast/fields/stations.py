@@ -125,11 +125,11 @@ def converted(
     table: pd.DataFrame,
     units: Mapping[str, str],
     where: str,
-    whose: str = "the unit that the model was trained in",
+    target: str = "the unit that the model was trained in",
 ) -> pd.DataFrame:
     """Convert a table to the units of each variable; without a column of units, values are taken to be in them already.
 
-    `whose` describes these units in messages.
+    `target` describes these units in messages.
 
     Raises
     ------
@@ -155,7 +155,7 @@ def converted(
         if change is None:
             raise InputError(
                 f"variable '{variable}' of {where} is in '{unit}', which cannot be converted to "
-                f"'{units[str(variable)]}', {whose}: give it in that unit."
+                f"'{units[str(variable)]}', {target}: give it in that unit."
             )
         table.loc[part.index, "value"] = part["value"] * change.scale + change.offset
         if "error" in table:
@@ -176,5 +176,5 @@ def refuse_rows(wrong: pd.Series, table: pd.DataFrame, where: str, fault: str, r
 def observation_text(row: Mapping[str, object]) -> str:
     """An observation as text for a message."""
     name = f"station {row['station']}, " if "station" in row else ""
-    place = f"{row['latitude']:g}, {row['longitude']:g}"
-    return f"{name}{row['variable']} at {place} on {pd.Timestamp(str(row['time'])).isoformat()}"
+    location = f"{row['latitude']:g}, {row['longitude']:g}"
+    return f"{name}{row['variable']} at {location} on {pd.Timestamp(str(row['time'])).isoformat()}"

@@ -164,8 +164,8 @@ def long_rollout_spectra(
     for axes in panels.ravel()[len(runs) :]:
         axes.set_visible(False)
     for axes, (name, fields) in zip(panels.ravel(), runs.items(), strict=False):
-        for wavelength, ratio, label, place in step_ratios(fields, diagnostics[name], variable, wraps):
-            axes.plot(wavelength, ratio, color=SHADES(place), linewidth=1.4, label=label)
+        for wavelength, ratio, label, shade in step_ratios(fields, diagnostics[name], variable, wraps):
+            axes.plot(wavelength, ratio, color=SHADES(shade), linewidth=1.4, label=label)
         axes.axhline(1.0, color="black", linewidth=0.8)
         style_axes(axes, in_lines(name, TITLE_LETTERS // columns), "wavelength, km")
     finish_axes(figure, panels, f"{variable}: power / power of the truth")

@@ -195,13 +195,13 @@ def grid_of(codec: FieldCodec | AnyDayCodec) -> dict[str, Float[np.ndarray, " ce
     return {axis: getattr(codec, axis) for axis in GRID}
 
 
-def require_same_grid(data: xr.Dataset, codec: FieldCodec | AnyDayCodec, what: str) -> None:
-    """Raise an InputError unless `what` has the latitudes and longitudes of the model."""
+def require_same_grid(data: xr.Dataset, codec: FieldCodec | AnyDayCodec, where: str) -> None:
+    """Raise an InputError unless the data have the latitudes and longitudes of the model; `where` names them."""
     trained = grid_of(codec)
     if axis := different_axis(trained, data):
         raise InputError(
-            f"the {axis}s differ: {what} has {describe(data[axis].values)}; the model was trained on "
-            f"{describe(trained[axis])}: interpolate {what} to the model's grid, or train on this grid."
+            f"the {axis}s differ: {where} has {describe(data[axis].values)}; the model was trained on "
+            f"{describe(trained[axis])}: interpolate {where} to the model's grid, or train on this grid."
         )
 
 

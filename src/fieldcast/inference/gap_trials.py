@@ -190,9 +190,9 @@ def linear_errors(visible: GappyRecord, hidden: Hidden) -> Float[Tensor, " hidde
     """Errors of linear interpolation in time at the hidden values."""
     errors = -hidden.truth
     for columns in pieces(*hidden.shape[::-1]):
-        here = (hidden.cell >= columns.start) & (hidden.cell < columns.stop)
+        in_piece = (hidden.cell >= columns.start) & (hidden.cell < columns.stop)
         filled = visible.linear_in_time(columns)
-        errors[here] += filled[hidden.time[here], hidden.cell[here] - columns.start].double()
+        errors[in_piece] += filled[hidden.time[in_piece], hidden.cell[in_piece] - columns.start].double()
     return errors
 
 

@@ -147,10 +147,10 @@ def model_scores(
     predicted = torch.empty(len(points), drawn, dtype=torch.float64)
     fold = torch.from_numpy(cluster % FOLDS)
     for out in Progress(range(FOLDS), unit="fold"):
-        left = fold == out
-        x = draw(model, replace(c, points=points[~left]), members, seed, out)
+        left_out = fold == out
+        x = draw(model, replace(c, points=points[~left_out]), members, seed, out)
         existing = torch.where(model.space.exists, x, 0.0)  # a non-finite draw makes the score non-finite
-        predicted[left] = points[left].at(existing).double().cpu()
+        predicted[left_out] = points[left_out].at(existing).double().cpu()
     if drawn > 1:
         eps = RandomStreams(seed, torch.arange(len(points)), drawn, FOLDS).normal(1)[..., 0].cpu()
         predicted += eps * points.error.sqrt()[:, None].cpu()
@@ -238,8 +238,8 @@ def largest_biases(table: pd.DataFrame, stations: pd.DataFrame) -> str:
     for variable, of_variable in table[table["score"] == "crps"].groupby("variable", sort=False):
         best = of_variable.loc[of_variable["value"].idxmin()]
         same_variable = stations["variable"] == variable
-        here = stations[same_variable & (stations["experiment"] == best["experiment"])]
-        largest = here.loc[here["bias"].abs().nlargest(LISTED_BIASES).index]
+        of_best = stations[same_variable & (stations["experiment"] == best["experiment"])]
+        largest = of_best.loc[of_best["bias"].abs().nlargest(LISTED_BIASES).index]
         unit = "" if best["unit"] == NO_UNIT else f" {best['unit']}"
         listed = [
             f"{row.get('station', '{latitude:g}, {longitude:g}'.format(**row))} {row['bias']:+.3g}{unit}"

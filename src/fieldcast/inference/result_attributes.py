@@ -37,7 +37,7 @@ COMMANDS = ("kedro", "fieldcast")
 
 
 def with_attributes(
-    result: xr.Dataset, source: Mapping[str, Any], what: str, model: str, options: Mapping[str, Any]
+    result: xr.Dataset, source: Mapping[str, Any], kind: str, model: str, options: Mapping[str, Any]
 ) -> xr.Dataset:
     """The result with its own attributes, and with those of its source under names that begin with `input_`.
 
@@ -47,7 +47,7 @@ def with_attributes(
         Variables v with v_mean, v_spread, v_suspect and v_flag, in the layout of the user's data.
     source
         Global attributes of the data that the result was made from; those of ingestion are left out.
-    what
+    kind
         Kind of the result, the first words of its title: "Reconstruction", "Forecast".
     model
         Type and digest of the model.
@@ -70,14 +70,14 @@ def with_attributes(
     version = provenance.versions(["fieldcast"]).get("fieldcast", "")
     call = ", ".join(f"{key}={value}" for key, value in options.items())
     today = provenance.now()[:10]
-    line = f"{today} {what.lower()} by fieldcast {version}: {command() or call}"
+    line = f"{today} {kind.lower()} by fieldcast {version}: {command() or call}"
     result.attrs = {
         **inherited_attributes(source),
         "Conventions": CONVENTIONS,
-        "title": f"{what} of {variables}",
-        "summary": f"{what} of {variables} as an ensemble with its mean and its spread, the standard deviation of the "
+        "title": f"{kind} of {variables}",
+        "summary": f"{kind} of {variables} as an ensemble with its mean and its spread, the standard deviation of the "
         f"members, drawn from the generative model {model} ({call}).",
-        "keywords": ", ".join([what.lower(), "ensemble", *keywords]),
+        "keywords": ", ".join([kind.lower(), "ensemble", *keywords]),
         "source": f"fieldcast {version}, model {model}",
         "history": "\n".join(filter(None, [line, source.get("history")])),
         "date_created": today,

@@ -177,9 +177,9 @@ def sample(results: Sample) -> Glance:
     share = f"{100 * accuracy[best]:.3g} % accuracy, where 50 % would be chance"
     if accuracy[best] >= RECOGNISED_ACCURACY:
         share = f"{100 * accuracy[best]:.3g} % accuracy (chance: 50 %)"
-        whose = "every method" if len(accuracy) > 1 else results.label(best)
+        methods = "every method" if len(accuracy) > 1 else results.label(best)
         least = "at least " if len(accuracy) > 1 and not share.startswith("100") else ""
-        doubt = [f"a classifier distinguishes the samples of {whose} from real data with {least}{share}"]
+        doubt = [f"a classifier distinguishes the samples of {methods} from real data with {least}{share}"]
         return Glance([done], [], doubt, trained_once(results))
     clause = f"for sampling, {results.label(best)}: a classifier distinguishes its samples from real data with {share}"
     recognised = [name for name, value in accuracy.items() if value >= RECOGNISED_ACCURACY]
