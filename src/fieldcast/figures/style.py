@@ -87,7 +87,7 @@ def looks(abouts: Mapping[str, About]) -> dict[str, Look]:
     count: Counter[str] = Counter()
     by_name = {}
     for name, about in sorted(abouts.items(), key=lambda item: sort_key(*item)):
-        family = about.family_or_default(learned=True)  # unknown without its costs
+        family = about.family_or_default(learned=True)  # figures do not know how it was trained
         by_name[name] = look(family, about.role, count[family])
         count[family] += 1
     return {name: by_name[name] for name in abouts}

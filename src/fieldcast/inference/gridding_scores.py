@@ -1,13 +1,13 @@
 """Scores of fields from stations alone, at stations that are left out, and the spread that their errors imply.
 
-Clusters of stations are left out in ten turns (`left_out_stations`), and their readings predicted from all others: the
+Clusters of stations are left out in ten folds (`left_out_stations`), and their readings predicted from all others: the
 climate is kriged without them, but kernels and the correlation are those of all stations. The spread of a variable is
 multiplied by one factor q, so that the mean square of the standardised errors e is 1. Errors are limited to
 `MAX_DEPARTURE`, 5, so that a few wrong readings do not make the spread of all others too large:
 
     mean min(e / q, 5)^2 = 1.
 
-Scores are cross-fitted: q of a cluster comes from the errors at clusters that are left out in other turns.
+Scores are cross-fitted: q of a cluster comes from the errors at clusters that are left out in other folds.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class LeftOut:
         return np.asarray((y - self.mean[name]) / self.spread[name])
 
     def factors(self, name: str = KRIGING) -> Float[np.ndarray, " n"]:
-        """Factor q for each reading, from the errors in other turns."""
+        """Factor q for each reading, from the errors in other folds."""
         fold, errors = self.cluster % FOLDS, self.errors(name)
         by_fold = {number: spread_factor(errors[fold != number]) for number in np.unique(fold)}
         return np.array([by_fold[number] for number in fold])

@@ -1,6 +1,6 @@
 """Scores at stations that are left out: how good a filled field is between the observations, without any truth.
 
-Stations are grouped into clusters, and whole clusters are left out in ten turns, because the neighbour of a left-out
+Stations are grouped into clusters, and whole clusters are left out in ten folds, because the neighbour of a left-out
 station would reveal its value. The scored quantity is the predicted observation H x + eps, with instrument and
 representativeness errors; 95 % intervals come from resampling the clusters.
 """
@@ -39,7 +39,7 @@ from fieldcast.scores.numbers import significant
 from fieldcast.scores.observations import Columns, observation_statistics, scores_with_intervals
 
 LOG = logging.getLogger(__name__)
-FOLDS = 10  # turns in which clusters are left out
+FOLDS = 10  # groups of clusters, of which one is left out at a time
 CLUSTERS = 40  # largest number of clusters
 MIN_STATIONS = 20  # smallest number of stations from which some are left out
 COLUMN_WIDTH = 26  # characters of a column in the text

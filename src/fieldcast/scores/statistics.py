@@ -101,13 +101,13 @@ def crps_of_sorted(d: Float[np.ndarray, "*cell member"]) -> Float[np.ndarray, "*
     if members == 1:
         return skill
     weight = (2 * np.arange(1, members + 1) - members - 1) / (members * (members - 1))
-    return skill - d @ weight.astype(d.dtype)  # a NaN stays one in the product
+    return skill - d @ weight.astype(d.dtype)  # NaN propagates through the product
 
 
 def ranks(
     x: Float[np.ndarray, " member *cell"], y: Float[np.ndarray, "*cell"], rng: np.random.Generator
 ) -> Integer[np.ndarray, "*cell"]:
-    """Number of members below the truth, 0..M; a truth equal to n members takes one of the n + 1 places at
+    """Number of members below the truth, 0..M; a truth equal to n members takes one of the n + 1 ranks at
     random."""
     below = (x < y).sum(0, dtype=np.int32)
     equal = (x == y).sum(0, dtype=np.int32)
