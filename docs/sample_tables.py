@@ -201,8 +201,8 @@ SETTINGS = {
         description="report, the original study's budget: ten seeds; 20 epochs of all training images except "
         "1000, on which the best weights are selected; on 2000 of the 10 000 test images, KL by 256 draws where it "
         "has no closed form (by one in training, where the study takes 256), and IWAE with K = 256; the flow with two "
-        "networks for s and t in the study's 20 epochs, but the DDPM on 28 x 28 cells in 5 epochs, which take a core an "
-        "hour and a half",
+        "networks for s and t in the study's 20 epochs, but the DDPM on 28 x 28 cells in 5 epochs, which take a core "
+        "an hour and a half",
         of={
             "quality": {
                 "sampling.data": 256,

@@ -40,7 +40,7 @@ class About:
     order: int | None = None
 
     def family_or_default(self, *, learned: bool) -> Family:
-        """Its family; without one that of an experiment that was trained by gradients, or was not."""
+        """The family; by default `learned` for an experiment trained by gradients, else `classical`."""
         return self.family or ("learned" if learned else "classical")
 
 
