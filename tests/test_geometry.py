@@ -32,9 +32,9 @@ def test_poles_have_the_half_cells_of_the_closed_form() -> None:
     assert np.isclose(area.mean(), 1.0, rtol=1e-13)
 
 
-@pytest.mark.parametrize("turn", [1, -1])
-def test_inner_rows_go_as_the_cosine(turn: int) -> None:
-    latitude = np.arange(-87.1875, 90, 5.625)[::turn]
+@pytest.mark.parametrize("direction", [1, -1])
+def test_inner_rows_go_as_the_cosine(direction: int) -> None:
+    latitude = np.arange(-87.1875, 90, 5.625)[::direction]
     area = geometry.cell_areas(latitude, GLOBE)
     # sin(b) - sin(a) = 2 cos((a + b) / 2) sin((b - a) / 2): exact for cells of one width
     assert np.allclose(

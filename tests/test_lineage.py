@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fieldcast.errors import InputError
-from fieldcast.lineage import UNSET, differences, digest, leaves, require
+from fieldcast.lineage import UNSET, differences, digest, leaves, matches, require
 
 STORED = {"data": "abc", "fit": {"steps": 3, "k": [0.1, 0.2]}, "costs": {"seconds": 1.0}}
 
@@ -33,7 +33,7 @@ def test_the_parts_of_an_iterator_count_one_by_one() -> None:
 
 def test_only_the_entries_of_this_run_are_compared() -> None:
     same = {"data": "abc", "fit": {"steps": 3, "k": (0.1, 0.2)}}  # JSON has no tuples
-    assert not [*differences(STORED, same)]
+    assert not [*differences(STORED, same)] and matches(STORED, same)
     present = {"fit": {"steps": 4, "rate": 0.1}, "seed": 0}
     assert [*differences(STORED, present)] == [
         ("fit.steps", 3, 4),
@@ -41,6 +41,7 @@ def test_only_the_entries_of_this_run_are_compared() -> None:
         ("seed", UNSET, 0),
         ("fit.k", [0.1, 0.2], UNSET),
     ]
+    assert not matches(STORED, present) and not matches({}, same)
 
 
 def test_another_lineage_is_refused_in_one_sentence() -> None:

@@ -39,6 +39,10 @@ class About:
     role: Literal["reference", "climatology", "bound", "baseline"] | None = None
     order: int | None = None
 
+    def family_or_default(self, *, learned: bool) -> Family:
+        """The family; by default `learned` for an experiment trained by gradients, else `classical`."""
+        return self.family or ("learned" if learned else "classical")
+
 
 def descriptions(bodies: Mapping[str, Mapping[str, Any]]) -> dict[str, About]:
     """Descriptions of the experiments of a task, in order; a missing label is the experiment's name.
@@ -46,7 +50,7 @@ def descriptions(bodies: Mapping[str, Mapping[str, Any]]) -> dict[str, About]:
     `bodies` are the experiments of one task as parameters: {name: {about, model, fit, ...}}.
     """
     given = {name: description_of(name, body.get("about")) for name, body in bodies.items()}
-    return dict(sorted(given.items(), key=lambda item: place(*item)))
+    return dict(sorted(given.items(), key=lambda item: sort_key(*item)))
 
 
 def description_of(name: str, body: Mapping[str, Any] | None) -> About:
@@ -65,7 +69,7 @@ def description_of(name: str, body: Mapping[str, Any] | None) -> About:
     return replace(given, label=given.label or name)
 
 
-def place(name: str, description: About) -> tuple[bool, int, str]:
+def sort_key(name: str, description: About) -> tuple[bool, int, str]:
     """Sort key of an experiment: its order, or its name if it has none."""
     return description.order is None, description.order or 0, name
 

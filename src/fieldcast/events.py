@@ -41,7 +41,7 @@ def thresholds_on(
     count = values.shape[1]
     if count == MONTHS:
         return values[:, np.searchsorted(calendars.DAYS_BEFORE_MONTH, days, side="left") - 1]
-    place = (days - float(thresholds["dayofyear"][0])) % DAYS_PER_YEAR / (DAYS_PER_YEAR / count)
-    before = place.astype(int) % count
-    share = (place - before).astype(values.dtype)[:, None, None]
+    position = (days - float(thresholds["dayofyear"][0])) % DAYS_PER_YEAR / (DAYS_PER_YEAR / count)
+    before = position.astype(int) % count
+    share = (position - before).astype(values.dtype)[:, None, None]
     return (1 - share) * values[:, before] + share * values[:, (before + 1) % count]

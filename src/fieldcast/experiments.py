@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from fieldcast.descriptions import About, description_of, place, roles
+from fieldcast.descriptions import About, description_of, roles, sort_key
 from fieldcast.errors import InputError
 
 YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the loader of libyaml is ten times as fast
@@ -101,7 +101,7 @@ def tables(by_address: Mapping[str, Experiment]) -> Iterator[str]:
     for task in dict.fromkeys(experiment.task for experiment in by_address.values()):
         of_task = [experiment for experiment in by_address.values() if experiment.task == task]
         lines = [f"| `{task}.` | | |", "|---|---|---|"]
-        for experiment in sorted(of_task, key=lambda listed: place(listed.name, listed.about)):
+        for experiment in sorted(of_task, key=lambda listed: sort_key(listed.name, listed.about)):
             text = experiment.about
             lines.append(f"| `{experiment.name}` | {text.label or experiment.name} | {text.description} |")
         yield "\n".join(lines)

@@ -81,6 +81,11 @@ def require(stored: Lineage, present: Lineage, artefact: str, remedy: str) -> No
         raise InputError(f"{artefact} with {key} {old}, this run has {new}: {remedy}.")
 
 
+def matches(stored: Lineage, present: Lineage) -> bool:
+    """Whether an artefact was made as this run would make it; see `differences` for what is compared."""
+    return not any(differences(stored, present))
+
+
 def differences(stored: Lineage, present: Lineage) -> Iterator[tuple[str, Any, Any]]:
     """Dotted names of the entries of `present` that the stored lineage does not share, with both values.
 

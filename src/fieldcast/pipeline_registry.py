@@ -113,7 +113,7 @@ class Registry:
         if experiments_of_demo:
             groups["demo"] = list(experiments_of_demo)
         groups["__default__"] = list(self.listed.values())
-        return {name: partial(self.whole, group) for name, group in groups.items()}
+        return {name: partial(self.with_requirements, group) for name, group in groups.items()}
 
     def prepared(self, name: str) -> Pipeline:
         """One stage that runs once for all experiments."""
@@ -132,7 +132,7 @@ class Registry:
         having = (each for each in self.listed.values() if name in own_stages(each, self.tasks[each.task]))
         return union(self.of_experiment(each, [name]) for each in having)
 
-    def whole(self, selected: Iterable[Experiment]) -> Pipeline:
+    def with_requirements(self, selected: Iterable[Experiment]) -> Pipeline:
         """Everything that experiments need, from the data to the report."""
         needed = {need.address: need for each in selected for need in requirements(each, self.listed)}
         before = {name for need in needed.values() for name in self.tasks[need.task].preparation}

@@ -68,5 +68,5 @@ def packages() -> list[str]:
 def configurations() -> list[Path]:
     """The folders `conf` of the packages that bring tasks; no package is imported."""
     specs = (find_spec(package) for package in packages())
-    places = (Path(place) for spec in specs if spec for place in spec.submodule_search_locations or ())
-    return [place / "conf" for place in places if (place / "conf").is_dir()]
+    folders = (Path(folder) for spec in specs if spec for folder in spec.submodule_search_locations or ())
+    return [folder / "conf" for folder in folders if (folder / "conf").is_dir()]

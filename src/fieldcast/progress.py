@@ -64,8 +64,8 @@ def state_of(progress: Progress) -> str:
     text = f"{done} of {total} {bar['unit']}s" if total else f"{done} {bar['unit']}s"
     if total and done > first:
         step = progress.counted / (done - first)
-        left = (total - done) * step - (bar["elapsed"] - progress.counted)
-        text += f", about {duration(max(left, (total - done - 1) * step))} left"
+        remaining = (total - done) * step - (bar["elapsed"] - progress.counted)
+        text += f", about {duration(max(remaining, (total - done - 1) * step))} left"
     return text
 
 

@@ -78,7 +78,7 @@ class TimeStep(NamedTuple):
     def positions(self, times: Any, sought: Any) -> Int[np.ndarray, " sought"]:
         """Index in `times` of each time sought, -1 if absent: of the same second, or in the same month."""
         if self.months:
-            index = {number: place for place, number in enumerate(month_numbers(times).tolist())}
+            index = {number: position for position, number in enumerate(month_numbers(times).tolist())}
             return np.array([index.get(number, -1) for number in month_numbers(sought).tolist()], dtype=int)
         return calendars.positions(times, calendars.iso(sought))
 
@@ -102,12 +102,12 @@ def in_months(times: Any, months: int) -> bool:
     numbers = month_numbers(array)
     if np.any(np.diff(numbers) < 1) or np.any((numbers - numbers[0]) % months):
         return False
-    places = array - month_starts(numbers, array)
+    offsets = array - month_starts(numbers, array)
     lengths = month_starts(numbers + 1, array) - month_starts(numbers, array)
     most = span(MAX_MONTH_OFFSET, array)
     return any(
         bool(np.max(offset) - np.min(offset) <= most)
-        for offset in (places, 2 * places - lengths, lengths - places)
+        for offset in (offsets, 2 * offsets - lengths, lengths - offsets)
     )
 
 
@@ -156,12 +156,12 @@ def months_later(times: Any, months: int) -> np.ndarray:
     (start, end), (first, last) = (
         (month_starts(n, array), month_starts(n + 1, array)) for n in (numbers, numbers + months)
     )
-    place, day = array - start, span(timedelta(days=1), array)
-    if np.all(np.abs(2 * place - (end - start)) <= span(timedelta(minutes=1), array)):
+    offset, day = array - start, span(timedelta(days=1), array)
+    if np.all(np.abs(2 * offset - (end - start)) <= span(timedelta(minutes=1), array)):
         return first + (last - first) // 2
     if np.all(end - array <= day):
         return last - (end - array)
-    return first + np.minimum(place, last - first - day + place % day)
+    return first + np.minimum(offset, last - first - day + offset % day)
 
 
 def month_numbers(times: Any) -> Int[np.ndarray, " time"]:

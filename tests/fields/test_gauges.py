@@ -44,7 +44,7 @@ def test_the_step_is_the_most_frequent_one_of_a_station() -> None:
     hours = pd.date_range("2001-01-01", periods=30, freq="3h")
     late = table(hours + pd.Timedelta(minutes=7)).assign(lat=0.0)
     gauges = Gauges.read(pd.concat([table(hours), late]), None, WHERE)
-    assert gauges.step.hours == 3 and len(gauges.times) == 30 and len(gauges.places) == 6
+    assert gauges.step.hours == 3 and len(gauges.times) == 30 and len(gauges.locations) == 6
     months = Gauges.read(table(pd.date_range("2001-01-01", periods=30, freq="MS")), None, WHERE)
     assert months.step.months == 1 and months.number.tolist() == list(range(30))
     assert months.of("t")[0].seasonal

@@ -9,8 +9,8 @@ import torch
 from fieldcast.encoding.cycle_observations import observe_cycle, require_cycle_observations
 from fieldcast.encoding.options import Cycling, Limits, Sparsification
 from fieldcast.errors import InputError
-from fieldcast.inference.assimilate import Assimilator, analysis_context, assimilate
-from fieldcast.models.assimilation.filter import UPDATE
+from fieldcast.inference.assimilate import Assimilator, analysis_context, assimilate, pack_state, resume_state
+from fieldcast.models.assimilation.filter import UPDATE, CycleState
 from fieldcast.models.assimilation.hybrid import Hybrid
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
 from fieldcast.models.persistence import Persistence
@@ -92,6 +92,18 @@ def test_a_cycle_is_stored_day_by_day_and_resumes_to_the_same_numbers(world, obs
         assert rest[-1].members["t"].values.tobytes() == whole[-1].members["t"].values.tobytes()
     other = list(assimilate(hybrid, observations, training, {**SOURCES, "seed": 4}, whole[2].state, 3))
     assert len(other) == 7  # another lineage starts anew
+
+
+def test_a_state_is_resumed_if_its_lineage_is_that_of_this_run() -> None:
+    """Sequences are compared by their values, because JSON has no tuples."""
+    present = {**SOURCES, "range": ("2001-01-01", "2001-01-05")}
+    file, device = (
+        pack_state(CycleState(torch.zeros(1, 1, 1, 1, 1, 1), {}), 3, 0.0, present),
+        torch.device("cpu"),
+    )
+    assert resume_state(file, present, device)[1]["number"] == 3
+    assert resume_state(file, {**present, "seed": 4}, device) == (None, {})
+    assert resume_state(None, present, device) == (None, {})
 
 
 def test_each_time_by_itself_is_the_reconstruction_of_that_time(world, observations):

@@ -160,9 +160,7 @@ def test_readings_in_other_units_than_the_model_are_refused(model, world) -> Non
     """Readings in hundreds of K: so large an error of representativeness would let none of them count as gross."""
     table = stations(world.split("test").isel(time=slice(10, 12)), 30, 0.0)
     readings = table.assign(value=table["value"] / 100)
-    with pytest.raises(
-        InputError, match="half of the readings of 't' in the table of stations are more than"
-    ):
+    with pytest.raises(InputError, match="half of the values of 't' in the table of stations are more than"):
         model.fill(stations=readings)
 
 

@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 from fieldcast.report import Sample
-from fieldcast.report.sample_findings import Findings, in_words, percents, verdict
+from fieldcast.report.sample_findings import Findings, percents, score_with_interval, verdict
 from fieldcast.scores.bootstrap import Score
 
 from .conftest import leaderboard_of
@@ -148,7 +148,7 @@ def test_sizes_are_a_number_or_a_range_and_empty_if_unknown() -> None:
 
 
 def test_values_and_shares_have_their_intervals() -> None:
-    assert in_words(Score(1.25, 1.0, 1.5)) == "1.25 (1.00 to 1.50)"
-    assert in_words(Score(1.25)) == "1.25"
-    assert in_words(Score(math.inf)) == "∞"  # samples that are not finite, as in the table
+    assert score_with_interval(Score(1.25, 1.0, 1.5)) == "1.25 (1.00 to 1.50)"
+    assert score_with_interval(Score(1.25)) == "1.25"
+    assert score_with_interval(Score(math.inf)) == "∞"  # samples that are not finite, as in the table
     assert (percents(Score(0.516)), percents(Score(0.5, 0.4, 0.6))) == ("52 %", "50 % (40 to 60 %)")

@@ -17,10 +17,10 @@ from fieldcast.report.study_answers import (
     answers,
     cost_differences,
     equal_cost,
-    in_words,
     representative_cases,
     spectrum_shares,
     study_table,
+    verdict_text,
 )
 from fieldcast.scores.bootstrap import Score
 from fieldcast.scores.leaderboard_schema import FORECAST
@@ -104,7 +104,7 @@ def test_an_answer_holds_both_scores_and_the_paired_difference(results) -> None:
     (answer,) = answers(results, results.board, STUDY, FORECAST)
     (first, second) = answer.cases
     assert first == (Lead(24.0), "0.200", "0.300", "better by 0.10")
-    assert second == (Lead(48.0), "0.400", "0.400", in_words(Score(0.0, 0.0, 0.0)))
+    assert second == (Lead(48.0), "0.400", "0.400", verdict_text(Score(0.0, 0.0, 0.0)))
     assert answer.costs == ["1 against 2 ms per draw"]
     swapped = replace(STUDY, questions=(Question("?", "vae", THIRD),))
     (answer,) = answers(results, results.board, swapped, FORECAST)
@@ -131,8 +131,8 @@ def test_an_answer_needs_both_experiments_and_an_interval_needs_times(results) -
     ],
 )
 def test_a_verdict_has_a_margin_only_if_zero_is_excluded(score, text) -> None:
-    assert in_words(score) == text
-    assert "by" not in in_words(Score(-0.1, -0.2, 0.0)) != ""
+    assert verdict_text(score) == text
+    assert "by" not in verdict_text(Score(-0.1, -0.2, 0.0)) != ""
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def test_notes_follow_the_interval() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "whole", "expected"),
+    ("value", "integer", "expected"),
     [
         (2.0, False, Cell("2.00", 2.0)),
         (2.0, True, Cell("2", 2.0)),
@@ -47,8 +47,8 @@ def test_notes_follow_the_interval() -> None:
         (-math.inf, False, Cell("−∞", -sys.float_info.max)),
     ],
 )
-def test_numbers_and_counts(value, whole, expected) -> None:
-    assert number_cell(value, whole=whole) == expected
+def test_numbers_and_counts(value, integer, expected) -> None:
+    assert number_cell(value, integer=integer) == expected
 
 
 def test_costs_are_amounts() -> None:

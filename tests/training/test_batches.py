@@ -6,7 +6,6 @@ import torch
 from fieldcast.encoding.options import Sparsification
 from fieldcast.errors import InputError
 from fieldcast.models.random_streams import RandomStreams
-from fieldcast.models.selection import evenly
 from fieldcast.training.batches import ForecastWindows, ReconstructionBatches
 from fieldcast.training.state_source import InMemory, States
 
@@ -86,11 +85,6 @@ def test_trials_of_a_forecast_come_in_pieces_of_few_starts_each_from_the_whole_r
         torch.equal(tuning[i], single)
         for i, single in zip(together.index.tolist(), drawn.normal(1), strict=True)
     )
-
-
-def test_evenly_spaced_places():
-    assert evenly(10, 4).tolist() == [0, 3, 6, 9]
-    assert evenly(3, 10).tolist() == [0, 1, 2]
 
 
 def test_tuning_needs_validation_data(forecast):

@@ -12,7 +12,14 @@ from kedro.io.core import AbstractDataset, DatasetError, get_protocol_and_path
 
 from fieldcast.datasets.damage import DamagedError, warn_of_damage
 
-OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "abfs", "az")  # without folders; to make one would make a bucket
+OBJECT_STORES = (
+    "s3",
+    "s3a",
+    "gs",
+    "gcs",
+    "abfs",
+    "az",
+)  # without folders; creating one would create a bucket
 
 
 @contextmanager

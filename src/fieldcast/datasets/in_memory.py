@@ -17,17 +17,17 @@ class InMemoryDataset(SharedMemoryDataset):
     def __init__(self, *, metadata: dict[str, Any] | None = None) -> None:
         """metadata: for hooks and plugins, such as kedro-viz."""
         super().__init__()
-        self._here = MemoryDataset(copy_mode="assign")
+        self._in_process = MemoryDataset(copy_mode="assign")
         self.metadata = metadata
 
     def load(self) -> Any:
         """Return what has been saved in this run; raises DatasetError if nothing has."""
-        return self._here.load() if self.shared_memory_dataset is None else pickle.loads(super().load())
+        return self._in_process.load() if self.shared_memory_dataset is None else pickle.loads(super().load())
 
     def save(self, data: Any) -> None:
         """Keep the data until no node of the run needs them any more; raises DatasetError if they cannot be sent."""
         if self.shared_memory_dataset is None:
-            self._here.save(data)
+            self._in_process.save(data)
             return
         try:
             sent = pickle.dumps(data)
@@ -38,7 +38,7 @@ class InMemoryDataset(SharedMemoryDataset):
         super().save(sent)
 
     def _exists(self) -> bool:
-        return self._here.exists() if self.shared_memory_dataset is None else super()._exists()
+        return self._in_process.exists() if self.shared_memory_dataset is None else super()._exists()
 
     def _release(self) -> None:
-        self._here.release()
+        self._in_process.release()

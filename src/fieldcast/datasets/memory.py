@@ -46,10 +46,10 @@ def _control_groups() -> Iterator[tuple[int, int]]:
             group = next(group[2] for group in groups if group[1] == ("memory" if folder != root else ""))
         except (OSError, StopIteration):
             continue
-        for place in (folder, folder / group.lstrip("/")):  # the first is that of a container
+        for directory in (folder, folder / group.lstrip("/")):  # the first is that of a container
             try:
-                size, taken = int((place / limit).read_text()), int((place / used).read_text())
+                size, in_use = int((directory / limit).read_text()), int((directory / used).read_text())
             except (OSError, ValueError):  # "max": no limit
                 continue
             if size < UNLIMITED:
-                yield size, taken
+                yield size, in_use

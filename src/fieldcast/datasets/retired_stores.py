@@ -69,7 +69,7 @@ def flush(folder: str, deep: bool = True, since: float = 0.0) -> None:
     Files that were last changed before the time `since`, in seconds of `time.time`, are on the disk already.
     """
     walk = list(os.walk(folder)) if deep else [(folder, [], [])]
-    paths = [os.path.join(place, file) for place, _, files in walk for file in (*files, "")]
+    paths = [os.path.join(directory, file) for directory, _, files in walk for file in (*files, "")]
     paths = [path for path in paths if os.stat(path).st_mtime >= since - CLOCK_RESOLUTION]
     with ThreadPoolExecutor(PARALLEL_FLUSHES) as pool:
         for _ in pool.map(_fsync, paths):
@@ -92,10 +92,10 @@ def _aside(path: PurePosixPath) -> list[Path]:
     return list(Path(path.parent).glob(f"{path.name}.old-*"))
 
 
-def _move(place: Path, to: Path, readers: list[CheckedStore]) -> None:
-    os.rename(place, to)
+def _move(source: Path, to: Path, readers: list[CheckedStore]) -> None:
+    os.rename(source, to)
     for reader in readers:
-        if reader.root == place:
+        if reader.root == source:
             reader.root = to
 
 
@@ -106,11 +106,13 @@ def _remove_after(old: Path, readers: list[CheckedStore]) -> None:
     if not readers:
         shutil.rmtree(old)
         return
-    left, owner = {id(reader) for reader in readers}, os.getpid()
+    open_readers, owner = {id(reader) for reader in readers}, os.getpid()
 
     def gone(number: int) -> None:
-        left.discard(number)
-        if not left and os.getpid() == owner:  # a forked child leaves it to its parent, which may still read
+        open_readers.discard(number)
+        if (
+            not open_readers and os.getpid() == owner
+        ):  # a forked child leaves it to its parent, which may still read
             shutil.rmtree(old, ignore_errors=True)
 
     for reader in readers:

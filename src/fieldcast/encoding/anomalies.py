@@ -120,10 +120,18 @@ class FieldCodec(FieldLayout):
         """The climatology at some times, in physical units."""
         return self.climatology[calendars.day_of_year(times) - 1]
 
+    def to_anomalies(
+        self,
+        values: Float[np.ndarray, "*lead variable y x"],
+        climatology: Float[np.ndarray, "*days variable y x"],
+    ) -> Float[np.ndarray, "*lead variable y x"]:
+        """(values - climatology) / deviation, for a climatology that broadcasts against the values."""
+        return (values - climatology) / self.deviation[:, None, None]
+
     def to_physical(
         self, x: Float[np.ndarray, "*lead variable y x"], climatology: Float[np.ndarray, "*days variable y x"]
     ) -> Float[np.ndarray, "*lead variable y x"]:
-        """x * deviation + climatology: the inverse of `encode`, for a climatology that broadcasts against x."""
+        """x * deviation + climatology: the inverse of `to_anomalies`."""
         values = x * self.deviation[:, None, None]
         values += climatology
         return values

@@ -168,8 +168,8 @@ def unpack(data: bytes, where: str = "the checkpoint", model: Mapping[str, Any] 
         require_finite(tensors, where)
         fixed = {name: tensors[f"space.{name}"] for name in SPACE}
         step = TimeStep.stored_in(header)
-        place = {"variables": tuple(header["variables"]), "wraps": header["wraps"]}
-        space = Space(**place, step=step.hours, months=step.months, **fixed)
+        grid = {"variables": tuple(header["variables"]), "wraps": header["wraps"]}
+        space = Space(**grid, step=step.hours, months=step.months, **fixed)
         codec = stored_codec(arrays, header)
     except (KeyError, TypeError) as error:
         raise InputError(f"{where} is incomplete ({error}): train the experiment again.") from None

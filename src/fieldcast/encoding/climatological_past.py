@@ -44,11 +44,11 @@ def climatological_positions(
     """
     cases, members, past = shape
     segment = training["segment"].values
-    whole = np.zeros(len(segment), dtype=bool)
-    whole[past - 1 :] = segment[past - 1 :] == segment[: len(segment) - past + 1]
-    if not whole.any():
+    has_past = np.zeros(len(segment), dtype=bool)
+    has_past[past - 1 :] = segment[past - 1 :] == segment[: len(segment) - past + 1]
+    if not has_past.any():
         raise InputError(f"the training split has no {past} successive states: set model.history lower.")
-    allowed = torch.from_numpy(whole)[None].expand(cases, -1)
+    allowed = torch.from_numpy(has_past)[None].expand(cases, -1)
     allowed = within_season(codec.days(training["time"]), codec.days(time).expand(cases), allowed)
     draws = RandomStreams(seed_for("climatological past", seed), torch.arange(cases), members)
     last = pick(allowed, draws.uniform(1)[..., 0])

@@ -80,8 +80,8 @@ class PlanetDynamics:
         """Standardised anomalies of the weather."""
         fields = weather(self.planet, self.grid, q.cpu().numpy())
         x = np.stack([fields[name] for name in self.codec.variables], axis=2)
-        x = x - self.codec.climatology[day_numbers(day) % YEAR][:, None]
-        return torch.from_numpy(x / self.codec.deviation[:, None, None]).float().to(q.device)
+        x = self.codec.to_anomalies(x, self.codec.climatology[day_numbers(day) % YEAR][:, None])
+        return torch.from_numpy(x).float().to(q.device)
 
     def maps(self, q: PlanetStates) -> Float[Tensor, "batch members 3 y x"]:
         """The streamfunction of each level."""

@@ -113,7 +113,7 @@ def times_of(table: pd.DataFrame, step: TimeStep, first: str, where: str) -> xr.
 
 
 def time_shift_message(table: pd.DataFrame, times: xr.DataArray, datum: np.ndarray, step: TimeStep) -> str:
-    """A sentence on the reading farthest from its time `times[datum]`; empty within a quarter of a step."""
+    """A sentence on the reading farthest from its time `times[datum]`; empty if that is within a quarter of a step."""
     reading_times = pd.DatetimeIndex(table["time"])
     model_times = pd.DatetimeIndex(calendars.from_iso(calendars.iso(times)))[datum]
     hours = np.abs((reading_times - model_times) / pd.Timedelta(hours=1))

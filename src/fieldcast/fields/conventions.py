@@ -238,7 +238,7 @@ def _check_dates(time: xr.DataArray, where: str) -> None:
 def _plain(array: xr.DataArray) -> xr.DataArray:
     """Reduce a variable to float32 on the contract's dimensions, its CF attributes and the notes on its values."""
     dims = DIMS if "time" in array.dims else DIMS[1:]
-    kept = {
+    attributes = {
         key: str(array.attrs[key])
         for key in (*KEPT_ATTRS, "aliases")
         if str(array.attrs.get(key, "")).strip()
@@ -247,7 +247,7 @@ def _plain(array: xr.DataArray) -> xr.DataArray:
     plain = plain.drop_vars([c for c in plain.coords if c not in DIMS]).copy(deep=False)
     plain.attrs = {}  # drop_attrs would copy the values
     wide = {WIDE_ATTR: 1} if array.dtype.itemsize > (4 if array.dtype.kind == "f" else 2) else {}
-    return plain.assign_attrs(kept | notes_of(array.attrs) | wide)
+    return plain.assign_attrs(attributes | notes_of(array.attrs) | wide)
 
 
 def _plain_coordinate(coordinate: xr.DataArray) -> xr.DataArray:

@@ -79,14 +79,14 @@ class Gauges:
     ----------
     table
         Columns time (of the step), latitude, longitude, variable, value and, if there are names, station; `at_time` and
-        `at_place` are the indices of the time and the location.
+        `at_location` are the indices of the time and the location.
     times
         Times of the steps that occur.
     number
         Numbers of these steps, which differ by 1 between successive steps.
     step
         Length of a step.
-    places
+    locations
         Columns latitude and longitude of each location.
     units
         Units of each variable.
@@ -96,7 +96,7 @@ class Gauges:
     times: np.ndarray
     number: Int[np.ndarray, " time"]
     step: TimeStep
-    places: pd.DataFrame
+    locations: pd.DataFrame
     units: Mapping[str, str]
 
     @classmethod
@@ -123,28 +123,28 @@ class Gauges:
         table = table.groupby(["variable", "number", *LOCATION], as_index=False).agg(
             value=("value", "mean"), **names
         )
-        places = table[LOCATION].drop_duplicates().sort_values(LOCATION, ignore_index=True)
-        table["at_place"] = pd.MultiIndex.from_frame(places).get_indexer(
+        locations = table[LOCATION].drop_duplicates().sort_values(LOCATION, ignore_index=True)
+        table["at_location"] = pd.MultiIndex.from_frame(locations).get_indexer(
             pd.MultiIndex.from_frame(table[LOCATION])
         )
         number, table["at_time"] = np.unique(table["number"], return_inverse=True)
         table["time"] = times[table["at_time"]]
         for variable, of_variable in table.groupby("variable"):
-            for dimension, column in (("station", "at_place"), ("time", "at_time")):
+            for kind, column in (("station", "at_location"), ("time", "at_time")):
                 if (count := of_variable[column].nunique()) < MIN_STATIONS_AND_TIMES:
                     raise InputError(
-                        f"{where} has readings of '{variable}' at {counted(count, dimension)}: a field in space and "
-                        f"time needs at least {MIN_STATIONS_AND_TIMES} {dimension}s."
+                        f"{where} has readings of '{variable}' at {counted(count, kind)}: a field in space and "
+                        f"time needs at least {MIN_STATIONS_AND_TIMES} {kind}s."
                     )
-        return cls(table.drop(columns="number"), times, number, step, places, units)
+        return cls(table.drop(columns="number"), times, number, step, locations, units)
 
     def of(self, variable: str) -> tuple[GaugeRecord, pd.DataFrame]:
         """The record of a variable at the locations that measure it, and its readings in the order of the record."""
-        table = self.table[self.table["variable"] == variable].sort_values(["at_time", "at_place"])
-        place, column = np.unique(table["at_place"], return_inverse=True)
-        x = np.full((len(self.times), len(place)), np.nan)
+        table = self.table[self.table["variable"] == variable].sort_values(["at_time", "at_location"])
+        location, column = np.unique(table["at_location"], return_inverse=True)
+        x = np.full((len(self.times), len(location)), np.nan)
         x[table["at_time"], column] = table["value"]
-        at = self.places.iloc[place]
+        at = self.locations.iloc[location]
         points = np.concatenate([unit_points([y], [z])[0] for y, z in at.to_numpy()])
         phase = 2 * np.pi * calendars.fraction_of_year(self.times)
         years = calendars.hours(self.times)[-1] / calendars.HOURS_PER_YEAR

@@ -83,11 +83,11 @@ def check_chunks(opened: xr.Dataset, names: Sequence[str], path: str) -> None:
     InputError
         If chunks are missing; see `chunks.refuse_missing_chunks`.
     """
-    place = path if is_remote(path) else local(path)
-    is_store = not urlsplit(path).path.endswith(_NETCDF) if is_remote(path) else os.path.isdir(place)
+    opened_path = path if is_remote(path) else local(path)
+    is_store = not urlsplit(path).path.endswith(_NETCDF) if is_remote(path) else os.path.isdir(opened_path)
     if is_store:
         with reading(f"'{path}'", Exception):
-            refuse_missing_chunks(opened, names, place, _options(path))
+            refuse_missing_chunks(opened, names, opened_path, _options(path))
 
 
 @contextmanager

@@ -111,10 +111,10 @@ def _check_finite(array: xr.DataArray, survey: Survey, where: str) -> Finding:
             "infinite values", name, "", 0, "fine", "No value is infinite or an undeclared fill value."
         )
     first = int(np.flatnonzero(survey.infinite)[0])
-    place = _place(array, first, np.abs(array.isel(time=first).values) >= MAX_FINITE)
+    location = _place(array, first, np.abs(array.isel(time=first).values) >= MAX_FINITE)
     raise InputError(
         f"variable '{name}' of {where} holds infinite or undeclared fill values "
-        f"({survey.infinite.sum()}, first at {place}): mask or replace them"
+        f"({survey.infinite.sum()}, first at {location}): mask or replace them"
     )
 
 
@@ -131,9 +131,9 @@ def refuse_fills(array: xr.DataArray, search: Search, where: str) -> None:
         extreme = TRUE_EXTREME if packed else ""
         subject = f"variable '{array.name}' of {where} holds {value:g}{packed}"
         if search.is_far(value):
-            place = _place(array, occurrence.first, array.isel(time=occurrence.first).values == value)
+            location = _place(array, occurrence.first, array.isel(time=occurrence.first).values == value)
             raise InputError(
-                f"{subject} {counted(int(occurrence.count.sum()), 'time')}, first at {place}, far outside all other "
+                f"{subject} {counted(int(occurrence.count.sum()), 'time')}, first at {location}, far outside all other "
                 f"values ({search.low:g} to {search.high:g}): declare it as the variable's _FillValue, or "
                 f"replace it{extreme}"
             )
@@ -237,21 +237,21 @@ def _check_precision(array: xr.DataArray, survey: Survey, where: str) -> None:
         )
 
 
-def _place(array: xr.DataArray, time: int, bad: Bool[np.ndarray, "y x"]) -> str:
-    """Date and location of the first bad cell."""
-    return f"{calendars.date(array['time'][time])}, {_cell(array, bad)}"
+def _place(array: xr.DataArray, time: int, faulty: Bool[np.ndarray, "y x"]) -> str:
+    """Date and location of the first faulty cell."""
+    return f"{calendars.date(array['time'][time])}, {_cell(array, faulty)}"
 
 
-def _cell(array: xr.DataArray, bad: Bool[np.ndarray, "y x"]) -> str:
-    """Location of the first bad cell."""
-    y, x = (int(index[0]) for index in np.nonzero(bad))
+def _cell(array: xr.DataArray, faulty: Bool[np.ndarray, "y x"]) -> str:
+    """Location of the first faulty cell."""
+    y, x = (int(index[0]) for index in np.nonzero(faulty))
     return f"latitude {float(array['latitude'][y]):g}, longitude {float(array['longitude'][x]):g}"
 
 
 def _first_scattered(array: xr.DataArray, scattered: Bool[np.ndarray, "y x"]) -> str:
     for span, x in blocks(array):
-        bad = np.isnan(x) & scattered
-        if bad.any():
-            time = int(np.flatnonzero(bad.any(axis=(1, 2)))[0])
-            return _place(array, span.start + time, bad[time])
+        faulty = np.isnan(x) & scattered
+        if faulty.any():
+            time = int(np.flatnonzero(faulty.any(axis=(1, 2)))[0])
+            return _place(array, span.start + time, faulty[time])
     raise AssertionError("the survey counted a scattered NaN")

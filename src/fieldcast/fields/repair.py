@@ -153,26 +153,26 @@ def _sorted_times(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, Finding]
 
 def _without_duplicates(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, Finding]:
     """Drop repeated times with identical fields; reject different fields for the same time."""
-    again = np.flatnonzero(np.diff(calendars.hours(dataset["time"])) == 0) + 1
-    if not again.size:
+    repeats = np.flatnonzero(np.diff(calendars.hours(dataset["time"])) == 0) + 1
+    if not repeats.size:
         return dataset, Finding("duplicate times", "", "", 0, "fine", "No time occurs twice.")
     for name in time_varying(dataset):
-        first_fields, repeated = (dataset[name].isel(time=index).values for index in (again - 1, again))
+        first_fields, repeated = (dataset[name].isel(time=index).values for index in (repeats - 1, repeats))
         both_nan = np.isnan(first_fields) & np.isnan(repeated)
         differ = ~np.all((first_fields == repeated) | both_nan, axis=(1, 2))
         if differ.any():
-            date = calendars.date(dataset["time"][again[differ][0]])
+            date = calendars.date(dataset["time"][repeats[differ][0]])
             raise InputError(
                 f"{where} gives '{name}' twice at {date}, with different values "
                 f"({counted(int(differ.sum()), 'such time')}): keep one of them (if the "
                 "files are members of an ensemble, name one file)"
             )
-    first = calendars.date(dataset["time"][again[0]])
+    first = calendars.date(dataset["time"][repeats[0]])
     sentence = (
-        f"{counted(again.size, 'time')} occurred twice with the same values, first {first}: one was kept."
+        f"{counted(repeats.size, 'time')} occurred twice with the same values, first {first}: one was kept."
     )
-    dataset = dataset.isel(time=np.delete(np.arange(dataset.sizes["time"]), again))
-    return dataset, Finding("duplicate times", "", first, int(again.size), "repaired", sentence)
+    dataset = dataset.isel(time=np.delete(np.arange(dataset.sizes["time"]), repeats))
+    return dataset, Finding("duplicate times", "", first, int(repeats.size), "repaired", sentence)
 
 
 def _with_rounded_times(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, Finding]:

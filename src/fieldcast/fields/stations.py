@@ -1,4 +1,4 @@
-"""Tables of observations at places: gauges, buoys, soundings; one row for each observed value.
+"""Tables of observations at locations: gauges, buoys, soundings; one row for each observed value.
 
 Columns: time, latitude, longitude, variable, value; and optionally error (its standard deviation), units (of value and
 error) and station. Other common names of these columns are understood.
@@ -33,7 +33,7 @@ def read_stations(source: str | Path | pd.DataFrame, where: str) -> pd.DataFrame
     Raises
     ------
     InputError
-        If the table cannot be read, lacks a column, or holds an invalid time, place or value.
+        If the table cannot be read, lacks a column, or holds an invalid time, location or value.
     """
     if isinstance(source, pd.DataFrame):
         table = source.copy()
@@ -176,5 +176,5 @@ def refuse_rows(wrong: pd.Series, table: pd.DataFrame, where: str, fault: str, r
 def observation_text(row: Mapping[str, object]) -> str:
     """An observation as text for a message."""
     name = f"station {row['station']}, " if "station" in row else ""
-    place = f"{row['latitude']:g}, {row['longitude']:g}"
-    return f"{name}{row['variable']} at {place} on {pd.Timestamp(str(row['time'])).isoformat()}"
+    location = f"{row['latitude']:g}, {row['longitude']:g}"
+    return f"{name}{row['variable']} at {location} on {pd.Timestamp(str(row['time'])).isoformat()}"

@@ -15,8 +15,8 @@ MIN_LINES = 2  # smallest number of rows, and of columns
 MAX_RESOLUTION = 90.0  # coarsest resolution, in degrees
 
 
-def covering_grid(places: pd.DataFrame, resolution: float) -> dict[str, Float[np.ndarray, " n"]]:
-    """Latitudes and longitudes, multiples of the resolution in degrees, that cover some places.
+def covering_grid(locations: pd.DataFrame, resolution: float) -> dict[str, Float[np.ndarray, " n"]]:
+    """Latitudes and longitudes, multiples of the resolution in degrees, that cover some locations.
 
     Raises
     ------
@@ -29,7 +29,7 @@ def covering_grid(places: pd.DataFrame, resolution: float) -> dict[str, Float[np
         )
     grid = {}
     for axis, most in zip(GRID, (90.0, np.inf), strict=True):
-        low, high = (float(end) for end in (places[axis].min(), places[axis].max()))
+        low, high = (float(end) for end in (locations[axis].min(), locations[axis].max()))
         first, last = int(np.floor(low / resolution + 1e-9)), int(np.ceil(high / resolution - 1e-9))
         values = np.arange(first, max(last, first + 1) + 1) * resolution
         grid[axis] = values[np.abs(values) <= most]

@@ -38,9 +38,9 @@ def unique_times(dataset: xr.Dataset, where: str) -> xr.Dataset:
     best: dict[str, int] = {}
     for i in np.argsort(ranks, kind="stable").tolist():
         best.setdefault(times[i], i)
-    kept = np.sort(np.array(list(best.values()), dtype=int))
+    chosen = np.sort(np.array(list(best.values()), dtype=int))
     repeated = [time for i, time in enumerate(times) if best[time] != i and ranks[best[time]] != ranks[i]]
-    if not repeated or len(kept) + len(repeated) < len(times):  # some occur twice within one version
+    if not repeated or len(chosen) + len(repeated) < len(times):  # some occur twice within one version
         return dataset
     names = _text(dataset[EXPVER].values)
     note = (
@@ -49,7 +49,7 @@ def unique_times(dataset: xr.Dataset, where: str) -> xr.Dataset:
     )
     LOG.warning("%s: %s", where, note)
     choice = {VERSIONS: Choice(min(repeated), len(repeated), note)}
-    dataset = dataset.isel(time=kept)
+    dataset = dataset.isel(time=chosen)
     return dataset.assign({name: array.assign_attrs(choice) for name, array in dataset.data_vars.items()})
 
 

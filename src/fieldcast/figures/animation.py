@@ -48,15 +48,15 @@ def draw_frames(
     grid = first["latitude"].to_numpy(), first["longitude"].to_numpy()
     ends = finite_ends(examples, variable)
     pictures = []
-    for place, lead in enumerate(first["lead"].to_numpy()):
+    for index, lead in enumerate(first["lead"].to_numpy()):
         sheet = Sheet(*grid, len(examples) + 1, 2, left=0.1, top=0.3, first_gap=0.05, outline=outline)
         sheet.ranges[id(colours)] = list(ends)  # or arrows would come and go
-        draw(sheet, (0, 0), truth[place], colours, levels)
+        draw(sheet, (0, 0), truth[index], colours, levels)
         sheet.title((0, 0), "truth")
         for column, (name, forecasts) in enumerate(examples.items(), start=1):
             sheet.title((column, 0), wrap_name(name))
             for row, kind in enumerate(("mean", "member_0")):
-                values = forecasts[variable].sel(kind=kind).isel(lead=place).to_numpy()
+                values = forecasts[variable].sel(kind=kind).isel(lead=index).to_numpy()
                 if lead == 0:  # a climatological ensemble does not begin with the truth
                     sheet.note((column, row), "no forecast yet")
                 elif kind == "mean" or forecasts.attrs.get("members", 1) > 1:

@@ -27,9 +27,9 @@ def event_page(columns: Mapping[str, ByExperiment], looks: Mapping[str, Look] | 
     appearance = looks_of(names, looks)
     figure = new_figure(9.2)
     panels = figure.subplots(3, len(columns), squeeze=False)
-    for place, (title, column) in enumerate(columns.items()):
-        first = place == 0
-        reliability, roc, value = panels[:, place]
+    for index, (title, column) in enumerate(columns.items()):
+        first = index == 0
+        reliability, roc, value = panels[:, index]
         draw_diagonal(
             style_axes(reliability, title, "forecast probability", "frequency of the event" * first)
         )
@@ -37,7 +37,7 @@ def event_page(columns: Mapping[str, ByExperiment], looks: Mapping[str, Look] | 
         draw_value(style_axes(value, "", "cost of protection / loss", "relative economic value" * first))
         drawn = {name: column[name] for name in appearance if name in column}
         for number, (name, curves) in enumerate(drawn.items()):
-            draw(panels[:, place], name, curves, appearance[name], dodge(number, len(drawn)))
+            draw(panels[:, index], name, curves, appearance[name], dodge(number, len(drawn)))
         for curves in list(drawn.values())[:1]:
             for line in (reliability.axhline, reliability.axvline, value.axvline):
                 line(curves.base_rate, color=INK, linewidth=0.7, linestyle=":", zorder=1)

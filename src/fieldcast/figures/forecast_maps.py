@@ -38,8 +38,8 @@ def step_maps(
     block_height = len(kinds) + BLOCK_GAP
     grid = examples["latitude"].to_numpy(), examples["longitude"].to_numpy()
     sheet = Sheet(*grid, across, blocks * block_height - BLOCK_GAP, left=0.12, top=0.36, outline=outline)
-    for place, lead in enumerate(maps["lead"].to_numpy()):
-        block, column = divmod(place, across)
+    for index, lead in enumerate(maps["lead"].to_numpy()):
+        block, column = divmod(index, across)
         top = block * block_height
         sheet.title((column, top), lead_label(lead))
         for row, kind in enumerate(kinds):
@@ -63,15 +63,15 @@ def colours_and_levels(values: np.ndarray, anomaly: bool) -> tuple[ScalarMappabl
 
 
 def draw(
-    sheet: Sheet, place: tuple[int, int | float], values: Map, colours: ScalarMappable, levels: np.ndarray
+    sheet: Sheet, position: tuple[int, int | float], values: Map, colours: ScalarMappable, levels: np.ndarray
 ) -> None:
     """Draw a map with contours, or a note if the model has blown up."""
     if np.isfinite(values).any():
-        sheet.draw(place, values, colours)
+        sheet.draw(position, values, colours)
         if len(levels):
-            sheet.contours(place, values, levels)
+            sheet.contours(position, values, levels)
     else:
-        sheet.note(place, "blew up")
+        sheet.note(position, "blew up")
 
 
 def snapshot_maps(

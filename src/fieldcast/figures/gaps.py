@@ -88,7 +88,7 @@ def maps(filled: xr.Dataset, variable: str, outline: Outline = ()) -> Figure:
 
 
 def series_figure(table: pd.DataFrame, variable: str, unit: str) -> Figure:
-    """Draw the values left to the methods and those hidden from them, and how the methods fill the stretch."""
+    """Draw the values that the methods see, those hidden from them, and how the methods fill the stretch."""
     figure = new_figure(3.2)
     axes = figure.subplots()
     when = times_of_index(pd.Index(table["time"]))

@@ -72,13 +72,13 @@ def draw_run(axes: Axes, table: pd.DataFrame, column: str, name: str, look: Look
     if finite.empty:
         return
     low, high = LIMITS[column]
-    entered, left = first_stay(finite[column].to_numpy(dtype=float), low, high)
+    entered, end = first_stay(finite[column].to_numpy(dtype=float), low, high)
     if entered:
-        finite = finite.iloc[: left + 1]  # the line leaves the panel once
+        finite = finite.iloc[: end + 1]  # the line leaves the panel once
         style = look.line | {"marker": "", "linewidth": 1.3}
         axes.plot(finite["step"], finite[column], label=escape(name), **style)
-    if left < len(finite):
-        outside = finite.iloc[left]
+    if end < len(finite):
+        outside = finite.iloc[end]
         above = bool(outside[column] > low)
         draw_exit(axes, float(outside["step"]), above, look, "" if entered else escape(name))
     if not table["finite"].astype(bool).all():

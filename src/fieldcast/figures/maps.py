@@ -52,11 +52,11 @@ def reconstruction_maps(
     for row, label in enumerate(ROWS):
         sheet.side((1, row), label)
     unit = first.attrs.get("units", "")
-    for place, (label, colours) in enumerate(scales.items()):
+    for number, (label, colours) in enumerate(scales.items()):
         _, bottom_of_truth = sheet.corner(0, 1)
         room = 2 * (sheet.height + sheet.row_gap) / len(scales)
         sheet.bar(
-            0.0, bottom_of_truth - (place + 0.72) * room, colours, f"{label}, {unit}" if unit else label
+            0.0, bottom_of_truth - (number + 0.72) * room, colours, f"{label}, {unit}" if unit else label
         )
     moment = calendars.iso(first["time"].expand_dims("t"))[0][:16].replace("T", " ")
     quantity = ", departure from the climatology" if anomaly else ""

@@ -134,12 +134,12 @@ class Gallery:
             self.sheet.bar(left, bottom, self.colours, "", wide)
         return self.sheet.figure
 
-    def draw(self, place: tuple[int, int | float], values: Map) -> None:
+    def draw(self, position: tuple[int, int | float], values: Map) -> None:
         """Draw a picture at (column, row), or a note if no value is finite."""
         if np.isfinite(values).any():
-            self.sheet.draw(place, values - self.centre, self.colours)
+            self.sheet.draw(position, values - self.centre, self.colours)
         else:
-            self.sheet.note(place, "not finite")
+            self.sheet.note(position, "not finite")
 
     def line(self, row: int | float, name: str, pictures: Iterable[Map], below: str = "") -> None:
         """Draw a row of pictures with its name and a note below the name."""

@@ -55,8 +55,8 @@ def sample_sheet(examples: Mapping[str, xr.Dataset], variable: str, outline: Out
         treatment = stored[0].attrs.get("treatment", "")
         name = f"real, {treatment}" if len(groups) > 1 and treatment else "real"
         gallery.line(row, name, pictures_of_kind(stored[0], variable, "real")[:columns])
-        for place, (experiment, pictures) in enumerate(zip(group, stored, strict=True), start=1):
-            gallery.line(row + place, experiment, pictures_of_kind(pictures, variable, "sample")[:columns])
+        for number, (experiment, pictures) in enumerate(zip(group, stored, strict=True), start=1):
+            gallery.line(row + number, experiment, pictures_of_kind(pictures, variable, "sample")[:columns])
         row += 1 + len(group) + GROUP_GAP
     return gallery.finish()
 
@@ -119,8 +119,8 @@ def latent_grid(pictures: xr.Dataset, variable: str, experiment: str = "") -> Fi
     gallery = Gallery(
         pictures, variable, truth, side, side, heading=heading, name_width=0.1, row_gap=PICTURE_GAP
     )
-    for place, values in enumerate(decoded[: side**2]):
-        row, column = divmod(place, side)
+    for number, values in enumerate(decoded[: side**2]):
+        row, column = divmod(number, side)
         gallery.draw((column, row), values)
     return gallery.finish()
 
@@ -173,17 +173,17 @@ def denoising(examples: xr.Dataset, variable: str, experiment: str = "") -> Figu
 def nearest_pictures(examples: Mapping[str, xr.Dataset], variable: str, outline: Outline = ()) -> Figure:
     """Draw a few samples of each experiment above their nearest training states over all variables."""
     first = next(iter(examples.values()))
-    near = {name: pictures_of_kind(pictures, variable, "nearest") for name, pictures in examples.items()}
-    columns = max(len(pictures) for pictures in near.values())
-    rows = len(near) * 2.3 - 0.3
+    nearest = {name: pictures_of_kind(pictures, variable, "nearest") for name, pictures in examples.items()}
+    columns = max(len(pictures) for pictures in nearest.values())
+    rows = len(nearest) * 2.3 - 0.3
     heading = "samples, and the training state nearest to each"
     gallery = Gallery(
         first, variable, reference(first, variable), columns, rows, heading=heading, outline=outline
     )
-    for place, (name, pictures) in enumerate(near.items()):
+    for row, (name, pictures) in enumerate(nearest.items()):
         drawn = pictures_of_kind(examples[name], variable, "sample")[: len(pictures)]
-        gallery.line(2.3 * place, name, drawn)
-        gallery.line(2.3 * place + 1, "nearest in training", pictures)
+        gallery.line(2.3 * row, name, drawn)
+        gallery.line(2.3 * row + 1, "nearest in training", pictures)
     return gallery.finish()
 
 

@@ -99,10 +99,10 @@ class Sheet:
         ) - self.height
 
     def draw(
-        self, place: tuple[int, int | float], values: Map, colours: ScalarMappable, missing: str = "white"
+        self, position: tuple[int, int | float], values: Map, colours: ScalarMappable, missing: str = "white"
     ) -> None:
         """Draw a map at (column, row) with outline, frame and degrees; NaN has the colour `missing`."""
-        left, bottom = self.corner(*place)
+        left, bottom = self.corner(*position)
         present = values[np.isfinite(values)]
         if present.size < values.size:
             self.box(left, bottom, facecolor=missing, edgecolor="none")
@@ -112,7 +112,7 @@ class Sheet:
         moved = [line + np.array([left, bottom]) for line in self.outline]
         self.axes.add_artist(LineCollection(moved, colors=INK, linewidths=0.45, alpha=0.75, zorder=3.5))
         self.box(left, bottom, facecolor="none", edgecolor="#b0b6bc", linewidth=0.6, zorder=4)
-        self.degrees(*place)
+        self.degrees(*position)
 
     def cells(self, left: float, bottom: float, values: Map, colours: ScalarMappable) -> None:
         """Colour the cells of a map that have a value."""
@@ -143,32 +143,34 @@ class Sheet:
             self.axes.text(left - 1.4 * length, bottom + y, label, ha="right", va="center", **text)
         self.axes.add_artist(LineCollection(marks, colors=INK, linewidths=0.5))
 
-    def blank(self, place: tuple[int, int | float], exists: Bool[np.ndarray, "latitude longitude"]) -> None:
+    def blank(
+        self, position: tuple[int, int | float], exists: Bool[np.ndarray, "latitude longitude"]
+    ) -> None:
         """Paint cells white that never exist."""
         if not exists.all():
-            self.cells(*self.corner(*place), np.where(exists, np.nan, 1.0), shades("Greys", 1.0, 2.0))
+            self.cells(*self.corner(*position), np.where(exists, np.nan, 1.0), shades("Greys", 1.0, 2.0))
 
     def contours(
-        self, place: tuple[int, int | float], values: Map, levels: Float[np.ndarray, " level"]
+        self, position: tuple[int, int | float], values: Map, levels: Float[np.ndarray, " level"]
     ) -> None:
         """Draw thin contours at `levels`."""
         inside = (levels > np.nanmin(values)) & (levels < np.nanmax(values))
         if inside.any():
-            left, bottom = self.corner(*place)
+            left, bottom = self.corner(*position)
             x, y = left + (self.x[1:] + self.x[:-1]) / 2, bottom + (self.y[1:] + self.y[:-1]) / 2
             levels = np.unique(levels[inside])  # where most cells are dry, two quantiles may be equal
             self.axes.contour(x, y, values, levels=levels, colors="white", linewidths=0.7, zorder=3)
 
-    def title(self, place: tuple[int, int | float], text: str) -> None:
+    def title(self, position: tuple[int, int | float], text: str) -> None:
         """Write a title above a map."""
-        left, bottom = self.corner(*place)
+        left, bottom = self.corner(*position)
         where = (left + 0.5, bottom + self.height + 0.03)
         self.axes.text(*where, text, ha="center", va="bottom", fontsize=NORMAL_FONT, color=INK)
 
-    def side(self, place: tuple[int, int | float], text: str) -> None:
+    def side(self, position: tuple[int, int | float], text: str) -> None:
         """Write vertical text to the left of a map."""
-        left, bottom = self.corner(*place)
-        where = (left - 0.025 - self.beside * (place[0] == 0), bottom + self.height / 2)
+        left, bottom = self.corner(*position)
+        where = (left - 0.025 - self.beside * (position[0] == 0), bottom + self.height / 2)
         self.axes.text(*where, text, rotation=90, ha="right", va="center", fontsize=SMALL_FONT, color=INK)
 
     def row(self, row: int | float, text: str) -> None:
@@ -177,9 +179,9 @@ class Sheet:
         where = (left - 0.045 - self.beside, bottom + self.height / 2)
         self.axes.text(*where, text, ha="right", va="center", fontsize=SMALL_FONT, color=INK)
 
-    def note(self, place: tuple[int, int | float], text: str) -> None:
+    def note(self, position: tuple[int, int | float], text: str) -> None:
         """Write a note in place of a missing map."""
-        left, bottom = self.corner(*place)
+        left, bottom = self.corner(*position)
         where = (left + 0.5, bottom + self.height / 2)
         self.axes.text(*where, text, ha="center", va="center", fontsize=SMALL_FONT, color="#777777")
 

@@ -24,7 +24,7 @@ from fieldcast.figures.style import (
     percent,
     style_axes,
 )
-from fieldcast.scores.spectra import NEGLIGIBLE_POWER, Latitudes
+from fieldcast.scores.spectra import Latitudes, waves_with_power
 from fieldcast.time_steps import lead_label
 
 # widest limits of the vertical axes of ratios: power of members over that of the truth, of the error over anomalies
@@ -93,15 +93,10 @@ def ratio_to_truth(
         return None
     spectra = diagnostics.isel(case=int(indices[0])).sel(variable=variable)
     truth, anomaly = (spectra[f"spectrum_{name}"].to_numpy() for name in ("truth", "anomaly"))
-    waves = waves_of(truth)
+    waves = waves_with_power(truth)
     members = spectra["spectrum_members"].to_numpy()[waves] / truth[waves]
     error = spectra["spectrum_error"].to_numpy()[waves] / anomaly[waves]
     return spectra["wavelength_km"].to_numpy()[waves], members, error
-
-
-def waves_of(truth: np.ndarray) -> np.ndarray:
-    """Wavenumbers at which the truth has more power than rounding error."""
-    return np.flatnonzero(truth[1:] > NEGLIGIBLE_POWER * truth[1:].sum()) + 1
 
 
 def spectra_at_leads(
@@ -148,7 +143,7 @@ def lead_ratio(
         return None
     spectra = diagnostics.isel(lead=int(indices[0])).sel(variable=variable)
     truth = spectra["spectrum_truth"].to_numpy()
-    waves = waves_of(truth)
+    waves = waves_with_power(truth)
     ratio = spectra[f"spectrum_{kind}"].to_numpy()[waves] / truth[waves]
     return (spectra["wavelength_km"].to_numpy()[waves], ratio) if np.isfinite(ratio).any() else None
 
@@ -168,8 +163,8 @@ def long_rollout_spectra(
     for axes in panels.ravel()[len(runs) :]:
         axes.set_visible(False)
     for axes, (name, fields) in zip(panels.ravel(), runs.items(), strict=False):
-        for wavelength, ratio, label, place in step_ratios(fields, diagnostics[name], variable, wraps):
-            axes.plot(wavelength, ratio, color=SHADES(place), linewidth=1.4, label=label)
+        for wavelength, ratio, label, shade in step_ratios(fields, diagnostics[name], variable, wraps):
+            axes.plot(wavelength, ratio, color=SHADES(shade), linewidth=1.4, label=label)
         axes.axhline(1.0, color="black", linewidth=0.8)
         style_axes(axes, panel_title(name, columns), "wavelength, km")
     finish_axes(figure, panels, f"{variable}: power / power of the truth")
@@ -188,7 +183,7 @@ def step_ratios(
     )
     latitudes = Latitudes.of(snapshots.assign_attrs(wraps=int(wraps)), np.all(list(complete), axis=0))
     truth = diagnostics["spectrum_truth"].sel(variable=variable).mean("lead").to_numpy()
-    waves = waves_of(truth)
+    waves = waves_with_power(truth)
     steps = values["step"].to_numpy()
     for number, step in enumerate(steps):
         power = latitudes.spectrum(
@@ -248,7 +243,7 @@ def ratio_to_real(diagnostics: xr.Dataset, variable: str) -> tuple[np.ndarray, n
     """Wavelength (km) and power of samples over that of real states."""
     spectra = diagnostics.sel(variable=variable)
     real = spectra["spectrum_real"].to_numpy()
-    waves = waves_of(real)
+    waves = waves_with_power(real)
     return spectra["wavelength_km"].to_numpy()[waves], spectra["spectrum_samples"].to_numpy()[waves] / real[
         waves
     ]

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fieldcast.descriptions import About
-from fieldcast.descriptions import place as position
+from fieldcast.descriptions import About, sort_key
 
 WIDTH = 11.0  # width of a report's column [inches]
 TITLE_LETTERS = 120  # letters of the titles of all panels side by side
@@ -88,8 +87,8 @@ def looks(abouts: Mapping[str, About]) -> dict[str, Look]:
     """
     count: Counter[str] = Counter()
     by_name = {}
-    for name, about in sorted(abouts.items(), key=lambda item: position(*item)):
-        family = about.family or "learned"
+    for name, about in sorted(abouts.items(), key=lambda item: sort_key(*item)):
+        family = about.family_or_default(learned=True)  # figures do not know how it was trained
         by_name[name] = look(family, about.role, count[family])
         count[family] += 1
     return {name: by_name[name] for name in abouts}
@@ -98,8 +97,8 @@ def looks(abouts: Mapping[str, About]) -> dict[str, Look]:
 def look(family: str, role: str | None, number: int) -> Look:
     """The look of experiment `number` (from 0) of a family; the reference is black."""
     if family == "learned":
-        turn, colour = divmod(number, len(LEARNED_COLOURS))
-        dash: Dash = "-" if not turn else (0, (8, 1 + turn))
+        cycle, colour = divmod(number, len(LEARNED_COLOURS))
+        dash: Dash = "-" if not cycle else (0, (8, 1 + cycle))
         return Look(
             LEARNED_COLOURS[colour], dash, LEARNED_MARKERS[number % len(LEARNED_MARKERS)], family, role
         )
@@ -107,9 +106,9 @@ def look(family: str, role: str | None, number: int) -> Look:
         return Look(*REFERENCE_LINE, "o", family, role)
     if family == "bound":
         return Look(BOUND_LINE[0], (0, (2 + number, 1)), "*", family, role)
-    turn, place = divmod(number, len(CLASSICAL_LINES))
-    muted, dash = CLASSICAL_LINES[place]
-    dash = dash if not turn else (0, (2 + turn, 1, 2 + place, 1 + turn))
+    cycle, line = divmod(number, len(CLASSICAL_LINES))
+    muted, dash = CLASSICAL_LINES[line]
+    dash = dash if not cycle else (0, (2 + cycle, 1, 2 + line, 1 + cycle))
     return Look(muted, dash, CLASSICAL_MARKERS[number % len(CLASSICAL_MARKERS)], family, role)
 
 

@@ -35,8 +35,8 @@ def loss_curves(histories: Mapping[str, pd.DataFrame], looks: Mapping[str, Look]
     panels = figure.subplots(lines, columns, squeeze=False)
     for axes in panels.ravel():
         axes.set_visible(False)
-    for place, (name, history) in enumerate(histories.items()):
-        line, column = divmod(place, columns)
+    for number, (name, history) in enumerate(histories.items()):
+        line, column = divmod(number, columns)
         upper = panels[line * (1 + with_terms), column]
         draw_loss(upper, history, appearance[name])
         style_axes(

@@ -1,4 +1,4 @@
-"""Place of the configuration: the project around the working folder, else what was installed."""
+"""Location of the configuration: the project around the working folder, else what was installed."""
 
 import os
 from pathlib import Path

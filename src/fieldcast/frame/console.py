@@ -154,7 +154,7 @@ class Console:
         return str(self._catalog.load(name)) if self._catalog else ""
 
     def _path(self, name: str) -> str:
-        """Name an output with its place, relative to the working folder if it is below that."""
+        """Name an output with its path, relative to the working folder if it is below that."""
         location = str(getattr(self._catalog.get(name), "location", "")) if self._catalog else ""
         if "://" not in location and location:
             location = os.path.normpath(location)

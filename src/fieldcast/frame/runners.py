@@ -58,7 +58,7 @@ class DaskRunner(SideBySide):
             super()._run(pipeline, catalog, hook_manager, run_id)
 
     def _start(self, setting: bytes) -> Any:
-        """A place in the cluster for one node at a time."""
+        """A slot of the cluster, which runs one node at a time."""
         assert self._channel
         return Slot(self._channel, setting)
 

@@ -199,7 +199,7 @@ class Workers:
         """Run a node in an idle process, or in a new one; raises its error."""
         try:
             worker = self._idle.pop()
-        except IndexError:  # several threads take from it, so that looking first would not do
+        except IndexError:  # not checked before: several threads take from it
             worker = self._start()
         inputs = {name: self._catalog.load(name) for name in node.inputs if self._is_in_memory(name)}
         outputs = [name for name in node.outputs if self._is_in_memory(name)]

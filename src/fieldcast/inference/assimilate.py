@@ -20,7 +20,7 @@ from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.climatological_past import climatological_past, climatological_positions
 from fieldcast.encoding.planet_dynamics import PlanetDynamics
 from fieldcast.encoding.tensor_file import pack_bytes, unpack_state
-from fieldcast.lineage import Lineage
+from fieldcast.lineage import Lineage, matches
 from fieldcast.models.assimilation.baselines import EachStep
 from fieldcast.models.assimilation.filter import CycleState, Filter, Step, cycle
 from fieldcast.models.assimilation.perfect_letkf import STATE, PerfectLETKF
@@ -101,11 +101,11 @@ class Assimilator:
 
 def analysis_context(observations: xr.Dataset, index: int, codec: FieldCodec, filter: Filter) -> Context:
     """The observations of all cases at the time number `index`."""
-    here = observations.isel(time=[index])
+    current = observations.isel(time=[index])
     device = filter.space.area.device
-    y = codec.encode(here)[:, 0].to(device)
+    y = codec.encode(current)[:, 0].to(device)
     mask = torch.isfinite(y) & filter.space.exists
-    day = codec.days(here["time"]).to(device).expand(len(y))
+    day = codec.days(current["time"]).to(device).expand(len(y))
     noise = float(observations.attrs["noise"])
     return Context(len(y), observed=torch.where(mask, y, 0.0), mask=mask, day=day, noise=noise)
 
@@ -157,9 +157,9 @@ def members_dataset(
 ) -> xr.Dataset:  # fmt: skip
     """Members of one time in physical units; cells that do not exist are NaN."""
     x = x.float().cpu().masked_fill(~filter.space.exists.cpu(), torch.nan)
-    here = observations["time"][[index]]
+    time = observations["time"][[index]]
     by_case = [
-        xr.concat([codec.decode(members[None], here) for members in members_of_state], "case")
+        xr.concat([codec.decode(members[None], time) for members in members_of_state], "case")
         for members_of_state in x
     ]
     result = xr.concat(by_case, "state")
@@ -180,7 +180,7 @@ def resume_state(
 ) -> tuple[CycleState | None, dict[str, Any]]:
     """State and header of an interrupted cycle of this lineage; None and an empty header if there is none."""
     tensors, header = unpack_state(earlier, "The state of the cycle")
-    if not tensors or header.get("lineage") != sources:
+    if not tensors or not matches(header.get("lineage", {}), sources):
         return None, {}
     tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
     memory = {name.removeprefix("memory."): t for name, t in tensors.items() if name.startswith("memory.")}

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 import xarray as xr
 from jaxtyping import Float
+from torch import Tensor
 
 from fieldcast import calendars
 from fieldcast.counted import counted
@@ -163,18 +164,25 @@ def last_states(
 
 
 def require_plausible(data: xr.Dataset, codec: FieldCodec, where: str) -> None:
-    """Raise an InputError if the values of a variable are far from the climatology of their days, as in wrong units.
-
-    The median decides, so that gross errors do not matter; few values are not judged, as they may be extremes.
-    """
+    """Raise an InputError if the values of a variable are far from the climatology of their days, as in wrong units."""
     for v, x in zip(codec.variables, codec.encode(data).unbind(-3), strict=True):
-        values = x[torch.isfinite(x)].abs()
-        if len(values) >= MIN_VALUES and (departure := float(values.median())) > MAX_MEDIAN_DEPARTURE:
-            units = codec.attrs[v].get("units", "1")
-            raise InputError(
-                f"half of the values of '{v}' in {where} are more than {departure:.3g} standard deviations of the "
-                f"training data from its climatology: check that they are in {units}, as the file says."
-            )
+        refuse_wrong_units(x[torch.isfinite(x)], v, codec, where, "as the file says")
+
+
+def refuse_wrong_units(
+    x: Float[Tensor, " value"], variable: str, codec: FieldCodec, where: str, source: str
+) -> None:
+    """Raise an InputError if standardised values of a variable are far from the climatology, as in wrong units.
+
+    The median decides, so that gross errors do not matter; few values are not judged, as they may be extremes. `source`
+    ends the message: where the units are from, or where to give them.
+    """
+    if len(x) >= MIN_VALUES and (departure := float(x.abs().median())) > MAX_MEDIAN_DEPARTURE:
+        units = codec.attrs[variable].get("units", "1")
+        raise InputError(
+            f"half of the values of '{variable}' in {where} are more than {departure:.3g} standard deviations of the "
+            f"training data from its climatology: check that they are in {units}, {source}."
+        )
 
 
 def describe(values: np.ndarray) -> str:

@@ -152,8 +152,8 @@ class RecordCycle:
         if not mask.any():
             raise InputError(f"{where} holds no observation: give values where there are any, NaN elsewhere.")
         options = {"members": members, "noise": noise, "withheld": withheld, "seed": seed}
-        alone = models.assimilator.forecaster is None  # a Kalman filter leaves the forecaster out
-        trained = [updater] if alone or forecaster is None else [updater, forecaster]
+        without_forecast = models.assimilator.forecaster is None  # a Kalman filter leaves the forecaster out
+        trained = [updater] if without_forecast or forecaster is None else [updater, forecaster]
         names = " and ".join(model.name for model in trained)
         cells = withheld_cells(mask, withheld, space, seed)
         return cls(models, dataset, data["time"], codec, c, cells, options, names)

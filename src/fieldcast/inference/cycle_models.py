@@ -125,13 +125,13 @@ class CycleModels:
         contexts = (c[slice(number, number + 1)] for number in range(done, c.count))
         steps = cycle(filter, self.assimilator.step, contexts, state, draws, first=done + 1)
         for number, step in enumerate(Progress(steps, unit="step", initial=done, total=c.count), done):
-            here = c[slice(number, number + 1)]
+            current = c[slice(number, number + 1)]
             if self.interpolation is None:
                 references = {"climatology": initial.past[:, :, -1]}
             else:
                 references = {
-                    "climatology": self.interpolation.season(here, season.at_lead(number + 1)),
-                    "interpolation": self.interpolation.sample(here, alone.at_lead(number + 1)),
+                    "climatology": self.interpolation.season(current, season.at_lead(number + 1)),
+                    "interpolation": self.interpolation.sample(current, alone.at_lead(number + 1)),
                 }
             yield {**references, "background": step.background, "analysis": step.analysis}, step.state
 

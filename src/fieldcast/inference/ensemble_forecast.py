@@ -23,7 +23,7 @@ from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.tensor_file import pack_bytes, unpack_state
 from fieldcast.errors import InputError
 from fieldcast.inference.rollout import Feedback, rollout
-from fieldcast.lineage import Lineage
+from fieldcast.lineage import Lineage, matches
 from fieldcast.models.core import Context, Model
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
@@ -113,7 +113,7 @@ class EnsembleForecaster:
     def resume(self, earlier: bytes | None, sources: Lineage) -> tuple[int, list[Context], dict[str, Any]]:
         """Next step, its contexts and the header of a saved state; the first step if there is none of this lineage."""
         tensors, header = unpack_state(earlier, "The state of the rollout")
-        if header.get("lineage") != sources:
+        if not matches(header.get("lineage", {}), sources):
             return 1, self.contexts, {}
         contexts = [Context(context.count) for context in self.contexts]
         for name in ("past", "day"):

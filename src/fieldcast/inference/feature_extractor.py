@@ -107,7 +107,7 @@ def fit_features(
         "version": VERSION,
     }
     _, header = unpack_state(earlier, "The file of the features")
-    if earlier is not None and not any(lineage.differences(header, sources)):
+    if earlier is not None and lineage.matches(header, sources):
         return earlier
     if labelled:
         return classifier_file(fields, splits, sources)

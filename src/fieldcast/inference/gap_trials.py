@@ -20,7 +20,7 @@ from fieldcast.encoding.tensor_file import pack_bytes, unpack_state
 from fieldcast.errors import InputError
 from fieldcast.fields import domain
 from fieldcast.inference.gaps_series import Stretches
-from fieldcast.lineage import differences
+from fieldcast.lineage import matches
 from fieldcast.models.gaps.error_variance import ErrorPredictors, ErrorVariances
 from fieldcast.models.gaps.fillers import FILLERS, dineof
 from fieldcast.models.gaps.hidden import Hidden
@@ -190,9 +190,9 @@ def linear_errors(visible: GappyRecord, hidden: Hidden) -> Float[Tensor, " hidde
     """Errors of linear interpolation in time at the hidden values."""
     errors = -hidden.truth
     for columns in pieces(*hidden.shape[::-1]):
-        here = (hidden.cell >= columns.start) & (hidden.cell < columns.stop)
+        in_piece = (hidden.cell >= columns.start) & (hidden.cell < columns.stop)
         filled = visible.linear_in_time(columns)
-        errors[here] += filled[hidden.time[here], hidden.cell[here] - columns.start].double()
+        errors[in_piece] += filled[hidden.time[in_piece], hidden.cell[in_piece] - columns.start].double()
     return errors
 
 
@@ -217,7 +217,7 @@ def methods_in(file: bytes) -> list[str]:
 def from_file(file: bytes | None, lineage: Mapping[str, Any], device: torch.device) -> list[Trial]:
     """Trials from a file of this lineage, on a device; an empty list for a file of another lineage."""
     tensors, header = unpack_state(file, "The file of gap trials")
-    if not header or any(differences(header, lineage)):
+    if not header or not matches(header, lineage):
         return []
     trials = []
     for number, numbers in enumerate(header["trials"]):

@@ -40,11 +40,15 @@ def share_of(number: int, total: int) -> str:
 def reliability(outcome: Outcome, columns: Bool[Tensor, " column"], name: str) -> Iterator[str]:
     """Sentences on whether the spread is right, and where not to trust the result."""
     statistics, hidden = outcome.statistics, outcome.statistics.hidden
-    here = columns[hidden.cell]
-    if not here.any():
+    of_kind = columns[hidden.cell]
+    if not of_kind.any():
         yield f"No value of {name} was hidden, so its spread is unchecked."
         return
-    error, spread, weight = statistics.error[here], statistics.spread[here], hidden.weights(here)[here]
+    error, spread, weight = (
+        statistics.error[of_kind],
+        statistics.spread[of_kind],
+        hidden.weights(of_kind)[of_kind],
+    )
     ratio = spread_error_ratio(spread, error, weight)
     low, high = CALIBRATED_RATIO
     verdict = "right" if low <= ratio <= high else "too small" if ratio < 1 else "too large"
@@ -53,10 +57,10 @@ def reliability(outcome: Outcome, columns: Bool[Tensor, " column"], name: str) -
     subject = "Where it could be checked (but see below), the spread" if doubts else "The spread"
     yield (
         f"{subject} is {verdict} on average in {SELECTIONS} selections of hidden values: {ratio:.2f} of the error, "
-        f"weighted like the missing values; {beyond:.2%} of {int(here.sum())} errors exceed {LARGE_ERROR:g} spreads; "
+        f"weighted like the missing values; {beyond:.2%} of {len(error)} errors exceed {LARGE_ERROR:g} spreads; "
         f"the largest is {float((error.abs() / spread).max()):.1f} spreads."
     )
-    yield from by_variability(error, spread, weight, statistics.predictors.climatological[here])
+    yield from by_variability(error, spread, weight, statistics.predictors.climatological[of_kind])
     yield from doubts
     yield from extrapolation(outcome, columns, name)
     beyond_limits = int(outcome.beyond_limits[:, columns].count_nonzero())
@@ -103,14 +107,14 @@ def distance_warnings(outcome: Outcome, columns: Bool[Tensor, " column"]) -> Ite
         if of_kind[1].any() and not of_kind[0].any():
             yield f"No value was hidden {kind}, so the spread is unchecked there."
         elif far := unchecked_distance(
-            *(distance[here] for distance, here in zip(steps, of_kind, strict=True))
+            *(distance[mask] for distance, mask in zip(steps, of_kind, strict=True))
         ):
             yield UNCHECKED.format(
                 far.share, kind, f"{steps_in_words(far.limit)} from an observation of their cell"
             )
         if not whole and (
             far := unchecked_distance(
-                *(distance[here] for distance, here in zip(chords, of_kind, strict=True))
+                *(distance[mask] for distance, mask in zip(chords, of_kind, strict=True))
             )
         ):
             limit = f"{great_circle_km(far.limit):.0f} km from the observations of their time"

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fieldcast.fields.climatology import CONSTANT
 from fieldcast.inference.gaps_outcome import Outcome
-from fieldcast.inference.gaps_reliability import reliability
+from fieldcast.inference.gaps_reliability import reliability, spread_error_ratio
 from fieldcast.models.layers.crps import normal_crps
 from fieldcast.scores.numbers import significant
 
@@ -72,6 +72,6 @@ def scores(
     """RMSE, CRPS (the mean absolute error without a spread) and spread-error ratio of one method."""
     square = float((weight * error.square()).sum())
     crps = error.abs() if spread is None else normal_crps(error, spread)
-    ratio = "-" if spread is None else f"{math.sqrt(float((weight * spread.square()).sum()) / square):.2f}"
+    ratio = "-" if spread is None else f"{spread_error_ratio(spread, error, weight):.2f}"
     rmse, mean = (significant(scale * x) for x in (math.sqrt(square), float((weight * crps).sum())))
     return f"{rmse:>28}{mean:>9}{ratio:>14}"

@@ -58,7 +58,7 @@ def in_units(
     gappy: GappyRecord, x: Float[Tensor, "time member column"], v: int,
     observed: Float[np.ndarray, "time y x"], beyond: Bool[np.ndarray, "time y x"],
 ) -> Float[np.ndarray, "time member y x"]:  # fmt: skip
-    """Anomalies x of a variable as fields in its units, NaN where they are beyond trust; x may be changed in place.
+    """Anomalies x of a variable as fields in its units, NaN where they are beyond the limits; may change x in place.
 
     Observed values are taken as they are, not rounded by the standardisation.
     """

@@ -120,14 +120,16 @@ def grid_and_score(
         )
     gauges = Gauges.read(stations, step, where)
     grid = (
-        grid_like(like, "like") if like is not None else covering_grid(gauges.places, float(resolution or 0))
+        grid_like(like, "like")
+        if like is not None
+        else covering_grid(gauges.locations, float(resolution or 0))
     )
     check_size(gauges, grid)
     results = []
     with threadpool_limits(1, user_api="blas"):  # the order of sums depends on the number of threads
         cluster = cluster_of_locations(gauges, seed, where)
         for variable in gauges.units:
-            LOG.info("Gridding %s: %d times, %d stations", variable, len(gauges.times), len(gauges.places))
+            LOG.info("Gridding %s: %d times, %d stations", variable, len(gauges.times), len(gauges.locations))
             results.append(
                 grid_variable(gauges, variable, grid, cluster, seed, choose_device(device), values)
             )
@@ -135,9 +137,9 @@ def grid_and_score(
         pd.concat(tables, ignore_index=True)
         for tables in zip(*(result.scores for result in results), strict=True)
     )
-    text = report(results, scores, by_station, len(gauges.places))
+    text = report(results, scores, by_station, len(gauges.locations))
     fields = xr.merge([result.fields for result in results], combine_attrs="override")
-    options = {"seed": seed, "stations": len(gauges.places), **gauges.step.attrs()}
+    options = {"seed": seed, "stations": len(gauges.locations), **gauges.step.attrs()}
     fields = with_attributes(fields, {}, "Gridding", MODEL, options)
     keywords = ", ".join(["gridding", "stations", "kriging", *gauges.units])
     summary = SUMMARY.format(", ".join(gauges.units))
@@ -163,7 +165,7 @@ def grid_variable(
     kriging = StationKriging.fit(record, seed, device)
     q, tables = 1.0, (pd.DataFrame(columns=COLUMNS), pd.DataFrame())
     if cluster is not None and record.x.shape[1] >= MIN_STATIONS:
-        predictions = predict_left_out(kriging, table, cluster.loc[table["at_place"]].to_numpy())
+        predictions = predict_left_out(kriging, table, cluster.loc[table["at_location"]].to_numpy())
         q = spread_factor(predictions.errors())
         warn_of_doubtful(predictions)
         scored = list(predictions.scores(gauges.units[variable], seed))
@@ -214,9 +216,9 @@ def check_size(gauges: Gauges, grid: Mapping[str, Float[np.ndarray, " n"]]) -> N
 
 def cluster_of_locations(gauges: Gauges, seed: int, where: str) -> pd.Series | None:
     """Number of the cluster of each station; None if there are too few stations to leave some out."""
-    if len(gauges.places) < MIN_STATIONS:
+    if len(gauges.locations) < MIN_STATIONS:
         return None
-    return pd.Series(clusters(gauges.places, seed, where))
+    return pd.Series(clusters(gauges.locations, seed, where))
 
 
 def warn_of_doubtful(predictions: LeftOut) -> None:

@@ -1,13 +1,13 @@
 """Scores of fields from stations alone, at stations that are left out, and the spread that their errors imply.
 
-Clusters of stations are left out in ten turns (`left_out_stations`), and their readings predicted from all others: the
+Clusters of stations are left out in ten folds (`left_out_stations`), and their readings predicted from all others: the
 climate is kriged without them, but kernels and the correlation are those of all stations. The spread of a variable is
 multiplied by one factor q, so that the mean square of the standardised errors e is 1. Errors are limited to
 `MAX_DEPARTURE`, 5, so that a few wrong readings do not make the spread of all others too large:
 
     mean min(e / q, 5)^2 = 1.
 
-Scores are cross-fitted: q of a cluster comes from the errors at clusters that are left out in other turns.
+Scores are cross-fitted: q of a cluster comes from the errors at clusters that are left out in other folds.
 """
 
 from __future__ import annotations
@@ -61,10 +61,10 @@ class LeftOut:
         return np.asarray((y - self.mean[name]) / self.spread[name])
 
     def factors(self, name: str = KRIGING) -> Float[np.ndarray, " n"]:
-        """Factor q for each reading, from the errors in other turns."""
+        """Factor q for each reading, from the errors in other folds."""
         fold, errors = self.cluster % FOLDS, self.errors(name)
-        by_fold = {turn: spread_factor(errors[fold != turn]) for turn in np.unique(fold)}
-        return np.array([by_fold[turn] for turn in fold])
+        by_fold = {number: spread_factor(errors[fold != number]) for number in np.unique(fold)}
+        return np.array([by_fold[number] for number in fold])
 
     def doubtful_readings(self) -> pd.DataFrame:
         """Readings more than `MAX_DEPARTURE` spreads from their predictions, with the column `predicted`."""
@@ -110,8 +110,8 @@ def predict_left_out(kriging: StationKriging, table: pd.DataFrame, cluster: Int[
     mean = {name: np.full(record.x.shape, np.nan) for name in (KRIGING, CLIMATOLOGY, NEAREST, LINEAR)}
     spread = {name: np.full(record.x.shape, np.nan) for name in WITH_SPREAD}
     degrees = in_degrees(table, record.x.shape[1])
-    for turn in Progress(np.unique(fold).tolist(), unit="fold"):
-        removed = fold == turn
+    for number in Progress(np.unique(fold).tolist(), unit="fold"):
+        removed = fold == number
         without_removed = kriging.without(removed)
         gridded = without_removed.at(record.points[removed], record.observed[:, removed])
         mean[KRIGING][:, removed], spread[KRIGING][:, removed] = gridded.mean, np.sqrt(gridded.variance)
@@ -137,9 +137,9 @@ def in_degrees(table: pd.DataFrame, stations: int) -> Float[np.ndarray, "station
 
 
 def interpolate(
-    record: GaugeRecord, degrees: Float[np.ndarray, "station 2"], points: Float[np.ndarray, "place 3"],
-    at: Float[np.ndarray, "place 2"],
-) -> tuple[Float[np.ndarray, "time place"], Float[np.ndarray, "time place"]]:  # fmt: skip
+    record: GaugeRecord, degrees: Float[np.ndarray, "station 2"], points: Float[np.ndarray, "location 3"],
+    at: Float[np.ndarray, "location 2"],
+) -> tuple[Float[np.ndarray, "time location"], Float[np.ndarray, "time location"]]:  # fmt: skip
     """Readings of the nearest station at other locations, and linear interpolation in longitude and latitude.
 
     Times with the same stations are interpolated together. Outside the triangles of the stations, linear interpolation
@@ -161,8 +161,8 @@ def interpolate(
 
 def in_triangles(
     degrees: Float[np.ndarray, "present 2"], readings: Float[np.ndarray, "time present"],
-    at: Float[np.ndarray, "place 2"],
-) -> Float[np.ndarray, "time place"]:  # fmt: skip
+    at: Float[np.ndarray, "location 2"],
+) -> Float[np.ndarray, "time location"]:  # fmt: skip
     """Linear interpolation in the triangles of some stations, NaN outside; for at least one triangle."""
     if len(degrees) < 3 or np.linalg.matrix_rank(degrees - degrees.mean(0), tol=1e-9) < 2:
         return np.full((len(readings), len(at)), np.nan)

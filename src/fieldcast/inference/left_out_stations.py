@@ -1,6 +1,6 @@
 """Scores at stations that are left out: how good a filled field is between the observations, without any truth.
 
-Stations are grouped into clusters, and whole clusters are left out in ten turns, because the neighbour of a left-out
+Stations are grouped into clusters, and whole clusters are left out in ten folds, because the neighbour of a left-out
 station would reveal its value. The scored quantity is the predicted observation H x + eps, with instrument and
 representativeness errors; 95 % intervals come from resampling the clusters.
 """
@@ -40,7 +40,7 @@ from fieldcast.scores.numbers import significant
 from fieldcast.scores.observations import Columns, observation_statistics, scores_with_intervals
 
 LOG = logging.getLogger(__name__)
-FOLDS = 10  # turns in which clusters are left out
+FOLDS = 10  # groups of clusters, of which one is left out at a time
 CLUSTERS = 40  # largest number of clusters
 MIN_STATIONS = 20  # smallest number of stations from which some are left out
 COLUMN_WIDTH = 26  # characters of a column in the text
@@ -148,10 +148,10 @@ def model_scores(
     predicted = torch.empty(len(points), drawn, dtype=torch.float64)
     fold = torch.from_numpy(cluster % FOLDS)
     for out in Progress(range(FOLDS), unit="fold"):
-        in_fold = fold == out
-        x = draw(model, replace(c, points=points[~in_fold]), members, seed, out)
+        left_out = fold == out
+        x = draw(model, replace(c, points=points[~left_out]), members, seed, out)
         existing = torch.where(model.space.exists, x, 0.0)  # a non-finite draw makes the score non-finite
-        predicted[in_fold] = points[in_fold].at(existing).double().cpu()
+        predicted[left_out] = points[left_out].at(existing).double().cpu()
     if drawn > 1:
         errors = RandomStreams(seed, torch.arange(len(points)), drawn, LEFT_OUT_ERRORS_STEP)
         predicted += errors.normal(1)[..., 0].cpu() * points.error.sqrt()[:, None].cpu()
@@ -239,8 +239,8 @@ def largest_biases(table: pd.DataFrame, stations: pd.DataFrame) -> str:
     for variable, of_variable in table[table["score"] == "crps"].groupby("variable", sort=False):
         best = of_variable.loc[of_variable["value"].idxmin()]
         same_variable = stations["variable"] == variable
-        here = stations[same_variable & (stations["experiment"] == best["experiment"])]
-        largest = here.loc[here["bias"].abs().nlargest(LISTED_BIASES).index]
+        of_best = stations[same_variable & (stations["experiment"] == best["experiment"])]
+        largest = of_best.loc[of_best["bias"].abs().nlargest(LISTED_BIASES).index]
         unit = "" if best["unit"] == NO_UNIT else f" {best['unit']}"
         listed = [
             f"{row.get('station', '{latitude:g}, {longitude:g}'.format(**row))} {row['bias']:+.3g}{unit}"

@@ -64,7 +64,7 @@ class SplitStates:
         for first in range(0, len(self), STATES_AT_ONCE):
             yield self.states(slice(first, first + STATES_AT_ONCE))
 
-    def whole(self) -> xr.Dataset:
+    def all_states(self) -> xr.Dataset:
         """All states at once."""
         if self.codec is None:
             return self.part
@@ -95,7 +95,7 @@ def compare(
     codec = ImageCodec(samples.attrs["treatment"], fields.attrs["levels"]) if images else None
     cells = cells_of(fields, normalisation)
     test, training = (SplitStates(select(fields, splits, name), codec, cells) for name in ("test", "train"))
-    real, features, count = test.whole(), load_features(extractor), samples.sizes["sample"]
+    real, features, count = test.all_states(), load_features(extractor), samples.sizes["sample"]
     unseen = unfitted_positions(features, training.part, count)
     reference = training.states(unseen[evenly(len(unseen), TRAINING_MULTIPLE * count).numpy()])
     return SampleSets(

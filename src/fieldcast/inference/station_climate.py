@@ -50,16 +50,16 @@ class Climate:
         Standard deviation s, and the variance of the error of its logarithm.
     """
 
-    coefficient: Float[np.ndarray, "place 13"]
-    variance: Float[np.ndarray, "place 13"]
-    deviation: Float[np.ndarray, " place"]
-    log_variance: Float[np.ndarray, " place"]
+    coefficient: Float[np.ndarray, "location 13"]
+    variance: Float[np.ndarray, "location 13"]
+    deviation: Float[np.ndarray, " location"]
+    log_variance: Float[np.ndarray, " location"]
 
-    def mean(self, phase: Float[np.ndarray, " time"]) -> Float[np.ndarray, "time place"]:
+    def mean(self, phase: Float[np.ndarray, " time"]) -> Float[np.ndarray, "time location"]:
         """c at some phases of the year."""
         return basis(phase) @ self.coefficient.T
 
-    def error(self, phase: Float[np.ndarray, " time"]) -> Float[np.ndarray, "time place"]:
+    def error(self, phase: Float[np.ndarray, " time"]) -> Float[np.ndarray, "time location"]:
         """Variance of the error of c."""
         return basis(phase) ** 2 @ self.variance.T
 
@@ -105,7 +105,7 @@ class StationClimate:
         """z of the record, NaN where there is no reading."""
         return (record.x - self.stations.mean(record.phase)) / self.stations.deviation
 
-    def at(self, points: Float[np.ndarray, "place 3"]) -> Climate:
+    def at(self, points: Float[np.ndarray, "location 3"]) -> Climate:
         """The climate of other locations."""
         predicted = {name: surface.at(points) for name, surface in self.surfaces.items()}
         a, variance = np.zeros((2, len(points), COEFFICIENTS))

@@ -44,9 +44,9 @@ VALUES_AT_ONCE = 2**24  # values of all stations and of the cells that are in me
 class Prediction(NamedTuple):
     """Predicted readings at some locations."""
 
-    mean: Float[np.ndarray, "time place"]
-    variance: Float[np.ndarray, "time place"]
-    climatological: Float[np.ndarray, "time place"]  # variance without any reading of the time
+    mean: Float[np.ndarray, "time location"]
+    variance: Float[np.ndarray, "time location"]
+    climatological: Float[np.ndarray, "time location"]  # variance without any reading of the time
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,23 +92,25 @@ class StationKriging:
         return StationKriging(record, climate, series, self.model)
 
     def at(
-        self, points: Float[np.ndarray, "place 3"], requested: Bool[np.ndarray, "time place"] | None = None
+        self,
+        points: Float[np.ndarray, "location 3"],
+        requested: Bool[np.ndarray, "time location"] | None = None,
     ) -> Prediction:
         """Predict readings at other locations, by default at all times; values not requested are the climatology."""
-        here, phase = self.climate.at(points), self.record.phase
+        climate, phase = self.climate.at(points), self.record.phase
         if requested is None:
             requested = np.ones((len(phase), len(points)), dtype=bool)
         z, deviation = krige(self.series, self.model, points, requested)
-        error = here.error(phase)
+        error = climate.error(phase)
         return Prediction(
-            here.mean(phase) + here.deviation * z,
-            error + scaled_variance(here, z, deviation**2),
-            error + scaled_variance(here, np.zeros_like(z), np.ones_like(z)),
+            climate.mean(phase) + climate.deviation * z,
+            error + scaled_variance(climate, z, deviation**2),
+            error + scaled_variance(climate, np.zeros_like(z), np.ones_like(z)),
         )
 
     def pieces(
-        self, points: Float[np.ndarray, "place 3"], values: int = VALUES_AT_ONCE
-    ) -> Iterator[tuple[slice, Prediction, Int8[np.ndarray, "time place"]]]:
+        self, points: Float[np.ndarray, "location 3"], values: int = VALUES_AT_ONCE
+    ) -> Iterator[tuple[slice, Prediction, Int8[np.ndarray, "time location"]]]:
         """Yield predictions and flags piece by piece of the locations, with about `values` values in memory."""
         times, stations = self.series.x.shape
         size = max(values // times - stations, 2 * stations, 1)
@@ -119,7 +121,7 @@ class StationKriging:
             far |= ~self.within_reach(points[piece])
             yield piece, gridded, np.where(far, EXTRAPOLATED, FILLED).astype(np.int8)
 
-    def within_reach(self, points: Float[np.ndarray, "place 3"]) -> Bool[np.ndarray, "time place"]:
+    def within_reach(self, points: Float[np.ndarray, "location 3"]) -> Bool[np.ndarray, "time location"]:
         """Mask of the values within `MAX_LENGTHS` e-folding lengths of a reading."""
         stations = self.series.x.shape[1]
         joint, requested = with_locations(self.series.on("cpu"), points)
@@ -147,8 +149,8 @@ def median_spacing(points: Float[np.ndarray, "station 3"]) -> float:
 
 
 def scaled_variance(
-    climate: Climate, mean: Float[np.ndarray, "time place"], variance: Float[np.ndarray, "time place"]
-) -> Float[np.ndarray, "time place"]:
+    climate: Climate, mean: Float[np.ndarray, "time location"], variance: Float[np.ndarray, "time location"]
+) -> Float[np.ndarray, "time location"]:
     """Variance of s z in the units of the variable."""
     uncertain = climate.log_variance * (mean**2 + variance)
     return np.asarray(climate.deviation**2 * (variance + uncertain))
@@ -164,7 +166,7 @@ def anomalies(climate: StationClimate, record: GaugeRecord, device: torch.device
 
 
 def with_locations(
-    series: kriging.CellSeries, points: Float[np.ndarray, "place 3"]
+    series: kriging.CellSeries, points: Float[np.ndarray, "location 3"]
 ) -> tuple[kriging.CellSeries, Bool[Tensor, "time column"]]:
     """The series with columns for other locations, where nothing is observed; and the mask of these columns."""
     extra = series.x.new_zeros(len(series.x), len(points))
@@ -178,9 +180,9 @@ def with_locations(
 
 
 def krige(
-    series: kriging.CellSeries, model: kriging.KrigingModel, points: Float[np.ndarray, "place 3"],
-    requested: Bool[np.ndarray, "time place"],
-) -> tuple[Float[np.ndarray, "time place"], Float[np.ndarray, "time place"]]:  # fmt: skip
+    series: kriging.CellSeries, model: kriging.KrigingModel, points: Float[np.ndarray, "location 3"],
+    requested: Bool[np.ndarray, "time location"],
+) -> tuple[Float[np.ndarray, "time location"], Float[np.ndarray, "time location"]]:  # fmt: skip
     """Mean and standard deviation of the anomalies at other locations; 0 and 1 where they are not requested."""
     joint, columns = with_locations(series, points)
     stations = series.x.shape[1]

@@ -20,7 +20,7 @@ from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.stations import points_of, time_shift_message
 from fieldcast.errors import InputError
 from fieldcast.fields.stations import observation_text
-from fieldcast.inference.compatibility import MAX_MEDIAN_DEPARTURE
+from fieldcast.inference.compatibility import refuse_wrong_units
 from fieldcast.models.capabilities import ChecksPoints
 from fieldcast.models.core import Context, Model
 from fieldcast.models.points import Points
@@ -153,20 +153,11 @@ def with_stations(
 def require_plausible_readings(points: Points, table: pd.DataFrame, codec: FieldCodec, where: str) -> None:
     """Raise an InputError if the readings of a variable are far from the climatology, as in wrong units.
 
-    Their representativeness error would be estimated so large that none is rejected. The median decides.
+    Otherwise their representativeness error would be estimated so large that none is rejected.
     """
+    source = "as the table says" if "units" in table else "or add a column 'units' to the table"
     for v, name in enumerate(codec.variables):
-        readings = points.y[points.variable == v].abs()
-        if (
-            len(readings) >= MIN_OBSERVATIONS
-            and (departure := float(readings.median())) > MAX_MEDIAN_DEPARTURE
-        ):
-            units = codec.attrs[name].get("units", "1")
-            remedy = "as the table says" if "units" in table else "or add a column 'units' to the table"
-            raise InputError(
-                f"half of the readings of '{name}' in {where} are more than {departure:.3g} standard deviations of the "
-                f"training data from its climatology: check that they are in {units}, {remedy}."
-            )
+        refuse_wrong_units(points.y[points.variable == v], name, codec, where, source)
 
 
 def rejection_messages(rejected: Bool[Tensor, " points"], table: pd.DataFrame, where: str) -> Iterator[str]:

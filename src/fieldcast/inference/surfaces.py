@@ -76,8 +76,8 @@ class Surface:
         return None if self.regression is None else self.regression.kernel_
 
     def at(
-        self, points: Float[np.ndarray, "place 3"]
-    ) -> tuple[Float[np.ndarray, "place output"], Float[np.ndarray, "place output"]]:
+        self, points: Float[np.ndarray, "location 3"]
+    ) -> tuple[Float[np.ndarray, "location output"], Float[np.ndarray, "location output"]]:
         """The values predicted at other locations, and the variances of their errors."""
         shape = len(points), len(self.centre)
         if self.regression is None:

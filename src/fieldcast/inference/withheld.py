@@ -69,8 +69,8 @@ def distances_km(
     for v in range(observed.shape[1]):
         for number, kind in enumerate((observed[:, v] & left_out, exists & ~observed[:, v])):
             chords = [
-                chords_to(points[here & ~left_out], points[cells])
-                for here, cells in zip(observed[:, v], kind, strict=True)
+                chords_to(points[present & ~left_out], points[cells])
+                for present, cells in zip(observed[:, v], kind, strict=True)
             ]
             if any(map(len, chords)):
                 medians[v, number] = great_circle_km(float(np.median(np.concatenate(chords))))
@@ -78,10 +78,10 @@ def distances_km(
 
 
 def chords_to(
-    points: Float[np.ndarray, "point 3"], places: Float[np.ndarray, "place 3"]
-) -> Float[np.ndarray, " place"]:
-    """Chord from each place to the nearest point; infinite if there is no point."""
-    return cKDTree(points).query(places)[0] if len(points) else np.full(len(places), np.inf)
+    points: Float[np.ndarray, "point 3"], locations: Float[np.ndarray, "location 3"]
+) -> Float[np.ndarray, " location"]:
+    """Chord from each location to the nearest point; infinite if there is no point."""
+    return cKDTree(points).query(locations)[0] if len(points) else np.full(len(locations), np.inf)
 
 
 def withheld_sums(

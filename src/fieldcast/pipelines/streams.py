@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import xarray as xr
 
-from fieldcast.lineage import Lineage, differences
+from fieldcast.lineage import Lineage, matches
 
 P = ParamSpec("P")
 T = TypeVar("T", bound=Sequence[Any])
@@ -61,9 +61,7 @@ def is_complete(
     outputs = [earlier.get(name) for name in names]
     lineages = [output.attrs for output in outputs if isinstance(output, xr.Dataset)]
     complete = not any(output is None for output in outputs)
-    return complete and not any(
-        difference for attrs in lineages for difference in differences(attrs, sources)
-    )
+    return complete and all(matches(attrs, sources) for attrs in lineages)
 
 
 def empty_piece(stored: xr.Dataset, dim: str) -> xr.Dataset:

@@ -64,7 +64,6 @@ class Assimilate(Reconstruct):
         super().__post_init__()
 
     def context(self) -> dict[str, Any]:
-        """Context of the template besides the results and the figures."""
         return super().context() | {
             "backgrounds": self.table("unobserved"),
             "innovations": self.table("observed"),
@@ -91,7 +90,7 @@ class Assimilate(Reconstruct):
         }
         return event_figures(self, columns)
 
-    def table(self, cells: str) -> Any:
+    def table(self, cells: str) -> Table:
         """Scores of the backgrounds over all variables, at unobserved cells, or at the observations."""
         selected = self.others[(self.others["variable"] == "all") & (self.others["cells"] == cells)]
         board = Board(selected, Observed, ("pattern", "k"))

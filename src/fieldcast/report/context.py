@@ -8,6 +8,7 @@ from typing import Any
 
 from fieldcast.report import score_tables, study_answers, training
 from fieldcast.report.results import Results
+from fieldcast.report.studies import Study
 from fieldcast.scores.leaderboard_schema import Layout
 
 
@@ -30,7 +31,7 @@ def shared_context(results: Results, layout: Layout | None, tuning: str, members
     }
 
 
-def study_context(results: Results, study: Any, layout: Layout | None, members: int) -> Mapping[str, Any]:
+def study_context(results: Results, study: Study, layout: Layout | None, members: int) -> Mapping[str, Any]:
     """A study with its answers and tables; it is empty unless two of its experiments have run."""
     board = results.board
     names = [name for name in study.experiments if name in board.order]

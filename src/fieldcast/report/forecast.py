@@ -104,7 +104,6 @@ class Forecast(Results):
         return 0 if self.starts is None else self.starts.get("members", 0)
 
     def context(self) -> dict[str, Any]:
-        """Context of the template besides the results and the figures."""
         return shared_context(self, FORECAST, "score", self.members) | {
             "leads": lead_tables.columns(self.board),
             "every": "every lead time of the tables",

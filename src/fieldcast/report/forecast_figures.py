@@ -108,5 +108,7 @@ def first_variable(stored: Mapping[str, xr.Dataset]) -> str:
 
 def representative_leads(leads: Sequence[float]) -> list[float]:
     """Lead times [hours] of 1, 5 and 10 days if at least two were scored; else first, middle and last."""
-    usual = [lead for lead in leads if lead / 24 in DAYS]
-    return list(dict.fromkeys(usual if len(usual) > 1 else (leads[0], leads[len(leads) // 2], leads[-1])))
+    standard = [lead for lead in leads if lead / 24 in DAYS]
+    return list(
+        dict.fromkeys(standard if len(standard) > 1 else (leads[0], leads[len(leads) // 2], leads[-1]))
+    )

@@ -58,29 +58,37 @@ def sentence(clauses: Sequence[str]) -> str:
 
 
 def reconstruct(results: Reconstruct) -> Glance:
-    """Number of methods and fractions observed, the smallest error, ensembles whose spread is wrong."""
-    board = results.board
-    if not board:
-        return Glance()
-    done = f"{count(board.order)} filled in whole maps from {fractions_in_words(board)} % of their cells"
-    case = results.middle_case
-    pattern = "" if case.pattern == "random" else f" (pattern {case.pattern})"
-    best = best_clause(results, case, "for filling in maps", f"from {percent(case.k)} of the cells{pattern}")
-    return Glance([done], best, miscalibration(results, "in filling in maps"), trained_once(results))
+    """Clauses on reconstructions; those on the best result name a pattern that is not random."""
+    pattern = results.middle_case.pattern if results.board else ""
+    suffix = "" if pattern == "random" else f" (pattern {pattern})"
+    return from_observed_cells(
+        results, "filled in whole maps from {} % of their cells", "filling in maps", suffix
+    )
 
 
 def assimilate(results: Assimilate) -> Glance:
-    """Number of methods and fractions observed, the smallest error, ensembles whose spread is wrong."""
+    """Clauses on cycles."""
+    return from_observed_cells(
+        results,
+        "tracked the weather from observations of {} % of its cells at each step",
+        "tracking the weather",
+        " at each step",
+    )
+
+
+def from_observed_cells(results: Reconstruct, done: str, activity: str, suffix: str) -> Glance:
+    """Number of methods and fractions observed, the smallest error, ensembles whose spread is wrong.
+
+    `done` states what the methods did, with {} for the fractions, and `activity` names it; `suffix` follows the
+    fraction from which the best result was obtained.
+    """
     board = results.board
     if not board:
         return Glance()
-    fractions = fractions_in_words(board)
-    done = f"{count(board.order)} tracked the weather from observations of {fractions} % of its cells at each step"
     case = results.middle_case
-    best = best_clause(
-        results, case, "for tracking the weather", f"from {percent(case.k)} of the cells at each step"
-    )
-    return Glance([done], best, miscalibration(results, "in tracking the weather"), trained_once(results))
+    best = best_clause(results, case, f"for {activity}", f"from {percent(case.k)} of the cells{suffix}")
+    statement = f"{count(board.order)} {done.format(fractions_in_words(board))}"
+    return Glance([statement], best, miscalibration(results, f"in {activity}"), trained_once(results))
 
 
 def fractions_in_words(board: Board) -> str:
@@ -169,9 +177,9 @@ def sample(results: Sample) -> Glance:
     share = f"{100 * accuracy[best]:.3g} % accuracy, where 50 % would be chance"
     if accuracy[best] >= RECOGNISED_ACCURACY:
         share = f"{100 * accuracy[best]:.3g} % accuracy (chance: 50 %)"
-        whose = "every method" if len(accuracy) > 1 else results.label(best)
+        methods = "every method" if len(accuracy) > 1 else results.label(best)
         least = "at least " if len(accuracy) > 1 and not share.startswith("100") else ""
-        doubt = [f"a classifier distinguishes the samples of {whose} from real data with {least}{share}"]
+        doubt = [f"a classifier distinguishes the samples of {methods} from real data with {least}{share}"]
         return Glance([done], [], doubt, trained_once(results))
     clause = f"for sampling, {results.label(best)}: a classifier distinguishes its samples from real data with {share}"
     recognised = [name for name, value in accuracy.items() if value >= RECOGNISED_ACCURACY]

@@ -24,7 +24,7 @@ class Guide(NamedTuple):
 
 
 def metrics_of(task: str) -> tuple[Legend, ...]:
-    """The scores in the leaderboard of a task, but for those of events and of samples."""
+    """The scores in the leaderboard of a task, except for those of events and of samples."""
     return tuple(metric for metric in METRICS.values() if task in metric.tasks)
 
 

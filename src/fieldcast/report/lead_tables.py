@@ -27,10 +27,10 @@ REALISTIC_POWER = 0.1, 10.0  # its power at short waves, relative to that of the
 
 def columns(board: Board) -> list[Lead]:
     """Lead times of a table: 1, 2, 3, 5, 7, 10 and 15 days, or up to seven evenly spaced."""
-    usual = [lead for lead in board.cases if lead.hours / 24 in DAYS]
-    if len(usual) < 2 and board.cases:
-        usual = [board.cases[index] for index in evenly_spaced_indices(len(board.cases), len(DAYS))]
-    return usual
+    selected = [lead for lead in board.cases if lead.hours / 24 in DAYS]
+    if len(selected) < 2 and board.cases:
+        selected = [board.cases[index] for index in evenly_spaced_indices(len(board.cases), len(DAYS))]
+    return selected
 
 
 def horizons(results: Forecast) -> Table:

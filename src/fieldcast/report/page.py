@@ -122,7 +122,7 @@ def background(
     facts = list(data.facts) if data else []
     if data:
         facts.append(("Variables", ", ".join(f"{name} ({units})" for name, units, *_ in data.variables)))
-    facts += [(name, in_words(value)) for name, value in provenance.items()]
+    facts += [(name, value_text(value)) for name, value in provenance.items()]
     quality = None if data is None or data.quality.empty else data.quality
     noted = quality is not None and quality["action"] != "fine"
     variables = [[Cell(text) for text in row] for row in data.variables] if data else []
@@ -139,10 +139,10 @@ def background(
     )
 
 
-def in_words(value: object) -> str:
+def value_text(value: object) -> str:
     """A value as text: names and values of a mapping, items of a list."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {in_words(item)}" for name, item in value.items())
+        return ", ".join(f"{name} {value_text(item)}" for name, item in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -37,6 +37,7 @@ from fieldcast.report.vega_lite import Spec
 from fieldcast.scores.leaderboard_schema import RECONSTRUCT
 from fieldcast.scores.statistics_table import error_over_time
 
+Case = TypeVar("Case")
 EXPERIMENTS_ACROSS = 6  # side by side in a figure of maps
 FRACTIONS = (0.05, 0.1, 0.2)  # observed fractions of rank histograms
 
@@ -112,7 +113,6 @@ class Reconstruct(Results):
         return [case for case in self.board.cases if (case.pattern == "random") == random]
 
     def context(self) -> dict[str, Any]:
-        """Context of the template besides the results and the figures."""
         return shared_context(self, RECONSTRUCT, "fair CRPS") | {
             "groups": [cases for random in (True, False) if (cases := self.cases(random))],
             "maps": list(self.maps()),
@@ -254,6 +254,6 @@ def fractions(diagnostics: xr.Dataset, pattern: str, nominal: Sequence[float] = 
     )
 
 
-def middle(cases: Sequence[Any]) -> Any:
+def middle(cases: Sequence[Case]) -> Case:
     """The case or the fraction in the middle of the list."""
     return cases[len(cases) // 2]

@@ -153,7 +153,7 @@ class Results(ABC):
             name: replace(
                 text,
                 label=text.label if count[text.label] == 1 else f"{text.label} ({name})",
-                family=text.family or ("learned" if self.learned(name) else "classical"),
+                family=text.family_or_default(learned=self.learned(name)),
             )
             for name, text in described.items()
         }
@@ -257,8 +257,8 @@ def split_names(figure: str, names: list[str], size: int) -> dict[str, list[str]
     count = -(-len(names) // size)
     splits = np.array_split(np.array(names, dtype=object), count) if count else []
     return {
-        figure if not place else f"{figure}_part{place + 1}": [str(name) for name in part]
-        for place, part in enumerate(splits)
+        figure if not number else f"{figure}_part{number + 1}": [str(name) for name in part]
+        for number, part in enumerate(splits)
     }
 
 

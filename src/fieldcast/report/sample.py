@@ -146,7 +146,6 @@ class Sample(Results):
         }
 
     def context(self) -> dict[str, Any]:
-        """Context of the template besides the results and the figures."""
         board = self.board
         codes = self.ordered("latents").items()
         return shared_context(self, None, "score") | {

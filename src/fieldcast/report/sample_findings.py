@@ -54,8 +54,8 @@ class Findings:
                     score.upper(),
                     where,
                     best,
-                    in_words(value),
-                    in_words(floor) if floor else "",
+                    score_with_interval(value),
+                    score_with_interval(floor) if floor else "",
                     verdict(value, floor) if floor else "",
                     others[:1],
                     significant(self.board.value(others[0], score)) if others else "",
@@ -142,7 +142,7 @@ class Findings:
         return span([count for count in counts if count])
 
 
-def in_words(score: Score) -> str:
+def score_with_interval(score: Score) -> str:
     """A value with its interval."""
     if math.isinf(score.value):  # samples that are not finite
         return significant(score.value)

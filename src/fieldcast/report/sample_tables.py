@@ -38,7 +38,7 @@ def score_table(results: Sample, board: Board, *scores: str) -> Table:
 def cell(results: Sample, board: Board, name: str, score: str) -> Cell:
     """A value with its interval, and below it the score of real data."""
     if score == "active_units":
-        return number_cell(board.value(name, score), whole=True)
+        return number_cell(board.value(name, score), integer=True)
     floor = results.floor(name, score)
     notes = [(f"real data {significant(floor.value, 2)}", "")] if floor else []
     kind = "best" if is_best(results, board, name, score) else ""

@@ -52,7 +52,7 @@ def answer(results: Results, board: Board, question: Question, layout: Layout | 
         for case in representative_cases(board.cases):
             values = [board.value(name, "crps", case) for name in pair]
             if not any(map(math.isnan, values)):
-                verdict = in_words(paired.scores.get((question.experiment, case, DIFFERENCE)))
+                verdict = verdict_text(paired.scores.get((question.experiment, case, DIFFERENCE)))
                 cases.append((case, significant(values[0]), significant(values[1]), verdict))
     return Answer(question, cases, cost_differences(results, pair), spectrum_shares(results, *pair))
 
@@ -84,7 +84,7 @@ def representative_cases(cases: Sequence[Any]) -> list[Any]:
     return list(dict.fromkeys((cases[0], cases[len(cases) // 2], cases[-1]))) if cases else []
 
 
-def in_words(score: Score | None) -> str:
+def verdict_text(score: Score | None) -> str:
     """A verdict and its margin; empty without an interval."""
     if score is None or score.verdict == "no interval":
         return ""

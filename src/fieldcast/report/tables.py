@@ -52,11 +52,11 @@ def score_cell(score: Score | None, *notes: tuple[str, str], kind: str = "", sig
     return Cell(plus + value, score.value, kind or "value", (*interval, *notes))
 
 
-def number_cell(value: float, whole: bool = False) -> Cell:
-    """A number with three significant digits, or (`whole`) a count, which may be a mean over seeds."""
+def number_cell(value: float, integer: bool = False) -> Cell:
+    """A number with three significant digits, or (`integer`) a count, which may be a mean over seeds."""
     finite = math.copysign(sys.float_info.max, value) if math.isinf(value) else value
     count = f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
-    text = count if whole and math.isfinite(value) else significant(value)
+    text = count if integer and math.isfinite(value) else significant(value)
     return Cell() if math.isnan(value) else Cell(text, finite)
 
 

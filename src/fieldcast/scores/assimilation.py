@@ -12,6 +12,7 @@ from fieldcast.departures import MAX_DEPARTURE
 from fieldcast.geometry import GRID
 from fieldcast.scores.event_tables import EventTables
 from fieldcast.scores.reconstruction import reconstruction_statistics
+from fieldcast.scores.statistics import with_overall
 from fieldcast.scores.statistics_table import long_table
 
 # the unit of each statistic of the observations is that of the field to this power
@@ -86,11 +87,11 @@ def innovations(draws: xr.Dataset, observations: xr.Dataset, normalisation: xr.D
             y = observations[name].isel(case=case).transpose("time", *GRID).to_numpy()
             error = float(observations.attrs["noise"]) * deviations[v]
             values[case, v] = list(innovation_statistics(y, b, a, error).values())
-    units = deviations[:, None, None] ** np.array(list(INNOVATION_POWER.values()))[:, None]
+    power = np.array(list(INNOVATION_POWER.values()))[:, None]
     with np.errstate(invalid="ignore"):
-        overall = (values / units).mean(1, keepdims=True)
+        values = with_overall(values, deviations, power, axis=1)
     return long_table(
-        np.concatenate([values, overall], 1),
+        values,
         {
             "pattern": observations["pattern"].to_numpy().astype(str),
             "k": observations["k"].to_numpy().astype(float).round(6),

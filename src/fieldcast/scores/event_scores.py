@@ -14,6 +14,7 @@ from fieldcast.events import probability
 from fieldcast.scores import bootstrap
 from fieldcast.scores.event_metrics import EVENT_METRICS, Contingency
 from fieldcast.scores.leaderboard_schema import Layout
+from fieldcast.scores.statistics import with_overall
 from fieldcast.scores.statistics_table import STEP, long_table
 
 ORIGIN = ("seed", "data")  # attributes that identify the run
@@ -70,8 +71,9 @@ def scores_of_experiment(stored: xr.Dataset, seed: int) -> pd.DataFrame:
 
 def scores_of_case(stored: xr.Dataset, weights: Float[np.ndarray, "resample time"]) -> pd.DataFrame:
     """Scores of one case: its kinds of cells, variables and events."""
+    deviation = stored["deviation"].to_numpy()
     shares, tails = (
-        np.moveaxis(with_overall(stored[name], stored["deviation"], power), -1, 0)
+        np.moveaxis(with_overall(stored[name].to_numpy(), deviation, power, axis=0), -1, 0)
         for name, power in (("shares", 0), ("tail_crps", 1))
     )
     means = bootstrap.resampled_means(shares, weights).astype(np.float32)
@@ -95,11 +97,3 @@ def scores_of_case(stored: xr.Dataset, weights: Float[np.ndarray, "resample time
     records = long_table(values[0], *({name: labels} for name, labels in axes.items()))
     ends = {"low": low, "high": high}
     return records.assign(**{name: end.ravel().astype(np.float32) for name, end in ends.items()})
-
-
-def with_overall(
-    values: xr.DataArray, deviation: xr.DataArray, power: int
-) -> Float[np.ndarray, "variable *shape"]:
-    """The values, and last their mean over variables in anomaly standard deviations."""
-    overall = (values / deviation**power).mean("variable", skipna=False)
-    return np.concatenate([values.to_numpy(), overall.to_numpy()[None]])

@@ -15,7 +15,7 @@ from fieldcast.scores.energy import energy_score, squared_distances
 from fieldcast.scores.evaluator import CellEvaluator, Errors, cell_areas
 from fieldcast.scores.event_tables import EventTables
 from fieldcast.scores.regions import area_means, regions
-from fieldcast.scores.statistics import POWER
+from fieldcast.scores.statistics import POWER, with_overall
 from fieldcast.scores.statistics_table import long_table
 from fieldcast.starts import Starts
 
@@ -87,7 +87,7 @@ def forecast_statistics(
     cells, selected = cell_areas(area, truth), np.stack(list(bands.values()))[:, :, None]
     members, leads, times = forecasts.sizes["member"], len(aligned.leads), forecasts.sizes["start"]
     diagnostics = ForecastDiagnostics(aligned, members)
-    values = np.empty((leads, len(bands), len(aligned.variables) + 1, len(STATISTICS), times))
+    values = np.empty((leads, len(bands), len(aligned.variables), len(STATISTICS), times))
     distances = np.zeros((leads, len(bands), times, members + 1, members + 1))
     all_finite = np.ones((leads, times), dtype=bool)
     for v, name in enumerate(aligned.variables):
@@ -103,7 +103,8 @@ def forecast_statistics(
                 events.add(name, errors.d + actual, actual, days, weights, errors.finite)
             all_finite[lead] &= errors.finite
             diagnostics.add(lead, v, x, y, errors.finite, weights[0], np.random.default_rng([seed, lead, v]))
-    values[:, :, -1] = mean_over_variables(values[:, :, :-1], deviations)
+    power = np.array([POWER.get(name, 0) for name in STATISTICS])[:, None]
+    values = with_overall(values, deviations, power, axis=2)
     energy = energy_score(distances)
     values[:, :, -1, STATISTICS.index("energy")] = np.where(all_finite[:, None], energy, np.inf)
     return tidy(values, aligned, list(bands), calendars.iso(forecasts["start"])), diagnostics.dataset()
@@ -154,12 +155,3 @@ def anomaly_correlation(
     )
     forecast = np.where(forecast > (MIN_ANOMALY * deviation) ** 2, forecast, np.nan)
     return product / np.sqrt(forecast * truth)
-
-
-def mean_over_variables(
-    values: Float[np.ndarray, "lead region variable statistic time"],
-    deviations: Float[np.ndarray, " variable"],
-) -> Float[np.ndarray, "lead region statistic time"]:
-    """The mean over variables in anomaly standard deviations."""
-    power = np.array([POWER.get(name, 0) for name in STATISTICS])
-    return (values / (deviations[:, None, None] ** power[:, None])).mean(2)

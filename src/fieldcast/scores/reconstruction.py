@@ -17,7 +17,7 @@ from fieldcast.scores.evaluator import CellEvaluator, Errors, cell_areas
 from fieldcast.scores.event_tables import EventTables
 from fieldcast.scores.regions import area_means
 from fieldcast.scores.ssim import structural_similarity
-from fieldcast.scores.statistics import POWER, ranks
+from fieldcast.scores.statistics import POWER, ranks, with_overall
 from fieldcast.scores.statistics_table import CELLS, tidy
 
 
@@ -91,10 +91,8 @@ def reconstruction_statistics(
             if events is not None:
                 actual = evaluator.existing(evaluator.y - normal)
                 events.add(name, errors.d + actual, actual, days, weights[: len(CELLS)], errors.finite)
-    units = deviations[:, None, None, None] ** np.array(list(POWER.values()))[:, None]
-    overall = (values / units).mean(1, keepdims=True)
-    table = tidy(np.concatenate([values, overall], 1), [*variables, "all"], observations)
-    return table, diagnostics.dataset()
+    values = with_overall(values, deviations, np.array(list(POWER.values()))[:, None], axis=1)
+    return tidy(values, [*variables, "all"], observations), diagnostics.dataset()
 
 
 class Reference(NamedTuple):

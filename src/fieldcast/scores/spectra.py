@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy.fft import rfft
 
 from fieldcast.geometry import EARTH_RADIUS
@@ -132,6 +132,11 @@ class Latitudes:
         }
 
 
+def waves_with_power(spectrum: Float[np.ndarray, " wavenumber"]) -> Int[np.ndarray, " wave"]:
+    """Wavenumbers of the waves with more power than rounding error, without the zonal mean."""
+    return np.flatnonzero(spectrum[1:] > NEGLIGIBLE_POWER * spectrum[1:].sum()) + 1
+
+
 def effective_resolution(
     error: Float[np.ndarray, " wavenumber"],
     truth: Float[np.ndarray, " wavenumber"],
@@ -140,9 +145,9 @@ def effective_resolution(
     """Smallest wavelength at which 1 - PSD(error)/PSD(truth) crosses 0.5, in the units of `wavelength`.
 
     Interpolated linearly in log wavelength between wavenumbers; the smallest wavelength of the grid if all are
-    resolved, NaN if none is. Waves with negligible power in the truth (`NEGLIGIBLE_POWER`) are ignored.
+    resolved, NaN if none is. Only the waves of `waves_with_power` count.
     """
-    waves = np.flatnonzero(truth[1:] > NEGLIGIBLE_POWER * truth[1:].sum()) + 1
+    waves = waves_with_power(truth)
     score = 1 - error[waves] / truth[waves]
     resolved = np.flatnonzero(score >= 0.5)
     if not len(resolved):

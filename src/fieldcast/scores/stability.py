@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from fieldcast.scores.spectra import NEGLIGIBLE_POWER, zonal_spectrum
+from fieldcast.scores.spectra import waves_with_power, zonal_spectrum
 
 COLUMNS = ("step", "mean", "std", "max_abs", "spectrum_ratio", "finite")
 DIVERGED_RMS = 3.0  # root mean square of standardised anomalies of a diverged rollout; that of weather is 1
@@ -106,7 +106,7 @@ def short_waves(
 
 def third_of_waves(truth: Float[np.ndarray, " wavenumber"], *, shortest: bool) -> Int[np.ndarray, " third"]:
     """The shortest or the longest third of those waves that the truth has, by wavenumber."""
-    waves = np.flatnonzero(truth[1:] > NEGLIGIBLE_POWER * truth[1:].sum()) + 1
+    waves = waves_with_power(truth)
     size = max(1, len(waves) // 3)
     return waves[-size:] if shortest else waves[:size]
 

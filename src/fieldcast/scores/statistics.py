@@ -28,6 +28,22 @@ POWER = {
 COVERAGE = {"coverage50": 0.5, "coverage90": 0.9}
 
 
+def with_overall(
+    values: Float[np.ndarray, "..."],
+    deviation: Float[np.ndarray, " variable"],
+    power: int | Integer[np.ndarray, "..."],
+    *,
+    axis: int,
+) -> Float[np.ndarray, "..."]:
+    """The values and, last along the axis of variables, their mean over variables of value / deviation ** power.
+
+    `deviation` is the anomaly standard deviation of each variable, and `power` that of the unit of the values, one for
+    all or an array that broadcasts against the axes after that of the variables.
+    """
+    units = np.expand_dims(deviation, tuple(range(1, values.ndim - axis))) ** power
+    return np.concatenate([values, (values / units).mean(axis, keepdims=True)], axis)
+
+
 class Interval(NamedTuple):
     """Interval from the i-th to the j-th of M ordered members, and the probability that it holds a calibrated truth."""
 
@@ -85,13 +101,13 @@ def crps_of_sorted(d: Float[np.ndarray, "*cell member"]) -> Float[np.ndarray, "*
     if members == 1:
         return skill
     weight = (2 * np.arange(1, members + 1) - members - 1) / (members * (members - 1))
-    return skill - d @ weight.astype(d.dtype)  # a NaN stays one in the product
+    return skill - d @ weight.astype(d.dtype)  # NaN propagates through the product
 
 
 def ranks(
     x: Float[np.ndarray, " member *cell"], y: Float[np.ndarray, "*cell"], rng: np.random.Generator
 ) -> Integer[np.ndarray, "*cell"]:
-    """Number of members below the truth, 0..M; a truth equal to n members takes one of the n + 1 places at
+    """Number of members below the truth, 0..M; a truth equal to n members takes one of the n + 1 ranks at
     random."""
     below = (x < y).sum(0, dtype=np.int32)
     equal = (x == y).sum(0, dtype=np.int32)

@@ -44,7 +44,7 @@ from fieldcast.training.problem import OnFields, Problem
 from fieldcast.training.stored_model import StoredModel
 
 FILM_STEPS = 1, 2, 4, 8, 16, 30  # steps of a cycle that the film shows
-FILM_FRACTIONS = (0.05,)  # it shows the case whose observed fraction is nearest
+FILM_FRACTIONS = (0.05,)  # the film shows the case whose observed fraction is nearest to this one
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ class BatchOrder:
     @cached_property
     def edges(self) -> list[tuple[int, int, int]]:
         """Number, first datum and end of each shard that has data."""
-        ends = shard_ends(self.batches.data, self.batches.home)
+        ends = shard_ends(self.batches.data, self.batches.state_index)
         return [(number, a, b) for number, (a, b) in enumerate(pairwise([0, *ends])) if b > a]
 
     @cached_property

@@ -46,7 +46,7 @@ class Batches(Protocol):
         ...
 
     @property
-    def home(self) -> Int[Tensor, " datum"]:
+    def state_index(self) -> Int[Tensor, " datum"]:
         """Index of the state of each datum, ascending; the datum belongs to the shard of this state."""
         ...
 
@@ -72,14 +72,14 @@ class ReconstructionBatches:
     options: Sparsification
 
     @property
-    def home(self) -> Int[Tensor, " datum"]:
+    def state_index(self) -> Int[Tensor, " datum"]:
         return torch.arange(len(self), device=self.data.days.device)
 
     def __len__(self) -> int:
         return len(self.data)
 
     def states(self) -> Iterator[Batch]:
-        for index in by_shard(self.data, self.home):
+        for index in by_shard(self.data, self.state_index):
             states = slice(int(index[0]), int(index[-1]) + 1)
             observed = None if self.data.observed is None else self.data.observed[states]
             context = Context(len(index), day=self.data.days[states])
@@ -139,7 +139,7 @@ class ForecastWindows:
         return last[unbroken]
 
     @property
-    def home(self) -> Int[Tensor, " datum"]:
+    def state_index(self) -> Int[Tensor, " datum"]:
         return self.last
 
     def __len__(self) -> int:
@@ -215,7 +215,7 @@ class StateBatches:
     scored: bool = False
 
     @property
-    def home(self) -> Int[Tensor, " datum"]:
+    def state_index(self) -> Int[Tensor, " datum"]:
         return torch.arange(len(self), device=self.data.days.device)
 
     def __len__(self) -> int:
@@ -223,7 +223,7 @@ class StateBatches:
 
     def states(self) -> Iterator[Batch]:
         """Yield the data of each shard as one batch."""
-        for index in by_shard(self.data, self.home):
+        for index in by_shard(self.data, self.state_index):
             yield self.batch(index, image_transforms.fixed_streams(RandomStreams(0, index)))
 
     def batch(
@@ -241,17 +241,17 @@ class StateBatches:
         return [(self.batch(index, draws), draws)]
 
 
-def by_shard(states: States, home: Int[Tensor, " datum"]) -> Iterator[Int[Tensor, " shard"]]:
+def by_shard(states: States, state_index: Int[Tensor, " datum"]) -> Iterator[Int[Tensor, " shard"]]:
     """Yield the data of one shard after another; its states are in memory meanwhile, those of the next are read."""
-    ends = shard_ends(states, home)
+    ends = shard_ends(states, state_index)
     for number, (first, end) in enumerate(pairwise([0, *ends])):
         if end > first:
             states.hold([number], [number + 1] if number + 1 < len(ends) else [])
-            yield torch.arange(first, end, device=home.device)
+            yield torch.arange(first, end, device=state_index.device)
     states.hold([])
 
 
-def shard_ends(states: States, home: Int[Tensor, " datum"]) -> list[int]:
+def shard_ends(states: States, state_index: Int[Tensor, " datum"]) -> list[int]:
     """Number of data up to the end of each shard."""
-    ends = torch.tensor([shard.stop for shard in states.shards], device=home.device)
-    return torch.searchsorted(home, ends).tolist()
+    ends = torch.tensor([shard.stop for shard in states.shards], device=state_index.device)
+    return torch.searchsorted(state_index, ends).tolist()

@@ -73,9 +73,9 @@ def calibrate(
         state = {"lineage": resumable, "progress": progress, "spent": seconds}
         return Saved(pack_bytes(filter.state_dict(), state), checkpoint, trials_of(progress, list(filters)))
 
-    whole = CalibrationRun(assimilator, options, members, observing_network, data, recipe.seed)
+    template = CalibrationRun(assimilator, options, members, observing_network, data, recipe.seed)
     runs = [
-        replace(whole, assimilator=replace(assimilator, filter=part), options=replace(options, k=k))
+        replace(template, assimilator=replace(assimilator, filter=part), options=replace(options, k=k))
         for k, part in filters.items()
     ]
     total = sum(run.forecasts(run.sweeps, number_of_trials(run.filter)) for run in runs)

@@ -43,15 +43,15 @@ class CyclePeriods:
         """
         length = min(length, split.sizes["time"])
         segment = split["segment"].values
-        whole = torch.from_numpy(segment[: len(segment) - length + 1] == segment[length - 1 :]).nonzero()[
+        unbroken = torch.from_numpy(segment[: len(segment) - length + 1] == segment[length - 1 :]).nonzero()[
             :, 0
         ]
-        if not len(whole):
+        if not len(unbroken):
             raise InputError(
                 f"a filter is calibrated by cycles over {length} successive states, and a split has no stretch of "
                 "that length without a gap: lower assimilation.calibration.steps or tuning."
             )
-        starts = whole[evenly(len(whole), cycles)]
+        starts = unbroken[evenly(len(unbroken), cycles)]
         positions = starts + torch.arange(length)[:, None]  # (time, cycle)
         states = split.isel(time=positions.flatten().numpy())
         x = torch.nan_to_num(codec.encode(states)).unflatten(0, positions.shape).to(device)

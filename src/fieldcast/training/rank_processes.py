@@ -95,12 +95,12 @@ def due_saves_of_ranks(
         )  # fmt: skip
         try:
             for number in range(count):
-                here, there = CONTEXT.Pipe(duplex=False)
-                arguments = (number, count, job, training, validation, there)
+                receiver, sender = CONTEXT.Pipe(duplex=False)
+                arguments = (number, count, job, training, validation, sender)
                 processes.append(CONTEXT.Process(target=serve, args=arguments, name=f"rank {number}"))
-                pipes.append(here)
+                pipes.append(receiver)
                 processes[-1].start()
-                there.close()
+                sender.close()
             for kind, content in messages(processes, pipes):
                 if kind == "progress":
                     report(*content)

@@ -62,7 +62,7 @@ class Streamed:
         Cells that exist, for a record with missing values; None for complete records.
     reach
         Number of states before and after a datum that its batch needs.
-    whole
+    fills_grid
         Whether a complete record has values in all cells; otherwise those that do not exist are set to 0.
     """
 
@@ -72,7 +72,7 @@ class Streamed:
     segment: Int[Tensor, " state"]
     exists: Bool[Tensor, "y x"] | None = None
     reach: tuple[int, int] = (0, 0)
-    whole: bool = False
+    fills_grid: bool = False
     _reader: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1), init=False, repr=False)
     _current: tuple[tuple[int, ...], Window] | None = field(default=None, init=False, repr=False)
     _next: tuple[tuple[int, ...], Future[Window]] | None = field(default=None, init=False, repr=False)
@@ -88,7 +88,7 @@ class Streamed:
             self.segment,
             self.exists,
             self.reach,
-            self.whole,
+            self.fills_grid,
         )
 
     @classmethod
@@ -196,7 +196,7 @@ class Streamed:
         """Read and encode states, into `out` if it is given; cells that do not exist are 0 in a complete record."""
         span = slice(states.start, states.stop, states.step)
         x = self.encode(self.record.isel({state_dimension(self.record): span}), out)
-        return x if self.exists is not None or self.whole else x.nan_to_num_()
+        return x if self.exists is not None or self.fills_grid else x.nan_to_num_()
 
 
 @dataclass(frozen=True, eq=False)

@@ -102,8 +102,8 @@ def draw_pairs(
     day: int, pool: Int[np.ndarray, " day"], day_of_year: Int[np.ndarray, " time"], members: int, seed: int
 ) -> Int[np.ndarray, "members_plus_1 2"]:
     """Pairs i != j for e_0, e_1, ... at one initial time; from the whole pool if it has fewer than two such days."""
-    apart = np.abs((day_of_year[pool] - day_of_year[day] + YEAR // 2) % YEAR - YEAR // 2)
-    near = pool[apart <= WINDOW]
+    distance = np.abs((day_of_year[pool] - day_of_year[day] + YEAR // 2) % YEAR - YEAR // 2)
+    near = pool[distance <= WINDOW]
     near = near if near.size > 1 else pool
     rng = np.random.default_rng([seed, day])
     i, further = rng.integers([0, 1], near.size, (1 + members, 2)).T

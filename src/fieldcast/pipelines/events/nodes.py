@@ -9,7 +9,7 @@ import xarray as xr
 from fieldcast.encoding.event_thresholds import sources, thresholds
 from fieldcast.encoding.options import Events
 from fieldcast.fields.splits import SplitRanges
-from fieldcast.lineage import differences
+from fieldcast.lineage import matches
 
 LOG = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ def fit_thresholds(
 ) -> xr.Dataset:
     """Thresholds of events; the earlier ones if data, training split and options are unchanged."""
     stored = earlier.get("event_thresholds")
-    if stored is not None and not any(differences(stored.attrs, sources(fields, splits, events))):
+    if stored is not None and matches(stored.attrs, sources(fields, splits, events)):
         LOG.info("Using the existing thresholds of events.")
         return stored
     return thresholds(fields, splits, climatology, events)

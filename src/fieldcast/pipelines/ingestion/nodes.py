@@ -15,6 +15,7 @@ from fieldcast.fields.options import Ingestion
 from fieldcast.fields.planet import reference
 from fieldcast.fields.splits import SplitRanges, make, select
 from fieldcast.kinds import are_images
+from fieldcast.lineage import matches
 
 LOG = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ def make_fields(
 
 def has_lineage(stored: xr.Dataset | None, lineage: str) -> bool:
     """Whether a stored data set was made with the options and files of this lineage."""
-    return stored is not None and stored.attrs.get("lineage") == lineage
+    return stored is not None and matches(stored.attrs, {"lineage": lineage})
 
 
 def _warn_of_another_planet(ingestion: Ingestion, fields: xr.Dataset, states: xr.Dataset) -> None:

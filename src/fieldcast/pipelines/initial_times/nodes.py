@@ -10,7 +10,7 @@ from fieldcast.encoding.initial_times import starts
 from fieldcast.encoding.options import Limits, Rollout
 from fieldcast.fields.planet.perfect import lineage_of, perfect_model
 from fieldcast.fields.splits import SplitRanges
-from fieldcast.lineage import differences
+from fieldcast.lineage import matches
 from fieldcast.starts import Starts
 
 LOG = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ def run_perfect_model(
     training = [str(time) for time in splits["train"]]
     sources = planet_states, starts, training, rollout.perfect_model.initial_error, seed
     stored = earlier.get("perfect_model")
-    if stored is not None and not any(differences(stored.attrs, lineage_of(*sources))):
+    if stored is not None and matches(stored.attrs, lineage_of(*sources)):
         LOG.info("Using the existing forecasts of the perfect model.")
         return
     yield from perfect_model(*sources)
