@@ -326,6 +326,13 @@ def test_kedro_viz_shows_layers(name: str) -> None:
     assert layers == ["primary", "feature", "models", "model_output", "reporting"]
 
 
+@pytest.mark.usefixtures("viz")
+def test_every_data_set_of_the_demo_has_a_layer() -> None:
+    """Data without a layer move the name of a layer onto its nodes: Kedro-Viz prints it in the middle of the layer."""
+    nodes = get_pipeline_response("demo").nodes
+    assert [node.name for node in nodes if node.type == "data" and node.layer is None] == []
+
+
 @pytest.mark.parametrize(
     ("name", "boxes"),
     [

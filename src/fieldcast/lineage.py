@@ -20,6 +20,9 @@ UNSET = "unset"
 CODE = "code"  # entry with a digest for each module
 MAX_SHOWN_CHARACTERS = 120  # largest number of characters of a value in a message
 
+# attribute of a history whose fit an earlier run had finished, so that this run only loaded the model
+FINISHED_BEFORE = "finished_before"
+
 Lineage = Mapping[str, Any]  # whatever JSON can hold, by name
 
 

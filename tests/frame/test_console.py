@@ -10,6 +10,7 @@ import pytest
 from kedro.framework.hooks.manager import _create_hook_manager
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline, node
+from kedro.runner import AbstractRunner, SequentialRunner
 
 from fieldcast.datasets import TableDataset, TextDataset
 from fieldcast.frame import console
@@ -151,6 +152,30 @@ def test_only_missing_outputs_are_counted(
         runner().run(pipeline, catalog, hooks, only_missing_outputs=True)
     run.on_pipeline_error()
     assert [line for line in caplog.messages if "ingestion." in line] == ["1/1  ingestion.d"]
+
+
+@pytest.mark.parametrize("runner", [CheapFirst, SideBySide, SequentialRunner])
+def test_a_run_whose_outputs_exist_says_that_nothing_is_left(
+    runner: type[AbstractRunner], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    catalog = DataCatalog({"a": TextDataset(filepath=str(tmp_path / "a"))})
+    pipeline = Pipeline([node(made, None, "a", name="ingestion.a")])
+    hooks = _create_hook_manager()
+    run = Console()
+    hooks.register(run)
+
+    def lines() -> list[str]:
+        caplog.clear()
+        with caplog.at_level(logging.INFO, "fieldcast"):
+            run.before_pipeline_run(pipeline, catalog)
+            runner().run(pipeline, catalog, hooks, only_missing_outputs=True)
+            run.after_pipeline_run(pipeline)
+        return [record.getMessage() for record in caplog.records if record.name == "fieldcast.frame.console"]
+
+    assert lines() == ["1/1  ingestion.a"]
+    assert lines() == [
+        "All outputs exist; nothing to run. Leave out --only-missing-outputs to run every node again."
+    ]
 
 
 def made() -> str:

@@ -89,6 +89,9 @@ def test_names(message: Any) -> None:
     assert message("sample.c").startswith(
         "there is no pipeline or experiment 'sample.c'; did you mean sample.a"
     )
+    assert message("nosuch") == (
+        "there is no pipeline or experiment 'nosuch'. `kedro registry list` lists the pipelines."
+    )
     text = message("training", namespaces=["sample.d"])
     assert text.startswith("nothing in this pipeline has the namespace 'sample.d'; did you mean sample.")
     for namespace in ("sample.a", "sample"):

@@ -82,6 +82,14 @@ def test_a_failed_import_is_reported_with_its_cause(
         ({"kl_weight": "heavy"}, ".kl_weight = 'heavy' should be a valid number."),
         ({"likelihood_noise": "maybe"}, ".likelihood_noise = 'maybe' should be a valid boolean."),
         ({"latent": "many"}, ".latent = 'many' should be a valid integer."),
+        (
+            {"encoder": {"type": "conditional.ContextEncoder"}, "latent": 0},
+            ".latent = 0 should be greater than or equal to 1.",
+        ),
+        (
+            {"encoder": {"type": "conditional.ContextEncoder", "latent": 0}, "latent": 0},
+            ".encoder.latent = 0 should be greater than or equal to 1.",
+        ),
         ({"latnet": 3}, ".latnet: unknown option of vae.ConditionalVAE; did you mean 'latent'?"),
         ({"space": 3}, ".space: unknown option of vae.ConditionalVAE; did you mean 'latent'?"),
         (

@@ -10,6 +10,7 @@ import torch
 from fieldcast.encoding.checkpoint import pack, unpack
 from fieldcast.encoding.options import Calibration, Cycling, Limits, Sparsification
 from fieldcast.errors import InputError
+from fieldcast.lineage import FINISHED_BEFORE
 from fieldcast.models.persistence import Persistence
 from fieldcast.progress import Progress
 from fieldcast.tasks.assimilate import Assimilation
@@ -69,6 +70,9 @@ def test_an_interrupted_calibration_resumes_to_the_same_filter(
     assert expected.tuned_values() == resumed.tuned_values()
     assert torch.equal(expected.errors, resumed.errors)
     assert whole[-1].history.equals(rest[-1].history)
+    assert not any(saved.history.attrs[FINISHED_BEFORE] for saved in (*whole, *rest))
+    (again,) = run(world, forecast, whole[-1].state)
+    assert again.history.attrs[FINISHED_BEFORE]
 
 
 def test_each_copy_is_calibrated_for_its_network(world, forecast, whole) -> None:

@@ -17,6 +17,7 @@ from fieldcast.encoding.selection import batch_index
 from fieldcast.encoding.tensor_file import pack_bytes, unpack_bytes
 from fieldcast.errors import InputError
 from fieldcast.inference.options import StateOptions
+from fieldcast.lineage import FINISHED_BEFORE
 from fieldcast.models import vae
 from fieldcast.models.ensemble import Ensemble
 from fieldcast.models.gaussian import training_days
@@ -101,6 +102,8 @@ def test_a_finished_unchanged_experiment_trains_no_step(world, monkeypatch):
     assert len(again) == 1
     assert again[0].checkpoint == whole[-1].checkpoint  # to the last byte: what is built on it stays as it is
     assert again[0].state == whole[-1].state
+    marks = [saved.history.attrs[FINISHED_BEFORE] for saved in (*whole, *again)]
+    assert marks == [False] * (len(marks) - 1) + [True]
 
 
 @pytest.mark.parametrize(
@@ -277,7 +280,9 @@ def test_a_closed_form_model_is_tuned_stored_and_not_solved_again(world, monkeyp
     from fieldcast.models.gappy_pca import GappyPCA
 
     monkeypatch.setattr(GappyPCA, "solve", lambda *_: pytest.fail("solved again"))
-    assert run(world, recipe(config), first[0].state)[0].checkpoint == first[0].checkpoint
+    again = run(world, recipe(config), first[0].state)
+    assert again[0].checkpoint == first[0].checkpoint
+    assert [saved[0].history.attrs[FINISHED_BEFORE] for saved in (first, again)] == [False, True]
 
 
 def test_a_correction_takes_the_base_of_another_experiment_and_does_not_train_it(world):

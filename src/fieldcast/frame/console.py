@@ -22,6 +22,9 @@ from fieldcast import progress
 from fieldcast.frame.durations import store_durations
 
 INTERVAL = 30.0  # time between lines within a long node [s]
+NOTHING_TO_RUN = (
+    "All outputs exist; nothing to run. Leave out --only-missing-outputs to run every node again."
+)
 
 LOG = logging.getLogger(__name__)
 
@@ -98,8 +101,10 @@ class Console:
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline) -> None:
-        """Store durations; print texts that the catalog marks, then paths."""
+        """Store durations; print texts that the catalog marks, then paths; say so if no node had to run."""
         self._stop()
+        if pipeline.nodes and not self._begun.value:
+            LOG.info(NOTHING_TO_RUN)
         self._note_end()
         self._store(self._seconds)
         outputs = [output for node in pipeline.nodes for output in node.outputs]

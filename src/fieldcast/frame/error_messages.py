@@ -125,7 +125,8 @@ def _entry(error: BaseException) -> str | None:
 def _name(error: BaseException) -> str | None:
     text = str(error)
     if match := NO_PIPELINE.match(text):
-        return f"there is no pipeline or experiment '{match[1]}'{nearest(match[1], sorted(pipelines))}"
+        close = nearest(match[1], sorted(pipelines))
+        return f"there is no pipeline or experiment '{match[1]}'{close} `kedro registry list` lists the pipelines."
     if match := NO_NAMESPACE.match(text):
         nodes = pipelines["__default__"].nodes
         addresses = sorted({".".join(node.namespace.split(".")[:2]) for node in nodes if node.namespace})

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 from kedro.framework.hooks import hook_impl
 
 
 class Relay:
-    """Sends every event of a node and its data sets: tables as they are, other data by their attributes."""
+    """Sends every event of a node and its data sets: tables as they are, other data by attributes and types."""
 
     def __init__(self, send: Callable[[str, dict[str, Any]], None]) -> None:
         self._send = send
@@ -51,5 +52,12 @@ def messages_of(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def message_of(data: Any) -> Any:
-    """A table itself; for anything else an empty data set with its attributes."""
-    return data if isinstance(data, pd.DataFrame) else xr.Dataset(attrs=dict(getattr(data, "attrs", {})))
+    """A table itself; for anything else an empty data set with its attributes, and its variables without times."""
+    if isinstance(data, pd.DataFrame):
+        return data
+    variables = {
+        name: (array.dims, np.empty((0, *array.shape[1:]), array.dtype))
+        for name, array in getattr(data, "data_vars", {}).items()
+        if array.dims[:1] == ("time",)
+    }
+    return xr.Dataset(variables, attrs=dict(getattr(data, "attrs", {})))

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from difflib import get_close_matches
 from inspect import Parameter
-from types import NoneType
+from types import MappingProxyType, NoneType
 from typing import Any, get_args, get_origin
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
@@ -61,8 +61,12 @@ def is_missing_module(error: ImportError, package: str, module: str) -> bool:
     return isinstance(error, ModuleNotFoundError) and f"{package}.{module}.".startswith(f"{error.name}.")
 
 
-def check_model(config: Any, key: str, expected: Any = Any) -> type:
+def check_model(
+    config: Any, key: str, expected: Any = Any, set_at: Mapping[str, str] = MappingProxyType({})
+) -> type:
     """Check a configuration and return the class that it names, which must satisfy the annotation `expected`.
+
+    `set_at` gives the keys of options that a part inherits: messages name the key that the user can set.
 
     Raises
     ------
@@ -78,15 +82,19 @@ def check_model(config: Any, key: str, expected: Any = Any) -> type:
         requirement = named.replace("fieldcast.models.", "").replace("core.model.", "core.")
         raise InputError(f"{key}.type: {config['type']} is not a {requirement}.")
     accepted, given = options(kind), keywords(config, kind, key)
+    key_of = {name: set_at.get(name, f"{key}.{name}") for name in (*accepted, *given)}
+    shared = {name: key_of[name] for name in getattr(kind, "shares", ())}
     for name, value in given.items():
         if name not in accepted:
             near = get_close_matches(str(name), accepted, n=1, cutoff=0)
             hint = f"; did you mean '{near[0]}'?" if near else ", which takes no options."
             raise InputError(f"{key}.{name}: unknown option of {config['type']}{hint}")
-        check_value(value, accepted[name].annotation, f"{key}.{name}")
+        as_written: Any = config[name] if is_part(value) else {}
+        inherited = {option: at for option, at in shared.items() if option not in as_written}
+        check_value(value, accepted[name].annotation, key_of[name], inherited)
     for name, option in accepted.items():
         if option.default is Parameter.empty and name not in given:
-            raise InputError(f"{key}.{name} is not set, and {config['type']} has no default for it.")
+            raise InputError(f"{key_of[name]} is not set, and {config['type']} has no default for it.")
     return kind
 
 
@@ -196,10 +204,12 @@ def are_parts(value: Any) -> bool:
     return isinstance(value, Mapping) and any(map(is_part, value.values()))
 
 
-def check_value(value: Any, annotation: Any, key: str) -> None:
-    """Raise an InputError for a value that does not fit the annotation of its keyword."""
+def check_value(
+    value: Any, annotation: Any, key: str, set_at: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Raise an InputError for a value that does not fit the annotation of its keyword; `set_at` as in `check_model`."""
     if is_part(value):
-        check_model(value, key, annotation)
+        check_model(value, key, annotation, set_at)
         return
     if are_parts(value) and get_origin(annotation) is Mapping:
         for name, part in value.items():

@@ -71,7 +71,9 @@ def calibrate(
     def files_so_far(checkpoint: bytes = b"") -> Saved:
         seconds = spent + time.perf_counter() - begin
         state = {"lineage": resumable, "progress": progress, "spent": seconds}
-        return Saved(pack_bytes(filter.state_dict(), state), checkpoint, trials_of(progress, list(filters)))
+        history = trials_of(progress, list(filters))
+        history.attrs[lineage.FINISHED_BEFORE] = finished_before
+        return Saved(pack_bytes(filter.state_dict(), state), checkpoint, history)
 
     template = CalibrationRun(assimilator, options, members, observing_network, data, recipe.seed)
     runs = [
@@ -82,6 +84,7 @@ def calibrate(
     completed = [
         run.forecasts(done["sweeps"], len(done["trials"])) for run, done in zip(runs, progress, strict=True)
     ]
+    finished_before = bool(header) and sum(completed) == total
     with Progress(total=total, initial=sum(completed), unit="forecast") as bar:
         for run, start, done in zip(runs, initial, progress, strict=True):
             for _ in fill_and_tune(run, start, done, bar):

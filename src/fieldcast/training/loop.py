@@ -17,7 +17,7 @@ import torch
 
 from fieldcast.encoding import costs
 from fieldcast.encoding.tensor_file import pack_bytes, unpack_state
-from fieldcast.lineage import Lineage, differences
+from fieldcast.lineage import FINISHED_BEFORE, Lineage, differences
 from fieldcast.models.core import Model, Solved, Trained
 from fieldcast.models.emos import EMOS
 from fieldcast.models.pool import Pool
@@ -138,7 +138,7 @@ def solve_and_pack(
         spent = {"train_seconds": seconds, "step_ms": None, "peak_mb": costs.peak_mb(model.space.area.device)}
     state = pack_bytes(model.state_dict(), {"history": history, "costs": spent, "lineage": sources})
     results = {"costs": spent, "tuned": model.tuned_values()}
-    return Saved(state, pack(results), pd.DataFrame(history))
+    return Saved(state, pack(results), table_of(history, finished_before=bool(header)))
 
 
 def train_by_gradient(
@@ -161,7 +161,7 @@ def train_by_gradient(
         run.resume(tensors, header)
         LOG.info("Already trained to step %d: %s.", run.step, "nothing to do" if run.finished else "resuming")
     if run.finished:
-        yield files_to_save(run, pack, sources)
+        yield files_to_save(run, pack, sources, finished_before=True)
         return
     with Progress(total=options.steps, initial=run.step, unit="step") as bar:
 
@@ -191,8 +191,8 @@ def tuning_rows(step: int, trials: list[dict[str, Any]]) -> list[dict[str, Any]]
     ]
 
 
-def files_to_save(run: Training, pack: Pack, sources: Lineage) -> Saved:
-    """State and history, and the checkpoint of the best weights once training has finished."""
+def files_to_save(run: Training, pack: Pack, sources: Lineage, finished_before: bool = False) -> Saved:
+    """State and history, and the checkpoint of the best weights once training has finished, in this run or before."""
     model = run.model
     spent = {
         "train_steps": run.step - run.skipped,
@@ -205,4 +205,11 @@ def files_to_save(run: Training, pack: Pack, sources: Lineage) -> Saved:
     if run.finished:
         with weights_of(model, run.best):
             checkpoint = pack({**results, "tuned": model.tuned_values()})
-    return Saved(run.state(sources), checkpoint, pd.DataFrame(run.history))
+    return Saved(run.state(sources), checkpoint, table_of(run.history, finished_before))
+
+
+def table_of(history: list[dict[str, Any]], finished_before: bool) -> pd.DataFrame:
+    """The rows of a history, marked if an earlier run had finished the fit."""
+    table = pd.DataFrame(history)
+    table.attrs[FINISHED_BEFORE] = finished_before
+    return table

@@ -91,6 +91,30 @@ def test_a_run_is_a_parent_with_a_child_for_each_experiment(toy: Path, session: 
     assert steps == {"kid/random": 100, "ssr/blocks": 5}
 
 
+def test_a_run_says_whether_it_has_trained_and_what_it_reads_the_data_for(
+    toy: Path, session: Any, history: Any
+) -> None:
+    session("sample.a")
+    session("sample.a", node_names=["sample.a.evaluation.score"])
+    session("ingestion")
+    client = MlflowClient(f"sqlite:///{toy / 'mlflow.db'}")
+    folder = client.get_experiment_by_name("fieldcast").experiment_id
+    listed = client.search_runs([folder], order_by=["attributes.start_time ASC"])
+    marks = [(run.info.run_name, run.data.tags.get("trained"), contexts(run)) for run in listed]
+    assert marks == [
+        ("sample.a · toy", None, ["training"]),
+        ("sample.a", "true", ["training"]),
+        ("sample.a, only sample.a.evaluation.score · toy", None, []),
+        ("sample.a", "false", []),
+        ("ingestion · toy", None, ["preparation"]),
+    ]
+
+
+def contexts(run: Run) -> list[str]:
+    """The contexts of the data of a run."""
+    return [tag.value for given in run.inputs.dataset_inputs for tag in given.tags]
+
+
 def test_parameters_of_pipelines_that_did_not_run_are_not_recorded(session: Any, history: Any) -> None:
     session("ingestion", parameters={"sample": {"a": {"fit": {"steps": 2}}}})
     assert [run.data.params for run in history().values()] == [{}]
@@ -427,7 +451,7 @@ def _wait(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None
     raise AssertionError("the process did not get that far")
 
 
-def test_a_folder_without_files_is_not_stored(tmp_path: Path) -> None:
+def test_an_empty_file_and_a_folder_without_files_are_not_stored(tmp_path: Path) -> None:
     (tmp_path / "figures" / "sample").mkdir(parents=True)
     writer = Writer("sqlite://", "fieldcast", None)
     writer._client, writer._ids = Mock(), {PARENT: "1"}
@@ -436,11 +460,16 @@ def test_a_folder_without_files_is_not_stored(tmp_path: Path) -> None:
     (tmp_path / "figures" / "sample" / "a.png").touch()
     writer.artifact(PARENT, tmp_path / "figures")
     assert writer._client.log_artifacts.call_count == 1
+    file = tmp_path / "forecast.gif"
+    for content, stored in ((b"", 0), (b"GIF", 1)):
+        file.write_bytes(content)
+        writer.artifact(PARENT, file)
+        assert writer._client.log_artifact.call_count == stored
 
 
 def test_only_models_that_work_alone_are_logged(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.safetensors"
-    path.write_bytes(b"no checkpoint: reading it would fail")
+    path.write_bytes(b"no checkpoint, as a task of a plug-in may store")
     writer = Writer("sqlite://", "fieldcast", None)
     writer._models = LoggedModels(None, "", {})
     writer.model("assimilate.x", path)

@@ -6,13 +6,18 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+import xarray as xr
 
 from fieldcast.errors import InputError
 from fieldcast.fields.options import Ingestion
+from fieldcast.frame.relay import message_of
 from fieldcast.frame.tracking import metadata
 from fieldcast.models import vae
 from fieldcast.scores.headline import Headline
+from fieldcast.training.options import Fit
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,16 @@ def test_a_run_is_named_by_pipelines_data_and_environment() -> None:
     gauges = {**files, "fill": {"observations": None, "stations": "/my/gauges.csv"}}
     for pipeline in ("fill", "stations"):
         assert metadata.title({"pipeline_names": [pipeline]}, gauges) == f"{pipeline} · gauges.csv"
+    score = "reconstruct.linear.evaluation.score"
+    both = ["reconstruct.linear", "reconstruct.oi"]
+    assert metadata.title({"pipeline_names": both, "to_nodes": [score], "env": "demo"}, planet) == (
+        f"reconstruct.linear, reconstruct.oi, to {score} · planet · demo"
+    )
+    assert metadata.title({"node_names": [score]}, planet) == f"everything, only {score} · planet"
+    ends = {"from_nodes": ["a.draw", "b.draw"], "to_outputs": ["summary"]}
+    assert metadata.title({"pipeline_names": ["demo"], **ends}, planet) == (
+        "demo, from a.draw and 1 more, to summary · planet"
+    )
     typed = {"ingestion": Ingestion()}  # as Kedro has converted it
     assert metadata.title({"pipeline_names": ["demo"]}, typed) == "demo · planet"
 
@@ -82,6 +97,30 @@ def test_a_model_is_recorded_with_the_defaults_of_its_class() -> None:
     assert defaults.items() <= model.items()
     assert model["latent"] == model["encoder.latent"] == "3"
     assert "encoder.hidden" in model and "space" not in model
+
+
+def test_only_the_options_that_a_fit_uses_are_recorded() -> None:
+    models = {
+        "climatology": "climatology.Climatology",
+        "oi": "optimal_interpolation.OptimalInterpolation",
+        "vae": "vae.ConditionalVAE",
+        "free_run": "assimilation.baselines.FreeRun",
+    }
+    task = {name: {"model": {"type": kind}, "fit": Fit(tuning=32)} for name, kind in models.items()}
+    recorded = {name: set(metadata.parameters_in_use({"x": task}, {f"x.{name}.fit"})) for name in models}
+    assert recorded["climatology"] == recorded["free_run"] == set()
+    assert recorded["oi"] == {"x.oi.fit.tuning"}
+    assert {"x.vae.fit.steps", "x.vae.fit.learning_rate"} < recorded["vae"]
+    unconverted = {"x": {"oi": {"model": {"type": models["oi"]}, "fit": {}}}}  # no option is set in the YAML
+    assert metadata.parameters_in_use(unconverted, {"x.oi.fit"}) == {}
+
+
+def test_variables_have_types_and_shapes_at_any_number_of_times() -> None:
+    fields = xr.Dataset({"t2m": (("time", "latitude", "longitude"), np.zeros((5, 2, 3), np.float32))})
+    assert metadata.variables(fields) == (("t2m", "float32", (-1, 2, 3)),)
+    assert metadata.variables(pd.DataFrame({"t": [1.0]})) == ()
+    # also from another process, which sends no values
+    assert metadata.variables(message_of(fields)) == metadata.variables(fields)
 
 
 def test_runs_whose_parameters_differ_have_names_that_differ() -> None:

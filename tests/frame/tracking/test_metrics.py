@@ -38,6 +38,15 @@ def test_a_score_without_leads_and_fractions_is_a_metric_at_step_0() -> None:
     assert metrics.scores(table, 3) == [("fid", 50.0, 3, 0), ("kid", 0.02, 3, 0)]
 
 
+def test_the_values_that_tuning_chose_are_metrics() -> None:
+    assert metrics.tuned({"ridge": 0.1, "modes": math.nan}, 4) == [("tuned/ridge", 0.1, 4, 0)]
+    by_fraction = {"0.01": {"inflation": 1.2}, "0.05": {"inflation": 1.1}}
+    assert metrics.tuned(by_fraction, 4) == [
+        ("tuned/0.01/inflation", 1.2, 4, 0),
+        ("tuned/0.05/inflation", 1.1, 4, 0),
+    ]
+
+
 def test_bounds_do_not_compete() -> None:
     values = {"forecast.perfect": 0.1, "forecast.lim": 0.3, "forecast.vae": 0.2, "sample.a": 0.5}
     headlines = {address: Headline(value, "CRPS") for address, value in values.items()}

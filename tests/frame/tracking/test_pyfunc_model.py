@@ -1,5 +1,7 @@
 """A finished checkpoint is a model that MLflow loads elsewhere; the best of the registered ones is the champion."""
 
+import importlib.metadata
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -85,6 +87,8 @@ def test_a_stored_reconstruction_fills_as_the_checkpoint_does(
     assert "checkpoint.safetensors" in files and not [
         name for name in files if name.endswith((".pkl", ".pickle"))
     ]
+    required = (tmp_path / "reconstruct.oi" / "requirements.txt").read_text().split()
+    assert f"fieldcast=={importlib.metadata.version('fieldcast')}" in required
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +208,7 @@ def run(
     writer = Writer(f"sqlite:///{database}", "models", (database.parent / "files").as_uri(), register=True)
     writer.start()
     writer.submit(writer.begin, PARENT, "run", {}, {}, 0)
-    writer.submit(writer.read, PARENT, data, "a world")
+    writer.submit(writer.read, PARENT, data, "a world", (("t", "float32", (-1, 7, 12)),), "training")
     for address, value in headlines.items():
         writer.submit(writer.begin, address, address, {}, {}, 0)
         writer.submit(writer.model, address, checkpoint(address))
@@ -216,6 +220,18 @@ def run(
     writer.end(PARENT, "FINISHED")
     writer.close(100.0)
     assert writer.unwritten() == [] and writer.first_error == ""
+
+
+def test_data_have_a_schema_and_a_context(checkpoint: Any, client: MlflowClient, tmp_path: Path) -> None:
+    run(tmp_path / "mlflow.db", {}, checkpoint)
+    folder = client.get_experiment_by_name("models").experiment_id
+    (parent,) = client.search_runs([folder], "datasets.context = 'training'")
+    (given,) = parent.inputs.dataset_inputs
+    assert json.loads(given.dataset.schema) == {
+        "mlflow_colspec": [
+            {"name": "t", "type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, 7, 12]}}
+        ]
+    }
 
 
 def scores_of(value: float, data: str, cases: str) -> pd.DataFrame:
@@ -276,6 +292,17 @@ def test_the_best_registered_checkpoint_is_the_champion(
     }
     runs = client.search_runs([folder], "attributes.run_name = 'reconstruct.linear'")
     assert [len(client.get_metric_history(run.info.run_id, "headline")) for run in runs] == [1, 1]
+    header = fieldcast.load(checkpoint("reconstruct.oi")).checkpoint.header
+    (tuned,) = client.search_runs([folder], "attributes.run_name = 'reconstruct.oi'")
+    assert (
+        header["tuned"]
+        and header["tuned"].items()
+        == {
+            name.removeprefix("tuned/"): value
+            for name, value in tuned.data.metrics.items()
+            if name.startswith("tuned/")
+        }.items()
+    )
     outputs = [client.get_run(run.info.run_id).outputs.model_outputs for run in runs]
     linear = {m.model_id for m in client.search_logged_models([folder]) if m.name == "reconstruct-linear"}
     assert len(outputs) == 2 and {output.model_id for part in outputs for output in part} == linear

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,8 @@ class LoggedCheckpoint:
         Digest of its weights.
     path
         Its file.
+    tuned
+        Its tuned values by name; those of an assimilation perhaps by fraction observed and name.
     model_id
         Identifier of the logged model; empty where there is none.
     """
@@ -35,6 +37,7 @@ class LoggedCheckpoint:
     address: str
     weights: str
     path: Path
+    tuned: Mapping[str, Any] = field(default_factory=dict)
     model_id: str = ""
 
     @classmethod
@@ -51,7 +54,8 @@ class LoggedCheckpoint:
         with path.open("rb") as file:  # the header alone
             size = file.read(8)
             head = size + file.read(min(int.from_bytes(size, "little"), path.stat().st_size))
-        return cls(address, read_header(head, str(path))["weights"], path)
+        header = read_header(head, str(path))
+        return cls(address, header["weights"], path, header.get("tuned", {}))
 
     def find(self, client: MlflowClient, folder: str) -> None:
         """Look for the logged model of these weights among those of MLflow's experiment `folder`."""

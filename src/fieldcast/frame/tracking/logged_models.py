@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fieldcast.frame.tracking.logged_checkpoint import LoggedCheckpoint
@@ -43,11 +42,10 @@ class LoggedModels:
         if "scored" in table and len(table):
             self._scored[name] = str(table["scored"].iloc[0])
 
-    def log(self, name: str, path: Path) -> None:
+    def log(self, name: str, checkpoint: LoggedCheckpoint) -> None:
         """Log a checkpoint as a model and as the output of its run; the same weights are logged once."""
         from mlflow.entities import LoggedModelOutput
 
-        checkpoint = LoggedCheckpoint.of(name, path)
         checkpoint.find(self._client, self._folder)
         if not checkpoint.model_id:
             checkpoint.log(self._client, self._folder, self._runs[name])

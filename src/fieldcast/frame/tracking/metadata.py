@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from fieldcast.scores.headline import Headline
 
 OPTIONS: dict[str, Any] = {"tracking": True, "uri": None, "experiment": "fieldcast", "register": False}
+FIT = "fit"  # options of the training of an experiment, beside its model
+TUNING = "tuning"  # the one among them for a model in closed form: the number of states on which it is tuned
 MAX_NAMED = 3  # pipelines, and parameters, in the title of a run
 # parameters
 USER_FILES = (
@@ -36,17 +38,17 @@ FILE_SECTIONS = {"stations": "fill"}  # pipeline: the section that holds its fil
 LOCATIONS = (*USER_FILES, "ingestion.path", "data_root")  # parameters that hold paths
 PACKAGES = (*provenance.PACKAGES, "kedro", "mlflow-skinny", "pandas", "scikit-learn", "zarr")
 
-# arguments of a run that select its nodes
-SELECTIONS = (
-    "pipeline_names",
-    "namespaces",
-    "tags",
-    "node_names",
-    "from_nodes",
-    "to_nodes",
-    "from_inputs",
-    "to_outputs",
-)
+Variables = tuple[
+    tuple[str, str, tuple[int, ...]], ...
+]  # name, type and shape of each variable of a data set
+
+# arguments of a run that select its nodes: groups of them, and single ones, by the word before their names in a title
+GROUPS = ("pipeline_names", "namespaces", "tags")
+SINGLE = {
+    "only": ("node_names",),
+    "from": ("from_nodes", "from_inputs"),
+    "to": ("to_nodes", "to_outputs"),
+}
 
 
 def options(conf: Path, env: str | None) -> dict[str, Any]:
@@ -75,10 +77,10 @@ def as_text(parameters: Mapping[str, Any]) -> dict[str, str]:
 def parameters_in_use(parameters: Mapping[str, Any], names: Iterable[str]) -> dict[str, str]:
     """Parameters that nodes read, by dotted name, as `as_text` gives them; a model with the defaults of its class.
 
-    Names without a value, options that a source does not read, and parameters of the report alone (all experiments of a
-    task, and lists of named studies) are left out.
+    Names without a value, options that a source or the fit of a model does not read, and parameters of the report alone
+    (all experiments of a task, and lists of named studies) are left out.
     """
-    values = {name: options_in_use(within(parameters, name)) for name in sorted(names)}
+    values = {name: options_in_use(value_in_use(parameters, name)) for name in sorted(names)}
     return as_text(
         {
             name: with_default_options(value) if names_a_class(value) else value
@@ -86,6 +88,27 @@ def parameters_in_use(parameters: Mapping[str, Any], names: Iterable[str]) -> di
             if value is not None and not is_task(value) and not is_listing(value)
         }
     )
+
+
+def value_in_use(parameters: Mapping[str, Any], name: str) -> Any:
+    """The value of a dotted name; of the `fit` of an experiment, the options that its model uses."""
+    value, (address, _, key) = within(parameters, name), name.rpartition(".")
+    model = within(parameters, f"{address}.model")
+    is_fit = key == FIT and value is not None and names_a_class(model)
+    return fit_in_use(value, model) if is_fit else value
+
+
+def fit_in_use(fit: Any, model: Mapping[str, Any]) -> Any:
+    """Options of a fit that a model uses: all if gradient steps train it, else those of its tuning, if it is tuned."""
+    from fieldcast.models.configuration import resolve  # here: torch takes a second to import
+    from fieldcast.models.core import Model, Solved, Trained
+
+    kind = resolve(str(model["type"]), "model")
+    if issubclass(kind, Trained):
+        return fit
+    is_tuned = issubclass(kind, Solved) and (kind.choices or kind.tuned_values is not Model.tuned_values)
+    tuning = within({FIT: fit}, f"{FIT}.{TUNING}")
+    return {} if tuning is None or not is_tuned else {TUNING: tuning}
 
 
 def options_in_use(options: Any) -> Any:
@@ -124,6 +147,14 @@ def within(parameters: Mapping[str, Any], name: str) -> Any:
     for key in name.split("."):
         value = value.get(key) if isinstance(value, Mapping) else getattr(value, key, None)
     return value
+
+
+def variables(data: Any) -> Variables:
+    """Name, type and shape of each variable of a data set, at any number of times (-1); none of anything else."""
+    return tuple(
+        (str(name), str(array.dtype), (-1, *array.shape[1:]))
+        for name, array in getattr(data, "data_vars", {}).items()
+    )
 
 
 def description(name: str, body: Mapping[str, Any]) -> dict[str, str]:
@@ -169,11 +200,30 @@ def command(run: Mapping[str, Any]) -> str:
 
 
 def title(run: Mapping[str, Any], parameters: Mapping[str, Any]) -> str:
-    """Title of the parent run: what runs, the data, the environment, the changed parameters: "demo · planet · demo"."""
-    selected = {name for key in SELECTIONS for name in run.get(key) or ()} - {"__default__"}
-    selection = shorten(sorted(selected), MAX_NAMED) or "everything"
-    clauses = selection, data_name(selected, parameters), run.get("env"), shorten_values(changes(run))
+    """Title of the parent run: what runs, the data, the environment, the changed parameters: "demo · planet · demo".
+
+    Nodes and data sets where the run begins or ends follow its pipelines: "demo, to reporting.write_page · planet".
+    """
+    groups = named_in(run, GROUPS) - {"__default__"}
+    clauses = (
+        what_runs(run, groups),
+        data_name(groups, parameters),
+        run.get("env"),
+        shorten_values(changes(run)),
+    )
     return " · ".join(filter(None, clauses))
+
+
+def what_runs(run: Mapping[str, Any], groups: Collection[str]) -> str:
+    """Groups of nodes, such as pipelines, and the nodes or data sets that limit the run, one of each kind."""
+    limits = {word: sorted(named_in(run, keys)) for word, keys in SINGLE.items()}
+    clauses = [f"{word} {shorten(names, 1)}" for word, names in limits.items() if names]
+    return ", ".join([shorten(sorted(groups), MAX_NAMED) or "everything", *clauses])
+
+
+def named_in(run: Mapping[str, Any], keys: Iterable[str]) -> set[str]:
+    """Everything that some arguments of a run name."""
+    return {name for key in keys for name in run.get(key) or ()}
 
 
 def title_of(address: str, run: Mapping[str, Any], names: Collection[str]) -> str:

@@ -69,6 +69,16 @@ def history(table: pd.DataFrame, after: float, now: int) -> tuple[list[Value], f
     return values, float(table["step"].max())
 
 
+def tuned(values: Mapping[str, Any], now: int) -> list[Value]:
+    """Metrics of the values that tuning chose: `tuned/<name>`, or by fraction observed as in `tuned/0.05/inflation`."""
+    nested = (
+        (f"{name}/{inner}", number) if inner else (name, number)
+        for name, value in values.items()
+        for inner, number in (value.items() if isinstance(value, Mapping) else [("", value)])
+    )
+    return [(f"tuned/{name}", float(number), now, 0) for name, number in nested if math.isfinite(number)]
+
+
 def key(row: dict[Any, Any]) -> str:
     """Name of the metric of a row: its score, and its pattern where it has one."""
     pattern = row.get("pattern")

@@ -12,6 +12,7 @@ starts from the last states of its input, a sample has no input.
 
 from __future__ import annotations
 
+import importlib.metadata
 import warnings
 from pathlib import Path
 from typing import Any
@@ -234,7 +235,7 @@ def save(checkpoint: Path, folder: Path, model_id: str | None = None) -> None:
         artifacts={"checkpoint": str(checkpoint)},
         signature=signature(trained),
         input_example=example(trained),
-        pip_requirements=["fieldcast"],
+        pip_requirements=[f"fieldcast=={importlib.metadata.version('fieldcast')}"],
         metadata=facts(trained),
         mlflow_model=Model(model_id=model_id),
     )

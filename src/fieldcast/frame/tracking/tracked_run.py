@@ -15,12 +15,15 @@ from kedro.pipeline.node import Node
 
 from fieldcast.frame.tracking import metadata
 from fieldcast.frame.tracking.writer import PARENT, Writer, milliseconds
-from fieldcast.pipelines.names import stage_of
+from fieldcast.lineage import FINISHED_BEFORE
+from fieldcast.pipelines.names import TRAINING, stage_of
 
 if TYPE_CHECKING:
     from fieldcast.scores.headline import Headline
 
 REPORTING = "reporting"  # tag of the nodes of the report
+TRAINED = "trained"  # tag of an experiment's run: whether its model was trained in it
+LOADED_KINDS = ("metrics", "history", "artifact")  # kinds of data sets whose record depends on their content
 
 
 class TrackedRun:
@@ -43,6 +46,7 @@ class TrackedRun:
     ) -> None:
         self._writer, self._catalog, self._parameters = writer, catalog, parameters
         self._owner = {name: experiment_of(node) for node in pipeline.nodes for name in node.outputs}
+        self._contexts = contexts(pipeline)
         self._nodes_left = Counter(
             experiment_of(node) for node in pipeline.nodes if experiment_of(node) != PARENT
         )
@@ -51,7 +55,10 @@ class TrackedRun:
         self._failed: list[Node] = []
         self._to_store: set[str] = set()  # data sets whose files are stored when their node is done
         self._recorded: set[str] = set()  # data sets that have been recorded
-        self._data: tuple[str, str] | None = None  # digest and source of the fields
+        # digest, source and variables of the fields
+        self._data: tuple[str, str, metadata.Variables] | None = None
+        self._is_trained: dict[str, bool] = {}  # whether this run trained the model of an experiment
+        self._has_loss: dict[str, bool] = {}  # whether the history of an experiment has a loss
         self._run_params: Mapping[str, Any] = {}
         self._title = ""  # pipelines, data and environment
         self._read = parameters_read(pipeline)
@@ -113,6 +120,8 @@ class TrackedRun:
         """Note which data were read."""
         if self._kind(name) == "data":
             self._note_data(data)
+        elif self._kind(name) == "history":
+            self._has_loss[name.rpartition(".")[0]] = "loss" in data
 
     def saved(self, name: str, data: Any) -> None:
         """Record a data set as its `metadata` declares."""
@@ -121,6 +130,8 @@ class TrackedRun:
             return
         self._recorded.add(name)
         self._begin_experiment(owner)
+        if name.endswith(".checkpoint"):
+            self._note_training(owner, True)
         if kind == "metrics":
             from fieldcast.tasks import TASKS  # here: it imports the tasks of plug-ins
 
@@ -129,6 +140,8 @@ class TrackedRun:
             if headline is not None:
                 self._headlines[owner] = headline
         elif kind == "history":
+            self._has_loss[owner] = "loss" in data
+            self._note_training(owner, not data.attrs.get(FINISHED_BEFORE))
             self._writer.submit(self._writer.history, owner, data, now)
         elif kind == "data":
             self._note_data(data)
@@ -137,7 +150,9 @@ class TrackedRun:
                 key: str(data.attrs.get(f"fieldcast_{key}", "")) for key in ("experiment", "weights")
             }
             self._to_store.add(name)
-        else:
+        elif not is_empty(data) and self._has_loss.get(
+            owner if name.endswith(".loss_curve") else PARENT, True
+        ):
             self._to_store.add(name)
 
     def complete(self) -> None:
@@ -145,7 +160,7 @@ class TrackedRun:
         for name in sorted(set(self._owner) - self._recorded):
             kind = self._kind(name)
             if kind and self._catalog.exists(name):
-                self.saved(name, self._catalog.load(name) if kind in ("metrics", "history") else None)
+                self.saved(name, self._catalog.load(name) if kind in LOADED_KINDS else None)
         self._store_files(self._to_store)
         for address in sorted(self._open - {PARENT}):
             self._end_experiment(address, "FINISHED")
@@ -191,25 +206,31 @@ class TrackedRun:
             for key, value in metadata.parameters_in_use(self._parameters, names).items()
         }
         title = metadata.title_of(address, self._run_params, names)
-        tags = {"task": task, "experiment": name, **metadata.description(name, body)}
+        tags = {"task": task, "experiment": name, TRAINED: "false", **metadata.description(name, body)}
         if tags.get("family") == "bound":
             self._bounds.add(address)
         self._writer.submit(self._writer.begin, address, title, parameters, tags, milliseconds())
         self._begun.add(address)
         self._open.add(address)
         if self._data:
-            self._writer.submit(self._writer.read, address, *self._data)
+            self._writer.submit(self._writer.read, address, *self._data, self._contexts[address])
+
+    def _note_training(self, address: str, is_trained: bool) -> None:
+        """Tag the run of an experiment with whether its model was trained in it, not only loaded."""
+        if address != PARENT and self._is_trained.get(address) != is_trained:
+            self._is_trained[address] = is_trained
+            self._writer.submit(self._writer.tag, address, {TRAINED: str(is_trained).lower()})
 
     def _note_data(self, data: Any) -> None:
         """Record the fields, by digest and source, as an input of all open runs."""
         attributes = getattr(data, "attrs", {})
         if "digest" not in attributes:
             return
-        fields = str(attributes["digest"]), str(attributes.get("source", ""))
-        if fields != self._data:
+        fields = str(attributes["digest"]), str(attributes.get("source", "")), metadata.variables(data)
+        if self._data is None or fields[:2] != self._data[:2]:
             self._data = fields
             for name in sorted(self._open):
-                self._writer.submit(self._writer.read, name, *fields)
+                self._writer.submit(self._writer.read, name, *fields, self._contexts[name])
 
     def _store_files(self, names: Iterable[str]) -> None:
         """Store the files of data sets that have been saved."""
@@ -254,6 +275,24 @@ def parameters_read(pipeline: Pipeline) -> dict[str, set[str]]:
             if address == PARENT or not name.startswith(f"{address}."):
                 names[PARENT].add(name)
     return names
+
+
+def contexts(pipeline: Pipeline) -> dict[str, str]:
+    """MLflow's context of the fields for each experiment: training if the run trains it, else evaluation.
+
+    For PARENT it is the first of these that an experiment has; preparation where nothing is drawn, scored or shown.
+    """
+    trained = {experiment_of(node) for node in pipeline.nodes if stage_of(node.namespace) in TRAINING}
+    each = {experiment_of(node): "evaluation" for node in pipeline.nodes}
+    each |= dict.fromkeys(trained, "training")
+    is_shown = any(REPORTING in node.tags for node in pipeline.nodes)
+    shared = "training" if trained else "evaluation" if is_shown or set(each) - {PARENT} else "preparation"
+    return each | {PARENT: shared}
+
+
+def is_empty(data: Any) -> bool:
+    """Whether a table has no rows, or a text or bytes are empty; False for any other kind of data."""
+    return not data if isinstance(data, str | bytes) else getattr(data, "empty", False) is True
 
 
 def experiment_of(node: Node) -> str:

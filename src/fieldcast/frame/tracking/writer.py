@@ -18,6 +18,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fieldcast.errors import InputError
 from fieldcast.frame.tracking import metadata, metrics
 from fieldcast.frame.tracking.background import Background, shorten
 from fieldcast.frame.tracking.logged_checkpoint import LoggedCheckpoint
@@ -220,14 +221,25 @@ class Writer(Background):
             self._ids[name], tags=[RunTag(key, value[:5000]) for key, value in tags.items()]
         )
 
-    def read(self, name: str, digest: str, source: str) -> None:
-        """Record the fields as an input of a run, by their digest."""
+    def read(
+        self, name: str, digest: str, source: str, variables: metadata.Variables = (), context: str = ""
+    ) -> None:
+        """Record the fields as an input of a run, by their digest, with what they are read for and their variables."""
+        import numpy as np
         from mlflow.data.code_dataset_source import CodeDatasetSource
         from mlflow.data.meta_dataset import MetaDataset
-        from mlflow.entities import DatasetInput
+        from mlflow.entities import DatasetInput, InputTag
+        from mlflow.types import Schema, TensorSpec
+        from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
-        fields = MetaDataset(CodeDatasetSource({"source": source}), name="fields", digest=digest)  # type: ignore[abstract]
-        self._client.log_inputs(self._ids[name], [DatasetInput(fields._to_mlflow_entity())])
+        origin = CodeDatasetSource({"source": source})
+        specs: list[Any] = [
+            TensorSpec(np.dtype(kind), shape, variable) for variable, kind, shape in variables
+        ]
+        schema = Schema(specs) if specs else None
+        fields = MetaDataset(origin, name="fields", digest=digest, schema=schema)  # type: ignore[abstract]
+        tags = [InputTag(MLFLOW_DATASET_CONTEXT, context)] if context else []
+        self._client.log_inputs(self._ids[name], [DatasetInput(fields._to_mlflow_entity(), tags)])
         self._models.digest = digest
 
     def scores(self, name: str, table: pd.DataFrame, now: int) -> None:
@@ -269,24 +281,34 @@ class Writer(Background):
             self._client.log_batch(self._ids[name], metrics=entries[first : first + 10 * BATCH])
 
     def artifact(self, name: str, path: Path) -> None:
-        """Store a copy of a file, or of a folder unless no file is in it."""
+        """Store a copy of a file unless it is empty, or of a folder unless no file is in it."""
         if path.is_dir():
             if not any(file.is_file() for file in path.rglob("*")):
                 return
             self._client.log_artifacts(self._ids[name], str(path), path.name)
-        elif path.exists():
+        elif path.exists() and path.stat().st_size:
             self._client.log_artifact(self._ids[name], str(path))
 
     def model(self, name: str, path: Path) -> None:
-        """Log a finished checkpoint as a model and as the output of its run; the same weights are logged once.
+        """Record the tuned values of a finished checkpoint, and log it as a model and as the output of its run.
 
-        Only of the tasks whose models work alone, those with `serving`. A model is loaded to be logged; a checkpoint
-        for which there is not enough memory is recorded as a file.
+        The same weights are logged once, and only of the tasks whose models work alone, those with `serving`. A model
+        is loaded to be logged; a checkpoint for which there is not enough memory is recorded as a file.
         """
         from fieldcast.datasets.memory import available
         from fieldcast.tasks import TASKS
 
-        if TASKS[name.partition(".")[0]].serving is None or not path.exists():
+        if not path.exists():
+            return
+        is_served = TASKS[name.partition(".")[0]].serving is not None
+        try:
+            checkpoint = LoggedCheckpoint.of(name, path)
+        except InputError:
+            if is_served:
+                raise
+            return  # the checkpoint of a plug-in's task may be a file of its own kind
+        self._metrics(name, metrics.tuned(checkpoint.tuned, milliseconds()))
+        if not is_served:
             return
         if LOADING_MEMORY * path.stat().st_size > available():
             LOG.info(
@@ -294,7 +316,7 @@ class Writer(Background):
             )
             self.artifact(name, path)
             return
-        self._models.log(name, path)
+        self._models.log(name, checkpoint)
 
     def result(self, name: str, path: Path, attributes: Mapping[str, str]) -> None:
         """Record a filled or predicted file: where it is, from which checkpoint, and that checkpoint's logged model."""
