@@ -199,10 +199,10 @@ SETTINGS = {
             },
         },
         description="report, the original study's budget: ten seeds; 20 epochs of all training images except "
-        "1000, on which the best weights are selected; on 2000 of the 10 000 test images, KL by 256 draws where it "
-        "has no closed form (by one in training, where the study takes 256), and IWAE with K = 256; the flow with two "
-        "networks for s and t in the study's 20 epochs, but the DDPM on 28 x 28 cells in 3 epochs, which take a core "
-        "an hour",
+        "1000, on which the best weights are selected. Scores use 2000 of the 10 000 test images, and an IWAE with "
+        "K = 256. The KL, where it has no closed form, is estimated from 256 draws (in training from one; the study "
+        "uses 256). The flow with two networks for s and t is trained for the study's 20 epochs, the DDPM on 28 x 28 "
+        "cells for 3 epochs, which take a core an hour",
         of={
             "quality": {
                 "sampling.data": 256,
@@ -225,8 +225,8 @@ SETTINGS = {
             },
         },
         "reduced, for a CPU: three seeds; IWAE with K = 500 on 1000 test images; 1000 samples (FID is biased "
-        "by that number); the DDPM is sampled by DDIM in 50 steps; autodecoders on 10 000 + 2000 images, "
-        "losses and ELBO of 256 of each",
+        "by that number); the DDPM is sampled by DDIM in 50 steps; autodecoders: 10 000 training and 2000 test "
+        "images, with losses and ELBO computed on 256 of each",
     ),
     "full": Setting(
         10,

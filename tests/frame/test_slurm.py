@@ -98,5 +98,5 @@ def test_a_script_is_written_to_a_folder_that_is_made_or_refused(
 
 def test_a_stage_makes_no_array(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    with pytest.raises(InputError, match="'training' is neither an experiment nor a task nor the demo"):
+    with pytest.raises(InputError, match="'training' is not an experiment, a task or 'demo'"):
         job_script("jobs.sh", ["training"], [])

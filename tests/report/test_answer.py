@@ -23,7 +23,7 @@ def test_sentences_name_the_lowest_the_better_and_the_never_better(results):
         "Lowest fair CRPS on unobserved cells, pattern random: mine at 5, 10, 20 %.",
         "mine is better than optimal_interpolation at 5, 10 % (CRPS lower by 3.8 to 4.3 %); "
         "not separated at 20 %.",
-        "Never better than optimal_interpolation in CRPS by more than chance explains: denoising_vae, climatology.",
+        "Nowhere significantly better than optimal_interpolation in CRPS (95 % interval): denoising_vae, climatology.",
     ]
     oi = 0.30 / 1.15, 0.30 / 1.3
     assert [100 * 0.01 / value for value in oi] == pytest.approx([3.8, 4.3], abs=0.05)

@@ -128,7 +128,7 @@ def test_how_long_forecasts_are_useful_is_where_skill_ends():
         "for forecasting 2 days ahead, lim (climatology scores 25 % worse); the typical error of its best estimate, "
         "the mean of its members, is 25 % smaller than that of the baseline “climatology”; on "
         "average lim is better than past days of the season up to 3 days ahead, "
-        "and up to 2 days by more than chance explains (95 % interval)"
+        "and up to 2 days with significance (95 % interval)"
     ]
 
 
@@ -143,19 +143,19 @@ def test_means_over_a_few_initial_times_are_to_be_doubted():
     [
         (
             (0.1, 0.05, -0.1),
-            "up to 7 days ahead, and up to 3 days by more than chance explains (95 % interval)",
+            "up to 7 days ahead, and up to 3 days with significance (95 % interval)",
         ),
         (
             (0.1, 0.1, 0.1),
-            "is better than past days of the season up to 7 days ahead by more than chance explains (95 % interval)",
+            "is better than past days of the season up to 7 days ahead with significance (95 % interval)",
         ),
         (
             (0.1, -0.1, 0.05),
-            "up to 7 days ahead, and up to 1 day by more than chance explains (95 % interval)",
+            "up to 7 days ahead, and up to 1 day with significance (95 % interval)",
         ),
         (
             (-0.1, 0.1, 0.1),
-            "up to 7 days ahead, though at no lead time by more than chance explains (95 % interval)",
+            "up to 7 days ahead, though at no lead time with significance (95 % interval)",
         ),
     ],
 )

@@ -32,7 +32,7 @@ def readable_write_errors(path: str) -> Iterator[None]:
         remedy = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "check the folder"
         raise DatasetError(
             f"'{path}' could not be written ({cause}): {remedy}, or set data_root to another place; "
-            "what was there before is unharmed"
+            "the previous file is unchanged"
         ) from error
 
 

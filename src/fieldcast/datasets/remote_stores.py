@@ -13,7 +13,7 @@ def publish_objects(fs: fsspec.AbstractFileSystem, partial: str, path: str, mani
     partial, path
         The finished store, and its place.
     manifest
-        The object without which a store counts as absent: the first that is removed, the last that is copied.
+        The object without which a store is treated as missing: the first that is removed, the last that is copied.
     """
     if fs.exists(f"{path}/{manifest}"):
         fs.rm_file(f"{path}/{manifest}")

@@ -75,9 +75,9 @@ def cycled_states(fields: xr.Dataset, splits: SplitRanges, cycling: Cycling, lim
     count = spin_up(cycling, limits) + limits.cap("times", cycling.steps)
     if in_segment < min(count, test.sizes["time"]) or in_segment <= spin_up(cycling, limits):
         raise InputError(
-            f"a cycle needs states without a gap, and more of them than assimilation.spin_up = {cycling.spin_up}; the "
-            f"test split has {in_segment} of {count}: choose another ingestion.splits, or lower assimilation.steps or "
-            "assimilation.spin_up."
+            f"a cycle needs {count} successive states, and more than assimilation.spin_up = {cycling.spin_up}; the "
+            f"first segment of the test split has {in_segment}: choose another ingestion.splits, or lower "
+            "assimilation.steps or assimilation.spin_up."
         )
     return test.isel(time=slice(count))
 

@@ -102,7 +102,7 @@ def times_of(table: pd.DataFrame, step: TimeStep, first: str, where: str) -> xr.
         If the model's time step is unknown.
     """
     if not step.hours:
-        raise InputError(f"{where}: the model's time step is unknown, so give the fields to fill, too.")
+        raise InputError(f"{where}: the model's time step is unknown, so also give the file to fill.")
     if step.months:
         times = table["time"].to_numpy().astype("M8[M]").astype("M8[s]")
     else:

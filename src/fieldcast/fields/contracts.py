@@ -134,7 +134,7 @@ def _check_coordinates(data: Any, dims: tuple[str, ...]) -> None:
         raise InputError(f"a Dataset was expected, not {type(data).__name__}: return one from the node")
     for name in dims:
         if name not in data.dims:
-            raise InputError(f"the dimension '{name}' is missing, of {_tuple(dims)}: {INGEST}")
+            raise InputError(f"the dimension '{name}' is missing; {_tuple(dims)} are needed: {INGEST}")
     for name, units in (("latitude", "degrees_north"), ("longitude", "degrees_east")):
         if name not in data.coords or not np.all(np.diff(data[name].values) > 0):
             raise InputError(f"the coordinate '{name}' is not strictly ascending: {INGEST}")
@@ -181,5 +181,5 @@ def _check_values(array: xr.DataArray, gaps: bool) -> None:
         missing = missing + np.isnan(x).sum(axis=0)
     if not gaps and np.any((missing > 0) & (missing < array.sizes["time"])):
         raise InputError(
-            f"variable '{array.name}' has cells with missing values at some times but not at all: {INGEST}"
+            f"variable '{array.name}' has cells with missing values at some but not all times: {INGEST}"
         )

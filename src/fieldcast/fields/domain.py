@@ -22,7 +22,7 @@ def require_complete(fields: xr.Dataset, subject: str) -> None:
     """Raise an InputError for fields with gaps; `subject` is what does not take them, in the plural."""
     if has_gaps(fields):
         raise InputError(
-            f"{subject} need complete fields, and values of these are missing (ingestion.missing=train): fill them in "
+            f"{subject} need complete fields, and these have missing values (ingestion.missing=train): fill them in "
             "first, or run experiments of the task reconstruct whose models learn from gaps, "
             "such as optimal interpolation."
         )

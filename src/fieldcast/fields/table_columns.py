@@ -78,7 +78,7 @@ def canonical_names(table: pd.DataFrame, where: str) -> dict[str, str]:
             columns[column] = name
         elif name not in OPTIONAL:
             if len(table.columns) == 1 and ";" in str(table.columns[0]):
-                raise InputError(f"{where} has columns that semicolons separate: separate columns by commas.")
+                raise InputError(f"{where} is separated by semicolons: use commas.")
             raise InputError(
                 f"{where} has no column '{name}': it needs time, latitude, longitude, variable and value, one row for "
                 f"each observed value; its columns are {', '.join(map(str, table.columns))}."

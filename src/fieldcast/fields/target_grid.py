@@ -57,6 +57,6 @@ def grid_like(dataset: xr.Dataset, where: str) -> dict[str, Float[np.ndarray, " 
     for axis, values in grid.items():
         if values.ndim != 1 or len(values) < MIN_LINES:
             raise InputError(
-                f"{where}: its {axis} is no axis of at least two values: give a rectilinear grid."
+                f"{where}: its {axis} needs at least two values along one axis: give a rectilinear grid."
             )
     return grid

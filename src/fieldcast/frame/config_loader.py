@@ -187,6 +187,6 @@ def check_entries(catalog: Mapping[str, Any]) -> None:
             )
         if entry.get("versioned") and str(entry.get("type", "")).startswith("fieldcast."):
             raise InputError(
-                f"catalog, {name}: 'versioned: true' is not supported, a run replaces what was there; remove it, and "
-                "keep versions in folders of their own with --params data_root=FOLDER."
+                f"catalog, {name}: 'versioned: true' is not supported, because a run replaces earlier outputs; remove "
+                "it, and keep versions in folders of their own with --params data_root=FOLDER."
             )

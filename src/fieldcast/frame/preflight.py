@@ -166,8 +166,8 @@ def check_versions(versions: Mapping[str, str], catalog: CatalogProtocol) -> Non
     for name in versions:
         if getattr(catalog.get(name), "_version", None) is None:
             raise InputError(
-                f"--load-versions {name}: '{name}' is not versioned, a run replaces what was there; leave the option "
-                "out, or give --params data_root=FOLDER, the folder that holds the data of that version."
+                f"--load-versions {name}: '{name}' is not versioned, and a run replaces earlier outputs; leave the "
+                "option out, or give --params data_root=FOLDER, the folder that holds the data of that version."
             )
 
 

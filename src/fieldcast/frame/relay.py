@@ -27,22 +27,22 @@ class Relay:
 
     @hook_impl
     def before_dataset_loaded(self, dataset_name: str) -> None:
-        """Send the name."""
+        """Relay the event with the name of the data set."""
         self._send("before_dataset_loaded", {"dataset_name": dataset_name})
 
     @hook_impl(trylast=True)
     def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:
-        """Send the name, and the attributes of the data, which hooks read."""
+        """Relay the event with the name and the attributes of the data, which hooks read."""
         self._send("after_dataset_loaded", {"dataset_name": dataset_name, "data": message_of(data)})
 
     @hook_impl
     def before_dataset_saved(self, dataset_name: str, data: Any) -> None:
-        """Send the name."""
+        """Relay the event with the name of the data set."""
         self._send("before_dataset_saved", {"dataset_name": dataset_name, "data": xr.Dataset()})
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
-        """Send the name, and the attributes of the data, which hooks read."""
+        """Relay the event with the name and the attributes of the data, which hooks read."""
         self._send("after_dataset_saved", {"dataset_name": dataset_name, "data": message_of(data)})
 
 

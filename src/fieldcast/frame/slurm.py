@@ -79,10 +79,7 @@ def selection(
     groups["demo"] = list(experiments_of_demo)
     for name in names:
         if name not in groups:
-            raise InputError(
-                f"'{name}' is neither an experiment nor a task nor the demo, so it makes no job "
-                f"array{nearest(name, groups)}"
-            )
+            raise InputError(f"'{name}' is not an experiment, a task or 'demo'{nearest(name, groups)}")
     return [each for name in names for each in groups[name]]
 
 

@@ -47,9 +47,7 @@ class Fill:
             If neither is set, or if there are no members.
         """
         if self.members < 1:
-            raise InputError(
-                f"fill.members = {self.members} should be greater than or equal to 1: give a number of members."
-            )
+            raise InputError(f"fill.members = {self.members}: give at least 1.")
         if self.stations is not None and self.observations is None:
             return None
         return file_of(self.observations, "fill.observations")

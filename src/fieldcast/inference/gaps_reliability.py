@@ -102,7 +102,7 @@ def distance_warnings(outcome: Outcome, columns: Bool[Tensor, " column"]) -> Ite
         nearest_observation(visible, record.columns, hidden),
         nearest_observation(record.observed, record.columns, missing),
     )
-    for whole, kind in ((False, "in gaps"), (True, "at whole times")):
+    for whole, kind in ((False, "in gaps"), (True, "at fully hidden times")):
         of_kind = hidden & (chords[0].isinf() == whole), missing & (chords[1].isinf() == whole)
         if of_kind[1].any() and not of_kind[0].any():
             yield f"No value was hidden {kind}, so the spread is unchecked there."

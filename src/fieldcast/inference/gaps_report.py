@@ -49,11 +49,11 @@ def table(outcome: Outcome, columns: Bool[Tensor, " column"], v: int, name: str)
     """Scores of all methods at the hidden values, best first."""
     hidden, codec = outcome.hidden, outcome.gappy.codec
     scale, units = float(codec.deviation[v]), codec.attrs[name].get("units", "1")
-    kinds = {"in gaps": ~hidden.whole, "at whole times": hidden.whole}
+    kinds = {"in gaps": ~hidden.whole, "at fully hidden times": hidden.whole}
     weights = {kind: hidden.weights(of_kind & columns[hidden.cell]) for kind, of_kind in kinds.items()}
     weights = {kind: weight / weight.sum() for kind, weight in weights.items() if weight.any()}
     if not (hidden.weight * hidden.whole).any() and len(weights) > 1:
-        del weights["at whole times"]  # no missing value is of a time without observations
+        del weights["at fully hidden times"]  # no missing value is of a time without observations
     yield "Errors at hidden values, weighted to match the missing values:"
     heading = "".join(f"{f'hidden {kind}: RMSE':>28}{'CRPS':>9}{'spread/error':>14}" for kind in weights)
     yield f"{f'errors in {units}':<26}{heading}"

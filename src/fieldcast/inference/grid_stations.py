@@ -209,8 +209,8 @@ def check_size(gauges: Gauges, grid: Mapping[str, Float[np.ndarray, " n"]]) -> N
     if rows * columns * times > MAX_VALUES:
         raise InputError(
             f"the grid has {rows} x {columns} cells at {times} times, {rows * columns * times:.2g} values of a "
-            f"variable, and at most {MAX_VALUES:.0e} are made at once: give a coarser resolution, or a part of the "
-            "table."
+            f"variable, more than the {MAX_VALUES:.0e} that a run can grid: give a coarser resolution, or a part of "
+            "the table."
         )
 
 

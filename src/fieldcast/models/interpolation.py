@@ -174,7 +174,7 @@ class ThinPlate(Interpolation):
         super().__init__(space)
         if trend < MIN_TREND:
             raise InputError(
-                f"trend: a spline with {trend:g} is not positive definite; give {MIN_TREND} or more."
+                f"trend = {trend:g}: a spline needs at least {MIN_TREND} to be positive definite."
             )
         self.trend = trend
         centre = self.grid.points.mean(0)

@@ -55,7 +55,7 @@ class LowRankGaussian(Solved):
     def __init__(self, space: Space, ranks: Sequence[int] = RANKS):
         super().__init__(space)
         if not ranks or min(ranks) < 1 or list(ranks) != sorted(ranks):
-            raise TypeError(f"ranks are ascending numbers of axes, not {list(ranks)}")
+            raise TypeError(f"ranks are ascending numbers of modes, not {list(ranks)}")
         self.ranks, values = tuple(ranks), int(space.size)
         self.register_buffer("mean", torch.zeros(values))
         self.register_buffer("weights", torch.zeros(0, values))

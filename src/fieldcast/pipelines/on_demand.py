@@ -17,7 +17,7 @@ class LazyPipeline:
 
     @cached_property
     def pipeline(self) -> Pipeline:
-        """The pipeline itself."""
+        """The pipeline, which is built when this is first read."""
         return self._make()
 
     def __getattr__(self, name: str) -> Any:

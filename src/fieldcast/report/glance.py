@@ -67,10 +67,10 @@ def reconstruct(results: Reconstruct) -> Glance:
 
 
 def assimilate(results: Assimilate) -> Glance:
-    """Clauses on cycles."""
+    """Clauses of the first screen on the cycles of `assimilate`."""
     return from_observed_cells(
         results,
-        "tracked the weather from observations of {} % of its cells at each step",
+        "tracked the weather from observations of {} % of the cells at each step",
         "tracking the weather",
         " at each step",
     )
@@ -148,7 +148,7 @@ def useful_leads(results: Forecast) -> str:
     if lower_ends.isna().all():
         return clause
     significant_leads = lower_ends.index[(lower_ends > 0).cummin()]
-    chance = "by more than chance explains (95 % interval)"
+    chance = "with significance (95 % interval)"
     if not len(significant_leads):
         return f"{clause}, though at no lead time {chance}"
     until = lead_text(float(significant_leads[-1]))

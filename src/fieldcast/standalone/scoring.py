@@ -159,6 +159,7 @@ def warn_of_few_members(members: int) -> None:
         )
     elif missing:
         LOG.warning(
-            "no %s: the ranks of %d members bound no interval of that probability; those of 19 bound both.",
-            " and no ".join(missing), members,
+            "%s cannot be computed from %d members, whose ranks bound no interval of that probability; "
+            "19 members bound both.",
+            " and ".join(missing), members,
         )  # fmt: skip

@@ -139,7 +139,7 @@ class Writer(Background):
 
     def refuse(self) -> None:
         """Warn once that nothing is recorded."""
-        LOG.warning("tracking at %s failed, the run continues without it: %s", self._uri, self.first_error)
+        LOG.warning("tracking at %s failed; the run continues without it: %s", self._uri, self.first_error)
 
     def open(self) -> None:
         """Connect, make MLflow's experiment where it is missing, and end runs whose process has died."""
@@ -292,8 +292,8 @@ class Writer(Background):
     def model(self, name: str, path: Path) -> None:
         """Record the tuned values of a finished checkpoint, and log it as a model and as the output of its run.
 
-        The same weights are logged once, and only of the tasks whose models work alone, those with `serving`. A model
-        is loaded to be logged; a checkpoint for which there is not enough memory is recorded as a file.
+        The same weights are logged once, and only for tasks with `serving`, whose models work alone. A model is loaded
+        to be logged; a checkpoint for which there is not enough memory is recorded as a file.
         """
         from fieldcast.datasets.memory import available
         from fieldcast.tasks import TASKS
