@@ -236,7 +236,7 @@ def test_external_forecasts_are_adopted_and_not_trained(project: Path) -> None:
     }
     assert not {"fit", "plot_history", "roll", "roll_long"} & set(private)
     assert "forecast.mine.checkpoint" not in result["forecast.mine"].datasets()
-    taken = {"params:forecast.mine.model", "perfect_model", "starts", "fields", "splits"}
+    taken = {"params:forecast.mine.model", "perfect_model", "initial_times", "fields", "splits"}
     assert taken <= set(private["adopt"].inputs)
     assert private["adopt"].outputs == ["forecast.mine.draws"]
 

@@ -38,7 +38,7 @@ OWN: dict[str, tuple[Spoil, Callable[[Path], Any] | None, tuple[str, ...]]] = {
     "without a start": (
         lambda d: d.isel(start=slice(1, None)),
         None,
-        ("has no forecast from 0004-", "1 of the 4 scored starts", "`starts` lists them all"),
+        ("has no forecast from 0004-", "1 of the 4 scored initial times", "`initial_times` lists them all"),
     ),
     "without a lead": (lambda d: d.isel(lead=[0, 2, 3]), None, ("has no lead of 48 hours", "rollout.steps")),
 }
@@ -48,12 +48,12 @@ OWN: dict[str, tuple[Spoil, Callable[[Path], Any] | None, tuple[str, ...]]] = {
 def adopted(forecasts: Path, tmp_path: Path) -> Callable[[Path], Path]:
     """Take over the forecasts of a file; the store that they are written to, lead by lead."""
     fields = xr.open_zarr(forecasts / "03_primary/fields.zarr")
-    starts = json.loads((forecasts / "04_feature/starts.json").read_text())
+    initial_times = json.loads((forecasts / "04_feature/initial_times.json").read_text())
 
     def run(path: Path) -> Path:
         place = tmp_path / "forecasts.zarr"
         store = ZarrDataset(filepath=str(place), append="lead")
-        for piece in adopt(File("File", path=str(path)), xr.Dataset(), starts, fields):
+        for piece in adopt(File("File", path=str(path)), xr.Dataset(), initial_times, fields):
             store.save(piece)
         return place
 
@@ -97,4 +97,4 @@ def test_external_forecasts_in_a_real_process(
     theirs.isel(start=slice(1, None)).to_netcdf(path)
     phrases = ["--conf-source", str(conf), "--pipelines", "rollout", "--namespaces", "forecast.mine"]
     done = kedro(*phrases, "--params", f"data_root={whole}")
-    only_a_sentence(done, str(path), "1 of the 4 scored starts", "`starts` lists them all")
+    only_a_sentence(done, str(path), "1 of the 4 scored initial times", "`initial_times` lists them all")

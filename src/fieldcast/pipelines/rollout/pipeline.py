@@ -1,4 +1,4 @@
-"""checkpoint, fields, starts, splits -> draws, stability, snapshots, costs."""
+"""checkpoint, fields, initial times, splits -> draws, stability, snapshots, costs."""
 
 from kedro.pipeline import Pipeline
 
@@ -12,11 +12,13 @@ from fieldcast.tasks import Step, Task
 nodes = Module("fieldcast.pipelines.rollout.nodes")
 
 INPUTS = (
-    PREPARED | {"starts": "starts"} | {name: f"params:{name}" for name in ("rollout", "options", "earlier")}
+    PREPARED
+    | {"initial_times": "initial_times"}
+    | {name: f"params:{name}" for name in ("rollout", "options", "earlier")}
 )
 ADOPT = Step(
     nodes.adopt,
-    data=("perfect_model", "starts", "fields", "splits"),
+    data=("perfect_model", "initial_times", "fields", "splits"),
     parameters=("model", "rollout", "limits", "seed"),
     outputs=("draws",),
 )
