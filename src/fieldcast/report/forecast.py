@@ -49,7 +49,7 @@ class Steps(NamedTuple):
 class Forecast(Results):
     """Results of forecasts, their initial times, and statistics and snapshots of long rollouts.
 
-    Maps show `snapshot_anomalies`, the snapshots as departures from the climatology, where they are given; `wraps`
+    Maps show `snapshot_anomalies`, the snapshots as anomalies, where they are given; `wraps`
     tells whether the grid is periodic in longitude.
     """
 

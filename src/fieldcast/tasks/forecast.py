@@ -19,7 +19,6 @@ from fieldcast.encoding.options import Limits, Rollout
 from fieldcast.errors import InputError
 from fieldcast.fields.conventions import time_varying
 from fieldcast.fields.prepared import PreparedData
-from fieldcast.figures.departures import snapshot_departures
 from fieldcast.figures.outline import outline
 from fieldcast.inference.external_forecasts import forecast_source
 from fieldcast.inference.options import Drawing, File
@@ -36,6 +35,7 @@ from fieldcast.scores.leaderboard import empty_leaderboard, leaderboard
 from fieldcast.scores.stability import stability_table
 from fieldcast.scores.statistics_table import origin_of, scored_initial_times, with_origin
 from fieldcast.scores.summary import forecast_summary
+from fieldcast.tasks.anomalies import snapshot_anomalies
 from fieldcast.tasks.scoring_inputs import cell_areas, require_draws, units
 from fieldcast.tasks.task import StoredResults
 from fieldcast.time_steps import TimeStep
@@ -182,7 +182,7 @@ def page(
         return {}, {}, b""
     matching = with_matching_rollouts(results)
     anomalies = {
-        name: snapshot_departures(stored, climatology, TimeStep.stored_in(fields.attrs))
+        name: snapshot_anomalies(stored, climatology, TimeStep.stored_in(fields.attrs))
         for name, stored in matching["snapshots"].items()
     }
     forecasts = Forecast(
