@@ -14,7 +14,7 @@ from fieldcast.encoding.initial_times import select_initial_times
 from fieldcast.encoding.options import Limits, Rollout
 from fieldcast.errors import InputError
 from fieldcast.fields.forecast_files import DIMS
-from fieldcast.inference.external_forecasts import adopt, lead_positions, scored_forecasts
+from fieldcast.inference.external_forecasts import import_forecasts, lead_positions, scored_forecasts
 from fieldcast.inference.options import File
 
 NOTHING = xr.Dataset()
@@ -52,7 +52,9 @@ def whole(pieces: Any) -> xr.Dataset:
 def test_the_scored_starts_and_leads_are_chosen(
     world: Any, initial_times: dict[str, Any], perfect: xr.Dataset
 ) -> None:
-    pieces = list(adopt(File("File", dataset="perfect_model"), perfect, initial_times, world.fields))
+    pieces = list(
+        import_forecasts(File("File", dataset="perfect_model"), perfect, initial_times, world.fields)
+    )
     assert [(piece.attrs["piece"], piece.attrs["pieces"]) for piece in pieces] == [(0, 3), (1, 3), (2, 3)]
     result, fields = whole(pieces), world.fields
     assert result.attrs["starts"] == initial_times["digest"]
@@ -84,7 +86,7 @@ def test_a_users_file_in_another_shape(
         reference.to_netcdf(path)
     else:
         reference.to_zarr(path, zarr_format=2)
-    result = whole(adopt(File("File", path=path), NOTHING, initial_times, world.fields))
+    result = whole(import_forecasts(File("File", path=path), NOTHING, initial_times, world.fields))
     straight = whole(scored_forecasts(perfect, initial_times, world.fields, "it"))
     xr.testing.assert_equal(result, straight.isel(member=slice(2)))
     assert result["t"].dtype == np.float32 and result.attrs["source"] == f"'{path}'"
@@ -115,7 +117,7 @@ def test_without_a_perfect_model_its_experiment_is_skipped(
     world: Any, initial_times: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    (result,) = adopt(File("File", dataset="perfect_model"), NOTHING, initial_times, world.fields)
+    (result,) = import_forecasts(File("File", dataset="perfect_model"), NOTHING, initial_times, world.fields)
     assert not result.data_vars and result.attrs["starts"] == initial_times["digest"]
     assert [result.attrs["skipped"]] == [record.message for record in caplog.records]
 
@@ -147,7 +149,11 @@ def test_an_unsuitable_file_is_reported_in_one_sentence(
 
 def test_a_file_that_is_not_there_is_named(world: Any, initial_times: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nothing\.nc' does not exist: check its name \(model\.path of"):
-        list(adopt(File("File", path=str(tmp_path / "nothing.nc")), NOTHING, initial_times, world.fields))
+        list(
+            import_forecasts(
+                File("File", path=str(tmp_path / "nothing.nc")), NOTHING, initial_times, world.fields
+            )
+        )
 
 
 @pytest.mark.parametrize("wrong", [{}, {"path": "a.nc", "dataset": "perfect_model"}, {"dataset": "other"}])
@@ -164,7 +170,9 @@ def test_a_fill_value_that_is_not_declared_is_refused(
     perfect = perfect.copy(deep=True)
     perfect["t"][1, at[0], 2, 3, 4] = value
     perfect.to_netcdf(tmp_path / "mine.nc")
-    pieces = adopt(File("File", path=str(tmp_path / "mine.nc")), NOTHING, initial_times, world.fields)
+    pieces = import_forecasts(
+        File("File", path=str(tmp_path / "mine.nc")), NOTHING, initial_times, world.fields
+    )
     next(pieces)
     phrases = rf"'t' of '.*mine.nc' holds {value:g} at a lead of 48 hours, .* declare it".replace("+", r"\+")
     with pytest.raises(InputError, match=phrases):
@@ -189,7 +197,7 @@ def test_a_lead_of_the_lowest_packed_value_is_sound(
     values[1] = 280
     values[..., 3, 4] = 280
     path = rain(values, perfect, tmp_path)
-    result = whole(adopt(File("File", path=path), NOTHING, initial_times, world.fields))["t"]
+    result = whole(import_forecasts(File("File", path=path), NOTHING, initial_times, world.fields))["t"]
     at = positions(perfect["start"], initial_times["scored"])
     np.testing.assert_allclose(result, values[:3][:, at][:, :, :4], atol=1e-3)
 
@@ -201,7 +209,7 @@ def test_a_packed_mask_at_all_leads_is_refused(
     values[..., 3, 4] = 280
     path = rain(values, perfect, tmp_path)
     with pytest.raises(InputError, match=r"'t' of '.*mine.nc' holds 280 at all .* of 1 cells, .* declare it"):
-        whole(adopt(File("File", path=path), NOTHING, initial_times, world.fields))
+        whole(import_forecasts(File("File", path=path), NOTHING, initial_times, world.fields))
 
 
 def test_values_outside_the_valid_range_are_missing(
@@ -210,10 +218,12 @@ def test_values_outside_the_valid_range_are_missing(
     perfect = perfect.copy()
     perfect["t"].attrs = {**perfect["t"].attrs, "valid_max": np.float32(280)}
     perfect.to_netcdf(tmp_path / "mine.nc")
-    result = whole(adopt(File("File", path=str(tmp_path / "mine.nc")), NOTHING, initial_times, world.fields))[
-        "t"
-    ]
+    result = whole(
+        import_forecasts(File("File", path=str(tmp_path / "mine.nc")), NOTHING, initial_times, world.fields)
+    )["t"]
     assert result.isnull().any() and float(result.max()) <= 280
     perfect["t"].attrs.pop("valid_max")
-    sound = whole(adopt(File("File", dataset="perfect_model"), perfect, initial_times, world.fields))["t"]
+    sound = whole(
+        import_forecasts(File("File", dataset="perfect_model"), perfect, initial_times, world.fields)
+    )["t"]
     np.testing.assert_array_equal(result, sound.where(sound <= 280))

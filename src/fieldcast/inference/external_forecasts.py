@@ -37,7 +37,7 @@ NO_PERFECT_MODEL = (
 )
 
 
-def adopt(
+def import_forecasts(
     model: File, perfect_model: xr.Dataset, initial_times: InitialTimes, fields: xr.Dataset
 ) -> Iterator[xr.Dataset]:
     """Yield the forecasts of an experiment of type File, lead by lead, as a model's rollout would give them.
@@ -62,7 +62,7 @@ def adopt(
 
 
 def forecast_source(model: File, options: Rollout) -> str:
-    """The source of adopted forecasts: the file, or the perfect model with its initial error."""
+    """The source of imported forecasts: the file, or the perfect model with its initial error."""
     return model.path or f"{model.dataset} {options.perfect_model.initial_error:g}"
 
 

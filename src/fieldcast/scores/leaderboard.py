@@ -67,7 +67,7 @@ def leaderboard(
             if isinstance(metric, RelativeMetric)
             for others in [[roles.get(role) for role in metric.roles]]
             if all((other, run_seed) in wide for other in others)
-            and (metric.includes_reference or experiment not in others)
+            and (metric.scored_for_roles or experiment not in others)
         ]
         table = experiment_scores(pd.concat([statistics, *paired]), metrics, seed, days)
         tables.append(table.assign(experiment=experiment, seed=run_seed, data=data)[columns])

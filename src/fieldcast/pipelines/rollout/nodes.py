@@ -77,7 +77,7 @@ def roll_long(
         yield steps.table, (steps.snapshots, steps.state)
 
 
-def adopt(
+def import_forecasts(
     model: File, perfect_model: xr.Dataset, initial_times: InitialTimes, fields: xr.Dataset, splits: SplitRanges,
     rollout: Rollout, limits: Limits, seed: int,
 ) -> Iterator[tuple[xr.Dataset, bytes]]:  # fmt: skip
@@ -99,5 +99,5 @@ def adopt(
         "members": initial_times["members"],
         "seed": seed,
     }
-    for piece in external_forecasts.adopt(model, perfect_model, initial_times, fields):
+    for piece in external_forecasts.import_forecasts(model, perfect_model, initial_times, fields):
         yield piece.assign_attrs(attributes), b""

@@ -16,8 +16,8 @@ INPUTS = (
     | {"initial_times": "initial_times"}
     | {name: f"params:{name}" for name in ("rollout", "options", "earlier")}
 )
-ADOPT = Step(
-    nodes.adopt,
+IMPORT_FORECASTS = Step(
+    nodes.import_forecasts,
     data=("perfect_model", "initial_times", "fields", "splits"),
     parameters=("model", "rollout", "limits", "seed"),
     outputs=("draws",),
@@ -28,7 +28,7 @@ def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
     """Draw from the checkpoint that the experiment trained or uses; take in forecasts that were made elsewhere."""
     types = experiment_types(task, experiment)
     if experiment.file:
-        return Pipeline([as_node(ADOPT, types=types)])
+        return Pipeline([as_node(IMPORT_FORECASTS, types=types)])
     roll, inputs = from_checkpoint(nodes.roll, experiment)
     roll_long, _ = from_checkpoint(nodes.roll_long, experiment)
     inputs |= INPUTS
