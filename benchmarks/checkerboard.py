@@ -1,8 +1,8 @@
 """Power of forecasts at the smallest scales over the truth's: `python -m benchmarks.checkerboard FOLDER ...`.
 
 FOLDER is the data_root of a run with `forecast.vae_convolutional_past`. For the first lead, the power in two dimensions
-(of maps with a Hann window, means over starts, members and variables) is summed over bands of the wavelength; the last
-column is the wave of two cells in both directions, which is a checkerboard.
+(of maps with a Hann window, means over initial times, members and variables) is summed over bands of the wavelength;
+the last column is the wave of two cells in both directions, which is a checkerboard.
 """
 
 from __future__ import annotations

@@ -111,11 +111,11 @@ def report(data: xr.Dataset) -> None:
 
 
 def growth(data: xr.Dataset) -> None:
-    """Print the error of the perfect model's members (16 starts, 2 members) in standard deviations of the weather."""
+    """Print the error of the perfect model's members (16 times, 2 members) in standard deviations of the weather."""
     times, day = iso(data["time"]), np.linspace(0, data.sizes["time"] - GROWTH_DAYS[-1] - 1, 16).astype(int)
-    starts: Any = {"scored": times[day].tolist(), "leads": GROWTH_DAYS[-1], "members": 2, "digest": ""}
+    initial_times: Any = {"scored": times[day].tolist(), "leads": GROWTH_DAYS[-1], "members": 2, "digest": ""}
     states = data[["q"]].assign_attrs(lineage="")
-    pieces = perfect_model(states, starts, times[[0, -1]].tolist(), INITIAL_ERROR, seed=0)
+    pieces = perfect_model(states, initial_times, times[[0, -1]].tolist(), INITIAL_ERROR, seed=0)
     weight = np.cos(np.radians(data.latitude.values))[:, None]
     print(
         f"\nRMSE of a member that starts with {INITIAL_ERROR} standard deviations of the weather's, in those of each "

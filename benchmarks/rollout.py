@@ -32,11 +32,11 @@ from fieldcast.fields import climatology, normalisation
 from fieldcast.fields.ingest import ingest
 from fieldcast.inference.ensemble_forecast import EnsembleForecaster, forecast
 from fieldcast.inference.rollout import rollout
+from fieldcast.initial_times import InitialTimes
 from fieldcast.models.core import Context
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.stepped import Stepped
 from fieldcast.models.vae import ConditionalVAE
-from fieldcast.starts import Starts
 
 STRETCH, STRETCHES, LENGTHS = 20, 5, (50, 500)
 
@@ -110,7 +110,7 @@ def stored(steps: int) -> None:
     forecaster = EnsembleForecaster(stepped, FieldCodec.of(*training), fields, ["2001-01-31T00:00:00"], 10, 0)
     with tempfile.TemporaryDirectory() as folder:
         store = ZarrDataset(filepath=f"{folder}/forecasts.zarr", append="lead")
-        for piece in forecast(forecaster, cast(Starts, {"leads": steps, "digest": ""}), None, ""):
+        for piece in forecast(forecaster, cast(InitialTimes, {"leads": steps, "digest": ""}), None, ""):
             store.save(piece.forecasts)
 
 

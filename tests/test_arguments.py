@@ -84,7 +84,7 @@ def test_variables_have_texts_for_names() -> None:
     [
         ("members", (*NO_COUNTS[:4], -1, True)),
         ("learned", ("no", 1, None)),
-        ("minutes", (math.nan, -1, "a")),
+        ("max_minutes", (math.nan, -1, "a")),
         ("gaps", ("segmnt", None)),
         ("seed", NO_SEEDS),
     ],

@@ -52,7 +52,12 @@ def test_another_lineage_is_refused_in_one_sentence() -> None:
         "the model was trained with data abc, this run has abd: train it again with `make`."
     )
     with pytest.raises(InputError) as caught:
-        require({"times": ["2001-01-01"] * 64}, {"times": []}, "the starts were chosen", "choose them again")
+        require(
+            {"times": ["2001-01-01"] * 64},
+            {"times": []},
+            "the initial times were chosen",
+            "choose them again",
+        )
     assert len(str(caught.value)) < 300
 
 

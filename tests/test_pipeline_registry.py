@@ -236,9 +236,9 @@ def test_external_forecasts_are_adopted_and_not_trained(project: Path) -> None:
     }
     assert not {"fit", "plot_history", "roll", "roll_long"} & set(private)
     assert "forecast.mine.checkpoint" not in result["forecast.mine"].datasets()
-    taken = {"params:forecast.mine.model", "perfect_model", "starts", "fields", "splits"}
-    assert taken <= set(private["adopt"].inputs)
-    assert private["adopt"].outputs == ["forecast.mine.draws"]
+    taken = {"params:forecast.mine.model", "perfect_model", "initial_times", "fields", "splits"}
+    assert taken <= set(private["import_forecasts"].inputs)
+    assert private["import_forecasts"].outputs == ["forecast.mine.draws"]
 
 
 def test_only_forecasts_are_adopted(project: Path) -> None:

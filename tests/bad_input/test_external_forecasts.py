@@ -12,7 +12,7 @@ from refusals import ROOT, Spoil, only_a_sentence, state
 
 from fieldcast.datasets import ZarrDataset
 from fieldcast.errors import InputError
-from fieldcast.inference.external_forecasts import adopt
+from fieldcast.inference.external_forecasts import import_forecasts
 from fieldcast.inference.options import File
 
 
@@ -38,22 +38,22 @@ OWN: dict[str, tuple[Spoil, Callable[[Path], Any] | None, tuple[str, ...]]] = {
     "without a start": (
         lambda d: d.isel(start=slice(1, None)),
         None,
-        ("has no forecast from 0004-", "1 of the 4 scored starts", "`starts` lists them all"),
+        ("has no forecast from 0004-", "1 of the 4 scored initial times", "`initial_times` lists them all"),
     ),
     "without a lead": (lambda d: d.isel(lead=[0, 2, 3]), None, ("has no lead of 48 hours", "rollout.steps")),
 }
 
 
 @pytest.fixture
-def adopted(forecasts: Path, tmp_path: Path) -> Callable[[Path], Path]:
+def imported(forecasts: Path, tmp_path: Path) -> Callable[[Path], Path]:
     """Take over the forecasts of a file; the store that they are written to, lead by lead."""
     fields = xr.open_zarr(forecasts / "03_primary/fields.zarr")
-    starts = json.loads((forecasts / "04_feature/starts.json").read_text())
+    initial_times = json.loads((forecasts / "04_feature/initial_times.json").read_text())
 
     def run(path: Path) -> Path:
         place = tmp_path / "forecasts.zarr"
         store = ZarrDataset(filepath=str(place), append="lead")
-        for piece in adopt(File("File", path=str(path)), xr.Dataset(), starts, fields):
+        for piece in import_forecasts(File("File", path=str(path)), xr.Dataset(), initial_times, fields):
             store.save(piece)
         return place
 
@@ -62,7 +62,7 @@ def adopted(forecasts: Path, tmp_path: Path) -> Callable[[Path], Path]:
 
 @pytest.mark.parametrize("family", OWN)
 def test_unusable_external_forecasts_are_refused(
-    adopted: Any, theirs: xr.Dataset, tmp_path: Path, family: str
+    imported: Any, theirs: xr.Dataset, tmp_path: Path, family: str
 ) -> None:
     spoil, harm, phrases = OWN[family]
     path = tmp_path / "mine.nc"
@@ -70,20 +70,20 @@ def test_unusable_external_forecasts_are_refused(
     if harm:
         harm(path)
     with pytest.raises(InputError) as caught:
-        adopted(path)
+        imported(path)
     assert all(word in str(caught.value) for word in (str(path), *phrases)), str(caught.value)
 
 
 def test_forecasts_that_end_early_leave_earlier_ones(
-    adopted: Any, theirs: xr.Dataset, tmp_path: Path
+    imported: Any, theirs: xr.Dataset, tmp_path: Path
 ) -> None:
     """A damaged last lead is found when the others have been read."""
     path = tmp_path / "mine.zarr"
     theirs.chunk(lead=1).to_zarr(path, zarr_format=2)
-    before = state(adopted(path))
+    before = state(imported(path))
     (path / "z500/3.0.0.0.0").write_bytes(b"damaged")
     with pytest.raises(InputError, match=r"mine\.zarr' cannot be read to its end"):
-        adopted(path)
+        imported(path)
     assert len(before) > 10 and state(tmp_path / "forecasts.zarr") == before
 
 
@@ -97,4 +97,4 @@ def test_external_forecasts_in_a_real_process(
     theirs.isel(start=slice(1, None)).to_netcdf(path)
     phrases = ["--conf-source", str(conf), "--pipelines", "rollout", "--namespaces", "forecast.mine"]
     done = kedro(*phrases, "--params", f"data_root={whole}")
-    only_a_sentence(done, str(path), "1 of the 4 scored starts", "`starts` lists them all")
+    only_a_sentence(done, str(path), "1 of the 4 scored initial times", "`initial_times` lists them all")

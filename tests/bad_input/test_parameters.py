@@ -73,12 +73,15 @@ PARAMETERS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
 }
 FORECAST_PARAMETERS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
-    "misspelt key": ({"rollout": {"strats": 3}}, ("rollout.strats", "did you mean rollout.starts?")),
+    "misspelt key": ({"rollout": {"strats": 3}}, ("rollout.strats", "did you mean rollout.initial_times?")),
     "misspelt key of the long rollout": (
         {"rollout": {"stability": {"step": 3}}},
         ("rollout.stability.step", "did you mean rollout.stability.steps?"),
     ),
-    "no start": ({"rollout": {"starts": 0}}, ("rollout.starts = 0", "greater than or equal to 1")),
+    "no initial time": (
+        {"rollout": {"initial_times": 0}},
+        ("rollout.initial_times = 0", "greater than or equal to 1"),
+    ),
     "negative error": (
         {"rollout": {"perfect_model": {"initial_error": -0.1}}},
         ("rollout.perfect_model.initial_error = -0.1", "greater than or equal to 0"),

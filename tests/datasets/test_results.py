@@ -24,9 +24,9 @@ def test_results_of_earlier_runs_are_read_on_demand(tmp_path: Path, place: str |
         table.save(pd.DataFrame({"value": [value]}))
     BytesDataset(filepath=f"{root}/08_reporting/forecast/vae/scores.csv.partial").save(b"half")
     TableDataset(filepath=f"{root}/06_models/forecast/vae/history.csv").save(pd.DataFrame({"step": [7]}))
-    JSONDataset(filepath=f"{root}/04_feature/starts.json").save({"members": 3})
+    JSONDataset(filepath=f"{root}/04_feature/initial_times.json").save({"members": 3})
     left = results.load()
-    assert left.keys() == {"scores", "history", "starts"} and left["starts"]() == {"members": 3}
+    assert left.keys() == {"scores", "history", "initial_times"} and left["initial_times"]() == {"members": 3}
     assert {name: read()["value"][0] for name, read in left["scores"].items()} == {"vae": 1, "lim": 2}
     assert left["history"]["vae"]()["step"][0] == 7
     with pytest.raises(DatasetError, match="cannot be saved as a whole"):

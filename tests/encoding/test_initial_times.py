@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 from pydantic import ValidationError
 
-from fieldcast.encoding.initial_times import require_starts, starts
+from fieldcast.encoding.initial_times import require_initial_times, select_initial_times
 from fieldcast.encoding.options import Limits, Rollout, Stability
 from fieldcast.errors import InputError
 
@@ -25,9 +25,9 @@ def split(days: int = 300, gaps: tuple[int, ...] = (), calendar: str = "standard
 
 
 def of(test: xr.Dataset, *options: Any) -> dict[str, Any]:
-    """The starts of a test split."""
+    """The initial times of a test split."""
     times = [str(time)[:19] for time in test.indexes["time"].strftime("%Y-%m-%dT%H:%M:%S")]
-    return starts(test, {"train": ["2001", "2002"], "test": [times[0], times[-1]]}, *options)
+    return select_initial_times(test, {"train": ["2001", "2002"], "test": [times[0], times[-1]]}, *options)
 
 
 def places(test: xr.Dataset, times: list[str]) -> list[int]:
@@ -38,7 +38,7 @@ def places(test: xr.Dataset, times: list[str]) -> list[int]:
 @pytest.mark.parametrize("calendar", ["standard", "noleap"])
 def test_starts_are_evenly_spaced_between_the_first_and_the_last_possible(calendar: str) -> None:
     test = split(calendar=calendar)
-    options = Rollout(starts=12, steps=15, stability=Stability(starts=2, steps=100))
+    options = Rollout(initial_times=12, steps=15, stability=Stability(initial_times=2, steps=100))
     created = of(test, options, Limits())
     scored = places(test, created["scored"])
     assert scored[0] == HISTORY and scored[-1] == 299 - 15 and len(scored) == 12
@@ -52,7 +52,7 @@ def test_starts_are_evenly_spaced_between_the_first_and_the_last_possible(calend
 def test_history_start_and_leads_are_in_one_segment() -> None:
     gaps = (40, 60, 79)
     test = split(200, gaps)
-    created = of(test, Rollout(starts=1000, steps=14), Limits())
+    created = of(test, Rollout(initial_times=1000, steps=14), Limits())
     segment = test["segment"].values
     expected = [
         start
@@ -65,7 +65,7 @@ def test_history_start_and_leads_are_in_one_segment() -> None:
 
 def test_long_rollouts_run_past_the_end_where_they_must() -> None:
     """Nearly whole: all but ten days of the truth; too short: at least half of what can be had."""
-    long = Rollout(stability=Stability(starts=2, steps=500))
+    long = Rollout(stability=Stability(initial_times=2, steps=500))
     assert places(split(507), of(split(507), long, Limits())["stability"]) == [5, 6]
     assert places(split(206), of(split(206), long, Limits())["stability"]) == [5, 105]
 
@@ -99,7 +99,7 @@ def test_the_digest_knows_what_is_scored() -> None:
     base = of(split(), Rollout(), Limits())
     assert of(split(), Rollout(), Limits()) == base
     others = [
-        of(split(), Rollout(starts=63), Limits()),
+        of(split(), Rollout(initial_times=63), Limits()),
         of(split(), Rollout(steps=14), Limits()),
         of(split(), Rollout(members=9), Limits()),
         of(split().assign_attrs(digest="1" * 12), Rollout(), Limits()),
@@ -108,7 +108,7 @@ def test_the_digest_knows_what_is_scored() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"starts": 0}, {"step": 3}, {"stability": {"steps": 0}}, {"members": "many"}]
+    "wrong", [{"initial_times": 0}, {"step": 3}, {"stability": {"steps": 0}}, {"members": "many"}]
 )
 def test_wrong_options_are_refused(wrong: dict) -> None:
     with pytest.raises(ValidationError, match=next(iter(wrong))):
@@ -121,8 +121,8 @@ def test_stored_starts_of_other_splits_fields_or_options_are_refused() -> None:
     times = [str(time)[:19] for time in fields["time"].values]
     splits = {"train": times[:2], "validation": times[2:4], "test": [times[100], times[-1]]}
     moved = {**splits, "test": [times[150], times[-1]]}
-    stored = starts(fields, splits, Rollout(), Limits())
-    require_starts(stored, fields, splits, Rollout(), Limits())
+    stored = select_initial_times(fields, splits, Rollout(), Limits())
+    require_initial_times(stored, fields, splits, Rollout(), Limits())
     others: list[tuple[xr.Dataset, dict[str, list[str]], Rollout, Limits]] = [
         (fields, moved, Rollout(), Limits()),
         (fields, {**splits, "train": times[:3]}, Rollout(), Limits()),  # another climatology to score by
@@ -132,9 +132,9 @@ def test_stored_starts_of_other_splits_fields_or_options_are_refused() -> None:
     ]
     for other in others:
         with pytest.raises(
-            InputError, match=r"the stored starts were chosen with .*--pipelines initial_times"
+            InputError, match=r"the stored initial times were chosen with .*--pipelines initial_times"
         ):
-            require_starts(stored, *other)
+            require_initial_times(stored, *other)
 
 
 def test_the_long_rollout_is_no_part_of_what_scores_depend_on() -> None:

@@ -145,7 +145,7 @@ def test_leads_are_hours(values: np.ndarray, units: str | None, expected: list[f
         (lambda data: data.drop_vars("lead").rename_dims(lead="x"), "no coordinate of mine.nc is the lead .* step"),
         (lambda data: data.rename(start="begin"), "no coordinate of mine.nc is the start of a forecast"),
         (lambda data: data.rename(latitude="y").drop_attrs(), "no coordinate of mine.nc is the latitude"),
-        (lambda data: data.assign_coords(start=[1, 2, 3, 4]), "starts of mine.nc .'start'. are not dates"),
+        (lambda data: data.assign_coords(start=[1, 2, 3, 4]), "initial times of mine.nc .'start'. are not dates"),
         (lambda data: data.assign_coords(lead=("lead", [1, 2, 3], {"units": "weeks"})), "are in 'weeks'"),
         (lambda data: data.drop_vars("t"), "has no variable on a grid"),
         (lambda data: data.expand_dims(level=[500, 850]), "further dimension 'level' of size 2: select one"),
@@ -165,7 +165,7 @@ def test_an_unusable_file_is_reported_in_one_sentence(
 
 
 def test_a_variable_that_is_no_forecast_is_left_aside() -> None:
-    """A variable without leads and starts, such as surface height, is ignored."""
+    """A variable without leads and initial times, such as surface height, is ignored."""
     data = plain()
     data["orography"] = data["t"].isel(lead=0, start=0, member=0, drop=True)
     data["analysis"] = data["t"].isel(lead=0, member=0, drop=True)

@@ -34,9 +34,9 @@ def test_a_single_forecast_has_no_member_rows_and_a_blow_up_is_reported(displaye
     assert notes(broken).count("blew up") == 3  # mean and both members at the third step
 
 
-def test_departures_have_colours_about_zero(displayed):
-    departures = displayed["mine"] - displayed["mine"].sel(kind="truth", lead=24.0)
-    figure = step_maps(departures.assign_attrs(anomaly=1), "z", "mine")
+def test_anomalies_have_colours_about_zero(displayed):
+    anomalies = displayed["mine"] - displayed["mine"].sel(kind="truth", lead=24.0)
+    figure = step_maps(anomalies.assign_attrs(anomaly=1), "z", "mine")
     assert maps(figure)[0].norm.vmin == -maps(figure)[0].norm.vmax
 
 

@@ -88,10 +88,10 @@ def test_fractions_of_masks_rise_from_left_to_right(scene):
     ]
 
 
-def test_departures_have_colours_about_zero_and_no_contours(stored):
+def test_anomalies_have_colours_about_zero_and_no_contours(stored):
     anomalies = {name: fields.assign_attrs(anomaly=1) for name, fields in stored.items()}
     figure = reconstruction_maps(anomalies, "z", "random", 0.3)
     first = next(single for single in figure.axes[0].collections if isinstance(single, QuadMesh))
     assert first.norm.vmin == -first.norm.vmax
     assert not any(isinstance(single, ContourSet) for single in figure.axes[0].collections)
-    assert any("departure from the climatology" in text.get_text() for text in figure.axes[0].texts)
+    assert any("anomaly" in text.get_text() for text in figure.axes[0].texts)

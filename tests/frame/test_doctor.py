@@ -39,7 +39,7 @@ HEADER = {
 }
 MAKERS = {
     "fields": "`kedro run --pipelines ingestion`",
-    "starts": "`kedro run --pipelines initial_times`",
+    "initial_times": "`kedro run --pipelines initial_times`",
     "reconstruct.a.checkpoint": "`kedro run --pipelines training --namespaces reconstruct.a`",
     "reconstruct.a.draws": "`kedro run --pipelines reconstruction --namespaces reconstruct.a`",
     "reconstruct.a.scores": "`kedro run --pipelines evaluation --namespaces reconstruct.a`",
@@ -70,7 +70,10 @@ def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataCatalog:
             ZarrDataset(filepath=str(tmp_path / "fields.zarr"), metadata={"digest": True}),
             fields,
         ),
-        "starts": (JSONDataset(filepath=str(tmp_path / "starts.json")), {"data": digest, "digest": "s"}),
+        "initial_times": (
+            JSONDataset(filepath=str(tmp_path / "initial_times.json")),
+            {"data": digest, "digest": "s"},
+        ),
         "reconstruct.a.checkpoint": (
             BytesDataset(filepath=str(tmp_path / "checkpoint.safetensors")),
             pack_bytes({"w": torch.ones(2)}, {**HEADER, "data": digest}),
@@ -173,7 +176,7 @@ def cut_checkpoint(folder: Path, catalog: DataCatalog) -> None:
         (
             other_fields,
             {
-                "starts": "other fields",
+                "initial_times": "other fields",
                 "reconstruct.a.checkpoint": "other fields",
                 "reconstruct.a.scores": "other",
             },

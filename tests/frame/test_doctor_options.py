@@ -79,7 +79,7 @@ def test_another_option_names_what_was_made_with_it(
 def test_other_starts_are_chosen_again(examined: Examined, forecasted: Path) -> None:
     examination = examined(forecasted, rollout={"members": 2})
     complaints = {fault.dataset: fault.complaint for fault in examination.faults}
-    assert "members" in complaints["starts"] and "--pipelines initial_times" in str(examination)
+    assert "members" in complaints["initial_times"] and "--pipelines initial_times" in str(examination)
 
 
 def test_a_source_that_is_gone_is_no_fault(tmp_path: Path) -> None:

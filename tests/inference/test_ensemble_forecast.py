@@ -4,7 +4,7 @@ import pytest
 import torch
 import xarray as xr
 
-from fieldcast.encoding.initial_times import starts
+from fieldcast.encoding.initial_times import select_initial_times
 from fieldcast.encoding.options import Limits, Rollout, Stability
 from fieldcast.errors import InputError
 from fieldcast.inference import ensemble_forecast
@@ -13,7 +13,9 @@ from fieldcast.inference.long_rollout import long_rollout
 from fieldcast.models.core import Solved
 from fieldcast.training.run import initial_model
 
-OPTIONS = Rollout(starts=9, steps=4, members=3, stability=Stability(starts=2, steps=12, members=3))
+OPTIONS = Rollout(
+    initial_times=9, steps=4, members=3, stability=Stability(initial_times=2, steps=12, members=3)
+)
 NETWORK = {"type": "vae.ConditionalVAE", "history": 2, "latent": 4, "random": 1}
 
 
@@ -29,7 +31,7 @@ class Persistence(Solved):
 
 @pytest.fixture(scope="module")
 def stored(world):
-    return starts(world.fields, world.splits, OPTIONS, Limits())
+    return select_initial_times(world.fields, world.splits, OPTIONS, Limits())
 
 
 def forecaster_of(world, stored, model=None, times="scored", **options):

@@ -118,7 +118,7 @@ def test_the_report_has_the_task(forecasted: Path) -> None:
 
 
 LEADS = 80
-ROLLOUT = {"steps": LEADS, "starts": 4}
+ROLLOUT = {"steps": LEADS, "initial_times": 4}
 
 
 def rollout_process(data_root: Path) -> subprocess.Popen[str]:
@@ -206,7 +206,9 @@ def test_forecasts_of_another_training_or_from_other_starts_are_refused(
     """Whatever was drawn before is not scored under the name of what is there now."""
     project("evaluation", data_root=copied, namespaces=["forecast.vae"])
     for stage in ("rollout", "evaluation"):
-        with pytest.raises(InputError, match=r"the stored starts were chosen with .*: choose them again"):
+        with pytest.raises(
+            InputError, match=r"the stored initial times were chosen with .*: choose them again"
+        ):
             requested = {"rollout": {"members": 2}}
             project(stage, data_root=copied, namespaces=["forecast.vae"], parameters=requested)
     with pytest.raises(InputError, match="the forecasts were drawn with feedback members, this run has mean"):
@@ -285,10 +287,10 @@ def test_an_earlier_perfect_model_is_not_adopted(project: Any, copied: Path, for
 def test_scores_of_other_fields_are_left_out_of_the_table(forecasted: Path) -> None:
     """Fields that were recreated under a root that still holds older scores."""
     fields = xr.open_zarr(forecasted / "03_primary/fields.zarr")
-    starts = json.loads((forecasted / "04_feature/starts.json").read_text())
+    initial_times = json.loads((forecasted / "04_feature/initial_times.json").read_text())
     scores = pd.read_parquet(forecasted / "08_reporting/forecast/vae/scores.parquet")
     for digest, records in ((fields.attrs["digest"], True), ("0" * 12, False)):
-        results = {"scores": {"vae": scores}, "experiments": {}, "starts": starts}
+        results = {"scores": {"vae": scores}, "experiments": {}, "initial_times": initial_times}
         table, _ = rank(results, fields.assign_attrs(digest=digest), 0)
         assert bool(len(table)) is records and bool(table.attrs["dropped"]) is not records
 
@@ -296,12 +298,12 @@ def test_scores_of_other_fields_are_left_out_of_the_table(forecasted: Path) -> N
 def test_a_long_rollout_of_an_earlier_training_is_left_out(forecasted: Path) -> None:
     """After a new training and rollout without its long rollout, the stored one belongs to the earlier weights."""
     fields = xr.open_zarr(forecasted / "03_primary/fields.zarr")
-    starts = json.loads((forecasted / "04_feature/starts.json").read_text())
+    initial_times = json.loads((forecasted / "04_feature/initial_times.json").read_text())
     scores = pd.read_parquet(forecasted / "08_reporting/forecast/vae/scores.parquet")
     long = pd.read_csv(forecasted / "07_model_output/forecast/vae/stability.csv")
     for table, displayed in ((long, True), (long.assign(model="0" * 12), False)):
         results = {"scores": {"vae": scores}, "stability": {"vae": table}, "experiments": {}}
-        _, text = rank({**results, "starts": starts}, fields, 0)
+        _, text = rank({**results, "initial_times": initial_times}, fields, 0)
         assert ("long rollout" in text) is displayed
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 import xarray as xr
 
-from fieldcast.encoding.initial_times import starts
+from fieldcast.encoding.initial_times import select_initial_times
 from fieldcast.encoding.options import Limits, Rollout, Sparsification
 from fieldcast.errors import InputError
 from fieldcast.experiments import body_of, experiments
@@ -103,7 +103,7 @@ def test_models_that_need_complete_fields_refuse_gaps() -> None:
         "models of the type vae.ConditionalVAE": lambda: next(
             train(Recipe(Reconstruction(Sparsification()), vae, *options), data, None)
         ),
-        "forecasts": lambda: starts(fields, splits, Rollout(), Limits()),
+        "forecasts": lambda: select_initial_times(fields, splits, Rollout(), Limits()),
         "samples and their scores": lambda: fit_features(fields, data.normalisation, splits, None),
     }
     for subject, refused in refusals.items():

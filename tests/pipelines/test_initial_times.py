@@ -14,10 +14,10 @@ from fieldcast.fields.ingest import ingest
 from fieldcast.fields.planet.options import PlanetOptions
 from fieldcast.fields.planet.weather import simulate
 from fieldcast.fields.splits import make
-from fieldcast.pipelines.initial_times.nodes import choose_starts, run_perfect_model
+from fieldcast.pipelines.initial_times.nodes import choose_initial_times, run_perfect_model
 
 TINY = PlanetOptions(years=1, spin_up=20, truncation=7, step=0.25, n_longitude=16, n_latitude=8)
-ROLLOUT = Rollout(starts=3, steps=4, members=2, stability=Stability(steps=20))
+ROLLOUT = Rollout(initial_times=3, steps=4, members=2, stability=Stability(steps=20))
 
 
 class Planet:
@@ -26,13 +26,13 @@ class Planet:
         self.states = simulated[["q"]].assign_attrs(lineage="0")
         self.fields, _ = ingest(simulated)
         self.splits = make(self.fields["time"])
-        self.starts = choose_starts(self.fields, self.splits, ROLLOUT, Limits())
+        self.initial_times = choose_initial_times(self.fields, self.splits, ROLLOUT, Limits())
 
     def forecasts(
         self, rollout: Rollout = ROLLOUT, seed: int = 0, earlier: xr.Dataset | None = None
     ) -> Iterator[xr.Dataset]:
         left = {"perfect_model": earlier}
-        return run_perfect_model(self.states, self.starts, self.splits, rollout, seed, left)
+        return run_perfect_model(self.states, self.initial_times, self.splits, rollout, seed, left)
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +52,13 @@ def save(stored: ZarrDataset, pieces: Iterator[xr.Dataset]) -> int:
 
 def test_starts_are_of_the_test_split(planet: Planet) -> None:
     first, last = planet.splits["test"]
-    assert all(first < time < last for time in planet.starts["scored"]) and len(planet.starts["scored"]) == 3
-    assert planet.starts["data"] == planet.fields.attrs["digest"] and planet.starts["leads"] == 4
+    assert (
+        all(first < time < last for time in planet.initial_times["scored"])
+        and len(planet.initial_times["scored"]) == 3
+    )
+    assert (
+        planet.initial_times["data"] == planet.fields.attrs["digest"] and planet.initial_times["leads"] == 4
+    )
 
 
 def test_a_stream_of_leads_is_one_store(planet: Planet, stored: ZarrDataset) -> None:
@@ -61,7 +66,7 @@ def test_a_stream_of_leads_is_one_store(planet: Planet, stored: ZarrDataset) -> 
     result = stored.load()
     assert dict(result.sizes) == {"lead": 4, "start": 3, "member": 2, "latitude": 8, "longitude": 16}
     assert result["lead"].values.tolist() == [24.0, 48.0, 72.0, 96.0]
-    assert result.attrs["starts"] == planet.starts["digest"] and result.attrs["initial_error"] == 0.05
+    assert result.attrs["starts"] == planet.initial_times["digest"] and result.attrs["initial_error"] == 0.05
     for piece in planet.forecasts():
         xr.testing.assert_equal(result.sel(lead=piece["lead"]).load(), piece)
 
@@ -82,7 +87,7 @@ def test_other_sources_give_an_empty_store_that_replaces_an_earlier_one(
 ) -> None:
     save(stored, planet.forecasts())
     left = {"perfect_model": stored.load()}
-    nothing = run_perfect_model(xr.Dataset(), planet.starts, planet.splits, ROLLOUT, 0, left)
+    nothing = run_perfect_model(xr.Dataset(), planet.initial_times, planet.splits, ROLLOUT, 0, left)
     assert save(stored, nothing) == 1
-    assert not stored.load().data_vars and stored.load().attrs == {"starts": planet.starts["digest"]}
+    assert not stored.load().data_vars and stored.load().attrs == {"starts": planet.initial_times["digest"]}
     assert save(stored, planet.forecasts(earlier=stored.load())) == 4

@@ -32,20 +32,20 @@ def test_results_of_this_run_take_the_place_of_earlier_ones() -> None:
     left = stored(
         scores={"vae": table(1), "lim": table(2), "removed": table(3)},
         costs={"vae": table(4)},
-        starts="of old",
+        initial_times="of old",
     )
     created = {"scores": table(10), "history": table(11), "loss_curve": b"PNG"}
     results = collect(EXPERIMENTS, [], left, "of this run", results_of_vae=created)
-    assert set(results) == {*FORECAST.results, "starts", "experiments", "studies"}
+    assert set(results) == {*FORECAST.results, "initial_times", "experiments", "studies"}
     assert {name: scores["value"][0] for name, scores in results["scores"].items()} == {"lim": 2, "vae": 10}
     assert results["history"].keys() == {"vae"} and results["costs"] == {}  # this run's has none
-    assert results["starts"] == "of this run"
-    assert collect(EXPERIMENTS, [], left)["starts"] == "of old"
+    assert results["initial_times"] == "of this run"
+    assert collect(EXPERIMENTS, [], left)["initial_times"] == "of old"
 
 
 def test_missing_results_are_omitted() -> None:
     results = collect(EXPERIMENTS, [], {})
-    assert "starts" not in results and results["scores"] == {}
+    assert "initial_times" not in results and results["scores"] == {}
     empty = collect(EXPERIMENTS, [], stored(scores={"vae": pd.DataFrame()}))
     assert empty["scores"] == {}
 

@@ -62,7 +62,7 @@ def long_run(steps: int, finite: int) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def forecast(season: Callable) -> Forecast:
     value = season(starts=12, shape=(18, 16))
-    starts = {
+    initial_times = {
         "scored": calendars.iso(value.forecasts["start"]).tolist(),
         "step_hours": 24.0,
         "leads": 3,
@@ -71,7 +71,7 @@ def forecast(season: Callable) -> Forecast:
     tables, diagnostics, examples = {}, {}, {}
     for name, item in ensembles(value).items():
         ensemble = item.transpose("lead", "start", "member", ...)
-        table, diagnostics[name] = value._replace(forecasts=ensemble).score(starts=starts)
+        table, diagnostics[name] = value._replace(forecasts=ensemble).score(initial_times=initial_times)
         tables[name] = name_rows(with_origin(table, 0, "d", "s"), name)
         diagnostics[name].attrs["feedback"] = "mean" if name == "vae_mean" else "members"
         examples[name] = forecast_examples(ensemble, value.truth, climatology=value.climatology)
@@ -83,7 +83,7 @@ def forecast(season: Callable) -> Forecast:
         leaderboard=leaderboard(
             tables, "d", "s", layout=FORECAST, roles={role: name for name, role in ROLES.items()}
         ),
-        starts=starts,
+        initial_times=initial_times,
         experiments={name: {} for name in (*EXPERIMENTS, "analogue")} | ABOUT,
         studies=STUDIES,
         scores=tables,

@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 from fieldcast.report import Forecast, Reconstruct, Sample, report
-from fieldcast.report.glance import Glance, few_starts, sentences, useful_leads
+from fieldcast.report.glance import Glance, few_initial_times, sentences, useful_leads
 
 
 def board(scores: dict[str, dict[str, float]], **case) -> pd.DataFrame:
@@ -133,9 +133,9 @@ def test_how_long_forecasts_are_useful_is_where_skill_ends():
 
 
 def test_means_over_a_few_initial_times_are_to_be_doubted():
-    assert few_starts(4) == ["scores are means over only 4 initial times, too few to rank methods"]
-    assert few_starts(1) == ["scores are means over only 1 initial time, too few to rank methods"]
-    assert few_starts(10) == few_starts(0) == []
+    assert few_initial_times(4) == ["scores are means over only 4 initial times, too few to rank methods"]
+    assert few_initial_times(1) == ["scores are means over only 1 initial time, too few to rank methods"]
+    assert few_initial_times(10) == few_initial_times(0) == []
 
 
 @pytest.mark.parametrize(

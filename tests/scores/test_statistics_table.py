@@ -15,8 +15,8 @@ from fieldcast.scores.statistics_table import (
     error_over_time,
     name_rows,
     scored_digest,
+    scored_initial_times,
     scored_samples,
-    scored_starts,
     with_origin,
 )
 
@@ -83,7 +83,7 @@ def test_error_over_time_is_the_root_of_each_time(scene: Callable) -> None:
 
 
 def test_the_digest_of_forecasts_tells_what_is_scored_apart() -> None:
-    starts = {
+    initial_times = {
         "data": "d",
         "train": ["2000", "2000"],
         "step_hours": 24.0,
@@ -92,18 +92,18 @@ def test_the_digest_of_forecasts_tells_what_is_scored_apart() -> None:
         "stability": [],
     }
     units = {"z": "m", "t": "K"}
-    digest = scored_starts(starts, units, 10)
+    digest = scored_initial_times(initial_times, units, 10)
     assert len(digest) == 12
-    assert digest == scored_starts(
-        {**starts, "stability": ["2001-01-01T00:00:00"]}, dict(reversed(units.items())), 10
+    assert digest == scored_initial_times(
+        {**initial_times, "stability": ["2001-01-01T00:00:00"]}, dict(reversed(units.items())), 10
     )
     others = [
-        scored_starts({**starts, "scored": ["2001-01-02T00:00:00"]}, units, 10),
-        scored_starts({**starts, "leads": 14}, units, 10),
-        scored_starts({**starts, "train": ["1999", "2000"]}, units, 10),
-        scored_starts({**starts, "data": "e"}, units, 10),
-        scored_starts(starts, {**units, "z": "km"}, 10),
-        scored_starts(starts, units, 9),
+        scored_initial_times({**initial_times, "scored": ["2001-01-02T00:00:00"]}, units, 10),
+        scored_initial_times({**initial_times, "leads": 14}, units, 10),
+        scored_initial_times({**initial_times, "train": ["1999", "2000"]}, units, 10),
+        scored_initial_times({**initial_times, "data": "e"}, units, 10),
+        scored_initial_times(initial_times, {**units, "z": "km"}, 10),
+        scored_initial_times(initial_times, units, 9),
     ]
     assert len({digest, *others}) == 7
 

@@ -125,5 +125,5 @@ def test_values_are_hidden_although_few_times_have_gaps(correction: GapCorrectio
     hidden = cells(correction.space, batch.observed)
     assert hidden[(times != 20) & (times != 40)].any(1).all()
     assert not (hidden & ~gaps).any()
-    with pytest.raises(InputError, match=r"learned: .* set learned=false and minutes=0"):
+    with pytest.raises(InputError, match=r"learned: .* set learned=false and max_minutes=0"):
         correction.hide_gaps(replace(record, observed=torch.ones_like(observed)), times, "tuning")

@@ -1,6 +1,7 @@
 """Initial times of forecasts, shared by every method.
 
-A start is the time of the last state that a forecast is given; the forecast is valid at start + lead.
+An initial time, or start, is the time of the last state that a forecast is given; the forecast is valid at start +
+lead.
 """
 
 from __future__ import annotations
@@ -17,15 +18,17 @@ from fieldcast.encoding.options import Limits, Rollout
 from fieldcast.errors import InputError
 from fieldcast.fields.domain import require_complete
 from fieldcast.fields.splits import SplitRanges, select
+from fieldcast.initial_times import InitialTimes
 from fieldcast.models.selection import evenly
-from fieldcast.starts import Starts
 from fieldcast.time_steps import TimeStep
 
 HISTORY = 5  # number of states before a start that a model may use
 
 
-def starts(fields: xr.Dataset, splits: SplitRanges, options: Rollout, limits: Limits) -> Starts:
-    """Evenly spaced starts of scored forecasts and of the long rollout, leads, members, and a digest for the scores.
+def select_initial_times(
+    fields: xr.Dataset, splits: SplitRanges, options: Rollout, limits: Limits
+) -> InitialTimes:
+    """Evenly spaced initial times of scored forecasts and of the long rollout, leads, members, and their digest.
 
     All states from HISTORY before a start to its last scored lead are in the test split and in one segment. A long
     rollout may continue past the end of the test split, where there is no truth.
@@ -51,11 +54,11 @@ def starts(fields: xr.Dataset, splits: SplitRanges, options: Rollout, limits: Li
         "data": test.attrs["digest"],
         "train": list(splits["train"]),  # its climatology and deviations enter the scores
         **step.attrs(),
-        "scored": iso[evenly_spaced(scored, limits.cap("times", options.starts))].tolist(),
+        "scored": iso[evenly_spaced(scored, limits.cap("times", options.initial_times))].tolist(),
         "leads": leads,
         "members": limits.cap("members", options.members),
         "stability": iso[
-            long_starts(before, after, long, limits.cap("times", options.stability.starts))
+            long_rollout_times(before, after, long, limits.cap("times", options.stability.initial_times))
         ].tolist(),
         "stability_steps": long,
         "stability_members": limits.cap("members", options.stability.members),
@@ -81,17 +84,17 @@ def regular_step(fields: xr.Dataset) -> TimeStep:
     return step
 
 
-def require_starts(
-    stored: Starts, fields: xr.Dataset, splits: SplitRanges, options: Rollout, limits: Limits
+def require_initial_times(
+    stored: InitialTimes, fields: xr.Dataset, splits: SplitRanges, options: Rollout, limits: Limits
 ) -> None:
-    """Raise an InputError unless stored starts were chosen from these fields, splits and options.
+    """Raise an InputError unless stored initial times were chosen from these fields, splits and options.
 
     Otherwise they might lie in the training split.
     """
     lineage.require(
         stored,
-        starts(fields, splits, options, limits),
-        "the stored starts were chosen",
+        select_initial_times(fields, splits, options, limits),
+        "the stored initial times were chosen",
         "choose them again with `kedro run --pipelines initial_times`",
     )
 
@@ -106,10 +109,10 @@ def states_around(
     return position - begin, end - position
 
 
-def long_starts(
+def long_rollout_times(
     before: Int[np.ndarray, " time"], after: Int[np.ndarray, " time"], steps: int, count: int
 ) -> Int[np.ndarray, " start"]:
-    """Starts with a truth at all steps; if there are too few, at half as many steps as the best start has."""
+    """Initial times with a truth at all steps; if there are too few, at half as many steps as the best start has."""
     possible = np.flatnonzero(before >= HISTORY)
     covered = possible[after[possible] >= steps]
     if covered.size < count:

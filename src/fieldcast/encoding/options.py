@@ -79,7 +79,7 @@ class Sparsification:
 class Stability:
     """A long rollout, which tests whether a model stays finite and keeps its climate."""
 
-    starts: Annotated[int, Field(ge=1)] = 2
+    initial_times: Annotated[int, Field(ge=1)] = 2
     steps: Annotated[int, Field(ge=1)] = 500
     members: Annotated[int, Field(ge=1)] = 10
 
@@ -95,7 +95,7 @@ class PerfectModel:
 class Rollout:
     """Number of initial times, lead times and members of forecasts."""
 
-    starts: Annotated[int, Field(ge=1)] = 64  # evenly spaced in the test split
+    initial_times: Annotated[int, Field(ge=1)] = 64  # evenly spaced in the test split
     steps: Annotated[int, Field(ge=1)] = 15  # number of scored leads
     members: Annotated[int, Field(ge=1)] = 10
     stability: Stability = field(default_factory=Stability)

@@ -43,7 +43,7 @@ _HOURS = {
 
 
 def to_forecasts(dataset: xr.Dataset, where: str, requested: Collection[str] | None = None) -> xr.Dataset:
-    """Variables with leads and starts, on all five dimensions; leads in hours, latitudes ascending.
+    """Variables with leads and initial times, on all five dimensions; leads in hours, latitudes ascending.
 
     Parameters
     ----------
@@ -145,6 +145,7 @@ def _dates(start: xr.DataArray, where: str) -> np.ndarray:
     values = np.atleast_1d(start.values)
     if not calendars.is_dates(values):
         raise InputError(
-            f"the starts of {where} ('{start.name}') are not dates: give them units such as 'hours since 2001-01-01'"
+            f"the initial times of {where} ('{start.name}') are not dates: give them units such as "
+            "'hours since 2001-01-01'"
         )
     return values

@@ -5,7 +5,7 @@
 `curves`          scores against the fraction observed; errors over time
 `leads`           scores against the lead time, between the free baselines and the bounds
 `sheet`          many maps of one grid; `outline`: coastlines or mountains on them
-`glance`         three maps that illustrate a task; `departures`: fields minus the climatology
+`glance`         three maps that illustrate a task
 `cycle_film`     the first steps of a cycle; `gaps`: a record with gaps, and its filled values
 `maps`            truth, observations, masks and reconstructions side by side
 `forecast_maps`   the first steps of a forecast, snapshots of a long one; `animation`: all steps, as a GIF

@@ -67,7 +67,7 @@ def draw_frames(
                     sheet.side((column, row), ROWS[kind])
         left, bottom = sheet.corner(0, 1)
         sheet.bar(left, bottom + 0.12, colours, str(first[variable].attrs.get("units", "")))
-        quantity = ", departure from the climatology" if "anomaly" in first.attrs else ""
+        quantity = ", anomaly" if "anomaly" in first.attrs else ""
         start = str(first.attrs.get("start", ""))[:16].replace("T", " ")
         heading = f"{escape(variable)}{quantity}; from {start}, lead {lead_text(lead)}"
         sheet.axes.text(

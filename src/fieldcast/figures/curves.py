@@ -17,8 +17,8 @@ from fieldcast.figures.style import (
     SMALL_FONT,
     WIDTH,
     Look,
+    draw_legend,
     escape,
-    key,
     looks_of,
     new_figure,
     panel_title,
@@ -92,7 +92,7 @@ def score_panels(
     for axes, score in zip(panels, scores, strict=True):
         draw_score(axes, table, score, appearance, against)
         style_axes(axes, METRICS[score].title, against.label, unit_of(score, "anomaly standard deviations"))
-    key(figure, *panels)
+    draw_legend(figure, *panels)
     return figure
 
 
@@ -115,7 +115,7 @@ def variable_panels(
             title = f"{variable}\n{METRICS[score].title}"
             below = against.label if score == scores[-1] else ""
             style_axes(axes, title, below, unit_of(score, units.get(variable, "")))
-    key(figure, *panels.ravel())
+    draw_legend(figure, *panels.ravel())
     return figure
 
 
@@ -197,7 +197,7 @@ def over_time(errors: Mapping[str, pd.DataFrame], unit: str = "anomaly standard 
     largest = np.max(values, initial=0.0, where=np.isfinite(values))  # Inf is a time that blew up
     panels[0].set_ylim(0, 1.04 * float(largest) or 1.0)
     figure.supylabel(f"RMSE,\n{unit}", fontsize=SMALL_FONT)
-    key(figure, panels[0], title="observed", title_fontsize=SMALL_FONT)
+    draw_legend(figure, panels[0], title="observed", title_fontsize=SMALL_FONT)
     return figure
 
 

@@ -35,7 +35,7 @@ def cycle_film(films: Mapping[str, xr.Dataset], variable: str, outline: Outline 
             sheet.draw((column, row), case.sel(kind="mean").isel(time=column).to_numpy(), colours)
     for row, name in enumerate(("truth", "observed", *cases)):
         sheet.side((0, row), wrap_name(name))
-    quantity = ", departure from the climatology" if "anomaly" in stored.attrs else ""
+    quantity = ", anomaly" if "anomaly" in stored.attrs else ""
     unit = first.attrs.get("units", "")
     k = percent(float(stored["k"].to_numpy()[0]))
     heading = escape(f"{variable}{quantity}{f', {unit}' if unit else ''}; {k} observed at each step")

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
-from fieldcast.figures.style import INK, Look, escape, key, looks_of, new_figure, percent, style_axes
+from fieldcast.figures.style import INK, Look, draw_legend, escape, looks_of, new_figure, percent, style_axes
 from fieldcast.scores.event_curves import Curves
 
 ByExperiment = Mapping[str, Curves]
@@ -41,7 +41,7 @@ def event_page(columns: Mapping[str, ByExperiment], looks: Mapping[str, Look] | 
         for curves in list(drawn.values())[:1]:
             for line in (reliability.axhline, reliability.axvline, value.axvline):
                 line(curves.base_rate, color=INK, linewidth=0.7, linestyle=":", zorder=1)
-    key(figure, *panels.ravel())
+    draw_legend(figure, *panels.ravel())
     return figure
 
 

@@ -49,7 +49,7 @@ def step_maps(
                 sheet.side((0, top + row), ROWS[kind])
     unit = escape(examples[variable].attrs.get("units", ""))
     start = str(examples.attrs.get("start", ""))[:16].replace("T", " ")
-    quantity = "departure from the climatology, " if "anomaly" in examples.attrs else ""
+    quantity = "anomaly, " if "anomaly" in examples.attrs else ""
     heading = f"{escape(experiment)}: {escape(variable)}, {quantity}{unit}, from {start}"
     sheet.axes.text(-0.1 - sheet.beside, 0.34, heading, ha="left", va="top", fontsize=NORMAL_FONT, color=INK)
     sheet.bar(across - 1 + 0.055 * (across - 1), 0.24, colours, "")
@@ -79,7 +79,7 @@ def snapshot_maps(
 ) -> Figure:
     """Draw one member of each experiment (rows) at the steps of its snapshots (columns).
 
-    The first map sets the colours; snapshots with the attribute `anomaly` are departures from the climatology."""
+    The first map sets the colours; snapshots with the attribute `anomaly` are anomalies."""
     with_variable = {name: fields for name, fields in snapshots.items() if variable in fields}
     first = next(iter(with_variable.values()))
     steps = first["step"].to_numpy()
@@ -98,7 +98,7 @@ def snapshot_maps(
                 draw(sheet, (column, row), values.isel(step=int(matches[0])).to_numpy(), colours, levels)
             if column == 0:
                 sheet.side((0, row), labels[name])
-    quantity = "departure from the climatology" if anomaly else "one member"
+    quantity = "anomaly" if anomaly else "one member"
     sheet.bar(-0.05, 0.2, colours, ", ".join(filter(None, (f"{variable}, {quantity}", unit))))
     return sheet.figure
 

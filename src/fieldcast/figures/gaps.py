@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from fieldcast import calendars
 from fieldcast.fields.fill_flags import NEVER, OBSERVED
 from fieldcast.figures.curves import times_of_index
-from fieldcast.figures.maps import SPREAD, field_colours, upper_end
+from fieldcast.figures.maps import SPREAD_COLOURMAP, field_colours, upper_end
 from fieldcast.figures.outline import Outline
 from fieldcast.figures.sheet import UNOBSERVED_COLOUR, Sheet, degree, shades
-from fieldcast.figures.style import INK, NORMAL_FONT, escape, key, new_figure, style_axes
+from fieldcast.figures.style import INK, NORMAL_FONT, draw_legend, escape, new_figure, style_axes
 from fieldcast.geometry import GRID
 
 HALF_WIDTH_90 = 1.645  # half width of the interval that holds 90 % of a Gaussian [standard deviations]
@@ -66,7 +66,7 @@ def maps(filled: xr.Dataset, variable: str, outline: Outline = ()) -> Figure:
     )
     observed = np.where(flag == OBSERVED, values, np.nan)
     spread = np.where(flag == OBSERVED, np.nan, spread)
-    scales = field_colours(values, anomaly=False), shades(SPREAD, 0.0, upper_end(spread))
+    scales = field_colours(values, anomaly=False), shades(SPREAD_COLOURMAP, 0.0, upper_end(spread))
     grid = filled["latitude"].to_numpy(), filled["longitude"].to_numpy()
     sheet = Sheet(*grid, 3, 1, top=0.29, outline=outline, max_map_width=3.4)
     titles = "observed (grey: missing)", "observed and filled", "spread of filled values (grey: observed)"
@@ -121,5 +121,5 @@ def series_figure(table: pd.DataFrame, variable: str, unit: str) -> Figure:
     y, x = (round(float(table[name].iloc[0]), 2) for name in GRID)
     location = f"{variable} at {degree(y, 'NS')}, {degree(x, 'EW')}"
     style_axes(axes, location, y=f"{variable}, {unit}" if unit else variable)
-    key(figure, axes)
+    draw_legend(figure, axes)
     return figure

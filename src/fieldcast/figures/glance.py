@@ -70,7 +70,7 @@ def row_of_maps(
             sheet.note((column, 0), "blew up")
         sheet.title((column, 0), escape(title))
     field = examples[variable]
-    quantity = "departure from the climatology" if "anomaly" in examples.attrs else ""
+    quantity = "anomaly" if "anomaly" in examples.attrs else ""
     heading = ", ".join(filter(None, (variable, quantity, str(field.attrs.get("units", "")))))
     sheet.axes.text(
         -sheet.beside, 0.31, escape(heading), ha="left", va="top", fontsize=NORMAL_FONT, color=INK

@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
 from fieldcast.figures.curves import plain_logarithmic
-from fieldcast.figures.style import Look, escape, key, looks_of, new_figure, style_axes
+from fieldcast.figures.style import Look, draw_legend, escape, looks_of, new_figure, style_axes
 
 PANELS = {
     "mse": "MSE of the ensemble mean",
@@ -59,7 +59,7 @@ def long_run(stability: Mapping[str, pd.DataFrame], looks: Mapping[str, Look] | 
         panels["mse"].axhline(
             climatology[0], color="#8a8a8a", linewidth=1.2, linestyle="--", label="climatology (x = 0)"
         )
-    key(figure, *panels.values())
+    draw_legend(figure, *panels.values())
     return figure
 
 

@@ -16,7 +16,7 @@ from fieldcast.figures.sheet import UNOBSERVED_COLOUR, Map, Sheet, shades
 from fieldcast.figures.style import INK, NORMAL_FONT, escape, percent, wrap_name
 from fieldcast.scores.examples.reconstruction import example_cases
 
-FIELD, DEPARTURE, ERROR, SPREAD = "viridis", "RdBu_r", "PuOr_r", "magma_r"  # names of colour maps
+FIELD, ANOMALY, ERROR, SPREAD_COLOURMAP = "viridis", "RdBu_r", "PuOr_r", "magma_r"  # names of colour maps
 Levels = Float[np.ndarray, " level"]
 ROWS = ("mean", "one member", "mean − truth", "spread")
 CONTOUR_QUANTILES = (0.3, 0.7)  # quantiles of the truth at which contours are drawn
@@ -28,9 +28,9 @@ def reconstruction_maps(
 ) -> Figure:  # fmt: skip
     """Draw one case at one time: truth and observations, then mean, one member, error and spread per experiment.
 
-    All maps of the field share one colour scale, all errors one, all spreads one. Fields with the attribute `anomaly`
-    are departures from the climatology, in colours centred on 0; others have two contours at common levels. Cells that
-    never exist are white, cells that were not observed grey.
+    All maps of the field share one colour scale, all errors one, all spreads one. Anomalies, which have the attribute
+    `anomaly`, are in colours centred on 0; other fields have two contours at common levels. Cells that never exist
+    are white, cells that were not observed grey.
     """
     cases = {name: one_case(stored, variable, pattern, k, time) for name, stored in examples.items()}
     first = next(iter(cases.values()))
@@ -59,7 +59,7 @@ def reconstruction_maps(
             0.0, bottom_of_truth - (number + 0.72) * room, colours, f"{label}, {unit}" if unit else label
         )
     moment = calendars.iso(first["time"].expand_dims("t"))[0][:16].replace("T", " ")
-    quantity = ", departure from the climatology" if anomaly else ""
+    quantity = ", anomaly" if anomaly else ""
     heading = escape(f"{variable}{quantity}, {moment}; pattern {pattern}, {percent(k)} observed")
     sheet.axes.text(-0.1 - sheet.beside, top, heading, ha="left", va="top", fontsize=NORMAL_FONT, color=INK)
     return sheet.figure
@@ -114,7 +114,7 @@ def common_scales(
     scales = {"field": field_colours(truth, anomaly), "error": shades(ERROR, -largest, largest)}
     spreads = np.stack([maps["spread"] for maps in fields.values()])
     if np.isfinite(spreads).any():
-        scales["spread"] = shades(SPREAD, 0.0, upper_end(spreads))
+        scales["spread"] = shades(SPREAD_COLOURMAP, 0.0, upper_end(spreads))
     return scales
 
 
@@ -123,7 +123,7 @@ def field_colours(values: Float[np.ndarray, "..."], anomaly: bool) -> ScalarMapp
     low, high = np.nanquantile(values, [0.005, 0.995])
     if anomaly:
         largest = float(max(-low, high)) or 1.0
-        return shades(DEPARTURE, -largest, largest)
+        return shades(ANOMALY, -largest, largest)
     return shades(FIELD, low, high if high > low else low + 1.0)
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Float, Shaped
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
-from fieldcast.figures.maps import DEPARTURE
+from fieldcast.figures.maps import ANOMALY
 from fieldcast.figures.outline import Outline
 from fieldcast.figures.sheet import GAP, Map, Sheet, shades
 from fieldcast.figures.style import INK, NORMAL_FONT, SMALL_FONT, WIDTH, escape, wrap_name
@@ -172,4 +172,4 @@ def departure_colours(values: Stack) -> ScalarMappable:
     """Colours centred on 0, up to the 99 % quantile of absolute values."""
     sizes = np.abs(values[np.isfinite(values)])
     largest = float(np.quantile(sizes, 0.99)) if len(sizes) else 0.0
-    return shades(DEPARTURE, -(largest or 1.0), largest or 1.0)
+    return shades(ANOMALY, -(largest or 1.0), largest or 1.0)

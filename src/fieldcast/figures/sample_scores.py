@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, SymmetricalLogLocator
 
-from fieldcast.figures.style import SMALL_FONT, Look, escape, key, looks_of, new_figure, style_axes
+from fieldcast.figures.style import SMALL_FONT, Look, draw_legend, escape, looks_of, new_figure, style_axes
 from fieldcast.scores.sample_metrics import SAMPLE_METRICS
 
 CHANCE_ACCURACY = 0.5  # accuracy of a classifier that guesses
@@ -59,7 +59,7 @@ def distance_dots(
         distance_axis(axes, score, np.array(values_on_axis))
     panels[0].set_yticks(range(len(appearance)), [escape(name) for name in appearance])
     panels[0].set_ylim(max(1, len(appearance)) - 0.4, -0.6)
-    key(figure, *panels)
+    draw_legend(figure, *panels)
     return figure
 
 

@@ -20,7 +20,7 @@ from fieldcast.figures.style import (
     SMALL_FONT,
     WIDTH,
     Look,
-    key,
+    draw_legend,
     looks_of,
     new_figure,
     panel_title,
@@ -212,7 +212,7 @@ def nearest_distances(
         axes.tick_params(labelbottom=True)
     below = "distance to the nearest training state, root-mean-square over cells"
     figure.supxlabel(below, x=0.01, ha="left", fontsize=SMALL_FONT, color=INK)
-    key(figure, panels[0, 0])
+    draw_legend(figure, panels[0, 0])
     return figure
 
 

@@ -16,8 +16,8 @@ from fieldcast.figures.style import (
     SMALL_FONT,
     WIDTH,
     Look,
+    draw_legend,
     escape,
-    key,
     looks_of,
     new_figure,
     panel_title,
@@ -65,7 +65,7 @@ def relative_spectra(
     ratio_axis(panels[0, 0], POWER_LIMITS, includes=(np.inf, 1.2))
     ratio_axis(panels[1, 0], ERROR_LIMITS, includes=(np.inf, 1.2))
     figure.suptitle(escape(f"{pattern}, {percent(k)} observed"), fontsize=9, x=0.01, ha="left")
-    key(figure, panels[0, 0])
+    draw_legend(figure, panels[0, 0])
     return figure
 
 
@@ -130,7 +130,7 @@ def spectra_at_leads(
             below = "wavelength, km" if row == len(leads) - 1 else ""
             style_axes(axes, "" if row else variable, below, "" if column else lead_label(lead))
     finish_axes(figure, panels, "power of members / power of the truth")
-    key(figure, *panels.ravel())
+    draw_legend(figure, *panels.ravel())
     return figure
 
 
@@ -168,7 +168,7 @@ def long_rollout_spectra(
         axes.axhline(1.0, color="black", linewidth=0.8)
         style_axes(axes, panel_title(name, columns), "wavelength, km")
     finish_axes(figure, panels, f"{variable}: power / power of the truth")
-    key(figure, *panels.ravel(), title="step", title_fontsize=SMALL_FONT)
+    draw_legend(figure, *panels.ravel(), title="step", title_fontsize=SMALL_FONT)
     return figure
 
 
@@ -235,7 +235,7 @@ def sample_spectra(diagnostics: Mapping[str, xr.Dataset], looks: Mapping[str, Lo
         axes.axhline(1.0, color="black", linewidth=0.8)
         style_axes(axes, variable, "wavelength, km")
     finish_axes(figure, panels, "power of samples / power of real states")
-    key(figure, *panels.ravel())
+    draw_legend(figure, *panels.ravel())
     return figure
 
 

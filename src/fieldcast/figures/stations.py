@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from fieldcast.figures.maps import ERROR, SPREAD
+from fieldcast.figures.maps import ERROR, SPREAD_COLOURMAP
 from fieldcast.figures.outline import Outline
 from fieldcast.figures.style import INK, SMALL_FONT, escape, new_figure, style_axes
 
@@ -42,7 +42,7 @@ def station_maps(
         unit = escape(stations["unit"].iloc[0])
         worst = float(stations["crps"].quantile(COLOUR_QUANTILE))
         largest = float(stations["bias"].abs().quantile(COLOUR_QUANTILE))
-        points(figure, left, stations, "crps", (0.0, worst), SPREAD, f"CRPS, {unit}")
+        points(figure, left, stations, "crps", (0.0, worst), SPREAD_COLOURMAP, f"CRPS, {unit}")
         points(figure, right, stations, "bias", (-largest, largest), ERROR, f"bias, {unit}")
         for axes in (left, right):
             axes.add_collection(

@@ -171,7 +171,7 @@ def style_axes(axes: Axes, title: str = "", x: str = "", y: str = "") -> Axes:
     return axes
 
 
-def key(figure: Figure, *panels: Axes, **options: object) -> None:
+def draw_legend(figure: Figure, *panels: Axes, **options: object) -> None:
     """Draw one legend for all panels, to the right of the figure."""
     entries: dict[str, object] = {}
     for axes in panels:

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from fieldcast.figures.maps import SPREAD
+from fieldcast.figures.maps import SPREAD_COLOURMAP
 from fieldcast.figures.outline import Outline
 from fieldcast.figures.pictures import NAME_LETTERS, NAME_WIDTH
 from fieldcast.figures.sheet import GAP, Sheet, shades
@@ -33,7 +33,9 @@ def wasserstein_maps(diagnostics: Mapping[str, xr.Dataset], outline: Outline = (
         for name, cells in diagnostics.items()
     }
     every = np.concatenate([values[np.isfinite(values)] for values in distances.values()])
-    colours = shades(SPREAD, 0.0, min(MAX_DISTANCE, np.quantile(every, 0.99)) if len(every) else MAX_DISTANCE)
+    colours = shades(
+        SPREAD_COLOURMAP, 0.0, min(MAX_DISTANCE, np.quantile(every, 0.99)) if len(every) else MAX_DISTANCE
+    )
     columns = max(2, len(variables))
     size = min(MAX_MAP_WIDTH, (WIDTH - NAME_WIDTH) / (columns + (columns - 1) * GAP))
     grid = first["latitude"].to_numpy(), first["longitude"].to_numpy()

@@ -18,7 +18,7 @@ from fieldcast.tasks import TASKS
 from fieldcast.training.run import Recipe
 
 # data sets that are made from the fields
-MADE_FROM_FIELDS = ("splits", "starts", "observations", "cycle_observations")
+MADE_FROM_FIELDS = ("splits", "initial_times", "observations", "cycle_observations")
 LINEAGE = "lineage"  # attribute that holds a lineage as JSON, or its digest
 OTHER_FILES = "it was made with other options of ingestion, or from files that have changed since."
 
@@ -79,7 +79,7 @@ class ConfiguredOptions:
         return {**Recipe(problem, model, fit, seed, limits, "cpu").options(), "seed": seed}
 
     def draw_options(self, inputs: Collection[str], experiment: Experiment) -> Lineage:
-        """Seed, numbers and feedback of draws, if these store them; forecasts have the numbers of their starts."""
+        """Seed, numbers and feedback of draws, if these store them; forecasts have those of `initial_times`."""
         sections = TASKS[experiment.task].draw_sections
         if sections is None:
             return {}
@@ -101,9 +101,11 @@ class ConfiguredOptions:
             fields, splits = self.catalog.load("fields"), self.catalog.load("splits")
         if name == "splits":
             yield from differences(stored, split(fields, self._read("ingestion")))
-        elif name == "starts":
-            starts = initial_times.starts(fields, splits, self._read("rollout"), self._read("limits"))
-            yield from differences(stored, {key: value for key, value in starts.items() if key != "digest"})
+        elif name == "initial_times":
+            present = initial_times.select_initial_times(
+                fields, splits, self._read("rollout"), self._read("limits")
+            )
+            yield from differences(stored, {key: value for key, value in present.items() if key != "digest"})
         elif name == "cycle_observations":
             cycling, options, limits = (
                 self._read(section) for section in ("assimilation", "sparsification", "limits")

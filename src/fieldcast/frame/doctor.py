@@ -27,7 +27,7 @@ from fieldcast.pipelines.names import is_transient, pooled_roles
 SOURCES = {
     "data": ("fields",),
     "observations": ("observations", "cycle_observations"),
-    "starts": ("starts",),
+    "starts": ("initial_times",),
 }
 
 

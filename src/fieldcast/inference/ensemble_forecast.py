@@ -1,4 +1,4 @@
-"""Ensemble forecasts from the stored starts, lead by lead.
+"""Ensemble forecasts from the stored initial times, lead by lead.
 
 The draws of a step are saved with the state that the next one starts from, so an interrupted rollout resumes at the
 last complete lead and gives the same numbers.
@@ -23,12 +23,12 @@ from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.tensor_file import pack_bytes, unpack_state
 from fieldcast.errors import InputError
 from fieldcast.inference.rollout import Feedback, rollout
+from fieldcast.initial_times import InitialTimes
 from fieldcast.lineage import Lineage, matches
 from fieldcast.models.core import Context, Model
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 from fieldcast.progress import Progress
-from fieldcast.starts import Starts
 
 MEMBERS_AT_ONCE = 80  # members of all starts in one batch on a CPU: more take memory and are no faster
 MEMBERS_AT_ONCE_GPU = 640  # members of all starts in one batch on each GPU: 64 starts with 10 members each
@@ -55,7 +55,7 @@ class EnsembleForecaster:
         Codec between fields and the tensors of the model.
     fields
         Fields in physical units, with the last states before each start.
-    starts
+    initial_times
         Initial times: the times of the last states that forecasts start from, ISO 8601.
     members
         Requested number of members; a deterministic model has one.
@@ -66,17 +66,17 @@ class EnsembleForecaster:
     """
 
     def __init__(
-        self, model: Model, codec: FieldCodec, fields: xr.Dataset, starts: list[str], members: int, seed: int,
+        self, model: Model, codec: FieldCodec, fields: xr.Dataset, initial_times: list[str], members: int, seed: int,
         feedback: Feedback = "members",
     ):  # fmt: skip
         self.model, self.codec, self.seed, self.feedback = model, codec, seed, feedback
         self.requested, self.members = members, 1 if model.deterministic else members
-        self.positions = calendars.positions(fields["time"], starts)
+        self.positions = calendars.positions(fields["time"], initial_times)
         self.times = fields["time"].values[self.positions]
         on_processor = model.space.area.device.type == "cpu"
         at_once = (MEMBERS_AT_ONCE if on_processor else MEMBERS_AT_ONCE_GPU) * (1 + len(model.replicas))
         size = max(1, at_once // self.members)
-        self.pieces = list(torch.arange(len(starts)).split(size))
+        self.pieces = list(torch.arange(len(initial_times)).split(size))
         context = context_at(fields, self.positions, codec, model.space, model.history)
         self.contexts = [context[piece].repeat(self.members) for piece in self.pieces]
 
@@ -99,10 +99,10 @@ class EnsembleForecaster:
                 states = [next(run) for run in runs]
             yield EnsembleState(number, torch.cat([x for x, _ in states]), [context for _, context in states])
 
-    def lineage(self, model_digest: str, starts: Starts) -> dict[str, Any]:
+    def lineage(self, model_digest: str, initial_times: InitialTimes) -> dict[str, Any]:
         """Everything that a rollout depends on; stored with its forecasts and with its resumable state."""
         return {
-            "model": model_digest, "starts": starts["digest"], "members": self.requested, "seed": self.seed,
+            "model": model_digest, "starts": initial_times["digest"], "members": self.requested, "seed": self.seed,
             "feedback": self.feedback,
         }  # fmt: skip
 
@@ -179,17 +179,17 @@ class ForecastLead(NamedTuple):
 
 def forecast(
     forecaster: EnsembleForecaster,
-    starts: Starts,
+    initial_times: InitialTimes,
     earlier: bytes | None,
     model_digest: str,
     on_disk: int = 0,
 ) -> Iterator[ForecastLead]:
-    """Forecasts from the scored starts, in physical units, lead by lead, with their lineage.
+    """Forecasts from the scored initial times, in physical units, lead by lead, with their lineage.
 
     `model_digest` (see `checkpoint`) identifies the model. `earlier` is the state of an interrupted rollout, and
     `on_disk` the number of its stored leads: one more than in the state if the interruption fell between the two saves.
     """
-    leads, sources = starts["leads"], forecaster.lineage(model_digest, starts)
+    leads, sources = initial_times["leads"], forecaster.lineage(model_digest, initial_times)
     first, contexts, header = forecaster.resume(earlier, sources)
     if not first - 1 <= on_disk <= first or first > leads:
         first, contexts, header = 1, forecaster.contexts, {}

@@ -1,6 +1,7 @@
 """Forecasts made elsewhere as an experiment of this run: by the perfect model, a user, or another centre.
 
-They are scored at the same starts and leads as all others, against the same truth, so they must hold all of these.
+They are scored from the same initial times and at the same leads as all others, against the same truth, so they
+must hold all of these.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from fieldcast.fields.valid import masked
 from fieldcast.geometry import GRID, counted_from, different_axis
 from fieldcast.inference.compatibility import describe
 from fieldcast.inference.options import File
-from fieldcast.starts import Starts
+from fieldcast.initial_times import InitialTimes
 from fieldcast.time_steps import TimeStep
 
 LOG = logging.getLogger(__name__)
@@ -36,7 +37,9 @@ NO_PERFECT_MODEL = (
 )
 
 
-def adopt(model: File, perfect_model: xr.Dataset, starts: Starts, fields: xr.Dataset) -> Iterator[xr.Dataset]:
+def import_forecasts(
+    model: File, perfect_model: xr.Dataset, initial_times: InitialTimes, fields: xr.Dataset
+) -> Iterator[xr.Dataset]:
     """Yield the forecasts of an experiment of type File, lead by lead, as a model's rollout would give them.
 
     Where there is no perfect model, they are one data set without variables, whose attribute `skipped` says so.
@@ -50,43 +53,52 @@ def adopt(model: File, perfect_model: xr.Dataset, starts: Starts, fields: xr.Dat
     if model.path is not None:
         with open_file(model.path, "model.path of the experiment") as opened:
             check_chunks(opened, [str(name) for name in opened.variables], model.path)
-            yield from scored_forecasts(opened, starts, fields, f"'{model.path}'")
+            yield from scored_forecasts(opened, initial_times, fields, f"'{model.path}'")
     elif perfect_model.data_vars:
-        yield from scored_forecasts(perfect_model, starts, fields, "the perfect model")
+        yield from scored_forecasts(perfect_model, initial_times, fields, "the perfect model")
     else:
         LOG.info(NO_PERFECT_MODEL)
-        yield xr.Dataset(attrs={"starts": starts["digest"], "skipped": NO_PERFECT_MODEL})
+        yield xr.Dataset(attrs={"starts": initial_times["digest"], "skipped": NO_PERFECT_MODEL})
 
 
 def forecast_source(model: File, options: Rollout) -> str:
-    """The source of adopted forecasts: the file, or the perfect model with its initial error."""
+    """The source of imported forecasts: the file, or the perfect model with its initial error."""
     return model.path or f"{model.dataset} {options.perfect_model.initial_error:g}"
 
 
 def scored_forecasts(
-    dataset: xr.Dataset, starts: Starts, fields: xr.Dataset, where: str
+    dataset: xr.Dataset, initial_times: InitialTimes, fields: xr.Dataset, where: str
 ) -> Iterator[xr.Dataset]:
-    """Yield the forecasts of one scored lead after another, from the scored starts, with at most the scored members.
+    """Yield the forecasts of one scored lead after another, from the scored initial times.
 
-    One lead is in memory at a time.
+    There are at most the scored members. One lead is in memory at a time.
     """
     names = conventions.time_varying(fields)
     forecasts = to_forecasts(dataset, where, names)
     by_variable = conversions(forecasts, fields[names], where)
     check_calendar(forecasts["start"], fields["time"], where)
     forecasts = on_grid_of(forecasts[names], fields, where)
-    lead, start = lead_positions(forecasts, starts, where), start_positions(forecasts, starts, where)
-    times = fields["time"].values[calendars.positions(fields["time"], starts["scored"])]
+    lead, start = (
+        lead_positions(forecasts, initial_times, where),
+        start_positions(forecasts, initial_times, where),
+    )
+    times = fields["time"].values[calendars.positions(fields["time"], initial_times["scored"])]
     coords: dict[str, Any] = {
         "start": ("start", times, {"standard_name": "forecast_reference_time"}),
-        "member": ("member", np.arange(min(forecasts.sizes["member"], starts["members"])), {"units": "1"}),
+        "member": (
+            "member",
+            np.arange(min(forecasts.sizes["member"], initial_times["members"])),
+            {"units": "1"},
+        ),
         **{axis: fields[axis] for axis in GRID},
     }
     searches = {v: search_for_fills(forecasts[v], by_variable[v].inverse.of(fields[v])) for v in names}
     for number, position in enumerate(lead):
         with reading(where, Exception):
-            piece = forecasts.isel(lead=[position], start=start, member=slice(starts["members"])).load()
-        step, lead_attrs = TimeStep.stored_in(starts).lead
+            piece = forecasts.isel(
+                lead=[position], start=start, member=slice(initial_times["members"])
+            ).load()
+        step, lead_attrs = TimeStep.stored_in(initial_times).lead
         coords["lead"] = ("lead", [(number + 1) * step], lead_attrs)
         valid = {v: masked(piece[v]) for v in names}
         for v in names:
@@ -94,7 +106,7 @@ def scored_forecasts(
         data = {
             v: (DIMS, by_variable[v].of(valid[v].values).astype(np.float32), fields[v].attrs) for v in names
         }
-        attrs = {"starts": starts["digest"], "source": where, "piece": number, "pieces": len(lead)}
+        attrs = {"starts": initial_times["digest"], "source": where, "piece": number, "pieces": len(lead)}
         yield xr.Dataset(data, coords, attrs)
 
 
@@ -120,7 +132,7 @@ def refuse_fills(piece: xr.DataArray, search: Search, last: bool, where: str) ->
             )
         if last and search.is_mask(value):
             raise InputError(
-                f"variable '{piece.name}' of {where} holds {value:g} at all starts and leads of "
+                f"variable '{piece.name}' of {where} holds {value:g} at all initial times and leads of "
                 f"{np.sum(occurrence.count == search.times)} cells, which looks like a mask, not a forecast: "
                 "declare it as the variable's _FillValue."
             )
@@ -200,10 +212,12 @@ def on_grid_of(forecasts: xr.Dataset, fields: xr.Dataset, where: str) -> xr.Data
     return forecasts
 
 
-def lead_positions(forecasts: xr.Dataset, starts: Starts, where: str) -> Int[np.ndarray, " lead"]:
+def lead_positions(
+    forecasts: xr.Dataset, initial_times: InitialTimes, where: str
+) -> Int[np.ndarray, " lead"]:
     """Position of the nearest lead to each scored one; raises an InputError for the first that is missing."""
-    step = TimeStep.stored_in(starts)
-    hours = step.hours * np.arange(1, starts["leads"] + 1)
+    step = TimeStep.stored_in(initial_times)
+    hours = step.hours * np.arange(1, initial_times["leads"] + 1)
     distance = np.abs(forecasts["lead"].values - hours[:, None])
     distance = np.where(distance < (MONTH_TOLERANCE if step.months else 1e-3), distance, np.inf)
     present = np.isfinite(distance).any(axis=1)
@@ -216,13 +230,17 @@ def lead_positions(forecasts: xr.Dataset, starts: Starts, where: str) -> Int[np.
     return distance.argmin(axis=1)
 
 
-def start_positions(forecasts: xr.Dataset, starts: Starts, where: str) -> Int[np.ndarray, " start"]:
+def start_positions(
+    forecasts: xr.Dataset, initial_times: InitialTimes, where: str
+) -> Int[np.ndarray, " start"]:
     """Position of each scored start; raises an InputError for the first that is missing."""
-    positions = calendars.positions(forecasts["start"], starts["scored"])
+    positions = calendars.positions(forecasts["start"], initial_times["scored"])
     if (positions < 0).any():
-        missing = [time for time, position in zip(starts["scored"], positions, strict=True) if position < 0]
+        missing = [
+            time for time, position in zip(initial_times["scored"], positions, strict=True) if position < 0
+        ]
         raise InputError(
-            f"{where} has no forecast from {missing[0]} ({len(missing)} of the {len(positions)} scored starts are "
-            "missing): the data set `starts` lists them all."
+            f"{where} has no forecast from {missing[0]} ({len(missing)} of the {len(positions)} scored initial times "
+            "are missing): the data set `initial_times` lists them all."
         )
     return positions

@@ -71,12 +71,12 @@ class Gaps:
     ----------
     learned
         Add the network, however long its training will take.
-    minutes
+    max_minutes
         Without `learned`: add the network if its training should take at most this long [minutes]. 0 leaves it out.
     """
 
     learned: bool = False
-    minutes: ZeroOrMore = 0.0
+    max_minutes: ZeroOrMore = 0.0
 
 
 @dataclass(frozen=True, config=STRICT)

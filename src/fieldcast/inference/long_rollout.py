@@ -17,8 +17,8 @@ from jaxtyping import Float
 
 from fieldcast.encoding.tensor_file import unpack_bytes
 from fieldcast.inference.ensemble_forecast import EnsembleForecaster, EnsembleState, Values, lead_dataset
+from fieldcast.initial_times import InitialTimes
 from fieldcast.scores.stability import step_statistics, zonal_power
-from fieldcast.starts import Starts
 
 SNAPSHOTS = 1, 10, 100, 500  # steps at which some members are kept
 SNAPSHOT_MEMBERS = 2  # number of members of a snapshot
@@ -38,14 +38,17 @@ class LongRollout(NamedTuple):
 
 def long_rollout(
     forecaster: EnsembleForecaster,
-    starts: Starts,
+    initial_times: InitialTimes,
     fields: xr.Dataset,
     earlier: bytes | None,
     model_digest: str,
 ) -> Iterator[LongRollout]:
     """Roll out from the initial times of the stability test; yield at regular intervals and at the end."""
-    steps = starts["stability_steps"]
-    sources = {**forecaster.lineage(model_digest, starts), "stability": list(starts["stability"])}
+    steps = initial_times["stability_steps"]
+    sources = {
+        **forecaster.lineage(model_digest, initial_times),
+        "stability": list(initial_times["stability"]),
+    }
     first, contexts, header = forecaster.resume(earlier, sources)
     # the state may hold more steps than this run needs
     table = [row for row in header.get("table", []) if row["step"] <= steps]

@@ -35,7 +35,7 @@ def refuse_other_runs(runs: Mapping[str, Collection[str]]) -> None:
 
 
 def lineage_of(run: Path, experiment: str) -> dict[str, Any]:
-    """Lineage of an experiment's training, and the digest of its scored cases or starts, leads and members."""
+    """Lineage of an experiment's training, and the digest of its scored cases or initial times, leads and members."""
     sources: dict[str, Any] = {}
     checkpoint, scores = (
         run / "06_models" / experiment / "checkpoint.safetensors",

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from fieldcast.figures import animation
+from fieldcast.initial_times import InitialTimes
 from fieldcast.report import forecast_figures, glance, lead_tables
 from fieldcast.report.board import Board, Lead
 from fieldcast.report.charts import leads_chart
@@ -26,7 +27,6 @@ from fieldcast.report.study_answers import fed_on_mean
 from fieldcast.scores.event_metrics import EVENT_METRICS
 from fieldcast.scores.leaderboard_schema import FORECAST
 from fieldcast.scores.regions import WHOLE
-from fieldcast.starts import Starts
 
 MAX_MAPPED = 8  # experiments whose first steps are drawn
 GLANCE_HOURS = 72.0  # lead time of the first screen
@@ -49,11 +49,11 @@ class Steps(NamedTuple):
 class Forecast(Results):
     """Results of forecasts, their initial times, and statistics and snapshots of long rollouts.
 
-    Maps show `snapshot_anomalies`, the snapshots as departures from the climatology, where they are given; `wraps`
+    Maps show `snapshot_anomalies`, the snapshots as anomalies, where they are given; `wraps`
     tells whether the grid is periodic in longitude.
     """
 
-    starts: Starts | None = None
+    initial_times: InitialTimes | None = None
     stability: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     snapshots: Mapping[str, xr.Dataset] = field(default_factory=dict)
     snapshot_anomalies: Mapping[str, xr.Dataset] = field(default_factory=dict)
@@ -101,7 +101,7 @@ class Forecast(Results):
     @property
     def members(self) -> int:
         """Members of the scored forecasts."""
-        return 0 if self.starts is None else self.starts.get("members", 0)
+        return 0 if self.initial_times is None else self.initial_times.get("members", 0)
 
     def context(self) -> dict[str, Any]:
         return shared_context(self, FORECAST, "score", self.members) | {
@@ -134,9 +134,9 @@ class Forecast(Results):
 
     def scored(self) -> dict[str, Any]:
         """Initial times, ensemble size and last lead time of the scored forecasts."""
-        starts = [] if self.starts is None else self.starts.get("scored", [])
+        times = [] if self.initial_times is None else self.initial_times.get("scored", [])
         last = self.board.cases[-1] if self.board.cases else ""
-        return {"times": sorted(start[:10] for start in starts), "members": self.members, "last": last}
+        return {"times": sorted(start[:10] for start in times), "members": self.members, "last": last}
 
     def score_boards(self) -> Iterator[tuple[str, Any]]:
         """Title and table of all scores, overall and by variable, over the whole grid."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 TIE = 0.02  # relative difference of two scores below which a reader may take either experiment
 MIN_SPREAD_SKILL, MAX_SPREAD_SKILL = 0.5, 1.5  # beyond these ratios the spread says little about the error
 NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-MIN_STARTS = 10  # initial times that a trusted ranking needs
+MIN_INITIAL_TIMES = 10  # initial times that a trusted ranking needs
 
 
 class Glance(NamedTuple):
@@ -110,7 +110,7 @@ def forecast(results: Forecast) -> Glance:
         clause + useful_leads(results)
         for clause in best_clause(results, lead, "for forecasting", f"{duration_of(lead)} ahead")
     ]
-    doubt = few_starts(len(times))
+    doubt = few_initial_times(len(times))
     lost = outcomes(results)
     failed = [name for name, _ in (*lost["blew_up"], *lost["diverged"])] if lost else []
     failed += lost["unrealistic"] if lost else []
@@ -118,11 +118,13 @@ def forecast(results: Forecast) -> Glance:
     return Glance([done], best, [*miscalibration(results, "in forecasting"), *doubt], trained_once(results))
 
 
-def few_starts(number: int) -> list[str]:
+def few_initial_times(number: int) -> list[str]:
     """A doubt if scores are means over only a few initial times."""
-    starts = f"{number} initial time{'s' if number > 1 else ''}"
+    times = f"{number} initial time{'s' if number > 1 else ''}"
     return (
-        [f"scores are means over only {starts}, too few to rank methods"] if 0 < number < MIN_STARTS else []
+        [f"scores are means over only {times}, too few to rank methods"]
+        if 0 < number < MIN_INITIAL_TIMES
+        else []
     )
 
 

@@ -44,8 +44,8 @@ def explanation(score: Legend) -> Term:
 ANOMALY_DEVIATIONS = Term(
     "Anomaly standard deviations",
     "errors of all variables are made comparable by dividing each by the standard deviation of its "
-    "departure from the climatology. The row “climatology” is the prediction from the day of the year "
-    "alone: its RMSE is about 1, and a larger RMSE is worse than a prediction without any observation.",
+    "anomaly, the difference from the climatology. The row “climatology” is the prediction from the day of the "
+    "year alone: its RMSE is about 1, and a larger RMSE is worse than a prediction without any observation.",
 )
 INTERVALS = Term(
     "Intervals",

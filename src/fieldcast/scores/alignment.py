@@ -14,7 +14,7 @@ from jaxtyping import Float, Integer, Shaped
 from fieldcast import calendars
 from fieldcast.errors import InputError
 from fieldcast.geometry import GRID, different_axis
-from fieldcast.starts import Starts
+from fieldcast.initial_times import InitialTimes
 from fieldcast.time_steps import MONTH, TimeStep
 
 
@@ -46,20 +46,20 @@ class AlignedForecasts:
         forecasts: xr.Dataset,
         truth: xr.Dataset,
         variables: list[str],
-        starts: Starts | None = None,
+        initial_times: InitialTimes | None = None,
     ) -> AlignedForecasts:
         """Forecasts aligned with their truth.
 
         Raises
         ------
         InputError
-            Unless the truth has these variables on this grid in these units at the valid times, and, where starts are
-            given, the forecasts are from these starts.
+            Unless the truth has these variables on this grid in these units at the valid times, and, where initial
+            times are given, the forecasts are from these.
         """
         require_same_grid_and_units(forecasts, truth, variables)
         leads = lead_hours(forecasts["lead"])
-        if starts is not None:
-            require_stored_starts(calendars.iso(forecasts["start"]), leads, starts)
+        if initial_times is not None:
+            require_stored_initial_times(calendars.iso(forecasts["start"]), leads, initial_times)
         indices = valid_indices(forecasts["start"], leads, truth["time"], TimeStep.of(truth))
         missing = np.argwhere(indices < 0)
         if len(missing):
@@ -133,25 +133,27 @@ def require_same_grid_and_units(forecasts: xr.Dataset, truth: xr.Dataset, variab
         )
     if forecasts["start"].dt.calendar != truth["time"].dt.calendar:
         raise InputError(
-            f"the starts of the forecasts are in the calendar {forecasts['start'].dt.calendar}, the times of the "
-            f"fields in {truth['time'].dt.calendar}: write the starts in the calendar of the fields."
+            f"the initial times of the forecasts are in the calendar {forecasts['start'].dt.calendar}, the times of "
+            f"the fields in {truth['time'].dt.calendar}: write the initial times in the calendar of the fields."
         )
 
 
-def require_stored_starts(
-    forecast_starts: Shaped[np.ndarray, " start"], leads: Float[np.ndarray, " lead"], starts: Starts
+def require_stored_initial_times(
+    forecast_start: Shaped[np.ndarray, " start"],
+    leads: Float[np.ndarray, " lead"],
+    initial_times: InitialTimes,
 ) -> None:
-    """Raise InputError unless the forecasts have the stored starts and leads."""
-    scored = [str(moment) for moment in starts["scored"]]
-    if forecast_starts.tolist() != scored:
-        absent = [moment for moment in scored if moment not in set(forecast_starts.tolist())]
+    """Raise InputError unless the forecasts have the stored initial times and leads."""
+    scored = [str(moment) for moment in initial_times["scored"]]
+    if forecast_start.tolist() != scored:
+        absent = [moment for moment in scored if moment not in set(forecast_start.tolist())]
         raise InputError(
-            f"the forecasts do not start at the {len(scored)} stored starts"
+            f"the forecasts do not start at the {len(scored)} stored initial times"
             + (f" (they lack {absent[0]})" if absent else "")
-            + ": recreate them from the stored starts, in their order."
+            + ": recreate them from the stored initial times, in their order."
         )
-    step = TimeStep.stored_in(starts)
-    expected = step.hours * np.arange(1, int(starts["leads"]) + 1)
+    step = TimeStep.stored_in(initial_times)
+    expected = step.hours * np.arange(1, int(initial_times["leads"]) + 1)
     if leads.shape != expected.shape or not np.allclose(leads, expected):
         raise InputError(
             f"the leads of the forecasts are not {expected[0]:g} to {expected[-1]:g} hours every "

@@ -9,6 +9,7 @@ from jaxtyping import Float, Shaped
 
 from fieldcast import calendars
 from fieldcast.geometry import GRID
+from fieldcast.initial_times import InitialTimes
 from fieldcast.scores.alignment import AlignedForecasts
 from fieldcast.scores.diagnostics.forecast import ForecastDiagnostics
 from fieldcast.scores.energy import energy_score, squared_distances
@@ -17,7 +18,6 @@ from fieldcast.scores.event_tables import EventTables
 from fieldcast.scores.regions import area_means, regions
 from fieldcast.scores.statistics import POWER, with_overall
 from fieldcast.scores.statistics_table import long_table
-from fieldcast.starts import Starts
 
 STATISTICS = (
     *("error", "absolute_error", "squared_error", "crps", "variance", "debiased_squared_error"),
@@ -36,7 +36,7 @@ def forecast_statistics(
     normalisation: xr.Dataset,
     area: xr.DataArray,
     seed: int = 0,
-    starts: Starts | None = None,
+    initial_times: InitialTimes | None = None,
     events: EventTables | None = None,
 ) -> tuple[pd.DataFrame, xr.Dataset]:
     """Statistics of an ensemble of forecasts against the truth at start + lead, and diagnostics for figures.
@@ -63,7 +63,7 @@ def forecast_statistics(
         Areas of the cells, in any unit.
     seed
         Seed of the random ranks of ties.
-    starts
+    initial_times
         The stored initial times and leads; forecasts of others are refused.
     events
         Collects the contingency tables of each variable, lead by lead.
@@ -77,10 +77,11 @@ def forecast_statistics(
     Raises
     ------
     InputError
-        For forecasts of other starts, grids, variables or units, or valid at times that the truth does not have.
+        For forecasts from other initial times, grids, variables or units, or valid at times that the truth
+        does not have.
     """
     aligned = AlignedForecasts.of(
-        forecasts, truth, [str(name) for name in normalisation["variable"].to_numpy()], starts
+        forecasts, truth, [str(name) for name in normalisation["variable"].to_numpy()], initial_times
     )
     deviations = normalisation["anomaly_std"].to_numpy().astype(float)
     bands = regions(truth["latitude"].to_numpy().astype(float), bool(truth.attrs["wraps"]))

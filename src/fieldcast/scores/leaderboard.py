@@ -47,9 +47,10 @@ def leaderboard(
     run. Rows whose digests differ from `data` or `scored` are left out, with a warning that is also in
     attrs["dropped"]. Statistics are averaged over times, scores are functions of these means, and low..high is the
     95 % interval of a block bootstrap of times (NaN where the times are too few for one); the column `step_months` of
-    the tables lengthens its blocks. Comparisons are paired: with the reference of the same seed, over the times that
-    both have, with the same resamples. `metrics` replace the scores of the layout; `roles` names the experiments that
-    others are compared with (`descriptions.roles`). Units as in the scores table.
+    the tables lengthens its blocks. Comparisons are paired: with the experiments of the same seed that have the roles
+    of a metric (`RelativeMetric.roles`), over the times that all of these have, with the same resamples.
+    `metrics` replace the scores of the layout; `roles` names the experiments that others are compared with
+    (`descriptions.roles`). Units as in the scores table.
     """
     current, dropped = scores_of_run(scores, data, scored)
     for sentence in dropped:
@@ -66,7 +67,7 @@ def leaderboard(
             if isinstance(metric, RelativeMetric)
             for others in [[roles.get(role) for role in metric.roles]]
             if all((other, run_seed) in wide for other in others)
-            and (metric.includes_reference or experiment not in others)
+            and (metric.scored_for_roles or experiment not in others)
         ]
         table = experiment_scores(pd.concat([statistics, *paired]), metrics, seed, days)
         tables.append(table.assign(experiment=experiment, seed=run_seed, data=data)[columns])

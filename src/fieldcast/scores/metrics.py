@@ -62,14 +62,14 @@ class RelativeMetric(Metric):
     ----------
     roles
         Roles of the experiments that it is compared with (`about.role` in their YAML files).
-    includes_reference
-        Whether these experiments have the score, too.
+    scored_for_roles
+        Whether the experiments in these roles have the score, too.
     signed
         Whether tables print its sign and interval, as of a difference.
     """
 
     roles: tuple[Role, ...] = ("reference",)
-    includes_reference: bool = False
+    scored_for_roles: bool = False
     signed: bool = True
 
 
@@ -195,7 +195,7 @@ METRICS: dict[str, Metric] = {
         power=0,
         tasks=FORECAST,
         roles=("climatology",),
-        includes_reference=True,
+        scored_for_roles=True,
     ),
     "consistency": Metric(
         ("observed_squared_error",),

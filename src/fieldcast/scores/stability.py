@@ -41,11 +41,11 @@ def step_statistics(
     Returns
     -------
     dict
-        mean and std: area-weighted, over members, starts and variables; the climatology has mean 0, weather std 1.
-        max_abs: the largest |x|. spectrum_ratio: power of the members over that of the truth at the shortest third of
-        the zonal wavelengths that the truth has, all variables together. finite: whether all values are; if not, the
-        other statistics are infinite and the mean is NaN. mse: of the ensemble mean; mse_climatology: of x = 0; both
-        NaN without truth.
+        mean and std: area-weighted, over members, initial times and variables; the climatology has mean 0, the weather
+        std 1. max_abs: the largest |x|. spectrum_ratio: power of the members over that of the truth at the shortest
+        third of the zonal wavelengths that the truth has, all variables together. finite: whether all values are; if
+        not, the other statistics are infinite and the mean is NaN. mse: of the ensemble mean; mse_climatology: of x =
+        0; both NaN without truth.
     """
     exists = area > 0
     # float64: squares of values that are about to blow up overflow in float32

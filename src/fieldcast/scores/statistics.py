@@ -134,8 +134,8 @@ def cell_statistics(
 
     error x̄ - y, absolute_error |x̄ - y|, squared_error (x̄ - y)², crps (fair), variance s²,
     debiased_squared_error (x̄ - y)² - s²/M (the squared error that infinitely many members would have, on
-    average), coverage if ranks are given. NaN where a single member has none (variance, coverage)
-    and where a member is NaN.
+    average), coverage if ranks are given. NaN where a member is NaN; variance and what needs it also for a
+    single member, coverage also where there are too few members for the nominal coverage.
     """
     members = len(x)
     d = x - y

@@ -11,9 +11,9 @@ import xarray as xr
 from jaxtyping import Float, Shaped
 
 from fieldcast import calendars
+from fieldcast.initial_times import InitialTimes
 from fieldcast.lineage import digest
 from fieldcast.scores.statistics import POWER
-from fieldcast.starts import Starts
 from fieldcast.time_steps import TimeStep
 
 CELLS = ("unobserved", "all")
@@ -101,10 +101,10 @@ def scored_digest(observations: xr.Dataset, members: int) -> str:
     return digest(cases, times, variables, existing, observations.attrs.get("digest", ""), members)
 
 
-def scored_starts(starts: Starts, units: Mapping[str, str], members: int) -> str:
-    """Digest of scored forecasts: data, training split, time step, starts and leads of the mapping `starts`, units of
-    the variables, number of members."""
-    scored = [starts.get(name) for name in ("data", "train", "step_hours", "scored", "leads")]
+def scored_initial_times(initial_times: InitialTimes, units: Mapping[str, str], members: int) -> str:
+    """Digest of scored forecasts: data, training split, time step, initial times and leads, units of the variables,
+    number of members."""
+    scored = [initial_times.get(name) for name in ("data", "train", "step_hours", "scored", "leads")]
     return digest(scored, dict(units), members)
 
 

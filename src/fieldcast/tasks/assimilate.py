@@ -20,7 +20,6 @@ from fieldcast.encoding.event_thresholds import ScoredEvents
 from fieldcast.encoding.options import Cycling, Limits, Sparsification
 from fieldcast.errors import InputError
 from fieldcast.fields.prepared import PreparedData
-from fieldcast.figures.departures import example_departures
 from fieldcast.figures.outline import outline
 from fieldcast.models.assimilation.filter import Filter
 from fieldcast.models.core import Model
@@ -34,6 +33,7 @@ from fieldcast.scores.leaderboard import ASSIMILATE as LAYOUT
 from fieldcast.scores.leaderboard import empty_leaderboard, leaderboard, scores_of_run
 from fieldcast.scores.statistics_table import CELLS, origin_of, scored_digest, with_origin
 from fieldcast.scores.summary import assimilate_summary
+from fieldcast.tasks.anomalies import example_anomalies
 from fieldcast.tasks.reconstruct import Reconstruction
 from fieldcast.tasks.scoring_inputs import cell_areas, require_draws
 from fieldcast.tasks.task import StoredResults
@@ -228,10 +228,8 @@ def page(
     """The results for the page, and their figures; empty if nothing has been scored."""
     if leaderboard.empty:
         return {}, {}
-    departures = {
-        kind: {
-            name: example_departures(stored, climatology) for name, stored in results.get(kind, {}).items()
-        }
+    anomalies = {
+        kind: {name: example_anomalies(stored, climatology) for name, stored in results.get(kind, {}).items()}
         for kind in ("examples", "film")
     }
     stored = {
@@ -241,7 +239,7 @@ def page(
     }
     cycles = Assimilate(
         leaderboard=leaderboard,
-        **{**stored, **departures},
+        **{**stored, **anomalies},
         event_scores=event_scores,
         outline=outline(fields),
         leads=lost_by_experiment(results, leaderboard["experiment"]),

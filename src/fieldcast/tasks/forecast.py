@@ -14,16 +14,16 @@ from fieldcast.argument_groups import by_field
 from fieldcast.descriptions import descriptions, roles
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.event_thresholds import ScoredEvents
-from fieldcast.encoding.initial_times import regular_step, require_starts
+from fieldcast.encoding.initial_times import regular_step, require_initial_times
 from fieldcast.encoding.options import Limits, Rollout
 from fieldcast.errors import InputError
 from fieldcast.fields.conventions import time_varying
 from fieldcast.fields.prepared import PreparedData
-from fieldcast.figures.departures import snapshot_departures
 from fieldcast.figures.outline import outline
 from fieldcast.inference.external_forecasts import forecast_source
 from fieldcast.inference.options import Drawing, File
 from fieldcast.inference.trained_model import TrainedModel
+from fieldcast.initial_times import InitialTimes
 from fieldcast.models.core import Model, Trained
 from fieldcast.report import Forecast, pictures
 from fieldcast.scores.event_scores import event_scores as scores_of_events
@@ -33,9 +33,9 @@ from fieldcast.scores.headline import metric_rows
 from fieldcast.scores.leaderboard import FORECAST as LAYOUT
 from fieldcast.scores.leaderboard import empty_leaderboard, leaderboard
 from fieldcast.scores.stability import stability_table
-from fieldcast.scores.statistics_table import origin_of, scored_starts, with_origin
+from fieldcast.scores.statistics_table import origin_of, scored_initial_times, with_origin
 from fieldcast.scores.summary import forecast_summary
-from fieldcast.starts import Starts
+from fieldcast.tasks.anomalies import snapshot_anomalies
 from fieldcast.tasks.scoring_inputs import cell_areas, require_draws, units
 from fieldcast.tasks.task import StoredResults
 from fieldcast.time_steps import TimeStep
@@ -91,41 +91,41 @@ class Forecasting(OnFields):
 
 @by_field
 def score(
-    draws: xr.Dataset, starts: Starts, stored: StoredModel, data: PreparedData, options: Drawing,
+    draws: xr.Dataset, initial_times: InitialTimes, stored: StoredModel, data: PreparedData, options: Drawing,
     rollout: Rollout, scored_events: ScoredEvents,
 ) -> tuple[pd.DataFrame, xr.Dataset, xr.Dataset]:  # fmt: skip
     """Statistics of each start and lead, with the digest of the scored selection; diagnostics; tables of events."""
-    require_starts(starts, data.fields, data.splits, rollout, stored.limits)
+    require_initial_times(initial_times, data.fields, data.splits, rollout, stored.limits)
     require_draws(
-        draws, {**sources(starts, stored.seed), "feedback": options.feedback}, "forecasts", "rollout"
+        draws, {**sources(initial_times, stored.seed), "feedback": options.feedback}, "forecasts", "rollout"
     )
     require_draws(draws, {"model": stored.digest(data, Forecasting())}, "forecasts", "rollout")
-    return against_truth(draws, starts, data, stored.seed, scored_events)
+    return against_truth(draws, initial_times, data, stored.seed, scored_events)
 
 
 @by_field
 def score_file(
-    draws: xr.Dataset, starts: Starts, model: File, data: PreparedData, rollout: Rollout, limits: Limits,
+    draws: xr.Dataset, initial_times: InitialTimes, model: File, data: PreparedData, rollout: Rollout, limits: Limits,
     seed: int, scored_events: ScoredEvents,
 ) -> tuple[pd.DataFrame, xr.Dataset, xr.Dataset]:  # fmt: skip
     """Statistics of forecasts that were made elsewhere; empty where there are none for these data."""
-    require_starts(starts, data.fields, data.splits, rollout, limits)
+    require_initial_times(initial_times, data.fields, data.splits, rollout, limits)
     if not draws.data_vars:
         return pd.DataFrame(), xr.Dataset(), xr.Dataset()
-    present = {"model": forecast_source(model, rollout), **sources(starts, seed)}
+    present = {"model": forecast_source(model, rollout), **sources(initial_times, seed)}
     require_draws(draws, present, "forecasts", "rollout")
-    return against_truth(draws, starts, data, seed, scored_events)
+    return against_truth(draws, initial_times, data, seed, scored_events)
 
 
-def sources(starts: Starts, seed: int) -> dict[str, Any]:
-    """Lineage of forecasts from some starts, whatever their model."""
-    return {"members": starts["members"], "seed": seed, "starts": starts["digest"]}
+def sources(initial_times: InitialTimes, seed: int) -> dict[str, Any]:
+    """Lineage of forecasts from some initial times, whatever their model."""
+    return {"members": initial_times["members"], "seed": seed, "starts": initial_times["digest"]}
 
 
 def against_truth(
-    draws: xr.Dataset, starts: Starts, data: PreparedData, seed: int, scored_events: ScoredEvents
+    draws: xr.Dataset, initial_times: InitialTimes, data: PreparedData, seed: int, scored_events: ScoredEvents
 ) -> tuple[pd.DataFrame, xr.Dataset, xr.Dataset]:
-    """Scores of forecasts from these starts with their origin, diagnostics, and tables of events."""
+    """Scores of forecasts from these initial times with their origin, diagnostics, and tables of events."""
     events = scored_events.tables(data)
     scores, diagnostics = forecast_statistics(
         draws,
@@ -134,15 +134,15 @@ def against_truth(
         normalisation=data.normalisation,
         area=cell_areas(data.fields),
         seed=seed,
-        starts=starts,
+        initial_times=initial_times,
         events=events,
     )
     labels = {name: list(scores[name].unique()) for name in ("lead_hours", "region")}
     times = calendars.iso(draws["start"])
     tables = events.dataset("lead_hours", "region", times, data.normalisation["anomaly_std"], labels)
     scores = scores.assign(model=draws.attrs["model"])
-    scored = scored_starts(starts, units(draws), starts["members"])
-    origin = seed, starts["data"], scored, TimeStep.of(data.fields)
+    scored = scored_initial_times(initial_times, units(draws), initial_times["members"])
+    origin = seed, initial_times["data"], scored, TimeStep.of(data.fields)
     return with_origin(scores, *origin), diagnostics, tables.assign_attrs(origin_of(*origin))
 
 
@@ -159,11 +159,13 @@ def metrics(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def rank(results: StoredResults, fields: xr.Dataset, seed: int) -> tuple[pd.DataFrame, str]:
-    """The leaderboard of the experiments that have been scored from these starts, and its summary."""
-    starts = results.get("starts")
-    if starts is None:
+    """The leaderboard of the experiments that have been scored from these initial times, and its summary."""
+    initial_times = results.get("initial_times")
+    if initial_times is None:
         return empty_leaderboard(LAYOUT), ""
-    scored = scored_starts(starts, units(fields[time_varying(fields)]), starts["members"])
+    scored = scored_initial_times(
+        initial_times, units(fields[time_varying(fields)]), initial_times["members"]
+    )
     present = with_matching_rollouts(results)
     scores = present.get("scores", {})
     by_role = roles(descriptions(results["experiments"]))
@@ -180,7 +182,7 @@ def page(
         return {}, {}, b""
     matching = with_matching_rollouts(results)
     anomalies = {
-        name: snapshot_departures(stored, climatology, TimeStep.stored_in(fields.attrs))
+        name: snapshot_anomalies(stored, climatology, TimeStep.stored_in(fields.attrs))
         for name, stored in matching["snapshots"].items()
     }
     forecasts = Forecast(
@@ -196,11 +198,13 @@ def page(
 
 
 def forecast_events(results: StoredResults, fields: xr.Dataset, seed: int) -> pd.DataFrame:
-    """Scores of events of the experiments that have been scored from these starts."""
-    starts = results.get("starts")
-    if starts is None:
+    """Scores of events of the experiments that have been scored from these initial times."""
+    initial_times = results.get("initial_times")
+    if initial_times is None:
         return scores_of_events({}, "", "", LAYOUT)
-    scored = scored_starts(starts, units(fields[time_varying(fields)]), starts["members"])
+    scored = scored_initial_times(
+        initial_times, units(fields[time_varying(fields)]), initial_times["members"]
+    )
     return scores_of_events(results.get("events", {}), fields.attrs["digest"], scored, LAYOUT, seed)
 
 

@@ -14,7 +14,6 @@ from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.observations import require_observations
 from fieldcast.encoding.options import POINTS, Limits, Sparsification
 from fieldcast.fields.prepared import PreparedData
-from fieldcast.figures.departures import example_departures
 from fieldcast.figures.outline import outline
 from fieldcast.inference.options import Evaluation
 from fieldcast.inference.stations import check_accepts_points
@@ -28,6 +27,7 @@ from fieldcast.scores.leaderboard import empty_leaderboard, leaderboard
 from fieldcast.scores.reconstruction import reconstruction_statistics
 from fieldcast.scores.statistics_table import scored_digest, with_origin
 from fieldcast.scores.summary import reconstruct_summary
+from fieldcast.tasks.anomalies import example_anomalies
 from fieldcast.tasks.scoring_inputs import cell_areas, require_draws
 from fieldcast.tasks.task import StoredResults
 from fieldcast.time_steps import TimeStep
@@ -122,13 +122,13 @@ def page(
     if leaderboard.empty:
         return {}, {}
     ranked = set(leaderboard["experiment"])
-    departures = {
-        name: example_departures(stored, climatology)
+    anomalies = {
+        name: example_anomalies(stored, climatology)
         for name, stored in results.get("examples", {}).items()
         if name in ranked
     }
     reconstructions = Reconstruct(
-        leaderboard=leaderboard, **{**results, "examples": departures}, outline=outline(fields)
+        leaderboard=leaderboard, **{**results, "examples": anomalies}, outline=outline(fields)
     )
     figures = {name: picture.png for name, picture in pictures(reconstructions).items()}
     return {"reconstruct": reconstructions}, figures

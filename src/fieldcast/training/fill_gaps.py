@@ -41,7 +41,7 @@ def fill_gaps(
     max_gap: int | None = None,
     max_spread: float | Mapping[str, float] | None = None,
     learned: bool = False,
-    minutes: float = 0.0,
+    max_minutes: float = 0.0,
     gaps: AtGaps = "refuse",
     seed: int = 0,
     device: str = "auto",
@@ -63,7 +63,7 @@ def fill_gaps(
         Number of draws that are returned.
     max_gap, max_spread
         Limits beyond which filled values stay missing, see `TrustLimits`.
-    learned, minutes
+    learned, max_minutes
         Whether a neural network is tried too, see `Gaps`.
     gaps
         "refuse" missing dates, or "segment": each gap starts a new segment, and nothing is learned across it.
@@ -78,7 +78,9 @@ def fill_gaps(
         If the data cannot be used, have no missing values, or have values at too few times.
     """
     members, seed = arguments.whole_number(members, "members"), arguments.seed_number(seed)
-    options = Gaps(arguments.truth_value(learned, "learned"), arguments.real_number(minutes, "minutes"))
+    options = Gaps(
+        arguments.truth_value(learned, "learned"), arguments.real_number(max_minutes, "max_minutes")
+    )
     arguments.choice(gaps, "gaps", get_args(AtGaps))
     dataset, trust = as_dataset(dataset, "the data set"), TrustLimits(max_gap, max_spread)
     fields, _ = ingest(dataset, "the data set", gaps, missing="train")
@@ -100,13 +102,13 @@ def methods(fields: xr.Dataset, options: Gaps, seed: int, device: str) -> Mappin
     InputError
         If the learned method is requested, and the variables exist in different cells.
     """
-    if not options.learned and options.minutes == 0:
+    if not options.learned and options.max_minutes == 0:
         return FILLERS
     correction = correction_of(fields, seed)
     estimate = correction.minutes(GappyRecord.of(fields, choose_device(device)).record)
-    included = options.learned or estimate <= options.minutes
+    included = options.learned or estimate <= options.max_minutes
     LOG.info(
-        "%s would take about %.1f minutes, and gaps.minutes is %g: %s.", CORRECTED, estimate, options.minutes,
+        "%s would take about %.1f minutes, and gaps.max_minutes is %g: %s.", CORRECTED, estimate, options.max_minutes,
         "it is tried too" if included else "it is left out",
     )  # fmt: skip
     return {**FILLERS, CORRECTED: correction} if included else FILLERS

@@ -128,7 +128,7 @@ class GapCorrection:
         if not any(cells.any() for cells in hidden):
             raise InputError(
                 "learned: the record's gaps leave nothing that could be hidden in their shape, so that no "
-                "correction can be trained: set learned=false and minutes=0."
+                "correction can be trained: set learned=false and max_minutes=0."
             )
         return self.batch(record, times, torch.stack(hidden))
 

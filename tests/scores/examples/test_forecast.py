@@ -27,18 +27,18 @@ def test_kinds_follow_the_middle_start(season: Callable, cftime: bool) -> None:
     assert (examples["z"].isel(lead=0) == evaluation.truth["z"].isel(time=26)).all()
 
 
-def test_departures_are_from_the_climatology_of_the_valid_day(season: Callable) -> None:
+def test_anomalies_are_from_the_climatology_of_the_valid_day(season: Callable) -> None:
     evaluation = season(starts=3)
-    fields, departures = (
+    fields, anomalies = (
         forecast_examples(evaluation.forecasts, evaluation.truth, climatology=climatology)
         for climatology in (None, evaluation.climatology)
     )
-    assert "anomaly" in departures.attrs
+    assert "anomaly" in anomalies.attrs
     assert "anomaly" not in fields.attrs
     days = evaluation.truth["time"].dt.dayofyear.to_numpy()[13:17] - 1  # 2 to 5 January
     normal = evaluation.climatology["t"].isel(dayofyear=days)
     np.testing.assert_allclose(
-        departures["t"], fields["t"].to_numpy() - normal.to_numpy(), rtol=1e-4, atol=1e-4
+        anomalies["t"], fields["t"].to_numpy() - normal.to_numpy(), rtol=1e-4, atol=1e-4
     )
 
 

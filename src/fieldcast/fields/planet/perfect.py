@@ -31,8 +31,8 @@ from fieldcast.fields.planet.options import PlanetOptions
 from fieldcast.fields.planet.parameters import YEAR
 from fieldcast.fields.planet.sphere import Sphere
 from fieldcast.fields.planet.weather import Map, stored, weather, with_attributes
+from fieldcast.initial_times import InitialTimes
 from fieldcast.progress import Progress
-from fieldcast.starts import Starts
 
 WINDOW = 15  # days of the year to either side, as for the climatological ensemble
 CHUNK = 20_000  # grid points of all states in a batch, chosen so that its arrays fit a cache
@@ -41,7 +41,7 @@ Ensemble = Float[np.ndarray, "start member m 2 3 n"]
 
 
 def perfect_model(
-    states: xr.Dataset, starts: Starts, training: Sequence[str], error: float, seed: int
+    states: xr.Dataset, initial_times: InitialTimes, training: Sequence[str], error: float, seed: int
 ) -> Iterator[xr.Dataset]:
     """Yield the forecasts lead by lead: each variable on (lead, start, member, latitude, longitude), in its units.
 
@@ -49,7 +49,7 @@ def perfect_model(
     ----------
     states
         `q` of every day, as `weather.simulate` returns it.
-    starts
+    initial_times
         Initial times `scored`, the numbers of `leads` (days) and `members`, and the `digest` of these.
     training
         First and last time of the training split.
@@ -62,13 +62,15 @@ def perfect_model(
     planet, grid = Planet(options), options.grid()
     iso = calendars.iso(states["time"])
     pool = np.flatnonzero((iso >= training[0]) & (iso <= training[1]))
-    days = calendars.positions(states["time"], starts["scored"])
+    days = calendars.positions(states["time"], initial_times["scored"])
     day_of_year = calendars.day_of_year(states["time"])
-    pairs = np.stack([draw_pairs(day, pool, day_of_year, starts["members"], seed) for day in days.tolist()])
+    pairs = np.stack(
+        [draw_pairs(day, pool, day_of_year, initial_times["members"], seed) for day in days.tolist()]
+    )
     ensemble = initial_states(states["q"], days, pairs, error)
     runs = batches(planet, ensemble, days)
-    attributes = {**lineage_of(states, starts, training, error, seed), "source": "perfect model"}
-    leads = range(1, starts["leads"] + 1)
+    attributes = {**lineage_of(states, initial_times, training, error, seed), "source": "perfect model"}
+    leads = range(1, initial_times["leads"] + 1)
 
     def next_weather(run: Iterator[Moment]) -> dict[str, Map]:
         return {name: stored(values) for name, values in weather(planet, grid, next(run).q).items()}
@@ -81,17 +83,17 @@ def perfect_model(
         values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         forecasts = {name: x.reshape(1, *ensemble.shape[:2], *x.shape[1:]) for name, x in values.items()}
         yield to_dataset(forecasts, lead, states["time"].values[days], grid).assign_attrs(
-            attributes, piece=lead - 1, pieces=starts["leads"]
+            attributes, piece=lead - 1, pieces=initial_times["leads"]
         )
 
 
 def lineage_of(
-    states: xr.Dataset, starts: Starts, training: Sequence[str], error: float, seed: int
+    states: xr.Dataset, initial_times: InitialTimes, training: Sequence[str], error: float, seed: int
 ) -> dict[str, Any]:
     """Lineage of the forecasts: everything they depend on."""
     return {
         "states": states.attrs["lineage"],
-        "starts": starts["digest"],
+        "starts": initial_times["digest"],
         "train": list(training),
         "initial_error": error,
         "seed": seed,

@@ -1,1 +1,1 @@
-"""The stage `initial_times`: starts of forecasts, and the forecasts of the perfect model from them."""
+"""The stage `initial_times`: initial times of forecasts, and the forecasts of the perfect model from them."""

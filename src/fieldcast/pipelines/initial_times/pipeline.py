@@ -1,4 +1,4 @@
-"""fields -> starts -> the perfect model's forecasts."""
+"""fields -> initial times -> the perfect model's forecasts."""
 
 from kedro.pipeline import Pipeline
 
@@ -9,10 +9,10 @@ from fieldcast.tasks import Step
 nodes = Module("fieldcast.pipelines.initial_times.nodes")
 
 STEPS = (
-    Step(nodes.choose_starts, ("fields", "splits"), ("rollout", "limits"), ("starts",)),
+    Step(nodes.choose_initial_times, ("fields", "splits"), ("rollout", "limits"), ("initial_times",)),
     Step(
         nodes.run_perfect_model,
-        data=("planet_states", "starts", "splits"),
+        data=("planet_states", "initial_times", "splits"),
         parameters=("rollout", "seed", "earlier"),
         outputs=("perfect_model",),
     ),

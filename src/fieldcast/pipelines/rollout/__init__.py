@@ -1,1 +1,1 @@
-"""The stage `rollout`: forecasts from the stored starts, and the statistics of a long rollout."""
+"""The stage `rollout`: forecasts from the stored initial times, and the statistics of a long rollout."""

@@ -1,4 +1,4 @@
-"""checkpoint, fields, starts, splits -> draws, stability, snapshots, costs."""
+"""checkpoint, fields, initial times, splits -> draws, stability, snapshots, costs."""
 
 from kedro.pipeline import Pipeline
 
@@ -12,11 +12,13 @@ from fieldcast.tasks import Step, Task
 nodes = Module("fieldcast.pipelines.rollout.nodes")
 
 INPUTS = (
-    PREPARED | {"starts": "starts"} | {name: f"params:{name}" for name in ("rollout", "options", "earlier")}
+    PREPARED
+    | {"initial_times": "initial_times"}
+    | {name: f"params:{name}" for name in ("rollout", "options", "earlier")}
 )
-ADOPT = Step(
-    nodes.adopt,
-    data=("perfect_model", "starts", "fields", "splits"),
+IMPORT_FORECASTS = Step(
+    nodes.import_forecasts,
+    data=("perfect_model", "initial_times", "fields", "splits"),
     parameters=("model", "rollout", "limits", "seed"),
     outputs=("draws",),
 )
@@ -26,7 +28,7 @@ def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
     """Draw from the checkpoint that the experiment trained or uses; take in forecasts that were made elsewhere."""
     types = experiment_types(task, experiment)
     if experiment.file:
-        return Pipeline([as_node(ADOPT, types=types)])
+        return Pipeline([as_node(IMPORT_FORECASTS, types=types)])
     roll, inputs = from_checkpoint(nodes.roll, experiment)
     roll_long, _ = from_checkpoint(nodes.roll_long, experiment)
     inputs |= INPUTS

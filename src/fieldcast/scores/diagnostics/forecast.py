@@ -18,10 +18,10 @@ class ForecastDiagnostics:
     """Collects the diagnostics of an evaluation that figures need and a table cannot hold.
 
     rank_histogram, rank_low, rank_high (lead, variable, rank): how often, by area, the truth has this rank
-    among the members, with the 95 % interval of a block bootstrap of starts; flat is 1/(M + 1).
+    among the members, with the 95 % interval of a block bootstrap of initial times; flat is 1/(M + 1).
     spectrum_members, spectrum_mean (of the member mean) and spectrum_truth (lead, variable, wavenumber): zonal
-    power averaged over starts and the latitudes of `spectra.band` in which no variable has missing cells, in
-    unit² · metre. Starts from which a member is not finite are left out; NaN where none is left.
+    power averaged over initial times and the latitudes of `spectra.band` in which no variable has missing cells, in
+    unit² · metre. Initial times from which a member is not finite are left out; NaN where none is left.
     """
 
     def __init__(self, aligned: AlignedForecasts, members: int) -> None:
@@ -44,7 +44,7 @@ class ForecastDiagnostics:
         weights: Float[np.ndarray, "latitude longitude"],
         rng: np.random.Generator,
     ) -> None:
-        """Add members and truth of one variable at one lead, from the starts whose members are all finite.
+        """Add members and truth of one variable at one lead, from the initial times whose members are all finite.
 
         Ties of ranks are broken by `rng`.
         """

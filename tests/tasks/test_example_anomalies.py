@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from fieldcast.figures.departures import example_departures, snapshot_departures
+from fieldcast.tasks.anomalies import example_anomalies, snapshot_anomalies
 from fieldcast.time_steps import TimeStep
 
 GRID = {"latitude": [-30.0, 30.0], "longitude": [0.0, 120.0, 240.0]}
@@ -29,7 +29,7 @@ def test_all_kinds_but_the_spread_lose_the_climatology(climatology):
     dims = ("case", "time", "kind", "latitude", "longitude")
     times = pd.DatetimeIndex(["2001-01-10", "2001-02-01"])
     examples = xr.Dataset({"z": (dims, values, {"units": "m"})}, {"kind": kinds, "time": times, **GRID})
-    anomalies = example_departures(examples, climatology)
+    anomalies = example_anomalies(examples, climatology)
     assert (
         anomalies["z"].dims == dims
         and anomalies["z"].attrs == {"units": "m"}
@@ -48,7 +48,7 @@ def test_snapshots_lose_the_climatology_of_the_day_at_which_they_are_valid(clima
     snapshots = xr.Dataset(
         {"z": (dims, np.zeros((2, 2, 1, 2, 3), "float32"))}, {"step": [1, 40], "start": starts, **GRID}
     )
-    anomalies = snapshot_departures(snapshots, climatology, TimeStep(24.0))
+    anomalies = snapshot_anomalies(snapshots, climatology, TimeStep(24.0))
     assert anomalies["z"].dims == dims
     days = -anomalies["z"].isel(member=0, latitude=0, longitude=0).to_numpy()
     np.testing.assert_array_equal(days, [[2, 1], [41, 40]])

@@ -1,4 +1,4 @@
-"""Stored fields as departures from the climatology, whose annual cycle and latitudes would hide the weather."""
+"""Stored fields as anomalies from the climatology, whose annual cycle and latitudes would hide the weather."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fieldcast.fields.climatology import at
 from fieldcast.time_steps import TimeStep
 
 
-def example_departures(examples: xr.Dataset, climatology: xr.Dataset) -> xr.Dataset:
+def example_anomalies(examples: xr.Dataset, climatology: xr.Dataset) -> xr.Dataset:
     """Examples of reconstructions minus the climatology of their days, with the attribute `anomaly`.
 
     The spread of an ensemble stays as it is: subtracting a constant does not change it.
@@ -23,7 +23,7 @@ def example_departures(examples: xr.Dataset, climatology: xr.Dataset) -> xr.Data
     ).assign_attrs(anomaly=1)
 
 
-def snapshot_departures(snapshots: xr.Dataset, climatology: xr.Dataset, step: TimeStep) -> xr.Dataset:
+def snapshot_anomalies(snapshots: xr.Dataset, climatology: xr.Dataset, step: TimeStep) -> xr.Dataset:
     """Snapshots of long rollouts minus the climatology of the days at which they are valid."""
     names = [name for name in snapshots.data_vars if name in climatology]
     normals = [

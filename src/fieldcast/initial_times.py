@@ -1,11 +1,11 @@
-"""The starts of forecasts, as `starts.json` stores them."""
+"""The initial times of forecasts, as `initial_times.json` stores them."""
 
 from __future__ import annotations
 
 from typing import NotRequired, TypedDict
 
 
-class Starts(TypedDict):
+class InitialTimes(TypedDict):
     """Initial times of all forecasts, which every method shares, with the digest of all that scores depend on."""
 
     data: str  # digest of the fields
