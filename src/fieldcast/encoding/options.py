@@ -140,7 +140,7 @@ class Calibration:
     k: float = 0.05
     members: Annotated[int, Field(ge=2)] = 8
     spin_up: Annotated[int, Field(ge=0)] = 15  # first steps of a cycle, which are discarded
-    segments: Annotated[int, Field(ge=1)] = 24  # number of parallel cycles in the training split
+    cycles: Annotated[int, Field(ge=1)] = 24  # number of parallel cycles in the training split
     steps: Annotated[int, Field(ge=1)] = 60  # number of steps of each cycle
     # number of sweeps, each with the background errors of the last one
     sweeps: Annotated[int, Field(ge=1)] = 2
@@ -155,7 +155,7 @@ class Calibration:
 
     def capped(self, limits: Limits) -> "Calibration":
         """The options under the limits."""
-        names = ("spin_up", "segments", "steps", "tuning")
+        names = ("spin_up", "cycles", "steps", "tuning")
         counts = {name: limits.cap("times", getattr(self, name)) for name in names}
         members = max(2, limits.cap("members", self.members))
         return replace(self, members=members, **counts)  # type: ignore[arg-type]

@@ -194,7 +194,7 @@ class CalibrationRun:
     def forecasts(self, sweeps: int, trials: int) -> int:
         """Number of one-step forecasts of single members in `sweeps` sweeps and `trials` trials."""
         options = self.options
-        in_sweep = options.segments * options.members * (options.spin_up + options.steps)
+        in_sweep = options.cycles * options.members * (options.spin_up + options.steps)
         in_trial = self._tuning_members * (options.spin_up + options.tuning)
         return sweeps * in_sweep + trials * in_trial
 
@@ -202,7 +202,7 @@ class CalibrationRun:
         """Forecast minus truth after the spin-up; in the first sweep the sample holds training anomalies."""
         training = select(self.data.fields, self.data.splits, "train")
         filter, options = self.filter, self.options
-        periods = self._periods(training, options.segments, options.steps)
+        periods = self._periods(training, options.cycles, options.steps)
         if sweep == 0:
             filter.fill_pool(periods.x.flatten(0, 1))
         seed = seed_for("sweep", self.seed, sweep) % 2**31
