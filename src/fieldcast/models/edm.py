@@ -98,10 +98,10 @@ class EDM(Trained):
 
     @torch.no_grad()
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
-        rows, noise = c.repeat(draws.members), draws.per_row()
+        rows, streams = c.repeat(draws.members), draws.per_row()
         size = min(ROWS_AT_ONCE, max(1, CELLS_AT_ONCE // self.space.area.numel()))
         pieces = torch.arange(rows.count, device=self.space.area.device).split(size)
-        x = torch.cat([self.draw(rows[piece], noise.of_data(piece)) for piece in pieces])
+        x = torch.cat([self.draw(rows[piece], streams.of_data(piece)) for piece in pieces])
         return x.unflatten(0, (c.count, draws.members))
 
     def draw(self, c: Context, draws: RandomStreams) -> Float[Tensor, "rows variable y x"]:

@@ -148,7 +148,7 @@ class Hybrid(Derived, Filter):
         return self._state(x), {**kept, MEAN: self._state(mean)}
 
     def background_mean(self, step: CycleStep) -> Float[Tensor, "batch variable y x"]:
-        return step.prior["mean"]
+        return step.update_memory["mean"]
 
     def static_mean(self, c: Context) -> Float[Tensor, "batch variable y x"]:
         """x_a for a background of 0 and B = T o S, without a check of the observations.
