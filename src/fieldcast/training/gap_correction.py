@@ -137,12 +137,12 @@ class GapCorrection:
         model = self.initial_model(record)
         base = model.base
         assert isinstance(base, OptimalInterpolation)
-        every = torch.arange(len(record.x), device=record.x.device)
-        base.solve([self.batch(record, every)])
-        tuning = self.hide_gaps(record, every[evenly_spaced_times(record, TUNING_TIMES)], "tuning")
+        all_times = torch.arange(len(record.x), device=record.x.device)
+        base.solve([self.batch(record, all_times)])
+        tuning = self.hide_gaps(record, all_times[evenly_spaced_times(record, TUNING_TIMES)], "tuning")
         for _ in search(base, lambda: log_crps(model, tuning), []):
             pass
-        selected = every[evenly_spaced_times(record, TRAINING_TIMES)]
+        selected = all_times[evenly_spaced_times(record, TRAINING_TIMES)]
         self.train(model, self.hide_gaps(record, selected, "training"))
         return model
 
@@ -170,8 +170,8 @@ class GapCorrection:
         model = self.initial_model(record)
         base = model.base
         assert isinstance(base, OptimalInterpolation)
-        every = torch.arange(len(record.x), device=record.x.device)
-        batch = self.batch(record, every)
+        all_times = torch.arange(len(record.x), device=record.x.device)
+        batch = self.batch(record, all_times)
         base.keep(base.grid.gather(batch.x), self.days.to(batch.x))
         typical = record.observed.sum(1).argsort()[[len(record.x) // 2]]
         batch_of_one, streams = self.batch(record, typical), RandomStreams(0, typical, self.fit.members)
@@ -186,7 +186,7 @@ class GapCorrection:
         completed = augmentation.ROUNDS * len(augmentation.affordable_times(record.observed))
         completed += augmentation.TRIAL_TIMES * len(augmentation.TRIAL_WEIGHTS)
         trials = 1 + sum(len(values) for values in base.choices.values())
-        updates = completed + TUNING_TIMES * trials + min(TRAINING_TIMES, len(every)) + len(every)
+        updates = completed + TUNING_TIMES * trials + min(TRAINING_TIMES, len(all_times)) + len(all_times)
         return PASSES * (updates * update + self.fit.steps * step) / 60
 
 
