@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fieldcast.encoding.checkpoint import pack, unpack
-from fieldcast.encoding.options import Calibration, Cycling, Limits, Sparsification
+from fieldcast.encoding.options import Calibration, CycledAssimilation, Limits, Sparsification
 from fieldcast.errors import InputError
 from fieldcast.lineage import FINISHED_BEFORE
 from fieldcast.models.persistence import Persistence
@@ -33,7 +33,7 @@ def forecast(world) -> bytes:
     return pack(Persistence(world.space), world.codec, header)
 
 
-CYCLING = Cycling(calibration=OPTIONS, members=4)
+CYCLING = CycledAssimilation(calibration=OPTIONS, members=4)
 
 
 def recipe(model: dict) -> Recipe:

@@ -162,7 +162,7 @@ class Calibration:
 
 
 @dataclass(frozen=True, config=STRICT)
-class Cycling:
+class CycledAssimilation:
     """Length, members and observing networks of cycles in the test split; noise and seed are in `Sparsification`.
 
     Raises

@@ -19,7 +19,7 @@ from fieldcast import lineage, provenance
 from fieldcast.encoding import costs
 from fieldcast.encoding.checkpoint import FITTED_BY, FORMAT, pack, unpack
 from fieldcast.encoding.device import choose_device
-from fieldcast.encoding.options import Calibration, Cycling, Sparsification
+from fieldcast.encoding.options import Calibration, CycledAssimilation, Sparsification
 from fieldcast.encoding.tensor_file import pack_bytes
 from fieldcast.errors import InputError
 from fieldcast.fields.prepared import PreparedData
@@ -39,8 +39,8 @@ FORECAST = "the checkpoint in the role 'forecast'"
 
 
 def calibrate(
-    recipe: Recipe, cycling: Cycling, observing_network: Sparsification, data: PreparedData, base: bytes | None,
-    earlier: bytes | None, states: xr.Dataset | None = None,
+    recipe: Recipe, cycling: CycledAssimilation, observing_network: Sparsification, data: PreparedData,
+    base: bytes | None, earlier: bytes | None, states: xr.Dataset | None = None,
 ) -> Iterator[Saved]:  # fmt: skip
     """Calibrate a filter, its background-error sample and tuned values; yield files to save after each sweep and trial.
 
