@@ -165,7 +165,7 @@ class GapCorrection:
                 run.update(model.terms(batch[index], *(values[index] for values in drawn)))
         model.load_state_dict(run.average, strict=False)
 
-    def minutes(self, record: Record) -> float:
+    def estimated_minutes(self, record: Record) -> float:
         """Estimated minutes of all fits, from one update of optimal interpolation and one step of the network."""
         model = self.initial_model(record)
         base = model.base
@@ -177,10 +177,10 @@ class GapCorrection:
         batch_of_one, streams = self.batch(record, typical), RandomStreams(0, typical, self.fit.members)
         with torch.no_grad():
             drawn = moments(model, batch_of_one.context, typical, streams)  # computes the covariance, too
-            update = seconds(lambda: moments(model, batch_of_one.context, typical, streams))
+            update = time_call(lambda: moments(model, batch_of_one.context, typical, streams))
         first = torch.zeros(self.fit.batch, dtype=torch.long, device=typical.device)
         run = Training(model, self.fit, self.seed)
-        step = seconds(
+        step = time_call(
             lambda: run.update(model.terms(batch_of_one[first], *(values[first] for values in drawn)))
         )
         completed = augmentation.ROUNDS * len(augmentation.affordable_times(record.observed))
@@ -223,7 +223,7 @@ def evenly_spaced_times(record: Record, count: int) -> Int[Tensor, " some"]:
     return times[evenly(len(times), count).to(times.device)]
 
 
-def seconds(work: Callable[[], object]) -> float:
+def time_call(work: Callable[[], object]) -> float:
     """Duration of one call [s]."""
     begin = time.perf_counter()
     work()
