@@ -28,10 +28,8 @@ from fieldcast.models.space import Space
 LEVEL, NOISE = range(2)  # streams of a training step
 TRAINING_LOG_NOISE = -1.2, 1.2  # mean and standard deviation of ln s in training, as for images
 FREQUENCIES = 16  # number of frequencies in the embedding gamma of the noise level
-ROWS_AT_ONCE, CELLS_AT_ONCE = (
-    40,
-    40 * 4096,
-)  # limits of the draws, and of their cells, that are in memory together
+# limits of the draws, and of their cells, that are in memory together
+ROWS_AT_ONCE, CELLS_AT_ONCE = 40, 40 * 4096
 
 
 class EDM(Trained):

@@ -30,9 +30,8 @@ from fieldcast.models.options import Count, Number
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
-FILM_INIT_SCALE = (
-    0.1  # factor of the initial FiLM weights: overdispersion is slower to correct than underdispersion
-)
+# factor of the initial FiLM weights: overdispersion is slower to correct than underdispersion
+FILM_INIT_SCALE = 0.1
 
 
 class Ensemble(Trained):

@@ -30,9 +30,8 @@ from fieldcast.models.gaussian.kalman_gain import cholesky
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
-MAX_EXACT_POINTS = (
-    4000  # largest number of points for a Cholesky factor of the prior: 130 MB while it is computed
-)
+# largest number of points for a Cholesky factor of the prior: 130 MB while it is computed
+MAX_EXACT_POINTS = 4000
 MAX_DEGREE = 80  # largest degree of the spherical harmonics for more points: half a wave is 250 km
 QUADRATURE_NODES = 512  # nodes of the quadrature for the variances of the harmonics
 POINTS_PER_BATCH = 512  # points whose harmonics are computed together

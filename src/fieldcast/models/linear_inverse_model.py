@@ -56,9 +56,8 @@ class Operators(NamedTuple):
     G: Float[Tensor, "mode past_mode"]
     Q: Float[Tensor, "mode mode"]
     root: Float[Tensor, "mode mode"]  # root root^T = Q
-    scale: Float[
-        Tensor, " cell"
-    ]  # factor that gives draws from the modes beyond the truncation the variance of d
+    # factor that gives draws from the modes beyond the truncation the variance of d
+    scale: Float[Tensor, " cell"]
     L: Float[Tensor, " mode"]  # variances of the modes
 
 

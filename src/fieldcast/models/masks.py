@@ -26,9 +26,8 @@ from fieldcast.models.space import Space
 
 MAX_K = 1.0  # largest share k of observed cells
 WAVES = 32  # number of waves in a smooth random field
-CORRELATION_LENGTH = (
-    0.25  # correlation length of a smooth random field, as a share of the radius of the domain
-)
+# correlation length of a smooth random field, as a share of the radius of the domain
+CORRELATION_LENGTH = 0.25
 LOG_DENSITY_DEVIATION = 1.5  # standard deviation of the logarithm of the density of stations
 INCLINATION = math.radians(80)  # inclination of the ground tracks to the equator
 HALF_WIDTH = 1.5  # half the width of a swath, in rows of the grid

@@ -39,9 +39,8 @@ class GridPoints(nn.Module):
         self.register_buffer("cells", cells, persistent=False)
         self.register_buffer("place", place, persistent=False)
         self.register_buffer("points", points / points.norm(dim=1, keepdim=True), persistent=False)  # (P, 3)
-        self.register_buffer(
-            "size", torch.bincount(place).double(), persistent=False
-        )  # number of cells of a point
+        # number of cells of a point
+        self.register_buffer("size", torch.bincount(place).double(), persistent=False)
         self.register_buffer("area", area, persistent=False)  # sum over the cells of a point
         # squared radius of gyration: 1 for a globe
         self.extent = float((points - points.mean(0)).square().sum(1).mean())
@@ -85,13 +84,11 @@ class ObservedPoints:
     """Data of a batch that share a mask; at a point with several observed cells, their mean is observed."""
 
     datum: Int[Tensor, " rows"]  # indices in the batch
-    index: Int[
-        Tensor, " observed"
-    ]  # indices into (V, P) flattened; the variables of a point next to each other
+    # indices into (V, P) flattened; the variables of a point next to each other
+    index: Int[Tensor, " observed"]
     y: Float[Tensor, "rows observed"]
-    count: Float[
-        Tensor, " observed"
-    ]  # number of observed cells, which divides the error variance of their mean
+    # number of observed cells, which divides the error variance of their mean
+    count: Float[Tensor, " observed"]
 
 
 def observations(
