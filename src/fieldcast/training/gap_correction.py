@@ -1,7 +1,7 @@
 """Optimal interpolation of a record, corrected by a neural network that learns from the gaps of the same record.
 
 At each training time, values are hidden in the shape of the gaps of another time. The network that corrects the draws
-of optimal interpolation (`models.corrected`) is trained by the fair CRPS of these hidden values alone, as DINCAE is by
+of optimal interpolation (`models.corrected`) is trained with the fair CRPS of these hidden values alone, as DINCAE is by
 their likelihood (Barth et al. 2020). Each time is conditioned on its own observations, with the covariance of the
 times outside its fold: its own completed state must not predict it.
 
@@ -154,7 +154,7 @@ class GapCorrection:
         return model
 
     def train(self, model: Corrected, batch: Batch) -> None:
-        """Train the network by the fair CRPS of hidden values; the draws of the base are made once."""
+        """Train the network with the fair CRPS of hidden values; the draws of the base are made once."""
         assert batch.index is not None
         streams = RandomStreams(seed_for("gap correction", self.seed), batch.index, self.fit.members)
         drawn = moments(model, batch.context, batch.index, streams)
