@@ -15,11 +15,15 @@ POINTS: Literal["points"] = "points"  # stations between the cells, in scored ca
 
 @dataclass(frozen=True, config=STRICT)
 class Limits:
-    """Caps on all numbers of steps, members and times, for quick runs and tests; None means no cap."""
+    """Caps on numbers of gradient steps, members and times, for quick runs and tests; None means no cap.
 
-    steps: Annotated[int, Field(ge=1)] | None = None
+    `times` caps all other numbers of steps and states as well: those of rollouts and of cycles with their spin-up,
+    and of initial times, samples, validation and tuning.
+    """
+
+    steps: Annotated[int, Field(ge=1)] | None = None  # gradient steps of a training
     members: Annotated[int, Field(ge=1)] | None = None
-    times: Annotated[int, Field(ge=1)] | None = None  # scored times, and other numbers of times or states
+    times: Annotated[int, Field(ge=1)] | None = None
 
     def cap(self, name: str, value: int) -> int:
         """The value, at most the limit `name`; the value itself without such a limit."""
