@@ -17,8 +17,8 @@ POINTS: Literal["points"] = "points"  # stations between the cells, in scored ca
 class Limits:
     """Caps on numbers of gradient steps, members and times, for quick runs and tests; None means no cap.
 
-    `times` caps all other numbers of steps and states as well: those of rollouts and of cycles with their spin-up,
-    and of initial times, samples, validation and tuning.
+    `times` caps the numbers of scored and initial times, of steps of rollouts and of cycles with their spin-up, and of
+    states in samples, validation and tuning.
     """
 
     steps: Annotated[int, Field(ge=1)] | None = None  # gradient steps of a training
