@@ -56,7 +56,7 @@ class Saved(NamedTuple):
 
 
 class FitInputs(NamedTuple):
-    """What a model is fitted to, and how."""
+    """The data of both splits that a fit uses, its options and its seed."""
 
     training: Batches
     validation: Batches
