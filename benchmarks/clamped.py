@@ -36,7 +36,7 @@ from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.selection import evenly
 from fieldcast.models.space import Space
 from fieldcast.training.batches import ReconstructionBatches
-from fieldcast.training.loop import solve
+from fieldcast.training.loop import FitInputs, solve
 from fieldcast.training.options import Fit
 from fieldcast.training.state_source import InMemory
 
@@ -119,7 +119,7 @@ def report(times: int) -> Iterator[str]:
             models: dict[str, Solved | None] = {"climatology": None}
             for kind in (Linear, OptimalInterpolation, Kriging, GappyPCA):
                 solved = kind(space)
-                solve(solved, parts[0], parts[1], Fit(), 0)
+                solve(solved, FitInputs(parts[0], parts[1], Fit(), 0))
                 models[kind.__name__] = solved
             for pattern in PATTERNS:
                 yield f"\nclamped {name}, observation noise {noise:g}, {pattern}"

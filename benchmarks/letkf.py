@@ -42,7 +42,7 @@ def seconds(work: Callable[[], object], repeats: int = REPEATS) -> float:
     return min(times)
 
 
-def analysis(every: int, values: int) -> float:
+def analysis(node_spacing: int, values: int) -> float:
     """Seconds of one analysis."""
     space = globe()
     x = smooth(space, MEMBERS + 1)
@@ -51,7 +51,7 @@ def analysis(every: int, values: int) -> float:
     mask[torch.randperm(len(mask), generator=generator)[:values]] = True
     mask = mask.view(1, *x[0].shape)
     y = (x[-1] + NOISE * torch.randn(x[0].shape, generator=generator)) * mask
-    filter = LETKF(space, every=every)
+    filter = LETKF(space, node_spacing=node_spacing)
     filter.choose(localisation=LOCALISATION)
     c, draws = Context(1, observed=y, mask=mask, noise=NOISE), RandomStreams(0, torch.arange(1), MEMBERS)
     return seconds(lambda: filter.update(x[None, :-1], c, {}, draws))

@@ -22,7 +22,7 @@ import fieldcast
 from fieldcast.fields.ingest import ingest
 from fieldcast.fields.splits import make, select
 from fieldcast.models.gaussian import local_gain
-from fieldcast.models.masks import PATTERNS
+from fieldcast.models.masks import PATTERN_FUNCTIONS
 from fieldcast.models.random_streams import RandomStreams
 
 EXPERIMENT, NOISE, SCORED, MEMBERS, SEED = "reconstruct.optimal_interpolation", 0.1, 16, 19, 0
@@ -54,7 +54,7 @@ def main() -> None:
     )
     for share, pattern in product(given.share, ("random", "swaths")):
         left = torch.tensor([round(share * truth[names[0]][0].size)])
-        mask = PATTERNS[pattern](RandomStreams(SEED, torch.arange(1)), space, left, 1)[0, 0]
+        mask = PATTERN_FUNCTIONS[pattern](RandomStreams(SEED, torch.arange(1)), space, left, 1)[0, 0]
         rank = mask.expand(space.shape).flatten().argsort().argsort().unflatten(0, space.shape)
         observed = noisy.where(xr.DataArray(rank.numpy() < int(left), dims=("latitude", "longitude")))
         for name in names:

@@ -30,7 +30,7 @@ from fieldcast.encoding.anomalies import space_of
 from fieldcast.fields import climatology as climatologies
 from fieldcast.fields import normalisation as normalisations
 from fieldcast.fields.splits import make, select
-from fieldcast.models.masks import PATTERNS
+from fieldcast.models.masks import PATTERN_FUNCTIONS
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
@@ -46,7 +46,7 @@ def hidden(anomaly: xr.DataArray, space: Space, pattern: str, share: float) -> x
         priority = -torch.from_numpy(anomaly.values)
     else:
         draws = RandomStreams(SEED, torch.arange(len(anomaly)))
-        priority = PATTERNS[pattern](draws, space, left, 1)[:, 0].expand(len(anomaly), *space.shape)
+        priority = PATTERN_FUNCTIONS[pattern](draws, space, left, 1)[:, 0].expand(len(anomaly), *space.shape)
     rank = priority.flatten(1).argsort(1).argsort(1).unflatten(1, space.shape)
     return anomaly.copy(data=(rank >= left[:, None, None]).numpy())
 
@@ -112,7 +112,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("fields")
     parser.add_argument("--experiment", default="reconstruct.optimal_interpolation")
     parser.add_argument(
-        "--patterns", nargs="+", default=["random", "blocks", "swaths"], choices=[*PATTERNS, COLD]
+        "--patterns", nargs="+", default=["random", "blocks", "swaths"], choices=[*PATTERN_FUNCTIONS, COLD]
     )
     parser.add_argument("--percent", nargs="+", type=int, default=[0, 30, 50, 70, 90, 95])
     parser.add_argument("--output", type=Path, default=Path("price_of_gaps.csv"))

@@ -63,7 +63,7 @@ ROLES = {"reference": "optimal_interpolation", "bound": "perfect_letkf"}
 TRAINING = {
     "forecast.crps_ensemble.fit.max_minutes": 200,
     "reconstruct.guided_diffusion.fit.max_minutes": 200,
-    "assimilation.calibration.segments": 16,
+    "assimilation.calibration.cycles": 16,
 }
 
 

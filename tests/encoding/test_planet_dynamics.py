@@ -7,7 +7,7 @@ import xarray as xr
 from worlds import World
 
 from fieldcast.encoding.cycle_observations import observe_cycle
-from fieldcast.encoding.options import Cycling, Limits, Sparsification
+from fieldcast.encoding.options import CycledAssimilation, Limits, Sparsification
 from fieldcast.encoding.planet_dynamics import PlanetDynamics
 from fieldcast.errors import InputError
 from fieldcast.fields.planet.options import PlanetOptions
@@ -112,7 +112,7 @@ def test_exact_observations_of_all_cells_lead_to_the_truth(
 
 
 def test_a_cycle_follows_the_truth_and_resumes_to_the_same_numbers(planet: xr.Dataset, world: World) -> None:
-    cycling = Cycling(spin_up=6, steps=6, members=4, cases={"random": [0.3]})
+    cycling = CycledAssimilation(spin_up=6, steps=6, members=4, cases={"random": [0.3]})
     network, limits = Sparsification(noise=0.1), Limits()
     observations = observe_cycle(
         world.fields, world.splits, world.codec, world.space, network, cycling, limits

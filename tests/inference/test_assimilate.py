@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fieldcast.encoding.cycle_observations import observe_cycle, require_cycle_observations
-from fieldcast.encoding.options import Cycling, Limits, Sparsification
+from fieldcast.encoding.options import CycledAssimilation, Limits, Sparsification
 from fieldcast.errors import InputError
 from fieldcast.inference.assimilate import Assimilator, analysis_context, assimilate, pack_state, resume_state
 from fieldcast.models.assimilation.filter import UPDATE, CycleState
@@ -19,7 +19,7 @@ from fieldcast.scores.assimilation import assimilation_statistics
 from fieldcast.tasks.scoring_inputs import cell_areas
 from fieldcast.training.state_source import InMemory
 
-CYCLING = Cycling(spin_up=2, steps=5, members=4, cases={"random": [0.1, 0.3]})
+CYCLING = CycledAssimilation(spin_up=2, steps=5, members=4, cases={"random": [0.1, 0.3]})
 SPARSIFICATION = Sparsification(noise=0.1)
 SOURCES = {"members": 4, "seed": 3, "model": "abc"}
 
@@ -74,7 +74,7 @@ def test_a_share_has_gross_errors_and_filters_assume_another_error(world, observ
 
 
 def test_other_options_are_refused(world, observations):
-    other = Cycling(spin_up=2, steps=5, members=4, cases={"random": [0.1]})
+    other = CycledAssimilation(spin_up=2, steps=5, members=4, cases={"random": [0.1]})
     with pytest.raises(InputError, match="recreate them with `kedro run --pipelines observing_network`"):
         require_cycle_observations(observations, world.fields, world.splits, SPARSIFICATION, other, Limits())
 

@@ -3,7 +3,7 @@
 import pytest
 
 from fieldcast.errors import InputError
-from fieldcast.inference.file_options import Cycle, Fill, Gridding
+from fieldcast.inference.file_options import Fill, Gridding, RecordCycleOptions
 
 
 @pytest.mark.parametrize(
@@ -12,7 +12,10 @@ from fieldcast.inference.file_options import Cycle, Fill, Gridding
         (Fill(experiment="reconstruct.linear").table, "fieldcast fill --stations FILE.csv"),
         (Gridding().table, "fieldcast grid-stations FILE.csv"),
         (Fill(experiment="reconstruct.linear").file, "fieldcast fill FILE"),
-        (Cycle(forecaster="forecast.vae", updater="assimilate.letkf").file, "fieldcast cycle FILE"),
+        (
+            RecordCycleOptions(forecaster="forecast.vae", updater="assimilate.letkf").file,
+            "fieldcast cycle FILE",
+        ),
     ],
 )
 def test_a_file_that_is_not_set_is_asked_for_with_its_command(ask, command):

@@ -57,7 +57,7 @@ def test_observed_values_are_kept_and_rows_are_independent(method, per_variable)
     model, x = method(space), white(space, 5)
     if method is ThinPlate:
         model.choose(smoothing=0.0)
-    mask = drawn_mask(space, 5, 0.2, patterns=tuple(masks.PATTERNS), per_variable=per_variable)
+    mask = drawn_mask(space, 5, 0.2, patterns=tuple(masks.PATTERN_FUNCTIONS), per_variable=per_variable)
     mask[3:] = mask[2]  # masks that are shared, and others that are not
     result = fill(model, x, mask, members=2)
     assert result.shape == (5, 2, *space.state_shape)

@@ -14,7 +14,7 @@ from fieldcast.models import masks, patterns
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
-ALL = tuple(masks.PATTERNS)
+ALL = tuple(masks.PATTERN_FUNCTIONS)
 
 
 def test_options_name_every_pattern():

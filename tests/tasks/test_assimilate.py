@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from fieldcast.encoding.options import Cycling, Limits
+from fieldcast.encoding.options import CycledAssimilation, Limits
 from fieldcast.scores.assimilation import TRUTH
 from fieldcast.scores.statistics_table import name_rows, scored_digest, with_origin
 from fieldcast.tasks.assimilate import tabulate_leads
 
-CYCLING = Cycling(members=8)
+CYCLING = CycledAssimilation(members=8)
 
 
 @pytest.fixture

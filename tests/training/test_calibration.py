@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fieldcast.encoding.checkpoint import pack, unpack
-from fieldcast.encoding.options import Calibration, Cycling, Limits, Sparsification
+from fieldcast.encoding.options import Calibration, CycledAssimilation, Limits, Sparsification
 from fieldcast.errors import InputError
 from fieldcast.lineage import FINISHED_BEFORE
 from fieldcast.models.persistence import Persistence
@@ -19,7 +19,7 @@ from fieldcast.training.cycle_periods import CyclePeriods
 from fieldcast.training.options import Fit
 from fieldcast.training.run import Recipe
 
-OPTIONS = Calibration(members=3, segments=3, steps=6, spin_up=2, sweeps=2, tuning=3, k=0.3)
+OPTIONS = Calibration(members=3, cycles=3, steps=6, spin_up=2, sweeps=2, tuning=3, k=0.3)
 NETWORK = Sparsification(noise=0.1)
 HYBRID = {"type": "assimilation.hybrid.Hybrid"}
 
@@ -33,7 +33,7 @@ def forecast(world) -> bytes:
     return pack(Persistence(world.space), world.codec, header)
 
 
-CYCLING = Cycling(calibration=OPTIONS, members=4)
+CYCLING = CycledAssimilation(calibration=OPTIONS, members=4)
 
 
 def recipe(model: dict) -> Recipe:
@@ -54,7 +54,7 @@ def test_the_pool_holds_the_errors_of_the_forecast(world, whole) -> None:
     """Persistence of independent days: the error of a forecast is the difference of two states, of twice the variance
     where nothing is corrected; a cycle that observes a third of the cells does better."""
     model = unpack(whole[-1].checkpoint).model
-    assert model.errors.shape[0] == OPTIONS.segments * OPTIONS.steps
+    assert model.errors.shape[0] == OPTIONS.cycles * OPTIONS.steps
     assert 0.5 < float(model.errors.square().mean()) < 2.5
     assert [bool(saved.checkpoint) for saved in whole] == [False] * (len(whole) - 1) + [True]
 
@@ -109,7 +109,7 @@ def test_trials_are_ranked_on_the_validation_split_alone(world, forecast, whole)
     assert changed("validation") != scores
 
 
-def test_segments_are_stretches_of_their_split(world) -> None:
+def test_cycles_are_stretches_of_their_split(world) -> None:
     trial = CyclePeriods.of(world.split("train"), world.codec, 4, 10, torch.device("cpu"))
     assert trial.x.shape[:2] == (10, 4)
     truth = world.codec.encode(world.split("train"))

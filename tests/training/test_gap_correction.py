@@ -108,10 +108,12 @@ def test_a_time_does_not_predict_itself(correction: GapCorrection, record: Recor
 def test_the_estimate_counts_updates_and_steps_of_all_fits(
     correction: GapCorrection, record: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gap_correction, "seconds", lambda work: 0.5)
+    monkeypatch.setattr(gap_correction, "time_call", lambda work: 0.5)
     completed, trials, contexts = 2 * TIMES + 32 * 4, 21, TIMES
     updates = completed + gap_correction.TUNING_TIMES * trials + contexts + TIMES
-    assert correction.minutes(record) == pytest.approx(5 * (updates + correction.fit.steps) * 0.5 / 60)
+    assert correction.estimated_minutes(record) == pytest.approx(
+        5 * (updates + correction.fit.steps) * 0.5 / 60
+    )
 
 
 def test_values_are_hidden_although_few_times_have_gaps(correction: GapCorrection, record: Record) -> None:

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from fieldcast import lineage
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.observations import observations_dataset, observed_values
-from fieldcast.encoding.options import Cycling, Limits, Sparsification
+from fieldcast.encoding.options import CycledAssimilation, Limits, Sparsification
 from fieldcast.errors import InputError
 from fieldcast.fields.splits import SplitRanges, select
 from fieldcast.models.random_streams import seed_for
@@ -25,7 +25,7 @@ GROSS_ERROR = 5.0  # size of a gross error, in anomaly standard deviations
 
 def observe_cycle(
     fields: xr.Dataset, splits: SplitRanges, codec: FieldCodec, space: Space, options: Sparsification,
-    cycling: Cycling, limits: Limits,
+    cycling: CycledAssimilation, limits: Limits,
 ) -> xr.Dataset:  # fmt: skip
     """Observations (case, time, latitude, longitude) of the first states of the test split, NaN where there is none.
 
@@ -61,7 +61,9 @@ def gross_errors(
     return (GROSS_ERROR * sign * (rng.random(shape) < share)).astype(np.float32)
 
 
-def cycled_states(fields: xr.Dataset, splits: SplitRanges, cycling: Cycling, limits: Limits) -> xr.Dataset:
+def cycled_states(
+    fields: xr.Dataset, splits: SplitRanges, cycling: CycledAssimilation, limits: Limits
+) -> xr.Dataset:
     """The successive states of the test split that are observed, spin-up first.
 
     Raises
@@ -82,17 +84,17 @@ def cycled_states(fields: xr.Dataset, splits: SplitRanges, cycling: Cycling, lim
     return test.isel(time=slice(count))
 
 
-def spin_up(cycling: Cycling, limits: Limits) -> int:
+def spin_up(cycling: CycledAssimilation, limits: Limits) -> int:
     """Number of states at the start of a cycle that are not scored."""
     return limits.cap("times", cycling.spin_up)
 
 
 def lineage_of(
-    fields: xr.Dataset, splits: SplitRanges, options: Sparsification, cycling: Cycling, times: int
+    fields: xr.Dataset, splits: SplitRanges, options: Sparsification, cycling: CycledAssimilation, times: int
 ) -> dict[str, Any]:
     """Everything that the observations of the cycles depend on."""
     observing_network = {key: getattr(options, key) for key in ("seed", "noise", "per_variable")}
-    defaults = Cycling()
+    defaults = CycledAssimilation()
     errors = {key: getattr(cycling, key) for key in ("assumed_error", "gross_errors")}
     observing_network |= {key: value for key, value in errors.items() if value != getattr(defaults, key)}
     cycle = {"spin_up": cycling.spin_up, "times": times, "cases": list(asdict(cycling)["cases"].items())}
@@ -105,7 +107,7 @@ def lineage_of(
 
 
 def require_cycle_observations(
-    stored: xr.Dataset, fields: xr.Dataset, splits: SplitRanges, options: Sparsification, cycling: Cycling,
+    stored: xr.Dataset, fields: xr.Dataset, splits: SplitRanges, options: Sparsification, cycling: CycledAssimilation,
     limits: Limits,
 ) -> None:  # fmt: skip
     """Raise an InputError unless stored observations were made from these fields, splits and options."""

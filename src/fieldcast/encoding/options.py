@@ -15,11 +15,15 @@ POINTS: Literal["points"] = "points"  # stations between the cells, in scored ca
 
 @dataclass(frozen=True, config=STRICT)
 class Limits:
-    """Caps on all numbers of steps, members and times, for quick runs and tests; None means no cap."""
+    """Caps on numbers of gradient steps, members and times, for quick runs and tests; None means no cap.
 
-    steps: Annotated[int, Field(ge=1)] | None = None
+    `times` caps the numbers of scored and initial times, of steps of rollouts and of cycles with their spin-up, and of
+    states in samples, validation and tuning.
+    """
+
+    steps: Annotated[int, Field(ge=1)] | None = None  # gradient steps of a training
     members: Annotated[int, Field(ge=1)] | None = None
-    times: Annotated[int, Field(ge=1)] | None = None  # scored times, and other numbers of times or states
+    times: Annotated[int, Field(ge=1)] | None = None
 
     def cap(self, name: str, value: int) -> int:
         """The value, at most the limit `name`; the value itself without such a limit."""
@@ -140,7 +144,7 @@ class Calibration:
     k: float = 0.05
     members: Annotated[int, Field(ge=2)] = 8
     spin_up: Annotated[int, Field(ge=0)] = 15  # first steps of a cycle, which are discarded
-    segments: Annotated[int, Field(ge=1)] = 24  # number of parallel cycles in the training split
+    cycles: Annotated[int, Field(ge=1)] = 24  # number of parallel cycles in the training split
     steps: Annotated[int, Field(ge=1)] = 60  # number of steps of each cycle
     # number of sweeps, each with the background errors of the last one
     sweeps: Annotated[int, Field(ge=1)] = 2
@@ -155,14 +159,14 @@ class Calibration:
 
     def capped(self, limits: Limits) -> "Calibration":
         """The options under the limits."""
-        names = ("spin_up", "segments", "steps", "tuning")
+        names = ("spin_up", "cycles", "steps", "tuning")
         counts = {name: limits.cap("times", getattr(self, name)) for name in names}
         members = max(2, limits.cap("members", self.members))
         return replace(self, members=members, **counts)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, config=STRICT)
-class Cycling:
+class CycledAssimilation:
     """Length, members and observing networks of cycles in the test split; noise and seed are in `Sparsification`.
 
     Raises

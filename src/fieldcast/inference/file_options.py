@@ -132,7 +132,7 @@ class Predict:
 
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
-class Cycle:
+class RecordCycleOptions:
     """Options of `cycle`: the record, the experiments that forecast and update, and the options of the filter."""
 
     observations: str | None = None

@@ -150,10 +150,11 @@ def within_reach(
         columns = (gappy.variable == v).nonzero()[:, 0]
         of_variable = slice(int(columns[0]), int(columns[-1]) + 1)
         x, observed = scaled.x[:, of_variable], scaled.observed[:, of_variable]
-        space = reach.length(x, observed, torch.from_numpy(gappy.record.columns.points[of_variable]).to(x))
-        time = reach.duration(x, observed, scaled.segment)
+        points = torch.from_numpy(gappy.record.columns.points[of_variable]).to(x)
+        e_folding_distance = reach.e_folding_distance(x, observed, points)
+        e_folding_steps = reach.e_folding_steps(x, observed, scaled.segment)
         near[:, of_variable] = reach.is_within_reach(
-            distance[:, of_variable], scaled.segment, space, time, MAX_LENGTHS
+            distance[:, of_variable], scaled.segment, e_folding_distance, e_folding_steps, MAX_LENGTHS
         )
-        lengths[name] = space, time
+        lengths[name] = e_folding_distance, e_folding_steps
     return near, lengths

@@ -28,7 +28,7 @@ from fieldcast.fields.gauges import GaugeRecord
 from fieldcast.fields.harmonics import HARMONICS, basis, shrunk_cycle
 from fieldcast.inference.surfaces import Surface
 from fieldcast.models.gaps.cells import deviations
-from fieldcast.models.gaps.reach import duration
+from fieldcast.models.gaps.reach import e_folding_steps
 
 YEAR_PARTS = 72  # intervals of the year; the readings of an interval are pooled
 COEFFICIENTS = 1 + 2 * HARMONICS  # the mean, and a cosine and sine of each harmonic
@@ -89,7 +89,7 @@ class StationClimate:
         residual = x - basis(theta) @ a.T
         s = standard_deviations(residual, x)
         arrays = np.nan_to_num(residual / s), record.observed, record.segment
-        tau = duration(*(torch.from_numpy(array) for array in arrays))
+        tau = e_folding_steps(*(torch.from_numpy(array) for array in arrays))
         error = s**2 * (1 / record.observed.sum(0) - 1 / len(x)) * (1 + 2 * tau)
         surfaces[MEAN] = Surface.of(points, a[:, :1], error, kernels.get(MEAN))
         surfaces[DEVIATION] = Surface.of(points, np.log(s)[:, None], None, kernels.get(DEVIATION))

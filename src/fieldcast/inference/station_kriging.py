@@ -77,9 +77,10 @@ class StationKriging:
         series = anomalies(climate, record, device)
         segment = torch.from_numpy(record.segment).to(device)
         length = max(
-            reach.length(series.x, series.observed, series.point), MIN_LENGTH * median_spacing(record.points)
+            reach.e_folding_distance(series.x, series.observed, series.point),
+            MIN_LENGTH * median_spacing(record.points),
         )
-        duration = reach.duration(series.x, series.observed, segment)
+        duration = reach.e_folding_steps(series.x, series.observed, segment)
         copies, hidden = hidden_stations(series, seed)
         model = fit_kriging(copies, hidden, length, float(duration))
         return cls(record, climate, series, model)

@@ -33,7 +33,7 @@ vae                    VAE, ConditionalVAE = encoder + decoder + likelihood + pr
                        `decoders`, `likelihoods`, `priors`
 latent_table           an auto-decoder: a table of latents instead of an encoder
 flow, diffusion, edm   a normalising flow; denoising diffusions, with a `schedule` or by Karras et al. (2022)
-ensemble               a network trained by the exactly fair CRPS of its own draws
+ensemble               a network trained with the fair CRPS of its own draws
 stepped, corrected     wrappers: a base plus a learned correction; `corrected_dynamics`: the base of forecasts
 pool, emos             members of several fitted models in one ensemble; forecasts of one model, calibrated: both are
                        `combined` from fitted models

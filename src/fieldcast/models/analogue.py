@@ -24,9 +24,8 @@ from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
 STRETCH_LENGTH = 64  # number of successive states in each stretch that is kept of a long record
-MAX_ROUNDING_DIFFERENCE = (
-    1e-4  # mean square difference below which two states are equal up to the rounding of a file
-)
+# mean square difference below which two states are equal up to the rounding of a file
+MAX_ROUNDING_DIFFERENCE = 1e-4
 
 
 class Analogue(Solved):

@@ -29,7 +29,7 @@ MIN_SPREAD = 1e-3
 
 
 class Corrected(Trained):
-    """Draws of a base model corrected by a U-Net, trained by the exactly fair CRPS of two or more of its own draws.
+    """Draws of a base model corrected by a U-Net, trained with the fair CRPS of two or more of its own draws.
 
     During training the base uses a covariance and a sample of errors without the datum (`fold`); otherwise the
     network would learn to trust the base too much. The factorisation of the base dominates the cost, so a batch shares

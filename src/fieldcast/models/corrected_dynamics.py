@@ -28,7 +28,7 @@ MAX_LOG_GAIN = 1.0  # largest |g|: deviations shrink or grow at most e-fold in a
 
 
 class CorrectedDynamics(Trained):
-    """The linear inverse model's mean and draws plus a U-Net, trained by the fair CRPS of two or more of its own draws.
+    """The linear inverse model's mean and draws plus a U-Net, trained with the fair CRPS of two or more of its draws.
 
     Draws are tendencies, (x - last state) / s, which `Stepped` adds to the last state. No gradient passes through the
     linear model: over a rollout the network sees the gradient of the states that it reads itself.
@@ -72,6 +72,6 @@ class CorrectedDynamics(Trained):
         return self.compare(batch.x, self.sample(batch.context, draws), batch.context, draws)
 
     def compare(self, x: Tensor, drawn: Tensor, c: Context, draws: RandomStreams) -> Terms:
-        """The exactly fair CRPS: area-weighted mean over all variables."""
+        """The fair CRPS: area-weighted mean over all variables."""
         crps = area_mean_crps(drawn, x, self.space.weight)
         return Terms(crps, {"crps": crps})

@@ -179,13 +179,13 @@ class Diffusion(Trained):
 
         This t counts how often x_t has been noised, as in the papers, and is not the index of a step.
         """
-        exists, repeated, noise = self.space.exists, c.repeat(draws.members), draws.per_row()
-        x = noise.normal(*self.space.state_shape)[:, 0] * exists
+        exists, repeated, streams = self.space.exists, c.repeat(draws.members), draws.per_row()
+        x = streams.normal(*self.space.state_shape)[:, 0] * exists
         times = self.times()
         yield len(self.schedule), x
         for t, before in zip(times, [*times[1:], -1], strict=True):
             x = (
-                self.reverse_step(x, t, before, repeated, noise.normal(*self.space.state_shape)[:, 0])
+                self.reverse_step(x, t, before, repeated, streams.normal(*self.space.state_shape)[:, 0])
                 * exists
             )
             yield before + 1, x

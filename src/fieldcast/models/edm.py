@@ -28,10 +28,8 @@ from fieldcast.models.space import Space
 LEVEL, NOISE = range(2)  # streams of a training step
 TRAINING_LOG_NOISE = -1.2, 1.2  # mean and standard deviation of ln s in training, as for images
 FREQUENCIES = 16  # number of frequencies in the embedding gamma of the noise level
-ROWS_AT_ONCE, CELLS_AT_ONCE = (
-    40,
-    40 * 4096,
-)  # limits of the draws, and of their cells, that are in memory together
+# limits of the draws, and of their cells, that are in memory together
+ROWS_AT_ONCE, CELLS_AT_ONCE = 40, 40 * 4096
 
 
 class EDM(Trained):
@@ -98,10 +96,10 @@ class EDM(Trained):
 
     @torch.no_grad()
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
-        rows, noise = c.repeat(draws.members), draws.per_row()
+        rows, streams = c.repeat(draws.members), draws.per_row()
         size = min(ROWS_AT_ONCE, max(1, CELLS_AT_ONCE // self.space.area.numel()))
         pieces = torch.arange(rows.count, device=self.space.area.device).split(size)
-        x = torch.cat([self.draw(rows[piece], noise.of_data(piece)) for piece in pieces])
+        x = torch.cat([self.draw(rows[piece], streams.of_data(piece)) for piece in pieces])
         return x.unflatten(0, (c.count, draws.members))
 
     def draw(self, c: Context, draws: RandomStreams) -> Float[Tensor, "rows variable y x"]:

@@ -2,7 +2,7 @@
 
     loss = mean over cells of CRPS(x^1 .. x^M; x),
 
-the exactly fair CRPS of two or more of its own draws (Gneiting and Raftery 2007, eq. 21; Ferro 2014, eq. 8). No
+the fair CRPS of two or more of its own draws (Gneiting and Raftery 2007, eq. 21; Ferro 2014, eq. 8). No
 likelihood is assumed: the network learns the spread that minimises the score. This calibrates the marginal distribution
 of each cell; a share of the loss may be the CRPS of differences between cells (contrasts.py), which rewards members
 with the spatial structure of weather, too.
@@ -30,9 +30,8 @@ from fieldcast.models.options import Count, Number
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
-FILM_INIT_SCALE = (
-    0.1  # factor of the initial FiLM weights: overdispersion is slower to correct than underdispersion
-)
+# factor of the initial FiLM weights: overdispersion is slower to correct than underdispersion
+FILM_INIT_SCALE = 0.1
 
 
 class Ensemble(Trained):

@@ -51,9 +51,8 @@ class GappyPCA(Solved):
         super().__init__(space)
         self.register_buffer("modes", torch.tensor(50.0))
         self.register_buffer("ridge", torch.tensor(0.1))
-        self.register_buffer(
-            "features", torch.zeros(0, *space.state_shape)
-        )  # F^T, for the largest choice of `modes`
+        # F^T, for the largest choice of `modes`
+        self.register_buffer("features", torch.zeros(0, *space.state_shape))
         self.register_buffer("rare", torch.zeros(space.state_shape))  # U^2
 
     def solve(self, training: Iterable[Batch]) -> None:

@@ -44,9 +44,8 @@ class Interpolation(Solved):
 
     def __init__(self, space: Space):
         super().__init__(space)
-        self._on_cpu = (
-            GridPoints(space).to("cpu"),
-        )  # a tuple, because a module attribute would move with the model
+        # a tuple, because a module attribute would move with the model
+        self._on_cpu = (GridPoints(space).to("cpu"),)
 
     @property
     def grid(self) -> GridPoints:
@@ -109,9 +108,8 @@ class Linear(Nearest):
         longitude = torch.atan2(y[middle], x[middle])
         longitude = (longitude - longitude[0]) % (2 * math.pi)
         grid = torch.stack(torch.meshgrid(longitude, latitude, indexing="xy"), dim=-1)
-        self.plane = grid.flatten(0, 1)[
-            self.grid.cells
-        ].numpy()  # longitude and latitude of each cell that exists
+        # longitude and latitude of each cell that exists
+        self.plane = grid.flatten(0, 1)[self.grid.cells].numpy()
         self.first = np.unique(self.grid.place.numpy(), return_index=True)[1]  # the first cell of each point
 
     def interpolate(

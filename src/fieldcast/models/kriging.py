@@ -30,9 +30,8 @@ from fieldcast.models.gaussian.kalman_gain import cholesky
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
-MAX_EXACT_POINTS = (
-    4000  # largest number of points for a Cholesky factor of the prior: 130 MB while it is computed
-)
+# largest number of points for a Cholesky factor of the prior: 130 MB while it is computed
+MAX_EXACT_POINTS = 4000
 MAX_DEGREE = 80  # largest degree of the spherical harmonics for more points: half a wave is 250 km
 QUADRATURE_NODES = 512  # nodes of the quadrature for the variances of the harmonics
 POINTS_PER_BATCH = 512  # points whose harmonics are computed together
@@ -74,8 +73,8 @@ class CorrelationRoot:
     def __init__(self, kernel: Kernel):
         count, dtype = len(kernel.points), kernel.points.dtype
         if count <= MAX_EXACT_POINTS:
-            every = torch.arange(count, device=kernel.points.device)
-            self.root, self.rest = cholesky(kernel.correlations_of(every).double()).to(dtype), 0.0
+            all_points = torch.arange(count, device=kernel.points.device)
+            self.root, self.rest = cholesky(kernel.correlations_of(all_points).double()).to(dtype), 0.0
         else:
             b = degree_variances(kernel, MAX_DEGREE)
             scale = (4 * np.pi * b / (2 * torch.arange(MAX_DEGREE + 1) + 1)).sqrt()
@@ -84,9 +83,9 @@ class CorrelationRoot:
             self.rest = float((1 - b.sum()).clamp(min=0).sqrt())
 
     def draw(self, draws: RandomStreams, variables: int) -> Float[Tensor, "batch members variable p"]:
-        places, terms = self.root.shape
+        points, terms = self.root.shape
         u = draws.normal(variables, terms).to(self.root) @ self.root.T
-        return u if self.rest == 0 else u + self.rest * draws.normal(variables, places).to(u)
+        return u if self.rest == 0 else u + self.rest * draws.normal(variables, points).to(u)
 
 
 class Kriging(BlockGaussian):

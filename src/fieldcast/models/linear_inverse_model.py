@@ -56,9 +56,8 @@ class Operators(NamedTuple):
     G: Float[Tensor, "mode past_mode"]
     Q: Float[Tensor, "mode mode"]
     root: Float[Tensor, "mode mode"]  # root root^T = Q
-    scale: Float[
-        Tensor, " cell"
-    ]  # factor that gives draws from the modes beyond the truncation the variance of d
+    # factor that gives draws from the modes beyond the truncation the variance of d
+    scale: Float[Tensor, " cell"]
     L: Float[Tensor, " mode"]  # variances of the modes
 
 
@@ -138,12 +137,12 @@ class LinearInverseModel(Derived, Solved):
         f = streamed_modes(states, self._area(), STORED_MODES, MIN_VARIANCE_SHARE)
         self.features = f.unflatten(1, self.space.state_shape)
         leading = self.mode_variances()[: int(max(self.choices["truncation"]))]
-        squares, parts = f.new_zeros(f.shape[1], dtype=torch.double), []
+        squares, pieces = f.new_zeros(f.shape[1], dtype=torch.double), []
         for part in series_parts(passes()):
             x = self._vectors(part)
             squares += x.double().square().sum(0)
-            parts.append((self.coefficients(x, leading), part.stretch, part.number))
-        a, stretch, number = (torch.cat(part) for part in zip(*parts, strict=True))
+            pieces.append((self.coefficients(x, leading), part.stretch, part.number))
+        a, stretch, number = (torch.cat(values) for values in zip(*pieces, strict=True))
         self.variance = (squares / len(a)).float().unflatten(0, self.space.state_shape)
         order = torch.argsort(number)
         self.covariances = lagged_covariances(a[order].double(), stretch[order])

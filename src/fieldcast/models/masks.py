@@ -26,23 +26,22 @@ from fieldcast.models.space import Space
 
 MAX_K = 1.0  # largest share k of observed cells
 WAVES = 32  # number of waves in a smooth random field
-CORRELATION_LENGTH = (
-    0.25  # correlation length of a smooth random field, as a share of the radius of the domain
-)
+# correlation length of a smooth random field, as a share of the radius of the domain
+CORRELATION_LENGTH = 0.25
 LOG_DENSITY_DEVIATION = 1.5  # standard deviation of the logarithm of the density of stations
 INCLINATION = math.radians(80)  # inclination of the ground tracks to the equator
 HALF_WIDTH = 1.5  # half the width of a swath, in rows of the grid
 
-Count = Int[Tensor, " batch"]  # n
+CellCount = Int[Tensor, " batch"]  # n
 Priority = Float[Tensor, "batch layer y x"]  # one layer shared by all variables, or one for each
 
 
-def random(draws: RandomStreams, space: Space, n: Count, layers: int) -> Priority:
+def random(draws: RandomStreams, space: Space, n: CellCount, layers: int) -> Priority:
     """Cells drawn with equal probability."""
     return draws.uniform(layers, *space.shape)[:, 0]
 
 
-def regular(draws: RandomStreams, space: Space, n: Count, layers: int) -> Priority:
+def regular(draws: RandomStreams, space: Space, n: CellCount, layers: int) -> Priority:
     """A lattice of r rows and c columns with a random phase, with r c close to n and r / c close to Y / X.
 
     Every Y / r-th row and X / c-th column, rounded: a cell is a node where y + phase passes a multiple of
@@ -63,7 +62,7 @@ def regular(draws: RandomStreams, space: Space, n: Count, layers: int) -> Priori
     return (~nodes).float() + draws.uniform(layers, height, width)[:, 0]
 
 
-def stations(draws: RandomStreams, space: Space, n: Count, layers: int) -> Priority:
+def stations(draws: RandomStreams, space: Space, n: CellCount, layers: int) -> Priority:
     """Fixed stations of uneven density, a function of the seed alone; a smaller n selects a subset of them.
 
     They are drawn without replacement with weight w, as the lowest of -log(u) / w (Efraimidis and Spirakis 2006); w is
@@ -82,7 +81,7 @@ def station_priorities(seed: int, space: Space, layers: int, device: torch.devic
     return -torch.log(fixed.uniform(layers, *space.shape)[:, 0]) / weight
 
 
-def swaths(draws: RandomStreams, space: Space, n: Count, layers: int) -> Priority:
+def swaths(draws: RandomStreams, space: Space, n: CellCount, layers: int) -> Priority:
     """Satellite swaths: the priority of a cell is the time of the first pass over it.
 
     A pass is half a great circle from one turning point to the other, inclined to the equator; passes alternate
@@ -119,13 +118,15 @@ def spacing(space: Space) -> float:
     return float(chords.median()) if chords.numel() else 1.0
 
 
-def blocks(draws: RandomStreams, space: Space, n: Count, layers: int) -> Priority:
+def blocks(draws: RandomStreams, space: Space, n: CellCount, layers: int) -> Priority:
     """Clouds, which hide whole areas: the cells where a smooth random field is lowest are clear."""
     return smooth_field(draws, space, layers)
 
 
-Pattern = Callable[[RandomStreams, Space, Count, int], Priority]
-PATTERNS: Mapping[str, Pattern] = {f.__name__: f for f in (random, regular, stations, swaths, blocks)}
+PatternFunction = Callable[[RandomStreams, Space, CellCount, int], Priority]
+PATTERN_FUNCTIONS: Mapping[str, PatternFunction] = {
+    f.__name__: f for f in (random, regular, stations, swaths, blocks)
+}
 
 
 def smooth_field(draws: RandomStreams, space: Space, layers: int) -> Priority:
@@ -160,7 +161,7 @@ def check_range_of_fractions(k: tuple[float, float] | Float[Tensor, " batch"]) -
         )
 
 
-def choose(priority: Priority, n: Count) -> Bool[Tensor, "batch layer y x"]:
+def choose(priority: Priority, n: CellCount) -> Bool[Tensor, "batch layer y x"]:
     """Select the n cells of lowest priority; among equal ones the first.
 
     The n-th lowest priority is found by selection, which is faster than sorting but needs one rank for all data: with
@@ -194,8 +195,8 @@ def draw(
         For an unknown pattern, naming the nearest, or a k outside 0.005 .. 1.
     """
     for name in patterns:
-        if name not in PATTERNS:
-            near = get_close_matches(name, PATTERNS, n=1, cutoff=0)[0]
+        if name not in PATTERN_FUNCTIONS:
+            near = get_close_matches(name, PATTERN_FUNCTIONS, n=1, cutoff=0)[0]
             raise InputError(f"there is no pattern '{name}'; did you mean '{near}'?")
     check_range_of_fractions(k)
     shared = draws.alone()
@@ -209,7 +210,7 @@ def draw(
     priority = torch.empty(len(n), layers, *space.shape, device=n.device)
     for name in dict.fromkeys(patterns):
         of_pattern = torch.stack([number == i for i, each in enumerate(patterns) if each == name]).any(0)
-        priority = fill(priority, of_pattern, PATTERNS[name], shared.fork(0), space, n)
+        priority = fill(priority, of_pattern, PATTERN_FUNCTIONS[name], shared.fork(0), space, n)
     draws.call = shared.call  # the pattern has its own fork, so later draws do not depend on it
     mask = choose(priority.masked_fill(~space.exists, math.inf), n)
     return mask.expand(-1, len(space.variables), -1, -1).contiguous()
@@ -218,10 +219,10 @@ def draw(
 def by_index(
     priority: Priority,
     selected: Bool[Tensor, " batch"],
-    pattern: Pattern,
+    pattern: PatternFunction,
     draws: RandomStreams,
     space: Space,
-    n: Count,
+    n: CellCount,
 ) -> Priority:
     """Fill in the priorities of the selected data, and draw those of no others."""
     datum = selected.nonzero()[:, 0]
@@ -233,10 +234,10 @@ def by_index(
 def by_choice(
     priority: Priority,
     selected: Bool[Tensor, " batch"],
-    pattern: Pattern,
+    pattern: PatternFunction,
     draws: RandomStreams,
     space: Space,
-    n: Count,
+    n: CellCount,
 ) -> Priority:
     """Fill in the priorities of the selected data, and draw those of all, so that no step waits for an accelerator."""
     return torch.where(selected[:, None, None, None], pattern(draws, space, n, priority.shape[1]), priority)

@@ -122,8 +122,8 @@ class OptimalInterpolation(BlockGaussian, TrainingDays):
         (block,), state = self.blocks(), self.anomalies.shape[1:]
         b, e = self.flat(background), self.flat(errors)  # (B, N), (B, M, N)
         p = b.new_zeros(0, b.shape[-1]) if pool is None else self.flat(pool)
-        parts = conditioned(self.conditionings(c, block, b, fold), b, e, p, draws)
-        m, s, d = (self.grid.scatter(x.float().unflatten(-1, state)) for x in parts)
+        moments_and_draws = conditioned(self.conditionings(c, block, b, fold), b, e, p, draws)
+        m, s, d = (self.grid.scatter(x.float().unflatten(-1, state)) for x in moments_and_draws)
         return m, None if pool is None else s, d
 
     def blocks(self) -> Sequence[range]:

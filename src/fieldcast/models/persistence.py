@@ -57,9 +57,8 @@ class DampedPersistence(Solved):
             before = last(batch.context)
             products += (batch.x * before).sum(0, dtype=torch.double)
             squares += before.square().sum(0, dtype=torch.double)
-        rho = torch.where(
-            squares > 0, products / squares, 0.0
-        )  # also false for NaN, where values are missing
+        # also false for NaN, where values are missing
+        rho = torch.where(squares > 0, products / squares, 0.0)
         self.rho = rho.float()
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:

@@ -25,9 +25,8 @@ from fieldcast.models.options import Number
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
-MIN_DEVIATION = (
-    1e-3  # smallest D, as a share of its root mean square: cells that never varied have no deviation
-)
+# smallest D, as a share of its root mean square: cells that never varied have no deviation
+MIN_DEVIATION = 1e-3
 MIN_VARIANCE_SHARE = 1e-10  # axes with less than this share of the variance of the first are rounding errors
 PIECE_SIZE = 256  # rows or columns of the training states that are converted to double precision together
 

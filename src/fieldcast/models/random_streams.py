@@ -57,9 +57,8 @@ def seed_for(purpose: str, *numbers: int) -> int:
 
 def generator_for(purpose: str, *numbers: int) -> torch.Generator:
     """Torch's own generator with the seed of a purpose, for permutations and other draws on the CPU."""
-    return torch.Generator().manual_seed(
-        seed_for(purpose, *numbers) % 2**32
-    )  # the generator uses 32 bits alone
+    # the generator uses 32 bits alone
+    return torch.Generator().manual_seed(seed_for(purpose, *numbers) % 2**32)
 
 
 @dataclass

@@ -156,8 +156,8 @@ class Stepped(Trained):
         return x if self.filter is None else self.filter(x)
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
-        repeated, noise = c.repeat(draws.members), draws.per_row()
-        x = self.filtered_step(repeated, noise)
+        repeated, streams = c.repeat(draws.members), draws.per_row()
+        x = self.filtered_step(repeated, streams)
         return x.unflatten(0, (c.count, draws.members))
 
 

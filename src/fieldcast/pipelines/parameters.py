@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fieldcast.encoding.options import Cycling, Events, Limits, Rollout, Sparsification
+from fieldcast.encoding.options import CycledAssimilation, Events, Limits, Rollout, Sparsification
 from fieldcast.experiments import Experiment
 from fieldcast.fields.options import Ingestion
-from fieldcast.inference.file_options import Cycle, Fill, Gaps, Gridding, Predict
+from fieldcast.inference.file_options import Fill, Gaps, Gridding, Predict, RecordCycleOptions
 from fieldcast.inference.options import Evaluation, File, Sampling, Seeds
 from fieldcast.tasks import Task
 from fieldcast.training.options import Fit
 
 TYPES: dict[str, type] = {
-    "assimilation": Cycling,
-    "cycle": Cycle,
+    "assimilation": CycledAssimilation,
+    "cycle": RecordCycleOptions,
     "evaluation": Evaluation,
     "events": Events,
     "fill": Fill,

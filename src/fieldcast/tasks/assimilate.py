@@ -17,7 +17,7 @@ from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.checkpoint import model_digest, read_header
 from fieldcast.encoding.cycle_observations import require_cycle_observations
 from fieldcast.encoding.event_thresholds import ScoredEvents
-from fieldcast.encoding.options import Cycling, Limits, Sparsification
+from fieldcast.encoding.options import CycledAssimilation, Limits, Sparsification
 from fieldcast.errors import InputError
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.figures.outline import outline
@@ -51,7 +51,7 @@ FILM_FRACTIONS = (0.05,)  # the film shows the case whose observed fraction is n
 class Assimilation(OnFields):
     """Successive states from the observations of each time, for which a filter is calibrated."""
 
-    cycling: Cycling
+    cycling: CycledAssimilation
     sparsification: Sparsification
     task: ClassVar[str] = "assimilate"
 
@@ -79,7 +79,7 @@ class Assimilation(OnFields):
         raise TypeError("a filter is calibrated by cycles")
 
 
-def problem_of(stored: StoredModel, cycling: Cycling, sparsification: Sparsification) -> Problem:
+def problem_of(stored: StoredModel, cycling: CycledAssimilation, sparsification: Sparsification) -> Problem:
     """The problem that the checkpoint was fitted to: cycles, or the single times of a reconstruction."""
     if read_header(stored.checkpoint, "the checkpoint").get("task") == Reconstruction.task:
         return Reconstruction(sparsification)
@@ -87,7 +87,7 @@ def problem_of(stored: StoredModel, cycling: Cycling, sparsification: Sparsifica
 
 
 def sources(
-    stored: StoredModel, header: dict[str, Any], observations: xr.Dataset, cycling: Cycling
+    stored: StoredModel, header: dict[str, Any], observations: xr.Dataset, cycling: CycledAssimilation
 ) -> dict[str, Any]:
     """Lineage of the draws of a cycle."""
     return {
@@ -107,7 +107,7 @@ def after_spin_up(data: xr.Dataset, observations: xr.Dataset) -> xr.Dataset:
 @by_field
 def score(
     draws: xr.Dataset, cycle_observations: xr.Dataset, stored: StoredModel, data: PreparedData,
-    assimilation: Cycling, sparsification: Sparsification, scored_events: ScoredEvents,
+    assimilation: CycledAssimilation, sparsification: Sparsification, scored_events: ScoredEvents,
 ) -> tuple[pd.DataFrame, xr.Dataset, xr.Dataset]:  # fmt: skip
     """Statistics at each scored time, with the digest of the scored selection; diagnostics; tables of events."""
     observations, problem = cycle_observations, problem_of(stored, assimilation, sparsification)
@@ -168,7 +168,7 @@ def metrics(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
     return metric_rows(scores, seed, LAYOUT)
 
 
-def scored_of_run(results: StoredResults, assimilation: Cycling, limits: Limits) -> str | None:
+def scored_of_run(results: StoredResults, assimilation: CycledAssimilation, limits: Limits) -> str | None:
     """Digest of the scored selection of the stored observations; None if there are none."""
     observations = results.get("cycle_observations")
     if observations is None:
@@ -177,7 +177,7 @@ def scored_of_run(results: StoredResults, assimilation: Cycling, limits: Limits)
 
 
 def rank(
-    results: StoredResults, fields: xr.Dataset, assimilation: Cycling, limits: Limits, seed: int
+    results: StoredResults, fields: xr.Dataset, assimilation: CycledAssimilation, limits: Limits, seed: int
 ) -> tuple[pd.DataFrame, str]:
     """The leaderboard of the experiments that have been scored on these observations, and its summary."""
     scored = scored_of_run(results, assimilation, limits)
@@ -191,7 +191,7 @@ def rank(
 
 
 def cycle_events(
-    results: StoredResults, fields: xr.Dataset, assimilation: Cycling, limits: Limits, seed: int
+    results: StoredResults, fields: xr.Dataset, assimilation: CycledAssimilation, limits: Limits, seed: int
 ) -> pd.DataFrame:
     """Scores of events of the experiments that have been scored on these observations."""
     scored = scored_of_run(results, assimilation, limits)
@@ -201,7 +201,7 @@ def cycle_events(
 
 
 def tabulate_leads(
-    results: StoredResults, fields: xr.Dataset, assimilation: Cycling, limits: Limits
+    results: StoredResults, fields: xr.Dataset, assimilation: CycledAssimilation, limits: Limits
 ) -> pd.DataFrame:
     """The lead time lost by forecasts from the analyses of the experiments scored on these observations."""
     scored = scored_of_run(results, assimilation, limits)

@@ -21,7 +21,7 @@ from fieldcast.encoding.selection import batch_index
 from fieldcast.models.random_streams import generator_for
 from fieldcast.training.batches import Batches, shard_ends
 
-SHARDS = 2  # number of shards in a window; more take too much memory on large grids
+SHARDS_PER_WINDOW = 2  # number of shards in a window; more take too much memory on large grids
 
 
 @dataclass(eq=False)
@@ -48,7 +48,7 @@ class BatchOrder:
     _data: Int[Tensor, " window"] | None = None
 
     @cached_property
-    def edges(self) -> list[tuple[int, int, int]]:
+    def shard_bounds(self) -> list[tuple[int, int, int]]:
         """Number, first datum and end of each shard that has data."""
         ends = shard_ends(self.batches.data, self.batches.state_index)
         return [(number, a, b) for number, (a, b) in enumerate(pairwise([0, *ends])) if b > a]
@@ -56,7 +56,7 @@ class BatchOrder:
     @cached_property
     def windows(self) -> int:
         """Number of windows of a pass."""
-        return math.ceil(len(self.edges) / SHARDS)
+        return math.ceil(len(self.shard_bounds) / SHARDS_PER_WINDOW)
 
     @cached_property
     def steps(self) -> int:
@@ -64,21 +64,23 @@ class BatchOrder:
         return max(1, math.ceil(len(self.batches) / (self.size * self.windows)))
 
     def shards(self, window: int) -> list[int]:
-        """The shards of a window, as ascending indices of `edges`; windows are numbered through all passes."""
+        """The shards of a window, as ascending indices of `shard_bounds`; windows are numbered through all passes."""
         if self.windows == 1:
-            return list(range(len(self.edges)))
+            return list(range(len(self.shard_bounds)))
         number, position = divmod(window, self.windows)
         generator = generator_for("shards", self.seed, number)
-        shuffled = torch.randperm(len(self.edges), generator=generator)
+        shuffled = torch.randperm(len(self.shard_bounds), generator=generator)
         return sorted(shuffled.tensor_split(self.windows)[position].tolist())
 
     def data(self, step: int) -> Int[Tensor, " batch"]:
         """The data of a step, after their states have been loaded into memory."""
         window = step // self.steps if self.windows > 1 else 0
         if window != self._window:
-            now, then = self.shards(window), self.shards(window + 1)
-            self.batches.data.hold(*([self.edges[shard][0] for shard in shards] for shards in (now, then)))
-            self._data = torch.cat([torch.arange(*self.edges[shard][1:]) for shard in now])
+            current, following = self.shards(window), self.shards(window + 1)
+            self.batches.data.hold(
+                *([self.shard_bounds[shard][0] for shard in shards] for shards in (current, following))
+            )
+            self._data = torch.cat([torch.arange(*self.shard_bounds[shard][1:]) for shard in current])
             self._window = window
         assert self._data is not None
         groups = None if self.groups is None else self.groups[self._data]

@@ -19,7 +19,7 @@ from fieldcast import lineage, provenance
 from fieldcast.encoding import costs
 from fieldcast.encoding.checkpoint import FITTED_BY, FORMAT, pack, unpack
 from fieldcast.encoding.device import choose_device
-from fieldcast.encoding.options import Calibration, Cycling, Sparsification
+from fieldcast.encoding.options import Calibration, CycledAssimilation, Sparsification
 from fieldcast.encoding.tensor_file import pack_bytes
 from fieldcast.errors import InputError
 from fieldcast.fields.prepared import PreparedData
@@ -39,8 +39,8 @@ FORECAST = "the checkpoint in the role 'forecast'"
 
 
 def calibrate(
-    recipe: Recipe, cycling: Cycling, observing_network: Sparsification, data: PreparedData, base: bytes | None,
-    earlier: bytes | None, states: xr.Dataset | None = None,
+    recipe: Recipe, cycling: CycledAssimilation, observing_network: Sparsification, data: PreparedData,
+    base: bytes | None, earlier: bytes | None, states: xr.Dataset | None = None,
 ) -> Iterator[Saved]:  # fmt: skip
     """Calibrate a filter, its background-error sample and tuned values; yield files to save after each sweep and trial.
 
@@ -194,7 +194,7 @@ class CalibrationRun:
     def forecasts(self, sweeps: int, trials: int) -> int:
         """Number of one-step forecasts of single members in `sweeps` sweeps and `trials` trials."""
         options = self.options
-        in_sweep = options.segments * options.members * (options.spin_up + options.steps)
+        in_sweep = options.cycles * options.members * (options.spin_up + options.steps)
         in_trial = self._tuning_members * (options.spin_up + options.tuning)
         return sweeps * in_sweep + trials * in_trial
 
@@ -202,7 +202,7 @@ class CalibrationRun:
         """Forecast minus truth after the spin-up; in the first sweep the sample holds training anomalies."""
         training = select(self.data.fields, self.data.splits, "train")
         filter, options = self.filter, self.options
-        periods = self._periods(training, options.segments, options.steps)
+        periods = self._periods(training, options.cycles, options.steps)
         if sweep == 0:
             filter.fill_pool(periods.x.flatten(0, 1))
         seed = seed_for("sweep", self.seed, sweep) % 2**31

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Mapping
 from typing import get_args
 
@@ -27,6 +26,7 @@ from fieldcast.inference.fill_gaps import TrustLimits, fill
 from fieldcast.inference.gap_trials import Comparison
 from fieldcast.models.gaps.fillers import FILLERS
 from fieldcast.models.gaps.record import Filler
+from fieldcast.models.gaps.trial import Trial
 from fieldcast.training.gap_correction import GapCorrection
 
 LOG = logging.getLogger(__name__)
@@ -86,9 +86,9 @@ def fill_gaps(
     fields, _ = ingest(dataset, "the data set", gaps, missing="train")
     comparison = Comparison.of(fields, seed, device, methods(fields, options, seed, device))
     trust.check_names(time_varying(fields))
-    trials = deque(comparison.trials(), maxlen=1).pop()[
-        0
-    ]  # a list would keep the files of all trials in memory
+    trials: list[Trial] = []
+    for trials_so_far, _ in comparison.trials():
+        trials = trials_so_far
     filled = fill(comparison, trials, comparison.error_statistics(trials), dataset, members, trust, seed)
     LOG.info("%s", filled.attrs["comment"])
     return filled
@@ -105,7 +105,7 @@ def methods(fields: xr.Dataset, options: Gaps, seed: int, device: str) -> Mappin
     if not options.learned and options.max_minutes == 0:
         return FILLERS
     correction = correction_of(fields, seed)
-    estimate = correction.minutes(GappyRecord.of(fields, choose_device(device)).record)
+    estimate = correction.estimated_minutes(GappyRecord.of(fields, choose_device(device)).record)
     included = options.learned or estimate <= options.max_minutes
     LOG.info(
         "%s would take about %.1f minutes, and gaps.max_minutes is %g: %s.", CORRECTED, estimate, options.max_minutes,

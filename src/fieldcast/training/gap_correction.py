@@ -1,8 +1,8 @@
 """Optimal interpolation of a record, corrected by a neural network that learns from the gaps of the same record.
 
 At each training time, values are hidden in the shape of the gaps of another time. The network that corrects the draws
-of optimal interpolation (`models.corrected`) is trained by the fair CRPS of these hidden values alone, as DINCAE is by
-their likelihood (Barth et al. 2020). Each time is conditioned on its own observations, with the covariance of the
+of optimal interpolation (`models.corrected`) is trained with the fair CRPS of these hidden values alone, as DINCAE is
+with their likelihood (Barth et al. 2020). Each time is conditioned on its own observations, with the covariance of the
 times outside its fold: its own completed state must not predict it.
 
 Mean and spread are exact: draws d of the base have mean m and spread s, so x = m + (d - m) exp(g) + s M has the mean
@@ -137,12 +137,12 @@ class GapCorrection:
         model = self.initial_model(record)
         base = model.base
         assert isinstance(base, OptimalInterpolation)
-        every = torch.arange(len(record.x), device=record.x.device)
-        base.solve([self.batch(record, every)])
-        tuning = self.hide_gaps(record, every[evenly_spaced_times(record, TUNING_TIMES)], "tuning")
+        all_times = torch.arange(len(record.x), device=record.x.device)
+        base.solve([self.batch(record, all_times)])
+        tuning = self.hide_gaps(record, all_times[evenly_spaced_times(record, TUNING_TIMES)], "tuning")
         for _ in search(base, lambda: log_crps(model, tuning), []):
             pass
-        selected = every[evenly_spaced_times(record, TRAINING_TIMES)]
+        selected = all_times[evenly_spaced_times(record, TRAINING_TIMES)]
         self.train(model, self.hide_gaps(record, selected, "training"))
         return model
 
@@ -154,7 +154,7 @@ class GapCorrection:
         return model
 
     def train(self, model: Corrected, batch: Batch) -> None:
-        """Train the network by the fair CRPS of hidden values; the draws of the base are made once."""
+        """Train the network with the fair CRPS of hidden values; the draws of the base are made once."""
         assert batch.index is not None
         streams = RandomStreams(seed_for("gap correction", self.seed), batch.index, self.fit.members)
         drawn = moments(model, batch.context, batch.index, streams)
@@ -165,28 +165,28 @@ class GapCorrection:
                 run.update(model.terms(batch[index], *(values[index] for values in drawn)))
         model.load_state_dict(run.average, strict=False)
 
-    def minutes(self, record: Record) -> float:
+    def estimated_minutes(self, record: Record) -> float:
         """Estimated minutes of all fits, from one update of optimal interpolation and one step of the network."""
         model = self.initial_model(record)
         base = model.base
         assert isinstance(base, OptimalInterpolation)
-        every = torch.arange(len(record.x), device=record.x.device)
-        batch = self.batch(record, every)
+        all_times = torch.arange(len(record.x), device=record.x.device)
+        batch = self.batch(record, all_times)
         base.keep(base.grid.gather(batch.x), self.days.to(batch.x))
         typical = record.observed.sum(1).argsort()[[len(record.x) // 2]]
         batch_of_one, streams = self.batch(record, typical), RandomStreams(0, typical, self.fit.members)
         with torch.no_grad():
             drawn = moments(model, batch_of_one.context, typical, streams)  # computes the covariance, too
-            update = seconds(lambda: moments(model, batch_of_one.context, typical, streams))
+            update = time_call(lambda: moments(model, batch_of_one.context, typical, streams))
         first = torch.zeros(self.fit.batch, dtype=torch.long, device=typical.device)
         run = Training(model, self.fit, self.seed)
-        step = seconds(
+        step = time_call(
             lambda: run.update(model.terms(batch_of_one[first], *(values[first] for values in drawn)))
         )
         completed = augmentation.ROUNDS * len(augmentation.affordable_times(record.observed))
         completed += augmentation.TRIAL_TIMES * len(augmentation.TRIAL_WEIGHTS)
         trials = 1 + sum(len(values) for values in base.choices.values())
-        updates = completed + TUNING_TIMES * trials + min(TRAINING_TIMES, len(every)) + len(every)
+        updates = completed + TUNING_TIMES * trials + min(TRAINING_TIMES, len(all_times)) + len(all_times)
         return PASSES * (updates * update + self.fit.steps * step) / 60
 
 
@@ -223,7 +223,7 @@ def evenly_spaced_times(record: Record, count: int) -> Int[Tensor, " some"]:
     return times[evenly(len(times), count).to(times.device)]
 
 
-def seconds(work: Callable[[], object]) -> float:
+def time_call(work: Callable[[], object]) -> float:
     """Duration of one call [s]."""
     begin = time.perf_counter()
     work()

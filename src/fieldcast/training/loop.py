@@ -27,9 +27,9 @@ from fieldcast.training.batches import Batches
 from fieldcast.training.emos_fit import fit_emos
 from fieldcast.training.options import Fit
 from fieldcast.training.pool_weights import tune_weights
-from fieldcast.training.rank_processes import due_saves_of_ranks
+from fieldcast.training.rank_processes import train_ranks_until_due
 from fieldcast.training.state_source import InMemory
-from fieldcast.training.steps import due_saves
+from fieldcast.training.steps import train_until_due
 from fieldcast.training.training_state import (
     Training,
     Weights,
@@ -55,12 +55,21 @@ class Saved(NamedTuple):
     history: pd.DataFrame
 
 
+class FitInputs(NamedTuple):
+    """The data of both splits that a fit uses, its options and its seed."""
+
+    training: Batches
+    validation: Batches
+    options: Fit
+    seed: int
+
+
 Pack = Callable[[Mapping[str, Any]], bytes]  # from the results of the fit, for the header, to the checkpoint
 
 
 def fit(
-    model: Model, training: Batches, validation: Batches, options: Fit, seed: int,
-    pack: Pack, earlier: bytes | None, sources: Lineage, unsolved: Sequence[Solved] = (),
+    model: Model, inputs: FitInputs, pack: Pack, earlier: bytes | None, sources: Lineage,
+    unsolved: Sequence[Solved] = (),
 ) -> Iterator[Saved]:  # fmt: skip
     """Fit a model and yield the files to save, at regular intervals and at the end.
 
@@ -73,15 +82,12 @@ def fit(
         If the model is neither trained nor solved.
     """
     work = "fit" if isinstance(model, Solved) else "training"
-    tensors, header = resumable_state(earlier, sources, options.restart, work)
-    costs.reset_peak(training.space.area.device)
+    tensors, header = resumable_state(earlier, sources, inputs.options.restart, work)
+    costs.reset_peak(inputs.training.space.area.device)
     if isinstance(model, Solved):
-        yield solve_and_pack(model, training, validation, options, seed, pack, tensors, header, sources)
+        yield solve_and_pack(model, inputs, pack, (tensors, header), sources)
     elif isinstance(model, Trained):
-        state = tensors, header
-        yield from train_by_gradient(
-            model, training, validation, options, seed, pack, state, sources, unsolved
-        )
+        yield from train_by_gradient(model, inputs, pack, (tensors, header), sources, unsolved)
     else:
         raise TypeError(f"{type(model).__name__} is neither Solved nor Trained")
 
@@ -107,10 +113,9 @@ def resumable_state(
     return tensors, header
 
 
-def solve(
-    model: Solved, training: Batches, validation: Batches, options: Fit, seed: int
-) -> list[dict[str, Any]]:
+def solve(model: Solved, inputs: FitInputs) -> list[dict[str, Any]]:
     """Solve in closed form, tune on validation data and return the trials."""
+    training, validation, options, seed = inputs
     if isinstance(training.data, InMemory):
         model.solve(training.states())
     else:
@@ -123,17 +128,17 @@ def solve(
 
 
 def solve_and_pack(
-    model: Solved, training: Batches, validation: Batches, options: Fit, seed: int,
-    pack: Pack, tensors: Weights, header: Mapping[str, Any], sources: Lineage,
-) -> Saved:  # fmt: skip
+    model: Solved, inputs: FitInputs, pack: Pack, earlier: tuple[Weights, Mapping[str, Any]], sources: Lineage
+) -> Saved:
     """Solve a model in closed form, unless a state of it is given; return state, checkpoint and trials."""
+    tensors, header = earlier
     if header:
         LOG.info("Already fitted, and nothing has changed since.")
         model.load_state_dict(tensors)
         history, spent = header["history"], header["costs"]
     else:
         begin = time.perf_counter()
-        history = solve(model, training, validation, options, seed)
+        history = solve(model, inputs)
         seconds = round(time.perf_counter() - begin, 2)
         spent = {"train_seconds": seconds, "step_ms": None, "peak_mb": costs.peak_mb(model.space.area.device)}
     state = pack_bytes(model.state_dict(), {"history": history, "costs": spent, "lineage": sources})
@@ -142,18 +147,19 @@ def solve_and_pack(
 
 
 def train_by_gradient(
-    model: Trained, training: Batches, validation: Batches, options: Fit, seed: int,
-    pack: Pack, state: tuple[Weights, Mapping[str, Any]], sources: Lineage, unsolved: Sequence[Solved],
+    model: Trained, inputs: FitInputs, pack: Pack, earlier: tuple[Weights, Mapping[str, Any]], sources: Lineage,
+    unsolved: Sequence[Solved],
 ) -> Iterator[Saved]:  # fmt: skip
     """Take the gradient steps, after solving the closed-form parts; a finished state holds these parts."""
-    tensors, header = state
+    training, validation, options, seed = inputs
+    tensors, header = earlier
     fits = fits_model(model, tensors)
     if not (header.get("finished") and fits):
         # the model assigns draws to its data
         no_datum = torch.empty(0, dtype=torch.long, device=model.space.area.device)
         model.prepare(training.states(), RandomStreams(seed_for("preparation", seed), no_datum))
         for part in unsolved:
-            solve(part, training, validation, options, seed)
+            solve(part, inputs)
     run = Training(model, options, seed, unsolved)
     if header and not fits:
         LOG.warning("The saved training state has other parameters than this network: training restarts.")
@@ -171,10 +177,10 @@ def train_by_gradient(
                 bar.set_postfix(validation=f"{score:.4f}")
 
         if isinstance(options.ranks, int) and options.ranks > 1:
-            saves = due_saves_of_ranks(run, training, validation, report, options.ranks)
+            due_saves = train_ranks_until_due(run, training, validation, report, options.ranks)
         else:
-            saves = due_saves(run, training, validation, report)
-        for _ in saves:
+            due_saves = train_until_due(run, training, validation, report)
+        for _ in due_saves:
             if run.finished:
                 model.load_state_dict(run.best, strict=False)
                 if model.choices:

@@ -91,5 +91,5 @@ class Fit:
     def capped(self, limits: "Limits") -> "Fit":
         """The options in force under the limits."""
         steps, validation = limits.cap("steps", self.steps), limits.cap("times", self.validation)
-        every, tuning = min(self.report_every, steps), limits.cap("times", self.tuning)
-        return replace(self, steps=steps, report_every=every, validation=validation, tuning=tuning)
+        report_every, tuning = min(self.report_every, steps), limits.cap("times", self.tuning)
+        return replace(self, steps=steps, report_every=report_every, validation=validation, tuning=tuning)

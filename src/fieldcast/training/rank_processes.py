@@ -36,7 +36,7 @@ from fieldcast.training.batches import Batches
 from fieldcast.training.options import Fit
 from fieldcast.training.ranks import Ranks
 from fieldcast.training.shared_states import require_shared_memory
-from fieldcast.training.steps import Report, due_saves
+from fieldcast.training.steps import Report, train_until_due
 from fieldcast.training.training_state import Training
 
 RANK_TIMEOUT = timedelta(hours=2)  # time that a rank may wait for another one, whose state is being saved
@@ -73,10 +73,10 @@ class Job:
     rendezvous: str
 
 
-def due_saves_of_ranks(
+def train_ranks_until_due(
     run: Training, training: Batches, validation: Batches, report: Report, count: int
 ) -> Iterator[None]:
-    """Train to the end in `count` processes; yield whenever the state, which is then in `run`, is to be saved.
+    """Train in `count` processes; yield whenever the state, which is then in `run`, is due to be saved.
 
     Raises
     ------
@@ -186,7 +186,7 @@ def train_rank(
     run = Training(model.to(device), job.options, job.seed, parts)
     run.resume(*unpack_state(job.state, "The state of this training"))
     training, validation = (move_to(batches, device) for batches in (training, validation))
-    for _ in due_saves(run, training, validation, report, Ranks(number, count, device)):
+    for _ in train_until_due(run, training, validation, report, Ranks(number, count, device)):
         if number == 0:
             send("state", run.state({}))
 

@@ -29,7 +29,7 @@ from fieldcast.models.source_code import code_of
 from fieldcast.models.space import Space
 from fieldcast.training.batch_order import BatchOrder
 from fieldcast.training.batches import Batches
-from fieldcast.training.loop import Saved, fit
+from fieldcast.training.loop import FitInputs, Saved, fit
 from fieldcast.training.options import Fit
 from fieldcast.training.problem import Problem
 from fieldcast.training.ranks import number_of_ranks
@@ -151,10 +151,10 @@ def train(
     unsolved = load_fitted_parts(model, recipe.model, base, parts or {}, required)
     origin = {"source": data.fields.attrs["source"], **calendar_of(data.fields), **provenance.code()}
     header = {**sources, **origin, FITTED_BY: sorted(recipe.problem.fitted_by())}
+    inputs = FitInputs(training, validation, options, recipe.seed)
     yield from fit(
-        model, training, validation, options, recipe.seed,
-        lambda results: pack(model, codec, {**header, **results}), earlier, sources, unsolved,
-    )  # fmt: skip
+        model, inputs, lambda results: pack(model, codec, {**header, **results}), earlier, sources, unsolved
+    )
 
 
 def split_batches(recipe: Recipe, data: PreparedData, codec: Codec, model: Model, name: str) -> Batches:

@@ -20,9 +20,8 @@ from fieldcast.training.ranks import SINGLE_RANK, Ranks
 from fieldcast.training.training_state import Training, weights_of
 
 Loss = Callable[[Batch, RandomStreams], Terms]
-Report = Callable[
-    [int, float | None], None
-]  # called with the step, and the loss of a validation if there was one
+# called with the step, and the loss of a validation if there was one
+Report = Callable[[int, float | None], None]
 
 
 @torch.no_grad()
@@ -46,10 +45,10 @@ def validation_loss(
     return sum(ranks.sums(sums)) / len(index)
 
 
-def due_saves(
+def train_until_due(
     run: Training, training: Batches, validation: Batches, report: Report, ranks: Ranks = SINGLE_RANK
 ) -> Iterator[None]:
-    """Train to the end, and yield whenever the state is to be saved: at regular intervals, and at the end."""
+    """Train, and yield whenever the state is due to be saved: at regular intervals, and at the end."""
     last = time.monotonic()
     for row in train_steps(run, training, validation, ranks):
         report(run.step, run.history[-1]["validation"] if row else None)

@@ -41,9 +41,8 @@ class Window(NamedTuple):
     """States in memory."""
 
     values: Float[Tensor, "held variable y x"]
-    position: Int[
-        Tensor, " state"
-    ]  # index in `values` of each state of the record; -1 if it is not in memory
+    # index in `values` of each state of the record; -1 if it is not in memory
+    position: Int[Tensor, " state"]
 
 
 @dataclass(eq=False)

@@ -68,9 +68,8 @@ class Training:
         self.optimiser = torch.optim.AdamW(
             self.parameters, lr=options.learning_rate, weight_decay=options.weight_decay, fused=True
         )
-        self.learned = learned_weights(
-            model
-        )  # not copies: the steps, and states that are loaded, change them in place
+        # not copies: the steps, and states that are loaded, change them in place
+        self.learned = learned_weights(model)
         self.average = copy_weights(self.learned)
         self.best, self.best_loss, self.best_step = copy_weights(self.average), math.inf, 0
         self.step, self.seconds, self.stepping, self.peak_mb, self.finished = 0, 0.0, 0.0, 0.0, False

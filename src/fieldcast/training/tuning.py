@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,7 +52,8 @@ def search(model: Model, trial: Callable[[], float], table: list[dict[str, Any]]
     # scores themselves are compared: the logarithms of stored scores differ in the last digit
     scores = {tuple(row[name] for name in names): float(row["validation"]) for row in table}
 
-    def trials(candidates: Sequence[Mapping[str, float]]) -> Iterator[None]:
+    def trials(candidates: Sequence[Mapping[str, float]]) -> Generator[None, None, list[float]]:
+        results = []
         for values in candidates:
             model.choose(**values)
             key = tuple(model.tuned_values().values())
@@ -61,12 +62,11 @@ def search(model: Model, trial: Callable[[], float], table: list[dict[str, Any]]
                 table.append({"step": len(table), **model.tuned_values(), "validation": scores[key]})
                 yield
             results.append(scores[key])
+        return results
 
-    results: list[float] = []
     yield from trials([{}])
     for name, values in model.choices.items():
-        results = []
-        yield from trials([{name: value} for value in values])
+        results = yield from trials([{name: value} for value in values])
         if not np.isfinite(results).any():
             LOG.warning(
                 "tuning: the model's draws are not finite with any value of %s; the first is kept.", name

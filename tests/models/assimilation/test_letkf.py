@@ -136,16 +136,16 @@ def test_without_observations_the_background_is_unchanged(space, background):
     assert torch.equal(analysis(filter, background, none), background)
 
 
-@pytest.mark.parametrize("every", [1, 2])
-def test_out_of_reach_of_observations_members_are_unchanged(space, background, every):
+@pytest.mark.parametrize("node_spacing", [1, 2])
+def test_out_of_reach_of_observations_members_are_unchanged(space, background, node_spacing):
     """A single observation; between nodes its reach grows by the distance to the next one."""
     mask = torch.zeros(CYCLES, 2, *space.shape, dtype=torch.bool)
     mask[0, 0, 4, 5] = True
     c = Context(CYCLES, observed=mask.double(), mask=mask, noise=NOISE)
-    x = analysis(filter_of(space, 4000.0, inflation=1.2, every=every), background, c)
+    x = analysis(filter_of(space, 4000.0, inflation=1.2, node_spacing=node_spacing), background, c)
 
     points = space.points.flatten(0, 1)
-    far = (chord(points, points)[4 * 16 + 5] > (4000 if every == 1 else 9500)).view(space.shape)
+    far = (chord(points, points)[4 * 16 + 5] > (4000 if node_spacing == 1 else 9500)).view(space.shape)
     assert far.any() and torch.equal(x[0][..., far], background[0][..., far])
     assert torch.equal(x[1], background[1])
     moved_cells = (x[0] != background[0]).all(0)
@@ -157,13 +157,13 @@ def test_missing_cells_are_unchanged_and_take_no_part(space, background):
     exists[:, 8:] = False
     part, c = space.replace(exists=exists), observe(background)
     c = Context(CYCLES, observed=c.observed * exists, mask=c.mask & exists, noise=NOISE)
-    x = analysis(filter_of(part, 6000.0, every=3), background, c)
+    x = analysis(filter_of(part, 6000.0, node_spacing=3), background, c)
 
     assert torch.equal(x[..., 8:], background[..., 8:])
     for rotation in (False, True):
         turned = analysis(filter_of(part, rotation=rotation), background, c)
         assert torch.equal(turned[..., 8:], background[..., 8:])
-    whole = analysis(filter_of(space, 6000.0, every=3), background, c)
+    whole = analysis(filter_of(space, 6000.0, node_spacing=3), background, c)
     torch.testing.assert_close(x[..., :8], whole[..., :8], rtol=0, atol=1e-10)
 
 
@@ -192,7 +192,7 @@ def test_interpolated_weights_are_close_to_those_of_every_cell(sized):
     )
     background = members[None, :, None].expand(CYCLES, -1, -1, -1, -1)
     c = observe(background, 0.05)
-    every, second = (analysis(filter_of(space, 6000.0, every=n), background, c) for n in (1, 2))
+    every, second = (analysis(filter_of(space, 6000.0, node_spacing=n), background, c) for n in (1, 2))
 
     increment = (every - background).square().mean().sqrt()
     assert 0 < (every - second).square().mean().sqrt() < 0.01 * increment
@@ -226,8 +226,8 @@ def test_weights_move_other_fields_of_the_members(space, background):
 def test_single_members_and_no_distance_are_refused(space, background):
     with pytest.raises(InputError, match="at least 2 members"):
         filter_of(space).weights(background[:, :1], observe(background), DRAWS)
-    with pytest.raises(InputError, match=r"model\.every = 0"):
-        LETKF(space, every=0)
+    with pytest.raises(InputError, match=r"model\.node_spacing = 0"):
+        LETKF(space, node_spacing=0)
 
 
 def test_a_diverged_forecast_ends_a_cycle_but_not_a_free_run(space, background):

@@ -72,7 +72,7 @@ def test_no_temporary_is_larger_than_the_record(
     other = {
         "linear_in_time": lambda: in_time.linear_in_time(x, observed, torch.arange(TIMES).double()),
         "gap_lengths": lambda: in_time.gap_lengths(observed, segment),
-        "reach": lambda: reach.duration(x, observed, segment),
+        "reach": lambda: reach.e_folding_steps(x, observed, segment),
     }
     with LargestTensor() as largest:
         other[name]() if name in other else FILLERS[name](gappy, None)

@@ -28,8 +28,10 @@ def field() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 def test_e_folding_lengths_are_recovered(field: tuple[torch.Tensor, ...]) -> None:
     x, observed, points = field
-    assert reach.length(x, observed, points) == pytest.approx(LENGTH, rel=0.25)
-    assert reach.duration(x, observed, torch.zeros(TIMES, dtype=torch.long)) == pytest.approx(DURATION, abs=1)
+    assert reach.e_folding_distance(x, observed, points) == pytest.approx(LENGTH, rel=0.25)
+    assert reach.e_folding_steps(x, observed, torch.zeros(TIMES, dtype=torch.long)) == pytest.approx(
+        DURATION, abs=1
+    )
 
 
 def test_binned_values_equal_those_of_all_pairs() -> None:

@@ -52,7 +52,7 @@ def test_batches_in_any_order_keep_the_same_states(most, size, stretch):
     number, values = kept.result()
     assert torch.equal(number, kept_indices(torch.arange(5000), stretch))
     assert torch.equal(values, 10 * number)
-    assert sum(len(part[0]) for part in kept.parts) <= 2 * most
+    assert sum(len(piece[0]) for piece in kept.pieces) <= 2 * most
 
 
 def test_stretches_are_kept_together(most):

@@ -51,12 +51,12 @@ def test_the_loss_is_the_fair_crps_of_differences_between_existing_cells(sized, 
             weight = ((area + area2) / 2 * present * known2).fillna(0)
             score = crps_for_ensemble(x2 - x, y2 - y, "member", method="fair", preserve_dims="all")
             expected.append(float(score.weighted(weight).mean()))
-    every = pairs_of(space)
-    assert len(every) == len(expected) == 7
-    computed = contrast_crps(draws, truth, space, every)
+    pairs = pairs_of(space)
+    assert len(pairs) == len(expected) == 7
+    computed = contrast_crps(draws, truth, space, pairs)
     assert float(computed) == pytest.approx(np.mean(expected), rel=1e-5)
     holed = [torch.where(exists, a, torch.full_like(a, 1e6)) for a in (draws, truth)]
-    assert contrast_crps(*holed, space, every) == computed
+    assert contrast_crps(*holed, space, pairs) == computed
 
 
 def test_the_energy_score_separates_members_right_by_cell_from_members_right_as_fields(sized, generator):

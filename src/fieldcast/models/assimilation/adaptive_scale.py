@@ -18,17 +18,14 @@ from fieldcast.departures import MAX_DEPARTURE
 NORMAL_MEDIAN = 0.6745  # median of |z| for z ~ N(0, 1)
 MEMORY = 0.9  # weight of the past in the running means: a time scale of ten steps
 SCALES = 0.02, 4.0  # smallest and largest s
-REMEMBERED = (
-    "scale",
-    "departure",
-    "expected",
-)  # names in the memory: s and the two running means of each cycle
+# names in the memory: s and the two running means of each cycle
+REMEMBERED = "scale", "excess", "expected"
 
 
 def unscaled(count: int, device: torch.device) -> dict[str, Tensor]:
     """The memory of `count` cycles before their first step: s = 1."""
     ones = torch.ones(count, dtype=torch.float64, device=device)
-    return {"scale": ones, "departure": 0 * ones, "expected": 0 * ones}
+    return {"scale": ones, "excess": 0 * ones, "expected": 0 * ones}
 
 
 def rescale(
@@ -48,7 +45,7 @@ def rescale(
         informative &= ratio <= MAX_DEPARTURE * ratio[informative].quantile(0.5) / NORMAL_MEDIAN
         expected = expected[informative].mean()
         excess = (d.square() - error)[informative].mean().clamp(max=SCALES[1] * expected)
-        for name, value in (("departure", excess), ("expected", expected)):
+        for name, value in (("excess", excess), ("expected", expected)):
             memory[name][cycle] = MEMORY * memory[name][cycle] + (1 - MEMORY) * value
-        memory["scale"][cycle] = (memory["departure"][cycle] / memory["expected"][cycle]).clamp(*SCALES)
+        memory["scale"][cycle] = (memory["excess"][cycle] / memory["expected"][cycle]).clamp(*SCALES)
     return float(memory["scale"][cycle])

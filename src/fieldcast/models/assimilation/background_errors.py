@@ -100,9 +100,8 @@ def background_errors(
     errors = []
     for group in Progress(range(GROUPS), unit="observing network"):
         of_fold = (fold_of == group % folds).nonzero()[:, 0]
-        datum = of_fold[
-            group // folds :: len(range(group % folds, GROUPS, folds))
-        ]  # the group's share of the fold
+        # the group's share of the fold
+        datum = of_fold[group // folds :: len(range(group % folds, GROUPS, folds))]
         index = last[datum, None] + torch.arange(-past, 1, device=last.device)
         x, days = training_states(model, last[datum], past + 1), model.days[index]
         draws = RandomStreams(seed_for("background errors", seed), datum, MEMBERS)

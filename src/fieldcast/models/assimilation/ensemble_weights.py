@@ -36,9 +36,8 @@ from fieldcast.departures import MAX_DEPARTURE
 from fieldcast.models.gaussian.robustness import observation_error
 from fieldcast.models.random_streams import RandomStreams
 
-OBSERVATIONS_PER_PRODUCT = (
-    512  # observations whose products of members are computed together: 6.5 MB for 40 members
-)
+# observations whose products of members are computed together: 6.5 MB for 40 members
+OBSERVATIONS_PER_PRODUCT = 512
 MIN_ERROR_VARIANCE = 1e-30  # keeps an exact observation from a division by 0 where all members agree
 
 Taper = Callable[[Tensor], Tensor]  # from indices of observations (part,) to their T (node, part)

@@ -45,7 +45,7 @@ class CycleStep(NamedTuple):
     """Background of one step, memory that the update needs, analysis, and the state that the next step starts from."""
 
     background: Members
-    prior: Memory
+    update_memory: Memory
     analysis: Members
     state: CycleState
 
@@ -135,14 +135,14 @@ def cycle(
     """
     for number, c in enumerate(observations, first):
         assert c.day is not None
-        noise = draws.at_lead(number)
+        streams = draws.at_lead(number)
         with torch.no_grad():
-            background, prior = filter.background(state, c.day, forecast, noise.fork(BACKGROUND))
+            background, update_memory = filter.background(state, c.day, forecast, streams.fork(BACKGROUND))
             if filter.needs_finite:
                 require_finite(background, filter.space.exists, number)
-            analysis, memory = updated(filter, background, c, prior, noise.fork(UPDATE))
+            analysis, memory = updated(filter, background, c, update_memory, streams.fork(UPDATE))
         state = state.followed_by(analysis, memory)
-        yield CycleStep(background, prior, analysis, state)
+        yield CycleStep(background, update_memory, analysis, state)
 
 
 def updated(

@@ -75,7 +75,7 @@ class Hybrid(Derived, Filter):
         Grid of the states.
     adaptive
         Whether innovations set s; otherwise it is 1.
-    start
+    feedback
         What the forecasts start from: the "members" of the analysis, or their "mean", for a forecast that is
         deterministic but for the noise of the model.
     """
@@ -90,9 +90,9 @@ class Hybrid(Derived, Filter):
         }
     )
 
-    def __init__(self, space: Space, adaptive: bool = True, start: Literal["members", "mean"] = "members"):
+    def __init__(self, space: Space, adaptive: bool = True, feedback: Literal["members", "mean"] = "members"):
         super().__init__(space)
-        self.adaptive, self.start = adaptive, start
+        self.adaptive, self.feedback = adaptive, feedback
         self.grid = GridPoints(space)
         self.register_buffer("errors", torch.empty(0, len(space.variables), len(self.grid)))
         for name, value in {"taper": 12000.0, "ensemble_taper": 6000.0, "weight": 0.2, "floor": 0.1}.items():
@@ -108,7 +108,7 @@ class Hybrid(Derived, Filter):
     def background(
         self, state: CycleState, day: Float[Tensor, " batch"], forecast: Step, draws: RandomStreams
     ) -> tuple[Members, Memory]:
-        if self.start == "mean":
+        if self.feedback == "mean":
             state = replace(state, past=state.past.mean(dim=1, keepdim=True).expand_as(state.past))
         state = centred(state)
         ahead = members_ahead(state, day, forecast, draws.fork(FORECAST))
@@ -130,25 +130,25 @@ class Hybrid(Derived, Filter):
         for i in range(c.count):
             here = slice(i, i + 1)
             variance = self._variance(deviations[i])
-            observed = [each for each in observed_data(c[here], self.grid, variables) if len(each.error)]
-            if self.adaptive and observed:
-                parts_of_s = [
-                    ((each.y - each.h(b[i]))[0], self._error(each, variance), each.h(variance))
-                    for each in observed
+            groups = [group for group in observed_data(c[here], self.grid, variables) if len(group.error)]
+            if self.adaptive and groups:
+                of_groups = [
+                    ((group.y - group.h(b[i]))[0], self._error(group, variance), group.h(variance))
+                    for group in groups
                 ]
-                rescale(kept, i, *(torch.cat(part) for part in zip(*parts_of_s, strict=True)))
+                rescale(kept, i, *(torch.cat(values) for values in zip(*of_groups, strict=True)))
             s = float(kept["scale"][i])
             terms, errors = self._terms(s, deviations[i]), e[here] * (s / float(memory["scale"][i])) ** 0.5
-            updates = self._updates(observed, terms, s * variance, b[here])
+            updates = self._updates(groups, terms, s * variance, b[here])
             stream = draws.fork(ANALYSIS).of_data(here)
-            if observed:
+            if groups:
                 mean[here], _, x[here] = conditioned(updates, b[here], errors, no_deviations, stream)
             else:
                 x[i] = b[i] + errors[0]
         return self._state(x), {**kept, MEAN: self._state(mean)}
 
     def background_mean(self, step: CycleStep) -> Float[Tensor, "batch variable y x"]:
-        return step.prior["mean"]
+        return step.update_memory["mean"]
 
     def static_mean(self, c: Context) -> Float[Tensor, "batch variable y x"]:
         """x_a for a background of 0 and B = T o S, without a check of the observations.
@@ -157,22 +157,24 @@ class Hybrid(Derived, Filter):
         """
         mean = self._flat(torch.zeros_like(c.base()))
         variance, terms = self._statistics().deviation.square(), [self._static_term(1.0)]
-        for each in observed_data(c, self.grid, range(len(self.space.variables))):
-            if len(each.error):
-                gain = PointGain(terms, each.h, self._error(each, variance), mean[0])
-                mean[each.datum] = gain(each.y, torch.ones_like(each.error, dtype=torch.bool))
+        for observed in observed_data(c, self.grid, range(len(self.space.variables))):
+            if len(observed.error):
+                gain = PointGain(terms, observed.h, self._error(observed, variance), mean[0])
+                mean[observed.datum] = gain(observed.y, torch.ones_like(observed.error, dtype=torch.bool))
         return self._state(mean)
 
     def _updates(
-        self, observed: Sequence[ObservedData], terms: list[CovarianceTerm], variance: Float[Tensor, " values"],
+        self, groups: Sequence[ObservedData], terms: list[CovarianceTerm], variance: Float[Tensor, " values"],
         b: Float[Tensor, "1 values"],
     ) -> Iterator[Conditioning]:  # fmt: skip
-        for each in observed:
-            yield from at_points(each, terms, self._error(each, variance), b)
+        for observed in groups:
+            yield from at_points(observed, terms, self._error(observed, variance), b)
 
-    def _error(self, each: ObservedData, variance: Float[Tensor, " values"]) -> Float[Tensor, " observed"]:
+    def _error(
+        self, observed: ObservedData, variance: Float[Tensor, " values"]
+    ) -> Float[Tensor, " observed"]:
         """Variance of the errors of observations, the diagonal of R."""
-        return observation_error(each.error, each.h(variance), 0.0, float(self.floor), variance.dtype)
+        return observation_error(observed.error, observed.h(variance), 0.0, float(self.floor), variance.dtype)
 
     def _variance(self, deviations: Float[Tensor, "members values"]) -> Float[Tensor, " values"]:
         """The diagonal of B for s = 1."""
@@ -182,13 +184,13 @@ class Hybrid(Derived, Filter):
 
     def _terms(self, s: float, deviations: Float[Tensor, "members values"]) -> list[CovarianceTerm]:
         """The terms of B."""
-        w, places = float(self.weight), len(self.grid)
+        w, points = float(self.weight), len(self.grid)
         terms: list[CovarianceTerm] = [self._static_term(s * (1 - w))]
         if w > 0:
             share = deviations.new_full((len(deviations),), 1 / max(len(deviations) - 1, 1))
             terms.append(
                 Tapered(
-                    s * w, SecondMoment(deviations, share), self._kernel(float(self.ensemble_taper)), places
+                    s * w, SecondMoment(deviations, share), self._kernel(float(self.ensemble_taper)), points
                 )
             )
         return terms
@@ -199,10 +201,10 @@ class Hybrid(Derived, Filter):
         return Tapered(weight, self._statistics().moments, taper, len(self.grid))
 
     def _statistics(self) -> CovarianceComponents:
-        every = torch.ones(len(self.errors), dtype=torch.bool, device=self.errors.device)
+        whole_sample = torch.ones(len(self.errors), dtype=torch.bool, device=self.errors.device)
         return self.derived(
             "statistics",
-            lambda: training_statistics(self.errors, every, self.grid.area, folds=1),
+            lambda: training_statistics(self.errors, whole_sample, self.grid.area, folds=1),
             self.errors,
         )
 
@@ -250,5 +252,5 @@ class EnsembleOptimalInterpolation(Hybrid):
     )
 
     def __init__(self, space: Space, adaptive: bool = True):
-        super().__init__(space, adaptive=adaptive, start="mean")
+        super().__init__(space, adaptive=adaptive, feedback="mean")
         self.choose(weight=0.0)

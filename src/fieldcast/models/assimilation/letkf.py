@@ -51,7 +51,7 @@ class LETKF(Filter):
         Grid of the states.
     members
         Number of members for tuning and cycling; by default the same as for the other filters.
-    every
+    node_spacing
         Distance n of the rows and columns in which weights are computed; they are interpolated between them.
     rotation
         Whether each analysis rotates the members at random about their mean, alike in all cells: it keeps a few
@@ -81,8 +81,8 @@ class LETKF(Filter):
     )
 
     def __init__(
-        self, space: Space, members: int | None = None, every: int = 1, rotation: bool = False,
-        perturbed: bool = False,
+        self, space: Space, members: int | None = None, node_spacing: int = 1,
+        rotation: bool = False, perturbed: bool = False,
     ):  # fmt: skip
         super().__init__(space)
         if members is not None and members < 2:
@@ -90,12 +90,12 @@ class LETKF(Filter):
                 f"model.members = {members} should be 2 or more: the ensemble covariance needs that many."
             )
         self.ensemble_size = members
-        if every < 1:
+        if node_spacing < 1:
             raise InputError(
-                f"model.every = {every} should be 1 or more: the distance between nodes, in cells."
+                f"model.node_spacing = {node_spacing} should be 1 or more: the distance between nodes, in cells."
             )
         self.rotation, self.perturbed = rotation, perturbed
-        self.grid, self.nodes = GridPoints(space), WeightNodes(space, every)
+        self.grid, self.nodes = GridPoints(space), WeightNodes(space, node_spacing)
         for name, value in self.start.items():
             self.register_buffer(name, torch.tensor(value))
 

@@ -17,11 +17,11 @@ class WeightNodes(nn.Module):
     existing cell needs are left out. The module moves with its model, and has no state.
     """
 
-    def __init__(self, space: Space, every: int):
+    def __init__(self, space: Space, spacing: int):
         super().__init__()
         height, width = space.shape
-        rows, across = interpolation_matrix(height, every, wraps=False)
-        columns, around = interpolation_matrix(width, every, wraps=space.wraps)
+        rows, across = interpolation_matrix(height, spacing, wraps=False)
+        columns, around = interpolation_matrix(width, spacing, wraps=space.wraps)
         needed = across.T @ space.exists.cpu().double() @ around > 0
         self.shape = len(rows), len(columns)
         points = space.points.cpu()[rows[:, None], columns][needed].double()
@@ -55,10 +55,10 @@ class WeightNodes(nn.Module):
 
 
 def interpolation_matrix(
-    count: int, every: int, wraps: bool
+    count: int, spacing: int, wraps: bool
 ) -> tuple[Int[Tensor, " node"], Float[Tensor, "cell node"]]:
     """Nodes among `count` cells of a row or column, and the matrix of linear interpolation to all of them."""
-    nodes = torch.arange(0, count, every)
+    nodes = torch.arange(0, count, spacing)
     if not wraps and nodes[-1] < count - 1:
         nodes = torch.cat([nodes, nodes.new_tensor([count - 1])])
     cell, bounds = torch.arange(count), torch.cat([nodes, nodes.new_tensor([count])])

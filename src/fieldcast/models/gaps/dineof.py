@@ -23,9 +23,8 @@ from fieldcast.progress import Progress
 
 TOLERANCE = 1e-3  # root mean square change, in standard deviations of the observed values
 MAX_ITERATIONS = 300  # decompositions for each number of modes
-MAX_EXACT_SIZE = (
-    60  # largest number of times or cells for an exact decomposition; above it, subspace iteration
-)
+# largest number of times or cells for an exact decomposition; above it, subspace iteration
+MAX_EXACT_SIZE = 60
 OVERSAMPLING = 5  # extra axes in the subspace iteration, so that the requested ones converge
 MAX_MODES = 40  # largest number of modes that is tried
 PATIENCE = 3  # the search stops after this many successive numbers of modes without a smaller error

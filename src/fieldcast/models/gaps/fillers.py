@@ -22,9 +22,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fieldcast.models.gaps import dineof as modes
+from fieldcast.models.gaps import dineof as dineof_method
 from fieldcast.models.gaps import in_time, reach, smoother
-from fieldcast.models.gaps import local_kriging as kriging
+from fieldcast.models.gaps import local_kriging as kriging_method
 from fieldcast.models.gaps.expectation_maximisation import fit_best_rank
 from fieldcast.models.gaps.hiding import hide_values
 from fieldcast.models.gaps.in_time import elapsed_steps
@@ -54,11 +54,11 @@ def local_kriging(record: Record, draws: RandomStreams | None) -> Filling:
     for v in r.columns.variable.unique().tolist():
         first, last = torch.searchsorted(r.columns.variable, torch.tensor([v, v + 1]).to(r.x.device)).tolist()
         cells = slice(first, last)
-        series = kriging.CellSeries(r.x[:, cells], r.observed[:, cells], step, point[cells])
-        length = reach.length(series.x, series.observed, series.point)
-        duration = float(reach.duration(series.x, series.observed, r.segment))
-        model = fit_kriging(series, hidden.of_cells(cells), length, duration)
-        kriging.predict(
+        series = kriging_method.CellSeries(r.x[:, cells], r.observed[:, cells], step, point[cells])
+        distance = reach.e_folding_distance(series.x, series.observed, series.point)
+        steps = float(reach.e_folding_steps(series.x, series.observed, r.segment))
+        model = fit_kriging(series, hidden.of_cells(cells), distance, steps)
+        kriging_method.predict(
             series, model, requested[:, cells], draws and draws.fork(v), mean[:, cells], spread[:, cells],
             members[:, :, cells],
         )  # fmt: skip
@@ -68,7 +68,7 @@ def local_kriging(record: Record, draws: RandomStreams | None) -> Filling:
 def dineof(record: Record, draws: RandomStreams | None) -> Filling:
     """Fill by DINEOF; the members add independent errors of the size found by cross-validation to the mean."""
     r, deviation = record.scaled()
-    filled = modes.fill_by_dineof(r.x, r.observed)
+    filled = dineof_method.fill_by_dineof(r.x, r.observed)
     error = filled.errors.min().to(r.x)
     return independent(record, filled.values.mul_(deviation), (error * deviation).repeat(len(r.x), 1), draws)
 

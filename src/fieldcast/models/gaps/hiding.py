@@ -42,12 +42,10 @@ WHOLE_TIME_SHARE = 0.05  # share of the times with observations of a variable th
 MAX_WHOLE_TIME_SHARE = 0.15  # largest such share, if fewer times would make too few runs
 MIN_RUNS = 4  # number of runs of whole times to hide: errors of different runs are independent
 NEAR_SHARE = 0.05  # share of the cells that belong to the pattern around a missing value
-MIN_NEAR_CELLS = (
-    25  # smallest number of cells of a pattern, up to a quarter of all: in fewer, observations are close
-)
-REACH_FACTOR = (
-    1.3  # radius of a pattern over the distance of its missing value from the observations of its time
-)
+# smallest number of cells of a pattern, up to a quarter of all: in fewer, observations are close
+MIN_NEAR_CELLS = 25
+# radius of a pattern over the distance of its missing value from the observations of its time
+REACH_FACTOR = 1.3
 MAX_SHARE_OF_TIME = 0.25  # largest share of the values of a time that is hidden in gaps
 MAX_SHARE_NEAREST = 0.2  # largest share of the observed values of a time that `nearest_in_gap` hides
 CANDIDATE_STARTS = 8  # starts that are drawn for each hidden gap, of which the best is taken

@@ -32,7 +32,9 @@ DRAWN_TARGETS = 1000  # draws of hidden values that determine the parameters
 MIN_TARGETS = 50  # smallest number of hidden values with a weight for which the parameters are fitted
 
 
-def fit_kriging(series: CellSeries, hidden: Hidden, length: float, duration: float) -> KrigingModel:
+def fit_kriging(
+    series: CellSeries, hidden: Hidden, e_folding_distance: float, e_folding_steps: float
+) -> KrigingModel:
     """The model that maximises the likelihood of hidden values.
 
     Parameters
@@ -41,11 +43,13 @@ def fit_kriging(series: CellSeries, hidden: Hidden, length: float, duration: flo
         The series of all cells, in which the hidden values still count as observed.
     hidden
         The hidden values.
-    length, duration
+    e_folding_distance, e_folding_steps
         E-folding lengths of the correlation in space and time: the first guess of L and tau.
     """
     theta = torch.tensor(
-        [length, duration, *INITIAL_NUGGET_AND_POWER], dtype=torch.float64, device=series.x.device
+        [e_folding_distance, e_folding_steps, *INITIAL_NUGGET_AND_POWER],
+        dtype=torch.float64,
+        device=series.x.device,
     ).log()
     low, high = torch.tensor(BOUNDS).to(theta).T
     theta, nu = theta.clamp(low, high), SMOOTHNESS[1]

@@ -49,9 +49,9 @@ class LowRank:
 
     def axes(self, area: Float[Tensor, " cell"]) -> Float[Tensor, "axis cell"]:
         """F^T with F F^T = W^T W + m m^T, the second moment about 0: rows orthogonal under `area`, largest first."""
-        rows = torch.cat([self.weights, self.mean[None]]).double()
-        _, order = torch.linalg.eigh((rows * area.double()) @ rows.T)
-        return (order.flip(1).T @ rows).to(self.weights)
+        vectors = torch.cat([self.weights, self.mean[None]]).double()
+        _, order = torch.linalg.eigh((vectors * area.double()) @ vectors.T)
+        return (order.flip(1).T @ vectors).to(self.weights)
 
     def moments(self, x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"]) -> Moments:
         """Sums over the observed cells, each piece of cells in the precision of x."""

@@ -43,7 +43,7 @@ def present_variables(
     return present
 
 
-def length(
+def e_folding_distance(
     x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], points: Float[Tensor, "cell 3"]
 ) -> float:
     """Chord L between points of the unit sphere at which the mean correlation falls below 1 / e.
@@ -80,7 +80,7 @@ def length(
     return float(bin_distance[below[0, 0]] if len(below) else bin_distance[-1])
 
 
-def duration(
+def e_folding_steps(
     x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], segment: Int[Tensor, " time"]
 ) -> int:
     """First lag tau, in steps, at which the correlation of a cell with itself falls below 1 / e; at least 1."""
@@ -94,8 +94,8 @@ def duration(
 def is_within_reach(
     nearest: Float[Tensor, "time cell"],
     segment: Int[Tensor, " time"],
-    space: float,
-    time: int,
+    distance: float,
+    steps: int,
     farthest: float,
 ) -> Bool[Tensor, "time cell"]:
     """Whether some observation of the same segment is within `farthest` e-folding lengths of each value.
@@ -106,14 +106,14 @@ def is_within_reach(
         Chord to the nearest observation of the same time.
     segment
         Number of the unbroken stretch that each time belongs to.
-    space, time
+    distance, steps
         L and tau.
     farthest
         Largest r.
     """
-    in_reach = nearest <= farthest * space
-    for lag in range(1, min(int(farthest * time), len(nearest) - 1) + 1):
-        allowed = space * math.sqrt(max(farthest**2 - (lag / time) ** 2, 0.0))
+    in_reach = nearest <= farthest * distance
+    for lag in range(1, min(int(farthest * steps), len(nearest) - 1) + 1):
+        allowed = distance * math.sqrt(max(farthest**2 - (lag / steps) ** 2, 0.0))
         same_segment = (segment[lag:] == segment[:-lag])[:, None]
         in_reach[lag:] |= same_segment & (nearest[:-lag] <= allowed)
         in_reach[:-lag] |= same_segment & (nearest[lag:] <= allowed)

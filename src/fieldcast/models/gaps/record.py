@@ -101,6 +101,5 @@ def with_observed(
     )
 
 
-Filler = Callable[
-    [Record, RandomStreams | None], Filling
-]  # without random numbers the filling has no members
+# without random numbers the filling has no members
+Filler = Callable[[Record, RandomStreams | None], Filling]

@@ -27,9 +27,8 @@ def gaspari_cohn(chord: Float[Tensor, "*shape"], support: float) -> Float[Tensor
     r = 2 / support * chord
     near = (((-r / 4 + 1 / 2) * r + 5 / 8) * r - 5 / 3) * r * r + 1
     z = r.clamp(1, 2)
-    far = (
-        (2 - z) ** 4 * ((2 * z + 4) * z - 1) / (24 * z)
-    )  # the printed polynomial, in factors: exactly 0 at 2
+    # the printed polynomial, in factors: exactly 0 at 2
+    far = (2 - z) ** 4 * ((2 * z + 4) * z - 1) / (24 * z)
     return torch.where(r <= 1, near, far)
 
 

@@ -107,9 +107,8 @@ class Tapered(CovarianceTerm):
 
     def variance_of(self, index: Int[Tensor, " o"]) -> Float[Tensor, " o"]:
         s = self.moments
-        return self.weight * (s.anomalies[:, index].square() * s.share[:, None]).sum(
-            0
-        )  # T is 1 on the diagonal
+        # T is 1 on the diagonal
+        return self.weight * (s.anomalies[:, index].square() * s.share[:, None]).sum(0)
 
     def add_product(
         self, out: Float[Tensor, "r values"], index: Int[Tensor, " o"], weights: Float[Tensor, "r o"]

@@ -27,21 +27,20 @@ class GridPoints(nn.Module):
         super().__init__()
         self.shape = space.shape
         cells = space.exists.flatten().nonzero()[:, 0]  # (E,)
-        every = space.points.flatten(0, 1)[cells].double()
-        _, group = torch.unique((every / SAME_POINT_CHORD).round().long(), dim=0, return_inverse=True)
+        of_cells = space.points.flatten(0, 1)[cells].double()
+        _, group = torch.unique((of_cells / SAME_POINT_CHORD).round().long(), dim=0, return_inverse=True)
         count = int(group.max()) + 1
         numbers = torch.arange(len(group), device=group.device)
         first = torch.full_like(numbers[:count], len(group)).scatter_reduce_(0, group, numbers, reduce="amin")
         order = torch.argsort(first)  # points in the order of their first cell
         place = torch.argsort(order)[group]  # (E,)
-        points = every[first[order]]
-        area = every.new_zeros(count).index_add_(0, place, space.area.flatten()[cells].double())
+        points = of_cells[first[order]]
+        area = of_cells.new_zeros(count).index_add_(0, place, space.area.flatten()[cells].double())
         self.register_buffer("cells", cells, persistent=False)
         self.register_buffer("place", place, persistent=False)
         self.register_buffer("points", points / points.norm(dim=1, keepdim=True), persistent=False)  # (P, 3)
-        self.register_buffer(
-            "size", torch.bincount(place).double(), persistent=False
-        )  # number of cells of a point
+        # number of cells of a point
+        self.register_buffer("size", torch.bincount(place).double(), persistent=False)
         self.register_buffer("area", area, persistent=False)  # sum over the cells of a point
         # squared radius of gyration: 1 for a globe
         self.extent = float((points - points.mean(0)).square().sum(1).mean())
@@ -85,13 +84,11 @@ class ObservedPoints:
     """Data of a batch that share a mask; at a point with several observed cells, their mean is observed."""
 
     datum: Int[Tensor, " rows"]  # indices in the batch
-    index: Int[
-        Tensor, " observed"
-    ]  # indices into (V, P) flattened; the variables of a point next to each other
+    # indices into (V, P) flattened; the variables of a point next to each other
+    index: Int[Tensor, " observed"]
     y: Float[Tensor, "rows observed"]
-    count: Float[
-        Tensor, " observed"
-    ]  # number of observed cells, which divides the error variance of their mean
+    # number of observed cells, which divides the error variance of their mean
+    count: Float[Tensor, " observed"]
 
 
 def observations(

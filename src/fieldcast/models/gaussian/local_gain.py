@@ -23,9 +23,8 @@ from fieldcast.models.gaussian.covariance_terms import CovarianceTerm
 from fieldcast.models.gaussian.kalman_gain import CheckedGain, Gain
 
 MAX_GLOBAL_OBSERVATIONS = 12000  # largest number of observed values in a single matrix: 1.2 GB
-NEARBY_OBSERVATIONS = (
-    1000  # number of observed values in and around a patch that its increments are computed from
-)
+# number of observed values in and around a patch that its increments are computed from
+NEARBY_OBSERVATIONS = 1000
 MAX_INSIDE_OBSERVATIONS = 150  # largest number of observed values in a patch
 
 
@@ -95,9 +94,8 @@ def patches(points: Float[Tensor, "p 3"], observed: Int[Tensor, " observed"]) ->
     point_sets = list(bisect(points, torch.arange(len(points)), count, largest))
     sizes = torch.tensor([len(indices) for indices in point_sets])
     number = torch.repeat_interleave(torch.arange(len(point_sets)), sizes)
-    patch = torch.empty_like(number).scatter_(0, torch.cat(point_sets), number)[
-        observed
-    ]  # patch of an observation
+    # patch of an observation
+    patch = torch.empty_like(number).scatter_(0, torch.cat(point_sets), number)[observed]
     inside = patch.argsort(stable=True).split(torch.bincount(patch, minlength=len(point_sets)).tolist())
     observed_points = points[observed]
     for indices, within in zip(point_sets, inside, strict=True):

@@ -28,14 +28,14 @@ class Retained:
 
     def __init__(self, stretch: int = 1):
         self.stretch, self.count = stretch, 0
-        self.parts: list[tuple[Tensor, ...]] = []
+        self.pieces: list[tuple[Tensor, ...]] = []
 
     def add(self, number: Int[Tensor, " some"], *values: Tensor) -> None:
         """Add states: their numbers, and tensors with a row for each of them."""
-        self.parts.append((number, *values))
+        self.pieces.append((number, *values))
         self.count += len(number)
-        if sum(len(part[0]) for part in self.parts) > 2 * MAX_STATES:
-            self.parts = [self._joined()]
+        if sum(len(piece[0]) for piece in self.pieces) > 2 * MAX_STATES:
+            self.pieces = [self._joined()]
 
     def result(self) -> tuple[Tensor, ...]:
         """The numbers of the states that are kept, in increasing order, and the rows of the tensors for them."""
@@ -45,7 +45,7 @@ class Retained:
         return kept
 
     def _joined(self) -> tuple[Tensor, ...]:
-        number, *values = (torch.cat(part) for part in zip(*self.parts, strict=True))
+        number, *values = (torch.cat(values) for values in zip(*self.pieces, strict=True))
         index = kept_indices(number, self.stretch)
         return number[index], *(value[index] for value in values)
 

@@ -39,17 +39,15 @@ from torch import Tensor
 from fieldcast.departures import MAX_DEPARTURE
 from fieldcast.models.gaussian.grid_points import GridPoints
 
-RARE_KURTOSIS = (
-    100.0  # kurtosis above which variance comes from rare events: a Gaussian has 3, daily rain some tens
-)
+# kurtosis above which variance comes from rare events: a Gaussian has 3, daily rain some tens
+RARE_KURTOSIS = 100.0
 RARE_DEVIATIONS = 2.0  # number of standard deviations that the largest anomaly of rare events is taken to be
 MAX_RARE_DEVIATION = 0.7  # largest standard deviation of rare events, in standard deviations of the variable
 # choices of the smallest observation error, in standard deviations of the variable
 FLOORS = (0.0, 0.01, 0.03, 0.1)
 ROUNDING = 64  # smallest error variance, in units of machine precision times the local variance
-PRIOR_OBSERVATIONS = (
-    10  # weight of the mean variance of all values, as many as a value needs for a climatology
-)
+# weight of the mean variance of all values, as many as a value needs for a climatology
+PRIOR_OBSERVATIONS = 10
 ROWS_PER_CHUNK = 64  # rows, or failed observations, that are processed together, to bound the memory
 
 

@@ -17,9 +17,8 @@ class Series(NamedTuple):
     """States in order of time; within a stretch, successive states are one step apart."""
 
     states: Float[Tensor, "time variable y x"]
-    days: Float[
-        Tensor, " time"
-    ]  # NaN for states that are never a target: before the first window of a stretch
+    # NaN for states that are never a target: before the first window of a stretch
+    days: Float[Tensor, " time"]
     stretch: Int[Tensor, " time"]
 
     def followed(self, steps: int = 1) -> Bool[Tensor, " time"]:

@@ -63,12 +63,12 @@ def contrast_crps(
     draws: Float[Tensor, "batch members variable y x"],
     truth: Float[Tensor, "batch variable y x"],
     space: Space,
-    every: list[Pairs],
+    pairs: list[Pairs],
 ) -> Float[Tensor, ""]:
     """Fair CRPS of the contrasts: the area-weighted mean over pairs, then the mean over distances and directions."""
     scores = []
-    for pairs in every:
-        weight = pairs.weight(space)
-        crps = fair_crps(pairs.contrast(draws), pairs.contrast(truth))
+    for at_distance in pairs:
+        weight = at_distance.weight(space)
+        crps = fair_crps(at_distance.contrast(draws), at_distance.contrast(truth))
         scores.append((crps * weight).sum((-2, -1)).mean() / weight.sum())
     return torch.stack(scores).mean()

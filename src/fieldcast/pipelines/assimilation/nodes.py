@@ -12,7 +12,7 @@ from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.checkpoint import model_digest, unpack
 from fieldcast.encoding.cycle_observations import require_cycle_observations, spin_up
 from fieldcast.encoding.device import choose_devices
-from fieldcast.encoding.options import Cycling, Limits, Sparsification
+from fieldcast.encoding.options import CycledAssimilation, Limits, Sparsification
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.fields.splits import select
 from fieldcast.inference.assimilate import Assimilator, assimilate
@@ -31,7 +31,7 @@ MADE_FROM = "made_from"  # column with the digest of the analyses, the forecast 
 @streamed
 @by_field
 def run(
-    stored: StoredModel, data: PreparedData, cycle_observations: xr.Dataset, assimilation: Cycling,
+    stored: StoredModel, data: PreparedData, cycle_observations: xr.Dataset, assimilation: CycledAssimilation,
     sparsification: Sparsification, planet_states: xr.Dataset, earlier: Mapping[str, Any],
 ) -> Iterator[tuple[tuple[xr.Dataset, bytes], pd.DataFrame]]:  # fmt: skip
     """Backgrounds and analyses step by step, with the state from which the cycle resumes, and the costs; existing ones
@@ -58,7 +58,7 @@ def run(
 
 @by_field
 def forecast_on(
-    draws: xr.Dataset, forecast: bytes, data: PreparedData, assimilation: Cycling, seed: int, limits: Limits,
+    draws: xr.Dataset, forecast: bytes, data: PreparedData, assimilation: CycledAssimilation, seed: int, limits: Limits,
     device: str, earlier: Mapping[str, Any],
 ) -> pd.DataFrame:  # fmt: skip
     """Scores of forecasts from the analyses and from the truth, lead by lead; those of an earlier run are kept."""

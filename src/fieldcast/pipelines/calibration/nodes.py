@@ -7,7 +7,7 @@ import pandas as pd
 import xarray as xr
 
 from fieldcast.argument_groups import by_field
-from fieldcast.encoding.options import Cycling, Sparsification
+from fieldcast.encoding.options import CycledAssimilation, Sparsification
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.pipelines.streams import earlier_output, streamed
 from fieldcast.tasks.assimilate import Assimilation
@@ -18,7 +18,7 @@ from fieldcast.training.run import TrainingOptions
 @streamed
 @by_field
 def fit(
-    data: PreparedData, training: TrainingOptions, assimilation: Cycling, sparsification: Sparsification,
+    data: PreparedData, training: TrainingOptions, assimilation: CycledAssimilation, sparsification: Sparsification,
     earlier: Mapping[str, Any], planet_states: xr.Dataset, base: bytes | None = None,
 ) -> Iterator[tuple[tuple[bytes, bytes], pd.DataFrame]]:  # fmt: skip
     """Checkpoint with the state of the calibration, and the trials, after each sweep and trial."""

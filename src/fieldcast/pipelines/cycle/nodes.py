@@ -10,7 +10,7 @@ from fieldcast.encoding.options import Limits
 from fieldcast.fields.opening import read_file
 from fieldcast.inference.cycle import RecordCycle
 from fieldcast.inference.cycle_quality import as_text
-from fieldcast.inference.file_options import Cycle
+from fieldcast.inference.file_options import RecordCycleOptions
 from fieldcast.inference.loading import trained_model
 from fieldcast.models.capabilities import CyclesAlone
 from fieldcast.pipelines.streams import earlier_output, empty_piece, is_complete
@@ -23,8 +23,8 @@ Checkpoints = Mapping[str, Callable[[], bytes]]
 
 
 def analyse(
-    cycle: Cycle, parameters: Mapping[str, Any], checkpoints: Checkpoints, seed: int, limits: Limits, device: str,
-    earlier: Mapping[str, Any],
+    cycle: RecordCycleOptions, parameters: Mapping[str, Any], checkpoints: Checkpoints, seed: int, limits: Limits,
+    device: str, earlier: Mapping[str, Any],
 ) -> Iterator[tuple[xr.Dataset, bytes]]:  # fmt: skip
     """Cycle over the times of the file with two trained experiments: analyses step by step, with the state
     from which the cycle resumes; existing analyses are kept."""
@@ -38,8 +38,8 @@ def analyse(
 
 
 def write(
-    cycle: Cycle, parameters: Mapping[str, Any], checkpoints: Checkpoints, seed: int, limits: Limits, device: str,
-    cycle_analyses: xr.Dataset,
+    cycle: RecordCycleOptions, parameters: Mapping[str, Any], checkpoints: Checkpoints, seed: int, limits: Limits,
+    device: str, cycle_analyses: xr.Dataset,
 ) -> tuple[xr.Dataset, str]:  # fmt: skip
     """The analyses in the layout of the record, with mean, spread and scores; the scores also as text."""
     run, origin = record_cycle(cycle, parameters, checkpoints, seed, limits, device)
@@ -48,7 +48,7 @@ def write(
 
 
 def record_cycle(
-    cycle: Cycle,
+    cycle: RecordCycleOptions,
     parameters: Mapping[str, Any],
     checkpoints: Checkpoints,
     seed: int,

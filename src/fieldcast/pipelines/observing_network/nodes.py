@@ -4,13 +4,13 @@ import xarray as xr
 
 from fieldcast.encoding.anomalies import FieldCodec, space_of
 from fieldcast.encoding.cycle_observations import observe_cycle
-from fieldcast.encoding.options import Cycling, Limits, Sparsification
+from fieldcast.encoding.options import CycledAssimilation, Limits, Sparsification
 from fieldcast.fields.splits import SplitRanges
 
 
 def observe(
     fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset, splits: SplitRanges,
-    sparsification: Sparsification, assimilation: Cycling, limits: Limits,
+    sparsification: Sparsification, assimilation: CycledAssimilation, limits: Limits,
 ) -> xr.Dataset:  # fmt: skip
     """Masked and noisy values at successive times, the same for every method."""
     codec = FieldCodec.of(fields, climatology, normalisation)
