@@ -102,10 +102,10 @@ class ConfiguredOptions:
         if name == "splits":
             yield from differences(stored, split(fields, self._read("ingestion")))
         elif name == "initial_times":
-            present = initial_times.select_initial_times(
+            chosen = initial_times.select_initial_times(
                 fields, splits, self._read("rollout"), self._read("limits")
             )
-            yield from differences(stored, {key: value for key, value in present.items() if key != "digest"})
+            yield from differences(stored, {key: value for key, value in chosen.items() if key != "digest"})
         elif name == "cycle_observations":
             cycling, options, limits = (
                 self._read(section) for section in ("assimilation", "sparsification", "limits")
