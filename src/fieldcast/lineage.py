@@ -54,7 +54,7 @@ def encoded(part: Any) -> bytes:
 
 
 def text(part: Any) -> str:
-    """JSON with sorted keys; what JSON does not know as its string."""
+    """JSON with sorted keys; objects that JSON lacks are stored as their `str`."""
     return json.dumps(part, sort_keys=True, default=str)
 
 

@@ -77,7 +77,7 @@ class Registry:
     @cached_property
     def preparation(self) -> dict[str, Pipeline]:
         """Stages that run once for all experiments, by name."""
-        from fieldcast.pipelines.steps import in_box  # here: takes half a second, which only pipelines need
+        from fieldcast.pipelines.steps import in_box  # imported here because it takes half a second
 
         names = dict.fromkeys(name for task in self.tasks.values() for name in task.preparation)
         return {name: Pipeline(in_box(stage(name).create_pipeline(), name), tags=name) for name in names}
@@ -164,7 +164,7 @@ def stages() -> list[str]:
 
 
 def configuration() -> Path:
-    """The folder of configuration: of the session in force, or of the project around here."""
+    """The folder of configuration: of the active session, else of the surrounding project."""
     context = CONTEXT.get()
     if context is None:
         return configuration_folder()

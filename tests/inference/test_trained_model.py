@@ -250,7 +250,7 @@ def test_times_in_two_versions_are_to_be_chosen_from(checkpoint, gappy):
         twice[name].attrs = gappy[0][name].attrs
     twice = twice.assign_coords(expver=("time", [1, 1, 1, 5]))
     with pytest.raises(
-        InputError, match=r"mine.nc holds 4 times, and 3 different ones: choose one version of each"
+        InputError, match=r"mine.nc has 4 times, of which only 3 are distinct: choose one version of each"
     ):
         fieldcast.load(checkpoint).fill(twice, where="mine.nc")
 

@@ -37,7 +37,7 @@ def test_a_score_that_does_not_rank_has_no_better_values() -> None:
         ([Reconstruct], {"SSIM", "Unobserved cells"}, {"Brier score", "FID", "Skill", "Blew up"}),
         ([Forecast], {"Skill", "Brier score", "Blew up"}, {"FID", "SSIM", "Unobserved cells"}),
         ([Assimilate], {"Mean innovation", "Brier score"}, {"FID", "SSIM", "Skill", "Blew up"}),
-        ([Forecast, Sample], {"Skill", "FID", "Intervals", "Intervals of sampling"}, {"SSIM"}),
+        ([Forecast, Sample], {"Skill", "FID", "Intervals", "Intervals for samples"}, {"SSIM"}),
         ([Reconstruct, Forecast, Assimilate], {"SSIM", "Skill", "Mean innovation", "Intervals"}, {"FID"}),
     ],
 )

@@ -1,4 +1,4 @@
-"""The data of one training step."""
+"""Indices of the data in a training batch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fieldcast.models.random_streams import generator_for
 def batch_index(
     step: int, seed: int, groups: Int[Tensor, " training"] | None, length: int, size: int
 ) -> Tensor:
-    """The data of a step, drawn without replacement; from a single group if there are groups."""
+    """Indices of the data in the batch of a step, drawn without replacement; from one group if there are groups."""
     generator = generator_for("batch", seed, step)
     if groups is None:
         return torch.randperm(length, generator=generator)[:size]

@@ -46,8 +46,8 @@ NEIGHBOURS = 4  # number of cells whose mean replaces the climatology of a cell 
 def fit(training: xr.Dataset, window: int = 61, *, shrink: bool = False) -> xr.Dataset:
     """Climatology of each time-varying variable on (dayofyear, latitude, longitude), in its units; attrs `kind`.
 
-    With less than two years of training times it is their mean on every day: kind "training mean". Where the step is
-    of months, w is 1 within a calendar month and 0 between months: kind "month". With `shrink`, where values are
+    With less than two years of training times it is their mean on every day: kind "training mean". For monthly
+    data, w is 1 within a calendar month and 0 between months: kind "month". With `shrink`, where values are
     missing, it is the cycle of `harmonics` instead: kind "harmonics".
     Days without data within the window (in a seasonal record) take the mean of all days.
 
@@ -202,13 +202,13 @@ def _harmonics(
         squares += (np.nan_to_num(x - centre) ** 2).sum(axis=0, dtype=np.float64)
     if monthly:
         firsts, theta = calendars.DAYS_BEFORE_MONTH, 2 * np.pi * np.arange(12) / 12
-        at = theta[months()]
+        angle_of_day = theta[months()]
     else:
         firsts = np.arange(0, DAYS_PER_YEAR, DAYS_PER_PENTAD)
-        at = 2 * np.pi * np.arange(DAYS_PER_YEAR) / DAYS_PER_YEAR
-        theta = at[firsts + DAYS_PER_PENTAD // 2]
+        angle_of_day = 2 * np.pi * np.arange(DAYS_PER_YEAR) / DAYS_PER_YEAR
+        theta = angle_of_day[firsts + DAYS_PER_PENTAD // 2]
     of_part, in_part = (np.add.reduceat(part, firsts, axis=0) for part in (sums, counts))
-    return mean + shrunk_cycle(of_part - in_part * centre, in_part, squares, theta, at)
+    return mean + shrunk_cycle(of_part - in_part * centre, in_part, squares, theta, angle_of_day)
 
 
 def _from_neighbours(

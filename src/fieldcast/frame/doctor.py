@@ -23,7 +23,7 @@ from fieldcast.lineage import CODE, differences
 from fieldcast.models.source_code import code_of
 from fieldcast.pipelines.names import is_transient, pooled_roles
 
-# entry of a lineage: data sets of which one is meant, the one that is an input if there are several
+# entry of a lineage: the data sets that it may refer to; an input of the node, if there are several
 SOURCES = {
     "data": ("fields",),
     "observations": ("observations", "cycle_observations"),

@@ -49,14 +49,14 @@ def match_model(
     number, distinct = dataset[conventions.axes(dataset)["time"]].size, data.sizes["time"]
     if number != distinct:
         raise InputError(
-            f"{where} holds {number} times, and {distinct} different ones: choose one version of each (expver)."
+            f"{where} has {number} times, of which only {distinct} are distinct: choose one version of each (expver)."
         )
     data = with_rounded_times(with_all_variables(data, codec, where, complete))
     codec = codec.in_units(units_of_variables(data, codec, where), where)
     data = data[list(codec.variables)].sortby("latitude")
     longitude = counted_from(data["longitude"].values, codec.longitude.min())
-    counted = data.assign_coords(longitude=longitude).sortby("longitude")
-    data = data if different_axis(grid_of(codec), counted) else counted
+    shifted = data.assign_coords(longitude=longitude).sortby("longitude")
+    data = data if different_axis(grid_of(codec), shifted) else shifted
     require_same_grid(data, codec, where)
     data = data.assign_coords(grid_of(codec)).load()
     for i, v in enumerate(codec.variables):

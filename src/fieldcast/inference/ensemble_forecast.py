@@ -73,8 +73,8 @@ class EnsembleForecaster:
         self.requested, self.members = members, 1 if model.deterministic else members
         self.positions = calendars.positions(fields["time"], initial_times)
         self.times = fields["time"].values[self.positions]
-        on_processor = model.space.area.device.type == "cpu"
-        at_once = (MEMBERS_AT_ONCE if on_processor else MEMBERS_AT_ONCE_GPU) * (1 + len(model.replicas))
+        on_cpu = model.space.area.device.type == "cpu"
+        at_once = (MEMBERS_AT_ONCE if on_cpu else MEMBERS_AT_ONCE_GPU) * (1 + len(model.replicas))
         size = max(1, at_once // self.members)
         self.pieces = list(torch.arange(len(initial_times)).split(size))
         context = context_at(fields, self.positions, codec, model.space, model.history)

@@ -71,7 +71,7 @@ REAL_AND_NOISE = Term(
     "each cell has the correct marginal distribution but is independent of its neighbours.",
 )
 SAMPLING_INTERVALS = Term(
-    "Intervals of sampling",
+    "Intervals for samples",
     "95 % intervals. For likelihoods and errors they show the variation with other test data; for KID with other "
     "samples and test data; for the classifier with equally many other states. FID has none: the range for real "
     "data shows its sampling variability.",

@@ -33,7 +33,7 @@ def at_equal_cost(
     `leaderboard` holds one row per lead time and score of each experiment (one variable or "all", one region), scored
     with `members` members; `costs` are frames of one row with `sample_ms`, the time of a member in a step. The
     reference has `members`; every other model has as many as it draws in that time, which is taken to be proportional
-    to the number of members, as it is on a processor. Ensembles that feed back their mean do not qualify: each member
+    to the number of members, as it is on a CPU. Ensembles that feed back their mean do not qualify: each member
     depends on how many there are.
 
     Returns one row per experiment and lead time: experiment, lead_hours, members, crps, rmse_at_cost, which is NaN for

@@ -2,7 +2,7 @@
 
 The batch of step t, its masks and its draws are functions of (seed, t) alone; the training state holds the weights,
 their moving average, the best average so far, the optimiser's moments and the history. A run that was killed and is
-started again therefore ends with bit for bit the weights of an uninterrupted run on the same machine's processor.
+started again therefore ends with bit for bit the weights of an uninterrupted run on the same machine's CPU.
 """
 
 from __future__ import annotations
