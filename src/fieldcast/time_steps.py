@@ -84,7 +84,7 @@ class TimeStep(NamedTuple):
 
 
 def step_of(times: Any) -> TimeStep:
-    """The most common step of a record in order: months if all times fall at the same point of their months, else hours.
+    """The most common step of a record in order: months if times fall at the same point of their months, else hours.
 
     No step (0 hours) for a single time.
     """
