@@ -125,6 +125,17 @@ def test_gaps_may_start_segments(make_weather: Make) -> None:
     assert summary(findings)["time step"] == (1, "allowed")
 
 
+@pytest.mark.parametrize("freq", ["D", "MS", "ME"])
+def test_missing_dates_may_be_inserted_without_values(make_weather: Make, freq: str) -> None:
+    whole = make_weather().assign_coords(time=xr.date_range("2001-01-01", periods=60, freq=freq))
+    repaired, findings = repair(without(10, 11, 30)(whole), "it", gaps="insert")
+    assert summary(findings)["gaps"] == (3, "allowed") and not repaired["segment"].any()
+    expected = whole.where(~whole["time"].isin(whole["time"][[10, 11, 30]]))
+    xr.testing.assert_equal(repaired.drop_vars("segment"), expected)
+    assert repaired["time"].attrs == whole["time"].attrs
+    assert {array.dtype for array in repaired.values()} == {array.dtype for array in whole.values()}
+
+
 def test_a_single_time_too_early_is_refused_even_so(make_weather: Make) -> None:
     with pytest.raises(InputError, match="irregular"):
         repair(make_weather().assign_coords(time=_early(make_weather())), "it", gaps="segment")

@@ -138,6 +138,13 @@ def test_the_spread_is_right_where_gaps_last_long(truth: xr.Dataset) -> None:
     assert "the spread is right" in result.attrs["comment"].lower()
 
 
+def test_missing_dates_are_filled_as_times_without_values(gappy: xr.Dataset, filled: xr.Dataset) -> None:
+    result = fieldcast.fill_gaps(gappy.isel(time=[*range(100), *range(107, DAYS)]), members=3)
+    assert result.sizes == filled.sizes and np.array_equal(result["time"], filled["time"])
+    for part in ("sst", "sst_spread", "sst_members"):
+        np.testing.assert_allclose(result[part], filled[part], rtol=1e-5)
+
+
 def test_the_spread_is_right_where_one_variable_alone_lacks_whole_times(truth: xr.Dataset) -> None:
     """The other variable is complete, so that every time has observations."""
     sst = truth["sst"]

@@ -99,11 +99,8 @@ def test_one_experiment_alone_gives_a_shorter_page(results, page, elements):
     shorter = report({"reconstruct": alone})
     text = elements(shorter).text
     assert "Not run: optimal_interpolation, climatology, denoising_vae, kriging." in text
-    assert "Never better" not in text
-    assert (
-        "No paired differences: optimal_interpolation has not run: kedro run --pipelines reconstruct.opt"
-        in text
-    )
+    assert "Nowhere significantly better" not in text
+    assert "No paired differences: optimal_interpolation has not run: add reconstruct.optimal" in text
     assert len(shorter) - len(vega()) < (len(page) - len(vega())) / 2
     assert "Training and tuning" not in text and "Costs" not in text
 

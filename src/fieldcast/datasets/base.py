@@ -31,7 +31,7 @@ def readable_write_errors(path: str) -> Iterator[None]:
         cause = os.strerror(error.errno) if error.errno else str(error)
         remedy = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "check the folder"
         raise DatasetError(
-            f"'{path}' could not be written ({cause}): {remedy}, or set data_root to another place; "
+            f"'{path}' could not be written ({cause}): {remedy}, or choose another data_root or output; "
             "the previous file is unchanged"
         ) from error
 

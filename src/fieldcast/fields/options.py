@@ -50,7 +50,8 @@ class Source:
     step_hours
         Interval at which fields are taken (not averaged); all by default.
     gaps
-        Treatment of missing dates: "refuse", or "segment" (each regular stretch of time is one segment).
+        Treatment of missing dates: "refuse", "segment" (each regular stretch of time is one segment), or "insert" (they
+        become times without values, for which `missing` must be "train").
     missing
         Treatment of values missing at some times of a cell: "refuse", or "train" (models learn from the others).
     """
@@ -60,7 +61,7 @@ class Source:
     period: Period | None = None
     levels: list[float] | None = None
     step_hours: StepHours | None = None
-    gaps: Literal["refuse", "segment"] = "refuse"
+    gaps: Literal["refuse", "segment", "insert"] = "refuse"
     missing: Missing = "refuse"
 
     @property

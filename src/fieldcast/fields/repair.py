@@ -16,11 +16,11 @@ from fieldcast.errors import InputError
 from fieldcast.fields.conventions import time_varying
 from fieldcast.time_steps import TimeStep, regular, step_of, with_rounded_times
 
-Gaps = Literal["refuse", "segment"]
+Gaps = Literal["refuse", "segment", "insert"]
 MIN_TIMES = 30
 RELATIVE_ROUNDING = 1e-6  # largest rounding error, relative to the largest value
 # largest share of irregular steps in a record with a regular step, by the option `gaps`
-MAX_IRREGULAR_SHARE = {"segment": 0.1, "refuse": 0.5}
+MAX_IRREGULAR_SHARE = {"segment": 0.1, "insert": 0.5, "refuse": 0.5}
 
 
 class Finding(NamedTuple):
@@ -189,9 +189,10 @@ def _with_rounded_times(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, Fi
 
 
 def _segments(dataset: xr.Dataset, where: str, gaps: Gaps) -> tuple[xr.Dataset, list[Finding]]:
-    """Number the regular stretches; reject gaps unless they may start a segment, and single irregular steps.
+    """Number the regular stretches; reject gaps unless they may start a segment or be closed by times without values.
 
-    Where most steps are irregular, every time is a segment of its own, and `step_hours` is 0.
+    Single irregular steps are rejected, too. Where most steps are irregular, every time is a segment of its own, and
+    `step_hours` is 0.
     """
     time = dataset["time"]
     step = step_of(time)
@@ -202,7 +203,7 @@ def _segments(dataset: xr.Dataset, where: str, gaps: Gaps) -> tuple[xr.Dataset, 
         dataset.attrs |= TimeStep(0.0).attrs()
         sentence = "No time step is regular: forecasts are not possible, reconstructions and samples are."
         return dataset, [Finding("time step", "", "", int(irregular.sum()), "allowed", sentence)]
-    if irregular.any() and (gaps == "refuse" or (counts < 1 - 1e-6).any()):
+    if irregular.any() and (gaps != "segment" or (counts < 1 - 1e-6).any()):
         date = calendars.date(time[np.flatnonzero(irregular)[0] + 1])
         raise InputError(
             f"the time step of {where} is irregular: usually {step}, but not at {date} "
@@ -214,13 +215,20 @@ def _segments(dataset: xr.Dataset, where: str, gaps: Gaps) -> tuple[xr.Dataset, 
         pronoun = "it" if missing(counts) == 1 else "them"
         raise InputError(
             f"{dates_are(missing(counts))} missing in {where}, the first after {date} (step {step}): "
-            f'fill {pronoun} in, or let each gap start a segment with ingestion.gaps=segment (in Python gaps="segment")'
+            f"insert {pronoun} without values with ingestion.gaps=insert, or let each gap start a segment with "
+            'ingestion.gaps=segment (in Python gaps="insert" or gaps="segment")'
         )
-    number = np.zeros(time.size, dtype=np.int32)
-    number[border + 1] = 1
+    if border.size and gaps == "insert":
+        dataset = dataset.reindex(time=complete_times(time, counts, step))
+    number = np.zeros(dataset.sizes["time"], dtype=np.int32)
+    if gaps != "insert":
+        number[border + 1] = 1
     dataset = dataset.assign_coords(segment=("time", np.cumsum(number, dtype=np.int32)))
     dataset.attrs |= step.attrs()
-    return dataset, [_gap_finding(time, border, missing(counts)), _step_finding(step, int(irregular.sum()))]
+    return dataset, [
+        _gap_finding(time, border, missing(counts), gaps),
+        _step_finding(step, int(irregular.sum())),
+    ]
 
 
 def dates_are(number: int) -> str:
@@ -233,12 +241,24 @@ def missing(counts: np.ndarray) -> int:
     return int(np.sum(np.round(counts[counts > 1]) - 1))
 
 
-def _gap_finding(time: xr.DataArray, border: np.ndarray, missing: int) -> Finding:
+def complete_times(time: xr.DataArray, counts: np.ndarray, step: TimeStep) -> np.ndarray:
+    """The times with those between them that a record of this step lacks, given the steps between successive times."""
+    number = np.round(counts).astype(int)
+    before = np.repeat(
+        np.arange(number.size), number - 1
+    )  # position of the last time before each missing one
+    later = np.concatenate([np.arange(1, n) for n in number])
+    inserted = [step.after(time[[i]], int(n)) for i, n in zip(before, later, strict=True)]
+    return np.sort(np.concatenate([time.values, *inserted]))
+
+
+def _gap_finding(time: xr.DataArray, border: np.ndarray, missing: int, gaps_option: Gaps) -> Finding:
     if not border.size:
         return Finding("gaps", "", "", 0, "fine", "No date is missing.")
     first = calendars.date(time[border[0]])
     gaps = counted(border.size, "gap")
-    sentence = f"{dates_are(missing)} missing in {gaps}, the first after {first}: each gap starts a segment."
+    treatment = "they have no values" if gaps_option == "insert" else "each gap starts a segment"
+    sentence = f"{dates_are(missing)} missing in {gaps}, the first after {first}: {treatment}."
     return Finding("gaps", "", first, missing, "allowed", sentence)
 
 

@@ -209,7 +209,7 @@ class Results(ABC):
         name = roles(self.about).get(role, "")
         if not name:
             return f"no experiment has the role {role} (about.role)."
-        return f"{self.label(name)} has not run: kedro run --pipelines {self.template}.{name}"
+        return f"{self.label(name)} has not run: add {self.template}.{name} to --pipelines of this run"
 
     @property
     def units(self) -> dict[str, str]:

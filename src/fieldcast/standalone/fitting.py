@@ -51,7 +51,8 @@ def fit(
         Options of the fit that replace those of the experiment: {"steps": 500}. "ranks" is 1 by default: further ranks
         import the calling script, whose statements must then be under `if __name__ == "__main__"`.
     gaps
-        "refuse" missing dates, or "segment": each gap starts a new segment, which no forecast crosses.
+        "refuse" missing dates; "segment": each gap starts a new segment, which no forecast crosses; or "insert" them
+        without values, which `missing="train"` allows.
     missing
         "refuse" values that are missing at some times of a cell, or "train" on the others.
     seed

@@ -42,7 +42,7 @@ def fill_gaps(
     max_spread: float | Mapping[str, float] | None = None,
     learned: bool = False,
     max_minutes: float = 0.0,
-    gaps: AtGaps = "refuse",
+    gaps: AtGaps = "insert",
     seed: int = 0,
     device: str = "auto",
 ) -> xr.Dataset:
@@ -66,7 +66,8 @@ def fill_gaps(
     learned, max_minutes
         Whether a neural network is tried too, see `Gaps`.
     gaps
-        "refuse" missing dates, or "segment": each gap starts a new segment, and nothing is learned across it.
+        What to do about missing dates: "insert" them, so that they are filled, "refuse" them, or "segment": each gap
+        starts a new segment, and nothing is learned across it.
     seed
         Seed of the hidden values and of the members.
     device
