@@ -1,6 +1,7 @@
 """A record with clouds in every field: errors below those of interpolation in time, and a spread that is right."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,10 @@ from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.errors import InputError
 from fieldcast.fields.ingest import ingest
 from fieldcast.inference.fill_gaps import TrustLimits
+from fieldcast.inference.gaps_outcome import Outcome
 from fieldcast.inference.gaps_reliability import share_of, steps_in_words, unchecked_distance
+from fieldcast.inference.gaps_report import better_at_fully_hidden_times
+from fieldcast.models.gaps.trial import Trial
 
 DAYS, ROWS, COLUMNS = 200, 10, 12
 LAND, ONCE = (2, 3), (7, 5)
@@ -117,6 +121,28 @@ def test_the_report_compares_with_time_and_dineof(filled: xr.Dataset) -> None:
         "7 of 200 times",
     ):
         assert phrase in report
+
+
+def test_the_report_names_a_method_that_is_better_at_fully_hidden_times() -> None:
+    """The first method is better in gaps, the second at the last two values; only these have weight here."""
+
+    def made(kind: type, **values: object) -> Any:
+        instance = object.__new__(kind)
+        for name, value in values.items():
+            object.__setattr__(instance, name, value)
+        return instance
+
+    spread, weight = torch.ones(4), torch.tensor([0.0, 0.0, 0.5, 0.5])
+    first = made(Trial, name="kriging", error=torch.tensor([0.1, 0.1, 2.0, 2.0]), spread=spread)
+    second = made(Trial, name="smoother", error=torch.tensor([3.0, 3.0, 1.0, 1.0]), spread=spread)
+    lines = [
+        list(better_at_fully_hidden_times(made(Outcome, trials=[first, second], best=best), weight))
+        for best in (first, second)
+    ]
+    assert lines[0] == [
+        "kriging has the lowest CRPS over all of these values; at fully hidden times that of smoother is lower."
+    ]
+    assert lines[1] == []
 
 
 def test_the_spread_is_right_where_gaps_last_long(truth: xr.Dataset) -> None:
