@@ -55,7 +55,7 @@ def test_the_best_is_compared_with_the_next_and_with_a_free_guess(reconstruct):
     glance = reconstruct.glance()
     assert glance.done == ["three methods filled in whole maps from 10 % of their cells"]
     assert glance.best == [
-        "for filling in maps from 10 % of the cells, Kriging (VAE scores practically as well); the typical error "
+        "for filling in maps from 10 % of the cells, Kriging (VAE is practically as good); the typical error "
         "of its best estimate, the mean of its members, is 50 % smaller than that of the baseline “Climatology”"
     ]
 
@@ -125,8 +125,8 @@ def test_how_long_forecasts_are_useful_is_where_skill_ends():
     glance = Forecast(leaderboard=pd.concat(tables, ignore_index=True), experiments=about).glance()
     assert glance.done == ["three methods forecast the weather up to 4 days ahead"]
     assert glance.best == [
-        "for forecasting 2 days ahead, lim (climatology scores 25 % worse); the typical error of its best estimate, "
-        "the mean of its members, is 25 % smaller than that of the baseline “climatology”; on "
+        "for forecasting 2 days ahead, lim (the errors of climatology, uncertainty included, are 25 % larger); the typical "
+        "error of its best estimate, the mean of its members, is 25 % smaller than that of the baseline “climatology”; on "
         "average lim is better than past days of the season up to 3 days ahead, "
         "and up to 2 days with significance (95 % interval)"
     ]

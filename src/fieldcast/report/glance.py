@@ -207,10 +207,12 @@ def best_clause(results: Results, case: Any, purpose: str, where: str) -> list[s
     clause = f"{purpose} {where}, {results.label(best)}"
     if others:
         behind = scores[others[0]] / scores[best] - 1
-        worse = f"{significant(100 * behind, 2)} % worse"
-        worse = worse if behind < 1 else f"{significant(1 + behind, 2)} times as badly"
-        close = "practically as well" if behind < TIE else worse
-        clause += f" ({results.label(others[0])} scores {close})"
+        second = results.label(others[0])
+        larger = f"{significant(100 * behind, 2)} % larger"
+        larger = larger if behind < 1 else f"{significant(1 + behind, 2)} times as large"
+        compared = f"the errors of {second}, uncertainty included, are {larger}"
+        compared = f"{second} is practically as good" if behind < TIE else compared
+        clause += f" ({compared})"
     roles = {name: results.about[name].role for name in others}
     free = [name for role in ("climatology", "baseline") for name in others if roles[name] == role]
     errors = [board.value(name, "rmse", case) for name in (best, *free[:1])]
