@@ -125,9 +125,9 @@ def test_how_long_forecasts_are_useful_is_where_skill_ends():
     glance = Forecast(leaderboard=pd.concat(tables, ignore_index=True), experiments=about).glance()
     assert glance.done == ["three methods forecast the weather up to 4 days ahead"]
     assert glance.best == [
-        "for forecasting 2 days ahead, lim (the errors of climatology, uncertainty included, are 25 % larger); the typical "
-        "error of its best estimate, the mean of its members, is 25 % smaller than that of the baseline “climatology”; on "
-        "average lim is better than past days of the season up to 3 days ahead, "
+        "for forecasting 2 days ahead, lim (the errors of climatology, uncertainty included, are 25 % larger); the "
+        "typical error of its best estimate, the mean of its members, is 25 % smaller than that of the baseline "
+        "“climatology”; on average lim is better than past days of the season up to 3 days ahead, "
         "and up to 2 days with significance (95 % interval)"
     ]
 
