@@ -73,7 +73,10 @@ PARAMETERS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
 }
 FORECAST_PARAMETERS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
-    "misspelt key": ({"rollout": {"strats": 3}}, ("rollout.strats", "did you mean rollout.initial_times?")),
+    "misspelt key": (
+        {"rollout": {"intial_times": 3}},
+        ("rollout.intial_times", "did you mean rollout.initial_times?"),
+    ),
     "misspelt key of the long rollout": (
         {"rollout": {"stability": {"step": 3}}},
         ("rollout.stability.step", "did you mean rollout.stability.steps?"),

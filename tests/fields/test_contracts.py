@@ -61,7 +61,10 @@ FIELDS: dict[str, tuple[Callable, str]] = {
     "further dimension": (lambda d: d.expand_dims(number=2), "has dimensions (number, time"),
     "float64": (lambda d: d.astype(float), "'t2m' is float64, not float32"),
     "no units": (lambda d: without_units(d, "t2m"), "'t2m' has no units"),
-    "scattered": (lambda d: holed(d, np.nan), "'t2m' has cells with missing values at some but not all times"),
+    "scattered": (
+        lambda d: holed(d, np.nan),
+        "'t2m' has cells with missing values at some but not all times",
+    ),
     "infinite": (lambda d: holed(d, np.inf), "'t2m' has infinite values"),
     "static": (
         lambda d: d.assign(

@@ -80,7 +80,7 @@ def test_the_short_answer_agrees_with_the_leaderboard(task):
         "Lowest FID: flow 0.600 (0.400 to 0.800) (real data: 0.500 (0.450 to 0.550); not significantly different); "
         "then ddpm 1.50.",
         "Lowest KID: flow −0.00200 (−0.01000 to 0.00600)",
-        "A classifier distinguishes samples of flow from real data with an accuracy of 52 % (45 to 59 %), the nearest",
+        "A classifier distinguishes samples of flow from real data with an accuracy of 52 % (45 to 59 %), the closest",
         "for vae it is at least 95 %.",
         "Likelihood: exact for flow; a lower bound for ddpm, vae, vae_kl0; none for autoencoder.",
         "nats per datum; lowest: vae_kl0 −280.0",
