@@ -103,5 +103,5 @@ def test_a_server_that_is_down_is_reported_and_the_run_continues(
         done = kedro(*phrases, MLFLOW_TRACKING_URI=server)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
-    assert done.stderr.count(f"tracking at {server} failed, the run continues without it") == 1, done.stderr
+    assert done.stderr.count(f"tracking at {server} failed; the run continues without it") == 1, done.stderr
     assert (tmp_path / "data/03_primary/splits.json").exists()

@@ -109,7 +109,7 @@ def test_a_row_without_units_among_rows_with_them_is_refused() -> None:
     ("content", "message"),
     [
         (b"", "is empty: give a table"),
-        (b"time;lat;lon;variable;value\n2001-01-01;1;2;t2m;3\n", "separate columns by commas"),
+        (b"time;lat;lon;variable;value\n2001-01-01;1;2;t2m;3\n", "use commas"),
         (
             "time,lat,lon,variable,value,station\n2001-01-01,1,2,t2m,3,Århus".encode("latin-1"),
             "save it as UTF-8",

@@ -239,7 +239,7 @@ def test_a_server_that_is_down_costs_one_warning(
     assert time.perf_counter() - begin < 20
     (warning,) = [record.getMessage() for record in caplog.records if record.name.startswith("fieldcast")]
     assert (
-        warning.startswith(f"tracking at {address} failed, the run continues without it: ")
+        warning.startswith(f"tracking at {address} failed; the run continues without it: ")
         and "\n" not in warning
     )
 
