@@ -31,3 +31,12 @@ def test_results_of_earlier_runs_are_read_on_demand(tmp_path: Path, place: str |
     assert left["history"]["vae"]()["step"][0] == 7
     with pytest.raises(DatasetError, match="cannot be saved as a whole"):
         results.save({"scores": {}})
+
+
+def test_folders_may_be_links(tmp_path: Path) -> None:
+    stored = tmp_path / "elsewhere" / "vae"
+    TableDataset(filepath=str(stored / "scores.parquet")).save(pd.DataFrame({"value": [1]}))
+    (tmp_path / "data" / "08_reporting" / "forecast").mkdir(parents=True)
+    (tmp_path / "data" / "08_reporting" / "forecast" / "vae").symlink_to(stored)
+    results = ResultsDataset(filepath=str(tmp_path / "data"), task="forecast").load()
+    assert results["scores"]["vae"]()["value"][0] == 1

@@ -1,6 +1,7 @@
 """Results that the experiments of a task have stored, as one data set."""
 
 from collections.abc import Callable
+from fnmatch import fnmatch
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -44,13 +45,22 @@ class ResultsDataset(FilesystemDataset):
         raise DatasetError(f"'{self.location}' cannot be saved as a whole: its files are written one by one")
 
     def _files(self, pattern: str) -> list[tuple[PurePosixPath, Callable[[], Any]]]:
-        names = sorted(self._fs.glob(f"{self._path}/{pattern}"))
-        paths = [PurePosixPath(name) for name in names]
+        paths = [PurePosixPath(self._path)]
+        for part in pattern.split("/"):  # fsspec's own glob does not enter folders that are links
+            paths = [entry for path in paths for entry in self._entries(path) if fnmatch(entry.name, part)]
         return [
             (path, DATASETS[path.suffix](filepath=self._located(path), fs_args=self._fs_args).load)
-            for path in paths
+            for path in sorted(paths)
             if path.suffix in DATASETS
         ]
+
+    def _entries(self, folder: PurePosixPath) -> list[PurePosixPath]:
+        """Everything in a folder; nothing if it is a file or does not exist."""
+        try:
+            listed = [PurePosixPath(name) for name in self._fs.ls(str(folder), detail=False)]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return [entry for entry in listed if entry != folder]
 
     def _exists(self) -> bool:
         return bool(self._fs.isdir(str(self._path)))
