@@ -44,7 +44,7 @@ def test_scattered_values_stay_missing_and_are_reported(make_weather: Make) -> N
     assert "1 time has no value at all, the first 2001-01-08" in row["sentence"]
     assert "1 of 30 cells never have a value and are left out" in row["sentence"]
     assert Fields().validate(fields) is fields
-    with pytest.raises(InputError, match="missing values at some times"):
+    with pytest.raises(InputError, match="missing values at some but not all times"):
         Fields().validate(fields.assign_attrs(missing="refuse"))
 
 

@@ -90,7 +90,7 @@ def test_a_grid_is_taken_from_a_data_set() -> None:
     like = xr.Dataset({"t": (("lat", "lon"), np.zeros((3, 4)))}, {"lat": [3.0, 2, 1], "lon": [1.0, 2, 3, 4]})
     like["lat"].attrs["units"], like["lon"].attrs["units"] = "degrees_north", "degrees_east"
     np.testing.assert_allclose(grid_like(like, "like")["latitude"], [3, 2, 1])
-    with pytest.raises(InputError, match="no axis of at least two values"):
+    with pytest.raises(InputError, match="needs at least two values along one axis"):
         grid_like(like.isel(lat=[0]), "like")
     with pytest.raises(InputError, match="has no latitude and no longitude"):
         grid_like(xr.Dataset({"t": ("x", [1.0])}), "like")

@@ -85,10 +85,10 @@ def test_the_hardest_to_recognise_is_the_nearest_to_chance() -> None:
     by_chance = findings({("a", "c2st"): 0.40, (THIRD, "c2st"): (0.52, 0.45, 0.59)})
     assert by_chance.hardest_to_recognise() == (THIRD, "52 % (45 to 59 %)", [], False)
     body = by_chance.results.sections({})[0].body
-    assert "52 % (45 to 59 %), the nearest to the 50 % of chance" in body and "lowest;" not in body
+    assert "52 % (45 to 59 %), the closest to chance (50 %)" in body and "lowest;" not in body
     assert findings({("a", "fid"): 1.0}).hardest_to_recognise() is None
     alone = findings({("a", "c2st"): 0.99}).results.sections({})[0].body
-    assert "an accuracy of 99 % (50 % is chance)" in alone and "nearest to the 50 %" not in alone
+    assert "an accuracy of 99 % (50 % is chance)" in alone and "closest to chance" not in alone
 
 
 def test_likelihoods_are_exact_bounds_or_none() -> None:
