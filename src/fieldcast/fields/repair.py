@@ -244,9 +244,8 @@ def missing(counts: np.ndarray) -> int:
 def complete_times(time: xr.DataArray, counts: np.ndarray, step: TimeStep) -> np.ndarray:
     """The times with those between them that a record of this step lacks, given the steps between successive times."""
     number = np.round(counts).astype(int)
-    before = np.repeat(
-        np.arange(number.size), number - 1
-    )  # position of the last time before each missing one
+    # position of the last time before each missing one
+    before = np.repeat(np.arange(number.size), number - 1)
     later = np.concatenate([np.arange(1, n) for n in number])
     inserted = [step.after(time[[i]], int(n)) for i, n in zip(before, later, strict=True)]
     return np.sort(np.concatenate([time.values, *inserted]))

@@ -15,6 +15,7 @@ from fieldcast.errors import InputError
 from fieldcast.fields.options import Ingestion
 from fieldcast.frame.relay import message_of
 from fieldcast.frame.tracking import metadata
+from fieldcast.frame.tracking.parameters import as_text, parameters_in_use
 from fieldcast.models import vae
 from fieldcast.scores.headline import Headline
 from fieldcast.training.options import Fit
@@ -27,7 +28,7 @@ class Rate:
 
 def test_parameters_are_opened_to_the_last_value() -> None:
     nested = {"fit": {"rate": Rate(), "stages": [1, 2], "early": None, "limits": {}}, "seed": 0}
-    assert metadata.as_text(nested) == {
+    assert as_text(nested) == {
         "fit.rate.start": "0.1",
         "fit.stages": "[1, 2]",
         "fit.early": "None",
@@ -44,19 +45,17 @@ def test_only_parameters_that_nodes_read_are_recorded() -> None:
         "sample": experiments,
         "studies": [{"title": "a study"}],
     }
-    assert metadata.parameters_in_use(
-        parameters, {"seed", "ingestion.source", "earlier", "sample", "studies"}
-    ) == {
+    assert parameters_in_use(parameters, {"seed", "ingestion.source", "earlier", "sample", "studies"}) == {
         "ingestion.source": "planet",
         "seed": "0",
     }
 
 
 def test_options_that_a_source_does_not_read_are_not_recorded() -> None:
-    planet = metadata.parameters_in_use({"ingestion": Ingestion(seed=3)}, {"ingestion"})
+    planet = parameters_in_use({"ingestion": Ingestion(seed=3)}, {"ingestion"})
     assert planet["ingestion.seed"] == "3" and "ingestion.planet.years" in planet
     assert not any(name.startswith(("ingestion.images", "ingestion.path")) for name in planet)
-    file = metadata.parameters_in_use({"ingestion": Ingestion(source="file", path="a.nc")}, {"ingestion"})
+    file = parameters_in_use({"ingestion": Ingestion(source="file", path="a.nc")}, {"ingestion"})
     assert file["ingestion.path"] == "a.nc" and "ingestion.planet.years" not in file
 
 
@@ -90,7 +89,7 @@ def test_a_run_is_named_by_pipelines_data_and_environment() -> None:
 
 def test_a_model_is_recorded_with_the_defaults_of_its_class() -> None:
     body = {"model": {"type": "vae.VAE", "encoder": {"type": "encoders.Network", "latent": 3}, "latent": 3}}
-    recorded = metadata.parameters_in_use({"sample": {"vae": body}}, {"sample.vae.model"})
+    recorded = parameters_in_use({"sample": {"vae": body}}, {"sample.vae.model"})
     parameters = inspect.signature(vae.VAE).parameters
     defaults = {name: str(parameters[name].default) for name in ("kl_weight", "kl_warm_up", "likelihood")}
     model = {name.removeprefix("sample.vae.model."): value for name, value in recorded.items()}
@@ -107,12 +106,12 @@ def test_only_the_options_that_a_fit_uses_are_recorded() -> None:
         "free_run": "assimilation.baselines.FreeRun",
     }
     task = {name: {"model": {"type": kind}, "fit": Fit(tuning=32)} for name, kind in models.items()}
-    recorded = {name: set(metadata.parameters_in_use({"x": task}, {f"x.{name}.fit"})) for name in models}
+    recorded = {name: set(parameters_in_use({"x": task}, {f"x.{name}.fit"})) for name in models}
     assert recorded["climatology"] == recorded["free_run"] == set()
     assert recorded["oi"] == {"x.oi.fit.tuning"}
     assert {"x.vae.fit.steps", "x.vae.fit.learning_rate"} < recorded["vae"]
     unconverted = {"x": {"oi": {"model": {"type": models["oi"]}, "fit": {}}}}  # no option is set in the YAML
-    assert metadata.parameters_in_use(unconverted, {"x.oi.fit"}) == {}
+    assert parameters_in_use(unconverted, {"x.oi.fit"}) == {}
 
 
 def test_variables_have_types_and_shapes_at_any_number_of_times() -> None:

@@ -19,6 +19,7 @@ RUNNERS = {
     "DaskRunner": "fieldcast.frame.runners.DaskRunner",
     "SideBySide": "fieldcast.frame.side_by_side.SideBySide",
 }
+# options with several values, separated by commas
 LISTS = (
     "from_inputs",
     "to_outputs",
@@ -31,7 +32,7 @@ LISTS = (
     "namespaces",
     "params",
     "runner_params",
-)  # options with several values, separated by commas
+)
 KEDRO_RUNNERS = ("SequentialRunner", "ThreadRunner", "ParallelRunner")
 
 

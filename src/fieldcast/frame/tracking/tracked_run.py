@@ -14,6 +14,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from fieldcast.frame.tracking import metadata
+from fieldcast.frame.tracking.parameters import parameters_in_use
 from fieldcast.frame.tracking.writer import PARENT, Writer, milliseconds
 from fieldcast.lineage import FINISHED_BEFORE
 from fieldcast.pipelines.names import TRAINING, stage_of
@@ -71,7 +72,7 @@ class TrackedRun:
     def begin(self, run_params: Mapping[str, Any], data_root: str | None) -> None:
         """Begin the parent run, whose outputs are in the folder or at the address `data_root`."""
         self._run_params = run_params
-        parameters = metadata.parameters_in_use(self._parameters, self._read[PARENT])
+        parameters = parameters_in_use(self._parameters, self._read[PARENT])
         self._title = metadata.title(run_params, self._parameters)
         self._writer.start()
         source = metadata.source(run_params, data_root)
@@ -203,7 +204,7 @@ class TrackedRun:
         names = self._read.get(address, set())
         parameters = {
             key.removeprefix(f"{address}."): value
-            for key, value in metadata.parameters_in_use(self._parameters, names).items()
+            for key, value in parameters_in_use(self._parameters, names).items()
         }
         title = metadata.title_of(address, self._run_params, names)
         tags = {"task": task, "experiment": name, TRAINED: "false", **metadata.description(name, body)}
