@@ -247,7 +247,7 @@ def complete_times(time: xr.DataArray, counts: np.ndarray, step: TimeStep) -> np
     # position of the last time before each missing one
     before = np.repeat(np.arange(number.size), number - 1)
     later = np.concatenate([np.arange(1, n) for n in number])
-    inserted = [step.after(time[[i]], int(n)) for i, n in zip(before, later, strict=True)]
+    inserted = [step.after(time[before[later == n]], int(n)) for n in np.unique(later)]
     return np.sort(np.concatenate([time.values, *inserted]))
 
 
