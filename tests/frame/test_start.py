@@ -49,6 +49,8 @@ EXPECTED = {
     f"kedro run {HERE} --pipelines training": "does not exist yet: run `kedro run --pipelines ingestion "
     "--env test --params data_root={tmp}` first",
     f"kedro run {HERE},ingestion.source=file,ingestion.path=no.nc --pipelines ingestion": "(ingestion.path)",
+    # refused before any pipeline is built, even one that does not read the file
+    f"kedro run {HERE},ingestion.source=file,ingestion.path=no.nc --pipelines training": "(ingestion.path)",
     f"fieldcast fill {{tmp}}/no.nc {HERE}": "does not exist: check its name (fill.observations)",
 }
 

@@ -18,6 +18,7 @@ from fieldcast import pipeline_registry, plugins
 from fieldcast.arguments import option_path
 from fieldcast.errors import InputError
 from fieldcast.experiments import experiments, nearest
+from fieldcast.fields.paths import require
 
 PACKAGE = "fieldcast"  # the package whose types are listed
 # requirements whose words in pydantic assume that the reader programs, by its types of error
@@ -60,16 +61,22 @@ def annotated_types() -> dict[str, Any]:
 
 
 def check_values(overrides: Iterable[str], parameters: Mapping[str, Any], conf: Path) -> None:
-    """Raise InputError for a section or an experiment whose value, with these run-time parameters, does not fit."""
+    """Raise InputError for a section or an experiment whose value, with these run-time parameters, does not fit.
+
+    It is also raised for a file that a run-time parameter names and that does not exist.
+    """
     keys = list(overrides)
     for name, kind in listed_types(conf).items():
         if any(key == name or key.startswith(f"{name}.") for key in keys):
             try:
-                TypeAdapter(kind).validate_python(value_of(name, parameters))
+                value = TypeAdapter(kind).validate_python(value_of(name, parameters))
             except ValidationError as error:
                 raise InputError(complaint(name, kind, error)) from error
             except KeyError:
                 continue
+            for key, path in getattr(value, "files", ()):
+                if key in keys:
+                    require(path, key)
 
 
 def value_of(name: str, parameters: Mapping[str, Any]) -> Any:
