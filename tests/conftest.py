@@ -141,7 +141,7 @@ FILES = {
           metadata: {mlflow: figure}
         "{task}.{name}.scores":
           {type: pandas.CSVDataset, filepath: "data/{task}/{name}/scores.csv", metadata: {mlflow: metrics}}
-        summary: {type: MemoryDataset, metadata: {print: true}}
+        summary: {type: MemoryDataset, metadata: {print: text}}
     """,
     "conf/base/tracking.yml": "tracking: false",
     "conf/base/parameters.yml": "seed: 7",

@@ -101,6 +101,11 @@ def date(time: Any) -> str:
     return str(iso(time)[0])
 
 
+def without_midnight(time: str) -> str:
+    """An ISO text of a time, or of its date alone at midnight."""
+    return time.removesuffix("T00:00:00")
+
+
 def day_of_year(times: Any) -> Int[np.ndarray, " time"]:
     """Day of the year, 1 to 365; 29 February is 28 February."""
     array = values(times)

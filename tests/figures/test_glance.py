@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.collections import QuadMesh
 
+from fieldcast import calendars
 from fieldcast.figures.glance import forecast_glance, reconstruction_glance, sample_glance
 from fieldcast.figures.pictures import pictures_of_kind
 from fieldcast.scores.examples.reconstruction import examples
@@ -32,6 +33,7 @@ def test_a_reconstruction_stands_between_what_was_observed_and_the_truth(scene):
     for values, kind in zip(maps(figure), ("observed", "mean", "truth"), strict=True):
         np.testing.assert_allclose(values, case.sel(kind=kind), rtol=1e-6)
     assert {"given: 30 % of the cells", "estimate: kriging", "truth"} <= texts(figure)
+    assert any(text.endswith(calendars.date(stored["time"])[:10]) for text in texts(figure))
 
 
 def test_a_forecast_stands_between_the_initial_state_and_what_happened(displayed):
@@ -45,6 +47,7 @@ def test_a_forecast_stands_between_the_initial_state_and_what_happened(displayed
     for values, target in zip(maps(figure), expected, strict=True):
         np.testing.assert_allclose(values, target, rtol=1e-6)
     assert {"given: the initial state", "1 day ahead: mine", "1 day ahead: truth"} <= texts(figure)
+    assert any(text.endswith(displayed["mine"].attrs["start"][:10]) for text in texts(figure))
     broken = forecast_glance(displayed["broken"], "z", 72.0, "broken")
     assert "blew up" in texts(broken) and len(maps(broken)) == 2
 

@@ -116,11 +116,15 @@ def test_reading_counts_for_the_node_that_reads(tmp_path: Path) -> None:
 
 def test_results_come_before_the_places_to_look(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = TextDataset(filepath=str(tmp_path / "page.html"), metadata={"print": "path"})
-    catalog = DataCatalog({"a": page, "b": MemoryDataset("one screen\n", metadata={"print": True})})
+    table = TextDataset(filepath=str(tmp_path / "table.txt"), metadata={"print": ["text", "path"]})
+    table.save("one screen\n")
+    catalog = DataCatalog({"a": page, "b": table})
     run = Console()
     run.before_pipeline_run(PIPELINE, catalog)
     run.after_pipeline_run(PIPELINE)
-    assert capsys.readouterr().out == f"one screen\n\na: {tmp_path / 'page.html'}\n"
+    assert (
+        capsys.readouterr().out == f"one screen\n\na: {tmp_path / 'page.html'}\nb: {tmp_path / 'table.txt'}\n"
+    )
 
 
 def test_scores_are_logged_as_soon_as_they_are_saved(caplog: pytest.LogCaptureFixture) -> None:

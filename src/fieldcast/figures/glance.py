@@ -9,6 +9,7 @@ import xarray as xr
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
+from fieldcast import calendars
 from fieldcast.figures.maps import field_colours, one_case
 from fieldcast.figures.outline import Outline
 from fieldcast.figures.pictures import Gallery, pictures_of_kind, reference
@@ -31,8 +32,9 @@ def reconstruction_glance(
         "truth": "truth",
     }
     maps = {title: kinds.sel(kind=kind).to_numpy() for title, kind in panels.items()}
+    colours = field_colours(maps["truth"], "anomaly" in examples.attrs)
     return row_of_maps(
-        examples, variable, maps, field_colours(maps["truth"], "anomaly" in examples.attrs), outline
+        examples, variable, calendars.without_midnight(calendars.date(kinds["time"])), maps, colours, outline
     )
 
 
@@ -48,19 +50,20 @@ def forecast_glance(
         f"{ahead}: {best}": examples[variable].sel(kind="mean", lead=lead).to_numpy(),
         f"{ahead}: truth": truth.sel(lead=lead).to_numpy(),
     }
-    return row_of_maps(
-        examples, variable, maps, field_colours(truth.to_numpy(), "anomaly" in examples.attrs), outline
-    )
+    colours = field_colours(truth.to_numpy(), "anomaly" in examples.attrs)
+    when = f"initial time {calendars.without_midnight(examples.attrs['start'])}"
+    return row_of_maps(examples, variable, when, maps, colours, outline)
 
 
 def row_of_maps(
     examples: xr.Dataset,
     variable: str,
+    when: str,
     maps: Mapping[str, Map],
     colours: ScalarMappable,
     outline: Outline,
 ) -> Figure:
-    """Draw maps with their titles in one row, below the variable and its colours."""
+    """Draw maps with their titles in one row, below the variable, `when` they are, and the colours."""
     grid = examples["latitude"].to_numpy(), examples["longitude"].to_numpy()
     sheet = Sheet(*grid, len(maps), 1, top=0.32, max_map_width=MAX_MAP_WIDTH, outline=outline)
     for column, (title, values) in enumerate(maps.items()):
@@ -71,7 +74,7 @@ def row_of_maps(
         sheet.title((column, 0), escape(title))
     field = examples[variable]
     quantity = "anomaly" if "anomaly" in examples.attrs else ""
-    heading = ", ".join(filter(None, (variable, quantity, str(field.attrs.get("units", "")))))
+    heading = ", ".join(filter(None, (variable, quantity, str(field.attrs.get("units", "")), when)))
     sheet.axes.text(
         -sheet.beside, 0.31, escape(heading), ha="left", va="top", fontsize=NORMAL_FONT, color=INK
     )

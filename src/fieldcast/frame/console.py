@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from multiprocessing import Value
 from typing import Any
 
@@ -32,8 +32,9 @@ LOG = logging.getLogger(__name__)
 class Console:
     """Prints the progress of a run on stderr, and its results on stdout.
 
-    In the catalog, `metadata: {print: true}` marks a data set that is printed at the end of a run, `{print: path}` one
-    whose path is printed then, and `{mlflow: metrics}` scores whose headline is printed as soon as they are saved.
+    In the catalog, `metadata: {print: text}` marks a data set that is printed at the end of a run, `{print: path}` one
+    whose path is printed then, `{print: [text, path]}` one with both, and `{mlflow: metrics}` scores whose headline is
+    printed as soon as they are saved.
     """
 
     def __init__(self) -> None:
@@ -108,8 +109,8 @@ class Console:
         self._note_end()
         self._store(self._seconds)
         outputs = [output for node in pipeline.nodes for output in node.outputs]
-        texts = [self._text(name) for name in outputs if self._metadata(name).get("print") is True]
-        paths = [self._path(name) for name in outputs if self._metadata(name).get("print") == "path"]
+        texts = [self._text(name) for name in outputs if "text" in self._printed_parts(name)]
+        paths = [self._path(name) for name in outputs if "path" in self._printed_parts(name)]
         printed = [text.strip("\n") for text in (*texts, "\n".join(paths)) if text]
         if printed:
             click.echo("\n\n".join(printed))
@@ -153,6 +154,11 @@ class Console:
     def _metadata(self, name: str) -> Mapping[str, Any]:
         metadata = getattr(self._catalog.get(name), "metadata", None) if self._catalog else None
         return metadata if isinstance(metadata, Mapping) else {}
+
+    def _printed_parts(self, name: str) -> Collection[str]:
+        """Name the parts of an output that are printed at the end of a run: its `text`, its `path`, or both."""
+        parts = self._metadata(name).get("print") or []
+        return [parts] if isinstance(parts, str) else parts
 
     def _text(self, name: str) -> str:
         """The text of an output, which a runner with several processes has saved in another one."""

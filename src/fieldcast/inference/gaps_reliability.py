@@ -29,7 +29,6 @@ UNCHECKED = (
     f"{{}} of the missing values {{}}, but at most {HIDDEN_TAIL:.0%} of the hidden ones there, are more than {{}}: "
     "there the spread is unchecked, and may be far too small."
 )
-MIDNIGHT = "T00:00:00"  # left out of dates in the report
 
 
 def share_of(number: int, total: int) -> str:
@@ -170,7 +169,7 @@ def extrapolation(outcome: Outcome, columns: Bool[Tensor, " column"], name: str)
         worst = torch.argsort(count, descending=True, stable=True)[:MAX_LISTED]
         dates = outcome.gappy.times
         listed = ", ".join(
-            f"{calendars.date(dates[t]).removesuffix(MIDNIGHT)} ({int(count[t])})"
+            f"{calendars.without_midnight(calendars.date(dates[t]))} ({int(count[t])})"
             for t in worst.tolist()
             if count[t]
         )

@@ -102,7 +102,7 @@ def in_one_line(result: xr.Dataset) -> str:
     """Describe a result by its title, the period that it covers, its members and the mean spread of each variable."""
     attrs = result.attrs
     period = " to ".join(
-        attrs[f"time_coverage_{end}"].removesuffix("T00:00:00")
+        calendars.without_midnight(attrs[f"time_coverage_{end}"])
         for end in ("start", "end")
         if f"time_coverage_{end}" in attrs
     )

@@ -36,7 +36,8 @@ def make_fields(
     complete = quality is not None and len(quality) > 0 and (not planet or len(states.data_vars) > 0)
     if stored is not None and unchanged and complete:
         if fits_digest(stored):
-            LOG.info("Using the existing fields: %s.", stored.attrs["source"])
+            files = "".join(f"'{path}', " for _, path in ingestion.files)
+            LOG.info("Using the existing fields: %s%s.", files, stored.attrs["source"])
             if planet:
                 _warn_of_another_planet(ingestion, stored, states)
             return stored, quality, states
