@@ -10,6 +10,7 @@ from kedro.pipeline.node import Node
 from kedro.runner import SequentialRunner
 
 from fieldcast.frame.durations import children, plan, stored_durations
+from fieldcast.pipelines.names import address_of
 
 LOG = logging.getLogger(__name__)
 
@@ -81,8 +82,8 @@ def cheap_first(pipeline: Pipeline) -> list[Node]:
 
 def rank(node: Node) -> tuple[int, str]:
     """Rank of a node by itself: that of its family, then its experiment."""
-    task, _, rest = (node.namespace or "").partition(".")
-    if not rest:
+    address = address_of(node.namespace)
+    if not address:
         return SHARED_RANK, ""
     family = min((FAMILY_RANK[tag] for tag in node.tags if tag in FAMILY_RANK), default=LEARNED_RANK)
-    return family, f"{task}.{rest.partition('.')[0]}"
+    return family, address

@@ -12,6 +12,7 @@ from kedro.pipeline.node import Node
 
 from fieldcast import progress
 from fieldcast.counted import counted
+from fieldcast.pipelines.names import address_of
 
 DURATIONS = "durations"  # data set with the duration of the last run of each node
 
@@ -69,10 +70,8 @@ def plan(pipeline: Pipeline, durations: Mapping[str, float], at_once: int = 1) -
     With several nodes at once a run takes at least as long as their sum divided by that number, and at least as long
     as the longest path.
     """
-    experiments = {
-        tuple(name.split(".")[:2]) for node in pipeline.nodes if "." in (name := node.namespace or "")
-    }
-    tasks = Counter(task for task, _ in experiments)
+    experiments = {address_of(node.namespace) for node in pipeline.nodes} - {""}
+    tasks = Counter(address.partition(".")[0] for address in experiments)
     counts = [f"{counted(count, 'experiment')} of {task}" for task, count in sorted(tasks.items())]
     side_by_side = [f"{at_once} nodes at a time"] if at_once > 1 else []
     content = ", ".join([counted(len(pipeline.nodes), "node"), *counts, *side_by_side])

@@ -17,6 +17,7 @@ from fieldcast.errors import InputError
 from fieldcast.experiments import nearest
 from fieldcast.frame.makers import commands
 from fieldcast.frame.parameter_types import annotated_types, complaint, value_of
+from fieldcast.pipelines.names import address_of
 
 # Kedro raises a bare ValueError in these cases, so only the text tells which: tests/frame/test_error_messages.py
 # provokes each one with the installed Kedro, and pyproject.toml admits no other minor version.
@@ -129,7 +130,7 @@ def _name(error: BaseException) -> str | None:
         return f"there is no pipeline or experiment '{match[1]}'{close} `kedro registry list` lists the pipelines."
     if match := NO_NAMESPACE.match(text):
         nodes = pipelines["__default__"].nodes
-        addresses = sorted({".".join(node.namespace.split(".")[:2]) for node in nodes if node.namespace})
+        addresses = sorted({address_of(node.namespace) or node.namespace for node in nodes if node.namespace})
         if any(f"{node.namespace}.".startswith(f"{match[1]}.") for node in nodes):
             absent = f"none of the selected pipelines has nodes of '{match[1]}'"
             return f"{absent}: leave --pipelines out, or name one that has."

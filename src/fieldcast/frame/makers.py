@@ -6,6 +6,7 @@ from kedro.framework.project import pipelines
 from kedro.pipeline.node import Node
 
 from fieldcast import pipeline_registry
+from fieldcast.pipelines.names import address_of
 
 
 def commands() -> Iterator[tuple[str, str]]:
@@ -18,7 +19,7 @@ def makers() -> Iterator[tuple[str, Node, str]]:
     """Yield every data set that a stage makes, with its node and the command that runs it."""
     for stage in (name for name in (*pipeline_registry.stages(), "reporting") if name in pipelines):
         for node in pipelines[stage].nodes:
-            task, _, experiment = (node.namespace or "").partition(".")
-            only = f" --namespaces {task}.{experiment.partition('.')[0]}" if experiment else ""
+            address = address_of(node.namespace)
+            only = f" --namespaces {address}" if address else ""
             for output in node.outputs:
                 yield output.partition("@")[0], node, f"`kedro run --pipelines {stage}{only}`"

@@ -13,8 +13,17 @@ def task_dataset(task: str, part: str) -> str:
     return f"{part}_{task}"
 
 
+def address_of(namespace: str | None) -> str:
+    """The address `<task>.<name>` of the experiment of a node; empty for a shared node, of which there is one for all.
+
+    The namespace of an experiment's node is `<task>.<name>.<stage>`, that of a shared node its stage.
+    """
+    task, dot, rest = (namespace or "").partition(".")
+    return task + dot + rest.partition(".")[0] if dot else ""
+
+
 def stage_of(namespace: str | None) -> str:
-    """The stage of an experiment's node, whose namespace is `<task>.<experiment>.<stage>`; empty for a shared node."""
+    """The stage of a node, the last part of its namespace; empty for a node without one."""
     return (namespace or "").rpartition(".")[2]
 
 

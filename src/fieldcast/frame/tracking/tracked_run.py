@@ -17,7 +17,7 @@ from fieldcast.frame.tracking import metadata
 from fieldcast.frame.tracking.parameters import parameters_in_use
 from fieldcast.frame.tracking.writer import PARENT, Writer, milliseconds
 from fieldcast.lineage import FINISHED_BEFORE
-from fieldcast.pipelines.names import TRAINING, stage_of
+from fieldcast.pipelines.names import TRAINING, address_of, stage_of
 
 if TYPE_CHECKING:
     from fieldcast.scores.headline import Headline
@@ -297,6 +297,5 @@ def is_empty(data: Any) -> bool:
 
 
 def experiment_of(node: Node) -> str:
-    """The experiment of a node, whose namespace is `<task>.<experiment>.<stage>`; PARENT for a shared node."""
-    task, _, rest = (node.namespace or "").partition(".")
-    return f"{task}.{rest.partition('.')[0]}" if rest else PARENT
+    """The address of the experiment of a node; PARENT for a shared node."""
+    return address_of(node.namespace) or PARENT
