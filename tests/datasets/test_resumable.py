@@ -38,3 +38,13 @@ def test_a_state_is_saved_after_its_data(tmp_path: Path) -> None:
     with pytest.raises(DatasetError):
         stored.save((b"data", b"state"))
     assert stored.earlier() == (0, None, None)
+
+
+def test_parts_that_are_none_leave_what_is_stored(tmp_path: Path) -> None:
+    inner = {"type": BytesDataset, "filepath": str(tmp_path / "a")}
+    stored = ResumableDataset(dataset=inner, state=str(tmp_path / "state"))
+    stored.save((b"finished", b"its state"))
+    stored.save((None, b"another state"))
+    assert stored.earlier() == (0, b"another state", b"finished")
+    stored.save((b"new", None))
+    assert stored.earlier() == (0, b"another state", b"new")

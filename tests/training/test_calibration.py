@@ -75,6 +75,14 @@ def test_an_interrupted_calibration_resumes_to_the_same_filter(
     assert again.history.attrs[FINISHED_BEFORE]
 
 
+def test_a_finished_filter_is_kept_beside_the_state_of_another_calibration(world, forecast, whole) -> None:
+    other = run(world, forecast, model={**HYBRID, "adaptive": False})[0]
+    stored = whole[-1].checkpoint
+    (again,) = calibrate(recipe(HYBRID), CYCLING, NETWORK, world.data, forecast, other.state, stored=stored)
+    assert (again.checkpoint, again.state) == (stored, None)
+    assert again.history.equals(whole[-1].history)
+
+
 def test_each_copy_is_calibrated_for_its_network(world, forecast, whole) -> None:
     """The copy for k is what a filter calibrated at k is; interrupted, it comes to the same."""
     model = {"type": "assimilation.by_fraction.ByFraction", "filter": HYBRID, "fractions": [0.1, OPTIONS.k]}

@@ -10,6 +10,8 @@ from fieldcast.datasets.files import BytesDataset
 class ResumableDataset(AbstractDataset[Any, Any]):
     """Saves pairs (data, state), the state after the data; loads the data alone.
 
+    A part of the pair that is None leaves what is stored: the last finished data, until new ones are finished.
+
     ```yaml
     draws:
       type: fieldcast.datasets.ResumableDataset
@@ -60,11 +62,11 @@ class ResumableDataset(AbstractDataset[Any, Any]):
         """Load the data."""
         return self._dataset.load()
 
-    def save(self, data: tuple[Any, bytes]) -> None:
-        """Save the data, then the state; no bytes remove it."""
-        content, state = data
-        self._dataset.save(content)
-        self._state.save(state)
+    def save(self, data: tuple[Any, bytes | None]) -> None:
+        """Save the data, then the state, which no bytes remove; None leaves either as it is."""
+        for dataset, part in zip((self._dataset, self._state), data, strict=True):
+            if part is not None:
+                dataset.save(part)
 
     def earlier(self) -> tuple[int, bytes | None, Any]:
         """Return what an earlier run left: the complete pieces of an interrupted one, the state, the complete data."""

@@ -52,9 +52,14 @@ def messages_of(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def message_of(data: Any) -> Any:
-    """A table itself; for anything else an empty data set with its attributes, and its variables without times."""
+    """A table itself; for anything else an empty data set with its attributes, and its variables without times.
+
+    A pair of unfinished data and their state stays one, without the state.
+    """
     if isinstance(data, pd.DataFrame):
         return data
+    if isinstance(data, tuple) and data[0] is None:
+        return None, None
     variables = {
         name: (array.dims, np.empty((0, *array.shape[1:]), array.dtype))
         for name, array in getattr(data, "data_vars", {}).items()

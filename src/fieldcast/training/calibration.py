@@ -31,7 +31,7 @@ from fieldcast.models.layers.crps import fair_crps
 from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.progress import Progress
 from fieldcast.training.cycle_periods import CyclePeriods
-from fieldcast.training.loop import Saved, resumable_state
+from fieldcast.training.loop import HISTORY, Saved, finished_files, resumable_state
 from fieldcast.training.run import Recipe, base_config, closed_form_parts, initial_model, load_part
 from fieldcast.training.tuning import number_of_trials, search
 
@@ -41,11 +41,12 @@ FORECAST = "the checkpoint in the role 'forecast'"
 def calibrate(
     recipe: Recipe, cycling: CycledAssimilation, observing_network: Sparsification, data: PreparedData,
     base: bytes | None, earlier: bytes | None, states: xr.Dataset | None = None,
+    stored: bytes | None = None,
 ) -> Iterator[Saved]:  # fmt: skip
     """Calibrate a filter, its background-error sample and tuned values; yield files to save after each sweep and trial.
 
     `base` is the checkpoint of the forecast model, or of the closed-form part of the filter; `states` are the states of
-    the simulated planet, for the filter of the perfect model.
+    the simulated planet, for the filter of the perfect model; a `stored` checkpoint of the same lineage is kept.
 
     Raises
     ------
@@ -58,6 +59,9 @@ def calibrate(
     assimilator = assimilator_of(recipe, data, base, sources, states)
     filter, device = assimilator.filter, assimilator.filter.space.area.device
     resumable = {**sources, "device": device.type, "format": FORMAT}
+    if finished := finished_files(stored, resumable, recipe.fit.restart):
+        yield finished
+        return
     tensors, header = resumable_state(earlier, resumable, recipe.fit.restart, "calibration")
     options = cycling.calibration.capped(recipe.limits)
     members = recipe.limits.cap("members", cycling.members)
@@ -68,7 +72,7 @@ def calibrate(
     spent, begin = float(header.get("spent", 0.0)), time.perf_counter()
     progress: list[dict[str, Any]] = header.get("progress", [{"sweeps": 0, "trials": []} for _ in filters])
 
-    def files_so_far(checkpoint: bytes = b"") -> Saved:
+    def files_so_far(checkpoint: bytes | None = None) -> Saved:
         seconds = spent + time.perf_counter() - begin
         state = {"lineage": resumable, "progress": progress, "spent": seconds}
         history = trials_of(progress, list(filters))
@@ -91,7 +95,10 @@ def calibrate(
                 yield files_so_far()
     results = results_of(filters, device, spent + time.perf_counter() - begin)
     origin = {"source": data.fields.attrs["source"], FITTED_BY: sorted(recipe.problem.fitted_by())}
-    yield files_so_far(pack(filter, codec, {**sources, **provenance.code(), **results, **origin}))
+    rows = trials_of(progress, list(filters)).to_dict("records")
+    yield files_so_far(
+        pack(filter, codec, {**resumable, **provenance.code(), **results, **origin, HISTORY: rows})
+    )
 
 
 def results_of(filters: Mapping[float, Filter], device: torch.device, seconds: float) -> dict[str, Any]:

@@ -16,7 +16,9 @@ import pandas as pd
 import torch
 
 from fieldcast.encoding import costs
+from fieldcast.encoding.checkpoint import unpack
 from fieldcast.encoding.tensor_file import pack_bytes, unpack_state
+from fieldcast.errors import InputError
 from fieldcast.lineage import FINISHED_BEFORE, Lineage, differences
 from fieldcast.models.core import Model, Solved, Trained
 from fieldcast.models.emos import EMOS
@@ -42,6 +44,8 @@ from fieldcast.training.tuning import tune
 
 LOG = logging.getLogger(__name__)
 
+HISTORY = "history"  # rows of the history in the header of a checkpoint
+
 
 class Saved(NamedTuple):
     """The files to save at each yield.
@@ -50,8 +54,10 @@ class Saved(NamedTuple):
     state, and ends with the same checkpoint.
     """
 
-    state: bytes
-    checkpoint: bytes  # empty until the training has finished, because the file holds a whole climatology
+    state: bytes | None  # None if the checkpoint was finished by an earlier run with another state
+    checkpoint: (
+        bytes | None
+    )  # None until the training has finished, so that the last finished one stays in use
     history: pd.DataFrame
 
 
@@ -69,18 +75,22 @@ Pack = Callable[[Mapping[str, Any]], bytes]  # from the results of the fit, for 
 
 def fit(
     model: Model, inputs: FitInputs, pack: Pack, earlier: bytes | None, sources: Lineage,
-    unsolved: Sequence[Solved] = (),
+    unsolved: Sequence[Solved] = (), stored: bytes | None = None,
 ) -> Iterator[Saved]:  # fmt: skip
     """Fit a model and yield the files to save, at regular intervals and at the end.
 
-    Training resumes from an `earlier` state of the same lineage, `sources`; a finished state is only unpacked.
-    `unsolved` are the closed-form parts of a trained model, which are solved before its first step.
+    Training resumes from an `earlier` state of the same lineage, `sources`; a finished state is only unpacked, and a
+    `stored` checkpoint of this lineage is kept. `unsolved` are the closed-form parts of a trained model, which are
+    solved before its first step.
 
     Raises
     ------
     TypeError
         If the model is neither trained nor solved.
     """
+    if finished := finished_files(stored, sources, inputs.options.restart):
+        yield finished
+        return
     work = "fit" if isinstance(model, Solved) else "training"
     tensors, header = resumable_state(earlier, sources, inputs.options.restart, work)
     costs.reset_peak(inputs.training.space.area.device)
@@ -90,6 +100,20 @@ def fit(
         yield from train_by_gradient(model, inputs, pack, (tensors, header), sources, unsolved)
     else:
         raise TypeError(f"{type(model).__name__} is neither Solved nor Trained")
+
+
+def finished_files(stored: bytes | None, sources: Lineage, restart: bool) -> Saved | None:
+    """The files of a stored checkpoint of this lineage; the state may be that of another training, not yet finished."""
+    if stored is None or restart:
+        return None
+    try:
+        header = unpack(stored).header
+    except InputError:  # damaged, or of another version
+        return None
+    if HISTORY not in header or any(differences(header, sources)):
+        return None
+    LOG.info("Already fitted, and nothing has changed since.")
+    return Saved(None, stored, table_of(header[HISTORY], finished_before=True))
 
 
 def resumable_state(
@@ -142,7 +166,7 @@ def solve_and_pack(
         seconds = round(time.perf_counter() - begin, 2)
         spent = {"train_seconds": seconds, "step_ms": None, "peak_mb": costs.peak_mb(model.space.area.device)}
     state = pack_bytes(model.state_dict(), {"history": history, "costs": spent, "lineage": sources})
-    results = {"costs": spent, "tuned": model.tuned_values()}
+    results = {"costs": spent, "tuned": model.tuned_values(), HISTORY: history}
     return Saved(state, pack(results), table_of(history, finished_before=bool(header)))
 
 
@@ -206,8 +230,8 @@ def files_to_save(run: Training, pack: Pack, sources: Lineage, finished_before: 
         "step_ms": round(1000 * run.stepping / max(run.step - run.skipped, 1), 3),
         "peak_mb": run.peak_mb,
     }
-    results = {"costs": spent, "step": run.step, "best_step": run.best_step}
-    checkpoint = b""
+    results = {"costs": spent, "step": run.step, "best_step": run.best_step, HISTORY: run.history}
+    checkpoint = None
     if run.finished:
         with weights_of(model, run.best):
             checkpoint = pack({**results, "tuned": model.tuned_values()})

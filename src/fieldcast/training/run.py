@@ -119,10 +119,11 @@ class TrainingOptions(ArgumentGroup):
 
 def train(
     recipe: Recipe, data: PreparedData, earlier: bytes | None, base: bytes | None = None,
-    parts: Checkpoints | None = None,
+    parts: Checkpoints | None = None, stored: bytes | None = None,
 ) -> Iterator[Saved]:  # fmt: skip
     """Fit the model of a recipe to the training split.
 
+    `earlier` and `stored` are the training state and the checkpoint of an earlier run, as in `training.loop.fit`.
     `base` is the checkpoint of its closed-form part, `parts` are the checkpoints of a combined model, by role.
 
     Raises
@@ -153,7 +154,13 @@ def train(
     header = {**sources, **origin, FITTED_BY: sorted(recipe.problem.fitted_by())}
     inputs = FitInputs(training, validation, options, recipe.seed)
     yield from fit(
-        model, inputs, lambda results: pack(model, codec, {**header, **results}), earlier, sources, unsolved
+        model,
+        inputs,
+        lambda results: pack(model, codec, {**header, **results}),
+        earlier,
+        sources,
+        unsolved,
+        stored,
     )
 
 

@@ -73,7 +73,7 @@ def test_a_run_that_only_loads_a_finished_model_has_not_trained_it(
     run.begin_node(FIT)
     assert submitted("begin")[0][3]["trained"] == "false"
     for _ in range(2 - finished_before):  # a training saves several times
-        run.saved("sample.a.checkpoint", b"")
+        run.saved("sample.a.checkpoint", (None, b"state"))
         run.saved("sample.a.history", history(finished_before))
     tags = [tags["trained"] for name, tags in submitted("tag") if name == "sample.a"]
     assert tags[-1] == tag and len(tags) <= 2
@@ -103,6 +103,19 @@ def test_empty_tables_and_texts_are_not_stored(tracked: Any) -> None:
         run.saved("film", film)
         run.end_node()
         assert [path.name for _, path in submitted("artifact")] == files
+
+
+@pytest.mark.parametrize("sent", [lambda data: data, message_of], ids=["here", "from another process"])
+@pytest.mark.parametrize(("checkpoint", "models"), [(None, 0), (b"weights", 1)])
+def test_the_model_of_a_training_that_has_not_finished_is_not_stored(
+    tracked: Any, sent: Any, checkpoint: bytes | None, models: int
+) -> None:
+    """Its file is that of an earlier training."""
+    run, submitted = tracked(FIT)
+    run.begin_node(FIT)
+    run.saved("sample.a.checkpoint", sent((checkpoint, b"state")))
+    run.end("KILLED", 1.0)
+    assert len(submitted("model")) == models
 
 
 @pytest.mark.parametrize("sent", [lambda data: data, message_of], ids=["here", "from another process"])

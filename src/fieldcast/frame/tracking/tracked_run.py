@@ -292,7 +292,12 @@ def contexts(pipeline: Pipeline) -> dict[str, str]:
 
 
 def is_empty(data: Any) -> bool:
-    """Whether a table has no rows, or a text or bytes are empty; False for any other kind of data."""
+    """Whether a table has no rows, a text or bytes are empty, or the data of a resumable data set are unfinished.
+
+    False for any other kind of data.
+    """
+    if isinstance(data, tuple):
+        return data[0] is None
     return not data if isinstance(data, str | bytes) else getattr(data, "empty", False) is True
 
 

@@ -20,9 +20,9 @@ from fieldcast.training.run import TrainingOptions
 def fit(
     data: PreparedData, training: TrainingOptions, assimilation: CycledAssimilation, sparsification: Sparsification,
     earlier: Mapping[str, Any], planet_states: xr.Dataset, base: bytes | None = None,
-) -> Iterator[tuple[tuple[bytes, bytes], pd.DataFrame]]:  # fmt: skip
+) -> Iterator[tuple[tuple[bytes | None, bytes | None], pd.DataFrame]]:  # fmt: skip
     """Checkpoint with the state of the calibration, and the trials, after each sweep and trial."""
-    state = earlier_output(earlier, "checkpoint").state
+    _, state, stored = earlier_output(earlier, "checkpoint")
     recipe = training.recipe(Assimilation(assimilation, sparsification))
-    for saved in calibrate(recipe, assimilation, sparsification, data, base, state, planet_states):
+    for saved in calibrate(recipe, assimilation, sparsification, data, base, state, planet_states, stored):
         yield (saved.checkpoint, saved.state), saved.history

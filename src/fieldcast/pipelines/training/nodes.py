@@ -20,7 +20,7 @@ from fieldcast.training.run import TrainingOptions, train
 def fit(
     task: Task, data: PreparedData, training: TrainingOptions, earlier: Mapping[str, Any],
     options: Mapping[str, Any] | None = None, base: bytes | None = None, parts: Mapping[str, bytes] | None = None,
-) -> Iterator[tuple[tuple[bytes, bytes], pd.DataFrame]]:  # fmt: skip
+) -> Iterator[tuple[tuple[bytes | None, bytes | None], pd.DataFrame]]:  # fmt: skip
     """Checkpoint with training state, and history, at each save; `options` are those of the task, by name.
 
     Raises
@@ -31,8 +31,8 @@ def fit(
     if task.problem is None:
         raise InputError(f"the task '{task.name}' has a stage 'training' and no problem to train on.")
     problem = task.problem(*(options or {}).values())
-    state = earlier_output(earlier, "checkpoint").state
-    for saved in train(training.recipe(problem), data, state, base, parts):
+    _, state, stored = earlier_output(earlier, "checkpoint")
+    for saved in train(training.recipe(problem), data, state, base, parts, stored):
         yield (saved.checkpoint, saved.state), saved.history
 
 
