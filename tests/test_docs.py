@@ -132,8 +132,8 @@ def project() -> Iterator[dict[str, Any]]:
         os.chdir(before)
 
 
-@pytest.mark.parametrize("command", commands("kedro run"))
-def test_kedro_commands_can_be_given(command: str, project: dict[str, Any]) -> None:
+@pytest.mark.parametrize("command", [*commands("kedro run"), *commands("fieldcast run")])
+def test_commands_of_runs_can_be_given(command: str, project: dict[str, Any]) -> None:
     phrases = shlex.split(command, comments=True)[2:]
     requested = dict(zip(phrases[::2], phrases[1::2], strict=True))
     selecting = {"--pipelines", "--env", "--params", "--namespaces", "--tags"}

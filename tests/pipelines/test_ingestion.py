@@ -10,6 +10,7 @@ import pytest
 import xarray as xr
 
 from fieldcast.datasets import ZarrDataset
+from fieldcast.errors import InputError
 from fieldcast.fields import ingestion_sources
 from fieldcast.fields.ingest import ingest
 from fieldcast.fields.options import Ingestion
@@ -110,6 +111,15 @@ def test_a_file_has_no_states_and_is_read_once(
     for left in (None, states, created[2]):
         again = make_fields(file, earlier(fields, quality, left))
         assert again[0] is fields and not again[2].data_vars
+
+
+def test_the_planet_never_replaces_the_fields_of_a_user(created: Made, simulated: list[int]) -> None:
+    """Users who forget --env keep their data."""
+    fields = created[0].assign_attrs(source="my reanalysis", lineage="0" * 12)
+    left = earlier(fields, created[1], xr.Dataset(attrs={"lineage": "0" * 12}))
+    with pytest.raises(InputError, match=r"fields of another source \(my reanalysis\).*add the --env"):
+        make_fields(PLANET, left)
+    assert simulated == []
 
 
 def test_states_come_back_from_the_disk_as_they_were(created: Made, tmp_path: Path) -> None:

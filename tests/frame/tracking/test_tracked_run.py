@@ -110,7 +110,7 @@ def test_empty_tables_and_texts_are_not_stored(tracked: Any) -> None:
 def test_the_model_of_a_training_that_has_not_finished_is_not_stored(
     tracked: Any, sent: Any, checkpoint: bytes | None, models: int
 ) -> None:
-    """Its file is that of an earlier training."""
+    """The file of such a checkpoint is that of an earlier training."""
     run, submitted = tracked(FIT)
     run.begin_node(FIT)
     run.saved("sample.a.checkpoint", sent((checkpoint, b"state")))

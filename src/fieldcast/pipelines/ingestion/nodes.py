@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
+from fieldcast.errors import InputError
 from fieldcast.fields import climatology as climatologies
 from fieldcast.fields import images, ingestion_sources
 from fieldcast.fields import normalisation as normalisations
@@ -27,10 +28,17 @@ def make_fields(
 
     Stored fields that do not match their digest are recreated. For other sources the data set of states is empty, so
     that it replaces the states of an earlier planet.
+
+    Raises
+    ------
+    InputError
+        If fields of the simulated planet would replace a user's.
     """
     lineage = ingestion.lineage()
     stored, quality, states = (earlier.get(name) for name in ("fields", "quality", "planet_states"))
     planet, unchanged = ingestion.source == ingestion_sources.PLANET, has_lineage(stored, lineage)
+    if planet and stored is not None and not unchanged:
+        _refuse_replacement(stored, states)
     if states is None or not has_lineage(states, lineage):
         states = xr.Dataset(attrs={"lineage": lineage})
     complete = quality is not None and len(quality) > 0 and (not planet or len(states.data_vars) > 0)
@@ -56,6 +64,16 @@ def make_fields(
 def has_lineage(stored: xr.Dataset | None, lineage: str) -> bool:
     """Whether a stored data set was made with the options and files of this lineage."""
     return stored is not None and matches(stored.attrs, {"lineage": lineage})
+
+
+def _refuse_replacement(stored: xr.Dataset, states: xr.Dataset | None) -> None:
+    """Raise InputError if the stored fields are not a planet's, whose states are stored beside them."""
+    if states is not None and not states.data_vars:
+        raise InputError(
+            f"ingestion: the data root holds fields of another source ({stored.attrs['source']}), and this run would "
+            "replace them by the simulated planet: add the --env and the ingestion parameters that they were made "
+            "with, or name another folder with --params data_root=FOLDER."
+        )
 
 
 def _warn_of_another_planet(ingestion: Ingestion, fields: xr.Dataset, states: xr.Dataset) -> None:
