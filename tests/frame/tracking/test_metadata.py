@@ -15,7 +15,7 @@ from fieldcast.errors import InputError
 from fieldcast.fields.options import Ingestion
 from fieldcast.frame.relay import message_of
 from fieldcast.frame.tracking import metadata
-from fieldcast.frame.tracking.parameters import as_text, parameters_in_use
+from fieldcast.frame.tracking.parameters import as_text, notation, parameters_in_use
 from fieldcast.models import vae
 from fieldcast.scores.headline import Headline
 from fieldcast.training.options import Fit
@@ -27,11 +27,15 @@ class Rate:
 
 
 def test_parameters_are_opened_to_the_last_value() -> None:
-    nested = {"fit": {"rate": Rate(), "stages": [1, 2], "early": None, "limits": {}}, "seed": 0}
+    nested = {
+        "fit": {"rate": Rate(), "stages": (1, 2), "early": None, "share": True, "limits": {}},
+        "seed": 0,
+    }
     assert as_text(nested) == {
         "fit.rate.start": "0.1",
         "fit.stages": "[1, 2]",
-        "fit.early": "None",
+        "fit.early": "null",
+        "fit.share": "true",
         "seed": "0",
     }
 
@@ -91,7 +95,9 @@ def test_a_model_is_recorded_with_the_defaults_of_its_class() -> None:
     body = {"model": {"type": "vae.VAE", "encoder": {"type": "encoders.Network", "latent": 3}, "latent": 3}}
     recorded = parameters_in_use({"sample": {"vae": body}}, {"sample.vae.model"})
     parameters = inspect.signature(vae.VAE).parameters
-    defaults = {name: str(parameters[name].default) for name in ("kl_weight", "kl_warm_up", "likelihood")}
+    defaults = {
+        name: notation(parameters[name].default) for name in ("kl_weight", "kl_warm_up", "likelihood")
+    }
     model = {name.removeprefix("sample.vae.model."): value for name, value in recorded.items()}
     assert defaults.items() <= model.items()
     assert model["latent"] == model["encoder.latent"] == "3"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,8 +13,14 @@ TUNING = "tuning"  # the one among them for a model in closed form: the number o
 
 
 def as_text(parameters: Mapping[str, Any]) -> dict[str, str]:
-    """Parameters by dotted name, as MLflow keeps them."""
-    return {name: str(value) for name, value in leaves(parameters)}
+    """Parameters by dotted name, as MLflow keeps them: in the notation of the YAML files, in one line."""
+    return {name: notation(value) for name, value in leaves(parameters)}
+
+
+def notation(value: Any) -> str:
+    """A value as a YAML file would hold it: `null` for None, `[1, 2]` for a tuple; a text as it is."""
+    in_yaml = value is None or isinstance(value, bool | int | float | list | tuple | dict)
+    return json.dumps(value, ensure_ascii=False, default=str) if in_yaml else str(value)
 
 
 def parameters_in_use(parameters: Mapping[str, Any], names: Iterable[str]) -> dict[str, str]:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
+# tag of the collection of runs, by which MLflow shows runs and models instead of traces
+KIND = {"mlflow.experimentKind": "custom_model_development"}
 PARENT = ""  # the name of the parent run among the addresses of experiments
 BATCH = 100  # parameters or tags that MLflow accepts in one request; it accepts ten times as many metrics
 ENDING_SHARE = 0.25  # share of the time limit that is reserved for ending the runs
@@ -159,7 +161,7 @@ class Writer(Background):
         self._folder = (
             experiment.experiment_id
             if experiment
-            else self._client.create_experiment(self._experiment, self._artifacts)
+            else self._client.create_experiment(self._experiment, self._artifacts, KIND)
         )
         self._models = LoggedModels(self._client, self._folder, self._ids)
         if experiment and self._artifacts and experiment.artifact_location != self._artifacts:
