@@ -23,7 +23,8 @@ def test_sentences_name_the_lowest_the_better_and_the_never_better(results):
         "Lowest fair CRPS on unobserved cells, pattern random: mine at 5, 10, 20 %.",
         "mine is better than optimal_interpolation at 5, 10 % (CRPS lower by 3.8 to 4.3 %); "
         "not separated at 20 %.",
-        "Nowhere significantly better than optimal_interpolation in CRPS (95 % interval): denoising_vae, climatology.",
+        "Significantly worse than optimal_interpolation in CRPS at every fraction observed (95 % interval): "
+        "denoising_vae, climatology.",
     ]
     oi = 0.30 / 1.15, 0.30 / 1.3
     assert [100 * 0.01 / value for value in oi] == pytest.approx([3.8, 4.3], abs=0.05)
@@ -40,13 +41,13 @@ def test_without_intervals_nothing_is_better(results):
 def test_an_experiment_that_is_always_better_has_a_short_sentence(results):
     board = results.leaderboard.query("k < 0.2")
     result = sentences(replace(results, leaderboard=board))
-    assert "better than optimal_interpolation at every k" in result[1]
+    assert "better than optimal_interpolation at every fraction observed" in result[1]
 
 
 def test_without_the_reference_there_is_no_gain_in_percent(results):
     board = results.leaderboard.query("experiment == 'mine' and k < 0.2")
     result = sentences(replace(results, leaderboard=board))
-    assert result[1] == "mine is better than optimal_interpolation at every k."
+    assert result[1] == "mine is better than optimal_interpolation at every fraction observed."
 
 
 def test_bounds_are_not_ranked(results):

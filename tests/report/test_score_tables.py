@@ -74,7 +74,7 @@ def test_the_lowest_of_each_case_is_no_bound(results) -> None:
         ((-0.2, -0.001), "gains"),
         ((-0.2, 0.0), "nowhere"),
         ((0.0, 0.2), "nowhere"),
-        ((0.001, 0.2), "nowhere"),
+        ((0.001, 0.2), "worse"),
         ((math.nan, math.nan), "undecided"),
     ],
 )
@@ -84,6 +84,7 @@ def test_an_experiment_is_better_if_the_interval_ends_below_zero(interval, group
     members = {
         "gains": [gain.experiment for gain in comparisons.gains],
         "nowhere": comparisons.nowhere,
+        "worse": comparisons.worse,
         "undecided": comparisons.undecided,
     }
     assert [name for name in members if "other" in members[name]] == [group]

@@ -120,7 +120,7 @@ class Reconstruct(Results):
             "coverage": partial(calibration.coverage_table, self),
             "resolution": calibration.resolution_table(self),
             "spectrum": calibration.kind_of_spectrum(self),
-            "every": "every k",
+            "every": "every fraction observed",
             "charts": self.charts(),
             "score_boards": list(self.score_boards()),
         }

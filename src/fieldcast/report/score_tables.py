@@ -32,7 +32,8 @@ class Comparisons(NamedTuple):
     """Experiments by how they compare with the reference."""
 
     gains: list[Improvement]
-    nowhere: list[str]  # experiments that are better in no case
+    nowhere: list[str]  # experiments that are better in no case, and not worse in all
+    worse: list[str]  # experiments that are worse in every case
     undecided: list[str]  # experiments without intervals, for which there are too few times
 
 
@@ -49,7 +50,7 @@ def lowest_crps(results: Results, board: Board, cases: Sequence[Any]) -> dict[st
 
 def compare_with_reference(results: Results, board: Board, cases: Sequence[Any]) -> Comparisons:
     """Compare each experiment except bounds with the reference."""
-    comparisons = Comparisons([], [], [])
+    comparisons = Comparisons([], [], [], [])
     for name in (name for name in board.order if name not in results.bounds):
         verdicts: dict[str, list[Any]] = {}
         for case in cases:
@@ -63,6 +64,8 @@ def compare_with_reference(results: Results, board: Board, cases: Sequence[Any])
                     name, verdicts["better"], reduction(results, board, name, verdicts["better"]), others
                 )
             )
+        elif set(verdicts) == {"worse"}:
+            comparisons.worse.append(name)
         elif {"not separated", "worse"} & set(verdicts):
             comparisons.nowhere.append(name)
         elif verdicts:
