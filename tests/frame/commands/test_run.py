@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from fieldcast import cli
 from fieldcast.errors import InputError
-from fieldcast.frame.commands.run import with_runners
+from fieldcast.frame.commands.run import with_old_spelling, with_runners
 
 
 @pytest.mark.parametrize("words", [["--async"], ["--runner-params", "is_async=true"]])
@@ -49,6 +49,22 @@ def test_each_use_of_a_list_counts() -> None:
     outcome = CliRunner().invoke(command, words, catch_exceptions=False)
     assert outcome.exit_code == 0 and given["params"] == {"a": 1, "b": 3}
     assert tuple(given["tags"]) == ("x", "y") and given["pipelines"] == ["p"] and not given["node_names"]
+
+
+@pytest.mark.parametrize("empty", [[""], [" , "], ["", ""]])
+@pytest.mark.parametrize("option", ["--pipelines", "--pipeline", "--nodes", "--tags", "--params", "-ns"])
+def test_an_empty_list_is_no_choice_of_everything(option: str, empty: list[str]) -> None:
+    command = copy.copy(cli.run)
+    command.callback = lambda **options: pytest.fail("everything would run")
+    outcome = CliRunner().invoke(command, [word for value in empty for word in (option, value)])
+    name = {"-ns": "--namespaces"}.get(option, option)
+    assert str(outcome.exception) == f"{name} is empty: name one, or leave the option out."
+
+
+def test_the_old_spelling_of_pipelines_is_taken_in_silence() -> None:
+    given: dict[str, object] = {}
+    with_old_spelling(lambda **options: given.update(options))(pipeline="a,b", pipelines=[])
+    assert given == {"pipeline": None, "pipelines": ["a", "b"]}
 
 
 def test_lists_may_stand_in_a_file(tmp_path: Path) -> None:
