@@ -271,6 +271,19 @@ def test_a_protocol_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None
         check_data_root("s3://bucket/run", {})
 
 
+def test_an_address_that_lacks_its_host_is_refused_before_a_data_set_is_made(message: Any) -> None:
+    text = message("ingestion", parameters={"data_root": "ftp://x/y"})
+    assert text.startswith(
+        "data_root = ftp://x/y cannot be opened (missing a required argument: 'host'): give a"
+    )
+    assert "\n" not in text
+
+
+def test_results_in_memory_end_with_the_process(caplog: pytest.LogCaptureFixture) -> None:
+    check_data_root("memory://run", {})
+    assert caplog.messages == ["data_root = memory://run: results in memory:// end with this process."]
+
+
 def test_a_data_root_with_a_name_too_long(message: Any) -> None:
     text = message("ingestion", parameters={"data_root": "x" * 300})
     assert text is not None and "too long" in text.lower() and "data_root" in text and "\n" not in text

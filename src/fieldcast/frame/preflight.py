@@ -59,6 +59,7 @@ class Checks:
         # Kedro narrows this for a run of named pipelines; for the default one it would make all hundred, for seconds
         context._pipelines_to_validate = ["__default__"]
         check_data_root(loader.runtime_params or {})
+        check_address(context)
         overrides = dict(leaves(loader.runtime_params or {}, empty=True))
         if overrides:
             check_keys(overrides, loader.declared(), Path(loader.conf_source))
@@ -135,6 +136,15 @@ def check_data_root(runtime_params: Mapping[str, Any]) -> None:
         raise InputError(
             f"data_root = {json.dumps(root, default=str)} is not the name of a folder: give one, such as data_mine."
         )
+
+
+def check_address(context: KedroContext) -> None:
+    """Raise InputError for a remote data root that cannot hold results, before Kedro makes data sets there."""
+    root = data_root(context)
+    if root and is_remote(root):
+        from fieldcast.frame import remote_root  # here: only an address needs it
+
+        remote_root.check_address(root, context.config_loader["credentials"].get(DATA_ROOT, {}))
 
 
 def check_root(pipeline: Pipeline) -> None:
