@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 from fsspec.registry import _registry
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import AbstractDataset, DataCatalog, DatasetError
 
 from fieldcast.cli import cli, show
 from fieldcast.datasets import JSONDataset
 from fieldcast.errors import InputError
 from fieldcast.frame.error_messages import sentence
+from fieldcast.frame.preflight import check_versions
 from fieldcast.frame.remote_root import check_data_root
 
 KEY = "sample.a.fit"
@@ -269,6 +270,20 @@ def test_a_protocol_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None
         InputError, match=r"s3://bucket/run needs a package .* \(Install s3fs .*fieldcast\[s3\]'`"
     ):
         check_data_root("s3://bucket/run", {})
+
+
+def test_a_version_that_does_not_exist_is_refused_with_the_newest_that_do(tmp_path: Path) -> None:
+    for day in range(1, 5):
+        folder = tmp_path / "a.json" / f"2021-01-0{day}T00.00.00.000Z"
+        folder.mkdir(parents=True)
+        (folder / "a.json").write_text("{}")
+    entry = {"type": "json.JSONDataset", "filepath": str(tmp_path / "a.json"), "versioned": True}
+    absent, present = "2020-01-01T00.00.00.000Z", "2021-01-01T00.00.00.000Z"
+    check_versions({"a": present}, DataCatalog.from_config({"a": entry}, load_versions={"a": present}))
+    with pytest.raises(
+        InputError, match=rf"'a' has no version {absent}: .*2021-01-04\S+, 2021-01-03\S+, 2021-01-02"
+    ):
+        check_versions({"a": absent}, DataCatalog.from_config({"a": entry}, load_versions={"a": absent}))
 
 
 def test_an_address_that_lacks_its_host_is_refused_before_a_data_set_is_made(message: Any) -> None:

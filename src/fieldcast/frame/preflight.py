@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import is_dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from kedro.config import MissingConfigException
@@ -172,12 +172,19 @@ def check_root(pipeline: Pipeline) -> None:
 
 
 def check_versions(versions: Mapping[str, str], catalog: CatalogProtocol) -> None:
-    """Raise InputError for a version of a data set that is not versioned."""
-    for name in versions:
-        if getattr(catalog.get(name), "_version", None) is None:
+    """Raise InputError for a version of a data set that is not versioned, or one that does not exist as others do."""
+    for name, version in versions.items():
+        dataset: Any = catalog.get(name)
+        if getattr(dataset, "_version", None) is None:
             raise InputError(
                 f"--load-versions {name}: '{name}' is not versioned, and a run replaces earlier outputs; leave the "
                 "option out, or give --params data_root=FOLDER, the folder that holds the data of that version."
+            )
+        existing = [PurePath(path).parent.name for path in dataset._get_versions()]
+        if existing and version not in existing:
+            raise InputError(
+                f"--load-versions {name}: '{name}' has no version {version}: name one that exists (the newest: "
+                f"{', '.join(existing[:3])}), or leave the option out for the newest."
             )
 
 
