@@ -137,8 +137,12 @@ def test_names_of_nodes_and_data_sets(message: Any, option: str, kind: str, list
         ("fields: {type: MemoryDataset}", "configuration: Duplicate keys found in "),
         (
             "other: {type: MemoryDataset, x: '${nothing}'}",
-            "configuration: Interpolation key 'nothing' not found; where a value, such as a path, holds ${ itself, "
-            "write \\${",
+            "FILE, other.x: Interpolation key 'nothing' not found: set it, or correct its name, or write \\${ where a "
+            "value, such as a path, holds ${ itself.",
+        ),
+        (
+            "other: {type: MemoryDataset, x: '${globals:nope}'}",
+            "FILE, other.x: Globals key 'nope' not found and no default value provided: set it, or correct its name.",
         ),
     ],
 )
@@ -270,6 +274,22 @@ def test_a_protocol_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None
         InputError, match=r"s3://bucket/run needs a package .* \(Install s3fs .*fieldcast\[s3\]'`"
     ):
         check_data_root("s3://bucket/run", {})
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "end"),
+    [
+        ("node_names", "mak", "Pipeline does not contain nodes named ['mak']; did you mean make?"),
+        ("to_outputs", "storde", "Pipeline does not contain datasets named ['storde']; did you mean stored?"),
+        (
+            "to_outputs",
+            "sample.a.scores",
+            "none of the selected pipelines has 'sample.a.scores': leave --pipelines",
+        ),
+    ],
+)
+def test_a_misspelt_node_or_data_set_has_a_suggestion(message: Any, option: str, name: str, end: str) -> None:
+    assert message("ingestion", **{option: [name]}).startswith(end)
 
 
 def test_a_version_that_does_not_exist_is_refused_with_the_newest_that_do(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from fieldcast.pipelines.names import address_of
 # provokes each one with the installed Kedro, and pyproject.toml admits no other minor version.
 NO_PIPELINE = re.compile(r"Failed to find the pipeline named '([^']*)'")
 NO_NAMESPACE = re.compile(r"Pipeline does not contain nodes with the following namespaces: \['([^']*)'")
-NO_NODE = re.compile(r"Pipeline does not contain (nodes|datasets) named")
+NO_NODE = re.compile(r"Pipeline does not contain (nodes|datasets) named \['([^']*)'")
 NO_SELECTION = re.compile(r"Pipeline contains no nodes after applying all provided filters")
 NO_TYPE = re.compile(
     r"\s*An exception occurred when parsing config for dataset '([^']*)':\s*(.*?)\.? *(?:\n|$)"
@@ -34,7 +34,6 @@ NO_ARGUMENT = re.compile(
 DUPLICATE_KEYS = re.compile(r"Duplicate keys found in ")
 # Libraries in C and Rust report a full disk without errno; the last is numpy's for a write that was cut short.
 DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded|\d+ requested and \d+ written")
-NO_KEY = re.compile(r"Interpolation key '[^']*' not found|Unsupported interpolation type")
 
 
 def sentence(error: BaseException) -> str | None:
@@ -107,8 +106,6 @@ def _configuration(error: BaseException) -> str | None:
     mark = getattr(error, "problem_mark", None)
     if mark is not None:
         text += f" (line {mark.line + 1})"  # Kedro does not say of which file
-    if NO_KEY.match(text):
-        text += "; where a value, such as a path, holds ${ itself, write \\${"
     return f"configuration: {text}"
 
 
@@ -143,7 +140,12 @@ def _name(error: BaseException) -> str | None:
             if match[1] == "nodes"
             else "catalog describe-datasets` lists them"
         )
-        return f"{text.splitlines()[0].rstrip('.')}; `kedro {listing}."
+        everything = pipelines["__default__"]
+        names = {node.name for node in everything.nodes} if match[1] == "nodes" else everything.datasets()
+        if match[2] in names:
+            return f"none of the selected pipelines has '{match[2]}': leave --pipelines out, or name one that has."
+        close = nearest(match[2], sorted(names))
+        return f"{text.splitlines()[0].rstrip('.')}{f'; `kedro {listing}.' if close == '.' else close}"
     return None
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from kedro.pipeline import Pipeline, node
 
 from fieldcast import cli
 from fieldcast.errors import InputError
-from fieldcast.frame.commands.run import with_old_spelling, with_runners
+from fieldcast.frame.commands.run import explain_tags, with_old_spelling, with_runners
 
 
 @pytest.mark.parametrize("words", [["--async"], ["--runner-params", "is_async=true"]])
@@ -65,6 +66,15 @@ def test_the_old_spelling_of_pipelines_is_taken_in_silence() -> None:
     given: dict[str, object] = {}
     with_old_spelling(lambda **options: given.update(options))(pipeline="a,b", pipelines=[])
     assert given == {"pipeline": None, "pipelines": ["a", "b"]}
+
+
+def test_a_tag_that_no_node_has_is_refused_with_those_that_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    tagged = Pipeline([node(lambda: 1, None, "a", name="make", tags=["cheap", "slow"])])
+    monkeypatch.setattr("fieldcast.frame.commands.run.pipelines", {"__default__": tagged})
+    run = explain_tags(lambda **options: tagged.filter(**options))
+    with pytest.raises(InputError, match=r"^--tags chep: no node has this tag; the tags are cheap, slow\.$"):
+        run(tags=["chep"])
+    assert run(tags=["slow"]).nodes
 
 
 def test_lists_may_stand_in_a_file(tmp_path: Path) -> None:

@@ -8,11 +8,13 @@ from typing import Any
 
 import click
 from kedro.framework.cli.project import run as kedro_run
+from kedro.framework.project import pipelines
 from kedro.utils import load_obj
 
 from fieldcast.errors import InputError
 from fieldcast.experiments import nearest
 from fieldcast.frame.commands.interruption import interruptible
+from fieldcast.frame.error_messages import NO_SELECTION
 
 RUNNERS = {
     "CheapFirst": "fieldcast.frame.cheap_first.CheapFirst",
@@ -92,6 +94,26 @@ def with_old_spelling(command: Callable[..., Any]) -> Callable[..., Any]:
     return run_with
 
 
+def explain_tags(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Have `run` name a tag that no node has, where Kedro says that nothing is selected."""
+
+    @functools.wraps(command)
+    def run_or_explain(*args: Any, **options: Any) -> Any:
+        try:
+            return command(*args, **options)
+        except ValueError as error:
+            if NO_SELECTION.match(str(error)):
+                known = sorted(set[str]().union(*(node.tags for node in pipelines["__default__"].nodes)))
+                for tag in options.get("tags") or ():
+                    if tag not in known:
+                        raise InputError(
+                            f"--tags {tag}: no node has this tag; the tags are {', '.join(known)}."
+                        ) from None
+            raise
+
+    return run_or_explain
+
+
 def check_runner(runner: str, options: Mapping[str, Any]) -> None:
     """Raise InputError for a class that does not exist, or an option of `--runner-params` that it does not take."""
     try:
@@ -149,5 +171,7 @@ def adapted(option: click.Parameter) -> click.Parameter:
 
 
 run: click.Command = copy.copy(kedro_run)
-run.callback = interruptible(refuse_async(with_runners(with_old_spelling(kedro_run.callback or kedro_run))))
+run.callback = interruptible(
+    refuse_async(with_runners(with_old_spelling(explain_tags(kedro_run.callback or kedro_run))))
+)
 run.params = [adapted(option) for option in kedro_run.params]
