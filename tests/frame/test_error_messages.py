@@ -55,6 +55,14 @@ def message(session: Any) -> Callable[..., str | None]:
             {"sample": {"aa": {"model": {"latent": 1}}}},
             "--params sample.aa.model.latent: there is no such parameter; did you",
         ),
+        (
+            {"sampel": {"a": {"fit": {"steps": 1}}}},
+            "--params sampel.a.fit.steps: there is no such parameter; did you mean sample?",
+        ),
+        (
+            {"data_root": "x  seed=1"},
+            "--params data_root=x  seed=1: write a comma, not a blank, before seed.",
+        ),
         ({"data_rot": "x"}, "--params data_rot: there is no such parameter; did you mean data_root?"),
         (given(end="refused"), "the toy is refused: give it a name."),
         (
@@ -115,7 +123,7 @@ def test_names(message: Any) -> None:
     ],
 )
 def test_names_of_nodes_and_data_sets(message: Any, option: str, kind: str, listing: str) -> None:
-    expected = f"Pipeline does not contain {kind} named ['x']; `kedro {listing}."
+    expected = f"there is no 'x' among the {kind}; `kedro {listing}."
     assert message("ingestion", **{option: ["x"]}) == expected
 
 
@@ -125,8 +133,8 @@ def test_names_of_nodes_and_data_sets(message: Any, option: str, kind: str, list
         ("fields: [", "FILE, line 2, is not valid YAML (did not find expected node content): correct it."),
         (
             "x: 1\ny: !!python/object:os.system {}",
-            "FILE, line 2, is not valid YAML (could not determine a constructor for the tag "
-            "'tag:yaml.org,2002:python/object:os.system'): correct it.",
+            "FILE, line 2, has the YAML tag 'tag:yaml.org,2002:python/object:os.system': tags that make Python objects "
+            "are not allowed, so remove it.",
         ),
         ("x: 1\nx: 2", "FILE, line 2, is not valid YAML (found duplicate key x): correct it."),
         ("- 1", "FILE is a list, not a mapping of keys to values"),
@@ -279,8 +287,8 @@ def test_a_protocol_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize(
     ("option", "name", "end"),
     [
-        ("node_names", "mak", "Pipeline does not contain nodes named ['mak']; did you mean make?"),
-        ("to_outputs", "storde", "Pipeline does not contain datasets named ['storde']; did you mean stored?"),
+        ("node_names", "mak", "there is no 'mak' among the nodes; did you mean make?"),
+        ("to_outputs", "storde", "there is no 'storde' among the datasets; did you mean stored?"),
         (
             "to_outputs",
             "sample.a.scores",

@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fieldcast import plugins
 from fieldcast.errors import InputError
-from fieldcast.experiments import YAML_LOADER
+from fieldcast.experiments import YAML_LOADER, yaml_fault
 from fieldcast.lineage import leaves
 
 # content of files that have been parsed, as a run reads its parameters several times
@@ -169,10 +169,7 @@ def refuse_malformed(file: Path, name: Path, loader: Any = YAML_LOADER) -> None:
     except UnicodeDecodeError:
         raise InputError(f"{name} is not text in UTF-8: save it as UTF-8.") from None
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}," if mark else ""
-        problem = " ".join(str(getattr(error, "problem", None) or error).split())
-        raise InputError(f"{name}{line} is not valid YAML ({problem}): correct it.") from None
+        raise InputError(f"{name}{yaml_fault(error)}") from None
     except RecursionError:
         raise InputError(f"{name} {TOO_DEEP}") from None
     if content is not None and not isinstance(content, dict):

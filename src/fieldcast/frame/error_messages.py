@@ -23,7 +23,7 @@ from fieldcast.pipelines.names import address_of
 # provokes each one with the installed Kedro, and pyproject.toml admits no other minor version.
 NO_PIPELINE = re.compile(r"Failed to find the pipeline named '([^']*)'")
 NO_NAMESPACE = re.compile(r"Pipeline does not contain nodes with the following namespaces: \['([^']*)'")
-NO_NODE = re.compile(r"Pipeline does not contain (nodes|datasets) named \['([^']*)'")
+NO_NODE = re.compile(r"Pipeline does not contain (nodes|datasets) named \[['\"]([^'\"]*)")
 NO_SELECTION = re.compile(r"Pipeline contains no nodes after applying all provided filters")
 NO_TYPE = re.compile(
     r"\s*An exception occurred when parsing config for dataset '([^']*)':\s*(.*?)\.? *(?:\n|$)"
@@ -134,19 +134,25 @@ def _name(error: BaseException) -> str | None:
         return f"nothing in this pipeline has the namespace '{match[1]}'{nearest(match[1], addresses)}"
     if NO_SELECTION.match(text):
         return "no node matches the selection; `kedro registry describe` lists the nodes."
-    if match := NO_NODE.match(text):
-        listing = (
-            "registry describe` lists the nodes"
-            if match[1] == "nodes"
-            else "catalog describe-datasets` lists them"
+    return _node(NO_NODE.match(text))
+
+
+def _node(match: re.Match[str] | None) -> str | None:
+    """Name a node or a data set that is not in the selected pipelines, with those of all pipelines that are like it."""
+    if match is None:
+        return None
+    everything = pipelines["__default__"]
+    names, listing = (
+        ({node.name for node in everything.nodes}, "registry describe` lists the nodes")
+        if match[1] == "nodes"
+        else (everything.datasets(), "catalog describe-datasets` lists them")
+    )
+    if match[2] in names:
+        return (
+            f"none of the selected pipelines has '{match[2]}': leave --pipelines out, or name one that has."
         )
-        everything = pipelines["__default__"]
-        names = {node.name for node in everything.nodes} if match[1] == "nodes" else everything.datasets()
-        if match[2] in names:
-            return f"none of the selected pipelines has '{match[2]}': leave --pipelines out, or name one that has."
-        close = nearest(match[2], sorted(names))
-        return f"{text.splitlines()[0].rstrip('.')}{f'; `kedro {listing}.' if close == '.' else close}"
-    return None
+    close = nearest(match[2], sorted(names))
+    return f"there is no '{match[2]}' among the {match[1]}{f'; `kedro {listing}.' if close == '.' else close}"
 
 
 def _disk(error: BaseException) -> str | None:

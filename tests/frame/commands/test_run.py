@@ -71,7 +71,7 @@ def test_the_old_spelling_of_pipelines_is_taken_in_silence() -> None:
 def test_a_tag_that_no_node_has_is_refused_with_those_that_exist(monkeypatch: pytest.MonkeyPatch) -> None:
     tagged = Pipeline([node(lambda: 1, None, "a", name="make", tags=["cheap", "slow"])])
     monkeypatch.setattr("fieldcast.frame.commands.run.pipelines", {"__default__": tagged})
-    run = explain_tags(lambda **options: tagged.filter(**options))
+    run = explain_tags(tagged.filter)
     with pytest.raises(InputError, match=r"^--tags chep: no node has this tag; the tags are cheap, slow\.$"):
         run(tags=["chep"])
     assert run(tags=["slow"]).nodes
