@@ -63,7 +63,7 @@ def test_external_forecasts_are_recognised_by_their_type(conf: Path) -> None:
         ("forecast", "c", "sample: {c: {}}", "must hold the experiment that its path names"),
         ("forecast", "c", "", "is empty"),
         ("forecast", "c", "forecast: {c: {modle: 1}}", "no key 'modle'; did you mean model?"),
-        ("forecast", "c", "forecast: {c: [}", "line 1 is not valid YAML"),
+        ("forecast", "c", "forecast: {c: [}", "line 1, is not valid YAML"),
         (
             "forecast",
             "c",

@@ -9,13 +9,17 @@ from types import TracebackType
 import click
 
 import fieldcast.settings  # noqa: F401  (first: it switches telemetry off)
+from fieldcast.errors import InputError
 from fieldcast.frame.commands.doctor import doctor
 from fieldcast.frame.commands.export import export
 from fieldcast.frame.commands.on_files import cycle, fill, fill_gaps, grid_stations, predict
-from fieldcast.frame.commands.run import run
+from fieldcast.frame.commands.run import SELECTING, run
 from fieldcast.frame.commands.slurm import slurm
 from fieldcast.frame.error_messages import sentence
 from fieldcast.frame.suggested_commands import with_options
+
+# options of `run` that select a part of all pipelines
+SELECTIONS = {name for option in run.params if option.name in SELECTING for name in option.opts}
 
 
 def show(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
@@ -31,8 +35,13 @@ class Commands(click.Group):
     """Group whose command `run` may be omitted before options, as Kedro starts packaged projects."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put `run` before options other than `--help`."""
+        """Put `run` before options other than `--help`; refuse those that select nothing, which would run all."""
         bare = bool(args) and args[0].startswith("-") and args[0] not in self.get_help_option_names(ctx)
+        if bare and not any(word.partition("=")[0] in SELECTIONS for word in args):
+            raise InputError(
+                f"there is no command before {args[0]}: write one, such as `fieldcast run`, which runs all "
+                "pipelines; `fieldcast --help` lists them."
+            )
         return super().parse_args(ctx, ["run", *args] if bare else args)
 
 

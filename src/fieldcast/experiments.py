@@ -1,6 +1,7 @@
 """Experiments, defined in files `conf/base/parameters/experiments/<task>/<name>.yml`: `{task: {name: ...}}`."""
 
 import difflib
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from fieldcast.descriptions import About, description_of, roles, sort_key
 from fieldcast.errors import InputError
 
 YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the loader of libyaml is ten times as fast
+UNKNOWN_TAG = re.compile(r"could not determine a constructor for the tag ('.*')")
 KEYS = ("about", "model", "fit", "options", "uses")
 
 
@@ -156,6 +158,18 @@ def nearest(word: str, options: Mapping[str, Any] | list[str], section: str = ""
     return f"; did you mean {' or '.join(section + name for name in close)}?" if close else "."
 
 
+def yaml_fault(error: yaml.YAMLError) -> str:
+    """End of a sentence about a file that YAML cannot read: the line, the reason and the remedy."""
+    mark = getattr(error, "problem_mark", None)
+    line = f", line {mark.line + 1}," if mark else ""
+    problem = " ".join(str(getattr(error, "problem", None) or error).split())
+    if isinstance(error, yaml.constructor.ConstructorError) and (tag := UNKNOWN_TAG.search(problem)):
+        return (
+            f"{line} has the YAML tag {tag[1]}: tags that make Python objects are not allowed, so remove it."
+        )
+    return f"{line} is not valid YAML ({problem}): correct it."
+
+
 def body_of(conf: Path, address: str) -> dict[str, Any]:
     """The experiment at an address as its YAML file says: {about, model, fit, ...}.
 
@@ -211,11 +225,7 @@ def _yaml(file: Path, conf: Path) -> dict[str, Any]:
     try:
         content = yaml.load(file.read_text(encoding="utf-8"), YAML_LOADER)
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise InputError(
-            f"{file.relative_to(conf.parent)}{line} is not valid YAML: {getattr(error, 'problem', error)}."
-        ) from error
+        raise InputError(f"{file.relative_to(conf.parent)}{yaml_fault(error)}") from error
     if not isinstance(content, dict):
         raise InputError(f"{file.relative_to(conf.parent)} is empty or is not a mapping of keys to values.")
     return content

@@ -33,7 +33,12 @@ def test_nothing_of_the_rest_of_the_package_is_imported() -> None:
 
 @pytest.mark.parametrize(
     ("root", "location"),
-    [("memory:///here", "memory:///here"), ("s3://bucket/x", "s3://bucket/x"), ("/folder/x", "/folder/x")],
+    [
+        ("memory:///here", "memory:///here"),
+        ("memory://run/here", "memory:///run/here"),
+        ("s3://bucket/x", "s3://bucket/x"),
+        ("/folder/x", "/folder/x"),
+    ],
 )
 def test_a_location_keeps_its_protocol(root: str, location: str) -> None:
     assert TextDataset(filepath=f"{root}/report.html").location == f"{location}/report.html"

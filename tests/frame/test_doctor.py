@@ -170,6 +170,10 @@ def cut_checkpoint(folder: Path, catalog: DataCatalog) -> None:
     file.write_bytes(file.read_bytes()[:-3])
 
 
+def lost_checkpoint(folder: Path, catalog: DataCatalog) -> None:
+    (folder / "checkpoint.safetensors").unlink()
+
+
 @pytest.mark.parametrize(
     ("change", "faults"),
     [
@@ -187,6 +191,10 @@ def cut_checkpoint(folder: Path, catalog: DataCatalog) -> None:
         (
             cut_checkpoint,
             {"reconstruct.a.checkpoint": "is damaged"},
+        ),
+        (
+            lost_checkpoint,
+            {"reconstruct.a.checkpoint": "does not exist", "reconstruct.a.draws": "does not exist"},
         ),
     ],
 )

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 from fsspec.registry import _registry
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import AbstractDataset, DataCatalog, DatasetError
 
 from fieldcast.cli import cli, show
 from fieldcast.datasets import JSONDataset
 from fieldcast.errors import InputError
 from fieldcast.frame.error_messages import sentence
+from fieldcast.frame.preflight import check_versions
 from fieldcast.frame.remote_root import check_data_root
 
 KEY = "sample.a.fit"
@@ -53,6 +54,14 @@ def message(session: Any) -> Callable[..., str | None]:
         (
             {"sample": {"aa": {"model": {"latent": 1}}}},
             "--params sample.aa.model.latent: there is no such parameter; did you",
+        ),
+        (
+            {"sampel": {"a": {"fit": {"steps": 1}}}},
+            "--params sampel.a.fit.steps: there is no such parameter; did you mean sample?",
+        ),
+        (
+            {"data_root": "x  seed=1"},
+            "--params data_root=x  seed=1: write a comma, not a blank, before seed.",
         ),
         ({"data_rot": "x"}, "--params data_rot: there is no such parameter; did you mean data_root?"),
         (given(end="refused"), "the toy is refused: give it a name."),
@@ -114,7 +123,7 @@ def test_names(message: Any) -> None:
     ],
 )
 def test_names_of_nodes_and_data_sets(message: Any, option: str, kind: str, listing: str) -> None:
-    expected = f"Pipeline does not contain {kind} named ['x']; `kedro {listing}."
+    expected = f"there is no 'x' among the {kind}; `kedro {listing}."
     assert message("ingestion", **{option: ["x"]}) == expected
 
 
@@ -124,8 +133,8 @@ def test_names_of_nodes_and_data_sets(message: Any, option: str, kind: str, list
         ("fields: [", "FILE, line 2, is not valid YAML (did not find expected node content): correct it."),
         (
             "x: 1\ny: !!python/object:os.system {}",
-            "FILE, line 2, is not valid YAML (could not determine a constructor for the tag "
-            "'tag:yaml.org,2002:python/object:os.system'): correct it.",
+            "FILE, line 2, has the YAML tag 'tag:yaml.org,2002:python/object:os.system': tags that make Python objects "
+            "are not allowed, so remove it.",
         ),
         ("x: 1\nx: 2", "FILE, line 2, is not valid YAML (found duplicate key x): correct it."),
         ("- 1", "FILE is a list, not a mapping of keys to values"),
@@ -136,8 +145,12 @@ def test_names_of_nodes_and_data_sets(message: Any, option: str, kind: str, list
         ("fields: {type: MemoryDataset}", "configuration: Duplicate keys found in "),
         (
             "other: {type: MemoryDataset, x: '${nothing}'}",
-            "configuration: Interpolation key 'nothing' not found; where a value, such as a path, holds ${ itself, "
-            "write \\${",
+            "FILE, other.x: Interpolation key 'nothing' not found: set it, or correct its name, or write \\${ where a "
+            "value, such as a path, holds ${ itself.",
+        ),
+        (
+            "other: {type: MemoryDataset, x: '${globals:nope}'}",
+            "FILE, other.x: Globals key 'nope' not found and no default value provided: set it, or correct its name.",
         ),
     ],
 )
@@ -269,6 +282,49 @@ def test_a_protocol_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None
         InputError, match=r"s3://bucket/run needs a package .* \(Install s3fs .*fieldcast\[s3\]'`"
     ):
         check_data_root("s3://bucket/run", {})
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "end"),
+    [
+        ("node_names", "mak", "there is no 'mak' among the nodes; did you mean make?"),
+        ("to_outputs", "storde", "there is no 'storde' among the datasets; did you mean stored?"),
+        (
+            "to_outputs",
+            "sample.a.scores",
+            "none of the selected pipelines has 'sample.a.scores': leave --pipelines",
+        ),
+    ],
+)
+def test_a_misspelt_node_or_data_set_has_a_suggestion(message: Any, option: str, name: str, end: str) -> None:
+    assert message("ingestion", **{option: [name]}).startswith(end)
+
+
+def test_a_version_that_does_not_exist_is_refused_with_the_newest_that_do(tmp_path: Path) -> None:
+    for day in range(1, 5):
+        folder = tmp_path / "a.json" / f"2021-01-0{day}T00.00.00.000Z"
+        folder.mkdir(parents=True)
+        (folder / "a.json").write_text("{}")
+    entry = {"type": "json.JSONDataset", "filepath": str(tmp_path / "a.json"), "versioned": True}
+    absent, present = "2020-01-01T00.00.00.000Z", "2021-01-01T00.00.00.000Z"
+    check_versions({"a": present}, DataCatalog.from_config({"a": entry}, load_versions={"a": present}))
+    with pytest.raises(
+        InputError, match=rf"'a' has no version {absent}: .*2021-01-04\S+, 2021-01-03\S+, 2021-01-02"
+    ):
+        check_versions({"a": absent}, DataCatalog.from_config({"a": entry}, load_versions={"a": absent}))
+
+
+def test_an_address_that_lacks_its_host_is_refused_before_a_data_set_is_made(message: Any) -> None:
+    text = message("ingestion", parameters={"data_root": "ftp://x/y"})
+    assert text.startswith(
+        "data_root = ftp://x/y cannot be opened (missing a required argument: 'host'): give a"
+    )
+    assert "\n" not in text
+
+
+def test_results_in_memory_end_with_the_process(caplog: pytest.LogCaptureFixture) -> None:
+    check_data_root("memory://run", {})
+    assert caplog.messages == ["data_root = memory://run: results in memory:// end with this process."]
 
 
 def test_a_data_root_with_a_name_too_long(message: Any) -> None:

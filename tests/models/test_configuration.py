@@ -65,6 +65,9 @@ def test_a_value_fits_its_annotation_or_is_refused_by_name(
             "the module of 'broken.Ridge' cannot be imported: No module named 'not_installed'",
         ),
         ("from fieldcast.models.core import Solvd", "cannot be imported: cannot import name 'Solvd'"),
+        ("def (", r"^mine\.model\.type: .*broken\.py, line 1: invalid syntax: correct it\.$"),
+        ("\n{}['a']", r"^mine\.model\.type: .*broken\.py, line 2: KeyError: 'a': correct it\.$"),
+        ("import math; math.sqrt(-1)", r"broken\.py, line 1: ValueError: math domain error: correct it\.$"),
     ],
 )
 def test_a_failed_import_is_reported_with_its_cause(

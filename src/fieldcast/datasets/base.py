@@ -73,6 +73,8 @@ class FilesystemDataset(AbstractDataset[Any, Any]):
             For hooks and plugins, such as kedro-viz.
         """
         protocol, path = get_protocol_and_path(os.fspath(filepath))
+        if protocol == "memory":  # where Kedro takes the first folder for the name of a host
+            path = fsspec.get_filesystem_class(protocol)._strip_protocol(os.fspath(filepath))
         self._protocol, self._path = protocol, PurePosixPath(path)
         self._load_args, self._save_args = dict(load_args or {}), dict(save_args or {})
         self._fs_args = {**(fs_args or {}), **(credentials or {})}

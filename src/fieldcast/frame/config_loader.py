@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -15,14 +16,16 @@ from typing import Any
 import yaml
 from kedro.config import MissingConfigException, OmegaConfigLoader
 from omegaconf._utils import get_yaml_loader
+from omegaconf.errors import OmegaConfBaseException
 
 from fieldcast import plugins
 from fieldcast.errors import InputError
-from fieldcast.experiments import YAML_LOADER
+from fieldcast.experiments import YAML_LOADER, yaml_fault
 from fieldcast.lineage import leaves
 
 # content of files that have been parsed, as a run reads its parameters several times
 PARSED_FILES: dict[tuple[Any, ...], dict[Path, Any]] = {}
+NO_KEY = re.compile(r"Interpolation key '[^']*' not found|Unsupported interpolation type")
 TOO_DEEP = "contains itself, or is nested too deeply: write it with fewer levels, and without '&' and '*'."
 MAX_DEPTH = 50  # levels of a configuration file, at most
 LOCAL = "local"  # environment of this machine alone
@@ -53,7 +56,10 @@ class ConfigLoader(OmegaConfigLoader):
     def __getitem__(self, key: str) -> Any:
         if key == "credentials":
             return {DATA_ROOT: {}, **self._credentials()}
-        config = super().__getitem__(key)
+        try:
+            config = super().__getitem__(key)
+        except OmegaConfBaseException as error:
+            raise InputError(self._unresolved(key, error)) from error
         if key == "catalog":
             check_entries(config)
         return config
@@ -69,17 +75,33 @@ class ConfigLoader(OmegaConfigLoader):
                 values |= dict(leaves(content, empty=True))
         return values
 
-    def parameter_files(self, environment: str) -> Iterator[tuple[Path, dict[str, Any]]]:
-        """Yield each file of parameters of an environment, as messages name it, with its content, not resolved."""
+    def parameter_files(
+        self, environment: str, group: str = "parameters"
+    ) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """Yield each file of a group, of an environment, as messages name it, with its content, not resolved."""
         for folder in self._folders(environment):
             for file in sorted(folder.rglob("*.y*ml")):
-                if any(part.startswith("parameters") for part in file.relative_to(folder).parts):
+                if any(part.startswith(group) for part in file.relative_to(folder).parts):
                     yield self._listed(file), read_mapping(file)
 
     def _folders(self, environment: str) -> list[Path]:
         """The folders of an environment: those of plug-ins, and the project's, which comes last."""
         folders = [conf / environment for conf in (*plugins.configurations(), Path(self.conf_source))]
         return [folder for folder in folders if folder.is_dir()]
+
+    def _unresolved(self, group: str, error: OmegaConfBaseException) -> str:
+        """Name the file and the key of a value `${...}` that cannot be resolved, and the remedy."""
+        key, reason = str(error.full_key or ""), str(error).partition("\n")[0].rstrip(".")
+        environments = dict.fromkeys((self.env or self.default_run_env, self.base_env))
+        files = (file for environment in environments for file in self.parameter_files(environment, group))
+        holding = (
+            file for file, content in files if any(f"{key}.".startswith(f"{name}.") for name in content)
+        )
+        place = ", ".join(filter(None, (str(next(holding, group)), key)))
+        escape = (
+            ", or write \\${ where a value, such as a path, holds ${ itself" if NO_KEY.match(reason) else ""
+        )
+        return f"{place}: {reason}: set it, or correct its name{escape}."
 
     def _listed(self, file: Path) -> Path:
         """A file of configuration as messages name it."""
@@ -147,10 +169,7 @@ def refuse_malformed(file: Path, name: Path, loader: Any = YAML_LOADER) -> None:
     except UnicodeDecodeError:
         raise InputError(f"{name} is not text in UTF-8: save it as UTF-8.") from None
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}," if mark else ""
-        problem = " ".join(str(getattr(error, "problem", None) or error).split())
-        raise InputError(f"{name}{line} is not valid YAML ({problem}): correct it.") from None
+        raise InputError(f"{name}{yaml_fault(error)}") from None
     except RecursionError:
         raise InputError(f"{name} {TOO_DEEP}") from None
     if content is not None and not isinstance(content, dict):

@@ -68,16 +68,21 @@ class Examination:
 def examine(catalog: CatalogProtocol, folder: str | None) -> Examination:
     """Read everything that the stages have stored in a folder, one data set after another.
 
+    A checkpoint from which stored draws or another checkpoint were made counts as stored, also where it is missing.
+
     Raises InputError if nothing is stored.
     """
     listed = experiments(pipeline_registry.configuration(), *plugins.configurations())
-    stored = {
+    made = {
         name: (node.inputs, command)
         for name, node, command in makers()
-        if not is_transient(name) and name in catalog and catalog.exists(name)
+        if not is_transient(name) and name in catalog
     }
-    if not stored:
+    present = {name for name in made if catalog.exists(name)}
+    if not present:
         raise InputError(f"nothing is stored in {folder}: name the data_root of a run, and its --env.")
+    expected = present.union(*(checkpoints_of(name, listed) for name in present))
+    stored = {name: origin for name, origin in made.items() if name in expected}
     digests: dict[str, str] = {}
     options = ConfiguredOptions(catalog, listed)
     faults = [
@@ -86,6 +91,15 @@ def examine(catalog: CatalogProtocol, folder: str | None) -> Examination:
         if (fault := complaint(name, inputs, options, digests))
     ]
     return Examination(len(stored), tuple(faults))
+
+
+def checkpoints_of(name: str, listed: Mapping[str, Experiment]) -> set[str]:
+    """Checkpoints from which a data set was made, if it is draws or a checkpoint."""
+    address, _, kind = name.rpartition(".")
+    if kind not in ("draws", "checkpoint") or address not in listed or listed[address].file:
+        return set()
+    experiment = listed[address]
+    return {f"{source}.checkpoint" for source in (experiment.draws_from, *experiment.uses.values())}
 
 
 def complaint(

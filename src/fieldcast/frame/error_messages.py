@@ -23,7 +23,7 @@ from fieldcast.pipelines.names import address_of
 # provokes each one with the installed Kedro, and pyproject.toml admits no other minor version.
 NO_PIPELINE = re.compile(r"Failed to find the pipeline named '([^']*)'")
 NO_NAMESPACE = re.compile(r"Pipeline does not contain nodes with the following namespaces: \['([^']*)'")
-NO_NODE = re.compile(r"Pipeline does not contain (nodes|datasets) named")
+NO_NODE = re.compile(r"Pipeline does not contain (nodes|datasets) named \[['\"]([^'\"]*)")
 NO_SELECTION = re.compile(r"Pipeline contains no nodes after applying all provided filters")
 NO_TYPE = re.compile(
     r"\s*An exception occurred when parsing config for dataset '([^']*)':\s*(.*?)\.? *(?:\n|$)"
@@ -34,7 +34,6 @@ NO_ARGUMENT = re.compile(
 DUPLICATE_KEYS = re.compile(r"Duplicate keys found in ")
 # Libraries in C and Rust report a full disk without errno; the last is numpy's for a write that was cut short.
 DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded|\d+ requested and \d+ written")
-NO_KEY = re.compile(r"Interpolation key '[^']*' not found|Unsupported interpolation type")
 
 
 def sentence(error: BaseException) -> str | None:
@@ -107,8 +106,6 @@ def _configuration(error: BaseException) -> str | None:
     mark = getattr(error, "problem_mark", None)
     if mark is not None:
         text += f" (line {mark.line + 1})"  # Kedro does not say of which file
-    if NO_KEY.match(text):
-        text += "; where a value, such as a path, holds ${ itself, write \\${"
     return f"configuration: {text}"
 
 
@@ -137,14 +134,25 @@ def _name(error: BaseException) -> str | None:
         return f"nothing in this pipeline has the namespace '{match[1]}'{nearest(match[1], addresses)}"
     if NO_SELECTION.match(text):
         return "no node matches the selection; `kedro registry describe` lists the nodes."
-    if match := NO_NODE.match(text):
-        listing = (
-            "registry describe` lists the nodes"
-            if match[1] == "nodes"
-            else "catalog describe-datasets` lists them"
+    return _node(NO_NODE.match(text))
+
+
+def _node(match: re.Match[str] | None) -> str | None:
+    """Name a node or a data set that is not in the selected pipelines, with those of all pipelines that are like it."""
+    if match is None:
+        return None
+    everything = pipelines["__default__"]
+    names, listing = (
+        ({node.name for node in everything.nodes}, "registry describe` lists the nodes")
+        if match[1] == "nodes"
+        else (everything.datasets(), "catalog describe-datasets` lists them")
+    )
+    if match[2] in names:
+        return (
+            f"none of the selected pipelines has '{match[2]}': leave --pipelines out, or name one that has."
         )
-        return f"{text.splitlines()[0].rstrip('.')}; `kedro {listing}."
-    return None
+    close = nearest(match[2], sorted(names))
+    return f"there is no '{match[2]}' among the {match[1]}{f'; `kedro {listing}.' if close == '.' else close}"
 
 
 def _disk(error: BaseException) -> str | None:

@@ -1,7 +1,7 @@
 """Names of parameters, and refusals of those that nothing would read."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from fieldcast.experiments import Experiment, experiments, nearest
 from fieldcast.frame.parameter_types import annotated_types, listed_types
 
 REFERENCE = re.compile(r"runtime_params:\s*([\w.]+)")
+SECOND = re.compile(r"\s([\w.]+)\s*[=:]")  # a parameter after a blank
 
 
 def listed_experiments() -> list[Experiment]:
@@ -58,14 +59,17 @@ def check_parameter_files(loader: Any) -> None:
                     raise InputError(f"{file}, {section}.{name}: there is no such experiment{close}")
 
 
-def check_keys(overrides: Iterable[str], configured: Mapping[str, Any], conf: Path) -> None:
-    """Raise InputError for a run-time parameter (dotted name) that nothing would read."""
+def check_keys(overrides: Mapping[str, Any], configured: Mapping[str, Any], conf: Path) -> None:
+    """Raise InputError for a run-time parameter (dotted name) that nothing would read, or whose value holds another."""
     names, listed, annotated = (
         {*configured, *_referenced(conf)},
         cache(partial(listed_types, conf)),
         cache(annotated_types),
     )
-    for key in overrides:
+    for key, value in overrides.items():
+        for second in SECOND.findall(value) if isinstance(value, str) else ():
+            if second in names:
+                raise InputError(f"--params {key}={value}: write a comma, not a blank, before {second}.")
         if key in names:
             continue
         levels = key.split(".")
@@ -79,7 +83,21 @@ def check_keys(overrides: Iterable[str], configured: Mapping[str, Any], conf: Pa
             continue
         if any(prefix in annotated() for prefix in prefixes):
             continue
-        raise InputError(f"--params {key}: there is no such parameter{nearest(key, sorted(names))}")
+        raise InputError(f"--params {key}: there is no such parameter{nearest_key(key, names)}")
+
+
+def nearest_key(key: str, names: Collection[str]) -> str:
+    """End of a sentence about an unknown parameter: names like its first unknown part, or else like the whole."""
+    begun = ""
+    for part in key.split("."):
+        parts = sorted(
+            {name.removeprefix(begun).partition(".")[0] for name in names if name.startswith(begun)}
+        )
+        if part not in parts:
+            close = nearest(part, parts, begun)
+            return close if close != "." else nearest(key, sorted(names))
+        begun += f"{part}."
+    return "."
 
 
 def _referenced(conf: Path) -> set[str]:

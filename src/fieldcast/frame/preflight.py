@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import is_dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from kedro.config import MissingConfigException
@@ -59,6 +59,7 @@ class Checks:
         # Kedro narrows this for a run of named pipelines; for the default one it would make all hundred, for seconds
         context._pipelines_to_validate = ["__default__"]
         check_data_root(loader.runtime_params or {})
+        check_address(context)
         overrides = dict(leaves(loader.runtime_params or {}, empty=True))
         if overrides:
             check_keys(overrides, loader.declared(), Path(loader.conf_source))
@@ -137,6 +138,15 @@ def check_data_root(runtime_params: Mapping[str, Any]) -> None:
         )
 
 
+def check_address(context: KedroContext) -> None:
+    """Raise InputError for a remote data root that cannot hold results, before Kedro makes data sets there."""
+    root = data_root(context)
+    if root and is_remote(root):
+        from fieldcast.frame import remote_root  # here: only an address needs it
+
+        remote_root.check_address(root, context.config_loader["credentials"].get(DATA_ROOT, {}))
+
+
 def check_root(pipeline: Pipeline) -> None:
     """Raise InputError for a remote data root that cannot be reached, or a local one that does not exist but is read.
 
@@ -162,12 +172,19 @@ def check_root(pipeline: Pipeline) -> None:
 
 
 def check_versions(versions: Mapping[str, str], catalog: CatalogProtocol) -> None:
-    """Raise InputError for a version of a data set that is not versioned."""
-    for name in versions:
-        if getattr(catalog.get(name), "_version", None) is None:
+    """Raise InputError for a version of a data set that is not versioned, or one that does not exist as others do."""
+    for name, version in versions.items():
+        dataset: Any = catalog.get(name)
+        if getattr(dataset, "_version", None) is None:
             raise InputError(
                 f"--load-versions {name}: '{name}' is not versioned, and a run replaces earlier outputs; leave the "
                 "option out, or give --params data_root=FOLDER, the folder that holds the data of that version."
+            )
+        existing = [PurePath(path).parent.name for path in dataset._get_versions()]
+        if existing and version not in existing:
+            raise InputError(
+                f"--load-versions {name}: '{name}' has no version {version}: name one that exists (the newest: "
+                f"{', '.join(existing[:3])}), or leave the option out for the newest."
             )
 
 

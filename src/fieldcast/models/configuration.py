@@ -11,6 +11,8 @@ import json
 from collections.abc import Mapping
 from difflib import get_close_matches
 from inspect import Parameter
+from pathlib import Path
+from traceback import extract_tb
 from types import MappingProxyType, NoneType
 from typing import Any, get_args, get_origin
 
@@ -44,11 +46,15 @@ def resolve(kind: str, key: str) -> type:
         if not isinstance(resolved, type) or resolved.__module__ != module.__name__:
             raise KeyError(class_name)  # imported into the module, not defined there
         return resolved
-    except (ImportError, KeyError, ValueError) as error:
+    except Exception as error:
         if isinstance(error, ImportError) and not is_missing_module(
             error, package or "fieldcast.models", module_name
         ):
             raise InputError(f"{key}.type: the module of '{kind}' cannot be imported: {error}.") from error
+        if place := place_of(error, source_code.source_of(f"{package or 'fieldcast.models'}.{module_name}")):
+            raise InputError(f"{key}.type: {place}: correct it.") from error
+        if not isinstance(error, ImportError | KeyError | ValueError):
+            raise
         near = get_close_matches(kind, source_code.classes(package), n=1)
         hint = f"did you mean {near[0]}?" if near else "write module.Class, such as vae.VAE."
         raise InputError(
@@ -59,6 +65,14 @@ def resolve(kind: str, key: str) -> type:
 def is_missing_module(error: ImportError, package: str, module: str) -> bool:
     """Whether an import failed because the module itself, or one of its parent packages, does not exist."""
     return isinstance(error, ModuleNotFoundError) and f"{package}.{module}.".startswith(f"{error.name}.")
+
+
+def place_of(error: Exception, file: Path | None) -> str | None:
+    """The line of a module at which its import failed, and why; None for an error that is not the module's."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}, line {error.lineno}: {error.msg}"
+    lines = [frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == str(file)]
+    return f"{file}, line {lines[-1]}: {type(error).__name__}: {error}" if lines else None
 
 
 def check_model(

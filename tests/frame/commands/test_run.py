@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from kedro.pipeline import Pipeline, node
 
 from fieldcast import cli
 from fieldcast.errors import InputError
-from fieldcast.frame.commands.run import with_runners
+from fieldcast.frame.commands.run import explain_tags, with_old_spelling, with_runners
 
 
 @pytest.mark.parametrize("words", [["--async"], ["--runner-params", "is_async=true"]])
@@ -49,6 +50,31 @@ def test_each_use_of_a_list_counts() -> None:
     outcome = CliRunner().invoke(command, words, catch_exceptions=False)
     assert outcome.exit_code == 0 and given["params"] == {"a": 1, "b": 3}
     assert tuple(given["tags"]) == ("x", "y") and given["pipelines"] == ["p"] and not given["node_names"]
+
+
+@pytest.mark.parametrize("empty", [[""], [" , "], ["", ""]])
+@pytest.mark.parametrize("option", ["--pipelines", "--pipeline", "--nodes", "--tags", "--params", "-ns"])
+def test_an_empty_list_is_no_choice_of_everything(option: str, empty: list[str]) -> None:
+    command = copy.copy(cli.run)
+    command.callback = lambda **options: pytest.fail("everything would run")
+    outcome = CliRunner().invoke(command, [word for value in empty for word in (option, value)])
+    name = {"-ns": "--namespaces"}.get(option, option)
+    assert str(outcome.exception) == f"{name} is empty: name one, or leave the option out."
+
+
+def test_the_old_spelling_of_pipelines_is_taken_in_silence() -> None:
+    given: dict[str, object] = {}
+    with_old_spelling(lambda **options: given.update(options))(pipeline="a,b", pipelines=[])
+    assert given == {"pipeline": None, "pipelines": ["a", "b"]}
+
+
+def test_a_tag_that_no_node_has_is_refused_with_those_that_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    tagged = Pipeline([node(lambda: 1, None, "a", name="make", tags=["cheap", "slow"])])
+    monkeypatch.setattr("fieldcast.frame.commands.run.pipelines", {"__default__": tagged})
+    run = explain_tags(tagged.filter)
+    with pytest.raises(InputError, match=r"^--tags chep: no node has this tag; the tags are cheap, slow\.$"):
+        run(tags=["chep"])
+    assert run(tags=["slow"]).nodes
 
 
 def test_lists_may_stand_in_a_file(tmp_path: Path) -> None:

@@ -8,31 +8,33 @@ from typing import Any
 
 import click
 from kedro.framework.cli.project import run as kedro_run
+from kedro.framework.project import pipelines
 from kedro.utils import load_obj
 
 from fieldcast.errors import InputError
 from fieldcast.experiments import nearest
 from fieldcast.frame.commands.interruption import interruptible
+from fieldcast.frame.error_messages import NO_SELECTION
 
 RUNNERS = {
     "CheapFirst": "fieldcast.frame.cheap_first.CheapFirst",
     "DaskRunner": "fieldcast.frame.runners.DaskRunner",
     "SideBySide": "fieldcast.frame.side_by_side.SideBySide",
 }
-# options with several values, separated by commas
-LISTS = (
+# options that select a part of all pipelines
+SELECTING = (
     "from_inputs",
     "to_outputs",
     "from_nodes",
     "to_nodes",
     "node_names",
     "tags",
-    "load_versions",
+    "pipeline",
     "pipelines",
     "namespaces",
-    "params",
-    "runner_params",
 )
+# options with several values, separated by commas
+LISTS = (*SELECTING, "load_versions", "params", "runner_params")
 KEDRO_RUNNERS = ("SequentialRunner", "ThreadRunner", "ParallelRunner")
 
 
@@ -80,6 +82,38 @@ def with_runners(command: Callable[..., Any]) -> Callable[..., Any]:
     return run_with
 
 
+def with_old_spelling(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Have `run` take `--pipeline` for `--pipelines`, without Kedro's two lines on its end."""
+
+    @functools.wraps(command)
+    def run_with(*args: Any, **options: Any) -> Any:
+        if options.get("pipeline") and not options.get("pipelines"):
+            options = {**options, "pipeline": None, "pipelines": options["pipeline"].split(",")}
+        return command(*args, **options)
+
+    return run_with
+
+
+def explain_tags(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Have `run` name a tag that no node has, where Kedro says that nothing is selected."""
+
+    @functools.wraps(command)
+    def run_or_explain(*args: Any, **options: Any) -> Any:
+        try:
+            return command(*args, **options)
+        except ValueError as error:
+            if NO_SELECTION.match(str(error)):
+                existing = sorted(set[str]().union(*(node.tags for node in pipelines["__default__"].nodes)))
+                for tag in options.get("tags") or ():
+                    if tag not in existing:
+                        raise InputError(
+                            f"--tags {tag}: no node has this tag; the tags are {', '.join(existing)}."
+                        ) from None
+            raise
+
+    return run_or_explain
+
+
 def check_runner(runner: str, options: Mapping[str, Any]) -> None:
     """Raise InputError for a class that does not exist, or an option of `--runner-params` that it does not take."""
     try:
@@ -108,6 +142,8 @@ class Repeatable(click.Option):
         given = {**opts}
         if self.name in given:
             given[self.name] = ",".join(given[self.name])
+            if not given[self.name].strip(", \t"):  # as from a variable of the shell that is not set
+                raise InputError(f"{self.opts[0]} is empty: name one, or leave the option out.")
         return super().consume_value(ctx, given)
 
 
@@ -135,5 +171,7 @@ def adapted(option: click.Parameter) -> click.Parameter:
 
 
 run: click.Command = copy.copy(kedro_run)
-run.callback = interruptible(refuse_async(with_runners(kedro_run.callback or kedro_run)))
+run.callback = interruptible(
+    refuse_async(with_runners(with_old_spelling(explain_tags(kedro_run.callback or kedro_run))))
+)
 run.params = [adapted(option) for option in kedro_run.params]
