@@ -10,6 +10,7 @@ import xarray as xr
 
 from fieldcast import arguments, calendars, memory
 from fieldcast.counted import counted
+from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.errors import InputError
 from fieldcast.fields import climatology as climatologies
 from fieldcast.fields import normalisation as normalisations
@@ -59,7 +60,8 @@ def score(
     ------
     InputError
         If the task is another one, if the truth lacks a valid time or is too short for a climatology, if variables or
-        grid differ, or if units do not convert.
+        grid differ, or if units do not convert or look wrong: half of the values are more than ten anomaly standard
+        deviations from the climatology (of forecasts, those of the first lead).
     """
     seed = arguments.seed_number(seed)
     arguments.text(name, "name", "user")
@@ -86,6 +88,10 @@ class Statistics(NamedTuple):
     climatology: xr.Dataset
     normalisation: xr.Dataset
     time_step: TimeStep
+
+    def codec(self, fields: xr.Dataset) -> FieldCodec:
+        """The codec of some fields by these statistics."""
+        return FieldCodec.of(fields, self.climatology, self.normalisation)
 
 
 def statistics_of(fields: xr.Dataset, training: Data | None) -> Statistics:
@@ -121,10 +127,10 @@ def forecast_table(draws: Data, fields: xr.Dataset, statistics: Statistics, seed
     Raises
     ------
     InputError
-        If the truth lacks a valid time, variables or grid differ, or units do not convert.
+        If the truth lacks a valid time, variables or grid differ, or units do not convert or look wrong.
     """
     table, _ = forecast_statistics(
-        as_forecasts(draws, fields), fields, climatology=statistics.climatology,
+        as_forecasts(draws, fields, statistics.codec(fields)), fields, climatology=statistics.climatology,
         normalisation=statistics.normalisation, area=cell_areas(fields), seed=seed,
     )  # fmt: skip
     return table
@@ -138,11 +144,11 @@ def reconstruction_table(
     Raises
     ------
     InputError
-        If the truth lacks a time, variables or grid differ, or units do not convert.
+        If the truth lacks a time, variables or grid differ, or units do not convert or look wrong.
     """
-    variables = fields[time_varying(fields)]
-    cases = as_case(observed, variables, "the observed data").isel(member=0)
-    members = as_case(draws, variables, "the reconstructions").assign_coords(k=cases["k"])
+    variables, codec = fields[time_varying(fields)], statistics.codec(fields)
+    cases = as_case(observed, variables, codec, "the observed data").isel(member=0)
+    members = as_case(draws, variables, codec, "the reconstructions").assign_coords(k=cases["k"])
     table, _ = reconstruction_statistics(
         members, cases, fields, climatology=statistics.climatology,
         normalisation=statistics.normalisation, area=cell_areas(fields), seed=seed,
