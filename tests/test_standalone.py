@@ -160,6 +160,18 @@ def test_scores_that_are_missing_or_biased_are_explained(
     assert "the truth spans 0.3 years, so that" in caplog.text
 
 
+def test_missing_intervals_and_scores_of_unobserved_cells_are_explained(
+    model: TrainedModel, waves: xr.Dataset, gappy: xr.Dataset, caplog: pytest.LogCaptureFixture
+) -> None:
+    truth, filled = waves.isel(time=slice(-100, None)), model.fill(gappy, members=3)
+    few, complete = "`low` and `high` are NaN: they need 30 days.", "have values in all cells"
+    for days, observed, expected in ((100, gappy, []), (29, gappy, [few]), (100, truth, [complete])):
+        caplog.clear()
+        parts = [data.isel(time=slice(days)) for data in (truth, filled, observed)]
+        fieldcast.score(*parts[:2], task="reconstruct", observed=parts[2], training=waves)
+        assert [text for text in (few, complete) if text in caplog.text] == expected
+
+
 def test_misspelt_tasks_and_options_are_refused(waves: xr.Dataset) -> None:
     with pytest.raises(InputError, match=r"^score: task is 'reconstrct'; give forecast or reconstruct\.$"):
         fieldcast.score(waves, waves, task="reconstrct")

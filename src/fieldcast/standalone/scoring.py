@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -17,6 +18,7 @@ from fieldcast.fields import normalisation as normalisations
 from fieldcast.fields.conventions import as_dataset, time_varying
 from fieldcast.fields.ingest import ingest
 from fieldcast.fields.repair import MIN_TIMES
+from fieldcast.scores.bootstrap import MIN_BLOCKS, block_days
 from fieldcast.scores.forecast import forecast_statistics
 from fieldcast.scores.leaderboard import FORECAST, RECONSTRUCT, leaderboard
 from fieldcast.scores.reconstruction import reconstruction_statistics
@@ -79,7 +81,9 @@ def score(
     digest = fields.attrs["digest"]
     labelled = name_rows(with_origin(table, seed, digest, name, statistics.time_step), name)
     layout = FORECAST if task == "forecast" else RECONSTRUCT
-    return leaderboard({name: labelled}, digest, name, seed=seed, layout=layout)
+    board = leaderboard({name: labelled}, digest, name, seed=seed, layout=layout)
+    warn_of_missing_numbers(board, statistics.time_step)
+    return board
 
 
 class Statistics(NamedTuple):
@@ -169,3 +173,17 @@ def warn_of_few_members(members: int) -> None:
             "19 members bound both.",
             " and ".join(missing), members,
         )  # fmt: skip
+
+
+def warn_of_missing_numbers(board: pd.DataFrame, step: TimeStep) -> None:
+    """Log why intervals, or scores at unobserved cells, are NaN throughout."""
+    if "cells" in board and board.loc[board["cells"] == "unobserved", "value"].isna().all():
+        LOG.warning(
+            "the observed data have values in all cells, so that the scores of unobserved cells are NaN: "
+            "put NaN where nothing was observed."
+        )
+    if np.isfinite(board["value"]).any() and board["low"].isna().all():
+        LOG.warning(
+            "the scored times are too few for intervals, so that `low` and `high` are NaN: they need %.0f days.",
+            MIN_BLOCKS * block_days(step.months),
+        )
