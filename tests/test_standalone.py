@@ -225,6 +225,23 @@ def test_forecasts_with_a_wrong_unit_are_refused(waves: xr.Dataset, units: str) 
         fieldcast.score(waves, wrong)
 
 
+def test_messages_on_forecasts_agree_in_number(waves: xr.Dataset) -> None:
+    forecasts = forecasts_of(waves)
+    for wrong, sentence in (
+        (forecasts.rename(t="u"), "there is no variable 't' in the forecasts, only u: add it"),
+        (
+            forecasts.isel(latitude=slice(3)),
+            "those of the fields 5 .*: interpolate to the grid of the fields",
+        ),
+        (
+            forecasts.assign_coords(lead_time=[1.0, 2.0, 3.0]),
+            "where a forecast is valid: 1 h after 2001-04-11T00:00:00;",
+        ),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            fieldcast.score(waves, wrong)
+
+
 def test_forecasts_that_blow_up_are_scored(waves: xr.Dataset) -> None:
     forecasts = forecasts_of(waves)
     growing = forecasts["t"] * xr.DataArray([1.0, 1e3, 1e6], dims="lead_time")

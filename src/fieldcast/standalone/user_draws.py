@@ -54,7 +54,7 @@ def as_case(data: Data, fields: xr.Dataset, codec: FieldCodec, where: str) -> xr
     dataset, variables = as_dataset(data, where), list(map(str, fields.data_vars))
     absent = [name for name in variables if name not in dataset]
     if absent:
-        raise InputError(f"{where} has no variable '{absent[0]}', which the truth has: add it.")
+        raise InputError(f"there is no variable '{absent[0]}' in {where}, but in the truth: add it.")
     selected = dataset[variables]
     if "member" not in selected.dims:
         selected = selected.expand_dims("member")
@@ -68,7 +68,7 @@ def as_case(data: Data, fields: xr.Dataset, codec: FieldCodec, where: str) -> xr
     unknown_times = [str(time) for time in case["time"].values if time not in fields["time"].values]
     if unknown_times:
         raise InputError(
-            f"{where} has the time {unknown_times[0]}, which the truth lacks: give the truth at all its times."
+            f"the truth lacks {unknown_times[0]}, a time of {where}: give the truth at all of their times."
         )
     fraction = float(np.mean([np.isfinite(case[name]).mean() for name in variables]))
     return case.expand_dims("case").assign_coords(
