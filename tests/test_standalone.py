@@ -160,6 +160,18 @@ def test_scores_that_are_missing_or_biased_are_explained(
     assert "the truth spans 0.3 years, so that" in caplog.text
 
 
+def test_missing_intervals_and_scores_of_unobserved_cells_are_explained(
+    model: TrainedModel, waves: xr.Dataset, gappy: xr.Dataset, caplog: pytest.LogCaptureFixture
+) -> None:
+    truth, filled = waves.isel(time=slice(-100, None)), model.fill(gappy, members=3)
+    few, complete = "`low` and `high` are NaN: they need 30 days.", "have values in all cells"
+    for days, observed, expected in ((100, gappy, []), (29, gappy, [few]), (100, truth, [complete])):
+        caplog.clear()
+        parts = [data.isel(time=slice(days)) for data in (truth, filled, observed)]
+        fieldcast.score(*parts[:2], task="reconstruct", observed=parts[2], training=waves)
+        assert [text for text in (few, complete) if text in caplog.text] == expected
+
+
 def test_misspelt_tasks_and_options_are_refused(waves: xr.Dataset) -> None:
     with pytest.raises(InputError, match=r"^score: task is 'reconstrct'; give forecast or reconstruct\.$"):
         fieldcast.score(waves, waves, task="reconstrct")
@@ -191,6 +203,63 @@ def test_forecasts_of_any_origin_have_the_scores_of_an_independent_library(waves
     np.testing.assert_allclose(values["crps"].sort_index(), crps.weighted(area).mean(over), rtol=1e-5)
     error = ((forecasts.mean("number") - actual) ** 2).weighted(area).mean(over)
     np.testing.assert_allclose(values["rmse"].sort_index(), np.sqrt(error), rtol=1e-5)
+
+
+def forecasts_of(waves: xr.Dataset, leads: int = 3) -> xr.Dataset:
+    """Two members, of which one is the truth and the other is 1 K too warm, from forty days."""
+    days, leads_in_days = waves["time"].values[100:140], np.arange(1, leads + 1)
+    actual = np.stack([waves["t"].values[100 + lead : 140 + lead] for lead in leads_in_days])
+    dims = ("lead_time", "init_time", "number", "latitude", "longitude")
+    coords: dict[str, Any] = {"lead_time": pd.to_timedelta(leads_in_days, "D"), "init_time": days}
+    values = np.stack([actual, actual + 1], axis=2)
+    return xr.Dataset({"t": (dims, values, {"units": "K"})}, {**coords, **GRID})
+
+
+@pytest.mark.parametrize("units", ["K", "degC", "mK"])
+def test_forecasts_with_a_wrong_unit_are_refused(waves: xr.Dataset, units: str) -> None:
+    forecasts = forecasts_of(waves)
+    wrong = forecasts.assign(t=(forecasts["t"] * (100 if units == "K" else 1)).assign_attrs(units=units))
+    with pytest.raises(
+        InputError, match=rf"'t' in the forecasts .* in {units}, .* the units of the truth\.$"
+    ):
+        fieldcast.score(waves, wrong)
+
+
+def test_messages_on_forecasts_agree_in_number(waves: xr.Dataset) -> None:
+    forecasts = forecasts_of(waves)
+    for wrong, sentence in (
+        (forecasts.rename(t="u"), "there is no variable 't' in the forecasts, only u: add it"),
+        (
+            forecasts.isel(latitude=slice(3)),
+            "those of the fields 5 .*: interpolate to the grid of the fields",
+        ),
+        (
+            forecasts.assign_coords(lead_time=[1.0, 2.0, 3.0]),
+            "where a forecast is valid: 1 h after 2001-04-11T00:00:00;",
+        ),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            fieldcast.score(waves, wrong)
+
+
+def test_forecasts_that_blow_up_are_scored(waves: xr.Dataset) -> None:
+    forecasts = forecasts_of(waves)
+    growing = forecasts["t"] * xr.DataArray([1.0, 1e3, 1e6], dims="lead_time")
+    for values in (growing, growing.where(growing["init_time"] > growing["init_time"][0], np.inf)):
+        board = fieldcast.score(waves, forecasts.assign(t=values.assign_attrs(units="K")))
+        last = board.query("score == 'rmse' and lead_hours == 72 and region == 'domain'")["value"]
+        assert len(last) and (last > 1e5).all()
+
+
+def test_reconstructions_with_a_wrong_unit_are_refused(
+    model: TrainedModel, waves: xr.Dataset, gappy: xr.Dataset
+) -> None:
+    truth, filled = waves.isel(time=slice(-100, None)), model.fill(gappy, members=3)
+    wrong = filled.assign(t=filled["t"].assign_attrs(units="degC"))
+    with pytest.raises(
+        InputError, match=r"'t' in the reconstructions .* in degC, .* the units of the truth\.$"
+    ):
+        fieldcast.score(truth, wrong, task="reconstruct", observed=gappy, training=waves)
 
 
 def test_a_model_learns_from_values_that_are_missing_at_some_times(waves: xr.Dataset) -> None:

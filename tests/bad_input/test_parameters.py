@@ -233,6 +233,10 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_first_node(
     for output, cause in (
         (tmp_path, "is a folder, not a file"),
         (tmp_path / ("x" * 300), "is too long a name"),
+        (
+            tmp_path / "filled.txt",
+            "filled.txt' ends in '.txt', but results are NetCDF: give a name that ends in .nc",
+        ),
     ):
         fill = {"observations": str(file), "experiment": "reconstruct.climatology", "output": str(output)}
         text = message("fill", parameters={"fill": fill})

@@ -147,7 +147,7 @@ def test_leads_are_hours(values: np.ndarray, units: str | None, expected: list[f
         (lambda data: data.rename(latitude="y").drop_attrs(), "no coordinate of mine.nc is the latitude"),
         (lambda data: data.assign_coords(start=[1, 2, 3, 4]), "initial times of mine.nc .'start'. are not dates"),
         (lambda data: data.assign_coords(lead=("lead", [1, 2, 3], {"units": "weeks"})), "are in 'weeks'"),
-        (lambda data: data.drop_vars("t"), "has no variable on a grid"),
+        (lambda data: data.drop_vars("t"), "there is no variable on a grid in"),
         (lambda data: data.expand_dims(level=[500, 850]), "further dimension 'level' of size 2: select one"),
         (lambda data: data.rename_dims(latitude="y").drop_vars("latitude")
          .assign_coords(lat=(("y", "longitude"), np.ones((5, 6)))), "curvilinear"),

@@ -56,12 +56,23 @@ def test_maps_show_what_was_observed_what_was_filled_and_its_spread(
     assert np.argwhere(np.isfinite(never)).tolist() == [[2, 3]]
 
 
+def test_maps_show_a_missing_time_if_none_is_observed_in_part(filled: xr.Dataset) -> None:
+    flag = xr.zeros_like(filled["t_flag"]).isel(time=[0, 1, 1])
+    flag[1], flag[2, 0] = 3, 3  # cells without any value are not filled
+    flag[2, 1:] = 2
+    assert most_informative_time(flag) == 2
+    flag[0, 0, 0] = 1
+    assert most_informative_time(flag) == 0
+
+
 def test_the_series_shows_hidden_truth_beside_the_methods(series: pd.DataFrame) -> None:
     axes = series_figure(series[series["variable"] == "t"], "t", "K").axes[0]
     lines = {line.get_label(): line.get_ydata() for line in axes.lines}
     assert lines["observed, but hidden"][1] == 2.5 and lines["filled"][1] == 2.4
     assert lines["DINEOF"][1] == 1.9 and lines["linear in time"][1] == 2.0
     band = axes.collections[0].get_paths()[0].get_extents()
-    assert band.ymax >= 3.0 and axes.get_title(loc="left") == "t at 12.35°N, 90°W"
+    assert band.ymax >= 3.0 and axes.get_title(loc="left") == (
+        "t at 12.35°N, 90°W: a stretch with values hidden as a test"
+    )
     same = series[series["variable"] == "t"].assign(dineof=lambda table: table["filled"])
     assert "filled (DINEOF)" in {line.get_label() for line in series_figure(same, "t", "").axes[0].lines}

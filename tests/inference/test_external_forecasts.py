@@ -125,7 +125,7 @@ def test_without_a_perfect_model_its_experiment_is_skipped(
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda data: data.drop_vars("t"), "mine.nc has no variable 't', only z: add it"),
+        (lambda data: data.drop_vars("t"), "there is no variable 't' in mine.nc, only z: add it"),
         (lambda data: data.assign(t=data["t"].assign_attrs(units="C")), "'t' of mine.nc is in 'C', .* to 'K'"),
         (lambda data: data.assign(t=data["t"].drop_attrs()), "'t' of mine.nc has no units, the fields are in 'K'"),
         (lambda data: data.isel(lead=[0, 2]), r"no lead of 48 hours \(1 of the 3 scored leads are missing\)"),

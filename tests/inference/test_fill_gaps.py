@@ -17,7 +17,13 @@ from fieldcast.inference.fill_gaps import TrustLimits
 from fieldcast.inference.gaps_outcome import Outcome
 from fieldcast.inference.gaps_reliability import share_of, steps_in_words, unchecked_distance
 from fieldcast.inference.gaps_report import better_at_fully_hidden_times
+from fieldcast.models.gaps.fillers import dineof
+from fieldcast.models.gaps.hiding import SELECTIONS
+from fieldcast.models.gaps.record import Filling, Record
 from fieldcast.models.gaps.trial import Trial
+from fieldcast.models.random_streams import RandomStreams
+from fieldcast.progress import state
+from fieldcast.training import fill_gaps
 
 DAYS, ROWS, COLUMNS = 200, 10, 12
 LAND, ONCE = (2, 3), (7, 5)
@@ -74,6 +80,20 @@ def test_observed_values_are_kept_bit_for_bit_in_the_layout_of_the_data(
     assert not filled["sst_spread"].values[observed].any()
     assert filled["sst_members"].dims == ("time", "member", "lat", "lon")
     assert filled["sst"].attrs["units"] == filled["sst_spread"].attrs["units"] == "degC"
+
+
+def test_progress_counts_the_filling_after_the_trials(
+    gappy: xr.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def watched(record: Record, streams: RandomStreams | None = None) -> Filling:
+        seen.append(state().partition(",")[0])
+        return dineof(record, streams)
+
+    monkeypatch.setattr(fill_gaps, "FILLERS", {"dineof": watched})
+    fieldcast.fill_gaps(gappy.isel(time=slice(60)))
+    assert seen == [f"{done} of {SELECTIONS + 1} fits" for done in range(SELECTIONS + 1)]
 
 
 def test_flags_follow_their_meaning(filled: xr.Dataset) -> None:

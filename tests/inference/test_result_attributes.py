@@ -82,10 +82,28 @@ def test_a_variable_says_whether_it_holds_members_or_observed_and_filled_values(
 
 def test_one_line_has_the_period_the_members_and_the_mean_spread(results):
     spread = float(results["fill"]["sst_spread"].mean())
+    assert results["fill"].attrs["fieldcast_noise"] == 0.1  # so that observed values have a spread, too
     assert in_one_line(results["fill"]) == (
         "Reconstruction of sea surface temperature, 1989-07-01 to 1989-12-01, 3 members, mean spread sst "
         f"{spread:.3g} degC"
     )
+
+
+def test_the_mean_spread_is_that_of_values_that_were_not_observed(results):
+    kept = results["fill"].assign_attrs(fieldcast_noise=0.0)
+    kept["sst_spread"] = xr.full_like(kept["sst_spread"], 2.0)
+    kept["sst_spread"][:, 0] = 0.0
+    assert in_one_line(kept).endswith("3 members, mean spread of unobserved values sst 2 degC")
+    kept["sst_spread"][:] = 0.0  # all was observed
+    assert in_one_line(kept).endswith("3 members")
+
+
+def test_a_single_estimate_has_one_member(source):
+    for model, draw in (("reconstruct.linear", "fill"), ("forecast.persistence", "forecast")):
+        fitted = fieldcast.fit(source, model)
+        result = fitted.fill(scattered(source)) if draw == "fill" else fitted.forecast(source, 2)
+        assert result.attrs["fieldcast_members"] == result.sizes["member"] == 1
+        assert "members=1, " in result.attrs["history"] and ", 1 member" in in_one_line(result)
 
 
 def test_a_comma_splits_no_keyword(results):

@@ -57,7 +57,7 @@ def test_29_february_is_28_february() -> None:
 def test_a_missing_truth_at_a_valid_time_is_reported(season: Callable) -> None:
     evaluation = season(starts=4)
     cut = evaluation.truth.isel(time=slice(13 * 3 + 2))
-    with pytest.raises(InputError, match="48 hours after 2004-01-28T00:00:00"):
+    with pytest.raises(InputError, match="48 h after 2004-01-28T00:00:00"):
         AlignedForecasts.of(evaluation.forecasts, cut, ["z"])
 
 

@@ -72,7 +72,7 @@ def to_forecasts(dataset: xr.Dataset, where: str, requested: Collection[str] | N
     selected = {name: array for name, array in gridded.items() if requested is None or name in requested}
     forecasts = {name: _plain(array, dims, where) for name, array in (selected or gridded).items()}
     if not forecasts:
-        raise InputError(f"{where} has no variable on a grid: choose another file of forecasts")
+        raise InputError(f"there is no variable on a grid in {where}: choose other forecasts")
     members = {name: array.sizes["member"] for name, array in forecasts.items()}
     if len(set(members.values())) > 1:
         sizes = ", ".join(f"{name} {number}" for name, number in members.items())
@@ -121,7 +121,7 @@ def _axis(dataset: xr.Dataset, axis: str, where: str) -> xr.DataArray | None:
         raise InputError(f"no coordinate of {where} is the {axis} of a forecast: give one a name{names}")
     if name is not None and dataset[name].ndim > 1:
         raise InputError(
-            f"{where} is on a curvilinear grid ('{name}' has two dimensions): interpolate it to a regular one first"
+            f"the grid of {where} is curvilinear ('{name}' has two dimensions): interpolate to a regular one first"
         )
     return None if name is None else dataset[name]
 

@@ -17,12 +17,11 @@ from fsspec.registry import known_implementations
 from fieldcast.errors import InputError
 from fieldcast.fields.chunks import refuse_missing_chunks
 from fieldcast.fields.netcdf3 import expected_size
-from fieldcast.fields.paths import installation, is_remote, local, require
+from fieldcast.fields.paths import NETCDF_SUFFIXES, installation, is_remote, local, require
 from fieldcast.fields.undecodable import are_float_times, undecodable
 
 _MAGIC = {b"\x89HDF": "netcdf", b"CDF\x01": "classic", b"CDF\x02": "classic", b"CDF\x05": "classic"}
 _HOSTS = {"gs": "https://storage.googleapis.com", "gcs": "https://storage.googleapis.com"}
-_NETCDF = (".nc", ".nc4", ".cdf", ".netcdf")
 # xarray's warning on a store without consolidated metadata, which is only slower to open
 UNCONSOLIDATED = "Failed to open Zarr store with consolidated metadata"
 _ANONYMOUS: dict[str, dict[str, Any]] = {
@@ -84,7 +83,9 @@ def check_chunks(opened: xr.Dataset, names: Sequence[str], path: str) -> None:
         If chunks are missing; see `chunks.refuse_missing_chunks`.
     """
     opened_path = path if is_remote(path) else local(path)
-    is_store = not urlsplit(path).path.endswith(_NETCDF) if is_remote(path) else os.path.isdir(opened_path)
+    is_store = (
+        not urlsplit(path).path.endswith(NETCDF_SUFFIXES) if is_remote(path) else os.path.isdir(opened_path)
+    )
     if is_store:
         with reading(f"'{path}'", Exception):
             refuse_missing_chunks(opened, names, opened_path, _options(path))
@@ -192,7 +193,7 @@ def _open_remote(path: str, key: str) -> xr.Dataset:
     try:
         if address.scheme in _HOSTS:
             _reach(_HOSTS[address.scheme])
-        if address.path.endswith(_NETCDF):
+        if address.path.endswith(NETCDF_SUFFIXES):
             copy = fsspec.open_local(f"simplecache::{path}", **{address.scheme: _options(path)})
             return open_file(copy, key)
         with warnings.catch_warnings():
@@ -206,7 +207,7 @@ def _open_remote(path: str, key: str) -> xr.Dataset:
             f"give {key} a copy of the store on this machine"
         ) from error
     except FileNotFoundError as error:
-        kind = "NetCDF file" if address.path.endswith(_NETCDF) else "Zarr store"
+        kind = "NetCDF file" if address.path.endswith(NETCDF_SUFFIXES) else "Zarr store"
         raise InputError(f"there is no {kind} at '{path}': check {key}") from error
     except Exception as error:
         raise InputError(

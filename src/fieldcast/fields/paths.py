@@ -11,6 +11,8 @@ from fieldcast.errors import InputError
 
 EXTRAS = {"gcsfs": "era5", "s3fs": "s3"}  # extra of this package that installs each of these packages
 
+NETCDF_SUFFIXES = (".nc", ".nc4", ".cdf", ".netcdf")
+
 
 def installation(scheme: str) -> str:
     """The command that installs what addresses of a scheme, such as s3, need: `pip install 'fieldcast[s3]'`."""

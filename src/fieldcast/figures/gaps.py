@@ -46,10 +46,14 @@ def pictures(filled: xr.Dataset, series: pd.DataFrame, outline: Outline = ()) ->
 
 
 def most_informative_time(flag: xr.DataArray) -> int:
-    """Index of the time with as many observed and as many filled values as possible: the largest product."""
+    """Index of the time with as many observed and as many filled values as possible: the largest product.
+
+    If no time has both, the one with most filled values.
+    """
     observed = (flag == OBSERVED).sum(GRID)
     filled = (flag.notnull() & (flag != OBSERVED) & (flag != NEVER)).sum(GRID)
-    return int(np.argmax((observed * filled).to_numpy()))
+    amounts = list(zip((observed * filled).values.tolist(), filled.values.tolist(), strict=True))
+    return amounts.index(max(amounts))
 
 
 def maps(filled: xr.Dataset, variable: str, outline: Outline = ()) -> Figure:
@@ -119,7 +123,7 @@ def series_figure(table: pd.DataFrame, variable: str, unit: str) -> Figure:
     margin = 0.05 * (values.max() - values.min())
     axes.set_ylim(values.min() - margin, values.max() + margin)  # a poor method may leave the panel
     y, x = (round(float(table[name].iloc[0]), 2) for name in GRID)
-    location = f"{variable} at {degree(y, 'NS')}, {degree(x, 'EW')}"
+    location = f"{variable} at {degree(y, 'NS')}, {degree(x, 'EW')}: a stretch with values hidden as a test"
     style_axes(axes, location, y=f"{variable}, {unit}" if unit else variable)
     draw_legend(figure, axes)
     return figure

@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import is_dataclass
-from pathlib import Path, PurePath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kedro.config import MissingConfigException
@@ -17,7 +17,7 @@ from kedro.pipeline import Pipeline
 from fieldcast import pipeline_registry, plugins
 from fieldcast.arguments import seed_number
 from fieldcast.errors import InputError
-from fieldcast.fields.paths import is_remote, local, matches, require
+from fieldcast.fields.paths import NETCDF_SUFFIXES, is_remote, local, matches, require
 from fieldcast.frame.conf_source import require_configuration
 from fieldcast.frame.config_loader import DATA_ROOT
 from fieldcast.frame.lock import data_root
@@ -180,7 +180,7 @@ def check_versions(versions: Mapping[str, str], catalog: CatalogProtocol) -> Non
                 f"--load-versions {name}: '{name}' is not versioned, and a run replaces earlier outputs; leave the "
                 "option out, or give --params data_root=FOLDER, the folder that holds the data of that version."
             )
-        existing = [PurePath(path).parent.name for path in dataset._get_versions()]
+        existing = [PurePosixPath(path).parent.name for path in dataset._get_versions()]
         if existing and version not in existing:
             raise InputError(
                 f"--load-versions {name}: '{name}' has no version {version}: name one that exists (the newest: "
@@ -198,10 +198,22 @@ def check_files(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
     context = pipeline_registry.CONTEXT.get()
     for section, each in options.items():
         output = getattr(each, "output", None)
-        if isinstance(output, str) and not is_remote(output):
+        if not isinstance(output, str):
+            continue
+        if not is_remote(output):
             path = local(output) if context is None else os.path.join(context.project_path, local(output))
             refuse_replacement(path, f"{section}.output", sources)
             refuse_unwritable(path, f"{section}.output")
+        refuse_other_format(output, f"{section}.output")
+
+
+def refuse_other_format(output: str, key: str) -> None:
+    """Raise InputError if the name of a result, which the option `key` sets, has a suffix of another format."""
+    suffix = PurePosixPath(output).suffix
+    if suffix and suffix.lower() not in NETCDF_SUFFIXES:
+        raise InputError(
+            f"{key} '{output}' ends in '{suffix}', but results are NetCDF: give a name that ends in .nc."
+        )
 
 
 def refuse_replacement(output: str, key: str, sources: Iterable[tuple[str, str]]) -> None:

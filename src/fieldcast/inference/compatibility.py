@@ -163,10 +163,12 @@ def last_states(
     return data, codec
 
 
-def require_plausible(data: xr.Dataset, codec: FieldCodec, where: str) -> None:
+def require_plausible(
+    data: xr.Dataset, codec: FieldCodec, where: str, source: str = "as the file says"
+) -> None:
     """Raise an InputError if the values of a variable are far from the climatology of their days, as in wrong units."""
     for v, x in zip(codec.variables, codec.encode(data).unbind(-3), strict=True):
-        refuse_wrong_units(x[torch.isfinite(x)], v, codec, where, "as the file says")
+        refuse_wrong_units(x[torch.isfinite(x)], v, codec, where, source)
 
 
 def refuse_wrong_units(
@@ -180,8 +182,8 @@ def refuse_wrong_units(
     if len(x) >= MIN_VALUES and (departure := float(x.abs().median())) > MAX_MEDIAN_DEPARTURE:
         units = codec.attrs[variable].get("units", "1")
         raise InputError(
-            f"half of the values of '{variable}' in {where} are more than {departure:.3g} standard deviations of the "
-            f"training data from its climatology: check that they are in {units}, {source}."
+            f"half of the values of '{variable}' in {where} are more than {departure:.3g} anomaly standard deviations "
+            f"from the climatology: check that they are in {units}, {source}."
         )
 
 

@@ -150,7 +150,7 @@ def conversions(forecasts: xr.Dataset, fields: xr.Dataset, where: str) -> dict[s
     for v in map(str, fields.data_vars):
         if v not in forecasts:
             raise InputError(
-                f"{where} has no variable '{v}', only {', '.join(map(str, forecasts.data_vars))}: add it, or "
+                f"there is no variable '{v}' in {where}, only {', '.join(map(str, forecasts.data_vars))}: add it, or "
                 "give one of them its name."
             )
         units, expected = (str(data[v].attrs["units"] or "") for data in (forecasts, fields))
@@ -206,7 +206,7 @@ def on_grid_of(forecasts: xr.Dataset, fields: xr.Dataset, where: str) -> xr.Data
     if axis := different_axis(forecasts, fields):
         actual, expected = (describe(grid[axis].values) for grid in (forecasts, fields))
         raise InputError(
-            f"the {axis}s of {where} are {actual}, those of the fields {expected}: interpolate it to the grid of the "
+            f"the {axis}s of {where} are {actual}, those of the fields {expected}: interpolate to the grid of the "
             "fields."
         )
     return forecasts

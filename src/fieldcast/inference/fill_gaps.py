@@ -117,7 +117,8 @@ def fill(
     near, lengths = within_reach(gappy, distance)
     times = torch.arange(len(record.x), device=record.x.device)
     streams = RandomStreams(seed, times, members) if members else None
-    filled = comparison.fillers[best.name](record, streams)
+    with comparison.progress(comparison.number):
+        filled = comparison.fillers[best.name](record, streams)
     filling = with_fitted_spread(filled, statistics.variances, record, distance)
     far = ~near | (filling.spread > MAX_SPREAD_SHARE * deviations(record.x, record.observed))
     flag = torch.where(far, EXTRAPOLATED, FILLED).to(torch.int8).masked_fill_(record.observed, OBSERVED)

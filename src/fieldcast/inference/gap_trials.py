@@ -30,6 +30,7 @@ from fieldcast.models.gaps.reach import nearest_observation
 from fieldcast.models.gaps.record import Filler, Record
 from fieldcast.models.gaps.trial import ErrorStatistics, Trial, error_statistics, run_trial
 from fieldcast.models.random_streams import seed_for
+from fieldcast.progress import Progress
 
 LOG = logging.getLogger(__name__)
 TENSORS = ("error", "spread", "mean_of_series")  # fields of a trial that are tensors
@@ -120,14 +121,20 @@ class Comparison:
             yield trials, to_file(trials, self.lineage)
         if 0 < len(trials) < self.number:
             LOG.info("Resuming after the trials of %s.", ", ".join(trial.name for trial in trials))
-        for trial in self.remaining_trials(trials):
-            trials.append(trial)
-            yield trials, to_file(trials, self.lineage)
+        with self.progress(len(trials)) as bar:
+            for trial in self.remaining_trials(trials):
+                trials.append(trial)
+                bar.update()
+                yield trials, to_file(trials, self.lineage)
 
     @property
     def number(self) -> int:
         """Number of trials."""
         return len(self.fillers) + SELECTIONS - 1
+
+    def progress(self, done: int) -> Progress:
+        """A bar of all fits: the trials, and the filling of the whole record, which takes about as long as one."""
+        return Progress(total=self.number + 1, initial=done, unit="fit")
 
     def remaining_trials(self, trials: Sequence[Trial]) -> Iterator[Trial]:
         """Run the remaining trials; the caller appends each one to the sequence."""

@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 
 from fieldcast import calendars, provenance
+from fieldcast.counted import counted
 from fieldcast.fields import conventions
 from fieldcast.fields.result_names import FLAG, MEAN, MEMBERS, SPREAD, SUSPECT
 from fieldcast.fields.units import conversion
@@ -99,22 +100,31 @@ def inherited_attributes(source: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def in_one_line(result: xr.Dataset) -> str:
-    """Describe a result by its title, the period that it covers, its members and the mean spread of each variable."""
+    """Describe a result by its title, the period that it covers, its members and the mean spread of each variable.
+
+    Where observed values are kept, their spread of 0 does not count.
+    """
     attrs = result.attrs
+    kept = attrs.get("fieldcast_noise") == 0
     period = " to ".join(
         calendars.without_midnight(attrs[f"time_coverage_{end}"])
         for end in ("start", "end")
         if f"time_coverage_{end}" in attrs
     )
-    spreads = [
-        f"{str(name).removesuffix(SPREAD)} {float(array.mean()):.3g} {array.attrs.get('units', '')}".strip()
+    spreads = {
+        str(name).removesuffix(SPREAD): array.where(array > 0) if kept else array
         for name, array in result.data_vars.items()
         if str(name).endswith(SPREAD)
+    }
+    means = [
+        f"{name} {float(array.mean()):.3g} {array.attrs.get('units', '')}".strip()
+        for name, array in spreads.items()
+        if array.notnull().any()
     ]
-    parts = [attrs["title"], period, f"{attrs['fieldcast_members']} members"]
-    return ", ".join(
-        [*filter(None, parts), f"mean spread {', '.join(spreads)}"] if spreads else filter(None, parts)
-    )
+    parts = [attrs["title"], period, counted(attrs["fieldcast_members"], "member")]
+    if means:
+        parts.append(f"mean spread {'of unobserved values ' if kept else ''}{', '.join(means)}")
+    return ", ".join(filter(None, parts))
 
 
 LONG_NAMES = {

@@ -127,7 +127,7 @@ class TrainedModel:
             dataset = self.nothing_observed(self.times_near(observed_stations.table, where_stations))
         dataset = conventions.as_dataset(dataset, where)
         result, facts = fill_fields(self.checkpoint, dataset, observed_stations, members, noise, seed, where)
-        options = {"members": members, "noise": noise, "seed": seed}
+        options = {"members": result.sizes["member"], "noise": noise, "seed": seed}
         result = with_attributes(result, dataset.attrs, "Reconstruction", self.name, options)
         return result.assign_attrs(facts)
 
@@ -174,7 +174,9 @@ class TrainedModel:
         moments = with_moments(xr.concat(pieces, "lead").rename(start="time"), codec)
         valid = np.concatenate([forecaster.valid(number) for number in range(1, steps + 1)])
         result = after_last_state(dataset, moments, codec, last[0], valid)
-        options = {"members": members, "steps": steps, "feedback": self.feedback, "seed": seed}
+        options = {
+            "members": result.sizes["member"], "steps": steps, "feedback": self.feedback, "seed": seed
+        }  # fmt: skip
         return with_attributes(result, dataset.attrs, "Forecast", self.name, options)
 
     @memory.reports_out_of_memory

@@ -65,7 +65,7 @@ class AlignedForecasts:
         if len(missing):
             lead, start = missing[0]
             raise InputError(
-                f"the truth ends or has a gap where a forecast is valid: {leads[lead]:g} hours after "
+                f"the truth ends or has a gap where a forecast is valid: {leads[lead]:g} h after "
                 f"{calendars.iso(forecasts['start'])[start]}; leave out that start, or forecast fewer leads. "
                 "Leads without units are hours."
             )

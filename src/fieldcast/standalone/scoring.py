@@ -5,17 +5,20 @@ from __future__ import annotations
 import logging
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
 from fieldcast import arguments, calendars, memory
 from fieldcast.counted import counted
+from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.errors import InputError
 from fieldcast.fields import climatology as climatologies
 from fieldcast.fields import normalisation as normalisations
 from fieldcast.fields.conventions import as_dataset, time_varying
 from fieldcast.fields.ingest import ingest
 from fieldcast.fields.repair import MIN_TIMES
+from fieldcast.scores.bootstrap import MIN_BLOCKS, block_days
 from fieldcast.scores.forecast import forecast_statistics
 from fieldcast.scores.leaderboard import FORECAST, RECONSTRUCT, leaderboard
 from fieldcast.scores.reconstruction import reconstruction_statistics
@@ -59,7 +62,8 @@ def score(
     ------
     InputError
         If the task is another one, if the truth lacks a valid time or is too short for a climatology, if variables or
-        grid differ, or if units do not convert.
+        grid differ, or if units do not convert or look wrong: half of the values are more than ten anomaly standard
+        deviations from the climatology (of forecasts, those of the first lead).
     """
     seed = arguments.seed_number(seed)
     arguments.text(name, "name", "user")
@@ -77,7 +81,9 @@ def score(
     digest = fields.attrs["digest"]
     labelled = name_rows(with_origin(table, seed, digest, name, statistics.time_step), name)
     layout = FORECAST if task == "forecast" else RECONSTRUCT
-    return leaderboard({name: labelled}, digest, name, seed=seed, layout=layout)
+    board = leaderboard({name: labelled}, digest, name, seed=seed, layout=layout)
+    warn_of_missing_numbers(board, statistics.time_step)
+    return board
 
 
 class Statistics(NamedTuple):
@@ -86,6 +92,10 @@ class Statistics(NamedTuple):
     climatology: xr.Dataset
     normalisation: xr.Dataset
     time_step: TimeStep
+
+    def codec(self, fields: xr.Dataset) -> FieldCodec:
+        """The codec of some fields by these statistics."""
+        return FieldCodec.of(fields, self.climatology, self.normalisation)
 
 
 def statistics_of(fields: xr.Dataset, training: Data | None) -> Statistics:
@@ -121,10 +131,10 @@ def forecast_table(draws: Data, fields: xr.Dataset, statistics: Statistics, seed
     Raises
     ------
     InputError
-        If the truth lacks a valid time, variables or grid differ, or units do not convert.
+        If the truth lacks a valid time, variables or grid differ, or units do not convert or look wrong.
     """
     table, _ = forecast_statistics(
-        as_forecasts(draws, fields), fields, climatology=statistics.climatology,
+        as_forecasts(draws, fields, statistics.codec(fields)), fields, climatology=statistics.climatology,
         normalisation=statistics.normalisation, area=cell_areas(fields), seed=seed,
     )  # fmt: skip
     return table
@@ -138,11 +148,11 @@ def reconstruction_table(
     Raises
     ------
     InputError
-        If the truth lacks a time, variables or grid differ, or units do not convert.
+        If the truth lacks a time, variables or grid differ, or units do not convert or look wrong.
     """
-    variables = fields[time_varying(fields)]
-    cases = as_case(observed, variables, "the observed data").isel(member=0)
-    members = as_case(draws, variables, "the reconstructions").assign_coords(k=cases["k"])
+    variables, codec = fields[time_varying(fields)], statistics.codec(fields)
+    cases = as_case(observed, variables, codec, "the observed data").isel(member=0)
+    members = as_case(draws, variables, codec, "the reconstructions").assign_coords(k=cases["k"])
     table, _ = reconstruction_statistics(
         members, cases, fields, climatology=statistics.climatology,
         normalisation=statistics.normalisation, area=cell_areas(fields), seed=seed,
@@ -163,3 +173,17 @@ def warn_of_few_members(members: int) -> None:
             "19 members bound both.",
             " and ".join(missing), members,
         )  # fmt: skip
+
+
+def warn_of_missing_numbers(board: pd.DataFrame, step: TimeStep) -> None:
+    """Log why intervals, or scores at unobserved cells, are NaN throughout."""
+    if "cells" in board and board.loc[board["cells"] == "unobserved", "value"].isna().all():
+        LOG.warning(
+            "the observed data have values in all cells, so that the scores of unobserved cells are NaN: "
+            "put NaN where nothing was observed."
+        )
+    if np.isfinite(board["value"]).any() and board["low"].isna().all():
+        LOG.warning(
+            "the scored times are too few for intervals, so that `low` and `high` are NaN: they need %.0f days.",
+            MIN_BLOCKS * block_days(step.months),
+        )

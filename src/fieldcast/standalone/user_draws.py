@@ -2,37 +2,45 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TypeAlias
 
 import numpy as np
 import xarray as xr
 
+from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.errors import InputError
 from fieldcast.fields import conventions
 from fieldcast.fields.conventions import as_dataset, time_varying
 from fieldcast.fields.forecast_files import to_forecasts
+from fieldcast.inference.compatibility import require_plausible, units_of_variables
 from fieldcast.inference.external_forecasts import check_calendar, in_units_of, on_grid_of
 from fieldcast.time_steps import with_rounded_times
 
 Data: TypeAlias = xr.Dataset | xr.DataArray
 
 
-def as_forecasts(data: Data, fields: xr.Dataset) -> xr.Dataset:
+def as_forecasts(data: Data, fields: xr.Dataset, codec: FieldCodec) -> xr.Dataset:
     """Forecasts (lead, start, member, latitude, longitude) of the variables that vary in time.
+
+    The first lead is judged by the climatology of `codec`: later ones may have blown up.
 
     Raises
     ------
     InputError
-        If variables, grid or calendar differ from those of `fields`, or if units do not convert.
+        If variables, grid or calendar differ from those of `fields`, or if units do not convert or look wrong.
     """
     variables, where = time_varying(fields), "the forecasts"
-    forecasts = to_forecasts(as_dataset(data, where), where, variables)
-    forecasts = in_units_of(fields[variables], forecasts, where)
+    given = on_grid_of(to_forecasts(as_dataset(data, where), where, variables), fields, where)
+    forecasts = in_units_of(fields[variables], given, where)
     check_calendar(forecasts["start"], fields["time"], where)
-    return on_grid_of(forecasts[variables], fields, where)
+    first = given.isel(lead=int(given["lead"].values.argmin()))
+    valid = first.get_index("start") + timedelta(hours=float(first["lead"]))
+    require_right_units(first.rename(start="time").assign_coords(time=valid), codec, where)
+    return forecasts
 
 
-def as_case(data: Data, fields: xr.Dataset, where: str) -> xr.Dataset:
+def as_case(data: Data, fields: xr.Dataset, codec: FieldCodec, where: str) -> xr.Dataset:
     """Data of one case on (case, member, time, latitude, longitude), the layout of stored reconstructions.
 
     The pattern of the case is "given", and its k the fraction of values that are not NaN.
@@ -40,25 +48,27 @@ def as_case(data: Data, fields: xr.Dataset, where: str) -> xr.Dataset:
     Raises
     ------
     InputError
-        If variables or grid differ from those of `fields`, if units do not convert, or if `fields` lack a time.
+        If variables or grid differ from those of `fields`, if units do not convert or look wrong by the climatology of
+        `codec`, or if `fields` lack a time.
     """
     dataset, variables = as_dataset(data, where), list(map(str, fields.data_vars))
     absent = [name for name in variables if name not in dataset]
     if absent:
-        raise InputError(f"{where} has no variable '{absent[0]}', which the truth has: add it.")
+        raise InputError(f"there is no variable '{absent[0]}' in {where}, but in the truth: add it.")
     selected = dataset[variables]
     if "member" not in selected.dims:
         selected = selected.expand_dims("member")
     members = [selected.isel(member=number, drop=True) for number in range(selected.sizes["member"])]
     converted = [conventions.to_contract(member, where)[variables].sortby("latitude") for member in members]
-    case = on_grid_of(xr.concat(converted, "member"), fields, where)
-    case = in_units_of(fields, case, where)
+    given = on_grid_of(xr.concat(converted, "member"), fields, where)
+    case = in_units_of(fields, given, where)
     check_calendar(case["time"], fields["time"], where)
+    require_right_units(given, codec, where)
     case = with_rounded_times(case)
     unknown_times = [str(time) for time in case["time"].values if time not in fields["time"].values]
     if unknown_times:
         raise InputError(
-            f"{where} has the time {unknown_times[0]}, which the truth lacks: give the truth at all its times."
+            f"the truth lacks {unknown_times[0]}, a time of {where}: give the truth at all of their times."
         )
     fraction = float(np.mean([np.isfinite(case[name]).mean() for name in variables]))
     return case.expand_dims("case").assign_coords(
@@ -66,3 +76,9 @@ def as_case(data: Data, fields: xr.Dataset, where: str) -> xr.Dataset:
         k=("case", [fraction]),
         mask=("time", np.zeros(case.sizes["time"], dtype=int)),
     )
+
+
+def require_right_units(data: xr.Dataset, codec: FieldCodec, where: str) -> None:
+    """Raise an InputError if values in their own units are so far from the climatology that the units look wrong."""
+    source = "as their attribute says, and check the units of the truth"
+    require_plausible(data, codec.in_units(units_of_variables(data, codec, where), where), where, source)

@@ -19,7 +19,6 @@ from fieldcast.inference.gap_trials import Comparison, methods_in
 from fieldcast.inference.user_layout import to_model_names
 from fieldcast.models.gaps.fillers import FILLERS
 from fieldcast.models.gaps.record import Filler
-from fieldcast.progress import Progress
 from fieldcast.training.fill_gaps import CORRECTED, correction_of, methods
 
 
@@ -28,11 +27,8 @@ def try_methods(
 ) -> Iterator[bytes]:
     """The trials so far after each of them, as a file; those of an interrupted run are kept."""
     comparison = Comparison.of(fields, seed, device, methods(fields, gaps, seed, device))
-    trials = comparison.trials(earlier.get("gaps_trials"))
-    with Progress(total=comparison.number, unit="trial") as bar:
-        for tried, file in trials:
-            bar.update(len(tried) - bar.n)
-            yield file
+    for _, file in comparison.trials(earlier.get("gaps_trials")):
+        yield file
 
 
 def fill_gaps(
