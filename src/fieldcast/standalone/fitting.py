@@ -79,8 +79,8 @@ def fit(
     options = fit_options({"ranks": 1, **(body.get("fit") or {}), **fit})
     recipe = Recipe(problem, body["model"], options, seed, Limits(), device)
     fields, _ = ingest(as_dataset(dataset, "the data set"), "the data set", gaps, missing=missing)
-    for saved in train(recipe, prepare(fields), None):
-        checkpoint = saved.checkpoint
+    checkpoints = (saved.checkpoint for saved in train(recipe, prepare(fields), None))
+    checkpoint = next(filter(None, checkpoints))  # the only one: that of the finished training
     feedback = (body.get("options") or {}).get("feedback", "members")
     return TrainedModel(unpack(checkpoint), feedback).to(device)
 
