@@ -110,7 +110,7 @@ def main() -> int:
 def experiments_to_run(setting: Setting, only: Sequence[str] | None, missing: bool) -> Iterator[Experiment]:
     """Experiments to run: references first, then classical models, then learned ones."""
     recorded = set(zip(runs(setting)["task"], runs(setting)["experiment"], strict=True)) if missing else set()
-    listed = [each for each in experiments(CONF).values() if each.task in setting.tasks and not each.file]
+    listed = [each for each in experiments(CONF).values() if each.task in setting.tasks]
     listed = [each for each in listed if each.name not in setting.without]
     for each in sorted(
         listed, key=lambda each: (each.about.role not in BASELINE_ROLES, each.about.family == "learned")
@@ -141,8 +141,10 @@ def record(setting: Setting, experiment: Experiment) -> None:
     rows = board[(board["experiment"] == name) & (board["variable"] == "all") & board[column].isin(values)]
     merge(RECORD / f"{setting.name}_{task}.csv", rows, ["experiment"])
     if task == "forecast":
-        steps = pd.read_csv(setting.root / "07_model_output" / "forecast" / name / "stability.csv")
-        merge(RECORD / f"{setting.name}_rollouts.csv", stability_horizons({name: steps}), ["experiment"])
+        steps = setting.root / "07_model_output" / "forecast" / name / "stability.csv"
+        if steps.exists():  # the perfect model has no long rollout
+            horizons = stability_horizons({name: pd.read_csv(steps)})
+            merge(RECORD / f"{setting.name}_rollouts.csv", horizons, ["experiment"])
     durations = pd.read_csv(reporting / "durations.csv")
     seconds = durations[durations["node"].str.startswith(f"{experiment.address}.")]["seconds"].sum()
     line = {
@@ -162,8 +164,9 @@ def record(setting: Setting, experiment: Experiment) -> None:
 def was_cut(setting: Setting, address: str) -> bool:
     """Whether a time limit ended the training of an experiment, by the log of its last run."""
     log = setting.root / "run.log"
-    last = log.read_text(encoding="utf-8").rpartition(f"{address}.training.fit")[2] if log.exists() else ""
-    return LIMIT_MESSAGE in last.partition(".evaluation.")[0]
+    text = log.read_text(encoding="utf-8") if log.exists() else ""
+    _, fit, last = text.rpartition(f"{address}.training.fit")
+    return bool(fit) and LIMIT_MESSAGE in last.partition(".evaluation.")[0]
 
 
 def merge(file: Path, rows: pd.DataFrame, keys: list[str]) -> None:
@@ -208,7 +211,7 @@ def text(setting: Setting, task: str) -> str:
     if limited:
         where += f" A time limit ended the training of {', '.join(limited)}."
     ran = set(lines["experiment"]) | set(setting.without)
-    absent = [each.name for each in experiments(CONF).values() if each.task == task and not each.file]
+    absent = [each.name for each in experiments(CONF).values() if each.task == task]
     absent = sorted(set(absent) - ran)
     if absent:
         where += f" Not run: {', '.join(absent)}."

@@ -63,7 +63,7 @@ def leave_results(root: Path, names: list[str]) -> None:
         "variable": "all",
         "score": "crps",
     }
-    rows = [{"experiment": name, **place, "value": CRPS[name]} for name in names]
+    rows = [{"experiment": name, **place, "value": CRPS.get(name, 0.1)} for name in names]
     pd.DataFrame(rows).to_csv(root / "08_reporting/leaderboard_forecast.csv", index=False)
     steps = {
         "step": [1, 2],
@@ -113,6 +113,17 @@ def test_the_record_and_the_document_hold_what_ran(script, started, monkeypatch,
     ]
     assert "The 3 experiments took 3 minutes" in text and "ended the training of vae." in text
     assert "Not run: " in text and "persistence" in text and lines[0] == "before" and lines[-1] == "after"
+
+
+def test_the_perfect_model_of_the_planet_is_recorded_without_a_long_rollout(script, tmp_path) -> None:
+    setting = script.SETTINGS["planet"]
+    listed = {each.name: each for each in script.experiments_to_run(setting, None, False)}
+    (setting.root / "08_reporting").mkdir(parents=True)
+    leave_results(setting.root, ["perfect_model"])
+    (setting.root / "07_model_output/forecast/perfect_model/stability.csv").unlink()
+    (setting.root / "run.log").write_text("fit.max_minutes: 10 minutes ended the training of another\n")
+    script.record(setting, listed["perfect_model"])
+    assert pd.read_csv(tmp_path / "results/runs.csv")["time_limit"].tolist() == [False]
 
 
 def test_rows_of_other_data_are_dropped(script, tmp_path) -> None:
