@@ -51,7 +51,7 @@ def main() -> None:
                 torch.set_num_threads(ranks * threads)
                 options = replace(fit, data=source, ranks=ranks)
                 *_, last = train(Recipe(problem, model, options, 0, Limits(), "cpu"), data, None)
-                row, header = last.history.iloc[-1], unpack_bytes(last.state, "")[1]
+                row, header = last.history.iloc[-1], unpack_bytes(last.state or b"", "")[1]
                 print(
                     f"{name:6} {source:7} ranks: {ranks}, threads of each: {threads}  "
                     f"{arguments.steps / row['seconds']:6.2f} steps/s  validation {row['validation']:.5f}  "

@@ -58,10 +58,10 @@ def test_killed_again_and_again_at_random_moments(alone, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "saves", [1, 14, 43], ids=["after the first state", "after a checkpoint", "at the last yield"]
+    "saves", [2, 15, 43], ids=["after the first state", "after a history", "after the checkpoint"]
 )
 def test_killed_between_the_saves_of_one_yield(alone, tmp_path, saves):
-    """Three saves a yield and fifteen yields: state, checkpoint, history."""
+    """Three saves a yield and fifteen yields: checkpoint (None before the last), state, history."""
     worker = start(tmp_path, saves)
     worker.join(timeout=300)
     assert worker.exitcode == -signal.SIGKILL

@@ -21,8 +21,8 @@ OPTIONS = Fit(steps=60, batch=4, report_every=4, save_every=0.0, validation=8, l
 def train_to_disk(folder: Path, saves: int, shard_bytes: int = 0) -> None:
     """Train, and save in `folder` what a node yields, in the order of the catalog, by the catalog's own data sets.
 
-    The process kills itself after this number of saves; -1 for never. With `shard_bytes` the data are streamed in
-    shards of this size.
+    The process kills itself after this number of saves, those of None included; -1 for never. With `shard_bytes` the
+    data are streamed in shards of this size.
     """
     if shard_bytes:
         streamed.SHARD_BYTES = shard_bytes
@@ -39,16 +39,16 @@ def train_to_disk(folder: Path, saves: int, shard_bytes: int = 0) -> None:
         Limits(),
         "cpu",
     )
-    state = folder / "training_state.safetensors"
-    stored = (
-        BytesDataset(filepath=str(state)),
-        BytesDataset(filepath=str(folder / "checkpoint.safetensors")),
-        TableDataset(filepath=str(folder / "history.csv")),
+    checkpoint, state = (
+        BytesDataset(filepath=str(folder / f"{name}.safetensors"), missing="none")
+        for name in ("checkpoint", "training_state")
     )
-    earlier = BytesDataset(filepath=str(state), missing="none").load()
-    for saved in train(recipe, world.data, earlier):
-        for dataset, part in zip(stored, saved, strict=True):
-            dataset.save(part)
+    history = TableDataset(filepath=str(folder / "history.csv"))
+    for saved in train(recipe, world.data, state.load(), stored=checkpoint.load()):
+        parts = (checkpoint, saved.checkpoint), (state, saved.state), (history, saved.history)
+        for dataset, part in parts:
+            if part is not None:
+                dataset.save(part)
             saves -= 1
             if saves == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
