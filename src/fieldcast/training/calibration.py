@@ -84,21 +84,27 @@ def calibrate(
         replace(template, assimilator=replace(assimilator, filter=part), options=replace(options, k=k))
         for k, part in filters.items()
     ]
-    total = sum(run.forecasts(run.sweeps, number_of_trials(run.filter)) for run in runs)
-    completed = [
-        run.forecasts(done["sweeps"], len(done["trials"])) for run, done in zip(runs, progress, strict=True)
-    ]
-    finished_before = bool(header) and sum(completed) == total
-    with Progress(total=total, initial=sum(completed), unit="forecast") as bar:
+    total, completed = numbers_of_forecasts(runs, progress)
+    finished_before = bool(header) and completed == total
+    with Progress(total=total, initial=completed, unit="forecast") as bar:
         for run, start, done in zip(runs, initial, progress, strict=True):
             for _ in fill_and_tune(run, start, done, bar):
                 yield files_so_far()
     results = results_of(filters, device, spent + time.perf_counter() - begin)
+    results[HISTORY] = trials_of(progress, list(filters)).to_dict("records")
     origin = {"source": data.fields.attrs["source"], FITTED_BY: sorted(recipe.problem.fitted_by())}
-    rows = trials_of(progress, list(filters)).to_dict("records")
-    yield files_so_far(
-        pack(filter, codec, {**resumable, **provenance.code(), **results, **origin, HISTORY: rows})
+    yield files_so_far(pack(filter, codec, {**resumable, **provenance.code(), **results, **origin}))
+
+
+def numbers_of_forecasts(
+    runs: Sequence[CalibrationRun], progress: Sequence[Mapping[str, Any]]
+) -> tuple[int, int]:
+    """Forecasts that the calibrations of all copies of a filter take, and those that earlier runs have completed."""
+    total = sum(run.forecasts(run.sweeps, number_of_trials(run.filter)) for run in runs)
+    completed = (
+        run.forecasts(done["sweeps"], len(done["trials"])) for run, done in zip(runs, progress, strict=True)
     )
+    return total, sum(completed)
 
 
 def results_of(filters: Mapping[float, Filter], device: torch.device, seconds: float) -> dict[str, Any]:
