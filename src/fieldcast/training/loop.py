@@ -55,9 +55,7 @@ class Saved(NamedTuple):
     """
 
     state: bytes | None  # None if the checkpoint was finished by an earlier run with another state
-    checkpoint: (
-        bytes | None
-    )  # None until the training has finished, so that the last finished one stays in use
+    checkpoint: bytes | None  # None until the training has finished: the last finished one stays in use
     history: pd.DataFrame
 
 
