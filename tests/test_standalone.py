@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,7 @@ from fieldcast.geometry import cell_areas
 from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.standalone import fitting
 from fieldcast.standalone.scoring import statistics_of
+from fieldcast.training.run import Recipe
 
 CONF = Path(__file__).parents[1] / "conf"
 LATITUDE, LONGITUDE = np.linspace(-60, 60, 5), np.arange(0, 360, 45.0)
@@ -50,9 +51,14 @@ def model(waves: xr.Dataset) -> TrainedModel:
 def test_a_script_trains_in_its_process_unless_it_gives_a_number_of_ranks(waves, monkeypatch):
     """Ranks import the script that starts them: one that is not prepared for this would start itself again."""
     ranks = []
-    monkeypatch.setattr(fitting, "train", lambda recipe, *_: ranks.append(recipe.fit.ranks) or iter(()))
+
+    def stopped(recipe: Recipe, *_: object) -> NoReturn:
+        ranks.append(recipe.fit.ranks)
+        raise InterruptedError
+
+    monkeypatch.setattr(fitting, "train", stopped)
     for options in ({}, {"ranks": 2}):
-        with pytest.raises(UnboundLocalError):  # nothing was trained
+        with pytest.raises(InterruptedError):
             fieldcast.fit(waves["t"], "reconstruct.denoising_vae", fit=options, conf=CONF)
     assert ranks == [1, 2]
 

@@ -10,6 +10,7 @@ import torch
 import xarray as xr
 
 import fieldcast
+from fieldcast import progress
 from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.errors import InputError
 from fieldcast.fields.ingest import ingest
@@ -22,7 +23,6 @@ from fieldcast.models.gaps.hiding import SELECTIONS
 from fieldcast.models.gaps.record import Filling, Record
 from fieldcast.models.gaps.trial import Trial
 from fieldcast.models.random_streams import RandomStreams
-from fieldcast.progress import state
 from fieldcast.training import fill_gaps
 
 DAYS, ROWS, COLUMNS = 200, 10, 12
@@ -88,9 +88,10 @@ def test_progress_counts_the_filling_after_the_trials(
     seen: list[str] = []
 
     def watched(record: Record, streams: RandomStreams | None = None) -> Filling:
-        seen.append(state().partition(",")[0])
+        seen.append(progress.state().partition(",")[0])
         return dineof(record, streams)
 
+    monkeypatch.setattr(progress, "_open", [])  # loops that other tests left before their end stay open
     monkeypatch.setattr(fill_gaps, "FILLERS", {"dineof": watched})
     fieldcast.fill_gaps(gappy.isel(time=slice(60)))
     assert seen == [f"{done} of {SELECTIONS + 1} fits" for done in range(SELECTIONS + 1)]
