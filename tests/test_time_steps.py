@@ -92,8 +92,9 @@ def test_regular_and_irregular_times_stay_as_they_are():
 
 
 def test_steps_and_leads_in_words():
-    steps = [TimeStep(6.0), TimeStep(730.0, 1), TimeStep(2190.0, 3), TimeStep(17520.0, 24), TimeStep(0.0)]
-    assert [str(step) for step in steps] == ["6 hours", "1 month", "3 months", "2 years", "no regular step"]
+    steps = [(6.0,), (1.0,), (730.0, 1), (2190.0, 3), (17520.0, 24), (0.0,)]
+    words = ["6 hours", "1 hour", "1 month", "3 months", "2 years", "no regular step"]
+    assert [str(TimeStep(*step)) for step in steps] == words
     hours = [6.0, 24.0, 730.0, 2190.0, 8760.0]
     assert [time_steps.nominal(h) for h in hours] == [
         (6.0, "hour"), (1.0, "day"), (1.0, "month"), (3.0, "month"), (1.0, "year"),

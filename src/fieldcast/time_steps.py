@@ -52,7 +52,7 @@ class TimeStep(NamedTuple):
         if not self.hours:
             return "no regular step"
         if not self.months:
-            return f"{self.hours:g} hours"
+            return "1 hour" if self.hours == 1 else f"{self.hours:g} hours"
         number, unit = (self.months, "month") if self.months % 12 else (self.months // 12, "year")
         return counted(number, unit)
 

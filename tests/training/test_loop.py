@@ -2,6 +2,7 @@ import itertools
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 import time
@@ -106,14 +107,16 @@ def test_a_finished_unchanged_experiment_trains_no_step(world, monkeypatch):
     assert marks == [False] * (len(marks) - 1) + [True]
 
 
-def test_a_finished_model_outlives_another_training_that_was_given_up(world, monkeypatch):
+def test_a_finished_model_outlives_another_training_that_was_given_up(world, monkeypatch, caplog):
     *unfinished, finished = run(world, recipe())
     assert {saved.checkpoint for saved in unfinished} == {None}  # a finished checkpoint stays where it is
     longer = recipe(options=replace(OPTIONS, steps=24))
     given_up = next(iter(train(longer, world.data, finished.state, stored=finished.checkpoint)))
     assert given_up.checkpoint is None and len(given_up.history) == 1
     damaged = finished.checkpoint[: len(finished.checkpoint) // 2]
-    retrained = list(train(recipe(), world.data, given_up.state, stored=damaged))
+    with caplog.at_level(logging.WARNING):
+        retrained = list(train(recipe(), world.data, given_up.state, stored=damaged))
+    assert re.search("The stored checkpoint is damaged .* train the experiment again. This run does so", caplog.text)
     assert len(retrained) == 4 and same(retrained[-1].checkpoint, finished.checkpoint)
     monkeypatch.setattr(Training, "update", lambda *_: pytest.fail("a step was trained"))
     (again,) = train(recipe(), world.data, given_up.state, stored=finished.checkpoint)

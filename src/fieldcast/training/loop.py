@@ -105,8 +105,9 @@ def finished_files(stored: bytes | None, sources: Lineage, restart: bool) -> Sav
     if stored is None or restart:
         return None
     try:
-        header = unpack(stored).header
-    except InputError:  # damaged, or of another version
+        header = unpack(stored, "The stored checkpoint").header
+    except InputError as error:  # damaged, or of another version
+        LOG.warning("%s This run does so.", error)
         return None
     if HISTORY not in header or any(differences(header, sources)):
         return None
