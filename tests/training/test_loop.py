@@ -116,7 +116,9 @@ def test_a_finished_model_outlives_another_training_that_was_given_up(world, mon
     damaged = finished.checkpoint[: len(finished.checkpoint) // 2]
     with caplog.at_level(logging.WARNING):
         retrained = list(train(recipe(), world.data, given_up.state, stored=damaged))
-    assert re.search("The stored checkpoint is damaged .* train the experiment again. This run does so", caplog.text)
+    assert re.search(
+        "The stored checkpoint is damaged .* train the experiment again. This run does so", caplog.text
+    )
     assert len(retrained) == 4 and same(retrained[-1].checkpoint, finished.checkpoint)
     monkeypatch.setattr(Training, "update", lambda *_: pytest.fail("a step was trained"))
     (again,) = train(recipe(), world.data, given_up.state, stored=finished.checkpoint)
