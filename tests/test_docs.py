@@ -82,9 +82,8 @@ def test_every_environment_is_explained() -> None:
 EXPERIMENTS = "conf/base/parameters/experiments/*/*.yml"
 
 
-def test_the_readme_lists_the_experiments_by_their_descriptions() -> None:
-    section = (ROOT / "README.md").read_text().partition("## The experiments")[2].partition("\n## ")[0]
-    written = re.findall(r"(?:^\|.*\n)+", section, re.M)
+def test_a_page_lists_the_experiments_by_their_descriptions() -> None:
+    written = re.findall(r"(?:^\|.*\n)+", (ROOT / "docs/experiments.md").read_text(), re.M)
     expected = [f"{table}\n" for table in experiments.tables(experiments.experiments(ROOT / "conf"))]
     assert sorted(written) == sorted(expected), "`python -m fieldcast.experiments` prints the tables"
 

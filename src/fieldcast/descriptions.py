@@ -14,7 +14,7 @@ Family = Literal["classical", "learned", "bound"]
 
 @validated(frozen=True, config=ConfigDict(extra="forbid"))
 class About:
-    """Description of an experiment for the report, the figures, the README and MLflow.
+    """Description of an experiment for the report, the figures, docs/experiments.md and MLflow.
 
     Parameters
     ----------

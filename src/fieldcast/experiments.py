@@ -231,5 +231,5 @@ def _yaml(file: Path, conf: Path) -> dict[str, Any]:
     return content
 
 
-if __name__ == "__main__":  # python -m fieldcast.experiments: the tables of the README
+if __name__ == "__main__":  # python -m fieldcast.experiments: the tables of docs/experiments.md
     sys.stdout.write("\n\n".join(tables(experiments(Path("conf")))) + "\n")
