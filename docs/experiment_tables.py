@@ -145,8 +145,6 @@ def record(setting: Setting, experiment: Experiment) -> None:
         if steps.exists():  # the perfect model has no long rollout
             horizons = stability_horizons({name: pd.read_csv(steps)})
             merge(RECORD / f"{setting.name}_rollouts.csv", horizons, ["experiment"])
-    durations = pd.read_csv(reporting / "durations.csv")
-    seconds = durations[durations["node"].str.startswith(f"{experiment.address}.")]["seconds"].sum()
     line = {
         "setting": setting.name,
         "task": task,
@@ -155,10 +153,22 @@ def record(setting: Setting, experiment: Experiment) -> None:
         "commit": code()["commit"],
         "machine": machine(),
         "day": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "seconds": round(seconds),
+        "seconds": round(seconds_of(reporting, experiment)),
         "time_limit": was_cut(setting, experiment.address),
     }
     merge(RECORD / "runs.csv", pd.DataFrame([line]), ["setting", "task", "experiment"])
+
+
+def seconds_of(reporting: Path, experiment: Experiment) -> float:
+    """Time of the nodes of an experiment; that of its training counts all runs that it took, for it may be resumed."""
+    durations, costs = pd.read_csv(reporting / "durations.csv"), pd.read_csv(reporting / "costs.csv")
+    seconds = durations.set_index("node")["seconds"]
+    seconds = seconds[seconds.index.str.startswith(f"{experiment.address}.")]
+    own = (costs["task"] == experiment.task) & (costs["experiment"] == experiment.name)
+    trained, fit = costs[own]["train_seconds"].dropna(), f"{experiment.address}.training.fit"
+    if fit in seconds and len(trained):  # those of borrowed weights belong to the experiment that trains them
+        seconds[fit] = trained.iloc[0]
+    return float(seconds.sum())
 
 
 def was_cut(setting: Setting, address: str) -> bool:

@@ -7,7 +7,10 @@ from types import ModuleType
 import pandas as pd
 import pytest
 
-DOCS = Path(__file__).parents[1] / "docs"
+from fieldcast.experiments import experiments
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
 CRPS = {"linear_inverse_model": 0.3, "climatological_ensemble": 0.5, "vae": 0.4, "persistence": 0.6}
 
 
@@ -80,6 +83,8 @@ def leave_results(root: Path, names: list[str]) -> None:
         pd.DataFrame(steps).to_csv(file, index=False)
     durations = pd.DataFrame({"node": [f"forecast.{name}.training.fit" for name in names], "seconds": 60.0})
     durations.to_csv(root / "08_reporting/durations.csv", index=False)
+    costs = pd.DataFrame({"task": "forecast", "experiment": names, "train_seconds": 60.0})
+    costs.to_csv(root / "08_reporting/costs.csv", index=False)
 
 
 def run(script: ModuleType, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -131,3 +136,14 @@ def test_rows_of_other_data_are_dropped(script, tmp_path) -> None:
     for name, data in (("a", "old"), ("b", "new"), ("c", "new"), ("b", "new")):
         script.merge(file, pd.DataFrame([{"experiment": name, "data": data, "value": 1.0}]), ["experiment"])
     assert pd.read_csv(file)["experiment"].tolist() == ["b", "c"]
+
+
+def test_a_resumed_training_counts_from_its_beginning_and_borrowed_weights_do_not(script, tmp_path) -> None:
+    nodes = ["vae.training.fit", "vae.rollout.roll", "vae_mean.rollout.roll"]
+    durations = pd.DataFrame({"node": [f"forecast.{node}" for node in nodes], "seconds": [1.0, 2.0, 3.0]})
+    durations.to_csv(tmp_path / "durations.csv", index=False)
+    costs = pd.DataFrame({"task": "forecast", "experiment": ["vae", "vae_mean"], "train_seconds": 100.0})
+    costs.to_csv(tmp_path / "costs.csv", index=False)
+    listed = experiments(ROOT / "conf")
+    seconds = [script.seconds_of(tmp_path, listed[f"forecast.{name}"]) for name in ("vae", "vae_mean")]
+    assert seconds == [102, 3]
