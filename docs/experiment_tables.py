@@ -44,8 +44,9 @@ class Setting:
     name: str
     env: str | None = None
     file: str = ""  # name of the file that the user gives as --path
-    without: tuple[str, ...] = ()  # experiments that cannot run on this record
+    without: tuple[str, ...] = ()  # experiments that cannot run on this record, or would take a day
     tasks: tuple[str, ...] = ("reconstruct", "forecast")
+    options: tuple[str, ...] = ()  # parameters, KEY=VALUE, that differ from those of the environment
 
     @property
     def root(self) -> Path:
@@ -55,7 +56,7 @@ class Setting:
     def command(self, pipelines: str, path: str) -> list[str]:
         """The command that runs pipelines."""
         params = {"data_root": str(self.root)} | ({"ingestion.path": path} if self.file else {})
-        assigned = ",".join(f"{key}={value}" for key, value in params.items())
+        assigned = ",".join([*(f"{key}={value}" for key, value in params.items()), *self.options])
         return [
             "run",
             *(["--env", self.env] if self.env else []),
@@ -71,7 +72,14 @@ SETTINGS = {
     for setting in (
         Setting("planet"),
         Setting("sea_level_pressure", "netcdf", "ncep_slp_daily_2.5deg.nc", ("perfect_model",)),
-        Setting("winter", "netcdf", "era5_djf_2.5deg.nc", ("perfect_model",), ("reconstruct",)),
+        Setting(
+            "winter",
+            "netcdf",
+            "era5_djf_2.5deg.nc",
+            ("diffusion", "guided_diffusion"),
+            ("reconstruct",),
+            ("reconstruct.corrected_interpolation.fit.steps=400",),
+        ),
     )
 }
 # rows of the leaderboard that summaries show: a column and its values
@@ -217,12 +225,13 @@ def text(setting: Setting, task: str) -> str:
     days, machines = sorted(lines["day"]), " and ".join(sorted(set(lines["machine"])))
     where = f"`make tables SETTING={setting.name}`, {machines}, {' to '.join(dict.fromkeys([days[0], days[-1]]))}."
     where += f" The {len(lines)} experiments took {lines['seconds'].sum() / 60:.0f} minutes in total."
+    if setting.options:
+        where += f" Options: {', '.join(setting.options)}."
     limited = sorted(lines[lines["time_limit"]]["experiment"])
     if limited:
         where += f" A time limit ended the training of {', '.join(limited)}."
-    ran = set(lines["experiment"]) | set(setting.without)
-    absent = [each.name for each in experiments(CONF).values() if each.task == task]
-    absent = sorted(set(absent) - ran)
+    names = {each.name for each in experiments(CONF).values() if each.task == task}
+    absent = sorted(names - set(lines["experiment"]))
     if absent:
         where += f" Not run: {', '.join(absent)}."
     return f"{where}\n\n```\n{tables}\n```"
