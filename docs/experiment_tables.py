@@ -172,8 +172,8 @@ def seconds_of(reporting: Path, experiment: Experiment) -> float:
     durations, costs = pd.read_csv(reporting / "durations.csv"), pd.read_csv(reporting / "costs.csv")
     seconds = durations.set_index("node")["seconds"]
     seconds = seconds[seconds.index.str.startswith(f"{experiment.address}.")]
-    own = (costs["task"] == experiment.task) & (costs["experiment"] == experiment.name)
-    trained, fit = costs[own]["train_seconds"].dropna(), f"{experiment.address}.training.fit"
+    same = (costs["task"] == experiment.task) & (costs["experiment"] == experiment.name)
+    trained, fit = costs[same]["train_seconds"].dropna(), f"{experiment.address}.training.fit"
     if fit in seconds and len(trained):  # those of borrowed weights belong to the experiment that trains them
         seconds[fit] = trained.iloc[0]
     return float(seconds.sum())

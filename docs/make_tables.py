@@ -31,7 +31,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 import yaml
-from sample_tables import SETTINGS, TABLES, WEIGHTS_OF, Parameters, Row, Table
+from sample_tables import SETTINGS, TABLES, Parameters, Row, Table
 from tqdm import tqdm
 from welch import Runs, differences
 
@@ -65,17 +65,11 @@ class Job:
     seed: int
 
     @property
-    def experiments(self) -> tuple[str, ...]:
-        """Experiment of the row, after the experiment whose weights it draws with, if any."""
-        name = self.row.experiment
-        return (WEIGHTS_OF[name], name) if name in WEIGHTS_OF else (name,)
-
-    @property
     def params(self) -> dict[str, Any]:
-        """Parameters of its experiments without the seed."""
+        """Parameters of its experiment without the seed."""
         setting = SETTINGS[self.setting]
         params = {**setting.common, **setting.of.get(self.table.name, {}), **self.row.params}
-        prefixes = ("sampling.", "ingestion.", *(f"sample.{name}." for name in self.experiments))
+        prefixes = ("sampling.", "ingestion.", f"sample.{self.row.experiment}.")
         return {key: value for key, value in params.items() if key.startswith(prefixes)}
 
     @property
@@ -189,11 +183,7 @@ def run(job: Job, folders: Folders) -> bool:
     job.machine.write_text(machine(), encoding="utf-8")
     begin = time.monotonic()
     params = {**job.params, "seed": job.seed, "data_root": job.folder}
-    *weights_of, drawn = (f"sample.{name}" for name in job.experiments)
-    stages = "sampling,evaluation" if weights_of else "training,sampling,evaluation"
-    well = all(kedro(job, folders, params, "training", name) for name in weights_of) and kedro(
-        job, folders, params, stages, drawn
-    )
+    well = kedro(job, folders, params, "training,sampling,evaluation", f"sample.{job.row.experiment}")
     before = float(job.seconds.read_text(encoding="utf-8")) if job.seconds.exists() else 0.0
     job.seconds.write_text(f"{before + time.monotonic() - begin:.0f}", encoding="utf-8")
     return well
@@ -212,7 +202,7 @@ def draw(setting: str, table: Table, folders: Folders) -> bool:
         return not jobs
     links = {folder / layer: jobs[0].shared / layer for layer in SHARED}
     for job in jobs:
-        for place in (f"{layer}/sample/{name}" for layer in PRIVATE for name in job.experiments):
+        for place in (f"{layer}/sample/{job.row.experiment}" for layer in PRIVATE):
             links[folder / place] = job.folder / place
     for link, target in links.items():
         link.parent.mkdir(parents=True, exist_ok=True)
@@ -394,9 +384,8 @@ def budget(setting: str, table: Table) -> str:
     spent: dict[str, list[str]] = {}
     for row in table.of(setting):
         job = Job(setting, table, row, 0)
-        trained = job.experiments[0]
-        fit = fits[trained]["fit"]
-        steps, batch = job.params.get(f"sample.{trained}.fit.steps", fit["steps"]), fit["batch"]
+        fit = fits[row.experiment]["fit"]
+        steps, batch = job.params.get(f"sample.{row.experiment}.fit.steps", fit["steps"]), fit["batch"]
         given = job.params.get("ingestion.images.train", IMAGES)
         images = given - job.params.get("ingestion.images.validation", given * VALIDATION)
         training = f"{steps} steps of {batch} images, {steps * batch / images:.0f} epochs"
