@@ -147,3 +147,11 @@ def test_a_resumed_training_counts_from_its_beginning_and_borrowed_weights_do_no
     listed = experiments(ROOT / "conf")
     seconds = [script.seconds_of(tmp_path, listed[f"forecast.{name}"]) for name in ("vae", "vae_mean")]
     assert seconds == [102, 3]
+
+
+def test_options_of_a_setting_are_passed_on(script) -> None:
+    winter = script.SETTINGS["winter"]
+    assert winter.command("reconstruct.linear", "msl.nc")[-1].split(",")[1:] == [
+        "ingestion.path=msl.nc",
+        "reconstruct.corrected_interpolation.fit.steps=400",
+    ]
