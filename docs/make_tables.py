@@ -337,7 +337,11 @@ def welch_paragraph(table: Table, scores: Mapping[Row, pd.DataFrame]) -> list[st
         )
         if listed
     ]
-    return ["", f"Welch's t-test of `{name}` against `{table.against}`, {'; '.join(parts)}."] if parts else []
+    return (
+        ["", f"Welch's t-test of `{name}` against `{table.against}` (± standard error), {'; '.join(parts)}."]
+        if parts
+        else []
+    )
 
 
 def features_of(table: Table, lines: pd.DataFrame) -> list[str]:
@@ -426,7 +430,7 @@ def heading(setting: str, recorded: pd.DataFrame) -> str:
     days = sorted(set(lines["made"]))
     how = [f"`make tables SETTING={setting}`", machines, " to ".join([*days[:1], *days[1:][-1:]])]
     left = len(jobs) - len(lines)
-    so_far = f" Not yet complete: {left} rows are missing." if left else ""
+    so_far = f" Not yet complete: {left} runs are missing, each of one row with one seed." if left else ""
     spent = lines["seconds"].dropna().astype(float)
     took = f" The {len(spent)} rows with a recorded time took {spent.sum() / 60:.0f} minutes in total."
     return (

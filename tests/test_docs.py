@@ -171,7 +171,7 @@ def test_links_lead_somewhere(document: Path) -> None:
         assert not anchor or anchor in anchors(target.read_text()), link
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: str(file.relative_to(ROOT)))
 def test_headings_and_marks_are_unique(document: Path) -> None:
     """A link leads to the first of two equal headings, and a table is written between the first of two equal marks."""
     lines = re.findall(r"^(?:#|<!--).*", FENCED.sub("", document.read_text()), re.M)

@@ -102,7 +102,7 @@ def tables(by_address: Mapping[str, Experiment]) -> Iterator[str]:
     """Markdown tables of the experiments of each task: name, label, description."""
     for task in dict.fromkeys(experiment.task for experiment in by_address.values()):
         of_task = [experiment for experiment in by_address.values() if experiment.task == task]
-        lines = [f"| `{task}.` | | |", "|---|---|---|"]
+        lines = [f"| `{task}.` | in figures | what it is |", "|---|---|---|"]
         for experiment in sorted(of_task, key=lambda listed: sort_key(listed.name, listed.about)):
             text = experiment.about
             lines.append(f"| `{experiment.name}` | {text.label or experiment.name} | {text.description} |")
