@@ -1,5 +1,7 @@
 """The command line finds the command that is meant."""
 
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 
@@ -12,7 +14,17 @@ def test_options_without_a_command_go_to_run(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(cli.run, "callback", lambda **options: print(options["pipelines"], options["env"]))  # noqa: T201
     for phrases in (["run", "--pipelines", "a", "--env", "test"], ["--pipelines", "a", "-e", "test"]):
         assert CliRunner().invoke(cli.cli, phrases).output == "['a'] test\n"
+    words = ["--tags", "--tags=a", "-t", "-ta", "--nodes", "--env", "-e", "-etest", "tags", "-1", ""]
+    assert [word for word in words if cli.selects(word)] == words[:5]
     assert "predict" in CliRunner().invoke(cli.cli, ["--help"]).output
+    assert CliRunner().invoke(cli.cli, ["--version"]).output.startswith("fieldcast, version ")
+
+
+def test_a_file_of_options_may_select(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(cli.run, "callback", lambda **options: print(options["pipelines"]))  # noqa: T201
+    file = tmp_path / "run.yml"
+    file.write_text("run: {pipelines: a}")
+    assert CliRunner().invoke(cli.cli, ["--config", str(file)]).output == "['a']\n"
 
 
 @pytest.mark.parametrize("words", [["--env", "test"], ["-e", "test"], ["--params", "seed=1"]])

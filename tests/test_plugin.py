@@ -322,7 +322,7 @@ def test_what_no_package_advertises_is_out_of_reach(site: Path, tmp_path: Path) 
     """A package on the path that does not advertise its models cannot be named."""
     done = kedro(site, tmp_path, ",repeat.exact.model.type=json:decoder.JSONDecoder")
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "there is no 'json:decoder.JSONDecoder'" in done.stderr
+    assert "the package 'json' has no models for Fieldcast" in done.stderr
 
 
 def test_two_packages_cannot_bring_the_same_name(monkeypatch: pytest.MonkeyPatch) -> None:

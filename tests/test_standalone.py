@@ -170,7 +170,7 @@ def test_missing_intervals_and_scores_of_unobserved_cells_are_explained(
     model: TrainedModel, waves: xr.Dataset, gappy: xr.Dataset, caplog: pytest.LogCaptureFixture
 ) -> None:
     truth, filled = waves.isel(time=slice(-100, None)), model.fill(gappy, members=3)
-    few, complete = "`low` and `high` are NaN: they need 30 days.", "have values in all cells"
+    few, complete = "`low` and `high` are NaN: 3 times are needed, and 30 days.", "have values in all cells"
     for days, observed, expected in ((100, gappy, []), (29, gappy, [few]), (100, truth, [complete])):
         caplog.clear()
         parts = [data.isel(time=slice(days)) for data in (truth, filled, observed)]

@@ -14,7 +14,7 @@ from kedro.framework.project import configure_project
 
 
 def main(*args: Any, **kwargs: Any) -> Any:
-    """Run a command of `fieldcast`; options alone that select nodes are those of `run`, as Kedro has it."""
+    """Run a command of `fieldcast`; without a command, options that select nodes go to `run`, as in Kedro."""
     configure_project("fieldcast")
     from fieldcast.cli import cli
 

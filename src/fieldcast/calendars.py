@@ -102,7 +102,7 @@ def date(time: Any) -> str:
 
 
 def without_midnight(time: str) -> str:
-    """An ISO text of a time, or of its date alone at midnight."""
+    """The ISO text of a time, without the clock time if that is midnight."""
     return time.removesuffix("T00:00:00")
 
 

@@ -18,8 +18,10 @@ from fieldcast.frame.commands.slurm import slurm
 from fieldcast.frame.error_messages import sentence
 from fieldcast.frame.suggested_commands import with_options
 
-# options of `run` that select a part of all pipelines
-SELECTIONS = {name for option in run.params if option.name in SELECTING for name in option.opts}
+# options of `run` that select a part of all pipelines, or name a file that may do so
+SELECTIONS = tuple(
+    name for option in run.params if option.name in (*SELECTING, "config") for name in option.opts
+)
 
 
 def show(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
@@ -35,9 +37,10 @@ class Commands(click.Group):
     """Group whose command `run` may be omitted before options, as Kedro starts packaged projects."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put `run` before options other than `--help`; refuse those that select nothing, which would run all."""
-        bare = bool(args) and args[0].startswith("-") and args[0] not in self.get_help_option_names(ctx)
-        if bare and not any(word.partition("=")[0] in SELECTIONS for word in args):
+        """Put `run` before its options, without a command; refuse those that select nothing, which would run all."""
+        own = {name for option in self.get_params(ctx) for name in option.opts}
+        bare = bool(args) and args[0].startswith("-") and args[0] not in own
+        if bare and not any(selects(word) for word in args):
             raise InputError(
                 f"there is no command before {args[0]}: write one, such as `fieldcast run`, which runs all "
                 "pipelines; `fieldcast --help` lists them."
@@ -45,7 +48,13 @@ class Commands(click.Group):
         return super().parse_args(ctx, ["run", *args] if bare else args)
 
 
+def selects(word: str) -> bool:
+    """Whether a word of the command line is a selecting option, such as --tags, --tags=a, -t or -ta."""
+    return word.partition("=")[0] in SELECTIONS or (word[:1] != word[1:2] and word[:2] in SELECTIONS)
+
+
 @click.group(name="fieldcast", cls=Commands)
+@click.version_option(package_name="fieldcast")
 def cli() -> None:
     """Fill, forecast and sample gridded weather."""
 

@@ -164,9 +164,7 @@ def yaml_fault(error: yaml.YAMLError) -> str:
     line = f", line {mark.line + 1}," if mark else ""
     problem = " ".join(str(getattr(error, "problem", None) or error).split())
     if isinstance(error, yaml.constructor.ConstructorError) and (tag := UNKNOWN_TAG.search(problem)):
-        return (
-            f"{line} has the YAML tag {tag[1]}: tags that make Python objects are not allowed, so remove it."
-        )
+        return f"{line} has the YAML tag {tag[1]}, which no file of configuration may use: remove it."
     return f"{line} is not valid YAML ({problem}): correct it."
 
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 # pipelines on a user's file with trained models, and on finished runs
 STANDALONE = ("fill", "stations", "gridding", "predict", "cycle", "seeds")
+COMPLETE = ("__default__", "gaps", *STANDALONE)  # together they hold every node
 
 CONTEXT: ContextVar[KedroContext | None] = ContextVar(
     "CONTEXT", default=None

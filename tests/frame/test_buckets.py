@@ -17,7 +17,7 @@ from stores import piece
 from fieldcast.datasets import NetCDFDataset, ZarrDataset
 from fieldcast.errors import InputError
 from fieldcast.fields.opening import read_file
-from fieldcast.frame.remote_root import check_data_root
+from fieldcast.frame.remote_root import refuse_unreachable, refuse_unusable_address
 
 KEYS = {"key": "user", "secret": "secret"}
 
@@ -101,26 +101,26 @@ def test_another_process_that_wrote_is_noticed(credentials: dict[str, Any]) -> N
 def test_a_bucket_that_cannot_be_used_is_refused_and_never_created(
     server: str, credentials: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    check_data_root("s3://bucket/run", credentials)
+    refuse_unreachable("s3://bucket/run", credentials)
     with pytest.raises(InputError, match="there is no bucket 'absent': create it"):
-        check_data_root("s3://absent/run", credentials)
+        refuse_unreachable("s3://absent/run", credentials)
     with pytest.raises(Exception, match="bucket"):
         NetCDFDataset(filepath="s3://absent/a.nc", credentials=credentials).save(xr.Dataset())
     assert bucket(credentials).ls("") == ["bucket"]
     with pytest.raises(InputError, match="can only be read"):
-        check_data_root(f"{server}/run", {})
+        refuse_unusable_address(f"{server}/run", {})
     with pytest.raises(InputError, match="'foo' is not a kind of address: give a folder"):
-        check_data_root("foo://bucket/run", {})
+        refuse_unusable_address("foo://bucket/run", {})
     once = {"retries": {"max_attempts": 1}}
     with pytest.raises(InputError, match=r"cannot be reached .*check the network"):
-        check_data_root(
+        refuse_unreachable(
             "s3://bucket/run",
             {**KEYS, "endpoint_url": "http://127.0.0.1:9", "config_kwargs": once},
         )
     denied = PermissionError("The access key is not known")
     monkeypatch.setattr(bucket(credentials), "ls", lambda *arguments: (_ for _ in ()).throw(denied))
     with pytest.raises(InputError, match=r"access is denied .*conf/local/credentials\.yml"):
-        check_data_root("s3://bucket/run", credentials)
+        refuse_unreachable("s3://bucket/run", credentials)
 
 
 def test_a_source_is_read_from_a_bucket_and_from_the_web(credentials: dict[str, Any], tmp_path: Path) -> None:

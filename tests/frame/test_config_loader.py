@@ -119,6 +119,16 @@ def test_versions_are_refused_in_one_sentence(conf: Path) -> None:
     assert loader(conf)["catalog"]["report"]["versioned"]
 
 
+@pytest.mark.parametrize("printed", [True, "pth", ["text", "pth"], {"text": 1}])
+def test_parts_that_cannot_be_printed_are_refused_before_the_run(conf: Path, printed: Any) -> None:
+    entry = {"type": "fieldcast.datasets.TextDataset", "filepath": "a.txt", "metadata": {"print": printed}}
+    (conf / "test/catalog.yml").write_text(yaml.safe_dump({"report": entry}))
+    with pytest.raises(
+        InputError, match=r"catalog, report: metadata.print is .*: give text, path or \[text, path\]"
+    ):
+        loader(conf)["catalog"]
+
+
 @pytest.mark.parametrize("entry", [{"metadata": {"optional": True}}, None])
 def test_an_entry_without_a_type_is_refused(conf: Path, entry: Any) -> None:
     (conf / "test/catalog.yml").write_text(yaml.safe_dump({"report": entry}))

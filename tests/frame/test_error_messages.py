@@ -3,6 +3,7 @@
 import errno
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from fieldcast.cli import cli, show
 from fieldcast.datasets import JSONDataset
 from fieldcast.errors import InputError
 from fieldcast.frame.error_messages import sentence
-from fieldcast.frame.preflight import check_versions
-from fieldcast.frame.remote_root import check_data_root
+from fieldcast.frame.preflight import check_versions, refuse_other_format
+from fieldcast.frame.remote_root import refuse_unreachable, refuse_unusable_address
 
 KEY = "sample.a.fit"
 
@@ -133,8 +134,8 @@ def test_names_of_nodes_and_data_sets(message: Any, option: str, kind: str, list
         ("fields: [", "FILE, line 2, is not valid YAML (did not find expected node content): correct it."),
         (
             "x: 1\ny: !!python/object:os.system {}",
-            "FILE, line 2, has the YAML tag 'tag:yaml.org,2002:python/object:os.system': tags that make Python objects "
-            "are not allowed, so remove it.",
+            "FILE, line 2, has the YAML tag 'tag:yaml.org,2002:python/object:os.system', which no file of "
+            "configuration may use: remove it.",
         ),
         ("x: 1\nx: 2", "FILE, line 2, is not valid YAML (found duplicate key x): correct it."),
         ("- 1", "FILE is a list, not a mapping of keys to values"),
@@ -147,6 +148,14 @@ def test_names_of_nodes_and_data_sets(message: Any, option: str, kind: str, list
             "other: {type: MemoryDataset, x: '${nothing}'}",
             "FILE, other.x: Interpolation key 'nothing' not found: set it, or correct its name, or write \\${ where a "
             "value, such as a path, holds ${ itself.",
+        ),
+        (
+            "other: {type: MemoryDataset, x: [1, '${nothing}']}",
+            "FILE, other.x[1]: Interpolation key 'nothing' not",
+        ),
+        (
+            "other: {type: MemoryDataset, x: '${nothing'}",
+            "FILE, other.x: no viable alternative at input '${nothing': correct it.",
         ),
         (
             "other: {type: MemoryDataset, x: '${globals:nope}'}",
@@ -173,6 +182,10 @@ def test_a_configuration_that_cannot_be_read(toy: Path, message: Any) -> None:
     file = toy / "conf/base/parameters/experiments/sample/b.yml"
     file.write_text("sample: {b: {model: [}}")
     assert message("ingestion").startswith("conf")
+    file.write_text("sample: {b: {model: {type: '${nothing}'}}}")
+    assert message("ingestion").startswith(
+        f"{file.relative_to(toy)}, sample.b.model.type: Interpolation key 'nothing' not found: set it, or"
+    )
     file.write_text("sample: {b: {modle: {}}}")
     assert (
         message("ingestion")
@@ -281,7 +294,7 @@ def test_a_protocol_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(
         InputError, match=r"s3://bucket/run needs a package .* \(Install s3fs .*fieldcast\[s3\]'`"
     ):
-        check_data_root("s3://bucket/run", {})
+        refuse_unusable_address("s3://bucket/run", {})
 
 
 @pytest.mark.parametrize(
@@ -298,6 +311,23 @@ def test_a_protocol_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None
 )
 def test_a_misspelt_node_or_data_set_has_a_suggestion(message: Any, option: str, name: str, end: str) -> None:
     assert message("ingestion", **{option: [name]}).startswith(end)
+
+
+@pytest.mark.parametrize(
+    ("output", "refused"),
+    [("filled.zarr", True), ("filled.NC", False), ("sst_0.25", False), ("filled", False)],
+)
+def test_a_result_whose_name_says_another_format(output: str, refused: bool) -> None:
+    expected = pytest.raises(InputError, match="results are NetCDF") if refused else nullcontext()
+    with expected:
+        refuse_other_format(output, "fill.output")
+
+
+def test_a_node_of_a_pipeline_that_is_only_run_by_name(message: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fieldcast.pipeline_registry.COMPLETE", ("ingestion", "sample.a"))
+    name = "sample.a.training.fit"
+    expected = f"'{name}' is in the pipeline sample.a: select it with --pipelines sample.a."
+    assert message("ingestion", node_names=[name]) == expected
 
 
 def test_a_version_that_does_not_exist_is_refused_with_the_newest_that_do(tmp_path: Path) -> None:
@@ -323,7 +353,7 @@ def test_an_address_that_lacks_its_host_is_refused_before_a_data_set_is_made(mes
 
 
 def test_results_in_memory_end_with_the_process(caplog: pytest.LogCaptureFixture) -> None:
-    check_data_root("memory://run", {})
+    refuse_unreachable("memory://run", {})
     assert caplog.messages == ["data_root = memory://run: results in memory:// end with this process."]
 
 

@@ -11,7 +11,7 @@ import yaml
 from fieldcast import models
 from fieldcast.errors import InputError
 from fieldcast.models.conditional import Encoder
-from fieldcast.models.configuration import build, check_model, check_value, options
+from fieldcast.models.configuration import build, check_model, check_value, options, resolve
 from fieldcast.models.core import Model
 from fieldcast.models.vae import ConditionalVAE
 
@@ -190,6 +190,19 @@ def test_a_wrong_configuration_is_refused_before_anything_is_built(
     with pytest.raises(InputError) as built:
         build(config, space, "reconstruct.mine.model", Model)
     assert str(built.value) == str(checked.value)
+
+
+def test_no_other_package_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "unrelated"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise SystemExit")
+    (package / "mod.py").write_text("class Model: pass")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for kind in ("unrelated:mod.Model", "unrelated.mod:part.Model"):
+        with pytest.raises(
+            InputError, match=f"the package '{kind.partition(':')[0]}' has no models for Fieldcast"
+        ):
+            resolve(kind, "model")
 
 
 def test_a_model_must_be_a_mapping() -> None:

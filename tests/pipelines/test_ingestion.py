@@ -116,9 +116,9 @@ def test_a_file_has_no_states_and_is_read_once(
 def test_the_planet_never_replaces_the_fields_of_a_user(created: Made, simulated: list[int]) -> None:
     """Users who forget --env keep their data."""
     fields = created[0].assign_attrs(source="my reanalysis", lineage="0" * 12)
-    left = earlier(fields, created[1], xr.Dataset(attrs={"lineage": "0" * 12}))
-    with pytest.raises(InputError, match=r"fields of another source \(my reanalysis\).*add the --env"):
-        make_fields(PLANET, left)
+    for states in (None, xr.Dataset(attrs={"lineage": "0" * 12})):
+        with pytest.raises(InputError, match=r"fields of another source \(my reanalysis\).*add the --env"):
+            make_fields(PLANET, earlier(fields, created[1], states))
     assert simulated == []
 
 

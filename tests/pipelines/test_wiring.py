@@ -14,7 +14,7 @@ from pydantic.dataclasses import is_pydantic_dataclass
 
 from fieldcast.argument_groups import CollectingPartial
 from fieldcast.deferred import Deferred
-from fieldcast.pipeline_registry import STANDALONE
+from fieldcast.pipeline_registry import COMPLETE
 from fieldcast.tasks import TASKS
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +46,7 @@ def given_to(node: Node) -> tuple[Callable[..., Any], dict[str, Any]]:
 @pytest.fixture(scope="module")
 def nodes() -> list[Node]:
     bootstrap_project(ROOT)
-    return [node for name in ("__default__", *STANDALONE, "gaps") for node in pipelines[name].nodes]
+    return [node for name in COMPLETE for node in pipelines[name].nodes]
 
 
 def test_every_function_takes_what_its_node_gives(nodes: list[Node]) -> None:

@@ -117,7 +117,7 @@ def test_a_finished_model_outlives_another_training_that_was_given_up(world, mon
     with caplog.at_level(logging.WARNING):
         retrained = list(train(recipe(), world.data, given_up.state, stored=damaged))
     assert re.search(
-        "The stored checkpoint is damaged .* train the experiment again. This run does so", caplog.text
+        "The stored checkpoint is damaged .* train the experiment again. It is trained again now", caplog.text
     )
     assert len(retrained) == 4 and same(retrained[-1].checkpoint, finished.checkpoint)
     monkeypatch.setattr(Training, "update", lambda *_: pytest.fail("a step was trained"))
@@ -125,6 +125,15 @@ def test_a_finished_model_outlives_another_training_that_was_given_up(world, mon
     assert again.checkpoint == finished.checkpoint
     assert again.state is None  # the other training can still be resumed
     assert again.history.equals(finished.history) and again.history.attrs[FINISHED_BEFORE]
+
+
+def test_a_training_that_was_to_restart_resumes(world):
+    finished = run(world, recipe())[-1]
+    restarted = recipe(options=replace(OPTIONS, restart=True))
+    given_up = next(iter(train(restarted, world.data, finished.state, stored=finished.checkpoint)))
+    assert given_up.checkpoint is None
+    resumed = list(train(recipe(), world.data, given_up.state, stored=finished.checkpoint))
+    assert len(resumed) == 3 and same(resumed[-1].checkpoint, finished.checkpoint)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from fieldcast.fields.planet.weather import simulate
 from fieldcast.fields.quality import table
 
 PLANET = "planet"
+SIMULATED = "simulated planet"  # beginning of the attribute `source` of its fields
 
 
 class Ingested(NamedTuple):
@@ -41,7 +42,7 @@ def from_source(ingestion: Ingestion) -> Ingested:
 def from_planet(ingestion: Ingestion) -> Ingested:
     """A simulation of the planet."""
     simulated = simulate(ingestion.planet, ingestion.seed)
-    simulated.attrs["source"] = f"simulated planet, {ingestion.planet.years:g} years, seed {ingestion.seed}"
+    simulated.attrs["source"] = f"{SIMULATED}, {ingestion.planet.years:g} years, seed {ingestion.seed}"
     fields, quality = ingest(simulated, "the simulated planet")
     states = simulated[["q"]].assign_attrs(digest=reference.state_digest(simulated["q"]))
     return Ingested(fields, quality, states)

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 from kedro.config import MissingConfigException, OmegaConfigLoader
 from omegaconf._utils import get_yaml_loader
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import GrammarParseError, OmegaConfBaseException
 
 from fieldcast import plugins
 from fieldcast.errors import InputError
@@ -28,6 +28,7 @@ PARSED_FILES: dict[tuple[Any, ...], dict[Path, Any]] = {}
 NO_KEY = re.compile(r"Interpolation key '[^']*' not found|Unsupported interpolation type")
 TOO_DEEP = "contains itself, or is nested too deeply: write it with fewer levels, and without '&' and '*'."
 MAX_DEPTH = 50  # levels of a configuration file, at most
+PRINTED = {"text", "path"}  # parts of an output that the end of a run can print
 LOCAL = "local"  # environment of this machine alone
 DATA_ROOT = "data_root"  # the credentials that every entry of conf/base/catalog.yml names
 
@@ -92,16 +93,20 @@ class ConfigLoader(OmegaConfigLoader):
     def _unresolved(self, group: str, error: OmegaConfBaseException) -> str:
         """Name the file and the key of a value `${...}` that cannot be resolved, and the remedy."""
         key, reason = str(error.full_key or ""), str(error).partition("\n")[0].rstrip(".")
+        name = key.partition("[")[0]  # of the list, if the value is in one
         environments = dict.fromkeys((self.env or self.default_run_env, self.base_env))
         files = (file for environment in environments for file in self.parameter_files(environment, group))
         holding = (
-            file for file, content in files if any(f"{key}.".startswith(f"{name}.") for name in content)
+            file
+            for file, content in files
+            if any(leaf == name and "${" in str(value) for leaf, value in leaves(content))
         )
         place = ", ".join(filter(None, (str(next(holding, group)), key)))
         escape = (
             ", or write \\${ where a value, such as a path, holds ${ itself" if NO_KEY.match(reason) else ""
         )
-        return f"{place}: {reason}: set it, or correct its name{escape}."
+        remedy = "correct it" if isinstance(error, GrammarParseError) else "set it, or correct its name"
+        return f"{place}: {reason}: {remedy}{escape}."
 
     def _listed(self, file: Path) -> Path:
         """A file of configuration as messages name it."""
@@ -197,7 +202,10 @@ def extraction_filter(archive: str) -> dict[str, Any]:
 
 
 def check_entries(catalog: Mapping[str, Any]) -> None:
-    """Raise InputError for an entry without a type, or one of this package's data sets that is to be versioned."""
+    """Raise InputError for an entry without a type, or with an option that would fail only at the end of a run.
+
+    These are: a data set of this package that is to be versioned, and metadata `print` other than text and path.
+    """
     for name, entry in catalog.items():
         if not isinstance(entry, Mapping) or "type" not in entry:
             raise InputError(
@@ -208,4 +216,11 @@ def check_entries(catalog: Mapping[str, Any]) -> None:
             raise InputError(
                 f"catalog, {name}: 'versioned: true' is not supported, because a run replaces earlier outputs; remove "
                 "it, and keep versions in folders of their own with --params data_root=FOLDER."
+            )
+        metadata = entry.get("metadata")
+        printed = metadata.get("print", []) if isinstance(metadata, Mapping) else []
+        parts = [printed] if isinstance(printed, str) else printed
+        if not isinstance(parts, list) or not set(map(str, parts)) <= PRINTED:
+            raise InputError(
+                f"catalog, {name}: metadata.print is {printed}: give text, path or [text, path]."
             )

@@ -141,18 +141,24 @@ def _node(match: re.Match[str] | None) -> str | None:
     """Name a node or a data set that is not in the selected pipelines, with those of all pipelines that are like it."""
     if match is None:
         return None
-    everything = pipelines["__default__"]
-    names, listing = (
-        ({node.name for node in everything.nodes}, "registry describe` lists the nodes")
-        if match[1] == "nodes"
-        else (everything.datasets(), "catalog describe-datasets` lists them")
+    kind, name = match[1], match[2]
+    names = {
+        pipeline: {node.name for node in pipelines[pipeline].nodes}
+        if kind == "nodes"
+        else pipelines[pipeline].datasets()
+        for pipeline in pipeline_registry.COMPLETE
+        if pipeline in pipelines
+    }
+    holding = next((pipeline for pipeline in names if name in names[pipeline]), None)
+    if holding == "__default__":
+        return f"none of the selected pipelines has '{name}': leave --pipelines out, or name one that has."
+    if holding:
+        return f"'{name}' is in the pipeline {holding}: select it with --pipelines {holding}."
+    listing = (
+        "registry describe` lists the nodes" if kind == "nodes" else "catalog describe-datasets` lists them"
     )
-    if match[2] in names:
-        return (
-            f"none of the selected pipelines has '{match[2]}': leave --pipelines out, or name one that has."
-        )
-    close = nearest(match[2], sorted(names))
-    return f"there is no '{match[2]}' among the {match[1]}{f'; `kedro {listing}.' if close == '.' else close}"
+    close = nearest(name, sorted(set().union(*names.values())))
+    return f"there is no '{name}' among the {kind}{f'; `kedro {listing}.' if close == '.' else close}"
 
 
 def _disk(error: BaseException) -> str | None:

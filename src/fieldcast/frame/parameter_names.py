@@ -61,15 +61,10 @@ def check_parameter_files(loader: Any) -> None:
 
 def check_keys(overrides: Mapping[str, Any], configured: Mapping[str, Any], conf: Path) -> None:
     """Raise InputError for a run-time parameter (dotted name) that nothing would read, or whose value holds another."""
-    names, listed, annotated = (
-        {*configured, *_referenced(conf)},
-        cache(partial(listed_types, conf)),
-        cache(annotated_types),
-    )
+    names = {*configured, *_referenced(conf)}
+    listed, annotated = cache(partial(listed_types, conf)), cache(annotated_types)
     for key, value in overrides.items():
-        for second in SECOND.findall(value) if isinstance(value, str) else ():
-            if second in names:
-                raise InputError(f"--params {key}={value}: write a comma, not a blank, before {second}.")
+        refuse_blank(key, value, names)
         if key in names:
             continue
         levels = key.split(".")
@@ -86,17 +81,24 @@ def check_keys(overrides: Mapping[str, Any], configured: Mapping[str, Any], conf
         raise InputError(f"--params {key}: there is no such parameter{nearest_key(key, names)}")
 
 
+def refuse_blank(key: str, value: Any, names: Collection[str]) -> None:
+    """Raise InputError if the value of a run-time parameter holds a second parameter, after a blank."""
+    for second in SECOND.findall(value) if isinstance(value, str) else ():
+        if second in names:
+            raise InputError(f"--params {key}={value}: write a comma, not a blank, before {second}.")
+
+
 def nearest_key(key: str, names: Collection[str]) -> str:
     """End of a sentence about an unknown parameter: names like its first unknown part, or else like the whole."""
-    begun = ""
+    prefix = ""
     for part in key.split("."):
         parts = sorted(
-            {name.removeprefix(begun).partition(".")[0] for name in names if name.startswith(begun)}
+            {name.removeprefix(prefix).partition(".")[0] for name in names if name.startswith(prefix)}
         )
         if part not in parts:
-            close = nearest(part, parts, begun)
+            close = nearest(part, parts, prefix)
             return close if close != "." else nearest(key, sorted(names))
-        begun += f"{part}."
+        prefix += f"{part}."
     return "."
 
 

@@ -50,8 +50,7 @@ def listed_types(conf: Path) -> dict[str, Any]:
 
 def annotated_types() -> dict[str, Any]:
     """Dataclasses and pydantic models in the annotations of nodes; builds every pipeline."""
-    names = ("__default__", *pipeline_registry.STANDALONE, "gaps")  # together they hold every node
-    built = {name: pipelines[name] for name in names if name in pipelines}
+    built = {name: pipelines[name] for name in pipeline_registry.COMPLETE if name in pipelines}
     types = TypeExtractor(built).extract_types_from_pipelines()
     return {
         key: kind

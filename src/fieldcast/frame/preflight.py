@@ -59,7 +59,7 @@ class Checks:
         # Kedro narrows this for a run of named pipelines; for the default one it would make all hundred, for seconds
         context._pipelines_to_validate = ["__default__"]
         check_data_root(loader.runtime_params or {})
-        check_address(context)
+        check_remote_root(context)
         overrides = dict(leaves(loader.runtime_params or {}, empty=True))
         if overrides:
             check_keys(overrides, loader.declared(), Path(loader.conf_source))
@@ -138,13 +138,13 @@ def check_data_root(runtime_params: Mapping[str, Any]) -> None:
         )
 
 
-def check_address(context: KedroContext) -> None:
+def check_remote_root(context: KedroContext) -> None:
     """Raise InputError for a remote data root that cannot hold results, before Kedro makes data sets there."""
     root = data_root(context)
     if root and is_remote(root):
         from fieldcast.frame import remote_root  # here: only an address needs it
 
-        remote_root.check_address(root, context.config_loader["credentials"].get(DATA_ROOT, {}))
+        remote_root.refuse_unusable_address(root, context.config_loader["credentials"].get(DATA_ROOT, {}))
 
 
 def check_root(pipeline: Pipeline) -> None:
@@ -159,7 +159,7 @@ def check_root(pipeline: Pipeline) -> None:
     if root and is_remote(root):
         from fieldcast.frame import remote_root  # here: only a bucket needs its client
 
-        remote_root.check_data_root(root, context.config_loader["credentials"].get(DATA_ROOT, {}))
+        remote_root.refuse_unreachable(root, context.config_loader["credentials"].get(DATA_ROOT, {}))
     elif root and "checkpoints" in pipeline.inputs() and not (folder := context.project_path / root).is_dir():
         folders = dict.fromkeys((folder.parent, context.project_path))
         trained = [path for parent in folders for path in sorted(parent.glob(f"*/{MODELS}/*/*/{CHECKPOINT}"))]
@@ -172,7 +172,7 @@ def check_root(pipeline: Pipeline) -> None:
 
 
 def check_versions(versions: Mapping[str, str], catalog: CatalogProtocol) -> None:
-    """Raise InputError for a version of a data set that is not versioned, or one that does not exist as others do."""
+    """Raise InputError for a version of a data set that is not versioned, or that does not exist although others do."""
     for name, version in versions.items():
         dataset: Any = catalog.get(name)
         if getattr(dataset, "_version", None) is None:
@@ -210,7 +210,8 @@ def check_files(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
 def refuse_other_format(output: str, key: str) -> None:
     """Raise InputError if the name of a result, which the option `key` sets, has a suffix of another format."""
     suffix = PurePosixPath(output).suffix
-    if suffix and suffix.lower() not in NETCDF_SUFFIXES:
+    # a name such as sst_0.25 has a number at its end, not a suffix
+    if suffix[1:2].isalpha() and suffix.lower() not in NETCDF_SUFFIXES:
         raise InputError(
             f"{key} '{output}' ends in '{suffix}', but results are NetCDF: give a name that ends in .nc."
         )

@@ -20,8 +20,8 @@ CREDENTIALS = "the entry data_root in conf/local/credentials.yml"
 CHOICE = "give a folder, or a bucket such as s3://bucket/run"
 
 
-def check_address(address: str, credentials: Mapping[str, Any]) -> None:
-    """Raise InputError for an address that cannot be written to, or not with these credentials; nothing is sent."""
+def refuse_unusable_address(address: str, credentials: Mapping[str, Any]) -> None:
+    """Raise InputError for an address that is read-only or does not fit its credentials; nothing is sent."""
     protocol = get_protocol(address)
     if protocol in READ_ONLY_PROTOCOLS:
         raise InputError(f"data_root = {address} can only be read: {CHOICE}.")
@@ -39,9 +39,8 @@ def check_address(address: str, credentials: Mapping[str, Any]) -> None:
         ) from error
 
 
-def check_data_root(address: str, credentials: Mapping[str, Any]) -> None:
-    """Raise InputError as `check_address` does, or for a bucket that is missing or refuses access."""
-    check_address(address, credentials)
+def refuse_unreachable(address: str, credentials: Mapping[str, Any]) -> None:
+    """Raise InputError for a bucket that is missing, refuses access or cannot be reached; warn of memory://."""
     protocol = get_protocol(address)
     if protocol == "memory":
         LOG.warning("data_root = %s: results in memory:// end with this process.", address)

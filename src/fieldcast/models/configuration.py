@@ -38,9 +38,11 @@ def resolve(kind: str, key: str) -> type:
     """
     package, _, qualified_name = kind.rpartition(":")
     module_name, _, class_name = qualified_name.rpartition(".")
+    if package and package not in advertised("fieldcast.models"):  # nothing of it is imported
+        raise InputError(
+            f"{key}.type: the package '{package}' has no models for Fieldcast: write module.Class, such as vae.VAE."
+        )
     try:
-        if package and package not in advertised("fieldcast.models"):
-            raise KeyError(package)
         module = importlib.import_module(f"{package or 'fieldcast.models'}.{module_name}")
         resolved = vars(module)[class_name]
         if not isinstance(resolved, type) or resolved.__module__ != module.__name__:

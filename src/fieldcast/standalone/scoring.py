@@ -184,6 +184,8 @@ def warn_of_missing_numbers(board: pd.DataFrame, step: TimeStep) -> None:
         )
     if np.isfinite(board["value"]).any() and board["low"].isna().all():
         LOG.warning(
-            "the scored times are too few for intervals, so that `low` and `high` are NaN: they need %.0f days.",
+            "the scored times are too few for intervals, so that `low` and `high` are NaN: %d times are needed, and "
+            "%.0f days.",
+            MIN_BLOCKS,
             MIN_BLOCKS * block_days(step.months),
         )

@@ -54,7 +54,9 @@ def as_case(data: Data, fields: xr.Dataset, codec: FieldCodec, where: str) -> xr
     dataset, variables = as_dataset(data, where), list(map(str, fields.data_vars))
     absent = [name for name in variables if name not in dataset]
     if absent:
-        raise InputError(f"there is no variable '{absent[0]}' in {where}, but in the truth: add it.")
+        raise InputError(
+            f"there is no variable '{absent[0]}' in {where}, although the truth has one: add it."
+        )
     selected = dataset[variables]
     if "member" not in selected.dims:
         selected = selected.expand_dims("member")

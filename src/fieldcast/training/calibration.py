@@ -46,7 +46,8 @@ def calibrate(
     """Calibrate a filter, its background-error sample and tuned values; yield files to save after each sweep and trial.
 
     `base` is the checkpoint of the forecast model, or of the closed-form part of the filter; `states` are the states of
-    the simulated planet, for the filter of the perfect model; a `stored` checkpoint of the same lineage is kept.
+    the simulated planet, for the filter of the perfect model. `earlier` is the state of an interrupted calibration,
+    `stored` a checkpoint, which is kept if it has the same lineage.
 
     Raises
     ------
@@ -59,7 +60,7 @@ def calibrate(
     assimilator = assimilator_of(recipe, data, base, sources, states)
     filter, device = assimilator.filter, assimilator.filter.space.area.device
     resumable = {**sources, "device": device.type, "format": FORMAT}
-    if finished := finished_files(stored, resumable, recipe.fit.restart):
+    if finished := finished_files(stored, earlier, resumable, recipe.fit.restart):
         yield finished
         return
     tensors, header = resumable_state(earlier, resumable, recipe.fit.restart, "calibration")
@@ -74,7 +75,12 @@ def calibrate(
 
     def files_so_far(checkpoint: bytes | None = None) -> Saved:
         seconds = spent + time.perf_counter() - begin
-        state = {"lineage": resumable, "progress": progress, "spent": seconds}
+        state = {
+            "lineage": resumable,
+            "progress": progress,
+            "spent": seconds,
+            "finished": checkpoint is not None,
+        }
         history = trials_of(progress, list(filters))
         history.attrs[lineage.FINISHED_BEFORE] = finished_before
         return Saved(pack_bytes(filter.state_dict(), state), checkpoint, history)

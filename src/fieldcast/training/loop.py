@@ -16,10 +16,10 @@ import pandas as pd
 import torch
 
 from fieldcast.encoding import costs
-from fieldcast.encoding.checkpoint import unpack
-from fieldcast.encoding.tensor_file import pack_bytes, unpack_state
+from fieldcast.encoding.checkpoint import read_header, unpack
+from fieldcast.encoding.tensor_file import UNREADABLE, header_of, pack_bytes, unpack_state
 from fieldcast.errors import InputError
-from fieldcast.lineage import FINISHED_BEFORE, Lineage, differences
+from fieldcast.lineage import FINISHED_BEFORE, Lineage, differences, matches
 from fieldcast.models.core import Model, Solved, Trained
 from fieldcast.models.emos import EMOS
 from fieldcast.models.pool import Pool
@@ -86,7 +86,7 @@ def fit(
     TypeError
         If the model is neither trained nor solved.
     """
-    if finished := finished_files(stored, sources, inputs.options.restart):
+    if finished := finished_files(stored, earlier, sources, inputs.options.restart):
         yield finished
         return
     work = "fit" if isinstance(model, Solved) else "training"
@@ -100,19 +100,37 @@ def fit(
         raise TypeError(f"{type(model).__name__} is neither Solved nor Trained")
 
 
-def finished_files(stored: bytes | None, sources: Lineage, restart: bool) -> Saved | None:
-    """The files of a stored checkpoint of this lineage; the state may be that of another training, not yet finished."""
-    if stored is None or restart:
+def finished_files(
+    stored: bytes | None, earlier: bytes | None, sources: Lineage, restart: bool
+) -> Saved | None:
+    """The files of a stored checkpoint of this lineage, which is kept; None if there is work to do.
+
+    The `earlier` state may be that of another training, and is left as it is. An unfinished one of this lineage goes
+    first: a training that was to start again, or was interrupted between the checkpoint and the state, resumes.
+    """
+    if stored is None or restart or is_unfinished(earlier, sources):
         return None
     try:
-        header = unpack(stored, "The stored checkpoint").header
+        header = read_header(stored, "The stored checkpoint")
+        if HISTORY not in header or not matches(header, sources):
+            return None
+        unpack(stored, "The stored checkpoint")
     except InputError as error:  # damaged, or of another version
-        LOG.warning("%s This run does so.", error)
-        return None
-    if HISTORY not in header or any(differences(header, sources)):
+        LOG.warning("%s It is trained again now.", error)
         return None
     LOG.info("Already fitted, and nothing has changed since.")
     return Saved(None, stored, table_of(header[HISTORY], finished_before=True))
+
+
+def is_unfinished(state: bytes | None, sources: Lineage) -> bool:
+    """Whether a state of this lineage has steps or forecasts left; closed-form fits have no such state."""
+    if state is None:
+        return False
+    try:
+        header = header_of(state)[2]
+    except UNREADABLE:
+        return False
+    return not header.get("finished", True) and matches(header.get("lineage", {}), sources)
 
 
 def resumable_state(

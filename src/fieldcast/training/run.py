@@ -123,7 +123,7 @@ def train(
 ) -> Iterator[Saved]:  # fmt: skip
     """Fit the model of a recipe to the training split.
 
-    `earlier` and `stored` are the training state and the checkpoint of an earlier run, as in `training.loop.fit`.
+    `earlier` is the training state to resume from, `stored` a checkpoint, which is kept if it has the same lineage;
     `base` is the checkpoint of its closed-form part, `parts` are the checkpoints of a combined model, by role.
 
     Raises

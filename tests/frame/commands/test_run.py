@@ -64,8 +64,10 @@ def test_an_empty_list_is_no_choice_of_everything(option: str, empty: list[str])
 
 def test_the_old_spelling_of_pipelines_is_taken_in_silence() -> None:
     given: dict[str, object] = {}
-    with_old_spelling(lambda **options: given.update(options))(pipeline="a,b", pipelines=[])
-    assert given == {"pipeline": None, "pipelines": ["a", "b"]}
+    command = copy.copy(cli.run)
+    command.callback = with_old_spelling(lambda **options: given.update(options))
+    CliRunner().invoke(command, ["--pipeline", "a, b,", "--pipeline", "c"], catch_exceptions=False)
+    assert given["pipelines"] == ["a", "b", "c"] and given["pipeline"] is None
 
 
 def test_a_tag_that_no_node_has_is_refused_with_those_that_exist(monkeypatch: pytest.MonkeyPatch) -> None:

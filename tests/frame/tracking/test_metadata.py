@@ -1,6 +1,7 @@
 """Names and values of parameters, metrics and tags."""
 
 import inspect
+import math
 import os
 import subprocess
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+import yaml
 
 from fieldcast.errors import InputError
 from fieldcast.fields.options import Ingestion
@@ -196,3 +198,8 @@ def test_a_process_is_alive_until_it_ended() -> None:
     process = subprocess.Popen(["true"])
     process.wait()
     assert metadata.alive(os.getpid()) and metadata.alive(1) and not metadata.alive(process.pid)
+
+
+@pytest.mark.parametrize("value", [None, True, 3, 0.5, math.inf, -math.inf, [1, 2], {"a": None}])
+def test_a_parameter_is_noted_as_yaml_reads_it(value: object) -> None:
+    assert yaml.safe_load(notation(value)) == value

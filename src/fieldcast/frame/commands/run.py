@@ -83,12 +83,13 @@ def with_runners(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def with_old_spelling(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Have `run` take `--pipeline` for `--pipelines`, without Kedro's two lines on its end."""
+    """Have `run` take `--pipeline` for `--pipelines`, without Kedro's deprecation warning."""
 
     @functools.wraps(command)
     def run_with(*args: Any, **options: Any) -> Any:
         if options.get("pipeline") and not options.get("pipelines"):
-            options = {**options, "pipeline": None, "pipelines": options["pipeline"].split(",")}
+            names = [name.strip() for name in options["pipeline"].split(",")]
+            options = {**options, "pipeline": None, "pipelines": [name for name in names if name]}
         return command(*args, **options)
 
     return run_with

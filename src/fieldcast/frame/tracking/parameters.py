@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -18,7 +19,9 @@ def as_text(parameters: Mapping[str, Any]) -> dict[str, str]:
 
 
 def notation(value: Any) -> str:
-    """A value as a YAML file would hold it: `null` for None, `[1, 2]` for a tuple; a text as it is."""
+    """A value as a YAML file would hold it: `null` for None, `[1, 2]` for a tuple, `.inf`; a text as it is."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{value}".replace("inf", ".inf").replace("nan", ".nan")
     in_yaml = value is None or isinstance(value, bool | int | float | list | tuple | dict)
     return json.dumps(value, ensure_ascii=False, default=str) if in_yaml else str(value)
 

@@ -38,7 +38,7 @@ def make_fields(
     stored, quality, states = (earlier.get(name) for name in ("fields", "quality", "planet_states"))
     planet, unchanged = ingestion.source == ingestion_sources.PLANET, has_lineage(stored, lineage)
     if planet and stored is not None and not unchanged:
-        _refuse_replacement(stored, states)
+        _refuse_replacement(stored)
     if states is None or not has_lineage(states, lineage):
         states = xr.Dataset(attrs={"lineage": lineage})
     complete = quality is not None and len(quality) > 0 and (not planet or len(states.data_vars) > 0)
@@ -66,12 +66,12 @@ def has_lineage(stored: xr.Dataset | None, lineage: str) -> bool:
     return stored is not None and matches(stored.attrs, {"lineage": lineage})
 
 
-def _refuse_replacement(stored: xr.Dataset, states: xr.Dataset | None) -> None:
-    """Raise InputError if the stored fields are not a planet's, whose states are stored beside them."""
-    if states is not None and not states.data_vars:
+def _refuse_replacement(stored: xr.Dataset) -> None:
+    """Raise InputError if the stored fields are not a simulated planet's."""
+    if not stored.attrs["source"].startswith(ingestion_sources.SIMULATED):
         raise InputError(
             f"ingestion: the data root holds fields of another source ({stored.attrs['source']}), and this run would "
-            "replace them by the simulated planet: add the --env and the ingestion parameters that they were made "
+            "replace them with the simulated planet: add the --env and the ingestion parameters that they were made "
             "with, or name another folder with --params data_root=FOLDER."
         )
 
