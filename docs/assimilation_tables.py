@@ -60,11 +60,7 @@ BY_COST = (
 )
 COMPARED_FILTERS = ("optimal_interpolation", "lim_filter", "hybrid", "letkf")
 ROLES = {"reference": "optimal_interpolation", "bound": "perfect_letkf"}
-TRAINING = {
-    "forecast.crps_ensemble.fit.max_minutes": 200,
-    "reconstruct.guided_diffusion.fit.max_minutes": 200,
-    "assimilation.calibration.cycles": 16,
-}
+TRAINING = {"assimilation.calibration.cycles": 16}
 
 
 @dataclass(frozen=True)
