@@ -110,7 +110,7 @@ FILES = {
         from toy import nodes
 
         def register_pipelines():
-            ingestion = Pipeline([node(nodes.make, None, ["fields", "stored"], name="make")])
+            ingestion = Pipeline([node(nodes.make, None, ["fields", "stored"], name="make", tags=["first"])])
             training = Pipeline([
                 node(nodes.fit, ["fields", "stored", "params:fit"], ["checkpoint", "history"], name="fit"),
                 node(nodes.plot, "history", "loss_curve", name="plot"),

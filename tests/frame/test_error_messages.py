@@ -323,6 +323,11 @@ def test_a_result_whose_name_says_another_format(output: str, refused: bool) -> 
         refuse_other_format(output, "fill.output")
 
 
+def test_a_tag_that_no_node_has_is_refused_beside_one_that_selects(message: Any) -> None:
+    expected = "--tags frist: no node has this tag; the tags are first."
+    assert message("ingestion", tags=["first", "frist"]) == expected
+
+
 def test_a_node_of_a_pipeline_that_is_only_run_by_name(message: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fieldcast.pipeline_registry.COMPLETE", ("ingestion", "sample.a"))
     name = "sample.a.training.fit"

@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import is_dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from kedro.config import MissingConfigException
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
+from kedro.framework.project import pipelines
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 
@@ -87,6 +88,7 @@ class Checks:
         """
         self._catalog, self._compared = catalog, set()
         pipeline_registry.CATALOG.set(catalog)
+        check_tags(run_params.get("tags") or ())
         check_versions(run_params.get("load_versions") or {}, catalog)
         check_root(pipeline)
         check_files(pipeline, catalog)
@@ -169,6 +171,17 @@ def check_root(pipeline: Pipeline) -> None:
             f"data_root = {root}: there is no such folder, so nothing has been trained there: check its name{choice}, "
             "or train a model first."
         )
+
+
+def check_tags(tags: Collection[str]) -> None:
+    """Raise InputError for a tag that no node has; Kedro ignores it if another one selects nodes."""
+    if not tags:
+        return
+    every = [pipelines[name] for name in pipeline_registry.COMPLETE if name in pipelines]
+    existing = sorted({tag for pipeline in every for node in pipeline.nodes for tag in node.tags})
+    for tag in tags:
+        if tag not in existing:
+            raise InputError(f"--tags {tag}: no node has this tag; the tags are {', '.join(existing)}.")
 
 
 def check_versions(versions: Mapping[str, str], catalog: CatalogProtocol) -> None:

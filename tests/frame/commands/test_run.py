@@ -11,6 +11,7 @@ from kedro.pipeline import Pipeline, node
 from fieldcast import cli
 from fieldcast.errors import InputError
 from fieldcast.frame.commands.run import explain_tags, with_old_spelling, with_runners
+from fieldcast.frame.preflight import check_tags
 
 
 @pytest.mark.parametrize("words", [["--async"], ["--runner-params", "is_async=true"]])
@@ -72,11 +73,15 @@ def test_the_old_spelling_of_pipelines_is_taken_in_silence() -> None:
 
 def test_a_tag_that_no_node_has_is_refused_with_those_that_exist(monkeypatch: pytest.MonkeyPatch) -> None:
     tagged = Pipeline([node(lambda: 1, None, "a", name="make", tags=["cheap", "slow"])])
-    monkeypatch.setattr("fieldcast.frame.commands.run.pipelines", {"__default__": tagged})
+    monkeypatch.setattr("fieldcast.frame.preflight.pipelines", {"__default__": tagged})
     run = explain_tags(tagged.filter)
     with pytest.raises(InputError, match=r"^--tags chep: no node has this tag; the tags are cheap, slow\.$"):
         run(tags=["chep"])
     assert run(tags=["slow"]).nodes
+    with pytest.raises(
+        InputError, match=r"^--tags chep: no node has this tag"
+    ):  # which Kedro ignores beside another
+        check_tags(["slow", "chep"])
 
 
 def test_lists_may_stand_in_a_file(tmp_path: Path) -> None:

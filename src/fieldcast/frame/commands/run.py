@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 from kedro.framework.cli.project import run as kedro_run
-from kedro.framework.project import pipelines
 from kedro.utils import load_obj
 
 from fieldcast.errors import InputError
@@ -104,12 +103,9 @@ def explain_tags(command: Callable[..., Any]) -> Callable[..., Any]:
             return command(*args, **options)
         except ValueError as error:
             if NO_SELECTION.match(str(error)):
-                existing = sorted(set[str]().union(*(node.tags for node in pipelines["__default__"].nodes)))
-                for tag in options.get("tags") or ():
-                    if tag not in existing:
-                        raise InputError(
-                            f"--tags {tag}: no node has this tag; the tags are {', '.join(existing)}."
-                        ) from None
+                from fieldcast.frame.preflight import check_tags  # here: only this needs it
+
+                check_tags(options.get("tags") or ())
             raise
 
     return run_or_explain
