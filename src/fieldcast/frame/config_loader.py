@@ -218,7 +218,7 @@ def check_entries(catalog: Mapping[str, Any]) -> None:
                 "it, and keep versions in folders of their own with --params data_root=FOLDER."
             )
         metadata = entry.get("metadata")
-        printed = metadata.get("print", []) if isinstance(metadata, Mapping) else []
+        printed = (metadata.get("print") or []) if isinstance(metadata, Mapping) else []
         parts = [printed] if isinstance(printed, str) else printed
         if not isinstance(parts, list) or not set(map(str, parts)) <= PRINTED:
             raise InputError(

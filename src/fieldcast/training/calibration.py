@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -70,36 +70,56 @@ def calibrate(
     # tuned values from which a search starts, also a resumed one
     initial = [part.tuned_values() for part in filters.values()]
     filter.load_state_dict({**filter.state_dict(), **tensors})
-    spent, begin = float(header.get("spent", 0.0)), time.perf_counter()
-    progress: list[dict[str, Any]] = header.get("progress", [{"sweeps": 0, "trials": []} for _ in filters])
-
-    def files_so_far(checkpoint: bytes | None = None) -> Saved:
-        seconds = spent + time.perf_counter() - begin
-        state = {
-            "lineage": resumable,
-            "progress": progress,
-            "spent": seconds,
-            "finished": checkpoint is not None,
-        }
-        history = trials_of(progress, list(filters))
-        history.attrs[lineage.FINISHED_BEFORE] = finished_before
-        return Saved(pack_bytes(filter.state_dict(), state), checkpoint, history)
-
+    progress = header.get("progress", [{"sweeps": 0, "trials": []} for _ in filters])
+    state = CalibrationState(filter, list(filters), resumable, progress, header.get("spent", 0.0))
     template = CalibrationRun(assimilator, options, members, observing_network, data, recipe.seed)
     runs = [
         replace(template, assimilator=replace(assimilator, filter=part), options=replace(options, k=k))
         for k, part in filters.items()
     ]
     total, completed = numbers_of_forecasts(runs, progress)
-    finished_before = bool(header) and completed == total
+    state.finished_before = bool(header) and completed == total
     with Progress(total=total, initial=completed, unit="forecast") as bar:
         for run, start, done in zip(runs, initial, progress, strict=True):
             for _ in fill_and_tune(run, start, done, bar):
-                yield files_so_far()
-    results = results_of(filters, device, spent + time.perf_counter() - begin)
+                yield state.files()
+    results = results_of(filters, device, state.seconds)
     results[HISTORY] = trials_of(progress, list(filters)).to_dict("records")
     origin = {"source": data.fields.attrs["source"], FITTED_BY: sorted(recipe.problem.fitted_by())}
-    yield files_so_far(pack(filter, codec, {**resumable, **provenance.code(), **results, **origin}))
+    yield state.files(pack(filter, codec, {**resumable, **provenance.code(), **results, **origin}))
+
+
+@dataclass
+class CalibrationState:
+    """Progress of a calibration, from which it resumes: the filter, and the sweeps and trials of each of its copies.
+
+    `fractions` are those at which the copies are calibrated, `spent` the seconds of earlier runs.
+    """
+
+    filter: Filter
+    fractions: Sequence[float]
+    sources: lineage.Lineage
+    progress: list[dict[str, Any]]
+    spent: float
+    finished_before: bool = False
+    begin: float = field(default_factory=time.perf_counter)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of all runs so far."""
+        return self.spent + time.perf_counter() - self.begin
+
+    def files(self, checkpoint: bytes | None = None) -> Saved:
+        """The files to save; the checkpoint comes with the last of them."""
+        header = {
+            "lineage": self.sources,
+            "progress": self.progress,
+            "spent": self.seconds,
+            "finished": checkpoint is not None,
+        }
+        history = trials_of(self.progress, self.fractions)
+        history.attrs[lineage.FINISHED_BEFORE] = self.finished_before
+        return Saved(pack_bytes(self.filter.state_dict(), header), checkpoint, history)
 
 
 def numbers_of_forecasts(
