@@ -208,28 +208,40 @@ class Diffusion(Trained):
         """Estimates of the variational bound on log p(x), in nats; their mean is the bound (eq. 5).
 
         -KL(q(x_T | x_0) || N(0, I)) - sum_t KL(q(x_{t-1} | x_t, x_0) || p(x_{t-1} | x_t)) + log p(x_0 | x_1),
-        p(x_{t-1} | x_t) of variance beta_t. Each member estimates the sum from one t, stratified over 1 .. T.
-        The bound is that of the ancestral chain without `clip`, whatever `sampler` draws. Images must be dequantised.
+        p(x_{t-1} | x_t) of variance beta_t. Each member estimates the sum from one t, stratified, with probability
+        log(1 + 1 / t) / log(1 + T): the terms decrease about as 1 / t, so that with equal probabilities few members
+        would meet those that matter. The bound is that of the ancestral chain without `clip`, whatever `sampler` draws.
+        Images must be dequantised.
         """
         members, last = draws.members, len(self.schedule)
-        u = draws.uniform()
+        u = draws.uniform().double()
         stratum = torch.arange(members, device=u.device)
-        t = ((stratum + u) / members * last).long().clamp(max=last - 1).flatten()
+        t = ((last + 1) ** ((stratum + u) / members) - 1).long().clamp(max=last - 1).flatten()
+        probability = torch.log1p(1 / (t + 1)) / math.log(last + 1)
         repeated = Batch(batch.x.repeat_interleave(members, dim=0), batch.context.repeat(members))
         error = self.error(repeated, t, draws.per_row()).double()
-        bound = last * self.step_kl(t, error) + self.prior_kl(repeated.x)
+        every_step = torch.arange(last, device=t.device)
+        bound = (
+            self.mean_kl(t, error) / probability
+            + self.variance_kl(every_step).sum()
+            + self.prior_kl(repeated.x)
+        )
         return -bound.to(batch.x.dtype).unflatten(0, (len(batch.x), members))
 
-    def step_kl(self, t: Int[Tensor, " rows"], error: Float[Tensor, " rows"]) -> Float[Tensor, " rows"]:
-        """The KL divergence of step t, or -log p(x_0 | x_1) at t = 0.
+    def mean_kl(self, t: Int[Tensor, " rows"], error: Float[Tensor, " rows"]) -> Float[Tensor, " rows"]:
+        """The part of step t's KL divergence due to the means, at t = 0 that of -log p(x_0 | x_1).
 
-        It is beta / (2 alpha (1 - abar)) |eps - network|^2, with alpha = 1 - beta, plus the divergence due to the
-        different variances of the two distributions.
+        It is beta / (2 alpha (1 - abar)) |eps - network|^2, with alpha = 1 - beta.
         """
         beta, abar = self.schedule.beta[t], self.schedule.abar(t)
+        return beta / (2 * (1 - beta) * (1 - abar)) * error
+
+    def variance_kl(self, t: Int[Tensor, " rows"]) -> Float[Tensor, " rows"]:
+        """The part of step t's KL divergence due to the variances, at t = 0 the rest of -log p(x_0 | x_1)."""
+        beta = self.schedule.beta[t]
         ratio = torch.where(t > 0, self.schedule.posterior(t)[2] / beta, 1.0)
-        spread = torch.where(t > 0, ratio - 1 - ratio.log(), torch.log(2 * math.pi * beta)) / 2
-        return beta / (2 * (1 - beta) * (1 - abar)) * error + self.space.size * spread
+        per_cell = torch.where(t > 0, ratio - 1 - ratio.log(), torch.log(2 * math.pi * beta)) / 2
+        return self.space.size * per_cell
 
     def prior_kl(self, x: Float[Tensor, "rows variable y x"]) -> Float[Tensor, " rows"]:
         """KL(q(x_T | x_0) || N(0, I))."""
