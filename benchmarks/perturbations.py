@@ -1,30 +1,29 @@
 """Scores of forecasts from perturbed analyses: `python -m benchmarks.perturbations DATA_ROOT`.
 
-Before it, `kedro run --env demo --pipelines assimilate.hybrid,forecast.decoder_convolutional_past` in that data root
-trains the three models. Forecasts of each start every five days from the analyses of the cycle with 5 % of random cells
-observed; `--analyses`, `--fraction` and `--models` name others. All starts but `exact` have the mean of the analyses as
-their mean:
+Forecasts of three models that have been trained in that data root start every five days from the analyses of a cycle
+there; docs/tables.md has the commands. `--analyses`, `--fraction` and `--models` name another cycle, fraction of random
+cells observed, or models. All starts but `exact` have the mean of the analyses as their mean:
 
 exact      the truth, the same for all members
 none       the mean of the analyses, the same for all members
-noise      differences between training states of random days, which have the correlations of weather, but not of
-           that day (Magnusson, Nycander and Kallen 2009)
-bred       bred vectors: differences between two forecasts of one step with the same noise, from perturbed and
-           unperturbed analyses, rescaled and added to the next analyses, from the first analysis on (Toth and Kalnay
-           1997)
+noise      differences between training states of random days of any season, which have the correlations of weather,
+           but not of that day (Magnusson, Nycander and Kallen 2009)
+bred       bred vectors: differences between two forecasts of one step with the same noise, from the mean of the
+           analyses with and without the last bred vectors, which are then rescaled, one by one, with one factor for all
+           cells, variables and past states (Toth and Kalnay 1997, here without pairs of opposite sign)
 analyses   the members of the analyses
 
-Perturbations sum to zero over members and have, at each time, the variance of the members of the analyses. Scores are
-means over starts, variables and cells, in anomaly standard deviations. * marks a CRPS whose paired difference from that
-of `analyses` has a 95 % interval without zero. Dimensions are the number that the perturbations span, (sum l)^2 / sum
-l^2 for the eigenvalues l of their covariance.
+Perturbations sum to zero over members and have, in the newest state, the area-weighted variance of the members of the
+analyses. Scores are means over starts, variables and cells, in anomaly standard deviations. * marks a CRPS whose paired
+difference from that of `analyses` has a 95 % interval without zero. Dimensions are the number that the perturbations
+span, (sum l)^2 / sum l^2 for the eigenvalues l of their covariance.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,11 +49,12 @@ from fieldcast.scores.text_table import text_table
 
 SPIN_UP, EVERY = 30, 5  # days before the first start, and between starts
 LEADS = 1, 2, 3, 5, 10  # days
-REFERENCE = "analyses"
-KINDS = "exact", "none", "noise", "bred", REFERENCE
+EXACT, NONE, REFERENCE = "exact", "none", "analyses"
 MODELS = "linear_inverse_model,decoder_convolutional_past,crps_ensemble"
 
 Members = Float[Tensor, "time member variable y x"]
+# perturbations of the states that a forecast starts from, the newest last
+Windows = Float[Tensor, "start past member variable y x"]
 Scores = Mapping[str, Float[np.ndarray, "start kind lead"]]  # crps, variance and squared error
 
 
@@ -70,6 +70,11 @@ class Cycle(NamedTuple):
     def mean(self) -> Members:
         """Mean of the members, whose dimension remains."""
         return self.analyses.mean(dim=1, keepdim=True)
+
+    @property
+    def starts(self) -> range:
+        """Times at which forecasts start."""
+        return range(SPIN_UP, len(self.analyses), EVERY)
 
     @classmethod
     def read(cls, root: Path, experiment: str, k: float, codec: FieldCodec) -> Cycle:
@@ -107,58 +112,82 @@ def main() -> None:
         print(table(name, added, forecast_scores(trained.model, cycle, added)), flush=True)
 
 
-def perturbations(model: Model, cycle: Cycle) -> Mapping[str, Members]:
+def perturbations(model: Model, cycle: Cycle) -> Mapping[str, Windows]:
     """The differences of each kind of start from the mean of the analyses."""
-    members, mean = cycle.analyses, cycle.mean
-    variance = centred(members).square().mean(dim=(1, 2, 3, 4), keepdim=True)
-    exact = (cycle.truth[: len(members)] - mean[:, 0])[:, None].expand_as(members)
+    history, weight = max(1, model.history), cell_weight(model)
+    analyses = windows(cycle.analyses - cycle.mean, cycle.starts, history)
+    variance = newest_variance(analyses, weight).mean(dim=1)
+    exact = windows(cycle.truth[: len(cycle.mean), None] - cycle.mean, cycle.starts, history)
+    noise = windows(training_differences(cycle), cycle.starts, history)
     return {
-        "exact": exact,
-        "none": torch.zeros_like(members),
-        "noise": rescaled(centred(training_differences(cycle)), variance),
-        "bred": rescaled(centred(bred_vectors(model, cycle, variance)), variance),
-        REFERENCE: centred(members),
+        EXACT: exact.expand_as(analyses),
+        NONE: torch.zeros_like(analyses),
+        "noise": centred(noise, variance, weight),
+        "bred": centred(bred_vectors(model, cycle), variance, weight),
+        REFERENCE: analyses,
     }
 
 
-def centred(p: Members) -> Members:
-    """Subtract the mean of the members."""
-    return p - p.mean(dim=1, keepdim=True)
+def cell_weight(model: Model) -> Tensor:
+    """Weight of a cell and variable in a mean over all of them."""
+    return model.space.weight / len(model.space.variables)
 
 
-def rescaled(p: Members, variance: Tensor) -> Members:
-    """Scale to a variance at each time, with one factor for all members if it has one value for them."""
-    own = p.square().mean(dim=(1, 2, 3, 4) if variance.shape[1] == 1 else (2, 3, 4), keepdim=True)
-    return p * (variance / own).sqrt()
+def windows(p: Members, starts: Iterable[int], history: int) -> Windows:
+    """The states at each start and before it."""
+    return torch.stack([p[start + 1 - history : start + 1] for start in starts])
+
+
+def newest_variance(p: Windows, weight: Tensor) -> Float[Tensor, "start member"]:
+    """Mean square of the newest state."""
+    return (p[:, -1].square() * weight).sum(dim=(2, 3, 4))
+
+
+def centred(p: Windows, variance: Float[Tensor, " start"], weight: Tensor) -> Windows:
+    """Subtract the mean of the members, and scale those of a start together, to a variance of the newest state."""
+    p = p - p.mean(dim=2, keepdim=True)
+    factor = (variance / newest_variance(p, weight).mean(dim=1)).sqrt()
+    return p * factor[:, None, None, None, None, None]
 
 
 def training_differences(cycle: Cycle) -> Members:
-    """Differences between two sequences of training states; their days and signs are random, and those of a member
-    are the same at all times, so that its past states fit together."""
+    """Differences between two stretches of the training states, at random days.
+
+    A member keeps its two stretches at all times, so that its past states fit together.
+    """
     times, members = cycle.analyses.shape[:2]
-    starts = torch.randint(
-        len(cycle.training) - times, (2, members), generator=generator_for("random perturbations")
+    first, apart = (
+        torch.randint(low, len(cycle.training) - times + 1, (members,), generator=generator_for(purpose))
+        for low, purpose in ((0, "first stretch"), (1, "distance between stretches"))
     )
-    index = torch.arange(times)[:, None] + starts[:, None]
-    return cycle.training[index[0]] - cycle.training[index[1]]
+    second = (first + apart) % (len(cycle.training) - times + 1)
+    time = torch.arange(times)[:, None]
+    return cycle.training[time + first] - cycle.training[time + second]
 
 
 @torch.no_grad()
-def bred_vectors(model: Model, cycle: Cycle, variance: Float[Tensor, "time 1 1 1 1"]) -> Members:
-    """Differences between perturbed and unperturbed forecasts of one step, rescaled one by one at each time.
+def bred_vectors(model: Model, cycle: Cycle) -> Windows:
+    """Differences between forecasts of one step with and without the last differences, rescaled before each step.
 
-    They start, `model.history` times, from differences between training states.
+    They begin as differences between training states. Each is rescaled by itself, together with its past states, so
+    that these keep their ratio to the newest one.
     """
-    history, (times, members) = max(1, model.history), cycle.analyses.shape[:2]
-    mean, of_each = cycle.mean.expand_as(cycle.analyses), variance.expand(-1, members, -1, -1, -1)
-    bred = rescaled(training_differences(cycle), of_each)
-    for time in range(history, times):
-        window = slice(time - history, time)
-        start = torch.stack([mean[window] + bred[window], mean[window]])
+    history, members = max(1, model.history), cycle.analyses.shape[1]
+    weight, mean = cell_weight(model), cycle.mean.expand_as(cycle.analyses)
+    variance = ((cycle.analyses - cycle.mean).square() * weight).sum(dim=(2, 3, 4)).mean(dim=1)
+    bred, at_starts = training_differences(cycle)[:history], []
+    for time in range(history, max(cycle.starts) + 1):
+        factor = (variance[time - 1] / newest_variance(bred[None], weight)[0]).sqrt()
+        bred = bred * factor[:, None, None, None]
+        last = mean[time - history : time]
         draws = RandomStreams(seed_for("bred vectors"), torch.full((2,), time), members)
-        perturbed, control = next(forecast(model, start, cycle.day[time], draws, 1))
-        bred[time] = rescaled((perturbed - control)[None], of_each[time : time + 1])[0]
-    return bred
+        perturbed, control = next(
+            forecast(model, torch.stack([last + bred, last]), cycle.day[time], draws, 1)
+        )
+        bred = torch.cat([bred[1:], (perturbed - control)[None]])
+        if time in cycle.starts:
+            at_starts.append(bred)
+    return torch.stack(at_starts)
 
 
 def forecast(
@@ -172,16 +201,15 @@ def forecast(
 
 
 @torch.no_grad()
-def forecast_scores(model: Model, cycle: Cycle, added: Mapping[str, Members]) -> Scores:
+def forecast_scores(model: Model, cycle: Cycle, added: Mapping[str, Windows]) -> Scores:
     """Scores of the forecasts from each start; all kinds of start share the draws of the model."""
-    history, (times, members) = max(1, model.history), cycle.analyses.shape[:2]
-    weight = model.space.weight / len(model.space.variables)
-    scores = []
-    for start in Progress(range(SPIN_UP, times, EVERY), unit="start"):
-        window = slice(start + 1 - history, start + 1)
-        first = torch.stack([cycle.mean[window] + p[window] for p in added.values()])
+    history, members = max(1, model.history), cycle.analyses.shape[1]
+    weight, scores = cell_weight(model), []
+    for number, start in enumerate(Progress(cycle.starts, unit="start")):
+        last = cycle.mean[start + 1 - history : start + 1]
+        states = torch.stack([last + p[number] for p in added.values()])
         draws = RandomStreams(seed_for("perturbations"), torch.full((len(added),), start), members)
-        steps = forecast(model, first, cycle.day[start + 1], draws, max(LEADS))
+        steps = forecast(model, states, cycle.day[start + 1], draws, max(LEADS))
         scores.append([moments(x, cycle.truth[start + lead], weight) for lead, x in enumerate(steps, 1)])
     by_lead = np.array(scores)[:, [lead - 1 for lead in LEADS]]  # (start, lead, statistic, kind)
     return dict(zip(("crps", "variance", "squared error"), by_lead.transpose(2, 0, 3, 1), strict=True))
@@ -195,19 +223,18 @@ def moments(
     return np.array([(value * weight).sum(dim=(1, 2, 3)).numpy() for value in values])
 
 
-def dimensions(p: Members) -> float:
-    """(sum l)^2 / sum l^2 for the eigenvalues l of the covariance of the members, averaged over the starts."""
-    of_starts = p[SPIN_UP::EVERY].flatten(2)
-    gram = of_starts @ of_starts.transpose(
-        1, 2
-    )  # its eigenvalues are those of the covariance, but for a factor
-    trace = gram.diagonal(dim1=1, dim2=2).sum(dim=1)
-    return float((trace**2 / gram.square().sum(dim=(1, 2))).mean())
+def dimensions(p: Windows) -> float:
+    """(sum l)^2 / sum l^2 for the eigenvalues l of the covariance of the newest state, averaged over the starts."""
+    newest = p[:, -1].flatten(2)
+    # the products of members have the eigenvalues of the covariance, but for a factor
+    products = newest @ newest.transpose(1, 2)
+    trace = products.diagonal(dim1=1, dim2=2).sum(dim=1)
+    return float((trace**2 / products.square().sum(dim=(1, 2))).mean())
 
 
-def table(name: str, added: Mapping[str, Members], scores: Scores) -> str:
+def table(name: str, added: Mapping[str, Windows], scores: Scores) -> str:
     """Scores of a model at each lead, with a line for each kind of start."""
-    crps, members = scores["crps"], added[REFERENCE].shape[1]
+    crps, members = scores["crps"], added[REFERENCE].shape[2]
     weights = block_weights(len(crps), round(BLOCK_DAYS / EVERY))
     reference = list(added).index(REFERENCE)
     low, high = interval(resampled_means(crps - crps[:, [reference]], weights))
@@ -222,7 +249,7 @@ def table(name: str, added: Mapping[str, Members], scores: Scores) -> str:
     lines = [f"{name}, {len(crps)} starts"]
     for score, rows in columns.items():
         lines += text_table(score, [f"{lead} d " for lead in LEADS], dict(zip(added, rows, strict=True)), 9)
-    spanned = {kind: f"{dimensions(added[kind]):.0f}" for kind in KINDS[2:]}
+    spanned = {kind: f"{dimensions(added[kind]):.0f}" for kind in added if kind not in (EXACT, NONE)}
     return "\n".join(
         [*lines, "dimensions: " + ", ".join(f"{kind} {number}" for kind, number in spanned.items())]
     )

@@ -208,24 +208,21 @@ class Diffusion(Trained):
         """Estimates of the variational bound on log p(x), in nats; their mean is the bound (eq. 5).
 
         -KL(q(x_T | x_0) || N(0, I)) - sum_t KL(q(x_{t-1} | x_t, x_0) || p(x_{t-1} | x_t)) + log p(x_0 | x_1),
-        p(x_{t-1} | x_t) of variance beta_t. Each member estimates the sum from one t, stratified, with probability
-        log(1 + 1 / t) / log(1 + T): the terms decrease about as 1 / t, so that with equal probabilities few members
-        would meet those that matter. The bound is that of the ancestral chain without `clip`, whatever `sampler` draws.
-        Images must be dequantised.
+        p(x_{t-1} | x_t) of variance beta_t. The parts due to the variances are summed over all t. Each member estimates
+        the sum of those due to the means from one t of 1 .. T, stratified over the members, with probability
+        log(1 + 1 / t) / log(1 + T): they decrease about as 1 / t, so that with equal probabilities few members would
+        have the t that matter. The bound is that of the ancestral chain without `clip`, whatever `sampler` draws. Images
+        must be dequantised.
         """
-        members, last = draws.members, len(self.schedule)
+        members, steps = draws.members, len(self.schedule)
         u = draws.uniform().double()
         stratum = torch.arange(members, device=u.device)
-        t = ((last + 1) ** ((stratum + u) / members) - 1).long().clamp(max=last - 1).flatten()
-        probability = torch.log1p(1 / (t + 1)) / math.log(last + 1)
+        t = ((steps + 1) ** ((stratum + u) / members) - 1).long().clamp(max=steps - 1).flatten()
+        probability = torch.log1p(1 / (t + 1).double()) / math.log(steps + 1)
         repeated = Batch(batch.x.repeat_interleave(members, dim=0), batch.context.repeat(members))
         error = self.error(repeated, t, draws.per_row()).double()
-        every_step = torch.arange(last, device=t.device)
-        bound = (
-            self.mean_kl(t, error) / probability
-            + self.variance_kl(every_step).sum()
-            + self.prior_kl(repeated.x)
-        )
+        variances = self.variance_kl(torch.arange(steps, device=t.device)).sum()
+        bound = self.mean_kl(t, error) / probability + variances + self.prior_kl(repeated.x)
         return -bound.to(batch.x.dtype).unflatten(0, (len(batch.x), members))
 
     def mean_kl(self, t: Int[Tensor, " rows"], error: Float[Tensor, " rows"]) -> Float[Tensor, " rows"]:
