@@ -211,8 +211,8 @@ class Diffusion(Trained):
         p(x_{t-1} | x_t) of variance beta_t. The parts due to the variances are summed over all t. Each member estimates
         the sum of those due to the means from one t of 1 .. T, stratified over the members, with probability
         log(1 + 1 / t) / log(1 + T): they decrease about as 1 / t, so that with equal probabilities few members would
-        have the t that matter. The bound is that of the ancestral chain without `clip`, whatever `sampler` draws. Images
-        must be dequantised.
+        have the t that matter. The bound is that of the ancestral chain without `clip`, whatever `sampler` draws.
+        Images must be dequantised.
         """
         members, steps = draws.members, len(self.schedule)
         u = draws.uniform().double()
