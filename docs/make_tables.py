@@ -231,8 +231,14 @@ def log_file(folder: Path) -> str:
 
 def all_jobs(setting: str, tables: Sequence[Table]) -> list[Job]:
     """Jobs of all rows with the first seed, then with the next; a job that two tables share appears once."""
-    seeds = range(SETTINGS[setting].seeds)
-    jobs = (Job(setting, table, row, seed) for seed in seeds for table in tables for row in table.of(setting))
+    budget = SETTINGS[setting]
+    jobs = (
+        Job(setting, table, row, seed)
+        for seed in range(budget.seeds)
+        for table in tables
+        if seed in budget.seeds_of(table)
+        for row in table.of(setting)
+    )
     return list({job.folder: job for job in jobs}.values())
 
 
@@ -403,7 +409,7 @@ def budget(setting: str, table: Table) -> str:
 
 def of(recorded: pd.DataFrame, setting: str, table: Table, row: Row) -> list[bool]:
     """Mask of the lines of the record that belong to a row, with any of its seeds."""
-    keys = {key(Job(setting, table, row, seed)) for seed in range(SETTINGS[setting].seeds)}
+    keys = {key(Job(setting, table, row, seed)) for seed in SETTINGS[setting].seeds_of(table)}
     return [line in keys for line in recorded.index]
 
 
