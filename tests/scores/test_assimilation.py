@@ -77,6 +77,16 @@ def test_a_single_member_has_no_expected_innovation() -> None:
     assert (means["innovation"] == 1).all()
 
 
+def test_equal_members_have_no_expected_innovation() -> None:
+    """For instance, the background of a diffusion model that reconstructs each day by itself."""
+    b = np.zeros((4, 2, 3, 4))
+    b[0, 1, 0, 0] = 1.0
+    means = innovation_statistics(np.ones((2, 3, 4)), b, b, 0.5)
+    assert np.isnan(means["innovation_expected"][0]) and np.isnan(means["suspect"][0])
+    assert np.isfinite(means["innovation_expected"][1])
+    assert np.isfinite(means["desroziers"]).all()
+
+
 def test_a_member_that_is_not_finite_is_penalised() -> None:
     x = np.zeros((4, 2, 3, 4))
     x[1, 0, 2, 2] = np.nan

@@ -115,7 +115,7 @@ def innovation_statistics(
 
     innovation           d_b
     innovation_squared   d_b^2
-    innovation_expected  (1 + 1 / M) s_b^2 + error^2; NaN for a single member
+    innovation_expected  (1 + 1 / M) s_b^2 + error^2; NaN for a single member, or where all members are equal
     desroziers           d_a d_b, the inferred error variance (Desroziers et al. 2005, equation 3)
     suspect              whether |d_b| is above `MAX_DEPARTURE` standard deviations, the root of innovation_expected
 
@@ -126,6 +126,7 @@ def innovation_statistics(
     d_b, d_a = y - b.mean(0), y - a.mean(0)
     members = len(b)
     variance = b.var(0, ddof=1) if members > 1 else np.full_like(d_b, np.nan)
+    variance[~(observed & (np.ptp(b, axis=0) > 0)).any((1, 2))] = np.nan
     expected = (1 + 1 / members) * variance + error**2
     fields = {
         "innovation": d_b,
