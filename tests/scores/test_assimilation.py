@@ -78,7 +78,7 @@ def test_a_single_member_has_no_expected_innovation() -> None:
 
 
 def test_equal_members_have_no_expected_innovation() -> None:
-    """For instance, the background of a diffusion model that reconstructs each day by itself."""
+    """The background of a diffusion model that reconstructs each day by itself is the climatology."""
     b = np.zeros((4, 2, 3, 4))
     b[0, 1, 0, 0] = 1.0
     means = innovation_statistics(np.ones((2, 3, 4)), b, b, 0.5)
