@@ -54,6 +54,11 @@ def register_pipelines() -> Mapping[str, Pipeline]:
     return Pipelines(registry.makers() | registry.selections(demo(conf, listed)))
 
 
+def complete(pipelines: Mapping[str, Pipeline]) -> dict[str, Pipeline]:
+    """The registered ones of the pipelines `COMPLETE`, by name."""
+    return {name: pipelines[name] for name in COMPLETE if name in pipelines}
+
+
 class Registry:
     """Pipelines of the stages of all tasks, and of experiments.
 

@@ -143,11 +143,8 @@ def _node(match: re.Match[str] | None) -> str | None:
         return None
     kind, name = match[1], match[2]
     names = {
-        pipeline: {node.name for node in pipelines[pipeline].nodes}
-        if kind == "nodes"
-        else pipelines[pipeline].datasets()
-        for pipeline in pipeline_registry.COMPLETE
-        if pipeline in pipelines
+        label: {node.name for node in pipeline.nodes} if kind == "nodes" else pipeline.datasets()
+        for label, pipeline in pipeline_registry.complete(pipelines).items()
     }
     holding = next((pipeline for pipeline in names if name in names[pipeline]), None)
     if holding == "__default__":

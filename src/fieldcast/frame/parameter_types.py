@@ -50,8 +50,7 @@ def listed_types(conf: Path) -> dict[str, Any]:
 
 def annotated_types() -> dict[str, Any]:
     """Dataclasses and pydantic models in the annotations of nodes; builds every pipeline."""
-    built = {name: pipelines[name] for name in pipeline_registry.COMPLETE if name in pipelines}
-    types = TypeExtractor(built).extract_types_from_pipelines()
+    types = TypeExtractor(pipeline_registry.complete(pipelines)).extract_types_from_pipelines()
     return {
         key: kind
         for key, kind in types.items()

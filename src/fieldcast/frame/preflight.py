@@ -177,7 +177,7 @@ def check_tags(tags: Collection[str]) -> None:
     """Raise InputError for a tag that no node has; Kedro ignores it if another one selects nodes."""
     if not tags:
         return
-    every = [pipelines[name] for name in pipeline_registry.COMPLETE if name in pipelines]
+    every = pipeline_registry.complete(pipelines).values()
     existing = sorted({tag for pipeline in every for node in pipeline.nodes for tag in node.tags})
     for tag in tags:
         if tag not in existing:
