@@ -78,7 +78,7 @@ SETTINGS = {
             "era5_djf_2.5deg.nc",
             ("diffusion", "guided_diffusion"),
             ("reconstruct",),
-            ("reconstruct.corrected_interpolation.fit.steps=400",),
+            ("reconstruct.corrected_interpolation.fit.steps=100",),
         ),
     )
 }
