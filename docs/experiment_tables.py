@@ -78,6 +78,7 @@ SETTINGS = {
             "era5_djf_2.5deg.nc",
             ("diffusion", "guided_diffusion"),
             ("reconstruct",),
+            # few, because each solves for up to 10 000 observations
             ("reconstruct.corrected_interpolation.fit.steps=100",),
         ),
     )

@@ -146,7 +146,7 @@ def _node(match: re.Match[str] | None) -> str | None:
         label: {node.name for node in pipeline.nodes} if kind == "nodes" else pipeline.datasets()
         for label, pipeline in pipeline_registry.complete(pipelines).items()
     }
-    holding = next((pipeline for pipeline in names if name in names[pipeline]), None)
+    holding = next((label for label in names if name in names[label]), None)
     if holding == "__default__":
         return f"none of the selected pipelines has '{name}': leave --pipelines out, or name one that has."
     if holding:

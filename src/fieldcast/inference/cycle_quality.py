@@ -123,7 +123,7 @@ def with_quality(
                 ("state",), values, SCORES[score], v, {**of_score, **number}
             )
         squared, expected, desroziers, suspect = (by_name[name][i] for name in INNOVATION_COLUMNS)
-        overall = {"ratio_of_means": mean(squared) / mean(expected)}
+        overall = {"ratio_of_means": ratio_of_means(squared, expected)}
         inferred = deviation * np.sqrt(max(mean(desroziers), 0.0))
         variables |= {
             f"{v}_chi_squared": quality_variable(
@@ -152,6 +152,11 @@ def unit_attrs(units: str) -> dict[str, str]:
     """The attributes of a difference of values in some units."""
     difference = {"units_metadata": "temperature: difference"} if conversion(units, "K") else {}
     return {"units": units, **difference}
+
+
+def ratio_of_means(squared: Float[np.ndarray, " time"], expected: Float[np.ndarray, " time"]) -> float:
+    """Chi-squared over the times with an expected innovation, which a background without spread lacks."""
+    return mean(np.where(np.isnan(expected), np.nan, squared)) / mean(expected)
 
 
 def mean(values: Float[np.ndarray, " time"]) -> float:

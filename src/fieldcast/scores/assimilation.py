@@ -115,7 +115,7 @@ def innovation_statistics(
 
     innovation           d_b
     innovation_squared   d_b^2
-    innovation_expected  (1 + 1 / M) s_b^2 + error^2; NaN for a single member, or where all members are equal
+    innovation_expected  (1 + 1 / M) s_b^2 + error^2; NaN at a time when the members are equal at each observation
     desroziers           d_a d_b, the inferred error variance (Desroziers et al. 2005, equation 3)
     suspect              whether |d_b| is above `MAX_DEPARTURE` standard deviations, the root of innovation_expected
 
