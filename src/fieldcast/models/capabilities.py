@@ -1,9 +1,13 @@
-"""Optional capabilities of models besides sampling: a model has a capability if it has its methods, in any class."""
+"""Optional capabilities of models besides sampling: a model has a capability if it has its methods, in any class.
+
+At run time only methods count: Python 3.12 and newer do not see the submodules of a torch module, such as `space`, when
+they compare an object with a protocol.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -18,7 +22,8 @@ from fieldcast.models.space import Space
 class HasDensity(Protocol):
     """Has log p(x), or a bound on it."""
 
-    space: Space
+    if TYPE_CHECKING:
+        space: Space
     density: Density  # "exact": log_weights are log p(x) itself, the same for every draw
 
     def log_weights(self, batch: Batch, draws: RandomStreams) -> Float[Tensor, "batch members"]:
@@ -30,7 +35,8 @@ class HasDensity(Protocol):
 class HasLatents(Protocol):
     """Has latents: q(z | x), p(z), p(x | z)."""
 
-    space: Space
+    if TYPE_CHECKING:
+        space: Space
 
     def posterior(self, batch: Batch, draws: RandomStreams) -> Posterior:
         """q(z | x) of each datum."""
@@ -57,7 +63,8 @@ class HasLatents(Protocol):
 class HasTrajectory(Protocol):
     """Samples by a chain whose intermediate states can be returned."""
 
-    space: Space
+    if TYPE_CHECKING:
+        space: Space
 
     def snapshots(
         self, c: Context, draws: RandomStreams, at: Sequence[int]
