@@ -14,7 +14,7 @@ class Rough(Solved):
 
     def __init__(self, space, spread):
         super().__init__(space)
-        self.spread, self.asked = spread, []
+        self.spread, self.asked, self.autocast = spread, [], None
 
     def solve(self, training): ...
 
@@ -23,6 +23,7 @@ class Rough(Solved):
 
     def moments(self, c, draws, fold=None):
         self.asked.append(fold)
+        self.autocast = torch.is_autocast_enabled("cpu")
         m = torch.zeros(c.count, *self.space.state_shape)
         d = self.spread * draws.normal(*self.space.state_shape)
         return m, torch.full_like(m, self.spread), d
@@ -47,6 +48,14 @@ def make(space, spread=1.5):
 def test_starts_as_its_base(space):
     model, c, draws = make(space), problem(space).context, RandomStreams(0, torch.arange(16), 3)
     assert torch.allclose(model.sample(c, draws), model.base.sample(c, RandomStreams(0, torch.arange(16), 3)))
+
+
+def test_half_precision_is_for_the_network_alone(space):
+    """The base solves for observations with covariances that bfloat16 would round to indefinite ones."""
+    model = make(space)
+    with torch.autocast("cpu", torch.bfloat16):
+        model.loss(problem(space), RandomStreams(0, torch.arange(16), 2))
+    assert model.base.autocast is False
 
 
 def test_bias_and_spread_are_recovered(space):

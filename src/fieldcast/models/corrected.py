@@ -102,7 +102,8 @@ class Corrected(Trained):
     def loss(self, batch: Batch, draws: RandomStreams) -> Terms:
         if batch.index is not None and batch.group is None:
             raise ValueError("training data need their fold: otherwise the base was fitted to them")
-        with torch.no_grad():
+        # the covariances of a base that solves for observations are not positive definite in half precision
+        with torch.no_grad(), torch.autocast(batch.x.device.type, enabled=False):
             m, s, d = self.base.moments(batch.context, draws, batch.group)
         return self.terms(batch, m, s, d)
 

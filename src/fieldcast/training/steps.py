@@ -63,7 +63,7 @@ def train_steps(
 ) -> Iterator[bool]:
     """Train, and yield after each step whether it added a row to the history."""
     model, options, device = run.model, run.options, run.parameters[0].device
-    groups, use_bfloat16 = model.groups(), half_precision(options, device)
+    groups, use_bfloat16 = model.groups(), options.precision == "bfloat16"
     # batches are selected on the CPU, so that a step waits for the device at most once, for its masks
     groups = None if groups is None else groups.cpu()
     order = BatchOrder(training, groups, run.seed, options.batch)
@@ -107,10 +107,3 @@ def compile_loss(loss: Loss) -> Loss:
     if not getattr(RandomStreams._words, "_torchdynamo_disable", False):
         RandomStreams._words = torch.compiler.disable(RandomStreams._words)  # type: ignore[method-assign]
     return torch.compile(loss)
-
-
-def half_precision(options: Fit, device: torch.device) -> bool:
-    """Whether to use bfloat16: if set, or by default on a GPU that has it."""
-    if options.precision == "auto":
-        return device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return options.precision == "bfloat16"
