@@ -93,17 +93,19 @@ def standardised(space: Space) -> AnyDayCodec:
     return AnyDayCodec(space.variables, latitude, longitude, attrs, np.zeros(count), np.ones(count))
 
 
-def training(address: str, number_format: str, compiled: bool, device: str) -> tuple[Training, Batches]:
-    """A training that has not begun; parts in closed form are solved."""
+def training(
+    address: str, number_format: str, compiled: bool, device: str, **options: Any
+) -> tuple[Training, Batches]:
+    """A training that has not begun; parts in closed form are solved. `options` replace those of the fit."""
     config, space = experiment(address), grid(ROWS).to(torch.device(device))
     model = initial_model(config["model"], space, 0).to(device)
     assert isinstance(model, Trained)
     data = batches(address, model, space)
     for part in closed_form_parts(model):
         part.solve(data.states())
-    options = {**config["fit"], "steps": 10**6, "report_every": 10**6, "rollout": 1, "pushforward_steps": 0}
+    options = {"steps": 10**6, "report_every": 10**6, "rollout": 1, "pushforward_steps": 0, **options}
     options |= {"max_minutes": None, "precision": number_format, "compile": compiled}
-    return Training(model, Fit(**options), 0), data
+    return Training(model, Fit(**{**config["fit"], **options}), 0), data
 
 
 def row(address: str, number_format: str, compiled: bool, device: str, seconds: float, fastest: float) -> str:
