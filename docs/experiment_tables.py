@@ -79,7 +79,7 @@ SETTINGS = {
             ("diffusion", "guided_diffusion"),
             ("reconstruct",),
             # few, because each solves for up to 10 000 observations
-            ("reconstruct.corrected_interpolation.fit.steps=100",),
+            ("reconstruct.corrected_interpolation.fit.steps=400",),
         ),
     )
 }

@@ -153,5 +153,5 @@ def test_options_of_a_setting_are_passed_on(script) -> None:
     winter = script.SETTINGS["winter"]
     assert winter.command("reconstruct.linear", "msl.nc")[-1].split(",")[1:] == [
         "ingestion.path=msl.nc",
-        "reconstruct.corrected_interpolation.fit.steps=100",
+        "reconstruct.corrected_interpolation.fit.steps=400",
     ]
