@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from fieldcast import progress
 from fieldcast.encoding.observations import sparsify
 from fieldcast.encoding.options import Limits, Sparsification
 from fieldcast.fields.contracts import Reconstructions
@@ -56,6 +57,11 @@ def test_reconstructions_obey_their_contract(world, observations, vae):
             "seed": 7,
         }
     assert not np.allclose(pieces[0][0]["t"], pieces[1][0]["t"])
+
+
+def test_progress_counts_the_cases(world, observations, vae):
+    for _ in reconstruct(vae, world.codec, observations, lineage_of("abc", observations, 1, 7)):
+        assert f"of {observations.sizes['case']} cases" in progress.state()
 
 
 def test_a_deterministic_model_needs_one_member(world, observations):

@@ -69,7 +69,7 @@ def reconstruct(
     members, seed = sources["members"], sources["seed"]
     order = np.argsort(observations["mask"].values, kind="stable")
     noise, cases = float(observations.attrs["noise"]), observations.sizes["case"]
-    for number in range(cases):
+    for number in Progress(range(cases), unit="case"):
         case = observations.isel(case=number)
         begin = time.perf_counter()
         c = replace(
