@@ -1,7 +1,7 @@
 """Digests of the code of model classes: changed code is another model, for a training and for draws.
 
-A digest is of the module in which a class is defined, without comments and docstrings. What that module imports does
-not count.
+A digest is of the module in which a class is defined, without comments and docstrings, and does not depend on the
+version of Python. What that module imports does not count.
 """
 
 from __future__ import annotations
@@ -87,7 +87,20 @@ def digest(path: Path) -> str:
     for node in ast.walk(tree):
         if isinstance(node, DOCUMENTED) and ast.get_docstring(node) is not None:
             node.body = node.body[1:] or [ast.Pass()]
-    return lineage.digest(ast.unparse(tree))
+    return lineage.digest(structure(tree))
+
+
+def structure(node: Any) -> Any:
+    """Node types and their fields as nested lists; empty fields, which differ between versions of Python, are left out.
+
+    The code that `ast.unparse` writes would not do: its quotes in f-strings depend on the version.
+    """
+    if isinstance(node, list):
+        return [structure(each) for each in node]
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = ((name, value) for name, value in ast.iter_fields(node) if value is not None and value != [])
+    return [type(node).__name__, *([name, structure(value)] for name, value in fields)]
 
 
 def version() -> str:
