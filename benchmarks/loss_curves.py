@@ -43,6 +43,8 @@ def main() -> None:
     parser.add_argument("--only", default="", help="families whose name contains this")
     parser.add_argument("--steps", type=int, default=STEPS)
     given = parser.parse_args()
+    if given.steps < COLUMNS or given.steps % COLUMNS:
+        parser.error(f"--steps: give a multiple of {COLUMNS}")
     print(
         torch.cuda.get_device_name() if given.device == "cuda" else "processor", f"torch {torch.__version__}"
     )

@@ -1,10 +1,13 @@
-"""Capabilities as Python 3.12 and newer see them: without what a module keeps among its parameters and submodules."""
+"""Protocols as Python 3.12 and newer see models: without their submodules, parameters and buffers."""
 
+import importlib
 import inspect
+import pkgutil
 
 import pytest
 from typing_extensions import get_protocol_members, is_protocol
 
+from fieldcast import models
 from fieldcast.models import capabilities
 from fieldcast.models.configuration import build
 
@@ -17,25 +20,31 @@ CONFIGS = {
     "HasLatents": VAE,
     "HasDensity": {"type": "flow.Flow"},
     "HasTrajectory": {"type": "diffusion.Diffusion"},
-}
-PROTOCOLS = {
-    name: each
-    for name, each in vars(capabilities).items()
-    if is_protocol(each) and each.__module__ == capabilities.__name__
+    "HasMoments": {"type": "optimal_interpolation.OptimalInterpolation"},
 }
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_models_have_their_capabilities(space, name):
-    model, protocol = build(CONFIGS[name], space), PROTOCOLS[name]
+    model, protocol = build(CONFIGS[name], space), getattr(capabilities, name)
     assert isinstance(model, protocol)
     for member in get_protocol_members(protocol):
         inspect.getattr_static(model, member)  # raises AttributeError for a submodule
 
 
-def test_no_capability_names_a_submodule(space):
-    models = [build(config, space) for config in CONFIGS.values()]
-    submodules = {name for model in models for name, _ in model.named_children()}
-    assert "space" in submodules
-    for name, protocol in PROTOCOLS.items():
-        assert not submodules & get_protocol_members(protocol), name
+def test_no_protocol_names_what_torch_keeps_apart(space):
+    kept = set()
+    for model in (build(config, space) for config in CONFIGS.values()):
+        for named in (model.named_children(), model.named_parameters(), model.named_buffers()):
+            kept |= {name for name, _ in named if "." not in name}
+    assert {"space", "anomalies"} <= kept
+    names = (module.name for module in pkgutil.walk_packages(models.__path__, f"{models.__name__}."))
+    protocols = {
+        each
+        for module in map(importlib.import_module, names)
+        for each in vars(module).values()
+        if is_protocol(each) and getattr(each, "_is_runtime_protocol", False)
+    }
+    assert len(protocols) > 10
+    named = {each: kept & get_protocol_members(each) for each in protocols}
+    assert not any(named.values()), named

@@ -126,3 +126,12 @@ def test_a_draw_depends_on_its_datum_and_member_alone(space, base):
     alone = model.sample(c[torch.tensor([2])], RandomStreams(0, torch.tensor([2]), MEMBERS))
     assert torch.allclose(x[2:], alone, atol=1e-5)
     assert not torch.allclose(x[:, 0], x[:, 1])
+
+
+def test_half_precision_is_for_the_network_alone(space, base):
+    """The operators of the base, which are computed once, stay in single precision."""
+    x = weather(space, count=4)
+    c = Context(2, past=torch.stack([x[:2], x[1:3]], dim=1), day=torch.zeros(2))
+    with torch.autocast("cpu", torch.bfloat16):
+        build(space, base).loss(Batch(x[2:], c), RandomStreams(0, torch.arange(2), MEMBERS))
+    assert base.operators().L.dtype == torch.float32

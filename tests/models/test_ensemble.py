@@ -135,3 +135,10 @@ def test_the_contrasts_have_their_share_of_the_loss(space):
         terms.total, 0.7 * cells + 0.3 * contrast_crps(drawn, truth, space, pairs_of(space))
     )
     assert set(terms.parts) == {"crps", "spread", "contrasts"}
+
+
+def test_members_of_half_precision_networks_have_single_precision(space):
+    """The score takes differences of members, and contrasts take differences of neighbours."""
+    with torch.autocast("cpu", torch.bfloat16):
+        x = network(space).sample(context(space), RandomStreams(0, torch.arange(3), 2))
+    assert x.dtype == torch.float32

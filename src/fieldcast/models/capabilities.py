@@ -1,7 +1,7 @@
 """Optional capabilities of models besides sampling: a model has a capability if it has its methods, in any class.
 
-At run time only methods count: Python 3.12 and newer do not see the submodules of a torch module, such as `space`, when
-they compare an object with a protocol.
+At run time a protocol may have methods and plain attributes only: Python 3.12 and newer do not find the submodules,
+parameters and buffers of a torch module, such as `space`, when they compare it with a protocol.
 """
 
 from __future__ import annotations

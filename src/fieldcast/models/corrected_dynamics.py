@@ -59,7 +59,8 @@ class CorrectedDynamics(Trained):
         self.register_buffer("scale", space.tendency[:, None, None].clone(), persistent=False)
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
-        with torch.no_grad():
+        # half precision is for the network alone: the operators of the base are cached
+        with torch.no_grad(), torch.autocast(c.base().device.type, enabled=False):
             m, d = self.base.mean(c), self.base.sample(c, draws.fork(BASE))
         e = draws.fork(NOISE).normal(self.noise)  # (B, M, noise)
         inputs = torch.cat([c.channels(self.space), m], dim=1).repeat_interleave(e.shape[1], dim=0)

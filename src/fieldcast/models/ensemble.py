@@ -110,7 +110,7 @@ class Ensemble(Trained):
         noise = torch.cat([red, white], dim=-1)  # (B, M, noise)
         inputs = c.channels(self.space).repeat_interleave(noise.shape[1], dim=0)
         fields = draws.normal(self.fields, *self.network.coarsest).flatten(0, 1) if self.fields else None
-        return self.network(inputs, noise.flatten(0, 1), fields).unflatten(0, noise.shape[:2])
+        return self.network(inputs, noise.flatten(0, 1), fields).float().unflatten(0, noise.shape[:2])
 
     def loss(self, batch: Batch, draws: RandomStreams) -> Terms:
         return self.compare(batch.x, self.sample(batch.context, draws), batch.context, draws)

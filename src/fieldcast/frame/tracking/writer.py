@@ -126,8 +126,10 @@ class Writer(Background):
             if name in self._ids
         ]
         for thread in threads:
-            thread.start()
-        for thread in threads:
+            # Python 3.12.0 and 3.12.1 start no thread while they shut down
+            with contextlib.suppress(RuntimeError):
+                thread.start()
+        for thread in (thread for thread in threads if thread.ident is not None):
             thread.join(max(0.0, until - time.monotonic()))
         return sum(name in self._ids for name in list(self._ends))
 

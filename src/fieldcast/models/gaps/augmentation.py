@@ -19,7 +19,7 @@ Two measures keep errors of one round from growing in the next.
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -44,10 +44,11 @@ TRIAL_WEIGHTS = 0.2, 0.5, 0.8, 0.95  # weights of the second moment that are tri
 class Completing(Protocol):
     """A model of training days with a tuned covariance, such as optimal interpolation."""
 
-    anomalies: Tensor
-    days: Tensor
-    number: Tensor
-    grid: GridPoints
+    if TYPE_CHECKING:  # Python 3.12 and newer would not find buffers and submodules of a module
+        anomalies: Tensor
+        days: Tensor
+        number: Tensor
+        grid: GridPoints
 
     def choose(self, **values: float) -> None: ...
     def tuned_values(self) -> dict[str, float]: ...
