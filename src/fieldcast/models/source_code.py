@@ -100,9 +100,8 @@ def structure(node: Any) -> Any:
     if not isinstance(node, ast.AST):
         return repr(node)
     if isinstance(node, ast.JoinedStr):  # early releases of Python 3.12 end a format with an empty string
-        node.values = [
-            each for each in node.values if not (isinstance(each, ast.Constant) and each.value == "")
-        ]
+        values = [each for each in node.values if not (isinstance(each, ast.Constant) and each.value == "")]
+        return [type(node).__name__, ["values", structure(values)]]
     fields = ((name, value) for name, value in ast.iter_fields(node) if value is not None and value != [])
     return [type(node).__name__, *([name, structure(value)] for name, value in fields)]
 
