@@ -132,7 +132,7 @@ def scores_of(row: Row, name: str) -> Path:
 def run(row: Row, name: str, trained: Path) -> bool:
     """Cycle one filter with the observing network of a row, score its analyses, and delete them; return the success."""
     address = f"assimilate.{name}"
-    if not train(row, trained):
+    if not train(row, name, trained):
         return False
     for shared in SHARED_FOLDERS:
         link = row.folder / shared
@@ -185,11 +185,11 @@ def daily_record(name: str, statistics: pd.DataFrame | None = None) -> pd.DataFr
     return pd.concat([others, pd.concat({name: statistics}, names=["experiment"])]).sort_index()
 
 
-def train(row: Row, trained: Path) -> bool:
-    """Train the forecast model and the filters that have no checkpoint yet; return the success."""
+def train(row: Row, name: str, trained: Path) -> bool:
+    """Train a filter, with the forecast model that it uses, unless it has a checkpoint; return the success."""
     row.folder.mkdir(parents=True, exist_ok=True)
-    absent = [f"assimilate.{name}" for name in all_filters() if not is_trained(name, trained)]
-    return not absent or kedro(row.folder, {**TRAINING, "data_root": trained}, CONF, ",".join(absent))
+    params = {**TRAINING, "data_root": trained}
+    return is_trained(name, trained) or kedro(row.folder, params, CONF, f"assimilate.{name}")
 
 
 def is_trained(name: str, trained: Path) -> bool:
@@ -203,7 +203,7 @@ def run_on_another_planet(row: Row, name: str, trained: Path) -> bool:
     planet = {f"ingestion.planet.{key}": value for key, value in row.planet.items()}
     params = {**planet, "data_root": row.folder}
     if not (
-        train(row, trained)
+        train(row, name, trained)
         and kedro(row.folder, params, row_configuration(row), "ingestion,observing_network")
     ):
         return False
@@ -246,11 +246,6 @@ def analyses_of(name: str, trained: Path, observed: xr.Dataset) -> xr.Dataset:
     )
     members = updater.checkpoint.model.ensemble_size or MEMBERS
     return fieldcast.cycle(forecaster, updater, observed, members=members, withheld=0.0)
-
-
-def all_filters() -> list[str]:
-    """All filters of the table, in order."""
-    return list(dict.fromkeys(name for row in ROWS for name in row.filters))
 
 
 def row_configuration(row: Row) -> Path:
