@@ -83,6 +83,15 @@ def test_each_filter_runs_once_and_the_least_costly_first(script, runs, monkeypa
     assert options["gross_errors"] == 0.05 and options["steps"] == 240
 
 
+def test_a_row_trains_only_the_filter_that_it_cycles(script, runs, monkeypatch, tmp_path) -> None:
+    run(script, monkeypatch, tmp_path, "--only", "seed 1", "--filters", "hybrid")
+    assert runs == [
+        ("assimilate.hybrid", None),
+        ("observing_network", None),
+        ("assimilation,evaluation", "assimilate.hybrid"),
+    ]
+
+
 def test_the_document_holds_the_scores_and_names_what_is_missing(script, runs, monkeypatch, tmp_path) -> None:
     run(script, monkeypatch, tmp_path, "--only", "5 % gross errors", "--filters", *ERRORS)
     text = (tmp_path / "tables.md").read_text()
