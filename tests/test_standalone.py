@@ -127,7 +127,7 @@ def test_reconstructions_in_other_places_are_refused_and_few_are_enough(
         scored(truth, pascals)
     moved = truth.assign_coords(latitude=truth["latitude"] + 1.25)
     with pytest.raises(InputError, match="the latitudes of the observed data are"):
-        scored(moved, filled)
+        scored(moved, filled, None)
     with pytest.raises(InputError, match="the truth lacks"):
         scored(truth.isel(time=slice(0, 50)), filled)
     few = fieldcast.score(
@@ -352,3 +352,33 @@ def test_where_nothing_is_observed_for_validation_nothing_is_tuned(waves: xr.Dat
     assert caplog.text.count("nothing is observed in the validation split, so nothing is tuned.") == 1
     assert "not finite" not in caplog.text
     assert model.fill(waves.isel(time=slice(2)), members=2)["t"].notnull().all()
+
+
+def test_variables_in_different_cells_are_refused(waves: xr.Dataset) -> None:
+    """Sea surface temperature beside air temperature: a draw of both has no value on land."""
+    both = waves.assign(sst=waves["t"].where(waves["longitude"] > 100))
+    with pytest.raises(
+        InputError,
+        match=r"values in different cells \('t' in 40, 'sst' in 25\).* choose with ingestion.variables",
+    ):
+        fieldcast.fit(both, "reconstruct.climatology", conf=CONF)
+    alike = both.where(waves["longitude"] > 100)
+    draws = fieldcast.fit(alike, "reconstruct.climatology", conf=CONF).fill(
+        alike.isel(time=slice(2)), members=2
+    )
+    assert (draws["sst"].notnull() == (waves["longitude"] > 100)).all()
+
+
+def test_training_data_are_compared_with_the_truth(waves: xr.Dataset) -> None:
+    """Millikelvin are converted; another grid, or variables that are missing, are refused."""
+    truth, forecasts = waves.isel(time=slice(90, 160)), forecasts_of(waves)
+    training = waves.isel(time=slice(0, 700))
+    in_millikelvin = (1000 * training.astype(float)).assign(t=lambda d: d["t"].assign_attrs(units="mK"))
+    expected = fieldcast.score(truth, forecasts, training=training)
+    pd.testing.assert_frame_equal(
+        fieldcast.score(truth, forecasts, training=in_millikelvin), expected, rtol=1e-4, check_dtype=False
+    )
+    with pytest.raises(InputError, match=r"the training data"):
+        fieldcast.score(truth, forecasts, training=training.isel(latitude=slice(0, 4)))
+    with pytest.raises(InputError, match=r"the training data"):
+        fieldcast.score(truth, forecasts, training=training.rename(t="other"))

@@ -40,10 +40,10 @@ def of_calendar(calendar: str, freq: str = "MS") -> np.ndarray:
 
 
 RECORDS = {
-    "monthly": (pd.date_range("1980-01-01", periods=MONTHS, freq="MS"), TimeStep(730.0, 1), None),
-    "seasonal": (pd.date_range("1960-12-01", periods=160, freq="QS-DEC"), TimeStep(2190.0, 3), None),
-    "yearly": (pd.date_range("1850-07-01", periods=150, freq="YS-JUL"), TimeStep(8760.0, 12), None),
-    "360_day": (of_calendar("360_day"), TimeStep(730.0, 1), None),
+    "monthly": (pd.date_range("1980-01-01", periods=MONTHS, freq="MS"), TimeStep(730.0, 1, True), None),
+    "seasonal": (pd.date_range("1960-12-01", periods=160, freq="QS-DEC"), TimeStep(2190.0, 3, True), None),
+    "yearly": (pd.date_range("1850-07-01", periods=150, freq="YS-JUL"), TimeStep(8760.0, 12, True), None),
+    "360_day": (of_calendar("360_day"), TimeStep(730.0, 1, True), None),
     "julian": (of_calendar("julian", "D"), TimeStep(24.0), None),
     "rounded": (pd.date_range("1980-01-01", periods=MONTHS, freq="h"), TimeStep(1.0), 5),
 }

@@ -23,15 +23,15 @@ RECORDS = {
     "6h": (pd.date_range("2001-01-01", periods=40, freq="6h"), TimeStep(6.0)),
     "days": (pd.date_range("2001-01-01", periods=40), TimeStep(24.0)),
     "30 days": (pd.date_range("2001-01-31", periods=40, freq="30D"), TimeStep(720.0)),
-    "first of the month": (pd.date_range("2001-01-01", periods=40, freq="MS"), TimeStep(730.0, 1)),
+    "first of the month": (pd.date_range("2001-01-01", periods=40, freq="MS"), TimeStep(730.0, 1, True)),
     "last of the month": (pd.date_range("2001-01-31", periods=40, freq="ME"), TimeStep(730.0, 1)),
     "middle of the month": (middles(), TimeStep(730.0, 1)),
-    "seasons": (pd.date_range("2000-12-01", periods=40, freq="QS-DEC"), TimeStep(2190.0, 3)),
-    "years": (pd.date_range("1960-07-01", periods=40, freq="YS-JUL"), TimeStep(8760.0, 12)),
+    "seasons": (pd.date_range("2000-12-01", periods=40, freq="QS-DEC"), TimeStep(2190.0, 3, True)),
+    "years": (pd.date_range("1960-07-01", periods=40, freq="YS-JUL"), TimeStep(8760.0, 12, True)),
     "360_day": (middles("360_day"), TimeStep(730.0, 1)),
     "julian": (middles("julian"), TimeStep(730.0, 1)),
     "a twelfth of 365 days": (
-        cftime.num2date((np.arange(40) + 0.5) * 365 / 12, "days since 2001-01-01", "noleap"), TimeStep(730.0, 1),
+        cftime.num2date((np.arange(40) + 0.5) * 365 / 12, "days since 2001-01-01", "noleap"), TimeStep(730.0, 1, True),
     ),
     "one time": (pd.date_range("2001-01-01", periods=1), TimeStep(0.0)),
 }  # fmt: skip
@@ -60,9 +60,37 @@ def test_a_day_that_a_month_lacks_is_its_last():
     assert time_steps.months_later(times, 1).tolist() == np.array(expected, "M8[ns]").tolist()
 
 
+FIRSTS = pd.date_range("2000-03-01", periods=40, freq="MS")
+PLACES = {
+    "1st": FIRSTS,
+    "15th": FIRSTS + pd.Timedelta(days=14),
+    "28th": FIRSTS + pd.Timedelta(days=27),
+    "middle": middles(),
+    "last day": pd.date_range("2000-03-31", periods=40, freq="ME"),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_single_february_stays_where_its_record_lies(place):
+    """15 February is a middle, 28 February a last day: the record tells whether the next month's is one."""
+    times = np.asarray(PLACES[place])
+    step = TimeStep.stored_in(step_of(times).attrs())
+    assert step.same_day == place.endswith(("st", "th"))
+    for february in np.flatnonzero(pd.DatetimeIndex(times).month == 2).tolist():
+        alone = times[february : february + 1]
+        later = np.concatenate([step.after(alone, number) for number in (1, 2)])
+        assert np.array_equal(later, times[february + 1 : february + 3])
+
+
+def test_times_of_another_record_keep_their_own_place_in_the_month():
+    """A model of data on the first of the month, and states from the middle of several months."""
+    times = middles()
+    assert np.array_equal(TimeStep(730.0, 1, True).after(times[:-1]), times[1:])
+
+
 def test_missing_months_are_counted():
     times = np.delete(np.asarray(RECORDS["first of the month"][0]), [3, 4, 20])
-    assert step_of(times) == TimeStep(730.0, 1)
+    assert step_of(times) == TimeStep(730.0, 1, True)
     assert sorted(step_of(times).counts(times).tolist())[-3:] == [1, 2, 3]
 
 
@@ -107,7 +135,9 @@ def test_every_day_of_360_has_a_place_in_the_year():
     assert (
         days[0] == 1
         and days[359] == 365
-        and np.all(np.diff(days[:360]) >= 1)
+        and np.all(np.diff(days[:360]) >= 0)
         and np.array_equal(days[:360], days[360:])
     )
+    months = pd.to_datetime(days[:360], unit="D", origin="2000-12-31").month
+    assert np.array_equal(months, np.arange(360) // 30 + 1)
     assert np.allclose(calendars.fraction_of_year(times)[:360], np.arange(360) / 360)

@@ -107,11 +107,17 @@ def without_midnight(time: str) -> str:
 
 
 def day_of_year(times: Any) -> Int[np.ndarray, " time"]:
-    """Day of the year, 1 to 365; 29 February is 28 February."""
+    """Day of the year, 1 to 365; 29 February is 28 February.
+
+    In the calendar `360_day` it is the day of the same month at the same share of its length, so that the months of
+    both calendars hold the same times.
+    """
     array = values(times)
     if is_360_day_calendar(array):
-        number = np.array([30 * (time.month - 1) + time.day - 1 for time in array], dtype=int)
-        return (2 * number + 1) * DAYS_PER_YEAR // 720 + 1  # the day of the year that contains its noon
+        month = np.array([time.month - 1 for time in array], dtype=int)
+        noon = np.array([2 * time.day - 1 for time in array], dtype=int)  # in halves of a day
+        length = np.diff(np.append(DAYS_BEFORE_MONTH, DAYS_PER_YEAR))[month]
+        return DAYS_BEFORE_MONTH[month] + noon * length // 60 + 1
     if array.dtype.kind == "M":
         months = array.astype("M8[M]")
         month = months.astype(int) % 12

@@ -29,15 +29,19 @@ class TimeStep(NamedTuple):
     """The interval between two times of a record.
 
     `months` is 0 for a step in hours; `hours` is nominal for a step in months, and 0 where no step is regular.
+    `same_day` holds if monthly times lie on the same day of each month, neither in its middle nor on its last day: a
+    single 15 or 28 February does not tell.
     """
 
     hours: float
     months: int = 0
+    same_day: bool = False
 
     @classmethod
     def stored_in(cls, attrs: Mapping[str, Any]) -> TimeStep:
         """The step in the attributes of fields, starts, or a checkpoint."""
-        return cls(float(attrs["step_hours"]), int(attrs.get("step_months", 0)))
+        same_day = bool(attrs.get("step_same_day", False))
+        return cls(float(attrs["step_hours"]), int(attrs.get("step_months", 0)), same_day)
 
     @classmethod
     def of(cls, fields: Any) -> TimeStep:
@@ -45,8 +49,9 @@ class TimeStep(NamedTuple):
         return cls.stored_in(fields.attrs) if "step_hours" in fields.attrs else step_of(fields["time"])
 
     def attrs(self) -> dict[str, float | int]:
-        """The step as attributes: `step_hours`, and `step_months` if it is one of the calendar."""
-        return {"step_hours": self.hours} | ({"step_months": self.months} if self.months else {})
+        """The step as attributes: `step_hours`; for months also `step_months` and, if it holds, `step_same_day`."""
+        months: dict[str, float | int] = {"step_months": self.months} if self.months else {}
+        return {"step_hours": self.hours} | months | ({"step_same_day": 1} if self.same_day else {})
 
     def __str__(self) -> str:
         if not self.hours:
@@ -66,7 +71,7 @@ class TimeStep(NamedTuple):
     def after(self, times: Any, number: int = 1) -> np.ndarray:
         """Each time, `number` steps later."""
         if self.months:
-            return months_later(times, number * self.months)
+            return months_later(times, number * self.months, self.same_day)
         return calendars.later(times, number * self.hours)
 
     def counts(self, times: Any) -> Float[np.ndarray, " steps"]:
@@ -92,7 +97,8 @@ def step_of(times: Any) -> TimeStep:
         return TimeStep(0.0)
     months = most_common(np.diff(month_numbers(times)))
     if months >= 1 and in_months(times, int(months)):
-        return TimeStep(float(MONTH * months), int(months))
+        same_day = not (in_the_middle(times) or on_the_last_day(times))
+        return TimeStep(float(MONTH * months), int(months), same_day)
     return TimeStep(calendars.step_hours(times))
 
 
@@ -102,13 +108,9 @@ def in_months(times: Any, months: int) -> bool:
     numbers = month_numbers(array)
     if np.any(np.diff(numbers) < 1) or np.any((numbers - numbers[0]) % months):
         return False
-    offsets = array - month_starts(numbers, array)
-    lengths = month_starts(numbers + 1, array) - month_starts(numbers, array)
+    since, until = from_month_ends(array)
     most = span(MAX_MONTH_OFFSET, array)
-    return any(
-        bool(np.max(offset) - np.min(offset) <= most)
-        for offset in (offsets, 2 * offsets - lengths, lengths - offsets)
-    )
+    return any(bool(np.max(offset) - np.min(offset) <= most) for offset in (since, since - until, until))
 
 
 def rounded_times(times: Any) -> np.ndarray | None:
@@ -146,22 +148,41 @@ def regular(counts: Float[np.ndarray, " steps"]) -> Bool[np.ndarray, " steps"]:
     return (counts > 1 - 1e-6) & (np.abs(counts - np.round(counts)) < 1e-6)
 
 
-def months_later(times: Any, months: int) -> np.ndarray:
+def months_later(times: Any, months: int, same_day: bool = False) -> np.ndarray:
     """Each time, some calendar months later: in the middle or on the last day if all are, else on the same day.
 
-    A day that the later month does not have becomes its last.
+    A day that the later month does not have becomes its last. Times on one day of their months, such as a single
+    15 February, stay on it with `same_day`.
     """
     array = calendars.values(times)
     numbers = month_numbers(array)
-    (start, end), (first, last) = (
-        (month_starts(n, array), month_starts(n + 1, array)) for n in (numbers, numbers + months)
-    )
+    start, first, last = (month_starts(n, array) for n in (numbers, numbers + months, numbers + months + 1))
     offset, day = array - start, span(timedelta(days=1), array)
-    if np.all(np.abs(2 * offset - (end - start)) <= span(timedelta(minutes=1), array)):
-        return first + (last - first) // 2
-    if np.all(end - array <= day):
-        return last - (end - array)
+    if not (same_day and np.all(offset == offset[:1])):
+        if in_the_middle(array):
+            return first + (last - first) // 2
+        if on_the_last_day(array):
+            return last - (month_starts(numbers + 1, array) - array)
     return first + np.minimum(offset, last - first - day + offset % day)
+
+
+def in_the_middle(times: Any) -> bool:
+    """Whether all times lie in the middle of their months, to the minute."""
+    array = calendars.values(times)
+    since, until = from_month_ends(array)
+    return bool(np.all(np.abs(since - until) <= span(timedelta(minutes=1), array)))
+
+
+def on_the_last_day(times: Any) -> bool:
+    """Whether all times lie on the last day of their months."""
+    array = calendars.values(times)
+    return bool(np.all(from_month_ends(array)[1] <= span(timedelta(days=1), array)))
+
+
+def from_month_ends(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Time since the beginning of each month, and time until its end."""
+    numbers = month_numbers(times)
+    return times - month_starts(numbers, times), month_starts(numbers + 1, times) - times
 
 
 def month_numbers(times: Any) -> Int[np.ndarray, " time"]:

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 import xarray as xr
+from worlds import World, make_world
 
 import fieldcast
 from fieldcast.encoding import point_observations
 from fieldcast.encoding.observations import sparsify
 from fieldcast.encoding.options import Limits, Sparsification
+from fieldcast.encoding.point_observations import points_in
 from fieldcast.errors import InputError
 from fieldcast.fields.contracts import Observations
 from fieldcast.inference.reconstruct import lineage_of, reconstruct
@@ -119,3 +121,15 @@ def test_points_do_not_change_the_other_cases(world) -> None:
         both["point_value"].isel(case=0).isnull().all() and both["point_value"].isel(case=1).notnull().all()
     )
     assert "point_value" not in grid.coords
+
+
+def test_each_time_of_a_360_day_calendar_has_its_points() -> None:
+    """29 and 30 February are two times, although the standard calendar has no such dates."""
+    time = xr.date_range("2001-01-01", periods=1500, calendar="360_day", use_cftime=True)
+    world = World(make_world(days=1500).assign_coords(time=time))
+    case = make(world, times=400, masks=40).isel(case=0)
+    dates = [(t.month, t.day) for t in case["time"].values]
+    assert (2, 29) in dates and (2, 30) in dates
+    points = points_in(case, world.codec, world.space, 0.0)
+    count = np.bincount(points.datum.numpy(), minlength=case.sizes["time"])
+    assert (count == case.sizes["point"]).all()

@@ -94,6 +94,18 @@ def test_variables_are_recognised_by_any_of_their_names(make_weather: Make) -> N
         select_variables(to_contract(data), ["2m_temperatur"], "it")
 
 
+def test_two_variables_of_one_short_name_are_refused_unless_one_is_chosen(make_weather: Make) -> None:
+    data = make_weather().assign({"2m_temperature": make_weather()["t2m"] + 1})
+    with pytest.raises(
+        InputError, match=r"two variables of it are 't2m', '2m_temperature' the second of them"
+    ):
+        to_contract(data, "it")
+    chosen = to_contract(data, "it", requested=["2m_temperature"])
+    xr.testing.assert_equal(
+        chosen["t2m"].drop_vars("member", errors="ignore"), data["2m_temperature"].rename("t2m")
+    )
+
+
 def test_static_variables_stay(make_weather: Make) -> None:
     data = make_weather()
     data["orography"] = data["t2m"][0].drop_vars("time").assign_attrs(units="m")

@@ -114,6 +114,21 @@ def test_many_files_are_joined(make_weather: Make, write: Write, tmp_path: Path)
     assert listed.sizes["time"] == 60
 
 
+@pytest.mark.parametrize("order", [("both", "warmer"), ("warmer", "both")])
+def test_two_files_with_different_values_of_a_variable_are_refused(
+    make_weather: Make, write: Write, order: tuple[str, str]
+) -> None:
+    data = make_weather()
+    parts = {"both": data, "same": data[["t2m"]], "warmer": data[["t2m"]] + 1}
+    paths = {name: write(part, f"{name}.nc") for name, part in parts.items()}
+    with pytest.raises(
+        InputError, match=r"'t2m' has other values in '.*' than in '.*': drop it from one of them"
+    ):
+        open_source(Source(path=[paths[name] for name in order]))
+    joined = open_source(Source(path=[paths["both"], paths["same"]]))
+    xr.testing.assert_equal(joined.compute(), data)
+
+
 def broken(path: Path, head: bytes) -> str:
     path.write_bytes(head)
     return str(path)

@@ -35,3 +35,20 @@ def test_persistence_from_the_truth_is_the_difference_of_the_states(world) -> No
         exact = np.mean([((x[p + lead] - x[p]).abs().numpy() * weight).sum((1, 2)).mean() for p in places])
         selected = scores[(scores["pattern"] == TRUTH) & (scores["lead_hours"] == 24 * lead)]
         assert selected["crps"].mean() == pytest.approx(exact, rel=1e-4)
+
+
+def test_no_forecast_is_scored_across_a_gap_of_the_record(world) -> None:
+    """Three days are missing after the twelfth: forecasts of three days from the last before them have no truth."""
+    test = world.split("test").isel(time=[*range(12), *range(15, 40)])
+    test = test.assign_coords(segment=("time", np.repeat([0, 1], [12, 25])))
+    fields = test.drop_vars(["segment", *(v for v in test.data_vars if v not in world.codec.variables)])
+    analyses = (
+        fields.expand_dims(case=1, member=1).isel(time=slice(0, 30)).transpose("case", "time", "member", ...)
+    )
+    analyses = analyses.assign_coords(pattern=("case", ["random"]), k=("case", [0.1]))
+    scores = scores_by_lead(
+        analyses, test, Persistence(world.space), world.codec, first=0, every=1, steps=3, members=1, seed=0
+    )
+    starts = np.unique(scores["start"].to_numpy("M8[s]"))
+    expected = test["time"].values[[*range(9), *range(12, 30)]].astype("M8[s]")
+    assert np.array_equal(starts, expected)

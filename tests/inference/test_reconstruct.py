@@ -1,3 +1,5 @@
+import math
+from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
@@ -13,7 +15,7 @@ from fieldcast.models.climatology import Climatology
 from fieldcast.models.core import Context, Solved
 from fieldcast.training.options import Fit
 from fieldcast.training.run import initial_model
-from fieldcast.training.tuning import tune
+from fieldcast.training.tuning import search, tune
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +113,17 @@ def test_tuning_recovers_a_known_best_choice(world):
     records = tune(model, ReconstructionBatches(states, world.space, Sparsification()), Fit(tuning=24), 0)
     assert model.tuned_values() == {"a": 1.0}
     assert {row["a"] for row in records} == {0.0, 0.5, 1.0, 1.5}
+
+    observed = torch.ones_like(x, dtype=torch.bool)
+    observed[::5] = False  # times without values, which have no score
+    empty = ReconstructionBatches(replace(states, observed=observed), world.space, Sparsification())
+    records = tune(model, empty, Fit(tuning=60), 0)
+    assert model.tuned_values() == {"a": 1.0}
+    assert all(np.isfinite(row["validation"]) for row in records)
+
+
+def test_where_no_value_gives_finite_draws_the_present_one_is_kept(world, caplog):
+    model, table = Shrunk(world.space), []
+    model.choose(a=1.5)
+    assert list(search(model, lambda: math.nan, table)) == [None] * 4
+    assert model.tuned_values() == {"a": 1.5} and "not finite with any value of a; 1.5 is kept" in caplog.text

@@ -136,3 +136,17 @@ def test_a_fresh_model_takes_the_state_of_a_solved_one(space):
     assert torch.equal(fresh.sample(c, draws.again()), model.sample(c, draws.again()))
     with pytest.raises(ValueError, match="needs a past"):
         model.sample(Context(1), draws)
+
+
+def test_a_near_state_is_not_taken_for_a_training_state(space):
+    """Hourly states of a small region hardly change: 1 % apart, they are different states."""
+    x = history(space, 200)
+    x = rounded(x[:1] + 0.01 * x)
+    model = solved(space, x, neighbours=10.0)
+    c = Context(2, past=x[[20, 60]][:, None] + 0.002)
+    near = model.distance(c.past[:, 0]).min(dim=1).values
+    assert (near < 1e-4).all()
+    followed = numbers(model.sample(c, RandomStreams(0, torch.arange(2), members=40)), x)
+    assert all(len(row.unique()) > 5 for row in followed)
+    exact = model.sample(Context(2, past=x[[20, 60]][:, None]), RandomStreams(0, torch.arange(2), members=40))
+    assert numbers(exact, x).tolist() == [[21] * 40, [61] * 40]

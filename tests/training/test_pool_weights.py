@@ -93,6 +93,13 @@ def test_networks_of_one_architecture_do_not_share_their_noise(space):
     assert table[-1]["validation"] == pytest.approx(table[0]["validation"], rel=0.02)
 
 
+def test_a_pool_without_a_scored_trial_keeps_its_weights(space):
+    model = Pool(space, {"first": Normal(space, 0.0, 1.0), "second": Normal(space, 1.0, 1.0)})
+    before = model.weights.clone()
+    (row,) = tune_weights(model, [])
+    assert torch.equal(model.weights, before) and math.isnan(row["validation"])
+
+
 def test_compositions_are_all_weights_in_twentieths():
     weights = compositions(3)
     assert weights.shape == (231, 3) and torch.allclose(weights.sum(dim=1), torch.ones(231).double())

@@ -169,10 +169,16 @@ def refuse_images(fields: xr.Dataset) -> None:
 
 
 def space_of(fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset) -> Space:
-    """The Space of some fields: exact cell areas, points on the sphere, existing cells, standardised static fields."""
+    """The Space of some fields: exact cell areas, points on the sphere, existing cells, standardised static fields.
+
+    Raises
+    ------
+    InputError
+        If the variables exist in different cells.
+    """
     variables = list(conventions.time_varying(fields))
     latitude, longitude = fields["latitude"].values, fields["longitude"].values
-    exists = domain.exists(fields).sel(variable=variables).all("variable").values
+    exists = domain.common_cells(fields)
     tendency = normalisation["tendency"].sel(variable=variables).values
     step = TimeStep.of(fields)
     return Space(
@@ -185,6 +191,7 @@ def space_of(fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Data
         tendency=torch.from_numpy(tendency.astype(np.float32)),
         step=step.hours,
         months=step.months,
+        same_day=step.same_day,
     )
 
 

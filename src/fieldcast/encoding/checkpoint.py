@@ -169,7 +169,7 @@ def unpack(data: bytes, where: str = "the checkpoint", model: Mapping[str, Any] 
         fixed = {name: tensors[f"space.{name}"] for name in SPACE}
         step = TimeStep.stored_in(header)
         grid = {"variables": tuple(header["variables"]), "wraps": header["wraps"]}
-        space = Space(**grid, step=step.hours, months=step.months, **fixed)
+        space = Space(**grid, step=step.hours, months=step.months, same_day=step.same_day, **fixed)
         codec = stored_codec(arrays, header)
     except (KeyError, TypeError) as error:
         raise InputError(f"{where} is incomplete ({error}): train the experiment again.") from None

@@ -19,6 +19,7 @@ def is_header(header: Mapping[str, Any]) -> bool:
         and all(isinstance(name, str) for name in variables)
         and isinstance(step, int | float)
         and isinstance(header.get("step_months", 0), int)
+        and isinstance(header.get("step_same_day", 0), int)
         and isinstance(header.get("wraps"), int)
         and isinstance(header.get("weights"), str)
     )

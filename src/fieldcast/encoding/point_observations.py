@@ -21,7 +21,7 @@ from torch import Tensor
 from fieldcast import calendars, geometry
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.options import POINTS, Sparsification
-from fieldcast.encoding.stations import points_of
+from fieldcast.encoding.stations import points_at
 from fieldcast.fields.bilinear import stencil
 from fieldcast.models.points import Points
 from fieldcast.models.random_streams import RandomStreams, seed_for
@@ -107,15 +107,17 @@ def points_in(case: xr.Dataset, codec: FieldCodec, space: Space, noise: float) -
     if case["pattern"].item() != POINTS:
         return None
     columns = {part: case[f"point_{part}"].values.astype(float).ravel() for part in POINT_COORDINATES}
-    times, per_time = calendars.from_iso(calendars.iso(case["time"])), case.sizes["point"]
+    times = calendars.from_iso(calendars.iso(case["time"]))
+    datum = np.repeat(np.arange(len(times)), case.sizes["point"])
     variable = np.tile(case["point_variable"].values, len(times))
     table = pd.DataFrame(
         {
-            "time": np.repeat(times, per_time),
+            "datum": datum,  # not told by the date in messages, which is standard: 360_day has a 30 February
+            "time": times[datum],
             "variable": np.array(codec.variables)[variable],
             "error": noise * codec.deviation[variable].astype(float),
             **columns,
         }
     )
     table = table.dropna(subset="value").reset_index(drop=True)
-    return points_of(table, case["time"], codec, space, "the stored observations")
+    return points_at(table, table["datum"].to_numpy(), case["time"], codec, space, "the stored observations")

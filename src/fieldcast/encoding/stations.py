@@ -34,6 +34,21 @@ def points_of(
         If the model lacks a variable, if units do not convert, if a station lies outside the grid or in a cell that
         does not exist, or if a reading is far from all `times`.
     """
+    datum = nearest_times(table["time"], times, space.time_step, table, where)
+    return points_at(table, datum, times, codec, space, where)
+
+
+def points_at(
+    table: pd.DataFrame, datum: np.ndarray, times: xr.DataArray, codec: FieldCodec, space: Space, where: str
+) -> Points:
+    """The observations of a table, in the order of its rows, at the times of the indices `datum`.
+
+    Raises
+    ------
+    InputError
+        If the model lacks a variable, if units do not convert, or if a station lies outside the grid or in a cell that
+        does not exist.
+    """
     table = converted(table, {v: str(codec.attrs[v].get("units", "")) for v in codec.variables}, where)
     at = table["latitude"].to_numpy(float), table["longitude"].to_numpy(float)
     exists = space.exists.cpu().numpy()
@@ -49,7 +64,6 @@ def points_of(
         "lies where the model's grid has no cells, for example on land",
         "leave it out",
     )
-    datum = nearest_times(table["time"], times, space.time_step, table, where)
     variable = np.array([codec.variables.index(v) for v in table["variable"]])
     climatology = codec.climatology_at(times).reshape(len(times), len(codec.variables), -1)
     normal = (climatology[datum[:, None], variable[:, None], cells] * weights).sum(1)

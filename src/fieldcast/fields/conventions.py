@@ -101,7 +101,8 @@ def to_contract(
     Raises
     ------
     InputError
-        For a missing axis, a time axis without dates, a curvilinear, rotated or projected grid, or a further dimension.
+        For a missing axis, a time axis without dates, a curvilinear, rotated or projected grid, a further dimension,
+        or two variables of one short name.
     """
     names = None if requested is None else frozenset(requested)
     dataset = _named_axes(dataset, where)
@@ -113,6 +114,11 @@ def to_contract(
         if {"latitude", "longitude"} <= set(array.dims) and array.dtype.kind in "fiu":
             valid = within_valid_range(with_packed_fills(array))
             for new, layer in by_level(valid, str(name), where, names, levels):
+                if new in fields:
+                    raise InputError(
+                        f"two variables of {where} are '{new}', '{name}' the second of them: name the one to use in "
+                        "ingestion.variables, or drop the other"
+                    )
                 fields[new] = _plain(layer)
     if not any("time" in array.dims for array in fields.values()):
         _refuse_non_numbers(dataset, where)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
+from jaxtyping import Bool
 
 from fieldcast.errors import InputError
 from fieldcast.fields.chunked import blocks
@@ -36,6 +37,28 @@ def exists(fields: xr.Dataset) -> xr.DataArray:
     names = time_varying(fields)
     masks = [_any_value(fields[name], has_gaps(fields)) for name in names]
     return xr.concat(masks, dim=xr.Variable("variable", names)).rename("exists").drop_attrs()
+
+
+def common_cells(fields: xr.Dataset) -> Bool[np.ndarray, "y x"]:
+    """The cells in which the variables exist.
+
+    Raises
+    ------
+    InputError
+        If the variables exist in different cells: models take and draw all of them in each cell.
+    """
+    by_variable = exists(fields)
+    common = by_variable.all("variable")
+    if not (by_variable == common).all():
+        counts = ", ".join(
+            f"'{cells['variable'].item()}' in {int(cells.sum())}"
+            for cells in by_variable.transpose("variable", ...)
+        )
+        raise InputError(
+            f"the variables have values in different cells ({counts}), and models need all of them in each: choose "
+            "with ingestion.variables, or set each to missing where another never has a value."
+        )
+    return common.values
 
 
 def _any_value(array: xr.DataArray, gaps: bool) -> xr.DataArray:

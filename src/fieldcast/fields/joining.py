@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 import xarray as xr
 
 from fieldcast import calendars
 from fieldcast.errors import InputError
+from fieldcast.fields.chunked import blocks
 from fieldcast.fields.conventions import units_of
 from fieldcast.fields.notes import with_notes_of_all
 from fieldcast.fields.repair import refuse_far_years
@@ -21,7 +23,8 @@ def join_files(parts: Sequence[tuple[str, xr.Dataset]]) -> xr.Dataset:
     Raises
     ------
     InputError
-        For files on different grids, with different times or calendars, or in different units.
+        For files on different grids, with different times or calendars, in different units, or with different values
+        of one variable.
     """
     if not parts:
         return xr.Dataset()
@@ -30,12 +33,31 @@ def join_files(parts: Sequence[tuple[str, xr.Dataset]]) -> xr.Dataset:
         _check_grid(part, parts[0][1], path, parts[0][0])
         _check_calendar(part["time"], parts[0][1]["time"], path, parts[0][0])
         groups.setdefault(tuple(sorted(map(str, part.data_vars))), []).append((path, part))
-    records = [_concatenated(group) for group in groups.values()]
-    first = records[0]
-    for (path, _), record in zip((group[0] for group in groups.values()), records, strict=True):
+    records = [(group[0][0], _concatenated(group)) for group in groups.values()]
+    first = records[0][1]
+    for path, record in records:
         if "time" in first.dims and not np.array_equal(record["time"].values, first["time"].values):
             raise InputError(f"'{path}' has other times than '{parts[0][0]}': give files of the same period")
-    return xr.merge(records, join="exact", compat="override", combine_attrs="override")
+    for (path, record), (other_path, other) in combinations(records, 2):
+        for name in set(record.data_vars) & set(other.data_vars):
+            if not _equal(record[name], other[name]):
+                raise InputError(
+                    f"'{name}' has other values in '{other_path}' than in '{path}': drop it from one of them"
+                )
+    return xr.merge(
+        [record for _, record in records], join="exact", compat="override", combine_attrs="override"
+    )
+
+
+def _equal(x: xr.DataArray, y: xr.DataArray) -> bool:
+    """Whether two variables have the same dimensions, units and values; read in blocks of time."""
+    if set(x.dims) != set(y.dims) or units_of(x) != units_of(y):
+        return False
+    y = y.transpose(*x.dims)
+    if "time" not in x.dims:
+        return np.array_equal(x.values, y.values, equal_nan=True)
+    x, y = x.transpose("time", ...), y.transpose("time", ...)
+    return all(np.array_equal(values, y[span].values, equal_nan=True) for span, values in blocks(x))
 
 
 def _concatenated(group: Sequence[tuple[str, xr.Dataset]]) -> xr.Dataset:

@@ -42,7 +42,8 @@ def scores_by_lead(
     first, every
         Index of the first start among the times of the analyses, and the number of steps between starts.
     steps
-        Number of leads. Starts without truth at all leads are left out, so that a short record may have none.
+        Number of leads. Starts without truth at all leads, in one unbroken stretch, are left out, so that a short
+        record may have none.
     members
         Number of members; an analysis with a single member is shared by all members of the forecast.
     seed
@@ -52,7 +53,13 @@ def scores_by_lead(
     positions = calendars.positions(truth["time"], times)
     last = min(len(positions), truth.sizes["time"] - int(positions[0]) - steps)
     history, lead = max(1, model.history), model.space.time_step.lead[0]
-    starts = [start for start in range(first, last, every) if start >= history - 1]
+    segment = truth["segment"].values
+    starts = [
+        start
+        for start in range(first, last, every)
+        if start >= history - 1
+        and segment[positions[start] + 1 - history] == segment[positions[start] + steps]
+    ]
     cases = list(zip(analyses["pattern"].values.astype(str), analyses["k"].values.astype(float), strict=True))
     origins = [*cases, (TRUTH, np.nan)]
     table = []

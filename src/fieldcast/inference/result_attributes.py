@@ -29,7 +29,7 @@ SOURCE_ATTRIBUTES = re.compile(
 )
 # attributes of stored fields about their ingestion and their store
 INGESTION_ATTRIBUTES = frozenset(
-    {"digest", "lineage", "missing", "step_hours", "step_months", "wraps", "_variables"}
+    {"digest", "lineage", "missing", "step_hours", "step_months", "step_same_day", "wraps", "_variables"}
 )
 AXES = {"latitude": ("Y", "degrees_north"), "longitude": ("X", "degrees_east"), "time": ("T", None)}
 METHODS = {MEAN: "realization: mean", SPREAD: "realization: standard_deviation"}

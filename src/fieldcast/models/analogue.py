@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from types import MappingProxyType
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fieldcast.models.core import Batch, Context, Solved
@@ -24,8 +24,9 @@ from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
 STRETCH_LENGTH = 64  # number of successive states in each stretch that is kept of a long record
-# mean square difference below which two states are equal up to the rounding of a file
-MAX_ROUNDING_DIFFERENCE = 1e-4
+# mean square difference, as a share of the mean square, up to which two states are equal up to rounding: half precision
+# has a relative error of up to 2^-11, and files add a little
+MAX_ROUNDING_SHARE = 2**-21
 
 
 class Analogue(Solved):
@@ -66,15 +67,16 @@ class Analogue(Solved):
         self.days = record.days[self.candidates + 1]
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
-        distance = self.distance(last(c))[:, self.candidates]
-        nearest = distance.min(dim=1, keepdim=True)
+        now = last(c)
+        distance = self.distance(now)[:, self.candidates]
+        nearest = distance.argmin(dim=1, keepdim=True)
         near = torch.ones_like(distance, dtype=torch.bool)
         if c.day is not None:
             near = within_season(self.days, c.day, near)
         count = near.sum(1, keepdim=True).clamp(max=int(self.neighbours))  # (B, 1)
         ranked = distance.masked_fill(~near, torch.inf).topk(int(count.max()), largest=False).indices
         analogue = ranked.gather(1, (draws.uniform(1)[..., 0] * count).long())  # (B, M)
-        analogue = torch.where(nearest.values < MAX_ROUNDING_DIFFERENCE, nearest.indices, analogue)
+        analogue = torch.where(self._same_state(now, self.candidates[nearest]), nearest, analogue)
         return self.states[self.candidates[analogue] + 1]
 
     def distance(self, x: Float[Tensor, "batch variable y x"]) -> Float[Tensor, "batch time"]:
@@ -83,6 +85,14 @@ class Analogue(Solved):
         weighted = (x * self._weight()).flatten(1)
         square = (weighted * x.flatten(1)).sum(1, keepdim=True)
         return square - 2 * weighted @ self.states.flatten(1).T + self.norms
+
+    def _same_state(
+        self, x: Float[Tensor, "batch variable y x"], index: Int[Tensor, "batch one"]
+    ) -> Bool[Tensor, "batch one"]:
+        """Whether each state is a training state up to rounding; without the cancellation in `distance`."""
+        difference = torch.where(self.space.exists, x - self.states[index[:, 0]], 0.0)
+        square = (difference.square() * self._weight()).sum((1, 2, 3))
+        return (square <= MAX_ROUNDING_SHARE * self.norms[index[:, 0]])[:, None]
 
     def _weight(self) -> Float[Tensor, "y x"]:
         """Area weights that sum to 1 over all variables."""

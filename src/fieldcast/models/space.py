@@ -33,6 +33,8 @@ class Space(nn.Module):
         Hours between two states; 0 where it is unknown, as for images, or irregular.
     months
         Months of the calendar between two states, of which each counts as 730 hours in `step`; 0 for a step in hours.
+    same_day
+        Whether monthly states lie on the same day of each month, neither in its middle nor on its last day.
     """
 
     area: Tensor
@@ -44,17 +46,18 @@ class Space(nn.Module):
     def __init__(
         self, variables: tuple[str, ...], wraps: bool, area: Float[Tensor, "y x"], exists: Bool[Tensor, "y x"],
         points: Float[Tensor, "y x 3"], static: Float[Tensor, "s y x"], tendency: Float[Tensor, " variable"],
-        step: float = 0.0, months: int = 0,
+        step: float = 0.0, months: int = 0, same_day: bool = False,
     ):  # fmt: skip
         super().__init__()
-        self.variables, self.wraps, self.step, self.months = variables, wraps, step, months
+        self.variables, self.wraps, self.step = variables, wraps, step
+        self.months, self.same_day = months, same_day
         fields = {"area": area, "exists": exists, "points": points, "static": static, "tendency": tendency}
         for name, value in fields.items():
             self.register_buffer(name, value, persistent=False)  # checkpoints hold a Space once
 
     def replace(self, **changes: Any) -> Space:
         """A Space that differs in some of its parameters."""
-        plain = {name: getattr(self, name) for name in ("variables", "wraps", "step", "months")}
+        plain = {name: getattr(self, name) for name in ("variables", "wraps", "step", "months", "same_day")}
         parameters: dict[str, Any] = plain | dict(self.named_buffers()) | changes
         return Space(**parameters)
 
@@ -71,7 +74,7 @@ class Space(nn.Module):
     @property
     def time_step(self) -> TimeStep:
         """The interval between two states."""
-        return TimeStep(self.step, self.months)
+        return TimeStep(self.step, self.months, self.same_day)
 
     @property
     def existing_area(self) -> Float[Tensor, "y x"]:

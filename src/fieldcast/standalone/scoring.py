@@ -18,6 +18,7 @@ from fieldcast.fields import normalisation as normalisations
 from fieldcast.fields.conventions import as_dataset, time_varying
 from fieldcast.fields.ingest import ingest
 from fieldcast.fields.repair import MIN_TIMES
+from fieldcast.inference.external_forecasts import in_units_of, on_grid_of
 from fieldcast.scores.bootstrap import MIN_BLOCKS, block_days
 from fieldcast.scores.forecast import forecast_statistics
 from fieldcast.scores.leaderboard import FORECAST, RECONSTRUCT, leaderboard
@@ -104,7 +105,8 @@ def statistics_of(fields: xr.Dataset, training: Data | None) -> Statistics:
     Raises
     ------
     InputError
-        If the truth is too short for a climatology, or the training data cannot be used.
+        If the truth is too short for a climatology, or the training data cannot be used: for the same reasons as any
+        fields, or because variables, grid or units differ from those of the truth.
     """
     if training is None and fields.sizes["time"] < MIN_TIMES:
         raise InputError(
@@ -113,7 +115,9 @@ def statistics_of(fields: xr.Dataset, training: Data | None) -> Statistics:
         )
     record = fields
     if training is not None:
-        record, _ = ingest(as_dataset(training, "the training data"), "the training data")
+        where = "the training data"
+        record, _ = ingest(as_dataset(training, where), where)
+        record = in_units_of(fields, on_grid_of(record, fields, where), where)
     climatology = climatologies.fit(record)
     if training is None and climatology.attrs["kind"] == climatologies.CONSTANT:
         LOG.warning(

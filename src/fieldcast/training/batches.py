@@ -106,9 +106,11 @@ class ReconstructionBatches:
         return Batch(x, context, index=index, observed=present)
 
     def trials(self, count: int, seed: int) -> list[tuple[Batch, RandomStreams]]:
-        """Trials at each fraction k, with one mask for all data of a fraction."""
+        """Trials at each fraction k, with one mask for all data of a fraction; times without values are left out."""
         positions = evenly(len(self), max(1, count // len(FRACTIONS)) * len(FRACTIONS))
         positions = positions.to(self.data.days.device)
+        if self.data.observed is not None:
+            positions = positions[self.data.observed[positions].flatten(1).any(dim=1)]
         trials = []
         for number, k in enumerate(FRACTIONS):
             index = positions[number :: len(FRACTIONS)]

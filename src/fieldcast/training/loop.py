@@ -40,7 +40,7 @@ from fieldcast.training.training_state import (
     learned_weights,
     weights_of,
 )
-from fieldcast.training.tuning import tune
+from fieldcast.training.tuning import scored_trials, tune
 
 LOG = logging.getLogger(__name__)
 
@@ -164,7 +164,7 @@ def solve(model: Solved, inputs: FitInputs) -> list[dict[str, Any]]:
     if isinstance(model, EMOS):
         return fit_emos(model, validation, options.tuning, seed)
     if isinstance(model, Pool):
-        return tune_weights(model, validation.trials(options.tuning, seed))
+        return tune_weights(model, scored_trials(model.space, validation, options.tuning, seed))
     return tune(model, validation, options, seed)
 
 

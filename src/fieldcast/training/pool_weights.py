@@ -10,7 +10,7 @@ over fractions or lead times.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations
 from typing import Any
@@ -29,14 +29,18 @@ STEPS = 20  # weights are multiples of a twentieth: ensembles have ten or twenty
 
 
 @torch.no_grad()
-def tune_weights(model: Pool, trials: Iterable[tuple[Batch, RandomStreams]]) -> list[dict[str, Any]]:
+def tune_weights(model: Pool, trials: Sequence[tuple[Batch, RandomStreams]]) -> list[dict[str, Any]]:
     """Set the best weights, and return the scores of each part alone and, in the last row, of the pool.
+
+    Without trials the weights stay as they are.
 
     Raises
     ------
     InputError
         If the draws of a part are not finite, because all weights would then have the same score.
     """
+    if not trials:
+        return [{"step": 0, **model.tuned_values(), "validation": math.nan}]
     distances = [pair for batch, draws in trials for pair in mean_distances(model, batch, draws)]
     a, b = (torch.stack(terms) for terms in zip(*distances, strict=True))
     diverged = [name for number, name in enumerate(model.parts) if not a[:, number].isfinite().all()]

@@ -33,14 +33,23 @@ def tune(model: Model, validation: Batches, options: Fit, seed: int) -> list[dic
 
     A model without choices is scored once. If nothing is observed in the validation split, nothing is tuned.
     """
-    batches = validation.trials(options.tuning, seed)
-    if all(batch.observed is not None and not batch.observed.any() for batch, _ in batches):
-        LOG.warning("nothing is observed in the validation split, so nothing is tuned.")
+    batches = scored_trials(model.space, validation, options.tuning, seed)
+    if not batches:
         return [{"step": 0, **model.tuned_values(), "validation": math.nan}]
     table: list[dict[str, Any]] = []
     for _ in search(model, lambda: np.mean([score(model, batch, draws) for batch, draws in batches]), table):
         pass
     return table
+
+
+def scored_trials(
+    space: Space, validation: Batches, count: int, seed: int
+) -> list[tuple[Batch, RandomStreams]]:
+    """The trials of the validation split in which a cell is scored; logs a warning if there are none."""
+    trials = [trial for trial in validation.trials(count, seed) if scored_weight(space, trial[0]).any()]
+    if not trials:
+        LOG.warning("nothing is observed in the validation split, so nothing is tuned.")
+    return trials
 
 
 def search(model: Model, trial: Callable[[], float], table: list[dict[str, Any]]) -> Iterator[None]:
@@ -66,12 +75,15 @@ def search(model: Model, trial: Callable[[], float], table: list[dict[str, Any]]
 
     yield from trials([{}])
     for name, values in model.choices.items():
+        best = model.tuned_values()[name]
         results = yield from trials([{name: value} for value in values])
-        if not np.isfinite(results).any():
+        if np.isfinite(results).any():
+            best = values[int(np.argmin(np.nan_to_num(results, nan=np.inf)))]
+        else:
             LOG.warning(
-                "tuning: the model's draws are not finite with any value of %s; the first is kept.", name
+                "tuning: the model's draws are not finite with any value of %s; %g is kept.", name, best
             )
-        model.choose(**{name: values[int(np.argmin(np.nan_to_num(results, nan=np.inf)))]})
+        model.choose(**{name: best})
 
 
 def number_of_trials(model: Model) -> int:

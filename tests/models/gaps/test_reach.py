@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from fieldcast.geometry import unit_points
 from fieldcast.models.gaps import reach
 
 TIMES, CELLS = 600, 120
@@ -32,6 +33,19 @@ def test_e_folding_lengths_are_recovered(field: tuple[torch.Tensor, ...]) -> Non
     assert reach.e_folding_steps(x, observed, torch.zeros(TIMES, dtype=torch.long)) == pytest.approx(
         DURATION, abs=1
     )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("spacing", [1e-3, 1.6e-5])
+def test_cells_of_a_fine_grid_are_not_away_from_themselves(dtype: torch.dtype, spacing: float) -> None:
+    """Cells 6 km and 100 m apart: distances by |x|^2 - 2 xy + |y|^2 would be those between rounding errors."""
+    generator, degrees = torch.Generator().manual_seed(3), 40 + np.rad2deg(spacing) * np.arange(30)
+    points = torch.from_numpy(unit_points(degrees, degrees)).reshape(900, 3)
+    distance = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
+    root = torch.linalg.cholesky((-distance / (3 * spacing)).exp() + 1e-4 * torch.eye(900))
+    x = (torch.randn(TIMES, 900, generator=generator) @ root.T.float()).to(dtype)
+    length = reach.e_folding_distance(x, torch.ones_like(x, dtype=torch.bool), points.to(dtype))
+    assert length == pytest.approx(3 * spacing, rel=0.1)
 
 
 def test_binned_values_equal_those_of_all_pairs() -> None:

@@ -62,11 +62,13 @@ def e_folding_distance(
         square[:, cells] = (z.square().T @ present) * (o.T @ values.square())
         correlation[:, cells] = z.T @ values
     correlation /= square.sqrt()
-    distance = torch.cdist(points[centre], points)
+    # not by |x|^2 - 2 xy + |y|^2, whose rounding errors would give cells a distance from themselves
+    mode = "donot_use_mm_for_euclid_dist"
+    distance = torch.cdist(points[centre].double(), points.double(), compute_mode=mode)
     valid = (count >= MIN_PAIRS) & (square > 0) & (distance > 0)
     if not valid.any():
         return float(distance.max())
-    log_distance, pair_correlation = distance[valid].double().log(), correlation[valid].double()
+    log_distance, pair_correlation = distance[valid].log(), correlation[valid].double()
     low, high = float(log_distance.min()), float(log_distance.max())
     bin_index = ((log_distance - low) / max(high - low, 1e-9) * DISTANCE_BINS).long()
     bin_index = bin_index.clamp(max=DISTANCE_BINS - 1)
