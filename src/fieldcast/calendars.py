@@ -83,7 +83,7 @@ def from_iso(texts: Any) -> np.ndarray:
     except ValueError:
         months, days = texts.astype("<U7").astype("M8[M]"), np.array([int(text[8:10]) for text in texts])
         last = ((months + 1).astype("M8[D]") - months.astype("M8[D]")).astype(int)
-        clock = np.array([f"T{text[11:]}" for text in texts])
+        clock = np.array([text[10:] for text in texts])
         day = np.minimum(days, last)
         return np.array(
             [f"{m}-{d:02d}{c}" for m, d, c in zip(months, day, clock, strict=True)], dtype="M8[s]"

@@ -328,6 +328,8 @@ def test_fields_of_noon_are_filled_at_noon() -> None:
     np.testing.assert_array_equal(times_of(table, day, "1990-06-01T12:00:00", "'stations'"), noons)
     midnights = times_of(table, day, "0001-01-01T00:00:00", "'stations'")
     np.testing.assert_array_equal(midnights, noons.ceil("D"))
+    of_360_days = times_of(table, day, "2001-02-30T00:00:00", "'stations'")
+    np.testing.assert_array_equal(of_360_days, midnights)
     six_hours = times_of(table, TimeStep(6.0), "2001-01-01T03:00:00", "'stations'").values
     assert {str(time)[11:13] for time in six_hours} == {"15", "03"}
 

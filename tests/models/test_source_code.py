@@ -9,7 +9,7 @@ import pytest
 from fieldcast.encoding.checkpoint import model_digest
 from fieldcast.lineage import differences
 from fieldcast.models import source_code
-from fieldcast.models.source_code import code_of
+from fieldcast.models.source_code import code_in, code_of
 
 ORIGINAL = '''
 """A model."""
@@ -42,6 +42,18 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], di
 def test_modules_of_all_parts_have_a_digest(write: Callable[[str], dict[str, str]]) -> None:
     assert write(ORIGINAL).keys() == {"mine:model", f"vae of {source_code.version()}"}
     assert code_of({"type": "no_such_package:model.Mine"}) == {}
+
+
+def test_a_package_and_other_modules_have_a_digest(write: Callable[[str], dict[str, str]]) -> None:
+    digests = set()
+    for text in (
+        ORIGINAL,
+        ORIGINAL.replace("x = c", "x equals c"),
+        ORIGINAL.replace("return c", "return 2 * c"),
+    ):
+        write(text)
+        digests |= {code_in("mine"), code_in("fieldcast.models.gaps", "mine.model")}
+    assert len(digests) == 4
 
 
 @pytest.mark.parametrize(

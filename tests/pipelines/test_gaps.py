@@ -228,11 +228,12 @@ def test_interrupted_trials_resume_to_the_same_result(
     assert (part / "08_reporting/gaps.txt").read_text().strip() in capsys.readouterr().out
 
 
-def test_trials_of_other_data_are_not_resumed(whole: Path) -> None:
+def test_trials_of_other_data_or_code_are_not_resumed(whole: Path) -> None:
     file = (whole / "06_models/gaps_trials.safetensors").read_bytes()
     lineage = gap_trials.unpack_state(file, "")[1]
     trials = gap_trials.from_file(file, lineage, torch.device("meta"))
     names = [trial.name for trial in trials]
     assert names[: len(FILLERS)] == list(FILLERS) and len(set(names[len(FILLERS) :])) == 1
     assert {getattr(trials[0], part).device.type for part in gap_trials.TENSORS} == {"meta"}
-    assert gap_trials.from_file(file, {**lineage, "data": "0123456789ab"}, torch.device("cpu")) == []
+    for changed in ("data", "code"):
+        assert gap_trials.from_file(file, {**lineage, changed: "0123456789ab"}, torch.device("cpu")) == []

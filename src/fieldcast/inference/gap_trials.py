@@ -21,6 +21,7 @@ from fieldcast.errors import InputError
 from fieldcast.fields import domain
 from fieldcast.inference.gaps_series import Stretches
 from fieldcast.lineage import matches
+from fieldcast.models import gaps
 from fieldcast.models.gaps.error_variance import ErrorPredictors, ErrorVariances
 from fieldcast.models.gaps.fillers import FILLERS, dineof
 from fieldcast.models.gaps.hidden import Hidden
@@ -30,6 +31,7 @@ from fieldcast.models.gaps.reach import nearest_observation
 from fieldcast.models.gaps.record import Filler, Record
 from fieldcast.models.gaps.trial import ErrorStatistics, Trial, error_statistics, run_trial
 from fieldcast.models.random_streams import seed_for
+from fieldcast.models.source_code import code_in
 from fieldcast.progress import Progress
 
 LOG = logging.getLogger(__name__)
@@ -96,6 +98,7 @@ class Comparison:
         lineage = {
             "data": fields.attrs["digest"], "seed": seed, "methods": list(fillers), "selections": SELECTIONS,
             "predictors": list(ErrorPredictors._fields), "format": FORMAT, "device": visible.record.x.device.type,
+            "code": code_in(gaps.__name__, *(filler.__module__ for filler in fillers.values())),
         }  # fmt: skip
         return cls(
             fields,

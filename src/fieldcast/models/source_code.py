@@ -35,6 +35,13 @@ def code_of(config: Mapping[str, Any]) -> dict[str, str]:
     return digests
 
 
+def code_in(package: str, *modules: str) -> str:
+    """Digest of the code of all modules of a package, and of some other modules."""
+    own = [path for folder in folders_of(package) for path in sorted(folder.rglob("*.py"))]
+    others = [source_of(module) for module in sorted(set(modules))]
+    return lineage.digest([digest(path) for path in [*own, *others] if path is not None])
+
+
 def types(config: Any) -> Iterator[str]:
     """The value of `type` in a configuration and in each of its parts."""
     if isinstance(config, Mapping):
@@ -49,19 +56,23 @@ def classes(package: str = "") -> list[str]:
 
     Nothing is imported but the package itself; an absent one has no classes.
     """
-    try:
-        spec = find_spec(package or OURS)
-    except (ImportError, ValueError):
-        return []
-    folders = [Path(place) for place in spec.submodule_search_locations or ()] if spec else []
     named = [
         f"{'.'.join(path.relative_to(folder).with_suffix('').parts)}.{node.name}"
-        for folder in folders
+        for folder in folders_of(package or OURS)
         for path in sorted(folder.rglob("*.py"))
         for node in parsed(path)
         if isinstance(node, ast.ClassDef)
     ]
     return [f"{package}:{name}" for name in named] if package else named
+
+
+def folders_of(package: str) -> list[Path]:
+    """The folders of a package; none if it is absent."""
+    try:
+        spec = find_spec(package)
+    except (ImportError, ValueError):
+        return []
+    return [Path(place) for place in spec.submodule_search_locations or ()] if spec else []
 
 
 def parsed(path: Path) -> list[ast.stmt]:
