@@ -1,5 +1,6 @@
 """A record with clouds in every field: errors below those of interpolation in time, and a spread that is right."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -282,6 +283,11 @@ def test_overpasses_without_a_step_and_a_complete_variable_are_filled_too(
     result = fieldcast.fill_gaps(irregular)
     assert int(result["sst"].isnull().sum(("lat", "lon")).max()) == 1  # the land
     np.testing.assert_array_equal(result["wind"], irregular["wind"])
+    minutes = np.sort(np.random.default_rng(1).permutation(9000)[:60])
+    without_step = fieldcast.fill_gaps(
+        part.assign_coords(time=part["time"][0].values + minutes * np.timedelta64(61, "s"))
+    )
+    assert re.search(r"Correlation falls to 1/e at \d+ km\.", without_step.attrs["comment"])
 
 
 def test_a_monthly_record_of_ten_years_is_filled_better_than_linearly_in_time() -> None:

@@ -151,7 +151,9 @@ def extrapolation(outcome: Outcome, columns: Bool[Tensor, " column"], name: str)
     flag = outcome.flag[:, columns]
     filled, extrapolated = ((flag == value) for value in (FILLED, EXTRAPOLATED))
     missing = int(filled.count_nonzero() + extrapolated.count_nonzero())
-    yield f"Correlation falls to 1/e at {great_circle_km(space):.0f} km and at {counted(time, 'step')}."
+    segment = outcome.gappy.record.segment
+    steps = f" and at {counted(time, 'step')}" if (segment.diff() == 0).any() else ""
+    yield f"Correlation falls to 1/e at {great_circle_km(space):.0f} km{steps}."
     count = counts(extrapolated)[0]
     if not count.any():
         yield (

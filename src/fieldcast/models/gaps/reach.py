@@ -85,8 +85,12 @@ def e_folding_distance(
 def e_folding_steps(
     x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], segment: Int[Tensor, " time"]
 ) -> int:
-    """First lag tau, in steps, at which the correlation of a cell with itself falls below 1 / e; at least 1."""
-    largest = max(1, len(x) // 2)
+    """First lag tau, in steps, at which the correlation of a cell with itself falls below 1 / e.
+
+    At least 1, and at most half of the record and the longest lag within a segment.
+    """
+    longest = int(segment.bincount().max())
+    largest = max(1, min(len(x) // 2, longest - 1))
     for lag in range(1, largest):
         if lagged_correlation(x, observed, segment, lag)[1] < 1 / math.e:  # false for NaN
             return lag
