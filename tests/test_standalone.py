@@ -359,7 +359,7 @@ def test_variables_in_different_cells_are_refused(waves: xr.Dataset) -> None:
     both = waves.assign(sst=waves["t"].where(waves["longitude"] > 100))
     with pytest.raises(
         InputError,
-        match=r"values in different cells \('t' in 40, 'sst' in 25\).* choose with ingestion.variables",
+        match=r"values in different cells \('t' in 40, 'sst' in 25\).* select some of them with ingestion.variables",
     ):
         fieldcast.fit(both, "reconstruct.climatology", conf=CONF)
     alike = both.where(waves["longitude"] > 100)
@@ -378,6 +378,9 @@ def test_training_data_are_compared_with_the_truth(waves: xr.Dataset) -> None:
     pd.testing.assert_frame_equal(
         fieldcast.score(truth, forecasts, training=in_millikelvin), expected, rtol=1e-4, check_dtype=False
     )
+    static = truth.assign(zs=truth["t"][0].drop_vars("time").assign_attrs(units="m"))
+    scores = fieldcast.score(static, forecasts, training=training)
+    pd.testing.assert_frame_equal(scores.drop(columns="data"), expected.drop(columns="data"))
     with pytest.raises(InputError, match=r"the training data"):
         fieldcast.score(truth, forecasts, training=training.isel(latitude=slice(0, 4)))
     with pytest.raises(InputError, match=r"the training data"):

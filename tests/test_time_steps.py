@@ -28,10 +28,10 @@ RECORDS = {
     "middle of the month": (middles(), TimeStep(730.0, 1)),
     "seasons": (pd.date_range("2000-12-01", periods=40, freq="QS-DEC"), TimeStep(2190.0, 3, True)),
     "years": (pd.date_range("1960-07-01", periods=40, freq="YS-JUL"), TimeStep(8760.0, 12, True)),
-    "360_day": (middles("360_day"), TimeStep(730.0, 1)),
+    "360_day": (middles("360_day"), TimeStep(730.0, 1, True)),
     "julian": (middles("julian"), TimeStep(730.0, 1)),
     "a twelfth of 365 days": (
-        cftime.num2date((np.arange(40) + 0.5) * 365 / 12, "days since 2001-01-01", "noleap"), TimeStep(730.0, 1, True),
+        cftime.num2date((np.arange(40) + 0.5) * 365 / 12, "days since 2001-01-01", "noleap"), TimeStep(730.0, 1),
     ),
     "one time": (pd.date_range("2001-01-01", periods=1), TimeStep(0.0)),
 }  # fmt: skip
@@ -61,25 +61,38 @@ def test_a_day_that_a_month_lacks_is_its_last():
 
 
 FIRSTS = pd.date_range("2000-03-01", periods=40, freq="MS")
-PLACES = {
-    "1st": FIRSTS,
-    "15th": FIRSTS + pd.Timedelta(days=14),
-    "28th": FIRSTS + pd.Timedelta(days=27),
-    "middle": middles(),
-    "last day": pd.date_range("2000-03-31", periods=40, freq="ME"),
+LASTS = pd.date_range("2000-03-31", periods=40, freq="ME")
+WITHOUT_29_FEBRUARY = LASTS.where(LASTS.strftime("%m-%d") != "02-29", LASTS - pd.Timedelta(days=1))
+RECORDS_OF_MONTHS = {  # times, and whether they keep to a day of the month
+    "on the first": (FIRSTS, True),
+    "on the 15th": (FIRSTS + pd.Timedelta(days=14), True),
+    "on the 28th": (FIRSTS + pd.Timedelta(days=27), True),
+    "in the middle": (middles(), False),
+    "on the last day": (LASTS, False),
+    "on the last day of noleap": (WITHOUT_29_FEBRUARY, False),
 }
 
 
-@pytest.mark.parametrize("place", PLACES)
-def test_a_single_february_stays_where_its_record_lies(place):
+@pytest.mark.parametrize("name", RECORDS_OF_MONTHS)
+def test_a_single_february_is_continued_like_its_record(name):
     """15 February is a middle, 28 February a last day: the record tells whether the next month's is one."""
-    times = np.asarray(PLACES[place])
-    step = TimeStep.stored_in(step_of(times).attrs())
-    assert step.same_day == place.endswith(("st", "th"))
+    times, same_day = RECORDS_OF_MONTHS[name]
+    times, step = np.asarray(times), TimeStep.stored_in(step_of(times).attrs())
+    assert step.same_day == same_day
     for february in np.flatnonzero(pd.DatetimeIndex(times).month == 2).tolist():
         alone = times[february : february + 1]
+        if name.endswith("noleap") and pd.Timestamp(alone[0]).is_leap_year:
+            continue
         later = np.concatenate([step.after(alone, number) for number in (1, 2)])
         assert np.array_equal(later, times[february + 1 : february + 3])
+
+
+def test_middles_of_noleap_months_are_middles_in_the_standard_calendar():
+    times = calendars.from_iso(calendars.iso(middles("noleap", 60)))
+    step = step_of(times)
+    assert step == TimeStep(730.0, 1)
+    january = np.array(["2003-01-16T12:00:00"], "M8[s]")
+    assert step.after(january).tolist() == np.array(["2003-02-15"], "M8[s]").tolist()
 
 
 def test_times_of_another_record_keep_their_own_place_in_the_month():

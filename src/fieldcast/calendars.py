@@ -1,7 +1,7 @@
 """Times in any calendar, `datetime64` and `cftime` alike: day and fraction of the year, ISO text, hours.
 
 Every year has 365 days: 29 February counts as 28 February, so that a day of the year means the same season in every
-year. The 360 days of `360_day` are spread over them: its day 360 is day 365.
+year. A day of `360_day` counts as a day of the same month; two days of its February may share one.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ class InitialTimes(TypedDict):
     train: list[str]  # first and last time of the training split
     step_hours: float
     step_months: NotRequired[int]  # number of months of a calendar step
-    step_same_day: NotRequired[int]  # 1 if monthly times lie on one day, neither mid-month nor the last day
+    step_same_day: NotRequired[int]  # 1 if monthly times keep to a day of the month
     scored: list[str]  # initial times
     leads: int  # number of steps of each forecast
     members: int

@@ -29,8 +29,8 @@ class TimeStep(NamedTuple):
     """The interval between two times of a record.
 
     `months` is 0 for a step in hours; `hours` is nominal for a step in months, and 0 where no step is regular.
-    `same_day` holds if monthly times lie on the same day of each month, neither in its middle nor on its last day: a
-    single 15 or 28 February does not tell.
+    `same_day` holds if monthly times keep to a day of the month more closely than to its middle or its end, which a
+    single 15 or 28 February leaves open.
     """
 
     hours: float
@@ -97,8 +97,8 @@ def step_of(times: Any) -> TimeStep:
         return TimeStep(0.0)
     months = most_common(np.diff(month_numbers(times)))
     if months >= 1 and in_months(times, int(months)):
-        same_day = not (in_the_middle(times) or on_the_last_day(times))
-        return TimeStep(float(MONTH * months), int(months), same_day)
+        to_day, to_middle, to_end = ranges_in_months(times)
+        return TimeStep(float(MONTH * months), int(months), bool(2 * to_day <= min(to_middle, 2 * to_end)))
     return TimeStep(calendars.step_hours(times))
 
 
@@ -108,9 +108,16 @@ def in_months(times: Any, months: int) -> bool:
     numbers = month_numbers(array)
     if np.any(np.diff(numbers) < 1) or np.any((numbers - numbers[0]) % months):
         return False
-    since, until = from_month_ends(array)
-    most = span(MAX_MONTH_OFFSET, array)
-    return any(bool(np.max(offset) - np.min(offset) <= most) for offset in (since, since - until, until))
+    return bool(min(ranges_in_months(array)) <= span(MAX_MONTH_OFFSET, array))
+
+
+def ranges_in_months(times: Any) -> tuple[Any, Any, Any]:
+    """Ranges (largest minus smallest) of the time since the month began, of twice that from its middle, until its end.
+
+    The range of times on the same day of each month is 0 for the first, of times in the middle for the second.
+    """
+    since, until = from_month_ends(calendars.values(times))
+    return tuple(np.max(offset) - np.min(offset) for offset in (since, since - until, until))
 
 
 def rounded_times(times: Any) -> np.ndarray | None:
@@ -151,8 +158,8 @@ def regular(counts: Float[np.ndarray, " steps"]) -> Bool[np.ndarray, " steps"]:
 def months_later(times: Any, months: int, same_day: bool = False) -> np.ndarray:
     """Each time, some calendar months later: in the middle or on the last day if all are, else on the same day.
 
-    A day that the later month does not have becomes its last. Times on one day of their months, such as a single
-    15 February, stay on it with `same_day`.
+    With `same_day`, times that share one day of the month, such as a single 15 February, stay on it. A day that the
+    later month does not have becomes its last.
     """
     array = calendars.values(times)
     numbers = month_numbers(array)

@@ -94,16 +94,26 @@ def test_variables_are_recognised_by_any_of_their_names(make_weather: Make) -> N
         select_variables(to_contract(data), ["2m_temperatur"], "it")
 
 
-def test_two_variables_of_one_short_name_are_refused_unless_one_is_chosen(make_weather: Make) -> None:
-    data = make_weather().assign({"2m_temperature": make_weather()["t2m"] + 1})
+def test_variables_that_would_have_one_short_name_keep_their_own(make_weather: Make) -> None:
+    data = make_weather()
+    data = data.assign({"2m_temperature": data["t2m"] + 1, "total_column_vapor": data["msl"]})
+    data = data.assign(total_column_water_vapour=data["msl"] + 1)
+    both = to_contract(data, "it")
+    for name in data.data_vars:
+        np.testing.assert_array_equal(both[name], data[name])
+    for name in ("t2m", "2m_temperature"):
+        chosen = select_variables(to_contract(data, "it", requested=[name]), [name], "it")
+        assert list(chosen.data_vars) == [name]
+        np.testing.assert_array_equal(chosen[name], data[name])
+
+
+def test_a_level_and_a_variable_of_one_name_are_refused(make_weather: Make) -> None:
+    data = with_levels(make_weather()).assign(z500=make_weather()["msl"])
     with pytest.raises(
-        InputError, match=r"two variables of it are 't2m', '2m_temperature' the second of them"
+        InputError, match=r"of it would both be called 'z500', one of them of 'z500': drop one"
     ):
         to_contract(data, "it")
-    chosen = to_contract(data, "it", requested=["2m_temperature"])
-    xr.testing.assert_equal(
-        chosen["t2m"].drop_vars("member", errors="ignore"), data["2m_temperature"].rename("t2m")
-    )
+    assert list(to_contract(data, "it", levels=[850.0]).data_vars) == ["z850", "z500"]
 
 
 def test_static_variables_stay(make_weather: Make) -> None:

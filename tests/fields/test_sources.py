@@ -125,6 +125,9 @@ def test_two_files_with_different_values_of_a_variable_are_refused(
         InputError, match=r"'t2m' has other values in '.*' than in '.*': drop it from one of them"
     ):
         open_source(Source(path=[paths[name] for name in order]))
+    relabelled = write(data["t2m"].assign_attrs(units="degC").to_dataset(), "relabelled.nc")
+    with pytest.raises(InputError, match=r"'t2m' has other units in '.*' than in '.*'"):
+        open_source(Source(path=[paths["both"], relabelled]))
     joined = open_source(Source(path=[paths["both"], paths["same"]]))
     xr.testing.assert_equal(joined.compute(), data)
 

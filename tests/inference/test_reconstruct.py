@@ -115,7 +115,9 @@ def test_tuning_recovers_a_known_best_choice(world):
     assert {row["a"] for row in records} == {0.0, 0.5, 1.0, 1.5}
 
     observed = torch.ones_like(x, dtype=torch.bool)
-    observed[::5] = False  # times without values, which have no score
+    observed[::5] = (
+        False  # times without a score: trials of all times at one fraction, were they not left out
+    )
     empty = ReconstructionBatches(replace(states, observed=observed), world.space, Sparsification())
     records = tune(model, empty, Fit(tuning=60), 0)
     assert model.tuned_values() == {"a": 1.0}
@@ -125,5 +127,7 @@ def test_tuning_recovers_a_known_best_choice(world):
 def test_where_no_value_gives_finite_draws_the_present_one_is_kept(world, caplog):
     model, table = Shrunk(world.space), []
     model.choose(a=1.5)
-    assert list(search(model, lambda: math.nan, table)) == [None] * 4
+    for _ in search(model, lambda: math.nan, table):
+        pass
+    assert len(table) == 4
     assert model.tuned_values() == {"a": 1.5} and "not finite with any value of a; 1.5 is kept" in caplog.text

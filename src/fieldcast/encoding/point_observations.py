@@ -112,7 +112,7 @@ def points_in(case: xr.Dataset, codec: FieldCodec, space: Space, noise: float) -
     variable = np.tile(case["point_variable"].values, len(times))
     table = pd.DataFrame(
         {
-            "datum": datum,  # not told by the date in messages, which is standard: 360_day has a 30 February
+            "datum": datum,  # two dates of 360_day may become one standard date, which only messages show
             "time": times[datum],
             "variable": np.array(codec.variables)[variable],
             "error": noise * codec.deviation[variable].astype(float),

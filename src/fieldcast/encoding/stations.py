@@ -120,10 +120,7 @@ def times_of(table: pd.DataFrame, step: TimeStep, first: str, where: str) -> xr.
     if step.months:
         times = table["time"].to_numpy().astype("M8[M]").astype("M8[s]")
     else:
-        seconds, begin = (
-            round(3600 * step.hours),
-            calendars.from_iso(np.array([first]))[0].astype("M8[s]").astype(int),
-        )
+        seconds, begin = round(3600 * step.hours), calendars.from_iso([first])[0].astype(int)
         since = table["time"].to_numpy().astype("M8[s]").astype(int) - begin
         times = (begin + seconds * np.floor(since / seconds + 0.5).astype(int)).astype("M8[s]")
     return xr.DataArray(np.unique(times), dims="time", name="time")

@@ -21,6 +21,7 @@ from fieldcast.fields.fills import with_packed_fills
 from fieldcast.fields.levels import by_level
 from fieldcast.fields.notes import WIDE_ATTR, notes_of
 from fieldcast.fields.packing import misfit
+from fieldcast.fields.parameter_names import names_in_file
 from fieldcast.fields.valid import within_valid_range
 from fieldcast.fields.versions import unique_times
 
@@ -102,28 +103,34 @@ def to_contract(
     ------
     InputError
         For a missing axis, a time axis without dates, a curvilinear, rotated or projected grid, a further dimension,
-        or two variables of one short name.
+        or a variable and a level, or two levels, that would have the same name.
     """
     names = None if requested is None else frozenset(requested)
     dataset = _named_axes(dataset, where)
     attrs = {key: dataset.attrs[key] for key in ("source", "title", "references") if key in dataset.attrs}
-    fields = {}
+    fields: dict[str, xr.DataArray] = {}
     for name, array in dataset.data_vars.items():
         if text := misfit(array.encoding, str(name), where):
             raise InputError(text)
-        if {"latitude", "longitude"} <= set(array.dims) and array.dtype.kind in "fiu":
-            valid = within_valid_range(with_packed_fills(array))
-            for new, layer in by_level(valid, str(name), where, names, levels):
-                if new in fields:
-                    raise InputError(
-                        f"two variables of {where} are '{new}', '{name}' the second of them: name the one to use in "
-                        "ingestion.variables, or drop the other"
-                    )
-                fields[new] = _plain(layer)
+    gridded = {str(name): array for name, array in dataset.data_vars.items() if _is_gridded(array)}
+    short_names = names_in_file(gridded)
+    for name, array in gridded.items():
+        valid = within_valid_range(with_packed_fills(array))
+        for new, layer in by_level(valid, name, short_names[name], where, names, levels):
+            if new in fields:
+                raise InputError(
+                    f"two variables or levels of {where} would both be called '{new}', one of them of '{name}': drop "
+                    "one, or choose with ingestion.variables or ingestion.levels"
+                )
+            fields[new] = _plain(layer)
     if not any("time" in array.dims for array in fields.values()):
         _refuse_non_numbers(dataset, where)
     coords = {name: _plain_coordinate(dataset[name]) for name in DIMS}
     return xr.Dataset(fields, coords=coords, attrs=attrs)
+
+
+def _is_gridded(array: xr.DataArray) -> bool:
+    return {"latitude", "longitude"} <= set(array.dims) and array.dtype.kind in "fiu"
 
 
 def _refuse_non_numbers(dataset: xr.Dataset, where: str) -> None:

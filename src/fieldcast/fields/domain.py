@@ -50,13 +50,11 @@ def common_cells(fields: xr.Dataset) -> Bool[np.ndarray, "y x"]:
     by_variable = exists(fields)
     common = by_variable.all("variable")
     if not (by_variable == common).all():
-        counts = ", ".join(
-            f"'{cells['variable'].item()}' in {int(cells.sum())}"
-            for cells in by_variable.transpose("variable", ...)
-        )
+        counts = ", ".join(f"'{cells['variable'].item()}' in {int(cells.sum())}" for cells in by_variable)
         raise InputError(
-            f"the variables have values in different cells ({counts}), and models need all of them in each: choose "
-            "with ingestion.variables, or set each to missing where another never has a value."
+            f"the variables have values in different cells ({counts}), and models need all of them in each: "
+            "select some of them with ingestion.variables (in Python, from the data set), or set all to missing in the "
+            "cells where one never has a value."
         )
     return common.values
 

@@ -22,7 +22,7 @@ from fieldcast.fields import conventions
 from fieldcast.fields.coordinates import in_degrees, refuse_projected
 from fieldcast.fields.fills import with_packed_fills
 from fieldcast.fields.notes import notes_of
-from fieldcast.fields.parameter_names import short
+from fieldcast.fields.parameter_names import names_in_file
 from fieldcast.fields.valid import with_valid_range
 from fieldcast.time_steps import MONTH
 
@@ -64,11 +64,12 @@ def to_forecasts(dataset: xr.Dataset, where: str, requested: Collection[str] | N
     axes |= {axis: in_degrees(axes[axis], axis, where) for axis in ("latitude", "longitude")}
     dims = {str(coordinate.dims[0]): axis for axis, coordinate in axes.items() if coordinate.ndim}
     needed = {"latitude", "longitude", *({"lead", "start"} & set(dims.values()))}
-    gridded = {
-        short(str(name)): array
+    on_grid = {
+        str(name): array
         for name, array in dataset.data_vars.items()
         if array.dtype.kind in "fiu" and needed <= {dims.get(str(d)) for d in array.dims}
     }
+    gridded = {new: on_grid[name] for name, new in names_in_file(on_grid).items()}
     selected = {name: array for name, array in gridded.items() if requested is None or name in requested}
     forecasts = {name: _plain(array, dims, where) for name, array in (selected or gridded).items()}
     if not forecasts:

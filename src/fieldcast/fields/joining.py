@@ -23,8 +23,8 @@ def join_files(parts: Sequence[tuple[str, xr.Dataset]]) -> xr.Dataset:
     Raises
     ------
     InputError
-        For files on different grids, with different times or calendars, in different units, or with different values
-        of one variable.
+        For files on different grids, with different times or calendars, in different units, or with different
+        dimensions or values of one variable.
     """
     if not parts:
         return xr.Dataset()
@@ -39,25 +39,28 @@ def join_files(parts: Sequence[tuple[str, xr.Dataset]]) -> xr.Dataset:
         if "time" in first.dims and not np.array_equal(record["time"].values, first["time"].values):
             raise InputError(f"'{path}' has other times than '{parts[0][0]}': give files of the same period")
     for (path, record), (other_path, other) in combinations(records, 2):
-        for name in set(record.data_vars) & set(other.data_vars):
-            if not _equal(record[name], other[name]):
+        for name in (name for name in record.data_vars if name in other.data_vars):
+            if difference := _difference(record[name], other[name]):
                 raise InputError(
-                    f"'{name}' has other values in '{other_path}' than in '{path}': drop it from one of them"
+                    f"'{name}' has other {difference} in '{other_path}' than in '{path}': drop it from one of them"
                 )
     return xr.merge(
         [record for _, record in records], join="exact", compat="override", combine_attrs="override"
     )
 
 
-def _equal(x: xr.DataArray, y: xr.DataArray) -> bool:
-    """Whether two variables have the same dimensions, units and values; read in blocks of time."""
-    if set(x.dims) != set(y.dims) or units_of(x) != units_of(y):
-        return False
+def _difference(x: xr.DataArray, y: xr.DataArray) -> str:
+    """The first of dimensions, units and values in which two variables differ; empty if they are equal."""
+    if set(x.dims) != set(y.dims):
+        return "dimensions"
+    if units_of(x) != units_of(y):
+        return "units"
     y = y.transpose(*x.dims)
     if "time" not in x.dims:
-        return np.array_equal(x.values, y.values, equal_nan=True)
+        return "" if np.array_equal(x.values, y.values, equal_nan=True) else "values"
     x, y = x.transpose("time", ...), y.transpose("time", ...)
-    return all(np.array_equal(values, y[span].values, equal_nan=True) for span, values in blocks(x))
+    equal = all(np.array_equal(values, y[span].values, equal_nan=True) for span, values in blocks(x))
+    return "" if equal else "values"
 
 
 def _concatenated(group: Sequence[tuple[str, xr.Dataset]]) -> xr.Dataset:

@@ -8,7 +8,6 @@ import xarray as xr
 
 from fieldcast.errors import InputError
 from fieldcast.fields.coordinates import DIMS
-from fieldcast.fields.parameter_names import at_level, short
 from fieldcast.fields.versions import EXPVER, combine_versions
 
 _NAMES = {
@@ -28,11 +27,14 @@ _STANDARD_NAMES = {"air_pressure", "height", "depth", "altitude"}
 def by_level(
     array: xr.DataArray,
     name: str,
+    short_name: str,
     where: str,
     requested: frozenset[str] | None,
     levels: Collection[float] | None,
 ) -> Iterator[tuple[str, xr.DataArray]]:
     """Yield (new name, field on the contract's dimensions) for each requested level, or once without levels.
+
+    The new name is `short_name`, followed by the level.
 
     Raises
     ------
@@ -43,7 +45,7 @@ def by_level(
     for dim in set(array.dims) - {*DIMS, level, EXPVER}:
         if array.sizes[dim] == 1:
             array = array.isel({dim: 0}, drop=True)
-        elif requested is None or requested & {name, short(name)}:
+        elif requested is None or requested & {name, short_name}:
             raise InputError(
                 f"variable '{name}' of {where} has a further dimension '{dim}' of size {array.sizes[dim]}: "
                 f"select one index of it (dataset.isel({dim}=0); of an ensemble, one member), or name other variables "
@@ -52,12 +54,12 @@ def by_level(
         else:
             return
     if level is None:
-        if requested is None or requested & {name, short(name)}:
-            yield short(name), combine_versions(array, where).assign_attrs(aliases=name)
+        if requested is None or requested & {name, short_name}:
+            yield short_name, combine_versions(array, where).assign_attrs(aliases=name)
         return
     for i, value in enumerate(_hectopascals(array[level])):
-        new = at_level(name, value)
-        aliases = {name, short(name), f"{name}{value:g}"}
+        new = f"{short_name}{value:g}"
+        aliases = {name, short_name, f"{name}{value:g}"}
         if (levels is None or value in levels) and (requested is None or requested & (aliases | {new})):
             long_name = f"{array.attrs.get('long_name', name)} at {value:g}"
             layer = combine_versions(array.isel({level: i}, drop=True), where)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection
+
 SHORT = {
     "geopotential": "z",
     "geopotential_height": "zg",
@@ -37,6 +40,7 @@ def short(name: str) -> str:
     return SHORT.get(name, name)
 
 
-def at_level(name: str, level: float) -> str:
-    """Name of a variable at one level: geopotential at 500 is z500."""
-    return f"{short(name)}{level:g}"
+def names_in_file(names: Collection[str]) -> dict[str, str]:
+    """The short name of each variable of a file; its own name where several would have the same."""
+    count = Counter(map(short, names))
+    return {name: short(name) if count[short(name)] == 1 else name for name in names}

@@ -187,5 +187,6 @@ def arrays_of(states: xr.Dataset) -> Float[np.ndarray, "state variable y x"]:
 
 def existing_areas(fields: xr.Dataset) -> Float[np.ndarray, "y x"]:
     """Areas of the cells that exist; 0 elsewhere."""
-    exists = domain.exists(fields).all("variable").values
-    return geometry.cell_areas(fields["latitude"].values, fields["longitude"].values, exists)
+    return geometry.cell_areas(
+        fields["latitude"].values, fields["longitude"].values, domain.common_cells(fields)
+    )

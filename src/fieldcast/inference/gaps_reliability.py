@@ -158,15 +158,15 @@ def extrapolation(outcome: Outcome, columns: Bool[Tensor, " column"], name: str)
     if not count.any():
         yield (
             f"None of the {missing} missing values is extrapolated (flag 2): the spread of each is below "
-            f"{MAX_SPREAD_SHARE:g} of the climatological one, and each is within {MAX_LENGTHS:g} of these lengths of "
-            "an observation."
+            f"{MAX_SPREAD_SHARE:g} of the climatological one, and each is within {MAX_LENGTHS:g} e-folding lengths "
+            "of an observation."
         )
     else:
         number = int(count.sum())
         yield (
             f"Of {missing} missing values {number} ({share_of(number, missing)}) are extrapolated (flag 2): their "
             f"spread exceeds {MAX_SPREAD_SHARE:g} of the climatological one, or they are farther than {MAX_LENGTHS:g} "
-            "of these lengths from any observation. Do not trust them."
+            "e-folding lengths from any observation. Do not trust them."
         )
         worst = torch.argsort(count, descending=True, stable=True)[:MAX_LISTED]
         dates = outcome.gappy.times

@@ -113,7 +113,7 @@ def cells_of(fields: xr.Dataset, normalisation: xr.Dataset) -> Cells:
     if are_images(fields):
         white = np.float32(fields.attrs["levels"] - 1)
         return lambda states: states["image"].values.reshape(states.sizes["sample"], -1) / white
-    codec, exists = AnyDayCodec.of(fields, normalisation), domain.exists(fields).all("variable").values
+    codec, exists = AnyDayCodec.of(fields, normalisation), domain.common_cells(fields)
     return lambda states: codec.standardise(states)[:, :, exists].reshape(
         states.sizes[state_dimension(states)], -1
     )

@@ -34,7 +34,7 @@ class Space(nn.Module):
     months
         Months of the calendar between two states, of which each counts as 730 hours in `step`; 0 for a step in hours.
     same_day
-        Whether monthly states lie on the same day of each month, neither in its middle nor on its last day.
+        Whether monthly states keep to a day of the month more closely than to its middle or its end.
     """
 
     area: Tensor

@@ -117,7 +117,7 @@ def statistics_of(fields: xr.Dataset, training: Data | None) -> Statistics:
     if training is not None:
         where = "the training data"
         record, _ = ingest(as_dataset(training, where), where)
-        record = in_units_of(fields, on_grid_of(record, fields, where), where)
+        record = in_units_of(fields[list(time_varying(fields))], on_grid_of(record, fields, where), where)
     climatology = climatologies.fit(record)
     if training is None and climatology.attrs["kind"] == climatologies.CONSTANT:
         LOG.warning(

@@ -105,13 +105,19 @@ class ReconstructionBatches:
         )
         return Batch(x, context, index=index, observed=present)
 
+    def times_with_values(self) -> Int[Tensor, " datum"]:
+        """Indices of the data in which any value is present."""
+        observed = self.data.observed
+        if observed is None:
+            return self.state_index
+        shards = by_shard(self.data, self.state_index)
+        return torch.cat([index[observed[index].flatten(1).any(dim=1)] for index in shards])
+
     def trials(self, count: int, seed: int) -> list[tuple[Batch, RandomStreams]]:
-        """Trials at each fraction k, with one mask for all data of a fraction; times without values are left out."""
-        positions = evenly(len(self), max(1, count // len(FRACTIONS)) * len(FRACTIONS))
-        positions = positions.to(self.data.days.device)
-        if self.data.observed is not None:
-            positions = positions[self.data.observed[positions].flatten(1).any(dim=1)]
-        trials = []
+        """Trials at each fraction k, with one mask for all data of a fraction, at evenly spaced times with values."""
+        present = self.times_with_values()
+        spaced = evenly(len(present), max(1, count // len(FRACTIONS)) * len(FRACTIONS))
+        positions, trials = present[spaced.to(present.device)], []
         for number, k in enumerate(FRACTIONS):
             index = positions[number :: len(FRACTIONS)]
             if len(index):

@@ -55,7 +55,8 @@ def scored_trials(
 def search(model: Model, trial: Callable[[], float], table: list[dict[str, Any]]) -> Iterator[None]:
     """Choose the best value of each of `model.choices` in turn, and yield after each trial; `table` holds the trials.
 
-    `trial` returns the logarithm of a score, the lower the better. Trials in the table are not repeated.
+    `trial` returns the logarithm of a score, the lower the better. Trials in the table are not repeated. A choice none
+    of whose values gives a finite score keeps its present value.
     """
     names = list(model.choices)
     # scores themselves are compared: the logarithms of stored scores differ in the last digit

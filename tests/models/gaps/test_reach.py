@@ -38,7 +38,7 @@ def test_e_folding_lengths_are_recovered(field: tuple[torch.Tensor, ...]) -> Non
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("spacing", [1e-3, 1.6e-5])
 def test_cells_of_a_fine_grid_are_not_away_from_themselves(dtype: torch.dtype, spacing: float) -> None:
-    """Cells 6 km and 100 m apart: distances by |x|^2 - 2 xy + |y|^2 would be those between rounding errors."""
+    """Cells 6 km and 100 m apart: |x|^2 - 2 xy + |y|^2 would be dominated by rounding errors."""
     generator, degrees = torch.Generator().manual_seed(3), 40 + np.rad2deg(spacing) * np.arange(30)
     points = torch.from_numpy(unit_points(degrees, degrees)).reshape(900, 3)
     distance = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")

@@ -62,7 +62,7 @@ def e_folding_distance(
         square[:, cells] = (z.square().T @ present) * (o.T @ values.square())
         correlation[:, cells] = z.T @ values
     correlation /= square.sqrt()
-    # not by |x|^2 - 2 xy + |y|^2, whose rounding errors would give cells a distance from themselves
+    # exact differences: with |x|^2 - 2 xy + |y|^2, rounding would put a cell at a distance > 0 from itself
     mode = "donot_use_mm_for_euclid_dist"
     distance = torch.cdist(points[centre].double(), points.double(), compute_mode=mode)
     valid = (count >= MIN_PAIRS) & (square > 0) & (distance > 0)
