@@ -227,7 +227,7 @@ def hide_and_fill(
     missing &= (np.isfinite(values) & ~hidden).any(0)  # cells without any value stay empty
     method, reported = (
         match[1] if (match := re.search(pattern, filled.attrs["comment"])) else "-"
-        for pattern in (r"Filled by (\w+)", r"The spread is [a-z0-9 ]+: ([\d.]+) of the error")
+        for pattern in (r"Filled by (\w+)", r"[Tt]he spread is [a-z0-9 ]+: ([\d.]+) of the error")
     )
     return Filled(
         label, method, reported,
