@@ -1,7 +1,8 @@
-from fieldcast.fields.parameter_names import at_level, short
+from fieldcast.fields.parameter_names import names_in_file, short
 
 
-def test_levels_make_short_names() -> None:
-    assert at_level("geopotential", 500.0) == "z500"
-    assert at_level("temperature", 92.5) == "t92.5"
+def test_long_names_are_shortened_unless_two_variables_would_have_one_name() -> None:
     assert short("2m_temperature") == "t2m" and short("slp") == "slp"
+    assert names_in_file(["geopotential", "slp"]) == {"geopotential": "z", "slp": "slp"}
+    both = ["2m_temperature", "t2m", "geopotential"]
+    assert names_in_file(both) == {"2m_temperature": "2m_temperature", "t2m": "t2m", "geopotential": "z"}
