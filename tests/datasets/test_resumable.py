@@ -48,3 +48,12 @@ def test_parts_that_are_none_leave_what_is_stored(tmp_path: Path) -> None:
     assert stored.earlier() == (0, b"another state", b"finished")
     stored.save((b"new", None))
     assert stored.earlier() == (0, b"another state", b"new")
+
+
+def test_a_state_does_not_outlive_the_first_piece_of_another_stream(tmp_path: Path) -> None:
+    """A stream that was killed before its first state was saved must not be continued from the state of another."""
+    inner = {"type": ZarrDataset, "filepath": str(tmp_path / "a.zarr"), "append": "lead"}
+    stream = ResumableDataset(dataset=inner, state=str(tmp_path / "state"))
+    stream.save((piece(0, 0, pieces=2), b"after 0"))
+    stream.save((piece(0, 5, pieces=2), None))
+    assert stream.earlier() == (1, None, None)

@@ -69,3 +69,10 @@ def test_a_digest_that_looks_like_a_number_stays_one(tmp_path: Path) -> None:
     written = pd.DataFrame({"model": ["48213e905716", "012345678901"], "value": [0.1 + 0.2, 1e-17 / 3]})
     table.save(written)
     pd.testing.assert_frame_equal(table.load(), written, check_exact=True)
+
+
+def test_names_that_pandas_takes_for_missing_values_stay_names(tmp_path: Path) -> None:
+    table = TableDataset(filepath=str(tmp_path / "a.csv"))
+    table.save(pd.DataFrame({"experiment": ["NA", "nan", "None"], "value": [1.0, np.nan, 2.0]}))
+    assert table.load()["experiment"].tolist() == ["NA", "nan", "None"]
+    assert table.load()["value"].isna().tolist() == [False, True, False]

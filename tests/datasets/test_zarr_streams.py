@@ -1,6 +1,7 @@
 """Streams into a Zarr store are their pieces put together, also after an interruption."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,33 @@ def test_a_stream_is_its_pieces_put_together(tmp_path: Path, cuts: list[int], pl
         assert not stored.exists()
         stored.save(part)
     xr.testing.assert_identical(stored.load(), full)
+
+
+TIMES = {
+    "noleap": xr.date_range("2001-01-01", periods=6, freq="6h", calendar="noleap", use_cftime=True),
+    "360_day": xr.date_range("2001-02-29", periods=6, freq="6h", calendar="360_day", use_cftime=True),
+    "half seconds": np.datetime64("2001-01-01T00:00:00.5", "ns") + np.arange(6) * np.timedelta64(6, "h"),
+}
+
+
+@pytest.mark.parametrize("name", TIMES)
+def test_times_of_any_calendar_are_stored_as_they_are(tmp_path: Path, name: str) -> None:
+    """The first time is a midnight, which a unit of days can hold; the next ones are not."""
+    stored, times = ZarrDataset(filepath=str(tmp_path / "a.zarr"), append="time"), np.asarray(TIMES[name])
+    for i, time in enumerate(times):
+        at = np.array([time], dtype=times.dtype)
+        stored.save(xr.Dataset({"z": ("time", [i])}, {"time": at}, {"piece": i, "pieces": len(times)}))
+    assert stored.load()["time"].values.tolist() == times.tolist()
+
+
+def test_times_finer_than_those_of_the_first_piece_are_refused(tmp_path: Path) -> None:
+    stored = ZarrDataset(filepath=str(tmp_path / "a.zarr"), append="time")
+    for i, time in enumerate(["2001-01-01T00:00:00", "2001-01-01T06:00:00.5"]):
+        data = xr.Dataset(
+            {"z": ("time", [i])}, {"time": np.array([time], "M8[ns]")}, {"piece": i, "pieces": 2}
+        )
+        with pytest.raises(DatasetError, match="Times can't be serialized") if i else nullcontext():
+            stored.save(data)
 
 
 def test_later_pieces_may_hold_longer_words(tmp_path: Path) -> None:

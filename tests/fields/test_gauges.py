@@ -90,6 +90,13 @@ def test_a_grid_is_taken_from_a_data_set() -> None:
     like = xr.Dataset({"t": (("lat", "lon"), np.zeros((3, 4)))}, {"lat": [3.0, 2, 1], "lon": [1.0, 2, 3, 4]})
     like["lat"].attrs["units"], like["lon"].attrs["units"] = "degrees_north", "degrees_east"
     np.testing.assert_allclose(grid_like(like, "like")["latitude"], [3, 2, 1])
+    radians = like.assign_coords(
+        {axis: np.deg2rad(like[axis]).assign_attrs(units="radians") for axis in like.coords}
+    )
+    for axis, degrees in grid_like(radians, "like").items():
+        np.testing.assert_allclose(degrees, grid_like(like, "like")[axis])
+    with pytest.raises(InputError, match=r"latitude 'lat' of like is in 'km'"):
+        grid_like(like.assign_coords(lat=like["lat"].assign_attrs(units="km", axis="Y")), "like")
     with pytest.raises(InputError, match="needs at least two values along one axis"):
         grid_like(like.isel(lat=[0]), "like")
     with pytest.raises(InputError, match="has no latitude and no longitude"):

@@ -5,6 +5,7 @@ import pytest
 import torch
 import xarray as xr
 
+from fieldcast.errors import InputError
 from fieldcast.inference.forecast_from_analyses import scores_by_lead
 from fieldcast.models.persistence import Persistence
 from fieldcast.scores.assimilation import TRUTH
@@ -49,6 +50,11 @@ def test_no_forecast_is_scored_across_a_gap_of_the_record(world) -> None:
     scores = scores_by_lead(
         analyses, test, Persistence(world.space), world.codec, first=0, every=1, steps=3, members=1, seed=0
     )
+    moved = analyses.assign_coords(time=analyses["time"] + np.timedelta64(1, "h"))
+    with pytest.raises(InputError, match=r"the truth lacks .*, a time of the analyses"):
+        scores_by_lead(
+            moved, test, Persistence(world.space), world.codec, first=0, every=1, steps=3, members=1, seed=0
+        )
     starts = np.unique(scores["start"].to_numpy("M8[s]"))
     expected = test["time"].values[[*range(9), *range(12, 30)]].astype("M8[s]")
     assert np.array_equal(starts, expected)

@@ -160,6 +160,16 @@ def test_an_output_in_an_absent_folder_is_refused_before_anything_is_read():
         export("no checkpoint", "nowhere/model.onnx")
 
 
+def test_the_checkpoint_itself_is_not_replaced(tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    path.write_bytes(b"a model")
+    (tmp_path / "link").symlink_to(path)
+    for output in (path, tmp_path / "link"):
+        with pytest.raises(InputError, match="the output is the checkpoint itself"):
+            export(path, output)
+    assert path.read_bytes() == b"a model"
+
+
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
     (tmp_path / "good.nc").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
     with pytest.raises(

@@ -14,6 +14,7 @@ from fieldcast.datasets.checked import CHECKSUM
 
 CHUNK_BYTES = 8 * 2**20
 CHUNKS_PER_BLOCK = 8  # chunks that are written together
+TIME_UNITS = {"s": "seconds", "us": "microseconds", "ns": "nanoseconds"}
 ORDER_ATTR = "_variables"  # the attribute that keeps the order of variables, which a Zarr group does not
 
 
@@ -46,9 +47,21 @@ def with_text(data: xr.Dataset, kind: type) -> xr.Dataset:
     )
 
 
-def whole_seconds(times: np.ndarray) -> bool:
-    """Tell whether all times are valid and fall on whole seconds."""
-    return not np.isnat(times).any() and bool(np.all(times == times.astype("M8[s]")))
+def time_encoding(values: np.ndarray) -> dict[str, str]:
+    """The unit of times: seconds since 1970, or a smaller one that the times need; nothing for other values and NaT.
+
+    xarray would choose it by the first piece of a stream, and then store later times in another unit under its name.
+    """
+    if values.dtype.kind == "M":
+        if np.isnat(values).any():
+            return {}
+        unit = next(unit for unit in ("s", "us", "ns") if np.all(values == values.astype(f"M8[{unit}]")))
+        return {"units": f"{TIME_UNITS[unit]} since 1970-01-01", "dtype": "int64"}
+    first = values.flat[0] if values.dtype == object and values.size else None
+    if first is None or not hasattr(first, "calendar"):
+        return {}
+    unit = "us" if any(time.microsecond for time in values.flat) else "s"
+    return {"units": f"{TIME_UNITS[unit]} since 1970-01-01", "dtype": "int64", "calendar": first.calendar}
 
 
 def chunks_of(array: xr.Variable, requested: Mapping[str, int]) -> tuple[int, ...]:

@@ -63,7 +63,13 @@ class ResumableDataset(AbstractDataset[Any, Any]):
         return self._dataset.load()
 
     def save(self, data: tuple[Any, bytes | None]) -> None:
-        """Save the data, then the state, which no bytes remove; None leaves either as it is."""
+        """Save the data, then the state, which no bytes remove; None leaves either as it is.
+
+        The first of several pieces removes the state of an earlier stream, which would continue the new one.
+        """
+        attrs = getattr(data[0], "attrs", {})
+        if attrs.get("piece") == 0 and attrs.get("pieces", 1) > 1:
+            self._state.save(b"")
         for dataset, part in zip((self._dataset, self._state), data, strict=True):
             if part is not None:
                 dataset.save(part)

@@ -44,7 +44,9 @@ class TableDataset(FileDataset):
             )
         if not content.strip():
             return pd.DataFrame()
-        options = {"dtype": DIGESTS, "float_precision": "round_trip", **self._load_args}
+        # an experiment may be called `nan`: only an empty field is missing
+        text = {"keep_default_na": False, "na_values": [""]}
+        options = {"dtype": DIGESTS, "float_precision": "round_trip", **text, **self._load_args}
         return pd.read_csv(io.BytesIO(content), **options)
 
     def _encode(self, data: "pd.DataFrame") -> bytes:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+import warnings
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -182,9 +183,12 @@ class ZarrDataset(FilesystemDataset):
             # variables without the dimension are those of the first piece
             options = {"mode": "a-", "append_dim": self._append}
             before = self._cut(partial, piece)
-        evenly_chunked(data, self._save_args.get("chunk_bytes")).to_zarr(
-            self._store(partial), consolidated=False, zarr_format=2, write_empty_chunks=True, **options
-        )
+        with warnings.catch_warnings():
+            # xarray would store later times in another unit under the name of the first
+            warnings.filterwarnings("error", "Times can't be serialized faithfully")
+            evenly_chunked(data, self._save_args.get("chunk_bytes")).to_zarr(
+                self._store(partial), consolidated=False, zarr_format=2, write_empty_chunks=True, **options
+            )
         if self._append is not None:
             lengths = [*before, sum(before[-1:]) + data.sizes.get(self._append, 0)]
             if self._local:
@@ -208,8 +212,8 @@ class ZarrDataset(FilesystemDataset):
         return lengths
 
     def _encoding(self, data: "xr.Dataset") -> "dict[Hashable, dict[str, Any]]":
-        """Choose chunks and filters, and whole seconds for times where exact, so that all pieces share one unit."""
-        from fieldcast.datasets.encoding import chunks_of, filters_of, power_of_two, whole_seconds
+        """Choose chunks and filters, and the unit of times, which all pieces share."""
+        from fieldcast.datasets.encoding import chunks_of, filters_of, power_of_two, time_encoding
 
         encoding: dict[Hashable, dict[str, Any]] = {}
         for name, array in data.variables.items():
@@ -217,8 +221,8 @@ class ZarrDataset(FilesystemDataset):
             size, requested = self._save_args.get("chunk_bytes"), self._save_args.get("chunks", {})
             if array.ndim and name not in data.indexes and (array.chunks is None or size):
                 encoding[name]["chunks"] = power_of_two(array, size) if size else chunks_of(array, requested)
-            if array.dtype.kind == "M" and whole_seconds(array.values):
-                encoding[name] |= {"units": "seconds since 1970-01-01", "dtype": "int64"}
+            if array.dtype.kind in "MO":
+                encoding[name] |= time_encoding(array.values)
         return encoding
 
     def _publish(self) -> None:

@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from fieldcast.errors import InputError
 from fieldcast.fields import conventions
+from fieldcast.fields.coordinates import in_degrees, refuse_projected
 from fieldcast.geometry import GRID
 
 MIN_LINES = 2  # smallest number of rows, and of columns
@@ -48,12 +49,14 @@ def grid_like(dataset: xr.Dataset, where: str) -> dict[str, Float[np.ndarray, " 
     Raises
     ------
     InputError
-        If it has no such axes, or not a rectilinear grid of at least two rows and columns.
+        If it has no such axes, if they are rotated, projected or in other units than degrees and radians, or for a
+        grid that is not rectilinear or has fewer than two rows or columns.
     """
     axes = conventions.axes(dataset)
     if missing := [axis for axis in GRID if axis not in axes]:
         raise InputError(f"{where} has no {' and no '.join(missing)}: give a data set on such a grid.")
-    grid = {axis: dataset[axes[axis]].values.astype(float) for axis in GRID}
+    refuse_projected(dataset, where)
+    grid = {axis: in_degrees(dataset[axes[axis]], axis, where).values.astype(float) for axis in GRID}
     for axis, values in grid.items():
         if values.ndim != 1 or len(values) < MIN_LINES:
             raise InputError(

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fieldcast import calendars
 from fieldcast.encoding.anomalies import FieldCodec
+from fieldcast.errors import InputError
 from fieldcast.geometry import GRID
 from fieldcast.inference.rollout import rollout
 from fieldcast.models.core import Context, Model
@@ -51,6 +52,9 @@ def scores_by_lead(
     """
     times = calendars.iso(analyses["time"])
     positions = calendars.positions(truth["time"], times)
+    if (positions < 0).any():
+        absent = times[int((positions < 0).argmax())]
+        raise InputError(f"the truth lacks {absent}, a time of the analyses: make the analyses again.")
     last = min(len(positions), truth.sizes["time"] - int(positions[0]) - steps)
     history, lead = max(1, model.history), model.space.time_step.lead[0]
     segment = truth["segment"].values

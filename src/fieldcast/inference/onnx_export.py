@@ -129,11 +129,15 @@ def export(checkpoint: str | Path, output: str | Path, members: int = 1) -> str:
     Raises
     ------
     InputError
-        If the model cannot be exported, the output cannot be written or its folder does not exist, or the packages of
-        the extra `export` are not installed.
+        If the model cannot be exported, the output is the checkpoint, cannot be written or its folder does not exist,
+        or the packages of the extra `export` are not installed.
     """
     if not Path(output).parent.is_dir():
         raise InputError(f"{output} cannot be written: there is no folder {Path(output).parent}.")
+    if Path(output).exists() and Path(checkpoint).exists() and Path(output).samefile(checkpoint):
+        raise InputError(
+            f"the output is the checkpoint itself, '{output}', and would replace it: choose another file."
+        )
     trained = load(checkpoint, "cpu").checkpoint
     module, inputs = module_and_inputs(trained, str(checkpoint), members)
     try:

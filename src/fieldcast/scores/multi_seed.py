@@ -27,8 +27,8 @@ def leaderboards(folder: str, tasks: Iterable[str]) -> dict[str, pd.DataFrame]:
         file = f"{folder}/08_reporting/leaderboard_{task}.csv"
         # a run need not have all tasks, and a task in which nothing was scored has an empty table
         with suppress(FileNotFoundError, NotADirectoryError, pd.errors.EmptyDataError):
-            # a digest is text even where all of its digits are decimal
-            tables[task] = pd.read_csv(file, dtype={"data": str})
+            # a digest is text even where all of its digits are decimal, and so is an experiment called `nan`
+            tables[task] = pd.read_csv(file, dtype={"data": str}, keep_default_na=False, na_values=[""])
     tables = {task: table.assign(run=folder) for task, table in tables.items() if len(table)}
     if not tables:
         raise InputError(
