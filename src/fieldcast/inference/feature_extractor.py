@@ -186,7 +186,13 @@ def arrays_of(states: xr.Dataset) -> Float[np.ndarray, "state variable y x"]:
 
 
 def existing_areas(fields: xr.Dataset) -> Float[np.ndarray, "y x"]:
-    """Areas of the cells that exist; 0 elsewhere."""
+    """Areas of the cells that exist; 0 elsewhere.
+
+    Raises
+    ------
+    InputError
+        If the variables exist in different cells.
+    """
     return geometry.cell_areas(
         fields["latitude"].values, fields["longitude"].values, domain.common_cells(fields)
     )
