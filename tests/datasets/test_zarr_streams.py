@@ -58,7 +58,7 @@ TIMES = {
 
 @pytest.mark.parametrize("name", TIMES)
 def test_times_of_any_calendar_are_stored_as_they_are(tmp_path: Path, name: str) -> None:
-    """By the first time alone, a midnight, the unit would be days, which do not hold the next ones."""
+    """The first time alone, a midnight, would make the unit days, which do not hold the next ones."""
     stored, times = ZarrDataset(filepath=str(tmp_path / "a.zarr"), append="time"), np.asarray(TIMES[name])
     for i, time in enumerate(times):
         at = np.array([time], dtype=times.dtype)
