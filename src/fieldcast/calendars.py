@@ -141,6 +141,15 @@ def fraction_of_year(times: Any) -> Float[np.ndarray, " time"]:
     return (day_of_year(array) - 1 + hour / 24) / DAYS_PER_YEAR
 
 
+def days_of_a_year(calendar: str) -> Int[np.ndarray, " day"]:
+    """The `day_of_year` of each day of a year in a calendar: 1 to 365, or of 360 days."""
+    if calendar != "360_day":
+        return np.arange(1, DAYS_PER_YEAR + 1)
+    return day_of_year(
+        [cftime.datetime(2001, 1 + n // 30, 1 + n % 30, calendar=calendar) for n in range(360)]
+    )
+
+
 def is_360_day_calendar(times: Any) -> bool:
     """Whether these are dates of the calendar `360_day`, with twelve months of 30 days."""
     array = values(times)

@@ -2,6 +2,7 @@ import numpy as np
 import torch
 import xarray as xr
 
+from fieldcast.encoding.anomalies import space_of
 from fieldcast.fields import climatology as climatologies
 
 
@@ -57,3 +58,12 @@ def test_the_space_is_that_of_the_grid(world):
     assert torch.allclose(
         space.static[0, :, 0], torch.sin(torch.deg2rad(torch.linspace(-75, 75, 7))), atol=1e-6
     )
+
+
+def test_the_year_of_the_fields_is_that_of_their_calendar(world):
+    times = xr.date_range(
+        "2001-01-01", periods=world.fields.sizes["time"], calendar="360_day", use_cftime=True
+    )
+    fields = world.fields.assign_coords(time=times)
+    assert space_of(fields, world.climatology, world.normalisation).days_per_year == 360
+    assert world.space.days_per_year == 365

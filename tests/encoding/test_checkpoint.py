@@ -43,6 +43,12 @@ def test_a_model_rebuilt_from_its_file_draws_the_same(world, packed):
     assert (result.codec.climatology == world.codec.climatology).all()
 
 
+def test_the_year_of_its_calendar_returns_with_a_model(world, packed):
+    stored = pack(packed[0], world.codec, {"model": CONFIG, "calendar": "360_day"})
+    assert unpack(stored).model.space.days_per_year == 360
+    assert unpack(packed[1]).model.space.days_per_year == 365
+
+
 def test_the_weights_may_be_drawn_from_in_another_way(world, packed):
     noisy = unpack(packed[1], model={**CONFIG, "likelihood_noise": True}).model
     assert noisy.likelihood_noise

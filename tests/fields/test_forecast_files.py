@@ -74,6 +74,13 @@ def in_days(data: xr.Dataset) -> xr.Dataset:
     return data
 
 
+def in_months(data: xr.Dataset) -> xr.Dataset:
+    """Leads in months of the calendar, beside the hours of the first start."""
+    data = data.assign_coords(lead=("lead", data["lead"].values / 730, {"units": "months"}))
+    attrs = {"standard_name": "forecast_period", "units": "hours"}
+    return data.assign_coords(forecast_period=("lead", [31 * 24.0, 59 * 24.0, 90 * 24.0], attrs))
+
+
 def short_names(data: xr.Dataset) -> xr.Dataset:
     extra = {"t": "temperature"}
     return data.rename(extra).assign(note=("start", np.arange(4)), words=("start", list("abcd")))
@@ -92,6 +99,7 @@ def same(data: xr.Dataset) -> xr.Dataset:
         by_standard_names,
         dimensions_of_other_names,
         in_days,
+        in_months,
         short_names,
         in_radians,
     ],

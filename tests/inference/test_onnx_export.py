@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import jaxtyping
@@ -10,6 +11,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+import xarray as xr
 from click.testing import CliRunner
 
 import fieldcast
@@ -108,6 +110,7 @@ def test_a_rollout_in_onnxruntime_is_the_forecast_of_torch(checkpoint, world, tm
     facts = {key: json.loads(value) for key, value in session.get_modelmeta().custom_metadata_map.items()}
     assert facts["variables"] == ["t", "z"] and facts["units"] == {"t": "K", "z": "m"}
     assert facts["latitude"] == world.fields["latitude"].values.tolist() and facts["step_hours"] == 24
+    assert facts["calendar"] == world.fields["time"].dt.calendar
     if model is CORRECTED:
         run_the_example_of_the_documents(monkeypatch, tmp_path, states, day)
 
@@ -120,6 +123,15 @@ def run_the_example_of_the_documents(monkeypatch, folder, states, day):
     monkeypatch.chdir(folder)
     exec(example, names)
     assert names["following"].shape == (2, 2, 7, 12) and np.isfinite(names["following"]).all()
+
+
+@pytest.mark.parametrize(("calendar", "days"), [("360_day", 360), ("noleap", 365)])
+def test_a_day_has_the_climatology_that_training_subtracted(checkpoint, calendar, days):
+    trained = fieldcast.load(checkpoint(Forecasting(), CORRECTED), "cpu").checkpoint
+    step = ForecastStep(replace(trained, header={**trained.header, "calendar": calendar}))
+    times = xr.date_range("2001-01-01", periods=days, calendar=calendar, use_cftime=True)
+    expected = trained.field_codec.climatology_at(times)
+    np.testing.assert_array_equal(step.climatology.numpy(), expected)
 
 
 def test_a_decoder_in_onnxruntime_is_that_of_torch(checkpoint, tmp_path):

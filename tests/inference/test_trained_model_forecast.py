@@ -67,6 +67,13 @@ def test_persistence_of_anomalies_in_the_users_layout(world, persistence, mine):
         assert np.allclose(got, expected, atol=2e-3)
 
 
+def test_coordinates_of_the_last_time_stay_behind(mine, persistence):
+    """The season of the last time is not that of the leads."""
+    seasonal = mine.assign_coords(season=mine["time"].dt.season, model_run=7)
+    forecast = persistence.forecast(seasonal, 2)
+    assert "season" not in forecast.coords and forecast["model_run"] == 7
+
+
 def test_segments_of_stored_fields_stay_behind(world, persistence):
     stored = world.split("test").isel(time=slice(3))
     assert "segment" in stored.coords

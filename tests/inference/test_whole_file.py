@@ -3,7 +3,6 @@
 import errno
 import os
 import stat
-from pathlib import Path
 
 import pytest
 
@@ -23,16 +22,23 @@ def test_a_full_disk_leaves_the_earlier_file_and_nothing_beside_it(tmp_path, mon
     file = tmp_path / "model.safetensors"
     write_whole(file, b"first")
 
-    def half(self: Path, content: bytes) -> int:
-        with self.open("wb") as opened:
-            opened.write(content[: len(content) // 2])
+    def full(file: int) -> None:
         raise OSError(errno.ENOSPC, "no space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", half)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="no space left"):
         write_whole(file, b"second")
     assert file.read_bytes() == b"first"
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_link_remains_and_its_file_is_replaced(tmp_path):
+    link, file = tmp_path / "link", tmp_path / "models" / "model.safetensors"
+    link.symlink_to(file)  # which does not exist yet
+    for content in (b"first", b"second"):
+        write_whole(link, content)
+        assert link.is_symlink() and file.read_bytes() == content
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
 
 
 def test_a_pipe_and_a_folder_are_not_replaced(tmp_path):

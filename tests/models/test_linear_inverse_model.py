@@ -9,7 +9,12 @@ from scipy.linalg import solve_discrete_lyapunov
 
 from fieldcast.models.core import Context
 from fieldcast.models.gaussian.training_series import series
-from fieldcast.models.linear_inverse_model import LinearInverseModel, autoregression, lagged_covariances
+from fieldcast.models.linear_inverse_model import (
+    LinearInverseModel,
+    autoregression,
+    lagged_covariances,
+    of_a_series,
+)
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.training.batches import ForecastWindows
 from fieldcast.training.state_source import InMemory
@@ -130,13 +135,13 @@ def test_its_stationary_covariance_is_that_of_the_training_states(small, ridge):
 
 @pytest.mark.parametrize("states", [1.0, 2.0])
 @pytest.mark.parametrize("ridge", [0.0, 0.01, 1.0])
-@pytest.mark.parametrize("count", [20, 60, 400])
-def test_noise_has_no_negative_variance_and_the_operator_is_stable(small, count, ridge, states):
+@pytest.mark.parametrize(("count", "length"), [(20, 7), (60, 20), (60, 4), (400, 134), (400, 5)])
+def test_noise_has_no_negative_variance_and_the_operator_is_stable(small, count, length, ridge, states):
     """The record drifts, is in pieces, and has fewer times than a state has values."""
     x = simulate([operator(0.99, 5)], covariance(6), count) + torch.linspace(0, 5, count)[:, None]
-    segment = (torch.arange(count) >= count // 3).long()
+    segment = torch.arange(count) // length
     derived = solved(small, x, segment, ridge=ridge, states=states).operators()
-    assert torch.linalg.eigvalsh(derived.Q).min() > -1e-8
+    assert torch.linalg.eigvalsh(derived.Q).min() > -1e-5  # C_0 is the identity to single precision
     assert spectral_radius(derived.G.double().numpy()) < 1 + 1e-5
 
 
@@ -147,8 +152,29 @@ def test_lags_do_not_cross_the_end_of_a_segment(small):
     estimate = lagged_covariances(x, record.stretch)
     for lag in range(3):
         pairs = [t for t in range(30 - lag) if segment[t] == segment[t + lag]]
-        expected = sum(torch.outer(x[t + lag], x[t]) for t in pairs) / 30
-        assert torch.allclose(estimate[lag], expected)
+        mean = sum(torch.outer(x[t + lag], x[t]) for t in pairs) / len(pairs)
+        assert torch.allclose(estimate[lag], (1 - lag / 30) * mean)
+
+
+def test_gaps_do_not_shrink_the_operator(small):
+    """The operator of a record with a gap after every ten states is that of least squares over the same pairs."""
+    x = simulate([operator(0.9, 1)], covariance(2))
+    kept = torch.arange(TIMES) % 11 > 0
+    segment = (torch.arange(TIMES) // 11)[kept]
+    model = solved(small, x[kept], segment)
+    (estimate,) = in_cells(model, model.operators().G)
+    pairs = kept[1:] & kept[:-1]
+    expected = np.linalg.lstsq(x[:-1][pairs].numpy(), x[1:][pairs].numpy(), rcond=None)[0].T
+    assert np.abs(estimate - expected).max() < 0.02  # 0.057 if the pairs were divided by n
+
+
+def test_covariances_after_gaps_are_those_of_a_series(small):
+    """Pairs of states in which x_{t+1} = 1.2 x_t on average belong to no stationary series."""
+    eye = torch.eye(2, dtype=torch.double)
+    stretched = of_a_series(torch.stack([eye, 1.2 * eye]))
+    assert torch.allclose(stretched[0], eye) and torch.allclose(stretched[1], eye)
+    possible = torch.stack([eye, 0.9 * eye, 0.8 * eye])
+    assert torch.equal(of_a_series(possible), possible)
 
 
 def test_a_ridge_shrinks_the_operator_towards_the_climatology(small):

@@ -1,5 +1,6 @@
 """A record with gaps at every time goes through the task reconstruct; tasks that need complete states refuse it."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -184,6 +185,13 @@ def test_the_result_does_not_replace_the_record(fill_record: Filled, whole: Path
     with pytest.raises(InputError, match=r"fill\.output is ingestion\.path itself.*choose another file"):
         fill_record("replaced", source, output=whole.parent / "." / name)
     assert (whole.parent / name).read_bytes() == before and not (whole.parent / "replaced").exists()
+
+
+def test_another_name_of_the_record_is_the_record(fill_record: Filled, whole: Path, tmp_path: Path) -> None:
+    """A link has the effect of a disk that does not distinguish capital letters."""
+    os.link(whole.parent / "gappy.nc", tmp_path / "other.nc")
+    with pytest.raises(InputError, match=r"fill\.output is ingestion\.path itself.*choose another file"):
+        fill_record("replaced", "gappy.nc", output=tmp_path / "other.nc")
 
 
 def test_the_series_of_a_cell_holds_the_truth_that_was_hidden(whole: Path) -> None:

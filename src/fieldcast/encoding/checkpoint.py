@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from fieldcast import lineage
+from fieldcast.calendars import days_of_a_year
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.checkpoint_parts import is_header, misfit
 from fieldcast.encoding.states import AnyDayCodec, ImageCodec
@@ -169,7 +170,10 @@ def unpack(data: bytes, where: str = "the checkpoint", model: Mapping[str, Any] 
         fixed = {name: tensors[f"space.{name}"] for name in SPACE}
         step = TimeStep.stored_in(header)
         grid = {"variables": tuple(header["variables"]), "wraps": header["wraps"]}
-        space = Space(**grid, step=step.hours, months=step.months, same_day=step.same_day, **fixed)
+        year = len(days_of_a_year(header.get("calendar", "")))
+        space = Space(
+            **grid, step=step.hours, months=step.months, same_day=step.same_day, days_per_year=year, **fixed
+        )
         codec = stored_codec(arrays, header)
     except (KeyError, TypeError) as error:
         raise InputError(f"{where} is incomplete ({error}): train the experiment again.") from None

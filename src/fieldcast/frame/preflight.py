@@ -234,7 +234,7 @@ def refuse_replacement(output: str, key: str, sources: Iterable[tuple[str, str]]
     """Raise InputError if a result, at the path that the option `key` sets, would replace a file that is read."""
     for source_key, path in sources:
         files = () if is_remote(path) else matches(path)
-        if os.path.realpath(output) in [os.path.realpath(file) for file in files]:
+        if os.path.exists(output) and any(os.path.samefile(output, file) for file in files):
             raise InputError(
                 f"{key} is {source_key} itself, '{output}', which would be replaced: choose another file."
             )

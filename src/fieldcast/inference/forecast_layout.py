@@ -20,7 +20,9 @@ def after_last_state(
     """A forecast in the layout of a data set; `start` is its last time, `valid` the valid time of each lead."""
     time = conventions.axes(dataset)["time"]
     template = dataset.isel({dim: -1 for dim in dataset[time].dims})
-    template = template.drop_vars(bounds_of(template[time]), errors="ignore")
+    template = template.drop_vars(
+        [*bounds_of(template[time]), *coordinates_along(dataset, time)], errors="ignore"
+    )
     return restore_layout(template, moments, codec).drop_vars(time).assign_coords(
         forecast_reference_time=((), start, START), lead=moments["lead"].variable,
         time=("lead", valid, {"standard_name": "time"}), **period_of(moments["lead"], start, valid),
@@ -33,6 +35,12 @@ def period_of(lead: xr.DataArray, start: Any, valid: np.ndarray) -> dict[str, An
         return {}
     hours = [calendars.hours(np.array([start, time]))[1] for time in valid]
     return {"forecast_period": ("lead", hours, {"standard_name": "forecast_period", "units": "hours"})}
+
+
+def coordinates_along(dataset: xr.Dataset, time: str) -> list[str]:
+    """Other coordinates that depend on time, such as a season: those of the last time are not those of a lead."""
+    along = set(dataset[time].dims)
+    return [str(name) for name, array in dataset.coords.items() if name != time and along & set(array.dims)]
 
 
 def bounds_of(coordinate: xr.DataArray) -> list[str]:

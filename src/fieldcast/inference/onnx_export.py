@@ -4,9 +4,10 @@
     decoder   x = decoder(latent)                    latent (sample, latent), a draw of the prior
 
 States are in physical units: the anomalies are taken inside. `day` is the fraction of the year of each state and of the
-forecast, (day of the year - 1 + hour / 24) / 365; `lead` the number of the step, from 1, which red noise depends on.
-Noise is an input, standard normal or uniform on (0, 1) as its name says; noise called persistent is drawn once for a
-rollout. The metadata name variables, units and grid.
+forecast: (day of the year - 1 + hour / 24) / 365, where 29 February is 28 February; in the calendar `360_day`, with its
+own day of the year, over 360. `lead` is the number of the step, from 1, which red noise depends on. Noise is an input,
+standard normal or uniform on (0, 1) as its name says; noise called persistent is drawn once for a rollout. The metadata
+name variables, units, grid and calendar.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from fieldcast.calendars import DAYS_PER_YEAR
+from fieldcast.calendars import days_of_a_year
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.checkpoint import Checkpoint
 from fieldcast.encoding.states import AnyDayCodec
@@ -83,9 +84,9 @@ class ForecastStep(nn.Module):
         super().__init__()
         codec = checkpoint.field_codec
         self.model, self.keys = checkpoint.model, list(keys)
-        self.register_buffer(
-            "climatology", torch.from_numpy(codec.climatology)
-        )  # NaN in cells that do not exist
+        days = days_of_a_year(checkpoint.header.get("calendar", ""))
+        climatology = torch.from_numpy(codec.climatology[days - 1])
+        self.register_buffer("climatology", climatology)  # NaN in cells that do not exist
         self.register_buffer("deviation", torch.from_numpy(codec.deviation)[:, None, None])
 
     def forward(
@@ -99,9 +100,8 @@ class ForecastStep(nn.Module):
 
     def next_states(self, states: Tensor, day: Tensor, draws: RandomStreams) -> Tensor:
         """The next states, one for each member."""
-        climatology = self.climatology[
-            (day * DAYS_PER_YEAR + MIDNIGHT_TOLERANCE).long().clamp(max=DAYS_PER_YEAR - 1)
-        ]
+        year = len(self.climatology)
+        climatology = self.climatology[(day * year + MIDNIGHT_TOLERANCE).long().clamp(max=year - 1)]
         past = torch.nan_to_num((states - climatology[:-1]) / self.deviation)
         c = Context(states.shape[0], past=past, day=day[-1:].expand(states.shape[0]))
         return self.model.sample(c, draws)[:, 0] * self.deviation + climatology[-1]
@@ -219,7 +219,7 @@ def step_and_inputs(trained: Checkpoint, members: int) -> tuple[ForecastStep, di
     """The step of a forecast with example inputs; a trial step records its draws and fills the caches of the model."""
     step, history = ForecastStep(trained), trained.model.history
     states = step.climatology[:history].expand(members, *step.climatology[:history].shape).clone()
-    day = torch.arange(history + 1) / DAYS_PER_YEAR
+    day = torch.arange(history + 1) / len(step.climatology)
     draws = NoiseInputs(0, torch.arange(members), lead=1)
     with torch.no_grad():
         step.next_states(states, day, draws)
@@ -229,7 +229,7 @@ def step_and_inputs(trained: Checkpoint, members: int) -> tuple[ForecastStep, di
 
 
 def metadata(trained: Checkpoint) -> dict[str, Any]:
-    """Metadata: task, variables with their units, grid, step and, for a VAE, the prior of its latent."""
+    """Metadata: task, variables with their units, grid, step, calendar and, for a VAE, the prior of its latent."""
     codec: Any = trained.codec
     prior = getattr(trained.model, "prior", None)
     return {
@@ -242,4 +242,5 @@ def metadata(trained: Checkpoint) -> dict[str, Any]:
         "latitude": codec.latitude.tolist(),
         "longitude": codec.longitude.tolist(),
         **TimeStep.stored_in(trained.header).attrs(),
+        **({"calendar": trained.header["calendar"]} if "calendar" in trained.header else {}),
     }

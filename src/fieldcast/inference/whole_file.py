@@ -15,6 +15,8 @@ MAX_PATH_LENGTH = 200  # characters of a path that a message shows
 def write_whole(path: str | Path, content: bytes) -> None:
     """Write or replace a file, and create its folder; an earlier file survives if writing fails.
 
+    A symbolic link remains one, and the file that it points to is replaced.
+
     Raises
     ------
     InputError
@@ -22,12 +24,15 @@ def write_whole(path: str | Path, content: bytes) -> None:
     OSError
         If the file cannot be written, for example because the disk is full; nothing is left beside it.
     """
-    path = Path(path)
     refuse_special_file(path)
+    path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.partial")
     try:
-        partial.write_bytes(content)
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)

@@ -5,14 +5,22 @@
 Penland and Sardeshmukh (1995, "The optimal growth of tropical sea surface temperature anomalies") with one state,
 z_t = a_t, in discrete form; with two, z_t = (a_t, a_{t-1}), an autoregression of order two. F: the leading `truncation`
 modes of the training states across all variables (empirical orthogonal functions under the area), scaled so that their
-coefficients a have variance 1. With lagged covariances C_k = sum_t a_{t+k} a_t^T / n,
+coefficients a have variance 1. With lagged covariances C_k,
 
     G = C_1z (C_zz + R)^-1,    Q = C_0 - G C_zz G^T,    C_1z = (C_1, C_2),    C_zz = ((C_0, C_1), (C_1^T, C_0)).
 
-Every C_k is divided by the same n, the number of all states, so these are the covariances of a series with zeros before
-and after it: C_zz is positive semi-definite, G is stable, and Q, which is no less than the Schur complement C_0 - C_1z
-C_zz^-1 C_1z^T, has no negative eigenvalue. A series driven by this Q keeps the covariance C_0 (with one state whatever
-R; with two where R = 0, and nearly so elsewhere): variance that the ridge leaves unpredicted becomes noise.
+    C_k = (1 - k/n) sum_t a_{t+k} a_t^T / n_k,
+
+over the n_k pairs of states k steps apart, n the number of all states. A record without gaps has n - k of them, so its
+C_k = sum_t a_{t+k} a_t^T / n are the covariances of a series with zeros before and after it: C_zz is positive
+semi-definite, G is stable, and Q, which is no less than the Schur complement C_0 - C_1z C_zz^-1 C_1z^T, has no negative
+eigenvalue. After gaps, which have fewer pairs, all this may fail. C_1 and C_2 are then divided by 1 + m, -m the lowest
+eigenvalue of the matrix of all C_k (C_0 is the identity), which restores it: with 2610 states, a gap after every 9 of
+them and 200 modes of red noise, by 1.004. Division by n would make C_1 a tenth too small in such a record, and C_2 two
+tenths.
+
+A series driven by this Q keeps the covariance C_0 (with one state whatever R; with two where R = 0, and nearly so
+elsewhere): variance that the ridge leaves unpredicted becomes noise.
 
 R = ridge m L^-1, L the variances of the modes and m their mean: a ridge that is equal for all modes in units of
 the fields, so that modes of little variance, which are estimated worst, are damped most. On the simulated planet it was
@@ -45,6 +53,7 @@ from fieldcast.models.space import Space
 
 STORED_MODES = 1000  # more than the largest truncation, since the modes beyond it are the patterns of d
 LAGS = 3  # number of lagged covariances: C_0, C_1 and C_2
+MAX_ROUNDING = 1e-9  # of the lowest eigenvalue of the matrix of the C_k, which is 0 or more without gaps
 MIN_RIDGE = 1e-6  # added to R, because C_zz of a record with fewer times than modes is singular
 # share of a cell's variance below which the modes beyond the truncation have no variance there, and d is 0
 MIN_RESIDUAL_SHARE = 1e-6
@@ -64,18 +73,39 @@ class Operators(NamedTuple):
 def lagged_covariances(
     a: Float[Tensor, "time mode"], stretch: Int[Tensor, " time"], lags: int = LAGS
 ) -> Float[Tensor, "lag mode mode"]:
-    """C_k = sum_t a_{t+k} a_t^T / n, over the pairs within a stretch, n the number of all times."""
-    covariances = []
+    """C_k = (1 - k/n) sum_t a_{t+k} a_t^T / n_k, over the n_k pairs within a stretch, n the number of all times.
+
+    0 for a lag without pairs.
+    """
+    n, covariances = len(a), []
     for lag in range(lags):
         first = followed(stretch, lag).nonzero()[:, 0]
-        covariances.append(a[first + lag].T @ a[first] / len(a))
+        divisor = n * max(len(first), 1) / (n - lag)  # n for a single stretch, without rounding
+        covariances.append(a[first + lag].T @ a[first] / divisor)
     return torch.stack(covariances)
+
+
+def of_a_series(covariances: Float[Tensor, "lag mode mode"]) -> Float[Tensor, "lag mode mode"]:
+    """Divide C_1, C_2 ... by 1 + m where the matrix of all C_k has a negative eigenvalue, -m.
+
+    With C_0 the identity, the lowest eigenvalue then is 0: a stationary series has these covariances.
+    """
+    lags, k = covariances.shape[:2]
+    rows = [
+        [covariances[j - i] if j >= i else covariances[i - j].T for j in range(lags)] for i in range(lags)
+    ]
+    block_toeplitz = torch.cat([torch.cat(row, dim=1) for row in rows])
+    rounding = MAX_ROUNDING * torch.eye(lags * k).to(covariances)
+    if not torch.linalg.cholesky_ex(block_toeplitz + rounding).info:  # an order faster than the eigenvalues
+        return covariances
+    lowest = torch.linalg.eigvalsh(block_toeplitz)[0]
+    return torch.cat([covariances[:1], covariances[1:] / (1 - lowest)])
 
 
 def autoregression(
     covariances: Float[Tensor, "lag mode mode"], ridge: Float[Tensor, " mode"], states: int
 ) -> tuple[Float[Tensor, "mode past_mode"], Float[Tensor, "mode mode"]]:
-    """G and Q for one or two states, from C_0, C_1 and C_2, with diag(ridge) added to C_0 for each state."""
+    """G and Q for one or two states, from C_0, C_1 and, for two, C_2, with diag(ridge) added to C_0 for each state."""
     c0, c1 = covariances[:2]
     ahead = torch.cat(list(covariances[1 : states + 1]), dim=1)
     past = c0 if states == 1 else torch.cat([torch.cat([c0, c1], 1), torch.cat([c1.T, c0], 1)])
@@ -197,7 +227,8 @@ class LinearInverseModel(Derived, Solved):
         k = min(int(self.truncation), self.covariances.shape[-1])
         variances = self.mode_variances()[:k]
         ridge = MIN_RIDGE + float(self.ridge) * variances.double().mean() / variances.double()
-        g, q = autoregression(self.covariances[:, :k, :k], ridge, int(self.states))
+        covariances = of_a_series(self.covariances[: int(self.states) + 1, :k, :k])
+        g, q = autoregression(covariances, ridge, int(self.states))
         eigenvalues, u = torch.linalg.eigh((q + q.T) / 2)
         root = u * eigenvalues.clamp(min=0).sqrt()
         f, total = self.features.flatten(1), self.variance.flatten()

@@ -7,6 +7,7 @@ from typing import Any
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from fieldcast.calendars import DAYS_PER_YEAR
 from fieldcast.time_steps import TimeStep
 
 
@@ -35,6 +36,8 @@ class Space(nn.Module):
         Months of the calendar between two states, of which each counts as 730 hours in `step`; 0 for a step in hours.
     same_day
         Whether monthly states keep to a day of the month more closely than to its middle or its end.
+    days_per_year
+        Days of a year in the calendar of the states.
     """
 
     area: Tensor
@@ -46,25 +49,26 @@ class Space(nn.Module):
     def __init__(
         self, variables: tuple[str, ...], wraps: bool, area: Float[Tensor, "y x"], exists: Bool[Tensor, "y x"],
         points: Float[Tensor, "y x 3"], static: Float[Tensor, "s y x"], tendency: Float[Tensor, " variable"],
-        step: float = 0.0, months: int = 0, same_day: bool = False,
+        step: float = 0.0, months: int = 0, same_day: bool = False, days_per_year: int = DAYS_PER_YEAR,
     ):  # fmt: skip
         super().__init__()
         self.variables, self.wraps, self.step = variables, wraps, step
-        self.months, self.same_day = months, same_day
+        self.months, self.same_day, self.days_per_year = months, same_day, days_per_year
         fields = {"area": area, "exists": exists, "points": points, "static": static, "tendency": tendency}
         for name, value in fields.items():
             self.register_buffer(name, value, persistent=False)  # checkpoints hold a Space once
 
     def replace(self, **changes: Any) -> Space:
         """A Space that differs in some of its parameters."""
-        plain = {name: getattr(self, name) for name in ("variables", "wraps", "step", "months", "same_day")}
+        names = ("variables", "wraps", "step", "months", "same_day", "days_per_year")
+        plain = {name: getattr(self, name) for name in names}
         parameters: dict[str, Any] = plain | dict(self.named_buffers()) | changes
         return Space(**parameters)
 
     @property
     def step_years(self) -> float:
-        """A step as a fraction of the year of 365 days."""
-        return self.step / (365 * 24)
+        """A step as a fraction of the year; a month is a twelfth."""
+        return self.months / 12 if self.months else self.step / (self.days_per_year * 24)
 
     @property
     def size(self) -> Int[Tensor, ""]:

@@ -3,6 +3,7 @@
 import math
 
 import pandas as pd
+import pytest
 
 from fieldcast.frame.tracking import metrics
 from fieldcast.scores.headline import Headline
@@ -31,6 +32,21 @@ def test_a_score_at_several_leads_is_one_metric_whose_step_is_the_lead() -> None
     records = [("crps", lead, "globe", "all", value) for lead, value in leads.items()]
     table = pd.DataFrame(records, columns=["score", "lead_hours", "region", "variable", "value"])
     assert metrics.scores(table, 1) == [("crps", value, 1, int(lead)) for lead, value in leads.items()]
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "steps"),
+    [
+        ("lead_hours", [0.25, 0.5, 1.0], [15, 30, 60]),
+        ("lead_hours", [1 / 360, 1 / 180], [10, 20]),
+        ("lead_hours", [6.0, 12.0], [6, 12]),
+        ("k", [0.0002, 0.0004, 0.01], [200, 400, 10_000]),
+        ("k", [0.001, 0.5], [1, 500]),
+    ],
+)
+def test_leads_and_fractions_close_together_have_steps_of_their_own(column, values, steps) -> None:
+    table = pd.DataFrame({"score": "crps", column: values, "value": 1.0})
+    assert [step for *_, step in metrics.scores(table, 1)] == steps
 
 
 def test_a_score_without_leads_and_fractions_is_a_metric_at_step_0() -> None:

@@ -1,13 +1,14 @@
 """Metrics of a run: losses by step, scores by lead or fraction observed.
 
 A score at several leads is one metric whose step is the lead [hours]; at several fractions observed k one whose step is
-k [per mille]. Experiments then compare as curves in one chart.
+k [per mille]. Experiments then compare as curves in one chart. Leads or fractions closer than that have steps in
+minutes or seconds, or in parts per million.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 
     from fieldcast.scores.headline import Headline
 
-STEPS_PER_UNIT = {"lead_hours": 1, "k": 1000}  # steps of a metric per unit of the column
+# steps of a metric per unit of the column, coarse to fine
+STEPS_PER_UNIT = {"lead_hours": (1, 60, 3600), "k": (1_000, 1_000_000)}
 
 TRAINING_LOSSES = ("loss", "validation")  # columns of the history of every model
 
@@ -32,8 +34,9 @@ def scores(table: pd.DataFrame, now: int) -> list[Value]:
 
     table = over_all(table)
     step = next((name for name in STEPS_PER_UNIT if name in table), None)
+    scale = steps_per_unit(table[step].dropna(), STEPS_PER_UNIT[step]) if step else 1
     return [
-        (key(row), float(row["value"]), now, step_of(row.get(step), STEPS_PER_UNIT.get(step or "", 1)))
+        (key(row), float(row["value"]), now, step_of(row.get(step), scale))
         for row in table.to_dict("records")
         if math.isfinite(row["value"])
     ]
@@ -83,6 +86,13 @@ def key(row: dict[Any, Any]) -> str:
     """Name of the metric of a row: its score, and its pattern where it has one."""
     pattern = row.get("pattern")
     return f"{row['score']}/{pattern}" if isinstance(pattern, str) and pattern else str(row["score"])
+
+
+def steps_per_unit(values: Iterable[float], scales: Sequence[int]) -> int:
+    """The first scale at which different values have different steps, else the last."""
+    distinct = set(values)
+    apart = (scale for scale in scales if len({step_of(value, scale) for value in distinct}) == len(distinct))
+    return next(apart, scales[-1])
 
 
 def step_of(value: float | None, scale: int) -> int:
