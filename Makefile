@@ -39,7 +39,8 @@ run: $(INSTALLED) ## the demo, from weather data to a report
 	@echo 'the graph  make viz'
 
 test: $(INSTALLED) ## all tests and checks
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 \
+		--dist loadfile --no-loadscope-reorder $(ARGS)
 
 ENV ?= demo
 wheel: $(INSTALLED) ## the wheel, tried alone in an empty environment; ENV=test for a small planet

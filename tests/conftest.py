@@ -27,6 +27,15 @@ kedro_project.LOGGING.set_project_logging(
 settings.register_profile("repeatable", derandomize=True)  # the same examples at every run
 settings.load_profile("repeatable")
 
+# Files of a minute or more, in the order of their start: the first makes data roots that others then need not wait for,
+# and no process is left alone with a long file at the end.
+LONGEST = (
+    "pipelines/test_forecast.py", "inference/test_fill_gaps.py", "pipelines/test_sample.py", "test_pipeline_registry.py",
+    "report/test_sample.py", "test_notebooks.py", "bad_input/test_parameters.py", "training/test_loop.py",
+    "pipelines/test_graph.py", "pipelines/test_assimilate.py", "bad_input/test_input_files.py",
+    "frame/tracking/test_hook.py", "test_standalone.py", "frame/test_doctor_options.py", "bad_input/test_checkpoints.py",
+)  # fmt: skip
+
 FILES = {
     "pyproject.toml": """
         [tool.kedro]
@@ -205,6 +214,12 @@ def kedro(toy: Path) -> Callable[..., subprocess.Popen[str]]:
 
 
 ROOT = Path(__file__).parents[1]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files."""
+    order = {Path(__file__).parent / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))
 
 
 @pytest.fixture(scope="session")
