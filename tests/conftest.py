@@ -30,10 +30,11 @@ settings.load_profile("repeatable")
 # Files of a minute or more, in the order of their start: the first makes data roots that others then need not wait for,
 # and no process is left alone with a long file at the end.
 LONGEST = (
-    "pipelines/test_forecast.py", "inference/test_fill_gaps.py", "pipelines/test_sample.py", "test_pipeline_registry.py",
-    "report/test_sample.py", "test_notebooks.py", "bad_input/test_parameters.py", "training/test_loop.py",
-    "pipelines/test_graph.py", "pipelines/test_assimilate.py", "bad_input/test_input_files.py",
-    "frame/tracking/test_hook.py", "test_standalone.py", "frame/test_doctor_options.py", "bad_input/test_checkpoints.py",
+    "pipelines/test_forecast.py", "inference/test_fill_gaps.py", "pipelines/test_sample.py",
+    "test_pipeline_registry.py", "report/test_sample.py", "test_notebooks.py", "bad_input/test_parameters.py",
+    "training/test_loop.py", "pipelines/test_graph.py", "pipelines/test_assimilate.py",
+    "bad_input/test_input_files.py", "frame/tracking/test_hook.py", "test_standalone.py",
+    "frame/test_doctor_options.py", "bad_input/test_checkpoints.py",
 )  # fmt: skip
 
 FILES = {
