@@ -89,7 +89,7 @@ def test_points_at_cell_centres_without_noise_are_the_cells(model, world, monkey
     monkeypatch.setattr(point_observations, "point_locations", centres)
     points = make(world)
     of_cells, of_points = (
-        next(reconstruct(model, world.codec, data, lineage_of("abc", data, 5, 7)))[0]
+        next(reconstruct(model, world.codec, data, lineage_of("abc", data, 5, 7))).fields
         for data in (cells, points)
     )
     for v, name in enumerate(world.codec.variables):

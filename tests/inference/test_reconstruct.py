@@ -48,8 +48,8 @@ def test_the_context_holds_what_was_observed(world, observations):
 
 def test_reconstructions_obey_their_contract(world, observations, vae):
     pieces = list(reconstruct(vae, world.codec, observations, lineage_of("abc", observations, 3, 7)))
-    assert [piece.attrs["piece"] for piece, _ in pieces] == [0, 1]
-    for number, (piece, milliseconds) in enumerate(pieces):
+    assert [piece.fields.attrs["piece"] for piece in pieces] == [0, 1]
+    for number, (piece, _, milliseconds) in enumerate(pieces):
         Reconstructions().validate(piece)
         assert piece["k"].item() == observations["k"].values[number]
         assert milliseconds > 0
@@ -58,7 +58,22 @@ def test_reconstructions_obey_their_contract(world, observations, vae):
             "members": 3,
             "seed": 7,
         }
-    assert not np.allclose(pieces[0][0]["t"], pieces[1][0]["t"])
+    assert not np.allclose(pieces[0].fields["t"], pieces[1].fields["t"])
+
+
+def test_an_interrupted_run_resumes_after_its_last_complete_case(world, observations, vae):
+    sources = lineage_of("abc", observations, 3, 7)
+
+    def run(*earlier, sources=sources):
+        return list(reconstruct(vae, world.codec, observations, sources, *earlier))
+
+    first, second = run()
+    for stored in (1, 2):  # two if the interruption fell between the saves of the draws and of the state
+        (resumed,) = run(first.state, stored)
+        assert resumed.fields.identical(second.fields) and resumed.state == second.state == b""
+    assert len(run(first.state, 0)) == 2  # the draws have been removed
+    assert len(run(None, 1)) == 2
+    assert len(run(first.state, 1, sources=lineage_of("abc", observations, 3, 8))) == 2
 
 
 def test_progress_counts_the_cases(world, observations, vae):
@@ -67,11 +82,8 @@ def test_progress_counts_the_cases(world, observations, vae):
 
 
 def test_a_deterministic_model_needs_one_member(world, observations):
-    piece, _ = next(
-        reconstruct(
-            Climatology(world.space), world.codec, observations, lineage_of("abc", observations, 19, 0)
-        )
-    )
+    sources = lineage_of("abc", observations, 19, 0)
+    piece = next(reconstruct(Climatology(world.space), world.codec, observations, sources)).fields
     assert piece.sizes["member"] == 1 and piece.attrs["members"] == 19  # as many as were asked for
 
 

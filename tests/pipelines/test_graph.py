@@ -176,6 +176,33 @@ def test_finished_reconstructions_are_drawn_once(
     assert len(draws) == 1 and {file: file.read_bytes() for file in before} == before
 
 
+def test_reconstructions_that_were_interrupted_resume_after_the_last_case(
+    project: Callable[..., Any], finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, folder = "reconstruct.denoising_vae", "07_model_output/reconstruct/denoising_vae"
+    root = shutil.copytree(finished, tmp_path / "data")
+    shutil.rmtree(root / folder)
+    draws: list[Any] = []
+
+    def draw(*arguments: Any) -> Any:
+        draws.append(arguments)
+        if len(draws) == 3:
+            raise KeyboardInterrupt
+        return whole(*arguments)
+
+    whole = reconstruct.draw
+    monkeypatch.setattr(reconstruct, "draw", draw)
+    with pytest.raises(KeyboardInterrupt):
+        project("reconstruction", data_root=root, namespaces=[address])
+    project("reconstruction", data_root=root, namespaces=[address])
+    stored, expected = (
+        ZarrDataset(filepath=str(path / folder / "draws.zarr")).load() for path in (root, finished)
+    )
+    assert stored.identical(expected)
+    assert len(draws) == stored.sizes["case"] + 1 > 3  # that of the interruption is drawn again, no other
+    assert [path.name for path in (root / folder).iterdir()] == ["draws.zarr"]
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     """The values of all tensors that training has stored."""
     return {

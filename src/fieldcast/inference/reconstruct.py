@@ -1,4 +1,8 @@
-"""Reconstructions: draws of the fields given observations, as data sets."""
+"""Reconstructions: draws of the fields given observations, as data sets.
+
+The draws of a case of observations are saved with a state, so that an interrupted run resumes after the last complete
+case with the same draws.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,9 +20,10 @@ from torch import Tensor
 
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.point_observations import points_in
+from fieldcast.encoding.tensor_file import pack_bytes, unpack_state
 from fieldcast.inference.quality_control import suspect_messages, suspects
 from fieldcast.inference.stations import check_accepts_points
-from fieldcast.lineage import Lineage
+from fieldcast.lineage import Lineage, matches
 from fieldcast.models import replicas
 from fieldcast.models.core import Context, Model
 from fieldcast.models.random_streams import RandomStreams
@@ -62,14 +67,28 @@ def lineage_of(model_digest: str, observations: xr.Dataset, members: int, seed: 
     return {"observations": digest, "model": model_digest, "members": members, "seed": seed}
 
 
+class ReconstructedCase(NamedTuple):
+    """One case, the state from which an interrupted run resumes after it, and the mean milliseconds of one draw."""
+
+    fields: xr.Dataset
+    state: bytes
+    sample_ms: float
+
+
 def reconstruct(
-    model: Model, codec: FieldCodec, observations: xr.Dataset, sources: Lineage
-) -> Iterator[tuple[xr.Dataset, float]]:
-    """Reconstructions of one lineage, case by case, with the milliseconds of one draw."""
+    model: Model, codec: FieldCodec, observations: xr.Dataset, sources: Lineage, earlier: bytes | None = None,
+    on_disk: int = 0,
+) -> Iterator[ReconstructedCase]:  # fmt: skip
+    """Reconstructions of one lineage, case by case.
+
+    `earlier` is the state of an interrupted run, and `on_disk` the number of its stored cases: one more than in the
+    state if the interruption fell between the two saves. The state after the last case is empty.
+    """
     members, seed = sources["members"], sources["seed"]
     order = np.argsort(observations["mask"].values, kind="stable")
     noise, cases = float(observations.attrs["noise"]), observations.sizes["case"]
-    for number in Progress(range(cases), unit="case"):
+    times = completed(earlier, sources, on_disk)
+    for number in Progress(range(len(times), cases), unit="case", initial=len(times), total=cases):
         case = observations.isel(case=number)
         begin = time.perf_counter()
         c = replace(
@@ -78,7 +97,7 @@ def reconstruct(
         if c.points is not None:
             check_accepts_points(model, "this experiment")
         x = draw(model, c, members, seed, number, order)
-        milliseconds = 1000 * (time.perf_counter() - begin) / (x.shape[0] * x.shape[1])
+        times.append(1000 * (time.perf_counter() - begin) / (x.shape[0] * x.shape[1]))
         name = f"observations {case['pattern'].item()}, {case['k'].item():.3g}"
         for sentence in suspect_messages(suspects(model, c, case, codec), case):
             LOG.warning("%s: %s", name, sentence)
@@ -87,4 +106,12 @@ def reconstruct(
             mask=observations["mask"], **{c: observations[c][[number]] for c in ("pattern", "k")}
         )
         result.attrs = {**sources, "piece": number, "pieces": cases}
-        yield result, milliseconds
+        state = pack_bytes({}, {"lineage": sources, "milliseconds": times}) if number < cases - 1 else b""
+        yield ReconstructedCase(result, state, sum(times) / len(times))
+
+
+def completed(state: bytes | None, sources: Lineage, on_disk: int) -> list[float]:
+    """Milliseconds of one draw in each case that an interrupted run of this lineage has completed."""
+    _, header = unpack_state(state, "The state of the reconstructions")
+    times: list[float] = header.get("milliseconds", [])
+    return times if matches(header.get("lineage", {}), sources) and len(times) <= on_disk else []

@@ -14,7 +14,7 @@ from fieldcast.encoding.options import Sparsification
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.inference.options import Evaluation
 from fieldcast.inference.reconstruct import lineage_of, reconstruct
-from fieldcast.pipelines.streams import empty_piece, is_complete, streamed
+from fieldcast.pipelines.streams import earlier_output, empty_piece, is_complete, streamed
 from fieldcast.tasks.reconstruct import Reconstruction
 from fieldcast.training.stored_model import StoredModel
 
@@ -26,18 +26,20 @@ LOG = logging.getLogger(__name__)
 def draw(
     stored: StoredModel, data: PreparedData, observations: xr.Dataset, evaluation: Evaluation,
     sparsification: Sparsification, earlier: Mapping[str, Any],
-) -> Iterator[tuple[xr.Dataset, pd.DataFrame]]:  # fmt: skip
-    """Reconstructions case by case, with the costs of training and drawing; those that exist are kept."""
+) -> Iterator[tuple[tuple[xr.Dataset, bytes], pd.DataFrame]]:  # fmt: skip
+    """Reconstructions case by case, with the state from which they resume, and the costs of training and drawing.
+
+    Those that exist are kept.
+    """
     trained = stored.restore(data, Reconstruction(sparsification))
     require_observations(observations, data.fields, data.splits, sparsification, stored.limits)
     members = stored.limits.cap("members", evaluation.members)
     sources = lineage_of(model_digest(trained.header, stored.model), observations, members, stored.seed)
-    if is_complete(earlier, sources):
+    cases, state, draws = earlier_output(earlier, "draws")
+    if is_complete({**earlier, "draws": draws}, sources):
         LOG.info("Using the existing reconstructions.")
-        yield empty_piece(earlier["draws"], "case"), earlier["costs"]
+        yield (empty_piece(draws, "case"), b""), earlier["costs"]
         return
     costs = {**trained.model.facts, **trained.header["costs"]}
-    times: list[float] = []
-    for piece, sample_ms in reconstruct(trained.model, trained.field_codec, observations, sources):
-        times.append(sample_ms)
-        yield piece, pd.DataFrame([{**costs, "sample_ms": sum(times) / len(times)}])
+    for case in reconstruct(trained.model, trained.field_codec, observations, sources, state, cases):
+        yield (case.fields, case.state), pd.DataFrame([{**costs, "sample_ms": case.sample_ms}])
