@@ -1,7 +1,7 @@
 """Times in any calendar, `datetime64` and `cftime` alike: day and fraction of the year, ISO text, hours.
 
-Every year has 365 days: 29 February counts as 28 February, so that a day of the year means the same season in every
-year. A day of `360_day` counts as a day of the same month; two days of its February may share one.
+A day of the year is one of 365, so that it means the same season in every year: 29 February counts as 28 February, and
+a day of `360_day` as a day of the same month, of which two days of its February may share one.
 """
 
 from __future__ import annotations
@@ -141,8 +141,18 @@ def fraction_of_year(times: Any) -> Float[np.ndarray, " time"]:
     return (day_of_year(array) - 1 + hour / 24) / DAYS_PER_YEAR
 
 
+def calendar_of(times: Any) -> str:
+    """Name of the calendar of some times."""
+    return str(getattr(values(times)[0], "calendar", "standard"))
+
+
+def days_per_year(calendar: str) -> int:
+    """Number of days in a year of a calendar; 365 for calendars in which only some years have 29 February."""
+    return {"360_day": 360, "all_leap": 366, "366_day": 366}.get(calendar, DAYS_PER_YEAR)
+
+
 def days_of_a_year(calendar: str) -> Int[np.ndarray, " day"]:
-    """The `day_of_year` of each day of a year in a calendar: 1 to 365, or of 360 days."""
+    """The `day_of_year` of each day of a year: 1 to 365; for the 360 days of the calendar `360_day`, 360 of these."""
     if calendar != "360_day":
         return np.arange(1, DAYS_PER_YEAR + 1)
     return day_of_year(

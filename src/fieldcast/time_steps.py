@@ -1,7 +1,7 @@
 """The step of a record: a number of hours, or of months of the calendar; and records without a regular step.
 
-A month is as long as it is: one month after 31 January is 28 or 29 February. Where a number of hours is needed (the
-fraction of the year by which a rollout advances, a lead time in a table), a month counts as 730, a twelfth of 365 days.
+A month is as long as it is: one month after 31 January is 28 or 29 February. Where a number of hours is needed, as for
+a lead time in a table, a month counts as 730, a twelfth of 365 days.
 """
 
 from __future__ import annotations

@@ -54,6 +54,14 @@ def test_the_window_is_a_triangle_on_the_circle(make_weather: Make) -> None:
     assert np.allclose(fitted, np.clip(1 - apart / 30, 0, None), atol=1e-6)
 
 
+@pytest.mark.parametrize(("calendar", "days"), [("360_day", 720), ("noleap", 730), ("all_leap", 732)])
+def test_two_years_are_years_of_the_calendar(make_weather: Make, calendar: str, days: int) -> None:
+    times = xr.date_range("2001-01-01", periods=days, calendar=calendar, use_cftime=True)
+    fields = make_weather(times=days).assign_coords(time=times)
+    assert climatology.fit(fields).attrs["kind"] == "day of year"
+    assert climatology.fit(fields.isel(time=slice(days - 1))).attrs["kind"] == "training mean"
+
+
 def test_under_two_years_it_is_the_training_mean(make_weather: Make) -> None:
     fields = make_weather(times=729)
     fitted = climatology.fit(fields)

@@ -76,7 +76,7 @@ def in_days(data: xr.Dataset) -> xr.Dataset:
 
 def in_months(data: xr.Dataset) -> xr.Dataset:
     """Leads in months of the calendar, beside the hours of the first start."""
-    data = data.assign_coords(lead=("lead", data["lead"].values / 730, {"units": "months"}))
+    data = data.assign_coords(lead=("lead", data["lead"].values / 730, {"units": "Months"}))
     attrs = {"standard_name": "forecast_period", "units": "hours"}
     return data.assign_coords(forecast_period=("lead", [31 * 24.0, 59 * 24.0, 90 * 24.0], attrs))
 

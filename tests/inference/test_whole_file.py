@@ -32,15 +32,6 @@ def test_a_full_disk_leaves_the_earlier_file_and_nothing_beside_it(tmp_path, mon
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_a_link_remains_and_its_file_is_replaced(tmp_path):
-    link, file = tmp_path / "link", tmp_path / "models" / "model.safetensors"
-    link.symlink_to(file)  # which does not exist yet
-    for content in (b"first", b"second"):
-        write_whole(link, content)
-        assert link.is_symlink() and file.read_bytes() == content
-    assert [path.name for path in file.parent.iterdir()] == [file.name]
-
-
 def test_a_pipe_and_a_folder_are_not_replaced(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path, kind in ((tmp_path / "pipe", "pipe"), (tmp_path, "folder")):

@@ -10,17 +10,18 @@ from fieldcast.training.batches import ForecastWindows
 from fieldcast.training.state_source import InMemory
 
 
-def tiny() -> Space:
+def tiny(year: int = 365) -> Space:
     points = torch.nn.functional.normalize(torch.arange(6.0).reshape(1, 2, 3), dim=-1)
     ones = torch.ones(1, 2)
-    return Space(("a",), True, ones, ones.bool(), points, torch.zeros(0, 1, 2), torch.ones(1))
+    static, tendency = torch.zeros(0, 1, 2), torch.ones(1)
+    return Space(("a",), True, ones, ones.bool(), points, static, tendency, days_per_year=year)
 
 
-def solved(days: int, first: int = 0) -> ClimatologicalEnsemble:
+def solved(days: int, first: int = 0, year: int = 365) -> ClimatologicalEnsemble:
     """Daily states that hold their own number."""
-    space, number = tiny(), torch.arange(days)
+    space, number = tiny(year), torch.arange(days)
     x = number.float()[:, None, None, None].expand(-1, *space.state_shape)
-    day = (number + first) % 365 / 365
+    day = (number + first) % year / year
     model = ClimatologicalEnsemble(space)
     model.solve(ForecastWindows(InMemory(x, day, torch.zeros(days, dtype=torch.long)), space, 0).states())
     return model
@@ -42,6 +43,12 @@ def test_members_are_all_the_states_within_15_days_equally_often():
     chi_square = ((counts - mean).square() / mean).sum()
     freedom = len(expected) - 1
     assert abs(chi_square - freedom) < 4 * (2 * freedom) ** 0.5
+
+
+def test_15_days_are_days_of_the_calendar():
+    for year in (360, 365):
+        x = members(solved(3 * year, year=year), Context(1, day=torch.tensor([100 / year])))
+        assert {int(number) % year for number in x[0]} == set(range(85, 116))
 
 
 def test_under_two_years_any_state_is_a_member():

@@ -13,7 +13,7 @@ from fieldcast.models.linear_inverse_model import (
     LinearInverseModel,
     autoregression,
     lagged_covariances,
-    of_a_series,
+    stationary_covariances,
 )
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.training.batches import ForecastWindows
@@ -168,13 +168,13 @@ def test_gaps_do_not_shrink_the_operator(small):
     assert np.abs(estimate - expected).max() < 0.02  # 0.057 if the pairs were divided by n
 
 
-def test_covariances_after_gaps_are_those_of_a_series(small):
+def test_covariances_after_gaps_are_those_stationary_covariances(small):
     """Pairs of states in which x_{t+1} = 1.2 x_t on average belong to no stationary series."""
     eye = torch.eye(2, dtype=torch.double)
-    stretched = of_a_series(torch.stack([eye, 1.2 * eye]))
+    stretched = stationary_covariances(torch.stack([eye, 1.2 * eye]))
     assert torch.allclose(stretched[0], eye) and torch.allclose(stretched[1], eye)
     possible = torch.stack([eye, 0.9 * eye, 0.8 * eye])
-    assert torch.equal(of_a_series(possible), possible)
+    assert torch.equal(stationary_covariances(possible), possible)
 
 
 def test_a_ridge_shrinks_the_operator_towards_the_climatology(small):

@@ -50,15 +50,18 @@ def test_replaced_parts_belong_to_another_space(space):
     assert bool(space.exists.all()) and space.step == 0
 
 
-@pytest.mark.parametrize("calendar", ["360_day", "noleap"])
+@pytest.mark.parametrize("calendar", ["360_day", "noleap", "all_leap"])
 def test_the_days_of_a_rollout_are_those_of_its_times(space, calendar):
-    """Two years of daily steps; the day of the year would be ten days off if each were 1/365 of a year of 360."""
-    day = space.replace(step=24.0, days_per_year=len(calendars.days_of_a_year(calendar)))
+    """Two years of daily steps; the day of the year would be ten days off if each were 1/365 of a year of 360.
+
+    29 February, which counts as 28 February, may shift it by a day.
+    """
+    day = space.replace(step=24.0, days_per_year=calendars.days_per_year(calendar))
     start = cftime.datetime(2001, 2, 30 if calendar == "360_day" else 28, calendar=calendar)
     c = Context(1, past=torch.zeros(1, 1, *space.state_shape), day=days_of(start))
     for _ in range(720):
         c = c.advance(c.past[:, -1], day.step_years)
-    assert float(c.day) == pytest.approx(float(days_of(start + timedelta(days=720))), abs=0.1 / 365)
+    assert float(c.day) == pytest.approx(float(days_of(start + timedelta(days=720))), abs=1.1 / 365)
 
 
 def days_of(time):

@@ -192,7 +192,7 @@ def space_of(fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Data
         step=step.hours,
         months=step.months,
         same_day=step.same_day,
-        days_per_year=len(calendars.days_of_a_year(str(fields["time"].dt.calendar))),
+        days_per_year=calendars.days_per_year(str(fields["time"].dt.calendar)),
     )
 
 

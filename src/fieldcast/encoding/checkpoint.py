@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from fieldcast import lineage
-from fieldcast.calendars import days_of_a_year
+from fieldcast.calendars import days_per_year
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.checkpoint_parts import is_header, misfit
 from fieldcast.encoding.states import AnyDayCodec, ImageCodec
@@ -170,7 +170,7 @@ def unpack(data: bytes, where: str = "the checkpoint", model: Mapping[str, Any] 
         fixed = {name: tensors[f"space.{name}"] for name in SPACE}
         step = TimeStep.stored_in(header)
         grid = {"variables": tuple(header["variables"]), "wraps": header["wraps"]}
-        year = len(days_of_a_year(header.get("calendar", "")))
+        year = days_per_year(header.get("calendar", ""))
         space = Space(
             **grid, step=step.hours, months=step.months, same_day=step.same_day, days_per_year=year, **fixed
         )

@@ -64,10 +64,17 @@ def fit(training: xr.Dataset, window: int = 61, *, shrink: bool = False) -> xr.D
         return _fit(training, window, shrink)
 
 
+def _years(training: xr.Dataset, step: TimeStep) -> float:
+    """Length of a record in years of its calendar, without its gaps if it has a step."""
+    if step.months:
+        return training.sizes["time"] * step.months / 12
+    span = training.sizes["time"] * step.hours or calendars.hours(training["time"])[-1]
+    return float(span / 24 / calendars.days_per_year(str(training["time"].dt.calendar)))
+
+
 def _fit(training: xr.Dataset, window: int, shrink: bool) -> xr.Dataset:
     step = TimeStep.of(training)
-    span = training.sizes["time"] * step.hours or calendars.hours(training["time"])[-1]
-    by_day = span / 24 >= MIN_YEARS * DAYS_PER_YEAR
+    by_day = _years(training, step) >= MIN_YEARS
     shrink = shrink and by_day and has_gaps(training)
     weights = _same_month() if step.months else window_weights(np.arange(DAYS_PER_YEAR), window)
     variables: dict[str, tuple[Any, ...]] = {}

@@ -35,11 +35,11 @@ _NAMES = {  # names in order of precedence: `time` may be the valid time, on (st
     ),
     "member": ("member", "number", "realization", "realisation", "ensemble", "ensemble_member"),
 }  # fmt: skip
-MONTHS = ("months", "month")
+_MONTHS = ("months", "month")
 _HOURS = {
     "days": 24.0, "day": 24.0, "d": 24.0, "hours": 1.0, "hour": 1.0, "hr": 1.0, "h": 1.0, "minutes": 1 / 60,
     "seconds": 1 / 3600, "s": 1 / 3600, "milliseconds": 1 / 3.6e6, "microseconds": 1 / 3.6e9,
-    "nanoseconds": 1 / 3.6e12, **dict.fromkeys(MONTHS, float(MONTH)),
+    "nanoseconds": 1 / 3.6e12, **dict.fromkeys(_MONTHS, float(MONTH)),
 }  # fmt: skip
 
 
@@ -116,7 +116,7 @@ def _axis(dataset: xr.Dataset, axis: str, where: str) -> xr.DataArray | None:
         standard = [key for key, array in flat.items() if array.attrs.get("standard_name") == _STANDARD[axis]]
         named = [name for name in _NAMES[axis] if name in flat or name in dataset.dims]
         # the hours of a lead in months differ from start to start
-        monthly = [name for name in named if axis == "lead" and dataset[name].attrs.get("units") in MONTHS]
+        monthly = [name for name in named[:1] if str(dataset[name].attrs.get("units")).lower() in _MONTHS]
         candidates = [*monthly, *standard, *named]
         name = candidates[0] if candidates else None
     else:

@@ -147,9 +147,9 @@ class Gauges:
         at = self.locations.iloc[location]
         points = np.concatenate([unit_points([y], [z])[0] for y, z in at.to_numpy()])
         phase = 2 * np.pi * calendars.fraction_of_year(self.times)
-        years = calendars.hours(self.times)[-1] / calendars.HOURS_PER_YEAR
-        years += self.step.hours / calendars.HOURS_PER_YEAR
-        record = GaugeRecord(x, points, self.number, phase, bool(years >= MIN_SEASONAL_YEARS))
+        days = (calendars.hours(self.times)[-1] + self.step.hours) / 24
+        seasonal = days >= MIN_SEASONAL_YEARS * calendars.days_per_year(calendars.calendar_of(self.times))
+        record = GaugeRecord(x, points, self.number, phase, bool(seasonal))
         return record, table.assign(column=column).reset_index(drop=True)
 
 

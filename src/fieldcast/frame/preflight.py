@@ -234,7 +234,8 @@ def refuse_replacement(output: str, key: str, sources: Iterable[tuple[str, str]]
     """Raise InputError if a result, at the path that the option `key` sets, would replace a file that is read."""
     for source_key, path in sources:
         files = () if is_remote(path) else matches(path)
-        if os.path.exists(output) and any(os.path.samefile(output, file) for file in files):
+        existing = [path for path in files if os.path.exists(path)]  # a link may point to nothing
+        if os.path.exists(output) and any(os.path.samefile(output, file) for file in existing):
             raise InputError(
                 f"{key} is {source_key} itself, '{output}', which would be replaced: choose another file."
             )

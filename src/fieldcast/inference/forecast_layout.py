@@ -38,7 +38,7 @@ def period_of(lead: xr.DataArray, start: Any, valid: np.ndarray) -> dict[str, An
 
 
 def coordinates_along(dataset: xr.Dataset, time: str) -> list[str]:
-    """Other coordinates that depend on time, such as a season: those of the last time are not those of a lead."""
+    """Other coordinates that depend on time, such as a season, which a lead need not share with the last time."""
     along = set(dataset[time].dims)
     return [str(name) for name, array in dataset.coords.items() if name != time and along & set(array.dims)]
 

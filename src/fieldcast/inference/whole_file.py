@@ -15,8 +15,6 @@ MAX_PATH_LENGTH = 200  # characters of a path that a message shows
 def write_whole(path: str | Path, content: bytes) -> None:
     """Write or replace a file, and create its folder; an earlier file survives if writing fails.
 
-    A symbolic link remains one, and the file that it points to is replaced.
-
     Raises
     ------
     InputError
@@ -24,8 +22,8 @@ def write_whole(path: str | Path, content: bytes) -> None:
     OSError
         If the file cannot be written, for example because the disk is full; nothing is left beside it.
     """
+    path = Path(path)
     refuse_special_file(path)
-    path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.partial")
     try:

@@ -19,8 +19,8 @@ from fieldcast.models.gaussian.training_series import kept_series
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
-# greatest distance from the target day, in years: slightly over 15 days, so that rounding does not exclude the last one
-SEASON_HALF_WIDTH = 15.01 / 365
+# greatest distance from the target day, in days: slightly over 15, so that rounding does not exclude the last one
+SEASON_HALF_WIDTH = 15.01
 MIN_YEARS = 2  # years of a record below which all its states are eligible: it has too few of one season
 
 
@@ -48,5 +48,6 @@ class ClimatologicalEnsemble(Solved):
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         allowed = torch.ones(c.count, len(self.days), dtype=torch.bool, device=self.days.device)
         if c.day is not None:
-            allowed = within_season(self.days, c.day, allowed, SEASON_HALF_WIDTH, MIN_YEARS)
+            window = SEASON_HALF_WIDTH / self.space.days_per_year
+            allowed = within_season(self.days, c.day, allowed, window, MIN_YEARS)
         return self.anomalies[pick(allowed, draws.uniform(1)[..., 0])]

@@ -5,19 +5,17 @@
 Penland and Sardeshmukh (1995, "The optimal growth of tropical sea surface temperature anomalies") with one state,
 z_t = a_t, in discrete form; with two, z_t = (a_t, a_{t-1}), an autoregression of order two. F: the leading `truncation`
 modes of the training states across all variables (empirical orthogonal functions under the area), scaled so that their
-coefficients a have variance 1. With lagged covariances C_k,
-
-    G = C_1z (C_zz + R)^-1,    Q = C_0 - G C_zz G^T,    C_1z = (C_1, C_2),    C_zz = ((C_0, C_1), (C_1^T, C_0)).
+coefficients a have variance 1. With lagged covariances over the n_k pairs of states k steps apart, n the number of all
+states,
 
     C_k = (1 - k/n) sum_t a_{t+k} a_t^T / n_k,
+    G = C_1z (C_zz + R)^-1,    Q = C_0 - G C_zz G^T,    C_1z = (C_1, C_2),    C_zz = ((C_0, C_1), (C_1^T, C_0)).
 
-over the n_k pairs of states k steps apart, n the number of all states. A record without gaps has n - k of them, so its
-C_k = sum_t a_{t+k} a_t^T / n are the covariances of a series with zeros before and after it: C_zz is positive
-semi-definite, G is stable, and Q, which is no less than the Schur complement C_0 - C_1z C_zz^-1 C_1z^T, has no negative
-eigenvalue. After gaps, which have fewer pairs, all this may fail. C_1 and C_2 are then divided by 1 + m, -m the lowest
-eigenvalue of the matrix of all C_k (C_0 is the identity), which restores it: with 2610 states, a gap after every 9 of
-them and 200 modes of red noise, by 1.004. Division by n would make C_1 a tenth too small in such a record, and C_2 two
-tenths.
+A record without gaps has n - k pairs, so its C_k = sum_t a_{t+k} a_t^T / n are the covariances of a series with zeros
+before and after it: C_zz is positive semi-definite, G is stable, and Q, which is no less than the Schur complement C_0
+- C_1z C_zz^-1 C_1z^T, has no negative eigenvalue. With gaps there are fewer pairs, and all this may fail. C_1 and C_2
+are then divided by 1 + m, -m the lowest eigenvalue of the block Toeplitz matrix of the C_k in use, which restores it
+because C_0 is the identity. Division by n would instead shrink G by the share of the pairs that the gaps have cost.
 
 A series driven by this Q keeps the covariance C_0 (with one state whatever R; with two where R = 0, and nearly so
 elsewhere): variance that the ridge leaves unpredicted becomes noise.
@@ -73,22 +71,19 @@ class Operators(NamedTuple):
 def lagged_covariances(
     a: Float[Tensor, "time mode"], stretch: Int[Tensor, " time"], lags: int = LAGS
 ) -> Float[Tensor, "lag mode mode"]:
-    """C_k = (1 - k/n) sum_t a_{t+k} a_t^T / n_k, over the n_k pairs within a stretch, n the number of all times.
-
-    0 for a lag without pairs.
-    """
+    """C_k of the module, over the pairs within a stretch; 0 for a lag without pairs."""
     n, covariances = len(a), []
     for lag in range(lags):
         first = followed(stretch, lag).nonzero()[:, 0]
-        divisor = n * max(len(first), 1) / (n - lag)  # n for a single stretch, without rounding
+        divisor = n * max(len(first), 1) / max(n - lag, 1)  # n for a single stretch, without rounding
         covariances.append(a[first + lag].T @ a[first] / divisor)
     return torch.stack(covariances)
 
 
-def of_a_series(covariances: Float[Tensor, "lag mode mode"]) -> Float[Tensor, "lag mode mode"]:
-    """Divide C_1, C_2 ... by 1 + m where the matrix of all C_k has a negative eigenvalue, -m.
+def stationary_covariances(covariances: Float[Tensor, "lag mode mode"]) -> Float[Tensor, "lag mode mode"]:
+    """Covariances that a stationary series can have: C_1, C_2 ... divided by 1 + m, if the lowest eigenvalue is -m < 0.
 
-    With C_0 the identity, the lowest eigenvalue then is 0: a stationary series has these covariances.
+    The eigenvalue is that of the block Toeplitz matrix of all C_k. With C_0 the identity, it is 0 after the division.
     """
     lags, k = covariances.shape[:2]
     rows = [
@@ -227,7 +222,7 @@ class LinearInverseModel(Derived, Solved):
         k = min(int(self.truncation), self.covariances.shape[-1])
         variances = self.mode_variances()[:k]
         ridge = MIN_RIDGE + float(self.ridge) * variances.double().mean() / variances.double()
-        covariances = of_a_series(self.covariances[: int(self.states) + 1, :k, :k])
+        covariances = stationary_covariances(self.covariances[: int(self.states) + 1, :k, :k])
         g, q = autoregression(covariances, ridge, int(self.states))
         eigenvalues, u = torch.linalg.eigh((q + q.T) / 2)
         root = u * eigenvalues.clamp(min=0).sqrt()

@@ -37,7 +37,7 @@ class Space(nn.Module):
     same_day
         Whether monthly states keep to a day of the month more closely than to its middle or its end.
     days_per_year
-        Days of a year in the calendar of the states.
+        Days of a year in the calendar of the states (see `calendars.days_per_year`).
     """
 
     area: Tensor

@@ -39,12 +39,13 @@ def test_a_score_at_several_leads_is_one_metric_whose_step_is_the_lead() -> None
     [
         ("lead_hours", [0.25, 0.5, 1.0], [15, 30, 60]),
         ("lead_hours", [1 / 360, 1 / 180], [10, 20]),
+        ("lead_hours", [0.5, 6.0], [30, 360]),
         ("lead_hours", [6.0, 12.0], [6, 12]),
         ("k", [0.0002, 0.0004, 0.01], [200, 400, 10_000]),
         ("k", [0.001, 0.5], [1, 500]),
     ],
 )
-def test_leads_and_fractions_close_together_have_steps_of_their_own(column, values, steps) -> None:
+def test_steps_are_whole_in_the_coarsest_unit_that_permits_it(column, values, steps) -> None:
     table = pd.DataFrame({"score": "crps", column: values, "value": 1.0})
     assert [step for *_, step in metrics.scores(table, 1)] == steps
 

@@ -1,8 +1,8 @@
 """Metrics of a run: losses by step, scores by lead or fraction observed.
 
 A score at several leads is one metric whose step is the lead [hours]; at several fractions observed k one whose step is
-k [per mille]. Experiments then compare as curves in one chart. Leads or fractions closer than that have steps in
-minutes or seconds, or in parts per million.
+k [per mille]. Experiments then compare as curves in one chart. Where leads are no whole hours, or fractions no whole
+per mille, the steps are minutes or seconds, or parts per million.
 """
 
 from __future__ import annotations
@@ -89,10 +89,10 @@ def key(row: dict[Any, Any]) -> str:
 
 
 def steps_per_unit(values: Iterable[float], scales: Sequence[int]) -> int:
-    """The first scale at which different values have different steps, else the last."""
-    distinct = set(values)
-    apart = (scale for scale in scales if len({step_of(value, scale) for value in distinct}) == len(distinct))
-    return next(apart, scales[-1])
+    """The first scale at which all values are whole numbers of steps, else the last."""
+    given = set(values)
+    whole = (s for s in scales if all(abs(value * s - round(value * s)) < 1e-6 for value in given))
+    return next(whole, scales[-1])
 
 
 def step_of(value: float | None, scale: int) -> int:
