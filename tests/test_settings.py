@@ -61,7 +61,7 @@ def test_data_root_moves_every_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     paths = [entry["filepath"] for entry in catalog.values() if "filepath" in entry]
     resumable = [entry for entry in catalog.values() if "state" in entry]
     paths += [path for entry in resumable for path in (entry["dataset"]["filepath"], entry["state"])]
-    assert len(resumable) == 5
+    assert len(resumable) == 6
     assert paths and all(path.startswith(str(tmp_path)) for path in paths)
 
 

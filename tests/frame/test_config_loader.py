@@ -58,7 +58,7 @@ NAMES = (
         "summary_sample",
         "stored_forecast",
     ),
-    *("reconstruct.linear.draws", "sample.vae.displayed", "forecast.vae.stability", "filled"),
+    *("sample.vae.displayed", "forecast.vae.stability", "filled"),
 )
 
 
@@ -67,7 +67,12 @@ def test_credentials_reach_every_entry(conf: Path) -> None:
     given = catalog(conf, "memory:///credentials")
     for name in NAMES:
         assert given.get(name)._fs_args == {"key": "mine"}, name
-    for name in ("forecast.vae.draws", "forecast.vae.snapshots", "sample.vae.checkpoint"):
+    for name in (
+        "reconstruct.linear.draws",
+        "forecast.vae.draws",
+        "forecast.vae.snapshots",
+        "sample.vae.checkpoint",
+    ):
         assert given.get(name)._dataset._fs_args == given.get(name)._state._fs_args == {"key": "mine"}
     assert given.get("figures_sample")._credentials == {"key": "mine"}
     assert given.get("report").location == "memory:///credentials/08_reporting/report.html"

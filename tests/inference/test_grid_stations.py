@@ -195,6 +195,23 @@ def test_the_spread_is_right_at_left_out_stations_and_doubtful_readings_are_list
     assert fields["t_flag"].sel(latitude=50, longitude=10).values.tolist().count(1) > 0.9 * TIMES
 
 
+def test_stations_of_one_variable_that_lie_together_are_left_out_in_turn() -> None:
+    """Snow of one valley beside temperatures of a continent: its stations share a cluster of all stations."""
+    rng = np.random.default_rng(0)
+    times, tables = pd.date_range("2020-01-01", periods=30), []
+    for variable, count, latitude, longitude in (
+        ("t", 120, (35, 70), (-10, 40)),
+        ("snow", 22, (46.4, 46.6), (7.9, 8.1)),
+    ):
+        places = pd.DataFrame({"lat": rng.uniform(*latitude, count), "lon": rng.uniform(*longitude, count)})
+        tables.append(places.merge(pd.DataFrame({"time": times}), "cross").assign(variable=variable))
+    table = pd.concat(tables, ignore_index=True)
+    table["value"] = rng.normal(size=len(table))
+    result = grid_and_score(table, 10.0, None, None, 0, "cpu", "'stations'")
+    assert set(result.scores["variable"]) == {"t", "snow"} and np.isfinite(result.scores["value"]).all()
+    assert np.isfinite(result.fields["snow_spread"]).all()
+
+
 def test_the_factor_makes_the_mean_square_1_and_ignores_the_size_of_gross_errors() -> None:
     errors = 2.5 * np.random.default_rng(0).standard_normal(2000)
     assert spread_factor(errors) == pytest.approx(np.sqrt(np.mean(errors**2)), rel=1e-3)

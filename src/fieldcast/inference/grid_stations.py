@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from threadpoolctl import threadpool_limits
 
 from fieldcast import calendars
@@ -127,12 +127,9 @@ def grid_and_score(
     check_size(gauges, grid)
     results = []
     with threadpool_limits(1, user_api="blas"):  # the order of sums depends on the number of threads
-        cluster = cluster_of_locations(gauges, seed, where)
         for variable in gauges.units:
             LOG.info("Gridding %s: %d times, %d stations", variable, len(gauges.times), len(gauges.locations))
-            results.append(
-                grid_variable(gauges, variable, grid, cluster, seed, choose_device(device), values)
-            )
+            results.append(grid_variable(gauges, variable, grid, seed, choose_device(device), values, where))
     scores, by_station = (
         pd.concat(tables, ignore_index=True)
         for tables in zip(*(result.scores for result in results), strict=True)
@@ -157,15 +154,19 @@ class GriddedVariable(NamedTuple):
 
 
 def grid_variable(
-    gauges: Gauges, variable: str, grid: Mapping[str, Float[np.ndarray, " n"]], cluster: pd.Series | None,
-    seed: int, device: torch.device, values: int,
+    gauges: Gauges, variable: str, grid: Mapping[str, Float[np.ndarray, " n"]],
+    seed: int, device: torch.device, values: int, where: str,
 ) -> GriddedVariable:  # fmt: skip
-    """Grid one variable, and score it at left-out stations if it has enough."""
+    """Grid one variable, and score it at left-out stations if it has enough.
+
+    The clusters are those of its own stations: if they lie together among many of other variables, one cluster of all
+    stations would hold all of them.
+    """
     record, table = gauges.of(variable)
     kriging = StationKriging.fit(record, seed, device)
     q, tables = 1.0, (pd.DataFrame(columns=COLUMNS), pd.DataFrame())
-    if cluster is not None and record.x.shape[1] >= MIN_STATIONS:
-        predictions = predict_left_out(kriging, table, cluster.loc[table["at_location"]].to_numpy())
+    if record.x.shape[1] >= MIN_STATIONS:
+        predictions = predict_left_out(kriging, table, clusters_of(table, gauges.locations, seed, where))
         q = spread_factor(predictions.errors())
         warn_of_doubtful(predictions)
         scored = list(predictions.scores(gauges.units[variable], seed))
@@ -214,11 +215,10 @@ def check_size(gauges: Gauges, grid: Mapping[str, Float[np.ndarray, " n"]]) -> N
         )
 
 
-def cluster_of_locations(gauges: Gauges, seed: int, where: str) -> pd.Series | None:
-    """Number of the cluster of each station; None if there are too few stations to leave some out."""
-    if len(gauges.locations) < MIN_STATIONS:
-        return None
-    return pd.Series(clusters(gauges.locations, seed, where))
+def clusters_of(table: pd.DataFrame, locations: pd.DataFrame, seed: int, where: str) -> Int[np.ndarray, " n"]:
+    """The cluster of each reading of a variable, whatever the order of the readings."""
+    location, of_reading = np.unique(table["at_location"], return_inverse=True)
+    return clusters(locations.iloc[location], seed, where)[of_reading]
 
 
 def warn_of_doubtful(predictions: LeftOut) -> None:

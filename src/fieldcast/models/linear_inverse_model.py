@@ -66,6 +66,7 @@ class Operators(NamedTuple):
     # factor that gives draws from the modes beyond the truncation the variance of d
     scale: Float[Tensor, " cell"]
     L: Float[Tensor, " mode"]  # variances of the modes
+    C: Float[Tensor, "lag mode mode"]  # C_0, C_1 and, for two states, C_2, as G and Q have them
 
 
 def lagged_covariances(
@@ -229,7 +230,7 @@ class LinearInverseModel(Derived, Solved):
         f, total = self.features.flatten(1), self.variance.flatten()
         left, beyond = (total - f[:k].square().sum(0)).clamp(min=0), f[k:].square().sum(0)
         scale = torch.where(beyond > MIN_RESIDUAL_SHARE * total, left / beyond, 0.0).sqrt()
-        return Operators(g.float(), q, root.float(), scale, variances)
+        return Operators(g.float(), q, root.float(), scale, variances, covariances)
 
     def _area(self) -> Float[Tensor, " cell"]:
         return self.space.existing_area.expand(self.space.state_shape).flatten()

@@ -141,6 +141,28 @@ def test_without_observations_the_climatology_remains(small, base):
     assert float(last.state.memory["scale"]) == 1
 
 
+@pytest.mark.parametrize("states", [1, 2])
+def test_the_start_is_stationary_after_training_with_gaps(small, states):
+    """Stretches of three persistent states, whose covariances alone belong to no stationary series."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(3, 60, CELLS, generator=generator)
+    x[1] = 0.99 * x[0] + 0.14 * x[1]
+    x[2] = 0.99 * x[1] + 0.14 * x[2]
+    states_in_time = x.transpose(0, 1).reshape(-1, *small.state_shape)
+    stretch = torch.arange(len(states_in_time)) // 3
+    base = LinearInverseModel(small)
+    windows = ForecastWindows(
+        InMemory(states_in_time, torch.zeros(len(stretch)), stretch), small, base.history
+    )
+    base.solve(windows.states())
+    base.choose(states=float(states), truncation=10.0, ridge=0.0, persistence=0.4)
+    system = KalmanFilter(small, base).dynamics()
+
+    assert torch.linalg.eigvalsh(system.start)[0] > -1e-6
+    after = system.ahead(system.ahead(system.start).mT) + system.N
+    torch.testing.assert_close(after, system.start, rtol=0, atol=1e-4)
+
+
 def test_the_scale_is_that_of_the_errors(small, base):
     """Noise of twice the variance: innovations tell, and the spread is that of the errors."""
     base.choose(states=2.0, truncation=float(CELLS), ridge=0.0)

@@ -106,3 +106,16 @@ def test_there_are_fewer_modes_than_cells(cells: int) -> None:
     model = fit_best_rank(x, observed, (5, 10, 20))
     assert 1 <= model.rank <= max(1, cells - 1)
     assert torch.isfinite(model.expected(x, observed)).all()
+
+
+@pytest.mark.parametrize("waves", [4, 8])
+def test_smooth_fields_in_single_precision_are_fitted(waves: int) -> None:
+    """Sines in time and space, without noise: the normal equations are nearly singular."""
+    time, space = torch.arange(120.0)[:, None], torch.linspace(0, 1, 168)
+    k = torch.arange(1.0, waves + 1)
+    x = torch.sin(0.07 * time * k) @ (torch.cos(torch.pi * k[:, None] * space + k[:, None]) / k[:, None])
+    for share in (0.15, 0.4, 0.9):
+        observed = torch.rand(x.shape, generator=torch.Generator().manual_seed(0)) < share
+        model = fit_best_rank(x / x.std(), observed, (5, 10, 20, 40))
+        error = (model.expected(x / x.std(), observed) - x / x.std())[~observed]
+        assert float(error.square().mean().sqrt()) < 0.3, share

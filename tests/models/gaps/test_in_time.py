@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from fieldcast.models.gaps.in_time import linear_in_time, persistence, red_noise
+from fieldcast.models.gaps.in_time import MAX_RHO, linear_in_time, persistence, red_noise
 
 TIMES, CELLS = 60, 200
 
@@ -54,3 +54,13 @@ def test_the_correlation_of_every_other_time_has_its_root() -> None:
     observed = (torch.arange(400) % 2 == 0)[:, None].expand_as(x)
     assert persistence(x, observed, torch.zeros(400, dtype=torch.long)) == pytest.approx(0.9, abs=0.02)
     assert persistence(x, torch.zeros_like(observed), torch.zeros(400, dtype=torch.long)) == 0
+
+
+def test_the_most_persistent_noise_does_not_reach_the_next_segment() -> None:
+    """An hourly cycle of a year has the largest correlation that is allowed."""
+    x = torch.sin(torch.arange(9000, dtype=torch.double) * (2 * torch.pi / 8766))[:, None].expand(-1, 2)
+    observed, segment = torch.ones_like(x, dtype=torch.bool), (torch.arange(9000) >= 4000).long()
+    observed[4000:, 0] = False
+    assert persistence(x, observed, segment) == MAX_RHO
+    mean, spread = red_noise(x, observed, segment)
+    assert not mean[4000:, 0].any() and (spread[4000:, 0] == 1).all()

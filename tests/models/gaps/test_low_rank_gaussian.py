@@ -2,7 +2,7 @@
 
 import torch
 
-from fieldcast.models.gaps.low_rank_gaussian import pairs, symmetric
+from fieldcast.models.gaps.low_rank_gaussian import LowRank, pairs, symmetric
 from fieldcast.models.random_streams import RandomStreams
 from tests.models.gaps.low_rank_data import low_rank, sampled
 
@@ -44,3 +44,15 @@ def test_the_axes_are_orthogonal_and_hold_the_second_moment() -> None:
     gram = (axes * area) @ axes.T
     assert torch.allclose(gram, torch.diag(gram.diagonal()), atol=1e-10)
     assert (gram.diagonal().diff() < 0).all()
+
+
+def test_the_posterior_of_smooth_fields_in_single_precision_is_exact() -> None:
+    """s^2 as small as the rounding of W_o W_o^T in single precision."""
+    model = low_rank(900, 5, noise=1e-5)
+    x, observed = sampled(model, 20, 0.3)
+    x, single = x.float(), LowRank(model.mean.float(), model.weights.float(), model.variance)
+    double = LowRank(single.mean.double(), single.weights.double(), model.variance)
+    for ours, exact in zip(
+        single.posterior(x, observed), double.posterior(x.double(), observed), strict=True
+    ):
+        assert torch.allclose(ours, exact, rtol=1e-10, atol=1e-12)

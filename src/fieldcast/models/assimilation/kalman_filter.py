@@ -154,7 +154,7 @@ class KalmanFilter(Derived, Filter):
         f = base.features.flatten(1).double()
         patterns = torch.cat([f[:k], operators.scale * f[k:]]).unflatten(1, self.space.state_shape)
         e = self.grid.gather(patterns).flatten(1)
-        c0, c1 = base.covariances[:2, :k, :k]
+        c0, c1 = operators.C[:2]
         residual = torch.eye(len(f) - k, dtype=torch.double, device=f.device)
         noise = torch.block_diag(operators.Q, (1 - p**2) * residual, *(0 * c0 for _ in range(states - 1)))
         start = torch.block_diag(c0, residual, *(c0 for _ in range(states - 1)))

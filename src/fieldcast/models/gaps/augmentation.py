@@ -18,6 +18,7 @@ Two measures keep errors of one round from growing in the next.
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -33,10 +34,13 @@ from fieldcast.models.gaussian.grid_points import GridPoints
 from fieldcast.models.random_streams import RandomStreams, generator_for, seed_for
 from fieldcast.models.selection import evenly
 
+LOG = logging.getLogger(__name__)
 ROUNDS = 2  # rounds in which the missing values are drawn from the model itself
-MAX_OPERATIONS = 1e12  # floating-point operations of the factorisations of one round: some minutes
+MAX_OPERATIONS = (
+    1e12  # floating-point operations of the factorisations of a round, or of all trials: some minutes
+)
 TIMES_PER_BATCH = 64  # times that are drawn together
-TRIAL_TIMES = 32  # times at which values are hidden to choose the weight
+TRIAL_TIMES = 32  # largest number of times at which values are hidden to choose the weight
 TRIAL_WEIGHTS = 0.2, 0.5, 0.8, 0.95  # weights of the second moment that are tried, in ascending order
 
 
@@ -65,6 +69,11 @@ def complete(model: Completing, observed: Bool[Tensor, "training variable p"]) -
     x, o = model.anomalies.flatten(1), observed.flatten(1)
     variance, times, initial = deviations(x, o).square(), affordable_times(o), model.tuned_values()
     model.anomalies = first_draw(x, o).view_as(observed)
+    if not len(times):
+        LOG.info(
+            "The missing values of the training data are draws of a low-rank Gaussian: there are too many for others."
+        )
+        return
     choose_weight(model, x, o)
     for turn in range(ROUNDS):
         mean, drawn = torch.empty_like(x[times]), torch.empty_like(x[times])
@@ -93,8 +102,7 @@ def choose_weight(
     model: Completing, x: Float[Tensor, "time value"], observed: Bool[Tensor, "time value"]
 ) -> None:
     """Choose the smallest of `TRIAL_WEIGHTS` within one standard error of the best at hidden values."""
-    times = observed.any(1).nonzero()[:, 0]
-    times = times[evenly(len(times), TRIAL_TIMES).to(times.device)]
+    times = trial_times(observed)
     generator = generator_for("hidden in training")
     others = torch.randint(len(x), (len(times),), generator=generator).tolist()
     points = model.grid.points.repeat(model.anomalies.shape[1], 1)  # the same points for each variable
@@ -142,6 +150,14 @@ def first_draw(
 def streams(times: Int[Tensor, " time"], turn: int = 0) -> RandomStreams:
     """Random numbers of the draws at some times."""
     return RandomStreams(seed_for("augmentation"), times, step=turn)
+
+
+def trial_times(observed: Bool[Tensor, "time value"]) -> Int[Tensor, " some"]:
+    """Times whose factorisations, one for each weight, take about `MAX_OPERATIONS` together; evenly spread."""
+    times = observed.any(1).nonzero()[:, 0]
+    operations = len(TRIAL_WEIGHTS) * float((observed[times].sum(1).double() ** 3 / 3).mean())
+    affordable = max(1, int(min(TRIAL_TIMES, MAX_OPERATIONS / operations)))
+    return times[evenly(len(times), affordable).to(times.device)]
 
 
 def affordable_times(observed: Bool[Tensor, "time value"]) -> Int[Tensor, " some"]:

@@ -36,7 +36,7 @@ def fit(
     Parameters
     ----------
     x, observed
-        Values (anything where missing), and which are observed. Sums over them are computed in the precision of x.
+        Values (anything where missing), and which are observed.
     rank
         Number q of axes.
     iterations, tolerance
@@ -151,18 +151,19 @@ def regression(
     table = joint.new_empty(len(z), size, size)
     table[:, :-1, :-1], table[:, -1], table[:, :, -1] = moment, joint, joint
     i, j = torch.triu_indices(size, size, device=z.device)
-    products = table[:, i, j].to(x)
+    products = table[:, i, j]
     padded, inverse = torch.zeros_like(table[0]), torch.zeros_like(ridge)
     padded[:-1, :-1] = ridge
     theta, misfit = [], []
-    for cells in pieces(x.shape[1], size * size):  # each piece has five copies in double precision
-        normal = symmetric((observed[:, cells].to(x).T @ products).double(), size)
-        right = (x[:, cells].T @ joint.to(x)).double()
+    for cells in pieces(x.shape[1], max(size * size, len(x))):  # each piece has five copies in double precision
+        values = x[:, cells].double()
+        normal = symmetric(observed[:, cells].double().T @ products, size)
+        right = values.T @ joint
         count = observed[:, cells].sum(0)
         system = normal + padded + torch.diag_embed((count == 0).double()[:, None].expand(-1, size))
         lower = torch.linalg.cholesky(system)
         solution = torch.cholesky_solve(right[..., None], lower)[..., 0]
-        square = x[:, cells].square().sum(0).double()
+        square = values.square().sum(0)
         fitted = (normal @ solution[..., None])[..., 0]
         inverse += torch.cholesky_inverse(lower)[:, :-1, :-1].sum(0)
         theta.append(solution)

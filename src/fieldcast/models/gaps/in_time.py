@@ -21,8 +21,8 @@ from fieldcast.models.gaps.pieces import pieces
 
 MAX_RHO = 1 - 1e-6  # upper limit of rho: at 1 the mean would be 0 / 0
 MIN_PAIRS = 10  # smallest number of pairs of values for a correlation
-# steps between segments, and to a missing neighbour: far enough that rho^steps is 0
-SEGMENT_SEPARATION = 2**20
+# steps between segments, and to a missing neighbour: far enough that MAX_RHO^steps is 0
+SEGMENT_SEPARATION = 2**30
 
 
 def neighbours_in_time(

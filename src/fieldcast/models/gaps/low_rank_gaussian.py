@@ -8,7 +8,8 @@
     -2 log p(x_o) = n log 2 pi + (n - q) log s^2 + log |M_t| + (|r|^2 - (W_o r)^T E z_t) / s^2.
 
 W_o W_o^T for all times is the product of the mask with a table of pairs; n is the number of observed cells. Times
-differ in their masks.
+differ in their masks. Sums are in double precision: of smooth fields, s^2 can be as small as the rounding of W_o W_o^T
+in single precision, where M_t would not be positive definite.
 """
 
 from __future__ import annotations
@@ -54,16 +55,16 @@ class LowRank:
         return (order.flip(1).T @ vectors).to(self.weights)
 
     def moments(self, x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"]) -> Moments:
-        """Sums over the observed cells, each piece of cells in the precision of x."""
-        w, q = self.weights.to(x), self.rank
-        table = x.new_zeros(len(x), q * (q + 1) // 2, dtype=torch.float64)
+        """Sums over the observed cells."""
+        w, mean, q = self.weights.double(), self.mean.double(), self.rank
+        table = w.new_zeros(len(x), q * (q + 1) // 2)
         projected, square = table.new_zeros(len(x), q), table.new_zeros(len(x))
         for cells in pieces(x.shape[1], max(table.shape[1], len(x))):
-            o, here = observed[:, cells].to(x), w[:, cells]
-            r = torch.where(observed[:, cells], x[:, cells] - self.mean[cells].to(x), 0.0)
-            table += (o @ pairs(here.T)).double()
-            projected += (r @ here.T).double()
-            square += r.square().sum(1).double()
+            o, here = observed[:, cells], w[:, cells]
+            r = torch.where(o, x[:, cells] - mean[cells], 0.0)
+            table += o.double() @ pairs(here.T)
+            projected += r @ here.T
+            square += r.square().sum(1)
         return Moments(symmetric(table, q), projected, square, counts(observed)[0].double())
 
     def posterior(
