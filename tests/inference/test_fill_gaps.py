@@ -19,7 +19,7 @@ from fieldcast.inference.fill_gaps import TrustLimits
 from fieldcast.inference.gaps_outcome import Outcome
 from fieldcast.inference.gaps_reliability import share_of, steps_in_words, unchecked_distance
 from fieldcast.inference.gaps_report import better_at_fully_hidden_times
-from fieldcast.models.gaps.fillers import dineof
+from fieldcast.models.gaps.fillers import dineof, low_rank, red_noise
 from fieldcast.models.gaps.hiding import SELECTIONS
 from fieldcast.models.gaps.record import Filling, Record
 from fieldcast.models.gaps.trial import Trial
@@ -67,6 +67,12 @@ def gappy(truth: xr.Dataset) -> xr.Dataset:
 @pytest.fixture(scope="module")
 def filled(gappy: xr.Dataset) -> xr.Dataset:
     return fieldcast.fill_gaps(gappy, members=3)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two quick methods, for tests of what all methods share."""
+    monkeypatch.setattr(fill_gaps, "FILLERS", {filler.__name__: filler for filler in (dineof, red_noise)})
 
 
 def test_observed_values_are_kept_bit_for_bit_in_the_layout_of_the_data(
@@ -186,15 +192,19 @@ def test_the_spread_is_right_where_gaps_last_long(truth: xr.Dataset) -> None:
     assert "the spread is right" in result.attrs["comment"].lower()
 
 
-def test_missing_dates_are_filled_as_times_without_values(gappy: xr.Dataset, filled: xr.Dataset) -> None:
+def test_missing_dates_are_filled_as_times_without_values(gappy: xr.Dataset, quick: None) -> None:
+    filled = fieldcast.fill_gaps(gappy, members=3)
     result = fieldcast.fill_gaps(gappy.isel(time=[*range(100), *range(107, DAYS)]), members=3)
     assert result.sizes == filled.sizes and np.array_equal(result["time"], filled["time"])
     for part in ("sst", "sst_spread", "sst_members"):
         np.testing.assert_allclose(result[part], filled[part], rtol=1e-5)
 
 
-def test_the_spread_is_right_where_one_variable_alone_lacks_whole_times(truth: xr.Dataset) -> None:
+def test_the_spread_is_right_where_one_variable_alone_lacks_whole_times(
+    truth: xr.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The other variable is complete, so that every time has observations."""
+    monkeypatch.setattr(fill_gaps, "FILLERS", {filler.__name__: filler for filler in (low_rank, dineof)})
     sst = truth["sst"]
     flow = sst.copy(data=np.roll(sst.values, 90, axis=0) + 0.3 * sst.values).assign_attrs(units="m s-1")
     absent = np.isin(np.arange(DAYS) // 6, np.arange(2, DAYS // 6, 4))
@@ -239,7 +249,7 @@ def observed_at(values: torch.Tensor, observed: torch.Tensor) -> tuple[np.ndarra
     return observed.nonzero()[:, 0].numpy(), values[observed].numpy()
 
 
-def test_values_beyond_the_limits_stay_missing(gappy: xr.Dataset, filled: xr.Dataset) -> None:
+def test_values_beyond_the_limits_stay_missing(gappy: xr.Dataset, filled: xr.Dataset, quick: None) -> None:
     spread = float(filled["sst_spread"].quantile(0.95))
     part = gappy.isel(time=slice(60, 140))
     strict = fieldcast.fill_gaps(part, max_gap=6, max_spread={"sst": spread})
@@ -275,7 +285,7 @@ def test_bad_input_is_reported_in_one_sentence(gappy: xr.Dataset, truth: xr.Data
 
 
 def test_overpasses_without_a_step_and_a_complete_variable_are_filled_too(
-    gappy: xr.Dataset, truth: xr.Dataset
+    gappy: xr.Dataset, truth: xr.Dataset, quick: None
 ) -> None:
     part = gappy.isel(time=slice(0, 60)).assign(wind=truth["sst"].isel(time=slice(0, 60)))
     hours = np.random.default_rng(0).permutation(np.arange(13, 9000))[:60]
@@ -322,7 +332,7 @@ def test_a_number_of_steps_agrees_with_its_noun_as_it_is_shown() -> None:
     assert [steps_in_words(number) for number in (1.0, 1.2, 2.0)] == ["1 step", "1 step", "2 steps"]
 
 
-def test_a_record_in_which_a_date_is_missing_is_filled_in_segments(gappy: xr.Dataset) -> None:
+def test_a_record_in_which_a_date_is_missing_is_filled_in_segments(gappy: xr.Dataset, quick: None) -> None:
     part = gappy.isel(time=np.delete(np.arange(80), 40), lat=slice(3, 7), lon=slice(6))
     with pytest.raises(InputError, match='gaps="segment"'):
         fieldcast.fill_gaps(part, gaps="refuse")
