@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from fieldcast.errors import InputError
 from fieldcast.models.configuration import build
 from fieldcast.models.core import Batch, Context
 from fieldcast.models.diffusion import Diffusion, sinusoids
@@ -294,3 +295,10 @@ def test_the_global_generator_is_neither_read_nor_moved(space):
         )
         assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(*results)
+
+
+def test_a_chain_of_one_step_is_refused(sized):
+    with pytest.raises(
+        InputError, match=r"model\.steps = 1: a chain from data to noise takes 2 steps or more"
+    ):
+        Diffusion(sized(), steps=1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -17,8 +19,10 @@ from fieldcast.models.persistence import Persistence
 from fieldcast.models.pool import Pool
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.tasks.forecast import Forecasting
+from fieldcast.training.batches import ForecastWindows
 from fieldcast.training.emos_fit import fit_emos, forecasts, minimise_crps
 from fieldcast.training.options import Fit
+from fieldcast.training.state_source import InMemory
 
 
 class Signal(Solved):
@@ -83,7 +87,8 @@ def test_members_are_draws_in_the_ranks_of_the_forecasts(space) -> None:
     model.coefficients[1] = torch.tensor([0.3, 0.5, 0.2, 2.0])
     x = Signal(space).sample(Context(3, past=torch.zeros(3, 1, *space.state_shape)), streams(40))
     drawn = model.calibrated(x, streams(40).at_lead(2))
-    assert torch.equal(ranks(drawn), ranks(x))
+    u = torch.rand(x.shape)
+    assert torch.equal(ranks(drawn, u), ranks(x, u))
     m, variance = moments(x)
     z = (drawn - 0.3 - 0.5 * m[:, None]) / (0.2 + 2.0 * variance[:, None]).sqrt()
     values = z.flatten().double().detach().numpy()
@@ -94,7 +99,27 @@ def test_members_are_draws_in_the_ranks_of_the_forecasts(space) -> None:
     )
     assert not torch.equal(drawn, model.calibrated(x, streams(40).at_lead(1)))
     later = model.calibrated(x, streams(40).at_lead(7))  # the coefficients of lead 2, other draws
-    assert torch.equal(ranks(later), ranks(x)) and not torch.equal(later, drawn)
+    assert torch.equal(ranks(later, u), ranks(x, u)) and not torch.equal(later, drawn)
+
+
+def test_ranks_count_the_lower_members() -> None:
+    x = torch.randn(3, 7, 2, 4, 5, generator=torch.Generator().manual_seed(0))
+    lower = (x[:, None] < x[:, :, None]).sum(dim=2)
+    assert torch.equal(ranks(x, torch.rand(x.shape)), lower)
+
+
+def test_equal_members_are_exchangeable(space) -> None:
+    """Six of ten members are copies: no member is lower than others on average."""
+    model = EMOS(space, {"forecaster": Signal(space)})
+    x = torch.randn(400, 10, *space.state_shape, generator=torch.Generator().manual_seed(0))
+    x[:, 4:] = x[:, 4:5]
+    drawn = model.calibrated(x, streams(10, 400).at_lead(1))
+    mean = drawn[:, 4:].mean(dim=(0, 2, 3, 4))
+    assert float((mean - mean.mean()).abs().max()) < 0.02
+    whole = drawn[:, 4:].mean(dim=(2, 3, 4)) - drawn[:, 4:].mean(dim=(1, 2, 3, 4))[:, None]
+    within = drawn[:, 4:] - drawn[:, 4:].mean(dim=1, keepdim=True)
+    independent = float(within.square().mean()) / within[0, 0].numel()
+    assert float(whole.square().mean()) == pytest.approx(independent, rel=0.15)
 
 
 def test_cells_of_a_deterministic_forecast_are_independent(space) -> None:
@@ -145,6 +170,22 @@ def test_a_short_stretch_of_validation_states_decides_the_leads_that_it_holds(wo
     windows = Forecasting().batches(split, world.codec, model, Fit(), False)
     assert len(fit_emos(model, windows, 40, seed=0)) == 3
     assert torch.equal(model.coefficients[2:], model.coefficients[2].expand(4, -1, -1))
+
+
+def test_short_leads_are_fitted_to_the_starts_of_all_stretches(space) -> None:
+    """Twenty stretches of twelve times, and one of seventeen, the only one that holds fifteen leads from two starts."""
+    generator = torch.Generator().manual_seed(0)
+    segment = torch.arange(20).repeat_interleave(12)
+    segment = torch.cat([segment, torch.full((17,), 20)])
+    x = torch.randn(len(segment), *space.state_shape, generator=generator)
+    model = EMOS(space, {"forecaster": Persistence(space)}, leads=15)
+    windows = ForecastWindows(InMemory(x, torch.zeros(len(x)), segment), space, 1)
+    starts = [len(m) for m, _, _ in forecasts(model, windows, 1000, seed=0)]
+    possible = [sum(max(length - lead, 0) for length in [12] * 20 + [17]) for lead in range(1, 16)]
+    assert len(starts) == 15
+    assert all(possible[k] / 2 <= starts[k] <= possible[k] for k in range(15))
+    unbroken = replace(windows, data=InMemory(x, torch.zeros(len(x)), torch.zeros_like(segment)))
+    assert {len(m) for m, _, _ in forecasts(model, unbroken, 1000, seed=0)} == {len(x) - 15}
 
 
 def test_emos_calibrates_one_model(space) -> None:

@@ -395,3 +395,20 @@ def test_a_vae_of_states_refuses_what_reads_a_context_or_encodes_no_states(space
         of_states(space, decoder={"type": "conditional.FieldDecoder"})
     with pytest.raises(InputError, match="a table of latents has none"):
         of_states(space, encoder={"type": "latent_table.LatentTable"}, prior={"type": "priors.Vamp"})
+    with pytest.raises(InputError, match="uniform posteriors is 0 between them"):
+        of_states(
+            space, encoder={"type": "encoders.Network", "family": "uniform"}, prior={"type": "priors.Vamp"}
+        )
+
+
+def test_the_divergence_is_exact_in_half_precision(space):
+    """Terms of the divergence near 1 cancel: with those of half precision it would be wrong by a tenth."""
+    model = build({"type": "vae.ConditionalVAE", "latent": 200}, space)
+    zero = torch.zeros(4, *space.state_shape)
+    c = Context(4, observed=zero + 0.1, mask=zero == 0, day=torch.linspace(0, 0.9, 4))
+    with torch.autocast("cpu", torch.bfloat16):
+        q = model.encoder(c)
+        kl = q.kl(StandardNormal(200))
+    mean, variance = q.mean.double(), q.log_variance.double().exp()
+    exact = (mean.square() + variance - 1 - variance.log()).sum(1) / 2
+    torch.testing.assert_close(kl.double(), exact, rtol=1e-4, atol=0)

@@ -224,6 +224,11 @@ def test_the_learning_rate_rises_then_falls_to_zero(world):
     for run_.step in (0, 9, 10, 55, 100):
         rates.append(run_.learning_rate())
     assert rates == pytest.approx([0.1, 1.0, 1.0, 0.5, 0.0])
+    few = Training(initial_model(VAE, world.space, 0), Fit(steps=50, warm_up=0.05, learning_rate=1.0), 0)
+    rates = []
+    for few.step in range(4):  # the warm-up takes 2.5 steps
+        rates.append(few.learning_rate())
+    assert rates == pytest.approx([0.4, 0.8, 1.0, 1.0], abs=1e-3)
 
 
 ROLLED = replace(OPTIONS, steps=20, rollout=2, pushforward_steps=3, rollout_share=0.25)
@@ -542,3 +547,39 @@ def test_compiled_steps_draw_outside_of_their_graphs_and_have_the_losses_of_eage
     assert "conv2d" in result["operations"]
     assert not {"xor", "rshift", "lshift"} & set(result["operations"])  # the integers of the generator
     assert result["losses"]["True"] == pytest.approx(result["losses"]["False"], rel=1e-5)
+
+
+def test_a_finished_table_of_latents_is_saved_again_as_it_is(world):
+    coded = replace(recipe(CODED), problem=PROBLEMS["sample"])
+    first = run(world, coded)[-1]
+    (again,) = run(world, coded, first.state)
+    before, after = (unpack_bytes(saved.state, "")[0] for saved in (first, again))
+    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("kind", ["emos.EMOS", "pool.Pool"])
+def test_parts_with_running_statistics_stay_those_of_their_checkpoint(world, kind):
+    """Batch normalisation draws with its running statistics, and calibration leaves these as they are."""
+    decoder = {"type": "decoders.TransposedDecoder", "channels": [8, 8]}
+    part = {"type": "vae.ConditionalVAE", "latent": 4, "history": 1, "decoder": decoder}
+    fitted = run(world, replace(recipe(part), problem=PROBLEMS["forecast"]))[-1].checkpoint
+    combined = replace(recipe({"type": kind, "parts": {"only": part}}), problem=PROBLEMS["forecast"])
+    *_, last = train(combined, world.data, None, None, {"only": fitted})
+    before, after = weights(fitted), weights(last.checkpoint)
+    for name, value in before.items():
+        assert torch.equal(after[name.replace("model.", "model.parts.only.", 1)], value), name
+
+
+@pytest.mark.parametrize(
+    ("task", "model", "words"),
+    [
+        ("sample", VAE, "reconstruct or forecast"),
+        ("sample", {"type": "edm.EDM", "channels": [8, 8]}, "reconstruct or forecast"),
+        ("sample", {"type": "stepped.Stepped", "model": VAE}, "reconstruct or forecast"),
+        ("reconstruct", {"type": "flow.Flow", "layers": 2, "hidden": 8}, "reads no observations"),
+        ("reconstruct", {"type": "diffusion.Diffusion", "channels": [8, 8]}, "reads no observations"),
+    ],
+)
+def test_models_of_another_task_are_refused(world, task, model, words):
+    with pytest.raises(InputError, match=f"{model['type']}.* {words}"):
+        run(world, replace(recipe(model), problem=PROBLEMS[task]))

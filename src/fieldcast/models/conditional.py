@@ -70,7 +70,8 @@ class ContextEncoder(Encoder):
 
     def forward(self, c: Context) -> Normal:
         h = self.network(c.channels(self.space, self.extra_channels))
-        return Normal(self.mean(h), self.log_variance(h).clamp(-12, 12))
+        # in half precision, the terms of the divergence would cancel to a wrong sum
+        return Normal(self.mean(h).float(), self.log_variance(h).float().clamp(-12, 12))
 
 
 class PriorEncoder(Encoder):

@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from fieldcast.errors import InputError
 from fieldcast.models.core import Batch, Context, Density, Terms, Trained, channel_count
 from fieldcast.models.layers.unet import UNet
 from fieldcast.models.options import Count, NonNegative, Positive
@@ -26,6 +27,7 @@ from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.schedule import Schedule, per_datum
 from fieldcast.models.space import Space
 
+MIN_STEPS = 2  # of the schedule: abar_T is 1e-3 for 2 steps, and .9 for one
 SNAPSHOTS = 999, 200, 100, 50, 20, 10, 0  # values of t, from noise to data, at which figures show x_t
 
 
@@ -106,8 +108,14 @@ class Diffusion(Trained):
         Largest |x0|, 1 for images in [-1, 1]; None: unlimited.
     channels, patch
         Channels of each level and patch size of the default network.
+
+    Raises
+    ------
+    InputError
+        For a single step, after which data are not noise.
     """
 
+    conditional = False
     density: Density = "lower bound"
 
     def __init__(
@@ -116,6 +124,10 @@ class Diffusion(Trained):
         clip: Positive | None = None, channels: Sequence[int] = (32, 64, 128, 128), patch: int = 1,
     ):  # fmt: skip
         super().__init__(space)
+        if steps < MIN_STEPS:
+            raise InputError(
+                f"model.steps = {steps}: a chain from data to noise takes {MIN_STEPS} steps or more."
+            )
         self.schedule = Schedule.of(steps)
         self.network = network or TimedUNet(space, self.schedule, channels, patch)
         self.sampler, self.eta, self.clip = sampler, eta, clip

@@ -49,6 +49,8 @@ class EDM(Trained):
         Channels of each level and patch size of the U-Net.
     """
 
+    conditional = True
+
     def __init__(
         self, space: Space, history: Number = 0, sampler: Sampler | None = None, levels: Count = 18,
         channels: Sequence[int] = (64, 128), patch: int = 2,

@@ -9,10 +9,10 @@ states; c, d >= 0. Without any skill, at long leads, b = d = 0 and c = 1 give th
 
 Members are M independent draws of N(mu, sigma^2) in each cell, which take the ranks of the other model's members there
 (ensemble copula coupling with random draws, ECC-R: Schefzik, Thorarinsdottir and Gneiting 2013, doi:10.1214/13-STS443,
-section 3). Draws, and not equidistant quantiles (ECC-Q), because the fair CRPS assumes draws and would count quantiles
-as a better forecast than their distribution. Ranks carry over the pattern of the members, but the draws of neighbouring
-cells are independent, so fields are rough. A deterministic model has no ranks: its fields are noise about mu, and only
-scores of single cells are meaningful.
+section 3); the order of equal members, such as copies of one analogue, is random. Draws, and not equidistant quantiles
+(ECC-Q), because the fair CRPS assumes draws and would count quantiles as a better forecast than their distribution.
+Ranks carry over the pattern of the members, but the draws of neighbouring cells are independent, so fields are rough. A
+deterministic model has no ranks: its fields are noise about mu, and only scores of single cells are meaningful.
 
 A rollout continues from the other model's members, so that calibration at one lead does not change the next; a cycle
 that forecasts with EMOS therefore uses the uncalibrated members.
@@ -35,6 +35,7 @@ from fieldcast.models.space import Space
 
 # fork of the draws, `reserved_numbers.CALIBRATION_STREAM`: no forecaster forks this number
 STREAM = 2005
+TIES = 0  # fork of the order of equal members
 MIN_DEVIATION = 1e-3  # smallest v and sigma
 
 Members = Float[Tensor, "batch members variable y x"]
@@ -47,9 +48,11 @@ def moments(x: Members) -> tuple[States, States]:
     return m, x.var(dim=1) if x.shape[1] > 1 else torch.zeros_like(m)
 
 
-def ranks(x: Members) -> Int[Tensor, "batch members variable y x"]:
-    """Rank of each member in its cell, from 0."""
-    return x.argsort(dim=1).argsort(dim=1)
+def ranks(x: Members, u: Members) -> Int[Tensor, "batch members variable y x"]:
+    """Rank of each member in its cell, from 0; equal members are in the order of u, which is random."""
+    order = u.argsort(dim=1)
+    order = order.gather(1, x.gather(1, order).argsort(dim=1, stable=True))
+    return order.argsort(dim=1)
 
 
 def predictive(
@@ -115,9 +118,11 @@ class EMOS(Combined):
     def calibrated(self, x: Members, draws: RandomStreams) -> Members:
         """Draws of N(mu, sigma^2) at the lead of `draws`, in the ranks of the members x."""
         mu, sigma = self.distribution(*moments(x), draws.lead)
-        z = draws.fork(STREAM).normal(*self.space.state_shape)
+        stream = draws.fork(STREAM)
+        z = stream.normal(*self.space.state_shape)
         if not self.forecaster.deterministic:
-            z = z.sort(dim=1).values.gather(1, ranks(x))
+            u = stream.fork(TIES).uniform(*self.space.state_shape)
+            z = z.sort(dim=1).values.gather(1, ranks(x, u))
         return mu[:, None] + sigma[:, None] * z
 
     def distribution(self, m: States, variance: States, lead: int) -> tuple[States, States]:

@@ -71,6 +71,7 @@ class Flow(Trained):
         Whether each cell is scaled first; the original study does not.
     """
 
+    conditional = False
     density: Density = "exact"
 
     def __init__(

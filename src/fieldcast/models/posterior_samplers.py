@@ -39,7 +39,8 @@ DATA_VARIANCE = 1.0  # variance of standardised states
 class Target:
     """The posterior to draw from: the denoiser of the prior, and the observations.
 
-    Without observations, every sampler draws from the prior.
+    Without observations, samplers draw from the prior, DiffPIR with zeta above 0 from a distribution of too little
+    variance.
 
     Parameters
     ----------

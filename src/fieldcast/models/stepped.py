@@ -91,6 +91,7 @@ class Stepped(Trained):
                 "model.noise perturbs the past states of a forecast, and a reconstruction has none: set it to 0."
             )
         self.history, self.ensemble = model.history, model.ensemble
+        self.conditional = model.conditional
         self.omits_noise = model.omits_noise
         self.trains_over_rollouts = model.compares_draws
         self.evaluations = EVALUATIONS[scheme] * model.evaluations * averaged_draws

@@ -63,7 +63,8 @@ class VAE(Autoencoder):
     Raises
     ------
     InputError
-        For a warm-up that ends before it begins, a decoder that reads a context, or a VampPrior without a network.
+        For a warm-up that ends before it begins, a decoder that reads a context, or a VampPrior without a network or
+        of uniform posteriors.
     """
 
     def __init__(
@@ -81,6 +82,11 @@ class VAE(Autoencoder):
             raise InputError(
                 "model.prior: a VampPrior needs an encoder of states, and a table of latents has none: choose another "
                 "prior."
+            )
+        if isinstance(prior, Vamp) and encoder.family == "uniform":
+            raise InputError(
+                "model.prior: a VampPrior of uniform posteriors is 0 between them, where the divergence is infinite: "
+                "choose another family of model.encoder, or another prior."
             )
         self.encoder, self.decoder = encoder, decoder
         self.likelihood, self.prior = likelihood or Gaussian(), prior or StandardNormal(latent)
@@ -160,6 +166,7 @@ class ConditionalVAE(Autoencoder):
         that reads none.
     """
 
+    conditional = True
     shares = ("latent", "history", "random")
     compares_draws = True
 

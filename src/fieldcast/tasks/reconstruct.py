@@ -13,6 +13,7 @@ from fieldcast.descriptions import descriptions, roles
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.observations import require_observations
 from fieldcast.encoding.options import POINTS, Limits, Sparsification
+from fieldcast.errors import InputError
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.figures.outline import outline
 from fieldcast.inference.options import Evaluation
@@ -51,7 +52,12 @@ class Reconstruction(OnFields):
         return {"sparsification": {k: v for k, v in asdict(self.sparsification).items() if k not in tested}}
 
     def check(self, kind: str, model: Model, fit: Fit) -> None:
-        """Raise an InputError for a trained model if `fit` asks for rollouts, and where it cannot use scored points."""
+        """Raise an InputError for a model that reads no observations, or cannot use scored points, and for rollouts."""
+        if model.conditional is False:
+            raise InputError(
+                f"{kind} reads no observations: use it in an experiment of the task sample, or guide a diffusion model "
+                "with edm.GuidedEDM."
+            )
         if self.sparsification.cases.get(POINTS):
             check_accepts_points(model, f"a model of the type {kind} (sparsification.cases has points)")
         if isinstance(model, Trained):

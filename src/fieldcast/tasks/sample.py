@@ -13,6 +13,7 @@ from fieldcast.argument_groups import by_field
 from fieldcast.encoding.anomalies import space_of
 from fieldcast.encoding.options import Limits
 from fieldcast.encoding.states import AnyDayCodec, ImageCodec, StateCodec, space_of_images
+from fieldcast.errors import InputError
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.fields.splits import SplitRanges
 from fieldcast.figures.outline import outline
@@ -52,7 +53,12 @@ class StateSampling:
         return {"treatment": self.options.treatment}
 
     def check(self, kind: str, model: Model, fit: Fit) -> None:
-        """Raise an InputError for a trained model if `fit` asks for rollouts."""
+        """Raise an InputError for a conditional model, and for a trained one if `fit` asks for rollouts."""
+        if model.conditional:
+            raise InputError(
+                f"{kind} draws states given observations or past states, and samples have neither: use it in an "
+                "experiment of the task reconstruct or forecast."
+            )
         if isinstance(model, Trained):
             refuse_rollouts(kind, fit)
 

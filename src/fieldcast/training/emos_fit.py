@@ -1,8 +1,9 @@
 """Fit the coefficients of EMOS, which minimise the CRPS of the normal distribution on validation states.
 
-Forecasts from evenly spaced validation states, with the number of members of the model, give m and s^2 by lead; the
-area-weighted mean of CRPS(N(a v + b m, c v^2 + d s^2), y) is minimised for each variable by L-BFGS over a, b, sqrt(c)
-and sqrt(d), so that c and d are not negative (Gneiting et al. 2005, section 2b). Where s^2 is 0, d stays 0.
+Forecasts from evenly spaced validation states, with the number of members of the model, give m and s^2 by lead: from
+states that all leads follow, but where a record has gaps, from more of them for short leads. The area-weighted mean of
+CRPS(N(a v + b m, c v^2 + d s^2), y) is minimised for each variable by L-BFGS over a, b, sqrt(c) and sqrt(d), so that c
+and d are not negative (Gneiting et al. 2005, section 2b). Where s^2 is 0, d stays 0.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import torch
@@ -53,8 +55,25 @@ def fit_emos(model: EMOS, validation: Batches, count: int, seed: int) -> list[di
 def forecasts(
     model: EMOS, validation: ForecastWindows, count: int, seed: int
 ) -> Iterator[tuple[States, States, States]]:
-    """Yield mean and variance of the members of the calibrated model, and the truth, lead by lead."""
-    windows = longest_windows(validation, model.leads)
+    """Yield mean and variance of the members of the calibrated model, and the truth, lead by lead.
+
+    Raises
+    ------
+    InputError
+        If no two times follow one another.
+    """
+    lead = 0
+    while lead < model.leads and len(windows := longest_windows(validation, lead + 1, model.leads)):
+        yield from islice(forecasts_in(windows, model, count, seed), lead, None)
+        lead = windows.steps
+    if lead == 0:
+        raise InputError("emos.EMOS: the validation split has no two successive times: give it more.")
+
+
+def forecasts_in(
+    windows: ForecastWindows, model: EMOS, count: int, seed: int
+) -> Iterator[tuple[States, States, States]]:
+    """Yield moments and truth as `forecasts`, from evenly spaced windows."""
     forecaster, members = model.forecaster, 1 if model.forecaster.deterministic else model.members
     index = evenly(len(windows), count).to(windows.last.device)
     runs, truths = [], []
@@ -70,19 +89,17 @@ def forecasts(
         yield m, variance, torch.cat([x[:, lead] for x in truths])
 
 
-def longest_windows(validation: ForecastWindows, leads: int) -> ForecastWindows:
-    """Windows of `leads` leads, or of fewer if no stretch of times is that long.
+def longest_windows(validation: ForecastWindows, lead: int, leads: int) -> ForecastWindows:
+    """The longest windows, of up to `leads` leads, from at least half as many starts as windows of `lead` leads have.
 
-    Raises
-    ------
-    InputError
-        If no two times follow one another.
+    Where a record has gaps, few stretches hold all leads, and most starts would not be used for any lead.
     """
-    for steps in range(leads, 0, -1):
+    shortest = replace(validation, steps=lead)
+    for steps in range(leads, lead, -1):
         windows = replace(validation, steps=steps)
-        if len(windows):
+        if len(windows) and 2 * len(windows) >= len(shortest):
             return windows
-    raise InputError("emos.EMOS: the validation split has no two successive times: give it more.")
+    return shortest
 
 
 @torch.enable_grad()

@@ -157,6 +157,7 @@ def resumable_state(
 def solve(model: Solved, inputs: FitInputs) -> list[dict[str, Any]]:
     """Solve in closed form, tune on validation data and return the trials."""
     training, validation, options, seed = inputs
+    model.eval()  # parts with weights of their own draw as in their checkpoints
     if isinstance(training.data, InMemory):
         model.solve(training.states())
     else:
@@ -225,6 +226,7 @@ def train_by_gradient(
             if run.finished:
                 model.load_state_dict(run.best, strict=False)
                 if model.choices:
+                    model.eval()  # processes that train together validate copies
                     run.history += tuning_rows(run.step, tune(model, validation, options, seed))
                 run.best = copy_weights(learned_weights(model))
             yield files_to_save(run, pack, sources)

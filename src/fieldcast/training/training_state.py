@@ -82,7 +82,7 @@ class Training:
         """Linear warm-up, then a cosine to zero (Loshchilov and Hutter 2017, eq. 5)."""
         warm = self.options.warm_up * self.options.steps
         if self.step < warm:
-            return self.options.learning_rate * (self.step + 1) / warm
+            return self.options.learning_rate * min(1.0, (self.step + 1) / warm)
         progress = (self.step - warm) / max(1.0, self.options.steps - warm)
         return self.options.learning_rate * (1 + math.cos(math.pi * progress)) / 2
 
@@ -119,7 +119,8 @@ class Training:
             group["lr"] = self.learning_rate()
         self.optimiser.zero_grad(set_to_none=True)
         losses = {
-            name: weight * value.detach() for name, value in {"loss": terms.total, **terms.parts}.items()
+            name: weight * value.detach().float()
+            for name, value in {"loss": terms.total, **terms.parts}.items()
         }
         (weight * terms.total).backward()
         ranks.add([p.grad for p in self.parameters if p.grad is not None] + list(losses.values()))
@@ -195,6 +196,7 @@ class Training:
             group, _, key = name.partition(".")
             groups[group][key] = tensor.to(self.parameters[0].device)
         self.model.load_state_dict(groups["model"], strict=False)
+        self.learned = learned_weights(self.model)  # a table of latents has taken the stored number of rows
         self.average, self.best = groups["average"], groups["best"]
         for number, part in enumerate(self.parts if groups["solved"] else ()):
             prefix = f"{number}."

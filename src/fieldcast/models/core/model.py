@@ -33,6 +33,7 @@ class Model(nn.Module, ABC):
     """
 
     history: int = 0  # number of past states in the context
+    conditional: bool | None = None  # whether it reads observations or past states; None: if there are any
     deterministic: bool = False  # all draws are equal: one member suffices
     evaluations: int = 1  # evaluations of its network in a draw
     learned: bool = False  # fitted by gradient steps, not in closed form

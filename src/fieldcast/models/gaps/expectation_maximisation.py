@@ -155,7 +155,8 @@ def regression(
     padded, inverse = torch.zeros_like(table[0]), torch.zeros_like(ridge)
     padded[:-1, :-1] = ridge
     theta, misfit = [], []
-    for cells in pieces(x.shape[1], max(size * size, len(x))):  # each piece has five copies in double precision
+    # each piece has five copies in double precision
+    for cells in pieces(x.shape[1], max(size * size, len(x))):
         values = x[:, cells].double()
         normal = symmetric(observed[:, cells].double().T @ products, size)
         right = values.T @ joint
