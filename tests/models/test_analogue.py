@@ -5,6 +5,7 @@ import pytest
 import torch
 from sklearn.neighbors import NearestNeighbors
 
+from fieldcast.errors import InputError
 from fieldcast.models.analogue import STRETCH_LENGTH, Analogue
 from fieldcast.models.core import Context
 from fieldcast.models.gaussian import retained
@@ -134,7 +135,7 @@ def test_a_fresh_model_takes_the_state_of_a_solved_one(space):
     c = Context(2, past=history(space, 2, seed=1)[:, None], day=torch.tensor([0.1, 0.2]))
     draws = RandomStreams(0, torch.arange(2), members=4)
     assert torch.equal(fresh.sample(c, draws.again()), model.sample(c, draws.again()))
-    with pytest.raises(ValueError, match="needs a past"):
+    with pytest.raises(InputError, match="reads past states, and the task has none"):
         model.sample(Context(1), draws)
 
 

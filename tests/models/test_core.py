@@ -42,9 +42,9 @@ def test_a_part_that_the_context_lacks_is_refused(space):
     observed, mask = Context(3, observed=y, mask=y > 0).observations()
     assert torch.equal(observed, y)
     assert mask.all()
-    with pytest.raises(ValueError, match="needs observations and their mask"):
+    with pytest.raises(InputError, match="reads observations, and the task has none"):
         c.observations()
-    with pytest.raises(ValueError, match="needs a past"):
+    with pytest.raises(InputError, match="reads past states, and the task has none"):
         Context(3).states()
 
 

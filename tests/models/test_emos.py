@@ -173,17 +173,20 @@ def test_a_short_stretch_of_validation_states_decides_the_leads_that_it_holds(wo
 
 
 def test_short_leads_are_fitted_to_the_starts_of_all_stretches(space) -> None:
-    """Twenty stretches of twelve times, and one of seventeen, the only one that holds fifteen leads from two starts."""
-    generator = torch.Generator().manual_seed(0)
-    segment = torch.arange(20).repeat_interleave(12)
-    segment = torch.cat([segment, torch.full((17,), 20)])
-    x = torch.randn(len(segment), *space.state_shape, generator=generator)
+    """Twenty stretches of twelve times, and one of seventeen, which alone holds fifteen leads, from two starts.
+
+    States are their own times, so that y - m is the lead.
+    """
+    lengths = [12] * 20 + [17]
+    segment = torch.arange(21).repeat_interleave(torch.tensor(lengths))
+    x = torch.arange(float(len(segment)))[:, None, None, None].expand(-1, *space.state_shape)
     model = EMOS(space, {"forecaster": Persistence(space)}, leads=15)
     windows = ForecastWindows(InMemory(x, torch.zeros(len(x)), segment), space, 1)
-    starts = [len(m) for m, _, _ in forecasts(model, windows, 1000, seed=0)]
-    possible = [sum(max(length - lead, 0) for length in [12] * 20 + [17]) for lead in range(1, 16)]
-    assert len(starts) == 15
-    assert all(possible[k] / 2 <= starts[k] <= possible[k] for k in range(15))
+    for lead, (m, _, y) in enumerate(forecasts(model, windows, 1000, seed=0), start=1):
+        possible = sum(max(length - lead, 0) for length in lengths)
+        assert possible / 2 <= len(m) <= possible
+        assert (y - m == lead).all()
+    assert lead == 15
     unbroken = replace(windows, data=InMemory(x, torch.zeros(len(x)), torch.zeros_like(segment)))
     assert {len(m) for m, _, _ in forecasts(model, unbroken, 1000, seed=0)} == {len(x) - 15}
 

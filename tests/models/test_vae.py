@@ -395,7 +395,7 @@ def test_a_vae_of_states_refuses_what_reads_a_context_or_encodes_no_states(space
         of_states(space, decoder={"type": "conditional.FieldDecoder"})
     with pytest.raises(InputError, match="a table of latents has none"):
         of_states(space, encoder={"type": "latent_table.LatentTable"}, prior={"type": "priors.Vamp"})
-    with pytest.raises(InputError, match="uniform posteriors is 0 between them"):
+    with pytest.raises(InputError, match="density of a VampPrior of uniform posteriors is 0"):
         of_states(
             space, encoder={"type": "encoders.Network", "family": "uniform"}, prior={"type": "priors.Vamp"}
         )

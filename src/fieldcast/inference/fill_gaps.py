@@ -107,7 +107,7 @@ def fill(
 ) -> xr.Dataset:
     """Fill the fields of a comparison by the best method of its trials, in the layout of the data set of the fields.
 
-    Each variable v becomes v, the observed or filled values (observed ones as `gaps_result.in_layout_of` has them),
+    Each variable v becomes v, the observed or filled values (observed ones stay as they are, see `in_layout_of`),
     v_mean, v_spread, v_members and v_flag (`gaps_result`); the attribute `comment` holds the report.
     """
     gappy, best = comparison.record(), comparison.best(trials)

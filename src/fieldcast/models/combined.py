@@ -43,6 +43,8 @@ class Combined(Solved, ABC):
         self.history = max(model.history for model in models)
         self.evaluations = max(model.evaluations for model in models)
         self.learned = any(model.learned for model in models)
+        declared = {model.conditional for model in models}
+        self.conditional = declared.pop() if len(declared) == 1 else None
 
     def solve(self, training: Iterable[Batch]) -> None:
         """Do nothing: the parts have been fitted, and their combination is fitted to validation states."""

@@ -66,7 +66,7 @@ class Operators(NamedTuple):
     # factor that gives draws from the modes beyond the truncation the variance of d
     scale: Float[Tensor, " cell"]
     L: Float[Tensor, " mode"]  # variances of the modes
-    C: Float[Tensor, "lag mode mode"]  # C_0, C_1 and, for two states, C_2, as G and Q have them
+    C: Float[Tensor, "lag mode mode"]  # C_0, C_1 and, for two states, C_2, from which G and Q are computed
 
 
 def lagged_covariances(

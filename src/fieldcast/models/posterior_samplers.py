@@ -39,8 +39,7 @@ DATA_VARIANCE = 1.0  # variance of standardised states
 class Target:
     """The posterior to draw from: the denoiser of the prior, and the observations.
 
-    Without observations, samplers draw from the prior, DiffPIR with zeta above 0 from a distribution of too little
-    variance.
+    Without observations, samplers draw from the prior, but the draws of DiffPIR with zeta > 0 have too little variance.
 
     Parameters
     ----------

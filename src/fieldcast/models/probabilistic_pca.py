@@ -51,6 +51,7 @@ class ProbabilisticPCA(Solved):
         every cell; otherwise it has the same variance in all cells, and swamps those that hardly vary.
     """
 
+    conditional = False
     density: Density = "exact"
 
     mean: Tensor

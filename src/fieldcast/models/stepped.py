@@ -67,6 +67,8 @@ class Stepped(Trained):
         `compares_draws` is False.
     """
 
+    conditional = True
+
     def __init__(
         self, space: Space, model: Trained, scheme: Literal["euler", "rk4"] = "euler",
         scale: Literal["tendency"] | Positive = "tendency", train_through_step: bool = False, noise: NonNegative = 0.0,
@@ -91,7 +93,6 @@ class Stepped(Trained):
                 "model.noise perturbs the past states of a forecast, and a reconstruction has none: set it to 0."
             )
         self.history, self.ensemble = model.history, model.ensemble
-        self.conditional = model.conditional
         self.omits_noise = model.omits_noise
         self.trains_over_rollouts = model.compares_draws
         self.evaluations = EVALUATIONS[scheme] * model.evaluations * averaged_draws

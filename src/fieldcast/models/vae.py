@@ -67,6 +67,8 @@ class VAE(Autoencoder):
         of uniform posteriors.
     """
 
+    conditional = False
+
     def __init__(
         self, space: Space, encoder: StateEncoder, decoder: Decoder, likelihood: Likelihood | None = None,
         prior: Prior | Vamp | None = None, latent: Count = 200, kl_weight: NonNegative = 1.0,
@@ -85,8 +87,8 @@ class VAE(Autoencoder):
             )
         if isinstance(prior, Vamp) and encoder.family == "uniform":
             raise InputError(
-                "model.prior: a VampPrior of uniform posteriors is 0 between them, where the divergence is infinite: "
-                "choose another family of model.encoder, or another prior."
+                "model.prior: the density of a VampPrior of uniform posteriors is 0 between them, and the divergence "
+                "infinite: choose another family of model.encoder, or another prior."
             )
         self.encoder, self.decoder = encoder, decoder
         self.likelihood, self.prior = likelihood or Gaussian(), prior or StandardNormal(latent)

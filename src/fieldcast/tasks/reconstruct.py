@@ -52,7 +52,12 @@ class Reconstruction(OnFields):
         return {"sparsification": {k: v for k, v in asdict(self.sparsification).items() if k not in tested}}
 
     def check(self, kind: str, model: Model, fit: Fit) -> None:
-        """Raise an InputError for a model that reads no observations, or cannot use scored points, and for rollouts."""
+        """Raise an InputError for a model that cannot use the observations, or if `fit` asks for rollouts."""
+        if model.history:
+            raise InputError(
+                f"{kind} needs past states, and the task reconstruct has none: use it in an experiment of the task "
+                "forecast, or leave model.history out."
+            )
         if model.conditional is False:
             raise InputError(
                 f"{kind} reads no observations: use it in an experiment of the task sample, or guide a diffusion model "

@@ -53,11 +53,11 @@ class StateSampling:
         return {"treatment": self.options.treatment}
 
     def check(self, kind: str, model: Model, fit: Fit) -> None:
-        """Raise an InputError for a conditional model, and for a trained one if `fit` asks for rollouts."""
-        if model.conditional:
+        """Raise an InputError for a conditional model, or if `fit` asks for training over rollouts."""
+        if model.conditional or model.history:
             raise InputError(
-                f"{kind} draws states given observations or past states, and samples have neither: use it in an "
-                "experiment of the task reconstruct or forecast."
+                f"{kind} needs observations or past states, and the task sample has neither: use it in an experiment "
+                "of the task reconstruct or forecast."
             )
         if isinstance(model, Trained):
             refuse_rollouts(kind, fit)

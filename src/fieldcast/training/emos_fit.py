@@ -1,9 +1,9 @@
 """Fit the coefficients of EMOS, which minimise the CRPS of the normal distribution on validation states.
 
-Forecasts from evenly spaced validation states, with the number of members of the model, give m and s^2 by lead: from
-states that all leads follow, but where a record has gaps, from more of them for short leads. The area-weighted mean of
-CRPS(N(a v + b m, c v^2 + d s^2), y) is minimised for each variable by L-BFGS over a, b, sqrt(c) and sqrt(d), so that c
-and d are not negative (Gneiting et al. 2005, section 2b). Where s^2 is 0, d stays 0.
+Forecasts from evenly spaced validation states, with the number of members of the model, give m and s^2 by lead. All
+leads share their starts, except that where gaps leave few for long leads, short leads use more. The area-weighted mean
+of CRPS(N(a v + b m, c v^2 + d s^2), y) is minimised for each variable by L-BFGS over a, b, sqrt(c) and sqrt(d), so that
+c and d are not negative (Gneiting et al. 2005, section 2b). Where s^2 is 0, d stays 0.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def fit_emos(model: EMOS, validation: Batches, count: int, seed: int) -> list[di
     Raises
     ------
     InputError
-        If the task is not to forecast, or if forecasts are not finite.
+        If the task is not to forecast, if no stretch of the validation split is long enough for a forecast, or if
+        forecasts are not finite.
     """
     if not isinstance(validation, ForecastWindows):
         raise InputError("emos.EMOS calibrates forecasts: use it in an experiment of the task forecast.")
@@ -60,14 +61,16 @@ def forecasts(
     Raises
     ------
     InputError
-        If no two times follow one another.
+        If no stretch is long enough for a forecast.
     """
     lead = 0
     while lead < model.leads and len(windows := longest_windows(validation, lead + 1, model.leads)):
         yield from islice(forecasts_in(windows, model, count, seed), lead, None)
         lead = windows.steps
     if lead == 0:
-        raise InputError("emos.EMOS: the validation split has no two successive times: give it more.")
+        raise InputError(
+            f"emos.EMOS: the validation split has no {max(validation.history, 1) + 1} successive times: give it more."
+        )
 
 
 def forecasts_in(
@@ -92,7 +95,7 @@ def forecasts_in(
 def longest_windows(validation: ForecastWindows, lead: int, leads: int) -> ForecastWindows:
     """The longest windows, of up to `leads` leads, from at least half as many starts as windows of `lead` leads have.
 
-    Where a record has gaps, few stretches hold all leads, and most starts would not be used for any lead.
+    The starts of the longest leads alone may lie in few stretches of a record with gaps, and tell little of the others.
     """
     shortest = replace(validation, steps=lead)
     for steps in range(leads, lead, -1):

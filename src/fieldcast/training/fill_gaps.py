@@ -48,13 +48,12 @@ def fill_gaps(
 ) -> xr.Dataset:
     """Fill the missing values of a data set from its own observed ones.
 
-    Each variable v becomes v, the observed or filled values (observed ones are those of the data set, bit for bit; in
-    single precision where it lacks dates, or does not have them in order), v_mean, v_spread, the standard deviation (0
-    where observed), v_members, if requested, and v_flag: 0 observed, 1 filled, 2 extrapolated, 3 never observed. A
-    value is extrapolated if its spread exceeds 0.9 of the climatological one, or if the nearest observation is farther
-    than two e-folding lengths of the correlation in space and time. Cells that never have a value stay NaN. The
-    attribute `comment` holds the report: errors at hidden values beside interpolation in time, and where not to trust
-    the result.
+    Each variable v becomes v, the observed or filled values (observed ones are those of the data set, bit for bit, or
+    in single precision if ingestion changes times, cells or units), v_mean, v_spread, the standard deviation (0 where
+    observed), v_members, if requested, and v_flag: 0 observed, 1 filled, 2 extrapolated, 3 never observed. A value is
+    extrapolated if its spread exceeds 0.9 of the climatological one, or if the nearest observation is farther than two
+    e-folding lengths of the correlation in space and time. Cells that never have a value stay NaN. The attribute
+    `comment` holds the report: errors at hidden values beside interpolation in time, and where not to trust the result.
 
     Parameters
     ----------

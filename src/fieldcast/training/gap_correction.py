@@ -184,7 +184,8 @@ class GapCorrection:
             lambda: run.update(model.terms(batch_of_one[first], *(values[first] for values in drawn)))
         )
         completed = augmentation.ROUNDS * len(augmentation.affordable_times(record.observed))
-        completed += augmentation.TRIAL_TIMES * len(augmentation.TRIAL_WEIGHTS)
+        if completed:
+            completed += len(augmentation.trial_times(record.observed)) * len(augmentation.TRIAL_WEIGHTS)
         trials = 1 + sum(len(values) for values in base.choices.values())
         updates = completed + TUNING_TIMES * trials + min(TRAINING_TIMES, len(all_times)) + len(all_times)
         return PASSES * (updates * update + self.fit.steps * step) / 60

@@ -226,7 +226,7 @@ def train_by_gradient(
             if run.finished:
                 model.load_state_dict(run.best, strict=False)
                 if model.choices:
-                    model.eval()  # processes that train together validate copies
+                    model.eval()  # with several ranks, copies are validated, and this model is still training
                     run.history += tuning_rows(run.step, tune(model, validation, options, seed))
                 run.best = copy_weights(learned_weights(model))
             yield files_to_save(run, pack, sources)

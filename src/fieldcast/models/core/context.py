@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from fieldcast.errors import InputError
 from fieldcast.models.points import Points
 from fieldcast.models.space import Space
 
@@ -52,12 +53,15 @@ class Context:
 
         Raises
         ------
-        ValueError
+        InputError
             For a context without past or observations.
         """
         base = self.past[:, -1] if self.past is not None else self.observed
         if base is None:
-            raise ValueError("a context without past or observations has no base")
+            raise InputError(
+                "the model steps from observations or past states, and the task has neither: use it in an experiment "
+                "of the task reconstruct or forecast."
+            )
         return base
 
     def observations(self) -> tuple[Float[Tensor, "batch variable y x"], Bool[Tensor, "batch variable y x"]]:
@@ -65,11 +69,13 @@ class Context:
 
         Raises
         ------
-        ValueError
+        InputError
             If the context has no observations.
         """
         if self.observed is None or self.mask is None:
-            raise ValueError("the model needs observations and their mask, and the context has none")
+            raise InputError(
+                "the model reads observations, and the task has none: use it in an experiment of the task reconstruct."
+            )
         return self.observed, self.mask
 
     def states(self) -> Float[Tensor, "batch past variable y x"]:
@@ -77,11 +83,13 @@ class Context:
 
         Raises
         ------
-        ValueError
+        InputError
             If the context has no past.
         """
         if self.past is None:
-            raise ValueError("the model needs a past, and the context has none")
+            raise InputError(
+                "the model reads past states, and the task has none: use it in an experiment of the task forecast."
+            )
         return self.past
 
     def fraction(self, space: Space) -> Float[Tensor, " batch"]:
@@ -89,11 +97,14 @@ class Context:
 
         Raises
         ------
-        ValueError
+        InputError
             For a context without observations.
         """
         if self.mask is None:
-            raise ValueError("a context without a mask has no observed fraction")
+            raise InputError(
+                "the model reads the observed fraction, and the task has no observations: use it in an experiment of "
+                "the task reconstruct."
+            )
         return self.mask.float().sum(dim=(1, 2, 3)) / (self.mask.shape[1] * space.exists.sum())
 
     def channels(

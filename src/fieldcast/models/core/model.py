@@ -33,7 +33,7 @@ class Model(nn.Module, ABC):
     """
 
     history: int = 0  # number of past states in the context
-    conditional: bool | None = None  # whether it reads observations or past states; None: if there are any
+    conditional: bool | None = None  # whether it needs observations or past states; None: not declared
     deterministic: bool = False  # all draws are equal: one member suffices
     evaluations: int = 1  # evaluations of its network in a draw
     learned: bool = False  # fitted by gradient steps, not in closed form

@@ -1,8 +1,9 @@
 """Complete training records for a model that needs them: data augmentation (Tanner and Wong 1987).
 
 The missing values of each training state are drawn given its observed ones: at first from a low-rank Gaussian fitted by
-expectation-maximisation, then from the model that was fitted to the record so completed (stochastic EM: Celeux and
-Diebolt 1985). Draws, unlike means, keep the variance, and with it the covariance of the record.
+expectation-maximisation, then, unless a time has too many observed values, from the model that was fitted to the record
+so completed (stochastic EM: Celeux and Diebolt 1985). Draws, unlike means, keep the variance, and with it the
+covariance of the record.
 
 Two measures keep errors of one round from growing in the next.
 
@@ -36,9 +37,8 @@ from fieldcast.models.selection import evenly
 
 LOG = logging.getLogger(__name__)
 ROUNDS = 2  # rounds in which the missing values are drawn from the model itself
-MAX_OPERATIONS = (
-    1e12  # floating-point operations of the factorisations of a round, or of all trials: some minutes
-)
+# floating-point operations of the factorisations in a round, or in all trials: some minutes
+MAX_OPERATIONS = 1e12
 TIMES_PER_BATCH = 64  # times that are drawn together
 TRIAL_TIMES = 32  # largest number of times at which values are hidden to choose the weight
 TRIAL_WEIGHTS = 0.2, 0.5, 0.8, 0.95  # weights of the second moment that are tried, in ascending order
@@ -70,9 +70,11 @@ def complete(model: Completing, observed: Bool[Tensor, "training variable p"]) -
     variance, times, initial = deviations(x, o).square(), affordable_times(o), model.tuned_values()
     model.anomalies = first_draw(x, o).view_as(observed)
     if not len(times):
-        LOG.info(
-            "The missing values of the training data are draws of a low-rank Gaussian: there are too many for others."
-        )
+        if (o.any(1) & ~o.all(1)).any():
+            LOG.info(
+                "The missing values of training data stay draws of a low-rank Gaussian: a time has too many observed "
+                "values, about %d, to draw them from the model that is fitted.", int(o.sum(1).double().mean()),
+            )  # fmt: skip
         return
     choose_weight(model, x, o)
     for turn in range(ROUNDS):
@@ -153,7 +155,7 @@ def streams(times: Int[Tensor, " time"], turn: int = 0) -> RandomStreams:
 
 
 def trial_times(observed: Bool[Tensor, "time value"]) -> Int[Tensor, " some"]:
-    """Times whose factorisations, one for each weight, take about `MAX_OPERATIONS` together; evenly spread."""
+    """Times, evenly spread, whose factorisations for all weights take about `MAX_OPERATIONS`; at least one time."""
     times = observed.any(1).nonzero()[:, 0]
     operations = len(TRIAL_WEIGHTS) * float((observed[times].sum(1).double() ** 3 / 3).mean())
     affordable = max(1, int(min(TRIAL_TIMES, MAX_OPERATIONS / operations)))
