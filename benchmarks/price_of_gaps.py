@@ -121,10 +121,10 @@ def main(arguments: list[str]) -> None:
     fields = xr.open_zarr(options.fields).isel(time=slice(0, TIMES))
     for percent in options.percent:
         for pattern in options.patterns if percent else ["random"]:  # nothing is hidden: one row
-            key = options.experiment, pattern, percent
-            if (table[KEYS] == key).all(axis=1).any():
+            key = dict(zip(KEYS, (options.experiment, pattern, percent), strict=True))
+            if (table[KEYS] == pd.Series(key)).all(axis=1).any():
                 continue
-            row = dict(zip(KEYS, key, strict=True)) | price(fields, *key)
+            row = key | price(fields, *key.values())
             table = pd.DataFrame([*table.to_dict("records"), row])
             table.to_csv(options.output, index=False)
             print(markdown(table.tail(1)), flush=True)
