@@ -68,8 +68,6 @@ MODEL = {"type": "edm.GuidedEDM", "channels": [32, 64, 64]}
 FIT = Fit(steps=6000, batch=16, report_every=250, validation=128, save_every=1e9)
 STATES = 3000  # draws from the prior that the network is trained on, and its validation
 RESAMPLES = 2000
-HEADER = "evaluations   CRPS ratio             spread-skill    fit"
-LEARNED_HEADER = "evaluations   sampler                  prior                  spread-skill    fit"
 
 
 class Prior(NamedTuple):
@@ -156,7 +154,7 @@ class Scores(NamedTuple):
     exact: Tensor  # CRPS of the posterior
     variance: Tensor
     square: Tensor  # square error of the mean, without the share of its sampling error
-    misfit: Tensor  # mean square of y - H x
+    misfit: Tensor  # mean square of y - H x over the error of the observations
 
     @property
     def ratio(self) -> Tensor:
@@ -182,7 +180,7 @@ def scores(prior: Prior, case: Case, x: Tensor) -> Scores:
     pairs = (x - within[:, None]).abs().mean(dim=1) - fair_crps(x, within)  # half of E|x - x'|
     variance = area_mean(x.var(dim=1))
     square = area_mean((within - case.mean) ** 2 + s**2) - variance / MEMBERS
-    misfit = ((x - case.y[:, None]) ** 2).mean(dim=1)
+    misfit = (((x - case.y[:, None]) / case.error) ** 2).mean(dim=1)
     of_observed = (misfit * case.mask).sum(dim=1) / case.mask.sum(dim=1)
     return Scores(
         area_mean(distance - pairs), area_mean(s / math.sqrt(math.pi)), variance, square, of_observed
@@ -243,7 +241,10 @@ def main() -> None:
     options = parser.parse_args()
     prior = Prior.of_planet()
     network = None if options.learned is None else learned(prior, options.learned)
-    print(f"error {options.error:g}{'':14}{HEADER if network is None else LEARNED_HEADER}", flush=True)
+    compared = ["CRPS ratio"] if network is None else ["error of the sampler", "error of the prior"]
+    columns = "   ".join(f"{name:25}" for name in compared)
+    first = f"error {options.error:g}"
+    print(f"{first:19}evaluations   {columns} {'spread-skill':>13} {'fit':>6}", flush=True)
     for k in options.cells:
         print(f"{k:.0%} of the cells", flush=True)
         case, trial = (
