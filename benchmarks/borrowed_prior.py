@@ -23,6 +23,7 @@ import xarray as xr
 from torch import Tensor
 
 from fieldcast.encoding.checkpoint import Checkpoint, unpack
+from fieldcast.encoding.states import AnyDayCodec
 from fieldcast.fields.splits import select
 from fieldcast.models.core import Context
 from fieldcast.models.diffusion import Diffusion
@@ -47,11 +48,10 @@ def borrowed(
     ddpm: Checkpoint, guided: Checkpoint, x: Tensor, mask: Tensor, days: xr.DataArray, draws: RandomStreams
 ) -> Tensor:
     """Draws (time, member, variable, y, x) of `ddpm` guided to noisy anomalies x where `mask`, as anomalies."""
-    model, prior = guided.model, ddpm.model
-    assert isinstance(model, GuidedEDM) and isinstance(prior, Diffusion)
-    scale = torch.from_numpy(guided.field_codec.deviation / ddpm.state_codec.deviation)[:, None, None]
-    mean = torch.from_numpy(ddpm.state_codec.mean)[:, None, None]
-    deviation = torch.from_numpy(ddpm.state_codec.deviation)[:, None, None]
+    model, prior, codec = guided.model, ddpm.model, ddpm.state_codec
+    assert isinstance(model, GuidedEDM) and isinstance(prior, Diffusion) and isinstance(codec, AnyDayCodec)
+    mean, deviation = (torch.from_numpy(part)[:, None, None] for part in (codec.mean, codec.deviation))
+    scale = torch.from_numpy(guided.field_codec.deviation)[:, None, None] / deviation
     shift = (torch.from_numpy(guided.field_codec.climatology_at(days)).float() - mean) / deviation
     y, m = ((shift + scale * x) * mask).repeat_interleave(MEMBERS, 0), mask.repeat_interleave(MEMBERS, 0)
     context, abar = Context(len(y)), prior.schedule.abar_by_step

@@ -227,7 +227,11 @@ def train(model: Any, prior: Prior, space: Space) -> None:
     )
     run = Training(model, FIT, 0)
     with Progress(total=FIT.steps, unit="step") as bar:
-        for _ in train_until_due(run, training, validation, lambda step, _: bar.update(step - bar.n)):
+
+        def report(step: int, score: float | None) -> None:
+            bar.update(step - bar.n)
+
+        for _ in train_until_due(run, training, validation, report):
             model.load_state_dict(run.best, strict=False)
 
 
