@@ -85,20 +85,11 @@ def main(root: str, sample_root: str = "", count: str = "16") -> None:
     for name in (*names, "ddpm"):
         if name == "ddpm":
             prior = trained(sample_root or root, "sample.ddpm")
-            pieces = torch.arange(len(x)).split(TIMES_AT_ONCE)
-            drawn = torch.cat(
-                [
-                    borrowed(
-                        prior,
-                        models["guided_diffusion"],
-                        noisy[i],
-                        mask[i],
-                        test["time"][i.numpy()],
-                        draws.of_data(i),
-                    )
-                    for i in pieces
-                ]
-            )
+            guided, days, parts = models["guided_diffusion"], test["time"], []
+            for i in torch.arange(len(x)).split(TIMES_AT_ONCE):
+                part = borrowed(prior, guided, noisy[i], mask[i], days[i.numpy()], draws.of_data(i))
+                parts.append(part)
+            drawn = torch.cat(parts)
         else:
             drawn = models[name].model.sample(context, draws)
         weight = space.area * ~mask

@@ -38,7 +38,8 @@ TABLE = {
     "decoder": {"type": "decoders.TransposedDecoder", "channels": [8, 4]},  # with batch normalisation
 }
 CORRECTED = {"type": "corrected.Corrected", "base": {"type": "optimal_interpolation.OptimalInterpolation"}}
-OPTIONS = Fit(steps=24, batch=5, report_every=6, save_every=0.0, validation=12, tuning=4, learning_rate=3e-3)
+# steps are small, because AdamW makes a rounded gradient near zero a part of a whole step
+OPTIONS = Fit(steps=24, batch=5, report_every=6, save_every=0.0, validation=12, tuning=4, learning_rate=1e-3)
 RECONSTRUCT = Reconstruction(Sparsification(noise=0.1))
 
 
@@ -77,10 +78,10 @@ def test_two_ranks_have_the_loss_curve_and_the_weights_of_one_process(trained, m
     first, second = (saved.history[["loss", "validation"]].dropna().to_numpy() for saved in (single, two))
     assert len(first) == 4
     assert second[0] == pytest.approx(first[0], rel=1e-5)
-    # AdamW makes a rounded gradient near zero a part of a whole step, whose size is learning_rate
-    assert second == pytest.approx(first, rel=1e-3)
+    assert second == pytest.approx(first, rel=1e-4)
     expected = weights(single)
     for name, tensor in weights(two).items():
+        # AdamW makes a rounded gradient near zero a part of a whole step, whose size is learning_rate
         assert torch.allclose(tensor, expected[name], rtol=1e-3, atol=OPTIONS.learning_rate / 5), name
 
 
