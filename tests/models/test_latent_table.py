@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -132,6 +134,27 @@ def test_classes_start_at_points_that_lie_apart_and_need_labels(space, jitter):
     assert jitter or (location[label == 0] == location[0]).all()
     with pytest.raises(InputError, match="labels"):
         model.prepare([Batch(batch.x, batch.context, index=batch.index)], draws(200))
+
+
+def test_the_parameters_of_a_class_start_at_one_random_set():
+    """Over many classes the log scales are N(log spread, scatter^2), independent of the means; within one they agree."""
+    classes, latent = 50, 40
+    codes = LatentTable(latent, "normal", start=1.0, spread=0.5, by_class=True, scatter=0.7)
+    label = torch.arange(3 * classes) % classes
+    batch = Batch(
+        torch.zeros(len(label), 1, 1, 1), Context(len(label)), index=torch.arange(len(label)), label=label
+    )
+    codes.prepare(batch, draws(len(label)))
+    location, log_scale = codes.location.detach(), codes.log_scale.detach()
+    for table in (location, log_scale):
+        assert torch.equal(table[:classes], table[classes : 2 * classes])
+    assert float(log_scale.mean()) == pytest.approx(math.log(0.5), abs=0.05)
+    assert float(log_scale[:classes].std()) == pytest.approx(0.7, rel=0.06)
+    both = torch.stack([location[:classes].flatten(), log_scale[:classes].flatten()])
+    assert abs(float(torch.corrcoef(both)[0, 1])) < 0.07  # 2000 pairs: three standard errors
+    assert torch.equal(
+        codes.begin(draws(len(label)))[1], torch.full_like(log_scale, 0.5).log()
+    )  # of other data
 
 
 def test_a_table_is_stored_and_loaded_whatever_its_number_of_rows(space):

@@ -23,7 +23,8 @@ from fieldcast.models.encoders import MAX_LOG_SCALE, StateEncoder
 from fieldcast.models.options import Count, NonNegative, Positive
 from fieldcast.models.random_streams import RandomStreams
 
-START, CENTRES, DESCENT = range(3)  # streams: initial codes, centres of classes, draws during the fit
+# streams: initial codes, centres of classes, draws during the fit, spreads of classes
+START, CENTRES, DESCENT, SIZES = range(4)
 
 
 class LatentTable(StateEncoder):
@@ -42,19 +43,22 @@ class LatentTable(StateEncoder):
     spread
         Initial standard deviation of q.
     by_class
-        Whether all means of a class start at one random point.
+        Whether all means of a class start at one random point, and all spreads at one random size (`scatter`).
     jitter
         Standard deviation of the initial means around the point of their class.
+    scatter
+        Standard deviation over classes of the logarithm of the initial spread; 0: all classes start at `spread`.
     steps, rate
         Steps and learning rate of Adam (Kingma and Ba 2015) in `infer`.
     """
 
     def __init__(
         self, latent: Count, family: Family = "point", start: NonNegative = 0.1, spread: Positive = 0.1,
-        by_class: bool = False, jitter: NonNegative = 0.0, steps: Count = 300, rate: Positive = 0.05,
+        by_class: bool = False, jitter: NonNegative = 0.0, scatter: NonNegative = 0.0, steps: Count = 300,
+        rate: Positive = 0.05,
     ):  # fmt: skip
         super().__init__()
-        self.latent, self.family, self.by_class = latent, family, by_class
+        self.latent, self.family, self.by_class, self.scatter = latent, family, by_class, scatter
         self.start, self.spread, self.jitter, self.steps, self.rate = start, spread, jitter, steps, rate
         self.location = nn.Parameter(torch.zeros(0, latent))
         self.log_scale = nn.Parameter(torch.zeros(0, latent), requires_grad=family != "point")
@@ -81,8 +85,9 @@ class LatentTable(StateEncoder):
             raise ValueError("a table of latents needs the indices of the training data")
         location, log_scale = self.begin(draws)
         if self.by_class:
-            centres = self.start * class_centres(training.label, draws, self.latent)
+            centres = self.start * normal_by_class(training.label, draws, CENTRES, self.latent)
             location = centres + self.jitter * standard_normal(draws, self.latent)
+            log_scale = log_scale + self.scatter * normal_by_class(training.label, draws, SIZES, self.latent)
         size = int(training.index.max()) + 1
         for table, start in ((self.location, location), (self.log_scale, log_scale)):
             table.data = start.new_zeros(size, self.latent).index_copy(0, training.index, start)
@@ -131,10 +136,10 @@ def standard_normal(draws: RandomStreams, latent: int) -> Float[Tensor, "batch l
     return draws.alone().fork(START).normal(latent)[:, 0]
 
 
-def class_centres(
-    label: Int[Tensor, " batch"] | None, draws: RandomStreams, latent: int
+def normal_by_class(
+    label: Int[Tensor, " batch"] | None, draws: RandomStreams, stream: int, latent: int
 ) -> Float[Tensor, "batch latent"]:
-    """A standard normal point for the class of each datum.
+    """Standard normal numbers of a stream, the same for all data of a class.
 
     Raises
     ------
@@ -145,4 +150,4 @@ def class_centres(
         raise InputError(
             "codes that start by class need labels, which these data do not have: set by_class: false."
         )
-    return replace(draws.alone(), datum=label).fork(CENTRES).normal(latent)[:, 0]
+    return replace(draws.alone(), datum=label).fork(stream).normal(latent)[:, 0]
