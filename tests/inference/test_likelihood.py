@@ -12,7 +12,7 @@ from fieldcast.encoding.states import ImageCodec, space_of_images
 from fieldcast.errors import InputError
 from fieldcast.fields.images import open_images, split, with_classes
 from fieldcast.fields.options import ImageSource
-from fieldcast.inference import likelihood
+from fieldcast.inference import latent_space, likelihood
 from fieldcast.inference.latent_space import INTERPOLATION_STEPS, latents, pictures, training_codes
 from fieldcast.inference.likelihood import Split, density_table, examine, in_pieces, split_of
 from fieldcast.inference.sample import draw_states, physical_states
@@ -22,6 +22,7 @@ from fieldcast.models.core import Batch, Context, Model
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 from fieldcast.models.vae import VAE
+from fieldcast.scores.sample import UNUSED, prior_scores
 from fieldcast.training.batches import StateBatches
 from fieldcast.training.state_source import InMemory
 
@@ -202,6 +203,40 @@ def test_codes_and_the_prior(images: xr.Dataset, space: Space) -> None:
         assert result[axis].min() < np.quantile(drawn[:, place], 0.01)
         assert result[axis].max() > np.quantile(drawn[:, place], 0.99)
     assert not latents(built(DIFFUSION, space), examine(built(DIFFUSION, space), part, 2, GREY, 0), part, 0)
+
+
+@pytest.mark.parametrize("size", [0.5, 1.5])
+def test_prior_and_aggregate_posterior_of_known_width(
+    images: xr.Dataset, space: Space, size: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Posteriors a tenth as wide as their aggregate, N(0, size^2 I), beside the prior N(0, I)."""
+    monkeypatch.setattr(latent_space, "PAIRS_AT_ONCE", 2**22)
+    spread, rng = size / 10, torch.Generator().manual_seed(4)
+    table = {"type": "latent_table.LatentTable", "latent": 2, "family": "normal", "steps": 2}
+    model = built({**CODED, "encoder": table}, space)
+    with torch.no_grad():
+        model.encoder.location.data = (size**2 - spread**2) ** 0.5 * torch.randn(20_000, 2, generator=rng)
+        model.encoder.log_scale.data = torch.full((20_000, 2), math.log(spread))
+    data = Batch(torch.zeros(20_000, 1, 8, 8), Context(20_000))
+    training = Split(data, torch.arange(20_000), [""] * 20_000)
+    part = split_of(images, split(images), "test", 4, GREY, model)
+    examined = examine(model, part, 2, GREY, 0)._replace(drawn=size * torch.randn(4000, 2, generator=rng))
+    examined = examined._replace(mean=examined.drawn)
+    scores = dict(prior_scores(latents(model, examined, part._replace(classes=None), 0, training)))
+    assert scores["outside_prior"].value == pytest.approx(0.05 ** (1 / size**2), abs=0.025)
+    # aggregate / prior < u where |z|^2 (1 / size^2 - 1) > -2 log(u size^2); where size > 1 it is above 1 / size^2
+    unused = (UNUSED * size**2) ** (1 / (1 / size**2 - 1)) if size < 1 else 0.0
+    assert scores["unused_prior"].value == pytest.approx(unused, abs=0.02)
+    assert scores["aggregate_kl"].value == pytest.approx(size**2 - 1 - 2 * math.log(size), abs=0.06)
+    low, high = scores["aggregate_kl"][1:]
+    assert low < scores["aggregate_kl"].value < high < low + 0.1
+
+
+def test_points_have_no_aggregate_posterior(images: xr.Dataset, space: Space) -> None:
+    model = built({**CODED, "encoder": {**ENCODER, "family": "point"}}, space)
+    part = split_of(images, split(images), "test", 4, GREY, model)
+    inside = latents(model, examine(model, part, 3, GREY, 0), part, 0, part)
+    assert "prior" in inside and "prior_ratio" not in inside and not dict(prior_scores(inside))
 
 
 def test_the_grid_rises_along_rows_and_falls_from_row_to_row(images: xr.Dataset, space: Space) -> None:

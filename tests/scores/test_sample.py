@@ -72,6 +72,9 @@ def make(samples: int = 60, test: int = 80, days: int = 13, strength: float = 1.
     densities = pd.DataFrame(records, columns=["split", "datum", "time", "statistic", "members", "value"])
     means = rng.standard_normal((test, 4)) * np.sqrt([1.0, 0.05, 0.001, 0.0])
     latents = xr.Dataset({"mean": (("datum", "latent"), means.astype("f4"))})
+    dims = {"code_density": "datum", "prior_density": "prior_draw", "prior_ratio": "prior_draw"}
+    for name, dim in (dims | {"aggregate_ratio": "aggregate_draw"}).items():
+        latents[name] = dim, rng.standard_normal(test)
     drawn_fields = fields(drawn, "sample", {"sample": np.arange(samples)}).assign_attrs(data="d" * 12)
     return Scene(drawn_fields, real, densities, latents, features, states)
 
@@ -91,7 +94,7 @@ def test_scores_are_the_promised_ones(scored: tuple) -> None:
     assert list(table) == ["score", "value", "low", "high"]
     assert table["score"].tolist() == [name for name in SAMPLE_METRICS if name != "bits_per_dim"]
     none = table.set_index("score")[["low", "high"]].isna().all(axis=1)
-    assert none[none].index.tolist() == ["active_units", "fid"]
+    assert none[none].index.tolist() == ["active_units", "fid", "kid_sd"]
     assert table["value"].notna().all()
 
 
@@ -202,7 +205,7 @@ def test_images_have_no_spectra_and_a_model_without_density_no_likelihood(scene:
         latents=xr.Dataset(),
     )
     table, diagnostics = changed.score()
-    assert table["score"].tolist() == ["fid", "kid", "fid_floor", "kid_floor", "c2st"]
+    assert table["score"].tolist() == ["fid", "kid", "kid_sd", "fid_floor", "kid_floor", "c2st"]
     assert set(diagnostics) == {"nearest_of_samples", "nearest_of_test", "nearest"}
     assert diagnostics.attrs["K"] == 0
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 import xarray as xr
+from jaxtyping import Float
 from torch import Tensor
 
 from fieldcast.encoding.states import ImageCodec, StateCodec
@@ -16,7 +17,9 @@ from fieldcast.inference.sample import physical_states
 from fieldcast.models.capabilities import HasLatents, HasTrajectory
 from fieldcast.models.core import Context, Model
 from fieldcast.models.diffusion import SNAPSHOTS
+from fieldcast.models.distributions import Point, Posterior, Prior
 from fieldcast.models.latent_table import LatentTable
+from fieldcast.models.priors import Mixed
 from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.models.selection import evenly
 from fieldcast.models.space import Space
@@ -31,11 +34,21 @@ PAIRS = 2  # number of pairs of states between which codes are interpolated
 INTERPOLATION_STEPS = 10  # number of states from one end of an interpolation to the other
 TRAINING_CODES = 1000  # number of codes of a latent table that its t-SNE shows
 SNAPSHOT_DRAWS = 4  # number of draws whose diffusion chains are shown
+MIXTURE_NUMBERS = (
+    40_000  # data in the aggregate posterior times components: 20 000 posteriors of two components
+)
+DENSITY_DRAWS = 4000  # number of draws at which prior and aggregate posterior are compared
+PAIRS_AT_ONCE = 2**24  # numbers in memory when every draw meets every posterior
 
 
 @torch.no_grad()
-def latents(model: Model, examined: LikelihoodExamination, split: Split, seed: int) -> xr.Dataset:
-    """Variables mean and drawn (datum, latent), prior (draw, latent) and, for two components, log_density (v, u)."""
+def latents(
+    model: Model, examined: LikelihoodExamination, split: Split, seed: int, training: Split | None = None
+) -> xr.Dataset:
+    """Variables mean and drawn (datum, latent), prior (draw, latent) and, for two components, log_density (v, u).
+
+    With `training` data, whose posteriors form the aggregate posterior, those of `prior_fit` as well.
+    """
     if not isinstance(model, HasLatents) or examined.mean is None or examined.drawn is None:
         return xr.Dataset()
     prior = model.latent_prior()
@@ -59,7 +72,40 @@ def latents(model: Model, examined: LikelihoodExamination, split: Split, seed: i
         log_p = prior.log_prob(torch.stack([u, v], dim=-1).flatten(0, 1)[None])[0].reshape(v.shape)
         coordinates = {"v": up.cpu().numpy(), "u": across.cpu().numpy()}
         codes = codes.assign_coords(coordinates).assign(log_density=(("v", "u"), log_p.cpu().numpy()))
-    return codes
+    if training is None:
+        return codes
+    learnt = replace(training.batch, index=training.datum.to(device))  # a table looks its codes up
+    q = model.posterior(learnt, RandomStreams(seed_for(DRAW_PURPOSE, seed), learnt.index))
+    return (
+        codes if isinstance(q, Point) else codes.assign(prior_fit(prior, q, examined.drawn.to(device), seed))
+    )
+
+
+def prior_fit(prior: Prior, q: Posterior, codes: Float[Tensor, "datum latent"], seed: int) -> xr.Dataset:
+    """Log densities of a prior p beside those of the aggregate posterior, the mixture 1/N sum_i q(z | x_i).
+
+    Variables prior_density (prior_draw) and code_density (datum), log p at draws of the prior and at `codes` of other
+    data; prior_ratio (prior_draw) and aggregate_ratio (aggregate_draw), log of aggregate / p at draws of either. They
+    do not depend on the scale of z (Rosca et al. 2018, arXiv:1802.06847, on the divergence of the two).
+    """
+    aggregate = Mixed(q, q.mean.new_zeros(len(q.mean)))
+    index = torch.arange(DENSITY_DRAWS, device=codes.device)
+    at_prior, at_aggregate = (
+        source.draw(RandomStreams(seed_for(purpose, seed), index))
+        for purpose, source in (("prior", prior), ("aggregate posterior", aggregate))
+    )
+
+    def log_ratio(z: Float[Tensor, "draw 1 latent"]) -> Float[Tensor, " draw"]:
+        pieces = z.split(max(1, PAIRS_AT_ONCE // q.mean.numel()))
+        return torch.cat([(aggregate.log_prob(piece) - prior.log_prob(piece))[:, 0] for piece in pieces])
+
+    values = {
+        "prior_density": ("prior_draw", prior.log_prob(at_prior)[:, 0]),
+        "code_density": ("datum", prior.log_prob(codes[:, None])[:, 0]),
+        "prior_ratio": ("prior_draw", log_ratio(at_prior)),
+        "aggregate_ratio": ("aggregate_draw", log_ratio(at_aggregate)),
+    }
+    return xr.Dataset({name: (dim, value.double().cpu().numpy()) for name, (dim, value) in values.items()})
 
 
 @torch.no_grad()

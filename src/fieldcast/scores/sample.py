@@ -14,12 +14,15 @@ from fieldcast.errors import InputError
 from fieldcast.scores import bootstrap
 from fieldcast.scores.bootstrap import Score
 from fieldcast.scores.diagnostics.sample import sample_diagnostics
+from fieldcast.scores.distances.two_sample import wilson
 from fieldcast.scores.sample_metrics import SAMPLE_METRICS
 from fieldcast.scores.sample_scores import Sets, scored_count, set_scores
 from fieldcast.time_steps import TimeStep
 
 # least variance over data of the posterior mean of a component in use (Burda et al. 2016)
 MIN_ACTIVE_VARIANCE = 0.01
+OUTSIDE = 0.05  # share of a prior outside its region of highest density
+UNUSED = 0.1  # ratio of aggregate posterior to prior below which the prior's mass is unused
 
 
 @np.errstate(invalid="ignore", over="ignore")  # a model may have blown up
@@ -40,7 +43,8 @@ def sample_statistics(
     elbo, reconstruction, kl, iwae [nats per datum] and bits_per_dim are means over test data, test_loss and train_loss
     of the statistic `loss`; intervals are of a bootstrap over data, of fields in blocks of at least 10 days, or half a
     year of monthly data. fid and kid compare samples with test states; their floors replace the samples by as many
-    training states, 20 times: the mean, and the interval that holds 95 % of perfect models. c2st: see `two_sample`.
+    training states, 20 times: the mean, and the interval that holds 95 % of perfect models. c2st: see `two_sample`;
+    scores of the prior: see `prior_scores`.
     A score that a model does not have has no row.
 
     Parameters
@@ -79,6 +83,7 @@ def sample_statistics(
     scores = dict(density_scores(densities, days, seed))
     if "mean" in latents:
         scores["active_units"] = Score(active_units(latents["mean"].transpose("datum", "latent").to_numpy()))
+    scores |= dict(prior_scores(latents))
     blocks = block_numbers(real["time"], days) if "time" in real.dims else None
     attributes = dict(extractor) | {"samples": scored_count(features), "real": len(features.test)}
     for name, score in set_scores(features, noise, blocks, seed):
@@ -123,6 +128,28 @@ def active_units(means: Float[np.ndarray, "datum latent"]) -> int:
     """Number of components whose posterior mean varies over data: Var_x(E_q[z_i | x]) > 0.01 (Burda et al. 2016,
     arXiv:1509.00519)."""
     return int((means.astype(float).var(0) > MIN_ACTIVE_VARIANCE).sum())
+
+
+def prior_scores(latents: xr.Dataset) -> Iterator[tuple[str, Score]]:
+    """Yield outside_prior, unused_prior and aggregate_kl, from the log densities of `latent_space.prior_fit`.
+
+    With p the prior and q the aggregate posterior: P(p(z) < c) at codes z of test data, where 5 % of the prior's draws
+    have p(z) < c; P(q(z) < p(z) / 10) at draws of the prior; and KL(q || p) = E_q[log q - log p] [nats]. They are .05,
+    0 and 0 where the prior is the aggregate posterior. Intervals are of the number of draws alone.
+    """
+    if "prior_ratio" not in latents:
+        return
+    code, prior, ratio, gain = (
+        latents[name].to_numpy().astype(float)
+        for name in ("code_density", "prior_density", "prior_ratio", "aggregate_ratio")
+    )
+    for name, below in (
+        ("outside_prior", code < np.quantile(prior, OUTSIDE)),
+        ("unused_prior", ratio < np.log(UNUSED)),
+    ):
+        yield name, Score(float(below.mean()), *wilson(float(below.mean()), len(below)))
+    half = 1.96 * float(gain.std()) / np.sqrt(len(gain))
+    yield "aggregate_kl", Score(float(gain.mean()), float(gain.mean() - half), float(gain.mean() + half))
 
 
 def require_same_variables(samples: xr.Dataset, real: xr.Dataset) -> None:

@@ -66,6 +66,25 @@ SAMPLE_METRICS: dict[str, SampleMetric] = {
         "the decoder ignores the others.",
         better=None,
     ),
+    "outside_prior": SampleMetric(
+        title="codes outside the prior",
+        explanation="share of the codes of test data that lie outside the region of highest density that holds 95 % of "
+        "the prior; 5 % if the codes are distributed as the prior.",
+        better=0.05,
+    ),
+    "unused_prior": SampleMetric(
+        title="unused prior",
+        explanation="share of the prior where the aggregate posterior, the mixture of the posteriors of training data, "
+        "has less than a tenth of its density: samples from there resemble no data. With many latent components nearly "
+        "all of the prior lies between the posteriors.",
+    ),
+    "aggregate_kl": SampleMetric(
+        title="KL of aggregate posterior",
+        explanation="KL divergence of the aggregate posterior, the mixture of the posteriors of training data, from "
+        "the prior; an upper bound for all data, close for a latent of few components. The rest of the KL is the "
+        "information that a code carries on its datum.",
+        unit="nats",
+    ),
     "bits_per_dim": SampleMetric(
         title="bits/dim",
         explanation="negative log-likelihood in bits per value (a grey value of an image, a standardised value of a "
@@ -87,6 +106,12 @@ SAMPLE_METRICS: dict[str, SampleMetric] = {
         explanation="kernel distance of the same features, unbiased and without the Gaussian assumption: for samples "
         "from the distribution of the data it is 0 on average, and sometimes negative.",
         summary=2,
+    ),
+    "kid_sd": SampleMetric(
+        title="KID, deviation",
+        explanation="standard deviation of KID over the 100 subsets of which it is the mean, the ± that is usually "
+        "printed beside it; its interval is that of the mean.",
+        better=None,
     ),
     "fid_floor": SampleMetric(
         title="FID of real data",

@@ -65,8 +65,12 @@ def examine_latent_space(
         members = sources["members"] if name == "test" else 1
         splits[name] = split, examine(model, split, members, codec, seed)
     split, examined = splits["test"]
+    mixture = None
+    if examined.mean is not None:
+        count = max(1, latent_space.MIXTURE_NUMBERS // examined.mean.shape[1])
+        mixture = split_of(data.fields, data.splits, "train", count, codec, model)
     codes = (
-        latent_space.latents(model, examined, split, seed),
+        latent_space.latents(model, examined, split, seed, mixture),
         latent_space.training_codes(model, splits["train"][0]),
     )
     latents = xr.merge(codes).assign_attrs(sources)
