@@ -8,6 +8,7 @@ from torch.distributions import Normal as TorchNormal
 
 from fieldcast.errors import InputError
 from fieldcast.models.capabilities import HasDensity
+from fieldcast.models.conditional import Decoder
 from fieldcast.models.configuration import build
 from fieldcast.models.core import Batch, Context
 from fieldcast.models.distributions import Normal, StandardNormal
@@ -239,7 +240,7 @@ def test_a_divergence_without_closed_form_is_that_of_its_draw(space, prior):
     q = model.posterior(batch, RandomStreams(0, torch.arange(4)))
     z = q.draw(RandomStreams(0, torch.arange(4)))
     expected = (q.log_prob(z) - prior_given_encoder(model.prior, model.encoder).log_prob(z))[:, 0]
-    assert torch.allclose(model.divergence(q, z), expected)
+    assert torch.allclose(model.divergence(q, z, batch.context), expected)
     terms = model.loss(batch, RandomStreams(0, torch.arange(4)))
     assert float(terms.parts["kl"].detach()) == pytest.approx(
         float(expected.mean().detach()) / math.prod(space.state_shape), rel=1e-4
@@ -412,3 +413,78 @@ def test_the_divergence_is_exact_in_half_precision(space):
     mean, variance = q.mean.double(), q.log_variance.double().exp()
     exact = (mean.square() + variance - 1 - variance.log()).sum(1) / 2
     torch.testing.assert_close(kl.double(), exact, rtol=1e-4, atol=0)
+
+
+def of_next_states(space, **keywords):
+    encoder = {"type": "conditional.ContextEncoder", "extra_channels": []}
+    parts = {"encoder": {**encoder, "target": True}, "prior": encoder}
+    return make(
+        space, type="vae.LearnedPriorVAE", decoder={"type": "conditional.VectorDecoder"}, **parts | keywords
+    )
+
+
+def with_past(space, count):
+    x, past = torch.randn(2, count, *space.state_shape, generator=torch.Generator().manual_seed(0))
+    return Batch(x, Context(count, past=past[:, None], day=torch.zeros(count)))
+
+
+def test_a_learned_prior_is_drawn_from_in_forecasts_and_the_posterior_sees_the_state(space):
+    model, batch = of_next_states(space), with_past(space, 4)
+    draws = RandomStreams(0, torch.arange(4), 3)
+    q, p = model.posterior(batch, draws), model.latent_prior(batch.context)
+    other = model.posterior(replace(batch, x=batch.x + 1), draws)
+    assert not torch.allclose(q.mean, other.mean)
+    expected = torch.distributions.kl_divergence(
+        TorchNormal(q.mean, q.deviation), TorchNormal(p.mean, p.deviation)
+    ).sum(dim=1)
+    assert torch.allclose(model.divergence(q, q.draw(draws), batch.context), expected, rtol=1e-5)
+    decoded = model.decoder(p.draw(RandomStreams(0, torch.arange(4), 3)), batch.context)
+    assert torch.equal(model.sample(batch.context, RandomStreams(0, torch.arange(4), 3)), decoded)
+
+
+class Linear(Decoder):
+    """mean = W z + b, with W and b of each datum."""
+
+    def __init__(self, weights, offset, space):
+        super().__init__()
+        self.weights, self.offset, self.shape = weights, offset, space.state_shape
+
+    def forward(self, z, c):
+        return (self.offset[:, None] + z @ self.weights.transpose(1, 2)).unflatten(2, self.shape)
+
+
+def test_the_bound_of_a_learned_prior_is_reached_by_the_exact_posterior(space):
+    """With q the posterior of a linear Gaussian model, the loss is -log p(x | c) at every draw, on average."""
+    model, batch = of_next_states(space, latent=2), with_past(space, 3)
+    generator = torch.Generator().manual_seed(1)
+    cells = math.prod(space.state_shape)
+    scale = torch.zeros(3, cells, 2)
+    scale[:, :5, 0], scale[:, 5:9, 1] = (
+        1.0,
+        2.0,
+    )  # orthogonal columns: the exact posterior has independent components
+    offset = torch.randn(3, cells, generator=generator)
+    model.decoder = Linear(scale, offset, space)
+    with torch.no_grad():
+        p, sigma = model.latent_prior(batch.context), torch.exp(model.likelihood.log_sigma)
+        precision = p.deviation**-2 + scale.square().sum(dim=1) / sigma**2
+        misfit = (batch.x.flatten(1) - offset)[:, None] @ scale / sigma**2
+        mean = (p.mean * p.deviation**-2 + misfit[:, 0]) / precision
+        q = Normal(mean, -precision.log())
+        draws = RandomStreams(0, torch.arange(3), 20000)
+        z = q.draw(draws)
+        decoded = model.decode(z, batch.context, draws)
+        likelihood = model.likelihood.log_prob(batch.x[:, None], decoded, space.exists).mean(dim=1)
+        bound = likelihood - model.divergence(q, z, batch.context)
+        covariance = scale @ torch.diag_embed(p.deviation**2) @ scale.transpose(1, 2)
+        covariance = covariance + sigma**2 * torch.eye(cells)
+        center = offset + (scale @ p.mean[..., None])[..., 0]
+        exact = MultivariateNormal(center.double(), covariance.double()).log_prob(batch.x.flatten(1).double())
+    assert torch.allclose(bound.double(), exact, atol=0.05)
+
+
+def test_an_encoder_without_the_state_and_a_prior_with_it_are_refused(space):
+    encoder = {"type": "conditional.ContextEncoder"}
+    for parts in ({"encoder": encoder}, {"prior": {**encoder, "target": True}}):
+        with pytest.raises(InputError, match=r"set model\.encoder\.target to true"):
+            of_next_states(space, **parts)

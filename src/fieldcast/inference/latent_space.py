@@ -51,7 +51,7 @@ def latents(
     """
     if not isinstance(model, HasLatents) or examined.mean is None or examined.drawn is None:
         return xr.Dataset()
-    prior = model.latent_prior()
+    prior = model.latent_prior(Context(len(examined.mean)))
     device, count = model.space.area.device, len(examined.mean)
     drawn = prior.draw(RandomStreams(seed_for(DRAW_PURPOSE, seed), torch.arange(count, device=device)))[
         :, 0

@@ -22,7 +22,7 @@ from fieldcast.models.space import Space
 
 
 class Autoencoder(Trained):
-    """Base class of the two VAEs: a decoder, a prior of its latents, and the loss of both.
+    """Base class of the VAEs: a decoder, a prior of its latents, and their loss.
 
     Loss per cell: (misfit(x, decoder) + kl_weight * KL(q || p)) / cells, the misfit being -log p(x | z) without
     constants. `sample` returns the mean of p(x | z); `likelihood_noise` draws from it.
@@ -83,8 +83,8 @@ class Autoencoder(Trained):
         for part in parts:
             part.prepare(states, replace(draws, datum=states.index))
 
-    def latent_prior(self) -> Prior:
-        """p(z); that of a VampPrior depends on the encoder."""
+    def latent_prior(self, c: Context) -> Prior:
+        """p(z), or p(z | c); that of a VampPrior depends on the encoder."""
         return prior_given_encoder(self.prior, self.encoder)
 
     def decode(
@@ -103,7 +103,7 @@ class Autoencoder(Trained):
         alone = draws.alone()
         q = self.posterior(batch, alone)
         z = q.draw(alone)
-        return self.terms(batch.x, self.decode(z, batch.context, alone), q, z, draws.step)
+        return self.terms(batch.x, self.decode(z, batch.context, alone), batch.context, q, z, draws.step)
 
     def weight_at(self, step: int) -> float:
         """Weight of the KL at a training step; `kl_weight` in validation."""
@@ -112,16 +112,16 @@ class Autoencoder(Trained):
             return self.kl_weight
         return self.kl_weight * max(0, step - begin) / (end - begin)
 
-    def terms(self, x: Tensor, drawn: Tensor, q: Posterior, z: Tensor, step: int) -> Terms:
+    def terms(self, x: Tensor, drawn: Tensor, c: Context, q: Posterior, z: Tensor, step: int) -> Terms:
         """The loss per cell and its two parts."""
         cells = self.space.size
         reconstruction = self.likelihood.misfit(x, drawn[:, 0], self.space.exists).mean() / cells
-        kl = self.divergence(q, z).mean() / cells
+        kl = self.divergence(q, z, c).mean() / cells
         return Terms(reconstruction + self.weight_at(step) * kl, {"reconstruction": reconstruction, "kl": kl})
 
-    def divergence(self, q: Posterior, z: Tensor) -> Float[Tensor, " batch"]:
+    def divergence(self, q: Posterior, z: Tensor, c: Context) -> Float[Tensor, " batch"]:
         """KL(q || p): in closed form where it exists, else log q(z) - log p(z) at the draw z."""
-        p = self.latent_prior()
+        p = self.latent_prior(c)
         closed = q.kl(p)
         return closed if closed is not None else (q.log_prob(z) - p.log_prob(z)).mean(dim=1)
 

@@ -42,8 +42,8 @@ class HasLatents(Protocol):
         """q(z | x) of each datum."""
         ...
 
-    def latent_prior(self) -> Prior:
-        """p(z)."""
+    def latent_prior(self, c: Context) -> Prior:
+        """p(z), the same for every context of a model of states."""
         ...
 
     def restore(

@@ -55,21 +55,24 @@ class ContextEncoder(Encoder):
         Number of last states in the context; 0: the context is a sparse field.
     extra_channels
         Additional inputs: the mask of a sparse field, the season, static fields. The original studies use none of them.
+    target
+        Whether it sees the state x besides the context, as q(z | x, c) does.
     """
 
     def __init__(
         self, space: Space, latent: Count, history: Number = 0,
-        extra_channels: Sequence[ExtraChannel] = ("mask", "season", "static"),
+        extra_channels: Sequence[ExtraChannel] = ("mask", "season", "static"), target: bool = False,
     ):  # fmt: skip
         super().__init__()
-        self.space, self.extra_channels = space, tuple(extra_channels)
-        channels = channel_count(space, history, not history, extra_channels)
+        self.space, self.extra_channels, self.target = space, tuple(extra_channels), target
+        channels = channel_count(space, history, not history, extra_channels) + target * len(space.variables)
         self.network = ConvEncoder(channels, space.shape, space.wraps)
         self.mean = nn.Linear(self.network.features, latent)
         self.log_variance = nn.Linear(self.network.features, latent)
 
-    def forward(self, c: Context) -> Normal:
-        h = self.network(c.channels(self.space, self.extra_channels))
+    def forward(self, c: Context, x: Float[Tensor, "batch variable y x"] | None = None) -> Normal:
+        channels = c.channels(self.space, self.extra_channels)
+        h = self.network(channels if x is None else torch.cat([channels, x], dim=1))
         # in half precision, the terms of the divergence would cancel to a wrong sum
         return Normal(self.mean(h).float(), self.log_variance(h).float().clamp(-12, 12))
 

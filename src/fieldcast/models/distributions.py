@@ -80,6 +80,8 @@ class Independent:
 
     def kl(self, prior: Prior) -> Float[Tensor, " batch"] | None:
         """KL(q || prior) where it has a closed form, else None."""
+        if isinstance(prior, Normal) and isinstance(self, Normal):
+            return kl_divergence(self.each, prior.each).sum(dim=(1, 2))
         return kl_to_standard(self.each) if isinstance(prior, StandardNormal) else None
 
 

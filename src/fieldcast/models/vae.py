@@ -1,14 +1,17 @@
 """Variational autoencoders (Kingma and Welling 2014), of states and of states given a context.
 
-    VAE               x ~ p(x | decoder(z)),       z ~ p(z)
-    ConditionalVAE    x ~ p(x | decoder(z, c)),    z ~ q(z | c)
+    VAE                x ~ p(x | decoder(z)),       z ~ p(z),        trained with q(z | x)
+    ConditionalVAE     x ~ p(x | decoder(z, c)),    z ~ q(z | c),    trained with q(z | c)
+    LearnedPriorVAE    x ~ p(x | decoder(z, c)),    z ~ p(z | c),    trained with q(z | x, c)
 
-Both are trained on a reconstruction and a divergence, with q of the state or of the context,
+All are trained on a reconstruction and a divergence, with q of the state, of the context or of both,
 
     E_q[ -log p(x | decoder(z, c)) ] + KL(q || p).
 
-For the VAE this is a bound on -log p(x) of its samples. For the conditional VAE it is not: it draws z from q(z | c),
-which the divergence only keeps near the prior. Each has four parts, an encoder, a decoder, a likelihood and a prior.
+For the first and the last this is a bound on -log p(x) and -log p(x | c) of their samples. For `ConditionalVAE`, the
+VAE of the original study, it is not: it draws z from q(z | c), which the divergence only keeps near the prior. Its
+encoder sees nothing that its decoder does not see, so the loss gives z no information to carry, and the encoder may
+become idle. Each has four parts, an encoder, a decoder, a likelihood and a prior.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ from fieldcast.models.core import Batch, Context, Terms
 from fieldcast.models.distributions import Posterior, Prior, StandardNormal
 from fieldcast.models.encoders import StateEncoder
 from fieldcast.models.latent_table import LatentTable
-from fieldcast.models.likelihoods import Gaussian, Likelihood
+from fieldcast.models.likelihoods import Gaussian, LearnedGaussian, Likelihood
 from fieldcast.models.options import Count, NonNegative, Number
 from fieldcast.models.priors import Vamp
 from fieldcast.models.random_streams import RandomStreams
@@ -103,7 +106,7 @@ class VAE(Autoencoder):
         z = q.draw(draws)
         output = self.decode(z, batch.context, draws)[:, 0]
         misfit = self.likelihood.misfit(batch.x, output, self.space.exists)
-        return misfit + self.kl_weight * self.divergence(q, z)
+        return misfit + self.kl_weight * self.divergence(q, z, batch.context)
 
     def log_parts(
         self, batch: Batch, draws: RandomStreams, q: Posterior | None = None
@@ -119,7 +122,7 @@ class VAE(Autoencoder):
         z = q.draw(draws)
         output = self.decode(z, batch.context, draws)
         likelihood = self.likelihood.log_prob(batch.x[:, None], output, self.space.exists)
-        return likelihood, self.latent_prior().log_prob(z) - q.log_prob(z)
+        return likelihood, self.latent_prior(batch.context).log_prob(z) - q.log_prob(z)
 
     def log_weights(self, batch: Batch, draws: RandomStreams) -> Float[Tensor, "batch members"]:
         """log p(x, z_k) - log q(z_k | x): the mean is the ELBO, the log-mean-exp of K of them IWAE_K.
@@ -131,7 +134,7 @@ class VAE(Autoencoder):
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         """Decode draws of the prior."""
-        return self.draw_given(self.latent_prior().draw(draws), c, draws)
+        return self.draw_given(self.latent_prior(c).draw(draws), c, draws)
 
 
 class ConditionalVAE(Autoencoder):
@@ -212,8 +215,81 @@ class ConditionalVAE(Autoencoder):
 
     def compare(self, x: Tensor, drawn: Tensor, c: Context, draws: RandomStreams) -> Terms:
         q = self.encoder(c)
-        return self.terms(x, drawn, q, q.draw(draws.alone()), draws.step)
+        return self.terms(x, drawn, c, q, q.draw(draws.alone()), draws.step)
 
     def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         """Decode draws of q(z | c)."""
         return self.draw_given(self.encoder(c).draw(draws), c, draws)
+
+
+class LearnedPriorVAE(Autoencoder):
+    """x ~ p(x | decoder(z, c)), z ~ p(z | c): the conditional VAE of Sohn, Lee and Yan (2015), eq. 4.
+
+    -log p(x | c) <= E_q[ -log p(x | decoder(z, c)) ] + KL(q(z | x, c) || p(z | c))
+
+    Training draws z from an encoder of the state and its context; a forecast draws it from the prior, a network of the
+    context alone.
+
+    Parameters
+    ----------
+    space
+        Grid of the states.
+    encoder
+        q(z | x, c): a `ContextEncoder` with `target`.
+    prior
+        p(z | c): an encoder of the context.
+    decoder
+        The mean of p(x | z, c); by default one that reads the last states (`PastDecoder`).
+    likelihood
+        p(x | z, c); by default a Gaussian whose sigma is learned.
+    latent
+        Size of z; parts that take it and do not set it inherit it.
+    history
+        Number of last states in the context, at least 1.
+    kl_weight, kl_warm_up
+        Weight of the KL, and the steps between which it rises; see `Autoencoder`.
+    likelihood_noise
+        Whether a draw is sampled from p(x | z, c); otherwise it is its mean.
+
+    Raises
+    ------
+    InputError
+        For a warm-up that ends before it begins, an encoder that does not see the state, a prior that sees it, or a
+        decoder that reads a sparse field.
+    """
+
+    conditional = True
+    shares = ("latent", "history")
+    prior: ContextEncoder  # type: ignore[assignment]
+
+    def __init__(
+        self, space: Space, encoder: ContextEncoder, prior: ContextEncoder, decoder: Decoder | None = None,
+        likelihood: Likelihood | None = None, latent: Count = 200, history: Count = 1, kl_weight: NonNegative = 1.0,
+        kl_warm_up: Sequence[int] = (0, 0), likelihood_noise: bool = False,
+    ):  # fmt: skip
+        super().__init__(space, kl_weight, kl_warm_up, likelihood_noise)
+        if not encoder.target or prior.target:
+            raise InputError(
+                "model: the encoder of a LearnedPriorVAE sees the state, and its prior does not: set "
+                "model.encoder.target to true, and leave model.prior.target out."
+            )
+        self.history, self.encoder, self.prior = history, encoder, prior
+        self.decoder = decoder or PastDecoder(space, latent, history, 0)
+        self.likelihood = likelihood or LearnedGaussian()
+        if self.decoder.reads == "fraction":
+            raise InputError(
+                f"model.decoder: {type(self.decoder).__name__} reads the fraction observed, which a context of last "
+                "states lacks: choose another one."
+            )
+
+    def posterior(self, batch: Batch, draws: RandomStreams) -> Posterior:
+        """q(z | x, c)."""
+        return self.encoder(batch.context, batch.x)
+
+    def latent_prior(self, c: Context) -> Posterior:
+        """p(z | c)."""
+        return self.prior(c)
+
+    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
+        """Decode draws of p(z | c)."""
+        return self.draw_given(self.prior(c).draw(draws), c, draws)

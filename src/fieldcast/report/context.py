@@ -22,6 +22,7 @@ def shared_context(results: Results, layout: Layout | None, tuning: str, members
         "board": board,
         "costs": training.costs_table(results),
         "tuned": training.tuned_table(results, tuning),
+        "latent_use": training.latent_use_table(results),
         "trials": training.trial_tables(results, tuning),
         "score_table": partial(score_tables.score_table, results),
         "difference_table": partial(score_tables.difference_table, results),

@@ -8,7 +8,7 @@ import pandas as pd
 
 from fieldcast.figures.style import percent
 from fieldcast.report.results import Results
-from fieldcast.report.tables import Cell, Table, amount_cell
+from fieldcast.report.tables import Cell, Table, amount_cell, number_cell
 from fieldcast.scores.numbers import plain, significant
 from fieldcast.scores.training_log import tuning_rows
 
@@ -20,6 +20,12 @@ COSTS = {
     "sample_ms": "one draw [ms]",
     "evaluations": "network evaluations per step",
     "peak_mb": "peak memory [MB]",
+}
+LATENT_USE = {  # the facts of `training.latent_use`, which are stored with the costs
+    "latent_kl": "KL divergence [nats]",
+    "rmse_posterior": "RMSE, z of the posterior",
+    "rmse_other": "z of another datum",
+    "rmse_prior": "z of the prior",
 }
 FRACTION = "k"  # column of the observed fraction that a filter was tuned for
 
@@ -77,6 +83,18 @@ def costs_table(results: Results) -> Table:
     columns = recorded_costs(results, names)
     body = [[results.head(name), *cost_cells(results, name, columns)] for name in names]
     return Table(["experiment", *(COSTS[column] for column in columns)], body)
+
+
+def latent_use_table(results: Results) -> Table:
+    """Whether the decoder of each VAE uses its latent: the error with latents of three sources."""
+    names = [name for name in results.order if name in results.costs]
+    columns = recorded_costs(results, names, tuple(LATENT_USE))
+    body = [
+        [results.head(name), *(number_cell(float(row[column])) for column in columns)]
+        for name in names
+        if columns and pd.notna((row := results.costs[name].iloc[0]).get(columns[0]))
+    ]
+    return Table(["experiment", *(LATENT_USE[column] for column in columns)], body)
 
 
 def recorded_costs(

@@ -27,6 +27,7 @@ from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.progress import Progress
 from fieldcast.training.batches import Batches
 from fieldcast.training.emos_fit import fit_emos
+from fieldcast.training.latent_use import latent_use
 from fieldcast.training.options import Fit
 from fieldcast.training.pool_weights import tune_weights
 from fieldcast.training.rank_processes import train_ranks_until_due
@@ -209,7 +210,7 @@ def train_by_gradient(
         run.resume(tensors, header)
         LOG.info("Already trained to step %d: %s.", run.step, "nothing to do" if run.finished else "resuming")
     if run.finished:
-        yield files_to_save(run, pack, sources, finished_before=True)
+        yield files_to_save(run, pack, sources, validation, finished_before=True)
         return
     with Progress(total=options.steps, initial=run.step, unit="step") as bar:
 
@@ -229,7 +230,7 @@ def train_by_gradient(
                     model.eval()  # with several ranks, copies are validated, and this model is still training
                     run.history += tuning_rows(run.step, tune(model, validation, options, seed))
                 run.best = copy_weights(learned_weights(model))
-            yield files_to_save(run, pack, sources)
+            yield files_to_save(run, pack, sources, validation)
 
 
 def tuning_rows(step: int, trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -240,7 +241,9 @@ def tuning_rows(step: int, trials: list[dict[str, Any]]) -> list[dict[str, Any]]
     ]
 
 
-def files_to_save(run: Training, pack: Pack, sources: Lineage, finished_before: bool = False) -> Saved:
+def files_to_save(
+    run: Training, pack: Pack, sources: Lineage, validation: Batches, finished_before: bool = False
+) -> Saved:
     """State and history, and the checkpoint of the best weights once training has finished, in this run or before."""
     model = run.model
     spent = {
@@ -252,7 +255,9 @@ def files_to_save(run: Training, pack: Pack, sources: Lineage, finished_before: 
     results = {"costs": spent, "step": run.step, "best_step": run.best_step, HISTORY: run.history}
     checkpoint = None
     if run.finished:
+        model.eval()
         with weights_of(model, run.best):
+            spent |= latent_use(model, validation, run.seed, run.options.validation)
             checkpoint = pack({**results, "tuned": model.tuned_values()})
     return Saved(run.state(sources), checkpoint, table_of(run.history, finished_before))
 
