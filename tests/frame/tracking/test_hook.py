@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 from urllib.parse import parse_qs
@@ -24,6 +25,7 @@ from kedro.pipeline import Pipeline, node
 from kedro.runner import ParallelRunner
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.system_metrics.metrics import gpu_monitor
 
 from fieldcast.errors import InputError
 from fieldcast.frame.tracking.logged_models import LoggedModels
@@ -475,3 +477,63 @@ def test_only_models_that_work_alone_are_logged(tmp_path: Path) -> None:
     writer.model("assimilate.x", path)
     with pytest.raises(InputError, match="checkpoint"):
         writer.model("reconstruct.x", path)
+
+
+GIGABYTE = 10**9
+
+
+@pytest.fixture
+def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for NVIDIA's library with two devices: bytes, per cent and milliwatts, as NVML counts them."""
+    load = {0: (10 * GIGABYTE, 30, 200_000), 1: (60 * GIGABYTE, 95, 630_000)}
+    nvml = SimpleNamespace(
+        NVMLError=RuntimeError,
+        nvmlInit=lambda: None,
+        nvmlDeviceGetCount=lambda: len(load),
+        nvmlDeviceGetHandleByIndex=lambda index: index,
+        nvmlDeviceGetMemoryInfo=lambda device: SimpleNamespace(used=load[device][0], total=80 * GIGABYTE),
+        nvmlDeviceGetUtilizationRates=lambda device: SimpleNamespace(gpu=load[device][1]),
+        nvmlDeviceGetPowerUsage=lambda device: load[device][2],
+        nvmlDeviceGetEnforcedPowerLimit=lambda device: 700_000,
+    )
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    monkeypatch.setattr(gpu_monitor, "pynvml", nvml, raising=False)
+
+
+@pytest.fixture
+def sampled_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each monitored run last until its load has been sampled, at most 20 seconds: the toy is too fast."""
+    stop = Writer.stop_monitoring
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
+
+    def stop_later(writer: Writer, name: str) -> None:
+        monitor, deadline = writer._monitors.get(name), time.monotonic() + 20
+        while monitor and not monitor._logging_step and time.monotonic() < deadline:
+            time.sleep(0.02)
+        stop(writer, name)
+
+    monkeypatch.setattr(Writer, "stop_monitoring", stop_later)
+
+
+@pytest.mark.usefixtures("two_gpus", "sampled_while_it_runs")
+def test_a_run_records_the_load_of_each_gpu(session: Any, history: Any) -> None:
+    session("sample.a")
+    for run in history().values():  # the run itself, and its experiment
+        recorded = {
+            name.removeprefix("system/gpu_"): value
+            for name, value in run.data.metrics.items()
+            if name.startswith("system/gpu_")
+        }
+        assert recorded == {
+            "0_utilization_percentage": 30.0,
+            "0_memory_usage_megabytes": 10_000.0,
+            "0_memory_usage_percentage": 12.5,
+            "0_power_usage_watts": 200.0,
+            "0_power_usage_percentage": 28.6,
+            "1_utilization_percentage": 95.0,
+            "1_memory_usage_megabytes": 60_000.0,
+            "1_memory_usage_percentage": 75.0,
+            "1_power_usage_watts": 630.0,
+            "1_power_usage_percentage": 90.0,
+        }, run.info.run_name
+        assert "system/cpu_utilization_percentage" in run.data.metrics
