@@ -263,6 +263,15 @@ def test_four_levels_on_images_of_28(sized):
     assert model.network(torch.zeros(2, 1, 28, 28), torch.zeros(2).long(), Context(2)).shape == (2, 1, 28, 28)
 
 
+def test_four_halvings_of_28_padded_to_32(sized):
+    image = sized(1, 28, 28, wraps=False)
+    config = {"type": "diffusion.Diffusion", "channels": [8, 8, 8, 8, 8], "padded": True}
+    with torch.random.fork_rng():
+        model = build(config, image)
+    assert len(model.network.correction.down) == 4 and model.network.correction.coarsest == (2, 2)
+    assert model.network(torch.zeros(2, 1, 28, 28), torch.zeros(2).long(), Context(2)).shape == (2, 1, 28, 28)
+
+
 def test_times_have_their_own_embedding():
     e = sinusoids(torch.arange(1000), 64)
     assert e.shape == (1000, 64)

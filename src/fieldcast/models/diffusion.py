@@ -57,11 +57,13 @@ class TimedUNet(nn.Module):
         Size of the embedding of t.
     conditions
         Channels of the context; by default the static fields alone.
+    padded
+        Whether the U-Net extends the grid until every level is exactly halved.
     """
 
     def __init__(
         self, space: Space, schedule: Schedule, channels: Sequence[int] = (32, 64, 128, 128), patch: int = 1,
-        embedding: int = 64, conditions: int | None = None,
+        embedding: int = 64, conditions: int | None = None, padded: bool = False,
     ):  # fmt: skip
         super().__init__()
         self.space, self.schedule, self.embedding = space, schedule, embedding
@@ -69,7 +71,7 @@ class TimedUNet(nn.Module):
         unconditional = channel_count(space, extra_channels=["static"])
         inputs = variables + (unconditional if conditions is None else conditions)
         self.correction = UNet(
-            inputs, variables, space.shape, space.wraps, channels, noise=embedding, patch=patch
+            inputs, variables, space.shape, space.wraps, channels, noise=embedding, patch=patch, padded=padded
         )
 
     def forward(self, x: Tensor, t: Tensor, c: Context) -> Float[Tensor, "rows variable y x"]:
@@ -106,8 +108,9 @@ class Diffusion(Trained):
         Noise level of DDIM; 0 adds no noise but the initial one.
     clip
         Largest |x0|, 1 for images in [-1, 1]; None: unlimited.
-    channels, patch
-        Channels of each level and patch size of the default network.
+    channels, patch, padded
+        Channels of each level and patch size of the default network, and whether it extends the grid until every level
+        is exactly halved.
 
     Raises
     ------
@@ -122,6 +125,7 @@ class Diffusion(Trained):
         self, space: Space, network: NoisePredictor | None = None, steps: Count = 1000,
         sampler: Literal["ancestral", "ddim"] = "ancestral", ddim_steps: Count = 50, eta: NonNegative = 0.0,
         clip: Positive | None = None, channels: Sequence[int] = (32, 64, 128, 128), patch: int = 1,
+        padded: bool = False,
     ):  # fmt: skip
         super().__init__(space)
         if steps < MIN_STEPS:
@@ -129,7 +133,7 @@ class Diffusion(Trained):
                 f"model.steps = {steps}: a chain from data to noise takes {MIN_STEPS} steps or more."
             )
         self.schedule = Schedule.of(steps)
-        self.network = network or TimedUNet(space, self.schedule, channels, patch)
+        self.network = network or TimedUNet(space, self.schedule, channels, patch, padded=padded)
         self.sampler, self.eta, self.clip = sampler, eta, clip
         self.ddim_steps = steps if sampler == "ancestral" else min(ddim_steps, steps)
         self.evaluations = len(self.times())

@@ -2,13 +2,26 @@ import pytest
 import torch
 
 from fieldcast.errors import InputError
-from fieldcast.models.layers.unet import Mixing, UNet, whole_patches
+from fieldcast.models.layers.unet import Mixing, UNet, whole_blocks
 
 
 @pytest.mark.parametrize("shape", [(8, 16), (9, 13), (17, 33), (7, 4)])
 def test_a_unet_takes_any_size_of_grid(shape):
     net = UNet(3, 2, shape, False, channels=(8, 16, 16), noise=4)
     assert net(torch.randn(2, 3, *shape), torch.randn(2, 4)).shape == (2, 2, *shape)
+
+
+@pytest.mark.parametrize(("shape", "wraps"), [((28, 28), False), ((5, 7), True)])
+def test_a_padded_unet_halves_every_level_exactly(shape, wraps, randomise):
+    """It is the U-Net of the larger grid, given the extended input and cut to the grid."""
+    net = randomise(UNet(3, 2, shape, wraps, channels=(8, 8, 8, 8, 8), noise=4, patch=1, padded=True))
+    whole = tuple(-(-size // 16) * 16 for size in shape)
+    assert net.coarsest == tuple(size // 16 for size in whole) and net.position.shape[1:] == whole
+    plain = UNet(3, 2, whole, wraps, channels=(8, 8, 8, 8, 8), noise=4, patch=1)
+    plain.load_state_dict(net.state_dict())
+    x, noise = torch.randn(2, 3, *shape), torch.randn(2, 4)
+    expected = plain(whole_blocks(x, 16, wraps), noise)[..., : shape[0], : shape[1]]
+    assert torch.equal(net(x, noise), expected) and expected.abs().max() > 0.01
 
 
 def test_a_unet_starts_as_no_correction_and_learns():
@@ -45,7 +58,7 @@ def test_mixing_joins_the_farthest_cells(randomise):
 
 def test_patches_of_an_odd_grid_go_on_round_the_globe_where_it_wraps() -> None:
     x = torch.arange(15.0).reshape(1, 1, 3, 5)
-    around, inside = (whole_patches(x, 4, wraps)[0, 0] for wraps in (True, False))
+    around, inside = (whole_blocks(x, 4, wraps)[0, 0] for wraps in (True, False))
     assert around.shape == inside.shape == (4, 8)
     assert torch.equal(around[:3, 5:], x[0, 0, :, :3]) and torch.equal(around[3], around[2])
     assert torch.equal(inside[:3, 5:], x[0, 0, :, 4:].expand(3, 3)) and torch.equal(inside[3], inside[2])

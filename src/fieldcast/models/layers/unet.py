@@ -92,6 +92,10 @@ class UNet(nn.Module):
     patch
         The network operates on patches of `patch` x `patch` cells, whose values are channels: weather is smooth between
         neighbouring cells, and the finest level dominates the cost.
+    padded
+        Whether the grid is extended, after its last cells, to a multiple of the width of a cell of the coarsest level,
+        so that every level is exactly halved: 28 x 28 cells become 32 x 32 for five levels. The output is cut to the
+        grid.
 
     Raises
     ------
@@ -102,6 +106,7 @@ class UNet(nn.Module):
     def __init__(
         self, inputs: int, outputs: int, shape: tuple[int, int], wraps: bool,
         channels: Sequence[int] = (64, 128), noise: int = 0, fields: int = 0, positions: int = 4, patch: int = 2,
+        padded: bool = False,
     ):  # fmt: skip
         super().__init__()
         if not channels or any(number < 1 or number % GROUPS for number in channels):
@@ -114,7 +119,9 @@ class UNet(nn.Module):
                 f"model.patch = {patch} should be 1 to {min(shape)}: the width of a patch, in cells of the grid."
             )
         self.patch, self.wraps = patch, wraps
-        shape = (-(-shape[0] // patch), -(-shape[1] // patch))
+        self.block = patch * 2 ** (len(channels) - 1) if padded else patch
+        cells = self.block // patch
+        shape = (-(-shape[0] // self.block) * cells, -(-shape[1] // self.block) * cells)
         self.position = nn.Parameter(0.1 * torch.randn(positions, *shape))
         self.embed = nn.Sequential(nn.Linear(noise, 64), nn.SiLU(), nn.Linear(64, 64)) if noise else None
         film = 64 if noise else 0
@@ -139,7 +146,7 @@ class UNet(nn.Module):
     ) -> Float[Tensor, "batch outputs y x"]:  # fmt: skip
         film = self.embed(noise) if self.embed is not None and noise is not None else None
         y_size, x_size = x.shape[-2:]
-        x = F.pixel_unshuffle(whole_patches(x, self.patch, self.wraps), self.patch)
+        x = F.pixel_unshuffle(whole_blocks(x, self.block, self.wraps), self.patch)
         x = self.first(torch.cat([x, self.position.expand(len(x), -1, -1, -1)], dim=1))
         skips = []
         for block, shrink in zip(self.down, self.shrink, strict=True):
@@ -156,9 +163,13 @@ class UNet(nn.Module):
         return F.pixel_shuffle(self.last(F.silu(x)), self.patch)[..., :y_size, :x_size]
 
 
-def whole_patches(x: Float[Tensor, "batch c y x"], patch: int, wraps: bool) -> Float[Tensor, "batch c y2 x2"]:
-    """Pad after the last cells to multiples of `patch`: circularly in longitude where it wraps, else by the edge."""
-    lacking_y, lacking_x = (-size % patch for size in x.shape[-2:])
-    beyond = x[..., :lacking_x] if wraps else x[..., -1:].expand(*x.shape[:-1], lacking_x)
+def whole_blocks(x: Float[Tensor, "batch c y x"], block: int, wraps: bool) -> Float[Tensor, "batch c y2 x2"]:
+    """Pad after the last cells to multiples of `block`: circularly in longitude where it wraps, else by the edge."""
+    lacking_y, lacking_x = (-size % block for size in x.shape[-2:])
+    beyond = (
+        x[..., torch.arange(lacking_x) % x.shape[-1]]
+        if wraps
+        else x[..., -1:].expand(*x.shape[:-1], lacking_x)
+    )
     x = torch.cat([x, beyond], dim=-1)
     return torch.cat([x, x[..., -1:, :].expand(*x.shape[:-2], lacking_y, x.shape[-1])], dim=-2)
