@@ -260,7 +260,7 @@ class LearnedPriorVAE(Autoencoder):
 
     conditional = True
     shares = ("latent", "history")
-    prior: ContextEncoder  # type: ignore[assignment]
+    prior: ContextEncoder
 
     def __init__(
         self, space: Space, encoder: ContextEncoder, prior: ContextEncoder, decoder: Decoder | None = None,

@@ -1,0 +1,67 @@
+"""The study of full VAE and decoder: the selection of a weight, and paired differences, on numbers with a known answer."""
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    return importlib.import_module("full_vae")
+
+
+def lines(use: dict[str, float], crps: dict[str, float], error: float = 0.01) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "variant": f"kl_{weight}", "seed": 0, "rmse_posterior": 1.0, "rmse_other": use[weight],
+                "validation_crps": crps[weight], "validation_error": error,
+            }
+            for weight in use
+        ]
+    )  # fmt: skip
+
+
+def test_the_selected_weight_is_the_largest_with_use_near_the_best_on_both(script):
+    use = {"1": 1.0, ".1": 1.06, ".03": 1.2, ".01": 1.5}
+    planet = lines(use, {"1": 0.50, ".1": 0.52, ".03": 0.505, ".01": 0.50})
+    pressure = lines(use, {"1": 0.60, ".1": 0.60, ".03": 0.60, ".01": 0.60})
+    assert script.selected({"planet": planet, "sea_level_pressure": pressure}) == 0.03  # .1 is too far from the best
+    assert script.selected({"sea_level_pressure": pressure}) == 0.1
+    idle = lines(dict.fromkeys(use, 1.04), dict.fromkeys(use, 0.6))
+    assert script.selected({"planet": planet, "sea_level_pressure": idle}) is None
+
+
+def test_differences_are_paired_by_start_and_average_seeds(script):
+    rng = np.random.default_rng(0)
+    starts = np.datetime64("2001-01-01", "s") + np.arange(64) * np.timedelta64(12, "D")
+    weather = rng.uniform(0.5, 2.0, (len(script.STATISTICS), len(script.LEADS), 64))
+    tests = {
+        ("decoder_l1", 0): (weather, starts), ("decoder_l1", 1): (weather, starts),
+        ("vae", 0): (weather + 0.1, starts), ("vae", 1): (weather + 0.3, starts), ("vae", 2): (weather, starts),
+    }  # fmt: skip
+    rows = pd.DataFrame(script.differences(tests, "vae"))
+    crps = rows[rows["score"] == "crps"]
+    assert (rows["seeds"] == 2).all()
+    assert np.allclose(crps[["difference", "low", "high"]], 0.2)  # a constant gap: the common weather cancels
+    squared = weather[script.STATISTICS.index("squared_error")].mean(axis=1)
+    rmse = rows[rows["score"] == "rmse"]
+    assert np.allclose(rmse["difference"], np.sqrt(squared + 0.2) - np.sqrt(squared))
+    assert (rmse["low"] > 0).all() and script.differences(tests, "decoder_l2") == []
+
+
+def test_the_printed_tables_are_those_of_the_record(script):
+    """The weights of both settings are those of the text, and each recorded variant has a line."""
+    for setting, readings in (("planet", {4.1, 4096.0}), ("sea_level_pressure", {0.28, 280.0})):
+        weights = {variant.weight for variant in script.variants(setting)} - {None}
+        assert weights == {0.001, 0.003, 0.01, 0.03, 0.1, 1.0} | readings
+        text = script.tables(setting)
+        recorded = pd.read_csv(script.RECORD / "full_vae.csv").query("setting == @setting")
+        assert all(f"\n{label} " in text for label in recorded["variant"])
