@@ -18,11 +18,12 @@ from fieldcast import pipeline_registry
 from fieldcast.datasets import InMemoryDataset
 from fieldcast.errors import InputError
 from fieldcast.experiments import Experiment
+from fieldcast.frame.preflight import check_data
 from fieldcast.inference.options import StateOptions
 from fieldcast.pipeline_registry import register_pipelines
 from fieldcast.pipelines.assembly import in_namespace
 from fieldcast.pipelines.evaluation.pipeline import publish
-from fieldcast.pipelines.names import is_transient
+from fieldcast.pipelines.names import address_of, is_transient
 from fieldcast.pipelines.steps import in_box
 from fieldcast.training.options import Fit
 
@@ -395,3 +396,41 @@ def test_kedro_reads_the_types_of_every_parameter_in_a_stage_alone(project: Path
     training = register_pipelines()["training"]
     types = TypeExtractor({"training": training}).extract_types_from_pipelines()
     assert types["sample.mine.options"] is StateOptions and types["sample.mine.fit"] is Fit
+
+
+def test_an_experiment_that_needs_other_data_is_in_the_pipelines_of_its_name_alone(project: Path) -> None:
+    """A run of a task leaves it out, together with what uses its checkpoint; by name it is refused in one sentence."""
+    from kedro.framework.session import KedroSession
+
+    write(project, "sample.redrawn", "{model: {type: vae.VAE}, uses: {weights: sample.vae_grey}}")
+    ours = {"sample.vae_grey", "sample.redrawn"}
+    for env, held in (("test", set()), ("digits", ours)):
+        configure_project("fieldcast")
+        with KedroSession.create(project, env=env) as session:
+            session.load_context()
+            for name in ("sample", "__default__", "sampling"):
+                addresses = {address_of(item.namespace) for item in register_pipelines()[name].nodes}
+                assert addresses & ours == held and "sample.vae" in addresses
+            alone = register_pipelines()["sample.redrawn"]
+            assert {address_of(item.namespace) for item in alone.nodes} >= ours
+            if not held:
+                sentence = (
+                    "sample.redrawn needs images, but ingestion.source = 'planet' provides fields: choose an"
+                )
+                with pytest.raises(InputError, match=sentence):
+                    check_data(alone, ["sample.redrawn"])
+            else:
+                check_data(alone, ["sample.redrawn"])
+
+
+def test_a_run_of_a_task_names_what_it_leaves_out(project: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from kedro.framework.session import KedroSession
+
+    caplog.set_level("INFO", "fieldcast")
+    with KedroSession.create(project, env="test") as session:
+        session.load_context()
+        check_data(register_pipelines()["reconstruct"], ["reconstruct"])
+        assert not caplog.messages
+        check_data(register_pipelines()["sample"], ["sample"])
+    assert "sample.vae_grey is left out: it needs images." in caplog.messages
+    assert "sample.variational_autodecoder_by_class is left out: it needs labels." in caplog.messages

@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass as validated
 from fieldcast.errors import InputError
 
 Family = Literal["classical", "learned", "bound"]
+Needs = Literal["fields", "images", "labels"]
 
 
 @validated(frozen=True, config=ConfigDict(extra="forbid"))
@@ -31,6 +32,9 @@ class About:
         reference, one climatology and one bound per task.
     order
         Place in tables of experiments and in the colours of its family; experiments without it come last, by name.
+    needs
+        Data without which it has no meaning. With other data, runs of several experiments leave it out, and a run that
+        names it is refused.
     """
 
     label: str = ""
@@ -38,6 +42,7 @@ class About:
     description: str = ""
     role: Literal["reference", "climatology", "bound", "baseline"] | None = None
     order: int | None = None
+    needs: Needs | None = None
 
     def family_or_default(self, *, learned: bool) -> Family:
         """The family; by default `learned` for an experiment trained by gradients, else `classical`."""

@@ -10,13 +10,16 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kedro.config import MissingConfigException
 from kedro.framework.context import KedroContext
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 
 from fieldcast import plugins
+from fieldcast.descriptions import Needs
 from fieldcast.errors import InputError
 from fieldcast.experiments import Experiment, demo, experiments, requirements
+from fieldcast.fields.options import provided
 from fieldcast.frame.conf_source import configuration_folder, require_configuration
 from fieldcast.pipelines.assembly import (
     WithReporting,
@@ -46,12 +49,16 @@ def register_pipelines() -> Mapping[str, Pipeline]:
     """Every pipeline by name."""
     from fieldcast.tasks import TASKS  # here: it imports the tasks of plug-ins
 
-    conf = configuration()
-    listed = experiments(conf, *plugins.configurations())
+    conf, listed = configuration(), listed_experiments()
     for experiment in listed.values():
         check_experiment(experiment, TASKS)
-    registry = Registry(TASKS, listed)
+    registry = Registry(TASKS, listed, left_out(listed))
     return Pipelines(registry.makers() | registry.selections(demo(conf, listed)))
+
+
+def listed_experiments() -> dict[str, Experiment]:
+    """The experiments of the configuration and of plug-ins, by address."""
+    return experiments(configuration(), *plugins.configurations())
 
 
 def complete(pipelines: Mapping[str, Pipeline]) -> dict[str, Pipeline]:
@@ -68,10 +75,15 @@ class Registry:
         Tasks by name.
     listed
         Experiments by address.
+    without
+        Addresses of experiments that only pipelines of their own name hold.
     """
 
-    def __init__(self, tasks: Mapping[str, "Task"], listed: Mapping[str, Experiment]) -> None:
+    def __init__(
+        self, tasks: Mapping[str, "Task"], listed: Mapping[str, Experiment], without: Collection[str] = ()
+    ) -> None:
         self.tasks, self.listed = tasks, listed
+        self.selected = [each for address, each in listed.items() if address not in without]
         self.by_task = {
             name: group
             for name in tasks
@@ -115,10 +127,11 @@ class Registry:
 
     def selections(self, experiments_of_demo: Collection[Experiment]) -> dict[str, Callable[[], Pipeline]]:
         """Functions that make the whole pipeline of each task, of each experiment, of the demo, and of everything."""
-        groups = {**self.by_task, **{address: [each] for address, each in self.listed.items()}}
+        groups = {name: [each for each in self.selected if each.task == name] for name in self.by_task}
+        groups |= {address: [each] for address, each in self.listed.items()}
         if experiments_of_demo:
             groups["demo"] = list(experiments_of_demo)
-        groups["__default__"] = list(self.listed.values())
+        groups["__default__"] = self.selected
         return {name: partial(self.with_requirements, group) for name, group in groups.items()}
 
     def prepared(self, name: str) -> Pipeline:
@@ -135,7 +148,7 @@ class Registry:
 
     def at_stage(self, name: str) -> Pipeline:
         """One stage of all experiments that have it."""
-        having = (each for each in self.listed.values() if name in own_stages(each, self.tasks[each.task]))
+        having = (each for each in self.selected if name in own_stages(each, self.tasks[each.task]))
         return union(self.of_experiment(each, [name]) for each in having)
 
     def with_requirements(self, selected: Iterable[Experiment]) -> Pipeline:
@@ -159,6 +172,38 @@ def check_experiment(experiment: Experiment, tasks: Mapping[str, "Task"]) -> Non
     if experiment.file and not tasks[experiment.task].score_file:
         takers = " and ".join(name for name, task in tasks.items() if task.score_file)
         raise InputError(f"{experiment.address}: only experiments of {takers} can be of type File.")
+
+
+def left_out(listed: Mapping[str, Experiment]) -> dict[str, Needs]:
+    """Experiments that need other data than the configured source provides, by address, with what they lack.
+
+    An experiment also needs what the experiments need whose checkpoints it uses. Empty outside of a session, which has
+    no source.
+    """
+    source = source_of_data()
+    if source is None:
+        return {}
+    needs = {
+        address: [need for used in requirements(each, listed) if (need := used.about.needs)]
+        for address, each in listed.items()
+    }
+    lacking = {
+        address: [need for need in every if need not in provided(source)] for address, every in needs.items()
+    }
+    return {address: missing[0] for address, missing in lacking.items() if missing}
+
+
+def source_of_data() -> str | None:
+    """The option `ingestion.source` of the active session; None without one, or where it is not a name."""
+    context = CONTEXT.get()
+    if context is None:
+        return None
+    try:
+        ingestion = context.config_loader["parameters"].get("ingestion")
+    except MissingConfigException:  # no file of parameters
+        return None
+    source = ingestion.get("source") if isinstance(ingestion, Mapping) else None
+    return source if isinstance(source, str) else None
 
 
 def stages() -> list[str]:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fieldcast.fields.options import Ingestion
+from fieldcast.errors import InputError
+from fieldcast.fields.options import Ingestion, refuse_other_data
 
 
 def touched(file: Path) -> None:
@@ -48,3 +49,33 @@ def test_a_planet_with_another_rounding_is_recreated(monkeypatch: pytest.MonkeyP
     assert Ingestion().lineage() == before
     monkeypatch.setattr("fieldcast.fields.options.STATE_STEP", 2.0**-20)
     assert Ingestion().lineage() != before
+
+
+@pytest.mark.parametrize(
+    ("needs", "source", "sentence"),
+    [
+        (
+            "images",
+            "planet",
+            "report_001 needs images, but ingestion.source = 'planet' provides fields: .*--env digits",
+        ),
+        (
+            "labels",
+            "file",
+            "report_001 needs labels, but ingestion.source = 'file' provides fields: .*--env digits",
+        ),
+        ("fields", "images", "report_001 needs fields, but .* provides images and labels: .* --env demo"),
+        ("fields", "planet", ""),
+        ("fields", "a_package's", ""),
+        ("labels", "images", ""),
+        (None, "planet", ""),
+    ],
+)
+def test_what_needs_other_data_is_refused_in_one_sentence(
+    needs: str | None, source: str, sentence: str
+) -> None:
+    if sentence:
+        with pytest.raises(InputError, match=sentence):
+            refuse_other_data("report_001", needs, source)
+    else:
+        refuse_other_data("report_001", needs, source)

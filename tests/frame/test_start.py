@@ -46,6 +46,9 @@ EXPECTED = {
     f"kedro run {HERE},devise=cpu": "--params devise: there is no such parameter; did you mean device?",
     f"kedro run {HERE},limits.steps=many --pipelines reconstruct.linear": "limits.steps = 'many' should be",
     f"kedro run {HERE} --pipelines reconstruct.nothing": "there is no pipeline or experiment 'reconstruct.nothing'",
+    f"kedro run {HERE} --pipelines sample.vae_grey": "sample.vae_grey needs images, but ingestion.source = 'planet' "
+    "provides fields: choose an environment with images, such as --env digits",
+    f"kedro run {HERE} --pipelines training --namespaces sample.vae_grey": "sample.vae_grey needs images, but",
     f"kedro run {HERE} --pipelines training": "does not exist yet: run `kedro run --pipelines ingestion "
     "--env test --params data_root={tmp}` first",
     f"kedro run {HERE},ingestion.source=file,ingestion.path=no.nc --pipelines ingestion": "(ingestion.path)",

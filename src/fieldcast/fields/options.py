@@ -17,7 +17,26 @@ from fieldcast.fields.planet.parameters import FIELD_STEP, STATE_STEP
 from fieldcast.lineage import digest
 
 SOURCES = ("planet", "file", "images")
+PROVIDED = {"images": ("images", "labels")}  # data by source; every other source provides fields
 Missing = Literal["refuse", "train"]  # values missing at some times of a cell
+
+
+def provided(source: str) -> tuple[str, ...]:
+    """Data that a source provides: "fields", or "images" and their "labels"."""
+    return PROVIDED.get(source, ("fields",))
+
+
+def refuse_other_data(name: str, needs: str | None, source: str) -> None:
+    """Raise InputError for an experiment or a pipeline, by its name, that needs data which `source` does not provide.
+
+    `needs` is one of the values of `provided`, or None; `source` is the option `ingestion.source`.
+    """
+    if needs is not None and needs not in provided(source):
+        environment = "demo" if needs == "fields" else "digits"
+        raise InputError(
+            f"{name} needs {needs}, but ingestion.source = '{source}' provides {' and '.join(provided(source))}: "
+            f"choose an environment with {needs}, such as --env {environment}."
+        )
 
 
 def check_pair(value: Any) -> Any:

@@ -15,6 +15,7 @@ from yaml import YAMLError
 from fieldcast import memory, pipeline_registry
 from fieldcast.errors import InputError
 from fieldcast.experiments import nearest
+from fieldcast.fields.options import refuse_other_data
 from fieldcast.frame.makers import commands
 from fieldcast.frame.parameter_types import annotated_types, complaint, value_of
 from fieldcast.pipelines.names import address_of
@@ -126,6 +127,8 @@ def _name(error: BaseException) -> str | None:
         close = nearest(match[1], sorted(pipelines))
         return f"there is no pipeline or experiment '{match[1]}'{close} `kedro registry list` lists the pipelines."
     if match := NO_NAMESPACE.match(text):
+        if refusal := _other_data(address_of(match[1])):
+            return refusal
         nodes = pipelines["__default__"].nodes
         addresses = sorted({address_of(node.namespace) or node.namespace for node in nodes if node.namespace})
         if any(f"{node.namespace}.".startswith(f"{match[1]}.") for node in nodes):
@@ -135,6 +138,16 @@ def _name(error: BaseException) -> str | None:
     if NO_SELECTION.match(text):
         return "no node matches the selection; `kedro registry describe` lists the nodes."
     return _node(NO_NODE.match(text))
+
+
+def _other_data(address: str) -> str | None:
+    """The refusal of an experiment that pipelines leave out because it needs other data."""
+    lacking = pipeline_registry.left_out(pipeline_registry.listed_experiments())
+    try:
+        refuse_other_data(address, lacking.get(address), pipeline_registry.source_of_data() or "")
+    except InputError as refusal:
+        return str(refusal)
+    return None
 
 
 def _node(match: re.Match[str] | None) -> str | None:

@@ -6,18 +6,13 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from fieldcast import pipeline_registry, plugins
+from fieldcast import pipeline_registry
 from fieldcast.errors import InputError
-from fieldcast.experiments import Experiment, experiments, nearest
+from fieldcast.experiments import Experiment, nearest
 from fieldcast.frame.parameter_types import annotated_types, listed_types
 
 REFERENCE = re.compile(r"runtime_params:\s*([\w.]+)")
 SECOND = re.compile(r"\s([\w.]+)\s*[=:]")  # a parameter after a blank
-
-
-def listed_experiments() -> list[Experiment]:
-    """The experiments of the configuration and of plug-ins."""
-    return list(experiments(pipeline_registry.configuration(), *plugins.configurations()).values())
 
 
 def options_of(experiment: Experiment, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,7 +42,7 @@ def check_parameter_files(loader: Any) -> None:
     if not any(content for _, content in parameter_files):
         return
     sections = sorted({name for _, content in loader.parameter_files(loader.base_env) for name in content})
-    listed = listed_experiments()
+    listed = pipeline_registry.listed_experiments().values()
     by_task = {task: [each.name for each in listed if each.task == task] for task in {e.task for e in listed}}
     for file, content in parameter_files:
         for section, body in content.items():

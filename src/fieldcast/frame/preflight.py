@@ -1,6 +1,7 @@
 """Checks before the first node: refuse in one sentence what would fail."""
 
 import json
+import logging
 import os
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -18,15 +19,19 @@ from kedro.pipeline import Pipeline
 from fieldcast import pipeline_registry, plugins
 from fieldcast.arguments import seed_number
 from fieldcast.errors import InputError
+from fieldcast.fields.options import refuse_other_data
 from fieldcast.fields.paths import NETCDF_SUFFIXES, is_remote, local, matches, require
 from fieldcast.frame.conf_source import require_configuration
 from fieldcast.frame.config_loader import DATA_ROOT
 from fieldcast.frame.lock import data_root
 from fieldcast.frame.makers import commands
-from fieldcast.frame.parameter_names import check_keys, check_parameter_files, listed_experiments, options_of
+from fieldcast.frame.parameter_names import check_keys, check_parameter_files, options_of
 from fieldcast.frame.parameter_types import check_values
 from fieldcast.inference.whole_file import refuse_unwritable
 from fieldcast.lineage import leaves
+from fieldcast.pipelines.names import address_of
+
+LOG = logging.getLogger(__name__)
 
 MODELS, CHECKPOINT = "06_models", "checkpoint.safetensors"  # layer and file name in conf/base/catalog.yml
 
@@ -66,7 +71,7 @@ class Checks:
             check_keys(overrides, loader.declared(), Path(loader.conf_source))
         check_parameter_files(loader)
         parameters = _parameters(loader)
-        for experiment in listed_experiments():
+        for experiment in pipeline_registry.listed_experiments().values():
             body = options_of(experiment, parameters)
             if body:
                 body.setdefault("fit", {})
@@ -89,6 +94,7 @@ class Checks:
         self._catalog, self._compared = catalog, set()
         pipeline_registry.CATALOG.set(catalog)
         check_tags(run_params.get("tags") or ())
+        check_data(pipeline, run_params.get("pipeline_names") or ["__default__"])
         check_versions(run_params.get("load_versions") or {}, catalog)
         check_root(pipeline)
         check_files(pipeline, catalog)
@@ -171,6 +177,22 @@ def check_root(pipeline: Pipeline) -> None:
             f"data_root = {root}: there is no such folder, so nothing has been trained there: check its name{choice}, "
             "or train a model first."
         )
+
+
+def check_data(pipeline: Pipeline, names: Collection[str]) -> None:
+    """Raise InputError for an experiment of the pipeline that needs other data than the configured source provides.
+
+    `names` are the pipelines of the run; where one holds a whole task, log which of its experiments it leaves out.
+    """
+    source = pipeline_registry.source_of_data()
+    if source is None:
+        return
+    lacking = pipeline_registry.left_out(pipeline_registry.listed_experiments())
+    for address in sorted({address_of(node.namespace) for node in pipeline.nodes} & set(lacking)):
+        refuse_other_data(address, lacking[address], source)
+    for address, need in lacking.items():
+        if {"__default__", address.partition(".")[0]} & set(names):
+            LOG.info("%s is left out: it needs %s.", address, need)
 
 
 def check_tags(tags: Collection[str]) -> None:
