@@ -26,6 +26,7 @@ import xarray as xr
 from experiment_tables import SETTINGS, merge
 from jaxtyping import Float
 from make_tables import ROOT, machine, replace
+from paired import difference, statistics_at, value_of
 
 from fieldcast.encoding.checkpoint import Checkpoint, unpack
 from fieldcast.encoding.initial_times import select_initial_times
@@ -35,8 +36,6 @@ from fieldcast.inference.ensemble_forecast import EnsembleForecaster, forecast
 from fieldcast.provenance import code
 from fieldcast.scores import bootstrap
 from fieldcast.scores.forecast import forecast_statistics
-from fieldcast.scores.metrics import METRICS
-from fieldcast.scores.regions import WHOLE
 from fieldcast.tasks.forecast import Forecasting
 from fieldcast.tasks.scoring_inputs import cell_areas
 from fieldcast.training.latent_use import latent_use
@@ -53,8 +52,6 @@ NEEDED = (
     1.05  # error with another day's latent over that with the latent of the day, for a decoder that uses it
 )
 WEIGHT, WARM_UP = "forecast.vae.model.model.kl_weight", "forecast.vae.model.model.kl_warm_up"
-Scores = Float[np.ndarray, "statistic lead start"]
-STATISTICS = ("crps", "squared_error", "variance", "debiased_squared_error")
 
 
 @dataclass(frozen=True)
@@ -190,11 +187,10 @@ def record(setting: str) -> None:
     for label, seeds in finished.items():
         for seed in seeds:
             table = pd.read_parquet(scores_file(setting, by_label[label], seed))
-            values, starts = by_start(table, LEADS)
-            tests[label, seed] = values, starts
+            tests[label, seed] = {lead: statistics_at(table, {"lead_hours": lead}) for lead in LEADS}
             lines.append(
                 {
-                    "setting": setting, "variant": label, "seed": seed, **score_columns(values),
+                    "setting": setting, "variant": label, "seed": seed, **score_columns(tests[label, seed]),
                     **validated(setting, by_label[label], seed), "commit": code()["commit"], "machine": machine(),
                 }
             )  # fmt: skip
@@ -211,49 +207,35 @@ def record(setting: str) -> None:
     replace(file, whole.to_csv(index=False, float_format="%.5g"))
 
 
-def by_start(table: pd.DataFrame, leads: Sequence[int]) -> tuple[Scores, np.ndarray]:
-    """Statistics of all variables over the whole grid for each lead and start, and the starts."""
-    overall = table[(table["variable"] == "all") & table["region"].isin(WHOLE)]
-    wide = overall.pivot(index=["statistic", "lead_hours"], columns="time", values="value")
-    values = np.stack([wide.loc[name].loc[list(leads)].to_numpy() for name in STATISTICS])
-    return values, wide.columns.to_numpy().astype("datetime64[s]")
-
-
-def score_columns(values: Scores) -> dict[str, float]:
+def score_columns(statistics: Mapping[int, pd.DataFrame]) -> dict[str, float]:
     """CRPS, RMSE and spread-skill ratio at each lead."""
-    means = dict(zip(STATISTICS, values.mean(axis=2), strict=True))
     return {
-        f"{score}_{lead // 24}": float(METRICS[score].function(*(means[s][i] for s in METRICS[score].statistics)))
+        f"{score}_{lead // 24}": value_of(score, statistics[lead])
         for score in ("crps", "rmse", "ssr")
-        for i, lead in enumerate(LEADS)
-    }  # fmt: skip
+        for lead in LEADS
+    }
 
 
 def differences(
-    tests: Mapping[tuple[str, int], tuple[Scores, np.ndarray]], label: str
+    tests: Mapping[tuple[str, int], Mapping[int, pd.DataFrame]], label: str
 ) -> list[dict[str, object]]:
     """Scores minus those of the reference at each lead, with 95 % intervals paired by start; seeds are averaged."""
     seeds = [seed for seed in range(10) if {(label, seed), (REFERENCE, seed)} <= set(tests)]
     if not seeds:
         return []
-    starts = tests[label, seeds[0]][1]
-    ours, reference = (
-        np.mean([tests[name, seed][0] for seed in seeds], axis=0) for name in (label, REFERENCE)
-    )
-    weights = bootstrap.mean_and_resamples(len(starts), bootstrap.block_length(starts))
-    found = []
+    rows = []
     for score in ("crps", "rmse"):
-        (statistic,) = METRICS[score].statistics
-        position = STATISTICS.index(statistic)
-        values = [METRICS[score].function(weights @ x[position].T) for x in (ours, reference)]
-        gap = values[0] - values[1]
-        low, high = bootstrap.interval(gap[1:])
-        found += [
-            {"score": score, "lead": lead // 24, "difference": gap[0, i], "low": low[i], "high": high[i],
-             "reference": values[1][0, i], "seeds": len(seeds)}
-            for i, lead in enumerate(LEADS)
-        ]  # fmt: skip
-    return found
+        for lead in LEADS:
+            sides = ([tests[name, seed][lead] for seed in seeds] for name in (label, REFERENCE))
+            rows.append(
+                {
+                    "score": score,
+                    "lead": lead // 24,
+                    **difference(score, *sides)._asdict(),
+                    "seeds": len(seeds),
+                }
+            )
+    return rows
 
 
 def validated(setting: str, variant: Variant, seed: int) -> dict[str, float]:
@@ -311,9 +293,11 @@ def validation_crps(
         area=cell_areas(fields),
         seed=seed,
     )
-    leads = sorted(table["lead_hours"].unique())
-    values, starts = by_start(table, leads)
-    return values[STATISTICS.index("crps")].mean(axis=0), starts
+    at_leads = [
+        statistics_at(table, {"lead_hours": lead}).loc["crps"] for lead in table["lead_hours"].unique()
+    ]
+    crps = pd.concat(at_leads, axis=1).mean(axis=1)
+    return crps.to_numpy(), crps.index.to_numpy().astype("datetime64[s]")
 
 
 def uses_latent(line: pd.Series) -> bool:
