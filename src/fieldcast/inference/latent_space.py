@@ -66,7 +66,7 @@ def latents(
     if split.classes is not None:
         codes = codes.assign_coords(label=("datum", split.classes))
     if drawn.shape[1] == 2:
-        ends = limits_of(examined.drawn.numpy(), drawn.numpy()).T.tolist()
+        ends = limits_of(examined.drawn.numpy()).T.tolist()
         across, up = (torch.linspace(*pair, DENSITY_SIDE, device=device) for pair in ends)
         v, u = torch.meshgrid(up, across, indexing="ij")
         log_p = prior.log_prob(torch.stack([u, v], dim=-1).flatten(0, 1)[None])[0].reshape(v.shape)
