@@ -31,10 +31,12 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 import yaml
+from feature_spaces import drawn_by, in_other_spaces
 from sample_tables import SETTINGS, TABLES, Parameters, Row, Table
 from tqdm import tqdm
 from welch import Runs, differences
 
+from fieldcast.counted import counted
 from fieldcast.encoding.tensor_file import tensor_digest
 from fieldcast.fields.images import VALIDATION
 from fieldcast.inference.image_classifier import SHIPPED, stored_weights
@@ -68,7 +70,11 @@ class Job:
     def params(self) -> dict[str, Any]:
         """Parameters of its experiment without the seed."""
         setting = SETTINGS[self.setting]
-        params = {**setting.common, **setting.of.get(self.table.name, {}), **self.row.params}
+        params = {
+            **setting.common,
+            **setting.of.get(self.table.shares or self.table.name, {}),
+            **self.row.params,
+        }
         prefixes = ("sampling.", "ingestion.", f"sample.{self.row.experiment}.")
         return {key: value for key, value in params.items() if key.startswith(prefixes)}
 
@@ -216,7 +222,7 @@ def kedro(job: Job, folders: Folders, params: Parameters, stages: str, namespace
     """Call `kedro run` for some stages; return its success."""
     path = folders[job.table.env]
     options = {**params, "ingestion.path": path} if path else params
-    assignments = ",".join(f"{key}={value}" for key, value in options.items())
+    assignments = ",".join(f"{key}={value}".replace(", ", ",") for key, value in options.items())
     program = str(Path(sys.executable).parent / "kedro")
     command = [program, "run", "--env", job.table.env, "--pipelines", stages]
     command += ["--params", assignments, *(["--namespaces", namespace] if namespace else [])]
@@ -262,13 +268,14 @@ def record(jobs: Sequence[Job]) -> pd.DataFrame:
 
 
 def scores_of(job: Job) -> pd.Series:
-    """Scores, half the 95 % interval of the ELBO (due to the choice of test images), and diagnostics."""
+    """Scores, half the 95 % interval of the ELBO and of KID (due to the choice of images), diagnostics, and the
+    distances of Table `spaces` in other features."""
     scores = pd.read_parquet(job.scores).set_index("score")
-    half = (
-        {"elbo_half": (scores["high"]["elbo"] - scores["low"]["elbo"]) / 2} if "elbo" in scores.index else {}
-    )
+    half = (scores["high"] - scores["low"]).reindex(["elbo", "kid"]).dropna().add_suffix("_half") / 2
     beside = {name: value for name, value in diagnostics_of(job).items() if name in DIAGNOSTICS}
-    return pd.concat([scores["value"], pd.Series(half | beside, dtype=float)])
+    if job.table.name in ("quality", "spaces") and (drawn := drawn_by(job.folder, job.row.experiment)):
+        beside |= in_other_spaces(drawn, job.seed)
+    return pd.concat([scores["value"], half, pd.Series(beside, dtype=float)])
 
 
 def diagnostics_of(job: Job) -> Mapping[str, Any]:
@@ -302,8 +309,6 @@ def digest(params: Parameters) -> str:
 def text(setting: str, table: Table, recorded: pd.DataFrame) -> str:
     """Table in Markdown: mean ± standard deviation over the available seeds."""
     scores = {row: recorded[of(recorded, setting, table, row)] for row in table.of(setting)}
-    if not any(map(len, scores.values())):
-        return f"### {table.title}\n\nNot run yet."
     lines_of_record = pd.concat(list(scores.values()))
     classifiers = features_of(table, lines_of_record)
     if len(classifiers) > 1:
@@ -317,7 +322,10 @@ def text(setting: str, table: Table, recorded: pd.DataFrame) -> str:
     for row, runs in scores.items():
         cells = [spread(runs.get(score, [])) for score in table.scores]
         name = ", ".join(filter(None, (f"`{row.experiment}`", row.label)))
-        lines.append(f"| {name} | {' | '.join(cells)} | {len(runs)} | {row.study} |")
+        done = int(runs.reindex(columns=table.scores).notna().any(axis=1).sum())
+        left = "running" if done < len(SETTINGS[setting].seeds_of(table)) else ""
+        count = ", ".join(filter(None, (str(done), left))) if done else left
+        lines.append(f"| {name} | {' | '.join(cells)} | {count} | {row.study} |")
     sampling = elbo_uncertainty(table, lines_of_record)
     note = f"{table.notes} {budget(setting, table)}{sampling}{features_note(table, lines_of_record)}"
     return "\n".join([*lines, "", note, *welch_paragraph(table, scores)])
@@ -391,15 +399,15 @@ def features_note(table: Table, lines: pd.DataFrame) -> str:
 def budget(setting: str, table: Table) -> str:
     """Training budget of the rows, from the setting or else from the environment."""
     fits = yaml.safe_load((CONF / table.env / "parameters_fit.yml").read_text(encoding="utf-8"))["sample"]
-    spent: dict[str, list[str]] = {}
+    spent: dict[str, dict[str, None]] = {}
     for row in table.of(setting):
         job = Job(setting, table, row, 0)
         fit = fits[row.experiment]["fit"]
         steps, batch = job.params.get(f"sample.{row.experiment}.fit.steps", fit["steps"]), fit["batch"]
         given = job.params.get("ingestion.images.train", IMAGES)
         images = given - job.params.get("ingestion.images.validation", given * VALIDATION)
-        training = f"{steps} steps of {batch} images, {steps * batch / images:.0f} epochs"
-        spent.setdefault(training, []).append(f"`{row.experiment}`")
+        training = f"{steps} steps of {batch} images, {counted(round(steps * batch / images), 'epoch')}"
+        spent.setdefault(training, {})[f"`{row.experiment}`"] = None
     several = len(spent) > 1
     trainings = [
         f"{training} ({', '.join(names)})" if several else training for training, names in spent.items()
