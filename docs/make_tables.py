@@ -322,7 +322,8 @@ def text(setting: str, table: Table, recorded: pd.DataFrame) -> str:
     for row, runs in scores.items():
         cells = [spread(runs.get(score, [])) for score in table.scores]
         name = ", ".join(filter(None, (f"`{row.experiment}`", row.label)))
-        done = int(runs.reindex(columns=table.scores).notna().any(axis=1).sum())
+        present = runs.reindex(columns=table.scores).notna()
+        done = int((present.all(axis=1) if table.shares else present.any(axis=1)).sum())
         left = "running" if done < len(SETTINGS[setting].seeds_of(table)) else ""
         count = ", ".join(filter(None, (str(done), left))) if done else left
         lines.append(f"| {name} | {' | '.join(cells)} | {count} | {row.study} |")
