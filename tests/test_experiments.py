@@ -8,7 +8,7 @@ import pytest
 
 from fieldcast.descriptions import About, description_of, descriptions, roles
 from fieldcast.errors import InputError
-from fieldcast.experiments import demo, experiments, nearest, requirements, tables
+from fieldcast.experiments import experiments, nearest, requirements, selections, tables
 from fieldcast.frame.config_loader import ConfigLoader
 from fieldcast.settings import CONFIG_LOADER_ARGS
 
@@ -99,17 +99,25 @@ def test_only_what_is_trained_can_be_used(conf: Path, body: str) -> None:
         experiments(conf)
 
 
-def test_the_demo_is_a_choice(conf: Path) -> None:
+def test_the_demo_and_the_reports_are_choices(conf: Path) -> None:
     expected = experiments(conf)
-    assert demo(conf, expected) == []
-    file = conf / "base" / "parameters" / "demo.yml"
-    file.write_text("demo: [forecast.b]")
-    assert [item.address for item in demo(conf, expected)] == ["forecast.b"]
-    file.write_text("demo: [forecast.bb]")
+    assert selections(conf, expected) == {}
+    demo, reports = (conf / "base" / "parameters" / f"{name}.yml" for name in ("demo", "reports"))
+    demo.write_text("demo: [forecast.b]")
+    reports.write_text("reports: {report_000: {needs: fields, experiments: [forecast.a, forecast.b]}}")
+    chosen = selections(conf, expected)
+    assert [item.address for item in chosen["demo"].experiments] == ["forecast.b"]
+    assert [item.address for item in chosen["report_000"].experiments] == ["forecast.a", "forecast.b"]
+    assert (chosen["demo"].needs, chosen["report_000"].needs) == (None, "fields")
+    for body in ("[forecast.a]", "{needs: sounds, experiments: [forecast.a]}", "{experiments: [forecast.a]}"):
+        reports.write_text(f"reports: {{report_000: {body}}}")
+        with pytest.raises(InputError, match=r"report_000 must give the experiments of a report, and as its needs"):
+            selections(conf, expected)
+    demo.write_text("demo: [forecast.bb]")
     with pytest.raises(
         InputError, match=r"lists 'forecast.bb', which is not an experiment; did you mean forecast.b"
     ):
-        demo(conf, expected)
+        selections(conf, expected)
 
 
 def test_only_similar_words_are_suggested() -> None:

@@ -80,7 +80,10 @@ def test_stages_tasks_experiments_and_demo_are_registered(project: Path) -> None
         "cycle",
         "seeds",
     }
-    assert listed and result.keys() >= listed | stages | {"reconstruct", "demo", "__default__"}
+    reports = {f"report_00{number}" for number in range(5)}
+    assert listed and result.keys() >= listed | stages | reports | {"reconstruct", "demo", "__default__"}
+    addresses = {address_of(item.namespace) for item in result["report_000"].nodes}
+    assert {"reconstruct.denoising_vae", "forecast.vae"} <= addresses
     assert experiments_of(result["reconstruct"]) < experiments_of(result["__default__"])
     for address in listed:
         assert nodes(result[address]) >= nodes(result["ingestion"]) | {

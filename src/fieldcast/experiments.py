@@ -3,20 +3,21 @@
 import difflib
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, get_args
 
 import yaml
 
-from fieldcast.descriptions import About, description_of, roles, sort_key
+from fieldcast.descriptions import About, Needs, description_of, roles, sort_key
 from fieldcast.errors import InputError
 
 YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the loader of libyaml is ten times as fast
 UNKNOWN_TAG = re.compile(r"could not determine a constructor for the tag ('.*')")
 KEYS = ("about", "model", "fit", "options", "uses")
+DATA = get_args(Needs)  # what an experiment or a report may need
 
 
 @dataclass(frozen=True)
@@ -130,23 +131,47 @@ def requirements(experiment: Experiment, by_address: Mapping[str, Experiment]) -
     return order
 
 
-def demo(conf: Path, by_address: Mapping[str, Experiment]) -> list[Experiment]:
-    """The experiments of the demo, as `conf/base/parameters/demo.yml` lists them; none without that file.
+class Selection(NamedTuple):
+    """Experiments that a pipeline runs together, and the data that they are about."""
+
+    experiments: list[Experiment]
+    needs: Needs | None = None
+
+
+def selections(conf: Path, by_address: Mapping[str, Experiment]) -> dict[str, Selection]:
+    """The pipelines that `conf/base/parameters/demo.yml` and `reports.yml` list, by name; none without these files.
 
     Raises
     ------
     InputError
-        For an address that is not one of an experiment.
+        For an address that is not one of an experiment, or a report without its two keys.
     """
-    file = conf / "base" / "parameters" / "demo.yml"
-    listed = _yaml(file, conf).get("demo", []) if file.exists() else []
-    for address in listed:
+    folder, listed = conf / "base" / "parameters", {}
+    file = folder / "demo.yml"
+    if file.exists():
+        addresses = _yaml(file, conf).get("demo", [])
+        listed["demo"] = Selection(_experiments(addresses, by_address, file.relative_to(conf.parent)))
+    file = folder / "reports.yml"
+    for name, body in (_yaml(file, conf).get("reports", {}) if file.exists() else {}).items():
+        if not isinstance(body, Mapping) or set(body) != {"needs", "experiments"} or body["needs"] not in DATA:
+            raise InputError(
+                f"{file.relative_to(conf.parent)}: {name} must give the experiments of a report, and as its needs "
+                f"{' or '.join(DATA)}."
+            )
+        selected = _experiments(body["experiments"], by_address, file.relative_to(conf.parent))
+        listed[name] = Selection(selected, body["needs"])
+    return listed
+
+
+def _experiments(
+    addresses: Iterable[str], by_address: Mapping[str, Experiment], where: Path
+) -> list[Experiment]:
+    for address in addresses:
         if address not in by_address:
             raise InputError(
-                f"{file.relative_to(conf.parent)} lists '{address}', "
-                f"which is not an experiment{nearest(address, by_address)}"
+                f"{where} lists '{address}', which is not an experiment{nearest(address, by_address)}"
             )
-    return [by_address[address] for address in listed]
+    return [by_address[address] for address in addresses]
 
 
 def nearest(word: str, options: Mapping[str, Any] | list[str], section: str = "") -> str:

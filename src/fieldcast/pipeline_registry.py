@@ -1,4 +1,4 @@
-"""The pipelines by name: stages, tasks, experiments, `demo`, and those that stand alone, such as `fill`.
+"""The pipelines by name: stages, tasks, experiments, `demo`, reports, and those that stand alone, such as `fill`.
 
 A stage is a pipeline, an experiment is a namespace `<task>.<name>`, found by listing the configuration; nothing is
 edited here to add one. Names of data sets with dots are private to an experiment, all others are shared.
@@ -18,7 +18,7 @@ from kedro.pipeline import Pipeline
 from fieldcast import plugins
 from fieldcast.descriptions import Needs
 from fieldcast.errors import InputError
-from fieldcast.experiments import Experiment, demo, experiments, requirements
+from fieldcast.experiments import Experiment, Selection, experiments, requirements, selections
 from fieldcast.fields.options import provided
 from fieldcast.frame.conf_source import configuration_folder, require_configuration
 from fieldcast.pipelines.assembly import (
@@ -53,7 +53,7 @@ def register_pipelines() -> Mapping[str, Pipeline]:
     for experiment in listed.values():
         check_experiment(experiment, TASKS)
     registry = Registry(TASKS, listed, left_out(listed))
-    return Pipelines(registry.makers() | registry.selections(demo(conf, listed)))
+    return Pipelines(registry.makers() | registry.selections(selections(conf, listed)))
 
 
 def listed_experiments() -> dict[str, Experiment]:
@@ -125,12 +125,11 @@ class Registry:
             ),
         }
 
-    def selections(self, experiments_of_demo: Collection[Experiment]) -> dict[str, Callable[[], Pipeline]]:
-        """Functions that make the whole pipeline of each task, of each experiment, of the demo, and of everything."""
+    def selections(self, listed: Mapping[str, Selection]) -> dict[str, Callable[[], Pipeline]]:
+        """Functions that make the whole pipeline of each task, of each experiment, of those listed, of everything."""
         groups = {name: [each for each in self.selected if each.task == name] for name in self.by_task}
         groups |= {address: [each] for address, each in self.listed.items()}
-        if experiments_of_demo:
-            groups["demo"] = list(experiments_of_demo)
+        groups |= {name: selection.experiments for name, selection in listed.items() if selection.experiments}
         groups["__default__"] = self.selected
         return {name: partial(self.with_requirements, group) for name, group in groups.items()}
 

@@ -48,6 +48,7 @@ EXPECTED = {
     f"kedro run {HERE} --pipelines reconstruct.nothing": "there is no pipeline or experiment 'reconstruct.nothing'",
     f"kedro run {HERE} --pipelines sample.vae_grey": "sample.vae_grey needs images, but ingestion.source = 'planet' "
     "provides fields: choose an environment with images, such as --env digits",
+    f"kedro run {HERE} --pipelines report_001": "report_001 needs images, but ingestion.source = 'planet' provides",
     f"kedro run {HERE} --pipelines training --namespaces sample.vae_grey": "sample.vae_grey needs images, but",
     f"kedro run {HERE} --pipelines training": "does not exist yet: run `kedro run --pipelines ingestion "
     "--env test --params data_root={tmp}` first",

@@ -19,6 +19,7 @@ from kedro.pipeline import Pipeline
 from fieldcast import pipeline_registry, plugins
 from fieldcast.arguments import seed_number
 from fieldcast.errors import InputError
+from fieldcast.experiments import selections
 from fieldcast.fields.options import refuse_other_data
 from fieldcast.fields.paths import NETCDF_SUFFIXES, is_remote, local, matches, require
 from fieldcast.frame.conf_source import require_configuration
@@ -180,14 +181,18 @@ def check_root(pipeline: Pipeline) -> None:
 
 
 def check_data(pipeline: Pipeline, names: Collection[str]) -> None:
-    """Raise InputError for an experiment of the pipeline that needs other data than the configured source provides.
+    """Raise InputError for a report or an experiment that needs other data than the configured source provides.
 
     `names` are the pipelines of the run; where one holds a whole task, log which of its experiments it leaves out.
     """
     source = pipeline_registry.source_of_data()
     if source is None:
         return
-    lacking = pipeline_registry.left_out(pipeline_registry.listed_experiments())
+    listed = pipeline_registry.listed_experiments()
+    for name, selection in selections(pipeline_registry.configuration(), listed).items():
+        if name in names:
+            refuse_other_data(name, selection.needs, source)
+    lacking = pipeline_registry.left_out(listed)
     for address in sorted({address_of(node.namespace) for node in pipeline.nodes} & set(lacking)):
         refuse_other_data(address, lacking[address], source)
     for address, need in lacking.items():

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from fieldcast import plugins
 from fieldcast.errors import InputError
-from fieldcast.experiments import Experiment, demo, experiments, nearest, requirements
+from fieldcast.experiments import Experiment, Selection, experiments, nearest, requirements, selections
 from fieldcast.frame.conf_source import configuration_folder
 
 SCRIPT_HEAD = """#!/bin/bash
@@ -32,7 +32,7 @@ def job_script(file: str, names: Sequence[str], options: Sequence[str]) -> str:
     file
         Name of the script.
     names
-        Experiments, tasks, or `demo`.
+        Experiments, tasks, `demo`, or reports.
     options
         Options of every `fieldcast run`.
 
@@ -45,7 +45,7 @@ def job_script(file: str, names: Sequence[str], options: Sequence[str]) -> str:
 
     conf = configuration_folder()
     listed = experiments(conf, *plugins.configurations())
-    arrays = levels(selection(names, listed, demo(conf, listed)), listed)
+    arrays = levels(selection(names, listed, selections(conf, listed)), listed)
     preparation = dict.fromkeys(
         stage for array in arrays for each in array for stage in TASKS[each.task].preparation
     )
@@ -68,15 +68,15 @@ def job_script(file: str, names: Sequence[str], options: Sequence[str]) -> str:
 
 
 def selection(
-    names: Iterable[str], listed: Mapping[str, Experiment], experiments_of_demo: Iterable[Experiment]
+    names: Iterable[str], listed: Mapping[str, Experiment], selected: Mapping[str, Selection]
 ) -> list[Experiment]:
     """The experiments of pipelines by name.
 
-    Raises InputError for a name that is neither an experiment, a task nor `demo`.
+    Raises InputError for a name that is neither an experiment, a task, `demo` nor a report.
     """
     groups = {address: [each] for address, each in listed.items()}
     groups |= {task: [each for each in listed.values() if each.task == task] for task in tasks_of(listed)}
-    groups["demo"] = list(experiments_of_demo)
+    groups |= {name: selection.experiments for name, selection in selected.items()}
     for name in names:
         if name not in groups:
             raise InputError(f"'{name}' is not an experiment, a task or 'demo'{nearest(name, groups)}")
