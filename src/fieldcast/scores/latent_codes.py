@@ -20,7 +20,9 @@ def limits_of(drawn: Float[np.ndarray, "datum 2"]) -> Float[np.ndarray, "end 2"]
     It is half as wide again as the middle 99 % of the codes in their wider component, so that the density of a prior
     is also visible where there are none. Single draws of a prior may be far away, and do not count.
     """
-    low, high = np.quantile(drawn[np.isfinite(drawn).all(1)], [0.005, 0.995], axis=0)
+    finite = drawn[np.isfinite(drawn).all(1)]
+    low = np.quantile(finite, 0.005, axis=0, method="higher")  # so that it is none of few codes that is far away
+    high = np.quantile(finite, 0.995, axis=0, method="lower")
     middle, half = (low + high) / 2, 0.75 * (high - low).max()
     return np.stack([middle - half, middle + half])
 
