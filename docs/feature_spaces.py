@@ -39,7 +39,7 @@ class Drawn(NamedTuple):
 
     def sets(self, extractor: bytes, seed: int) -> SampleSets:
         """Samples, test and training images in the features of an extractor."""
-        return compare(self.samples, self.fields, xr.Dataset(), self.splits, extractor, seed)  # type: ignore[arg-type]
+        return compare(self.samples, self.fields, xr.Dataset(), self.splits, extractor, seed)
 
 
 def drawn_by(data_root: Path, experiment: str) -> Drawn | None:

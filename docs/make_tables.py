@@ -222,7 +222,7 @@ def kedro(job: Job, folders: Folders, params: Parameters, stages: str, namespace
     """Call `kedro run` for some stages; return its success."""
     path = folders[job.table.env]
     options = {**params, "ingestion.path": path} if path else params
-    assignments = ",".join(f"{key}={value}".replace(", ", ",") for key, value in options.items())
+    assignments = ",".join(f"{key}={value}" for key, value in options.items())
     program = str(Path(sys.executable).parent / "kedro")
     command = [program, "run", "--env", job.table.env, "--pipelines", stages]
     command += ["--params", assignments, *(["--namespaces", namespace] if namespace else [])]

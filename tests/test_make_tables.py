@@ -187,11 +187,11 @@ def test_settings_have_different_rows(tables: ModuleType) -> None:
     (quality,) = (table for table in tables.TABLES if table.name == "quality")
     of = {setting: [row.experiment for row in quality.of(setting)] for setting in tables.SETTINGS}
     assert of == {
-        "report": ["vae_flow", "flow_two_networks", *4 * ["ddpm"]],
+        "report": ["vae_flow", "flow_two_networks", "ddpm", *3 * ["ddpm_four_halvings"]],
         "reduced": [],
-        "full": ["vae_flow", "flow", "flow_two_networks", "ddpm"],
+        "full": ["vae_flow", "flow", "flow_two_networks", "ddpm_four_halvings"],
     }
-    assert "`ddpm`" in tables.budget("full", quality)
+    assert "`ddpm_four_halvings`" in tables.budget("full", quality)
 
 
 def test_the_committed_record_holds_rows_of_the_tables_only(tables: ModuleType) -> None:
@@ -250,8 +250,8 @@ def test_distances_are_listed_with_their_floor(tables: ModuleType) -> None:
             "report",
             "quality",
             "9218 steps of 128 images, 20 epochs (`vae_flow`, `flow_two_networks`); "
-            "2765 steps of 64 images, 3 epochs (`ddpm`); 921 steps of 64 images, 1 epoch (`ddpm`); "
-            "6453 steps of 64 images, 7 epochs (`ddpm`)",
+            "2765 steps of 64 images, 3 epochs (`ddpm`); 921 steps of 64 images, 1 epoch (`ddpm_four_halvings`); "
+            "6453 steps of 64 images, 7 epochs (`ddpm_four_halvings`)",
         ),
     ],
 )

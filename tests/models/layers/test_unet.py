@@ -13,7 +13,7 @@ def test_a_unet_takes_any_size_of_grid(shape):
 
 @pytest.mark.parametrize(("shape", "wraps"), [((28, 28), False), ((5, 7), True)])
 def test_a_padded_unet_halves_every_level_exactly(shape, wraps, randomise):
-    """It is the U-Net of the larger grid, given the extended input and cut to the grid."""
+    """The output equals that of the U-Net of the larger grid, given the extended input and cut to the grid."""
     net = randomise(UNet(3, 2, shape, wraps, channels=(8, 8, 8, 8, 8), noise=4, patch=1, padded=True))
     whole = tuple(-(-size // 16) * 16 for size in shape)
     assert net.coarsest == tuple(size // 16 for size in whole) and net.position.shape[1:] == whole
