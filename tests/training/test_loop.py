@@ -90,6 +90,22 @@ def test_a_training_that_ends_before_the_warm_up_of_its_kl_is_warned_of(world, c
     assert "kl_warm_up" not in caplog.text
 
 
+def test_epochs_decide_the_number_of_steps_and_a_warm_up_may_be_a_share_of_them(world, caplog):
+    """A training of 2 epochs is that of as many steps; its lineage, without epochs, is that of before the option."""
+    data = world.split("train").sizes["time"]
+    options = replace(OPTIONS, batch=100, report_every=1000)
+    steps = -(-2 * data // 100)
+    by_epochs = run(world, recipe({**VAE, "kl_warm_up": [0.5, 0.75]}, replace(options, epochs=2.0, steps=7)))[
+        -1
+    ]
+    by_steps = recipe({**VAE, "kl_warm_up": [0.5 * steps, 0.75 * steps]}, replace(options, steps=steps))
+    assert list(by_epochs.history["step"]) == [steps]
+    assert same(by_epochs.checkpoint, run(world, by_steps)[-1].checkpoint)
+    assert "epochs" not in by_steps.options()["fit"] and "kl_warm_up" not in caplog.text
+    assert replace(options, epochs=0.5).counted(1001).steps == 6  # half of 1001 data in batches of 100
+    assert replace(options, epochs=3.0).counted(1000).capped(Limits(steps=4)).steps == 4
+
+
 def test_another_seed_is_another_run(world):
     assert not same(run(world, recipe())[-1].checkpoint, run(world, recipe(seed=1))[-1].checkpoint)
 

@@ -36,16 +36,16 @@ class Autoencoder(Trained):
     kl_warm_up
         Training steps at which the weight of the KL begins to rise from 0 and at which it reaches `kl_weight` (Bowman
         et al. 2016, section 3.1). With the full weight from the start the posterior may collapse to the prior before
-        the decoder has learnt to use z, and it may never recover. They are steps, not a share of the training, because
-        the decoder needs about the same number of steps however long the training is. The weight is a function of the
-        step alone, so that a resumed training has the same weight; validation uses the full weight.
+        the decoder has learnt to use z, and it may never recover. Numbers below 1 are shares of the steps of the
+        training. The weight is a function of the step alone, so that a resumed training has the same weight; validation
+        uses the full weight.
     likelihood_noise
         Whether `sample` adds the noise of p(x | z) to its mean.
 
     Raises
     ------
     InputError
-        If `kl_warm_up` is not two ascending steps.
+        If `kl_warm_up` is not two ascending steps or shares.
     """
 
     shares: tuple[str, ...] = ("latent",)  # options that parts inherit from their model
@@ -54,14 +54,16 @@ class Autoencoder(Trained):
     likelihood: Likelihood
     prior: Prior | Vamp
 
-    def __init__(self, space: Space, kl_weight: float, kl_warm_up: Sequence[int], likelihood_noise: bool):
+    def __init__(
+        self, space: Space, kl_weight: float, kl_warm_up: Sequence[float | int], likelihood_noise: bool
+    ):
         super().__init__(space)
         self.kl_weight, self.likelihood_noise = kl_weight, likelihood_noise
         self.omits_noise = not likelihood_noise
         if len(kl_warm_up) != 2 or not 0 <= kl_warm_up[0] <= kl_warm_up[1]:
             raise InputError(
-                f"kl_warm_up is {list(kl_warm_up)}: give two steps of the training, such as [200, 260], between which "
-                "the weight of the KL rises."
+                f"kl_warm_up is {list(kl_warm_up)}: give two steps of the training, such as [200, 260], or two "
+                "shares of it, such as [0.1, 0.13], between which the weight of the KL rises."
             )
         self.kl_warm_up = kl_warm_up
 
@@ -104,6 +106,11 @@ class Autoencoder(Trained):
         q = self.posterior(batch, alone)
         z = q.draw(alone)
         return self.terms(batch.x, self.decode(z, batch.context, alone), batch.context, q, z, draws.step)
+
+    def warm_up_in(self, steps: int) -> Sequence[float | int]:
+        """The warm-up in steps of a training of `steps` steps."""
+        begin, end = self.kl_warm_up
+        return (begin * steps, end * steps) if end < 1 else self.kl_warm_up
 
     def weight_at(self, step: int) -> float:
         """Weight of the KL at a training step; `kl_weight` in validation."""

@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fieldcast.models.random_streams import RandomStreams, seed_for
-from fieldcast.models.treatments import Treatment
+from fieldcast.models.treatments import BINARY, Treatment
 
 
 def treat(
@@ -57,7 +57,7 @@ def grey_values(
 
 def log_jacobian(treatment: Treatment, levels: int) -> float:
     """log dx/dv of a cell [nats]: added to log p(x) it gives the density of v + u. 0 for discrete x."""
-    if treatment in ("threshold", "bernoulli"):
+    if treatment in BINARY:
         return 0.0
     if treatment == "grey":
         return -math.log(levels - 1)

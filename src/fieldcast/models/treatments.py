@@ -3,3 +3,4 @@
 from typing import Literal
 
 Treatment = Literal["threshold", "bernoulli", "grey", "dequantised", "symmetric"]
+BINARY: tuple[Treatment, ...] = ("threshold", "bernoulli")  # those that give zeros and ones

@@ -59,7 +59,7 @@ class VAE(Autoencoder):
     latent
         Size of z; parts that take it and do not set it inherit it.
     kl_weight, kl_warm_up
-        Weight of the KL, and the steps between which it rises; see `Autoencoder`.
+        Weight of the KL, and the steps, or shares of them, between which it rises; see `Autoencoder`.
     likelihood_noise
         Whether a draw is sampled from p(x | z); otherwise it is its mean.
 
@@ -75,7 +75,7 @@ class VAE(Autoencoder):
     def __init__(
         self, space: Space, encoder: StateEncoder, decoder: Decoder, likelihood: Likelihood | None = None,
         prior: Prior | Vamp | None = None, latent: Count = 200, kl_weight: NonNegative = 1.0,
-        kl_warm_up: Sequence[int] = (0, 0), likelihood_noise: bool = False,
+        kl_warm_up: Sequence[float | int] = (0, 0), likelihood_noise: bool = False,
     ):  # fmt: skip
         super().__init__(space, kl_weight, kl_warm_up, likelihood_noise)
         if decoder.reads != "nothing":
@@ -160,7 +160,7 @@ class ConditionalVAE(Autoencoder):
     random
         Number of standard normal numbers that the decoder reads besides z, independent of any encoder.
     kl_weight, kl_warm_up
-        Weight of the KL, and the steps between which it rises; see `Autoencoder`.
+        Weight of the KL, and the steps, or shares of them, between which it rises; see `Autoencoder`.
     likelihood_noise
         Whether a draw is sampled from p(x | z, c); otherwise it is its mean.
 
@@ -178,7 +178,7 @@ class ConditionalVAE(Autoencoder):
     def __init__(
         self, space: Space, encoder: Encoder | None = None, decoder: Decoder | None = None,
         likelihood: Likelihood | None = None, prior: Prior | None = None, latent: Count = 200,
-        history: Number = 0, random: Number = 0, kl_weight: NonNegative = 1.0, kl_warm_up: Sequence[int] = (0, 0),
+        history: Number = 0, random: Number = 0, kl_weight: NonNegative = 1.0, kl_warm_up: Sequence[float | int] = (0, 0),
         likelihood_noise: bool = False,
     ):  # fmt: skip
         super().__init__(space, kl_weight, kl_warm_up, likelihood_noise)
@@ -247,7 +247,7 @@ class LearnedPriorVAE(Autoencoder):
     history
         Number of last states in the context, at least 1.
     kl_weight, kl_warm_up
-        Weight of the KL, and the steps between which it rises; see `Autoencoder`.
+        Weight of the KL, and the steps, or shares of them, between which it rises; see `Autoencoder`.
     likelihood_noise
         Whether a draw is sampled from p(x | z, c); otherwise it is its mean.
 
@@ -265,7 +265,7 @@ class LearnedPriorVAE(Autoencoder):
     def __init__(
         self, space: Space, encoder: ContextEncoder, prior: ContextEncoder, decoder: Decoder | None = None,
         likelihood: Likelihood | None = None, latent: Count = 200, history: Count = 1, kl_weight: NonNegative = 1.0,
-        kl_warm_up: Sequence[int] = (0, 0), likelihood_noise: bool = False,
+        kl_warm_up: Sequence[float | int] = (0, 0), likelihood_noise: bool = False,
     ):  # fmt: skip
         super().__init__(space, kl_weight, kl_warm_up, likelihood_noise)
         if not encoder.target or prior.target:

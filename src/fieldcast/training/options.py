@@ -1,5 +1,6 @@
 """User options for training, checked before anything runs."""
 
+import math
 from dataclasses import replace
 from typing import Annotated, Literal
 
@@ -17,6 +18,8 @@ class Fit:
     ----------
     steps
         Number of gradient steps.
+    epochs
+        Number of passes over the training data, which then decides the number of steps in place of `steps`.
     max_minutes
         Time limit of the training. If it ends the training, the result depends on the speed of the machine.
     batch
@@ -61,6 +64,7 @@ class Fit:
     """
 
     steps: Annotated[int, Field(ge=1)] = 2000
+    epochs: Annotated[float, Field(gt=0)] | None = None
     max_minutes: Annotated[float, Field(gt=0)] | None = None
     batch: Annotated[int, Field(ge=1)] = 16
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
@@ -87,6 +91,12 @@ class Fit:
     def longest(self) -> int:
         """Steps of the longest rollout in training."""
         return self.pushforward_steps + self.rollout
+
+    def counted(self, data: int) -> "Fit":
+        """The options with the number of steps that `epochs` passes over a number of data take, if they are given."""
+        return (
+            self if self.epochs is None else replace(self, steps=math.ceil(self.epochs * data / self.batch))
+        )
 
     def capped(self, limits: "Limits") -> "Fit":
         """The options in force under the limits."""

@@ -16,6 +16,7 @@ from fieldcast.counted import counted
 from fieldcast.encoding.checkpoint import FITTED_BY, FORMAT, Codec, codec_digest, pack, read_header, unpack
 from fieldcast.encoding.device import choose_device
 from fieldcast.encoding.options import Limits
+from fieldcast.encoding.states import ImageCodec
 from fieldcast.errors import InputError
 from fieldcast.fields.domain import require_complete
 from fieldcast.fields.prepared import PreparedData
@@ -25,8 +26,10 @@ from fieldcast.models.autoencoder import Autoencoder
 from fieldcast.models.combined import Combined
 from fieldcast.models.configuration import build
 from fieldcast.models.core import Model, Solved, Trained
+from fieldcast.models.likelihoods import Bernoulli
 from fieldcast.models.source_code import code_of
 from fieldcast.models.space import Space
+from fieldcast.models.treatments import BINARY
 from fieldcast.training.batch_order import BatchOrder
 from fieldcast.training.batches import Batches
 from fieldcast.training.loop import FitInputs, Saved, fit
@@ -79,6 +82,8 @@ class Recipe:
         """Task, model and all options that change the fitted model: all but NOT_IN_LINEAGE."""
         fit = asdict(self.fit.capped(self.limits))
         fit = {key: value for key, value in fit.items() if key not in NOT_IN_LINEAGE}
+        if fit["epochs"] is None:  # checkpoints from before it was an option are those of this one
+            del fit["epochs"]
         return {"task": self.problem.task, "model": dict(self.model), "fit": fit, **self.problem.fitted_by()}
 
     def lineage(
@@ -135,13 +140,14 @@ def train(
     codec, space = recipe.problem.codec(*data.statistics)
     space = space.to(choose_device(recipe.device))
     model = initial_model(recipe.model, space, recipe.seed).to(space.area.device)
-    options = recipe.fit.capped(recipe.limits)
     recipe.problem.check(recipe.model["type"], model, recipe.fit)
     refuse_gaps(recipe, model, data)
-    warn_of_warm_up(recipe, model)
+    warn_of_grey_values(model, codec)
     training, validation = (
         split_batches(recipe, data, codec, model, name) for name in ("train", "validation")
     )
+    options = recipe.fit.counted(len(training)).capped(recipe.limits)
+    count_warm_up(model, options.steps)
     if isinstance(model, Trained):
         options = replace(options, ranks=number_of_ranks(options, recipe.device, len(training)))
     # another device, or random numbers of another version, would not continue the same training
@@ -215,13 +221,26 @@ def refuse_gaps(recipe: Recipe, model: Model, data: PreparedData) -> None:
         require_complete(data.fields, f"models of the type {recipe.model['type']}")
 
 
-def warn_of_warm_up(recipe: Recipe, model: Model) -> None:
-    """Log a warning if the training of a VAE ends before the weight of its KL divergence is 1."""
-    ends = [part.kl_warm_up[1] for part in model.modules() if isinstance(part, Autoencoder)]
-    if max(ends, default=0) >= recipe.fit.steps:
+def count_warm_up(model: Model, steps: int) -> None:
+    """Count the warm-up of the KL divergence of VAEs in steps; warn if the training ends before its weight is 1."""
+    vaes = [part for part in model.modules() if isinstance(part, Autoencoder)]
+    for vae in vaes:
+        vae.kl_warm_up = vae.warm_up_in(steps)
+    end = max((vae.kl_warm_up[1] for vae in vaes), default=0)
+    if end >= steps:
         LOG.warning(
             "kl_warm_up ends at step %d, and fit.steps is %d: the KL term never reaches its full weight; train "
-            "it longer, or lower kl_warm_up.", max(ends), recipe.fit.steps,
+            "it longer, or lower kl_warm_up.", end, steps,
+        )  # fmt: skip
+
+
+def warn_of_grey_values(model: Model, codec: Codec) -> None:
+    """Log a warning if a Bernoulli likelihood, which is one of zeros and ones, is trained on grey values."""
+    has_bernoulli = any(isinstance(part, Bernoulli) for part in model.modules())
+    if has_bernoulli and isinstance(codec, ImageCodec) and codec.treatment not in BINARY:
+        LOG.warning(
+            "likelihoods.Bernoulli is no density of the grey values that options.treatment: %s gives, so the ELBO is "
+            "no bound of a likelihood: take likelihoods.ContinuousBernoulli, or treatment: threshold.", codec.treatment,
         )  # fmt: skip
 
 
