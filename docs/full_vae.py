@@ -19,10 +19,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+import yaml
 from experiment_tables import SETTINGS, merge
 from jaxtyping import Float
 from make_tables import ROOT, machine, replace
@@ -46,7 +48,7 @@ STORE = ROOT / "data_tables" / "full_vae"
 SHARED = ("01_raw", "02_intermediate", "03_primary", "04_feature")
 LEADS = (24, 48, 72, 120, 240)  # printed lead times [hours]
 VALIDATION = Rollout(initial_times=64, steps=5)  # forecasts by which a weight is selected
-STABILITY = "rollout.stability.steps=20"  # the long rollout is not scored here
+STABILITY = 20  # steps of the long rollout, which is not scored here
 REFERENCE = "decoder_l1"
 NEEDED = (
     1.05  # error with another day's latent over that with the latent of the day, for a decoder that uses it
@@ -76,7 +78,7 @@ def variants(setting: str) -> list[Variant]:
     weights |= {f"kl_{text}": float(text) for text in (number(cells / 2000), number(cells / 2))}
     scanned = [Variant(label, "vae", {WEIGHT: weight}, label, weight) for label, weight in weights.items()]
     warm = [
-        Variant(f"{label}_warm", "vae", {WEIGHT: weights[label], WARM_UP: "[200,260]"}, f"{label}_warm", None)
+        Variant(f"{label}_warm", "vae", {WEIGHT: weights[label], WARM_UP: [200, 260]}, f"{label}_warm", None)
         for label in ("kl_.1", "kl_1")
     ]
     others = [
@@ -152,15 +154,33 @@ def run(setting: str, path: str, variant: Variant, seed: int) -> bool:
 def kedro(
     setting: str, path: str, root: Path, stages: str, params: Mapping[str, object], experiment: str | None
 ) -> bool:
-    """Call `kedro run` for some stages; return its success."""
+    """Call `kedro run` for some stages; return its success. Parameters go into a file: some of them are lists."""
     root.mkdir(parents=True, exist_ok=True)
-    environment = ["--env", env] if (env := SETTINGS[setting].env) else []
-    given = {"data_root": root, **({"ingestion.path": Path(path).resolve()} if path else {}), **params}
-    assigned = ",".join([*(f"{key}={value}" for key, value in given.items()), STABILITY])
-    command = [str(Path(sys.executable).parent / "kedro"), "run", *environment, "--pipelines", stages]
-    command += ["--params", assigned, *(["--namespaces", f"forecast.{experiment}"] if experiment else [])]
+    given = {
+        "data_root": str(root),
+        **({"ingestion.path": str(Path(path).resolve())} if path else {}),
+        **params,
+    }
+    options = {"pipelines": stages, "params": nested({**given, "rollout.stability.steps": STABILITY})}
+    options |= {"namespaces": f"forecast.{experiment}"} if experiment else {}
+    options |= {"env": env} if (env := SETTINGS[setting].env) else {}
+    file = root / "run.yml"
+    file.write_text(yaml.safe_dump({"run": options}), encoding="utf-8")
+    command = [str(Path(sys.executable).parent / "kedro"), "run", "--config", str(file)]
     with (root / "run.log").open("a") as log:
         return subprocess.run(command, cwd=ROOT, stdout=log, stderr=log, check=False).returncode == 0
+
+
+def nested(params: Mapping[str, object]) -> dict[str, Any]:
+    """Parameters by dotted name as mappings within mappings."""
+    tree: dict[str, Any] = {}
+    for name, value in params.items():
+        *path, last = name.split(".")
+        branch = tree
+        for key in path:
+            branch = branch.setdefault(key, {})
+        branch[last] = value
+    return tree
 
 
 def root_of(setting: str, variant: Variant, seed: int) -> Path:
