@@ -101,7 +101,12 @@ def test_epochs_decide_the_number_of_steps_and_a_warm_up_may_be_a_share_of_them(
     by_steps = recipe({**VAE, "kl_warm_up": [0.5 * steps, 0.75 * steps]}, replace(options, steps=steps))
     assert list(by_epochs.history["step"]) == [steps]
     assert same(by_epochs.checkpoint, run(world, by_steps)[-1].checkpoint)
-    assert "epochs" not in by_steps.options()["fit"] and "kl_warm_up" not in caplog.text
+    assert "kl_warm_up" not in caplog.text
+    assert "epochs" not in by_steps.options()["fit"]
+    epochs = (recipe(options=replace(options, epochs=2.0, steps=count)).options() for count in (7, 8))
+    assert next(epochs) == next(
+        epochs
+    )  # another number of steps, which is not in force, trains nothing again
     assert replace(options, epochs=0.5).counted(1001).steps == 6  # half of 1001 data in batches of 100
     assert replace(options, epochs=3.0).counted(1000).capped(Limits(steps=4)).steps == 4
 

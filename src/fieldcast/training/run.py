@@ -82,8 +82,10 @@ class Recipe:
         """Task, model and all options that change the fitted model: all but NOT_IN_LINEAGE."""
         fit = asdict(self.fit.capped(self.limits))
         fit = {key: value for key, value in fit.items() if key not in NOT_IN_LINEAGE}
-        if fit["epochs"] is None:  # checkpoints from before it was an option are those of this one
+        if self.fit.epochs is None:  # as before there was this option, so that older checkpoints stay in use
             del fit["epochs"]
+        else:
+            fit["steps"] = self.limits.steps  # the data decide the number of steps, up to this limit
         return {"task": self.problem.task, "model": dict(self.model), "fit": fit, **self.problem.fitted_by()}
 
     def lineage(
