@@ -250,7 +250,8 @@ def test_distances_are_listed_with_their_floor(tables: ModuleType) -> None:
             "report",
             "quality",
             "9218 steps of 128 images, 20 epochs (`vae_flow`, `flow_two_networks`); "
-            "2765 steps of 64 images, 3 epochs (`ddpm`, `ddpm_four_halvings`); 921 steps of 64 images, 1 epoch (`ddpm_four_halvings`); "
+            "2765 steps of 64 images, 3 epochs (`ddpm`, `ddpm_four_halvings`); "
+            "921 steps of 64 images, 1 epoch (`ddpm_four_halvings`); "
             "6453 steps of 64 images, 7 epochs (`ddpm_four_halvings`)",
         ),
     ],
