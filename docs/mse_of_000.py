@@ -35,6 +35,7 @@ import torch
 import xarray as xr
 from jaxtyping import Float, Int
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from fieldcast import calendars
 from fieldcast.encoding.checkpoint import unpack
@@ -297,13 +298,16 @@ def draw(table: pd.DataFrame) -> Figure:
         for axis, (by, title) in zip(axes, BY.items(), strict=True):
             part = table[(table["data"] == name) & (table["by"] == by) & (table["variable"] == variable)]
             for method, label in METHODS.items():
-                axis.semilogy(part["step"], part[method], label=label, **LINES[method])
+                axis.loglog(part["step"], part[method], label=label, **LINES[method])
             axis.axhline(1, color="black", linewidth=1)
             axis.axvline(50, color="grey", linewidth=0.8, linestyle=":")
-            axis.set(xlim=(0, 120 if name == "planet" else 60), ylim=(0.003, 100))
-            axis.set(title=f"{DATA[name]}, {variable}: {title}", xlabel="step of six hours")
+            axis.set(xlim=(1, 500 if name == "planet" else 60), ylim=(0.02, 20))
+            described = "all variables" if variable == ALL else variable
+            axis.set(title=f"{DATA[name]}, {described}: {title}", xlabel="step of six hours")
+            for ticks in (axis.xaxis, axis.yaxis):
+                ticks.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes[0].set_ylabel("mean squared error")
-    grid[0, 0].legend(loc="lower right")
+    grid[0, 0].legend(loc="upper left")
     return figure
 
 
