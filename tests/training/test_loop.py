@@ -107,6 +107,8 @@ def test_epochs_decide_the_number_of_steps_and_a_warm_up_may_be_a_share_of_them(
     assert next(epochs) == next(
         epochs
     )  # another number of steps, which is not in force, trains nothing again
+    by_two = replace(options, epochs=2.0)
+    assert recipe(options=by_two, steps=3).options() != recipe(options=by_two).options()
     assert replace(options, epochs=0.5).counted(1001).steps == 6  # half of 1001 data in batches of 100
     assert replace(options, epochs=3.0).counted(1000).capped(Limits(steps=4)).steps == 4
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -80,12 +81,14 @@ class Recipe:
 
     def options(self) -> dict[str, Any]:
         """Task, model and all options that change the fitted model: all but NOT_IN_LINEAGE."""
-        fit = asdict(self.fit.capped(self.limits))
+        by_epochs = self.fit.epochs is not None  # then the data decide the number of steps, up to the limit
+        options = replace(self.fit, steps=sys.maxsize) if by_epochs else self.fit
+        fit = asdict(options.capped(self.limits))
         fit = {key: value for key, value in fit.items() if key not in NOT_IN_LINEAGE}
-        if self.fit.epochs is None:  # as before there was this option, so that older checkpoints stay in use
+        if by_epochs:
+            fit["steps"] = self.limits.steps
+        else:  # the options are as before there were epochs, so that older checkpoints stay in use
             del fit["epochs"]
-        else:
-            fit["steps"] = self.limits.steps  # the data decide the number of steps, up to this limit
         return {"task": self.problem.task, "model": dict(self.model), "fit": fit, **self.problem.fitted_by()}
 
     def lineage(
