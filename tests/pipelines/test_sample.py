@@ -78,6 +78,7 @@ def test_the_leaderboard_has_every_score_that_a_model_has(board: pd.DataFrame) -
     assert all(having[score] == SAMPLE for score in everything)
     assert having["test_loss"] == having["train_loss"] == having["active_units"] == CODED
     assert having["iwae"] == having["kl"] == having["reconstruction"] == CODED - POINTS
+    assert having["outside_prior"] == having["unused_prior"] == having["aggregate_kl"] == CODED - POINTS
     assert having["bits_per_dim"] == SAMPLE - CODED
     assert having["elbo"] == SAMPLE - POINTS
     assert not board.duplicated(["experiment", "score"]).any()
