@@ -19,6 +19,7 @@ from PIL import Image
 from fieldcast import calendars
 from fieldcast.inference.options import Drawing
 from fieldcast.report import Forecast, pictures, report, studies
+from fieldcast.report.forecast import MAX_MAPPED
 from fieldcast.report.study_answers import fed_on_mean
 from fieldcast.report.vega_lite import vega
 from fieldcast.scores.examples.forecast import forecast_examples
@@ -214,6 +215,28 @@ def test_figures_have_names_for_files_and_there_is_one_of_each(forecast):
     }
     assert expected <= names
     assert all(re.fullmatch(r"[A-Za-z0-9_.-]+", name) for name in names)
+
+
+def test_the_first_steps_of_every_experiment_of_a_study_are_drawn_however_many_are_better(forecast):
+    """Beside ten better experiments of no study, those of the studies are drawn, and the best one, and no other."""
+    compared = [name for name in STUDIES[2].experiments if name.startswith(("vae", "decoder"))]
+    better = [f"better_{number}" for number in range(10)]
+    example = forecast.examples["vae"]
+    board = forecast.leaderboard[forecast.leaderboard["experiment"] == "vae"]
+    ranked = [
+        board.assign(experiment=name, value=board["value"] + number)
+        for number, name in enumerate([*better, *compared])
+    ]
+    crowded = replace(
+        forecast,
+        leaderboard=pd.concat(ranked),
+        examples=dict.fromkeys([*better, *compared], example),
+        experiments={name: {"about": {"family": "learned"}} for name in (*better, *compared)},
+    )
+    drawn = [steps.experiment for steps in crowded.steps() if steps.variable == "z"]
+    assert crowded.by_interest[:10] == better
+    assert drawn == [better[0], *compared]
+    assert len({steps.experiment for steps in replace(crowded, studies=()).steps()}) == MAX_MAPPED
 
 
 def test_the_animation_is_small_and_in_the_page(forecast, page, elements):

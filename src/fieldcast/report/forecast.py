@@ -28,7 +28,7 @@ from fieldcast.scores.event_metrics import EVENT_METRICS
 from fieldcast.scores.leaderboard_schema import FORECAST
 from fieldcast.scores.regions import WHOLE
 
-MAX_MAPPED = 8  # experiments whose first steps are drawn
+MAX_MAPPED = 8  # experiments whose first steps are drawn, unless the studies name more
 GLANCE_HOURS = 72.0  # lead time of the first screen
 MAX_ANIMATED = 3  # experiments side by side in the animation
 
@@ -181,8 +181,16 @@ class Forecast(Results):
         if not self.by_interest:
             return
         variables = [str(name) for name in self.examples[self.by_interest[0]].data_vars]
-        yield from (Steps(name, variables[0]) for name in self.by_interest[:MAX_MAPPED])
+        yield from (Steps(name, variables[0]) for name in self.mapped())
         yield from (Steps(self.by_interest[0], variable) for variable in variables[1:])
+
+    def mapped(self) -> list[str]:
+        """The experiment of most interest and all that a study names, then others up to `MAX_MAPPED`, by interest."""
+        compared = {name for study in self.studies for name in study.experiments}
+        first = [name for name in self.by_interest[1:] if name in compared]
+        others = [name for name in self.by_interest[1:] if name not in compared]
+        kept = {*self.by_interest[:1], *first, *others[: max(0, MAX_MAPPED - 1 - len(first))]}
+        return [name for name in self.by_interest if name in kept]
 
     @cached_property
     def frames(self) -> list[Image.Image]:
