@@ -446,11 +446,14 @@ def heading(setting: str, recorded: pd.DataFrame) -> str:
     how = [f"`make tables SETTING={setting}`", machines, " to ".join([*days[:1], *days[1:][-1:]])]
     left = len(jobs) - len(lines)
     so_far = f" Not yet complete: {left} runs are missing, each of one row with one seed." if left else ""
+    begun = set(recorded.index.get_level_values("setting")) if len(recorded) else set()
+    unrun = [SETTINGS[name].description for name in SETTINGS if name not in begun and setting == "reduced"]
+    never = [f"\n\nNever run: the setting {description}." for description in unrun]
     spent = lines["seconds"].dropna().astype(float)
     took = f" The {len(spent)} rows with a recorded time took {spent.sum() / 60:.0f} minutes in total."
     return (
         f"Setting {SETTINGS[setting].description}. Mean ± standard deviation over training seeds.{so_far}\n\n"
-        f"{', '.join(filter(None, how))}.{took if len(spent) else ''}"
+        f"{', '.join(filter(None, how))}.{took if len(spent) else ''}{''.join(never)}"
     )
 
 

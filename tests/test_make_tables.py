@@ -259,3 +259,18 @@ def test_distances_are_listed_with_their_floor(tables: ModuleType) -> None:
 def test_the_budget_is_stated(tables: ModuleType, setting: str, name: str, training: str) -> None:
     (table,) = (table for table in tables.TABLES if table.name == name)
     assert tables.budget(setting, table) == f"Trained for at most {training}."
+
+
+def test_a_setting_that_was_never_run_is_named(tables: ModuleType) -> None:
+    recorded = pd.DataFrame(
+        {"elbo": 1.0, "machine": "an abacus", "made": "2026-11-28", "seconds": 1.0},
+        pd.MultiIndex.from_tuples(
+            [("reduced", "a", 0), ("report", "b", 0)], names=["setting", "row", "seed"]
+        ),
+    )
+    never = "Never run: the setting full, for a GPU"
+    assert never in tables.heading("reduced", recorded) and never not in tables.heading("report", recorded)
+    recorded.index = pd.MultiIndex.from_tuples(
+        [("reduced", "a", 0), ("full", "b", 0)], names=recorded.index.names
+    )
+    assert never not in tables.heading("reduced", recorded)
