@@ -137,7 +137,7 @@ def test_classes_start_at_points_that_lie_apart_and_need_labels(space, jitter):
 
 
 def test_the_parameters_of_a_class_start_at_one_random_set():
-    """Over many classes the log scales are N(log spread, scatter^2), independent of the means; within one they agree."""
+    """Log scales of classes are N(log spread, scatter^2), independent of the means; within a class they agree."""
     classes, latent = 50, 40
     codes = LatentTable(latent, "normal", start=1.0, spread=0.5, by_class=True, scatter=0.7)
     label = torch.arange(3 * classes) % classes
