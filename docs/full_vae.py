@@ -107,10 +107,10 @@ def main() -> int:
     parser.add_argument("--print-only", action="store_true", help="run nothing")
     arguments = parser.parse_args()
     if not arguments.print_only:
-        chosen = [
+        requested = [
             v for v in variants(arguments.setting) if arguments.only is None or v.label in arguments.only
         ]
-        failed = run_all(arguments.setting, arguments.path, chosen, arguments.seeds, arguments.jobs or 1)
+        failed = run_all(arguments.setting, arguments.path, requested, arguments.seeds, arguments.jobs or 1)
         record(arguments.setting)
         if failed:
             sys.stderr.write(f"failed: {', '.join(failed)}; see run.log in their folders.\n")

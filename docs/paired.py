@@ -34,14 +34,14 @@ def statistics_at(scores: pd.DataFrame, case: Mapping[str, object]) -> pd.DataFr
 
     `scores` is the stored table of an experiment; `case` is a lead time `lead_hours`, or a `pattern` with its `k`.
     """
-    chosen = scores["variable"] == "all"
+    matching = scores["variable"] == "all"
     for name, value in case.items():
-        chosen &= np.isclose(scores[name], value) if isinstance(value, float) else scores[name] == value
+        matching &= np.isclose(scores[name], value) if isinstance(value, float) else scores[name] == value
     if "region" in scores:
-        chosen &= scores["region"].isin(WHOLE)
+        matching &= scores["region"].isin(WHOLE)
     if "cells" in scores:
-        chosen &= scores["cells"] == "unobserved"
-    return scores[chosen].pivot(index="statistic", columns="time", values="value")
+        matching &= scores["cells"] == "unobserved"
+    return scores[matching].pivot(index="statistic", columns="time", values="value")
 
 
 def value_of(score: str, statistics: pd.DataFrame) -> float:

@@ -109,8 +109,10 @@ def training_times() -> tuple[str, str, str]:
 def changes_with_k() -> tuple[str, str, str]:
     """The error of the model that is given k, from the smallest to the largest observed fraction."""
     table = pd.read_csv(RESULTS / "planet_reconstruct.csv")
-    chosen = table.query("experiment == 'denoising_vae' and pattern == 'random' and variable == 'all'")
-    rmse = chosen[(chosen["score"] == "rmse") & (chosen["cells"] == "unobserved")].set_index("k")["value"]
+    matching = table.query("experiment == 'denoising_vae' and pattern == 'random' and variable == 'all'")
+    rmse = matching[(matching["score"] == "rmse") & (matching["cells"] == "unobserved")].set_index("k")[
+        "value"
+    ]
     text = ", ".join(f"{rmse[fraction]:.3f} at {fraction:.0%}" for fraction in (0.01, 0.05, 0.1, 0.2, 0.5))
     ratio = rmse.max() / rmse.min()
     return f"RMSE {text} (`make tables SETTING=planet`)", "–", "holds" if ratio < 1.1 else "depends"
@@ -141,13 +143,13 @@ def light_kl() -> tuple[str, str, str]:
     lines = pd.read_csv(RESULTS / "full_vae_differences.csv").query("variant == 'kl_.03' and score == 'rmse'")
     parts, agree = [], []
     for setting in ("planet", "sea_level_pressure"):
-        found = lines[lines["setting"] == setting].set_index("lead")
-        cells = {lead: full_vae.cell(found.loc[lead]).rstrip() for lead in (1, 3, 10)}
+        differences = lines[lines["setting"] == setting].set_index("lead")
+        cells = {lead: full_vae.cell(differences.loc[lead]).rstrip() for lead in (1, 3, 10)}
         parts.append(
             f"{setting.replace('_', ' ')}: "
             + "; ".join(f"{text} at {lead} d" for lead, text in cells.items())
         )
-        agree += [found.loc[lead, "high"] < 0 for lead in cells]
+        agree += [differences.loc[lead, "high"] < 0 for lead in cells]
     verdict = "holds" if all(agree) else "depends" if any(agree) else "does not"
     return f"RMSE minus that of the decoder, {'; '.join(parts)} (`python docs/full_vae.py`)", "–", verdict
 
@@ -336,7 +338,7 @@ def main() -> int:
 
 
 def contents(report: str) -> dict[str, str]:
-    """What stands between the marks of a page: its claims, and for report 000 the tables of two studies."""
+    """Text between the marks of a page: its claims, and for report 000 the tables of two studies."""
     parts = {"claims": table(report)}
     if report == "000":
         blocks = []
@@ -369,18 +371,18 @@ def record(size: Size, folder: Path, command: str) -> None:
                 value, other = (
                     float(t.set_index("score")["value"].get(claim.score, math.nan)) for t in tables
                 )
-                found = Difference(value, other, value - other, math.nan, math.nan)
+                differences = Difference(value, other, value - other, math.nan, math.nan)
             else:
                 ours, reference = (statistics_at(table, case) for table in tables)
                 if ours.empty or reference.empty:
                     continue
-                found = difference(claim.score, [ours], [reference])
+                differences = difference(claim.score, [ours], [reference])
             rows.append(
                 {
                     "claim": claim.text,
                     "size": size,
                     "case": label_of(case),
-                    **found._asdict(),
+                    **differences._asdict(),
                     "command": command,
                 }
             )
@@ -416,10 +418,12 @@ def answered(claim: Compared) -> tuple[str, str, str]:
     quick = differences_of(claim, "quick")
     command = commands(claim)
     numbers = [
-        described(claim, found) + (f" ({command[size]})" if command[size] else "") if found else "running"
-        for size, found in (("full", full), ("quick", quick))
+        described(claim, differences) + (f" ({command[size]})" if command[size] else "")
+        if differences
+        else "running"
+        for size, differences in (("full", full), ("quick", quick))
     ]
-    return numbers[0], numbers[1], verdict_of(claim, [found for _, found in full])
+    return numbers[0], numbers[1], verdict_of(claim, [differences for _, differences in full])
 
 
 def commands(claim: Compared) -> dict[str, str]:
@@ -488,10 +492,10 @@ def over_seeds(claim: Compared) -> list[tuple[str, Difference]]:
     return [("", Difference(ours, reference, gap, gap - half, gap + half))]
 
 
-def described(claim: Compared, found: Sequence[tuple[str, Difference]]) -> str:
+def described(claim: Compared, differences: Sequence[tuple[str, Difference]]) -> str:
     """Both values and their difference, case by case."""
     parts = []
-    for case, numbers in found:
+    for case, numbers in differences:
         digits = (
             max(3, 2 - math.floor(math.log10(max(abs(numbers.difference), 1e-9))))
             if abs(numbers.value) < 1
@@ -505,11 +509,11 @@ def described(claim: Compared, found: Sequence[tuple[str, Difference]]) -> str:
     return f"{name}{f' [{claim.unit}]' if claim.unit else ''} " + "; ".join(parts)
 
 
-def verdict_of(claim: Compared, found: Sequence[Difference]) -> str:
+def verdict_of(claim: Compared, differences: Sequence[Difference]) -> str:
     """*holds*, *does not* or *depends*, by the intervals; a dash without any."""
-    intervals = [numbers for numbers in found if not math.isnan(numbers.low)]
+    intervals = [numbers for numbers in differences if not math.isnan(numbers.low)]
     if not intervals:
-        return "no interval" if found else "–"
+        return "no interval" if differences else "–"
     if claim.direction == "equal":
         agree = [numbers.low <= 0 <= numbers.high for numbers in intervals]
     else:

@@ -454,7 +454,7 @@ class Linear(Decoder):
 
 
 def test_the_bound_of_a_learned_prior_is_reached_by_the_exact_posterior(space):
-    """With q the posterior of a linear Gaussian model, the loss is -log p(x | c) at every draw, on average."""
+    """The loss of a linear Gaussian model is -log p(x | c), on average over draws, if q is its posterior."""
     model, batch = of_next_states(space, latent=2), with_past(space, 3)
     generator = torch.Generator().manual_seed(1)
     cells = math.prod(space.state_shape)
