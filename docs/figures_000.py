@@ -152,8 +152,8 @@ def ground_of(data_root: Path) -> xr.DataArray | None:
     """The height of the ground, whose contour is drawn on maps."""
     fields = xr.open_zarr(data_root / "03_primary" / "fields.zarr")
     ground = (v for v in fields.data_vars.values() if v.attrs.get("standard_name") == "surface_altitude")
-    found = next(ground, None)
-    return None if found is None else found.load().astype("float32")
+    height = next(ground, None)
+    return None if height is None else height.load().astype("float32")
 
 
 def errors(experiment: str, folder: Path) -> pd.DataFrame:
@@ -310,9 +310,9 @@ def reconstruction_columns(stored: xr.Dataset) -> Figure:
     sheet = Sheet(*grid, len(titles), first.sizes["k"], left=0.12, top=0.32, outline=outline(stored))
     for row, k in enumerate(first["k"].to_numpy()):
         case = stored[names].sel(k=k)
-        shown = [case[names[0]].sel(kind=kind) for kind in ("truth", "observed")]
-        shown += [case[name].sel(kind="mean") for name in names]
-        for column, values in enumerate(value.to_numpy() for value in shown):
+        maps = [case[names[0]].sel(kind=kind) for kind in ("truth", "observed")]
+        maps += [case[name].sel(kind="mean") for name in names]
+        for column, values in enumerate(value.to_numpy() for value in maps):
             position = (column, row)
             sheet.draw(position, values, colours, UNOBSERVED_COLOUR if column == 1 else "white")
             if column != 1:

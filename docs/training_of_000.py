@@ -13,7 +13,7 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -74,7 +74,7 @@ def run(training: str, seed: int) -> bool:
     return kedro(root, stages, {"seed": seed, **params})
 
 
-def kedro(root: Path, options: dict[str, object], params: dict[str, object]) -> bool:
+def kedro(root: Path, options: Mapping[str, object], params: Mapping[str, object]) -> bool:
     """Call `kedro run` with options and parameters in a file; return its success."""
     root.mkdir(parents=True, exist_ok=True)
     file = root / "run.yml"
