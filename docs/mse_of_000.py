@@ -304,7 +304,8 @@ def draw(table: pd.DataFrame) -> Figure:
             axis.axvline(50, color="grey", linewidth=0.8, linestyle=":")
             axis.set(xlim=(1, 500 if name == "planet" else 60), ylim=(0.02, 20))
             described = "all variables" if variable == ALL else variable
-            axis.set(title=f"{DATA[name]}, {described}: {title}", xlabel="step of six hours")
+            axis.set_title(f"{DATA[name]}, {described}\n{title}", fontsize=9)
+            axis.set_xlabel("step of six hours")
             for ticks in (axis.xaxis, axis.yaxis):
                 ticks.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes[0].set_ylabel("mean squared error")
