@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from matplotlib.collections import PathCollection
 from sklearn.neighbors import KNeighborsClassifier
 
-from fieldcast.figures.embedding import can_be_shown, embeddings, t_sne
+from fieldcast.figures.embedding import apart, can_be_shown, embeddings, t_sne
 
 
 def dots(axes) -> np.ndarray:
@@ -58,3 +60,26 @@ def test_t_sne_keeps_neighbours_and_is_the_same_again():
     places = t_sne(means, seed=1)
     np.testing.assert_array_equal(places, t_sne(means, seed=1))
     assert KNeighborsClassifier(5).fit(places[::2], label[::2]).score(places[1::2], label[1::2]) == 1.0
+
+
+def test_labels_that_would_overlap_move_apart_and_others_stay():
+    places = np.array([[0.0, 0.0], [0.2, 0.1], [0.1, -0.2], [5.0, 5.0]])
+    sizes = np.tile([2.0, 0.5], (4, 1))
+    moved = apart(places, sizes)
+    for i in range(4):
+        for j in range(i):
+            assert (np.abs(moved[i] - moved[j]) >= sizes[0] - 1e-6).any()
+    np.testing.assert_array_equal(moved[3], places[3])
+    assert np.abs(moved - places).max() < 0.6
+
+
+def test_no_title_runs_into_the_next_panel_or_out_of_the_figure(sampled):
+    stored = sampled()["latents"]["vae"]
+    training = np.random.default_rng(0).normal(size=(30, 2))
+    stored = stored.assign(training_mean=(("training", "latent"), training))
+    names = ("Variational autodecoder (Laplace)", "Variational autodecoder (uniform)")
+    figure = embeddings(dict.fromkeys(names, stored))
+    figure.draw_without_rendering()
+    boxes = [axes._left_title.get_window_extent() for axes in figure.axes]
+    assert boxes[-1].x1 < figure.bbox.x1 and max(box.y1 for box in boxes) < figure.bbox.y1
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))

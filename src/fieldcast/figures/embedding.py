@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
 
 import numpy as np
 import xarray as xr
@@ -13,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from fieldcast.even_spacing import evenly_spaced_indices
-from fieldcast.figures.style import INK, NORMAL_FONT, escape, new_figure, style_axes
+from fieldcast.figures.style import INK, NORMAL_FONT, escape, new_figure, panel_title, style_axes
 
 POINTS, STEPS = 1000, 500  # points and steps of t-SNE; 500 steps more hardly move 1000 points
 MIN_T_SNE_DATA = 10  # data that t-SNE needs: fewer have no neighbourhoods to keep
@@ -44,7 +45,8 @@ def embeddings(latents: Mapping[str, xr.Dataset], seed: int = 0, points: int = P
         is_plane = means.shape[1] == 2
         draw_points(axes, means if is_plane else t_sne(means, seed), labels)
         method = f"{means.shape[1]} components" + ("" if is_plane else ", t-SNE")
-        style_axes(axes, f"{title}\n{method}", "z_0" if is_plane else "", "z_1" if is_plane else "")
+        heading = f"{panel_title(title, columns)}\n{method}"
+        style_axes(axes, heading, "z_0" if is_plane else "", "z_1" if is_plane else "")
         if not is_plane:
             axes.set_xticks([])
             axes.set_yticks([])
@@ -92,19 +94,20 @@ def draw_points(
     labels: Shaped[np.ndarray, " datum"] | None,
     size: float = 5.0,
 ) -> None:
-    """Draw dots, coloured by label, with each label at the median of its dots."""
+    """Draw dots, coloured by label, with each label at the median of its dots, or near it if they would overlap."""
     values = [] if labels is None else sorted(set(labels.tolist()))
     if labels is None or not 1 < len(values) <= MAX_COLOURED_LABELS:
         axes.scatter(*positions.T, s=size, color=UNLABELLED_COLOUR, alpha=0.6, linewidths=0)
         return
     colours = colormaps["tab10" if len(values) <= 10 else "tab20"].colors
     edge = [withStroke(linewidth=2.5, foreground="white")]
-    for label, colour in zip(values, colours, strict=False):
+    medians = np.stack([np.median(positions[labels == label], axis=0) for label in values])
+    sizes = text_sizes(axes, [escape(label) for label in values], np.ptp(positions, axis=0))
+    for label, colour, place in zip(values, colours, apart(medians, sizes), strict=False):
         points = positions[labels == label]
         axes.scatter(*points.T, s=size, color=colour, alpha=0.7, linewidths=0)
-        middle = np.median(points, axis=0)
         axes.text(
-            *middle,
+            *place,
             escape(label),
             fontsize=NORMAL_FONT,
             weight="bold",
@@ -113,3 +116,34 @@ def draw_points(
             ha="center",
             va="center",
         )
+
+
+def text_sizes(
+    axes: Axes, texts: Sequence[str], extent: Float[np.ndarray, " 2"]
+) -> Float[np.ndarray, "text 2"]:
+    """Width and height of bold texts in a panel of its figure's grid, whose data have this extent, about."""
+    spec = axes.get_subplotspec()
+    columns, lines = (1, 1) if spec is None else (spec.get_gridspec().ncols, spec.get_gridspec().nrows)
+    panel = 0.85 * axes.get_figure(root=True).get_size_inches() / [columns, lines]
+    letter = NORMAL_FONT / 72  # height [inches]
+    inches = np.array([[0.65 * letter * len(text), 1.1 * letter] for text in texts])
+    sizes: Float[np.ndarray, "text 2"] = inches * extent / panel
+    return sizes
+
+
+def apart(
+    places: Float[np.ndarray, "text 2"], sizes: Float[np.ndarray, "text 2"]
+) -> Float[np.ndarray, "text 2"]:
+    """Move the centres of texts up and down until none overlaps another; deterministic."""
+    moved = places.copy()
+    for _ in range(200):
+        overlapping = False
+        for i, j in combinations(range(len(moved)), 2):
+            needed = (sizes[i] + sizes[j]) / 2 - np.abs(moved[j] - moved[i])
+            if (needed > 1e-9 * sizes[i]).all():
+                overlapping = True
+                upwards = 1.0 if moved[j, 1] >= moved[i, 1] else -1.0
+                moved[[i, j], 1] += np.array([-1.0, 1.0]) * upwards * needed[1] / 2
+        if not overlapping:
+            break
+    return moved
