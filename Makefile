@@ -64,8 +64,8 @@ classifiers: $(INSTALLED) ## train the classifiers in whose features FID and KID
 	@$(BIN)/python docs/make_classifiers.py \
 		$(if $(MNIST),--mnist $(MNIST)) $(if $(FASHION_MNIST),--fashion-mnist $(FASHION_MNIST))
 
-figures: $(INSTALLED) ## docs/pictures.md from finished runs; RUN=a data_root COMMAND="what made it", others in ARGS
-	@$(BIN)/python docs/make_figures.py $(if $(RUN),--run $(RUN) "$(COMMAND)") $(ARGS)
+figures: $(INSTALLED) ## the pictures of docs/reports from stored numbers; RUNS="FOLDER ..." first stores those of finished runs
+	@$(BIN)/python docs/make_figures.py $(if $(RUNS),--store $(RUNS))
 
 check: $(INSTALLED) ## style, import directions, types
 	@$(BIN)/ruff check

@@ -1,165 +1,263 @@
-"""Figures of the original studies in docs/pictures.md: `make figures`, as the introduction of that page shows.
+"""Pictures of the reports in docs/reports/images, from the numbers in docs/reports/data: `make figures`.
 
-Copies the stored figures of finished runs to docs/images/ and writes the page: for each run its command, a table of
-its scores, and the figures. Each PNG carries the digest of that table as the text `table`, and the test of the page
-compares both, so that no picture is older than its table. `--run FOLDER COMMAND` is given once for each run; a figure
-comes from the first run that has it, and a section without its run is dropped from the page.
+`make figures` draws every picture from the stored numbers alone, those of report 000 by docs/figures_000.py and those
+of reports 001 to 004 here. `make figures RUNS="FOLDER ..."` first stores the numbers of finished runs of the task
+`sample`, which the data roots FOLDER hold, in place of those of the same experiments. `PICTURES` lists the images, the
+experiments and the treatments of each picture; docs/reports/data/images/trained.csv says how long each was trained.
+
+Each PNG carries the digest of its numbers as the text `numbers`, and tests/test_pictures.py compares both, so that no
+picture is older than its numbers.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import io
-import itertools
-import re
+import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
+import xarray as xr
+from matplotlib.figure import Figure
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from fieldcast import lineage
+from fieldcast.encoding.checkpoint import read_header
+from fieldcast.experiments import experiments
+from fieldcast.figures.embedding import embeddings, in_a_plane
+from fieldcast.figures.prior import priors
+from fieldcast.figures.samples import decoded_pictures, denoising, latent_grid, sample_sheet
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "pictures.md"
-IMAGES = ROOT / "docs" / "images"
+DATA = ROOT / "docs" / "reports" / "data" / "images"
+IMAGES = ROOT / "docs" / "reports" / "images"
 MAX_BYTES = 150_000  # size of a picture, at most [bytes]
-MAX_WIDTH = 1300  # width of a picture, at most [pixels]
-COLOURS = (256, 128, 64, 32)  # numbers of colours to try, in this order
-SCORES = {"sample": ("elbo", "iwae", "kl", "fid", "kid"), "forecast": ("crps", "rmse", "ssr")}
+CODES = 1500  # test codes beside a prior, and draws of the prior
+VARIABLE = "image"
+ABOUT = "about"  # name of the array that holds dimensions and attributes of an experiment
+FAMILIES = ("autodecoder", "variational_autodecoder", "variational_autodecoder_uniform")
+Stored = Mapping[str, xr.Dataset]  # by experiment
+Draw = Callable[[Stored], Figure]
 
 
-class PageFigure(NamedTuple):
-    """A figure to show: the file of the task's figures, and its caption."""
+class Shown(NamedTuple):
+    """A picture: its data, experiments with their treatment of images, the numbers it needs, and its function."""
 
-    task: str
-    figure: str
-    caption: str
-
-
-FIGURES = (
-    PageFigure("sample", "priors", "Density of the prior (shaded) and codes of test images"),
-    PageFigure("sample", "samples", "Real images and samples of each model, none selected"),
-    PageFigure("sample", "embeddings", "Codes of test images; more than two components by t-SNE"),
-    PageFigure("sample", "decoded", "Test images, their reconstructions, and samples"),
-    PageFigure("sample", "decoded_part1", "Test images, their reconstructions, and samples"),
-    PageFigure("sample", "decoded_part2", "Test images, their reconstructions, and samples, of other models"),
-    PageFigure("sample", "study_the-kl-weight", "The weights 0, 1 and 30 of the KL divergence"),
-    PageFigure("sample", "latent_grid_vae", "Decoded latents of a VAE on a grid over two components"),
-    PageFigure("sample", "denoising_ddpm", "A diffusion model on its way from noise to an image"),
-    PageFigure("sample", "denoising_ddim", "The same weights, sampled in fewer steps"),
-    PageFigure("forecast", "steps_vae_z500", "The first ten steps of the VAE by Euler's method"),
-    PageFigure(
-        "forecast",
-        "steps_vae_convolutional_past_z500",
-        "The first ten steps of the VAE with convolutional conditioning",
-    ),
-    PageFigure(
-        "forecast", "steps_vae_rk4_z500", "The first ten steps with the weights of the VAE by Runge-Kutta"
-    ),
-    PageFigure("forecast", "stability", "The long rollout, step by step"),
-)
+    images: str  # option `ingestion.images.name`
+    experiments: Mapping[str, str]
+    numbers: Callable[[Path, str], xr.Dataset]
+    draw: Draw
 
 
-def main() -> None:
-    """Write pictures and page."""
+def main() -> int:
+    """Store numbers if asked to, and draw the pictures."""
+    import figures_000
+
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument(
-        "--run",
-        nargs=2,
-        action="append",
-        required=True,
-        metavar=("FOLDER", "COMMAND"),
-        help="data_root, command",
+    parser.add_argument("--store", type=Path, nargs="*", default=[], metavar="FOLDER", help="data roots")
+    for folder in parser.parse_args().store:
+        for name in store(folder):
+            sys.stdout.write(f"{folder}: {name}\n")
+    for file in (*figures_000.draw(), *draw()):
+        sys.stdout.write(f"{file.relative_to(ROOT)}: {file.stat().st_size / 1000:.0f} kB\n")
+    return 0
+
+
+def store(data_root: Path, data: Path = DATA) -> Iterator[str]:
+    """Store the numbers of the pictures to which a data root contributes; yield the names of these pictures."""
+    data.mkdir(parents=True, exist_ok=True)
+    source = str(xr.open_zarr(data_root / "03_primary" / "fields.zarr").attrs["source"])
+    for name, picture in PICTURES.items():
+        if source.split(maxsplit=1)[0] != picture.images:
+            continue
+        stored = load(data / f"{name}.npz")
+        finished = [
+            experiment
+            for experiment, treatment in picture.experiments.items()
+            if treatment_of(data_root, experiment) == treatment
+        ]
+        for experiment in finished:
+            stored[experiment] = picture.numbers(data_root, experiment)
+            note_training(data_root, data / "trained.csv", name, experiment)
+        if finished:
+            ordered = {each: stored[each] for each in picture.experiments if each in stored}
+            save(data / f"{name}.npz", ordered)
+            yield name
+
+
+def treatment_of(data_root: Path, experiment: str) -> str:
+    """The treatment of the images of an experiment whose evaluation is finished; empty if it is not."""
+    examples = data_root / "08_reporting" / "sample" / experiment / "examples.zarr"
+    return str(xr.open_zarr(examples).attrs["treatment"]) if examples.exists() else ""
+
+
+def note_training(data_root: Path, file: Path, picture: str, experiment: str) -> None:
+    """Write steps, epochs and minutes of a training, and its number of images, into a table."""
+    checkpoint = data_root / "06_models" / "sample" / experiment / "checkpoint.safetensors"
+    header = read_header(checkpoint.read_bytes(), experiment)
+    last, (begin, end) = header["history"][-1], header["splits"]["train"]
+    images, steps = end - begin + 1, int(last["step"])
+    epochs, minutes = round(steps * header["fit"]["batch"] / images, 1), round(last["seconds"] / 60, 1)
+    columns = ["picture", "experiment"]
+    new = pd.DataFrame(
+        [[picture, experiment, steps, images, epochs, minutes]],
+        columns=[*columns, "steps", "images", "epochs", "minutes"],
     )
-    runs = {Path(folder): command for folder, command in parser.parse_args().run}
-    missing = [str(folder) for folder in runs if not (folder / "08_reporting").is_dir()]
-    if missing:
-        sys.exit(f"There are no results in {', '.join(missing)}: run the commands first.")
-    introduction = PAGE.read_text(encoding="utf-8").partition("\n## ")[0].rstrip()
-    left = list(FIGURES)
-    sections = []
-    for folder, command in runs.items():
-        for task in SCORES:
-            drawn = [figure for figure in left if figure.task == task and source(folder, figure).exists()]
-            if drawn:
-                left = [figure for figure in left if figure not in drawn]
-                sections.append("\n\n".join(section(folder, task, command, drawn)))
-    PAGE.write_text("\n\n".join([introduction, *sections]) + "\n", encoding="utf-8")
+    both = pd.concat([pd.read_csv(file), new]) if file.exists() else new
+    both = both.drop_duplicates(columns, keep="last").sort_values(columns)
+    file.write_text(both.to_csv(index=False), encoding="utf-8")
 
 
-def source(folder: Path, figure: PageFigure) -> Path:
-    """The stored figure of a run."""
-    return folder / "08_reporting" / "figures" / figure.task / f"{figure.figure}.png"
+def pictured(*kinds: str, first: int = 12) -> Callable[[Path, str], xr.Dataset]:
+    """A function that reads the first examples of these kinds as grey values 0 to 255; all of a grid and a chain."""
+
+    def numbers(data_root: Path, experiment: str) -> xr.Dataset:
+        stored = xr.open_zarr(data_root / "08_reporting" / "sample" / experiment / "examples.zarr").load()
+        kind = np.array([str(each) for each in stored["kind"].to_numpy()])
+        t = stored["chain_time"].to_numpy()
+        limit = np.where(np.isin(kind, ("grid", "snapshot")), len(kind), first)
+        selected = np.isin(kind, kinds) & (stored["number"].to_numpy() < limit) & (t < 999)
+        examples = stored[[VARIABLE]].isel(picture=np.flatnonzero(selected))
+        grey = examples[VARIABLE].round().clip(0, 255).astype("uint8")
+        coords = {
+            "kind": ("picture", kind[selected].astype(str)),
+            "number": examples["number"].astype("int16"),
+        }
+        coords["chain_time"] = examples["chain_time"].astype("int16")
+        names = ("treatment", "grid_components")
+        attrs = {"levels": 256} | {name: stored.attrs[name] for name in names if name in stored.attrs}
+        return xr.Dataset({VARIABLE: (("picture", "y", "x"), grey.to_numpy())}, coords, attrs)
+
+    return numbers
 
 
-def section(folder: Path, task: str, command: str, figures: list[PageFigure]) -> Iterator[str]:
-    """Heading, command, table and pictures of one task of a run."""
-    table = scores(folder, task)
-    yield f"## {'Samples' if task == 'sample' else 'Forecasts'}\n\n```bash\n{command}\n```"
-    yield table
-    for figure in figures:
-        name = f"{figure.task}_{figure.figure}.png"
-        (IMAGES / name).write_bytes(reduced_picture(source(folder, figure), lineage.digest(table)))
-        yield f"![{figure.caption}](images/{name})\n\n*{figure.caption}.*"
+def codes_and_prior(data_root: Path, experiment: str) -> xr.Dataset:
+    """Posterior draws of test images, draws of the prior, and its density on a grid."""
+    latents = latents_of(data_root, experiment)
+    kept = latents[["drawn", "prior", "log_density"]].isel(datum=slice(CODES), draw=slice(CODES))
+    kept = kept.assign_coords(label=("datum", kept["label"].to_numpy().astype(str)))
+    return (
+        kept.assign(log_density=kept["log_density"].clip(min=-50))
+        .astype("float16")
+        .assign_attrs(latents.attrs)
+    )
 
 
-def scores(folder: Path, task: str) -> str:
-    """Scores of a run as a table in Markdown: of forecasts after the first, the middle and the last lead time."""
-    board = pd.read_csv(folder / "08_reporting" / f"leaderboard_{task}.csv")
-    columns = ["score"]
-    if task == "forecast":
-        leads = sorted(board["lead_hours"].unique())
-        board = board[(board["variable"] == "all") & (board["region"] == board["region"].iloc[0])]
-        board = board[board["lead_hours"].isin([leads[0], leads[len(leads) // 2], leads[-1]])]
-        columns.append("lead_hours")
-    board = board[board["score"].isin(SCORES[task])]
-    wide = board.pivot_table(index="experiment", columns=columns, values="value", sort=False)
-    head = [
-        " ".join(heading(part) for part in ([name] if isinstance(name, str) else name))
-        for name in wide.columns
-    ]
-    lines = [f"| {' | '.join(['experiment', *head])} |", "|---" * (len(head) + 1) + "|"]
-    lines += [
-        f"| `{name}` | {' | '.join('-' if pd.isna(value) else f'{value:.4g}' for value in row)} |"
-        for name, row in zip(wide.index, wide.to_numpy(), strict=True)
-    ]
-    return "\n".join(lines)
+def plane(data_root: Path, experiment: str) -> xr.Dataset:
+    """Codes of training and of test images, in a plane by t-SNE."""
+    return in_a_plane(latents_of(data_root, experiment)).astype("float16")
 
 
-def heading(label: str | float) -> str:
-    """A score's name, or a lead time [hours] in days."""
-    return label if isinstance(label, str) else f"{label / 24:g} d"
+def latents_of(data_root: Path, experiment: str) -> xr.Dataset:
+    """The latents that a run stored, without its numbers of draws."""
+    latents = xr.open_zarr(data_root / "07_model_output" / "sample" / experiment / "latents.zarr").load()
+    return latents.assign_attrs(dict.fromkeys(latents.attrs)).drop_attrs()
 
 
-def reduced_picture(file: Path, digest: str) -> bytes:
-    """The picture with the digest of its table, in as few pixels and colours as its size requires."""
-    text = PngInfo()
-    text.add_text("table", digest)
-    with Image.open(file) as stored:
-        picture = stored.convert("RGB")
-    picture.thumbnail((MAX_WIDTH, 2 * MAX_WIDTH), Image.Resampling.LANCZOS)
-    for colours in itertools.chain(COLOURS, itertools.repeat(COLOURS[-1])):
+def save(file: Path, stored: Stored) -> None:
+    """Write the numbers of a picture as a compressed NumPy archive, without pickles."""
+    arrays: dict[str, np.ndarray] = {}
+    for experiment, numbers in stored.items():
+        variables = {str(name): numbers[name] for name in (*numbers.data_vars, *numbers.coords)}
+        arrays |= {f"{experiment}/{name}": values.to_numpy() for name, values in variables.items()}
+        about = {
+            "dims": {name: values.dims for name, values in variables.items()},
+            "coords": list(numbers.coords),
+            "attrs": numbers.attrs,
+        }
+        arrays[f"{experiment}/{ABOUT}"] = np.array(json.dumps(about))
+    part = file.with_suffix(".part.npz")
+    np.savez_compressed(part, **arrays)
+    part.replace(file)
+
+
+def load(file: Path) -> dict[str, xr.Dataset]:
+    """Read the numbers of a picture by experiment; empty without a file."""
+    if not file.exists():
+        return {}
+    stored = {}
+    with np.load(file) as arrays:
+        for key in (key for key in arrays.files if key.endswith(f"/{ABOUT}")):
+            experiment, about = key.removesuffix(f"/{ABOUT}"), json.loads(str(arrays[key]))
+            variables = {name: (dims, arrays[f"{experiment}/{name}"]) for name, dims in about["dims"].items()}
+            numbers = xr.Dataset(variables, attrs=about["attrs"]).set_coords(about["coords"])
+            halves = {
+                name: v.astype("float32") for name, v in numbers.variables.items() if v.dtype == "float16"
+            }
+            stored[experiment] = numbers.assign({n: v for n, v in halves.items() if n in numbers.data_vars})
+    return stored
+
+
+def draw(data: Path = DATA, images: Path = IMAGES) -> list[Path]:
+    """Draw the pictures of which the numbers of all experiments are stored; return their files."""
+    from figures_000 import small_picture
+
+    images.mkdir(parents=True, exist_ok=True)
+    files = []
+    for name, picture in PICTURES.items():
+        numbers = data / f"{name}.npz"
+        stored = load(numbers)
+        if set(stored) != set(picture.experiments):
+            continue
+        figure = picture.draw({experiment: stored[experiment] for experiment in picture.experiments})
+        text = PngInfo()
+        text.add_text("numbers", digest(numbers))
         buffer = io.BytesIO()
-        palette = picture.quantize(colours, dither=Image.Dither.NONE)
-        palette.save(buffer, format="PNG", optimize=True, pnginfo=text)
-        if buffer.tell() <= MAX_BYTES:
-            break
-        picture = picture.resize((int(picture.width * 0.9), int(picture.height * 0.9)))
-    return buffer.getvalue()
+        with Image.open(io.BytesIO(small_picture(figure))) as drawn:
+            drawn.save(buffer, format="PNG", optimize=True, pnginfo=text)
+        files.append(images / f"{name}.png")
+        files[-1].write_bytes(buffer.getvalue())
+    return files
 
 
-def tables_of_pictures(page: str) -> dict[str, str]:
-    """Digest of the table above each picture of the page."""
-    digests: dict[str, str] = {}
-    for part in page.split("\n## ")[1:]:
-        table = re.findall(r"(?:^\|.*\n)+", part, re.M)[0].rstrip("\n")
-        digests |= {name: lineage.digest(table) for name in re.findall(r"\]\(images/([\w.-]+)\)", part)}
-    return digests
+def digest(file: Path) -> str:
+    """Digest of the numbers of a picture."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+
+
+def labelled(stored: Stored) -> dict[str, xr.Dataset]:
+    """Numbers by the label of their experiment."""
+    return {LABELS[experiment]: numbers for experiment, numbers in stored.items()}
+
+
+def of_first(function: Callable[[xr.Dataset, str, str], Figure]) -> Draw:
+    """Draw the only experiment of a picture."""
+    return lambda stored: next(
+        function(numbers, VARIABLE, LABELS[experiment]) for experiment, numbers in stored.items()
+    )
+
+
+LABELS = {
+    each.name: each.about.label for each in experiments(ROOT / "conf").values() if each.task == "sample"
+}
+VAES = dict.fromkeys(("vae", "vae_mixture", "vae_vamp", "vae_flow"), "threshold")
+PICTURES = {
+    "embeddings": Shown("fashion_mnist", dict.fromkeys(FAMILIES, "grey"), plane, lambda s: embeddings(labelled(s))),
+    "decoded_codes": Shown(
+        "fashion_mnist", dict.fromkeys(FAMILIES, "grey"), pictured("truth", "reconstruction", "sample", first=10),
+        lambda s: decoded_pictures(labelled(s), VARIABLE),
+    ),
+    "priors": Shown("mnist", VAES, codes_and_prior, lambda s: priors(labelled(s))),
+    "samples": Shown(
+        "mnist", {"vae_flow": "dequantised", "flow_two_networks": "dequantised", "ddpm": "symmetric"},
+        pictured("real", "sample"), lambda s: sample_sheet(labelled(s), VARIABLE),
+    ),
+    "kl_weight": Shown(
+        "mnist", dict.fromkeys(("vae_kl0", "vae", "vae_kl30"), "threshold"),
+        pictured("truth", "reconstruction", "sample", first=10), lambda s: decoded_pictures(labelled(s), VARIABLE),
+    ),
+    "latent_grid": Shown("fashion_mnist", {"vae_grey": "grey"}, pictured("grid"), of_first(latent_grid)),
+    "denoising": Shown("mnist", {"ddpm": "symmetric"}, pictured("snapshot"), of_first(denoising)),
+    "denoising_fashion_mnist": Shown(
+        "fashion_mnist", {"ddpm": "symmetric"}, pictured("snapshot"), of_first(denoising)
+    ),
+}  # fmt: skip
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,80 +1,103 @@
-"""The pictures of docs/pictures.md are of the run whose table stands above them."""
+"""The pictures of the reports are drawn from the stored numbers, and none is older than its numbers."""
 
-import importlib.util
+import importlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from PIL import Image
 
-from fieldcast import lineage
-
 ROOT = Path(__file__).parents[1]
+MAX_NUMBERS = 1_200_000  # size of all stored numbers, at most [bytes]
 
 
 @pytest.fixture(scope="module")
-def program() -> ModuleType:
+def program() -> Iterator[ModuleType]:
     """docs/make_figures.py, which is no part of the package."""
-    spec = importlib.util.spec_from_file_location("make_figures", ROOT / "docs/make_figures.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["make_figures"] = module
-    spec.loader.exec_module(module)
-    return module
+    sys.path.insert(0, str(ROOT / "docs"))
+    yield importlib.import_module("make_figures")
+    sys.path.remove(str(ROOT / "docs"))
 
 
-def test_every_picture_carries_the_digest_of_the_table_above_it(program: ModuleType) -> None:
-    digests = program.tables_of_pictures((ROOT / "docs/pictures.md").read_text())
-    assert digests
-    for name, digest in digests.items():
-        with Image.open(ROOT / "docs/images" / name) as picture:
-            assert picture.text["table"] == digest, f"{name} is of another run than the table above it"
-        assert (ROOT / "docs/images" / name).stat().st_size <= program.MAX_BYTES
+def numbers_of(picture: Path) -> str:
+    with Image.open(picture) as opened:
+        return str(opened.text["numbers"])
+
+
+def test_every_picture_is_drawn_from_its_numbers_and_stored_with_their_digest(
+    program: ModuleType, tmp_path: Path
+) -> None:
+    drawn = program.draw(images=tmp_path)
+    complete = [
+        name
+        for name, picture in program.PICTURES.items()
+        if set(program.load(program.DATA / f"{name}.npz")) == set(picture.experiments)
+    ]
+    assert [file.stem for file in drawn] == complete and "priors" in complete
+    for file in drawn:
+        stored = program.IMAGES / file.name
+        assert stored.exists(), f"make figures draws {file.name}"
+        assert numbers_of(file) == numbers_of(stored), f"{file.name} is older than its numbers: make figures"
+        assert max(file.stat().st_size, stored.stat().st_size) <= program.MAX_BYTES
+        with Image.open(file) as new, Image.open(stored) as old:
+            assert new.size == old.size
+    assert sum(file.stat().st_size for file in program.DATA.iterdir()) <= MAX_NUMBERS
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Path:
-    """A run with two figures and a leaderboard."""
-    reporting = tmp_path / "run/08_reporting"
-    (reporting / "figures/sample").mkdir(parents=True)
-    for name in ("priors", "samples"):
-        Image.new("RGB", (1800, 400), "red").save(reporting / f"figures/sample/{name}.png")
-    board = pd.DataFrame({"experiment": ["vae", "flow"], "score": ["fid", "fid"], "value": [4.0, 0.5]})
-    board.to_csv(reporting / "leaderboard_sample.csv", index=False)
-    return tmp_path / "run"
-
-
-def test_the_command_writes_pictures_that_belong_to_their_table_until_it_changes(
-    program: ModuleType, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    page = tmp_path / "pictures.md"
-    page.write_text("# Pictures\n\nIntroduction.\n\n## Old\n")
-    monkeypatch.setattr(program, "PAGE", page)
-    monkeypatch.setattr(program, "IMAGES", tmp_path)
-    monkeypatch.setattr(sys, "argv", ["make_figures", "--run", str(run), "kedro run --env digits"])
-    program.main()
-    text = page.read_text()
-    assert text.startswith(
-        "# Pictures\n\nIntroduction.\n\n## Samples\n\n```bash\nkedro run --env digits\n```\n\n| experiment | fid |"
+def run(tmp_path: Path, program: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A finished run on Fashion-MNIST: a VAE of grey values with a decoded grid."""
+    root = tmp_path / "run"
+    fields = xr.Dataset({"image": (("sample", "y", "x"), np.zeros((5, 28, 28)))})
+    fields.assign_attrs(source="fashion_mnist of 'a folder'").to_zarr(root / "03_primary/fields.zarr")
+    rng = np.random.default_rng(0)
+    kind = np.repeat(["grid", "real"], [100, 36])
+    examples = xr.Dataset(
+        {"image": (("picture", "y", "x"), rng.uniform(-0.4, 255.4, (136, 28, 28)))},
+        {
+            "kind": ("picture", kind),
+            "number": ("picture", np.r_[:100, :36]),
+            "chain_time": ("picture", -np.ones(136)),
+        },
+        {"treatment": "grey", "grid_components": [2, 5]},
     )
-    digests = program.tables_of_pictures(text)
-    assert sorted(digests) == ["sample_priors.png", "sample_samples.png"]
-    with Image.open(tmp_path / "sample_priors.png") as picture:
-        assert (
-            picture.text["table"]
-            == digests["sample_priors.png"]
-            == lineage.digest(program.scores(run, "sample"))
-        )
-        assert picture.width == program.MAX_WIDTH
-    later = program.tables_of_pictures(text.replace("0.5", "0.6"))
-    assert later["sample_priors.png"] != digests["sample_priors.png"]
+    examples.to_zarr(root / "08_reporting/sample/vae_grey/examples.zarr")
+    (root / "06_models/sample/vae_grey").mkdir(parents=True)
+    (root / "06_models/sample/vae_grey/checkpoint.safetensors").touch()
+    header = {"history": [{"step": 20, "seconds": 90.0}], "splits": {"train": [0, 3]}, "fit": {"batch": 2}}
+    monkeypatch.setattr(program, "read_header", lambda data, name: header)
+    return root
 
 
-def test_a_folder_without_results_is_refused(
-    program: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_finished_run_is_stored_and_drawn_until_another_replaces_it(
+    program: ModuleType, run: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["make_figures", "--run", str(tmp_path), "kedro run"])
-    with pytest.raises(SystemExit, match="no results in"):
-        program.main()
+    data, images = tmp_path / "data", tmp_path / "images"
+    assert list(program.store(run, data)) == ["latent_grid"]
+    (stored,) = program.load(data / "latent_grid.npz").values()
+    examples = xr.open_zarr(run / "08_reporting/sample/vae_grey/examples.zarr")
+    grid = examples["image"].isel(picture=slice(0, 100)).to_numpy()
+    assert stored["image"].dtype == "uint8" and stored.attrs["grid_components"] == [2, 5]
+    np.testing.assert_allclose(stored["image"], grid, atol=0.5)
+    trained = pd.read_csv(data / "trained.csv")
+    assert trained.iloc[0].tolist() == ["latent_grid", "vae_grey", 20, 4, 10.0, 1.5]
+    (picture,) = program.draw(data, images)
+    first = numbers_of(picture)
+    examples.assign(image=255 - examples["image"]).drop_encoding().to_zarr(
+        run / "08_reporting/sample/vae_grey/examples.zarr", mode="w"
+    )
+    list(program.store(run, data))
+    assert len(pd.read_csv(data / "trained.csv")) == 1
+    assert first != program.digest(data / "latent_grid.npz") == numbers_of(*program.draw(data, images))
+
+
+def test_numbers_of_another_treatment_are_not_taken(program: ModuleType, run: Path, tmp_path: Path) -> None:
+    examples = xr.open_zarr(run / "08_reporting/sample/vae_grey/examples.zarr").load().drop_encoding()
+    examples.attrs["treatment"] = "threshold"
+    examples.to_zarr(run / "08_reporting/sample/vae_grey/examples.zarr", mode="w")
+    assert list(program.store(run, tmp_path / "data")) == []

@@ -88,6 +88,7 @@ def test_dots_have_the_colour_of_their_label_and_both_axes_one_scale(sampled):
     dots = [item for item in axes.collections if isinstance(item, PathCollection)]
     colours = {tuple(item.get_facecolor()[0][:3]) for item in dots}
     assert len(dots) == len(colours) == 4
+    assert [item.get_text() for item in axes.get_figure().legends[0].get_texts()] == ["0", "1", "2", "3"]
     assert axes.get_aspect() == 1
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
     assert np.isclose(right - left, high - low)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -21,7 +22,7 @@ MIN_T_SNE_DATA = 10  # data that t-SNE needs: fewer have no neighbourhoods to ke
 MAX_COLOURED_LABELS = 20  # labels with a colour each
 UNLABELLED_COLOUR = "#44627d"  # colour of dots without such labels
 
-Panel = tuple[str, Float[np.ndarray, "datum latent"], Shaped[np.ndarray, " datum"] | None]
+Panel = tuple[str, Float[np.ndarray, "datum 2"], Shaped[np.ndarray, " datum"] | None, int]
 
 
 def embeddings(latents: Mapping[str, xr.Dataset], seed: int = 0, points: int = POINTS) -> Figure:
@@ -31,7 +32,8 @@ def embeddings(latents: Mapping[str, xr.Dataset], seed: int = 0, points: int = P
     reduced to two by t-SNE (van der Maaten and Hinton, Journal of Machine Learning Research 9, 2008, 2579-2605):
     neighbours stay neighbours, while distances between clusters, their sizes and the axes have no meaning.
     """
-    panels = [panel for name, codes in latents.items() for panel in panels_of(name, codes, points)]
+    reduced = {name: in_a_plane(codes, seed, points) for name, codes in latents.items()}
+    panels = [panel for name, codes in reduced.items() for panel in panels_of(name, codes)]
     columns = (
         4 if any("training_mean" in codes for codes in latents.values()) else min(3, max(2, len(panels)))
     )
@@ -41,10 +43,11 @@ def embeddings(latents: Mapping[str, xr.Dataset], seed: int = 0, points: int = P
     axes_of = figure.subplots(lines, columns, squeeze=False).ravel()
     for axes in axes_of[len(panels) :]:
         axes.set_visible(False)
-    for axes, (title, means, labels) in zip(axes_of, panels, strict=False):
-        is_plane = means.shape[1] == 2
-        draw_points(axes, means if is_plane else t_sne(means, seed), labels)
-        method = f"{means.shape[1]} components" + ("" if is_plane else ", t-SNE")
+    for axes, (title, positions, labels, components) in zip(axes_of, panels, strict=False):
+        is_plane = components == 2
+        draw_points(axes, positions, labels)
+        name_points(axes, positions, labels)
+        method = f"{components} components" + ("" if is_plane else ", t-SNE")
         heading = f"{panel_title(title, columns)}\n{method}"
         style_axes(axes, heading, "z_0" if is_plane else "", "z_1" if is_plane else "")
         if not is_plane:
@@ -53,16 +56,38 @@ def embeddings(latents: Mapping[str, xr.Dataset], seed: int = 0, points: int = P
     return figure
 
 
-def panels_of(name: str, codes: xr.Dataset, points: int) -> Iterator[Panel]:
-    """Title, codes and labels of at most `points` training data of a table, and of test data."""
-    prefixes = {"training": "training_", "datum": ""} if "training_mean" in codes else {"datum": ""}
-    for dim, prefix in prefixes.items():
+def in_a_plane(codes: xr.Dataset, seed: int = 0, points: int = POINTS) -> xr.Dataset:
+    """Two numbers for each of at most `points` test data and training data: the codes, or more components by t-SNE.
+
+    Variables mean (datum, latent) and, where the codes have it, training_mean (training, latent), with their labels;
+    attrs["components"] is the number of components of the codes. A data set with that attribute is returned as it is.
+    """
+    if "components" in codes.attrs:
+        return codes
+    reduced = xr.Dataset(attrs={"components": codes.sizes["latent"]})
+    for dim, prefix in prefixes_of(codes).items():
         subset = evenly_spaced_indices(codes.sizes[dim], points)
         means = codes[f"{prefix}mean"].isel({dim: subset}).to_numpy().astype(float)
-        label = f"{prefix}label"
-        labels = codes[label].to_numpy()[subset] if label in codes.coords else None
+        positions = means if means.shape[1] == 2 else t_sne(means, seed)
+        reduced[f"{prefix}mean"] = ((dim, "latent"), positions)
+        if (label := f"{prefix}label") in codes.coords:
+            reduced = reduced.assign_coords({label: (dim, codes[label].to_numpy()[subset])})
+    return reduced
+
+
+def prefixes_of(codes: xr.Dataset) -> dict[str, str]:
+    """Prefixes of the variables of training data, if there are any, and of test data, by dimension."""
+    return {"training": "training_", "datum": ""} if "training_mean" in codes else {"datum": ""}
+
+
+def panels_of(name: str, codes: xr.Dataset) -> Iterator[Panel]:
+    """Title, positions, labels and number of components of the training data of a table, and of test data."""
+    prefixes = prefixes_of(codes)
+    for dim, prefix in prefixes.items():
+        positions = codes[f"{prefix}mean"].to_numpy().astype(float)
+        labels = codes[f"{prefix}label"].to_numpy() if f"{prefix}label" in codes.coords else None
         suffix = {"training": ", training", "datum": ", test" if len(prefixes) > 1 else ""}[dim]
-        yield f"{name}{suffix}", means, labels
+        yield f"{name}{suffix}", positions, labels, int(codes.attrs["components"])
 
 
 def can_be_shown(latents: xr.Dataset) -> bool:
@@ -94,28 +119,36 @@ def draw_points(
     labels: Shaped[np.ndarray, " datum"] | None,
     size: float = 5.0,
 ) -> None:
-    """Draw dots, coloured by label, with each label at the median of its dots, or near it if they would overlap."""
-    values = [] if labels is None else sorted(set(labels.tolist()))
-    if labels is None or not 1 < len(values) <= MAX_COLOURED_LABELS:
+    """Draw dots, coloured by label, with an entry for the legend of each label."""
+    values = coloured_labels(labels)
+    if labels is None or not values:
         axes.scatter(*positions.T, s=size, color=UNLABELLED_COLOUR, alpha=0.6, linewidths=0)
         return
     colours = colormaps["tab10" if len(values) <= 10 else "tab20"].colors
-    edge = [withStroke(linewidth=2.5, foreground="white")]
+    for label, colour in zip(values, colours, strict=False):
+        points, name = positions[labels == label], escape(label)
+        axes.scatter(*points.T, s=size, color=colour, alpha=0.7, linewidths=0, label=name)
+
+
+def coloured_labels(labels: Shaped[np.ndarray, " datum"] | None) -> list[Any]:
+    """The labels in ascending order; none where they are not told apart by colours."""
+    values = [] if labels is None else sorted(set(labels.tolist()))
+    return values if 1 < len(values) <= MAX_COLOURED_LABELS else []
+
+
+def name_points(
+    axes: Axes, positions: Float[np.ndarray, "datum 2"], labels: Shaped[np.ndarray, " datum"] | None
+) -> None:
+    """Write each label at the median of its dots, or near it where labels would overlap."""
+    values = coloured_labels(labels)
+    if not values:
+        return
     medians = np.stack([np.median(positions[labels == label], axis=0) for label in values])
     sizes = text_sizes(axes, [escape(label) for label in values], np.ptp(positions, axis=0))
-    for label, colour, place in zip(values, colours, apart(medians, sizes), strict=False):
-        points = positions[labels == label]
-        axes.scatter(*points.T, s=size, color=colour, alpha=0.7, linewidths=0)
-        axes.text(
-            *place,
-            escape(label),
-            fontsize=NORMAL_FONT,
-            weight="bold",
-            color=INK,
-            path_effects=edge,
-            ha="center",
-            va="center",
-        )
+    edge = [withStroke(linewidth=2.5, foreground="white")]
+    style = {"fontsize": NORMAL_FONT, "weight": "bold", "color": INK, "path_effects": edge}
+    for label, place in zip(values, apart(medians, sizes), strict=True):
+        axes.text(*place, escape(label), ha="center", va="center", **style)
 
 
 def text_sizes(

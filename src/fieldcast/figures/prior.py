@@ -11,7 +11,7 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 
 from fieldcast.figures.embedding import draw_points
-from fieldcast.figures.style import INK, SMALL_FONT, new_figure, percent, style_axes
+from fieldcast.figures.style import INK, SMALL_FONT, draw_legend, new_figure, percent, style_axes
 from fieldcast.scores.latent_codes import limits_of, mass_beyond, most_active
 
 BEYOND = (0.0, 0.01, 0.05, 0.2, 0.5, 1.0)  # mass of the prior beyond the borders of its shades
@@ -42,6 +42,7 @@ def priors(latents: Mapping[str, xr.Dataset]) -> Figure:
         first, second = most_active(codes)
         style_axes(axes, name, f"z_{first}", f"z_{second}")
         axes.grid(False)
+    draw_legend(figure, *panels.ravel(), handlelength=1.0, markerscale=3.0)
     return figure
 
 
@@ -68,7 +69,7 @@ def draw_prior(axes: Axes, latents: xr.Dataset) -> None:
     labels = latents["label"].to_numpy()[: len(drawn)] if "label" in latents.coords else None
     size = float(np.clip(MAX_POINTS / max(1, len(drawn)), 2.5, 15.0))
     inside = ((low <= drawn) & (drawn <= high)).all(1)
-    draw_points(axes, drawn[inside], None if labels is None else labels[inside], size=size)
+    draw_points(axes, np.where(inside[:, None], drawn, np.nan), labels, size=size)
     if not inside.all():
         edge = np.clip(drawn[~inside], low, high)
         axes.scatter(*edge.T, s=3 * size, facecolors="none", edgecolors=INK, linewidths=0.6, clip_on=False)
