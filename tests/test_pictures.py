@@ -101,3 +101,51 @@ def test_numbers_of_another_treatment_are_not_taken(program: ModuleType, run: Pa
     examples.attrs["treatment"] = "threshold"
     examples.to_zarr(run / "08_reporting/sample/vae_grey/examples.zarr", mode="w")
     assert list(program.store(run, tmp_path / "data")) == []
+
+
+def made_up(program: ModuleType, picture: str, place: int) -> xr.Dataset:
+    """Numbers of one experiment of a picture, in the form in which they are stored."""
+    rng = np.random.default_rng(place)
+    label = np.array(["Ankle boot", "T-shirt/top", "Pullover"])[np.arange(120) % 3]
+    if picture == "embeddings":
+        codes = {"mean": (("datum", "latent"), rng.normal(size=(120, 2)))}
+        codes["training_mean"] = (("training", "latent"), rng.normal(size=(120, 2)))
+        coords = {"label": ("datum", label), "training_label": ("training", label)}
+        return xr.Dataset(codes, coords, {"components": 100}).astype("float16")
+    if picture == "priors":
+        u = np.linspace(-4, 4, 21)
+        drawn, prior = rng.normal(size=(2, 120, 2))
+        return xr.Dataset(
+            {"drawn": (("datum", "latent"), drawn), "prior": (("draw", "latent"), prior),
+             "log_density": (("v", "u"), -(u[:, None] ** 2 + u**2) / 2 - np.log(2 * np.pi))},
+            {"label": ("datum", label), "u": u, "v": u},
+        ).astype("float16")  # fmt: skip
+    kinds = {"truth": 10, "reconstruction": 10, "sample": 12, "real": 12, "grid": 100, "snapshot": 24}
+    kind = np.concatenate([np.full(count, name) for name, count in kinds.items()])
+    number = np.concatenate([np.arange(count) for count in kinds.values()])
+    t = np.full(len(kind), -1)
+    number[-24:], t[-24:] = np.arange(24) % 4, np.repeat([200, 100, 50, 20, 10, 0], 4)
+    grey = np.broadcast_to(rng.integers(0, 256, (len(kind), 1, 1), "uint8"), (len(kind), 28, 28))
+    treatment = list(program.PICTURES[picture].experiments.values())[place]
+    return xr.Dataset(
+        {"image": (("picture", "y", "x"), grey)},
+        {"kind": ("picture", kind), "number": ("picture", number), "chain_time": ("picture", t)},
+        {"levels": 256, "treatment": treatment, "grid_components": [0, 1]},
+    )
+
+
+def test_every_picture_is_drawn_once_all_its_experiments_are_stored(
+    program: ModuleType, tmp_path: Path
+) -> None:
+    for name, picture in program.PICTURES.items():
+        numbers = {each: made_up(program, name, place) for place, each in enumerate(picture.experiments)}
+        for size in sorted({1, len(numbers)}):
+            program.save(tmp_path / f"{name}.npz", dict(list(numbers.items())[:size]))
+            assert (program.draw(tmp_path, tmp_path) != []) == (size == len(numbers))
+        for experiment, stored in program.load(tmp_path / f"{name}.npz").items():
+            assert stored.attrs == numbers[experiment].attrs
+            for variable in stored.variables:
+                np.testing.assert_array_equal(stored[variable], numbers[experiment][variable])
+        with Image.open(tmp_path / f"{name}.png") as picture_file:
+            assert picture_file.width >= 600
+        (tmp_path / f"{name}.npz").unlink()
