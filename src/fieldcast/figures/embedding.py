@@ -157,7 +157,8 @@ def text_sizes(
     """Width and height of bold texts in a panel of its figure's grid, whose data have this extent, about."""
     spec = axes.get_subplotspec()
     columns, lines = (1, 1) if spec is None else (spec.get_gridspec().ncols, spec.get_gridspec().nrows)
-    panel = 0.85 * axes.get_figure(root=True).get_size_inches() / [columns, lines]
+    room = np.array([0.85, 0.65])  # the rest is margins and titles
+    panel = room * axes.get_figure(root=True).get_size_inches() / [columns, lines]
     letter = NORMAL_FONT / 72  # height [inches]
     inches = np.array([[0.65 * letter * len(text), 1.1 * letter] for text in texts])
     sizes: Float[np.ndarray, "text 2"] = inches * extent / panel
