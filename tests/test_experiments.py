@@ -111,7 +111,9 @@ def test_the_demo_and_the_reports_are_choices(conf: Path) -> None:
     assert (chosen["demo"].needs, chosen["report_000"].needs) == (None, "fields")
     for body in ("[forecast.a]", "{needs: sounds, experiments: [forecast.a]}", "{experiments: [forecast.a]}"):
         reports.write_text(f"reports: {{report_000: {body}}}")
-        with pytest.raises(InputError, match=r"report_000 must give the experiments of a report, and as its needs"):
+        with pytest.raises(
+            InputError, match=r"report_000 must give the experiments of a report, and as its needs"
+        ):
             selections(conf, expected)
     demo.write_text("demo: [forecast.bb]")
     with pytest.raises(

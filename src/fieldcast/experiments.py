@@ -153,7 +153,11 @@ def selections(conf: Path, by_address: Mapping[str, Experiment]) -> dict[str, Se
         listed["demo"] = Selection(_experiments(addresses, by_address, file.relative_to(conf.parent)))
     file = folder / "reports.yml"
     for name, body in (_yaml(file, conf).get("reports", {}) if file.exists() else {}).items():
-        if not isinstance(body, Mapping) or set(body) != {"needs", "experiments"} or body["needs"] not in DATA:
+        if (
+            not isinstance(body, Mapping)
+            or set(body) != {"needs", "experiments"}
+            or body["needs"] not in DATA
+        ):
             raise InputError(
                 f"{file.relative_to(conf.parent)}: {name} must give the experiments of a report, and as its needs "
                 f"{' or '.join(DATA)}."

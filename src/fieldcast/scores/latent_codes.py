@@ -21,7 +21,9 @@ def limits_of(drawn: Float[np.ndarray, "datum 2"]) -> Float[np.ndarray, "end 2"]
     is also visible where there are none. Single draws of a prior may be far away, and do not count.
     """
     finite = drawn[np.isfinite(drawn).all(1)]
-    low = np.quantile(finite, 0.005, axis=0, method="higher")  # so that it is none of few codes that is far away
+    low = np.quantile(
+        finite, 0.005, axis=0, method="higher"
+    )  # so that it is none of few codes that is far away
     high = np.quantile(finite, 0.995, axis=0, method="lower")
     middle, half = (low + high) / 2, 0.75 * (high - low).max()
     return np.stack([middle - half, middle + half])
