@@ -46,8 +46,9 @@ from fieldcast.fields import climatology as climatologies
 from fieldcast.fields import normalisation as normalisations
 from fieldcast.fields.conventions import time_varying
 from fieldcast.fields.ingest import ingest
-from fieldcast.fields.planet.dynamics import STATE_STEP, Planet, rounded
+from fieldcast.fields.planet.dynamics import Planet, rounded
 from fieldcast.fields.planet.options import PlanetOptions
+from fieldcast.fields.planet.parameters import STATE_STEP
 from fieldcast.fields.planet.weather import VARIABLES, stored, weather, with_attributes
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.fields.splits import SplitRanges, make, select

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from fieldcast.scores import bootstrap
+from fieldcast.scores.bootstrap import block_length, interval, mean_and_resamples
 from fieldcast.scores.metrics import METRICS
 from fieldcast.scores.regions import WHOLE
 
@@ -58,11 +58,11 @@ def difference(score: str, ours: Sequence[pd.DataFrame], reference: Sequence[pd.
     """
     values = []
     times = ours[0].columns.to_numpy().astype("datetime64[s]")
-    weights = bootstrap.mean_and_resamples(len(times), bootstrap.block_length(times))
+    weights = mean_and_resamples(len(times), block_length(times))
     names = list(METRICS[score].statistics)
     for tables in (ours, reference):
         mean = np.mean([table.loc[names].to_numpy() for table in tables], axis=0)
         values.append(METRICS[score].function(*(weights @ statistic for statistic in mean)))
     gap = values[0] - values[1]
-    (low,), (high,) = bootstrap.interval(gap[1:, None])
+    (low,), (high,) = interval(gap[1:, None])
     return Difference(*map(float, (values[0][0], values[1][0], gap[0], low, high)))

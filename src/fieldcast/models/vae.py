@@ -178,8 +178,8 @@ class ConditionalVAE(Autoencoder):
     def __init__(
         self, space: Space, encoder: Encoder | None = None, decoder: Decoder | None = None,
         likelihood: Likelihood | None = None, prior: Prior | None = None, latent: Count = 200,
-        history: Number = 0, random: Number = 0, kl_weight: NonNegative = 1.0, kl_warm_up: Sequence[float | int] = (0, 0),
-        likelihood_noise: bool = False,
+        history: Number = 0, random: Number = 0, kl_weight: NonNegative = 1.0,
+        kl_warm_up: Sequence[float | int] = (0, 0), likelihood_noise: bool = False,
     ):  # fmt: skip
         super().__init__(space, kl_weight, kl_warm_up, likelihood_noise)
         self.history, self.random = history, random

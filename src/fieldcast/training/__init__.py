@@ -11,6 +11,7 @@ state_source  the states of a split, indexed in order of time; streamed: states 
 problem   what a task defines for the training of its models
 batches   the training batches of each task; batch_order: the data of each step
 tuning    choices made on the validation split
+latent_use  whether the decoder of a VAE uses its latent
 calibration   filters fitted in cycles over the training split; cycle_periods: the states that these cycles run over
 pool_weights  the weights of a pooled ensemble
 emos_fit  the coefficients of calibrated forecasts
