@@ -198,10 +198,9 @@ def test_codes_and_the_prior(images: xr.Dataset, space: Space) -> None:
     assert result["label"].values.tolist() == images["label"].values[60:][[0, 10, 19, 29]].tolist()
     at = result["log_density"].sel(u=1.04, v=-2.0, method="nearest")
     assert np.isclose(at, stats.norm.logpdf(at["u"]) + stats.norm.logpdf(at["v"]), atol=1e-4)
-    drawn = np.concatenate([result["drawn"], result["prior"]])
-    for place, axis in enumerate("uv"):  # the density is known wherever there are codes
-        assert result[axis].min() < np.quantile(drawn[:, place], 0.01)
-        assert result[axis].max() > np.quantile(drawn[:, place], 0.99)
+    codes = np.sort(result["drawn"], axis=0)
+    for place, axis in enumerate("uv"):  # the density is known wherever there are codes, but for one far away
+        assert result[axis].min() < codes[1, place] and result[axis].max() > codes[-2, place]
     assert not latents(built(DIFFUSION, space), examine(built(DIFFUSION, space), part, 2, GREY, 0), part, 0)
 
 

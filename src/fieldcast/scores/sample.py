@@ -134,7 +134,7 @@ def prior_scores(latents: xr.Dataset) -> Iterator[tuple[str, Score]]:
     """Yield outside_prior, unused_prior and aggregate_kl, from the log densities of `latent_space.prior_fit`.
 
     With p the prior and q the aggregate posterior: P(p(z) < c) at codes z of test data, where 5 % of the prior's draws
-    have p(z) < c; P(q(z) < p(z) / 10) at draws of the prior; and KL(q || p) = E_q[log q - log p] [nats]. They are .05,
+    have p(z) < c; P(q(z) < p(z) / 10) at draws of the prior; and KL(q || p) = E_q[log q - log p] in nats. They are .05,
     0 and 0 where the prior is the aggregate posterior. Intervals are of the number of draws alone.
     """
     if "prior_ratio" not in latents:

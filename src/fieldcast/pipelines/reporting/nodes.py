@@ -24,6 +24,7 @@ COSTS = (
     ),  # evaluations of the model in a step of a forecast; steps of gradient descent
     *("learned", "density"),  # trained by gradients; an exact density, a lower bound, or none
     "omits_noise",  # draws without the noise of a likelihood
+    *("latent_kl", "rmse_posterior", "rmse_other", "rmse_prior"),  # whether a VAE uses its latent
 )
 
 
