@@ -111,7 +111,8 @@ def test_the_costs_of_all_experiments_are_one_table(finished: Path) -> None:
     folder = finished / "08_reporting"
     table = pd.read_csv(folder / "costs.csv")
     requested = ["task", "experiment", "parameters", "train_seconds", "step_ms", "sample_ms", "peak_mb"]
-    assert list(table) == [*requested, "evaluations", "train_steps", "learned", "density", "omits_noise"]
+    requested += ["evaluations", "train_steps", "learned", "density", "omits_noise"]
+    assert list(table) == [*requested, "latent_kl", "rmse_posterior", "rmse_other", "rmse_prior"]
     assert set(table["task"]) == {"reconstruct"} and sorted(table["experiment"]) == sorted(listed())
     for name, row in table.set_index("experiment").iterrows():
         (private,) = pd.read_csv(folder / f"reconstruct/{name}/costs.csv").to_dict("records")
