@@ -5,7 +5,7 @@ folder under data_tables/full_vae that shares the data of its setting, and score
 scores stands whether the decoder uses its latent (`training.latent_use`, on the validation split), and the CRPS of
 forecasts over 1 to 5 days from the validation split, by which a weight is selected. Runs whose scores exist are kept;
 the record is docs/results/full_vae.csv, the paired differences from `decoder_l1` are full_vae_differences.csv, and
-`--print-only` prints the tables from both. Takes two hours for both settings.
+`--print-only` prints the tables from both. Takes hours.
 """
 
 from __future__ import annotations
