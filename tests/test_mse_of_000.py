@@ -123,7 +123,7 @@ def test_a_small_planet_goes_through_training_and_rollouts_into_the_record(
     monkeypatch.setattr(script, "PlanetOptions", small)
     monkeypatch.setattr(script, "YEAR", 40)
     monkeypatch.setattr(script, "STEPS", 12)
-    monkeypatch.setitem(script.REDUCED, "planet", {"channels": [2, 8], "steps": 2})
+    monkeypatch.setitem(script.CHANGED, "planet", {"channels": [2, 8], "steps": 2})
     monkeypatch.setattr("sys.argv", ["mse_of_000.py", "planet"])
     script.main()
     table = pd.read_csv(script.RECORD)
