@@ -164,7 +164,7 @@ def save(file: Path, stored: Stored) -> None:
     arrays: dict[str, np.ndarray] = {}
     for experiment, numbers in stored.items():
         variables = {str(name): numbers[name] for name in (*numbers.data_vars, *numbers.coords)}
-        arrays |= {f"{experiment}/{name}": values.to_numpy() for name, values in variables.items()}
+        arrays |= {f"{experiment}/{name}": plain(values.to_numpy()) for name, values in variables.items()}
         about = {
             "dims": {name: values.dims for name, values in variables.items()},
             "coords": list(numbers.coords),
@@ -172,8 +172,13 @@ def save(file: Path, stored: Stored) -> None:
         }
         arrays[f"{experiment}/{ABOUT}"] = np.array(json.dumps(about))
     part = file.with_suffix(".part.npz")
-    np.savez_compressed(part, **arrays)
+    np.savez_compressed(part, allow_pickle=False, **arrays)
     part.replace(file)
+
+
+def plain(array: np.ndarray) -> np.ndarray:
+    """An array as it is, or texts of any kind as texts of one width, which need no pickle."""
+    return np.array(array.tolist(), str) if array.dtype.kind in "OT" else array
 
 
 def load(file: Path) -> dict[str, xr.Dataset]:

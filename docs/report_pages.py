@@ -290,7 +290,7 @@ CLAIMS_OF_REPORTS: tuple[Compared | Stated, ...] = (
     Compared(
         "002", "The DDPM's samples have a lower FID (.018) than the flow's.",
         "sample.ddpm", "sample.flow_two_networks", "fid", picture="samples.png", table="report quality",
-        label="three halvings, 3 epochs",
+        label="without patches, 3 epochs",
     ),
     Stated(
         "002", "The DDPM's digits are the clearest, the VAE's easier to read than the flow's.", by_eye, "samples.png"

@@ -96,6 +96,12 @@ def test_a_finished_run_is_stored_and_drawn_until_another_replaces_it(
     assert first != program.digest(data / "latent_grid.npz") == numbers_of(*program.draw(data, images))
 
 
+def test_texts_of_any_width_are_stored_without_pickles(program: ModuleType, tmp_path: Path) -> None:
+    names = np.array(["shirt", "ankle boot"], dtype=np.dtypes.StringDType())
+    program.save(tmp_path / "codes.npz", {"vae": xr.Dataset(coords={"label": ("datum", names)})})
+    assert program.load(tmp_path / "codes.npz")["vae"]["label"].values.tolist() == ["shirt", "ankle boot"]
+
+
 def test_numbers_of_another_treatment_are_not_taken(program: ModuleType, run: Path, tmp_path: Path) -> None:
     examples = xr.open_zarr(run / "08_reporting/sample/vae_grey/examples.zarr").load().drop_encoding()
     examples.attrs["treatment"] = "threshold"
