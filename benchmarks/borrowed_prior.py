@@ -31,7 +31,7 @@ from fieldcast.models.edm import GuidedEDM
 from fieldcast.models.layers.crps import fair_crps
 from fieldcast.models.posterior_samplers import Target, noise_levels
 from fieldcast.models.random_streams import RandomStreams
-from fieldcast.models.selection import evenly
+from fieldcast.models.space import evenly
 
 OBSERVED, ERROR, MEMBERS, RESAMPLES = 0.1, 0.1, 10, 2000
 TIMES_AT_ONCE = 4  # times whose members are drawn together

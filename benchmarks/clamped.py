@@ -33,8 +33,7 @@ from fieldcast.models.interpolation import Linear
 from fieldcast.models.kriging import Kriging
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
 from fieldcast.models.random_streams import RandomStreams
-from fieldcast.models.selection import evenly
-from fieldcast.models.space import Space
+from fieldcast.models.space import Space, evenly
 from fieldcast.training.batches import ReconstructionBatches
 from fieldcast.training.loop import FitInputs, solve
 from fieldcast.training.options import Fit

@@ -22,7 +22,7 @@ import fieldcast
 from fieldcast.datasets import JSONDataset, ZarrDataset
 from fieldcast.fields.conventions import time_varying
 from fieldcast.fields.splits import select
-from fieldcast.inference.cycle_quality import as_text
+from fieldcast.inference.cycle.quality import as_text
 from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.models import masks
 from fieldcast.models.random_streams import RandomStreams

@@ -2,9 +2,10 @@
 
 DATA_ROOT is that of a run in which reconstruct.guided_diffusion, or another experiment of its kind, has been trained.
 Draws without observations, on days of the test split, are compared with the test states, as standardised anomalies:
-by a classifier two-sample test on the features of `scores/field_features.py` (0.5: it cannot tell them apart), with
-training states in place of draws as the floor; and by the zonal power spectrum, as ratios to that of the test states.
-Reconstructions from a prior that the classifier recognises in 80 % of cases or more say little about the sampler.
+by a classifier two-sample test on the features of `inference/samples/features.py` (0.5: it cannot tell them apart),
+with training states in place of draws as the floor; and by the zonal power spectrum, as ratios to that of the test
+states. Reconstructions from a prior that the classifier recognises in 80 % of cases or more say little about the
+sampler.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ import xarray as xr
 
 from fieldcast.encoding.checkpoint import unpack
 from fieldcast.fields.splits import select
+from fieldcast.inference.samples.features import FieldFeatures
 from fieldcast.models.core import Context
 from fieldcast.models.random_streams import RandomStreams
-from fieldcast.models.selection import evenly
-from fieldcast.scores.distances.two_sample import two_sample
-from fieldcast.scores.field_features import FieldFeatures
+from fieldcast.models.space import evenly
+from fieldcast.scores.distances import two_sample
 from fieldcast.scores.sample import block_numbers
 from fieldcast.scores.spectra import Latitudes
 

@@ -35,11 +35,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import rollout
 from benchmarks.scaling import grid, states
-from fieldcast.encoding import costs
+from fieldcast.encoding import checkpoint
 from fieldcast.encoding.options import Sparsification
 from fieldcast.encoding.states import AnyDayCodec
+from fieldcast.inference.forecasts.ensemble import rollout as ordinary
 from fieldcast.inference.onnx_export import NoiseInputs
-from fieldcast.inference.rollout import rollout as ordinary
 from fieldcast.models.core import Trained
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
@@ -114,11 +114,11 @@ def row(address: str, number_format: str, compiled: bool, device: str, seconds: 
     steps = train_steps(run, data, data)
     operations = counted(run, data)
     take(steps, WARM_UP_STEPS)
-    costs.reset_peak(torch.device(device))
+    checkpoint.reset_peak(torch.device(device))
     begin, processor, done = time.perf_counter(), time.process_time(), 0
     while time.perf_counter() - begin < seconds:
         take(steps, 1)
-        costs.wait(torch.device(device))
+        checkpoint.wait(torch.device(device))
         done += 1
     spent, processor = time.perf_counter() - begin, time.process_time() - processor
     speed = operations * done / spent
@@ -126,7 +126,7 @@ def row(address: str, number_format: str, compiled: bool, device: str, seconds: 
     name = f"{number_format}{', compiled' if compiled else ''}"
     return (
         f"{address:36} {name:20} {done / spent:9.2f} {run.options.batch * done / spent:9.0f} {speed / 1e12:9.3f}"
-        f" {speed / fastest:6.2f} {busy:6.2f} {costs.peak_mb(torch.device(device)) or 0:9.0f}"
+        f" {speed / fastest:6.2f} {busy:6.2f} {checkpoint.peak_mb(torch.device(device)) or 0:9.0f}"
     )
 
 
@@ -167,7 +167,7 @@ def product(number_format: str, device: str) -> float:
     for _ in range(5):
         begin = time.perf_counter()
         a @ b
-        costs.wait(torch.device(device))
+        checkpoint.wait(torch.device(device))
         best = max(best, 2 * size**3 / (time.perf_counter() - begin))
     return best
 
@@ -232,11 +232,11 @@ def rollouts(device: str, steps: int) -> None:
     for name, work in works.items():
         torch.manual_seed(0)  # the initial states
         work(stepped, MEMBERS, WARM_UP_STEPS)
-        costs.wait(torch.device(device))
+        checkpoint.wait(torch.device(device))
         torch.manual_seed(0)
         begin = time.perf_counter()
         last[name] = work(stepped, MEMBERS, steps)
-        costs.wait(torch.device(device))
+        checkpoint.wait(torch.device(device))
         difference = float((last[name] - last["ordinary"]).abs().max())
         print(f"{name:12} {time.perf_counter() - begin:6.1f} s   largest difference {difference:.1e}")
 

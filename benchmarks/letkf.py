@@ -22,7 +22,7 @@ import torch
 from benchmarks.optimal_interpolation import globe, smooth
 from fieldcast.models.assimilation.letkf import LETKF
 from fieldcast.models.core import Context
-from fieldcast.models.gaussian.correlations import EARTH_RADIUS_KM
+from fieldcast.models.gaussian.covariance_terms import EARTH_RADIUS_KM
 from fieldcast.models.random_streams import RandomStreams
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))

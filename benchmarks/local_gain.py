@@ -21,7 +21,7 @@ import xarray as xr
 import fieldcast
 from fieldcast.fields.ingest import ingest
 from fieldcast.fields.splits import make, select
-from fieldcast.models.gaussian import local_gain
+from fieldcast.models.gaussian import block_gaussian
 from fieldcast.models.masks import PATTERN_FUNCTIONS
 from fieldcast.models.random_streams import RandomStreams
 
@@ -61,7 +61,7 @@ def main() -> None:
             observed[name].attrs = truth[name].attrs
         results = []
         for most in (10**9, 0):
-            with patch.object(local_gain, "MAX_GLOBAL_OBSERVATIONS", most):
+            with patch.object(block_gaussian, "MAX_GLOBAL_OBSERVATIONS", most):
                 begin = time.perf_counter()
                 draws = model.fill(observed, MEMBERS, NOISE, SEED)[names]
                 spent = time.perf_counter() - begin

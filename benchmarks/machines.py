@@ -29,11 +29,9 @@ import threadpoolctl
 
 from fieldcast.fields.ingest import digest
 from fieldcast.fields.planet.dynamics import Day, Planet, State
-from fieldcast.fields.planet.options import PlanetOptions
-from fieldcast.fields.planet.parameters import FIELD_STEP, STATE_STEP
-from fieldcast.fields.planet.reference import state_digest
+from fieldcast.fields.planet.options import FIELD_STEP, STATE_STEP, PlanetOptions
 from fieldcast.fields.planet.sphere import Sphere
-from fieldcast.fields.planet.weather import simulate, weather
+from fieldcast.fields.planet.weather import simulate, state_digest, weather
 
 FEWER_VECTORS = "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR"
 VARIANTS: dict[str, dict[str, str]] = {

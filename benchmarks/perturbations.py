@@ -38,14 +38,14 @@ from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.checkpoint import unpack
 from fieldcast.fields.splits import select
 from fieldcast.geometry import GRID
-from fieldcast.inference.rollout import rollout
+from fieldcast.inference.forecasts.ensemble import rollout
 from fieldcast.models.core import Context, Model
 from fieldcast.models.layers.crps import fair_crps
 from fieldcast.models.random_streams import RandomStreams, generator_for, seed_for
-from fieldcast.progress import Progress
+from fieldcast.runtime import Progress
 from fieldcast.scores.bootstrap import BLOCK_DAYS, block_weights, interval, resampled_means
-from fieldcast.scores.functions_of_means import unbiased_spread_skill_ratio
-from fieldcast.scores.text_table import text_table
+from fieldcast.scores.metrics import unbiased_spread_skill_ratio
+from fieldcast.scores.summary import text_table
 
 SPIN_UP, EVERY = 30, 5  # days before the first start, and between starts
 LEADS = 1, 2, 3, 5, 10  # days

@@ -31,7 +31,7 @@ from torch import Tensor
 from benchmarks.optimal_interpolation import globe
 from fieldcast.encoding.options import Sparsification
 from fieldcast.models.core import Context
-from fieldcast.models.gaussian.correlations import chord, matern32
+from fieldcast.models.gaussian.covariance_terms import chord, matern32
 from fieldcast.models.layers.crps import fair_crps
 from fieldcast.models.posterior_samplers import (
     DPS,
@@ -45,7 +45,7 @@ from fieldcast.models.posterior_samplers import (
     noise_levels,
 )
 from fieldcast.models.space import Space
-from fieldcast.progress import Progress
+from fieldcast.runtime import Progress
 from fieldcast.training.batches import ReconstructionBatches
 from fieldcast.training.options import Fit
 from fieldcast.training.run import initial_model

@@ -1,9 +1,9 @@
 """The cost of keeping a part of the training states: `python -m benchmarks.retained FIELDS [--kept 1 0.5 0.28 0.14]`.
 
 FIELDS is the Zarr store of a finished ingestion, such as data/03_primary/fields.zarr. Optimal interpolation is fitted
-and tuned with all training states and with parts of them, selected as in `models.gaussian.retained`, and reconstructs
-test times from 5 % random observations with noise 0.1. Prints fair CRPS and RMSE at the unobserved cells, relative to
-all states in single precision, the spread-skill ratio, and the size of the checkpoint.
+and tuned with all training states and with parts of them, selected as in `models.gaussian.training_series`, and
+reconstructs test times from 5 % random observations with noise 0.1. Prints fair CRPS and RMSE at the unobserved cells,
+relative to all states in single precision, the spread-skill ratio, and the size of the checkpoint.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import xarray as xr
 
 import fieldcast
 from fieldcast.fields.splits import make, select
-from fieldcast.models.gaussian import retained, training_days
+from fieldcast.models.gaussian import training_series
 
 EXPERIMENT, OBSERVED, NOISE, SCORED, MEMBERS, SEED = "reconstruct.optimal_interpolation", 0.05, 0.1, 48, 19, 0
 
@@ -29,8 +29,8 @@ def scores(fields: xr.Dataset, kept: int, exact: bool = False) -> dict[str, floa
     splits = make(fields["time"])
     training, test = (select(fields, splits, part) for part in ("train", "test"))
     with (
-        patch.object(retained, "MAX_STATES", kept),
-        patch.object(training_days, "rounded", (lambda x: x) if exact else retained.rounded),
+        patch.object(training_series, "MAX_STATES", kept),
+        patch.object(training_series, "rounded", (lambda x: x) if exact else training_series.rounded),
     ):
         model = fieldcast.fit(fields, EXPERIMENT, seed=SEED, device="cpu")
     with tempfile.NamedTemporaryFile(suffix=".safetensors") as file:

@@ -30,9 +30,8 @@ from fieldcast.datasets import ZarrDataset
 from fieldcast.encoding.anomalies import FieldCodec, space_of
 from fieldcast.fields import climatology, normalisation
 from fieldcast.fields.ingest import ingest
-from fieldcast.inference.ensemble_forecast import EnsembleForecaster, forecast
-from fieldcast.inference.rollout import rollout
-from fieldcast.initial_times import InitialTimes
+from fieldcast.inference.forecasts.ensemble import EnsembleForecaster, forecast, rollout
+from fieldcast.kinds import InitialTimes
 from fieldcast.models.core import Context
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.stepped import Stepped
@@ -117,7 +116,7 @@ def stored(steps: int) -> None:
 def memory(steps: int) -> float:
     """Peak memory in MB of a process that rolls out so many steps to a store."""
     code = (
-        "import torch; from benchmarks.rollout import stored; from fieldcast.encoding.costs import peak_mb; "
+        "import torch; from benchmarks.rollout import stored; from fieldcast.encoding.checkpoint import peak_mb; "
         f"stored({steps}); print(peak_mb(torch.device('cpu')))"
     )
     child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

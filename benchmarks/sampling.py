@@ -42,8 +42,8 @@ from torch import Tensor, nn
 from fieldcast.encoding.states import ImageCodec, space_of_images
 from fieldcast.models.core import Context
 from fieldcast.models.diffusion import Diffusion, TimedUNet
+from fieldcast.models.options import Treatment
 from fieldcast.models.random_streams import RandomStreams
-from fieldcast.models.treatments import Treatment
 from fieldcast.training.batches import StateBatches
 from fieldcast.training.options import Fit
 from fieldcast.training.run import initial_model

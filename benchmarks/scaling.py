@@ -33,7 +33,7 @@ from fieldcast.fields.ingest import ingest
 from fieldcast.models.assimilation.letkf import LETKF
 from fieldcast.models.core import Context, Model
 from fieldcast.models.gaps.expectation_maximisation import fit as fit_low_rank
-from fieldcast.models.gaussian import retained
+from fieldcast.models.gaussian import training_series
 from fieldcast.models.kriging import Kriging
 from fieldcast.models.layers.crps import fair_crps
 from fieldcast.models.linear_inverse_model import LinearInverseModel
@@ -305,8 +305,12 @@ def project(tflops: float, gigabytes: float, read: float) -> None:
     few = round(0.05 * values)
     print(f"\nrecord, single precision                      {4 * values * DAYS / 1e9:6.0f} GB")
     print(f"climatology, each copy                        {4 * values * 365 / 1e9:6.1f} GB")
-    print(f"states of optimal interpolation, in memory    {4 * values * retained.MAX_STATES / 1e9:6.0f} GB")
-    print(f"its checkpoint                                {2 * values * retained.MAX_STATES / 1e9:6.0f} GB")
+    print(
+        f"states of optimal interpolation, in memory    {4 * values * training_series.MAX_STATES / 1e9:6.0f} GB"
+    )
+    print(
+        f"its checkpoint                                {2 * values * training_series.MAX_STATES / 1e9:6.0f} GB"
+    )
     print(f"its matrix, 5 % of the values observed        {8 * few**2 / 1e9:6.0f} GB")
 
 

@@ -22,13 +22,13 @@ import pandas as pd
 import xarray as xr
 
 import fieldcast
-from fieldcast.fields.fill_flags import EXTRAPOLATED
+from fieldcast.fields.conventions import EXTRAPOLATED
 from fieldcast.fields.gauges import Gauges
 from fieldcast.fields.splits import select
 from fieldcast.geometry import GRID, area_mean, cell_areas, unit_points
-from fieldcast.inference.grid_stations import grid_and_score
-from fieldcast.inference.gridding_scores import in_degrees, interpolate
-from fieldcast.inference.left_out_stations import as_text, scores_at_left_out
+from fieldcast.inference.stations.gridding import degrees_of_columns as in_degrees
+from fieldcast.inference.stations.gridding import grid_and_score, interpolate
+from fieldcast.inference.stations.left_out import as_text, scores_at_left_out
 from fieldcast.inference.trained_model import TrainedModel
 
 STATIONS, DAYS, ERROR, SEED = 300, 30, 0.5, 0

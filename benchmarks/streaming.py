@@ -41,11 +41,11 @@ from fieldcast.fields.ingest import ingest
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.fields.splits import make, select
 from fieldcast.tasks.reconstruct import Reconstruction
-from fieldcast.training.batch_order import BatchOrder
 from fieldcast.training.batches import ReconstructionBatches
 from fieldcast.training.options import Fit
 from fieldcast.training.problem import OnFields
 from fieldcast.training.run import Recipe, train
+from fieldcast.training.steps import BatchOrder
 
 VARIABLES = "z500", "t850", "u850", "v850"
 BATCH = 16

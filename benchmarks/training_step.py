@@ -19,10 +19,9 @@ import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from fieldcast.encoding.options import Sparsification, TrainingMasks
-from fieldcast.encoding.selection import batch_index
 from fieldcast.models.core import Batch, Context
-from fieldcast.models.patterns import PATTERNS, Pattern
-from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.options import PATTERNS, Pattern
+from fieldcast.models.random_streams import RandomStreams, batch_index
 from fieldcast.models.space import Space
 from fieldcast.training.batches import ReconstructionBatches
 from fieldcast.training.options import Fit

@@ -25,8 +25,8 @@ from sample_tables import CODES, FASHION, Row, Table
 
 from fieldcast.encoding.checkpoint import Checkpoint
 from fieldcast.fields.splits import SplitRanges
-from fieldcast.inference.likelihood import Split, examine, split_of
 from fieldcast.inference.loading import load
+from fieldcast.inference.samples.likelihood import Split, examine, split_of
 from fieldcast.models.latent_table import LatentTable
 from fieldcast.models.vae import VAE
 

@@ -24,7 +24,7 @@ import pandas as pd
 from make_tables import CONF, DOCUMENT, ROOT, between_marks, machine, replace
 
 from fieldcast.experiments import Experiment, experiments
-from fieldcast.provenance import code
+from fieldcast.lineage import code
 from fieldcast.scores.stability import stability_horizons
 from fieldcast.scores.summary import forecast_table, reconstruct_summary
 

@@ -18,9 +18,9 @@ import xarray as xr
 from jaxtyping import Float
 
 from fieldcast.encoding.tensor_file import pack_bytes
-from fieldcast.inference.image_classifier import SHIPPED, stored_weights
-from fieldcast.inference.sample_sets import SampleSets, SplitStates, compare
-from fieldcast.scores.distances.neighbours import Store
+from fieldcast.inference.samples.features import SHIPPED, stored_weights
+from fieldcast.inference.samples.sets import SampleSets, SplitStates, compare
+from fieldcast.scores.distances import Store
 from fieldcast.scores.sample_scores import Sets, set_scores
 
 COMPONENTS = 64  # largest number of principal components of pixels

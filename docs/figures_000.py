@@ -32,9 +32,7 @@ from fieldcast.experiments import experiments
 from fieldcast.figures.curves import over_time
 from fieldcast.figures.forecast_maps import step_maps
 from fieldcast.figures.maps import CONTOUR_QUANTILES, field_colours, one_case
-from fieldcast.figures.outline import Outline, contour_lines
-from fieldcast.figures.png import png
-from fieldcast.figures.sheet import UNOBSERVED_COLOUR, Sheet
+from fieldcast.figures.sheet import UNOBSERVED_COLOUR, Outline, Sheet, contour_lines
 from fieldcast.figures.style import (
     INK,
     NORMAL_FONT,
@@ -44,14 +42,14 @@ from fieldcast.figures.style import (
     looks,
     new_figure,
     percent,
+    png,
     style_axes,
     wrap_name,
 )
-from fieldcast.figures.training import loss_curves
+from fieldcast.figures.training import loss_curves, training_rows
 from fieldcast.scores import bootstrap
 from fieldcast.scores.metrics import METRICS
 from fieldcast.scores.statistics_table import error_over_time
-from fieldcast.scores.training_log import training_rows
 
 DATA = ROOT / "docs" / "reports" / "data" / "000"
 IMAGES = ROOT / "docs" / "reports" / "images"

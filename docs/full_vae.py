@@ -34,8 +34,8 @@ from fieldcast.encoding.checkpoint import Checkpoint, unpack
 from fieldcast.encoding.initial_times import select_initial_times
 from fieldcast.encoding.options import Limits, Rollout
 from fieldcast.fields.splits import SplitRanges, select
-from fieldcast.inference.ensemble_forecast import EnsembleForecaster, forecast
-from fieldcast.provenance import code
+from fieldcast.inference.forecasts.ensemble import EnsembleForecaster, forecast
+from fieldcast.lineage import code
 from fieldcast.scores import bootstrap
 from fieldcast.scores.forecast import forecast_statistics
 from fieldcast.tasks.forecast import Forecasting

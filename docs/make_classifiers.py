@@ -1,6 +1,7 @@
 """Train the classifiers of the package: `python docs/make_classifiers.py [--mnist FOLDER] [--fashion-mnist FOLDER]`.
 
-Writes src/fieldcast/inference/classifiers/<name>.safetensors, with weights in half precision. Every FID and KID in
+Writes src/fieldcast/inference/samples/classifiers/<name>.safetensors, with weights in half precision. Every FID and KID
+in
 docs/tables.md is in their features: after new ones run `make tables` again.
 """
 
@@ -13,7 +14,7 @@ from typing import Any, cast
 from fieldcast.encoding.tensor_file import pack_bytes
 from fieldcast.fields.images import open_images, split
 from fieldcast.fields.options import ImageSource
-from fieldcast.inference.image_classifier import SHIPPED, Architecture, first_images_digest, train_classifier
+from fieldcast.inference.samples.features import SHIPPED, Architecture, first_images_digest, train_classifier
 
 SMALL = Architecture((28, 28), 10, channels=(16, 32), features=32)
 EPOCHS = 5

@@ -29,8 +29,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from fieldcast.encoding.checkpoint import read_header
 from fieldcast.experiments import experiments
-from fieldcast.figures.embedding import embeddings, in_a_plane
-from fieldcast.figures.prior import priors
+from fieldcast.figures.embedding import embeddings, in_a_plane, priors
 from fieldcast.figures.samples import decoded_pictures, denoising, latent_grid, sample_sheet
 
 ROOT = Path(__file__).resolve().parents[1]

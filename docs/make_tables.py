@@ -36,10 +36,10 @@ from sample_tables import SETTINGS, TABLES, Parameters, Row, Table
 from tqdm import tqdm
 from welch import Runs, differences
 
-from fieldcast.counted import counted
 from fieldcast.encoding.tensor_file import tensor_digest
+from fieldcast.errors import counted
 from fieldcast.fields.images import VALIDATION
-from fieldcast.inference.image_classifier import SHIPPED, stored_weights
+from fieldcast.inference.samples.features import SHIPPED, stored_weights
 
 ROOT = Path(__file__).resolve().parents[1]
 CONF = ROOT / "conf"

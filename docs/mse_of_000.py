@@ -47,13 +47,12 @@ from fieldcast.fields import normalisation as normalisations
 from fieldcast.fields.conventions import time_varying
 from fieldcast.fields.ingest import ingest
 from fieldcast.fields.planet.dynamics import Planet, rounded
-from fieldcast.fields.planet.options import PlanetOptions
-from fieldcast.fields.planet.parameters import STATE_STEP
+from fieldcast.fields.planet.options import STATE_STEP, PlanetOptions
 from fieldcast.fields.planet.weather import VARIABLES, stored, weather, with_attributes
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.fields.splits import SplitRanges, make, select
 from fieldcast.geometry import cell_areas
-from fieldcast.inference.ensemble_forecast import EnsembleForecaster
+from fieldcast.inference.forecasts.ensemble import EnsembleForecaster
 from fieldcast.standalone.fitting import fit_options, problem_of
 from fieldcast.training.run import Recipe, train
 

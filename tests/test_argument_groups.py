@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from fieldcast.argument_groups import ArgumentGroup, bind_arguments, by_field, collect_argument
+from fieldcast.arguments import ArgumentGroup, bind_arguments, by_field, collect_argument
 
 
 @dataclass(frozen=True)

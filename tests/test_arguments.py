@@ -15,12 +15,12 @@ import pytest
 from refusals import weather
 
 import fieldcast
-from fieldcast import arguments, memory
+from fieldcast import arguments, runtime
 from fieldcast.encoding.device import choose_device
 from fieldcast.errors import InputError
 from fieldcast.fields.stations import read_stations
-from fieldcast.inference.cycle import RecordCycle
-from fieldcast.inference.fill_gaps import TrustLimits
+from fieldcast.inference.cycle.record_cycle import RecordCycle
+from fieldcast.inference.gaps.filling import TrustLimits
 from fieldcast.inference.trained_model import TrainedModel
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -179,6 +179,6 @@ def test_a_lack_of_memory_is_a_sentence() -> None:
         MemoryError(),
     ):
         with pytest.raises(InputError, match=r"^out of memory: ask for fewer members"):
-            memory.reports_out_of_memory(allocate)(error)
+            runtime.reports_out_of_memory(allocate)(error)
     with pytest.raises(RuntimeError, match="another"):
-        memory.reports_out_of_memory(allocate)(RuntimeError("another"))
+        runtime.reports_out_of_memory(allocate)(RuntimeError("another"))

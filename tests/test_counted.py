@@ -1,4 +1,4 @@
-from fieldcast.counted import counted, listed
+from fieldcast.errors import counted, listed
 
 
 def test_the_noun_agrees_with_its_number() -> None:

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 from kedro.pipeline import node
 
-from fieldcast.argument_groups import bind_arguments, collect_argument
+from fieldcast.arguments import bind_arguments, collect_argument
 from fieldcast.deferred import Module, is_deferred, with_arguments
 
 NAME = "fieldcast_deferred_example"

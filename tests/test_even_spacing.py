@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from fieldcast.even_spacing import evenly_spaced_indices
-from fieldcast.models.selection import evenly
+from fieldcast.geometry import evenly_spaced_indices
+from fieldcast.models.space import evenly
 
 
 def test_at_most_so_many_indices_evenly() -> None:

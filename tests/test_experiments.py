@@ -6,9 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from fieldcast.descriptions import About, description_of, descriptions, roles
 from fieldcast.errors import InputError
-from fieldcast.experiments import experiments, nearest, requirements, selections, tables
+from fieldcast.experiments import (
+    About,
+    description_of,
+    descriptions,
+    experiments,
+    nearest,
+    requirements,
+    roles,
+    selections,
+    tables,
+)
 from fieldcast.frame.config_loader import ConfigLoader
 from fieldcast.settings import CONFIG_LOADER_ARGS
 

@@ -12,8 +12,8 @@ from sklearn.decomposition import PCA
 
 from fieldcast.encoding.tensor_file import pack_bytes
 from fieldcast.fields.images import split
-from fieldcast.inference.image_classifier import SHIPPED, stored_weights
-from fieldcast.inference.sample_sets import SplitStates
+from fieldcast.inference.samples.features import SHIPPED, stored_weights
+from fieldcast.inference.samples.sets import SplitStates
 from fieldcast.scores.sample_scores import Sets
 
 SIDE, TRAINING, TEST, SAMPLES = 28, 260, 60, 40

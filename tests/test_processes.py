@@ -6,7 +6,7 @@ from pathlib import Path
 
 PROGRAM = """
 import signal
-from fieldcast.processes import CONTEXT, start_server
+from fieldcast.runtime import CONTEXT, start_server
 
 def report(pipe):
     pipe.send({signal.SIGINT, signal.SIGTERM} <= signal.pthread_sigmask(signal.SIG_BLOCK, []))

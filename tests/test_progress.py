@@ -2,7 +2,7 @@
 
 import pytest
 
-from fieldcast.progress import Progress, duration, state
+from fieldcast.runtime import Progress, duration, state
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ from worlds import red_noise
 
 import fieldcast
 from fieldcast import calendars
+from fieldcast.calendars import TimeStep
 from fieldcast.errors import InputError
 from fieldcast.fields import climatology as climatologies
 from fieldcast.fields.ingest import ingest
 from fieldcast.geometry import cell_areas
-from fieldcast.time_steps import TimeStep
 
 MONTHS = 240
 

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from fieldcast import calendars, time_steps
-from fieldcast.time_steps import TimeStep, step_of
+from fieldcast import calendars
+from fieldcast.calendars import TimeStep, step_of
 
 
 def middles(calendar: str = "standard", months: int = 40) -> np.ndarray:
@@ -48,7 +48,7 @@ def test_the_step_of_a_record_and_the_times_it_leads_to(name):
                 step.after(times[:-5], number), np.asarray(times)[number : -5 + number or None]
             )
     if step.hours:
-        assert time_steps.regular(step.counts(times)).all()
+        assert calendars.regular(step.counts(times)).all()
         places = step.positions(times, step.after(times[:-5], 5))
         assert np.array_equal(places, np.arange(5, len(times)))
         assert step.positions(times, step.after(times[-1:], 1)).tolist() == [-1]
@@ -57,7 +57,7 @@ def test_the_step_of_a_record_and_the_times_it_leads_to(name):
 def test_a_day_that_a_month_lacks_is_its_last():
     times = np.array(["2001-01-30T06", "2001-01-05T06"], "M8[ns]")
     expected = [pd.Timestamp(time) + pd.DateOffset(months=1) for time in times]
-    assert time_steps.months_later(times, 1).tolist() == np.array(expected, "M8[ns]").tolist()
+    assert calendars.months_later(times, 1).tolist() == np.array(expected, "M8[ns]").tolist()
 
 
 FIRSTS = pd.date_range("2000-03-01", periods=40, freq="MS")
@@ -120,16 +120,16 @@ def test_hours_that_were_rounded_as_days_become_hours(digits, hours):
         xr.decode_cf(xr.Dataset(coords={"time": ("time", days, {"units": "days since 2001-01-01"})}))["time"]
     )
     expected = pd.date_range("2001-01-01", periods=len(days), freq=f"{hours}h")
-    assert np.array_equal(time_steps.rounded_times(times), expected)
+    assert np.array_equal(calendars.rounded_times(times), expected)
     noleap = cftime.num2date(days, "days since 2001-01-01", "noleap")
-    assert calendars.iso(time_steps.rounded_times(noleap)).tolist() == calendars.iso(expected).tolist()
+    assert calendars.iso(calendars.rounded_times(noleap)).tolist() == calendars.iso(expected).tolist()
 
 
 def test_regular_and_irregular_times_stay_as_they_are():
     regular = pd.date_range("2001-01-01", periods=40, freq="37s")
-    assert time_steps.rounded_times(regular) is None
+    assert calendars.rounded_times(regular) is None
     irregular = regular + pd.to_timedelta(np.random.default_rng(0).integers(0, 9000, 40), "s").sort_values()
-    assert time_steps.rounded_times(irregular) is None
+    assert calendars.rounded_times(irregular) is None
 
 
 def test_steps_and_leads_in_words():
@@ -137,7 +137,7 @@ def test_steps_and_leads_in_words():
     words = ["6 hours", "1 hour", "1 month", "3 months", "2 years", "no regular step"]
     assert [str(TimeStep(*step)) for step in steps] == words
     hours = [6.0, 24.0, 730.0, 2190.0, 8760.0]
-    assert [time_steps.nominal(h) for h in hours] == [
+    assert [calendars.nominal(h) for h in hours] == [
         (6.0, "hour"), (1.0, "day"), (1.0, "month"), (3.0, "month"), (1.0, "year"),
     ]  # fmt: skip
 

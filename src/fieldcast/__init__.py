@@ -36,9 +36,9 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 if TYPE_CHECKING:
-    from fieldcast.inference.cycle import cycle
-    from fieldcast.inference.grid_stations import grid_stations
+    from fieldcast.inference.cycle.record_cycle import cycle
     from fieldcast.inference.loading import load
+    from fieldcast.inference.stations.gridding import grid_stations
     from fieldcast.standalone.fitting import fit
     from fieldcast.standalone.scoring import score
     from fieldcast.training.fill_gaps import fill_gaps
@@ -46,10 +46,10 @@ if TYPE_CHECKING:
 __all__ = ["cycle", "fill_gaps", "fit", "grid_stations", "load", "score"]
 
 MODULES = {
-    "cycle": "fieldcast.inference.cycle",
+    "cycle": "fieldcast.inference.cycle.record_cycle",
     "fill_gaps": "fieldcast.training.fill_gaps",
     "fit": "fieldcast.standalone.fitting",
-    "grid_stations": "fieldcast.inference.grid_stations",
+    "grid_stations": "fieldcast.inference.stations.gridding",
     "load": "fieldcast.inference.loading",
     "score": "fieldcast.standalone.scoring",
 }

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from inspect import Parameter, Signature
 from typing import Any
 
-from fieldcast.argument_groups import PicklablePartial
+from fieldcast.arguments import PicklablePartial
 
 
 class Module:

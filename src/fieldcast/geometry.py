@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 
 GRID = ("latitude", "longitude")
 TOLERANCE = 1e-3  # degrees: coordinates are often stored in single precision
@@ -98,3 +98,11 @@ def unit_points(latitude: Any, longitude: Any) -> Float[np.ndarray, "y x 3"]:
     return np.stack(
         [np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi) * np.ones_like(lam)], axis=-1
     )
+
+
+# Evenly spaced indices.
+
+
+def evenly_spaced_indices(length: int, count: int) -> Int[np.ndarray, " index"]:
+    """Evenly spaced indices of a sequence of some length: the first, the last and others between, at most `count`."""
+    return np.unique(np.linspace(0, length - 1, min(count, length)).round().astype(np.int64))

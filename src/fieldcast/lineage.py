@@ -7,10 +7,16 @@ table. A consumer requires the entries that its own run would give, and refuses 
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
+import subprocess
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from fieldcast.errors import InputError
@@ -118,3 +124,49 @@ def leaves(nested: Mapping[str, Any], *, empty: bool = False, prefix: str = "") 
 
 def _fields(instance: Any) -> dict[str, Any]:
     return {field.name: getattr(instance, field.name) for field in fields(instance)}
+
+
+# Commit and package versions of the code that computed a result.
+
+
+PACKAGES = "fieldcast", "torch", "numpy", "scipy", "xarray"
+
+
+@cache
+def code() -> dict[str, object]:
+    """Git commit, see `commit`, and versions of the packages that compute."""
+    return {"commit": commit(), "versions": versions(PACKAGES)}
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Versions of the packages that are installed."""
+    installed = {}
+    for name in packages:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            installed[name] = importlib.metadata.version(name)
+    return installed
+
+
+def commit() -> str:
+    """Short hash of the git commit of this code, with + if files were changed or added; empty outside a checkout."""
+    head, changed = revision(Path(__file__).parent)
+    return f"{head[:7]}+" if changed else head[:7]
+
+
+def revision(folder: Path) -> tuple[str, bool]:
+    """Hash of the git commit of a folder, and whether files were changed or added; empty outside a repository."""
+    try:
+        head, changes = (
+            subprocess.run(
+                ["git", *command], cwd=folder, capture_output=True, text=True, check=True, timeout=10
+            ).stdout
+            for command in (("rev-parse", "HEAD"), ("status", "--porcelain"))
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "", False
+    return head.strip(), bool(changes.strip())
+
+
+def now() -> str:
+    """The present moment, to the minute, in UTC."""
+    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")

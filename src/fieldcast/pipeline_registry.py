@@ -16,9 +16,8 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 
 from fieldcast import plugins
-from fieldcast.descriptions import Needs
 from fieldcast.errors import InputError
-from fieldcast.experiments import Experiment, Selection, experiments, requirements, selections
+from fieldcast.experiments import Experiment, Needs, Selection, experiments, requirements, selections
 from fieldcast.fields.options import provided
 from fieldcast.frame.conf_source import configuration_folder, require_configuration
 from fieldcast.pipelines.assembly import (

@@ -12,7 +12,7 @@ from refusals import ROOT, Spoil, only_a_sentence, state
 
 from fieldcast.datasets import ZarrDataset
 from fieldcast.errors import InputError
-from fieldcast.inference.external_forecasts import import_forecasts
+from fieldcast.inference.forecasts.external import import_forecasts
 from fieldcast.inference.options import File
 
 

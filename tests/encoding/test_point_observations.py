@@ -6,10 +6,9 @@ import xarray as xr
 from worlds import World, make_world
 
 import fieldcast
-from fieldcast.encoding import point_observations
-from fieldcast.encoding.observations import sparsify
+from fieldcast.encoding import observations
+from fieldcast.encoding.observations import points_in, sparsify
 from fieldcast.encoding.options import Limits, Sparsification
-from fieldcast.encoding.point_observations import points_in
 from fieldcast.errors import InputError
 from fieldcast.fields.contracts import Observations
 from fieldcast.inference.reconstruct import lineage_of, reconstruct
@@ -86,7 +85,7 @@ def test_points_at_cell_centres_without_noise_are_the_cells(model, world, monkey
         shape = (3, len(codec.variables), count)
         return tuple(np.broadcast_to(c, shape) for c in (codec.latitude[row], codec.longitude[column]))
 
-    monkeypatch.setattr(point_observations, "point_locations", centres)
+    monkeypatch.setattr(observations, "point_locations", centres)
     points = make(world)
     of_cells, of_points = (
         next(reconstruct(model, world.codec, data, lineage_of("abc", data, 5, 7))).fields

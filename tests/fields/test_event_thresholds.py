@@ -7,9 +7,9 @@ import xarray as xr
 from scipy.stats import norm
 
 from fieldcast import calendars
-from fieldcast.events import label, probability, thresholds_on
+from fieldcast.encoding import event_thresholds
 from fieldcast.fields import climatology as climatologies
-from fieldcast.fields import event_thresholds
+from fieldcast.kinds import label, probability, thresholds_on
 
 QUANTILES = (0.05, 0.5, 0.9)
 

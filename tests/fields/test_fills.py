@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fieldcast.errors import InputError
-from fieldcast.fields.fills import Search
+from fieldcast.fields.encoding import Search
 from fieldcast.fields.ingest import ingest, ingest_source
 from fieldcast.fields.options import Source
 

@@ -7,7 +7,7 @@ import xarray as xr
 
 from fieldcast.errors import InputError
 from fieldcast.fields.gauges import Gauges, in_one_range
-from fieldcast.fields.target_grid import covering_grid, grid_like
+from fieldcast.inference.stations.gridding import covering_grid, grid_like
 
 WHERE = "'gauges.csv'"
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fieldcast.fields.harmonics import basis, shrunk_cycle
+from fieldcast.fields.climatology import basis, shrunk_cycle
 
 YEARS, GRID = 10, (8, 9)
 MONTHS, PENTADS = (2 * np.pi * np.arange(parts) / parts for parts in (12, 73))

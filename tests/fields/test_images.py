@@ -8,8 +8,7 @@ from sklearn import datasets
 
 from fieldcast.errors import InputError
 from fieldcast.fields import images
-from fieldcast.fields.image_files import read_idx
-from fieldcast.fields.images import inspect, open_images
+from fieldcast.fields.images import inspect, open_images, read_idx
 from fieldcast.fields.options import ImageSource
 from fieldcast.kinds import class_names
 

@@ -6,7 +6,7 @@ import netCDF4
 import numpy as np
 import pytest
 
-from fieldcast.fields.netcdf3 import expected_size
+from fieldcast.fields.opening import expected_size
 
 FORMATS = ["NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET", "NETCDF3_64BIT_DATA"]
 

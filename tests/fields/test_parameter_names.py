@@ -1,4 +1,4 @@
-from fieldcast.fields.parameter_names import names_in_file, short
+from fieldcast.fields.conventions import names_in_file, short
 
 
 def test_long_names_are_shortened_unless_two_variables_would_have_one_name() -> None:

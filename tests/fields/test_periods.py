@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 
 from fieldcast.errors import InputError
-from fieldcast.fields.periods import within
+from fieldcast.fields.splits import within
 
 TIMES = pd.date_range("2001-03-01", "2004-06-30", freq="12h")
 

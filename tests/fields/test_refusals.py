@@ -17,10 +17,10 @@ from fsspec.registry import _registry
 from pydantic import ValidationError
 
 from fieldcast.errors import InputError
+from fieldcast.fields.conventions import SUFFIXES
 from fieldcast.fields.ingest import RESERVED, ingest, ingest_source
 from fieldcast.fields.options import Ingestion
 from fieldcast.fields.paths import files_of
-from fieldcast.fields.result_names import SUFFIXES
 
 Make = Callable[..., xr.Dataset]
 Spoil = Callable[[xr.Dataset], xr.Dataset]

@@ -8,9 +8,9 @@ import xarray as xr
 
 from fieldcast.errors import InputError
 from fieldcast.fields.conventions import to_contract
+from fieldcast.fields.encoding import VERSIONS, combine_versions, unique_times
 from fieldcast.fields.ingest import ingest, ingest_source
 from fieldcast.fields.options import Source
-from fieldcast.fields.versions import VERSIONS, combine_versions, unique_times
 
 Make = Callable[..., xr.Dataset]
 Write = Callable[..., str]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import xarray as xr
 
-from fieldcast.scores.examples.forecast import forecast_examples
+from fieldcast.scores.examples import forecast_examples
 
 
 @pytest.fixture(scope="session")

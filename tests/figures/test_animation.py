@@ -5,8 +5,8 @@ import io
 import numpy as np
 from PIL import Image
 
-from fieldcast.figures import animation
-from fieldcast.figures.animation import frame_png, frames, gif
+from fieldcast.figures import forecast_maps
+from fieldcast.figures.forecast_maps import frame_png, frames, gif
 
 
 def test_an_animation_has_one_frame_per_lead_and_repeats(displayed):
@@ -29,7 +29,7 @@ def test_equal_forecasts_give_equal_animations(displayed):
 def test_an_animation_that_would_be_too_large_has_smaller_frames(displayed, monkeypatch):
     whole = frames(displayed, "z")
     limit = 0.7 * len(gif(whole))
-    monkeypatch.setattr(animation, "MAX_BYTES", limit)
+    monkeypatch.setattr(forecast_maps, "MAX_BYTES", limit)
     smaller = frames(displayed, "z")
     assert len(gif(smaller)) < limit and sum(len(frame_png(picture)) for picture in smaller) < limit
     assert len(smaller) == len(whole) and smaller[0].size[0] < whole[0].size[0]

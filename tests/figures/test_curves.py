@@ -9,10 +9,9 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from fieldcast.descriptions import About
+from fieldcast.experiments import About
 from fieldcast.figures.curves import against_k, over_time, plain_logarithmic, variables_against_k
-from fieldcast.figures.png import png
-from fieldcast.figures.style import looks
+from fieldcast.figures.style import looks, png
 
 LEVELS = (0.05, 0.1, 0.2)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.collections import QuadMesh
 
-from fieldcast.figures.cycle_film import cycle_film
-from fieldcast.scores.examples.reconstruction import examples
+from fieldcast.figures.forecast_maps import cycle_film
+from fieldcast.scores.examples import examples
 
 STEPS = [1, 2, 4]
 

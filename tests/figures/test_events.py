@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from fieldcast.descriptions import About
+from fieldcast.experiments import About
 from fieldcast.figures.events import event_page
 from fieldcast.figures.style import looks
-from fieldcast.scores.event_curves import COST_LOSS, Curves
+from fieldcast.scores.event_tables import COST_LOSS, Curves
 
 
 def make_curves(happened: float = 0.05, resamples: bool = True) -> Curves:

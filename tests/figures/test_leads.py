@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fieldcast.descriptions import About
+from fieldcast.experiments import About
 from fieldcast.figures.leads import against_lead, by_lead_unit, variables_against_lead
 from fieldcast.figures.style import looks
 

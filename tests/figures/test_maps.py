@@ -8,7 +8,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.contour import ContourSet
 
 from fieldcast.figures.maps import common_scales, mask_pictures, reconstruction_maps
-from fieldcast.scores.examples.reconstruction import examples
+from fieldcast.scores.examples import examples
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from fieldcast.figures.outline import coastlines, land_cells, outline
+from fieldcast.figures.sheet import coastlines, land_cells, outline
 
 
 def world(**variables) -> xr.Dataset:

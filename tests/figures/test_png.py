@@ -8,8 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from fieldcast.figures.png import Picture, png
-from fieldcast.figures.style import new_figure, style_axes
+from fieldcast.figures.style import Picture, new_figure, png, style_axes
 
 
 def drawing() -> Figure:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.collections import PathCollection, QuadMesh
 
-from fieldcast.figures.prior import can_be_shown, priors
-from fieldcast.scores.latent_codes import most_active
+from fieldcast.figures.embedding import prior_can_be_shown as can_be_shown
+from fieldcast.figures.embedding import priors
+from fieldcast.scores.sample_scores import most_active
 
 
 def parts(axes) -> tuple[QuadMesh, np.ndarray]:

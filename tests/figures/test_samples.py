@@ -19,7 +19,7 @@ from fieldcast.figures.samples import (
     nearest_pictures,
     sample_sheet,
 )
-from fieldcast.scores.examples.sample import with_pictures
+from fieldcast.scores.examples import with_pictures
 
 
 def rows(figure) -> dict[str, np.ndarray]:

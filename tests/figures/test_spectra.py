@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from fieldcast.figures.png import png
 from fieldcast.figures.spectra import (
     lead_ratio,
     long_rollout_spectra,
@@ -17,6 +16,7 @@ from fieldcast.figures.spectra import (
     sample_spectra,
     spectra_at_leads,
 )
+from fieldcast.figures.style import png
 
 TRUTH = np.array([5.0, 4.0, 2.0, 1.0, 1e-12])
 

@@ -8,7 +8,7 @@ import math
 import pytest
 from matplotlib.colors import rgb_to_hsv, to_rgb
 
-from fieldcast.descriptions import About
+from fieldcast.experiments import About
 from fieldcast.figures.style import escape, looks, looks_of, percent, wrap_name
 
 FAMILIES = ("classical", "learned", "bound")

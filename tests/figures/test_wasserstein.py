@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.collections import QuadMesh
 
-from fieldcast.figures.wasserstein import wasserstein_maps
+from fieldcast.figures.samples import wasserstein_maps
 
 
 def test_maps_show_each_variable_of_each_experiment(sampled):

@@ -18,7 +18,7 @@ from fieldcast.frame.cheap_first import CheapFirst
 from fieldcast.frame.console import Console
 from fieldcast.frame.durations import stored_durations
 from fieldcast.frame.side_by_side import SideBySide
-from fieldcast.progress import Progress
+from fieldcast.runtime import Progress
 
 NODES = [
     node(lambda: 1, None, "a", name="ingestion.make", namespace="ingestion"),

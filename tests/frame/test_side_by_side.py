@@ -160,7 +160,7 @@ def test_what_cannot_be_sent_is_named() -> None:
 LOOP = """
 import multiprocessing
 import time
-from fieldcast.progress import Progress
+from fieldcast.runtime import Progress
 
 def loop():
     with Progress(total=100, unit="step") as bar:

@@ -9,7 +9,13 @@ import torch
 from fieldcast.encoding.cycle_observations import observe_cycle, require_cycle_observations
 from fieldcast.encoding.options import CycledAssimilation, Limits, Sparsification
 from fieldcast.errors import InputError
-from fieldcast.inference.assimilate import Assimilator, analysis_context, assimilate, pack_state, resume_state
+from fieldcast.inference.cycle.assimilate import (
+    Assimilator,
+    analysis_context,
+    assimilate,
+    pack_state,
+    resume_state,
+)
 from fieldcast.models.assimilation.filter import UPDATE, CycleState
 from fieldcast.models.assimilation.hybrid import Hybrid
 from fieldcast.models.optimal_interpolation import OptimalInterpolation

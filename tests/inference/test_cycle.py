@@ -12,11 +12,15 @@ import fieldcast
 from fieldcast.encoding.checkpoint import Checkpoint
 from fieldcast.errors import InputError
 from fieldcast.geometry import MEAN_EARTH_RADIUS
-from fieldcast.inference.cycle import RecordCycle, cycle
-from fieldcast.inference.cycle_quality import as_text
+from fieldcast.inference.cycle.quality import as_text
+from fieldcast.inference.cycle.record_cycle import RecordCycle, cycle
+from fieldcast.inference.cycle.withheld import distances_km, withheld_cells, withheld_scores, withheld_sums
 from fieldcast.inference.trained_model import TrainedModel
-from fieldcast.inference.withheld import distances_km, withheld_cells, withheld_scores, withheld_sums
-from fieldcast.models.assimilation.cold_start import ends_of_stretches, free_run_states, training_stretches
+from fieldcast.models.assimilation.background_errors import (
+    ends_of_stretches,
+    free_run_states,
+    training_stretches,
+)
 from fieldcast.models.assimilation.kalman_filter import KalmanFilter
 from fieldcast.models.assimilation.letkf import LETKF
 from fieldcast.models.random_streams import RandomStreams
@@ -203,7 +207,7 @@ def test_an_interrupted_cycle_goes_on_to_the_same_numbers(forecaster, interpolat
     few = record.isel(time=slice(6))
     run = RecordCycle.of(forecaster, interpolation, few, 3, 0, 0.1, 0.2, "the record")
     monkeypatch.setattr(
-        "fieldcast.inference.cycle.PIECE_TIMES", 2
+        "fieldcast.inference.cycle.record_cycle.PIECE_TIMES", 2
     )  # small records, too, are stored in pieces
     assert len(list(run.pieces())) == 3
     whole = list(run.pieces(length=2))

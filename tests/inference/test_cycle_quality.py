@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fieldcast.inference.cycle_quality import ratio_of_means
+from fieldcast.inference.cycle.quality import ratio_of_means
 
 
 def test_a_time_without_an_expected_innovation_does_not_count() -> None:

@@ -7,9 +7,9 @@ import xarray as xr
 from fieldcast.encoding.initial_times import select_initial_times
 from fieldcast.encoding.options import Limits, Rollout, Stability
 from fieldcast.errors import InputError
-from fieldcast.inference import ensemble_forecast
-from fieldcast.inference.ensemble_forecast import EnsembleForecaster, context_at, forecast
-from fieldcast.inference.long_rollout import long_rollout
+from fieldcast.inference.forecasts import ensemble
+from fieldcast.inference.forecasts.ensemble import EnsembleForecaster, context_at, forecast
+from fieldcast.inference.forecasts.long_rollout import long_rollout
 from fieldcast.models.core import Solved
 from fieldcast.training.run import initial_model
 
@@ -72,7 +72,7 @@ def test_a_rollout_resumes_in_pieces_of_another_size(world, stored, model, monke
     """A device draws more starts at once than a processor."""
     of = model and model(world.space)
     whole = list(forecast(forecaster_of(world, stored, of), stored, None, "f"))
-    monkeypatch.setattr(ensemble_forecast, "MEMBERS_AT_ONCE", 3)
+    monkeypatch.setattr(ensemble, "MEMBERS_AT_ONCE", 3)
     small = forecaster_of(world, stored, of)
     assert len(small.pieces) > 1
     rest = list(forecast(small, stored, whole[1].state, "f", 2))
@@ -130,7 +130,7 @@ def test_a_history_that_reaches_over_a_gap_is_refused(world):
 
 def test_members_do_not_depend_on_how_many_starts_are_stepped_at_once(world, stored, monkeypatch):
     at_once = next(forecast(forecaster_of(world, stored), stored, None, ""))
-    monkeypatch.setattr("fieldcast.inference.ensemble_forecast.MEMBERS_AT_ONCE", 4)
+    monkeypatch.setattr("fieldcast.inference.forecasts.ensemble.MEMBERS_AT_ONCE", 4)
     one_by_one = next(forecast(forecaster_of(world, stored), stored, None, ""))
     assert np.allclose(at_once.forecasts["t"], one_by_one.forecasts["t"], rtol=1e-5)
 
@@ -144,7 +144,7 @@ def test_a_long_rollout_of_persistence_keeps_its_states(world, stored):
 
 
 def test_a_long_rollout_resumes_where_it_was_stopped(world, stored, monkeypatch):
-    monkeypatch.setattr("fieldcast.inference.long_rollout.SAVE_EVERY", 0.0)
+    monkeypatch.setattr("fieldcast.inference.forecasts.long_rollout.SAVE_EVERY", 0.0)
     whole = list(
         long_rollout(forecaster_of(world, stored, times="stability"), stored, world.fields, None, "f")
     )

@@ -6,8 +6,8 @@ import xarray as xr
 
 from fieldcast.fields.images import open_images, split
 from fieldcast.fields.options import ImageSource
-from fieldcast.inference import feature_extractor
-from fieldcast.inference.feature_extractor import fit_features, load_features
+from fieldcast.inference.samples import features
+from fieldcast.inference.samples.features import fit_features, load_features
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def test_features_are_the_same_each_time_and_kept_while_the_data_are(
 ) -> None:
     splits = split(images)
     assert fit_features(images, xr.Dataset(), splits, None) == of_labels
-    monkeypatch.setattr(feature_extractor, "classifier_file", lambda *given: b"made again")
+    monkeypatch.setattr(features, "classifier_file", lambda *given: b"made again")
     assert fit_features(images, xr.Dataset(), splits, of_labels) is of_labels
     other = images.assign_attrs(digest="other")
     assert fit_features(other, xr.Dataset(), splits, of_labels) == b"made again"
@@ -40,8 +40,8 @@ def test_features_are_the_same_each_time_and_kept_while_the_data_are(
 def test_other_labels_of_the_same_images_are_other_features(
     images: xr.Dataset, of_labels: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feature_extractor, "classifier_file", lambda *given: b"a classifier")
-    monkeypatch.setattr(feature_extractor, "component_file", lambda *given: b"components")
+    monkeypatch.setattr(features, "classifier_file", lambda *given: b"a classifier")
+    monkeypatch.setattr(features, "component_file", lambda *given: b"components")
     splits, label = split(images), images["label"].values.copy()
     for place in (0, -1):  # in the training split; in the test split, which gives the accuracy
         changed = label.copy()

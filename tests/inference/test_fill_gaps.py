@@ -11,14 +11,18 @@ import torch
 import xarray as xr
 
 import fieldcast
-from fieldcast import progress
+from fieldcast import runtime
 from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.errors import InputError
 from fieldcast.fields.ingest import ingest
-from fieldcast.inference.fill_gaps import TrustLimits
-from fieldcast.inference.gaps_outcome import Outcome
-from fieldcast.inference.gaps_reliability import share_of, steps_in_words, unchecked_distance
-from fieldcast.inference.gaps_report import better_at_fully_hidden_times
+from fieldcast.inference.gaps.filling import TrustLimits
+from fieldcast.inference.gaps.report import (
+    Outcome,
+    better_at_fully_hidden_times,
+    share_of,
+    steps_in_words,
+    unchecked_distance,
+)
 from fieldcast.models.gaps.fillers import dineof, low_rank, red_noise
 from fieldcast.models.gaps.hiding import SELECTIONS
 from fieldcast.models.gaps.record import Filling, Record
@@ -95,10 +99,10 @@ def test_progress_counts_the_filling_after_the_trials(
     seen: list[str] = []
 
     def watched(record: Record, streams: RandomStreams | None = None) -> Filling:
-        seen.append(progress.state().partition(",")[0])
+        seen.append(runtime.state().partition(",")[0])
         return dineof(record, streams)
 
-    monkeypatch.setattr(progress, "_open", [])  # loops that other tests left before their end stay open
+    monkeypatch.setattr(runtime, "_open", [])  # loops that other tests left before their end stay open
     monkeypatch.setattr(fill_gaps, "FILLERS", {"dineof": watched})
     fieldcast.fill_gaps(gappy.isel(time=slice(60)))
     assert seen == [f"{done} of {SELECTIONS + 1} fits" for done in range(SELECTIONS + 1)]

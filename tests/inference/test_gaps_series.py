@@ -2,7 +2,7 @@
 
 import torch
 
-from fieldcast.inference.gaps_series import most_hidden_stretch
+from fieldcast.inference.gaps.trials import most_hidden_stretch
 
 
 def test_the_stretch_shown_has_most_hidden_beside_most_observed_values() -> None:

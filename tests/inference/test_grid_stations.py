@@ -14,11 +14,16 @@ import fieldcast
 from fieldcast.errors import InputError
 from fieldcast.fields.gauges import Gauges
 from fieldcast.geometry import great_circle_km, unit_points
-from fieldcast.inference import grid_stations
-from fieldcast.inference.grid_stations import grid_and_score, summary_line
-from fieldcast.inference.gridding_scores import LeftOut, in_degrees, interpolate, spread_factor
-from fieldcast.inference.station_kriging import StationKriging, hidden_stations, krige
-from fieldcast.inference.surfaces import Surface
+from fieldcast.inference.stations import gridding
+from fieldcast.inference.stations.gridding import (
+    LeftOut,
+    grid_and_score,
+    interpolate,
+    spread_factor,
+    summary_line,
+)
+from fieldcast.inference.stations.gridding import degrees_of_columns as in_degrees
+from fieldcast.inference.stations.kriging import StationKriging, Surface, hidden_stations, krige
 from fieldcast.models.gaps.local_kriging import CellSeries, Correlation, KrigingModel
 
 STATIONS, UNSEEN, TIMES = 60, 40, 150
@@ -298,4 +303,4 @@ def test_stated_errors_are_not_used(world: World, caplog: pytest.LogCaptureFixtu
     with caplog.at_level(logging.INFO):
         Gauges.read(world.table.assign(error=1.0), None, "'gauges.csv'")
     assert "'gauges.csv': the column 'error' is not used" in caplog.text
-    assert grid_stations.MODEL.startswith("kriging")
+    assert gridding.MODEL.startswith("kriging")

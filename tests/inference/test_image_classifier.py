@@ -11,9 +11,15 @@ from fieldcast.encoding.tensor_file import pack_bytes, unpack_intact
 from fieldcast.errors import InputError
 from fieldcast.fields.images import open_images, split
 from fieldcast.fields.options import ImageSource
-from fieldcast.inference import image_classifier
-from fieldcast.inference.feature_extractor import fit_features, load_features
-from fieldcast.inference.image_classifier import SHIPPED, Architecture, classifier_of, first_images_digest
+from fieldcast.inference.samples import features
+from fieldcast.inference.samples.features import (
+    SHIPPED,
+    Architecture,
+    classifier_of,
+    first_images_digest,
+    fit_features,
+    load_features,
+)
 
 SMALL = Architecture((8, 8), 10, channels=(2, 3), features=5)
 
@@ -29,7 +35,7 @@ def folder(tmp_path: Path, images: xr.Dataset, monkeypatch: pytest.MonkeyPatch) 
     state = {name: tensor.half() for name, tensor in SMALL.build().state_dict().items()}
     header = {"architecture": vars(SMALL), "beginning": first_images_digest(images)}
     (tmp_path / "digits.safetensors").write_bytes(pack_bytes(state, header))
-    monkeypatch.setattr(image_classifier, "SHIPPED", tmp_path)
+    monkeypatch.setattr(features, "SHIPPED", tmp_path)
     return tmp_path
 
 
@@ -52,7 +58,7 @@ def test_other_images_or_labels_get_weights_of_their_own(
     images: xr.Dataset, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state = Architecture((8, 8), 10).build().state_dict()
-    monkeypatch.setattr(image_classifier, "train_classifier", lambda fields, splits, built: (state, built))
+    monkeypatch.setattr(features, "train_classifier", lambda fields, splits, built: (state, built))
     first = images["label"].values.copy()
     first[0] = (first[0] + 1) % 10
     turned = images.assign(image=images["image"][:, ::-1].assign_coords(y=images["y"]))

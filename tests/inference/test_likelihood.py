@@ -12,10 +12,10 @@ from fieldcast.encoding.states import ImageCodec, space_of_images
 from fieldcast.errors import InputError
 from fieldcast.fields.images import open_images, split, with_classes
 from fieldcast.fields.options import ImageSource
-from fieldcast.inference import latent_space, likelihood
-from fieldcast.inference.latent_space import INTERPOLATION_STEPS, latents, pictures, training_codes
-from fieldcast.inference.likelihood import Split, density_table, examine, in_pieces, split_of
-from fieldcast.inference.sample import draw_states, physical_states
+from fieldcast.inference.samples import latent_space, likelihood
+from fieldcast.inference.samples.latent_space import INTERPOLATION_STEPS, latents, pictures, training_codes
+from fieldcast.inference.samples.likelihood import Split, density_table, examine, in_pieces, split_of
+from fieldcast.inference.samples.sets import draw_states, physical_states
 from fieldcast.models.conditional import Decoder
 from fieldcast.models.configuration import build
 from fieldcast.models.core import Batch, Context, Model

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fieldcast import progress
+from fieldcast import runtime
 from fieldcast.encoding.observations import sparsify
 from fieldcast.encoding.options import Limits, Sparsification
 from fieldcast.fields.contracts import Reconstructions
@@ -78,7 +78,7 @@ def test_an_interrupted_run_resumes_after_its_last_complete_case(world, observat
 
 def test_progress_counts_the_cases(world, observations, vae):
     for _ in reconstruct(vae, world.codec, observations, lineage_of("abc", observations, 1, 7)):
-        assert f"of {observations.sizes['case']} cases" in progress.state()
+        assert f"of {observations.sizes['case']} cases" in runtime.state()
 
 
 def test_a_deterministic_model_needs_one_member(world, observations):

@@ -10,7 +10,7 @@ from compliance_checker.runner import CheckSuite, ComplianceChecker
 from worlds import red_noise
 
 import fieldcast
-from fieldcast import provenance
+from fieldcast import lineage
 from fieldcast.inference.result_attributes import in_one_line, with_attributes
 
 
@@ -144,7 +144,7 @@ def test_attributes_of_the_source_are_named_as_the_sources(results, source):
     assert filled["title"] == "Reconstruction of sea surface temperature" and "institution" not in filled
     assert filled["Conventions"] == "CF-1.11, ACDD-1.3" and "optimal_interpolation" in weights
     first, second = filled["history"].splitlines()
-    version = provenance.versions(["fieldcast"])["fieldcast"]
+    version = lineage.versions(["fieldcast"])["fieldcast"]
     assert first[10:] == f" reconstruction by fieldcast {version}: members=3, noise=0.1, seed=2"
     assert second == "2001: measured"
     assert (filled["fieldcast_members"], filled["fieldcast_noise"], filled["fieldcast_seed"]) == (3, 0.1, 2)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from fieldcast.inference.rollout import rollout
+from fieldcast.inference.forecasts.ensemble import rollout
 from fieldcast.models.core import Context, Trained
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.training.run import initial_model

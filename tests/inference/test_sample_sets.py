@@ -11,12 +11,12 @@ from fieldcast.encoding.states import AnyDayCodec, ImageCodec
 from fieldcast.fields.images import open_images, split
 from fieldcast.fields.options import ImageSource
 from fieldcast.fields.splits import select
-from fieldcast.inference import sample_sets as module
-from fieldcast.inference.feature_extractor import fit_features, load_features
-from fieldcast.inference.sample_sets import SampleSets, compare
+from fieldcast.inference.samples import sets as module
+from fieldcast.inference.samples.features import fit_features, load_features
+from fieldcast.inference.samples.sets import SampleSets, compare
 from fieldcast.models import image_transforms
 from fieldcast.models.random_streams import RandomStreams
-from fieldcast.scores.distances.neighbours import neighbours
+from fieldcast.scores.distances import neighbours
 
 
 @pytest.fixture(scope="module")

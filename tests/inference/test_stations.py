@@ -10,6 +10,7 @@ import pytest
 import xarray as xr
 
 import fieldcast
+from fieldcast.calendars import TimeStep
 from fieldcast.encoding.checkpoint import unpack
 from fieldcast.encoding.options import Limits, Sparsification
 from fieldcast.encoding.stations import nearest_times, points_of, times_of
@@ -17,15 +18,14 @@ from fieldcast.errors import InputError
 from fieldcast.fields.stations import read_stations
 from fieldcast.figures.stations import station_maps
 from fieldcast.inference.file_options import Fill
-from fieldcast.inference.left_out_stations import clusters, largest_biases, scores_at_left_out
 from fieldcast.inference.options import Evaluation
 from fieldcast.inference.reconstruct import context_of
-from fieldcast.inference.stations import representativeness
+from fieldcast.inference.stations.left_out import clusters, largest_biases, scores_at_left_out
+from fieldcast.inference.stations.observations import representativeness
 from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.models.interpolation import Nearest
 from fieldcast.pipelines.stations.nodes import score
 from fieldcast.tasks.reconstruct import Reconstruction
-from fieldcast.time_steps import TimeStep
 from fieldcast.training.options import Fit
 from fieldcast.training.run import Recipe, train
 

@@ -8,8 +8,8 @@ from sklearn.neighbors import NearestNeighbors
 from fieldcast.errors import InputError
 from fieldcast.models.analogue import STRETCH_LENGTH, Analogue
 from fieldcast.models.core import Context
-from fieldcast.models.gaussian import retained
-from fieldcast.models.gaussian.retained import kept_indices, rounded
+from fieldcast.models.gaussian import training_series
+from fieldcast.models.gaussian.training_series import kept_indices, rounded
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.training.batches import ForecastWindows
 from fieldcast.training.state_source import InMemory
@@ -91,7 +91,7 @@ def test_in_a_rollout_a_member_is_a_stretch_of_history(space):
 
 def test_a_long_record_leaves_stretches(space, monkeypatch):
     """Members are successors of states that are kept, and are kept themselves."""
-    monkeypatch.setattr(retained, "MAX_STATES", 256)
+    monkeypatch.setattr(training_series, "MAX_STATES", 256)
     x = history(space, 1000)
     model = solved(space, x, neighbours=100.0)
     kept = kept_indices(torch.arange(1000), STRETCH_LENGTH)

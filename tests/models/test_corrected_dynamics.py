@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fieldcast.inference.rollout import rollout
+from fieldcast.inference.forecasts.ensemble import rollout
 from fieldcast.models.core import Batch, Context
 from fieldcast.models.corrected_dynamics import CorrectedDynamics
 from fieldcast.models.layers.crps import fair_crps

@@ -11,7 +11,7 @@ from scipy import integrate
 from scipy.stats import norm
 
 from fieldcast.errors import InputError
-from fieldcast.inference.rollout import rollout
+from fieldcast.inference.forecasts.ensemble import rollout
 from fieldcast.models.core import Context, Solved
 from fieldcast.models.emos import EMOS, moments, ranks
 from fieldcast.models.layers.crps import normal_crps
@@ -20,7 +20,7 @@ from fieldcast.models.pool import Pool
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.tasks.forecast import Forecasting
 from fieldcast.training.batches import ForecastWindows
-from fieldcast.training.emos_fit import fit_emos, forecasts, minimise_crps
+from fieldcast.training.combination import fit_emos, forecasts, minimise_crps
 from fieldcast.training.options import Fit
 from fieldcast.training.state_source import InMemory
 

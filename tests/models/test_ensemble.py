@@ -5,8 +5,7 @@ from scores.probability import crps_for_ensemble
 
 from fieldcast.errors import InputError
 from fieldcast.models.core import Batch, Context
-from fieldcast.models.ensemble import Ensemble
-from fieldcast.models.layers.contrasts import contrast_crps, pairs_of
+from fieldcast.models.ensemble import Ensemble, contrast_crps, pairs_of
 from fieldcast.models.random_streams import RandomStreams
 
 

@@ -11,8 +11,8 @@ from fieldcast.models.image_transforms import (
     log_jacobian,
     treat,
 )
+from fieldcast.models.options import Treatment
 from fieldcast.models.random_streams import RandomStreams
-from fieldcast.models.treatments import Treatment
 
 
 def images(count=4, levels=256):

@@ -10,7 +10,7 @@ from sklearn.gaussian_process.kernels import Matern
 from fieldcast.models import kriging as module
 from fieldcast.models.configuration import check_model
 from fieldcast.models.core import Batch, Context
-from fieldcast.models.gaussian.correlations import EARTH_RADIUS_KM, Kernel, exponential, matern32
+from fieldcast.models.gaussian.covariance_terms import EARTH_RADIUS_KM, Kernel, exponential, matern32
 from fieldcast.models.gaussian.grid_points import observations
 from fieldcast.models.kriging import CorrelationRoot, Kriging, harmonics
 from fieldcast.models.points import Points

@@ -9,8 +9,8 @@ from fieldcast.models import masks
 from fieldcast.models.core import Batch, Context, Solved
 from fieldcast.models.dineof import Dineof
 from fieldcast.models.gappy_pca import GappyPCA
-from fieldcast.models.gaussian.retained import rounded
 from fieldcast.models.gaussian.robustness import MomentSums
+from fieldcast.models.gaussian.training_series import rounded
 from fieldcast.models.kriging import Kriging
 from fieldcast.models.low_rank import LowRankGaussian
 from fieldcast.models.optimal_interpolation import OptimalInterpolation

@@ -10,7 +10,7 @@ from scipy import ndimage, stats
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fieldcast.errors import InputError
-from fieldcast.models import masks, patterns
+from fieldcast.models import masks, options
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
@@ -18,7 +18,7 @@ ALL = tuple(masks.PATTERN_FUNCTIONS)
 
 
 def test_options_name_every_pattern():
-    assert ALL == patterns.PATTERNS
+    assert ALL == options.PATTERNS
 
 
 def make_space(latitudes=24, columns=48, variables=2, *, region=None, exists=None, poles=False):

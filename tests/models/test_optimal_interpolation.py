@@ -10,10 +10,10 @@ from sklearn.gaussian_process.kernels import Kernel
 
 from fieldcast.models.configuration import check_model
 from fieldcast.models.core import Batch, Context
-from fieldcast.models.gaussian import retained, training_days, training_statistics
-from fieldcast.models.gaussian.correlations import EARTH_RADIUS_KM, gaspari_cohn, matern32
+from fieldcast.models.gaussian import training_series
+from fieldcast.models.gaussian.covariance_terms import EARTH_RADIUS_KM, gaspari_cohn, matern32
 from fieldcast.models.gaussian.grid_points import observations
-from fieldcast.models.gaussian.retained import rounded
+from fieldcast.models.gaussian.training_series import rounded
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
 from fieldcast.models.points import Points
 from fieldcast.models.random_streams import RandomStreams
@@ -201,7 +201,7 @@ def test_exact_at_observations_without_nugget_and_noise(model, context):
 
 def test_draws_have_the_mean_and_covariance_of_the_posterior(monkeypatch):
     """Many training days determine C: draws match the closed form."""
-    monkeypatch.setattr(retained, "MAX_STATES", 20000)
+    monkeypatch.setattr(training_series, "MAX_STATES", 20000)
     space, members = globe(), 4000
     x = truth(space, 20000, 4)
     model = solved(space, x, None, weight=1.0, taper=0.0, nugget=0.0)
@@ -268,7 +268,7 @@ def test_the_held_out_fold_does_not_matter(training, context):
 
 def test_a_long_record_leaves_a_bounded_number_of_days(training, context, monkeypatch):
     """The held-out fold is that of all days, and what a checkpoint holds does not grow."""
-    monkeypatch.setattr(retained, "MAX_STATES", 150)
+    monkeypatch.setattr(training_series, "MAX_STATES", 150)
     x, days = training
     model = solved(globe(), x, days, weight=0.8, taper=20000.0, length=2500.0)
     assert len(model.anomalies) == 150
@@ -349,7 +349,7 @@ def test_an_update_moves_a_background(model, context):
 
 
 @pytest.mark.parametrize(
-    ("module", "name"), [(training_statistics, "MAX_DENSE_BYTES"), (training_days, "MAX_DOUBLE_VALUES")]
+    ("module", "name"), [(training_series, "MAX_DENSE_BYTES"), (training_series, "MAX_DOUBLE_VALUES")]
 )
 @pytest.mark.parametrize("fold", [None, 1])
 def test_large_grids_take_another_way_to_the_same_numbers(training, context, module, name, fold):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fieldcast.errors import InputError
-from fieldcast.inference.rollout import rollout
+from fieldcast.inference.forecasts.ensemble import rollout
 from fieldcast.models.configuration import build
 from fieldcast.models.core import Context
 from fieldcast.models.pool import Pool, shares

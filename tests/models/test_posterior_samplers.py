@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from fieldcast.models.krylov import gmres
 from fieldcast.models.posterior_samplers import (
     DPS,
     MMPS,
@@ -13,6 +12,7 @@ from fieldcast.models.posterior_samplers import (
     PiGDM,
     RePaint,
     Target,
+    gmres,
     noise_levels,
     with_jacobian,
 )

@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA
 from fieldcast.errors import InputError
 from fieldcast.models.configuration import build
 from fieldcast.models.core import Batch, Context
-from fieldcast.models.gaps.cells import cells
+from fieldcast.models.gaps.record import cells
 from fieldcast.models.probabilistic_pca import ProbabilisticPCA
 from fieldcast.models.random_streams import RandomStreams
 

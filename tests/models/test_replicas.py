@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from fieldcast.errors import InputError
+from fieldcast.inference.forecasts.ensemble import rollout
 from fieldcast.inference.reconstruct import draw as reconstructions
-from fieldcast.inference.rollout import rollout
-from fieldcast.inference.sample import draw_states
+from fieldcast.inference.samples.sets import draw_states
 from fieldcast.models.assimilation import filter as filters
 from fieldcast.models.assimilation.baselines import EachStep
 from fieldcast.models.assimilation.by_fraction import ByFraction

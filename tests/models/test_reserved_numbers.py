@@ -4,8 +4,8 @@ import ast
 from pathlib import Path
 
 from fieldcast import models
-from fieldcast.inference.left_out_stations import FOLDS
-from fieldcast.models import emos, reserved_numbers
+from fieldcast.inference.stations.left_out import FOLDS
+from fieldcast.models import emos, random_streams
 
 MODULES = sorted(Path(models.__file__).parent.rglob("*.py"))
 
@@ -31,7 +31,7 @@ def constants(tree: ast.Module) -> dict[str, int]:
 def forks(path: Path) -> set[int]:
     """Numbers of the forks of a module, where they are constants."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    named = constants(tree) | vars(reserved_numbers)
+    named = constants(tree) | vars(random_streams)
     arguments = [
         node.args[0]
         for node in ast.walk(tree)
@@ -46,19 +46,19 @@ def forks(path: Path) -> set[int]:
 
 
 def test_no_forecaster_forks_the_stream_of_its_calibration() -> None:
-    number = reserved_numbers.CALIBRATION_STREAM
+    number = random_streams.CALIBRATION_STREAM
     assert number == emos.STREAM
     assert [path.stem for path in MODULES if number in forks(path)] == ["emos"]
     assert max(max(forks(path), default=0) for path in MODULES if path.stem != "emos") < number
 
 
 def test_errors_of_left_out_readings_have_a_step_beyond_the_turns() -> None:
-    assert reserved_numbers.LEFT_OUT_ERRORS_STEP not in range(FOLDS)
+    assert random_streams.LEFT_OUT_ERRORS_STEP not in range(FOLDS)
 
 
 def test_fixed_stations_have_the_datum_of_no_field() -> None:
-    assert reserved_numbers.STATION_DATUM < 0
+    assert random_streams.STATION_DATUM < 0
 
 
 def test_the_streams_of_an_update_are_distinct() -> None:
-    assert reserved_numbers.UPDATE_STREAM != reserved_numbers.RARE_EVENTS_STREAM
+    assert random_streams.UPDATE_STREAM != random_streams.RARE_EVENTS_STREAM

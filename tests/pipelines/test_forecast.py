@@ -23,8 +23,8 @@ from fieldcast.datasets import ZarrDataset
 from fieldcast.encoding.checkpoint import pack, unpack
 from fieldcast.errors import InputError
 from fieldcast.experiments import experiments
-from fieldcast.inference.ensemble_forecast import EnsembleForecaster
-from fieldcast.scores.leaderboard_schema import FORECAST
+from fieldcast.inference.forecasts.ensemble import EnsembleForecaster
+from fieldcast.scores.leaderboard import FORECAST
 from fieldcast.tasks.forecast import rank
 
 KEYS = ["experiment", "lead_hours", "region", "variable", "score"]

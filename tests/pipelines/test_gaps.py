@@ -20,8 +20,8 @@ from fieldcast.fields import normalisation as normalisations
 from fieldcast.fields.ingest import ingest
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.fields.splits import make, select
-from fieldcast.inference import gap_trials
-from fieldcast.inference.feature_extractor import fit_features
+from fieldcast.inference.gaps import trials
+from fieldcast.inference.samples.features import fit_features
 from fieldcast.models.configuration import resolve
 from fieldcast.models.gaps.fillers import FILLERS
 from fieldcast.models.gaps.hiding import SELECTIONS
@@ -218,7 +218,7 @@ def test_interrupted_trials_resume_to_the_same_result(
             raise KeyboardInterrupt
         return run_trial(name, *how)
 
-    monkeypatch.setattr(gap_trials, "run_trial", interrupted)
+    monkeypatch.setattr(trials, "run_trial", interrupted)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             fill_record("part")
@@ -238,10 +238,10 @@ def test_interrupted_trials_resume_to_the_same_result(
 
 def test_trials_of_other_data_or_code_are_not_resumed(whole: Path) -> None:
     file = (whole / "06_models/gaps_trials.safetensors").read_bytes()
-    lineage = gap_trials.unpack_state(file, "")[1]
-    trials = gap_trials.from_file(file, lineage, torch.device("meta"))
-    names = [trial.name for trial in trials]
+    lineage = trials.unpack_state(file, "")[1]
+    stored = trials.from_file(file, lineage, torch.device("meta"))
+    names = [trial.name for trial in stored]
     assert names[: len(FILLERS)] == list(FILLERS) and len(set(names[len(FILLERS) :])) == 1
-    assert {getattr(trials[0], part).device.type for part in gap_trials.TENSORS} == {"meta"}
+    assert {getattr(stored[0], part).device.type for part in trials.TENSORS} == {"meta"}
     for changed in ("data", "code"):
-        assert gap_trials.from_file(file, {**lineage, changed: "0123456789ab"}, torch.device("cpu")) == []
+        assert trials.from_file(file, {**lineage, changed: "0123456789ab"}, torch.device("cpu")) == []

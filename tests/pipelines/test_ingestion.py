@@ -11,8 +11,7 @@ import xarray as xr
 
 from fieldcast.datasets import ZarrDataset
 from fieldcast.errors import InputError
-from fieldcast.fields import ingestion_sources
-from fieldcast.fields.ingest import ingest
+from fieldcast.fields import ingest
 from fieldcast.fields.options import Ingestion
 from fieldcast.fields.planet.options import PlanetOptions
 from fieldcast.fields.planet.weather import simulate
@@ -43,7 +42,7 @@ def simulated(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         seeds.append(seed)
         return simulate(options, seed)
 
-    monkeypatch.setattr(ingestion_sources, "simulate", counted)
+    monkeypatch.setattr(ingest, "simulate", counted)
     return seeds
 
 
@@ -69,7 +68,7 @@ def test_a_run_says_when_its_planet_is_another(
 
 
 def test_states_change_nothing_of_the_fields(created: Made) -> None:
-    alone, _ = ingest(simulate(TINY, 0).drop_dims(("m", "part", "level", "n")))
+    alone, _ = ingest.ingest(simulate(TINY, 0).drop_dims(("m", "part", "level", "n")))
     assert alone.attrs["digest"] == created[0].attrs["digest"]
     xr.testing.assert_equal(alone, created[0])
 
@@ -107,7 +106,7 @@ def test_a_file_has_no_states_and_is_read_once(
     file = Ingestion(source="file", path=str(tmp_path / "mine.nc"))
     fields, quality, states = make_fields(file, earlier(*created))
     assert not states.data_vars and states.attrs == {"lineage": file.lineage()}
-    monkeypatch.setattr(ingestion_sources, "ingest_source", None)
+    monkeypatch.setattr(ingest, "ingest_source", None)
     for left in (None, states, created[2]):
         again = make_fields(file, earlier(fields, quality, left))
         assert again[0] is fields and not again[2].data_vars

@@ -12,7 +12,7 @@ from kedro.framework.startup import bootstrap_project
 from kedro.pipeline.node import Node
 from pydantic.dataclasses import is_pydantic_dataclass
 
-from fieldcast.argument_groups import CollectingPartial
+from fieldcast.arguments import CollectingPartial
 from fieldcast.deferred import Deferred
 from fieldcast.pipeline_registry import COMPLETE
 from fieldcast.tasks import TASKS

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from fieldcast.report.calibration import coverage_table, nominal_interval, resolution_table
+from fieldcast.report.reconstruct import coverage_table, nominal_interval, resolution_table
 
 
 def test_ensemble_coverage_matches_the_exact_one(results):

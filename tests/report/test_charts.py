@@ -14,9 +14,8 @@ import vl_convert
 
 from fieldcast.figures.style import Look
 from fieldcast.report import charts, report
-from fieldcast.report.error_chart import errors_chart
+from fieldcast.report.charts import Spec, errors_chart, vega
 from fieldcast.report.reconstruct import Reconstruct
-from fieldcast.report.vega_lite import Spec, vega
 
 from .conftest import CRPS, EVIL
 

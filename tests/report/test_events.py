@@ -14,10 +14,8 @@ import xarray as xr
 from fieldcast import calendars
 from fieldcast.report import Forecast, report
 from fieldcast.report.events import experiments_to_draw
-from fieldcast.scores.event_scores import event_scores
-from fieldcast.scores.event_tables import EventTables
-from fieldcast.scores.leaderboard import leaderboard
-from fieldcast.scores.leaderboard_schema import FORECAST
+from fieldcast.scores.event_tables import EventTables, event_scores
+from fieldcast.scores.leaderboard import FORECAST, leaderboard
 from fieldcast.scores.statistics_table import name_rows, with_origin
 
 QUANTILES = [0.1, 0.95]

@@ -19,12 +19,11 @@ from PIL import Image
 from fieldcast import calendars
 from fieldcast.inference.options import Drawing
 from fieldcast.report import Forecast, pictures, report, studies
+from fieldcast.report.charts import vega
 from fieldcast.report.forecast import MAX_MAPPED
 from fieldcast.report.study_answers import fed_on_mean
-from fieldcast.report.vega_lite import vega
-from fieldcast.scores.examples.forecast import forecast_examples
-from fieldcast.scores.leaderboard import leaderboard
-from fieldcast.scores.leaderboard_schema import FORECAST
+from fieldcast.scores.examples import forecast_examples
+from fieldcast.scores.leaderboard import FORECAST, leaderboard
 from fieldcast.scores.stability import step_statistics
 from fieldcast.scores.statistics_table import name_rows, with_origin
 

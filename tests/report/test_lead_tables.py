@@ -9,16 +9,16 @@ import pytest
 
 from fieldcast.report import Forecast
 from fieldcast.report.board import Board, Lead
-from fieldcast.report.lead_tables import (
+from fieldcast.report.forecast import (
     columns,
     horizon,
     horizons,
     long_rollout_table,
-    outcomes,
     region_overview,
     regions,
 )
 from fieldcast.report.tables import Cell, Table
+from fieldcast.scores.stability import outcomes
 
 from .conftest import leaderboard_of
 
@@ -141,7 +141,7 @@ def rollout(std: float = 1.0, ratio: float = 1.0, mean: float = 0.0, blows_up: i
     ],
 )
 def test_outcomes_of_long_rollouts_have_thresholds(outcome, group) -> None:
-    stated = outcomes(Forecast(stability={THIRD: outcome, "good": rollout()}))
+    stated = outcomes({THIRD: outcome, "good": rollout()})
     steps = {"blew_up": 3.0, "diverged": 1.0}
     assert [stated["blew_up"], stated["diverged"]] == [
         [(THIRD, steps[name])] if name == group else [] for name in steps
@@ -154,7 +154,7 @@ def test_outcomes_of_long_rollouts_have_thresholds(outcome, group) -> None:
 def test_power_that_cannot_be_compared_does_not_make_a_rollout_unrealistic() -> None:
     """No latitude of a regional ocean may be complete, so that there are no spectra."""
     stability = {"ocean": rollout(ratio=math.nan), "flat": rollout(std=0.1, ratio=math.nan)}
-    assert outcomes(Forecast(stability=stability))["unrealistic"] == ["flat"]
+    assert outcomes(stability)["unrealistic"] == ["flat"]
 
 
 def test_the_table_of_long_rollouts_counts_steps() -> None:
@@ -166,7 +166,7 @@ def test_the_table_of_long_rollouts_counts_steps() -> None:
         "b": ["1", "2", "2", "2", "1.00", "0", "1.00"],
     }
     assert len(table.head) == 8
-    assert long_rollout_table(Forecast()).rows == [] and outcomes(Forecast()) == {}
+    assert long_rollout_table(Forecast()).rows == [] and outcomes({}) == {}
 
 
 def test_a_rollout_that_blows_up_at_once_can_be_sorted() -> None:

@@ -16,7 +16,7 @@ import yaml
 from PIL import Image
 
 from fieldcast.report import Reconstruct, pictures, report
-from fieldcast.report.vega_lite import vega
+from fieldcast.report.charts import vega
 
 PROVENANCE = {"Commit": "abc<1>", "Versions": {"numpy": "2.4"}, "Seed": 0}
 PARAMETERS = {"reconstruct": {"mine": {"fit": {"steps": 1500, "note": "</code><b>"}}}}

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from jinja2 import DictLoader, UndefinedError
 
-from fieldcast.descriptions import About
+from fieldcast.experiments import About
 from fieldcast.report import rendering
 from fieldcast.report.rendering import TEMPLATES, anchor, render, writers
 from fieldcast.report.tables import Cell, Table

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from matplotlib.figure import Figure
 
-from fieldcast.report import Sample, sample_figures
-from fieldcast.report.sample_figures import at_a_glance, of_diagnostics, of_latents, pictures
+from fieldcast.report import Sample, sample
+from fieldcast.report.sample import at_a_glance, of_diagnostics, of_latents, pictures
 
 DRAWING = ("sample_glance", "sample_sheet", "decoded_pictures", "latent_grid", "denoising", "nearest_pictures",
            "interpolations", "nearest_distances", "sample_spectra", "wasserstein_maps")  # fmt: skip
@@ -24,8 +24,8 @@ def drawn(monkeypatch) -> list[tuple]:
         return lambda *arguments, **options: calls.append((name, *arguments)) or Figure()
 
     for name in DRAWING:
-        monkeypatch.setattr(sample_figures, name, recorder(name))
-    for module, name in ((sample_figures.embedding, "embeddings"), (sample_figures.prior, "priors")):
+        monkeypatch.setattr(sample, name, recorder(name))
+    for module, name in ((sample.embedding, "embeddings"), (sample.prior, "priors")):
         monkeypatch.setattr(module, name, recorder(name))
     return calls
 

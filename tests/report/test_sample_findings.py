@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 from fieldcast.report import Sample
-from fieldcast.report.sample_findings import Findings, percents, score_with_interval, verdict
+from fieldcast.report.sample import Findings, percents, score_with_interval, verdict
 from fieldcast.scores.bootstrap import Score
 
 from .conftest import leaderboard_of

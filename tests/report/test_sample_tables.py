@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 from fieldcast.report import Sample
-from fieldcast.report.sample_tables import cells_table, near_table, score_table
+from fieldcast.report.sample import cells_table, near_table, score_table
 from fieldcast.report.tables import Table
 
 from .conftest import leaderboard_of

@@ -23,7 +23,7 @@ from fieldcast.report.study_answers import (
     verdict_text,
 )
 from fieldcast.scores.bootstrap import Score
-from fieldcast.scores.leaderboard_schema import FORECAST
+from fieldcast.scores.leaderboard import FORECAST
 
 from .conftest import leaderboard_of
 

@@ -10,7 +10,7 @@ import pytest
 import vl_convert
 
 from fieldcast.figures.style import Look
-from fieldcast.report.vega_lite import CONFIG, appearance, chooser, document, menu
+from fieldcast.report.charts import CONFIG, appearance, chooser, document, menu
 
 THIRD = 'acme:"gp", <b>\n2'  # an experiment of another package
 LOOKS = {"vae": Look("#ff0000"), "absent": Look("#00ff00"), THIRD: Look("#0000ff", dash=(0, (4, 2)))}

@@ -8,9 +8,9 @@ import pytest
 import xarray as xr
 
 from fieldcast import calendars
+from fieldcast.calendars import TimeStep
 from fieldcast.errors import InputError
 from fieldcast.scores.alignment import AlignedForecasts, lead_hours, valid_indices
-from fieldcast.time_steps import TimeStep
 
 
 @pytest.mark.parametrize("cftime", [False, True])

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fieldcast.scores.energy import energy_score, squared_distances
+from fieldcast.scores.forecast import energy_score, squared_distances
 from fieldcast.scores.statistics import fair_crps
 
 

@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fieldcast.scores.equal_cost import at_equal_cost
-from fieldcast.scores.leaderboard import leaderboard
-from fieldcast.scores.leaderboard_schema import FORECAST
+from fieldcast.report.study_answers import at_equal_cost
+from fieldcast.scores.leaderboard import FORECAST, leaderboard
 from fieldcast.scores.statistics_table import name_rows, with_origin
 
 SPREAD = 0.5  # spread of the season's members a day ahead, in anomaly standard deviations

@@ -7,8 +7,8 @@ import pytest
 import xarray as xr
 from scipy.stats import binom
 
-from fieldcast.scores.event_curves import COST_LOSS, Curves, curves
 from fieldcast.scores.event_metrics import Contingency, highest_value
+from fieldcast.scores.event_tables import COST_LOSS, Curves, curves
 
 
 def stored(number: np.ndarray, happened: np.ndarray, members: int) -> xr.DataArray:

@@ -13,9 +13,8 @@ from scores.probability import brier_score_for_ensemble, roc_auc, tail_tw_crps_f
 
 from fieldcast.scores import event_metrics
 from fieldcast.scores.event_metrics import EVENT_METRICS, Contingency
-from fieldcast.scores.event_scores import event_scores
-from fieldcast.scores.event_tables import EventTables
-from fieldcast.scores.leaderboard_schema import FORECAST
+from fieldcast.scores.event_tables import EventTables, event_scores
+from fieldcast.scores.leaderboard import FORECAST
 from fieldcast.scores.regions import cell_weights
 
 QUANTILES = (0.1, 0.95)

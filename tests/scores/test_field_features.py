@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import skew
 
-from fieldcast.scores.field_features import FieldFeatures, bands_of_rows
+from fieldcast.inference.samples.features import FieldFeatures, bands_of_rows
 
 V, Y, X = 2, 9, 16
 LATITUDE = -80 + 20 * np.arange(Y)

@@ -10,8 +10,7 @@ from scores.continuous import mae, mse
 from scores.probability import crps_for_ensemble
 
 from fieldcast.scores.forecast import STATISTICS
-from fieldcast.scores.leaderboard import leaderboard
-from fieldcast.scores.leaderboard_schema import FORECAST
+from fieldcast.scores.leaderboard import FORECAST, leaderboard
 from fieldcast.scores.regions import regions
 from fieldcast.scores.statistics_table import name_rows, with_origin
 

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fieldcast.calendars import TimeStep
 from fieldcast.scores.leaderboard import ASSIMILATE, leaderboard, sample_leaderboard
 from fieldcast.scores.statistics_table import name_rows, with_origin
-from fieldcast.time_steps import TimeStep
 
 DATA, SCORED = "d" * 12, "s" * 12
 REFERENCE = "optimal_interpolation"

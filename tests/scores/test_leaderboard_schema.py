@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fieldcast.scores.leaderboard import leaderboard, skill_horizon
-from fieldcast.scores.leaderboard_schema import FORECAST
+from fieldcast.scores.leaderboard import FORECAST, leaderboard, skill_horizon
 from fieldcast.scores.statistics_table import name_rows, with_origin
 
 DATA, SCORED = "d" * 12, "s" * 12

@@ -12,15 +12,13 @@ from fieldcast.report.guide import explanations
 from fieldcast.report.score_tables import all_scores_table
 from fieldcast.scores.assimilation import INNOVATION_POWER
 from fieldcast.scores.forecast import STATISTICS
-from fieldcast.scores.functions_of_means import skill, unbiased_spread_skill_ratio, unchanged
 from fieldcast.scores.leaderboard import leaderboard
 from fieldcast.scores.legend import Legend
-from fieldcast.scores.metrics import METRICS, Metric
+from fieldcast.scores.metrics import METRICS, Metric, skill, unbiased_spread_skill_ratio, unchanged
 from fieldcast.scores.sample_metrics import SAMPLE_METRICS, SampleMetric
-from fieldcast.scores.sample_summary import sample_summary
 from fieldcast.scores.statistics import POWER, cell_statistics, ranks
 from fieldcast.scores.statistics_table import name_rows, with_origin
-from fieldcast.scores.summary import reconstruct_summary
+from fieldcast.scores.summary import reconstruct_summary, sample_summary
 
 
 def test_every_statistic_that_a_metric_needs_exists() -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from fieldcast.errors import InputError
-from fieldcast.scores.multi_seed import leaderboards, over_seeds
+from fieldcast.inference.multi_seed import leaderboards, over_seeds
 
 TASKS = ("reconstruct", "forecast", "sample")
 INF, NAN = float("inf"), float("nan")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fieldcast.scores.bootstrap import Score
-from fieldcast.scores.distances.frechet import frechet_distance
+from fieldcast.scores.distances import frechet_distance
 from fieldcast.scores.sample_scores import Sets, mean_over_sets, set_scores
 
 

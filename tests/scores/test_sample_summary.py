@@ -3,7 +3,7 @@ from __future__ import annotations
 import pandas as pd
 import xarray as xr
 
-from fieldcast.scores.sample_summary import sample_summary
+from fieldcast.scores.summary import sample_summary
 
 
 def test_samples_have_a_line_each() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fieldcast.scores.ssim import structural_similarity
+from fieldcast.scores.reconstruction import structural_similarity
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from fieldcast.tasks.anomalies import example_anomalies, snapshot_anomalies
-from fieldcast.time_steps import TimeStep
+from fieldcast.calendars import TimeStep
+from fieldcast.tasks.scoring_inputs import example_anomalies, snapshot_anomalies
 
 GRID = {"latitude": [-30.0, 30.0], "longitude": [0.0, 120.0, 240.0]}
 

@@ -12,10 +12,9 @@ from fieldcast.encoding.options import Calibration, CycledAssimilation, Limits, 
 from fieldcast.errors import InputError
 from fieldcast.lineage import FINISHED_BEFORE
 from fieldcast.models.persistence import Persistence
-from fieldcast.progress import Progress
+from fieldcast.runtime import Progress
 from fieldcast.tasks.assimilate import Assimilation
-from fieldcast.training.calibration import calibrate
-from fieldcast.training.cycle_periods import CyclePeriods
+from fieldcast.training.calibration import CyclePeriods, calibrate
 from fieldcast.training.options import Fit
 from fieldcast.training.run import Recipe
 

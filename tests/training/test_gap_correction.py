@@ -8,13 +8,12 @@ import torch
 
 from fieldcast.errors import InputError
 from fieldcast.models.corrected import Corrected
-from fieldcast.models.gaps.cells import cells, state
 from fieldcast.models.gaps.reach import Columns
-from fieldcast.models.gaps.record import Record
+from fieldcast.models.gaps.record import Record, cells, state
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
-from fieldcast.training import gap_correction
-from fieldcast.training.gap_correction import GapCorrection, moments
+from fieldcast.training import fill_gaps
+from fieldcast.training.fill_gaps import GapCorrection, moments
 
 TIMES = 60
 
@@ -108,9 +107,9 @@ def test_a_time_does_not_predict_itself(correction: GapCorrection, record: Recor
 def test_the_estimate_counts_updates_and_steps_of_all_fits(
     correction: GapCorrection, record: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gap_correction, "time_call", lambda work: 0.5)
+    monkeypatch.setattr(fill_gaps, "time_call", lambda work: 0.5)
     completed, trials, contexts = 2 * TIMES + 32 * 4, 21, TIMES
-    updates = completed + gap_correction.TUNING_TIMES * trials + contexts + TIMES
+    updates = completed + fill_gaps.TUNING_TIMES * trials + contexts + TIMES
     assert correction.estimated_minutes(record) == pytest.approx(
         5 * (updates + correction.fit.steps) * 0.5 / 60
     )

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from fieldcast.encoding.tensor_file import unpack_bytes
-from fieldcast.processes import CONTEXT
+from fieldcast.runtime import CONTEXT
 
 sys.path.insert(0, str(Path(__file__).parent))
 from train_to_disk import train_to_disk

@@ -14,16 +14,15 @@ import torch
 
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.options import Limits, Sparsification
-from fieldcast.encoding.selection import batch_index
 from fieldcast.encoding.tensor_file import pack_bytes, unpack_bytes
 from fieldcast.errors import InputError
 from fieldcast.inference.options import StateOptions
 from fieldcast.lineage import FINISHED_BEFORE
 from fieldcast.models import vae
 from fieldcast.models.ensemble import Ensemble
-from fieldcast.models.gaussian import training_days
+from fieldcast.models.gaussian import training_series
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
-from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.random_streams import RandomStreams, batch_index
 from fieldcast.tasks.forecast import Forecasting
 from fieldcast.tasks.reconstruct import Reconstruction
 from fieldcast.tasks.sample import StateSampling
@@ -392,9 +391,9 @@ def test_no_step_of_a_correction_reads_the_state_of_its_closed_form_part(world, 
 
 
 def test_no_step_of_a_correction_works_out_the_folds_again(world, monkeypatch):
-    worked_out, folds = [], training_days.cross_fitting_folds
+    worked_out, folds = [], training_series.cross_fitting_folds
     monkeypatch.setattr(
-        training_days, "cross_fitting_folds", lambda days: worked_out.append(1) or folds(days)
+        training_series, "cross_fitting_folds", lambda days: worked_out.append(1) or folds(days)
     )
     config = {
         "type": "corrected.Corrected", "channels": [8, 16],

@@ -13,8 +13,8 @@ from fieldcast.models.pool import Pool
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.tasks.forecast import Forecasting
 from fieldcast.tasks.reconstruct import Reconstruction
+from fieldcast.training.combination import compositions, tune_weights
 from fieldcast.training.options import Fit
-from fieldcast.training.pool_weights import compositions, tune_weights
 from fieldcast.training.run import Recipe, train
 from fieldcast.training.tuning import score
 

@@ -17,11 +17,11 @@ from fieldcast.encoding.tensor_file import unpack_bytes
 from fieldcast.errors import InputError
 from fieldcast.inference.options import StateOptions
 from fieldcast.models.random_streams import RandomStreams
-from fieldcast.processes import CONTEXT
+from fieldcast.runtime import CONTEXT
 from fieldcast.tasks.forecast import Forecasting
 from fieldcast.tasks.reconstruct import Reconstruction
 from fieldcast.tasks.sample import StateSampling
-from fieldcast.training import shared_states
+from fieldcast.training import rank_processes
 from fieldcast.training.batches import ReconstructionBatches
 from fieldcast.training.loop import Saved
 from fieldcast.training.options import Fit
@@ -176,7 +176,7 @@ def test_more_ranks_than_a_batch_or_the_devices_hold_are_refused(monkeypatch):
 
 def test_states_that_do_not_fit_into_shared_memory_are_refused(trained, monkeypatch):
     monkeypatch.setattr(
-        shared_states.shutil, "disk_usage", lambda _: shared_states.shutil._ntuple_diskusage(1, 1, 0)
+        rank_processes.shutil, "disk_usage", lambda _: rank_processes.shutil._ntuple_diskusage(1, 1, 0)
     )
     with pytest.raises(InputError, match=r"0.0 GB are free in .*: set fit.data to stream"):
         trained(recipe(ranks=2))

@@ -9,8 +9,8 @@ from fieldcast.fields.options import ImageSource
 from fieldcast.models.configuration import build
 from fieldcast.models.image_transforms import treat
 from fieldcast.models.likelihoods import Bernoulli, ContinuousBernoulli, LearnedGaussian
+from fieldcast.models.options import BINARY, Treatment
 from fieldcast.models.random_streams import RandomStreams
-from fieldcast.models.treatments import BINARY, Treatment
 from fieldcast.training.run import warn_of_grey_values
 
 TREATMENTS = Treatment.__args__

@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from fieldcast import calendars, geometry
+from fieldcast.calendars import TimeStep
 from fieldcast.encoding.field_layout import FieldLayout, layout_of
 from fieldcast.errors import InputError
 from fieldcast.fields import conventions, domain
@@ -26,7 +27,6 @@ from fieldcast.fields.units import conversion
 from fieldcast.geometry import GRID
 from fieldcast.kinds import are_images
 from fieldcast.models.space import Space
-from fieldcast.time_steps import TimeStep
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,8 +6,10 @@ lineage, costs and versions.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +17,8 @@ import torch
 from torch import Tensor
 
 from fieldcast import lineage
-from fieldcast.calendars import days_per_year
+from fieldcast.calendars import TimeStep, days_per_year
 from fieldcast.encoding.anomalies import FieldCodec
-from fieldcast.encoding.checkpoint_parts import is_header, misfit
 from fieldcast.encoding.states import AnyDayCodec, ImageCodec
 from fieldcast.encoding.tensor_file import (
     DAMAGED,
@@ -32,7 +33,6 @@ from fieldcast.errors import InputError
 from fieldcast.models.configuration import build
 from fieldcast.models.core import Model
 from fieldcast.models.space import Space
-from fieldcast.time_steps import TimeStep
 
 FORMAT = 5  # version of the file, and of random numbers: a checkpoint of another version is refused
 Codec = FieldCodec | AnyDayCodec | ImageCodec
@@ -214,3 +214,101 @@ def stored_codec(arrays: Mapping[str, np.ndarray], header: Mapping[str, Any]) ->
         return ImageCodec(header["treatment"], header["levels"])
     cls = FieldCodec if kind == FieldCodec.kind else AnyDayCodec
     return cls(variables=tuple(header["variables"]), attrs=header["attrs"], **arrays)
+
+
+# Checks of types and shapes of the parts of a checkpoint, which its digest does not guarantee.
+
+
+def is_header(header: Mapping[str, Any]) -> bool:
+    """Whether the entries that every checkpoint has are of the right types."""
+    model, variables, step = (header.get(name) for name in ("model", "variables", "step_hours"))
+    return (
+        isinstance(model, Mapping)
+        and isinstance(model.get("type"), str)
+        and isinstance(variables, list)
+        and all(isinstance(name, str) for name in variables)
+        and isinstance(step, int | float)
+        and isinstance(header.get("step_months", 0), int)
+        and isinstance(header.get("step_same_day", 0), int)
+        and isinstance(header.get("wraps"), int)
+        and isinstance(header.get("weights"), str)
+    )
+
+
+def misfit(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> str | None:
+    """Name of the first part that does not fit grid and variables; None if all fit.
+
+    Raises
+    ------
+    KeyError
+        If a part of the grid is missing.
+    """
+    exists = tensors["space.exists"]
+    if exists.dtype != torch.bool or exists.ndim != 2:
+        return "space.exists"
+    v, grid = len(header["variables"]), tuple(exists.shape)
+    shapes = {
+        "space.area": grid,
+        "space.points": (*grid, 3),
+        "space.static": (-1, *grid),
+        "space.tendency": (v,),
+        "codec.climatology": (365, v, *grid),
+        "codec.deviation": (v,),
+        "codec.mean": (v,),
+    }
+    if "codec.climatology" in tensors:
+        shapes |= {"codec.latitude": grid[:1], "codec.longitude": grid[1:]}
+    for name, expected in shapes.items():
+        shape = tuple(tensors[name].shape) if name in tensors else expected
+        if len(shape) != len(expected) or any(e not in (-1, s) for s, e in zip(shape, expected, strict=True)):
+            return name
+    if header.get("codec", "field") != "image":
+        attrs = header["attrs"]
+        if not isinstance(attrs, Mapping) or not all(isinstance(entry, Mapping) for entry in attrs.values()):
+            return "attrs"
+    return _misfit_of_days(tensors)
+
+
+def _misfit_of_days(tensors: Mapping[str, Tensor]) -> str | None:
+    """Name of the tensor about training days that does not fit the others; None if all fit."""
+    days, number = tensors.get("model.days"), tensors.get("model.number")
+    if days is not None and days.ndim != 1:
+        return "model.days"
+    if days is None or number is None:
+        return None
+    anomalies = tensors.get("model.anomalies", number)
+    fits = number.ndim == 1 and number.dtype == torch.long and anomalies.shape[:1] == number.shape
+    valid = fits and (not len(number) or bool((number >= 0).all() and (number < len(days)).all()))
+    return None if valid else "model.number"
+
+
+# Costs of a model: time and peak memory on its device.
+
+
+PROCESS = Path("/proc/self")  # source of the peak memory of a process on Linux, where it can be reset
+
+
+def wait(device: torch.device) -> None:
+    """Wait until the device has finished its queue, so that the clock measures all of its work."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def reset_peak(device: torch.device) -> None:
+    """Start a new measurement of peak memory, where the system allows it."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        with contextlib.suppress(OSError):
+            (PROCESS / "clear_refs").write_text("5")  # proc(5): resets the peak resident set size
+
+
+def peak_mb(device: torch.device) -> float | None:
+    """Peak memory [MB] of the GPU, or of this process, since the last reset; None if the system does not report it."""
+    if device.type == "cuda":
+        return round(torch.cuda.max_memory_allocated(device) / 1e6, 1)
+    try:
+        line = next(x for x in (PROCESS / "status").read_text().splitlines() if x.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        return None
+    return round(int(line.split()[1]) * 1024 / 1e6, 1)

@@ -14,8 +14,7 @@ from fieldcast import calendars, geometry
 from fieldcast.encoding.anomalies import FieldCodec, climatology_array
 from fieldcast.fields import climatology as climatologies
 from fieldcast.fields import normalisation as normalisations
-from fieldcast.models.gaps.in_time import linear_in_time
-from fieldcast.models.gaps.pieces import pieces
+from fieldcast.models.gaps.in_time import linear_in_time, pieces
 from fieldcast.models.gaps.reach import Columns
 from fieldcast.models.gaps.record import Record
 

@@ -13,14 +13,14 @@ import xarray as xr
 from jaxtyping import Int
 
 from fieldcast import calendars, lineage
+from fieldcast.calendars import TimeStep
 from fieldcast.encoding.anomalies import refuse_images
 from fieldcast.encoding.options import Limits, Rollout
 from fieldcast.errors import InputError
 from fieldcast.fields.domain import require_complete
 from fieldcast.fields.splits import SplitRanges, select
-from fieldcast.initial_times import InitialTimes
-from fieldcast.models.selection import evenly
-from fieldcast.time_steps import TimeStep
+from fieldcast.kinds import InitialTimes
+from fieldcast.models.space import evenly
 
 HISTORY = 5  # number of states before a start that a model may use
 
@@ -64,7 +64,7 @@ def select_initial_times(
         "stability_members": limits.cap("members", options.stability.members),
     }
     scored_choice = {name: value for name, value in choice.items() if not name.startswith("stability")}
-    return cast("Starts", {**choice, "digest": lineage.digest(scored_choice)})
+    return cast("InitialTimes", {**choice, "digest": lineage.digest(scored_choice)})
 
 
 def regular_step(fields: xr.Dataset) -> TimeStep:

@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from fieldcast.errors import InputError
-from fieldcast.models.patterns import MIN_K, PATTERNS, Pattern
+from fieldcast.models.options import MIN_K, PATTERNS, Pattern
 
 STRICT = ConfigDict(extra="forbid")
 POINTS: Literal["points"] = "points"  # stations between the cells, in scored cases only

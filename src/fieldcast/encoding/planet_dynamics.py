@@ -16,8 +16,7 @@ from torch import Tensor
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.errors import InputError
 from fieldcast.fields.planet.dynamics import Planet, rounded
-from fieldcast.fields.planet.options import PlanetOptions
-from fieldcast.fields.planet.parameters import STATE_STEP, YEAR
+from fieldcast.fields.planet.options import STATE_STEP, YEAR, PlanetOptions
 from fieldcast.fields.planet.perfect import CHUNK
 from fieldcast.fields.planet.weather import weather
 

@@ -21,9 +21,9 @@ from torch import Tensor
 from fieldcast.encoding.field_layout import FieldLayout, layout_of
 from fieldcast.geometry import GRID
 from fieldcast.models import image_transforms
+from fieldcast.models.options import Treatment
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
-from fieldcast.models.treatments import Treatment
 
 States = Float[Tensor, "batch variable y x"]
 

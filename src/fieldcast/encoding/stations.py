@@ -14,13 +14,13 @@ import torch
 import xarray as xr
 
 from fieldcast import calendars
+from fieldcast.calendars import TimeStep
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.errors import InputError
 from fieldcast.fields.bilinear import stencil
 from fieldcast.fields.stations import converted, refuse_rows
 from fieldcast.models.points import Points
 from fieldcast.models.space import Space
-from fieldcast.time_steps import TimeStep
 
 
 def points_of(

@@ -8,14 +8,12 @@ import numpy as np
 import xarray as xr
 
 from fieldcast import calendars
+from fieldcast.calendars import TimeStep
 from fieldcast.errors import InputError
 from fieldcast.fields import images, ingest
-from fieldcast.fields.chunked import blocks, in_memory
-from fieldcast.fields.conventions import time_varying
-from fieldcast.fields.coordinates import DIMS
-from fieldcast.fields.domain import has_gaps
+from fieldcast.fields.conventions import DIMS, time_varying
+from fieldcast.fields.domain import blocks, has_gaps, in_memory
 from fieldcast.kinds import are_images
-from fieldcast.time_steps import TimeStep
 
 FIELD_ATTRS = ("digest", "source", "step_hours", "wraps", "Conventions")
 IMAGE_DIMS = ("sample", "y", "x")

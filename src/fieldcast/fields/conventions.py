@@ -7,23 +7,25 @@ dimensions of size one are dropped; each level of a level dimension becomes a va
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 
 import numpy as np
 import xarray as xr
 
 from fieldcast import calendars
-from fieldcast.counted import counted
-from fieldcast.errors import InputError
-from fieldcast.fields.coordinates import DIMS, in_degrees, refuse_projected
-from fieldcast.fields.fills import with_packed_fills
-from fieldcast.fields.levels import by_level
-from fieldcast.fields.notes import WIDE_ATTR, notes_of
-from fieldcast.fields.packing import misfit
-from fieldcast.fields.parameter_names import names_in_file
-from fieldcast.fields.valid import within_valid_range
-from fieldcast.fields.versions import unique_times
+from fieldcast.errors import InputError, counted
+from fieldcast.fields.encoding import (
+    EXPVER,
+    WIDE_ATTR,
+    combine_versions,
+    misfit,
+    notes_of,
+    unique_times,
+    with_packed_fills,
+    within_valid_range,
+)
 
 KEPT_ATTRS = ("units", "long_name", "standard_name")
 _NAMES = {
@@ -270,3 +272,226 @@ def _plain_coordinate(coordinate: xr.DataArray) -> xr.DataArray:
         return plain.copy(data=calendars.in_nanoseconds(plain)).assign_attrs(standard_name="time")
     units = "degrees_north" if name == "latitude" else "degrees_east"
     return plain.astype(np.float64).assign_attrs(units=units, standard_name=name)
+
+
+# Split a variable by its level dimension: geopotential at 500 hPa becomes z500.
+
+
+_LEVEL_NAMES = {
+    "level",
+    "lev",
+    "plev",
+    "pressure_level",
+    "isobaricinhpa",
+    "pressure",
+    "depth",
+    "height",
+    "altitude",
+}
+_STANDARD_NAMES = {"air_pressure", "height", "depth", "altitude"}
+
+
+def by_level(
+    array: xr.DataArray,
+    name: str,
+    short_name: str,
+    where: str,
+    requested: frozenset[str] | None,
+    levels: Collection[float] | None,
+) -> Iterator[tuple[str, xr.DataArray]]:
+    """Yield (new name, field on the contract's dimensions) for each requested level, or once without levels.
+
+    The new name is `short_name`, followed by the level.
+
+    Raises
+    ------
+    InputError
+        For a requested variable with a further dimension of more than one.
+    """
+    level = next((str(dim) for dim in array.dims if dim not in DIMS and _is_level(array, str(dim))), None)
+    for dim in set(array.dims) - {*DIMS, level, EXPVER}:
+        if array.sizes[dim] == 1:
+            array = array.isel({dim: 0}, drop=True)
+        elif requested is None or requested & {name, short_name}:
+            raise InputError(
+                f"variable '{name}' of {where} has a further dimension '{dim}' of size {array.sizes[dim]}: "
+                f"select one index of it (dataset.isel({dim}=0); of an ensemble, one member), or name other variables "
+                "in ingestion.variables"
+            )
+        else:
+            return
+    if level is None:
+        if requested is None or requested & {name, short_name}:
+            yield short_name, combine_versions(array, where).assign_attrs(aliases=name)
+        return
+    for i, value in enumerate(_hectopascals(array[level])):
+        new = f"{short_name}{value:g}"
+        aliases = {name, short_name, f"{name}{value:g}"}
+        if (levels is None or value in levels) and (requested is None or requested & (aliases | {new})):
+            long_name = f"{array.attrs.get('long_name', name)} at {value:g}"
+            layer = combine_versions(array.isel({level: i}, drop=True), where)
+            yield new, layer.assign_attrs(aliases=" ".join(sorted(aliases)), long_name=long_name)
+
+
+def _is_level(array: xr.DataArray, dim: str) -> bool:
+    if dim not in array.coords or array[dim].dtype.kind not in "fiu":
+        return False
+    attrs = array[dim].attrs
+    return (
+        dim.lower() in _LEVEL_NAMES
+        or attrs.get("axis") == "Z"
+        or attrs.get("standard_name") in _STANDARD_NAMES
+    )
+
+
+def _hectopascals(level: xr.DataArray) -> list[float]:
+    """Level values, with pressures in Pa converted to hPa."""
+    scale = 0.01 if str(level.attrs.get("units", "")).lower() in {"pa", "pascal"} else 1.0
+    return [round(float(value) * scale, 6) for value in level.values]
+
+
+# Short names of common weather variables, from the ECMWF parameter table.
+
+
+SHORT = {
+    "geopotential": "z",
+    "geopotential_height": "zg",
+    "temperature": "t",
+    "u_component_of_wind": "u",
+    "v_component_of_wind": "v",
+    "vertical_velocity": "w",
+    "specific_humidity": "q",
+    "relative_humidity": "r",
+    "vorticity": "vo",
+    "divergence": "d",
+    "wind_speed": "ws",
+    "2m_temperature": "t2m",
+    "2m_dewpoint_temperature": "d2m",
+    "10m_u_component_of_wind": "u10",
+    "10m_v_component_of_wind": "v10",
+    "10m_wind_speed": "ws10",
+    "mean_sea_level_pressure": "msl",
+    "surface_pressure": "sp",
+    "sea_surface_temperature": "sst",
+    "total_column_water_vapour": "tcwv",
+    "total_column_vapor": "tcwv",
+    "total_precipitation": "tp",
+    "total_precipitation_6hr": "tp6h",
+    "total_precipitation_24hr": "tp24h",
+    "geopotential_at_surface": "zs",
+    "land_sea_mask": "lsm",
+}
+
+
+def short(name: str) -> str:
+    """Short name, or the name itself if it is not in the table."""
+    return SHORT.get(name, name)
+
+
+def names_in_file(names: Collection[str]) -> dict[str, str]:
+    """The short name of each variable of a file; its own name where several would have the same."""
+    count = Counter(map(short, names))
+    return {name: short(name) if count[short(name)] == 1 else name for name in names}
+
+
+# Latitudes and longitudes in degrees: convert radians, reject rotated and projected coordinates.
+#
+# Rotated coordinates are in degrees too, and projected ones may be named lat and lon; only their attributes
+# distinguish
+# them from true latitudes and longitudes.
+
+
+DIMS = ("time", "latitude", "longitude")
+_RADIANS = {"rad", "radian", "radians", "radians_north", "radians_east"}
+_GLOBE = "latitude_longitude"
+# attributes that hold a coordinate reference system as text (WKT); spatial_ref is GDAL's name
+_TEXTS = ("crs_wkt", "spatial_ref")
+_SIGNS = {"PROJCS": "projected", "PROJCRS": "projected", "DERIVINGCONVERSION": "rotated"}
+_TODO = "interpolate it to a regular latitude-longitude grid first"
+
+
+def in_degrees(coordinate: xr.DataArray, axis: str, where: str) -> xr.DataArray:
+    """Latitude or longitude (`axis`) in degrees, which is also assumed if the coordinate has no units.
+
+    Raises
+    ------
+    InputError
+        For any unit other than degrees and radians, for a rotated or projected coordinate, and for NaN or Inf in it.
+    """
+    standard_name = str(coordinate.attrs.get("standard_name", ""))
+    if standard_name.startswith(("grid_", "projection_")):
+        raise InputError(
+            f"the {axis} '{coordinate.name}' of {where} is a {standard_name} (its standard_name), not a {axis} on "
+            f"the globe: {_TODO}"
+        )
+    values = coordinate.values
+    if values.dtype.kind not in "fiu":
+        kind = "text" if values.dtype.kind in "USO" else values.dtype.name
+        raise InputError(f"the {axis}s of {where} are {kind}: make them numbers")
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise InputError(
+            f"the {axis} '{coordinate.name}' of {where} holds NaN or infinity "
+            f"({counted(int((~np.isfinite(values)).sum()), 'value')} of {values.size}): correct it"
+        )
+    units = str(coordinate.attrs.get("units", "")).strip().lower()
+    if units in _RADIANS:
+        degrees = np.round(np.rad2deg(values.astype(np.float64)), 10)  # 60, not 60.00000000000001
+        return xr.DataArray(degrees, dims=coordinate.dims, name=coordinate.name, attrs={"units": "degrees"})
+    if units and not any(sign in units for sign in ("deg", "°")):
+        raise InputError(
+            f"the {axis} '{coordinate.name}' of {where} is in '{units}', not in degrees: convert it, or, if the "
+            f"grid is projected, {_TODO}"
+        )
+    return coordinate
+
+
+def refuse_projected(dataset: xr.Dataset, where: str) -> None:
+    """Reject a variable whose grid mapping (CF, section 5.6) is not a plain latitude-longitude grid.
+
+    Raises
+    ------
+    InputError
+        Naming the variable and its grid mapping.
+    """
+    for name, array in dataset.data_vars.items():
+        if array.ndim < 2:
+            continue
+        # rioxarray's spatial_ref counts even if no variable refers to it
+        attribute = str(array.attrs.get("grid_mapping", array.encoding.get("grid_mapping", "spatial_ref")))
+        mapping = attribute.partition(":")[0].strip()  # "name", or "name: x y"
+        described = dataset[mapping].attrs if mapping in dataset.variables else {}
+        grid = _not_the_globe(mapping, described)
+        if grid:
+            raise InputError(
+                f"variable '{name}' of {where} is on a {grid} (its grid_mapping '{mapping}'): {_TODO}"
+            )
+
+
+def _not_the_globe(mapping: str, described: Mapping[str, object]) -> str:
+    """Description of a rotated or projected grid, from its CF name, else its WKT, else its variable's name; or ""."""
+    if "grid_mapping_name" in described:
+        kind = str(described["grid_mapping_name"])
+        return "" if kind == _GLOBE else f"{kind} grid"
+    text = " ".join(str(described.get(key, "")) for key in _TEXTS).upper()
+    for sign, kind in _SIGNS.items():
+        if sign in text:
+            return f"{kind} grid"
+    return f"{mapping} grid" if "rotated" in mapping.lower() else ""
+
+
+# Flags of the values of a filled record.
+
+
+OBSERVED, FILLED, EXTRAPOLATED, NEVER = range(4)
+MEANINGS = "observed filled extrapolated never_observed"
+
+
+# Names that results give to statistics of a variable: the name of the variable with one of these suffixes.
+
+
+MEAN = "_mean"
+SPREAD = "_spread"
+SUSPECT = "_suspect"  # 1 where an observation was down-weighted
+MEMBERS = "_members"  # draws of a record whose own variable holds the filled values
+FLAG = "_flag"  # origin of each value
+SUFFIXES = (MEAN, SPREAD, SUSPECT, MEMBERS, FLAG)  # in the order of a result

@@ -17,14 +17,11 @@ import xarray as xr
 from jaxtyping import Float
 
 from fieldcast import calendars
+from fieldcast.calendars import MONTH
 from fieldcast.errors import InputError
 from fieldcast.fields import conventions
-from fieldcast.fields.coordinates import in_degrees, refuse_projected
-from fieldcast.fields.fills import with_packed_fills
-from fieldcast.fields.notes import notes_of
-from fieldcast.fields.parameter_names import names_in_file
-from fieldcast.fields.valid import with_valid_range
-from fieldcast.time_steps import MONTH
+from fieldcast.fields.conventions import in_degrees, names_in_file, refuse_projected
+from fieldcast.fields.encoding import notes_of, with_packed_fills, with_valid_range
 
 DIMS = ("lead", "start", "member", "latitude", "longitude")
 _STANDARD = {"lead": "forecast_period", "start": "forecast_reference_time", "member": "realization"}

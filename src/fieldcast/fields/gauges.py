@@ -15,11 +15,10 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from fieldcast import calendars
-from fieldcast.counted import counted
-from fieldcast.errors import InputError
+from fieldcast.calendars import TimeStep, most_common, step_of
+from fieldcast.errors import InputError, counted
 from fieldcast.fields.stations import converted, read_stations
 from fieldcast.geometry import counted_from, unit_points
-from fieldcast.time_steps import TimeStep, most_common, step_of
 
 LOG = logging.getLogger(__name__)
 MIN_STATIONS_AND_TIMES = 2  # smallest number of stations, and of times, of a variable

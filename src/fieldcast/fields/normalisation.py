@@ -14,8 +14,8 @@ from fieldcast import geometry
 from fieldcast.calendars import day_of_year
 from fieldcast.errors import InputError
 from fieldcast.fields import domain
-from fieldcast.fields.chunked import BLOCK_BYTES, SMALL_BLOCK_BYTES, blocks, in_memory
 from fieldcast.fields.conventions import time_varying
+from fieldcast.fields.domain import BLOCK_BYTES, SMALL_BLOCK_BYTES, blocks, in_memory
 
 INDEPENDENT_TENDENCY = (
     2**0.5

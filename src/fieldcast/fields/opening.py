@@ -1,10 +1,15 @@
 """Open one NetCDF file or Zarr store, local or remote, and reject a damaged one."""
 
+from __future__ import annotations
+
+import logging
+import math
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
@@ -12,13 +17,13 @@ from urllib.request import urlopen
 import fsspec
 import numpy as np
 import xarray as xr
+import zarr
 from fsspec.registry import known_implementations
 
+from fieldcast.calendars import CALENDARS
 from fieldcast.errors import InputError
-from fieldcast.fields.chunks import refuse_missing_chunks
-from fieldcast.fields.netcdf3 import expected_size
+from fieldcast.fields.encoding import is_packed, misfit
 from fieldcast.fields.paths import NETCDF_SUFFIXES, installation, is_remote, local, require
-from fieldcast.fields.undecodable import are_float_times, undecodable
 
 _MAGIC = {b"\x89HDF": "netcdf", b"CDF\x01": "classic", b"CDF\x02": "classic", b"CDF\x05": "classic"}
 _HOSTS = {"gs": "https://storage.googleapis.com", "gcs": "https://storage.googleapis.com"}
@@ -237,3 +242,261 @@ def _reach(host: str) -> None:
         urlopen(host, timeout=10).close()
     except HTTPError:
         return  # the host answered, if only with an error page
+
+
+# Compute the length of a classic NetCDF file from its header: CDF-1, CDF-2 (64-bit offset), CDF-5.
+#
+# The C library reads zeros beyond the end of a truncated file. Layout: the NetCDF User Guide's "file format
+# specifications"; counts, lengths and sizes have eight bytes in CDF-5 and four in the others. All numbers are big-
+# endian.
+#
+#     header = magic  number of records  dimensions  attributes  variables
+
+
+# bytes per value, by type number
+_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 8, 7: 1, 8: 2, 9: 4, 10: 8, 11: 8}
+
+
+class Variable(NamedTuple):
+    """Extent of a variable: where it begins and its `size` in bytes (per record, if it has the record dimension)."""
+
+    begin: int
+    size: int
+    of_records: bool
+
+
+class Header:
+    """Sequential reader of a header.
+
+    Raises
+    ------
+    ValueError
+        For a header that is truncated or invalid.
+    """
+
+    def __init__(self, file: BinaryIO):
+        self.file = file
+        magic = self._take(4)
+        if magic[:3] != b"CDF" or magic[3] not in (1, 2, 5):
+            raise ValueError("it has no header of NetCDF 3")
+        self.count_bytes = 8 if magic[3] == 5 else 4
+        self.offset_bytes = 4 if magic[3] == 1 else 8
+        self.records = self._count()
+        if self.records == 256**self.count_bytes - 1:  # "streaming": the writer did not record the number
+            self.records = 0
+
+    def variables(self) -> list[Variable]:
+        """All variables, in order."""
+        dimensions = [self._dimension() for _ in range(self._entries())]
+        self._skip_attributes()
+        return [self._variable(dimensions) for _ in range(self._entries())]
+
+    def _take(self, size: int) -> bytes:
+        data = self.file.read(size)
+        if len(data) < size:
+            raise ValueError("it ends too early")
+        return data
+
+    def _number(self, size: int) -> int:
+        return int.from_bytes(self._take(size), "big")
+
+    def _count(self) -> int:
+        return self._number(self.count_bytes)
+
+    def _entries(self) -> int:
+        """Length of a list, after its tag."""
+        self._number(4)
+        return self._count()
+
+    def _skip_padded(self, size: int) -> None:
+        self._take(_padded(size))
+
+    def _dimension(self) -> int:
+        self._skip_padded(self._count())  # its name
+        return self._count()
+
+    def _skip_attributes(self) -> None:
+        for _ in range(self._entries()):
+            self._skip_padded(self._count())  # its name
+            size = self._type_bytes()
+            self._skip_padded(size * self._count())
+
+    def _type_bytes(self) -> int:
+        number = self._number(4)
+        if number not in _BYTES:
+            raise ValueError("its header is damaged")
+        return _BYTES[number]
+
+    def _variable(self, dimensions: list[int]) -> Variable:
+        self._skip_padded(self._count())  # its name
+        numbers = [self._count() for _ in range(self._count())]
+        if any(number >= len(dimensions) for number in numbers):
+            raise ValueError("its header is damaged")
+        shape = [dimensions[number] for number in numbers]
+        self._skip_attributes()
+        size = self._type_bytes()
+        self._count()  # the size in the header, which is truncated for variables of 4 GiB and more
+        of_records = bool(shape) and shape[0] == 0  # the record dimension has the length 0
+        return Variable(
+            self._number(self.offset_bytes), size * math.prod(shape[1:] if of_records else shape), of_records
+        )
+
+
+def expected_size(path: str | Path) -> int:
+    """Minimum number of bytes of a file with this header.
+
+    Records interleave the record variables, each padded to four bytes; a single record variable is not padded.
+
+    Raises
+    ------
+    ValueError
+        For a header that is truncated or invalid.
+    """
+    with open(path, "rb") as file:
+        header = Header(file)
+        variables = header.variables()
+        end = file.tell()
+    parts = [v.size for v in variables if v.of_records]
+    record = sum(_padded(size) for size in parts) if len(parts) > 1 else sum(parts)
+    for v in variables:
+        if not v.of_records:
+            end = max(end, v.begin + v.size)
+        elif header.records:
+            end = max(end, v.begin + (header.records - 1) * record + v.size)
+    return end
+
+
+def _padded(size: int) -> int:
+    """Size rounded up to a multiple of four."""
+    return -(-size // 4) * 4
+
+
+# Reasons why the variables of a file cannot be decoded: units, packing, attributes and times.
+
+
+def undecodable(raw: xr.Dataset, path: str) -> str | None:
+    """Describe the first variable of an undecoded file that cannot be decoded; None if all can."""
+    for name, array in raw.variables.items():
+        if text := misfit(array.attrs, str(name), f"'{path}'"):
+            return text
+        if not isinstance(named := array.attrs.get("coordinates", ""), str):
+            return (
+                f"the attribute coordinates of '{name}' in '{path}' is {named}: make it a text, or remove it"
+            )
+        units, calendar = (array.attrs.get(key) for key in ("units", "calendar"))
+        if " since " in str(units) and calendar is not None and str(calendar).lower() not in CALENDARS:
+            return (
+                f"'{name}' of '{path}' has the unknown calendar '{calendar}': correct its attribute calendar, to one "
+                f"of {', '.join(CALENDARS)}"
+            )
+        if text := _one_huge_time(str(name), array, path):
+            return text
+        try:
+            xr.conventions.decode_cf_variable(name, array, decode_timedelta=False)
+        except Exception:
+            limits = f"{array.values.min():g} to {array.values.max():g}" if array.size else "nothing"
+            return (
+                f"the times of '{path}' cannot be decoded ('{name}' runs from {limits} '{units}'"
+                f"{f', calendar {calendar!r}' if calendar else ''}): give dates in units such as "
+                "'days since 2001-01-01'"
+            )
+    return None
+
+
+def are_float_times(array: xr.Variable) -> bool:
+    """Whether times of one dimension were stored as numbers that are not whole."""
+    stored = np.dtype(array.encoding.get("dtype", int))
+    return array.ndim == 1 and stored.kind == "f" and " since " in str(array.encoding.get("units"))
+
+
+def _one_huge_time(name: str, array: xr.Variable, path: str) -> str | None:
+    """Sentence on the largest of some times if it alone cannot be decoded; None otherwise."""
+    units = str(array.attrs.get("units"))
+    if " since " not in units or array.ndim != 1 or array.dtype.kind not in "fiu" or not array.size:
+        return None
+
+    def decodable(number: float) -> bool:
+        variable = xr.Variable(array.dims, np.array([number]), array.attrs)
+        try:
+            xr.conventions.decode_cf_variable(name, variable, decode_timedelta=False).load()
+        except Exception:
+            return False
+        return True
+
+    largest = int(np.nanargmax(np.abs(array.values.astype(float)))) if array.notnull().any() else 0
+    value = float(array.values[largest])
+    if decodable(value) or not decodable(float(np.nanmedian(array.values))):
+        return None
+    return f"{name} {largest + 1} of '{path}' is {value:g} '{units}': correct it"
+
+
+# Detect missing chunks of a Zarr store, which Zarr silently reads as the array's fill value.
+#
+# They become NaN if the fill value is declared as missing, and otherwise a number such as `add_offset`.
+
+
+LOG = logging.getLogger(__name__)
+MAX_LISTED_CHUNKS = 20_000  # largest number of chunks of a remote array that are listed, in twenty requests
+
+
+def refuse_missing_chunks(
+    opened: xr.Dataset, names: Iterable[str], path: str, options: Mapping[str, Any] | None = None
+) -> None:
+    """Reject a store with a missing chunk that would be read as a number.
+
+    Parameters
+    ----------
+    opened
+        The Zarr store at `path`.
+    names
+        Variables to check. For a remote store their chunks are listed, a thousand per request.
+    path
+        Folder or address of the store.
+    options
+        Options of fsspec.
+
+    Raises
+    ------
+    InputError
+        Naming the first incomplete variable.
+    """
+    doubtful = [name for name in names if _is_doubtful(opened, name)]
+    if not doubtful:
+        return
+    group = zarr.open_group(path, mode="r", storage_options=dict(options) if options else None)
+    for name in doubtful:
+        stored = group[name]
+        if not isinstance(stored, zarr.Array):
+            continue
+        if "://" in path and stored.nchunks > MAX_LISTED_CHUNKS:
+            LOG.warning("'%s' was not checked for missing chunks: '%s' has %d.", path, name, stored.nchunks)
+            continue
+        missing = stored.nchunks - stored.nchunks_initialized
+        if missing:
+            packed = " before unpacking" if is_packed(opened[name]) else ""
+            raise InputError(
+                f"'{path}' lacks {missing} of the {stored.nchunks} chunks of variable '{name}', which would be read "
+                f"as {stored.fill_value or 0:g}{packed}: copy or download it again, or, if that is their true value, "
+                "write it again with write_empty_chunks=True"
+            )
+
+
+def _is_doubtful(opened: xr.Dataset, name: str) -> bool:
+    """Whether a missing chunk would do harm; in the coordinate of a dimension it shows as a repeated value."""
+    repeats = name in opened.indexes and not opened.indexes[name].is_unique
+    return bool(opened[name].ndim) and (repeats or not _may_be_missing(opened[name]))
+
+
+def _may_be_missing(array: xr.DataArray) -> bool:
+    """Whether a missing chunk is harmless: read as missing values, or as integers that are not packed.
+
+    Zarr does not write chunks that hold only its fill value, such as the zeros of a mask.
+    """
+    encoding = array.encoding
+    kind = np.dtype(encoding.get("dtype", array.dtype)).kind
+    fill = encoding.get("fill_value", encoding.get("_FillValue"))  # format 2 has only the latter
+    if kind not in "fiu" or (fill is not None and kind in "iu" and not is_packed(array)):
+        return True
+    declared = [encoding[key] for key in ("_FillValue", "missing_value") if key in encoding]
+    gap = 0 if fill is None else fill
+    return bool(np.isnan(gap) or any(np.any(np.equal(gap, value)) for value in declared))

@@ -12,8 +12,7 @@ from pydantic.dataclasses import dataclass
 from fieldcast import plugins
 from fieldcast.errors import InputError
 from fieldcast.fields.paths import files_of
-from fieldcast.fields.planet.options import PlanetOptions
-from fieldcast.fields.planet.parameters import FIELD_STEP, STATE_STEP
+from fieldcast.fields.planet.options import FIELD_STEP, STATE_STEP, PlanetOptions
 from fieldcast.lineage import digest
 
 SOURCES = ("planet", "file", "images")

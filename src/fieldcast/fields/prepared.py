@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import xarray as xr
 
-from fieldcast.argument_groups import ArgumentGroup
+from fieldcast.arguments import ArgumentGroup
 from fieldcast.fields.splits import SplitRanges
 
 

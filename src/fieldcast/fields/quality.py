@@ -6,30 +6,20 @@ midway, and for values that single precision cannot resolve; `docs/data.md` hold
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 import xarray as xr
-from jaxtyping import Bool
+from jaxtyping import Bool, Float, Int
 
-from fieldcast import calendars
-from fieldcast.counted import counted
-from fieldcast.errors import InputError
-from fieldcast.fields.chunked import blocks
+from fieldcast import calendars, geometry
+from fieldcast.errors import InputError, counted
 from fieldcast.fields.conventions import static, time_varying
-from fieldcast.fields.fills import Search
-from fieldcast.fields.notes import WIDE_ATTR
+from fieldcast.fields.domain import SMALL_BLOCK_BYTES, blocks
+from fieldcast.fields.encoding import VALID, VERSIONS, WIDE_ATTR, Search
 from fieldcast.fields.options import Missing
 from fieldcast.fields.repair import Finding
-from fieldcast.fields.survey import (
-    MAX_ABSOLUTE_VALUE,
-    MAX_FINITE,
-    MIN_LARGEST_VALUE,
-    Survey,
-    survey,
-)
-from fieldcast.fields.unit_jumps import check_unit_jumps
-from fieldcast.fields.valid import VALID
-from fieldcast.fields.versions import VERSIONS
 
 COLUMNS = list(Finding._fields)
 MIN_OBSERVED_TIMES = 2  # smallest number of times with a value
@@ -119,7 +109,7 @@ def _check_finite(array: xr.DataArray, survey: Survey, where: str) -> Finding:
 
 
 def refuse_fills(array: xr.DataArray, search: Search, where: str) -> None:
-    """Reject a variable with an undeclared fill value, by the rule of `fields.fills`.
+    """Reject a variable with an undeclared fill value, by the rule of `fields.encoding`.
 
     Raises
     ------
@@ -255,3 +245,141 @@ def _first_scattered(array: xr.DataArray, scattered: Bool[np.ndarray, "y x"]) ->
             time = int(np.flatnonzero(faulty.any(axis=(1, 2)))[0])
             return _place(array, span.start + time, faulty[time])
     raise AssertionError("the survey counted a scattered NaN")
+
+
+# Survey the values of a variable in one pass, for the quality checks.
+
+
+MAX_FINITE = 1e30  # values from here on count as infinite; the undeclared fill value 9.97e36 is larger
+# limits of the largest value: its square, and that of a forecast a thousand times too large, fit in single precision
+MAX_ABSOLUTE_VALUE, MIN_LARGEST_VALUE = 1e14, 1e-18
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Summary of a variable's values.
+
+    Parameters
+    ----------
+    missing
+        Number of times at which a cell has no value.
+    low, high
+        Smallest and largest finite value of a cell; infinite if there is none.
+    present
+        Number of finite values at each time.
+    infinite
+        Number of infinite or huge values at each time.
+    flat
+        Whether all cells, at least two, have the same value.
+    mean, spread
+        Area mean and standard deviation; NaN without a value.
+    fills
+        Possible undeclared fill values.
+    """
+
+    missing: Int[np.ndarray, "y x"]
+    low: Float[np.ndarray, "y x"]
+    high: Float[np.ndarray, "y x"]
+    present: Int[np.ndarray, " time"]
+    infinite: Int[np.ndarray, " time"]
+    flat: Bool[np.ndarray, " time"]
+    mean: Float[np.ndarray, " time"]
+    spread: Float[np.ndarray, " time"]
+    fills: Search
+
+    @property
+    def never(self) -> Bool[np.ndarray, "y x"]:
+        """Whether a cell has no value at any time."""
+        return self.missing == len(self.present)
+
+    @property
+    def scattered(self) -> Bool[np.ndarray, "y x"]:
+        """Whether a cell lacks values at some times only."""
+        return (self.missing > 0) & ~self.never
+
+    @property
+    def varies(self) -> Bool[np.ndarray, "y x"]:
+        """Whether a cell changes in time."""
+        return self.high > self.low
+
+
+def survey(array: xr.DataArray) -> Survey:
+    """Survey a variable on (time, latitude, longitude), reading each block of times once."""
+    shape = (array.sizes["latitude"], array.sizes["longitude"])
+    area = geometry.cell_areas(array["latitude"], array["longitude"])
+    missing, low, high = np.zeros(shape, dtype=np.int64), np.full(shape, np.inf), np.full(shape, -np.inf)
+    by_time: list[tuple[np.ndarray, ...]] = []
+    fills = Search(array)
+    for _, x in blocks(array, SMALL_BLOCK_BYTES):
+        fills.add(x)
+        nan, huge = np.isnan(x), np.abs(x) >= MAX_FINITE
+        finite = ~(nan | huge)
+        below, above = np.where(finite, x, np.inf), np.where(finite, x, -np.inf)
+        missing += nan.sum(axis=0)
+        low, high = np.minimum(low, below.min(axis=0)), np.maximum(high, above.max(axis=0))
+        present = finite.sum(axis=(1, 2))
+        flat = (below.min(axis=(1, 2)) == above.max(axis=(1, 2))) & (present > 1)
+        by_time.append((present, huge.sum(axis=(1, 2)), flat, *_area_statistics(x, finite, area)))
+    present, infinite, flat, mean, spread = (np.concatenate(parts) for parts in zip(*by_time, strict=True))
+    return Survey(missing, low, high, present, infinite, flat, mean, spread, fills)
+
+
+def _area_statistics(
+    x: Float[np.ndarray, "time y x"], finite: Bool[np.ndarray, "time y x"], area: Float[np.ndarray, "y x"]
+) -> tuple[Float[np.ndarray, " time"], Float[np.ndarray, " time"]]:
+    """Mean and standard deviation over the finite cells at each time, in double precision; NaN if there are none."""
+    weight = np.where(finite, area, 0.0)
+    values = np.where(finite, x, 0.0).astype(np.float64)
+    mean = geometry.area_mean(values, weight)
+    return mean, np.sqrt(geometry.area_mean((values - mean[:, None, None]) ** 2, weight))
+
+
+# The check for a change of units midway through a record.
+
+
+def check_unit_jumps(array: xr.DataArray, survey: Survey, where: str) -> Finding:
+    """Reject a change of units midway: an exceptional, lasting step of the area mean or of the log area spread.
+
+    Such a step exceeds ten times (for the log spread five times) the fifth largest step, so that up to four changes are
+    detected; it exceeds three area spreads (a front over a small region reaches two), or a factor of five; and it
+    lasts: the ten times before it and the ten after it differ by at least half of it. Steps between segments do not
+    count.
+
+    Raises
+    ------
+    InputError
+        For such a step.
+    """
+    observed = np.flatnonzero(survey.present)
+    name, segment = str(array.name), array["segment"].values[observed]
+    means, spreads = survey.mean[observed], survey.spread[observed]
+    typical = float(np.median(spreads))
+    sound = spreads > 1e-6 * typical
+    logs = np.log(np.where(sound, spreads, 1.0))
+    inside = np.diff(segment) == 0
+    at = lasting_step(means, inside, 10.0, 3 * typical)
+    if at is None:
+        at = lasting_step(logs, inside & sound[1:] & sound[:-1], 5.0, float(np.log(5.0)))
+    if at is None:
+        return Finding("unit jumps", name, "", 0, "fine", "Neither mean nor spread changes abruptly.")
+    date = calendars.date(array["time"][observed[at + 1]])
+    mean, spread = means[at : at + 2], spreads[at : at + 2]
+    raise InputError(
+        f"variable '{name}' of {where} seems to change its units at {date}: its mean changes from "
+        f"{mean[0]:.4g} to {mean[1]:.4g} and its spread from {spread[0]:.3g} to {spread[1]:.3g} "
+        f"({array.attrs['units']}): convert one part, or choose another ingestion.period"
+    )
+
+
+def lasting_step(
+    series: Float[np.ndarray, " time"], inside: Bool[np.ndarray, " steps"], ratio: float, least: float
+) -> int | None:
+    """Index before an exceptional step that lasts; None if there is none."""
+    steps = np.abs(np.diff(series)) * inside
+    threshold = max(ratio * np.sort(steps)[-5:][0], least)
+    for at in np.flatnonzero(steps > threshold):
+        before, after = series[max(at - 9, 0) : at + 1], series[at + 1 : at + 11]
+        separation = max(before.min() - after.max(), after.min() - before.max())
+        if min(before.size, after.size) >= 3 and separation > 0.5 * steps[at]:
+            return int(at)
+    return None

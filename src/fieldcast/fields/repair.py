@@ -11,10 +11,9 @@ import numpy as np
 import xarray as xr
 
 from fieldcast import calendars
-from fieldcast.counted import counted
-from fieldcast.errors import InputError
+from fieldcast.calendars import TimeStep, regular, step_of, with_rounded_times
+from fieldcast.errors import InputError, counted
 from fieldcast.fields.conventions import time_varying
-from fieldcast.time_steps import TimeStep, regular, step_of, with_rounded_times
 
 Gaps = Literal["refuse", "segment", "insert"]
 MIN_TIMES = 30

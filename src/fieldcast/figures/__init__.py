@@ -1,24 +1,23 @@
 """Figures: functions of xarray and pandas that return a matplotlib Figure and touch no global state.
 
 ================  =======================================================================================
-`style`           the look of an experiment, the same in every figure; sizes, axes, text
+`style`           the look of an experiment, the same in every figure; sizes, axes, text; a figure as PNG
 `curves`          scores against the fraction observed; errors over time
 `leads`           scores against the lead time, between the free baselines and the bounds
-`sheet`          many maps of one grid; `outline`: coastlines or mountains on them
-`glance`         three maps that illustrate a task
-`cycle_film`     the first steps of a cycle; `gaps`: a record with gaps, and its filled values
+`sheet`           many maps of one grid, with coastlines or mountains
+`glance`          three maps that illustrate a task
 `maps`            truth, observations, masks and reconstructions side by side
-`forecast_maps`   the first steps of a forecast, snapshots of a long one; `animation`: all steps, as a GIF
+`forecast_maps`   the first steps of a forecast, snapshots of a long one; all steps, as a GIF; those of a cycle
+`gaps`            a record with gaps, and its filled values
 `ranks`           rank histograms
 `events`          reliability diagrams, ROC curves, economic value
 `spectra`         power relative to the truth: of members and errors, by lead time, of samples
 `samples`         samples of each model beside real data, its reconstructions, its nearest training states
 `pictures`        rows of grey images, or of maps of one variable
-`embedding`       test data in the latent space; `prior`: the prior beside the posterior
-`sample_scores`   FID, KID, accuracy of a classifier; `wasserstein`: distances of distributions, cell by cell
+`embedding`       test data in the latent space, and the prior beside the posterior
+`sample_scores`   FID, KID, accuracy of a classifier
 `long_rollout`    a long rollout step by step
 `training`        loss during training
 `stations`        scores at left-out stations, as maps
-`png`             a figure as PNG
 ================  =======================================================================================
 """

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
 from fieldcast.figures.style import INK, Look, draw_legend, escape, looks_of, new_figure, percent, style_axes
-from fieldcast.scores.event_curves import Curves
+from fieldcast.scores.event_tables import Curves
 
 ByExperiment = Mapping[str, Curves]
 COST_LOSS_TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # ticks of the axis of cost-loss ratios

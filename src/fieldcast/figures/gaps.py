@@ -10,11 +10,10 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from fieldcast import calendars
-from fieldcast.fields.fill_flags import NEVER, OBSERVED
+from fieldcast.fields.conventions import NEVER, OBSERVED
 from fieldcast.figures.curves import times_of_index
 from fieldcast.figures.maps import SPREAD_COLOURMAP, field_colours, upper_end
-from fieldcast.figures.outline import Outline
-from fieldcast.figures.sheet import UNOBSERVED_COLOUR, Sheet, degree, shades
+from fieldcast.figures.sheet import UNOBSERVED_COLOUR, Outline, Sheet, degree, shades
 from fieldcast.figures.style import INK, NORMAL_FONT, draw_legend, escape, new_figure, style_axes
 from fieldcast.geometry import GRID
 
@@ -30,7 +29,7 @@ def pictures(filled: xr.Dataset, series: pd.DataFrame, outline: Outline = ()) ->
     filled
         A record filled by `fill_gaps`, dims (time, latitude, longitude).
     series
-        Stretches with hidden values, see `inference.gaps_series`.
+        Stretches with hidden values, see `inference.gaps.trials`.
     outline
         Lines that orient the reader of a map.
     """

@@ -10,12 +10,11 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
 from fieldcast import calendars
+from fieldcast.calendars import lead_text
 from fieldcast.figures.maps import field_colours, one_case
-from fieldcast.figures.outline import Outline
 from fieldcast.figures.pictures import Gallery, pictures_of_kind, reference
-from fieldcast.figures.sheet import UNOBSERVED_COLOUR, Map, Sheet
+from fieldcast.figures.sheet import UNOBSERVED_COLOUR, Map, Outline, Sheet
 from fieldcast.figures.style import INK, NORMAL_FONT, escape
-from fieldcast.time_steps import lead_text
 
 MAX_MAP_WIDTH = 2.6  # width of a map, at most [inches]
 PICTURES = 3  # pictures of states: a real one and two draws

@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
+from fieldcast.calendars import UNITS, unit_of
 from fieldcast.figures.curves import ScoreAxis, score_panels, variable_panels
 from fieldcast.figures.style import Look
 from fieldcast.scores.metrics import METRICS
-from fieldcast.time_steps import UNITS, unit_of
 
 # colours of scores worse than a free baseline, and of scores better than the bound
 WORSE_COLOUR, UNREACHABLE_COLOUR = "#c08a80", "#7fb89a"

@@ -11,10 +11,9 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
 from fieldcast import calendars
-from fieldcast.figures.outline import Outline
-from fieldcast.figures.sheet import UNOBSERVED_COLOUR, Map, Sheet, shades
+from fieldcast.figures.sheet import UNOBSERVED_COLOUR, Map, Outline, Sheet, shades
 from fieldcast.figures.style import INK, NORMAL_FONT, escape, percent, wrap_name
-from fieldcast.scores.examples.reconstruction import example_cases
+from fieldcast.scores.examples import example_cases
 
 FIELD, ANOMALY, ERROR, SPREAD_COLOURMAP = "viridis", "RdBu_r", "PuOr_r", "magma_r"  # names of colour maps
 Levels = Float[np.ndarray, " level"]

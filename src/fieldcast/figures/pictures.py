@@ -11,8 +11,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
 from fieldcast.figures.maps import ANOMALY
-from fieldcast.figures.outline import Outline
-from fieldcast.figures.sheet import GAP, Map, Sheet, shades
+from fieldcast.figures.sheet import GAP, Map, Outline, Sheet, shades
 from fieldcast.figures.style import INK, NORMAL_FONT, SMALL_FONT, WIDTH, escape, wrap_name
 
 GREY_COLOURS = "gray_r"  # colour map of images; 0 has the colour of paper

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from fieldcast.calendars import lead_label
 from fieldcast.figures.style import (
     INK,
     NORMAL_FONT,
@@ -21,7 +22,6 @@ from fieldcast.figures.style import (
     style_axes,
     wrap_name,
 )
-from fieldcast.time_steps import lead_label
 
 Bars = tuple[np.ndarray, np.ndarray, np.ndarray]  # value, low, high of each rank
 FREQUENCY_TICKS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
+from fieldcast.calendars import lead_label
 from fieldcast.figures.curves import plain_logarithmic
 from fieldcast.figures.style import (
     SMALL_FONT,
@@ -25,7 +26,6 @@ from fieldcast.figures.style import (
     style_axes,
 )
 from fieldcast.scores.spectra import Latitudes, waves_with_power
-from fieldcast.time_steps import lead_label
 
 # widest limits of the vertical axes of ratios: power of members over that of the truth, of the error over anomalies
 POWER_LIMITS, ERROR_LIMITS = (0.02, 20.0), (0.005, 5.0)

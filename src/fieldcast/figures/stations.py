@@ -11,7 +11,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from fieldcast.figures.maps import ERROR, SPREAD_COLOURMAP
-from fieldcast.figures.outline import Outline
+from fieldcast.figures.sheet import Outline
 from fieldcast.figures.style import INK, SMALL_FONT, escape, new_figure, style_axes
 
 COLOUR_QUANTILE = 0.95  # share of stations within the scale of colours; arrows of its bar stand for the rest
@@ -26,7 +26,7 @@ def station_maps(
     Parameters
     ----------
     scores, by_station
-        The tables of `inference.left_out_stations.scores_at_left_out`.
+        The tables of `inference.stations.left_out.scores_at_left_out`.
     outline
         Lines that orient the reader of a map.
     west

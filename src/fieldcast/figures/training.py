@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 
 from fieldcast.figures.curves import LOGARITHMIC_RATIO, plain_logarithmic
 from fieldcast.figures.style import SMALL_FONT, Look, escape, looks_of, new_figure, panel_title, style_axes
-from fieldcast.scores.training_log import training_rows
 
 TERM_COLOURS = ("#8c8c8c", "#b58900", "#7A3E9D", "#1A7F8E", "#A00044")  # colours of the terms of a loss
 OTHER_COLUMNS = (  # columns of a history that are no terms of the loss
@@ -104,3 +103,24 @@ def logarithmic_if_wide(axes: Axes, values: pd.DataFrame) -> None:
     numbers = values.stack()
     if len(numbers) and numbers.min() > 0 and numbers.max() > LOGARITHMIC_RATIO * numbers.min():
         plain_logarithmic(axes)
+
+
+# The history of an experiment: one row for each validation of its training and each trial of its tuning.
+#
+# Rows of training have a `loss`. A closed-form solution has trials alone, whose score is called `validation`; trials
+# that
+# follow a training have the score `tuning`, because it is not a validation loss.
+
+
+def training_rows(history: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the training by gradient descent."""
+    return history[history["tuning"].isna()] if "tuning" in history else history
+
+
+def tuning_rows(history: pd.DataFrame) -> pd.DataFrame:
+    """Trials of the tuning, numbered by `step`, with their score as `validation`."""
+    if "loss" not in history:
+        return history
+    after = history[history["tuning"].notna()] if "tuning" in history else history[:0]
+    after = after.drop(columns="validation", errors="ignore").dropna(axis=1, how="all")
+    return after.rename(columns={"tuning": "validation"}).assign(step=range(len(after)))

@@ -18,7 +18,7 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
-from fieldcast import progress
+from fieldcast import runtime
 from fieldcast.frame.durations import store_durations
 
 INTERVAL = 30.0  # time between lines within a long node [s]
@@ -130,9 +130,9 @@ class Console:
                 running = [entry for entry in running if entry[1][0] not in self._seconds]
             for thread, (name, begun) in running:
                 seconds = time.monotonic() - begun
-                if seconds >= INTERVAL and not progress.drawn():
-                    state = progress.relayed(thread) or (progress.state() if len(running) == 1 else "")
-                    how_far = ", ".join(filter(None, [progress.duration(seconds), state]))
+                if seconds >= INTERVAL and not runtime.drawn():
+                    state = runtime.relayed(thread) or (runtime.state() if len(running) == 1 else "")
+                    how_far = ", ".join(filter(None, [runtime.duration(seconds), state]))
                     LOG.info("%s%s: %s", self._margin, name, how_far)
 
     def _note_end(self) -> None:

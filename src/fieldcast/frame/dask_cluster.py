@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass
 from fieldcast import pipeline_registry
 from fieldcast.errors import InputError
 from fieldcast.frame.side_by_side import cores
-from fieldcast.processes import start_server
+from fieldcast.runtime import start_server
 
 # Set before `distributed` is imported, which reads some of it then: no web pages, and workers that are forks of a
 # server that has imported what nodes need.

@@ -8,7 +8,7 @@ from typing import Any
 
 from fieldcast import lineage
 from fieldcast.frame.worker import Service, Setting
-from fieldcast.processes import THREADS
+from fieldcast.runtime import THREADS
 
 # by setting and thread, so that data are compared with their digest once
 _services: dict[tuple[str, int], Service] = {}

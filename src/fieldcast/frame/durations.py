@@ -10,8 +10,8 @@ from kedro.io.core import DatasetError
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
-from fieldcast import progress
-from fieldcast.counted import counted
+from fieldcast import runtime
+from fieldcast.errors import counted
 from fieldcast.pipelines.names import address_of
 
 DURATIONS = "durations"  # data set with the duration of the last run of each node
@@ -81,7 +81,7 @@ def plan(pipeline: Pipeline, durations: Mapping[str, float], at_once: int = 1) -
     new = len(pipeline.nodes) - len(times)
     timed = {node.name: durations.get(node.name, 0.0) for node in pipeline.nodes}
     seconds = max(sum(times) / at_once, *longest_paths(pipeline, timed).values())
-    estimate = progress.duration(seconds)
+    estimate = runtime.duration(seconds)
     if new:
         untimed = counted(new, "node that has", "nodes that have")
         return (

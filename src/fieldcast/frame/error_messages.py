@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import TypeAdapter, ValidationError
 from yaml import YAMLError
 
-from fieldcast import memory, pipeline_registry
+from fieldcast import pipeline_registry, runtime
 from fieldcast.errors import InputError
 from fieldcast.experiments import nearest
 from fieldcast.fields.options import refuse_other_data
@@ -185,4 +185,4 @@ def _disk(error: BaseException) -> str | None:
 
 
 def _memory(error: BaseException) -> str | None:
-    return memory.SENTENCE if memory.is_out_of_memory(error) else None
+    return runtime.SENTENCE if runtime.is_out_of_memory(error) else None

@@ -17,14 +17,14 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from kedro.runner.runner import AbstractRunner
 
-from fieldcast import progress
+from fieldcast import runtime
 from fieldcast.errors import InputError
 from fieldcast.frame import console
 from fieldcast.frame.cheap_first import CheapFirst, announce, cheap_first
 from fieldcast.frame.durations import longest_paths, plan, stored_durations
 from fieldcast.frame.pickled import pickled
 from fieldcast.frame.worker import Setting, Worker
-from fieldcast.processes import start_server
+from fieldcast.runtime import start_server
 
 LOG = logging.getLogger(__name__)
 
@@ -215,7 +215,7 @@ class Workers:
             self._call("on_node_error", node=node, error=error, inputs=read)
             raise
         finally:
-            progress.relay("")
+            runtime.relay("")
         for name, value in data.items():
             self._catalog.save(name, value)
         self._call("after_node_ended", node=node)
@@ -234,7 +234,7 @@ class Workers:
 
     def _listen(self, node: Node, event: str, arguments: Mapping[str, Any]) -> None:
         if event == "progress":
-            progress.relay(**arguments)
+            runtime.relay(**arguments)
         else:
             self._call(event, node=node, **arguments)
 

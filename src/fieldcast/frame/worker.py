@@ -24,8 +24,7 @@ from threadpoolctl import threadpool_limits
 from fieldcast.errors import InputError
 from fieldcast.frame import error_messages
 from fieldcast.frame.relay import Relay
-from fieldcast.processes import CONTEXT, THREADS, die_with_parent, portable, start_server
-from fieldcast.progress import Progress, state
+from fieldcast.runtime import CONTEXT, THREADS, Progress, die_with_parent, portable, start_server, state
 
 Listener = Callable[[str, Mapping[str, Any]], None]  # takes the name of Kedro's hook, and its arguments
 

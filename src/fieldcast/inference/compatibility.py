@@ -11,18 +11,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fieldcast import calendars
-from fieldcast.counted import counted
+from fieldcast.calendars import with_rounded_times
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.states import AnyDayCodec
-from fieldcast.errors import InputError
+from fieldcast.errors import InputError, counted
 from fieldcast.fields import conventions
 from fieldcast.fields.conventions import KEPT_ATTRS
-from fieldcast.fields.fills import Search
-from fieldcast.fields.quality import refuse_fills
-from fieldcast.fields.survey import MAX_FINITE
+from fieldcast.fields.encoding import Search
+from fieldcast.fields.quality import MAX_FINITE, refuse_fills
 from fieldcast.geometry import GRID, counted_from, different_axis
 from fieldcast.models.space import Space
-from fieldcast.time_steps import with_rounded_times
 
 LOG = logging.getLogger(__name__)
 # median distance from the climatology above which units are probably wrong, in standard deviations

@@ -11,7 +11,7 @@ from fieldcast import arguments
 from fieldcast.encoding.checkpoint import read_header, unpack
 from fieldcast.errors import InputError
 from fieldcast.experiments import nearest
-from fieldcast.inference.rollout import Feedback
+from fieldcast.inference.forecasts.ensemble import Feedback
 from fieldcast.inference.trained_model import TrainedModel
 
 

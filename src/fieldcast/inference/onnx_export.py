@@ -26,7 +26,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from fieldcast.calendars import days_of_a_year
+from fieldcast.calendars import TimeStep, days_of_a_year
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.checkpoint import Checkpoint
 from fieldcast.encoding.states import AnyDayCodec
@@ -36,7 +36,6 @@ from fieldcast.inference.whole_file import write_named
 from fieldcast.models.core import Context, Model, Solved
 from fieldcast.models.random_streams import PERSISTENT, RandomStreams
 from fieldcast.models.vae import VAE
-from fieldcast.time_steps import TimeStep
 
 MIDNIGHT_TOLERANCE = 3e-4  # days; more than single precision can round midnight down
 OPSET = 18  # version of the ONNX operators

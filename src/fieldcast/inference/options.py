@@ -7,7 +7,7 @@ from pydantic.dataclasses import dataclass
 
 from fieldcast.encoding.options import STRICT, Limits
 from fieldcast.errors import InputError
-from fieldcast.models.treatments import Treatment
+from fieldcast.models.options import Treatment
 
 Component = Annotated[int, Field(ge=0)]  # index of a component of a latent code
 MIN_SAMPLES = 16  # smallest number of samples in a comparison of sets

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from fieldcast import calendars, provenance
-from fieldcast.counted import counted
+from fieldcast import calendars, lineage
+from fieldcast.errors import counted
 from fieldcast.fields import conventions
-from fieldcast.fields.result_names import FLAG, MEAN, MEMBERS, SPREAD, SUSPECT
+from fieldcast.fields.conventions import FLAG, MEAN, MEMBERS, SPREAD, SUSPECT
 from fieldcast.fields.units import conversion
 
 CONVENTIONS = "CF-1.11, ACDD-1.3"
@@ -68,9 +68,9 @@ def with_attributes(
         long_name(result[name]) for name in names if not name.endswith((*METHODS, *FLAGS, MEMBERS))
     )
     keywords = [word.strip() for word in variables.split(",")]
-    version = provenance.versions(["fieldcast"]).get("fieldcast", "")
+    version = lineage.versions(["fieldcast"]).get("fieldcast", "")
     call = ", ".join(f"{key}={value}" for key, value in options.items())
-    today = provenance.now()[:10]
+    today = lineage.now()[:10]
     line = f"{today} {kind.lower()} by fieldcast {version}: {command() or call}"
     result.attrs = {
         **inherited_attributes(source),

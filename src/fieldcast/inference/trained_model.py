@@ -9,28 +9,38 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
 
-from fieldcast import arguments, calendars, memory
+from fieldcast import arguments, calendars, runtime
+from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.checkpoint import Checkpoint, pack
 from fieldcast.encoding.device import choose_devices
 from fieldcast.encoding.stations import times_of
 from fieldcast.errors import InputError
 from fieldcast.fields import conventions
 from fieldcast.fields.stations import read_stations
-from fieldcast.inference.compatibility import last_states
-from fieldcast.inference.ensemble_forecast import EnsembleForecaster, lead_dataset
-from fieldcast.inference.ensemble_moments import with_moments
-from fieldcast.inference.filling import Stations, fill_fields
-from fieldcast.inference.forecast_layout import after_last_state
+from fieldcast.inference.compatibility import last_states, match_model, require_plausible
+from fieldcast.inference.forecasts.ensemble import (
+    START,
+    EnsembleForecaster,
+    Feedback,
+    lead_dataset,
+    with_moments,
+)
+from fieldcast.inference.reconstruct import context_of, draw, suspect_messages, suspects
 from fieldcast.inference.result_attributes import with_attributes
-from fieldcast.inference.rollout import Feedback
-from fieldcast.inference.sample import draw_states, physical_states
-from fieldcast.inference.stations import Representativeness, check_representativeness
+from fieldcast.inference.samples.sets import draw_states, physical_states
+from fieldcast.inference.stations.observations import (
+    Representativeness,
+    check_representativeness,
+    with_stations,
+)
+from fieldcast.inference.user_layout import restore_layout
 from fieldcast.inference.whole_file import write_named
 from fieldcast.models.replicas import replicate
 
@@ -86,7 +96,7 @@ class TrainedModel:
         """Attributes of a result: the experiment that it comes from, and the digest of the weights."""
         return {"fieldcast_experiment": experiment, "fieldcast_weights": self.checkpoint.header["weights"]}
 
-    @memory.reports_out_of_memory
+    @runtime.reports_out_of_memory
     def fill(
         self, dataset: xr.Dataset | xr.DataArray | None = None, members: int = 19, noise: float = 0.0,
         seed: int = 0, where: str = "the data set", *, stations: pd.DataFrame | str | Path | None = None,
@@ -142,7 +152,7 @@ class TrainedModel:
         nothing = torch.full((len(times), 1, *self.checkpoint.model.space.state_shape), torch.nan)
         return codec.decode(nothing, times).isel(member=0, drop=True)
 
-    @memory.reports_out_of_memory
+    @runtime.reports_out_of_memory
     def forecast(
         self, dataset: xr.Dataset | xr.DataArray, steps: int, members: int = 10, seed: int = 0,
         where: str = "the data set",
@@ -179,7 +189,7 @@ class TrainedModel:
         }  # fmt: skip
         return with_attributes(result, dataset.attrs, "Forecast", self.name, options)
 
-    @memory.reports_out_of_memory
+    @runtime.reports_out_of_memory
     def sample(self, count: int, seed: int = 0) -> xr.Dataset:
         """`count` states drawn at random, (sample, ...): fields in their units, or images in grey values.
 
@@ -195,3 +205,80 @@ class TrainedModel:
         if "latitude" not in states.coords:
             return states
         return with_attributes(states, {}, "Sample", self.name, {"samples": count, "seed": seed})
+
+
+# Fields drawn given a data set, stations, or both, in the layout of the data set.
+
+
+class Stations(NamedTuple):
+    """A table of stations, its name in messages, and the representativeness error of the stations."""
+
+    table: pd.DataFrame
+    where: str
+    representativeness: Representativeness
+
+
+def fill_fields(
+    checkpoint: Checkpoint, dataset: xr.Dataset, stations: Stations | None, members: int, noise: float,
+    seed: int, where: str,
+) -> tuple[xr.Dataset, dict[str, str]]:  # fmt: skip
+    """Members with their mean, spread and flags of doubtful observations, and facts about the stations as attributes.
+
+    The log lists doubtful observations; `where` names the data set in messages.
+    """
+    model, stored = checkpoint.model, checkpoint.field_codec
+    data, codec = match_model(dataset, stored, where)
+    require_plausible(data, codec, where)
+    c, facts = context_of(data, codec, model.space, noise), dict[str, str]()
+    if stations is not None:
+        table, where_stations, representativeness = stations
+        c, facts = with_stations(c, model, stored, table, data["time"], where_stations, representativeness)
+    filled = codec.decode(draw(model, c, members, seed), data["time"])
+    if noise == 0:
+        filled = with_observed(filled, data)
+    flags = suspects(model, c, data, codec)
+    for sentence in suspect_messages(flags, data):
+        LOG.warning("%s: %s", where, sentence)
+    return restore_layout(dataset, with_moments(filled, codec).merge(flags), codec), facts
+
+
+def with_observed(filled: xr.Dataset, data: xr.Dataset) -> xr.Dataset:
+    """The members with the observed values in their cells."""
+    return filled.map(lambda v: xr.where(np.isfinite(data[v.name]), data[v.name], v).transpose(*v.dims))
+
+
+# Restore the layout of a data set on the forecast that starts from it.
+
+
+def after_last_state(
+    dataset: xr.Dataset, moments: xr.Dataset, codec: FieldCodec, start: Any, valid: np.ndarray
+) -> xr.Dataset:
+    """A forecast in the layout of a data set; `start` is its last time, `valid` the valid time of each lead."""
+    time = conventions.axes(dataset)["time"]
+    template = dataset.isel({dim: -1 for dim in dataset[time].dims})
+    template = template.drop_vars(
+        [*bounds_of(template[time]), *coordinates_along(dataset, time)], errors="ignore"
+    )
+    return restore_layout(template, moments, codec).drop_vars(time).assign_coords(
+        forecast_reference_time=((), start, START), lead=moments["lead"].variable,
+        time=("lead", valid, {"standard_name": "time"}), **period_of(moments["lead"], start, valid),
+    )  # fmt: skip
+
+
+def period_of(lead: xr.DataArray, start: Any, valid: np.ndarray) -> dict[str, Any]:
+    """The forecast period [hours] for leads that count months; leads in hours are the forecast period."""
+    if lead.attrs["units"] == "hours":
+        return {}
+    hours = [calendars.hours(np.array([start, time]))[1] for time in valid]
+    return {"forecast_period": ("lead", hours, {"standard_name": "forecast_period", "units": "hours"})}
+
+
+def coordinates_along(dataset: xr.Dataset, time: str) -> list[str]:
+    """Other coordinates that depend on time, such as a season, which a lead need not share with the last time."""
+    along = set(dataset[time].dims)
+    return [str(name) for name, array in dataset.coords.items() if name != time and along & set(array.dims)]
+
+
+def bounds_of(coordinate: xr.DataArray) -> list[str]:
+    """Names of the bounds of a coordinate."""
+    return [str(coordinate.attrs["bounds"])] if "bounds" in coordinate.attrs else []

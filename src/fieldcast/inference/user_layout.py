@@ -10,9 +10,7 @@ from jaxtyping import Float, Int
 
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.fields import conventions
-from fieldcast.fields.coordinates import in_degrees
-from fieldcast.fields.parameter_names import short
-from fieldcast.fields.result_names import SUFFIXES
+from fieldcast.fields.conventions import SUFFIXES, in_degrees, short
 from fieldcast.geometry import GRID, counted_from
 
 # attributes that are no longer true of the result, or that were set while the data were read

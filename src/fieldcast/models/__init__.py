@@ -1,26 +1,19 @@
 """Models, each a distribution p(x | c): torch, numpy and scipy, and pydantic for their configuration.
 
-space            the grid of states: its cells, their areas and static fields
-core             Context, Batch, Model: Solved (closed form) or Trained (gradient steps)
-points           observations between cells, such as stations
-configuration    checks the YAML of a model against the annotations of its constructor, and builds the model; options:
-                 ranges of values
-returned         checks what the methods of a class return
-replicas         a model on several devices, which draw side by side
-source_code      digests of the code of the classes that a configuration names
-capabilities     optional capabilities of a model: density, latents, snapshots of a chain, analysis step
-derived          cache of quantities derived from a fitted state
+core             Context, Batch, Model: Solved (closed form), Trained (gradient steps) or Combined (of fitted models)
+space            the grid of states: its cells, their areas and static fields; points: observations between cells
 random_streams   the only source of randomness: a counter-based generator keyed by (seed, step, datum, member, call)
-reserved_numbers numbers of random streams that one purpose reserves beside those that count from 0
-selection        evenly spaced data
-masks            observed cells: one function for each pattern; patterns: their names, without torch
-gaps             records with missing values: expectation-maximisation, DINEOF, a Kalman smoother, filling
-posterior_samplers  draws of p(x | y) from a diffusion model of p(x); krylov: the linear systems that they solve
-distributions    posteriors and the standard prior of a latent; autoencoder: what the autoencoders share
-treatments       names of the treatments of images, without torch; classifier: features for FID and KID
-assimilation     filters: Kalman, LETKF, hybrid, and baselines without a cycle
+configuration    checks the YAML of a model against the annotations of its constructor, and builds the model; options:
+                 ranges and names of values; source_code: digests of the code of the classes
+capabilities     optional capabilities of a model: density, latents, snapshots of a chain, analysis step
+replicas         a model on several devices, which draw side by side; checks of what its methods return
+masks            observed cells: one function for each pattern
+gaps             records with missing values: expectation-maximisation, DINEOF, a Kalman smoother, kriging
 gaussian         components of Gaussian models: covariances, Kalman gains, grid points, training series, seasons
-layers           components of networks and losses: convolutions on a grid, U-Net, couplings, filters, CRPS
+assimilation     filters: Kalman, LETKF, hybrid, and baselines without a cycle
+layers           components of networks and losses: convolutions on a grid, U-Net, couplings, CRPS
+distributions    posteriors and the standard prior of a latent; autoencoder: what the autoencoders share
+posterior_samplers  draws of p(x | y) from a diffusion model of p(x)
 image_transforms preprocessing of images: binarisation, dequantisation
 
 Models that a configuration selects with `type: module.Class`:
@@ -35,6 +28,5 @@ latent_table           an auto-decoder: a table of latents instead of an encoder
 flow, diffusion, edm   a normalising flow; denoising diffusions, with a `schedule` or by Karras et al. (2022)
 ensemble               a network trained with the fair CRPS of its own draws
 stepped, corrected     wrappers: a base plus a learned correction; `corrected_dynamics`: the base of forecasts
-pool, emos             members of several fitted models in one ensemble; forecasts of one model, calibrated: both are
-                       `combined` from fitted models
+pool, emos             members of several fitted models in one ensemble; forecasts of one model, calibrated
 """

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from fieldcast.models.core import Context, ExtraChannel, channel_count
 from fieldcast.models.distributions import Normal, Posterior
-from fieldcast.models.layers.encoder_decoder import ConvDecoder, ConvEncoder
-from fieldcast.models.layers.grid_convolutions import Upsampling
+from fieldcast.models.layers.grid_convolutions import ConvDecoder, ConvEncoder, Upsampling
 from fieldcast.models.options import Count, Number
 from fieldcast.models.space import Space
 

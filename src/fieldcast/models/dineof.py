@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fieldcast.models.core import Batch, Context, Solved
 from fieldcast.models.gaps import dineof
-from fieldcast.models.gaps.cells import cells, scale_states, state
+from fieldcast.models.gaps.record import cells, scale_states, state
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 

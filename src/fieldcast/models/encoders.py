@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from fieldcast.models.core import Batch
 from fieldcast.models.distributions import Family, Posterior, posterior
-from fieldcast.models.layers.encoder_decoder import ConvEncoder
+from fieldcast.models.layers.grid_convolutions import ConvEncoder
 from fieldcast.models.options import Count, Counts
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space

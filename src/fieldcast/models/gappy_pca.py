@@ -20,8 +20,7 @@ from torch import Tensor
 from fieldcast.models.core import Batch, Context, Solved, observed_values
 from fieldcast.models.gaps.expectation_maximisation import RANKS, fit_best_rank
 from fieldcast.models.gaussian import robustness
-from fieldcast.models.gaussian.modes import MIN_VARIANCE_SHARE, modes
-from fieldcast.models.gaussian.streamed_modes import CELLS_PER_PIECE, streamed_modes
+from fieldcast.models.gaussian.modes import CELLS_PER_PIECE, MIN_VARIANCE_SHARE, modes, streamed_modes
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 

@@ -19,8 +19,8 @@ from dataclasses import replace
 from jaxtyping import Float
 from torch import Tensor
 
+from fieldcast.models.options import BINARY, Treatment
 from fieldcast.models.random_streams import RandomStreams, seed_for
-from fieldcast.models.treatments import BINARY, Treatment
 
 
 def treat(

@@ -23,8 +23,15 @@ from torch import Tensor
 from fieldcast.models.core import Batch, Context
 from fieldcast.models.gaussian import robustness
 from fieldcast.models.gaussian.block_gaussian import BlockGaussian, Covariance
-from fieldcast.models.gaussian.correlations import CORRELATIONS, EARTH_RADIUS_KM, Correlation, Kernel
-from fieldcast.models.gaussian.covariance_terms import CovarianceTerm, DiagonalCovariance, Parametric
+from fieldcast.models.gaussian.covariance_terms import (
+    CORRELATIONS,
+    EARTH_RADIUS_KM,
+    Correlation,
+    CovarianceTerm,
+    DiagonalCovariance,
+    Kernel,
+    Parametric,
+)
 from fieldcast.models.gaussian.grid_points import GridPoints
 from fieldcast.models.gaussian.kalman_gain import cholesky
 from fieldcast.models.random_streams import RandomStreams

@@ -41,10 +41,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from fieldcast.models.core import Batch, Context, Solved
-from fieldcast.models.derived import Derived
-from fieldcast.models.gaussian.modes import MIN_VARIANCE_SHARE, modes
-from fieldcast.models.gaussian.streamed_modes import streamed_modes
+from fieldcast.models.core import Batch, Context, Derived, Solved
+from fieldcast.models.gaussian.modes import MIN_VARIANCE_SHARE, modes, streamed_modes
 from fieldcast.models.gaussian.training_series import SeriesPart, followed, series, series_parts
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space

@@ -19,9 +19,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fieldcast.models.core import Batch, Context, Solved
-from fieldcast.models.gaps.cells import cells, scale_states, state
 from fieldcast.models.gaps.expectation_maximisation import RANKS, fit_best_rank
 from fieldcast.models.gaps.low_rank_gaussian import LowRank
+from fieldcast.models.gaps.record import cells, scale_states, state
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 

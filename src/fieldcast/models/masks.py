@@ -19,9 +19,8 @@ from torch import Tensor
 
 from fieldcast.errors import InputError
 from fieldcast.geometry import GOLDEN
-from fieldcast.models.patterns import MIN_K
-from fieldcast.models.random_streams import RandomStreams
-from fieldcast.models.reserved_numbers import STATION_DATUM
+from fieldcast.models.options import MIN_K
+from fieldcast.models.random_streams import STATION_DATUM, RandomStreams
 from fieldcast.models.space import Space
 
 MAX_K = 1.0  # largest share k of observed cells

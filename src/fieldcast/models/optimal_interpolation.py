@@ -31,9 +31,17 @@ from fieldcast.models.gaps import augmentation
 from fieldcast.models.gaussian import robustness
 from fieldcast.models.gaussian.block_gaussian import BlockGaussian, Covariance
 from fieldcast.models.gaussian.conditioning import conditioned
-from fieldcast.models.gaussian.correlations import CORRELATIONS, Correlation, Kernel, gaspari_cohn
-from fieldcast.models.gaussian.covariance_terms import CovarianceTerm, DiagonalCovariance, Parametric, Tapered
-from fieldcast.models.gaussian.training_days import TrainingDays
+from fieldcast.models.gaussian.covariance_terms import (
+    CORRELATIONS,
+    Correlation,
+    CovarianceTerm,
+    DiagonalCovariance,
+    Kernel,
+    Parametric,
+    Tapered,
+    gaspari_cohn,
+)
+from fieldcast.models.gaussian.training_series import TrainingDays
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 

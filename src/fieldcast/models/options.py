@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias, get_args
 
 from pydantic import Field
 
@@ -23,3 +23,18 @@ def require_interval(interval: Interval, name: str) -> None:
     low, high = interval
     if low >= high:
         raise InputError(f"model.{name} = {[low, high]} should ascend, as in [0, 1].")
+
+
+# Names of the patterns of masks, which `masks` defines, and the smallest k: options need them without torch.
+
+
+Pattern = Literal["random", "regular", "stations", "swaths", "blocks"]
+PATTERNS: tuple[Pattern, ...] = get_args(Pattern)
+MIN_K = 0.005  # smallest share k of observed cells
+
+
+# Names of the treatments of images, which `image_transforms` defines: options name them without importing torch.
+
+
+Treatment = Literal["threshold", "bernoulli", "grey", "dequantised", "symmetric"]
+BINARY: tuple[Treatment, ...] = ("threshold", "bernoulli")  # those that give zeros and ones

@@ -9,7 +9,7 @@ remains with its part, so that it keeps the dynamics of one model.
 
 The members of a pool are not exchangeable, because their numbers are fixed shares. The fair CRPS, whose correction for
 M members assumes exchangeable ones, is therefore below the CRPS of the mixture, by a share 1 / (M - 1) of the
-difference between the mean CRPS of the parts, sum_i w_i CRPS_i, and that of the mixture. `training/pool_weights.py`
+difference between the mean CRPS of the parts, sum_i w_i CRPS_i, and that of the mixture. `training/combination.py`
 tunes the weights by the CRPS of the mixture itself.
 """
 
@@ -22,8 +22,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from fieldcast.models.combined import Combined
-from fieldcast.models.core import Context, Model
+from fieldcast.models.core import Combined, Context, Model
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from fieldcast.errors import InputError
 from fieldcast.models.core import Batch, Context, Density, Solved
-from fieldcast.models.gaps.cells import cells, state
-from fieldcast.models.gaussian.streamed_modes import streamed_modes
+from fieldcast.models.gaps.record import cells, state
+from fieldcast.models.gaussian.modes import streamed_modes
 from fieldcast.models.options import Number
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from fieldcast.calendars import DAYS_PER_YEAR
-from fieldcast.time_steps import TimeStep
+from fieldcast.calendars import DAYS_PER_YEAR, TimeStep
+from fieldcast.geometry import evenly_spaced_indices
 
 
 class Space(nn.Module):
@@ -99,3 +100,11 @@ class Space(nn.Module):
     def state_shape(self) -> tuple[int, int, int]:
         """Shape (V, Y, X) of one state."""
         return len(self.variables), *self.shape
+
+
+# Evenly spaced indices as tensors.
+
+
+def evenly(length: int, count: int) -> Int[Tensor, " index"]:
+    """Evenly spaced indices of a sequence of some length, at most `count` of them."""
+    return torch.from_numpy(evenly_spaced_indices(length, count))

@@ -8,7 +8,7 @@ from typing import Any
 from kedro.pipeline import Pipeline, node
 from kedro.pipeline.node import Node
 
-from fieldcast.argument_groups import bind_arguments, collect_argument
+from fieldcast.arguments import bind_arguments, collect_argument
 from fieldcast.deferred import is_deferred, with_arguments
 from fieldcast.experiments import Experiment
 from fieldcast.pipelines.names import pooled_roles, stored_model

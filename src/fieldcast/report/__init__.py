@@ -5,15 +5,15 @@
 `rendering`        Jinja templates (`templates/*.j2`): layout, and the prose that does not depend on results
 `glance`           the first screen: three sentences for readers who know none of the scores
 `results`          fields and content of every task; `context`: values for the templates of all tasks
-`reconstruct`      the task `reconstruct`; `calibration`: coverage and effective resolution
-`forecast`         the task `forecast`; `lead_tables`, `forecast_figures`: its tables and figures
+`reconstruct`      the task `reconstruct`
+`forecast`         the task `forecast`
 `events`           events: Brier skill, and which figures are drawn
 `assimilate`       the task `assimilate`
-`sample`           the task `sample`; `sample_tables`, `sample_findings`, `sample_figures`: its content
+`sample`           the task `sample`
 `studies`          named comparisons of experiments (`studies.yml`); `study_answers`: answers from the scores
 `board`            the scores of a leaderboard by experiment and case
 `score_tables`     tables and findings of a leaderboard; `tables`: cells
-`charts`           interactive curves; `error_chart`: errors over time; `vega_lite`: elements of both
+`charts`           interactive curves
 `training`         tuned values, costs
 `data`             the data in a few facts
 `guide`            every score explained

@@ -11,8 +11,9 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from fieldcast.descriptions import roles
-from fieldcast.figures.cycle_film import cycle_film
+from fieldcast.calendars import lead_label
+from fieldcast.experiments import roles
+from fieldcast.figures.forecast_maps import cycle_film
 from fieldcast.figures.style import percent
 from fieldcast.report import glance
 from fieldcast.report.board import Board, Observed
@@ -24,8 +25,7 @@ from fieldcast.report.score_tables import all_scores_table
 from fieldcast.report.tables import Cell, Table
 from fieldcast.scores.assimilation import STATES
 from fieldcast.scores.event_metrics import EVENT_METRICS
-from fieldcast.scores.leaderboard_schema import ASSIMILATE
-from fieldcast.time_steps import lead_label
+from fieldcast.scores.leaderboard import ASSIMILATE
 
 FILM = "first_steps"  # file name of the figure of the film
 INNOVATION_SCORES = ("innovation", "chi_squared", "observation_error", "signal", "suspect")

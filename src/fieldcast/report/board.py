@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from fieldcast.calendars import lead_label, unit_of
 from fieldcast.figures.style import percent
 from fieldcast.scores.bootstrap import Score
-from fieldcast.time_steps import lead_label, unit_of
 
 
 class Observed(NamedTuple):

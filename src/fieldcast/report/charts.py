@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import vl_convert
 
+from fieldcast.figures.curves import times_of_index
 from fieldcast.figures.leads import with_leads
 from fieldcast.figures.style import Look, percent
-from fieldcast.report.vega_lite import (
-    EXPERIMENT,
-    FADED,
-    NAME,
-    NAME_WIDTH,
-    Spec,
-    appearance,
-    chooser,
-    document,
-    menu,
-)
 from fieldcast.scores.metrics import METRICS
 
 HEADROOM = (
@@ -244,3 +236,103 @@ def leads_chart(leaderboard: pd.DataFrame, label: Callable[[str], str], looks: M
         return {}
     table, unit = with_leads(leaderboard.assign(experiment=leaderboard["experiment"].map(label)))
     return ScoresChart(table, lead_axis(unit), looks, ("crps", "rmse", "acc", "skill", "ssr")).spec()
+
+
+# Parts of Vega-Lite specifications that all charts of the page share, and the JavaScript that draws them.
+
+
+Spec = dict[str, Any]
+
+DIGITS = "%.4g"  # format of the numbers in the data
+NAME_WIDTH = 170  # width of an experiment's name [pixels]
+EXPERIMENT = {"name": "experiment", "select": {"type": "point", "fields": ["experiment"]}, "bind": "legend"}
+# in a tooltip: without a format Vega-Lite 6 reads the name from the wrong object where the nearest point is selected
+NAME = {"field": "experiment", "type": "nominal", "format": "", "formatType": "toString"}
+# opacity of experiments that are not selected in the legend
+FADED = {"condition": {"param": "experiment", "value": 1}, "value": 0.12}
+CONFIG = {
+    "customFormatTypes": True,  # for `NAME`
+    "view": {"stroke": None},
+    "axis": {"gridColor": "#e6e9ec", "domainColor": "#888888"},
+    "legend": {
+        "orient": "bottom", "columns": 2, "labelLimit": NAME_WIDTH, "title": None,
+        "symbolType": "stroke", "symbolSize": 400, "symbolStrokeWidth": 2,
+    },
+}  # fmt: skip
+
+
+@cache
+def vega() -> str:
+    """Vega, Vega-Lite and vega-embed (BSD-3-Clause licences) as one script of 0.9 MB, which defines `vegaEmbed`."""
+    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
+
+
+def document(records: pd.DataFrame, **types: str) -> Spec:
+    """Frame of a specification with its data as CSV; columns are numbers unless `types` says otherwise."""
+    parse = {str(name): types.get(str(name), "number") for name in records.columns}
+    values = records.to_csv(index=False, float_format=DIGITS)
+    return {
+        "data": {"values": values, "format": {"type": "csv", "parse": parse}},
+        "background": "white",
+        "config": CONFIG,
+    }
+
+
+def menu(label: str, options: Sequence[Any], labels: Sequence[str]) -> Spec:
+    """A menu in the page with an entry for each option."""
+    return {"input": "select", "name": label, "options": list(options), "labels": list(labels)}
+
+
+def chooser(name: str, label: str, options: Sequence[str], first: int = 0) -> Spec:
+    """A parameter that a menu chooses."""
+    return {"name": name, "value": options[first], "bind": menu(label, options, options)}
+
+
+def appearance(names: Collection[str], looks: Mapping[str, Look]) -> tuple[Spec, Spec]:
+    """Colours and dashes of the experiments: those of the figures."""
+    drawn = {name: look for name, look in looks.items() if name in names}
+    dashes = [[1, 0] if isinstance(look.dash, str) else list(look.dash[1]) for look in drawn.values()]
+    channel = {"field": "experiment", "type": "nominal"}
+    return (
+        {**channel, "scale": {"domain": list(drawn), "range": [look.colour for look in drawn.values()]}},
+        {**channel, "scale": {"domain": list(drawn), "range": dashes}},
+    )
+
+
+# The error over time as an interactive chart: hovering shows values; a menu selects the fraction observed.
+
+
+def errors_chart(errors: Mapping[str, pd.DataFrame], looks: Mapping[str, Look], unit: str) -> Spec:
+    """The error of each experiment at each time (rows of its frame), for the k (columns) that a menu selects."""
+    frames = {name: frame.rename(columns=percent) for name, frame in errors.items() if frame.size}
+    if not frames:
+        return {}
+    levels = [percent(k) for k in sorted({k for frame in errors.values() for k in frame.columns})]
+    records = pd.concat(
+        frame.assign(when=times_of_index(frame.index), time=frame.index.astype(str), experiment=name)
+        for name, frame in frames.items()
+    )
+    dated = bool(pd.api.types.is_datetime64_any_dtype(records["when"]))
+    when: dict[str, Any] = {"field": "when", "type": "quantitative", "title": "time"}
+    if dated:  # in UTC, not in the zone of the browser; a time unit would lose years before 100
+        when |= {"type": "temporal", "scale": {"type": "utc"}}
+    colour, dash = appearance(set(records["experiment"]), looks)
+    tooltip = [NAME, {"field": "time"}, {"field": "value", "title": "RMSE", "format": ".4~g"}]
+    near = {"name": "near", "select": {"type": "point", "on": "pointermove", "nearest": True}}
+    nearest = {"condition": {"param": "near", "empty": False, "value": 1}, "value": 0}
+    y = {"field": "value", "type": "quantitative", "title": f"RMSE, {unit}"}
+    line = {"mark": "line", "encoding": {"strokeDash": dash, "opacity": FADED}, "params": [EXPERIMENT]}
+    mark = {"type": "point", "filled": True, "size": 60}
+    points = {"mark": mark, "params": [near], "encoding": {"tooltip": tooltip, "opacity": nearest}}
+    return {
+        **document(records, experiment="string", time="string", when="date" if dated else "number"),
+        "params": [chooser("k", "observed ", levels, len(levels) // 2)],
+        "transform": [
+            {"calculate": "datum[k]", "as": "value"},
+            {"filter": "isValid(datum.value) && isFinite(datum.value)"},
+        ],
+        "width": 640,
+        "height": HEIGHT,
+        "encoding": {"x": when, "y": y, "color": colour},
+        "layer": [line, points],
+    }

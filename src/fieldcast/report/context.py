@@ -9,7 +9,7 @@ from typing import Any
 from fieldcast.report import score_tables, study_answers, training
 from fieldcast.report.results import Results
 from fieldcast.report.studies import Study
-from fieldcast.scores.leaderboard_schema import Layout
+from fieldcast.scores.leaderboard import Layout
 
 
 def shared_context(results: Results, layout: Layout | None, tuning: str, members: int = 0) -> dict[str, Any]:

@@ -10,10 +10,10 @@ import pandas as pd
 import xarray as xr
 
 from fieldcast import calendars
+from fieldcast.calendars import TimeStep
 from fieldcast.fields.climatology import CONSTANT
 from fieldcast.fields.splits import SplitRanges
 from fieldcast.kinds import are_images
-from fieldcast.time_steps import TimeStep
 
 SHORT_RECORD = (  # clause of the first screen
     "the record is too short to estimate an annual cycle, which makes every score look better than it is, and too "

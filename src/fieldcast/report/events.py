@@ -11,14 +11,14 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from fieldcast.descriptions import roles
-from fieldcast.events import is_low, label
+from fieldcast.experiments import roles
 from fieldcast.figures.events import event_page
+from fieldcast.kinds import is_low, label
 from fieldcast.report.board import Board
 from fieldcast.report.results import Results, file_name
 from fieldcast.report.score_tables import score_table
 from fieldcast.report.tables import Table
-from fieldcast.scores.event_curves import curves
+from fieldcast.scores.event_tables import curves
 from fieldcast.scores.statistics_table import STEP
 
 SKILL, RANKING = "brier_skill", "brier"  # scores of tables, and of the order of experiments

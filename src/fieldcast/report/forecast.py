@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
@@ -12,21 +13,32 @@ import xarray as xr
 from matplotlib.figure import Figure
 from PIL import Image
 
-from fieldcast.figures import animation
-from fieldcast.initial_times import InitialTimes
-from fieldcast.report import forecast_figures, glance, lead_tables
+from fieldcast.calendars import SYMBOLS, UNITS, lead_label, unit_of
+from fieldcast.figures import forecast_maps
+from fieldcast.figures.forecast_maps import snapshot_maps, step_maps
+from fieldcast.figures.glance import forecast_glance
+from fieldcast.figures.leads import against_lead, variables_against_lead
+from fieldcast.figures.long_rollout import long_run
+from fieldcast.figures.ranks import lead_rank_histograms
+from fieldcast.figures.spectra import long_rollout_spectra, spectra_at_leads
+from fieldcast.geometry import evenly_spaced_indices
+from fieldcast.kinds import InitialTimes
+from fieldcast.report import glance
 from fieldcast.report.board import Board, Lead
 from fieldcast.report.charts import leads_chart
 from fieldcast.report.context import shared_context
-from fieldcast.report.events import BrierSkillTables
+from fieldcast.report.events import BrierSkillTables, event_figures
 from fieldcast.report.glance import Glance
 from fieldcast.report.guide import ANOMALY_DEVIATIONS, BLEW_UP, INTERVALS, Guide, metrics_of
-from fieldcast.report.results import Results, file_name
+from fieldcast.report.results import GLANCE, Results, file_name
 from fieldcast.report.score_tables import all_scores_table
-from fieldcast.report.study_answers import fed_on_mean
+from fieldcast.report.study_answers import fed_on_mean, representative_cases
+from fieldcast.report.tables import Cell, Table, number_cell, score_cell
 from fieldcast.scores.event_metrics import EVENT_METRICS
-from fieldcast.scores.leaderboard_schema import FORECAST
+from fieldcast.scores.leaderboard import FORECAST, skill_horizon
+from fieldcast.scores.numbers import compact
 from fieldcast.scores.regions import WHOLE
+from fieldcast.scores.stability import outcomes, stability_horizons
 
 MAX_MAPPED = 8  # experiments whose first steps are drawn, unless the studies name more
 GLANCE_HOURS = 72.0  # lead time of the first screen
@@ -105,21 +117,21 @@ class Forecast(Results):
 
     def context(self) -> dict[str, Any]:
         return shared_context(self, FORECAST, "score", self.members) | {
-            "leads": lead_tables.columns(self.board),
+            "leads": columns(self.board),
             "every": "every lead time of the tables",
             "scored": self.scored(),
             "charts": {"scores": leads_chart(self.records_where(region=self.region), self.label, self.looks)},
-            "horizons": lead_tables.horizons(self),
-            "regions": list(lead_tables.regions(self)),
-            "region_overview": lead_tables.region_overview(self),
+            "horizons": horizons(self),
+            "regions": list(regions(self)),
+            "region_overview": region_overview(self),
             "steps": list(self.steps()),
             "frames": self.frames,
             "frame_labels": self.frame_labels(),
-            "pause": animation.FRAME_MILLISECONDS,
+            "pause": forecast_maps.FRAME_MILLISECONDS,
             "animated": self.by_interest[:MAX_ANIMATED],
-            "outcomes": lead_tables.outcomes(self),
+            "outcomes": outcomes(self.ordered("stability")),
             "fed_back": self.fed_back,
-            "long_rollouts": lead_tables.long_rollout_table(self),
+            "long_rollouts": long_rollout_table(self),
             "score_boards": list(self.score_boards()),
             "events": self.event_tables(),
         }
@@ -130,7 +142,7 @@ class Forecast(Results):
         if len(scores):
             scores = scores[(scores["variable"] == "all") & (scores["region"] == self.region)]
         main = self.glance_lead if self.board else None
-        return BrierSkillTables(self, scores, Lead, ("lead_hours",), lead_tables.columns, main)
+        return BrierSkillTables(self, scores, Lead, ("lead_hours",), columns, main)
 
     def scored(self) -> dict[str, Any]:
         """Initial times, ensemble size and last lead time of the scored forecasts."""
@@ -156,9 +168,9 @@ class Forecast(Results):
         return glance.forecast(self)
 
     def figures(self) -> dict[str, Figure]:
-        drawn = forecast_figures.at_a_glance(self) | forecast_figures.of_scores(self)
-        drawn |= forecast_figures.of_diagnostics(self) | forecast_figures.of_events(self)
-        drawn |= forecast_figures.of_first_steps(self) | forecast_figures.of_long_rollouts(self)
+        drawn = at_a_glance(self) | of_scores(self)
+        drawn |= of_diagnostics(self) | of_events(self)
+        drawn |= of_first_steps(self) | of_long_rollouts(self)
         return drawn | self.losses()
 
     @property
@@ -196,11 +208,7 @@ class Forecast(Results):
     def frames(self) -> list[Image.Image]:
         """Frames of the animation of the first variable; empty without examples."""
         examples = self.labelled({name: self.examples[name] for name in self.by_interest[:MAX_ANIMATED]})
-        return (
-            animation.frames(examples, forecast_figures.first_variable(examples), self.outline)
-            if examples
-            else []
-        )
+        return forecast_maps.frames(examples, first_variable(examples), self.outline) if examples else []
 
     def frame_labels(self) -> list[str]:
         """The lead time of each frame."""
@@ -211,4 +219,202 @@ class Forecast(Results):
 
     def animation(self) -> bytes | None:
         """The animation as a GIF file; None without examples."""
-        return animation.gif(self.frames) if self.frames else None
+        return forecast_maps.gif(self.frames) if self.frames else None
+
+
+# Figures of the task `forecast`: scores and diagnostics against lead time, events, first steps, long rollouts.
+
+
+FIGURE_DAYS = (1, 5, 10)  # lead times of rank histograms and spectra
+
+
+def at_a_glance(results: Forecast) -> dict[str, Figure]:
+    """The best experiment on the first screen; empty without examples of it."""
+    best = results.best
+    if best not in results.examples:
+        return {}
+    stored = results.examples[best]
+    variable = str(next(iter(stored.data_vars)))
+    figure = forecast_glance(
+        stored, variable, results.glance_lead.hours, results.label(best), results.outline
+    )
+    return {GLANCE: figure}
+
+
+def of_scores(results: Forecast) -> dict[str, Figure]:
+    """Scores against lead time, over all variables and by variable."""
+    if not len(results.leaderboard):
+        return {}
+    board, looks, region = results.labelled_leaderboard, results.looks, results.region
+    return {
+        "scores_against_lead": against_lead(board, region, looks),
+        "skill_and_spread": against_lead(board, region, looks, scores=("skill", "ssr")),
+        "variables_against_lead": variables_against_lead(board, results.units, region, looks),
+    }
+
+
+def of_diagnostics(results: Forecast) -> dict[str, Figure]:
+    """Spectra and, of ensembles, rank histograms."""
+    stored = results.labelled("diagnostics")
+    if not stored:
+        return {}
+    leads = representative_leads(next(iter(stored.values()))["lead"].to_numpy().astype(float).tolist())
+    drawn = {"spectra": spectra_at_leads(stored, leads, results.looks, fed_on_mean=results.fed_back)}
+    if any(dataset.sizes["rank"] > 2 for dataset in stored.values()):
+        drawn["rank_histograms"] = lead_rank_histograms(stored, leads, results.looks)
+    return drawn
+
+
+def of_events(results: Forecast) -> dict[str, Figure]:
+    """Reliability, ROC curve and economic value at some lead times."""
+    if not results.events:
+        return {}
+    leads = representative_leads(
+        next(iter(results.events.values()))["lead_hours"].to_numpy().astype(float).tolist()
+    )
+    cases = {lead_label(lead): {"lead_hours": lead, "region": results.region} for lead in leads}
+    return event_figures(results, cases)
+
+
+def of_first_steps(results: Forecast) -> dict[str, Figure]:
+    """Maps of the first steps of several experiments and variables."""
+    return {
+        steps.file: step_maps(
+            results.examples[steps.experiment],
+            steps.variable,
+            results.label(steps.experiment),
+            outline=results.outline,
+        )
+        for steps in results.steps()
+    }
+
+
+def of_long_rollouts(results: Forecast) -> dict[str, Figure]:
+    """Curves by step, and spectra and maps of snapshots of the first variable."""
+    drawn = {}
+    if stability := results.labelled("stability"):
+        drawn["stability"] = long_run(stability, results.looks)
+    if snapshots := results.labelled("snapshots"):
+        variable = first_variable(snapshots)
+        maps = results.labelled("snapshot_anomalies") or snapshots
+        drawn["snapshots"] = snapshot_maps(maps, variable, results.units.get(variable, ""), results.outline)
+        if set(results.snapshots) & set(results.diagnostics):
+            drawn["stability_spectra"] = long_rollout_spectra(
+                snapshots, results.labelled("diagnostics"), variable, results.wraps
+            )
+    return drawn
+
+
+def first_variable(stored: Mapping[str, xr.Dataset]) -> str:
+    """The first variable of the first experiment."""
+    return str(next(iter(next(iter(stored.values())).data_vars)))
+
+
+def representative_leads(leads: Sequence[float]) -> list[float]:
+    """Lead times [hours] of 1, 5 and 10 days if at least two were scored; else first, middle and last."""
+    standard = [lead for lead in leads if lead / 24 in FIGURE_DAYS]
+    return list(
+        dict.fromkeys(standard if len(standard) > 1 else (leads[0], leads[len(leads) // 2], leads[-1]))
+    )
+
+
+# Tables of forecasts: columns by lead time, skill horizons, regions and outcomes of long rollouts.
+
+
+TABLE_DAYS = (1, 2, 3, 5, 7, 10, 15)  # lead times that are columns of tables
+
+
+def columns(board: Board) -> list[Lead]:
+    """Lead times of a table: 1, 2, 3, 5, 7, 10 and 15 days, or up to seven evenly spaced."""
+    selected = [lead for lead in board.cases if lead.hours / 24 in TABLE_DAYS]
+    if len(selected) < 2 and board.cases:
+        selected = [board.cases[index] for index in evenly_spaced_indices(len(board.cases), len(TABLE_DAYS))]
+    return selected
+
+
+def horizons(results: Forecast) -> Table:
+    """Skill horizon of each experiment, overall and by variable."""
+    if not len(results.leaderboard):
+        return Table([], [])
+    table = skill_horizon(results.leaderboard)
+    table = table[table["region"] == results.region]
+    last = Lead(float(results.leaderboard["lead_hours"].max()))
+    wide = table.groupby(["experiment", "variable"])["lead_hours"].mean().unstack()
+    variables = sorted(
+        table["variable"].unique(), key=lambda name: name != "all"
+    )  # the others keep their order
+    body = [
+        [results.head(name), *(horizon(wide.loc[name].get(variable), last) for variable in variables)]
+        for name in results.order
+        if name in wide.index
+    ]
+    return Table(["experiment", *variables], body)
+
+
+def horizon(hours: float | None, last: Lead) -> Cell:
+    """A skill horizon as a lead time, "beyond" the last one, or "none"."""
+    if hours is None or pd.isna(hours):
+        return Cell()
+    if hours == 0:
+        return Cell("none", 0.0)
+    unit = unit_of(last.hours)
+    return (
+        Cell(f"beyond {last}", 1e9)
+        if math.isinf(hours)
+        else Cell(f"{hours / UNITS[unit]:.1f} {SYMBOLS[unit]}", hours)
+    )
+
+
+def region_boards(results: Forecast) -> dict[str, Board]:
+    """Scores over all variables in each region but the whole grid, by its name in words."""
+    regions = results.leaderboard["region"].unique() if len(results.leaderboard) else []
+    return {
+        name.replace("_", " "): results.scores_of("all", name) for name in regions if name != results.region
+    }
+
+
+def regions(results: Forecast) -> Iterator[tuple[str, Board, list[Lead]]]:
+    """Name, scores and columns of each region."""
+    for title, board in region_boards(results).items():
+        yield title.capitalize(), board, columns(board)
+
+
+def region_overview(results: Forecast) -> Table:
+    """Fair CRPS of every region at a short and a middle lead time."""
+    boards = region_boards(results)
+    columns_shown = [
+        (title, lead) for title, board in boards.items() for lead in representative_cases(columns(board))[:2]
+    ]
+    body = []
+    for name in results.board.order if boards else []:
+        scores = [boards[title].scores.get((name, lead, "crps")) for title, lead in columns_shown]
+        body.append([results.head(name), *map(score_cell, scores)])
+    return Table(["experiment", *(f"{title}, {lead}" for title, lead in columns_shown)], body)
+
+
+def long_rollout_table(results: Forecast) -> Table:
+    """Outcome of the long rollout of each experiment, in steps of the model."""
+    body = [
+        [
+            results.head(run.experiment),
+            *(step(value) for value in (run.below_one, run.passes_climatology, run.diverged, run.blow_up)),
+            *(
+                number_cell(value)._replace(text=compact(value))
+                for value in (run.std, run.mean, run.spectrum_ratio)
+            ),
+        ]
+        for run in stability_horizons(results.ordered("stability")).itertuples()
+    ]
+    head = ["experiment", "MSE below 1 until step", "exceeds the climatology's at step", "diverged at step"]
+    head += [
+        "blew up at step",
+        "standard deviation at the end",
+        "mean at the end",
+        "power at short waves / truth",
+    ]
+    return Table(head, body)
+
+
+def step(value: float) -> Cell:
+    """A number of steps; a dash if the event did not happen."""
+    return Cell() if pd.isna(value) else Cell(f"{value:.0f}", float(value))

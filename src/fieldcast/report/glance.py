@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from fieldcast.calendars import UNITS, lead_text, unit_of
 from fieldcast.figures.style import percent
 from fieldcast.report.board import Board, Lead
-from fieldcast.report.lead_tables import outcomes
-from fieldcast.report.sample_findings import RECOGNISED_ACCURACY
 from fieldcast.scores.leaderboard import skill_horizon
 from fieldcast.scores.numbers import significant
-from fieldcast.time_steps import UNITS, lead_text, unit_of
+from fieldcast.scores.sample_metrics import RECOGNISED_ACCURACY
+from fieldcast.scores.stability import outcomes
 
 if TYPE_CHECKING:
     from fieldcast.report.assimilate import Assimilate
@@ -111,7 +111,7 @@ def forecast(results: Forecast) -> Glance:
         for clause in best_clause(results, lead, "for forecasting", f"{duration_of(lead)} ahead")
     ]
     doubt = few_initial_times(len(times))
-    lost = outcomes(results)
+    lost = outcomes(results.ordered("stability"))
     failed = [name for name, _ in (*lost["blew_up"], *lost["diverged"])] if lost else []
     failed += lost["unrealistic"] if lost else []
     doubt += [f"long forecasts of {names(results, failed)} stop looking like weather"] if failed else []

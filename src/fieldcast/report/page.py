@@ -11,14 +11,14 @@ import yaml
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from fieldcast.figures.png import Picture, png
+from fieldcast.figures.style import Picture, png
+from fieldcast.report.charts import vega
 from fieldcast.report.data import DataSummary
 from fieldcast.report.glance import Glance, sentences
 from fieldcast.report.guide import Guide, explanations
 from fieldcast.report.rendering import TEMPLATES, Section, render
 from fieldcast.report.results import GLANCE
 from fieldcast.report.tables import Cell, Table, quality_rows
-from fieldcast.report.vega_lite import vega
 
 CHART = '<figure class="chart">'  # opening tag of an interactive chart
 

@@ -18,10 +18,10 @@ from fieldcast.figures.maps import mask_pictures, reconstruction_maps
 from fieldcast.figures.ranks import rank_histograms
 from fieldcast.figures.spectra import relative_spectra
 from fieldcast.figures.style import percent
-from fieldcast.report import calibration, charts, glance
+from fieldcast.report import charts, glance
 from fieldcast.report.board import Board, Observed
+from fieldcast.report.charts import Spec, errors_chart
 from fieldcast.report.context import shared_context
-from fieldcast.report.error_chart import errors_chart
 from fieldcast.report.glance import Glance
 from fieldcast.report.guide import (
     ANOMALY_DEVIATIONS,
@@ -33,8 +33,9 @@ from fieldcast.report.guide import (
 )
 from fieldcast.report.results import GLANCE, Results, file_name
 from fieldcast.report.score_tables import all_scores_table
-from fieldcast.report.vega_lite import Spec
-from fieldcast.scores.leaderboard_schema import RECONSTRUCT
+from fieldcast.report.tables import Cell, Table, score_cell
+from fieldcast.scores.leaderboard import RECONSTRUCT
+from fieldcast.scores.numbers import significant
 from fieldcast.scores.statistics_table import error_over_time
 
 Case = TypeVar("Case")
@@ -117,9 +118,9 @@ class Reconstruct(Results):
             "groups": [cases for random in (True, False) if (cases := self.cases(random))],
             "maps": list(self.maps()),
             "cells_missing": self.cells_missing,
-            "coverage": partial(calibration.coverage_table, self),
-            "resolution": calibration.resolution_table(self),
-            "spectrum": calibration.kind_of_spectrum(self),
+            "coverage": partial(coverage_table, self),
+            "resolution": resolution_table(self),
+            "spectrum": kind_of_spectrum(self),
             "every": "every fraction observed",
             "charts": self.charts(),
             "score_boards": list(self.score_boards()),
@@ -257,3 +258,67 @@ def fractions(diagnostics: xr.Dataset, pattern: str, nominal: Sequence[float] = 
 def middle(cases: Sequence[Case]) -> Case:
     """The case or the fraction in the middle of the list."""
     return cases[len(cases) // 2]
+
+
+# Tables of calibration: coverage of the ensemble, and the scales that the ensemble mean resolves.
+
+
+def coverage_table(results: Results, board: Board) -> Table:
+    """Spread-skill ratio, and coverage beside its exact nominal value, of every ensemble in every case."""
+    names = ("ssr", "coverage50", "coverage90")
+    body = [
+        [
+            results.head(name),
+            Cell(case.pattern),
+            Cell(percent(case.k), case.k),
+            *(score_cell(board.scores.get((name, case, score))) for score in names),
+        ]
+        for case in sorted(board.cases, key=lambda case: (case.pattern != "random", case))
+        for name in board.having("ssr", cases=[case])
+    ]
+    head = ["experiment", "pattern", "observed", "spread-skill ratio (ideal 1)"]
+    head += [f"{name[-2:]} % coverage ({nominal_interval(results, name)})" for name in names[1:]]
+    return Table(head, body)
+
+
+def nominal_interval(results: Results, score: str) -> str:
+    """Members that bound the interval in the largest ensemble, and its exact coverage."""
+    ensembles = [stored for stored in results.diagnostics.values() if stored.sizes["rank"] > 2]
+    if not ensembles:
+        return "between ranks"
+    largest = max(ensembles, key=lambda stored: stored.sizes["rank"])
+    return f"between members {largest.attrs.get(f'{score}_interval', '')}"
+
+
+def kind_of_spectrum(results: Results) -> str:
+    """Method by which spectra were computed, in brackets; empty if it was not stored."""
+    for stored in results.ordered("diagnostics").values():
+        attributes = [str(stored.attrs[name]) for name in ("spectrum", "latitudes") if name in stored.attrs]
+        return f" ({'; '.join(attributes)})" if attributes else ""
+    return ""
+
+
+def resolution_table(results: Results) -> Table:
+    """Effective resolution: a row for each experiment and case."""
+    stored = results.ordered("diagnostics")
+    if not stored:
+        return Table([], [])
+    variables = [f"{name} [km]" for name in next(iter(stored.values()))["variable"].to_numpy()]
+    body = [row for name, dataset in stored.items() for row in resolutions(results, name, dataset)]
+    return Table(["experiment", "pattern", "observed", *variables], body)
+
+
+def resolutions(results: Results, name: str, diagnostics: xr.Dataset) -> list[list[Cell]]:
+    """A row for each case of one experiment."""
+    patterns = diagnostics["pattern"].to_numpy().astype(str)
+    fractions = diagnostics["k"].to_numpy().astype(float)
+    values = diagnostics["effective_resolution"].transpose("case", "variable").to_numpy().astype(float)
+    return [
+        [
+            results.head(name),
+            Cell(pattern),
+            Cell(percent(k), k),
+            *(Cell(significant(value), value) for value in line),
+        ]
+        for pattern, k, line in zip(patterns, fractions, values, strict=True)
+    ]

@@ -11,8 +11,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from fieldcast.descriptions import About
-from fieldcast.figures.animation import frame_png
+from fieldcast.experiments import About
+from fieldcast.figures.forecast_maps import frame_png
 from fieldcast.figures.style import percent
 from fieldcast.scores import numbers
 from fieldcast.scores.event_metrics import EVENT_METRICS

@@ -15,10 +15,9 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from fieldcast.descriptions import About, descriptions, roles
-from fieldcast.figures.outline import Outline
-from fieldcast.figures.png import Picture
-from fieldcast.figures.style import Look, looks
+from fieldcast.experiments import About, descriptions, roles
+from fieldcast.figures.sheet import Outline
+from fieldcast.figures.style import Look, Picture, looks
 from fieldcast.figures.training import loss_curves
 from fieldcast.report.board import Board
 from fieldcast.report.guide import Guide
@@ -46,9 +45,9 @@ class Results(ABC):
     events
         Contingency tables of events (`scores.event_tables`); empty for tasks that score none.
     event_scores
-        The table of `scores.event_scores`.
+        The table of `scores.event_tables`.
     history
-        Training logs (see `scores.training_log`).
+        Training logs (see `figures.training`).
     costs
         Frames of one row.
     experiments

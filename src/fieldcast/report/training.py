@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from fieldcast.figures.style import percent
+from fieldcast.figures.training import tuning_rows
 from fieldcast.report.results import Results
 from fieldcast.report.tables import Cell, Table, amount_cell, number_cell
 from fieldcast.scores.numbers import plain, significant
-from fieldcast.scores.training_log import tuning_rows
 
 COSTS = {
     "parameters": "parameters",

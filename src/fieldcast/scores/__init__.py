@@ -2,19 +2,17 @@
 
 =======================  =================================================================================
 `statistics`             per cell: errors of the member mean, fair CRPS, variance, ranks, coverage by ranks
-`energy`, `ssim`         scores of whole maps: the energy score, structural similarity
 `evaluator`              the statistics of an ensemble in every cell that exists
 `regions`                their area-weighted means over kinds of cells or bands of latitude
 `legend`                 title, explanation and direction of a score, as tables and reports print them
-`metrics`                scores as records: a legend, statistics, the function of their means (`functions_of_means`)
-`event_tables`           how often a given number of members forecast an event that happened, or did not
-`event_metrics`          scores of events as records, functions of these tables; `event_scores`: of all experiments
-`event_curves`           reliability diagram, ROC curve and economic value of an event
+`metrics`                scores as records: a legend, statistics, the function of their means
+`event_tables`           how often a number of members forecast an event that happened or did not, and its curves
+`event_metrics`          scores of events as records, functions of these tables
 `sample_metrics`         the scores of generated samples, as records
 `bootstrap`              block resampling of times, and the intervals that follow
 `spectra`                zonal spectra, effective resolution
-`reconstruction`         the evaluation of one experiment of the task `reconstruct`
-`forecast`               the evaluation of one experiment of `forecast`; `alignment` finds the truth
+`reconstruction`         the evaluation of one experiment of the task `reconstruct`; structural similarity
+`forecast`               the evaluation of one experiment of `forecast`, the energy score; `alignment` finds the truth
 `assimilation`           the evaluation of a cycle: innovations, and the lead time that its analyses lose
 `observations`           scores at observations that were not used, without any truth
 `sample`                 the evaluation of one experiment of `sample`; `sample_scores` adds the scores of a perfect
@@ -23,18 +21,11 @@
 `diagnostics`            rank histograms, spectra and distributions of one experiment, for figures
 `examples`               the few fields that an evaluation stores for figures
 `stability`              a long rollout step by step: drift, structure, divergence
-`field_features`         the features of weather fields: principal components and local statistics
-`latent_codes`           the most active components of a latent code
 `statistics_table`       the stored statistics in long format, and their digest
-`leaderboard_schema`     columns and scores of the leaderboard of each task
 `headline`               the score by which experiments are compared
 `leaderboard`            scores, intervals, paired comparisons of many experiments, from stored tables
-`multi_seed`             leaderboards of runs with different seeds, as mean and standard deviation
-`equal_cost`             forecasts with as many members as the same time allows
-`summary`                the lines that a run of forecasts or reconstructions prints at its end
-`sample_summary`         the same lines for samples; both use `text_table`
+`summary`                the lines that a run prints at its end
 `numbers`                numbers as text
-`training_log`           the history of a training or of a tuning
 =======================  =================================================================================
 
 An evaluation stores statistics, not scores: root mean squares, intervals and differences between experiments that

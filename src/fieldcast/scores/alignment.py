@@ -12,10 +12,10 @@ import xarray as xr
 from jaxtyping import Float, Integer, Shaped
 
 from fieldcast import calendars
+from fieldcast.calendars import MONTH, TimeStep
 from fieldcast.errors import InputError
 from fieldcast.geometry import GRID, different_axis
-from fieldcast.initial_times import InitialTimes
-from fieldcast.time_steps import MONTH, TimeStep
+from fieldcast.kinds import InitialTimes
 
 
 @dataclass(frozen=True)

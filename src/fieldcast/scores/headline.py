@@ -6,10 +6,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from fieldcast.scores.leaderboard import leaderboard
-from fieldcast.scores.leaderboard_schema import Layout
+from fieldcast.calendars import UNITS, unit_of
+from fieldcast.scores.leaderboard import Layout, leaderboard
 from fieldcast.scores.regions import WHOLE
-from fieldcast.time_steps import UNITS, unit_of
 
 MEDIUM_RANGE = (24.0, 120.0)  # first and last lead [hours]
 RANKED_LINES = 8  # experiments of a task with a line each; the others share a paragraph

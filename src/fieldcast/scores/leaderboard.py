@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import reduce
 from types import MappingProxyType
 
@@ -14,9 +15,29 @@ from jaxtyping import Float
 
 from fieldcast import calendars
 from fieldcast.scores import bootstrap
-from fieldcast.scores.leaderboard_schema import ASSIMILATE, FORECAST, RECONSTRUCT, Layout
-from fieldcast.scores.metrics import Metric, RelativeMetric
+from fieldcast.scores.metrics import METRICS, Metric, RelativeMetric
 from fieldcast.scores.statistics_table import STEP
+
+# Columns and scores of the leaderboard of each task.
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A task's leaderboard: the columns that name a case, and the scores that `METRICS` gives the task."""
+
+    task: str
+    by: tuple[str, ...]
+
+    @property
+    def metrics(self) -> dict[str, Metric]:
+        """The records of the task's scores by name, in the order of the leaderboard."""
+        return {name: metric for name, metric in METRICS.items() if self.task in metric.tasks}
+
+
+RECONSTRUCT = Layout("reconstruct", by=("pattern", "k", "cells"))
+FORECAST = Layout("forecast", by=("lead_hours", "region"))
+ASSIMILATE = Layout("assimilate", by=("state", "pattern", "k", "cells"))
+
 
 __all__ = [
     "ASSIMILATE",

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from fieldcast.scores.bootstrap import interval, mean_and_resamples
-from fieldcast.scores.functions_of_means import unbiased_spread_skill_ratio
+from fieldcast.scores.metrics import unbiased_spread_skill_ratio
 from fieldcast.scores.statistics import coverage, coverage_interval, fair_crps
 
 NOMINAL_COVERAGE = 0.9  # probability of the interval whose coverage is scored

@@ -10,14 +10,14 @@ import xarray as xr
 from jaxtyping import Float, Integer, Shaped
 
 from fieldcast import calendars
+from fieldcast.calendars import TimeStep
 from fieldcast.errors import InputError
 from fieldcast.scores import bootstrap
 from fieldcast.scores.bootstrap import Score
-from fieldcast.scores.diagnostics.sample import sample_diagnostics
-from fieldcast.scores.distances.two_sample import wilson
+from fieldcast.scores.diagnostics import sample_diagnostics
+from fieldcast.scores.distances import wilson
 from fieldcast.scores.sample_metrics import SAMPLE_METRICS
 from fieldcast.scores.sample_scores import Sets, scored_count, set_scores
-from fieldcast.time_steps import TimeStep
 
 # least variance over data of the posterior mean of a component in use (Burda et al. 2016)
 MIN_ACTIVE_VARIANCE = 0.01

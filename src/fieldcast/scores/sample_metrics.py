@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from fieldcast.scores.legend import Legend
 
+RECOGNISED_ACCURACY = 0.95  # accuracy of a classifier that nearly always recognises samples
+
 
 @dataclass(frozen=True, kw_only=True)
 class SampleMetric(Legend):

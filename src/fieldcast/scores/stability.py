@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,8 @@ from jaxtyping import Float, Int
 from fieldcast.scores.spectra import waves_with_power, zonal_spectrum
 
 COLUMNS = ("step", "mean", "std", "max_abs", "spectrum_ratio", "finite")
+REALISTIC_STD = 0.5, 2.0  # standard deviation of a realistic rollout [anomaly standard deviations]
+REALISTIC_POWER = 0.1, 10.0  # its power at short waves, relative to that of the truth
 DIVERGED_RMS = 3.0  # root mean square of standardised anomalies of a diverged rollout; that of weather is 1
 
 
@@ -171,3 +174,28 @@ def first_step(table: pd.DataFrame, where: pd.Series) -> float:
 def last_step(table: pd.DataFrame) -> float:
     """The last step; NaN for an empty table."""
     return float(table["step"].iloc[-1]) if len(table) else float("nan")
+
+
+def outcomes(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
+    """Experiments of the long rollout by outcome: blew up, diverged, stayed bounded."""
+    table = stability_horizons(tables)
+    if table.empty:
+        return {}
+    blew_up = table["blow_up"].notna()
+    diverged = table["diverged"].notna() & ~blew_up
+    bounded = table[~blew_up & ~diverged]
+    power = bounded["spectrum_ratio"]
+    # grids without a complete latitude have no spectra
+    realistic = bounded["std"].between(*REALISTIC_STD) & (power.between(*REALISTIC_POWER) | power.isna())
+    return {
+        "blew_up": list(zip(table.loc[blew_up, "experiment"], table.loc[blew_up, "blow_up"], strict=True)),
+        "diverged": list(
+            zip(table.loc[diverged, "experiment"], table.loc[diverged, "diverged"], strict=True)
+        ),
+        "bounded": len(bounded),
+        "unrealistic": list(bounded.loc[~realistic, "experiment"]),
+        "steps": int(table["steps"].max()),
+        "limit": DIVERGED_RMS,
+        "std": REALISTIC_STD,
+        "power": REALISTIC_POWER,
+    }

@@ -11,10 +11,10 @@ import xarray as xr
 from jaxtyping import Float, Shaped
 
 from fieldcast import calendars
-from fieldcast.initial_times import InitialTimes
+from fieldcast.calendars import TimeStep
+from fieldcast.kinds import InitialTimes
 from fieldcast.lineage import digest
 from fieldcast.scores.statistics import POWER
-from fieldcast.time_steps import TimeStep
 
 CELLS = ("unobserved", "all")
 STEP = "step_months"  # column of the tables of monthly data

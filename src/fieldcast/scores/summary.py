@@ -5,20 +5,22 @@ A cell of a leaderboard over several seeds (`multi_seed.over_seeds`) is the mean
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from math import isinf, isnan
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from math import ceil, isinf, isnan, nan
 from textwrap import wrap
+from types import MappingProxyType
+from typing import Any
 
 import pandas as pd
+import xarray as xr
 
-from fieldcast.scores.leaderboard import skill_horizon
-from fieldcast.scores.leaderboard_schema import ASSIMILATE, FORECAST, RECONSTRUCT, Layout
+from fieldcast.calendars import UNITS, lead_label, nominal
+from fieldcast.scores.leaderboard import ASSIMILATE, FORECAST, RECONSTRUCT, Layout, skill_horizon
 from fieldcast.scores.legend import in_summary
 from fieldcast.scores.metrics import Metric, RelativeMetric
 from fieldcast.scores.regions import WHOLE
+from fieldcast.scores.sample_metrics import SAMPLE_METRICS
 from fieldcast.scores.stability import DIVERGED_RMS, stability_horizons
-from fieldcast.scores.text_table import LINE_WIDTH, text_table
-from fieldcast.time_steps import UNITS, lead_label, nominal
 
 PAIRED_NOTE = " (95 % interval of the paired difference; * it excludes 0)"
 LONG_ROLLOUT = {  # column of `stability_horizons`: its heading
@@ -201,3 +203,131 @@ def score_cell(row: pd.Series, metric: Metric) -> str:
 def number(value: float, sign: str = "") -> str:
     """The value with three decimals, or with two significant digits if a model is about to blow up."""
     return format(value, f"{sign}.3f" if abs(value) < 1000 else f"{sign}.2g")
+
+
+# Tables as plain text, in lines that fit a terminal.
+
+
+LINE_WIDTH = 110  # characters of a line, at most
+
+
+def text_table(
+    corner: str, headings: Sequence[str], table: Mapping[str, Sequence[str]], min_width: int
+) -> Iterator[str]:
+    """Lines of named rows, cells right-aligned in columns of at least `min_width` characters.
+
+    Columns that do not fit into LINE_WIDTH characters continue below the others, in blocks of equal width; a block
+    lists only the rows that have a cell in it.
+    """
+    width = max(len(name) for name in (corner, *table)) + 2
+    cell = max(min_width, 2 + max(len(text) for cells in (headings, *table.values()) for text in cells))
+    blocks = ceil(len(headings) / max(1, (LINE_WIDTH - width) // cell))
+    columns = ceil(len(headings) / blocks)
+    for start in range(0, len(headings), columns):
+        for name, cells in ((corner, headings), *table.items()):
+            part = cells[start : start + columns]
+            if any(part):
+                yield f"{name:<{width}}{''.join(f'{text:>{cell}}' for text in part)}".rstrip()
+
+
+# Summary that a run of samples prints at its end: the leaderboard of samples as plain text.
+#
+# A cell of a leaderboard over several seeds (`multi_seed.over_seeds`) is the mean ± the standard deviation.
+
+
+REAL, NOISE = "(real states)", "(noise)"
+FIELDS = "standardised"  # the only treatment of fields
+
+Attributes = Mapping[str, Any]  # attributes of the diagnostics of an experiment
+
+
+def sample_summary(
+    leaderboard: pd.DataFrame, diagnostics: Mapping[str, xr.Dataset] = MappingProxyType({})
+) -> str:
+    """Scores of samples: a line for each experiment, the lowest FID first; a column for each score that any of them
+    has.
+
+    The first line holds the scores of training states instead of samples, a lower bound for any model; the next line
+    those of noise that is independent in each cell. Both are means over the experiments. For images a column names
+    the treatment.
+    """
+    numbers = leaderboard.reindex(columns=["experiment", "score", "value", "sd"])
+    means = numbers.groupby(["experiment", "score"]).mean()
+    values, sd = (means[name].unstack("score") for name in ("value", "sd"))
+    scores = [name for name in in_summary(SAMPLE_METRICS) if name in values and values[name].notna().any()]
+    if not scores:
+        return NO_SCORES
+    order = list(map(str, (values["fid"].sort_values() if "fid" in values else values).index))
+    attributes = {name: diagnostics[name].attrs for name in order if name in diagnostics}
+    lines = [
+        "Samples beside test states",
+        *wrap(directions(scores), LINE_WIDTH),
+        *seeds(leaderboard),
+        *sizes(attributes, values),
+    ]
+    table = floors_and_ceilings(values, attributes.values(), scores)
+    for name in order:
+        cells = zip(values.loc[name, scores], sd.loc[name, scores], scores, strict=True)
+        table[name] = [sample_cell(*cell) for cell in cells]
+    headings = [SAMPLE_METRICS[score].title for score in scores]
+    return "\n".join([*lines, "", *text_table("", *with_treatments(headings, table, attributes), 10)])
+
+
+def directions(scores: Sequence[str]) -> str:
+    """Direction of each score, as in "lower is better: FID, KID; 0.5 is best: C2ST"."""
+    headings: dict[str, list[str]] = {}
+    for score in scores:
+        headings.setdefault(SAMPLE_METRICS[score].direction, []).append(SAMPLE_METRICS[score].heading)
+    return "; ".join(f"{direction}: {', '.join(names)}" for direction, names in headings.items())
+
+
+def sizes(attributes: Mapping[str, Attributes], values: pd.DataFrame) -> list[str]:
+    """Line with the numbers of states in distances and of draws in the bound; no line where neither is stored."""
+    bounded = [
+        attrs for name, attrs in attributes.items() if "iwae" in values and values["iwae"].notna()[name]
+    ]
+    samples, real = (counts(attributes.values(), name) for name in ("samples", "real"))
+    draws = counts(bounded, "K")
+    clauses = [f"{samples} samples against {real} test states" if samples and real else ""]
+    clauses += [f"IWAE with K = {draws}" if draws else ""]
+    return ["; ".join(filter(None, clauses))] if any(clauses) else []
+
+
+def counts(attributes: Collection[Attributes], name: str) -> str:
+    """Values of an attribute over several experiments, each listed once and without zero."""
+    return " or ".join(
+        str(value) for value in sorted({int(attrs.get(name, 0)) for attrs in attributes} - {0})
+    )
+
+
+def floors_and_ceilings(
+    values: pd.DataFrame, attributes: Collection[Attributes], scores: Sequence[str]
+) -> dict[str, list[str]]:
+    """Cells with the scores of real states and of noise instead of samples, where they are stored."""
+    floors = (f"{score}_floor" for score in scores)
+    real = [float(values[floor].mean()) if floor in values else nan for floor in floors]
+    ceilings = ([attrs.get(f"{score}_ceiling") for attrs in attributes] for score in scores)
+    noise = [float(pd.Series(ceiling, dtype=float).mean()) for ceiling in ceilings]
+    return {
+        name: [sample_cell(value, nan, score) for value, score in zip(row, scores, strict=True)]
+        for name, row in ((REAL, real), (NOISE, noise))
+        if not all(map(isnan, row))
+    }
+
+
+def with_treatments(
+    headings: list[str], table: Mapping[str, list[str]], attributes: Mapping[str, Attributes]
+) -> tuple[list[str], dict[str, list[str]]]:
+    """Headings and lines, preceded by a column with the treatment if the samples are images."""
+    treatments = {name: attrs.get("treatment", FIELDS) for name, attrs in attributes.items()}
+    treatments = {name: treatment for name, treatment in treatments.items() if treatment != FIELDS}
+    if not treatments:
+        return headings, dict(table)
+    return ["treatment", *headings], {name: [treatments.get(name, ""), *row] for name, row in table.items()}
+
+
+def sample_cell(value: float, sd: float, score: str) -> str:
+    """The value, with ± its standard deviation over seeds if it has one; blank for NaN."""
+    if isnan(value):
+        return ""
+    return format(value, SAMPLE_METRICS[score].digits) + ("" if isnan(sd) else f" ± {sd:.3g}")

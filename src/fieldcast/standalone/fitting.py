@@ -9,7 +9,7 @@ from typing import Any, get_args
 import xarray as xr
 from pydantic import TypeAdapter, ValidationError
 
-from fieldcast import arguments, memory
+from fieldcast import arguments, runtime
 from fieldcast.encoding.checkpoint import unpack
 from fieldcast.encoding.options import Limits
 from fieldcast.errors import InputError
@@ -33,7 +33,7 @@ from fieldcast.training.problem import Problem
 from fieldcast.training.run import Recipe, train
 
 
-@memory.reports_out_of_memory
+@runtime.reports_out_of_memory
 def fit(
     dataset: xr.Dataset | xr.DataArray, experiment: str, *, fit: Mapping[str, Any] | None = None,
     gaps: Gaps = "refuse", missing: Missing = "refuse", seed: int = 0, device: str = "auto",

@@ -7,8 +7,7 @@
 `forecast`        the states that follow
 `assimilate`      a cycle of forecasts and observations
 `sample`          states drawn from nothing
-`anomalies`       stored examples and snapshots minus the climatology, for maps
-`scoring_inputs`  what scoring requires of fields and draws
+`scoring_inputs`  what scoring requires of fields and draws; stored examples minus the climatology, for maps
 ================  =======================================================
 """
 

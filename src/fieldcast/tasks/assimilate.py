@@ -11,33 +11,32 @@ import pandas as pd
 import xarray as xr
 
 from fieldcast import calendars
-from fieldcast.argument_groups import by_field
-from fieldcast.descriptions import descriptions, roles
+from fieldcast.arguments import by_field
+from fieldcast.calendars import TimeStep
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.checkpoint import model_digest, read_header
 from fieldcast.encoding.cycle_observations import require_cycle_observations
 from fieldcast.encoding.event_thresholds import ScoredEvents
 from fieldcast.encoding.options import CycledAssimilation, Limits, Sparsification
 from fieldcast.errors import InputError
+from fieldcast.experiments import descriptions, roles
 from fieldcast.fields.prepared import PreparedData
-from fieldcast.figures.outline import outline
+from fieldcast.figures.sheet import outline
 from fieldcast.models.assimilation.filter import Filter
 from fieldcast.models.core import Model
 from fieldcast.report import Assimilate, pictures
 from fieldcast.scores.assimilation import STATES, assimilation_statistics, lead_time_lost
-from fieldcast.scores.event_scores import event_scores as scores_of_events
 from fieldcast.scores.event_tables import EventTables
-from fieldcast.scores.examples.reconstruction import examples
+from fieldcast.scores.event_tables import event_scores as scores_of_events
+from fieldcast.scores.examples import examples
 from fieldcast.scores.headline import metric_rows
 from fieldcast.scores.leaderboard import ASSIMILATE as LAYOUT
 from fieldcast.scores.leaderboard import empty_leaderboard, leaderboard, scores_of_run
 from fieldcast.scores.statistics_table import CELLS, origin_of, scored_digest, with_origin
 from fieldcast.scores.summary import assimilate_summary
-from fieldcast.tasks.anomalies import example_anomalies
 from fieldcast.tasks.reconstruct import Reconstruction
-from fieldcast.tasks.scoring_inputs import cell_areas, require_draws
+from fieldcast.tasks.scoring_inputs import cell_areas, example_anomalies, require_draws
 from fieldcast.tasks.task import StoredResults
-from fieldcast.time_steps import TimeStep
 from fieldcast.training.batches import Batches
 from fieldcast.training.options import Fit
 from fieldcast.training.problem import OnFields, Problem

@@ -10,24 +10,25 @@ import pandas as pd
 import xarray as xr
 
 from fieldcast import calendars
-from fieldcast.argument_groups import by_field
-from fieldcast.descriptions import descriptions, roles
+from fieldcast.arguments import by_field
+from fieldcast.calendars import TimeStep
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.event_thresholds import ScoredEvents
 from fieldcast.encoding.initial_times import regular_step, require_initial_times
 from fieldcast.encoding.options import Limits, Rollout
 from fieldcast.errors import InputError
+from fieldcast.experiments import descriptions, roles
 from fieldcast.fields.conventions import time_varying
 from fieldcast.fields.prepared import PreparedData
-from fieldcast.figures.outline import outline
-from fieldcast.inference.external_forecasts import forecast_source
+from fieldcast.figures.sheet import outline
+from fieldcast.inference.forecasts.external import forecast_source
 from fieldcast.inference.options import Drawing, File
 from fieldcast.inference.trained_model import TrainedModel
-from fieldcast.initial_times import InitialTimes
+from fieldcast.kinds import InitialTimes
 from fieldcast.models.core import Model, Trained
 from fieldcast.report import Forecast, pictures
-from fieldcast.scores.event_scores import event_scores as scores_of_events
-from fieldcast.scores.examples.forecast import forecast_examples
+from fieldcast.scores.event_tables import event_scores as scores_of_events
+from fieldcast.scores.examples import forecast_examples
 from fieldcast.scores.forecast import forecast_statistics
 from fieldcast.scores.headline import metric_rows
 from fieldcast.scores.leaderboard import FORECAST as LAYOUT
@@ -35,10 +36,8 @@ from fieldcast.scores.leaderboard import empty_leaderboard, leaderboard
 from fieldcast.scores.stability import stability_table
 from fieldcast.scores.statistics_table import origin_of, scored_initial_times, with_origin
 from fieldcast.scores.summary import forecast_summary
-from fieldcast.tasks.anomalies import snapshot_anomalies
-from fieldcast.tasks.scoring_inputs import cell_areas, require_draws, units
+from fieldcast.tasks.scoring_inputs import cell_areas, require_draws, snapshot_anomalies, units
 from fieldcast.tasks.task import StoredResults
-from fieldcast.time_steps import TimeStep
 from fieldcast.training.batches import ForecastWindows
 from fieldcast.training.options import Fit
 from fieldcast.training.problem import OnFields, refuse_rollouts

@@ -8,30 +8,29 @@ from typing import Any, ClassVar
 import pandas as pd
 import xarray as xr
 
-from fieldcast.argument_groups import by_field
-from fieldcast.descriptions import descriptions, roles
+from fieldcast.arguments import by_field
+from fieldcast.calendars import TimeStep
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.observations import require_observations
 from fieldcast.encoding.options import POINTS, Limits, Sparsification
 from fieldcast.errors import InputError
+from fieldcast.experiments import descriptions, roles
 from fieldcast.fields.prepared import PreparedData
-from fieldcast.figures.outline import outline
+from fieldcast.figures.sheet import outline
 from fieldcast.inference.options import Evaluation
-from fieldcast.inference.stations import check_accepts_points
+from fieldcast.inference.stations.observations import check_accepts_points
 from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.models.core import Model, Trained
 from fieldcast.report import Reconstruct, pictures
-from fieldcast.scores.examples.reconstruction import examples
+from fieldcast.scores.examples import examples
 from fieldcast.scores.headline import metric_rows
 from fieldcast.scores.leaderboard import RECONSTRUCT as LAYOUT
 from fieldcast.scores.leaderboard import empty_leaderboard, leaderboard
 from fieldcast.scores.reconstruction import reconstruction_statistics
 from fieldcast.scores.statistics_table import scored_digest, with_origin
 from fieldcast.scores.summary import reconstruct_summary
-from fieldcast.tasks.anomalies import example_anomalies
-from fieldcast.tasks.scoring_inputs import cell_areas, require_draws
+from fieldcast.tasks.scoring_inputs import cell_areas, example_anomalies, require_draws
 from fieldcast.tasks.task import StoredResults
-from fieldcast.time_steps import TimeStep
 from fieldcast.training.batches import ReconstructionBatches
 from fieldcast.training.options import Fit
 from fieldcast.training.problem import OnFields, refuse_rollouts

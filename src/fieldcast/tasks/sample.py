@@ -9,27 +9,27 @@ import pandas as pd
 import torch
 import xarray as xr
 
-from fieldcast.argument_groups import by_field
+from fieldcast.arguments import by_field
 from fieldcast.encoding.anomalies import space_of
 from fieldcast.encoding.options import Limits
 from fieldcast.encoding.states import AnyDayCodec, ImageCodec, StateCodec, space_of_images
 from fieldcast.errors import InputError
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.fields.splits import SplitRanges
-from fieldcast.figures.outline import outline
-from fieldcast.inference.feature_extractor import load_features
+from fieldcast.figures.sheet import outline
 from fieldcast.inference.options import Sampling, StateOptions
-from fieldcast.inference.sample_sets import compare
+from fieldcast.inference.samples.features import load_features
+from fieldcast.inference.samples.sets import compare
 from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.kinds import are_images
 from fieldcast.models.core import Model, Trained
 from fieldcast.models.space import Space
 from fieldcast.report import Sample, pictures
-from fieldcast.scores.examples.sample import BESIDE_NEAREST, sample_examples, with_pictures
+from fieldcast.scores.examples import BESIDE_NEAREST, sample_examples, with_pictures
 from fieldcast.scores.leaderboard import sample_leaderboard
 from fieldcast.scores.sample import sample_statistics
-from fieldcast.scores.sample_summary import sample_summary
 from fieldcast.scores.statistics_table import scored_samples, with_origin
+from fieldcast.scores.summary import sample_summary
 from fieldcast.tasks.scoring_inputs import require_draws, scored_period
 from fieldcast.tasks.task import StoredResults
 from fieldcast.training.batches import StateBatches

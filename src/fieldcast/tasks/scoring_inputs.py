@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import xarray as xr
 
 from fieldcast import geometry
+from fieldcast.calendars import TimeStep
+from fieldcast.fields.climatology import at
 from fieldcast.fields.splits import SplitRanges
 from fieldcast.kinds import are_images
 from fieldcast.lineage import Lineage, require
@@ -31,3 +34,37 @@ def require_draws(draws: xr.Dataset, present: Lineage, name: str, stage: str) ->
     it."""
     again = f"draw them again with `kedro run --pipelines {stage},evaluation,reporting`"
     require(draws.attrs, present, f"the {name} were drawn", again)
+
+
+# Stored fields as anomalies from the climatology, whose annual cycle and latitudes would hide the weather.
+
+
+def example_anomalies(examples: xr.Dataset, climatology: xr.Dataset) -> xr.Dataset:
+    """Examples of reconstructions minus the climatology of their days, with the attribute `anomaly`.
+
+    The spread of an ensemble stays as it is: subtracting a constant does not change it.
+    """
+    names = [name for name in examples.data_vars if name in climatology]
+    normal = at(climatology[names], examples["time"])
+    with xr.set_options(keep_attrs=True):
+        values = examples[names].where(examples["kind"] == "spread", examples[names] - normal)
+    return examples.assign(
+        {name: values[name].transpose(*examples[name].dims) for name in names}
+    ).assign_attrs(anomaly=1)
+
+
+def snapshot_anomalies(snapshots: xr.Dataset, climatology: xr.Dataset, step: TimeStep) -> xr.Dataset:
+    """Snapshots of long rollouts minus the climatology of the days at which they are valid."""
+    names = [name for name in snapshots.data_vars if name in climatology]
+    normals = [
+        at(climatology[names], step.after(snapshots["start"].to_numpy(), number))
+        .rename(time="start")
+        .assign_coords(start=snapshots["start"])
+        for number in snapshots["step"].to_numpy().tolist()
+    ]
+    normal = xr.concat(normals, snapshots["step"])
+    with xr.set_options(keep_attrs=True):
+        values = snapshots[names] - normal
+    return snapshots.assign(
+        {name: values[name].transpose(*snapshots[name].dims).astype(np.float32) for name in names}
+    ).assign_attrs(anomaly=1)

@@ -20,8 +20,7 @@ from fieldcast.errors import InputError
 from fieldcast.models import image_transforms, masks
 from fieldcast.models.core import Batch, Context
 from fieldcast.models.random_streams import RandomStreams, seed_for
-from fieldcast.models.selection import evenly
-from fieldcast.models.space import Space
+from fieldcast.models.space import Space, evenly
 from fieldcast.training.state_source import States
 
 MEMBERS = 4  # members of a trial; the expected fair CRPS does not depend on their number

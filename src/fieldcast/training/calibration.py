@@ -15,8 +15,9 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
-from fieldcast import lineage, provenance
-from fieldcast.encoding import costs
+from fieldcast import lineage
+from fieldcast.encoding import checkpoint
+from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.checkpoint import FITTED_BY, FORMAT, pack, unpack
 from fieldcast.encoding.device import choose_device
 from fieldcast.encoding.options import Calibration, CycledAssimilation, Sparsification
@@ -24,13 +25,14 @@ from fieldcast.encoding.tensor_file import pack_bytes
 from fieldcast.errors import InputError
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.fields.splits import select
-from fieldcast.inference.assimilate import Assimilator
+from fieldcast.inference.cycle.assimilate import Assimilator
+from fieldcast.models import masks
 from fieldcast.models.assimilation.filter import CycleStep, Filter, cycle
-from fieldcast.models.core import Model
+from fieldcast.models.core import Context, Model
 from fieldcast.models.layers.crps import fair_crps
 from fieldcast.models.random_streams import RandomStreams, seed_for
-from fieldcast.progress import Progress
-from fieldcast.training.cycle_periods import CyclePeriods
+from fieldcast.models.space import evenly
+from fieldcast.runtime import Progress
 from fieldcast.training.loop import HISTORY, Saved, finished_files, resumable_state
 from fieldcast.training.run import Recipe, base_config, closed_form_parts, initial_model, load_part
 from fieldcast.training.tuning import number_of_trials, search
@@ -86,7 +88,7 @@ def calibrate(
     results = results_of(filters, device, state.seconds)
     results[HISTORY] = trials_of(progress, list(filters)).to_dict("records")
     origin = {"source": data.fields.attrs["source"], FITTED_BY: sorted(recipe.problem.fitted_by())}
-    yield state.files(pack(filter, codec, {**resumable, **provenance.code(), **results, **origin}))
+    yield state.files(pack(filter, codec, {**resumable, **lineage.code(), **results, **origin}))
 
 
 @dataclass
@@ -135,7 +137,7 @@ def numbers_of_forecasts(
 
 def results_of(filters: Mapping[float, Filter], device: torch.device, seconds: float) -> dict[str, Any]:
     """Costs, and the tuned values at each fraction observed, for the header of the checkpoint."""
-    spent = {"train_seconds": round(seconds, 2), "step_ms": None, "peak_mb": costs.peak_mb(device)}
+    spent = {"train_seconds": round(seconds, 2), "step_ms": None, "peak_mb": checkpoint.peak_mb(device)}
     return {"costs": spent, "tuned": {str(k): part.tuned_values() for k, part in filters.items()}}
 
 
@@ -315,3 +317,63 @@ def forecast_model(checkpoint: bytes, present: Mapping[str, Any]) -> Model:
         "train that experiment again with `kedro run --pipelines training`",
     )
     return forecast.model
+
+
+# Periods of a split over which a filter cycles during its calibration.
+
+
+@dataclass(frozen=True, eq=False)
+class CyclePeriods:
+    """Successive true states for cycles, with their days of the year and their first times."""
+
+    x: Float[Tensor, "time cycle variable y x"]
+    days: Float[Tensor, "time cycle"]
+    first: xr.DataArray  # the first time of each cycle
+    per_variable: bool = False  # whether variables have separate masks
+
+    @classmethod
+    def of(
+        cls, split: xr.Dataset, codec: FieldCodec, cycles: int, length: int, device: torch.device,
+        per_variable: bool = False,
+    ) -> CyclePeriods:  # fmt: skip
+        """Evenly spaced stretches of a split.
+
+        Raises
+        ------
+        InputError
+            If the split has no stretch of that length without a gap.
+        """
+        length = min(length, split.sizes["time"])
+        segment = split["segment"].values
+        unbroken = torch.from_numpy(segment[: len(segment) - length + 1] == segment[length - 1 :]).nonzero()[
+            :, 0
+        ]
+        if not len(unbroken):
+            raise InputError(
+                f"a filter is calibrated by cycles over {length} successive states, and a split has no stretch of "
+                "that length without a gap: lower assimilation.calibration.steps or tuning."
+            )
+        starts = unbroken[evenly(len(unbroken), cycles)]
+        positions = starts + torch.arange(length)[:, None]  # (time, cycle)
+        states = split.isel(time=positions.flatten().numpy())
+        x = torch.nan_to_num(codec.encode(states)).unflatten(0, positions.shape).to(device)
+        return cls(
+            x,
+            codec.days(states["time"]).view(positions.shape).to(device),
+            split["time"][starts.numpy()],
+            per_variable,
+        )
+
+    def contexts(self, options: Calibration, noise: float, filter: Filter, seed: int) -> Iterator[Context]:
+        """Yield the observations of each time; all cycles share the mask of a step."""
+        space, device = filter.space, self.x.device
+        for number, (x, day) in enumerate(zip(self.x, self.days, strict=True)):
+            of_step = RandomStreams(seed_for("network", seed), torch.tensor([number], device=device))
+            mask = masks.draw(
+                (options.pattern,), (options.k, options.k), of_step, space, self.per_variable
+            ).expand_as(x)
+            cycles = torch.arange(len(x), device=device)
+            errors = RandomStreams(seed_for("errors of the network", seed), cycles, step=number)
+            yield Context(
+                len(x), observed=masks.observe(x, mask, noise, errors), mask=mask, day=day, noise=noise
+            )

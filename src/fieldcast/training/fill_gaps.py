@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import get_args
 
 import numpy as np
 import torch
 import xarray as xr
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
-from fieldcast import arguments, calendars, memory
+from fieldcast import arguments, calendars, runtime
 from fieldcast.encoding.anomalies import space_of
 from fieldcast.encoding.device import choose_device
 from fieldcast.encoding.gappy_record import GappyRecord
@@ -22,18 +27,29 @@ from fieldcast.fields.conventions import as_dataset, time_varying
 from fieldcast.fields.ingest import ingest
 from fieldcast.fields.repair import Gaps as AtGaps
 from fieldcast.inference.file_options import Gaps
-from fieldcast.inference.fill_gaps import TrustLimits, fill
-from fieldcast.inference.gap_trials import Comparison
+from fieldcast.inference.gaps.filling import TrustLimits, fill
+from fieldcast.inference.gaps.trials import Comparison
+from fieldcast.models.core import Batch, Context
+from fieldcast.models.corrected import Corrected
+from fieldcast.models.gaps import augmentation
 from fieldcast.models.gaps.fillers import FILLERS
-from fieldcast.models.gaps.record import Filler
+from fieldcast.models.gaps.hiding import SELECTIONS, nearest_in_gap
+from fieldcast.models.gaps.record import Filler, Filling, Record, cells, empty_members, state, with_observed
 from fieldcast.models.gaps.trial import Trial
-from fieldcast.training.gap_correction import GapCorrection
+from fieldcast.models.layers.crps import normal_crps
+from fieldcast.models.optimal_interpolation import OptimalInterpolation
+from fieldcast.models.random_streams import RandomStreams, batch_index, generator_for, seed_for
+from fieldcast.models.space import Space, evenly
+from fieldcast.training.options import Fit
+from fieldcast.training.run import initial_model
+from fieldcast.training.training_state import Training
+from fieldcast.training.tuning import search
 
 LOG = logging.getLogger(__name__)
 CORRECTED = "corrected_interpolation"  # name of the learned method
 
 
-@memory.reports_out_of_memory
+@runtime.reports_out_of_memory
 def fill_gaps(
     dataset: xr.Dataset | xr.DataArray,
     *,
@@ -133,3 +149,209 @@ def correction_of(fields: xr.Dataset, seed: int) -> GapCorrection:
     space = space_of(fields, climatology, normalisations.fit(fields, climatology))
     days = torch.from_numpy(calendars.fraction_of_year(fields["time"]).astype(np.float32))
     return GapCorrection(space, days, seed=seed)
+
+
+# Optimal interpolation of a record, corrected by a neural network that learns from the gaps of the same record.
+#
+# At each training time, values are hidden in the shape of the gaps of another time. The network that corrects the
+# draws
+# of optimal interpolation (`models.corrected`) is trained with the fair CRPS of these hidden values alone, as DINCAE
+# is
+# with their likelihood (Barth et al. 2020). Each time is conditioned on its own observations, with the covariance of
+# the
+# times outside its fold: its own completed state must not predict it.
+#
+# Mean and spread are exact: draws d of the base have mean m and spread s, so x = m + (d - m) exp(g) + s M has the
+# mean
+# m + s M and the spread s exp(g).
+
+
+MODEL = {"type": "corrected.Corrected", "base": {"type": "optimal_interpolation.OptimalInterpolation"}}
+TUNING_TIMES = 24  # number of times on which the base is tuned
+TRAINING_TIMES = 512  # number of times, with hidden values, on which the network is trained
+FIT = Fit(steps=1500, members=4, learning_rate=5e-4)
+TIMES_AT_ONCE = 16  # number of times filled in one batch
+# number of fits of the best method: without each selection of hidden values, and to all values
+PASSES = SELECTIONS + 1
+MIN_SPREAD = 1e-6  # lower bound of a spread, because scores divide by it
+
+
+@dataclass(frozen=True, eq=False)
+class GapCorrection:
+    """A filler (`models.gaps.record`) that trains a neural network for its record.
+
+    Parameters
+    ----------
+    space
+        Grid of the record; the columns of the record are its existing cells.
+    days
+        Fraction of the year of each time.
+    fit
+        Options of the training of the network.
+    seed
+        Seed of the hidden values, of the first weights, and of the draws of the training.
+    """
+
+    space: Space
+    days: Float[Tensor, " time"]
+    fit: Fit = FIT
+    seed: int = 0
+
+    @torch.no_grad()
+    def __call__(self, record: Record, draws: RandomStreams | None) -> Filling:
+        """Fit the correction to the record, and fill it."""
+        model = self.fit_model(record)
+        mean, spread = torch.empty_like(record.x), torch.empty_like(record.x)
+        members = empty_members(mean, draws)
+        for times in torch.arange(len(record.x), device=record.x.device).split(TIMES_AT_ONCE):
+            batch = self.batch(record, times)
+            streams = (
+                RandomStreams(seed_for("gap correction"), times) if draws is None else draws.of_data(times)
+            )
+            m, s, d = moments(model, batch.context, times, streams)
+            # the correction is affine in the draws: it maps m to the mean, and m + s to the mean plus the spread
+            corrected = model.correct(batch.context, m, s, torch.stack([m, m + s], dim=1))
+            mean[times], spread[times] = (
+                cells(self.space, moment) for moment in (corrected[:, 0], corrected[:, 1] - corrected[:, 0])
+            )
+            if draws is not None:
+                members[times] = cells(self.space, model.correct(batch.context, m, s, d))
+        return with_observed(record, mean, spread, members)
+
+    def batch(
+        self, record: Record, times: Int[Tensor, " batch"], hidden: Bool[Tensor, "batch cell"] | None = None
+    ) -> Batch:
+        """Some times with their observations as context, except for the hidden values; only these are scored."""
+        x, observed = record.x[times], record.observed[times]
+        visible = observed if hidden is None else observed & ~hidden
+        mask = state(self.space, visible.float()) > 0
+        y = state(self.space, torch.where(visible, x, 0.0))
+        context = Context(len(times), observed=y, mask=mask, day=self.days[times.cpu()].to(x))
+        scored = observed if hidden is None else hidden
+        truth = state(self.space, torch.where(observed, x, 0.0))
+        return Batch(truth, context, index=times, observed=state(self.space, scored.float()) > 0)
+
+    def hide_gaps(self, record: Record, times: Int[Tensor, " batch"], stage: str) -> Batch:
+        """Some times, each with values hidden in the shape of the gap of another time.
+
+        Raises
+        ------
+        InputError
+            If no gap covers values of another time.
+        """
+        generator = generator_for(f"hidden from {stage}", self.seed)
+        others = torch.randint(len(record.x), (len(times),), generator=generator).tolist()
+        missing = ~record.observed
+        gappy = missing.any(1).nonzero()[:, 0]
+        points, hidden = torch.from_numpy(record.columns.points).to(record.x), []
+        for t, random in zip(times.tolist(), others, strict=True):
+            other = random
+            if not (record.observed[t] & missing[other]).any():
+                covering = gappy[(record.observed[t] & missing[gappy]).any(1)]
+                if len(covering):
+                    other = int(covering[random % len(covering)])
+            hidden.append(nearest_in_gap(record.observed[t], record.observed[other], points, generator))
+        if not any(cells.any() for cells in hidden):
+            raise InputError(
+                "learned: the record's gaps leave nothing that could be hidden in their shape, so that no "
+                "correction can be trained: set learned=false and max_minutes=0."
+            )
+        return self.batch(record, times, torch.stack(hidden))
+
+    def fit_model(self, record: Record) -> Corrected:
+        """The model of this record, with its base solved and tuned, and its network trained."""
+        model = self.initial_model(record)
+        base = model.base
+        assert isinstance(base, OptimalInterpolation)
+        all_times = torch.arange(len(record.x), device=record.x.device)
+        base.solve([self.batch(record, all_times)])
+        tuning = self.hide_gaps(record, all_times[evenly_spaced_times(record, TUNING_TIMES)], "tuning")
+        for _ in search(base, lambda: log_crps(model, tuning), []):
+            pass
+        selected = all_times[evenly_spaced_times(record, TRAINING_TIMES)]
+        self.train(model, self.hide_gaps(record, selected, "training"))
+        return model
+
+    def initial_model(self, record: Record) -> Corrected:
+        """The model with its initial weights, on the device of the record."""
+        space = self.space.to(record.x.device)
+        model = initial_model(MODEL, space, self.seed % 2**31).to(record.x.device)
+        assert isinstance(model, Corrected)
+        return model
+
+    def train(self, model: Corrected, batch: Batch) -> None:
+        """Train the network with the fair CRPS of hidden values; the draws of the base are made once."""
+        assert batch.index is not None
+        streams = RandomStreams(seed_for("gap correction", self.seed), batch.index, self.fit.members)
+        drawn = moments(model, batch.context, batch.index, streams)
+        run = Training(model, self.fit, self.seed)
+        with torch.enable_grad():
+            while run.step < self.fit.steps:
+                index = batch_index(run.step, self.seed, None, len(batch.x), self.fit.batch)
+                run.update(model.terms(batch[index], *(values[index] for values in drawn)))
+        model.load_state_dict(run.average, strict=False)
+
+    def estimated_minutes(self, record: Record) -> float:
+        """Estimated minutes of all fits, from one update of optimal interpolation and one step of the network."""
+        model = self.initial_model(record)
+        base = model.base
+        assert isinstance(base, OptimalInterpolation)
+        all_times = torch.arange(len(record.x), device=record.x.device)
+        batch = self.batch(record, all_times)
+        base.keep(base.grid.gather(batch.x), self.days.to(batch.x))
+        typical = record.observed.sum(1).argsort()[[len(record.x) // 2]]
+        batch_of_one, streams = self.batch(record, typical), RandomStreams(0, typical, self.fit.members)
+        with torch.no_grad():
+            drawn = moments(model, batch_of_one.context, typical, streams)  # computes the covariance, too
+            update = time_call(lambda: moments(model, batch_of_one.context, typical, streams))
+        first = torch.zeros(self.fit.batch, dtype=torch.long, device=typical.device)
+        run = Training(model, self.fit, self.seed)
+        step = time_call(
+            lambda: run.update(model.terms(batch_of_one[first], *(values[first] for values in drawn)))
+        )
+        completed = augmentation.ROUNDS * len(augmentation.affordable_times(record.observed))
+        if completed:
+            completed += len(augmentation.trial_times(record.observed)) * len(augmentation.TRIAL_WEIGHTS)
+        trials = 1 + sum(len(values) for values in base.choices.values())
+        updates = completed + TUNING_TIMES * trials + min(TRAINING_TIMES, len(all_times)) + len(all_times)
+        return PASSES * (updates * update + self.fit.steps * step) / 60
+
+
+def moments(
+    model: Corrected, c: Context, times: Int[Tensor, " batch"], draws: RandomStreams
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean, spread and draws of the base at some times of its record, conditioned on times outside their folds."""
+    base = model.base
+    assert isinstance(base, OptimalInterpolation)
+    fold = base.folds()[times]
+    order, pieces = [], []
+    for number in fold.unique().tolist():
+        for index in (fold == number).nonzero()[:, 0].split(TIMES_AT_ONCE):
+            order.append(index)
+            pieces.append(base.moments(c[index], draws.of_data(index), number))
+    inverse = torch.cat(order).argsort()
+    m, s, d = (torch.cat(values)[inverse] for values in zip(*pieces, strict=True))
+    return m, s, d
+
+
+def log_crps(model: Corrected, batch: Batch) -> float:
+    """Logarithm of the CRPS of the base at hidden values, for its Gaussian distribution."""
+    assert batch.index is not None and batch.observed is not None
+    streams = RandomStreams(seed_for("tuning"), batch.index)
+    m, s, _ = moments(model, batch.context, batch.index, streams)
+    weight = model.space.existing_area * batch.observed
+    crps = normal_crps(m - batch.x, s.clamp(min=MIN_SPREAD))
+    return math.log(float((crps * weight).sum() / weight.sum()))
+
+
+def evenly_spaced_times(record: Record, count: int) -> Int[Tensor, " some"]:
+    """Evenly spaced times among those with observations, at most `count`."""
+    times = record.observed.any(1).nonzero()[:, 0]
+    return times[evenly(len(times), count).to(times.device)]
+
+
+def time_call(work: Callable[[], object]) -> float:
+    """Duration of one call [s]."""
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin

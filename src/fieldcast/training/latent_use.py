@@ -13,7 +13,7 @@ from fieldcast.models.autoencoder import Autoencoder
 from fieldcast.models.core import Batch, Context, Model
 from fieldcast.models.latent_table import LatentTable
 from fieldcast.models.random_streams import RandomStreams, seed_for
-from fieldcast.models.selection import evenly
+from fieldcast.models.space import evenly
 from fieldcast.models.stepped import Stepped, step
 from fieldcast.training.batches import Batches
 

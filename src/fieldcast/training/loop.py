@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 import torch
 
-from fieldcast.encoding import costs
+from fieldcast.encoding import checkpoint
 from fieldcast.encoding.checkpoint import read_header, unpack
 from fieldcast.encoding.tensor_file import UNREADABLE, header_of, pack_bytes, unpack_state
 from fieldcast.errors import InputError
@@ -24,12 +24,11 @@ from fieldcast.models.core import Model, Solved, Trained
 from fieldcast.models.emos import EMOS
 from fieldcast.models.pool import Pool
 from fieldcast.models.random_streams import RandomStreams, seed_for
-from fieldcast.progress import Progress
+from fieldcast.runtime import Progress
 from fieldcast.training.batches import Batches
-from fieldcast.training.emos_fit import fit_emos
+from fieldcast.training.combination import fit_emos, tune_weights
 from fieldcast.training.latent_use import latent_use
 from fieldcast.training.options import Fit
-from fieldcast.training.pool_weights import tune_weights
 from fieldcast.training.rank_processes import train_ranks_until_due
 from fieldcast.training.state_source import InMemory
 from fieldcast.training.steps import train_until_due
@@ -92,7 +91,7 @@ def fit(
         return
     work = "fit" if isinstance(model, Solved) else "training"
     tensors, header = resumable_state(earlier, sources, inputs.options.restart, work)
-    costs.reset_peak(inputs.training.space.area.device)
+    checkpoint.reset_peak(inputs.training.space.area.device)
     if isinstance(model, Solved):
         yield solve_and_pack(model, inputs, pack, (tensors, header), sources)
     elif isinstance(model, Trained):
@@ -183,7 +182,11 @@ def solve_and_pack(
         begin = time.perf_counter()
         history = solve(model, inputs)
         seconds = round(time.perf_counter() - begin, 2)
-        spent = {"train_seconds": seconds, "step_ms": None, "peak_mb": costs.peak_mb(model.space.area.device)}
+        spent = {
+            "train_seconds": seconds,
+            "step_ms": None,
+            "peak_mb": checkpoint.peak_mb(model.space.area.device),
+        }
     state = pack_bytes(model.state_dict(), {"history": history, "costs": spent, "lineage": sources})
     results = {"costs": spent, "tuned": model.tuned_values(), HISTORY: history}
     return Saved(state, pack(results), table_of(history, finished_before=bool(header)))

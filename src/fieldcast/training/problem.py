@@ -10,8 +10,7 @@ import xarray as xr
 
 from fieldcast.encoding.anomalies import FieldCodec, space_of
 from fieldcast.errors import InputError
-from fieldcast.fields.chunked import in_memory
-from fieldcast.fields.domain import has_gaps
+from fieldcast.fields.domain import has_gaps, in_memory
 from fieldcast.models.core import Model
 from fieldcast.models.space import Space
 from fieldcast.training.batches import Batches

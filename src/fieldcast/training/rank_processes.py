@@ -10,32 +10,34 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import shutil
 import socket
 import tempfile
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import timedelta
 from logging.handlers import QueueHandler
 from multiprocessing import set_start_method
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from queue import Queue
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
-from fieldcast.encoding import costs
+from fieldcast.encoding import checkpoint
 from fieldcast.encoding.tensor_file import unpack_state
 from fieldcast.errors import InputError
 from fieldcast.models.replicas import move_to
-from fieldcast.processes import CONTEXT, die_with_parent, portable, start_server
+from fieldcast.runtime import CONTEXT, die_with_parent, portable, start_server
 from fieldcast.training.batches import Batches
 from fieldcast.training.options import Fit
 from fieldcast.training.ranks import Ranks
-from fieldcast.training.shared_states import require_shared_memory
 from fieldcast.training.steps import Report, train_until_due
 from fieldcast.training.training_state import Training
 
@@ -181,7 +183,7 @@ def train_rank(
     logging.getLogger().handlers = [RelayHandler(send)]
     torch.set_num_threads(job.threads)
     device = join(number, count, job)
-    costs.reset_peak(device)
+    checkpoint.reset_peak(device)
     model, parts = pickle.loads(job.model)
     run = Training(model.to(device), job.options, job.seed, parts)
     run.resume(*unpack_state(job.state, "The state of this training"))
@@ -223,3 +225,32 @@ def from_rank(error: BaseException) -> BaseException:
     if not isinstance(error, InputError):
         copy.add_note("\nin a rank:\n" + "".join(traceback.format_exception(error)))
     return copy
+
+
+# Training data that the ranks share: tensors that are sent to another process move to shared memory.
+
+
+T = TypeVar("T")
+SHARED_MEMORY = Path("/dev/shm")  # absent on systems other than Linux
+
+
+def tensors_of(value: Any) -> Iterator[Tensor]:
+    """Yield the tensors of a dataclass, also of nested ones."""
+    if isinstance(value, Tensor):
+        yield value
+    elif is_dataclass(value) and not isinstance(value, type):
+        for field in fields(value):
+            yield from tensors_of(getattr(value, field.name))
+
+
+def require_shared_memory(*batches: Batches) -> None:
+    """Raise an InputError if the states do not fit into the shared memory of the system, where writing would crash."""
+    if not SHARED_MEMORY.exists():
+        return
+    needed = sum(x.nbytes for part in batches for x in tensors_of(part) if not x.is_shared())
+    free = shutil.disk_usage(SHARED_MEMORY).free
+    if needed > free:
+        raise InputError(
+            f"the states of this training take {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free in "
+            f"{SHARED_MEMORY}, through which ranks share them: set fit.data to stream, fit.ranks to 1, or enlarge it."
+        )

@@ -11,33 +11,31 @@ from typing import Any
 import torch
 import xarray as xr
 
-from fieldcast import lineage, provenance
-from fieldcast.argument_groups import ArgumentGroup
-from fieldcast.counted import counted
+from fieldcast import lineage
+from fieldcast.arguments import ArgumentGroup
 from fieldcast.encoding.checkpoint import FITTED_BY, FORMAT, Codec, codec_digest, pack, read_header, unpack
 from fieldcast.encoding.device import choose_device
 from fieldcast.encoding.options import Limits
 from fieldcast.encoding.states import ImageCodec
-from fieldcast.errors import InputError
+from fieldcast.errors import InputError, counted
 from fieldcast.fields.domain import require_complete
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.fields.splits import select
 from fieldcast.kinds import are_images
 from fieldcast.models.autoencoder import Autoencoder
-from fieldcast.models.combined import Combined
 from fieldcast.models.configuration import build
-from fieldcast.models.core import Model, Solved, Trained
+from fieldcast.models.core import Combined, Model, Solved, Trained
 from fieldcast.models.likelihoods import Bernoulli
+from fieldcast.models.options import BINARY
 from fieldcast.models.source_code import code_of
 from fieldcast.models.space import Space
-from fieldcast.models.treatments import BINARY
-from fieldcast.training.batch_order import BatchOrder
 from fieldcast.training.batches import Batches
 from fieldcast.training.loop import FitInputs, Saved, fit
 from fieldcast.training.options import Fit
 from fieldcast.training.problem import Problem
 from fieldcast.training.ranks import number_of_ranks
 from fieldcast.training.state_source import InMemory
+from fieldcast.training.steps import BatchOrder
 
 LOG = logging.getLogger(__name__)
 # options of a fit that do not change the fitted model
@@ -161,7 +159,7 @@ def train(
     sources = {**recipe.lineage(data, codec, base, parts), **environment, **order}
     required = {name: sources[name] for name in ("data", "splits", "seed", *recipe.problem.fitted_by())}
     unsolved = load_fitted_parts(model, recipe.model, base, parts or {}, required)
-    origin = {"source": data.fields.attrs["source"], **calendar_of(data.fields), **provenance.code()}
+    origin = {"source": data.fields.attrs["source"], **calendar_of(data.fields), **lineage.code()}
     header = {**sources, **origin, FITTED_BY: sorted(recipe.problem.fitted_by())}
     inputs = FitInputs(training, validation, options, recipe.seed)
     yield from fit(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fieldcast.argument_groups import ArgumentGroup
+from fieldcast.arguments import ArgumentGroup
 from fieldcast.encoding.checkpoint import Checkpoint, model_digest, read_header, unpack
 from fieldcast.encoding.device import choose_devices
 from fieldcast.encoding.options import Limits

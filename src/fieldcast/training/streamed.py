@@ -1,6 +1,6 @@
 """States that do not fit in memory, read from a store ahead of their use.
 
-The record is divided into shards of about 64 MB. Training visits windows of a few shards (`training.batch_order`): one
+The record is divided into shards of about 64 MB. Training visits windows of a few shards (`training.steps`): one
 window is in memory while a thread reads the next one. States outside of the window, such as those of a validation, are
 read one by one, and the most recent ones are kept in memory.
 """

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fieldcast.inference.rollout import rollout
+from fieldcast.inference.forecasts.ensemble import rollout
 from fieldcast.models.core import Batch, Context, Model
 from fieldcast.models.layers.crps import fair_crps
 from fieldcast.models.random_streams import RandomStreams

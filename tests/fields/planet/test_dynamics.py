@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from fieldcast.errors import InputError
 from fieldcast.fields.planet.dynamics import DAY, OMEGA, Planet, rounded
-from fieldcast.fields.planet.parameters import STATE_STEP, YEAR, Parameters
+from fieldcast.fields.planet.options import STATE_STEP, YEAR, Parameters
 from fieldcast.fields.planet.sphere import Sphere
 from fieldcast.geometry import EARTH_RADIUS
 

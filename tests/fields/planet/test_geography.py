@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fieldcast.fields.planet.geography import HEAT_SOURCES, MOUNTAINS, Bump, relief
+from fieldcast.fields.planet.dynamics import HEAT_SOURCES, MOUNTAINS, Bump, relief
 
 
 def test_a_bump_wraps() -> None:

@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from fieldcast.fields.planet.options import PlanetOptions
-from fieldcast.fields.planet.reference import DIGESTS, difference, state_digest
+from fieldcast.fields.planet.weather import DIGESTS, difference, state_digest
 
 ROOT = Path(__file__).parents[3]
 OTHER = {**DIGESTS, "states": "0123456789ab"}

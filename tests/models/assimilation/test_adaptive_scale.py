@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fieldcast.models.assimilation.adaptive_scale import SCALES, rescale, unscaled
+from fieldcast.models.assimilation.filter import SCALES, rescale, unscaled
 
 ERROR, EXPECTED = 0.3, 0.5
 

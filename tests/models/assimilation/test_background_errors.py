@@ -8,13 +8,14 @@ import torch
 from fieldcast.models.assimilation.background_errors import (
     background_errors,
     choose_taper,
+    hybrid_of,
     learn_errors,
     networks_of,
+    training_states,
 )
-from fieldcast.models.assimilation.cold_start import hybrid_of, training_states
 from fieldcast.models.assimilation.hybrid import Hybrid
 from fieldcast.models.core import Context
-from fieldcast.models.gaussian.correlations import chord, gaspari_cohn
+from fieldcast.models.gaussian.covariance_terms import chord, gaspari_cohn
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space

@@ -6,8 +6,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from fieldcast.models.assimilation.adaptive_scale import SCALES
-from fieldcast.models.assimilation.filter import CycleState, cycle
+from fieldcast.models.assimilation.filter import SCALES, CycleState, cycle
 from fieldcast.models.assimilation.hybrid import EnsembleOptimalInterpolation, Hybrid
 from fieldcast.models.core import Context
 from fieldcast.models.optimal_interpolation import OptimalInterpolation

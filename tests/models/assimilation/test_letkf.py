@@ -11,7 +11,7 @@ from fieldcast.models.assimilation.ensemble_weights import move_members
 from fieldcast.models.assimilation.filter import CycleState, cycle
 from fieldcast.models.assimilation.letkf import LETKF
 from fieldcast.models.core import Context
-from fieldcast.models.gaussian.correlations import chord, gaspari_cohn
+from fieldcast.models.gaussian.covariance_terms import chord, gaspari_cohn
 from fieldcast.models.points import Points
 from fieldcast.models.random_streams import RandomStreams
 

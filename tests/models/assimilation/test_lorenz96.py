@@ -6,7 +6,7 @@ from lorenz96 import circle, cycled, observed, rmse, truth
 
 from fieldcast.models.assimilation.letkf import LETKF
 from fieldcast.models.core import Batch, Context
-from fieldcast.models.gaussian.correlations import EARTH_RADIUS_KM
+from fieldcast.models.gaussian.covariance_terms import EARTH_RADIUS_KM
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
 from fieldcast.models.random_streams import RandomStreams
 

@@ -8,7 +8,7 @@ import torch
 from fieldcast.models.core import Batch, Context
 from fieldcast.models.gaps import augmentation
 from fieldcast.models.gaps.augmentation import TRIAL_TIMES, TRIAL_WEIGHTS, restored_variance, trial_times
-from fieldcast.models.gaussian.retained import rounded
+from fieldcast.models.gaussian.training_series import rounded
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
 
 

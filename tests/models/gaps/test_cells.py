@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fieldcast.models.core import Batch, Context
-from fieldcast.models.gaps.cells import MIN_DEVIATION, cells, deviations, scale_states, state
+from fieldcast.models.gaps.record import MIN_DEVIATION, cells, deviations, scale_states, state
 from fieldcast.models.space import Space
 
 

@@ -7,9 +7,8 @@ import pytest
 import torch
 from scipy.spatial import cKDTree
 
-from fieldcast.models.gaps import hidden_weights, hiding
-from fieldcast.models.gaps.hidden import Hidden
-from fieldcast.models.gaps.hiding import hide_values
+from fieldcast.models.gaps import hiding
+from fieldcast.models.gaps.hiding import Hidden, hide_values
 from fieldcast.models.gaps.reach import Columns, nearest_observation, steps_to_observation
 from fieldcast.models.gaps.record import Record
 
@@ -150,11 +149,11 @@ def test_the_best_of_the_starts_has_most_of_the_observations_around_a_gap() -> N
 
 
 def test_a_class_without_enough_hidden_values_counts_with_the_next_nearer_one() -> None:
-    enough = hidden_weights.MIN_HIDDEN_VALUES
+    enough = hiding.MIN_HIDDEN_VALUES
     classes = torch.tensor([0] * enough + [2] * (enough - 1) + [3] * enough)
-    total = torch.zeros(2 * hidden_weights.STEP_CLASSES, dtype=torch.float64)
+    total = torch.zeros(2 * hiding.STEP_CLASSES, dtype=torch.float64)
     total[:6] = torch.tensor([3.0, 2.0, 1.0, 1.0, 0.5, 0.5])
-    weight = hidden_weights.rake(classes, torch.ones(len(classes), dtype=torch.float64), total)
+    weight = hiding.rake(classes, torch.ones(len(classes), dtype=torch.float64), total)
     assert float(weight[classes < 3].sum()) == pytest.approx(6 / 8)
     assert float(weight[classes == 3].sum()) == pytest.approx(2 / 8)
 

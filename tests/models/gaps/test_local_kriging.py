@@ -8,19 +8,19 @@ import torch
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Matern, WhiteKernel
 
-from fieldcast.models.gaps import local_kriging, local_kriging_fit
+from fieldcast.models.gaps import local_kriging
 from fieldcast.models.gaps.fillers import FILLERS
-from fieldcast.models.gaps.hidden import Hidden
-from fieldcast.models.gaps.hiding import hide_values
+from fieldcast.models.gaps.hiding import Hidden, hide_values
 from fieldcast.models.gaps.in_time import elapsed_steps
 from fieldcast.models.gaps.local_kriging import (
     CellSeries,
     Correlation,
     KrigingModel,
     UnconditionalField,
+    draws_per_value,
+    fit_kriging,
     predict,
 )
-from fieldcast.models.gaps.local_kriging_fit import draws_per_value, fit_kriging
 from fieldcast.models.gaps.reach import Columns
 from fieldcast.models.gaps.record import Record
 from fieldcast.models.random_streams import RandomStreams
@@ -120,14 +120,14 @@ def test_values_are_drawn_in_proportion_to_their_weights() -> None:
     weight = torch.rand(700, generator=torch.Generator().manual_seed(0), dtype=torch.float64) ** 4
     weight[::5] = 0.0
     count = draws_per_value(weight)
-    assert int(count.sum()) == local_kriging_fit.DRAWN_TARGETS and not count[::5].any()
-    assert float((count - local_kriging_fit.DRAWN_TARGETS * weight / weight.sum()).abs().max()) < 1
+    assert int(count.sum()) == local_kriging.DRAWN_TARGETS and not count[::5].any()
+    assert float((count - local_kriging.DRAWN_TARGETS * weight / weight.sum()).abs().max()) < 1
 
 
 def test_lengths_stay_as_given_where_hardly_any_value_is_hidden() -> None:
     s = series(30, 0.3)
     hidden = hide_values(record_of(s, s.observed), 0)
-    some = torch.arange(local_kriging_fit.MIN_TARGETS - 1)
+    some = torch.arange(local_kriging.MIN_TARGETS - 1)
     few = Hidden(hidden.shape, *(part[some] for part in (
         hidden.time, hidden.cell, hidden.truth, hidden.whole, hidden.group, hidden.area, hidden.weight
     )))  # fmt: skip

@@ -8,9 +8,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from fieldcast.models.gaps import dineof, fillers, in_time, local_kriging_fit, reach
+from fieldcast.models.gaps import dineof, fillers, in_time, local_kriging, reach
 from fieldcast.models.gaps.fillers import FILLERS
-from fieldcast.models.gaps.local_kriging_fit import one_thread
+from fieldcast.models.gaps.local_kriging import one_thread
 from fieldcast.models.gaps.reach import Columns
 from fieldcast.models.gaps.record import Record
 
@@ -34,7 +34,7 @@ def gappy() -> Record:
 def few_modes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fillers, "RANKS", (3,))
     monkeypatch.setattr(dineof, "MAX_MODES", 3)
-    monkeypatch.setattr(local_kriging_fit, "DRAWN_TARGETS", 100)
+    monkeypatch.setattr(local_kriging, "DRAWN_TARGETS", 100)
 
 
 class LargestTensor(TorchDispatchMode):
@@ -55,7 +55,7 @@ def test_pieces_give_the_result_of_the_whole(
     name: str, gappy: Record, few_modes: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = FILLERS[name](gappy, None)
-    monkeypatch.setattr("fieldcast.models.gaps.pieces.MAX_TABLE_ENTRIES", 30 * TIMES)
+    monkeypatch.setattr("fieldcast.models.gaps.in_time.MAX_TABLE_ENTRIES", 30 * TIMES)
     pieces = FILLERS[name](gappy, None)
     assert float((pieces.mean - whole.mean).abs().max()) < 1e-5
     assert float((pieces.spread - whole.spread).abs().max()) < 1e-5
@@ -67,7 +67,7 @@ def test_pieces_give_the_result_of_the_whole(
 def test_no_temporary_is_larger_than_the_record(
     name: str, gappy: Record, few_modes: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fieldcast.models.gaps.pieces.MAX_TABLE_ENTRIES", 30 * TIMES)
+    monkeypatch.setattr("fieldcast.models.gaps.in_time.MAX_TABLE_ENTRIES", 30 * TIMES)
     x, observed, segment = gappy.x, gappy.observed, gappy.segment
     other = {
         "linear_in_time": lambda: in_time.linear_in_time(x, observed, torch.arange(TIMES).double()),

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from fieldcast.models.gaps.error_variance import ErrorPredictors, error_variance
-from fieldcast.models.gaps.hidden import Hidden
-from fieldcast.models.gaps.hiding import hide_values
+from fieldcast.models.gaps.hiding import Hidden, hide_values
 from fieldcast.models.gaps.in_time import linear_in_time, neighbours_in_time
 from fieldcast.models.gaps.reach import Columns, nearest_observation
 from fieldcast.models.gaps.record import Filling, Record

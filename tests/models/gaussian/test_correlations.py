@@ -6,8 +6,8 @@ import torch
 from scipy.special import eval_legendre
 from sklearn.gaussian_process.kernels import Matern
 
-from fieldcast.models.gaussian import correlations
-from fieldcast.models.gaussian.correlations import (
+from fieldcast.models.gaussian import covariance_terms
+from fieldcast.models.gaussian.covariance_terms import (
     CORRELATIONS,
     EARTH_RADIUS_KM,
     Correlation,
@@ -82,7 +82,7 @@ def test_exponential_is_of_the_great_circle():
 
 @pytest.mark.parametrize("table", [0, 4096])
 def test_a_kernel_gives_the_same_with_and_without_a_table(monkeypatch, table):
-    monkeypatch.setattr(correlations, "MAX_TABLE_POINTS", table)
+    monkeypatch.setattr(covariance_terms, "MAX_TABLE_POINTS", table)
     points = sphere(40)
     kernel = Kernel(matern32, 2000.0, points)
     assert (kernel.table is None) == (table == 0)

@@ -3,8 +3,16 @@ import pytest
 import torch
 
 from fieldcast.models.gaussian import covariance_terms as module
-from fieldcast.models.gaussian.correlations import Kernel, chord, gaspari_cohn, matern32
-from fieldcast.models.gaussian.covariance_terms import DiagonalCovariance, Parametric, SecondMoment, Tapered
+from fieldcast.models.gaussian.covariance_terms import (
+    DiagonalCovariance,
+    Kernel,
+    Parametric,
+    SecondMoment,
+    Tapered,
+    chord,
+    gaspari_cohn,
+    matern32,
+)
 from fieldcast.models.gaussian.kalman_gain import Gain, cholesky
 
 PLACES, VARIABLES, DAYS = 30, 2, 50

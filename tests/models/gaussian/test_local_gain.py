@@ -4,11 +4,18 @@ import pytest
 import torch
 
 from fieldcast.models.core import Batch, Context
-from fieldcast.models.gaussian import local_gain
-from fieldcast.models.gaussian.correlations import Kernel, gaspari_cohn, matern32
-from fieldcast.models.gaussian.covariance_terms import DiagonalCovariance, Parametric, SecondMoment, Tapered
+from fieldcast.models.gaussian import block_gaussian
+from fieldcast.models.gaussian.block_gaussian import LocalGain, patches
+from fieldcast.models.gaussian.covariance_terms import (
+    DiagonalCovariance,
+    Kernel,
+    Parametric,
+    SecondMoment,
+    Tapered,
+    gaspari_cohn,
+    matern32,
+)
 from fieldcast.models.gaussian.kalman_gain import Gain
-from fieldcast.models.gaussian.local_gain import LocalGain, patches
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
 from fieldcast.models.random_streams import RandomStreams
 
@@ -28,8 +35,8 @@ def index():
 
 @pytest.fixture
 def small_patches(monkeypatch):
-    monkeypatch.setattr(local_gain, "MAX_INSIDE_OBSERVATIONS", 10)
-    monkeypatch.setattr(local_gain, "NEARBY_OBSERVATIONS", 80)
+    monkeypatch.setattr(block_gaussian, "MAX_INSIDE_OBSERVATIONS", 10)
+    monkeypatch.setattr(block_gaussian, "NEARBY_OBSERVATIONS", 80)
 
 
 def gains(points, index):
@@ -66,7 +73,7 @@ def test_patches_divide_the_places_and_the_observations(points, index, small_pat
 
 
 def test_with_all_observations_near_it_is_the_gain_of_one_matrix(points, index, monkeypatch):
-    monkeypatch.setattr(local_gain, "MAX_INSIDE_OBSERVATIONS", 10)
+    monkeypatch.setattr(block_gaussian, "MAX_INSIDE_OBSERVATIONS", 10)
     whole, local = gains(points, index)
     variance = whole.variance + sum(term.variance_of(index) for term in whole.terms)
     assert torch.allclose(variance, whole.expected)
@@ -100,9 +107,9 @@ def test_the_nearest_observations_are_nearly_enough(sized, monkeypatch):
     c = Context(60, observed=y, mask=mask.expand_as(y), noise=0.1)
     draws = RandomStreams(0, torch.arange(60), 20)
     m, _, _ = model.moments(c, draws.again())
-    monkeypatch.setattr(local_gain, "MAX_GLOBAL_OBSERVATIONS", 100)
-    monkeypatch.setattr(local_gain, "MAX_INSIDE_OBSERVATIONS", 10)
-    monkeypatch.setattr(local_gain, "NEARBY_OBSERVATIONS", 60)  # with 2, errors are a fifth larger
+    monkeypatch.setattr(block_gaussian, "MAX_GLOBAL_OBSERVATIONS", 100)
+    monkeypatch.setattr(block_gaussian, "MAX_INSIDE_OBSERVATIONS", 10)
+    monkeypatch.setattr(block_gaussian, "NEARBY_OBSERVATIONS", 60)  # with 2, errors are a fifth larger
     local, spread, d = model.moments(c, draws.again())
     hidden = (~mask).expand_as(truth)
     exact = (m - truth)[hidden].square().mean().sqrt()

@@ -7,7 +7,7 @@ from torch import Tensor
 from fieldcast.models.gaussian.conditioning import touched
 from fieldcast.models.gaussian.covariance_terms import SecondMoment, Tapered
 from fieldcast.models.gaussian.grid_points import GridPoints
-from fieldcast.models.gaussian.point_gain import InformationForm, InnovationForm, Operator, PointGain
+from fieldcast.models.gaussian.kalman_gain import InformationForm, InnovationForm, Operator, PointGain
 from fieldcast.models.points import Points
 from fieldcast.models.space import Space
 

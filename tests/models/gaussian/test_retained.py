@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from fieldcast.models.gaussian import retained
-from fieldcast.models.gaussian.retained import Retained, kept_indices, rounded
+from fieldcast.models.gaussian import training_series
+from fieldcast.models.gaussian.training_series import Retained, kept_indices, rounded
 
 
 @pytest.fixture
 def most(monkeypatch):
-    monkeypatch.setattr(retained, "MAX_STATES", 600)
+    monkeypatch.setattr(training_series, "MAX_STATES", 600)
     return 600
 
 

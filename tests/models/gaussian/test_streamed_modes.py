@@ -7,9 +7,8 @@ import torch
 
 from fieldcast.encoding.options import Sparsification
 from fieldcast.models.gappy_pca import GappyPCA
-from fieldcast.models.gaussian import streamed_modes as subject
-from fieldcast.models.gaussian.modes import modes
-from fieldcast.models.gaussian.streamed_modes import streamed_modes
+from fieldcast.models.gaussian import modes as subject
+from fieldcast.models.gaussian.modes import modes, streamed_modes
 from fieldcast.models.kriging import Kriging
 from fieldcast.models.linear_inverse_model import LinearInverseModel
 from fieldcast.models.persistence import DampedPersistence

@@ -6,7 +6,7 @@ import torch
 import xarray as xr
 from scores.probability import crps_for_ensemble
 
-from fieldcast.models.layers.contrasts import DISTANCES, LATITUDE, LONGITUDE, Pairs, contrast_crps, pairs_of
+from fieldcast.models.ensemble import DISTANCES, LATITUDE, LONGITUDE, Pairs, contrast_crps, pairs_of
 from fieldcast.models.layers.crps import fair_crps
 
 

@@ -1,8 +1,7 @@
 import pytest
 import torch
 
-from fieldcast.models.layers.encoder_decoder import ConvDecoder, ConvEncoder
-from fieldcast.models.layers.grid_convolutions import halved_shape
+from fieldcast.models.layers.grid_convolutions import ConvDecoder, ConvEncoder, halved_shape
 
 
 @pytest.mark.parametrize("shape", [(8, 16), (9, 13), (17, 33), (7, 4)])

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from fieldcast.models.layers.filters import Shapiro
+from fieldcast.models.stepped import Shapiro
 
 
 def everywhere(latitudes: int, columns: int) -> torch.Tensor:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import stats
 
-from fieldcast.models.layers.persistent_noise import red_noise
+from fieldcast.models.ensemble import red_noise
 from fieldcast.models.random_streams import RandomStreams
 
 

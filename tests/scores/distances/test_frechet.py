@@ -5,7 +5,7 @@ import pytest
 from scipy.linalg import sqrtm
 from scipy.stats import ortho_group
 
-from fieldcast.scores.distances.frechet import frechet_distance, frechet_of_moments, moments
+from fieldcast.scores.distances import frechet_distance, frechet_of_moments, moments
 
 
 def covariance(rng: np.random.Generator, size: int) -> np.ndarray:

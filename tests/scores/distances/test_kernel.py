@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics.pairwise import polynomial_kernel
 
-from fieldcast.scores.distances import kernel as module
-from fieldcast.scores.distances.kernel import jackknife_error, kernel_distance, unbiased_mmd2
+from fieldcast.scores import distances as module
+from fieldcast.scores.distances import jackknife_error, kernel_distance, unbiased_mmd2
 
 
 def slowly(x: np.ndarray, y: np.ndarray) -> float:

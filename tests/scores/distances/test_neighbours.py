@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.neighbors import NearestNeighbors
 
-from fieldcast.scores.distances import neighbours as module
-from fieldcast.scores.distances.neighbours import neighbours
+from fieldcast.scores import distances as module
+from fieldcast.scores.distances import neighbours
 
 
 def test_distances_equal_scikit_learns(monkeypatch: pytest.MonkeyPatch) -> None:

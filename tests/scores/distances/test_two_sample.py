@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, norm
 
-from fieldcast.scores.distances.two_sample import (
+from fieldcast.scores.distances import (
     assign_folds,
     design_effect,
     independent_rows,

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from scipy.stats import wasserstein_distance
 
-from fieldcast.scores.distances import wasserstein
-from fieldcast.scores.distances.wasserstein import cell_wasserstein
+from fieldcast.scores import distances
+from fieldcast.scores.distances import cell_wasserstein
 
 
 @pytest.mark.parametrize(("n", "m"), [(7, 7), (7, 5), (4, 12), (1, 9)])
 def test_the_distance_equals_scipys_in_every_cell(n: int, m: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wasserstein, "CELLS_IN_MEMORY", 5)
+    monkeypatch.setattr(distances, "CELLS_IN_MEMORY", 5)
     rng = np.random.default_rng([n, m])
     x, y = rng.standard_normal((n, 2, 3, 4)), 2 * rng.standard_normal((m, 2, 3, 4)) + 1
     distance = cell_wasserstein(x.astype("f4"), y)

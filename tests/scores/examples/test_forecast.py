@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fieldcast.errors import InputError
-from fieldcast.scores.examples.forecast import forecast_examples
+from fieldcast.scores.examples import forecast_examples
 
 
 @pytest.mark.parametrize("cftime", [False, True])

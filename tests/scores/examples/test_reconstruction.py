@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fieldcast.scores.examples.reconstruction import example_cases, example_times, examples
+from fieldcast.scores.examples import example_cases, example_times, examples
 
 
 @pytest.mark.parametrize("lazy", [False, True])

@@ -4,13 +4,49 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, field_validator
 from pydantic.dataclasses import dataclass
-
-from fieldcast.fields.planet.parameters import YEAR, Parameters
 
 if TYPE_CHECKING:
     from fieldcast.fields.planet.sphere import Sphere
+
+# Physical parameters of the simulated planet; a refusal of one must not wait for numpy.
+
+
+YEAR = 365  # [days]
+STATE_STEP = 2.0**-33  # rounding step of q [s-1]; |q| < 2^-9, so rounded values fit single precision
+FIELD_STEP = 2.0**-7  # rounding step of the observable fields, in their units
+
+Positive = Annotated[float, Field(gt=0)]
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Parameters:
+    """Physical parameters: times in days, lengths in metres, latitudes in degrees."""
+
+    truncation: Annotated[int, Field(ge=4)] = 21  # T
+    step: Positive = 1.5 / 24  # dt, which must divide a day
+    radius_upper: Positive = 700e3  # R1, between 200 and 500 hPa
+    radius_lower: Positive = 450e3  # R2, between 500 and 800 hPa
+    relaxation: Positive = 30.0  # tau_R
+    drag: Positive = 2.5  # tau_E
+    diffusion: Positive = 3.0  # tau_H
+    scale_height: Positive = 3.5e3  # H0
+    jet_winter: float = 60.0  # u1* at the core of the winter jet, where u3* = 0 [m s-1]
+    jet_summer: float = 42.0  # u1* at the core of the summer jet [m s-1]
+    latitude_winter: float = 37.0  # core of the winter jet
+    latitude_summer: float = 45.0  # core of the summer jet
+    jet_width: Positive = 14.0  # half-width of the Gaussian jets
+    midwinter: float = 15.0  # day of the year with the January equilibrium
+    heating: float = 3.0  # Q, heating of the air by a warm current in winter [K day-1]
+
+    @field_validator("step")
+    @classmethod
+    def _divides_a_day(cls, step: float) -> float:
+        if abs(round(1 / step) * step - 1) > 1e-9:
+            raise ValueError(f"the step must divide a day, as 0.0625 does: {step} does not")
+        return step
+
 
 Count = Annotated[int, Field(ge=2)]
 

@@ -27,12 +27,11 @@ from threadpoolctl import ThreadpoolController
 
 from fieldcast import calendars
 from fieldcast.fields.planet.dynamics import Moment, Planet
-from fieldcast.fields.planet.options import PlanetOptions
-from fieldcast.fields.planet.parameters import YEAR
+from fieldcast.fields.planet.options import YEAR, PlanetOptions
 from fieldcast.fields.planet.sphere import Sphere
 from fieldcast.fields.planet.weather import Map, stored, weather, with_attributes
-from fieldcast.initial_times import InitialTimes
-from fieldcast.progress import Progress
+from fieldcast.kinds import InitialTimes
+from fieldcast.runtime import Progress
 
 WINDOW = 15  # days of the year to either side, as for the climatological ensemble
 CHUNK = 20_000  # grid points of all states in a batch, chosen so that its arrays fit a cache

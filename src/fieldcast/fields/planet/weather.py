@@ -5,9 +5,11 @@ equation. The dynamics do not determine the global means of height: they are con
 double precision and rounded to multiples of 2^-7 of their unit, for the reason given in `dynamics`.
 """
 
+from __future__ import annotations
+
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import NamedTuple
 
@@ -16,19 +18,12 @@ import xarray as xr
 from jaxtyping import Float
 from threadpoolctl import ThreadpoolController
 
-from fieldcast.fields.planet.dynamics import (
-    GAS_CONSTANT,
-    OMEGA,
-    PRESSURES,
-    Planet,
-    State,
-    rounded,
-)
-from fieldcast.fields.planet.options import PlanetOptions
-from fieldcast.fields.planet.parameters import FIELD_STEP
+from fieldcast.fields.planet.dynamics import GAS_CONSTANT, OMEGA, PRESSURES, Planet, State, rounded
+from fieldcast.fields.planet.options import FIELD_STEP, PlanetOptions
 from fieldcast.fields.planet.sphere import Coefficients, Sphere, couplings
 from fieldcast.geometry import EARTH_RADIUS
-from fieldcast.progress import Progress
+from fieldcast.lineage import digest
+from fieldcast.runtime import Progress
 
 GRAVITY = 9.80665  # g [m s-2]
 MEAN_Z500 = 5650.0  # global mean height of 500 hPa [m]
@@ -164,3 +159,27 @@ def with_attributes(dataset: xr.Dataset) -> xr.Dataset:
     for name, units in {"latitude": "degrees_north", "longitude": "degrees_east"}.items():
         dataset[name].attrs = {"standard_name": name, "long_name": name, "units": units}
     return dataset
+
+
+# Digests of the planet of the documented tables, by which a run recognises whether it uses the same weather.
+
+
+SEED = 0
+# for the default options and SEED; `fields` is the digest in every table. docs/data.md lists both
+DIGESTS = {"states": "aa0b19cd791d", "fields": "ad99ed066a42"}
+
+
+def state_digest(q: xr.DataArray) -> str:
+    """Digest of the states."""
+    return digest(q.values.astype("<f4").tobytes())
+
+
+def difference(options: PlanetOptions, seed: int, digests: Mapping[str, str | None]) -> str | None:
+    """Warning that a planet should equal the documented one but does not; None if it does, or has other options."""
+    if (options, seed) != (PlanetOptions(), SEED) or digests == DIGESTS:
+        return None
+    pairs = [f"{name} {digests.get(name)} instead of {documented}" for name, documented in DIGESTS.items()]
+    return (
+        "This simulated planet differs from that of the README's tables, although its options and seed are the same "
+        f"(digests: {', '.join(pairs)}), so scores will differ from those printed there: see docs/data.md."
+    )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from fieldcast import descriptions, provenance
+from fieldcast import experiments, lineage
 from fieldcast.errors import InputError
 from fieldcast.experiments import nearest
 from fieldcast.frame.tracking import metrics
@@ -35,7 +35,7 @@ USER_FILES = (
 )
 FILE_SECTIONS = {"stations": "fill"}  # pipeline: the section that holds its file, if it has another name
 LOCATIONS = (*USER_FILES, "ingestion.path", "data_root")  # parameters that hold paths
-PACKAGES = (*provenance.PACKAGES, "kedro", "mlflow-skinny", "pandas", "scikit-learn", "zarr")
+PACKAGES = (*lineage.PACKAGES, "kedro", "mlflow-skinny", "pandas", "scikit-learn", "zarr")
 
 # name, type and shape of each variable of a data set
 Variables = tuple[tuple[str, str, tuple[int, ...]], ...]
@@ -77,7 +77,7 @@ def variables(data: Any) -> Variables:
 
 def description(name: str, body: Mapping[str, Any]) -> dict[str, str]:
     """Tags of an experiment's run, from `about` in its YAML."""
-    text = descriptions.description_of(name, body.get("about"))
+    text = experiments.description_of(name, body.get("about"))
     tags = {
         "label": text.label,
         "family": text.family,
@@ -104,7 +104,7 @@ def versions() -> dict[str, str]:
     return {
         "machine": f"{platform.node()}, {platform.platform(terse=True)}, {os.cpu_count()} cores",
         "version.python": platform.python_version(),
-        **{f"version.{name}": version for name, version in provenance.versions(PACKAGES).items()},
+        **{f"version.{name}": version for name, version in lineage.versions(PACKAGES).items()},
     }
 
 
@@ -208,7 +208,7 @@ def note(
 
 def commit(project: Path) -> dict[str, str]:
     """Commit of the project and whether files were changed; empty outside a repository."""
-    head, changed = provenance.revision(project)
+    head, changed = lineage.revision(project)
     return {"mlflow.source.git.commit": head, "git.dirty": str(changed).lower()} if head else {}
 
 

@@ -27,13 +27,13 @@ from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
 import fieldcast
 from fieldcast import calendars
+from fieldcast.calendars import TimeStep
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.errors import InputError
 from fieldcast.geometry import GRID
 from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.models.capabilities import ChecksObservations
 from fieldcast.tasks import TASKS, Serving
-from fieldcast.time_steps import TimeStep
 
 SECONDS = "datetime64[s]"  # type of dates in the standard calendar
 EPOCH = "seconds since 1970-01-01"  # unit of `time`

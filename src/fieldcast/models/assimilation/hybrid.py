@@ -30,8 +30,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fieldcast.models.assimilation.adaptive_scale import REMEMBERED, rescale, unscaled
 from fieldcast.models.assimilation.filter import (
+    REMEMBERED,
     CycleState,
     CycleStep,
     Filter,
@@ -39,9 +39,10 @@ from fieldcast.models.assimilation.filter import (
     Memory,
     Step,
     members_ahead,
+    rescale,
+    unscaled,
 )
-from fieldcast.models.core import Context
-from fieldcast.models.derived import Derived
+from fieldcast.models.core import Context, Derived
 from fieldcast.models.gaussian.conditioning import (
     Conditioning,
     ObservedData,
@@ -49,12 +50,17 @@ from fieldcast.models.gaussian.conditioning import (
     conditioned,
     observed_data,
 )
-from fieldcast.models.gaussian.correlations import Kernel, gaspari_cohn
-from fieldcast.models.gaussian.covariance_terms import CovarianceTerm, SecondMoment, Tapered
+from fieldcast.models.gaussian.covariance_terms import (
+    CovarianceTerm,
+    Kernel,
+    SecondMoment,
+    Tapered,
+    gaspari_cohn,
+)
 from fieldcast.models.gaussian.grid_points import GridPoints
-from fieldcast.models.gaussian.point_gain import PointGain
+from fieldcast.models.gaussian.kalman_gain import PointGain
 from fieldcast.models.gaussian.robustness import observation_error
-from fieldcast.models.gaussian.training_statistics import CovarianceComponents, training_statistics
+from fieldcast.models.gaussian.training_series import CovarianceComponents, training_statistics
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 

@@ -27,10 +27,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fieldcast.departures import MAX_DEPARTURE
-from fieldcast.models.assimilation.adaptive_scale import rescale, unscaled
-from fieldcast.models.assimilation.filter import CycleState, Filter, Members, Memory, Step
-from fieldcast.models.core import Context
-from fieldcast.models.derived import Derived
+from fieldcast.models.assimilation.filter import CycleState, Filter, Members, Memory, Step, rescale, unscaled
+from fieldcast.models.core import Context, Derived
 from fieldcast.models.gaussian.conditioning import observed_data
 from fieldcast.models.gaussian.grid_points import GridPoints
 from fieldcast.models.gaussian.kalman_gain import cholesky

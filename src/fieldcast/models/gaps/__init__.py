@@ -1,18 +1,17 @@
 """Records with missing values.
 
-record                    a record with gaps, and what fills it: p(x | everything observed at all times)
+record                    a record with gaps, states as vectors of its values, and what fills it: p(x | everything
+                          observed at all times)
 fillers                   the methods
-hiding                    observed values that are hidden from the methods, as far from others as missing ones; hidden:
-                          these values
-hidden_weights            their weights in means over the missing values
+hiding                    observed values that are hidden from the methods, as far from others as missing ones, and
+                          their weights in means over the missing values
 trial                     methods compared at observed values that they do not see
 error_variance            variance of errors, fitted at such values, far from and near observations
-local_kriging             kriging from the nearest observations in space and time; local_kriging_fit: its parameters
+local_kriging             kriging from the nearest observations in space and time, and its parameters
 dineof                    leading modes of the record itself, as DINEOF iterates them
 expectation_maximisation  probabilistic PCA with missing values; low_rank_gaussian: its posterior given any cells
 smoother                  a linear dynamical system of modes, fitted by EM
-in_time                   interpolation and red noise at each cell
+in_time                   interpolation and red noise at each cell, in pieces of bounded memory
 augmentation              complete training records, drawn from what was observed
 reach                     distances to observations; e-folding lengths of the correlation in space and time
-cells, pieces             states as vectors of existing values, processed in pieces of bounded memory
 """

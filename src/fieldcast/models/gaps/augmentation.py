@@ -28,12 +28,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fieldcast.models.core import Context
-from fieldcast.models.gaps.cells import deviations
 from fieldcast.models.gaps.expectation_maximisation import RANKS, fit_best_rank
 from fieldcast.models.gaps.hiding import nearest_in_gap
+from fieldcast.models.gaps.record import deviations
 from fieldcast.models.gaussian.grid_points import GridPoints
 from fieldcast.models.random_streams import RandomStreams, generator_for, seed_for
-from fieldcast.models.selection import evenly
+from fieldcast.models.space import evenly
 
 LOG = logging.getLogger(__name__)
 ROUNDS = 2  # rounds in which the missing values are drawn from the model itself

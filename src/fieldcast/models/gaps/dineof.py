@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fieldcast.errors import InputError
-from fieldcast.progress import Progress
+from fieldcast.runtime import Progress
 
 TOLERANCE = 1e-3  # root mean square change, in standard deviations of the observed values
 MAX_ITERATIONS = 300  # decompositions for each number of modes

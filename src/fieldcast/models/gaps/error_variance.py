@@ -29,7 +29,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from fieldcast.models.selection import evenly
+from fieldcast.models.space import evenly
 
 STEP_SCALES = 1.0, 4.0, 16.0, 64.0  # d_k
 DISTANCE_SCALES = 1.5, 3.0, 6.0  # D_k, in units of the median distance

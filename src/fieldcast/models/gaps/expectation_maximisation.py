@@ -15,9 +15,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fieldcast.errors import InputError
+from fieldcast.models.gaps.in_time import counts, pieces
 from fieldcast.models.gaps.low_rank_gaussian import LowRank, symmetric
-from fieldcast.models.gaps.pieces import counts, pieces
-from fieldcast.progress import Progress
+from fieldcast.runtime import Progress
 
 RANKS = (5, 10, 20, 40, 80)  # numbers of modes that are tried
 HIDDEN_SHARE = 0.03  # share of the observed values that are hidden to choose the rank

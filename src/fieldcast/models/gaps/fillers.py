@@ -28,7 +28,7 @@ from fieldcast.models.gaps import local_kriging as kriging_method
 from fieldcast.models.gaps.expectation_maximisation import fit_best_rank
 from fieldcast.models.gaps.hiding import hide_values
 from fieldcast.models.gaps.in_time import elapsed_steps
-from fieldcast.models.gaps.local_kriging_fit import fit_kriging
+from fieldcast.models.gaps.local_kriging import fit_kriging
 from fieldcast.models.gaps.record import Filler, Filling, Record, empty_members, with_observed
 from fieldcast.models.random_streams import RandomStreams
 

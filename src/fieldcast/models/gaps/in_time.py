@@ -17,8 +17,6 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from fieldcast.models.gaps.pieces import pieces
-
 MAX_RHO = 1 - 1e-6  # upper limit of rho: at 1 the mean would be 0 / 0
 MIN_PAIRS = 10  # smallest number of pairs of values for a correlation
 # steps between segments, and to a missing neighbour: far enough that MAX_RHO^steps is 0
@@ -132,3 +130,24 @@ def lagged_correlation(
         sums += torch.stack([term.sum().double() for term in terms])
     squares = float(sums[0] * sums[1])
     return int(sums[3]), float(sums[2]) / squares**0.5 if squares > 0 else math.nan
+
+
+# Pieces of the cells of a record, so that temporary tables do not grow with it.
+
+
+MAX_TABLE_ENTRIES = 2**20  # largest number of entries of a temporary table
+
+
+def pieces(cells: int, width: int) -> list[slice]:
+    """Slices of the cells, whose tables of `width` values for each have at most `MAX_TABLE_ENTRIES` entries."""
+    step = max(1, MAX_TABLE_ENTRIES // max(width, 1))
+    return [slice(start, min(start + step, cells)) for start in range(0, cells, step)]
+
+
+def counts(observed: Bool[Tensor, "time cell"]) -> tuple[Int[Tensor, " time"], Int[Tensor, " cell"]]:
+    """Number of observed values at each time and in each cell, in pieces: a sum of a mask takes eight bytes a value."""
+    of_time, of_cell = (observed.new_zeros(size, dtype=torch.long) for size in observed.shape)
+    for cells in pieces(observed.shape[1], len(observed)):
+        of_time += observed[:, cells].sum(1)
+        of_cell[cells] = observed[:, cells].sum(0)
+    return of_time, of_cell

@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from fieldcast.models.gaps.pieces import counts, pieces
+from fieldcast.models.gaps.in_time import counts, pieces
 from fieldcast.models.random_streams import RandomStreams
 
 

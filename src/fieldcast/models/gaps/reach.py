@@ -17,8 +17,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from fieldcast.models.gaps.in_time import SEGMENT_SEPARATION, elapsed_steps, lagged_correlation
-from fieldcast.models.gaps.pieces import pieces
+from fieldcast.models.gaps.in_time import SEGMENT_SEPARATION, elapsed_steps, lagged_correlation, pieces
 
 MAX_CENTRES = 300  # largest number of cells whose correlations with all others are computed
 DISTANCE_BINS = 30  # number of logarithmic bins of distance

@@ -23,7 +23,7 @@ from torch import Tensor
 from fieldcast.models.gaps.expectation_maximisation import noise_variance, regression
 from fieldcast.models.gaps.low_rank_gaussian import LowRank, Moments
 from fieldcast.models.random_streams import RandomStreams
-from fieldcast.progress import Progress
+from fieldcast.runtime import Progress
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,12 +17,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from fieldcast.models.gaps.cells import deviations
 from fieldcast.models.gaps.error_variance import ErrorPredictors, ErrorVariances, error_variance
-from fieldcast.models.gaps.hidden import Hidden, join_selections
-from fieldcast.models.gaps.pieces import counts, pieces
+from fieldcast.models.gaps.hiding import Hidden, join_selections
+from fieldcast.models.gaps.in_time import counts, pieces
 from fieldcast.models.gaps.reach import present_variables, steps_to_observation
-from fieldcast.models.gaps.record import Filler, Filling, Record
+from fieldcast.models.gaps.record import Filler, Filling, Record, deviations
 from fieldcast.models.layers.crps import normal_crps
 
 MIN_OBSERVATIONS = 10  # observations of a cell, below which its spread is at least the climatological one

@@ -13,12 +13,11 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from fieldcast.models.core import Context, Solved
-from fieldcast.models.derived import Derived
-from fieldcast.models.gaussian import local_gain, robustness
+from fieldcast.models.core import Context, Derived, Solved
+from fieldcast.models.gaussian import robustness
 from fieldcast.models.gaussian.conditioning import (
     Conditioning,
     ObservedData,
@@ -29,7 +28,6 @@ from fieldcast.models.gaussian.conditioning import (
 from fieldcast.models.gaussian.covariance_terms import CovarianceTerm
 from fieldcast.models.gaussian.grid_points import GridPoints, ObservedPoints, observations
 from fieldcast.models.gaussian.kalman_gain import CheckedGain, Gain
-from fieldcast.models.gaussian.local_gain import LocalGain
 
 
 class Covariance(NamedTuple):
@@ -64,7 +62,7 @@ class BlockGaussian(Derived, Solved):
         covariance = self.covariance(block, fold)
         error = self._error(covariance, noise**2 / group.count, covariance.local[group.index])
         common = covariance.terms, group.index, error, covariance.like, len(covariance.like)
-        if len(group.index) > local_gain.MAX_GLOBAL_OBSERVATIONS:
+        if len(group.index) > MAX_GLOBAL_OBSERVATIONS:
             return LocalGain(*common, self.grid.points)
         return Gain(*common)
 
@@ -137,3 +135,116 @@ class BlockGaussian(Derived, Solved):
         """R, for an instrument's error variances and the local variances of the field."""
         nugget, floor = float(self.nugget), float(self.floor)
         return robustness.observation_error(instrument, local, nugget, floor, covariance.like.dtype)
+
+
+# The gain of more observations than one matrix can hold, patch by patch.
+#
+#     K_p y = C_po (C_oo + R)^-1 y
+#
+# gives the increments of patch p of the grid, with o the `NEARBY_OBSERVATIONS` observations nearest to the smallest
+# box
+# with sides along the axes that holds the patch: the boxes of Lorenc (1981), "A global three-dimensional multivariate
+# statistical interpolation scheme", Mon. Wea. Rev. 109, 701-721. The time grows linearly with the number of
+# observations,
+# and not with its cube as for a single matrix; only the matrices of one patch are in memory. Mean, members and spread
+# share the rows of K, so that draws are consistent with their spread.
+
+
+MAX_GLOBAL_OBSERVATIONS = 12000  # largest number of observed values in a single matrix: 1.2 GB
+# number of observed values in and around a patch that its increments are computed from
+NEARBY_OBSERVATIONS = 1000
+MAX_INSIDE_OBSERVATIONS = 150  # largest number of observed values in a patch
+
+
+class Patch(NamedTuple):
+    """Adjacent grid points, and the observations that their increments are computed from."""
+
+    points: Int[Tensor, " points"]  # indices of the points
+    inside: Int[Tensor, " inside"]  # observations at these points
+    nearby: Int[Tensor, " nearby"]  # the nearest observations, including those inside, in increasing order
+
+
+class LocalGain(CheckedGain):
+    """K for one mask with many observations.
+
+    Parameters
+    ----------
+    terms, index, variance, like, values
+        See `Gain`.
+    points
+        The points of the grid on the unit sphere; V variables at P points are V * P values, flattened.
+    """
+
+    def __init__(
+        self, terms: Sequence[CovarianceTerm], index: Int[Tensor, " observed"],
+        variance: Float[Tensor, " observed"], like: Tensor, values: int, points: Float[Tensor, "p 3"],
+    ):  # fmt: skip
+        self.terms, self.index, self.variance = terms, index, variance
+        self.like, self.values, self.point_count = like, values, len(points)
+        self.patches = list(patches(points, index % len(points)))
+
+    def __call__(
+        self, innovation: Float[Tensor, "r observed"], excess: Float[Tensor, " observed"] | None = None
+    ) -> Float[Tensor, "r values"]:
+        out = self.like.new_zeros(len(innovation), self.values)
+        first = torch.arange(0, self.values, self.point_count, device=self.index.device)[:, None]
+        for patch in self.patches:
+            o, p = self.index[patch.nearby], (first + patch.points).flatten()
+            growth = None if excess is None else excess[patch.nearby]
+            weights = self._gain(patch).weights(innovation[:, patch.nearby].double(), growth).to(out)
+            out[:, p] = sum(term.weight * (weights @ term.unweighted(o, p).to(out)) for term in self.terms)
+        return out
+
+    def excess(self, innovation: Float[Tensor, "rows observed"]) -> Float[Tensor, "rows observed"]:
+        excess = torch.zeros_like(innovation, dtype=torch.float64)
+        expected = self.variance + sum(term.variance_of(self.index) for term in self.terms)
+        beyond = (robustness.excess(innovation.double(), expected.double()) > 0).any(0)
+        for patch in self.patches:
+            if beyond[patch.inside].any():
+                column = torch.searchsorted(patch.nearby, patch.inside)
+                excess[:, patch.inside] = self._gain(patch).excess(innovation[:, patch.nearby])[:, column]
+        return excess
+
+    def _gain(self, patch: Patch) -> Gain:
+        """K for the observations of a patch."""
+        o = patch.nearby
+        return Gain(self.terms, self.index[o], self.variance[o], self.like, self.values)
+
+
+def patches(points: Float[Tensor, "p 3"], observed: Int[Tensor, " observed"]) -> Iterator[Patch]:
+    """Divide the points by bisection into patches of few points and at most `MAX_INSIDE_OBSERVATIONS` observations.
+
+    `observed` is the point of each observation.
+    """
+    points, observed, device = points.double().cpu(), observed.cpu(), points.device
+    count = torch.bincount(observed, minlength=len(points))
+    largest = max(1, 4 * MAX_INSIDE_OBSERVATIONS * len(points) // len(observed))
+    point_sets = list(bisect(points, torch.arange(len(points)), count, largest))
+    sizes = torch.tensor([len(indices) for indices in point_sets])
+    number = torch.repeat_interleave(torch.arange(len(point_sets)), sizes)
+    # patch of an observation
+    patch = torch.empty_like(number).scatter_(0, torch.cat(point_sets), number)[observed]
+    inside = patch.argsort(stable=True).split(torch.bincount(patch, minlength=len(point_sets)).tolist())
+    observed_points = points[observed]
+    for indices, within in zip(point_sets, inside, strict=True):
+        corners = points[indices].amin(0), points[indices].amax(0)
+        distance = (observed_points - observed_points.clamp(*corners)).norm(dim=1)
+        distance[within] = -1.0
+        nearest = min(max(NEARBY_OBSERVATIONS, len(within)), len(distance))
+        nearby = distance.topk(nearest, largest=False).indices.sort().values
+        yield Patch(indices.to(device), within.to(device), nearby.to(device))
+
+
+def bisect(
+    points: Float[Tensor, "p 3"], selected: Int[Tensor, " some"], observed: Int[Tensor, " p"], largest: int
+) -> Iterator[Int[Tensor, " part"]]:
+    """Halve some points across their widest extent until each part is small and has few observations."""
+    if len(selected) == 1 or (
+        len(selected) <= largest and int(observed[selected].sum()) <= MAX_INSIDE_OBSERVATIONS
+    ):
+        yield selected
+        return
+    extent = points[selected].amax(0) - points[selected].amin(0)
+    order = selected[points[selected, int(extent.argmax())].argsort(stable=True)]
+    for half in order.tensor_split(2):
+        yield from bisect(points, half, observed, largest)

@@ -14,11 +14,9 @@ from fieldcast.models.core import Context
 from fieldcast.models.gaussian import robustness
 from fieldcast.models.gaussian.covariance_terms import CovarianceTerm
 from fieldcast.models.gaussian.grid_points import GridPoints, ObservedPoints, observations
-from fieldcast.models.gaussian.kalman_gain import CheckedGain
-from fieldcast.models.gaussian.point_gain import Operator, PointGain
+from fieldcast.models.gaussian.kalman_gain import CheckedGain, Operator, PointGain
 from fieldcast.models.points import Points
-from fieldcast.models.random_streams import RandomStreams, seed_for
-from fieldcast.models.reserved_numbers import UPDATE_STREAM
+from fieldcast.models.random_streams import UPDATE_STREAM, RandomStreams, seed_for
 
 SPREAD_SEED = seed_for("spread")  # seed for the observation errors of a sample, shared by all data
 

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from fieldcast.argument_groups import by_field
+from fieldcast.arguments import by_field
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.checkpoint import model_digest, unpack
 from fieldcast.encoding.cycle_observations import require_cycle_observations, spin_up
@@ -15,8 +15,8 @@ from fieldcast.encoding.device import choose_devices
 from fieldcast.encoding.options import CycledAssimilation, Limits, Sparsification
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.fields.splits import select
-from fieldcast.inference.assimilate import Assimilator, assimilate
-from fieldcast.inference.forecast_from_analyses import scores_by_lead
+from fieldcast.inference.cycle.assimilate import Assimilator, assimilate
+from fieldcast.inference.forecasts.from_analyses import scores_by_lead
 from fieldcast.lineage import digest
 from fieldcast.models.replicas import replicate
 from fieldcast.pipelines.streams import earlier_output, empty_piece, is_complete, streamed

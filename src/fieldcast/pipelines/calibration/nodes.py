@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from fieldcast.argument_groups import by_field
+from fieldcast.arguments import by_field
 from fieldcast.encoding.options import CycledAssimilation, Sparsification
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.pipelines.streams import earlier_output, streamed

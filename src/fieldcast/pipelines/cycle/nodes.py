@@ -8,8 +8,8 @@ import xarray as xr
 
 from fieldcast.encoding.options import Limits
 from fieldcast.fields.opening import read_file
-from fieldcast.inference.cycle import RecordCycle
-from fieldcast.inference.cycle_quality import as_text
+from fieldcast.inference.cycle.quality import as_text
+from fieldcast.inference.cycle.record_cycle import RecordCycle
 from fieldcast.inference.file_options import RecordCycleOptions
 from fieldcast.inference.loading import trained_model
 from fieldcast.models.capabilities import CyclesAlone

@@ -5,7 +5,7 @@ from typing import get_type_hints
 
 from kedro.pipeline import Pipeline
 
-from fieldcast.argument_groups import bind_arguments
+from fieldcast.arguments import bind_arguments
 from fieldcast.deferred import Module
 from fieldcast.experiments import Experiment
 from fieldcast.pipelines.parameters import experiment_types

@@ -11,11 +11,11 @@ from fieldcast.encoding.options import Limits
 from fieldcast.fields.options import Ingestion
 from fieldcast.fields.sources import open_layout
 from fieldcast.figures.gaps import pictures
-from fieldcast.figures.outline import outline
-from fieldcast.figures.png import png
+from fieldcast.figures.sheet import outline
+from fieldcast.figures.style import png
 from fieldcast.inference.file_options import Fill, Gaps
-from fieldcast.inference.fill_gaps import TrustLimits, fill
-from fieldcast.inference.gap_trials import Comparison, methods_in
+from fieldcast.inference.gaps.filling import TrustLimits, fill
+from fieldcast.inference.gaps.trials import Comparison, methods_in
 from fieldcast.inference.user_layout import to_model_names
 from fieldcast.models.gaps.fillers import FILLERS
 from fieldcast.models.gaps.record import Filler

@@ -4,12 +4,12 @@ import pandas as pd
 import xarray as xr
 
 from fieldcast.fields.opening import read_file
-from fieldcast.figures.outline import outline
-from fieldcast.figures.png import png
+from fieldcast.figures.sheet import outline
 from fieldcast.figures.stations import station_maps
+from fieldcast.figures.style import png
 from fieldcast.geometry import edges
 from fieldcast.inference.file_options import Gridding
-from fieldcast.inference.grid_stations import grid_and_score
+from fieldcast.inference.stations.gridding import grid_and_score
 
 
 def grid_stations(

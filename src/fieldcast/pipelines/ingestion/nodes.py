@@ -9,11 +9,11 @@ import xarray as xr
 
 from fieldcast.errors import InputError
 from fieldcast.fields import climatology as climatologies
-from fieldcast.fields import images, ingestion_sources
+from fieldcast.fields import images, ingest
 from fieldcast.fields import normalisation as normalisations
 from fieldcast.fields.contracts import fits_digest
 from fieldcast.fields.options import Ingestion
-from fieldcast.fields.planet import reference
+from fieldcast.fields.planet import weather
 from fieldcast.fields.splits import SplitRanges, make, select
 from fieldcast.kinds import are_images
 from fieldcast.lineage import matches
@@ -36,7 +36,7 @@ def make_fields(
     """
     lineage = ingestion.lineage()
     stored, quality, states = (earlier.get(name) for name in ("fields", "quality", "planet_states"))
-    planet, unchanged = ingestion.source == ingestion_sources.PLANET, has_lineage(stored, lineage)
+    planet, unchanged = ingestion.source == ingest.PLANET, has_lineage(stored, lineage)
     if planet and stored is not None and not unchanged:
         _refuse_replacement(stored)
     if states is None or not has_lineage(states, lineage):
@@ -55,7 +55,7 @@ def make_fields(
             "The stored fields (%s) were made with other options or files, and are replaced when new ones are ready.",
             stored.attrs["source"],
         )
-    fields, quality, states = ingestion_sources.from_source(ingestion)
+    fields, quality, states = ingest.from_source(ingestion)
     if planet:
         _warn_of_another_planet(ingestion, fields, states)
     return fields.assign_attrs(lineage=lineage), quality, states.assign_attrs(lineage=lineage)
@@ -68,7 +68,7 @@ def has_lineage(stored: xr.Dataset | None, lineage: str) -> bool:
 
 def _refuse_replacement(stored: xr.Dataset) -> None:
     """Raise InputError if the stored fields are not a simulated planet's."""
-    if not stored.attrs["source"].startswith(ingestion_sources.SIMULATED):
+    if not stored.attrs["source"].startswith(ingest.SIMULATED):
         raise InputError(
             f"ingestion: the data root holds fields of another source ({stored.attrs['source']}), and this run would "
             "replace them with the simulated planet: add the --env and the ingestion parameters that they were made "
@@ -79,7 +79,7 @@ def _refuse_replacement(stored: xr.Dataset) -> None:
 def _warn_of_another_planet(ingestion: Ingestion, fields: xr.Dataset, states: xr.Dataset) -> None:
     """Log a warning if scores of this planet cannot be compared with the documented ones."""
     digests = {"states": states.attrs.get("digest"), "fields": fields.attrs["digest"]}
-    sentence = reference.difference(ingestion.planet, ingestion.seed, digests)
+    sentence = weather.difference(ingestion.planet, ingestion.seed, digests)
     if sentence:
         LOG.warning(sentence)
 

@@ -10,7 +10,7 @@ from fieldcast.encoding.initial_times import select_initial_times
 from fieldcast.encoding.options import Limits, Rollout
 from fieldcast.fields.planet.perfect import lineage_of, perfect_model
 from fieldcast.fields.splits import SplitRanges
-from fieldcast.initial_times import InitialTimes
+from fieldcast.kinds import InitialTimes
 from fieldcast.lineage import matches
 
 LOG = logging.getLogger(__name__)

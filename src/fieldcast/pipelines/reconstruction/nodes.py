@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from fieldcast.argument_groups import by_field
+from fieldcast.arguments import by_field
 from fieldcast.encoding.checkpoint import model_digest
 from fieldcast.encoding.observations import require_observations
 from fieldcast.encoding.options import Sparsification

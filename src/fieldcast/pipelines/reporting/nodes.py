@@ -7,9 +7,9 @@ import pandas as pd
 import xarray as xr
 from pydantic_core import to_jsonable_python
 
-from fieldcast import provenance
+from fieldcast import lineage
 from fieldcast.fields.splits import SplitRanges
-from fieldcast.figures.png import Picture
+from fieldcast.figures.style import Picture
 from fieldcast.pipelines.names import RESULTS_OF
 from fieldcast.report import describe, report
 from fieldcast.report import studies as read_studies
@@ -101,9 +101,9 @@ def write_page(
 
     Figures come as they are stored, {name: function that reads a PNG file}.
     """
-    code = provenance.code()
+    code = lineage.code()
     about_run = {
-        "Created": provenance.now(),
+        "Created": lineage.now(),
         "Commit": code["commit"],
         "Seed": parameters["seed"],
         "Versions": code["versions"],

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from kedro.pipeline import Pipeline
 
-from fieldcast.argument_groups import bind_arguments
+from fieldcast.arguments import bind_arguments
 from fieldcast.deferred import Module
 from fieldcast.experiments import Experiment
 from fieldcast.pipelines.names import RESULTS_OF, task_dataset

@@ -7,17 +7,17 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from fieldcast.argument_groups import by_field
+from fieldcast.arguments import by_field
 from fieldcast.encoding.checkpoint import model_digest
 from fieldcast.encoding.initial_times import require_initial_times
 from fieldcast.encoding.options import Limits, Rollout
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.fields.splits import SplitRanges
-from fieldcast.inference import external_forecasts
-from fieldcast.inference.ensemble_forecast import EnsembleForecaster, forecast
-from fieldcast.inference.long_rollout import long_rollout
+from fieldcast.inference.forecasts import external
+from fieldcast.inference.forecasts.ensemble import EnsembleForecaster, forecast
+from fieldcast.inference.forecasts.long_rollout import long_rollout
 from fieldcast.inference.options import Drawing, File
-from fieldcast.initial_times import InitialTimes
+from fieldcast.kinds import InitialTimes
 from fieldcast.lineage import require
 from fieldcast.pipelines.streams import earlier_output, empty_piece, is_complete, streamed
 from fieldcast.tasks.forecast import Forecasting
@@ -95,9 +95,9 @@ def import_forecasts(
             "recreate them with `kedro run --pipelines initial_times`",
         )
     attributes = {
-        "model": external_forecasts.forecast_source(model, rollout),
+        "model": external.forecast_source(model, rollout),
         "members": initial_times["members"],
         "seed": seed,
     }
-    for piece in external_forecasts.import_forecasts(model, perfect_model, initial_times, fields):
+    for piece in external.import_forecasts(model, perfect_model, initial_times, fields):
         yield piece.assign_attrs(attributes), b""

@@ -8,13 +8,13 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from fieldcast.argument_groups import by_field
+from fieldcast.arguments import by_field
 from fieldcast.encoding.checkpoint import Checkpoint, model_digest
 from fieldcast.fields.prepared import PreparedData
-from fieldcast.inference import latent_space
-from fieldcast.inference.likelihood import density_table, examine, split_of
 from fieldcast.inference.options import Sampling, StateOptions
-from fieldcast.inference.sample import draw_states, physical_states
+from fieldcast.inference.samples import latent_space
+from fieldcast.inference.samples.likelihood import density_table, examine, split_of
+from fieldcast.inference.samples.sets import draw_states, physical_states
 from fieldcast.pipelines.streams import is_complete
 from fieldcast.tasks.sample import StateSampling
 from fieldcast.training.stored_model import StoredModel

@@ -2,9 +2,8 @@
 
 import pandas as pd
 
-from fieldcast.inference.multi_seed import refuse_other_runs
+from fieldcast.inference.multi_seed import leaderboards, over_seeds, refuse_other_runs
 from fieldcast.inference.options import Seeds
-from fieldcast.scores.multi_seed import leaderboards, over_seeds
 from fieldcast.tasks import TASKS
 
 

@@ -9,14 +9,14 @@ import xarray as xr
 
 from fieldcast.encoding.options import Limits
 from fieldcast.errors import InputError
-from fieldcast.figures.outline import outline
-from fieldcast.figures.png import png
+from fieldcast.figures.sheet import outline
 from fieldcast.figures.stations import station_maps
+from fieldcast.figures.style import png
 from fieldcast.geometry import edges
 from fieldcast.inference.file_options import Fill
-from fieldcast.inference.left_out_stations import FOLDS, as_text, largest_biases, scores_at_left_out
 from fieldcast.inference.loading import trained_model, with_same_data
 from fieldcast.inference.options import Evaluation
+from fieldcast.inference.stations.left_out import FOLDS, as_text, largest_biases, scores_at_left_out
 
 LOG = logging.getLogger(__name__)
 

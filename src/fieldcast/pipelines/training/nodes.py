@@ -5,10 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from fieldcast.argument_groups import by_field
+from fieldcast.arguments import by_field
 from fieldcast.errors import InputError
 from fieldcast.fields.prepared import PreparedData
-from fieldcast.figures.png import png
+from fieldcast.figures.style import png
 from fieldcast.figures.training import loss_curve
 from fieldcast.pipelines.streams import earlier_output, streamed
 from fieldcast.tasks import Task

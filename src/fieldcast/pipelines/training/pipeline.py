@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Pipeline
 
-from fieldcast.argument_groups import bind_arguments, collect_argument
+from fieldcast.arguments import bind_arguments, collect_argument
 from fieldcast.deferred import Module
 from fieldcast.experiments import Experiment
 from fieldcast.pipelines.names import PREPARED, pooled_roles

@@ -1,0 +1,240 @@
+"""A cycle over a user's record: at each time a forecast from the last analysis is updated by the observations."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Bool
+from torch import Tensor
+
+from fieldcast import arguments, calendars, runtime
+from fieldcast.calendars import TimeStep
+from fieldcast.encoding.anomalies import FieldCodec
+from fieldcast.errors import InputError
+from fieldcast.fields import conventions
+from fieldcast.inference.compatibility import STEP_TOLERANCE, match_model
+from fieldcast.inference.cycle.assimilate import pack_state, resume_state
+from fieldcast.inference.cycle.models import CycleModels, Estimates
+from fieldcast.inference.cycle.quality import quality_of_step, with_quality
+from fieldcast.inference.cycle.withheld import distances_km, withheld_cells
+from fieldcast.inference.forecasts.ensemble import with_moments
+from fieldcast.inference.reconstruct import context_of
+from fieldcast.inference.result_attributes import with_attributes
+from fieldcast.inference.trained_model import TrainedModel
+from fieldcast.inference.user_layout import restore_layout
+from fieldcast.lineage import Lineage, digest
+from fieldcast.models.core import Context
+
+PIECE_BYTES = 16 * 2**20  # largest number of bytes of the times that are stored together
+PIECE_TIMES = 32  # largest number of these times, after which an interrupted cycle can resume
+
+
+LOG = logging.getLogger(__name__)
+
+
+@runtime.reports_out_of_memory
+def cycle(
+    forecaster: TrainedModel | None,
+    updater: TrainedModel,
+    observations: xr.Dataset | xr.DataArray,
+    members: int = 20,
+    seed: int = 0,
+    noise: float = 0.1,
+    withheld: float = 0.1,
+    where: str = "the record",
+) -> xr.Dataset:
+    """Analyses of successive times: members of p(x_t | y_1 .. y_t), with their mean and spread.
+
+    Each variable v becomes v (time, member, ...), v_mean and v_spread, in the units of the record. Scores at withheld
+    observations are v_crps, v_rmse and v_coverage90 (state), where `state` is the climatology (with a filter of
+    `assimilate` the anomalies of its initial members, at every time), the background, the analysis and, with optimal
+    interpolation as the updater, the interpolation of each time by itself. Statistics of the innovations are
+    v_chi_squared and v_suspect_share (time), and v_observation_error. All times count, also the first ones after the
+    cold start from climatological members: see `CycleModels.start`.
+
+    Parameters
+    ----------
+    forecaster
+        A model of `forecast`; None for a Kalman filter, which makes its own forecasts.
+    updater
+        A filter of `assimilate`; or optimal interpolation, around the mean of the forecasts. Errors of forecasts from
+        its analyses of training states give the covariance of the background (`assimilation.background_errors`).
+    observations
+        Fields with NaN where nothing was observed, at successive times one step of the forecast apart.
+    members
+        Size of the ensemble, at least 2.
+    seed
+        Seed of the draws and of the withheld blocks.
+    noise
+        Standard deviation of the observation error, in anomaly standard deviations.
+    withheld
+        Share of observations that are never assimilated, in whole blocks of neighbouring cells.
+    where
+        Name of the record in messages.
+
+    Raises
+    ------
+    InputError
+        If the models do not fit each other, a cycle or the grid of the record, if there are fewer than two times or
+        they are not one step apart, or if nothing was observed.
+    """
+    run = RecordCycle.of(forecaster, updater, observations, members, seed, noise, withheld, where)
+    return run.result(xr.concat([piece for piece, _ in run.pieces()], "time"))
+
+
+@dataclass(frozen=True, eq=False)
+class RecordCycle:
+    """A cycle over a user's record, step by step, so that it can be stored and resumed after an interruption.
+
+    Parameters
+    ----------
+    models
+        Forecaster and filter.
+    dataset
+        The record, in its own layout.
+    times
+        Times of the record.
+    codec
+        Codec in the units of the record.
+    c
+        All observations.
+    withheld
+        Cells whose observations are withheld.
+    options
+        Members, noise, withheld share and seed.
+    names
+        Names of the models.
+    """
+
+    models: CycleModels
+    dataset: xr.Dataset
+    times: xr.DataArray
+    codec: FieldCodec
+    c: Context
+    withheld: Bool[Tensor, "y x"]
+    options: dict[str, Any]
+    names: str
+
+    @classmethod
+    def of(
+        cls, forecaster: TrainedModel | None, updater: TrainedModel, observations: xr.Dataset | xr.DataArray,
+        members: int, seed: int, noise: float, withheld: float, where: str,
+    ) -> RecordCycle:  # fmt: skip
+        """Check the arguments of `cycle`, and prepare it.
+
+        Raises
+        ------
+        InputError
+            For an argument of a wrong type or range, models that do not fit the record, or a record without
+            observations.
+        """
+        members, seed = arguments.whole_number(members, "members", 2), arguments.seed_number(seed)
+        noise = arguments.real_number(noise, "noise")
+        withheld = arguments.real_number(withheld, "withheld", below=1.0)
+        for name, model in (("updater", updater), ("forecaster", forecaster)):
+            if not isinstance(model, TrainedModel) and not (model is None and name == "forecaster"):
+                raise InputError(
+                    f"{name} {arguments.as_given(model)}: give a model that fieldcast.fit or fieldcast.load returns."
+                )
+        models = CycleModels.of(forecaster, updater)
+        dataset, space = conventions.as_dataset(observations, where), updater.checkpoint.model.space
+        data, codec = match_model(dataset, updater.checkpoint.field_codec, where)
+        check_times(data["time"], space.time_step, where)
+        c = context_of(data, codec, space, noise)
+        _, mask = c.observations()
+        if not mask.any():
+            raise InputError(f"{where} holds no observation: give values where there are any, NaN elsewhere.")
+        options = {"members": members, "noise": noise, "withheld": withheld, "seed": seed}
+        without_forecast = models.assimilator.forecaster is None  # a Kalman filter leaves the forecaster out
+        trained = [updater] if without_forecast or forecaster is None else [updater, forecaster]
+        names = " and ".join(model.name for model in trained)
+        cells = withheld_cells(mask, withheld, space, seed)
+        return cls(models, dataset, data["time"], codec, c, cells, options, names)
+
+    @cached_property
+    def sources(self) -> Lineage:
+        """Lineage of the analyses: digest of the observations, the models with their digests, and the options."""
+        observed = [array.cpu().numpy() for array in self.c.observations()]
+        return {
+            "observations": digest(observed, calendars.iso(self.times)),
+            "models": self.names,
+            **self.options,
+        }
+
+    def pieces(
+        self, earlier: bytes | None = None, on_disk: int = 0, length: int | None = None
+    ) -> Iterator[tuple[xr.Dataset, bytes]]:
+        """Yield pieces of the analyses (time, member, latitude, longitude), with quality, and the state after each.
+
+        Parameters
+        ----------
+        earlier
+            State of an interrupted cycle.
+        on_disk
+            Number of its stored pieces: one more than in the state if it was interrupted between the two saves.
+        length
+            Number of times in a piece; by default as many as `PIECE_BYTES` hold, at most `PIECE_TIMES`.
+        """
+        c, members, seed = self.c, self.options["members"], self.options["seed"]
+        bytes_of_time = 4 * members * self.withheld.numel() * len(self.codec.variables)
+        length = length or min(PIECE_TIMES, max(1, PIECE_BYTES // bytes_of_time))
+        state, header = resume_state(earlier, self.sources, self.withheld.device)
+        done = header.get("number", 0) if state is not None else 0
+        if not done <= on_disk <= done + 1:
+            state, done = None, 0
+        if done:
+            LOG.info("Resuming after %d of %d times.", done * length, c.count)
+        observed, mask = c.observations()
+        observed, mask = observed * ~self.withheld, mask & ~self.withheld
+        assimilated = Context(c.count, observed=observed, mask=mask, day=c.day, noise=self.options["noise"])
+        steps = self.models.run(assimilated, members, seed, state, done * length)
+        firsts = range(0, c.count, length)
+        for number, first in list(enumerate(firsts))[done:]:
+            analyses = []
+            for index in range(first, min(first + length, c.count)):
+                estimates, next_state = next(steps)
+                analyses.append(self.step(index, estimates))
+            piece = xr.concat(analyses, "time").assign_attrs(self.sources, piece=number, pieces=len(firsts))
+            yield piece, pack_state(next_state, number + 1, 0.0, self.sources)
+
+    def step(self, index: int, estimates: Estimates) -> xr.Dataset:
+        """The analysis at one time, in the units of the record, with its quality."""
+        c, options = self.c, self.options
+        observed, mask = c.observations()
+        exists = self.models.assimilator.filter.space.exists.cpu()
+        x = estimates["analysis"].float().cpu().masked_fill(~exists, torch.nan)
+        y = torch.where(mask[index], observed[index], torch.nan)
+        quality = quality_of_step(y, self.withheld, estimates, options["noise"], options["seed"], index)
+        return self.codec.decode(x, self.times[[index]]).merge(quality)
+
+    def result(self, steps: xr.Dataset) -> xr.Dataset:
+        """The analyses in the layout of the record; the data set `steps` of all times may be lazy."""
+        fields = with_moments(steps[list(self.codec.variables)].drop_attrs(deep=False), self.codec)
+        result = restore_layout(self.dataset, fields, self.codec)
+        result = with_attributes(result, self.dataset.attrs, "Analysis", self.names, self.options)
+        distances = distances_km(
+            self.c.observations()[1], self.withheld, self.models.assimilator.filter.space
+        )
+        return with_quality(result, steps, self.dataset, self.codec, self.options["noise"], distances)
+
+
+def check_times(times: xr.DataArray, step: TimeStep, where: str) -> None:
+    """Raise an InputError unless there are at least two times, each one step after the last."""
+    if times.size < 2:
+        raise InputError(
+            f"{where} has {times.size} time, and a cycle needs two or more: give successive ones."
+        )
+    off = np.abs(step.counts(times) - 1) * step.hours > STEP_TOLERANCE
+    if off.any():
+        before, after = calendars.iso(times)[off.argmax() :][:2]
+        raise InputError(
+            f"{where} goes from {before} to {after}, and the models step by {step}: give every time at that step, in "
+            "order, with NaN where nothing was observed."
+        )

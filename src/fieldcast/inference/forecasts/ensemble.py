@@ -1,0 +1,284 @@
+"""Ensemble forecasts from the stored initial times, lead by lead.
+
+The draws of a step are saved with the state that the next one starts from, so an interrupted rollout resumes at the
+last complete lead and gives the same numbers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
+
+from fieldcast import calendars
+from fieldcast.encoding import checkpoint
+from fieldcast.encoding.anomalies import FieldCodec
+from fieldcast.encoding.tensor_file import pack_bytes, unpack_state
+from fieldcast.errors import InputError
+from fieldcast.kinds import InitialTimes
+from fieldcast.lineage import Lineage, matches
+from fieldcast.models.core import Context, Model
+from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.replicas import draw
+from fieldcast.models.space import Space
+from fieldcast.runtime import Progress
+
+MEMBERS_AT_ONCE = 80  # members of all starts in one batch on a CPU: more take memory and are no faster
+MEMBERS_AT_ONCE_GPU = 640  # members of all starts in one batch on each GPU: 64 starts with 10 members each
+START = {"standard_name": "forecast_reference_time"}  # attributes of the initial time
+Values = Float[Tensor, "start members variable y x"]
+
+
+class EnsembleState(NamedTuple):
+    """States after one step of a rollout, and the contexts of the next step, one for each piece of the starts."""
+
+    number: int  # number of the step, from 1
+    x: Values
+    contexts: list[Context]
+
+
+class EnsembleForecaster:
+    """A model with its initial times; the draws do not depend on how many of them form a batch.
+
+    Parameters
+    ----------
+    model
+        The model of the next state.
+    codec
+        Codec between fields and the tensors of the model.
+    fields
+        Fields in physical units, with the last states before each start.
+    initial_times
+        Initial times: the times of the last states that forecasts start from, ISO 8601.
+    members
+        Requested number of members; a deterministic model has one.
+    seed
+        Seed of the draws.
+    feedback
+        State from which the next step starts: the "members", or their "mean".
+    """
+
+    def __init__(
+        self, model: Model, codec: FieldCodec, fields: xr.Dataset, initial_times: list[str], members: int, seed: int,
+        feedback: Feedback = "members",
+    ):  # fmt: skip
+        self.model, self.codec, self.seed, self.feedback = model, codec, seed, feedback
+        self.requested, self.members = members, 1 if model.deterministic else members
+        self.positions = calendars.positions(fields["time"], initial_times)
+        self.times = fields["time"].values[self.positions]
+        on_cpu = model.space.area.device.type == "cpu"
+        at_once = (MEMBERS_AT_ONCE if on_cpu else MEMBERS_AT_ONCE_GPU) * (1 + len(model.replicas))
+        size = max(1, at_once // self.members)
+        self.pieces = list(torch.arange(len(initial_times)).split(size))
+        context = context_at(fields, self.positions, codec, model.space, model.history)
+        self.contexts = [context[piece].repeat(self.members) for piece in self.pieces]
+
+    def run(
+        self, steps: int, first: int = 1, contexts: list[Context] | None = None
+    ) -> Iterator[EnsembleState]:
+        """Yield the steps `first` to `steps`; `contexts` are those that step `first` - 1 returned."""
+        device = self.model.space.area.device
+        runs = [
+            rollout(
+                self.model, context, RandomStreams(self.seed, piece.to(device), self.members), steps - first + 1,
+                self.feedback, first,
+            )
+            for piece, context in zip(self.pieces, contexts or self.contexts, strict=True)
+        ]  # fmt: skip
+        numbers = range(first, steps + 1)
+        progress = Progress(numbers, unit="step", initial=first - 1, total=steps)
+        for number in progress:
+            with torch.no_grad():
+                states = [next(run) for run in runs]
+            yield EnsembleState(number, torch.cat([x for x, _ in states]), [context for _, context in states])
+
+    def lineage(self, model_digest: str, initial_times: InitialTimes) -> dict[str, Any]:
+        """Everything that a rollout depends on; stored with its forecasts and with its resumable state."""
+        return {
+            "model": model_digest, "starts": initial_times["digest"], "members": self.requested, "seed": self.seed,
+            "feedback": self.feedback,
+        }  # fmt: skip
+
+    def valid(self, number: int) -> np.ndarray:
+        """The valid times of a step."""
+        return self.model.space.time_step.after(self.times, number)
+
+    def resume(self, earlier: bytes | None, sources: Lineage) -> tuple[int, list[Context], dict[str, Any]]:
+        """Next step, its contexts and the header of a saved state; the first step if there is none of this lineage."""
+        tensors, header = unpack_state(earlier, "The state of the rollout")
+        if not matches(header.get("lineage", {}), sources):
+            return 1, self.contexts, {}
+        contexts = [Context(context.count) for context in self.contexts]
+        for name in ("past", "day"):
+            if f"{name}.0" in tensors:  # another device may have split the starts differently
+                pieces = [
+                    tensors[f"{name}.{i}"] for i in range(sum(key.startswith(f"{name}.") for key in tensors))
+                ]
+                values = torch.cat(pieces).to(self.model.space.area.device)
+                split = values.split([context.count for context in contexts])
+                contexts = [replace(c, **{name: x}) for c, x in zip(contexts, split, strict=True)]
+        return header["number"] + 1, contexts, header
+
+    def state(
+        self,
+        ensemble: EnsembleState,
+        sources: Lineage,
+        extra: Mapping[str, Tensor] | None = None,
+        **numbers: Any,
+    ) -> bytes:
+        """The state from which an interrupted rollout resumes, as bytes, with extra tensors and numbers."""
+        tensors = dict(extra or {})
+        for i, context in enumerate(ensemble.contexts):
+            if context.past is not None:
+                tensors[f"past.{i}"] = context.past
+            assert context.day is not None  # `context_at` sets it
+            tensors[f"day.{i}"] = context.day
+        return pack_bytes(tensors, {**numbers, "number": ensemble.number, "lineage": sources})
+
+
+def context_at(
+    fields: xr.Dataset, positions: np.ndarray, codec: FieldCodec, space: Space, history: int
+) -> Context:
+    """The last `history` states up to some positions in time, and the day of the next one.
+
+    Raises
+    ------
+    InputError
+        If there is a gap between these states.
+    """
+    before = positions[:, None] + np.arange(1 - history, 1)
+    past = None
+    if history:
+        segment = fields["segment"].values if "segment" in fields else np.zeros(fields.sizes["time"])
+        broken = (before[:, 0] < 0) | (segment[before[:, 0]] != segment[positions])
+        if broken.any():
+            raise InputError(
+                f"the model needs the last {history} states, which do not lie without a gap before "
+                f"{calendars.iso(fields['time'])[positions[broken.argmax()]]}: set model.history lower."
+            )
+        states = codec.encode(fields.isel(time=before.ravel()))
+        past = torch.nan_to_num(states).unflatten(0, before.shape).to(space.area.device)
+    next_times = space.time_step.after(fields["time"].values[positions])
+    return Context(len(positions), past=past, day=codec.days(next_times).to(space.area.device))
+
+
+class ForecastLead(NamedTuple):
+    """One lead, the state that the rollout resumes from after it, and the milliseconds of one draw."""
+
+    forecasts: xr.Dataset
+    state: bytes
+    sample_ms: float
+
+
+def forecast(
+    forecaster: EnsembleForecaster,
+    initial_times: InitialTimes,
+    earlier: bytes | None,
+    model_digest: str,
+    on_disk: int = 0,
+) -> Iterator[ForecastLead]:
+    """Forecasts from the scored initial times, in physical units, lead by lead, with their lineage.
+
+    `model_digest` (see `checkpoint`) identifies the model. `earlier` is the state of an interrupted rollout, and
+    `on_disk` the number of its stored leads: one more than in the state if the interruption fell between the two saves.
+    """
+    leads, sources = initial_times["leads"], forecaster.lineage(model_digest, initial_times)
+    first, contexts, header = forecaster.resume(earlier, sources)
+    if not first - 1 <= on_disk <= first or first > leads:
+        first, contexts, header = 1, forecaster.contexts, {}
+    spent, begin = float(header.get("spent", 0.0)), time.perf_counter()
+    for ensemble in forecaster.run(leads, first, contexts):
+        checkpoint.wait(ensemble.x.device)
+        spent += time.perf_counter() - begin
+        draws = len(forecaster.times) * forecaster.members * ensemble.number
+        piece = lead_dataset(forecaster, ensemble)
+        piece.attrs = {**sources, "piece": ensemble.number - 1, "pieces": leads}
+        state = forecaster.state(ensemble, sources, spent=spent)
+        yield ForecastLead(piece, state, 1000 * spent / draws)
+        begin = time.perf_counter()
+
+
+def lead_dataset(forecaster: EnsembleForecaster, ensemble: EnsembleState) -> xr.Dataset:
+    """One lead in physical units (lead, start, member, latitude, longitude); cells that do not exist are NaN."""
+    model, codec = forecaster.model, forecaster.codec
+    x = ensemble.x.float().cpu().masked_fill(~model.space.exists.cpu(), torch.nan)
+    valid = xr.DataArray(forecaster.valid(ensemble.number), dims="time")
+    piece = codec.decode(x, valid).rename(time="start").expand_dims("lead")
+    lead, attrs = model.space.time_step.lead
+    return piece.assign_coords(
+        start=("start", forecaster.times, START), lead=("lead", [ensemble.number * lead], attrs)
+    )
+
+
+# Rollout: repeated steps of a model, each from the draws of the last one.
+#
+# The members of all starts form one batch. The noise of a member is a function of (seed, start, member, step),
+# whatever
+# else is in the batch, so a rollout may be cut into pieces of starts, or resume at any step, without changing a
+# number.
+
+
+Feedback = Literal["members", "mean"]
+
+
+def rollout(
+    model: Model,
+    context: Context,
+    draws: RandomStreams,
+    steps: int,
+    feedback: Feedback = "members",
+    first: int = 1,
+) -> Iterator[tuple[Float[Tensor, "batch members variable y x"], Context]]:
+    """Yield the states of steps first .. first + steps - 1, each with the context that the next step starts from.
+
+    Parameters
+    ----------
+    model
+        The model of the next state.
+    context
+        Context of all members of all starts, with the members of a start next to each other (`Context.repeat`); its day
+        is the day of the first state.
+    draws
+        Random streams with a datum for each start and the number of members.
+    steps
+        Number of steps. Nothing is kept: memory does not grow with it.
+    feedback
+        State from which the next step starts: the "members", or the "mean" over the members of each start.
+    first
+        Number of the first step, from 1.
+    """
+    for number in range(first, first + steps):
+        of_lead = draws.at_lead(number)
+        noise = of_lead.per_row()
+        x = draw(model, context, noise)[:, 0].unflatten(0, (len(draws.datum), draws.members))
+        fed_back = x if feedback == "members" else x.mean(dim=1, keepdim=True).expand_as(x)
+        context = context.advance(fed_back.flatten(0, 1), model.space.step_years)
+        yield model.calibrated(x, of_lead), context
+
+
+# Mean and spread of the members of a result.
+
+
+def with_moments(filled: xr.Dataset, codec: FieldCodec) -> xr.Dataset:
+    """The members with their mean and spread; a single member has no spread."""
+    result = filled.copy()
+    for v in codec.variables:
+        name = codec.attrs[v].get("long_name", v)
+        members = filled[v].astype(np.float64)  # in single precision, rounding gives equal members a spread
+        moments = {"mean": members.mean("member")}
+        if filled.sizes["member"] > 1:
+            moments["spread"] = members.std("member", ddof=1)
+        for moment, values in moments.items():
+            units = codec.attrs[v].get("units", "1")
+            result[f"{v}_{moment}"] = values.astype(np.float32).assign_attrs(
+                units=units, long_name=f"{moment} of {name}"
+            )
+    result["member"].attrs = {"standard_name": "realization", "units": "1"}
+    return result

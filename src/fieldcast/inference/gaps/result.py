@@ -1,0 +1,132 @@
+"""A filled record as a data set in the layout of the user's data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Bool, Float, Int8
+from torch import Tensor
+
+from fieldcast import calendars
+from fieldcast.encoding.anomalies import FieldCodec
+from fieldcast.encoding.gappy_record import GappyRecord
+from fieldcast.fields import conventions
+from fieldcast.fields.conventions import MEANINGS, NEVER, OBSERVED
+from fieldcast.geometry import GRID
+from fieldcast.inference.user_layout import original_name, restore_layout
+from fieldcast.models.gaps.record import Filling
+
+MAX_SPREAD_SHARE = 0.9  # share of the climatological spread above which a value counts as extrapolated
+MAX_LENGTHS = 2.0  # distance to the nearest observation, in e-folding lengths, above which it does, too
+DIMS = ("time", *GRID)
+
+
+def as_fields(
+    fields: xr.Dataset, gappy: GappyRecord, filling: Filling,
+    flag: Int8[Tensor, "time column"], beyond_limits: Bool[Tensor, "time column"],
+) -> xr.Dataset:  # fmt: skip
+    """The result on the grid of the fields, NaN where it is beyond the limits; it takes the memory of the filling."""
+    codec, members = gappy.codec, filling.members.shape[1]
+    result = xr.Dataset(coords={name: fields[name].reset_coords(drop=True) for name in DIMS})
+    if members:
+        number = np.arange(members), {"standard_name": "realization", "units": "1"}
+        result = result.assign_coords(member=("member", *number))
+    for v, name in enumerate(codec.variables):
+        observed, beyond = fields[name].transpose(*DIMS).values, gappy.on_grid(beyond_limits, v, False)
+        mean = in_units(gappy, filling.mean[:, None], v, observed, beyond)[:, 0]
+        spread = gappy.on_grid(filling.spread, v)
+        spread *= codec.deviation[v]
+        np.copyto(spread, np.nan, where=beyond)
+        result[name] = DIMS, mean.copy(), dict(codec.attrs[name])
+        statistics = {"mean": mean, "spread": spread, "flag": gappy.on_grid(flag, v, NEVER)}
+        for part, values in statistics.items():
+            result[f"{name}_{part}"] = DIMS, values, dict(attributes(codec, name, part))
+        if members:
+            draws = in_units(gappy, filling.members, v, observed, beyond)
+            result[f"{name}_members"] = (
+                ("time", "member", *GRID),
+                draws,
+                dict(attributes(codec, name, "members")),
+            )
+    return result
+
+
+def in_units(
+    gappy: GappyRecord, x: Float[Tensor, "time member column"], v: int,
+    observed: Float[np.ndarray, "time y x"], beyond: Bool[np.ndarray, "time y x"],
+) -> Float[np.ndarray, "time member y x"]:  # fmt: skip
+    """Anomalies x of a variable as fields in its units, NaN where they are beyond the limits; may change x in place.
+
+    Observed values are taken as they are, not rounded by the standardisation.
+    """
+    values, codec = gappy.on_grid(x, v), gappy.codec
+    values *= codec.deviation[v]
+    values += codec.climatology[calendars.day_of_year(gappy.times) - 1, v][:, None]
+    np.copyto(values, np.nan, where=beyond[:, None])
+    np.copyto(values, observed[:, None], where=np.isfinite(observed)[:, None])
+    return values
+
+
+def attributes(codec: FieldCodec, variable: str, part: str) -> Iterator[tuple[str, Any]]:
+    """CF attributes of one part of the result."""
+    yield "long_name", f"{part} of {codec.attrs[variable].get('long_name', variable)}"
+    if part == "flag":
+        yield from flag_attributes().items()
+    else:
+        yield "units", codec.attrs[variable].get("units", "1")
+
+
+def flag_attributes() -> dict[str, Any]:
+    """Values and meanings of flags."""
+    return {"flag_values": np.arange(NEVER + 1, dtype=np.int8), "flag_meanings": MEANINGS}
+
+
+def in_layout_of(
+    dataset: xr.Dataset, fields: xr.Dataset, result: xr.Dataset, codec: FieldCodec
+) -> xr.Dataset:
+    """The result with names, order, precision and (bit for bit) the observed values of the data set.
+
+    Where ingestion changed the times or the grid of the data set, or joined its variables from levels or files, the
+    result has the names of the data set and the times, cells and values of the fields.
+    """
+    axes = conventions.axes(dataset)
+    alike = np.array_equal(dataset[axes["time"]].values, fields["time"].values)
+    alike &= all(dataset[axes[axis]].size == fields.sizes[axis] for axis in GRID)
+    if not alike or any(original_name(dataset, v) not in dataset for v in codec.variables):
+        return restore_layout(layout_of(dataset, fields, codec), result, codec)
+    result = restore_layout(dataset, result, codec)
+    for v in codec.variables:
+        name = original_name(dataset, v)
+        template = dataset[name]
+        if {*template.dims} == {*result[name].dims} and template.attrs.get("units") == codec.attrs[v].get(
+            "units"
+        ):
+            attrs, observed = result[name].attrs, result[f"{name}_flag"] == OBSERVED
+            result[name] = (
+                template.transpose(*result[name].dims).where(observed, result[name]).assign_attrs(attrs)
+            )
+    return result
+
+
+def layout_of(dataset: xr.Dataset, fields: xr.Dataset, codec: FieldCodec) -> xr.Dataset:
+    """The layout of a data set around the times and cells of the fields made from it; it holds no values."""
+    coords, dims = {}, {}
+    for axis, name in conventions.axes(dataset).items():
+        template = dataset[name]
+        dims[axis] = str(template.dims[0]) if template.ndim else name
+        unchanged = axis in GRID and template.size == fields.sizes[axis]
+        values = (template if unchanged else fields[axis]).values
+        attrs = {key: value for key, value in template.attrs.items() if key != "bounds"}
+        coords[name] = xr.Variable(dims[axis], values, attrs)
+    sizes = {dims[axis]: fields.sizes[axis] for axis in DIMS}
+    variables = {}
+    for v in codec.variables:
+        name = original_name(dataset, v)
+        template = dataset[name] if name in dataset else fields[v].rename(dims)
+        order = [str(dim) for dim in template.dims if dim in sizes]
+        empty = np.broadcast_to(np.float32(np.nan), [sizes[dim] for dim in order])
+        variables[name] = order, empty, template.attrs
+    return xr.Dataset(variables, coords, dataset.attrs)

@@ -1,0 +1,488 @@
+"""Fields of one variable from its stations alone: a climate, and anomalies kriged in space and time.
+
+    E x(p, t) = c(p, theta) + s(p) E z,
+    var x(p, t) = var c + s^2 (var z + var(log s) ((E z)^2 + var z)),
+
+with the climate c and s of the location (`station_climate`) and the anomaly z given the readings that are nearest in
+space and time (`models.gaps.local_kriging`; Chiles and Delfiner 2012, section 3.3). It is the distribution of the
+reading of a station there: the nugget of z, which holds instrument errors and local variability, is part of var z.
+The correlation of z maximises the likelihood of hidden stations, from which no reading is used.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, Int8
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from fieldcast.fields.climatology import HARMONICS, basis, shrunk_cycle
+from fieldcast.fields.conventions import EXTRAPOLATED, FILLED
+from fieldcast.fields.gauges import GaugeRecord
+from fieldcast.inference.gaps.result import MAX_LENGTHS, MAX_SPREAD_SHARE
+from fieldcast.models.gaps import local_kriging as kriging
+from fieldcast.models.gaps import reach
+from fieldcast.models.gaps.hiding import Hidden
+from fieldcast.models.gaps.in_time import SEGMENT_SEPARATION
+from fieldcast.models.gaps.local_kriging import fit_kriging
+from fieldcast.models.gaps.reach import e_folding_steps
+from fieldcast.models.gaps.record import deviations
+from fieldcast.models.random_streams import seed_for
+from fieldcast.models.space import evenly
+
+# Quantities of stations, such as their mean, kriged to other locations.
+#
+#     y_i = m + f(p_i) + g_i + e_i,    e_i ~ N(0, v_i),    f ~ GP(0, a rho(D / L)),    g_i ~ N(0, w),
+#
+# with points p on the unit sphere, their chord D, the Matern correlation rho of smoothness 3/2, the mean m of the
+# values, the nugget w (the variance of local effects g), and a given variance v_i of the error of each value
+# (Rasmussen
+# and Williams 2006, section 2.2; regression as in scikit-learn). a, L and w maximise the marginal likelihood. The
+# prediction at another location is the mean of f, and its variance includes w: a station there has a local effect,
+# too.
+
+
+MIN_STATIONS = 10  # number of stations below which f = 0
+MAX_FITTED = 400  # largest number of stations that a, L and w are fitted to
+MAX_CONDITIONED = 2000  # largest number of stations that predictions are conditioned on
+AMPLITUDE_RANGE, LENGTH_RANGE, NUGGET_RANGE = (
+    (1e-3, 1e3),
+    (1e-3, 10.0),
+    (1e-4, 2.0),
+)  # ranges of a, L and w in the fit
+JITTER = 1e-8  # added to the variances of the errors, which keeps the covariance invertible
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """Several quantities that share one kernel.
+
+    Parameters
+    ----------
+    centre, scale
+        Mean and standard deviation of the values, by which they are normalised.
+    regression
+        Regression of the normalised values; None with few stations or for values that are all equal.
+    values
+        Estimates of m + f + g at the stations, without the errors e.
+    """
+
+    centre: Float[np.ndarray, " output"]
+    scale: Float[np.ndarray, " output"]
+    regression: Any
+    values: Float[np.ndarray, "station output"]
+
+    @classmethod
+    def of(
+        cls, points: Float[np.ndarray, "station 3"], values: Float[np.ndarray, "station output"],
+        error: Float[np.ndarray, " station"] | None = None, kernel: Any = None,
+    ) -> Surface:  # fmt: skip
+        """Fit a surface to some values; `error` holds the variances of their errors, a given `kernel` is not fitted."""
+        centre, scale = values.mean(0), values.std(0, ddof=1)
+        if len(values) < MIN_STATIONS or not scale.any():
+            return cls(centre, scale * np.sqrt(1 + 1 / len(values)), None, values)
+        divisor = np.where(scale > 0, scale, 1.0)
+        y = (values - centre) / divisor
+        v = np.zeros(len(y)) if error is None else error / float(np.square(divisor).mean())
+        order = np.random.default_rng(0).permutation(len(y))
+        kernel = kernel or regression(None, points, y, v, order[:MAX_FITTED]).kernel_
+        stations = order[:MAX_CONDITIONED]
+        model = regression(kernel, points, y, v, stations)
+        surface = cls(centre, divisor, model, values)
+        return (
+            surface
+            if error is None
+            else cls(centre, divisor, model, surface.without_errors(points, v, stations))
+        )
+
+    @property
+    def kernel(self) -> Any:
+        """The kernel with its a, L and w; None without a regression."""
+        return None if self.regression is None else self.regression.kernel_
+
+    def at(
+        self, points: Float[np.ndarray, "location 3"]
+    ) -> tuple[Float[np.ndarray, "location output"], Float[np.ndarray, "location output"]]:
+        """The values predicted at other locations, and the variances of their errors."""
+        shape = len(points), len(self.centre)
+        if self.regression is None:
+            return np.broadcast_to(self.centre, shape).copy(), np.broadcast_to(self.scale**2, shape).copy()
+        mean, deviation = (
+            moment.reshape(shape) for moment in self.regression.predict(points, return_std=True)
+        )
+        return self.centre + self.scale * mean, (self.scale * deviation) ** 2
+
+    def without_errors(
+        self, points: Float[np.ndarray, "station 3"], v: Float[np.ndarray, " station"], stations: np.ndarray
+    ) -> Float[np.ndarray, "station output"]:
+        """E[f + g] at all stations for normalised variances v; y - v K^-1 y at those that the regression used."""
+        predicted, variance = self.at(points)
+        weight = v[:, None] / (v[:, None] + variance / self.scale**2)
+        values = self.values - weight * (self.values - predicted)
+        dual = self.regression.alpha_.reshape(len(stations), -1)
+        values[stations] = self.values[stations] - self.scale * v[stations, None] * dual
+        return values
+
+
+def regression(
+    kernel: Any, points: Float[np.ndarray, "station 3"], y: Float[np.ndarray, "station output"],
+    v: Float[np.ndarray, " station"], stations: np.ndarray,
+) -> Any:  # fmt: skip
+    """Fit the regression to some stations; without a kernel, its parameters maximise the marginal likelihood."""
+    from sklearn.exceptions import ConvergenceWarning  # slow to import
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+
+    first = ConstantKernel(1.0, AMPLITUDE_RANGE) * Matern(0.5, LENGTH_RANGE, nu=1.5) + WhiteKernel(
+        0.1, NUGGET_RANGE
+    )
+    options = {"alpha": v[stations] + JITTER, "optimizer": None if kernel else "fmin_l_bfgs_b"}
+    with warnings.catch_warnings():  # a parameter at the end of its range is no failure
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return GaussianProcessRegressor(kernel or first, **options).fit(points[stations], y[stations])
+
+
+# Climate of stations, and of other locations.
+#
+#     x_i(t) = c_i(theta) + s_i z_i(t),    c_i(theta) = sum_j b_j(theta) a_ij
+#
+# with the annual cycle c_i as mean and harmonics b of the phase theta of the year, the standard deviation s_i and
+# anomalies z_i of variance 1. With less than two years of readings the cycle is the mean. The harmonics of a station
+# are
+# those of its surroundings plus a correction by its own readings (`fields.climatology`: empirical Bayes). Its mean
+# over
+# n_i of T times differs from the mean over all times by an error of variance
+#
+#     v_i = s_i^2 (1 / n_i - 1 / T) (1 + 2 tau),
+#
+# where tau is the e-folding time of the correlation; the means of its surroundings correct it (`surfaces`). At other
+# locations the mean, the harmonics of each order and log s are kriged separately, as E-OBS kriges monthly means
+# before
+# anomalies (Haylock et al. 2008, section 4).
+
+
+YEAR_PARTS = 72  # intervals of the year; the readings of an interval are pooled
+COEFFICIENTS = 1 + 2 * HARMONICS  # the mean, and a cosine and sine of each harmonic
+MIN_READINGS = 0.5  # share of the median number of readings that a station needs for its cycle to be kriged
+MIN_AMPLITUDE = 0.02  # RMS of harmonics, in standard deviations, below which they are averaged and not kriged
+MIN_DEVIATION = 1e-6  # lower bound of a standard deviation, relative to the largest value
+MEAN, DEVIATION = "mean", "log_deviation"  # names of surfaces; harmonics are named by their order
+
+
+@dataclass(frozen=True, eq=False)
+class Climate:
+    """Climate of some locations.
+
+    Parameters
+    ----------
+    coefficient, variance
+        Coefficients a, and the variances of their errors.
+    deviation, log_variance
+        Standard deviation s, and the variance of the error of its logarithm.
+    """
+
+    coefficient: Float[np.ndarray, "location 13"]
+    variance: Float[np.ndarray, "location 13"]
+    deviation: Float[np.ndarray, " location"]
+    log_variance: Float[np.ndarray, " location"]
+
+    def mean(self, phase: Float[np.ndarray, " time"]) -> Float[np.ndarray, "time location"]:
+        """c at some phases of the year."""
+        return basis(phase) @ self.coefficient.T
+
+    def error(self, phase: Float[np.ndarray, " time"]) -> Float[np.ndarray, "time location"]:
+        """Variance of the error of c."""
+        return basis(phase) ** 2 @ self.variance.T
+
+
+@dataclass(frozen=True, eq=False)
+class StationClimate:
+    """Climate of the stations of a record, and the surfaces that predict it at other locations."""
+
+    stations: Climate
+    surfaces: Mapping[str, Surface]  # the mean, log s, and the harmonics by their order
+
+    @classmethod
+    def of(cls, record: GaugeRecord, kernels: Mapping[str, Any]) -> StationClimate:
+        """Fit the climate to a record; kernels that are given are not fitted."""
+        x, points, theta = record.x, record.points, record.phase
+        a = np.zeros((x.shape[1], COEFFICIENTS))
+        surfaces: dict[str, Surface] = {}
+        if record.seasonal:
+            surfaces = cycle_surfaces(record, kernels)
+            a[:, 1:] = np.concatenate([surface.at(points)[0] for surface in surfaces.values()], axis=1)
+            residual = x - basis(theta) @ a.T
+            mean = np.nanmean(residual, axis=0)
+            a += station_cycle(residual - mean, theta)
+            a[:, 0] += mean
+        else:
+            a[:, 0] = np.nanmean(x, axis=0)
+        residual = x - basis(theta) @ a.T
+        s = standard_deviations(residual, x)
+        arrays = np.nan_to_num(residual / s), record.observed, record.segment
+        tau = e_folding_steps(*(torch.from_numpy(array) for array in arrays))
+        error = s**2 * (1 / record.observed.sum(0) - 1 / len(x)) * (1 + 2 * tau)
+        surfaces[MEAN] = Surface.of(points, a[:, :1], error, kernels.get(MEAN))
+        surfaces[DEVIATION] = Surface.of(points, np.log(s)[:, None], None, kernels.get(DEVIATION))
+        a[:, 0] = surfaces[MEAN].values[:, 0]
+        return cls(Climate(a, np.zeros_like(a), s, np.zeros_like(s)), surfaces)
+
+    @property
+    def kernels(self) -> dict[str, Any]:
+        """The kernels of the surfaces that have one."""
+        return {name: surface.kernel for name, surface in self.surfaces.items() if surface.kernel}
+
+    def anomalies(self, record: GaugeRecord) -> Float[np.ndarray, "time station"]:
+        """z of the record, NaN where there is no reading."""
+        return (record.x - self.stations.mean(record.phase)) / self.stations.deviation
+
+    def at(self, points: Float[np.ndarray, "location 3"]) -> Climate:
+        """The climate of other locations."""
+        predicted = {name: surface.at(points) for name, surface in self.surfaces.items()}
+        a, variance = np.zeros((2, len(points), COEFFICIENTS))
+        for array, column in zip((a, variance), range(2), strict=True):
+            array[:, :1] = predicted[MEAN][column]
+            orders = [values[column] for name, values in predicted.items() if name not in (MEAN, DEVIATION)]
+            if orders:
+                array[:, 1:] = np.concatenate(orders, axis=1)
+        log_s, log_variance = (array[:, 0] for array in predicted[DEVIATION])
+        return Climate(a, variance, np.exp(log_s), log_variance)
+
+
+def cycle_surfaces(record: GaugeRecord, kernels: Mapping[str, Any]) -> dict[str, Surface]:
+    """Surfaces of the harmonics of each order, from the stations with enough readings."""
+    count = record.observed.sum(0)
+    enough = count >= MIN_READINGS * np.median(count)
+    x = record.x[:, enough]
+    x = x - np.nanmean(x, axis=0)
+    a = station_cycle(x, record.phase)[:, 1:]
+    overall_deviation = float(np.sqrt(np.nanmean(x**2)))
+    surfaces = {}
+    for k in range(1, HARMONICS + 1):
+        values = a[:, 2 * k - 2 : 2 * k]
+        if np.sqrt(np.square(values).mean()) < MIN_AMPLITUDE * overall_deviation:
+            surfaces[str(k)] = Surface(values.mean(0), values.std(0), None, values)
+        else:
+            surfaces[str(k)] = Surface.of(record.points[enough], values, None, kernels.get(str(k)))
+    return surfaces
+
+
+def station_cycle(
+    x: Float[np.ndarray, "time station"], theta: Float[np.ndarray, " time"]
+) -> Float[np.ndarray, "station 13"]:
+    """Coefficients of the annual cycle in the readings of each station, shrunk towards 0."""
+    part = np.minimum((theta / (2 * np.pi) * YEAR_PARTS).astype(int), YEAR_PARTS - 1)
+    present = np.unique(part)
+    sums, counts = np.zeros((2, len(present), 1, x.shape[1]))
+    np.add.at(sums[:, 0], np.searchsorted(present, part), np.nan_to_num(x))
+    np.add.at(counts[:, 0], np.searchsorted(present, part), np.isfinite(x))
+    middle = np.array([theta[part == number].mean() for number in present])
+    at = 2 * np.pi * np.arange(2 * COEFFICIENTS) / (2 * COEFFICIENTS)
+    cycle = shrunk_cycle(sums, counts, np.nansum(x**2, axis=0)[None], middle, at)[:, 0]
+    return np.linalg.lstsq(basis(at), cycle, rcond=None)[0].T
+
+
+def standard_deviations(
+    anomaly: Float[np.ndarray, "time station"], x: Float[np.ndarray, "time station"]
+) -> Float[np.ndarray, " station"]:
+    """s of each station, shrunk towards the s of all stations with the weight of ten readings; never 0."""
+    observed = torch.from_numpy(np.isfinite(anomaly))
+    s = deviations(torch.from_numpy(np.nan_to_num(anomaly)), observed).numpy()
+    if not np.nan_to_num(anomaly).any():
+        s = np.zeros_like(s)
+    largest = float(np.nanmax(np.abs(x)))
+    return np.maximum(s, MIN_DEVIATION * largest if largest > 0 else MIN_DEVIATION)
+
+
+FOLDS = 10  # parts into which the stations are divided; one part is hidden at a time
+MIN_HIDDEN = 20  # number of stations to hide in all, unless there are fewer
+SCORED_TIMES = 100  # largest number of times whose hidden readings enter the likelihood
+MIN_LENGTH = 2.0  # shortest initial length of the fit, in median distances between neighbouring stations
+E_FOLDING = {0.5: 1.0, 1.5: 1.2391, 2.5: 1.2990}  # scaled distance of correlation 1 / e, by Matern smoothness
+VALUES_AT_ONCE = 2**24  # values of all stations and of the cells that are in memory at once
+
+
+class Prediction(NamedTuple):
+    """Predicted readings at some locations."""
+
+    mean: Float[np.ndarray, "time location"]
+    variance: Float[np.ndarray, "time location"]
+    climatological: Float[np.ndarray, "time location"]  # variance without any reading of the time
+
+
+@dataclass(frozen=True, eq=False)
+class StationKriging:
+    """Prediction at other locations from a record.
+
+    Parameters
+    ----------
+    record
+        Readings of stations.
+    climate
+        Climate of the stations.
+    series
+        Anomalies of the stations.
+    model
+        Correlation of the anomalies.
+    """
+
+    record: GaugeRecord
+    climate: StationClimate
+    series: kriging.CellSeries
+    model: kriging.KrigingModel
+
+    @classmethod
+    def fit(cls, record: GaugeRecord, seed: int, device: torch.device) -> StationKriging:
+        """Fit climate and correlation to a record."""
+        climate = StationClimate.of(record, {})
+        series = anomalies(climate, record, device)
+        segment = torch.from_numpy(record.segment).to(device)
+        length = max(
+            reach.e_folding_distance(series.x, series.observed, series.point),
+            MIN_LENGTH * median_spacing(record.points),
+        )
+        duration = reach.e_folding_steps(series.x, series.observed, segment)
+        copies, hidden = hidden_stations(series, seed)
+        model = fit_kriging(copies, hidden, length, float(duration))
+        return cls(record, climate, series, model)
+
+    def without(self, removed: Bool[np.ndarray, " station"]) -> StationKriging:
+        """Fit again without the stations of a mask; kernels and correlation stay those of all stations."""
+        record = self.record.of(~removed)
+        climate = StationClimate.of(record, self.climate.kernels)
+        series = anomalies(climate, record, self.series.x.device)
+        return StationKriging(record, climate, series, self.model)
+
+    def at(
+        self,
+        points: Float[np.ndarray, "location 3"],
+        requested: Bool[np.ndarray, "time location"] | None = None,
+    ) -> Prediction:
+        """Predict readings at other locations, by default at all times; values not requested are the climatology."""
+        climate, phase = self.climate.at(points), self.record.phase
+        if requested is None:
+            requested = np.ones((len(phase), len(points)), dtype=bool)
+        z, deviation = krige(self.series, self.model, points, requested)
+        error = climate.error(phase)
+        return Prediction(
+            climate.mean(phase) + climate.deviation * z,
+            error + scaled_variance(climate, z, deviation**2),
+            error + scaled_variance(climate, np.zeros_like(z), np.ones_like(z)),
+        )
+
+    def pieces(
+        self, points: Float[np.ndarray, "location 3"], values: int = VALUES_AT_ONCE
+    ) -> Iterator[tuple[slice, Prediction, Int8[np.ndarray, "time location"]]]:
+        """Yield predictions and flags piece by piece of the locations, with about `values` values in memory."""
+        times, stations = self.series.x.shape
+        size = max(values // times - stations, 2 * stations, 1)
+        for first in range(0, len(points), size):
+            piece = slice(first, first + size)
+            gridded = self.at(points[piece])
+            far = gridded.variance > MAX_SPREAD_SHARE**2 * gridded.climatological
+            far |= ~self.within_reach(points[piece])
+            yield piece, gridded, np.where(far, EXTRAPOLATED, FILLED).astype(np.int8)
+
+    def within_reach(self, points: Float[np.ndarray, "location 3"]) -> Bool[np.ndarray, "time location"]:
+        """Mask of the values within `MAX_LENGTHS` e-folding lengths of a reading."""
+        stations = self.series.x.shape[1]
+        joint, requested = with_locations(self.series.on("cpu"), points)
+        count = joint.x.shape[1]
+        columns = reach.Columns(joint.point.numpy(), torch.zeros(count, dtype=torch.int64), torch.ones(count))
+        distance = reach.nearest_observation(joint.observed, columns, requested)[:, stations:]
+        segment = torch.from_numpy(self.record.segment)
+        return reach.is_within_reach(distance, segment, self.length, self.duration, MAX_LENGTHS).numpy()
+
+    @property
+    def length(self) -> float:
+        """Chord on the unit sphere at which the correlation without the nugget is 1 / e."""
+        return float(self.model.correlation.space) * E_FOLDING[self.model.correlation.smoothness]
+
+    @property
+    def duration(self) -> int:
+        """Number of steps after which the correlation is 1 / e; at least 1."""
+        steps = float(self.model.correlation.time) * E_FOLDING[self.model.correlation.smoothness]
+        return max(1, round(steps))
+
+
+def median_spacing(points: Float[np.ndarray, "station 3"]) -> float:
+    """Median chord between a station and its nearest neighbour."""
+    return float(np.median(cKDTree(points).query(points, 2)[0][:, 1]))
+
+
+def scaled_variance(
+    climate: Climate, mean: Float[np.ndarray, "time location"], variance: Float[np.ndarray, "time location"]
+) -> Float[np.ndarray, "time location"]:
+    """Variance of s z in the units of the variable."""
+    uncertain = climate.log_variance * (mean**2 + variance)
+    return np.asarray(climate.deviation**2 * (variance + uncertain))
+
+
+def anomalies(climate: StationClimate, record: GaugeRecord, device: torch.device) -> kriging.CellSeries:
+    """The anomalies of the stations, 0 where there is no reading."""
+    z = np.nan_to_num(climate.anomalies(record)).astype(np.float32)
+    observed = torch.from_numpy(record.observed)
+    number = torch.from_numpy(record.number.astype(np.float64))
+    series = kriging.CellSeries(torch.from_numpy(z), observed, number, torch.from_numpy(record.points))
+    return series.on(str(device))
+
+
+def with_locations(
+    series: kriging.CellSeries, points: Float[np.ndarray, "location 3"]
+) -> tuple[kriging.CellSeries, Bool[Tensor, "time column"]]:
+    """The series with columns for other locations, where nothing is observed; and the mask of these columns."""
+    extra = series.x.new_zeros(len(series.x), len(points))
+    nothing = torch.zeros_like(extra, dtype=torch.bool)
+    joint = series._replace(
+        x=torch.cat([series.x, extra], dim=1),
+        observed=torch.cat([series.observed, nothing], dim=1),
+        point=torch.cat([series.point, torch.from_numpy(points).to(series.point)]),
+    )
+    return joint, torch.cat([torch.zeros_like(series.observed), ~nothing], dim=1)
+
+
+def krige(
+    series: kriging.CellSeries, model: kriging.KrigingModel, points: Float[np.ndarray, "location 3"],
+    requested: Bool[np.ndarray, "time location"],
+) -> tuple[Float[np.ndarray, "time location"], Float[np.ndarray, "time location"]]:  # fmt: skip
+    """Mean and standard deviation of the anomalies at other locations; 0 and 1 where they are not requested."""
+    joint, columns = with_locations(series, points)
+    stations = series.x.shape[1]
+    columns[:, stations:] = torch.from_numpy(requested).to(columns.device)
+    mean, spread = torch.zeros_like(joint.x), torch.ones_like(joint.x)
+    kriging.predict(joint, model, columns, None, mean, spread, mean.new_empty(len(mean), 0, mean.shape[1]))
+    z, deviation = (moment[:, stations:].double().cpu().numpy() for moment in (mean, spread))
+    return z, deviation
+
+
+def hidden_stations(series: kriging.CellSeries, seed: int) -> tuple[kriging.CellSeries, Hidden]:
+    """Copies of a series, far apart in time, and hidden readings: each copy hides the readings of other stations."""
+    times, stations = series.x.shape
+    folds = min(FOLDS, stations)
+    generator = torch.Generator().manual_seed(seed_for("hidden stations", seed))
+    fold = torch.randperm(stations, generator=generator).to(series.x.device) % folds
+    copies = min(folds, -(-MIN_HIDDEN * folds // stations))
+    step = torch.cat([series.step + copy * (series.step[-1] + SEGMENT_SEPARATION) for copy in range(copies)])
+    repeated = kriging.CellSeries(
+        series.x.repeat(copies, 1), series.observed.repeat(copies, 1), step, series.point
+    )
+    of_copy = torch.arange(copies, device=fold.device).repeat_interleave(times)
+    time, station = (repeated.observed & (of_copy[:, None] == fold)).nonzero(as_tuple=True)
+    return repeated, Hidden(
+        (len(step), stations), time, station, repeated.x[time, station].double(),
+        whole=torch.zeros_like(time, dtype=torch.bool), group=-1 - station,
+        area=torch.ones_like(time, dtype=torch.float64), weight=time_weights(time, times),
+    )  # fmt: skip
+
+
+def time_weights(time: Int[Tensor, " hidden"], times: int) -> Float[Tensor, " hidden"]:
+    """Weights of hidden readings: 1 at `SCORED_TIMES` times, evenly spread over the record, 0 at all others."""
+    present = (time % times).unique()
+    number = evenly(len(present), SCORED_TIMES)
+    return torch.isin(time % times, present[number.to(time.device)]).double()

@@ -1,0 +1,187 @@
+"""What runs need of the machine: progress on the console, a server of processes, memory."""
+
+from __future__ import annotations
+
+import functools
+import os
+import pickle
+import re
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from multiprocessing import forkserver, get_context, parent_process, resource_tracker
+from typing import Any, ParamSpec, TypeVar
+
+from tqdm import tqdm
+
+from fieldcast.errors import InputError
+
+# Progress of long loops: a bar with the time left in a terminal, and numbers that a log can quote elsewhere.
+
+
+_open: list["Progress"] = []  # innermost last
+_relayed: dict[int, str] = {}  # states of other processes, by the thread that listens to them
+
+
+class Progress(tqdm):
+    """A bar of tqdm that is drawn in terminals only, and counts wherever it runs."""
+
+    may_draw = True  # whether this process may draw bars
+
+    def __init__(self, iterable: Iterable[Any] | None = None, **options: Any) -> None:
+        file = sys.stderr if self.may_draw and sys.stderr.isatty() else _NullFile()
+        self.counted = 0.0  # seconds from the beginning to the last count
+        super().__init__(iterable, leave=False, file=file, **options)
+        _open.append(self)
+
+    def update(self, n: float | None = 1) -> bool | None:
+        """Count steps that are done."""
+        self.counted = self.format_dict["elapsed"]
+        return super().update(n)
+
+    def close(self) -> None:
+        """End the bar."""
+        _open[:] = [bar for bar in _open if bar is not self]  # tqdm's bars are equal if their lines are
+        super().close()
+
+
+class _NullFile:
+    """A file that discards what is written to it."""
+
+    def write(self, text: str) -> int:
+        """Discard the text."""
+        return len(text)
+
+    def flush(self) -> None:
+        """Do nothing."""
+
+
+def drawn() -> bool:
+    """Whether a bar is visible in a terminal."""
+    return bool(_open) and Progress.may_draw and sys.stderr.isatty()
+
+
+def state() -> str:
+    """Describe how far the loops are, outermost first, as `30 of 100 steps, about 2 min left`; empty if none runs."""
+    return "; ".join(state_of(bar) for bar in list(_open))  # another thread may close them
+
+
+def state_of(progress: Progress) -> str:
+    """Describe how far one loop is.
+
+    The time left runs down between two counts, to the end of a step that takes longer than those before it.
+    """
+    bar = progress.format_dict
+    done, total, first = bar["n"], bar["total"], bar["initial"]
+    text = f"{done} of {total} {bar['unit']}s" if total else f"{done} {bar['unit']}s"
+    if total and done > first:
+        step = progress.counted / (done - first)
+        remaining = (total - done) * step - (bar["elapsed"] - progress.counted)
+        text += f", about {duration(max(remaining, (total - done - 1) * step))} left"
+    return text
+
+
+def relay(state: str) -> None:
+    """Note the state of the process to which this thread listens; empty if no loop runs there."""
+    _relayed[threading.get_ident()] = state
+
+
+def relayed(thread: int) -> str:
+    """The last state of the process to which a thread listens; empty if it listens to none."""
+    return _relayed.get(thread, "")
+
+
+def duration(seconds: float) -> str:
+    """A time to the second below a minute, and to about a tenth above: `45 s`, `6 min`, `1 h 20 min`."""
+    if seconds < 59.5:
+        return f"{seconds:.0f} s"
+    if seconds < 570:
+        half_minutes = round(seconds / 30)
+        return f"{half_minutes // 2} min" + (" 30 s" if half_minutes % 2 else "")
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+# Processes that this one starts: forks of a server that has imported what they need, and that end with this process.
+#
+# A fork of this process would hang on locks of its other threads, and a new process imports for seconds. The server
+# has
+# no threads, and each process is a fork of it.
+
+
+CONTEXT = get_context("forkserver")
+TASKS = [f"fieldcast.tasks.{name}" for name in ("reconstruct", "forecast", "assimilate", "sample")]
+# optimisers import torch._dynamo, which takes as long as the rest of torch
+CONTEXT.set_forkserver_preload(["__main__", "fieldcast.frame.worker", *TASKS, "torch._dynamo"])
+THREADS = "OMP_NUM_THREADS"  # read by OpenMP, OpenBLAS, MKL and PyTorch when they are loaded
+
+
+def start_server() -> None:
+    """Have the server start and import, unless it runs already; returns at once.
+
+    It and its forks inherit blocked signals: Ctrl-C and SIGTERM are for the main process, which kills the others.
+    """
+    resource_tracker.ensure_running()  # which unblocks them when it starts, so before that
+    signals = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    before = os.environ.get(THREADS)
+    os.environ[THREADS] = "1"  # keep libraries from starting threads, which a fork would lack
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, signals)
+        del os.environ[THREADS]
+        if before is not None:
+            os.environ[THREADS] = before
+
+
+def die_with_parent() -> None:
+    """End this process when its parent has died, also within a node (the body of a thread)."""
+    if parent := parent_process():
+        parent.join()
+    os._exit(1)
+
+
+def portable(error: BaseException) -> BaseException:
+    """The error as it would arrive in another process, or a RuntimeError with its text if it cannot be sent."""
+    try:
+        copy: BaseException = pickle.loads(pickle.dumps(error))
+    except Exception:
+        copy = RuntimeError(f"{type(error).__name__}: {error}")
+    return copy
+
+
+# Out-of-memory errors, which libraries report in many ways, as one InputError.
+
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
+SENTENCE = "out of memory: ask for fewer members, a smaller batch or a smaller grid."
+# PyTorch and oneDNN report running out of memory as a RuntimeError, threads and processes as an OSError. A size beyond
+# the range of integers cannot be allocated, either.
+NO_MEMORY = re.compile(
+    r"could not create a (primitive|memory)|can't allocate memory|not enough memory|cannot allocate memory"
+    r"|bad_alloc|can't start new thread|Storage size calculation overflowed|integer multiplication overflow",
+    re.IGNORECASE,
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that memory ran out."""
+    reported = isinstance(error, RuntimeError | OSError) and NO_MEMORY.search(str(error))
+    return bool(reported) or isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+
+
+def reports_out_of_memory(function: Callable[P, Result]) -> Callable[P, Result]:
+    """Wrap a function so that running out of memory raises an InputError."""
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> Result:
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise InputError(SENTENCE) from error
+            raise
+
+    return run
