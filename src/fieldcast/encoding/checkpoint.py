@@ -34,7 +34,8 @@ from fieldcast.models.configuration import build
 from fieldcast.models.core import Model
 from fieldcast.models.space import Space
 
-FORMAT = 5  # version of the file, and of random numbers: a checkpoint of another version is refused
+FORMAT = 6  # version of the file, and of random numbers, which a checkpoint is written with
+READABLE = (5, FORMAT)  # a checkpoint of another version is refused; 5: before modules of models moved
 Codec = FieldCodec | AnyDayCodec | ImageCodec
 FIELDS_AT_ONCE = 64  # number of fields that are checked together, because the check copies them
 REQUIRED_ENTRIES = (
@@ -112,9 +113,9 @@ def require_this_version(header: dict[str, Any], where: str) -> dict[str, Any]:
         If the header is damaged, or of another version.
     """
     complete = set(REQUIRED_ENTRIES) <= set(header)
-    if complete and header.get("format") == FORMAT and not is_header(header):
+    if complete and header.get("format") in READABLE and not is_header(header):
         raise InputError(f"{where} {DAMAGED}: train the experiment again.")
-    if header.get("format") != FORMAT or not complete:
+    if header.get("format") not in READABLE or not complete:
         raise InputError(
             f"{where} is not a checkpoint of this version of Fieldcast: train the experiment again."
         )
