@@ -21,7 +21,7 @@ EXPERIMENT = "reconstruct/optimal_interpolation"
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A folder with the data root `root`, the file `tiny.nc` that it was made from, and a record filled with its model."""
+    """A folder with the data root `root`, the file `tiny.nc` that it was made from, and what its model filled."""
     with tarfile.open(STORED) as archive:
         archive.extractall(tmp_path, filter="data")
     return tmp_path

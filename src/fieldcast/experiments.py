@@ -151,16 +151,13 @@ class Experiment:
         return self.uses.get("weights", self.address)
 
 
-def experiments(conf: Path, *further: Path) -> dict[str, Experiment]:
-    """Read all experiments in configuration folders, by address.
+def experiments(conf: Path) -> dict[str, Experiment]:
+    """Read all experiments in a configuration folder, by address.
 
     Raises InputError where a file is not the experiment that its path says, or uses one that does not exist.
     """
-    listed = [
-        _read(file, folder)
-        for folder in (conf, *further)
-        for file in sorted((folder / "base" / "parameters" / "experiments").glob("*/*.yml"))
-    ]
+    folder = conf / "base" / "parameters" / "experiments"
+    listed = [_read(file, conf) for file in sorted(folder.glob("*/*.yml"))]
     by_address = {experiment.address: experiment for experiment in listed}
     check_uses(by_address)
     for task in sorted({experiment.task for experiment in listed}):

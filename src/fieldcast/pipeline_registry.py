@@ -15,7 +15,6 @@ from kedro.framework.context import KedroContext
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 
-from fieldcast import plugins
 from fieldcast.errors import InputError
 from fieldcast.experiments import Experiment, Needs, Selection, experiments, requirements, selections
 from fieldcast.fields.options import provided
@@ -56,8 +55,8 @@ def register_pipelines() -> Mapping[str, Pipeline]:
 
 
 def listed_experiments() -> dict[str, Experiment]:
-    """The experiments of the configuration and of plug-ins, by address."""
-    return experiments(configuration(), *plugins.configurations())
+    """The experiments of the configuration, by address."""
+    return experiments(configuration())
 
 
 def complete(pipelines: Mapping[str, Pipeline]) -> dict[str, Pipeline]:

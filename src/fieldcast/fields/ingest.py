@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 import xarray as xr
 
-from fieldcast import geometry, lineage, plugins
+from fieldcast import geometry, lineage
 from fieldcast.errors import InputError
 from fieldcast.fields import images, quality
 from fieldcast.fields.conventions import KEPT_ATTRS, SUFFIXES, static, time_varying, to_contract
@@ -163,7 +163,7 @@ def from_source(ingestion: Ingestion) -> Ingested:
     InputError
         If there is no such source, or if it cannot be used.
     """
-    return SOURCES.get(ingestion.source, from_package)(ingestion)
+    return SOURCES[ingestion.source](ingestion)
 
 
 def from_planet(ingestion: Ingestion) -> Ingested:
@@ -184,12 +184,6 @@ def from_images(ingestion: Ingestion) -> Ingested:
     """A data set of images."""
     pictures = images.open_images(ingestion.images, ingestion.folder())
     return Ingested(pictures, table(images.inspect(pictures)), xr.Dataset())
-
-
-def from_package(ingestion: Ingestion) -> Ingested:
-    """Fields from a function that an installed package advertises in the group `fieldcast.sources`."""
-    fields = plugins.load("fieldcast.sources", ingestion.source)(ingestion)
-    return Ingested(*ingest(fields, f"the source '{ingestion.source}'"), xr.Dataset())
 
 
 SOURCES: dict[str, Callable[[Ingestion], Ingested]] = {

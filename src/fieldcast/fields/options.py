@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from fieldcast import plugins
 from fieldcast.errors import InputError
 from fieldcast.fields.paths import files_of
 from fieldcast.fields.planet.options import FIELD_STEP, STATE_STEP, PlanetOptions
@@ -155,10 +154,9 @@ class Ingestion(Source):
     splits: Splits | None = None
 
     def __post_init__(self) -> None:
-        sources = [*SOURCES, *plugins.advertised("fieldcast.sources")]
-        if self.source not in sources:
+        if self.source not in SOURCES:
             raise InputError(
-                f"ingestion.source = '{self.source}' is none of {', '.join(sources)}: choose one."
+                f"ingestion.source = '{self.source}' is none of {', '.join(SOURCES)}: choose one."
             )
         if self.source == "planet" and self.path is not None:
             raise InputError(

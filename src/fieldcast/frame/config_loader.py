@@ -1,4 +1,4 @@
-"""Kedro's configuration loader, which also reads archives and the configuration of task plug-ins."""
+"""Kedro's configuration loader, which also reads archives."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from kedro.config import MissingConfigException, OmegaConfigLoader
 from omegaconf._utils import get_yaml_loader
 from omegaconf.errors import GrammarParseError, OmegaConfBaseException
 
-from fieldcast import plugins
 from fieldcast.errors import InputError
 from fieldcast.experiments import YAML_LOADER, yaml_fault
 from fieldcast.lineage import leaves
@@ -34,11 +33,7 @@ DATA_ROOT = "data_root"  # the credentials that every entry of conf/base/catalog
 
 
 class ConfigLoader(OmegaConfigLoader):
-    """Reads each environment from the folders `conf` of plug-ins and from the project's, which may be an archive.
-
-    A key belongs to one file of an environment, so a plug-in adds and never overrides. An environment may be a
-    plug-in's alone.
-    """
+    """Reads each environment from the project's folder, which may be an archive."""
 
     def __init__(self, conf_source: str, env: str | None = None, *arguments: Any, **options: Any) -> None:
         """conf_source: a folder, or an archive of one such as `kedro package` writes."""
@@ -86,9 +81,9 @@ class ConfigLoader(OmegaConfigLoader):
                     yield self._listed(file), read_mapping(file)
 
     def _folders(self, environment: str) -> list[Path]:
-        """The folders of an environment: those of plug-ins, and the project's, which comes last."""
-        folders = [conf / environment for conf in (*plugins.configurations(), Path(self.conf_source))]
-        return [folder for folder in folders if folder.is_dir()]
+        """The folder of an environment, if there is one."""
+        folder = Path(self.conf_source) / environment
+        return [folder] if folder.is_dir() else []
 
     def _unresolved(self, group: str, error: OmegaConfBaseException) -> str:
         """Name the file and the key of a value `${...}` that cannot be resolved, and the remedy."""

@@ -10,7 +10,7 @@ import xarray as xr
 from kedro.io import CatalogProtocol
 from kedro.validation import validate_dataset
 
-from fieldcast import pipeline_registry, plugins
+from fieldcast import pipeline_registry
 from fieldcast.encoding.checkpoint import model_digest, read_header
 from fieldcast.encoding.tensor_file import unpack_bytes
 from fieldcast.errors import InputError
@@ -72,7 +72,7 @@ def examine(catalog: CatalogProtocol, folder: str | None) -> Examination:
 
     Raises InputError if nothing is stored.
     """
-    listed = experiments(pipeline_registry.configuration(), *plugins.configurations())
+    listed = experiments(pipeline_registry.configuration())
     made = {
         name: (node.inputs, command)
         for name, node, command in makers()

@@ -1,7 +1,6 @@
 """Types of parameters by dotted name, and complaints about values that do not fit them.
 
-The types of Fieldcast's own parameters are listed, so that a wrong option is refused before a pipeline is built;
-those of a plug-in are taken from the annotations of its nodes.
+The types of Fieldcast's own parameters are listed, so that a wrong option is refused before a pipeline is built.
 """
 
 import dataclasses
@@ -14,7 +13,7 @@ from kedro.framework.project import pipelines
 from kedro.validation.type_extractor import TypeExtractor
 from pydantic import TypeAdapter, ValidationError
 
-from fieldcast import pipeline_registry, plugins
+from fieldcast import pipeline_registry
 from fieldcast.arguments import option_path
 from fieldcast.errors import InputError
 from fieldcast.experiments import experiments, nearest
@@ -37,12 +36,12 @@ def listed_types(conf: Path) -> dict[str, Any]:
     if project.PACKAGE_NAME != PACKAGE:
         return {}
     from fieldcast.pipelines.parameters import TYPES, experiment_types  # here: pydantic builds each type
-    from fieldcast.tasks import PLUGINS, TASKS
+    from fieldcast.tasks import TASKS
 
     types = dict[str, Any](TYPES)
-    for experiment in experiments(conf, *plugins.configurations()).values():
+    for experiment in experiments(conf).values():
         task = TASKS.get(experiment.task)
-        if task is not None and task not in PLUGINS:
+        if task is not None:
             own_types = {"fit": TYPES["fit"], **experiment_types(task, experiment)}
             types |= {f"{experiment.address}.{name}": kind for name, kind in own_types.items()}
     return types

@@ -16,7 +16,7 @@ from kedro.framework.project import pipelines
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 
-from fieldcast import pipeline_registry, plugins
+from fieldcast import pipeline_registry
 from fieldcast.arguments import seed_number
 from fieldcast.errors import InputError
 from fieldcast.experiments import selections
@@ -132,9 +132,8 @@ class Checks:
 def check_environment(conf: Path, env: str) -> None:
     """Raise InputError for a configuration without `base`, or an environment without a folder."""
     require_configuration(conf)
-    folders = (conf, *plugins.configurations())
-    if not any((folder / env).is_dir() for folder in folders):
-        environments = sorted({path.name for folder in folders for path in folder.glob("*/")} - {"local"})
+    if not (conf / env).is_dir():
+        environments = sorted({path.name for path in conf.glob("*/")} - {"local"})
         raise InputError(f"there is no environment '{env}'; there are {', '.join(environments)}.")
 
 

@@ -5,7 +5,6 @@ import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 
-from fieldcast import plugins
 from fieldcast.errors import InputError
 from fieldcast.experiments import Experiment, Selection, experiments, nearest, requirements, selections
 from fieldcast.frame.conf_source import configuration_folder
@@ -41,10 +40,10 @@ def job_script(file: str, names: Sequence[str], options: Sequence[str]) -> str:
     InputError
         For a name that is none of these.
     """
-    from fieldcast.tasks import TASKS  # here: it imports the tasks of plug-ins
+    from fieldcast.tasks import TASKS
 
     conf = configuration_folder()
-    listed = experiments(conf, *plugins.configurations())
+    listed = experiments(conf)
     arrays = levels(selection(names, listed, selections(conf, listed)), listed)
     preparation = dict.fromkeys(
         stage for array in arrays for each in array for stage in TASKS[each.task].preparation

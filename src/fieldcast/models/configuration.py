@@ -21,15 +21,14 @@ from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from fieldcast.errors import InputError
 from fieldcast.models import source_code
 from fieldcast.models.space import Space
-from fieldcast.plugins import advertised
 
 STRICT = ConfigDict(strict=True)  # a number in quotes is not a number, and 1 is not true
 
 
 def resolve(kind: str, key: str) -> type:
-    """The class `module.Class` of `fieldcast.models`, or `package:module.Class` of a package that advertises models.
+    """The class `module.Class` of `fieldcast.models`, or `package:module.Class` of a package that depends on fieldcast.
 
-    A configuration can name no other class, so it cannot run arbitrary code.
+    A configuration, or the header of a checkpoint, can name no other class, so it cannot run arbitrary code.
 
     Raises
     ------
@@ -38,9 +37,10 @@ def resolve(kind: str, key: str) -> type:
     """
     package, _, qualified_name = kind.rpartition(":")
     module_name, _, class_name = qualified_name.rpartition(".")
-    if package and package not in advertised("fieldcast.models"):  # nothing of it is imported
+    if package and not source_code.extends_fieldcast(package):  # nothing of it is imported
         raise InputError(
-            f"{key}.type: the package '{package}' has no models for Fieldcast: write module.Class, such as vae.VAE."
+            f"{key}.type: no installed package '{package}' depends on fieldcast: install it with fieldcast among its "
+            "dependencies, or write module.Class, such as vae.VAE."
         )
     try:
         module = importlib.import_module(f"{package or 'fieldcast.models'}.{module_name}")

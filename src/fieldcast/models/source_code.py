@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
+import re
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -40,6 +41,13 @@ def code_in(package: str, *modules: str) -> str:
     own = [path for folder in folders_of(package) for path in sorted(folder.rglob("*.py"))]
     others = [source_of(module) for module in sorted(set(modules))]
     return lineage.digest([digest(path) for path in [*own, *others] if path is not None])
+
+
+def extends_fieldcast(package: str) -> bool:
+    """Whether an installed distribution that depends on fieldcast provides a package."""
+    providers = importlib.metadata.packages_distributions().get(package.partition(".")[0], [])
+    required = (each for name in providers for each in importlib.metadata.requires(name) or [])
+    return any(re.match(r"fieldcast\b", each, re.IGNORECASE) for each in required)
 
 
 def types(config: Any) -> Iterator[str]:

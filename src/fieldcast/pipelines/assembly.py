@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from kedro.pipeline import Pipeline
 
-from fieldcast import plugins
-from fieldcast.errors import InputError
 from fieldcast.experiments import Experiment
 from fieldcast.pipelines.names import TRAINING, is_transient
 
@@ -30,21 +28,8 @@ warnings.filterwarnings("ignore", "One or more dataset names contain '.' charact
 
 
 def stage(name: str) -> ModuleType:
-    """The module of a stage, of Fieldcast or of a task plug-in, whose `create_pipeline` makes its pipeline.
-
-    Raises
-    ------
-    InputError
-        If no package has such a stage.
-    """
-    for package in ("fieldcast", *plugins.packages()):
-        module = f"{package}.pipelines.{name}.pipeline"
-        try:
-            return importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            if not module.startswith(str(error.name)):
-                raise  # the stage is there, and imports something that is not
-    raise InputError(f"a task has a stage '{name}', but no package has a module pipelines.{name}.pipeline.")
+    """The module of a stage, whose `create_pipeline` makes its pipeline."""
+    return importlib.import_module(f"fieldcast.pipelines.{name}.pipeline")
 
 
 def stage_pipeline(name: str) -> Pipeline:

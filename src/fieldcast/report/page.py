@@ -25,7 +25,7 @@ CHART = '<figure class="chart">'  # opening tag of an interactive chart
 
 @runtime_checkable
 class TaskResults(Protocol):
-    """Interface of a task's results for the page; a plug-in may provide its own."""
+    """Interface of a task's results for the page."""
 
     @property
     def title(self) -> str:

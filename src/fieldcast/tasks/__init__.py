@@ -11,12 +11,9 @@
 ================  =======================================================
 """
 
-from fieldcast import plugins
 from fieldcast.tasks.records import ASSIMILATE, FORECAST, RECONSTRUCT, SAMPLE
 from fieldcast.tasks.task import Serving, Step, Task
 
 __all__ = ["TASKS", "Serving", "Step", "Task"]
 
-# tasks of installed packages come last
-PLUGINS = [plugins.load("fieldcast.tasks", name) for name in plugins.advertised("fieldcast.tasks")]
-TASKS: dict[str, Task] = {task.name: task for task in (RECONSTRUCT, FORECAST, ASSIMILATE, SAMPLE, *PLUGINS)}
+TASKS: dict[str, Task] = {task.name: task for task in (RECONSTRUCT, FORECAST, ASSIMILATE, SAMPLE)}

@@ -134,7 +134,7 @@ class TrackedRun:
         if name.endswith(".checkpoint"):
             self._note_training(owner, True)
         if kind == "metrics":
-            from fieldcast.tasks import TASKS  # here: it imports the tasks of plug-ins
+            from fieldcast.tasks import TASKS
 
             self._writer.submit(self._writer.scores, owner, data, now)
             headline = TASKS[owner.partition(".")[0]].headline(data)

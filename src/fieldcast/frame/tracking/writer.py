@@ -248,7 +248,7 @@ class Writer(Background):
 
     def scores(self, name: str, table: pd.DataFrame, now: int) -> None:
         """Record a table of scores: curves over leads or fractions observed, and the headline."""
-        from fieldcast.tasks import TASKS  # here: it imports the tasks of plug-ins
+        from fieldcast.tasks import TASKS
 
         self._models.note_scores(name, table, now)
         headline = TASKS[name.partition(".")[0]].headline(table)
@@ -310,7 +310,7 @@ class Writer(Background):
         except InputError:
             if is_served:
                 raise
-            return  # the checkpoint of a plug-in's task may be a file of its own kind
+            return
         self._metrics(name, metrics.tuned(checkpoint.tuned, milliseconds()))
         if not is_served:
             return

@@ -23,7 +23,6 @@ def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
         function, stored = from_checkpoint(function, experiment)
         inputs |= stored
     scored = bind_arguments(nodes.score, function=function, experiment=experiment.name)
-    # the function of a plug-in may have annotations
     types = experiment_types(task, experiment) | get_type_hints(score.function)
     summarise = Step(task.metrics, ("scores",), ("seed",), ("metrics",))
     return Pipeline(
