@@ -229,13 +229,7 @@ class Selection(NamedTuple):
 
 
 def selections(conf: Path, by_address: Mapping[str, Experiment]) -> dict[str, Selection]:
-    """The pipelines that `conf/base/parameters/demo.yml` and `reports.yml` list, by name; none without these files.
-
-    Raises
-    ------
-    InputError
-        For an address that is not one of an experiment, or a report without its two keys.
-    """
+    """The pipelines that `conf/base/parameters/demo.yml` and `reports.yml` list, by name; none without these files."""
     folder, listed = conf / "base" / "parameters", {}
     file = folder / "demo.yml"
     if file.exists():

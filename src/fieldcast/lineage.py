@@ -77,11 +77,6 @@ def require(stored: Lineage, present: Lineage, artefact: str, remedy: str) -> No
         Name of the artefact and the verb of its making: "the checkpoint of 'x' was trained".
     remedy
         Instruction that ends with a command: "train it again with `kedro run ...`".
-
-    Raises
-    ------
-    InputError
-        For the first entry that differs.
     """
     for key, before, now in differences(stored, present):
         old, new = (

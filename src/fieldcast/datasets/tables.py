@@ -22,11 +22,6 @@ class TableDataset(FileDataset):
 
     The pages of a Parquet file carry checksums, so that loading a damaged file raises DamagedError.
     `missing: empty` loads an empty table if there is no file.
-
-    Raises
-    ------
-    DatasetError
-        For a path that ends neither in .csv nor in .parquet.
     """
 
     def __init__(self, *, missing: Literal["error", "empty"] = "error", **settings: Any) -> None:

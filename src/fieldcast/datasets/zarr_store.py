@@ -61,13 +61,7 @@ class ZarrDataset(FilesystemDataset):
         self._append, self._if_missing = append, missing
 
     def load(self) -> "xr.Dataset | None":
-        """Load the data set into memory, or lazily if `load_args` say so.
-
-        Raises
-        ------
-        DatasetError, DamagedError
-            If the store is missing, or damaged.
-        """
+        """Load the data set into memory, or lazily if `load_args` say so."""
         if not self._exists():
             if self._if_missing == "none":
                 return None

@@ -51,13 +51,7 @@ class FieldCodec(FieldLayout):
 
     @classmethod
     def of(cls, fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset) -> FieldCodec:
-        """The codec of some fields.
-
-        Raises
-        ------
-        InputError
-            If the data are images.
-        """
+        """The codec of some fields."""
         refuse_images(fields)
         layout = layout_of(fields)
         deviation = normalisation["anomaly_std"].sel(variable=list(layout.variables)).values
@@ -68,11 +62,6 @@ class FieldCodec(FieldLayout):
         """The codec of data in other `units` of each variable; x does not depend on the units.
 
         With y = a field + b, the climatology becomes a climatology + b, and the deviation a deviation.
-
-        Raises
-        ------
-        InputError
-            If units do not convert to the model's; `where` names the data in the message.
         """
         trained = {v: str(self.attrs[v].get("units", "")) for v in self.variables}
         conversions = [conversion(trained[v], units[v]) for v in self.variables]
@@ -169,13 +158,7 @@ def refuse_images(fields: xr.Dataset) -> None:
 
 
 def space_of(fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset) -> Space:
-    """The Space of some fields: exact cell areas, points on the sphere, existing cells, standardised static fields.
-
-    Raises
-    ------
-    InputError
-        If the variables exist in different cells.
-    """
+    """The Space of some fields: exact cell areas, points on the sphere, existing cells, standardised static fields."""
     variables = list(conventions.time_varying(fields))
     latitude, longitude = fields["latitude"].values, fields["longitude"].values
     exists = domain.common_cells(fields)

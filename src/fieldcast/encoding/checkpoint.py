@@ -59,13 +59,7 @@ class Checkpoint:
 
     @property
     def field_codec(self) -> FieldCodec:
-        """The codec of a model of dated fields.
-
-        Raises
-        ------
-        InputError
-            If the checkpoint is of the task `sample`.
-        """
+        """The codec of a model of dated fields."""
         if not isinstance(self.codec, FieldCodec):
             raise InputError(
                 "this checkpoint is of the task 'sample', whose states have no day: name an experiment of another task."
@@ -74,26 +68,14 @@ class Checkpoint:
 
     @property
     def state_codec(self) -> AnyDayCodec | ImageCodec:
-        """The codec of a model of states.
-
-        Raises
-        ------
-        InputError
-            If the checkpoint is of another task than `sample`.
-        """
+        """The codec of a model of states."""
         if isinstance(self.codec, FieldCodec):
             raise InputError("this checkpoint is not of the task 'sample': name an experiment of sample.")
         return self.codec
 
 
 def read_header(data: bytes, where: str) -> dict[str, Any]:
-    """The header alone, without reading or checking the tensors.
-
-    Raises
-    ------
-    InputError
-        If the file is not a checkpoint of this version.
-    """
+    """The header alone, without reading or checking the tensors."""
     try:
         header = header_of(data)[2]
     except UNREADABLE:
@@ -105,13 +87,7 @@ def read_header(data: bytes, where: str) -> dict[str, Any]:
 
 
 def require_this_version(header: dict[str, Any], where: str) -> dict[str, Any]:
-    """Return the header, unless another version of Fieldcast wrote it.
-
-    Raises
-    ------
-    InputError
-        If the header is damaged, or of another version.
-    """
+    """Return the header, unless another version of Fieldcast wrote it."""
     complete = set(REQUIRED_ENTRIES) <= set(header)
     if complete and header.get("format") in READABLE and not is_header(header):
         raise InputError(f"{where} {DAMAGED}: train the experiment again.")
@@ -153,14 +129,7 @@ def pack(model: Model, codec: Codec, header: Mapping[str, Any]) -> bytes:
 
 
 def unpack(data: bytes, where: str = "the checkpoint", model: Mapping[str, Any] | None = None) -> Checkpoint:
-    """The checkpoint that `pack` wrote; `model` is another configuration for its weights, such as another sampler.
-
-    Raises
-    ------
-    InputError
-        If the file is damaged, incomplete or of another version, if numbers are not finite, or if the weights do not
-        fit `model`.
-    """
+    """The checkpoint that `pack` wrote; `model` is another configuration for its weights, such as another sampler."""
     tensors, header = unpack_bytes(data, where)
     require_this_version(header, where)
     arrays = {k.removeprefix("codec."): v.numpy() for k, v in tensors.items() if k.startswith("codec.")}
@@ -237,13 +206,7 @@ def is_header(header: Mapping[str, Any]) -> bool:
 
 
 def misfit(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> str | None:
-    """Name of the first part that does not fit grid and variables; None if all fit.
-
-    Raises
-    ------
-    KeyError
-        If a part of the grid is missing.
-    """
+    """Name of the first part that does not fit grid and variables; None if all fit."""
     exists = tensors["space.exists"]
     if exists.dtype != torch.bool or exists.ndim != 2:
         return "space.exists"

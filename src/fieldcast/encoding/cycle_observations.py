@@ -64,13 +64,7 @@ def gross_errors(
 def cycled_states(
     fields: xr.Dataset, splits: SplitRanges, cycling: CycledAssimilation, limits: Limits
 ) -> xr.Dataset:
-    """The successive states of the test split that are observed, spin-up first.
-
-    Raises
-    ------
-    InputError
-        If there are too few states without a gap.
-    """
+    """The successive states of the test split that are observed, spin-up first."""
     test = select(fields, splits, "test")
     first = int(test["segment"].values[0])
     in_segment = int((test["segment"].values == first).sum())

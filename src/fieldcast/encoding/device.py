@@ -9,13 +9,7 @@ from fieldcast.errors import InputError
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of this name; "auto" is the GPU if there is one, else the CPU.
-
-    Raises
-    ------
-    InputError
-        If torch does not know the device, or it is not available.
-    """
+    """The device of this name; "auto" is the GPU if there is one, else the CPU."""
     arguments.text(name, "device", "auto")
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -27,13 +21,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_devices(name: str) -> list[torch.device]:
-    """The devices that draw in parallel: all GPUs, if there are any, for "auto" and "cuda"; else the named device.
-
-    Raises
-    ------
-    InputError
-        As `choose_device`.
-    """
+    """The devices that draw in parallel: all GPUs, if there are any, for "auto" and "cuda"; else the named device."""
     device = choose_device(name)
     if device.type == "cuda" and name in ("auto", "cuda"):
         return [torch.device("cuda", number) for number in range(torch.cuda.device_count())]

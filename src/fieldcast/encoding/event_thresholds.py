@@ -51,13 +51,7 @@ class ScoredEvents(ArgumentGroup):
     events: Events
 
     def tables(self, data: PreparedData) -> EventTables:
-        """Empty contingency tables of these events.
-
-        Raises
-        ------
-        InputError
-            If the thresholds were estimated from other fields, another training split or with other options.
-        """
+        """Empty contingency tables of these events."""
         lineage.require(
             self.event_thresholds.attrs,
             sources(data.fields, data.splits, self.events),

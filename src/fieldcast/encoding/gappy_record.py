@@ -45,13 +45,7 @@ class GappyRecord:
 
     @classmethod
     def of(cls, fields: xr.Dataset, device: torch.device) -> GappyRecord:
-        """The record of some fields.
-
-        Raises
-        ------
-        InputError
-            If values are observed at fewer than two times.
-        """
+        """The record of some fields."""
         climatology = climatologies.fit(fields, shrink=True)
         codec = FieldCodec.of(fields, climatology, normalisations.fit(fields, climatology))
         x = codec.encode(fields)

@@ -32,11 +32,6 @@ def select_initial_times(
 
     All states from HISTORY before a start to its last scored lead are in the test split and in one segment. A long
     rollout may continue past the end of the test split, where there is no truth.
-
-    Raises
-    ------
-    InputError
-        If the test split is too short for a start, lacks values, or holds images.
     """
     test = select(fields, splits, "test")
     refuse_images(test)
@@ -68,13 +63,7 @@ def select_initial_times(
 
 
 def regular_step(fields: xr.Dataset) -> TimeStep:
-    """The time step of fields to forecast.
-
-    Raises
-    ------
-    InputError
-        If the fields have no regular time step.
-    """
+    """The time step of fields to forecast."""
     step = TimeStep.of(fields)
     if not step.hours:
         raise InputError(

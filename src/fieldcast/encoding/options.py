@@ -33,13 +33,7 @@ class Limits:
 
 @dataclass(frozen=True, config=STRICT)
 class TrainingMasks:
-    """Masks of the training: each datum has its own pattern and its own k, log-uniform between two fractions.
-
-    Raises
-    ------
-    InputError
-        If a fraction is outside 0.5 % to 100 %, or the range is reversed.
-    """
+    """Masks of the training: each datum has its own pattern and its own k, log-uniform between two fractions."""
 
     # a pattern that is named twice is drawn twice as often
     patterns: Annotated[tuple[Pattern, ...], Field(min_length=1)] = PATTERNS
@@ -55,13 +49,7 @@ class TrainingMasks:
 
 @dataclass(frozen=True, config=STRICT)
 class Sparsification:
-    """Options of the observations of fields, in training and in the stored test observations of all methods.
-
-    Raises
-    ------
-    InputError
-        If there is no fraction of observed cells, or one outside 0.5 % to 100 %.
-    """
+    """Options of the observations of fields, in training and in the stored test observations of all methods."""
 
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     noise: Annotated[float, Field(ge=0)] = 0.0  # observation error, in anomaly standard deviations
@@ -108,13 +96,7 @@ class Rollout:
 
 @dataclass(frozen=True, config=STRICT)
 class Events:
-    """Events that forecasts and analyses are scored on: values beyond climatological quantiles.
-
-    Raises
-    ------
-    InputError
-        If the quantiles do not increase.
-    """
+    """Events that forecasts and analyses are scored on: values beyond climatological quantiles."""
 
     quantiles: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(min_length=1)] = (
         *(0.05, 0.1),  # below 1/2, the event is a value below the quantile
@@ -132,13 +114,7 @@ class Events:
 
 @dataclass(frozen=True, config=STRICT)
 class Calibration:
-    """Cycles that calibrate a filter: first its background errors in the training split, then its tuned values.
-
-    Raises
-    ------
-    InputError
-        If the fraction k is outside its range, or leaves no unobserved cell.
-    """
+    """Cycles that calibrate a filter: first its background errors in the training split, then its tuned values."""
 
     pattern: Pattern = "random"
     k: float = 0.05
@@ -167,13 +143,7 @@ class Calibration:
 
 @dataclass(frozen=True, config=STRICT)
 class CycledAssimilation:
-    """Length, members and observing networks of cycles in the test split; noise and seed are in `Sparsification`.
-
-    Raises
-    ------
-    InputError
-        If there is no fraction of observed cells, or one outside 0.5 % to 100 %.
-    """
+    """Length, members and observing networks of cycles in the test split; noise and seed are in `Sparsification`."""
 
     spin_up: Annotated[int, Field(ge=0)] = 30  # first steps of a cycle, which are not scored
     steps: Annotated[int, Field(ge=1)] = 120  # number of scored steps

@@ -28,11 +28,6 @@ class PlanetDynamics:
 
     An increment of the maps is converted to an increment of q by the harmonics that fit it best. Its global mean is
     ignored, because the dynamics do not determine it.
-
-    Raises
-    ------
-    InputError
-        If there are no states, which only the simulated planet has, or if the fields are on another grid.
     """
 
     def __init__(self, states: xr.Dataset, codec: FieldCodec):

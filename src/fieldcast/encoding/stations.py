@@ -26,14 +26,7 @@ from fieldcast.models.space import Space
 def points_of(
     table: pd.DataFrame, times: xr.DataArray, codec: FieldCodec, space: Space, where: str
 ) -> Points:
-    """The observations of a table, in the order of its rows, at the nearest of some times.
-
-    Raises
-    ------
-    InputError
-        If the model lacks a variable, if units do not convert, if a station lies outside the grid or in a cell that
-        does not exist, or if a reading is far from all `times`.
-    """
+    """The observations of a table, in the order of its rows, at the nearest of some times."""
     datum = nearest_times(table["time"], times, space.time_step, table, where)
     return points_at(table, datum, times, codec, space, where)
 
@@ -41,14 +34,7 @@ def points_of(
 def points_at(
     table: pd.DataFrame, datum: np.ndarray, times: xr.DataArray, codec: FieldCodec, space: Space, where: str
 ) -> Points:
-    """The observations of a table, in the order of its rows, at the times of the indices `datum`.
-
-    Raises
-    ------
-    InputError
-        If the model lacks a variable, if units do not convert, or if a station lies outside the grid or in a cell that
-        does not exist.
-    """
+    """The observations of a table, in the order of its rows, at the times of the indices `datum`."""
     table = converted(table, {v: str(codec.attrs[v].get("units", "")) for v in codec.variables}, where)
     at = table["latitude"].to_numpy(float), table["longitude"].to_numpy(float)
     exists = space.exists.cpu().numpy()
@@ -109,11 +95,6 @@ def times_of(table: pd.DataFrame, step: TimeStep, first: str, where: str) -> xr.
     """The times to fill for a table without fields: its months, or the nearest times of the model.
 
     These are whole steps from `first`, a time of the training (UTC), because daily fields may be fields at noon.
-
-    Raises
-    ------
-    InputError
-        If the model's time step is unknown.
     """
     if not step.hours:
         raise InputError(f"{where}: the model's time step is unknown, so also give the file to fill.")

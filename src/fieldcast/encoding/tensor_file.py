@@ -57,13 +57,7 @@ def on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def unpack_bytes(
     data: bytes, where: str, remedy: str = TRAIN_AGAIN
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and header.
-
-    Raises
-    ------
-    InputError
-        If the file is truncated, was changed, or was not written by Fieldcast.
-    """
+    """Tensors and header."""
     try:
         return unpack_intact(data)
     except ValueError as error:
@@ -85,13 +79,7 @@ def unpack_state(data: bytes | None, where: str) -> tuple[dict[str, Tensor], dic
 
 
 def unpack_intact(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and header of an intact file.
-
-    Raises
-    ------
-    ValueError
-        If the file is damaged; the message describes the damage.
-    """
+    """Tensors and header of an intact file."""
     try:
         tensors = load_tensors(data)
         expected, text, header = header_of(data)
@@ -103,13 +91,7 @@ def unpack_intact(data: bytes) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def header_of(data: bytes) -> tuple[str, str, dict[str, Any]]:
-    """Digest, text and content of the header, which follows eight bytes with its length.
-
-    Raises
-    ------
-    ValueError, KeyError, TypeError, RecursionError
-        If the header is damaged, not a mapping, or nested too deeply.
-    """
+    """Digest, text and content of the header, which follows eight bytes with its length."""
     size = int.from_bytes(data[:8], "little")
     expected, text = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["fieldcast"])
     header = json.loads(text)

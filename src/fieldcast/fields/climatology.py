@@ -51,11 +51,6 @@ def fit(training: xr.Dataset, window: int = 61, *, shrink: bool = False) -> xr.D
 
     Where values are missing, `<variable>_count` (latitude, longitude) holds the number of training values of each cell,
     which identifies the cells with the climatology of their neighbours.
-
-    Raises
-    ------
-    InputError
-        For a variable without any cell that has ten training values.
     """
     # several threads would sum in another order, and a change of the last digit would change every trained model
     with threadpool_limits(1, user_api="blas"):

@@ -40,13 +40,7 @@ _DEGREES = {
 
 
 def as_dataset(data: object, where: str = "the data") -> xr.Dataset:
-    """Data sets as they are, an array as a data set with one variable.
-
-    Raises
-    ------
-    InputError
-        For an array without a name, and for anything that is not of xarray.
-    """
+    """Data sets as they are, an array as a data set with one variable."""
     if isinstance(data, xr.Dataset):
         for name in data.data_vars:
             if not isinstance(name, str):
@@ -100,12 +94,6 @@ def to_contract(
         Names to keep (as in the file, or short); `select_variables` rejects those that are absent.
     levels
         Levels to keep [hPa, or the level's own unit].
-
-    Raises
-    ------
-    InputError
-        For a missing axis, a time axis without dates, a curvilinear, rotated or projected grid, a further dimension,
-        or a variable and a level, or two levels, that would have the same name.
     """
     names = None if requested is None else frozenset(requested)
     dataset = _named_axes(dataset, where)
@@ -145,13 +133,7 @@ def _refuse_non_numbers(dataset: xr.Dataset, where: str) -> None:
 
 
 def select_variables(dataset: xr.Dataset, requested: Collection[str], where: str) -> xr.Dataset:
-    """Select the requested variables, by name or short name; a name without its level selects all levels.
-
-    Raises
-    ------
-    InputError
-        For a variable that is absent, naming the closest match.
-    """
+    """Select the requested variables, by name or short name; a name without its level selects all levels."""
     aliases = {
         str(new): {str(new), *array.attrs.get("aliases", "").split()} for new, array in dataset.items()
     }
@@ -302,11 +284,6 @@ def by_level(
     """Yield (new name, field on the contract's dimensions) for each requested level, or once without levels.
 
     The new name is `short_name`, followed by the level.
-
-    Raises
-    ------
-    InputError
-        For a requested variable with a further dimension of more than one.
     """
     level = next((str(dim) for dim in array.dims if dim not in DIMS and _is_level(array, str(dim))), None)
     for dim in set(array.dims) - {*DIMS, level, EXPVER}:
@@ -411,13 +388,7 @@ _TODO = "interpolate it to a regular latitude-longitude grid first"
 
 
 def in_degrees(coordinate: xr.DataArray, axis: str, where: str) -> xr.DataArray:
-    """Latitude or longitude (`axis`) in degrees, which is also assumed if the coordinate has no units.
-
-    Raises
-    ------
-    InputError
-        For any unit other than degrees and radians, for a rotated or projected coordinate, and for NaN or Inf in it.
-    """
+    """Latitude or longitude (`axis`) in degrees, which is also assumed if the coordinate has no units."""
     standard_name = str(coordinate.attrs.get("standard_name", ""))
     if standard_name.startswith(("grid_", "projection_")):
         raise InputError(
@@ -446,13 +417,7 @@ def in_degrees(coordinate: xr.DataArray, axis: str, where: str) -> xr.DataArray:
 
 
 def refuse_projected(dataset: xr.Dataset, where: str) -> None:
-    """Reject a variable whose grid mapping (CF, section 5.6) is not a plain latitude-longitude grid.
-
-    Raises
-    ------
-    InputError
-        Naming the variable and its grid mapping.
-    """
+    """Reject a variable whose grid mapping (CF, section 5.6) is not a plain latitude-longitude grid."""
     for name, array in dataset.data_vars.items():
         if array.ndim < 2:
             continue

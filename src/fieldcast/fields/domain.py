@@ -41,13 +41,7 @@ def exists(fields: xr.Dataset) -> xr.DataArray:
 
 
 def common_cells(fields: xr.Dataset) -> Bool[np.ndarray, "y x"]:
-    """The cells in which the variables exist.
-
-    Raises
-    ------
-    InputError
-        If the variables exist in different cells: models take and draw all of them in each cell.
-    """
+    """The cells in which the variables exist."""
     by_variable = exists(fields)
     common = by_variable.all("variable")
     if not (by_variable == common).all():

@@ -51,11 +51,6 @@ def to_forecasts(dataset: xr.Dataset, where: str, requested: Collection[str] | N
         File or store, as error messages name it.
     requested
         Names of the variables to keep; if none of them exists, all are kept.
-
-    Raises
-    ------
-    InputError
-        For an axis that is missing or invalid, a further dimension, or variables with different numbers of members.
     """
     axes = {axis: coordinate for axis in DIMS if (coordinate := _axis(dataset, axis, where)) is not None}
     refuse_projected(dataset, where)
@@ -88,13 +83,7 @@ def to_forecasts(dataset: xr.Dataset, where: str, requested: Collection[str] | N
 
 
 def hours(lead: xr.DataArray, where: str) -> Float[np.ndarray, " lead"]:
-    """Leads in hours, from time differences or from numbers with units: hours if there are none; a month is 730.
-
-    Raises
-    ------
-    InputError
-        For any other unit.
-    """
+    """Leads in hours, from time differences or from numbers with units: hours if there are none; a month is 730."""
     values = np.atleast_1d(lead.values)
     if values.dtype.kind == "m":
         return values / np.timedelta64(1, "h")

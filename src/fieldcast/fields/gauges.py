@@ -100,14 +100,7 @@ class Gauges:
 
     @classmethod
     def read(cls, source: str | Path | pd.DataFrame, hours: float | None, where: str) -> Gauges:
-        """Average a table over steps of some hours, by default over the most frequent step of its stations.
-
-        Raises
-        ------
-        InputError
-            For a table that `read_stations` refuses, units that do not convert, a step that is not positive, and
-            fewer than two stations or times of a variable.
-        """
+        """Average a table over steps of some hours, by default over the most frequent step of its stations."""
         table = read_stations(source, where)
         if "error" in table:
             LOG.info(
@@ -182,13 +175,7 @@ def in_one_range(longitude: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
 
 
 def step_of_stations(table: pd.DataFrame, hours: float | None, where: str) -> TimeStep:
-    """The step of some hours, or the most frequent step of the stations.
-
-    Raises
-    ------
-    InputError
-        If it is not positive, or if all readings are at one time.
-    """
+    """The step of some hours, or the most frequent step of the stations."""
     if hours is not None:
         if not hours > 0:
             raise InputError(f"the step is {hours:g} hours: give a positive number of hours.")

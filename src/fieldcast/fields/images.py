@@ -32,13 +32,7 @@ VALIDATION = 1 / 6  # share of the training set, at its end: the last 10 000 of 
 
 
 def open_images(source: ImageSource, folder: str | None = None) -> xr.Dataset:
-    """Images of both sets, the training set first; `folder` holds four IDX files, gzipped or not.
-
-    Raises
-    ------
-    InputError
-        For files that are missing, damaged or do not belong together, or if OpenML cannot be reached.
-    """
+    """Images of both sets, the training set first; `folder` holds four IDX files, gzipped or not."""
     if folder is not None:
         sets, levels = read_folder(folder), 256
     elif source.name == "digits":
@@ -58,13 +52,7 @@ def with_classes(images: xr.Dataset, classes: Sequence[str]) -> xr.Dataset:
 
 
 def split(images: xr.Dataset, validation: int | None = None) -> dict[str, list[int]]:
-    """First and last sample of each split; the last `validation` of the training set, or a sixth, are for validation.
-
-    Raises
-    ------
-    InputError
-        If validation takes the whole training set.
-    """
+    """First and last sample of each split; the last `validation` of the training set, or a sixth, validate."""
     train, test = images.attrs["train"], images.sizes["sample"] - images.attrs["train"]
     edge = train - (validation or max(1, round(train * VALIDATION)))
     if edge < 1:
@@ -99,13 +87,7 @@ def digest(grey: Shaped[np.ndarray, "sample y x"]) -> str:
 
 
 def combine(train: Pictures, test: Pictures, levels: int, source: str) -> xr.Dataset:
-    """Join both sets in one data set.
-
-    Raises
-    ------
-    InputError
-        For sets of different image sizes.
-    """
+    """Join both sets in one data set."""
     if train[0].shape[1:] != test[0].shape[1:]:
         raise InputError(
             f"the images of {source} have {train[0].shape[1:]} cells in the training set and "
@@ -143,13 +125,7 @@ def truncate(pictures: Pictures, count: int | None) -> Pictures:
 
 
 def read_folder(folder: str) -> dict[str, Pictures]:
-    """Read the four IDX files of MNIST or a similar set; label files may be missing.
-
-    Raises
-    ------
-    InputError
-        For a missing folder or image file, or labels that do not match the images.
-    """
+    """Read the four IDX files of MNIST or a similar set; label files may be missing."""
     directory = Path(os.path.expanduser(folder))
     if not directory.is_dir():
         raise InputError(
@@ -179,13 +155,7 @@ def existing(directory: Path, name: str) -> Path | None:
 
 
 def read_idx(path: Path, dimensions: int) -> UInt8[np.ndarray, "..."]:
-    """Array of an IDX file: magic number (0, 0, type, dimensions), sizes (big-endian), values.
-
-    Raises
-    ------
-    InputError
-        For a file that is truncated, too long, or of another format.
-    """
+    """Array of an IDX file: magic number (0, 0, type, dimensions), sizes (big-endian), values."""
     try:
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
             data = file.read()
@@ -224,13 +194,7 @@ def digits() -> dict[str, Pictures]:
 
 
 def from_openml(name: str) -> dict[str, Pictures]:
-    """MNIST or Fashion-MNIST through scikit-learn, which caches a copy in its own folder.
-
-    Raises
-    ------
-    InputError
-        If OpenML cannot be reached or no longer has the data.
-    """
+    """MNIST or Fashion-MNIST through scikit-learn, which caches a copy in its own folder."""
     from sklearn.datasets import fetch_openml
 
     try:

@@ -53,11 +53,6 @@ def ingest(
     """Convert, repair and check a data set: `fields` as in the contract, and the quality table (`quality.COLUMNS`).
 
     Fewer times than `fewest`, by default what training needs, are refused. `gaps` and `missing` are those of `Source`.
-
-    Raises
-    ------
-    InputError
-        For data that cannot be used, in one sentence: what is wrong, in which file or store (`where`), what to do.
     """
     return repaired(to_contract(dataset, where), where, gaps, fewest, missing=missing)
 
@@ -156,13 +151,7 @@ class Ingested(NamedTuple):
 
 
 def from_source(ingestion: Ingestion) -> Ingested:
-    """The fields of the source that the options name.
-
-    Raises
-    ------
-    InputError
-        If there is no such source, or if it cannot be used.
-    """
+    """The fields of the source that the options name."""
     return SOURCES[ingestion.source](ingestion)
 
 

@@ -24,13 +24,7 @@ STATISTICS = ("mean", "std", "anomaly_std", "tendency")
 
 
 def fit(training: xr.Dataset, climatology: xr.Dataset) -> xr.Dataset:
-    """Compute mean, std, anomaly_std [units of the variable] and tendency [1] over `variable`, float64.
-
-    Raises
-    ------
-    InputError
-        For a variable that does not vary in the training split.
-    """
+    """Compute mean, std, anomaly_std [units of the variable] and tendency [1] over `variable`, float64."""
     names = time_varying(training)
     exists = domain.exists(training)
     # sums over large blocks keep the statistics of complete fields unchanged, to the last bit

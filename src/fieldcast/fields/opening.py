@@ -37,13 +37,7 @@ _ANONYMOUS: dict[str, dict[str, Any]] = {
 
 
 def open_file(path: str, key: str = "ingestion.path") -> xr.Dataset:
-    """Open a file or store as it is, without reading values; `key` is the option that named it.
-
-    Raises
-    ------
-    InputError
-        For a file that is missing, truncated, empty or of another format.
-    """
+    """Open a file or store as it is, without reading values; `key` is the option that named it."""
     if is_remote(path):
         return _open_remote(path, key)
     require(path, key)
@@ -66,13 +60,7 @@ def open_file(path: str, key: str = "ingestion.path") -> xr.Dataset:
 
 
 def read_file(path: str, key: str) -> xr.Dataset:
-    """Read a file or store as it is, with all values; `key` is the option that named it.
-
-    Raises
-    ------
-    InputError
-        For a file that is missing, truncated, empty or of another format.
-    """
+    """Read a file or store as it is, with all values; `key` is the option that named it."""
     opened = open_file(path, key)
     check_chunks(opened, [str(name) for name in opened.variables], path)
     with opened, reading(f"'{path}'", Exception):
@@ -80,13 +68,7 @@ def read_file(path: str, key: str) -> xr.Dataset:
 
 
 def check_chunks(opened: xr.Dataset, names: Sequence[str], path: str) -> None:
-    """Reject a Zarr store with missing chunks of these variables that would be read as numbers.
-
-    Raises
-    ------
-    InputError
-        If chunks are missing; see `chunks.refuse_missing_chunks`.
-    """
+    """Reject a Zarr store with missing chunks of these variables that would be read as numbers."""
     opened_path = path if is_remote(path) else local(path)
     is_store = (
         not urlsplit(path).path.endswith(NETCDF_SUFFIXES) if is_remote(path) else os.path.isdir(opened_path)
@@ -266,13 +248,7 @@ class Variable(NamedTuple):
 
 
 class Header:
-    """Sequential reader of a header.
-
-    Raises
-    ------
-    ValueError
-        For a header that is truncated or invalid.
-    """
+    """Sequential reader of a header."""
 
     def __init__(self, file: BinaryIO):
         self.file = file
@@ -346,11 +322,6 @@ def expected_size(path: str | Path) -> int:
     """Minimum number of bytes of a file with this header.
 
     Records interleave the record variables, each padded to four bytes; a single record variable is not padded.
-
-    Raises
-    ------
-    ValueError
-        For a header that is truncated or invalid.
     """
     with open(path, "rb") as file:
         header = Header(file)
@@ -454,11 +425,6 @@ def refuse_missing_chunks(
         Folder or address of the store.
     options
         Options of fsspec.
-
-    Raises
-    ------
-    InputError
-        Naming the first incomplete variable.
     """
     doubtful = [name for name in names if _is_doubtful(opened, name)]
     if not doubtful:

@@ -140,11 +140,6 @@ class Ingestion(Source):
         Options of a file, see `Source`; for images `path` is the folder of the IDX files.
     splits
         Periods of training, validation and test; the first 70, next 10 and last 20 % of the times by default.
-
-    Raises
-    ------
-    InputError
-        For an unknown source, or a path with the simulated planet for a source.
     """
 
     source: str = "planet"
@@ -165,13 +160,7 @@ class Ingestion(Source):
             )
 
     def file(self) -> Source:
-        """The options of a file.
-
-        Raises
-        ------
-        InputError
-            If no path is set.
-        """
+        """The options of a file."""
         if self.path is None:
             raise InputError("ingestion.path is not set: name a file with --params ingestion.path=FILE.")
         return self
@@ -182,13 +171,7 @@ class Ingestion(Source):
         return [("ingestion.path", path) for path in self.paths] if self.source == "file" else []
 
     def folder(self) -> str | None:
-        """Folder of the images; None if they are fetched.
-
-        Raises
-        ------
-        InputError
-            For a list of paths.
-        """
+        """Folder of the images; None if they are fetched."""
         if isinstance(self.path, list):
             raise InputError(
                 "ingestion.path: images are read from one folder, not from a list of files: give that folder."

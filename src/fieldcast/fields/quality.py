@@ -42,11 +42,6 @@ def inspect(dataset: xr.Dataset, where: str, missing: Missing = "refuse") -> tup
 
     `dataset` has been repaired (it has `segment`). If values that are missing at some times of a cell are not refused,
     data with such values have the attribute `missing`, "train".
-
-    Raises
-    ------
-    InputError
-        For the first unusable variable, naming it, the date and the location.
     """
     findings: list[Finding] = []
     for name in time_varying(dataset):
@@ -109,13 +104,7 @@ def _check_finite(array: xr.DataArray, survey: Survey, where: str) -> Finding:
 
 
 def refuse_fills(array: xr.DataArray, search: Search, where: str) -> None:
-    """Reject a variable with an undeclared fill value, by the rule of `fields.encoding`.
-
-    Raises
-    ------
-    InputError
-        For the first such value, naming the date and the location.
-    """
+    """Reject a variable with an undeclared fill value, by the rule of `fields.encoding`."""
     for value, occurrence in search.occurrences.items():
         packed = f" ({search.packed[value]} as packed)" if value in search.packed else ""
         extreme = TRUE_EXTREME if packed else ""
@@ -344,11 +333,6 @@ def check_unit_jumps(array: xr.DataArray, survey: Survey, where: str) -> Finding
     detected; it exceeds three area spreads (a front over a small region reaches two), or a factor of five; and it
     lasts: the ten times before it and the ten after it differ by at least half of it. Steps between segments do not
     count.
-
-    Raises
-    ------
-    InputError
-        For such a step.
     """
     observed = np.flatnonzero(survey.present)
     name, segment = str(array.name), array["segment"].values[observed]

@@ -36,13 +36,7 @@ class Finding(NamedTuple):
 def repair(
     dataset: xr.Dataset, where: str, gaps: Gaps = "refuse", fewest: int = MIN_TIMES
 ) -> tuple[xr.Dataset, list[Finding]]:
-    """Make coordinates ascend and times unique, and add `segment`, which numbers regular stretches of time.
-
-    Raises
-    ------
-    InputError
-        If a repair would have to guess.
-    """
+    """Make coordinates ascend and times unique, and add `segment`, which numbers regular stretches of time."""
     refuse_far_years(dataset["time"], where)
     dataset, findings = _oriented(dataset, where)
     for step in (_sorted_times, _without_duplicates, _with_rounded_times):
@@ -58,13 +52,7 @@ def repair(
 
 
 def refuse_far_years(time: xr.DataArray, where: str) -> None:
-    """Reject dates of the standard calendar that datetime64[ns] cannot hold.
-
-    Raises
-    ------
-    InputError
-        Naming the first and last date.
-    """
+    """Reject dates of the standard calendar that datetime64[ns] cannot hold."""
     if str(time.dt.calendar) in calendars.STANDARD and not calendars.representable(time):
         ends = time.values[[0, -1]]
         first, last = calendars.iso(ends) if ends.dtype.kind == "M" else (date.isoformat() for date in ends)

@@ -27,14 +27,7 @@ MIN_READ_BYTES = 2**20  # bytes
 
 
 def open_source(source: Source) -> xr.Dataset:
-    """Open the selected variables, period and step lazily (dask), on (time, latitude, longitude) in float32.
-
-    Raises
-    ------
-    InputError
-        For a file that is missing, truncated, empty or of another format, a store that cannot be reached, or a
-        variable or period that the source does not have.
-    """
+    """Open the selected variables, period and step lazily (dask), on (time, latitude, longitude) in float32."""
     parts = []
     for path in _expanded(source.paths):
         opened = open_file(path)
@@ -115,14 +108,7 @@ def _every(dataset: xr.Dataset, step_hours: float, where: str) -> xr.Dataset:
 
 
 def join_files(parts: Sequence[tuple[str, xr.Dataset]]) -> xr.Dataset:
-    """Join the data sets of several files, given as (path, data set) in the order of the paths.
-
-    Raises
-    ------
-    InputError
-        For files on different grids, with different times or calendars, in different units, or with different
-        dimensions or values of one variable.
-    """
+    """Join the data sets of several files, given as (path, data set) in the order of the paths."""
     if not parts:
         return xr.Dataset()
     groups: dict[tuple[str, ...], list[tuple[str, xr.Dataset]]] = {}

@@ -25,13 +25,7 @@ SplitRanges = Mapping[str, Sequence[str | int]]  # first and last time, or numbe
 
 
 def make(times: Any, periods: Splits | None = None) -> dict[str, list[str]]:
-    """First and last time of each split, as `YYYY-MM-DDTHH:MM:SS`, both inclusive; `times` ascend.
-
-    Raises
-    ------
-    InputError
-        For periods that are empty, overlap, or exceed the data, naming the key.
-    """
+    """First and last time of each split, as `YYYY-MM-DDTHH:MM:SS`, both inclusive; `times` ascend."""
     iso = calendars.iso(times)
     if periods is None:
         cuts = [0, *(round(fraction * iso.size) for fraction in _FRACTIONS), iso.size]
@@ -81,13 +75,7 @@ _ISO = re.compile(r"\d{4}(-\d{2}(-\d{2}(T\d{2}(:\d{2}(:\d{2})?)?)?)?)?")
 
 
 def within(times: Any, period: Sequence[Any], key: str, where: str = "the data") -> Bool[np.ndarray, " time"]:
-    """Mask of the times in the period; ISO text is compared, so `[2001, 2001-05]` ends with the last day of May.
-
-    Raises
-    ------
-    InputError
-        For a bound that is not a date, or a period that ends before it begins, exceeds the data or is empty.
-    """
+    """Mask of the times in the period; ISO text is compared, so `[2001, 2001-05]` ends with the last day of May."""
     first, last = (_token(date, key) for date in period)
     iso = calendars.iso(times)
     n = min(len(first), len(last))

@@ -28,13 +28,7 @@ LISTED_ROWS = 3  # largest number of rows that a message lists
 
 
 def read_stations(source: str | Path | pd.DataFrame, where: str) -> pd.DataFrame:
-    """A table in the columns of the module, with times as datetime64 in UTC; `where` names it in messages.
-
-    Raises
-    ------
-    InputError
-        If the table cannot be read, lacks a column, or holds an invalid time, location or value.
-    """
+    """A table in the columns of the module, with times as datetime64 in UTC; `where` names it in messages."""
     if isinstance(source, pd.DataFrame):
         table = source.copy()
     elif isinstance(source, str | Path) and str(source).strip() and "\0" not in str(source):
@@ -63,13 +57,7 @@ def read_stations(source: str | Path | pd.DataFrame, where: str) -> pd.DataFrame
 
 
 def parsed(table: pd.DataFrame, where: str) -> pd.DataFrame:
-    """Convert texts of a table to times and numbers.
-
-    Raises
-    ------
-    InputError
-        For a text that is not a time or a number.
-    """
+    """Convert texts of a table to times and numbers."""
     columns = ("latitude", "longitude", "value", *(["error"] if "error" in table else []))
     table["time"] = times(table["time"], where)
     for name in columns:
@@ -78,13 +66,7 @@ def parsed(table: pd.DataFrame, where: str) -> pd.DataFrame:
 
 
 def without_missing(table: pd.DataFrame, where: str) -> pd.DataFrame:
-    """Drop rows without a value, and set missing errors to 0.
-
-    Raises
-    ------
-    InputError
-        For an infinite value, or if all are missing.
-    """
+    """Drop rows without a value, and set missing errors to 0."""
     refuse_rows(np.isinf(table["value"]), table, where, "has an infinite value", "correct it")
     table = table[table["value"].notna()]
     if table.empty:
@@ -130,11 +112,6 @@ def converted(
     """Convert a table to the units of each variable; without a column of units, values are taken to be in them already.
 
     `unit_source` says in messages where these units come from.
-
-    Raises
-    ------
-    InputError
-        For a variable without units, that is for one that the model lacks, and for units that do not convert.
     """
     table = table.copy()
     refuse_rows(
@@ -197,13 +174,7 @@ OPTIONAL = ("error", "units", "station")
 
 
 def read_table(path: Path, where: str) -> pd.DataFrame:
-    """Read a CSV or Parquet file.
-
-    Raises
-    ------
-    InputError
-        For a file that is missing or cannot be read as a table.
-    """
+    """Read a CSV or Parquet file."""
     if path.is_dir():
         raise InputError(f"{where} is a folder, not a file: give the table in it.")
     if path.exists() and not path.is_file():
@@ -226,13 +197,7 @@ def read_table(path: Path, where: str) -> pd.DataFrame:
 
 
 def canonical_names(table: pd.DataFrame, where: str) -> dict[str, str]:
-    """Map the columns of the table that have a meaning to their names in `NAMES`.
-
-    Raises
-    ------
-    InputError
-        For a required column that is missing.
-    """
+    """Map the columns of the table that have a meaning to their names in `NAMES`."""
     lower = {str(name).strip().lower(): str(name) for name in table.columns}
     names = [str(name).strip().lower() for name in table.columns]
     for name in (word for alternatives in NAMES.values() for word in alternatives):
@@ -257,13 +222,7 @@ def canonical_names(table: pd.DataFrame, where: str) -> dict[str, str]:
 
 
 def times(column: pd.Series, where: str) -> pd.Series:
-    """Convert times to UTC; a time without a zone counts as UTC, which the log says.
-
-    Raises
-    ------
-    InputError
-        For times that are numbers, missing or unreadable.
-    """
+    """Convert times to UTC; a time without a zone counts as UTC, which the log says."""
     if is_numeric_dtype(column):
         raise InputError(
             f"{where} gives times as numbers ({column.iloc[0]}): write them as 2001-12-31 or 2001-12-31T18:00Z."
@@ -300,13 +259,7 @@ def first_unreadable(column: pd.Series) -> tuple[int, object]:
 
 
 def numbers(column: pd.Series, where: str) -> pd.Series:
-    """Convert a column to numbers, NaN where it is empty.
-
-    Raises
-    ------
-    InputError
-        For a value that is not a number, naming its row.
-    """
+    """Convert a column to numbers, NaN where it is empty."""
     values = pd.to_numeric(column, errors="coerce")
     wrong = values.isna() & column.notna() & (column.astype(str).str.strip().str.lower() != "nan")
     if wrong.any():

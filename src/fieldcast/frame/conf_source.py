@@ -25,13 +25,7 @@ def conf_source() -> str:
 
 
 def configuration_folder() -> Path:
-    """The folder of configuration as seen from the working folder.
-
-    Raises
-    ------
-    InputError
-        If it holds no configuration.
-    """
+    """The folder of configuration as seen from the working folder."""
     folder = named_folder()
     require_configuration(folder)
     return folder

@@ -87,11 +87,6 @@ def connect(options: DaskOptions, max_workers: int | None) -> Iterator[Any]:
         Options of the cluster.
     max_workers
         Number of workers that the run can use; None for all.
-
-    Raises
-    ------
-    InputError
-        Without the packages that it needs, or for a cluster that does not answer in time.
     """
     dask.config.set(CONFIGURATION)
     try:
@@ -134,13 +129,7 @@ def security(options: DaskOptions) -> Any:
 
 
 def start_cluster(options: DaskOptions, max_workers: int | None) -> Any:
-    """A cluster for this run: of SLURM jobs, or of processes of this machine that other machines cannot reach.
-
-    Raises
-    ------
-    InputError
-        If `dask.yml` sets `slurm` and dask-jobqueue is not installed.
-    """
+    """A cluster for this run: of SLURM jobs, or of processes of this machine that other machines cannot reach."""
     from distributed import LocalCluster, Security
 
     resources = {"GPU": options.gpus} if options.gpus else None

@@ -48,13 +48,7 @@ class Lock:
 
     @hook_impl(tryfirst=True)  # before tracking, and after the checks
     def before_pipeline_run(self, run_params: Mapping[str, Any]) -> None:
-        """Take the lock.
-
-        Raises
-        ------
-        InputError
-            If another run holds the lock, or may hold it, or if the data root is not a folder and cannot be created.
-        """
+        """Take the lock."""
         self._release()  # that of an earlier run of this process, if it was interrupted
         names = run_params.get("pipeline_names") or ["__default__"]
         if self._root is None or set(names) <= set(pipeline_registry.STANDALONE):
@@ -105,11 +99,6 @@ def take(root: Path, command: str, shared: bool = False) -> int | None:
     """Lock the data root and return the descriptor of its lock file; None where it cannot be locked, as if read-only.
 
     shared: lock it together with others, such as the tasks of a job array, each of which writes files of its own.
-
-    Raises
-    ------
-    InputError
-        If another run holds the lock (with its command and start), or may hold it.
     """
     while True:
         try:

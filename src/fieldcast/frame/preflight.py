@@ -52,14 +52,7 @@ class Checks:
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Check environment and run-time parameters; give experiments without `fit` or `options` empty ones.
-
-        Raises
-        ------
-        InputError
-            For an environment without a folder, a data root that is not a string, or a parameter that does not exist or
-            has no valid value.
-        """
+        """Check environment and run-time parameters; give experiments without `fit` or `options` empty ones."""
         loader: Any = context.config_loader
         check_environment(Path(loader.conf_source), loader.env or loader.default_run_env)
         pipeline_registry.CONTEXT.set(context)
@@ -85,13 +78,7 @@ class Checks:
     def before_pipeline_run(
         self, run_params: Mapping[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
     ) -> None:
-        """Check versions, that the files and data sets that the pipeline reads exist, and models, which takes torch.
-
-        Raises
-        ------
-        InputError
-            For the first check that fails.
-        """
+        """Check versions, that the files and data sets that the pipeline reads exist, and models, which takes torch."""
         self._catalog, self._compared = catalog, set()
         pipeline_registry.CATALOG.set(catalog)
         check_tags(run_params.get("tags") or ())
@@ -109,13 +96,7 @@ class Checks:
 
     @hook_impl
     def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:
-        """Compare data with their digest, once in a run: in a store that another program wrote, chunks are not checked.
-
-        Raises
-        ------
-        DamagedError
-            If they do not match.
-        """
+        """Compare data with their digest, once in a run; chunks of stores of other programs are not checked."""
         if self._catalog is None or dataset_name in self._compared:
             return
         self._compared.add(dataset_name)

@@ -34,11 +34,6 @@ def job_script(file: str, names: Sequence[str], options: Sequence[str]) -> str:
         Experiments, tasks, `demo`, or reports.
     options
         Options of every `fieldcast run`.
-
-    Raises
-    ------
-    InputError
-        For a name that is none of these.
     """
     from fieldcast.tasks import TASKS
 

@@ -36,12 +36,6 @@ def match_model(
 
     An absent variable counts as missing everywhere, unless the data must be `complete`. `where` names the data set in
     error messages.
-
-    Raises
-    ------
-    InputError
-        If variables or grid differ, if units do not convert to the model's, or if there are values that cannot be
-        observations: Inf and undeclared fill values.
     """
     data = conventions.to_contract(dataset, where)
     number, distinct = dataset[conventions.axes(dataset)["time"]].size, data.sizes["time"]
@@ -75,13 +69,7 @@ def match_model(
 
 
 def with_all_variables(data: xr.Dataset, codec: FieldCodec, where: str, complete: bool) -> xr.Dataset:
-    """The data, with a variable of NaN for each variable of the model that is absent; the log names these.
-
-    Raises
-    ------
-    InputError
-        If all are absent, if one is absent although the data must be `complete`, or if one does not change in time.
-    """
+    """The data, with a variable of NaN for each variable of the model that is absent; the log names these."""
     available = ", ".join(conventions.time_varying(data)) or "none"
     constant = [v for v in codec.variables if v in data and "time" not in data[v].dims]
     if constant:
@@ -104,13 +92,7 @@ def with_all_variables(data: xr.Dataset, codec: FieldCodec, where: str, complete
 
 
 def units_of_variables(data: xr.Dataset, codec: FieldCodec, where: str) -> dict[str, str]:
-    """Units of each variable, by name.
-
-    Raises
-    ------
-    InputError
-        For a variable without units.
-    """
+    """Units of each variable, by name."""
     for v in codec.variables:
         if not data[v].attrs.get("units"):
             expected = codec.attrs[v].get("units")
@@ -127,11 +109,6 @@ def last_states(
     """The states that a forecast starts from: the last `history` of a data set, complete and one step apart.
 
     The second value is the codec for their units.
-
-    Raises
-    ------
-    InputError
-        For too few states, missing values or another time step, and as `match_model` does.
     """
     data, codec = match_model(dataset, codec, where, complete=True)
     data, needed = data.sortby("time"), max(history, 1)

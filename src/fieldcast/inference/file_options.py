@@ -39,13 +39,7 @@ class Fill:
         return named_files("fill", observations=self.observations, stations=self.stations)
 
     def file(self) -> str | None:
-        """The user's file of fields; None for stations alone.
-
-        Raises
-        ------
-        InputError
-            If neither is set, or if there are no members.
-        """
+        """The user's file of fields; None for stations alone."""
         if self.members < 1:
             raise InputError(f"fill.members = {self.members}: give at least 1.")
         if self.stations is not None and self.observations is None:
@@ -53,13 +47,7 @@ class Fill:
         return file_of(self.observations, "fill.observations")
 
     def table(self) -> str:
-        """The user's table of stations.
-
-        Raises
-        ------
-        InputError
-            If it is not set.
-        """
+        """The user's table of stations."""
         return file_of(self.stations, "fill.stations")
 
 
@@ -95,13 +83,7 @@ class Gridding:
         return named_files("gridding", stations=self.stations, like=self.like)
 
     def table(self) -> str:
-        """The user's table of stations.
-
-        Raises
-        ------
-        InputError
-            If it is not set.
-        """
+        """The user's table of stations."""
         return file_of(self.stations, "gridding.stations")
 
 
@@ -121,13 +103,7 @@ class Predict:
         return named_files("predict", states=self.states)
 
     def file(self) -> str:
-        """The user's file.
-
-        Raises
-        ------
-        InputError
-            If it is not set.
-        """
+        """The user's file."""
         return file_of(self.states, "predict.states")
 
 
@@ -150,13 +126,7 @@ class RecordCycleOptions:
         return named_files("cycle", observations=self.observations)
 
     def file(self) -> str:
-        """The user's record.
-
-        Raises
-        ------
-        InputError
-            If it is not set.
-        """
+        """The user's record."""
         return file_of(self.observations, "cycle.observations")
 
 
@@ -166,13 +136,7 @@ def named_files(section: str, **paths: str | None) -> list[tuple[str, str]]:
 
 
 def file_of(path: str | None, key: str) -> str:
-    """Return the path, which must be set.
-
-    Raises
-    ------
-    InputError
-        If there is no path.
-    """
+    """Return the path, which must be set."""
     if path is None:
         command = COMMANDS.get(key, f"fieldcast {key.partition('.')[0]} FILE")
         raise InputError(f"{key} is not set: say which file, with --params {key}=FILE, or as in `{command}`.")

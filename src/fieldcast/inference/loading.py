@@ -78,11 +78,6 @@ def trained_model(
     """The model of an experiment `<task>.<name>`; `checkpoints`, keyed by <task>/<name>, read the files.
 
     `key` is the option that named the experiment, and `types` are the types of model that it takes, if not all.
-
-    Raises
-    ------
-    InputError
-        If there is no such experiment or it has not been trained, with the command that trains it.
     """
     task, _, name = experiment.partition(".")
     settings = (parameters.get(task) or {}).get(name) if name else None

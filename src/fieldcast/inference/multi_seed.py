@@ -19,13 +19,7 @@ SCORE_COLUMNS = ("experiment", "data", "variable", "score")  # the other columns
 
 
 def leaderboards(folder: str, tasks: Iterable[str]) -> dict[str, pd.DataFrame]:
-    """The leaderboards of the run with this `data_root`, by task; a column `run` holds the folder.
-
-    Raises
-    ------
-    InputError
-        Where there are none.
-    """
+    """The leaderboards of the run with this `data_root`, by task; a column `run` holds the folder."""
     tables = {}
     for task in tasks:
         file = f"{folder}/08_reporting/leaderboard_{task}.csv"
@@ -46,11 +40,6 @@ def over_seeds(runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
     The columns are those of the leaderboards without seed, low and high, then seeds (the number that have a value),
     value (the mean over them) and sd (their standard deviation, with n - 1; NaN for a single seed).
-
-    Raises
-    ------
-    InputError
-        For runs of different data or cases, or of the same seed.
     """
     for first, second in combinations(runs, 2):
         require_comparable(first, second)

@@ -124,12 +124,6 @@ def export(checkpoint: str | Path, output: str | Path, members: int = 1) -> str:
     """Write the ONNX model of a checkpoint file, for a fixed number of members, or of samples.
 
     Returns a line with the path, its size, and the names and shapes of the inputs.
-
-    Raises
-    ------
-    InputError
-        If the model cannot be exported, the output is the checkpoint, cannot be written or its folder does not exist,
-        or the packages of the extra `export` are not installed.
     """
     if not Path(output).parent.is_dir():
         raise InputError(f"{output} cannot be written: there is no folder {Path(output).parent}.")
@@ -178,14 +172,7 @@ def quiet() -> Iterator[None]:
 
 
 def module_and_inputs(trained: Checkpoint, where: str, members: int) -> tuple[nn.Module, dict[str, Tensor]]:
-    """The module to export, with example inputs by name.
-
-    Raises
-    ------
-    InputError
-        Unless the model is a VAE of states, or a forecast model that reads past states and does not calibrate whole
-        rollouts.
-    """
+    """The module to export, with example inputs by name."""
     model, codec = trained.model, trained.codec
     if model.calibrates:
         raise InputError(

@@ -22,13 +22,7 @@ class Drawing:
 
 @dataclass(frozen=True, config=STRICT)
 class File:
-    """The `model` of an experiment whose forecasts were made elsewhere: a data set of this run, or a user's file.
-
-    Raises
-    ------
-    InputError
-        If both or neither of path and data set are given.
-    """
+    """The `model` of an experiment whose forecasts were made elsewhere: a data set of this run, or a user's file."""
 
     type: Literal["File"]
     dataset: Literal["perfect_model"] | None = None
@@ -83,13 +77,7 @@ class Seeds:
     runs: str | list[str] | None = None
 
     def folders(self) -> list[str]:
-        """The folders of the runs.
-
-        Raises
-        ------
-        InputError
-            If there is none.
-        """
+        """The folders of the runs."""
         named = self.runs.split("+") if isinstance(self.runs, str) else self.runs or []
         folders = [folder.strip() for folder in named if folder.strip()]
         if not folders:

@@ -13,15 +13,7 @@ MAX_PATH_LENGTH = 200  # characters of a path that a message shows
 
 
 def write_whole(path: str | Path, content: bytes) -> None:
-    """Write or replace a file, and create its folder; an earlier file survives if writing fails.
-
-    Raises
-    ------
-    InputError
-        If there is a device, a pipe or a folder at this path.
-    OSError
-        If the file cannot be written, for example because the disk is full; nothing is left beside it.
-    """
+    """Write or replace a file, and create its folder; an earlier file survives if writing fails."""
     path = Path(path)
     refuse_special_file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,13 +30,7 @@ def write_whole(path: str | Path, content: bytes) -> None:
 
 
 def write_named(path: str, content: bytes) -> None:
-    """Write a file as `write_whole` does, at a path that a user has chosen.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be written.
-    """
+    """Write a file as `write_whole` does, at a path that a user has chosen."""
     try:
         write_whole(path, content)
     except OSError as error:

@@ -41,11 +41,6 @@ class Autoencoder(Trained):
         uses the full weight.
     likelihood_noise
         Whether `sample` adds the noise of p(x | z) to its mean.
-
-    Raises
-    ------
-    InputError
-        If `kl_warm_up` is not two ascending steps or shares.
     """
 
     shares: tuple[str, ...] = ("latent",)  # options that parts inherit from their model

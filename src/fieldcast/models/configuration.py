@@ -29,11 +29,6 @@ def resolve(kind: str, key: str) -> type:
     """The class `module.Class` of `fieldcast.models`, or `package:module.Class` of a package that depends on fieldcast.
 
     A configuration, or the header of a checkpoint, can name no other class, so it cannot run arbitrary code.
-
-    Raises
-    ------
-    InputError
-        If there is no such class, or its module cannot be imported.
     """
     package, _, qualified_name = kind.rpartition(":")
     module_name, _, class_name = qualified_name.rpartition(".")
@@ -83,12 +78,6 @@ def check_model(
     """Check a configuration and return the class that it names, which must satisfy the annotation `expected`.
 
     `set_at` gives the keys of options that a part inherits: messages name the key that the user can set.
-
-    Raises
-    ------
-    InputError
-        For an unknown type or keyword, naming the nearest valid one; for a value that does not fit the annotation of
-        its keyword; for a missing keyword; in the configuration or in any of its parts.
     """
     if not isinstance(config, Mapping):
         raise InputError(f"{key} = {config!r} should be {{type: module.Class, keyword: value ...}}.")
@@ -118,11 +107,6 @@ def build(config: Mapping[str, Any], space: Space, key: str = "model", expected:
     """Build the object that `{type: module.Class, keyword: value ...}` describes, and its parts.
 
     A class with a parameter `space` receives it. `expected` is the class or annotation that the object must satisfy.
-
-    Raises
-    ------
-    InputError
-        For a configuration that `check_model` or the constructor refuses.
     """
     kind = check_model(config, key, expected)
     arguments = {
@@ -160,13 +144,7 @@ def options(kind: type) -> dict[str, Parameter]:
 
 
 def keywords(config: Mapping[str, Any], kind: type, key: str) -> dict[str, Any]:
-    """Keywords that a configuration sets; its parts inherit the options that its class `shares` unless they set them.
-
-    Raises
-    ------
-    InputError
-        For a part that sets a shared option to another value.
-    """
+    """Keywords that a configuration sets; parts inherit the options that its class `shares` unless they set them."""
     given = {name: value for name, value in config.items() if name != "type"}
     shared = {name: given.get(name, options(kind)[name].default) for name in getattr(kind, "shares", ())}
     for name, part in given.items():

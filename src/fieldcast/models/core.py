@@ -139,13 +139,7 @@ class Trained(Model):
         c: Context,
         draws: RandomStreams,
     ) -> Terms:
-        """The training loss of draws that a wrapper has made with the model, such as those of a Runge-Kutta step.
-
-        Raises
-        ------
-        TypeError
-            Unless the model supports rollouts.
-        """
+        """The training loss of draws that a wrapper has made with the model, such as those of a Runge-Kutta step."""
         raise TypeError(f"{type(self).__name__} cannot be trained through steps or rollouts")
 
 
@@ -198,13 +192,7 @@ class Context:
     points: Points | None = None
 
     def base(self) -> Float[Tensor, "batch variable y x"]:
-        """The state from which a stepped model starts: the last state, else the sparse field.
-
-        Raises
-        ------
-        InputError
-            For a context without past or observations.
-        """
+        """The state from which a stepped model starts: the last state, else the sparse field."""
         base = self.past[:, -1] if self.past is not None else self.observed
         if base is None:
             raise InputError(
@@ -214,13 +202,7 @@ class Context:
         return base
 
     def observations(self) -> tuple[Float[Tensor, "batch variable y x"], Bool[Tensor, "batch variable y x"]]:
-        """The sparse field m * y and its mask m.
-
-        Raises
-        ------
-        InputError
-            If the context has no observations.
-        """
+        """The sparse field m * y and its mask m."""
         if self.observed is None or self.mask is None:
             raise InputError(
                 "the model reads observations, and the task has none: use it in an experiment of the task reconstruct."
@@ -228,13 +210,7 @@ class Context:
         return self.observed, self.mask
 
     def states(self) -> Float[Tensor, "batch past variable y x"]:
-        """Past states, oldest first.
-
-        Raises
-        ------
-        InputError
-            If the context has no past.
-        """
+        """Past states, oldest first."""
         if self.past is None:
             raise InputError(
                 "the model reads past states, and the task has none: use it in an experiment of the task forecast."
@@ -242,13 +218,7 @@ class Context:
         return self.past
 
     def fraction(self, space: Space) -> Float[Tensor, " batch"]:
-        """k: the observed share of the cells that exist.
-
-        Raises
-        ------
-        InputError
-            For a context without observations.
-        """
+        """k: the observed share of the cells that exist."""
         if self.mask is None:
             raise InputError(
                 "the model reads the observed fraction, and the task has no observations: use it in an experiment of "
@@ -414,11 +384,6 @@ class Combined(Solved, ABC):
         Grid of the states.
     parts
         Models by name; training loads each from the checkpoint of the experiment that `uses` lists under this name.
-
-    Raises
-    ------
-    InputError
-        Without parts, or with one that calibrates its rollouts: its members of a single step are not calibrated.
     """
 
     def __init__(self, space: Space, parts: Mapping[str, Model]):

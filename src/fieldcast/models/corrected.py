@@ -45,11 +45,6 @@ class Corrected(Trained):
         Model that is solved in closed form and has a mean m and a spread s besides its draws.
     channels
         Channels of each level of the U-Net, from the finest to the coarsest.
-
-    Raises
-    ------
-    InputError
-        For a base that is not solved in closed form.
     """
 
     shares_mask = True

@@ -111,11 +111,6 @@ class Diffusion(Trained):
     channels, patch, padded
         Channels of each level and patch size of the default network, and whether it extends the grid until every level
         is exactly halved.
-
-    Raises
-    ------
-    InputError
-        For a single step, after which data are not noise.
     """
 
     conditional = False

@@ -51,13 +51,7 @@ def standard_normal_log_prob(z: Float[Tensor, "*shape"]) -> Float[Tensor, "*shap
 def posterior(
     family: Family, location: Float[Tensor, "batch latent"], log_scale: Float[Tensor, "batch latent"]
 ) -> Posterior:
-    """Distribution of a family with mean `location` and standard deviation exp(log_scale).
-
-    Raises
-    ------
-    TypeError
-        For an unknown family.
-    """
+    """Distribution of a family with mean `location` and standard deviation exp(log_scale)."""
     if family == "normal":
         return Normal(location, 2 * log_scale)
     if family == "uniform":

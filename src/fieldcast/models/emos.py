@@ -75,11 +75,6 @@ class EMOS(Combined):
         Number of lead times with their own coefficients, from the first step; later ones share the last ones.
     members
         Number of members of the forecasts that the coefficients are fitted to, which m and s^2 depend on.
-
-    Raises
-    ------
-    InputError
-        For several parts.
     """
 
     calibrates = True

@@ -60,11 +60,6 @@ class Ensemble(Trained):
         Channels of each level of the U-Net.
     patch
         Size of the patches of the U-Net.
-
-    Raises
-    ------
-    InputError
-        For shares outside 0 to 1, a decorrelation time that is not above 0, or contrasts on a grid that has none.
     """
 
     ensemble = True

@@ -158,11 +158,6 @@ class ThinPlate(Interpolation):
         Grid of the states.
     trend
         The constant c of the kernel.
-
-    Raises
-    ------
-    InputError
-        For a trend that is too small for a positive definite spline.
     """
 
     smoothing: Tensor

@@ -75,11 +75,6 @@ class LatentTable(StateEncoder):
         """Create a row for each training datum, at its `index`; indices may have gaps.
 
         Neither the states nor their shape are read; `draws` belong to the indices.
-
-        Raises
-        ------
-        ValueError
-            For training data without an index.
         """
         if training.index is None:
             raise ValueError("a table of latents needs the indices of the training data")
@@ -139,13 +134,7 @@ def standard_normal(draws: RandomStreams, latent: int) -> Float[Tensor, "batch l
 def normal_by_class(
     label: Int[Tensor, " batch"] | None, draws: RandomStreams, stream: int, latent: int
 ) -> Float[Tensor, "batch latent"]:
-    """Standard normal numbers of a stream, the same for all data of a class.
-
-    Raises
-    ------
-    InputError
-        Without labels.
-    """
+    """Standard normal numbers of a stream, the same for all data of a class."""
     if label is None:
         raise InputError(
             "codes that start by class need labels, which these data do not have: set by_class: false."

@@ -37,11 +37,6 @@ class LowRankGaussian(Solved):
         Grid of the states.
     ranks
         Ranks to choose from, ascending.
-
-    Raises
-    ------
-    TypeError
-        For ranks that do not ascend from 1 or more.
     """
 
     learns_from_gaps = True

@@ -144,13 +144,7 @@ def smooth_field(draws: RandomStreams, space: Space, layers: int) -> Priority:
 
 
 def check_range_of_fractions(k: tuple[float, float] | Float[Tensor, " batch"]) -> None:
-    """Refuse a share of observed cells outside the supported range.
-
-    Raises
-    ------
-    InputError
-        When k is outside 0.005 .. 1, or its range is reversed.
-    """
+    """Refuse a share of observed cells outside the supported range."""
     low, high = (float(k.min()), float(k.max())) if isinstance(k, Tensor) else k
     slack = 1e-6  # 0.005 rounds down in single precision
     if not MIN_K - slack <= low <= high <= MAX_K + slack:
@@ -187,11 +181,6 @@ def draw(
 
     All variables share the mask, or have separate masks with the same pattern and k. A mask is a function of the
     seed, step and datum of `draws`; the cells of `stations` are a function of the seed alone.
-
-    Raises
-    ------
-    InputError
-        For an unknown pattern, naming the nearest, or a k outside 0.005 .. 1.
     """
     for name in patterns:
         if name not in PATTERN_FUNCTIONS:

@@ -115,11 +115,6 @@ class CouplingPrior(nn.Module):
         Number of coupling layers.
     hidden
         Units of the hidden layer of each.
-
-    Raises
-    ------
-    TypeError
-        For a latent of a single component.
     """
 
     def __init__(self, latent: Count, layers: Count = 10, hidden: Count = 8):

@@ -68,13 +68,7 @@ class ProbabilisticPCA(Solved):
         self.register_buffer("variance", torch.tensor(1.0))  # s^2
 
     def solve(self, training: Iterable[Batch]) -> None:
-        """Fit mean, axes and noise to the training states.
-
-        Raises
-        ------
-        InputError
-            If all states are equal: their density is unbounded.
-        """
+        """Fit mean, axes and noise to the training states."""
         x = torch.cat([cells(self.space, batch.x) for batch in training])
         mean = torch.cat([x[:, columns].double().mean(dim=0) for columns in pieces(x.shape[1])])
         scale = self.deviations(x, mean)

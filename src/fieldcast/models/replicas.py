@@ -34,13 +34,7 @@ def replicate(model: M, devices: Sequence[torch.device]) -> M:
 
 
 def draw(model: Model, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
-    """M draws for each context, by the model and its replicas side by side.
-
-    Raises
-    ------
-    InputError
-        As `returned.draws_of`.
-    """
+    """M draws for each context, by the model and its replicas side by side."""
     if is_alone(model, c.count):
         return draws_of(model, model.sample(c, draws), c.count, draws.members)
 
@@ -91,13 +85,7 @@ def move_to(value: T, device: torch.device) -> T:
 
 
 def draws_of(model: Model, x: Any, count: int, members: int) -> Tensor:
-    """Return the draws of `sample` for `count` contexts.
-
-    Raises
-    ------
-    InputError
-        If they are not a tensor (B, M, V, Y, X).
-    """
+    """Return the draws of `sample` for `count` contexts."""
     shape = count, members, *model.space.state_shape
     if not isinstance(x, Tensor) or x.shape != shape:
         returned = f"a tensor {tuple(x.shape)}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
@@ -109,13 +97,7 @@ def draws_of(model: Model, x: Any, count: int, members: int) -> Tensor:
 
 
 def terms_of(model: Model, terms: Any) -> Terms:
-    """Return the result of `loss`.
-
-    Raises
-    ------
-    InputError
-        If it is not `Terms` with a scalar total, or if the total does not depend on the parameters.
-    """
+    """Return the result of `loss`."""
     returned = f"a {type(terms).__name__}"
     if isinstance(terms, Terms) and isinstance(terms.total, Tensor):
         if terms.total.ndim == 0 and terms.total.requires_grad:

@@ -58,12 +58,6 @@ class Stepped(Trained):
     filter_order
         Order of the Shapiro filter F, 0 for none: without it, structures below the scales of the training data would
         grow from step to step.
-
-    Raises
-    ------
-    InputError
-        For noise on a model without past states; for training through the step of a model whose
-        `compares_draws` is False.
     """
 
     conditional = True

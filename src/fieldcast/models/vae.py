@@ -62,12 +62,6 @@ class VAE(Autoencoder):
         Weight of the KL, and the steps, or shares of them, between which it rises; see `Autoencoder`.
     likelihood_noise
         Whether a draw is sampled from p(x | z); otherwise it is its mean.
-
-    Raises
-    ------
-    InputError
-        For a warm-up that ends before it begins, a decoder that reads a context, or a VampPrior without a network or
-        of uniform posteriors.
     """
 
     conditional = False
@@ -111,13 +105,7 @@ class VAE(Autoencoder):
     def log_parts(
         self, batch: Batch, draws: RandomStreams, q: Posterior | None = None
     ) -> tuple[Float[Tensor, "batch members"], Float[Tensor, "batch members"]]:
-        """log p(x | z_k) and log p(z_k) - log q(z_k | x), z_k ~ q: their means are the two terms of the ELBO.
-
-        Raises
-        ------
-        ValueError
-            For a posterior of points, which has no density.
-        """
+        """log p(x | z_k) and log p(z_k) - log q(z_k | x), z_k ~ q: their means are the two terms of the ELBO."""
         q = q or self.posterior(batch, draws.alone())
         z = q.draw(draws)
         output = self.decode(z, batch.context, draws)
@@ -163,12 +151,6 @@ class ConditionalVAE(Autoencoder):
         Weight of the KL, and the steps, or shares of them, between which it rises; see `Autoencoder`.
     likelihood_noise
         Whether a draw is sampled from p(x | z, c); otherwise it is its mean.
-
-    Raises
-    ------
-    InputError
-        For a warm-up that ends before it begins, a decoder that reads another context, or random numbers for a decoder
-        that reads none.
     """
 
     conditional = True
@@ -250,12 +232,6 @@ class LearnedPriorVAE(Autoencoder):
         Weight of the KL, and the steps, or shares of them, between which it rises; see `Autoencoder`.
     likelihood_noise
         Whether a draw is sampled from p(x | z, c); otherwise it is its mean.
-
-    Raises
-    ------
-    InputError
-        For a warm-up that ends before it begins, an encoder that does not see the state, a prior that sees it, or a
-        decoder that reads a sparse field.
     """
 
     conditional = True

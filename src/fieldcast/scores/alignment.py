@@ -48,14 +48,7 @@ class AlignedForecasts:
         variables: list[str],
         initial_times: InitialTimes | None = None,
     ) -> AlignedForecasts:
-        """Forecasts aligned with their truth.
-
-        Raises
-        ------
-        InputError
-            Unless the truth has these variables on this grid in these units at the valid times, and, where initial
-            times are given, the forecasts are from these.
-        """
+        """Forecasts aligned with their truth."""
         require_same_grid_and_units(forecasts, truth, variables)
         leads = lead_hours(forecasts["lead"])
         if initial_times is not None:

@@ -45,11 +45,6 @@ def assimilation_statistics(
     of `innovation_statistics` are listed under the state "background" and the cells "observed". `draws` are (state,
     case, time, member, latitude, longitude) and may be lazy. `events` collects the tables of each variable: the
     cases of the backgrounds, then those of the analyses.
-
-    Raises
-    ------
-    InputError
-        For draws that are not of the cases, times, grid or variables of the observations.
     """
     tables, diagnostics = [], xr.Dataset()
     for state in STATES:

@@ -102,11 +102,6 @@ def forecast_examples(
     longitude), in their units; lead in hours, first 0 (the truth, for each kind), then the first `steps` leads. With
     a `climatology` (dim dayofyear of 365) they are anomalies, and have the attribute `anomaly`. For a single member
     the kinds of members are NaN. Attributes: start, digest, members. `forecasts` and `truth` may be lazy.
-
-    Raises
-    ------
-    InputError
-        For a truth that does not match the forecasts.
     """
     shared = [
         str(name) for name, values in truth.data_vars.items() if "time" in values.dims and name in forecasts

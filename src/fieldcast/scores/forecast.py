@@ -72,12 +72,6 @@ def forecast_statistics(
     DataFrame, Dataset
         A tidy table: lead_hours, region (those of `regions`), variable, statistic, time (the start), value; and the
         diagnostics of `ForecastDiagnostics`, over the whole grid.
-
-    Raises
-    ------
-    InputError
-        For forecasts from other initial times, grids, variables or units, or valid at times that the truth
-        does not have.
     """
     aligned = AlignedForecasts.of(
         forecasts, truth, [str(name) for name in normalisation["variable"].to_numpy()], initial_times

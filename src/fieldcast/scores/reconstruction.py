@@ -58,11 +58,6 @@ def reconstruction_statistics(
     DataFrame, Dataset
         A tidy table: pattern, k, mask, cells ("unobserved" or "all"), variable, statistic, time, value; and the
         diagnostics of `Diagnostics`.
-
-    Raises
-    ------
-    InputError
-        For reconstructions that are not of the cases, times, grid or variables of the observations.
     """
     variables = [str(name) for name in observations.data_vars]
     require_same_observations(reconstructions, observations, variables)

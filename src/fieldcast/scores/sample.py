@@ -72,11 +72,6 @@ def sample_statistics(
     DataFrame, Dataset
         The table of scores, and the diagnostics of `sample_diagnostics`; attrs["samples"] and attrs["real"] are the
         numbers of states in the distances.
-
-    Raises
-    ------
-    InputError
-        For samples of other variables or on a different grid from the real states.
     """
     require_same_variables(samples, real)
     days = bootstrap.block_days(TimeStep.of(real).months) if "time" in real.dims else bootstrap.BLOCK_DAYS

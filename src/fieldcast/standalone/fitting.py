@@ -86,13 +86,7 @@ def fit(
 
 
 def problem_of(experiment: str, body: Mapping[str, Any]) -> Problem:
-    """The training problem of an experiment.
-
-    Raises
-    ------
-    InputError
-        If the task does not exist, the model is wrong, or the experiment is not trained here.
-    """
+    """The training problem of an experiment."""
     name = experiment.partition(".")[0]
     task = TASKS.get(name)
     if task is None:
@@ -126,13 +120,7 @@ def prepare(fields: xr.Dataset) -> PreparedData:
 
 
 def fit_options(mapping: Mapping[str, Any]) -> Fit:
-    """Validate the options of a fit.
-
-    Raises
-    ------
-    InputError
-        If a key is unknown or a value invalid.
-    """
+    """Validate the options of a fit."""
     try:
         options: Fit = TypeAdapter(Fit).validate_python(dict(mapping))
     except ValidationError as error:

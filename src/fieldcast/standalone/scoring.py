@@ -102,14 +102,7 @@ class Statistics(NamedTuple):
 
 
 def statistics_of(fields: xr.Dataset, training: Data | None) -> Statistics:
-    """Climatology, normalisation and time step of the training data, by default of the truth.
-
-    Raises
-    ------
-    InputError
-        If the truth is too short for a climatology, or the training data cannot be used: for the same reasons as any
-        fields, or because variables, grid or units differ from those of the truth.
-    """
+    """Climatology, normalisation and time step of the training data, by default of the truth."""
     if training is None and fields.sizes["time"] < MIN_TIMES:
         raise InputError(
             f"the truth has {counted(fields.sizes['time'], 'time')}, too few for a climatology: pass `training`, the "
@@ -132,13 +125,7 @@ def statistics_of(fields: xr.Dataset, training: Data | None) -> Statistics:
 
 
 def forecast_table(draws: Data, fields: xr.Dataset, statistics: Statistics, seed: int) -> pd.DataFrame:
-    """Table of statistics of forecasts.
-
-    Raises
-    ------
-    InputError
-        If the truth lacks a valid time, variables or grid differ, or units do not convert or look wrong.
-    """
+    """Table of statistics of forecasts."""
     table, _ = forecast_statistics(
         as_forecasts(draws, fields, statistics.codec(fields)), fields, climatology=statistics.climatology,
         normalisation=statistics.normalisation, area=cell_areas(fields), seed=seed,
@@ -149,13 +136,7 @@ def forecast_table(draws: Data, fields: xr.Dataset, statistics: Statistics, seed
 def reconstruction_table(
     draws: Data, observed: Data, fields: xr.Dataset, statistics: Statistics, seed: int
 ) -> pd.DataFrame:
-    """Table of statistics of reconstructions from observed data.
-
-    Raises
-    ------
-    InputError
-        If the truth lacks a time, variables or grid differ, or units do not convert or look wrong.
-    """
+    """Table of statistics of reconstructions from observed data."""
     variables, codec = fields[time_varying(fields)], statistics.codec(fields)
     cases = as_case(observed, variables, codec, "the observed data").isel(member=0)
     members = as_case(draws, variables, codec, "the reconstructions").assign_coords(k=cases["k"])
@@ -207,11 +188,6 @@ def as_forecasts(data: Data, fields: xr.Dataset, codec: FieldCodec) -> xr.Datase
     """Forecasts (lead, start, member, latitude, longitude) of the variables that vary in time.
 
     The first lead is judged by the climatology of `codec`: later ones may have blown up.
-
-    Raises
-    ------
-    InputError
-        If variables, grid or calendar differ from those of `fields`, or if units do not convert or look wrong.
     """
     variables, where = time_varying(fields), "the forecasts"
     given = on_grid_of(to_forecasts(as_dataset(data, where), where, variables), fields, where)
@@ -227,12 +203,6 @@ def as_case(data: Data, fields: xr.Dataset, codec: FieldCodec, where: str) -> xr
     """Data of one case on (case, member, time, latitude, longitude), the layout of stored reconstructions.
 
     The pattern of the case is "given", and its k the fraction of values that are not NaN.
-
-    Raises
-    ------
-    InputError
-        If variables or grid differ from those of `fields`, if units do not convert or look wrong by the climatology of
-        `codec`, or if `fields` lack a time.
     """
     dataset, variables = as_dataset(data, where), list(map(str, fields.data_vars))
     absent = [name for name in variables if name not in dataset]

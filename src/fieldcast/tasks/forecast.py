@@ -68,13 +68,7 @@ class Forecasting(OnFields):
     def batches(
         self, split: xr.Dataset, codec: FieldCodec, model: Model, fit: Fit, training: bool
     ) -> ForecastWindows:
-        """Windows of successive states.
-
-        Raises
-        ------
-        InputError
-            For fields without a regular time step, or a split that does not hold one window.
-        """
+        """Windows of successive states."""
         regular_step(split)
         reach = max(model.history, 1) - 1, max(fit.longest, 1)
         states = self.states(split, codec, model.space, fit, reach)

@@ -164,13 +164,7 @@ class ForecastWindows:
         return self.window(self.last[index], steps)
 
     def trials(self, count: int, seed: int) -> list[tuple[Batch, RandomStreams]]:
-        """Evenly spaced windows of `LEADS` steps.
-
-        Raises
-        ------
-        InputError
-            If the validation split has no regular stretch of `LEADS` steps.
-        """
+        """Evenly spaced windows of `LEADS` steps."""
         longer = replace(self, steps=LEADS)
         if not len(longer):
             raise InputError(

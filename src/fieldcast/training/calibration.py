@@ -50,12 +50,6 @@ def calibrate(
     `base` is the checkpoint of the forecast model, or of the closed-form part of the filter; `states` are the states of
     the simulated planet, for the filter of the perfect model. `earlier` is the state of an interrupted calibration,
     `stored` a checkpoint, which is kept if it has the same lineage.
-
-    Raises
-    ------
-    InputError
-        If the filter cannot be built or lacks a forecast model, if the base was fitted to other data, or if a split has
-        no stretch that is long enough.
     """
     codec, _ = recipe.problem.codec(*data.statistics)
     sources = recipe.lineage(data, codec, base)
@@ -172,13 +166,7 @@ def assimilator_of(
     recipe: Recipe, data: PreparedData, base: bytes | None, sources: Mapping[str, Any],
     states: xr.Dataset | None = None,
 ) -> Assimilator:  # fmt: skip
-    """The filter of a recipe with its forecast model.
-
-    Raises
-    ------
-    InputError
-        If the filter lacks a checkpoint that it needs, or does not fit its task.
-    """
+    """The filter of a recipe with its forecast model."""
     kind = recipe.model["type"]
     codec, space = recipe.problem.codec(*data.statistics)
     device = choose_device(recipe.device)
@@ -336,13 +324,7 @@ class CyclePeriods:
         cls, split: xr.Dataset, codec: FieldCodec, cycles: int, length: int, device: torch.device,
         per_variable: bool = False,
     ) -> CyclePeriods:  # fmt: skip
-        """Evenly spaced stretches of a split.
-
-        Raises
-        ------
-        InputError
-            If the split has no stretch of that length without a gap.
-        """
+        """Evenly spaced stretches of a split."""
         length = min(length, split.sizes["time"])
         segment = split["segment"].values
         unbroken = torch.from_numpy(segment[: len(segment) - length + 1] == segment[length - 1 :]).nonzero()[

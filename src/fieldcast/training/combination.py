@@ -42,12 +42,6 @@ def fit_emos(model: EMOS, validation: Batches, count: int, seed: int) -> list[di
     """Set the coefficients of each lead, and return its CRPS, the mean over variables, as `validation`.
 
     Leads longer than any stretch of the validation split take the coefficients of the longest lead that was fitted.
-
-    Raises
-    ------
-    InputError
-        If the task is not to forecast, if no stretch of the validation split is long enough for a forecast, or if
-        forecasts are not finite.
     """
     if not isinstance(validation, ForecastWindows):
         raise InputError("emos.EMOS calibrates forecasts: use it in an experiment of the task forecast.")
@@ -63,13 +57,7 @@ def fit_emos(model: EMOS, validation: Batches, count: int, seed: int) -> list[di
 def forecasts(
     model: EMOS, validation: ForecastWindows, count: int, seed: int
 ) -> Iterator[tuple[States, States, States]]:
-    """Yield mean and variance of the members of the calibrated model, and the truth, lead by lead.
-
-    Raises
-    ------
-    InputError
-        If no stretch is long enough for a forecast.
-    """
+    """Yield mean and variance of the members of the calibrated model, and the truth, lead by lead."""
     lead = 0
     while lead < model.leads and len(windows := longest_windows(validation, lead + 1, model.leads)):
         yield from islice(forecasts_in(windows, model, count, seed), lead, None)
@@ -117,13 +105,7 @@ def minimise_crps(
     m: States, variance: States, y: States, weight: Float[Tensor, "y x"], v: Float[Tensor, "variable y x"],
     start: Coefficients | None = None,
 ) -> tuple[Coefficients, float]:  # fmt: skip
-    """Coefficients a, b, c, d of each variable with the lowest CRPS, and the mean of this CRPS over variables.
-
-    Raises
-    ------
-    InputError
-        If forecasts are not finite.
-    """
+    """Coefficients a, b, c, d of each variable with the lowest CRPS, and the mean of this CRPS over variables."""
     m, variance, y, v = (values.double() for values in (m, variance, y, v))
     share = weight / weight.sum() / len(m)
     root = (initial_coefficients(m, y, share, v) if start is None else start).double().clone()
@@ -187,11 +169,6 @@ def tune_weights(model: Pool, trials: Sequence[tuple[Batch, RandomStreams]]) -> 
     """Set the best weights, and return the scores of each part alone and, in the last row, of the pool.
 
     Without trials the weights stay as they are.
-
-    Raises
-    ------
-    InputError
-        If the draws of a part are not finite, because all weights would then have the same score.
     """
     if not trials:
         return [{"step": 0, **model.tuned_values(), "validation": math.nan}]

@@ -112,13 +112,7 @@ def fill_gaps(
 
 
 def methods(fields: xr.Dataset, options: Gaps, seed: int, device: str) -> Mapping[str, Filler]:
-    """The methods to compare on fields that ingestion made; the estimated time of the learned method is logged.
-
-    Raises
-    ------
-    InputError
-        If the learned method is requested, and the variables exist in different cells.
-    """
+    """The methods to compare on fields that ingestion made; the estimated time of the learned method is logged."""
     if not options.learned and options.max_minutes == 0:
         return FILLERS
     correction = correction_of(fields, seed)
@@ -132,13 +126,7 @@ def methods(fields: xr.Dataset, options: Gaps, seed: int, device: str) -> Mappin
 
 
 def correction_of(fields: xr.Dataset, seed: int) -> GapCorrection:
-    """The learned method for the record of some fields.
-
-    Raises
-    ------
-    InputError
-        If the variables exist in different cells.
-    """
+    """The learned method for the record of some fields."""
     exists = domain.exists(fields)
     if not (exists == exists.isel(variable=0)).all():
         raise InputError(
@@ -232,13 +220,7 @@ class GapCorrection:
         return Batch(truth, context, index=times, observed=state(self.space, scored.float()) > 0)
 
     def hide_gaps(self, record: Record, times: Int[Tensor, " batch"], stage: str) -> Batch:
-        """Some times, each with values hidden in the shape of the gap of another time.
-
-        Raises
-        ------
-        InputError
-            If no gap covers values of another time.
-        """
+        """Some times, each with values hidden in the shape of the gap of another time."""
         generator = generator_for(f"hidden from {stage}", self.seed)
         others = torch.randint(len(record.x), (len(times),), generator=generator).tolist()
         missing = ~record.observed

@@ -80,11 +80,6 @@ def fit(
     Training resumes from an `earlier` state of the same lineage, `sources`; a finished state is only unpacked, and a
     `stored` checkpoint of this lineage is kept. `unsolved` are the closed-form parts of a trained model, which are
     solved before its first step.
-
-    Raises
-    ------
-    TypeError
-        If the model is neither trained nor solved.
     """
     if finished := finished_files(stored, earlier, sources, inputs.options.restart):
         yield finished

@@ -78,13 +78,7 @@ class Job:
 def train_ranks_until_due(
     run: Training, training: Batches, validation: Batches, report: Report, count: int
 ) -> Iterator[None]:
-    """Train in `count` processes; yield whenever the state, which is then in `run`, is due to be saved.
-
-    Raises
-    ------
-    InputError
-        If a rank is killed, or if the states do not fit into shared memory. An error in a rank is raised here.
-    """
+    """Train in `count` processes; yield whenever the state, which is then in `run`, is due to be saved."""
     device = run.parameters[0].device.type
     require_shared_memory(training, validation)
     training, validation = (move_to(batches, torch.device("cpu")) for batches in (training, validation))

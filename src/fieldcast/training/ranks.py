@@ -74,13 +74,7 @@ SINGLE_RANK = Ranks()
 
 
 def number_of_ranks(options: Fit, device: str, data: int) -> int:
-    """Number of ranks for `fit.ranks` on a device, for a training split with `data` data.
-
-    Raises
-    ------
-    InputError
-        If there are more ranks than data in a batch or GPUs, or if this process may not start others.
-    """
+    """Number of ranks for `fit.ranks` on a device, for a training split with `data` data."""
     kind, largest = choose_device(device).type, min(options.batch, data)
     gpus = torch.cuda.device_count() if kind == "cuda" and ":" not in device else 1
     if options.ranks == "auto":

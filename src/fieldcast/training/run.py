@@ -59,11 +59,6 @@ class Recipe:
         Seed of initial weights, batches and draws.
     device
         `auto`, or a device name of torch.
-
-    Raises
-    ------
-    InputError
-        For a seed outside its range.
     """
 
     problem: Problem
@@ -133,12 +128,6 @@ def train(
 
     `earlier` is the training state to resume from, `stored` a checkpoint, which is kept if it has the same lineage;
     `base` is the checkpoint of its closed-form part, `parts` are the checkpoints of a combined model, by role.
-
-    Raises
-    ------
-    InputError
-        If the model cannot be built or does not fit the task, if the device is missing, or if the base is another
-        model or was fitted to other data.
     """
     codec, space = recipe.problem.codec(*data.statistics)
     space = space.to(choose_device(recipe.device))
@@ -281,13 +270,7 @@ def load_part(part: Model, stored: bytes, role: str, option: str, present: linea
 def load_parts(
     combined: Combined, config: Mapping[str, Any], stored: Checkpoints, required: lineage.Lineage
 ) -> None:
-    """Load the parts of a model, each from the checkpoint in the role of its name.
-
-    Raises
-    ------
-    InputError
-        If the roles in `uses` are not the names of the parts, or if a part is another model or fitted to other data.
-    """
+    """Load the parts of a model, each from the checkpoint in the role of its name."""
     if set(stored) != set(combined.parts):
         raise InputError(
             f"model.parts names {', '.join(combined.parts)}, and uses {', '.join(stored) or 'nothing'}: give each part "

@@ -54,14 +54,7 @@ class StoredModel(ArgumentGroup):
     parts: Mapping[str, bytes] | None = None
 
     def restore(self, data: PreparedData, problem: Problem) -> Checkpoint:
-        """The checkpoint with its weights in `model`, on the device or on all GPUs.
-
-        Raises
-        ------
-        InputError
-            If model, options, data, statistics, splits, seed or base were different in training, if variables or grid
-            of the fields differ from those of the model, and as `unpack` does.
-        """
+        """The checkpoint with its weights in `model`, on the device or on all GPUs."""
         recipe = self._recipe(problem)
         self._require(recipe.options())
         trained = unpack(self.checkpoint, self._where, self.model)
@@ -72,13 +65,7 @@ class StoredModel(ArgumentGroup):
         return replace(trained, model=replicate(trained.model, choose_devices(self.device)))
 
     def digest(self, data: PreparedData, problem: Problem) -> str:
-        """Digest of the model and weights that this run draws from, see `model_digest`.
-
-        Raises
-        ------
-        InputError
-            If model, options, data, statistics, splits, seed or base were different in training.
-        """
+        """Digest of the model and weights that this run draws from, see `model_digest`."""
         header = self._require(self._lineage(self._recipe(problem), data))
         return model_digest(header, self.model)
 

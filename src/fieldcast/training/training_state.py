@@ -139,13 +139,7 @@ class Training:
         self.added += 1
 
     def record(self, loss: float) -> None:
-        """Add a row to the history, and keep the average of the weights if its validation is the best so far.
-
-        Raises
-        ------
-        InputError
-            If the training diverged before its first validation.
-        """
+        """Add a row to the history, and keep the average of the weights if its validation is the best so far."""
         losses = {name: float(value) / self.added for name, value in self.sums.items()}
         self.sums, self.added = {}, 0
         over = {"validation_steps": self.validation_steps} if self.options.longest > 1 else {}

@@ -201,11 +201,6 @@ class Planet:
         """Yield the state on `day` and on every day after it, rounded to `STATE_STEP`, indefinitely.
 
         A run can be restarted exactly from any state that it yields, even in single precision.
-
-        Raises
-        ------
-        InputError
-            When the flow becomes unstable.
         """
         while True:
             with np.errstate(over="ignore", invalid="ignore"):

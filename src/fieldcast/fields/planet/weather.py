@@ -90,13 +90,7 @@ def stored(values: Map) -> Map:
 
 
 def simulation(options: PlanetOptions, seed: int) -> Iterator[Snapshot]:
-    """Yield the weather of one realisation day by day, after its spin-up, with a progress bar in a terminal.
-
-    Raises
-    ------
-    InputError
-        When the flow becomes unstable.
-    """
+    """Yield the weather of one realisation day by day, after its spin-up, with a progress bar in a terminal."""
     planet, grid = Planet(options), options.grid()
     moments = planet.run(planet.start(seed), -options.spin_up)
     days = range(-options.spin_up, options.days)
@@ -117,11 +111,6 @@ def simulate(options: PlanetOptions, seed: int) -> xr.Dataset:
     Time is daily, in the calendar without leap days, from 0001-01-01. The same options and seed give the same bits on
     every machine (with the probability stated in `dynamics`). The states `q` are exact, and their attribute `planet`
     (JSON) records the options, so that `perfect` can restart the weather from them.
-
-    Raises
-    ------
-    InputError
-        When the flow becomes unstable.
     """
     shape, like = (options.days, options.n_latitude, options.n_longitude), Planet(options).planetary
     data = {name: np.empty(shape, np.float32) for name in VARIABLES}

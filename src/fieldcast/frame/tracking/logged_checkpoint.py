@@ -42,13 +42,7 @@ class LoggedCheckpoint:
 
     @classmethod
     def of(cls, address: str, path: Path) -> LoggedCheckpoint:
-        """The checkpoint in a file.
-
-        Raises
-        ------
-        InputError
-            If the file is not a checkpoint of this version.
-        """
+        """The checkpoint in a file."""
         from fieldcast.encoding.checkpoint import read_header  # here: torch takes a second to import
 
         with path.open("rb") as file:  # the header alone

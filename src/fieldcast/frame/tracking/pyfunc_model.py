@@ -89,13 +89,7 @@ def dataset(codec: FieldCodec, arrays: dict[str, np.ndarray], calendar: str) -> 
 
 
 def dates(count: Any, calendar: str) -> np.ndarray:
-    """Dates from seconds since 1970: `datetime64[s]` in the standard calendar, else cftime.
-
-    Raises
-    ------
-    InputError
-        For a date beyond the years to which the calendar is limited.
-    """
+    """Dates from seconds since 1970: `datetime64[s]` in the standard calendar, else cftime."""
     whole_seconds = np.asarray(count).astype(np.int64)
     is_standard = calendar in calendars.STANDARD
     try:
@@ -145,13 +139,7 @@ def task_of(trained: TrainedModel) -> str:
 
 
 def serving_of(trained: TrainedModel) -> Serving:
-    """A model of this task as a function.
-
-    Raises
-    ------
-    InputError
-        If the task is not installed, or its models do not work alone.
-    """
+    """A model of this task as a function."""
     name = task_of(trained)
     if name not in TASKS:
         raise InputError(f"the task '{name}' of this model is not installed here: install its package.")
@@ -221,13 +209,7 @@ def facts(trained: TrainedModel) -> dict[str, Any]:
 
 
 def save(checkpoint: Path, folder: Path, model_id: str | None = None) -> None:
-    """Write the model of a checkpoint file to a folder that does not exist yet.
-
-    Raises
-    ------
-    InputError
-        If the file is not a checkpoint of this version.
-    """
+    """Write the model of a checkpoint file to a folder that does not exist yet."""
     trained = fieldcast.load(checkpoint, "cpu")
     mlflow.pyfunc.save_model(
         folder,

@@ -52,11 +52,6 @@ class Assimilator:
         """The updater as a filter; a model of single times becomes one that reconstructs each time by itself.
 
         `states` are the states of the simulated planet, for the filter of the perfect model.
-
-        Raises
-        ------
-        InputError
-            If that filter has no states.
         """
         filter = updater if isinstance(updater, Filter) else EachStep(updater)
         perfect = [module for module in filter.modules() if isinstance(module, PerfectLETKF)]
@@ -198,11 +193,6 @@ def climatological_past(
     """Successive training states that end within 45 days of the day of the year of a time, for each case and member.
 
     `shape` is (cases, members, past).
-
-    Raises
-    ------
-    InputError
-        If the training split has no `past` successive states.
     """
     positions = climatological_positions(training, time, codec, shape, seed)
     distinct, inverse = torch.unique(positions, return_inverse=True)
@@ -213,13 +203,7 @@ def climatological_past(
 def climatological_positions(
     training: xr.Dataset, time: xr.DataArray, codec: FieldCodec, shape: tuple[int, int, int], seed: int
 ) -> Int[Tensor, "case members past"]:
-    """Positions in the training split of the states of `climatological_past`.
-
-    Raises
-    ------
-    InputError
-        If the training split has no stretch of `past` successive states.
-    """
+    """Positions in the training split of the states of `climatological_past`."""
     cases, members, past = shape
     segment = training["segment"].values
     has_past = np.zeros(len(segment), dtype=bool)

@@ -44,14 +44,7 @@ class CycleModels:
 
     @classmethod
     def of(cls, forecaster: TrainedModel | None, updater: TrainedModel) -> CycleModels:
-        """The models of a cycle; the forecaster is not used with a Kalman filter.
-
-        Raises
-        ------
-        InputError
-            For an updater that has no filter, a forecaster that is missing or does not forecast, or models of
-            different data.
-        """
+        """The models of a cycle; the forecaster is not used with a Kalman filter."""
         model, codec = updater.checkpoint.model, updater.checkpoint.field_codec
         kind = type(model).__name__
         if isinstance(model, CyclesAlone):
@@ -82,11 +75,6 @@ class CycleModels:
         Optimal interpolation keeps training states: its members are stretches of these from the same season. Other
         filters keep none and start from the last states of free forecast runs, which also serve if no stretch is long
         enough. A Kalman filter starts from its own climatology.
-
-        Raises
-        ------
-        InputError
-            If a filter with the covariance of its members would start from members that are all equal.
         """
         filter, past = self.assimilator.filter, self.assimilator.history
         memory = filter.begin(len(day))

@@ -127,14 +127,7 @@ class RecordCycle:
         cls, forecaster: TrainedModel | None, updater: TrainedModel, observations: xr.Dataset | xr.DataArray,
         members: int, seed: int, noise: float, withheld: float, where: str,
     ) -> RecordCycle:  # fmt: skip
-        """Check the arguments of `cycle`, and prepare it.
-
-        Raises
-        ------
-        InputError
-            For an argument of a wrong type or range, models that do not fit the record, or a record without
-            observations.
-        """
+        """Check the arguments of `cycle`, and prepare it."""
         members, seed = arguments.whole_number(members, "members", 2), arguments.seed_number(seed)
         noise = arguments.real_number(noise, "noise")
         withheld = arguments.real_number(withheld, "withheld", below=1.0)

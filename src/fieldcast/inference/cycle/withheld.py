@@ -32,11 +32,6 @@ def withheld_cells(
     """Mask of blocks of cells that hold about a share of all observations; no cell for a share of 0.
 
     These are the cells where a smooth random field is lowest, as for the clouds of `masks.blocks`.
-
-    Raises
-    ------
-    InputError
-        If the share is smaller than the observations of a single cell.
     """
     count = mask.sum((0, 1))
     if share == 0:

@@ -146,13 +146,7 @@ class EnsembleForecaster:
 def context_at(
     fields: xr.Dataset, positions: np.ndarray, codec: FieldCodec, space: Space, history: int
 ) -> Context:
-    """The last `history` states up to some positions in time, and the day of the next one.
-
-    Raises
-    ------
-    InputError
-        If there is a gap between these states.
-    """
+    """The last `history` states up to some positions in time, and the day of the next one."""
     before = positions[:, None] + np.arange(1 - history, 1)
     past = None
     if history:

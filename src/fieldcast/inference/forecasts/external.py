@@ -42,12 +42,6 @@ def import_forecasts(
     """Yield the forecasts of an experiment of type File, lead by lead, as a model's rollout would give them.
 
     Where there is no perfect model, they are one data set without variables, whose attribute `skipped` says so.
-
-    Raises
-    ------
-    InputError
-        If a start, a lead or a variable is missing, units do not convert, or grid or calendar differ; for a fill
-        value that is not declared.
     """
     if model.path is not None:
         with open_file(model.path, "model.path of the experiment") as opened:
@@ -138,13 +132,7 @@ def refuse_fills(piece: xr.DataArray, search: Search, last: bool, where: str) ->
 
 
 def conversions(forecasts: xr.Dataset, fields: xr.Dataset, where: str) -> dict[str, Conversion]:
-    """The conversion of each variable of the fields, from the units of the forecasts.
-
-    Raises
-    ------
-    InputError
-        If a variable is missing, has no units, or units that do not convert; `where` names the forecasts in messages.
-    """
+    """The conversion of each variable of the fields, from the units of the forecasts."""
     by_variable = {}
     for v in map(str, fields.data_vars):
         if v not in forecasts:
@@ -169,13 +157,7 @@ def conversions(forecasts: xr.Dataset, fields: xr.Dataset, where: str) -> dict[s
 
 
 def in_units_of(fields: xr.Dataset, forecasts: xr.Dataset, where: str) -> xr.Dataset:
-    """The variables of the fields from forecasts in memory, in the units of the fields.
-
-    Raises
-    ------
-    InputError
-        As `conversions`.
-    """
+    """The variables of the fields from forecasts in memory, in the units of the fields."""
     by_variable = conversions(forecasts, fields, where)
     converted = {
         v: change.of(forecasts[v]).assign_attrs(fields[v].attrs) for v, change in by_variable.items()
@@ -193,13 +175,7 @@ def check_calendar(start: xr.DataArray, time: xr.DataArray, where: str) -> None:
 
 
 def on_grid_of(forecasts: xr.Dataset, fields: xr.Dataset, where: str) -> xr.Dataset:
-    """Forecasts on the grid of the fields, whichever meridian their longitudes count from.
-
-    Raises
-    ------
-    InputError
-        For another grid.
-    """
+    """Forecasts on the grid of the fields, whichever meridian their longitudes count from."""
     longitude = counted_from(forecasts["longitude"].values, fields["longitude"].values.min())
     forecasts = forecasts.assign_coords(longitude=longitude).sortby("longitude")
     if axis := different_axis(forecasts, fields):

@@ -51,11 +51,6 @@ class TrustLimits:
         Longest gap of a cell that is filled [steps]; longer ones stay missing as a whole.
     max_spread
         Largest spread of a filled value in the units of the variable; by name, if there are several variables.
-
-    Raises
-    ------
-    InputError
-        For a gap below one step, or a spread that is not positive.
     """
 
     max_gap: int | None = None

@@ -186,13 +186,7 @@ class Comparison:
     def of(
         cls, fields: xr.Dataset, seed: int, device: str, fillers: Mapping[str, Filler] = FILLERS
     ) -> Comparison:
-        """Hide values of fields that ingestion made.
-
-        Raises
-        ------
-        InputError
-            For fields without missing values, or with too few to hide some.
-        """
+        """Hide values of fields that ingestion made."""
         if not domain.has_gaps(fields):
             raise InputError(
                 "no value of the data is missing, except in cells that never have one: there is nothing to fill. If "

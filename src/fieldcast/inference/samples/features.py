@@ -402,13 +402,7 @@ def arrays_of(states: xr.Dataset) -> Float[np.ndarray, "state variable y x"]:
 
 
 def existing_areas(fields: xr.Dataset) -> Float[np.ndarray, "y x"]:
-    """Areas of the cells that exist; 0 elsewhere.
-
-    Raises
-    ------
-    InputError
-        If the variables exist in different cells.
-    """
+    """Areas of the cells that exist; 0 elsewhere."""
     return geometry.cell_areas(
         fields["latitude"].values, fields["longitude"].values, domain.common_cells(fields)
     )
@@ -467,13 +461,7 @@ def classifier_of(fields: xr.Dataset, splits: SplitRanges) -> tuple[dict[str, Te
 
 
 def shipped_classifier(fields: xr.Dataset) -> tuple[dict[str, Tensor], Architecture] | None:
-    """Weights and architecture of the shipped classifier of these data; None if there is none.
-
-    Raises
-    ------
-    InputError
-        For a damaged file.
-    """
+    """Weights and architecture of the shipped classifier of these data; None if there is none."""
     start = first_images_digest(fields)
     for path in sorted(SHIPPED.glob("*.safetensors")):
         state, header = stored_weights(path)
@@ -483,13 +471,7 @@ def shipped_classifier(fields: xr.Dataset) -> tuple[dict[str, Tensor], Architect
 
 
 def stored_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Weights in single precision, and the header, of a shipped classifier.
-
-    Raises
-    ------
-    InputError
-        If the file does not match its digest.
-    """
+    """Weights in single precision, and the header, of a shipped classifier."""
     try:
         tensors, header = unpack_intact(path.read_bytes())
     except ValueError as error:

@@ -151,11 +151,6 @@ def decoded_grid(
 
     `pair` is (i, j), stored as attrs["grid_components"]; by default the two components whose posterior means vary most,
     because others may be inactive.
-
-    Raises
-    ------
-    InputError
-        If z lacks a component of the pair.
     """
     device = model.space.area.device
     axis = torch.linspace(-GRID_HALF_WIDTH, GRID_HALF_WIDTH, GRID_SIDE, device=device)

@@ -114,13 +114,7 @@ def grid_and_score(
     stations: pd.DataFrame | str | Path, resolution: float | None, like: xr.Dataset | None, step: float | None,
     seed: int, device: str, where: str, values: int = VALUES_AT_ONCE,
 ) -> Result:  # fmt: skip
-    """Fields with their scores and report; about `values` values are in memory at once.
-
-    Raises
-    ------
-    InputError
-        If both or neither of a resolution and a grid are given, or if the stations cannot be gridded.
-    """
+    """Fields with their scores and report; about `values` values are in memory at once."""
     if (resolution is None) == (like is None):
         which = "neither is" if like is None else "both are"
         raise InputError(
@@ -280,13 +274,7 @@ MAX_RESOLUTION = 90.0  # coarsest resolution, in degrees
 
 
 def covering_grid(locations: pd.DataFrame, resolution: float) -> dict[str, Float[np.ndarray, " n"]]:
-    """Latitudes and longitudes, multiples of the resolution in degrees, that cover some locations.
-
-    Raises
-    ------
-    InputError
-        For a resolution that is not positive, or coarser than the earth.
-    """
+    """Latitudes and longitudes, multiples of the resolution in degrees, that cover some locations."""
     if not 0 < resolution <= MAX_RESOLUTION:
         raise InputError(
             f"the resolution is {resolution:g}: give degrees, more than 0 and at most {MAX_RESOLUTION:g}."
@@ -307,14 +295,7 @@ def covering_grid(locations: pd.DataFrame, resolution: float) -> dict[str, Float
 
 
 def grid_like(dataset: xr.Dataset, where: str) -> dict[str, Float[np.ndarray, " n"]]:
-    """Latitudes and longitudes of a data set in any layout.
-
-    Raises
-    ------
-    InputError
-        If it has no such axes, if they are rotated, projected or in other units than degrees and radians, or for a
-        grid that is not rectilinear or has fewer than two rows or columns.
-    """
+    """Latitudes and longitudes of a data set in any layout."""
     axes = conventions.axes(dataset)
     if missing := [axis for axis in GRID if axis not in axes]:
         raise InputError(f"{where} has no {' and no '.join(missing)}: give a data set on such a grid.")

@@ -69,11 +69,6 @@ def scores_at_left_out(
         Name of the table in messages.
     stated
         Representativeness error in the units of the variables; by default it is estimated.
-
-    Raises
-    ------
-    InputError
-        For fewer than 20 stations, and as `TrainedModel.fill` does.
     """
     table = without_gross_errors(read_stations(stations, where), models, where, stated)
     cluster = clusters(table, seed, where)
@@ -113,13 +108,7 @@ def context_and_points(
 
 
 def clusters(table: pd.DataFrame, seed: int, where: str) -> Int[np.ndarray, " n"]:
-    """The cluster of each observation, by the location of its station.
-
-    Raises
-    ------
-    InputError
-        For too few stations.
-    """
+    """The cluster of each observation, by the location of its station."""
     locations = table[["latitude", "longitude"]].drop_duplicates()
     if len(locations) < MIN_STATIONS:
         raise InputError(

@@ -79,13 +79,7 @@ def representativeness(model: Model, c: Context) -> Float[Tensor, " variable"]:
 def error_variance(
     model: Model, c: Context, codec: FieldCodec, stated: Representativeness
 ) -> Float[Tensor, " variable"]:
-    """Variance of the representativeness error: `stated` as an error in units of the variables, or estimated.
-
-    Raises
-    ------
-    InputError
-        For an error that is negative or not a number, or that names a variable that the model lacks.
-    """
+    """Variance of the representativeness error: `stated` as an error in units of the variables, or estimated."""
     check_representativeness(stated)
     if stated is None:
         return representativeness(model, c)
@@ -122,11 +116,6 @@ def with_stations(
     """The context with the stations of a table as points, and facts about them for the attributes of a result.
 
     `stated` is their representativeness error in the units of the variables; by default it is estimated.
-
-    Raises
-    ------
-    InputError
-        If the model cannot use stations, or if stations lie outside its grid or observe variables that it lacks.
     """
     check_accepts_points(model, f"a model of type {type(model).__name__}")
     points = points_of(table, times, codec, model.space, where)

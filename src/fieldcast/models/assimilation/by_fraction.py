@@ -35,11 +35,6 @@ class ByFraction(Filter):
         The filter to copy.
     fractions
         Fraction k of each copy, ascending.
-
-    Raises
-    ------
-    InputError
-        For fractions that do not ascend between 0 and 1.
     """
 
     def __init__(self, space: Space, filter: Filter, fractions: list[float]):

@@ -128,11 +128,6 @@ def cycle(
         Random numbers, with a datum for each cycle, and as many members as `state`.
     first
         Number of the first step, from 1: the draws of a step depend on its number, so a cycle can resume.
-
-    Raises
-    ------
-    InputError
-        If a background is not finite, unless the filter has no update.
     """
     for number, c in enumerate(observations, first):
         assert c.day is not None

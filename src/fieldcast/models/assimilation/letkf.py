@@ -59,11 +59,6 @@ class LETKF(Filter):
     perturbed
         Whether each member is updated by its own perturbed observations, instead of the symmetric square root: without
         localisation this is the stochastic ensemble Kalman filter.
-
-    Raises
-    ------
-    InputError
-        For a single member, or nodes less than one cell apart.
     """
 
     start: Mapping[str, float] = MappingProxyType(
@@ -110,11 +105,6 @@ class LETKF(Filter):
 
         They are 0 where cells do not exist, without observations, and, unless they rotate, where none is within reach.
         `move_members` applies them to the background or to other fields, such as the streamfunction of its model.
-
-        Raises
-        ------
-        InputError
-            For a single member.
         """
         count, members = background.shape[:2]
         if members < 2:

@@ -84,13 +84,7 @@ class PerfectLETKF(LETKF):
         return self._exact().weather(q, c.day).to(background), {**memory, STATE: q}
 
     def _exact(self) -> ForecastModel:
-        """The exact model.
-
-        Raises
-        ------
-        InputError
-            If there is none.
-        """
+        """The exact model."""
         if self.dynamics is None:
             raise InputError(
                 "the filter of the perfect model needs the model that made the truth: use it on the simulated planet "

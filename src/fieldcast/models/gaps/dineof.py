@@ -131,11 +131,6 @@ def dineof(
         Observed values that cross-validation hides.
     largest
         Largest number of modes to try.
-
-    Raises
-    ------
-    InputError
-        If there are fewer than two times or cells, or no hidden values.
     """
     largest = min(largest, *(size - 1 for size in x.shape))
     if largest < 1 or not hidden.any():

@@ -48,11 +48,6 @@ def fit(
         Whether the weights w_c of a cell have the prior N(0, V), with V the mean of E w_c w_c^T over cells, which keeps
         cells with few observations from being fitted to their noise (as the priors of Ilin and Raiko 2010, section 4);
         otherwise EM maximises the likelihood.
-
-    Raises
-    ------
-    InputError
-        If there are fewer observed values, or times with any, than axes.
     """
     any_value = observed.any(1)
     times, count = int(any_value.sum()), int(observed.count_nonzero())
@@ -178,11 +173,6 @@ def fit_best_rank(
     """Fit with the rank, among ascending `ranks`, that predicts hidden values best; each starts from the one before.
 
     3 % of the observed values are hidden for the choice. Ranks that the data do not determine are left out.
-
-    Raises
-    ------
-    InputError
-        If the data do not determine the smallest rank.
     """
     hidden = observed & (
         torch.rand(observed.shape, generator=torch.Generator().manual_seed(0)) < HIDDEN_SHARE

@@ -41,11 +41,6 @@ class Record:
         Positions, variables and areas of the columns.
     requested
         Values to fill, by default all that are missing. A filler may leave others as they are.
-
-    Raises
-    ------
-    InputError
-        If nothing is observed, or values at fewer than two times.
     """
 
     x: Float[Tensor, "time cell"]

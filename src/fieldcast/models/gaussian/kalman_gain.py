@@ -22,13 +22,7 @@ from fieldcast.models.gaussian.covariance_terms import CovarianceTerm
 
 
 def cholesky(s: Float[Tensor, "n n"]) -> Float[Tensor, "n n"]:
-    """Lower Cholesky factor of a lower triangle; if it is numerically singular, its diagonal is raised first.
-
-    Raises
-    ------
-    torch.linalg.LinAlgError
-        For a matrix that is not positive definite even then.
-    """
+    """Lower Cholesky factor of a lower triangle; if it is numerically singular, its diagonal is raised first."""
     scale, raised = s.diagonal().mean().clone(), 0.0
     for share in (0.0, 1e-12, 1e-10, 1e-8, 1e-6, 1e-5, 1e-4, 1e-3):
         s.diagonal().add_((share - raised) * scale)
@@ -105,13 +99,7 @@ class Gain(CheckedGain):
 
     @cached_property
     def factor(self) -> Float[Tensor, "observed observed"]:
-        """Lower Cholesky factor of C_oo + R.
-
-        Raises
-        ------
-        ValueError
-            If it has been computed before, and is no longer cached.
-        """
+        """Lower Cholesky factor of C_oo + R."""
         if self._s is None:
             raise ValueError("C_oo + R has been factorised")
         s, self._s = self._s, None  # free the matrix: its factor replaces it

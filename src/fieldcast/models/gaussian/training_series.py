@@ -77,11 +77,6 @@ def series_parts(training: Iterable[Batch]) -> Iterator[SeriesPart]:
     """Yield each state of the windows once.
 
     A window whose `index` does not follow the previous one begins a stretch, and contributes its past.
-
-    Raises
-    ------
-    ValueError
-        For windows without an index.
     """
     previous, stretches = torch.tensor([-2]), torch.tensor(0)
     for batch in training:

@@ -96,11 +96,6 @@ class UNet(nn.Module):
         Whether the grid is extended, after its last cells, to a multiple of the width of a cell of the coarsest level,
         so that every level is exactly halved: 28 x 28 cells become 32 x 32 for five levels. The output is cut to the
         grid.
-
-    Raises
-    ------
-    InputError
-        For numbers of channels that are not multiples of 8, or patches that are larger than the grid.
     """
 
     def __init__(

@@ -28,11 +28,6 @@ def make_fields(
 
     Stored fields that do not match their digest are recreated. For other sources the data set of states is empty, so
     that it replaces the states of an earlier planet.
-
-    Raises
-    ------
-    InputError
-        If fields of the simulated planet would replace a user's.
     """
     lineage = ingestion.lineage()
     stored, quality, states = (earlier.get(name) for name in ("fields", "quality", "planet_states"))

@@ -81,13 +81,7 @@ def examine_latent_space(
 def restore(
     stored: StoredModel, data: PreparedData, options: StateOptions, sampling: Sampling
 ) -> tuple[Checkpoint, dict[str, Any]]:
-    """The trained model, and the lineage of draws from it, which the evaluation requires.
-
-    Raises
-    ------
-    InputError
-        If the checkpoint does not fit; see `StoredModel.restore`.
-    """
+    """The trained model, and the lineage of draws from it, which the evaluation requires."""
     trained = stored.restore(data, StateSampling(options))
     sources = {
         "model": model_digest(trained.header, stored.model), "data": data.fields.attrs["digest"], "seed": stored.seed,

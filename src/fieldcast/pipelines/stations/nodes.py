@@ -28,11 +28,6 @@ def score(
     """Score every trained experiment of `reconstruct` that can use stations; by station; and as text.
 
     A checkpoint whose experiment has since been deleted is left out.
-
-    Raises
-    ------
-    InputError
-        If no experiment that can use stations has been trained.
     """
     path = fill.table()
     trained = [name for name in parameters["reconstruct"] if f"reconstruct/{name}" in checkpoints]

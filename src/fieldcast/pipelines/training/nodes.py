@@ -21,13 +21,7 @@ def fit(
     task: Task, data: PreparedData, training: TrainingOptions, earlier: Mapping[str, Any],
     options: Mapping[str, Any] | None = None, base: bytes | None = None, parts: Mapping[str, bytes] | None = None,
 ) -> Iterator[tuple[tuple[bytes | None, bytes | None], pd.DataFrame]]:  # fmt: skip
-    """Checkpoint with training state, and history, at each save; `options` are those of the task, by name.
-
-    Raises
-    ------
-    InputError
-        For a task that has a stage `training` and no problem to train on.
-    """
+    """Checkpoint with training state, and history, at each save; `options` are those of the task, by name."""
     if task.problem is None:
         raise InputError(f"the task '{task.name}' has a stage 'training' and no problem to train on.")
     problem = task.problem(*(options or {}).values())
