@@ -9,7 +9,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install run test wheel tables figures classifiers check format docs notebooks viz mlflow constraints clean clean-data
+.PHONY: help install run test proofs wheel tables figures classifiers check format docs notebooks viz mlflow constraints clean clean-data
 
 PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python3))
 BIN := .venv/bin
@@ -38,9 +38,12 @@ run: $(INSTALLED) ## the demo, from weather data to a report
 	@echo 'history    make mlflow    then $(MLFLOW_VIEW)'
 	@echo 'the graph  make viz'
 
-test: $(INSTALLED) ## all tests and checks
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 \
-		--dist loadfile --no-loadscope-reorder $(ARGS)
+TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+test: $(INSTALLED) ## tests and checks, but for the proofs
+	@$(TESTS) $(ARGS)
+
+proofs: $(INSTALLED) ## kills, damage, real processes, every experiment end to end, studies
+	@$(TESTS) -m proof $(ARGS)
 
 ENV ?= demo
 wheel: $(INSTALLED) ## the wheel, tried alone in an empty environment; ENV=test for a small planet
@@ -54,18 +57,19 @@ wheel: $(INSTALLED) ## the wheel, tried alone in an empty environment; ENV=test 
 
 SETTING ?= reduced
 EXPERIMENTS = planet sea_level_pressure winter
-SCRIPT = $(if $(filter assimilate,$(SETTING)),assimilation_tables.py,$(if \
-	$(filter $(EXPERIMENTS),$(SETTING)),experiment_tables.py,make_tables.py) $(SETTING))
+SCRIPT = $(if $(filter assimilate,$(SETTING)),assimilation_tables,$(if \
+	$(filter $(EXPERIMENTS),$(SETTING)),experiment_tables,make_tables) $(SETTING))
 tables: $(INSTALLED) ## tables in docs/tables.md; hours, can be interrupted; SETTING: see the head of that page
-	@$(BIN)/python docs/$(SCRIPT) $(if $(FILE),--path $(FILE)) \
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m proof studies/tests
+	@$(BIN)/python -m studies.$(SCRIPT) $(if $(FILE),--path $(FILE)) \
 		$(if $(MNIST),--mnist $(MNIST)) $(if $(FASHION_MNIST),--fashion-mnist $(FASHION_MNIST)) $(ARGS)
 
 classifiers: $(INSTALLED) ## train the classifiers in whose features FID and KID are computed; then rerun the tables
-	@$(BIN)/python docs/make_classifiers.py \
+	@$(BIN)/python -m studies.make_classifiers \
 		$(if $(MNIST),--mnist $(MNIST)) $(if $(FASHION_MNIST),--fashion-mnist $(FASHION_MNIST))
 
 figures: $(INSTALLED) ## the pictures of docs/reports from stored numbers; RUNS="FOLDER ..." first stores those of finished runs
-	@$(BIN)/python docs/make_figures.py $(if $(RUNS),--store $(RUNS))
+	@$(BIN)/python -m studies.make_figures $(if $(RUNS),--store $(RUNS))
 
 check: $(INSTALLED) ## style, import directions, types
 	@$(BIN)/ruff check
@@ -98,7 +102,7 @@ constraints: ## rewrite constraints.txt with the newest compatible versions (nee
 
 clean: ## caches and builds; no data, no trained model
 	rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .viz
-	find src tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+	find src tests benchmarks studies -name __pycache__ -prune -exec rm -rf {} +
 
 clean-data: ## delete everything that runs have made: data, trained models, reports, history
 	find data -type f ! -name .gitkeep -delete

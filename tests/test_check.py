@@ -78,7 +78,7 @@ def strings(file: Path) -> list[ast.Constant]:
     return [item for item in walked if isinstance(item, ast.Constant) and isinstance(item.value, str)]
 
 
-@pytest.mark.parametrize("folder", ["src", "tests", "benchmarks", "docs"])
+@pytest.mark.parametrize("folder", ["src", "tests", "benchmarks", "studies", "docs"])
 def test_every_name_is_defined(folder: str) -> None:
     assert undefined(ROOT / folder) == []
 

@@ -14,6 +14,8 @@ import xarray as xr
 
 from fieldcast.datasets import DamagedError, JSONDataset, TableDataset, ZarrDataset
 
+pytestmark = pytest.mark.proof
+
 
 def weather() -> xr.Dataset:
     z = np.random.default_rng(0).standard_normal((6, 4, 5)).astype(np.float32)

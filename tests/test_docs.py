@@ -181,7 +181,7 @@ def test_headings_and_marks_are_unique(document: Path) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: str(file.relative_to(ROOT)))
 def test_named_files_exist(document: Path) -> None:
     named = re.findall(
-        r"`((?:src|conf|docs|tests|benchmarks)/[\w./-]+\.(?:py|yml|md|txt))`", document.read_text()
+        r"`((?:src|conf|docs|tests|benchmarks|studies)/[\w./-]+\.(?:py|yml|md|txt))`", document.read_text()
     )
     private = "inverse_distance", "noisy_network", "conf/local/"  # to be written by the reader
     assert [
@@ -189,7 +189,11 @@ def test_named_files_exist(document: Path) -> None:
     ] == []
 
 
-@pytest.mark.parametrize("file", [*DOCUMENTS, *ROOT.glob("docs/*.py"), *ROOT.glob("conf/**/*.yml")], ids=str)
+@pytest.mark.parametrize(
+    "file",
+    [*DOCUMENTS, *ROOT.glob("docs/*.py"), *ROOT.glob("studies/*.py"), *ROOT.glob("conf/**/*.yml")],
+    ids=str,
+)
 def test_no_machine_is_named(file: Path) -> None:
     paths = re.findall(r"(?<![\w.:/}>*)-])/[a-z]\w*/\w+", file.read_text())
     assert [path for path in paths if not path.startswith("/path/to")] == []

@@ -10,8 +10,12 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src/fieldcast"
-SCRIPTS = sorted(ROOT.glob("docs/*.py"))
-TESTS = [*sorted(ROOT.glob("tests/**/*.py")), *sorted(ROOT.glob("benchmarks/*.py"))]
+SCRIPTS = [*sorted(ROOT.glob("docs/*.py")), *sorted(ROOT.glob("studies/*.py"))]
+TESTS = [
+    *sorted(ROOT.glob("tests/**/*.py")),
+    *sorted(ROOT.glob("benchmarks/*.py")),
+    *sorted(ROOT.glob("studies/**/*.py")),
+]
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 TEMPLATES = sorted((SOURCE / "report/templates").glob("*.j2"))
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md"))]

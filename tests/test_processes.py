@@ -4,6 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.proof
+
 PROGRAM = """
 import signal
 from fieldcast.runtime import CONTEXT, start_server

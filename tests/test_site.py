@@ -14,6 +14,8 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+pytestmark = pytest.mark.proof
+
 ROOT = Path(__file__).parents[1]
 LOADED = {"link": "href", "script": "src", "img": "src", "iframe": "src", "source": "src"}
 

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from refusals import ROOT, only_a_sentence, refuse_to_write
 
+pytestmark = pytest.mark.proof
+
 STAND_IN = """
 import builtins, io, os
 

@@ -10,6 +10,8 @@ from kedro.io import DataCatalog
 from fieldcast.frame.configured_options import OTHER_FILES, ConfiguredOptions
 from fieldcast.frame.doctor import Examination
 
+pytestmark = pytest.mark.proof
+
 Examined = Callable[..., Examination]
 
 

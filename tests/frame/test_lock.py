@@ -20,6 +20,8 @@ from fieldcast.errors import InputError
 from fieldcast.frame.error_messages import sentence
 from fieldcast.frame.lock import ARRAY_TASK, Lock, take
 
+pytestmark = pytest.mark.proof
+
 
 @pytest.fixture
 def root(toy: Path) -> Path:

@@ -20,6 +20,8 @@ from fieldcast.frame.dask_cluster import CONFIGURATION, DaskOptions, connect
 from fieldcast.frame.runners import DaskRunner
 from fieldcast.frame.side_by_side import cores
 
+pytestmark = pytest.mark.proof
+
 
 def run(*nodes: Any, workers: int = 1, **data: Any) -> dict[str, Any]:
     """Run nodes; returns what they make, by name."""

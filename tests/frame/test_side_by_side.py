@@ -26,6 +26,8 @@ from fieldcast.frame import console, side_by_side
 from fieldcast.frame.durations import longest_paths
 from fieldcast.frame.side_by_side import NodeOrder, SideBySide, Workers
 
+pytestmark = pytest.mark.proof
+
 # --- the order
 
 

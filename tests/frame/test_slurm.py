@@ -11,6 +11,8 @@ from fieldcast.cli import cli
 from fieldcast.errors import InputError
 from fieldcast.frame.slurm import job_script
 
+pytestmark = pytest.mark.proof
+
 ROOT = Path(__file__).parents[2]
 SBATCH = r"""#!/bin/bash
 # runs each task of a job at once, and prints the number of the job

@@ -13,6 +13,8 @@ import xarray as xr
 from fieldcast.fields import contracts
 from fieldcast.frame.error_messages import sentence
 
+pytestmark = pytest.mark.proof
+
 FIELDS, SPLITS = "03_primary/fields.zarr", "03_primary/splits.json"
 ADDRESS = "reconstruct.climatology"
 

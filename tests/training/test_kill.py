@@ -16,6 +16,8 @@ from fieldcast.runtime import CONTEXT
 sys.path.insert(0, str(Path(__file__).parent))
 from train_to_disk import train_to_disk
 
+pytestmark = pytest.mark.proof
+
 
 def start(folder: Path, saves: int = -1, shard_bytes: int = 0) -> ForkServerProcess:
     folder.mkdir(exist_ok=True)

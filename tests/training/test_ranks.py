@@ -29,6 +29,8 @@ from fieldcast.training.ranks import Ranks, number_of_ranks
 from fieldcast.training.run import Recipe, train
 from fieldcast.training.state_source import InMemory
 
+pytestmark = pytest.mark.proof
+
 VAE = {"type": "vae.ConditionalVAE", "latent": 4}
 NETWORK = {"type": "ensemble.Ensemble", "history": 2, "noise": 4, "channels": [8, 8]}
 TABLE = {

@@ -12,7 +12,7 @@ draw; samplers differ in their approximation of p(y | x_s):
     DiffPIR   observed cells of D are moved towards y by a prescribed weight
     RePaint   observed cells hold y, noised to the level s; repeated, so that the other cells follow
 
-`benchmarks/posterior_samplers.py` compares them with exact draws. Each row of x is one draw.
+`studies/posterior_samplers.py` compares them with exact draws. Each row of x is one draw.
 """
 
 from __future__ import annotations

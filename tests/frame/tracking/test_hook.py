@@ -32,6 +32,8 @@ from fieldcast.frame.tracking.logged_models import LoggedModels
 from fieldcast.frame.tracking.tracked_run import parameters_read
 from fieldcast.frame.tracking.writer import PARENT, Writer
 
+pytestmark = pytest.mark.proof
+
 # metrics of sample.a: its last losses, its scores over all variables at unobserved cells, and their headline
 METRICS = {"loss": 1 / 4, "training/seconds": 1.0, "kid/random": 0.5, "ssr/blocks": 0.9, "headline": 0.5}
 

@@ -15,6 +15,8 @@ from mlflow import MlflowClient
 from fieldcast.frame.runners import DaskRunner
 from fieldcast.frame.side_by_side import SideBySide
 
+pytestmark = pytest.mark.proof
+
 
 @pytest.fixture
 def tracked(toy: Path, empty: Path) -> Callable[[], dict[str, dict[str, Any]]]:

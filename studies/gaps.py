@@ -1,0 +1,335 @@
+"""A complete record with 60 % of every field hidden in blobs, and filled: `python -m studies.gaps FILE`.
+
+FILE is a NetCDF file without missing values, such as the planet's z500. Prints, at all hidden values, the RMSE beside
+that of linear interpolation in time and of DINEOF, the ratio of spread to error, and how often errors exceed 5 and 20
+spreads. `FILE learned` tries `corrected_interpolation`, a network, too.
+`python -m studies.gaps monthly` and `daily` print time and peak memory for 120 months of 89 x 180 cells with land,
+and for 1000 days of 64 x 64 cells; `large` for 3000 days of 96 x 96. The peak is that of the resident memory while
+`fill_gaps` runs (Linux).
+`python -m studies.gaps lengths SOURCE LENGTH [LENGTH ...]` hides 60 % in discs that last so many steps, each length
+with the same share, in the first 1000 times of the first variable of SOURCE (a NetCDF file, a Zarr store or `monthly`).
+Prints rows of a table: the errors of missing values by the length of the gap that they belong to.
+`python -m studies.gaps distances SOURCE [SEED]` hides half of every field in large areas with smooth borders, others
+each day, in the first 600 times. Prints the errors by the distance from the nearest observation of the time. SEED is
+that of the hidden values from which `fill_gaps` estimates its errors.
+`python -m studies.gaps counts SOURCE [SEED]` hides 60 % of every field in discs, others each day, and in a third of
+the cells, under other discs, all but 5 to 80 values. Prints the errors by the number of observations of the cell; SEED
+draws the gaps.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+from jaxtyping import Bool, Float
+
+from fieldcast.encoding.gappy_record import GappyRecord
+from fieldcast.fields.ingest import ingest
+from fieldcast.geometry import unit_points
+from fieldcast.models.gaps.fillers import dineof
+from fieldcast.models.gaps.in_time import gap_lengths
+from fieldcast.models.gaps.reach import Columns, nearest_observation
+from fieldcast.training.fill_gaps import fill_gaps
+
+SHARE, SEED = 0.6, 0
+SIZES = {"monthly": ("MS", 120, 89, 180), "daily": ("D", 1000, 64, 64), "large": ("D", 3000, 96, 96)}
+WAVES, LAND = 30, 0.3
+TIMES = 1000  # number of times of a record with lasting gaps
+DAYS, WAVELENGTH, NUMBER = 600, 0.15, 60  # record under clouds: times; sizes on the unit sphere; waves
+DISTANCES = (
+    1.2,
+    2.2,
+    3.2,
+    5,
+    8,
+    np.inf,
+)  # upper ends of classes of the distance from observations [row spacings]
+COUNTS = 1, 10, 20, 40, 80, 1_000_000  # upper ends of classes of the number of observations of a cell
+SPARSE_SHARE = 0.33  # share of the cells that have few observations
+HALF_WIDTH_90 = 1.645  # half width of a 90 % interval [spreads]
+
+
+def blobs(
+    times: int, rows: int, columns: int, rng: np.random.Generator
+) -> Bool[np.ndarray, "time row column"]:
+    """Discs that cover 60 % of every field."""
+    row, column = np.arange(rows)[:, None], np.arange(columns)
+    hidden = np.zeros((times, rows, columns), dtype=bool)
+    for day in range(times):
+        while hidden[day].mean() < SHARE:
+            size = rng.uniform(0.05, 0.2) * min(rows, columns)
+            i, j = rng.uniform(0, rows), rng.uniform(0, columns)
+            hidden[day] |= (row - i) ** 2 + (column - j) ** 2 < size**2
+    return hidden
+
+
+def lasting(
+    times: int, rows: int, columns: int, lengths: list[int], rng: np.random.Generator
+) -> Bool[np.ndarray, "time row column"]:
+    """Discs that last; those of each length cover the same share, 60 % in all."""
+    row, column = np.arange(rows)[:, None], np.arange(columns)
+    hidden = np.zeros((times, rows, columns), dtype=bool)
+    for number, length in enumerate(sorted(lengths, reverse=True), start=1):
+        while (lacking := SHARE * number / len(lengths) - hidden.mean()) > 0:
+            for _ in range(max(1, int(lacking * times / length / 2))):
+                size = rng.uniform(0.05, 0.2) * min(rows, columns)
+                i, j, first = rng.uniform(0, rows), rng.uniform(0, columns), rng.integers(1 - length, times)
+                disc = (row - i) ** 2 + (column - j) ** 2 < size**2
+                hidden[max(first, 0) : first + length] |= disc
+    return hidden
+
+
+def waves(
+    times: int, rows: int, columns: int, rng: np.random.Generator
+) -> Float[np.ndarray, "time row column"]:
+    """Damped, turning waves of a red spectrum and a little noise."""
+    y, x = np.linspace(0, np.pi, rows), np.linspace(0, 2 * np.pi, columns, endpoint=False)
+    number = rng.integers(1, 8, (2, WAVES))
+    amplitude, speed = (
+        1 / (number**2).sum(0),
+        0.93 * np.exp(1j * rng.uniform(-0.5, 0.5, WAVES)),
+    )
+    patterns = np.exp(1j * number[0][:, None] * x)[:, None] * np.sin(number[1][:, None] * y)[..., None]
+    z, fields = np.zeros(WAVES, dtype=complex), np.empty((times, rows, columns), dtype=np.float32)
+    for field in fields:
+        z = speed * z + rng.standard_normal(WAVES) + 1j * rng.standard_normal(WAVES)
+        field[:] = np.tensordot(amplitude * z, patterns, axes=1).real
+    return fields + 0.1 * fields.std() * rng.standard_normal(fields.shape).astype(np.float32)
+
+
+def synthetic(size: str) -> xr.Dataset:
+    """A record of waves; of the monthly one a part is land."""
+    frequency, times, rows, columns = SIZES[size]
+    values = waves(times, rows, columns, np.random.default_rng(SEED))
+    if size == "monthly":
+        values[:, :, : int(LAND * columns)] = np.nan
+    axes = {
+        "time": pd.date_range("2001-01-01", periods=times, freq=frequency),
+        "latitude": np.linspace(-60, 60, rows),
+        "longitude": np.arange(columns) * 360 / columns,
+    }
+    return xr.Dataset({"sst": (("time", "latitude", "longitude"), values, {"units": "K"})}, axes)
+
+
+def memory(what: str) -> int:
+    """Resident memory of this process [bytes]: VmRSS now, VmHWM at most since the last reset."""
+    line = re.search(rf"{what}:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="utf-8"))
+    return int(line[1]) * 1024 if line else 0
+
+
+def dineof_rmse(gappy: xr.Dataset, truth: xr.Dataset) -> dict[str, float]:
+    """RMSE of DINEOF at the hidden values of each variable, in its units."""
+    fields, complete = (ingest(part, missing="train")[0] for part in (gappy, truth.copy()))
+    gappy_record = GappyRecord.of(fields, torch.device("cpu"))
+    x = gappy_record.codec.encode(complete)[:, gappy_record.has_column]
+    error = (dineof(gappy_record.record, None).mean - x) * gappy_record.scale
+    hidden = ~gappy_record.record.observed & torch.isfinite(x)
+    area = gappy_record.record.columns.area.expand_as(error)
+    columns = [(name, gappy_record.variable == v) for v, name in enumerate(gappy_record.codec.variables)]
+    return {
+        name: root_mean_square(error[:, of][hidden[:, of]].numpy(), area[:, of][hidden[:, of]].numpy())
+        for name, of in columns
+    }
+
+
+def root_mean_square(x: Float[np.ndarray, " n"], area: Float[np.ndarray, " n"]) -> float:
+    """Root of the mean square, weighted by area; without NaN, where a cell has no value before or after."""
+    return float(np.sqrt(np.average(np.nan_to_num(x) ** 2, weights=area * np.isfinite(x))))
+
+
+def row_areas(data: xr.Dataset) -> Float[np.ndarray, "row 1"]:
+    """Area of the cells of each row, relative to the equator."""
+    return np.cos(np.deg2rad(data[latitude_of(data)].values))[:, None]
+
+
+def score(truth: xr.Dataset, libraries: int, learned: bool = False) -> None:
+    """Hide, fill, and print the errors of each variable; `libraries` is the memory before there were data."""
+    times, rows, columns = truth[next(iter(truth.data_vars))].shape
+    hidden = blobs(times, rows, columns, np.random.default_rng(SEED))
+    gappy = truth.where(~xr.DataArray(hidden, dims=truth[next(iter(truth.data_vars))].dims))
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # reset VmHWM
+    before, begun = memory("VmRSS"), time.perf_counter()
+    filled = fill_gaps(gappy, learned=learned)
+    seconds, peak = time.perf_counter() - begun, memory("VmHWM")
+    print(filled.attrs["comment"])
+    print(
+        f"\n{seconds:.0f} s\nMemory: {libraries / 1e6:.0f} MB interpreter and libraries; record "
+        f"{gappy.nbytes / 1e6:.0f} MB, result {filled.nbytes / 1e6:.0f} MB; fill_gaps added "
+        f"{(peak - before) / 1e6:.0f} MB at most, {(peak - before) / gappy.nbytes:.1f} times the record, of which the "
+        f"result is {filled.nbytes / gappy.nbytes:.1f}"
+    )
+    by_dineof = dineof_rmse(gappy, truth)
+    for name in truth.data_vars:
+        scored = hidden & truth[name].notnull().values
+        linear = gappy[name].interpolate_na("time").ffill("time").bfill("time")
+        error = (filled[f"{name}_mean"] - truth[name]).values[scored].astype(float)
+        in_time = (linear - truth[name]).values[scored].astype(float)
+        spread = filled[f"{name}_spread"].values[scored].astype(float)
+        area = np.broadcast_to(row_areas(truth), hidden.shape)[scored]
+        rmse = root_mean_square(error, area)
+        print(
+            f"{name}: RMSE {rmse:.3g}, {rmse / root_mean_square(in_time, area):.2f} of linear in time, "
+            f"{rmse / by_dineof[str(name)]:.2f} of DINEOF; spread / error "
+            f"{root_mean_square(spread, area) / rmse:.2f}; {np.mean(abs(error) > 5 * spread):.3%} of {error.size} "
+            f"errors exceed 5 spreads, {np.sum(abs(error) > 20 * spread)} exceed 20"
+        )
+
+
+class Filled(NamedTuple):
+    """Values that were hidden and filled."""
+
+    label: str
+    method: str
+    reported: str  # ratio of spread to error
+    error: Float[np.ndarray, " missing"]
+    spread: Float[np.ndarray, " missing"]
+    area: Float[np.ndarray, " missing"]
+
+    def row(self, here: Bool[np.ndarray, " missing"], kind: str) -> str:
+        """A row of a table: RMSE, spread / error and coverage of some values, weighted by area."""
+        e, s, w = self.error[here], self.spread[here], self.area[here] / self.area[here].sum()
+        rmse = root_mean_square(e, w)
+        ratio = root_mean_square(s, w) / rmse
+        covered, beyond = (w * (abs(e) < HALF_WIDTH_90 * s)).sum(), (w * (abs(e) > 5 * s)).sum()
+        return (
+            f"| {self.label} | {self.method} | {kind} | {here.sum()} | {rmse:.3g} | {ratio:.2f} "
+            f"| {self.reported if kind == 'all' else ''} | {covered:.2f} | {beyond:.3%} |"
+        )
+
+
+def variable(source: str, times: int) -> xr.Dataset:
+    """The first variable of a source, at its first times."""
+    if source in SIZES:
+        complete = synthetic(source)
+    else:
+        complete = xr.open_zarr(source) if Path(source).is_dir() else xr.open_dataset(source)
+    name = next(v for v in complete.data_vars if "time" in complete[v].dims)
+    return complete[[name]].isel(time=slice(0, times)).load()
+
+
+def hide_and_fill(
+    truth: xr.Dataset, hidden: Bool[np.ndarray, "time row column"], label: str, seed: int = 0
+) -> Filled:
+    """Hide values of the one variable, and fill them."""
+    (name,) = truth.data_vars
+    values = truth[name].values.astype(np.float32)
+    gappy = truth.assign({name: truth[name].copy(data=np.where(hidden, np.float32(np.nan), values))})
+    filled, missing = fill_gaps(gappy, seed=seed), hidden & np.isfinite(values)
+    missing &= (np.isfinite(values) & ~hidden).any(0)  # cells without any value stay empty
+    method, reported = (
+        match[1] if (match := re.search(pattern, filled.attrs["comment"])) else "-"
+        for pattern in (r"Filled by (\w+)", r"[Tt]he spread is [a-z0-9 ]+: ([\d.]+) of the error")
+    )
+    return Filled(
+        label, method, reported,
+        (filled[f"{name}_mean"].values - values)[missing].astype(float),
+        filled[f"{name}_spread"].values[missing].astype(float),
+        np.broadcast_to(row_areas(truth), missing.shape)[missing],
+    )  # fmt: skip
+
+
+def latitude_of(data: xr.Dataset) -> str:
+    """Name of the latitudes."""
+    return next(name for name in ("latitude", "lat") if name in data.coords)
+
+
+def by_length(source: str, lengths: list[int]) -> None:
+    """Hide discs that last, fill, and print errors by the length of gaps as rows of a table."""
+    truth = variable(source, TIMES)
+    (name,) = truth.data_vars
+    values = truth[name].values
+    times, rows, columns = values.shape
+    hidden = lasting(times, rows, columns, lengths, np.random.default_rng(SEED))
+    filled = hide_and_fill(truth, hidden, f"{name}, {', '.join(map(str, lengths))}")
+    observed = torch.from_numpy((np.isfinite(values) & ~hidden).reshape(len(values), -1))
+    segment = torch.zeros(len(observed), dtype=torch.long)
+    length = gap_lengths(observed, segment).numpy().reshape(values.shape)[hidden & np.isfinite(values)]
+    lower = sorted({1, *lengths})
+    for least, most in zip(lower, [*lower[1:], np.inf], strict=True):
+        here = (length >= least) & (length < most)
+        if here.any():
+            print(filled.row(here, f"{least} to {most - 1:g}" if most < np.inf else f"{least} on"))
+    print(filled.row(length > 0, "all"))
+
+
+def clouds(
+    points: Float[np.ndarray, "cell 3"], times: int, rng: np.random.Generator
+) -> Bool[np.ndarray, "time cell"]:
+    """Mask of the cells in which a sum of waves on the unit sphere, others at each time, is positive."""
+    phase = points @ rng.normal(size=(NUMBER, 3)).T / WAVELENGTH
+    cosine, sine = rng.normal(size=(2, times, NUMBER))
+    return np.asarray(cosine @ np.cos(phase).T + sine @ np.sin(phase).T > 0)
+
+
+def by_distance(source: str, seed: int) -> None:
+    """Hide large areas, fill, and print errors by the distance from observations as rows of a table."""
+    truth = variable(source, DAYS)
+    (name,) = truth.data_vars
+    latitude = truth[latitude_of(truth)].values
+    longitude = truth[next(name for name in ("longitude", "lon") if name in truth.coords)].values
+    points = unit_points(latitude, longitude).reshape(-1, 3)
+    exists = np.isfinite(truth[name].values).reshape(len(truth.time), -1)
+    hidden = clouds(points, len(exists), np.random.default_rng(SEED))
+    filled = hide_and_fill(truth, hidden.reshape(truth[name].shape), str(name), seed)
+    nowhere, of_one = torch.zeros(len(points), dtype=torch.long), torch.ones(len(points))
+    observed, missing = torch.from_numpy(exists & ~hidden), torch.from_numpy(exists & hidden)
+    chord = nearest_observation(observed, Columns(points, nowhere, of_one), missing).numpy()[missing.numpy()]
+    distance = chord / np.deg2rad(abs(latitude[1] - latitude[0]))
+    for least, most in zip((0, *DISTANCES[:-1]), DISTANCES, strict=True):
+        here = (distance >= least) & (distance < most)
+        if here.any():
+            print(filled.row(here, f"{least:g} to {most:g}" if most < np.inf else f"{least:g} on"))
+    print(filled.row(distance > 0, "all"))
+
+
+def seldom(times: int, rows: int, columns: int, rng: np.random.Generator) -> Float[np.ndarray, "row column"]:
+    """Chance that a value is observed: small under discs, each with its own, which cover a third; 1 elsewhere."""
+    row, column = np.arange(rows)[:, None], np.arange(columns)
+    chance = np.ones((rows, columns))
+    while (chance < 1).mean() < SPARSE_SHARE:
+        size = rng.uniform(0.05, 0.2) * min(rows, columns)
+        i, j = rng.uniform(0, rows), rng.uniform(0, columns)
+        few = np.exp(rng.uniform(np.log(5), np.log(80)))
+        chance[(row - i) ** 2 + (column - j) ** 2 < size**2] = few / times
+    return chance
+
+
+def by_count(source: str, seed: int) -> None:
+    """Hide nearly all values of some cells, fill, and print errors by their observations as rows of a table."""
+    truth, rng = variable(source, TIMES), np.random.default_rng(seed)
+    (name,) = truth.data_vars
+    exists = np.isfinite(truth[name].values)
+    times, rows, columns = exists.shape
+    chance = seldom(times, rows, columns, rng)
+    hidden = np.where(chance < 1, rng.random(exists.shape) >= chance, blobs(times, rows, columns, rng))
+    filled, of_cell = hide_and_fill(truth, hidden, str(name)), (exists & ~hidden).sum(0)
+    count = np.broadcast_to(of_cell, exists.shape)[exists & hidden & (of_cell > 0)]
+    for least, most in pairwise(COUNTS):
+        here = (count >= least) & (count < most)
+        if here.any():
+            print(filled.row(here, f"{least} to {most - 1}" if most < COUNTS[-1] else f"{least} on"))
+    print(filled.row(count > 0, "all"))
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "counts":
+        by_count(sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 0)
+        sys.exit()
+    if sys.argv[1] == "lengths":
+        by_length(sys.argv[2], [int(length) for length in sys.argv[3:]])
+        sys.exit()
+    if sys.argv[1] == "distances":
+        by_distance(sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 0)
+        sys.exit()
+    source, libraries = sys.argv[1], memory("VmRSS")  # those of `fill_gaps` are imported
+    truth = synthetic(source) if source in SIZES else xr.load_dataset(source)
+    score(truth, libraries, learned=sys.argv[2:] == ["learned"])

@@ -1,0 +1,530 @@
+"""The tables of claims on the pages of the reports, docs/reports/000.md to 004.md: `python -m studies.report_pages`.
+
+Each claim of a report is a row: the number of the full tables and that of the pipeline `report_00n`, with 95 %
+intervals where several times or seeds allow one, and a verdict: *holds* if every interval of the full tables excludes 0
+in the direction of the claim, *does not* if none does, else *depends*. Numbers of weather are paired differences that
+`--record full FOLDER COMMAND` or `--record quick FOLDER COMMAND` takes from the scores of a finished data root into
+docs/results/claims.csv; those of images in full are those of docs/results/samples.csv, over its seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+from scipy.stats import t as student
+
+from studies import full_vae
+from studies.make_tables import ROOT, Job, between_marks, key, replace
+from studies.mse_of_000 import last_below, printed
+from studies.paired import Difference, difference, statistics_at
+from studies.sample_tables import SETTINGS, TABLES
+
+PAGES = ROOT / "docs" / "reports"
+RESULTS = ROOT / "docs" / "results"
+CLAIMS = RESULTS / "claims.csv"
+Size = Literal["full", "quick"]
+HEAD = "| claim | full tables | `report_{}` | picture | verdict |\n|---|---|---|---|---|"
+NAMES = {
+    "crps": "CRPS", "rmse": "RMSE", "test_loss": "test loss", "elbo": "ELBO", "fid": "FID",
+    "reconstruction": "log p(x given z)", "unused_prior": "share of the prior's mass",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A claim that a score of an experiment is lower or higher than that of another one, in each of some cases."""
+
+    report: str
+    text: str
+    experiment: str
+    reference: str
+    score: str
+    direction: Literal["lower", "higher", "equal"] = "lower"
+    cases: tuple[Mapping[str, object], ...] = ({},)  # lead times, or patterns with k; samples have one case
+    picture: str = ""
+    table: str = ""  # samples: the setting and the table of studies/sample_tables.py
+    label: str = ""  # samples: the label of the row of the experiment
+    unit: str = ""
+
+    @property
+    def task(self) -> str:
+        return self.experiment.partition(".")[0]
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Names of both experiments without their task."""
+        return self.experiment.partition(".")[2], self.reference.partition(".")[2]
+
+
+@dataclass(frozen=True)
+class Stated:
+    """A claim that other numbers answer: a function gives these, full and quick, and the verdict."""
+
+    report: str
+    text: str
+    answer: Callable[[], tuple[str, str, str]]
+    picture: str = ""
+
+
+def k(*fractions: float) -> tuple[Mapping[str, object], ...]:
+    """Cases of random masks."""
+    return tuple({"pattern": "random", "k": fraction} for fraction in fractions)
+
+
+def days(*leads: int) -> tuple[Mapping[str, object], ...]:
+    """Cases of lead times."""
+    return tuple({"lead_hours": 24 * lead} for lead in leads)
+
+
+def rollouts() -> tuple[str, str, str]:
+    """The step at which members and fed-back means diverge."""
+    table = pd.read_csv(RESULTS / "planet_rollouts.csv").set_index("experiment")["diverged"]
+    steps = {name: int(table[name]) for name in ("vae", "vae_mean", "vae_rk4", "vae_rk4_mean")}
+    text = ", ".join(f"`{name}` {step}" for name, step in steps.items())
+    stable = steps["vae_mean"] > steps["vae"] and steps["vae_rk4_mean"] > steps["vae_rk4"]
+    return f"diverges at step: {text} (`make tables SETTING=planet`)", "–", "holds" if stable else "does not"
+
+
+def speed() -> tuple[str, str, str]:
+    """Seconds of the long rollout, from the record of the benchmark."""
+    text = (ROOT / "benchmarks" / "results" / "rollout.txt").read_text(encoding="utf-8")
+    line = next(" ".join(line.split()) for line in text.splitlines() if "500 steps" in line)
+    seconds = float(line.partition("500 steps: ")[2].partition(" s")[0])
+    return f"{line} (`python -m benchmarks.rollout`)", "–", "holds" if seconds <= 30 else "does not"
+
+
+def training_times() -> tuple[str, str, str]:
+    """Minutes of training and scoring of the full VAE and of the decoder of five states."""
+    table = pd.read_csv(RESULTS / "runs.csv").query("setting == 'planet' and task == 'forecast'")
+    minutes = table.set_index("experiment")["seconds"] / 60
+    text = ", ".join(f"`{name}` {minutes[name]:.1f} min" for name in ("vae", "decoder_l1", "decoder_l5"))
+    agree = [minutes["vae"] <= 2, minutes["decoder_l5"] <= 5]
+    verdict = "holds" if all(agree) else "depends" if any(agree) else "does not"
+    return f"{text}, scores included, two cores (`make tables SETTING=planet`)", "–", verdict
+
+
+def changes_with_k() -> tuple[str, str, str]:
+    """The error of the model that is given k, from the smallest to the largest observed fraction."""
+    table = pd.read_csv(RESULTS / "planet_reconstruct.csv")
+    matching = table.query("experiment == 'denoising_vae' and pattern == 'random' and variable == 'all'")
+    rmse = matching[(matching["score"] == "rmse") & (matching["cells"] == "unobserved")].set_index("k")[
+        "value"
+    ]
+    text = ", ".join(f"{rmse[fraction]:.3f} at {fraction:.0%}" for fraction in (0.01, 0.05, 0.1, 0.2, 0.5))
+    ratio = rmse.max() / rmse.min()
+    return f"RMSE {text} (`make tables SETTING=planet`)", "–", "holds" if ratio < 1.1 else "depends"
+
+
+def below_one() -> tuple[str, str, str]:
+    """The steps to which the mean squared error stays below 1 in the settings that the report may have had."""
+    file = RESULTS / "mse_of_000.csv"
+    if not file.exists():
+        return "running (`python -m studies.mse_of_000`)", "–", "–"
+    names = {"variable": "one mean and deviation a variable", "cell": "by cell"}
+    parts, agree = [], []
+    for (data, by), lines in pd.read_csv(file).query("variable == 'all'").groupby(["data", "by"], sort=False):
+        mse = lines.set_index("step")
+        steps = ", ".join(
+            f"{label} to {last_below(mse[label])}" for label in ("rk4", "persistence", "climatology")
+        )
+        parts.append(f"{data}, {names[str(by)]}: {steps}")
+        if mse["rk4"].notna().any():
+            agree.append(int(last_below(mse["rk4"]).rstrip("+")) >= 50)
+    return (
+        f"MSE of six-hourly fields below 1: {'; '.join(parts)} (`python -m studies.mse_of_000`)",
+        "–",
+        "depends",
+    )
+
+
+def light_kl() -> tuple[str, str, str]:
+    """The full VAE with the selected weight of the KL minus the decoder, on both records."""
+    lines = pd.read_csv(RESULTS / "full_vae_differences.csv").query("variant == 'kl_.03' and score == 'rmse'")
+    parts, agree = [], []
+    for setting in ("planet", "sea_level_pressure"):
+        differences = lines[lines["setting"] == setting].set_index("lead")
+        cells = {lead: full_vae.cell(differences.loc[lead]).rstrip() for lead in (1, 3, 10)}
+        parts.append(
+            f"{setting.replace('_', ' ')}: "
+            + "; ".join(f"{text} at {lead} d" for lead, text in cells.items())
+        )
+        agree += [differences.loc[lead, "high"] < 0 for lead in cells]
+    verdict = "holds" if all(agree) else "depends" if any(agree) else "does not"
+    return f"RMSE minus that of the decoder, {'; '.join(parts)} (`python -m studies.full_vae`)", "–", verdict
+
+
+def gap() -> tuple[str, str, str]:
+    """Losses of the autodecoder on training and test images."""
+    lines = recorded(Compared("001", "", "sample.autodecoder", "", "test_loss", table="reduced codes"))
+    if lines.empty:
+        return "running", "–", "–"
+    train, test = lines["train_loss"].mean(), lines["test_loss"].mean()
+    verdict = "holds" if test > 2 * train else "does not"
+    return (
+        f"{train:.4f} in training, {test:.4f} in the test, {test / train:.1f} times (`make tables SETTING=reduced`)",
+        "–",
+        verdict,
+    )
+
+
+def iwae() -> tuple[str, str, str]:
+    """ELBO and IWAE of the VAE with a Gaussian prior."""
+    lines = recorded(Compared("002", "", "sample.vae", "", "elbo", table="report priors"))
+    elbo, bound = lines["elbo"].mean(), lines["iwae"].mean()
+    verdict = "does not" if bound - elbo < 20 else "holds"
+    return f"ELBO {elbo:.1f}, IWAE {bound:.1f} with K = 256 (`make tables SETTING=report`)", "–", verdict
+
+
+def notebook() -> tuple[str, str, str]:
+    """The derivations, each with both sides printed."""
+    return (
+        "both sides printed, to rounding ([notebook](../../notebooks/generative_models.ipynb))",
+        "–",
+        "holds",
+    )
+
+
+def by_eye(verdict: str = "–") -> Callable[[], tuple[str, str, str]]:
+    """A claim about pictures, with the verdict of whoever looked at them."""
+    return lambda: ("see the picture", "–", f"{verdict}, by eye" if verdict != "–" else verdict)
+
+
+RESIDUAL = "reconstruct.denoising_vae_residual"
+PRIORS, CODES = "report priors", "reduced codes"
+NATS = "nats"
+CLAIMS_OF_REPORTS: tuple[Compared | Stated, ...] = (
+    Compared(
+        "000", "A model that returns the filled field, told k, has a lower error than one that returns a correction.",
+        "reconstruct.denoising_vae", RESIDUAL, "rmse", cases=k(0.05, 0.1, 0.2), picture="reconstructions.png",
+    ),
+    Compared(
+        "000", "An RK4 step of the correction is not better than an Euler step.",
+        f"{RESIDUAL}_rk4", RESIDUAL, "rmse", "higher", k(0.05, 0.1, 0.2), "error_over_time.png",
+    ),
+    Stated("000", "With k told, the error hardly changes with k.", changes_with_k, "error_over_time.png"),
+    Compared(
+        "000", "So telling the decoder k works.",
+        "reconstruct.denoising_vae", "reconstruct.denoising_vae_unconditioned", "rmse", cases=k(0.05, 0.1, 0.2),
+    ),
+    Compared(
+        "000", "Predicting the next state itself works less well than predicting its change.",
+        "forecast.vae_direct", "forecast.vae", "rmse", "higher", days(1, 3, 10),
+    ),
+    Stated("000", "Feeding back the mean of an ensemble makes the iteration much more stable.", rollouts),
+    Compared(
+        "000", "RK4 and Euler steps of the full VAE are nearly identical, RK4 usually slightly better.",
+        "forecast.vae_rk4", "forecast.vae", "rmse", cases=days(1, 3, 10), picture="steps_vae_rk4.png",
+    ),
+    Stated("000", "500 RK4 steps with ten samples at each stage take 30 s.", speed),
+    Stated("000", "The mean squared error stays below 1 up to step 50, almost two weeks.", below_one, "mse_of_000.png"),
+    Compared(
+        "000", "With two previous states the decoder is no better than the full VAE.",
+        "forecast.decoder_l2", "forecast.vae", "rmse", "higher", days(1, 3, 10), "decoder_errors.png",
+    ),
+    Compared(
+        "000", "With five previous states, either.",
+        "forecast.decoder_l5", "forecast.vae", "rmse", "higher", days(1, 3, 10), "decoder_errors.png",
+    ),
+    Compared(
+        "000", "For the decoder of two states, too.",
+        "forecast.decoder_l2_rk4", "forecast.decoder_l2", "rmse", cases=days(1, 3, 10),
+    ),
+    Stated("000", "The full VAE trains in two minutes, the decoder of five states in five.", training_times),
+    Compared(
+        "000", "The full VAE has a lower error than the decoder alone.",
+        "forecast.vae", "forecast.decoder_l1", "rmse", cases=days(1, 3, 10), picture="decoder_errors.png",
+    ),
+    Compared(
+        "000", "The same, by the CRPS of the ensemble.",
+        "forecast.vae", "forecast.decoder_l1", "crps", cases=days(1, 3, 10),
+    ),
+    Stated("000", "The same, with a KL light enough that the decoder uses its latent (weight .03).", light_kl),
+    Stated("000", "The forward diffusion of section 3 tends to a Gaussian.", notebook),
+    Stated("001", "The autodecoder's loss is .0252 on training images and .1186 on test images: five times.", gap),
+    Stated("001", "Codes of test images decode to better pictures than random codes.", by_eye(), "decoded_codes.png"),
+    Compared(
+        "001", "Starting all codes of a class at one point helps the variational autodecoder.",
+        "sample.variational_autodecoder_by_class", "sample.variational_autodecoder", "test_loss",
+        table="reduced codes_by_class",
+    ),
+    Compared(
+        "001", "The variational autodecoder has a lower test loss (.1112) than the autodecoder (.1186).",
+        "sample.variational_autodecoder", "sample.autodecoder", "test_loss", table=CODES,
+    ),
+    Stated("001", "In the t-SNE of its codes, Pullover and Shirt cannot be told apart.", by_eye(), "embeddings.png"),
+    Compared(
+        "001", "Uniform posteriors are far worse (.1644).",
+        "sample.variational_autodecoder_uniform", "sample.variational_autodecoder", "test_loss", "higher", table=CODES,
+    ),
+    Compared(
+        "001", "Laplace posteriors are about as good as normal ones (.1118 and .1112).",
+        "sample.variational_autodecoder_laplace", "sample.variational_autodecoder", "test_loss", "equal", table=CODES,
+    ),
+    *(
+        Compared(
+            "002", f"A {prior} prior does not change the ELBO (in the report by {change}).",
+            f"sample.{name}", "sample.vae", "elbo", "equal", picture="priors.png", table=PRIORS, unit=NATS,
+        )
+        for prior, name, change in (
+            ("mixture", "vae_mixture", "+.93"), ("VampPrior", "vae_vamp", "+1.00"), ("flow", "vae_flow", "+.12"),
+        )
+    ),
+    Stated("002", "The IWAE is −29, a hundred nats above the ELBO.", iwae),
+    *(
+        Compared(
+            "002", f"The Gaussian prior has more gaps than the {prior}: mass where no image is encoded.",
+            f"sample.{name}", "sample.vae", "unused_prior", picture="priors.png", table="report prior_fit",
+        )
+        for prior, name in (("mixture", "vae_mixture"), ("VampPrior", "vae_vamp"), ("flow", "vae_flow"))
+    ),
+    Compared(
+        "002", "The flow's samples have a lower FID than the VAE's (.452 and 4.168).",
+        "sample.flow_two_networks", "sample.vae_flow", "fid", picture="samples.png", table="report quality",
+    ),
+    Compared(
+        "002", "The DDPM's samples have a lower FID (.018) than the flow's.",
+        "sample.ddpm", "sample.flow_two_networks", "fid", picture="samples.png", table="report quality",
+        label="without patches, 3 epochs",
+    ),
+    Stated(
+        "002", "The DDPM's digits are the clearest, the VAE's easier to read than the flow's.", by_eye(), "samples.png"
+    ),
+    Compared(
+        "003", "With a weight of 30 of the KL divergence, reconstructions are blurred.",
+        "sample.vae_kl30", "sample.vae", "reconstruction", picture="kl_weight.png", table="reduced kl_weight",
+        unit=NATS,
+    ),
+    Compared(
+        "003", "With a weight of 0 they are as good as with 1.",
+        "sample.vae_kl0", "sample.vae", "reconstruction", "equal", picture="kl_weight.png", table="reduced kl_weight",
+        unit=NATS,
+    ),
+    Compared(
+        "003", "With a weight of 0 the VAE is not a generative model.",
+        "sample.vae_kl0", "sample.vae", "fid", "higher", picture="kl_weight.png", table="reduced kl_weight",
+    ),
+    Stated("003", "q(x₃ given x₀) is Gaussian, with the mean and the variance of three merged steps.", notebook),
+    Stated(
+        "004", "Decoded latents on a grid over two components show the classes (question 6).", by_eye("holds"),
+        "latent_grid.png",
+    ),
+    Stated("004", "q(xₜ given x₀), its divergence from N(0, I), q(xₜ₋₁ given xₜ), that from p (7 to 10).", notebook),
+    Stated(
+        "004", "A trained diffusion model turns noise into a picture over t = 200 … 0 (question 12).", by_eye("holds"),
+        "denoising.png",
+    ),
+    Stated("004", "Encoder, decoder and latent of a diffusion model, and of a VAE (question 13).", notebook),
+)  # fmt: skip
+
+
+def main() -> int:
+    """Record a finished run if asked to, and write the tables of all pages."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--record", nargs=3, metavar=("SIZE", "FOLDER", "COMMAND"), help="full or quick, data root"
+    )
+    arguments = parser.parse_args()
+    if arguments.record:
+        size, folder, command = arguments.record
+        if size not in ("full", "quick"):
+            parser.error(f"{size}: give full or quick")
+        record(size, Path(folder), command)
+    for page in sorted(PAGES.glob("00?.md")):
+        text = page.read_text(encoding="utf-8")
+        for mark, content in contents(page.stem).items():
+            text = between_marks(text, mark, content)
+        replace(page, text)
+    return 0
+
+
+def contents(report: str) -> dict[str, str]:
+    """Text between the marks of a page: its claims, and for report 000 the tables of two studies."""
+    parts = {"claims": table(report)}
+    if report == "000":
+        blocks = []
+        for setting, file in (("planet", ""), ("sea_level_pressure", " --path FILE")):
+            command = f"python -m studies.full_vae {setting}{file}"
+            blocks.append(f"```\n$ {command}\n\n{full_vae.tables(setting)}\n```")
+        parts["full_vae"] = "\n\n".join(blocks)
+        errors = "\n".join(printed(pd.read_csv(RESULTS / "mse_of_000.csv"))).rstrip()
+        parts["mse"] = f"```\n$ python -m studies.mse_of_000 --print-only\n\n{errors}\n```"
+    return parts
+
+
+def compared(report: str = "") -> Iterator[Compared]:
+    """The claims about two experiments, of one report or of all."""
+    yield from (c for c in CLAIMS_OF_REPORTS if isinstance(c, Compared) and report in ("", c.report))
+
+
+def record(size: Size, folder: Path, command: str) -> None:
+    """Put the differences that a data root holds into the record, in place of those of the same size."""
+    rows = []
+    for claim in compared():
+        scores = {
+            name: folder / "08_reporting" / claim.task / name / "scores.parquet" for name in claim.names
+        }
+        if not all(file.exists() for file in scores.values()) or (claim.task == "sample" and size == "full"):
+            continue
+        tables = [pd.read_parquet(scores[name]) for name in claim.names]
+        for case in claim.cases:
+            if claim.task == "sample":
+                value, other = (
+                    float(t.set_index("score")["value"].get(claim.score, math.nan)) for t in tables
+                )
+                differences = Difference(value, other, value - other, math.nan, math.nan)
+            else:
+                ours, reference = (statistics_at(table, case) for table in tables)
+                if ours.empty or reference.empty:
+                    continue
+                differences = difference(claim.score, [ours], [reference])
+            rows.append(
+                {
+                    "claim": claim.text,
+                    "size": size,
+                    "case": label_of(case),
+                    **differences._asdict(),
+                    "command": command,
+                }
+            )
+    before = pd.read_csv(CLAIMS, keep_default_na=False) if CLAIMS.exists() else pd.DataFrame()
+    whole = pd.concat([before, pd.DataFrame(rows)]).drop_duplicates(["claim", "size", "case"], keep="last")
+    replace(
+        CLAIMS, whole.sort_values(["claim", "size"], kind="stable").to_csv(index=False, float_format="%.5g")
+    )
+
+
+def label_of(case: Mapping[str, object]) -> str:
+    """A lead time in days, or an observed fraction in percent."""
+    if "k" in case:
+        return f"{float(str(case['k'])):.0%}"
+    return f"{int(str(case['lead_hours'])) // 24} d" if case else ""
+
+
+def table(report: str) -> str:
+    """The claims of a report, a row each."""
+    lines = [HEAD.format(report)]
+    for claim in CLAIMS_OF_REPORTS:
+        if claim.report == report:
+            full, quick, verdict = claim.answer() if isinstance(claim, Stated) else answered(claim)
+            drawn = claim.picture and (PAGES / "images" / claim.picture).exists()
+            picture = f"[picture](images/{claim.picture})" if drawn else ""
+            lines.append(f"| {claim.text} | {full} | {quick} | {picture} | {verdict} |")
+    return "\n".join(lines)
+
+
+def answered(claim: Compared) -> tuple[str, str, str]:
+    """Numbers of both sizes, and the verdict of the full one."""
+    full = over_seeds(claim) if claim.task == "sample" else differences_of(claim, "full")
+    quick = differences_of(claim, "quick")
+    command = commands(claim)
+    numbers = [
+        described(claim, differences) + (f" ({command[size]})" if command[size] else "")
+        if differences
+        else "running"
+        for size, differences in (("full", full), ("quick", quick))
+    ]
+    return numbers[0], numbers[1], verdict_of(claim, [differences for _, differences in full])
+
+
+def commands(claim: Compared) -> dict[str, str]:
+    """The command behind each size."""
+    lines = claims()
+    ours = lines[lines["claim"] == claim.text]
+    recorded_as = {
+        size: f"`{part['command'].iloc[0]}`" for size, part in ours.groupby("size") if size == "full"
+    }
+    setting = claim.table.partition(" ")[0]
+    return {
+        "full": recorded_as.get("full", f"`make tables SETTING={setting}`" if setting else ""),
+        "quick": "",
+    }
+
+
+def claims() -> pd.DataFrame:
+    """The record."""
+    columns = ["claim", "size", "case", *Difference._fields, "command"]
+    return pd.read_csv(CLAIMS, keep_default_na=False) if CLAIMS.exists() else pd.DataFrame(columns=columns)
+
+
+def differences_of(claim: Compared, size: Size) -> list[tuple[str, Difference]]:
+    """Recorded differences of a claim, by case."""
+    lines = claims()
+    ours = lines[(lines["claim"] == claim.text) & (lines["size"] == size)].set_index("case")
+    cases = [label_of(case) for case in claim.cases]
+    numbers = ours[list(Difference._fields)].apply(pd.to_numeric)
+    return [(case, Difference(**numbers.loc[case].to_dict())) for case in cases if case in numbers.index]
+
+
+def recorded(claim: Compared, of_reference: bool = False) -> pd.DataFrame:
+    """Lines of docs/results/samples.csv of the experiment of a claim, or of its reference: one for each seed."""
+    setting, _, name = claim.table.partition(" ")
+    experiment = claim.names[of_reference]
+    tables = [table for table in TABLES if table.name in (name, name.removesuffix("_by_class"))]
+    keys = {
+        key(Job(setting, table, row, seed))
+        for table in tables
+        for row in table.of(setting)
+        if row.experiment == experiment and (of_reference or not claim.label or row.label == claim.label)
+        and (row.label == claim.label or table.name == name or of_reference)
+        for seed in SETTINGS[setting].seeds_of(table)
+    }  # fmt: skip
+    lines = pd.read_csv(ROOT / "docs" / "results" / "samples.csv", index_col=["setting", "row", "seed"])
+    return lines[[line in keys for line in lines.index]]
+
+
+def over_seeds(claim: Compared) -> list[tuple[str, Difference]]:
+    """The difference of the means over seeds, with Welch's 95 % interval if both have two seeds or more."""
+    sides = [
+        recorded(claim, of_reference).get(claim.score, pd.Series(dtype=float)).dropna()
+        for of_reference in (False, True)
+    ]
+    if not all(map(len, sides)):
+        return []
+    ours, reference = (float(side.mean()) for side in sides)
+    gap = ours - reference
+    half = math.nan
+    if min(map(len, sides)) > 1:
+        errors = [side.var() / len(side) for side in sides]
+        freedom = sum(errors) ** 2 / sum(
+            e**2 / (len(side) - 1) for e, side in zip(errors, sides, strict=True)
+        )
+        half = float(student.ppf(0.975, freedom)) * math.sqrt(sum(errors))
+    return [("", Difference(ours, reference, gap, gap - half, gap + half))]
+
+
+def described(claim: Compared, differences: Sequence[tuple[str, Difference]]) -> str:
+    """Both values and their difference, case by case."""
+    parts = []
+    for case, numbers in differences:
+        size = abs(numbers.value)
+        digits = 5 if size < 0.1 else 3 if size < 10 else 1
+        plain = f"{numbers.value:.{digits}f} against {numbers.reference:.{digits}f}"
+        gap = f", {numbers.text(digits)}" if not math.isnan(numbers.low) else ""
+        parts.append(f"{plain}{gap}{f' at {case}' if case else ''}")
+    name = NAMES[claim.score]
+    return f"{name}{f' [{claim.unit}]' if claim.unit else ''} " + "; ".join(parts)
+
+
+def verdict_of(claim: Compared, differences: Sequence[Difference]) -> str:
+    """*holds*, *does not* or *depends*, by the intervals; a dash without any."""
+    intervals = [numbers for numbers in differences if not math.isnan(numbers.low)]
+    if not intervals:
+        return "no interval" if differences else "–"
+    if claim.direction == "equal":
+        agree = [numbers.low <= 0 <= numbers.high for numbers in intervals]
+    else:
+        agree = [
+            (numbers.high < 0) if claim.direction == "lower" else (numbers.low > 0) for numbers in intervals
+        ]
+    return "holds" if all(agree) else "depends" if any(agree) else "does not"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
