@@ -13,8 +13,8 @@ from fieldcast.inference.cycle.assimilate import (
     Assimilator,
     analysis_context,
     assimilate,
-    pack_state,
-    resume_state,
+    pack_cycle,
+    resume_cycle,
 )
 from fieldcast.models.assimilation.filter import UPDATE, CycleState
 from fieldcast.models.assimilation.hybrid import Hybrid
@@ -104,12 +104,14 @@ def test_a_state_is_resumed_if_its_lineage_is_that_of_this_run() -> None:
     """Sequences are compared by their values, because JSON has no tuples."""
     present = {**SOURCES, "range": ("2001-01-01", "2001-01-05")}
     file, device = (
-        pack_state(CycleState(torch.zeros(1, 1, 1, 1, 1, 1), {}), 3, 0.0, present),
+        pack_cycle(CycleState(torch.zeros(1, 1, 1, 1, 1, 1), {}), 3, 0.0, present),
         torch.device("cpu"),
     )
-    assert resume_state(file, present, device)[1]["number"] == 3
-    assert resume_state(file, {**present, "seed": 4}, device) == (None, {})
-    assert resume_state(None, present, device) == (None, {})
+    nothing = (None, {}, 0)
+    assert [resume_cycle(file, present, on_disk, device)[2] for on_disk in (3, 4)] == [3, 3]
+    assert resume_cycle(file, present, 2, device) == resume_cycle(file, present, 5, device) == nothing
+    assert resume_cycle(file, {**present, "seed": 4}, 3, device) == nothing
+    assert resume_cycle(None, present, 3, device) == nothing
 
 
 def test_each_time_by_itself_is_the_reconstruction_of_that_time(world, observations):

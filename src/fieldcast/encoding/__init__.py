@@ -4,7 +4,7 @@ anomalies       Dataset <-> standardised anomalies from the climatology of the d
 states          Dataset <-> standardised states without a date, and images
 field_layout    the base of both: variables, grid and attributes
 checkpoint      a trained model with its codec, as one file, and what it cost; tensor_file: tensors and a header in one
-                file, with a digest
+                file, with a digest; resumable: work that can be interrupted
 observations    the stored masks and the values observed through them, at cells or at simulated stations;
                 cycle_observations: observations of successive times
 stations        a table of stations as observations between cells

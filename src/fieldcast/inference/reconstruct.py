@@ -22,12 +22,12 @@ from fieldcast import calendars
 from fieldcast.departures import MAX_DEPARTURE
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.observations import points_in
-from fieldcast.encoding.tensor_file import pack_bytes, unpack_state
+from fieldcast.encoding.resumable import pack_state, resume
 from fieldcast.errors import MAX_LISTED, listed
 from fieldcast.fields.conventions import SUSPECT
 from fieldcast.geometry import GRID
 from fieldcast.inference.stations.observations import check_accepts_points
-from fieldcast.lineage import Lineage, matches
+from fieldcast.lineage import Lineage
 from fieldcast.models import replicas
 from fieldcast.models.capabilities import ChecksObservations
 from fieldcast.models.core import Context, Model
@@ -92,7 +92,7 @@ def reconstruct(
     members, seed = sources["members"], sources["seed"]
     order = np.argsort(observations["mask"].values, kind="stable")
     noise, cases = float(observations.attrs["noise"]), observations.sizes["case"]
-    times = completed(earlier, sources, on_disk)
+    times = list(resume(earlier, sources, "reconstructions", on_disk).header.get("milliseconds", []))
     for number in Progress(range(len(times), cases), unit="case", initial=len(times), total=cases):
         case = observations.isel(case=number)
         begin = time.perf_counter()
@@ -111,15 +111,8 @@ def reconstruct(
             mask=observations["mask"], **{c: observations[c][[number]] for c in ("pattern", "k")}
         )
         result.attrs = {**sources, "piece": number, "pieces": cases}
-        state = pack_bytes({}, {"lineage": sources, "milliseconds": times}) if number < cases - 1 else b""
+        state = pack_state({}, sources, number + 1, milliseconds=times) if number < cases - 1 else b""
         yield ReconstructedCase(result, state, sum(times) / len(times))
-
-
-def completed(state: bytes | None, sources: Lineage, on_disk: int) -> list[float]:
-    """Milliseconds of one draw in each case that an interrupted run of this lineage has completed."""
-    _, header = unpack_state(state, "The state of the reconstructions")
-    times: list[float] = header.get("milliseconds", [])
-    return times if matches(header.get("lineage", {}), sources) and len(times) <= on_disk else []
 
 
 # Observations that a model doubts: where they are, and the sentences that report them.

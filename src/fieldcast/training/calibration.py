@@ -21,7 +21,7 @@ from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.checkpoint import FITTED_BY, FORMAT, pack, unpack
 from fieldcast.encoding.device import choose_device
 from fieldcast.encoding.options import Calibration, CycledAssimilation, Sparsification
-from fieldcast.encoding.tensor_file import pack_bytes
+from fieldcast.encoding.resumable import pack_state, resume
 from fieldcast.errors import InputError
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.fields.splits import select
@@ -33,7 +33,7 @@ from fieldcast.models.layers.crps import fair_crps
 from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.models.space import evenly
 from fieldcast.runtime import Progress
-from fieldcast.training.loop import HISTORY, Saved, finished_files, resumable_state
+from fieldcast.training.loop import HISTORY, Saved, finished_files
 from fieldcast.training.run import Recipe, base_config, closed_form_parts, initial_model, load_part
 from fieldcast.training.tuning import number_of_trials, search
 
@@ -59,7 +59,8 @@ def calibrate(
     if finished := finished_files(stored, earlier, resumable, recipe.fit.restart):
         yield finished
         return
-    tensors, header = resumable_state(earlier, resumable, recipe.fit.restart, "calibration")
+    previous = None if recipe.fit.restart else earlier
+    tensors, header, _ = resume(previous, resumable, "calibration", warn=True)
     options = cycling.calibration.capped(recipe.limits)
     members = recipe.limits.cap("members", cycling.members)
     filters = filter.calibrated_at(options.k)
@@ -107,15 +108,12 @@ class CalibrationState:
 
     def files(self, checkpoint: bytes | None = None) -> Saved:
         """The files to save; the checkpoint comes with the last of them."""
-        header = {
-            "lineage": self.sources,
-            "progress": self.progress,
-            "spent": self.seconds,
-            "finished": checkpoint is not None,
-        }
+        numbers = {"progress": self.progress, "spent": self.seconds, "finished": checkpoint is not None}
         history = trials_of(self.progress, self.fractions)
         history.attrs[lineage.FINISHED_BEFORE] = self.finished_before
-        return Saved(pack_bytes(self.filter.state_dict(), header), checkpoint, history)
+        completed = sum(done["sweeps"] + len(done["trials"]) for done in self.progress)
+        state = pack_state(self.filter.state_dict(), self.sources, completed, **numbers)
+        return Saved(state, checkpoint, history)
 
 
 def numbers_of_forecasts(

@@ -17,9 +17,10 @@ import torch
 
 from fieldcast.encoding import checkpoint
 from fieldcast.encoding.checkpoint import read_header, unpack
-from fieldcast.encoding.tensor_file import UNREADABLE, header_of, pack_bytes, unpack_state
+from fieldcast.encoding.resumable import pack_state, resume
+from fieldcast.encoding.tensor_file import UNREADABLE, header_of
 from fieldcast.errors import InputError
-from fieldcast.lineage import FINISHED_BEFORE, Lineage, differences, matches
+from fieldcast.lineage import FINISHED_BEFORE, Lineage, matches
 from fieldcast.models.core import Model, Solved, Trained
 from fieldcast.models.emos import EMOS
 from fieldcast.models.pool import Pool
@@ -85,7 +86,8 @@ def fit(
         yield finished
         return
     work = "fit" if isinstance(model, Solved) else "training"
-    tensors, header = resumable_state(earlier, sources, inputs.options.restart, work)
+    previous = None if inputs.options.restart else earlier
+    tensors, header, _ = resume(previous, sources, work, warn=True)
     checkpoint.reset_peak(inputs.training.space.area.device)
     if isinstance(model, Solved):
         yield solve_and_pack(model, inputs, pack, (tensors, header), sources)
@@ -128,27 +130,6 @@ def is_unfinished(state: bytes | None, sources: Lineage) -> bool:
     return not header.get("finished", True) and matches(header.get("lineage", {}), sources)
 
 
-def resumable_state(
-    earlier: bytes | None, sources: Lineage, restart: bool, work: str
-) -> tuple[Weights, dict[str, Any]]:
-    """Tensors and header of the state to resume from; both empty if there is none.
-
-    A state of another lineage is dropped with a warning; `work` names the interrupted work in it.
-    """
-    tensors, header = unpack_state(None if restart else earlier, "The training state")
-    for key, before, now in differences(header.get("lineage", {}), sources) if header else ():
-        LOG.warning(
-            "The last %s had %s %s, this run has %s: the %s restarts.",
-            work,
-            key,
-            before,
-            now,
-            work,
-        )
-        return {}, {}
-    return tensors, header
-
-
 def solve(model: Solved, inputs: FitInputs) -> list[dict[str, Any]]:
     """Solve in closed form, tune on validation data and return the trials."""
     training, validation, options, seed = inputs
@@ -182,7 +163,7 @@ def solve_and_pack(
             "step_ms": None,
             "peak_mb": checkpoint.peak_mb(model.space.area.device),
         }
-    state = pack_bytes(model.state_dict(), {"history": history, "costs": spent, "lineage": sources})
+    state = pack_state(model.state_dict(), sources, 1, history=history, costs=spent)
     results = {"costs": spent, "tuned": model.tuned_values(), HISTORY: history}
     return Saved(state, pack(results), table_of(history, finished_before=bool(header)))
 

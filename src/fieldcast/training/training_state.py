@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from fieldcast.encoding.tensor_file import pack_bytes
+from fieldcast.encoding.resumable import pack_state
 from fieldcast.errors import InputError
 from fieldcast.lineage import Lineage
 from fieldcast.models.core import Solved, Terms, Trained
@@ -181,7 +181,7 @@ class Training:
         header = {name: getattr(self, name) for name in FIELDS}
         header["sums"] = {name: float(value) for name, value in self.sums.items()}
         best_loss = self.best_loss if math.isfinite(self.best_loss) else None
-        return pack_bytes(tensors, {**header, "best_loss": best_loss, "lineage": sources})
+        return pack_state(tensors, sources, self.step, **header, best_loss=best_loss)
 
     def resume(self, tensors: Weights, header: Mapping[str, Any]) -> None:
         """Resume from a state."""

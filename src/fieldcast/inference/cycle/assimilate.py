@@ -19,9 +19,9 @@ from torch import Tensor
 
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.planet_dynamics import PlanetDynamics
-from fieldcast.encoding.tensor_file import pack_bytes, unpack_state
+from fieldcast.encoding.resumable import pack_state, resume
 from fieldcast.errors import InputError
-from fieldcast.lineage import Lineage, matches
+from fieldcast.lineage import Lineage
 from fieldcast.models.assimilation.baselines import EachStep
 from fieldcast.models.assimilation.filter import CycleState, Filter, Step, cycle
 from fieldcast.models.assimilation.perfect_letkf import STATE, PerfectLETKF
@@ -126,12 +126,11 @@ def assimilate(
     """
     filter, codec, steps = assimilator.filter, assimilator.codec, observations.sizes["time"]
     cases, members, seed = observations.sizes["case"], sources["members"], sources["seed"]
-    state, header = resume_state(earlier, sources, filter.space.area.device)
-    done = header.get("number", 0) if state is not None else 0
-    if state is None or not done <= on_disk <= done + 1:
+    state, header, done = resume_cycle(earlier, sources, on_disk, filter.space.area.device)
+    if state is None:
         first_time = observations["time"][:1]
         size = filter.ensemble_size or members
-        state, header, done = assimilator.begin(training, first_time, cases, size, seed), {}, 0
+        state = assimilator.begin(training, first_time, cases, size, seed)
     device, members = filter.space.area.device, state.past.shape[1]
     draws = RandomStreams(seed, torch.arange(cases, device=device), members)
     contexts = (analysis_context(observations, index, codec, filter) for index in range(done, steps))
@@ -144,7 +143,7 @@ def assimilate(
             torch.stack([step.background, step.analysis]), observations, number - 1, codec, filter
         )
         piece.attrs = {**sources, "piece": number - 1, "pieces": steps}
-        yield StoredStep(piece, pack_state(step.state, number, spent, sources), 1000 * spent / number)
+        yield StoredStep(piece, pack_cycle(step.state, number, spent, sources), 1000 * spent / number)
         begin = time.perf_counter()
 
 
@@ -164,24 +163,22 @@ def members_dataset(
     return result.assign_coords(state=list(STATES), mask=observations["mask"][[index]], **labels)
 
 
-def pack_state(state: CycleState, number: int, spent: float, sources: Lineage) -> bytes:
+def pack_cycle(state: CycleState, number: int, spent: float, sources: Lineage) -> bytes:
     """The state after a step as bytes, from which an interrupted cycle resumes."""
     memory = {f"memory.{name}": tensor for name, tensor in state.memory.items()}
-    return pack_bytes(
-        {"past": state.past, **memory}, {"number": number, "spent": spent, "lineage": dict(sources)}
-    )
+    return pack_state({"past": state.past, **memory}, sources, number, spent=spent)
 
 
-def resume_state(
-    earlier: bytes | None, sources: Lineage, device: torch.device
-) -> tuple[CycleState | None, dict[str, Any]]:
-    """State and header of an interrupted cycle of this lineage; None and an empty header if there is none."""
-    tensors, header = unpack_state(earlier, "The state of the cycle")
-    if not tensors or not matches(header.get("lineage", {}), sources):
-        return None, {}
+def resume_cycle(
+    earlier: bytes | None, sources: Lineage, on_disk: int, device: torch.device
+) -> tuple[CycleState | None, dict[str, Any], int]:
+    """State, numbers and completed steps of an interrupted cycle; None, empty and 0 if there is none to resume."""
+    tensors, header, completed = resume(earlier, sources, "cycle", on_disk)
+    if not completed:
+        return None, {}, 0
     tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
     memory = {name.removeprefix("memory."): t for name, t in tensors.items() if name.startswith("memory.")}
-    return CycleState(tensors["past"], memory), header
+    return CycleState(tensors["past"], memory), header, completed
 
 
 # Climatological members: stretches of training states of the same season.

@@ -20,7 +20,7 @@ from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.errors import InputError
 from fieldcast.fields import conventions
 from fieldcast.inference.compatibility import STEP_TOLERANCE, match_model
-from fieldcast.inference.cycle.assimilate import pack_state, resume_state
+from fieldcast.inference.cycle.assimilate import pack_cycle, resume_cycle
 from fieldcast.inference.cycle.models import CycleModels, Estimates
 from fieldcast.inference.cycle.quality import quality_of_step, with_quality
 from fieldcast.inference.cycle.withheld import distances_km, withheld_cells
@@ -178,10 +178,7 @@ class RecordCycle:
         c, members, seed = self.c, self.options["members"], self.options["seed"]
         bytes_of_time = 4 * members * self.withheld.numel() * len(self.codec.variables)
         length = length or min(PIECE_TIMES, max(1, PIECE_BYTES // bytes_of_time))
-        state, header = resume_state(earlier, self.sources, self.withheld.device)
-        done = header.get("number", 0) if state is not None else 0
-        if not done <= on_disk <= done + 1:
-            state, done = None, 0
+        state, _, done = resume_cycle(earlier, self.sources, on_disk, self.withheld.device)
         if done:
             LOG.info("Resuming after %d of %d times.", done * length, c.count)
         observed, mask = c.observations()
@@ -195,7 +192,7 @@ class RecordCycle:
                 estimates, next_state = next(steps)
                 analyses.append(self.step(index, estimates))
             piece = xr.concat(analyses, "time").assign_attrs(self.sources, piece=number, pieces=len(firsts))
-            yield piece, pack_state(next_state, number + 1, 0.0, self.sources)
+            yield piece, pack_cycle(next_state, number + 1, 0.0, self.sources)
 
     def step(self, index: int, estimates: Estimates) -> xr.Dataset:
         """The analysis at one time, in the units of the record, with its quality."""

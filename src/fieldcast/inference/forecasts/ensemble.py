@@ -20,10 +20,10 @@ from torch import Tensor
 from fieldcast import calendars
 from fieldcast.encoding import checkpoint
 from fieldcast.encoding.anomalies import FieldCodec
-from fieldcast.encoding.tensor_file import pack_bytes, unpack_state
+from fieldcast.encoding.resumable import pack_state, resume
 from fieldcast.errors import InputError
 from fieldcast.kinds import InitialTimes
-from fieldcast.lineage import Lineage, matches
+from fieldcast.lineage import Lineage
 from fieldcast.models.core import Context, Model
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.replicas import draw
@@ -110,10 +110,12 @@ class EnsembleForecaster:
         """The valid times of a step."""
         return self.model.space.time_step.after(self.times, number)
 
-    def resume(self, earlier: bytes | None, sources: Lineage) -> tuple[int, list[Context], dict[str, Any]]:
-        """Next step, its contexts and the header of a saved state; the first step if there is none of this lineage."""
-        tensors, header = unpack_state(earlier, "The state of the rollout")
-        if not matches(header.get("lineage", {}), sources):
+    def resume(
+        self, earlier: bytes | None, sources: Lineage, on_disk: int | None = None
+    ) -> tuple[int, list[Context], dict[str, Any]]:
+        """Next step, its contexts and the header of a saved state; the first step if there is none to resume."""
+        tensors, header, completed = resume(earlier, sources, "rollout", on_disk)
+        if not completed:
             return 1, self.contexts, {}
         contexts = [Context(context.count) for context in self.contexts]
         for name in ("past", "day"):
@@ -124,7 +126,7 @@ class EnsembleForecaster:
                 values = torch.cat(pieces).to(self.model.space.area.device)
                 split = values.split([context.count for context in contexts])
                 contexts = [replace(c, **{name: x}) for c, x in zip(contexts, split, strict=True)]
-        return header["number"] + 1, contexts, header
+        return completed + 1, contexts, header
 
     def state(
         self,
@@ -140,7 +142,7 @@ class EnsembleForecaster:
                 tensors[f"past.{i}"] = context.past
             assert context.day is not None  # `context_at` sets it
             tensors[f"day.{i}"] = context.day
-        return pack_bytes(tensors, {**numbers, "number": ensemble.number, "lineage": sources})
+        return pack_state(tensors, sources, ensemble.number, **numbers)
 
 
 def context_at(
@@ -184,8 +186,8 @@ def forecast(
     `on_disk` the number of its stored leads: one more than in the state if the interruption fell between the two saves.
     """
     leads, sources = initial_times["leads"], forecaster.lineage(model_digest, initial_times)
-    first, contexts, header = forecaster.resume(earlier, sources)
-    if not first - 1 <= on_disk <= first or first > leads:
+    first, contexts, header = forecaster.resume(earlier, sources, on_disk)
+    if first > leads:
         first, contexts, header = 1, forecaster.contexts, {}
     spent, begin = float(header.get("spent", 0.0)), time.perf_counter()
     for ensemble in forecaster.run(leads, first, contexts):

@@ -18,10 +18,10 @@ from fieldcast import calendars
 from fieldcast.encoding.checkpoint import FORMAT
 from fieldcast.encoding.device import choose_device
 from fieldcast.encoding.gappy_record import GappyRecord
-from fieldcast.encoding.tensor_file import pack_bytes, unpack_state
+from fieldcast.encoding.resumable import pack_state, resume
+from fieldcast.encoding.tensor_file import unpack_state
 from fieldcast.errors import InputError
 from fieldcast.fields import domain
-from fieldcast.lineage import matches
 from fieldcast.models import gaps
 from fieldcast.models.gaps.error_variance import ErrorPredictors, ErrorVariances
 from fieldcast.models.gaps.fillers import FILLERS, dineof
@@ -323,21 +323,19 @@ def to_file(trials: list[Trial], lineage: Mapping[str, Any]) -> bytes:
                 f"{number}.{name}.{predictor}": x for predictor, x in getattr(trial, name)._asdict().items()
             }
     numbers = [{"name": trial.name, "crps": trial.crps} for trial in trials]
-    return pack_bytes(tensors, {**lineage, "trials": numbers})
+    return pack_state(tensors, lineage, len(trials), trials=numbers)
 
 
 def methods_in(file: bytes) -> list[str]:
     """Names of the methods that the trials of a file compare."""
-    return list(unpack_state(file, "The file of gap trials")[1].get("methods", ()))
+    return list(unpack_state(file, "The file of gap trials")[1].get("lineage", {}).get("methods", ()))
 
 
 def from_file(file: bytes | None, lineage: Mapping[str, Any], device: torch.device) -> list[Trial]:
     """Trials from a file of this lineage, on a device; an empty list for a file of another lineage."""
-    tensors, header = unpack_state(file, "The file of gap trials")
-    if not header or not matches(header, lineage):
-        return []
+    tensors, header, _ = resume(file, lineage, "gap trials")
     trials = []
-    for number, numbers in enumerate(header["trials"]):
+    for number, numbers in enumerate(header.get("trials", ())):
         values: dict[str, Any] = {name: tensors[f"{number}.{name}"].to(device) for name in TENSORS}
         for name in PREDICTORS:
             values[name] = ErrorPredictors(
