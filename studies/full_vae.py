@@ -348,10 +348,11 @@ def tables(setting: str) -> str:
     paired = pd.read_csv(RECORD / "full_vae_differences.csv")
     paired = paired[paired["setting"] == setting]
     order = [v.label for v in variants(setting) if v.label in set(lines["variant"])]
-    head = f"{'variant':<24}{'seeds':>6}{'KL':>9}{'RMSE z':>9}{'other':>8}{'prior':>8}{'uses z':>8}{'val. CRPS':>16}"
+    head = f"{'variant':<24}{'seeds':>6}{'KL':>11}{'RMSE z':>9}{'other':>8}{'prior':>8}{'uses z':>8}{'val. CRPS':>16}"
     out = [
         f"{setting}: KL [nats]; error of one draw at one step with z of the posterior, of another day, of the prior;",
-        "CRPS over 1 to 5 days on validation data (standard error over starts); then on test data, mean over seeds",
+        "CRPS over 1 to 5 days on validation data (standard error over starts); then CRPS and spread-skill ratio (SSR)",
+        "on test data, mean over seeds; kl_W: weight W of the KL, _warm: which rises from 0 over steps 200 to 260",
         head + "".join(f"{f'CRPS {lead // 24} d':>10}" for lead in LEADS) + f"{'SSR 1 d':>9}{'5 d':>7}",
     ]
     for label in order:
@@ -361,13 +362,13 @@ def tables(setting: str) -> str:
         use = "".join(
             f"{mean[name]:{width}}"
             for name, width in (
-                ("latent_kl", "9.4g"),
+                ("latent_kl", "11.4g"),
                 ("rmse_posterior", "9.3f"),
                 ("rmse_other", "8.3f"),
                 ("rmse_prior", "8.3f"),
             )
         )
-        use = use + f"{'yes' if uses_latent(mean) else 'no':>8}" if has_latent else " " * 42
+        use = use + f"{'yes' if uses_latent(mean) else 'no':>8}" if has_latent else " " * 44
         crps = f"{mean['validation_crps']:.3f} ({mean['validation_error']:.3f})"
         scores = "".join(f"{mean[f'crps_{lead // 24}']:>10.3f}" for lead in LEADS)
         out.append(

@@ -25,6 +25,7 @@ def test_a_claim_holds_if_all_intervals_exclude_zero_in_its_direction(script):
     assert verdict("lower", below, below) == verdict("higher", above) == verdict("equal", about) == "holds"
     assert verdict("lower", below, about) == verdict("equal", about, above) == "depends"
     assert verdict("lower", above, about) == verdict("higher", below) == verdict("equal", above) == "does not"
+    assert verdict("not lower", above, about) == "holds" and verdict("not lower", below) == "does not"
     assert verdict("lower", unknown) == "no interval"
 
 
