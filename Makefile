@@ -59,7 +59,7 @@ SETTING ?= reduced
 EXPERIMENTS = planet sea_level_pressure winter
 SCRIPT = $(if $(filter assimilate,$(SETTING)),assimilation_tables,$(if \
 	$(filter $(EXPERIMENTS),$(SETTING)),experiment_tables,make_tables) $(SETTING))
-tables: $(INSTALLED) ## tables in docs/tables.md; hours, can be interrupted; SETTING: see the head of that page
+tables: $(INSTALLED) ## tables of docs/results; hours, can be interrupted; SETTING: see docs/tables.md
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m proof studies/tests
 	@$(BIN)/python -m studies.$(SCRIPT) $(if $(FILE),--path $(FILE)) \
 		$(if $(MNIST),--mnist $(MNIST)) $(if $(FASHION_MNIST),--fashion-mnist $(FASHION_MNIST)) $(ARGS)

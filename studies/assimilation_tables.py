@@ -1,4 +1,4 @@
-"""Table of assimilation in docs/tables.md: `make tables SETTING=assimilate`. Takes hours, and resumes row by row.
+"""The table of docs/results/assimilate.md: `make tables SETTING=assimilate`. Takes hours, and resumes row by row.
 
 A row is one observing network: the fractions observed, or one change from 5 % of random cells with the
 right error. The planet, the forecast model and the filters are those of one data root, `--trained`; without it they are
@@ -32,8 +32,9 @@ import fieldcast
 from fieldcast.geometry import cell_areas
 from fieldcast.scores.leaderboard import ASSIMILATE, leaderboard
 from fieldcast.scores.stability import step_statistics
-from studies.make_tables import CONF, DOCUMENT, ROOT, between_marks, replace
+from studies.make_tables import CONF, ROOT, between_marks, replace
 
+DOCUMENT = ROOT / "docs" / "results" / "assimilate.md"
 RECORD = ROOT / "docs" / "results" / "assimilation.csv"  # scores of all completed rows
 DAILY_RECORD = (
     ROOT / "docs" / "results" / "assimilation_year.csv"

@@ -1,4 +1,4 @@
-"""Trials of the autodecoders in docs/tables.md: `python -m studies.autodecoder_trials [--fashion-mnist FOLDER]`.
+"""Trials of autodecoders in docs/results/sample.md: `python -m studies.autodecoder_trials [--fashion-mnist FOLDER]`.
 
 The original study's test error is five times its training error, and its uniform posterior is far worse than others.
 Each trial trains one model as the setting `reduced` of `make tables` does, and measures the errors of training and test

@@ -45,8 +45,8 @@ def band_ratio(spectra: xr.Dataset, low: float, high: float) -> xr.DataArray:
 
 def spread_of(ratio: xr.DataArray, first: int, last: int) -> str:
     """The smallest and the largest ratio at leads from one day to another."""
-    chosen = ratio.sel(lead=slice(24 * first, 24 * last))
-    return f"{float(chosen.min()):.2f} to {float(chosen.max()):.2f}"
+    selected = ratio.sel(lead=slice(24 * first, 24 * last))
+    return f"{float(selected.min()):.2f} to {float(selected.max()):.2f}"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Tables of reconstructions and forecasts in docs/tables.md: `make tables SETTING=planet|sea_level_pressure|winter`.
+"""Tables of docs/results/reconstruct.md and forecast.md: `make tables SETTING=planet|sea_level_pressure|winter`.
 
 Takes hours, and can be done in pieces, on several machines. Each experiment of a setting is one `kedro run`, all in one
 data root, the classical ones first; one whose scores exist is not run again: delete the data root after a change of
@@ -26,8 +26,9 @@ from fieldcast.experiments import Experiment, experiments
 from fieldcast.lineage import code
 from fieldcast.scores.stability import stability_horizons
 from fieldcast.scores.summary import forecast_table, reconstruct_summary
-from studies.make_tables import CONF, DOCUMENT, ROOT, between_marks, machine, replace
+from studies.make_tables import CONF, ROOT, between_marks, machine, replace
 
+DOCUMENTS = ROOT / "docs" / "results"
 RECORD = ROOT / "docs" / "results"
 STORE = ROOT / "data_tables"
 LIMIT_MESSAGE = "fit.max_minutes:"  # beginning of the log message that a time limit ended a training
@@ -207,12 +208,12 @@ def runs(setting: Setting) -> pd.DataFrame:
 
 
 def write(setting: Setting) -> None:
-    """Write the tables of a setting into the document."""
-    document = DOCUMENT.read_text(encoding="utf-8")
+    """Write the tables of a setting into the document of each task."""
     for task in setting.tasks:
         if (RECORD / f"{setting.name}_{task}.csv").exists():
-            document = between_marks(document, f"{setting.name} {task}", text(setting, task))
-    replace(DOCUMENT, document)
+            document = DOCUMENTS / f"{task}.md"
+            page = document.read_text(encoding="utf-8")
+            replace(document, between_marks(page, f"{setting.name} {task}", text(setting, task)))
 
 
 def text(setting: Setting, task: str) -> str:

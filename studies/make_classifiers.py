@@ -2,7 +2,7 @@
 
 Writes src/fieldcast/inference/samples/classifiers/<name>.safetensors, with weights in half precision. Every FID and KID
 in
-docs/tables.md is in their features: after new ones run `make tables` again.
+docs/results/sample.md is in their features: after new ones run `make tables` again.
 """
 
 from __future__ import annotations

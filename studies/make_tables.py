@@ -1,4 +1,4 @@
-"""Tables of samples in docs/tables.md: `make tables SETTING=report|reduced|full`. Takes hours, and resumes.
+"""Tables of samples in docs/results/sample.md: `make tables SETTING=report|reduced|full`. Takes hours, and resumes.
 
 Each row is one experiment of `sample` with one seed. `kedro run` trains, samples and scores it in a separate folder
 under data_tables/, named by the row's parameters, and does not run it again once its scores exist: delete the folder
@@ -43,7 +43,7 @@ from studies.welch import Runs, differences
 
 ROOT = Path(__file__).resolve().parents[1]
 CONF = ROOT / "conf"
-DOCUMENT = ROOT / "docs" / "tables.md"
+DOCUMENT = ROOT / "docs" / "results" / "sample.md"
 RECORD = ROOT / "docs" / "results" / "samples.csv"  # scores of all completed rows, one per line
 STORE = ROOT / "data_tables"
 IMAGES = 60_000  # size of the training sets of MNIST and Fashion-MNIST

@@ -1,8 +1,8 @@
 """Scores of forecasts from perturbed analyses: `python -m studies.perturbations DATA_ROOT`.
 
 Forecasts of three models that have been trained in that data root start every five days from the analyses of a cycle
-there; docs/tables.md has the commands. `--analyses`, `--fraction` and `--models` name another cycle, fraction of random
-cells observed, or models. All starts but `exact` have the mean of the analyses as their mean:
+there; docs/results/forecast.md has the commands. `--analyses`, `--fraction` and `--models` name another cycle, fraction
+of random cells observed, or models. All starts but `exact` have the mean of the analyses as their mean:
 
 exact      the truth, the same for all members
 none       the mean of the analyses, the same for all members

@@ -109,15 +109,15 @@ class Case(NamedTuple):
     def of(cls, prior: Prior, count: int, k: float, error: float, seed: int) -> Case:
         generator = torch.Generator().manual_seed(seed)
         truth = prior.draw(count, generator)
-        seen = max(2, round(k * truth.shape[1]))
+        observations = max(2, round(k * truth.shape[1]))
         mask = torch.zeros_like(truth, dtype=torch.bool)
         for row in mask:
-            row[torch.randperm(len(row), generator=generator)[:seen]] = True
+            row[torch.randperm(len(row), generator=generator)[:observations]] = True
         y = (truth + error * torch.randn(truth.shape, generator=generator)) * mask
         means, covariances = [], []
         for values, observed in zip(y, mask, strict=True):
             c = prior.c[:, observed].double()
-            gain = torch.linalg.solve(c[observed] + error**2 * torch.eye(seen), c.T).T
+            gain = torch.linalg.solve(c[observed] + error**2 * torch.eye(observations), c.T).T
             means.append(gain @ values[observed].double())
             covariances.append(prior.c.double() - gain @ c.T)
         return cls(y, mask, error, torch.stack(means).float(), covariances)
@@ -266,9 +266,9 @@ def main() -> None:
 
 def row(name: str, evaluations: str, exact: Scores, both: Scores | None = None) -> str:
     """A row of the table; `both` has the scores with a network as denoiser."""
-    shown = exact if both is None else both
-    spread = float((shown.variance.mean() / shown.square.mean()).sqrt())
-    fit = float(shown.misfit.mean().sqrt())
+    result = exact if both is None else both
+    spread = float((result.variance.mean() / result.square.mean()).sqrt())
+    fit = float(result.misfit.mean().sqrt())
     if both is None:
         text = with_interval(exact.ratio)
     else:

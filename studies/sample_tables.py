@@ -19,8 +19,8 @@ SPACE_SCORES = (
 class Setting:
     """Budget of a run: `common` applies to every row, `of` to the rows of one table.
 
-    A setting of some `tables` alone stands in docs/tables.md beside another one, between its own `mark`s. Tables in
-    `fewer` have that number of seeds: their rows take hours, or only illustrate another table.
+    A setting of some `tables` alone stands in docs/results/sample.md beside another one, between its own `mark`s.
+    Tables in `fewer` have that number of seeds: their rows take hours, or only illustrate another table.
     """
 
     seeds: int

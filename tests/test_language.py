@@ -18,7 +18,7 @@ TESTS = [
 ]
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 TEMPLATES = sorted((SOURCE / "report/templates").glob("*.j2"))
-DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md"))]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md"))]
 NO_NAMES = {
     *("found", "known", "one", "own", "told", "said", "made", "it", "rows"),
     *("seen", "shown", "chosen", "words", "asked", "wanted", "theirs", "mine"),

@@ -1,4 +1,4 @@
-"""What runs need of the machine: progress on the console, a server of processes, memory."""
+"""Services of the machine to a run: progress on the console, a server of processes, memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""These tests run with `make proofs`, and before tables are made."""
+"""Tests of the studies, which run with `make proofs`, and before tables are made."""
 
 from pathlib import Path
 

@@ -18,14 +18,10 @@ CRPS = {"linear_inverse_model": 0.3, "climatological_ensemble": 0.5, "vae": 0.4,
 def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The script with its files in an empty folder."""
     script = importlib.import_module("studies.experiment_tables")
-    document = tmp_path / "tables.md"
-    marks = [
-        f"<!-- sea_level_pressure {task}: {end} -->"
-        for task in ("reconstruct", "forecast")
-        for end in ("begin", "end")
-    ]
-    document.write_text("\n".join(["before", *marks, "after"]))
-    paths = {"DOCUMENT": document, "RECORD": tmp_path / "results", "STORE": tmp_path, "ROOT": tmp_path}
+    for task in ("reconstruct", "forecast"):
+        marks = [f"<!-- sea_level_pressure {task}: {end} -->" for end in ("begin", "end")]
+        (tmp_path / f"{task}.md").write_text("\n".join(["before", *marks, "after"]))
+    paths = {"DOCUMENTS": tmp_path, "RECORD": tmp_path / "results", "STORE": tmp_path, "ROOT": tmp_path}
     for name, path in paths.items():
         monkeypatch.setattr(script, name, path)
     return script
@@ -109,7 +105,7 @@ def test_the_record_and_the_document_hold_what_ran(script, started, monkeypatch,
     runs = pd.read_csv(tmp_path / "results/runs.csv").set_index("experiment")
     assert runs["seconds"].eq(60).all() and set(runs.index) == CRPS.keys() - {"persistence"}
     assert runs["time_limit"].to_dict() == {name: name == "vae" for name in runs.index}
-    text = (tmp_path / "tables.md").read_text()
+    text = (tmp_path / "forecast.md").read_text()
     lines = text.splitlines()
     table = lines.index("fair CRPS (lower is better)")
     assert [line.split() for line in lines[table + 2 : table + 5]] == [

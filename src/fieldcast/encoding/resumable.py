@@ -20,7 +20,7 @@ LOG = logging.getLogger(__name__)
 
 
 class Resumed(NamedTuple):
-    """What a previous run left: tensors, numbers, and the number of completed pieces; all empty if it left nothing."""
+    """The remains of a previous run: tensors, numbers, and the number of completed pieces; empty if there are none."""
 
     tensors: dict[str, Tensor]
     header: dict[str, Any]
@@ -35,7 +35,7 @@ def pack_state(tensors: Mapping[str, Tensor], lineage: Lineage, completed: int, 
 def resume(
     state: bytes | None, lineage: Lineage, work: str, stored: int | None = None, *, warn: bool = False
 ) -> Resumed:
-    """What a run of this lineage resumes from.
+    """The remains from which a run of this lineage resumes.
 
     `work` names the work in messages ("rollout"); `stored` is the number of pieces on disk, for work that stores them;
     with `warn` the log says why a state of another lineage is left aside: the first of its entries that differs.

@@ -1,4 +1,4 @@
-"""How the values of a file are encoded: packing, fill values, valid ranges and versions of a variable."""
+"""Encodings of the values of a file: packing, fill values, valid ranges and versions of a variable."""
 
 from __future__ import annotations
 
