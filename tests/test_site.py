@@ -96,7 +96,7 @@ def test_formulas_of_notebooks_are_mathml(site: Path) -> None:
 
 def test_docstrings_in_columns_stay_in_columns(site: Path) -> None:
     page = re.sub("<[^>]*>", "", (site / "docs/api/inference.html").read_text())
-    assert re.search(r"^rollout {3,}repeated steps of a model", page, re.M)
+    assert re.search(r"^reconstruct {3,}draws of fields from observations", page, re.M)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save
 
 from fieldcast.encoding import tensor_file
-from fieldcast.encoding.checkpoint import FORMAT, model_digest, pack, read_header, unpack
+from fieldcast.encoding.checkpoint import READABLE, model_digest, pack, read_header, unpack
 from fieldcast.encoding.tensor_file import pack_bytes, tensor_digest, unpack_bytes
 from fieldcast.errors import InputError
 from fieldcast.models.configuration import build
@@ -128,7 +128,7 @@ def test_the_digest_of_draws_follows_the_tensors_and_the_model_alone(world, pack
 
 def test_a_checkpoint_of_another_version_is_reported_in_one_sentence(packed):
     tensors, header = unpack_bytes(packed[1], "it")
-    earlier = pack_bytes(tensors, {**header, "format": FORMAT - 1})
+    earlier = pack_bytes(tensors, {**header, "format": min(READABLE) - 1})
     for read in (read_header, unpack):
         with pytest.raises(InputError, match="is not a checkpoint of this version of Fieldcast"):
             read(earlier, "it")

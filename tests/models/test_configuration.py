@@ -200,7 +200,7 @@ def test_no_other_package_is_imported(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.syspath_prepend(str(tmp_path))
     for kind in ("unrelated:mod.Model", "unrelated.mod:part.Model"):
         with pytest.raises(
-            InputError, match=f"the package '{kind.partition(':')[0]}' has no models for Fieldcast"
+            InputError, match=f"no installed package '{kind.partition(':')[0]}' depends on fieldcast"
         ):
             resolve(kind, "model")
 

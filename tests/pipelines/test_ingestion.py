@@ -13,9 +13,9 @@ from fieldcast.datasets import ZarrDataset
 from fieldcast.errors import InputError
 from fieldcast.fields import ingest
 from fieldcast.fields.options import Ingestion
+from fieldcast.fields.planet import weather
 from fieldcast.fields.planet.options import PlanetOptions
 from fieldcast.fields.planet.weather import simulate
-from fieldcast.pipelines.ingestion import nodes
 from fieldcast.pipelines.ingestion.nodes import make_fields
 
 TINY = PlanetOptions(years=0.5, spin_up=20, truncation=7, step=0.25, n_longitude=16, n_latitude=8)
@@ -59,7 +59,7 @@ def test_a_run_says_when_its_planet_is_another(
     """The warning appears for new and for stored data; here a tiny planet replaces the documented one."""
     make_fields(PLANET, earlier(*created))
     assert not caplog.messages[1:]
-    monkeypatch.setattr(nodes.reference, "PlanetOptions", lambda: TINY)
+    monkeypatch.setattr(weather, "PlanetOptions", lambda: TINY)
     for left in (earlier(*created), {}):
         caplog.clear()
         fields, _, states = make_fields(PLANET, left)

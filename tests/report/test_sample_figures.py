@@ -25,8 +25,8 @@ def drawn(monkeypatch) -> list[tuple]:
 
     for name in DRAWING:
         monkeypatch.setattr(sample, name, recorder(name))
-    for module, name in ((sample.embedding, "embeddings"), (sample.prior, "priors")):
-        monkeypatch.setattr(module, name, recorder(name))
+    for name in ("embeddings", "priors"):
+        monkeypatch.setattr(sample.embedding, name, recorder(name))
     return calls
 
 

@@ -109,7 +109,8 @@ def finished_files(
         return None
     try:
         header = read_header(stored, "The stored checkpoint")
-        if HISTORY not in header or not matches(header, sources):
+        readable = {**sources, "format": header["format"]}  # of any format that is read
+        if HISTORY not in header or not matches(header, readable):
             return None
         unpack(stored, "The stored checkpoint")
     except InputError as error:  # damaged, or of another version
