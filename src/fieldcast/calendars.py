@@ -199,8 +199,7 @@ def step_hours(times: Any) -> float:
 # The step of a record: a number of hours, or of months of the calendar; and records without a regular step.
 #
 # A month is as long as it is: one month after 31 January is 28 or 29 February. Where a number of hours is needed, as
-# for
-# a lead time in a table, a month counts as 730, a twelfth of 365 days.
+# for a lead time in a table, a month counts as 730, a twelfth of 365 days.
 
 
 MONTH = 730  # hours

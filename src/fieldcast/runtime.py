@@ -106,8 +106,7 @@ def duration(seconds: float) -> str:
 # Processes that this one starts: forks of a server that has imported what they need, and that end with this process.
 #
 # A fork of this process would hang on locks of its other threads, and a new process imports for seconds. The server
-# has
-# no threads, and each process is a fork of it.
+# has no threads, and each process is a fork of it.
 
 
 CONTEXT = get_context("forkserver")

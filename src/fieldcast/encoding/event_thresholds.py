@@ -69,16 +69,13 @@ class ScoredEvents(ArgumentGroup):
 #     Q_p(D) = F_D^-1(p),    F_D(x_(i)) = (w_1 + ... + w_i - w_i / 2) / Σ w,    linear between the ordered values x_(i)
 #
 # (Hazen's plotting positions, with weights). Below the first and above the last position it is the extreme value
-# itself.
-# Days are 18 of the year, because quantiles in a window of 61 days change slowly; monthly data have 12, each with the
-# values of its calendar month, and less than two years of data one. A season without data has the quantiles of all
-# days.
+# itself. Days are 18 of the year, because quantiles in a window of 61 days change slowly; monthly data have 12, each
+# with the values of its calendar month, and less than two years of data one. A season without data has the quantiles
+# of all days.
 #
 # The window of 61 days holds 61 values of each training year, whose triangular weights count as (Σ w)² / Σ w² = 45
-# equal
-# ones (attribute `values`): of eight years some 360, of which 18 lie beyond the 5 % and 4 beyond the 1 % quantile,
-# and
-# neighbouring days are correlated. A rare event of a short record is therefore defined only roughly.
+# equal ones (attribute `values`): of eight years some 360, of which 18 lie beyond the 5 % and 4 beyond the 1 %
+# quantile, and neighbouring days are correlated. A rare event of a short record is therefore defined only roughly.
 
 
 ESTIMATION_DAYS = 18  # number of days of the year on which quantiles are estimated

@@ -139,9 +139,8 @@ def observed_values(
 #     y = H x + noise eps,    eps ~ N(0, 1),
 #
 # H bilinear (`fields.bilinear`). A data set of observations holds them as coordinates `point_latitude,
-# point_longitude,
-# point_value` on (case, time, point), NaN in cases of other patterns, and `point_variable` (point), the number of the
-# variable; the cells of such a case are all unobserved.
+# point_longitude, point_value` on (case, time, point), NaN in cases of other patterns, and `point_variable` (point),
+# the number of the variable; the cells of such a case are all unobserved.
 
 
 LOCATIONS, POINT_ERRORS = "places of points", "errors of points"  # keys of the random streams

@@ -233,10 +233,8 @@ def _from_neighbours(
 #
 # at the phase theta of the year, with a_k, b_k ~ N(0, r_k s^2), s^2 the variance of the cell about its cycle.
 # Expectation-maximisation fits the ratios r_k to all cells together (empirical Bayes; Efron and Morris 1973). Means
-# of
-# the few values of a month, or of the days around a date, would keep most of their noise; here harmonics that the
-# record
-# does not show vanish.
+# of the few values of a month, or of the days around a date, would keep most of their noise; here harmonics that the
+# record does not show vanish.
 
 
 HARMONICS = 6

@@ -374,8 +374,7 @@ def names_in_file(names: Collection[str]) -> dict[str, str]:
 # Latitudes and longitudes in degrees: convert radians, reject rotated and projected coordinates.
 #
 # Rotated coordinates are in degrees too, and projected ones may be named lat and lon; only their attributes
-# distinguish
-# them from true latitudes and longitudes.
+# distinguish them from true latitudes and longitudes.
 
 
 DIMS = ("time", "latitude", "longitude")

@@ -63,20 +63,15 @@ def unpacked(numbers: np.ndarray, array: xr.DataArray) -> Float[np.ndarray, " nu
 # Detect undeclared fill values: which values are suspected, and when a suspected value is not data.
 #
 # A suspected value is rejected if it lies outside the range of all other values by more than the width of that range,
-# or
-# if a cell has it at all times, as in a land mask. Otherwise, and if there are no other values, it counts as data.
+# or if a cell has it at all times, as in a land mask. Otherwise, and if there are no other values, it counts as data.
 #
 # The suspects are the common fill values below. If packed data declare no fill value, the suspects include the same
 # values as packed numbers, and the lowest and highest number of the packed type. Packing often uses the whole type,
-# so
-# that the lowest number is an ordinary zero of precipitation or sea ice: a cell that has it at all times then counts
-# as
-# masked only if no cell has it at some times but not others, and some cell has other values. Such packing also maps a
-# single true extreme to the highest number of the type, or to the second lowest: one such value is data if the data
-# also
-# reach the other end of the type. The lowest number gets no such exemption, since it is the usual fill value of
-# packed
-# data.
+# so that the lowest number is an ordinary zero of precipitation or sea ice: a cell that has it at all times then
+# counts as masked only if no cell has it at some times but not others, and some cell has other values. Such packing
+# also maps a single true extreme to the highest number of the type, or to the second lowest: one such value is data
+# if the data also reach the other end of the type. The lowest number gets no such exemption, since it is the usual
+# fill value of packed data.
 
 
 PACKED_FILLS = "fieldcast_packed_fills"  # attribute: {value in the array's units: the packed number}
@@ -175,8 +170,7 @@ class Search:
 # Treat values outside valid_range, valid_min and valid_max as missing (CF conventions, section 2.5.1).
 #
 # For packed data the bounds are packed numbers; if they are floating-point numbers and the packed data are integers,
-# they
-# are in the unpacked units (NetCDF User Guide, attribute conventions).
+# they are in the unpacked units (NetCDF User Guide, attribute conventions).
 
 
 VALID = "fieldcast_valid_range"  # attribute: (lowest, highest) in the array's units
@@ -238,8 +232,8 @@ def _numbers(array: xr.DataArray, key: str) -> Float[np.ndarray, " numbers"]:
 # Merge several versions of the same data in one file, by `expver`: in ERA5 `0001` is final, `0005` preliminary.
 #
 # `expver` is either a dimension, and a value then usually stands in one version and is NaN in the other; or a
-# coordinate
-# of time, and a time may then occur once in each version. The lowest number, the final version, takes precedence.
+# coordinate of time, and a time may then occur once in each version. The lowest number, the final version, takes
+# precedence.
 
 
 LOG = logging.getLogger(__name__)

@@ -238,8 +238,7 @@ def degree(value: float, signs: str) -> str:
 # Lines that orient the reader of a map: coastlines of the Earth, or contours of the data's own land or ground.
 #
 # The package global-land-mask holds the ocean at 30 arc seconds, from the GLOBE elevation model (NOAA 1999). It is
-# not
-# imported, because it would keep 930 MB in memory: its file is read in bands of latitude.
+# not imported, because it would keep 930 MB in memory: its file is read in bands of latitude.
 
 
 STEP = 0.5  # width of a cell of the coarsened land mask [degrees]

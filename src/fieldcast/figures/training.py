@@ -108,8 +108,7 @@ def logarithmic_if_wide(axes: Axes, values: pd.DataFrame) -> None:
 # The history of an experiment: one row for each validation of its training and each trial of its tuning.
 #
 # Rows of training have a `loss`. A closed-form solution has trials alone, whose score is called `validation`; trials
-# that
-# follow a training have the score `tuning`, because it is not a validation loss.
+# that follow a training have the score `tuning`, because it is not a validation loss.
 
 
 def training_rows(history: pd.DataFrame) -> pd.DataFrame:

@@ -132,14 +132,10 @@ class Ensemble(Trained):
 #     x(s + d) - x(s)
 #
 # A score of separate cells is insensitive to the correlation of errors between cells: members that are too smooth,
-# each
-# offset over a whole region, may score as well as members with the structure of weather. Contrasts distinguish them.
-# The
-# idea comes from the variogram score (Scheuerer and Hamill 2015, Variogram-based proper scoring rules for
-# probabilistic
-# forecasts of multivariate quantities, Monthly Weather Review 143), with the fair CRPS in place of its moments.
-# Contrasts
-# do not constrain the level of a field: they complement a score of cells.
+# each offset over a whole region, may score as well as members with the structure of weather. Contrasts distinguish
+# them. The idea comes from the variogram score (Scheuerer and Hamill 2015, Variogram-based proper scoring rules for
+# probabilistic forecasts of multivariate quantities, Monthly Weather Review 143), with the fair CRPS in place of its
+# moments. Contrasts do not constrain the level of a field: they complement a score of cells.
 
 
 DISTANCES = 1, 2, 4, 8  # distances in cells, from the smallest resolved structures to weather systems
@@ -201,19 +197,14 @@ def contrast_crps(
 #     z_t = a cos(omega t) + b sin(omega t),    a, b ~ N(0, 1),    omega ~ Cauchy(0, 1 / T).
 #
 # Given omega, z is a Gaussian process with the autocovariance cos(omega (t - s)). Its mean over omega, the
-# characteristic
-# function of the Cauchy distribution, is exp(-|t - s| / T): that of an autoregression of order one with decorrelation
-# time T. Unlike an autoregression it has no state: z_t is a function of t and of numbers that belong to the member,
-# so
-# that a rollout can resume from any lead. The autocovariance holds over members, not over time: the z of a single
-# member
-# is a wave, which never decorrelates.
+# characteristic function of the Cauchy distribution, is exp(-|t - s| / T): that of an autoregression of order one
+# with decorrelation time T. Unlike an autoregression it has no state: z_t is a function of t and of numbers that
+# belong to the member, so that a rollout can resume from any lead. The autocovariance holds over members, not over
+# time: the z of a single member is a wave, which never decorrelates.
 #
 # A. Rahimi and B. Recht (2007), Random features for large-scale kernel machines, figure 1: the frequencies of a
-# Laplacian
-# kernel. T. N. Palmer et al. (2009), Stochastic parametrization and model uncertainty, ECMWF Technical Memorandum
-# 598:
-# perturbations of weather models that are autoregressions in time.
+# Laplacian kernel. T. N. Palmer et al. (2009), Stochastic parametrization and model uncertainty, ECMWF Technical
+# Memorandum 598: perturbations of weather models that are autoregressions in time.
 
 
 def red_noise(draws: RandomStreams, size: int, decorrelation: float) -> Float[Tensor, "batch members size"]:

@@ -184,10 +184,9 @@ def step(
 #     x - D^n x,    D = -(second difference) / 4 along an axis,
 #
 # multiplies a wave of length L grid spacings by 1 - sin(pi / L)^(2n). The shortest wave, L = 2, vanishes in one step;
-# for
-# n = 16 a wave with L = 3 keeps 0.99, and one with L = 4 keeps 1 - 2^-16. The filter acts along longitude, then
-# latitude.
-# Beyond a border or a coast the field is extended by its last value, so that cells that do not exist do not matter.
+# for n = 16 a wave with L = 3 keeps 0.99, and one with L = 4 keeps 1 - 2^-16. The filter acts along longitude, then
+# latitude. Beyond a border or a coast the field is extended by its last value, so that cells that do not exist do not
+# matter.
 #
 # R. Shapiro (1970), Smoothing, filtering, and boundary effects, Reviews of Geophysics 8, 359-387.
 

@@ -206,10 +206,8 @@ def equal_cost(results: Results, board: Board, study: Study, members: int) -> Eq
 # Scores at equal inference cost: each model draws as many members as the same time allows.
 #
 # The fair CRPS does not depend on the number of members (on average; Ferro 2014, doi:10.1002/qj.2270), so a cheaper
-# model
-# gains none by drawing more. The mean of the members does: with m of M exchangeable members, averaged over all
-# choices of
-# m, its squared error is
+# model gains none by drawing more. The mean of the members does: with m of M exchangeable members, averaged over all
+# choices of m, its squared error is
 #
 #     ⟨(x̄_M - y)² - s²/M⟩ + ⟨s²⟩/m,
 #

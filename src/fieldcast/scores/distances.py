@@ -141,8 +141,7 @@ def wilson(share: float, count: float | int) -> tuple[float, float]:
 # The Fréchet distance of two sets of features, each taken as one Gaussian (Heusel et al. 2017, arXiv:1706.08500).
 #
 # With the features of an image classifier it is the Fréchet inception distance, FID. Its value depends on the
-# features:
-# values by different features must not share a column.
+# features: values by different features must not share a column.
 
 
 def frechet_distance(x: Float[np.ndarray, "n feature"], y: Float[np.ndarray, "m feature"]) -> float:
@@ -191,8 +190,8 @@ def symmetric_root(sigma: Float[np.ndarray, "feature feature"]) -> Float[np.ndar
     return (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
 
 
-# The kernel distance of two sets of features, KID (Bińkowski et al. 2018, arXiv:1801.01401), whose
-# estimate is unbiased at any size of the sets.
+# The kernel distance of two sets of features, KID (Bińkowski et al. 2018, arXiv:1801.01401), whose estimate is
+# unbiased at any size of the sets.
 
 
 SUBSETS = 100

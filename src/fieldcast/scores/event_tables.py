@@ -231,12 +231,9 @@ def scores_of_case(stored: xr.Dataset, weights: Float[np.ndarray, "resample time
 # Curves of an event: reliability diagram, ROC curve, and economic value against the cost-loss ratio.
 #
 # Consistency bars hold the frequencies that a reliable forecast would show in 95 % of samples of this size (Bröcker
-# and
-# Smith 2007, doi:10.1175/WAF993.1). They draw outcomes independently of one another; the cells of a map are not, so
-# here
-# blocks of times are resampled instead: with the departure e_i = y_i - p_i n_i of each time, a bar about p_i spans
-# the
-# percentiles of (e_i - its mean) / n_i over the resamples of the block bootstrap.
+# and Smith 2007, doi:10.1175/WAF993.1). They draw outcomes independently of one another; the cells of a map are not,
+# so here blocks of times are resampled instead: with the departure e_i = y_i - p_i n_i of each time, a bar about p_i
+# spans the percentiles of (e_i - its mean) / n_i over the resamples of the block bootstrap.
 
 
 COST_LOSS = np.concatenate([np.geomspace(0.005, 0.1, 20)[:-1], np.linspace(0.1, 0.95, 35)])

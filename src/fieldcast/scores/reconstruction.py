@@ -169,8 +169,7 @@ def equal_coordinates(x: Shaped[np.ndarray, "..."], y: Shaped[np.ndarray, "..."]
     return bool(np.allclose(x, y) if x.dtype.kind == "f" else (x == y).all())
 
 
-# Structural similarity of two maps (Wang, Bovik, Sheikh and Simoncelli 2004, doi:10.1109/TIP.2003.819861,
-# eq. 13).
+# Structural similarity of two maps (Wang, Bovik, Sheikh and Simoncelli 2004, doi:10.1109/TIP.2003.819861, eq. 13).
 
 
 SIGMA, TRUNCATE = 1.5, 3.5  # width of the window [cells] and its end [widths]: 11 x 11 cells, as in the paper

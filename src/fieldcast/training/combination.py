@@ -27,10 +27,8 @@ from fieldcast.training.tuning import drawn_states, scored_weight
 #
 # Forecasts from evenly spaced validation states, with the number of members of the model, give m and s^2 by lead. All
 # leads share their starts, except that where gaps leave few for long leads, short leads use more. The area-weighted
-# mean
-# of CRPS(N(a v + b m, c v^2 + d s^2), y) is minimised for each variable by L-BFGS over a, b, sqrt(c) and sqrt(d), so
-# that
-# c and d are not negative (Gneiting et al. 2005, section 2b). Where s^2 is 0, d stays 0.
+# mean of CRPS(N(a v + b m, c v^2 + d s^2), y) is minimised for each variable by L-BFGS over a, b, sqrt(c) and
+# sqrt(d), so that c and d are not negative (Gneiting et al. 2005, section 2b). Where s^2 is 0, d stays 0.
 
 
 ITERATIONS = 60  # largest number of iterations of L-BFGS

@@ -142,16 +142,12 @@ def correction_of(fields: xr.Dataset, seed: int) -> GapCorrection:
 # Optimal interpolation of a record, corrected by a neural network that learns from the gaps of the same record.
 #
 # At each training time, values are hidden in the shape of the gaps of another time. The network that corrects the
-# draws
-# of optimal interpolation (`models.corrected`) is trained with the fair CRPS of these hidden values alone, as DINCAE
-# is
-# with their likelihood (Barth et al. 2020). Each time is conditioned on its own observations, with the covariance of
-# the
-# times outside its fold: its own completed state must not predict it.
+# draws of optimal interpolation (`models.corrected`) is trained with the fair CRPS of these hidden values alone, as
+# DINCAE is with their likelihood (Barth et al. 2020). Each time is conditioned on its own observations, with the
+# covariance of the times outside its fold: its own completed state must not predict it.
 #
 # Mean and spread are exact: draws d of the base have mean m and spread s, so x = m + (d - m) exp(g) + s M has the
-# mean
-# m + s M and the spread s exp(g).
+# mean m + s M and the spread s exp(g).
 
 
 MODEL = {"type": "corrected.Corrected", "base": {"type": "optimal_interpolation.OptimalInterpolation"}}

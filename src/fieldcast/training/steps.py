@@ -116,12 +116,9 @@ def compile_loss(loss: Loss) -> Loss:
 # The order in which training visits its data: shards are shuffled, and data are drawn within a window of shards.
 #
 # Each pass over the record takes the shards in a random order and divides them into windows of two; a window lasts
-# for
-# as many steps as its share of the record needs. The batch of a step is drawn without replacement from its window.
-# All
-# this is a function of seed and step, so that a resumed training visits the same batches. A record of up to two
-# shards
-# is one window: its batches do not depend on whether it is streamed.
+# for as many steps as its share of the record needs. The batch of a step is drawn without replacement from its
+# window. All this is a function of seed and step, so that a resumed training visits the same batches. A record of up
+# to two shards is one window: its batches do not depend on whether it is streamed.
 
 
 SHARDS_PER_WINDOW = 2  # number of shards in a window; more take too much memory on large grids

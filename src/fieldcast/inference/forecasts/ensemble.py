@@ -216,9 +216,8 @@ def lead_dataset(forecaster: EnsembleForecaster, ensemble: EnsembleState) -> xr.
 # Rollout: repeated steps of a model, each from the draws of the last one.
 #
 # The members of all starts form one batch. The noise of a member is a function of (seed, start, member, step),
-# whatever
-# else is in the batch, so a rollout may be cut into pieces of starts, or resume at any step, without changing a
-# number.
+# whatever else is in the batch, so a rollout may be cut into pieces of starts, or resume at any step, without
+# changing a number.
 
 
 Feedback = Literal["members", "mean"]

@@ -412,8 +412,8 @@ def existing_areas(fields: xr.Dataset) -> Float[np.ndarray, "y x"]:
 #
 # FID depends on the weights of the classifier, which depend on the order of summation and hence on the machine that
 # trained it. The classifiers of MNIST and Fashion-MNIST are therefore part of the package,
-# classifiers/<name>.safetensors, with weights in half precision; for other images a classifier is trained.
-# `make classifiers MNIST=FOLDER FASHION_MNIST=FOLDER` makes the files again.
+# classifiers/<name>.safetensors, with weights in half precision; for other images a classifier is trained. `make
+# classifiers MNIST=FOLDER FASHION_MNIST=FOLDER` makes the files again.
 
 
 SHIPPED = Path(__file__).with_name("classifiers")

@@ -42,10 +42,9 @@ from fieldcast.models.space import evenly
 #
 # with points p on the unit sphere, their chord D, the Matern correlation rho of smoothness 3/2, the mean m of the
 # values, the nugget w (the variance of local effects g), and a given variance v_i of the error of each value
-# (Rasmussen
-# and Williams 2006, section 2.2; regression as in scikit-learn). a, L and w maximise the marginal likelihood. The
-# prediction at another location is the mean of f, and its variance includes w: a station there has a local effect,
-# too.
+# (Rasmussen and Williams 2006, section 2.2; regression as in scikit-learn). a, L and w maximise the marginal
+# likelihood. The prediction at another location is the mean of f, and its variance includes w: a station there has a
+# local effect, too.
 
 
 MIN_STATIONS = 10  # number of stations below which f = 0
@@ -154,17 +153,14 @@ def regression(
 #
 # with the annual cycle c_i as mean and harmonics b of the phase theta of the year, the standard deviation s_i and
 # anomalies z_i of variance 1. With less than two years of readings the cycle is the mean. The harmonics of a station
-# are
-# those of its surroundings plus a correction by its own readings (`fields.climatology`: empirical Bayes). Its mean
-# over
-# n_i of T times differs from the mean over all times by an error of variance
+# are those of its surroundings plus a correction by its own readings (`fields.climatology`: empirical Bayes). Its
+# mean over n_i of T times differs from the mean over all times by an error of variance
 #
 #     v_i = s_i^2 (1 / n_i - 1 / T) (1 + 2 tau),
 #
 # where tau is the e-folding time of the correlation; the means of its surroundings correct it (`surfaces`). At other
 # locations the mean, the harmonics of each order and log s are kriged separately, as E-OBS kriges monthly means
-# before
-# anomalies (Haylock et al. 2008, section 4).
+# before anomalies (Haylock et al. 2008, section 4).
 
 
 YEAR_PARTS = 72  # intervals of the year; the readings of an interval are pooled

@@ -311,10 +311,9 @@ def join_selections(selections: Sequence[Hidden]) -> Hidden:
 # Weights of hidden values as samples of the missing values, for means over the missing values.
 #
 # Missing and hidden values are classified by the number of steps from an observation of the same cell, in powers of
-# 2,
-# separately at times with and without observations of their variable; by the distance from an observation of the same
-# time, in powers of the root of 2; and by the number of observations of their cell, in powers of 2. The weights are
-# areas, scaled in turn to the total area of the missing values in each class of observations, distance and steps
+# 2, separately at times with and without observations of their variable; by the distance from an observation of the
+# same time, in powers of the root of 2; and by the number of observations of their cell, in powers of 2. The weights
+# are areas, scaled in turn to the total area of the missing values in each class of observations, distance and steps
 # (iterative proportional fitting: Deming and Stephan 1940).
 
 

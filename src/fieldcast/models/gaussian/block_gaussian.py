@@ -142,12 +142,10 @@ class BlockGaussian(Derived, Solved):
 #     K_p y = C_po (C_oo + R)^-1 y
 #
 # gives the increments of patch p of the grid, with o the `NEARBY_OBSERVATIONS` observations nearest to the smallest
-# box
-# with sides along the axes that holds the patch: the boxes of Lorenc (1981), "A global three-dimensional multivariate
-# statistical interpolation scheme", Mon. Wea. Rev. 109, 701-721. The time grows linearly with the number of
-# observations,
-# and not with its cube as for a single matrix; only the matrices of one patch are in memory. Mean, members and spread
-# share the rows of K, so that draws are consistent with their spread.
+# box with sides along the axes that holds the patch: the boxes of Lorenc (1981), "A global three-dimensional
+# multivariate statistical interpolation scheme", Mon. Wea. Rev. 109, 701-721. The time grows linearly with the number
+# of observations, and not with its cube as for a single matrix; only the matrices of one patch are in memory. Mean,
+# members and spread share the rows of K, so that draws are consistent with their spread.
 
 
 MAX_GLOBAL_OBSERVATIONS = 12000  # largest number of observed values in a single matrix: 1.2 GB

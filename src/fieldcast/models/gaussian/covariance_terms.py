@@ -19,11 +19,11 @@ from fieldcast.geometry import MEAN_EARTH_RADIUS
 
 # Positive definite correlations on the sphere: exponential, Matérn and a taper of compact support.
 #
-# Distances are chords |p - q| of the unit sphere times the Earth's radius (km): a function that is positive
-# definite in three dimensions stays so on the sphere in terms of the chord. The great-circle distance lacks this
-# property: as a function of it the Gaspari-Cohn taper ceases to be positive definite when it reaches beyond the
-# antipode. The exponential is the exception used here (Gneiting 2013, "Strictly and non-strictly positive
-# definite functions on spheres", table 1).
+# Distances are chords |p - q| of the unit sphere times the Earth's radius (km): a function that is positive definite
+# in three dimensions stays so on the sphere in terms of the chord. The great-circle distance lacks this property: as
+# a function of it the Gaspari-Cohn taper ceases to be positive definite when it reaches beyond the antipode. The
+# exponential is the exception used here (Gneiting 2013, "Strictly and non-strictly positive definite functions on
+# spheres", table 1).
 
 
 EARTH_RADIUS_KM = MEAN_EARTH_RADIUS

@@ -43,13 +43,12 @@ def modes(
 #
 # With up to `MAX_EXACT_VALUES` values in a state, one pass sums the second moment S = x^T x / n, from which the modes
 # follow exactly. Larger states take three passes (Halko, Martinsson and Tropp 2011, "Finding structure with
-# randomness",
-# algorithm 4.4, with the covariance as the matrix): two iterate a subspace Q that begins at random,
+# randomness", algorithm 4.4, with the covariance as the matrix): two iterate a subspace Q that begins at random,
 #
 #     Q <- orthonormal basis of sum_t x_t^T (x_t Q),
 #
-# and the third sums (x Q)^T (x Q) and (x Q)^T x. Q has `OVERSAMPLING` more columns than there are modes. It holds
-# 2 Q and one batch in memory.
+# and the third sums (x Q)^T (x Q) and (x Q)^T x. Q has `OVERSAMPLING` more columns than there are modes. It holds 2 Q
+# and one batch in memory.
 
 
 MAX_EXACT_VALUES = 4096  # largest number of values of a state for the exact modes: a second moment of 128 MB

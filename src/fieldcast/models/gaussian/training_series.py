@@ -137,9 +137,8 @@ def training_statistics(
 # The training states that a model keeps, in memory and in its checkpoint: a bounded number of them.
 #
 # State t of the record is kept if frac(t phi), phi = (sqrt(5) - 1) / 2, is among the `MAX_STATES` smallest. The
-# multiples
-# of phi modulo 1 that lie below a bound are nearly evenly spaced, with gaps of at most three lengths (Sós 1958), and
-# favour no hour of the day and no season. A record of up to `MAX_STATES` states is kept as a whole.
+# multiples of phi modulo 1 that lie below a bound are nearly evenly spaced, with gaps of at most three lengths (Sós
+# 1958), and favour no hour of the day and no season. A record of up to `MAX_STATES` states is kept as a whole.
 
 
 MAX_STATES = 4096  # largest number of training states that a model keeps
@@ -194,8 +193,7 @@ def rounded(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 # Models keep the anomalies of at most `retained.MAX_STATES` days.
 #
 # Cross-fitting leaves out one fold of the days at a time, so that a correction that is learned later sees the errors
-# of
-# days that did not enter the covariance.
+# of days that did not enter the covariance.
 
 
 SPREAD_POOL = 200  # training days whose root mean square is the spread: a sampling error of 5 %
