@@ -37,29 +37,40 @@ ALONE = {  # with weights of their own
 }
 
 
+@pytest.fixture(scope="module", params=["some", pytest.param("every", marks=pytest.mark.proof)])
+def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, set[str]]:
+    """A data root after some experiments, or after every one, and their names."""
+    if request.param == "some":
+        return request.getfixturevalue("forecasted"), {*request.getfixturevalue("some_forecasts")}
+    data_root = tmp_path_factory.mktemp("every_forecast")
+    request.getfixturevalue("forecasting")(data_root, "forecast")
+    return data_root, FORECAST_NAMES
+
+
 @pytest.fixture(scope="module")
-def board(forecasted: Path) -> pd.DataFrame:
-    return pd.read_csv(forecasted / "08_reporting/leaderboard_forecast.csv")
+def board(run: tuple[Path, set[str]]) -> pd.DataFrame:
+    return pd.read_csv(run[0] / "08_reporting/leaderboard_forecast.csv")
 
 
-def test_the_leaderboard_has_every_score_once(board: pd.DataFrame) -> None:
+def test_the_leaderboard_has_every_score_once(run: tuple[Path, set[str]], board: pd.DataFrame) -> None:
     assert list(board) == ["experiment", "seed", "data", *KEYS[1:], "value", "low", "high"]
     assert not board.duplicated(KEYS).any()
-    expected = {(name, score) for name in FORECAST_NAMES for score in FORECAST.metrics}
+    expected = {(name, score) for name in run[1] for score in FORECAST.metrics}
     missing = {("linear_inverse_model", "crps_minus_reference")}  # it is the reference
     assert set(board[["experiment", "score"]].itertuples(index=False, name=None)) == expected - missing
     assert set(board["variable"]) == {"all", "z500", "t650", "u200", "ws800"}
 
 
-def test_a_blow_up_is_reported_and_stops_nothing(forecasted: Path, board: pd.DataFrame) -> None:
+def test_a_blow_up_is_reported_and_stops_nothing(run: tuple[Path, set[str]], board: pd.DataFrame) -> None:
     """`decoder_l1_rk4` steps by 1e30 times its tendency; all others are scored and shown as if it were not there."""
-    stability = pd.read_csv(forecasted / "08_reporting/stability.csv").groupby("experiment")["finite"].all()
+    data_root, _ = run
+    stability = pd.read_csv(data_root / "08_reporting/stability.csv").groupby("experiment")["finite"].all()
     assert not stability["decoder_l1_rk4"] and stability.drop("decoder_l1_rk4").all()
     crps = (
         board[(board["score"] == "crps") & (board["variable"] == "all")].groupby("experiment")["value"].max()
     )
     assert not crps["decoder_l1_rk4"] < 1e6 and (crps.drop("decoder_l1_rk4") < 10).all()
-    page = (forecasted / "08_reporting/report.html").read_text(encoding="utf-8")
+    page = (data_root / "08_reporting/report.html").read_text(encoding="utf-8")
     assert "decoder_l1_rk4" in page and "crps_ensemble" in page
 
 
@@ -73,18 +84,18 @@ def test_differences_and_skill_follow_from_the_scores(board: pd.DataFrame) -> No
         assert np.allclose(private["skill"], 1 - private["crps"] / free["crps"], atol=1e-6)
 
 
-def test_the_long_rollouts_are_one_table(forecasted: Path) -> None:
-    table = pd.read_csv(forecasted / "08_reporting/stability.csv")
+def test_the_long_rollouts_are_one_table(run: tuple[Path, set[str]]) -> None:
+    data_root, names = run
+    table = pd.read_csv(data_root / "08_reporting/stability.csv")
     assert list(table) == ["experiment", "step", "mean", "std", "max_abs", "spectrum_ratio", "finite"]
-    assert set(table["experiment"]) == FORECAST_NAMES - {"perfect_model"}  # what is made elsewhere has none
+    assert set(table["experiment"]) == names - {"perfect_model"}  # what is made elsewhere has none
     assert all(private["step"].tolist() == [1, 2, 3, 4] for _, private in table.groupby("experiment"))
 
 
-def test_every_experiment_but_external_forecasts_has_one_row_of_costs(forecasted: Path) -> None:
-    table = pd.read_csv(forecasted / "08_reporting/costs.csv").set_index("experiment")
-    assert set(table["task"]) == {"forecast"} and sorted(table.index) == sorted(
-        FORECAST_NAMES - {"perfect_model"}
-    )
+def test_every_experiment_but_external_forecasts_has_one_row_of_costs(run: tuple[Path, set[str]]) -> None:
+    data_root, names = run
+    table = pd.read_csv(data_root / "08_reporting/costs.csv").set_index("experiment")
+    assert set(table["task"]) == {"forecast"} and sorted(table.index) == sorted(names - {"perfect_model"})
     assert table.loc[["vae", "vae_rk4"], "evaluations"].tolist() == [1, 4]
 
 
@@ -147,6 +158,7 @@ def rollout_process(data_root: Path) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.proof
 def test_a_rollout_killed_again_and_again_ends_with_the_same_numbers(
     project: Any, finished: Path, tmp_path: Path
 ) -> None:
