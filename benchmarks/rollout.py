@@ -1,6 +1,6 @@
 """A rollout beside a bare loop over the same network, its throughput and its memory: `python -m benchmarks.rollout`.
 
-The network is the original studies' VAE with a latent of 1000 at 64 x 32 x 4, stepped by Runge-Kutta with 10 members,
+The network is the reports' VAE with a latent of 1000 at 64 x 32 x 4, stepped by Runge-Kutta with 10 members,
 as in `forecast.vae_rk4`. The bare loop calls the network four times a step with torch's own random numbers and does
 nothing else. Stretches of both alternate in one run; the ratio is that of the medians; the goal is 0.9. `--device cuda`
 does so on a GPU. Peak memory is that of a process of its own that rolls out a smaller network for 50 and for 5000

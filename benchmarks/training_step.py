@@ -132,7 +132,7 @@ def main() -> None:
                 times[name].append((time.perf_counter() - begin) / STEPS)
     medians = {name: statistics.median(values) for name, values in times.items()}
     size = f"{VARIABLES} x {ROWS} x {COLUMNS}, batch {options.batch}, {torch.get_num_threads()} threads"
-    print(f"the original studies' VAE, {size}")
+    print(f"the reports' VAE, {size}")
     for name, median in medians.items():
         low, high = 1000 * min(times[name]), 1000 * max(times[name])
         share = statistics.median(

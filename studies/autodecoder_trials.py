@@ -1,6 +1,6 @@
 """Trials of autodecoders in docs/results/sample.md: `python -m studies.autodecoder_trials [--fashion-mnist FOLDER]`.
 
-The original study's test error is five times its training error, and its uniform posterior is far worse than others.
+The report's test error is five times its training error, and its uniform posterior is far worse than others.
 Each trial trains one model as the setting `reduced` of `make tables` does, and measures the errors of training and test
 images after several numbers of steps of the fit of their codes, which one training serves; beside them the error of
 training images with the codes that the table learnt. Trials with a record in docs/reports/data/autodecoder_trials.csv
@@ -182,7 +182,7 @@ def text(errors: pd.DataFrame) -> str:
         "the pixels "
         "the loss is the negative log-likelihood plus the KL; sum and mean of squares plus the KL are two "
         "readings of a "
-        f"loss that the original study does not define, the second being the first with {PIXELS} times the weight of "
+        f"loss that the report does not define, the second being the first with {PIXELS} times the weight of "
         "the KL. For codes without a distribution sum and mean are the same up to a factor, on which the steps "
         "of Adam do "
         "not depend."

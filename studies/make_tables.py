@@ -346,7 +346,7 @@ def welch_paragraph(table: Table, scores: Mapping[Row, pd.DataFrame]) -> list[st
         for where, listed in (
             ("here", differences(here, table.against)),
             (
-                f"in the original study, if its ± is the standard deviation of its {table.reported_runs} runs",
+                f"in the report, if its ± is the standard deviation of its {table.reported_runs} runs",
                 differences(there, table.against),
             ),
         )

@@ -42,7 +42,7 @@ class Row:
 
     experiment: str
     params: Parameters = field(default_factory=dict)
-    study: str = ""  # value in the original study
+    study: str = ""  # value in the report
     settings: tuple[str, ...] = ()  # to which the row is limited
     label: str = ""  # beside the experiment's name
 
@@ -58,7 +58,7 @@ class Table:
     rows: tuple[Row, ...]
     notes: str
     against: str = ""  # experiment that the first score of the others is tested against
-    reported_runs: int = 0  # number of runs behind each ± of the original study
+    reported_runs: int = 0  # number of runs behind each ± of the report
     shares: str = ""  # table whose runs it prints, with other scores
 
     def of(self, setting: str) -> list[Row]:
@@ -88,7 +88,7 @@ def by_class(experiment: str, study: str) -> tuple[Row, Row]:
 
 
 def four_halvings(epochs: int) -> Row:
-    """The original study's U-Net, 28 x 28 cells padded to 32 x 32 and halved four times; all images except 1000."""
+    """The report's U-Net, 28 x 28 cells padded to 32 x 32 and halved four times; all images except 1000."""
     fit = "sample.ddpm_four_halvings.fit"
     options: Parameters = {f"{fit}.steps": epochs * 59_000 // 64, f"{fit}.patience": 20}
     label = f"{epochs} epoch{'s' if epochs > 1 else ''}"
@@ -128,7 +128,7 @@ TABLES = (
         "priors", "mnist", "Priors of a VAE with a latent of two components, MNIST binarised at 1/2",
         ("elbo", "reconstruction", "kl", "iwae", "active_units"),
         PRIORS,
-        "The original study's columns are ELBO / IWAE; its IWAE is impossible: a tighter bound lies a few nats above "
+        "The report's columns are ELBO / IWAE; its IWAE is impossible: a tighter bound lies a few nats above "
         "the ELBO. It used 10 runs of 20 epochs with batches of 128; here layers (two of 512), batch and epochs are "
         "the same, with a moving average of the weights and a decaying learning rate. The study finds that the prior "
         "has no significant impact; its own table says otherwise, as the test below shows.",
@@ -144,7 +144,7 @@ TABLES = (
         "of highest density of 95 % (.05 for a prior that fits); the share of the prior's mass where the aggregate "
         "posterior, the mixture of the posteriors of 20 000 training images, has less than a tenth of the prior's "
         "density (0 for a prior that fits); and the KL divergence of the aggregate posterior from the prior in nats, "
-        "each by 4000 draws. The original study sees more gaps and more points of low density with the Gaussian "
+        "each by 4000 draws. The report sees more gaps and more points of low density with the Gaussian "
         "prior "
         "than with the others, in four pictures. The models are those of the table above, with their first three "
         "seeds.",
@@ -157,7 +157,7 @@ TABLES = (
             "bits_per_dim",
         ),
         QUALITY,
-        "The original study's columns are FID / KID of 256 test images against 256 samples; it cites the papers of "
+        "The report's columns are FID / KID of 256 test images against 256 samples; it cites the papers of "
         "both distances and does not say in which features it computed them, so only the order is comparable. "
         "FID and "
         "KID here use a project-specific classifier and must never be compared with Inception values; FID is biased "
@@ -165,13 +165,13 @@ TABLES = (
         "correct marginal distribution in each pixel. A VAE's samples are means of pixels. The bits per "
         "dimension of a "
         "diffusion model are the bound of its training chain of 1000 steps, whichever sampler is used. In the "
-        "original study the flow, after 20 epochs, is far ahead of the VAE by FID alone: by KID they are close, and "
+        "report the flow, after 20 epochs, is far ahead of the VAE by FID alone: by KID they are close, and "
         "the study finds the VAE's digits easier to read. "
         "kid_half is half of the 95 % interval of KID, by the jackknife over images; kid_sd its standard deviation "
         "over "
-        "subsets, as in the original study's ±. The rows of a diffusion model are trainings of their own: each lets "
+        "subsets, as in the report's ±. The rows of a diffusion model are trainings of their own: each lets "
         "its "
-        "learning rate decay to zero over its epochs. The original study trains 100 epochs of a U-Net with four "
+        "learning rate decay to zero over its epochs. The report trains 100 epochs of a U-Net with four "
         "halvings; "
         "its sampler adds no noise at its last two steps, the one here none at its last.",
     ),
@@ -196,11 +196,11 @@ TABLES = (
             Row("variational_autodecoder_laplace", study=".0204 / .1118"),
             Row("variational_autodecoder_by_class", study=".0186 / .1112"),
         ),
-        "The original study's columns are train / test; it does not define its loss. Here the codes of both sets are "
+        "The report's columns are train / test; it does not define its loss. Here the codes of both sets are "
         "fitted afresh by gradient descent with a fixed decoder. Images are presented as grey values, so the ELBO is "
         "that of a Gaussian density of grey values and not comparable with that of binarised images. The original "
         "study trained by Adam with a learning rate of 0.01; here AdamW has a decaying rate of at most 0.01. "
-        "In the last row all parameters of a class start at one random set, as in the original study's variational "
+        "In the last row all parameters of a class start at one random set, as in the report's variational "
         "models: a mean N(0, 1) and a log variance N(0, 1) in each component; codes of the scored images start at "
         "random, "
         "there as here.",
@@ -223,7 +223,7 @@ TABLES = (
         "grey", "fashion_mnist", "A VAE of grey values, Fashion-MNIST, latent 10",
         ("elbo", "reconstruction", "kl", "iwae", "active_units", "test_loss"),
         (Row("vae", GREY, study="-"),),
-        "The original study gives no numbers; it asks for decoded grids over two components of the latent. The "
+        "The report gives no numbers; it asks for decoded grids over two components of the latent. The "
         "likelihood is a continuous Bernoulli of the grey values.",
     ),
     Table(
@@ -234,7 +234,7 @@ TABLES = (
             Row("vae", study="-"),
             Row("vae_kl30", study="blurry"),
         ),
-        "The original study gives no numbers. FID compares means of pixels with binary images.",
+        "The report gives no numbers. FID compares means of pixels with binary images.",
     ),
     Table(
         "literature", "mnist", "The literature's protocol: z = 40, dynamic binarisation",
@@ -272,7 +272,7 @@ SETTINGS = {
                 for option, value in (("steps", EPOCHS), ("report_every", 461), ("patience", 20))
             },
         },
-        description="report, the original study's budget: ten seeds (one for samples); 20 epochs of all training "
+        description="report, the report's budget: ten seeds (one for samples); 20 epochs of all training "
         "images except 1000, on which the best weights are selected. Scores use 2000 of the 10 000 test images, and "
         "an IWAE with K = 256. The KL, where it has no closed form, is estimated from 256 draws (in training from "
         "one; the study uses 256). The flow with two networks for s and t is trained for the study's 20 epochs, the "

@@ -1,4 +1,4 @@
-"""The table of the original studies' elements names experiments and figures that exist."""
+"""The table of the reports' elements names experiments and figures that exist."""
 
 import re
 from pathlib import Path

@@ -42,7 +42,7 @@ class Decoder(nn.Module, ABC):
 
 
 class ContextEncoder(Encoder):
-    """q(z | c) = N(mu, sd^2): the original studies' encoder (docs/systems.md) of the last states or the sparse field.
+    """q(z | c) = N(mu, sd^2): the reports' encoder (docs/systems.md) of the last states or the sparse field.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class ContextEncoder(Encoder):
     history
         Number of last states in the context; 0: the context is a sparse field.
     extra_channels
-        Additional inputs: the mask of a sparse field, the season, static fields. The original studies use none of them.
+        Additional inputs: the mask of a sparse field, the season, static fields. The reports use none of them.
     target
         Whether it sees the state x besides the context, as q(z | x, c) does.
     """
@@ -95,7 +95,7 @@ class PriorEncoder(Encoder):
 
 
 class FieldDecoder(Decoder):
-    """The original studies' decoder of z, `random` numbers and, if `conditioned`, the fraction observed k.
+    """The reports' decoder of z, `random` numbers and, if `conditioned`, the fraction observed k.
 
     It reads log k, because k spans decades.
 
@@ -129,7 +129,7 @@ class FieldDecoder(Decoder):
 
 
 class VectorDecoder(Decoder):
-    """The original studies' decoder of one vector: z, `random` numbers and the last `history` states.
+    """The reports' decoder of one vector: z, `random` numbers and the last `history` states.
 
     A linear layer maps the vector to a coarse field, and two transposed convolutions map that to the state. The layer
     has (latent + random + history V Y X) * channels[0] * Y X / 16 weights, hence few coarse channels: with 64, as in
@@ -173,7 +173,7 @@ class VectorDecoder(Decoder):
 class PastDecoder(Decoder):
     """A decoder of z, `random` numbers and the last `history` states, with season and static fields.
 
-    Unlike in the original studies (`VectorDecoder`), two convolutions carry the states to the coarse level of the
+    Unlike in the reports (`VectorDecoder`), two convolutions carry the states to the coarse level of the
     decoder, which preserves location.
 
     Parameters

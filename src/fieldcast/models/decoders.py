@@ -21,7 +21,7 @@ from fieldcast.models.space import Space
 
 
 class DenseDecoder(Decoder):
-    """Hidden layers with ReLU (two of 512 in the original study, docs/systems.md) and a linear output layer.
+    """Hidden layers with ReLU (two of 512 in the report, docs/systems.md) and a linear output layer.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class DenseDecoder(Decoder):
 
 
 class ConvolutionDecoder(Decoder):
-    """A linear layer and two transposed convolutions of stride 2, the mirror of the original studies' encoder.
+    """A linear layer and two transposed convolutions of stride 2, the mirror of the reports' encoder.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class ConvolutionDecoder(Decoder):
 
 
 class TransposedDecoder(Decoder):
-    """The original study's decoder of an autodecoder, for any size of state.
+    """The report's decoder of an autodecoder, for any size of state.
 
     Transposed convolutions z (1 x 1) -> 128 channels (7 x 7) -> 64 (4 x 4, stride 2, padding 1) -> V (same), with batch
     norm and ReLU between them and a sigmoid at the end; then Linear(784 -> 784), which all variables share. For other

@@ -51,7 +51,7 @@ class Network(StateEncoder):
     kind
         "dense": hidden layers with ReLU; "convolution": two convolutions of 32 and 64 channels, stride 2.
     hidden
-        Sizes of the hidden layers of kind "dense" (two of 512 in the original study, docs/systems.md).
+        Sizes of the hidden layers of kind "dense" (two of 512 in the report, docs/systems.md).
     family
         Family of q; "point" gives the encoder of a plain autoencoder.
     """

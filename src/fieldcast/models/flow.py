@@ -63,12 +63,12 @@ class Flow(Trained):
         Units or channels of the hidden layers.
     network
         "dense": one hidden layer over all cells; "two dense": one such network for s and another for t, as in the
-        original study (docs/systems.md); "convolution": 3 x 3 convolutions, for fields, where dense layers would not
+        report (docs/systems.md); "convolution": 3 x 3 convolutions, for fields, where dense layers would not
         fit in memory.
     interval
         Range of the data, (0, 1) for images, which a logit maps to the real line; None: the real line.
     scaled
-        Whether each cell is scaled first; the original study does not.
+        Whether each cell is scaled first; the report does not.
     """
 
     conditional = False

@@ -9,7 +9,7 @@ All are trained on a reconstruction and a divergence, with q of the state, of th
     E_q[ -log p(x | decoder(z, c)) ] + KL(q || p).
 
 For the first and the last this is a bound on -log p(x) and -log p(x | c) of their samples. For `ConditionalVAE`, the
-VAE of the original study, it is not: it draws z from q(z | c), which the divergence only keeps near the prior. Its
+VAE of the report, it is not: it draws z from q(z | c), which the divergence only keeps near the prior. Its
 encoder sees nothing that its decoder does not see, so the loss gives z no information to carry, and the encoder may
 become idle. Each has four parts, an encoder, a decoder, a likelihood and a prior.
 """

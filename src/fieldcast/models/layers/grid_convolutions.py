@@ -103,11 +103,11 @@ def halved_shape(shape: tuple[int, int], times: int) -> tuple[int, int]:
     return shape
 
 
-# The convolutional encoder and decoder of the original studies (docs/systems.md).
+# The convolutional encoder and decoder of the reports (docs/systems.md).
 
 
 class ConvEncoder(nn.Module):
-    """Two convolutions (32 and 64 channels, stride 2): the original studies' encoder, up to its linear heads.
+    """Two convolutions (32 and 64 channels, stride 2): the reports' encoder, up to its linear heads.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ class ConvEncoder(nn.Module):
 
 
 class ConvDecoder(nn.Module):
-    """A linear layer and two transposed convolutions (64 to 32 to V channels, stride 2): the original studies' decoder.
+    """A linear layer and two transposed convolutions (64 to 32 to V channels, stride 2): the reports' decoder.
 
     Each convolution doubles the size; odd sizes are reached by cropping.
 
