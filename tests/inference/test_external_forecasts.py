@@ -13,8 +13,7 @@ from fieldcast.calendars import positions
 from fieldcast.encoding.initial_times import select_initial_times
 from fieldcast.encoding.options import Limits, Rollout
 from fieldcast.errors import InputError
-from fieldcast.fields.forecast_files import DIMS
-from fieldcast.inference.forecasts.external import import_forecasts, lead_positions, scored_forecasts
+from fieldcast.inference.forecasts.external import DIMS, import_forecasts, lead_positions, scored_forecasts
 from fieldcast.inference.options import File
 
 NOTHING = xr.Dataset()

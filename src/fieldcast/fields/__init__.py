@@ -17,7 +17,6 @@ normalisation  statistics that standardise fields
 prepared       all that ingestion leaves
 stations       tables of stations and their columns; gauges: such tables as matrices
 bilinear       the observation operator
-forecast_files  forecasts in any CF-like layout
 images         grey images in place of fields, from IDX files or OpenML
 planet         the simulated planet
 """

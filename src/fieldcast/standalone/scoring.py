@@ -18,11 +18,10 @@ from fieldcast.fields import climatology as climatologies
 from fieldcast.fields import conventions
 from fieldcast.fields import normalisation as normalisations
 from fieldcast.fields.conventions import as_dataset, time_varying
-from fieldcast.fields.forecast_files import to_forecasts
 from fieldcast.fields.ingest import ingest
 from fieldcast.fields.repair import MIN_TIMES
 from fieldcast.inference.compatibility import require_plausible, units_of_variables
-from fieldcast.inference.forecasts.external import check_calendar, in_units_of, on_grid_of
+from fieldcast.inference.forecasts.external import check_calendar, in_units_of, on_grid_of, to_forecasts
 from fieldcast.scores.bootstrap import MIN_BLOCKS, block_days
 from fieldcast.scores.forecast import forecast_statistics
 from fieldcast.scores.leaderboard import FORECAST, RECONSTRUCT, leaderboard

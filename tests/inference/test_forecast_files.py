@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from fieldcast.errors import InputError
-from fieldcast.fields.forecast_files import DIMS, hours, to_forecasts
+from fieldcast.inference.forecasts.external import DIMS, hours, to_forecasts
 
 
 def plain() -> xr.Dataset:
