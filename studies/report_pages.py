@@ -259,7 +259,9 @@ CLAIMS_OF_REPORTS: tuple[Compared | Stated, ...] = (
         notebook("moments and distribution of simulated chains, beside the closed form"),
     ),
     Stated("001", "The autodecoder's loss is .0252 on training images and .1186 on test images: five times.", gap),
-    Stated("001", "Codes of test images decode to better pictures than random codes.", by_eye("holds"), "decoded_codes.png"),
+    Stated(
+        "001", "Codes of test images decode to better pictures than random codes.", by_eye("holds"), "decoded_codes.png"
+    ),
     Compared(
         "001", "Starting all codes of a class at one point helps the variational autodecoder.",
         "sample.variational_autodecoder_by_class", "sample.variational_autodecoder", "test_loss",
@@ -269,7 +271,9 @@ CLAIMS_OF_REPORTS: tuple[Compared | Stated, ...] = (
         "001", "The variational autodecoder has a lower test loss (.1112) than the autodecoder (.1186).",
         "sample.variational_autodecoder", "sample.autodecoder", "test_loss", table=CODES,
     ),
-    Stated("001", "In the t-SNE of its codes, Pullover and Shirt cannot be told apart.", by_eye("holds"), "embeddings.png"),
+    Stated(
+        "001", "In the t-SNE of its codes, Pullover and Shirt cannot be told apart.", by_eye("holds"), "embeddings.png"
+    ),
     Compared(
         "001", "Uniform posteriors are far worse (.1644).",
         "sample.variational_autodecoder_uniform", "sample.variational_autodecoder", "test_loss", "higher", table=CODES,
