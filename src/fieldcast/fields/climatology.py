@@ -46,7 +46,7 @@ def fit(training: xr.Dataset, window: int = 61, *, shrink: bool = False) -> xr.D
 
     With less than two years of training times it is their mean on every day: kind "training mean". For monthly
     data, w is 1 within a calendar month and 0 between months: kind "month". With `shrink`, where values are
-    missing, it is the cycle of `harmonics` instead: kind "harmonics".
+    missing, it is a shrunk annual cycle (below) instead: kind "harmonics".
     Days without data within the window (in a seasonal record) take the mean of all days.
 
     Where values are missing, `<variable>_count` (latitude, longitude) holds the number of training values of each cell,

@@ -71,7 +71,7 @@ def leaderboard(
     the tables lengthens its blocks. Comparisons are paired: with the experiments of the same seed that have the roles
     of a metric (`RelativeMetric.roles`), over the times that all of these have, with the same resamples.
     `metrics` replace the scores of the layout; `roles` names the experiments that others are compared with
-    (`descriptions.roles`). Units as in the scores table.
+    (`experiments.roles`). Units as in the scores table.
     """
     current, dropped = scores_of_run(scores, data, scored)
     for sentence in dropped:

@@ -59,7 +59,7 @@ class Result(NamedTuple):
     """Fields with their scores."""
 
     fields: xr.Dataset
-    scores: pd.DataFrame  # at left-out stations, as `left_out_stations.scores_at_left_out` has them
+    scores: pd.DataFrame  # at left-out stations, as `left_out.scores_at_left_out` has them
     by_station: pd.DataFrame
     text: str  # the report
 
@@ -311,7 +311,7 @@ def grid_like(dataset: xr.Dataset, where: str) -> dict[str, Float[np.ndarray, " 
 
 # Scores of fields from stations alone, at stations that are left out, and the spread that their errors imply.
 #
-# Clusters of stations are left out in ten folds (`left_out_stations`), and their readings predicted from all others:
+# Clusters of stations are left out in ten folds (`left_out.clusters`), and their readings predicted from all others:
 # the climate is kriged without them, but kernels and the correlation are those of all stations. The spread of a
 # variable is multiplied by one factor q, so that the mean square of the standardised errors e is 1. Errors are
 # limited to `MAX_DEPARTURE`, 5, so that a few wrong readings do not make the spread of all others too large:

@@ -3,7 +3,7 @@
     E x(p, t) = c(p, theta) + s(p) E z,
     var x(p, t) = var c + s^2 (var z + var(log s) ((E z)^2 + var z)),
 
-with the climate c and s of the location (`station_climate`) and the anomaly z given the readings that are nearest in
+with the climate c and s of the location (below) and the anomaly z given the readings that are nearest in
 space and time (`models.gaps.local_kriging`; Chiles and Delfiner 2012, section 3.3). It is the distribution of the
 reading of a station there: the nugget of z, which holds instrument errors and local variability, is part of var z.
 The correlation of z maximises the likelihood of hidden stations, from which no reading is used.
@@ -158,7 +158,7 @@ def regression(
 #
 #     v_i = s_i^2 (1 / n_i - 1 / T) (1 + 2 tau),
 #
-# where tau is the e-folding time of the correlation; the means of its surroundings correct it (`surfaces`). At other
+# where tau is the e-folding time of the correlation; the means of its surroundings correct it (below). At other
 # locations the mean, the harmonics of each order and log s are kriged separately, as E-OBS kriges monthly means
 # before anomalies (Haylock et al. 2008, section 4).
 
