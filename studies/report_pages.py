@@ -257,7 +257,9 @@ CLAIMS_OF_REPORTS: tuple[Compared | Stated, ...] = (
         "forecast.vae_rk4", "forecast.vae", "rmse", cases=days(1, 3, 10), picture="steps_vae_rk4.png",
     ),
     Stated(
-        "000", "(Not in the report.) The full VAE has a lower error than the decoder if its KL is light enough that it uses z (weight .03).",
+        "000",
+        "(Not in the report.) The full VAE has a lower error than the decoder if its KL is light enough that it uses z "
+        "(weight .03).",
         light_kl,
     ),
     Stated(
@@ -356,8 +358,8 @@ CLAIMS_OF_REPORTS: tuple[Compared | Stated, ...] = (
         ),
     ),
     Stated(
-        "004", "A trained diffusion model turns noise into a picture over t = 200 … 0 (question 12).", by_eye("depends"),
-        "denoising.png",
+        "004", "A trained diffusion model turns noise into a picture over t = 200 … 0 (question 12).",
+        by_eye("depends"), "denoising.png",
     ),
     Stated(
         "004", "Encoder, decoder and latent of a diffusion model, and of a VAE (question 13).",
