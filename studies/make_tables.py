@@ -1,4 +1,4 @@
-"""Tables of samples in docs/results/sample.md: `make tables SETTING=report|reduced|full`. Takes hours, and resumes.
+"""Tables of samples in docs/results/sample.md: `make tables SETTING=002|reduced|full`. Takes hours, and resumes.
 
 Each row is one experiment of `sample` with one seed. `kedro run` trains, samples and scores it in a separate folder
 under data_tables/, named by the row's parameters, and does not run it again once its scores exist: delete the folder
@@ -45,6 +45,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CONF = ROOT / "conf"
 DOCUMENT = ROOT / "docs" / "results" / "sample.md"
 RECORD = ROOT / "docs" / "results" / "samples.csv"  # scores of all completed rows, one per line
+RECORDED_AS = {"002": "report"}  # former names of settings, in samples.csv
 STORE = ROOT / "data_tables"
 IMAGES = 60_000  # size of the training sets of MNIST and Fashion-MNIST
 SHARED = ("01_raw", "02_intermediate", "03_primary", "04_feature")  # layers that do not depend on the seed
@@ -115,7 +116,7 @@ class Job:
 def main() -> int:
     """Run missing rows, and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("setting", choices=SETTINGS)
+    parser.add_argument("setting", help=" or ".join(SETTINGS))
     parser.add_argument("--mnist", help="folder of the IDX files; by default they are downloaded")
     parser.add_argument("--fashion-mnist", help="folder of the IDX files; by default they are downloaded")
     parser.add_argument("--only", choices=[table.name for table in TABLES], help="one table")
@@ -128,6 +129,9 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     setting = arguments.setting
+    if setting not in SETTINGS:
+        renamed = [new for new, old in RECORDED_AS.items() if old == setting]
+        parser.error(f"SETTING={setting}: give {renamed[0] if renamed else ' or '.join(SETTINGS)}")
     tables = [table for table in TABLES if arguments.only in (None, table.name) and table.of(setting)]
     folders = {"mnist": arguments.mnist, "fashion_mnist": arguments.fashion_mnist}
     folders = {name: folder and str(Path(folder).resolve()) for name, folder in folders.items()}
@@ -250,7 +254,7 @@ def all_jobs(setting: str, tables: Sequence[Table]) -> list[Job]:
 
 def key(job: Job) -> tuple[str, str, int]:
     """Index of a job in the record."""
-    return job.setting, job.name, job.seed
+    return RECORDED_AS.get(job.setting, job.setting), job.name, job.seed
 
 
 def record(jobs: Sequence[Job]) -> pd.DataFrame:
@@ -326,21 +330,21 @@ def text(setting: str, table: Table, recorded: pd.DataFrame) -> str:
         done = int((present.all(axis=1) if table.shares else present.any(axis=1)).sum())
         left = "running" if done < len(SETTINGS[setting].seeds_of(table)) else ""
         count = ", ".join(filter(None, (str(done), left))) if done else left
-        lines.append(f"| {name} | {' | '.join(cells)} | {count} | {row.study} |")
+        lines.append(f"| {name} | {' | '.join(cells)} | {count} | {row.reported} |")
     sampling = elbo_uncertainty(table, lines_of_record)
     note = f"{table.notes} {budget(setting, table)}{sampling}{features_note(table, lines_of_record)}"
     return "\n".join([*lines, "", note, *welch_paragraph(table, scores)])
 
 
 def welch_paragraph(table: Table, scores: Mapping[Row, pd.DataFrame]) -> list[str]:
-    """Paragraph with Welch's t-test of the first score, here and in the study; empty for a table without `against`."""
+    """Paragraph with Welch's t-test of the first score, here and in the report; empty for a table without `against`."""
     if not table.against:
         return []
     name = table.scores[0]
     here = {
         row.experiment: Runs.of(list(runs[name].dropna())) for row, runs in scores.items() if name in runs
     }
-    there = {row.experiment: Runs.from_text(row.study, table.reported_runs) for row in scores}
+    there = {row.experiment: Runs.from_text(row.reported, table.reported_runs) for row in scores}
     parts = [
         f"{where}: {listed}"
         for where, listed in (
@@ -447,7 +451,11 @@ def heading(setting: str, recorded: pd.DataFrame) -> str:
     left = len(jobs) - len(lines)
     so_far = f" Not yet complete: {left} runs are missing, each of one row with one seed." if left else ""
     begun = set(recorded.index.get_level_values("setting")) if len(recorded) else set()
-    unrun = [SETTINGS[name].description for name in SETTINGS if name not in begun and setting == "reduced"]
+    unrun = [
+        SETTINGS[name].description
+        for name in SETTINGS
+        if RECORDED_AS.get(name, name) not in begun and setting == "reduced"
+    ]
     never = [f"\n\nNever run: the setting {description}." for description in unrun]
     spent = lines["seconds"].dropna().astype(float)
     took = f" The {len(spent)} rows with a recorded time took {spent.sum() / 60:.0f} minutes in total."

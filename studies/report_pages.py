@@ -190,10 +190,10 @@ def gap() -> tuple[str, str, str]:
 
 def iwae() -> tuple[str, str, str]:
     """ELBO and IWAE of the VAE with a Gaussian prior."""
-    lines = recorded(Compared("002", "", "sample.vae", "", "elbo", table="report priors"))
+    lines = recorded(Compared("002", "", "sample.vae", "", "elbo", table="002 priors"))
     elbo, bound = lines["elbo"].mean(), lines["iwae"].mean()
     verdict = "does not" if bound - elbo < 20 else "holds"
-    return f"ELBO {elbo:.1f}, IWAE {bound:.1f} with K = 256 (`make tables SETTING=report`)", "–", verdict
+    return f"ELBO {elbo:.1f}, IWAE {bound:.1f} with K = 256 (`make tables SETTING=002`)", "–", verdict
 
 
 def notebook(compared_by: str, verdict: str = "holds") -> Callable[[], tuple[str, str, str]]:
@@ -208,7 +208,7 @@ def by_eye(verdict: str = "–") -> Callable[[], tuple[str, str, str]]:
 
 
 RESIDUAL = "reconstruct.denoising_vae_residual"
-PRIORS, CODES = "report priors", "reduced codes"
+PRIORS, CODES = "002 priors", "reduced codes"
 NATS = "nats"
 CLAIMS_OF_REPORTS: tuple[Compared | Stated, ...] = (
     Compared(
@@ -307,21 +307,21 @@ CLAIMS_OF_REPORTS: tuple[Compared | Stated, ...] = (
     *(
         Compared(
             "002", f"The Gaussian prior has more gaps than the {prior}: mass where no image is encoded.",
-            f"sample.{name}", "sample.vae", "unused_prior", picture="priors.png", table="report prior_fit",
+            f"sample.{name}", "sample.vae", "unused_prior", picture="priors.png", table="002 prior_fit",
         )
         for prior, name in (("mixture", "vae_mixture"), ("VampPrior", "vae_vamp"), ("flow", "vae_flow"))
     ),
     Compared(
         "002", "The flow's samples have a lower FID than the VAE's (.452 and 4.168).",
-        "sample.flow_two_networks", "sample.vae_flow", "fid", picture="samples.png", table="report quality",
+        "sample.flow_two_networks", "sample.vae_flow", "fid", picture="samples.png", table="002 quality",
     ),
     Compared(
         "002", "The flow's samples have a lower KID than the VAE's (.158 and .189).",
-        "sample.flow_two_networks", "sample.vae_flow", "kid", picture="samples.png", table="report quality",
+        "sample.flow_two_networks", "sample.vae_flow", "kid", picture="samples.png", table="002 quality",
     ),
     Compared(
         "002", "The DDPM's samples have a lower FID (.018) than the flow's.",
-        "sample.ddpm", "sample.flow_two_networks", "fid", picture="samples.png", table="report quality",
+        "sample.ddpm", "sample.flow_two_networks", "fid", picture="samples.png", table="002 quality",
         label="without patches, 3 epochs",
     ),
     Stated(
