@@ -8,7 +8,14 @@ import pytest
 import xarray as xr
 
 from fieldcast.errors import InputError
-from fieldcast.fields.conventions import select_variables, static, time_varying, to_contract
+from fieldcast.fields.conventions import (
+    names_in_file,
+    select_variables,
+    short,
+    static,
+    time_varying,
+    to_contract,
+)
 
 Make = Callable[..., xr.Dataset]
 DIMS = ("time", "latitude", "longitude")
@@ -296,3 +303,10 @@ def test_values_in_the_layout_of_the_contract_are_not_copied() -> None:
     before, fields = data.copy(deep=True), to_contract(data)
     assert np.shares_memory(fields["sst"].values, data["sst"].values)
     assert "comment" not in fields["sst"].attrs and data.identical(before)
+
+
+def test_long_names_are_shortened_unless_two_variables_would_have_one_name() -> None:
+    assert short("2m_temperature") == "t2m" and short("slp") == "slp"
+    assert names_in_file(["geopotential", "slp"]) == {"geopotential": "z", "slp": "slp"}
+    both = ["2m_temperature", "t2m", "geopotential"]
+    assert names_in_file(both) == {"2m_temperature": "2m_temperature", "t2m": "t2m", "geopotential": "z"}

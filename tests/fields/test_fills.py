@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fieldcast.errors import InputError
-from fieldcast.fields.encoding import Search
+from fieldcast.fields.encoding import ENCODING, Choice, Encoding, Search, join_encodings
 from fieldcast.fields.ingest import ingest, ingest_source
 from fieldcast.fields.options import Source
 
@@ -190,6 +190,16 @@ def test_packings_that_differ_from_file_to_file(make_weather: Make, write: Write
     path = write(second, "1.nc").replace("1.nc", "*.nc")
     with pytest.raises(InputError, match=r"116384 \(32767 as packed\) 1 time, first at 2001-02-03"):
         ingest_source(Source(path=path))
+
+
+def test_the_encodings_of_all_files_are_joined() -> None:
+    choice = Choice("2001-01-01", 1, "The lowest was taken.")
+    first = {"units": "K", ENCODING: Encoding(fills={1.0: 10, 2.0: 20})}
+    second = {"units": "K", ENCODING: Encoding((0.0, 5.0), {2.0: 21, 3.0: 31}, True, choice)}
+    third = {"units": "K", ENCODING: Encoding((1.0, 9.0))}
+    joined = Encoding((0.0, 5.0), {1.0: 10, 2.0: 21, 3.0: 31}, True, choice)
+    assert join_encodings([first, second, third]) == {"units": "K", ENCODING: joined}
+    assert join_encodings([{"units": "m"}, {"units": "s"}]) == {"units": "m"}  # a coordinate
 
 
 def test_static_variables_with_fill_values_are_left_out(make_weather: Make) -> None:

@@ -8,7 +8,7 @@ import xarray as xr
 
 from fieldcast.errors import InputError
 from fieldcast.fields.conventions import to_contract
-from fieldcast.fields.encoding import VERSIONS, combine_versions, unique_times
+from fieldcast.fields.encoding import combine_versions, unique_times
 from fieldcast.fields.ingest import ingest, ingest_source
 from fieldcast.fields.options import Source
 
@@ -70,11 +70,11 @@ def test_a_single_time_is_singular(make_weather: Make) -> None:
     data = make_weather()
     twice = xr.concat([data, data.isel(time=[-1])], dim="time")
     twice = twice.assign_coords(expver=("time", ["0001"] * data.sizes["time"] + ["0005"]))
-    sentence = unique_times(twice, "it")["msl"].attrs[VERSIONS].sentence
-    assert sentence.startswith("1 time occurs in versions 0001 and 0005 (expver), the first ")
+    choice = unique_times(twice, "it")[1]
+    assert choice.sentence.startswith("1 time occurs in versions 0001 and 0005 (expver), the first ")
     preliminary = data["msl"].where(data["time"] > data["time"][0], data["msl"] + 1)
     both = xr.concat([data["msl"], preliminary], dim="expver").assign_coords(expver=[1, 5])
-    assert " differ at 1 time, the first " in combine_versions(both, "it").attrs[VERSIONS].sentence
+    assert " differ at 1 time, the first " in combine_versions(both, "it")[1].sentence
 
 
 def test_repeated_times_in_one_version_are_refused(make_weather: Make) -> None:

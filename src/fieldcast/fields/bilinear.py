@@ -16,9 +16,8 @@ from jaxtyping import Bool, Float, Int
 
 from fieldcast.geometry import edges, wraps
 
-MAX_POLE_SPACINGS = (
-    1.5  # largest distance of the last row from the pole, in row spacings, for a grid that crosses it
-)
+# largest distance of the last row from the pole, in row spacings, for a grid that crosses it
+MAX_POLE_SPACINGS = 1.5
 
 
 class Stencil(NamedTuple):
@@ -87,9 +86,8 @@ def latitude_bracket(
         crossed[polar] = side
         last = 0 if side < 0 else len(latitude) - 1
         first[polar] = second[polar] = last
-        beyond = (side * (at[polar] - outer)) / (
-            2 * distance
-        )  # share of the way to the row on the other side
+        # share of the way to the row on the other side
+        beyond = (side * (at[polar] - outer)) / (2 * distance)
         share[polar] = beyond if side > 0 else 1 - beyond
         inside[polar] = True
     return Bracket(first, second, share, inside), crossed

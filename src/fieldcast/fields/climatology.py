@@ -239,9 +239,7 @@ def _from_neighbours(
 
 HARMONICS = 6
 EM_ITERATIONS = 15
-MAX_CELLS = (
-    2000  # largest number of cells from which the ratios r_k are estimated, and which are solved at a time
-)
+MAX_CELLS = 2000  # largest number of cells that the ratios r_k are estimated from, and solved at a time
 FREE_PRECISION = 1e-9  # inverse of the prior variance of a_0, which is left practically free
 ROUNDING = 1e-9  # largest absolute value of a function that vanishes up to rounding
 

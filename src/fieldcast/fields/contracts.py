@@ -37,17 +37,11 @@ class Fields:
         _check_times(data)
         if not time_varying(data):
             raise InputError(f"fields have no variable on (time, latitude, longitude): {INGEST}")
-        for name, array in data.data_vars.items():
-            if array.dims not in (DIMS, DIMS[1:]):
-                raise InputError(
-                    f"variable '{name}' has dimensions {_tuple(array.dims)}, not {_tuple(DIMS)}: {INGEST}"
-                )
-            _check_variable(array, INGEST)
+        for array in data.data_vars.values():
+            _check_variable(array, DIMS if "time" in array.dims else DIMS[1:], "fields", INGEST)
             if in_memory(array):
                 _check_values(array, has_gaps(data))
-        for key in FIELD_ATTRS:
-            if key not in data.attrs:
-                raise InputError(f"fields have no attribute '{key}': {INGEST}")
+        _check_attributes(data, FIELD_ATTRS, "fields", INGEST)
         return data
 
 
@@ -59,14 +53,8 @@ class Images:
         if not isinstance(data, xr.Dataset) or list(data.data_vars) != ["image"]:
             raise InputError(f"images must be a Dataset with the one variable 'image': {INGEST}")
         image = data["image"]
-        if image.dims != IMAGE_DIMS:
-            raise InputError(
-                f"variable 'image' has dimensions {_tuple(image.dims)}, not {_tuple(IMAGE_DIMS)}: {INGEST}"
-            )
-        _check_variable(image, INGEST)
-        for key in IMAGE_ATTRS:
-            if key not in data.attrs:
-                raise InputError(f"images have no attribute '{key}': {INGEST}")
+        _check_variable(image, IMAGE_DIMS, "images", INGEST)
+        _check_attributes(data, IMAGE_ATTRS, "images", INGEST)
         if in_memory(image):
             low, high = float(image.min(skipna=False)), float(image.max(skipna=False))
             if not 0 <= low <= high <= data.attrs["levels"] - 1:
@@ -103,16 +91,9 @@ class Observations:
         k = data["k"].values
         if not np.all((k > 0) & (k <= 1)):
             raise InputError(f"{kind} have a fraction k outside 0 to 1: {RECREATE}")
-        for name, array in data.data_vars.items():
-            if array.dims != self.dims:
-                actual, expected = _tuple(array.dims), _tuple(self.dims)
-                raise InputError(
-                    f"variable '{name}' of {kind} has dimensions {actual}, not {expected}: {RECREATE}"
-                )
-            _check_variable(array, RECREATE)
-        for key in self.attributes:
-            if key not in data.attrs:
-                raise InputError(f"{kind} have no attribute '{key}': {RECREATE}")
+        for array in data.data_vars.values():
+            _check_variable(array, self.dims, kind, RECREATE)
+        _check_attributes(data, self.attributes, kind, RECREATE)
         return data
 
 
@@ -160,11 +141,21 @@ def _check_times(data: xr.Dataset) -> None:
         raise InputError(f"the time step within a segment is not {step} at {at}: {INGEST}")
 
 
-def _check_variable(array: xr.DataArray, remedy: str) -> None:
+def _check_variable(array: xr.DataArray, dims: tuple[str, ...], kind: str, remedy: str) -> None:
+    if array.dims != dims:
+        raise InputError(
+            f"variable '{array.name}' of {kind} has dimensions {_tuple(array.dims)}, not {_tuple(dims)}: {remedy}"
+        )
     if array.dtype != np.float32:
         raise InputError(f"variable '{array.name}' is {array.dtype}, not float32: {remedy}")
     if not str(array.attrs.get("units", "")).strip():
         raise InputError(f"variable '{array.name}' has no units: {remedy}")
+
+
+def _check_attributes(data: xr.Dataset, names: tuple[str, ...], kind: str, remedy: str) -> None:
+    for name in names:
+        if name not in data.attrs:
+            raise InputError(f"{kind} have no attribute '{name}': {remedy}")
 
 
 def _check_values(array: xr.DataArray, gaps: bool) -> None:

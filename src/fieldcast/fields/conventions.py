@@ -8,7 +8,8 @@ dimensions of size one are dropped; each level of a level dimension becomes a va
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from difflib import get_close_matches
 
 import numpy as np
@@ -17,16 +18,16 @@ import xarray as xr
 from fieldcast import calendars
 from fieldcast.errors import InputError, counted
 from fieldcast.fields.encoding import (
+    ENCODING,
     EXPVER,
-    WIDE_ATTR,
+    Encoding,
     combine_versions,
+    declared_encoding,
     misfit,
-    notes_of,
     unique_times,
-    with_packed_fills,
-    within_valid_range,
 )
 
+DIMS = ("time", "latitude", "longitude")
 KEPT_ATTRS = ("units", "long_name", "standard_name")
 _NAMES = {
     "time": {"time", "valid_time", "date", "datetime", "t"},
@@ -37,6 +38,52 @@ _DEGREES = {
     "latitude": {"degrees_north", "degree_north", "degrees_n", "degree_n", "degreesn", "degreen"},
     "longitude": {"degrees_east", "degree_east", "degrees_e", "degree_e", "degreese", "degreee"},
 }
+_LEVELS = {
+    *("level", "lev", "plev", "pressure_level", "isobaricinhpa", "pressure"),
+    *("depth", "height", "altitude"),
+}
+_LEVEL_STANDARD_NAMES = {"air_pressure", "height", "depth", "altitude"}
+_RADIANS = {"rad", "radian", "radians", "radians_north", "radians_east"}
+_TODO = "interpolate it to a regular latitude-longitude grid first"
+# short names of common weather variables, from the ECMWF parameter table
+SHORT = {
+    "geopotential": "z",
+    "geopotential_height": "zg",
+    "temperature": "t",
+    "u_component_of_wind": "u",
+    "v_component_of_wind": "v",
+    "vertical_velocity": "w",
+    "specific_humidity": "q",
+    "relative_humidity": "r",
+    "vorticity": "vo",
+    "divergence": "d",
+    "wind_speed": "ws",
+    "2m_temperature": "t2m",
+    "2m_dewpoint_temperature": "d2m",
+    "10m_u_component_of_wind": "u10",
+    "10m_v_component_of_wind": "v10",
+    "10m_wind_speed": "ws10",
+    "mean_sea_level_pressure": "msl",
+    "surface_pressure": "sp",
+    "sea_surface_temperature": "sst",
+    "total_column_water_vapour": "tcwv",
+    "total_column_vapor": "tcwv",
+    "total_precipitation": "tp",
+    "total_precipitation_6hr": "tp6h",
+    "total_precipitation_24hr": "tp24h",
+    "geopotential_at_surface": "zs",
+    "land_sea_mask": "lsm",
+}
+# flags of the values of a filled record
+OBSERVED, FILLED, EXTRAPOLATED, NEVER = range(4)
+MEANINGS = "observed filled extrapolated never_observed"
+# suffixes of a variable's name, which results give to its statistics
+MEAN = "_mean"
+SPREAD = "_spread"
+SUSPECT = "_suspect"  # 1 where an observation was down-weighted
+MEMBERS = "_members"  # draws of a record whose own variable holds the filled values
+FLAG = "_flag"  # origin of each value
+SUFFIXES = (MEAN, SPREAD, SUSPECT, MEMBERS, FLAG)  # in the order of a result
 
 
 def as_dataset(data: object, where: str = "the data") -> xr.Dataset:
@@ -71,9 +118,44 @@ def units_of(array: xr.DataArray) -> str:
     return f"is in '{units}'" if units else "has no units"
 
 
+def short(name: str) -> str:
+    """Short name, or the name itself if it is not in the table."""
+    return SHORT.get(name, name)
+
+
+def names_in_file(names: Collection[str]) -> dict[str, str]:
+    """The short name of each variable of a file; its own name where several would have the same."""
+    count = Counter(map(short, names))
+    return {name: short(name) if count[short(name)] == 1 else name for name in names}
+
+
 def axes(dataset: xr.Dataset) -> dict[str, str]:
     """Map `time`, `latitude` and `longitude` to the names they have in a data set of any layout."""
-    return {axis: name for axis in DIMS if (name := _find(dataset, axis)) is not None}
+    names = {}
+    for axis in DIMS:
+        ranks = {str(name): _rank(dataset, str(name), axis) for name in dataset.variables}
+        if any(ranks.values()):
+            names[axis] = max(ranks, key=ranks.__getitem__)
+    return names
+
+
+def _rank(dataset: xr.Dataset, name: str, axis: str) -> int:
+    """Rank of a variable as the coordinate of an axis, by dimension, attributes and name; 0 if it is none."""
+    array = dataset[name]
+    if array.ndim > (1 if axis == "time" else 2):
+        return 0
+    by_name, attrs = name.lower() in _NAMES[axis], array.attrs
+    if axis == "time":
+        dates = array.dtype.kind == "M" or (
+            array.dtype == object and calendars.is_dates(array.values.ravel())
+        )
+        by_attributes = dates and attrs.get("standard_name", "time") == "time"
+    else:
+        in_degrees = str(attrs.get("units", "")).lower() in _DEGREES[axis]
+        by_attributes = bool(attrs.get("standard_name", axis if in_degrees else "") == axis)
+    if not (by_attributes or (by_name and name in dataset.coords)):
+        return 0
+    return 4 * (name in dataset.dims) + 2 * by_attributes + by_name
 
 
 def to_contract(
@@ -96,40 +178,57 @@ def to_contract(
         Levels to keep [hPa, or the level's own unit].
     """
     names = None if requested is None else frozenset(requested)
-    dataset = _named_axes(dataset, where)
-    attrs = {key: dataset.attrs[key] for key in ("source", "title", "references") if key in dataset.attrs}
-    fields: dict[str, xr.DataArray] = {}
+    dataset, versions_of_times = unique_times(_with_axes(dataset, where), where)
     for name, array in dataset.data_vars.items():
         if text := misfit(array.encoding, str(name), where):
             raise InputError(text)
-    gridded = {str(name): array for name, array in dataset.data_vars.items() if _is_gridded(array)}
+    on_grid = {
+        str(name): array for name, array in dataset.data_vars.items() if set(DIMS[1:]) <= set(array.dims)
+    }
+    gridded = {name: array for name, array in on_grid.items() if array.dtype.kind in "fiu"}
     short_names = names_in_file(gridded)
+    fields: dict[str, xr.DataArray] = {}
     for name, array in gridded.items():
-        valid = within_valid_range(with_packed_fills(array))
-        for new, layer in by_level(valid, name, short_names[name], where, names, levels):
+        encoding = declared_encoding(array)
+        for new, layer in _split_levels(encoding.masked(array), short_names[name], where, names, levels):
             if new in fields:
                 raise InputError(
                     f"two variables or levels of {where} would both be called '{new}', one of them of '{name}': drop "
                     "one, or choose with ingestion.variables or ingestion.levels"
                 )
-            fields[new] = _plain(layer)
+            combined, versions = combine_versions(layer, where)
+            fields[new] = _plain(combined, replace(encoding, versions=versions or versions_of_times))
     if not any("time" in array.dims for array in fields.values()):
-        _refuse_non_numbers(dataset, where)
+        for name, array in on_grid.items():
+            if "time" in array.dims and name not in gridded:
+                kinds = {"b": "bool", "c": "complex numbers", "U": "text", "S": "text"}
+                kind = kinds.get(array.dtype.kind, "objects")
+                raise InputError(f"'{name}' of {where} holds {kind}, not plain numbers: convert it")
     coords = {name: _plain_coordinate(dataset[name]) for name in DIMS}
+    attrs = {key: dataset.attrs[key] for key in ("source", "title", "references") if key in dataset.attrs}
     return xr.Dataset(fields, coords=coords, attrs=attrs)
 
 
-def _is_gridded(array: xr.DataArray) -> bool:
-    return {"latitude", "longitude"} <= set(array.dims) and array.dtype.kind in "fiu"
+def _plain(array: xr.DataArray, encoding: Encoding) -> xr.DataArray:
+    """Reduce a variable to float32 on the contract's dimensions, its CF attributes and its encoding."""
+    dims = DIMS if "time" in array.dims else DIMS[1:]
+    attrs = {
+        key: str(array.attrs[key])
+        for key in (*KEPT_ATTRS, "aliases")
+        if str(array.attrs.get(key, "")).strip()
+    }
+    plain = array.reset_coords(drop=True).transpose(*dims).astype(np.float32, copy=False).drop_encoding()
+    plain = plain.drop_vars([c for c in plain.coords if c not in DIMS]).copy(deep=False)
+    plain.attrs = {**attrs, ENCODING: encoding}  # drop_attrs would copy the values
+    return plain
 
 
-def _refuse_non_numbers(dataset: xr.Dataset, where: str) -> None:
-    """Reject a variable on the grid whose values are not numbers."""
-    kinds = {"b": "bool", "c": "complex numbers", "U": "text", "S": "text"}
-    for name, array in dataset.data_vars.items():
-        if set(DIMS) <= set(array.dims) and array.dtype.kind not in "fiu":
-            kind = kinds.get(array.dtype.kind, "objects")
-            raise InputError(f"'{name}' of {where} holds {kind}, not plain numbers: convert it")
+def _plain_coordinate(coordinate: xr.DataArray) -> xr.DataArray:
+    plain = coordinate.reset_coords(drop=True).drop_attrs().drop_encoding()
+    if plain.name == "time":
+        return plain.copy(data=calendars.in_nanoseconds(plain)).assign_attrs(standard_name="time")
+    units = "degrees_north" if plain.name == "latitude" else "degrees_east"
+    return plain.astype(np.float64).assign_attrs(units=units, standard_name=plain.name)
 
 
 def select_variables(dataset: xr.Dataset, requested: Collection[str], where: str) -> xr.Dataset:
@@ -148,11 +247,11 @@ def select_variables(dataset: xr.Dataset, requested: Collection[str], where: str
     return dataset[selected]
 
 
-def _named_axes(dataset: xr.Dataset, where: str) -> xr.Dataset:
+def _with_axes(dataset: xr.Dataset, where: str) -> xr.Dataset:
     """Rename the axes to `time`, `latitude` and `longitude`, and make each a dimension."""
-    names = {axis: _find(dataset, axis) for axis in DIMS}
-    for axis in ("latitude", "longitude"):
-        if names[axis] is None:
+    names = axes(dataset)
+    for axis in DIMS[1:]:
+        if axis not in names:
             raise InputError(
                 f"{where} has no {axis}: it needs a coordinate with CF units, such as degrees_north"
             )
@@ -161,59 +260,25 @@ def _named_axes(dataset: xr.Dataset, where: str) -> xr.Dataset:
                 f"{where} is on a curvilinear grid ('{names[axis]}' has two dimensions): "
                 "interpolate it to a regular latitude-longitude grid first"
             )
-    if names["latitude"] and dataset[names["latitude"]].dims == dataset[names["longitude"]].dims:
+    if dataset[names["latitude"]].dims == dataset[names["longitude"]].dims:
         raise InputError(
             f"{where} is a list of points, not a latitude-longitude grid: put it on a grid first"
         )
-    if names["time"] is None:
+    if "time" not in names:
         raise InputError(f"{where} has no time axis: it needs a time coordinate with units 'days since ...'")
     refuse_projected(dataset, where)
     for axis in DIMS[1:]:
         dataset = dataset.assign_coords({names[axis]: in_degrees(dataset[names[axis]], axis, where)})
     for axis, name in names.items():
-        dataset = _as_dimension(dataset, str(name), axis)
+        if dataset[name].ndim == 0:
+            dataset = dataset.set_coords(name).expand_dims(name)
+        dim = str(dataset[name].dims[0])
+        if dim != name:
+            dataset = dataset.set_coords(name).swap_dims({dim: name})
+        if name != axis:
+            dataset = dataset.drop_vars(axis, errors="ignore").rename({name: axis})
     _check_dates(dataset["time"], where)
-    return unique_times(dataset, where)
-
-
-def _find(dataset: xr.Dataset, axis: str) -> str | None:
-    """Coordinate of an axis: by its attributes first, then by its name; dimensions take precedence."""
-
-    def rank(name: str) -> int | None:
-        array = dataset[name]
-        if array.ndim > (1 if axis == "time" else 2):
-            return None
-        by_name, by_attributes = name.lower() in _NAMES[axis], _is_axis(array, axis)
-        if not (by_attributes or (by_name and name in dataset.coords)):
-            return None
-        return 4 * (name in dataset.dims) + 2 * by_attributes + by_name
-
-    ranks = {str(name): rank(str(name)) for name in dataset.variables}
-    candidates = {name: value for name, value in ranks.items() if value is not None}
-    return max(candidates, key=candidates.__getitem__) if candidates else None
-
-
-def _is_axis(array: xr.DataArray, axis: str) -> bool:
-    """Whether the attributes (CF: standard_name, units) or the data type identify this axis."""
-    if axis == "time":
-        dates = array.dtype.kind == "M" or (
-            array.dtype == object and calendars.is_dates(array.values.ravel())
-        )
-        return dates and array.attrs.get("standard_name", "time") == "time"
-    units = str(array.attrs.get("units", "")).lower()
-    standard = array.attrs.get("standard_name", axis if units in _DEGREES[axis] else "")
-    return bool(standard == axis)
-
-
-def _as_dimension(dataset: xr.Dataset, name: str, axis: str) -> xr.Dataset:
-    if dataset[name].ndim == 0:
-        dataset = dataset.set_coords(name).expand_dims(name)
-    dim = str(dataset[name].dims[0])
-    if dim != name:
-        dataset = dataset.set_coords(name).swap_dims({dim: name})
-    if name != axis and axis in dataset.variables:
-        dataset = dataset.drop_vars(axis)
-    return dataset if name == axis else dataset.rename({name: axis})
+    return dataset
 
 
 def _check_dates(time: xr.DataArray, where: str) -> None:
@@ -232,59 +297,19 @@ def _check_dates(time: xr.DataArray, where: str) -> None:
         )
 
 
-def _plain(array: xr.DataArray) -> xr.DataArray:
-    """Reduce a variable to float32 on the contract's dimensions, its CF attributes and the notes on its values."""
-    dims = DIMS if "time" in array.dims else DIMS[1:]
-    attributes = {
-        key: str(array.attrs[key])
-        for key in (*KEPT_ATTRS, "aliases")
-        if str(array.attrs.get(key, "")).strip()
-    }
-    plain = array.reset_coords(drop=True).transpose(*dims).astype(np.float32, copy=False).drop_encoding()
-    plain = plain.drop_vars([c for c in plain.coords if c not in DIMS]).copy(deep=False)
-    plain.attrs = {}  # drop_attrs would copy the values
-    wide = {WIDE_ATTR: 1} if array.dtype.itemsize > (4 if array.dtype.kind == "f" else 2) else {}
-    return plain.assign_attrs(attributes | notes_of(array.attrs) | wide)
-
-
-def _plain_coordinate(coordinate: xr.DataArray) -> xr.DataArray:
-    plain = coordinate.reset_coords(drop=True).drop_attrs().drop_encoding()
-    name = str(plain.name)
-    if name == "time":
-        return plain.copy(data=calendars.in_nanoseconds(plain)).assign_attrs(standard_name="time")
-    units = "degrees_north" if name == "latitude" else "degrees_east"
-    return plain.astype(np.float64).assign_attrs(units=units, standard_name=name)
-
-
-# Split a variable by its level dimension: geopotential at 500 hPa becomes z500.
-
-
-_LEVEL_NAMES = {
-    "level",
-    "lev",
-    "plev",
-    "pressure_level",
-    "isobaricinhpa",
-    "pressure",
-    "depth",
-    "height",
-    "altitude",
-}
-_STANDARD_NAMES = {"air_pressure", "height", "depth", "altitude"}
-
-
-def by_level(
+def _split_levels(
     array: xr.DataArray,
-    name: str,
     short_name: str,
     where: str,
     requested: frozenset[str] | None,
     levels: Collection[float] | None,
 ) -> Iterator[tuple[str, xr.DataArray]]:
-    """Yield (new name, field on the contract's dimensions) for each requested level, or once without levels.
+    """Yield (new name, field on the contract's dimensions and `expver`) for each requested level.
 
-    The new name is `short_name`, followed by the level.
+    The new name is `short_name`, followed by the level, such as z500 for geopotential at 500 hPa. Without levels there
+    is one field.
     """
+    name = str(array.name)
     level = next((str(dim) for dim in array.dims if dim not in DIMS and _is_level(array, str(dim))), None)
     for dim in set(array.dims) - {*DIMS, level, EXPVER}:
         if array.sizes[dim] == 1:
@@ -299,95 +324,31 @@ def by_level(
             return
     if level is None:
         if requested is None or requested & {name, short_name}:
-            yield short_name, combine_versions(array, where).assign_attrs(aliases=name)
+            yield short_name, array.assign_attrs(aliases=name)
         return
-    for i, value in enumerate(_hectopascals(array[level])):
+    in_pascal = str(array[level].attrs.get("units", "")).lower() in {"pa", "pascal"}
+    for i, number in enumerate(array[level].values):
+        value = round(float(number) * (0.01 if in_pascal else 1.0), 6)  # hPa
         new = f"{short_name}{value:g}"
         aliases = {name, short_name, f"{name}{value:g}"}
         if (levels is None or value in levels) and (requested is None or requested & (aliases | {new})):
             long_name = f"{array.attrs.get('long_name', name)} at {value:g}"
-            layer = combine_versions(array.isel({level: i}, drop=True), where)
+            layer = array.isel({level: i}, drop=True)
             yield new, layer.assign_attrs(aliases=" ".join(sorted(aliases)), long_name=long_name)
 
 
 def _is_level(array: xr.DataArray, dim: str) -> bool:
     if dim not in array.coords or array[dim].dtype.kind not in "fiu":
         return False
-    attrs = array[dim].attrs
-    return (
-        dim.lower() in _LEVEL_NAMES
-        or attrs.get("axis") == "Z"
-        or attrs.get("standard_name") in _STANDARD_NAMES
-    )
-
-
-def _hectopascals(level: xr.DataArray) -> list[float]:
-    """Level values, with pressures in Pa converted to hPa."""
-    scale = 0.01 if str(level.attrs.get("units", "")).lower() in {"pa", "pascal"} else 1.0
-    return [round(float(value) * scale, 6) for value in level.values]
-
-
-# Short names of common weather variables, from the ECMWF parameter table.
-
-
-SHORT = {
-    "geopotential": "z",
-    "geopotential_height": "zg",
-    "temperature": "t",
-    "u_component_of_wind": "u",
-    "v_component_of_wind": "v",
-    "vertical_velocity": "w",
-    "specific_humidity": "q",
-    "relative_humidity": "r",
-    "vorticity": "vo",
-    "divergence": "d",
-    "wind_speed": "ws",
-    "2m_temperature": "t2m",
-    "2m_dewpoint_temperature": "d2m",
-    "10m_u_component_of_wind": "u10",
-    "10m_v_component_of_wind": "v10",
-    "10m_wind_speed": "ws10",
-    "mean_sea_level_pressure": "msl",
-    "surface_pressure": "sp",
-    "sea_surface_temperature": "sst",
-    "total_column_water_vapour": "tcwv",
-    "total_column_vapor": "tcwv",
-    "total_precipitation": "tp",
-    "total_precipitation_6hr": "tp6h",
-    "total_precipitation_24hr": "tp24h",
-    "geopotential_at_surface": "zs",
-    "land_sea_mask": "lsm",
-}
-
-
-def short(name: str) -> str:
-    """Short name, or the name itself if it is not in the table."""
-    return SHORT.get(name, name)
-
-
-def names_in_file(names: Collection[str]) -> dict[str, str]:
-    """The short name of each variable of a file; its own name where several would have the same."""
-    count = Counter(map(short, names))
-    return {name: short(name) if count[short(name)] == 1 else name for name in names}
-
-
-# Latitudes and longitudes in degrees: convert radians, reject rotated and projected coordinates.
-#
-# Rotated coordinates are in degrees too, and projected ones may be named lat and lon; only their attributes
-# distinguish them from true latitudes and longitudes.
-
-
-DIMS = ("time", "latitude", "longitude")
-_RADIANS = {"rad", "radian", "radians", "radians_north", "radians_east"}
-_GLOBE = "latitude_longitude"
-# attributes that hold a coordinate reference system as text (WKT); spatial_ref is GDAL's name
-_TEXTS = ("crs_wkt", "spatial_ref")
-_SIGNS = {"PROJCS": "projected", "PROJCRS": "projected", "DERIVINGCONVERSION": "rotated"}
-_TODO = "interpolate it to a regular latitude-longitude grid first"
+    axis, standard_name = (array[dim].attrs.get(key) for key in ("axis", "standard_name"))
+    return dim.lower() in _LEVELS or axis == "Z" or standard_name in _LEVEL_STANDARD_NAMES
 
 
 def in_degrees(coordinate: xr.DataArray, axis: str, where: str) -> xr.DataArray:
-    """Latitude or longitude (`axis`) in degrees, which is also assumed if the coordinate has no units."""
+    """Latitude or longitude (`axis`) in degrees, which is also assumed if the coordinate has no units.
+
+    Rotated coordinates are in degrees too; only their attributes distinguish them from true latitudes and longitudes.
+    """
     standard_name = str(coordinate.attrs.get("standard_name", ""))
     if standard_name.startswith(("grid_", "projection_")):
         raise InputError(
@@ -416,46 +377,27 @@ def in_degrees(coordinate: xr.DataArray, axis: str, where: str) -> xr.DataArray:
 
 
 def refuse_projected(dataset: xr.Dataset, where: str) -> None:
-    """Reject a variable whose grid mapping (CF, section 5.6) is not a plain latitude-longitude grid."""
+    """Reject a variable whose grid mapping (CF, section 5.6) is not a plain latitude-longitude grid.
+
+    The mapping's CF name decides, else its text (WKT), else the name of its variable.
+    """
     for name, array in dataset.data_vars.items():
         if array.ndim < 2:
             continue
-        # rioxarray's spatial_ref counts even if no variable refers to it
+        # spatial_ref, of GDAL and rioxarray, counts even if no variable refers to it
         attribute = str(array.attrs.get("grid_mapping", array.encoding.get("grid_mapping", "spatial_ref")))
         mapping = attribute.partition(":")[0].strip()  # "name", or "name: x y"
         described = dataset[mapping].attrs if mapping in dataset.variables else {}
-        grid = _not_the_globe(mapping, described)
-        if grid:
+        text = " ".join(str(described.get(key, "")) for key in ("crs_wkt", "spatial_ref")).upper()
+        if "grid_mapping_name" in described:
+            kind = str(described["grid_mapping_name"])
+        elif "PROJCS" in text or "PROJCRS" in text:
+            kind = "projected"
+        elif "DERIVINGCONVERSION" in text:
+            kind = "rotated"
+        else:
+            kind = mapping if "rotated" in mapping.lower() else "latitude_longitude"
+        if kind != "latitude_longitude":
             raise InputError(
-                f"variable '{name}' of {where} is on a {grid} (its grid_mapping '{mapping}'): {_TODO}"
+                f"variable '{name}' of {where} is on a {kind} grid (its grid_mapping '{mapping}'): {_TODO}"
             )
-
-
-def _not_the_globe(mapping: str, described: Mapping[str, object]) -> str:
-    """Description of a rotated or projected grid, from its CF name, else its WKT, else its variable's name; or ""."""
-    if "grid_mapping_name" in described:
-        kind = str(described["grid_mapping_name"])
-        return "" if kind == _GLOBE else f"{kind} grid"
-    text = " ".join(str(described.get(key, "")) for key in _TEXTS).upper()
-    for sign, kind in _SIGNS.items():
-        if sign in text:
-            return f"{kind} grid"
-    return f"{mapping} grid" if "rotated" in mapping.lower() else ""
-
-
-# Flags of the values of a filled record.
-
-
-OBSERVED, FILLED, EXTRAPOLATED, NEVER = range(4)
-MEANINGS = "observed filled extrapolated never_observed"
-
-
-# Names that results give to statistics of a variable: the name of the variable with one of these suffixes.
-
-
-MEAN = "_mean"
-SPREAD = "_spread"
-SUSPECT = "_suspect"  # 1 where an observation was down-weighted
-MEMBERS = "_members"  # draws of a record whose own variable holds the filled values
-FLAG = "_flag"  # origin of each value
-SUFFIXES = (MEAN, SPREAD, SUSPECT, MEMBERS, FLAG)  # in the order of a result

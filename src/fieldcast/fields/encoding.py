@@ -1,9 +1,10 @@
-"""Encodings of the values of a file: packing, fill values, valid ranges and versions of a variable."""
+"""Encoding of the values of a file, described once for each variable, and undeclared fill values and versions."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any, NamedTuple
 
@@ -14,68 +15,11 @@ from jaxtyping import Float, Int
 from fieldcast import calendars
 from fieldcast.errors import counted
 
-# Packed data: integers in the file, times `scale_factor`, plus `add_offset` (CF conventions, section 8.1).
-
-
-_PACKING_KEYS = ("scale_factor", "add_offset", "_Unsigned")
-
-
-def is_packed(array: xr.DataArray) -> bool:
-    """Whether an array was packed in the file that it was read from."""
-    packed = any(key in array.encoding for key in _PACKING_KEYS[:2])
-    return packed and np.dtype(array.encoding.get("dtype", float)).kind in "iu"
-
-
-def misfit(attributes: Mapping[Any, Any], name: str, where: str) -> str | None:
-    """Sentence on an attribute by which a variable is unpacked and that is no number; None if there is none."""
-    for key in _PACKING_KEYS[:2]:
-        value = np.asarray(attributes.get(key, 1.0))
-        if value.dtype.kind not in "fiu" or value.size != 1:
-            kind = f"the text '{value}'" if value.dtype.kind in "US" else f"{value.tolist()}"
-            return f"the attribute {key} of '{name}' in {where} is {kind}: make it a number"
-    return None
-
-
-def packed_type(array: xr.DataArray) -> np.dtype:
-    """Integer type in the file; unsigned if `_Unsigned` says so, since the format itself has no unsigned types."""
-    dtype = np.dtype(array.encoding["dtype"])
-    return np.dtype(f"u{dtype.itemsize}") if array.encoding.get("_Unsigned") == "true" else dtype
-
-
-def declares_missing(array: xr.DataArray) -> bool:
-    """Whether the file declares a number for missing values."""
-    return any(array.encoding.get(key) is not None for key in ("_FillValue", "missing_value"))
-
-
-def unpacked(numbers: np.ndarray, array: xr.DataArray) -> Float[np.ndarray, " numbers"]:
-    """Unpack numbers with the same arithmetic as the array, so that equal numbers give equal values.
-
-    Numbers beyond the range of the packed type are clipped to it.
-    """
-    dtype = np.dtype(array.encoding["dtype"])
-    if array.encoding.get("_Unsigned") != "true":
-        numbers = np.clip(numbers, np.iinfo(dtype).min, np.iinfo(dtype).max)
-    attrs = {key: array.encoding[key] for key in _PACKING_KEYS if key in array.encoding}
-    packed = xr.Dataset({"x": ("x", np.asarray(numbers).astype(dtype), attrs)})
-    return np.asarray(xr.decode_cf(packed)["x"].values, dtype=float)
-
-
-# Detect undeclared fill values: which values are suspected, and when a suspected value is not data.
-#
-# A suspected value is rejected if it lies outside the range of all other values by more than the width of that range,
-# or if a cell has it at all times, as in a land mask. Otherwise, and if there are no other values, it counts as data.
-#
-# The suspects are the common fill values below. If packed data declare no fill value, the suspects include the same
-# values as packed numbers, and the lowest and highest number of the packed type. Packing often uses the whole type,
-# so that the lowest number is an ordinary zero of precipitation or sea ice: a cell that has it at all times then
-# counts as masked only if no cell has it at some times but not others, and some cell has other values. Such packing
-# also maps a single true extreme to the highest number of the type, or to the second lowest: one such value is data
-# if the data also reach the other end of the type. The lowest number gets no such exemption, since it is the usual
-# fill value of packed data.
-
-
-PACKED_FILLS = "fieldcast_packed_fills"  # attribute: {value in the array's units: the packed number}
+LOG = logging.getLogger(__name__)
+ENCODING = "fieldcast_encoding"  # attribute: a variable's Encoding, from the reading of its file to the check of values
+EXPVER = "expver"  # coordinate or dimension that numbers versions of the same data
 MIN_MASK_TIMES = 30  # smallest number of times for a mask: over fewer, a value may persist by chance
+_SCALING = ("scale_factor", "add_offset")
 _WHOLE = (
     *(-99, -999, -9999, -99999, -999999, 999, 9999, 99999, 999999),
     *(32767, -32767, -32768, 65535, 2147483647, -2147483647, -2147483648, -999000000),
@@ -83,16 +27,151 @@ _WHOLE = (
 _USUAL = (*map(float, _WHOLE), -99.9, -999.9, 1e15, 1e20, -1e20)
 
 
-def with_packed_fills(array: xr.DataArray) -> xr.DataArray:
-    """Add the attribute PACKED_FILLS to an array that was packed without a declared fill value."""
-    if not is_packed(array) or declares_missing(array):
-        return array
-    dtype = packed_type(array)
+class Choice(NamedTuple):
+    """Record of which version was taken where several exist."""
+
+    first: str  # date of the first such time
+    times: int
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How a file stores a variable.
+
+    Parameters
+    ----------
+    valid
+        Lowest and highest valid value in the units of the array; None if the file declares no range.
+    fills
+        Packed numbers that may be undeclared fill values, by their values in the units of the array.
+    wide
+        Whether the file's numbers have more digits than single precision.
+    versions
+        Which version was taken, if several differ.
+    """
+
+    valid: tuple[float, float] | None = None
+    fills: Mapping[float, int] = field(default_factory=dict)
+    wide: bool = False
+    versions: Choice | None = None
+
+    @classmethod
+    def of(cls, array: xr.DataArray) -> Encoding:
+        """The encoding in an array's attributes; of data that were read elsewhere nothing is known."""
+        return array.attrs.get(ENCODING, cls())
+
+    def masked(self, array: xr.DataArray) -> xr.DataArray:
+        """Replace values outside the valid range by NaN; lazy if the array is."""
+        if self.valid is None:
+            return array
+        low, high = self.valid
+        return array.where((array >= low) & (array <= high))
+
+
+def declared_encoding(array: xr.DataArray) -> Encoding:
+    """The encoding that a file declares for a variable, as xarray opened it."""
+    packed = is_packed(array)
+    undeclared = packed and all(array.encoding.get(key) is None for key in ("_FillValue", "missing_value"))
+    return Encoding(
+        _valid_range(array, packed),
+        _possible_fills(array) if undeclared else {},
+        array.dtype.itemsize > (4 if array.dtype.kind == "f" else 2),
+    )
+
+
+def join_encodings(attrs: Sequence[dict[Any, Any]], context: Any = None) -> dict[Any, Any]:
+    """Combine the first file's attributes with the encodings of all files, for xarray's `combine_attrs`."""
+    encodings = [of_file[ENCODING] for of_file in attrs if ENCODING in of_file]
+    if not encodings:
+        return attrs[0]
+    joined = Encoding(
+        next((encoding.valid for encoding in encodings if encoding.valid), None),
+        {value: number for encoding in encodings for value, number in encoding.fills.items()},
+        any(encoding.wide for encoding in encodings),
+        next((encoding.versions for encoding in encodings if encoding.versions), None),
+    )
+    return attrs[0] | {ENCODING: joined}
+
+
+def is_packed(array: xr.DataArray) -> bool:
+    """Whether the file holds integers, to be multiplied by `scale_factor`, plus `add_offset` (CF, section 8.1)."""
+    packed = any(key in array.encoding for key in _SCALING)
+    return packed and np.dtype(array.encoding.get("dtype", float)).kind in "iu"
+
+
+def misfit(attributes: Mapping[Any, Any], name: str, where: str) -> str | None:
+    """Sentence on an attribute by which a variable is unpacked and that is no number; None if there is none."""
+    for key in _SCALING:
+        value = np.asarray(attributes.get(key, 1.0))
+        if value.dtype.kind not in "fiu" or value.size != 1:
+            kind = f"the text '{value}'" if value.dtype.kind in "US" else f"{value.tolist()}"
+            return f"the attribute {key} of '{name}' in {where} is {kind}: make it a number"
+    return None
+
+
+def _unpacked(numbers: np.ndarray, array: xr.DataArray) -> Float[np.ndarray, " numbers"]:
+    """Unpack numbers with the same arithmetic as the array, so that equal numbers give equal values.
+
+    Numbers beyond the range of the packed type are clipped to it.
+    """
+    dtype = np.dtype(array.encoding["dtype"])
+    if array.encoding.get("_Unsigned") != "true":
+        numbers = np.clip(numbers, np.iinfo(dtype).min, np.iinfo(dtype).max)
+    attrs = {key: array.encoding[key] for key in (*_SCALING, "_Unsigned") if key in array.encoding}
+    packed = xr.Dataset({"x": ("x", np.asarray(numbers).astype(dtype), attrs)})
+    return np.asarray(xr.decode_cf(packed)["x"].values, dtype=float)
+
+
+def _valid_range(array: xr.DataArray, packed: bool) -> tuple[float, float] | None:
+    """Lowest and highest valid value in the units of the array (CF, section 2.5.1); None if neither is declared.
+
+    Bounds of packed data are packed numbers; bounds that are not integers are in the unpacked units (NetCDF User Guide,
+    attribute conventions).
+    """
+    bounds, in_packed_units = [], False
+    for key in ("valid_range", "valid_min", "valid_max"):
+        numbers = np.ravel(array.attrs.get(key, []))
+        if packed and numbers.dtype.kind in "iu":
+            numbers, in_packed_units = _unpacked(numbers, array), True
+        bounds.append(numbers.astype(float) if numbers.dtype.kind in "fiu" else np.empty(0))
+    both, least, largest = bounds
+    low, high = both if both.size == 2 else (x[0] if x.size == 1 else np.nan for x in (least, largest))
+    if packed:
+        scale = float(array.encoding.get("scale_factor", 1.0))
+        if scale < 0 and in_packed_units:
+            low, high = high, low
+        low, high = low - abs(scale) / 2, high + abs(scale) / 2  # room for rounding
+    low, high = (bound if np.isfinite(bound) else end for bound, end in ((low, -np.inf), (high, np.inf)))
+    if array.dtype.kind == "f":  # round the bounds as the values were rounded
+        with np.errstate(over="ignore"):
+            low, high = (array.dtype.type(bound) for bound in (low, high))
+    return None if np.isinf(low) and np.isinf(high) else (float(low), float(high))
+
+
+def _possible_fills(array: xr.DataArray) -> dict[float, int]:
+    """Packed numbers that may be fill values, as the array does not declare any, by their unpacked values."""
+    dtype = np.dtype(array.encoding["dtype"])
+    if array.encoding.get("_Unsigned") == "true":  # the format itself has no unsigned types
+        dtype = np.dtype(f"u{dtype.itemsize}")
     limits = np.iinfo(dtype)
     ends = {limits.max, *({limits.min, limits.min + 1} if dtype.kind == "i" else ())}
     numbers = np.array(sorted({*(n for n in _WHOLE if limits.min <= n <= limits.max), *ends}))
-    fills = dict(zip(unpacked(numbers, array).tolist(), numbers.tolist(), strict=True))
-    return array.assign_attrs({PACKED_FILLS: fills})
+    return dict(zip(_unpacked(numbers, array).tolist(), numbers.tolist(), strict=True))
+
+
+# Detect undeclared fill values: which values are suspected, and when a suspected value is not data.
+#
+# A suspected value is rejected if it lies outside the range of all other values by more than the width of that range,
+# or if a cell has it at all times, as in a land mask. Otherwise, and if there are no other values, it counts as data.
+#
+# The suspects are the common fill values above. If packed data declare no fill value, the suspects include the same
+# values as packed numbers, and the lowest and highest number of the packed type. Packing often uses the whole type,
+# so that the lowest number is an ordinary zero of precipitation or sea ice: a cell that has it at all times then
+# counts as masked only if no cell has it at some times but not others, and some cell has other values. Such packing
+# also maps a single true extreme to the highest number of the type, or to the second lowest: one such value is data
+# if the data also reach the other end of the type. The lowest number gets no such exemption, since it is the usual
+# fill value of packed data.
 
 
 class Occurrences(NamedTuple):
@@ -106,9 +185,8 @@ class Search:
     """Count suspected values block by block, and track the range of all other values."""
 
     def __init__(self, array: xr.DataArray):
-        self.packed: Mapping[float, int] = {
-            float(np.float32(value)): number for value, number in array.attrs.get(PACKED_FILLS, {}).items()
-        }
+        self.encoding = Encoding.of(array)
+        self.packed = {float(np.float32(value)): number for value, number in self.encoding.fills.items()}
         self.suspects = sorted({*(float(np.float32(value)) for value in _USUAL), *self.packed})
         self.occurrences: dict[float, Occurrences] = {}
         self.low, self.high = np.inf, -np.inf
@@ -120,9 +198,13 @@ class Search:
         other = np.ones(x.shape, dtype=bool)
         for value in (value for value in self.suspects if low <= value <= high):
             equal = x == value
-            if equal.any():
-                other &= ~equal
-                self._record(value, equal)
+            if not equal.any():
+                continue
+            other &= ~equal
+            count, first = equal.sum(axis=0), self.times + int(np.flatnonzero(equal.any(axis=(1, 2)))[0])
+            if value in self.occurrences:
+                count, first = count + self.occurrences[value].count, self.occurrences[value].first
+            self.occurrences[value] = Occurrences(count, first)
         self.widen(x if other.all() else x[other])
         self.times += len(x)
 
@@ -131,12 +213,6 @@ class Search:
         if others.size:
             self.low = float(np.fmin(self.low, np.fmin.reduce(others, axis=None)))
             self.high = float(np.fmax(self.high, np.fmax.reduce(others, axis=None)))
-
-    def _record(self, value: float, equal: np.ndarray) -> None:
-        count, first = equal.sum(axis=0), self.times + int(np.flatnonzero(equal.any(axis=(1, 2)))[0])
-        if value in self.occurrences:
-            count, first = count + self.occurrences[value].count, self.occurrences[value].first
-        self.occurrences[value] = Occurrences(count, first)
 
     @property
     def has_others(self) -> bool:
@@ -167,68 +243,6 @@ class Search:
         return bool(self.times >= MIN_MASK_TIMES and always.any() and not is_data)
 
 
-# Treat values outside valid_range, valid_min and valid_max as missing (CF conventions, section 2.5.1).
-#
-# For packed data the bounds are packed numbers; if they are floating-point numbers and the packed data are integers,
-# they are in the unpacked units (NetCDF User Guide, attribute conventions).
-
-
-VALID = "fieldcast_valid_range"  # attribute: (lowest, highest) in the array's units
-_KEYS = ("valid_range", "valid_min", "valid_max")
-
-
-def within_valid_range(array: xr.DataArray) -> xr.DataArray:
-    """Replace values outside the declared range by NaN; lazy if the array is."""
-    return masked(with_valid_range(array)) if VALID not in array.attrs else array
-
-
-def with_valid_range(array: xr.DataArray) -> xr.DataArray:
-    """Add the attribute VALID if a range is declared."""
-    low, high = valid_range(array)
-    return array if np.isinf(low) and np.isinf(high) else array.assign_attrs({VALID: (low, high)})
-
-
-def masked(array: xr.DataArray) -> xr.DataArray:
-    """Replace values outside the range of the attribute VALID by NaN."""
-    if VALID not in array.attrs:
-        return array
-    low, high = array.attrs[VALID]
-    return array.where((array >= low) & (array <= high))
-
-
-def valid_range(array: xr.DataArray) -> tuple[float, float]:
-    """Lowest and highest valid value in the units of the array; infinite if not declared."""
-    both = _numbers(array, "valid_range")
-    low, high = both if both.size == 2 else (_bound(array, "valid_min"), _bound(array, "valid_max"))
-    if is_packed(array):
-        scale = float(array.encoding.get("scale_factor", 1.0))
-        if scale < 0 and any(_in_packed_units(array, key) for key in _KEYS):
-            low, high = high, low
-        low, high = low - abs(scale) / 2, high + abs(scale) / 2  # room for rounding
-    low, high = (bound if np.isfinite(bound) else end for bound, end in ((low, -np.inf), (high, np.inf)))
-    if array.dtype.kind == "f":  # round the bounds as the values were rounded
-        with np.errstate(over="ignore"):
-            low, high = (array.dtype.type(bound) for bound in (low, high))
-    return float(low), float(high)
-
-
-def _bound(array: xr.DataArray, key: str) -> float:
-    number = _numbers(array, key)
-    return float(number[0]) if number.size == 1 else np.nan
-
-
-def _in_packed_units(array: xr.DataArray, key: str) -> bool:
-    return is_packed(array) and np.asarray(array.attrs.get(key)).dtype.kind in "iu"
-
-
-def _numbers(array: xr.DataArray, key: str) -> Float[np.ndarray, " numbers"]:
-    """Numbers of an attribute in the units of the array; empty if it is absent or not numeric."""
-    numbers = np.ravel(array.attrs.get(key, []))
-    if numbers.dtype.kind not in "fiu":
-        return np.empty(0)
-    return unpacked(numbers, array) if _in_packed_units(array, key) else numbers.astype(float)
-
-
 # Merge several versions of the same data in one file, by `expver`: in ERA5 `0001` is final, `0005` preliminary.
 #
 # `expver` is either a dimension, and a value then usually stands in one version and is NaN in the other; or a
@@ -236,47 +250,32 @@ def _numbers(array: xr.DataArray, key: str) -> Float[np.ndarray, " numbers"]:
 # precedence.
 
 
-LOG = logging.getLogger(__name__)
-EXPVER = "expver"
-VERSIONS = "fieldcast_versions"  # attribute: a Choice
-
-
-class Choice(NamedTuple):
-    """Record of which version was taken where several exist."""
-
-    first: str  # date of the first such time
-    times: int
-    sentence: str
-
-
-def unique_times(dataset: xr.Dataset, where: str) -> xr.Dataset:
+def unique_times(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, Choice | None]:
     """Keep the final version of each time that occurs in several; `expver` is a coordinate of time."""
     if EXPVER not in dataset.variables or dataset[EXPVER].dims != ("time",):
-        return dataset
+        return dataset, None
     ranks = _ranks(dataset[EXPVER].values)
     times = calendars.iso(dataset["time"])
     best: dict[str, int] = {}
     for i in np.argsort(ranks, kind="stable").tolist():
         best.setdefault(times[i], i)
-    chosen = np.sort(np.array(list(best.values()), dtype=int))
+    kept = np.sort(np.array(list(best.values()), dtype=int))
     repeated = [time for i, time in enumerate(times) if best[time] != i and ranks[best[time]] != ranks[i]]
-    if not repeated or len(chosen) + len(repeated) < len(times):  # some occur twice within one version
-        return dataset
-    names = _text(dataset[EXPVER].values)
+    if not repeated or len(kept) + len(repeated) < len(times):  # some occur twice within one version
+        return dataset, None
+    names = " and ".join(sorted(set(_texts(dataset[EXPVER].values))))
     note = (
         f"{counted(len(repeated), 'time occurs', 'times occur')} in versions {names} (expver), the first "
         f"{min(repeated)}: the lowest, which is final, was taken."
     )
     LOG.warning("%s: %s", where, note)
-    choice = {VERSIONS: Choice(min(repeated), len(repeated), note)}
-    dataset = dataset.isel(time=chosen)
-    return dataset.assign({name: array.assign_attrs(choice) for name, array in dataset.data_vars.items()})
+    return dataset.isel(time=kept), Choice(min(repeated), len(repeated), note)
 
 
-def combine_versions(array: xr.DataArray, where: str) -> xr.DataArray:
+def combine_versions(array: xr.DataArray, where: str) -> tuple[xr.DataArray, Choice | None]:
     """Take the final version of each value where it exists, else a preliminary one; `expver` is a dimension."""
     if EXPVER not in array.dims:
-        return array
+        return array, None
     numbers = array[EXPVER].values  # indices, if the dimension has no coordinate
     versions = [array.isel({EXPVER: i}, drop=True) for i in np.argsort(_ranks(numbers), kind="stable")]
     combined = reduce(lambda final, preliminary: final.fillna(preliminary), versions)
@@ -286,42 +285,22 @@ def combine_versions(array: xr.DataArray, where: str) -> xr.DataArray:
         ((version.notnull() & (version != combined)).any(others).values for version in versions[1:]),
         False,
     )
-    if np.any(differ):
-        first = calendars.date(array["time"][np.flatnonzero(differ)[0]]) if "time" in array.dims else "any"
-        note = (
-            f"Versions {_text(numbers)} (expver) differ at {counted(int(np.sum(differ)), 'time')}, the first {first}: "
-            "the lowest, which is final, was taken."
-        )
-        LOG.warning("variable '%s' of %s: %s", array.name, where, note)
-        combined = combined.assign_attrs({VERSIONS: Choice(first, int(np.sum(differ)), note)})
-    return combined
+    if not np.any(differ):
+        return combined, None
+    first = calendars.date(array["time"][np.flatnonzero(differ)[0]]) if "time" in array.dims else "any"
+    note = (
+        f"Versions {' and '.join(sorted(set(_texts(numbers))))} (expver) differ at "
+        f"{counted(int(np.sum(differ)), 'time')}, the first {first}: the lowest, which is final, was taken."
+    )
+    LOG.warning("variable '%s' of %s: %s", array.name, where, note)
+    return combined, Choice(first, int(np.sum(differ)), note)
+
+
+def _texts(versions: np.ndarray) -> list[str]:
+    return [version.decode() if isinstance(version, bytes) else str(version) for version in versions]
 
 
 def _ranks(versions: np.ndarray) -> np.ndarray:
     """Sort keys of versions: their numbers; versions without a number come last."""
-    texts = [version.decode() if isinstance(version, bytes) else str(version) for version in versions]
+    texts = _texts(versions)
     return np.array([float(text) if text.strip().replace(".", "").isdigit() else np.inf for text in texts])
-
-
-def _text(versions: np.ndarray) -> str:
-    texts = {version.decode() if isinstance(version, bytes) else str(version) for version in versions}
-    return " and ".join(sorted(texts))
-
-
-# Carry notes on a variable's values, as attributes, from the reading of its file to the check of its values.
-
-
-WIDE_ATTR = "fieldcast_wide"  # attribute: 1 if the file's numbers have more digits than single precision
-_NOTES = (PACKED_FILLS, VALID, VERSIONS, WIDE_ATTR)
-
-
-def notes_of(attrs: Mapping[Any, Any]) -> dict[str, Any]:
-    """Select the notes among a variable's attributes."""
-    return {key: attrs[key] for key in _NOTES if key in attrs}
-
-
-def with_notes_of_all(attrs: Sequence[dict[Any, Any]], context: Any = None) -> dict[Any, Any]:
-    """Combine the first file's attributes with the notes of all files; for xarray's `combine_attrs`."""
-    notes = {key: note for of_file in reversed(attrs) for key, note in notes_of(of_file).items()}
-    fills = {value: number for of_file in attrs for value, number in of_file.get(PACKED_FILLS, {}).items()}
-    return {**attrs[0], **notes, **({PACKED_FILLS: fills} if fills else {})}

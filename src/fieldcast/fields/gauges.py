@@ -22,9 +22,8 @@ from fieldcast.geometry import counted_from, unit_points
 
 LOG = logging.getLogger(__name__)
 MIN_STATIONS_AND_TIMES = 2  # smallest number of stations, and of times, of a variable
-MIN_EMPTY_SECTOR = (
-    90.0  # degrees of longitude without stations for which an observing network does not circle the globe
-)
+# degrees of longitude without stations for which an observing network does not circle the globe
+MIN_EMPTY_SECTOR = 90.0
 LONGITUDE_DECIMALS = 9  # decimals that longitudes in degrees are rounded to
 MIN_SEASONAL_YEARS = 2.0  # shortest record, in years, for which an annual cycle is estimated
 UNIT_DESCRIPTION = "the unit of most of its readings"
@@ -151,14 +150,9 @@ def in_common_units(table: pd.DataFrame, where: str) -> tuple[pd.DataFrame, dict
     if "units" not in table:
         LOG.info("%s names no units, and neither does the result.", where)
         return table, dict.fromkeys(names, "1")
-    units = {name: str(most_frequent(table.loc[table["variable"] == name, "units"])) for name in names}
+    counts = {name: table.loc[table["variable"] == name, "units"].value_counts() for name in names}
+    units = {name: str(count.index[0]) if len(count) else "" for name, count in counts.items()}
     return converted(table, units, where, UNIT_DESCRIPTION), units
-
-
-def most_frequent(column: pd.Series) -> object:
-    """The most frequent value; the first of several, or an empty text if all are missing."""
-    counts = column.value_counts(sort=True)
-    return counts.index[0] if len(counts) else ""
 
 
 def in_one_range(longitude: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:

@@ -11,7 +11,6 @@ import gzip
 import os
 import struct
 import zlib
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,11 +40,7 @@ def open_images(source: ImageSource, folder: str | None = None) -> xr.Dataset:
         sets, levels = from_openml(source.name), 256
     train, test = truncate(sets["train"], source.train), truncate(sets["test"], source.test)
     origin = source.name if folder is None else f"{source.name} of '{folder}'"
-    return with_classes(combine(train, test, levels, origin), CLASSES.get(source.name, ()))
-
-
-def with_classes(images: xr.Dataset, classes: Sequence[str]) -> xr.Dataset:
-    """The images with the names of their labels in CF's attributes `flag_values` and `flag_meanings`."""
+    images, classes = combine(train, test, levels, origin), CLASSES.get(source.name, ())
     if "label" in images.coords and classes:
         images["label"].attrs.update(flag_values=list(range(len(classes))), flag_meanings=" ".join(classes))
     return images

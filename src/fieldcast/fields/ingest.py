@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import pandas as pd
@@ -17,33 +17,20 @@ from fieldcast.fields.opening import first_line, reading
 from fieldcast.fields.options import Ingestion, Missing, Source
 from fieldcast.fields.planet import weather
 from fieldcast.fields.planet.weather import simulate
-from fieldcast.fields.quality import table
 from fieldcast.fields.repair import MIN_TIMES, Gaps, repair
 from fieldcast.fields.sources import open_source
 
 # coordinates of the climatology, observations, reconstructions, forecasts and samples; "all" is the mean over variables
 RESERVED = (
-    "all",
-    "case",
-    "dayofyear",
-    "k",
-    "lead",
-    "mask",
-    "member",
-    "pattern",
-    "quantile",
-    "sample",
-    "segment",
-    "start",
-    "step",
-    "variable",
-)
+    "all", "case", "dayofyear", "k", "lead", "mask", "member", "pattern", "quantile", "sample", "segment", "start",
+    "step", "variable",
+)  # fmt: skip
 MAX_MEMORY_BYTES = 2**30  # bytes; larger data are read block by block, in several passes
 
 
 def ingest_source(source: Source) -> tuple[xr.Dataset, pd.DataFrame]:
     """Ingest a user's file, store or address: `fields` and the quality table."""
-    return repaired(open_source(source), source.where, source.gaps, missing=source.missing)
+    return _repaired(open_source(source), source.where, source.gaps, MIN_TIMES, source.missing)
 
 
 def ingest(
@@ -54,19 +41,14 @@ def ingest(
 
     Fewer times than `fewest`, by default what training needs, are refused. `gaps` and `missing` are those of `Source`.
     """
-    return repaired(to_contract(dataset, where), where, gaps, fewest, missing=missing)
+    return _repaired(to_contract(dataset, where), where, gaps, fewest, missing)
 
 
-def repaired(
-    fields: xr.Dataset,
-    where: str,
-    gaps: Gaps = "refuse",
-    fewest: int = MIN_TIMES,
-    missing: Missing = "refuse",
+def _repaired(
+    fields: xr.Dataset, where: str, gaps: Gaps, fewest: int, missing: Missing
 ) -> tuple[xr.Dataset, pd.DataFrame]:
     """Repair and check a data set in the layout of `to_contract`, as `ingest` does."""
-    _refuse_reserved_names(fields, where)
-    _refuse_names_of_results(fields, where)
+    _check_names(fields, where)
     if not time_varying(fields):
         raise InputError(f"{where} has no variable on (time, latitude, longitude): choose another file")
     if fields.nbytes <= MAX_MEMORY_BYTES:
@@ -79,20 +61,18 @@ def repaired(
     return fields, quality.table(findings + more)
 
 
-def _refuse_reserved_names(fields: xr.Dataset, where: str) -> None:
-    for name in fields.data_vars:
+def _check_names(fields: xr.Dataset, where: str) -> None:
+    """Reject a name that results use themselves, or give to a statistic of another variable."""
+    names = list(map(str, fields.data_vars))
+    for name in names:
         if name in RESERVED:
             raise InputError(
                 f"variable '{name}' of {where} has a name that results use themselves ({', '.join(RESERVED)}): rename "
                 "it in the file, or leave it out with ingestion.variables"
             )
-
-
-def _refuse_names_of_results(fields: xr.Dataset, where: str) -> None:
-    """Reject a variable whose name results give to a statistic of another one."""
-    for name in map(str, fields.data_vars):
+    for name in names:
         for suffix in SUFFIXES:
-            if name + suffix in fields.data_vars:
+            if name + suffix in names:
                 raise InputError(
                     f"variables '{name}' and '{name + suffix}' of {where}: results call the {suffix[1:]} of "
                     f"'{name}' '{name + suffix}': rename one, or leave one out with ingestion.variables"
@@ -135,9 +115,6 @@ def _described(fields: xr.Dataset, where: str) -> xr.Dataset:
     )
 
 
-# Sources of fields: the simulated planet, files, images, and functions of installed packages.
-
-
 PLANET = "planet"
 SIMULATED = "simulated planet"  # beginning of the attribute `source` of its fields
 
@@ -151,32 +128,13 @@ class Ingested(NamedTuple):
 
 
 def from_source(ingestion: Ingestion) -> Ingested:
-    """The fields of the source that the options name."""
-    return SOURCES[ingestion.source](ingestion)
-
-
-def from_planet(ingestion: Ingestion) -> Ingested:
-    """A simulation of the planet."""
-    simulated = simulate(ingestion.planet, ingestion.seed)
-    simulated.attrs["source"] = f"{SIMULATED}, {ingestion.planet.years:g} years, seed {ingestion.seed}"
-    fields, quality = ingest(simulated, "the simulated planet")
-    states = simulated[["q"]].assign_attrs(digest=weather.state_digest(simulated["q"]))
-    return Ingested(fields, quality, states)
-
-
-def from_file(ingestion: Ingestion) -> Ingested:
-    """The variables of a file, a store or a list of them."""
+    """The fields of the source that the options name: the simulated planet, images, or a user's files."""
+    if ingestion.source == PLANET:
+        simulated = simulate(ingestion.planet, ingestion.seed)
+        simulated.attrs["source"] = f"{SIMULATED}, {ingestion.planet.years:g} years, seed {ingestion.seed}"
+        states = simulated[["q"]].assign_attrs(digest=weather.state_digest(simulated["q"]))
+        return Ingested(*ingest(simulated, "the simulated planet"), states)
+    if ingestion.source == "images":
+        pictures = images.open_images(ingestion.images, ingestion.folder())
+        return Ingested(pictures, quality.table(images.inspect(pictures)), xr.Dataset())
     return Ingested(*ingest_source(ingestion.file()), xr.Dataset())
-
-
-def from_images(ingestion: Ingestion) -> Ingested:
-    """A data set of images."""
-    pictures = images.open_images(ingestion.images, ingestion.folder())
-    return Ingested(pictures, table(images.inspect(pictures)), xr.Dataset())
-
-
-SOURCES: dict[str, Callable[[Ingestion], Ingested]] = {
-    PLANET: from_planet,
-    "file": from_file,
-    "images": from_images,
-}

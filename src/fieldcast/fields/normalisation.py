@@ -17,9 +17,7 @@ from fieldcast.fields import domain
 from fieldcast.fields.conventions import time_varying
 from fieldcast.fields.domain import BLOCK_BYTES, SMALL_BLOCK_BYTES, blocks, in_memory
 
-INDEPENDENT_TENDENCY = (
-    2**0.5
-)  # tendency of independent states, assumed if no two successive times are observed
+INDEPENDENT_TENDENCY = 2**0.5  # of independent states, assumed if no two successive times are observed
 STATISTICS = ("mean", "std", "anomaly_std", "tendency")
 
 
@@ -63,9 +61,7 @@ class _Moments:
     def _total(self, present: Bool[np.ndarray, "time y x"]) -> float:
         """Sum of the weights of the values that are present."""
         if present[:, self.weight > 0].all():
-            return float(
-                self.weight.sum() * len(present)
-            )  # the same, to the last bit, as for fields without gaps
+            return float(self.weight.sum() * len(present))  # as for fields without gaps, to the last bit
         return float((self.weight * present).sum())
 
     @property

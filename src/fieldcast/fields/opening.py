@@ -6,10 +6,10 @@ import logging
 import math
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
@@ -25,10 +25,10 @@ from fieldcast.errors import InputError
 from fieldcast.fields.encoding import is_packed, misfit
 from fieldcast.fields.paths import NETCDF_SUFFIXES, installation, is_remote, local, require
 
+LOG = logging.getLogger(__name__)
+MAX_LISTED_CHUNKS = 20_000  # largest number of chunks of a remote array that are listed, in twenty requests
 _MAGIC = {b"\x89HDF": "netcdf", b"CDF\x01": "classic", b"CDF\x02": "classic", b"CDF\x05": "classic"}
 _HOSTS = {"gs": "https://storage.googleapis.com", "gcs": "https://storage.googleapis.com"}
-# xarray's warning on a store without consolidated metadata, which is only slower to open
-UNCONSOLIDATED = "Failed to open Zarr store with consolidated metadata"
 _ANONYMOUS: dict[str, dict[str, Any]] = {
     "gs": {"token": "anon"},
     "gcs": {"token": "anon"},
@@ -48,14 +48,16 @@ def open_file(path: str, key: str = "ingestion.path") -> xr.Dataset:
             raise OSError("it is truncated")
         opened = _opened(path, kind)
     except Exception as error:
-        raise InputError(_undecodable(path, kind) or _unreadable(path, kind, error)) from error
+        raise InputError(_explained(path, kind, error)) from error
     if not opened.data_vars:
         _refuse_groups(path, kind)
-    for name in (str(name) for name, array in opened.variables.items() if are_float_times(array)):
-        with _opened(path, kind, decode_times=False) as raw:
-            infinite = np.isinf(raw[name].values)
-        if infinite.any():  # xarray reads it as the reference date
-            raise InputError(f"{name} {infinite.argmax() + 1} of '{path}' is infinite: correct it")
+    for name, array in opened.variables.items():
+        stored = np.dtype(array.encoding.get("dtype", int))
+        if array.ndim == 1 and stored.kind == "f" and " since " in str(array.encoding.get("units")):
+            with _opened(path, kind, decode_times=False) as raw:
+                infinite = np.isinf(raw[name].values)
+            if infinite.any():  # xarray reads it as the reference date
+                raise InputError(f"{name} {infinite.argmax() + 1} of '{path}' is infinite: correct it")
     return opened
 
 
@@ -65,17 +67,6 @@ def read_file(path: str, key: str) -> xr.Dataset:
     check_chunks(opened, [str(name) for name in opened.variables], path)
     with opened, reading(f"'{path}'", Exception):
         return opened.load()
-
-
-def check_chunks(opened: xr.Dataset, names: Sequence[str], path: str) -> None:
-    """Reject a Zarr store with missing chunks of these variables that would be read as numbers."""
-    opened_path = path if is_remote(path) else local(path)
-    is_store = (
-        not urlsplit(path).path.endswith(NETCDF_SUFFIXES) if is_remote(path) else os.path.isdir(opened_path)
-    )
-    if is_store:
-        with reading(f"'{path}'", Exception):
-            refuse_missing_chunks(opened, names, opened_path, _options(path))
 
 
 @contextmanager
@@ -128,31 +119,72 @@ def _kind(path: str) -> str:
     return _MAGIC[head]
 
 
-def _opened(path: str, kind: str, **options: bool) -> xr.Dataset:
-    """Open a local file or store of a format; `options` are xarray's, such as `decode_times`."""
-    with warnings.catch_warnings():
-        # years beyond 2262: `refuse_far_years` says more
-        warnings.simplefilter("ignore", xr.SerializationWarning)
-        warnings.filterwarnings("ignore", UNCONSOLIDATED)
+def _opened(path: str, kind: str, **options: Any) -> xr.Dataset:
+    """Open a file or store of a format; `options` are xarray's, such as `decode_times`."""
+    with _quiet():
         if kind == "zarr":
             return xr.open_zarr(path, chunks=None, decode_timedelta=False, **options)
         return xr.open_dataset(path, engine="netcdf4", decode_timedelta=False, **options)
 
 
-def _undecodable(path: str, kind: str) -> str | None:
-    """Describe why the variables of a file cannot be decoded; None if something else is wrong."""
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Suppress warnings on years beyond 2262, of which `refuse_far_years` says more, and on a store's metadata."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", xr.SerializationWarning)
+        warnings.filterwarnings(
+            "ignore", "Failed to open Zarr store with consolidated metadata"
+        )  # only slower
+        yield
+
+
+def _open_remote(path: str, key: str) -> xr.Dataset:
+    """Open a remote Zarr store, or a NetCDF file, which is copied to this machine for this process."""
+    address = urlsplit(path)
+    scheme, is_file = address.scheme, address.path.endswith(NETCDF_SUFFIXES)
+    if scheme not in known_implementations:
+        raise InputError(f"'{path}' has the unknown protocol '{scheme}': give a path, gs://... or s3://...")
     try:
-        raw = _opened(path, kind, decode_times=False, mask_and_scale=False, decode_coords=False)
-    except Exception:
-        return None
-    with raw:
-        return undecodable(raw, path)
+        if (
+            scheme in _HOSTS
+        ):  # fail within seconds without a network; the cloud's own client retries for a minute
+            with suppress(HTTPError):  # the host answered, if only with an error page
+                urlopen(_HOSTS[scheme], timeout=10).close()
+        if is_file:
+            return open_file(fsspec.open_local(f"simplecache::{path}", **{scheme: _options(path)}), key)
+        return _opened(path, "zarr", storage_options=_options(path))
+    except InputError:
+        raise
+    except ImportError as error:  # fsspec's text names the package
+        raise InputError(
+            f"'{path}' needs a package that is not installed ({first_line(error)}): {installation(scheme)}, or "
+            f"give {key} a copy of the store on this machine"
+        ) from error
+    except FileNotFoundError as error:
+        kind = "NetCDF file" if is_file else "Zarr store"
+        raise InputError(f"there is no {kind} at '{path}': check {key}") from error
+    except Exception as error:
+        raise InputError(
+            f"'{path}' cannot be reached ({type(error).__name__}): check the network, or give {key} "
+            "a copy of the store on this machine"
+        ) from error
+
+
+def _options(path: str) -> dict[str, Any]:
+    """Options of the fsspec client for an address: anonymous, unless AWS's own tools have credentials of the user."""
+    scheme = urlsplit(path).scheme
+    if scheme == "s3":
+        with suppress(ImportError):
+            from botocore.session import Session
+
+            if Session().get_credentials() is not None:
+                return {}
+    return _ANONYMOUS.get(scheme, {})
 
 
 def _refuse_groups(path: str, kind: str) -> None:
     """Raise an InputError that names the groups of a file whose variables all lie in groups."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", UNCONSOLIDATED)
+    with _quiet():
         groups = xr.open_groups(path, engine="zarr" if kind == "zarr" else "netcdf4", decode_cf=False)
     names = [name.strip("/") for name, group in groups.items() if group.data_vars]
     if names:
@@ -163,178 +195,150 @@ def _refuse_groups(path: str, kind: str) -> None:
         )
 
 
-def _unreadable(path: str, kind: str, error: Exception) -> str:
+def _explained(path: str, kind: str, error: Exception) -> str:
+    """Say why a file cannot be opened: a variable that cannot be decoded, else damage."""
+    with (
+        suppress(Exception),
+        _opened(path, kind, decode_times=False, mask_and_scale=False, decode_coords=False) as raw,
+    ):
+        for name, array in raw.variables.items():
+            if text := _undecodable(str(name), array, path):
+                return text
     message = error.strerror if isinstance(error, OSError) and error.strerror else error
-    cause = (str(message).strip().splitlines() or [type(error).__name__])[0][:160]
     form = "Zarr store" if kind == "zarr" else "NetCDF file"
+    cause = first_line(message)[:160] or type(error).__name__
     return f"'{path}' is a damaged or truncated {form} ({cause}): copy or download it again"
 
 
-def _open_remote(path: str, key: str) -> xr.Dataset:
-    """Open a remote Zarr store, or a NetCDF file, which is copied to this machine for this process."""
-    address = urlsplit(path)
-    if address.scheme not in known_implementations:
-        raise InputError(
-            f"'{path}' has the unknown protocol '{address.scheme}': give a path, gs://... or s3://..."
+def _undecodable(name: str, array: xr.Variable, path: str) -> str | None:
+    """Sentence on units, packing, attributes or times by which a variable cannot be decoded; None if it can."""
+    if text := misfit(array.attrs, name, f"'{path}'"):
+        return text
+    if not isinstance(named := array.attrs.get("coordinates", ""), str):
+        return f"the attribute coordinates of '{name}' in '{path}' is {named}: make it a text, or remove it"
+    units, calendar = (array.attrs.get(key) for key in ("units", "calendar"))
+    are_times = " since " in str(units)
+    if are_times and calendar is not None and str(calendar).lower() not in CALENDARS:
+        return (
+            f"'{name}' of '{path}' has the unknown calendar '{calendar}': correct its attribute calendar, to one "
+            f"of {', '.join(CALENDARS)}"
         )
+    if are_times and array.ndim == 1 and array.dtype.kind in "fiu" and array.size:
+        largest = int(np.nanargmax(np.abs(array.values.astype(float)))) if array.notnull().any() else 0
+        value, median = float(array.values[largest]), float(np.nanmedian(array.values))
+        alone, typical = (xr.Variable(array.dims, np.array([x]), array.attrs) for x in (value, median))
+        if _decodes(name, typical) and not _decodes(name, alone):
+            return f"{name} {largest + 1} of '{path}' is {value:g} '{units}': correct it"
+    if _decodes(name, array):
+        return None
+    limits = f"{array.values.min():g} to {array.values.max():g}" if array.size else "nothing"
+    return (
+        f"the times of '{path}' cannot be decoded ('{name}' runs from {limits} '{units}'"
+        f"{f', calendar {calendar!r}' if calendar else ''}): give dates in units such as "
+        "'days since 2001-01-01'"
+    )
+
+
+def _decodes(name: str, array: xr.Variable) -> bool:
+    """Whether xarray decodes a variable; of times it tries the first and the last."""
     try:
-        if address.scheme in _HOSTS:
-            _reach(_HOSTS[address.scheme])
-        if address.path.endswith(NETCDF_SUFFIXES):
-            copy = fsspec.open_local(f"simplecache::{path}", **{address.scheme: _options(path)})
-            return open_file(copy, key)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", UNCONSOLIDATED)
-            return xr.open_zarr(path, chunks=None, decode_timedelta=False, storage_options=_options(path))
-    except InputError:
-        raise
-    except ImportError as error:  # fsspec's text names the package
-        raise InputError(
-            f"'{path}' needs a package that is not installed ({first_line(error)}): {installation(address.scheme)}, or "
-            f"give {key} a copy of the store on this machine"
-        ) from error
-    except FileNotFoundError as error:
-        kind = "NetCDF file" if address.path.endswith(NETCDF_SUFFIXES) else "Zarr store"
-        raise InputError(f"there is no {kind} at '{path}': check {key}") from error
-    except Exception as error:
-        raise InputError(
-            f"'{path}' cannot be reached ({type(error).__name__}): check the network, or give {key} "
-            "a copy of the store on this machine"
-        ) from error
-
-
-def _options(path: str) -> dict[str, Any]:
-    """Options of the fsspec client for an address."""
-    scheme = urlsplit(path).scheme
-    return {} if scheme == "s3" and _has_s3_credentials() else _ANONYMOUS.get(scheme, {})
-
-
-def _has_s3_credentials() -> bool:
-    """Whether the environment or the user's files give credentials (those of AWS's own tools)."""
-    try:
-        from botocore.session import Session
-    except ImportError:
+        xr.conventions.decode_cf_variable(name, array, decode_timedelta=False)
+    except Exception:
         return False
-    return Session().get_credentials() is not None
+    return True
 
 
-def _reach(host: str) -> None:
-    """Fail within seconds without a network; the cloud's own client retries for a minute."""
-    try:
-        urlopen(host, timeout=10).close()
-    except HTTPError:
-        return  # the host answered, if only with an error page
-
-
-# Compute the length of a classic NetCDF file from its header: CDF-1, CDF-2 (64-bit offset), CDF-5.
-#
-# The C library reads zeros beyond the end of a truncated file. Layout: the NetCDF User Guide's "file format
-# specifications"; counts, lengths and sizes have eight bytes in CDF-5 and four in the others. All numbers are big-
-# endian.
+# The C library reads zeros beyond the end of a truncated classic NetCDF file (CDF-1, CDF-2 with 64-bit offsets, CDF-5),
+# so the length is computed from the header. Layout: the NetCDF User Guide's "file format specifications"; counts,
+# lengths and sizes have eight bytes in CDF-5 and four in the others. All numbers are big-endian.
 #
 #     header = magic  number of records  dimensions  attributes  variables
 
 
-# bytes per value, by type number
-_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 8, 7: 1, 8: 2, 9: 4, 10: 8, 11: 8}
+_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 8, 7: 1, 8: 2, 9: 4, 10: 8, 11: 8}  # per value, by type number
 
 
-class Variable(NamedTuple):
-    """Extent of a variable: where it begins and its `size` in bytes (per record, if it has the record dimension)."""
-
-    begin: int
-    size: int
-    of_records: bool
-
-
-class Header:
+class _Header:
     """Sequential reader of a header."""
 
     def __init__(self, file: BinaryIO):
         self.file = file
-        magic = self._take(4)
+        magic = self.take(4)
         if magic[:3] != b"CDF" or magic[3] not in (1, 2, 5):
             raise ValueError("it has no header of NetCDF 3")
         self.count_bytes = 8 if magic[3] == 5 else 4
         self.offset_bytes = 4 if magic[3] == 1 else 8
-        self.records = self._count()
-        if self.records == 256**self.count_bytes - 1:  # "streaming": the writer did not record the number
-            self.records = 0
 
-    def variables(self) -> list[Variable]:
-        """All variables, in order."""
-        dimensions = [self._dimension() for _ in range(self._entries())]
-        self._skip_attributes()
-        return [self._variable(dimensions) for _ in range(self._entries())]
-
-    def _take(self, size: int) -> bytes:
+    def take(self, size: int) -> bytes:
         data = self.file.read(size)
         if len(data) < size:
             raise ValueError("it ends too early")
         return data
 
-    def _number(self, size: int) -> int:
-        return int.from_bytes(self._take(size), "big")
+    def number(self, size: int) -> int:
+        return int.from_bytes(self.take(size), "big")
 
-    def _count(self) -> int:
-        return self._number(self.count_bytes)
+    def count(self) -> int:
+        return self.number(self.count_bytes)
 
-    def _entries(self) -> int:
-        """Length of a list, after its tag."""
-        self._number(4)
-        return self._count()
+    def entries(self) -> range:
+        """Indices of a list, after its tag."""
+        self.number(4)
+        return range(self.count())
 
-    def _skip_padded(self, size: int) -> None:
-        self._take(_padded(size))
+    def skip_name(self) -> None:
+        self.take(_padded(self.count()))
 
-    def _dimension(self) -> int:
-        self._skip_padded(self._count())  # its name
-        return self._count()
-
-    def _skip_attributes(self) -> None:
-        for _ in range(self._entries()):
-            self._skip_padded(self._count())  # its name
-            size = self._type_bytes()
-            self._skip_padded(size * self._count())
-
-    def _type_bytes(self) -> int:
-        number = self._number(4)
+    def type_bytes(self) -> int:
+        number = self.number(4)
         if number not in _BYTES:
             raise ValueError("its header is damaged")
         return _BYTES[number]
 
-    def _variable(self, dimensions: list[int]) -> Variable:
-        self._skip_padded(self._count())  # its name
-        numbers = [self._count() for _ in range(self._count())]
-        if any(number >= len(dimensions) for number in numbers):
-            raise ValueError("its header is damaged")
-        shape = [dimensions[number] for number in numbers]
-        self._skip_attributes()
-        size = self._type_bytes()
-        self._count()  # the size in the header, which is truncated for variables of 4 GiB and more
-        of_records = bool(shape) and shape[0] == 0  # the record dimension has the length 0
-        return Variable(
-            self._number(self.offset_bytes), size * math.prod(shape[1:] if of_records else shape), of_records
-        )
+    def skip_attributes(self) -> None:
+        for _ in self.entries():
+            self.skip_name()
+            size = self.type_bytes()
+            self.take(_padded(size * self.count()))
 
 
 def expected_size(path: str | Path) -> int:
-    """Minimum number of bytes of a file with this header.
+    """Minimum number of bytes of a classic file with this header.
 
     Records interleave the record variables, each padded to four bytes; a single record variable is not padded.
     """
+    ends: list[int] = []
+    of_records: list[tuple[int, int]] = []  # beginning and size of the first record
     with open(path, "rb") as file:
-        header = Header(file)
-        variables = header.variables()
-        end = file.tell()
-    parts = [v.size for v in variables if v.of_records]
-    record = sum(_padded(size) for size in parts) if len(parts) > 1 else sum(parts)
-    for v in variables:
-        if not v.of_records:
-            end = max(end, v.begin + v.size)
-        elif header.records:
-            end = max(end, v.begin + (header.records - 1) * record + v.size)
-    return end
+        header = _Header(file)
+        records = header.count()
+        if records == 256**header.count_bytes - 1:  # "streaming": the writer did not record the number
+            records = 0
+        lengths = []
+        for _ in header.entries():
+            header.skip_name()
+            lengths.append(header.count())
+        header.skip_attributes()
+        for _ in header.entries():
+            header.skip_name()
+            numbers = [header.count() for _ in range(header.count())]
+            if any(number >= len(lengths) for number in numbers):
+                raise ValueError("its header is damaged")
+            shape = [lengths[number] for number in numbers]
+            header.skip_attributes()
+            size = header.type_bytes()
+            header.count()  # the size in the header, which is truncated for variables of 4 GiB and more
+            begin = header.number(header.offset_bytes)
+            if shape and shape[0] == 0:  # the record dimension has the length 0
+                of_records.append((begin, size * math.prod(shape[1:])))
+            else:
+                ends.append(begin + size * math.prod(shape))
+        ends.append(file.tell())
+    if records:
+        sizes = [size for _, size in of_records]
+        record = sum(map(_padded, sizes)) if len(sizes) > 1 else sum(sizes)
+        ends += [begin + (records - 1) * record + size for begin, size in of_records]
+    return max(ends)
 
 
 def _padded(size: int) -> int:
@@ -342,127 +346,54 @@ def _padded(size: int) -> int:
     return -(-size // 4) * 4
 
 
-# Reasons why the variables of a file cannot be decoded: units, packing, attributes and times.
+def check_chunks(opened: xr.Dataset, names: Sequence[str], path: str) -> None:
+    """Reject a Zarr store that lacks a chunk of one of these variables which would be read as a number.
 
-
-def undecodable(raw: xr.Dataset, path: str) -> str | None:
-    """Describe the first variable of an undecoded file that cannot be decoded; None if all can."""
-    for name, array in raw.variables.items():
-        if text := misfit(array.attrs, str(name), f"'{path}'"):
-            return text
-        if not isinstance(named := array.attrs.get("coordinates", ""), str):
-            return (
-                f"the attribute coordinates of '{name}' in '{path}' is {named}: make it a text, or remove it"
-            )
-        units, calendar = (array.attrs.get(key) for key in ("units", "calendar"))
-        if " since " in str(units) and calendar is not None and str(calendar).lower() not in CALENDARS:
-            return (
-                f"'{name}' of '{path}' has the unknown calendar '{calendar}': correct its attribute calendar, to one "
-                f"of {', '.join(CALENDARS)}"
-            )
-        if text := _one_huge_time(str(name), array, path):
-            return text
-        try:
-            xr.conventions.decode_cf_variable(name, array, decode_timedelta=False)
-        except Exception:
-            limits = f"{array.values.min():g} to {array.values.max():g}" if array.size else "nothing"
-            return (
-                f"the times of '{path}' cannot be decoded ('{name}' runs from {limits} '{units}'"
-                f"{f', calendar {calendar!r}' if calendar else ''}): give dates in units such as "
-                "'days since 2001-01-01'"
-            )
-    return None
-
-
-def are_float_times(array: xr.Variable) -> bool:
-    """Whether times of one dimension were stored as numbers that are not whole."""
-    stored = np.dtype(array.encoding.get("dtype", int))
-    return array.ndim == 1 and stored.kind == "f" and " since " in str(array.encoding.get("units"))
-
-
-def _one_huge_time(name: str, array: xr.Variable, path: str) -> str | None:
-    """Sentence on the largest of some times if it alone cannot be decoded; None otherwise."""
-    units = str(array.attrs.get("units"))
-    if " since " not in units or array.ndim != 1 or array.dtype.kind not in "fiu" or not array.size:
-        return None
-
-    def decodable(number: float) -> bool:
-        variable = xr.Variable(array.dims, np.array([number]), array.attrs)
-        try:
-            xr.conventions.decode_cf_variable(name, variable, decode_timedelta=False).load()
-        except Exception:
-            return False
-        return True
-
-    largest = int(np.nanargmax(np.abs(array.values.astype(float)))) if array.notnull().any() else 0
-    value = float(array.values[largest])
-    if decodable(value) or not decodable(float(np.nanmedian(array.values))):
-        return None
-    return f"{name} {largest + 1} of '{path}' is {value:g} '{units}': correct it"
-
-
-# Detect missing chunks of a Zarr store, which Zarr silently reads as the array's fill value.
-#
-# They become NaN if the fill value is declared as missing, and otherwise a number such as `add_offset`.
-
-
-LOG = logging.getLogger(__name__)
-MAX_LISTED_CHUNKS = 20_000  # largest number of chunks of a remote array that are listed, in twenty requests
-
-
-def refuse_missing_chunks(
-    opened: xr.Dataset, names: Iterable[str], path: str, options: Mapping[str, Any] | None = None
-) -> None:
-    """Reject a store with a missing chunk that would be read as a number.
-
-    Parameters
-    ----------
-    opened
-        The Zarr store at `path`.
-    names
-        Variables to check. For a remote store their chunks are listed, a thousand per request.
-    path
-        Folder or address of the store.
-    options
-        Options of fsspec.
+    Zarr reads a missing chunk as the array's fill value. For a remote store the chunks are listed, a thousand per
+    request.
     """
-    doubtful = [name for name in names if _is_doubtful(opened, name)]
-    if not doubtful:
+    if is_remote(path):
+        is_store = not urlsplit(path).path.endswith(NETCDF_SUFFIXES)
+    else:
+        path = local(path)
+        is_store = os.path.isdir(path)
+    exposed = [name for name in names if is_store and _is_exposed(opened, name)]
+    if not exposed:
         return
-    group = zarr.open_group(path, mode="r", storage_options=dict(options) if options else None)
-    for name in doubtful:
-        stored = group[name]
-        if not isinstance(stored, zarr.Array):
-            continue
-        if "://" in path and stored.nchunks > MAX_LISTED_CHUNKS:
-            LOG.warning("'%s' was not checked for missing chunks: '%s' has %d.", path, name, stored.nchunks)
-            continue
-        missing = stored.nchunks - stored.nchunks_initialized
-        if missing:
-            packed = " before unpacking" if is_packed(opened[name]) else ""
-            raise InputError(
-                f"'{path}' lacks {missing} of the {stored.nchunks} chunks of variable '{name}', which would be read "
-                f"as {stored.fill_value or 0:g}{packed}: copy or download it again, or, if that is their true value, "
-                "write it again with write_empty_chunks=True"
-            )
+    with reading(f"'{path}'", Exception):
+        group = zarr.open_group(path, mode="r", storage_options=_options(path) or None)
+        for name in exposed:
+            stored = group[name]
+            if not isinstance(stored, zarr.Array):
+                continue
+            if is_remote(path) and stored.nchunks > MAX_LISTED_CHUNKS:
+                LOG.warning(
+                    "'%s' was not checked for missing chunks: '%s' has %d.", path, name, stored.nchunks
+                )
+            elif missing := stored.nchunks - stored.nchunks_initialized:
+                packed = " before unpacking" if is_packed(opened[name]) else ""
+                raise InputError(
+                    f"'{path}' lacks {missing} of the {stored.nchunks} chunks of variable '{name}', which would be "
+                    f"read as {stored.fill_value or 0:g}{packed}: copy or download it again, or, if that is their true "
+                    "value, write it again with write_empty_chunks=True"
+                )
 
 
-def _is_doubtful(opened: xr.Dataset, name: str) -> bool:
-    """Whether a missing chunk would do harm; in the coordinate of a dimension it shows as a repeated value."""
-    repeats = name in opened.indexes and not opened.indexes[name].is_unique
-    return bool(opened[name].ndim) and (repeats or not _may_be_missing(opened[name]))
+def _is_exposed(opened: xr.Dataset, name: str) -> bool:
+    """Whether a missing chunk would do harm; in the coordinate of a dimension it shows as a repeated value.
 
-
-def _may_be_missing(array: xr.DataArray) -> bool:
-    """Whether a missing chunk is harmless: read as missing values, or as integers that are not packed.
-
-    Zarr does not write chunks that hold only its fill value, such as the zeros of a mask.
+    It is harmless where it is read as missing values, and in integers that are not packed: Zarr does not write chunks
+    that hold only its fill value, such as the zeros of a mask.
     """
-    encoding = array.encoding
+    array, encoding = opened[name], opened[name].encoding
+    if not array.ndim:
+        return False
+    if name in opened.indexes and not opened.indexes[name].is_unique:
+        return True
     kind = np.dtype(encoding.get("dtype", array.dtype)).kind
     fill = encoding.get("fill_value", encoding.get("_FillValue"))  # format 2 has only the latter
     if kind not in "fiu" or (fill is not None and kind in "iu" and not is_packed(array)):
-        return True
+        return False
     declared = [encoding[key] for key in ("_FillValue", "missing_value") if key in encoding]
     gap = 0 if fill is None else fill
-    return bool(np.isnan(gap) or any(np.any(np.equal(gap, value)) for value in declared))
+    return not (np.isnan(gap) or any(np.any(np.equal(gap, value)) for value in declared))

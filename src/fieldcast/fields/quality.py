@@ -17,18 +17,19 @@ from fieldcast import calendars, geometry
 from fieldcast.errors import InputError, counted
 from fieldcast.fields.conventions import static, time_varying
 from fieldcast.fields.domain import SMALL_BLOCK_BYTES, blocks
-from fieldcast.fields.encoding import VALID, VERSIONS, WIDE_ATTR, Search
+from fieldcast.fields.encoding import Search
 from fieldcast.fields.options import Missing
 from fieldcast.fields.repair import Finding
 
 COLUMNS = list(Finding._fields)
 MIN_OBSERVED_TIMES = 2  # smallest number of times with a value
-MIN_VARYING_CELLS = (
-    4  # smallest number of cells that change in time: as many as the smallest grid, 2 x 2, has
-)
+MIN_VARYING_CELLS = 4  # smallest number of cells that change in time: those of the smallest grid, 2 x 2
 MIN_RESOLVED_LEVELS = (
     100  # smallest number of single-precision levels between the lowest and the highest value
 )
+MAX_FINITE = 1e30  # values from here on count as infinite; the undeclared fill value 9.97e36 is larger
+# limits of the largest value: its square, and that of a forecast a thousand times too large, fit in single precision
+MAX_ABSOLUTE_VALUE, MIN_LARGEST_VALUE = 1e14, 1e-18
 TRUE_EXTREME = "; if it is a true extreme, declare another number as the _FillValue"
 
 
@@ -45,16 +46,22 @@ def inspect(dataset: xr.Dataset, where: str, missing: Missing = "refuse") -> tup
     """
     findings: list[Finding] = []
     for name in time_varying(dataset):
-        _check_units(dataset[name], where)
-        summary = survey(dataset[name])
-        findings += _versions(dataset[name])
-        findings.append(_check_finite(dataset[name], summary, where))
-        findings.append(_check_missing(dataset[name], summary, where, missing))
-        findings.append(_check_constant(dataset[name], summary, where))
+        array = dataset[name]
+        if not str(array.attrs.get("units", "")).strip():
+            raise InputError(
+                f"variable '{name}' of {where} has no units: add the attribute 'units' ('1' if it has none)"
+            )
+        summary = survey(array)
+        if versions := summary.fills.encoding.versions:
+            first, count, sentence = versions
+            findings.append(Finding("versions", name, first, count, "allowed", sentence))
+        findings.append(_check_finite(array, summary, where))
+        findings.append(_check_missing(array, summary, where, missing))
+        findings.append(_check_constant(array, summary, where))
         if summary.scattered.any():
             dataset = dataset.assign_attrs(missing="train")
-        _check_precision(dataset[name], summary, where)
-        findings.append(check_unit_jumps(dataset[name], summary, where))
+        _check_precision(array, summary, where)
+        findings.append(check_unit_jumps(array, summary, where))
     for name in static(dataset):
         values = dataset[name].values
         usable = bool(np.all(np.abs(values) < MAX_FINITE)) and not _has_far_fills(dataset[name])
@@ -63,21 +70,6 @@ def inspect(dataset: xr.Dataset, where: str, missing: Missing = "refuse") -> tup
             sentence = f"Static variable '{name}' has missing values (or fill values) or no units: left out."
             findings.append(Finding("static", name, "", 1, "repaired", sentence))
     return dataset, findings
-
-
-def _check_units(array: xr.DataArray, where: str) -> None:
-    if not str(array.attrs.get("units", "")).strip():
-        raise InputError(
-            f"variable '{array.name}' of {where} has no units: add the attribute 'units' ('1' if it has none)"
-        )
-
-
-def _versions(array: xr.DataArray) -> list[Finding]:
-    """Finding for data of which several versions differ."""
-    if VERSIONS not in array.attrs:
-        return []
-    first, count, sentence = array.attrs[VERSIONS]
-    return [Finding("versions", str(array.name), first, count, "allowed", sentence)]
 
 
 def _has_far_fills(array: xr.DataArray) -> bool:
@@ -127,9 +119,8 @@ def refuse_fills(array: xr.DataArray, search: Search, where: str) -> None:
 def _check_missing(array: xr.DataArray, survey: Survey, where: str, missing: Missing) -> Finding:
     name, never, scattered = str(array.name), survey.never, survey.scattered
     outside = ""
-    if VALID in array.attrs:
-        low, high = array.attrs[VALID]
-        outside = f" (values outside the file's valid range {low:g} to {high:g} count as missing)"
+    if valid := survey.fills.encoding.valid:
+        outside = f" (values outside the file's valid range {valid[0]:g} to {valid[1]:g} count as missing)"
     if never.all():
         raise InputError(
             f"variable '{name}' of {where} has no value at all{outside}: leave it out (ingestion.variables names those "
@@ -178,7 +169,7 @@ def _check_constant(array: xr.DataArray, survey: Survey, where: str) -> Finding:
     if not survey.varies.any():
         how = "is constant" if survey.flat.all() else "does not change in time"
         remedy = "leave it out with ingestion.variables"
-        if array.attrs.get(WIDE_ATTR):
+        if survey.fills.encoding.wide:
             value = np.float32(survey.high.max())
             how += f" in single precision (which resolves {np.spacing(value):.1g} at {value:.3g})"
             remedy += ", or subtract a constant from it if it varies by less"
@@ -209,22 +200,22 @@ def _check_precision(array: xr.DataArray, survey: Survey, where: str) -> None:
             f"to {'larger' if largest > 1 else 'smaller'} units"
         )
     levels = (high - low) / float(np.spacing(np.float32(largest)))
-    if array.attrs.get(WIDE_ATTR) and levels < MIN_RESOLVED_LEVELS:
+    if survey.fills.encoding.wide and levels < MIN_RESOLVED_LEVELS:
         raise InputError(
             f"{subject} lies between {low:.8g} and {high:.8g}, where single precision resolves {levels:.0f} levels: "
             "subtract a constant from it"
         )
 
 
-def _place(array: xr.DataArray, time: int, faulty: Bool[np.ndarray, "y x"]) -> str:
-    """Date and location of the first faulty cell."""
-    return f"{calendars.date(array['time'][time])}, {_cell(array, faulty)}"
-
-
 def _cell(array: xr.DataArray, faulty: Bool[np.ndarray, "y x"]) -> str:
     """Location of the first faulty cell."""
     y, x = (int(index[0]) for index in np.nonzero(faulty))
     return f"latitude {float(array['latitude'][y]):g}, longitude {float(array['longitude'][x]):g}"
+
+
+def _place(array: xr.DataArray, time: int, faulty: Bool[np.ndarray, "y x"]) -> str:
+    """Date and location of the first faulty cell."""
+    return f"{calendars.date(array['time'][time])}, {_cell(array, faulty)}"
 
 
 def _first_scattered(array: xr.DataArray, scattered: Bool[np.ndarray, "y x"]) -> str:
@@ -237,11 +228,6 @@ def _first_scattered(array: xr.DataArray, scattered: Bool[np.ndarray, "y x"]) ->
 
 
 # Survey the values of a variable in one pass, for the quality checks.
-
-
-MAX_FINITE = 1e30  # values from here on count as infinite; the undeclared fill value 9.97e36 is larger
-# limits of the largest value: its square, and that of a forecast a thousand times too large, fit in single precision
-MAX_ABSOLUTE_VALUE, MIN_LARGEST_VALUE = 1e14, 1e-18
 
 
 @dataclass(frozen=True)
@@ -263,7 +249,7 @@ class Survey:
     mean, spread
         Area mean and standard deviation; NaN without a value.
     fills
-        Possible undeclared fill values.
+        Possible undeclared fill values, and the encoding of the values in their file.
     """
 
     missing: Int[np.ndarray, "y x"]

@@ -197,38 +197,37 @@ def _segments(dataset: xr.Dataset, where: str, gaps: Gaps) -> tuple[xr.Dataset, 
             f"({counted(int(irregular.sum()), 'such step')}): resample the data to a regular time step"
         )
     border = np.flatnonzero(counts > 1 + 1e-6)
-    if border.size and gaps == "refuse":
-        date = calendars.date(time[border[0]])
-        pronoun = "it" if missing(counts) == 1 else "them"
-        raise InputError(
-            f"{dates_are(missing(counts))} missing in {where}, the first after {date} (step {step}): "
-            f"insert {pronoun} without values with ingestion.gaps=insert, or let each gap start a segment with "
-            'ingestion.gaps=segment (in Python gaps="insert" or gaps="segment")'
+    gap_finding = Finding("gaps", "", "", 0, "fine", "No date is missing.")
+    if border.size:
+        missing, first = int(np.sum(np.round(counts[counts > 1]) - 1)), calendars.date(time[border[0]])
+        dates_are = counted(missing, "date is", "dates are")
+        if gaps == "refuse":
+            raise InputError(
+                f"{dates_are} missing in {where}, the first after {first} (step {step}): insert "
+                f"{'it' if missing == 1 else 'them'} without values with ingestion.gaps=insert, or let each gap start "
+                'a segment with ingestion.gaps=segment (in Python gaps="insert" or gaps="segment")'
+            )
+        treatment = "they have no values" if gaps == "insert" else "each gap starts a segment"
+        sentence = (
+            f"{dates_are} missing in {counted(border.size, 'gap')}, the first after {first}: {treatment}."
         )
-    if border.size and gaps == "insert":
-        dataset = dataset.reindex(time=complete_times(time, counts, step))
+        gap_finding = Finding("gaps", "", first, missing, "allowed", sentence)
+        if gaps == "insert":
+            dataset = dataset.reindex(time=_complete_times(time, counts, step))
     number = np.zeros(dataset.sizes["time"], dtype=np.int32)
     if gaps != "insert":
         number[border + 1] = 1
     dataset = dataset.assign_coords(segment=("time", np.cumsum(number, dtype=np.int32)))
     dataset.attrs |= step.attrs()
-    return dataset, [
-        _gap_finding(time, border, missing(counts), gaps),
-        _step_finding(step, int(irregular.sum())),
-    ]
+    step_finding = Finding("time step", "", "", 0, "fine", f"The time step is {step}.")
+    if odd := int(irregular.sum()):
+        are_odd = counted(odd, "gap is no multiple", "gaps are no multiples")
+        sentence = f"The time step is {step}; {are_odd} of it; each starts a segment."
+        step_finding = Finding("time step", "", "", odd, "allowed", sentence)
+    return dataset, [gap_finding, step_finding]
 
 
-def dates_are(number: int) -> str:
-    """A number of dates with its verb."""
-    return counted(number, "date is", "dates are")
-
-
-def missing(counts: np.ndarray) -> int:
-    """Number of dates missing between successive times, given the steps between them."""
-    return int(np.sum(np.round(counts[counts > 1]) - 1))
-
-
-def complete_times(time: xr.DataArray, counts: np.ndarray, step: TimeStep) -> np.ndarray:
+def _complete_times(time: xr.DataArray, counts: np.ndarray, step: TimeStep) -> np.ndarray:
     """The times with those between them that a record of this step lacks, given the steps between successive times."""
     number = np.round(counts).astype(int)
     # position of the last time before each missing one
@@ -236,21 +235,3 @@ def complete_times(time: xr.DataArray, counts: np.ndarray, step: TimeStep) -> np
     later = np.concatenate([np.arange(1, n) for n in number])
     inserted = [step.after(time[before[later == n]], int(n)) for n in np.unique(later)]
     return np.sort(np.concatenate([time.values, *inserted]))
-
-
-def _gap_finding(time: xr.DataArray, border: np.ndarray, missing: int, gaps_option: Gaps) -> Finding:
-    if not border.size:
-        return Finding("gaps", "", "", 0, "fine", "No date is missing.")
-    first = calendars.date(time[border[0]])
-    gaps = counted(border.size, "gap")
-    treatment = "they have no values" if gaps_option == "insert" else "each gap starts a segment"
-    sentence = f"{dates_are(missing)} missing in {gaps}, the first after {first}: {treatment}."
-    return Finding("gaps", "", first, missing, "allowed", sentence)
-
-
-def _step_finding(step: TimeStep, irregular: int) -> Finding:
-    if not irregular:
-        return Finding("time step", "", "", 0, "fine", f"The time step is {step}.")
-    gaps = counted(irregular, "gap is no multiple", "gaps are no multiples")
-    sentence = f"The time step is {step}; {gaps} of it; each starts a segment."
-    return Finding("time step", "", "", irregular, "allowed", sentence)

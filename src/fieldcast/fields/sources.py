@@ -15,7 +15,7 @@ from fieldcast.calendars import step_of
 from fieldcast.errors import InputError
 from fieldcast.fields.conventions import select_variables, time_varying, to_contract, units_of
 from fieldcast.fields.domain import blocks
-from fieldcast.fields.encoding import with_notes_of_all
+from fieldcast.fields.encoding import join_encodings
 from fieldcast.fields.opening import check_chunks, open_file, reading
 from fieldcast.fields.options import Source
 from fieldcast.fields.paths import is_remote, matches, require
@@ -93,11 +93,10 @@ def _every(dataset: xr.Dataset, step_hours: float, where: str) -> xr.Dataset:
         raise InputError(
             f"ingestion.step_hours is {step_hours:g}, but {where} has a step of {step}: leave ingestion.step_hours out"
         )
-    native = step.hours
-    multiple = step_hours / native if native else 1.0
+    multiple = step_hours / step.hours if step.hours else 1.0
     if multiple < 1 - 1e-6 or abs(multiple - round(multiple)) > 1e-6:
         raise InputError(
-            f"ingestion.step_hours is {step_hours:g}, but {where} has a step of {native:g} hours: "
+            f"ingestion.step_hours is {step_hours:g}, but {where} has a step of {step.hours:g} hours: "
             "give a multiple of that"
         )
     hours = calendars.hours(dataset["time"])
@@ -111,16 +110,20 @@ def join_files(parts: Sequence[tuple[str, xr.Dataset]]) -> xr.Dataset:
     """Join the data sets of several files, given as (path, data set) in the order of the paths."""
     if not parts:
         return xr.Dataset()
+    first_path, first = parts[0]
     groups: dict[tuple[str, ...], list[tuple[str, xr.Dataset]]] = {}
     for path, part in parts:
-        _check_grid(part, parts[0][1], path, parts[0][0])
-        _check_calendar(part["time"], parts[0][1]["time"], path, parts[0][0])
+        if axis := different_axis(part, first):
+            raise InputError(
+                f"'{path}' is on a different grid from '{first_path}' ({axis}): give files on the same grid"
+            )
+        _check_calendar(part["time"], first["time"], path, first_path)
         groups.setdefault(tuple(sorted(map(str, part.data_vars))), []).append((path, part))
     records = [(group[0][0], _concatenated(group)) for group in groups.values()]
-    first = records[0][1]
+    times = records[0][1]["time"].values
     for path, record in records:
-        if "time" in first.dims and not np.array_equal(record["time"].values, first["time"].values):
-            raise InputError(f"'{path}' has other times than '{parts[0][0]}': give files of the same period")
+        if not np.array_equal(record["time"].values, times):
+            raise InputError(f"'{path}' has other times than '{first_path}': give files of the same period")
     for (path, record), (other_path, other) in combinations(records, 2):
         for name in (name for name in record.data_vars if name in other.data_vars):
             if difference := _difference(record[name], other[name]):
@@ -147,7 +150,7 @@ def _difference(x: xr.DataArray, y: xr.DataArray) -> str:
 
 
 def _concatenated(group: Sequence[tuple[str, xr.Dataset]]) -> xr.Dataset:
-    """Concatenate in time, keeping the notes on values of every file."""
+    """Concatenate in time, keeping the encodings of every file."""
     path, first = group[0]
     for other, part in group[1:]:
         for name in part.data_vars:
@@ -161,7 +164,7 @@ def _concatenated(group: Sequence[tuple[str, xr.Dataset]]) -> xr.Dataset:
         return first
     return xr.concat(
         [part for _, part in group], dim="time", data_vars="minimal", coords="minimal", compat="override",
-        join="override", combine_attrs=with_notes_of_all,
+        join="override", combine_attrs=join_encodings,
     )  # fmt: skip
 
 
@@ -174,10 +177,3 @@ def _check_calendar(time: xr.DataArray, first: xr.DataArray, path: str, first_pa
     if time.dtype.kind != first.dtype.kind:  # one of them is beyond the range of datetime64
         refuse_far_years(time, f"'{path}'")
         refuse_far_years(first, f"'{first_path}'")
-
-
-def _check_grid(part: xr.Dataset, first: xr.Dataset, path: str, first_path: str) -> None:
-    if axis := different_axis(part, first):
-        raise InputError(
-            f"'{path}' is on a different grid from '{first_path}' ({axis}): give files on the same grid"
-        )

@@ -46,12 +46,9 @@ def select(fields: xr.Dataset, splits: SplitRanges, name: str) -> xr.Dataset:
     if are_images(fields):
         return fields.isel(sample=slice(int(first), int(last) + 1))
     iso = calendars.iso(fields["time"])
-    return fields.isel(time=_stretch(np.flatnonzero((iso >= first) & (iso <= last))))
-
-
-def _stretch(index: np.ndarray) -> slice:
-    """Contiguous slice for the indices of a split, so that the selection remains a view."""
-    return slice(int(index[0]), int(index[-1]) + 1) if index.size else slice(0, 0)
+    index = np.flatnonzero((iso >= first) & (iso <= last))
+    # a slice, so that the selection remains a view
+    return fields.isel(time=slice(int(index[0]), int(index[-1]) + 1) if index.size else slice(0, 0))
 
 
 def _ends(iso: np.ndarray) -> list[str]:
@@ -87,7 +84,7 @@ def within(times: Any, period: Sequence[Any], key: str, where: str = "the data")
             f"{key} [{first}, {last}] exceeds the data: {where} runs from {begin} to {end}, "
             "choose dates within"
         )
-    inside = (_cut(iso, len(first)) >= first) & (_cut(iso, len(last)) <= last)
+    inside = (iso.astype(f"<U{len(first)}") >= first) & (iso.astype(f"<U{len(last)}") <= last)
     if not inside.any():
         raise InputError(f"{key} [{first}, {last}] contains no time of {where}: choose a longer period")
     return inside
@@ -100,7 +97,3 @@ def _token(date: Any, key: str) -> str:
             f"'{date}' in {key} is not a date: write it as 2001, 2001-05, 2001-05-17 or 2001-05-17T06:00"
         )
     return text
-
-
-def _cut(iso: np.ndarray, length: int) -> np.ndarray:
-    return iso.astype(f"<U{length}")

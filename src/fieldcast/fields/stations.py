@@ -42,8 +42,7 @@ def read_stations(source: str | Path | pd.DataFrame, where: str) -> pd.DataFrame
     table = table[[name for name in NAMES if name in table]].reset_index(drop=True)
     if table.empty:
         raise InputError(f"{where} holds no observation.")
-    table = without_missing(parsed(table, where), where)
-    require_valid(table, where)
+    table = checked(table, where)
     table = table.assign(variable=table["variable"].astype(str).str.strip().map(short))
     key = [name for name in ("time", "latitude", "longitude", "variable", "station") if name in table]
     refuse_rows(table.duplicated(key), table, where, "is given twice", "choose one of them")
@@ -56,34 +55,25 @@ def read_stations(source: str | Path | pd.DataFrame, where: str) -> pd.DataFrame
     return table.reset_index(drop=True)
 
 
-def parsed(table: pd.DataFrame, where: str) -> pd.DataFrame:
-    """Convert texts of a table to times and numbers."""
-    columns = ("latitude", "longitude", "value", *(["error"] if "error" in table else []))
+def checked(table: pd.DataFrame, where: str) -> pd.DataFrame:
+    """Convert texts to times and numbers, drop rows without a value, set missing errors to 0, reject invalid rows."""
     table["time"] = times(table["time"], where)
-    for name in columns:
+    for name in ("latitude", "longitude", "value", *(["error"] if "error" in table else [])):
         table[name] = numbers(table[name], where)
-    return table
-
-
-def without_missing(table: pd.DataFrame, where: str) -> pd.DataFrame:
-    """Drop rows without a value, and set missing errors to 0."""
     refuse_rows(np.isinf(table["value"]), table, where, "has an infinite value", "correct it")
     table = table[table["value"].notna()]
     if table.empty:
         raise InputError(f"{where} holds no observation: all values are missing.")
-    return table.assign(error=table["error"].fillna(0.0)) if "error" in table else table
-
-
-def require_valid(table: pd.DataFrame, where: str) -> None:
-    """Raise an InputError for an invalid location or error."""
     outside = ~table["latitude"].between(-90, 90)
     refuse_rows(outside, table, where, "has a latitude that is not within -90 to 90 degrees", "correct it")
     refuse_rows(
         ~np.isfinite(table["longitude"]), table, where, "has no longitude", "add it, or remove the row"
     )
     if "error" in table:
+        table = table.assign(error=table["error"].fillna(0.0))
         wrong = ~np.isfinite(table["error"]) | (table["error"] < 0)
         refuse_rows(wrong, table, where, "has an error that is negative or infinite", "correct it")
+    return table
 
 
 def station_columns(table: pd.DataFrame) -> list[str]:
@@ -120,13 +110,8 @@ def converted(
     )  # fmt: skip
     if "units" not in table:
         return table.assign(units=table["variable"].map(dict(units)))
-    refuse_rows(
-        table["units"].isna(),
-        table,
-        where,
-        "has no units, although the table has a column of them",
-        "add them",
-    )
+    without = table["units"].isna()
+    refuse_rows(without, table, where, "has no units, although the table has a column of them", "add them")
     for (variable, unit), part in table.groupby(["variable", "units"]):
         change = conversion(str(unit), units[str(variable)])
         if change is None:

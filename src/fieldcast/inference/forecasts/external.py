@@ -20,7 +20,7 @@ from fieldcast.encoding.options import Rollout
 from fieldcast.errors import InputError
 from fieldcast.fields import conventions
 from fieldcast.fields.conventions import in_degrees, names_in_file, refuse_projected
-from fieldcast.fields.encoding import Search, masked, notes_of, with_packed_fills, with_valid_range
+from fieldcast.fields.encoding import ENCODING, Encoding, Search, declared_encoding
 from fieldcast.fields.opening import check_chunks, open_file, reading
 from fieldcast.fields.quality import TRUE_EXTREME
 from fieldcast.fields.units import Conversion, conversion
@@ -93,7 +93,7 @@ def scored_forecasts(
             ).load()
         step, lead_attrs = TimeStep.stored_in(initial_times).lead
         coords["lead"] = ("lead", [(number + 1) * step], lead_attrs)
-        valid = {v: masked(piece[v]) for v in names}
+        valid = {v: Encoding.of(piece[v]).masked(piece[v]) for v in names}
         for v in names:
             refuse_fills(valid[v], searches[v], number == len(lead) - 1, where)
         data = {
@@ -326,7 +326,7 @@ def _axis(dataset: xr.Dataset, axis: str, where: str) -> xr.DataArray | None:
 
 
 def _plain(array: xr.DataArray, dims: Mapping[str, str], where: str) -> xr.DataArray:
-    """Put a variable on the five dimensions, keeping its units and the notes on its values."""
+    """Put a variable on the five dimensions, keeping its units and its encoding."""
     for dim in map(str, array.dims):
         if dim not in dims and array.sizes[dim] > 1:
             raise InputError(
@@ -336,8 +336,8 @@ def _plain(array: xr.DataArray, dims: Mapping[str, str], where: str) -> xr.DataA
     plain = array.isel({dim: 0 for dim in array.dims if dim not in dims}).drop_vars(array.coords)
     plain = plain.rename({dim: dims[str(dim)] for dim in plain.dims})
     plain = plain.expand_dims([dim for dim in DIMS if dim not in plain.dims]).transpose(*DIMS)
-    notes = notes_of(with_valid_range(with_packed_fills(array)).attrs)
-    return plain.drop_attrs().assign_attrs(units=array.attrs.get("units"), **notes)
+    attrs = {"units": array.attrs.get("units"), ENCODING: declared_encoding(array)}
+    return plain.drop_attrs().assign_attrs(attrs)
 
 
 def _dates(start: xr.DataArray, where: str) -> np.ndarray:
