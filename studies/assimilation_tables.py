@@ -29,10 +29,11 @@ import xarray as xr
 import yaml
 
 import fieldcast
+from fieldcast.atomic import write_atomically
 from fieldcast.geometry import cell_areas
 from fieldcast.scores.leaderboard import ASSIMILATE, leaderboard
 from fieldcast.scores.stability import step_statistics
-from studies.make_tables import CONF, ROOT, between_marks, replace
+from studies.make_tables import CONF, ROOT, between_marks
 
 DOCUMENT = ROOT / "docs" / "results" / "assimilate.md"
 RECORD = ROOT / "docs" / "results" / "assimilation.csv"  # scores of all completed rows
@@ -149,7 +150,7 @@ def run(row: Row, name: str, trained: Path) -> bool:
         row.folder, params, conf, "assimilation,evaluation", address
     )
     if well and row.options["steps"] == YEAR:
-        replace(
+        write_atomically(
             DAILY_RECORD, daily_record(name, daily_statistics(row, name, trained)).to_csv(float_format="%.5g")
         )
     shutil.rmtree(row.folder / "07_model_output" / "assimilate" / name, ignore_errors=True)
@@ -280,7 +281,7 @@ def update_record(row: Row | None = None) -> pd.DataFrame:
     if new.empty:
         return before
     whole = pd.concat([before.drop(new.index, errors="ignore"), new]).sort_index()
-    replace(RECORD, whole.to_csv(float_format="%.4g"))
+    write_atomically(RECORD, whole.to_csv(float_format="%.4g"))
     return whole
 
 
@@ -313,7 +314,7 @@ def write(record: pd.DataFrame) -> None:
         document = between_marks(document, MARK, text(record))
     if len(daily := daily_record("")):
         document = between_marks(document, DAILY_MARK, stability_text(daily))
-    replace(DOCUMENT, document)
+    write_atomically(DOCUMENT, document)
 
 
 def stability_text(daily: pd.DataFrame) -> str:

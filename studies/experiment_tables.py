@@ -22,11 +22,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from fieldcast.atomic import write_atomically
 from fieldcast.experiments import Experiment, experiments
 from fieldcast.lineage import code
 from fieldcast.scores.stability import stability_horizons
 from fieldcast.scores.summary import forecast_table, reconstruct_summary
-from studies.make_tables import CONF, ROOT, between_marks, machine, replace
+from studies.make_tables import CONF, ROOT, between_marks, machine
 
 DOCUMENTS = ROOT / "docs" / "results"
 RECORD = ROOT / "docs" / "results"
@@ -197,7 +198,7 @@ def merge(file: Path, rows: pd.DataFrame, keys: list[str]) -> None:
     old = pd.MultiIndex.from_frame(table[keys]).isin(pd.MultiIndex.from_frame(rows[keys]))
     whole = pd.concat([table[~old], rows]).sort_values(keys, kind="stable")
     file.parent.mkdir(exist_ok=True)
-    replace(file, whole.to_csv(index=False, float_format="%.5g"))
+    write_atomically(file, whole.to_csv(index=False, float_format="%.5g"))
 
 
 def runs(setting: Setting) -> pd.DataFrame:
@@ -213,7 +214,7 @@ def write(setting: Setting) -> None:
         if (RECORD / f"{setting.name}_{task}.csv").exists():
             document = DOCUMENTS / f"{task}.md"
             page = document.read_text(encoding="utf-8")
-            replace(document, between_marks(page, f"{setting.name} {task}", text(setting, task)))
+            write_atomically(document, between_marks(page, f"{setting.name} {task}", text(setting, task)))
 
 
 def text(setting: Setting, task: str) -> str:

@@ -25,6 +25,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from fieldcast import calendars
+from fieldcast.atomic import write_atomically
 from fieldcast.experiments import experiments
 from fieldcast.figures.curves import over_time
 from fieldcast.figures.forecast_maps import step_maps
@@ -48,7 +49,7 @@ from fieldcast.scores import bootstrap
 from fieldcast.scores.metrics import METRICS
 from fieldcast.scores.statistics_table import error_over_time
 from studies.make_figures import MAX_BYTES
-from studies.make_tables import CONF, ROOT, replace
+from studies.make_tables import CONF, ROOT
 from studies.paired import statistics_at
 
 DATA = ROOT / "docs" / "reports" / "data" / "000"
@@ -118,7 +119,7 @@ def merge(file: Path, parts: Iterable[pd.DataFrame]) -> None:
     if file.exists():
         before = pd.read_csv(file)
         new = pd.concat([before[~before["experiment"].isin(new["experiment"].unique())], new])
-    replace(file, new.to_csv(index=False, float_format="%.4g"))
+    write_atomically(file, new.to_csv(index=False, float_format="%.4g"))
 
 
 def merge_maps(file: Path, fields: Sequence[xr.DataArray], data_root: Path) -> None:

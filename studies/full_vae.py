@@ -27,6 +27,7 @@ import xarray as xr
 import yaml
 from jaxtyping import Float
 
+from fieldcast.atomic import write_atomically
 from fieldcast.encoding.checkpoint import Checkpoint, unpack
 from fieldcast.encoding.initial_times import select_initial_times
 from fieldcast.encoding.options import Limits, Rollout
@@ -40,7 +41,7 @@ from fieldcast.tasks.scoring_inputs import cell_areas
 from fieldcast.training.latent_use import latent_use
 from fieldcast.training.options import Fit
 from studies.experiment_tables import SETTINGS, merge
-from studies.make_tables import ROOT, machine, replace
+from studies.make_tables import ROOT, machine
 from studies.paired import difference, statistics_at, value_of
 
 RECORD = ROOT / "docs" / "results"
@@ -224,7 +225,7 @@ def record(setting: str) -> None:
     file = RECORD / "full_vae_differences.csv"
     before = pd.read_csv(file) if file.exists() else pd.DataFrame(columns=["setting"])
     whole = pd.concat([before[before["setting"] != setting], pd.DataFrame(rows)])
-    replace(file, whole.to_csv(index=False, float_format="%.5g"))
+    write_atomically(file, whole.to_csv(index=False, float_format="%.5g"))
 
 
 def score_columns(statistics: Mapping[int, pd.DataFrame]) -> dict[str, float]:
@@ -264,7 +265,7 @@ def validated(setting: str, variant: Variant, seed: int) -> dict[str, float]:
     file = root / f"validation_{variant.label}.json"
     if not file.exists():
         checkpoint = root / "06_models" / "forecast" / trainer_of(variant) / "checkpoint.safetensors"
-        replace(file, pd.Series(validation(root, checkpoint, variant, seed)).to_json())
+        write_atomically(file, pd.Series(validation(root, checkpoint, variant, seed)).to_json())
     return pd.read_json(file, typ="series").to_dict()
 
 

@@ -33,6 +33,7 @@ import xarray as xr
 import yaml
 from tqdm import tqdm
 
+from fieldcast.atomic import write_atomically
 from fieldcast.encoding.tensor_file import tensor_digest
 from fieldcast.errors import counted
 from fieldcast.fields.images import VALIDATION
@@ -151,7 +152,7 @@ def main() -> int:
         failed += [log_file(figures_of(setting, table)) for table in undrawn]
     parts = [text(setting, table, recorded) for table in TABLES if table.of(setting)]
     document = DOCUMENT.read_text(encoding="utf-8")
-    replace(
+    write_atomically(
         DOCUMENT,
         between_marks(document, SETTINGS[setting].mark, "\n\n".join([heading(setting, recorded), *parts])),
     )
@@ -267,7 +268,7 @@ def record(jobs: Sequence[Job]) -> pd.DataFrame:
     new = pd.DataFrame(scores).T.rename_axis(index)
     new = new.join(pd.DataFrame([origin(job) for job in jobs], new.index))
     whole = pd.concat([before.drop(new.index, errors="ignore"), new]).sort_index()
-    replace(RECORD, whole.to_csv(float_format="%.6g"))
+    write_atomically(RECORD, whole.to_csv(float_format="%.6g"))
     return whole
 
 
@@ -473,13 +474,6 @@ def between_marks(document: str, mark: str, tables: str) -> str:
     if not (begun and ended):
         sys.exit(f"{DOCUMENT.name} lacks the marks {begin} and {end} that enclose the tables.")
     return f"{before}{begin}\n{tables}\n{end}{after}"
-
-
-def replace(file: Path, content: str) -> None:
-    """Replace a file in one step, so that it is never partial."""
-    partial = file.with_suffix(".partial")
-    partial.write_text(content, encoding="utf-8")
-    partial.replace(file)
 
 
 if __name__ == "__main__":

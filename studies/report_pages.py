@@ -20,8 +20,9 @@ from typing import Literal
 import pandas as pd
 from scipy.stats import t as student
 
+from fieldcast.atomic import write_atomically
 from studies import full_vae
-from studies.make_tables import ROOT, Job, between_marks, key, replace
+from studies.make_tables import ROOT, Job, between_marks, key
 from studies.mse_of_000 import last_below, printed
 from studies.paired import Difference, difference, statistics_at
 from studies.sample_tables import SETTINGS, TABLES
@@ -384,7 +385,7 @@ def main() -> int:
         text = page.read_text(encoding="utf-8")
         for mark, content in contents(page.stem).items():
             text = between_marks(text, mark, content)
-        replace(page, text)
+        write_atomically(page, text)
     return 0
 
 
@@ -439,7 +440,7 @@ def record(size: Size, folder: Path, command: str) -> None:
             )
     before = pd.read_csv(CLAIMS, keep_default_na=False) if CLAIMS.exists() else pd.DataFrame()
     whole = pd.concat([before, pd.DataFrame(rows)]).drop_duplicates(["claim", "size", "case"], keep="last")
-    replace(
+    write_atomically(
         CLAIMS, whole.sort_values(["claim", "size"], kind="stable").to_csv(index=False, float_format="%.5g")
     )
 

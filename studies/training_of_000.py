@@ -19,9 +19,10 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from fieldcast.atomic import write_atomically
 from fieldcast.encoding.checkpoint import read_header
 from studies.full_vae import nested
-from studies.make_tables import ROOT, replace
+from studies.make_tables import ROOT
 from studies.paired import Difference, difference, statistics_at
 
 RECORD = ROOT / "docs" / "results" / "denoising_epochs.csv"
@@ -50,7 +51,7 @@ def main() -> int:
                     sys.stderr.write(f"failed: see run.log in {root_of(training, seed)}.\n")
                     return 1
         if lines := list(differences()):
-            replace(RECORD, pd.DataFrame(lines).to_csv(index=False, float_format="%.5g"))
+            write_atomically(RECORD, pd.DataFrame(lines).to_csv(index=False, float_format="%.5g"))
     if not RECORD.exists():
         sys.stderr.write("There is no record yet: both trainings must have run with the same seed.\n")
         return 1

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from fieldcast.errors import InputError
-from fieldcast.lineage import UNSET, differences, digest, leaves, matches, require
+from fieldcast.lineage import (
+    RENAMED,
+    UNSET,
+    differences,
+    digest,
+    leaves,
+    matches,
+    require,
+    with_present_names,
+)
 
 STORED = {"data": "abc", "fit": {"steps": 3, "k": [0.1, 0.2]}, "costs": {"seconds": 1.0}}
 
@@ -42,6 +51,15 @@ def test_only_the_entries_of_this_run_are_compared() -> None:
         ("fit.k", [0.1, 0.2], UNSET),
     ]
     assert not matches(STORED, present) and not matches({}, same)
+
+
+def test_an_option_is_compared_under_its_present_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    present = {"fit": {"length": 3, "k": [0.1, 0.2]}, "digest": "abc"}
+    assert [key for key, *_ in differences(STORED, present)] == ["fit.length", "digest", "fit.steps"]
+    monkeypatch.setitem(RENAMED, "fit.steps", "length")
+    monkeypatch.setitem(RENAMED, "data", "digest")
+    assert matches(STORED, present)
+    assert with_present_names({"length": {"steps": 1}}) == {"length": {"steps": 1}}  # of another section
 
 
 def test_another_lineage_is_refused_in_one_sentence() -> None:

@@ -6,23 +6,28 @@ what was given, and what to give.
 
 from __future__ import annotations
 
+import errno
 import functools
 import inspect
 import math
 import operator
 import os
 import re
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from inspect import Parameter
+from pathlib import Path
 from typing import Any, get_type_hints
 
+from fieldcast.atomic import write_atomically
 from fieldcast.errors import InputError
 
 MAX_WHOLE_NUMBER = 2**31 - 1  # largest seed or count
 ALTERNATIVE = re.compile(
     r"str|int|float|bool|none|(finite|constrained)-\w+|(list|dict|tuple|set|literal|nullable|function-[\w-]+)\[.*"
 )
+MAX_PATH_LENGTH = 200  # characters of a path that a message shows
 MAX_SHOWN_CHARACTERS = 60  # largest number of characters of a value in a message
 
 
@@ -96,6 +101,56 @@ def path(value: object, name: str, example: str) -> str:
     if not isinstance(given, str) or not given.strip() or "\0" in given:
         raise InputError(f'{name} {as_given(value)}: give the name of a file or folder, such as "{example}".')
     return given
+
+
+def write_named(path: str, content: bytes) -> None:
+    """Write a file as `atomic.write_atomically` does, at a path that a user has chosen."""
+    refuse_special_file(path)
+    try:
+        write_atomically(path, content)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(
+            f"'{shorten(path)}' cannot be written ({reason}): name a file in a folder that can be written to."
+        ) from error
+
+
+def refuse_special_file(path: str | os.PathLike[str], name: str = "") -> None:
+    """Raise an InputError if there is something other than a file at a path, which the option `name` sets."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):  # nothing is there
+        return
+    if not stat.S_ISREG(mode):
+        kind = "folder" if stat.S_ISDIR(mode) else "pipe" if stat.S_ISFIFO(mode) else "device"
+        raise InputError(f"{name} '{path}' is a {kind}, not a file: name a file.".lstrip())
+
+
+def refuse_unwritable(path: str | os.PathLike[str], name: str) -> None:
+    """Raise an InputError if no file can be written at a path, which the option `name` sets."""
+    refuse_special_file(path, name)
+    label = f"{name} '{shorten(str(path))}'"
+    try:
+        os.lstat(path)
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise InputError(f"{label} is too long a name for this file system: shorten it.") from None
+    except ValueError:
+        raise InputError(f"{label} holds a character that no name may have: name a file.") from None
+    folder = next(parent for parent in Path(path).absolute().parents if os.path.lexists(parent))
+    if not folder.is_dir():
+        raise InputError(f"{label} cannot be written ('{folder}' is not a folder): name a file in a folder.")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
+        cause = "is on a read-only file system" if read_only else "does not permit it"
+        raise InputError(
+            f"{label} cannot be written (the folder '{folder}' {cause}): name a file in another folder."
+        )
+
+
+def shorten(path: str) -> str:
+    """A path for messages, without the end of a very long one."""
+    return path if len(path) <= MAX_PATH_LENGTH else f"{path[:MAX_PATH_LENGTH]}..."
 
 
 def option_path(location: Sequence[int | str]) -> list[str]:

@@ -15,7 +15,7 @@ import cftime
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from fieldcast.errors import counted
+from fieldcast.errors import InputError, counted
 
 STANDARD = ("standard", "gregorian", "proleptic_gregorian")
 # all calendars of the CF conventions that cftime knows
@@ -45,6 +45,15 @@ def same_calendar(first: Any, second: Any) -> bool:
     """Whether two axes of time (DataArrays) have one calendar; all names of the standard one are the same."""
     names = (str(axis.dt.calendar) for axis in (first, second))
     return len({"standard" if name in STANDARD else name for name in names}) == 1
+
+
+def require_same_calendar(times: Any, others: Any, name: str, other_name: str) -> None:
+    """Raise an InputError if two axes of time differ in their calendar, which would shift times."""
+    if not same_calendar(times, others):
+        raise InputError(
+            f"the calendar of {name} is '{times.dt.calendar}', that of {other_name} '{others.dt.calendar}': convert "
+            "one of them first (xarray's convert_calendar)."
+        )
 
 
 def years(times: Any) -> Int[np.ndarray, " time"]:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
+from fieldcast.errors import InputError
+
 GRID = ("latitude", "longitude")
 TOLERANCE = 1e-3  # degrees: coordinates are often stored in single precision
 # the planet and the spectra use WeatherBench 2's radius; distances between observations, the mean radius of the IUGG
@@ -26,6 +28,15 @@ def different_axis(grid: Any, other: Any) -> str | None:
         if x.shape != y.shape or not np.allclose(x, y, atol=TOLERANCE):
             return axis
     return None
+
+
+def require_same_grid(grid: Any, other: Any, name: str, other_name: str, remedy: str) -> None:
+    """Raise an InputError unless two grids, see `different_axis`, are the same; messages name their data."""
+    if axis := different_axis(grid, other):
+        first, second = (
+            f"{len(x)} from {x[0]:g} to {x[-1]:g}" for x in (np.asarray(each[axis]) for each in (grid, other))
+        )
+        raise InputError(f"the {axis}s of {name} are {first}, those of {other_name} {second}: {remedy}.")
 
 
 def counted_from(longitude: Float[np.ndarray, " x"], first: float) -> Float[np.ndarray, " x"]:

@@ -1,8 +1,9 @@
-"""Kinds of data that several packages name: fields and images, initial times of forecasts, events."""
+"""Kinds of data that several packages name: draws and their layout, initial times of forecasts, events."""
 
 from __future__ import annotations
 
-from typing import NotRequired, TypedDict
+from collections.abc import Mapping
+from typing import Any, ClassVar, NotRequired, TypedDict
 
 import numpy as np
 import xarray as xr
@@ -10,17 +11,136 @@ from jaxtyping import Float, Integer, Shaped
 
 from fieldcast import calendars
 from fieldcast.calendars import DAYS_PER_YEAR
+from fieldcast.errors import InputError
 from fieldcast.geometry import GRID
+
+# The layout of draws, and of the observations that they are drawn from: a dimension is renamed, and the order of
+# dimensions changed, here and in `append` of the catalog.
+
+
+CASE, LEAD, MEMBER, SAMPLE = "case", "lead", "member", "sample"
+START = "start"  # initial time of a forecast
+STATE = "state"  # background or analysis
+STEP = "step"  # number of a step of a long rollout
+LAYOUTS: Mapping[str, tuple[str, ...]] = {
+    "observations": (CASE, "time", *GRID),
+    "members": ("time", MEMBER, *GRID),
+    "reconstructions": (CASE, "time", MEMBER, *GRID),
+    "analyses": (STATE, CASE, "time", MEMBER, *GRID),
+    "forecasts": (LEAD, START, MEMBER, *GRID),
+    "snapshots": (STEP, START, MEMBER, *GRID),
+    "samples": (SAMPLE, *GRID),
+    "images": (SAMPLE, "y", "x"),
+}
+CF = {
+    MEMBER: {"standard_name": "realization", "units": "1"},
+    START: {"standard_name": "forecast_reference_time"},
+}
+
+
+def as_draws(
+    kind: str, values: Mapping[str, tuple[np.ndarray, Mapping[str, Any]]], coordinates: Mapping[str, Any],
+    attrs: Mapping[str, Any] | None = None,
+) -> xr.Dataset:  # fmt: skip
+    """A data set with the layout of a kind; `values` are the array and the attributes of each variable."""
+    return xr.Dataset(
+        {name: (LAYOUTS[kind], *variable) for name, variable in values.items()}, coordinates, attrs
+    )
+
+
+class Observations:
+    """Contract of `observations`: (case, time, latitude, longitude), NaN where not observed, numbered masks."""
+
+    coordinates: ClassVar[tuple[str, ...]] = ("pattern", "k", "mask")
+    attributes: ClassVar[tuple[str, ...]] = ("digest", "noise", "seed")
+
+    def validate(self, data: Any) -> xr.Dataset:
+        """Return the data unchanged; raise InputError with one sentence for the first rule that they break."""
+        kind, remedy = type(self).__name__.lower(), "recreate them"
+        require_layout(data, kind, remedy)
+        for name in self.coordinates:
+            if name not in data.coords:
+                raise InputError(f"{kind} have no coordinate '{name}': {remedy}")
+        if "k" in data.coords and not np.all((data["k"].values > 0) & (data["k"].values <= 1)):
+            raise InputError(f"{kind} have a fraction k outside 0 to 1: {remedy}")
+        for key in self.attributes:
+            if key not in data.attrs:
+                raise InputError(f"{kind} have no attribute '{key}': {remedy}")
+        return data
+
+
+class Reconstructions(Observations):
+    """Contract of `reconstructions`: (case, time, member, latitude, longitude) in physical units."""
+
+    attributes = ()
+
+
+class Analyses(Reconstructions):
+    """Contract of backgrounds and analyses: (state, case, time, member, latitude, longitude) in physical units."""
+
+    coordinates = ("pattern", "k", "mask", STATE)
+
+
+class Forecasts(Observations):
+    """Contract of forecasts: (lead, start, member, latitude, longitude) in physical units; `skipped` ones are empty."""
+
+    coordinates = ()
+    attributes = ("starts",)
+
+    def validate(self, data: Any) -> xr.Dataset:
+        """Return the data unchanged; raise InputError with one sentence for the first rule that they break."""
+        return data if "skipped" in getattr(data, "attrs", ()) else super().validate(data)
+
+
+def require_layout(data: Any, kind: str, remedy: str) -> None:
+    """Raise an InputError unless a data set has the dimensions of a kind, and float32 variables with units."""
+    require_axes(data, LAYOUTS[kind], remedy)
+    for name, array in data.data_vars.items():
+        if array.dims != LAYOUTS[kind]:
+            actual, expected = _tuple(array.dims), _tuple(LAYOUTS[kind])
+            raise InputError(f"variable '{name}' of {kind} has dimensions {actual}, not {expected}: {remedy}")
+        require_variable(array, remedy)
+
+
+def require_axes(data: Any, dims: tuple[str, ...], remedy: str) -> None:
+    """Raise an InputError unless a data set has these dimensions, those of a grid ascending in degrees."""
+    if not isinstance(data, xr.Dataset):
+        raise InputError(f"a Dataset was expected, not {type(data).__name__}: return one from the node")
+    for name in dims:
+        if name not in data.dims:
+            raise InputError(f"the dimension '{name}' is missing; {_tuple(dims)} are needed: {remedy}")
+    for name, units in {"latitude": "degrees_north", "longitude": "degrees_east"}.items():
+        if name not in dims:
+            continue
+        if name not in data.coords or not np.all(np.diff(data[name].values) > 0):
+            raise InputError(f"the coordinate '{name}' is not strictly ascending: {remedy}")
+        if data[name].attrs.get("units") != units:
+            raise InputError(f"the coordinate '{name}' does not have the units '{units}': {remedy}")
+    for name in {"time", START} & {*dims}:
+        if data[name].size and not calendars.is_dates(data[name]):  # an empty piece has no dates
+            raise InputError(f"the coordinate '{name}' does not hold dates: {remedy}")
+
+
+def require_variable(array: xr.DataArray, remedy: str) -> None:
+    """Raise an InputError unless a variable is float32 and has units."""
+    if array.dtype != np.float32:
+        raise InputError(f"variable '{array.name}' is {array.dtype}, not float32: {remedy}")
+    if not str(array.attrs.get("units", "")).strip():
+        raise InputError(f"variable '{array.name}' has no units: {remedy}")
+
+
+def _tuple(dims: tuple) -> str:
+    return f"({', '.join(map(str, dims))})"
 
 
 def are_images(fields: xr.Dataset) -> bool:
     """Whether ingested fields are images."""
-    return state_dimension(fields) == "sample"
+    return state_dimension(fields) == SAMPLE
 
 
 def state_dimension(states: xr.Dataset) -> str:
     """The dimension that numbers states: `sample` for images and drawn samples, `time` for fields."""
-    return "sample" if "sample" in states.dims else "time"
+    return SAMPLE if SAMPLE in states.dims else "time"
 
 
 def class_names(label: xr.DataArray) -> Shaped[np.ndarray, " datum"]:

@@ -31,6 +31,10 @@ FINISHED_BEFORE = "finished_before"
 
 Lineage = Mapping[str, Any]  # whatever JSON can hold, by name
 
+# options that have another name than when they were stored: the dotted name in an earlier lineage, such as
+# `fit.max_gradient`, and the present name without its section; a renamed option trains nothing again
+RENAMED: dict[str, str] = {}
+
 
 def digest(*parts: Any) -> str:
     """12 hexadecimal digits of the SHA-256 of some parts, one after the other.
@@ -95,6 +99,7 @@ def differences(stored: Lineage, present: Lineage) -> Iterator[tuple[str, Any, A
 
     The code of a module is compared only where both know it: an artefact of another version stays valid.
     """
+    stored = with_present_names(stored)
     stored = {name: stored[name] for name in present if name in stored}
     before, now = (dict(leaves(json.loads(json.dumps(each, default=str)))) for each in (stored, present))
     for key in {**now, **before}:
@@ -102,6 +107,16 @@ def differences(stored: Lineage, present: Lineage) -> Iterator[tuple[str, Any, A
             continue
         if before.get(key, UNSET) != now.get(key, UNSET):
             yield key, before.get(key, UNSET), now.get(key, UNSET)
+
+
+def with_present_names(stored: Lineage, section: str = "") -> dict[str, Any]:
+    """A stored lineage in which options that were renamed since have their present names, see `RENAMED`."""
+    return {
+        RENAMED.get(f"{section}{name}", name): (
+            with_present_names(value, f"{section}{name}.") if isinstance(value, Mapping) else value
+        )
+        for name, value in stored.items()
+    }
 
 
 def leaves(nested: Mapping[str, Any], *, empty: bool = False, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -57,7 +57,7 @@ def test_a_checkpoint_of_another_grid(project: Any, finished: Path, tmp_path: Pa
     )
     with pytest.raises(Exception) as caught:
         project("reconstruction", data_root=data_root, namespaces=["reconstruct.climatology"])
-    assert "the longitudes differ: the data set has 12 from 0 to 330" in (sentence(caught.value) or "")
+    assert "the longitudes of the data set are 12 from 0 to 330" in (sentence(caught.value) or "")
 
 
 def test_a_checkpoint_of_another_model_or_of_other_splits(project: Any, models: Path) -> None:

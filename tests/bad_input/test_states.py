@@ -43,7 +43,7 @@ def test_a_forecast_from_a_damaged_checkpoint(refused: Any, days: xr.Dataset, fa
 STATES: dict[str, tuple[Spoil, tuple[str, ...]]] = {
     "too few": (lambda d: d.isel(time=[-1]), ("has 1 state;", "the last 2", "give it more")),
     "another time step": (lambda d: d.isel(time=[0, 2]), ("48 hours apart", "24 hours", "at that step")),
-    "another grid": (lambda d: d.isel(longitude=slice(9)), ("longitudes differ", "9 from 0", "interpolate")),
+    "another grid": (lambda d: d.isel(longitude=slice(9)), ("the longitudes of", "9 from 0", "interpolate")),
     "other variables": (lambda d: d.drop_vars("u200"), ("'u200'", "it has z500, t650, ws800")),
     "missing values": (with_a_hole, ("'t650'", "missing values on", "fill them first")),
 }

@@ -9,7 +9,7 @@ from fieldcast.encoding.observations import require_observations, sparsify
 from fieldcast.encoding.options import Limits, Sparsification, TrainingMasks
 from fieldcast.errors import InputError
 from fieldcast.fields import climatology as climatologies
-from fieldcast.fields.contracts import Observations
+from fieldcast.kinds import Observations
 
 
 def make(world, limits=None, **options):

@@ -10,8 +10,8 @@ from fieldcast.encoding import observations
 from fieldcast.encoding.observations import points_in, sparsify
 from fieldcast.encoding.options import Limits, Sparsification
 from fieldcast.errors import InputError
-from fieldcast.fields.contracts import Observations
 from fieldcast.inference.reconstruct import lineage_of, reconstruct
+from fieldcast.kinds import Observations
 from fieldcast.tasks.reconstruct import Reconstruction
 from fieldcast.training.options import Fit
 from fieldcast.training.run import Recipe, initial_model, train

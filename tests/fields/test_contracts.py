@@ -1,16 +1,20 @@
 """A failing example for each rule of each contract, and sound data that pass."""
 
-from collections.abc import Callable
+import ast
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
 
+from fieldcast import kinds
 from fieldcast.errors import InputError
-from fieldcast.fields.contracts import Fields, Images, Observations, Reconstructions
+from fieldcast.fields.contracts import Fields, Images
 from fieldcast.fields.images import open_images
 from fieldcast.fields.ingest import ingest
 from fieldcast.fields.options import ImageSource
+from fieldcast.kinds import Analyses, Forecasts, Observations, Reconstructions
 
 Make = Callable[..., xr.Dataset]
 
@@ -160,3 +164,96 @@ def test_observations_carry_their_source(make_weather: Make) -> None:
     for key in ("digest", "noise", "seed"):
         with pytest.raises(InputError, match=f"observations have no attribute '{key}'"):
             Observations().validate(dropped(data.copy(), key))
+
+
+DRAWS: dict[str, tuple[Callable, str]] = {
+    "not a dataset": (lambda d: d["t2m"], "a Dataset was expected, not DataArray"),
+    "southward": (lambda d: d.isel(latitude=slice(None, None, -1)), "'latitude' is not strictly ascending"),
+    "order": (lambda d: d.transpose(..., "member"), "has dimensions ("),
+    "one member": (lambda d: d.isel(member=0), "the dimension 'member' is missing"),
+    "no units": (lambda d: without_units(d, "t2m"), "'t2m' has no units"),
+    "float64": (lambda d: d.astype(float), "is float64"),
+}
+
+
+@pytest.mark.parametrize("rule", DRAWS)
+@pytest.mark.parametrize("contract", [Forecasts(), Analyses()])
+def test_each_rule_of_forecasts_and_analyses(
+    make_weather: Make, rule: str, contract: Forecasts | Analyses
+) -> None:
+    fields = ingest(make_weather())[0][["t2m", "msl"]].drop_vars("segment")
+    if isinstance(contract, Forecasts):
+        data = fields.rename(time="start").expand_dims(lead=2).expand_dims(member=3, axis=2)
+        data.attrs["starts"] = "0" * 12
+    else:
+        data = observed(ingest(make_weather())[0]).expand_dims(member=3, axis=2)
+        data = data.expand_dims(state=["background", "analysis"])
+    assert contract.validate(data) is data
+    spoil, message = DRAWS[rule]
+    with pytest.raises(InputError) as caught, xr.set_options(keep_attrs=True):
+        contract.validate(spoil(data))
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+# Only `kinds` names the dimensions of draws.
+
+SOURCE = Path(kinds.__file__).parent
+DIMENSIONS = {
+    kinds.CASE, kinds.LEAD, kinds.MEMBER, kinds.SAMPLE, kinds.START, kinds.STATE, kinds.STEP
+}  # fmt: skip
+COLUMNS = {kinds.SAMPLE, kinds.STATE, kinds.STEP}  # that tables have too, or kinds of pictures
+ARRAYS = {"coords", "dims", "sizes"}
+BY_KEYWORD = {"assign_coords", "expand_dims", "isel", "rename", "rename_dims", "sel", "squeeze", "swap_dims"}
+BY_NAME = {"any", "all", "concat", "drop_vars", "get_index", "mean", "squeeze", "std", "transpose"}
+BESIDE = {"latitude", "time", "variable", "y"}
+OTHERS = {  # the same text with another meaning
+    ("figures/maps.py", "member"),  # a kind of map
+    ("inference/forecasts/external.py", "start"),  # a name in the files of others
+    ("inference/onnx_export.py", "lead"),  # an input of the exported graph
+    ("scores/examples.py", "start"),  # an attribute
+}
+
+
+def dimension_literals(tree: ast.AST) -> Iterator[str]:
+    """Names of dimensions of draws that stand as text, or as a keyword, where xarray takes a dimension."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Attribute(attr=method), args=arguments, keywords=keywords):
+                if method in BY_KEYWORD:
+                    yield from (keyword.arg for keyword in keywords if keyword.arg in DIMENSIONS)
+                    arguments = [*arguments, *(keyword.value for keyword in keywords)]
+                if method in BY_KEYWORD | BY_NAME:
+                    yield from texts(arguments)
+            case ast.Subscript(value=ast.Attribute(attr=attribute), slice=name) if attribute in ARRAYS:
+                yield from texts([name])
+            case ast.Subscript(value=value, slice=name) if getattr(value, "attr", "") != "attrs":
+                yield from {*texts([name])} - COLUMNS
+            case ast.Compare(left=name, comparators=[ast.Attribute(attr=attribute)]) if attribute in ARRAYS:
+                yield from texts([name])
+            case ast.Dict(keys=keys):
+                yield from {*texts(key for key in keys if key)} - COLUMNS
+            case ast.Tuple(elts=[ast.Constant() as name, second, *_]) if not isinstance(second, ast.Constant):
+                yield from texts([name])
+            case ast.Tuple(elts=parts) if BESIDE & {p.value for p in parts if isinstance(p, ast.Constant)}:
+                yield from texts(parts)
+
+
+def texts(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    """The names of dimensions among constants, and among those in lists, tuples and dictionaries."""
+    plain = (ast.Constant, ast.Dict, ast.List, ast.Set, ast.Starred, ast.Tuple)
+    parts = (part for node in nodes if isinstance(node, plain) for part in ast.walk(node))
+    return (part.value for part in parts if isinstance(part, ast.Constant) and part.value in DIMENSIONS)
+
+
+@pytest.mark.parametrize("literal", ["x.isel(member=0)", 'x.sizes["case"]', 'x.transpose("start", ...)'])
+def test_a_dimension_as_text_is_found(literal: str) -> None:
+    assert [*dimension_literals(ast.parse(literal))]
+
+
+def test_only_one_module_names_the_dimensions_of_draws() -> None:
+    named = {
+        (str(path.relative_to(SOURCE)), name)
+        for path in SOURCE.rglob("*.py") if path != Path(kinds.__file__)
+        for name in dimension_literals(ast.parse(path.read_text()))
+    }  # fmt: skip
+    assert named == OTHERS

@@ -273,7 +273,7 @@ PLACES: dict[str, tuple[Callable[[xr.Dataset, Path], Any], tuple[str, ...]]] = {
     "a text for a scale": (packed_by("abc"), ("scale_factor of 't2m' in", "a.nc' is the text 'abc': make it a num",)),
     "a number for coordinates": (with_coordinates, ("coordinates of 't2m' in", "a.nc' is 5: make it a text")),
     "two scales": (packed_by([1.0, 2.0]), ("scale_factor of 't2m' in", "a.nc' is [1.0, 2.0]: make it a number")),
-    "two calendars": (two_calendars, ("b.nc' has the calendar 'noleap'", "a.nc'", "convert_calendar")),
+    "two calendars": (two_calendars, ("b.nc' is 'noleap'", "a.nc'", "convert_calendar")),
     "one of two files beyond the years": (two_records, ("b.nc' (2300-01-01", "1678 to 2261")),
     "units in one of two files": (without_units, ("'t2m' is in 'K' in", "a.nc'", "has no units in", "b.nc'")),
     "a store without its time": (store_without_time(2), ("lacks 1 of the 1 chunks of variable 'time'", "again")),

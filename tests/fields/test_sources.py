@@ -189,7 +189,7 @@ FILES: dict[str, tuple[Callable, str]] = {
             write(make(), "a.nc"),
             write(make(latitude=np.linspace(-50, 60, 5)), "b.nc"),
         ],
-        "b.nc' is on a different grid from",
+        "b.nc' are 5 from -50 to 60, those of",
     ),
     "other units": (
         lambda tmp, make, write: [

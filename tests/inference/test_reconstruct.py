@@ -9,8 +9,8 @@ import torch
 from fieldcast import runtime
 from fieldcast.encoding.observations import sparsify
 from fieldcast.encoding.options import Limits, Sparsification
-from fieldcast.fields.contracts import Reconstructions
 from fieldcast.inference.reconstruct import context_of, draw, lineage_of, reconstruct
+from fieldcast.kinds import Reconstructions
 from fieldcast.models.climatology import Climatology
 from fieldcast.models.core import Context, Solved
 from fieldcast.training.options import Fit

@@ -116,7 +116,7 @@ def holes(data):
         (lambda d: d.isel(time=[-1]), ("has 1 state;", "the last 2")),
         (lambda d: d.isel(time=[0, 2]), ("48 hours apart", "steps of 24 hours")),
         (lambda d: d[["t"]], ("no variable 'z'", "a forecast starts from complete states")),
-        (lambda d: d.isel(lon=slice(6)), ("longitudes differ",)),
+        (lambda d: d.isel(lon=slice(6)), ("the longitudes of",)),
         (lambda d: d.assign(t=d["t"].assign_attrs(units="Pa")), ("'Pa'", "'K'", "cannot be converted")),
         (holes, ("'z'", "missing values on", "complete states")),
     ],

@@ -117,8 +117,8 @@ def test_borrowed_weights_fill_too(fill: Any, gappy: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda d: d.isel(lon=slice(0, 9)), ("longitudes differ", "9 from 0 to 180", "16 from 0 to")),
-        (lambda d: d.interp(lat=d["lat"].values[:-1] - 10), ("latitudes differ", "train on this grid")),
+        (lambda d: d.isel(lon=slice(0, 9)), ("the longitudes of", "9 from 0 to 180", "16 from 0 to")),
+        (lambda d: d.interp(lat=d["lat"].values[:-1] - 10), ("the latitudes of", "train on this grid")),
         (
             lambda d: d[["u200"]].rename(u200="u"),
             ("none of the model's variables z500, t650, u200, ws800; it has u:",),

@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from fieldcast.errors import InputError
 from fieldcast.scores.sample import active_units, sample_statistics
 from fieldcast.scores.sample_metrics import SAMPLE_METRICS
 from fieldcast.scores.sample_scores import Sets
@@ -222,16 +221,3 @@ def test_the_seed_is_the_only_randomness(scene: Scene, scored: tuple) -> None:
     pd.testing.assert_frame_equal(again, scored[0])
     other, _ = scene.score(seed=1)
     assert (other["value"] != scored[0]["value"]).any()
-
-
-@pytest.mark.parametrize(
-    ("change", "part"),
-    [
-        (lambda data: data.rename(z="q"), "variable q"),
-        (lambda data: data.isel(latitude=slice(1, None)), "a different grid"),
-    ],
-)
-def test_samples_of_something_else_are_refused(scene: Scene, change: object, part: str) -> None:
-    with pytest.raises(InputError) as refused:
-        scene._replace(samples=change(scene.samples)).score()
-    assert part in str(refused.value)

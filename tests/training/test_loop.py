@@ -17,7 +17,7 @@ from fieldcast.encoding.options import Limits, Sparsification
 from fieldcast.encoding.tensor_file import pack_bytes, unpack_bytes
 from fieldcast.errors import InputError
 from fieldcast.inference.options import StateOptions
-from fieldcast.lineage import FINISHED_BEFORE
+from fieldcast.lineage import FINISHED_BEFORE, RENAMED
 from fieldcast.models import vae
 from fieldcast.models.ensemble import Ensemble
 from fieldcast.models.gaussian import training_series
@@ -147,6 +147,18 @@ def test_a_finished_model_outlives_another_training_that_was_given_up(world, mon
     assert again.checkpoint == finished.checkpoint
     assert again.state is None  # the other training can still be resumed
     assert again.history.equals(finished.history) and again.history.attrs[FINISHED_BEFORE]
+
+
+def test_a_renamed_option_trains_nothing_again(world, monkeypatch):
+    finished = run(world, recipe())[-1]
+    tensors, header = unpack_bytes(finished.checkpoint, "it")
+    header["fit"]["rate"] = header["fit"].pop("learning_rate")
+    stored = pack_bytes(tensors, header)
+    assert len([*train(recipe(), world.data, None, stored=stored)]) > 1
+    monkeypatch.setitem(RENAMED, "fit.rate", "learning_rate")
+    monkeypatch.setattr(Training, "update", lambda *_: pytest.fail("a step was trained"))
+    (again,) = train(recipe(), world.data, None, stored=stored)
+    assert again.checkpoint == stored and again.history.attrs[FINISHED_BEFORE]
 
 
 def test_a_training_that_was_to_restart_resumes(world):

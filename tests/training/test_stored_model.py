@@ -6,10 +6,12 @@ import pytest
 import xarray as xr
 
 from fieldcast.encoding.anomalies import FieldCodec
-from fieldcast.encoding.checkpoint import model_digest, pack
+from fieldcast.encoding.checkpoint import model_digest, pack, unpack
 from fieldcast.encoding.options import Limits, Sparsification, TrainingMasks
+from fieldcast.encoding.tensor_file import pack_bytes, unpack_bytes
 from fieldcast.errors import InputError
 from fieldcast.inference.compatibility import match_model
+from fieldcast.lineage import RENAMED
 from fieldcast.models.configuration import build
 from fieldcast.tasks.reconstruct import Reconstruction
 from fieldcast.training.options import Fit
@@ -90,10 +92,10 @@ def test_coordinates_in_single_precision_fit(codec, data):
     [
         (lambda d: d.drop_vars("z"), "the fields are of t, the checkpoint of t, z: train"),
         (lambda d: d.rename(z="y"), "the fields are of t, y, the checkpoint of t, z: train"),
-        (lambda d: d.isel(latitude=slice(1, None)), "the latitudes differ: the data set has 6 from"),
+        (lambda d: d.isel(latitude=slice(1, None)), "the latitudes of the data set are 6 from"),
         (
             lambda d: d.assign_coords(longitude=d["longitude"] + 1),
-            "the longitudes differ: the data set has 12",
+            "the longitudes of the data set are 12",
         ),
         (
             lambda d: d.assign_attrs(digest="xyz"),
@@ -191,3 +193,19 @@ def test_a_checkpoint_that_started_from_another_base_is_refused(world, codec, ch
     for now in (other, None):
         with pytest.raises(InputError, match=rf"trained with base \w+, this run has \w+{AGAIN}"):
             check(checkpoint, base=now)
+
+
+def test_a_checkpoint_stored_before_options_were_renamed_is_drawn_from(world, codec, check, monkeypatch):
+    tensors, header = unpack_bytes(packed(world, codec, VAE), "it")
+    header["fit"]["rate"] = header["fit"].pop("learning_rate")
+    header["model"]["dimensions"] = header["model"].pop("latent")
+    stored = pack_bytes(tensors, header)
+    with pytest.raises(
+        InputError, match=r"'reconstruct.mine' was trained with model.latent unset, this run has 4"
+    ):
+        check(stored, VAE)
+    monkeypatch.setitem(RENAMED, "model.dimensions", "latent")
+    with pytest.raises(InputError, match=r"'reconstruct.mine' was trained with fit.learning_rate unset"):
+        check(stored, VAE)
+    monkeypatch.setitem(RENAMED, "fit.rate", "learning_rate")
+    assert check(stored, VAE).header["model"] == unpack(stored).header["model"] == VAE

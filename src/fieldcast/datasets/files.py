@@ -5,17 +5,14 @@ damaged one; wrapping them takes as many lines as these codecs, and text and emp
 """
 
 import json
-import os
 from abc import abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Literal
 
 from kedro_datasets._typing import JSONPreview
 
+from fieldcast.atomic import write_atomically
 from fieldcast.datasets.base import FilesystemDataset, readable_write_errors
 from fieldcast.datasets.damage import refusing_damage
-from fieldcast.datasets.retired_stores import flush
 
 
 class FileDataset(FilesystemDataset):
@@ -56,7 +53,7 @@ class FileDataset(FilesystemDataset):
         content = self._encode(data)
         with readable_write_errors(self.location):
             if self._local:
-                replace(str(self._path), self._beside("partial"), content)
+                write_atomically(self._path, content)
             else:
                 self._make_folder()
                 self._fs.pipe_file(str(self._path), content)
@@ -66,34 +63,6 @@ class FileDataset(FilesystemDataset):
 
     def _describe(self) -> dict[str, Any]:
         return {**super()._describe(), "missing": self._if_missing}
-
-
-def replace(path: str, partial: str, content: bytes) -> None:
-    """Write beside the file, flush to the disk, and rename."""
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    with removed_if_broken(partial):
-        with open(partial, "wb") as file:
-            file.write(content)
-        publish_file(partial, path)
-
-
-def publish_file(partial: str, path: str) -> None:
-    """Flush a file to the disk, and put it in the place of another."""
-    with open(partial, "rb") as file:
-        os.fsync(file.fileno())
-    os.replace(partial, path)
-    flush(os.path.dirname(path) or ".", deep=False)
-
-
-@contextmanager
-def removed_if_broken(partial: str) -> Iterator[None]:
-    """Remove a file that could not be written, or whose writing was interrupted."""
-    try:
-        yield
-    except BaseException:
-        if os.path.exists(partial):
-            os.remove(partial)
-        raise
 
 
 class BytesDataset(FileDataset):

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from fieldcast.atomic import atomic
 from fieldcast.datasets.base import readable_write_errors
-from fieldcast.datasets.files import FileDataset, publish_file, removed_if_broken
+from fieldcast.datasets.files import FileDataset
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -28,12 +29,12 @@ class NetCDFDataset(FileDataset):
         if not self._local:
             super().save(data)
             return
-        partial = self._beside("partial")
-        with readable_write_errors(self.location), removed_if_broken(partial):
-            os.makedirs(self._path.parent, exist_ok=True)
-            with explained_hdf_errors(self._path.parent):
-                self._bare(data).to_netcdf(partial, engine="netcdf4", **self._save_args)
-            publish_file(partial, str(self._path))
+        with (
+            readable_write_errors(self.location),
+            atomic(self._path) as partial,
+            explained_hdf_errors(self._path.parent),
+        ):
+            self._bare(data).to_netcdf(partial, engine="netcdf4", **self._save_args)
 
     def _decode(self, content: bytes) -> "xr.Dataset":
         import xarray as xr  # here: an existing file is noticed without the second that this import takes

@@ -10,6 +10,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from fieldcast.atomic import flush
+
 if TYPE_CHECKING:
     from fieldcast.datasets.checked import CheckedStore
 
@@ -54,34 +56,27 @@ def publish(partial: str, path: PurePosixPath) -> None:
     old = path.with_name(f"{path.name}.old-{os.getpid()}-{uuid4().hex[:8]}")
     readers = _readers(path)
     READERS.pop(str(path), None)
-    flush(partial)
+    flush_all(partial)
     if os.path.exists(path):
         _move(Path(path), Path(old), readers)
     os.rename(partial, path)
-    flush(str(path.parent), deep=False)
+    flush(str(path.parent))
     _remove_after(Path(old), readers)
     _sweep(path)
 
 
-def flush(folder: str, deep: bool = True, since: float = 0.0) -> None:
-    """Flush a folder, and if deep its content, to the disk, so that it survives a loss of power.
+def flush_all(folder: str, since: float = 0.0) -> None:
+    """Flush a folder and its content to the disk, so that it survives a loss of power.
 
     Files that were last changed before the time `since`, in seconds of `time.time`, are on the disk already.
     """
-    walk = list(os.walk(folder)) if deep else [(folder, [], [])]
-    paths = [os.path.join(directory, file) for directory, _, files in walk for file in (*files, "")]
+    paths = [
+        os.path.join(directory, file) for directory, _, files in os.walk(folder) for file in (*files, "")
+    ]
     paths = [path for path in paths if os.stat(path).st_mtime >= since - CLOCK_RESOLUTION]
     with ThreadPoolExecutor(PARALLEL_FLUSHES) as pool:
-        for _ in pool.map(_fsync, paths):
+        for _ in pool.map(flush, paths):
             pass  # re-raises the error of any of them
-
-
-def _fsync(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _readers(path: PurePosixPath) -> list[CheckedStore]:

@@ -13,7 +13,7 @@ from kedro_datasets._typing import JSONPreview
 from fieldcast.datasets.base import FilesystemDataset, readable_write_errors
 from fieldcast.datasets.damage import DamagedError, refusing_damage, warn_of_damage
 from fieldcast.datasets.remote_stores import publish_objects
-from fieldcast.datasets.retired_stores import flush, open_store, publish, readable_path, recover
+from fieldcast.datasets.retired_stores import flush_all, open_store, publish, readable_path, recover
 
 if TYPE_CHECKING:  # else imported where data are read or written: to look for a store takes no second then
     from collections.abc import Hashable
@@ -186,7 +186,7 @@ class ZarrDataset(FilesystemDataset):
         if self._append is not None:
             lengths = [*before, sum(before[-1:]) + data.sizes.get(self._append, 0)]
             if self._local:
-                flush(partial, since=begin)  # before a state is saved that relies on this piece
+                flush_all(partial, since=begin)  # before a state is saved that relies on this piece
             self._fs.pipe_file(self._beside("pieces"), json.dumps(lengths).encode())
 
     def _cut(self, partial: str, piece: int) -> list[int]:

@@ -25,7 +25,7 @@ from fieldcast.errors import InputError
 from fieldcast.fields import conventions, domain
 from fieldcast.fields.units import conversion
 from fieldcast.geometry import GRID
-from fieldcast.kinds import are_images
+from fieldcast.kinds import MEMBER, are_images
 from fieldcast.models.space import Space
 
 
@@ -129,10 +129,12 @@ class FieldCodec(FieldLayout):
         """Times as fractions of the year."""
         return torch.from_numpy(calendars.fraction_of_year(times).astype(np.float32))
 
-    def decode(self, x: Float[Tensor, "time members variable y x"], times: xr.DataArray) -> xr.Dataset:
-        """Draws in physical units; each variable is (time, member, latitude, longitude)."""
+    def decode(
+        self, x: Float[Tensor, "*lead time members variable y x"], times: xr.DataArray, kind: str = "members"
+    ) -> xr.Dataset:
+        """Draws in physical units, by default (time, member, latitude, longitude); see `kinds.LAYOUTS`."""
         values = self.to_physical(x.cpu().numpy(), self.climatology_at(times)[:, None])
-        return self.dataset(values, {"time": times, "member": np.arange(x.shape[1])})
+        return self.dataset(kind, values, {"time": times, MEMBER: np.arange(x.shape[-4])})
 
 
 def climatology_array(

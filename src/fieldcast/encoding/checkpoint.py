@@ -87,7 +87,8 @@ def read_header(data: bytes, where: str) -> dict[str, Any]:
 
 
 def require_this_version(header: dict[str, Any], where: str) -> dict[str, Any]:
-    """Return the header, unless another version of Fieldcast wrote it."""
+    """Return the header with the present names of options, unless another version of Fieldcast wrote it."""
+    header = lineage.with_present_names(header)
     complete = set(REQUIRED_ENTRIES) <= set(header)
     if complete and header.get("format") in READABLE and not is_header(header):
         raise InputError(f"{where} {DAMAGED}: train the experiment again.")
@@ -131,7 +132,7 @@ def pack(model: Model, codec: Codec, header: Mapping[str, Any]) -> bytes:
 def unpack(data: bytes, where: str = "the checkpoint", model: Mapping[str, Any] | None = None) -> Checkpoint:
     """The checkpoint that `pack` wrote; `model` is another configuration for its weights, such as another sampler."""
     tensors, header = unpack_bytes(data, where)
-    require_this_version(header, where)
+    header = require_this_version(header, where)
     arrays = {k.removeprefix("codec."): v.numpy() for k, v in tensors.items() if k.startswith("codec.")}
     try:
         if name := misfit(tensors, header):

@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from fieldcast.fields import conventions
 from fieldcast.geometry import GRID
+from fieldcast.kinds import as_draws
 
 UNITS = dict(zip(GRID, ("degrees_north", "degrees_east"), strict=True))
 
@@ -39,15 +40,15 @@ class FieldLayout:
     statistics: ClassVar[tuple[str, ...]]  # names of the arrays that standardise fields
 
     def dataset(
-        self, values: Float[np.ndarray, "*index variable y x"], index: Mapping[str, Any]
+        self, kind: str, values: Float[np.ndarray, "*index variable y x"], index: Mapping[str, Any]
     ) -> xr.Dataset:
-        """A data set of values in physical units; `index` holds the coordinates of the dimensions before the grid."""
+        """Draws of a kind of `kinds.LAYOUTS`; `index` holds coordinates of the dimensions before the grid."""
         data = {
-            v: ((*index, *GRID), np.ascontiguousarray(values[..., i, :, :]), dict(self.attrs[v]))
+            v: (np.ascontiguousarray(values[..., i, :, :]), dict(self.attrs[v]))
             for i, v in enumerate(self.variables)
         }
         grid = {c: (c, getattr(self, c), {"units": UNITS[c], "standard_name": c}) for c in GRID}
-        return xr.Dataset(data, {**index, **grid})
+        return as_draws(kind, data, {**index, **grid})
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays that a checkpoint stores."""

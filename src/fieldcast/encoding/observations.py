@@ -25,6 +25,7 @@ from fieldcast.encoding.stations import points_at
 from fieldcast.fields.bilinear import stencil
 from fieldcast.fields.splits import SplitRanges, select
 from fieldcast.geometry import GRID
+from fieldcast.kinds import CASE, as_draws
 from fieldcast.models import masks
 from fieldcast.models.points import Points
 from fieldcast.models.random_streams import RandomStreams, seed_for
@@ -65,13 +66,12 @@ def observations_dataset(
     number: Int[Tensor, " time"], truth: xr.Dataset, variables: Sequence[str],
 ) -> xr.Dataset:  # fmt: skip
     """Observations as a data set, with pattern and k of each case and the number of the mask of each time."""
-    dims = ("case", "time", *GRID)
-    data = {v: (dims, values[:, :, i].astype(np.float32), truth[v].attrs) for i, v in enumerate(variables)}
+    data = {v: (values[:, :, i].astype(np.float32), truth[v].attrs) for i, v in enumerate(variables)}
     coords = {
-        "pattern": ("case", [pattern for pattern, _ in cases]), "k": ("case", [k for _, k in cases]),
+        "pattern": (CASE, [pattern for pattern, _ in cases]), "k": (CASE, [k for _, k in cases]),
         "mask": ("time", number.numpy().astype(np.int32)), "time": truth["time"], **{c: truth[c] for c in GRID},
     }  # fmt: skip
-    return xr.Dataset(data, coords)
+    return as_draws("observations", data, coords)
 
 
 def scored_times(
@@ -144,7 +144,7 @@ def observed_values(
 
 
 LOCATIONS, POINT_ERRORS = "places of points", "errors of points"  # keys of the random streams
-DIMS = ("case", "time", "point")
+DIMS = (CASE, "time", "point")
 POINT_COORDINATES = ("latitude", "longitude", "value")
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from fieldcast.encoding.field_layout import FieldLayout, layout_of
 from fieldcast.geometry import GRID
+from fieldcast.kinds import SAMPLE, as_draws
 from fieldcast.models import image_transforms
 from fieldcast.models.options import Treatment
 from fieldcast.models.random_streams import RandomStreams
@@ -106,7 +107,7 @@ class AnyDayCodec(FieldLayout):
 
     def decode(self, x: States) -> xr.Dataset:
         values = x.cpu().numpy() * self.deviation[:, None, None] + self.mean[:, None, None]
-        return self.dataset(values, {"sample": np.arange(len(x))})
+        return self.dataset("samples", values, {SAMPLE: np.arange(len(x))})
 
     def bits_per_dim(self, log_prob: Tensor, cells: int) -> Tensor:
         return -log_prob / cells / math.log(2)
@@ -131,7 +132,7 @@ class ImageCodec:
     def decode(self, x: States) -> xr.Dataset:
         grey = image_transforms.grey_values(x.cpu(), self.treatment, self.levels)[:, 0].numpy()
         attrs = {"units": "1", "long_name": "grey value"}
-        return xr.Dataset({"image": (("sample", "y", "x"), grey, attrs)}, {"sample": np.arange(len(x))})
+        return as_draws("images", {"image": (grey, attrs)}, {SAMPLE: np.arange(len(x))})
 
     def bits_per_dim(self, log_prob: Tensor, cells: int) -> Tensor:
         return image_transforms.bits_per_dim(log_prob, cells, self.treatment, self.levels)

@@ -21,6 +21,7 @@ from fieldcast import lineage
 from fieldcast.errors import InputError, counted
 from fieldcast.fields.options import ImageSource
 from fieldcast.fields.repair import Finding
+from fieldcast.kinds import SAMPLE, as_draws
 
 CLASSES = {  # names of the labels 0, 1 ... (Xiao, Rasul and Vollgraf 2017, arXiv:1708.07747, table 2)
     "fashion_mnist": (
@@ -48,7 +49,7 @@ def open_images(source: ImageSource, folder: str | None = None) -> xr.Dataset:
 
 def split(images: xr.Dataset, validation: int | None = None) -> dict[str, list[int]]:
     """First and last sample of each split; the last `validation` of the training set, or a sixth, validate."""
-    train, test = images.attrs["train"], images.sizes["sample"] - images.attrs["train"]
+    train, test = images.attrs["train"], images.sizes[SAMPLE] - images.attrs["train"]
     edge = train - (validation or max(1, round(train * VALIDATION)))
     if edge < 1:
         raise InputError(
@@ -59,7 +60,7 @@ def split(images: xr.Dataset, validation: int | None = None) -> dict[str, list[i
 
 def inspect(images: xr.Dataset) -> list[Finding]:
     """Check the images for missing labels, constant images, and test images that are also in the training set."""
-    grey, train = images["image"].values.reshape(images.sizes["sample"], -1), images.attrs["train"]
+    grey, train = images["image"].values.reshape(images.sizes[SAMPLE], -1), images.attrs["train"]
     blank = int((grey == grey[:, :1]).all(axis=1).sum())
     contents = [image.tobytes() for image in grey.astype(np.uint8)]
     training = set(contents[:train])
@@ -89,9 +90,10 @@ def combine(train: Pictures, test: Pictures, levels: int, source: str) -> xr.Dat
             f"{test[0].shape[1:]} in the test set: give files of one set."
         )
     grey = np.concatenate([train[0], test[0]])
-    data = xr.Dataset(
-        {"image": (("sample", "y", "x"), grey.astype(np.float32), {"units": "1", "long_name": "grey value"})},
-        {"sample": np.arange(len(grey)), "y": np.arange(grey.shape[1]), "x": np.arange(grey.shape[2])},
+    data = as_draws(
+        "images",
+        {"image": (grey.astype(np.float32), {"units": "1", "long_name": "grey value"})},
+        {SAMPLE: np.arange(len(grey)), "y": np.arange(grey.shape[1]), "x": np.arange(grey.shape[2])},
         {
             "levels": levels,
             "train": len(train[0]),
@@ -101,7 +103,7 @@ def combine(train: Pictures, test: Pictures, levels: int, source: str) -> xr.Dat
     )
     if train[1] is None or test[1] is None:
         return data
-    return data.assign_coords(label=("sample", np.concatenate([train[1], test[1]]).astype(np.int64)))
+    return data.assign_coords(label=(SAMPLE, np.concatenate([train[1], test[1]]).astype(np.int64)))
 
 
 # Images with their labels from IDX files, from OpenML through scikit-learn, or from its bundled digits.

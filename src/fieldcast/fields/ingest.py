@@ -19,12 +19,13 @@ from fieldcast.fields.planet import weather
 from fieldcast.fields.planet.weather import simulate
 from fieldcast.fields.repair import MIN_TIMES, Gaps, repair
 from fieldcast.fields.sources import open_source
+from fieldcast.kinds import CASE, LEAD, MEMBER, SAMPLE, START, STEP
 
 # coordinates of the climatology, observations, reconstructions, forecasts and samples; "all" is the mean over variables
-RESERVED = (
-    "all", "case", "dayofyear", "k", "lead", "mask", "member", "pattern", "quantile", "sample", "segment", "start",
-    "step", "variable",
-)  # fmt: skip
+RESERVED = sorted(
+    {"all", "dayofyear", "k", "mask", "pattern", "quantile", "segment", "variable"}
+    | {CASE, LEAD, MEMBER, SAMPLE, START, STEP}
+)
 MAX_MEMORY_BYTES = 2**30  # bytes; larger data are read block by block, in several passes
 
 

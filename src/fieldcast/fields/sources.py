@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from fieldcast import calendars
-from fieldcast.calendars import step_of
+from fieldcast.calendars import require_same_calendar, step_of
 from fieldcast.errors import InputError
 from fieldcast.fields.conventions import select_variables, time_varying, to_contract, units_of
 from fieldcast.fields.domain import blocks
@@ -21,7 +21,7 @@ from fieldcast.fields.options import Source
 from fieldcast.fields.paths import is_remote, matches, require
 from fieldcast.fields.repair import refuse_far_years
 from fieldcast.fields.splits import within
-from fieldcast.geometry import different_axis
+from fieldcast.geometry import require_same_grid
 
 MIN_READ_BYTES = 2**20  # bytes
 
@@ -113,11 +113,14 @@ def join_files(parts: Sequence[tuple[str, xr.Dataset]]) -> xr.Dataset:
     first_path, first = parts[0]
     groups: dict[tuple[str, ...], list[tuple[str, xr.Dataset]]] = {}
     for path, part in parts:
-        if axis := different_axis(part, first):
-            raise InputError(
-                f"'{path}' is on a different grid from '{first_path}' ({axis}): give files on the same grid"
-            )
-        _check_calendar(part["time"], first["time"], path, first_path)
+        names = f"'{path}'", f"'{first_path}'"
+        require_same_grid(part, first, *names, "give files on the same grid")
+        require_same_calendar(part["time"], first["time"], *names)
+        if (
+            part["time"].dtype.kind != first["time"].dtype.kind
+        ):  # one of them is beyond the range of datetime64
+            refuse_far_years(part["time"], names[0])
+            refuse_far_years(first["time"], names[1])
         groups.setdefault(tuple(sorted(map(str, part.data_vars))), []).append((path, part))
     records = [(group[0][0], _concatenated(group)) for group in groups.values()]
     times = records[0][1]["time"].values
@@ -166,14 +169,3 @@ def _concatenated(group: Sequence[tuple[str, xr.Dataset]]) -> xr.Dataset:
         [part for _, part in group], dim="time", data_vars="minimal", coords="minimal", compat="override",
         join="override", combine_attrs=join_encodings,
     )  # fmt: skip
-
-
-def _check_calendar(time: xr.DataArray, first: xr.DataArray, path: str, first_path: str) -> None:
-    if not calendars.same_calendar(time, first):
-        raise InputError(
-            f"'{path}' has the calendar '{time.dt.calendar}' and '{first_path}' '{first.dt.calendar}': convert one "
-            "of them (xarray's convert_calendar)"
-        )
-    if time.dtype.kind != first.dtype.kind:  # one of them is beyond the range of datetime64
-        refuse_far_years(time, f"'{path}'")
-        refuse_far_years(first, f"'{first_path}'")

@@ -17,7 +17,7 @@ from jaxtyping import Bool
 from fieldcast import calendars
 from fieldcast.errors import InputError
 from fieldcast.fields.options import Splits
-from fieldcast.kinds import are_images
+from fieldcast.kinds import SAMPLE, are_images
 
 NAMES = ("train", "validation", "test")
 _FRACTIONS = (0.7, 0.8)
@@ -44,7 +44,7 @@ def select(fields: xr.Dataset, splits: SplitRanges, name: str) -> xr.Dataset:
     """Fields of one split; static variables are kept."""
     first, last = splits[name]
     if are_images(fields):
-        return fields.isel(sample=slice(int(first), int(last) + 1))
+        return fields.isel({SAMPLE: slice(int(first), int(last) + 1)})
     iso = calendars.iso(fields["time"])
     index = np.flatnonzero((iso >= first) & (iso <= last))
     # a slice, so that the selection remains a view

@@ -16,6 +16,7 @@ from fieldcast.calendars import lead_label, lead_text
 from fieldcast.figures.maps import CONTOUR_QUANTILES, field_colours
 from fieldcast.figures.sheet import UNOBSERVED_COLOUR, Map, Outline, Sheet
 from fieldcast.figures.style import INK, NORMAL_FONT, escape, percent, wrap_name
+from fieldcast.kinds import CASE, LEAD, MEMBER, START, STEP
 
 ROWS = {"truth": "truth", "mean": "mean", "member_0": "member 1", "member_1": "member 2"}
 NAME_LETTERS = 18  # letters in a line of the name of a row
@@ -31,21 +32,21 @@ def step_maps(
 
     Steps run across, five per block; contours of fields are the 30 % and 70 % quantiles of the truth.
     """
-    maps = examples[variable].isel(lead=slice(1, steps + 1))
+    maps = examples[variable].isel({LEAD: slice(1, steps + 1)})
     kinds = [kind for kind in ROWS if np.isfinite(maps.sel(kind=kind)).any() or kind == "truth"]
     truth = maps.sel(kind="truth").to_numpy()
     colours, levels = colours_and_levels(truth, "anomaly" in examples.attrs)
-    across = min(STEPS_ACROSS, maps.sizes["lead"])
-    blocks = -(-maps.sizes["lead"] // across)
+    across = min(STEPS_ACROSS, maps.sizes[LEAD])
+    blocks = -(-maps.sizes[LEAD] // across)
     block_height = len(kinds) + BLOCK_GAP
     grid = examples["latitude"].to_numpy(), examples["longitude"].to_numpy()
     sheet = Sheet(*grid, across, blocks * block_height - BLOCK_GAP, left=0.12, top=0.36, outline=outline)
-    for index, lead in enumerate(maps["lead"].to_numpy()):
+    for index, lead in enumerate(maps[LEAD].to_numpy()):
         block, column = divmod(index, across)
         top = block * block_height
         sheet.title((column, top), lead_label(lead))
         for row, kind in enumerate(kinds):
-            values = maps.sel(kind=kind, lead=lead).to_numpy()
+            values = maps.sel({"kind": kind, LEAD: lead}).to_numpy()
             draw(sheet, (column, top + row), values, colours, levels)
             if column == 0:
                 sheet.side((0, top + row), ROWS[kind])
@@ -86,7 +87,7 @@ def snapshot_maps(
     first = next(iter(with_variable.values()))
     steps = first["step"].to_numpy()
     anomaly = "anomaly" in first.attrs
-    colours, levels = colours_and_levels(first_member(first, variable).isel(step=0).to_numpy(), anomaly)
+    colours, levels = colours_and_levels(first_member(first, variable).isel({STEP: 0}).to_numpy(), anomaly)
     grid = first["latitude"].to_numpy(), first["longitude"].to_numpy()
     labels = {name: wrap_name(name, NAME_LETTERS) for name in with_variable}
     left = max(0.2, 0.05 + 0.07 * max(label.count("\n") + 1 for label in labels.values()))
@@ -97,7 +98,7 @@ def snapshot_maps(
             values = first_member(fields, variable)
             matches = np.flatnonzero(values["step"].to_numpy() == step)
             if len(matches):
-                draw(sheet, (column, row), values.isel(step=int(matches[0])).to_numpy(), colours, levels)
+                draw(sheet, (column, row), values.isel({STEP: int(matches[0])}).to_numpy(), colours, levels)
             if column == 0:
                 sheet.side((0, row), labels[name])
     quantity = "anomaly" if anomaly else "one member"
@@ -108,8 +109,8 @@ def snapshot_maps(
 def first_member(snapshots: xr.Dataset, variable: str) -> xr.DataArray:
     """First initial time and member, dims (step, latitude, longitude)."""
     values = snapshots[variable]
-    first = {name: 0 for name in ("start", "member") if name in values.dims}
-    return values.isel(first).transpose("step", "latitude", "longitude")
+    first = {name: 0 for name in (START, MEMBER) if name in values.dims}
+    return values.isel(first).transpose(STEP, "latitude", "longitude")
 
 
 # Animation of a forecast: one frame per step, for the page or as a GIF.
@@ -145,7 +146,7 @@ def draw_frames(
     grid = first["latitude"].to_numpy(), first["longitude"].to_numpy()
     ends = finite_ends(examples, variable)
     pictures = []
-    for index, lead in enumerate(first["lead"].to_numpy()):
+    for index, lead in enumerate(first[LEAD].to_numpy()):
         sheet = Sheet(*grid, len(examples) + 1, 2, left=0.1, top=0.3, first_gap=0.05, outline=outline)
         sheet.ranges[id(colours)] = list(ends)  # or arrows would come and go
         draw(sheet, (0, 0), truth[index], colours, levels)
@@ -153,7 +154,7 @@ def draw_frames(
         for column, (name, forecasts) in enumerate(examples.items(), start=1):
             sheet.title((column, 0), wrap_name(name))
             for row, kind in enumerate(("mean", "member_0")):
-                values = forecasts[variable].sel(kind=kind).isel(lead=index).to_numpy()
+                values = forecasts[variable].sel(kind=kind).isel({LEAD: index}).to_numpy()
                 if lead == 0:  # a climatological ensemble does not begin with the truth
                     sheet.note((column, row), "no forecast yet")
                 elif kind == "mean" or forecasts.attrs.get("members", 1) > 1:
@@ -239,7 +240,7 @@ def cycle_film(films: Mapping[str, xr.Dataset], variable: str, outline: Outline 
     Each film is (case, time, kind, latitude, longitude), with the coordinate `step`, its number from 1; its
     first case is drawn. All maps share one colour scale, which the truth sets.
     """
-    cases = {name: film[variable].isel(case=0) for name, film in films.items()}
+    cases = {name: film[variable].isel({CASE: 0}) for name, film in films.items()}
     first, stored = next(iter(cases.values())), next(iter(films.values()))
     truth, observed = (first.sel(kind=kind).to_numpy() for kind in ("truth", "observed"))
     colours = field_colours(truth, "anomaly" in stored.attrs)

@@ -15,6 +15,7 @@ from fieldcast.figures.maps import field_colours, one_case
 from fieldcast.figures.pictures import Gallery, pictures_of_kind, reference
 from fieldcast.figures.sheet import UNOBSERVED_COLOUR, Map, Outline, Sheet
 from fieldcast.figures.style import INK, NORMAL_FONT, escape
+from fieldcast.kinds import LEAD
 
 MAX_MAP_WIDTH = 2.6  # width of a map, at most [inches]
 PICTURES = 3  # pictures of states: a real one and two draws
@@ -45,9 +46,9 @@ def forecast_glance(
     truth = examples[variable].sel(kind="truth")
     ahead = f"{lead_text(lead)} ahead"
     maps = {
-        "given: the initial state": truth.isel(lead=0).to_numpy(),
-        f"{ahead}: {best}": examples[variable].sel(kind="mean", lead=lead).to_numpy(),
-        f"{ahead}: truth": truth.sel(lead=lead).to_numpy(),
+        "given: the initial state": truth.isel({LEAD: 0}).to_numpy(),
+        f"{ahead}: {best}": examples[variable].sel({"kind": "mean", LEAD: lead}).to_numpy(),
+        f"{ahead}: truth": truth.sel({LEAD: lead}).to_numpy(),
     }
     colours = field_colours(truth.to_numpy(), "anomaly" in examples.attrs)
     when = f"initial time {calendars.without_midnight(examples.attrs['start'])}"

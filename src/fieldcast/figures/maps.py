@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from fieldcast import calendars
 from fieldcast.figures.sheet import UNOBSERVED_COLOUR, Map, Outline, Sheet, shades
 from fieldcast.figures.style import INK, NORMAL_FONT, escape, percent, wrap_name
+from fieldcast.kinds import CASE
 from fieldcast.scores.examples import example_cases
 
 FIELD, ANOMALY, ERROR, SPREAD_COLOURMAP = "viridis", "RdBu_r", "PuOr_r", "magma_r"  # names of colour maps
@@ -98,7 +99,7 @@ def draw_experiment(
 def one_case(examples: xr.Dataset, variable: str, pattern: str, k: float, time: int) -> xr.DataArray:
     """The kinds of one variable of one case at one time, dims (kind, latitude, longitude)."""
     matches = (examples["pattern"].to_numpy() == pattern) & np.isclose(examples["k"].to_numpy(), k)
-    return examples[variable].isel(case=int(np.flatnonzero(matches)[0]), time=time)
+    return examples[variable].isel({CASE: int(np.flatnonzero(matches)[0]), "time": time})
 
 
 def common_scales(
@@ -149,7 +150,7 @@ def mask_pictures(observations: xr.Dataset, columns: int = 5, outline: Outline =
     name = next(iter(observations.data_vars))
     for number, case in enumerate(ordered):
         row, column = divmod(number, columns)
-        observed = np.isfinite(observations[name].isel(case=case, time=0).to_numpy())
+        observed = np.isfinite(observations[name].isel({CASE: case, "time": 0}).to_numpy())
         sheet.draw(
             (column, row),
             np.where(observed, 1.0, np.nan),

@@ -22,6 +22,7 @@ from fieldcast.figures.style import (
     style_axes,
     wrap_name,
 )
+from fieldcast.kinds import CASE, LEAD
 
 Bars = tuple[np.ndarray, np.ndarray, np.ndarray]  # value, low, high of each rank
 FREQUENCY_TICKS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -106,13 +107,13 @@ def draw_ranks(axes: Axes, bars: Bars | None, look: Look) -> None:
 def bins(diagnostics: xr.Dataset, pattern: str, k: float, variable: str | None) -> Bars | None:
     """Relative frequency times M + 1 of each rank, and its interval; None where the case was not scored."""
     indices = np.flatnonzero((diagnostics["pattern"] == pattern) & np.isclose(diagnostics["k"], k))
-    return relative_frequencies(diagnostics.isel(case=int(indices[0])), variable) if len(indices) else None
+    return relative_frequencies(diagnostics.isel({CASE: int(indices[0])}), variable) if len(indices) else None
 
 
 def lead_bins(diagnostics: xr.Dataset, lead: float, variable: str | None) -> Bars | None:
     """Relative frequency of each rank at one lead time; None if no forecast was scored."""
-    indices = np.flatnonzero(np.isclose(diagnostics["lead"], lead))
-    bars = relative_frequencies(diagnostics.isel(lead=int(indices[0])), variable) if len(indices) else None
+    indices = np.flatnonzero(np.isclose(diagnostics[LEAD], lead))
+    bars = relative_frequencies(diagnostics.isel({LEAD: int(indices[0])}), variable) if len(indices) else None
     return None if bars is None or np.isnan(bars[0]).all() else bars
 
 

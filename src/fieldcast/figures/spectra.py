@@ -25,6 +25,7 @@ from fieldcast.figures.style import (
     percent,
     style_axes,
 )
+from fieldcast.kinds import CASE, LEAD, MEMBER, START, STEP
 from fieldcast.scores.spectra import Latitudes, waves_with_power
 
 # widest limits of the vertical axes of ratios: power of members over that of the truth, of the error over anomalies
@@ -91,7 +92,7 @@ def ratio_to_truth(
     indices = np.flatnonzero((diagnostics["pattern"] == pattern) & np.isclose(diagnostics["k"], k))
     if not len(indices):
         return None
-    spectra = diagnostics.isel(case=int(indices[0])).sel(variable=variable)
+    spectra = diagnostics.isel({CASE: int(indices[0])}).sel(variable=variable)
     truth, anomaly = (spectra[f"spectrum_{name}"].to_numpy() for name in ("truth", "anomaly"))
     waves = waves_with_power(truth)
     members = spectra["spectrum_members"].to_numpy()[waves] / truth[waves]
@@ -138,10 +139,10 @@ def lead_ratio(
     diagnostics: xr.Dataset, variable: str, lead: float, kind: str
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Wavelength (km) and power over the truth's; None where the lead was not scored, or nothing was finite."""
-    indices = np.flatnonzero(np.isclose(diagnostics["lead"], lead))
+    indices = np.flatnonzero(np.isclose(diagnostics[LEAD], lead))
     if not len(indices):
         return None
-    spectra = diagnostics.isel(lead=int(indices[0])).sel(variable=variable)
+    spectra = diagnostics.isel({LEAD: int(indices[0])}).sel(variable=variable)
     truth = spectra["spectrum_truth"].to_numpy()
     waves = waves_with_power(truth)
     ratio = spectra[f"spectrum_{kind}"].to_numpy()[waves] / truth[waves]
@@ -177,17 +178,17 @@ def step_ratios(
 ) -> Iterator[tuple[np.ndarray, np.ndarray, str, float]]:
     """Wavelength, ratio, label and shade of each step that is finite."""
     values = snapshots[variable]
-    first_step = snapshots.isel(step=0)
+    first_step = snapshots.isel({STEP: 0})
     complete = (
-        first_step[name].notnull().any(["start", "member"]).all("longitude") for name in snapshots.data_vars
+        first_step[name].notnull().any([START, MEMBER]).all("longitude") for name in snapshots.data_vars
     )
     latitudes = Latitudes.of(snapshots.assign_attrs(wraps=int(wraps)), np.all(list(complete), axis=0))
-    truth = diagnostics["spectrum_truth"].sel(variable=variable).mean("lead").to_numpy()
+    truth = diagnostics["spectrum_truth"].sel(variable=variable).mean(LEAD).to_numpy()
     waves = waves_with_power(truth)
     steps = values["step"].to_numpy()
     for number, step in enumerate(steps):
         power = latitudes.spectrum(
-            values.isel(step=number).transpose(..., "latitude", "longitude").to_numpy()
+            values.isel({STEP: number}).transpose(..., "latitude", "longitude").to_numpy()
         )
         if np.isfinite(power).all():
             shade = 0.12 + 0.88 * number / max(1, len(steps) - 1)

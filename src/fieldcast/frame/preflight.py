@@ -17,7 +17,7 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 
 from fieldcast import pipeline_registry
-from fieldcast.arguments import seed_number
+from fieldcast.arguments import refuse_unwritable, seed_number
 from fieldcast.errors import InputError
 from fieldcast.experiments import selections
 from fieldcast.fields.options import refuse_other_data
@@ -28,7 +28,6 @@ from fieldcast.frame.lock import data_root
 from fieldcast.frame.makers import commands
 from fieldcast.frame.parameter_names import check_keys, check_parameter_files, options_of
 from fieldcast.frame.parameter_types import check_values
-from fieldcast.inference.whole_file import refuse_unwritable
 from fieldcast.lineage import leaves
 from fieldcast.pipelines.names import address_of
 

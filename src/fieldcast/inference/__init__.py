@@ -11,6 +11,6 @@ gaps                 a record filled from its own values
 cycle                cycles of forecasts and updates, also over a user's record
 multi_seed           runs with different seeds, gathered
 user_layout          results in the user's own dimension names, order and attributes; result_attributes: CF and ACDD
-onnx_export          the step of a forecast, or a decoder, as ONNX; whole_file: files written in one step
+onnx_export          the step of a forecast, or a decoder, as ONNX
 options              user options for draws; file_options: options of the commands on a user's files
 """

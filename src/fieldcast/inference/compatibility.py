@@ -19,7 +19,7 @@ from fieldcast.fields import conventions
 from fieldcast.fields.conventions import KEPT_ATTRS
 from fieldcast.fields.encoding import Search
 from fieldcast.fields.quality import MAX_FINITE, refuse_fills
-from fieldcast.geometry import GRID, counted_from, different_axis
+from fieldcast.geometry import GRID, counted_from, different_axis, require_same_grid
 from fieldcast.models.space import Space
 
 LOG = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ def match_model(
     longitude = counted_from(data["longitude"].values, codec.longitude.min())
     shifted = data.assign_coords(longitude=longitude).sortby("longitude")
     data = data if different_axis(grid_of(codec), shifted) else shifted
-    require_same_grid(data, codec, where)
+    require_grid_of_model(data, codec, where)
     data = data.assign_coords(grid_of(codec)).load()
     for i, v in enumerate(codec.variables):
         odd = (np.abs(data[v]) >= MAX_FINITE).any(GRID).values
@@ -162,24 +162,15 @@ def refuse_wrong_units(
         )
 
 
-def describe(values: np.ndarray) -> str:
-    """Number and range of some coordinates, in words."""
-    return f"{len(values)} from {values[0]:g} to {values[-1]:g}"
-
-
 def grid_of(codec: FieldCodec | AnyDayCodec) -> dict[str, Float[np.ndarray, " cell"]]:
     """Latitudes and longitudes of a codec, by axis."""
     return {axis: getattr(codec, axis) for axis in GRID}
 
 
-def require_same_grid(data: xr.Dataset, codec: FieldCodec | AnyDayCodec, subject: str) -> None:
-    """Raise an InputError unless `subject` has the latitudes and longitudes of the model."""
-    trained = grid_of(codec)
-    if axis := different_axis(trained, data):
-        raise InputError(
-            f"the {axis}s differ: {subject} has {describe(data[axis].values)}; the model was trained on "
-            f"{describe(trained[axis])}: interpolate {subject} to the model's grid, or train on this grid."
-        )
+def require_grid_of_model(data: xr.Dataset, codec: FieldCodec | AnyDayCodec, where: str) -> None:
+    """Raise an InputError unless `where` has the latitudes and longitudes of the model."""
+    remedy = f"interpolate {where} to the model's grid, or train on this grid"
+    require_same_grid(data, grid_of(codec), where, "the model", remedy)
 
 
 def require_same_variables(fields: xr.Dataset, codec: FieldCodec | AnyDayCodec) -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from fieldcast.encoding.checkpoint import FITTED_BY, read_header
 from fieldcast.errors import InputError
-from fieldcast.lineage import differences
+from fieldcast.lineage import RENAMED, differences
 
 RUN_COLUMNS = ("run", "seed", "value", "low", "high")  # columns that differ from seed to seed
 SCORE_COLUMNS = ("experiment", "data", "variable", "score")  # the other columns that do not name a case
@@ -109,7 +109,8 @@ def lineage_of(run: Path, experiment: str) -> dict[str, Any]:
     )
     if checkpoint.exists():
         header = read_header(head(checkpoint), str(checkpoint))
-        sources |= {name: header.get(name) for name in (*COMPARED, *header.get(FITTED_BY, ()))}
+        names = (*COMPARED, *(RENAMED.get(name, name) for name in header.get(FITTED_BY, ())))
+        sources |= {name: header.get(name) for name in names}
     if scores.exists():
         sources["scored"] = pd.read_parquet(scores, columns=["scored"])["scored"].unique().tolist()
     return sources

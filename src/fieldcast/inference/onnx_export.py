@@ -26,13 +26,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from fieldcast.arguments import write_named
 from fieldcast.calendars import TimeStep, days_of_a_year
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.checkpoint import Checkpoint
 from fieldcast.encoding.states import AnyDayCodec
 from fieldcast.errors import InputError
 from fieldcast.inference.loading import load
-from fieldcast.inference.whole_file import write_named
 from fieldcast.models.core import Context, Model, Solved
 from fieldcast.models.random_streams import PERSISTENT, RandomStreams
 from fieldcast.models.vae import VAE

@@ -27,6 +27,7 @@ from fieldcast.errors import MAX_LISTED, listed
 from fieldcast.fields.conventions import SUSPECT
 from fieldcast.geometry import GRID
 from fieldcast.inference.stations.observations import check_accepts_points
+from fieldcast.kinds import CASE
 from fieldcast.lineage import Lineage
 from fieldcast.models import replicas
 from fieldcast.models.capabilities import ChecksObservations
@@ -91,10 +92,10 @@ def reconstruct(
     """
     members, seed = sources["members"], sources["seed"]
     order = np.argsort(observations["mask"].values, kind="stable")
-    noise, cases = float(observations.attrs["noise"]), observations.sizes["case"]
+    noise, cases = float(observations.attrs["noise"]), observations.sizes[CASE]
     times = list(resume(earlier, sources, "reconstructions", on_disk).header.get("milliseconds", []))
     for number in Progress(range(len(times), cases), unit="case", initial=len(times), total=cases):
-        case = observations.isel(case=number)
+        case = observations.isel({CASE: number})
         begin = time.perf_counter()
         c = replace(
             context_of(case, codec, model.space, noise), points=points_in(case, codec, model.space, noise)
@@ -106,7 +107,7 @@ def reconstruct(
         name = f"observations {case['pattern'].item()}, {case['k'].item():.3g}"
         for sentence in suspect_messages(suspects(model, c, case, codec), case):
             LOG.warning("%s: %s", name, sentence)
-        result = codec.decode(x, observations["time"]).expand_dims("case")
+        result = codec.decode(x[None], observations["time"], "reconstructions")
         result = result.assign_coords(
             mask=observations["mask"], **{c: observations[c][[number]] for c in ("pattern", "k")}
         )

@@ -19,6 +19,7 @@ from fieldcast.errors import counted
 from fieldcast.fields import conventions
 from fieldcast.fields.conventions import FLAG, MEAN, MEMBERS, SPREAD, SUSPECT
 from fieldcast.fields.units import conversion
+from fieldcast.kinds import LEAD, MEMBER, SAMPLE
 
 CONVENTIONS = "CF-1.11, ACDD-1.3"
 VOCABULARY = "CF Standard Name Table"
@@ -128,7 +129,7 @@ def in_one_line(result: xr.Dataset) -> str:
 
 
 LONG_NAMES = {
-    "member": "member of the ensemble", "lead": "lead time", "time": "time", "sample": "number of the sample",
+    MEMBER: "member of the ensemble", LEAD: "lead time", "time": "time", SAMPLE: "number of the sample",
     "forecast_reference_time": "initial time of the forecast", "forecast_period": "lead time",
 }  # fmt: skip
 
@@ -170,7 +171,7 @@ def describe_variable(result: xr.Dataset, name: str) -> None:
 
 def content_remark(result: xr.Dataset, name: str) -> str:
     """A remark on the content of a variable, members or observed and filled values; empty if neither."""
-    if "member" in result[name].dims:
+    if MEMBER in result[name].dims:
         return f"one draw for each member; {name}{MEAN} holds their mean"
     filled = {name + FLAG, name + MEAN} <= set(result.data_vars)
     return f"observed values where {name}{FLAG} is 0, elsewhere {name}{MEAN}" if filled else ""

@@ -17,6 +17,7 @@ import torch
 import xarray as xr
 
 from fieldcast import arguments, calendars, runtime
+from fieldcast.arguments import write_named
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.checkpoint import Checkpoint, pack
 from fieldcast.encoding.device import choose_devices
@@ -26,7 +27,6 @@ from fieldcast.fields import conventions
 from fieldcast.fields.stations import read_stations
 from fieldcast.inference.compatibility import last_states, match_model, require_plausible
 from fieldcast.inference.forecasts.ensemble import (
-    START,
     EnsembleForecaster,
     Feedback,
     lead_dataset,
@@ -41,7 +41,7 @@ from fieldcast.inference.stations.observations import (
     with_stations,
 )
 from fieldcast.inference.user_layout import restore_layout
-from fieldcast.inference.whole_file import write_named
+from fieldcast.kinds import CF, LEAD, MEMBER, START
 from fieldcast.models.replicas import replicate
 
 LOG = logging.getLogger(__name__)
@@ -137,7 +137,7 @@ class TrainedModel:
             dataset = self.nothing_observed(self.times_near(observed_stations.table, where_stations))
         dataset = conventions.as_dataset(dataset, where)
         result, facts = fill_fields(self.checkpoint, dataset, observed_stations, members, noise, seed, where)
-        options = {"members": result.sizes["member"], "noise": noise, "seed": seed}
+        options = {"members": result.sizes[MEMBER], "noise": noise, "seed": seed}
         result = with_attributes(result, dataset.attrs, "Reconstruction", self.name, options)
         return result.assign_attrs(facts)
 
@@ -150,7 +150,7 @@ class TrainedModel:
         """Fields of NaN at some times, on the model's grid and in its units."""
         codec = self.checkpoint.field_codec
         nothing = torch.full((len(times), 1, *self.checkpoint.model.space.state_shape), torch.nan)
-        return codec.decode(nothing, times).isel(member=0, drop=True)
+        return codec.decode(nothing, times).isel({MEMBER: 0}, drop=True)
 
     @runtime.reports_out_of_memory
     def forecast(
@@ -181,11 +181,11 @@ class TrainedModel:
             model, codec, data, list(calendars.iso(last)), members, seed, self.feedback
         )
         pieces = [lead_dataset(forecaster, ensemble) for ensemble in forecaster.run(steps)]
-        moments = with_moments(xr.concat(pieces, "lead").rename(start="time"), codec)
+        moments = with_moments(xr.concat(pieces, LEAD).rename({START: "time"}), codec)
         valid = np.concatenate([forecaster.valid(number) for number in range(1, steps + 1)])
         result = after_last_state(dataset, moments, codec, last[0], valid)
         options = {
-            "members": result.sizes["member"], "steps": steps, "feedback": self.feedback, "seed": seed
+            "members": result.sizes[MEMBER], "steps": steps, "feedback": self.feedback, "seed": seed
         }  # fmt: skip
         return with_attributes(result, dataset.attrs, "Forecast", self.name, options)
 
@@ -259,10 +259,13 @@ def after_last_state(
     template = template.drop_vars(
         [*bounds_of(template[time]), *coordinates_along(dataset, time)], errors="ignore"
     )
-    return restore_layout(template, moments, codec).drop_vars(time).assign_coords(
-        forecast_reference_time=((), start, START), lead=moments["lead"].variable,
-        time=("lead", valid, {"standard_name": "time"}), **period_of(moments["lead"], start, valid),
-    )  # fmt: skip
+    coords = {
+        "forecast_reference_time": ((), start, CF[START]),
+        LEAD: moments[LEAD].variable,
+        "time": (LEAD, valid, {"standard_name": "time"}),
+    }
+    coords |= period_of(moments[LEAD], start, valid)
+    return restore_layout(template, moments, codec).drop_vars(time).assign_coords(coords)
 
 
 def period_of(lead: xr.DataArray, start: Any, valid: np.ndarray) -> dict[str, Any]:
@@ -270,7 +273,7 @@ def period_of(lead: xr.DataArray, start: Any, valid: np.ndarray) -> dict[str, An
     if lead.attrs["units"] == "hours":
         return {}
     hours = [calendars.hours(np.array([start, time]))[1] for time in valid]
-    return {"forecast_period": ("lead", hours, {"standard_name": "forecast_period", "units": "hours"})}
+    return {"forecast_period": (LEAD, hours, {"standard_name": "forecast_period", "units": "hours"})}
 
 
 def coordinates_along(dataset: xr.Dataset, time: str) -> list[str]:

@@ -12,6 +12,7 @@ from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.fields import conventions
 from fieldcast.fields.conventions import SUFFIXES, in_degrees, short
 from fieldcast.geometry import GRID, counted_from
+from fieldcast.kinds import LEAD, MEMBER
 
 # attributes that are no longer true of the result, or that were set while the data were read
 STALE_ATTRIBUTES = re.compile("^(fieldcast_|valid_|actual_range)")
@@ -42,7 +43,7 @@ def restore_axes(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldCodec) -> 
         filled = filled.squeeze("time")
     dims = {axis: str(array.dims[0]) for axis, array in coordinates.items() if array.ndim}
     filled = filled.rename_dims({axis: dim for axis, dim in dims.items() if axis != dim})
-    drawn = {"member", "lead"}  # dimensions of the result; `.sel(member=3)` leaves a scalar of that name
+    drawn = {MEMBER, LEAD}  # dimensions of the result; `.sel(member=3)` leaves a scalar of that name
     shared = {*filled.dims} - drawn
     replaced = {"segment", *(drawn & {*filled.dims})}  # ingestion numbers the segments of stored fields
     names = [name for name in dataset.coords if name not in replaced]
@@ -82,8 +83,8 @@ def restore_variables(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldCodec
     for v in codec.variables:
         name = original_name(dataset, v)
         template = dataset[name] if name in dataset else filled[v]
-        order = [str(d) for d in template.dims if d in filled.dims and d != "member"]
-        order.insert(1 + order.index(str(time[0])) if time else 0, "member")
+        order = [str(d) for d in template.dims if d in filled.dims and d != MEMBER]
+        order.insert(1 + order.index(str(time[0])) if time else 0, MEMBER)
         for suffix in (suffix for suffix in ("", *SUFFIXES) if v + suffix in filled):
             values = filled[v + suffix]
             new = [d for d in values.dims if d not in order]

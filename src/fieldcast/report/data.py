@@ -13,7 +13,7 @@ from fieldcast import calendars
 from fieldcast.calendars import TimeStep
 from fieldcast.fields.climatology import CONSTANT
 from fieldcast.fields.splits import SplitRanges
-from fieldcast.kinds import are_images
+from fieldcast.kinds import SAMPLE, are_images
 
 SHORT_RECORD = (  # clause of the first screen
     "the record is too short to estimate an annual cycle, which makes every score look better than it is, and too "
@@ -75,7 +75,7 @@ def about_images(images: xr.Dataset, splits: SplitRanges) -> list[tuple[str, str
     labels = np.unique(images["label"].to_numpy()) if "label" in images.coords else np.array([])
     labelled = f", {len(labels)} labels" if len(labels) else ", without labels"
     return [
-        ("Images", f"{images.sizes['sample']} images of {height} × {width} cells{levels}{labelled}"),
+        ("Images", f"{images.sizes[SAMPLE]} images of {height} × {width} cells{levels}{labelled}"),
         *(
             (f"Split: {name}", f"{int(last) - int(first) + 1} images, {first} to {last}")
             for name, (first, last) in splits.items()
@@ -127,4 +127,4 @@ def variables_in_words(fields: xr.Dataset) -> list[tuple[str, str, str, str]]:
 
 def kind_in_words(values: xr.DataArray) -> str:
     """Kind of a variable: one value per time, one per image, or constant."""
-    return "changes in time" if "time" in values.dims else "images" if "sample" in values.dims else "static"
+    return "changes in time" if "time" in values.dims else "images" if SAMPLE in values.dims else "static"

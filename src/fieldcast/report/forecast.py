@@ -22,7 +22,7 @@ from fieldcast.figures.long_rollout import long_run
 from fieldcast.figures.ranks import lead_rank_histograms
 from fieldcast.figures.spectra import long_rollout_spectra, spectra_at_leads
 from fieldcast.geometry import evenly_spaced_indices
-from fieldcast.kinds import InitialTimes
+from fieldcast.kinds import LEAD, InitialTimes
 from fieldcast.report import glance
 from fieldcast.report.board import Board, Lead
 from fieldcast.report.charts import leads_chart
@@ -214,7 +214,7 @@ class Forecast(Results):
         """The lead time of each frame."""
         if not self.by_interest:
             return []
-        leads = self.examples[self.by_interest[0]]["lead"].to_numpy().astype(float)
+        leads = self.examples[self.by_interest[0]][LEAD].to_numpy().astype(float)
         return ["start" if lead == 0 else str(Lead(lead)) for lead in leads]
 
     def animation(self) -> bytes | None:
@@ -258,7 +258,7 @@ def of_diagnostics(results: Forecast) -> dict[str, Figure]:
     stored = results.labelled("diagnostics")
     if not stored:
         return {}
-    leads = representative_leads(next(iter(stored.values()))["lead"].to_numpy().astype(float).tolist())
+    leads = representative_leads(next(iter(stored.values()))[LEAD].to_numpy().astype(float).tolist())
     drawn = {"spectra": spectra_at_leads(stored, leads, results.looks, fed_on_mean=results.fed_back)}
     if any(dataset.sizes["rank"] > 2 for dataset in stored.values()):
         drawn["rank_histograms"] = lead_rank_histograms(stored, leads, results.looks)

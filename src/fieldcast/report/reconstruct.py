@@ -18,6 +18,7 @@ from fieldcast.figures.maps import mask_pictures, reconstruction_maps
 from fieldcast.figures.ranks import rank_histograms
 from fieldcast.figures.spectra import relative_spectra
 from fieldcast.figures.style import percent
+from fieldcast.kinds import CASE
 from fieldcast.report import charts, glance
 from fieldcast.report.board import Board, Observed
 from fieldcast.report.charts import Spec, errors_chart
@@ -227,7 +228,7 @@ class Reconstruct(Results):
     def cells_missing(self) -> bool:
         """Whether the maps show cells that do not exist."""
         truths = (stored.sel(kind="truth") for stored in self.examples.values())
-        absent = (truth.isnull().all(("case", "time")).to_array() for truth in truths)
+        absent = (truth.isnull().all((CASE, "time")).to_array() for truth in truths)
         return any(bool(cells.any()) for cells in absent)
 
     def maps(self) -> Iterator[Maps]:
@@ -312,7 +313,7 @@ def resolutions(results: Results, name: str, diagnostics: xr.Dataset) -> list[li
     """A row for each case of one experiment."""
     patterns = diagnostics["pattern"].to_numpy().astype(str)
     fractions = diagnostics["k"].to_numpy().astype(float)
-    values = diagnostics["effective_resolution"].transpose("case", "variable").to_numpy().astype(float)
+    values = diagnostics["effective_resolution"].transpose(CASE, "variable").to_numpy().astype(float)
     return [
         [
             results.head(name),

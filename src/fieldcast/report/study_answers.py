@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from fieldcast.kinds import LEAD
 from fieldcast.report.board import Board, Lead, Sampled
 from fieldcast.report.results import DIFFERENCE, Results
 from fieldcast.report.studies import Question, Study
@@ -117,7 +118,7 @@ def spectrum_shares(results: Results, name: str, reference: str) -> list[tuple[A
     fed, members = (results.diagnostics.get(experiment) for experiment in (name, reference))
     if fed is None or members is None or not fed_on_mean(results, name):
         return []
-    leads = representative_cases([Lead(float(hours)) for hours in fed["lead"].to_numpy()])
+    leads = representative_cases([Lead(float(hours)) for hours in fed[LEAD].to_numpy()])
     ends = dict.fromkeys((leads[0], leads[-1]))
     return [(lead, *(share(fed, members, lead, shortest=short) for short in (False, True))) for lead in ends]
 
@@ -125,7 +126,7 @@ def spectrum_shares(results: Results, name: str, reference: str) -> list[tuple[A
 def share(fed: xr.Dataset, members: xr.Dataset, lead: Lead, *, shortest: bool) -> str:
     """Smallest and largest ratio of powers over the variables, in percent."""
     mean, free, truth = (
-        dataset[name].isel(lead=int(np.abs(dataset["lead"].to_numpy() - lead.hours).argmin())).to_numpy()
+        dataset[name].isel({LEAD: int(np.abs(dataset[LEAD].to_numpy() - lead.hours).argmin())}).to_numpy()
         for dataset, name in (
             (fed, "spectrum_mean"),
             (members, "spectrum_members"),

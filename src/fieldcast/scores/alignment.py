@@ -9,13 +9,13 @@ from datetime import timedelta
 import numpy as np
 import pandas as pd
 import xarray as xr
-from jaxtyping import Float, Integer, Shaped
+from jaxtyping import Float, Integer
 
 from fieldcast import calendars
 from fieldcast.calendars import MONTH, TimeStep
 from fieldcast.errors import InputError
-from fieldcast.geometry import GRID, different_axis
-from fieldcast.kinds import InitialTimes
+from fieldcast.geometry import GRID, require_same_grid
+from fieldcast.kinds import LEAD, MEMBER, START
 
 
 @dataclass(frozen=True)
@@ -46,20 +46,17 @@ class AlignedForecasts:
         forecasts: xr.Dataset,
         truth: xr.Dataset,
         variables: list[str],
-        initial_times: InitialTimes | None = None,
     ) -> AlignedForecasts:
         """Forecasts aligned with their truth."""
         require_same_grid_and_units(forecasts, truth, variables)
-        leads = lead_hours(forecasts["lead"])
-        if initial_times is not None:
-            require_stored_initial_times(calendars.iso(forecasts["start"]), leads, initial_times)
-        indices = valid_indices(forecasts["start"], leads, truth["time"], TimeStep.of(truth))
+        leads = lead_hours(forecasts[LEAD])
+        indices = valid_indices(forecasts[START], leads, truth["time"], TimeStep.of(truth))
         missing = np.argwhere(indices < 0)
         if len(missing):
             lead, start = missing[0]
             raise InputError(
                 f"the truth ends or has a gap where a forecast is valid: {leads[lead]:g} h after "
-                f"{calendars.iso(forecasts['start'])[start]}; leave out that start, or forecast fewer leads. "
+                f"{calendars.iso(forecasts[START])[start]}; leave out that start, or forecast fewer leads. "
                 "Leads without units are hours."
             )
         return cls(forecasts, truth, variables, leads, indices)
@@ -71,7 +68,7 @@ class AlignedForecasts:
         truth = self.truth[name].isel(time=needed).transpose("time", *GRID).to_numpy()
         days = calendars.day_of_year(self.truth["time"].isel(time=needed))
         for lead, positions in enumerate(inverse.reshape(self.indices.shape)):
-            x = self.forecasts[name].isel(lead=lead).transpose("member", "start", *GRID).to_numpy()
+            x = self.forecasts[name].isel({LEAD: lead}).transpose(MEMBER, START, *GRID).to_numpy()
             yield x, truth[positions], days[positions]
 
 
@@ -119,36 +116,10 @@ def require_same_grid_and_units(forecasts: xr.Dataset, truth: xr.Dataset, variab
             raise InputError(
                 f"the forecasts have {name} in {unit}, the fields in {true_unit}: convert the forecasts."
             )
-    if axis := different_axis(forecasts, truth):
+    remedy = "interpolate them to the grid of the fields, in the order of its rows and columns"
+    require_same_grid(forecasts, truth, "the forecasts", "the fields", remedy)
+    if forecasts[START].dt.calendar != truth["time"].dt.calendar:
         raise InputError(
-            f"the {axis} of the forecasts differs from that of the fields they are scored against: interpolate them "
-            "to the grid of the fields, in the order of its rows and columns."
-        )
-    if forecasts["start"].dt.calendar != truth["time"].dt.calendar:
-        raise InputError(
-            f"the initial times of the forecasts are in the calendar {forecasts['start'].dt.calendar}, the times of "
+            f"the initial times of the forecasts are in the calendar {forecasts[START].dt.calendar}, the times of "
             f"the fields in {truth['time'].dt.calendar}: write the initial times in the calendar of the fields."
-        )
-
-
-def require_stored_initial_times(
-    forecast_start: Shaped[np.ndarray, " start"],
-    leads: Float[np.ndarray, " lead"],
-    initial_times: InitialTimes,
-) -> None:
-    """Raise InputError unless the forecasts have the stored initial times and leads."""
-    scored = [str(moment) for moment in initial_times["scored"]]
-    if forecast_start.tolist() != scored:
-        absent = [moment for moment in scored if moment not in set(forecast_start.tolist())]
-        raise InputError(
-            f"the forecasts do not start at the {len(scored)} stored initial times"
-            + (f" (they lack {absent[0]})" if absent else "")
-            + ": recreate them from the stored initial times, in their order."
-        )
-    step = TimeStep.stored_in(initial_times)
-    expected = step.hours * np.arange(1, int(initial_times["leads"]) + 1)
-    if leads.shape != expected.shape or not np.allclose(leads, expected):
-        raise InputError(
-            f"the leads of the forecasts are not {expected[0]:g} to {expected[-1]:g} hours every "
-            f"{step}: recreate them with these."
         )

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from fieldcast import calendars
 from fieldcast.departures import MAX_DEPARTURE
 from fieldcast.geometry import GRID
+from fieldcast.kinds import CASE, MEMBER, STATE
 from fieldcast.scores.event_tables import EventTables
 from fieldcast.scores.reconstruction import reconstruction_statistics
 from fieldcast.scores.statistics import with_overall
@@ -49,7 +50,7 @@ def assimilation_statistics(
     tables, diagnostics = [], xr.Dataset()
     for state in STATES:
         table, diagnostics = reconstruction_statistics(
-            draws.sel(state=state, drop=True),
+            draws.sel({STATE: state}, drop=True),
             observations,
             truth,
             climatology=climatology,
@@ -73,13 +74,13 @@ def innovations(draws: xr.Dataset, observations: xr.Dataset, normalisation: xr.D
     variables = [str(name) for name in observations.data_vars]
     deviations = normalisation.anomaly_std.sel(variable=variables).to_numpy().astype(float)
     values = np.empty(
-        (observations.sizes["case"], len(variables), len(INNOVATION_POWER), observations.sizes["time"])
+        (observations.sizes[CASE], len(variables), len(INNOVATION_POWER), observations.sizes["time"])
     )
-    for case in range(observations.sizes["case"]):
+    for case in range(observations.sizes[CASE]):
         for v, name in enumerate(variables):
-            members = draws[name].isel(case=case).transpose("state", "member", "time", *GRID)
-            b, a = (members.sel(state=state).to_numpy() for state in ("background", "analysis"))
-            y = observations[name].isel(case=case).transpose("time", *GRID).to_numpy()
+            members = draws[name].isel({CASE: case}).transpose(STATE, MEMBER, "time", *GRID)
+            b, a = (members.sel({STATE: state}).to_numpy() for state in ("background", "analysis"))
+            y = observations[name].isel({CASE: case}).transpose("time", *GRID).to_numpy()
             error = float(observations.attrs["noise"]) * deviations[v]
             values[case, v] = list(innovation_statistics(y, b, a, error).values())
     power = np.array(list(INNOVATION_POWER.values()))[:, None]

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Integer
 from fieldcast import calendars
 from fieldcast.calendars import TimeStep
 from fieldcast.geometry import GRID
+from fieldcast.kinds import CASE, LEAD, SAMPLE, START
 from fieldcast.scores import bootstrap, spectra
 from fieldcast.scores.alignment import AlignedForecasts
 from fieldcast.scores.distances import cell_wasserstein, neighbours
@@ -56,7 +57,7 @@ class Diagnostics:
         self.spectrum_truth = np.stack([self.latitudes.spectrum(y) for y in self.y])
         anomalies = (y - normal for y, normal in zip(self.y, normals, strict=True))
         self.spectrum_anomaly = np.stack([self.latitudes.spectrum(anomaly) for anomaly in anomalies])
-        cases = (observations.sizes["case"], len(self.y))
+        cases = (observations.sizes[CASE], len(self.y))
         self.histogram = np.full((*cases, truth.sizes["time"], members + 1), np.nan)
         self.spectrum_members = np.full((*cases, self.spectrum_truth.shape[-1]), np.nan)
         self.spectrum_error = np.full_like(self.spectrum_members, np.nan)
@@ -91,7 +92,7 @@ class Diagnostics:
             ]
             for case in self.spectrum_error
         ]
-        ranked, waves = ("case", "variable", "rank"), ("case", "variable", "wavenumber")
+        ranked, waves = (CASE, "variable", "rank"), (CASE, "variable", "wavenumber")
         diagnostics = xr.Dataset(
             {
                 "rank_histogram": (ranked, mean),
@@ -104,8 +105,8 @@ class Diagnostics:
                 "effective_resolution": (waves[:2], resolution, {"units": "km"}),
             },
             coords={
-                "pattern": ("case", self.observations["pattern"].to_numpy().astype(str)),
-                "k": ("case", self.observations["k"].to_numpy().astype(float)),
+                "pattern": (CASE, self.observations["pattern"].to_numpy().astype(str)),
+                "k": (CASE, self.observations["k"].to_numpy().astype(float)),
                 "variable": [str(name) for name in self.truth.data_vars],
                 "rank": np.arange(self.members + 1),
                 "wavenumber": np.arange(len(wavelength)),
@@ -192,9 +193,9 @@ class ForecastDiagnostics:
     def dataset(self) -> xr.Dataset:
         """The diagnostics with their coordinates."""
         mean, low, high = over_times(
-            np.moveaxis(self.histogram, 2, 0), self.aligned.forecasts["start"], self.aligned.truth
+            np.moveaxis(self.histogram, 2, 0), self.aligned.forecasts[START], self.aligned.truth
         )
-        ranked, waves = ("lead", "variable", "rank"), ("lead", "variable", "wavenumber")
+        ranked, waves = (LEAD, "variable", "rank"), (LEAD, "variable", "wavenumber")
         wavelength = self.latitudes.wavelengths
         return xr.Dataset(
             {
@@ -204,7 +205,7 @@ class ForecastDiagnostics:
                 **{f"spectrum_{name}": (waves, values) for name, values in self.spectra.items()},
             },
             coords={
-                "lead": ("lead", self.aligned.leads, {"long_name": "lead in hours"}),
+                LEAD: (LEAD, self.aligned.leads, {"long_name": "lead in hours"}),
                 "variable": self.aligned.variables,
                 "rank": np.arange(self.members + 1),
                 "wavenumber": np.arange(len(wavelength)),
@@ -238,11 +239,11 @@ def sample_diagnostics(samples: xr.Dataset, real: xr.Dataset, states: Sets, seed
     finite = np.isfinite(states.samples).all(1)
     diagnostics = xr.Dataset(
         {
-            "nearest_of_samples": ("sample", near.distance[:count]),
-            "nearest": ("sample", near.index[:count]),
+            "nearest_of_samples": (SAMPLE, near.distance[:count]),
+            "nearest": (SAMPLE, near.index[:count]),
             "nearest_of_test": ("datum", near.distance[count:]),
         },
-        coords={"sample": np.arange(count), "datum": datum},
+        coords={SAMPLE: np.arange(count), "datum": datum},
         attrs={"finite": int(finite.sum())},
     )
     if not set(GRID) <= set(real.dims):
@@ -262,7 +263,7 @@ def field_diagnostics(
 ) -> xr.Dataset:
     """Spectra and Wasserstein distances of the variables of `samples`."""
     names = [str(name) for name in samples.data_vars]
-    x = {name: samples[name].transpose("sample", *GRID).to_numpy()[finite] for name in names}
+    x = {name: samples[name].transpose(SAMPLE, *GRID).to_numpy()[finite] for name in names}
     y = {name: real[name].transpose("time", *GRID).to_numpy() for name in names}
     latitudes = Latitudes.of(real, np.all([np.isfinite(states).all((0, 2)) for states in y.values()], axis=0))
     waves, cells = ("variable", "wavenumber"), ("variable", *GRID)

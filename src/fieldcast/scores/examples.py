@@ -11,7 +11,7 @@ from jaxtyping import Integer
 
 from fieldcast import calendars
 from fieldcast.geometry import GRID, evenly_spaced_indices
-from fieldcast.kinds import state_dimension
+from fieldcast.kinds import CASE, LEAD, MEMBER, START, state_dimension
 from fieldcast.scores.alignment import AlignedForecasts
 
 RECONSTRUCTION_KINDS = ("truth", "observed", "mean", "member", "spread")
@@ -33,7 +33,7 @@ def examples(
     """
     cases = example_cases(observations["pattern"].to_numpy(), observations["k"].to_numpy(), fractions)
     moments = example_times(observations.sizes["time"], times)
-    selected = {"case": cases, "time": moments}
+    selected = {CASE: cases, "time": moments}
     observed = observations.isel(selected)
     ensemble = reconstructions.isel(selected)
     actual = truth.sel(time=observed.time)
@@ -43,25 +43,25 @@ def examples(
         kinds = (
             actual[name].load().broadcast_like(observed[name]),
             observed[name],
-            x.mean("member"),
-            x.isel(member=0),
-            x.std("member", ddof=1) if x.sizes["member"] > 1 else x.isel(member=0) * np.nan,
+            x.mean(MEMBER),
+            x.isel({MEMBER: 0}),
+            x.std(MEMBER, ddof=1) if x.sizes[MEMBER] > 1 else x.isel({MEMBER: 0}) * np.nan,
         )
         together = xr.concat(
-            [kind.drop_vars("member", errors="ignore") for kind in kinds],
+            [kind.drop_vars(MEMBER, errors="ignore") for kind in kinds],
             "kind",
             coords="minimal",
             compat="override",
         )
-        example = together.transpose("case", "time", "kind", *GRID).astype("float32")
+        example = together.transpose(CASE, "time", "kind", *GRID).astype("float32")
         example.attrs = dict(truth[name].attrs)
         stored[str(name)] = example.drop_vars(["mask", "segment"], errors="ignore")
     dataset = xr.Dataset(stored).assign_coords(
         kind=list(RECONSTRUCTION_KINDS),
-        pattern=("case", observed["pattern"].to_numpy().astype(str)),
-        k=("case", observed["k"].to_numpy()),
+        pattern=(CASE, observed["pattern"].to_numpy().astype(str)),
+        k=(CASE, observed["k"].to_numpy()),
     )
-    attributes = {"digest": truth.attrs.get("digest", ""), "members": reconstructions.sizes["member"]}
+    attributes = {"digest": truth.attrs.get("digest", ""), "members": reconstructions.sizes[MEMBER]}
     return dataset.assign_attrs(attributes)
 
 
@@ -106,12 +106,12 @@ def forecast_examples(
     shared = [
         str(name) for name, values in truth.data_vars.items() if "time" in values.dims and name in forecasts
     ]
-    middle = forecasts.sizes["start"] // 2
-    selected = forecasts.isel(start=[middle], lead=slice(steps))
+    middle = forecasts.sizes[START] // 2
+    selected = forecasts.isel({START: [middle], LEAD: slice(steps)})
     names = shared[:variables]
     aligned = AlignedForecasts.of(selected, truth, names)
     start_indices = AlignedForecasts.of(
-        selected.isel(lead=[0]).assign_coords(lead=[0.0]), truth, names
+        selected.isel({LEAD: [0]}).assign_coords({LEAD: [0.0]}), truth, names
     ).indices[0]
     stored = {}
     for name in names:
@@ -125,11 +125,11 @@ def forecast_examples(
             members = x[:2, 0] if len(x) > 1 else np.full((2, *y.shape[1:]), np.nan)
             maps.append(np.concatenate([y, x.mean(0), members]) - normal[days[0] - 1])
         values = np.stack(maps, axis=1).astype("float32")
-        stored[name] = (("kind", "lead", *GRID), values, dict(truth[name].attrs))
+        stored[name] = (("kind", LEAD, *GRID), values, dict(truth[name].attrs))
     coordinates = {name: truth[name].to_numpy() for name in GRID}
-    coordinates |= {"kind": list(FORECAST_KINDS), "lead": [0.0, *aligned.leads.tolist()]}
-    attributes = {"start": calendars.iso(selected["start"])[0], "digest": truth.attrs.get("digest", "")}
-    attributes |= {"members": forecasts.sizes["member"]} | ({} if climatology is None else {"anomaly": 1})
+    coordinates |= {"kind": list(FORECAST_KINDS), LEAD: [0.0, *aligned.leads.tolist()]}
+    attributes = {"start": calendars.iso(selected[START])[0], "digest": truth.attrs.get("digest", "")}
+    attributes |= {"members": forecasts.sizes[MEMBER]} | ({} if climatology is None else {"anomaly": 1})
     return xr.Dataset(stored, coordinates, attributes)
 
 

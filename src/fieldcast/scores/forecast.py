@@ -9,7 +9,7 @@ from jaxtyping import Float, Shaped
 
 from fieldcast import calendars
 from fieldcast.geometry import GRID
-from fieldcast.kinds import InitialTimes
+from fieldcast.kinds import MEMBER, START
 from fieldcast.scores.alignment import AlignedForecasts
 from fieldcast.scores.diagnostics import ForecastDiagnostics
 from fieldcast.scores.evaluator import CellEvaluator, Errors, cell_areas
@@ -35,7 +35,6 @@ def forecast_statistics(
     normalisation: xr.Dataset,
     area: xr.DataArray,
     seed: int = 0,
-    initial_times: InitialTimes | None = None,
     events: EventTables | None = None,
 ) -> tuple[pd.DataFrame, xr.Dataset]:
     """Statistics of an ensemble of forecasts against the truth at start + lead, and diagnostics for figures.
@@ -62,8 +61,6 @@ def forecast_statistics(
         Areas of the cells, in any unit.
     seed
         Seed of the random ranks of ties.
-    initial_times
-        The stored initial times and leads; forecasts of others are refused.
     events
         Collects the contingency tables of each variable, lead by lead.
 
@@ -74,12 +71,12 @@ def forecast_statistics(
         diagnostics of `ForecastDiagnostics`, over the whole grid.
     """
     aligned = AlignedForecasts.of(
-        forecasts, truth, [str(name) for name in normalisation["variable"].to_numpy()], initial_times
+        forecasts, truth, [str(name) for name in normalisation["variable"].to_numpy()]
     )
     deviations = normalisation["anomaly_std"].to_numpy().astype(float)
     bands = regions(truth["latitude"].to_numpy().astype(float), bool(truth.attrs["wraps"]))
     cells, selected = cell_areas(area, truth), np.stack(list(bands.values()))[:, :, None]
-    members, leads, times = forecasts.sizes["member"], len(aligned.leads), forecasts.sizes["start"]
+    members, leads, times = forecasts.sizes[MEMBER], len(aligned.leads), forecasts.sizes[START]
     diagnostics = ForecastDiagnostics(aligned, members)
     values = np.empty((leads, len(bands), len(aligned.variables), len(STATISTICS), times))
     distances = np.zeros((leads, len(bands), times, members + 1, members + 1))
@@ -101,7 +98,7 @@ def forecast_statistics(
     values = with_overall(values, deviations, power, axis=2)
     energy = energy_score(distances)
     values[:, :, -1, STATISTICS.index("energy")] = np.where(all_finite[:, None], energy, np.inf)
-    return tidy(values, aligned, list(bands), calendars.iso(forecasts["start"])), diagnostics.dataset()
+    return tidy(values, aligned, list(bands), calendars.iso(forecasts[START])), diagnostics.dataset()
 
 
 def tidy(

@@ -13,6 +13,7 @@ from scipy.ndimage import gaussian_filter
 from fieldcast import calendars
 from fieldcast.errors import InputError
 from fieldcast.geometry import GRID
+from fieldcast.kinds import CASE, MEMBER
 from fieldcast.scores.diagnostics import Diagnostics
 from fieldcast.scores.evaluator import CellEvaluator, Errors, cell_areas
 from fieldcast.scores.event_tables import EventTables
@@ -70,14 +71,14 @@ def reconstruction_statistics(
         for name, deviation in zip(variables, deviations, strict=True)
     ]
     normals = [each.normal for each in references]
-    diagnostics = Diagnostics(truth, normals, observations, reconstructions.sizes["member"])
+    diagnostics = Diagnostics(truth, normals, observations, reconstructions.sizes[MEMBER])
     values = np.empty(
-        (observations.sizes["case"], len(variables), len(CELLS), len(POWER), observations.sizes["time"])
+        (observations.sizes[CASE], len(variables), len(CELLS), len(POWER), observations.sizes["time"])
     )
-    for case in range(observations.sizes["case"]):
+    for case in range(observations.sizes[CASE]):
         for v, (name, (evaluator, normal, limits)) in enumerate(zip(variables, references, strict=True)):
-            x = reconstructions[name].isel(case=case).transpose("member", "time", *GRID).to_numpy()
-            observed = observations[name].isel(case=case).transpose("time", *GRID).to_numpy()
+            x = reconstructions[name].isel({CASE: case}).transpose(MEMBER, "time", *GRID).to_numpy()
+            observed = observations[name].isel({CASE: case}).transpose("time", *GRID).to_numpy()
             rank = ranks(x, evaluator.y, np.random.default_rng([seed, case, v]))
             weights = evaluator.weights(kinds_of_cells(observed))
             errors = evaluator.errors(x, rank)

@@ -11,7 +11,6 @@ from jaxtyping import Float, Integer, Shaped
 
 from fieldcast import calendars
 from fieldcast.calendars import TimeStep
-from fieldcast.errors import InputError
 from fieldcast.scores import bootstrap
 from fieldcast.scores.bootstrap import Score
 from fieldcast.scores.diagnostics import sample_diagnostics
@@ -73,7 +72,6 @@ def sample_statistics(
         The table of scores, and the diagnostics of `sample_diagnostics`; attrs["samples"] and attrs["real"] are the
         numbers of states in the distances.
     """
-    require_same_variables(samples, real)
     days = bootstrap.block_days(TimeStep.of(real).months) if "time" in real.dims else bootstrap.BLOCK_DAYS
     scores = dict(density_scores(densities, days, seed))
     if "mean" in latents:
@@ -145,19 +143,3 @@ def prior_scores(latents: xr.Dataset) -> Iterator[tuple[str, Score]]:
         yield name, Score(float(below.mean()), *wilson(float(below.mean()), len(below)))
     half = 1.96 * float(gain.std()) / np.sqrt(len(gain))
     yield "aggregate_kl", Score(float(gain.mean()), float(gain.mean() - half), float(gain.mean() + half))
-
-
-def require_same_variables(samples: xr.Dataset, real: xr.Dataset) -> None:
-    """Raise InputError unless samples and real states have the same variables and grid."""
-    for name in samples.data_vars:
-        if name not in real:
-            raise InputError(
-                f"the samples have the variable {name}, which the real states lack: draw again from a model of these "
-                f"data."
-            )
-        sizes = {dim: size for dim, size in samples[name].sizes.items() if dim != "sample"}
-        if any(real[name].sizes.get(dim) != size for dim, size in sizes.items()):
-            raise InputError(
-                f"the samples of {name} are on a different grid from the real states: draw again from a model of these "
-                f"data."
-            )

@@ -12,7 +12,7 @@ from jaxtyping import Float, Shaped
 
 from fieldcast import calendars
 from fieldcast.calendars import TimeStep
-from fieldcast.kinds import InitialTimes
+from fieldcast.kinds import CASE, InitialTimes
 from fieldcast.lineage import digest
 from fieldcast.scores.statistics import POWER
 
@@ -93,9 +93,9 @@ def scored_digest(observations: xr.Dataset, members: int) -> str:
     cases = [observations[name].to_numpy().tolist() for name in ("pattern", "k", "mask")]
     variables = {str(name): values.attrs.get("units", "") for name, values in observations.data_vars.items()}
     existing = (
-        np.packbits(np.isfinite(values.isel(case=case).to_numpy()))
+        np.packbits(np.isfinite(values.isel({CASE: case}).to_numpy()))
         for values in observations.data_vars.values()
-        for case in range(values.sizes["case"])
+        for case in range(values.sizes[CASE])
     )
     times = calendars.iso(observations["time"]).tolist()
     return digest(cases, times, variables, existing, observations.attrs.get("digest", ""), members)

@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from fieldcast import arguments, calendars, runtime
-from fieldcast.calendars import TimeStep, with_rounded_times
+from fieldcast.calendars import TimeStep, require_same_calendar, with_rounded_times
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.errors import InputError, counted
 from fieldcast.fields import climatology as climatologies
@@ -21,7 +21,8 @@ from fieldcast.fields.conventions import as_dataset, time_varying
 from fieldcast.fields.ingest import ingest
 from fieldcast.fields.repair import MIN_TIMES
 from fieldcast.inference.compatibility import require_plausible, units_of_variables
-from fieldcast.inference.forecasts.external import check_calendar, in_units_of, on_grid_of, to_forecasts
+from fieldcast.inference.forecasts.external import in_units_of, on_grid_of, to_forecasts
+from fieldcast.kinds import CASE, LEAD, MEMBER, START
 from fieldcast.scores.bootstrap import MIN_BLOCKS, block_days
 from fieldcast.scores.forecast import forecast_statistics
 from fieldcast.scores.leaderboard import FORECAST, RECONSTRUCT, leaderboard
@@ -73,7 +74,7 @@ def score(
         raise InputError(f"score: task is '{task}'; give {' or '.join(SCORED_TASKS)}.")
     fields, _ = ingest(as_dataset(truth, "the truth"), "the truth", fewest=1)
     statistics = statistics_of(fields, training)
-    warn_of_few_members(as_dataset(draws, "the draws").sizes.get("member", 1))
+    warn_of_few_members(as_dataset(draws, "the draws").sizes.get(MEMBER, 1))
     if task == "forecast":
         table = forecast_table(draws, fields, statistics, seed)
     elif observed is None:
@@ -137,7 +138,7 @@ def reconstruction_table(
 ) -> pd.DataFrame:
     """Table of statistics of reconstructions from observed data."""
     variables, codec = fields[time_varying(fields)], statistics.codec(fields)
-    cases = as_case(observed, variables, codec, "the observed data").isel(member=0)
+    cases = as_case(observed, variables, codec, "the observed data").isel({MEMBER: 0})
     members = as_case(draws, variables, codec, "the reconstructions").assign_coords(k=cases["k"])
     table, _ = reconstruction_statistics(
         members, cases, fields, climatology=statistics.climatology,
@@ -191,10 +192,10 @@ def as_forecasts(data: Data, fields: xr.Dataset, codec: FieldCodec) -> xr.Datase
     variables, where = time_varying(fields), "the forecasts"
     given = on_grid_of(to_forecasts(as_dataset(data, where), where, variables), fields, where)
     forecasts = in_units_of(fields[variables], given, where)
-    check_calendar(forecasts["start"], fields["time"], where)
-    first = given.isel(lead=int(given["lead"].values.argmin()))
-    valid = first.get_index("start") + timedelta(hours=float(first["lead"]))
-    require_right_units(first.rename(start="time").assign_coords(time=valid), codec, where)
+    require_same_calendar(forecasts[START], fields["time"], where, "the fields")
+    first = given.isel({LEAD: int(given[LEAD].values.argmin())})
+    valid = first.get_index(START) + timedelta(hours=float(first[LEAD]))
+    require_right_units(first.rename({START: "time"}).assign_coords(time=valid), codec, where)
     return forecasts
 
 
@@ -210,13 +211,13 @@ def as_case(data: Data, fields: xr.Dataset, codec: FieldCodec, where: str) -> xr
             f"there is no variable '{absent[0]}' in {where}, although the truth has one: add it."
         )
     selected = dataset[variables]
-    if "member" not in selected.dims:
-        selected = selected.expand_dims("member")
-    members = [selected.isel(member=number, drop=True) for number in range(selected.sizes["member"])]
+    if MEMBER not in selected.dims:
+        selected = selected.expand_dims(MEMBER)
+    members = [selected.isel({MEMBER: number}, drop=True) for number in range(selected.sizes[MEMBER])]
     converted = [conventions.to_contract(member, where)[variables].sortby("latitude") for member in members]
-    given = on_grid_of(xr.concat(converted, "member"), fields, where)
+    given = on_grid_of(xr.concat(converted, MEMBER), fields, where)
     case = in_units_of(fields, given, where)
-    check_calendar(case["time"], fields["time"], where)
+    require_same_calendar(case["time"], fields["time"], where, "the fields")
     require_right_units(given, codec, where)
     case = with_rounded_times(case)
     unknown_times = [str(time) for time in case["time"].values if time not in fields["time"].values]
@@ -225,9 +226,9 @@ def as_case(data: Data, fields: xr.Dataset, codec: FieldCodec, where: str) -> xr
             f"the truth lacks {unknown_times[0]}, a time of {where}: give the truth at all of their times."
         )
     fraction = float(np.mean([np.isfinite(case[name]).mean() for name in variables]))
-    return case.expand_dims("case").assign_coords(
-        pattern=("case", ["given"]),
-        k=("case", [fraction]),
+    return case.expand_dims(CASE).assign_coords(
+        pattern=(CASE, ["given"]),
+        k=(CASE, [fraction]),
         mask=("time", np.zeros(case.sizes["time"], dtype=int)),
     )
 

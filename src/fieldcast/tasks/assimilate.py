@@ -22,6 +22,7 @@ from fieldcast.errors import InputError
 from fieldcast.experiments import descriptions, roles
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.figures.sheet import outline
+from fieldcast.kinds import CASE, STATE, STEP
 from fieldcast.models.assimilation.filter import Filter
 from fieldcast.models.core import Model
 from fieldcast.report import Assimilate, pictures
@@ -137,29 +138,29 @@ def score(
 
 def events_of_cycles(events: EventTables, observations: xr.Dataset, normalisation: xr.Dataset) -> xr.Dataset:
     """Contingency tables of backgrounds and analyses by state, pattern, k and cells."""
-    count = observations.sizes["case"]
+    count = observations.sizes[CASE]
     pattern, k = (np.tile(observations[name].to_numpy(), len(STATES)) for name in ("pattern", "k"))
     coordinates = {
-        "state": ("case", np.repeat(STATES, count)),
-        "pattern": ("case", pattern.astype(str)),
-        "k": ("case", k.astype(float).round(6)),
+        STATE: (CASE, np.repeat(STATES, count)),
+        "pattern": (CASE, pattern.astype(str)),
+        "k": (CASE, k.astype(float).round(6)),
         "cells": list(CELLS),
     }
     deviations = normalisation["anomaly_std"].sel(variable=list(observations.data_vars))
-    return events.dataset("case", "cells", calendars.iso(observations["time"]), deviations, coordinates)
+    return events.dataset(CASE, "cells", calendars.iso(observations["time"]), deviations, coordinates)
 
 
 def show(
     draws: xr.Dataset, cycle_observations: xr.Dataset, fields: xr.Dataset
 ) -> tuple[xr.Dataset, xr.Dataset]:
     """A few analyses of scored times to look at; a film of the first steps, from the climatological start."""
-    analyses = draws.sel(state="analysis", drop=True)
+    analyses = draws.sel({STATE: "analysis"}, drop=True)
     steps = [step for step in FILM_STEPS if step <= analyses.sizes["time"]]
     first = {"time": [step - 1 for step in steps]}
     film = examples(analyses.isel(first), cycle_observations.isel(first), fields, FILM_FRACTIONS, len(steps))
     scored = after_spin_up(analyses, cycle_observations)
     scored_examples = examples(scored, after_spin_up(cycle_observations, cycle_observations), fields)
-    return scored_examples, film.isel(case=[0]).assign_coords(step=("time", steps))
+    return scored_examples, film.isel({CASE: [0]}).assign_coords({STEP: ("time", steps)})
 
 
 def metrics(scores: pd.DataFrame, seed: int) -> pd.DataFrame:

@@ -24,7 +24,7 @@ from fieldcast.figures.sheet import outline
 from fieldcast.inference.forecasts.external import forecast_source
 from fieldcast.inference.options import Drawing, File
 from fieldcast.inference.trained_model import TrainedModel
-from fieldcast.kinds import InitialTimes
+from fieldcast.kinds import START, InitialTimes
 from fieldcast.models.core import Model, Trained
 from fieldcast.report import Forecast, pictures
 from fieldcast.scores.event_tables import event_scores as scores_of_events
@@ -89,10 +89,8 @@ def score(
 ) -> tuple[pd.DataFrame, xr.Dataset, xr.Dataset]:  # fmt: skip
     """Statistics of each start and lead, with the digest of the scored selection; diagnostics; tables of events."""
     require_initial_times(initial_times, data.fields, data.splits, rollout, stored.limits)
-    require_draws(
-        draws, {**sources(initial_times, stored.seed), "feedback": options.feedback}, "forecasts", "rollout"
-    )
-    require_draws(draws, {"model": stored.digest(data, Forecasting())}, "forecasts", "rollout")
+    present = {**sources(initial_times, stored.seed), "feedback": options.feedback}
+    require_draws(draws, {**present, "model": stored.digest(data, Forecasting())}, "forecasts", "rollout")
     return against_truth(draws, initial_times, data, stored.seed, scored_events)
 
 
@@ -127,11 +125,10 @@ def against_truth(
         normalisation=data.normalisation,
         area=cell_areas(data.fields),
         seed=seed,
-        initial_times=initial_times,
         events=events,
     )
     labels = {name: list(scores[name].unique()) for name in ("lead_hours", "region")}
-    times = calendars.iso(draws["start"])
+    times = calendars.iso(draws[START])
     tables = events.dataset("lead_hours", "region", times, data.normalisation["anomaly_std"], labels)
     scores = scores.assign(model=draws.attrs["model"])
     scored = scored_initial_times(initial_times, units(draws), initial_times["members"])

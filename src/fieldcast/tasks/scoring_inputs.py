@@ -9,7 +9,7 @@ from fieldcast import geometry
 from fieldcast.calendars import TimeStep
 from fieldcast.fields.climatology import at
 from fieldcast.fields.splits import SplitRanges
-from fieldcast.kinds import are_images
+from fieldcast.kinds import START, are_images
 from fieldcast.lineage import Lineage, require
 
 
@@ -57,9 +57,9 @@ def snapshot_anomalies(snapshots: xr.Dataset, climatology: xr.Dataset, step: Tim
     """Snapshots of long rollouts minus the climatology of the days at which they are valid."""
     names = [name for name in snapshots.data_vars if name in climatology]
     normals = [
-        at(climatology[names], step.after(snapshots["start"].to_numpy(), number))
-        .rename(time="start")
-        .assign_coords(start=snapshots["start"])
+        at(climatology[names], step.after(snapshots[START].to_numpy(), number))
+        .rename(time=START)
+        .assign_coords({START: snapshots[START]})
         for number in snapshots["step"].to_numpy().tolist()
     ]
     normal = xr.concat(normals, snapshots["step"])

@@ -12,7 +12,7 @@ from fieldcast.encoding.device import choose_devices
 from fieldcast.encoding.options import Limits
 from fieldcast.encoding.states import ImageCodec
 from fieldcast.fields.prepared import PreparedData
-from fieldcast.inference.compatibility import require_same_grid, require_same_variables
+from fieldcast.inference.compatibility import require_grid_of_model, require_same_variables
 from fieldcast.lineage import require
 from fieldcast.models.replicas import replicate
 from fieldcast.training.options import Fit
@@ -60,7 +60,7 @@ class StoredModel(ArgumentGroup):
         trained = unpack(self.checkpoint, self._where, self.model)
         if not isinstance(trained.codec, ImageCodec):
             require_same_variables(data.fields, trained.codec)
-            require_same_grid(data.fields, trained.codec, "the data set")
+            require_grid_of_model(data.fields, trained.codec, "the data set")
         self._require(self._lineage(recipe, data))
         return replace(trained, model=replicate(trained.model, choose_devices(self.device)))
 

@@ -50,5 +50,5 @@ def test_one_member_has_no_kinds_of_members_and_what_blew_up_is_kept(season: Cal
     assert examples["z"].sel(kind="member_0").isel(lead=slice(1, None)).isnull().all()
     assert examples["z"].sel(kind="mean").isel(lead=1).notnull().all()
     assert examples["z"].sel(kind="mean").isel(lead=3).isnull().all()
-    with pytest.raises(InputError, match="the latitude of the forecasts differs"):
+    with pytest.raises(InputError, match="the latitudes of the forecasts are"):
         forecast_examples(evaluation.forecasts.isel(latitude=slice(3)), evaluation.truth)

@@ -30,7 +30,7 @@ from fieldcast.fields.planet.dynamics import Moment, Planet
 from fieldcast.fields.planet.options import YEAR, PlanetOptions
 from fieldcast.fields.planet.sphere import Sphere
 from fieldcast.fields.planet.weather import Map, stored, weather, with_attributes
-from fieldcast.kinds import InitialTimes
+from fieldcast.kinds import CF, LEAD, MEMBER, START, InitialTimes, as_draws
 from fieldcast.runtime import Progress
 
 WINDOW = 15  # days of the year to either side, as for the climatological ensemble
@@ -143,13 +143,12 @@ def to_dataset(
     grid: Sphere,
 ) -> xr.Dataset:
     """Data set of one lead [days] for all initial times, with coordinates and attributes."""
-    dims = ("lead", "start", "member", "latitude", "longitude")
     members = next(iter(values.values())).shape[2]
     coords = {
-        "lead": ("lead", [24.0 * lead], {"standard_name": "forecast_period", "units": "hours"}),
-        "start": ("start", times, {"standard_name": "forecast_reference_time"}),
-        "member": ("member", np.arange(members), {"standard_name": "realization", "units": "1"}),
+        LEAD: (LEAD, [24.0 * lead], {"standard_name": "forecast_period", "units": "hours"}),
+        START: (START, times, CF[START]),
+        MEMBER: (MEMBER, np.arange(members), CF[MEMBER]),
         "latitude": grid.latitude,
         "longitude": grid.longitude,
     }
-    return with_attributes(xr.Dataset({name: (dims, x) for name, x in values.items()}, coords))
+    return with_attributes(as_draws("forecasts", {name: (x, {}) for name, x in values.items()}, coords))

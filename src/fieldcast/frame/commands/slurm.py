@@ -21,8 +21,8 @@ def slurm(pipelines: str, output: str, **options: str | None) -> None:
 
     Each experiment is a task of the array. Submit it with `bash fieldcast.sh SBATCH_OPTIONS`.
     """
+    from fieldcast.arguments import write_named
     from fieldcast.frame.slurm import job_script
-    from fieldcast.inference.whole_file import write_named
 
     arguments = [argument for name, value in options.items() if value for argument in (f"--{name}", value)]
     script = job_script(os.path.basename(output), pipelines.split(","), arguments)

@@ -17,6 +17,7 @@ import xarray as xr
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from fieldcast import kinds
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.planet_dynamics import PlanetDynamics
 from fieldcast.encoding.resumable import pack_state, resume
@@ -125,7 +126,7 @@ def assimilate(
     state if the interruption fell between the two saves. `sources` is the lineage, with `members` and `seed`.
     """
     filter, codec, steps = assimilator.filter, assimilator.codec, observations.sizes["time"]
-    cases, members, seed = observations.sizes["case"], sources["members"], sources["seed"]
+    cases, members, seed = observations.sizes[kinds.CASE], sources["members"], sources["seed"]
     state, header, done = resume_cycle(earlier, sources, on_disk, filter.space.area.device)
     if state is None:
         first_time = observations["time"][:1]
@@ -153,14 +154,9 @@ def members_dataset(
 ) -> xr.Dataset:  # fmt: skip
     """Members of one time in physical units; cells that do not exist are NaN."""
     x = x.float().cpu().masked_fill(~filter.space.exists.cpu(), torch.nan)
-    time = observations["time"][[index]]
-    by_case = [
-        xr.concat([codec.decode(members[None], time) for members in members_of_state], "case")
-        for members_of_state in x
-    ]
-    result = xr.concat(by_case, "state")
+    result = codec.decode(x[:, :, None], observations["time"][[index]], "analyses")
     labels = {name: observations[name] for name in ("pattern", "k")}
-    return result.assign_coords(state=list(STATES), mask=observations["mask"][[index]], **labels)
+    return result.assign_coords({kinds.STATE: list(STATES), "mask": observations["mask"][[index]], **labels})
 
 
 def pack_cycle(state: CycleState, number: int, spent: float, sources: Lineage) -> bytes:

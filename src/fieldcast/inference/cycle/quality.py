@@ -19,6 +19,7 @@ from fieldcast.fields.units import conversion
 from fieldcast.inference.cycle.withheld import withheld_scores, withheld_sums
 from fieldcast.inference.stations.left_out import TITLES
 from fieldcast.inference.user_layout import original_name
+from fieldcast.kinds import STATE
 from fieldcast.scores.assimilation import INNOVATION_POWER, innovation_statistics
 from fieldcast.scores.metrics import METRICS
 from fieldcast.scores.observations import NOMINAL_COVERAGE
@@ -88,8 +89,8 @@ def quality_of_step(
     )
     variables: dict[str, Any] = {INNOVATIONS: (("time", "number", "statistic"), np.array([by_variable]))}
     if sums:
-        variables[WITHHELD] = ("time", "state", "number", "sum"), np.stack([*sums.values()])[None]
-    return xr.Dataset(variables, {"state": [*sums]} if sums else None)
+        variables[WITHHELD] = ("time", STATE, "number", "sum"), np.stack([*sums.values()])[None]
+    return xr.Dataset(variables, {STATE: [*sums]} if sums else None)
 
 
 def with_quality(
@@ -120,7 +121,7 @@ def with_quality(
             number = {"observations": int(sums[0, i, 0]), **where} if sums is not None else {}
             values = factor * by_state[:, i]
             variables[f"{v}_{score}"] = quality_variable(
-                ("state",), values, SCORES[score], v, {**of_score, **number}
+                (STATE,), values, SCORES[score], v, {**of_score, **number}
             )
         squared, expected, desroziers, suspect = (by_name[name][i] for name in INNOVATION_COLUMNS)
         overall = {"ratio_of_means": ratio_of_means(squared, expected)}
@@ -135,8 +136,8 @@ def with_quality(
             ),
         }
     if scores:
-        names = steps["state"].to_numpy()
-        variables["state"] = xr.Variable("state", names, {"long_name": "estimate that is scored"})
+        names = steps[STATE].to_numpy()
+        variables[STATE] = xr.Variable(STATE, names, {"long_name": "estimate that is scored"})
     return result.assign(variables)
 
 
@@ -182,8 +183,8 @@ def lines_of(result: xr.Dataset, v: str) -> Iterator[str]:
         number = result[f"{v}_crps"].attrs["observations"]
         yield f"{v} at {number} withheld observations of {chi_squared.size} times; CRPS and RMSE in {unit}"
         yield f"{'':16}" + "".join(f"{TITLES[score]:>18}" for score in SCORES)
-        for state in result["state"].values:
-            values = (float(result[f"{v}_{score}"].sel(state=state)) for score in SCORES)
+        for state in result[STATE].values:
+            values = (float(result[f"{v}_{score}"].sel({STATE: state})) for score in SCORES)
             yield f"{state:16}" + "".join(f"{value:>18.4g}" for value in values)
         yield from warning_of_distance(result[f"{v}_crps"].attrs)
         if np.isnan(result[f"{v}_coverage90"]).all():

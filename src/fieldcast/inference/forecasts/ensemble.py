@@ -22,7 +22,7 @@ from fieldcast.encoding import checkpoint
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.resumable import pack_state, resume
 from fieldcast.errors import InputError
-from fieldcast.kinds import InitialTimes
+from fieldcast.kinds import CF, LEAD, MEMBER, START, InitialTimes
 from fieldcast.lineage import Lineage
 from fieldcast.models.core import Context, Model
 from fieldcast.models.random_streams import RandomStreams
@@ -32,7 +32,6 @@ from fieldcast.runtime import Progress
 
 MEMBERS_AT_ONCE = 80  # members of all starts in one batch on a CPU: more take memory and are no faster
 MEMBERS_AT_ONCE_GPU = 640  # members of all starts in one batch on each GPU: 64 starts with 10 members each
-START = {"standard_name": "forecast_reference_time"}  # attributes of the initial time
 Values = Float[Tensor, "start members variable y x"]
 
 
@@ -206,10 +205,10 @@ def lead_dataset(forecaster: EnsembleForecaster, ensemble: EnsembleState) -> xr.
     model, codec = forecaster.model, forecaster.codec
     x = ensemble.x.float().cpu().masked_fill(~model.space.exists.cpu(), torch.nan)
     valid = xr.DataArray(forecaster.valid(ensemble.number), dims="time")
-    piece = codec.decode(x, valid).rename(time="start").expand_dims("lead")
+    piece = codec.decode(x, valid).rename(time=START).expand_dims(LEAD)
     lead, attrs = model.space.time_step.lead
     return piece.assign_coords(
-        start=("start", forecaster.times, START), lead=("lead", [ensemble.number * lead], attrs)
+        {START: (START, forecaster.times, CF[START]), LEAD: (LEAD, [ensemble.number * lead], attrs)}
     )
 
 
@@ -267,13 +266,13 @@ def with_moments(filled: xr.Dataset, codec: FieldCodec) -> xr.Dataset:
     for v in codec.variables:
         name = codec.attrs[v].get("long_name", v)
         members = filled[v].astype(np.float64)  # in single precision, rounding gives equal members a spread
-        moments = {"mean": members.mean("member")}
-        if filled.sizes["member"] > 1:
-            moments["spread"] = members.std("member", ddof=1)
+        moments = {"mean": members.mean(MEMBER)}
+        if filled.sizes[MEMBER] > 1:
+            moments["spread"] = members.std(MEMBER, ddof=1)
         for moment, values in moments.items():
             units = codec.attrs[v].get("units", "1")
             result[f"{v}_{moment}"] = values.astype(np.float32).assign_attrs(
                 units=units, long_name=f"{moment} of {name}"
             )
-    result["member"].attrs = {"standard_name": "realization", "units": "1"}
+    result[MEMBER].attrs = dict(CF[MEMBER])
     return result

@@ -15,7 +15,7 @@ import xarray as xr
 from jaxtyping import Float, Int
 
 from fieldcast import calendars
-from fieldcast.calendars import MONTH, TimeStep
+from fieldcast.calendars import MONTH, TimeStep, require_same_calendar
 from fieldcast.encoding.options import Rollout
 from fieldcast.errors import InputError
 from fieldcast.fields import conventions
@@ -24,10 +24,9 @@ from fieldcast.fields.encoding import ENCODING, Encoding, Search, declared_encod
 from fieldcast.fields.opening import check_chunks, open_file, reading
 from fieldcast.fields.quality import TRUE_EXTREME
 from fieldcast.fields.units import Conversion, conversion
-from fieldcast.geometry import GRID, counted_from, different_axis
-from fieldcast.inference.compatibility import describe
+from fieldcast.geometry import GRID, counted_from, require_same_grid
 from fieldcast.inference.options import File
-from fieldcast.kinds import InitialTimes
+from fieldcast.kinds import CF, LAYOUTS, LEAD, MEMBER, START, InitialTimes, as_draws
 
 LOG = logging.getLogger(__name__)
 MONTH_TOLERANCE = 100.0  # hours between a lead of several months and as many mean months of 730 hours
@@ -69,7 +68,7 @@ def scored_forecasts(
     names = conventions.time_varying(fields)
     forecasts = to_forecasts(dataset, where, names)
     by_variable = conversions(forecasts, fields[names], where)
-    check_calendar(forecasts["start"], fields["time"], where)
+    require_same_calendar(forecasts[START], fields["time"], where, "the fields")
     forecasts = on_grid_of(forecasts[names], fields, where)
     lead, start = (
         lead_positions(forecasts, initial_times, where),
@@ -77,30 +76,24 @@ def scored_forecasts(
     )
     times = fields["time"].values[calendars.positions(fields["time"], initial_times["scored"])]
     coords: dict[str, Any] = {
-        "start": ("start", times, {"standard_name": "forecast_reference_time"}),
-        "member": (
-            "member",
-            np.arange(min(forecasts.sizes["member"], initial_times["members"])),
-            {"units": "1"},
-        ),
+        START: (START, times, CF[START]),
+        MEMBER: (MEMBER, np.arange(min(forecasts.sizes[MEMBER], initial_times["members"])), CF[MEMBER]),
         **{axis: fields[axis] for axis in GRID},
     }
     searches = {v: search_for_fills(forecasts[v], by_variable[v].inverse.of(fields[v])) for v in names}
     for number, position in enumerate(lead):
         with reading(where, Exception):
             piece = forecasts.isel(
-                lead=[position], start=start, member=slice(initial_times["members"])
+                {LEAD: [position], START: start, MEMBER: slice(initial_times["members"])}
             ).load()
         step, lead_attrs = TimeStep.stored_in(initial_times).lead
-        coords["lead"] = ("lead", [(number + 1) * step], lead_attrs)
+        coords[LEAD] = (LEAD, [(number + 1) * step], lead_attrs)
         valid = {v: Encoding.of(piece[v]).masked(piece[v]) for v in names}
         for v in names:
             refuse_fills(valid[v], searches[v], number == len(lead) - 1, where)
-        data = {
-            v: (DIMS, by_variable[v].of(valid[v].values).astype(np.float32), fields[v].attrs) for v in names
-        }
+        data = {v: (by_variable[v].of(valid[v].values).astype(np.float32), fields[v].attrs) for v in names}
         attrs = {"starts": initial_times["digest"], "source": where, "piece": number, "pieces": len(lead)}
-        yield xr.Dataset(data, coords, attrs)
+        yield as_draws("forecasts", data, coords, attrs)
 
 
 def search_for_fills(forecasts: xr.DataArray, truth: xr.DataArray) -> Search:
@@ -120,7 +113,7 @@ def refuse_fills(piece: xr.DataArray, search: Search, last: bool, where: str) ->
         extreme = TRUE_EXTREME if value in search.packed else ""
         if search.is_far(value):
             raise InputError(
-                f"variable '{piece.name}' of {where} holds {value:g} at a lead of {piece['lead'].values[0]:g} hours, "
+                f"variable '{piece.name}' of {where} holds {value:g} at a lead of {piece[LEAD].values[0]:g} hours, "
                 f"which is a fill value, not a forecast: declare it as the variable's _FillValue{extreme}."
             )
         if last and search.is_mask(value):
@@ -165,25 +158,11 @@ def in_units_of(fields: xr.Dataset, forecasts: xr.Dataset, where: str) -> xr.Dat
     return forecasts[list(by_variable)].assign(converted)
 
 
-def check_calendar(start: xr.DataArray, time: xr.DataArray, where: str) -> None:
-    """Raise an InputError if the calendars differ: valid times would shift."""
-    if not calendars.same_calendar(start, time):
-        raise InputError(
-            f"the calendar of {where} is '{start.dt.calendar}', that of the fields '{time.dt.calendar}': convert it "
-            "first (xarray's convert_calendar)."
-        )
-
-
 def on_grid_of(forecasts: xr.Dataset, fields: xr.Dataset, where: str) -> xr.Dataset:
     """Forecasts on the grid of the fields, whichever meridian their longitudes count from."""
     longitude = counted_from(forecasts["longitude"].values, fields["longitude"].values.min())
     forecasts = forecasts.assign_coords(longitude=longitude).sortby("longitude")
-    if axis := different_axis(forecasts, fields):
-        actual, expected = (describe(grid[axis].values) for grid in (forecasts, fields))
-        raise InputError(
-            f"the {axis}s of {where} are {actual}, those of the fields {expected}: interpolate to the grid of the "
-            "fields."
-        )
+    require_same_grid(forecasts, fields, where, "the fields", "interpolate to the grid of the fields")
     return forecasts
 
 
@@ -193,7 +172,7 @@ def lead_positions(
     """Position of the nearest lead to each scored one; raises an InputError for the first that is missing."""
     step = TimeStep.stored_in(initial_times)
     hours = step.hours * np.arange(1, initial_times["leads"] + 1)
-    distance = np.abs(forecasts["lead"].values - hours[:, None])
+    distance = np.abs(forecasts[LEAD].values - hours[:, None])
     distance = np.where(distance < (MONTH_TOLERANCE if step.months else 1e-3), distance, np.inf)
     present = np.isfinite(distance).any(axis=1)
     if not present.all():
@@ -209,7 +188,7 @@ def start_positions(
     forecasts: xr.Dataset, initial_times: InitialTimes, where: str
 ) -> Int[np.ndarray, " start"]:
     """Position of each scored start; raises an InputError for the first that is missing."""
-    positions = calendars.positions(forecasts["start"], initial_times["scored"])
+    positions = calendars.positions(forecasts[START], initial_times["scored"])
     if (positions < 0).any():
         missing = [
             time for time, position in zip(initial_times["scored"], positions, strict=True) if position < 0
@@ -231,14 +210,14 @@ def start_positions(
 # dimension.
 
 
-DIMS = ("lead", "start", "member", "latitude", "longitude")
-_STANDARD = {"lead": "forecast_period", "start": "forecast_reference_time", "member": "realization"}
+DIMS = LAYOUTS["forecasts"]
+_STANDARD = {LEAD: "forecast_period", START: "forecast_reference_time", MEMBER: "realization"}
 _NAMES = {  # names in order of precedence: `time` may be the valid time, on (start, lead)
-    "lead": ("lead", "lead_time", "leadtime", "step", "prediction_timedelta", "forecast_period"),
-    "start": (
+    LEAD: ("lead", "lead_time", "leadtime", "step", "prediction_timedelta", "forecast_period"),
+    START: (
         "start", "init_time", "initial_time", "forecast_reference_time", "reference_time", "init", "time",
     ),
-    "member": ("member", "number", "realization", "realisation", "ensemble", "ensemble_member"),
+    MEMBER: ("member", "number", "realization", "realisation", "ensemble", "ensemble_member"),
 }  # fmt: skip
 _MONTHS = ("months", "month")
 _HOURS = {
@@ -264,7 +243,7 @@ def to_forecasts(dataset: xr.Dataset, where: str, requested: Collection[str] | N
     refuse_projected(dataset, where)
     axes |= {axis: in_degrees(axes[axis], axis, where) for axis in ("latitude", "longitude")}
     dims = {str(coordinate.dims[0]): axis for axis, coordinate in axes.items() if coordinate.ndim}
-    needed = {"latitude", "longitude", *({"lead", "start"} & set(dims.values()))}
+    needed = {"latitude", "longitude", *({LEAD, START} & set(dims.values()))}
     on_grid = {
         str(name): array
         for name, array in dataset.data_vars.items()
@@ -275,16 +254,16 @@ def to_forecasts(dataset: xr.Dataset, where: str, requested: Collection[str] | N
     forecasts = {name: _plain(array, dims, where) for name, array in (selected or gridded).items()}
     if not forecasts:
         raise InputError(f"there is no variable on a grid in {where}: choose other forecasts")
-    members = {name: array.sizes["member"] for name, array in forecasts.items()}
+    members = {name: array.sizes[MEMBER] for name, array in forecasts.items()}
     if len(set(members.values())) > 1:
         sizes = ", ".join(f"{name} {number}" for name, number in members.items())
         raise InputError(
             f"the variables of {where} have different numbers of members ({sizes}): give all of them the same number"
         )
     coords = {
-        "lead": hours(axes["lead"], where),
-        "start": _dates(axes["start"], where),
-        "member": np.arange(max(members.values())),
+        LEAD: hours(axes[LEAD], where),
+        START: _dates(axes[START], where),
+        MEMBER: np.arange(max(members.values())),
         **{axis: np.atleast_1d(axes[axis].values).astype(np.float64) for axis in ("latitude", "longitude")},
     }
     return xr.Dataset(forecasts, coords).sortby("latitude")
@@ -315,7 +294,7 @@ def _axis(dataset: xr.Dataset, axis: str, where: str) -> xr.DataArray | None:
         name = candidates[0] if candidates else None
     else:
         name = conventions.axes(dataset).get(axis)
-    if name is None and axis != "member":
+    if name is None and axis != MEMBER:
         names = f" such as {', '.join(_NAMES[axis][:4])}" if axis in _NAMES else ""
         raise InputError(f"no coordinate of {where} is the {axis} of a forecast: give one a name{names}")
     if name is not None and dataset[name].ndim > 1:

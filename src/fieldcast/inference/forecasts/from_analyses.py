@@ -16,6 +16,7 @@ from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.errors import InputError
 from fieldcast.geometry import GRID
 from fieldcast.inference.forecasts.ensemble import rollout
+from fieldcast.kinds import CASE, MEMBER
 from fieldcast.models.core import Context, Model
 from fieldcast.models.layers.crps import fair_crps
 from fieldcast.models.random_streams import RandomStreams, seed_for
@@ -86,9 +87,7 @@ def stored_past(
     analyses: xr.Dataset, start: int, history: int, members: int, codec: FieldCodec
 ) -> Float[Tensor, "case member past variable y x"]:
     """The last analyses of each member up to a start."""
-    window = analyses.isel(time=slice(start + 1 - history, start + 1)).transpose(
-        "case", "member", "time", *GRID
-    )
+    window = analyses.isel(time=slice(start + 1 - history, start + 1)).transpose(CASE, MEMBER, "time", *GRID)
     x = torch.nan_to_num(codec.encode(window.drop_vars(["pattern", "k"])))
     return x[:, torch.arange(members) % x.shape[1]]
 

@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from fieldcast.encoding.tensor_file import unpack_bytes
 from fieldcast.inference.forecasts.ensemble import EnsembleForecaster, EnsembleState, Values, lead_dataset
-from fieldcast.kinds import InitialTimes
+from fieldcast.kinds import LEAD, STEP, InitialTimes
 from fieldcast.scores.stability import step_statistics, zonal_power
 
 SNAPSHOTS = 1, 10, 100, 500  # steps at which some members are kept
@@ -112,8 +112,8 @@ def snapshots_of(forecaster: EnsembleForecaster, snapshots_by_step: Mapping[int,
     """Snapshots in physical units, (step, start, member, latitude, longitude)."""
     pieces = [
         lead_dataset(forecaster, EnsembleState(number, x, []))
-        .squeeze("lead", drop=True)
-        .expand_dims(step=[number])
+        .squeeze(LEAD, drop=True)
+        .expand_dims({STEP: [number]})
         for number, x in sorted(snapshots_by_step.items())
     ]
-    return xr.concat(pieces, "step") if pieces else xr.Dataset()
+    return xr.concat(pieces, STEP) if pieces else xr.Dataset()

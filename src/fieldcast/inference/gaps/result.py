@@ -17,6 +17,7 @@ from fieldcast.fields import conventions
 from fieldcast.fields.conventions import MEANINGS, NEVER, OBSERVED
 from fieldcast.geometry import GRID
 from fieldcast.inference.user_layout import original_name, restore_layout
+from fieldcast.kinds import CF, LAYOUTS, MEMBER
 from fieldcast.models.gaps.record import Filling
 
 MAX_SPREAD_SHARE = 0.9  # share of the climatological spread above which a value counts as extrapolated
@@ -32,8 +33,7 @@ def as_fields(
     codec, members = gappy.codec, filling.members.shape[1]
     result = xr.Dataset(coords={name: fields[name].reset_coords(drop=True) for name in DIMS})
     if members:
-        number = np.arange(members), {"standard_name": "realization", "units": "1"}
-        result = result.assign_coords(member=("member", *number))
+        result = result.assign_coords({MEMBER: (MEMBER, np.arange(members), CF[MEMBER])})
     for v, name in enumerate(codec.variables):
         observed, beyond = fields[name].transpose(*DIMS).values, gappy.on_grid(beyond_limits, v, False)
         mean = in_units(gappy, filling.mean[:, None], v, observed, beyond)[:, 0]
@@ -47,7 +47,7 @@ def as_fields(
         if members:
             draws = in_units(gappy, filling.members, v, observed, beyond)
             result[f"{name}_members"] = (
-                ("time", "member", *GRID),
+                LAYOUTS["members"],
                 draws,
                 dict(attributes(codec, name, "members")),
             )

@@ -31,7 +31,7 @@ from fieldcast.encoding.tensor_file import (
 from fieldcast.errors import InputError
 from fieldcast.fields import domain
 from fieldcast.fields.splits import SplitRanges, select
-from fieldcast.kinds import are_images, state_dimension
+from fieldcast.kinds import SAMPLE, are_images, state_dimension
 from fieldcast.models.random_streams import batch_index
 from fieldcast.models.space import evenly
 from fieldcast.runtime import Progress
@@ -282,7 +282,7 @@ class ClassifierFeatures:
         )
 
     def fitted_mask(self, training: xr.Dataset) -> Bool[np.ndarray, " state"]:
-        return np.ones(training.sizes["sample"], dtype=bool)
+        return np.ones(training.sizes[SAMPLE], dtype=bool)
 
 
 @dataclass(frozen=True, eq=False)
@@ -313,7 +313,7 @@ def fit_features(
     domain.require_complete(fields, "samples and their scores")
     labelled = "label" in fields.coords
     training = select(fields, splits, "train")
-    count = training.sizes["sample"] if labelled else int(every_other(training).sum())
+    count = training.sizes[SAMPLE] if labelled else int(every_other(training).sum())
     sources = {
         "data": fields.attrs["digest"],
         "train": list(map(str, splits["train"])),
@@ -337,7 +337,7 @@ def every_other(training: xr.Dataset) -> Bool[np.ndarray, " state"]:
     year selects all of it.
     """
     if are_images(training):
-        return np.arange(training.sizes["sample"]) % 2 == 0
+        return np.arange(training.sizes[SAMPLE]) % 2 == 0
     year = calendars.iso(training["time"]).astype("U4")
     return np.isin(year, np.unique(year)[::2])
 
@@ -361,7 +361,7 @@ def component_file(
     training, dim = select(fields, splits, "train"), state_dimension(fields)
     half = np.flatnonzero(every_other(training))
     training = training.isel({dim: half[evenly(len(half), MAX_FITTED_STATES).numpy()]})
-    if dim == "sample":
+    if dim == SAMPLE:
         values = training["image"].values
         mean, deviation = np.array([values.mean()]), np.array([values.std()])
         area, wraps = np.ones(values.shape[1:]), False
@@ -483,7 +483,7 @@ def stored_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def first_images_digest(fields: xr.Dataset) -> str:
     """Digest of the first images and their labels, which identifies a data set."""
-    first = fields.isel(sample=slice(IDENTIFYING_IMAGES))
+    first = fields.isel({SAMPLE: slice(IDENTIFYING_IMAGES)})
     return lineage.digest(first["image"].values.astype(np.uint8).tobytes(), first["label"].values.tolist())
 
 

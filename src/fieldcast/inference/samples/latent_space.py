@@ -14,6 +14,7 @@ from fieldcast.encoding.states import ImageCodec, StateCodec
 from fieldcast.errors import InputError
 from fieldcast.inference.samples.likelihood import LikelihoodExamination, Split
 from fieldcast.inference.samples.sets import physical_states
+from fieldcast.kinds import SAMPLE
 from fieldcast.models.capabilities import HasLatents, HasTrajectory
 from fieldcast.models.core import Context, Model
 from fieldcast.models.diffusion import SNAPSHOTS
@@ -209,7 +210,7 @@ def snapshots(model: HasTrajectory, codec: StateCodec, seed: int) -> xr.Dataset:
 
 def labelled_states(space: Space, codec: StateCodec, x: Tensor, kind: str, t: int = -1) -> xr.Dataset:
     """States in physical units, labelled with their kind and their time in a diffusion chain."""
-    data = physical_states(space, codec, x).drop_vars("sample").rename(sample="picture")
+    data = physical_states(space, codec, x).drop_vars(SAMPLE).rename({SAMPLE: "picture"})
     numbers = np.arange(len(x))
     return data.assign_coords(
         kind=("picture", np.full(len(x), kind)),

@@ -19,7 +19,7 @@ from fieldcast.encoding.states import AnyDayCodec, ImageCodec, StateCodec
 from fieldcast.fields import domain
 from fieldcast.fields.splits import SplitRanges, select
 from fieldcast.inference.samples.features import load_features, unfitted_positions
-from fieldcast.kinds import are_images, state_dimension
+from fieldcast.kinds import SAMPLE, are_images, state_dimension
 from fieldcast.models import image_transforms
 from fieldcast.models.core import Context, Model
 from fieldcast.models.random_streams import RandomStreams
@@ -99,7 +99,7 @@ def compare(
     codec = ImageCodec(samples.attrs["treatment"], fields.attrs["levels"]) if images else None
     cells = cells_of(fields, normalisation)
     test, training = (SplitStates(select(fields, splits, name), codec, cells) for name in ("test", "train"))
-    real, features, count = test.all_states(), load_features(extractor), samples.sizes["sample"]
+    real, features, count = test.all_states(), load_features(extractor), samples.sizes[SAMPLE]
     unseen = unfitted_positions(features, training.part, count)
     reference = training.states(unseen[evenly(len(unseen), TRAINING_MULTIPLE * count).numpy()])
     return SampleSets(
@@ -116,7 +116,7 @@ def cells_of(fields: xr.Dataset, normalisation: xr.Dataset) -> Cells:
     """A function from states to their existing cells, standardised; for images to fractions of white."""
     if are_images(fields):
         white = np.float32(fields.attrs["levels"] - 1)
-        return lambda states: states["image"].values.reshape(states.sizes["sample"], -1) / white
+        return lambda states: states["image"].values.reshape(states.sizes[SAMPLE], -1) / white
     codec, exists = AnyDayCodec.of(fields, normalisation), domain.common_cells(fields)
     return lambda states: codec.standardise(states)[:, :, exists].reshape(
         states.sizes[state_dimension(states)], -1
@@ -129,7 +129,7 @@ def noise(training: SplitStates, count: int, seed: int) -> xr.Dataset:
     variables = {}
     for name, (mean, deviation) in cell_moments(training).items():
         cells = rng.standard_normal((count, *mean.shape), dtype=np.float32)
-        variables[name] = (("sample", *mean.dims), mean.values + deviation.values * cells)
+        variables[name] = ((SAMPLE, *mean.dims), mean.values + deviation.values * cells)
     return xr.Dataset(variables)
 
 

@@ -17,6 +17,7 @@ from fieldcast.fields.prepared import PreparedData
 from fieldcast.fields.splits import select
 from fieldcast.inference.cycle.assimilate import Assimilator, assimilate
 from fieldcast.inference.forecasts.from_analyses import scores_by_lead
+from fieldcast.kinds import STATE
 from fieldcast.lineage import digest
 from fieldcast.models.replicas import replicate
 from fieldcast.pipelines.streams import earlier_output, empty_piece, is_complete, streamed
@@ -77,6 +78,6 @@ def forecast_on(
         LOG.info("Using the existing scores of forecasts from the analyses.")
         return scored
     model = replicate(checkpoint.model, choose_devices(device))
-    analyses = draws.sel(state="analysis", drop=True).drop_vars("mask")
+    analyses = draws.sel({STATE: "analysis"}, drop=True).drop_vars("mask")
     test, codec = select(data.fields, data.splits, "test"), FieldCodec.of(*data.statistics)
     return scores_by_lead(analyses, test, model, codec, **options).assign(**{MADE_FROM: made_from})

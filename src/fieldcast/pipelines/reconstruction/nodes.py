@@ -14,6 +14,7 @@ from fieldcast.encoding.options import Sparsification
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.inference.options import Evaluation
 from fieldcast.inference.reconstruct import lineage_of, reconstruct
+from fieldcast.kinds import CASE
 from fieldcast.pipelines.streams import earlier_output, empty_piece, is_complete, streamed
 from fieldcast.tasks.reconstruct import Reconstruction
 from fieldcast.training.stored_model import StoredModel
@@ -38,7 +39,7 @@ def draw(
     cases, state, draws = earlier_output(earlier, "draws")
     if is_complete({**earlier, "draws": draws}, sources):
         LOG.info("Using the existing reconstructions.")
-        yield (empty_piece(draws, "case"), b""), earlier["costs"]
+        yield (empty_piece(draws, CASE), b""), earlier["costs"]
         return
     costs = {**trained.model.facts, **trained.header["costs"]}
     for case in reconstruct(trained.model, trained.field_codec, observations, sources, state, cases):

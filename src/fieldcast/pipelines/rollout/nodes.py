@@ -17,7 +17,7 @@ from fieldcast.inference.forecasts import external
 from fieldcast.inference.forecasts.ensemble import EnsembleForecaster, forecast
 from fieldcast.inference.forecasts.long_rollout import long_rollout
 from fieldcast.inference.options import Drawing, File
-from fieldcast.kinds import InitialTimes
+from fieldcast.kinds import LEAD, InitialTimes
 from fieldcast.lineage import require
 from fieldcast.pipelines.streams import earlier_output, empty_piece, is_complete, streamed
 from fieldcast.tasks.forecast import Forecasting
@@ -51,7 +51,7 @@ def roll(
     leads, state, draws = earlier_output(earlier, "draws")
     if is_complete({**earlier, "draws": draws}, forecaster.lineage(digest, initial_times)):
         LOG.info("Using the existing forecasts.")
-        yield (empty_piece(draws, "lead"), state or b""), earlier["costs"]
+        yield (empty_piece(draws, LEAD), state or b""), earlier["costs"]
         return
     costs = {**model.facts, **trained.header["costs"], "evaluations": model.evaluations}
     for piece in forecast(forecaster, initial_times, state if leads else None, digest, leads):

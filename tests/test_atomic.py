@@ -6,28 +6,29 @@ import stat
 
 import pytest
 
+from fieldcast.arguments import refuse_unwritable, write_named
+from fieldcast.atomic import write_atomically
 from fieldcast.errors import InputError
-from fieldcast.inference.whole_file import refuse_unwritable, write_whole
 
 
 def test_a_file_is_replaced_and_its_folder_made(tmp_path):
     file = tmp_path / "new" / "model.safetensors"
     for content in (b"first", b"second"):
-        write_whole(file, content)
+        write_atomically(file, content)
         assert file.read_bytes() == content
     assert [path.name for path in file.parent.iterdir()] == [file.name]
 
 
 def test_a_full_disk_leaves_the_earlier_file_and_nothing_beside_it(tmp_path, monkeypatch):
     file = tmp_path / "model.safetensors"
-    write_whole(file, b"first")
+    write_atomically(file, b"first")
 
     def full(file: int) -> None:
         raise OSError(errno.ENOSPC, "no space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="no space left"):
-        write_whole(file, b"second")
+        write_atomically(file, b"second")
     assert file.read_bytes() == b"first"
     assert list(tmp_path.iterdir()) == [file]
 
@@ -36,7 +37,7 @@ def test_a_pipe_and_a_folder_are_not_replaced(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path, kind in ((tmp_path / "pipe", "pipe"), (tmp_path, "folder")):
         with pytest.raises(InputError, match=f"is a {kind}, not a file: name a file"):
-            write_whole(path, b"x")
+            write_named(str(path), b"x")
     assert stat.S_ISFIFO(os.stat(tmp_path / "pipe").st_mode) and len(list(tmp_path.iterdir())) == 1
 
 
