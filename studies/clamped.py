@@ -87,12 +87,12 @@ def line(model: Solved | None, space: Space, x: Tensor, c: Context) -> str:
     """RMSE; of members the share of errors beyond five spreads in %, and the largest in spreads."""
     d = torch.zeros_like(x)[:, None] if model is None else drawn(model, c)
     assert c.mask is not None
-    error, hidden = d.mean(1) - x, ~c.mask
-    weight = hidden * space.weight
+    error, unobserved = d.mean(1) - x, ~c.mask
+    weight = unobserved * space.weight
     rmse = float(((error.square() * weight).sum() / weight.sum()).sqrt())
     if d.shape[1] == 1:
         return f"{rmse:8.3f}{'':15}"
-    spreads = (error.abs() / d.std(1))[hidden]
+    spreads = (error.abs() / d.std(1))[unobserved]
     return f"{rmse:8.3f} {100 * float((spreads > 5).float().mean()):6.3f} {float(spreads.max()):6.1f} "
 
 

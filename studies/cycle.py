@@ -1,7 +1,7 @@
 """A cycle over a record of the simulated planet: `python -m studies.cycle DATA_ROOT`, after `make run`.
 
 Writes DATA_ROOT/record.nc, the first 60 days of the test split, observed with an error of a tenth of the anomaly
-standard deviation, cycles over it, and prints the scores at withheld observations, then those of the analyses against
+standard deviation, cycles over it, and prints the scores at held-out observations, then those of the analyses against
 the truth at unobserved cells. By default 5 % of the cells are observed each day, at random; with `--clouds` 30 %, those
 that moving clouds leave clear. `--updater assimilate.lim_filter` and `--forecaster forecast.linear_inverse_model` name
 other experiments that have been trained there.
@@ -22,7 +22,7 @@ import fieldcast
 from fieldcast.datasets import JSONDataset, ZarrDataset
 from fieldcast.fields.conventions import time_varying
 from fieldcast.fields.splits import select
-from fieldcast.inference.cycle.quality import as_text
+from fieldcast.inference.cycle.held_out import as_text
 from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.models import masks
 from fieldcast.models.random_streams import RandomStreams

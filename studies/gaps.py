@@ -1,18 +1,18 @@
-"""A complete record with 60 % of every field hidden in blobs, and filled: `python -m studies.gaps FILE`.
+"""A complete record with 60 % of every field removed in blobs, and filled: `python -m studies.gaps FILE`.
 
-FILE is a NetCDF file without missing values, such as the planet's z500. Prints, at all hidden values, the RMSE beside
+FILE is a NetCDF file without missing values, such as the planet's z500. Prints, at all removed values, the RMSE beside
 that of linear interpolation in time and of DINEOF, the ratio of spread to error, and how often errors exceed 5 and 20
 spreads. `FILE learned` tries `corrected_interpolation`, a network, too.
 `python -m studies.gaps monthly` and `daily` print time and peak memory for 120 months of 89 x 180 cells with land,
 and for 1000 days of 64 x 64 cells; `large` for 3000 days of 96 x 96. The peak is that of the resident memory while
 `fill_gaps` runs (Linux).
-`python -m studies.gaps lengths SOURCE LENGTH [LENGTH ...]` hides 60 % in discs that last so many steps, each length
+`python -m studies.gaps lengths SOURCE LENGTH [LENGTH ...]` removes 60 % in discs that last so many steps, each length
 with the same share, in the first 1000 times of the first variable of SOURCE (a NetCDF file, a Zarr store or `monthly`).
 Prints rows of a table: the errors of missing values by the length of the gap that they belong to.
-`python -m studies.gaps distances SOURCE [SEED]` hides half of every field in large areas with smooth borders, others
+`python -m studies.gaps distances SOURCE [SEED]` removes half of every field in large areas with smooth borders, others
 each day, in the first 600 times. Prints the errors by the distance from the nearest observation of the time. SEED is
-that of the hidden values from which `fill_gaps` estimates its errors.
-`python -m studies.gaps counts SOURCE [SEED]` hides 60 % of every field in discs, others each day, and in a third of
+that of the held-out values from which `fill_gaps` estimates its errors.
+`python -m studies.gaps counts SOURCE [SEED]` removes 60 % of every field in discs, others each day, and in a third of
 the cells, under other discs, all but 5 to 80 values. Prints the errors by the number of observations of the cell; SEED
 draws the gaps.
 """
@@ -63,13 +63,13 @@ def blobs(
 ) -> Bool[np.ndarray, "time row column"]:
     """Discs that cover 60 % of every field."""
     row, column = np.arange(rows)[:, None], np.arange(columns)
-    hidden = np.zeros((times, rows, columns), dtype=bool)
+    removed = np.zeros((times, rows, columns), dtype=bool)
     for day in range(times):
-        while hidden[day].mean() < SHARE:
+        while removed[day].mean() < SHARE:
             size = rng.uniform(0.05, 0.2) * min(rows, columns)
             i, j = rng.uniform(0, rows), rng.uniform(0, columns)
-            hidden[day] |= (row - i) ** 2 + (column - j) ** 2 < size**2
-    return hidden
+            removed[day] |= (row - i) ** 2 + (column - j) ** 2 < size**2
+    return removed
 
 
 def lasting(
@@ -77,15 +77,15 @@ def lasting(
 ) -> Bool[np.ndarray, "time row column"]:
     """Discs that last; those of each length cover the same share, 60 % in all."""
     row, column = np.arange(rows)[:, None], np.arange(columns)
-    hidden = np.zeros((times, rows, columns), dtype=bool)
+    removed = np.zeros((times, rows, columns), dtype=bool)
     for number, length in enumerate(sorted(lengths, reverse=True), start=1):
-        while (lacking := SHARE * number / len(lengths) - hidden.mean()) > 0:
+        while (lacking := SHARE * number / len(lengths) - removed.mean()) > 0:
             for _ in range(max(1, int(lacking * times / length / 2))):
                 size = rng.uniform(0.05, 0.2) * min(rows, columns)
                 i, j, first = rng.uniform(0, rows), rng.uniform(0, columns), rng.integers(1 - length, times)
                 disc = (row - i) ** 2 + (column - j) ** 2 < size**2
-                hidden[max(first, 0) : first + length] |= disc
-    return hidden
+                removed[max(first, 0) : first + length] |= disc
+    return removed
 
 
 def waves(
@@ -127,16 +127,16 @@ def memory(what: str) -> int:
 
 
 def dineof_rmse(gappy: xr.Dataset, truth: xr.Dataset) -> dict[str, float]:
-    """RMSE of DINEOF at the hidden values of each variable, in its units."""
+    """RMSE of DINEOF at the removed values of each variable, in its units."""
     fields, complete = (ingest(part, missing="train")[0] for part in (gappy, truth.copy()))
     gappy_record = GappyRecord.of(fields, torch.device("cpu"))
     x = gappy_record.codec.encode(complete)[:, gappy_record.has_column]
     error = (dineof(gappy_record.record, None).mean - x) * gappy_record.scale
-    hidden = ~gappy_record.record.observed & torch.isfinite(x)
+    removed = ~gappy_record.record.observed & torch.isfinite(x)
     area = gappy_record.record.columns.area.expand_as(error)
     columns = [(name, gappy_record.variable == v) for v, name in enumerate(gappy_record.codec.variables)]
     return {
-        name: root_mean_square(error[:, of][hidden[:, of]].numpy(), area[:, of][hidden[:, of]].numpy())
+        name: root_mean_square(error[:, of][removed[:, of]].numpy(), area[:, of][removed[:, of]].numpy())
         for name, of in columns
     }
 
@@ -152,10 +152,10 @@ def row_areas(data: xr.Dataset) -> Float[np.ndarray, "row 1"]:
 
 
 def score(truth: xr.Dataset, libraries: int, learned: bool = False) -> None:
-    """Hide, fill, and print the errors of each variable; `libraries` is the memory before there were data."""
+    """Remove values, fill, and print the errors of each variable; `libraries` is the memory before there were data."""
     times, rows, columns = truth[next(iter(truth.data_vars))].shape
-    hidden = blobs(times, rows, columns, np.random.default_rng(SEED))
-    gappy = truth.where(~xr.DataArray(hidden, dims=truth[next(iter(truth.data_vars))].dims))
+    removed = blobs(times, rows, columns, np.random.default_rng(SEED))
+    gappy = truth.where(~xr.DataArray(removed, dims=truth[next(iter(truth.data_vars))].dims))
     Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # reset VmHWM
     before, begun = memory("VmRSS"), time.perf_counter()
     filled = fill_gaps(gappy, learned=learned)
@@ -169,12 +169,12 @@ def score(truth: xr.Dataset, libraries: int, learned: bool = False) -> None:
     )
     by_dineof = dineof_rmse(gappy, truth)
     for name in truth.data_vars:
-        scored = hidden & truth[name].notnull().values
+        scored = removed & truth[name].notnull().values
         linear = gappy[name].interpolate_na("time").ffill("time").bfill("time")
         error = (filled[f"{name}_mean"] - truth[name]).values[scored].astype(float)
         in_time = (linear - truth[name]).values[scored].astype(float)
         spread = filled[f"{name}_spread"].values[scored].astype(float)
-        area = np.broadcast_to(row_areas(truth), hidden.shape)[scored]
+        area = np.broadcast_to(row_areas(truth), removed.shape)[scored]
         rmse = root_mean_square(error, area)
         print(
             f"{name}: RMSE {rmse:.3g}, {rmse / root_mean_square(in_time, area):.2f} of linear in time, "
@@ -185,7 +185,7 @@ def score(truth: xr.Dataset, libraries: int, learned: bool = False) -> None:
 
 
 class Filled(NamedTuple):
-    """Values that were hidden and filled."""
+    """Values that were removed and filled."""
 
     label: str
     method: str
@@ -216,18 +216,18 @@ def variable(source: str, times: int) -> xr.Dataset:
     return complete[[name]].isel(time=slice(0, times)).load()
 
 
-def hide_and_fill(
-    truth: xr.Dataset, hidden: Bool[np.ndarray, "time row column"], label: str, seed: int = 0
+def remove_and_fill(
+    truth: xr.Dataset, removed: Bool[np.ndarray, "time row column"], label: str, seed: int = 0
 ) -> Filled:
-    """Hide values of the one variable, and fill them."""
+    """Remove values of the one variable, and fill them."""
     (name,) = truth.data_vars
     values = truth[name].values.astype(np.float32)
-    gappy = truth.assign({name: truth[name].copy(data=np.where(hidden, np.float32(np.nan), values))})
-    filled, missing = fill_gaps(gappy, seed=seed), hidden & np.isfinite(values)
-    missing &= (np.isfinite(values) & ~hidden).any(0)  # cells without any value stay empty
+    gappy = truth.assign({name: truth[name].copy(data=np.where(removed, np.float32(np.nan), values))})
+    filled, missing = fill_gaps(gappy, seed=seed), removed & np.isfinite(values)
+    missing &= (np.isfinite(values) & ~removed).any(0)  # cells without any value stay empty
     method, reported = (
         match[1] if (match := re.search(pattern, filled.attrs["comment"])) else "-"
-        for pattern in (r"Filled by (\w+)", r"[Tt]he spread is [a-z0-9 ]+: ([\d.]+) of the error")
+        for pattern in (r"Filled by (\w+)", rf"(?m)^{name} +\d+ +\S+% +\d+ +\d+ +([\d.]+)")
     )
     return Filled(
         label, method, reported,
@@ -243,16 +243,16 @@ def latitude_of(data: xr.Dataset) -> str:
 
 
 def by_length(source: str, lengths: list[int]) -> None:
-    """Hide discs that last, fill, and print errors by the length of gaps as rows of a table."""
+    """Remove discs that last, fill, and print errors by the length of gaps as rows of a table."""
     truth = variable(source, TIMES)
     (name,) = truth.data_vars
     values = truth[name].values
     times, rows, columns = values.shape
-    hidden = lasting(times, rows, columns, lengths, np.random.default_rng(SEED))
-    filled = hide_and_fill(truth, hidden, f"{name}, {', '.join(map(str, lengths))}")
-    observed = torch.from_numpy((np.isfinite(values) & ~hidden).reshape(len(values), -1))
+    removed = lasting(times, rows, columns, lengths, np.random.default_rng(SEED))
+    filled = remove_and_fill(truth, removed, f"{name}, {', '.join(map(str, lengths))}")
+    observed = torch.from_numpy((np.isfinite(values) & ~removed).reshape(len(values), -1))
     segment = torch.zeros(len(observed), dtype=torch.long)
-    length = gap_lengths(observed, segment).numpy().reshape(values.shape)[hidden & np.isfinite(values)]
+    length = gap_lengths(observed, segment).numpy().reshape(values.shape)[removed & np.isfinite(values)]
     lower = sorted({1, *lengths})
     for least, most in zip(lower, [*lower[1:], np.inf], strict=True):
         here = (length >= least) & (length < most)
@@ -271,17 +271,17 @@ def clouds(
 
 
 def by_distance(source: str, seed: int) -> None:
-    """Hide large areas, fill, and print errors by the distance from observations as rows of a table."""
+    """Remove large areas, fill, and print errors by the distance from observations as rows of a table."""
     truth = variable(source, DAYS)
     (name,) = truth.data_vars
     latitude = truth[latitude_of(truth)].values
     longitude = truth[next(name for name in ("longitude", "lon") if name in truth.coords)].values
     points = unit_points(latitude, longitude).reshape(-1, 3)
     exists = np.isfinite(truth[name].values).reshape(len(truth.time), -1)
-    hidden = clouds(points, len(exists), np.random.default_rng(SEED))
-    filled = hide_and_fill(truth, hidden.reshape(truth[name].shape), str(name), seed)
+    removed = clouds(points, len(exists), np.random.default_rng(SEED))
+    filled = remove_and_fill(truth, removed.reshape(truth[name].shape), str(name), seed)
     nowhere, of_one = torch.zeros(len(points), dtype=torch.long), torch.ones(len(points))
-    observed, missing = torch.from_numpy(exists & ~hidden), torch.from_numpy(exists & hidden)
+    observed, missing = torch.from_numpy(exists & ~removed), torch.from_numpy(exists & removed)
     chord = nearest_observation(observed, Columns(points, nowhere, of_one), missing).numpy()[missing.numpy()]
     distance = chord / np.deg2rad(abs(latitude[1] - latitude[0]))
     for least, most in zip((0, *DISTANCES[:-1]), DISTANCES, strict=True):
@@ -304,15 +304,15 @@ def seldom(times: int, rows: int, columns: int, rng: np.random.Generator) -> Flo
 
 
 def by_count(source: str, seed: int) -> None:
-    """Hide nearly all values of some cells, fill, and print errors by their observations as rows of a table."""
+    """Remove nearly all values of some cells, fill, and print errors by their observations as rows of a table."""
     truth, rng = variable(source, TIMES), np.random.default_rng(seed)
     (name,) = truth.data_vars
     exists = np.isfinite(truth[name].values)
     times, rows, columns = exists.shape
     chance = seldom(times, rows, columns, rng)
-    hidden = np.where(chance < 1, rng.random(exists.shape) >= chance, blobs(times, rows, columns, rng))
-    filled, of_cell = hide_and_fill(truth, hidden, str(name)), (exists & ~hidden).sum(0)
-    count = np.broadcast_to(of_cell, exists.shape)[exists & hidden & (of_cell > 0)]
+    removed = np.where(chance < 1, rng.random(exists.shape) >= chance, blobs(times, rows, columns, rng))
+    filled, of_cell = remove_and_fill(truth, removed, str(name)), (exists & ~removed).sum(0)
+    count = np.broadcast_to(of_cell, exists.shape)[exists & removed & (of_cell > 0)]
     for least, most in pairwise(COUNTS):
         here = (count >= least) & (count < most)
         if here.any():

@@ -2,7 +2,7 @@
 
 FIELDS is the Zarr store of complete fields of a finished ingestion, such as data/03_primary/fields.zarr of the
 simulated planet, of which the first variable and the first 730 times count. A share of the values of every training
-and validation time is hidden, in one of these shapes:
+and validation time is removed, in one of these shapes:
 
     random, blocks, swaths  those of the masks
     cold                    the coldest values: what is missing depends on the value, as cloud over cold ground
@@ -39,8 +39,8 @@ COLD = "cold"
 KEYS = ["experiment", "pattern", "percent"]
 
 
-def hidden(anomaly: xr.DataArray, space: Space, pattern: str, share: float) -> xr.DataArray:
-    """Values to hide: `share` of each time."""
+def removed(anomaly: xr.DataArray, space: Space, pattern: str, share: float) -> xr.DataArray:
+    """Values to remove: `share` of each time."""
     left = torch.full((len(anomaly),), round((1 - share) * anomaly[0].size))
     if pattern == COLD:
         priority = -torch.from_numpy(anomaly.values)
@@ -52,7 +52,7 @@ def hidden(anomaly: xr.DataArray, space: Space, pattern: str, share: float) -> x
 
 
 def price(fields: xr.Dataset, experiment: str, pattern: str, percent: int) -> dict[str, float]:
-    """Scores after training with a share of the values hidden."""
+    """Scores after training with a share of the values removed."""
     name = next(v for v in fields.data_vars if "time" in fields[v].dims)
     complete = fields[[v for v in fields.data_vars if v == name or "time" not in fields[v].dims]].load()
     splits = make(complete["time"])
@@ -63,7 +63,7 @@ def price(fields: xr.Dataset, experiment: str, pattern: str, percent: int) -> di
     space = space_of(complete, climatology, normalisation)
     anomaly = climatologies.anomaly(complete, climatology)[name]
     learned = complete["time"] < test["time"][0]
-    masked = hidden(anomaly, space, pattern, percent / 100) & learned
+    masked = removed(anomaly, space, pattern, percent / 100) & learned
     begun = time.perf_counter()
     model = fieldcast.fit(
         complete.assign({name: complete[name].where(~masked)}),
@@ -120,7 +120,7 @@ def main(arguments: list[str]) -> None:
     table = pd.read_csv(options.output) if options.output.exists() else pd.DataFrame(columns=KEYS)
     fields = xr.open_zarr(options.fields).isel(time=slice(0, TIMES))
     for percent in options.percent:
-        for pattern in options.patterns if percent else ["random"]:  # nothing is hidden: one row
+        for pattern in options.patterns if percent else ["random"]:  # nothing is removed: one row
             key = dict(zip(KEYS, (options.experiment, pattern, percent), strict=True))
             if (table[KEYS] == pd.Series(key)).all(axis=1).any():
                 continue

@@ -3,7 +3,7 @@
 Writes DATA_ROOT/stations.csv: 300 places drawn evenly over the sphere, on 30 days of the test split, which read the
 bilinear interpolation of each variable with an error of half its anomaly standard deviation that the table does not
 state. Then fills the fields with every trained experiment of `reconstruct` that accepts stations, and prints the error
-of the mean field against the truth beside what the readings alone can tell: the scores at left-out stations.
+of the mean field against the truth beside what the readings alone can tell: the scores at held-out stations.
 `python -m studies.stations DATA_ROOT many` prints the time and the peak memory of 100 000 observations.
 `python -m studies.stations DATA_ROOT alone` needs no experiment: it makes fields from 109 500 readings of the same
 places, on 365 successive days, and from nothing else.
@@ -28,8 +28,9 @@ from fieldcast.fields.splits import select
 from fieldcast.geometry import GRID, area_mean, cell_areas, unit_points
 from fieldcast.inference.stations.gridding import degrees_of_columns as in_degrees
 from fieldcast.inference.stations.gridding import grid_and_score, interpolate
-from fieldcast.inference.stations.left_out import as_text, scores_at_left_out
+from fieldcast.inference.stations.held_out import scores_at_held_out
 from fieldcast.inference.trained_model import TrainedModel
+from fieldcast.scores.held_out import as_text
 
 STATIONS, DAYS, ERROR, SEED = 300, 30, 0.5, 0
 OBSERVATIONS, SHORT_DAYS, YEAR_DAYS = 100_000, 10, 365
@@ -58,7 +59,7 @@ def test_split(root: Path) -> xr.Dataset:
 
 
 def score(root: Path) -> None:
-    """Print scores at left-out stations, and errors against the truth."""
+    """Print scores at held-out stations, and errors against the truth."""
     test = test_split(root)
     files = sorted((root / "06_models" / "reconstruct").glob("*/checkpoint.safetensors"))
     models = {f"reconstruct.{file.parent.name}": fieldcast.load(file, "cpu") for file in files}
@@ -71,7 +72,8 @@ def score(root: Path) -> None:
     sys.stdout.write(
         f"{len(table)} observations of {STATIONS} stations on {DAYS} days: {root / 'stations.csv'}\n\n"
     )
-    sys.stdout.write(as_text(scores_at_left_out(models, table, 19, SEED)[0]) + "\n\n")
+    scores, _ = scores_at_held_out(models, table, 19, SEED)
+    sys.stdout.write(as_text(scores, "readings at held-out stations") + "\n\n")
     sys.stdout.write(
         f"{'RMSE of the mean field against the truth':42}" + "".join(f"{v:>10}" for v in deviation) + "\n"
     )

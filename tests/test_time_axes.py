@@ -77,9 +77,9 @@ def test_a_record_is_filled_and_scored(name, tmp_path):
     model = fieldcast.fit(data, "reconstruct.optimal_interpolation")
     filled = model.fill(gappy, members=9)
     truth = data["sst"].isel(time=slice(-20, None))
-    hidden = np.isnan(gappy["sst"].values)
-    error = (filled["sst_mean"] - truth).values[hidden]
-    assert error.std() < 0.3 * truth.values[hidden].std()
+    held_out = np.isnan(gappy["sst"].values)
+    error = (filled["sst_mean"] - truth).values[held_out]
+    assert error.std() < 0.3 * truth.values[held_out].std()
     table = fieldcast.score(data, filled[["sst"]], task="reconstruct", observed=gappy)
     assert np.isfinite(table.loc[table["score"] == "crps", "value"]).all()
 

@@ -1,4 +1,4 @@
-"""Maps of the most informative time, and the series with hidden values."""
+"""Maps of the most informative time, and the series with held-out values."""
 
 import numpy as np
 import pandas as pd
@@ -65,14 +65,14 @@ def test_maps_show_a_missing_time_if_none_is_observed_in_part(filled: xr.Dataset
     assert most_informative_time(flag) == 0
 
 
-def test_the_series_shows_hidden_truth_beside_the_methods(series: pd.DataFrame) -> None:
+def test_the_series_shows_held_out_truth_beside_the_methods(series: pd.DataFrame) -> None:
     axes = series_figure(series[series["variable"] == "t"], "t", "K").axes[0]
     lines = {line.get_label(): line.get_ydata() for line in axes.lines}
-    assert lines["observed, but hidden"][1] == 2.5 and lines["filled"][1] == 2.4
+    assert lines["observed, but held out"][1] == 2.5 and lines["filled"][1] == 2.4
     assert lines["DINEOF"][1] == 1.9 and lines["linear in time"][1] == 2.0
     band = axes.collections[0].get_paths()[0].get_extents()
     assert band.ymax >= 3.0 and axes.get_title(loc="left") == (
-        "t at 12.35°N, 90°W: a stretch with values hidden as a test"
+        "t at 12.35°N, 90°W: a stretch with held-out values"
     )
     same = series[series["variable"] == "t"].assign(dineof=lambda table: table["filled"])
     assert "filled (DINEOF)" in {line.get_label() for line in series_figure(same, "t", "").axes[0].lines}

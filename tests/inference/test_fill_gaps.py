@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,18 +14,11 @@ from fieldcast import runtime
 from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.errors import InputError
 from fieldcast.fields.ingest import ingest
-from fieldcast.inference.gaps.filling import TrustLimits
-from fieldcast.inference.gaps.report import (
-    Outcome,
-    better_at_fully_hidden_times,
-    share_of,
-    steps_in_words,
-    unchecked_distance,
-)
+from fieldcast.inference.gaps.filling import TrustLimits, percent, tail
+from fieldcast.inference.gaps.trials import most_held_out_stretch
 from fieldcast.models.gaps.fillers import dineof, low_rank, red_noise
-from fieldcast.models.gaps.hiding import SELECTIONS
+from fieldcast.models.gaps.held_out import SELECTIONS
 from fieldcast.models.gaps.record import Filling, Record
-from fieldcast.models.gaps.trial import Trial
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.training import fill_gaps
 
@@ -58,12 +50,12 @@ def gappy(truth: xr.Dataset) -> xr.Dataset:
     sst = truth["sst"].values.copy()
     row, column = np.arange(ROWS)[:, None], np.arange(COLUMNS)
     for day in range(DAYS):
-        hidden = np.zeros((ROWS, COLUMNS), dtype=bool)
-        while hidden.mean() < 0.6:
+        held_out = np.zeros((ROWS, COLUMNS), dtype=bool)
+        while held_out.mean() < 0.6:
             i, j, size = rng.integers(ROWS), rng.integers(COLUMNS), rng.uniform(1, 3)
             apart = np.minimum(abs(column - j), COLUMNS - abs(column - j))
-            hidden |= (row - i) ** 2 + apart**2 < size**2
-        sst[day, hidden] = np.nan
+            held_out |= (row - i) ** 2 + apart**2 < size**2
+        sst[day, held_out] = np.nan
     sst[100:107], sst[(slice(None), *LAND)], sst[(slice(3, None), *ONCE)] = np.nan, np.nan, np.nan
     return truth.assign(sst=truth["sst"].copy(data=sst))
 
@@ -143,38 +135,32 @@ def test_a_cell_observed_three_times_has_the_spread_of_the_climatology(
     assert 0.7 < float(filled["sst_spread"].isel(cell).mean()) / float(np.sqrt((error**2).mean())) < 1.3
 
 
-def test_the_report_compares_with_time_and_dineof(filled: xr.Dataset) -> None:
-    report = filled.attrs["comment"]
-    for phrase in (
-        "modal_smoother",
-        "dineof",
-        "linear in time",
-        "The spread is right on average",
-        "7 of 200 times",
-    ):
-        assert phrase in report
+def cells_of(report: str, name: str) -> dict[str, str]:
+    """Cells of the lines of a report that begin with a name, by their headings."""
+    cells: dict[str, str] = {}
+    headings: list[str] = []
+    for line in report.splitlines():
+        parts = re.split(r"\s{2,}", line.strip())
+        if line.startswith("  "):
+            headings = parts
+        elif parts[0] == name:
+            cells |= dict(zip(headings, parts[1:], strict=False))
+    return cells
 
 
-def test_the_report_names_a_method_that_is_better_at_fully_hidden_times() -> None:
-    """The first method is better in gaps, the second at the last two values; only these have weight here."""
-
-    def made(kind: type, **values: object) -> Any:
-        instance = object.__new__(kind)
-        for name, value in values.items():
-            object.__setattr__(instance, name, value)
-        return instance
-
-    spread, weight = torch.ones(4), torch.tensor([0.0, 0.0, 0.5, 0.5])
-    first = made(Trial, name="kriging", error=torch.tensor([0.1, 0.1, 2.0, 2.0]), spread=spread)
-    second = made(Trial, name="smoother", error=torch.tensor([3.0, 3.0, 1.0, 1.0]), spread=spread)
-    lines = [
-        list(better_at_fully_hidden_times(made(Outcome, trials=[first, second], best=best), weight))
-        for best in (first, second)
-    ]
-    assert lines[0] == [
-        "kriging has the lowest CRPS over all of these values; at fully hidden times that of smoother is lower."
-    ]
-    assert lines[1] == []
+def test_the_report_compares_the_methods_and_says_how_far_to_trust_the_best(filled: xr.Dataset) -> None:
+    report, flag = filled.attrs["comment"], filled["sst_flag"]
+    best = re.match(r"Filled by (\w+)", report)
+    assert best and float(cells_of(report, best[1])["CRPS"]) < float(cells_of(report, "dineof")["CRPS"])
+    assert float(cells_of(report, "dineof")["CRPS"]) < float(cells_of(report, "linear in time")["CRPS"])
+    cells, missing, extrapolated = cells_of(report, "sst"), flag.isin([1, 2]), flag == 2
+    assert cells["empty times"] == "7" and cells["missing"] == str(int(missing.sum()))
+    share = float(cells["extrapolated"].rstrip("%"))
+    assert share == pytest.approx(100 * float(extrapolated.sum() / missing.sum()), rel=0.01)
+    assert 0.85 < float(cells["spread-skill"]) < 1.15
+    parts = [cells_of(report, f"sst {kind}") for kind in ("in gaps", "at whole times")]
+    assert sum(int(part["missing"]) for part in parts) == int(cells["missing"])
+    assert sum(int(part["held out"]) for part in parts) == int(cells["held out"])
 
 
 def test_the_spread_is_right_where_gaps_last_long(truth: xr.Dataset) -> None:
@@ -193,7 +179,7 @@ def test_the_spread_is_right_where_gaps_last_long(truth: xr.Dataset) -> None:
     ratio = np.sqrt((spread**2).mean() / (error**2).mean())
     assert 0.85 < ratio < 1.15
     assert (abs(error) > 5 * spread).mean() < 1e-3
-    assert "the spread is right" in result.attrs["comment"].lower()
+    assert 0.85 < float(cells_of(result.attrs["comment"], "sst")["spread-skill"]) < 1.15
 
 
 def test_missing_dates_are_filled_as_times_without_values(gappy: xr.Dataset, quick: None) -> None:
@@ -217,24 +203,21 @@ def test_the_spread_is_right_where_one_variable_alone_lacks_whole_times(
     error = (filled["flow"] - flow).values[absent]
     spread = filled["flow_spread"].values[absent]
     assert np.sqrt((spread**2).mean() / (error**2).mean()) == pytest.approx(1, abs=0.3)
-    assert "unchecked" not in filled.attrs["comment"]
-    assert "hidden in gaps" not in filled.attrs["comment"]
+    cells = cells_of(filled.attrs["comment"], "flow")
+    assert all(float(cells[f"far in {kind}"].rstrip("%")) < 10 for kind in ("time", "space"))
+    assert "held out in gaps" not in filled.attrs["comment"]
 
 
-def test_a_spread_that_could_not_be_checked_everywhere_is_called_right_elsewhere(truth: xr.Dataset) -> None:
-    """Eighty days of which a third of the columns is observed: values of the others are hidden at other times only."""
+def test_missing_values_that_are_farther_from_observations_than_held_out_ones_are_counted(
+    truth: xr.Dataset,
+) -> None:
+    """Eighty days of which a third of the columns is observed: values of the others are held out at other times."""
     halved = truth.copy(deep=True)
     halved["sst"].values[60:140, :, 4:] = np.nan
     halved["sst"].values[np.random.default_rng(0).uniform(size=halved["sst"].shape) < 0.05] = np.nan
-    comment = fieldcast.fill_gaps(halved).attrs["comment"]
-    assert "there the spread is unchecked" in comment
-    assert "Where it could be checked (but see below), the spread is right on average" in comment
-
-
-def test_the_share_of_extrapolated_values_is_never_rounded_to_none(filled: xr.Dataset) -> None:
-    assert share_of(3, 100_000) == "less than 0.1%" and share_of(3, 1000) == "0.3%"
-    number = int((filled["sst_flag"] == 2).sum())
-    assert f"missing values {number} (" in filled.attrs["comment"] and "0.0%" not in filled.attrs["comment"]
+    cells = cells_of(fieldcast.fill_gaps(halved).attrs["comment"], "sst")
+    assert max(float(cells[f"far in {kind}"].rstrip("%")) for kind in ("time", "space")) > 10
+    assert 0.85 < float(cells["spread-skill"]) < 1.15
 
 
 def test_values_and_not_anomalies_are_interpolated_in_time(gappy: xr.Dataset) -> None:
@@ -301,7 +284,8 @@ def test_overpasses_without_a_step_and_a_complete_variable_are_filled_too(
     without_step = fieldcast.fill_gaps(
         part.assign_coords(time=part["time"][0].values + seconds * np.timedelta64(1, "s"))
     )
-    assert re.search(r"Correlation falls to 1/e at \d+ km\.", without_step.attrs["comment"])
+    cells = cells_of(without_step.attrs["comment"], "sst")
+    assert int(cells["1/e [km]"]) > 0 and "1/e [steps]" not in cells
 
 
 def test_a_monthly_record_of_ten_years_is_filled_better_than_linearly_in_time() -> None:
@@ -326,14 +310,9 @@ def test_a_monthly_record_of_ten_years_is_filled_better_than_linearly_in_time() 
     assert 0.85 < np.sqrt((filled["sst_spread"].values[scored] ** 2).mean()) / rmse < 1.15
 
 
-def test_a_report_tells_that_hidden_values_are_nearer_to_observations_than_missing_ones() -> None:
-    hidden, missing = torch.linspace(0, 1, 101), torch.linspace(0, 2, 101)
-    assert unchecked_distance(hidden, missing) == (pytest.approx(0.95), "52.5%")
-    assert unchecked_distance(hidden, hidden) is None and unchecked_distance(hidden[:0], missing) is None
-
-
-def test_a_number_of_steps_agrees_with_its_noun_as_it_is_shown() -> None:
-    assert [steps_in_words(number) for number in (1.0, 1.2, 2.0)] == ["1 step", "1 step", "2 steps"]
+def test_shares_and_distances_of_the_report() -> None:
+    assert tail(torch.linspace(0, 1, 101)) == pytest.approx(0.95) and tail(torch.zeros(0)) < 0
+    assert percent(torch.arange(100_000) < 3) == "0.00300%" and percent(torch.arange(1000) < 3) == "0.300%"
 
 
 def test_a_record_in_which_a_date_is_missing_is_filled_in_segments(gappy: xr.Dataset, quick: None) -> None:
@@ -347,3 +326,10 @@ def test_a_record_in_which_a_date_is_missing_is_filled_in_segments(gappy: xr.Dat
 def test_a_region_of_few_cells_is_filled(gappy: xr.Dataset) -> None:
     few = gappy.isel(lat=slice(3, 5), lon=slice(5, 7), time=slice(60))
     assert fieldcast.fill_gaps(few)["sst"].notnull().all()
+
+
+def test_the_stretch_shown_has_most_held_out_beside_most_observed_values() -> None:
+    held_out, observed = torch.zeros(2, 40, 3, dtype=torch.bool)
+    held_out[5:15, 0], held_out[20:26, 2], observed[26:30, 2] = True, True, True
+    assert most_held_out_stretch(held_out, observed, 10) == (20, 2)
+    assert most_held_out_stretch(held_out, observed, 40) == (0, 2)

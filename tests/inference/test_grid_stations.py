@@ -1,4 +1,4 @@
-"""Fields from stations alone: a random field of known statistics, exact kriging, left-out stations, refusals."""
+"""Fields from stations alone: a random field of known statistics, exact kriging, held-out stations, refusals."""
 
 import logging
 from dataclasses import replace
@@ -16,14 +16,14 @@ from fieldcast.fields.gauges import Gauges
 from fieldcast.geometry import great_circle_km, unit_points
 from fieldcast.inference.stations import gridding
 from fieldcast.inference.stations.gridding import (
-    LeftOut,
+    HeldOut,
     grid_and_score,
     interpolate,
     spread_factor,
     summary_line,
 )
 from fieldcast.inference.stations.gridding import degrees_of_columns as in_degrees
-from fieldcast.inference.stations.kriging import StationKriging, Surface, hidden_stations, krige
+from fieldcast.inference.stations.kriging import StationKriging, Surface, hold_out_stations, krige
 from fieldcast.models.gaps.local_kriging import CellSeries, Correlation, KrigingModel
 
 STATIONS, UNSEEN, TIMES = 60, 40, 150
@@ -152,7 +152,7 @@ def test_pieces_of_cells_give_the_fields_of_all_at_once(kriging: StationKriging,
         np.testing.assert_allclose(in_pieces, getattr(whole, name), rtol=1e-5)
 
 
-def test_left_out_readings_do_not_matter(kriging: StationKriging) -> None:
+def test_held_out_readings_do_not_matter(kriging: StationKriging) -> None:
     left = np.arange(STATIONS) < 6
     changed = replace(kriging, record=replace(kriging.record, x=kriging.record.x + 50.0 * left))
     expected, predicted = (
@@ -163,19 +163,19 @@ def test_left_out_readings_do_not_matter(kriging: StationKriging) -> None:
     np.testing.assert_array_equal(expected.variance, predicted.variance)
 
 
-def test_hidden_readings_are_those_of_whole_stations(kriging: StationKriging) -> None:
-    copies, hidden = hidden_stations(kriging.series, 0)
-    number = hidden.time // TIMES
+def test_held_out_readings_are_those_of_whole_stations(kriging: StationKriging) -> None:
+    copies, held_out = hold_out_stations(kriging.series, 0)
+    number = held_out.time // TIMES
     assert len(copies.x) == 4 * TIMES and (copies.step.diff() >= 1).all()
     for copy in range(4):
-        stations = hidden.cell[number == copy].unique()
+        stations = held_out.cell[number == copy].unique()
         assert len(stations) == 6
         assert not (
-            kriging.series.observed[:, stations] & ~hidden.mask[copy * TIMES :][:TIMES, stations]
+            kriging.series.observed[:, stations] & ~held_out.mask[copy * TIMES :][:TIMES, stations]
         ).any()
 
 
-def test_the_spread_is_right_at_left_out_stations_and_doubtful_readings_are_listed(
+def test_the_spread_is_right_at_held_out_stations_and_doubtful_readings_are_listed(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A wrong reading is named, and kept."""
@@ -195,12 +195,12 @@ def test_the_spread_is_right_at_left_out_stations_and_doubtful_readings_are_list
     fields = result.fields
     assert fields["t"].attrs["units"] == "K" and "instrument" in fields["t_spread"].attrs["comment"]
     assert fields.sizes == {"time": TIMES, "latitude": 5, "longitude": 7}
-    assert "t at left-out stations, 9000 observations" in fields.attrs["comment"]
+    assert "t: 9000 readings at held-out stations" in fields.attrs["comment"]
     assert set(np.unique(fields["t_flag"])) <= {1, 2}
     assert fields["t_flag"].sel(latitude=50, longitude=10).values.tolist().count(1) > 0.9 * TIMES
 
 
-def test_stations_of_one_variable_that_lie_together_are_left_out_in_turn() -> None:
+def test_stations_of_one_variable_that_lie_together_are_held_out_in_turn() -> None:
     """Snow of one valley beside temperatures of a continent: its stations share a cluster of all stations."""
     rng = np.random.default_rng(0)
     times, tables = pd.date_range("2020-01-01", periods=30), []
@@ -228,8 +228,8 @@ def test_scores_are_cross_fitted() -> None:
     cluster = np.repeat([0, 1], 50)
     y = np.where(cluster == 0, 1.0, 3.0) * np.tile([1.0, -1.0], 50)
     table = pd.DataFrame({"value": y, "variable": "t"})
-    left = LeftOut(table, cluster, {"kriging": np.zeros(100)}, {"kriging": np.ones(100)})
-    np.testing.assert_allclose(left.factors(), np.where(cluster == 0, 3.0, 1.0))
+    predictions = HeldOut(table, cluster, {"kriging": np.zeros(100)}, {"kriging": np.ones(100)})
+    np.testing.assert_allclose(predictions.factors(), np.where(cluster == 0, 3.0, 1.0))
 
 
 def test_linear_interpolation_of_a_plane_is_exact_and_nearest_outside() -> None:
@@ -261,7 +261,7 @@ def test_a_constant_record_gives_the_constant() -> None:
         fieldcast.grid_stations(table, resolution=2.0, device="cpu")["t"], result.fields["t"]
     )
     assert float(result.fields["t_spread"].max()) < 1e-4
-    assert result.scores.empty and "no scores: leaving stations out requires at least 20" in result.text
+    assert result.scores.empty and "no scores: holding stations out requires at least 20" in result.text
 
 
 def test_a_surface_removes_errors_of_known_variance() -> None:

@@ -20,7 +20,7 @@ from fieldcast.figures.stations import station_maps
 from fieldcast.inference.file_options import Fill
 from fieldcast.inference.options import Evaluation
 from fieldcast.inference.reconstruct import context_of
-from fieldcast.inference.stations.left_out import clusters, largest_biases, scores_at_left_out
+from fieldcast.inference.stations.held_out import clusters, scores_at_held_out
 from fieldcast.inference.stations.observations import representativeness
 from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.models.interpolation import Nearest
@@ -192,27 +192,7 @@ def test_swapped_coordinates_are_named(model, world) -> None:
         points_of(swapped, truth["time"], region, model.checkpoint.model.space, "'stations'")
 
 
-@pytest.mark.parametrize("named", [True, False])
-def test_the_text_names_the_stations_with_the_largest_biases_of_the_best_experiment(named: bool) -> None:
-    scores = pd.DataFrame(
-        {"experiment": ["a", "b"], "variable": "t", "score": "crps", "value": [2.0, 1.0], "unit": "K"}
-    )
-    places = pd.DataFrame(
-        {
-            "station": list("pqrsx"), "latitude": np.arange(5.0), "longitude": 9.5, "variable": "t",
-            "experiment": [*"bbbb", "a"], "bias": [0.1, -3.0, 2.0, -0.5, 9.0],
-            "coverage90": [0.9, 0.3, 0.6, np.nan, 0.9],
-        }
-    )  # fmt: skip
-    text = largest_biases(scores, places if named else places.drop(columns="station"))
-    names = ("q", "r", "s") if named else ("1, 9.5", "2, 9.5", "3, 9.5")
-    assert text == (
-        f"largest biases of t in b (mean minus reading): {names[0]} -3 K (30% within the 90 % interval), "
-        f"{names[1]} +2 K (60% within the 90 % interval), {names[2]} -0.5 K"
-    )
-
-
-def test_scores_at_left_out_stations(model, world, caplog) -> None:
+def test_scores_at_held_out_stations(model, world, caplog) -> None:
     """Optimal interpolation beats the nearest station, and its spread holds the readings as often as it says."""
     truth = world.split("test").isel(time=slice(0, 30))
     deviation = model.checkpoint.field_codec.deviation[
@@ -222,7 +202,7 @@ def test_scores_at_left_out_stations(model, world, caplog) -> None:
         model, checkpoint=replace(model.checkpoint, model=Nearest(model.checkpoint.model.space))
     )
     readings = stations(truth, 80, 0.2 * float(deviation))
-    table, places = scores_at_left_out({"oi": model, "nearest": nearest}, readings, 19, 0)
+    table, places = scores_at_held_out({"oi": model, "nearest": nearest}, readings, 19, 0)
     table = table.set_index(["experiment", "score"])
     value = table["value"]
     assert value["oi", "rmse"] < 0.8 * value["nearest", "rmse"]
@@ -239,13 +219,13 @@ def test_scores_at_left_out_stations(model, world, caplog) -> None:
     drawn = dict(station_maps(table.reset_index(), places))
     assert list(drawn) == ["t_stations"] and len(drawn["t_stations"].axes) == 4
     readings.loc[100, "value"] = 9999.0
-    again = scores_at_left_out({"nearest": nearest, "oi": model}, readings, 19, 0)[0].set_index(
+    again = scores_at_held_out({"nearest": nearest, "oi": model}, readings, 19, 0)[0].set_index(
         ["experiment", "score"]
     )
     assert "1 of 2400 observations are more than 5" in caplog.text
     assert again["value"]["nearest", "rmse"] == pytest.approx(value["nearest", "rmse"], rel=0.02)
-    with pytest.raises(InputError, match="has 5 stations: leaving some out requires at least 20"):
-        scores_at_left_out({"oi": model}, stations(truth, 5, 0.0), 19, 0)
+    with pytest.raises(InputError, match="has 5 stations: holding some out requires at least 20"):
+        scores_at_held_out({"oi": model}, stations(truth, 5, 0.0), 19, 0)
 
 
 def test_a_checkpoint_whose_experiment_was_deleted_is_left_out(model, checkpoint, world, tmp_path) -> None:
@@ -276,8 +256,8 @@ def test_a_given_error_of_representativeness_is_used(model, world) -> None:
         model.fill(stations=table, members=2, representativeness={"snow": 1.0})
 
 
-def test_a_single_station_cannot_be_left_out() -> None:
-    with pytest.raises(InputError, match="it has 1 station: leaving some out requires"):
+def test_a_single_station_cannot_be_held_out() -> None:
+    with pytest.raises(InputError, match="it has 1 station: holding some out requires"):
         clusters(pd.DataFrame({"latitude": [0.0, 0.0], "longitude": 1.0}), 0, "it")
 
 

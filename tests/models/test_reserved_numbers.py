@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 from fieldcast import models
-from fieldcast.inference.stations.left_out import FOLDS
+from fieldcast.inference.stations.held_out import FOLDS
 from fieldcast.models import emos, random_streams
 
 MODULES = sorted(Path(models.__file__).parent.rglob("*.py"))
@@ -52,8 +52,8 @@ def test_no_forecaster_forks_the_stream_of_its_calibration() -> None:
     assert max(max(forks(path), default=0) for path in MODULES if path.stem != "emos") < number
 
 
-def test_errors_of_left_out_readings_have_a_step_beyond_the_turns() -> None:
-    assert random_streams.LEFT_OUT_ERRORS_STEP not in range(FOLDS)
+def test_errors_of_held_out_readings_have_a_step_beyond_the_turns() -> None:
+    assert random_streams.HELD_OUT_ERRORS_STEP not in range(FOLDS)
 
 
 def test_fixed_stations_have_the_datum_of_no_field() -> None:

@@ -43,7 +43,7 @@ def test_the_pipeline_equals_python_prints_the_scores_and_keeps_its_analyses(
     given = {"observations": str(record), "output": str(tmp_path / "cycle.nc"), "withheld": 0.2}
     given |= {"forecaster": "forecast.linear_inverse_model"}
     project("cycle", data_root=trained, parameters={"cycle": given, "limits": {"members": 4}})
-    assert "withheld observations of 5 times" in capsys.readouterr().out
+    assert "held-out observations of 5 times" in capsys.readouterr().out
     models = [
         fieldcast.load(trained / f"06_models/{name}/checkpoint.safetensors")
         for name in ("forecast/linear_inverse_model", "reconstruct/optimal_interpolation")

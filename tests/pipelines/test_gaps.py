@@ -24,7 +24,7 @@ from fieldcast.inference.gaps import trials
 from fieldcast.inference.samples.features import fit_features
 from fieldcast.models.configuration import resolve
 from fieldcast.models.gaps.fillers import FILLERS
-from fieldcast.models.gaps.hiding import SELECTIONS
+from fieldcast.models.gaps.held_out import SELECTIONS
 from fieldcast.models.gaps.trial import run_trial
 from fieldcast.tasks.reconstruct import Reconstruction
 from fieldcast.training.options import Fit
@@ -36,7 +36,7 @@ FROM_COVARIANCES = RUN[2:]
 
 
 def gappy_record(days: int = 200, rows: int = 6, columns: int = 10) -> xr.Dataset:
-    """Two waves that drift, half of the values hidden at random, one day without any, one cell of land."""
+    """Two waves that drift, half of the values held out at random, one day without any, one cell of land."""
     rng = np.random.default_rng(4)
     time = np.arange(days)[:, None, None]
     latitude, longitude = np.linspace(-60, 60, rows), np.arange(columns) * 360 / columns
@@ -194,13 +194,13 @@ def test_another_name_of_the_record_is_the_record(fill_record: Filled, whole: Pa
         fill_record("replaced", "gappy.nc", output=tmp_path / "other.nc")
 
 
-def test_the_series_of_a_cell_holds_the_truth_that_was_hidden(whole: Path) -> None:
+def test_the_series_of_a_cell_holds_the_truth_that_was_held_out(whole: Path) -> None:
     series = pd.read_csv(whole / "08_reporting/gaps_series.csv", index_col="time")
     place = {name: series[name].iloc[0] for name in ("latitude", "longitude")}
     cell = {"lat": place["latitude"], "lon": place["longitude"]}
     truth = southward(gappy_record(110))[NAME].sel(cell, method="nearest").sel(valid_time=series.index)
-    hidden, observed = (series[name].notna() for name in ("hidden", "observed"))
-    assert hidden.any() and observed.any() and not (hidden & observed).any()
+    held_out, observed = (series[name].notna() for name in ("hidden", "observed"))
+    assert held_out.any() and observed.any() and not (held_out & observed).any()
     np.testing.assert_allclose(series["observed"].fillna(series["hidden"]), truth, rtol=1e-6)
     for method in ("filled", "dineof", "linear_in_time"):
         np.testing.assert_allclose(series[method][observed], series["observed"][observed], rtol=1e-6)

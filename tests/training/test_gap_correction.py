@@ -1,4 +1,4 @@
-"""The network that corrects optimal interpolation of a record, trained on values hidden in the shape of its gaps."""
+"""The network that corrects optimal interpolation of a record, trained on values held out in the shape of its gaps."""
 
 from dataclasses import replace
 from typing import Any
@@ -67,12 +67,12 @@ def test_observed_values_are_kept_and_moments_follow_the_members(
     assert torch.equal(correction(record, None).mean, filled.mean)
 
 
-def test_the_loss_scores_hidden_values_alone(
+def test_the_loss_scores_held_out_values_alone(
     correction: GapCorrection, record: Record, fitted: Corrected
 ) -> None:
     """Other observed values may be anything in the truth, and missing ones too."""
     times = torch.arange(0, TIMES, 4)
-    batch = correction.hide_gaps(record, times, "test")
+    batch = correction.hold_out_in_gaps(record, times, "test")
     assert batch.observed.any() and not (batch.observed & batch.context.mask).any()
     observed = state(correction.space, record.observed[times].float()) > 0
     assert not (batch.observed & ~observed).any()
@@ -82,11 +82,11 @@ def test_the_loss_scores_hidden_values_alone(
     assert torch.equal(fitted.terms(elsewhere, *drawn).total, loss)
 
 
-def test_training_lowers_the_score_of_hidden_values(
+def test_training_lowers_the_score_of_held_out_values(
     correction: GapCorrection, record: Record, fitted: Corrected
 ) -> None:
     times = torch.arange(TIMES)
-    batch = correction.hide_gaps(record, times, "training")
+    batch = correction.hold_out_in_gaps(record, times, "training")
     drawn = moments(fitted, batch.context, times, RandomStreams(5, times, 8))
     assert float(fitted.terms(batch, *drawn).parts["gain"]) > 0.01
 
@@ -115,16 +115,16 @@ def test_the_estimate_counts_updates_and_steps_of_all_fits(
     )
 
 
-def test_values_are_hidden_although_few_times_have_gaps(correction: GapCorrection, record: Record) -> None:
+def test_values_are_held_out_although_few_times_have_gaps(correction: GapCorrection, record: Record) -> None:
     """Two gappy times of sixty, which one drawn at random is not; without any gap there is one sentence."""
     observed = torch.ones_like(record.observed)
     observed[[20, 40]] = record.observed[[20, 40]]
     few = replace(record, observed=observed)
     times = torch.arange(0, TIMES, 5)
-    batch = correction.hide_gaps(few, times, "tuning")
+    batch = correction.hold_out_in_gaps(few, times, "tuning")
     gaps = ~(observed[20] & observed[40])
-    hidden = cells(correction.space, batch.observed)
-    assert hidden[(times != 20) & (times != 40)].any(1).all()
-    assert not (hidden & ~gaps).any()
+    held_out = cells(correction.space, batch.observed)
+    assert held_out[(times != 20) & (times != 40)].any(1).all()
+    assert not (held_out & ~gaps).any()
     with pytest.raises(InputError, match=r"learned: .* set learned=false and max_minutes=0"):
-        correction.hide_gaps(replace(record, observed=torch.ones_like(observed)), times, "tuning")
+        correction.hold_out_in_gaps(replace(record, observed=torch.ones_like(observed)), times, "tuning")

@@ -58,23 +58,23 @@ class GappyRecord:
         )
         return cls(record, codec, has_column, fields["time"], str(climatology.attrs["kind"]))
 
-    def without(self, hidden: Bool[Tensor, "time column"], fields: xr.Dataset) -> GappyRecord:
-        """The record without hidden values, as anomalies from the climatology of the visible ones.
+    def without(self, held_out: Bool[Tensor, "time column"], fields: xr.Dataset) -> GappyRecord:
+        """The record without held-out values, as anomalies from the climatology of the visible ones.
 
         `fields` are the fields of the record. The standard deviations remain those of all values, and the anomalies of
-        hidden values remain in x, where they do not count as observed.
+        held-out values remain in x, where they do not count as observed.
         """
         names = self.codec.variables
         visible = fields.assign(
             {
-                name: fields[name].transpose("time", *geometry.GRID).where(~self.on_grid(hidden, v, False))
+                name: fields[name].transpose("time", *geometry.GRID).where(~self.on_grid(held_out, v, False))
                 for v, name in enumerate(names)
             }
         )
         climatology = climatology_array(climatologies.fit(visible, shrink=True), names)
         del visible
         changed = replace(self, codec=replace(self.codec, climatology=climatology))
-        x, observed = torch.empty_like(self.record.x), self.record.observed & ~hidden
+        x, observed = torch.empty_like(self.record.x), self.record.observed & ~held_out
         for cells in pieces(x.shape[1], len(x)):
             shift = self.climatology(cells) - changed.climatology(cells)
             x[:, cells] = self.record.x[:, cells] + shift / self.scale[cells]

@@ -18,6 +18,6 @@
 `sample_scores`   FID, KID, accuracy of a classifier
 `long_rollout`    a long rollout step by step
 `training`        loss during training
-`stations`        scores at left-out stations, as maps
+`stations`        scores at held-out stations, as maps
 ================  =======================================================================================
 """

@@ -1,4 +1,4 @@
-"""A record with gaps and its filled values: maps at one time, and a stretch with hidden values."""
+"""A record with gaps and its filled values: maps at one time, and a stretch with held-out values."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def pictures(filled: xr.Dataset, series: pd.DataFrame, outline: Outline = ()) ->
     filled
         A record filled by `fill_gaps`, dims (time, latitude, longitude).
     series
-        Stretches with hidden values, see `inference.gaps.trials`.
+        Stretches with held-out values, see `inference.gaps.trials`.
     outline
         Lines that orient the reader of a map.
     """
@@ -91,7 +91,7 @@ def maps(filled: xr.Dataset, variable: str, outline: Outline = ()) -> Figure:
 
 
 def series_figure(table: pd.DataFrame, variable: str, unit: str) -> Figure:
-    """Draw the values that the methods see, those hidden from them, and how the methods fill the stretch."""
+    """Draw the values that the methods see, those held out, and how the methods fill the stretch."""
     figure = new_figure(3.2)
     axes = figure.subplots()
     when = times_of_index(pd.Index(table["time"]))
@@ -116,13 +116,13 @@ def series_figure(table: pd.DataFrame, variable: str, unit: str) -> Figure:
         label="filled (DINEOF)" if dineof_is_best else "filled",
     )
     axes.plot(when, table["observed"], "o", color=INK, markersize=4, label="observed")
-    hidden = {"markerfacecolor": "white", "markeredgecolor": INK, "markersize": 6, "zorder": 4}
-    axes.plot(when, table["hidden"], "o", linestyle="none", label="observed, but hidden", **hidden)
+    held_out = {"markerfacecolor": "white", "markeredgecolor": INK, "markersize": 6, "zorder": 4}
+    axes.plot(when, table["hidden"], "o", linestyle="none", label="observed, but held out", **held_out)
     values = pd.concat([low, high, table["observed"], table["hidden"]])
     margin = 0.05 * (values.max() - values.min())
     axes.set_ylim(values.min() - margin, values.max() + margin)  # a poor method may leave the panel
     y, x = (round(float(table[name].iloc[0]), 2) for name in GRID)
-    location = f"{variable} at {degree(y, 'NS')}, {degree(x, 'EW')}: a stretch with values hidden as a test"
+    location = f"{variable} at {degree(y, 'NS')}, {degree(x, 'EW')}: a stretch with held-out values"
     style_axes(axes, location, y=f"{variable}, {unit}" if unit else variable)
     draw_legend(figure, axes)
     return figure

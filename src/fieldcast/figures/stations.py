@@ -1,4 +1,4 @@
-"""Scores at left-out stations as maps: where a filled field is accurate, and which stations are outliers."""
+"""Scores at held-out stations as maps: where a filled field is accurate, and which stations are outliers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def station_maps(
     Parameters
     ----------
     scores, by_station
-        The tables of `inference.stations.left_out.scores_at_left_out`.
+        The tables of `inference.stations.held_out.scores_at_held_out`.
     outline
         Lines that orient the reader of a map.
     west
@@ -48,7 +48,7 @@ def station_maps(
             axes.add_collection(
                 LineCollection(list(outline), colors=INK, linewidths=0.5, alpha=0.7, zorder=1)
             )
-        style_axes(left, f"{variable}, {best}, at stations left out", "longitude", "latitude")
+        style_axes(left, f"{variable}, {best}, at held-out stations", "longitude", "latitude")
         style_axes(right, "mean of the members minus reading", "longitude")
         yield f"{variable}_stations", figure
 

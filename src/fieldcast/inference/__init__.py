@@ -6,7 +6,7 @@ compatibility        checks that data fit a trained model
 reconstruct          draws of fields from observations, and the observations that a model doubts
 forecasts            rollouts from stored initial times or from analyses; forecasts made elsewhere
 samples              drawn states, likelihood, latent space, features
-stations             observations between cells, scores at left-out stations, fields from stations alone
+stations             observations between cells, scores at held-out stations, fields from stations alone
 gaps                 a record filled from its own values
 cycle                cycles of forecasts and updates, also over a user's record
 multi_seed           runs with different seeds, gathered

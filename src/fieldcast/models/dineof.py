@@ -19,7 +19,7 @@ class Dineof(Solved):
     """x = D (mean + V V^T (x / D - mean)) where missing, repeated from 0 until these values no longer change.
 
     V holds the modes of the training record, filled by DINEOF (Beckers and Rixen 2003; Alvera-Azcarate et al. 2005), in
-    the number that predicts its hidden values best; a new state is filled as a further time of that record would be,
+    the number that predicts its held-out values best; a new state is filled as a further time of that record would be,
     with the modes held fixed. D is the standard deviation of each value. There is neither a spread nor an observation
     error.
     """

@@ -27,7 +27,7 @@ from fieldcast.models.space import Space
 
 
 class LowRankGaussian(Solved):
-    """Draws of the posterior of the low-rank Gaussian; the rank is the one that predicts hidden training values best.
+    """Draws of the posterior of the low-rank Gaussian; the rank is the one that predicts held-out training values best.
 
     Tuned: `inflation`.
 

@@ -223,8 +223,8 @@ class RandomStreams:
 
 # datum of the cells of fixed stations, which depend on the seed alone; fields are numbered from 0
 STATION_DATUM = -1
-# step of the errors of readings at left-out stations; the turns in which stations are left out are the steps 0 to 9
-LEFT_OUT_ERRORS_STEP = 10
+# step of the errors of readings at held-out stations; the folds of stations are the steps 0 to 9
+HELD_OUT_ERRORS_STEP = 10
 # fork of a calibrated forecast beside the forks of the forecaster, which count from 0: the year of the paper of EMOS;
 # `emos` repeats it, because its checkpoints are of the code of that module alone (`source_code`)
 CALIBRATION_STREAM = 2005

@@ -14,7 +14,7 @@
 `reconstruction`         the evaluation of one experiment of the task `reconstruct`; structural similarity
 `forecast`               the evaluation of one experiment of `forecast`, the energy score; `alignment` finds the truth
 `assimilation`           the evaluation of a cycle: innovations, and the lead time that its analyses lose
-`observations`           scores at observations that were not used, without any truth
+`held_out`               scores at held-out observations, which need no truth
 `sample`                 the evaluation of one experiment of `sample`; `sample_scores` adds the scores of a perfect
                          model and of noise
 `distances`              Frechet and kernel distance, classifier two-sample test, Wasserstein, nearest neighbours

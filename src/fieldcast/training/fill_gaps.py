@@ -33,7 +33,7 @@ from fieldcast.models.core import Batch, Context
 from fieldcast.models.corrected import Corrected
 from fieldcast.models.gaps import augmentation
 from fieldcast.models.gaps.fillers import FILLERS
-from fieldcast.models.gaps.hiding import SELECTIONS, nearest_in_gap
+from fieldcast.models.gaps.held_out import SELECTIONS, nearest_in_gap
 from fieldcast.models.gaps.record import Filler, Filling, Record, cells, empty_members, state, with_observed
 from fieldcast.models.gaps.trial import Trial
 from fieldcast.models.layers.crps import normal_crps
@@ -69,7 +69,7 @@ def fill_gaps(
     observed), v_members, if requested, and v_flag: 0 observed, 1 filled, 2 extrapolated, 3 never observed. A value is
     extrapolated if its spread exceeds 0.9 of the climatological one, or if the nearest observation is farther than two
     e-folding lengths of the correlation in space and time. Cells that never have a value stay NaN. The attribute
-    `comment` holds the report: errors at hidden values beside interpolation in time, and where not to trust the result.
+    `comment` holds the report: scores at held-out values beside interpolation in time, and how far to trust the result.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def fill_gaps(
         What to do about missing dates: "insert" them, so that they are filled, "refuse" them, or "segment": each gap
         starts a new segment, and nothing is learned across it.
     seed
-        Seed of the hidden values and of the members.
+        Seed of the held-out values and of the members.
     device
         "auto", "cpu" or "cuda".
 
@@ -141,8 +141,8 @@ def correction_of(fields: xr.Dataset, seed: int) -> GapCorrection:
 
 # Optimal interpolation of a record, corrected by a neural network that learns from the gaps of the same record.
 #
-# At each training time, values are hidden in the shape of the gaps of another time. The network that corrects the
-# draws of optimal interpolation (`models.corrected`) is trained with the fair CRPS of these hidden values alone, as
+# At each training time, values are held out in the shape of the gaps of another time. The network that corrects the
+# draws of optimal interpolation (`models.corrected`) is trained with the fair CRPS of these held-out values alone, as
 # DINCAE is with their likelihood (Barth et al. 2020). Each time is conditioned on its own observations, with the
 # covariance of the times outside its fold: its own completed state must not predict it.
 #
@@ -152,10 +152,10 @@ def correction_of(fields: xr.Dataset, seed: int) -> GapCorrection:
 
 MODEL = {"type": "corrected.Corrected", "base": {"type": "optimal_interpolation.OptimalInterpolation"}}
 TUNING_TIMES = 24  # number of times on which the base is tuned
-TRAINING_TIMES = 512  # number of times, with hidden values, on which the network is trained
+TRAINING_TIMES = 512  # number of times, with held-out values, on which the network is trained
 FIT = Fit(steps=1500, members=4, learning_rate=5e-4)
 TIMES_AT_ONCE = 16  # number of times filled in one batch
-# number of fits of the best method: without each selection of hidden values, and to all values
+# number of fits of the best method: without each selection of held-out values, and to all values
 PASSES = SELECTIONS + 1
 MIN_SPREAD = 1e-6  # lower bound of a spread, because scores divide by it
 
@@ -173,7 +173,7 @@ class GapCorrection:
     fit
         Options of the training of the network.
     seed
-        Seed of the hidden values, of the first weights, and of the draws of the training.
+        Seed of the held-out values, of the first weights, and of the draws of the training.
     """
 
     space: Space
@@ -203,38 +203,38 @@ class GapCorrection:
         return with_observed(record, mean, spread, members)
 
     def batch(
-        self, record: Record, times: Int[Tensor, " batch"], hidden: Bool[Tensor, "batch cell"] | None = None
+        self, record: Record, times: Int[Tensor, " batch"], held_out: Bool[Tensor, "batch cell"] | None = None
     ) -> Batch:
-        """Some times with their observations as context, except for the hidden values; only these are scored."""
+        """Some times with their observations as context, except for the held-out values; only these are scored."""
         x, observed = record.x[times], record.observed[times]
-        visible = observed if hidden is None else observed & ~hidden
+        visible = observed if held_out is None else observed & ~held_out
         mask = state(self.space, visible.float()) > 0
         y = state(self.space, torch.where(visible, x, 0.0))
         context = Context(len(times), observed=y, mask=mask, day=self.days[times.cpu()].to(x))
-        scored = observed if hidden is None else hidden
+        scored = observed if held_out is None else held_out
         truth = state(self.space, torch.where(observed, x, 0.0))
         return Batch(truth, context, index=times, observed=state(self.space, scored.float()) > 0)
 
-    def hide_gaps(self, record: Record, times: Int[Tensor, " batch"], stage: str) -> Batch:
-        """Some times, each with values hidden in the shape of the gap of another time."""
+    def hold_out_in_gaps(self, record: Record, times: Int[Tensor, " batch"], stage: str) -> Batch:
+        """Some times, each with values held out in the shape of the gap of another time."""
         generator = generator_for(f"hidden from {stage}", self.seed)
         others = torch.randint(len(record.x), (len(times),), generator=generator).tolist()
         missing = ~record.observed
         gappy = missing.any(1).nonzero()[:, 0]
-        points, hidden = torch.from_numpy(record.columns.points).to(record.x), []
+        points, held_out = torch.from_numpy(record.columns.points).to(record.x), []
         for t, random in zip(times.tolist(), others, strict=True):
             other = random
             if not (record.observed[t] & missing[other]).any():
                 covering = gappy[(record.observed[t] & missing[gappy]).any(1)]
                 if len(covering):
                     other = int(covering[random % len(covering)])
-            hidden.append(nearest_in_gap(record.observed[t], record.observed[other], points, generator))
-        if not any(cells.any() for cells in hidden):
+            held_out.append(nearest_in_gap(record.observed[t], record.observed[other], points, generator))
+        if not any(cells.any() for cells in held_out):
             raise InputError(
-                "learned: the record's gaps leave nothing that could be hidden in their shape, so that no "
+                "learned: the record's gaps leave nothing that could be held out in their shape, so that no "
                 "correction can be trained: set learned=false and max_minutes=0."
             )
-        return self.batch(record, times, torch.stack(hidden))
+        return self.batch(record, times, torch.stack(held_out))
 
     def fit_model(self, record: Record) -> Corrected:
         """The model of this record, with its base solved and tuned, and its network trained."""
@@ -243,11 +243,11 @@ class GapCorrection:
         assert isinstance(base, OptimalInterpolation)
         all_times = torch.arange(len(record.x), device=record.x.device)
         base.solve([self.batch(record, all_times)])
-        tuning = self.hide_gaps(record, all_times[evenly_spaced_times(record, TUNING_TIMES)], "tuning")
+        tuning = self.hold_out_in_gaps(record, all_times[evenly_spaced_times(record, TUNING_TIMES)], "tuning")
         for _ in search(base, lambda: log_crps(model, tuning), []):
             pass
         selected = all_times[evenly_spaced_times(record, TRAINING_TIMES)]
-        self.train(model, self.hide_gaps(record, selected, "training"))
+        self.train(model, self.hold_out_in_gaps(record, selected, "training"))
         return model
 
     def initial_model(self, record: Record) -> Corrected:
@@ -258,7 +258,7 @@ class GapCorrection:
         return model
 
     def train(self, model: Corrected, batch: Batch) -> None:
-        """Train the network with the fair CRPS of hidden values; the draws of the base are made once."""
+        """Train the network with the fair CRPS of held-out values; the draws of the base are made once."""
         assert batch.index is not None
         streams = RandomStreams(seed_for("gap correction", self.seed), batch.index, self.fit.members)
         drawn = moments(model, batch.context, batch.index, streams)
@@ -313,7 +313,7 @@ def moments(
 
 
 def log_crps(model: Corrected, batch: Batch) -> float:
-    """Logarithm of the CRPS of the base at hidden values, for its Gaussian distribution."""
+    """Logarithm of the CRPS of the base at held-out values, for its Gaussian distribution."""
     assert batch.index is not None and batch.observed is not None
     streams = RandomStreams(seed_for("tuning"), batch.index)
     m, s, _ = moments(model, batch.context, batch.index, streams)

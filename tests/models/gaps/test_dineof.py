@@ -5,21 +5,21 @@ import pytest
 import torch
 
 from fieldcast.errors import InputError
-from fieldcast.models.gaps.dineof import PATIENCE, TOLERANCE, choose_hidden, dineof, hidden_number
+from fieldcast.models.gaps.dineof import PATIENCE, TOLERANCE, choose_held_out, dineof, held_out_number
 
 
 def record(
     times: int = 80, cells: int = 60, modes: int = 3, noise: float = 0.05, missing: float = 0.4
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """A record of a few modes and noise, which values are observed, and which of those are hidden."""
+    """A record of a few modes and noise, which values are observed, and which of those are held out."""
     rng = np.random.default_rng(5)
     x = rng.standard_normal((times, modes)) * (3.0, 2.0, 1.0)[:modes] @ rng.standard_normal((modes, cells))
     x = 10 + x + noise * rng.standard_normal(x.shape)
     observed = torch.from_numpy(rng.random(x.shape) >= missing)
-    return torch.from_numpy(x), observed, choose_hidden(observed, torch.Generator().manual_seed(0))
+    return torch.from_numpy(x), observed, choose_held_out(observed, torch.Generator().manual_seed(0))
 
 
-def published(x: np.ndarray, observed: np.ndarray, hidden: np.ndarray, largest: int) -> tuple:
+def published(x: np.ndarray, observed: np.ndarray, held_out: np.ndarray, largest: int) -> tuple:
     """Beckers and Rixen (2003), section 2, with numpy's decomposition."""
     mean = x[observed].mean()
     deviation = x[observed].std(ddof=1)
@@ -35,51 +35,51 @@ def published(x: np.ndarray, observed: np.ndarray, hidden: np.ndarray, largest: 
                 return field
 
     anomaly = np.where(observed, x - mean, 0.0)
-    field, errors = np.where(hidden, 0.0, anomaly), []
+    field, errors = np.where(held_out, 0.0, anomaly), []
     while len(errors) < largest and len(errors) - 1 - np.argmin(errors or [0]) < PATIENCE:
-        field = filled(field, ~observed | hidden, len(errors) + 1)
-        errors.append(np.sqrt(np.mean((field - anomaly)[hidden] ** 2)))
+        field = filled(field, ~observed | held_out, len(errors) + 1)
+        errors.append(np.sqrt(np.mean((field - anomaly)[held_out] ** 2)))
     best = int(np.argmin(errors)) + 1
     return filled(anomaly, ~observed, best) + mean, best, errors
 
 
 @pytest.mark.parametrize("shape", [(80, 60), (30, 50)])
 def test_equals_the_published_algorithm(shape: tuple[int, int]) -> None:
-    x, observed, hidden = record(*shape)
-    filled = dineof(x, observed, hidden, largest=10)
-    values, modes, errors = published(x.numpy(), observed.numpy(), hidden.numpy(), 10)
+    x, observed, held_out = record(*shape)
+    filled = dineof(x, observed, held_out, largest=10)
+    values, modes, errors = published(x.numpy(), observed.numpy(), held_out.numpy(), 10)
     assert filled.modes == modes
     assert np.allclose(filled.errors, errors, rtol=1e-6)
     assert np.allclose(filled.values[~observed], values[~observed.numpy()], atol=1e-6)
 
 
 def test_observed_values_are_kept_and_the_others_recovered() -> None:
-    x, observed, hidden = record()
-    filled = dineof(torch.where(observed, x, torch.nan), observed, hidden, largest=10)
+    x, observed, held_out = record()
+    filled = dineof(torch.where(observed, x, torch.nan), observed, held_out, largest=10)
     assert torch.equal(filled.values[observed], x[observed])
     assert float((filled.values - x)[~observed].std()) < 0.1 * float(x.std())
     assert filled.modes == 3 and filled.axes.shape == (3, 60)
     assert torch.allclose(filled.axes @ filled.axes.T, torch.eye(3, dtype=x.dtype), atol=1e-6)
 
 
-def test_the_number_of_hidden_values_is_that_of_the_program() -> None:
-    assert hidden_number(1000) == 30 and hidden_number(100_000) == 1040
-    _, observed, hidden = record()
-    assert int(hidden.sum()) == hidden_number(int(observed.sum())) and not (hidden & ~observed).any()
+def test_the_number_of_held_out_values_is_that_of_the_program() -> None:
+    assert held_out_number(1000) == 30 and held_out_number(100_000) == 1040
+    _, observed, held_out = record()
+    assert int(held_out.sum()) == held_out_number(int(observed.sum())) and not (held_out & ~observed).any()
 
 
 def test_too_little_to_fill_from() -> None:
-    x, observed, hidden = record()
+    x, observed, held_out = record()
     with pytest.raises(InputError, match="DINEOF needs at least two times, two cells and some"):
-        dineof(x[:1], observed[:1], hidden[:1], 5)
+        dineof(x[:1], observed[:1], held_out[:1], 5)
     with pytest.raises(InputError, match="DINEOF needs at least two times, two cells and some"):
-        dineof(x, observed, torch.zeros_like(hidden), 5)
+        dineof(x, observed, torch.zeros_like(held_out), 5)
 
 
 def test_a_large_record_needs_no_whole_decomposition(monkeypatch: pytest.MonkeyPatch) -> None:
-    x, observed, hidden = record()
-    exact = dineof(x, observed, hidden, largest=5)
+    x, observed, held_out = record()
+    exact = dineof(x, observed, held_out, largest=5)
     monkeypatch.setattr("fieldcast.models.gaps.dineof.MAX_EXACT_SIZE", 10)
-    iterated = dineof(x, observed, hidden, largest=5)
+    iterated = dineof(x, observed, held_out, largest=5)
     assert iterated.modes == exact.modes
     assert float((iterated.values - exact.values).abs().max()) < 0.02 * float(x.std())

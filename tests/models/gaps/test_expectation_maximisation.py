@@ -84,7 +84,7 @@ def test_a_cell_never_observed_is_the_mean_with_the_spread_of_the_noise() -> Non
     assert float(model.mean[4]) == 0 and not model.weights[:, 4].any()
 
 
-def test_the_rank_is_chosen_at_hidden_values_and_left_out_where_undetermined() -> None:
+def test_the_rank_is_chosen_at_held_out_values_and_left_out_where_undetermined() -> None:
     x, observed = sampled(low_rank(60, 4), 300, 0.5)
     model = fit_best_rank(x, observed, (1, 2, 4, 8, 16))
     assert model.rank in (4, 8)

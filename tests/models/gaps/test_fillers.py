@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fieldcast.models.gaps.fillers import FILLERS
-from fieldcast.models.gaps.hiding import hide_values
+from fieldcast.models.gaps.held_out import hold_out_values
 from fieldcast.models.gaps.in_time import linear_in_time
 from fieldcast.models.gaps.reach import Columns, nearest_observation
 from fieldcast.models.gaps.record import Record
@@ -37,7 +37,7 @@ def columns() -> Columns:
 
 @pytest.fixture(scope="module")
 def record(truth: torch.Tensor, columns: Columns) -> Record:
-    """60 % of each time hidden in stretches of neighbouring cells; some whole times, and one cell, never observed."""
+    """60 % of each time held out in stretches of neighbouring cells; some whole times, and one cell, never observed."""
     generator = torch.Generator().manual_seed(2)
     start = torch.randint(0, CELLS, (TIMES, 1), generator=generator)
     observed = (torch.arange(CELLS) - start) % CELLS >= int(0.6 * CELLS)
@@ -49,7 +49,7 @@ def record(truth: torch.Tensor, columns: Columns) -> Record:
 def test_records_are_filled_better_than_linearly_in_time(
     name: str, record: Record, truth: torch.Tensor
 ) -> None:
-    columns, selections, trials = record.columns, [hide_values(record, seed) for seed in range(3)], []
+    columns, selections, trials = record.columns, [hold_out_values(record, seed) for seed in range(3)], []
     for selection in selections:
         left = replace(record, observed=record.observed & ~selection.mask)
         distance = nearest_observation(left.observed, columns, selection.mask)
@@ -61,21 +61,21 @@ def test_records_are_filled_better_than_linearly_in_time(
     for values in (filled.mean, filled.members[:, 3]):
         assert torch.equal(values[record.observed], truth[record.observed]) and values.isfinite().all()
     assert not filled.spread[record.observed].any() and (filled.spread[~record.observed] > 0).all()
-    hidden = ~record.observed
-    hidden[:, 7] = False
+    held_out = ~record.observed
+    held_out[:, 7] = False
     if name not in ("dineof", "local_kriging"):  # the climatology in a cell never observed
         assert not filled.mean[:, 7].any()
     if name != "modal_smoother":
-        hidden[50:53] = False
-    error = (filled.mean - truth)[hidden].square().mean().sqrt()
+        held_out[50:53] = False
+    error = (filled.mean - truth)[held_out].square().mean().sqrt()
     in_time = linear_in_time(record.x, record.observed, torch.arange(TIMES).double())
-    linear = (in_time - truth)[hidden].square().mean().sqrt()
+    linear = (in_time - truth)[held_out].square().mean().sqrt()
     # neighbours say nothing here: patterns are random from cell to cell
     assert float(error / linear) < {"modal_smoother": 0.6, "red_noise": 1.0, "local_kriging": 1.05}.get(
         name, 0.9
     )
-    spread = filled.spread[hidden].square().mean().sqrt()
-    drawn = filled.members.var(1)[hidden].mean().sqrt()
+    spread = filled.spread[held_out].square().mean().sqrt()
+    drawn = filled.members.var(1)[held_out].mean().sqrt()
     assert float(drawn / spread) == pytest.approx(1, abs=0.1)
     # 75 gaps determine the spread to 10 % or so
     assert 0.8 < float(spread / error) < 1.2, name

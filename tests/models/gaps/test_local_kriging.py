@@ -10,7 +10,7 @@ from sklearn.gaussian_process.kernels import Matern, WhiteKernel
 
 from fieldcast.models.gaps import local_kriging
 from fieldcast.models.gaps.fillers import FILLERS
-from fieldcast.models.gaps.hiding import Hidden, hide_values
+from fieldcast.models.gaps.held_out import HeldOut, hold_out_values
 from fieldcast.models.gaps.in_time import elapsed_steps
 from fieldcast.models.gaps.local_kriging import (
     CellSeries,
@@ -98,7 +98,7 @@ def test_the_correlation_is_recovered_and_errors_are_as_large_as_claimed(c: Corr
     observed = torch.cdist(centre, s.point) > 0.25
     record = record_of(s, observed)
     model = fit_kriging(
-        s._replace(observed=observed), hide_values(record, 0), 1.0, 10.0
+        s._replace(observed=observed), hold_out_values(record, 0), 1.0, 10.0
     )  # lengths far from the true ones
     fitted = model.correlation
     assert model.power < 0.3  # the variance is the same everywhere
@@ -124,12 +124,12 @@ def test_values_are_drawn_in_proportion_to_their_weights() -> None:
     assert float((count - local_kriging.DRAWN_TARGETS * weight / weight.sum()).abs().max()) < 1
 
 
-def test_lengths_stay_as_given_where_hardly_any_value_is_hidden() -> None:
+def test_lengths_stay_as_given_where_hardly_any_value_is_held_out() -> None:
     s = series(30, 0.3)
-    hidden = hide_values(record_of(s, s.observed), 0)
+    held_out = hold_out_values(record_of(s, s.observed), 0)
     some = torch.arange(local_kriging.MIN_TARGETS - 1)
-    few = Hidden(hidden.shape, *(part[some] for part in (
-        hidden.time, hidden.cell, hidden.truth, hidden.whole, hidden.group, hidden.area, hidden.weight
+    few = HeldOut(held_out.shape, *(part[some] for part in (
+        held_out.time, held_out.cell, held_out.truth, held_out.whole, held_out.group, held_out.area, held_out.weight
     )))  # fmt: skip
     c = fit_kriging(s, few, 0.2, 7.0).correlation
     assert float(c.space) == pytest.approx(0.2) and float(c.time) == pytest.approx(7.0)

@@ -1,10 +1,10 @@
-"""Gaps of other times, hidden from a time; records with too few values."""
+"""Gaps of other times, held out from a time; records with too few values."""
 
 import pytest
 import torch
 
 from fieldcast.errors import InputError
-from fieldcast.models.gaps.hiding import nearest_in_gap
+from fieldcast.models.gaps.held_out import nearest_in_gap
 from fieldcast.models.gaps.reach import Columns
 from fieldcast.models.gaps.record import Record
 
@@ -18,19 +18,19 @@ def columns() -> Columns:
     return Columns(points, torch.zeros(CELLS, dtype=torch.long), torch.ones(CELLS))
 
 
-def test_values_of_a_time_are_hidden_in_the_gap_of_another(columns: Columns) -> None:
+def test_values_of_a_time_are_held_out_in_the_gap_of_another(columns: Columns) -> None:
     generator = torch.Generator().manual_seed(0)
     points = torch.from_numpy(columns.points)
     for start, other_start in ((3, 40), (20, 12)):
         observed, other = ((torch.arange(CELLS) - first) % CELLS >= 28 for first in (start, other_start))
-        hidden = nearest_in_gap(observed, other, points, generator)
-        assert hidden.any() and not (hidden & ~observed).any()
-        assert not (hidden & other).any()
-        assert hidden.sum() <= observed.sum() / 5
+        held_out = nearest_in_gap(observed, other, points, generator)
+        assert held_out.any() and not (held_out & ~observed).any()
+        assert not (held_out & other).any()
+        assert held_out.sum() <= observed.sum() / 5
         gap = observed & ~other
         # around one of them, no other value of the gap is nearer
-        nearest = torch.cdist(points[hidden], points[gap]).topk(int(hidden.sum()), largest=False).values
-        extent = torch.cdist(points[hidden], points[hidden]).amax(1)
+        nearest = torch.cdist(points[held_out], points[gap]).topk(int(held_out.sum()), largest=False).values
+        extent = torch.cdist(points[held_out], points[held_out]).amax(1)
         assert (extent <= nearest.amax(1) + 1e-9).any()
 
 

@@ -83,11 +83,11 @@ def test_draws_have_the_moments_of_the_smoother(case) -> None:
     smoothed, w = model.smooth(x, observed, segment), model.low_rank.weights
     mean = model.low_rank.mean + smoothed.mean @ w
     variance = torch.einsum("qc, tqr, rc -> tc", w, smoothed.covariance, w) + model.low_rank.variance
-    hidden = ~observed
+    held_out = ~observed
     assert torch.equal(drawn[:, 0][observed], x[observed])
-    standard = (drawn.mean(1) - mean)[hidden] / variance.sqrt()[hidden] * 200**0.5
+    standard = (drawn.mean(1) - mean)[held_out] / variance.sqrt()[held_out] * 200**0.5
     assert float(standard.abs().max()) < 4.5
-    assert torch.allclose(drawn.std(1)[hidden], variance.sqrt()[hidden], rtol=0.2)
+    assert torch.allclose(drawn.std(1)[held_out], variance.sqrt()[held_out], rtol=0.2)
 
 
 def test_the_likelihood_never_falls_and_the_dynamics_are_recovered() -> None:
@@ -102,11 +102,11 @@ def test_the_likelihood_never_falls_and_the_dynamics_are_recovered() -> None:
         np.sort_complex(np.linalg.eigvals(truth.propagator.numpy())),
         atol=0.08,
     )
-    hidden = ~observed
+    held_out = ~observed
     error = {}
     for name, filled in (
         ("low rank", start.expected(x, observed)),
         ("smoother", model.low_rank.mean + model.smooth(x, observed, segment).mean @ model.low_rank.weights),
     ):
-        error[name] = float((filled - x)[hidden].square().mean())
+        error[name] = float((filled - x)[held_out].square().mean())
     assert error["smoother"] < error["low rank"]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fieldcast.models.gaps.error_variance import ErrorPredictors, error_variance
-from fieldcast.models.gaps.hiding import Hidden, hide_values
+from fieldcast.models.gaps.held_out import HeldOut, hold_out_values
 from fieldcast.models.gaps.in_time import linear_in_time, neighbours_in_time
 from fieldcast.models.gaps.reach import Columns, nearest_observation
 from fieldcast.models.gaps.record import Filling, Record
@@ -39,8 +39,8 @@ def columns() -> Columns:
 
 
 @pytest.fixture(scope="module")
-def hidden(record: Record) -> Hidden:
-    return hide_values(record, 0)
+def held_out(record: Record) -> HeldOut:
+    return hold_out_values(record, 0)
 
 
 def test_crps_of_a_gaussian_is_the_limit_of_the_fair_crps() -> None:
@@ -111,16 +111,16 @@ def overconfident(record: Record, draws: RandomStreams | None) -> Filling:
 
 
 def test_spreads_are_scaled_to_the_errors_of_the_trial(
-    record: Record, columns: Columns, hidden: Hidden
+    record: Record, columns: Columns, held_out: HeldOut
 ) -> None:
-    left = replace(record, observed=record.observed & ~hidden.mask)
-    distance = nearest_observation(left.observed, columns, hidden.mask)
-    trial = run_trial("overconfident", overconfident, left, hidden, distance)
+    left = replace(record, observed=record.observed & ~held_out.mask)
+    distance = nearest_observation(left.observed, columns, held_out.mask)
+    trial = run_trial("overconfident", overconfident, left, held_out, distance)
     assert trial.crps == pytest.approx(1 / np.sqrt(np.pi), rel=0.2)  # a Gaussian's, for its own draws
     draws = RandomStreams(0, torch.arange(TIMES), 50)
     filled = with_fitted_spread(
         overconfident(record, draws),
-        error_statistics([trial], [hidden]).variances,
+        error_statistics([trial], [held_out]).variances,
         record,
         nearest_observation(record.observed, columns, ~record.observed),
     )
@@ -133,33 +133,33 @@ def test_spreads_are_scaled_to_the_errors_of_the_trial(
         assert float(filled.members[times].std(1)[missing].mean()) == pytest.approx(1, abs=0.2)
 
 
-def test_the_spread_of_a_hidden_value_does_not_know_its_own_error(
-    record: Record, columns: Columns, hidden: Hidden
+def test_the_spread_of_a_held_out_value_does_not_know_its_own_error(
+    record: Record, columns: Columns, held_out: HeldOut
 ) -> None:
     """A filler with huge errors in the gaps of one fold: its spreads there are those of the other folds."""
-    left = replace(record, observed=record.observed & ~hidden.mask)
-    distance = nearest_observation(left.observed, columns, hidden.mask)
-    fold = hidden.group % FOLDS
-    worse = torch.zeros_like(hidden.mask)
-    worse[hidden.time[fold == 0], hidden.cell[fold == 0]] = True
+    left = replace(record, observed=record.observed & ~held_out.mask)
+    distance = nearest_observation(left.observed, columns, held_out.mask)
+    fold = held_out.group % FOLDS
+    worse = torch.zeros_like(held_out.mask)
+    worse[held_out.time[fold == 0], held_out.cell[fold == 0]] = True
 
     def wrong(record: Record, draws: RandomStreams | None) -> Filling:
         filled = overconfident(record, draws)
         return replace(filled, mean=filled.mean + 100 * worse)
 
-    right = run_trial("right", overconfident, left, hidden, distance)
-    trial = run_trial("wrong", wrong, left, hidden, distance)
+    right = run_trial("right", overconfident, left, held_out, distance)
+    trial = run_trial("wrong", wrong, left, held_out, distance)
     assert torch.equal(trial.spread[fold == 0], right.spread[fold == 0])
     assert float(trial.spread[fold == 1].mean()) > 3 * float(right.spread[fold == 1].mean())
 
 
-def test_errors_of_a_single_hidden_run_are_scored_by_those_in_gaps(
-    record: Record, columns: Columns, hidden: Hidden
+def test_errors_of_a_single_held_out_run_are_scored_by_those_in_gaps(
+    record: Record, columns: Columns, held_out: HeldOut
 ) -> None:
-    run = int(hidden.group.max())
-    kept = (~hidden.whole) | (hidden.group == run)
-    parts = (hidden.time, hidden.cell, hidden.truth, hidden.whole, hidden.group, hidden.area, hidden.weight)
-    single = Hidden(hidden.shape, *(part[kept] for part in parts))
+    run = int(held_out.group.max())
+    kept = (~held_out.whole) | (held_out.group == run)
+    names = ("time", "cell", "truth", "whole", "group", "area", "weight")
+    single = replace(held_out, **{name: getattr(held_out, name)[kept] for name in names})
     left = replace(record, observed=record.observed & ~single.mask)
     distance = nearest_observation(left.observed, columns, single.mask)
 
@@ -176,7 +176,7 @@ def test_variances_are_those_of_the_errors_at_all_selections(record: Record, col
     """A filler that errs twice as much at the values of one of two selections: the mean of the two variances."""
     trials, selections = [], []
     for seed, factor in ((0, 1.0), (1, 2.0)):
-        selection = hide_values(record, seed)
+        selection = hold_out_values(record, seed)
         left = replace(record, observed=record.observed & ~selection.mask)
         selection = replace(selection, truth=factor * selection.truth)
         distance = nearest_observation(left.observed, columns, selection.mask)
@@ -184,12 +184,12 @@ def test_variances_are_those_of_the_errors_at_all_selections(record: Record, col
         selections.append(selection)
     pooled = error_statistics(trials, selections)
     for whole in (False, True):
-        here = pooled.hidden.whole == whole
-        weight, predictors = pooled.hidden.weight[here], pooled.predictors.at(here)
-        fitted = (weight * pooled.variances(predictors, pooled.hidden.whole[here])).sum()
+        here = pooled.held_out.whole == whole
+        weight, predictors = pooled.held_out.weight[here], pooled.predictors.at(here)
+        fitted = (weight * pooled.variances(predictors, pooled.held_out.whole[here])).sum()
         errors = (weight * pooled.error[here] ** 2).sum()
         assert float(fitted / errors) == pytest.approx(1, abs=0.05)
         assert float(fitted / weight.sum()) == pytest.approx((1 + 4) / 2, rel=0.25)
-    assert float(pooled.hidden.weight.sum()) == pytest.approx(1)
+    assert float(pooled.held_out.weight.sum()) == pytest.approx(1)
     groups = [set(selection.group.abs().tolist()) for selection in selections]
-    assert len(set(pooled.hidden.group.abs().tolist())) == sum(len(group) for group in groups)
+    assert len(set(pooled.held_out.group.abs().tolist())) == sum(len(group) for group in groups)

@@ -100,7 +100,7 @@ def predict(file: str, **options: Any) -> None:
 @click.option("--output", help="NetCDF file to write; by default 07_model_output/cycle.nc in the data root.")
 @click.option("--members", type=int, help="Size of the ensemble.")
 @click.option("--noise", type=float, help="Error of an observation, in anomaly standard deviations.")
-@click.option("--withheld", type=float, help="Share of the observations that is withheld for verification.")
+@click.option("--withheld", type=float, help="Share of the observations that is held out for verification.")
 def cycle(file: str, **options: Any) -> None:
     """Analyse FILE step by step: forecast, then update.
 

@@ -3,5 +3,5 @@
 assimilate    cycles of the task `assimilate`
 record_cycle  `cycle`: a cycle over a user's record
 models        forecaster and filter from checkpoints
-withheld      observations that are never used; quality: scores of the analyses at them, without any truth
+held_out      observations that are never used, and the quality of the analyses there, without any truth
 """

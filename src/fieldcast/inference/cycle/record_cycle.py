@@ -21,9 +21,8 @@ from fieldcast.errors import InputError
 from fieldcast.fields import conventions
 from fieldcast.inference.compatibility import STEP_TOLERANCE, match_model
 from fieldcast.inference.cycle.assimilate import pack_cycle, resume_cycle
+from fieldcast.inference.cycle.held_out import distances_km, held_out_cells, quality_of_step, with_quality
 from fieldcast.inference.cycle.models import CycleModels, Estimates
-from fieldcast.inference.cycle.quality import quality_of_step, with_quality
-from fieldcast.inference.cycle.withheld import distances_km, withheld_cells
 from fieldcast.inference.forecasts.ensemble import with_moments
 from fieldcast.inference.reconstruct import context_of
 from fieldcast.inference.result_attributes import with_attributes
@@ -52,7 +51,7 @@ def cycle(
 ) -> xr.Dataset:
     """Analyses of successive times: members of p(x_t | y_1 .. y_t), with their mean and spread.
 
-    Each variable v becomes v (time, member, ...), v_mean and v_spread, in the units of the record. Scores at withheld
+    Each variable v becomes v (time, member, ...), v_mean and v_spread, in the units of the record. Scores at held-out
     observations are v_crps, v_rmse and v_coverage90 (state), where `state` is the climatology (with a filter of
     `assimilate` the anomalies of its initial members, at every time), the background, the analysis and, with optimal
     interpolation as the updater, the interpolation of each time by itself. Statistics of the innovations are
@@ -71,7 +70,7 @@ def cycle(
     members
         Size of the ensemble, at least 2.
     seed
-        Seed of the draws and of the withheld blocks.
+        Seed of the draws and of the held-out blocks.
     noise
         Standard deviation of the observation error, in anomaly standard deviations.
     withheld
@@ -105,10 +104,10 @@ class RecordCycle:
         Codec in the units of the record.
     c
         All observations.
-    withheld
-        Cells whose observations are withheld.
+    held_out
+        Cells whose observations are held out.
     options
-        Members, noise, withheld share and seed.
+        Members, noise, held-out share and seed.
     names
         Names of the models.
     """
@@ -118,7 +117,7 @@ class RecordCycle:
     times: xr.DataArray
     codec: FieldCodec
     c: Context
-    withheld: Bool[Tensor, "y x"]
+    held_out: Bool[Tensor, "y x"]
     options: dict[str, Any]
     names: str
 
@@ -148,7 +147,7 @@ class RecordCycle:
         without_forecast = models.assimilator.forecaster is None  # a Kalman filter leaves the forecaster out
         trained = [updater] if without_forecast or forecaster is None else [updater, forecaster]
         names = " and ".join(model.name for model in trained)
-        cells = withheld_cells(mask, withheld, space, seed)
+        cells = held_out_cells(mask, withheld, space, seed)
         return cls(models, dataset, data["time"], codec, c, cells, options, names)
 
     @cached_property
@@ -176,13 +175,13 @@ class RecordCycle:
             Number of times in a piece; by default as many as `PIECE_BYTES` hold, at most `PIECE_TIMES`.
         """
         c, members, seed = self.c, self.options["members"], self.options["seed"]
-        bytes_of_time = 4 * members * self.withheld.numel() * len(self.codec.variables)
+        bytes_of_time = 4 * members * self.held_out.numel() * len(self.codec.variables)
         length = length or min(PIECE_TIMES, max(1, PIECE_BYTES // bytes_of_time))
-        state, _, done = resume_cycle(earlier, self.sources, on_disk, self.withheld.device)
+        state, _, done = resume_cycle(earlier, self.sources, on_disk, self.held_out.device)
         if done:
             LOG.info("Resuming after %d of %d times.", done * length, c.count)
         observed, mask = c.observations()
-        observed, mask = observed * ~self.withheld, mask & ~self.withheld
+        observed, mask = observed * ~self.held_out, mask & ~self.held_out
         assimilated = Context(c.count, observed=observed, mask=mask, day=c.day, noise=self.options["noise"])
         steps = self.models.run(assimilated, members, seed, state, done * length)
         firsts = range(0, c.count, length)
@@ -201,7 +200,7 @@ class RecordCycle:
         exists = self.models.assimilator.filter.space.exists.cpu()
         x = estimates["analysis"].float().cpu().masked_fill(~exists, torch.nan)
         y = torch.where(mask[index], observed[index], torch.nan)
-        quality = quality_of_step(y, self.withheld, estimates, options["noise"], options["seed"], index)
+        quality = quality_of_step(y, self.held_out, estimates, options["noise"], options["seed"], index)
         return self.codec.decode(x, self.times[[index]]).merge(quality)
 
     def result(self, steps: xr.Dataset) -> xr.Dataset:
@@ -210,7 +209,7 @@ class RecordCycle:
         result = restore_layout(self.dataset, fields, self.codec)
         result = with_attributes(result, self.dataset.attrs, "Analysis", self.names, self.options)
         distances = distances_km(
-            self.c.observations()[1], self.withheld, self.models.assimilator.filter.space
+            self.c.observations()[1], self.held_out, self.models.assimilator.filter.space
         )
         return with_quality(result, steps, self.dataset, self.codec, self.options["noise"], distances)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fieldcast import calendars
@@ -25,7 +25,7 @@ from fieldcast.fields import domain
 from fieldcast.models import gaps
 from fieldcast.models.gaps.error_variance import ErrorPredictors, ErrorVariances
 from fieldcast.models.gaps.fillers import FILLERS, dineof
-from fieldcast.models.gaps.hiding import SELECTIONS, Hidden, hide_values
+from fieldcast.models.gaps.held_out import SELECTIONS, HeldOut, hold_out_values
 from fieldcast.models.gaps.in_time import pieces
 from fieldcast.models.gaps.reach import nearest_observation, present_variables
 from fieldcast.models.gaps.record import Filler, Record
@@ -34,140 +34,26 @@ from fieldcast.models.random_streams import seed_for
 from fieldcast.models.source_code import code_in
 from fieldcast.runtime import Progress
 
-# A stretch of each variable in which values are hidden, as the methods fill it: the table of a figure.
-
-
-LENGTH = 60  # number of times in a stretch
-
-
-@dataclass(frozen=True, eq=False)
-class Stretches:
-    """Series of one column of each variable, which has hidden and other observed values close together.
-
-    Parameters
-    ----------
-    columns
-        Numbers of the columns in the record.
-    begins
-        First time of each stretch.
-    locations
-        Variable, latitude and longitude of each column.
-    times
-        Dates of the record.
-    truth, linear
-        Anomalies of the values, and those of linear interpolation in time.
-    climatology, scale
-        Climatology and standard deviation of the anomalies, in units of the variable.
-    observed, hidden
-        Masks of the values that the methods see, and of those hidden from them.
-    empty
-        Times at which the methods see no value of a variable.
-    """
-
-    columns: Int[Tensor, " variable"]
-    begins: Int[Tensor, " variable"]
-    locations: list[dict[str, str | float]]
-    times: Shaped[np.ndarray, " time"]
-    truth: Float[Tensor, "time variable"]
-    linear: Float[Tensor, "time variable"]
-    climatology: Float[Tensor, "time variable"]
-    scale: Float[Tensor, " variable"]
-    observed: Bool[Tensor, "time variable"]
-    hidden: Bool[Tensor, "time variable"]
-    empty: Bool[Tensor, "time variable"]
-
-    @classmethod
-    def of(cls, visible: GappyRecord, hidden: Hidden) -> Stretches:
-        """The stretches with most hidden and most visible values; `visible` is the record without the hidden ones."""
-        observed, mask, codec = visible.record.observed, hidden.mask, visible.codec
-        series, begins = [], []
-        for v in range(len(codec.variables)):
-            columns_of_variable = (visible.variable == v).nonzero()[:, 0]
-            length = min(LENGTH, len(visible.times))
-            first, column = most_hidden_stretch(
-                mask[:, columns_of_variable], observed[:, columns_of_variable], length
-            )
-            series.append(columns_of_variable[column])
-            begins.append(first)
-        columns = torch.stack(series)
-        locations: list[dict[str, str | float]] = [
-            {
-                "variable": codec.variables[v],
-                "latitude": codec.latitude[y],
-                "longitude": codec.longitude[x],
-            }
-            for v, y, x in visible.has_column.nonzero()[columns.cpu()].tolist()
-        ]
-        return cls(
-            columns, torch.tensor(begins), locations, calendars.iso(visible.times), visible.record.x[:, columns],
-            visible.linear_in_time(columns), visible.climatology(columns), visible.scale[columns], observed[:, columns],
-            mask[:, columns], ~present_variables(observed, visible.variable),
-        )  # fmt: skip
-
-    def table(self, best: Trial, dineof: Trial, variances: ErrorVariances) -> pd.DataFrame:
-        """The series in units of their variables.
-
-        Columns: `variable, latitude, longitude, time`; `observed` and `hidden`, the values that the methods
-        see and those hidden from them, NaN elsewhere; `filled` and `spread` of the best method, `dineof` and
-        `linear_in_time`. The spread is the root of `variances`.
-        """
-        anomalies = {
-            "filled": best.mean_of_series,
-            "dineof": dineof.mean_of_series,
-            "linear_in_time": self.linear,
-            "observed": torch.where(self.observed, self.truth, torch.nan),
-            "hidden": torch.where(self.hidden, self.truth, torch.nan),
-        }
-        columns = {name: x * self.scale + self.climatology for name, x in anomalies.items()}
-        spread = variances(best.predictors_of_series, self.empty).sqrt()
-        columns["spread"] = spread.masked_fill(self.observed, 0.0) * self.scale
-        tables = []
-        for number, location in enumerate(self.locations):
-            first = int(self.begins[number])
-            stretch = slice(first, first + LENGTH)
-            values = {name: np.asarray(values[stretch, number].cpu()) for name, values in columns.items()}
-            tables.append(pd.DataFrame(location | {"time": self.times[stretch]} | values))
-        return pd.concat(tables, ignore_index=True)
-
-
-def most_hidden_stretch(
-    hidden: Bool[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], length: int
-) -> tuple[int, int]:
-    """First time and cell of the stretch of `length` times with most hidden and most visible values.
-
-    The product of the two numbers decides; the first of several equal ones is taken.
-    """
-    totals = []
-    for present in (hidden, observed):
-        total = torch.cat(
-            [torch.zeros_like(present[:1], dtype=torch.int32), present.cumsum(0, dtype=torch.int32)]
-        )
-        totals.append(total[length:] - total[:-length])
-    best = int((totals[0] * totals[1]).argmax())
-    return divmod(best, hidden.shape[1])
-
-
 LOG = logging.getLogger(__name__)
 TENSORS = ("error", "spread", "mean_of_series")  # fields of a trial that are tensors
 PREDICTORS = ("predictors", "predictors_of_series")  # fields of a trial that are tuples of tensors
+LENGTH = 60  # number of times in a stretch of a record, of which a figure shows the series
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Fields with gaps, and the values that are hidden from the methods.
+    """Fields with gaps, and the values that are held out from the methods.
 
     Parameters
     ----------
     fields
         Fields that ingestion made. Their record, which is as large, is made on demand and not kept in memory.
     seed
-        Seed of the hidden values.
-    hidden
+        Seed of the held-out values.
+    held_out
         Values at which the methods are compared, as anomalies from the climatology of the visible values.
     linear
-        Errors of linear interpolation in time at the hidden values.
-    stretches
-        Series for figures.
+        Errors of linear interpolation in time at the held-out values.
     lineage
         Everything that the trials depend on.
     fillers
@@ -176,9 +62,8 @@ class Comparison:
 
     fields: xr.Dataset
     seed: int
-    hidden: Hidden
-    linear: Float[Tensor, " hidden"]
-    stretches: Stretches
+    held_out: HeldOut
+    linear: Float[Tensor, " held_out"]
     lineage: Mapping[str, Any]
     fillers: Mapping[str, Filler]
 
@@ -186,47 +71,43 @@ class Comparison:
     def of(
         cls, fields: xr.Dataset, seed: int, device: str, fillers: Mapping[str, Filler] = FILLERS
     ) -> Comparison:
-        """Hide values of fields that ingestion made."""
+        """Hold out values of fields that ingestion made."""
         if not domain.has_gaps(fields):
             raise InputError(
                 "no value of the data is missing, except in cells that never have one: there is nothing to fill. If "
                 "gaps are coded as a number, declare it as the attribute _FillValue."
             )
         gappy = GappyRecord.of(fields, choose_device(device))
-        hidden, observed = hide_values(gappy.record, seed), gappy.record.observed
-        if not len(hidden.time):
+        held_out, observed = hold_out_values(gappy.record, seed), gappy.record.observed
+        if not len(held_out.time):
             raise InputError(
                 f"the record has observed values at {int(observed.any(1).sum())} of {len(observed)} times, too few to "
-                "hide some and compare the methods there: give a longer record."
+                "hold some out and compare the methods there: give a longer record."
             )
-        visible = gappy.without(hidden.mask, fields)
+        visible = gappy.without(held_out.mask, fields)
         del gappy, observed
-        hidden = replace(hidden, truth=hidden.at(visible.record.x))
+        held_out = replace(held_out, truth=held_out.at(visible.record.x))
         lineage = {
             "data": fields.attrs["digest"], "seed": seed, "methods": list(fillers), "selections": SELECTIONS,
             "predictors": list(ErrorPredictors._fields), "format": FORMAT, "device": visible.record.x.device.type,
             "code": code_in(gaps.__name__, *(filler.__module__ for filler in fillers.values())),
         }  # fmt: skip
-        return cls(
-            fields,
-            seed,
-            hidden,
-            linear_errors(visible, hidden),
-            Stretches.of(visible, hidden),
-            lineage,
-            fillers,
-        )
+        return cls(fields, seed, held_out, linear_errors(visible, held_out), lineage, fillers)
 
     def record(self) -> GappyRecord:
         """The record of the fields."""
-        return GappyRecord.of(self.fields, self.hidden.time.device)
+        return GappyRecord.of(self.fields, self.held_out.time.device)
+
+    def visible(self) -> GappyRecord:
+        """The record without the held-out values."""
+        return self.record().without(self.held_out.mask, self.fields)
 
     def trials(self, earlier: bytes | None = None) -> Iterator[tuple[list[Trial], bytes]]:
-        """Try all methods, and the best of them with further selections of hidden values, `SELECTIONS` in all.
+        """Try all methods, and the best of them with further selections of held-out values, `SELECTIONS` in all.
 
         After each trial, yield all trials so far, also as the bytes of a file; those of an `earlier` file are kept.
         """
-        trials = from_file(earlier, self.lineage, self.hidden.time.device)
+        trials = from_file(earlier, self.lineage, self.held_out.time.device)
         if trials:
             yield trials, to_file(trials, self.lineage)
         if 0 < len(trials) < self.number:
@@ -256,60 +137,120 @@ class Comparison:
 
     def method_trials(self, names: Sequence[str]) -> Iterator[Trial]:
         """Run the trials of some methods, which also fill the series for figures."""
-        gappy, columns = self.record().without(self.hidden.mask, self.fields), self.stretches.columns
-        requested = self.hidden.mask
+        gappy, requested = self.visible(), self.held_out.mask
+        _, columns = stretches(gappy, requested)
         requested[:, columns] = True
         visible = replace(gappy.record, requested=requested)
         distance = nearest_observation(visible.observed, visible.columns, requested)
         for name in names:
             LOG.info("Trying %s.", name)
-            trial = run_trial(name, self.fillers[name], visible, self.hidden, distance, columns)
-            LOG.info("%s: CRPS %.3f at hidden values, in anomaly standard deviations", name, trial.crps)
+            trial = run_trial(name, self.fillers[name], visible, self.held_out, distance, columns)
+            LOG.info("%s: CRPS %.3f at held-out values, in anomaly standard deviations", name, trial.crps)
             yield trial
 
-    def selection(self, record: Record, number: int) -> Hidden:
-        """A selection of hidden values; the methods are compared at the first, number 0."""
-        return hide_values(record, seed_for("selection", self.seed, number) if number else self.seed)
+    def selection(self, record: Record, number: int) -> HeldOut:
+        """A selection of held-out values; the methods are compared at the first, number 0."""
+        return hold_out_values(record, seed_for("selection", self.seed, number) if number else self.seed)
 
     def repeat_trial(self, name: str, selection: int) -> Trial:
-        """Run the trial of a method with another selection of hidden values."""
+        """Run the trial of a method with another selection of held-out values."""
         gappy = self.record()
-        hidden = self.selection(gappy.record, selection)
-        visible = replace(gappy.without(hidden.mask, self.fields).record, requested=hidden.mask)
+        held_out = self.selection(gappy.record, selection)
+        visible = replace(gappy.without(held_out.mask, self.fields).record, requested=held_out.mask)
         del gappy
-        hidden = replace(hidden, truth=hidden.at(visible.x))
-        distance = nearest_observation(visible.observed, visible.columns, hidden.mask)
-        trial = run_trial(name, self.fillers[name], visible, hidden, distance)
-        LOG.info("%s: CRPS %.3f at other hidden values", name, trial.crps)
+        held_out = replace(held_out, truth=held_out.at(visible.x))
+        distance = nearest_observation(visible.observed, visible.columns, held_out.mask)
+        trial = run_trial(name, self.fillers[name], visible, held_out, distance)
+        LOG.info("%s: CRPS %.3f at other held-out values", name, trial.crps)
         return trial
 
     def comparable_trials(self, trials: Sequence[Trial]) -> Sequence[Trial]:
-        """The first trial of each method, all at the same hidden values."""
+        """The first trial of each method, all at the same held-out values."""
         return trials[: len(self.fillers)]
 
     def best(self, trials: Sequence[Trial]) -> Trial:
-        """The trial with the smallest CRPS at the hidden values that all methods share."""
+        """The trial with the smallest CRPS at the held-out values that all methods share."""
         return min(self.comparable_trials(trials), key=lambda trial: trial.crps)
 
     def error_statistics(self, trials: Sequence[Trial]) -> ErrorStatistics:
-        """Errors of the best method at all selections of hidden values, and their variance."""
+        """Errors of the best method at all selections of held-out values, and their variance."""
         record = self.record().record
         others = [self.selection(record, number) for number in range(1, SELECTIONS)]
-        return error_statistics([self.best(trials), *trials[len(self.fillers) :]], [self.hidden, *others])
+        return error_statistics([self.best(trials), *trials[len(self.fillers) :]], [self.held_out, *others])
 
     def series(self, trials: Sequence[Trial], variances: ErrorVariances) -> pd.DataFrame:
-        """The stretches as the best method and DINEOF fill them, in units of the variables."""
+        """A stretch of each variable with most held-out values, as the methods fill it, in units of the variables.
+
+        Columns: `variable, latitude, longitude, time`; `observed` and `hidden`, the values that the methods see and
+        the held-out ones, NaN elsewhere; `filled` and `spread` of the best method, `dineof` and `linear_in_time`. The
+        spread is the root of `variances`.
+        """
+        visible, mask, best = self.visible(), self.held_out.mask, self.best(trials)
+        begins, columns = stretches(visible, mask)
         by_dineof = next(trial for trial in trials if trial.name == dineof.__name__)
-        return self.stretches.table(self.best(trials), by_dineof, variances)
+        truth, observed = visible.record.x[:, columns], visible.record.observed[:, columns]
+        scale, climatology = visible.scale[columns], visible.climatology(columns)
+        anomalies = {
+            "filled": best.mean_of_series,
+            "dineof": by_dineof.mean_of_series,
+            "linear_in_time": visible.linear_in_time(columns),
+            "observed": torch.where(observed, truth, torch.nan),
+            "hidden": torch.where(mask[:, columns], truth, torch.nan),
+        }
+        series = {name: x * scale + climatology for name, x in anomalies.items()}
+        empty = ~present_variables(visible.record.observed, visible.variable)
+        spread = variances(best.predictors_of_series, empty).sqrt()
+        series["spread"] = spread.masked_fill(observed, 0.0) * scale
+        codec, times, tables = visible.codec, calendars.iso(visible.times), []
+        for number, (v, y, x) in enumerate(visible.has_column.nonzero()[columns.cpu()].tolist()):
+            place = {"latitude": codec.latitude[y], "longitude": codec.longitude[x]}
+            stretch = slice(begins[number], begins[number] + LENGTH)
+            values = {name: np.asarray(values[stretch, number].cpu()) for name, values in series.items()}
+            tables.append(
+                pd.DataFrame({"variable": codec.variables[v], **place, "time": times[stretch]} | values)
+            )
+        return pd.concat(tables, ignore_index=True)
 
 
-def linear_errors(visible: GappyRecord, hidden: Hidden) -> Float[Tensor, " hidden"]:
-    """Errors of linear interpolation in time at the hidden values."""
-    errors = -hidden.truth
-    for columns in pieces(*hidden.shape[::-1]):
-        in_piece = (hidden.cell >= columns.start) & (hidden.cell < columns.stop)
+def stretches(
+    visible: GappyRecord, held_out: Bool[Tensor, "time column"]
+) -> tuple[list[int], Int[Tensor, " variable"]]:
+    """First time and column of a stretch of each variable, with most held-out and most visible values."""
+    begins, columns, length = [], [], min(LENGTH, len(visible.times))
+    for v in range(len(visible.codec.variables)):
+        of_variable = (visible.variable == v).nonzero()[:, 0]
+        first, column = most_held_out_stretch(
+            held_out[:, of_variable], visible.record.observed[:, of_variable], length
+        )
+        begins.append(first)
+        columns.append(of_variable[column])
+    return begins, torch.stack(columns)
+
+
+def most_held_out_stretch(
+    held_out: Bool[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], length: int
+) -> tuple[int, int]:
+    """First time and cell of the stretch of `length` times with most held-out and most visible values.
+
+    The product of the two numbers decides; the first of several equal ones is taken.
+    """
+    totals = []
+    for present in (held_out, observed):
+        total = torch.cat(
+            [torch.zeros_like(present[:1], dtype=torch.int32), present.cumsum(0, dtype=torch.int32)]
+        )
+        totals.append(total[length:] - total[:-length])
+    best = int((totals[0] * totals[1]).argmax())
+    return divmod(best, held_out.shape[1])
+
+
+def linear_errors(visible: GappyRecord, held_out: HeldOut) -> Float[Tensor, " held_out"]:
+    """Errors of linear interpolation in time at the held-out values."""
+    errors = -held_out.truth
+    for columns in pieces(*held_out.shape[::-1]):
+        in_piece = (held_out.cell >= columns.start) & (held_out.cell < columns.stop)
         filled = visible.linear_in_time(columns)
-        errors[in_piece] += filled[hidden.time[in_piece], hidden.cell[in_piece] - columns.start].double()
+        errors[in_piece] += filled[held_out.time[in_piece], held_out.cell[in_piece] - columns.start].double()
     return errors
 
 

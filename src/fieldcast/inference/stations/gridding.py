@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,23 +28,16 @@ from fieldcast.fields.stations import observation_text
 from fieldcast.geometry import GRID, great_circle_km, unit_points
 from fieldcast.inference.gaps.result import flag_attributes
 from fieldcast.inference.result_attributes import with_attributes
+from fieldcast.inference.stations.held_out import FOLDS, MIN_STATIONS, clusters, prediction_scores
 from fieldcast.inference.stations.kriging import VALUES_AT_ONCE, StationKriging
-from fieldcast.inference.stations.left_out import (
-    FOLDS,
-    MIN_STATIONS,
-    as_text,
-    clusters,
-    largest_biases,
-    prediction_scores,
-)
-from fieldcast.models.random_streams import LEFT_OUT_ERRORS_STEP, RandomStreams
+from fieldcast.models.random_streams import HELD_OUT_ERRORS_STEP, RandomStreams
 from fieldcast.runtime import Progress
+from fieldcast.scores.held_out import COLUMNS, as_text
 
 LOG = logging.getLogger(__name__)
 TABLE = "the table of stations"
 MODEL = "kriging of stations in space and time"
 MAX_VALUES = 10**8  # largest number of values of a variable on the grid
-COLUMNS = ["experiment", "variable", "score", "value", "low", "high", "unit", "observations"]
 SUMMARY = (
     "{} on a grid, kriged in space and time from stations alone; the spread is the standard deviation of the error of "
     "a reading there."
@@ -59,7 +52,7 @@ class Result(NamedTuple):
     """Fields with their scores."""
 
     fields: xr.Dataset
-    scores: pd.DataFrame  # at left-out stations, as `left_out.scores_at_left_out` has them
+    scores: pd.DataFrame  # at held-out stations, as `held_out.scores_at_held_out` has them
     by_station: pd.DataFrame
     text: str  # the report
 
@@ -78,8 +71,8 @@ def grid_stations(
     Each variable v becomes v, the expected reading of a station in the middle of each cell, v_spread, the standard
     deviation of its error (with the error of the instrument and all that neighbouring places do not share), and v_flag:
     1 filled, 2 extrapolated, where the spread exceeds 0.9 of that of the climatology or the nearest reading is farther
-    than two e-folding lengths of the correlation. The attribute `comment` holds the report, with scores at stations
-    that are left out.
+    than two e-folding lengths of the correlation. The attribute `comment` holds the report, with scores at held-out
+    stations.
 
     Parameters
     ----------
@@ -93,7 +86,7 @@ def grid_stations(
         Hours between fields; by default the most frequent interval between readings of a station. Readings within a
         step are averaged.
     seed
-        Seed of the stations that are hidden or left out.
+        Seed of the stations that are held out.
     device
         "auto", "cpu" or "cuda".
 
@@ -137,7 +130,7 @@ def grid_and_score(
         pd.concat(tables, ignore_index=True)
         for tables in zip(*(result.scores for result in results), strict=True)
     )
-    text = report(results, scores, by_station, len(gauges.locations))
+    text = report(results, scores, len(gauges.locations))
     fields = xr.merge([result.fields for result in results], combine_attrs="override")
     options = {"seed": seed, "stations": len(gauges.locations), **gauges.step.attrs()}
     fields = with_attributes(fields, {}, "Gridding", MODEL, options)
@@ -160,7 +153,7 @@ def grid_variable(
     gauges: Gauges, variable: str, grid: Mapping[str, Float[np.ndarray, " n"]],
     seed: int, device: torch.device, values: int, where: str,
 ) -> GriddedVariable:  # fmt: skip
-    """Grid one variable, and score it at left-out stations if it has enough.
+    """Grid one variable, and score it at held-out stations if it has enough.
 
     The clusters are those of its own stations: if they lie together among many of other variables, one cluster of all
     stations would hold all of them.
@@ -169,12 +162,10 @@ def grid_variable(
     kriging = StationKriging.fit(record, seed, device)
     q, tables = 1.0, (pd.DataFrame(columns=COLUMNS), pd.DataFrame())
     if record.x.shape[1] >= MIN_STATIONS:
-        predictions = predict_left_out(kriging, table, clusters_of(table, gauges.locations, seed, where))
+        predictions = predict_held_out(kriging, table, clusters_of(table, gauges.locations, seed, where))
         q = spread_factor(predictions.errors())
         warn_of_doubtful(predictions)
-        scored = list(predictions.scores(gauges.units[variable], seed))
-        rows = [row for table, _ in scored for row in table]
-        tables = pd.DataFrame(rows), pd.concat([by_station for _, by_station in scored], ignore_index=True)
+        tables = predictions.scores(gauges.units[variable], seed)
     fields = on_grid(kriging, q, gauges, variable, grid, values)
     return GriddedVariable(fields, tables, summary_line(variable, kriging, gauges, q, tables[0].empty))
 
@@ -224,7 +215,7 @@ def clusters_of(table: pd.DataFrame, locations: pd.DataFrame, seed: int, where: 
     return clusters(locations.iloc[location], seed, where)[of_reading]
 
 
-def warn_of_doubtful(predictions: LeftOut) -> None:
+def warn_of_doubtful(predictions: HeldOut) -> None:
     """Log the readings that are far from their predictions by other stations; they stay in use."""
     doubtful_readings = predictions.doubtful_readings()
     if len(doubtful_readings):
@@ -245,7 +236,7 @@ def summary_line(variable: str, kriging: StationKriging, gauges: Gauges, q: floa
     spread_text = (
         "from the kriging, not rescaled"
         if unscored
-        else f"multiplied by {q:.3g}, so that it is right at left-out stations"
+        else f"multiplied by {q:.3g}, so that it is right at held-out stations"
     )
     cycle = "an annual cycle" if kriging.record.seasonal else "no annual cycle (less than two years)"
     return (
@@ -255,15 +246,13 @@ def summary_line(variable: str, kriging: StationKriging, gauges: Gauges, q: floa
     )
 
 
-def report(
-    variables: list[GriddedVariable], scores: pd.DataFrame, by_station: pd.DataFrame, stations: int
-) -> str:
-    """Scores at left-out stations, and a line for each variable."""
+def report(variables: list[GriddedVariable], scores: pd.DataFrame, stations: int) -> str:
+    """Scores at held-out stations, and a line for each variable."""
     lines = "\n".join(variable.line for variable in variables)
     if scores.empty:
-        few = f"leaving stations out requires at least {MIN_STATIONS} of a variable, and there are {stations}"
+        few = f"holding stations out requires at least {MIN_STATIONS} of a variable, and there are {stations}"
         return f"{lines}\nno scores: {few}"
-    return f"{as_text(scores)}\n\n{largest_biases(scores, by_station)}\n{lines}"
+    return f"{as_text(scores, 'readings at held-out stations')}\n\n{lines}"
 
 
 # Grids on which fields are made from stations.
@@ -309,16 +298,16 @@ def grid_like(dataset: xr.Dataset, where: str) -> dict[str, Float[np.ndarray, " 
     return grid
 
 
-# Scores of fields from stations alone, at stations that are left out, and the spread that their errors imply.
+# Scores of fields from stations alone, at held-out stations, and the spread that their errors imply.
 #
-# Clusters of stations are left out in ten folds (`left_out.clusters`), and their readings predicted from all others:
+# Clusters of stations are held out in ten folds (`held_out.clusters`), and their readings predicted from all others:
 # the climate is kriged without them, but kernels and the correlation are those of all stations. The spread of a
 # variable is multiplied by one factor q, so that the mean square of the standardised errors e is 1. Errors are
 # limited to `MAX_DEPARTURE`, 5, so that a few wrong readings do not make the spread of all others too large:
 #
 #     mean min(e / q, 5)^2 = 1.
 #
-# Scores are cross-fitted: q of a cluster comes from the errors at clusters that are left out in other folds.
+# Scores are cross-fitted: q of a cluster comes from the errors at clusters that are held out in other folds.
 
 
 MEMBERS = 19  # number of scored draws, for which the coverage of 90 % is exact
@@ -328,7 +317,7 @@ WITH_SPREAD = (KRIGING, CLIMATOLOGY)  # predictions with a spread
 
 
 @dataclass(frozen=True, eq=False)
-class LeftOut:
+class HeldOut:
     """Readings of one variable, and their predictions from the stations of other clusters.
 
     Parameters
@@ -362,16 +351,20 @@ class LeftOut:
         far = np.abs(self.errors()) > MAX_DEPARTURE * self.factors()
         return self.table[far].assign(predicted=self.mean[KRIGING][far])
 
-    def scores(self, units: str, seed: int) -> Iterator[tuple[list[dict[str, object]], pd.DataFrame]]:
-        """Yield, for each method, rows of scores and a table of its scores at each station."""
-        y, variable = self.table["value"].to_numpy(float), str(self.table["variable"].iloc[0])
-        streams = RandomStreams(seed, torch.arange(len(y)), MEMBERS, LEFT_OUT_ERRORS_STEP)
+    def scores(self, units: str, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Scores of all methods, and those at each station."""
+        y, variable, tables = self.table["value"].to_numpy(float), str(self.table["variable"].iloc[0]), []
+        streams = RandomStreams(seed, torch.arange(len(y)), MEMBERS, HELD_OUT_ERRORS_STEP)
         for name, mean in self.mean.items():
             predicted = mean[None]
             if name in WITH_SPREAD:
                 noise = streams.normal(1)[..., 0].double().numpy().T
                 predicted = mean + self.factors(name) * self.spread[name] * noise
-            yield prediction_scores(name, variable, self.table, predicted, y, self.cluster, 1.0, units, seed)
+            tables.append(
+                prediction_scores(name, variable, self.table, predicted, y, self.cluster, 1.0, units, seed)
+            )
+        scores, by_station = (pd.concat(each, ignore_index=True) for each in zip(*tables, strict=True))
+        return scores, by_station
 
 
 def spread_factor(errors: Float[np.ndarray, " n"]) -> float:
@@ -383,7 +376,7 @@ def spread_factor(errors: Float[np.ndarray, " n"]) -> float:
     return q
 
 
-def predict_left_out(kriging: StationKriging, table: pd.DataFrame, cluster: Int[np.ndarray, " n"]) -> LeftOut:
+def predict_held_out(kriging: StationKriging, table: pd.DataFrame, cluster: Int[np.ndarray, " n"]) -> HeldOut:
     """Predict every reading of a record from the stations of other clusters.
 
     Parameters
@@ -412,7 +405,7 @@ def predict_left_out(kriging: StationKriging, table: pd.DataFrame, cluster: Int[
             record.of(~removed), degrees[~removed], record.points[removed], degrees[removed]
         )
     present = record.observed
-    return LeftOut(
+    return HeldOut(
         table,
         cluster,
         {name: values[present] for name, values in mean.items()},

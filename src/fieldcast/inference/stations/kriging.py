@@ -6,7 +6,7 @@
 with the climate c and s of the location (below) and the anomaly z given the readings that are nearest in
 space and time (`models.gaps.local_kriging`; Chiles and Delfiner 2012, section 3.3). It is the distribution of the
 reading of a station there: the nugget of z, which holds instrument errors and local variability, is part of var z.
-The correlation of z maximises the likelihood of hidden stations, from which no reading is used.
+The correlation of z maximises the likelihood of held-out stations, from which no reading is used.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from fieldcast.fields.gauges import GaugeRecord
 from fieldcast.inference.gaps.result import MAX_LENGTHS, MAX_SPREAD_SHARE
 from fieldcast.models.gaps import local_kriging as kriging
 from fieldcast.models.gaps import reach
-from fieldcast.models.gaps.hiding import Hidden
+from fieldcast.models.gaps.held_out import HeldOut
 from fieldcast.models.gaps.in_time import SEGMENT_SEPARATION
 from fieldcast.models.gaps.local_kriging import fit_kriging
 from fieldcast.models.gaps.reach import e_folding_steps
@@ -296,9 +296,9 @@ def standard_deviations(
     return np.maximum(s, MIN_DEVIATION * largest if largest > 0 else MIN_DEVIATION)
 
 
-FOLDS = 10  # parts into which the stations are divided; one part is hidden at a time
-MIN_HIDDEN = 20  # number of stations to hide in all, unless there are fewer
-SCORED_TIMES = 100  # largest number of times whose hidden readings enter the likelihood
+FOLDS = 10  # parts into which the stations are divided; one part is held out at a time
+MIN_HELD_OUT = 20  # number of stations to hold out in all, unless there are fewer
+SCORED_TIMES = 100  # largest number of times whose held-out readings enter the likelihood
 MIN_LENGTH = 2.0  # shortest initial length of the fit, in median distances between neighbouring stations
 E_FOLDING = {0.5: 1.0, 1.5: 1.2391, 2.5: 1.2990}  # scaled distance of correlation 1 / e, by Matern smoothness
 VALUES_AT_ONCE = 2**24  # values of all stations and of the cells that are in memory at once
@@ -344,8 +344,8 @@ class StationKriging:
             MIN_LENGTH * median_spacing(record.points),
         )
         duration = reach.e_folding_steps(series.x, series.observed, segment)
-        copies, hidden = hidden_stations(series, seed)
-        model = fit_kriging(copies, hidden, length, float(duration))
+        copies, held_out = hold_out_stations(series, seed)
+        model = fit_kriging(copies, held_out, length, float(duration))
         return cls(record, climate, series, model)
 
     def without(self, removed: Bool[np.ndarray, " station"]) -> StationKriging:
@@ -457,28 +457,28 @@ def krige(
     return z, deviation
 
 
-def hidden_stations(series: kriging.CellSeries, seed: int) -> tuple[kriging.CellSeries, Hidden]:
-    """Copies of a series, far apart in time, and hidden readings: each copy hides the readings of other stations."""
+def hold_out_stations(series: kriging.CellSeries, seed: int) -> tuple[kriging.CellSeries, HeldOut]:
+    """Copies of a series, far apart in time, and held-out readings: each copy lacks those of other stations."""
     times, stations = series.x.shape
     folds = min(FOLDS, stations)
     generator = torch.Generator().manual_seed(seed_for("hidden stations", seed))
     fold = torch.randperm(stations, generator=generator).to(series.x.device) % folds
-    copies = min(folds, -(-MIN_HIDDEN * folds // stations))
+    copies = min(folds, -(-MIN_HELD_OUT * folds // stations))
     step = torch.cat([series.step + copy * (series.step[-1] + SEGMENT_SEPARATION) for copy in range(copies)])
     repeated = kriging.CellSeries(
         series.x.repeat(copies, 1), series.observed.repeat(copies, 1), step, series.point
     )
     of_copy = torch.arange(copies, device=fold.device).repeat_interleave(times)
     time, station = (repeated.observed & (of_copy[:, None] == fold)).nonzero(as_tuple=True)
-    return repeated, Hidden(
+    return repeated, HeldOut(
         (len(step), stations), time, station, repeated.x[time, station].double(),
         whole=torch.zeros_like(time, dtype=torch.bool), group=-1 - station,
         area=torch.ones_like(time, dtype=torch.float64), weight=time_weights(time, times),
     )  # fmt: skip
 
 
-def time_weights(time: Int[Tensor, " hidden"], times: int) -> Float[Tensor, " hidden"]:
-    """Weights of hidden readings: 1 at `SCORED_TIMES` times, evenly spread over the record, 0 at all others."""
+def time_weights(time: Int[Tensor, " held_out"], times: int) -> Float[Tensor, " held_out"]:
+    """Weights of held-out readings: 1 at `SCORED_TIMES` times, evenly spread over the record, 0 at all others."""
     present = (time % times).unique()
     number = evenly(len(present), SCORED_TIMES)
     return torch.isin(time % times, present[number.to(time.device)]).double()

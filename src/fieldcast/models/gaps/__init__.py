@@ -3,7 +3,7 @@
 record                    a record with gaps, states as vectors of its values, and what fills it: p(x | everything
                           observed at all times)
 fillers                   the methods
-hiding                    observed values that are hidden from the methods, as far from others as missing ones, and
+held_out                  observed values that are held out from the methods, as far from others as missing ones, and
                           their weights in means over the missing values
 trial                     methods compared at observed values that they do not see
 error_variance            variance of errors, fitted at such values, far from and near observations

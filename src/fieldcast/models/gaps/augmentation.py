@@ -9,7 +9,7 @@ Two measures keep errors of one round from growing in the next.
 
 1. The second moment of drawn values carries their errors into the next draws, and the more weight it has there, the
    more these errors grow. Its weight beside the parametric correlation is chosen before the first of these rounds by
-   the squared error at observed values that are hidden in the shape of other times' gaps and predicted from the times
+   the squared error at observed values that are held out in the shape of other times' gaps and predicted from the times
    outside their fold: the smallest within one standard error of the best (Breiman et al. 1984, section 3.4.3).
 2. The deviations of draws d from their mean m are in-sample errors of the covariance, and too small or too large. They
    are multiplied by one factor c, so that m + c (d - m) has the variance of the observed values:
@@ -29,7 +29,7 @@ from torch import Tensor
 
 from fieldcast.models.core import Context
 from fieldcast.models.gaps.expectation_maximisation import RANKS, fit_best_rank
-from fieldcast.models.gaps.hiding import nearest_in_gap
+from fieldcast.models.gaps.held_out import nearest_in_gap
 from fieldcast.models.gaps.record import deviations
 from fieldcast.models.gaussian.grid_points import GridPoints
 from fieldcast.models.random_streams import RandomStreams, generator_for, seed_for
@@ -40,7 +40,7 @@ ROUNDS = 2  # rounds in which the missing values are drawn from the model itself
 # floating-point operations of the factorisations in a round, or in all trials: some minutes
 MAX_OPERATIONS = 1e12
 TIMES_PER_BATCH = 64  # times that are drawn together
-TRIAL_TIMES = 32  # largest number of times at which values are hidden to choose the weight
+TRIAL_TIMES = 32  # largest number of times at which values are held out to choose the weight
 TRIAL_WEIGHTS = 0.2, 0.5, 0.8, 0.95  # weights of the second moment that are tried, in ascending order
 
 
@@ -103,22 +103,22 @@ def update(
 def choose_weight(
     model: Completing, x: Float[Tensor, "time value"], observed: Bool[Tensor, "time value"]
 ) -> None:
-    """Choose the smallest of `TRIAL_WEIGHTS` within one standard error of the best at hidden values."""
+    """Choose the smallest of `TRIAL_WEIGHTS` within one standard error of the best at held-out values."""
     times = trial_times(observed)
     generator = generator_for("hidden in training")
     others = torch.randint(len(x), (len(times),), generator=generator).tolist()
     points = model.grid.points.repeat(model.anomalies.shape[1], 1)  # the same points for each variable
-    hidden = torch.zeros_like(observed)
+    held_out = torch.zeros_like(observed)
     for time, other in zip(times.tolist(), others, strict=True):
-        hidden[time] = nearest_in_gap(observed[time], observed[other], points, generator)
+        held_out[time] = nearest_in_gap(observed[time], observed[other], points, generator)
     fold = model.folds()[model.number[times]]
     error = torch.zeros(len(TRIAL_WEIGHTS), len(times), dtype=torch.float64, device=x.device)
     for row, weight in zip(error, TRIAL_WEIGHTS, strict=True):
         model.choose(weight=weight)
         for number in fold.unique().tolist():
             some = times[fold == number]
-            mean, _ = update(model, x, observed & ~hidden, some, streams(some), number)
-            row[fold == number] = (mean - x[some]).double().square().mul(hidden[some]).sum(1)
+            mean, _ = update(model, x, observed & ~held_out, some, streams(some), number)
+            row[fold == number] = (mean - x[some]).double().square().mul(held_out[some]).sum(1)
     excess = error - error[error.sum(1).argmin()]
     near = excess.mean(1) <= excess.std(1, correction=0) / math.sqrt(len(times))
     model.choose(weight=TRIAL_WEIGHTS[int(near.nonzero()[0, 0])])

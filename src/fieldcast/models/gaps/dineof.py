@@ -6,7 +6,7 @@ begin at 0. Then, for n = 1, 2, ... modes,
     X = U S V^T,    x_tc = (U_n S_n V_n^T)_tc where missing,
 
 is repeated until the missing values change by less than `TOLERANCE` of the deviation of the observed ones. The number
-of modes is the one with the least error at observed values that were hidden at random; then the record is filled once
+of modes is the one with the least error at observed values that were held out at random; then the record is filled once
 more with these.
 """
 
@@ -41,7 +41,7 @@ class DineofResult:
     modes
         Number of modes n.
     errors
-        Root mean square error at the hidden values with 1, 2, ... modes.
+        Root mean square error at the held-out values with 1, 2, ... modes.
     axes
         The modes V_n^T.
     mean
@@ -96,57 +96,57 @@ def iterate_to_convergence(
     return axes
 
 
-def hidden_number(observed: int) -> int:
-    """Number of values hidden for cross-validation: min(0.01 N + 40, 0.03 N), as in DINEOF's own program."""
+def held_out_number(observed: int) -> int:
+    """Number of values held out for cross-validation: min(0.01 N + 40, 0.03 N), as in DINEOF's own program."""
     return int(min(0.01 * observed + 40, 0.03 * observed))
 
 
-def choose_hidden(
+def choose_held_out(
     observed: Bool[Tensor, "time cell"], generator: torch.Generator
 ) -> Bool[Tensor, "time cell"]:
-    """Mask of observed values to hide, drawn at random."""
+    """Mask of observed values to hold out, drawn at random."""
     index = observed.flatten().nonzero()[:, 0]
-    count = hidden_number(len(index))
-    hidden = torch.zeros_like(observed).flatten()
-    hidden[index[torch.randperm(len(index), generator=generator)[:count].to(index.device)]] = True
-    return hidden.unflatten(0, observed.shape)
+    count = held_out_number(len(index))
+    held_out = torch.zeros_like(observed).flatten()
+    held_out[index[torch.randperm(len(index), generator=generator)[:count].to(index.device)]] = True
+    return held_out.unflatten(0, observed.shape)
 
 
 def fill_by_dineof(x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"]) -> DineofResult:
-    """Fill a record with up to `MAX_MODES` modes; the values hidden for cross-validation are drawn with seed 0."""
-    return dineof(x, observed, choose_hidden(observed, torch.Generator().manual_seed(0)), MAX_MODES)
+    """Fill a record with up to `MAX_MODES` modes; the values held out for cross-validation are drawn with seed 0."""
+    return dineof(x, observed, choose_held_out(observed, torch.Generator().manual_seed(0)), MAX_MODES)
 
 
 def dineof(
-    x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], hidden: Bool[Tensor, "time cell"],
+    x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], held_out: Bool[Tensor, "time cell"],
     largest: int,
 ) -> DineofResult:  # fmt: skip
-    """Fill a record, with the number of modes that has the least error at hidden values.
+    """Fill a record, with the number of modes that has the least error at held-out values.
 
     Parameters
     ----------
     x, observed
         Values (anything where missing), and which are observed.
-    hidden
-        Observed values that cross-validation hides.
+    held_out
+        Observed values that cross-validation holds out.
     largest
         Largest number of modes to try.
     """
     largest = min(largest, *(size - 1 for size in x.shape))
-    if largest < 1 or not hidden.any():
+    if largest < 1 or not held_out.any():
         raise InputError(
-            "DINEOF needs at least two times, two cells and some observed values to hide, not "
+            "DINEOF needs at least two times, two cells and some observed values to hold out, not "
             f"{len(x)} times, {x.shape[1]} cells and {int(observed.count_nonzero())} observed values: give a longer "
             "record."
         )
     mean = x[observed].mean()
     anomaly = (x - mean).masked_fill_(~observed, 0.0)
     deviation = float(anomaly[observed].std())
-    visible, truth, field = observed & ~hidden, anomaly[hidden], torch.where(hidden, 0.0, anomaly)
+    visible, truth, field = observed & ~held_out, anomaly[held_out], torch.where(held_out, 0.0, anomaly)
     errors: list[float] = []
     for modes in Progress(range(1, largest + 1), unit="mode"):
         iterate_to_convergence(field, visible, modes, deviation)
-        errors.append(float((field[hidden] - truth).square().mean().sqrt()))
+        errors.append(float((field[held_out] - truth).square().mean().sqrt()))
         best = min(range(modes), key=errors.__getitem__)
         if modes - 1 - best >= PATIENCE:
             break

@@ -20,7 +20,7 @@ from fieldcast.models.gaps.low_rank_gaussian import LowRank, symmetric
 from fieldcast.runtime import Progress
 
 RANKS = (5, 10, 20, 40, 80)  # numbers of modes that are tried
-HIDDEN_SHARE = 0.03  # share of the observed values that are hidden to choose the rank
+HELD_OUT_SHARE = 0.03  # share of the observed values that are held out to choose the rank
 SEARCH_ITERATIONS = 10  # EM iterations for each rank that is tried
 MIN_EIGENVALUE = 1e-6  # smallest eigenvalue of V, as a share of the mean: axes that explain nothing vanish
 MIN_NOISE = 1e-4  # smallest s^2, as a share of the mean square: M stays invertible for data without noise
@@ -170,14 +170,14 @@ def regression(
 def fit_best_rank(
     x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], ranks: Sequence[int]
 ) -> LowRank:
-    """Fit with the rank, among ascending `ranks`, that predicts hidden values best; each starts from the one before.
+    """Fit with the rank, among ascending `ranks`, that predicts held-out values best; each starts from the one before.
 
-    3 % of the observed values are hidden for the choice. Ranks that the data do not determine are left out.
+    3 % of the observed values are held out for the choice. Ranks that the data do not determine are left out.
     """
-    hidden = observed & (
-        torch.rand(observed.shape, generator=torch.Generator().manual_seed(0)) < HIDDEN_SHARE
+    held_out = observed & (
+        torch.rand(observed.shape, generator=torch.Generator().manual_seed(0)) < HELD_OUT_SHARE
     ).to(observed)
-    visible = observed & ~hidden
+    visible = observed & ~held_out
     largest = int(min(visible.any(1).sum() - 1, visible.count_nonzero()))
     widest = max(1, x.shape[1] - 1)  # as many modes as values leave no noise
     tried: list[tuple[float, LowRank]] = []
@@ -187,7 +187,7 @@ def fit_best_rank(
             x, visible, rank, iterations=SEARCH_ITERATIONS, tolerance=1e-4, start=start, shrink=True
         )
         mean = model.expected(x, visible)
-        error = float((mean[hidden] - x[hidden]).double().square().mean()) if hidden.any() else 0.0
+        error = float((mean[held_out] - x[held_out]).double().square().mean()) if held_out.any() else 0.0
         if tried and error > tried[-1][0]:
             break
         tried.append((error, model))

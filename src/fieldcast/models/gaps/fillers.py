@@ -2,12 +2,12 @@
 
     red_noise       each cell by itself, between its observed neighbours in time
     local_kriging   from the nearest observations in space and time, see `local_kriging`
-    dineof          DINEOF: no distribution of its own; its spread is the error at values hidden for cross-validation
+    dineof          DINEOF: no distribution of its own; its spread is the error at values held out for cross-validation
     low_rank        low-rank Gaussian, each time by itself
     modal_smoother  the same modes with linear dynamics, conditioned on all times by a Kalman smoother
 
 A fit to few observations is overconfident: `trial` scales the spread to the error at values that were observed and
-hidden, in gaps like those of the record. The parameters of a method are chosen on other hidden values.
+held out, in gaps like those of the record. The parameters of a method are chosen on other held-out values.
 
 In the same way a model of the task `reconstruct` fills a record: `solve` it with the record, and `sample` with the
 record's own observations as contexts.
@@ -26,14 +26,14 @@ from fieldcast.models.gaps import dineof as dineof_method
 from fieldcast.models.gaps import in_time, reach, smoother
 from fieldcast.models.gaps import local_kriging as kriging_method
 from fieldcast.models.gaps.expectation_maximisation import fit_best_rank
-from fieldcast.models.gaps.hiding import hide_values
+from fieldcast.models.gaps.held_out import hold_out_values
 from fieldcast.models.gaps.in_time import elapsed_steps
 from fieldcast.models.gaps.local_kriging import fit_kriging
 from fieldcast.models.gaps.record import Filler, Filling, Record, empty_members, with_observed
 from fieldcast.models.random_streams import RandomStreams
 
 RANKS = (5, 10, 20, 40)
-SEED = 1  # seed for the values that are hidden to choose parameters
+SEED = 1  # seed for the values that are held out to choose parameters
 
 
 def red_noise(record: Record, draws: RandomStreams | None) -> Filling:
@@ -46,7 +46,7 @@ def red_noise(record: Record, draws: RandomStreams | None) -> Filling:
 def local_kriging(record: Record, draws: RandomStreams | None) -> Filling:
     """Fill by kriging from the nearest observations in space and time, one variable after another."""
     r, deviation = record.scaled()
-    hidden = hide_values(r, SEED)
+    held_out = hold_out_values(r, SEED)
     requested = ~r.observed if r.requested is None else r.requested & ~r.observed
     mean, spread = torch.zeros_like(r.x), torch.ones_like(r.x)
     members = empty_members(mean, draws)
@@ -57,7 +57,7 @@ def local_kriging(record: Record, draws: RandomStreams | None) -> Filling:
         series = kriging_method.CellSeries(r.x[:, cells], r.observed[:, cells], step, point[cells])
         distance = reach.e_folding_distance(series.x, series.observed, series.point)
         steps = float(reach.e_folding_steps(series.x, series.observed, r.segment))
-        model = fit_kriging(series, hidden.of_cells(cells), distance, steps)
+        model = fit_kriging(series, held_out.of_cells(cells), distance, steps)
         kriging_method.predict(
             series, model, requested[:, cells], draws and draws.fork(v), mean[:, cells], spread[:, cells],
             members[:, :, cells],

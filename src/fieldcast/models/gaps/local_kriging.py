@@ -18,9 +18,9 @@ Given the K observations y that are nearest by r, with correlations C among them
 of these observations relative to what C expects: weather varies more in some places and weeks than in others. Kriging
 has a = 0, and a Student process of few degrees of freedom a = 1 (Shah, Wilson and Ghahramani 2014, equation 6); here a
 is limited to 1/2, as K observations alone estimate the factor poorly. L, tau, n, nu and a maximise the mean of
-log p(x | y), of a normal distribution, over observed values that are hidden for the purpose in gaps like those of the
+log p(x | y), of a normal distribution, over observed values that are held out for the purpose in gaps like those of the
 record, drawn in proportion to their weights: the likelihood of what they are used for. The search starts from the
-e-folding lengths of the observed values (`reach`), with which it ends where hardly any value is hidden; see
+e-folding lengths of the observed values (`reach`), with which it ends where hardly any value is held out; see
 `local_kriging_fit`.
 
 Members are E x + g (z - w^T z_y), with w = C^-1 k, the root g of the factor, and an unconditional field z of the same
@@ -44,7 +44,7 @@ from scipy.optimize import minimize
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from fieldcast.models.gaps.hiding import Hidden
+from fieldcast.models.gaps.held_out import HeldOut
 from fieldcast.models.gaussian.covariance_terms import matern32, matern52
 from fieldcast.models.random_streams import RandomStreams, generator_for
 
@@ -240,7 +240,7 @@ def predict(
                 members[block.time, :, block.cell] = (conditional.mean[:, None] + error).to(members)
 
 
-# Parameters of kriging from the nearest observations, by the likelihood of hidden values; see `local_kriging`.
+# Parameters of kriging from the nearest observations, by the likelihood of held-out values; see `local_kriging`.
 
 
 INITIAL_NUGGET_AND_POWER = 0.05, 0.25  # first guess of n and a
@@ -248,21 +248,21 @@ INITIAL_NUGGET_AND_POWER = 0.05, 0.25  # first guess of n and a
 RANGES = (1e-3, 4.0), (0.1, 100.0), (MIN_NUGGET, 0.9), (1e-2, 0.5)
 BOUNDS = np.log(RANGES)
 MAX_ITERATIONS = 15  # iterations of L-BFGS-B
-DRAWN_TARGETS = 1000  # draws of hidden values that determine the parameters
-MIN_TARGETS = 50  # smallest number of hidden values with a weight for which the parameters are fitted
+DRAWN_TARGETS = 1000  # draws of held-out values that determine the parameters
+MIN_TARGETS = 50  # smallest number of held-out values with a weight for which the parameters are fitted
 
 
 def fit_kriging(
-    series: CellSeries, hidden: Hidden, e_folding_distance: float, e_folding_steps: float
+    series: CellSeries, held_out: HeldOut, e_folding_distance: float, e_folding_steps: float
 ) -> KrigingModel:
-    """The model that maximises the likelihood of hidden values.
+    """The model that maximises the likelihood of held-out values.
 
     Parameters
     ----------
     series
-        The series of all cells, in which the hidden values still count as observed.
-    hidden
-        The hidden values.
+        The series of all cells, in which the held-out values still count as observed.
+    held_out
+        The held-out values.
     e_folding_distance, e_folding_steps
         E-folding lengths of the correlation in space and time: the first guess of L and tau.
     """
@@ -273,11 +273,11 @@ def fit_kriging(
     ).log()
     low, high = torch.tensor(BOUNDS).to(theta).T
     theta, nu = theta.clamp(low, high), SMOOTHNESS[1]
-    if int(hidden.weight.count_nonzero()) < MIN_TARGETS:
+    if int(held_out.weight.count_nonzero()) < MIN_TARGETS:
         return KrigingModel(KrigingModel.of(theta, nu).correlation)
     repeats = torch.zeros_like(series.observed, dtype=torch.int16)
-    repeats[hidden.time, hidden.cell] = draws_per_value(hidden.weight).to(repeats)
-    visible = series._replace(observed=series.observed & ~hidden.mask)
+    repeats[held_out.time, held_out.cell] = draws_per_value(held_out.weight).to(repeats)
+    visible = series._replace(observed=series.observed & ~held_out.mask)
     for smoothness in (SMOOTHNESS[1:2], SMOOTHNESS):  # the neighbours depend on the correlation
         c = KrigingModel.of(theta, SMOOTHNESS[1]).correlation
         blocks = join_blocks(

@@ -1,10 +1,10 @@
-"""Trials of the fillers of a record: each fills it without some observed values (`hiding`), where it is scored.
+"""Trials of the fillers of a record: each fills it without some observed values (`held_out`), where it is scored.
 
-A model of the error variance (`error_variance`) is fitted to the errors at hidden values, separately in gaps and at
+A model of the error variance (`error_variance`) is fitted to the errors at held-out values, separately in gaps and at
 whole times; the spreads and members of the final filling are scaled to it. A trial is scored with spreads that were
 fitted to the errors of other gaps.
 
-The errors of neighbouring values depend on each other, so that one selection of hidden values determines the error
+The errors of neighbouring values depend on each other, so that one selection of held-out values determines the error
 variance poorly. For the final filling it is fitted to the errors at several selections.
 """
 
@@ -18,19 +18,19 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fieldcast.models.gaps.error_variance import ErrorPredictors, ErrorVariances, error_variance
-from fieldcast.models.gaps.hiding import Hidden, join_selections
+from fieldcast.models.gaps.held_out import HeldOut, join_selections
 from fieldcast.models.gaps.in_time import counts, pieces
 from fieldcast.models.gaps.reach import present_variables, steps_to_observation
 from fieldcast.models.gaps.record import Filler, Filling, Record, deviations
 from fieldcast.models.layers.crps import normal_crps
 
 MIN_OBSERVATIONS = 10  # observations of a cell, below which its spread is at least the climatological one
-FOLDS = 5  # number of folds for cross-validation over the hidden gaps
+FOLDS = 5  # number of folds for cross-validation over the held-out gaps
 
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """Result of one filler at the hidden values.
+    """Result of one filler at the held-out values.
 
     Parameters
     ----------
@@ -49,9 +49,9 @@ class Trial:
     """
 
     name: str
-    error: Float[Tensor, " hidden"]
+    error: Float[Tensor, " held_out"]
     predictors: ErrorPredictors
-    spread: Float[Tensor, " hidden"]
+    spread: Float[Tensor, " held_out"]
     crps: float
     mean_of_series: Float[Tensor, "time series"]
     predictors_of_series: ErrorPredictors
@@ -59,12 +59,12 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class ErrorStatistics:
-    """Errors of a filler at several selections of hidden values, and their variance.
+    """Errors of a filler at several selections of held-out values, and their variance.
 
     Parameters
     ----------
-    hidden
-        The hidden values of all selections.
+    held_out
+        The held-out values of all selections.
     error, predictors
         Errors of the filler at all of them, and the predictors of their variance.
     spread
@@ -73,75 +73,75 @@ class ErrorStatistics:
         Models of the error variance, fitted to all errors.
     """
 
-    hidden: Hidden
-    error: Float[Tensor, " hidden"]
+    held_out: HeldOut
+    error: Float[Tensor, " held_out"]
     predictors: ErrorPredictors
-    spread: Float[Tensor, " hidden"]
+    spread: Float[Tensor, " held_out"]
     variances: ErrorVariances
 
 
 def run_trial(
-    name: str, filler: Filler, record: Record, hidden: Hidden, distance: Float[Tensor, "time cell"],
+    name: str, filler: Filler, record: Record, held_out: HeldOut, distance: Float[Tensor, "time cell"],
     series: Int[Tensor, " series"] | None = None,
 ) -> Trial:  # fmt: skip
-    """Fill a record without its hidden values, and score the result there.
+    """Fill a record without its held-out values, and score the result there.
 
     Parameters
     ----------
     name, filler
         The filler.
     record
-        The record, in which the hidden values count as missing.
-    hidden
-        The hidden values.
+        The record, in which the held-out values count as missing.
+    held_out
+        The held-out values.
     distance
-        Distance from the nearest observation of the same time, at the hidden values and in the series.
+        Distance from the nearest observation of the same time, at the held-out values and in the series.
     series
         Cells whose filled series the result includes; by default none.
     """
-    columns = hidden.cell[:0] if series is None else series
+    columns = held_out.cell[:0] if series is None else series
     filled, sigma = filler(record, None), deviations(record.x, record.observed)
-    error = hidden.at(filled.mean) - hidden.truth
+    error = held_out.at(filled.mean) - held_out.truth
     predictors = ErrorPredictors(
-        hidden.at(filled.spread).float(),
-        sigma[hidden.cell].float(),
-        hidden.at(steps_to_observation(record.observed, record.segment)).float(),
-        hidden.at(distance).float(),
-        counts(record.observed)[1][hidden.cell].float(),
+        held_out.at(filled.spread).float(),
+        sigma[held_out.cell].float(),
+        held_out.at(steps_to_observation(record.observed, record.segment)).float(),
+        held_out.at(distance).float(),
+        counts(record.observed)[1][held_out.cell].float(),
     )
-    spread = cross_fitted_spread(error, predictors, hidden)
-    crps = float((hidden.weight * normal_crps(error, spread)).sum())
+    spread = cross_fitted_spread(error, predictors, held_out)
+    crps = float((held_out.weight * normal_crps(error, spread)).sum())
     of_series = predictors_of(filled.spread, record, distance, sigma, columns)
     return Trial(name, error, predictors, spread, crps, filled.mean[:, columns], of_series)
 
 
-def error_statistics(trials: Sequence[Trial], selections: Sequence[Hidden]) -> ErrorStatistics:
-    """Fit the variance of the errors of a filler to its trials with several selections of hidden values."""
-    hidden, error = join_selections(selections), torch.cat([trial.error for trial in trials])
+def error_statistics(trials: Sequence[Trial], selections: Sequence[HeldOut]) -> ErrorStatistics:
+    """Fit the variance of the errors of a filler to its trials with several selections of held-out values."""
+    held_out, error = join_selections(selections), torch.cat([trial.error for trial in trials])
     predictors = ErrorPredictors.concatenate([trial.predictors for trial in trials])
-    variances = fit_error_variances(error, predictors, hidden, torch.ones_like(hidden.whole))
+    variances = fit_error_variances(error, predictors, held_out, torch.ones_like(held_out.whole))
     return ErrorStatistics(
-        hidden, error, predictors, cross_fitted_spread(error, predictors, hidden), variances
+        held_out, error, predictors, cross_fitted_spread(error, predictors, held_out), variances
     )
 
 
 def cross_fitted_spread(
-    error: Float[Tensor, " hidden"], predictors: ErrorPredictors, hidden: Hidden
-) -> Float[Tensor, " hidden"]:
-    """Spread at each hidden value, fitted to the errors of the other folds: those in other gaps."""
-    spread, fold = torch.empty_like(error), hidden.group % FOLDS
+    error: Float[Tensor, " held_out"], predictors: ErrorPredictors, held_out: HeldOut
+) -> Float[Tensor, " held_out"]:
+    """Spread at each held-out value, fitted to the errors of the other folds: those in other gaps."""
+    spread, fold = torch.empty_like(error), held_out.group % FOLDS
     for number in fold.unique().tolist():
         in_fold = fold == number
-        variances = fit_error_variances(error, predictors, hidden, ~in_fold)
-        spread[in_fold] = variances(predictors.at(in_fold), hidden.whole[in_fold]).sqrt()
+        variances = fit_error_variances(error, predictors, held_out, ~in_fold)
+        spread[in_fold] = variances(predictors.at(in_fold), held_out.whole[in_fold]).sqrt()
     return spread
 
 
 def fit_error_variances(
-    error: Float[Tensor, " hidden"],
+    error: Float[Tensor, " held_out"],
     predictors: ErrorPredictors,
-    hidden: Hidden,
-    selected: Bool[Tensor, " hidden"],
+    held_out: HeldOut,
+    selected: Bool[Tensor, " held_out"],
 ) -> ErrorVariances:
     """Fit the error variance in gaps and at whole times, each to the selected errors of its kind.
 
@@ -149,9 +149,11 @@ def fit_error_variances(
     is selected, to all errors.
     """
     variances = []
-    for kind in (~hidden.whole, hidden.whole):
+    for kind in (~held_out.whole, held_out.whole):
         source = next(mask for mask in (selected & kind, selected, torch.ones_like(kind)) if mask.any())
-        variances.append(error_variance(error[source], predictors.at(source), hidden.weights(source)[source]))
+        variances.append(
+            error_variance(error[source], predictors.at(source), held_out.weights(source)[source])
+        )
     return ErrorVariances(*variances)
 
 

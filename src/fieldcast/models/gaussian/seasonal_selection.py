@@ -35,7 +35,7 @@ def elapsed(days: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
 def cross_fitting_folds(days: Float[Tensor, " n"]) -> Int[Tensor, " n"]:
     """Fold 0 .. 4 of each time: the number of its year within the record modulo 5, or the fifth of a shorter record.
 
-    Neighbouring times are correlated: whole years or fifths are left out, never single days. Unknown days are NaN.
+    Neighbouring times are correlated: whole years or fifths are held out, never single days. Unknown days are NaN.
     """
     if len(days) and not days.isnan().any() and elapsed(days.double())[-1] >= FOLDS - 0.1:
         return torch.cat([days.new_zeros(1), starts_year(days).to(days.dtype).cumsum(0)]).long() % FOLDS

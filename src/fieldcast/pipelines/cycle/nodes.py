@@ -1,4 +1,4 @@
-"""Cycle: a user's record of successive times as analyses, and how good they are at withheld observations."""
+"""Cycle: a user's record of successive times as analyses, and how good they are at held-out observations."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -8,7 +8,7 @@ import xarray as xr
 
 from fieldcast.encoding.options import Limits
 from fieldcast.fields.opening import read_file
-from fieldcast.inference.cycle.quality import as_text
+from fieldcast.inference.cycle.held_out import as_text
 from fieldcast.inference.cycle.record_cycle import RecordCycle
 from fieldcast.inference.file_options import RecordCycleOptions
 from fieldcast.inference.loading import trained_model

@@ -15,7 +15,7 @@ from fieldcast.inference.stations.gridding import grid_and_score
 def grid_stations(
     gridding: Gridding, seed: int, device: str
 ) -> tuple[xr.Dataset, pd.DataFrame, pd.DataFrame, str]:
-    """The fields, their scores at left-out stations, in all and at each station, and these as text."""
+    """The fields, their scores at held-out stations, in all and at each station, and these as text."""
     path = gridding.table()
     like = None if gridding.like is None else read_file(gridding.like, "gridding.like")
     where = f"gridding.stations '{path}'"

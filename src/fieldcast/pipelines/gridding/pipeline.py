@@ -1,4 +1,4 @@
-"""A user's stations -> fields from them alone, their scores at left-out stations, text and maps."""
+"""A user's stations -> fields from them alone, their scores at held-out stations, text and maps."""
 
 from kedro.pipeline import Pipeline
 

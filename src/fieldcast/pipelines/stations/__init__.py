@@ -1,1 +1,1 @@
-"""The pipeline `stations`: scores of trained experiments at a user's stations, each left out once."""
+"""The pipeline `stations`: scores of trained experiments at a user's stations, each held out once."""

@@ -1,4 +1,4 @@
-"""Stations: scores of trained experiments at a user's stations, each left out once."""
+"""Stations: scores of trained experiments at a user's stations, each held out once."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -16,7 +16,8 @@ from fieldcast.geometry import edges
 from fieldcast.inference.file_options import Fill
 from fieldcast.inference.loading import trained_model, with_same_data
 from fieldcast.inference.options import Evaluation
-from fieldcast.inference.stations.left_out import FOLDS, as_text, largest_biases, scores_at_left_out
+from fieldcast.inference.stations.held_out import FOLDS, scores_at_held_out
+from fieldcast.scores.held_out import as_text
 
 LOG = logging.getLogger(__name__)
 
@@ -43,13 +44,13 @@ def score(
             "no experiment that can use stations has been trained yet here: run "
             f"`kedro run --pipelines {fill.experiment}` first, {with_same_data(parameters)}."
         )
-    LOG.info("Predicting left-out stations in %d folds with %s", FOLDS, ", ".join(models_of_points))
+    LOG.info("Predicting held-out stations in %d folds with %s", FOLDS, ", ".join(models_of_points))
     members = limits.cap("members", evaluation.members)
     where = f"fill.stations '{path}'"
-    table, by_station = scores_at_left_out(
+    table, by_station = scores_at_held_out(
         models_of_points, path, members, seed, where, fill.representativeness
     )
-    return table, by_station, f"{as_text(table)}\n\n{largest_biases(table, by_station)}"
+    return table, by_station, as_text(table, "readings at held-out stations")
 
 
 def draw_maps(fields: xr.Dataset, scores: pd.DataFrame, by_station: pd.DataFrame) -> dict[str, bytes]:

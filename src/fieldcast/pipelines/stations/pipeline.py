@@ -1,4 +1,4 @@
-"""A user's stations, checkpoints -> scores at left-out stations, their text and their maps."""
+"""A user's stations, checkpoints -> scores at held-out stations, their text and their maps."""
 
 from kedro.pipeline import Pipeline
 

@@ -1,18 +1,18 @@
-"""Observed values of a record that are hidden from its fillers, which are scored there.
+"""Observed values of a record that are held out from its fillers, which are scored there.
 
-5 % of the observed values are hidden in gaps like those of the record, and 5 % of the times of each variable as a
+5 % of the observed values are held out in gaps like those of the record, and 5 % of the times of each variable as a
 whole.
 
 In gaps: a missing value is drawn together with the pattern of missing values around it, over the length of its gap. The
-pattern is moved to another time and hides the values observed there, but at most a quarter of the values of that time
+pattern is moved to another time and holds out the values observed there, at most a quarter of the values of that time
 (one value if it has two or three). The pattern extends to at least 1.3 times the distance of the missing value from the
 observations of its variable at its time. Several candidate times are drawn, and the one is taken at which most of the
-observations near the gap exist: gaps of the record there would make the hidden one larger. Hidden values thus lie as
+observations near the gap exist: gaps of the record there would make the held-out one larger. Held-out values lie as
 far from observations, in time and in space, as missing values do.
 
 Whole times: runs as long as the record's own runs without any observation of a variable, provided that four of them
-make up at most 15 % of its times. Variables that lack observations at the same times are hidden together. If no
-variable ever lacks a whole time, single times of all variables are hidden.
+make up at most 15 % of its times. Variables that lack observations at the same times are held out together. If no
+variable ever lacks a whole time, single times of all variables are held out.
 """
 
 from __future__ import annotations
@@ -33,49 +33,49 @@ from fieldcast.models.gaps.reach import Columns, nearest_observation, present_va
 from fieldcast.models.gaps.record import MIN_TIMES, Record
 from fieldcast.models.random_streams import generator_for
 
-GAP_SHARE = 0.05  # share of the observed values that are hidden in gaps
-WHOLE_TIME_SHARE = 0.05  # share of the times with observations of a variable that are hidden as a whole
+GAP_SHARE = 0.05  # share of the observed values that are held out in gaps
+WHOLE_TIME_SHARE = 0.05  # share of the times with observations of a variable that are held out as a whole
 MAX_WHOLE_TIME_SHARE = 0.15  # largest such share, if fewer times would make too few runs
-MIN_RUNS = 4  # number of runs of whole times to hide: errors of different runs are independent
+MIN_RUNS = 4  # number of runs of whole times to hold out: errors of different runs are independent
 NEAR_SHARE = 0.05  # share of the cells that belong to the pattern around a missing value
 # smallest number of cells of a pattern, up to a quarter of all: in fewer, observations are close
 MIN_NEAR_CELLS = 25
 # radius of a pattern over the distance of its missing value from the observations of its time
 REACH_FACTOR = 1.3
-MAX_SHARE_OF_TIME = 0.25  # largest share of the values of a time that is hidden in gaps
-MAX_SHARE_NEAREST = 0.2  # largest share of the observed values of a time that `nearest_in_gap` hides
-CANDIDATE_STARTS = 8  # starts that are drawn for each hidden gap, of which the best is taken
+MAX_SHARE_OF_TIME = 0.25  # largest share of the values of a time that is held out in gaps
+MAX_SHARE_NEAREST = 0.2  # largest share of the observed values of a time that `nearest_in_gap` holds out
+CANDIDATE_STARTS = 8  # starts that are drawn for each held-out gap, of which the best is taken
 DRAWN_GAPS = 1000  # number of missing values that are drawn, each with its gap
 ATTEMPTS_PER_GAP = 4  # how often each drawn gap is moved to another time, at most
-SELECTIONS = 4  # selections of hidden values, whose errors calibrate the spread of the chosen method
+SELECTIONS = 4  # selections of held-out values, whose errors calibrate the spread of the chosen method
 
 
-def hide_values(record: Record, seed: int) -> Hidden:
-    """Choose the hidden values: none where values are observed at too few times."""
-    group = hidden_groups(record, generator_for("hidden values", seed))
+def hold_out_values(record: Record, seed: int) -> HeldOut:
+    """Choose the held-out values: none where values are observed at too few times."""
+    group = held_out_groups(record, generator_for("hidden values", seed))
     time, cell = group.nonzero(as_tuple=True)
     number, area = group[time, cell].long(), record.columns.area[cell].double()
     weight = weights(record, group != 0, number > 0, area)
     truth, shape = record.x[time, cell].double(), (len(group), group.shape[1])
-    return Hidden(shape, time, cell, truth, number > 0, number, area, weight)
+    return HeldOut(shape, time, cell, truth, number > 0, number, area, weight)
 
 
-def hidden_groups(record: Record, generator: torch.Generator) -> Int[Tensor, "time cell"]:
-    """Number of the run of times (1, 2, ...) or gap (-1, -2, ...) with which each value is hidden; 0 for none."""
+def held_out_groups(record: Record, generator: torch.Generator) -> Int[Tensor, "time cell"]:
+    """Number of the run of times (1, 2, ...) or gap (-1, -2, ...) with which each value is held out; 0 for none."""
     observed, variable = record.observed, record.columns.variable
     if int(observed.any(1).sum()) == MIN_TIMES:
         return torch.zeros_like(observed, dtype=torch.int32)
     present = present_variables(observed, variable)
-    run = hide_whole_times(present, generator)[:, variable]
-    group = hide_in_gaps(observed & (run == 0), observed, present, record.columns, generator)
-    group += torch.where(observed, run, 0)  # values of a run are never hidden in a gap
+    run = hold_out_times(present, generator)[:, variable]
+    group = hold_out_in_gaps(observed & (run == 0), observed, present, record.columns, generator)
+    group += torch.where(observed, run, 0)  # values of a run are never held out in a gap
     return group
 
 
-def hide_whole_times(
+def hold_out_times(
     present: Bool[Tensor, "time variable"], generator: torch.Generator
 ) -> Int[Tensor, "time variable"]:
-    """Number of the hidden run that each time of a variable belongs to, 0 for none.
+    """Number of the held-out run that each time of a variable belongs to, 0 for none.
 
     `present` is the mask of the variables observed at each time.
     """
@@ -94,7 +94,7 @@ def hide_whole_times(
     due = due.minimum(spare) * (absent.any(0) | ~absent.any())
     longest = (due // MIN_RUNS).clamp(min=1).tolist()
     for first in torch.randperm(len(present), generator=generator).tolist():
-        v = int(due.argmax())  # the variable with most times left to hide
+        v = int(due.argmax())  # the variable with most times left to hold out
         if due[v] <= 0:
             break
         block = torch.ones_like(present[:1])
@@ -102,12 +102,12 @@ def hide_whole_times(
             begin, end = runs_of[v][int(torch.randint(len(runs_of[v]), (1,), generator=generator))]
             block = absent[begin : min(end, begin + longest[v])]
         window = slice(first, first + len(block))
-        hidden = block[: len(present) - first] & present[window] & (number[window] == 0)
-        of_v = hidden[:, v] & (hidden[:, v].cumsum(0) <= due[v])
-        hidden = hidden & of_v[:, None]
-        hidden &= hidden.cumsum(0) <= spare
-        number[window][hidden] = number.max() + 1
-        due, spare = due - hidden.sum(0), spare - hidden.sum(0)
+        held_out = block[: len(present) - first] & present[window] & (number[window] == 0)
+        of_v = held_out[:, v] & (held_out[:, v].cumsum(0) <= due[v])
+        held_out = held_out & of_v[:, None]
+        held_out &= held_out.cumsum(0) <= spare
+        number[window][held_out] = number.max() + 1
+        due, spare = due - held_out.sum(0), spare - held_out.sum(0)
     return number.to(device)
 
 
@@ -119,11 +119,11 @@ def runs(selected: Bool[Tensor, " time"]) -> list[tuple[int, int]]:
     return [(begin, end) for begin, end in zip(begins, ends, strict=True) for _ in range(begin, end)]
 
 
-def hide_in_gaps(
+def hold_out_in_gaps(
     eligible: Bool[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], present: Bool[Tensor, "time variable"],
     columns: Columns, generator: torch.Generator,
 ) -> Int[Tensor, "time cell"]:  # fmt: skip
-    """Number of the gap in which each eligible value is hidden: -1, -2 and so on, or 0 for none.
+    """Number of the gap in which each eligible value is held out: -1, -2 and so on, or 0 for none.
 
     `present` is the mask of the variables observed at each time.
     """
@@ -132,7 +132,7 @@ def hide_in_gaps(
     least = max(1, int(NEAR_SHARE * cell_count), min(MIN_NEAR_CELLS, cell_count // 4))
     points, variable, of_time = columns.points, columns.variable, counts(eligible)[0]
     tree, allowed = cKDTree(points), (of_time * MAX_SHARE_OF_TIME).long().clamp(min=1) * (of_time > 1)
-    available = eligible.clone()  # values that are not hidden yet
+    available = eligible.clone()  # values that are not held out yet
     missing = ~observed & observed.any(0) & present[:, variable]
     for gap, (first, time, last, cell) in enumerate(gaps(observed, missing, generator), start=1):
         if needed <= 0:
@@ -143,12 +143,12 @@ def hide_in_gaps(
         cells = torch.as_tensor(tree.query(points[cell], near)[1], device=eligible.device).view(-1)
         begin = best_start(available, observed, first, last, cells, generator)
         times = begin + torch.arange(last - first, device=eligible.device)[:, None]
-        hidden = available[times, cells] & ~observed[first:last, cells]
-        hidden &= hidden.cumsum(1) <= allowed[times]  # cells are in order of their distance
-        number[times, cells] -= gap * hidden.int()
-        available[times, cells] &= ~hidden
-        allowed[times] -= hidden.sum(1, keepdim=True)
-        needed -= int(hidden.count_nonzero())
+        held_out = available[times, cells] & ~observed[first:last, cells]
+        held_out &= held_out.cumsum(1) <= allowed[times]  # cells are in order of their distance
+        number[times, cells] -= gap * held_out.int()
+        available[times, cells] &= ~held_out
+        allowed[times] -= held_out.sum(1, keepdim=True)
+        needed -= int(held_out.count_nonzero())
     return number
 
 
@@ -220,21 +220,21 @@ def nearest_in_gap(
 
     At most a fifth of the observed values is selected, so that the time stays nearly as well observed as it was.
     """
-    hidden, gap = torch.zeros_like(observed), (observed & ~other).nonzero()[:, 0]
+    held_out, gap = torch.zeros_like(observed), (observed & ~other).nonzero()[:, 0]
     count = min(len(gap), int(MAX_SHARE_NEAREST * int(observed.sum())))
     if count:
         drawn = gap[int(torch.randint(len(gap), (1,), generator=generator))]
         distance = (points[gap] - points[drawn]).norm(dim=1)
-        hidden[gap[distance.topk(count, largest=False).indices]] = True
-    return hidden
+        held_out[gap[distance.topk(count, largest=False).indices]] = True
+    return held_out
 
 
-# Observed values that are hidden from the fillers of a record, with their weights.
+# Observed values that are held out from the fillers of a record, with their weights.
 
 
 @dataclass(frozen=True, eq=False)
-class Hidden:
-    """Hidden values as a list.
+class HeldOut:
+    """Held-out values as a list.
 
     Parameters
     ----------
@@ -245,9 +245,9 @@ class Hidden:
     truth
         Value that was observed.
     whole
-        Mask of the values at times at which all values of their variable are hidden.
+        Mask of the values at times at which all values of their variable are held out.
     group
-        Number of the gap or run of times that each value was hidden with; errors of one group are correlated.
+        Number of the gap or run of times that each value was held out with; errors of one group are correlated.
     area
         Area of the cell of each value.
     weight
@@ -255,62 +255,55 @@ class Hidden:
     """
 
     shape: tuple[int, int]
-    time: Int[Tensor, " hidden"]
-    cell: Int[Tensor, " hidden"]
-    truth: Float[Tensor, " hidden"]
-    whole: Bool[Tensor, " hidden"]
-    group: Int[Tensor, " hidden"]
-    area: Float[Tensor, " hidden"]
-    weight: Float[Tensor, " hidden"]
+    time: Int[Tensor, " held_out"]
+    cell: Int[Tensor, " held_out"]
+    truth: Float[Tensor, " held_out"]
+    whole: Bool[Tensor, " held_out"]
+    group: Int[Tensor, " held_out"]
+    area: Float[Tensor, " held_out"]
+    weight: Float[Tensor, " held_out"]
 
-    def of_cells(self, cells: slice) -> Hidden:
-        """The hidden values of some cells, numbered as in a record of these cells alone."""
+    def of_cells(self, cells: slice) -> HeldOut:
+        """The held-out values of some cells, numbered as in a record of these cells alone."""
         inside = (self.cell >= cells.start) & (self.cell < cells.stop)
-        tensors = (
-            self.time,
-            self.cell - cells.start,
-            self.truth,
-            self.whole,
-            self.group,
-            self.area,
-            self.weight,
-        )
-        return Hidden((self.shape[0], cells.stop - cells.start), *(tensor[inside] for tensor in tensors))
+        others = self.truth, self.whole, self.group, self.area, self.weight
+        tensors = self.time, self.cell - cells.start, *others
+        return HeldOut((self.shape[0], cells.stop - cells.start), *(tensor[inside] for tensor in tensors))
 
     @property
     def mask(self) -> Bool[Tensor, "time cell"]:
-        """Mask of the hidden values of the record."""
+        """Mask of the held-out values of the record."""
         mask = torch.zeros(self.shape, dtype=torch.bool, device=self.time.device)
         mask[self.time, self.cell] = True
         return mask
 
-    def at(self, x: Shaped[Tensor, "time cell"]) -> Float[Tensor, " hidden"]:
-        """Elements of a matrix at the hidden values, in double precision."""
+    def at(self, x: Shaped[Tensor, "time cell"]) -> Float[Tensor, " held_out"]:
+        """Elements of a matrix at the held-out values, in double precision."""
         return x[self.time, self.cell].double()
 
-    def weights(self, selected: Bool[Tensor, " hidden"]) -> Float[Tensor, " hidden"]:
+    def weights(self, selected: Bool[Tensor, " held_out"]) -> Float[Tensor, " held_out"]:
         """Weights of the selected values, 0 for all others; areas instead if the weights of all selected are 0."""
         weight = self.weight * selected
         return weight if weight.any() else self.area * selected
 
 
-def join_selections(selections: Sequence[Hidden]) -> Hidden:
+def join_selections(selections: Sequence[HeldOut]) -> HeldOut:
     """Concatenate several selections from a record, with equal total weights and distinct numbers of groups."""
     groups, largest = [], 0
-    for hidden in selections:
-        groups.append(hidden.group + largest * hidden.group.sign())
-        largest += int(hidden.group.abs().max())
+    for held_out in selections:
+        groups.append(held_out.group + largest * held_out.group.sign())
+        largest += int(held_out.group.abs().max())
     tensors = {
-        name: torch.cat([getattr(hidden, name) for hidden in selections])
+        name: torch.cat([getattr(held_out, name) for held_out in selections])
         for name in ("time", "cell", "truth", "whole", "area")
     }
-    weight = torch.cat([hidden.weight / len(selections) for hidden in selections])
-    return Hidden(selections[0].shape, **tensors, group=torch.cat(groups), weight=weight)
+    weight = torch.cat([held_out.weight / len(selections) for held_out in selections])
+    return HeldOut(selections[0].shape, **tensors, group=torch.cat(groups), weight=weight)
 
 
-# Weights of hidden values as samples of the missing values, for means over the missing values.
+# Weights of held-out values as samples of the missing values, for means over the missing values.
 #
-# Missing and hidden values are classified by the number of steps from an observation of the same cell, in powers of
+# Missing and held-out values are classified by the number of steps from an observation of the same cell, in powers of
 # 2, separately at times with and without observations of their variable; by the distance from an observation of the
 # same time, in powers of the root of 2; and by the number of observations of their cell, in powers of 2. The weights
 # are areas, scaled in turn to the total area of the missing values in each class of observations, distance and steps
@@ -320,24 +313,24 @@ def join_selections(selections: Sequence[Hidden]) -> Hidden:
 STEP_CLASSES = 32  # number of classes of steps: 1, 2 to 3, 4 to 7, ...
 EACH_SIDE = 4  # number of classes of distance on each side of the median, and of counts below their median
 RAKING_ITERATIONS = 10  # iterations of the proportional fitting
-MIN_HIDDEN_VALUES = 30  # smallest number of hidden values of a class; smaller classes are merged with others
+MIN_HELD_OUT = 30  # smallest number of held-out values of a class; smaller classes are merged with others
 
 
 def weights(
-    record: Record, hidden: Bool[Tensor, "time cell"], whole: Bool[Tensor, " hidden"],
-    area: Float[Tensor, " hidden"],
-) -> Float[Tensor, " hidden"]:  # fmt: skip
-    """Weights of the hidden values in means over the missing values; see the module."""
+    record: Record, held_out: Bool[Tensor, "time cell"], whole: Bool[Tensor, " held_out"],
+    area: Float[Tensor, " held_out"],
+) -> Float[Tensor, " held_out"]:  # fmt: skip
+    """Weights of the held-out values in means over the missing values; see the module."""
     observed, columns = record.observed, record.columns
-    visible = observed & ~hidden
-    steps = steps_to_observation(visible, record.segment)[hidden]
-    distance = nearest_observation(visible, columns, hidden)[hidden]
+    visible = observed & ~held_out
+    steps = steps_to_observation(visible, record.segment)[held_out]
+    distance = nearest_observation(visible, columns, held_out)[held_out]
     of_missing = nearest_observation(observed, columns, ~observed & observed.any(0))
     median = median_distance(of_missing.flatten())
     by_steps = class_of_steps(steps, whole), area_by_steps(record)
     by_distance = class_of_distance(distance, median), area_by_distance(of_missing, median, columns.area)
     of_cell = class_of_count(counts(observed)[1])
-    by_count = of_cell[hidden.nonzero()[:, 1]], area_by_count(record, of_cell)
+    by_count = of_cell[held_out.nonzero()[:, 1]], area_by_count(record, of_cell)
     weight = area
     for _ in range(RAKING_ITERATIONS):
         for of_value, total in (by_count, by_distance, by_steps):
@@ -399,23 +392,23 @@ def area_by_count(record: Record, of_cell: Int[Tensor, " cell"]) -> Float[Tensor
 
 
 def rake(
-    of_value: Int[Tensor, " hidden"], area: Float[Tensor, " hidden"], total: Float[Tensor, " class"]
-) -> Float[Tensor, " hidden"]:
-    """Scale the areas of hidden values so that those of each class add up to the area of its missing values.
+    of_value: Int[Tensor, " held_out"], area: Float[Tensor, " held_out"], total: Float[Tensor, " class"]
+) -> Float[Tensor, " held_out"]:
+    """Scale the areas of held-out values so that those of each class add up to the area of its missing values.
 
-    A class with fewer than `MIN_HIDDEN_VALUES` hidden values is merged with the next lower class that has enough, or
+    A class with fewer than `MIN_HELD_OUT` held-out values is merged with the next lower class that has enough, or
     else with the next higher one.
     """
     count = torch.bincount(of_value, minlength=2 * STEP_CLASSES)
     merged = torch.arange(2 * STEP_CLASSES, device=of_value.device)
     for classes in merged.clone().split(STEP_CLASSES):
-        enough = classes[count[classes] >= MIN_HIDDEN_VALUES]
+        enough = classes[count[classes] >= MIN_HELD_OUT]
         if not len(enough):
             enough = classes[count[classes].argmax()][None]
         merged[classes] = enough[(torch.searchsorted(enough, classes, right=True) - 1).clamp(min=0)]
     zero = torch.zeros_like(total)
     of_missing = zero.index_add(0, merged, total)
-    of_hidden = zero.index_add(0, merged[of_value], area)
-    scale = of_missing / of_hidden.where(of_hidden > 0, torch.inf)
+    of_held_out = zero.index_add(0, merged[of_value], area)
+    scale = of_missing / of_held_out.where(of_held_out > 0, torch.inf)
     weight = area * scale[merged[of_value]]
     return weight / weight.sum() if weight.any() else area / area.sum()

@@ -1,0 +1,173 @@
+"""Scores at held-out stations: how good a filled field is between the observations, without any truth.
+
+Stations are grouped into clusters, and whole clusters are held out in ten folds, because the neighbour of a held-out
+station would reveal its value. The predicted reading has instrument and representativeness errors; 95 % intervals come
+from resampling the clusters.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float, Int
+
+from fieldcast.encoding.stations import points_of
+from fieldcast.errors import InputError, counted
+from fieldcast.fields.stations import read_stations, station_columns
+from fieldcast.geometry import unit_points
+from fieldcast.inference.reconstruct import context_of, draw
+from fieldcast.inference.stations.observations import (
+    Representativeness,
+    check_accepts_points,
+    error_variance,
+    rejection_messages,
+)
+from fieldcast.inference.trained_model import TrainedModel
+from fieldcast.models.capabilities import ChecksPoints
+from fieldcast.models.core import Context
+from fieldcast.models.points import Points
+from fieldcast.models.random_streams import HELD_OUT_ERRORS_STEP, RandomStreams
+from fieldcast.runtime import Progress
+from fieldcast.scores.held_out import held_out_statistics, score_held_out, scores_by_group
+
+LOG = logging.getLogger(__name__)
+FOLDS = 10  # groups of clusters, of which one is held out at a time
+CLUSTERS = 40  # largest number of clusters
+MIN_STATIONS = 20  # smallest number of stations from which some are held out
+
+
+def scores_at_held_out(
+    models: Mapping[str, TrainedModel], stations: pd.DataFrame | str, members: int, seed: int,
+    where: str = "the table of stations", stated: Representativeness = None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
+    """Scores of each model, by experiment and variable: CRPS, RMSE, spread-skill ratio, coverage of 90 %; by station.
+
+    The second table has a row for each experiment and station (`scores_by_group`).
+
+    Parameters
+    ----------
+    models
+        Models of `reconstruct` that accept points, by name.
+    stations
+        A table as `fields.stations` describes it.
+    members
+        Number of draws; with 19 the coverage is exact.
+    seed
+        Seed of draws, clusters and resamples.
+    where
+        Name of the table in messages.
+    stated
+        Representativeness error in the units of the variables; by default it is estimated.
+    """
+    table = without_gross_errors(read_stations(stations, where), models, where, stated)
+    cluster = clusters(table, seed, where)
+    tables = [
+        pair
+        for name, model in models.items()
+        for pair in model_scores(name, model, table, cluster, members, seed, where, stated)
+    ]
+    scores, by_station = (pd.concat(each, ignore_index=True) for each in zip(*tables, strict=True))
+    return scores, by_station
+
+
+def without_gross_errors(
+    table: pd.DataFrame, models: Mapping[str, TrainedModel], where: str, stated: Representativeness
+) -> pd.DataFrame:
+    """The observations that the first model which checks them accepts; the log lists the others."""
+    for trained in models.values():
+        c, points = context_and_points(trained, table, where, stated)
+        model = trained.checkpoint.model
+        if isinstance(model, ChecksPoints):
+            _, rejected = model.analysis(replace(c, points=points))
+            for sentence in rejection_messages(rejected, table, where):
+                LOG.warning(sentence)
+            return table[~rejected.cpu().numpy()].reset_index(drop=True)
+    return table
+
+
+def context_and_points(
+    trained: TrainedModel, table: pd.DataFrame, where: str, stated: Representativeness
+) -> tuple[Context, Points]:
+    """A context of the times of a table without observed cells, and its points with all their errors."""
+    model, codec = trained.checkpoint.model, trained.checkpoint.field_codec
+    times = trained.times_near(table, where)
+    points = points_of(table, times, codec, model.space, where)
+    c = context_of(trained.nothing_observed(times), codec, model.space, 0.0)
+    return c, points.with_error(error_variance(model, replace(c, points=points), codec, stated))
+
+
+def clusters(table: pd.DataFrame, seed: int, where: str) -> Int[np.ndarray, " n"]:
+    """The cluster of each observation, by the location of its station."""
+    locations = table[["latitude", "longitude"]].drop_duplicates()
+    if len(locations) < MIN_STATIONS:
+        raise InputError(
+            f"{where} has {counted(len(locations), 'station')}: holding some out requires at least {MIN_STATIONS}."
+        )
+    points = np.concatenate([unit_points([y], [x])[0] for y, x in locations.to_numpy()])
+    from sklearn.cluster import KMeans  # slow to import
+
+    fit = KMeans(min(CLUSTERS, len(locations) // 2), n_init=4, random_state=seed).fit(points)
+    number = pd.Series(fit.labels_, pd.MultiIndex.from_frame(locations))
+    return number.loc[pd.MultiIndex.from_frame(table[["latitude", "longitude"]])].to_numpy()
+
+
+@torch.no_grad()
+def model_scores(
+    name: str, trained: TrainedModel, table: pd.DataFrame, cluster: Int[np.ndarray, " n"],
+    members: int, seed: int, where: str, stated: Representativeness,
+) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:  # fmt: skip
+    """Scores of one model, and its scores at each station, for each variable."""
+    model, codec = trained.checkpoint.model, trained.checkpoint.field_codec
+    check_accepts_points(model, f"'{name}'")
+    c, points = context_and_points(trained, table, where, stated)
+    drawn = 1 if model.deterministic else members
+    predicted = torch.empty(len(points), drawn, dtype=torch.float64)
+    fold = torch.from_numpy(cluster % FOLDS)
+    for out in Progress(range(FOLDS), unit="fold"):
+        held_out = fold == out
+        x = draw(model, replace(c, points=points[~held_out]), members, seed, out)
+        existing = torch.where(model.space.exists, x, 0.0)  # a non-finite draw makes the score non-finite
+        predicted[held_out] = points[held_out].at(existing).double().cpu()
+    if drawn > 1:
+        errors = RandomStreams(seed, torch.arange(len(points)), drawn, HELD_OUT_ERRORS_STEP)
+        predicted += errors.normal(1)[..., 0].cpu() * points.error.sqrt()[:, None].cpu()
+    y = points.y.double().cpu().numpy()
+    for v, variable in enumerate(codec.variables):
+        of_variable = points.variable.cpu().numpy() == v
+        if of_variable.any():
+            yield prediction_scores(
+                name, variable, table[of_variable], predicted[of_variable].T.numpy(), y[of_variable],
+                cluster[of_variable], float(codec.deviation[v]), codec.attrs[variable].get("units", "1"), seed,
+            )  # fmt: skip
+
+
+def prediction_scores(
+    name: str, variable: str, table: pd.DataFrame, predicted: Float[np.ndarray, "member n"], y: Float[np.ndarray, " n"],
+    cluster: Int[np.ndarray, " n"], scale: float, units: str, seed: int,
+) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
+    """Scores of one model and variable, and those at each station.
+
+    Parameters
+    ----------
+    name, variable
+        Names of the model and of the variable.
+    table
+        The readings.
+    predicted, y
+        Draws of the readings, and the readings, divided by `scale`.
+    cluster
+        Cluster of each reading.
+    scale, units
+        Standard deviation of the variable, and its units.
+    seed
+        Seed of the resamples.
+    """
+    statistics = held_out_statistics(y, predicted)
+    scores = score_held_out(name, variable, statistics, scale=scale, units=units, cluster=cluster, seed=seed)
+    by_station = scores_by_group(statistics, table[station_columns(table)], scale)
+    return scores, by_station.assign(experiment=name, unit=units)
