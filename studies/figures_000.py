@@ -34,7 +34,9 @@ from fieldcast.figures.sheet import UNOBSERVED_COLOUR, Outline, Sheet, contour_l
 from fieldcast.figures.style import (
     INK,
     NORMAL_FONT,
+    Chart,
     Look,
+    Picture,
     draw_legend,
     escape,
     looks,
@@ -224,7 +226,7 @@ def draw(data: Path = DATA, images: Path = IMAGES) -> list[Path]:
     return files
 
 
-def figures(data: Path) -> Iterator[tuple[str, Figure]]:
+def figures(data: Path) -> Iterator[tuple[str, Figure | Chart]]:
     """Name and figure of each picture of which the numbers are stored."""
     reconstruct, forecast = labels("reconstruct"), labels("forecast")
     if (file := data / "errors.csv").exists():
@@ -343,13 +345,14 @@ def errors_by_lead(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def small_picture(figure: Figure) -> bytes:
+def small_picture(figure: Figure | Chart) -> bytes:
     """A figure as PNG of at most `MAX_BYTES`, as wide and with as many colours as this allows.
 
     It is drawn anew for each width: cells of one colour take little room, cells with blurred edges much.
     """
+    inches = Picture(png(figure)).inches
     for dots, colours in itertools.product(WIDTHS, COLOURS):
-        with Image.open(io.BytesIO(png(figure, dpi=int(dots / figure.get_figwidth())))) as opened:
+        with Image.open(io.BytesIO(png(figure, dpi=int(dots / inches)))) as opened:
             picture = opened.convert("RGB").quantize(colours, dither=Image.Dither.NONE)
         buffer = io.BytesIO()
         picture.save(buffer, format="PNG", optimize=True)

@@ -1,33 +1,58 @@
-"""Lines of the figures against the numbers they were made from."""
+"""Charts against the numbers they were made from, as specifications and as Vega draws them."""
 
 from __future__ import annotations
 
-from itertools import pairwise
+import json
+from io import StringIO
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
 import pytest
+import vl_convert
 from matplotlib.figure import Figure
 
 from fieldcast.experiments import About
-from fieldcast.figures.curves import against_k, over_time, plain_logarithmic, variables_against_k
-from fieldcast.figures.style import looks, png
+from fieldcast.figures.curves import (
+    HEADROOM,
+    MARKERS,
+    REGIONS,
+    against_k,
+    against_lead,
+    over_time,
+    plain_ticks,
+    variables_against_k,
+    variables_against_lead,
+)
+from fieldcast.figures.style import CLASSICAL_MARKERS, LEARNED_MARKERS, Chart, looks, plain_logarithmic, png
 
 LEVELS = (0.05, 0.1, 0.2)
+SVG = "{http://www.w3.org/2000/svg}"
+NAMES = ("kriging", "denoising_vae", "mine </script>")
+CRPS = {"persistence": (0.6, 0.9), "climatological_ensemble": (0.8, 0.8), "perfect_model": (0.1, 0.2)}
+LOOKS = looks(
+    {
+        "persistence": About(family="classical", role="baseline"),
+        "climatological_ensemble": About(family="classical", role="climatology"),
+        "perfect_model": About(family="bound"),
+        "vae": About(family="learned"),
+        "mine": About(family="learned"),
+    }
+)
 
 
 @pytest.fixture
 def board() -> pd.DataFrame:
     rng = np.random.default_rng(3)
     records = []
-    for experiment in ("kriging", "denoising_vae", "mine"):
+    for experiment in NAMES:
         for variable in ("all", "t$_{", "z"):
             for score in ("crps", "rmse", "ssr"):
                 for k in LEVELS:
-                    value = np.nan if (experiment, score) == ("mine", "ssr") else rng.uniform(0.1, 1.0)
+                    value = np.nan if (experiment, score) == (NAMES[2], "ssr") else rng.uniform(0.3, 1.0)
                     place = (experiment, 0, "d", "random", k, "unobserved", variable, score)
                     records.append((*place, value, value - 0.05, value + 0.1))
-    names = (
+    columns = [
         "experiment",
         "seed",
         "data",
@@ -39,143 +64,235 @@ def board() -> pd.DataFrame:
         "value",
         "low",
         "high",
+    ]
+    return pd.DataFrame(records, columns=columns)
+
+
+@pytest.fixture
+def forecasts() -> pd.DataFrame:
+    records = []
+    for experiment, values in {**CRPS, "vae": (0.4, np.inf), "mine": (0.5, 40.0)}.items():
+        for lead, value in zip((24.0, 48.0), values, strict=True):
+            for variable in ("all", "z"):
+                for score, item in (("crps", value), ("acc", 1 - value), ("skill", 1 - value / 0.8)):
+                    for region in ("globe", "tropics"):
+                        records.append(
+                            (experiment, lead, region, variable, score, item, item - 0.05, item + 0.05)
+                        )
+    names = ["experiment", "lead_hours", "region", "variable", "score", "value", "low", "high"]
+    return pd.DataFrame(records, columns=names)
+
+
+def data(chart: Chart, panel: int | None = None) -> pd.DataFrame:
+    """The numbers of a chart, or of one of its panels."""
+    table = pd.read_csv(StringIO(chart.spec["data"]["values"]))
+    return table if panel is None else table[table["panel"] == panel]
+
+
+def titles(chart: Chart) -> list[str]:
+    return [panel["title"] for panel in chart.spec["concat"]]
+
+
+def vertical(chart: Chart, panel: int = 0) -> dict:
+    """Channel of the vertical axis of the lines of a panel."""
+    return chart.spec["concat"][panel]["layer"][-2]["encoding"]["y"]
+
+
+def picture(chart: Chart) -> ElementTree.Element:
+    return ElementTree.fromstring(vl_convert.vegalite_to_svg(chart.spec))
+
+
+def texts(chart: Chart) -> list[str | None]:
+    return [text.text for text in picture(chart).iter(f"{SVG}text")]
+
+
+def paths(chart: Chart, kind: str) -> list[ElementTree.Element]:
+    groups = [
+        group
+        for group in picture(chart).iter(f"{SVG}g")
+        if f"mark-{kind} role-mark" in group.get("class", "")
+    ]
+    return [path for group in groups for path in group.iter(f"{SVG}path")]
+
+
+def test_every_line_and_interval_is_the_leaderboards(board):
+    chart = against_k(board)
+    assert titles(chart) == ["fair CRPS", "RMSE of the ensemble mean", "spread-skill ratio"]
+    for number, score in enumerate(("crps", "rmse", "ssr")):  # noqa: B007
+        drawn = data(chart, number).set_index(["experiment", "x"])[["value", "low", "high"]]
+        expected = (
+            board.query("variable == 'all' and score == @score").dropna().set_index(["experiment", "k"])
+        )
+        pd.testing.assert_frame_equal(
+            drawn.sort_index(), expected[["value", "low", "high"]].sort_index(), rtol=1e-3, check_names=False
+        )
+    band, line, points = chart.spec["concat"][0]["layer"][-3:]
+    assert (band["encoding"]["y"]["field"], band["encoding"]["y2"]["field"]) == ("low", "high")
+    colours = {name: look.colour for name, look in looks({name: About() for name in NAMES}).items()}
+    scale = line["encoding"]["color"]["scale"]
+    assert dict(zip(scale["domain"], scale["range"], strict=True)) == colours
+    assert line["encoding"]["x"]["scale"]["type"] == "log" and points["params"][0]["select"]["nearest"]
+
+
+def test_vega_draws_lines_bands_and_fractions(board):
+    chart = against_k(board)
+    assert len(paths(chart, "line")) == len(paths(chart, "area")) == 3 + 3 + 2  # one has no spread
+    drawn = texts(chart)
+    assert {"5 %", "10 %", "20 %", "fraction observed", "fair CRPS", *NAMES} <= set(drawn)
+    assert {path.get("stroke") for path in paths(chart, "line")} <= set(
+        chart.spec["concat"][0]["layer"][-2]["encoding"]["color"]["scale"]["range"]
     )
-    return pd.DataFrame(records, columns=list(names))
-
-
-def values(
-    board: pd.DataFrame, experiment: str, variable: str, score: str, column: str = "value"
-) -> np.ndarray:
-    selected = board.query("experiment == @experiment and variable == @variable and score == @score")
-    return selected[column].to_numpy()
-
-
-def lines(axes) -> dict:
-    return {line.get_label(): line for line in axes.lines if not line.get_label().startswith("_")}
-
-
-def test_every_line_is_the_leaderboards(board):
-    figure = against_k(board)
-    for axes, score in zip(figure.axes, ("crps", "rmse", "ssr"), strict=True):
-        drawn = lines(axes)
-        assert set(drawn) == {"kriging", "denoising_vae"} | ({"mine"} if score != "ssr" else set())
-        for name, line in drawn.items():
-            np.testing.assert_array_equal(line.get_xdata(), LEVELS)
-            np.testing.assert_array_equal(line.get_ydata(), values(board, name, "all", score))
-            assert (
-                line.get_color()
-                == looks({item: About() for item in ("kriging", "denoising_vae", "mine")})[name].colour
-            )
-        assert axes.get_xscale() == "log"
-        assert [label.get_text() for label in axes.get_xticklabels()] == ["5 %", "10 %", "20 %"]
 
 
 def test_a_score_without_values_has_no_panel(board):
-    figure = against_k(board[board["experiment"] == "mine"])
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["fair CRPS", "RMSE of the ensemble mean"]
-
-
-def test_the_shade_is_the_interval(board):
-    figure = against_k(board, scores=("crps",))
-    shade = figure.axes[0].collections[0].get_paths()[0].vertices
-    low, high = (values(board, "denoising_vae", "all", "crps", name) for name in ("low", "high"))
-    if not np.isclose(shade[:, 1].max(), high.max()):
-        low, high = (values(board, "kriging", "all", "crps", name) for name in ("low", "high"))
-    assert shade[:, 1].max() == pytest.approx(high.max())
-    assert shade[:, 1].min() == pytest.approx(low.min())
+    chart = against_k(board[board["experiment"] == NAMES[2]])
+    assert titles(chart) == ["fair CRPS", "RMSE of the ensemble mean"]
+    empty = against_k(board[:0])
+    assert data(empty).empty and png(empty)
 
 
 def test_variables_have_panels_in_the_order_and_units_given(board):
-    figure = variables_against_k(board, {"z": "m", "t$_{": "K"})
-    assert [axes.get_title(loc="left") for axes in figure.axes[:2]] == ["z\nfair CRPS", "t\\$_{\nfair CRPS"]
-    assert [axes.get_ylabel() for axes in figure.axes[:2]] == ["m", "K"]
-    np.testing.assert_array_equal(
-        lines(figure.axes[1])["kriging"].get_ydata(), values(board, "kriging", "t$_{", "crps")
-    )
-    figure.canvas.draw()  # a formula that does not parse would raise here
+    chart = variables_against_k(board, {"z": "m", "t$_{": "K"}, scores=("crps", "ssr"))
+    assert titles(chart)[:2] == ["z: fair CRPS", "t$_{: fair CRPS"] and chart.spec["columns"] == 2
+    assert [vertical(chart, number)["title"] for number in range(4)] == ["m", "K", None, None]
+    expected = board.query("experiment == 'kriging' and variable == 't$_{' and score == 'crps'")["value"]
+    drawn = data(chart, 1).query("experiment == 'kriging'")["value"]
+    assert drawn.to_numpy() == pytest.approx(expected.to_numpy(), rel=1e-3)
+
+
+def test_scores_over_a_wide_range_have_a_logarithmic_axis(board):
+    wide = board.assign(value=board["value"].mask(board["k"] == 0.2, 0.04), low=0.03)
+    chart = against_k(wide, scores=("crps",))
+    scale, axis = vertical(chart)["scale"], vertical(chart)["axis"]
+    assert scale["type"] == "log" and scale["domain"][0] < 0.03 and 0.1 in axis["values"]
+    assert vertical(against_k(board))["scale"]["type"] == "linear"
+
+
+@pytest.mark.parametrize(("low", "high"), [(1e-5, 0.5), (0.05, 0.9), (0.02, 10.0)])
+def test_ticks_of_logarithmic_axes_are_those_of_figures(low, high):
+    axes = Figure(figsize=(3, 2)).subplots()
+    axes.plot([low, high])
+    plain_logarithmic(axes)
+    inside = [value for value in axes.get_yticks() if low <= value <= high]
+    common = [tick for tick in plain_ticks(low, high) if any(np.isclose(tick, value) for value in inside)]
+    assert common == pytest.approx(inside) and len(plain_ticks(low, high)) <= 9
+
+
+def test_every_marker_of_a_look_can_be_drawn():
+    assert {*LEARNED_MARKERS, *CLASSICAL_MARKERS, "o", "*"} <= set(MARKERS)
+    assert len(set(MARKERS.values())) == len(MARKERS)
+
+
+def test_names_cannot_end_the_script_of_the_page_and_hovering_shows_them(board):
+    """Vega-Lite selects the nearest point by cells around the points, whose data are one level down."""
+    compiled = json.dumps(vl_convert.vegalite_to_vega(against_k(board).spec))
+    assert "toString(datum.datum" in compiled.replace('\\"', "")
+
+
+def test_lines_are_in_days_and_what_blew_up_ends(forecasts):
+    chart = against_lead(forecasts, "globe", LOOKS)
+    assert titles(chart) == ["fair CRPS", "anomaly correlation"]
+    drawn = data(chart, 0)
+    persistence = drawn[drawn["experiment"] == "persistence"]
+    assert persistence["x"].tolist() == [1, 2] and persistence["value"].tolist() == [0.6, 0.9]
+    assert drawn.loc[drawn["experiment"] == "vae", "x"].tolist() == [1]  # then it blew up
+    assert vertical(chart)["scale"]["domain"] == [
+        0,
+        pytest.approx(HEADROOM * 0.9),
+    ]  # what is far worse leaves
+    assert vertical(chart, 1)["scale"]["domain"][1] == 1
+    assert len(paths(chart, "line")) == 2 * 5
+    assert set(REGIONS) <= set(texts(chart))
+
+
+def test_bounds_are_shaded(forecasts):
+    layers = against_lead(forecasts, "globe", LOOKS).spec["concat"][0]["layer"]
+    free, bound = ({p["x"]: p["border"] for p in layer["data"]["values"]} for layer in layers[:2])
+    assert free == {1: 0.6, 2: 0.8}  # the better of persistence and climatological ensemble
+    assert bound == {1: 0.1, 2: 0.2}
+    assert [layer["encoding"]["y2"]["datum"] for layer in layers[:2]] == [pytest.approx(HEADROOM * 0.9), 0]
+    names = [layer["data"]["values"][0]["region"] for layer in layers[:2]]
+    assert names == ["worse than a free baseline", "better than the bound"]
+    up = against_lead(forecasts, "globe", LOOKS).spec["concat"][1]["layer"]
+    assert up[0]["data"]["values"][0]["border"] == pytest.approx(0.4)  # higher is better
+    assert up[1]["encoding"]["y2"]["datum"] == 1
+    alone = against_lead(forecasts[forecasts["experiment"] == "mine"], "globe", LOOKS)
+    assert all("data" not in layer for layer in alone.spec["concat"][0]["layer"])
+
+
+def test_skill_has_a_line_at_zero_and_variables_have_panels(forecasts):
+    skill = against_lead(forecasts, "globe", LOOKS, scores=("skill",))
+    assert vertical(skill)["scale"]["domain"][0] >= -0.6
+    rules = [layer["encoding"]["y"]["datum"] for layer in skill.spec["concat"][0]["layer"] if "data" in layer]
+    assert rules == [0.0]
+    chart = variables_against_lead(forecasts, {"z": "m"}, "globe", LOOKS)
+    assert [vertical(chart, number)["title"] for number in range(3)] == ["m", None, None]
+
+
+def test_leads_in_months_are_drawn_in_months(forecasts):
+    chart = against_lead(forecasts.assign(lead_hours=forecasts["lead_hours"] / 24 * 730), "globe", LOOKS)
+    assert "lead, months" in texts(chart) and set(data(chart)["x"]) == {1, 2}
+
+
+def errors(dates: list[str], *values: float) -> pd.DataFrame:
+    return pd.DataFrame({0.1: list(values) or [0.5] * len(dates)}, index=dates)
 
 
 def test_errors_over_time_have_a_panel_an_experiment_and_a_line_a_fraction():
     when = ["2001-01-01T00:00:00", "2001-01-11T00:00:00", "2001-01-21T00:00:00"]
     frame = pd.DataFrame([[0.5, 0.3], [0.6, 0.2], [0.4, 0.1]], index=when, columns=[0.05, 0.1])
-    figure = over_time({"kriging": frame, "mine": 2 * frame})
-    for axes, factor in zip(figure.axes, (1, 2), strict=True):
-        np.testing.assert_array_equal(axes.lines[1].get_ydata(), factor * frame[0.1])
-        assert axes.get_ylim()[1] > 1.2
-    assert axes.lines[0].get_label() == "5 %"
-
-
-@pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("days", [0.2, 1.5, 40, 61, 580, 700, 4000])
-def test_an_axis_of_any_length_names_its_years(days):
-    when = pd.Timestamp("2020-06-03") + pd.to_timedelta(np.linspace(0, days, 10), "D")
-    figure = over_time({"mine": pd.DataFrame({0.1: np.ones(10)}, index=when.strftime("%Y-%m-%dT%H:%M"))})
-    png(figure)
-    axis = figure.axes[0].xaxis
-    labels = [label.get_text() for label in axis.get_ticklabels()]
-    assert 2 <= len(labels) <= 6
-    assert any("202" in text for text in (*labels, axis.get_offset_text().get_text()))
+    chart = over_time({"kriging": frame, "mine": 2 * frame})
+    table = data(chart).set_index(["experiment", "observed", "time"])["value"]
+    for name, factor in (("kriging", 1), ("mine", 2)):
+        np.testing.assert_allclose(table[name, "10 %"], factor * frame[0.1])
+    assert len(paths(chart, "line")) == 4 and {"5 %", "10 %", "kriging", "mine"} <= set(texts(chart))
+    assert chart.spec["spec"]["layer"][0]["encoding"]["y"]["scale"]["domain"] == [
+        0,
+        pytest.approx(1.04 * 1.2),
+    ]
 
 
 @pytest.mark.parametrize(("year", "label"), [(11, "year 11"), (2011, "2011")])
 def test_years_of_a_simulated_planet_are_called_years(year, label):
+    """The simulated planet begins in the year 1, which a time unit of Vega does not know."""
     dates = [f"{y:04d}-{month:02d}-15T00:00:00" for y, month in ((year - 1, 9), (year, 1), (year, 4))]
-    figure = over_time({"mine": pd.DataFrame({0.1: np.ones(3)}, index=dates)})
-    png(figure)
-    assert label in [text.get_text() for text in figure.axes[0].get_xticklabels()]
-
-
-def test_errors_of_a_time_that_blew_up_do_not_stop_the_figure():
-    when = ["2001-01-01T00:00:00", "2001-01-11T00:00:00", "2001-01-21T00:00:00"]
-    frame = pd.DataFrame({0.1: [0.5, np.inf, 0.4]}, index=when)
-    assert over_time({"mine": frame}).axes[0].get_ylim() == (0, 1.04 * 0.5)
-    assert over_time({"mine": frame * np.inf}).axes[0].get_ylim() == (0, 1.0)
-
-
-def test_days_that_only_another_calendar_has_are_counted():
-    frame = pd.DataFrame({0.1: [0.5, 0.6]}, index=["2001-02-29T00:00:00", "2001-02-30T00:00:00"])
-    np.testing.assert_array_equal(over_time({"mine": frame}).axes[0].lines[0].get_xdata(), [0, 1])
+    chart = over_time({"mine": errors(dates)})
+    assert label in texts(chart)
+    (line,) = paths(chart, "line")
+    assert "NaN" not in line.attrib["d"]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_errors_over_time_that_are_not_finite_do_not_end_a_run(value):
+def test_errors_that_are_not_finite_do_not_end_a_run(value):
     frame = pd.DataFrame({0.1: [0.5, value], 0.2: [value, value]}, index=["2001-01-01", "2001-01-11"])
-    limits = over_time({"diverged": frame, "empty": frame[[0.2]]}).axes[0].get_ylim()
-    np.testing.assert_allclose(limits, (0, 1.04 * 0.5))
+    chart = over_time({"diverged": frame, "empty": frame[[0.2]]})
+    assert chart.spec["spec"]["layer"][0]["encoding"]["y"]["scale"]["domain"] == [
+        0,
+        pytest.approx(1.04 * 0.5),
+    ]
+    assert png(chart) and png(over_time({"empty": frame[[0.2]]}))
+
+
+def test_days_that_only_another_calendar_has_are_counted():
+    chart = over_time({"mine": errors(["2001-02-29T00:00:00", "2001-02-30T00:00:00"])})
+    assert data(chart)["when"].tolist() == [0, 1]
 
 
 def test_no_panel_stands_alone_in_its_row():
     """A fifth panel once stood alone below four."""
-    frame = pd.DataFrame({0.1: [0.5, 0.6]}, index=["2001-01-01", "2001-01-11"])
     for experiments, columns in ((1, 1), (5, 5), (6, 3), (7, 4)):
-        figure = over_time({f"method {number}": frame for number in range(experiments)})
-        assert figure.axes[0].get_gridspec().ncols == columns
+        chart = over_time(
+            {f"method {number}": errors(["2001-01-01", "2001-01-11"]) for number in range(experiments)}
+        )
+        assert chart.spec["columns"] == columns
 
 
-def test_the_label_of_errors_over_time_lies_inside_the_figure():
-    """The label was cut where there is one row of panels."""
-    frame = pd.DataFrame({0.1: [0.5, 0.6]}, index=["2001-01-01", "2001-01-11"])
-    figure = over_time({"method": frame})
-    figure.canvas.draw()
-    label = figure._supylabel.get_window_extent()
-    assert label.y0 >= 0 and label.y1 <= figure.bbox.height
-
-
-def test_an_axis_over_many_decades_has_powers_of_ten_only():
-    """1, 2 and 5 of every decade lay on each other."""
-    for values, most in (([1e-5, 0.5], 7), ([0.05, 0.9], 6)):
-        axes = Figure(figsize=(3, 2)).subplots()
-        axes.plot(values)
-        plain_logarithmic(axes)
-        low, high = axes.get_ylim()
-        inside = [value for value in axes.get_yticks() if low <= value <= high]
-        assert 2 <= len(inside) <= most
-
-
-def test_titles_of_panels_side_by_side_do_not_overlap() -> None:
+def test_titles_of_panels_side_by_side_are_broken_into_lines() -> None:
     names = ["Perfect-model LETKF, 80 members", "Ensemble optimal interpolation", "a", "b", "c"]
-    frame = pd.DataFrame({0.1: [1.0, 0.5]}, index=pd.Index(["2000-01-01", "2000-02-01"]))
-    figure = over_time(dict.fromkeys(names, frame))
-    figure.draw_without_rendering()
-    titles = [axes._left_title.get_window_extent() for axes in figure.axes]  # type: ignore[attr-defined]
-    assert all(left.x1 < right.x0 for left, right in pairwise(titles))
+    drawn = texts(over_time(dict.fromkeys(names, errors(["2000-01-01", "2000-02-01"]))))
+    assert "a" in drawn and names[0] not in drawn
+
+
+def test_a_notebook_shows_the_picture(board) -> None:
+    chart = against_k(board)
+    assert chart._repr_png_() == png(chart) == png(against_k(board))

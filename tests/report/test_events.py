@@ -60,7 +60,7 @@ def test_the_table_of_events_holds_the_brier_skill(forecast: Forecast) -> None:
     assert section.count("<img") >= 2 and "Reliability (above)" in section
     rows = re.findall(r"<table.*?</table>", page[page.index("Brier skill, globe") - 500 :], re.S)
     scores = forecast.event_scores.query("variable == 'all' and region == 'globe' and score == 'brier_skill'")
-    at_main = scores[scores["lead_hours"] == forecast.glance_lead.hours].set_index(["experiment", "quantile"])
+    at_main = scores[scores["lead_hours"] == forecast.first_case.hours].set_index(["experiment", "quantile"])
     table = next(row for row in rows if "Brier skill, globe" in row)
     for name in ("good", "narrow"):
         (row,) = [text for text in re.findall(r"<tr>(.*?)</tr>", table, re.S) if f">{name}<" in text]

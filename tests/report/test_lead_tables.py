@@ -73,19 +73,19 @@ def test_the_skill_horizon_is_where_skill_crosses_zero() -> None:
         },
     )
     table = horizons(results)
-    assert table.head == ["experiment", "all", "z"]
+    assert table.head == ["experiment", "all, 95 % interval", "all", "z"]
     assert texts(table) == {
-        "a": ["1.5 d", "1.8 d"],
-        THIRD: ["beyond 2\u00a0d", "–"],
-        "b": ["none", "2.0 d"],
+        "a": ["–", "1.5 d", "1.8 d"],
+        THIRD: ["–", "beyond 2\u00a0d", "–"],
+        "b": ["–", "none", "2.0 d"],
     }
-    orders = {row[0].text: row[1].order for row in table.rows}
+    orders = {row[0].text: row[2].order for row in table.rows}
     assert orders["b"] == 0 < orders["a"] == 36 < orders[THIRD] < math.inf
     assert horizons(Forecast()) == Table([], [])
 
 
 def test_a_horizon_has_the_unit_of_the_last_lead() -> None:
-    assert texts(horizons(skilful((6.0, 12.0), {("a", "all"): (0.1, -0.1)}))) == {"a": ["9.0 h"]}
+    assert texts(horizons(skilful((6.0, 12.0), {("a", "all"): (0.1, -0.1)}))) == {"a": ["–", "9.0 h"]}
     assert horizon(730.0, Lead(1460.0)) == Cell("1.0 mo", 730.0)
     assert horizon(math.nan, Lead(24.0)) == horizon(None, Lead(24.0)) == Cell()
 
@@ -162,16 +162,16 @@ def test_the_table_of_long_rollouts_counts_steps() -> None:
         Forecast(stability={"a": rollout(mean=-0.25, ratio=2e4), "b": rollout(blows_up=2)})
     )
     assert texts(table) == {
-        "a": ["2", "2", "–", "–", "1.00", "−0.250", "2e+04"],
-        "b": ["1", "2", "2", "2", "1.00", "0", "1.00"],
+        "a": ["unrealistic", "2", "2", "–", "–", "1.00", "−0.250", "2e+04"],
+        "b": ["blew up", "1", "2", "2", "2", "1.00", "0", "1.00"],
     }
-    assert len(table.head) == 8
+    assert len(table.head) == 9
     assert long_rollout_table(Forecast()).rows == [] and outcomes({}) == {}
 
 
 def test_a_rollout_that_blows_up_at_once_can_be_sorted() -> None:
     """The script of the page reads `inf` as no number, after which the column has no order."""
-    ((_, below_one, *others),) = long_rollout_table(Forecast(stability={"a": rollout(blows_up=1)})).rows
+    ((_, _, below_one, *others),) = long_rollout_table(Forecast(stability={"a": rollout(blows_up=1)})).rows
     assert below_one.text == "0"
     assert [cell.text for cell in others] == ["1", "1", "1", "∞", "–", "∞"]
     assert all(cell.order is None or math.isfinite(cell.order) for cell in others)

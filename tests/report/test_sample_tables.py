@@ -9,8 +9,9 @@ import pytest
 import xarray as xr
 
 from fieldcast.report import Sample
-from fieldcast.report.sample import cells_table, near_table, score_table
+from fieldcast.report.sample import cells_table, exceeds, near_table, score_table, sizes_table
 from fieldcast.report.tables import Table
+from fieldcast.scores.bootstrap import Score
 
 from .conftest import leaderboard_of
 
@@ -64,10 +65,31 @@ def test_real_data_stand_below_and_units_are_counts() -> None:
     results = results_of(scores | {("b", "fid"): 3.0, ("b", "active_units"): 2.5}, b={"fid_floor": 0.25})
     first, second = score_table(results, results.board, "fid", "active_units").rows
     assert (first[1].notes, second[1].notes) == (
-        (("1.00 to 3.00", ""), ("real data 0.50", "")),
-        (("real data 0.25", ""),),
+        (("1.00 to 3.00", ""), ("real data 0.50", ""), ("higher", "worse")),
+        (("real data 0.25", ""), ("higher", "worse")),
     )
     assert (first[2].text, second[2].text) == ("2048", "2.5")
+
+
+def test_a_distance_is_higher_than_that_of_real_data_beyond_both_intervals() -> None:
+    assert exceeds(Score(9.0), Score(1.0)) and not exceeds(Score(1.0), Score(9.0))
+    floor = Score(1.0, 0.5, 1.5)
+    assert exceeds(Score(2.0, 1.6, 3.0), floor) and not exceeds(Score(2.0, 1.5, 3.0), floor)
+    assert exceeds(Score(1.6), floor)  # without an interval the value counts
+    assert exceeds(Score(2.0, 1.2, 3.0), Score(1.1)) and not exceeds(Score(1.0), Score(1.0))
+
+
+def test_features_are_named_and_draws_of_the_bound_counted() -> None:
+    facts = {"samples": 100, "real": 200, "accuracy": 0.9876, "extractor": "<net>", "features": 64}
+    results = results_of(
+        {("a", "fid"): 1.0, ("b", "iwae"): -1.0}, a=facts, b=facts | {"samples": 50, "K": 50}
+    )
+    assert results.features == "<net> (64 features, test accuracy 0.988)" and results.posterior_draws == "50"
+    assert [[cell.text for cell in row[1:4]] for row in sizes_table(results).rows] == [
+        ["100", "–", "200"],
+        ["50", "–", "200"],
+    ]
+    assert (Sample().features, Sample().posterior_draws) == ("", "")
 
 
 def test_distances_of_cells_and_of_near_samples() -> None:

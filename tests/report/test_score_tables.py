@@ -1,9 +1,8 @@
-"""Tables and findings follow from a leaderboard of round numbers."""
+"""Tables follow from a leaderboard of round numbers."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import pytest
 
@@ -12,10 +11,7 @@ from fieldcast.report.board import Observed
 from fieldcast.report.results import DIFFERENCE
 from fieldcast.report.score_tables import (
     all_scores_table,
-    compare_with_reference,
     difference_table,
-    lowest_crps,
-    reduction,
     score_table,
     verdict_notes,
 )
@@ -60,51 +56,6 @@ def kinds(table: Table) -> dict[str, list[str]]:
 @pytest.fixture(scope="module")
 def results() -> Reconstruct:
     return results_of()
-
-
-def test_the_lowest_of_each_case_is_no_bound(results) -> None:
-    assert lowest_crps(results, results.board, [FEW, MANY]) == {"acme:gp": [FEW], "vae": [MANY]}
-    assert lowest_crps(results, results.board, [Observed("swaths", 0.1)]) == {}
-    assert lowest_crps(Reconstruct(), Reconstruct().board, [FEW]) == {}
-
-
-@pytest.mark.parametrize(
-    ("interval", "group"),
-    [
-        ((-0.2, -0.001), "gains"),
-        ((-0.2, 0.0), "nowhere"),
-        ((0.0, 0.2), "nowhere"),
-        ((0.001, 0.2), "worse"),
-        ((math.nan, math.nan), "undecided"),
-    ],
-)
-def test_an_experiment_is_better_if_the_interval_ends_below_zero(interval, group) -> None:
-    results = results_of(("other", "crps", 0.2, 0.2), ("other", DIFFERENCE, (-0.1, *interval), math.nan))
-    comparisons = compare_with_reference(results, results.board, [FEW, MANY])
-    members = {
-        "gains": [gain.experiment for gain in comparisons.gains],
-        "nowhere": comparisons.nowhere,
-        "worse": comparisons.worse,
-        "undecided": comparisons.undecided,
-    }
-    assert [name for name in members if "other" in members[name]] == [group]
-
-
-def test_gains_name_their_cases_and_the_cases_with_another_verdict(results) -> None:
-    first, second = compare_with_reference(results, results.board, [FEW, MANY]).gains
-    # 0.03 / 0.3 and 0.04 / 0.2; 0.1 / 0.2
-    assert first == ("acme:gp", [FEW, MANY], "10 to 20", [])
-    assert second == ("vae", [MANY], "50", [("worse", [FEW])])
-    bound = results_of(("perfect", DIFFERENCE, *GAINS["acme:gp"]))
-    assert compare_with_reference(bound, bound.board, [FEW, MANY]) == compare_with_reference(
-        results, results.board, [FEW, MANY]
-    )
-
-
-def test_the_reduction_needs_the_reference(results) -> None:
-    alone = replace(results, leaderboard=results.leaderboard.query("experiment != 'kriging'"))
-    assert reduction(results, results.board, "acme:gp", [FEW]) == "10"
-    assert reduction(alone, alone.board, "acme:gp", [FEW]) == ""
 
 
 def test_only_differences_have_verdicts(results) -> None:

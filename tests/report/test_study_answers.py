@@ -1,4 +1,4 @@
-"""Answers to the questions of a study: verdicts, costs, shares of power and scores at equal cost, by arithmetic."""
+"""Tables of a study: verdicts, shares of power and scores at equal cost, by arithmetic."""
 
 from __future__ import annotations
 
@@ -14,16 +14,12 @@ from fieldcast.report import Forecast, Sample, Study
 from fieldcast.report.board import Lead, Observed
 from fieldcast.report.studies import Question
 from fieldcast.report.study_answers import (
-    answers,
-    cost_differences,
+    answers_table,
     equal_cost,
+    feedback_table,
     representative_cases,
-    spectrum_shares,
     study_table,
-    verdict_text,
 )
-from fieldcast.scores.bootstrap import Score
-from fieldcast.scores.leaderboard import FORECAST
 
 from .conftest import leaderboard_of
 
@@ -99,50 +95,33 @@ def test_few_fractions_are_those_of_the_random_pattern_if_there_are_any() -> Non
     assert representative_cases(swaths) == [swaths[0], swaths[2], swaths[3]]
 
 
-def test_an_answer_holds_both_scores_and_the_paired_difference(results) -> None:
+def test_an_answer_holds_the_paired_difference_and_both_scores(results) -> None:
     """The difference is -0.1 at all times, and at 48 h it is ±0.2 in turn, 0 over any block of ten days."""
-    (answer,) = answers(results, results.board, STUDY, FORECAST)
-    (first, second) = answer.cases
-    assert first == (Lead(24.0), "0.200", "0.300", "better by 0.10")
-    assert second == (Lead(48.0), "0.400", "0.400", verdict_text(Score(0.0, 0.0, 0.0)))
-    assert answer.costs == ["1 against 2 ms per draw"]
+    table = answers_table(results, STUDY)
+    assert table.head == ["question", "A", "B", "verdict", "A − B, 1\u00a0d", "A − B, 2\u00a0d"]
+    (row,) = table.rows
+    assert [cell.text for cell in row[:4]] == ["Does <it> help?", THIRD, "vae", "depends on the case"]
+    first, second = row[4:]
+    assert (first.text, first.notes[1:]) == ("−0.10", (("better", "better"), ("0.200 − 0.300", "")))
+    assert second.notes[1:] == (("not separated", "not-separated"), ("0.400 − 0.400", ""))
     swapped = replace(STUDY, questions=(Question("?", "vae", THIRD),))
-    (answer,) = answers(results, results.board, swapped, FORECAST)
-    assert answer.cases[0] == (Lead(24.0), "0.300", "0.200", "worse by 0.10")
+    (row,) = answers_table(results, swapped).rows
+    assert (row[4].text, row[4].notes[1:]) == ("+0.10", (("worse", "worse"), ("0.300 − 0.200", "")))
+
+
+def test_a_verdict_that_holds_in_all_cases_is_stated(results) -> None:
+    table = results.leaderboard
+    (row,) = answers_table(replace(results, leaderboard=table[table["lead_hours"] == 24]), STUDY).rows
+    assert row[3].text == "A is better"
 
 
 def test_an_answer_needs_both_experiments_and_an_interval_needs_times(results) -> None:
-    (answer,) = answers(few_days := results_of(days=29), few_days.board, STUDY, FORECAST)
-    assert [verdict for *_, verdict in answer.cases] == ["", ""]  # less than three blocks of ten days
+    (row,) = answers_table(results_of(days=29), STUDY).rows  # less than three blocks of ten days
+    assert row[3].text == "too few times for intervals" and row[4].notes[0] == ("no interval", "no-interval")
     alone = replace(results, scores={"vae": results.scores["vae"]})
-    assert answers(alone, alone.board, STUDY, FORECAST) == []
-    assert answers(results, results.board, STUDY, None) == []
-    bare = Forecast(studies=[STUDY])
-    assert answers(bare, bare.board, STUDY, FORECAST) == []
-
-
-@pytest.mark.parametrize(
-    ("score", "text"),
-    [
-        (Score(-0.126, -0.2, -0.1), "better by 0.13"),
-        (Score(0.126, 0.1, 0.2), "worse by 0.13"),
-        (Score(-0.1), ""),
-        (None, ""),
-    ],
-)
-def test_a_verdict_has_a_margin_only_if_zero_is_excluded(score, text) -> None:
-    assert verdict_text(score) == text
-    assert "by" not in verdict_text(Score(-0.1, -0.2, 0.0)) != ""
-
-
-@pytest.mark.parametrize(
-    ("time", "differs"), [(114.0, False), (116.0, True), (86.0, False), (84.0, True), (math.nan, False)]
-)
-def test_costs_within_15_percent_are_equal(results, time, differs) -> None:
-    costs = {name: pd.DataFrame([{"sample_ms": ms}]) for name, ms in ((THIRD, time), ("vae", 100.0))}
-    sentences = cost_differences(replace(results, costs=costs), (THIRD, "vae"))
-    assert sentences == ([f"{time:.0f} against 100 ms per draw"] if differs else [])
-    assert cost_differences(replace(results, costs=costs), (THIRD, "absent")) == []
+    assert answers_table(alone, STUDY).rows == []
+    assert answers_table(Forecast(studies=[STUDY]), STUDY).rows == []
+    assert answers_table(Sample(leaderboard=leaderboard_of({("vae", "fid"): 2.0})), STUDY).rows == []
 
 
 def spectra(long: float, short: float, feedback: str = "members") -> xr.Dataset:
@@ -161,21 +140,23 @@ def spectra(long: float, short: float, feedback: str = "members") -> xr.Dataset:
 def test_a_mean_that_is_fed_back_has_a_share_of_the_power(results) -> None:
     def shares(fed: xr.Dataset) -> list:
         stored = replace(results, diagnostics={THIRD: fed, "vae": spectra(1.0, 1.0)})
-        return spectrum_shares(stored, THIRD, "vae")
+        return [[cell.text for cell in row] for row in feedback_table(stored, STUDY).rows]
 
-    ends = (Lead(24.0), Lead(240.0))
-    assert shares(spectra(0.5, 0.2, "mean")) == [(lead, "25 to 50 %", "10 to 20 %") for lead in ends]
+    ends = ("1\u00a0d", "10\u00a0d")
+    assert shares(spectra(0.5, 0.2, "mean")) == [
+        [THIRD, "vae", lead, "25 to 50 %", "10 to 20 %"] for lead in ends
+    ]
     assert shares(spectra(0.5, 0.2)) == []  # members are fed back
     infinite = shares(spectra(math.inf, 0.2, "mean"))
-    assert infinite == [(lead, "no finite share", "10 to 20 %") for lead in ends]
+    assert infinite == [[THIRD, "vae", lead, "–", "10 to 20 %"] for lead in ends]
     level = spectra(1.0, 1.0, "mean")  # half of the power in one variable, all of it in the other
     level["spectrum_mean"][:, 1] *= 2
-    assert shares(level.isel(lead=[1])) == [(Lead(240.0), "100 %", "100 %")]
-    assert spectrum_shares(results, THIRD, "vae") == []
+    assert shares(level.isel(lead=[1])) == [[THIRD, "vae", ends[1], "100 %", "100 %"]]
+    assert feedback_table(results, STUDY).rows == []
 
 
 def test_a_study_has_a_table_of_the_scores_that_exist(results) -> None:
-    table = study_table(results, results.board, STUDY)
+    table = study_table(results, STUDY)
     scores = ("fair CRPS, 1\u00a0d", "fair CRPS, 2\u00a0d", "spread-skill ratio, 1\u00a0d")
     assert table.head == ["experiment", *scores, "network evaluations per step", "one draw [ms]"]
     assert [[cell.text for cell in row] for row in table.rows] == [
@@ -184,17 +165,18 @@ def test_a_study_has_a_table_of_the_scores_that_exist(results) -> None:
     ]
     samples = Sample(leaderboard=leaderboard_of({("vae", "fid"): 2.0, ("pca", "kid"): 1.0}))
     study = replace(STUDY, experiments=("pca", "vae"))
-    table = study_table(samples, samples.board, study)
+    table = study_table(samples, study)
     assert table.head == ["experiment", "FID"]  # its one case has no name
     assert [[cell.text for cell in row] for row in table.rows] == [["pca", "–"], ["vae", "2.00"]]
-    assert study_table(Forecast(), Forecast().board, STUDY).rows == []
+    assert study_table(Forecast(), STUDY).rows == []
 
 
 def test_at_equal_cost_a_model_of_half_the_time_has_twice_the_members(results) -> None:
     """RMSE 1 and spread-skill ratio 1: sqrt((1 + 1 / 20) / (1 + 1 / 10)) with 20 members in place of 10."""
-    equal = equal_cost(results, results.board, STUDY, 10)
+    equal = equal_cost(results, STUDY, 10)
     rmse = math.sqrt(1.05 / 1.1)
-    assert equal.best == [(Lead(24.0), THIRD, f"{rmse:.3f}", 20, "1.00")]
+    assert [[cell.kind for cell in row[-1:]] for row in equal.table.rows] == [["best"], [""]]
+    assert (equal.label, equal.members) == ("vae", 10)
     assert [[cell.text for cell in row] for row in equal.table.rows] == [
         [THIRD, "2", "1", "20", "0.200", f"{rmse:.3f}"],
         ["vae", "2", "2", "10", "0.300", "1.00"],
@@ -203,19 +185,16 @@ def test_at_equal_cost_a_model_of_half_the_time_has_twice_the_members(results) -
 
 
 def test_equal_cost_needs_members_the_reference_and_another_experiment(results) -> None:
-    assert equal_cost(results, results.board, STUDY, 0) is None
-    assert equal_cost(results, results.board, replace(STUDY, equal_cost=None), 10) is None
-    assert equal_cost(results, results.board, replace(STUDY, experiments=("vae",)), 10) is None
+    assert equal_cost(results, STUDY, 0) is None
+    assert equal_cost(results, replace(STUDY, equal_cost=None), 10) is None
+    assert equal_cost(results, replace(STUDY, experiments=("vae",)), 10) is None
     fed = replace(results, diagnostics={THIRD: spectra(1.0, 1.0, "mean")})
-    assert equal_cost(fed, fed.board, STUDY, 10) is None
+    assert equal_cost(fed, STUDY, 10) is None
 
 
 def test_questions_cannot_become_elements(results, elements) -> None:
     section = next(item for item in results.sections({}) if item.title == STUDY.title)
     page = elements(str(section.body))
-    assert (
-        "Does <it> help? (acme:nowcast against vae): fair CRPS at 1\u00a0d 0.200 against 0.300 (better"
-        in page.text
-    )
+    assert "Does <it> help?" in page.text and "A − B, 1\u00a0d" in page.text
     assert "it" not in {tag for tag, _ in page.tags}
     assert "Not run: absent." in page.text

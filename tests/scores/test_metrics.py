@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fieldcast.figures.curves import unit_of
+from fieldcast.figures.curves import unit_of_score
 from fieldcast.report import Reconstruct, Sample
 from fieldcast.report.guide import explanations
 from fieldcast.report.score_tables import all_scores_table
@@ -69,7 +69,7 @@ def test_a_new_record_stands_in_leaderboard_summary_report_and_guide(
     page = Reconstruct(leaderboard=board)
     assert "mse" in all_scores_table(page, page.board, METRICS).head
     assert ("MSE", "the mean squared error. Lower is better.") in explanations([Reconstruct.guide])
-    assert unit_of("mse", "K") == "(K)^2"
+    assert unit_of_score("mse", "K") == "(K)^2"
 
 
 def test_a_new_record_of_samples_stands_in_summary_report_and_guide(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,4 +59,3 @@ def test_leads_of_the_calendar_are_months_and_years() -> None:
         "3\u00a0mo",
         "1\u00a0yr",
     ]
-    assert Lead.enumerated([Lead(730.0), Lead(1460.0)]) == "1, 2\u00a0mo"

@@ -1,9 +1,8 @@
-"""Figures: functions of xarray and pandas that return a matplotlib Figure and touch no global state.
+"""Figures: functions of xarray and pandas that return a matplotlib Figure, or a `Chart` of curves to explore.
 
 ================  =======================================================================================
 `style`           the look of an experiment, the same in every figure; sizes, axes, text; a figure as PNG
-`curves`          scores against the fraction observed; errors over time
-`leads`           scores against the lead time, between the free baselines and the bounds
+`curves`          charts of scores against the fraction observed or the lead time, and of errors over time
 `sheet`           many maps of one grid, with coastlines or mountains
 `glance`          three maps that illustrate a task
 `maps`            truth, observations, masks and reconstructions side by side

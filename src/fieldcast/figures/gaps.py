@@ -11,10 +11,17 @@ from matplotlib.figure import Figure
 
 from fieldcast import calendars
 from fieldcast.fields.conventions import NEVER, OBSERVED
-from fieldcast.figures.curves import times_of_index
 from fieldcast.figures.maps import SPREAD_COLOURMAP, field_colours, upper_end
 from fieldcast.figures.sheet import UNOBSERVED_COLOUR, Outline, Sheet, degree, shades
-from fieldcast.figures.style import INK, NORMAL_FONT, draw_legend, escape, new_figure, style_axes
+from fieldcast.figures.style import (
+    INK,
+    NORMAL_FONT,
+    draw_legend,
+    escape,
+    new_figure,
+    style_axes,
+    times_of_index,
+)
 from fieldcast.geometry import GRID
 
 HALF_WIDTH_90 = 1.645  # half width of the interval that holds 90 % of a Gaussian [standard deviations]

@@ -12,8 +12,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
-from fieldcast.figures.curves import plain_logarithmic
-from fieldcast.figures.style import Look, draw_legend, escape, looks_of, new_figure, style_axes
+from fieldcast.figures.style import (
+    Look,
+    draw_legend,
+    escape,
+    looks_of,
+    new_figure,
+    plain_logarithmic,
+    style_axes,
+)
 
 PANELS = {
     "mse": "MSE of the ensemble mean",

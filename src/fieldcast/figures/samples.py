@@ -12,7 +12,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from fieldcast.figures.curves import LOGARITHMIC_RATIO
 from fieldcast.figures.maps import SPREAD_COLOURMAP
 from fieldcast.figures.pictures import (
     NAME_LETTERS,
@@ -27,6 +26,7 @@ from fieldcast.figures.pictures import (
 from fieldcast.figures.sheet import GAP, Outline, Sheet, shades
 from fieldcast.figures.style import (
     INK,
+    LOGARITHMIC_RATIO,
     NORMAL_FONT,
     SMALL_FONT,
     WIDTH,

@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from fieldcast.calendars import lead_label
-from fieldcast.figures.curves import plain_logarithmic
 from fieldcast.figures.style import (
     SMALL_FONT,
     WIDTH,
@@ -23,6 +22,7 @@ from fieldcast.figures.style import (
     new_figure,
     panel_title,
     percent,
+    plain_logarithmic,
     style_axes,
 )
 from fieldcast.kinds import CASE, LEAD, MEMBER, START, STEP

@@ -1,4 +1,4 @@
-"""Style of figures: each experiment has one look, the same in every figure.
+"""Style of figures and charts: each experiment has one look, the same in every figure.
 
 Classical methods are dashed, in muted colours or black, learned models coloured and solid, bounds slate. The first
 colours are those of Okabe and Ito (2008), which readers with any of the common colour blindnesses tell apart; markers
@@ -12,17 +12,22 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
+import vl_convert
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 from PIL import Image
 
 from fieldcast.experiments import About, sort_key
 
 WIDTH = 11.0  # width of a report's column [inches]
+POWERS_OF_TEN_RATIO = 1000.0  # ratio of the ends of an axis from which it shows powers of ten only
+LOGARITHMIC_RATIO = 5.0  # ratio of positive values from which their axis is logarithmic
 TITLE_LETTERS = 120  # letters of the titles of all panels side by side
 SMALL_FONT, NORMAL_FONT = 8.0, 9.0  # font sizes [points]
 INK, FAINT = "#30353a", "#d8dce0"  # colours of text and of grid lines
@@ -193,10 +198,44 @@ def draw_legend(figure: Figure, *panels: Axes, **options: object) -> None:
         figure.legend(handles, labels, **(outside | options))
 
 
+def plain_logarithmic(axes: Axes) -> None:
+    """Set a logarithmic vertical axis with plain numbers: 0.1, 0.2, 0.5, 1, or only powers of ten if it spans many."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    steps = (1.0, 2.0, 5.0) if high < POWERS_OF_TEN_RATIO * low else (1.0,)
+    axes.yaxis.set_major_locator(LogLocator(subs=steps, numticks=8))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+
+
+def times_of_index(index: pd.Index) -> pd.Index:
+    """Times from text, or their numbers if the calendar is not the standard one."""
+    try:
+        return pd.DatetimeIndex(index)
+    except ValueError:
+        return pd.RangeIndex(len(index))
+
+
 # Figures as pictures.
 
 
 DPI = 130  # resolution of a stored figure
+CSS_DPI = 96  # pixels of the page for an inch
+Spec = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Chart:
+    """A Vega-Lite specification, which the results page draws and from which its picture is rendered."""
+
+    spec: Spec
+
+    def __repr__(self) -> str:
+        return "Chart"
+
+    def _repr_png_(self) -> bytes:
+        """The picture, which notebooks show."""
+        return png(self)
 
 
 class Picture(NamedTuple):
@@ -211,17 +250,25 @@ class Picture(NamedTuple):
             return image.width / DPI
 
 
-def png(figure: Figure, dpi: int = DPI) -> bytes:
+def png(figure: Figure | Chart, dpi: int = DPI) -> bytes:
     """Render a figure as PNG with 256 colours, a quarter of the size of full colour.
 
     Equal figures give equal bytes: the file holds no date and no program name.
     """
+    if isinstance(figure, Chart):
+        with Image.open(io.BytesIO(vl_convert.vegalite_to_png(figure.spec, scale=dpi / CSS_DPI))) as drawn:
+            return few_colours(drawn.convert("RGB"))
     canvas = FigureCanvasAgg(figure)
     before = figure.dpi
     figure.set_dpi(dpi)
     canvas.draw()
     pixels = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba()).convert("RGB")
     figure.set_dpi(before)
+    return few_colours(pixels)
+
+
+def few_colours(pixels: Image.Image) -> bytes:
+    """An image as PNG with 256 colours."""
     reduced = pixels.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     palette = np.array(reduced.getpalette())
     palette[palette > 245] = 255  # or white is not quite white beside the page

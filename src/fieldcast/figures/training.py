@@ -8,8 +8,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fieldcast.figures.curves import LOGARITHMIC_RATIO, plain_logarithmic
-from fieldcast.figures.style import SMALL_FONT, Look, escape, looks_of, new_figure, panel_title, style_axes
+from fieldcast.figures.style import (
+    LOGARITHMIC_RATIO,
+    SMALL_FONT,
+    Look,
+    escape,
+    looks_of,
+    new_figure,
+    panel_title,
+    plain_logarithmic,
+    style_axes,
+)
 
 TERM_COLOURS = ("#8c8c8c", "#b58900", "#7A3E9D", "#1A7F8E", "#A00044")  # colours of the terms of a loss
 OTHER_COLUMNS = (  # columns of a history that are no terms of the loss

@@ -3,17 +3,16 @@
 =================  ==========================================================================================
 `page`             `report`: the page, from the sections of the tasks that ran and of the data
 `rendering`        Jinja templates (`templates/*.j2`): layout, and the prose that does not depend on results
-`glance`           the first screen: three sentences for readers who know none of the scores
+`first_screen`     the first screen: the best experiment of each task, the next, and what to distrust
 `results`          fields and content of every task; `context`: values for the templates of all tasks
 `reconstruct`      the task `reconstruct`
 `forecast`         the task `forecast`
 `events`           events: Brier skill, and which figures are drawn
 `assimilate`       the task `assimilate`
 `sample`           the task `sample`
-`studies`          named comparisons of experiments (`studies.yml`); `study_answers`: answers from the scores
+`studies`          named comparisons of experiments (`studies.yml`); `study_answers`: their tables
 `board`            the scores of a leaderboard by experiment and case
-`score_tables`     tables and findings of a leaderboard; `tables`: cells
-`charts`           interactive curves
+`score_tables`     tables of a leaderboard, paired differences; `tables`: cells
 `training`         tuned values, costs
 `data`             the data in a few facts
 `guide`            every score explained

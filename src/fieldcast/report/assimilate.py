@@ -14,11 +14,9 @@ from matplotlib.figure import Figure
 from fieldcast.calendars import lead_label
 from fieldcast.experiments import roles
 from fieldcast.figures.forecast_maps import cycle_film
-from fieldcast.figures.style import percent
-from fieldcast.report import glance
+from fieldcast.figures.style import Chart, percent
 from fieldcast.report.board import Board, Observed
 from fieldcast.report.events import BrierSkillTables, event_figures
-from fieldcast.report.glance import Glance
 from fieldcast.report.guide import Guide, metrics_of
 from fieldcast.report.reconstruct import Reconstruct
 from fieldcast.report.score_tables import all_scores_table
@@ -76,14 +74,14 @@ class Assimilate(Reconstruct):
         scores = self.event_scores
         for column, value in {"variable": "all", "cells": "unobserved", "state": "analysis"}.items():
             scores = scores[scores[column] == value] if len(scores) else scores
-        main = self.middle_case if self.board else None
-        return BrierSkillTables(self, scores, Observed, ("pattern", "k"), lambda board: board.cases, main)
+        cases = Observed, ("pattern", "k"), lambda board: board.cases
+        return BrierSkillTables(self, scores, *cases, self.first_case)
 
-    def event_figures(self) -> dict[str, Figure]:
+    def event_figures(self) -> dict[str, Figure | Chart]:
         """Reliability, ROC curve and economic value of backgrounds and analyses at the middle fraction observed."""
-        if not self.events or not self.board:
+        case = self.first_case
+        if not self.events or case is None:
             return {}
-        case = self.middle_case
         columns = {
             f"{state}, {case} observed": {"state": state, **case._asdict(), "cells": "unobserved"}
             for state in STATES
@@ -117,7 +115,7 @@ class Assimilate(Reconstruct):
             body.append([Cell(self.label(str(name))), Cell(f"{pattern}, {percent(k)}", k), *cells])
         return Table(["Experiment", "Observed", *(f"{lead_label(lead)}" for lead in leads)], body)
 
-    def figures(self) -> dict[str, Figure]:
+    def figures(self) -> dict[str, Figure | Chart]:
         """Figures that have content, by file name."""
         drawn, films = super().figures() | self.event_figures(), self.films_to_draw()
         if films:
@@ -129,6 +127,3 @@ class Assimilate(Reconstruct):
         """Films of the reference, the best experiment and the bound, by label."""
         names = dict.fromkeys((self.reference, self.best, roles(self.about).get("bound", "")))
         return self.labelled({name: self.film[name] for name in names if name in self.film})
-
-    def glance(self) -> Glance:
-        return glance.assimilate(self)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from fieldcast.calendars import lead_label, unit_of
+from fieldcast.calendars import lead_label
 from fieldcast.figures.style import percent
 from fieldcast.scores.bootstrap import Score
 
@@ -25,12 +25,10 @@ class Observed(NamedTuple):
         """Heading of a column: the pattern is named unless it is random."""
         return percent(self.k) if self.pattern == "random" else f"{self.pattern}, {percent(self.k)}"
 
-    @staticmethod
-    def enumerated(cases: Sequence[Observed]) -> str:
-        """List cases as "5, 10, 20 %", with their patterns unless all are random."""
-        if any(case.pattern != "random" for case in cases):
-            return ", ".join(f"{case.pattern} {percent(case.k)}" for case in cases)
-        return ", ".join(f"{100 * case.k:.4g}" for case in cases) + " %"
+    @property
+    def phrase(self) -> str:
+        """The case beside the name of its task."""
+        return f"{self} observed"
 
 
 class Lead(NamedTuple):
@@ -42,17 +40,19 @@ class Lead(NamedTuple):
         """The number and the symbol of its unit."""
         return lead_label(self.hours).replace(" ", "\u00a0")
 
-    @staticmethod
-    def enumerated(cases: Sequence[Lead]) -> str:
-        """List lead times as "1, 2, 3 d"."""
-        texts = [str(case) for case in cases]
-        if len({unit_of(case.hours) for case in cases}) == 1:
-            texts[:-1] = [text.partition("\u00a0")[0] for text in texts[:-1]]
-        return ", ".join(texts)
+    @property
+    def phrase(self) -> str:
+        """The case beside the name of its task."""
+        return f"{self} ahead"
 
 
 class Sampled(NamedTuple):
     """The one case of `sample`: all samples of an experiment."""
+
+    @property
+    def phrase(self) -> str:
+        """The case beside the name of its task: none."""
+        return ""
 
 
 @dataclass(frozen=True)

@@ -9,40 +9,37 @@ from typing import Any
 from fieldcast.report import score_tables, study_answers, training
 from fieldcast.report.results import Results
 from fieldcast.report.studies import Study
-from fieldcast.scores.leaderboard import Layout
 
 
-def shared_context(results: Results, layout: Layout | None, tuning: str, members: int = 0) -> dict[str, Any]:
+def shared_context(results: Results, tuning: str, members: int = 0) -> dict[str, Any]:
     """Functions and tables for the sections that tasks share.
 
     `tuning` names the score used for tuning; `members` is the ensemble size of the reference at equal cost.
     """
-    board = results.board
     return {
-        "board": board,
+        "board": results.board,
+        "charts": results.charts,
         "costs": training.costs_table(results),
         "tuned": training.tuned_table(results, tuning),
         "latent_use": training.latent_use_table(results),
         "trials": training.trial_tables(results, tuning),
         "score_table": partial(score_tables.score_table, results),
         "difference_table": partial(score_tables.difference_table, results),
-        "lowest": partial(score_tables.lowest_crps, results, board),
-        "compared": partial(score_tables.compare_with_reference, results, board),
-        "studies": [study_context(results, study, layout, members) for study in results.studies],
+        "studies": [study_context(results, study, members) for study in results.studies],
     }
 
 
-def study_context(results: Results, study: Study, layout: Layout | None, members: int) -> Mapping[str, Any]:
-    """A study with its answers and tables; it is empty unless two of its experiments have run."""
-    board = results.board
-    names = [name for name in study.experiments if name in board.order]
+def study_context(results: Results, study: Study, members: int) -> Mapping[str, Any]:
+    """A study with its tables; it is empty unless two of its experiments have run."""
+    names = [name for name in study.experiments if name in results.board.order]
     if len(names) < 2:
         return {"study": study, "names": []}
     return {
         "study": study,
         "names": names,
         "absent": [name for name in study.experiments if name not in names],
-        "answers": study_answers.answers(results, board, study, layout),
-        "table": study_answers.study_table(results, board, study),
-        "equal": study_answers.equal_cost(results, board, study, members),
+        "answers": study_answers.answers_table(results, study),
+        "feedback": study_answers.feedback_table(results, study),
+        "table": study_answers.study_table(results, study),
+        "equal": study_answers.equal_cost(results, study, members),
     }

@@ -14,10 +14,13 @@ from fieldcast.calendars import TimeStep
 from fieldcast.fields.climatology import CONSTANT
 from fieldcast.fields.splits import SplitRanges
 from fieldcast.kinds import SAMPLE, are_images
+from fieldcast.report.first_screen import SHORT_RECORD
+from fieldcast.report.tables import Doubt
 
-SHORT_RECORD = (  # clause of the first screen
-    "the record is too short to estimate an annual cycle, which makes every score look better than it is, and too "
-    "short for claims of skill"
+TOO_SHORT = Doubt(
+    SHORT_RECORD,
+    "< 2",
+    "training years: no annual cycle could be estimated, so every score looks better than it is",
 )
 
 
@@ -28,7 +31,7 @@ class DataSummary:
     facts: Sequence[tuple[str, str]] = ()
     variables: Sequence[tuple[str, str, str, str]] = ()
     quality: pd.DataFrame = field(default_factory=pd.DataFrame)
-    doubt: str = ""  # clause of the first screen
+    doubts: Sequence[Doubt] = ()
 
 
 def describe(
@@ -49,9 +52,9 @@ def describe(
     ]
     if kind:
         facts.append(("Climatology", climatology_in_words(kind)))
-    doubt = SHORT_RECORD if kind == CONSTANT else ""
+    doubts = [TOO_SHORT] if kind == CONSTANT else []
     return DataSummary(
-        facts, variables_in_words(fields), pd.DataFrame() if quality is None else quality, doubt
+        facts, variables_in_words(fields), pd.DataFrame() if quality is None else quality, doubts
     )
 
 

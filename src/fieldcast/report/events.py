@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from fieldcast.experiments import roles
 from fieldcast.figures.events import event_page
+from fieldcast.figures.style import Chart
 from fieldcast.kinds import is_low, label
 from fieldcast.report.board import Board
 from fieldcast.report.results import Results, file_name
@@ -33,11 +34,6 @@ class Event(NamedTuple):
 
     def __str__(self) -> str:
         return label(self.quantile).replace(" ", "\u00a0")
-
-    @staticmethod
-    def enumerated(events: Sequence[Event]) -> str:
-        """List events."""
-        return ", ".join(map(str, events))
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,12 +85,13 @@ class BrierSkillTables:
             yield label(float(quantile)), score_table(self.results, board, SKILL, self.columns(board))
 
 
-def event_figures(results: Results, cases: Mapping[str, Mapping[str, Any]]) -> dict[str, Figure]:
+def event_figures(results: Results, cases: Mapping[str, Mapping[str, Any]]) -> dict[str, Figure | Chart]:
     """Figures of a high and a low event over all variables, by file name.
 
     `cases` are the columns by their titles, each as the labels of its case and its kind of cells.
     """
-    names, figures = experiments_to_draw(results), {}
+    names = experiments_to_draw(results)
+    figures: dict[str, Figure | Chart] = {}
     for quantile in drawn_quantiles(results):
         columns = {
             title: {

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import takewhile
 from typing import Any, ClassVar, NamedTuple
 
 import pandas as pd
@@ -15,30 +16,36 @@ from PIL import Image
 
 from fieldcast.calendars import SYMBOLS, UNITS, lead_label, unit_of
 from fieldcast.figures import forecast_maps
+from fieldcast.figures.curves import against_lead, variables_against_lead
 from fieldcast.figures.forecast_maps import snapshot_maps, step_maps
 from fieldcast.figures.glance import forecast_glance
-from fieldcast.figures.leads import against_lead, variables_against_lead
 from fieldcast.figures.long_rollout import long_run
 from fieldcast.figures.ranks import lead_rank_histograms
 from fieldcast.figures.spectra import long_rollout_spectra, spectra_at_leads
+from fieldcast.figures.style import Chart
 from fieldcast.geometry import evenly_spaced_indices
 from fieldcast.kinds import LEAD, InitialTimes
-from fieldcast.report import glance
 from fieldcast.report.board import Board, Lead
-from fieldcast.report.charts import leads_chart
 from fieldcast.report.context import shared_context
 from fieldcast.report.events import BrierSkillTables, event_figures
-from fieldcast.report.glance import Glance
+from fieldcast.report.first_screen import FEW_TIMES, MIN_INITIAL_TIMES, ROLLOUTS, general_doubts
 from fieldcast.report.guide import ANOMALY_DEVIATIONS, BLEW_UP, INTERVALS, Guide, metrics_of
 from fieldcast.report.results import GLANCE, Results, file_name
 from fieldcast.report.score_tables import all_scores_table
 from fieldcast.report.study_answers import fed_on_mean, representative_cases
-from fieldcast.report.tables import Cell, Table, number_cell, score_cell
+from fieldcast.report.tables import Cell, Doubt, Table, number_cell, score_cell
+from fieldcast.scores.bootstrap import Score
 from fieldcast.scores.event_metrics import EVENT_METRICS
-from fieldcast.scores.leaderboard import FORECAST, skill_horizon
+from fieldcast.scores.leaderboard import FORECAST, Layout, skill_horizon
 from fieldcast.scores.numbers import compact
 from fieldcast.scores.regions import WHOLE
-from fieldcast.scores.stability import outcomes, stability_horizons
+from fieldcast.scores.stability import (
+    DIVERGED_RMS,
+    REALISTIC_POWER,
+    REALISTIC_STD,
+    outcomes,
+    stability_horizons,
+)
 
 MAX_MAPPED = 8  # experiments whose first steps are drawn, unless the studies name more
 GLANCE_HOURS = 72.0  # lead time of the first screen
@@ -76,6 +83,7 @@ class Forecast(Results):
     )  # fmt: skip
     title: ClassVar[str] = "Forecasts"
     template: ClassVar[str] = "forecast"
+    layout: ClassVar[Layout | None] = FORECAST
     drawn: ClassVar[str] = "forecasts"
     guide: ClassVar[Guide] = Guide(
         lambda: (*metrics_of("forecast"), *EVENT_METRICS.values()), (ANOMALY_DEVIATIONS, INTERVALS, BLEW_UP)
@@ -116,11 +124,9 @@ class Forecast(Results):
         return 0 if self.initial_times is None else self.initial_times.get("members", 0)
 
     def context(self) -> dict[str, Any]:
-        return shared_context(self, FORECAST, "score", self.members) | {
+        return shared_context(self, "score", self.members) | {
             "leads": columns(self.board),
-            "every": "every lead time of the tables",
-            "scored": self.scored(),
-            "charts": {"scores": leads_chart(self.records_where(region=self.region), self.label, self.looks)},
+            "scored": self.scored_table(),
             "horizons": horizons(self),
             "regions": list(regions(self)),
             "region_overview": region_overview(self),
@@ -129,9 +135,9 @@ class Forecast(Results):
             "frame_labels": self.frame_labels(),
             "pause": forecast_maps.FRAME_MILLISECONDS,
             "animated": self.by_interest[:MAX_ANIMATED],
-            "outcomes": outcomes(self.ordered("stability")),
             "fed_back": self.fed_back,
             "long_rollouts": long_rollout_table(self),
+            "limits": {"rms": DIVERGED_RMS, "std": REALISTIC_STD, "power": REALISTIC_POWER},
             "score_boards": list(self.score_boards()),
             "events": self.event_tables(),
         }
@@ -141,14 +147,22 @@ class Forecast(Results):
         scores = self.event_scores
         if len(scores):
             scores = scores[(scores["variable"] == "all") & (scores["region"] == self.region)]
-        main = self.glance_lead if self.board else None
-        return BrierSkillTables(self, scores, Lead, ("lead_hours",), columns, main)
+        return BrierSkillTables(self, scores, Lead, ("lead_hours",), columns, self.first_case)
 
-    def scored(self) -> dict[str, Any]:
-        """Initial times, ensemble size and last lead time of the scored forecasts."""
+    @property
+    def scored_times(self) -> list[str]:
+        """Days of the scored initial times."""
         times = [] if self.initial_times is None else self.initial_times.get("scored", [])
-        last = self.board.cases[-1] if self.board.cases else ""
-        return {"times": sorted(start[:10] for start in times), "members": self.members, "last": last}
+        return sorted(start[:10] for start in times)
+
+    def scored_table(self) -> Table:
+        """Initial times, ensemble size and last lead time of the scored forecasts."""
+        times = self.scored_times
+        if not times or not self.board:
+            return Table([], [])
+        head = ["initial times", "first", "last", "members", "last lead time"]
+        row = len(times), times[0], times[-1], self.members or "–", self.board.cases[-1]
+        return Table(head, [[Cell(str(fact)) for fact in row]])
 
     def score_boards(self) -> Iterator[tuple[str, Any]]:
         """Title and table of all scores, overall and by variable, over the whole grid."""
@@ -160,15 +174,38 @@ class Forecast(Results):
             yield title, all_scores_table(self, self.scores_of(variable, self.region), FORECAST.metrics)
 
     @property
-    def glance_lead(self) -> Lead:
+    def first_case(self) -> Lead | None:
         """The lead time of the first screen: three days if it was scored, else the first."""
-        return next((lead for lead in self.board.cases if lead.hours == GLANCE_HOURS), self.board.cases[0])
+        leads = self.board.cases
+        return next((lead for lead in leads if lead.hours == GLANCE_HOURS), leads[0] if leads else None)
 
-    def glance(self) -> Glance:
-        return glance.forecast(self)
+    @property
+    def doubts(self) -> list[Doubt]:
+        """Few initial times, long rollouts that end without realistic weather, and what all tasks may have."""
+        doubts, times = list(general_doubts(self)), len(self.scored_times)
+        if 0 < times < MIN_INITIAL_TIMES:
+            doubts.append(Doubt(FEW_TIMES, str(times), "initial times: too few to rank forecasts"))
+        ends = outcomes_by_experiment(self)
+        lost = [self.label(name) for name, outcome in ends.items() if outcome != "realistic"]
+        if lost:
+            meaning = f"long rollouts end without realistic weather: {', '.join(lost)}"
+            doubts.append(Doubt(ROLLOUTS, f"{len(lost)} of {len(ends)}", meaning))
+        return doubts
 
-    def figures(self) -> dict[str, Figure]:
-        drawn = at_a_glance(self) | of_scores(self)
+    @cached_property
+    def charts(self) -> dict[str, Chart]:
+        """Scores against the lead time, over all variables and by variable."""
+        if not len(self.leaderboard):
+            return {}
+        board, looks, region = self.labelled_leaderboard, self.looks, self.region
+        return {
+            "scores_against_lead": against_lead(board, region, looks),
+            "skill_and_spread": against_lead(board, region, looks, scores=("skill", "ssr")),
+            "variables_against_lead": variables_against_lead(board, self.units, region, looks),
+        }
+
+    def figures(self) -> dict[str, Figure | Chart]:
+        drawn = at_a_glance(self) | self.charts
         drawn |= of_diagnostics(self) | of_events(self)
         drawn |= of_first_steps(self) | of_long_rollouts(self)
         return drawn | self.losses()
@@ -228,32 +265,18 @@ class Forecast(Results):
 FIGURE_DAYS = (1, 5, 10)  # lead times of rank histograms and spectra
 
 
-def at_a_glance(results: Forecast) -> dict[str, Figure]:
+def at_a_glance(results: Forecast) -> dict[str, Figure | Chart]:
     """The best experiment on the first screen; empty without examples of it."""
     best = results.best
     if best not in results.examples:
         return {}
     stored = results.examples[best]
     variable = str(next(iter(stored.data_vars)))
-    figure = forecast_glance(
-        stored, variable, results.glance_lead.hours, results.label(best), results.outline
-    )
-    return {GLANCE: figure}
+    lead = results.first_case.hours if results.first_case else 0.0
+    return {GLANCE: forecast_glance(stored, variable, lead, results.label(best), results.outline)}
 
 
-def of_scores(results: Forecast) -> dict[str, Figure]:
-    """Scores against lead time, over all variables and by variable."""
-    if not len(results.leaderboard):
-        return {}
-    board, looks, region = results.labelled_leaderboard, results.looks, results.region
-    return {
-        "scores_against_lead": against_lead(board, region, looks),
-        "skill_and_spread": against_lead(board, region, looks, scores=("skill", "ssr")),
-        "variables_against_lead": variables_against_lead(board, results.units, region, looks),
-    }
-
-
-def of_diagnostics(results: Forecast) -> dict[str, Figure]:
+def of_diagnostics(results: Forecast) -> dict[str, Figure | Chart]:
     """Spectra and, of ensembles, rank histograms."""
     stored = results.labelled("diagnostics")
     if not stored:
@@ -265,7 +288,7 @@ def of_diagnostics(results: Forecast) -> dict[str, Figure]:
     return drawn
 
 
-def of_events(results: Forecast) -> dict[str, Figure]:
+def of_events(results: Forecast) -> dict[str, Figure | Chart]:
     """Reliability, ROC curve and economic value at some lead times."""
     if not results.events:
         return {}
@@ -276,7 +299,7 @@ def of_events(results: Forecast) -> dict[str, Figure]:
     return event_figures(results, cases)
 
 
-def of_first_steps(results: Forecast) -> dict[str, Figure]:
+def of_first_steps(results: Forecast) -> dict[str, Figure | Chart]:
     """Maps of the first steps of several experiments and variables."""
     return {
         steps.file: step_maps(
@@ -289,7 +312,7 @@ def of_first_steps(results: Forecast) -> dict[str, Figure]:
     }
 
 
-def of_long_rollouts(results: Forecast) -> dict[str, Figure]:
+def of_long_rollouts(results: Forecast) -> dict[str, Figure | Chart]:
     """Curves by step, and spectra and maps of snapshots of the first variable."""
     drawn = {}
     if stability := results.labelled("stability"):
@@ -333,7 +356,7 @@ def columns(board: Board) -> list[Lead]:
 
 
 def horizons(results: Forecast) -> Table:
-    """Skill horizon of each experiment, overall and by variable."""
+    """Skill horizon of each experiment, overall and by variable; and the last lead with skill beyond its interval."""
     if not len(results.leaderboard):
         return Table([], [])
     table = skill_horizon(results.leaderboard)
@@ -344,11 +367,26 @@ def horizons(results: Forecast) -> Table:
         table["variable"].unique(), key=lambda name: name != "all"
     )  # the others keep their order
     body = [
-        [results.head(name), *(horizon(wide.loc[name].get(variable), last) for variable in variables)]
+        [
+            results.head(name),
+            significant_until(results.board, name),
+            *(horizon(wide.loc[name].get(variable), last) for variable in variables),
+        ]
         for name in results.order
         if name in wide.index
     ]
-    return Table(["experiment", *variables], body)
+    return Table(["experiment", "all, 95 % interval", *variables], body)
+
+
+def significant_until(board: Board, name: str) -> Cell:
+    """The last lead time up to which the interval of the skill lies above zero; a dash without intervals."""
+    scores = [board.scores.get((name, lead, "skill"), Score(math.nan)) for lead in board.cases]
+    if all(math.isnan(score.low) for score in scores):
+        return Cell()
+    leads = [
+        lead for lead, _ in takewhile(lambda pair: pair[1].low > 0, zip(board.cases, scores, strict=True))
+    ]
+    return Cell(str(leads[-1]), leads[-1].hours) if leads else Cell("none", 0.0)
 
 
 def horizon(hours: float | None, last: Lead) -> Cell:
@@ -392,11 +430,29 @@ def region_overview(results: Forecast) -> Table:
     return Table(["experiment", *(f"{title}, {lead}" for title, lead in columns_shown)], body)
 
 
+def outcomes_by_experiment(results: Forecast) -> dict[str, str]:
+    """How the long rollout of each experiment ends: "blew up", "diverged", "unrealistic" or "realistic"."""
+    stability = results.ordered("stability")
+    ends = outcomes(stability)
+    if not ends:
+        return {}
+    lost = {
+        "blew up": dict(ends["blew_up"]),
+        "diverged": dict(ends["diverged"]),
+        "unrealistic": ends["unrealistic"],
+    }
+    return {
+        name: next((end for end, names in lost.items() if name in names), "realistic") for name in stability
+    }
+
+
 def long_rollout_table(results: Forecast) -> Table:
     """Outcome of the long rollout of each experiment, in steps of the model."""
+    ends = outcomes_by_experiment(results)
     body = [
         [
             results.head(run.experiment),
+            Cell(ends[run.experiment]),
             *(step(value) for value in (run.below_one, run.passes_climatology, run.diverged, run.blow_up)),
             *(
                 number_cell(value)._replace(text=compact(value))
@@ -405,7 +461,13 @@ def long_rollout_table(results: Forecast) -> Table:
         ]
         for run in stability_horizons(results.ordered("stability")).itertuples()
     ]
-    head = ["experiment", "MSE below 1 until step", "exceeds the climatology's at step", "diverged at step"]
+    head = [
+        "experiment",
+        "outcome",
+        "MSE below 1 until step",
+        "exceeds the climatology's at step",
+        "diverged at step",
+    ]
     head += [
         "blew up at step",
         "standard deviation at the end",

@@ -5,60 +5,26 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, is_dataclass
-from typing import Any, Protocol, runtime_checkable
+from functools import cache
+from typing import Any
 
+import vl_convert
 import yaml
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
 from fieldcast.figures.style import Picture, png
-from fieldcast.report.charts import vega
 from fieldcast.report.data import DataSummary
-from fieldcast.report.glance import Glance, sentences
-from fieldcast.report.guide import Guide, explanations
+from fieldcast.report.first_screen import EXPLANATIONS, leaders_table, most_serious
+from fieldcast.report.guide import explanations
 from fieldcast.report.rendering import TEMPLATES, Section, render
-from fieldcast.report.results import GLANCE
+from fieldcast.report.results import GLANCE, Results
 from fieldcast.report.tables import Cell, Table, quality_rows
 
 CHART = '<figure class="chart">'  # opening tag of an interactive chart
 
 
-@runtime_checkable
-class TaskResults(Protocol):
-    """Interface of a task's results for the page."""
-
-    @property
-    def title(self) -> str:
-        """Heading of the task."""
-        ...
-
-    def figures(self) -> dict[str, Figure]:
-        """Figures by the name of their file."""
-        ...
-
-    def sections(self, figures: Mapping[str, Picture]) -> list[Section]:
-        """Parts of the page, in order."""
-        ...
-
-
-@runtime_checkable
-class HasGlance(Protocol):
-    """Interface of a task's results for the first screen."""
-
-    def glance(self) -> Glance:
-        """Clauses on methods, best results and doubts."""
-        ...
-
-
-@runtime_checkable
-class HasGuide(Protocol):
-    """Interface of a task's results that use scores and terms to be explained."""
-
-    guide: Guide
-
-
 def report(
-    tasks: Mapping[str, TaskResults],
+    tasks: Mapping[str, Results],
     data: DataSummary | None = None,
     provenance: Mapping[str, object] | None = None,
     parameters: Mapping[str, object] | None = None,
@@ -74,12 +40,13 @@ def report(
         (task.title, task.sections(drawn[name])) for name, task in tasks.items()
     ]
     groups.append(("Background", background(tasks.values(), data, provenance or {}, parameters or {})))
-    glances = [task.glance() for task in tasks.values() if isinstance(task, HasGlance)]
-    glances += [Glance(doubt=[data.doubt])] if data and data.doubt else []
+    doubts = [doubt for task in tasks.values() for doubt in task.doubts]
     page: str = TEMPLATES.get_template("page.html.j2").render(
         title="Fieldcast report",
         subtitle=subtitle(tasks, data),
-        glance=sentences(glances),
+        leaders=leaders_table(tasks.values()),
+        explanations=EXPLANATIONS,
+        doubts=most_serious([*doubts, *(data.doubts if data else [])]),
         glance_figures=next((figures for figures in drawn.values() if GLANCE in figures), {}),
         groups=[(title, sections) for title, sections in groups if sections],
         style=Markup(source("style.css")),
@@ -91,18 +58,24 @@ def report(
     return page
 
 
+@cache
+def vega() -> str:
+    """Vega, Vega-Lite and vega-embed (BSD-3-Clause licences) as one script of 0.9 MB, which defines `vegaEmbed`."""
+    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
+
+
 def source(name: str) -> str:
     """A file beside the templates."""
     assert TEMPLATES.loader is not None
     return TEMPLATES.loader.get_source(TEMPLATES, name)[0]
 
 
-def pictures(task: TaskResults) -> dict[str, Picture]:
+def pictures(task: Results) -> dict[str, Picture]:
     """The figures of a task as pictures; each figure is released before the next is converted."""
     return {name: Picture(png(figure)) for name, figure in task.figures().items()}
 
 
-def subtitle(tasks: Mapping[str, TaskResults], data: DataSummary | None) -> str:
+def subtitle(tasks: Mapping[str, Results], data: DataSummary | None) -> str:
     """The tasks, and the first facts about the data."""
     *others, last = [task.title.lower() for task in tasks.values()] or ["no task"]
     titles = f"{', '.join(others)} and {last}" if others else last
@@ -113,7 +86,7 @@ def subtitle(tasks: Mapping[str, TaskResults], data: DataSummary | None) -> str:
 
 
 def background(
-    tasks: Collection[TaskResults],
+    tasks: Collection[Results],
     data: DataSummary | None,
     provenance: Mapping[str, object],
     parameters: Mapping[str, object],
@@ -129,7 +102,7 @@ def background(
     return render(
         "background",
         {},
-        guide=explanations(task.guide for task in tasks if isinstance(task, HasGuide)),
+        guide=explanations(task.guide for task in tasks),
         facts=facts,
         configuration=as_yaml(parameters),
         data=data,

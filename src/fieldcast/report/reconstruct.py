@@ -17,13 +17,11 @@ from fieldcast.figures.glance import reconstruction_glance
 from fieldcast.figures.maps import mask_pictures, reconstruction_maps
 from fieldcast.figures.ranks import rank_histograms
 from fieldcast.figures.spectra import relative_spectra
-from fieldcast.figures.style import percent
+from fieldcast.figures.style import Chart, percent
 from fieldcast.kinds import CASE
-from fieldcast.report import charts, glance
 from fieldcast.report.board import Board, Observed
-from fieldcast.report.charts import Spec, errors_chart
 from fieldcast.report.context import shared_context
-from fieldcast.report.glance import Glance
+from fieldcast.report.first_screen import general_doubts
 from fieldcast.report.guide import (
     ANOMALY_DEVIATIONS,
     EFFECTIVE_RESOLUTION,
@@ -34,8 +32,8 @@ from fieldcast.report.guide import (
 )
 from fieldcast.report.results import GLANCE, Results, file_name
 from fieldcast.report.score_tables import all_scores_table
-from fieldcast.report.tables import Cell, Table, score_cell
-from fieldcast.scores.leaderboard import RECONSTRUCT
+from fieldcast.report.tables import Cell, Doubt, Table, score_cell
+from fieldcast.scores.leaderboard import RECONSTRUCT, Layout
 from fieldcast.scores.numbers import significant
 from fieldcast.scores.statistics_table import error_over_time
 
@@ -77,6 +75,7 @@ class Reconstruct(Results):
 
     title: ClassVar[str] = "Reconstruction"
     template: ClassVar[str] = "reconstruct"
+    layout: ClassVar[Layout | None] = RECONSTRUCT
     drawn: ClassVar[str] = "reconstructions"
     guide: ClassVar[Guide] = Guide(
         lambda: metrics_of("reconstruct"),
@@ -115,15 +114,13 @@ class Reconstruct(Results):
         return [case for case in self.board.cases if (case.pattern == "random") == random]
 
     def context(self) -> dict[str, Any]:
-        return shared_context(self, RECONSTRUCT, "fair CRPS") | {
+        return shared_context(self, "fair CRPS") | {
             "groups": [cases for random in (True, False) if (cases := self.cases(random))],
             "maps": list(self.maps()),
             "cells_missing": self.cells_missing,
             "coverage": partial(coverage_table, self),
             "resolution": resolution_table(self),
             "spectrum": kind_of_spectrum(self),
-            "every": "every fraction observed",
-            "charts": self.charts(),
             "score_boards": list(self.score_boards()),
         }
 
@@ -139,25 +136,28 @@ class Reconstruct(Results):
                 yield title, all_scores_table(self, board, RECONSTRUCT.metrics)
 
     @property
-    def middle_case(self) -> Observed:
+    def first_case(self) -> Observed | None:
         """The scored case of the main pattern with the middle fraction."""
-        return middle([case for case in self.board.cases if case.pattern == self.main_pattern])
+        cases = [case for case in self.board.cases if case.pattern == self.main_pattern]
+        return middle(cases) if cases else None
 
-    def charts(self) -> dict[str, Spec]:
-        """Interactive curves, empty without scores."""
-        if not len(self.leaderboard):
-            return {"scores": {}, "errors": {}}
-        table = self.labelled_leaderboard.query("pattern == @self.main_pattern and cells == 'unobserved'")
-        scores = ("crps", "rmse", "ssr")
-        return {
-            "scores": charts.ScoresChart(table, charts.FRACTION_AXIS, self.looks, scores).spec(),
-            "errors": errors_chart(self.errors_over_time(), self.looks, "anomaly standard deviations"),
-        }
+    @property
+    def doubts(self) -> list[Doubt]:
+        """Those that all tasks may have."""
+        return list(general_doubts(self))
 
-    def glance(self) -> Glance:
-        return glance.reconstruct(self)
+    @cached_property
+    def charts(self) -> dict[str, Chart]:
+        """Scores against the fraction observed, over all variables and by variable; errors over time."""
+        drawn, pattern = {}, self.main_pattern
+        if len(self.leaderboard):
+            board = self.labelled_leaderboard
+            drawn["scores_against_k"] = against_k(board, self.looks, pattern=pattern)
+            drawn["variables_against_k"] = variables_against_k(board, self.units, self.looks, pattern=pattern)
+        errors = self.errors_over_time()
+        return drawn | ({"error_over_time": over_time(errors)} if errors else {})
 
-    def glance_figure(self) -> dict[str, Figure]:
+    def glance_figure(self) -> dict[str, Figure | Chart]:
         """The best experiment on the first screen; empty without examples of it in the main pattern."""
         if self.best not in self.examples:
             return {}
@@ -175,17 +175,9 @@ class Reconstruct(Results):
             )
         }
 
-    def figures(self) -> dict[str, Figure]:
-        """Figures that have content, by file name."""
-        drawn = self.glance_figure()
-        if len(self.leaderboard):
-            board, looks, pattern = self.labelled_leaderboard, self.looks, self.main_pattern
-            drawn["scores_against_k"] = against_k(board, looks, pattern=pattern)
-            drawn["variables_against_k"] = variables_against_k(board, self.units, looks, pattern=pattern)
-        errors = self.errors_over_time()
-        if errors:
-            drawn["error_over_time"] = over_time(errors)
-        drawn |= self.diagnostic_figures()
+    def figures(self) -> dict[str, Figure | Chart]:
+        """Figures and charts that have content, by file name."""
+        drawn = self.glance_figure() | self.charts | self.diagnostic_figures()
         for maps in self.maps():
             examples = self.labelled({name: self.examples[name] for name in self.map_parts[maps.part]})
             drawn[maps.file] = reconstruction_maps(
@@ -202,7 +194,7 @@ class Reconstruct(Results):
         errors = {label: error_over_time(table, pattern=self.main_pattern) for label, table in tables.items()}
         return {label: frame for label, frame in errors.items() if frame.size}
 
-    def diagnostic_figures(self) -> dict[str, Figure]:
+    def diagnostic_figures(self) -> dict[str, Figure | Chart]:
         """Rank histograms and spectra."""
         stored, pattern = self.labelled("diagnostics"), self.main_pattern
         levels = fractions(next(iter(stored.values())), pattern) if stored else []

@@ -17,13 +17,14 @@ from matplotlib.figure import Figure
 
 from fieldcast.experiments import About, descriptions, roles
 from fieldcast.figures.sheet import Outline
-from fieldcast.figures.style import Look, Picture, looks
+from fieldcast.figures.style import Chart, Look, Picture, looks
 from fieldcast.figures.training import loss_curves
-from fieldcast.report.board import Board
+from fieldcast.report.board import Board, Sampled
 from fieldcast.report.guide import Guide
 from fieldcast.report.rendering import Section, render
 from fieldcast.report.studies import Study
-from fieldcast.report.tables import Cell, Table
+from fieldcast.report.tables import Cell, Doubt, Table
+from fieldcast.scores.leaderboard import Layout
 
 GLANCE = "at_a_glance"  # file name of the figure of the first screen
 TRAINING_RESULTS = "history", "costs"  # results that do not depend on the scored data
@@ -75,6 +76,7 @@ class Results(ABC):
     )
     title: ClassVar[str]
     template: ClassVar[str]
+    layout: ClassVar[Layout | None] = None  # of its leaderboard, where experiments are compared time by time
     drawn: ClassVar[str]  # noun for the draws of its experiments, in the plural
     guide: ClassVar[Guide]
     files: ClassVar[Mapping[str, str]] = {}  # content of the files beside the page, by name
@@ -111,8 +113,18 @@ class Results(ABC):
         return scores
 
     @abstractmethod
-    def figures(self) -> dict[str, Figure]:
-        """Figures that have content, by file name."""
+    def figures(self) -> dict[str, Figure | Chart]:
+        """Figures and charts that have content, by file name."""
+
+    @cached_property
+    def charts(self) -> dict[str, Chart]:
+        """Charts that have content, by file name; they are among the figures too."""
+        return {}
+
+    @property
+    def doubts(self) -> list[Doubt]:
+        """Reasons to distrust the results, for the first screen."""
+        return []
 
     def sections(self, figures: Mapping[str, Picture]) -> list[Section]:
         """Non-empty sections of the page, in order."""
@@ -194,9 +206,21 @@ class Results(ABC):
         return [name for name, text in self.about.items() if text.family == "bound"]
 
     @property
+    def first_case(self) -> Any:
+        """The case of the first screen; None if nothing has been scored."""
+        return Sampled() if self.board else None
+
+    @cached_property
+    def leaders(self) -> list[str]:
+        """Experiments by their score in the case of the first screen, the lowest first; bounds are left out."""
+        board, case = self.board, self.first_case
+        names = [name for name in board.having(board.ranking, cases=[case]) if name not in self.bounds]
+        return sorted(names, key=lambda name: board.value(name, board.ranking, case))
+
+    @property
     def best(self) -> str:
-        """The first experiment of the ranking that is not a bound; empty if there is none."""
-        return next((name for name in self.board.order if name not in self.bounds), "")
+        """The first of the leaders; empty if there is none."""
+        return next(iter(self.leaders), "")
 
     @property
     def reference(self) -> str:
@@ -240,7 +264,7 @@ class Results(ABC):
         ]
         return Table(["label", "experiment", "family", "method"], body, "texts")
 
-    def losses(self) -> dict[str, Figure]:
+    def losses(self) -> dict[str, Figure | Chart]:
         """Loss curves of the trained experiments."""
         trained = {name: history for name, history in self.ordered("history").items() if "loss" in history}
         return {"losses": loss_curves(self.labelled(trained), self.looks)} if trained else {}

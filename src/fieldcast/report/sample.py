@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -28,17 +28,17 @@ from fieldcast.figures.samples import (
     wasserstein_maps,
 )
 from fieldcast.figures.spectra import sample_spectra
-from fieldcast.report import glance
+from fieldcast.figures.style import Chart
 from fieldcast.report.board import Board, Sampled
 from fieldcast.report.context import shared_context
-from fieldcast.report.glance import Glance
+from fieldcast.report.first_screen import RECOGNISED, general_doubts
 from fieldcast.report.guide import REAL_AND_NOISE, SAMPLING_INTERVALS, VERY_NEAR, WASSERSTEIN, Guide
 from fieldcast.report.results import GLANCE, Results, file_name, split_names
 from fieldcast.report.score_tables import all_scores_table
 from fieldcast.report.studies import Study
-from fieldcast.report.tables import Cell, Table, number_cell, score_cell
+from fieldcast.report.tables import Cell, Doubt, Table, number_cell, score_cell
 from fieldcast.scores.bootstrap import Score
-from fieldcast.scores.numbers import is_known, significant, span, with_interval
+from fieldcast.scores.numbers import is_known, significant, span
 from fieldcast.scores.sample_metrics import RECOGNISED_ACCURACY, SAMPLE_METRICS
 
 GREY_TREATMENTS = ("grey", "dequantised", "symmetric")  # treatments of images that keep their grey values
@@ -162,8 +162,10 @@ class Sample(Results):
     def context(self) -> dict[str, Any]:
         board = self.board
         codes = self.ordered("latents").items()
-        return shared_context(self, None, "score") | {
-            "findings": Findings(self, board) if board else None,
+        return shared_context(self, "score") | {
+            "sizes": sizes_table(self),
+            "features": self.features,
+            "draws": self.posterior_draws,
             "sample_table": partial(score_table, self, board),
             "near_table": near_table(self),
             "cells_table": cells_table(self),
@@ -221,8 +223,33 @@ class Sample(Results):
         }
         return {name: names for name, names in figures.items() if len(names) > 1}
 
-    def glance(self) -> Glance:
-        return glance.sample(self)
+    @property
+    def doubts(self) -> list[Doubt]:
+        """Samples that a classifier nearly always recognises, and what all tasks may have."""
+        accuracy = {name: self.board.value(name, "c2st") for name in self.board.having("c2st")}
+        doubts = list(general_doubts(self))
+        recognised = [name for name, value in accuracy.items() if value >= RECOGNISED_ACCURACY]
+        if recognised:
+            best = min(recognised, key=accuracy.__getitem__)
+            meaning = f"accuracy of a classifier that tells samples of {self.label(best)} from real data, where 50 % "
+            doubts.append(Doubt(RECOGNISED, f"{100 * accuracy[best]:.3g} %", f"{meaning}is chance"))
+        return doubts
+
+    @property
+    def features(self) -> str:
+        """The extractor of features, their number, its accuracy and its weights; empty if not stored."""
+        extractor, accuracy, weights = (self.facts(name)[:1] for name in ("extractor", "accuracy", "weights"))
+        facts = [f"{number} features" for number in [span(self.facts("features"))] if number]
+        facts += [f"test accuracy {float(str(value)):.3f}" for value in accuracy]
+        facts += [f"weights {digest}" for digest in weights]
+        return f"{extractor[0]} ({', '.join(facts)})" if extractor and facts else "".join(map(str, extractor))
+
+    @property
+    def posterior_draws(self) -> str:
+        """Number of posterior draws in the IWAE bound; empty without it."""
+        bounded = [name for name in self.board.having("iwae") if name in self.diagnostics]
+        counts = [self.diagnostics[name].attrs.get("K") for name in bounded]
+        return span([count for count in counts if count])
 
     def examples_of(self, names: Iterable[str]) -> dict[str, xr.Dataset]:
         """Examples of some experiments, by label."""
@@ -238,9 +265,9 @@ class Sample(Results):
         ]
         return pd.concat([self.labelled_leaderboard, *([pd.DataFrame(records)] if records else [])])
 
-    def figures(self) -> dict[str, Figure]:
+    def figures(self) -> dict[str, Figure | Chart]:
         """Figures that have content, by file name."""
-        drawn = at_a_glance(self)
+        drawn: dict[str, Figure | Chart] = at_a_glance(self)
         if self.board.having("fid", "kid", "c2st"):
             drawn["distances"] = distance_dots(self.with_recognised, self.ceilings, self.looks)
         drawn |= dict(pictures(self))
@@ -263,7 +290,7 @@ def study_file(study: Study) -> str:
 # Figures of the task `sample`: pictures of states, test data in latent space, and diagnostics.
 
 
-def at_a_glance(results: Sample) -> dict[str, Figure]:
+def at_a_glance(results: Sample) -> dict[str, Figure | Chart]:
     """The best experiment on the first screen; empty without pictures of it."""
     pictured = results.pictured("real", "sample")
     if not pictured:
@@ -290,7 +317,7 @@ def pictures(results: Sample) -> Iterator[tuple[str, Figure]]:
         yield name, nearest_pictures(results.examples_of(names), variable, results.outline)
 
 
-def of_latents(results: Sample) -> dict[str, Figure]:
+def of_latents(results: Sample) -> dict[str, Figure | Chart]:
     """Figures of test data in latent space, and of the prior there."""
     drawn = {}
     stored = results.labelled("latents")
@@ -305,7 +332,7 @@ def of_latents(results: Sample) -> dict[str, Figure]:
     return drawn
 
 
-def of_diagnostics(results: Sample) -> dict[str, Figure]:
+def of_diagnostics(results: Sample) -> dict[str, Figure | Chart]:
     """Figures of distances to the nearest training state and, for fields, of spectra and Wasserstein distances."""
     drawn = {}
     near = {name: results.diagnostics[name] for name in results.near}
@@ -345,13 +372,21 @@ def score_table(results: Sample, board: Board, *scores: str) -> Table:
 
 
 def cell(results: Sample, board: Board, name: str, score: str) -> Cell:
-    """A value with its interval, and below it the score of real data."""
+    """A value with its interval, and below it the score of real data and whether it is significantly higher."""
     if score == "active_units":
         return number_cell(board.value(name, score), integer=True)
     floor = results.floor(name, score)
+    value = board.scores.get((name, Sampled(), score))
     notes = [(f"real data {significant(floor.value, 2)}", "")] if floor else []
+    notes += [("higher", "worse")] if value and floor and exceeds(value, floor) else []
     kind = "best" if is_best(results, board, name, score) else ""
-    return score_cell(board.scores.get((name, Sampled(), score)), *notes, kind=kind)
+    return score_cell(value, *notes, kind=kind)
+
+
+def exceeds(score: Score, floor: Score) -> bool:
+    """Whether a distance is larger than those between sets of real data, beyond both intervals where they exist."""
+    low = score.value if math.isnan(score.low) else score.low
+    return low > (floor.value if math.isnan(floor.high) else floor.high)
 
 
 def is_best(results: Sample, board: Board, name: str, score: str) -> bool:
@@ -360,6 +395,17 @@ def is_best(results: Sample, board: Board, name: str, score: str) -> bool:
     values = [board.value(other, score) for other in alike]
     best = SAMPLE_METRICS[score].best(values) if len(values) > 1 else math.nan
     return board.value(name, score) == best and values.count(best) == 1
+
+
+def sizes_table(results: Sample) -> Table:
+    """Numbers of samples, of those that are not finite and of real states, and the kind of likelihood."""
+    body = []
+    for name in results.board.order:
+        attrs = results.diagnostics[name].attrs if name in results.diagnostics else {}
+        drawn, finite, real = (float(attrs.get(key, math.nan)) for key in ("samples", "finite", "real"))
+        numbers = (number_cell(value, integer=True) for value in (drawn, drawn - finite, real))
+        body.append([results.head(name), *numbers, Cell(results.density(name) or "–")])
+    return Table(["experiment", "samples", "not finite", "test data", "likelihood"], body)
 
 
 def near_table(results: Sample) -> Table:
@@ -379,153 +425,3 @@ def cells_table(results: Sample) -> Table:
         if not math.isnan(values[0]):
             body.append([results.head(name), *map(number_cell, values)])
     return Table(["experiment", "samples", "real data"], body)
-
-
-# Findings from the scores of samples: the numbers in the sentences of `sample.html.j2`.
-
-
-MEMORISATION_FLAG = 0.1  # share of very near samples: twice that of test data
-
-
-class Lowest(NamedTuple):
-    """Lowest FID or KID in a group of comparable experiments."""
-
-    score: str
-    where: str  # the treatment of the data, if there are several
-    best: str
-    value: str
-    floor: str  # score of real data in place of samples
-    verdict: str
-    following: list[str]  # the next best, if there is one
-    next_value: str
-
-
-@dataclass(frozen=True)
-class Findings:
-    """The findings of one leaderboard of samples."""
-
-    results: Sample  # annotated by name only: sample.py imports this module
-    board: Board
-
-    def groups(self, scores: Sequence[str], key: Callable[[str], float]) -> Iterator[tuple[str, list[str]]]:
-        """Groups of comparable experiments, lowest key first, each with its treatment of the data."""
-        groups = self.results.comparable(self.board.having(*scores), scores[0])
-        for treatment, names in groups.items():
-            yield treatment if len(groups) > 1 else "", sorted(names, key=key)
-
-    def lowest(self) -> Iterator[Lowest]:
-        """The lowest FID and KID, relative to real data in the samples' place, and the next best."""
-        for score in ("fid", "kid"):
-            for where, (best, *others) in self.groups([score], partial(self.board.value, score=score)):
-                value, floor = self.board.scores[best, Sampled(), score], self.results.floor(best, score)
-                yield Lowest(
-                    score.upper(),
-                    where,
-                    best,
-                    score_with_interval(value),
-                    score_with_interval(floor) if floor else "",
-                    verdict(value, floor) if floor else "",
-                    others[:1],
-                    significant(self.board.value(others[0], score)) if others else "",
-                )
-
-    def hardest_to_recognise(self) -> tuple[str, str, list[str], bool] | None:
-        """The experiment whose classifier accuracy is nearest to chance, that accuracy, the experiments that the
-        classifier nearly always recognises, and whether these are all others."""
-        names = sorted(self.board.having("c2st"), key=lambda name: abs(self.board.value(name, "c2st") - 0.5))
-        if not names:
-            return None
-        always = [name for name in names[1:] if self.board.value(name, "c2st") >= RECOGNISED_ACCURACY]
-        accuracy = percents(self.board.scores[names[0], Sampled(), "c2st"])
-        return names[0], accuracy, always, 3 < len(always) == len(names) - 1
-
-    def compared(self) -> bool:
-        """Whether a classifier has been trained on the samples of several experiments."""
-        return len(self.board.having("c2st")) > 1
-
-    def densities(self) -> dict[str, list[str]]:
-        """Experiments by the kind of their likelihood; empty if none has one."""
-        kinds = {name: self.results.density(name) for name in self.board.order}
-        if not any(kinds.values()):
-            return {}
-        return {
-            kind: [name for name in kinds if kinds[name] == kind] for kind in ("exact", "lower bound", "")
-        }
-
-    def highest(self) -> Iterator[tuple[str, str, str, str, str]]:
-        """Treatment; the experiments with the highest and the lowest log-likelihood of test data, with their values."""
-        for where, names in self.groups(["elbo", "iwae"], lambda name: -self.tightest(name)):
-            if len(names) > 1:
-                first, last = names[0], names[-1]
-                values = [significant(self.tightest(name), 4) for name in (first, last)]
-                yield where, first, values[0], last, values[1]
-
-    def tightest(self, name: str) -> float:
-        """log p, or the IWAE bound where there is one, else the ELBO [nats]."""
-        return self.board.value(name, "iwae", otherwise=self.board.value(name, "elbo"))
-
-    def bits(self) -> list[tuple[str, str]]:
-        """Bits per cell, the fewest first."""
-        names = sorted(
-            self.board.having("bits_per_dim"), key=lambda name: self.board.value(name, "bits_per_dim")
-        )
-        return [(name, significant(self.board.value(name, "bits_per_dim"))) for name in names]
-
-    def reconstructions(self) -> Iterator[tuple[str, str, str, str]]:
-        """Treatment, the experiment that reconstructs test data best, its error, and that of training data."""
-        for where, names in self.groups(["test_loss"], lambda name: self.board.value(name, "test_loss")):
-            if len(names) > 1:
-                errors = [
-                    significant(self.board.value(names[0], f"{part}_loss")) for part in ("test", "train")
-                ]
-                yield where, names[0], errors[0], errors[1]
-
-    def copies(self) -> list[tuple[str, str]]:
-        """Experiments with more very near samples than chance explains, and their share in percent."""
-        near = {name: share for name, (_, _, share) in self.results.near.items() if share > MEMORISATION_FLAG}
-        return [
-            (name, f"{100 * near[name]:.0f}") for name in sorted(near, key=near.__getitem__, reverse=True)
-        ]
-
-    def not_finite(self) -> list[tuple[str, int, int]]:
-        """Experiments with samples that are not finite, their number, and that of all samples."""
-        lost = []
-        for name, stored in self.results.ordered("diagnostics").items():
-            drawn, finite = (int(stored.attrs.get(key, 0)) for key in ("samples", "finite"))
-            if "finite" in stored.attrs and finite < drawn:
-                lost.append((name, drawn - finite, drawn))
-        return lost
-
-    def sizes(self) -> dict[str, str]:
-        """Numbers of samples and real states, and the feature extractor; empty if not stored."""
-        facts = {name: self.results.facts(name) for name in ("extractor", "accuracy", "weights")}
-        texts = {name: str(values[0]) if values else "" for name, values in facts.items()}
-        texts["accuracy"] = f"{float(texts['accuracy']):.3f}" if texts["accuracy"] else ""
-        return texts | {name: span(self.results.facts(name)) for name in ("samples", "real", "features")}
-
-    def draws(self) -> str:
-        """Number of posterior draws in the IWAE bound."""
-        stored = self.results.diagnostics
-        counts = [stored[name].attrs.get("K") for name in self.board.having("iwae") if name in stored]
-        return span([count for count in counts if count])
-
-
-def score_with_interval(score: Score) -> str:
-    """A value with its interval."""
-    if math.isinf(score.value):  # samples that are not finite
-        return significant(score.value)
-    value, low, high = with_interval(*score)
-    return value if math.isnan(score.low) else f"{value} ({low} to {high})"
-
-
-def verdict(score: Score, floor: Score) -> str:
-    """Whether a distance is larger than those between sets of real data."""
-    low = score.value if math.isnan(score.low) else score.low
-    high = floor.value if math.isnan(floor.high) else floor.high
-    return "significantly higher" if low > high else "not significantly different"
-
-
-def percents(score: Score) -> str:
-    """A share with its interval."""
-    interval = "" if math.isnan(score.low) else f" ({100 * score.low:.0f} to {100 * score.high:.0f} %)"
-    return f"{100 * score.value:.0f} %{interval}"

@@ -1,87 +1,26 @@
-"""Tables and findings of a leaderboard: one row per experiment, one column per case or score."""
+"""Tables of a leaderboard: one row per experiment, one column per case or score; paired differences of two."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
+
+import pandas as pd
 
 from fieldcast.figures.style import percent
 from fieldcast.report.board import Board, Lead, Observed
 from fieldcast.report.results import DIFFERENCE, Results
 from fieldcast.report.tables import Cell, Table, number_cell, score_cell
+from fieldcast.scores.bootstrap import Score
 from fieldcast.scores.event_metrics import EVENT_METRICS
+from fieldcast.scores.leaderboard import leaderboard
 from fieldcast.scores.legend import Legend
 from fieldcast.scores.metrics import METRICS
 from fieldcast.scores.numbers import significant
 
 MIN_COLOURED = 0.01  # smallest difference that is coloured, as a share of the reference's CRPS
 LEGENDS: Mapping[str, Legend] = {**METRICS, **EVENT_METRICS}
-
-
-class Improvement(NamedTuple):
-    """An experiment that is better than the reference in some cases."""
-
-    experiment: str
-    better: list[Any]  # cases in which it is better
-    reduction: str  # reduction of its CRPS in these cases, in percent
-    others: Sequence[tuple[str, list[Any]]]  # the other verdicts, each with its cases
-
-
-class Comparisons(NamedTuple):
-    """Experiments by how they compare with the reference."""
-
-    gains: list[Improvement]
-    nowhere: list[str]  # experiments that are better in no case, and not worse in all
-    worse: list[str]  # experiments that are worse in every case
-    undecided: list[str]  # experiments without intervals, for which there are too few times
-
-
-def lowest_crps(results: Results, board: Board, cases: Sequence[Any]) -> dict[str, list[Any]]:
-    """The experiment with the lowest CRPS in each case, bounds aside, with its cases."""
-    first: dict[str, list[Any]] = {}
-    for case in cases:
-        names = [name for name in board.having("crps", cases=[case]) if name not in results.bounds]
-        if names:
-            best = min(names, key=lambda name: board.value(name, "crps", case))
-            first.setdefault(best, []).append(case)
-    return first
-
-
-def compare_with_reference(results: Results, board: Board, cases: Sequence[Any]) -> Comparisons:
-    """Compare each experiment except bounds with the reference."""
-    comparisons = Comparisons([], [], [], [])
-    for name in (name for name in board.order if name not in results.bounds):
-        verdicts: dict[str, list[Any]] = {}
-        for case in cases:
-            score = board.scores.get((name, case, DIFFERENCE))
-            if score:
-                verdicts.setdefault(score.verdict, []).append(case)
-        if "better" in verdicts:
-            others = [(word, verdicts[word]) for word in ("not separated", "worse") if word in verdicts]
-            comparisons.gains.append(
-                Improvement(
-                    name, verdicts["better"], reduction(results, board, name, verdicts["better"]), others
-                )
-            )
-        elif set(verdicts) == {"worse"}:
-            comparisons.worse.append(name)
-        elif {"not separated", "worse"} & set(verdicts):
-            comparisons.nowhere.append(name)
-        elif verdicts:
-            comparisons.undecided.append(name)
-    return comparisons
-
-
-def reduction(results: Results, board: Board, name: str, cases: Sequence[Any]) -> str:
-    """Reduction of the CRPS relative to the reference, smallest to largest, in percent; empty without it."""
-    if results.reference not in board.having("crps"):
-        return ""
-    shares = [
-        -100 * board.value(name, DIFFERENCE, case) / board.value(results.reference, "crps", case)
-        for case in cases
-    ]
-    return " to ".join(dict.fromkeys(significant(end, 2) for end in (min(shares), max(shares))))
 
 
 def verdict_notes(results: Results, board: Board, name: str, case: Any) -> tuple[tuple[str, str], ...]:
@@ -130,6 +69,26 @@ def difference_table(results: Results, board: Board, cases: Sequence[Any]) -> Ta
         ]
         body.append([results.head(name), *cells])
     return Table(["experiment", *map(str, cases)], body)
+
+
+def paired_differences(results: Results, name: str, reference: str, cases: Sequence[Any]) -> dict[Any, Score]:
+    """CRPS of one experiment minus that of another by case, with its interval; empty without their statistics."""
+    if results.layout is None or not cases or not {name, reference} <= set(results.scores):
+        return {}
+    board = results.board
+    selected = pd.DataFrame(cases, columns=list(board.by))
+    tables = {}
+    for experiment in (name, reference):
+        table = results.overall(results.scores[experiment])
+        table = table[table["statistic"] == "crps"].merge(selected, on=list(board.by))
+        tables[experiment] = table.assign(experiment=experiment)
+    if any(table.empty for table in tables.values()):
+        return {}
+    data, scored = tables[reference].iloc[0][["data", "scored"]]
+    metrics, roles = {score: METRICS[score] for score in ("crps", DIFFERENCE)}, {"reference": reference}
+    paired = leaderboard(tables, data, scored, layout=results.layout, metrics=metrics, roles=roles)
+    scores = Board(paired, board.case, board.by).scores
+    return {case: scores[name, case, DIFFERENCE] for case in cases if (name, case, DIFFERENCE) in scores}
 
 
 def all_scores_table(results: Results, board: Board, metrics: Mapping[str, Legend]) -> Table:

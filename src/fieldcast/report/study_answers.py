@@ -1,4 +1,4 @@
-"""Answers of a study from its scores: its questions, its table, and scores at equal inference cost."""
+"""Tables of a study: answers to its questions, its scores and costs, and scores at equal inference cost."""
 
 from __future__ import annotations
 
@@ -11,67 +11,64 @@ import pandas as pd
 import xarray as xr
 
 from fieldcast.kinds import LEAD
-from fieldcast.report.board import Board, Lead, Sampled
-from fieldcast.report.results import DIFFERENCE, Results
-from fieldcast.report.studies import Question, Study
-from fieldcast.report.tables import Table, amount_cell, number_cell, score_cell
+from fieldcast.report.board import Lead, Sampled
+from fieldcast.report.results import Results
+from fieldcast.report.score_tables import paired_differences
+from fieldcast.report.studies import Study
+from fieldcast.report.tables import Cell, Table, amount_cell, number_cell, score_cell
 from fieldcast.report.training import COSTS, cost_cells, recorded_costs
 from fieldcast.scores.bootstrap import Score
-from fieldcast.scores.leaderboard import Layout, leaderboard
 from fieldcast.scores.metrics import METRICS
-from fieldcast.scores.numbers import amount, significant
+from fieldcast.scores.numbers import significant
 from fieldcast.scores.sample_metrics import SAMPLE_METRICS
 from fieldcast.scores.stability import third_of_waves
 
-COST_TOLERANCE = 0.15  # relative difference of measured times between runs
+VERDICTS = {  # of A against B, the same in all cases
+    "better": "A is better",
+    "worse": "B is better",
+    "not separated": "not separated",
+    "no interval": "too few times for intervals",
+}
 STUDY_COSTS = ("train_steps", "train_seconds", "evaluations", "sample_ms", "parameters")
 
 
-class Answer(NamedTuple):
-    """The answer to one question, case by case."""
-
-    question: Question
-    cases: list[tuple[Any, str, str, str]]  # case, CRPS of the experiment, of the reference, verdict
-    costs: list[str]
-    spectrum: list[tuple[Any, str, str]]  # lead, share of power at long waves, at short ones
-
-
-def answers(results: Results, board: Board, study: Study, layout: Layout | None) -> list[Answer]:
-    """Answers to the questions whose experiments have both been scored."""
-    candidates = [answer(results, board, question, layout) for question in study.questions if layout]
-    return [candidate for candidate in candidates if candidate.cases]
-
-
-def answer(results: Results, board: Board, question: Question, layout: Layout | None) -> Answer:
-    """CRPS of both experiments in representative cases, and the verdict of their paired difference."""
-    pair = (question.experiment, question.reference)
-    cases = []
-    if layout and all(name in results.scores for name in pair):
-        paired = paired_differences(results, board, question, layout)
-        for case in representative_cases(board.cases):
-            values = [board.value(name, "crps", case) for name in pair]
-            if not any(map(math.isnan, values)):
-                verdict = verdict_text(paired.scores.get((question.experiment, case, DIFFERENCE)))
-                cases.append((case, significant(values[0]), significant(values[1]), verdict))
-    return Answer(question, cases, cost_differences(results, pair), spectrum_shares(results, *pair))
+def answers_table(results: Results, study: Study) -> Table:
+    """A row for each question whose experiments A and B have both been scored: fair CRPS of A minus that of B."""
+    cases, body = representative_cases(results.board.cases), []
+    for question in study.questions:
+        pair = question.experiment, question.reference
+        differences = paired_differences(results, *pair, cases)
+        cells = [answer_cell(results, pair, case, differences.get(case)) for case in cases]
+        if any(cell.order is not None for cell in cells):
+            verdicts = {score.verdict for score in differences.values()}
+            verdict = VERDICTS[verdicts.pop()] if len(verdicts) == 1 else "depends on the case"
+            labels = [Cell(results.label(name)) for name in pair]
+            body.append([Cell(question.question), *labels, Cell(verdict), *cells])
+    return Table(["question", "A", "B", "verdict", *(f"A − B, {case}" for case in cases)], body, "texts")
 
 
-def paired_differences(results: Results, board: Board, question: Question, layout: Layout) -> Board:
-    """The paired differences of CRPS of two experiments in representative cases."""
-    cases = pd.DataFrame(representative_cases(board.cases), columns=list(board.by))
-    tables = {}
-    for name in (question.experiment, question.reference):
-        table = results.overall(results.scores[name])
-        tables[name] = (
-            table[table["statistic"] == "crps"].merge(cases, on=list(board.by)).assign(experiment=name)
-        )
-    if any(table.empty for table in tables.values()):
-        return Board(board.table[:0], board.case, board.by)
-    data, scored = tables[question.reference].iloc[0][["data", "scored"]]
-    metrics = {name: METRICS[name] for name in ("crps", DIFFERENCE)}
-    roles = {"reference": question.reference}
-    table = leaderboard(tables, data, scored, layout=layout, metrics=metrics, roles=roles)
-    return Board(table, board.case, board.by)
+def answer_cell(results: Results, pair: tuple[str, str], case: Any, difference: Score | None) -> Cell:
+    """The difference of two experiments in one case, its interval and verdict, and the scores of both."""
+    values = [results.board.value(name, "crps", case) for name in pair]
+    if difference is None or any(map(math.isnan, values)):
+        return Cell()
+    verdict = (difference.verdict, difference.verdict.replace(" ", "-"))
+    return score_cell(difference, verdict, (" − ".join(map(significant, values)), ""), sign=True)
+
+
+def feedback_table(results: Results, study: Study) -> Table:
+    """Power of means that are fed back, as a share of that of the reference's members, at long and short waves."""
+    body = [
+        [
+            results.head(question.experiment),
+            Cell(results.label(question.reference)),
+            Cell(str(lead), lead.hours),
+            *shares,
+        ]
+        for question in study.questions
+        for lead, *shares in spectrum_shares(results, question.experiment, question.reference)
+    ]
+    return Table(["experiment", "relative to members of", "lead", "long waves", "short waves"], body)
 
 
 def representative_cases(cases: Sequence[Any]) -> list[Any]:
@@ -83,47 +80,26 @@ def representative_cases(cases: Sequence[Any]) -> list[Any]:
     return list(dict.fromkeys((cases[0], cases[len(cases) // 2], cases[-1]))) if cases else []
 
 
-def verdict_text(score: Score | None) -> str:
-    """A verdict and its margin; empty without an interval."""
-    if score is None or score.verdict == "no interval":
-        return ""
-    return score.verdict + (
-        f" by {significant(abs(score.value), 2)}" if score.verdict in ("better", "worse") else ""
-    )
-
-
-def cost_differences(results: Results, pair: Sequence[str]) -> list[str]:
-    """Costs of a step of both experiments, if they differ."""
-    sentences = []
-    for column, unit in (("evaluations", "network evaluations per step"), ("sample_ms", "ms per draw")):
-        values = [cost(results, name, column) for name in pair]
-        if not any(map(math.isnan, values)) and abs(values[0] / values[1] - 1) > COST_TOLERANCE:
-            sentences.append(f"{amount(values[0])} against {amount(values[1])} {unit}")
-    return sentences
-
-
-def cost(results: Results, name: str, column: str) -> float:
-    """One cost of an experiment; NaN where it was not measured."""
-    return float(results.costs[name].iloc[0].get(column, math.nan)) if name in results.costs else math.nan
-
-
 def fed_on_mean(results: Results, name: str) -> bool:
     """Whether every step of an experiment starts from its ensemble mean, as its forecasts declare."""
     forecasts = results.diagnostics.get(name)
     return forecasts is not None and forecasts.attrs.get("feedback") == "mean"
 
 
-def spectrum_shares(results: Results, name: str, reference: str) -> list[tuple[Any, str, str]]:
+def spectrum_shares(results: Results, name: str, reference: str) -> list[tuple[Lead, Cell, Cell]]:
     """Power of an ensemble mean that is fed back, as a share of the power of the reference's members."""
     fed, members = (results.diagnostics.get(experiment) for experiment in (name, reference))
     if fed is None or members is None or not fed_on_mean(results, name):
         return []
     leads = representative_cases([Lead(float(hours)) for hours in fed[LEAD].to_numpy()])
     ends = dict.fromkeys((leads[0], leads[-1]))
-    return [(lead, *(share(fed, members, lead, shortest=short) for short in (False, True))) for lead in ends]
+    return [
+        (lead, share(fed, members, lead, shortest=False), share(fed, members, lead, shortest=True))
+        for lead in ends
+    ]
 
 
-def share(fed: xr.Dataset, members: xr.Dataset, lead: Lead, *, shortest: bool) -> str:
+def share(fed: xr.Dataset, members: xr.Dataset, lead: Lead, *, shortest: bool) -> Cell:
     """Smallest and largest ratio of powers over the variables, in percent."""
     mean, free, truth = (
         dataset[name].isel({LEAD: int(np.abs(dataset[LEAD].to_numpy() - lead.hours).argmin())}).to_numpy()
@@ -136,13 +112,14 @@ def share(fed: xr.Dataset, members: xr.Dataset, lead: Lead, *, shortest: bool) -
     waves = [third_of_waves(spectrum, shortest=shortest) for spectrum in truth]
     ratios = [100 * a[w].sum() / b[w].sum() for a, b, w in zip(mean, free, waves, strict=True)]
     if not np.isfinite(ratios).all():
-        return "no finite share"
+        return Cell()
     low, high = (significant(value, 2) for value in (min(ratios), max(ratios)))
-    return f"{low} %" if low == high else f"{low} to {high} %"
+    return Cell(f"{low} %" if low == high else f"{low} to {high} %", min(ratios))
 
 
-def study_table(results: Results, board: Board, study: Study) -> Table:
+def study_table(results: Results, study: Study) -> Table:
     """Scores of the experiments of a study in representative cases, and their costs."""
+    board = results.board
     names = [name for name in study.experiments if name in board.order]
     cases = representative_cases(board.cases) or [Sampled()]
     columns = [(score, case) for score in study.scores for case in cases if board.having(score, cases=[case])]
@@ -163,14 +140,14 @@ def study_table(results: Results, board: Board, study: Study) -> Table:
 class EqualCost(NamedTuple):
     """Experiments with as many members as can be drawn in the time of the reference's."""
 
-    reference: str
+    label: str  # of the reference
     members: int  # number of members of the reference
-    best: list[tuple[Any, str, str, int, str]]  # lead, experiment, RMSE, its members, RMSE of the reference
     table: Table
 
 
-def equal_cost(results: Results, board: Board, study: Study, members: int) -> EqualCost | None:
-    """RMSE of the ensemble mean at equal inference cost; None unless two experiments have it."""
+def equal_cost(results: Results, study: Study, members: int) -> EqualCost | None:
+    """RMSE of the ensemble mean at equal inference cost, the lowest in bold; None unless two experiments have it."""
+    board = results.board
     names = [name for name in study.experiments if name in board.order and not fed_on_mean(results, name)]
     reference = study.equal_cost
     if reference not in names or not members:
@@ -181,12 +158,7 @@ def equal_cost(results: Results, board: Board, study: Study, members: int) -> Eq
         return None
     counts = dict(zip(scores["experiment"], scores["members"].astype(int), strict=True))
     errors = scores.set_index(["lead_hours", "experiment"])["rmse_at_cost"].dropna()
-    best = []
-    for hours in errors.index.unique("lead_hours"):
-        at = errors.loc[hours]
-        name = str(at.idxmin())
-        values = significant(float(at[name])), significant(float(at.get(reference, math.nan)))
-        best.append((Lead(hours), name, values[0], counts[name], values[1]))
+    lowest = errors.groupby("lead_hours").min()
     leads = [Lead(hours) for hours in sorted(scores["lead_hours"].unique())]
     body = [
         [
@@ -194,14 +166,18 @@ def equal_cost(results: Results, board: Board, study: Study, members: int) -> Eq
             *cost_cells(results, name, ("evaluations", "sample_ms")),
             amount_cell(counts[name]),
             *(score_cell(board.scores.get((name, lead, "crps"))) for lead in leads),
-            *(number_cell(float(errors.get((lead.hours, name), math.nan))) for lead in leads),
+            *(
+                number_cell(error)._replace(kind="best" if error == lowest.get(lead.hours) else "")
+                for lead in leads
+                for error in [float(errors.get((lead.hours, name), math.nan))]
+            ),
         ]
         for name in names
         if name in counts
     ]
     head = ["experiment", COSTS["evaluations"], COSTS["sample_ms"], "members at equal cost"]
     head += [f"{title}, {lead}" for title in ("fair CRPS", "RMSE at equal cost") for lead in leads]
-    return EqualCost(reference, members, best, Table(head, body))
+    return EqualCost(results.label(reference), members, Table(head, body))
 
 
 # Scores at equal inference cost: each model draws as many members as the same time allows.

@@ -35,6 +35,14 @@ class Table:
     kind: str = ""
 
 
+class Doubt(NamedTuple):
+    """A reason to distrust results: a number with its meaning. The first screen has the lowest priorities."""
+
+    priority: int
+    number: str
+    meaning: str
+
+
 def score_cell(score: Score | None, *notes: tuple[str, str], kind: str = "", sign: bool = False) -> Cell:
     """A value, its interval and notes below one another; a dash if there is no score.
 

@@ -1,0 +1,78 @@
+"""The first screen: the best experiment of each task beside the next best, and what to distrust."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from fieldcast.report.results import Results
+from fieldcast.report.score_tables import paired_differences
+from fieldcast.report.tables import Cell, Doubt, Table, score_cell
+from fieldcast.scores.bootstrap import Score
+
+HEADS = ("task", "best", "its score", "runner-up", "difference", "spread-skill ratio")
+EXPLANATIONS = (
+    "Best and runner-up have the lowest fair CRPS, the error of a whole ensemble in standard deviations of the "
+    "anomalies, or the lowest FID, the distance of samples from real data; bounds are left out.",
+    "The difference is the runner-up’s score minus the best’s, with the 95 % interval of times paired: where the "
+    "interval contains zero, either may be better.",
+    "The spread-skill ratio of the best is the spread of its members divided by the error of their mean: 1 is right, "
+    "below 1 it is overconfident.",
+)
+MAX_DOUBTS = 3
+MIN_SPREAD_SKILL, MAX_SPREAD_SKILL = 0.5, 1.5  # beyond these ratios the spread says little about the error
+MIN_INITIAL_TIMES = 10  # initial times that a trusted ranking needs
+# priorities of doubts, which are at most one each
+SHORT_RECORD, FEW_TIMES, SPREAD, RECOGNISED, ROLLOUTS, ONE_SEED = range(6)
+
+
+def leaders_table(tasks: Iterable[Results]) -> Table:
+    """A row for each task that has scores."""
+    return Table(HEADS, [row for results in tasks for row in leader_rows(results)])
+
+
+def leader_rows(results: Results) -> Iterator[list[Cell]]:
+    """The best and the next experiment in the case of the first screen; nothing without scores."""
+    if not results.leaders:
+        return
+    board, case = results.board, results.first_case
+    best, *others = results.leaders
+    scores = [board.scores[name, case, board.ranking] for name in (best, *others[:1])]
+    difference = None
+    if others:
+        paired = paired_differences(results, others[0], best, [case]) if board.ranking == "crps" else {}
+        difference = paired.get(case, Score(scores[1].value - scores[0].value))
+    yield [
+        Cell(", ".join(filter(None, (results.title, case.phrase)))),
+        results.head(best),
+        score_cell(scores[0]),
+        results.head(others[0]) if others else Cell(),
+        score_cell(difference, sign=True),
+        score_cell(board.scores.get((best, case, "ssr"))),
+    ]
+
+
+def most_serious(doubts: Iterable[Doubt]) -> list[Doubt]:
+    """The three doubts of the lowest priorities, one of each."""
+    by_priority = {doubt.priority: doubt for doubt in reversed(list(doubts))}
+    return [by_priority[priority] for priority in sorted(by_priority)][:MAX_DOUBTS]
+
+
+def general_doubts(results: Results) -> Iterator[Doubt]:
+    """The ensemble with the worst spread, if it is far from its error, and training with a single seed."""
+    board = results.board
+    ratios = {
+        name: float(np.nanmean([board.value(name, "ssr", case) for case in board.cases]))
+        for name in board.having("ssr")
+    }
+    distance = {name: abs(math.log(max(ratio, 1e-9))) for name, ratio in ratios.items()}
+    worst = max(ratios, key=distance.__getitem__, default="")
+    if worst and not MIN_SPREAD_SKILL <= ratios[worst] <= MAX_SPREAD_SKILL:
+        meaning = f"spread-skill ratio of {results.label(worst)} ({results.title.lower()}), where 1 is right"
+        yield Doubt(SPREAD, f"{ratios[worst]:.2g}", meaning)
+    if any(map(results.learned, board.order)) and results.leaderboard["seed"].nunique() == 1:
+        yield Doubt(
+            ONE_SEED, "1", "training seed of each learned method: another may change small differences"
+        )
