@@ -207,6 +207,7 @@ BY_KEYWORD = {"assign_coords", "expand_dims", "isel", "rename", "rename_dims", "
 BY_NAME = {"any", "all", "concat", "drop_vars", "get_index", "mean", "squeeze", "std", "transpose"}
 BESIDE = {"latitude", "time", "variable", "y"}
 OTHERS = {  # the same text with another meaning
+    ("figures/curves.py", "lead"),  # a column
     ("figures/maps.py", "member"),  # a kind of map
     ("inference/forecasts/external.py", "start"),  # a name in the files of others
     ("inference/onnx_export.py", "lead"),  # an input of the exported graph
