@@ -1,4 +1,4 @@
-"""Encoding of the values of a file, described once for each variable, and undeclared fill values and versions."""
+"""Encodings of the values of a file, each described once; undeclared fill values; versions of the same data."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Choice(NamedTuple):
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a file stores a variable.
+    """Encoding of a variable's values in its file.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class Encoding:
 
     @classmethod
     def of(cls, array: xr.DataArray) -> Encoding:
-        """The encoding in an array's attributes; of data that were read elsewhere nothing is known."""
+        """The encoding in an array's attributes; empty for data that were not read by `to_contract`."""
         return array.attrs.get(ENCODING, cls())
 
     def masked(self, array: xr.DataArray) -> xr.DataArray:
