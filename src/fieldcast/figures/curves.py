@@ -186,7 +186,8 @@ def score_panels(
     means = means.reset_index().rename(columns={axis.column: "x"})
     columns = len(scores) if units is None else max(1, len(variables))
     width = min(300, CHART_WIDTH // columns - AXIS_WIDTH)
-    panels, records = [], [means[:0]]
+    panels: list[Spec] = []
+    records = [means[:0]]
     for score, variable in itertools.product(scores, variables):
         part = means[(means["variable"] == variable) & (means["score"] == score)]
         title = METRICS[score].title if units is None else f"{variable}: {METRICS[score].title}"
@@ -371,7 +372,9 @@ def over_time(errors: Mapping[str, pd.DataFrame], unit: str = "anomaly standard 
         "title": f"RMSE, {unit}",
         "scale": {"domain": [0, top], "nice": False},
     }
-    observed = {"field": "observed", "type": "nominal", "scale": {"domain": levels, "range": shades}}
+    legend = {"title": "observed", "titleOrient": "left", "symbolType": "stroke", "symbolStrokeWidth": 2}
+    scale_of_k = {"domain": levels, "range": shades}
+    observed = {"field": "observed", "type": "nominal", "scale": scale_of_k, "legend": legend}
     tooltip = [{"field": name, **AS_TEXT} for name in ("experiment", "time", "observed")]
     tooltip += [{"field": "value", "title": "RMSE", "format": ".4~g"}]
     near = {"condition": {"param": "near", "empty": False, "value": 1}, "value": 0}

@@ -30,7 +30,7 @@ SHORT_RECORD, FEW_TIMES, SPREAD, RECOGNISED, ROLLOUTS, ONE_SEED = range(6)
 
 def leaders_table(tasks: Iterable[Results]) -> Table:
     """A row for each task that has scores."""
-    return Table(HEADS, [row for results in tasks for row in leader_rows(results)])
+    return Table(HEADS, [row for results in tasks for row in leader_rows(results)], "texts")
 
 
 def leader_rows(results: Results) -> Iterator[list[Cell]]:
@@ -55,8 +55,8 @@ def leader_rows(results: Results) -> Iterator[list[Cell]]:
 
 
 def most_serious(doubts: Iterable[Doubt]) -> list[Doubt]:
-    """The three doubts of the lowest priorities, one of each."""
-    by_priority = {doubt.priority: doubt for doubt in reversed(list(doubts))}
+    """The three doubts of the lowest priorities, the most severe of each."""
+    by_priority = {doubt.priority: doubt for doubt in sorted(doubts, key=lambda doubt: doubt.severity)}
     return [by_priority[priority] for priority in sorted(by_priority)][:MAX_DOUBTS]
 
 
@@ -71,7 +71,7 @@ def general_doubts(results: Results) -> Iterator[Doubt]:
     worst = max(ratios, key=distance.__getitem__, default="")
     if worst and not MIN_SPREAD_SKILL <= ratios[worst] <= MAX_SPREAD_SKILL:
         meaning = f"spread-skill ratio of {results.label(worst)} ({results.title.lower()}), where 1 is right"
-        yield Doubt(SPREAD, f"{ratios[worst]:.2g}", meaning)
+        yield Doubt(SPREAD, f"{ratios[worst]:.2g}", meaning, distance[worst])
     if any(map(results.learned, board.order)) and results.leaderboard["seed"].nunique() == 1:
         yield Doubt(
             ONE_SEED, "1", "training seed of each learned method: another may change small differences"

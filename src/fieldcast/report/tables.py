@@ -36,11 +36,12 @@ class Table:
 
 
 class Doubt(NamedTuple):
-    """A reason to distrust results: a number with its meaning. The first screen has the lowest priorities."""
+    """A reason to distrust results: a number with its meaning. The lowest priorities and largest severities count."""
 
     priority: int
     number: str
     meaning: str
+    severity: float = 0.0  # among doubts of one priority
 
 
 def score_cell(score: Score | None, *notes: tuple[str, str], kind: str = "", sign: bool = False) -> Cell:
