@@ -218,8 +218,8 @@ def captured(step: Callable[[], Tensor]) -> Callable[[], Tensor]:
 def eager(stepped: Stepped, members: int, steps: int) -> Tensor:
     """The last states of an ordinary rollout."""
     c = rollout.context(stepped, members)
-    draws = RandomStreams(0, torch.zeros(1, dtype=torch.long, device=c.base().device), members)
-    return deque(ordinary(stepped, c, draws, steps), maxlen=1)[0][1].base()
+    streams = RandomStreams(0, torch.zeros(1, dtype=torch.long, device=c.base().device), members)
+    return deque(ordinary(stepped, c, streams, steps), maxlen=1)[0][1].base()
 
 
 def rollouts(device: str, steps: int) -> None:

@@ -144,8 +144,8 @@ def training_step(rows: int, members: int = 2) -> Callable[[], object]:
     index = torch.zeros(1, dtype=torch.long)
 
     def step() -> None:
-        draws = RandomStreams(0, index, members, run.step)
-        run.update(run.model.loss(windows.batch(index, draws, steps=1), draws))
+        streams = RandomStreams(0, index, members, run.step)
+        run.update(run.model.loss(windows.batch(index, streams, steps=1), streams))
 
     return step
 
@@ -267,9 +267,9 @@ def counted() -> Counted:
         held[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
         return x
 
-    draws = RandomStreams(0, index, 2)
+    streams = RandomStreams(0, index, 2)
     with FlopCounterMode(display=False) as flops, saved_tensors_hooks(hold, lambda x: x):
-        loss = model.loss(windows.batch(index, draws, steps=1), draws).total
+        loss = model.loss(windows.batch(index, streams, steps=1), streams).total
         loss.backward()
     weights = sum(weight.untyped_storage().nbytes() for weight in model.parameters())
     cells = 2 * ROWS[1] ** 2

@@ -56,8 +56,8 @@ def planet_sized(*patterns: Pattern) -> ReconstructionBatches:
 def drawn(task: ReconstructionBatches, step: int, size: int) -> tuple[Batch, RandomStreams]:
     """The batch of a step of our loop."""
     index = batch_index(step, 0, None, len(task), size)
-    draws = RandomStreams(0, index, step=step)
-    return task.batch(index, draws), draws
+    streams = RandomStreams(0, index, step=step)
+    return task.batch(index, streams), streams
 
 
 def scattered(task: ReconstructionBatches, step: int, size: int) -> tuple[Batch, RandomStreams]:

@@ -20,6 +20,7 @@ import pandas as pd
 import torch
 import xarray as xr
 
+from fieldcast.atomic import write_atomically
 from fieldcast.encoding.checkpoint import Checkpoint
 from fieldcast.fields.splits import SplitRanges
 from fieldcast.inference.loading import load
@@ -93,7 +94,7 @@ def main() -> int:
             else:
                 failed.append(make_tables.log_file(job.folder))
     document = DOCUMENT.read_text(encoding="utf-8")
-    make_tables.replace(DOCUMENT, between_marks(document, "trials", text(record())))
+    write_atomically(DOCUMENT, between_marks(document, "trials", text(record())))
     sys.stderr.writelines(f"failed: see {log}\n" for log in failed)
     return 1 if failed else 0
 
@@ -108,7 +109,7 @@ def record() -> pd.DataFrame:
 def store(errors: pd.DataFrame) -> None:
     """Write the record."""
     RECORD.parent.mkdir(parents=True, exist_ok=True)
-    make_tables.replace(
+    write_atomically(
         RECORD, errors[["trial", "steps", "split", "error"]].to_csv(index=False, float_format="%.4g")
     )
 

@@ -45,7 +45,7 @@ def trained(root: str, address: str) -> Checkpoint:
 
 
 def borrowed(
-    ddpm: Checkpoint, guided: Checkpoint, x: Tensor, mask: Tensor, days: xr.DataArray, draws: RandomStreams
+    ddpm: Checkpoint, guided: Checkpoint, x: Tensor, mask: Tensor, days: xr.DataArray, streams: RandomStreams
 ) -> Tensor:
     """Draws (time, member, variable, y, x) of `ddpm` guided to noisy anomalies x where `mask`, as anomalies."""
     model, prior, codec = guided.model, ddpm.model, ddpm.state_codec
@@ -55,14 +55,14 @@ def borrowed(
     shift = (torch.from_numpy(guided.field_codec.climatology_at(days)).float() - mean) / deviation
     y, m = ((shift + scale * x) * mask).repeat_interleave(MEMBERS, 0), mask.repeat_interleave(MEMBERS, 0)
     context, abar = Context(len(y)), prior.schedule.abar_by_step
-    streams = draws.per_row()
+    row_streams = streams.per_row()
 
     def denoise(z: Tensor, s: float) -> Tensor:
         t = int((abar - 1 / (1 + s**2)).abs().argmin())
         return prior.denoise(z * float(abar[t]) ** 0.5, torch.full((len(z),), t), context)
 
     def noise() -> Tensor:
-        return streams.normal(*prior.space.state_shape)[:, 0]
+        return row_streams.normal(*prior.space.state_shape)[:, 0]
 
     target = Target(denoise, noise, y, m, (ERROR * scale) ** 2)  # r of each variable
     *_, z = model.sampler.trajectory(noise_levels(model.levels), target)

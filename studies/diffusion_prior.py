@@ -44,8 +44,8 @@ def main(root: str, experiment: str = "reconstruct.guided_diffusion", count: str
         for name, states in (("train", TRAINING), ("test", int(count)))
     )
     real, earlier = (codec.encode(split.load()) for split in (test, training))
-    draws = RandomStreams(0, torch.arange(len(real)), 1)
-    drawn = model.sample(Context(len(real), day=codec.days(test["time"])), draws)[:, 0]
+    streams = RandomStreams(0, torch.arange(len(real)), 1)
+    drawn = model.sample(Context(len(real), day=codec.days(test["time"])), streams)[:, 0]
     area, wraps = model.space.area.numpy(), model.space.wraps
     features = FieldFeatures.fit(earlier.numpy(), area, wraps)
     blocks, truth = block_numbers(test["time"], BLOCK_DAYS), features(real.numpy())

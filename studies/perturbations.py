@@ -180,9 +180,9 @@ def bred_vectors(model: Model, cycle: Cycle) -> Windows:
         factor = (variance[time - 1] / newest_variance(bred[None], weight)[0]).sqrt()
         bred = bred * factor[:, None, None, None]
         last = mean[time - history : time]
-        draws = RandomStreams(seed_for("bred vectors"), torch.full((2,), time), members)
+        streams = RandomStreams(seed_for("bred vectors"), torch.full((2,), time), members)
         perturbed, control = next(
-            forecast(model, torch.stack([last + bred, last]), cycle.day[time], draws, 1)
+            forecast(model, torch.stack([last + bred, last]), cycle.day[time], streams, 1)
         )
         bred = torch.cat([bred[1:], (perturbed - control)[None]])
         if time in cycle.starts:
@@ -191,12 +191,12 @@ def bred_vectors(model: Model, cycle: Cycle) -> Windows:
 
 
 def forecast(
-    model: Model, start: Float[Tensor, "kind past member variable y x"], day: Tensor, draws: RandomStreams,
+    model: Model, start: Float[Tensor, "kind past member variable y x"], day: Tensor, streams: RandomStreams,
     steps: int,
 ) -> Iterator[Float[Tensor, "kind member variable y x"]]:  # fmt: skip
     """Yield the states of a rollout from several kinds of start."""
     past = start.transpose(1, 2).flatten(0, 1)
-    for x, _ in rollout(model, Context(len(past), past=past, day=day.expand(len(past))), draws, steps):
+    for x, _ in rollout(model, Context(len(past), past=past, day=day.expand(len(past))), streams, steps):
         yield x
 
 
@@ -208,8 +208,8 @@ def forecast_scores(model: Model, cycle: Cycle, added: Mapping[str, Windows]) ->
     for number, start in enumerate(Progress(cycle.starts, unit="start")):
         last = cycle.mean[start + 1 - history : start + 1]
         states = torch.stack([last + p[number] for p in added.values()])
-        draws = RandomStreams(seed_for("perturbations"), torch.full((len(added),), start), members)
-        steps = forecast(model, states, cycle.day[start + 1], draws, max(LEADS))
+        streams = RandomStreams(seed_for("perturbations"), torch.full((len(added),), start), members)
+        steps = forecast(model, states, cycle.day[start + 1], streams, max(LEADS))
         scores.append([moments(x, cycle.truth[start + lead], weight) for lead, x in enumerate(steps, 1)])
     by_lead = np.array(scores)[:, [lead - 1 for lead in LEADS]]  # (start, lead, statistic, kind)
     return dict(zip(("crps", "variance", "squared error"), by_lead.transpose(2, 0, 3, 1), strict=True))

@@ -45,8 +45,10 @@ def removed(anomaly: xr.DataArray, space: Space, pattern: str, share: float) -> 
     if pattern == COLD:
         priority = -torch.from_numpy(anomaly.values)
     else:
-        draws = RandomStreams(SEED, torch.arange(len(anomaly)))
-        priority = PATTERN_FUNCTIONS[pattern](draws, space, left, 1)[:, 0].expand(len(anomaly), *space.shape)
+        streams = RandomStreams(SEED, torch.arange(len(anomaly)))
+        priority = PATTERN_FUNCTIONS[pattern](streams, space, left, 1)[:, 0].expand(
+            len(anomaly), *space.shape
+        )
     rank = priority.flatten(1).argsort(1).argsort(1).unflatten(1, space.shape)
     return anomaly.copy(data=(rank >= left[:, None, None]).numpy())
 

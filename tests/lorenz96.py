@@ -55,7 +55,7 @@ def truth(runs: int, steps: int, seed: int = 0) -> Tensor:
     return torch.stack(states)
 
 
-def forecast(c: Context, draws: RandomStreams) -> Tensor:
+def forecast(c: Context, streams: RandomStreams) -> Tensor:
     """The next state, the same in all draws."""
     return step(c.base())[:, None]
 
@@ -78,10 +78,14 @@ def rmse(analyses: Iterator[Tensor], states: Tensor) -> float:
 
 def cycled(filter: Filter, members: int, states: Tensor, spin_up: int = 100) -> float:
     """RMSE of the mean of the analyses after the spin-up, which starts from members about the truth."""
-    draws = RandomStreams(0, torch.arange(states.shape[1]), members)
-    start = states[0][:, None] + draws.fork(2).normal(1, 1, CELLS)
+    streams = RandomStreams(0, torch.arange(states.shape[1]), members)
+    start = states[0][:, None] + streams.fork(2).normal(1, 1, CELLS)
     days = cycle(
-        filter, forecast, observed(states[1:]), CycleState(start[:, :, None], filter.begin(len(start))), draws
+        filter,
+        forecast,
+        observed(states[1:]),
+        CycleState(start[:, :, None], filter.begin(len(start))),
+        streams,
     )
     means = [day.analysis.mean(1) for day in days]
     return rmse(iter(means[spin_up:]), states[1 + spin_up :])

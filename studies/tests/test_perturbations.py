@@ -33,9 +33,9 @@ class SecondOrder(Model):
     deterministic = True
     history = 2
 
-    def sample(self, c: Context, draws: RandomStreams) -> torch.Tensor:
+    def sample(self, c: Context, streams: RandomStreams) -> torch.Tensor:
         before, last = c.states()[:, -2:].unbind(1)
-        return (1.3 * last - 0.36 * before)[:, None].expand(-1, draws.members, -1, -1, -1)
+        return (1.3 * last - 0.36 * before)[:, None].expand(-1, streams.members, -1, -1, -1)
 
 
 class Seasonal(Model):
@@ -44,9 +44,9 @@ class Seasonal(Model):
     deterministic = True
     history = 1
 
-    def sample(self, c: Context, draws: RandomStreams) -> torch.Tensor:
+    def sample(self, c: Context, streams: RandomStreams) -> torch.Tensor:
         assert c.day is not None
-        return c.day[:, None, None, None, None].expand(-1, draws.members, *self.space.state_shape)
+        return c.day[:, None, None, None, None].expand(-1, streams.members, *self.space.state_shape)
 
 
 def test_bred_vectors_turn_to_the_direction_that_decays_least(world):

@@ -238,8 +238,8 @@ def test_a_resumed_filter_is_compared_with_the_climatology_that_it_began_from(
 
 def test_starts_are_successive_training_states(interpolation):
     model = interpolation.checkpoint.model
-    draws = RandomStreams(0, torch.zeros(1, dtype=torch.long), 30)
-    start = training_stretches(model, torch.tensor([0.5]), draws, 2)
+    streams = RandomStreams(0, torch.zeros(1, dtype=torch.long), 30)
+    start = training_stretches(model, torch.tensor([0.5]), streams, 2)
     states = model.grid.scatter(model.anomalies)[:, 0]
     place = (start[0, :, :, 0][:, :, None] == states).flatten(3).all(-1).float().argmax(-1)
     assert (place[:, 1] - place[:, 0] == 1).all()
@@ -277,11 +277,11 @@ def test_a_stretch_does_not_cross_a_gap():
 def test_a_free_run_has_the_variance_of_its_model(world):
     """x' = 0.6 x + e, e of variance 1: 1 / (1 - 0.36) after many steps."""
 
-    def step(c, draws):
-        return 0.6 * c.base()[:, None] + draws.normal(*world.space.state_shape)
+    def step(c, streams):
+        return 0.6 * c.base()[:, None] + streams.normal(*world.space.state_shape)
 
-    draws = RandomStreams(0, torch.zeros(1, dtype=torch.long), 40)
-    states = free_run_states(world.space, step, torch.zeros(1), draws, 1)
+    streams = RandomStreams(0, torch.zeros(1, dtype=torch.long), 40)
+    states = free_run_states(world.space, step, torch.zeros(1), streams, 1)
     assert float(states.var()) == pytest.approx(1 / 0.64, rel=0.05)
 
 

@@ -156,19 +156,19 @@ class White(Model):
 
     density = "exact"
 
-    def sample(self, c: Context, draws: RandomStreams) -> torch.Tensor:
-        return draws.normal(*self.space.state_shape)
+    def sample(self, c: Context, streams: RandomStreams) -> torch.Tensor:
+        return streams.normal(*self.space.state_shape)
 
-    def log_weights(self, batch: Batch, draws: RandomStreams) -> torch.Tensor:
-        assert draws.members == 1  # an exact density is asked once
+    def log_weights(self, batch: Batch, streams: RandomStreams) -> torch.Tensor:
+        assert streams.members == 1  # an exact density is asked once
         return torch.distributions.Normal(0.0, 1.0).log_prob(batch.x).sum(dim=(1, 2, 3))[:, None]
 
 
 class Mute(Model):
     """A model without a density."""
 
-    def sample(self, c: Context, draws: RandomStreams) -> torch.Tensor:
-        return draws.normal(*self.space.state_shape)
+    def sample(self, c: Context, streams: RandomStreams) -> torch.Tensor:
+        return streams.normal(*self.space.state_shape)
 
 
 def test_the_report_asks_new_models_for_their_capabilities(images: xr.Dataset, space: Space) -> None:

@@ -34,8 +34,8 @@ def start(space, rows=3, history=1):
 
 def run(model, c, members, steps, starts=None, **options):
     starts = torch.arange(c.count) if starts is None else starts
-    draws = RandomStreams(7, starts, members)
-    return [x for x, _ in rollout(model, c.repeat(members), draws, steps, **options)]
+    streams = RandomStreams(7, starts, members)
+    return [x for x, _ in rollout(model, c.repeat(members), streams, steps, **options)]
 
 
 def test_a_random_walk_is_the_sum_of_its_steps(world):

@@ -133,10 +133,10 @@ def test_a_fresh_model_takes_the_state_of_a_solved_one(space):
     fresh.load_state_dict(model.state_dict(), strict=True)
     assert fresh.tuned_values() == {"neighbours": 10.0}
     c = Context(2, past=history(space, 2, seed=1)[:, None], day=torch.tensor([0.1, 0.2]))
-    draws = RandomStreams(0, torch.arange(2), members=4)
-    assert torch.equal(fresh.sample(c, draws.again()), model.sample(c, draws.again()))
+    streams = RandomStreams(0, torch.arange(2), members=4)
+    assert torch.equal(fresh.sample(c, streams.again()), model.sample(c, streams.again()))
     with pytest.raises(InputError, match="reads past states, and the task has none"):
-        model.sample(Context(1), draws)
+        model.sample(Context(1), streams)
 
 
 def test_a_near_state_is_not_taken_for_a_training_state(space):

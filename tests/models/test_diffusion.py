@@ -64,8 +64,8 @@ def test_the_exact_denoiser_of_gaussian_data_draws_their_mean_and_covariance(exa
 def test_the_sampler_adds_noise_at_every_step_but_the_last(exact):
     """A single point, whose exact network knows x0: a step back is q(x_{t-1} | x_t, x_0) with variance beta_t."""
     model = exact(torch.zeros(4), torch.zeros(4, 4), steps=20)
-    draws = RandomStreams(0, torch.zeros(1, dtype=torch.long), 20_000)
-    states = dict(model.trajectory(Context(1), draws))
+    streams = RandomStreams(0, torch.zeros(1, dtype=torch.long), 20_000)
+    states = dict(model.trajectory(Context(1), streams))
     assert list(states) == list(range(20, -1, -1))
     assert states[0].abs().max() < 1e-4
     spread = 1.0
@@ -207,11 +207,11 @@ def test_a_network_learns_the_noise_and_draws_the_data(sized):
 
 def test_snapshots_are_states_on_the_way(space):
     model = make(space, steps=30)
-    draws = RandomStreams(0, torch.arange(2), 3)
+    streams = RandomStreams(0, torch.arange(2), 3)
     shots = model.snapshots(Context(2), RandomStreams(0, torch.arange(2), 3), at=(20, 10, 0))
     assert list(shots) == [20, 10, 0]
-    assert list(model.snapshots(Context(2), draws, at=(30, 29, 0))) == [30, 29, 0]
-    assert torch.equal(shots[0], model.sample(Context(2), draws))
+    assert list(model.snapshots(Context(2), streams, at=(30, 29, 0))) == [30, 29, 0]
+    assert torch.equal(shots[0], model.sample(Context(2), streams))
     jumping = make(space, sampler="ddim", ddim_steps=5)
     assert list(jumping.snapshots(Context(1), RandomStreams(0, torch.arange(1)), at=(200, 0))) == [251, 0]
     fine = make(space, sampler="ddim", ddim_steps=50)

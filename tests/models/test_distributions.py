@@ -81,10 +81,10 @@ def test_a_family_is_given_by_mean_and_standard_deviation(family):
 def test_a_uniform_draw_is_never_rounded_to_an_end_without_density():
     """U[b - 0.17, b], b about 2.1: in single precision the largest u come to b, about once in 10^6 draws."""
     q = posterior("uniform", torch.full((1, 1000), 2.0), torch.full((1, 1000), math.log(0.05)))
-    draws = RandomStreams(0, torch.zeros(1, dtype=torch.long), 2000)
-    z = q.draw(draws.again())
+    streams = RandomStreams(0, torch.zeros(1, dtype=torch.long), 2000)
+    z = q.draw(streams.again())
     assert q.log_prob(z).isfinite().all()
-    rounded = q.low[:, None] + (q.high - q.low)[:, None] * draws.uniform(1000)
+    rounded = q.low[:, None] + (q.high - q.low)[:, None] * streams.uniform(1000)
     inside = rounded < q.high
     assert not inside.all()
     assert torch.equal(z[inside], rounded[inside])

@@ -140,11 +140,13 @@ def test_dineof_fills_a_state_alone_as_in_a_batch(sized: Callable[..., Space]) -
     model.solve([Batch(x[:60], Context(60))])
     share = torch.tensor([0.05, 0.2, 0.5, 0.98])[:, None, None, None]  # slow and fast to converge
     mask = torch.rand(x[60:].shape, generator=generator) < share
-    draws = RandomStreams(0, torch.arange(4))
-    together = model.sample(Context(4, observed=x[60:] * mask, mask=mask), draws)
+    streams = RandomStreams(0, torch.arange(4))
+    together = model.sample(Context(4, observed=x[60:] * mask, mask=mask), streams)
     for k in range(4):
         some = torch.tensor([k])
-        alone = model.sample(Context(1, observed=(x[60:] * mask)[some], mask=mask[some]), draws.of_data(some))
+        alone = model.sample(
+            Context(1, observed=(x[60:] * mask)[some], mask=mask[some]), streams.of_data(some)
+        )
         torch.testing.assert_close(alone[0], together[k], rtol=0, atol=1e-5)
 
 

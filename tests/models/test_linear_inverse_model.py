@@ -251,9 +251,9 @@ def test_operators_follow_the_chosen_values_and_the_solution(small):
     fresh = LinearInverseModel(small)
     fresh.load_state_dict(model.state_dict(), strict=True)
     c = Context(2, past=x[:4].float().reshape(2, 2, *small.state_shape))
-    draws = RandomStreams(0, torch.arange(2), members=3)
-    assert torch.equal(fresh.sample(c, draws.again()), model.sample(c, draws.again()))
-    assert torch.equal(copy.deepcopy(model).sample(c, draws.again()), model.sample(c, draws.again()))
+    streams = RandomStreams(0, torch.arange(2), members=3)
+    assert torch.equal(fresh.sample(c, streams.again()), model.sample(c, streams.again()))
+    assert torch.equal(copy.deepcopy(model).sample(c, streams.again()), model.sample(c, streams.again()))
 
 
 def test_missing_cells_are_zero_and_carry_no_information(small):
@@ -264,7 +264,7 @@ def test_missing_cells_are_zero_and_carry_no_information(small):
     model = solved(space, x.masked_fill(~exists, torch.nan), truncation=8.0)
     c = Context(3, past=x[:6].unflatten(0, (3, 2)))
     hidden = Context(3, past=c.past.masked_fill(~exists, torch.nan))
-    draws = RandomStreams(0, torch.arange(3), members=2)
-    drawn = model.sample(hidden, draws.again())
-    assert torch.equal(drawn, model.sample(c, draws.again()))
+    streams = RandomStreams(0, torch.arange(3), members=2)
+    drawn = model.sample(hidden, streams.again())
+    assert torch.equal(drawn, model.sample(c, streams.again()))
     assert not drawn[..., ~exists].any()

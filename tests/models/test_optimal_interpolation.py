@@ -181,12 +181,12 @@ def test_a_station_at_the_centre_of_a_cell_is_an_observation_of_it(model, contex
     y, error = context.observed[context.mask], torch.full((len(o),), context.noise**2)
     points = Points(o[:, 0], o[:, 1], cells, weights, y, error)
     nothing = replace(context, observed=context.observed * 0, mask=context.mask & False, points=points)
-    draws = RandomStreams(0, torch.arange(4), 1)
+    streams = RandomStreams(0, torch.arange(4), 1)
     torch.testing.assert_close(
-        model.moments(nothing, draws)[0], model.moments(context, draws)[0], atol=1e-6, rtol=0
+        model.moments(nothing, streams)[0], model.moments(context, streams)[0], atol=1e-6, rtol=0
     )
     selected, other = nothing[torch.tensor([2, 1])], RandomStreams(0, torch.tensor([2, 1]), 1)
-    expected = model.moments(context, draws)[0][[2, 1]]
+    expected = model.moments(context, streams)[0][[2, 1]]
     torch.testing.assert_close(model.moments(selected, other)[0], expected, atol=1e-6, rtol=0)
 
 
@@ -255,13 +255,13 @@ def test_the_held_out_fold_does_not_matter(training, context):
     changed = x.clone()
     changed[model.folds() == 2] = 1e3
     other = solved(globe(), changed, days, **values)
-    draws = RandomStreams(0, torch.arange(4), 6)
+    streams = RandomStreams(0, torch.arange(4), 6)
     for ours, separate in zip(
-        model.moments(context, draws.again(), 2), other.moments(context, draws.again(), 2), strict=True
+        model.moments(context, streams.again(), 2), other.moments(context, streams.again(), 2), strict=True
     ):
         assert torch.equal(ours, separate)
     for ours, separate in zip(
-        model.moments(context, draws.again(), 1), other.moments(context, draws.again(), 1), strict=True
+        model.moments(context, streams.again(), 1), other.moments(context, streams.again(), 1), strict=True
     ):
         assert not torch.allclose(ours, separate, atol=0.1)
 
@@ -277,9 +277,9 @@ def test_a_long_record_leaves_a_bounded_number_of_days(training, context, monkey
     changed = x.clone()
     changed[model.folds() == 2] = 1e3
     other = solved(globe(), changed, days, **model.tuned_values())
-    draws = RandomStreams(0, torch.arange(4), 6)
+    streams = RandomStreams(0, torch.arange(4), 6)
     for ours, separate in zip(
-        model.moments(context, draws.again(), 2), other.moments(context, draws.again(), 2), strict=True
+        model.moments(context, streams.again(), 2), other.moments(context, streams.again(), 2), strict=True
     ):
         assert torch.equal(ours, separate)
     pool = model.season(context, RandomStreams(0, torch.arange(4), 200), fold=3)
@@ -298,9 +298,9 @@ def test_a_fresh_model_takes_the_state_of_a_solved_one(model, context):
     """Checkpoints hold the days in half precision: not a bit is lost."""
     fresh = OptimalInterpolation(globe())
     fresh.load_state_dict(model.state_dict(), strict=True)
-    draws = RandomStreams(0, torch.arange(4), 3)
+    streams = RandomStreams(0, torch.arange(4), 3)
     for stored, solved_here in zip(
-        fresh.moments(context, draws.again(), 1), model.moments(context, draws.again(), 1), strict=True
+        fresh.moments(context, streams.again(), 1), model.moments(context, streams.again(), 1), strict=True
     ):
         assert torch.equal(stored, solved_here)
 
@@ -339,10 +339,10 @@ def test_an_update_moves_a_background(model, context):
     """m - b and d - b are those of the observations of x - b."""
     b = truth(globe(), 4, 11)
     errors = truth(globe(), 12, 12).unflatten(0, (4, 3))
-    draws = RandomStreams(0, torch.arange(4), 3)
-    m, s, d = model.analyse(context, draws.again(), b, errors)
+    streams = RandomStreams(0, torch.arange(4), 3)
+    m, s, d = model.analyse(context, streams.again(), b, errors)
     relative = Context(4, observed=context.observed - b * context.mask, mask=context.mask, noise=0.2)
-    m0, _, d0 = model.analyse(relative, draws.again(), torch.zeros_like(b), errors)
+    m0, _, d0 = model.analyse(relative, streams.again(), torch.zeros_like(b), errors)
     assert s is None
     assert torch.allclose(m, b + m0, atol=1e-5)
     assert torch.allclose(d, b[:, None] + d0, atol=1e-5)
@@ -355,11 +355,11 @@ def test_an_update_moves_a_background(model, context):
 def test_large_grids_take_another_way_to_the_same_numbers(training, context, module, name, fold):
     """SecondMoment without a matrix of all values, and in single precision."""
     values = {"weight": 0.8, "taper": 20000.0, "length": 2500.0, "nugget": 0.01}
-    draws = RandomStreams(0, torch.arange(4), 3)
-    expected = solved(globe(), *training, **values).moments(context, draws.again(), fold)
+    streams = RandomStreams(0, torch.arange(4), 3)
+    expected = solved(globe(), *training, **values).moments(context, streams.again(), fold)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, name, 0)
-        result = solved(globe(), *training, **values).moments(context, draws.again(), fold)
+        result = solved(globe(), *training, **values).moments(context, streams.again(), fold)
     for ours, separate in zip(result, expected, strict=True):
         assert torch.allclose(ours, separate, atol=2e-4)
 
@@ -382,9 +382,9 @@ def test_an_ensemble_is_updated_to_the_posterior_of_the_linear_gaussian_problem(
         1, observed=observed.view(1, *space.state_shape), mask=mask.view(1, *space.state_shape), noise=0.3
     )
     background = ensemble.float().view(1, members, *space.state_shape)
-    draws = RandomStreams(0, torch.zeros(1, dtype=torch.long), members)
+    streams = RandomStreams(0, torch.zeros(1, dtype=torch.long), members)
     _, _, analysis = model.analyse(
-        context, draws, background.mean(1), background - background.mean(1)[:, None]
+        context, streams, background.mean(1), background - background.mean(1)[:, None]
     )
     k = torch.linalg.solve(c[group][:, group] + torch.diag(r), c[group]).T
     posterior = (c - k @ c[group]).diagonal().sqrt()
@@ -436,13 +436,13 @@ def test_cells_that_never_exist_stay_zero_and_nothing_observed_gives_the_season(
 def test_a_loaded_model_draws_the_same(model, context):
     loaded = OptimalInterpolation(globe())
     loaded.load_state_dict(model.state_dict())
-    draws = RandomStreams(0, torch.arange(4), 2)
+    streams = RandomStreams(0, torch.arange(4), 2)
     assert loaded.tuned_values() == model.tuned_values()
-    assert torch.equal(loaded.sample(context, draws.again()), model.sample(context, draws.again()))
+    assert torch.equal(loaded.sample(context, streams.again()), model.sample(context, streams.again()))
     loaded.load_state_dict(
         {**model.state_dict(), "anomalies": 2 * model.anomalies}
     )  # what was made is not kept
-    assert not torch.equal(loaded.sample(context, draws.again()), model.sample(context, draws.again()))
+    assert not torch.equal(loaded.sample(context, streams.again()), model.sample(context, streams.again()))
 
 
 def test_the_state_is_training_anomalies_days_and_choices(model, context):

@@ -126,16 +126,16 @@ def test_other_priors_do_not_look_at_the_encoder():
 
 
 def test_draws_after_a_mixture_differ_from_those_of_its_part():
-    draws = RandomStreams(0, torch.arange(4), 6)
-    z = Mixed(Normal(torch.zeros(1, 3), torch.zeros(1, 3)), torch.zeros(1)).draw(draws)
-    assert not torch.isclose(z, draws.normal(3)).any()
+    streams = RandomStreams(0, torch.arange(4), 6)
+    z = Mixed(Normal(torch.zeros(1, 3), torch.zeros(1, 3)), torch.zeros(1)).draw(streams)
+    assert not torch.isclose(z, streams.normal(3)).any()
 
 
 def test_draws_from_a_mixture_do_not_depend_on_rows_or_members():
     parts = Normal(torch.randn(5, 3), torch.zeros(5, 3))
     mixed = Mixed(parts, torch.randn(5))
-    draws = RandomStreams(0, torch.arange(4), 6)
-    whole = mixed.draw(draws)
+    streams = RandomStreams(0, torch.arange(4), 6)
+    whole = mixed.draw(streams)
     assert torch.allclose(mixed.draw(RandomStreams(0, torch.tensor([2]), 2, first=3)), whole[[2]][:, 3:5])
     per_row = mixed.draw(RandomStreams(0, torch.arange(4), 6).per_row())
     assert torch.allclose(per_row[:, 0].unflatten(0, (4, 6)), whole)

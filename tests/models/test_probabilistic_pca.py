@@ -177,7 +177,7 @@ def test_a_stored_model_is_the_same_model(coast):
     again = build({"type": "probabilistic_pca.ProbabilisticPCA", "components": 4}, coast)
     again.load_state_dict(model.state_dict())
     assert torch.equal(again.log_prob(x), model.log_prob(x))
-    draws = RandomStreams(0, torch.arange(2))
+    streams = RandomStreams(0, torch.arange(2))
     assert torch.equal(
-        again.sample(Context(2), draws), model.sample(Context(2), RandomStreams(0, torch.arange(2)))
+        again.sample(Context(2), streams), model.sample(Context(2), RandomStreams(0, torch.arange(2)))
     )

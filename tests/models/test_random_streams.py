@@ -59,14 +59,14 @@ def test_draws_do_not_depend_on_batching_nor_on_how_many_members_are_drawn_at_on
 
 
 def test_rows_hold_the_same_numbers_as_members():
-    draws = RandomStreams(0, torch.arange(3), 4)
-    assert torch.equal(draws.per_row().normal(5)[:, 0].unflatten(0, (3, 4)), draws.normal(5))
+    streams = RandomStreams(0, torch.arange(3), 4)
+    assert torch.equal(streams.per_row().normal(5)[:, 0].unflatten(0, (3, 4)), streams.normal(5))
 
 
 def test_every_part_of_the_key_changes_the_numbers_and_the_global_state_does_not():
     def draw(seed=1, datum=2, step=3, fork=None, lead=0):
-        draws = RandomStreams(seed, torch.tensor([datum]), 1, step).at_lead(lead)
-        return (draws if fork is None else draws.fork(fork)).uniform(8)
+        streams = RandomStreams(seed, torch.tensor([datum]), 1, step).at_lead(lead)
+        return (streams if fork is None else streams.fork(fork)).uniform(8)
 
     torch.manual_seed(1)
     first = draw()
@@ -107,8 +107,8 @@ def test_a_fork_does_not_shift_what_is_drawn_after_it():
 
 
 def test_calls_are_independent():
-    draws = RandomStreams(0, torch.arange(2000))
-    a, b = draws.normal(1).flatten(), draws.normal(1).flatten()
+    streams = RandomStreams(0, torch.arange(2000))
+    a, b = streams.normal(1).flatten(), streams.normal(1).flatten()
     assert abs(float(torch.corrcoef(torch.stack([a, b]))[0, 1])) < 4 / math.sqrt(2000)
 
 
@@ -143,10 +143,10 @@ def test_what_lasts_is_the_same_at_every_lead_and_differs_by_step_and_stream():
 
 
 def test_distributions():
-    draws = RandomStreams(7, torch.arange(100), 10)
-    assert stats.kstest(draws.normal(101).flatten().numpy(), "norm").pvalue > 1e-3
-    assert stats.kstest(draws.uniform(101).flatten().numpy(), "uniform").pvalue > 1e-3
-    counts = torch.bincount(draws.integers(5, 100).flatten(), minlength=5)
+    streams = RandomStreams(7, torch.arange(100), 10)
+    assert stats.kstest(streams.normal(101).flatten().numpy(), "norm").pvalue > 1e-3
+    assert stats.kstest(streams.uniform(101).flatten().numpy(), "uniform").pvalue > 1e-3
+    counts = torch.bincount(streams.integers(5, 100).flatten(), minlength=5)
     assert stats.chisquare(counts.numpy()).pvalue > 1e-3
 
 
@@ -166,12 +166,12 @@ def test_divided_rows_hold_the_numbers_of_as_many_members():
 
 
 def test_some_data_or_members_have_the_numbers_that_they_have_among_all():
-    draws = RandomStreams(0, torch.tensor([4, 2, 9]), 6, first=2)
-    whole, members, data = draws.normal(5), torch.tensor([0, 3, 5]), torch.tensor([2, 0])
+    streams = RandomStreams(0, torch.tensor([4, 2, 9]), 6, first=2)
+    whole, members, data = streams.normal(5), torch.tensor([0, 3, 5]), torch.tensor([2, 0])
     some = RandomStreams(0, torch.tensor([4, 2, 9]), 6, first=2).of_members(members)
     assert torch.equal(some.normal(5), whole[:, members])
     assert torch.equal(
-        some.per_row().normal(5)[:, 0].unflatten(0, (3, 3)), draws.of_members(members).normal(5)
+        some.per_row().normal(5)[:, 0].unflatten(0, (3, 3)), streams.of_members(members).normal(5)
     )
     assert torch.equal(
         RandomStreams(0, torch.tensor([4, 2, 9]), 6, first=2).of_members(slice(1, 3)).normal(5), whole[:, 1:3]

@@ -41,11 +41,11 @@ class Walk(Solved):
     def solve(self, training: Any) -> None:
         """Fit nothing."""
 
-    def sample(self, c: Context, draws: RandomStreams) -> Tensor:
+    def sample(self, c: Context, streams: RandomStreams) -> Tensor:
         self.shares.append((c.count, torch.is_grad_enabled()))
         if self.meeting:
             self.meeting.wait(timeout=10)
-        noise = draws.normal(*self.space.state_shape) + draws.fork(3).normal(1, 1, 1)
+        noise = streams.normal(*self.space.state_shape) + streams.fork(3).normal(1, 1, 1)
         x = c.base()[:, None] + noise
         if c.points is not None:
             x = x + torch.zeros(c.count).index_add(0, c.points.datum, c.points.y)[:, None, None, None, None]
@@ -113,7 +113,7 @@ def test_cycles_do_not_depend_on_the_number_of_devices(
     contexts = [Context(7, observed=m * 1.0, mask=m, day=torch.linspace(0, 0.9, 7), noise=0.3) for m in mask]
     past = torch.randn(7, 6, 1, *space.state_shape, generator=torch.Generator().manual_seed(3))
 
-    def decay(c: Context, draws: RandomStreams) -> Tensor:
+    def decay(c: Context, streams: RandomStreams) -> Tensor:
         return 0.8 * c.states()
 
     def analyses(filter: Filter) -> Tensor:
@@ -156,8 +156,8 @@ class Constant(Walk):
 
     history = 0
 
-    def sample(self, c: Context, draws: RandomStreams) -> Tensor:
-        return torch.zeros(c.count, draws.members + draws.seed, *self.space.state_shape)
+    def sample(self, c: Context, streams: RandomStreams) -> Tensor:
+        return torch.zeros(c.count, streams.members + streams.seed, *self.space.state_shape)
 
 
 def test_an_error_of_a_replica_is_raised_as_it_is(space: Any) -> None:

@@ -56,8 +56,8 @@ def test_the_loss_is_the_stated_one(space):
         make(space, kl_weight=3.0, likelihood={"type": "likelihoods.Gaussian", "sigma": 0.5}),
         observed(space),
     )
-    draws = RandomStreams(0, torch.arange(4))
-    total, parts = model.loss(batch, draws)
+    streams = RandomStreams(0, torch.arange(4))
+    total, parts = model.loss(batch, streams)
     q = model.encoder(batch.context)
     mean = model.decoder(q.draw(RandomStreams(0, torch.arange(4))), batch.context)[:, 0]
     cells = math.prod(space.state_shape)
@@ -223,8 +223,8 @@ def test_the_elbo_lies_below_iwae_which_rises_to_the_exact_evidence(sized):
 
 def test_both_terms_of_the_elbo_are_reported_separately(sized):
     model, batch, _ = linear(sized(1, 4, 5), latent=2, wide=1.6)
-    draws = RandomStreams(0, torch.arange(6), 4000)
-    reconstruction, ratio = model.log_parts(batch, draws)
+    streams = RandomStreams(0, torch.arange(6), 4000)
+    reconstruction, ratio = model.log_parts(batch, streams)
     q = model.encoder(batch)
     assert torch.allclose(-ratio.mean(1), q.kl(model.prior), atol=0.1)
     constant = 20 * math.log(2 * math.pi) / 2
@@ -430,14 +430,14 @@ def with_past(space, count):
 
 def test_a_learned_prior_is_drawn_from_in_forecasts_and_the_posterior_sees_the_state(space):
     model, batch = of_next_states(space), with_past(space, 4)
-    draws = RandomStreams(0, torch.arange(4), 3)
-    q, p = model.posterior(batch, draws), model.latent_prior(batch.context)
-    other = model.posterior(replace(batch, x=batch.x + 1), draws)
+    streams = RandomStreams(0, torch.arange(4), 3)
+    q, p = model.posterior(batch, streams), model.latent_prior(batch.context)
+    other = model.posterior(replace(batch, x=batch.x + 1), streams)
     assert not torch.allclose(q.mean, other.mean)
     expected = torch.distributions.kl_divergence(
         TorchNormal(q.mean, q.deviation), TorchNormal(p.mean, p.deviation)
     ).sum(dim=1)
-    assert torch.allclose(model.divergence(q, q.draw(draws), batch.context), expected, rtol=1e-5)
+    assert torch.allclose(model.divergence(q, q.draw(streams), batch.context), expected, rtol=1e-5)
     decoded = model.decoder(p.draw(RandomStreams(0, torch.arange(4), 3)), batch.context)
     assert torch.equal(model.sample(batch.context, RandomStreams(0, torch.arange(4), 3)), decoded)
 
@@ -471,9 +471,9 @@ def test_the_bound_of_a_learned_prior_is_reached_by_the_exact_posterior(space):
         misfit = (batch.x.flatten(1) - offset)[:, None] @ scale / sigma**2
         mean = (p.mean * p.deviation**-2 + misfit[:, 0]) / precision
         q = Normal(mean, -precision.log())
-        draws = RandomStreams(0, torch.arange(3), 20000)
-        z = q.draw(draws)
-        decoded = model.decode(z, batch.context, draws)
+        streams = RandomStreams(0, torch.arange(3), 20000)
+        z = q.draw(streams)
+        decoded = model.decode(z, batch.context, streams)
         likelihood = model.likelihood.log_prob(batch.x[:, None], decoded, space.exists).mean(dim=1)
         bound = likelihood - model.divergence(q, z, batch.context)
         covariance = scale @ torch.diag_embed(p.deviation**2) @ scale.transpose(1, 2)

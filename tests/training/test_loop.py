@@ -513,12 +513,12 @@ def test_no_number_is_drawn_twice_in_a_training(world, monkeypatch, kind, model)
     drawn: list[tuple[int, ...]] = []
     new = RandomStreams._new_words
 
-    def recorded(draws: RandomStreams, call: int, size: int) -> torch.Tensor:
-        for row, datum in enumerate(draws.datum.tolist()):
-            members = range(draws.first, draws.first + draws.members)
-            for member in members if draws.number is None else [int(draws.number[row])]:
-                drawn.append((*draws.key, call, member, datum))
-        return new(draws, call, size)
+    def recorded(streams: RandomStreams, call: int, size: int) -> torch.Tensor:
+        for row, datum in enumerate(streams.datum.tolist()):
+            members = range(streams.first, streams.first + streams.members)
+            for member in members if streams.number is None else [int(streams.number[row])]:
+                drawn.append((*streams.key, call, member, datum))
+        return new(streams, call, size)
 
     monkeypatch.setattr(RandomStreams, "_new_words", recorded)
     run(

@@ -150,9 +150,9 @@ def test_the_shares_of_the_ranks_are_the_batch_with_its_masks_and_draws(world, c
     batches = ReconstructionBatches(states, world.space, Sparsification(noise=0.1))
 
     def content(index: torch.Tensor) -> Iterator[torch.Tensor]:
-        draws = RandomStreams(3, index, 2, 5)
-        batch = batches.batch(index, draws)
-        yield from (batch.x, batch.context.mask, batch.context.observed, draws.normal(6))
+        streams = RandomStreams(3, index, 2, 5)
+        batch = batches.batch(index, streams)
+        yield from (batch.x, batch.context.mask, batch.context.observed, streams.normal(6))
 
     index = torch.tensor([31, 4, 15, 9, 26])
     shares = [Ranks(number, count).share(index) for number in range(count)]

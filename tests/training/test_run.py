@@ -21,8 +21,8 @@ TREATMENTS = Treatment.__args__
 def test_a_bernoulli_likelihood_of_other_values_than_zeros_and_ones_is_warned_of(
     treatment: str, likelihood: type, caplog: pytest.LogCaptureFixture
 ) -> None:
-    draws = RandomStreams(1, torch.arange(5))
-    x = treat(torch.arange(5 * 9.0).reshape(5, 1, 3, 3) % 17, treatment, 17, draws)
+    streams = RandomStreams(1, torch.arange(5))
+    x = treat(torch.arange(5 * 9.0).reshape(5, 1, 3, 3) % 17, treatment, 17, streams)
     is_grey = bool(((x != 0) & (x != 1)).any())
     space = space_of_images(open_images(ImageSource("digits", train=10, test=10)))
     parts = {
@@ -44,8 +44,8 @@ def test_a_bernoulli_likelihood_of_other_values_than_zeros_and_ones_is_warned_of
 
 def test_binary_treatments_are_those_that_give_zeros_and_ones() -> None:
     values = torch.arange(64 * 9.0).reshape(64, 1, 3, 3) % 17
-    draws = RandomStreams(1, torch.arange(64))
+    streams = RandomStreams(1, torch.arange(64))
     binary = [
-        name for name in TREATMENTS if set(treat(values, name, 17, draws).unique().tolist()) <= {0.0, 1.0}
+        name for name in TREATMENTS if set(treat(values, name, 17, streams).unique().tolist()) <= {0.0, 1.0}
     ]
     assert set(binary) == set(BINARY)

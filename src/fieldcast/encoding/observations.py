@@ -127,8 +127,8 @@ def observed_values(
     pattern, k = case
     if pattern == POINTS:
         return np.full(x.shape, np.nan, np.float32)
-    draws = RandomStreams(seed_for(MASKS, options.seed), torch.arange(options.masks))
-    mask = masks.draw((pattern,), (k, k), draws, space, options.per_variable)[number]
+    streams = RandomStreams(seed_for(MASKS, options.seed), torch.arange(options.masks))
+    mask = masks.draw((pattern,), (k, k), streams, space, options.per_variable)[number]
     errors = RandomStreams(seed_for(ERRORS, options.seed), torch.arange(len(x)), step=index)
     values = masks.observe(x, mask, options.noise, errors)
     return values.masked_fill(~mask, torch.nan).numpy()
@@ -192,12 +192,12 @@ def point_locations(
     codec: FieldCodec, space: Space, count: int, options: Sparsification
 ) -> tuple[Float[np.ndarray, "mask variable n"], Float[np.ndarray, "mask variable n"]]:
     """Latitudes and longitudes, evenly distributed over existing cells; fewer points are a subset of more points."""
-    draws = RandomStreams(seed_for(LOCATIONS, options.seed), torch.arange(options.masks))
+    streams = RandomStreams(seed_for(LOCATIONS, options.seed), torch.arange(options.masks))
     layers = len(codec.variables) if options.per_variable else 1
-    streams = [draws.fork(layer) for layer in range(layers)]
+    layer_streams = [streams.fork(layer) for layer in range(layers)]
     largest = point_count(1.0, space)
     uniform = np.stack(
-        [[s.uniform(largest)[:, 0, :count].double().numpy() for _ in range(3)] for s in streams], axis=2
+        [[s.uniform(largest)[:, 0, :count].double().numpy() for _ in range(3)] for s in layer_streams], axis=2
     )
     cumulated = np.cumsum((space.area * space.exists).cpu().double().numpy())
     cell = np.searchsorted(cumulated / cumulated[-1], uniform[0], side="right").clip(max=len(cumulated) - 1)

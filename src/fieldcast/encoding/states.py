@@ -42,7 +42,7 @@ class StateCodec(Protocol):
         """Standardised fields, or grey values, before the treatment; in `out` if it is given."""
         ...
 
-    def apply_treatment(self, values: States, draws: RandomStreams) -> States:
+    def apply_treatment(self, values: States, streams: RandomStreams) -> States:
         """x for encoded values; the treatment of images may be random."""
         ...
 
@@ -102,7 +102,7 @@ class AnyDayCodec(FieldLayout):
         arrays = [data[v].transpose(..., *GRID).values for v in self.variables]
         return standardise(np.stack(arrays, axis=-3), self.mean, self.deviation).astype(np.float32)
 
-    def apply_treatment(self, values: States, draws: RandomStreams) -> States:
+    def apply_treatment(self, values: States, streams: RandomStreams) -> States:
         return values
 
     def decode(self, x: States) -> xr.Dataset:
@@ -126,8 +126,8 @@ class ImageCodec:
         grey = torch.from_numpy(data["image"].values.astype(np.float32, copy=out is None))[:, None]
         return grey if out is None else out.copy_(grey)
 
-    def apply_treatment(self, values: States, draws: RandomStreams) -> States:
-        return image_transforms.treat(values, self.treatment, self.levels, draws)
+    def apply_treatment(self, values: States, streams: RandomStreams) -> States:
+        return image_transforms.treat(values, self.treatment, self.levels, streams)
 
     def decode(self, x: States) -> xr.Dataset:
         grey = image_transforms.grey_values(x.cpu(), self.treatment, self.levels)[:, 0].numpy()

@@ -97,13 +97,13 @@ class ForecastStep(nn.Module):
         draws.lead = lead  # a tensor stays an input
         return self.next_states(states, day, draws)
 
-    def next_states(self, states: Tensor, day: Tensor, draws: RandomStreams) -> Tensor:
+    def next_states(self, states: Tensor, day: Tensor, streams: RandomStreams) -> Tensor:
         """The next states, one for each member."""
         year = len(self.climatology)
         climatology = self.climatology[(day * year + MIDNIGHT_TOLERANCE).long().clamp(max=year - 1)]
         past = torch.nan_to_num((states - climatology[:-1]) / self.deviation)
         c = Context(states.shape[0], past=past, day=day[-1:].expand(states.shape[0]))
-        return self.model.sample(c, draws)[:, 0] * self.deviation + climatology[-1]
+        return self.model.sample(c, streams)[:, 0] * self.deviation + climatology[-1]
 
 
 class LatentDecoder(nn.Module):

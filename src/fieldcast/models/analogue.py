@@ -66,7 +66,7 @@ class Analogue(Solved):
         self.candidates = record.followed().nonzero()[:, 0]
         self.days = record.days[self.candidates + 1]
 
-    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
+    def sample(self, c: Context, streams: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         now = last(c)
         distance = self.distance(now)[:, self.candidates]
         nearest = distance.argmin(dim=1, keepdim=True)
@@ -75,7 +75,7 @@ class Analogue(Solved):
             near = within_season(self.days, c.day, near)
         count = near.sum(1, keepdim=True).clamp(max=int(self.neighbours))  # (B, 1)
         ranked = distance.masked_fill(~near, torch.inf).topk(int(count.max()), largest=False).indices
-        analogue = ranked.gather(1, (draws.uniform(1)[..., 0] * count).long())  # (B, M)
+        analogue = ranked.gather(1, (streams.uniform(1)[..., 0] * count).long())  # (B, M)
         analogue = torch.where(self._same_state(now, self.candidates[nearest]), nearest, analogue)
         return self.states[self.candidates[analogue] + 1]
 

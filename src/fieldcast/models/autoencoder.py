@@ -63,10 +63,10 @@ class Autoencoder(Trained):
         self.kl_warm_up = kl_warm_up
 
     @abstractmethod
-    def posterior(self, batch: Batch, draws: RandomStreams) -> Posterior:
+    def posterior(self, batch: Batch, streams: RandomStreams) -> Posterior:
         """q(z | .) of data, from which the loss draws z."""
 
-    def prepare(self, training: Iterable[Batch], draws: RandomStreams) -> None:
+    def prepare(self, training: Iterable[Batch], streams: RandomStreams) -> None:
         """Create the rows of a latent table, and initialise pseudo-inputs with training states.
 
         A table needs indices and labels alone, and a network nothing: neither holds the states in memory.
@@ -78,29 +78,29 @@ class Autoencoder(Trained):
             training = (replace(batch, x=batch.x[:, :0]) for batch in training)
         states = join_batches(training)
         for part in parts:
-            part.prepare(states, replace(draws, datum=states.index))
+            part.prepare(states, replace(streams, datum=states.index))
 
     def latent_prior(self, c: Context) -> Prior:
         """p(z), or p(z | c); that of a VampPrior depends on the encoder."""
         return prior_given_encoder(self.prior, self.encoder)
 
     def decode(
-        self, z: Float[Tensor, "batch members latent"], c: Context, draws: RandomStreams
+        self, z: Float[Tensor, "batch members latent"], c: Context, streams: RandomStreams
     ) -> Float[Tensor, "batch members variable y x"]:
         """The parameters of p(x | z, c)."""
         return self.decoder(z, c)
 
     def restore(
-        self, z: Float[Tensor, "batch members latent"], c: Context, draws: RandomStreams
+        self, z: Float[Tensor, "batch members latent"], c: Context, streams: RandomStreams
     ) -> Float[Tensor, "batch members variable y x"]:
         """The mean of p(x | z, c)."""
-        return self.likelihood.mean(self.decode(z, c, draws))
+        return self.likelihood.mean(self.decode(z, c, streams))
 
-    def loss(self, batch: Batch, draws: RandomStreams) -> Terms:
-        alone = draws.alone()
+    def loss(self, batch: Batch, streams: RandomStreams) -> Terms:
+        alone = streams.alone()
         q = self.posterior(batch, alone)
         z = q.draw(alone)
-        return self.terms(batch.x, self.decode(z, batch.context, alone), batch.context, q, z, draws.step)
+        return self.terms(batch.x, self.decode(z, batch.context, alone), batch.context, q, z, streams.step)
 
     def warm_up_in(self, steps: int) -> Sequence[float | int]:
         """The warm-up in steps of a training of `steps` steps."""
@@ -128,8 +128,10 @@ class Autoencoder(Trained):
         return closed if closed is not None else (q.log_prob(z) - p.log_prob(z)).mean(dim=1)
 
     def draw_given(
-        self, z: Float[Tensor, "batch members latent"], c: Context, draws: RandomStreams
+        self, z: Float[Tensor, "batch members latent"], c: Context, streams: RandomStreams
     ) -> Float[Tensor, "batch members variable y x"]:
         """The mean of p(x | z, c); with `likelihood_noise` a draw from it."""
-        output = self.decode(z, c, draws)
-        return self.likelihood.draw(output, draws) if self.likelihood_noise else self.likelihood.mean(output)
+        output = self.decode(z, c, streams)
+        return (
+            self.likelihood.draw(output, streams) if self.likelihood_noise else self.likelihood.mean(output)
+        )

@@ -26,7 +26,7 @@ class HasDensity(Protocol):
         space: Space
     density: Density  # "exact": log_weights are log p(x) itself, the same for every draw
 
-    def log_weights(self, batch: Batch, draws: RandomStreams) -> Float[Tensor, "batch members"]:
+    def log_weights(self, batch: Batch, streams: RandomStreams) -> Float[Tensor, "batch members"]:
         """Weights whose mean is log p(x), or the bound, in nats and in the units of x."""
         ...
 
@@ -38,7 +38,7 @@ class HasLatents(Protocol):
     if TYPE_CHECKING:
         space: Space
 
-    def posterior(self, batch: Batch, draws: RandomStreams) -> Posterior:
+    def posterior(self, batch: Batch, streams: RandomStreams) -> Posterior:
         """q(z | x) of each datum."""
         ...
 
@@ -47,13 +47,13 @@ class HasLatents(Protocol):
         ...
 
     def restore(
-        self, z: Tensor, c: Context, draws: RandomStreams
+        self, z: Tensor, c: Context, streams: RandomStreams
     ) -> Float[Tensor, "batch members variable y x"]:
         """The mean of p(x | z)."""
         ...
 
     def log_parts(
-        self, batch: Batch, draws: RandomStreams, q: Posterior | None = None
+        self, batch: Batch, streams: RandomStreams, q: Posterior | None = None
     ) -> tuple[Float[Tensor, "batch members"], Float[Tensor, "batch members"]]:
         """log p(x | z_k) and log p(z_k) - log q(z_k | x), z_k ~ q; for posteriors with a density."""
         ...
@@ -67,7 +67,7 @@ class HasTrajectory(Protocol):
         space: Space
 
     def snapshots(
-        self, c: Context, draws: RandomStreams, at: Sequence[int]
+        self, c: Context, streams: RandomStreams, at: Sequence[int]
     ) -> Mapping[int, Float[Tensor, "batch members variable y x"]]:
         """States at the requested times of the chain, keyed by time."""
         ...
@@ -95,7 +95,7 @@ class ChecksPoints(Protocol):
 class HasSeason(Protocol):
     """Has states of the season: draws for a time without observations."""
 
-    def season(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
+    def season(self, c: Context, streams: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         """Training states drawn within 45 days of the day of the year of each datum."""
         ...
 
@@ -105,7 +105,7 @@ class HasMoments(Protocol):
     """Has a mean and a spread besides its draws, and can leave out folds of the training data."""
 
     def moments(
-        self, c: Context, draws: RandomStreams, fold: int | None = None
+        self, c: Context, streams: RandomStreams, fold: int | None = None
     ) -> tuple[
         Float[Tensor, "batch variable y x"],
         Float[Tensor, "batch variable y x"],
@@ -124,7 +124,7 @@ class CyclesAlone(Protocol):
     """Is a filter that needs neither a forecast model nor initial members: its memory holds a distribution."""
 
     def draw_members(
-        self, memory: Mapping[str, Tensor], draws: RandomStreams
+        self, memory: Mapping[str, Tensor], streams: RandomStreams
     ) -> Float[Tensor, "batch members variable y x"]:
         """Members of the distribution in the memory."""
         ...

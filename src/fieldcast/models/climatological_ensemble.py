@@ -45,9 +45,9 @@ class ClimatologicalEnsemble(Solved):
         record = kept_series(training, self.space.exists)
         self.anomalies, self.days = record.states, record.days
 
-    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
+    def sample(self, c: Context, streams: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         allowed = torch.ones(c.count, len(self.days), dtype=torch.bool, device=self.days.device)
         if c.day is not None:
             window = SEASON_HALF_WIDTH / self.space.days_per_year
             allowed = within_season(self.days, c.day, allowed, window, MIN_YEARS)
-        return self.anomalies[pick(allowed, draws.uniform(1)[..., 0])]
+        return self.anomalies[pick(allowed, streams.uniform(1)[..., 0])]

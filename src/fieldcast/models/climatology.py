@@ -22,6 +22,6 @@ class Climatology(Solved):
     def solve(self, training: Iterable[Batch]) -> None:
         """Do nothing: standardisation has already removed the climatology."""
 
-    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
+    def sample(self, c: Context, streams: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         """Draw zeros."""
-        return torch.zeros(c.count, draws.members, *self.space.state_shape, device=self.space.area.device)
+        return torch.zeros(c.count, streams.members, *self.space.state_shape, device=self.space.area.device)

@@ -61,11 +61,11 @@ class Model(nn.Module, ABC):
         self.space = space
 
     @abstractmethod
-    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
+    def sample(self, c: Context, streams: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         """Draw M members of x for each context."""
 
     def calibrated(
-        self, x: Float[Tensor, "batch members variable y x"], draws: RandomStreams
+        self, x: Float[Tensor, "batch members variable y x"], streams: RandomStreams
     ) -> Float[Tensor, "batch members variable y x"]:
         """Members of one lead of a rollout as they are stored and scored; the next step starts from x itself."""
         return x
@@ -122,14 +122,15 @@ class Trained(Model):
         """Group of each training datum, if a batch must come from a single group; None: no such restriction."""
         return None
 
-    def prepare(self, training: Iterable[Batch], draws: RandomStreams) -> None:
+    def prepare(self, training: Iterable[Batch], streams: RandomStreams) -> None:
         """Initialise what depends on the training states: their number, initial values of parameters.
 
-        Called once, for every task. Models that do not need `training` do not read it; `draws` belong to no datum yet.
+        Called once, for every task. Models that do not need `training` do not read it;
+        `streams` belong to no datum yet.
         """
 
     @abstractmethod
-    def loss(self, batch: Batch, draws: RandomStreams) -> Terms:
+    def loss(self, batch: Batch, streams: RandomStreams) -> Terms:
         """The training loss, averaged over the batch."""
 
     def compare(
@@ -137,7 +138,7 @@ class Trained(Model):
         x: Float[Tensor, "batch variable y x"],
         drawn: Float[Tensor, "batch members variable y x"],
         c: Context,
-        draws: RandomStreams,
+        streams: RandomStreams,
     ) -> Terms:
         """The training loss of draws that a wrapper has made with the model, such as those of a Runge-Kutta step."""
         raise TypeError(f"{type(self).__name__} cannot be trained through steps or rollouts")

@@ -94,12 +94,12 @@ class Corrected(Trained):
             + s[:, None] * shift
         )
 
-    def loss(self, batch: Batch, draws: RandomStreams) -> Terms:
+    def loss(self, batch: Batch, streams: RandomStreams) -> Terms:
         if batch.index is not None and batch.group is None:
             raise ValueError("training data need their fold: otherwise the base was fitted to them")
         # the covariances of a base that solves for observations are not positive definite in half precision
         with torch.no_grad(), torch.autocast(batch.x.device.type, enabled=False):
-            m, s, d = self.base.moments(batch.context, draws, batch.group)
+            m, s, d = self.base.moments(batch.context, streams, batch.group)
         return self.terms(batch, m, s, d)
 
     def terms(self, batch: Batch, m: Tensor, s: Tensor, d: Tensor) -> Terms:
@@ -118,5 +118,5 @@ class Corrected(Trained):
             gain = 1 - crps / score(d)
         return Terms(crps, {"gain": gain})
 
-    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
-        return self.correct(c, *self.base.moments(c, draws))
+    def sample(self, c: Context, streams: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
+        return self.correct(c, *self.base.moments(c, streams))

@@ -58,21 +58,21 @@ class CorrectedDynamics(Trained):
         self.network = UNet(inputs, 2 * variables, space.shape, space.wraps, channels, noise=noise)
         self.register_buffer("scale", space.tendency[:, None, None].clone(), persistent=False)
 
-    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
+    def sample(self, c: Context, streams: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         # half precision is for the network alone: the operators of the base are cached
         with torch.no_grad(), torch.autocast(c.base().device.type, enabled=False):
-            m, d = self.base.mean(c), self.base.sample(c, draws.fork(BASE))
-        e = draws.fork(NOISE).normal(self.noise)  # (B, M, noise)
+            m, d = self.base.mean(c), self.base.sample(c, streams.fork(BASE))
+        e = streams.fork(NOISE).normal(self.noise)  # (B, M, noise)
         inputs = torch.cat([c.channels(self.space), m], dim=1).repeat_interleave(e.shape[1], dim=0)
         g, shift = self.network(inputs, e.flatten(0, 1)).unflatten(0, e.shape[:2]).chunk(2, dim=2)
         gain = torch.exp(g.clamp(-MAX_LOG_GAIN, MAX_LOG_GAIN))
         x = m[:, None] + (d - m[:, None]) * gain + self.scale * shift
         return (x - c.base()[:, None]) / self.scale
 
-    def loss(self, batch: Batch, draws: RandomStreams) -> Terms:
-        return self.compare(batch.x, self.sample(batch.context, draws), batch.context, draws)
+    def loss(self, batch: Batch, streams: RandomStreams) -> Terms:
+        return self.compare(batch.x, self.sample(batch.context, streams), batch.context, streams)
 
-    def compare(self, x: Tensor, drawn: Tensor, c: Context, draws: RandomStreams) -> Terms:
+    def compare(self, x: Tensor, drawn: Tensor, c: Context, streams: RandomStreams) -> Terms:
         """The fair CRPS: area-weighted mean over all variables."""
         crps = area_mean_crps(drawn, x, self.space.weight)
         return Terms(crps, {"crps": crps})

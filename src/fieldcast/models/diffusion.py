@@ -133,16 +133,18 @@ class Diffusion(Trained):
         self.ddim_steps = steps if sampler == "ancestral" else min(ddim_steps, steps)
         self.evaluations = len(self.times())
 
-    def loss(self, batch: Batch, draws: RandomStreams) -> Terms:
+    def loss(self, batch: Batch, streams: RandomStreams) -> Terms:
         """Mean square error of the predicted noise over the cells that exist."""
-        single = draws.alone()
+        single = streams.alone()
         t = single.integers(len(self.schedule))[:, 0]
         error = self.error(batch, t, single)
         return Terms(error.mean() / self.space.size, {})
 
-    def error(self, batch: Batch, t: Int[Tensor, " batch"], draws: RandomStreams) -> Float[Tensor, " batch"]:
+    def error(
+        self, batch: Batch, t: Int[Tensor, " batch"], streams: RandomStreams
+    ) -> Float[Tensor, " batch"]:
         """|eps - network(x_t, t, c)|^2 at one time for each datum."""
-        eps = draws.normal(*self.space.state_shape)[:, 0] * self.space.exists
+        eps = streams.normal(*self.space.state_shape)[:, 0] * self.space.exists
         predicted = self.network(self.schedule.noised(batch.x, t, eps), t, batch.context)
         return ((predicted - eps) ** 2 * self.space.exists).flatten(1).sum(dim=1)
 
@@ -184,38 +186,38 @@ class Diffusion(Trained):
 
     @torch.no_grad()
     def trajectory(
-        self, c: Context, draws: RandomStreams
+        self, c: Context, streams: RandomStreams
     ) -> Iterator[tuple[int, Float[Tensor, "rows variable y x"]]]:
         """Yield (t, x_t), with a row for each member, from the initial noise, t = T, to the draw, t = 0.
 
         This t counts how often x_t has been noised, as in the papers, and is not the index of a step.
         """
-        exists, repeated, streams = self.space.exists, c.repeat(draws.members), draws.per_row()
-        x = streams.normal(*self.space.state_shape)[:, 0] * exists
+        exists, repeated, row_streams = self.space.exists, c.repeat(streams.members), streams.per_row()
+        x = row_streams.normal(*self.space.state_shape)[:, 0] * exists
         times = self.times()
         yield len(self.schedule), x
         for t, before in zip(times, [*times[1:], -1], strict=True):
             x = (
-                self.reverse_step(x, t, before, repeated, streams.normal(*self.space.state_shape)[:, 0])
+                self.reverse_step(x, t, before, repeated, row_streams.normal(*self.space.state_shape)[:, 0])
                 * exists
             )
             yield before + 1, x
 
-    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
-        for _, x in self.trajectory(c, draws):
+    def sample(self, c: Context, streams: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
+        for _, x in self.trajectory(c, streams):
             last = x
-        return last.unflatten(0, (c.count, draws.members))
+        return last.unflatten(0, (c.count, streams.members))
 
     def snapshots(
-        self, c: Context, draws: RandomStreams, at: Sequence[int] = SNAPSHOTS
+        self, c: Context, streams: RandomStreams, at: Sequence[int] = SNAPSHOTS
     ) -> dict[int, Float[Tensor, "batch members variable y x"]]:
         """States x_t of a draw at the requested t, keyed by t; DDIM returns the nearest ones of its chain."""
         available = [len(self.schedule), *(t + 1 for t in self.times()[1:]), 0]
         nearest = {min(available, key=lambda t: abs(t - time)) for time in at}
-        shape = (c.count, draws.members)
-        return {t: x.unflatten(0, shape) for t, x in self.trajectory(c, draws) if t in nearest}
+        shape = (c.count, streams.members)
+        return {t: x.unflatten(0, shape) for t, x in self.trajectory(c, streams) if t in nearest}
 
-    def log_weights(self, batch: Batch, draws: RandomStreams) -> Float[Tensor, "batch members"]:
+    def log_weights(self, batch: Batch, streams: RandomStreams) -> Float[Tensor, "batch members"]:
         """Estimates of the variational bound on log p(x), in nats; their mean is the bound (eq. 5).
 
         -KL(q(x_T | x_0) || N(0, I)) - sum_t KL(q(x_{t-1} | x_t, x_0) || p(x_{t-1} | x_t)) + log p(x_0 | x_1),
@@ -225,13 +227,13 @@ class Diffusion(Trained):
         have the t that matter. The bound is that of the ancestral chain without `clip`, whatever `sampler` draws.
         Images must be dequantised.
         """
-        members, steps = draws.members, len(self.schedule)
-        u = draws.uniform().double()
+        members, steps = streams.members, len(self.schedule)
+        u = streams.uniform().double()
         stratum = torch.arange(members, device=u.device)
         t = ((steps + 1) ** ((stratum + u) / members) - 1).long().clamp(max=steps - 1).flatten()
         probability = torch.log1p(1 / (t + 1).double()) / math.log(steps + 1)
         repeated = Batch(batch.x.repeat_interleave(members, dim=0), batch.context.repeat(members))
-        error = self.error(repeated, t, draws.per_row()).double()
+        error = self.error(repeated, t, streams.per_row()).double()
         variances = self.variance_kl(torch.arange(steps, device=t.device)).sum()
         bound = self.mean_kl(t, error) / probability + variances + self.prior_kl(repeated.x)
         return -bound.to(batch.x.dtype).unflatten(0, (len(batch.x), members))

@@ -43,7 +43,7 @@ class Dineof(Solved):
         filled = dineof.fill_by_dineof(x, observed)
         self.axes, self.mean = filled.axes, filled.mean
 
-    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
+    def sample(self, c: Context, streams: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         """The completed state, the same for every member."""
         y, observed = (cells(self.space, tensor) for tensor in c.observations())
         y = y / self.deviation - self.mean
@@ -60,4 +60,4 @@ class Dineof(Solved):
             if not changing.any():
                 break
         whole = state(self.space, ((x + self.mean) * self.deviation).float())
-        return whole[:, None].expand(-1, draws.members, -1, -1, -1)
+        return whole[:, None].expand(-1, streams.members, -1, -1, -1)

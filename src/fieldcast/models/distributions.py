@@ -29,7 +29,7 @@ class Posterior(Protocol):
 
     @property
     def mean(self) -> Float[Tensor, "batch latent"]: ...
-    def draw(self, draws: RandomStreams) -> Float[Tensor, "batch members latent"]: ...
+    def draw(self, streams: RandomStreams) -> Float[Tensor, "batch members latent"]: ...
     def log_prob(self, z: Float[Tensor, "batch members latent"]) -> Float[Tensor, "batch members"]: ...
     def kl(self, prior: Prior) -> Float[Tensor, " batch"] | None: ...
     def select(self, index: Int[Tensor, " rows"]) -> Posterior: ...
@@ -39,7 +39,7 @@ class Posterior(Protocol):
 class Prior(Protocol):
     """p(z), the same for all data."""
 
-    def draw(self, draws: RandomStreams) -> Float[Tensor, "batch members latent"]: ...
+    def draw(self, streams: RandomStreams) -> Float[Tensor, "batch members latent"]: ...
     def log_prob(self, z: Float[Tensor, "batch members latent"]) -> Float[Tensor, "batch members"]: ...
 
 
@@ -87,8 +87,8 @@ class Normal(Independent):
         self.deviation = torch.exp(log_variance / 2)
         self.each = TorchNormal(mean[:, None], self.deviation[:, None], validate_args=False)
 
-    def draw(self, draws: RandomStreams) -> Float[Tensor, "batch members latent"]:
-        return self.mean[:, None] + self.deviation[:, None] * draws.normal(self.mean.shape[1])
+    def draw(self, streams: RandomStreams) -> Float[Tensor, "batch members latent"]:
+        return self.mean[:, None] + self.deviation[:, None] * streams.normal(self.mean.shape[1])
 
     def select(self, index: Int[Tensor, " rows"]) -> Normal:
         """Select the posteriors of some of the data, possibly with repetitions."""
@@ -109,9 +109,9 @@ class Uniform(Independent):
     def mean(self) -> Float[Tensor, "batch latent"]:
         return (self.low + self.high) / 2
 
-    def draw(self, draws: RandomStreams) -> Float[Tensor, "batch members latent"]:
+    def draw(self, streams: RandomStreams) -> Float[Tensor, "batch members latent"]:
         low, high = self.low[:, None], self.high[:, None]
-        z = low + (high - low) * draws.uniform(self.low.shape[1])
+        z = low + (high - low) * streams.uniform(self.low.shape[1])
         # rounding may bring z to `high`, where the density is 0 and an importance weight infinite
         return torch.where(z < high, z, torch.nextafter(high, low))
 
@@ -130,8 +130,8 @@ class Laplace(Independent):
         self.mean, self.scale = mean, scale
         self.each = TorchLaplace(mean[:, None], scale[:, None], validate_args=False)
 
-    def draw(self, draws: RandomStreams) -> Float[Tensor, "batch members latent"]:
-        v = draws.uniform(self.mean.shape[1]) - 0.5
+    def draw(self, streams: RandomStreams) -> Float[Tensor, "batch members latent"]:
+        v = streams.uniform(self.mean.shape[1]) - 0.5
         unit = -v.sign() * torch.log((1 - 2 * v.abs()).clamp(min=2**-24))
         return self.mean[:, None] + self.scale[:, None] * unit
 
@@ -146,8 +146,8 @@ class Point:
     def __init__(self, mean: Float[Tensor, "batch latent"]):
         self.mean = mean
 
-    def draw(self, draws: RandomStreams) -> Float[Tensor, "batch members latent"]:
-        count = draws.members
+    def draw(self, streams: RandomStreams) -> Float[Tensor, "batch members latent"]:
+        count = streams.members
         return self.mean[:, None].expand(-1, count, -1)
 
     def log_prob(self, z: Float[Tensor, "batch members latent"]) -> Float[Tensor, "batch members"]:
@@ -175,8 +175,8 @@ class StandardNormal(nn.Module):
         super().__init__()
         self.latent = latent
 
-    def draw(self, draws: RandomStreams) -> Float[Tensor, "batch members latent"]:
-        return draws.normal(self.latent)
+    def draw(self, streams: RandomStreams) -> Float[Tensor, "batch members latent"]:
+        return streams.normal(self.latent)
 
     def log_prob(self, z: Float[Tensor, "batch members latent"]) -> Float[Tensor, "batch members"]:
         return standard_normal_log_prob(z).sum(dim=2)

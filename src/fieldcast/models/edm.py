@@ -84,9 +84,9 @@ class EDM(Trained):
         f = self.network(torch.cat([x / width, channels], dim=1), embedding).float()
         return (x / width**2 + level / width * f) * self.space.exists
 
-    def loss(self, batch: Batch, draws: RandomStreams) -> Terms:
+    def loss(self, batch: Batch, streams: RandomStreams) -> Terms:
         """E[(1 + s^2) / s^2 |D - x|^2] per value."""
-        single = draws.alone()
+        single = streams.alone()
         mean, deviation = TRAINING_LOG_NOISE
         s = (mean + deviation * single.fork(LEVEL).normal()[:, 0]).exp()
         n = single.fork(NOISE).normal(*self.space.state_shape)[:, 0] * self.space.exists
@@ -97,14 +97,14 @@ class EDM(Trained):
         return Terms(weighted.flatten(1).sum(dim=1).mean() / self.space.size, {})
 
     @torch.no_grad()
-    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
-        rows, streams = c.repeat(draws.members), draws.per_row()
+    def sample(self, c: Context, streams: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
+        rows, row_streams = c.repeat(streams.members), streams.per_row()
         size = min(ROWS_AT_ONCE, max(1, CELLS_AT_ONCE // self.space.area.numel()))
         pieces = torch.arange(rows.count, device=self.space.area.device).split(size)
-        x = torch.cat([self.draw(rows[piece], streams.of_data(piece)) for piece in pieces])
-        return x.unflatten(0, (c.count, draws.members))
+        x = torch.cat([self.draw(rows[piece], row_streams.of_data(piece)) for piece in pieces])
+        return x.unflatten(0, (c.count, streams.members))
 
-    def draw(self, c: Context, draws: RandomStreams) -> Float[Tensor, "rows variable y x"]:
+    def draw(self, c: Context, streams: RandomStreams) -> Float[Tensor, "rows variable y x"]:
         """A draw for each row of a context."""
         channels = self.condition(c).channels(self.space)
 
@@ -112,7 +112,7 @@ class EDM(Trained):
             return self.denoise(x, x.new_full((len(x),), s), channels)
 
         def noise() -> Tensor:
-            return draws.normal(*self.space.state_shape)[:, 0] * self.space.exists
+            return streams.normal(*self.space.state_shape)[:, 0] * self.space.exists
 
         y, m, r = self.observations(c)
         for x in self.sampler.trajectory(noise_levels(self.levels), Target(denoise, noise, y, m, r)):

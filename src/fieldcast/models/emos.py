@@ -105,14 +105,14 @@ class EMOS(Combined):
         (part,) = self.parts.values()
         return part
 
-    def sample(self, c: Context, draws: RandomStreams) -> Members:
+    def sample(self, c: Context, streams: RandomStreams) -> Members:
         """Members of the calibrated model, from which the next step starts."""
-        return self.forecaster.sample(c, draws)
+        return self.forecaster.sample(c, streams)
 
-    def calibrated(self, x: Members, draws: RandomStreams) -> Members:
-        """Draws of N(mu, sigma^2) at the lead of `draws`, in the ranks of the members x."""
-        mu, sigma = self.distribution(*moments(x), draws.lead)
-        stream = draws.fork(STREAM)
+    def calibrated(self, x: Members, streams: RandomStreams) -> Members:
+        """Draws of N(mu, sigma^2) at the lead of `streams`, in the ranks of the members x."""
+        mu, sigma = self.distribution(*moments(x), streams.lead)
+        stream = streams.fork(STREAM)
         z = stream.normal(*self.space.state_shape)
         if not self.forecaster.deterministic:
             u = stream.fork(TIES).uniform(*self.space.state_shape)

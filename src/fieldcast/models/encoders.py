@@ -35,7 +35,7 @@ class StateEncoder(nn.Module, ABC):
         """q(z | x) of data; a table has training data only."""
 
     @abstractmethod
-    def infer(self, batch: Batch, vae: Any, draws: RandomStreams) -> Posterior:
+    def infer(self, batch: Batch, vae: Any, streams: RandomStreams) -> Posterior:
         """q(z | x) of any data, training data or not; `vae` measures how well a code explains x."""
 
 
@@ -76,7 +76,7 @@ class Network(StateEncoder):
         log_scale = self.log_scale(h).float().clamp(-MAX_LOG_SCALE, MAX_LOG_SCALE)
         return posterior(self.family, self.mean(h).float(), log_scale)
 
-    def infer(self, batch: Batch, vae: Any, draws: RandomStreams) -> Posterior:
+    def infer(self, batch: Batch, vae: Any, streams: RandomStreams) -> Posterior:
         return self(batch)
 
 

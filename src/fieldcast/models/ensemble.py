@@ -100,17 +100,17 @@ class Ensemble(Trained):
                 for weight in block.film.parameters():
                     weight.data.mul_(FILM_INIT_SCALE)
 
-    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
-        red, white = red_noise(draws, self.red, self.decorrelation_steps), draws.normal(self.white)
+    def sample(self, c: Context, streams: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
+        red, white = red_noise(streams, self.red, self.decorrelation_steps), streams.normal(self.white)
         noise = torch.cat([red, white], dim=-1)  # (B, M, noise)
         inputs = c.channels(self.space).repeat_interleave(noise.shape[1], dim=0)
-        fields = draws.normal(self.fields, *self.network.coarsest).flatten(0, 1) if self.fields else None
+        fields = streams.normal(self.fields, *self.network.coarsest).flatten(0, 1) if self.fields else None
         return self.network(inputs, noise.flatten(0, 1), fields).float().unflatten(0, noise.shape[:2])
 
-    def loss(self, batch: Batch, draws: RandomStreams) -> Terms:
-        return self.compare(batch.x, self.sample(batch.context, draws), batch.context, draws)
+    def loss(self, batch: Batch, streams: RandomStreams) -> Terms:
+        return self.compare(batch.x, self.sample(batch.context, streams), batch.context, streams)
 
-    def compare(self, x: Tensor, drawn: Tensor, c: Context, draws: RandomStreams) -> Terms:
+    def compare(self, x: Tensor, drawn: Tensor, c: Context, streams: RandomStreams) -> Terms:
         """(1 - s) CRPS of cells + s CRPS of contrasts, s = `contrasts`; area-weighted means over all variables."""
         weight = self.space.weight
         crps = area_mean_crps(drawn, x, weight)
@@ -207,10 +207,10 @@ def contrast_crps(
 # Memorandum 598: perturbations of weather models that are autoregressions in time.
 
 
-def red_noise(draws: RandomStreams, size: int, decorrelation: float) -> Float[Tensor, "batch members size"]:
+def red_noise(streams: RandomStreams, size: int, decorrelation: float) -> Float[Tensor, "batch members size"]:
     """Draw `size` independent numbers z_t for each member, t = `draws.lead`; `decorrelation` is T in steps."""
-    persistent = draws.persistent()
+    persistent = streams.persistent()
     a, b = persistent.normal(2, size).unbind(dim=2)
     omega = (math.pi * (persistent.uniform(size).double() - 0.5)).tan() / decorrelation
-    angle = omega * draws.lead  # in double precision: single precision would lose the phase of large angles
+    angle = omega * streams.lead  # in double precision: single precision would lose the phase of large angles
     return a * angle.cos().float() + b * angle.sin().float()

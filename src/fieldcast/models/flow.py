@@ -97,7 +97,7 @@ class Flow(Trained):
         )
 
     @torch.no_grad()
-    def prepare(self, training: Iterable[Batch], draws: RandomStreams) -> None:
+    def prepare(self, training: Iterable[Batch], streams: RandomStreams) -> None:
         """Initialise the shift and scale of each cell with its mean and standard deviation."""
         if not self.scaled:
             return
@@ -137,13 +137,13 @@ class Flow(Trained):
         dense = standard_normal_log_prob(e) * self.space.exists
         return dense.flatten(1).sum(dim=1) + log_det
 
-    def loss(self, batch: Batch, draws: RandomStreams) -> Terms:
+    def loss(self, batch: Batch, streams: RandomStreams) -> Terms:
         return Terms(-self.log_prob(batch.x).mean() / self.space.size, {})
 
-    def log_weights(self, batch: Batch, draws: RandomStreams) -> Float[Tensor, "batch members"]:
+    def log_weights(self, batch: Batch, streams: RandomStreams) -> Float[Tensor, "batch members"]:
         """log p(x), equal for all draws."""
-        return self.log_prob(batch.x)[:, None].expand(-1, draws.members)
+        return self.log_prob(batch.x)[:, None].expand(-1, streams.members)
 
-    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
-        e = draws.normal(*self.space.state_shape)
+    def sample(self, c: Context, streams: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
+        e = streams.normal(*self.space.state_shape)
         return self.decode(e.flatten(0, 1)).unflatten(0, e.shape[:2])

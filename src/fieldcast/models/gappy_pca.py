@@ -90,7 +90,7 @@ class GappyPCA(Solved):
         self.features = features.unflatten(1, self.space.state_shape)
         return None
 
-    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
+    def sample(self, c: Context, streams: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         """The fitted field, the same for every member; zero, the climatology, if nothing is observed."""
         observations, masks = c.observations()
         f = self.features[: int(self.modes)].flatten(1)
@@ -109,4 +109,4 @@ class GappyPCA(Solved):
         # the modes of all cells in double precision would take several times the memory of the model
         pieces = [(a @ piece.double()).to(observations) for piece in f.split(CELLS_PER_PIECE, 1)]
         x = torch.cat(pieces, 1).unflatten(1, self.space.state_shape)
-        return x[:, None].expand(-1, draws.members, -1, -1, -1)
+        return x[:, None].expand(-1, streams.members, -1, -1, -1)

@@ -24,15 +24,17 @@ from fieldcast.models.random_streams import RandomStreams, seed_for
 
 
 def treat(
-    grey: Float[Tensor, "batch variable y x"], treatment: Treatment, levels: int, draws: RandomStreams
+    grey: Float[Tensor, "batch variable y x"], treatment: Treatment, levels: int, streams: RandomStreams
 ) -> Float[Tensor, "batch variable y x"]:
-    """Transform grey values to x: `draws` of a training step differ at each step, those of `fixed_streams` never do."""
+    """Transform grey values to x; `streams` of a training differ at each step, those of `fixed_streams` never do."""
     share = grey / (levels - 1)
     if treatment == "grey":
         return share
     if treatment == "threshold":
         return (share > 0.5).to(grey.dtype)
-    pixels = replace(draws.alone(), seed=seed_for("pixels", draws.seed))  # independent of the model's draws
+    pixels = replace(
+        streams.alone(), seed=seed_for("pixels", streams.seed)
+    )  # independent of the model's draws
     u = pixels.uniform(*grey.shape[1:])[:, 0]
     if treatment == "bernoulli":
         return (u < share).to(grey.dtype)
@@ -40,9 +42,9 @@ def treat(
     return x if treatment == "dequantised" else 2 * x - 1
 
 
-def fixed_streams(draws: RandomStreams) -> RandomStreams:
+def fixed_streams(streams: RandomStreams) -> RandomStreams:
     """Draws for scored data: functions of the datum alone, whatever the seed of the run."""
-    return RandomStreams(seed_for("data that are scored"), draws.datum)
+    return RandomStreams(seed_for("data that are scored"), streams.datum)
 
 
 def grey_values(

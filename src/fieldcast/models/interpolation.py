@@ -64,7 +64,7 @@ class Interpolation(Solved):
     ) -> Float[Tensor, "rows place"]:
         """Interpolate observations y with error variance `error` at the points `index` to all points."""
 
-    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
+    def sample(self, c: Context, streams: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         """The interpolated field, equal for all members; the climatology, 0, if nothing is observed."""
         c = in_nearest_cells(c)
         observed, mask = c.observations()
@@ -75,7 +75,7 @@ class Interpolation(Solved):
             if len(group.index):
                 field[group.datum] = self.interpolate(group.index, group.y, c.noise**2 / group.count)
         x = self.grid.scatter(field).unflatten(0, (c.count, -1)).to(observed)
-        return x[:, None].expand(-1, draws.members, -1, -1, -1)
+        return x[:, None].expand(-1, streams.members, -1, -1, -1)
 
 
 class Nearest(Interpolation):

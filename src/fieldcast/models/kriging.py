@@ -89,10 +89,10 @@ class CorrelationRoot:
             self.root *= scale.repeat_interleave(2 * torch.arange(MAX_DEGREE + 1) + 1).to(self.root)
             self.rest = float((1 - b.sum()).clamp(min=0).sqrt())
 
-    def draw(self, draws: RandomStreams, variables: int) -> Float[Tensor, "batch members variable p"]:
+    def draw(self, streams: RandomStreams, variables: int) -> Float[Tensor, "batch members variable p"]:
         points, terms = self.root.shape
-        u = draws.normal(variables, terms).to(self.root) @ self.root.T
-        return u if self.rest == 0 else u + self.rest * draws.normal(variables, points).to(u)
+        u = streams.normal(variables, terms).to(self.root) @ self.root.T
+        return u if self.rest == 0 else u + self.rest * streams.normal(variables, points).to(u)
 
 
 class Kriging(BlockGaussian):
@@ -139,18 +139,18 @@ class Kriging(BlockGaussian):
         self.deviation.copy_(moments.variance.sqrt())
         self.rare.copy_(moments.rare)
 
-    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
+    def sample(self, c: Context, streams: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         kernel, prior = self._prior()
         deviation = self.deviation.to(kernel.points.dtype)
-        u = prior.draw(draws, len(deviation)) * deviation  # (B, M, V, P)
+        u = prior.draw(streams, len(deviation)) * deviation  # (B, M, V, P)
         if self.rare.any():
-            u += draws.normal(*self.rare.shape).to(u) * self.rare.sqrt().to(u)
+            u += streams.normal(*self.rare.shape).to(u) * self.rare.sqrt().to(u)
         no_draws = u.new_zeros(c.count, len(self.grid))
         for v, block in enumerate(self.blocks()):
             for datum, h, innovation, error, gain, added_variance, _ in self.conditionings(
                 c, block, no_draws
             ):
-                stream = draws.fork(v).of_data(datum)
+                stream = streams.fork(v).of_data(datum)
                 eps = stream.normal(len(error)) * error
                 prior_draw = u[datum, :, v]  # independent of eps, and of the draws of other variables
                 departure = (innovation[:, None] + eps - h(prior_draw)).flatten(0, 1)

@@ -71,27 +71,29 @@ class LatentTable(StateEncoder):
         return posterior(self.family, location, log_scale.clamp(-MAX_LOG_SCALE, MAX_LOG_SCALE))
 
     @torch.no_grad()
-    def prepare(self, training: Batch, draws: RandomStreams) -> None:
+    def prepare(self, training: Batch, streams: RandomStreams) -> None:
         """Create a row for each training datum, at its `index`; indices may have gaps.
 
-        Neither the states nor their shape are read; `draws` belong to the indices.
+        Neither the states nor their shape are read; `streams` belong to the indices.
         """
         if training.index is None:
             raise ValueError("a table of latents needs the indices of the training data")
-        location, log_scale = self.begin(draws)
+        location, log_scale = self.begin(streams)
         if self.by_class:
-            centres = self.start * normal_by_class(training.label, draws, CENTRES, self.latent)
-            location = centres + self.jitter * standard_normal(draws, self.latent)
-            log_scale = log_scale + self.scatter * normal_by_class(training.label, draws, SIZES, self.latent)
+            centres = self.start * normal_by_class(training.label, streams, CENTRES, self.latent)
+            location = centres + self.jitter * standard_normal(streams, self.latent)
+            log_scale = log_scale + self.scatter * normal_by_class(
+                training.label, streams, SIZES, self.latent
+            )
         size = int(training.index.max()) + 1
         for table, start in ((self.location, location), (self.log_scale, log_scale)):
             table.data = start.new_zeros(size, self.latent).index_copy(0, training.index, start)
 
     def begin(
-        self, draws: RandomStreams
+        self, streams: RandomStreams
     ) -> tuple[Float[Tensor, "batch latent"], Float[Tensor, "batch latent"]]:
         """Initial location and log scale of codes, functions of the seed and the datum."""
-        location = self.start * standard_normal(draws, self.latent)
+        location = self.start * standard_normal(streams, self.latent)
         return location, torch.full_like(location, self.spread).log()
 
     def forward(self, batch: Batch) -> Posterior:
@@ -100,10 +102,10 @@ class LatentTable(StateEncoder):
         return self.of(self.location[batch.index], self.log_scale[batch.index])
 
     @torch.enable_grad()
-    def infer(self, batch: Batch, vae: Any, draws: RandomStreams) -> Posterior:
+    def infer(self, batch: Batch, vae: Any, streams: RandomStreams) -> Posterior:
         """Fit latents from new initial values to the loss of `vae`, its decoder fixed, with new draws at each step."""
-        descent, training = draws.alone().fork(DESCENT), vae.training
-        free = [start.clone().requires_grad_() for start in self.begin(draws)]
+        descent, training = streams.alone().fork(DESCENT), vae.training
+        free = [start.clone().requires_grad_() for start in self.begin(streams)]
         optimiser = torch.optim.Adam(free, lr=self.rate)
         vae.eval()
         for step in range(self.steps):
@@ -126,17 +128,17 @@ class LatentTable(StateEncoder):
         super()._load_from_state_dict(state, prefix, *rest)
 
 
-def standard_normal(draws: RandomStreams, latent: int) -> Float[Tensor, "batch latent"]:
+def standard_normal(streams: RandomStreams, latent: int) -> Float[Tensor, "batch latent"]:
     """A standard normal point for each datum."""
-    return draws.alone().fork(START).normal(latent)[:, 0]
+    return streams.alone().fork(START).normal(latent)[:, 0]
 
 
 def normal_by_class(
-    label: Int[Tensor, " batch"] | None, draws: RandomStreams, stream: int, latent: int
+    label: Int[Tensor, " batch"] | None, streams: RandomStreams, stream: int, latent: int
 ) -> Float[Tensor, "batch latent"]:
     """Standard normal numbers of a stream, the same for all data of a class."""
     if label is None:
         raise InputError(
             "codes that start by class need labels, which these data do not have: set by_class: false."
         )
-    return replace(draws.alone(), datum=label).fork(stream).normal(latent)[:, 0]
+    return replace(streams.alone(), datum=label).fork(stream).normal(latent)[:, 0]

@@ -35,7 +35,7 @@ class Likelihood(nn.Module, ABC):
 
     @abstractmethod
     def draw(
-        self, output: Float[Tensor, "batch members variable y x"], draws: RandomStreams
+        self, output: Float[Tensor, "batch members variable y x"], streams: RandomStreams
     ) -> Float[Tensor, "batch members variable y x"]:
         """Draw x."""
 
@@ -80,9 +80,9 @@ class Gaussian(Likelihood):
         return output
 
     def draw(
-        self, output: Float[Tensor, "batch members variable y x"], draws: RandomStreams
+        self, output: Float[Tensor, "batch members variable y x"], streams: RandomStreams
     ) -> Float[Tensor, "batch members variable y x"]:
-        return output + torch.exp(self.log_sigma) * draws.normal(*output.shape[2:])
+        return output + torch.exp(self.log_sigma) * streams.normal(*output.shape[2:])
 
 
 class LearnedGaussian(Gaussian):
@@ -103,9 +103,9 @@ class Bernoulli(Likelihood):
         return torch.sigmoid(output)
 
     def draw(
-        self, output: Float[Tensor, "batch members variable y x"], draws: RandomStreams
+        self, output: Float[Tensor, "batch members variable y x"], streams: RandomStreams
     ) -> Float[Tensor, "batch members variable y x"]:
-        return (draws.uniform(*output.shape[2:]) < torch.sigmoid(output)).to(output.dtype)
+        return (streams.uniform(*output.shape[2:]) < torch.sigmoid(output)).to(output.dtype)
 
 
 class ContinuousBernoulli(Likelihood):
@@ -126,10 +126,10 @@ class ContinuousBernoulli(Likelihood):
         return torch.where(near, series, -1 / torch.expm1(-far) - 1 / far)
 
     def draw(
-        self, output: Float[Tensor, "batch members variable y x"], draws: RandomStreams
+        self, output: Float[Tensor, "batch members variable y x"], streams: RandomStreams
     ) -> Float[Tensor, "batch members variable y x"]:
         """x = log(1 + u (exp(l) - 1)) / l, computed for -|l|, which cannot overflow, and reflected if l > 0."""
-        u, size = draws.uniform(*output.shape[2:]), output.abs()
+        u, size = streams.uniform(*output.shape[2:]), output.abs()
         near = size < 1e-3
         far = torch.where(near, 1.0, size)
         down = -torch.log1p(u * torch.expm1(-far)) / far  # a draw of the log odds -|l|

@@ -175,13 +175,13 @@ class LinearInverseModel(Derived, Solved):
         """States as vectors; cells that do not exist are 0."""
         return torch.where(self.space.exists, part.states, 0.0).flatten(1)
 
-    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
+    def sample(self, c: Context, streams: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         if self.deterministic:
-            return self.mean(c)[:, None].expand(-1, draws.members, -1, -1, -1)
+            return self.mean(c)[:, None].expand(-1, streams.members, -1, -1, -1)
         operators, f = self.operators(), self.features.flatten(1)
         k, p = len(operators.L), float(self.persistence)
         b, persisting = self.ahead(c)
-        e, d = draws.normal(len(f)).split([k, len(f) - k], dim=-1)
+        e, d = streams.normal(len(f)).split([k, len(f) - k], dim=-1)
         x = (b[:, None] + e @ operators.root.T) @ f[:k] + persisting[:, None]
         x = x + (1 - p**2) ** 0.5 * operators.scale * (d @ f[k:])
         return x.unflatten(-1, self.space.state_shape)

@@ -64,16 +64,16 @@ class LowRankGaussian(Solved):
         model = fit_best_rank(x, observed, self.ranks)
         self.mean, self.weights, self.variance = model.mean, model.weights, model.variance.to(x)
 
-    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
+    def sample(self, c: Context, streams: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         y, observed = (cells(self.space, tensor) for tensor in c.observations())
         y = y / self.deviation
         r = c.noise / self.deviation
         g = (self.variance / (self.variance + r.square())).sqrt()
         model = LowRank(g * self.mean, g * self.weights, self.variance)
         z, factor, _ = model.posterior(g * y, observed)
-        eps = model.variance.double().sqrt() * (self.inflation * draws.normal(model.rank)).double().mT
+        eps = model.variance.double().sqrt() * (self.inflation * streams.normal(model.rank)).double().mT
         z = z[:, None] + torch.linalg.solve_triangular(factor.mT, eps, upper=True).mT
-        smooth, e = z.to(y) @ self.weights + self.mean, self.inflation * draws.normal(y.shape[1])
+        smooth, e = z.to(y) @ self.weights + self.mean, self.inflation * streams.normal(y.shape[1])
         residual = g.square() * (y[:, None] - smooth) + g * r * e
         x = smooth + torch.where(observed[:, None], residual, self.variance.sqrt() * e)
         return state(self.space, (x * self.deviation).float())

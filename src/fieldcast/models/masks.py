@@ -35,12 +35,12 @@ CellCount = Int[Tensor, " batch"]  # n
 Priority = Float[Tensor, "batch layer y x"]  # one layer shared by all variables, or one for each
 
 
-def random(draws: RandomStreams, space: Space, n: CellCount, layers: int) -> Priority:
+def random(streams: RandomStreams, space: Space, n: CellCount, layers: int) -> Priority:
     """Cells drawn with equal probability."""
-    return draws.uniform(layers, *space.shape)[:, 0]
+    return streams.uniform(layers, *space.shape)[:, 0]
 
 
-def regular(draws: RandomStreams, space: Space, n: CellCount, layers: int) -> Priority:
+def regular(streams: RandomStreams, space: Space, n: CellCount, layers: int) -> Priority:
     """A lattice of r rows and c columns with a random phase, with r c close to n and r / c close to Y / X.
 
     Every Y / r-th row and X / c-th column, rounded: a cell is a node where y + phase passes a multiple of
@@ -51,23 +51,23 @@ def regular(draws: RandomStreams, space: Space, n: CellCount, layers: int) -> Pr
     cells = n * (height * width / space.exists.sum())  # nodes of a lattice with n of them on cells that exist
     r = (height * torch.sqrt(cells / (height * width))).round().clamp(1, height)
     c = (cells / r).round().clamp(1, width)
-    phase = draws.uniform(layers, 2)[:, 0]
+    phase = streams.uniform(layers, 2)[:, 0]
 
     def node(size: int, count: Tensor, phase: Tensor) -> Tensor:
         period = (size / count)[:, None, None]
         return (torch.arange(size, device=n.device) + phase[..., None] * period) % period < 1
 
     nodes = node(height, r, phase[..., 0])[..., :, None] & node(width, c, phase[..., 1])[..., None, :]
-    return (~nodes).float() + draws.uniform(layers, height, width)[:, 0]
+    return (~nodes).float() + streams.uniform(layers, height, width)[:, 0]
 
 
-def stations(draws: RandomStreams, space: Space, n: CellCount, layers: int) -> Priority:
+def stations(streams: RandomStreams, space: Space, n: CellCount, layers: int) -> Priority:
     """Fixed stations of uneven density, a function of the seed alone; a smaller n selects a subset of them.
 
     They are drawn without replacement with weight w, as the lowest of -log(u) / w (Efraimidis and Spirakis 2006); w is
     the area of the cell times the exponential of a smooth random field.
     """
-    return station_priorities(draws.seed, space, layers, space.area.device).expand(len(n), -1, -1, -1)
+    return station_priorities(streams.seed, space, layers, space.area.device).expand(len(n), -1, -1, -1)
 
 
 @lru_cache(maxsize=8)
@@ -80,7 +80,7 @@ def station_priorities(seed: int, space: Space, layers: int, device: torch.devic
     return -torch.log(fixed.uniform(layers, *space.shape)[:, 0]) / weight
 
 
-def swaths(draws: RandomStreams, space: Space, n: CellCount, layers: int) -> Priority:
+def swaths(streams: RandomStreams, space: Space, n: CellCount, layers: int) -> Priority:
     """Satellite swaths: the priority of a cell is the time of the first pass over it.
 
     A pass is half a great circle from one turning point to the other, inclined to the equator; passes alternate
@@ -93,7 +93,7 @@ def swaths(draws: RandomStreams, space: Space, n: CellCount, layers: int) -> Pri
     reach = HALF_WIDTH * spacing(space)
     west, width, parallel = _domain(space)
     passes = max(1, math.ceil(width / (2 * reach)))
-    phase, begin, turn = (u[..., None] for u in draws.uniform(3, layers, 1, 1)[:, 0].unbind(1))
+    phase, begin, turn = (u[..., None] for u in streams.uniform(3, layers, 1, 1)[:, 0].unbind(1))
     j = torch.arange(passes, device=z.device)[:, None, None]
     upward = torch.where(turn < 0.5, 1.0, -1.0) * (1 - 2 * (j % 2))
     latitude = z.clamp(-1, 1).asin()
@@ -117,9 +117,9 @@ def spacing(space: Space) -> float:
     return float(chords.median()) if chords.numel() else 1.0
 
 
-def blocks(draws: RandomStreams, space: Space, n: CellCount, layers: int) -> Priority:
+def blocks(streams: RandomStreams, space: Space, n: CellCount, layers: int) -> Priority:
     """Clouds, which hide whole areas: the cells where a smooth random field is lowest are clear."""
-    return smooth_field(draws, space, layers)
+    return smooth_field(streams, space, layers)
 
 
 PatternFunction = Callable[[RandomStreams, Space, CellCount, int], Priority]
@@ -128,7 +128,7 @@ PATTERN_FUNCTIONS: Mapping[str, PatternFunction] = {
 }
 
 
-def smooth_field(draws: RandomStreams, space: Space, layers: int) -> Priority:
+def smooth_field(streams: RandomStreams, space: Space, layers: int) -> Priority:
     """A random field of mean 0 and variance 1, isotropic on the sphere: sqrt(2 / W) sum_j cos(w_j . p + a_j).
 
     With w ~ N(0, I / l^2) its covariance is exp(-d^2 / (2 l^2)) in the chord distance d (Rahimi and Recht
@@ -137,8 +137,8 @@ def smooth_field(draws: RandomStreams, space: Space, layers: int) -> Priority:
     share = space.existing_area / space.existing_area.sum()
     centre = (share[..., None] * space.points).sum((0, 1))
     radius = (share * ((space.points - centre) ** 2).sum(-1)).sum().sqrt()
-    w = draws.normal(layers, WAVES, 3)[:, 0] / (CORRELATION_LENGTH * radius)
-    phase = 2 * math.pi * draws.uniform(layers, WAVES)[:, 0]
+    w = streams.normal(layers, WAVES, 3)[:, 0] / (CORRELATION_LENGTH * radius)
+    phase = 2 * math.pi * streams.uniform(layers, WAVES)[:, 0]
     angle = w @ space.points.flatten(0, 1).T + phase[..., None]  # (B, layer, W, cells)
     return angle.cos_().sum(2).unflatten(-1, space.shape) * math.sqrt(2 / WAVES)
 
@@ -173,21 +173,21 @@ def choose(priority: Priority, n: CellCount) -> Bool[Tensor, "batch layer y x"]:
 def draw(
     patterns: tuple[str, ...],
     k: tuple[float, float] | Float[Tensor, " batch"],
-    draws: RandomStreams,
+    streams: RandomStreams,
     space: Space,
     per_variable: bool = False,
 ) -> Bool[Tensor, "batch variable y x"]:
     """Draw a mask for each datum: its pattern uniformly among `patterns`, its k log-uniformly in a range or as given.
 
     All variables share the mask, or have separate masks with the same pattern and k. A mask is a function of the
-    seed, step and datum of `draws`; the cells of `stations` are a function of the seed alone.
+    seed, step and datum of `streams`; the cells of `stations` are a function of the seed alone.
     """
     for name in patterns:
         if name not in PATTERN_FUNCTIONS:
             near = get_close_matches(name, PATTERN_FUNCTIONS, n=1, cutoff=0)[0]
             raise InputError(f"there is no pattern '{name}'; did you mean '{near}'?")
     check_range_of_fractions(k)
-    shared = draws.alone()
+    shared = streams.alone()
     share, kind = shared.uniform(2)[:, 0].unbind(1)
     if not isinstance(k, Tensor):
         k = torch.exp(math.log(k[0]) + share * math.log(k[1] / k[0]))
@@ -199,7 +199,7 @@ def draw(
     for name in dict.fromkeys(patterns):
         of_pattern = torch.stack([number == i for i, each in enumerate(patterns) if each == name]).any(0)
         priority = fill(priority, of_pattern, PATTERN_FUNCTIONS[name], shared.fork(0), space, n)
-    draws.call = shared.call  # the pattern has its own fork, so later draws do not depend on it
+    streams.call = shared.call  # the pattern has its own fork, so later draws do not depend on it
     mask = choose(priority.masked_fill(~space.exists, math.inf), n)
     return mask.expand(-1, len(space.variables), -1, -1).contiguous()
 
@@ -208,14 +208,14 @@ def by_index(
     priority: Priority,
     selected: Bool[Tensor, " batch"],
     pattern: PatternFunction,
-    draws: RandomStreams,
+    streams: RandomStreams,
     space: Space,
     n: CellCount,
 ) -> Priority:
     """Fill in the priorities of the selected data, and draw those of no others."""
     datum = selected.nonzero()[:, 0]
     if len(datum):
-        priority[datum] = pattern(draws.of_data(datum), space, n[datum], priority.shape[1])
+        priority[datum] = pattern(streams.of_data(datum), space, n[datum], priority.shape[1])
     return priority
 
 
@@ -223,24 +223,24 @@ def by_choice(
     priority: Priority,
     selected: Bool[Tensor, " batch"],
     pattern: PatternFunction,
-    draws: RandomStreams,
+    streams: RandomStreams,
     space: Space,
     n: CellCount,
 ) -> Priority:
     """Fill in the priorities of the selected data, and draw those of all, so that no step waits for an accelerator."""
-    return torch.where(selected[:, None, None, None], pattern(draws, space, n, priority.shape[1]), priority)
+    return torch.where(selected[:, None, None, None], pattern(streams, space, n, priority.shape[1]), priority)
 
 
 def observe(
     x: Float[Tensor, "batch variable y x"],
     mask: Bool[Tensor, "batch variable y x"],
     noise: float,
-    draws: RandomStreams,
+    streams: RandomStreams,
 ) -> Float[Tensor, "batch variable y x"]:
     """Observe m (x + noise * eps), eps standard normal; zero at unobserved cells, where x may be NaN."""
-    shared = draws.alone()
+    shared = streams.alone()
     eps = shared.normal(*x.shape[1:])[:, 0]
-    draws.call = shared.call
+    streams.call = shared.call
     return torch.where(mask, x + noise * eps, 0.0)
 
 

@@ -85,12 +85,12 @@ class OptimalInterpolation(BlockGaussian, TrainingDays):
         """Replace the missing values of the training days by draws given the observed ones."""
         augmentation.complete(self, observed)
 
-    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
+    def sample(self, c: Context, streams: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         background = torch.zeros_like(c.base())
-        return self.analyse(c, draws, background, self.season(c, draws))[2]
+        return self.analyse(c, streams, background, self.season(c, streams))[2]
 
     def moments(
-        self, c: Context, draws: RandomStreams, fold: int | None = None
+        self, c: Context, streams: RandomStreams, fold: int | None = None
     ) -> tuple[
         Float[Tensor, "batch variable y x"],
         Float[Tensor, "batch variable y x"],
@@ -101,15 +101,15 @@ class OptimalInterpolation(BlockGaussian, TrainingDays):
         s is the root mean square of up to 200 deviations e + K (eps - H e), e training days evenly spaced over
         the whole record: it depends on mask, noise and fold only, unless an observation fails its check.
         """
-        errors = self.season(c, draws, fold)
+        errors = self.season(c, streams, fold)
         pool = self.spread_pool(fold)
-        m, s, d = self.analyse(c, draws, torch.zeros_like(c.base()), errors, pool=pool, fold=fold)
+        m, s, d = self.analyse(c, streams, torch.zeros_like(c.base()), errors, pool=pool, fold=fold)
         return m, s, d
 
     def analyse(
         self,
         c: Context,
-        draws: RandomStreams,
+        streams: RandomStreams,
         background: Float[Tensor, "batch variable y x"],
         errors: Float[Tensor, "batch members variable y x"],
         *,
@@ -130,7 +130,7 @@ class OptimalInterpolation(BlockGaussian, TrainingDays):
         (block,), state = self.blocks(), self.anomalies.shape[1:]
         b, e = self.flat(background), self.flat(errors)  # (B, N), (B, M, N)
         p = b.new_zeros(0, b.shape[-1]) if pool is None else self.flat(pool)
-        moments_and_draws = conditioned(self.conditionings(c, block, b, fold), b, e, p, draws)
+        moments_and_draws = conditioned(self.conditionings(c, block, b, fold), b, e, p, streams)
         m, s, d = (self.grid.scatter(x.float().unflatten(-1, state)) for x in moments_and_draws)
         return m, None if pool is None else s, d
 

@@ -30,9 +30,9 @@ class Persistence(Solved):
     def solve(self, training: Iterable[Batch]) -> None:
         """Do nothing: persistence has no parameters."""
 
-    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
+    def sample(self, c: Context, streams: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         """Repeat the last state for all members."""
-        return last(c)[:, None].expand(-1, draws.members, -1, -1, -1)
+        return last(c)[:, None].expand(-1, streams.members, -1, -1, -1)
 
 
 class DampedPersistence(Solved):
@@ -61,6 +61,6 @@ class DampedPersistence(Solved):
         rho = torch.where(squares > 0, products / squares, 0.0)
         self.rho = rho.float()
 
-    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
+    def sample(self, c: Context, streams: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         """Repeat the damped last state for all members."""
-        return (self.rho * last(c))[:, None].expand(-1, draws.members, -1, -1, -1)
+        return (self.rho * last(c))[:, None].expand(-1, streams.members, -1, -1, -1)

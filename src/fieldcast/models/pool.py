@@ -70,17 +70,17 @@ class Pool(Combined):
         """The weight of each part."""
         return dict(zip(self.parts, self.weights.tolist(), strict=True))
 
-    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
-        numbers = draws.numbers
+    def sample(self, c: Context, streams: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
+        numbers = streams.numbers
         part_of = shares(self.weights, int(numbers.max()) + 1)[numbers]  # (B, M)
         x = self.weights.new_empty(*part_of.shape, *self.space.state_shape)
-        by_row = draws.members == 1  # in a rollout, rows are members
+        by_row = streams.members == 1  # in a rollout, rows are members
         for number, model in enumerate(self.parts.values()):
             index = (part_of[:, 0] if by_row else part_of[0]).eq(number).nonzero()[:, 0]
             if len(index) and by_row:
-                x[index] = model.sample(with_history_of(model, c)[index], draws.of_data(index))
+                x[index] = model.sample(with_history_of(model, c)[index], streams.of_data(index))
             elif len(index):
-                x[:, index] = model.sample(with_history_of(model, c), draws.of_members(index))
+                x[:, index] = model.sample(with_history_of(model, c), streams.of_members(index))
         return x
 
 

@@ -27,10 +27,10 @@ class Mixed:
     def __init__(self, parts: Posterior, logits: Float[Tensor, " parts"]):
         self.parts, self.log_weights = parts, torch.log_softmax(logits, dim=0)
 
-    def draw(self, draws: RandomStreams) -> Float[Tensor, "batch members latent"]:
+    def draw(self, streams: RandomStreams) -> Float[Tensor, "batch members latent"]:
         edges = self.log_weights.detach().exp().cumsum(0)
-        k = torch.searchsorted(edges, draws.uniform()).clamp(max=len(edges) - 1)  # (B, M)
-        z = self.parts.select(k.flatten()).draw(draws.fork(0).per_row())
+        k = torch.searchsorted(edges, streams.uniform()).clamp(max=len(edges) - 1)  # (B, M)
+        z = self.parts.select(k.flatten()).draw(streams.fork(0).per_row())
         return z[:, 0].unflatten(0, k.shape)
 
     def log_prob(self, z: Float[Tensor, "batch members latent"]) -> Float[Tensor, "batch members"]:
@@ -61,8 +61,8 @@ class Mixture(nn.Module):
         """The mixture of the current parameters; the variances are bounded."""
         return Mixed(Normal(self.means, self.log_variances.clamp(-12, 12)), self.logits)
 
-    def draw(self, draws: RandomStreams) -> Float[Tensor, "batch members latent"]:
-        return self.mixed().draw(draws)
+    def draw(self, streams: RandomStreams) -> Float[Tensor, "batch members latent"]:
+        return self.mixed().draw(streams)
 
     def log_prob(self, z: Float[Tensor, "batch members latent"]) -> Float[Tensor, "batch members"]:
         return self.mixed().log_prob(z)
@@ -93,9 +93,9 @@ class Vamp(nn.Module):
         self.logits = nn.Parameter(torch.zeros(components))
 
     @torch.no_grad()
-    def prepare(self, training: Batch, draws: RandomStreams) -> None:
+    def prepare(self, training: Batch, streams: RandomStreams) -> None:
         """Initialise the pseudo-inputs with training states."""
-        order = draws.alone().uniform(1).flatten().argsort()[: len(self.inputs)]
+        order = streams.alone().uniform(1).flatten().argsort()[: len(self.inputs)]
         self.inputs[: len(order)] = training.x[order]
 
     def mixture_given(self, encoder: Callable[[Batch], Posterior]) -> Mixed:
@@ -127,8 +127,8 @@ class CouplingPrior(nn.Module):
             for i in range(layers)
         )
 
-    def draw(self, draws: RandomStreams) -> Float[Tensor, "batch members latent"]:
-        e = draws.normal(self.latent)
+    def draw(self, streams: RandomStreams) -> Float[Tensor, "batch members latent"]:
+        e = streams.normal(self.latent)
         z = e.flatten(0, 1)
         for layer in reversed(self.layers):
             z = layer.inverse(z)

@@ -142,16 +142,16 @@ class ProbabilisticPCA(Solved):
         log_det = log_det + 2 * scale.log().sum()
         return (-(square + log_det + w.shape[1] * math.log(2 * math.pi)) / 2).to(x)
 
-    def log_weights(self, batch: Batch, draws: RandomStreams) -> Float[Tensor, "batch members"]:
+    def log_weights(self, batch: Batch, streams: RandomStreams) -> Float[Tensor, "batch members"]:
         """log p(x), equal for all draws."""
-        return self.log_prob(batch.x)[:, None].expand(-1, draws.members)
+        return self.log_prob(batch.x)[:, None].expand(-1, streams.members)
 
-    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
+    def sample(self, c: Context, streams: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         """Draw mean + D (W z + s e) at the cells that exist."""
-        e = draws.normal(*self.space.state_shape) * self.space.exists
+        e = streams.normal(*self.space.state_shape) * self.space.exists
         x = self.variance.sqrt() * e
         if len(self.weights):
-            z = draws.normal(len(self.weights))
+            z = streams.normal(len(self.weights))
             x = x + (z @ self.weights.flatten(1)).unflatten(2, self.space.state_shape)
         return self.mean + self.scale * x
 

@@ -33,19 +33,19 @@ def replicate(model: M, devices: Sequence[torch.device]) -> M:
     return model
 
 
-def draw(model: Model, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
+def draw(model: Model, c: Context, streams: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
     """M draws for each context, by the model and its replicas side by side."""
     if is_alone(model, c.count):
-        return draws_of(model, model.sample(c, draws), c.count, draws.members)
+        return draws_of(model, model.sample(c, streams), c.count, streams.members)
 
     def of_share(model: Model, share: slice) -> tuple[Tensor, int]:
         device = model.space.area.device
-        streams, context = move_to(draws.of_data(share), device), move_to(c[share], device)
-        x = draws_of(model, model.sample(context, streams), share.stop - share.start, draws.members)
-        return x, streams.call
+        share_streams, context = move_to(streams.of_data(share), device), move_to(c[share], device)
+        x = draws_of(model, model.sample(context, share_streams), share.stop - share.start, streams.members)
+        return x, share_streams.call
 
     shares = by_share(model, c.count, of_share)
-    draws.call = shares[0][1]  # the state of `draws` after drawing everything itself
+    streams.call = shares[0][1]  # the state of `streams` after drawing everything itself
     return torch.cat([x.to(model.space.area.device) for x, _ in shares])
 
 

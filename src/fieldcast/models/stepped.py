@@ -92,19 +92,19 @@ class Stepped(Trained):
         value = space.tendency if scale == "tendency" else torch.full_like(space.tendency, float(scale))
         self.register_buffer("scale", value[:, None, None], persistent=False)
 
-    def loss(self, batch: Batch, draws: RandomStreams) -> Terms:
+    def loss(self, batch: Batch, streams: RandomStreams) -> Terms:
         if self.training and self.noise:
-            batch = replace(batch, context=self.perturb(batch.context, draws.fork(INPUT_NOISE)))
-        draws = draws.fork(MODEL)
+            batch = replace(batch, context=self.perturb(batch.context, streams.fork(INPUT_NOISE)))
+        streams = streams.fork(MODEL)
         if batch.x.ndim == 5:
-            return self.rollout_loss(batch.x, batch.context, draws, batch.pushforward)
+            return self.rollout_loss(batch.x, batch.context, streams, batch.pushforward)
         if self.train_through_step or self.filter is not None:
-            return self.rollout_loss(batch.x[:, None], batch.context, draws)
-        return self.model.loss(self.difference(batch), draws)
+            return self.rollout_loss(batch.x[:, None], batch.context, streams)
+        return self.model.loss(self.difference(batch), streams)
 
-    def prepare(self, training: Iterable[Batch], draws: RandomStreams) -> None:
+    def prepare(self, training: Iterable[Batch], streams: RandomStreams) -> None:
         """Prepare the wrapped model for the differences that it learns."""
-        self.model.prepare((self.difference(batch) for batch in training), draws)
+        self.model.prepare((self.difference(batch) for batch in training), streams)
 
     def difference(self, batch: Batch) -> Batch:
         """The batch with (x - base) / scale for x; the base is 0 without past states or observations."""
@@ -112,9 +112,9 @@ class Stepped(Trained):
         base = 0.0 if c.past is None and c.observed is None else c.base()
         return replace(batch, x=(batch.x - base) / self.scale)
 
-    def perturb(self, c: Context, draws: RandomStreams) -> Context:
+    def perturb(self, c: Context, streams: RandomStreams) -> Context:
         """Add noise to the last states of the context."""
-        past, shared = c.states(), draws.alone()
+        past, shared = c.states(), streams.alone()
         level = shared.normal(len(self.space.variables), 1, 1)  # shared by all states of a datum
         cells = shared.normal(*past.shape[1:])[:, 0]
         return replace(c, past=past + self.noise * (level + cells / 2) * self.space.exists)
@@ -123,7 +123,7 @@ class Stepped(Trained):
         self,
         x: Float[Tensor, "batch time variable y x"],
         c: Context,
-        draws: RandomStreams,
+        streams: RandomStreams,
         pushforward: int = 0,
     ) -> Terms:
         """1 / (T - w) sum of the model's loss over steps t > w, in units of `scale`, from the previous states.
@@ -131,43 +131,43 @@ class Stepped(Trained):
         The first w = `pushforward` steps have neither loss nor gradient (the pushforward of Brandstetter, Worrall and
         Welling 2022, section 3.1): the model learns from states that it produced itself, at the cost of a few steps.
         """
-        draws = draws if self.ensemble else draws.alone()
-        repeated, terms = c.repeat(draws.members), []
+        streams = streams if self.ensemble else streams.alone()
+        repeated, terms = c.repeat(streams.members), []
         for t, truth in enumerate(x.unbind(1)):
-            lead = draws.at_lead(t)
+            lead = streams.at_lead(t)
             with torch.set_grad_enabled(torch.is_grad_enabled() and t >= pushforward):
                 drawn = self.filtered_step(repeated, lead.per_row())
             if t >= pushforward:
-                members = drawn.unflatten(0, (c.count, draws.members))
+                members = drawn.unflatten(0, (c.count, streams.members))
                 terms.append(self.model.compare(truth / self.scale, members / self.scale, repeated, lead))
             repeated = repeated.advance(drawn, self.space.step_years)
         total = torch.stack([term.total for term in terms]).mean()
         parts = {name: torch.stack([term.parts[name] for term in terms]).mean() for name in terms[0].parts}
         return Terms(total, parts)
 
-    def filtered_step(self, c: Context, draws: RandomStreams) -> Float[Tensor, "rows variable y x"]:
+    def filtered_step(self, c: Context, streams: RandomStreams) -> Float[Tensor, "rows variable y x"]:
         """A step followed by the filter."""
-        x = step(self.model, c, draws, self.scale, self.scheme, self.averaged_draws)
+        x = step(self.model, c, streams, self.scale, self.scheme, self.averaged_draws)
         return x if self.filter is None else self.filter(x)
 
-    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
-        repeated, streams = c.repeat(draws.members), draws.per_row()
-        x = self.filtered_step(repeated, streams)
-        return x.unflatten(0, (c.count, draws.members))
+    def sample(self, c: Context, streams: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
+        repeated, row_streams = c.repeat(streams.members), streams.per_row()
+        x = self.filtered_step(repeated, row_streams)
+        return x.unflatten(0, (c.count, streams.members))
 
 
 def step(
-    model: Model, c: Context, draws: RandomStreams, scale: Tensor, scheme: str, averaged_draws: int = 1
+    model: Model, c: Context, streams: RandomStreams, scale: Tensor, scheme: str, averaged_draws: int = 1
 ) -> Float[Tensor, "rows variable y x"]:
     """A step from c.base(), with a row for each member; all evaluations share the draws.
 
     The right-hand side is the mean of `averaged_draws` draws of the model.
     """
     base = c.base()
-    draws = draws.divided(averaged_draws)
+    streams = streams.divided(averaged_draws)
 
     def f(x: Tensor) -> Tensor:
-        drawn = model.sample(c.at(x).repeat(averaged_draws), draws.again())[:, 0]
+        drawn = model.sample(c.at(x).repeat(averaged_draws), streams.again())[:, 0]
         return scale * drawn.unflatten(0, (c.count, averaged_draws)).mean(dim=1)
 
     if scheme == "euler":

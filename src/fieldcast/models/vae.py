@@ -91,38 +91,38 @@ class VAE(Autoencoder):
         self.likelihood, self.prior = likelihood or Gaussian(), prior or StandardNormal(latent)
         self.density = None if encoder.family == "point" else "lower bound"
 
-    def posterior(self, batch: Batch, draws: RandomStreams) -> Posterior:
+    def posterior(self, batch: Batch, streams: RandomStreams) -> Posterior:
         """q(z | x): the encoder's for training data, inferred for others (without an index)."""
-        return self.encoder(batch) if batch.index is not None else self.encoder.infer(batch, self, draws)
+        return self.encoder(batch) if batch.index is not None else self.encoder.infer(batch, self, streams)
 
-    def cost(self, batch: Batch, q: Posterior, draws: RandomStreams) -> Float[Tensor, " batch"]:
+    def cost(self, batch: Batch, q: Posterior, streams: RandomStreams) -> Float[Tensor, " batch"]:
         """Loss of each datum under a posterior, not divided by cells; latent inference minimises it."""
-        z = q.draw(draws)
-        output = self.decode(z, batch.context, draws)[:, 0]
+        z = q.draw(streams)
+        output = self.decode(z, batch.context, streams)[:, 0]
         misfit = self.likelihood.misfit(batch.x, output, self.space.exists)
         return misfit + self.kl_weight * self.divergence(q, z, batch.context)
 
     def log_parts(
-        self, batch: Batch, draws: RandomStreams, q: Posterior | None = None
+        self, batch: Batch, streams: RandomStreams, q: Posterior | None = None
     ) -> tuple[Float[Tensor, "batch members"], Float[Tensor, "batch members"]]:
         """log p(x | z_k) and log p(z_k) - log q(z_k | x), z_k ~ q: their means are the two terms of the ELBO."""
-        q = q or self.posterior(batch, draws.alone())
-        z = q.draw(draws)
-        output = self.decode(z, batch.context, draws)
+        q = q or self.posterior(batch, streams.alone())
+        z = q.draw(streams)
+        output = self.decode(z, batch.context, streams)
         likelihood = self.likelihood.log_prob(batch.x[:, None], output, self.space.exists)
         return likelihood, self.latent_prior(batch.context).log_prob(z) - q.log_prob(z)
 
-    def log_weights(self, batch: Batch, draws: RandomStreams) -> Float[Tensor, "batch members"]:
+    def log_weights(self, batch: Batch, streams: RandomStreams) -> Float[Tensor, "batch members"]:
         """log p(x, z_k) - log q(z_k | x): the mean is the ELBO, the log-mean-exp of K of them IWAE_K.
 
         Burda, Grosse and Salakhutdinov (2016), eq. 8.
         """
-        likelihood, ratio = self.log_parts(batch, draws)
+        likelihood, ratio = self.log_parts(batch, streams)
         return likelihood + ratio
 
-    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
+    def sample(self, c: Context, streams: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         """Decode draws of the prior."""
-        return self.draw_given(self.latent_prior(c).draw(draws), c, draws)
+        return self.draw_given(self.latent_prior(c).draw(streams), c, streams)
 
 
 class ConditionalVAE(Autoencoder):
@@ -183,25 +183,25 @@ class ConditionalVAE(Autoencoder):
             name = type(self.decoder).__name__
             raise InputError(f"random is {random}, but {name} reads no such numbers: set it to 0.")
 
-    def posterior(self, batch: Batch, draws: RandomStreams) -> Posterior:
+    def posterior(self, batch: Batch, streams: RandomStreams) -> Posterior:
         """q(z | c)."""
         return self.encoder(batch.context)
 
     def decode(
-        self, z: Float[Tensor, "batch members latent"], c: Context, draws: RandomStreams
+        self, z: Float[Tensor, "batch members latent"], c: Context, streams: RandomStreams
     ) -> Float[Tensor, "batch members variable y x"]:
         """The parameters of p(x | z, c), with new random numbers besides z."""
         if self.random:
-            z = torch.cat([z, draws.normal(self.random)], dim=2)
+            z = torch.cat([z, streams.normal(self.random)], dim=2)
         return self.decoder(z, c)
 
-    def compare(self, x: Tensor, drawn: Tensor, c: Context, draws: RandomStreams) -> Terms:
+    def compare(self, x: Tensor, drawn: Tensor, c: Context, streams: RandomStreams) -> Terms:
         q = self.encoder(c)
-        return self.terms(x, drawn, c, q, q.draw(draws.alone()), draws.step)
+        return self.terms(x, drawn, c, q, q.draw(streams.alone()), streams.step)
 
-    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
+    def sample(self, c: Context, streams: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         """Decode draws of q(z | c)."""
-        return self.draw_given(self.encoder(c).draw(draws), c, draws)
+        return self.draw_given(self.encoder(c).draw(streams), c, streams)
 
 
 class LearnedPriorVAE(Autoencoder):
@@ -258,7 +258,7 @@ class LearnedPriorVAE(Autoencoder):
                 "states lacks: choose another one."
             )
 
-    def posterior(self, batch: Batch, draws: RandomStreams) -> Posterior:
+    def posterior(self, batch: Batch, streams: RandomStreams) -> Posterior:
         """q(z | x, c)."""
         return self.encoder(batch.context, batch.x)
 
@@ -266,6 +266,6 @@ class LearnedPriorVAE(Autoencoder):
         """p(z | c)."""
         return self.prior(c)
 
-    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
+    def sample(self, c: Context, streams: RandomStreams) -> Float[Tensor, "batch members variable y x"]:
         """Decode draws of p(z | c)."""
-        return self.draw_given(self.prior(c).draw(draws), c, draws)
+        return self.draw_given(self.prior(c).draw(streams), c, streams)

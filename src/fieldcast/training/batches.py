@@ -55,7 +55,7 @@ class Batches(Protocol):
         ...
 
     def batch(
-        self, index: Int[Tensor, " batch"], draws: RandomStreams, shared_mask: bool = False, steps: int = 1
+        self, index: Int[Tensor, " batch"], streams: RandomStreams, shared_mask: bool = False, steps: int = 1
     ) -> Batch: ...
     def trials(self, count: int, seed: int) -> list[tuple[Batch, RandomStreams]]:
         """Evenly spaced data for tuning."""
@@ -85,19 +85,21 @@ class ReconstructionBatches:
             yield Batch(self.data[states], context, index=index, observed=observed)
 
     def batch(
-        self, index: Int[Tensor, " batch"], draws: RandomStreams, shared_mask: bool = False, steps: int = 1,
+        self, index: Int[Tensor, " batch"], streams: RandomStreams, shared_mask: bool = False, steps: int = 1,
         k: float | None = None,
     ) -> Batch:  # fmt: skip
-        """The states `index` with masks and errors from `draws`, the random streams of the same data."""
+        """The states `index` with masks and errors from `streams`, the random streams of the same data."""
         training, x = self.options.training, self.data[index]
         # the observing network is a function of the seed in the options, in training as in the test
-        datum = draws.datum[:1] * 0 if shared_mask else draws.datum
-        streams = RandomStreams(seed_for(MASKS, self.options.seed), datum, step=draws.step).fork(draws.seed)
+        datum = streams.datum[:1] * 0 if shared_mask else streams.datum
+        mask_streams = RandomStreams(seed_for(MASKS, self.options.seed), datum, step=streams.step).fork(
+            streams.seed
+        )
         fractions = training.k if k is None else (k, k)
-        mask = masks.draw(training.patterns, fractions, streams, self.space, self.options.per_variable)
+        mask = masks.draw(training.patterns, fractions, mask_streams, self.space, self.options.per_variable)
         present = None if self.data.observed is None else self.data.observed[index]
         mask = mask.expand(len(index), -1, -1, -1) if present is None else mask & present
-        errors = replace(streams, seed=seed_for(ERRORS, self.options.seed), datum=draws.datum)
+        errors = replace(mask_streams, seed=seed_for(ERRORS, self.options.seed), datum=streams.datum)
         observed = masks.observe(x, mask, self.options.noise, errors)
         context = Context(
             len(index), observed=observed, mask=mask, day=self.data.days[index], noise=self.options.noise
@@ -120,8 +122,8 @@ class ReconstructionBatches:
         for number, k in enumerate(FRACTIONS):
             index = positions[number :: len(FRACTIONS)]
             if len(index):
-                draws = RandomStreams(seed_for("trials", seed), index, MEMBERS, number)
-                trials.append((self.batch(index, draws, shared_mask=True, k=k), draws))
+                streams = RandomStreams(seed_for("trials", seed), index, MEMBERS, number)
+                trials.append((self.batch(index, streams, shared_mask=True, k=k), streams))
         return trials
 
 
@@ -159,7 +161,7 @@ class ForecastWindows:
                 yield single.window(last, 1)
 
     def batch(
-        self, index: Int[Tensor, " batch"], draws: RandomStreams, shared_mask: bool = False, steps: int = 1
+        self, index: Int[Tensor, " batch"], streams: RandomStreams, shared_mask: bool = False, steps: int = 1
     ) -> Batch:
         return self.window(self.last[index], steps)
 
@@ -228,18 +230,18 @@ class StateBatches:
             yield self.batch(index, image_transforms.fixed_streams(RandomStreams(0, index)))
 
     def batch(
-        self, index: Int[Tensor, " batch"], draws: RandomStreams, shared_mask: bool = False, steps: int = 1
+        self, index: Int[Tensor, " batch"], streams: RandomStreams, shared_mask: bool = False, steps: int = 1
     ) -> Batch:
         x = self.codec.apply_treatment(
-            self.data[index], image_transforms.fixed_streams(draws) if self.scored else draws
+            self.data[index], image_transforms.fixed_streams(streams) if self.scored else streams
         )
         label = None if self.label is None else self.label[index]
         return Batch(x, Context(len(index)), index=index, label=label)
 
     def trials(self, count: int, seed: int) -> list[tuple[Batch, RandomStreams]]:
         index = evenly(len(self), count).to(self.data.days.device)
-        draws = RandomStreams(seed_for("trials", seed), index, MEMBERS)
-        return [(self.batch(index, draws), draws)]
+        streams = RandomStreams(seed_for("trials", seed), index, MEMBERS)
+        return [(self.batch(index, streams), streams)]
 
 
 def by_shard(states: States, state_index: Int[Tensor, " datum"]) -> Iterator[Int[Tensor, " shard"]]:

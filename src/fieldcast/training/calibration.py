@@ -286,9 +286,9 @@ class CalibrationRun:
         training = select(self.data.fields, self.data.splits, "train")
         filter, cycles = self.filter, periods.x.shape[1]
         state = self.assimilator.begin(training, periods.first, cycles, members, seed)
-        draws = RandomStreams(seed, torch.arange(cycles, device=self._device), state.past.shape[1])
+        streams = RandomStreams(seed, torch.arange(cycles, device=self._device), state.past.shape[1])
         contexts = periods.contexts(self.options, self.observing_network.noise, filter, seed)
-        for step in cycle(filter, self.assimilator.step, contexts, state, draws):
+        for step in cycle(filter, self.assimilator.step, contexts, state, streams):
             yield step
             progress.update(cycles * members)
 

@@ -75,8 +75,8 @@ def forecasts_in(
     runs, truths = [], []
     for piece in index.split(STARTS):
         batch = windows.window(windows.last[piece], windows.steps)
-        draws = RandomStreams(seed_for("emos", seed), piece, members)
-        runs.append(rollout(forecaster, batch.context.repeat(members), draws, windows.steps))
+        streams = RandomStreams(seed_for("emos", seed), piece, members)
+        runs.append(rollout(forecaster, batch.context.repeat(members), streams, windows.steps))
         truths.append(batch.x if windows.steps > 1 else batch.x[:, None])
     for lead in range(windows.steps):
         with torch.no_grad():  # as a decorator it would not cover the body of a generator
@@ -191,14 +191,17 @@ def tune_weights(model: Pool, trials: Sequence[tuple[Batch, RandomStreams]]) -> 
 
 
 def mean_distances(
-    model: Pool, batch: Batch, draws: RandomStreams
+    model: Pool, batch: Batch, streams: RandomStreams
 ) -> Iterator[tuple[Float[Tensor, " part"], Float[Tensor, "part part"]]]:
     """Yield a and b for each step of a batch, as means over its data and the scored cells."""
     weight = scored_weight(model.space, batch)
     drawn_by_part = (
         # each part has its own member numbers, as in the pool: otherwise networks of one architecture share noise
         drawn_states(
-            part, with_history_of(part, batch.context), batch, replace(draws, first=number * draws.members)
+            part,
+            with_history_of(part, batch.context),
+            batch,
+            replace(streams, first=number * streams.members),
         )
         for number, part in enumerate(model.parts.values())
     )

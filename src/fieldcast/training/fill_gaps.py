@@ -182,23 +182,25 @@ class GapCorrection:
     seed: int = 0
 
     @torch.no_grad()
-    def __call__(self, record: Record, draws: RandomStreams | None) -> Filling:
+    def __call__(self, record: Record, streams: RandomStreams | None) -> Filling:
         """Fit the correction to the record, and fill it."""
         model = self.fit_model(record)
         mean, spread = torch.empty_like(record.x), torch.empty_like(record.x)
-        members = empty_members(mean, draws)
+        members = empty_members(mean, streams)
         for times in torch.arange(len(record.x), device=record.x.device).split(TIMES_AT_ONCE):
             batch = self.batch(record, times)
-            streams = (
-                RandomStreams(seed_for("gap correction"), times) if draws is None else draws.of_data(times)
+            time_streams = (
+                RandomStreams(seed_for("gap correction"), times)
+                if streams is None
+                else streams.of_data(times)
             )
-            m, s, d = moments(model, batch.context, times, streams)
+            m, s, d = moments(model, batch.context, times, time_streams)
             # the correction is affine in the draws: it maps m to the mean, and m + s to the mean plus the spread
             corrected = model.correct(batch.context, m, s, torch.stack([m, m + s], dim=1))
             mean[times], spread[times] = (
                 cells(self.space, moment) for moment in (corrected[:, 0], corrected[:, 1] - corrected[:, 0])
             )
-            if draws is not None:
+            if streams is not None:
                 members[times] = cells(self.space, model.correct(batch.context, m, s, d))
         return with_observed(record, mean, spread, members)
 
@@ -296,7 +298,7 @@ class GapCorrection:
 
 
 def moments(
-    model: Corrected, c: Context, times: Int[Tensor, " batch"], draws: RandomStreams
+    model: Corrected, c: Context, times: Int[Tensor, " batch"], streams: RandomStreams
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Mean, spread and draws of the base at some times of its record, conditioned on times outside their folds."""
     base = model.base
@@ -306,7 +308,7 @@ def moments(
     for number in fold.unique().tolist():
         for index in (fold == number).nonzero()[:, 0].split(TIMES_AT_ONCE):
             order.append(index)
-            pieces.append(base.moments(c[index], draws.of_data(index), number))
+            pieces.append(base.moments(c[index], streams.of_data(index), number))
     inverse = torch.cat(order).argsort()
     m, s, d = (torch.cat(values)[inverse] for values in zip(*pieces, strict=True))
     return m, s, d

@@ -27,8 +27,8 @@ class FixedLatent(Model):
         super().__init__(vae.space)
         self.vae, self.z = vae, z
 
-    def sample(self, c: Context, draws: RandomStreams) -> Float[Tensor, "rows 1 variable y x"]:
-        return self.vae.restore(self.z, c, draws)
+    def sample(self, c: Context, streams: RandomStreams) -> Float[Tensor, "rows 1 variable y x"]:
+        return self.vae.restore(self.z, c, streams)
 
 
 @torch.no_grad()
@@ -45,17 +45,17 @@ def latent_use(model: Model, data: Batches, seed: int, count: int) -> dict[str, 
     if not isinstance(vae, Autoencoder) or isinstance(vae.encoder, LatentTable):
         return {}
     index = evenly(len(data), count).to(model.space.area.device)
-    draws = RandomStreams(seed_for("latent use", seed), index, MEMBERS)
-    batch = data.batch(index, draws)
+    streams = RandomStreams(seed_for("latent use", seed), index, MEMBERS)
+    batch = data.batch(index, streams)
     batch = replace(batch, index=None)
     difference = model.difference(batch) if isinstance(model, Stepped) else batch
-    q, p = vae.posterior(difference, draws.alone()), vae.latent_prior(batch.context)
-    z = q.draw(draws)
-    sources = {"posterior": z, "other": z.roll(len(z) // 3, dims=0), "prior": p.draw(draws)}
-    streams = draws.per_row()
+    q, p = vae.posterior(difference, streams.alone()), vae.latent_prior(batch.context)
+    z = q.draw(streams)
+    sources = {"posterior": z, "other": z.roll(len(z) // 3, dims=0), "prior": p.draw(streams)}
+    row_streams = streams.per_row()
     return {
         "latent_kl": float(vae.divergence(q, z[:, :1], batch.context).mean()),
-        **{f"rmse_{name}": rmse(model, vae, batch, latent, streams) for name, latent in sources.items()},
+        **{f"rmse_{name}": rmse(model, vae, batch, latent, row_streams) for name, latent in sources.items()},
     }
 
 

@@ -42,10 +42,10 @@ def validation_loss(
     sums = [0.0] * len(pieces)
     for number in range(ranks.number, len(pieces), ranks.count):
         piece = pieces[number]
-        draws = RandomStreams(seed_for("validation", seed), piece, options.members, number)
-        batch = validation.batch(piece, draws, shared_mask=model.shares_mask, steps=steps)
+        streams = RandomStreams(seed_for("validation", seed), piece, options.members, number)
+        batch = validation.batch(piece, streams, shared_mask=model.shares_mask, steps=steps)
         batch = replace(batch, index=None)  # these data are not trained on
-        sums[number] = float(model.loss(batch, draws).total) * len(piece)
+        sums[number] = float(model.loss(batch, streams).total) * len(piece)
     return sum(ranks.sums(sums)) / len(index)
 
 
@@ -79,11 +79,11 @@ def train_steps(
         share, weight = ranks.share(order.data(run.step))
         group = None if groups is None else int(groups[share[0]])
         index = share.to(device)
-        draws = RandomStreams(seed_for("training", run.seed), index, options.members, run.step)
+        streams = RandomStreams(seed_for("training", run.seed), index, options.members, run.step)
         rollout, pushforward = run.rollout
-        batch = training.batch(index, draws, shared_mask=model.shares_mask, steps=pushforward + rollout)
+        batch = training.batch(index, streams, shared_mask=model.shares_mask, steps=pushforward + rollout)
         with torch.autocast(device.type, torch.bfloat16, enabled=use_bfloat16):
-            terms = terms_of(model, loss(replace(batch, pushforward=pushforward, group=group), draws))
+            terms = terms_of(model, loss(replace(batch, pushforward=pushforward, group=group), streams))
         run.update(terms, ranks, weight)
         row = run.step % options.report_every == 0 or run.step >= options.steps
         if options.max_minutes is not None:

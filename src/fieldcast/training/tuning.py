@@ -98,26 +98,26 @@ def number_of_trials(model: Model) -> int:
     return 1 + sum(changes)
 
 
-def score(model: Model, batch: Batch, draws: RandomStreams) -> float:
+def score(model: Model, batch: Batch, streams: RandomStreams) -> float:
     """Logarithm of the area-weighted fair CRPS on unobserved cells, or its mean over the steps of a rollout."""
     weight, logs = scored_weight(model.space, batch), []
-    for x, truth in drawn_states(model, batch.context, batch, draws):
+    for x, truth in drawn_states(model, batch.context, batch, streams):
         crps = fair_crps(x, truth)
         logs.append(torch.log((crps * weight).sum() / weight.expand_as(crps).sum()))
     return float(torch.stack(logs).mean())
 
 
 def drawn_states(
-    model: Model, c: Context, batch: Batch, draws: RandomStreams
+    model: Model, c: Context, batch: Batch, streams: RandomStreams
 ) -> Iterator[tuple[Float[Tensor, "batch members variable y x"], Float[Tensor, "batch variable y x"]]]:
     """Yield draws and truth of each step of a rollout, or of the single states of a batch."""
-    members = 1 if model.deterministic else draws.members
-    streams = RandomStreams(draws.seed, draws.datum, members, draws.step, first=draws.first)
+    members = 1 if model.deterministic else streams.members
+    member_streams = RandomStreams(streams.seed, streams.datum, members, streams.step, first=streams.first)
     if batch.x.ndim == 5:
-        steps = rollout(model, c.repeat(members), streams, batch.x.shape[1])
+        steps = rollout(model, c.repeat(members), member_streams, batch.x.shape[1])
         yield from ((x, truth) for (x, _), truth in zip(steps, batch.x.unbind(1), strict=True))
     else:
-        yield model.sample(c, streams), batch.x
+        yield model.sample(c, member_streams), batch.x
 
 
 def scored_weight(space: Space, batch: Batch) -> Float[Tensor, "*batch y x"]:

@@ -27,12 +27,12 @@ def white(space: Space, count: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(count, *space.state_shape, generator=torch.Generator().manual_seed(seed))
 
 
-def decay(c: Context, draws: RandomStreams) -> torch.Tensor:
+def decay(c: Context, streams: RandomStreams) -> torch.Tensor:
     """x' = 0.7 x, from the last state."""
     return PHI * c.base()[:, None]
 
 
-def diverge(c: Context, draws: RandomStreams) -> torch.Tensor:
+def diverge(c: Context, streams: RandomStreams) -> torch.Tensor:
     """A forecast that is not finite."""
     return torch.nan * c.base()[:, None]
 

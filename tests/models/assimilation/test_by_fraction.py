@@ -16,8 +16,8 @@ MEMBERS, DAYS = 6, 4
 SHARES = {0: 0.4, 1: 0.02}  # observed by each cycle
 
 
-def forecast(c: Context, draws: RandomStreams) -> torch.Tensor:
-    return 0.9 * c.past[:, -1:] + 0.1 * draws.normal(*c.past.shape[2:])
+def forecast(c: Context, streams: RandomStreams) -> torch.Tensor:
+    return 0.9 * c.past[:, -1:] + 0.1 * streams.normal(*c.past.shape[2:])
 
 
 def contexts(space, rows: list[int]) -> list[Context]:
@@ -48,11 +48,11 @@ def filter(space) -> ByFraction:
 
 def run(filter, space, rows: list[int]) -> list[CycleStep]:
     past = torch.zeros(len(rows), MEMBERS, 1, *space.state_shape)
-    draws = RandomStreams(3, torch.tensor(rows), MEMBERS)
+    streams = RandomStreams(3, torch.tensor(rows), MEMBERS)
     state = CycleState(past, filter.begin(len(rows)))
     if COPY in state.memory:
         state.memory[COPY].copy_(torch.tensor([1 - row for row in rows]))
-    return list(cycle(filter, forecast, contexts(space, rows), state, draws))
+    return list(cycle(filter, forecast, contexts(space, rows), state, streams))
 
 
 def test_each_cycle_is_that_of_the_copy_for_its_network(space, filter: ByFraction) -> None:

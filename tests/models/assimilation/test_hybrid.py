@@ -27,7 +27,7 @@ def context(space: Space, y: torch.Tensor, share: float = 0.3, noise: float = NO
     )
 
 
-def stay(c: Context, draws: RandomStreams) -> torch.Tensor:
+def stay(c: Context, streams: RandomStreams) -> torch.Tensor:
     """A forecast that persists."""
     assert c.past is not None
     return c.past[:, -1][:, None]
@@ -50,9 +50,9 @@ def test_the_analysis_is_that_of_the_dense_kalman_gain(space: Space, weight: flo
     deviations = deviations - deviations.mean(1, keepdim=True)
     c = context(space, white(space, 1, 4))
     memory = {**filter_.begin(1), "mean": mean, "deviations": deviations}
-    draws = RandomStreams(0, torch.arange(1), MEMBERS)
+    streams = RandomStreams(0, torch.arange(1), MEMBERS)
     background = mean[:, None].expand(-1, MEMBERS, -1, -1, -1)
-    analysis, _ = filter_.update(background, c, memory, draws)
+    analysis, _ = filter_.update(background, c, memory, streams)
 
     sample = filter_.errors.flatten(1).double()
     ensemble = deviations[0].flatten(1).double()
@@ -76,10 +76,10 @@ def test_forecasts_start_around_the_mean_of_the_analysis_without_sampling_error(
     filter_.adaptive = False
     means: list[torch.Tensor] = []
 
-    def recorded(c: Context, draws: RandomStreams) -> torch.Tensor:
+    def recorded(c: Context, streams: RandomStreams) -> torch.Tensor:
         assert c.past is not None
         means.append(c.past[:, -1].mean(0).flatten().double())
-        return stay(c, draws)
+        return stay(c, streams)
 
     c, start = (
         context(space, white(space, 1, 4)),
@@ -154,8 +154,8 @@ def test_a_cycle_tracks_a_persistent_state(space: Space, kind: Callable[..., Hyb
     truth = white(space, 2, 2)
     contexts = (context(space, truth + white(space, 2, 50 + day, NOISE), share=1.0) for day in range(40))
     past = white(space, 16, 3).unflatten(0, (2, 8))[:, :, None]
-    draws = RandomStreams(4, torch.arange(2), 8)
-    *_, last = cycle(filter_, stay, contexts, CycleState(past, filter_.begin(2)), draws)
+    streams = RandomStreams(4, torch.arange(2), 8)
+    *_, last = cycle(filter_, stay, contexts, CycleState(past, filter_.begin(2)), streams)
     error = (last.analysis.mean(1) - truth).square().mean().sqrt()
     assert error < 0.6 * NOISE
 

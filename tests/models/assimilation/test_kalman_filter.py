@@ -58,8 +58,8 @@ def contexts(space, x, share, seed=1):
 
 def run(filter, observations, cycles, members=4):
     past = torch.zeros(cycles, members, 1, *filter.space.state_shape)
-    draws = RandomStreams(3, torch.arange(cycles), members)
-    return cycle(filter, no_forecast, observations, CycleState(past, filter.begin(cycles)), draws)
+    streams = RandomStreams(3, torch.arange(cycles), members)
+    return cycle(filter, no_forecast, observations, CycleState(past, filter.begin(cycles)), streams)
 
 
 def matrices(base, states):

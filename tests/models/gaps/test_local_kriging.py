@@ -40,8 +40,8 @@ def series(times: int, missing: float, seed: int = 0, c: Correlation = CORRELATI
     empty = CellSeries(
         torch.zeros(times, CELLS), observed, elapsed_steps(torch.zeros(times, dtype=torch.long)), point
     )
-    draws = RandomStreams(seed, torch.arange(times))
-    return empty._replace(x=UnconditionalField.of(c, empty, draws)(empty, slice(0, times))[:, 0])
+    streams = RandomStreams(seed, torch.arange(times))
+    return empty._replace(x=UnconditionalField.of(c, empty, streams)(empty, slice(0, times))[:, 0])
 
 
 def test_mean_spread_and_members_are_those_of_a_gaussian_process(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,8 +105,8 @@ def test_the_correlation_is_recovered_and_errors_are_as_large_as_claimed(c: Corr
     assert fitted.space == pytest.approx(c.space, rel=0.25) and fitted.time == pytest.approx(c.time, rel=0.25)
     assert fitted.nugget == pytest.approx(c.nugget, abs=0.04)
     assert (fitted.smoothness > 0.5) == (c.smoothness > 0.5)
-    draws = RandomStreams(0, torch.arange(TIMES), 40)
-    filled = FILLERS["local_kriging"](record, draws)
+    streams = RandomStreams(0, torch.arange(TIMES), 40)
+    filled = FILLERS["local_kriging"](record, streams)
     error, spread = (filled.mean - s.x)[~observed], filled.spread[~observed]
     assert float(error.square().mean().sqrt() / spread.square().mean().sqrt()) == pytest.approx(1, abs=0.1)
     departure = (filled.members - filled.mean[:, None]).permute(0, 2, 1)[~observed]

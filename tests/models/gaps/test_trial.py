@@ -101,12 +101,12 @@ def test_linear_interpolation_equals_numpy(record: Record) -> None:
     assert (after - before - 1)[25].min() >= 10
 
 
-def overconfident(record: Record, draws: RandomStreams | None) -> Filling:
+def overconfident(record: Record, streams: RandomStreams | None) -> Filling:
     """The climatology, which reports a third of its error in gaps, and a tenth at times without observations."""
     reported = torch.where(record.observed.any(1)[:, None], 1 / 3, 0.1).expand_as(record.x)
     spread = reported.masked_fill(record.observed, 0.0)
     mean = torch.where(record.observed, record.x, 0.0)
-    members = mean[:, None] + spread[:, None] * draws.normal(CELLS) if draws else mean[:, None]
+    members = mean[:, None] + spread[:, None] * streams.normal(CELLS) if streams else mean[:, None]
     return Filling(mean, spread, members)
 
 
@@ -117,9 +117,9 @@ def test_spreads_are_scaled_to_the_errors_of_the_trial(
     distance = nearest_observation(left.observed, columns, held_out.mask)
     trial = run_trial("overconfident", overconfident, left, held_out, distance)
     assert trial.crps == pytest.approx(1 / np.sqrt(np.pi), rel=0.2)  # a Gaussian's, for its own draws
-    draws = RandomStreams(0, torch.arange(TIMES), 50)
+    streams = RandomStreams(0, torch.arange(TIMES), 50)
     filled = with_fitted_spread(
-        overconfident(record, draws),
+        overconfident(record, streams),
         error_statistics([trial], [held_out]).variances,
         record,
         nearest_observation(record.observed, columns, ~record.observed),
@@ -143,8 +143,8 @@ def test_the_spread_of_a_held_out_value_does_not_know_its_own_error(
     worse = torch.zeros_like(held_out.mask)
     worse[held_out.time[fold == 0], held_out.cell[fold == 0]] = True
 
-    def wrong(record: Record, draws: RandomStreams | None) -> Filling:
-        filled = overconfident(record, draws)
+    def wrong(record: Record, streams: RandomStreams | None) -> Filling:
+        filled = overconfident(record, streams)
         return replace(filled, mean=filled.mean + 100 * worse)
 
     right = run_trial("right", overconfident, left, held_out, distance)
@@ -163,8 +163,8 @@ def test_errors_of_a_single_held_out_run_are_scored_by_those_in_gaps(
     left = replace(record, observed=record.observed & ~single.mask)
     distance = nearest_observation(left.observed, columns, single.mask)
 
-    def wrong(record: Record, draws: RandomStreams | None) -> Filling:
-        filled = overconfident(record, draws)
+    def wrong(record: Record, streams: RandomStreams | None) -> Filling:
+        filled = overconfident(record, streams)
         return replace(filled, mean=filled.mean + 100.0 * ~record.observed.any(1)[:, None])
 
     trial = run_trial("wrong", wrong, left, single, distance)

@@ -105,12 +105,12 @@ def test_the_nearest_observations_are_nearly_enough(sized, monkeypatch):
     truth, mask = x[400:], torch.rand(1, *space.state_shape, generator=generator) < 0.5
     y = (truth + 0.1 * torch.randn(truth.shape, generator=generator)) * mask
     c = Context(60, observed=y, mask=mask.expand_as(y), noise=0.1)
-    draws = RandomStreams(0, torch.arange(60), 20)
-    m, _, _ = model.moments(c, draws.again())
+    streams = RandomStreams(0, torch.arange(60), 20)
+    m, _, _ = model.moments(c, streams.again())
     monkeypatch.setattr(block_gaussian, "MAX_GLOBAL_OBSERVATIONS", 100)
     monkeypatch.setattr(block_gaussian, "MAX_INSIDE_OBSERVATIONS", 10)
     monkeypatch.setattr(block_gaussian, "NEARBY_OBSERVATIONS", 60)  # with 2, errors are a fifth larger
-    local, spread, d = model.moments(c, draws.again())
+    local, spread, d = model.moments(c, streams.again())
     hidden = (~mask).expand_as(truth)
     exact = (m - truth)[hidden].square().mean().sqrt()
     error = (local - truth)[hidden].square().mean().sqrt()

@@ -116,10 +116,10 @@ def test_a_departure_that_training_never_saw_does_no_harm(world, pattern, noise)
         def error(mean: torch.Tensor, x: torch.Tensor = x, weight: torch.Tensor = weight) -> float:
             return float((((mean - x).square() * weight).sum() / weight.sum()).sqrt())
 
-        draws = RandomStreams(3, torch.arange(len(x)), 1)
-        limit = error(linear.sample(c, draws)[:, 0])
+        streams = RandomStreams(3, torch.arange(len(x)), 1)
+        limit = error(linear.sample(c, streams)[:, 0])
         if pattern == "random":
-            assert error(gappy.sample(c, draws)[:, 0]) < error(torch.zeros_like(x))
+            assert error(gappy.sample(c, streams)[:, 0]) < error(torch.zeros_like(x))
         for name, model in (("interpolation", interpolation), ("kriging", kriging)):
             d = model.sample(c, RandomStreams(3, torch.arange(len(x)), 200))
             away = ((d.mean(1) - x).abs() / d.std(1))[~c.mask]
@@ -138,11 +138,11 @@ def test_a_gross_error_is_detected_and_weighs_little(world):
     at = c.mask[0].nonzero()[5]
     spoiled[0, *at] += 15 * x.std()
     bad = Context(c.count, observed=spoiled, mask=c.mask, day=c.day, noise=c.noise)
-    draws = RandomStreams(3, torch.arange(c.count), 50)
+    streams = RandomStreams(3, torch.arange(c.count), 50)
     for model in models[:2]:
         more = model.suspects(bad) & ~model.suspects(c)
         assert more.nonzero().tolist() == [[0, *at.tolist()]]
-        clean, dirty = model.sample(c, draws.again()), model.sample(bad, draws.again())
+        clean, dirty = model.sample(c, streams.again()), model.sample(bad, streams.again())
         hidden = ~c.mask[0]
         assert (dirty - clean).mean(1)[0][hidden].abs().max() < 1.5
         assert fair_crps(dirty, x)[0][hidden].mean() < 1.25 * fair_crps(clean, x)[0][hidden].mean()

@@ -74,10 +74,10 @@ class Assimilator:
         """The forecast of one step."""
         forecaster = self.forecaster
 
-        def forecast(c: Context, draws: RandomStreams) -> Tensor:
+        def forecast(c: Context, streams: RandomStreams) -> Tensor:
             if forecaster is None:
                 raise TypeError(f"{type(self.filter).__name__} needs a forecast model")
-            return draw(forecaster, c, draws)
+            return draw(forecaster, c, streams)
 
         return forecast
 
@@ -133,10 +133,10 @@ def assimilate(
         size = filter.ensemble_size or members
         state = assimilator.begin(training, first_time, cases, size, seed)
     device, members = filter.space.area.device, state.past.shape[1]
-    draws = RandomStreams(seed, torch.arange(cases, device=device), members)
+    streams = RandomStreams(seed, torch.arange(cases, device=device), members)
     contexts = (analysis_context(observations, index, codec, filter) for index in range(done, steps))
     spent, begin = float(header.get("spent", 0.0)), time.perf_counter()
-    cycled = cycle(filter, assimilator.step, contexts, state, draws, first=done + 1)
+    cycled = cycle(filter, assimilator.step, contexts, state, streams, first=done + 1)
     for number in Progress(range(done + 1, steps + 1), unit="step", initial=done, total=steps):
         step = next(cycled)
         spent += time.perf_counter() - begin
@@ -205,6 +205,6 @@ def climatological_positions(
         raise InputError(f"the training split has no {past} successive states: set model.history lower.")
     allowed = torch.from_numpy(has_past)[None].expand(cases, -1)
     allowed = within_season(codec.days(training["time"]), codec.days(time).expand(cases), allowed)
-    draws = RandomStreams(seed_for("climatological past", seed), torch.arange(cases), members)
-    last = pick(allowed, draws.uniform(1)[..., 0])
+    streams = RandomStreams(seed_for("climatological past", seed), torch.arange(cases), members)
+    last = pick(allowed, streams.uniform(1)[..., 0])
     return last[..., None] + torch.arange(1 - past, 1)

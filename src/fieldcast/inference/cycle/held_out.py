@@ -121,8 +121,8 @@ def held_out_sums(
     time, and are the same for the members of all estimates.
     """
     shape, zero = members.shape, torch.zeros(1, dtype=torch.long, device=members.device)
-    draws = RandomStreams(seed_for("errors of withheld observations", seed), zero, shape[1]).at_lead(time)
-    predicted, sums = (members + noise * draws.normal(*shape[2:]))[0].double(), []
+    streams = RandomStreams(seed_for("errors of withheld observations", seed), zero, shape[1]).at_lead(time)
+    predicted, sums = (members + noise * streams.normal(*shape[2:]))[0].double(), []
     for v, values in enumerate(y):
         observed, totals = values.isfinite(), dict.fromkeys(SUMS, 0.0)
         if observed.any():

@@ -69,7 +69,7 @@ class CycleModels:
             return cls(Assimilator(hybrid_of(model), forecast, codec), model)
         return cls(Assimilator(model, forecast, codec), None)
 
-    def start(self, day: Float[Tensor, " batch"], draws: RandomStreams) -> CycleState:
+    def start(self, day: Float[Tensor, " batch"], streams: RandomStreams) -> CycleState:
         """Climatological members before the first time.
 
         Optimal interpolation keeps training states: its members are stretches of these from the same season. Other
@@ -79,12 +79,12 @@ class CycleModels:
         filter, past = self.assimilator.filter, self.assimilator.history
         memory = filter.begin(len(day))
         if self.interpolation is not None:
-            stretches = training_stretches(self.interpolation, day, draws, past)
+            stretches = training_stretches(self.interpolation, day, streams, past)
             if stretches is not None:
                 return CycleState(stretches, memory)
         if isinstance(filter, CyclesAlone):
-            return CycleState(filter.draw_members(memory, draws)[:, :, None], memory)
-        members = free_run_states(filter.space, self.assimilator.step, day, draws, past)
+            return CycleState(filter.draw_members(memory, streams)[:, :, None], memory)
+        members = free_run_states(filter.space, self.assimilator.step, day, streams, past)
         if filter.needs_spread and not (members.std(1) > 0).any():
             raise InputError(
                 "the updater needs members that differ, and those of the forecaster are identical: choose a forecaster "
@@ -103,7 +103,7 @@ class CycleModels:
         """
         assert c.day is not None
         datum = torch.zeros(1, dtype=torch.long, device=c.day.device)
-        draws = RandomStreams(seed, datum, members)
+        streams = RandomStreams(seed, datum, members)
         # these streams have seeds of their own: forecasts draw persistent noise from the streams of the cycle
         start, season, alone = (
             RandomStreams(seed_for(f"cycle, {use}", seed), datum, members)
@@ -115,7 +115,7 @@ class CycleModels:
         initial = self.start(c.day[:1], start)  # the reference of a resumed cycle, too
         state = initial if state is None else state
         contexts = (c[slice(number, number + 1)] for number in range(done, c.count))
-        steps = cycle(filter, self.assimilator.step, contexts, state, draws, first=done + 1)
+        steps = cycle(filter, self.assimilator.step, contexts, state, streams, first=done + 1)
         for number, step in enumerate(Progress(steps, unit="step", initial=done, total=c.count), done):
             current = c[slice(number, number + 1)]
             if self.interpolation is None:

@@ -225,7 +225,7 @@ Feedback = Literal["members", "mean"]
 def rollout(
     model: Model,
     context: Context,
-    draws: RandomStreams,
+    streams: RandomStreams,
     steps: int,
     feedback: Feedback = "members",
     first: int = 1,
@@ -239,7 +239,7 @@ def rollout(
     context
         Context of all members of all starts, with the members of a start next to each other (`Context.repeat`); its day
         is the day of the first state.
-    draws
+    streams
         Random streams with a datum for each start and the number of members.
     steps
         Number of steps. Nothing is kept: memory does not grow with it.
@@ -249,9 +249,9 @@ def rollout(
         Number of the first step, from 1.
     """
     for number in range(first, first + steps):
-        of_lead = draws.at_lead(number)
+        of_lead = streams.at_lead(number)
         noise = of_lead.per_row()
-        x = draw(model, context, noise)[:, 0].unflatten(0, (len(draws.datum), draws.members))
+        x = draw(model, context, noise)[:, 0].unflatten(0, (len(streams.datum), streams.members))
         fed_back = x if feedback == "members" else x.mean(dim=1, keepdim=True).expand_as(x)
         context = context.advance(fed_back.flatten(0, 1), model.space.step_years)
         yield model.calibrated(x, of_lead), context

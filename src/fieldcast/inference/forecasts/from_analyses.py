@@ -107,9 +107,9 @@ def lead_scores(
     origins, members = past.shape[:2]
     c = Context(origins * members, past=past.flatten(0, 1), day=day.expand(origins * members))
     datum = torch.full((origins,), start, device=past.device)
-    draws = RandomStreams(seed_for("forecasts from analyses", seed), datum, members)
+    streams = RandomStreams(seed_for("forecasts from analyses", seed), datum, members)
     weight = model.space.weight / len(model.space.variables)
-    steps = rollout(model, c, draws, len(truth))
+    steps = rollout(model, c, streams, len(truth))
     for y in truth:
         with torch.no_grad():
             x, _ = next(steps)

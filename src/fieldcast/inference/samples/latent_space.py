@@ -164,8 +164,8 @@ def decoded_grid(
     components = list(pair or most_active(codes)) if latent > 1 else [0]
     z = torch.zeros(GRID_SIDE * GRID_SIDE, 1, latent, device=device)
     z[:, 0, components] = torch.stack([u.flatten(), v.flatten()], dim=1)[:, : len(components)]
-    draws = RandomStreams(seed_for(DRAW_PURPOSE), torch.arange(len(z), device=device))
-    x = model.restore(z, Context(len(z)), draws)[:, 0]
+    streams = RandomStreams(seed_for(DRAW_PURPOSE), torch.arange(len(z), device=device))
+    x = model.restore(z, Context(len(z)), streams)[:, 0]
     return labelled_states(model.space, codec, x, "grid").assign_attrs(grid_components=components)
 
 
@@ -174,9 +174,9 @@ def reconstructions(model: HasLatents, codec: StateCodec, split: Split, seed: in
     batch = split.batch
     datum = torch.arange(min(RECONSTRUCTIONS, len(batch.x)), device=batch.x.device)
     selected = batch[datum]
-    draws = RandomStreams(seed_for(DRAW_PURPOSE, seed), datum)
-    q = model.posterior(selected, draws)
-    reconstruction = model.restore(q.mean[:, None], selected.context, draws)[:, 0]
+    streams = RandomStreams(seed_for(DRAW_PURPOSE, seed), datum)
+    q = model.posterior(selected, streams)
+    reconstruction = model.restore(q.mean[:, None], selected.context, streams)[:, 0]
     return [
         labelled_states(model.space, codec, selected.x, "truth"),
         labelled_states(model.space, codec, reconstruction, "reconstruction"),
@@ -190,8 +190,8 @@ def interpolations(model: HasLatents, codec: StateCodec, codes: xr.Dataset) -> x
     ends = ends[: 2 * (len(ends) // 2)].unflatten(0, (-1, 2))  # (pair, end, latent)
     s = torch.linspace(0, 1, INTERPOLATION_STEPS, device=device)[:, None]
     z = torch.lerp(ends[:, :1], ends[:, 1:], s).flatten(0, 1)
-    draws = RandomStreams(seed_for(DRAW_PURPOSE), torch.arange(len(z), device=device))
-    x = model.restore(z[:, None], Context(len(z)), draws)[:, 0]
+    streams = RandomStreams(seed_for(DRAW_PURPOSE), torch.arange(len(z), device=device))
+    x = model.restore(z[:, None], Context(len(z)), streams)[:, 0]
     return labelled_states(model.space, codec, x, "interpolation").assign_attrs(way=INTERPOLATION_STEPS)
 
 

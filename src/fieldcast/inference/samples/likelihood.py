@@ -78,11 +78,11 @@ def examine(model: Model, split: Split, members: int, codec: StateCodec, seed: i
     pieces = []
     for index in Progress(torch.arange(count, device=device).split(DRAWS_AT_ONCE), unit="part"):
         batch = split.batch[index]
-        draws = RandomStreams(seed_for("likelihood", seed), split.datum.to(device)[index], members)
+        streams = RandomStreams(seed_for("likelihood", seed), split.datum.to(device)[index], members)
         if isinstance(model, HasLatents):
-            pieces.append(examine_codes(model, batch, draws))
+            pieces.append(examine_codes(model, batch, streams))
         elif isinstance(model, HasDensity):
-            pieces.append(examine_density(model, batch, draws, codec))
+            pieces.append(examine_density(model, batch, streams, codec))
         else:
             pieces.append(LikelihoodExamination({}))
     values = {name: np.concatenate([piece.values[name] for piece in pieces]) for name in pieces[0].values}
@@ -93,9 +93,9 @@ def examine(model: Model, split: Split, members: int, codec: StateCodec, seed: i
     return LikelihoodExamination(values, pieces[0].members, *codes)
 
 
-def examine_codes(model: HasLatents, batch: Batch, draws: RandomStreams) -> LikelihoodExamination:
+def examine_codes(model: HasLatents, batch: Batch, streams: RandomStreams) -> LikelihoodExamination:
     """Statistics of a batch under a model with codes."""
-    single = draws.alone()
+    single = streams.alone()
     q = model.posterior(batch, single.fork(0))
     decoded = model.restore(q.mean[:, None], batch.context, single.fork(1))[:, 0]
     loss = ((decoded - batch.x) ** 2 * model.space.exists).flatten(1).sum(dim=1) / model.space.size
@@ -103,7 +103,7 @@ def examine_codes(model: HasLatents, batch: Batch, draws: RandomStreams) -> Like
     if not isinstance(q, Point):
         log_parts = [
             model.log_parts(batch, piece, q)
-            for piece in in_pieces(draws, max(1, DECODED_AT_ONCE // len(batch.x)))
+            for piece in in_pieces(streams, max(1, DECODED_AT_ONCE // len(batch.x)))
         ]
         likelihood, ratio = (torch.cat(part, dim=1).double() for part in zip(*log_parts, strict=True))
         weights = likelihood + ratio
@@ -114,25 +114,27 @@ def examine_codes(model: HasLatents, batch: Batch, draws: RandomStreams) -> Like
             "iwae": torch.logsumexp(weights, dim=1) - np.log(weights.shape[1]),
         }
     drawn = q.draw(single.fork(2))[:, 0].cpu()
-    return LikelihoodExamination(as_arrays(statistics), draws.members, q.mean.cpu(), drawn)
+    return LikelihoodExamination(as_arrays(statistics), streams.members, q.mean.cpu(), drawn)
 
 
 def examine_density(
-    model: HasDensity, batch: Batch, draws: RandomStreams, codec: StateCodec
+    model: HasDensity, batch: Batch, streams: RandomStreams, codec: StateCodec
 ) -> LikelihoodExamination:
     """Statistics of a batch under a model with a density, exact or bounded."""
-    draws = draws.alone() if model.density == "exact" else draws
-    pieces = torch.arange(len(batch.x), device=batch.x.device).split(max(1, DECODED_AT_ONCE // draws.members))
-    weights = [model.log_weights(batch[piece], draws.of_data(piece)) for piece in pieces]
+    streams = streams.alone() if model.density == "exact" else streams
+    pieces = torch.arange(len(batch.x), device=batch.x.device).split(
+        max(1, DECODED_AT_ONCE // streams.members)
+    )
+    weights = [model.log_weights(batch[piece], streams.of_data(piece)) for piece in pieces]
     log_p = torch.cat(weights).double().mean(dim=1)
     bits = codec.bits_per_dim(log_p, int(model.space.size))
-    return LikelihoodExamination(as_arrays({"elbo": log_p, "bits_per_dim": bits}), draws.members)
+    return LikelihoodExamination(as_arrays({"elbo": log_p, "bits_per_dim": bits}), streams.members)
 
 
-def in_pieces(draws: RandomStreams, size: int) -> Iterator[RandomStreams]:
+def in_pieces(streams: RandomStreams, size: int) -> Iterator[RandomStreams]:
     """Yield the members of some draws, `size` at a time."""
-    for first in range(0, draws.members, size):
-        yield draws.of_members(slice(first, first + size))
+    for first in range(0, streams.members, size):
+        yield streams.of_members(slice(first, first + size))
 
 
 def as_arrays(statistics: Mapping[str, Tensor]) -> Values:

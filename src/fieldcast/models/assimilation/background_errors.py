@@ -104,14 +104,14 @@ def background_errors(
         datum = of_fold[group // folds :: len(range(group % folds, GROUPS, folds))]
         index = last[datum, None] + torch.arange(-past, 1, device=last.device)
         x, days = training_states(model, last[datum], past + 1), model.days[index]
-        draws = RandomStreams(seed_for("background errors", seed), datum, MEMBERS)
+        streams = RandomStreams(seed_for("background errors", seed), datum, MEMBERS)
         mask, fold = masks[group % len(masks)], group % folds if folds > 1 else None
         analyses = [
-            analysed(model, x[:, lag], mask, days[:, lag], noise, draws.at_lead(lag), fold)
+            analysed(model, x[:, lag], mask, days[:, lag], noise, streams.at_lead(lag), fold)
             for lag in range(past)
         ]
         state = CycleState(torch.stack(analyses, dim=2), {})
-        ahead = members_ahead(state, days[:, past], forecast, draws.fork(FORECASTS))
+        ahead = members_ahead(state, days[:, past], forecast, streams.fork(FORECASTS))
         e = (ahead.mean(dim=1) - x[:, past]).masked_fill(~model.space.exists, 0.0)
         errors.append(e[e.flatten(1).isfinite().all(1)])  # the cycle itself reports a forecast that diverges
     return torch.cat(errors)
@@ -119,19 +119,19 @@ def background_errors(
 
 def analysed(
     model: OptimalInterpolation, x: Float[Tensor, "batch variable y x"], mask: Bool[Tensor, "variable y x"],
-    day: Float[Tensor, " batch"], noise: float, draws: RandomStreams, fold: int | None,
+    day: Float[Tensor, " batch"], noise: float, streams: RandomStreams, fold: int | None,
 ) -> Members:  # fmt: skip
     """Members of p(x | y) for observations y of states x, from the training states outside a fold."""
-    c, stream = observations_of(x, mask, day, noise, draws), draws.fork(ANALYSES)
+    c, stream = observations_of(x, mask, day, noise, streams), streams.fork(ANALYSES)
     return model.analyse(c, stream, torch.zeros_like(x), model.season(c, stream, fold), fold=fold)[2]
 
 
 def observations_of(
     x: Float[Tensor, "batch variable y x"], mask: Bool[Tensor, "variable y x"], day: Float[Tensor, " batch"] | None,
-    noise: float, draws: RandomStreams,
+    noise: float, streams: RandomStreams,
 ) -> Context:  # fmt: skip
     """Observations of states in the cells of a mask."""
-    eps = noise * draws.fork(OBSERVATIONS).alone().normal(*x.shape[1:])[:, 0]
+    eps = noise * streams.fork(OBSERVATIONS).alone().normal(*x.shape[1:])[:, 0]
     masks = mask.expand(len(x), -1, -1, -1)
     return Context(len(x), observed=(x + eps) * masks, mask=masks, day=day, noise=noise)
 
@@ -143,8 +143,8 @@ def choose_taper(
     """Choose the taper with which every other error best predicts the others, from their values in observed cells."""
     filter.fill_pool(errors[::2])
     x = errors[1::2]
-    draws = RandomStreams(seed_for("taper", seed), torch.arange(len(x), device=x.device))
-    observations = [observations_of(x, mask, None, noise, draws) for mask in masks]
+    streams = RandomStreams(seed_for("taper", seed), torch.arange(len(x), device=x.device))
+    observations = [observations_of(x, mask, None, noise, streams) for mask in masks]
 
     def loss(taper: float) -> float:
         filter.choose(taper=taper)
@@ -176,7 +176,7 @@ def hybrid_of(model: OptimalInterpolation) -> Hybrid:
 
 
 def training_stretches(
-    model: OptimalInterpolation, day: Float[Tensor, " batch"], draws: RandomStreams, past: int
+    model: OptimalInterpolation, day: Float[Tensor, " batch"], streams: RandomStreams, past: int
 ) -> Pasts | None:
     """Successive training states of optimal interpolation that end within 45 days of each given day of the year.
 
@@ -186,7 +186,7 @@ def training_stretches(
     if not allowed.any():
         return None
     allowed = within_season(model.days, day, allowed.expand(len(day), -1))
-    return training_states(model, pick(allowed, draws.uniform(1)[..., 0]), past)
+    return training_states(model, pick(allowed, streams.uniform(1)[..., 0]), past)
 
 
 def kept_stretches(model: OptimalInterpolation, length: int) -> Bool[Tensor, " n"]:
@@ -225,12 +225,12 @@ def ends_of_stretches(days: Float[Tensor, " n"], past: int) -> Bool[Tensor, " n"
 
 @torch.no_grad()
 def free_run_states(
-    space: Space, forecast: Step, day: Float[Tensor, " batch"], draws: RandomStreams, past: int
+    space: Space, forecast: Step, day: Float[Tensor, " batch"], streams: RandomStreams, past: int
 ) -> Pasts:
     """The last states of free runs of 15 steps from the climatological mean: a sample of the forecast's climatology."""
-    zero = torch.zeros(len(day), draws.members, past, *space.state_shape, device=day.device)
+    zero = torch.zeros(len(day), streams.members, past, *space.state_shape, device=day.device)
     state = CycleState(zero, {})
     contexts = (Context(len(day), day=day) for _ in range(SPIN_UP))
-    for step in cycle(FreeRun(space), forecast, contexts, state, draws):
+    for step in cycle(FreeRun(space), forecast, contexts, state, streams):
         state = step.state
     return state.past

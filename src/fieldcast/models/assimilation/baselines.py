@@ -19,7 +19,7 @@ class FreeRun(Filter):
     needs_finite = False
 
     def update(
-        self, background: Members, c: Context, memory: Memory, draws: RandomStreams
+        self, background: Members, c: Context, memory: Memory, streams: RandomStreams
     ) -> tuple[Members, Memory]:
         return background, memory
 
@@ -42,13 +42,13 @@ class EachStep(Filter):
         self.model, self.deterministic = model, model.deterministic
 
     def background(
-        self, state: CycleState, day: Float[Tensor, " batch"], forecast: Step, draws: RandomStreams
+        self, state: CycleState, day: Float[Tensor, " batch"], forecast: Step, streams: RandomStreams
     ) -> tuple[Members, Memory]:
         if isinstance(self.model, HasSeason):
-            return self.model.season(Context(len(day), day=day), draws), state.memory
+            return self.model.season(Context(len(day), day=day), streams), state.memory
         return torch.zeros_like(state.past[:, :, -1]), state.memory
 
     def update(
-        self, background: Members, c: Context, memory: Memory, draws: RandomStreams
+        self, background: Members, c: Context, memory: Memory, streams: RandomStreams
     ) -> tuple[Members, Memory]:
-        return draw(self.model, c, draws), memory
+        return draw(self.model, c, streams), memory

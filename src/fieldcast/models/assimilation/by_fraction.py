@@ -60,20 +60,20 @@ class ByFraction(Filter):
         return {**start, COPY: last}
 
     def background(
-        self, state: CycleState, day: Float[Tensor, " batch"], forecast: Step, draws: RandomStreams
+        self, state: CycleState, day: Float[Tensor, " batch"], forecast: Step, streams: RandomStreams
     ) -> tuple[Members, Memory]:
         def of(filter: Filter, i: Tensor) -> tuple[Members, Memory]:
             memory = {name: value[i] for name, value in state.memory.items()}
-            return filter.background(CycleState(state.past[i], memory), day[i], forecast, draws.of_data(i))
+            return filter.background(CycleState(state.past[i], memory), day[i], forecast, streams.of_data(i))
 
         return self._together(state.memory[COPY], of)
 
     def update(
-        self, background: Members, c: Context, memory: Memory, draws: RandomStreams
+        self, background: Members, c: Context, memory: Memory, streams: RandomStreams
     ) -> tuple[Members, Memory]:
         def of(filter: Filter, i: Tensor) -> tuple[Members, Memory]:
             before = {name: value[i] for name, value in memory.items()}
-            return filter.update(background[i], c[i], before, draws.of_data(i))
+            return filter.update(background[i], c[i], before, streams.of_data(i))
 
         observed = c.fraction(self.space) > 0
         return self._together(torch.where(observed, self.nearest(c), memory[COPY]), of)

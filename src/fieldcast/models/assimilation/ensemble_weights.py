@@ -123,14 +123,14 @@ def tapered_products(
     return ((x[:, :, None] * y[:, None]) @ t.T).movedim(-1, 1)
 
 
-def perturbations(draws: RandomStreams, observed: int) -> Float[Tensor, "batch members observed"]:
+def perturbations(streams: RandomStreams, observed: int) -> Float[Tensor, "batch members observed"]:
     """Standard normal errors of observations, minus their mean over the members."""
-    eta = draws.normal(observed).double()
+    eta = streams.normal(observed).double()
     return eta - eta.mean(1, keepdim=True)
 
 
 def rotate_members(
-    w: Float[Tensor, "batch cell members members"], draws: RandomStreams
+    w: Float[Tensor, "batch cell members members"], streams: RandomStreams
 ) -> Float[Tensor, "batch cell members members"]:
     """Follow the weights by a random rotation O of the members about their mean, the same in all cells.
 
@@ -139,7 +139,7 @@ def rotate_members(
     members = w.shape[-1]
     unit = torch.eye(members, dtype=w.dtype, device=w.device)
     u = torch.linalg.qr(torch.cat([torch.ones_like(unit[:, :1]), unit[:, 1:]], dim=1))[0][:, 1:]
-    q, r = torch.linalg.qr(draws.normal(members)[:, 1:, 1:].to(w))
+    q, r = torch.linalg.qr(streams.normal(members)[:, 1:, 1:].to(w))
     q = q * r.diagonal(dim1=-2, dim2=-1).sign()[:, None]  # uniform (Mezzadri 2007)
     o = 1 / members + u @ q @ u.T
     return w @ o[:, None] + (o - unit)[:, None]

@@ -73,17 +73,17 @@ class Filter(Model):
         return {}
 
     def background(
-        self, state: CycleState, day: Float[Tensor, " batch"], forecast: Step, draws: RandomStreams
+        self, state: CycleState, day: Float[Tensor, " batch"], forecast: Step, streams: RandomStreams
     ) -> tuple[Members, Memory]:
         """Members of p(x_t | y_1 .. y_{t-1}), from the analyses before time t, and the memory for the update.
 
         By default each member continues its own past.
         """
-        return members_ahead(state, day, forecast, draws), state.memory
+        return members_ahead(state, day, forecast, streams), state.memory
 
     @abstractmethod
     def update(
-        self, background: Members, c: Context, memory: Memory, draws: RandomStreams
+        self, background: Members, c: Context, memory: Memory, streams: RandomStreams
     ) -> tuple[Members, Memory]:
         """Members of p(x_t | y_1 .. y_t), as many as the background has, and the memory of the next step.
 
@@ -94,22 +94,22 @@ class Filter(Model):
         """The mean of p(x_t | y_1 .. y_{t-1})."""
         return step.background.mean(dim=1)
 
-    def sample(self, c: Context, draws: RandomStreams) -> Members:
+    def sample(self, c: Context, streams: RandomStreams) -> Members:
         """Raise: a filter needs a background."""
         raise TypeError(f"{type(self).__name__} is run by `cycle`")
 
 
 def members_ahead(
-    state: CycleState, day: Float[Tensor, " batch"], forecast: Step, draws: RandomStreams
+    state: CycleState, day: Float[Tensor, " batch"], forecast: Step, streams: RandomStreams
 ) -> Members:
     """A draw of the next state for each member, from its own past."""
     count, members = state.past.shape[:2]
     c = Context(count * members, past=state.past.flatten(0, 1), day=day.repeat_interleave(members))
-    return forecast(c, draws.per_row())[:, 0].unflatten(0, (count, members))
+    return forecast(c, streams.per_row())[:, 0].unflatten(0, (count, members))
 
 
 def cycle(
-    filter: Filter, forecast: Step, observations: Iterable[Context], state: CycleState, draws: RandomStreams,
+    filter: Filter, forecast: Step, observations: Iterable[Context], state: CycleState, streams: RandomStreams,
     first: int = 1,
 ) -> Iterator[CycleStep]:  # fmt: skip
     """Yield the background and the analysis, step by step.
@@ -124,35 +124,37 @@ def cycle(
         The context of each time, with a row for each cycle: values, mask, noise, and the day of the year.
     state
         The members from which the first step is forecast, and the memory.
-    draws
+    streams
         Random numbers, with a datum for each cycle, and as many members as `state`.
     first
         Number of the first step, from 1: the draws of a step depend on its number, so a cycle can resume.
     """
     for number, c in enumerate(observations, first):
         assert c.day is not None
-        streams = draws.at_lead(number)
+        step_streams = streams.at_lead(number)
         with torch.no_grad():
-            background, update_memory = filter.background(state, c.day, forecast, streams.fork(BACKGROUND))
+            background, update_memory = filter.background(
+                state, c.day, forecast, step_streams.fork(BACKGROUND)
+            )
             if filter.needs_finite:
                 require_finite(background, filter.space.exists, number)
-            analysis, memory = updated(filter, background, c, update_memory, streams.fork(UPDATE))
+            analysis, memory = updated(filter, background, c, update_memory, step_streams.fork(UPDATE))
         state = state.followed_by(analysis, memory)
         yield CycleStep(background, update_memory, analysis, state)
 
 
 def updated(
-    filter: Filter, background: Members, c: Context, memory: Memory, draws: RandomStreams
+    filter: Filter, background: Members, c: Context, memory: Memory, streams: RandomStreams
 ) -> tuple[Members, Memory]:
     """The analysis and the memory after an update, by the filter and its replicas side by side."""
     if is_alone(filter, c.count):
-        return filter.update(background, c, memory, draws)
+        return filter.update(background, c, memory, streams)
 
     def of_share(filter: Filter, share: slice) -> tuple[Members, Memory]:
         device = filter.space.area.device
         before = {name: value[share].to(device) for name, value in memory.items()}
-        streams, context = move_to(draws.of_data(share), device), move_to(c[share], device)
-        return filter.update(background[share].to(device), context, before, streams)
+        share_streams, context = move_to(streams.of_data(share), device), move_to(c[share], device)
+        return filter.update(background[share].to(device), context, before, share_streams)
 
     members, memories = zip(*by_share(filter, c.count, of_share), strict=True)
     home = background.device

@@ -112,14 +112,14 @@ class Hybrid(Derived, Filter):
         return unscaled(count, self.errors.device)
 
     def background(
-        self, state: CycleState, day: Float[Tensor, " batch"], forecast: Step, draws: RandomStreams
+        self, state: CycleState, day: Float[Tensor, " batch"], forecast: Step, streams: RandomStreams
     ) -> tuple[Members, Memory]:
         if self.feedback == "mean":
             state = replace(state, past=state.past.mean(dim=1, keepdim=True).expand_as(state.past))
         state = centred(state)
-        ahead = members_ahead(state, day, forecast, draws.fork(FORECAST))
+        ahead = members_ahead(state, day, forecast, streams.fork(FORECAST))
         mean = ahead.mean(dim=1)
-        number = draws.fork(ERRORS).integers(len(self.errors), 1)[..., 0]
+        number = streams.fork(ERRORS).integers(len(self.errors), 1)[..., 0]
         scale = state.memory["scale"].to(mean)[:, None, None, None, None]
         deviations, w = ahead - mean[:, None], float(self.weight)
         pooled, of_ensemble = self.grid.scatter(self.errors[number]), deviations * unbiased(ahead.shape[1])
@@ -127,7 +127,7 @@ class Hybrid(Derived, Filter):
         return members, {**state.memory, "mean": mean, "deviations": deviations}
 
     def update(
-        self, background: Members, c: Context, memory: Memory, draws: RandomStreams
+        self, background: Members, c: Context, memory: Memory, streams: RandomStreams
     ) -> tuple[Members, Memory]:
         b, e = self._flat(memory["mean"]), self._flat(background - memory["mean"][:, None])
         deviations, no_deviations = self._flat(memory["deviations"]), b.new_zeros(0, b.shape[-1])
@@ -146,7 +146,7 @@ class Hybrid(Derived, Filter):
             s = float(kept["scale"][i])
             terms, errors = self._terms(s, deviations[i]), e[here] * (s / float(memory["scale"][i])) ** 0.5
             updates = self._updates(groups, terms, s * variance, b[here])
-            stream = draws.fork(ANALYSIS).of_data(here)
+            stream = streams.fork(ANALYSIS).of_data(here)
             if groups:
                 mean[here], _, x[here] = conditioned(updates, b[here], errors, no_deviations, stream)
             else:

@@ -92,16 +92,16 @@ class KalmanFilter(Derived, Filter):
         return {"mean": mean, "covariance": start.repeat(count, 1, 1), **unscaled(count, start.device)}
 
     def background(
-        self, state: CycleState, day: Float[Tensor, " batch"], forecast: Step, draws: RandomStreams
+        self, state: CycleState, day: Float[Tensor, " batch"], forecast: Step, streams: RandomStreams
     ) -> tuple[Members, Memory]:
         system, memory = self.dynamics(), state.memory
         mean = system.ahead(memory["mean"])
         covariance = system.ahead(system.ahead(memory["covariance"]).mT) + system.N
         ahead = {**memory, "mean": mean, "covariance": covariance}
-        return self.draw_members(ahead, draws), ahead
+        return self.draw_members(ahead, streams), ahead
 
     def update(
-        self, background: Members, c: Context, memory: Memory, draws: RandomStreams
+        self, background: Members, c: Context, memory: Memory, streams: RandomStreams
     ) -> tuple[Members, Memory]:
         system, after = self.dynamics(), {name: value.clone() for name, value in memory.items()}
         for observed in observed_data(c, self.grid, range(len(self.space.variables))):
@@ -109,7 +109,7 @@ class KalmanFilter(Derived, Filter):
             error = observed.error + observed.h(self.unresolved * system.variance)
             for i, y in zip(observed.datum.tolist(), observed.y, strict=True):
                 self._assimilate(after, i, e, y, error)
-        return self.draw_members(after, draws), after
+        return self.draw_members(after, streams), after
 
     def _assimilate(
         self, memory: dict[str, Tensor], i: int, e: Float[Tensor, "current observed"],
@@ -131,14 +131,14 @@ class KalmanFilter(Derived, Filter):
         m += z[:, -1] @ z[:, :-1]
         p -= z[:, :-1].T @ z[:, :-1]
 
-    def draw_members(self, memory: Memory, draws: RandomStreams) -> Members:
+    def draw_members(self, memory: Memory, streams: RandomStreams) -> Members:
         """Draws of N(E m, s E P E^T + U) as fields, U the unresolved variance."""
         system = self.dynamics()
         current = len(system.E)
         roots = torch.stack([cholesky(p[:current, :current].clone()) for p in memory["covariance"]])
-        u = draws.normal(current).double() @ roots.mT * memory["scale"].sqrt()[:, None, None]
+        u = streams.normal(current).double() @ roots.mT * memory["scale"].sqrt()[:, None, None]
         x = (memory["mean"][:, None, :current] + u) @ system.E
-        x = x.float() + draws.normal(x.shape[-1]) * (self.unresolved * system.variance).sqrt().float()
+        x = x.float() + streams.normal(x.shape[-1]) * (self.unresolved * system.variance).sqrt().float()
         return self.grid.scatter(x.unflatten(-1, (len(self.space.variables), len(self.grid))))
 
     def dynamics(self) -> LinearDynamics:

@@ -94,12 +94,12 @@ class LETKF(Filter):
             self.register_buffer(name, torch.tensor(value))
 
     def update(
-        self, background: Members, c: Context, memory: Memory, draws: RandomStreams
+        self, background: Members, c: Context, memory: Memory, streams: RandomStreams
     ) -> tuple[Members, Memory]:
-        return move_members(background, self.weights(background, c, draws)), memory
+        return move_members(background, self.weights(background, c, streams)), memory
 
     def weights(
-        self, background: Members, c: Context, draws: RandomStreams
+        self, background: Members, c: Context, streams: RandomStreams
     ) -> Float[Tensor, "batch cell members members"]:
         """The weights w_jm of each cell, j before m.
 
@@ -120,14 +120,14 @@ class LETKF(Filter):
                 to_members = departures(
                     h, observed.y[some], observed.error, float(self.inflation), values.dtype
                 )
-                w[datum] = self._of(to_members, observed.h, draws.of_data(datum)).to(w)
+                w[datum] = self._of(to_members, observed.h, streams.of_data(datum)).to(w)
         return w
 
     def _of(
-        self, observed: Departures, h: Operator, draws: RandomStreams
+        self, observed: Departures, h: Operator, streams: RandomStreams
     ) -> Float[Tensor, "batch cell members members"]:
         """The weights of all cells for data that share H."""
-        eta = perturbations(draws.fork(ERRORS), observed.d.shape[1]) if self.perturbed else None
+        eta = perturbations(streams.fork(ERRORS), observed.d.shape[1]) if self.perturbed else None
         points = h.located(self.grid.points)
         w = local_weights(
             observed,
@@ -137,7 +137,7 @@ class LETKF(Filter):
             eta,
         )
         w = self.nodes.spread(w) if self.localisation > 0 else w
-        w = rotate_members(w, draws.fork(ROTATION)) if self.rotation else w
+        w = rotate_members(w, streams.fork(ROTATION)) if self.rotation else w
         return w * self.space.exists.flatten()[:, None, None]
 
     def _taper(self, points: Float[Tensor, "observed 3"]) -> Float[Tensor, "node observed"]:

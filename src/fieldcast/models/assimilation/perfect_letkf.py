@@ -69,17 +69,17 @@ class PerfectLETKF(LETKF):
     )
 
     def background(
-        self, state: CycleState, day: Float[Tensor, " batch"], forecast: Step, draws: RandomStreams
+        self, state: CycleState, day: Float[Tensor, " batch"], forecast: Step, streams: RandomStreams
     ) -> tuple[Members, Memory]:
         q = self._exact().ahead(state.memory[STATE], day)
         return self._exact().weather(q, day), {**state.memory, STATE: q}
 
     def update(
-        self, background: Members, c: Context, memory: Memory, draws: RandomStreams
+        self, background: Members, c: Context, memory: Memory, streams: RandomStreams
     ) -> tuple[Members, Memory]:
         assert c.day is not None
         psi = self._exact().maps(memory[STATE])
-        increments = move_members(psi, self.weights(background, c, draws)) - psi
+        increments = move_members(psi, self.weights(background, c, streams)) - psi
         q = self._exact().plus(memory[STATE], increments)
         return self._exact().weather(q, c.day).to(background), {**memory, STATE: q}
 

@@ -57,9 +57,15 @@ class Completing(Protocol):
     def choose(self, **values: float) -> None: ...
     def tuned_values(self) -> dict[str, float]: ...
     def folds(self) -> Int[Tensor, " training"]: ...
-    def season(self, c: Context, draws: RandomStreams, fold: int | None = None) -> Tensor: ...
+    def season(self, c: Context, streams: RandomStreams, fold: int | None = None) -> Tensor: ...
     def analyse(
-        self, c: Context, draws: RandomStreams, background: Tensor, errors: Tensor, *, fold: int | None = None
+        self,
+        c: Context,
+        streams: RandomStreams,
+        background: Tensor,
+        errors: Tensor,
+        *,
+        fold: int | None = None,
     ) -> tuple[Any, ...]: ...
 
 
@@ -89,14 +95,14 @@ def complete(model: Completing, observed: Bool[Tensor, "training variable p"]) -
 
 def update(
     model: Completing, x: Float[Tensor, "time value"], observed: Bool[Tensor, "time value"],
-    times: Int[Tensor, " some"], draws: RandomStreams, fold: int | None = None,
+    times: Int[Tensor, " some"], streams: RandomStreams, fold: int | None = None,
 ) -> tuple[Float[Tensor, "some value"], Float[Tensor, "some value"]]:  # fmt: skip
     """Mean and one draw of some times given their observed values."""
     shape, grid = model.anomalies.shape[1:], model.grid
     mask = grid.scatter(observed[times].float().unflatten(1, shape)) > 0
     y, day = grid.scatter(x[times].unflatten(1, shape)), model.days[model.number[times]]
     c = Context(len(times), observed=y * mask, mask=mask, day=None if day.isnan().any() else day)
-    mean, _, drawn = model.analyse(c, draws, torch.zeros_like(y), model.season(c, draws, fold), fold=fold)
+    mean, _, drawn = model.analyse(c, streams, torch.zeros_like(y), model.season(c, streams, fold), fold=fold)
     return grid.gather(mean).flatten(1), grid.gather(drawn[:, 0]).flatten(1)
 
 

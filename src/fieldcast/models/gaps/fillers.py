@@ -36,20 +36,20 @@ RANKS = (5, 10, 20, 40)
 SEED = 1  # seed for the values that are held out to choose parameters
 
 
-def red_noise(record: Record, draws: RandomStreams | None) -> Filling:
+def red_noise(record: Record, streams: RandomStreams | None) -> Filling:
     """Fill each cell as red noise, see `in_time`; the members add independent errors to the mean."""
     r, deviation = record.scaled()
     mean, spread = in_time.red_noise(r.x, r.observed, r.segment)
-    return independent(record, mean.mul_(deviation), spread.mul_(deviation), draws)
+    return independent(record, mean.mul_(deviation), spread.mul_(deviation), streams)
 
 
-def local_kriging(record: Record, draws: RandomStreams | None) -> Filling:
+def local_kriging(record: Record, streams: RandomStreams | None) -> Filling:
     """Fill by kriging from the nearest observations in space and time, one variable after another."""
     r, deviation = record.scaled()
     held_out = hold_out_values(r, SEED)
     requested = ~r.observed if r.requested is None else r.requested & ~r.observed
     mean, spread = torch.zeros_like(r.x), torch.ones_like(r.x)
-    members = empty_members(mean, draws)
+    members = empty_members(mean, streams)
     step, point = elapsed_steps(r.segment), torch.from_numpy(r.columns.points).to(r.x.device)
     for v in r.columns.variable.unique().tolist():
         first, last = torch.searchsorted(r.columns.variable, torch.tensor([v, v + 1]).to(r.x.device)).tolist()
@@ -59,48 +59,52 @@ def local_kriging(record: Record, draws: RandomStreams | None) -> Filling:
         steps = float(reach.e_folding_steps(series.x, series.observed, r.segment))
         model = fit_kriging(series, held_out.of_cells(cells), distance, steps)
         kriging_method.predict(
-            series, model, requested[:, cells], draws and draws.fork(v), mean[:, cells], spread[:, cells],
+            series, model, requested[:, cells], streams and streams.fork(v), mean[:, cells], spread[:, cells],
             members[:, :, cells],
         )  # fmt: skip
     return with_observed(record, mean.mul_(deviation), spread.mul_(deviation), members.mul_(deviation))
 
 
-def dineof(record: Record, draws: RandomStreams | None) -> Filling:
+def dineof(record: Record, streams: RandomStreams | None) -> Filling:
     """Fill by DINEOF; the members add independent errors of the size found by cross-validation to the mean."""
     r, deviation = record.scaled()
     filled = dineof_method.fill_by_dineof(r.x, r.observed)
     error = filled.errors.min().to(r.x)
-    return independent(record, filled.values.mul_(deviation), (error * deviation).repeat(len(r.x), 1), draws)
+    return independent(
+        record, filled.values.mul_(deviation), (error * deviation).repeat(len(r.x), 1), streams
+    )
 
 
-def low_rank(record: Record, draws: RandomStreams | None) -> Filling:
+def low_rank(record: Record, streams: RandomStreams | None) -> Filling:
     """Fill each time by the posterior of the low-rank Gaussian."""
     r, deviation = record.scaled()
     model = fit_best_rank(r.x, r.observed, RANKS)
     mean, spread = model.expected(r.x, r.observed), model.spread(r.x, r.observed)
-    members = empty_members(mean, None) if draws is None else model.draw(r.x, r.observed, draws)
+    members = empty_members(mean, None) if streams is None else model.draw(r.x, r.observed, streams)
     return with_observed(record, mean.mul_(deviation), spread.mul_(deviation), members.mul_(deviation))
 
 
-def modal_smoother(record: Record, draws: RandomStreams | None) -> Filling:
+def modal_smoother(record: Record, streams: RandomStreams | None) -> Filling:
     """Fill by the Kalman smoother of the modes, fitted by EM that starts from the low-rank Gaussian."""
     r, deviation = record.scaled()
     start = fit_best_rank(r.x, r.observed, RANKS)
     system, _ = smoother.fit(r.x, r.observed, r.segment, start)
     mean, spread = system.expected(r.x, r.observed, r.segment)
-    members = empty_members(mean, None) if draws is None else system.draw(r.x, r.observed, r.segment, draws)
+    members = (
+        empty_members(mean, None) if streams is None else system.draw(r.x, r.observed, r.segment, streams)
+    )
     return with_observed(record, mean.mul_(deviation), spread.mul_(deviation), members.mul_(deviation))
 
 
 def independent(
     record: Record, mean: Float[Tensor, "time cell"], spread: Float[Tensor, "time cell"],
-    draws: RandomStreams | None,
+    streams: RandomStreams | None,
 ) -> Filling:  # fmt: skip
     """A filling whose members add independent errors to the mean."""
-    members = empty_members(mean, draws)
-    if draws is not None:
-        for k in range(draws.members):  # the random numbers of one member are in memory
-            noise = draws.of_members(slice(k, k + 1)).normal(mean.shape[1])[:, 0].to(mean)
+    members = empty_members(mean, streams)
+    if streams is not None:
+        for k in range(streams.members):  # the random numbers of one member are in memory
+            noise = streams.of_members(slice(k, k + 1)).normal(mean.shape[1])[:, 0].to(mean)
             members[:, k] = mean + noise.mul_(spread)
     return with_observed(record, mean, spread, members)
 

@@ -193,18 +193,18 @@ class UnconditionalField(NamedTuple):
     nugget: float
     frequency: Float[Tensor, "wave 4"]  # angular frequency in (point, step)
     amplitude: Float[Tensor, "members 2 wave"]  # amplitudes of the cosines and sines
-    draws: RandomStreams
+    streams: RandomStreams
 
     @classmethod
-    def of(cls, c: Correlation, series: CellSeries, draws: RandomStreams) -> UnconditionalField:
+    def of(cls, c: Correlation, series: CellSeries, streams: RandomStreams) -> UnconditionalField:
         """Draw the waves: all members share the frequencies, and each has its own amplitudes."""
-        generator = generator_for("waves", draws.seed)
+        generator = generator_for("waves", streams.seed)
         normal = torch.randn(WAVES, 4, generator=generator, dtype=torch.float64)
         freedom = round(2 * c.smoothness)
         square = torch.randn(WAVES, freedom, generator=generator, dtype=torch.float64).square().sum(1)
         frequency = c.scaled(normal * (freedom / square)[:, None].sqrt())
-        amplitude = draws.of_data(slice(0, 1)).fork(0).normal(2, WAVES)[0] / math.sqrt(WAVES)
-        return cls(float(c.nugget), frequency.to(series.point), amplitude, draws.fork(1))
+        amplitude = streams.of_data(slice(0, 1)).fork(0).normal(2, WAVES)[0] / math.sqrt(WAVES)
+        return cls(float(c.nugget), frequency.to(series.point), amplitude, streams.fork(1))
 
     def __call__(self, series: CellSeries, times: slice) -> Float[Tensor, "time members cell"]:
         """The field at some times."""
@@ -213,18 +213,18 @@ class UnconditionalField(NamedTuple):
         a, b = self.amplitude.unbind(1)
         cosine, sine = time.cos().to(a), time.sin().to(a)
         smooth = (a * cosine + b * sine) @ space.cos().to(a).T + (b * cosine - a * sine) @ space.sin().to(a).T
-        noise = self.draws.of_data(times).normal(series.x.shape[1])
+        noise = self.streams.of_data(times).normal(series.x.shape[1])
         return math.sqrt(1 - self.nugget) * smooth + math.sqrt(self.nugget) * noise
 
 
 def predict(
-    series: CellSeries, model: KrigingModel, requested: Bool[Tensor, "time cell"], draws: RandomStreams | None,
+    series: CellSeries, model: KrigingModel, requested: Bool[Tensor, "time cell"], streams: RandomStreams | None,
     mean: Float[Tensor, "time cell"], spread: Float[Tensor, "time cell"],
     members: Float[Tensor, "time members cell"],
 ) -> None:  # fmt: skip
     """Set the requested values of `mean`, `spread` and `members`."""
     c = model.correlation
-    field = None if draws is None else UnconditionalField.of(c, series, draws)
+    field = None if streams is None else UnconditionalField.of(c, series, streams)
     for times, reached in windows(series.step, c):
         z = None if field is None else field(series, reached)
         for block in targets(series, c, requested, times, reached):

@@ -106,18 +106,18 @@ class LowRank:
         return spread.masked_fill_(observed, 0.0)
 
     def draw(
-        self, x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], draws: RandomStreams
+        self, x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], streams: RandomStreams
     ) -> Float[Tensor, "time members cell"]:
-        """Draw every value given the observed ones; the data of `draws` are the times."""
+        """Draw every value given the observed ones; the data of `streams` are the times."""
         z, factor, _ = self.posterior(x, observed)
         noise = self.variance.double().sqrt()
         eps = torch.linalg.solve_triangular(
-            factor.mT, noise * draws.normal(self.rank).double().mT, upper=True
+            factor.mT, noise * streams.normal(self.rank).double().mT, upper=True
         )
-        members = x.new_empty(len(x), draws.members, x.shape[1])
-        for k in pieces(draws.members, x.numel()):
+        members = x.new_empty(len(x), streams.members, x.shape[1])
+        for k in pieces(streams.members, x.numel()):
             values = (z[:, None] + eps.mT[:, k]).to(x) @ self.weights.to(x) + self.mean.to(x)
-            values += noise.to(x) * draws.of_members(k).normal(x.shape[1]).to(x)
+            values += noise.to(x) * streams.of_members(k).normal(x.shape[1]).to(x)
             members[:, k] = torch.where(observed[:, None], x[:, None], values)
         return members
 

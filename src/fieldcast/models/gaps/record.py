@@ -78,10 +78,10 @@ class Filling:
 
 
 def empty_members(
-    mean: Float[Tensor, "time cell"], draws: RandomStreams | None
+    mean: Float[Tensor, "time cell"], streams: RandomStreams | None
 ) -> Float[Tensor, "time members cell"]:
     """An uninitialised tensor for the members; it has none without random numbers."""
-    return mean.new_empty(len(mean), draws.members if draws else 0, mean.shape[1])
+    return mean.new_empty(len(mean), streams.members if streams else 0, mean.shape[1])
 
 
 def with_observed(

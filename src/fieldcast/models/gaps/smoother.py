@@ -99,15 +99,15 @@ class Dynamics:
 
     def draw(
         self, x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], segment: Int[Tensor, " time"],
-        draws: RandomStreams,
+        streams: RandomStreams,
     ) -> Float[Tensor, "time members cell"]:  # fmt: skip
-        """Draw the whole record given its observed values: joint draws in time; the data of `draws` are the times.
+        """Draw the whole record given its observed values: joint draws in time; the data of `streams` are the times.
 
         Each member is a free run (z*, x*) of the system plus the smoothed mean of x - x* (Durbin and Koopman 2002).
         Covariances and gains do not depend on the values, so that one pass serves all members.
         """
         model = self.low_rank
-        eta, noise = draws.normal(model.rank).double(), draws.fork(0)
+        eta, noise = streams.normal(model.rank).double(), streams.fork(0)
         roots = torch.linalg.cholesky(self.start), root_of(self.forcing)
         w, mean, s2 = model.weights.double(), model.mean.double(), model.variance.double()
         z, starts = torch.empty_like(eta), segment_begins(segment)
@@ -119,11 +119,11 @@ class Dynamics:
             return (z[:, k] @ w).add_(mean).add_(e.mul_(s2.sqrt()))
 
         b = torch.empty_like(eta)
-        for k in range(draws.members):
+        for k in range(streams.members):
             b[:, k] = torch.where(observed, x.double() - free_run(k), 0.0) @ w.T / s2
         z_hat = self.smoothed_means(model.moments(x, observed).outer / s2, b, starts)
-        members = x.new_empty(len(x), draws.members, x.shape[1])
-        for k in range(draws.members):
+        members = x.new_empty(len(x), streams.members, x.shape[1])
+        for k in range(streams.members):
             members[:, k] = torch.where(observed, x, free_run(k).add_(z_hat[:, k] @ w).to(x))
         return members
 

@@ -53,7 +53,7 @@ def conditioned(
     b: Float[Tensor, "batch values"],
     e: Float[Tensor, "batch members values"],
     p: Float[Tensor, "sample values"],
-    draws: RandomStreams,
+    streams: RandomStreams,
 ) -> tuple[
     Float[Tensor, "batch values"], Float[Tensor, "batch values"], Float[Tensor, "batch members values"]
 ]:
@@ -65,7 +65,7 @@ def conditioned(
     m, s, d = torch.empty_like(b), torch.empty_like(b), torch.empty_like(e)
     for datum, h, innovation, error, gain, added_variance, _ in conditionings:
         # a stream independent of all other uses of `draws`
-        stream = draws.fork(UPDATE_STREAM).of_data(datum)
+        stream = streams.fork(UPDATE_STREAM).of_data(datum)
         eps = stream.normal(len(error)) * error
         eps_of_sample = RandomStreams(SPREAD_SEED, numbers).normal(len(error))[:, 0] * error
         departures = innovation, (eps - h(e[datum])).flatten(0, 1), eps_of_sample - h(p)

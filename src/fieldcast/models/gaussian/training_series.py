@@ -262,14 +262,14 @@ class TrainingDays(Derived, Solved):
         return self.derive(("folds",), lambda: cross_fitting_folds(self.days))
 
     def season(
-        self, c: Context, draws: RandomStreams, fold: int | None = None
+        self, c: Context, streams: RandomStreams, fold: int | None = None
     ) -> Float[Tensor, "batch members variable y x"]:
         """Training days outside `fold`, drawn within 45 days of the day of the year of each datum."""
         allowed = self.outside(fold).expand(c.count, -1)
         if c.day is not None:
             allowed = within_season(self.days[self.number], c.day, allowed)
-        errors = self.anomalies[pick(allowed, draws.uniform(1)[..., 0])]
-        return self.grid.scatter(self._with_rare_events(errors, draws.fork(RARE_EVENTS_STREAM), fold))
+        errors = self.anomalies[pick(allowed, streams.uniform(1)[..., 0])]
+        return self.grid.scatter(self._with_rare_events(errors, streams.fork(RARE_EVENTS_STREAM), fold))
 
     def spread_pool(self, fold: int | None) -> Float[Tensor, "pool variable y x"]:
         """Training days outside `fold`, evenly spaced over the record: their root mean square is a prior's spread."""
@@ -280,17 +280,17 @@ class TrainingDays(Derived, Solved):
         selected = evenly(len(outside), SPREAD_POOL)
         errors = self.anomalies[outside[selected.to(outside.device)]][:, None]
         numbers = torch.arange(len(errors), device=errors.device)
-        draws = RandomStreams(SPREAD_SEED, numbers).fork(RARE_EVENTS_STREAM)
-        return self.grid.scatter(self._with_rare_events(errors, draws, fold)[:, 0])
+        streams = RandomStreams(SPREAD_SEED, numbers).fork(RARE_EVENTS_STREAM)
+        return self.grid.scatter(self._with_rare_events(errors, streams, fold)[:, 0])
 
     def _with_rare_events(
-        self, errors: Float[Tensor, "batch members variable p"], draws: RandomStreams, fold: int | None
+        self, errors: Float[Tensor, "batch members variable p"], streams: RandomStreams, fold: int | None
     ) -> Float[Tensor, "batch members variable p"]:
         """Training days plus draws of the independent variance U^2."""
         rare = self.covariance_components(fold).rare
         if not rare.any():
             return errors
-        return errors + draws.normal(*errors.shape[2:]) * rare.sqrt().to(errors).view(errors.shape[2:])
+        return errors + streams.normal(*errors.shape[2:]) * rare.sqrt().to(errors).view(errors.shape[2:])
 
     def derive(self, key: tuple, derive: Callable[[], Value]) -> Value:
         """Return `derive()`, cached under `key` until the training days change."""
