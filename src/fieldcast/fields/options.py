@@ -129,7 +129,7 @@ class Ingestion(Source):
     Parameters
     ----------
     source
-        Kind of source: one of `SOURCES`, or a source of an installed package.
+        Kind of source: one of `SOURCES`.
     seed
         Seed of the planet's weather.
     planet
@@ -180,10 +180,10 @@ class Ingestion(Source):
 
     @property
     def unused(self) -> set[str]:
-        """Names of options that this source does not read; that of an installed package may read all."""
+        """Names of options that this source does not read."""
         if self.source == "planet":
             return {"images", *(option.name for option in fields(Source))}
-        return {"planet", "seed", "images"} - {self.source} if self.source in SOURCES else set()
+        return {"planet", "seed", "images"} - {self.source}
 
     def lineage(self) -> str:
         """Digest of everything the fields depend on; for local files, size and modification time."""
