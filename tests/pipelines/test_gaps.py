@@ -154,7 +154,7 @@ def whole(fill_record: Filled) -> Path:
 def test_the_pipeline_gaps_fills_a_file(whole: Path) -> None:
     require_layout(xr.load_dataset(whole / "filled.nc"))
     report = (whole / "08_reporting/gaps.txt").read_text()
-    assert report.startswith("sst: ") and "linear in time" in report
+    assert report.startswith("Filled by ") and "linear in time" in report
     figures = whole / "08_reporting/figures/gaps"
     assert {path.name for path in figures.iterdir()} == {"sst_maps.png", "sst_series.png"}
 
