@@ -35,7 +35,7 @@ from fieldcast.figures.style import (
     INK,
     NORMAL_FONT,
     Chart,
-    Look,
+    LineStyle,
     Picture,
     draw_legend,
     escape,
@@ -282,7 +282,7 @@ def labels(task: str) -> dict[str, str]:
     return {each.name: each.about.label for each in experiments(CONF).values() if each.task == task}
 
 
-def looks_of(task: str) -> dict[str, Look]:
+def looks_of(task: str) -> dict[str, LineStyle]:
     """The colours of the pages of runs, by label."""
     by_name = looks({each.name: each.about for each in experiments(CONF).values() if each.task == task})
     return {label: by_name[name] for name, label in labels(task).items()}

@@ -8,7 +8,7 @@ import pytest
 
 from fieldcast.errors import InputError
 from fieldcast.experiments import (
-    About,
+    Description,
     description_of,
     descriptions,
     experiments,
@@ -140,8 +140,8 @@ def test_an_experiment_describes_itself_and_has_defaults(conf: Path) -> None:
     text = "forecast: {c: {about: {label: C, family: bound, description: what c is, order: 1}}}"
     write(conf, "forecast", "c", text)
     expected = experiments(conf)
-    assert expected["forecast.c"].about == About("C", "bound", "what c is", None, 1)
-    assert expected["forecast.a"].about == About(label="a")
+    assert expected["forecast.c"].about == Description("C", "bound", "what c is", None, 1)
+    assert expected["forecast.a"].about == Description(label="a")
     (table,) = tables(expected)
     assert table.splitlines()[2:] == ["| `c` | C | what c is |", "| `a` | a |  |", "| `b` | b |  |"]
 
@@ -174,7 +174,7 @@ def test_a_wrong_description_is_reported_in_one_sentence(body: object, message: 
 
 def test_a_task_has_one_reference(conf: Path) -> None:
     assert roles(
-        {"a": About(role="reference"), "b": About(role="baseline"), "c": About(role="climatology")}
+        {"a": Description(role="reference"), "b": Description(role="baseline"), "c": Description(role="climatology")}
     ) == {
         "reference": "a",
         "climatology": "c",

@@ -25,7 +25,7 @@ Needs = Literal["fields", "images", "labels"]
 
 
 @validated(frozen=True, config=ConfigDict(extra="forbid"))
-class About:
+class Description:
     """Description of an experiment for the report, the figures, docs/experiments.md and MLflow.
 
     Parameters
@@ -60,7 +60,7 @@ class About:
         return self.family or ("learned" if learned else "classical")
 
 
-def descriptions(bodies: Mapping[str, Mapping[str, Any]]) -> dict[str, About]:
+def descriptions(bodies: Mapping[str, Mapping[str, Any]]) -> dict[str, Description]:
     """Descriptions of the experiments of a task, in order; a missing label is the experiment's name.
 
     `bodies` are the experiments of one task as parameters: {name: {about, model, fit, ...}}.
@@ -69,13 +69,13 @@ def descriptions(bodies: Mapping[str, Mapping[str, Any]]) -> dict[str, About]:
     return dict(sorted(given.items(), key=lambda item: sort_key(*item)))
 
 
-def description_of(name: str, body: Mapping[str, Any] | None) -> About:
+def description_of(name: str, body: Mapping[str, Any] | None) -> Description:
     """Description from a YAML file; a missing label is the experiment's name.
 
     Raises InputError for an invalid key or value.
     """
     try:
-        given: About = TypeAdapter(About).validate_python(dict(body or {}))
+        given: Description = TypeAdapter(Description).validate_python(dict(body or {}))
     except (ValidationError, TypeError, ValueError) as error:
         key, reason = "about", str(error)
         if isinstance(error, ValidationError):
@@ -85,12 +85,12 @@ def description_of(name: str, body: Mapping[str, Any] | None) -> About:
     return replace(given, label=given.label or name)
 
 
-def sort_key(name: str, description: About) -> tuple[bool, int, str]:
+def sort_key(name: str, description: Description) -> tuple[bool, int, str]:
     """Sort key of an experiment: its order, or its name if it has none."""
     return description.order is None, description.order or 0, name
 
 
-def roles(abouts: Mapping[str, About]) -> dict[str, str]:
+def roles(abouts: Mapping[str, Description]) -> dict[str, str]:
     """Experiments with the roles `reference`, `climatology` and `bound`, by role.
 
     Raises InputError where two experiments of a task claim the same one.
@@ -133,7 +133,7 @@ class Experiment:
     name: str
     uses: Mapping[str, str] = field(default_factory=dict)
     file: bool = False
-    about: About = field(default_factory=About)
+    about: Description = field(default_factory=Description)
 
     @property
     def address(self) -> str:

@@ -12,7 +12,7 @@ import pytest
 import vl_convert
 from matplotlib.figure import Figure
 
-from fieldcast.experiments import About
+from fieldcast.experiments import Description
 from fieldcast.figures.curves import (
     HEADROOM,
     MARKERS,
@@ -32,11 +32,11 @@ NAMES = ("kriging", "denoising_vae", "mine </script>")
 CRPS = {"persistence": (0.6, 0.9), "climatological_ensemble": (0.8, 0.8), "perfect_model": (0.1, 0.2)}
 LOOKS = looks(
     {
-        "persistence": About(family="classical", role="baseline"),
-        "climatological_ensemble": About(family="classical", role="climatology"),
-        "perfect_model": About(family="bound"),
-        "vae": About(family="learned"),
-        "mine": About(family="learned"),
+        "persistence": Description(family="classical", role="baseline"),
+        "climatological_ensemble": Description(family="classical", role="climatology"),
+        "perfect_model": Description(family="bound"),
+        "vae": Description(family="learned"),
+        "mine": Description(family="learned"),
     }
 )
 
@@ -128,7 +128,7 @@ def test_every_line_and_interval_is_the_leaderboards(board):
         )
     band, line, points = chart.spec["concat"][0]["layer"][-3:]
     assert (band["encoding"]["y"]["field"], band["encoding"]["y2"]["field"]) == ("low", "high")
-    colours = {name: look.colour for name, look in looks({name: About() for name in NAMES}).items()}
+    colours = {name: look.colour for name, look in looks({name: Description() for name in NAMES}).items()}
     scale = line["encoding"]["color"]["scale"]
     assert dict(zip(scale["domain"], scale["range"], strict=True)) == colours
     assert line["encoding"]["x"]["scale"]["type"] == "log" and points["params"][0]["select"]["nearest"]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fieldcast.experiments import About
+from fieldcast.experiments import Description
 from fieldcast.figures.events import event_page
 from fieldcast.figures.style import looks
 from fieldcast.scores.event_tables import COST_LOSS, Curves
@@ -19,7 +19,7 @@ def make_curves(happened: float = 0.05, resamples: bool = True) -> Curves:
 
 def test_the_lines_are_the_curves() -> None:
     columns = {"1 d": {"a": make_curves(), "b": make_curves(resamples=False)}, "5 d": {"b": make_curves()}}
-    figure = event_page(columns, looks({name: About(label=name) for name in ("a", "b")}))
+    figure = event_page(columns, looks({name: Description(label=name) for name in ("a", "b")}))
     reliability, later, roc, *_, value, _ = figure.axes
     curves = make_curves()
     labelled = {line.get_label(): line for line in reliability.lines}

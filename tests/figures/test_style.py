@@ -8,16 +8,16 @@ import math
 import pytest
 from matplotlib.colors import rgb_to_hsv, to_rgb
 
-from fieldcast.experiments import About
+from fieldcast.experiments import Description
 from fieldcast.figures.style import escape, looks, looks_of, percent, wrap_name
 
 FAMILIES = ("classical", "learned", "bound")
 
 
-def every(number: int) -> dict[str, About]:
+def every(number: int) -> dict[str, Description]:
     """So many experiments of each family; the first classical one is the reference."""
     return {
-        f"{family}{place}": About(
+        f"{family}{place}": Description(
             family=family, order=place, role="reference" if (family, place) == ("classical", 0) else None
         )
         for family in FAMILIES
@@ -49,27 +49,27 @@ def test_no_two_experiments_look_alike(number: int) -> None:
 
 def test_an_experiment_that_no_table_knows_is_drawn_by_its_family() -> None:
     """An experiment without a family was drawn as a learned model and moved to the front of maps."""
-    result = looks({"inverse_distance": About(family="classical"), "mine": About(family="learned")})
+    result = looks({"inverse_distance": Description(family="classical"), "mine": Description(family="learned")})
     assert result["inverse_distance"].dash != "-" and result["inverse_distance"].family == "classical"
     assert result["mine"].dash == "-"
 
 
 def test_an_experiment_without_an_order_changes_no_other_look() -> None:
     expected = every(4)
-    more = {"aaa": About(family="learned"), "aab": About(family="classical"), **expected}
+    more = {"aaa": Description(family="learned"), "aab": Description(family="classical"), **expected}
     assert {name: looks(more)[name] for name in expected} == looks(expected)
     assert looks(dict(reversed(more.items()))) == looks(more)
 
 
 def test_roles_mark_free_observations() -> None:
     result = looks(
-        {role: About(role=role) for role in ("baseline", "climatology", "reference")} | {"x": About()}
+        {role: Description(role=role) for role in ("baseline", "climatology", "reference")} | {"x": Description()}
     )
     assert [name for name, look in result.items() if look.free] == ["baseline", "climatology"]
 
 
 def test_given_looks_are_kept_in_their_order() -> None:
-    given = looks({name: About() for name in ("mine", "kriging", "another")})
+    given = looks({name: Description() for name in ("mine", "kriging", "another")})
     assert list(looks_of(["another", "mine"], given)) == ["mine", "another"]
     assert looks_of(["another"], given)["another"] == given["another"]
     assert set(looks_of(["another"], None)) == {"another"}

@@ -7,15 +7,15 @@ import math
 import pandas as pd
 import pytest
 
-from fieldcast.report.board import Board, Lead, Observed, Sampled
+from fieldcast.report.board import Lead, Observed, Sampled, ScoresByCase
 
 from .conftest import leaderboard_of
 
 THIRD = "acme:kriging <2>"  # an experiment of another package
 
 
-def leads(scores: dict) -> Board:
-    return Board(leaderboard_of(scores, "lead_hours"), Lead, ("lead_hours",))
+def leads(scores: dict) -> ScoresByCase:
+    return ScoresByCase(leaderboard_of(scores, "lead_hours"), Lead, ("lead_hours",))
 
 
 def test_experiments_are_ranked_over_the_cases_that_all_share() -> None:
@@ -45,7 +45,7 @@ def test_equal_experiments_are_in_the_order_of_their_names_and_blown_up_ones_las
 def test_seeds_are_averaged_and_missing_scores_are_no_scores() -> None:
     first = leaderboard_of({("a", "fid"): (1.0, 0.5, 2.0), ("b", "fid"): math.nan, ("c", "fid"): 4.0})
     second = leaderboard_of({("a", "fid"): (3.0, 1.5, 4.0), ("b", "fid"): math.nan})
-    board = Board(pd.concat([first, second]), Sampled, ranking="fid")
+    board = ScoresByCase(pd.concat([first, second]), Sampled, ranking="fid")
     assert board.scores["a", Sampled(), "fid"] == (2.0, 1.0, 3.0)
     assert ("b", Sampled(), "fid") not in board.scores
     assert board.order == ["a", "c", "b"]
@@ -66,7 +66,7 @@ def test_having_asks_for_any_of_the_scores_in_any_of_the_cases() -> None:
 
 
 def test_an_empty_board_is_false() -> None:
-    board = Board(pd.DataFrame(), Lead, ("lead_hours",))
+    board = ScoresByCase(pd.DataFrame(), Lead, ("lead_hours",))
     assert not board and leads({("a", 24.0, "crps"): 0.1})
     assert (board.scores, board.cases, board.order, board.having("crps")) == ({}, [], [], [])
 

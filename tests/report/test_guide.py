@@ -6,11 +6,11 @@ import pytest
 
 from fieldcast.report.assimilate import Assimilate
 from fieldcast.report.forecast import Forecast
-from fieldcast.report.guide import Guide, Term, explanation, explanations
+from fieldcast.report.guide import Glossary, Term, explanation, explanations
 from fieldcast.report.reconstruct import Reconstruct
 from fieldcast.report.sample import Sample
 from fieldcast.scores.event_metrics import EVENT_METRICS
-from fieldcast.scores.legend import Legend
+from fieldcast.scores.legend import ScoreInfo
 from fieldcast.scores.metrics import METRICS
 from fieldcast.scores.sample_metrics import SAMPLE_METRICS
 
@@ -22,12 +22,12 @@ EVERYTHING = [*METRICS.values(), *EVENT_METRICS.values(), *SAMPLE_METRICS.values
     [("lower", "Lower is better."), ("higher", "Higher is better."), (0.5, "0.5 is best.")],
 )
 def test_an_explanation_ends_with_the_better_values(better, ending) -> None:
-    score = Legend(title="share <s>", explanation="what it is.", better=better)
+    score = ScoreInfo(title="share <s>", explanation="what it is.", better=better)
     assert explanation(score) == ("Share <s>", f"what it is. {ending}")
 
 
 def test_a_score_that_does_not_rank_has_no_better_values() -> None:
-    assert explanation(Legend(title="aNOTHER", explanation="text.", better=None)) == ("ANOTHER", "text.")
+    assert explanation(ScoreInfo(title="aNOTHER", explanation="text.", better=None)) == ("ANOTHER", "text.")
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_every_score_is_explained_by_a_task() -> None:
 
 
 def test_scores_come_before_other_terms() -> None:
-    score, term = Legend(title="A", explanation="a.", better=None), Term("Z", "z.")
-    guides = Guide(tuple, (term,)), Guide(lambda: (score,), (term,))
+    score, term = ScoreInfo(title="A", explanation="a.", better=None), Term("Z", "z.")
+    guides = Glossary(tuple, (term,)), Glossary(lambda: (score,), (term,))
     assert explanations(guides) == [("A", "a."), ("Z", "z.")]
     assert explanations([]) == []

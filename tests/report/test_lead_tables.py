@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from fieldcast.report import Forecast
-from fieldcast.report.board import Board, Lead
+from fieldcast.report.board import Lead, ScoresByCase
 from fieldcast.report.forecast import (
     columns,
     horizon,
@@ -41,7 +41,7 @@ def texts(table: Table) -> dict[str, list[str]]:
 )
 def test_columns_are_the_usual_days_or_up_to_seven_evenly_spaced(hours, expected) -> None:
     scores = {("a", float(hour), "crps"): 1.0 for hour in hours}
-    board = Board(leaderboard_of(scores, "lead_hours"), Lead, ("lead_hours",))
+    board = ScoresByCase(leaderboard_of(scores, "lead_hours"), Lead, ("lead_hours",))
     assert columns(board) == [Lead(float(hour)) for hour in expected]
 
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from jinja2 import DictLoader, UndefinedError
 
-from fieldcast.experiments import About
+from fieldcast.experiments import Description
 from fieldcast.report import rendering
 from fieldcast.report.rendering import TEMPLATES, anchor, render, writers
 from fieldcast.report.tables import Cell, Table
@@ -28,7 +28,7 @@ def sections(monkeypatch):
             | {"t.html.j2": text}
         )
         monkeypatch.setattr(rendering, "TEMPLATES", overlay)
-        return render("t", {"a": About(label="A & <b>", description="what `a` is")}, **context)
+        return render("t", {"a": Description(label="A & <b>", description="what `a` is")}, **context)
 
     return made
 

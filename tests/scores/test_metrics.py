@@ -13,7 +13,7 @@ from fieldcast.report.score_tables import all_scores_table
 from fieldcast.scores.assimilation import INNOVATION_POWER
 from fieldcast.scores.forecast import STATISTICS
 from fieldcast.scores.leaderboard import leaderboard
-from fieldcast.scores.legend import Legend
+from fieldcast.scores.legend import ScoreInfo
 from fieldcast.scores.metrics import METRICS, Metric, skill, unbiased_spread_skill_ratio, unchanged
 from fieldcast.scores.sample_metrics import SAMPLE_METRICS, SampleMetric
 from fieldcast.scores.statistics import POWER, cell_statistics, ranks
@@ -87,5 +87,5 @@ def test_a_new_record_of_samples_stands_in_summary_report_and_guide(monkeypatch:
 
 @pytest.mark.parametrize(("better", "best"), [("lower", -2.0), ("higher", 3.0), (1.0, 0.5), (None, np.nan)])
 def test_the_best_value_is_what_the_record_says(better: str | float | None, best: float) -> None:
-    record = Legend(title="", explanation="", better=better)
+    record = ScoreInfo(title="", explanation="", better=better)
     np.testing.assert_equal(record.best([3.0, -2.0, 0.5]), best)

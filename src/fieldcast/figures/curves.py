@@ -24,7 +24,7 @@ from fieldcast.figures.style import (
     LOGARITHMIC_RATIO,
     POWERS_OF_TEN_RATIO,
     Chart,
-    Look,
+    LineStyle,
     Spec,
     in_lines,
     looks_of,
@@ -92,7 +92,7 @@ class ScoreAxis(NamedTuple):
 
 def against_k(
     leaderboard: pd.DataFrame,
-    looks: Mapping[str, Look] | None = None,
+    looks: Mapping[str, LineStyle] | None = None,
     *,
     scores: Sequence[str] = ("crps", "rmse", "ssr"),
     pattern: str = "random",
@@ -106,7 +106,7 @@ def against_k(
 def variables_against_k(
     leaderboard: pd.DataFrame,
     units: Mapping[str, str],
-    looks: Mapping[str, Look] | None = None,
+    looks: Mapping[str, LineStyle] | None = None,
     *,
     scores: Sequence[str] = ("crps", "rmse", "ssr"),
     pattern: str = "random",
@@ -120,7 +120,7 @@ def variables_against_k(
 def against_lead(
     leaderboard: pd.DataFrame,
     region: str,
-    looks: Mapping[str, Look] | None = None,
+    looks: Mapping[str, LineStyle] | None = None,
     *,
     scores: Sequence[str] = ("crps", "rmse", "acc"),
 ) -> Chart:
@@ -135,7 +135,7 @@ def variables_against_lead(
     leaderboard: pd.DataFrame,
     units: Mapping[str, str],
     region: str,
-    looks: Mapping[str, Look] | None = None,
+    looks: Mapping[str, LineStyle] | None = None,
     *,
     scores: Sequence[str] = ("crps", "rmse", "acc", "skill", "ssr"),
 ) -> Chart:
@@ -165,7 +165,7 @@ def by_lead_unit(table: pd.DataFrame) -> tuple[pd.DataFrame, ScoreAxis]:
 
 def score_panels(
     table: pd.DataFrame,
-    looks: Mapping[str, Look] | None,
+    looks: Mapping[str, LineStyle] | None,
     scores: Sequence[str],
     axis: ScoreAxis,
     units: Mapping[str, str] | None = None,
@@ -217,7 +217,7 @@ def score_panels(
 
 
 def panel(
-    table: pd.DataFrame, score: str, unit: str, looks: Mapping[str, Look], axis: ScoreAxis
+    table: pd.DataFrame, score: str, unit: str, looks: Mapping[str, LineStyle], axis: ScoreAxis
 ) -> list[Spec]:
     """Layers: a line with a shaded interval for each experiment, and the ideal value of the score if it has one."""
     low, high, logarithmic = limits(table, score, looks, axis)
@@ -270,7 +270,7 @@ def unit_of_score(score: str, unit: str) -> str:
 
 
 def limits(
-    table: pd.DataFrame, score: str, looks: Mapping[str, Look], axis: ScoreAxis
+    table: pd.DataFrame, score: str, looks: Mapping[str, LineStyle], axis: ScoreAxis
 ) -> tuple[float, float, bool]:
     """Ends of the vertical axis, and whether it is logarithmic, as for positive values that differ by a factor of 5.
 
@@ -297,7 +297,7 @@ def limits(
 
 
 def shading(
-    table: pd.DataFrame, score: str, looks: Mapping[str, Look], ends: tuple[float, float]
+    table: pd.DataFrame, score: str, looks: Mapping[str, LineStyle], ends: tuple[float, float]
 ) -> Iterator[Spec]:
     """Areas of scores worse than the free baselines and better than the upper bound, to the ends of the panel."""
     free, bound = (
@@ -416,7 +416,7 @@ def document(records: pd.DataFrame, **types: str) -> Spec:
     return {"data": data, "background": "white", "config": CONFIG}
 
 
-def by_experiment(kind: Literal["colour", "dash"], looks: Mapping[str, Look]) -> Spec:
+def by_experiment(kind: Literal["colour", "dash"], looks: Mapping[str, LineStyle]) -> Spec:
     """A channel with the colours or the dashes of the experiments, and the legend that both share."""
     colours = {name: look.colour for name, look in looks.items()}
     dashes = [

@@ -9,7 +9,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
-from fieldcast.figures.style import INK, Look, draw_legend, escape, looks_of, new_figure, percent, style_axes
+from fieldcast.figures.style import (
+    INK,
+    LineStyle,
+    draw_legend,
+    escape,
+    looks_of,
+    new_figure,
+    percent,
+    style_axes,
+)
 from fieldcast.scores.event_tables import Curves
 
 ByExperiment = Mapping[str, Curves]
@@ -17,7 +26,7 @@ COST_LOSS_TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # ticks of the axis of cost
 MIN_COST_LOSS = 0.005  # lower end of that axis
 
 
-def event_page(columns: Mapping[str, ByExperiment], looks: Mapping[str, Look] | None = None) -> Figure:
+def event_page(columns: Mapping[str, ByExperiment], looks: Mapping[str, LineStyle] | None = None) -> Figure:
     """Draw reliability diagrams, ROC curves and economic values (rows) of cases (columns, by their titles).
 
     Reliability: consistency bars about the diagonal hold 95 % of the frequencies of a reliable forecast; the dotted
@@ -50,7 +59,7 @@ def dodge(number: int, count: int) -> float:
     return 0.006 * (number - (count - 1) / 2)
 
 
-def draw(panels: np.ndarray, name: str, curves: Curves, look: Look, shift: float) -> None:
+def draw(panels: np.ndarray, name: str, curves: Curves, look: LineStyle, shift: float) -> None:
     """Draw the curves of one experiment in its three panels."""
     reliability, roc, value = panels
     line = look.line

@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
 from fieldcast.figures.style import (
-    Look,
+    LineStyle,
     draw_legend,
     escape,
     looks_of,
@@ -34,7 +34,7 @@ EXIT_SIZE = 7.0  # width of these markers [points]
 LIMITS = {"mse": (0.02, 20.0), "std": (0.05, 20.0), "mean": (-2.0, 2.0), "spectrum_ratio": (0.01, 100.0)}
 
 
-def long_run(stability: Mapping[str, pd.DataFrame], looks: Mapping[str, Look] | None = None) -> Figure:
+def long_run(stability: Mapping[str, pd.DataFrame], looks: Mapping[str, LineStyle] | None = None) -> Figure:
     """Draw four panels against the step (logarithmic), all in anomaly standard deviations.
 
     A line ends in a triangle where it leaves its panel, and in a cross where the run blew up. MSE has a line at 1 and a
@@ -70,7 +70,7 @@ def long_run(stability: Mapping[str, pd.DataFrame], looks: Mapping[str, Look] | 
     return figure
 
 
-def draw_run(axes: Axes, table: pd.DataFrame, column: str, name: str, look: Look) -> None:
+def draw_run(axes: Axes, table: pd.DataFrame, column: str, name: str, look: LineStyle) -> None:
     """Draw a line, a triangle where it leaves its panel, and a cross where it blew up.
 
     A line that is never within its panel is a triangle alone, at the edge beyond which it lies.
@@ -104,7 +104,7 @@ def first_stay(values: Float[np.ndarray, " step"], low: float, high: float) -> t
     return True, entered + int(np.append(~inside[entered:], True).argmax())
 
 
-def draw_exit(axes: Axes, step: float, above: bool, look: Look, label: str) -> None:
+def draw_exit(axes: Axes, step: float, above: bool, look: LineStyle, label: str) -> None:
     """Draw a triangle at the upper or lower edge of a panel, beside those of other lines at this step."""
     marker, edge = (EXIT_ABOVE, 1.0) if above else (EXIT_BELOW, 0.0)
     others = sum(line.get_marker() == marker and line.get_xdata()[0] == step for line in axes.lines)

@@ -16,7 +16,7 @@ from fieldcast.figures.style import (
     NORMAL_FONT,
     SMALL_FONT,
     WIDTH,
-    Look,
+    LineStyle,
     looks_of,
     percent,
     style_axes,
@@ -31,7 +31,7 @@ FREQUENCY_TICKS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 def rank_histograms(
     diagnostics: Mapping[str, xr.Dataset],
     fractions: Sequence[float],
-    looks: Mapping[str, Look] | None = None,
+    looks: Mapping[str, LineStyle] | None = None,
     *,
     pattern: str = "random",
     variable: str | None = None,
@@ -54,7 +54,7 @@ def rank_histograms(
 def lead_rank_histograms(
     diagnostics: Mapping[str, xr.Dataset],
     leads: Sequence[float],
-    looks: Mapping[str, Look] | None = None,
+    looks: Mapping[str, LineStyle] | None = None,
     *,
     variable: str | None = None,
 ) -> Figure:
@@ -67,7 +67,7 @@ def lead_rank_histograms(
 
 
 def histogram_panels(
-    columns: Mapping[str, Sequence[Bars | None]], labels: Sequence[str], looks: Mapping[str, Look]
+    columns: Mapping[str, Sequence[Bars | None]], labels: Sequence[str], looks: Mapping[str, LineStyle]
 ) -> Figure:
     """Draw histograms of experiments (columns) with labels (rows)."""
     across = max(1, len(columns))
@@ -92,7 +92,7 @@ def histogram_panels(
     return figure
 
 
-def draw_ranks(axes: Axes, bars: Bars | None, look: Look) -> None:
+def draw_ranks(axes: Axes, bars: Bars | None, look: LineStyle) -> None:
     """Draw bars from the flat line, with whiskers; nothing if the case was not scored."""
     if bars is None:
         return

@@ -11,7 +11,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, SymmetricalLogLocator
 
-from fieldcast.figures.style import SMALL_FONT, Look, draw_legend, escape, looks_of, new_figure, style_axes
+from fieldcast.figures.style import (
+    SMALL_FONT,
+    LineStyle,
+    draw_legend,
+    escape,
+    looks_of,
+    new_figure,
+    style_axes,
+)
 from fieldcast.scores.sample_metrics import SAMPLE_METRICS
 
 CHANCE_ACCURACY = 0.5  # accuracy of a classifier that guesses
@@ -29,7 +37,7 @@ Ceilings = Mapping[str, Mapping[str, float]]  # by experiment and score
 def distance_dots(
     leaderboard: pd.DataFrame,
     ceilings: Ceilings | None = None,
-    looks: Mapping[str, Look] | None = None,
+    looks: Mapping[str, LineStyle] | None = None,
     scores: Sequence[str] = ("fid", "kid", "c2st"),
 ) -> Figure:
     """Draw scores (panels) of experiments (rows) as dots with 95 % intervals; lower is better.
@@ -92,7 +100,7 @@ def arrow_limit(ceilings: Ceilings, score: str) -> float:
     return ARROW_RATIO * max(values) if values else float("inf")
 
 
-def draw_dot(axes: Axes, row: int, numbers: Float[np.ndarray, " three"], look: Look, limit: float) -> None:
+def draw_dot(axes: Axes, row: int, numbers: Float[np.ndarray, " three"], look: LineStyle, limit: float) -> None:
     """Draw a value with its interval (value, low, high), or an arrow if it is beyond the limit."""
     value, low, high = np.minimum(numbers, limit)
     if np.isfinite([low, high]).all():

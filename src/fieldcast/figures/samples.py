@@ -30,7 +30,7 @@ from fieldcast.figures.style import (
     NORMAL_FONT,
     SMALL_FONT,
     WIDTH,
-    Look,
+    LineStyle,
     draw_legend,
     escape,
     looks_of,
@@ -202,7 +202,7 @@ def nearest_pictures(examples: Mapping[str, xr.Dataset], variable: str, outline:
 
 
 def nearest_distances(
-    diagnostics: Mapping[str, xr.Dataset], looks: Mapping[str, Look] | None = None
+    diagnostics: Mapping[str, xr.Dataset], looks: Mapping[str, LineStyle] | None = None
 ) -> Figure:
     """Draw one panel per experiment: distances of samples (filled) and test data (line) to the nearest training state.
 

@@ -15,7 +15,7 @@ from fieldcast.calendars import lead_label
 from fieldcast.figures.style import (
     SMALL_FONT,
     WIDTH,
-    Look,
+    LineStyle,
     draw_legend,
     escape,
     looks_of,
@@ -37,7 +37,7 @@ SHADES = colormaps["viridis_r"]  # colours of the steps of a long rollout
 def relative_spectra(
     diagnostics: Mapping[str, xr.Dataset],
     k: float,
-    looks: Mapping[str, Look] | None = None,
+    looks: Mapping[str, LineStyle] | None = None,
     pattern: str = "random",
 ) -> Figure:
     """Draw relative power by variable: above of members, below of the error of the mean.
@@ -103,7 +103,7 @@ def ratio_to_truth(
 def spectra_at_leads(
     diagnostics: Mapping[str, xr.Dataset],
     leads: Sequence[float],
-    looks: Mapping[str, Look] | None = None,
+    looks: Mapping[str, LineStyle] | None = None,
     *,
     fed_on_mean: Sequence[str] = (),
 ) -> Figure:
@@ -215,7 +215,7 @@ def ratio_axis(axes: Axes, limits: tuple[float, float], includes: tuple[float, f
     axes.set_ylim(max(limits[0], min(low, includes[0])), min(limits[1], max(high, includes[1])))
 
 
-def sample_spectra(diagnostics: Mapping[str, xr.Dataset], looks: Mapping[str, Look] | None = None) -> Figure:
+def sample_spectra(diagnostics: Mapping[str, xr.Dataset], looks: Mapping[str, LineStyle] | None = None) -> Figure:
     """Draw one panel per variable: power of samples relative to real states, where 1 matches them.
 
     Waves with almost no power in real states are left out.

@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from PIL import Image
 
-from fieldcast.experiments import About, sort_key
+from fieldcast.experiments import Description, sort_key
 
 WIDTH = 11.0  # width of a report's column [inches]
 POWERS_OF_TEN_RATIO = 1000.0  # ratio of the ends of an axis from which it shows powers of ten only
@@ -52,7 +52,7 @@ REFERENCE_LINE, BOUND_LINE = ("#000000", (0, (5, 1.5))), ("#4f5f6e", (0, (2, 1))
 
 
 @dataclass(frozen=True)
-class Look:
+class LineStyle:
     """Colour, dash and marker of an experiment, with its family and its role.
 
     Parameters
@@ -89,7 +89,7 @@ class Look:
         return self.role in ("baseline", "climatology")
 
 
-def looks(abouts: Mapping[str, About]) -> dict[str, Look]:
+def looks(abouts: Mapping[str, Description]) -> dict[str, LineStyle]:
     """The look of each experiment, by its family and its place in that family.
 
     Pass all experiments of a task, so that looks do not depend on which have run. An experiment without an `order` is
@@ -104,29 +104,29 @@ def looks(abouts: Mapping[str, About]) -> dict[str, Look]:
     return {name: by_name[name] for name in abouts}
 
 
-def look(family: str, role: str | None, number: int) -> Look:
+def look(family: str, role: str | None, number: int) -> LineStyle:
     """The look of experiment `number` (from 0) of a family; the reference is black."""
     if family == "learned":
         cycle, colour = divmod(number, len(LEARNED_COLOURS))
         dash: Dash = "-" if not cycle else (0, (8, 1 + cycle))
-        return Look(
+        return LineStyle(
             LEARNED_COLOURS[colour], dash, LEARNED_MARKERS[number % len(LEARNED_MARKERS)], family, role
         )
     if role == "reference":
-        return Look(*REFERENCE_LINE, "o", family, role)
+        return LineStyle(*REFERENCE_LINE, "o", family, role)
     if family == "bound":
-        return Look(BOUND_LINE[0], (0, (2 + number, 1)), "*", family, role)
+        return LineStyle(BOUND_LINE[0], (0, (2 + number, 1)), "*", family, role)
     cycle, line = divmod(number, len(CLASSICAL_LINES))
     muted, dash = CLASSICAL_LINES[line]
     dash = dash if not cycle else (0, (2 + cycle, 1, 2 + line, 1 + cycle))
-    return Look(muted, dash, CLASSICAL_MARKERS[number % len(CLASSICAL_MARKERS)], family, role)
+    return LineStyle(muted, dash, CLASSICAL_MARKERS[number % len(CLASSICAL_MARKERS)], family, role)
 
 
-def looks_of(experiments: Iterable[str], looks_by_name: Mapping[str, Look] | None) -> dict[str, Look]:
+def looks_of(experiments: Iterable[str], looks_by_name: Mapping[str, LineStyle] | None) -> dict[str, LineStyle]:
     """Looks of these experiments, in the order of `looks_by_name`; without it, those of learned experiments."""
     names = list(experiments)
     looks_by_name = (
-        looks({name: About(label=name) for name in names}) if looks_by_name is None else looks_by_name
+        looks({name: Description(label=name) for name in names}) if looks_by_name is None else looks_by_name
     )
     return {name: look for name, look in looks_by_name.items() if name in names}
 

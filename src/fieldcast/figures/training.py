@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from fieldcast.figures.style import (
     LOGARITHMIC_RATIO,
     SMALL_FONT,
-    Look,
+    LineStyle,
     escape,
     looks_of,
     new_figure,
@@ -26,12 +26,12 @@ OTHER_COLUMNS = (  # columns of a history that are no terms of the loss
 )  # fmt: skip
 
 
-def loss_curve(history: pd.DataFrame, experiment: str = "", look: Look | None = None) -> Figure:
+def loss_curve(history: pd.DataFrame, experiment: str = "", look: LineStyle | None = None) -> Figure:
     """Draw training and validation loss of one experiment against the step, and the terms of the loss if any."""
     return loss_curves({experiment: history}, None if look is None else {experiment: look})
 
 
-def loss_curves(histories: Mapping[str, pd.DataFrame], looks: Mapping[str, Look] | None = None) -> Figure:
+def loss_curves(histories: Mapping[str, pd.DataFrame], looks: Mapping[str, LineStyle] | None = None) -> Figure:
     """Draw one panel per experiment; below it the terms of its loss, if there are any."""
     histories = {name: training_rows(history) for name, history in histories.items()}
     appearance = looks_of(histories, looks)
@@ -66,7 +66,7 @@ def loss_terms(history: pd.DataFrame) -> list[str]:
     return [str(name) for name in numeric if name not in OTHER_COLUMNS and history[name].notna().any()]
 
 
-def draw_loss(axes: Axes, history: pd.DataFrame, look: Look) -> None:
+def draw_loss(axes: Axes, history: pd.DataFrame, look: LineStyle) -> None:
     """Draw training loss, validation loss if measured, and the step of the best validation.
 
     Once the loss is one of rollouts, their validation is a separate line, and the best step is that of this line.

@@ -15,9 +15,9 @@ from fieldcast.calendars import lead_label
 from fieldcast.experiments import roles
 from fieldcast.figures.forecast_maps import cycle_film
 from fieldcast.figures.style import Chart, percent
-from fieldcast.report.board import Board, Observed
+from fieldcast.report.board import Observed, ScoresByCase
 from fieldcast.report.events import BrierSkillTables, event_figures
-from fieldcast.report.guide import Guide, metrics_of
+from fieldcast.report.guide import Glossary, metrics_of
 from fieldcast.report.reconstruct import Reconstruct
 from fieldcast.report.score_tables import all_scores_table
 from fieldcast.report.tables import Cell, Table
@@ -41,7 +41,7 @@ class Assimilate(Reconstruct):
     title: ClassVar[str] = "Assimilation"
     template: ClassVar[str] = "assimilate"
     drawn: ClassVar[str] = "analyses"
-    guide: ClassVar[Guide] = Guide(
+    guide: ClassVar[Glossary] = Glossary(
         lambda: (*metrics_of("assimilate"), *EVENT_METRICS.values()), Reconstruct.guide.terms
     )
 
@@ -91,7 +91,7 @@ class Assimilate(Reconstruct):
     def table(self, cells: str) -> Table:
         """Scores of the backgrounds over all variables, at unobserved cells, or at the observations."""
         selected = self.others[(self.others["variable"] == "all") & (self.others["cells"] == cells)]
-        board = Board(selected, Observed, ("pattern", "k"))
+        board = ScoresByCase(selected, Observed, ("pattern", "k"))
         metrics = {
             name: metric
             for name, metric in ASSIMILATE.metrics.items()

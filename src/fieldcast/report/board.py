@@ -56,7 +56,7 @@ class Sampled(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Board:
+class ScoresByCase:
     """Rows of a leaderboard by experiment, case and score; several seeds are averaged.
 
     Parameters

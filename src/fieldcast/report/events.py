@@ -15,7 +15,7 @@ from fieldcast.experiments import roles
 from fieldcast.figures.events import event_page
 from fieldcast.figures.style import Chart
 from fieldcast.kinds import is_low, label
-from fieldcast.report.board import Board
+from fieldcast.report.board import ScoresByCase
 from fieldcast.report.results import Results, file_name
 from fieldcast.report.score_tables import score_table
 from fieldcast.report.tables import Table
@@ -58,7 +58,7 @@ class BrierSkillTables:
     scores: pd.DataFrame
     case: type
     by: tuple[str, ...]
-    columns: Callable[[Board], Sequence[Any]]
+    columns: Callable[[ScoresByCase], Sequence[Any]]
     main: Any
 
     def __bool__(self) -> bool:
@@ -70,7 +70,7 @@ class BrierSkillTables:
         scores = self.scores
         for column, value in zip(self.by, self.main, strict=True):
             scores = scores[scores[column] == value]
-        board = Board(scores, Event, ("quantile",), RANKING)
+        board = ScoresByCase(scores, Event, ("quantile",), RANKING)
         return score_table(self.results, board, SKILL, board.cases)
 
     def drawn(self) -> Iterator[tuple[str, str]]:
@@ -81,7 +81,7 @@ class BrierSkillTables:
     def by_case(self) -> Iterator[tuple[str, Table]]:
         """Each event with experiments by cases."""
         for quantile, scores in self.scores.groupby("quantile"):
-            board = Board(scores, self.case, self.by, RANKING)
+            board = ScoresByCase(scores, self.case, self.by, RANKING)
             yield label(float(quantile)), score_table(self.results, board, SKILL, self.columns(board))
 
 

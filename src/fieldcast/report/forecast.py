@@ -25,11 +25,11 @@ from fieldcast.figures.spectra import long_rollout_spectra, spectra_at_leads
 from fieldcast.figures.style import Chart
 from fieldcast.geometry import evenly_spaced_indices
 from fieldcast.kinds import LEAD, InitialTimes
-from fieldcast.report.board import Board, Lead
+from fieldcast.report.board import Lead, ScoresByCase
 from fieldcast.report.context import shared_context
 from fieldcast.report.events import BrierSkillTables, event_figures
 from fieldcast.report.first_screen import FEW_TIMES, MIN_INITIAL_TIMES, ROLLOUTS, general_doubts
-from fieldcast.report.guide import ANOMALY_DEVIATIONS, BLEW_UP, INTERVALS, Guide, metrics_of
+from fieldcast.report.guide import ANOMALY_DEVIATIONS, BLEW_UP, INTERVALS, Glossary, metrics_of
 from fieldcast.report.results import GLANCE, Results, file_name
 from fieldcast.report.score_tables import all_scores_table
 from fieldcast.report.study_answers import fed_on_mean, representative_cases
@@ -85,7 +85,7 @@ class Forecast(Results):
     template: ClassVar[str] = "forecast"
     layout: ClassVar[Layout | None] = FORECAST
     drawn: ClassVar[str] = "forecasts"
-    guide: ClassVar[Guide] = Guide(
+    guide: ClassVar[Glossary] = Glossary(
         lambda: (*metrics_of("forecast"), *EVENT_METRICS.values()), (ANOMALY_DEVIATIONS, INTERVALS, BLEW_UP)
     )
     files: ClassVar[Mapping[str, str]] = {
@@ -100,13 +100,13 @@ class Forecast(Results):
         return next((name for name in WHOLE if name in regions), WHOLE[0])
 
     @cached_property
-    def board(self) -> Board:
+    def board(self) -> ScoresByCase:
         """Scores over all variables and the whole grid."""
         return self.scores_of("all", self.region)
 
-    def scores_of(self, variable: str, region: str) -> Board:
+    def scores_of(self, variable: str, region: str) -> ScoresByCase:
         """Scores of one variable (or "all") in one region."""
-        return Board(self.records_where(region=region, variable=variable), Lead, ("lead_hours",))
+        return ScoresByCase(self.records_where(region=region, variable=variable), Lead, ("lead_hours",))
 
     def overall(self, scores: pd.DataFrame) -> pd.DataFrame:
         """Rows of a table of statistics over all variables and the whole grid."""
@@ -347,7 +347,7 @@ def representative_leads(leads: Sequence[float]) -> list[float]:
 TABLE_DAYS = (1, 2, 3, 5, 7, 10, 15)  # lead times that are columns of tables
 
 
-def columns(board: Board) -> list[Lead]:
+def columns(board: ScoresByCase) -> list[Lead]:
     """Lead times of a table: 1, 2, 3, 5, 7, 10 and 15 days, or up to seven evenly spaced."""
     selected = [lead for lead in board.cases if lead.hours / 24 in TABLE_DAYS]
     if len(selected) < 2 and board.cases:
@@ -378,7 +378,7 @@ def horizons(results: Forecast) -> Table:
     return Table(["experiment", "all, 95 % interval", *variables], body)
 
 
-def significant_until(board: Board, name: str) -> Cell:
+def significant_until(board: ScoresByCase, name: str) -> Cell:
     """The last lead time up to which the interval of the skill lies above zero; a dash without intervals."""
     scores = [board.scores.get((name, lead, "skill"), Score(math.nan)) for lead in board.cases]
     if all(math.isnan(score.low) for score in scores):
@@ -403,7 +403,7 @@ def horizon(hours: float | None, last: Lead) -> Cell:
     )
 
 
-def region_boards(results: Forecast) -> dict[str, Board]:
+def region_boards(results: Forecast) -> dict[str, ScoresByCase]:
     """Scores over all variables in each region but the whole grid, by its name in words."""
     regions = results.leaderboard["region"].unique() if len(results.leaderboard) else []
     return {
@@ -411,7 +411,7 @@ def region_boards(results: Forecast) -> dict[str, Board]:
     }
 
 
-def regions(results: Forecast) -> Iterator[tuple[str, Board, list[Lead]]]:
+def regions(results: Forecast) -> Iterator[tuple[str, ScoresByCase, list[Lead]]]:
     """Name, scores and columns of each region."""
     for title, board in region_boards(results).items():
         yield title.capitalize(), board, columns(board)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from fieldcast.scores.legend import Legend
+from fieldcast.scores.legend import ScoreInfo
 from fieldcast.scores.metrics import METRICS
 
 
@@ -16,26 +16,26 @@ class Term(NamedTuple):
     text: str
 
 
-class Guide(NamedTuple):
+class Glossary(NamedTuple):
     """The scores and the other terms that a part of the page uses; scores that are added later count."""
 
-    scores: Callable[[], Iterable[Legend]]
+    scores: Callable[[], Iterable[ScoreInfo]]
     terms: tuple[Term, ...] = ()
 
 
-def metrics_of(task: str) -> tuple[Legend, ...]:
+def metrics_of(task: str) -> tuple[ScoreInfo, ...]:
     """The scores in the leaderboard of a task, except for those of events and of samples."""
     return tuple(metric for metric in METRICS.values() if task in metric.tasks)
 
 
-def explanations(guides: Iterable[Guide]) -> list[tuple[str, str]]:
+def explanations(guides: Iterable[Glossary]) -> list[tuple[str, str]]:
     """Names and explanations of scores, then of terms, each once."""
     guides = list(guides)
     scores = [explanation(score) for guide in guides for score in guide.scores()]
     return list(dict.fromkeys([*scores, *(term for guide in guides for term in guide.terms)]))
 
 
-def explanation(score: Legend) -> Term:
+def explanation(score: ScoreInfo) -> Term:
     """Title and explanation of a score, with its direction."""
     direction = f" {score.direction.capitalize()}." if score.direction else ""
     return Term(score.title[0].upper() + score.title[1:], score.explanation + direction)

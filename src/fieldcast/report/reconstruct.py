@@ -19,7 +19,7 @@ from fieldcast.figures.ranks import rank_histograms
 from fieldcast.figures.spectra import relative_spectra
 from fieldcast.figures.style import Chart, percent
 from fieldcast.kinds import CASE
-from fieldcast.report.board import Board, Observed
+from fieldcast.report.board import Observed, ScoresByCase
 from fieldcast.report.context import shared_context
 from fieldcast.report.first_screen import general_doubts
 from fieldcast.report.guide import (
@@ -27,7 +27,7 @@ from fieldcast.report.guide import (
     EFFECTIVE_RESOLUTION,
     INTERVALS,
     UNOBSERVED_CELLS,
-    Guide,
+    Glossary,
     metrics_of,
 )
 from fieldcast.report.results import GLANCE, Results, file_name
@@ -77,19 +77,19 @@ class Reconstruct(Results):
     template: ClassVar[str] = "reconstruct"
     layout: ClassVar[Layout | None] = RECONSTRUCT
     drawn: ClassVar[str] = "reconstructions"
-    guide: ClassVar[Guide] = Guide(
+    guide: ClassVar[Glossary] = Glossary(
         lambda: metrics_of("reconstruct"),
         (ANOMALY_DEVIATIONS, INTERVALS, UNOBSERVED_CELLS, EFFECTIVE_RESOLUTION),
     )
 
     @cached_property
-    def board(self) -> Board:
+    def board(self) -> ScoresByCase:
         """Scores over all variables on unobserved cells."""
         return self.scores_of("all", "unobserved")
 
-    def scores_of(self, variable: str, cells: str) -> Board:
+    def scores_of(self, variable: str, cells: str) -> ScoresByCase:
         """Scores of one variable (or "all") on one kind of cells."""
-        return Board(self.records_where(cells=cells, variable=variable), Observed, ("pattern", "k"))
+        return ScoresByCase(self.records_where(cells=cells, variable=variable), Observed, ("pattern", "k"))
 
     def overall(self, scores: pd.DataFrame) -> pd.DataFrame:
         """Rows of a table of statistics over all variables on unobserved cells."""
@@ -256,7 +256,7 @@ def middle(cases: Sequence[Case]) -> Case:
 # Tables of calibration: coverage of the ensemble, and the scales that the ensemble mean resolves.
 
 
-def coverage_table(results: Results, board: Board) -> Table:
+def coverage_table(results: Results, board: ScoresByCase) -> Table:
     """Spread-skill ratio, and coverage beside its exact nominal value, of every ensemble in every case."""
     names = ("ssr", "coverage50", "coverage90")
     body = [

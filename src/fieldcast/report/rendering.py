@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from fieldcast.experiments import About
+from fieldcast.experiments import Description
 from fieldcast.figures.forecast_maps import frame_png
 from fieldcast.figures.style import percent
 from fieldcast.scores import numbers
@@ -68,7 +68,7 @@ def environment() -> Environment:
 TEMPLATES = environment()
 
 
-def render(template: str, about: Mapping[str, About], **context: Any) -> list[Section]:
+def render(template: str, about: Mapping[str, Description], **context: Any) -> list[Section]:
     """The sections of `<template>.html.j2`, in order; those whose body is empty are left out.
 
     A template wraps each section in `{% call section(title) %}`. `name` writes an experiment's label, `explain` a
@@ -86,12 +86,12 @@ def render(template: str, about: Mapping[str, About], **context: Any) -> list[Se
     return sections
 
 
-def writers(about: Mapping[str, About]) -> dict[str, Callable[..., str]]:
+def writers(about: Mapping[str, Description]) -> dict[str, Callable[..., str]]:
     """The functions with which templates write names and explanations."""
     explained: set[str] = set()
 
     def name(experiment: str) -> Markup:
-        text = about.get(experiment, About(label=experiment or "the reference"))
+        text = about.get(experiment, Description(label=experiment or "the reference"))
         return Markup('<span class="experiment" title="{}">{}</span>').format(
             text.description.replace("`", ""), text.label
         )

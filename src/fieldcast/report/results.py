@@ -15,12 +15,12 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from fieldcast.experiments import About, descriptions, roles
+from fieldcast.experiments import Description, descriptions, roles
 from fieldcast.figures.sheet import Outline
-from fieldcast.figures.style import Chart, Look, Picture, looks
+from fieldcast.figures.style import Chart, LineStyle, Picture, looks
 from fieldcast.figures.training import loss_curves
-from fieldcast.report.board import Board, Sampled
-from fieldcast.report.guide import Guide
+from fieldcast.report.board import Sampled, ScoresByCase
+from fieldcast.report.guide import Glossary
 from fieldcast.report.rendering import Section, render
 from fieldcast.report.studies import Study
 from fieldcast.report.tables import Cell, Doubt, Table
@@ -78,7 +78,7 @@ class Results(ABC):
     template: ClassVar[str]
     layout: ClassVar[Layout | None] = None  # of its leaderboard, where experiments are compared time by time
     drawn: ClassVar[str]  # noun for the draws of its experiments, in the plural
-    guide: ClassVar[Guide]
+    guide: ClassVar[Glossary]
     files: ClassVar[Mapping[str, str]] = {}  # content of the files beside the page, by name
 
     def __post_init__(self) -> None:
@@ -98,7 +98,7 @@ class Results(ABC):
 
     @property
     @abstractmethod
-    def board(self) -> Board:
+    def board(self) -> ScoresByCase:
         """Scores of the experiments, overall; an empty board is false."""
 
     def records_where(self, **values: str) -> pd.DataFrame:
@@ -153,7 +153,7 @@ class Results(ABC):
         return [name for name in self.about if name in self.experiments and name not in ranked]
 
     @cached_property
-    def about(self) -> dict[str, About]:
+    def about(self) -> dict[str, Description]:
         """Descriptions of the experiments, each with a family and a unique label."""
         bodies = {
             name: self.experiments.get(name, {}) for name in dict.fromkeys([*self.experiments, *self.order])
@@ -178,7 +178,7 @@ class Results(ABC):
         return name in self.costs and bool(self.costs[name].iloc[0].get(fact))
 
     @cached_property
-    def looks(self) -> dict[str, Look]:
+    def looks(self) -> dict[str, LineStyle]:
         """Look of each experiment, by label, independent of which experiments have run."""
         return {self.label(name): look for name, look in looks(self.about).items()}
 

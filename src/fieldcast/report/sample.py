@@ -29,10 +29,10 @@ from fieldcast.figures.samples import (
 )
 from fieldcast.figures.spectra import sample_spectra
 from fieldcast.figures.style import Chart
-from fieldcast.report.board import Board, Sampled
+from fieldcast.report.board import Sampled, ScoresByCase
 from fieldcast.report.context import shared_context
 from fieldcast.report.first_screen import RECOGNISED, general_doubts
-from fieldcast.report.guide import REAL_AND_NOISE, SAMPLING_INTERVALS, VERY_NEAR, WASSERSTEIN, Guide
+from fieldcast.report.guide import REAL_AND_NOISE, SAMPLING_INTERVALS, VERY_NEAR, WASSERSTEIN, Glossary
 from fieldcast.report.results import GLANCE, Results, file_name, split_names
 from fieldcast.report.score_tables import all_scores_table
 from fieldcast.report.studies import Study
@@ -60,14 +60,14 @@ class Sample(Results):
     title: ClassVar[str] = "Sampling"
     template: ClassVar[str] = "sample"
     drawn: ClassVar[str] = "samples"
-    guide: ClassVar[Guide] = Guide(
+    guide: ClassVar[Glossary] = Glossary(
         SAMPLE_METRICS.values, (REAL_AND_NOISE, SAMPLING_INTERVALS, VERY_NEAR, WASSERSTEIN)
     )
 
     @cached_property
-    def board(self) -> Board:
+    def board(self) -> ScoresByCase:
         """The leaderboard, ranked by FID."""
-        return Board(self.leaderboard, Sampled, ranking="fid")
+        return ScoresByCase(self.leaderboard, Sampled, ranking="fid")
 
     @cached_property
     def variable(self) -> str:
@@ -350,7 +350,7 @@ def of_diagnostics(results: Sample) -> dict[str, Figure | Chart]:
 # Tables of the scores of samples, one row per experiment.
 
 
-def score_table(results: Sample, board: Board, *scores: str) -> Table:
+def score_table(results: Sample, board: ScoresByCase, *scores: str) -> Table:
     """Experiments by scores, with intervals and, for distances, the score of real data.
 
     The best of comparable experiments is bold. A column states the treatment of the data: for images always, for fields
@@ -371,7 +371,7 @@ def score_table(results: Sample, board: Board, *scores: str) -> Table:
     return Table([*head, *(SAMPLE_METRICS[score].heading for score in present)], body if present else [])
 
 
-def cell(results: Sample, board: Board, name: str, score: str) -> Cell:
+def cell(results: Sample, board: ScoresByCase, name: str, score: str) -> Cell:
     """A value with its interval, and below it the score of real data and whether it is significantly higher."""
     if score == "active_units":
         return number_cell(board.value(name, score), integer=True)
@@ -389,7 +389,7 @@ def exceeds(score: Score, floor: Score) -> bool:
     return low > (floor.value if math.isnan(floor.high) else floor.high)
 
 
-def is_best(results: Sample, board: Board, name: str, score: str) -> bool:
+def is_best(results: Sample, board: ScoresByCase, name: str, score: str) -> bool:
     """Whether an experiment is the only best one of several comparable ones."""
     alike = results.comparable(board.having(score), score).get(results.compares_by(name, score), [])
     values = [board.value(other, score) for other in alike]

@@ -9,21 +9,21 @@ from typing import Any
 import pandas as pd
 
 from fieldcast.figures.style import percent
-from fieldcast.report.board import Board, Lead, Observed
+from fieldcast.report.board import Lead, Observed, ScoresByCase
 from fieldcast.report.results import DIFFERENCE, Results
 from fieldcast.report.tables import Cell, Table, number_cell, score_cell
 from fieldcast.scores.bootstrap import Score
 from fieldcast.scores.event_metrics import EVENT_METRICS
 from fieldcast.scores.leaderboard import leaderboard
-from fieldcast.scores.legend import Legend
+from fieldcast.scores.legend import ScoreInfo
 from fieldcast.scores.metrics import METRICS
 from fieldcast.scores.numbers import significant
 
 MIN_COLOURED = 0.01  # smallest difference that is coloured, as a share of the reference's CRPS
-LEGENDS: Mapping[str, Legend] = {**METRICS, **EVENT_METRICS}
+LEGENDS: Mapping[str, ScoreInfo] = {**METRICS, **EVENT_METRICS}
 
 
-def verdict_notes(results: Results, board: Board, name: str, case: Any) -> tuple[tuple[str, str], ...]:
+def verdict_notes(results: Results, board: ScoresByCase, name: str, case: Any) -> tuple[tuple[str, str], ...]:
     """Verdict of an experiment against the reference, with its CSS class; differences below 1 % have no class."""
     if name == results.reference:
         return (("reference", ""),)
@@ -36,7 +36,7 @@ def verdict_notes(results: Results, board: Board, name: str, case: Any) -> tuple
     return ((f"{score.verdict} by {significant(abs(score.value), 2)}", "" if small else score.verdict),)
 
 
-def score_table(results: Results, board: Board, score: str, cases: Sequence[Any]) -> Table:
+def score_table(results: Results, board: ScoresByCase, score: str, cases: Sequence[Any]) -> Table:
     """Experiments by cases: the value, its interval, and for the CRPS how it compares with the reference.
 
     The best of each case is bold, bounds and models that blew up aside.
@@ -56,7 +56,7 @@ def score_table(results: Results, board: Board, score: str, cases: Sequence[Any]
     return Table(["experiment", *map(str, cases)], body)
 
 
-def difference_table(results: Results, board: Board, cases: Sequence[Any]) -> Table:
+def difference_table(results: Results, board: ScoresByCase, cases: Sequence[Any]) -> Table:
     """Experiments by cases: CRPS minus that of the reference, its interval and the verdict."""
     body = []
     for name in board.having(DIFFERENCE, cases=cases):
@@ -87,11 +87,11 @@ def paired_differences(results: Results, name: str, reference: str, cases: Seque
     data, scored = tables[reference].iloc[0][["data", "scored"]]
     metrics, roles = {score: METRICS[score] for score in ("crps", DIFFERENCE)}, {"reference": reference}
     paired = leaderboard(tables, data, scored, layout=results.layout, metrics=metrics, roles=roles)
-    scores = Board(paired, board.case, board.by).scores
+    scores = ScoresByCase(paired, board.case, board.by).scores
     return {case: scores[name, case, DIFFERENCE] for case in cases if (name, case, DIFFERENCE) in scores}
 
 
-def all_scores_table(results: Results, board: Board, metrics: Mapping[str, Legend]) -> Table:
+def all_scores_table(results: Results, board: ScoresByCase, metrics: Mapping[str, ScoreInfo]) -> Table:
     """Every score without its interval: a row for each case and experiment."""
     present = {score for _, _, score in board.scores}
     names = [score for score in metrics if score in present]

@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float
 
-from fieldcast.scores.legend import Legend
+from fieldcast.scores.legend import ScoreInfo
 
 Table = Float[np.ndarray, "*batch outcome number"]
 ByNumber = Float[np.ndarray, "*batch number"]
@@ -110,7 +110,7 @@ def event_frequency(table: Contingency) -> Score:
 
 
 @dataclass(frozen=True)
-class EventMetric(Legend):
+class EventMetric(ScoreInfo):
     """A score of an event.
 
     Parameters

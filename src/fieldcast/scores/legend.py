@@ -10,7 +10,7 @@ Better = Literal["lower", "higher"] | float | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Legend:
+class ScoreInfo:
     """Title, explanation and direction of a score.
 
     Parameters
@@ -47,6 +47,6 @@ class Legend:
         return min(values, key=lambda value: abs(value - ideal))
 
 
-def in_summary(scores: Mapping[str, Legend]) -> list[str]:
+def in_summary(scores: Mapping[str, ScoreInfo]) -> list[str]:
     """Names of the scores that a run prints at its end, in order."""
     return sorted((name for name in scores if scores[name].summary), key=lambda name: scores[name].summary)

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from fieldcast.departures import MAX_DEPARTURE
-from fieldcast.scores.legend import Legend
+from fieldcast.scores.legend import ScoreInfo
 
 # Scores as functions of means of statistics, or of an experiment's mean and those of others.
 
@@ -79,7 +79,7 @@ Role = Literal["reference", "climatology", "bound"]
 
 
 @dataclass(frozen=True)
-class Metric(Legend):
+class Metric(ScoreInfo):
     """A score computed from means of statistics.
 
     Parameters

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fieldcast.scores.legend import Legend
+from fieldcast.scores.legend import ScoreInfo
 
 RECOGNISED_ACCURACY = 0.95  # accuracy of a classifier that nearly always recognises samples
 
 
 @dataclass(frozen=True, kw_only=True)
-class SampleMetric(Legend):
+class SampleMetric(ScoreInfo):
     """A score of a set of samples or of a density.
 
     Parameters

@@ -29,7 +29,7 @@ from fieldcast.models.core import Model
 from fieldcast.pipelines.parameters import type_of
 from fieldcast.tasks import TASKS
 from fieldcast.training.options import Fit
-from fieldcast.training.problem import Problem
+from fieldcast.training.problem import TrainingTask
 from fieldcast.training.run import Recipe, train
 
 
@@ -85,7 +85,7 @@ def fit(
     return TrainedModel(unpack(checkpoint), feedback).to(device)
 
 
-def problem_of(experiment: str, body: Mapping[str, Any]) -> Problem:
+def problem_of(experiment: str, body: Mapping[str, Any]) -> TrainingTask:
     """The training problem of an experiment."""
     name = experiment.partition(".")[0]
     task = TASKS.get(name)

@@ -40,7 +40,7 @@ from fieldcast.tasks.scoring_inputs import cell_areas, example_anomalies, requir
 from fieldcast.tasks.task import StoredResults
 from fieldcast.training.batches import Batches
 from fieldcast.training.options import Fit
-from fieldcast.training.problem import OnFields, Problem
+from fieldcast.training.problem import OnFields, TrainingTask
 from fieldcast.training.stored_model import StoredModel
 
 FILM_STEPS = 1, 2, 4, 8, 16, 30  # steps of a cycle that the film shows
@@ -55,7 +55,7 @@ class Assimilation(OnFields):
     sparsification: Sparsification
     task: ClassVar[str] = "assimilate"
 
-    def fitted_by(self) -> dict[str, Any]:
+    def fit_options(self) -> dict[str, Any]:
         """The cycles of the calibration, the errors of observations, and the members that values are tuned for."""
         observing_network = {name: getattr(self.sparsification, name) for name in ("noise", "per_variable")}
         return {
@@ -79,7 +79,7 @@ class Assimilation(OnFields):
         raise TypeError("a filter is calibrated by cycles")
 
 
-def problem_of(stored: StoredModel, cycling: CycledAssimilation, sparsification: Sparsification) -> Problem:
+def problem_of(stored: StoredModel, cycling: CycledAssimilation, sparsification: Sparsification) -> TrainingTask:
     """The problem that the checkpoint was fitted to: cycles, or the single times of a reconstruction."""
     if read_header(stored.checkpoint, "the checkpoint").get("task") == Reconstruction.task:
         return Reconstruction(sparsification)

@@ -50,7 +50,7 @@ class Forecasting(OnFields):
 
     task: ClassVar[str] = "forecast"
 
-    def fitted_by(self) -> dict[str, Any]:
+    def fit_options(self) -> dict[str, Any]:
         """Return no options: forecasts are fitted with `fit` alone."""
         return {}
 

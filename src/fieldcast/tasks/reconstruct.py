@@ -46,7 +46,7 @@ class Reconstruction(OnFields):
     task: ClassVar[str] = "reconstruct"
     takes_gaps: ClassVar[bool] = True
 
-    def fitted_by(self) -> dict[str, Any]:
+    def fit_options(self) -> dict[str, Any]:
         """The masks of training, not those of the test."""
         tested = "cases", "times", "masks"
         return {"sparsification": {k: v for k, v in asdict(self.sparsification).items() if k not in tested}}

@@ -48,7 +48,7 @@ class StateSampling:
     task: ClassVar[str] = "sample"
     takes_gaps: ClassVar[bool] = False
 
-    def fitted_by(self) -> dict[str, Any]:
+    def fit_options(self) -> dict[str, Any]:
         """The treatment of images."""
         return {"treatment": self.options.treatment}
 

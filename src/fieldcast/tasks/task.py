@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from fieldcast.scores.headline import Measure
-    from fieldcast.training.problem import Problem
+    from fieldcast.training.problem import TrainingTask
 
 RESULTS = (
     "scores",
@@ -128,7 +128,7 @@ class Task:
     rank: Step
     page: Step
     summary: Callable[[pd.DataFrame], str]
-    problem: Callable[..., Problem] | None = None
+    problem: Callable[..., TrainingTask] | None = None
     options: tuple[str, ...] = ()
     draw_sections: tuple[str, ...] | None = None
     types: Mapping[str, type] = field(default_factory=dict)

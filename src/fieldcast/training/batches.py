@@ -78,7 +78,7 @@ class ReconstructionBatches:
         return len(self.data)
 
     def states(self) -> Iterator[Batch]:
-        for index in by_shard(self.data, self.state_index):
+        for index in iterate_shards(self.data, self.state_index):
             states = slice(int(index[0]), int(index[-1]) + 1)
             observed = None if self.data.observed is None else self.data.observed[states]
             context = Context(len(index), day=self.data.days[states])
@@ -111,7 +111,7 @@ class ReconstructionBatches:
         observed = self.data.observed
         if observed is None:
             return self.state_index
-        shards = by_shard(self.data, self.state_index)
+        shards = iterate_shards(self.data, self.state_index)
         return torch.cat([index[observed[index].flatten(1).any(dim=1)] for index in shards])
 
     def trials(self, count: int, seed: int) -> list[tuple[Batch, RandomStreams]]:
@@ -156,7 +156,7 @@ class ForecastWindows:
 
     def states(self) -> Iterator[Batch]:
         single = replace(self, steps=1)
-        for index in by_shard(self.data, single.last):
+        for index in iterate_shards(self.data, single.last):
             for last in single.last[index].split(CHUNK):
                 yield single.window(last, 1)
 
@@ -226,7 +226,7 @@ class StateBatches:
 
     def states(self) -> Iterator[Batch]:
         """Yield the data of each shard as one batch."""
-        for index in by_shard(self.data, self.state_index):
+        for index in iterate_shards(self.data, self.state_index):
             yield self.batch(index, image_transforms.fixed_streams(RandomStreams(0, index)))
 
     def batch(
@@ -244,7 +244,7 @@ class StateBatches:
         return [(self.batch(index, streams), streams)]
 
 
-def by_shard(states: States, state_index: Int[Tensor, " datum"]) -> Iterator[Int[Tensor, " shard"]]:
+def iterate_shards(states: States, state_index: Int[Tensor, " datum"]) -> Iterator[Int[Tensor, " shard"]]:
     """Yield the data of one shard after another; its states are in memory meanwhile, those of the next are read."""
     ends = shard_ends(states, state_index)
     for number, (first, end) in enumerate(pairwise([0, *ends])):

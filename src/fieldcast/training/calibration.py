@@ -82,7 +82,7 @@ def calibrate(
                 yield state.files()
     results = results_of(filters, device, state.seconds)
     results[HISTORY] = trials_of(progress, list(filters)).to_dict("records")
-    origin = {"source": data.fields.attrs["source"], FITTED_BY: sorted(recipe.problem.fitted_by())}
+    origin = {"source": data.fields.attrs["source"], FITTED_BY: sorted(recipe.problem.fit_options())}
     yield state.files(pack(filter, codec, {**resumable, **lineage.code(), **results, **origin}))
 
 

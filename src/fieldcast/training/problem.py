@@ -20,7 +20,7 @@ from fieldcast.training.streamed import Streamed
 
 
 @runtime_checkable
-class Problem(Protocol):
+class TrainingTask(Protocol):
     """A task with the options that change what a model learns."""
 
     @property
@@ -33,7 +33,7 @@ class Problem(Protocol):
         """Whether values of the data may be missing at some times."""
         ...
 
-    def fitted_by(self) -> Mapping[str, Any]:
+    def fit_options(self) -> Mapping[str, Any]:
         """The options that change the fitted model, by name."""
         ...
 

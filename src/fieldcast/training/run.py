@@ -32,7 +32,7 @@ from fieldcast.models.space import Space
 from fieldcast.training.batches import Batches
 from fieldcast.training.loop import FitInputs, Saved, fit
 from fieldcast.training.options import Fit
-from fieldcast.training.problem import Problem
+from fieldcast.training.problem import TrainingTask
 from fieldcast.training.ranks import number_of_ranks
 from fieldcast.training.state_source import InMemory
 from fieldcast.training.steps import BatchOrder
@@ -61,7 +61,7 @@ class Recipe:
         `auto`, or a device name of torch.
     """
 
-    problem: Problem
+    problem: TrainingTask
     model: Mapping[str, Any]
     fit: Fit
     seed: int
@@ -82,7 +82,7 @@ class Recipe:
             fit["steps"] = self.limits.steps
         else:  # the options are as before there were epochs, so that older checkpoints stay in use
             del fit["epochs"]
-        return {"task": self.problem.task, "model": dict(self.model), "fit": fit, **self.problem.fitted_by()}
+        return {"task": self.problem.task, "model": dict(self.model), "fit": fit, **self.problem.fit_options()}
 
     def lineage(
         self, data: PreparedData, codec: Codec, base: bytes | None, parts: Checkpoints | None = None
@@ -115,7 +115,7 @@ class TrainingOptions(ArgumentGroup):
     limits: Limits
     device: str
 
-    def recipe(self, problem: Problem) -> Recipe:
+    def recipe(self, problem: TrainingTask) -> Recipe:
         """The recipe for a problem."""
         return Recipe(problem, self.model, self.fit, self.seed, self.limits, self.device)
 
@@ -146,10 +146,10 @@ def train(
     environment = {"device": choose_device(recipe.device).type, "format": FORMAT}
     order = announced_order(model, training)
     sources = {**recipe.lineage(data, codec, base, parts), **environment, **order}
-    required = {name: sources[name] for name in ("data", "splits", "seed", *recipe.problem.fitted_by())}
+    required = {name: sources[name] for name in ("data", "splits", "seed", *recipe.problem.fit_options())}
     unsolved = load_fitted_parts(model, recipe.model, base, parts or {}, required)
     origin = {"source": data.fields.attrs["source"], **calendar_of(data.fields), **lineage.code()}
-    header = {**sources, **origin, FITTED_BY: sorted(recipe.problem.fitted_by())}
+    header = {**sources, **origin, FITTED_BY: sorted(recipe.problem.fit_options())}
     inputs = FitInputs(training, validation, options, recipe.seed)
     yield from fit(
         model,

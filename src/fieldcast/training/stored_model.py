@@ -16,7 +16,7 @@ from fieldcast.inference.compatibility import require_grid_of_model, require_sam
 from fieldcast.lineage import require
 from fieldcast.models.replicas import replicate
 from fieldcast.training.options import Fit
-from fieldcast.training.problem import Problem
+from fieldcast.training.problem import TrainingTask
 from fieldcast.training.run import Recipe
 
 
@@ -53,7 +53,7 @@ class StoredModel(ArgumentGroup):
     base: bytes | None = None
     parts: Mapping[str, bytes] | None = None
 
-    def restore(self, data: PreparedData, problem: Problem) -> Checkpoint:
+    def restore(self, data: PreparedData, problem: TrainingTask) -> Checkpoint:
         """The checkpoint with its weights in `model`, on the device or on all GPUs."""
         recipe = self._recipe(problem)
         self._require(recipe.options())
@@ -64,12 +64,12 @@ class StoredModel(ArgumentGroup):
         self._require(self._lineage(recipe, data))
         return replace(trained, model=replicate(trained.model, choose_devices(self.device)))
 
-    def digest(self, data: PreparedData, problem: Problem) -> str:
+    def digest(self, data: PreparedData, problem: TrainingTask) -> str:
         """Digest of the model and weights that this run draws from, see `model_digest`."""
         header = self._require(self._lineage(self._recipe(problem), data))
         return model_digest(header, self.model)
 
-    def _recipe(self, problem: Problem) -> Recipe:
+    def _recipe(self, problem: TrainingTask) -> Recipe:
         return Recipe(problem, self.trained_model, self.fit, self.seed, self.limits, self.device)
 
     def _lineage(self, recipe: Recipe, data: PreparedData) -> dict[str, Any]:
