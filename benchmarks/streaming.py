@@ -43,9 +43,9 @@ from fieldcast.fields.splits import make, select
 from fieldcast.tasks.reconstruct import Reconstruction
 from fieldcast.training.batches import ReconstructionBatches
 from fieldcast.training.options import Fit
-from fieldcast.training.problem import OnFields
 from fieldcast.training.run import Recipe, train
 from fieldcast.training.steps import BatchOrder
+from fieldcast.training.task import OnFields
 
 VARIABLES = "z500", "t850", "u850", "v850"
 BATCH = 16

@@ -174,7 +174,11 @@ def test_a_wrong_description_is_reported_in_one_sentence(body: object, message: 
 
 def test_a_task_has_one_reference(conf: Path) -> None:
     assert roles(
-        {"a": Description(role="reference"), "b": Description(role="baseline"), "c": Description(role="climatology")}
+        {
+            "a": Description(role="reference"),
+            "b": Description(role="baseline"),
+            "c": Description(role="climatology"),
+        }
     ) == {
         "reference": "a",
         "climatology": "c",

@@ -49,7 +49,9 @@ def test_no_two_experiments_look_alike(number: int) -> None:
 
 def test_an_experiment_that_no_table_knows_is_drawn_by_its_family() -> None:
     """An experiment without a family was drawn as a learned model and moved to the front of maps."""
-    result = looks({"inverse_distance": Description(family="classical"), "mine": Description(family="learned")})
+    result = looks(
+        {"inverse_distance": Description(family="classical"), "mine": Description(family="learned")}
+    )
     assert result["inverse_distance"].dash != "-" and result["inverse_distance"].family == "classical"
     assert result["mine"].dash == "-"
 
@@ -63,7 +65,8 @@ def test_an_experiment_without_an_order_changes_no_other_look() -> None:
 
 def test_roles_mark_free_observations() -> None:
     result = looks(
-        {role: Description(role=role) for role in ("baseline", "climatology", "reference")} | {"x": Description()}
+        {role: Description(role=role) for role in ("baseline", "climatology", "reference")}
+        | {"x": Description()}
     )
     assert [name for name, look in result.items() if look.free] == ["baseline", "climatology"]
 

@@ -11,9 +11,9 @@ import pytest
 import xarray as xr
 
 from fieldcast.report import Forecast, Reconstruct, Sample, report
-from fieldcast.report.board import Lead
 from fieldcast.report.first_screen import EXPLANATIONS, HEADS, leaders_table, most_serious
 from fieldcast.report.forecast import significant_until
+from fieldcast.report.scores_by_case import Lead
 from fieldcast.report.tables import Doubt
 from fieldcast.scores.leaderboard import RECONSTRUCT, leaderboard
 

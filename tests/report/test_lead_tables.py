@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 from fieldcast.report import Forecast
-from fieldcast.report.board import Lead, ScoresByCase
 from fieldcast.report.forecast import (
     columns,
     horizon,
@@ -17,6 +16,7 @@ from fieldcast.report.forecast import (
     region_overview,
     regions,
 )
+from fieldcast.report.scores_by_case import Lead, ScoresByCase
 from fieldcast.report.tables import Cell, Table
 from fieldcast.scores.stability import outcomes
 

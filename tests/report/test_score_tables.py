@@ -7,7 +7,6 @@ import math
 import pytest
 
 from fieldcast.report import Reconstruct, Sample
-from fieldcast.report.board import Observed
 from fieldcast.report.results import DIFFERENCE
 from fieldcast.report.score_tables import (
     all_scores_table,
@@ -15,6 +14,7 @@ from fieldcast.report.score_tables import (
     score_table,
     verdict_notes,
 )
+from fieldcast.report.scores_by_case import Observed
 from fieldcast.report.tables import Table
 from fieldcast.scores.metrics import METRICS
 from fieldcast.scores.sample_metrics import SAMPLE_METRICS

@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 
 from fieldcast.report import Forecast, Sample, Study
-from fieldcast.report.board import Lead, Observed
+from fieldcast.report.scores_by_case import Lead, Observed
 from fieldcast.report.studies import Question
 from fieldcast.report.study_answers import (
     answers_table,

@@ -8,14 +8,14 @@ import pytest
 
 from fieldcast.figures.curves import unit_of_score
 from fieldcast.report import Reconstruct, Sample
-from fieldcast.report.guide import explanations
+from fieldcast.report.glossary import explanations
 from fieldcast.report.score_tables import all_scores_table
 from fieldcast.scores.assimilation import INNOVATION_POWER
 from fieldcast.scores.forecast import STATISTICS
 from fieldcast.scores.leaderboard import leaderboard
-from fieldcast.scores.legend import ScoreInfo
 from fieldcast.scores.metrics import METRICS, Metric, skill, unbiased_spread_skill_ratio, unchanged
 from fieldcast.scores.sample_metrics import SAMPLE_METRICS, SampleMetric
+from fieldcast.scores.score_info import ScoreInfo
 from fieldcast.scores.statistics import POWER, cell_statistics, ranks
 from fieldcast.scores.statistics_table import name_rows, with_origin
 from fieldcast.scores.summary import reconstruct_summary, sample_summary

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from fieldcast.report.board import Lead
+from fieldcast.report.scores_by_case import Lead
 from fieldcast.scores.numbers import amount, compact, plain, significant, span, with_interval
 
 

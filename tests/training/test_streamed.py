@@ -11,10 +11,10 @@ from fieldcast.tasks.forecast import Forecasting
 from fieldcast.tasks.reconstruct import Reconstruction
 from fieldcast.training.batches import ForecastWindows
 from fieldcast.training.options import Fit
-from fieldcast.training.problem import OnFields
 from fieldcast.training.run import Recipe, train
 from fieldcast.training.state_source import InMemory
 from fieldcast.training.steps import BatchOrder
+from fieldcast.training.task import OnFields
 
 FIT = Fit(steps=24, batch=4, report_every=4, save_every=0.0, validation=8, tuning=8)
 SHARD = 64  # states

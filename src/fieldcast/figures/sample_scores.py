@@ -100,7 +100,9 @@ def arrow_limit(ceilings: Ceilings, score: str) -> float:
     return ARROW_RATIO * max(values) if values else float("inf")
 
 
-def draw_dot(axes: Axes, row: int, numbers: Float[np.ndarray, " three"], look: LineStyle, limit: float) -> None:
+def draw_dot(
+    axes: Axes, row: int, numbers: Float[np.ndarray, " three"], look: LineStyle, limit: float
+) -> None:
     """Draw a value with its interval (value, low, high), or an arrow if it is beyond the limit."""
     value, low, high = np.minimum(numbers, limit)
     if np.isfinite([low, high]).all():

@@ -215,7 +215,9 @@ def ratio_axis(axes: Axes, limits: tuple[float, float], includes: tuple[float, f
     axes.set_ylim(max(limits[0], min(low, includes[0])), min(limits[1], max(high, includes[1])))
 
 
-def sample_spectra(diagnostics: Mapping[str, xr.Dataset], looks: Mapping[str, LineStyle] | None = None) -> Figure:
+def sample_spectra(
+    diagnostics: Mapping[str, xr.Dataset], looks: Mapping[str, LineStyle] | None = None
+) -> Figure:
     """Draw one panel per variable: power of samples relative to real states, where 1 matches them.
 
     Waves with almost no power in real states are left out.

@@ -122,7 +122,9 @@ def look(family: str, role: str | None, number: int) -> LineStyle:
     return LineStyle(muted, dash, CLASSICAL_MARKERS[number % len(CLASSICAL_MARKERS)], family, role)
 
 
-def looks_of(experiments: Iterable[str], looks_by_name: Mapping[str, LineStyle] | None) -> dict[str, LineStyle]:
+def looks_of(
+    experiments: Iterable[str], looks_by_name: Mapping[str, LineStyle] | None
+) -> dict[str, LineStyle]:
     """Looks of these experiments, in the order of `looks_by_name`; without it, those of learned experiments."""
     names = list(experiments)
     looks_by_name = (

@@ -31,7 +31,9 @@ def loss_curve(history: pd.DataFrame, experiment: str = "", look: LineStyle | No
     return loss_curves({experiment: history}, None if look is None else {experiment: look})
 
 
-def loss_curves(histories: Mapping[str, pd.DataFrame], looks: Mapping[str, LineStyle] | None = None) -> Figure:
+def loss_curves(
+    histories: Mapping[str, pd.DataFrame], looks: Mapping[str, LineStyle] | None = None
+) -> Figure:
     """Draw one panel per experiment; below it the terms of its loss, if there are any."""
     histories = {name: training_rows(history) for name, history in histories.items()}
     appearance = looks_of(histories, looks)

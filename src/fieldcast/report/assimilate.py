@@ -15,11 +15,11 @@ from fieldcast.calendars import lead_label
 from fieldcast.experiments import roles
 from fieldcast.figures.forecast_maps import cycle_film
 from fieldcast.figures.style import Chart, percent
-from fieldcast.report.board import Observed, ScoresByCase
 from fieldcast.report.events import BrierSkillTables, event_figures
-from fieldcast.report.guide import Glossary, metrics_of
+from fieldcast.report.glossary import Glossary, metrics_of
 from fieldcast.report.reconstruct import Reconstruct
 from fieldcast.report.score_tables import all_scores_table
+from fieldcast.report.scores_by_case import Observed, ScoresByCase
 from fieldcast.report.tables import Cell, Table
 from fieldcast.scores.assimilation import STATES
 from fieldcast.scores.event_metrics import EVENT_METRICS

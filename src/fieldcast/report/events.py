@@ -15,9 +15,9 @@ from fieldcast.experiments import roles
 from fieldcast.figures.events import event_page
 from fieldcast.figures.style import Chart
 from fieldcast.kinds import is_low, label
-from fieldcast.report.board import ScoresByCase
 from fieldcast.report.results import Results, file_name
 from fieldcast.report.score_tables import score_table
+from fieldcast.report.scores_by_case import ScoresByCase
 from fieldcast.report.tables import Table
 from fieldcast.scores.event_tables import curves
 from fieldcast.scores.statistics_table import STEP

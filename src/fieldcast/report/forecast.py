@@ -25,13 +25,13 @@ from fieldcast.figures.spectra import long_rollout_spectra, spectra_at_leads
 from fieldcast.figures.style import Chart
 from fieldcast.geometry import evenly_spaced_indices
 from fieldcast.kinds import LEAD, InitialTimes
-from fieldcast.report.board import Lead, ScoresByCase
 from fieldcast.report.context import shared_context
 from fieldcast.report.events import BrierSkillTables, event_figures
 from fieldcast.report.first_screen import FEW_TIMES, MIN_INITIAL_TIMES, ROLLOUTS, general_doubts
-from fieldcast.report.guide import ANOMALY_DEVIATIONS, BLEW_UP, INTERVALS, Glossary, metrics_of
+from fieldcast.report.glossary import ANOMALY_DEVIATIONS, BLEW_UP, INTERVALS, Glossary, metrics_of
 from fieldcast.report.results import GLANCE, Results, file_name
 from fieldcast.report.score_tables import all_scores_table
+from fieldcast.report.scores_by_case import Lead, ScoresByCase
 from fieldcast.report.study_answers import fed_on_mean, representative_cases
 from fieldcast.report.tables import Cell, Doubt, Table, number_cell, score_cell
 from fieldcast.scores.bootstrap import Score

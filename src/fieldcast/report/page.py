@@ -15,7 +15,7 @@ from markupsafe import Markup
 from fieldcast.figures.style import Picture, png
 from fieldcast.report.data import DataSummary
 from fieldcast.report.first_screen import EXPLANATIONS, leaders_table, most_serious
-from fieldcast.report.guide import explanations
+from fieldcast.report.glossary import explanations
 from fieldcast.report.rendering import TEMPLATES, Section, render
 from fieldcast.report.results import GLANCE, Results
 from fieldcast.report.tables import Cell, Table, quality_rows

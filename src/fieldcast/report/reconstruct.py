@@ -19,10 +19,9 @@ from fieldcast.figures.ranks import rank_histograms
 from fieldcast.figures.spectra import relative_spectra
 from fieldcast.figures.style import Chart, percent
 from fieldcast.kinds import CASE
-from fieldcast.report.board import Observed, ScoresByCase
 from fieldcast.report.context import shared_context
 from fieldcast.report.first_screen import general_doubts
-from fieldcast.report.guide import (
+from fieldcast.report.glossary import (
     ANOMALY_DEVIATIONS,
     EFFECTIVE_RESOLUTION,
     INTERVALS,
@@ -32,6 +31,7 @@ from fieldcast.report.guide import (
 )
 from fieldcast.report.results import GLANCE, Results, file_name
 from fieldcast.report.score_tables import all_scores_table
+from fieldcast.report.scores_by_case import Observed, ScoresByCase
 from fieldcast.report.tables import Cell, Doubt, Table, score_cell
 from fieldcast.scores.leaderboard import RECONSTRUCT, Layout
 from fieldcast.scores.numbers import significant

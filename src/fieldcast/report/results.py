@@ -19,9 +19,9 @@ from fieldcast.experiments import Description, descriptions, roles
 from fieldcast.figures.sheet import Outline
 from fieldcast.figures.style import Chart, LineStyle, Picture, looks
 from fieldcast.figures.training import loss_curves
-from fieldcast.report.board import Sampled, ScoresByCase
-from fieldcast.report.guide import Glossary
+from fieldcast.report.glossary import Glossary
 from fieldcast.report.rendering import Section, render
+from fieldcast.report.scores_by_case import Sampled, ScoresByCase
 from fieldcast.report.studies import Study
 from fieldcast.report.tables import Cell, Doubt, Table
 from fieldcast.scores.leaderboard import Layout

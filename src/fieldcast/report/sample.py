@@ -29,12 +29,12 @@ from fieldcast.figures.samples import (
 )
 from fieldcast.figures.spectra import sample_spectra
 from fieldcast.figures.style import Chart
-from fieldcast.report.board import Sampled, ScoresByCase
 from fieldcast.report.context import shared_context
 from fieldcast.report.first_screen import RECOGNISED, general_doubts
-from fieldcast.report.guide import REAL_AND_NOISE, SAMPLING_INTERVALS, VERY_NEAR, WASSERSTEIN, Glossary
+from fieldcast.report.glossary import REAL_AND_NOISE, SAMPLING_INTERVALS, VERY_NEAR, WASSERSTEIN, Glossary
 from fieldcast.report.results import GLANCE, Results, file_name, split_names
 from fieldcast.report.score_tables import all_scores_table
+from fieldcast.report.scores_by_case import Sampled, ScoresByCase
 from fieldcast.report.studies import Study
 from fieldcast.report.tables import Cell, Doubt, Table, number_cell, score_cell
 from fieldcast.scores.bootstrap import Score

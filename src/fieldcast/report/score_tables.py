@@ -9,15 +9,15 @@ from typing import Any
 import pandas as pd
 
 from fieldcast.figures.style import percent
-from fieldcast.report.board import Lead, Observed, ScoresByCase
 from fieldcast.report.results import DIFFERENCE, Results
+from fieldcast.report.scores_by_case import Lead, Observed, ScoresByCase
 from fieldcast.report.tables import Cell, Table, number_cell, score_cell
 from fieldcast.scores.bootstrap import Score
 from fieldcast.scores.event_metrics import EVENT_METRICS
 from fieldcast.scores.leaderboard import leaderboard
-from fieldcast.scores.legend import ScoreInfo
 from fieldcast.scores.metrics import METRICS
 from fieldcast.scores.numbers import significant
+from fieldcast.scores.score_info import ScoreInfo
 
 MIN_COLOURED = 0.01  # smallest difference that is coloured, as a share of the reference's CRPS
 LEGENDS: Mapping[str, ScoreInfo] = {**METRICS, **EVENT_METRICS}

@@ -11,9 +11,9 @@ import pandas as pd
 import xarray as xr
 
 from fieldcast.kinds import LEAD
-from fieldcast.report.board import Lead, Sampled
 from fieldcast.report.results import Results
 from fieldcast.report.score_tables import paired_differences
+from fieldcast.report.scores_by_case import Lead, Sampled
 from fieldcast.report.studies import Study
 from fieldcast.report.tables import Cell, Table, amount_cell, number_cell, score_cell
 from fieldcast.report.training import COSTS, cost_cells, recorded_costs

@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float
 
-from fieldcast.scores.legend import ScoreInfo
+from fieldcast.scores.score_info import ScoreInfo
 
 Table = Float[np.ndarray, "*batch outcome number"]
 ByNumber = Float[np.ndarray, "*batch number"]

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from fieldcast.departures import MAX_DEPARTURE
-from fieldcast.scores.legend import ScoreInfo
+from fieldcast.scores.score_info import ScoreInfo
 
 # Scores as functions of means of statistics, or of an experiment's mean and those of others.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fieldcast.scores.legend import ScoreInfo
+from fieldcast.scores.score_info import ScoreInfo
 
 RECOGNISED_ACCURACY = 0.95  # accuracy of a classifier that nearly always recognises samples
 

@@ -16,10 +16,10 @@ import xarray as xr
 
 from fieldcast.calendars import UNITS, lead_label, nominal
 from fieldcast.scores.leaderboard import ASSIMILATE, FORECAST, RECONSTRUCT, Layout, skill_horizon
-from fieldcast.scores.legend import in_summary
 from fieldcast.scores.metrics import Metric, RelativeMetric
 from fieldcast.scores.regions import WHOLE
 from fieldcast.scores.sample_metrics import SAMPLE_METRICS
+from fieldcast.scores.score_info import in_summary
 from fieldcast.scores.stability import DIVERGED_RMS, stability_horizons
 
 PAIRED_NOTE = " (95 % interval of the paired difference; * it excludes 0)"

@@ -29,8 +29,8 @@ from fieldcast.models.core import Model
 from fieldcast.pipelines.parameters import type_of
 from fieldcast.tasks import TASKS
 from fieldcast.training.options import Fit
-from fieldcast.training.problem import TrainingTask
 from fieldcast.training.run import Recipe, train
+from fieldcast.training.task import TrainingTask
 
 
 @runtime.reports_out_of_memory

@@ -40,8 +40,8 @@ from fieldcast.tasks.scoring_inputs import cell_areas, example_anomalies, requir
 from fieldcast.tasks.task import StoredResults
 from fieldcast.training.batches import Batches
 from fieldcast.training.options import Fit
-from fieldcast.training.problem import OnFields, TrainingTask
 from fieldcast.training.stored_model import StoredModel
+from fieldcast.training.task import OnFields, TrainingTask
 
 FILM_STEPS = 1, 2, 4, 8, 16, 30  # steps of a cycle that the film shows
 FILM_FRACTIONS = (0.05,)  # the film shows the case whose observed fraction is nearest to this one
@@ -79,7 +79,9 @@ class Assimilation(OnFields):
         raise TypeError("a filter is calibrated by cycles")
 
 
-def problem_of(stored: StoredModel, cycling: CycledAssimilation, sparsification: Sparsification) -> TrainingTask:
+def problem_of(
+    stored: StoredModel, cycling: CycledAssimilation, sparsification: Sparsification
+) -> TrainingTask:
     """The problem that the checkpoint was fitted to: cycles, or the single times of a reconstruction."""
     if read_header(stored.checkpoint, "the checkpoint").get("task") == Reconstruction.task:
         return Reconstruction(sparsification)

@@ -40,8 +40,8 @@ from fieldcast.tasks.scoring_inputs import cell_areas, require_draws, snapshot_a
 from fieldcast.tasks.task import StoredResults
 from fieldcast.training.batches import ForecastWindows
 from fieldcast.training.options import Fit
-from fieldcast.training.problem import OnFields, refuse_rollouts
 from fieldcast.training.stored_model import StoredModel
+from fieldcast.training.task import OnFields, refuse_rollouts
 
 
 @dataclass(frozen=True)

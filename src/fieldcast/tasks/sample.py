@@ -34,10 +34,10 @@ from fieldcast.tasks.scoring_inputs import require_draws, scored_period
 from fieldcast.tasks.task import StoredResults
 from fieldcast.training.batches import StateBatches
 from fieldcast.training.options import Fit
-from fieldcast.training.problem import is_streamed, refuse_rollouts
 from fieldcast.training.state_source import InMemory, States
 from fieldcast.training.stored_model import StoredModel
 from fieldcast.training.streamed import Streamed
+from fieldcast.training.task import is_streamed, refuse_rollouts
 
 
 @dataclass(frozen=True)

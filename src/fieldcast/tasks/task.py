@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from fieldcast.scores.headline import Measure
-    from fieldcast.training.problem import TrainingTask
+    from fieldcast.training.task import TrainingTask
 
 RESULTS = (
     "scores",

@@ -32,10 +32,10 @@ from fieldcast.models.space import Space
 from fieldcast.training.batches import Batches
 from fieldcast.training.loop import FitInputs, Saved, fit
 from fieldcast.training.options import Fit
-from fieldcast.training.problem import TrainingTask
 from fieldcast.training.ranks import number_of_ranks
 from fieldcast.training.state_source import InMemory
 from fieldcast.training.steps import BatchOrder
+from fieldcast.training.task import TrainingTask
 
 LOG = logging.getLogger(__name__)
 # options of a fit that do not change the fitted model
@@ -82,7 +82,12 @@ class Recipe:
             fit["steps"] = self.limits.steps
         else:  # the options are as before there were epochs, so that older checkpoints stay in use
             del fit["epochs"]
-        return {"task": self.problem.task, "model": dict(self.model), "fit": fit, **self.problem.fit_options()}
+        return {
+            "task": self.problem.task,
+            "model": dict(self.model),
+            "fit": fit,
+            **self.problem.fit_options(),
+        }
 
     def lineage(
         self, data: PreparedData, codec: Codec, base: bytes | None, parts: Checkpoints | None = None

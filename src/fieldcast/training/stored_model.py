@@ -16,8 +16,8 @@ from fieldcast.inference.compatibility import require_grid_of_model, require_sam
 from fieldcast.lineage import require
 from fieldcast.models.replicas import replicate
 from fieldcast.training.options import Fit
-from fieldcast.training.problem import TrainingTask
 from fieldcast.training.run import Recipe
+from fieldcast.training.task import TrainingTask
 
 
 @dataclass(frozen=True, eq=False)

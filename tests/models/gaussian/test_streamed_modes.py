@@ -15,7 +15,7 @@ from fieldcast.models.persistence import DampedPersistence
 from fieldcast.models.probabilistic_pca import ProbabilisticPCA
 from fieldcast.training.batches import ForecastWindows, ReconstructionBatches
 from fieldcast.training.options import Fit
-from fieldcast.training.problem import OnFields
+from fieldcast.training.task import OnFields
 
 SHARD = 64
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from fieldcast.scores.legend import ScoreInfo
 from fieldcast.scores.metrics import METRICS
+from fieldcast.scores.score_info import ScoreInfo
 
 
 class Term(NamedTuple):

@@ -7,7 +7,7 @@ import math
 import pandas as pd
 import pytest
 
-from fieldcast.report.board import Lead, Observed, Sampled, ScoresByCase
+from fieldcast.report.scores_by_case import Lead, Observed, Sampled, ScoresByCase
 
 from .conftest import leaderboard_of
 

@@ -6,13 +6,13 @@ import pytest
 
 from fieldcast.report.assimilate import Assimilate
 from fieldcast.report.forecast import Forecast
-from fieldcast.report.guide import Glossary, Term, explanation, explanations
+from fieldcast.report.glossary import Glossary, Term, explanation, explanations
 from fieldcast.report.reconstruct import Reconstruct
 from fieldcast.report.sample import Sample
 from fieldcast.scores.event_metrics import EVENT_METRICS
-from fieldcast.scores.legend import ScoreInfo
 from fieldcast.scores.metrics import METRICS
 from fieldcast.scores.sample_metrics import SAMPLE_METRICS
+from fieldcast.scores.score_info import ScoreInfo
 
 EVERYTHING = [*METRICS.values(), *EVENT_METRICS.values(), *SAMPLE_METRICS.values()]
 
