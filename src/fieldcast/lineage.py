@@ -68,40 +68,40 @@ def text(part: Any) -> str:
     return json.dumps(part, sort_keys=True, default=str)
 
 
-def require(stored: Lineage, present: Lineage, artefact: str, remedy: str) -> None:
+def require(stored: Lineage, expected: Lineage, artefact: str, remedy: str) -> None:
     """Raise unless an artefact was made as this run would make it.
 
     Parameters
     ----------
     stored
         The lineage of the artefact, perhaps among other entries.
-    present
+    expected
         The entries that this run gives; no others are compared.
     artefact
         Name of the artefact and the verb of its making: "the checkpoint of 'x' was trained".
     remedy
         Instruction that ends with a command: "train it again with `kedro run ...`".
     """
-    for key, before, now in differences(stored, present):
+    for key, before, now in differences(stored, expected):
         old, new = (
             textwrap.shorten(str(value), MAX_SHOWN_CHARACTERS, placeholder=" ...") for value in (before, now)
         )
         raise InputError(f"{artefact} with {key} {old}, this run has {new}: {remedy}.")
 
 
-def matches(stored: Lineage, present: Lineage) -> bool:
+def matches(stored: Lineage, expected: Lineage) -> bool:
     """Whether an artefact was made as this run would make it; see `differences` for what is compared."""
-    return not any(differences(stored, present))
+    return not any(differences(stored, expected))
 
 
-def differences(stored: Lineage, present: Lineage) -> Iterator[tuple[str, Any, Any]]:
-    """Dotted names of the entries of `present` that the stored lineage does not share, with both values.
+def differences(stored: Lineage, expected: Lineage) -> Iterator[tuple[str, Any, Any]]:
+    """Dotted names of the entries of `expected` that the stored lineage does not share, with both values.
 
     The code of a module is compared only where both know it: an artefact of another version stays valid.
     """
     stored = with_present_names(stored)
-    stored = {name: stored[name] for name in present if name in stored}
-    before, now = (dict(leaves(json.loads(json.dumps(each, default=str)))) for each in (stored, present))
+    stored = {name: stored[name] for name in expected if name in stored}
+    before, now = (dict(leaves(json.loads(json.dumps(each, default=str)))) for each in (stored, expected))
     for key in {**now, **before}:
         if key.startswith(f"{CODE}.") and not (key in now and key in before):
             continue

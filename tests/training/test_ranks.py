@@ -56,8 +56,8 @@ def weights(saved: Saved) -> dict[str, torch.Tensor]:
 
 @pytest.fixture
 def trained(world: Any) -> Callable[..., Saved]:
-    def last(requested: Recipe, earlier: bytes | None = None) -> Saved:
-        *_, saved = train(requested, world.data, earlier)
+    def last(requested: Recipe, previous: bytes | None = None) -> Saved:
+        *_, saved = train(requested, world.data, previous)
         assert not multiprocessing.active_children()
         return saved
 

@@ -82,18 +82,18 @@ class ReconstructedCase(NamedTuple):
 
 
 def reconstruct(
-    model: Model, codec: FieldCodec, observations: xr.Dataset, sources: Lineage, earlier: bytes | None = None,
-    on_disk: int = 0,
+    model: Model, codec: FieldCodec, observations: xr.Dataset, lineage: Lineage, previous: bytes | None = None,
+    stored_pieces: int = 0,
 ) -> Iterator[ReconstructedCase]:  # fmt: skip
     """Reconstructions of one lineage, case by case.
 
-    `earlier` is the state of an interrupted run, and `on_disk` the number of its stored cases: one more than in the
-    state if the interruption fell between the two saves. The state after the last case is empty.
+    `previous` is the state of an interrupted run, and `stored_pieces` the number of its stored cases: one more than in
+    the state if the interruption fell between the two saves. The state after the last case is empty.
     """
-    members, seed = sources["members"], sources["seed"]
+    members, seed = lineage["members"], lineage["seed"]
     order = np.argsort(observations["mask"].values, kind="stable")
     noise, cases = float(observations.attrs["noise"]), observations.sizes[CASE]
-    times = list(resume(earlier, sources, "reconstructions", on_disk).header.get("milliseconds", []))
+    times = list(resume(previous, lineage, "reconstructions", stored_pieces).header.get("milliseconds", []))
     for number in Progress(range(len(times), cases), unit="case", initial=len(times), total=cases):
         case = observations.isel({CASE: number})
         begin = time.perf_counter()
@@ -111,8 +111,8 @@ def reconstruct(
         result = result.assign_coords(
             mask=observations["mask"], **{c: observations[c][[number]] for c in ("pattern", "k")}
         )
-        result.attrs = {**sources, "piece": number, "pieces": cases}
-        state = pack_state({}, sources, number + 1, milliseconds=times) if number < cases - 1 else b""
+        result.attrs = {**lineage, "piece": number, "pieces": cases}
+        state = pack_state({}, lineage, number + 1, milliseconds=times) if number < cases - 1 else b""
         yield ReconstructedCase(result, state, sum(times) / len(times))
 
 

@@ -55,13 +55,13 @@ def streamed(generate: Callable[P, Iterator[T]]) -> Callable[P, Iterator[T]]:
 
 
 def is_complete(
-    earlier: Mapping[str, Any], sources: Lineage, names: Sequence[str] = ("draws", "costs")
+    earlier: Mapping[str, Any], lineage: Lineage, names: Sequence[str] = ("draws", "costs")
 ) -> bool:
     """Whether an earlier run has stored these outputs, with data sets of this lineage."""
     outputs = [earlier.get(name) for name in names]
     lineages = [output.attrs for output in outputs if isinstance(output, xr.Dataset)]
     complete = not any(output is None for output in outputs)
-    return complete and all(matches(attrs, sources) for attrs in lineages)
+    return complete and all(matches(attrs, lineage) for attrs in lineages)
 
 
 def empty_piece(stored: xr.Dataset, dim: str) -> xr.Dataset:

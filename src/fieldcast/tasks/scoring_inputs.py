@@ -29,11 +29,11 @@ def scored_period(fields: xr.Dataset, splits: SplitRanges) -> list[str]:
     return [] if are_images(fields) else [str(time) for time in splits["test"]]
 
 
-def require_draws(draws: xr.Dataset, present: Lineage, name: str, stage: str) -> None:
+def require_draws(draws: xr.Dataset, expected: Lineage, name: str, stage: str) -> None:
     """Raise an InputError unless draws have the lineage that they would have in this run: their scores are stored under
     it."""
     again = f"draw them again with `kedro run --pipelines {stage},evaluation,reporting`"
-    require(draws.attrs, present, f"the {name} were drawn", again)
+    require(draws.attrs, expected, f"the {name} were drawn", again)
 
 
 # Stored fields as anomalies from the climatology, whose annual cycle and latitudes would hide the weather.

@@ -42,13 +42,13 @@ FORECAST = "the checkpoint in the role 'forecast'"
 
 def calibrate(
     recipe: Recipe, cycling: CycledAssimilation, observing_network: Sparsification, data: PreparedData,
-    base: bytes | None, earlier: bytes | None, states: xr.Dataset | None = None,
+    base: bytes | None, previous: bytes | None, states: xr.Dataset | None = None,
     stored: bytes | None = None,
 ) -> Iterator[Saved]:  # fmt: skip
     """Calibrate a filter, its background-error sample and tuned values; yield files to save after each sweep and trial.
 
     `base` is the checkpoint of the forecast model, or of the closed-form part of the filter; `states` are the states of
-    the simulated planet, for the filter of the perfect model. `earlier` is the state of an interrupted calibration,
+    the simulated planet, for the filter of the perfect model. `previous` is the state of an interrupted calibration,
     `stored` a checkpoint, which is kept if it has the same lineage.
     """
     codec, _ = recipe.problem.codec(*data.statistics)
@@ -56,10 +56,10 @@ def calibrate(
     assimilator = assimilator_of(recipe, data, base, sources, states)
     filter, device = assimilator.filter, assimilator.filter.space.area.device
     resumable = {**sources, "device": device.type, "format": FORMAT}
-    if finished := finished_files(stored, earlier, resumable, recipe.fit.restart):
+    if finished := finished_files(stored, previous, resumable, recipe.fit.restart):
         yield finished
         return
-    previous = None if recipe.fit.restart else earlier
+    previous = None if recipe.fit.restart else previous
     tensors, header, _ = resume(previous, resumable, "calibration", warn=True)
     options = cycling.calibration.capped(recipe.limits)
     members = recipe.limits.cap("members", cycling.members)
@@ -293,12 +293,12 @@ class CalibrationRun:
             progress.update(cycles * members)
 
 
-def forecast_model(checkpoint: bytes, present: Mapping[str, Any]) -> Model:
+def forecast_model(checkpoint: bytes, expected: Mapping[str, Any]) -> Model:
     """The forecast model of a checkpoint that was trained on these data."""
     forecast = unpack(checkpoint, FORECAST)
     lineage.require(
         forecast.header,
-        {"task": "forecast", **present},
+        {"task": "forecast", **expected},
         f"{FORECAST} was trained",
         "train that experiment again with `kedro run --pipelines training`",
     )

@@ -73,43 +73,43 @@ Pack = Callable[[Mapping[str, Any]], bytes]  # from the results of the fit, for 
 
 
 def fit(
-    model: Model, inputs: FitInputs, pack: Pack, earlier: bytes | None, sources: Lineage,
+    model: Model, inputs: FitInputs, pack: Pack, previous: bytes | None, lineage: Lineage,
     unsolved: Sequence[Solved] = (), stored: bytes | None = None,
 ) -> Iterator[Saved]:  # fmt: skip
     """Fit a model and yield the files to save, at regular intervals and at the end.
 
-    Training resumes from an `earlier` state of the same lineage, `sources`; a finished state is only unpacked, and a
+    Training resumes from a `previous` state with this `lineage`; a finished state is only unpacked, and a
     `stored` checkpoint of this lineage is kept. `unsolved` are the closed-form parts of a trained model, which are
     solved before its first step.
     """
-    if finished := finished_files(stored, earlier, sources, inputs.options.restart):
+    if finished := finished_files(stored, previous, lineage, inputs.options.restart):
         yield finished
         return
     work = "fit" if isinstance(model, Solved) else "training"
-    previous = None if inputs.options.restart else earlier
-    tensors, header, _ = resume(previous, sources, work, warn=True)
+    previous = None if inputs.options.restart else previous
+    tensors, header, _ = resume(previous, lineage, work, warn=True)
     checkpoint.reset_peak(inputs.training.space.area.device)
     if isinstance(model, Solved):
-        yield solve_and_pack(model, inputs, pack, (tensors, header), sources)
+        yield solve_and_pack(model, inputs, pack, (tensors, header), lineage)
     elif isinstance(model, Trained):
-        yield from train_by_gradient(model, inputs, pack, (tensors, header), sources, unsolved)
+        yield from train_by_gradient(model, inputs, pack, (tensors, header), lineage, unsolved)
     else:
         raise TypeError(f"{type(model).__name__} is neither Solved nor Trained")
 
 
 def finished_files(
-    stored: bytes | None, earlier: bytes | None, sources: Lineage, restart: bool
+    stored: bytes | None, previous: bytes | None, lineage: Lineage, restart: bool
 ) -> Saved | None:
     """The files of a stored checkpoint of this lineage, which is kept; None if there is work to do.
 
-    The `earlier` state may be that of another training, and is left as it is. An unfinished one of this lineage goes
+    The `previous` state may be that of another training, and is left as it is. An unfinished one of this lineage goes
     first: a training that was to start again, or was interrupted between the checkpoint and the state, resumes.
     """
-    if stored is None or restart or is_unfinished(earlier, sources):
+    if stored is None or restart or is_unfinished(previous, lineage):
         return None
     try:
         header = read_header(stored, "The stored checkpoint")
-        readable = {**sources, "format": header["format"]}  # of any format that is read
+        readable = {**lineage, "format": header["format"]}  # of any format that is read
         if HISTORY not in header or not matches(header, readable):
             return None
         unpack(stored, "The stored checkpoint")
@@ -120,7 +120,7 @@ def finished_files(
     return Saved(None, stored, table_of(header[HISTORY], finished_before=True))
 
 
-def is_unfinished(state: bytes | None, sources: Lineage) -> bool:
+def is_unfinished(state: bytes | None, lineage: Lineage) -> bool:
     """Whether a state of this lineage has steps or forecasts left; closed-form fits have no such state."""
     if state is None:
         return False
@@ -128,7 +128,7 @@ def is_unfinished(state: bytes | None, sources: Lineage) -> bool:
         header = header_of(state)[2]
     except UNREADABLE:
         return False
-    return not header.get("finished", True) and matches(header.get("lineage", {}), sources)
+    return not header.get("finished", True) and matches(header.get("lineage", {}), lineage)
 
 
 def solve(model: Solved, inputs: FitInputs) -> list[dict[str, Any]]:
@@ -147,10 +147,14 @@ def solve(model: Solved, inputs: FitInputs) -> list[dict[str, Any]]:
 
 
 def solve_and_pack(
-    model: Solved, inputs: FitInputs, pack: Pack, earlier: tuple[Weights, Mapping[str, Any]], sources: Lineage
+    model: Solved,
+    inputs: FitInputs,
+    pack: Pack,
+    previous: tuple[Weights, Mapping[str, Any]],
+    lineage: Lineage,
 ) -> Saved:
     """Solve a model in closed form, unless a state of it is given; return state, checkpoint and trials."""
-    tensors, header = earlier
+    tensors, header = previous
     if header:
         LOG.info("Already fitted, and nothing has changed since.")
         model.load_state_dict(tensors)
@@ -164,18 +168,18 @@ def solve_and_pack(
             "step_ms": None,
             "peak_mb": checkpoint.peak_mb(model.space.area.device),
         }
-    state = pack_state(model.state_dict(), sources, 1, history=history, costs=spent)
+    state = pack_state(model.state_dict(), lineage, 1, history=history, costs=spent)
     results = {"costs": spent, "tuned": model.tuned_values(), HISTORY: history}
     return Saved(state, pack(results), table_of(history, finished_before=bool(header)))
 
 
 def train_by_gradient(
-    model: Trained, inputs: FitInputs, pack: Pack, earlier: tuple[Weights, Mapping[str, Any]], sources: Lineage,
+    model: Trained, inputs: FitInputs, pack: Pack, previous: tuple[Weights, Mapping[str, Any]], lineage: Lineage,
     unsolved: Sequence[Solved],
 ) -> Iterator[Saved]:  # fmt: skip
     """Take the gradient steps, after solving the closed-form parts; a finished state holds these parts."""
     training, validation, options, seed = inputs
-    tensors, header = earlier
+    tensors, header = previous
     fits = fits_model(model, tensors)
     if not (header.get("finished") and fits):
         # the model assigns draws to its data
@@ -190,7 +194,7 @@ def train_by_gradient(
         run.resume(tensors, header)
         LOG.info("Already trained to step %d: %s.", run.step, "nothing to do" if run.finished else "resuming")
     if run.finished:
-        yield files_to_save(run, pack, sources, validation, finished_before=True)
+        yield files_to_save(run, pack, lineage, validation, finished_before=True)
         return
     with Progress(total=options.steps, initial=run.step, unit="step") as bar:
 
@@ -210,7 +214,7 @@ def train_by_gradient(
                     model.eval()  # with several ranks, copies are validated, and this model is still training
                     run.history += tuning_rows(run.step, tune(model, validation, options, seed))
                 run.best = copy_weights(learned_weights(model))
-            yield files_to_save(run, pack, sources, validation)
+            yield files_to_save(run, pack, lineage, validation)
 
 
 def tuning_rows(step: int, trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -222,7 +226,7 @@ def tuning_rows(step: int, trials: list[dict[str, Any]]) -> list[dict[str, Any]]
 
 
 def files_to_save(
-    run: Training, pack: Pack, sources: Lineage, validation: Batches, finished_before: bool = False
+    run: Training, pack: Pack, lineage: Lineage, validation: Batches, finished_before: bool = False
 ) -> Saved:
     """State and history, and the checkpoint of the best weights once training has finished, in this run or before."""
     model = run.model
@@ -239,7 +243,7 @@ def files_to_save(
         with weights_of(model, run.best):
             spent |= latent_use(model, validation, run.seed, run.options.validation)
             checkpoint = pack({**results, "tuned": model.tuned_values()})
-    return Saved(run.state(sources), checkpoint, table_of(run.history, finished_before))
+    return Saved(run.state(lineage), checkpoint, table_of(run.history, finished_before))
 
 
 def table_of(history: list[dict[str, Any]], finished_before: bool) -> pd.DataFrame:

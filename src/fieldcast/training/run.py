@@ -126,12 +126,12 @@ class TrainingOptions(ArgumentGroup):
 
 
 def train(
-    recipe: Recipe, data: PreparedData, earlier: bytes | None, base: bytes | None = None,
+    recipe: Recipe, data: PreparedData, previous: bytes | None, base: bytes | None = None,
     parts: Checkpoints | None = None, stored: bytes | None = None,
 ) -> Iterator[Saved]:  # fmt: skip
     """Fit the model of a recipe to the training split.
 
-    `earlier` is the training state to resume from, `stored` a checkpoint, which is kept if it has the same lineage;
+    `previous` is the training state to resume from, `stored` a checkpoint, which is kept if it has the same lineage;
     `base` is the checkpoint of its closed-form part, `parts` are the checkpoints of a combined model, by role.
     """
     codec, space = recipe.problem.codec(*data.statistics)
@@ -160,7 +160,7 @@ def train(
         model,
         inputs,
         lambda results: pack(model, codec, {**header, **results}),
-        earlier,
+        previous,
         sources,
         unsolved,
         stored,
@@ -260,12 +260,12 @@ def base_config(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return base_config(config["model"]) if base is None and "model" in config else base
 
 
-def load_part(part: Model, stored: bytes, role: str, option: str, present: lineage.Lineage) -> None:
-    """Load a part of a model from the checkpoint of another experiment; its header must have the entries `present`."""
+def load_part(part: Model, stored: bytes, role: str, option: str, expected: lineage.Lineage) -> None:
+    """Load a part of a model from the checkpoint of another experiment; its header must have the entries `expected`."""
     checkpoint = unpack(stored, checkpoint_in_role(role))
     lineage.require(
         checkpoint.header,
-        present,
+        expected,
         f"{checkpoint_in_role(role)} was fitted",
         f"set {option} to the same options, or fit that experiment again with `kedro run --pipelines training`",
     )

@@ -80,8 +80,8 @@ class StoredModel(ArgumentGroup):
     def _where(self) -> str:
         return f"the checkpoint of '{self.trained_by}'"
 
-    def _require(self, present: Mapping[str, Any]) -> dict[str, Any]:
+    def _require(self, expected: Mapping[str, Any]) -> dict[str, Any]:
         again = f"train it again with `kedro run --pipelines training --namespaces {self.trained_by}`"
         header = read_header(self.checkpoint, self._where)
-        require(header, present, f"{self._where} was trained", again)
+        require(header, expected, f"{self._where} was trained", again)
         return header

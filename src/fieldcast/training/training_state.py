@@ -168,7 +168,7 @@ class Training:
             LOG.warning(TOO_LATE, options.max_minutes, self.step, options.steps)
         self.finished = self.step >= options.steps or idle or out_of_time or diverged
 
-    def state(self, sources: Lineage) -> bytes:
+    def state(self, lineage: Lineage) -> bytes:
         """The whole state as the bytes of one file."""
         tensors = {f"model.{k}": v for k, v in self.learned.items()}
         tensors |= {f"average.{k}": v for k, v in self.average.items()}
@@ -181,7 +181,7 @@ class Training:
         header = {name: getattr(self, name) for name in FIELDS}
         header["sums"] = {name: float(value) for name, value in self.sums.items()}
         best_loss = self.best_loss if math.isfinite(self.best_loss) else None
-        return pack_state(tensors, sources, self.step, **header, best_loss=best_loss)
+        return pack_state(tensors, lineage, self.step, **header, best_loss=best_loss)
 
     def resume(self, tensors: Weights, header: Mapping[str, Any]) -> None:
         """Resume from a state."""

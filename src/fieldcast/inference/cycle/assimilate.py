@@ -117,17 +117,17 @@ class StoredStep(NamedTuple):
 
 
 def assimilate(
-    assimilator: Assimilator, observations: xr.Dataset, training: xr.Dataset, sources: Lineage,
-    earlier: bytes | None = None, on_disk: int = 0,
+    assimilator: Assimilator, observations: xr.Dataset, training: xr.Dataset, lineage: Lineage,
+    previous: bytes | None = None, stored_pieces: int = 0,
 ) -> Iterator[StoredStep]:  # fmt: skip
     """Backgrounds and analyses, (state, case, time, member, latitude, longitude), step by step.
 
-    `earlier` is the state of an interrupted cycle, and `on_disk` the number of its stored steps: one more than in the
-    state if the interruption fell between the two saves. `sources` is the lineage, with `members` and `seed`.
+    `previous` is the state of an interrupted cycle, and `stored_pieces` the number of its stored steps: one more than
+    in the state if the interruption fell between the two saves. `lineage` is the lineage, with `members` and `seed`.
     """
     filter, codec, steps = assimilator.filter, assimilator.codec, observations.sizes["time"]
-    cases, members, seed = observations.sizes[kinds.CASE], sources["members"], sources["seed"]
-    state, header, done = resume_cycle(earlier, sources, on_disk, filter.space.area.device)
+    cases, members, seed = observations.sizes[kinds.CASE], lineage["members"], lineage["seed"]
+    state, header, done = resume_cycle(previous, lineage, stored_pieces, filter.space.area.device)
     if state is None:
         first_time = observations["time"][:1]
         size = filter.ensemble_size or members
@@ -143,8 +143,8 @@ def assimilate(
         piece = members_dataset(
             torch.stack([step.background, step.analysis]), observations, number - 1, codec, filter
         )
-        piece.attrs = {**sources, "piece": number - 1, "pieces": steps}
-        yield StoredStep(piece, pack_cycle(step.state, number, spent, sources), 1000 * spent / number)
+        piece.attrs = {**lineage, "piece": number - 1, "pieces": steps}
+        yield StoredStep(piece, pack_cycle(step.state, number, spent, lineage), 1000 * spent / number)
         begin = time.perf_counter()
 
 
@@ -159,17 +159,17 @@ def members_dataset(
     return result.assign_coords({kinds.STATE: list(STATES), "mask": observations["mask"][[index]], **labels})
 
 
-def pack_cycle(state: CycleState, number: int, spent: float, sources: Lineage) -> bytes:
+def pack_cycle(state: CycleState, number: int, spent: float, lineage: Lineage) -> bytes:
     """The state after a step as bytes, from which an interrupted cycle resumes."""
     memory = {f"memory.{name}": tensor for name, tensor in state.memory.items()}
-    return pack_state({"past": state.past, **memory}, sources, number, spent=spent)
+    return pack_state({"past": state.past, **memory}, lineage, number, spent=spent)
 
 
 def resume_cycle(
-    earlier: bytes | None, sources: Lineage, on_disk: int, device: torch.device
+    previous: bytes | None, lineage: Lineage, stored_pieces: int, device: torch.device
 ) -> tuple[CycleState | None, dict[str, Any], int]:
     """State, numbers and completed steps of an interrupted cycle; None, empty and 0 if there is none to resume."""
-    tensors, header, completed = resume(earlier, sources, "cycle", on_disk)
+    tensors, header, completed = resume(previous, lineage, "cycle", stored_pieces)
     if not completed:
         return None, {}, 0
     tensors = {name: tensor.to(device) for name, tensor in tensors.items()}

@@ -161,15 +161,15 @@ class RecordCycle:
         }
 
     def pieces(
-        self, earlier: bytes | None = None, on_disk: int = 0, length: int | None = None
+        self, previous: bytes | None = None, stored_pieces: int = 0, length: int | None = None
     ) -> Iterator[tuple[xr.Dataset, bytes]]:
         """Yield pieces of the analyses (time, member, latitude, longitude), with quality, and the state after each.
 
         Parameters
         ----------
-        earlier
+        previous
             State of an interrupted cycle.
-        on_disk
+        stored_pieces
             Number of its stored pieces: one more than in the state if it was interrupted between the two saves.
         length
             Number of times in a piece; by default as many as `PIECE_BYTES` hold, at most `PIECE_TIMES`.
@@ -177,7 +177,7 @@ class RecordCycle:
         c, members, seed = self.c, self.options["members"], self.options["seed"]
         bytes_of_time = 4 * members * self.held_out.numel() * len(self.codec.variables)
         length = length or min(PIECE_TIMES, max(1, PIECE_BYTES // bytes_of_time))
-        state, _, done = resume_cycle(earlier, self.sources, on_disk, self.held_out.device)
+        state, _, done = resume_cycle(previous, self.sources, stored_pieces, self.held_out.device)
         if done:
             LOG.info("Resuming after %d of %d times.", done * length, c.count)
         observed, mask = c.observations()

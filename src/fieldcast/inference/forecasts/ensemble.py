@@ -110,10 +110,10 @@ class EnsembleForecaster:
         return self.model.space.time_step.after(self.times, number)
 
     def resume(
-        self, earlier: bytes | None, sources: Lineage, on_disk: int | None = None
+        self, previous: bytes | None, lineage: Lineage, stored_pieces: int | None = None
     ) -> tuple[int, list[Context], dict[str, Any]]:
         """Next step, its contexts and the header of a saved state; the first step if there is none to resume."""
-        tensors, header, completed = resume(earlier, sources, "rollout", on_disk)
+        tensors, header, completed = resume(previous, lineage, "rollout", stored_pieces)
         if not completed:
             return 1, self.contexts, {}
         contexts = [Context(context.count) for context in self.contexts]
@@ -130,7 +130,7 @@ class EnsembleForecaster:
     def state(
         self,
         ensemble: EnsembleState,
-        sources: Lineage,
+        lineage: Lineage,
         extra: Mapping[str, Tensor] | None = None,
         **numbers: Any,
     ) -> bytes:
@@ -141,7 +141,7 @@ class EnsembleForecaster:
                 tensors[f"past.{i}"] = context.past
             assert context.day is not None  # `context_at` sets it
             tensors[f"day.{i}"] = context.day
-        return pack_state(tensors, sources, ensemble.number, **numbers)
+        return pack_state(tensors, lineage, ensemble.number, **numbers)
 
 
 def context_at(
@@ -175,17 +175,18 @@ class ForecastLead(NamedTuple):
 def forecast(
     forecaster: EnsembleForecaster,
     initial_times: InitialTimes,
-    earlier: bytes | None,
+    previous: bytes | None,
     model_digest: str,
-    on_disk: int = 0,
+    stored_pieces: int = 0,
 ) -> Iterator[ForecastLead]:
     """Forecasts from the scored initial times, in physical units, lead by lead, with their lineage.
 
-    `model_digest` (see `checkpoint`) identifies the model. `earlier` is the state of an interrupted rollout, and
-    `on_disk` the number of its stored leads: one more than in the state if the interruption fell between the two saves.
+    `model_digest` (see `checkpoint`) identifies the model. `previous` is the state of an interrupted rollout, and
+    `stored_pieces` the number of its stored leads: one more than in the state if the interruption fell between the two
+    saves.
     """
     leads, sources = initial_times["leads"], forecaster.lineage(model_digest, initial_times)
-    first, contexts, header = forecaster.resume(earlier, sources, on_disk)
+    first, contexts, header = forecaster.resume(previous, sources, stored_pieces)
     if first > leads:
         first, contexts, header = 1, forecaster.contexts, {}
     spent, begin = float(header.get("spent", 0.0)), time.perf_counter()

@@ -40,7 +40,7 @@ def long_rollout(
     forecaster: EnsembleForecaster,
     initial_times: InitialTimes,
     fields: xr.Dataset,
-    earlier: bytes | None,
+    previous: bytes | None,
     model_digest: str,
 ) -> Iterator[LongRollout]:
     """Roll out from the initial times of the stability test; yield at regular intervals and at the end."""
@@ -49,14 +49,14 @@ def long_rollout(
         **forecaster.lineage(model_digest, initial_times),
         "stability": list(initial_times["stability"]),
     }
-    first, contexts, header = forecaster.resume(earlier, sources)
+    first, contexts, header = forecaster.resume(previous, sources)
     # the state may hold more steps than this run needs
     table = [row for row in header.get("table", []) if row["step"] <= steps]
     snapshots_by_step = (
-        {n: x for n, x in stored_snapshots(earlier).items() if n <= steps} if header and earlier else {}
+        {n: x for n, x in stored_snapshots(previous).items() if n <= steps} if header and previous else {}
     )
     if first > steps:
-        yield with_digest(model_digest, table, snapshots_of(forecaster, snapshots_by_step), earlier or b"")
+        yield with_digest(model_digest, table, snapshots_of(forecaster, snapshots_by_step), previous or b"")
         return
     measure, last = Measure(forecaster, fields, steps), time.monotonic()
     for ensemble in forecaster.run(steps, first, contexts):
@@ -102,9 +102,9 @@ class Measure:
         return torch.nan_to_num(encoded).numpy()
 
 
-def stored_snapshots(earlier: bytes) -> dict[int, Values]:
+def stored_snapshots(previous: bytes) -> dict[int, Values]:
     """Snapshots in the state of an interrupted rollout, by step."""
-    tensors, _ = unpack_bytes(earlier, "the state of the rollout", "remove it, and run the rollout again")
+    tensors, _ = unpack_bytes(previous, "the state of the rollout", "remove it, and run the rollout again")
     return {int(name.split(".")[1]): x for name, x in tensors.items() if name.startswith("snapshot.")}
 
 

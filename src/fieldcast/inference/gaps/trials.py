@@ -102,12 +102,12 @@ class Comparison:
         """The record without the held-out values."""
         return self.record().without(self.held_out.mask, self.fields)
 
-    def trials(self, earlier: bytes | None = None) -> Iterator[tuple[list[Trial], bytes]]:
+    def trials(self, previous: bytes | None = None) -> Iterator[tuple[list[Trial], bytes]]:
         """Try all methods, and the best of them with further selections of held-out values, `SELECTIONS` in all.
 
-        After each trial, yield all trials so far, also as the bytes of a file; those of an `earlier` file are kept.
+        After each trial, yield all trials so far, also as the bytes of a file; those of an `previous` file are kept.
         """
-        trials = from_file(earlier, self.lineage, self.held_out.time.device)
+        trials = from_file(previous, self.lineage, self.held_out.time.device)
         if trials:
             yield trials, to_file(trials, self.lineage)
         if 0 < len(trials) < self.number:

@@ -307,9 +307,9 @@ class ComponentFeatures:
 
 
 def fit_features(
-    fields: xr.Dataset, normalisation: xr.Dataset, splits: SplitRanges, earlier: bytes | None
+    fields: xr.Dataset, normalisation: xr.Dataset, splits: SplitRanges, previous: bytes | None
 ) -> bytes:
-    """The features of some data, as bytes; `earlier` ones of the same lineage are kept."""
+    """The features of some data, as bytes; `previous` ones of the same lineage are kept."""
     domain.require_complete(fields, "samples and their scores")
     labelled = "label" in fields.coords
     training = select(fields, splits, "train")
@@ -322,9 +322,9 @@ def fit_features(
         "labels": lineage.digest(fields["label"].values) if labelled else "",
         "version": VERSION,
     }
-    _, header = unpack_state(earlier, "The file of the features")
-    if earlier is not None and lineage.matches(header, sources):
-        return earlier
+    _, header = unpack_state(previous, "The file of the features")
+    if previous is not None and lineage.matches(header, sources):
+        return previous
     if labelled:
         return classifier_file(fields, splits, sources)
     return component_file(fields, normalisation, splits, sources)
