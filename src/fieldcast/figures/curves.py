@@ -36,6 +36,7 @@ from fieldcast.scores.metrics import METRICS
 CHART_WIDTH = 1000  # of all panels side by side with their axes [pixels]
 PANEL_HEIGHT, SMALL_PANEL_HEIGHT = 250, 170  # of a panel, and of one of a single variable [pixels]
 AXIS_WIDTH = 62  # beside a panel [pixels]
+MAX_PANEL_WIDTH = 420  # of a panel that stands alone or beside one other [pixels]
 LETTER_WIDTH = 6.5  # of a title [pixels]
 PANELS_ACROSS = 5  # panels of errors over time, side by side
 FIRST_FOUR_DIGIT_YEAR = 1000
@@ -185,7 +186,7 @@ def score_panels(
     ].mean()
     means = means.reset_index().rename(columns={axis.column: "x"})
     columns = len(scores) if units is None else max(1, len(variables))
-    width = min(300, CHART_WIDTH // columns - AXIS_WIDTH)
+    width = min(MAX_PANEL_WIDTH, CHART_WIDTH // columns - AXIS_WIDTH)
     panels: list[Spec] = []
     records = [means[:0]]
     for score, variable in itertools.product(scores, variables):

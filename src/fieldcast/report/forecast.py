@@ -181,7 +181,7 @@ class Forecast(Results):
 
     @property
     def doubts(self) -> list[Doubt]:
-        """Few initial times, long rollouts that end without realistic weather, and what all tasks may have."""
+        """Few initial times, long rollouts that end without realistic weather, and reasons of all tasks."""
         doubts, times = list(general_doubts(self)), len(self.scored_times)
         if 0 < times < MIN_INITIAL_TIMES:
             doubts.append(Doubt(FEW_TIMES, str(times), "initial times: too few to rank forecasts"))
@@ -431,7 +431,7 @@ def region_overview(results: Forecast) -> Table:
 
 
 def outcomes_by_experiment(results: Forecast) -> dict[str, str]:
-    """How the long rollout of each experiment ends: "blew up", "diverged", "unrealistic" or "realistic"."""
+    """Outcome of the long rollout of each experiment: "blew up", "diverged", "unrealistic" or "realistic"."""
     stability = results.ordered("stability")
     ends = outcomes(stability)
     if not ends:

@@ -143,7 +143,7 @@ class Reconstruct(Results):
 
     @property
     def doubts(self) -> list[Doubt]:
-        """Those that all tasks may have."""
+        """Reasons that results of all tasks may have."""
         return list(general_doubts(self))
 
     @cached_property

@@ -225,7 +225,7 @@ class Sample(Results):
 
     @property
     def doubts(self) -> list[Doubt]:
-        """Samples that a classifier nearly always recognises, and what all tasks may have."""
+        """Samples that a classifier nearly always recognises, and reasons of all tasks."""
         accuracy = {name: self.board.value(name, "c2st") for name in self.board.having("c2st")}
         doubts = list(general_doubts(self))
         recognised = [name for name, value in accuracy.items() if value >= RECOGNISED_ACCURACY]
