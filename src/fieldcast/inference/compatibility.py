@@ -24,7 +24,7 @@ from fieldcast.models.space import Space
 
 LOG = logging.getLogger(__name__)
 # median distance from the climatology above which units are probably wrong, in standard deviations
-MAX_MEDIAN_DEPARTURE = 10.0
+MAX_MEDIAN_INNOVATION = 10.0
 MIN_VALUES = 30  # smallest number of values from which the units of a variable are judged
 STEP_TOLERANCE = 1e-3  # hours by which a time step may differ from that of the training
 
@@ -154,7 +154,7 @@ def refuse_wrong_units(
     The median decides, so that gross errors do not matter; few values are not judged, as they may be extremes. `source`
     ends the message: where the units are from, or where to give them.
     """
-    if len(x) >= MIN_VALUES and (departure := float(x.abs().median())) > MAX_MEDIAN_DEPARTURE:
+    if len(x) >= MIN_VALUES and (departure := float(x.abs().median())) > MAX_MEDIAN_INNOVATION:
         units = codec.attrs[variable].get("units", "1")
         raise InputError(
             f"half of the values of '{variable}' in {where} are more than {departure:.3g} anomaly standard deviations "

@@ -8,7 +8,7 @@ import xarray as xr
 from jaxtyping import Float
 
 from fieldcast import calendars
-from fieldcast.departures import MAX_DEPARTURE
+from fieldcast.innovations import MAX_INNOVATION
 from fieldcast.geometry import GRID
 from fieldcast.kinds import CASE, MEMBER, STATE
 from fieldcast.scores.event_tables import EventTables
@@ -113,7 +113,7 @@ def innovation_statistics(
     innovation_squared   d_b^2
     innovation_expected  (1 + 1 / M) s_b^2 + error^2; NaN at a time when the members are equal at each observation
     desroziers           d_a d_b, the inferred error variance (Desroziers et al. 2005, equation 3)
-    suspect              whether |d_b| is above `MAX_DEPARTURE` standard deviations, the root of innovation_expected
+    suspect              whether |d_b| is above `MAX_INNOVATION` standard deviations, the root of innovation_expected
 
     They are infinite at a time when a member is not finite at an observation.
     """
@@ -129,7 +129,7 @@ def innovation_statistics(
         "innovation_squared": d_b**2,
         "innovation_expected": expected,
         "desroziers": d_a * d_b,
-        "suspect": np.where(np.isnan(expected), np.nan, np.abs(d_b) > MAX_DEPARTURE * np.sqrt(expected)),
+        "suspect": np.where(np.isnan(expected), np.nan, np.abs(d_b) > MAX_INNOVATION * np.sqrt(expected)),
     }
     blown_up = (observed & ~(np.isfinite(d_b) & np.isfinite(d_a))).any((1, 2))
     count = observed.sum((1, 2))

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from fieldcast.departures import MAX_DEPARTURE
+from fieldcast.innovations import MAX_INNOVATION
 from fieldcast.scores.score_info import ScoreInfo
 
 # Scores as functions of means of statistics, or of an experiment's mean and those of others.
@@ -299,7 +299,7 @@ METRICS: dict[str, Metric] = {
         ("suspect",),
         unchanged,
         title="suspect observations",
-        explanation=f"share of observations that lie more than {MAX_DEPARTURE:g} expected standard deviations from the "
+        explanation=f"share of observations that lie more than {MAX_INNOVATION:g} expected standard deviations from the "
         "background.",
         better=None,
         power=0,

@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from fieldcast.departures import MAX_DEPARTURE
+from fieldcast.innovations import MAX_INNOVATION
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.errors import InputError
 from fieldcast.fields import conventions
@@ -47,13 +47,13 @@ SCORES = {
 INNOVATION_COLUMNS = "innovation_squared", "innovation_expected", "desroziers", "suspect"
 CHI_SQUARED = "mean squared innovation of {v} divided by the expected one"
 SUSPECT_TITLE = (
-    f"share of observations of {{v}} more than {MAX_DEPARTURE:g} standard deviations from the background"
+    f"share of observations of {{v}} more than {MAX_INNOVATION:g} standard deviations from the background"
 )
 INFERRED = "observation error of {v} implied by innovations and residuals"
 DISTANCES = "distance_km", "missing_distance_km"  # attributes of the scores, see `distances_km`
 INNOVATIONS, SUMS_OF_STEP = "fieldcast_innovations", "fieldcast_withheld"  # beside the fields of a step
 LEGEND = f"""chi-squared: mean squared innovation over the expected one, 1 if the assumed errors are right.
-suspect: observations more than {MAX_DEPARTURE:g} standard deviations from the background.
+suspect: observations more than {MAX_INNOVATION:g} standard deviations from the background.
 error: observation error that innovations and residuals imply, beside the assumed one."""
 LEGEND_OF_DISTANCES = """held out, missing: median distances of these values from the nearest assimilated
 observations of their time; if missing values lie farther away, expect larger errors than the scores say."""

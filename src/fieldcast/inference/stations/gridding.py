@@ -18,7 +18,7 @@ from scipy.spatial import cKDTree
 from threadpoolctl import threadpool_limits
 
 from fieldcast import calendars
-from fieldcast.departures import MAX_DEPARTURE
+from fieldcast.innovations import MAX_INNOVATION
 from fieldcast.encoding.device import choose_device
 from fieldcast.errors import MAX_LISTED, InputError, counted, listed
 from fieldcast.fields import conventions
@@ -226,7 +226,7 @@ def warn_of_doubtful(predictions: HeldOut) -> None:
         LOG.warning(
             "%d of %d readings are more than %g spreads from the prediction by stations outside their cluster, "
             "and are still used: %s; check them.",
-            len(doubtful_readings), len(predictions.table), MAX_DEPARTURE, listed(texts, len(doubtful_readings)),
+            len(doubtful_readings), len(predictions.table), MAX_INNOVATION, listed(texts, len(doubtful_readings)),
         )  # fmt: skip
 
 
@@ -303,7 +303,7 @@ def grid_like(dataset: xr.Dataset, where: str) -> dict[str, Float[np.ndarray, " 
 # Clusters of stations are held out in ten folds (`held_out.clusters`), and their readings predicted from all others:
 # the climate is kriged without them, but kernels and the correlation are those of all stations. The spread of a
 # variable is multiplied by one factor q, so that the mean square of the standardised errors e is 1. Errors are
-# limited to `MAX_DEPARTURE`, 5, so that a few wrong readings do not make the spread of all others too large:
+# limited to `MAX_INNOVATION`, 5, so that a few wrong readings do not make the spread of all others too large:
 #
 #     mean min(e / q, 5)^2 = 1.
 #
@@ -347,8 +347,8 @@ class HeldOut:
         return np.array([by_fold[number] for number in fold])
 
     def doubtful_readings(self) -> pd.DataFrame:
-        """Readings more than `MAX_DEPARTURE` spreads from their predictions, with the column `predicted`."""
-        far = np.abs(self.errors()) > MAX_DEPARTURE * self.factors()
+        """Readings more than `MAX_INNOVATION` spreads from their predictions, with the column `predicted`."""
+        far = np.abs(self.errors()) > MAX_INNOVATION * self.factors()
         return self.table[far].assign(predicted=self.mean[KRIGING][far])
 
     def scores(self, units: str, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -368,11 +368,11 @@ class HeldOut:
 
 
 def spread_factor(errors: Float[np.ndarray, " n"]) -> float:
-    """Factor q that makes the mean square of standardised errors 1, with errors beyond `MAX_DEPARTURE` q limited."""
+    """Factor q that makes the mean square of standardised errors 1, with errors beyond `MAX_INNOVATION` q limited."""
     square = np.square(errors)
     q = float(np.sqrt(square.mean()))
     for _ in range(ITERATIONS):
-        q = float(np.sqrt(np.minimum(square, (MAX_DEPARTURE * q) ** 2).mean()))
+        q = float(np.sqrt(np.minimum(square, (MAX_INNOVATION * q) ** 2).mean()))
     return q
 
 

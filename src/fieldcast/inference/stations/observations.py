@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fieldcast import arguments
-from fieldcast.departures import MAX_DEPARTURE
+from fieldcast.innovations import MAX_INNOVATION
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.stations import points_of, time_shift_message
 from fieldcast.errors import MAX_LISTED, InputError, listed
@@ -155,7 +155,7 @@ def rejection_messages(rejected: Bool[Tensor, " points"], table: pd.DataFrame, w
         rows = left_out.head(MAX_LISTED).to_dict("records")
         texts = [f"{row['value']:.4g} ({observation_text(row)})" for row in rows]
         yield (
-            f"{where}: {len(left_out)} of {len(table)} observations are more than {MAX_DEPARTURE:g} standard "
+            f"{where}: {len(left_out)} of {len(table)} observations are more than {MAX_INNOVATION:g} standard "
             "deviations from the value that training data and neighbours predict, and were left out: "
             f"{listed(texts, len(left_out))}; check them."
         )

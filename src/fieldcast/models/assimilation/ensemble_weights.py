@@ -32,7 +32,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from fieldcast.departures import MAX_DEPARTURE
+from fieldcast.innovations import MAX_INNOVATION
 from fieldcast.models.gaussian.robustness import observation_error
 from fieldcast.models.random_streams import RandomStreams
 
@@ -60,14 +60,14 @@ def departures(
 ) -> Departures:
     """Departures of observations y from members h, rounded to `dtype`; `instrument` holds the error variances.
 
-    An observation is rejected if its innovation exceeds `MAX_DEPARTURE` standard deviations of its distribution,
+    An observation is rejected if its innovation exceeds `MAX_INNOVATION` standard deviations of its distribution,
     sqrt(HPH^T + R), P the covariance of the inflated members.
     """
     mean = h.mean(1)
     deviations = h - mean[:, None]
     variance = deviations.square().sum(1) / (h.shape[1] - 1)
     error = observation_error(instrument, variance, 0.0, 0.0, dtype).clamp(min=MIN_ERROR_VARIANCE)
-    accepted = (y - mean).square() <= MAX_DEPARTURE**2 * (inflation**2 * variance + error)
+    accepted = (y - mean).square() <= MAX_INNOVATION**2 * (inflation**2 * variance + error)
     root = error.sqrt()
     return Departures(deviations / root[:, None] * accepted[:, None], (y - mean) / root, accepted)
 

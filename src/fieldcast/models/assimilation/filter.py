@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from fieldcast.departures import MAX_DEPARTURE
+from fieldcast.innovations import MAX_INNOVATION
 from fieldcast.errors import InputError
 from fieldcast.models.core import Context, Model
 from fieldcast.models.random_streams import RandomStreams
@@ -199,7 +199,7 @@ def rescale(
 ) -> float:  # fmt: skip
     """Update the memory of a cycle by innovations of error variances R and expected variances HPH^T; return s.
 
-    An innovation counts unless it exceeds `MAX_DEPARTURE` robust standard deviations. The robust standard deviation is
+    An innovation counts unless it exceeds `MAX_INNOVATION` robust standard deviations. The robust standard deviation is
     sqrt(s HPH^T + R), with the last s, times the median of |d| / sqrt(s HPH^T + R) over 0.6745, the median for a
     correct s. The mean excess over R is limited to the largest s times its expected value. So neither gross errors nor
     a first step inflate s. A mean, not a median, gives s, because forecast errors have heavier tails than a Gaussian.
@@ -207,7 +207,7 @@ def rescale(
     informative = expected > 0  # cells without variance say nothing about s
     ratio = d.abs() / (memory["scale"][cycle] * expected + error).sqrt()
     if informative.any():
-        informative &= ratio <= MAX_DEPARTURE * ratio[informative].quantile(0.5) / NORMAL_MEDIAN
+        informative &= ratio <= MAX_INNOVATION * ratio[informative].quantile(0.5) / NORMAL_MEDIAN
         expected = expected[informative].mean()
         excess = (d.square() - error)[informative].mean().clamp(max=SCALES[1] * expected)
         for name, value in (("excess", excess), ("expected", expected)):

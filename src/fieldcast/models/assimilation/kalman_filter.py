@@ -26,7 +26,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fieldcast.departures import MAX_DEPARTURE
+from fieldcast.innovations import MAX_INNOVATION
 from fieldcast.models.assimilation.filter import CycleState, Filter, Members, Memory, Step, rescale, unscaled
 from fieldcast.models.core import Context, Derived
 from fieldcast.models.gaussian.conditioning import observed_data
@@ -59,7 +59,7 @@ class KalmanFilter(Derived, Filter):
     """The Kalman filter of a linear inverse model; see the module for the equations.
 
     It makes its own forecasts, of its mean and covariance. Its members are independent draws of the Gaussian. An
-    observation whose innovation exceeds `MAX_DEPARTURE` standard deviations, sqrt(s HPH^T + R), is rejected.
+    observation whose innovation exceeds `MAX_INNOVATION` standard deviations, sqrt(s HPH^T + R), is rejected.
 
     Tuned: `unresolved`, the share of the local variance that new states have beyond the modes. It joins R, as an error
     of representativeness, and the spread, as noise that is independent between cells and times.
@@ -119,7 +119,7 @@ class KalmanFilter(Derived, Filter):
         m, p = memory["mean"][i], memory["covariance"][i]
         d, pe = y - m[: len(e)] @ e, p[:, : len(e)] @ e
         expected = (e * pe[: len(e)]).sum(0)
-        limit = MAX_DEPARTURE**2 * (memory["scale"][i] * expected + error)
+        limit = MAX_INNOVATION**2 * (memory["scale"][i] * expected + error)
         accepted = (d.square() <= limit).nonzero()[:, 0]
         if not len(accepted):
             return

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from fieldcast.departures import MAX_DEPARTURE
+from fieldcast.innovations import MAX_INNOVATION
 from fieldcast.models.gaussian import robustness
 from fieldcast.models.gaussian.covariance_terms import CovarianceTerm
 
@@ -314,7 +314,7 @@ class PointGain:
 
     def fails(self, d: Float[Tensor, "rows observed"]) -> Bool[Tensor, "rows observed"]:
         """Mask of the observations that fail their check."""
-        limit = MAX_DEPARTURE**2
+        limit = MAX_INNOVATION**2
         beyond = d.square() > limit * (self.h.variance(self.covariance) + self.error)
         if not beyond.any():
             return beyond

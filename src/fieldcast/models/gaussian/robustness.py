@@ -36,7 +36,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from fieldcast.departures import MAX_DEPARTURE
+from fieldcast.innovations import MAX_INNOVATION
 from fieldcast.models.gaussian.grid_points import GridPoints
 
 # kurtosis above which variance comes from rare events: a Gaussian has 3, daily rain some tens
@@ -105,8 +105,8 @@ def observation_error(
 def excess(
     departure: Float[Tensor, "*shape"], expected: Float[Tensor, " observed"]
 ) -> Float[Tensor, "*shape"]:
-    """Variance to add to `expected` so that a departure is `MAX_DEPARTURE` standard deviations; 0 if it is smaller."""
-    return (departure.square() / MAX_DEPARTURE**2 - expected).clamp(min=0)
+    """Variance to add to `expected` so that a departure is `MAX_INNOVATION` standard deviations; 0 if it is smaller."""
+    return (departure.square() / MAX_INNOVATION**2 - expected).clamp(min=0)
 
 
 def added_variance(

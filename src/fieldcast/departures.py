@@ -1,3 +1,0 @@
-"""The rule for an observation that is probably wrong: it lies too far from what was expected of it."""
-
-MAX_DEPARTURE = 5.0  # largest departure that is accepted, in standard deviations of the expected departure
