@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 import xarray as xr
@@ -51,45 +51,19 @@ def as_draws(
 class Observations:
     """Contract of `observations`: (case, time, latitude, longitude), NaN where not observed, numbered masks."""
 
-    coordinates: ClassVar[tuple[str, ...]] = ("pattern", "k", "mask")
-    attributes: ClassVar[tuple[str, ...]] = ("digest", "noise", "seed")
-
     def validate(self, data: Any) -> xr.Dataset:
         """Return the data unchanged; raise InputError with one sentence for the first rule that they break."""
-        kind, remedy = type(self).__name__.lower(), "recreate them"
-        require_layout(data, kind, remedy)
-        for name in self.coordinates:
+        remedy = "recreate them"
+        require_layout(data, "observations", remedy)
+        for name in ("pattern", "k", "mask"):
             if name not in data.coords:
-                raise InputError(f"{kind} have no coordinate '{name}': {remedy}")
-        if "k" in data.coords and not np.all((data["k"].values > 0) & (data["k"].values <= 1)):
-            raise InputError(f"{kind} have a fraction k outside 0 to 1: {remedy}")
-        for key in self.attributes:
+                raise InputError(f"observations have no coordinate '{name}': {remedy}")
+        if not np.all((data["k"].values > 0) & (data["k"].values <= 1)):
+            raise InputError(f"observations have a fraction k outside 0 to 1: {remedy}")
+        for key in ("digest", "noise", "seed"):
             if key not in data.attrs:
-                raise InputError(f"{kind} have no attribute '{key}': {remedy}")
+                raise InputError(f"observations have no attribute '{key}': {remedy}")
         return data
-
-
-class Reconstructions(Observations):
-    """Contract of `reconstructions`: (case, time, member, latitude, longitude) in physical units."""
-
-    attributes = ()
-
-
-class Analyses(Reconstructions):
-    """Contract of backgrounds and analyses: (state, case, time, member, latitude, longitude) in physical units."""
-
-    coordinates = ("pattern", "k", "mask", STATE)
-
-
-class Forecasts(Observations):
-    """Contract of forecasts: (lead, start, member, latitude, longitude) in physical units; `skipped` ones are empty."""
-
-    coordinates = ()
-    attributes = ("starts",)
-
-    def validate(self, data: Any) -> xr.Dataset:
-        """Return the data unchanged; raise InputError with one sentence for the first rule that they break."""
-        return data if "skipped" in getattr(data, "attrs", ()) else super().validate(data)
 
 
 def require_layout(data: Any, kind: str, remedy: str) -> None:

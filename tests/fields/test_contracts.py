@@ -14,7 +14,7 @@ from fieldcast.fields.contracts import Fields, Images
 from fieldcast.fields.images import open_images
 from fieldcast.fields.ingest import ingest
 from fieldcast.fields.options import ImageSource
-from fieldcast.kinds import Analyses, Forecasts, Observations, Reconstructions
+from fieldcast.kinds import Observations, require_layout
 
 Make = Callable[..., xr.Dataset]
 
@@ -147,15 +147,12 @@ CASES: dict[str, tuple[Callable, str]] = {
 
 
 @pytest.mark.parametrize("rule", CASES)
-@pytest.mark.parametrize("contract", [Observations(), Reconstructions()])
-def test_each_rule_of_cases(make_weather: Make, rule: str, contract: Observations) -> None:
+def test_each_rule_of_observations(make_weather: Make, rule: str) -> None:
     spoil, message = CASES[rule]
     data = observed(ingest(make_weather())[0])
-    if isinstance(contract, Reconstructions):
-        data = data.expand_dims(member=3, axis=2)
-    assert contract.validate(data) is data
+    assert Observations().validate(data) is data
     with pytest.raises(InputError) as caught, xr.set_options(keep_attrs=True):
-        contract.validate(spoil(data))
+        Observations().validate(spoil(data))
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -177,21 +174,19 @@ DRAWS: dict[str, tuple[Callable, str]] = {
 
 
 @pytest.mark.parametrize("rule", DRAWS)
-@pytest.mark.parametrize("contract", [Forecasts(), Analyses()])
-def test_each_rule_of_forecasts_and_analyses(
-    make_weather: Make, rule: str, contract: Forecasts | Analyses
-) -> None:
+@pytest.mark.parametrize("kind", ["reconstructions", "forecasts", "analyses"])
+def test_each_rule_of_the_layout_of_draws(make_weather: Make, rule: str, kind: str) -> None:
     fields = ingest(make_weather())[0][["t2m", "msl"]].drop_vars("segment")
-    if isinstance(contract, Forecasts):
+    if kind == "forecasts":
         data = fields.rename(time="start").expand_dims(lead=2).expand_dims(member=3, axis=2)
-        data.attrs["starts"] = "0" * 12
     else:
         data = observed(ingest(make_weather())[0]).expand_dims(member=3, axis=2)
+    if kind == "analyses":
         data = data.expand_dims(state=["background", "analysis"])
-    assert contract.validate(data) is data
+    require_layout(data, kind, "draw them again")
     spoil, message = DRAWS[rule]
     with pytest.raises(InputError) as caught, xr.set_options(keep_attrs=True):
-        contract.validate(spoil(data))
+        require_layout(spoil(data), kind, "draw them again")
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 

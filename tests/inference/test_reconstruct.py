@@ -10,7 +10,7 @@ from fieldcast import runtime
 from fieldcast.encoding.observations import sparsify
 from fieldcast.encoding.options import Limits, Sparsification
 from fieldcast.inference.reconstruct import context_of, draw, lineage_of, reconstruct
-from fieldcast.kinds import Reconstructions
+from fieldcast.kinds import require_layout
 from fieldcast.models.climatology import Climatology
 from fieldcast.models.core import Context, Solved
 from fieldcast.training.options import Fit
@@ -50,7 +50,7 @@ def test_reconstructions_obey_their_contract(world, observations, vae):
     pieces = list(reconstruct(vae, world.codec, observations, lineage_of("abc", observations, 3, 7)))
     assert [piece.fields.attrs["piece"] for piece in pieces] == [0, 1]
     for number, (piece, _, milliseconds) in enumerate(pieces):
-        Reconstructions().validate(piece)
+        require_layout(piece, "reconstructions", "draw again")
         assert piece["k"].item() == observations["k"].values[number]
         assert milliseconds > 0
         assert {name: piece.attrs[name] for name in ("model", "members", "seed")} == {

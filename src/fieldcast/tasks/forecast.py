@@ -89,8 +89,10 @@ def score(
 ) -> tuple[pd.DataFrame, xr.Dataset, xr.Dataset]:  # fmt: skip
     """Statistics of each start and lead, with the digest of the scored selection; diagnostics; tables of events."""
     require_initial_times(initial_times, data.fields, data.splits, rollout, stored.limits)
-    present = {**sources(initial_times, stored.seed), "feedback": options.feedback}
-    require_draws(draws, {**present, "model": stored.digest(data, Forecasting())}, "forecasts", "rollout")
+    require_draws(
+        draws, {**sources(initial_times, stored.seed), "feedback": options.feedback}, "forecasts", "rollout"
+    )
+    require_draws(draws, {"model": stored.digest(data, Forecasting())}, "forecasts", "rollout")
     return against_truth(draws, initial_times, data, stored.seed, scored_events)
 
 

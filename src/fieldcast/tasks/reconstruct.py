@@ -18,7 +18,6 @@ from fieldcast.experiments import descriptions, roles
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.figures.sheet import outline
 from fieldcast.inference.options import Evaluation
-from fieldcast.inference.reconstruct import lineage_of
 from fieldcast.inference.stations.observations import check_accepts_points
 from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.models.core import Model, Trained
@@ -85,8 +84,10 @@ def score(
     """Statistics at each scored time, with the digest of the scored selection; rank histograms and spectra."""
     members, seed = stored.limits.cap("members", evaluation.members), stored.seed
     require_observations(observations, data.fields, data.splits, sparsification, stored.limits)
-    digest = stored.digest(data, Reconstruction(sparsification))
-    require_draws(draws, lineage_of(digest, observations, members, seed), "reconstructions", "reconstruction")
+    sources = {"members": members, "seed": seed, "observations": observations.attrs["digest"]}
+    require_draws(draws, sources, "reconstructions", "reconstruction")
+    sources = {"model": stored.digest(data, Reconstruction(sparsification))}
+    require_draws(draws, sources, "reconstructions", "reconstruction")
     scores, diagnostics = reconstruction_statistics(
         draws,
         observations,

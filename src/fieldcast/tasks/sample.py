@@ -90,12 +90,12 @@ def score(
 ) -> tuple[pd.DataFrame, xr.Dataset, xr.Dataset]:  # fmt: skip
     """Scores with the digest of the scored selection, diagnostics; real and nearest training states for figures."""
     seed, digest, numbers = stored.seed, data.fields.attrs["digest"], sampling.capped(stored.limits)
-    sources = {
-        **numbers, "seed": seed, "data": digest, "model": stored.digest(data, StateSampling(options))
-    }  # fmt: skip
-    for drawn in (draws, latents):
-        if drawn is not None:
-            require_draws(drawn, sources, "samples", "sampling")
+    sources = {**numbers, "seed": seed, "data": digest}
+    require_draws(draws, sources, "samples", "sampling")
+    sources["model"] = stored.digest(data, StateSampling(options))
+    require_draws(draws, sources, "samples", "sampling")
+    if latents is not None:
+        require_draws(latents, sources, "latents", "sampling")
     sets = compare(draws, data.fields, data.normalisation, data.splits, extractor, seed)
     scores, diagnostics = sample_statistics(
         draws,

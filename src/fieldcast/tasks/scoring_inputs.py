@@ -9,7 +9,7 @@ from fieldcast import geometry
 from fieldcast.calendars import TimeStep
 from fieldcast.fields.climatology import at
 from fieldcast.fields.splits import SplitRanges
-from fieldcast.kinds import START, are_images
+from fieldcast.kinds import LAYOUTS, START, are_images, require_layout
 from fieldcast.lineage import Lineage, require
 
 
@@ -30,10 +30,13 @@ def scored_period(fields: xr.Dataset, splits: SplitRanges) -> list[str]:
 
 
 def require_draws(draws: xr.Dataset, expected: Lineage, name: str, stage: str) -> None:
-    """Raise an InputError unless draws have the lineage that they would have in this run: their scores are stored under
-    it."""
+    """Raise an InputError unless draws have the lineage and the layout that they would have in this run: their scores
+    are stored under it."""
     again = f"draw them again with `kedro run --pipelines {stage},evaluation,reporting`"
     require(draws.attrs, expected, f"the {name} were drawn", again)
+    kind = "images" if "image" in draws else name
+    if kind in LAYOUTS:
+        require_layout(draws, kind, again)
 
 
 # Stored fields as anomalies from the climatology, whose annual cycle and latitudes would hide the weather.
