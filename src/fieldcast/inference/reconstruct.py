@@ -19,7 +19,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fieldcast import calendars
-from fieldcast.innovations import MAX_INNOVATION
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.observations import points_in
 from fieldcast.encoding.resumable import pack_state, resume
@@ -27,6 +26,7 @@ from fieldcast.errors import MAX_LISTED, listed
 from fieldcast.fields.conventions import SUSPECT
 from fieldcast.geometry import GRID
 from fieldcast.inference.stations.observations import check_accepts_points
+from fieldcast.innovations import MAX_INNOVATION
 from fieldcast.kinds import CASE
 from fieldcast.lineage import Lineage
 from fieldcast.models import replicas

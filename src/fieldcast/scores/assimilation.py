@@ -8,8 +8,8 @@ import xarray as xr
 from jaxtyping import Float
 
 from fieldcast import calendars
-from fieldcast.innovations import MAX_INNOVATION
 from fieldcast.geometry import GRID
+from fieldcast.innovations import MAX_INNOVATION
 from fieldcast.kinds import CASE, MEMBER, STATE
 from fieldcast.scores.event_tables import EventTables
 from fieldcast.scores.reconstruction import reconstruction_statistics

@@ -18,13 +18,13 @@ from jaxtyping import Bool, Float
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from fieldcast.innovations import MAX_INNOVATION
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.errors import InputError
 from fieldcast.fields import conventions
 from fieldcast.fields.units import conversion
 from fieldcast.geometry import great_circle_km
 from fieldcast.inference.user_layout import original_name
+from fieldcast.innovations import MAX_INNOVATION
 from fieldcast.kinds import STATE
 from fieldcast.models import masks
 from fieldcast.models.random_streams import RandomStreams, seed_for

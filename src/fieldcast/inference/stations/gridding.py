@@ -18,7 +18,6 @@ from scipy.spatial import cKDTree
 from threadpoolctl import threadpool_limits
 
 from fieldcast import calendars
-from fieldcast.innovations import MAX_INNOVATION
 from fieldcast.encoding.device import choose_device
 from fieldcast.errors import MAX_LISTED, InputError, counted, listed
 from fieldcast.fields import conventions
@@ -30,6 +29,7 @@ from fieldcast.inference.gaps.result import flag_attributes
 from fieldcast.inference.result_attributes import with_attributes
 from fieldcast.inference.stations.held_out import FOLDS, MIN_STATIONS, clusters, prediction_scores
 from fieldcast.inference.stations.kriging import VALUES_AT_ONCE, StationKriging
+from fieldcast.innovations import MAX_INNOVATION
 from fieldcast.models.random_streams import HELD_OUT_ERRORS_STEP, RandomStreams
 from fieldcast.runtime import Progress
 from fieldcast.scores.held_out import COLUMNS, as_text

@@ -14,12 +14,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fieldcast import arguments
-from fieldcast.innovations import MAX_INNOVATION
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.stations import points_of, time_shift_message
 from fieldcast.errors import MAX_LISTED, InputError, listed
 from fieldcast.fields.stations import observation_text
 from fieldcast.inference.compatibility import refuse_wrong_units
+from fieldcast.innovations import MAX_INNOVATION
 from fieldcast.models.capabilities import ChecksPoints
 from fieldcast.models.core import Context, Model
 from fieldcast.models.points import Points

@@ -18,8 +18,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from fieldcast.innovations import MAX_INNOVATION
 from fieldcast.errors import InputError
+from fieldcast.innovations import MAX_INNOVATION
 from fieldcast.models.core import Context, Model
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.replicas import by_share, is_alone, move_to
