@@ -157,7 +157,7 @@ def suspect_messages(flags: xr.Dataset, data: xr.Dataset) -> Iterator[str]:
             for value in (observed[tuple(index)] for index in indices[:MAX_LISTED])
         ]
         yield (
-            f"{len(indices)} of {int(observed.notnull().sum())} observed values of {v} are more than {MAX_INNOVATION:g} "
-            "standard deviations from the value that training data and neighbours predict, and were given less weight: "
+            f"{len(indices)} of {int(observed.notnull().sum())} observed values of {v} are more than "
+            f"{MAX_INNOVATION:g} standard deviations from the value that training data and neighbours predict, and were given less weight: "
             f"{listed(texts, len(indices))}; check them."
         )

@@ -299,8 +299,8 @@ METRICS: dict[str, Metric] = {
         ("suspect",),
         unchanged,
         title="suspect observations",
-        explanation=f"share of observations that lie more than {MAX_INNOVATION:g} expected standard deviations from the "
-        "background.",
+        explanation=f"share of observations that lie more than {MAX_INNOVATION:g} expected standard deviations from "
+        "the background.",
         better=None,
         power=0,
         tasks=ASSIMILATE,
