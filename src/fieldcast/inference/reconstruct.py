@@ -158,6 +158,6 @@ def suspect_messages(flags: xr.Dataset, data: xr.Dataset) -> Iterator[str]:
         ]
         yield (
             f"{len(indices)} of {int(observed.notnull().sum())} observed values of {v} are more than "
-            f"{MAX_INNOVATION:g} standard deviations from the value that training data and neighbours predict, and were "
-            f"given less weight: {listed(texts, len(indices))}; check them."
+            f"{MAX_INNOVATION:g} standard deviations from the value that training data and neighbours predict, and "
+            f"were given less weight: {listed(texts, len(indices))}; check them."
         )
