@@ -242,7 +242,7 @@ def test_errors_over_time_have_a_panel_an_experiment_and_a_line_a_fraction():
     when = ["2001-01-01T00:00:00", "2001-01-11T00:00:00", "2001-01-21T00:00:00"]
     frame = pd.DataFrame([[0.5, 0.3], [0.6, 0.2], [0.4, 0.1]], index=when, columns=[0.05, 0.1])
     chart = over_time({"kriging": frame, "mine": 2 * frame})
-    table = data(chart).set_index(["experiment", "observed", "time"])["value"]
+    table = data(chart).set_index(["experiment", "observed", "time"])["value"].sort_index()
     for name, factor in (("kriging", 1), ("mine", 2)):
         np.testing.assert_allclose(table[name, "10 %"], factor * frame[0.1])
     assert len(paths(chart, "line")) == 4 and {"5 %", "10 %", "kriging", "mine"} <= set(texts(chart))
