@@ -61,7 +61,10 @@ CONFIG = {
     },
     "title": {"anchor": "start", "color": INK, "fontWeight": "normal", "fontSize": 13, "frame": "group"},
     "header": {"labelAnchor": "start", "labelColor": INK, "labelFontSize": 12, "title": None},
-    "legend": {"orient": "bottom", "columns": 4, "labelLimit": 210, "title": None, "symbolSize": 90},
+    "legend": {
+        "orient": "bottom", "columns": 4, "labelLimit": 210, "title": None, "symbolSize": 90,
+        "layout": {"bottom": {"margin": 28}},  # between two legends
+    },
 }  # fmt: skip
 
 
