@@ -10,7 +10,7 @@ from scipy import stats
 
 from fieldcast.encoding.states import ImageCodec, space_of_images
 from fieldcast.errors import InputError
-from fieldcast.fields.images import open_images, split, with_classes
+from fieldcast.fields.images import open_images, split
 from fieldcast.fields.options import ImageSource
 from fieldcast.inference.samples import latent_space, likelihood
 from fieldcast.inference.samples.latent_space import INTERPOLATION_STEPS, latents, pictures, training_codes
@@ -295,9 +295,12 @@ def test_the_grid_is_over_the_pair_that_is_given(images: xr.Dataset, space: Spac
 def test_codes_carry_the_names_of_their_classes(images: xr.Dataset, space: Space) -> None:
     model = built(CODED, space)
     plain = split_of(images, split(images), "test", 12, GREY, model)
-    part = split_of(
-        with_classes(images, [f"class_{n}" for n in range(10)]), split(images), "test", 12, GREY, model
-    )
+    named = images.copy()
+    named["label"].attrs = {
+        "flag_values": [*range(10)],
+        "flag_meanings": " ".join(f"class_{n}" for n in range(10)),
+    }
+    part = split_of(named, split(images), "test", 12, GREY, model)
     inside = latents(model, examine(model, part, 2, GREY, 0), part, 0)
     assert plain.classes is not None
     assert inside["label"].values.tolist() == [f"class {number}" for number in plain.classes]
@@ -334,8 +337,7 @@ def test_training_codes_equal_the_learned_table(images: xr.Dataset, space: Space
     part = split_of(images, split(images), "train", 6, GREY, model)
     codes = training_codes(model, part)
     assert np.array_equal(codes["training_mean"].values, np.arange(100.0).reshape(50, 2)[part.datum])
-    names = [f"class {label}" for label in images["label"].values[part.datum]]
-    assert codes["training_label"].values.tolist() == names
+    assert codes["training_label"].values.tolist() == images["label"].values[part.datum].tolist()
     assert not training_codes(built(CODED, space), part)  # an encoder treats training and test data alike
 
 

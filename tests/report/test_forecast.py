@@ -71,7 +71,7 @@ def forecast(season: Callable) -> Forecast:
     tables, diagnostics, examples = {}, {}, {}
     for name, item in ensembles(value).items():
         ensemble = item.transpose("lead", "start", "member", ...)
-        table, diagnostics[name] = value._replace(forecasts=ensemble).score(initial_times=initial_times)
+        table, diagnostics[name] = value._replace(forecasts=ensemble).score()
         tables[name] = name_rows(with_origin(table, 0, "d", "s"), name)
         diagnostics[name].attrs["feedback"] = "mean" if name == "vae_mean" else "members"
         examples[name] = forecast_examples(ensemble, value.truth, climatology=value.climatology)

@@ -11,11 +11,11 @@
 `assimilate`       the task `assimilate`
 `sample`           the task `sample`
 `studies`          named comparisons of experiments (`studies.yml`); `study_answers`: their tables
-`board`            the scores of a leaderboard by experiment and case
+`scores_by_case`   the scores of a leaderboard by experiment and case
 `score_tables`     tables of a leaderboard, paired differences; `tables`: cells
 `training`         tuned values, costs
 `data`             the data in a few facts
-`guide`            every score explained
+`glossary`         every score explained
 =================  ==========================================================================================
 
 A section without content is left out, with its entry in the side bar.

@@ -315,8 +315,8 @@ def _plain(array: xr.DataArray, dims: Mapping[str, str], where: str) -> xr.DataA
     plain = array.isel({dim: 0 for dim in array.dims if dim not in dims}).drop_vars(array.coords)
     plain = plain.rename({dim: dims[str(dim)] for dim in plain.dims})
     plain = plain.expand_dims([dim for dim in DIMS if dim not in plain.dims]).transpose(*DIMS)
-    attrs = {"units": array.attrs.get("units"), ENCODING: declared_encoding(array)}
-    return plain.drop_attrs().assign_attrs(attrs)
+    encoding, attrs = declared_encoding(array), {"units": array.attrs.get("units")}
+    return plain.drop_attrs().assign_attrs(attrs if encoding == Encoding() else {**attrs, ENCODING: encoding})
 
 
 def _dates(start: xr.DataArray, where: str) -> np.ndarray:
