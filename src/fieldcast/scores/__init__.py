@@ -4,8 +4,8 @@
 `statistics`             per cell: errors of the member mean, fair CRPS, variance, ranks, coverage by ranks
 `evaluator`              the statistics of an ensemble in every cell that exists
 `regions`                their area-weighted means over kinds of cells or bands of latitude
-`legend`                 title, explanation and direction of a score, as tables and reports print them
-`metrics`                scores as records: a legend, statistics, the function of their means
+`score_info`             title, explanation and direction of a score, as tables and reports print them
+`metrics`                scores as records: a `ScoreInfo`, statistics, the function of their means
 `event_tables`           how often a number of members forecast an event that happened or did not, and its curves
 `event_metrics`          scores of events as records, functions of these tables
 `sample_metrics`         the scores of generated samples, as records

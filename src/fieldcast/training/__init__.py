@@ -8,7 +8,7 @@ ranks     shares of a batch for several processes, and their sums; rank_processe
           processes, and the data that they share
 training_state  a model during training: everything needed to resume, and one step
 state_source  the states of a split, indexed in order of time; streamed: states that do not fit in memory
-problem   what a task defines for the training of its models
+task      what a task defines for the training of its models
 batches   the training batches of each task
 tuning    choices made on the validation split; combination: parameters of EMOS and weights of a pool
 latent_use  whether the decoder of a VAE uses its latent
