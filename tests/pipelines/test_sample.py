@@ -146,7 +146,7 @@ def test_densities_of_other_weights_are_refused(project: Any, sampled: Path) -> 
     with ZarrDataset(filepath=str(store)).load() as stored:
         latents = stored.load()
     ZarrDataset(filepath=str(store)).save(latents.assign_attrs(model="0" * 12))
-    with pytest.raises(InputError, match="the samples were drawn with model 000000000000, this run has"):
+    with pytest.raises(InputError, match="the latents were drawn with model 000000000000, this run has"):
         project("evaluation", data_root=sampled, namespaces=["sample.vae"])
     ZarrDataset(filepath=str(store)).save(latents)
     project("evaluation", data_root=sampled, namespaces=["sample.vae"])
