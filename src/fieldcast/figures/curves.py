@@ -357,19 +357,7 @@ def over_time(errors: Mapping[str, pd.DataFrame], unit: str = "anomaly standard 
     levels = [percent(k) for k in sorted({k for frame in errors.values() for k in frame.columns})]
     shades = [to_hex(shade) for shade in colormaps["viridis_r"](np.linspace(0.12, 1.0, len(levels)))]
     top = 1.04 * float(data["value"].max()) if len(data) else 1.0
-    x: Spec = {
-        "field": "when",
-        "type": "quantitative",
-        "title": None,
-        "axis": {"tickCount": 4, "labelOverlap": True},
-    }
     dated = bool(pd.api.types.is_datetime64_any_dtype(data["when"]))
-    if dated:  # in UTC, not in the zone of the browser; a time unit would lose years before 100
-        x |= {"type": "temporal", "scale": {"type": "utc"}}
-        if data["when"].max().year < FIRST_FOUR_DIGIT_YEAR:  # years of the simulated planet
-            x["axis"]["labelExpr"] = (
-                "test(/^0\\d\\d\\d$/, datum.label) ? 'year ' + utcyear(datum.value) : datum.label"
-            )
     y = {
         "field": "value",
         "type": "quantitative",
@@ -382,7 +370,7 @@ def over_time(errors: Mapping[str, pd.DataFrame], unit: str = "anomaly standard 
     tooltip = [{"field": name, **AS_TEXT} for name in ("experiment", "time", "observed")]
     tooltip += [{"field": "value", "title": "RMSE", "format": ".4~g"}]
     near = {"condition": {"param": "near", "empty": False, "value": 1}, "value": 0}
-    drawn = {"x": x, "y": y, "color": observed, "opacity": FADED}
+    drawn = {"x": time_axis(data["when"], dated), "y": y, "color": observed, "opacity": FADED}
     types = {"experiment": "string", "panel": "string", "observed": "string", "time": "string"}
     order = list(dict.fromkeys(data["panel"]))
     return Chart(
@@ -405,6 +393,23 @@ def over_time(errors: Mapping[str, pd.DataFrame], unit: str = "anomaly standard 
             "params": [select("observed") | {"views": ["lines"]}],
         }
     )
+
+
+def time_axis(when: pd.Series, dated: bool) -> Spec:
+    """The channel of times: dates, or numbers of times beyond the years that dates can have."""
+    x: Spec = {
+        "field": "when",
+        "type": "quantitative",
+        "title": None,
+        "axis": {"tickCount": 4, "labelOverlap": True},
+    }
+    if dated:  # in UTC, not in the zone of the browser; a time unit would lose years before 100
+        x |= {"type": "temporal", "scale": {"type": "utc"}}
+        if when.max().year < FIRST_FOUR_DIGIT_YEAR:  # years of the simulated planet
+            x["axis"]["labelExpr"] = (
+                "test(/^0\\d\\d\\d$/, datum.label) ? 'year ' + utcyear(datum.value) : datum.label"
+            )
+    return x
 
 
 def select(field: str) -> Spec:
