@@ -33,7 +33,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 install: $(INSTALLED) ## .venv with everything in it
 
 run: $(INSTALLED) ## the demo, from weather data to a report
-	@$(BIN)/kedro run --env demo --pipelines demo --runner SideBySide $(ARGS)
+	@$(BIN)/kedro run --runner ParallelRunner $(ARGS)
 	@echo
 	@echo 'history    make mlflow    then $(MLFLOW_VIEW)'
 	@echo 'the graph  make viz'
@@ -52,7 +52,7 @@ wheel: $(INSTALLED) ## the wheel, tried alone in an empty environment; ENV=test 
 	@$(PYTHON) -m venv build/wheel/alone
 	@build/wheel/alone/bin/python -m pip install -qq -c constraints.txt build/wheel/*.whl
 	@alone=$$PWD/build/wheel/alone/bin && cd "$$(mktemp -d)" && pwd \
-		&& $$alone/fieldcast run --env $(ENV) --pipelines demo && $$alone/fieldcast doctor --env $(ENV)
+		&& $$alone/fieldcast run --env $(ENV) && $$alone/fieldcast doctor --env $(ENV)
 	@ls build/wheel/*.whl
 
 SETTING ?= reduced
@@ -90,7 +90,7 @@ notebooks: $(INSTALLED) ## the stored outputs of notebooks, from the results of 
 	@$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
 
 viz: $(INSTALLED) ## the graph of pipelines in the browser
-	@PYTHONWARNINGS=ignore $(BIN)/kedro viz run --env demo
+	@PYTHONWARNINGS=ignore $(BIN)/kedro viz run
 
 mlflow: $(INSTALLED) ## the history of runs: curves, scores, figures
 	@echo 'open $(MLFLOW_VIEW)    (Ctrl-C ends)'

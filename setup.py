@@ -16,7 +16,16 @@ class WithConfiguration(build_py):
         if not self.editable_mode:
             target = Path(self.build_lib) / "fieldcast/conf"
             shutil.rmtree(target, ignore_errors=True)
-            shutil.copytree("conf", target, ignore=shutil.ignore_patterns("local", "credentials*"))
+            shutil.copytree("conf", target, ignore=of_this_machine)
+
+
+def of_this_machine(folder: str, names: list[str]) -> set[str]:
+    """Files that a wheel leaves out: the environment `local`, and credentials but for the empty ones of `base`."""
+    return {
+        name
+        for name in names
+        if name == "local" or (name.startswith("credentials") and Path(folder).name != "base")
+    }
 
 
 setup(cmdclass={"build_py": WithConfiguration})

@@ -10,7 +10,7 @@ format (bfloat16 is autocast) and, with `--compile`, compiled:
               time divided by the number of threads elsewhere
 
 Then a rollout of the reports' VAE, latent 1000, stepped by Runge-Kutta: 500 steps of ten members, for which
-the machine of the study took 30 s. On a GPU also with each step replayed as a CUDA graph, whose noise comes from the
+the reports' machine took 30 s. On a GPU also with each step replayed as a CUDA graph, whose noise comes from the
 same counters: the difference to the ordinary rollout is printed. Without a GPU all of this runs on the processor, the
 same step without a graph.
 """

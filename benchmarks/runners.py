@@ -41,7 +41,10 @@ def main() -> None:
         each.address for each in listed if each.task == "reconstruct" and each.about.family == "classical"
     ]
     workers = "--runner-params", f"max_workers={given.workers}"
-    runners = {"CheapFirst": (), "SideBySide": workers} | ({"DaskRunner": workers} if given.dask else {})
+    runners: dict[str, tuple[str, ...]] = {"SequentialRunner": ()}
+    runners["ParallelRunner"] = workers
+    if given.dask:
+        runners["fieldcast.app.dask.DaskRunner"] = workers
     with tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder, "prepared")
         run(given.env, prepared, PREPARED)
@@ -50,7 +53,10 @@ def main() -> None:
             shutil.copytree(prepared, data_root := Path(folder, runner))
             seconds = run(given.env, data_root, ",".join(classical), "--runner", runner, *options)
             alone = alone or seconds
-            print(f"{runner:12} {seconds:7.1f} s  {alone / seconds:5.2f} times as fast", flush=True)
+            print(
+                f"{runner.rpartition('.')[2]:16} {seconds:7.1f} s  {alone / seconds:5.2f} times as fast",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ import yaml
 import fieldcast
 from fieldcast.atomic import write_atomically
 from fieldcast.geometry import cell_areas
+from fieldcast.lineage import with_present_columns
 from fieldcast.scores.leaderboard import ASSIMILATE, leaderboard
 from fieldcast.scores.stability import step_statistics
 from studies.make_tables import CONF, ROOT, between_marks
@@ -288,14 +289,16 @@ def update_record(row: Row | None = None) -> pd.DataFrame:
 def board(row: Row) -> pd.DataFrame:
     """Scores over all variables: of analyses at unobserved cells, and of the innovations."""
     files = {name: scores_of(row, name) for name in row.filters}
-    tables = {name: pd.read_parquet(file) for name, file in files.items() if file.exists()}
+    tables = {
+        name: with_present_columns(pd.read_parquet(file)) for name, file in files.items() if file.exists()
+    }
     if not tables:
         return pd.DataFrame()
     if row.planet:
         table = pd.concat(tables.values(), ignore_index=True).assign(k=0.05)
         selected = table[(table["variable"] == "all") & (table["cells"] == "unobserved")]
     else:
-        data, scored = next(iter(tables.values())).iloc[0][["data", "scored"]]
+        data, scored = next(iter(tables.values())).iloc[0][["data_digest", "case_digest"]]
         table = leaderboard(tables, data, scored, layout=ASSIMILATE, roles=ROLES)
         analysis = (table["state"] == "analysis") & (table["cells"] == "unobserved")
         selected = table[(table["variable"] == "all") & (analysis | (table["cells"] == "observed"))]

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,7 +25,7 @@ import pandas as pd
 
 from fieldcast.atomic import write_atomically
 from fieldcast.experiments import Experiment, experiments
-from fieldcast.lineage import code
+from fieldcast.lineage import code, with_present_columns
 from fieldcast.scores.stability import stability_horizons
 from fieldcast.scores.summary import forecast_table, reconstruct_summary
 from studies.make_tables import CONF, ROOT, between_marks, machine
@@ -44,7 +45,7 @@ class Setting:
     """A record of weather, and the tasks whose experiments run on it."""
 
     name: str
-    env: str | None = None
+    env: str = "base"
     file: str = ""  # name of the file that the user gives as --path
     without: tuple[str, ...] = ()  # experiments that cannot run on this record, or would take a day
     tasks: tuple[str, ...] = ("reconstruct", "forecast")
@@ -61,7 +62,8 @@ class Setting:
         assigned = ",".join([*(f"{key}={value}" for key, value in params.items()), *self.options])
         return [
             "run",
-            *(["--env", self.env] if self.env else []),
+            "--env",
+            self.env,
             "--pipelines",
             pipelines,
             "--params",
@@ -85,6 +87,7 @@ SETTINGS = {
         ),
     )
 }
+SECONDS = "seconds.csv"  # file in a data root with the time of each run that this script has started
 # rows of the leaderboard that summaries show: a column and its values
 SUMMARY_ROWS = {"reconstruct": ("cells", ("unobserved",)), "forecast": ("region", ("globe", "domain"))}
 
@@ -139,15 +142,25 @@ def scores_of(setting: Setting, address: str) -> Path:
 def run(setting: Setting, address: str, path: str) -> bool:
     """Run one experiment to its report; return the success."""
     setting.root.mkdir(parents=True, exist_ok=True)
-    command = [str(Path(sys.executable).parent / "kedro"), *setting.command(address, path)]
+    program = str(Path(sys.executable).parent / "kedro")
+    begin = time.perf_counter()
     with (setting.root / "run.log").open("a") as log:
-        return subprocess.run(command, cwd=ROOT, stdout=log, stderr=log, check=False).returncode == 0
+        succeeded = all(
+            subprocess.run(
+                [program, *setting.command(pipeline, path)], cwd=ROOT, stdout=log, stderr=log, check=False
+            ).returncode
+            == 0
+            for pipeline in (address, "reporting")
+        )
+    with (setting.root / SECONDS).open("a") as file:
+        file.write(f"{address},{time.perf_counter() - begin:.1f}\n")
+    return succeeded
 
 
 def record(setting: Setting, experiment: Experiment) -> None:
     """Add the scores of an experiment to the record, in place of earlier ones."""
     reporting, task, name = setting.root / "08_reporting", experiment.task, experiment.name
-    board = pd.read_csv(reporting / f"leaderboard_{task}.csv")
+    board = with_present_columns(pd.read_csv(reporting / f"leaderboard_{task}.csv"))
     column, values = SUMMARY_ROWS[task]
     rows = board[(board["experiment"] == name) & (board["variable"] == "all") & board[column].isin(values)]
     merge(RECORD / f"{setting.name}_{task}.csv", rows, ["experiment"])
@@ -160,26 +173,20 @@ def record(setting: Setting, experiment: Experiment) -> None:
         "setting": setting.name,
         "task": task,
         "experiment": name,
-        "data": rows["data"].iloc[0],
+        "data_digest": rows["data_digest"].iloc[0],
         "commit": code()["commit"],
         "machine": machine(),
         "day": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "seconds": round(seconds_of(reporting, experiment)),
+        "seconds": round(seconds_of(setting, experiment.address)),
         "time_limit": was_cut(setting, experiment.address),
     }
     merge(RECORD / "runs.csv", pd.DataFrame([line]), ["setting", "task", "experiment"])
 
 
-def seconds_of(reporting: Path, experiment: Experiment) -> float:
-    """Time of the nodes of an experiment; that of its training counts all runs that it took, for it may be resumed."""
-    durations, costs = pd.read_csv(reporting / "durations.csv"), pd.read_csv(reporting / "costs.csv")
-    seconds = durations.set_index("node")["seconds"]
-    seconds = seconds[seconds.index.str.startswith(f"{experiment.address}.")]
-    same = (costs["task"] == experiment.task) & (costs["experiment"] == experiment.name)
-    trained, fit = costs[same]["train_seconds"].dropna(), f"{experiment.address}.training.fit"
-    if fit in seconds and len(trained):  # those of borrowed weights belong to the experiment that trains them
-        seconds[fit] = trained.iloc[0]
-    return float(seconds.sum())
+def seconds_of(setting: Setting, address: str) -> float:
+    """Time of all runs that an experiment took, for one that was interrupted is resumed."""
+    table = pd.read_csv(setting.root / SECONDS, names=["experiment", "seconds"])
+    return float(table.loc[table["experiment"] == address, "seconds"].sum())
 
 
 def was_cut(setting: Setting, address: str) -> bool:
@@ -193,8 +200,8 @@ def was_cut(setting: Setting, address: str) -> bool:
 def merge(file: Path, rows: pd.DataFrame, keys: list[str]) -> None:
     """Put rows into a table of the record, in place of those with the same keys or of other data."""
     table = pd.read_csv(file) if file.exists() else rows.iloc[:0]
-    if "data" in rows and "setting" not in rows and len(rows):
-        table = table[table["data"] == rows["data"].iloc[0]]
+    if "data_digest" in rows and "setting" not in rows and len(rows):
+        table = table[table["data_digest"] == rows["data_digest"].iloc[0]]
     old = pd.MultiIndex.from_frame(table[keys]).isin(pd.MultiIndex.from_frame(rows[keys]))
     whole = pd.concat([table[~old], rows]).sort_values(keys, kind="stable")
     file.parent.mkdir(exist_ok=True)

@@ -4,7 +4,7 @@
 numbers of finished runs there, which the data roots FOLDER hold, in place of those of the same experiments. The runs
 are those of the environment `base`: the experiments of `RECONSTRUCTIONS`, `STEPS` and `ERRORS`, as in
 
-    kedro run --pipelines reconstruct.denoising_vae,forecast.vae,forecast.persistence
+    kedro run --env base --pipelines reconstruct.denoising_vae,forecast.vae,forecast.persistence
 
 A picture whose numbers are not stored is not drawn.
 """

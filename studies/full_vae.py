@@ -164,7 +164,7 @@ def kedro(
     }
     options = {"pipelines": stages, "params": nested({**given, "rollout.stability.steps": STABILITY})}
     options |= {"namespaces": f"forecast.{experiment}"} if experiment else {}
-    options |= {"env": env} if (env := SETTINGS[setting].env) else {}
+    options |= {"env": SETTINGS[setting].env}
     file = root / "run.yml"
     file.write_text(yaml.safe_dump({"run": options}), encoding="utf-8")
     command = [str(Path(sys.executable).parent / "kedro"), "run", "--config", str(file)]

@@ -29,10 +29,9 @@ def scored(options: dict[str, object], folder: Path) -> list[str]:
     model = {f"reconstruct.denoising_vae.model.{key}": value for key, value in options.items()}
     params = ",".join(f"{key}={value}" for key, value in {"data_root": folder, **model}.items())
     command = [sys.executable, "-m", "kedro", "run", "--env", "demo"]
-    subprocess.run(
-        [*command, "--pipelines", "reconstruct.denoising_vae", "--params", params],
-        check=True, stdout=subprocess.DEVNULL,
-    )  # fmt: skip
+    for pipeline in ("reconstruct.denoising_vae", "reporting"):
+        run = [*command, "--pipelines", pipeline, "--params", params]
+        subprocess.run(run, check=True, stdout=subprocess.DEVNULL)
     training = folder / "06_models" / "reconstruct" / "denoising_vae"
     with safe_open(training / "checkpoint.safetensors", "pt") as checkpoint:
         sigma = math.exp(checkpoint.get_tensor("model.likelihood.log_sigma"))

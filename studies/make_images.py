@@ -44,7 +44,7 @@ VIZ = {"KedroViz": {"showFeatureHints": False, "theme": "light"}}
 CHARTS = {
     "runsHiddenMode": "CUSTOM", "lifecycleFilter": "Active", "startTime": "ALL", "modelVersionFilter": "All Runs",
     "orderByKey": "attributes.start_time", "orderByAsc": False, "searchFilter": "", "groupBy": None,
-    "hideEmptyCharts": True, "chartsSearchFilter": "^loss|^validation|^headline$|^(crps|rmse|ssr)(/random)?$",
+    "hideEmptyCharts": True, "chartsSearchFilter": "^loss|^validation|^headline$|^(crps|rmse|ssr)(/.*)?$",
     "selectedColumns": [], "datasetsFilter": [], "columnOrder": [], "columnWidths": {}, "runsPinned": [],
     "runsHidden": [], "groupsExpanded": {},
 }  # fmt: skip
@@ -253,7 +253,7 @@ def show_history(browser: Browser) -> None:
             **NO_ASSISTANT,
         }
         page = f"{address}/#/experiments/{number}/runs?workflowType=machine_learning&compareRunsMode=CHART"
-        browser.visit(page, (1600, 1000), "document.body.innerText.includes('reconstruct.')", memory)
+        browser.visit(page, (1600, 1000), "document.body.innerText.includes('(reconstruct)')", memory)
         tools = ".modebar {display: none !important}"
         browser.value(f"document.head.appendChild(document.createElement('style')).textContent = '{tools}'")
         browser.value(

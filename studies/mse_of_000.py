@@ -39,6 +39,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from fieldcast import calendars
+from fieldcast.arguments import validated
 from fieldcast.encoding.checkpoint import unpack
 from fieldcast.encoding.options import Limits
 from fieldcast.experiments import body_of
@@ -53,7 +54,8 @@ from fieldcast.fields.prepared import PreparedData
 from fieldcast.fields.splits import SplitRanges, make, select
 from fieldcast.geometry import cell_areas
 from fieldcast.inference.forecasts.ensemble import EnsembleForecaster
-from fieldcast.standalone.fitting import fit_options, problem_of
+from fieldcast.standalone.fitting import problem_of
+from fieldcast.training.options import Fit
 from fieldcast.training.run import Recipe, train
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -182,7 +184,7 @@ def trained(data: PreparedData, channels: list[int] | None = None, steps: int | 
     body = body_of(CONF, "forecast.vae")
     fit = {**body["fit"], "ranks": 1, "save_every": NEVER} | ({"steps": steps} if steps else {})
     problem, model = problem_of("forecast.vae", body), with_channels(body["model"], channels)
-    recipe = Recipe(problem, model, fit_options(fit), 0, Limits(), "cpu")
+    recipe = Recipe(problem, model, validated(Fit, fit, "fit"), 0, Limits(), "cpu")
     return next(saved.checkpoint for saved in train(recipe, data, None) if saved.checkpoint is not None)
 
 

@@ -79,7 +79,7 @@ def kedro(root: Path, options: Mapping[str, object], params: Mapping[str, object
     """Call `kedro run` with options and parameters in a file; return its success."""
     root.mkdir(parents=True, exist_ok=True)
     file = root / "run.yml"
-    run = {"run": {**options, "params": nested({"data_root": str(root), **params})}}
+    run = {"run": {"env": "base", **options, "params": nested({"data_root": str(root), **params})}}
     file.write_text(yaml.safe_dump(run), encoding="utf-8")
     command = [str(Path(sys.executable).parent / "kedro"), "run", "--config", str(file)]
     with (root / "run.log").open("a") as log:

@@ -1,4 +1,4 @@
-"""Welch's t-test of the rows of a table against one of them, and of the numbers that a study reports."""
+"""Welch's t-test of the rows of a table against one of them, and of the numbers that a report prints."""
 
 from __future__ import annotations
 

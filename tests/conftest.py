@@ -33,8 +33,8 @@ LONGEST = (
     "pipelines/test_forecast.py", "inference/test_fill_gaps.py", "pipelines/test_sample.py",
     "test_pipeline_registry.py", "report/test_sample.py", "test_notebooks.py", "bad_input/test_parameters.py",
     "training/test_loop.py", "pipelines/test_graph.py", "pipelines/test_assimilate.py",
-    "bad_input/test_input_files.py", "frame/tracking/test_hook.py", "test_standalone.py",
-    "frame/test_doctor_options.py", "bad_input/test_checkpoints.py",
+    "bad_input/test_input_files.py", "app/tracking/test_hook.py", "test_standalone.py",
+    "app/test_doctor_options.py", "bad_input/test_checkpoints.py",
 )  # fmt: skip
 
 FILES = {
@@ -53,8 +53,10 @@ FILES = {
         from pathlib import Path
         from typing import Literal
         import pandas as pd
+        import xarray as xr
         from pydantic import ConfigDict
         from pydantic.dataclasses import dataclass
+        import fieldcast.pipelines
         from fieldcast.errors import InputError
 
         @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -68,9 +70,8 @@ FILES = {
             end: Literal["well", "refused", "broken", "broken late", "interrupted", "endless", "full"] = "well"
 
         def make():
-            table = pd.DataFrame({"t": [1.0, 2.0]})
-            table.attrs = {"digest": "0123456789ab", "source": "a toy"}
-            return table, [1]
+            attributes = {"digest": "0123456789ab", "source": "a toy"}
+            return xr.Dataset({"t": ("time", [1.0, 2.0])}, attrs=attributes), [1]
 
         def fit(fields, stored, fit: Fit):
             for last in range(1, fit.steps + 1):
@@ -113,11 +114,19 @@ FILES = {
             return "two toys, compared"
     """,
     "src/toy/pipeline_registry.py": """
+        import warnings
+
         from kedro.pipeline import Pipeline, node
-        from fieldcast.experiments import Experiment
-        from fieldcast.pipelines.assembly import in_namespace, union
-        from fieldcast.pipelines.steps import in_box
         from toy import nodes
+
+        warnings.filterwarnings("ignore", "One or more dataset names contain '.' characters", UserWarning)
+
+        def boxed(name, pipeline):
+            return Pipeline(pipeline, namespace=name, prefix_datasets_with_namespace=False)
+
+        def stamped(address, pipeline):
+            shared = {name for name in pipeline.inputs() if name in ("fields", "stored")}
+            return Pipeline(pipeline, namespace=address, inputs=shared)
 
         def register_pipelines():
             ingestion = Pipeline([node(nodes.make, None, ["fields", "stored"], name="make", tags=["first"])])
@@ -128,18 +137,17 @@ FILES = {
             evaluation = Pipeline([node(nodes.score, "checkpoint", "scores", name="score")])
             scores = {name: f"sample.{name}.scores" for name in ("a", "b")}
             collect = Pipeline([node(nodes.collect, ["a", "b"], "summary", name="collect")])
-            reporting = Pipeline(in_box(collect, "sample"), inputs=scores)
-            both = [Experiment("sample", "a"), Experiment("sample", "b")]
-            shared = {"fields", "stored"}
-            training, evaluation = in_box(training, "training"), in_box(evaluation, "evaluation")
-            trainings = union(in_namespace(training, one, shared) for one in both)
-            lives = [in_namespace(part, one, shared) for one in both for part in (training, evaluation)]
-            whole = union([ingestion, *lives, reporting])
-            a = union([ingestion, *lives[:2]])
-            return {"ingestion": ingestion, "training": trainings, "sample.a": a, "__default__": whole}
+            reporting = Pipeline(boxed("sample", collect), inputs=scores)
+            both = ["sample.a", "sample.b"]
+            stages = boxed("training", training), boxed("evaluation", evaluation)
+            trainings = sum((stamped(one, stages[0]) for one in both), Pipeline([]))
+            lives = [sum((stamped(one, part) for part in stages), Pipeline([])) for one in both]
+            whole = sum(lives, ingestion) + reporting
+            a = ingestion + lives[0]
+            return {"ingestion": ingestion, "training": trainings, "sample.a": a, "all": whole, "__default__": whole}
     """,
     "conf/base/catalog.yml": """
-        fields: {type: MemoryDataset, metadata: {mlflow: data}}
+        fields: {type: fieldcast.datasets.ZarrDataset, filepath: data/fields.zarr, metadata: {mlflow: data}}
         stored: {type: json.JSONDataset, filepath: "${runtime_params:data_root,data}/stored.json"}
         "{task}.{name}.checkpoint":
           {type: json.JSONDataset, filepath: "data/{task}/{name}/state.json", metadata: {mlflow: artifact}}
@@ -151,13 +159,14 @@ FILES = {
           metadata: {mlflow: figure}
         "{task}.{name}.scores":
           {type: pandas.CSVDataset, filepath: "data/{task}/{name}/scores.csv", metadata: {mlflow: metrics}}
-        summary: {type: MemoryDataset, metadata: {print: text}}
+        summary: {type: text.TextDataset, filepath: data/summary.txt, metadata: {print: text}}
     """,
     "conf/base/tracking.yml": "tracking: false",
+    "conf/base/credentials.yml": "data_root: {}",
     "conf/base/parameters.yml": "seed: 7",
     "conf/base/parameters/experiments/sample/a.yml": "sample: {a: {model: {latent: 3}, fit: {steps: 4}}}",
-    "conf/base/parameters/experiments/sample/b.yml": "sample: {b: {model: {latent: 5}}}",
-    "conf/local/README.md": "",
+    "conf/base/parameters/experiments/sample/b.yml": "sample: {b: {model: {latent: 5}, fit: {}}}",
+    "conf/demo/README.md": "",
 }
 
 
@@ -281,6 +290,7 @@ def forecasting(project: Callable[..., Any], finished: Path) -> Callable[..., No
             shutil.copytree(finished / layer, data_root / layer)
         blown_up = {"forecast": {"decoder_l1_rk4": {"model": {"scale": 1e30}}}}
         project(*names, data_root=data_root, parameters=blown_up)
+        project("reporting", data_root=data_root, parameters=blown_up)
 
     return run
 
@@ -306,7 +316,7 @@ def forecasted(
 @pytest.fixture(scope="session")
 def examined() -> Callable[..., Any]:
     """Examine a data root as `fieldcast doctor` does, with the environment `test` and parameters."""
-    from fieldcast.frame.doctor import examine
+    from fieldcast.app.doctor import examine
 
     def examination(data_root: Path, **parameters: Any) -> Any:
         bootstrap_project(ROOT)

@@ -59,8 +59,8 @@ CHECKPOINTS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
 
 
 def state(folder: Path) -> dict[str, str]:
-    """Digest of every file under a folder, but for the times that nodes took."""
-    files = (file for file in sorted(folder.rglob("*")) if file.is_file() and file.name != "durations.csv")
+    """Digest of every file under a folder."""
+    files = (file for file in sorted(folder.rglob("*")) if file.is_file())
     return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 

@@ -149,7 +149,9 @@ def sampled_board() -> pd.DataFrame:
     records = [
         (name, 0, "d", score, *numbers) for score, by in values.items() for name, numbers in by.items()
     ]
-    return pd.DataFrame(records, columns=["experiment", "seed", "data", "score", "value", "low", "high"])
+    return pd.DataFrame(
+        records, columns=["experiment", "seed", "data_digest", "score", "value", "low", "high"]
+    )
 
 
 @pytest.fixture(scope="session")

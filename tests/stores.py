@@ -7,6 +7,17 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+import yaml
+from kedro.io import AbstractDataset
+
+CATALOG = yaml.safe_load((Path(__file__).parents[1] / "conf/base/catalog.yml").read_text())
+
+
+def dataset(kind: str, path: Path | str, **settings: Any) -> Any:
+    """A data set as the catalog declares it: csv, parquet, text, json, ...; a path is one of the local file system."""
+    place = str(path) if "://" in str(path) else f"atomic://{path}"
+    declared = {key: value for key, value in CATALOG[f"_{kind}"].items() if key != "credentials"}
+    return AbstractDataset.from_config(kind, {**declared, "filepath": place, **settings})
 
 
 def weather(n: int = 12, calendar: str = "noleap") -> xr.Dataset:

@@ -21,13 +21,13 @@ FORBIDDEN = {
     ),
     "models are torch, numpy and scipy": ("models/core.py", "import xarray"),
     "fields, scores, figures and report know no torch": ("fields/splits.py", "import torch"),
-    "the library does not know the frame": ("inference/options.py", "import fieldcast.datasets.files"),
-    "only the frame imports kedro, and nodes are no part of it": (
+    "the library does not know the app": ("inference/options.py", "import fieldcast.datasets.files"),
+    "only the app imports kedro, and nodes are no part of it": (
         "pipelines/training/nodes.py",
         "import kedro.io",
     ),
-    "only three modules of frame/tracking import mlflow": (
-        "frame/tracking/hook.py",
+    "only three modules of app/tracking import mlflow": (
+        "app/tracking/hook.py",
         "from mlflow import MlflowClient",
     ),
     "data sets are fit to leave: they import nothing of the package but `atomic`": (
@@ -36,7 +36,7 @@ FORBIDDEN = {
     ),
 }
 LAYERS = {  # besides: the upper layer and a file of the lower one that imports it
-    "fieldcast.pipelines": "tasks/task.py",
+    "fieldcast.pipelines": "tasks/records.py",
     "fieldcast.tasks": "training/options.py",
     "fieldcast.training": "inference/options.py",
     "fieldcast.report": "figures/style.py",

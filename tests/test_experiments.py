@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from kedro.config import OmegaConfigLoader
 
 from fieldcast.errors import InputError
 from fieldcast.experiments import (
@@ -18,7 +19,6 @@ from fieldcast.experiments import (
     selections,
     tables,
 )
-from fieldcast.frame.config_loader import ConfigLoader
 from fieldcast.settings import CONFIG_LOADER_ARGS
 
 
@@ -110,25 +110,23 @@ def test_only_what_is_trained_can_be_used(conf: Path, body: str) -> None:
 
 def test_the_demo_and_the_reports_are_choices(conf: Path) -> None:
     expected = experiments(conf)
-    assert selections(conf, expected) == {}
-    demo, reports = (conf / "base" / "parameters" / f"{name}.yml" for name in ("demo", "reports"))
-    demo.write_text("demo: [forecast.b]")
-    reports.write_text("reports: {report_000: {needs: fields, experiments: [forecast.a, forecast.b]}}")
-    chosen = selections(conf, expected)
+    assert selections({}, expected) == {}
+    report = {"needs": "fields", "experiments": ["forecast.a", "forecast.b"]}
+    chosen = selections({"demo": ["forecast.b"], "reports": {"report_000": report}}, expected)
     assert [item.address for item in chosen["demo"].experiments] == ["forecast.b"]
     assert [item.address for item in chosen["report_000"].experiments] == ["forecast.a", "forecast.b"]
     assert (chosen["demo"].needs, chosen["report_000"].needs) == (None, "fields")
-    for body in ("[forecast.a]", "{needs: sounds, experiments: [forecast.a]}", "{experiments: [forecast.a]}"):
-        reports.write_text(f"reports: {{report_000: {body}}}")
-        with pytest.raises(
-            InputError, match=r"report_000 must give the experiments of a report, and as its needs"
-        ):
-            selections(conf, expected)
-    demo.write_text("demo: [forecast.bb]")
+    for body, place in (
+        (["forecast.a"], "reports.report_000 = "),
+        ({**report, "needs": "sounds"}, "reports.report_000.needs = 'sounds'"),
+        ({"experiments": ["forecast.a"]}, "reports.report_000.needs is not set"),
+    ):
+        with pytest.raises(InputError, match=f"^{place}"):
+            selections({"reports": {"report_000": body}}, expected)
     with pytest.raises(
         InputError, match=r"lists 'forecast.bb', which is not an experiment; did you mean forecast.b"
     ):
-        selections(conf, expected)
+        selections({"demo": ["forecast.bb"]}, expected)
 
 
 def test_only_similar_words_are_suggested() -> None:
@@ -156,14 +154,14 @@ def test_descriptions_come_in_order_and_those_without_one_last() -> None:
     [
         (
             {"familly": "learned"},
-            "experiment 'c': about.familly is invalid: unexpected keyword argument",
+            "experiment 'c': about.familly: there is no such option; did you mean experiment 'c': about.family?",
         ),
         (
             {"family": "new"},
-            "about.family is invalid: input should be 'classical', 'learned' or 'bound'",
+            "about.family = 'new' should be 'classical', 'learned' or 'bound'",
         ),
-        ({"order": "first"}, "about.order is invalid"),
-        ([1], "experiment 'c': about is invalid"),
+        ({"order": "first"}, "experiment 'c': about.order = 'first' should be a valid integer."),
+        ([1], "experiment 'c': about = [1] should be a mapping of options."),
     ],
 )
 def test_a_wrong_description_is_reported_in_one_sentence(body: object, message: str) -> None:
@@ -207,8 +205,7 @@ OTHER_MEANINGS = {  # words that mean something else where they stand
 
 
 WITH_ADDRESSES = {
-    "frame/commands/on_files.py": "examples of commands",
-    "inference/file_options.py": "defaults of options",
+    "inference/file_options.py": "defaults of options, examples of commands",
 }
 
 
@@ -248,7 +245,7 @@ def test_messages_name_no_experiment_of_this_configuration() -> None:
 @pytest.mark.parametrize("env", ["demo", "era5", "netcdf", "test"])
 def test_the_parts_of_a_pool_are_the_models_that_it_uses(env: str) -> None:
     conf, pools = Path(__file__).parents[1] / "conf", 0
-    parameters = ConfigLoader(str(conf), env=env, **CONFIG_LOADER_ARGS)["parameters"]
+    parameters = OmegaConfigLoader(str(conf), env=env, **CONFIG_LOADER_ARGS)["parameters"]
     for address, experiment in experiments(conf).items():
         model = parameters[experiment.task][experiment.name].get("model", {})
         for role, part in model.get("parts", {}).items():

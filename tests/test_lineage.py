@@ -1,19 +1,24 @@
 """One recipe for digests; an artefact of another lineage is refused in one sentence."""
 
+import json
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import pytest
+import xarray as xr
 
 from fieldcast.errors import InputError
 from fieldcast.lineage import (
     RENAMED,
     UNSET,
+    change,
     differences,
     digest,
     leaves,
     matches,
     require,
+    with_present_columns,
     with_present_names,
 )
 
@@ -60,6 +65,30 @@ def test_an_option_is_compared_under_its_present_name(monkeypatch: pytest.Monkey
     monkeypatch.setitem(RENAMED, "data", "digest")
     assert matches(STORED, present)
     assert with_present_names({"length": {"steps": 1}}) == {"length": {"steps": 1}}  # of another section
+
+
+def test_an_artefact_of_any_kind_holds_its_lineage() -> None:
+    expected = {"data": "abc", "seed": 0, "fit": {"steps": 3}}
+    table = pd.DataFrame({"data": ["abc", "abc"], "seed": [0, 0], "value": [1.0, 2.0]})
+    assert matches(table, {"data": "abc", "seed": 0})
+    assert change(table, {"data": "abc", "seed": 3}) == "with seed 0, this run has 3"
+    assert change(table, {"value": 1.0}) == "with value unset, this run has 1.0"  # not one value
+    inner = {"lineage": json.dumps(expected), "data": "abc"}
+    assert matches(xr.Dataset(attrs=inner), expected) and matches(expected, expected)
+    assert change(xr.Dataset(attrs={"lineage": "abc"}), {"lineage": "abd"}) == (
+        "with options or files of its source abc, this run has abd"
+    )
+
+
+def test_scores_stored_before_their_columns_were_renamed_are_read() -> None:
+    table = pd.DataFrame({"experiment": "vae", "seed": 0, "data": "abc", "scored": ["def"]})
+    present = {"data_digest": "abc", "case_digest": "def"}
+    assert with_present_columns(table).columns.tolist() == ["experiment", "seed", *present]
+    assert matches(table, present)
+    events = with_present_columns(xr.Dataset(attrs={"seed": 0, "data": "abc", "scored": "def"}))
+    assert present.items() <= events.attrs.items()
+    other = pd.DataFrame({"data": ["no table of scores"]})
+    assert with_present_columns(other) is other
 
 
 def test_another_lineage_is_refused_in_one_sentence() -> None:

@@ -4,13 +4,15 @@ import ast
 import os
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
-from fieldcast.frame.conf_source import named_folder
+from fieldcast.app.conf_source import named_folder
 
 ROOT = Path(__file__).parents[1]
 SWITCHES = ("DO_NOT_TRACK", "KEDRO_DISABLE_TELEMETRY", "MLFLOW_DISABLE_TELEMETRY")
@@ -28,6 +30,7 @@ def test_telemetry_is_off_before_kedro_or_mlflow_looks() -> None:
 def test_a_refusal_before_pipelines_are_built_imports_no_library_that_takes_seconds() -> None:
     code = """
 import sys
+from collections.abc import Iterator, Mapping
 from fieldcast.__main__ import main
 try:
     main(["run", "--env", "nothing"], standalone_mode=False)
@@ -58,11 +61,17 @@ def test_data_root_moves_every_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     bootstrap_project(ROOT)
     with KedroSession.create(ROOT, env=env, runtime_params={"data_root": str(tmp_path)}) as session:
         catalog = session.load_context().config_loader["catalog"]
-    paths = [entry["filepath"] for entry in catalog.values() if "filepath" in entry]
-    resumable = [entry for entry in catalog.values() if "state" in entry]
-    paths += [path for entry in resumable for path in (entry["dataset"]["filepath"], entry["state"])]
-    assert len(resumable) == 6
-    assert paths and all(path.startswith(str(tmp_path)) for path in paths)
+    paths = list(paths_in(catalog))
+    assert len(paths) > len(catalog) - 8 and all(path.startswith(f"atomic://{tmp_path}") for path in paths)
+
+
+def paths_in(entry: Mapping[str, Any]) -> Iterator[str]:
+    """All paths of a data set, and of the data sets within it."""
+    for key, value in entry.items():
+        if isinstance(value, dict):
+            yield from paths_in(value)
+        elif key in ("filepath", "path", "state"):
+            yield value
 
 
 def test_a_subfolder_has_the_configuration_of_its_project(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +80,7 @@ def test_a_subfolder_has_the_configuration_of_its_project(monkeypatch: pytest.Mo
 
 
 def test_logging_is_short_lines_on_stderr(toy: Path) -> None:
-    command = [sys.executable, "-m", "toy", "--pipelines", "ingestion"]
+    command = [sys.executable, "-m", "toy", "run", "--pipelines", "ingestion"]
     (toy / "src/toy/__main__.py").write_text(
         (ROOT / "src/fieldcast/__main__.py").read_text().replace('"fieldcast"', '"toy"')
     )
@@ -96,7 +105,7 @@ def test_a_wheel_runs_with_the_configuration_that_it_holds(tmp_path: Path) -> No
         packed == {name for name in project if not name.startswith("local")} and "base/catalog.yml" in packed
     )
     environment = {**os.environ, "PYTHONPATH": str(built)}
-    command = [sys.executable, "-m", "fieldcast", "--env", "nowhere", "--pipelines", "ingestion"]
+    command = [sys.executable, "-m", "fieldcast", "run", "--env", "nowhere"]
     run = subprocess.run(command, cwd=elsewhere, env=environment, capture_output=True, text=True, check=False)
     assert run.stderr.startswith("fieldcast: there is no environment 'nowhere'; there are base, demo,")
 
@@ -125,4 +134,4 @@ def test_packages_of_the_extras_are_imported_where_they_are_needed_and_not_befor
             names += [statement.module or ""] if isinstance(statement, ast.ImportFrom) else []
             if extras & {name.partition(".")[0] for name in names}:
                 importing.add(str(file.relative_to(package)))
-    assert importing == {"frame/tracking/pyfunc_model.py"}
+    assert importing == {"app/tracking/pyfunc_model.py"}

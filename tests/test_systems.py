@@ -19,7 +19,7 @@ SYSTEMS = {
 # names of figures in the report's code; what follows in a file's name is an experiment, a variable or a case
 NAMES = re.findall(
     r'"((?:masks|maps|error_over_time|losses|steps|stability|scores_against_lead|decoded|embeddings|priors|samples'
-    r'|distances|denoising|latent_grid|study))"',
+    r'|distances|denoising|latent_grid|comparison))"',
     "\n".join(file.read_text() for file in (ROOT / "src/fieldcast/report").glob("*.py")),
 )
 
@@ -35,8 +35,8 @@ def test_every_system_has_a_row() -> None:
 
 @pytest.mark.parametrize("number", range(1, 21))
 def test_experiments_and_figures_exist(number: int) -> None:
-    study, _, cell, figures, _ = SYSTEMS[number]
-    assert set(study.split(", ")) <= {"000", "001", "002", "003", "004"}
+    comparison, _, cell, figures, _ = SYSTEMS[number]
+    assert set(comparison.split(", ")) <= {"000", "001", "002", "003", "004"}
     there = experiments(ROOT / "conf")
     for name in named(cell):
         if name.endswith(".ipynb"):

@@ -15,7 +15,7 @@
 Packages: `models` (what p(x | c) is), `fields` (data), `encoding` (the bridge between data sets and tensors),
 `training`, `inference`, `tasks` (what differs between reconstruct, forecast, assimilate and sample), `scores`,
 `figures` and `report` (how good a model is), `standalone` (fit and score without a project), `pipelines` (the Kedro
-stages, thin), `datasets` (what the catalog is made of) and `frame` (checks, error messages, the lock, tracking).
+stages, thin), `datasets` (what the catalog is made of) and `app` (checks, error messages, the lock, tracking).
 """
 
 from __future__ import annotations

@@ -2,19 +2,21 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
-from fieldcast.frame.conf_source import named_folder
-
-# before Kedro is imported, which by itself reads the file of a project alone
-if (logging := named_folder() / "logging.yml").exists():
-    os.environ.setdefault("KEDRO_LOGGING_CONFIG", str(logging))
-
-from kedro.framework.project import configure_project
+HERE = Path(__file__).parent
+# folders of the configuration: of the project, beside the source, within a wheel
+FOLDERS = (os.environ.get("FIELDCAST_CONF", "conf"), HERE.parents[1] / "conf", HERE / "conf")
 
 
 def main(*args: Any, **kwargs: Any) -> Any:
-    """Run a command of `fieldcast`; without a command, options that select nodes go to `run`, as in Kedro."""
+    """Run a command of `fieldcast`."""
+    files = [file for folder in FOLDERS if (file := Path(folder, "logging.yml")).exists()]
+    if files:  # before Kedro is imported, which by itself reads the file of the working folder alone
+        os.environ.setdefault("KEDRO_LOGGING_CONFIG", str(files[0]))
+    from kedro.framework.project import configure_project
+
     configure_project("fieldcast")
     from fieldcast.cli import cli
 

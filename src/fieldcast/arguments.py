@@ -1,4 +1,4 @@
-"""Arguments of public functions, checked before anything is computed; and of nodes, gathered into groups.
+"""Arguments of public functions, checked before anything is computed; and pydantic's complaints put into words.
 
 A check returns the argument, as a plain number where it is one, or raises an InputError of one sentence: its name,
 what was given, and what to give.
@@ -6,27 +6,23 @@ what was given, and what to give.
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
 import errno
-import functools
-import inspect
 import math
 import operator
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
-from inspect import Parameter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_type_hints
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 from fieldcast.atomic import write_atomically
 from fieldcast.errors import InputError
 
 MAX_WHOLE_NUMBER = 2**31 - 1  # largest seed or count
-ALTERNATIVE = re.compile(
-    r"str|int|float|bool|none|(finite|constrained)-\w+|(list|dict|tuple|set|literal|nullable|function-[\w-]+)\[.*"
-)
 MAX_PATH_LENGTH = 200  # characters of a path that a message shows
 MAX_SHOWN_CHARACTERS = 60  # largest number of characters of a value in a message
 
@@ -153,11 +149,6 @@ def shorten(path: str) -> str:
     return path if len(path) <= MAX_PATH_LENGTH else f"{path[:MAX_PATH_LENGTH]}..."
 
 
-def option_path(location: Sequence[int | str]) -> list[str]:
-    """Pydantic's location of a value without the names of alternatives, such as `str` and `list[str]` of a path."""
-    return [str(part) for part in location if not ALTERNATIVE.fullmatch(str(part))]
-
-
 def as_given(value: object) -> str:
     """A value as the predicate of a sentence: "= 1.5", or "is a Dataset"."""
     if value is None or isinstance(value, bool | int | float | complex | str | bytes):
@@ -187,106 +178,116 @@ def _is_truth_value(value: object) -> bool:
     return isinstance(value, bool) or type(value).__name__ == "bool"  # NumPy's, too
 
 
-# Groups of arguments for functions whose callers pass each field by itself, as the nodes of a Kedro graph do.
+# Values against the types of options. Everything that pydantic complains about is put into words here.
+
+# names of alternatives in the location of a complaint, such as `str` and `list[str]` of a path
+ALTERNATIVE = re.compile(
+    r"str|int|float|bool|none|(finite|constrained)-\w+|(list|dict|tuple|set|literal|nullable|function-[\w-]+)\[.*"
+)
+# requirements whose words in pydantic assume that the reader programs, by its types of error
+REQUIREMENTS = {
+    "dataclass_type": "should be a mapping of options",
+    "model_type": "should be a mapping of options",
+    "int_from_float": "should be a whole number",
+}
+UNKNOWN_OPTION = ("unexpected_keyword_argument", "extra_forbidden")  # pydantic's types of error
+MISSING_OPTION = ("missing", "missing_argument", "missing_keyword_only_argument")
 
 
-class ArgumentGroup:
-    """Base of frozen dataclasses that group arguments; no field of a group is a group."""
+def validated(kind: Any, value: Any, name: str = "") -> Any:
+    """A value in the type of options that it should have; raises an InputError of one sentence.
 
-
-def by_field(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a function so that each field of a group among its arguments is an argument itself.
-
-    The new arguments keep names, types and defaults of the fields; those without a default come first. A name that
-    several groups share is one argument. A generator function remains one.
+    `name` is that of the option, before those within it.
     """
-    types = get_type_hints(function)
-    returned = types.pop("return", Any)
-    groups = {
-        name: kind
-        for name, kind in types.items()
-        if isinstance(kind, type) and issubclass(kind, ArgumentGroup)
-    }
-    arguments: dict[str, Parameter] = {}
-    for name, argument in inspect.signature(function).parameters.items():
-        inner = (
-            arguments_of(groups[name]) if name in groups else {name: argument.replace(annotation=types[name])}
-        )
-        arguments |= {key: value for key, value in inner.items() if key not in arguments}
-    in_order = sorted(arguments.values(), key=lambda argument: argument.default is not Parameter.empty)
-    signature = inspect.Signature(in_order, return_annotation=returned)
+    from pydantic import TypeAdapter, ValidationError
 
-    def grouped(*args: Any, **keywords: Any) -> dict[str, Any]:
-        bound = signature.bind(*args, **keywords)
-        bound.apply_defaults()
-        values = bound.arguments
-        ungrouped = {name: values[name] for name in types if name in values}
-        return ungrouped | {
-            name: kind(**{field.name: values[field.name] for field in fields(kind)})  # type: ignore[arg-type]
-            for name, kind in groups.items()
-        }
-
-    @functools.wraps(function)
-    def call(*args: Any, **keywords: Any) -> Any:
-        return function(**grouped(*args, **keywords))
-
-    @functools.wraps(function)
-    def stream(*args: Any, **keywords: Any) -> Iterator[Any]:
-        yield from function(**grouped(*args, **keywords))
-
-    wrapper: Any = stream if inspect.isgeneratorfunction(function) else call
-    wrapper.__signature__ = signature
-    wrapper.__annotations__ = {argument.name: argument.annotation for argument in in_order}
-    return wrapper
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        raise InputError(complaint(error, name, kind)) from error
 
 
-def arguments_of(group: type[ArgumentGroup]) -> dict[str, Parameter]:
-    """The arguments of a group's constructor, with resolved types."""
-    types = get_type_hints(group)
-    parameters = inspect.signature(group).parameters
-    return {name: parameter.replace(annotation=types[name]) for name, parameter in parameters.items()}
+def complaint(error: Any, name: str = "", kind: Any = None) -> str:
+    """The first complaint of a pydantic `ValidationError` as a sentence with the full name of the option.
 
-
-class PicklablePartial(functools.partial[Any]):
-    """A partial function that has its name and signature in other processes, too.
-
-    `multiprocessing` sends a mere `partial` without its attributes.
+    `kind` is the type, whose options are compared with an unknown one.
     """
+    first, *rest = _of_entries(error.errors())
+    path = _option_path(first["loc"])
+    key = ".".join([*([name] if name else []), *path])
+    same = [other for other in rest if _option_path(other["loc"]) == path and other["loc"] != first["loc"]]
+    others = f" ({len(rest) - len(same)} more)" if len(rest) > len(same) else ""
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, InputError):
+        named = str(cause).startswith((f"{key} ", f"{key}."))
+        return f"{cause}{others}" if named else f"{key}: {cause}{others}"
+    section, _, option = key.rpartition(".")
+    if first["type"] in UNKNOWN_OPTION:
+        hint = nearest(option, _options(kind, first["loc"][:-1]), f"{section}." if section else "")
+        return f"{key}: there is no such option{hint}{others}"
+    if first["type"] in MISSING_OPTION:
+        return f"{key} is not set: give it a value{others}."
+    requirement = " or ".join(dict.fromkeys(_requirement(detail) for detail in (first, *same)))
+    requirement = requirement.replace("or should be", "or").replace(
+        " a valid integer or a valid number", " a valid number"
+    )
+    requirement = requirement.replace(" a valid number or a valid integer", " a valid number")
+    remedy = ""
+    if first["type"] == "list_type" and isinstance(first["input"], str):
+        remedy = f', as in "{key}=[{first["input"]}]"'
+    return f"{key} = {first['input']!r} {requirement}{others}{remedy}."
 
 
-class CollectingPartial(functools.partial[Any]):
-    """A function with a mapping among its arguments, called with the entries of this mapping as keywords."""
+def nearest(word: str, options: Iterable[str], section: str = "") -> str:
+    """End of a sentence about an unknown name: '; did you mean this or that?', or a full stop.
 
-    argument: str
-    keys: tuple[str, ...]
-
-    def __call__(self, /, *args: Any, **keywords: Any) -> Any:
-        entries = {key: keywords.pop(key) for key in self.keys}
-        return super().__call__(*args, **keywords, **{self.argument: entries})
-
-
-def collect_argument(function: Callable[..., Any], argument: str, keys: Iterable[str]) -> Any:
-    """Replace the argument `argument` of a function, a mapping, by an argument for each of its keys."""
-    bound: Any = CollectingPartial(function)
-    bound.argument, bound.keys = argument, tuple(keys)
-    signature = inspect.signature(function)
-    remaining = [part for name, part in signature.parameters.items() if name != argument]
-    entries = [Parameter(key, Parameter.KEYWORD_ONLY) for key in bound.keys]
-    bound.__signature__ = signature.replace(parameters=[*remaining, *entries])
-    bound.__annotations__ = {k: v for k, v in function.__annotations__.items() if k != argument}
-    bound.__name__ = function.__name__
-    return bound
-
-
-def bind_arguments(function: Callable[..., Any], /, **values: Any) -> Any:
-    """Bind some arguments of a function, and remove them from its signature and annotations.
-
-    Kedro reads the types of parameters from these; a `partial`, unlike a closure, can be sent to another process.
+    `section` begins the names in the sentence, such as `ingestion.`
     """
-    bound: Any = PicklablePartial(function, **values)
-    signature = inspect.signature(function)
-    remaining = {name: argument for name, argument in signature.parameters.items() if name not in values}
-    bound.__signature__ = signature.replace(parameters=list(remaining.values()))
-    bound.__annotations__ = {k: v for k, v in function.__annotations__.items() if k not in values}
-    bound.__name__ = function.__name__  # Kedro's messages quote the name
-    return bound
+    close = difflib.get_close_matches(word, list(options), n=2, cutoff=0.6)
+    return f"; did you mean {' or '.join(section + name for name in close)}?" if close else "."
+
+
+def _option_path(location: Sequence[int | str]) -> list[str]:
+    """Pydantic's location of a value without the names of alternatives."""
+    return [str(part) for part in location if not ALTERNATIVE.fullmatch(str(part))]
+
+
+def _of_entries(details: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Pydantic's complaints without those about a whole list or mapping, some entries of which are to blame.
+
+    An option that takes a text or a list of texts is a text to the first complaint about a list with a number in it.
+    """
+    names = [_option_path(detail["loc"]) for detail in details]
+
+    def has_entry(own: list[str]) -> bool:
+        return any(len(name) > len(own) and name[: len(own)] == own for name in names)
+
+    return [
+        detail
+        for detail, name in zip(details, names, strict=True)
+        if not (isinstance(detail["input"], list | tuple | Mapping) and has_entry(name))
+    ]
+
+
+def _requirement(detail: Mapping[str, Any]) -> str:
+    """Requirement of pydantic that a value does not meet: "should be a valid string"."""
+    if detail["type"] in REQUIREMENTS:
+        return REQUIREMENTS[detail["type"]]
+    if detail["type"] == "too_short":
+        least = detail["ctx"]["min_length"]
+        return f"should have at least {least} item{'s' if least > 1 else ''}"
+    message: str = detail["msg"].partition(", unable to")[0]
+    return message.removeprefix("Input ").removeprefix("Value error, ").removeprefix("List ").rstrip(".")
+
+
+def _options(kind: Any, path: Sequence[int | str]) -> list[str]:
+    """List the options of a dataclass or a pydantic model, or of the one under a path within it."""
+    if get_origin(kind) in (Union, UnionType):
+        kind = next((each for each in get_args(kind) if _options(each, ())), None)
+    if path and get_origin(kind) is dict:
+        return _options(get_args(kind)[1], path[1:])
+    if dataclasses.is_dataclass(kind):
+        types = {field.name: field.type for field in dataclasses.fields(kind)}
+    else:
+        types = {name: field.annotation for name, field in getattr(kind, "model_fields", {}).items()}
+    return _options(types.get(str(path[0])), path[1:]) if path else list(types)

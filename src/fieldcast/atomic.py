@@ -14,23 +14,28 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[str]:
 
     If writing fails or is interrupted, an earlier file survives, and nothing is left beside it.
     """
-    folder, partial = os.path.dirname(path) or ".", f"{os.fspath(path)}.partial"
-    os.makedirs(folder, exist_ok=True)
+    partial = f"{os.fspath(path)}.partial"
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     try:
         yield partial
-        flush(partial)
-        os.replace(partial, path)
+        publish(partial, path)
     except BaseException:
         with suppress(FileNotFoundError):
             os.remove(partial)
         raise
-    flush(folder)
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None:
     """Write or replace a file, see `atomic`; text as UTF-8."""
     with atomic(path) as partial:
         Path(partial).write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def publish(partial: str, path: str | os.PathLike[str]) -> None:
+    """Flush a file to the disk, and put it in the place of another."""
+    flush(partial)
+    os.replace(partial, path)
+    flush(os.path.dirname(path) or ".")
 
 
 def flush(path: str) -> None:

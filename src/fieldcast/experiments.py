@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import yaml
-from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic.dataclasses import dataclass as validated
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 
+from fieldcast.arguments import nearest, validated
 from fieldcast.errors import InputError
 
 # Descriptions of experiments (`about` in their YAML files): label, family, role and order.
@@ -24,14 +23,14 @@ Family = Literal["classical", "learned", "bound"]
 Needs = Literal["fields", "images", "labels"]
 
 
-@validated(frozen=True, config=ConfigDict(extra="forbid"))
+@pydantic_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Description:
-    """Description of an experiment for the report, the figures, docs/experiments.md and MLflow.
+    """Presentation of an experiment in the report, the figures, docs/experiments.md and MLflow.
 
     Parameters
     ----------
     label
-        Its title in tables and figures; by default the name of the experiment.
+        Its name in tables and figures; by default the name of the file.
     family
         Its style in figures: `classical` methods are muted and dashed, `learned` ones coloured. A `bound` limits the
         attainable skill and is not ranked. By default, an experiment trained by gradients is learned.
@@ -39,13 +38,16 @@ class Description:
         One line that explains the method.
     role
         `reference`: paired differences are relative to it. `climatology`: skill is relative to it. `bound`: the skill
-        score of the RMSE is 1 there. `baseline`: it is free, so figures shade worse scores. At most one
-        reference, one climatology and one bound per task.
+        score of the RMSE is 1 for it and 0 for the reference. `baseline`: figures shade scores that are worse than
+        those of the best experiment with this role or the role `climatology`. At most one reference, one climatology
+        and one bound per task.
     order
-        Place in tables of experiments and in the colours of its family; experiments without it come last, by name.
+        Its position in tables of experiments, which also determines its colour; experiments without it come last, by
+        name.
     needs
-        Data without which it has no meaning. With other data, runs of several experiments leave it out, and a run that
-        names it is refused.
+        `fields`, `images` or `labels`: data without which the experiment has no meaning. With another
+        `ingestion.source`, runs of a task, of a stage or of everything leave it out, and a run that names it is
+        refused.
     """
 
     label: str = ""
@@ -58,6 +60,71 @@ class Description:
     def family_or_default(self, *, learned: bool) -> Family:
         """The family; by default `learned` for an experiment trained by gradients, else `classical`."""
         return self.family or ("learned" if learned else "classical")
+
+
+@pydantic_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Question:
+    """A question about two experiments, answered by their paired difference of CRPS.
+
+    Parameters
+    ----------
+    question
+        The question, as the row of a table.
+    experiment, reference
+        Names of the experiments; the difference is that of the first minus that of the second.
+    """
+
+    question: str
+    experiment: str
+    reference: str
+
+
+@pydantic_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Comparison:
+    """A named comparison of experiments of one task: a section of the report as soon as two of them have been scored.
+
+    Parameters
+    ----------
+    title
+        Heading of the section.
+    task
+        The task of its experiments.
+    experiments
+        Their names, in the order of its table.
+    introduction
+        Text above the tables.
+    questions
+        Pairs of experiments, each a row of a table with the paired difference of CRPS in some cases, its interval and
+        verdict.
+    scores
+        Columns of its table.
+    equal_cost
+        The experiment whose inference time sets the budget of the others, for a comparison at equal cost.
+    """
+
+    title: str
+    task: str
+    experiments: tuple[str, ...]
+    introduction: str = ""
+    questions: tuple[Question, ...] = ()
+    scores: tuple[str, ...] = ("crps", "ssr")
+    equal_cost: str | None = None
+
+
+@pydantic_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Report:
+    """A pipeline that runs the experiments of one report and ends in the page.
+
+    Parameters
+    ----------
+    needs
+        `fields`, `images` or `labels`: the data that it is about; on other data it is refused.
+    experiments
+        Addresses of its experiments.
+    """
+
+    needs: Needs
+    experiments: list[str]
 
 
 def descriptions(bodies: Mapping[str, Mapping[str, Any]]) -> dict[str, Description]:
@@ -74,14 +141,7 @@ def description_of(name: str, body: Mapping[str, Any] | None) -> Description:
 
     Raises InputError for an invalid key or value.
     """
-    try:
-        given: Description = TypeAdapter(Description).validate_python(dict(body or {}))
-    except (ValidationError, TypeError, ValueError) as error:
-        key, reason = "about", str(error)
-        if isinstance(error, ValidationError):
-            first = error.errors()[0]
-            key, reason = ".".join(map(str, ("about", *first["loc"]))), str(first["msg"])
-        raise InputError(f"experiment '{name}': {key} is invalid: {reason.lower()}.") from error
+    given: Description = validated(Description, body or {}, f"experiment '{name}': about")
     return replace(given, label=given.label or name)
 
 
@@ -110,7 +170,6 @@ def roles(abouts: Mapping[str, Description]) -> dict[str, str]:
 YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the loader of libyaml is ten times as fast
 UNKNOWN_TAG = re.compile(r"could not determine a constructor for the tag ('.*')")
 KEYS = ("about", "model", "fit", "options", "uses")
-DATA = get_args(Needs)  # what an experiment or a report may need
 
 
 @dataclass(frozen=True)
@@ -157,7 +216,22 @@ def experiments(conf: Path) -> dict[str, Experiment]:
     Raises InputError where a file is not the experiment that its path says, or uses one that does not exist.
     """
     folder = conf / "base" / "parameters" / "experiments"
-    listed = [_read(file, conf) for file in sorted(folder.glob("*/*.yml"))]
+    bodies: dict[str, dict[str, Any]] = {}
+    for file in sorted(folder.glob("*/*.yml")):
+        bodies.setdefault(file.parent.name, {})[file.stem] = body_in(file, conf)
+    return listed_experiments(bodies, bodies)
+
+
+def listed_experiments(parameters: Mapping[str, Any], tasks: Iterable[str]) -> dict[str, Experiment]:
+    """The experiments among parameters, {task: {name: body}}, by address.
+
+    Raises InputError for one that is not described as an experiment, or uses one that does not exist.
+    """
+    listed = [
+        experiment_of(task, str(name), body)
+        for task in sorted(tasks)
+        for name, body in sorted((parameters.get(task) or {}).items())
+    ]
     by_address = {experiment.address: experiment for experiment in listed}
     check_uses(by_address)
     for task in sorted({experiment.task for experiment in listed}):
@@ -165,6 +239,35 @@ def experiments(conf: Path) -> dict[str, Experiment]:
     return {
         address: with_uses_of_weights(experiment, by_address) for address, experiment in by_address.items()
     }
+
+
+def experiment_of(task: str, name: str, body: Any) -> Experiment:
+    """The experiment that its body describes; raises InputError where it does not describe one."""
+    where = f"{task}.{name}"
+    if not isinstance(body, Mapping):
+        raise InputError(
+            f"{where} = {body!r}, but it holds the options of an experiment: set one of them, "
+            f"such as {where}.model."
+        )
+    for key in body:
+        if key not in KEYS:
+            raise InputError(f"{where}: an experiment has no key '{key}'{nearest(str(key), list(KEYS))}")
+    if "_" in task:
+        raise InputError(
+            f"{where}: a task's name must not contain an underscore: rename the folder, and the key in its files."
+        )
+    model = body.get("model")
+    elsewhere = isinstance(model, Mapping) and model.get("type") == "File"
+    uses = body.get("uses") or {}
+    if not isinstance(uses, Mapping) or not all(isinstance(address, str) for address in uses.values()):
+        raise InputError(
+            f"{where}: uses = {uses!r} must give each role an experiment, as in {{weights: {task}.other}}."
+        )
+    if elsewhere and uses:
+        raise InputError(
+            f"{where}: an experiment of type File is made elsewhere, so it uses no checkpoint: leave out 'uses'."
+        )
+    return Experiment(task, name, dict(uses), elsewhere, description_of(name, body.get("about")))
 
 
 def check_uses(by_address: Mapping[str, Experiment]) -> None:
@@ -228,31 +331,20 @@ class Selection(NamedTuple):
     needs: Needs | None = None
 
 
-def selections(conf: Path, by_address: Mapping[str, Experiment]) -> dict[str, Selection]:
-    """The pipelines that `conf/base/parameters/demo.yml` and `reports.yml` list, by name; none without these files."""
-    folder, listed = conf / "base" / "parameters", {}
-    file = folder / "demo.yml"
-    if file.exists():
-        addresses = _yaml(file, conf).get("demo", [])
-        listed["demo"] = Selection(_experiments(addresses, by_address, file.relative_to(conf.parent)))
-    file = folder / "reports.yml"
-    for name, body in (_yaml(file, conf).get("reports", {}) if file.exists() else {}).items():
-        if (
-            not isinstance(body, Mapping)
-            or set(body) != {"needs", "experiments"}
-            or body["needs"] not in DATA
-        ):
-            raise InputError(
-                f"{file.relative_to(conf.parent)}: {name} must give the experiments of a report, and as its needs "
-                f"{' or '.join(DATA)}."
-            )
-        selected = _experiments(body["experiments"], by_address, file.relative_to(conf.parent))
-        listed[name] = Selection(selected, body["needs"])
+def selections(parameters: Mapping[str, Any], by_address: Mapping[str, Experiment]) -> dict[str, Selection]:
+    """The pipelines that the parameters `demo` and `reports` list, by name; none without these."""
+    listed = {}
+    if "demo" in parameters:
+        listed["demo"] = Selection(_experiments(parameters["demo"] or [], by_address, "demo"))
+    reports = validated(dict[str, Report], parameters.get("reports") or {}, "reports")
+    for name, report in reports.items():
+        selected = _experiments(report.experiments, by_address, f"reports.{name}")
+        listed[name] = Selection(selected, report.needs)
     return listed
 
 
 def _experiments(
-    addresses: Iterable[str], by_address: Mapping[str, Experiment], where: Path
+    addresses: Iterable[str], by_address: Mapping[str, Experiment], where: str
 ) -> list[Experiment]:
     for address in addresses:
         if address not in by_address:
@@ -260,15 +352,6 @@ def _experiments(
                 f"{where} lists '{address}', which is not an experiment{nearest(address, by_address)}"
             )
     return [by_address[address] for address in addresses]
-
-
-def nearest(word: str, options: Mapping[str, Any] | list[str], section: str = "") -> str:
-    """End of a sentence about an unknown name: '; did you mean this or that?', or a full stop.
-
-    `section` begins the names in the sentence, such as `ingestion.`
-    """
-    close = difflib.get_close_matches(word, list(options), n=2, cutoff=0.6)
-    return f"; did you mean {' or '.join(section + name for name in close)}?" if close else "."
 
 
 def yaml_fault(error: yaml.YAMLError) -> str:
@@ -292,18 +375,11 @@ def body_of(conf: Path, address: str) -> dict[str, Any]:
     if not file.is_file():
         addresses = [f"{path.parent.name}.{path.stem}" for path in folder.glob("*/*.yml")]
         raise InputError(f"there is no experiment '{address}' in {conf}{nearest(address, addresses)}")
-    _read(file, conf)
-    body: dict[str, Any] = _yaml(file, conf)[task][name]
-    return body
+    return body_in(file, conf)
 
 
-def _read(file: Path, conf: Path) -> Experiment:
-    status = file.stat()
-    return _parsed(file, conf, status.st_mtime_ns, status.st_size)
-
-
-@cache  # a run lists its experiments several times
-def _parsed(file: Path, conf: Path, *state: int) -> Experiment:
+def body_in(file: Path, conf: Path) -> dict[str, Any]:
+    """The experiment in a file; raises InputError if it holds another one than its path names."""
     task, name, where = file.parent.name, file.stem, file.relative_to(conf.parent)
     content = _yaml(file, conf)
     body = content.get(task, {}).get(name) if isinstance(content.get(task), dict) else None
@@ -311,25 +387,7 @@ def _parsed(file: Path, conf: Path, *state: int) -> Experiment:
         raise InputError(
             f"{where} must hold the experiment that its path names: '{task}:' and, in it, '{name}:'."
         )
-    for key in body:
-        if key not in KEYS:
-            raise InputError(f"{where}: an experiment has no key '{key}'{nearest(str(key), list(KEYS))}")
-    if "_" in task:
-        raise InputError(
-            f"{where}: a task's name must not contain an underscore: rename the folder, and the key in its files."
-        )
-    model = body.get("model")
-    elsewhere = isinstance(model, Mapping) and model.get("type") == "File"
-    uses = body.get("uses") or {}
-    if not isinstance(uses, Mapping) or not all(isinstance(address, str) for address in uses.values()):
-        raise InputError(
-            f"{where}: uses = {uses!r} must give each role an experiment, as in {{weights: {task}.other}}."
-        )
-    if elsewhere and uses:
-        raise InputError(
-            f"{where}: an experiment of type File is made elsewhere, so it uses no checkpoint: leave out 'uses'."
-        )
-    return Experiment(task, name, dict(uses), elsewhere, description_of(name, body.get("about")))
+    return body
 
 
 def _yaml(file: Path, conf: Path) -> dict[str, Any]:

@@ -14,10 +14,8 @@ from fieldcast.calendars import DAYS_PER_YEAR
 from fieldcast.errors import InputError
 from fieldcast.geometry import GRID
 
-# The layout of draws, and of the observations that they are drawn from: a dimension is renamed, and the order of
-# dimensions changed, here and in `append` of the catalog.
-
-
+# The layout of draws, and of the observations that they are drawn from: a dimension is renamed here and in `append` of
+# the catalog. Whoever makes draws gives their arrays in this order, and scores align by it.
 CASE, LEAD, MEMBER, SAMPLE = "case", "lead", "member", "sample"
 START = "start"  # initial time of a forecast
 STATE = "state"  # background or analysis

@@ -9,8 +9,11 @@ import re
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable
 from multiprocessing import forkserver, get_context, parent_process, resource_tracker
+from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any, ParamSpec, TypeVar
 
 from tqdm import tqdm
@@ -21,7 +24,6 @@ from fieldcast.errors import InputError
 
 
 _open: list["Progress"] = []  # innermost last
-_relayed: dict[int, str] = {}  # states of other processes, by the thread that listens to them
 
 
 class Progress(tqdm):
@@ -82,16 +84,6 @@ def state_of(progress: Progress) -> str:
     return text
 
 
-def relay(state: str) -> None:
-    """Note the state of the process to which this thread listens; empty if no loop runs there."""
-    _relayed[threading.get_ident()] = state
-
-
-def relayed(thread: int) -> str:
-    """The last state of the process to which a thread listens; empty if it listens to none."""
-    return _relayed.get(thread, "")
-
-
 def duration(seconds: float) -> str:
     """A time to the second below a minute, and to about a tenth above: `45 s`, `6 min`, `1 h 20 min`."""
     if seconds < 59.5:
@@ -110,9 +102,9 @@ def duration(seconds: float) -> str:
 
 
 CONTEXT = get_context("forkserver")
-TASKS = [f"fieldcast.tasks.{name}" for name in ("reconstruct", "forecast", "assimilate", "sample")]
+TASKS = [f"fieldcast.tasks.{each.name}" for each in iter_modules([str(Path(__file__).with_name("tasks"))])]
 # optimisers import torch._dynamo, which takes as long as the rest of torch
-CONTEXT.set_forkserver_preload(["__main__", "fieldcast.frame.worker", *TASKS, "torch._dynamo"])
+CONTEXT.set_forkserver_preload(["__main__", *TASKS, "torch._dynamo"])
 THREADS = "OMP_NUM_THREADS"  # read by OpenMP, OpenBLAS, MKL and PyTorch when they are loaded
 
 
@@ -134,11 +126,27 @@ def start_server() -> None:
             os.environ[THREADS] = before
 
 
-def die_with_parent() -> None:
-    """End this process when its parent has died, also within a node (the body of a thread)."""
-    if parent := parent_process():
-        parent.join()
-    os._exit(1)
+def end_with_parent() -> None:
+    """End this process within a second of its parent's death, whatever it does: from now on a thread looks.
+
+    A process that `multiprocessing` has spawned knows its parent, even one that died while this process was importing.
+    """
+    parent, number = parent_process(), os.getppid()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+        else:
+            while os.getppid() == number:
+                time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def cores() -> int:
+    """Number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def portable(error: BaseException) -> BaseException:

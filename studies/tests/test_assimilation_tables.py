@@ -58,7 +58,7 @@ def statistics(name: str) -> pd.DataFrame:
         for statistic, value in values.items()
     )
     place = {"state": "analysis", "pattern": "random", "k": 0.05, "mask": 0, "cells": "unobserved"}
-    return table.assign(**place, variable="all", experiment=name, seed=0, data="d", scored="s")
+    return table.assign(**place, variable="all", experiment=name, seed=0, data_digest="d", case_digest="s")
 
 
 def run(script: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *arguments: str) -> int:

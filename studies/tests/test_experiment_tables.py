@@ -7,8 +7,6 @@ from types import ModuleType
 import pandas as pd
 import pytest
 
-from fieldcast.experiments import experiments
-
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 CRPS = {"linear_inverse_model": 0.3, "climatological_ensemble": 0.5, "vae": 0.4, "persistence": 0.6}
@@ -55,7 +53,7 @@ def started(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def leave_results(root: Path, names: list[str]) -> None:
     place = {
         "seed": 0,
-        "data": "d",
+        "data_digest": "d",
         "lead_hours": 24.0,
         "region": "domain",
         "variable": "all",
@@ -76,10 +74,7 @@ def leave_results(root: Path, names: list[str]) -> None:
         file = root / "07_model_output/forecast" / name / "stability.csv"
         file.parent.mkdir(parents=True, exist_ok=True)
         pd.DataFrame(steps).to_csv(file, index=False)
-    durations = pd.DataFrame({"node": [f"forecast.{name}.training.fit" for name in names], "seconds": 60.0})
-    durations.to_csv(root / "08_reporting/durations.csv", index=False)
-    costs = pd.DataFrame({"task": "forecast", "experiment": names, "train_seconds": 60.0})
-    costs.to_csv(root / "08_reporting/costs.csv", index=False)
+    (root / "seconds.csv").write_text("".join(f"forecast.{name},60.0\n" for name in names))
 
 
 def run(script: ModuleType, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -129,19 +124,17 @@ def test_the_perfect_model_of_the_planet_is_recorded_without_a_long_rollout(scri
 def test_rows_of_other_data_are_dropped(script, tmp_path) -> None:
     file = tmp_path / "results/t.csv"
     for name, data in (("a", "old"), ("b", "new"), ("c", "new"), ("b", "new")):
-        script.merge(file, pd.DataFrame([{"experiment": name, "data": data, "value": 1.0}]), ["experiment"])
+        script.merge(
+            file, pd.DataFrame([{"experiment": name, "data_digest": data, "value": 1.0}]), ["experiment"]
+        )
     assert pd.read_csv(file)["experiment"].tolist() == ["b", "c"]
 
 
-def test_a_resumed_training_counts_from_its_beginning_and_borrowed_weights_do_not(script, tmp_path) -> None:
-    nodes = ["vae.training.fit", "vae.rollout.roll", "vae_mean.rollout.roll"]
-    durations = pd.DataFrame({"node": [f"forecast.{node}" for node in nodes], "seconds": [1.0, 2.0, 3.0]})
-    durations.to_csv(tmp_path / "durations.csv", index=False)
-    costs = pd.DataFrame({"task": "forecast", "experiment": ["vae", "vae_mean"], "train_seconds": 100.0})
-    costs.to_csv(tmp_path / "costs.csv", index=False)
-    listed = experiments(ROOT / "conf")
-    seconds = [script.seconds_of(tmp_path, listed[f"forecast.{name}"]) for name in ("vae", "vae_mean")]
-    assert seconds == [102, 3]
+def test_all_runs_of_an_experiment_count(script) -> None:
+    setting = script.SETTINGS["planet"]
+    setting.root.mkdir(parents=True)
+    (setting.root / "seconds.csv").write_text("forecast.vae,100.0\nforecast.vae_mean,3.0\nforecast.vae,2.0\n")
+    assert [script.seconds_of(setting, f"forecast.{name}") for name in ("vae", "vae_mean")] == [102, 3]
 
 
 def test_options_of_a_setting_are_passed_on(script) -> None:

@@ -13,7 +13,7 @@ import pytest
 import xarray as xr
 from refusals import ROOT, state, weather
 
-from fieldcast.frame.error_messages import sentence
+from fieldcast.app.error_messages import refusal_of_kedro, sentence
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +49,7 @@ def message(project: Callable[..., Any], unharmed: Path) -> Callable[..., str]:
     def run(*names: str, parameters: dict[str, Any] | None = None, **options: Any) -> str:
         with pytest.raises(Exception) as caught:
             project(*names, data_root=unharmed, parameters=parameters, **options)
-        text = sentence(caught.value)
+        text = sentence(caught.value) or refusal_of_kedro(caught.value)
         assert text is not None and "\n" not in text and "Traceback" not in text, repr(caught.value)
         return text
 

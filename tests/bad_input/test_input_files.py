@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 from refusals import FILES, Spoil, ingest, only_a_sentence, state, weather
 
-from fieldcast.frame.error_messages import sentence
+from fieldcast.app.error_messages import sentence
 
 
 def curvilinear(d: xr.Dataset) -> xr.Dataset:
@@ -86,7 +86,7 @@ def test_fill_values_in_the_file_to_fill(project: Any, finished: Path, tmp_path:
 
 def test_a_sound_file_is_not_refused(project: Any, file: Path, tmp_path: Path) -> None:
     project("ingestion", data_root=tmp_path / "new", parameters=ingest(file))
-    assert (tmp_path / "new/03_primary/fields.zarr/.zmetadata").exists()
+    assert (tmp_path / "new/03_primary/fields.zarr/zarr.json").exists()
 
 
 def test_an_input_file_in_a_real_process(kedro: Any, unharmed: Path, file: Path) -> None:

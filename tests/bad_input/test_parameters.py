@@ -163,7 +163,8 @@ def test_models_before_the_first_node(message: Any, monkeypatch: pytest.MonkeyPa
 
 
 def test_an_unknown_experiment(message: Any) -> None:
-    assert "'reconstruct.krigging'; did you mean reconstruct.kriging" in message("reconstruct.krigging")
+    text = message("reconstruct.krigging")
+    assert "named 'reconstruct.krigging'" in text and "reconstruct.kriging" in text
     fill = {"fill": {"observations": "x.nc", "experiment": "reconstruct.krigging"}}
     assert "x.nc" in message("fill", parameters=fill)
 
@@ -171,15 +172,21 @@ def test_an_unknown_experiment(message: Any) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("reconstruct: {mine: {modle: {}}}", ("mine.yml", "modle", "did you mean model?")),
-        ("reconstruct: {mine: {model: [}}", ("mine.yml",)),
-        ("reconstruct: {yours: {model: {}}}", ("mine.yml",)),
-        ("reconstruct: {mine: {model: {type: vae.VEA}}}", ("reconstruct.mine.model.type", "vae.VEA")),
         (
-            "reconstruct: {mine: {model: vae.ConditionalVAE}}",
+            "reconstruct: {mine: {modle: {}}}",
+            ("reconstruct.mine.modle:", "mean reconstruct.mine.model?"),
+        ),
+        ("reconstruct: {mine: {model: [}}", ("mine.yml",)),
+        ("reconstruct: {yours: {model: {}}}", ("reconstruct.yours has no 'fit'",)),
+        (
+            "reconstruct: {mine: {fit: {}, model: {type: vae.VEA}}}",
+            ("reconstruct.mine.model.type", "vae.VEA"),
+        ),
+        (
+            "reconstruct: {mine: {fit: {}, model: vae.ConditionalVAE}}",
             ("reconstruct.mine.model = 'vae.ConditionalVAE'", "{type: module"),
         ),
-        ("reconstruct: {mine: {model: {type: stepped.Stepped}}}", ("mine.model.model is not set",)),
+        ("reconstruct: {mine: {fit: {}, model: {type: stepped.Stepped}}}", ("mine.model.model is not set",)),
         (
             "reconstruct: {mine: {uses: {weights: reconstruct.liner}, model: {type: vae.ConditionalVAE}}}",
             ("liner", "linear"),
@@ -209,7 +216,7 @@ def test_a_file_of_an_environment(message: Any, tmp_path: Path, text: str, words
     conf = tmp_path / "conf"
     shutil.copytree(ROOT / "conf", conf)
     (conf / "test/parameters_mine.yml").write_text(text)
-    assert f"conf/test/parameters_mine.yml, {words}" in message("reconstruct.linear", conf=conf)
+    assert words in message("reconstruct.linear", conf=conf)
 
 
 def test_a_configuration_in_a_real_process(kedro: Any, unharmed: Path) -> None:

@@ -10,9 +10,9 @@ import pytest
 import xarray as xr
 from refusals import CHECKPOINTS, FILES, Spoil, only_a_sentence, refuse_to_write
 
+from fieldcast.app.error_messages import sentence
 from fieldcast.encoding.options import Limits
 from fieldcast.errors import InputError
-from fieldcast.frame.error_messages import sentence
 from fieldcast.inference.file_options import Predict
 from fieldcast.pipelines.predict.nodes import predict
 

@@ -4,18 +4,10 @@ import ast
 import sys
 from pathlib import Path
 
-import pytest
 import yaml
 from kedro.io import AbstractDataset
 
-from fieldcast.datasets import (
-    BytesDataset,
-    PicturesDataset,
-    ResultsDataset,
-    ResumableDataset,
-    TextDataset,
-    ZarrDataset,
-)
+from fieldcast.datasets import OptionalDataset, PicturesDataset, ResultsDataset, ResumableDataset, ZarrDataset
 
 
 def test_nothing_of_the_rest_of_the_package_is_imported() -> None:
@@ -30,30 +22,22 @@ def test_nothing_of_the_rest_of_the_package_is_imported() -> None:
     assert ours == {"fieldcast.atomic"}
 
 
-@pytest.mark.parametrize(
-    ("root", "location"),
-    [
-        ("memory:///here", "memory:///here"),
-        ("memory://run/here", "memory:///run/here"),
-        ("s3://bucket/x", "s3://bucket/x"),
-        ("/folder/x", "/folder/x"),
-    ],
-)
-def test_a_location_keeps_its_protocol(root: str, location: str) -> None:
-    assert TextDataset(filepath=f"{root}/report.html").location == f"{location}/report.html"
-
-
 def test_the_configuration_of_a_data_set_makes_it_again(tmp_path: Path) -> None:
     """`kedro catalog resolve-patterns` prints it."""
-    settings = {"filepath": f"{tmp_path}/a.csv", "missing": "empty", "load_args": {"nrows": 3}}
     bytes_of = {"type": "fieldcast.datasets.BytesDataset", "filepath": f"{tmp_path}/b"}
+    table = {"type": "pandas.CSVDataset", "filepath": f"{tmp_path}/a.csv", "load_args": {"nrows": 3}}
     for config in (
-        {"type": "fieldcast.datasets.TableDataset", **settings},
+        bytes_of,
+        {"type": "fieldcast.datasets.OptionalDataset", "dataset": table, "missing": "pandas.DataFrame"},
         {"type": "fieldcast.datasets.ResumableDataset", "dataset": bytes_of, "state": f"{tmp_path}/c"},
-        {"type": "fieldcast.datasets.PicturesDataset", "path": f"{tmp_path}/figures", "load_args": {}},
+        {"type": "fieldcast.datasets.PicturesDataset", "filepath": f"{tmp_path}/figures"},
         {"type": "fieldcast.datasets.ZarrDataset", "filepath": f"{tmp_path}/d.zarr", "append": "lead"},
+        {
+            "type": "fieldcast.datasets.ResultsDataset", "filepath": f"{tmp_path}", "task": "a",
+            "datasets": {".csv": {"type": "pandas.CSVDataset"}},
+        },
         {"type": "fieldcast.datasets.InMemoryDataset"},
-    ):
+    ):  # fmt: skip
         created = AbstractDataset.from_config("a", {**config, "metadata": {"optional": True}})
         printed = yaml.safe_load(yaml.safe_dump(created._init_config()))
         again = AbstractDataset.from_config("a", dict(printed))
@@ -64,9 +48,12 @@ def test_the_configuration_of_a_data_set_makes_it_again(tmp_path: Path) -> None:
 
 def test_credentials_reach_what_lies_within(tmp_path: Path) -> None:
     credentials = {"auto_mkdir": True}
-    inner = {"type": BytesDataset, "filepath": f"{tmp_path}/a"}
-    stored = ResumableDataset(dataset=inner, state=f"{tmp_path}/b", credentials=credentials)
-    assert stored._dataset._fs_args == stored._state._fs_args == credentials
-    assert ResultsDataset(filepath=str(tmp_path), task="a", credentials=credentials)._fs_args == credentials
-    pictures = PicturesDataset(path=str(tmp_path), credentials=credentials)
-    assert pictures._credentials == credentials
+    inner = {"type": ZarrDataset, "filepath": f"{tmp_path}/a"}
+    stored = ResumableDataset(dataset=inner, state=f"atomic://{tmp_path}/b", credentials=credentials)
+    assert stored._dataset._fs_args == credentials and stored._state._fs.auto_mkdir
+    assert OptionalDataset(dataset=inner, credentials=credentials)._dataset._fs_args == credentials
+    kinds = {".zarr": {"type": ZarrDataset}}
+    results = ResultsDataset(filepath=str(tmp_path), task="a", datasets=kinds, credentials=credentials)
+    assert results._fs_args == credentials
+    pictures = PicturesDataset(filepath=str(tmp_path), credentials=credentials)
+    assert pictures._fs_args == credentials

@@ -9,7 +9,7 @@ import xarray as xr
 from kedro.io.core import DatasetError
 from stores import full_disk, leftovers, weather
 
-from fieldcast.datasets import NetCDFDataset
+from fieldcast.datasets import DamagedError, NetCDFDataset
 
 
 @pytest.mark.parametrize("calendar", ["noleap", "standard"])
@@ -62,3 +62,29 @@ def test_an_error_of_the_hdf_library_is_one_sentence(
     with pytest.raises(DatasetError, match=rf"a\.nc' could not be written .*{phrase}"):
         NetCDFDataset(filepath=str(tmp_path / "a.nc")).save(weather(2))
     assert leftovers(tmp_path) == []
+
+
+def test_a_changed_value_in_a_netcdf_is_refused(tmp_path: Path) -> None:
+    stored = NetCDFDataset(filepath=str(tmp_path / "a.nc"))
+    data = weather(12)
+    stored.save(data)
+    content = bytearray((tmp_path / "a.nc").read_bytes())
+    content[content.index(data["z"].values[:, 0].tobytes()[:16])] ^= 1
+    (tmp_path / "a.nc").write_bytes(content)
+    with pytest.raises(DamagedError, match=r"a\.nc' is damaged"):
+        stored.load()
+
+
+def test_a_packed_source_gets_checksums_too(tmp_path: Path) -> None:
+    data = weather(4)
+    packed = {"dtype": "int16", "scale_factor": 0.001, "_FillValue": -(2**15), "contiguous": True}
+    data["z"].encoding = packed
+    NetCDFDataset(filepath=str(tmp_path / "a.nc")).save(data)
+    with xr.open_dataset(tmp_path / "a.nc") as stored:
+        assert stored["z"].encoding["fletcher32"] and stored["z"].encoding["dtype"] == "int16"
+    assert data["z"].encoding == packed
+
+
+def test_a_missing_netcdf_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="does not exist: run the stage that writes it first"):
+        NetCDFDataset(filepath=str(tmp_path / "a.nc")).load()

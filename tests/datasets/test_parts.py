@@ -10,7 +10,7 @@ import xarray as xr
 import zarr
 
 from fieldcast.datasets import DamagedError, ZarrDataset, parts
-from fieldcast.datasets.memory import available
+from fieldcast.datasets.parts import available
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_a_data_set_read_in_parts_is_saved_block_by_block(stored, data, monkeypa
 
 
 def test_damage_of_a_data_set_read_in_parts_shows_where_it_is_read(stored, tmp_path, monkeypatch):
-    chunk = tmp_path / "x.zarr" / "t" / "3.0.0"
+    chunk = tmp_path / "x.zarr" / "t" / "c" / "3" / "0" / "0"
     chunk.write_bytes(chunk.read_bytes()[:-9] + b"123456789")
     monkeypatch.setattr(parts, "available", lambda: 0)
     lazy = stored.load()
@@ -88,7 +88,7 @@ def test_damage_of_a_data_set_read_in_parts_shows_where_it_is_read(stored, tmp_p
 
 def test_a_limit_of_the_process_is_the_memory_available():
     limit = "import resource; resource.setrlimit(resource.RLIMIT_DATA, (2**30, 2**30)); "
-    program = "from fieldcast.datasets.memory import available; print(available())"
+    program = "from fieldcast.datasets.parts import available; print(available())"
     result = subprocess.run(
         [sys.executable, "-c", limit + program], capture_output=True, text=True, check=True
     )

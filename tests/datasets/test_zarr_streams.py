@@ -14,10 +14,7 @@ from kedro.pipeline import Pipeline, node
 from kedro.runner import SequentialRunner
 from stores import leftovers, piece
 
-from fieldcast.datasets import (
-    ZarrDataset,
-    encoding,
-)
+from fieldcast.datasets import ZarrDataset, encoding
 
 
 def pieces(full: xr.Dataset, cuts: list[int]) -> Iterator[xr.Dataset]:
@@ -170,3 +167,14 @@ def test_a_piece_after_a_missing_one_is_refused(tmp_path: Path) -> None:
     stream.save(piece(0, 0))
     with pytest.raises(DatasetError, match="lacks a piece"):
         stream.save(piece(2, 0))
+
+
+def test_an_interrupted_stream_of_an_earlier_version_starts_anew(tmp_path: Path) -> None:
+    """No piece can be added to its partial store, which has another format."""
+    piece(0, 0).to_zarr(tmp_path / "a.zarr.partial", zarr_format=2)
+    (tmp_path / "a.zarr.pieces").write_text("[1]")
+    stream = ZarrDataset(filepath=str(tmp_path / "a.zarr"), append="lead")
+    assert stream.unfinished() == 0
+    for number in range(4):
+        stream.save(piece(number, number))
+    assert stream.load()["z"].values[:, 0].tolist() == [0, 1, 2, 3] and leftovers(tmp_path) == []

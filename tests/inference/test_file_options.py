@@ -3,18 +3,18 @@
 import pytest
 
 from fieldcast.errors import InputError
-from fieldcast.inference.file_options import Fill, Gridding, RecordCycleOptions
+from fieldcast.inference.file_options import Fill, RecordCycleOptions, StationFields
 
 
 @pytest.mark.parametrize(
     ("ask", "command"),
     [
-        (Fill(experiment="reconstruct.linear").table, "fieldcast fill --stations FILE.csv"),
-        (Gridding().table, "fieldcast grid-stations FILE.csv"),
+        (Fill(experiment="reconstruct.linear").table, "fieldcast fill --stations FILE"),
+        (StationFields().table, "fieldcast grid-stations FILE"),
         (Fill(experiment="reconstruct.linear").file, "fieldcast fill FILE"),
         (
             RecordCycleOptions(forecaster="forecast.vae", updater="assimilate.letkf").file,
-            "fieldcast cycle FILE",
+            "fieldcast record-cycle FILE",
         ),
     ],
 )

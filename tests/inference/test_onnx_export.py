@@ -117,7 +117,7 @@ def test_a_rollout_in_onnxruntime_is_the_forecast_of_torch(checkpoint, world, tm
 
 def run_the_example_of_the_documents(monkeypatch, folder, states, day):
     """Run the documented example, whose inputs are the last states of each member and the days."""
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/configuration.md").read_text(), re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/scale.md").read_text(), re.DOTALL)
     (example,) = (block for block in blocks if "onnxruntime" in block)
     names = {"states": states, "day": day}
     monkeypatch.chdir(folder)

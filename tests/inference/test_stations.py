@@ -24,7 +24,7 @@ from fieldcast.inference.stations.held_out import clusters, scores_at_held_out
 from fieldcast.inference.stations.observations import representativeness
 from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.models.interpolation import Nearest
-from fieldcast.pipelines.stations.nodes import score
+from fieldcast.pipelines.station_scores.nodes import score
 from fieldcast.tasks.reconstruct import Reconstruction
 from fieldcast.training.options import Fit
 from fieldcast.training.run import Recipe, train

@@ -365,8 +365,12 @@ def test_models_that_do_not_serve_are_neither_used_nor_offered():
         name: {"model": {"type": kind}} for name, kind in zip("abc", ("x.X", "x.X", "y.Y"), strict=True)
     }
     parameters, stored = {"reconstruct": models}, {"reconstruct/b": bytes, "reconstruct/c": bytes}
-    with pytest.raises(InputError, match=r"use a trained one: --params cycle.updater=reconstruct\.b\.$"):
-        trained_model("reconstruct.a", parameters, stored, "cycle.updater", ("x.X",))
-    serving = r"cycle.updater: 'reconstruct.c' cannot be used here; name reconstruct\.a or reconstruct\.b\."
+    with pytest.raises(
+        InputError, match=r"use a trained one: --params record_cycle.updater=reconstruct\.b\.$"
+    ):
+        trained_model("reconstruct.a", parameters, stored, "record_cycle.updater", ("x.X",))
+    serving = (
+        r"record_cycle.updater: 'reconstruct.c' cannot be used here; name reconstruct\.a or reconstruct\.b\."
+    )
     with pytest.raises(InputError, match=serving):
-        trained_model("reconstruct.c", parameters, stored, "cycle.updater", ("x.X",))
+        trained_model("reconstruct.c", parameters, stored, "record_cycle.updater", ("x.X",))

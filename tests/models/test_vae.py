@@ -365,7 +365,7 @@ def test_a_decoder_of_a_forecast_refines_by_the_nearest_value_on_request(space, 
         make(space, history=1, decoder={**decoder, "upsample": "bilinear"})
 
 
-def test_the_encoder_of_the_original_study_depends_on_the_sparse_field_alone(space):
+def test_the_encoder_of_the_report_depends_on_the_sparse_field_alone(space):
     """Neither mask, season nor static fields: with another mask of the same sparse field nothing changes."""
     batch = observed(space)
     full = replace(batch.context, mask=torch.ones_like(batch.context.mask), day=torch.full((4,), 0.5))

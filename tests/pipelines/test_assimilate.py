@@ -23,11 +23,7 @@ def whole(project: Any, finished: Path, forecasted: Path, tmp_path_factory: pyte
     shutil.copytree(finished / "06_models/reconstruct", data_root / "06_models/reconstruct")
     project("observing_network", data_root=data_root)
     project("assimilate", data_root=data_root, namespaces=NAMESPACES)
-    project(
-        "reporting",
-        data_root=data_root,
-        node_names=["reporting.rank_assimilate", "reporting.gather_assimilate"],
-    )
+    project("reporting", data_root=data_root)
     return data_root
 
 
@@ -55,7 +51,7 @@ def test_the_doctor_compares_the_options_of_cycles(examined: Any, whole: Path) -
     assert not examined(whole, **blown_up).faults
     faults = {fault.dataset: fault for fault in examined(whole, sparsification={"noise": 0.3}).faults}
     for name in ("assimilate.hybrid.checkpoint", "cycle_observations"):
-        assert "noise = 0.1" in faults[name].complaint, faults
+        assert "noise 0.1, this run has 0.3" in faults[name].complaint, faults
 
 
 def test_a_free_run_uses_no_observation(whole: Path) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from fieldcast.app.error_messages import sentence
 from fieldcast.fields import contracts
-from fieldcast.frame.error_messages import sentence
 
 pytestmark = pytest.mark.proof
 
@@ -35,9 +35,9 @@ def change_by_xarray(root: Path) -> None:
 
 
 DAMAGE: dict[str, Callable[[Path], Any]] = {
-    "a flipped bit": lambda root: flip(root / FIELDS / "t2m/0.0.0"),
-    "a lost chunk": lambda root: (root / FIELDS / "t2m/0.0.0").unlink(),
-    "an empty .zmetadata": lambda root: (root / FIELDS / ".zmetadata").write_bytes(b""),
+    "a flipped bit": lambda root: flip(root / FIELDS / "t2m/c/0/0/0"),
+    "a lost chunk": lambda root: (root / FIELDS / "t2m/c/0/0/0").unlink(),
+    "an empty zarr.json": lambda root: (root / FIELDS / "zarr.json").write_bytes(b""),
     "an empty splits.json": lambda root: (root / SPLITS).write_bytes(b""),
     "a changed value without a checksum": change_by_xarray,
 }
@@ -72,7 +72,7 @@ def root(ingested: Path, tmp_path: Path) -> Path:
 
 def contents(root: Path) -> dict[str, bytes]:
     """Content of every file, but for the times that nodes took."""
-    files = (path for path in sorted(root.rglob("*")) if path.is_file() and path.name != "durations.csv")
+    files = (path for path in sorted(root.rglob("*")) if path.is_file())
     return {str(path.relative_to(root)): path.read_bytes() for path in files}
 
 
@@ -118,9 +118,9 @@ def test_an_unreadable_quality_table_is_recreated(project: Any, ingested: Path, 
 @pytest.mark.parametrize(
     ("file", "stage", "made_by"),
     [
-        ("04_feature/observations.zarr/t650/0.0.0.0", "reconstruction", "sparsification"),
+        ("04_feature/observations.zarr/t650/c/0/0/0/0", "reconstruction", "sparsification"),
         (
-            "07_model_output/reconstruct/climatology/draws.zarr/t650/0.0.0.0.0",
+            "07_model_output/reconstruct/climatology/draws.zarr/t650/c/0/0/0/0/0",
             "evaluation",
             "reconstruction",
         ),
@@ -152,8 +152,3 @@ def test_fields_are_compared_with_their_digest_once_in_a_run(
     for runs in (1, 2):
         project("sparsification", "initial_times", data_root=root)
         assert len(compared) == runs
-
-
-def test_versions_that_nothing_keeps_are_refused(refused: Any) -> None:
-    text = refused("training", namespaces=[ADDRESS], load_versions={"fields": "2001-01-01T00.00.00.000Z"})
-    assert "--load-versions fields: 'fields' is not versioned" in text and "data_root=FOLDER" in text

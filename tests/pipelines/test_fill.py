@@ -9,9 +9,9 @@ import pytest
 import xarray as xr
 
 import fieldcast
+from fieldcast.app.error_messages import sentence
 from fieldcast.datasets import ZarrDataset
 from fieldcast.errors import InputError
-from fieldcast.frame.error_messages import sentence
 
 UNITS = {"units": "hours since 0001-01-01 12:00:00", "calendar": "noleap"}
 DIMS = ("valid_time", "lat", "lon")
@@ -152,7 +152,7 @@ def test_an_unsuitable_file_is_reported_in_one_sentence_and_writes_nothing(
             {"experiment": "reconstruct.optimal"},
             "fill.experiment: there is no experiment 'reconstruct.optimal'",
         ),
-        ({"members": 0}, "fill.members = 0: give at least 1"),
+        ({"members": 0}, "fill.members = 0 should be greater than or equal to 1"),
         ({"nois": 0.1}, "fill.nois: there is no such option; did you mean fill.noise?"),
     ],
 )

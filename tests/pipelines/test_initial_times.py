@@ -9,6 +9,7 @@ import pytest
 import xarray as xr
 
 from fieldcast.datasets import ZarrDataset
+from fieldcast.datasets.base import earlier
 from fieldcast.encoding.options import Limits, PerfectModel, Rollout, Stability
 from fieldcast.fields.ingest import ingest
 from fieldcast.fields.planet.options import PlanetOptions
@@ -31,8 +32,7 @@ class Planet:
     def forecasts(
         self, rollout: Rollout = ROLLOUT, seed: int = 0, earlier: xr.Dataset | None = None
     ) -> Iterator[xr.Dataset]:
-        left = {"perfect_model": earlier}
-        return run_perfect_model(self.states, self.initial_times, self.splits, rollout, seed, left)
+        return run_perfect_model(self.states, self.initial_times, self.splits, rollout, seed, lambda: earlier)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def planet() -> Planet:
 
 @pytest.fixture
 def stored(tmp_path: Path) -> ZarrDataset:
-    settings: dict[str, Any] = {"append": "lead", "missing": "none", "load_args": {"lazy": True}}
+    settings: dict[str, Any] = {"append": "lead", "load_args": {"lazy": True}}
     return ZarrDataset(filepath=str(tmp_path / "perfect_model.zarr"), **settings)
 
 
@@ -74,7 +74,7 @@ def test_a_stream_of_leads_is_one_store(planet: Planet, stored: ZarrDataset) -> 
 def test_the_perfect_model_runs_once_for_equal_starts_error_and_seed(
     planet: Planet, stored: ZarrDataset
 ) -> None:
-    save(stored, planet.forecasts(earlier=stored.load()))
+    save(stored, planet.forecasts(earlier=earlier(stored)))
     assert save(stored, planet.forecasts(earlier=stored.load())) == 0
     worse = Rollout(perfect_model=PerfectModel(0.1))
     assert save(stored, planet.forecasts(rollout=worse, earlier=stored.load())) == 4
@@ -86,8 +86,8 @@ def test_other_sources_give_an_empty_store_that_replaces_an_earlier_one(
     planet: Planet, stored: ZarrDataset
 ) -> None:
     save(stored, planet.forecasts())
-    left = {"perfect_model": stored.load()}
-    nothing = run_perfect_model(xr.Dataset(), planet.initial_times, planet.splits, ROLLOUT, 0, left)
+    left = stored.load()
+    nothing = run_perfect_model(xr.Dataset(), planet.initial_times, planet.splits, ROLLOUT, 0, lambda: left)
     assert save(stored, nothing) == 1
     assert not stored.load().data_vars and stored.load().attrs == {"starts": planet.initial_times["digest"]}
     assert save(stored, planet.forecasts(earlier=stored.load())) == 4

@@ -1,6 +1,6 @@
 """Collection of the results of each experiment by reporting."""
 
-from functools import partial
+import re
 from typing import Any
 
 import pandas as pd
@@ -8,10 +8,10 @@ import pandas as pd
 from fieldcast.inference.options import Drawing
 from fieldcast.pipelines.reporting import nodes
 from fieldcast.pipelines.reporting.nodes import COSTS, join_summaries, list_costs
+from fieldcast.pipelines.tasks.forecast.nodes import collect_forecast
 from fieldcast.tasks import TASKS
 
 FORECAST = TASKS["forecast"]
-collect = partial(nodes.collect, FORECAST.results, FORECAST.target)
 EXPERIMENTS: dict[str, Any] = {"vae": {}, "lim": {}, "never_run": {}}
 
 
@@ -28,33 +28,42 @@ def stored(**results: Any) -> dict[str, Any]:
     return {part: read(value) for part, value in results.items()}
 
 
-def test_results_of_this_run_take_the_place_of_earlier_ones() -> None:
+def test_what_this_run_has_not_published_is_left_out() -> None:
     left = stored(
-        scores={"vae": table(1), "lim": table(2), "removed": table(3)},
+        scores={"vae": table(10), "lim": table(2), "removed": table(3)},
+        history={"vae": table(11)},
         costs={"vae": table(4)},
-        initial_times="of old",
+        initial_times="of this run",
     )
-    created = {"scores": table(10), "history": table(11), "loss_curve": b"PNG"}
-    results = collect(EXPERIMENTS, [], left, "of this run", results_of_vae=created)
-    assert set(results) == {*FORECAST.results, "initial_times", "experiments", "studies"}
+    results = collect_forecast(left, EXPERIMENTS, [], results_of_vae=["history", "loss_curve", "scores"])
+    assert set(results) == {*FORECAST.results, "initial_times", "experiments", "comparisons"}
     assert {name: scores["value"][0] for name, scores in results["scores"].items()} == {"lim": 2, "vae": 10}
     assert results["history"].keys() == {"vae"} and results["costs"] == {}  # this run's has none
     assert results["initial_times"] == "of this run"
-    assert collect(EXPERIMENTS, [], left)["initial_times"] == "of old"
+    assert collect_forecast(left, EXPERIMENTS, [])["costs"].keys() == {"vae"}
 
 
 def test_missing_results_are_omitted() -> None:
-    results = collect(EXPERIMENTS, [], {})
+    results = collect_forecast({}, EXPERIMENTS, [])
     assert "initial_times" not in results and results["scores"] == {}
-    empty = collect(EXPERIMENTS, [], stored(scores={"vae": pd.DataFrame()}))
+    empty = collect_forecast(stored(scores={"vae": pd.DataFrame()}), EXPERIMENTS, [])
     assert empty["scores"] == {}
 
 
 def test_options_that_other_nodes_have_checked_are_collected_as_plain_values() -> None:
     """Kedro hands every node the dataclass to which one node's annotation has converted a parameter."""
     experiments = {"vae": {"model": {"type": "vae.VAE"}, "options": Drawing(feedback="mean")}}
-    collected = collect(experiments, [], {})
+    collected = collect_forecast({}, experiments, [])
     assert collected["experiments"]["vae"]["options"] == {"feedback": "mean"}
+
+
+def test_an_experiment_that_ran_alone_stands_beside_the_others() -> None:
+    rows = [("vae", 0.2), ("lim", 0.3)]
+    board = pd.DataFrame(rows, columns=["experiment", "value"]).assign(
+        score="crps", variable="all", lead_hours=24.0, region="globe"
+    )
+    text = nodes.compare_alone("forecast.vae", board)
+    assert re.search(r"vae +0\.200\n +lim +0\.300", text) and "kedro run --pipelines reporting" in text
 
 
 def test_tasks_without_results_leave_no_gap_in_the_summary() -> None:

@@ -12,6 +12,7 @@ from kedro.config import OmegaConfigLoader
 from omegaconf import OmegaConf
 
 import fieldcast
+from fieldcast.app.error_messages import sentence
 from fieldcast.datasets import ZarrDataset
 from fieldcast.encoding.checkpoint import unpack
 from fieldcast.encoding.options import Limits
@@ -21,12 +22,11 @@ from fieldcast.experiments import experiments
 from fieldcast.fields.images import open_images, split
 from fieldcast.fields.options import ImageSource
 from fieldcast.fields.prepared import PreparedData
-from fieldcast.frame.error_messages import sentence
 from fieldcast.inference.options import StateOptions
+from fieldcast.inference.samples import likelihood, sets
 from fieldcast.models.configuration import build
 from fieldcast.models.core import Context, Model
 from fieldcast.models.random_streams import RandomStreams
-from fieldcast.pipelines.sampling import nodes
 from fieldcast.settings import CONFIG_LOADER_ARGS
 from fieldcast.tasks.sample import StateSampling
 from fieldcast.training.options import Fit
@@ -46,6 +46,7 @@ def sampled(project: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The data root after an experiment of each family on the planet."""
     data_root = tmp_path_factory.mktemp("sampled")
     project(*(f"sample.{name}" for name in FAMILIES), data_root=data_root)
+    project("reporting", data_root=data_root)
     return data_root
 
 
@@ -66,7 +67,10 @@ def on_images(project: Any, names: set[str], tmp_path_factory: pytest.TempPathFa
     data = {"source": "images", "images": {"train": 120, "test": 30}}
     data_root = tmp_path_factory.mktemp("on_images")
     pipelines = ["sample"] if names == SAMPLE else [f"sample.{name}" for name in sorted(names)]
-    project(*pipelines, data_root=data_root, parameters={"ingestion": data, "sample": models})
+    parameters = {"ingestion": data, "sample": models}
+    project(*pipelines, data_root=data_root, parameters=parameters)
+    if names != SAMPLE:  # else the pipeline of the task ends in the report
+        project("reporting", data_root=data_root, parameters=parameters)
     return data_root
 
 
@@ -82,7 +86,7 @@ def board(on_images: Path) -> pd.DataFrame:
 
 
 def test_the_leaderboard_has_every_score_that_a_model_has(board: pd.DataFrame, names: set[str]) -> None:
-    assert list(board) == ["experiment", "seed", "data", "score", "value", "low", "high"]
+    assert list(board) == ["experiment", "seed", "data_digest", "score", "value", "low", "high"]
     coded = CODED & names
     having = {score: set(part["experiment"]) for score, part in board.groupby("score")}
     everything = ("fid", "kid", "fid_floor", "kid_floor", "c2st")
@@ -121,7 +125,8 @@ def test_the_report_shows_images(on_images: Path) -> None:
 
 def test_samples_are_not_scored_as_what_they_are_not(project: Any, sampled: Path) -> None:
     with pytest.raises(
-        InputError, match="the samples were drawn with seed 0, this run has 1: draw them again"
+        InputError,
+        match=r"the checkpoint of 'sample\.vae' was trained with seed 0, this run has 1: train it again",
     ):
         project("evaluation", data_root=sampled, namespaces=["sample.vae"], parameters={"seed": 1})
 
@@ -132,8 +137,8 @@ def test_finished_samples_are_drawn_once(
     def draw(*_: Any, **__: Any) -> None:
         raise AssertionError("something was drawn")
 
-    for name in ("draw_states", "examine"):
-        monkeypatch.setattr(nodes, name, draw)
+    monkeypatch.setattr(sets, "draw_states", draw)
+    monkeypatch.setattr(likelihood, "examine", draw)
     project("sampling", data_root=sampled, namespaces=["sample.vae"])
     with pytest.raises(AssertionError, match="something was drawn"):
         requested = {"limits": {"members": 2}}

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fieldcast.app.error_messages import sentence
 from fieldcast.encoding.tensor_file import pack_bytes, unpack_bytes
 from fieldcast.errors import InputError
-from fieldcast.frame.error_messages import sentence
 from fieldcast.inference.multi_seed import refuse_other_runs
 from fieldcast.inference.options import Seeds
 
@@ -56,7 +56,7 @@ def test_runs_of_two_seeds_are_gathered(
     assert table.loc["climatology", "sd"] == 0
     sample = pd.read_csv(folder / "seeds_sample.csv")
     assert list(sample["seeds"]) == [1] and sample["sd"].isna().all()
-    assert not (folder / "seeds_forecast.csv").read_text().strip()
+    assert pd.read_csv(folder / "seeds_forecast.csv").empty
     printed = capsys.readouterr().out
     for line in (
         "mean ± standard deviation; seeds: 2",
@@ -97,8 +97,8 @@ def test_runs_that_differ_in_more_than_their_seed_are_refused(finished: Path, tm
     refuse_other_runs(runs)
     file = tmp_path / "other/08_reporting/reconstruct/denoising_vae/scores.parquet"
     scores = pd.read_parquet(file)
-    scores.assign(scored="0" * 12).to_parquet(file)
-    with pytest.raises(InputError, match=r"reconstruct/denoising_vae, scored .*only in their `seed`"):
+    scores.assign(case_digest="0" * 12).to_parquet(file)
+    with pytest.raises(InputError, match=r"reconstruct/denoising_vae, case_digest .*only in their `seed`"):
         refuse_other_runs(runs)
     refuse_other_runs({run: ["reconstruct/linear"] for run in runs})  # what is not gathered does not count
     scores.to_parquet(file)

@@ -52,7 +52,7 @@ def board() -> pd.DataFrame:
                 for score, numbers in scores.items():
                     records.append((experiment, 0, "d", pattern, k, cells, variable, score, *numbers))
     case = ["pattern", "k", "cells", "variable", "score"]
-    names = ["experiment", "seed", "data", *case, "value", "low", "high"]
+    names = ["experiment", "seed", "data_digest", *case, "value", "low", "high"]
     return pd.DataFrame(records, columns=names)
 
 
@@ -90,7 +90,7 @@ def scores(experiment: str) -> pd.DataFrame:
         for pattern, k in CASES
         for day in (1, 11, 21)
     ]
-    names = ("experiment", "seed", "data", "scored", "pattern", "k", "mask")
+    names = ("experiment", "seed", "data_digest", "case_digest", "pattern", "k", "mask")
     return pd.DataFrame(records, columns=[*names, "cells", "variable", "statistic", "time", "value"])
 
 

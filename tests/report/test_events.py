@@ -43,7 +43,7 @@ def forecast(season: Callable) -> Forecast:
         )
         labels = {column: list(table[column].unique()) for column in ("lead_hours", "region")}
         stored = collected.dataset("lead_hours", "region", calendars.iso(good["start"]), scales, labels)
-        events[name] = stored.assign_attrs(seed=0, data="d", scored="s")
+        events[name] = stored.assign_attrs(seed=0, data_digest="d", case_digest="s")
         tables[name] = name_rows(with_origin(table, 0, "d", "s"), name)
     return Forecast(
         leaderboard=leaderboard(tables, "d", "s", layout=FORECAST),

@@ -88,7 +88,7 @@ def test_the_difference_has_the_interval_of_paired_times(reconstruct):
     }
     scores = {
         name: pd.DataFrame({"time": times, "value": weather + more}).assign(
-            experiment=name, seed=0, data="d", scored="s", **case
+            experiment=name, seed=0, data_digest="d", case_digest="s", **case
         )
         for name, more in (("kriging", 0.0), ("vae", 0.1))
     }

@@ -17,11 +17,13 @@ import yaml
 from PIL import Image
 
 from fieldcast import calendars
+from fieldcast.arguments import validated
+from fieldcast.experiments import Comparison
 from fieldcast.inference.options import Drawing
-from fieldcast.report import Forecast, pictures, report, studies
+from fieldcast.report import Forecast, pictures, report
+from fieldcast.report.comparisons import fed_on_mean
 from fieldcast.report.forecast import MAX_MAPPED
 from fieldcast.report.page import vega
-from fieldcast.report.study_answers import fed_on_mean
 from fieldcast.scores.examples import forecast_examples
 from fieldcast.scores.leaderboard import FORECAST, leaderboard
 from fieldcast.scores.stability import step_statistics
@@ -30,7 +32,9 @@ from fieldcast.scores.statistics_table import name_rows, with_origin
 EXPERIMENTS = ("linear_inverse_model", "climatological_ensemble", "vae", "vae_mean", "vae_rk4", "decoder_l1")
 ROLES = {"linear_inverse_model": "reference", "climatological_ensemble": "climatology"}
 ABOUT = {name: {"about": {"role": role, "family": "classical"}} for name, role in ROLES.items()}
-STUDIES = studies(yaml.safe_load(Path("conf/base/parameters/studies.yml").read_text())["studies"])
+COMPARISONS = validated(
+    list[Comparison], yaml.safe_load(Path("conf/base/parameters/comparisons.yml").read_text())["comparisons"]
+)
 
 
 def ensembles(trial) -> dict[str, xr.Dataset]:
@@ -85,7 +89,7 @@ def forecast(season: Callable) -> Forecast:
         ),
         initial_times=initial_times,
         experiments={name: {} for name in (*EXPERIMENTS, "analogue")} | ABOUT,
-        studies=STUDIES,
+        comparisons=COMPARISONS,
         scores=tables,
         diagnostics=diagnostics,
         examples=examples,
@@ -223,9 +227,9 @@ def test_figures_have_names_for_files_and_there_is_one_of_each(forecast):
     assert all(re.fullmatch(r"[A-Za-z0-9_.-]+", name) for name in names)
 
 
-def test_the_first_steps_of_every_experiment_of_a_study_are_drawn_however_many_are_better(forecast):
-    """Beside ten better experiments of no study, those of the studies are drawn, and the best one, and no other."""
-    compared = [name for name in STUDIES[2].experiments if name.startswith(("vae", "decoder"))]
+def test_the_first_steps_of_every_experiment_of_a_comparison_are_drawn_however_many_are_better(forecast):
+    """Beside ten better experiments of no comparison, those of comparisons and the best one are drawn, and no other."""
+    compared = [name for name in COMPARISONS[2].experiments if name.startswith(("vae", "decoder"))]
     better = [f"better_{number}" for number in range(10)]
     example = forecast.examples["vae"]
     board = forecast.leaderboard[forecast.leaderboard["experiment"] == "vae"]
@@ -242,7 +246,7 @@ def test_the_first_steps_of_every_experiment_of_a_study_are_drawn_however_many_a
     drawn = [steps.experiment for steps in crowded.steps() if steps.variable == "z"]
     assert crowded.by_interest[:10] == better
     assert drawn == [better[0], *compared]
-    assert len({steps.experiment for steps in replace(crowded, studies=()).steps()}) == MAX_MAPPED
+    assert len({steps.experiment for steps in replace(crowded, comparisons=()).steps()}) == MAX_MAPPED
 
 
 def test_the_animation_is_small_and_in_the_page(forecast, page, elements):
@@ -262,7 +266,7 @@ def test_the_same_run_gives_the_same_page(forecast, page):
 
 
 def test_an_empty_run_is_reported(elements):
-    nothing = Forecast(experiments={"vae": {}, "vae_rk4": {}}, studies=STUDIES)
+    nothing = Forecast(experiments={"vae": {}, "vae_rk4": {}}, comparisons=COMPARISONS)
     page = elements(report({"forecast": nothing}))
     for phrases in ("Not run: vae, vae_rk4.", "No experiment has been scored yet"):
         assert phrases in page.text

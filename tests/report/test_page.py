@@ -122,12 +122,15 @@ def test_links_lead_to_the_files_of_the_catalog(results, summary, elements):
     catalog = yaml.safe_load(Path("conf/base/catalog.yml").read_text())
     experiment = "{task}.{experiment}.draws"
     paths = {
-        catalog[name]["filepath"].replace("${_root}/", "").replace("{task}", "reconstruct")
+        catalog[name]
+        .get("dataset", catalog[name])["filepath"]
+        .replace("${_root}/", "")
+        .replace("{task}", "reconstruct")
         for name in ("fields", "quality", "costs", "leaderboard_{task}")
     }
     draws = catalog[experiment]["filepath"].replace("${_output}", catalog["_output"]).replace("${_root}/", "")
     paths |= {draws.format(task="reconstruct", experiment=name) for name in results.board.order}
-    paths.add(catalog["figures_{task}"]["path"].replace("${_root}/", "").format(task="reconstruct"))
+    paths.add(catalog["figures_{task}"]["filepath"].replace("${_root}/", "").format(task="reconstruct"))
     links = elements(report({"reconstruct": results}, summary)).attributes("href")
     files = [link for link in links if not link.startswith(("#", "data:"))]
     assert {str(PurePosixPath(normpath(f"08_reporting/{link}"))) for link in files} == paths
@@ -136,7 +139,7 @@ def test_links_lead_to_the_files_of_the_catalog(results, summary, elements):
 def test_the_configuration_is_valid_yaml(results):
     parameters = {
         "ingestion": {"path": "a: b.nc", "variables": None},
-        "studies": [{"title": "°C", "names": ["a"]}],
+        "comparisons": [{"title": "°C", "names": ["a"]}],
     }
     page = report({"reconstruct": results}, parameters=parameters)
     text = html.unescape(re.search(r"Configuration.*?<code>(.*?)</code>", page, re.S)[1])

@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fieldcast.report import Sample, Study, pictures, report
+from fieldcast.experiments import Comparison
+from fieldcast.report import Sample, pictures, report
 from fieldcast.scores.numbers import significant
 
-KL = Study(
+KL = Comparison(
     title="The weight of the KL",
     task="sample",
     experiments=("vae_kl0", "vae", "vae_kl30"),
@@ -24,7 +25,7 @@ KL = Study(
 
 @pytest.fixture(scope="module")
 def task(sampled: Callable) -> Sample:
-    return Sample(**sampled(), studies=[KL])
+    return Sample(**sampled(), comparisons=[KL])
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +125,7 @@ def test_whether_a_likelihood_is_exact_comes_from_the_model_not_from_a_name(samp
     assert [page.density(name) for name in ("flow_small", "autoencoder", "unknown")] == ["exact", "", ""]
 
 
-def test_a_study_shows_its_table_and_its_pictures(task):
+def test_a_comparison_shows_its_table_and_its_pictures(task):
     figures = pictures(task)
     section = next(item.body for item in task.sections(figures) if item.title == "The weight of the KL")
     result = cells(section)
@@ -207,7 +208,7 @@ def test_figures_of_images(task):
             "at_a_glance",
             "distances",
             "samples",
-            "study_the-weight-of-the-kl",
+            "comparison_the-weight-of-the-kl",
             "decoded",
             "denoising_ddpm",
             "nearest",
@@ -302,7 +303,7 @@ def test_the_same_run_gives_the_same_page(task, page):
 
 
 def test_an_empty_run_is_reported(elements):
-    nothing = Sample(experiments={"vae": {}, "ddpm": {}}, studies=[KL])
+    nothing = Sample(experiments={"vae": {}, "ddpm": {}}, comparisons=[KL])
     page = elements(report({"sample": nothing}))
     for phrases in ("Not run: ddpm, vae.", "No experiment has been scored yet"):
         assert phrases in page.text, phrases

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fieldcast.report.study_answers import at_equal_cost
+from fieldcast.report.comparisons import at_equal_cost
 from fieldcast.scores.leaderboard import FORECAST, leaderboard
 from fieldcast.scores.statistics_table import name_rows, with_origin
 

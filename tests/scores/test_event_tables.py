@@ -73,7 +73,7 @@ def make_case(members: int = MEMBERS, blown_up: bool = False, signal: float = 0.
     stored = events.dataset(
         "lead_hours", "region", np.array(times), deviations, {"lead_hours": [24.0], "region": ["globe"]}
     )
-    return Case(x, y, weights, stored.assign_attrs(seed=0, data="d", scored="s"))
+    return Case(x, y, weights, stored.assign_attrs(seed=0, data_digest="d", case_digest="s"))
 
 
 @pytest.mark.parametrize("members", [1, MEMBERS])
@@ -206,7 +206,7 @@ def case_thresholds(first: float) -> xr.Dataset:
 
 def test_the_table_holds_every_score_with_an_interval_around_it() -> None:
     case = make_case()
-    stored = {"one": case.stored, "other data": case.stored.assign_attrs(data="e")}
+    stored = {"one": case.stored, "other data": case.stored.assign_attrs(data_digest="e")}
     table = event_scores(stored, "d", "s", FORECAST)
     assert list(event_scores({}, "d", "s", FORECAST)) == list(table)
     assert set(table["experiment"]) == {"one"}

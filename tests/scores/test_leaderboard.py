@@ -14,7 +14,9 @@ from fieldcast.scores.statistics_table import name_rows, with_origin
 
 DATA, SCORED = "d" * 12, "s" * 12
 REFERENCE = "optimal_interpolation"
-COLUMNS = ["experiment", "seed", "data", "pattern", "k", "cells", "variable", "score", "value", "low", "high"]
+COLUMNS = [
+    "experiment", "seed", "data_digest", "pattern", "k", "cells", "variable", "score", "value", "low", "high",
+]  # fmt: skip
 
 
 def ranked(tables: dict[str, pd.DataFrame], data: str, scored: str) -> pd.DataFrame:
@@ -129,7 +131,9 @@ def test_without_the_reference_there_is_no_difference(tables: dict) -> None:
     assert "crps_minus_reference" not in set(board["score"])
 
 
-@pytest.mark.parametrize(("column", "reason"), [("data", "other data"), ("scored", "other times, cases")])
+@pytest.mark.parametrize(
+    ("column", "reason"), [("data_digest", "other data"), ("case_digest", "other times, cases")]
+)
 def test_stale_rows_are_dropped_and_reported(
     tables: dict, column: str, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -145,7 +149,7 @@ def test_stale_rows_are_dropped_and_reported(
 
 
 def test_rows_of_one_table_may_be_stale(tables: dict) -> None:
-    both = pd.concat([tables["second"], tables["second"].assign(scored="old", value=99.0)])
+    both = pd.concat([tables["second"], tables["second"].assign(case_digest="old", value=99.0)])
     board = ranked({**tables, "second": both}, DATA, SCORED)
     pd.testing.assert_frame_equal(board, ranked(tables, DATA, SCORED))
     assert board.attrs["dropped"][0].startswith("Left out of the leaderboard: 4560 rows of corrected")
@@ -214,11 +218,11 @@ def test_samples_of_all_experiments_are_one_table(caplog: pytest.LogCaptureFixtu
     scores = {
         "a": sampled("vae"),
         "b": sampled("flow", value=[2.0, -80.0]),
-        "c": sampled("ddpm", scored="old"),
+        "c": sampled("ddpm", case_digest="old"),
         "d": pd.DataFrame(),
     }
     board = sample_leaderboard(scores, DATA, SCORED)
-    assert list(board) == ["experiment", "seed", "data", "score", "value", "low", "high"]
+    assert list(board) == ["experiment", "seed", "data_digest", "score", "value", "low", "high"]
     assert board["experiment"].tolist() == ["vae", "vae", "flow", "flow"]
     assert board["value"].tolist() == [1.0, -90.0, 2.0, -80.0]
     (sentence,) = board.attrs["dropped"]

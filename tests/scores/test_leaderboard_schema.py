@@ -41,7 +41,7 @@ def forecasts() -> dict[str, pd.DataFrame]:
 
 def test_columns_of_forecasts_are_the_promised_ones(forecasts: dict) -> None:
     board = leaderboard(forecasts, DATA, SCORED, layout=FORECAST, roles=ROLES)
-    names = "experiment seed data lead_hours region variable score value low high"
+    names = "experiment seed data_digest lead_hours region variable score value low high"
     assert list(board) == names.split()
     assert set(board["score"]) == {"crps", "crps_minus_reference", "skill"}
 

@@ -16,11 +16,11 @@ INF, NAN = float("inf"), float("nan")
 
 
 def board(
-    seed: int, values: dict[tuple[str, float], float], data: str = "abc", run: str = ""
+    seed: int, values: dict[tuple[str, float], float], data_digest: str = "abc", run: str = ""
 ) -> pd.DataFrame:
     """A leaderboard of forecasts with one score, from values by experiment and lead."""
     records = [
-        {"experiment": name, "seed": seed, "data": data, "lead_hours": lead, "region": "globe"}
+        {"experiment": name, "seed": seed, "data_digest": data_digest, "lead_hours": lead, "region": "globe"}
         | {"variable": "all", "score": "crps", "value": value, "low": value - 1, "high": value + 1}
         for (name, lead), value in values.items()
     ]
@@ -38,7 +38,17 @@ def test_means_and_deviations_equal_a_hand_calculation() -> None:
         2, {("vae", 24.0): 6.0, ("vae", 48.0): 0.7, ("climatology", 24.0): 0.1, ("late", 48.0): 4.0}
     )
     table = over_seeds([first, second, third])
-    columns = ["experiment", "data", "lead_hours", "region", "variable", "score", "seeds", "value", "sd"]
+    columns = [
+        "experiment",
+        "data_digest",
+        "lead_hours",
+        "region",
+        "variable",
+        "score",
+        "seeds",
+        "value",
+        "sd",
+    ]
     assert list(table.columns) == columns
     expected = {
         ("vae", 24.0): (3, 3.0, np.sqrt(7.0)),  # ((1 - 3)² + (2 - 3)² + (6 - 3)²) / 2
@@ -59,7 +69,14 @@ def test_samples_have_no_cases() -> None:
         for seed in (1, 3)
     ]
     assert over_seeds(runs).to_dict("records") == [
-        {"experiment": "vae", "data": "abc", "score": "crps", "seeds": 2, "value": 2.0, "sd": np.sqrt(2)}
+        {
+            "experiment": "vae",
+            "data_digest": "abc",
+            "score": "crps",
+            "seeds": 2,
+            "value": 2.0,
+            "sd": np.sqrt(2),
+        }
     ]
 
 
@@ -71,7 +88,7 @@ def test_incompatible_runs_are_refused() -> None:
 
     short, long = {("vae", 24.0): 1.0}, {("vae", 24.0): 1.0, ("vae", 48.0): 1.0}
     good = board(0, short), board(1, short)
-    other = refusal(*good, board(2, short, data="xyz"))
+    other = refusal(*good, board(2, short, data_digest="xyz"))
     assert "'data_seed0' and 'data_seed2' were run on different data" in other
     longer = refusal(*good, board(2, long))
     assert "'data_seed0' and 'data_seed2' were scored on different cases or leads" in longer
@@ -82,7 +99,7 @@ def test_incompatible_runs_are_refused() -> None:
 def test_leaderboards_are_read_as_they_were_written(tmp_path: Path) -> None:
     folder = tmp_path / "run/08_reporting"
     folder.mkdir(parents=True)
-    written = board(0, {("vae", 24.0): 0.1 + 0.2}, data="012345678901").drop(columns="run")
+    written = board(0, {("vae", 24.0): 0.1 + 0.2}, data_digest="012345678901").drop(columns="run")
     written.to_csv(folder / "leaderboard_forecast.csv", index=False)
     (folder / "leaderboard_sample.csv").write_text("\n")  # nothing has been scored
     written.iloc[:0].to_csv(folder / "leaderboard_reconstruct.csv", index=False)

@@ -38,7 +38,7 @@ def test_a_row_is_one_value_and_survives_text(scene: Callable) -> None:
     assert len(scores) == count
     key = ["pattern", "k", "cells", "variable", "statistic", "time"]
     assert not scores.duplicated(key).any()
-    assert list(scores)[:4] == ["experiment", "seed", "data", "scored"]
+    assert list(scores)[:4] == ["experiment", "seed", "data_digest", "case_digest"]
     assert (
         scores.groupby("time")["mask"].first().to_numpy() == evaluation.observations.mask.to_numpy()
     ).all()

@@ -47,7 +47,7 @@ def test_the_lead_time_lost_is_that_of_experiments_scored_on_these_observations(
         "current": ("data", scored), "other_data": ("older", scored), "other_observations": ("data", "older"),
     }  # fmt: skip
     results: dict[str, Any] = {
-        "cycle_observations": observations,
+        "cycle_observations": observations.assign_attrs(data="data"),
         "scores": {
             name: name_rows(with_origin(statistics, 0, *digests), name) for name, digests in origins.items()
         },

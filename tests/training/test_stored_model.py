@@ -51,7 +51,8 @@ def check(world, data):
 
     def run(checkpoint, model=CLIMATOLOGY, configured=None, options=(FIT, LIMITS, SPARSIFICATION), **changes):
         fit, limits, sparsification = options
-        of_run = {"seed": changes.pop("seed", 0), "base": changes.pop("base", None)}
+        base = changes.pop("base", None)
+        of_run = {"seed": changes.pop("seed", 0), "parts": {} if base is None else {"base": base}}
         stored = StoredModel(
             checkpoint,
             model,

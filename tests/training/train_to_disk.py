@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from kedro_datasets.pandas import CSVDataset
 
-from fieldcast.datasets import BytesDataset, TableDataset
+from fieldcast.datasets import BytesDataset
+from fieldcast.datasets.base import earlier
 from fieldcast.encoding.options import Limits, Sparsification
 from fieldcast.tasks.reconstruct import Reconstruction
 from fieldcast.training import streamed
@@ -40,11 +42,11 @@ def train_to_disk(folder: Path, saves: int, shard_bytes: int = 0) -> None:
         "cpu",
     )
     checkpoint, state = (
-        BytesDataset(filepath=str(folder / f"{name}.safetensors"), missing="none")
+        BytesDataset(filepath=f"atomic://{folder}/{name}.safetensors")
         for name in ("checkpoint", "training_state")
     )
-    history = TableDataset(filepath=str(folder / "history.csv"))
-    for saved in train(recipe, world.data, state.load(), stored=checkpoint.load()):
+    history = CSVDataset(filepath=f"atomic://{folder}/history.csv")
+    for saved in train(recipe, world.data, earlier(state), stored=earlier(checkpoint)):
         parts = (checkpoint, saved.checkpoint), (state, saved.state), (history, saved.history)
         for dataset, part in parts:
             if part is not None:

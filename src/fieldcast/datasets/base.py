@@ -1,17 +1,20 @@
-"""Base class of the data sets: a path on a filesystem, and readable errors of writing there."""
+"""Shared by the data sets: a path on a file system, damage, and what an earlier run left."""
 
-import errno
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NewType
 
 import fsspec
 from kedro.io.core import AbstractDataset, DatasetError, get_protocol_and_path
 
-from fieldcast.datasets.damage import DamagedError, warn_of_damage
+from fieldcast.datasets.atomic import PROTOCOL
 
+LOG = logging.getLogger(__name__)
+
+LOCAL = ("file", PROTOCOL)
 OBJECT_STORES = (
     "s3",
     "s3a",
@@ -21,38 +24,92 @@ OBJECT_STORES = (
     "az",
 )  # without folders; creating one would create a bucket
 
+# kedro-viz recognises the results of `preview` by these names
+HTMLPreview = NewType("HTMLPreview", str)
+ImagePreview = NewType("ImagePreview", str)
+JSONPreview = NewType("JSONPreview", str)
+TablePreview = NewType("TablePreview", dict)
+
+
+class DamagedError(DatasetError):
+    """A stored file or folder is damaged; the message gives the reason and the remedy."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        """path: the path of the whole data set; reason: the damage, in a few words."""
+        super().__init__(f"'{path}' is damaged ({reason}): remove it, and run the stage that writes it again")
+        self.path, self.reason = path, reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.path, self.reason)  # pickled where a worker process raises it
+
 
 @contextmanager
-def readable_write_errors(path: str) -> Iterator[None]:
-    """Turn an operating system's error of a write into a DatasetError of one sentence."""
+def refusing_damage(path: str) -> Iterator[None]:
+    """Turn errors of decoding into DamagedError; errors of memory and of the operating system pass unchanged."""
     try:
         yield
-    except OSError as error:
-        cause = os.strerror(error.errno) if error.errno else str(error)
-        remedy = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "check the folder"
-        raise DatasetError(
-            f"'{path}' could not be written ({cause}): {remedy}, or choose another data_root or output; "
-            "the previous file is unchanged"
-        ) from error
+    except (DatasetError, MemoryError):
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise DamagedError(path, in_brief(error)) from error
 
 
-def flattened(config: dict[str, Any]) -> dict[str, Any]:
-    """Configuration of a data set without nested keywords.
+def in_brief(error: BaseException) -> str:
+    """The first words of an error."""
+    return (str(error).splitlines() or [""])[0][:100].rstrip(".:") or type(error).__name__
 
-    Kedro nests those that a constructor passes on (`settings`), and all of an inherited constructor (`kwargs`).
+
+def location(dataset: Any) -> str:
+    """The path of a data set, with its protocol if it is remote; empty for one in memory."""
+    described = dataset._describe()
+    while isinstance(within := described.get("dataset"), dict):  # of a data set around another
+        described = within
+    place = str(described.get("filepath") or described.get("path") or "")
+    protocol, path = get_protocol_and_path(place)
+    protocol = described.get("protocol", protocol)
+    return path if protocol in LOCAL else place if "://" in place else f"{protocol}://{path}"
+
+
+def damage_of(dataset: Any, error: DatasetError) -> DamagedError | None:
+    """The damage of which loading a data set has complained; None if that was another error.
+
+    pandas, pyarrow and json raise ValueError, or OSError without a number, for a file that they cannot decode.
     """
-    config.pop("args", None)
-    nested = {**config.pop("settings", {}), **config.pop("kwargs", {})}
-    return {**config, **{key: value for key, value in nested.items() if key != "metadata"}}
+    cause = error.__cause__
+    if isinstance(cause, ValueError) or (isinstance(cause, OSError) and cause.errno is None):
+        return DamagedError(location(dataset), in_brief(cause))
+    return error if isinstance(error, DamagedError) else None
+
+
+def earlier(dataset: Any) -> Any:
+    """Load what an earlier run left; None if there is nothing, or if it is damaged, which logs a warning."""
+    if hasattr(dataset, "earlier"):
+        return dataset.earlier()
+    if not dataset.exists():
+        return None
+    try:
+        return dataset.load()
+    except DatasetError as error:
+        if (damage := damage_of(dataset, error)) is None:
+            raise
+        warn_of_damage(damage)
+        return None
+
+
+def warn_of_damage(error: DamagedError) -> None:
+    """Log the damage instead of raising, where damaged data count as missing."""
+    LOG.warning("'%s' is damaged (%s): it will be recreated.", error.path, error.reason)
 
 
 class FilesystemDataset(AbstractDataset[Any, Any]):
-    """A data set at a path of a filesystem; it holds settings only, so it can be pickled."""
+    """A data set at a path of a file system; it holds settings only, so it can be pickled."""
 
     def __init__(
         self,
         *,
-        filepath: str | os.PathLike,
+        filepath: str | os.PathLike[str],
         load_args: dict[str, Any] | None = None,
         save_args: dict[str, Any] | None = None,
         fs_args: dict[str, Any] | None = None,
@@ -94,29 +151,7 @@ class FilesystemDataset(AbstractDataset[Any, Any]):
 
     @property
     def _local(self) -> bool:
-        return self._protocol == "file"
-
-    @property
-    def location(self) -> str:
-        """The path, with its protocol if it is remote."""
-        return self._located(self._path)
-
-    def _located(self, path: PurePosixPath) -> str:
-        return str(path) if self._local else f"{self._protocol}://{path}"
-
-    def earlier(self) -> Any:
-        """Load what an earlier run left; None if there is nothing, or if it is damaged, which logs a warning."""
-        if not self.exists():
-            return None
-        try:
-            return self.load()
-        except DamagedError as error:
-            warn_of_damage(error)
-            return None
-
-    def unfinished(self) -> int:
-        """Count the complete pieces of an interrupted stream; 0 for data sets that are written at once."""
-        return 0
+        return self._protocol in LOCAL
 
     def _make_folder(self) -> None:
         """Create the folder that the path lies in, where there are folders."""
@@ -126,8 +161,8 @@ class FilesystemDataset(AbstractDataset[Any, Any]):
     def _beside(self, suffix: str) -> str:
         return str(self._path.with_name(f"{self._path.name}.{suffix}"))
 
-    def _init_config(self) -> dict[str, Any]:
-        return flattened(super()._init_config())
+    def _exists(self) -> bool:
+        return bool(self._fs.exists(str(self._path)))
 
     def _describe(self) -> dict[str, Any]:
         return {
@@ -138,4 +173,4 @@ class FilesystemDataset(AbstractDataset[Any, Any]):
         }
 
     def _missing(self) -> DatasetError:
-        return DatasetError(f"'{self.location}' does not exist: run the stage that writes it first")
+        return DatasetError(f"'{location(self)}' does not exist: run the stage that writes it first")

@@ -1,17 +1,27 @@
-"""Layout of an `xarray.Dataset` in a Zarr store: order of variables, text, times, chunks, checksums."""
+"""Layout of an `xarray.Dataset` in a Zarr store: order of variables, text, times, chunks, and checksums."""
 
+import json
+import os
+import re
 import warnings
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from numcodecs import Blosc, VLenUTF8
-from numcodecs.abc import Codec
+from kedro.io.core import DatasetError
+from numcodecs import CRC32C
+from zarr.codecs import BloscCodec, Crc32cCodec
+from zarr.storage import LocalStore
 
-from fieldcast.datasets.checked import CHECKSUM
+from fieldcast.datasets.base import DamagedError, refusing_damage
 
+# the key of a chunk: its array, and its place in it in format 3 (c/0/0) or 2 (0.0)
+CHUNK = re.compile(r"(.+?)/(?:c(?:/\d+)*|\d+(?:\.\d+)*)")
+# compression, then a checksum of the result, which covers the bytes as they are stored
+COMPRESSORS = (BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"), Crc32cCodec())
 CHUNK_BYTES = 8 * 2**20
 CHUNKS_PER_BLOCK = 8  # chunks that are written together
 TIME_UNITS = {"s": "seconds", "us": "microseconds", "ns": "nanoseconds"}
@@ -85,12 +95,6 @@ def power_of_two(array: xr.Variable, size: int) -> tuple[int, ...]:
     return min(2 ** (fields.bit_length() - 1), max(array.shape[0], 1)), *(max(n, 1) for n in array.shape[1:])
 
 
-def filters_of(array: xr.Variable) -> list[Codec]:
-    """Filters that turn a chunk into bytes: Zarr's default compression, then a checksum of the result."""
-    text = array.dtype.kind == "O" and (not array.size or isinstance(array.values.flat[0], str))
-    return [*([VLenUTF8()] if text else []), Blosc(cname="lz4", clevel=5, shuffle=Blosc.SHUFFLE), CHECKSUM]
-
-
 def evenly_chunked(data: xr.Dataset, size: int | None = None) -> xr.Dataset:
     """Rechunk to the largest chunks that dask has along each dimension, as Zarr needs chunks of one size.
 
@@ -108,3 +112,55 @@ def evenly_chunked(data: xr.Dataset, size: int | None = None) -> xr.Dataset:
     return data.assign_coords({n: a for n, a in even.items() if n in data.coords}).assign(
         {n: a for n, a in even.items() if n in data.data_vars}
     )
+
+
+class CheckedStore(LocalStore):
+    """A local Zarr store (format 2 or 3) that raises DamagedError for a chunk that is missing or fails its checksum.
+
+    Zarr reads a missing chunk as fill values, which is right for stores that omit such chunks. Arrays with checksums
+    have all their chunks written; arrays without, which another program wrote, are read as Zarr reads them.
+    A store that has been replaced since it was opened raises DatasetError: its chunks would be those of another one.
+    """
+
+    def __init__(self, root: Path | str, *, read_only: bool = True) -> None:
+        """root: the folder of the store."""
+        super().__init__(root, read_only=read_only)
+        self._arrays: dict[str, bool] = {}  # whether the chunks of each array have checksums
+        self._opened = self._identity()
+
+    async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
+        """Read an object of the store, and check it if it is a chunk."""
+        content = await super().get(key, prototype, byte_range)
+        match = CHUNK.fullmatch(key)
+        if match and self._identity() != self._opened:
+            raise DatasetError(f"'{self.root}' has been replaced since it was opened: load it again")
+        if match and byte_range is None and self._has_checksums(match[1]):
+            self._check(key, content)
+        return content
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            status = os.stat(self.root)
+        except FileNotFoundError:
+            return None
+        return status.st_ino, status.st_mtime_ns
+
+    def _check(self, key: str, content: Any) -> None:
+        if content is None:
+            raise DamagedError(str(self.root), f"its chunk {key} is missing")
+        try:
+            CRC32C().decode(content.as_numpy_array())
+        except (RuntimeError, ValueError) as error:
+            raise DamagedError(str(self.root), f"its chunk {key} does not match its checksum") from error
+
+    def _has_checksums(self, array: str) -> bool:
+        if array not in self._arrays:
+            files = [self.root / array / name for name in ("zarr.json", ".zarray")]
+            metadata = next((file for file in files if file.exists()), None)
+            if metadata is None:
+                raise DamagedError(str(self.root), f"the metadata of its array {array} are missing")
+            with refusing_damage(str(self.root)):
+                described = json.loads(metadata.read_bytes())
+                last = (described.get("codecs") or described.get("filters") or [{}])[-1]
+                self._arrays[array] = "crc32c" in (last.get("id"), last.get("name"))
+        return self._arrays[array]

@@ -1,115 +1,194 @@
-"""Data sets in one file: what they share, and bytes, text and JSON.
+"""Data sets of files that kedro-datasets lacks: bytes, pictures, folders of pictures, NetCDF with checksums."""
 
-kedro-datasets has such classes, but none that replaces its file in one step, flushes it to the disk and refuses a
-damaged one; wrapping them takes as many lines as these codecs, and text and empty CSV files do not survive them.
-"""
+import base64
+import errno
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from html import escape
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
 
-import json
-from abc import abstractmethod
-from typing import Any, Literal
+from fieldcast.atomic import atomic
+from fieldcast.datasets.atomic import publish_folder, readable_write_errors
+from fieldcast.datasets.base import FilesystemDataset, HTMLPreview, ImagePreview, location, refusing_damage
 
-from kedro_datasets._typing import JSONPreview
+if TYPE_CHECKING:
+    import xarray as xr
 
-from fieldcast.atomic import write_atomically
-from fieldcast.datasets.base import FilesystemDataset, readable_write_errors
-from fieldcast.datasets.damage import refusing_damage
+FIGURE = (
+    '<figure style="margin: 0 0 16px"><figcaption>{title}</figcaption>'
+    '<img alt="{title}" style="width: 100%" src="data:image/png;base64,{content}"></figure>'
+)
+MIN_FREE_BYTES = 2**20  # free space below which a failed write is explained by a full disk
 
 
-class FileDataset(FilesystemDataset):
-    """One file, replaced in one step; the subclass decodes and encodes its content."""
+class BytesDataset(FilesystemDataset):
+    """A file as bytes, such as safetensors. Saving no bytes removes it."""
 
-    def __init__(self, *, missing: str = "error", **settings: Any) -> None:
-        """missing: loading an absent file raises ("error") or returns the subclass's substitute (any other value)."""
-        super().__init__(**settings)
-        self._if_missing = missing
+    def __init__(
+        self,
+        *,
+        filepath: str | os.PathLike[str],
+        fs_args: dict[str, Any] | None = None,
+        credentials: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        """See FilesystemDataset."""
+        super().__init__(filepath=filepath, fs_args=fs_args, credentials=credentials, metadata=metadata)
 
-    @abstractmethod
-    def _decode(self, content: bytes) -> Any:
-        """Turn the content of the file into data."""
-
-    @abstractmethod
-    def _encode(self, data: Any) -> bytes:
-        """Turn data into the content of the file."""
-
-    def _substitute(self) -> Any:
-        """Substitute for a missing file."""
-        return None
-
-    def load(self) -> Any:
-        """Read the file.
-
-        Raises DatasetError if it is missing, DamagedError if it cannot be decoded.
-        """
+    def load(self) -> bytes:
+        """Read the file; raises DatasetError if it is missing."""
         if not self._exists():
-            if self._if_missing != "error":
-                return self._substitute()
             raise self._missing()
-        content = self._fs.cat_file(str(self._path))
-        with refusing_damage(self.location):
-            return self._decode(content)
-
-    def save(self, data: Any) -> None:
-        """Replace the file."""
-        content = self._encode(data)
-        with readable_write_errors(self.location):
-            if self._local:
-                write_atomically(self._path, content)
-            else:
-                self._make_folder()
-                self._fs.pipe_file(str(self._path), content)
-
-    def _exists(self) -> bool:
-        return bool(self._fs.isfile(str(self._path)))
-
-    def _describe(self) -> dict[str, Any]:
-        return {**super()._describe(), "missing": self._if_missing}
-
-
-class BytesDataset(FileDataset):
-    """Bytes as they are; `missing: none` loads None if there is no file, and saving no bytes removes it."""
-
-    def __init__(self, *, missing: Literal["error", "none"] = "error", **settings: Any) -> None:
-        """missing: the result of loading without a file, an "error" or "none"."""
-        super().__init__(missing=missing, **settings)
+        return bytes(self._fs.cat_file(str(self._path)))
 
     def save(self, data: bytes) -> None:
         """Replace the file, or remove it if there are no bytes."""
         if data:
-            super().save(data)
+            self._make_folder()
+            self._fs.pipe_file(str(self._path), data)
         elif self._exists():
             self._fs.rm_file(str(self._path))
 
-    def _decode(self, content: bytes) -> bytes:
-        return content
 
-    def _encode(self, data: bytes) -> bytes:
-        return bytes(data)
+class PictureDataset(BytesDataset):
+    """One picture, as the bytes of its file, which kedro-viz shows."""
+
+    def __init__(
+        self,
+        *,
+        filepath: str | os.PathLike[str],
+        fs_args: dict[str, Any] | None = None,
+        credentials: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        """See FilesystemDataset."""
+        super().__init__(filepath=filepath, fs_args=fs_args, credentials=credentials, metadata=metadata)
+
+    def preview(self) -> ImagePreview:
+        """The picture (base64 of the file)."""
+        return ImagePreview(base64.b64encode(self.load()).decode())
 
 
-class TextDataset(FileDataset):
-    """Text in UTF-8, such as an HTML page."""
+class PicturesDataset(FilesystemDataset):
+    """PNG files in one folder: saves {name: content} in place of all earlier files, loads {name: function}.
 
-    def _decode(self, content: bytes) -> str:
-        return content.decode("utf-8")
+    A local folder whose writing was interrupted is not there.
+    """
 
-    def _encode(self, data: str) -> bytes:
-        return data.encode("utf-8")
+    def __init__(
+        self,
+        *,
+        filepath: str | os.PathLike[str],
+        fs_args: dict[str, Any] | None = None,
+        credentials: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        """filepath: the folder; the others: see FilesystemDataset."""
+        super().__init__(filepath=filepath, fs_args=fs_args, credentials=credentials, metadata=metadata)
+
+    def load(self) -> dict[str, Callable[[], bytes]]:
+        """List the files: functions that read them, by name; none if there is no file."""
+        files = self._fs.glob(f"{self._path}/*.png")
+        return {PurePath(file).stem: partial(self._fs.cat_file, file) for file in files}
+
+    def save(self, data: Mapping[str, bytes]) -> None:
+        """Replace all files; the folder is there also if there are none."""
+        folder = self._beside("partial") if self._local else str(self._path)  # remote ones cannot be renamed
+        with readable_write_errors(location(self)):
+            if self._fs.exists(folder):
+                self._fs.rm(folder, recursive=True)
+            self._fs.makedirs(folder, exist_ok=True)
+            for name, content in data.items():
+                self._fs.pipe_file(f"{folder}/{name}.png", content)
+            if self._local:
+                publish_folder(folder, str(self._path))
+
+    def _exists(self) -> bool:
+        return bool(self._fs.isdir(str(self._path)))
+
+    def preview(self) -> HTMLPreview:
+        """Show each picture below its name in kedro-viz, in the order of the names."""
+        figures = []
+        for name, load in sorted(self.load().items()):
+            # kedro-viz reads underscores as Markdown, in attributes too
+            title = escape(name.replace("_", " "))
+            figures.append(FIGURE.format(title=title, content=base64.b64encode(load()).decode()))
+        return HTMLPreview("".join(figures))
 
 
-class JSONDataset(FileDataset):
-    """JSON; `missing: none` loads None if there is no file."""
+class NetCDFDataset(FilesystemDataset):
+    """An `xarray.Dataset` in a NetCDF file with checksums; its coordinates have no fill value (CF).
 
-    def __init__(self, *, missing: Literal["error", "none"] = "error", **settings: Any) -> None:
-        """missing: the result of loading without a file, an "error" or "none"."""
-        super().__init__(missing=missing, **settings)
+    It is read as a whole. Lazy data are written to a local file block by block.
+    """
 
-    def _decode(self, content: bytes) -> Any:
-        return json.loads(content)
+    def __init__(
+        self,
+        *,
+        filepath: str | os.PathLike[str],
+        load_args: dict[str, Any] | None = None,
+        save_args: dict[str, Any] | None = None,
+        fs_args: dict[str, Any] | None = None,
+        credentials: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        """Set the path and the options.
 
-    def _encode(self, data: Any) -> bytes:
-        options = {"indent": 1, "ensure_ascii": False, **self._save_args}
-        return f"{json.dumps(data, **options)}\n".encode()
+        Parameters
+        ----------
+        load_args, save_args
+            Options of `xarray.load_dataset` and of `to_netcdf`.
+        filepath, fs_args, credentials, metadata
+            See FilesystemDataset.
+        """
+        super().__init__(
+            filepath=filepath, load_args=load_args, save_args=save_args, fs_args=fs_args, credentials=credentials,
+            metadata=metadata,
+        )  # fmt: skip
 
-    def preview(self) -> JSONPreview:
-        """Show the content in kedro-viz."""
-        return JSONPreview(json.dumps(self.load()))
+    def load(self) -> "xr.Dataset":
+        """Read the file; raises DatasetError if it is missing, DamagedError if it cannot be decoded."""
+        import xarray as xr  # here: an existing file is noticed without the second that this import takes
+
+        if not self._exists():
+            raise self._missing()
+        with refusing_damage(location(self)):
+            return xr.load_dataset(self._fs.cat_file(str(self._path)), engine="netcdf4", **self._load_args)
+
+    def save(self, data: "xr.Dataset") -> None:
+        """Replace the file."""
+        data, options = encoded(data), {"engine": "netcdf4", **self._save_args}
+        with readable_write_errors(location(self)):
+            if not self._local:
+                self._make_folder()
+                self._fs.pipe_file(str(self._path), bytes(data.to_netcdf(**options)))
+                return
+            with atomic(self._path) as unfinished, explained_hdf_errors(self._path.parent):
+                data.to_netcdf(unfinished, **options)
+
+
+def encoded(data: "xr.Dataset") -> "xr.Dataset":
+    """The data with a checksum for each array of numbers, and without fill values of the coordinates."""
+    data = data.copy()
+    for name, array in data.variables.items():
+        if name in data.coords:
+            data[name].encoding["_FillValue"] = None
+        if array.ndim and array.size and array.dtype.kind in "fiub":
+            data[name].encoding["fletcher32"] = True
+            data[name].encoding.pop("contiguous", None)
+    return data
+
+
+@contextmanager
+def explained_hdf_errors(folder: PurePath) -> Iterator[None]:
+    """Turn an error of the HDF library, which does not say why a write failed, into that of the operating system."""
+    try:
+        yield
+    except RuntimeError as error:
+        if shutil.disk_usage(folder).free < MIN_FREE_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        raise OSError(str(error)) from error

@@ -2,25 +2,39 @@
 
 import asyncio
 import json
+import os
 import time
 import warnings
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+import fsspec
 from kedro.io.core import DatasetError
-from kedro_datasets._typing import JSONPreview
 
-from fieldcast.datasets.base import FilesystemDataset, readable_write_errors
-from fieldcast.datasets.damage import DamagedError, refusing_damage, warn_of_damage
-from fieldcast.datasets.remote_stores import publish_objects
-from fieldcast.datasets.retired_stores import flush_all, open_store, publish, readable_path, recover
+from fieldcast.datasets.atomic import (
+    flush_folder,
+    publish_folder,
+    readable_folder,
+    readable_write_errors,
+)
+from fieldcast.datasets.base import (
+    DamagedError,
+    FilesystemDataset,
+    JSONPreview,
+    location,
+    refusing_damage,
+    warn_of_damage,
+)
 
 if TYPE_CHECKING:  # else imported where data are read or written: to look for a store takes no second then
     from collections.abc import Hashable
 
     import xarray as xr
 
-LAST_WRITTEN = ".zmetadata"  # written last: the consolidated metadata of Zarr format 2
+METADATA = (
+    "zarr.json",
+    ".zmetadata",
+)  # the consolidated metadata in format 3 and 2; a store without them is not there
 
 
 class ZarrDataset(FilesystemDataset):
@@ -45,41 +59,63 @@ class ZarrDataset(FilesystemDataset):
     An interrupted stream resumes at any of its pieces, which replaces the pieces from there on; `unfinished` counts
     those that it has written.
 
-    All chunks are written, each with a checksum: reading a chunk of a local store that is missing or was changed
-    raises DamagedError. In a remote store a changed chunk raises it, too, but a missing one counts as fill values.
-    Local files are flushed to the disk before they are renamed.
+    Stores are written in Zarr format 3; those in format 2 are read as well. All chunks are written, each with a
+    checksum: reading a chunk of a local store that is missing or was changed raises DamagedError. In a remote store a
+    changed chunk raises an error, too, but a missing one counts as fill values. Local files are flushed to the disk
+    before they are renamed.
 
-    Saving over a store that is still open lazily in this process leaves its readers their data: the old
-    store is moved aside, its readers follow, and it is removed when the last of them is gone.
+    A data set that is open lazily cannot be read any more when its store has been saved over, which raises
+    DatasetError: load it again.
     """
 
     def __init__(
-        self, *, append: str | None = None, missing: Literal["error", "none"] = "error", **settings: Any
+        self,
+        *,
+        filepath: str | os.PathLike[str],
+        append: str | None = None,
+        load_args: dict[str, Any] | None = None,
+        save_args: dict[str, Any] | None = None,
+        fs_args: dict[str, Any] | None = None,
+        credentials: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
     ) -> None:
-        """append: the dimension along which pieces are added; missing: "error", or "none" to load None."""
-        super().__init__(**settings)
-        self._append, self._if_missing = append, missing
+        """Set the path and the options.
 
-    def load(self) -> "xr.Dataset | None":
+        Parameters
+        ----------
+        append
+            The dimension along which pieces are added.
+        load_args, save_args
+            See above.
+        filepath, fs_args, credentials, metadata
+            See FilesystemDataset.
+        """
+        super().__init__(
+            filepath=filepath, load_args=load_args, save_args=save_args, fs_args=fs_args, credentials=credentials,
+            metadata=metadata,
+        )  # fmt: skip
+        self._append = append
+
+    def load(self) -> "xr.Dataset":
         """Load the data set into memory, or lazily if `load_args` say so."""
+        return self._opened(**self._load_args)
+
+    def _opened(self, **options: Any) -> "xr.Dataset":
         if not self._exists():
-            if self._if_missing == "none":
-                return None
             raise self._missing()
         import xarray as xr
 
         from fieldcast.datasets.encoding import any_year, decoded
         from fieldcast.datasets.parts import MEMORY_SHARE, loaded_if_small, opened_in_parts
 
-        options = dict(self._load_args)
         lazy = options.pop("lazy", "chunks" in options)
-        with refusing_damage(self.location):
+        with refusing_damage(location(self)):
             if isinstance(lazy, str | float):
                 share = MEMORY_SHARE if lazy == "auto" else float(lazy)
-                return loaded_if_small(decoded(opened_in_parts(self._reader(True))), self.location, share)
+                return loaded_if_small(decoded(opened_in_parts(self._reader())), location(self), share)
             options = {"chunks": {} if lazy else None, **options}
             with any_year():
-                data = decoded(xr.open_zarr(self._reader(lazy), **options))
+                data = decoded(xr.open_zarr(self._reader(), **options))
                 return data if lazy else data.load()
 
     def earlier(self) -> "xr.Dataset | None":
@@ -99,9 +135,16 @@ class ZarrDataset(FilesystemDataset):
         return data
 
     def unfinished(self) -> int:
-        """Count the complete pieces of an interrupted stream, by its record: a kill may leave half a piece."""
-        record = self._beside("pieces")
-        return len(json.loads(self._fs.cat_file(record))) if self._fs.exists(record) else 0
+        """Count the complete pieces of an interrupted stream, by its record: a kill may leave half a piece.
+
+        A stream in format 2, of an earlier version, starts anew.
+        """
+        record, begun = self._beside("pieces"), f"{self._beside('partial')}/{METADATA[0]}"
+        return (
+            len(json.loads(self._fs.cat_file(record)))
+            if self._fs.exists(record) and self._fs.exists(begun)
+            else 0
+        )
 
     def save(self, data: "xr.Dataset") -> None:
         """Write a whole data set, or the next piece of a stream."""
@@ -116,9 +159,7 @@ class ZarrDataset(FilesystemDataset):
         data = with_text(with_dask(data).drop_encoding(), object)
         data.attrs = {key: value for key, value in data.attrs.items() if key not in ("piece", "pieces")}
         data.attrs[ORDER_ATTR] = [str(name) for name in data.data_vars]
-        with readable_write_errors(self.location):
-            if self._local:
-                recover(self._path)
+        with readable_write_errors(location(self)):
             try:
                 self._write(data, piece)
                 if piece == pieces - 1:
@@ -130,7 +171,7 @@ class ZarrDataset(FilesystemDataset):
 
     def preview(self) -> JSONPreview:
         """Show dimensions, coordinates, variables with units, and attributes in kedro-viz."""
-        data = self._copy(_load_args={"lazy": True}).load()
+        data = self._opened(lazy=True)
         text = {
             "dimensions": {str(dim): size for dim, size in data.sizes.items()},
             "coordinates": {str(name): ends(data[name]) for name in data.coords},
@@ -140,19 +181,18 @@ class ZarrDataset(FilesystemDataset):
         return JSONPreview(json.dumps(text))
 
     def _describe(self) -> dict[str, Any]:
-        return {**super()._describe(), "append": self._append, "missing": self._if_missing}
+        return {**super()._describe(), "append": self._append}
 
     def _exists(self) -> bool:
-        if self._local:
-            return (readable_path(self._path) / LAST_WRITTEN).exists()
-        return bool(self._fs.exists(f"{self._path}/{LAST_WRITTEN}"))
+        folder = readable_folder(str(self._path)) if self._local else self._path
+        return any(self._fs.exists(f"{folder}/{name}") for name in METADATA)
 
-    def _reader(self, lazy: bool) -> Any:
+    def _reader(self) -> Any:
         if not self._local:
             return self._store(self._path)
-        from fieldcast.datasets.checked import CheckedStore
+        from fieldcast.datasets.encoding import CheckedStore
 
-        return open_store(self._path) if lazy else CheckedStore(readable_path(self._path))
+        return CheckedStore(readable_folder(str(self._path)))
 
     def _store(self, path: str | PurePosixPath) -> Any:
         return str(path) if self._local else self._fs.get_mapper(str(path))
@@ -168,10 +208,10 @@ class ZarrDataset(FilesystemDataset):
             self._make_folder()
             options: dict[str, Any] = {"mode": "w", "encoding": self._encoding(data)}
         elif self._append is None:
-            raise DatasetError(f"'{self.location}' is given a stream: its catalog entry needs 'append'")
+            raise DatasetError(f"'{location(self)}' is given a stream: its catalog entry needs 'append'")
         elif not self._fs.exists(partial):
             raise DatasetError(
-                f"'{self.location}' is given piece {piece} of a stream without its start: run it again"
+                f"'{location(self)}' is given piece {piece} of a stream without its start: run it again"
             )
         else:
             # variables without the dimension are those of the first piece
@@ -181,24 +221,24 @@ class ZarrDataset(FilesystemDataset):
             # xarray would store later times in another unit under the name of the first
             warnings.filterwarnings("error", "Times can't be serialized faithfully")
             evenly_chunked(data, self._save_args.get("chunk_bytes")).to_zarr(
-                self._store(partial), consolidated=False, zarr_format=2, write_empty_chunks=True, **options
+                self._store(partial), consolidated=False, zarr_format=3, write_empty_chunks=True, **options
             )
         if self._append is not None:
             lengths = [*before, sum(before[-1:]) + data.sizes.get(self._append, 0)]
             if self._local:
-                flush_all(partial, since=begin)  # before a state is saved that relies on this piece
+                flush_folder(partial, since=begin)  # before a state is saved that relies on this piece
             self._fs.pipe_file(self._beside("pieces"), json.dumps(lengths).encode())
 
     def _cut(self, partial: str, piece: int) -> list[int]:
         """Cut off what an interrupted stream wrote from this piece on; returns the length after each earlier piece."""
-        import numpy as np
         import zarr
 
         lengths: list[int] = json.loads(self._fs.cat_file(self._beside("pieces")))[:piece]
         if len(lengths) < piece:
-            raise DatasetError(f"'{self.location}' lacks a piece of its stream: run it again from its start")
+            raise DatasetError(f"'{location(self)}' lacks a piece of its stream: run it again from its start")
         for _, array in zarr.open_group(self._store(partial), mode="r+").arrays():
-            dims = [str(dim) for dim in np.ravel(array.attrs["_ARRAY_DIMENSIONS"])]
+            metadata: Any = array.metadata
+            dims = metadata.dimension_names
             if self._append in dims:
                 along = dims.index(str(self._append))
                 if array.shape[along] > lengths[-1]:
@@ -207,11 +247,11 @@ class ZarrDataset(FilesystemDataset):
 
     def _encoding(self, data: "xr.Dataset") -> "dict[Hashable, dict[str, Any]]":
         """Choose chunks and filters, and the unit of times, which all pieces share."""
-        from fieldcast.datasets.encoding import chunks_of, filters_of, power_of_two, time_encoding
+        from fieldcast.datasets.encoding import COMPRESSORS, chunks_of, power_of_two, time_encoding
 
         encoding: dict[Hashable, dict[str, Any]] = {}
         for name, array in data.variables.items():
-            encoding[name] = {"filters": filters_of(array), "compressors": None}
+            encoding[name] = {"compressors": COMPRESSORS}
             size, requested = self._save_args.get("chunk_bytes"), self._save_args.get("chunks", {})
             if array.ndim and name not in data.indexes and (array.chunks is None or size):
                 encoding[name]["chunks"] = power_of_two(array, size) if size else chunks_of(array, requested)
@@ -226,15 +266,37 @@ class ZarrDataset(FilesystemDataset):
         partial = self._beside("partial")
         if self._append is not None:
             self._remove(self._beside("pieces"))
-        zarr.consolidate_metadata(self._store(partial), zarr_format=2)
+        with warnings.catch_warnings():
+            # a reader that does not know them, as the specification does not, opens each array by itself
+            warnings.filterwarnings("ignore", "Consolidated metadata is currently not part")
+            zarr.consolidate_metadata(self._store(partial), zarr_format=3)
         if self._local:
-            publish(partial, self._path)
+            publish_folder(partial, str(self._path))
         else:
-            publish_objects(self._fs, partial, str(self._path), LAST_WRITTEN)
+            publish_objects(self._fs, partial, str(self._path))
 
     def _remove(self, path: str) -> None:
         if self._fs.exists(path):
             self._fs.rm(path, recursive=True)
+
+
+def publish_objects(fs: fsspec.AbstractFileSystem, partial: str, path: str) -> None:
+    """Move a remote store to its place, object by object, because object stores cannot rename.
+
+    The metadata of the whole are the first object that is removed, and the last that is copied: whenever this is cut
+    short, the store is complete or counts as missing.
+    """
+    for name in METADATA:
+        if fs.exists(f"{path}/{name}"):
+            fs.rm_file(f"{path}/{name}")
+    if fs.exists(path):
+        fs.rm(path, recursive=True)
+    root = fs._strip_protocol(partial)
+    last = f"{root}/{METADATA[0]}"
+    names = [name for name in fs.find(partial) if name != last]
+    fs.copy(names, [f"{path}{name[len(root) :]}" for name in names])  # in parallel, if the store supports it
+    fs.copy(last, f"{path}/{METADATA[0]}")
+    fs.rm(partial, recursive=True)
 
 
 async def other_writes_end() -> None:

@@ -100,15 +100,23 @@ def lineage_of(
     }
 
 
+def made_from(
+    fields: xr.Dataset, splits: SplitRanges, sparsification: Sparsification, assimilation: CycledAssimilation,
+    limits: Limits,
+) -> dict[str, Any]:  # fmt: skip
+    """Everything that the observations of a run with these options depend on."""
+    times = cycled_states(fields, splits, assimilation, limits).sizes["time"]
+    return lineage_of(fields, splits, sparsification, assimilation, times)
+
+
 def require_cycle_observations(
     stored: xr.Dataset, fields: xr.Dataset, splits: SplitRanges, options: Sparsification, cycling: CycledAssimilation,
     limits: Limits,
 ) -> None:  # fmt: skip
     """Raise an InputError unless stored observations were made from these fields, splits and options."""
-    times = cycled_states(fields, splits, cycling, limits).sizes["time"]
     lineage.require(
-        json.loads(stored.attrs.get("lineage", "{}")),
-        lineage_of(fields, splits, options, cycling, times),
+        stored,
+        made_from(fields, splits, options, cycling, limits),
         "the observations of the cycles were made",
         "recreate them with `kedro run --pipelines observing_network`",
     )

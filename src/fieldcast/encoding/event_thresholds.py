@@ -11,7 +11,6 @@ import xarray as xr
 from jaxtyping import Float
 
 from fieldcast import calendars, lineage
-from fieldcast.arguments import ArgumentGroup
 from fieldcast.calendars import DAYS_PER_YEAR
 from fieldcast.encoding.options import Events
 from fieldcast.fields import climatology as climatologies
@@ -30,21 +29,21 @@ def thresholds(
     """Climatological quantiles of the training split."""
     training = select(fields, splits, "train")
     fitted = fit(training, climatology, options.quantiles, options.window)
-    return fitted.assign_attrs(sources(fields, splits, options))
+    return fitted.assign_attrs(made_from(fields, splits, options))
 
 
-def sources(fields: xr.Dataset, splits: SplitRanges, options: Events) -> dict[str, Any]:
+def made_from(fields: xr.Dataset, splits: SplitRanges, events: Events) -> dict[str, Any]:
     """Everything that the thresholds depend on."""
     return {
         "data": fields.attrs["digest"],
         "train": [str(time) for time in splits["train"]],
-        "quantiles": list(options.quantiles),
-        "window": options.window,
+        "quantiles": list(events.quantiles),
+        "window": events.window,
     }
 
 
 @dataclass(frozen=True, eq=False)
-class ScoredEvents(ArgumentGroup):
+class ScoredEvents:
     """Stored thresholds of events, and the options of this run for them."""
 
     event_thresholds: xr.Dataset
@@ -53,8 +52,8 @@ class ScoredEvents(ArgumentGroup):
     def tables(self, data: PreparedData) -> EventTables:
         """Empty contingency tables of these events."""
         lineage.require(
-            self.event_thresholds.attrs,
-            sources(data.fields, data.splits, self.events),
+            self.event_thresholds,
+            made_from(data.fields, data.splits, self.events),
             "the thresholds of events were estimated",
             "estimate them again with `kedro run --pipelines events`",
         )

@@ -26,7 +26,7 @@ HISTORY = 5  # number of states before a start that a model may use
 
 
 def select_initial_times(
-    fields: xr.Dataset, splits: SplitRanges, options: Rollout, limits: Limits
+    fields: xr.Dataset, splits: SplitRanges, rollout: Rollout, limits: Limits
 ) -> InitialTimes:
     """Evenly spaced initial times of scored forecasts and of the long rollout, leads, members, and their digest.
 
@@ -37,7 +37,7 @@ def select_initial_times(
     refuse_images(test)
     require_complete(test, "forecasts")
     step = regular_step(test)
-    leads, long = limits.cap("times", options.steps), limits.cap("times", options.stability.steps)
+    leads, long = limits.cap("times", rollout.steps), limits.cap("times", rollout.stability.steps)
     iso, (before, after) = calendars.iso(test["time"]), states_around(test["segment"].values)
     scored = np.flatnonzero((before >= HISTORY) & (after >= leads))
     if not scored.size:
@@ -49,14 +49,14 @@ def select_initial_times(
         "data": test.attrs["digest"],
         "train": list(splits["train"]),  # its climatology and deviations enter the scores
         **step.attrs(),
-        "scored": iso[evenly_spaced(scored, limits.cap("times", options.initial_times))].tolist(),
+        "scored": iso[evenly_spaced(scored, limits.cap("times", rollout.initial_times))].tolist(),
         "leads": leads,
-        "members": limits.cap("members", options.members),
+        "members": limits.cap("members", rollout.members),
         "stability": iso[
-            long_rollout_times(before, after, long, limits.cap("times", options.stability.initial_times))
+            long_rollout_times(before, after, long, limits.cap("times", rollout.stability.initial_times))
         ].tolist(),
         "stability_steps": long,
-        "stability_members": limits.cap("members", options.stability.members),
+        "stability_members": limits.cap("members", rollout.stability.members),
     }
     scored_choice = {name: value for name, value in choice.items() if not name.startswith("stability")}
     return cast("InitialTimes", {**choice, "digest": lineage.digest(scored_choice)})

@@ -99,6 +99,14 @@ def lineage_of(
     return {"data": fields.attrs["digest"], "splits": dict(splits), "sparsification": relevant}
 
 
+def made_from(
+    fields: xr.Dataset, splits: SplitRanges, sparsification: Sparsification, limits: Limits
+) -> dict[str, Any]:
+    """Everything that the observations of a run with these options depend on."""
+    times = scored_times(fields, splits, sparsification, limits).sizes["time"]
+    return lineage_of(fields, splits, sparsification, times)
+
+
 def require_observations(
     stored: xr.Dataset, fields: xr.Dataset, splits: SplitRanges, options: Sparsification, limits: Limits
 ) -> None:
@@ -106,10 +114,9 @@ def require_observations(
 
     Otherwise they might observe the training split.
     """
-    times = scored_times(fields, splits, options, limits).sizes["time"]
     lineage.require(
-        json.loads(stored.attrs.get("lineage", "{}")),
-        lineage_of(fields, splits, options, times),
+        stored,
+        made_from(fields, splits, options, limits),
         "the stored observations were made",
         "recreate them with `kedro run --pipelines sparsification`",
     )

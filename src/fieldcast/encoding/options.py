@@ -15,13 +15,20 @@ POINTS: Literal["points"] = "points"  # stations between the cells, in scored ca
 
 @dataclass(frozen=True, config=STRICT)
 class Limits:
-    """Caps on numbers of gradient steps, members and times, for quick runs and tests; None means no cap.
+    """Caps on numbers of gradient steps, members and times, for quick runs and tests; without a key there is no cap.
 
-    `times` caps the numbers of scored and initial times, of steps of rollouts and of cycles with their spin-up, and of
-    states in samples, validation and tuning.
+    Parameters
+    ----------
+    steps
+        Maximum number of gradient steps of a training.
+    members
+        Maximum number of ensemble members.
+    times
+        Maximum number of scored times, of initial times and steps of a forecast, of steps of a cycle and its spin-up,
+        of samples (though at least 16), and of validation and tuning states.
     """
 
-    steps: Annotated[int, Field(ge=1)] | None = None  # gradient steps of a training
+    steps: Annotated[int, Field(ge=1)] | None = None
     members: Annotated[int, Field(ge=1)] | None = None
     times: Annotated[int, Field(ge=1)] | None = None
 
@@ -33,9 +40,16 @@ class Limits:
 
 @dataclass(frozen=True, config=STRICT)
 class TrainingMasks:
-    """Masks of the training: each datum has its own pattern and its own k, log-uniform between two fractions."""
+    """Masks of the training: each datum has its own pattern and its own k, log-uniform between two fractions.
 
-    # a pattern that is named twice is drawn twice as often
+    Parameters
+    ----------
+    patterns
+        Patterns that are drawn; a repeated pattern is drawn more often.
+    k
+        [minimum, maximum] of the fraction, which is drawn log-uniformly.
+    """
+
     patterns: Annotated[tuple[Pattern, ...], Field(min_length=1)] = PATTERNS
     k: tuple[float, float] = (0.005, 0.5)
 
@@ -49,14 +63,37 @@ class TrainingMasks:
 
 @dataclass(frozen=True, config=STRICT)
 class Sparsification:
-    """Options of the observations of fields, in training and in the stored test observations of all methods."""
+    """Options of the observations of fields, in training and in the stored test observations of all methods.
+
+    Patterns: `random` cells, a `regular` lattice, fixed `stations` (of uneven density), satellite `swaths`, and
+    `blocks` (clouds).
+
+    Parameters
+    ----------
+    seed
+        Seed of the masks and observation errors of the test.
+    noise
+        Standard deviation of the observation error, in anomaly standard deviations; 0 with `netcdf` and `era5`.
+    per_variable
+        Whether each variable has a separate mask.
+    times
+        Number of scored test times, evenly spaced.
+    masks
+        Number of masks of each case; the scored times use them in turn.
+    cases
+        Scored cases, `{pattern: [k, ...]}`; k is the fraction observed, 0.005 to 1 (0.1 is 10 %). The pattern `points`
+        puts the same number of observations between the cells, where their values are bilinear interpolations of the
+        field; it can be scored for `optimal_interpolation`, `kriging`, `corrected_interpolation`, `pooled`, `linear`,
+        `nearest`, `thin_plate` and `climatology`.
+    training
+        Masks of the training.
+    """
 
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    noise: Annotated[float, Field(ge=0)] = 0.0  # observation error, in anomaly standard deviations
-    per_variable: bool = False  # a separate mask for each variable
-    times: Annotated[int, Field(ge=1)] = 64  # test times scored, evenly spaced
-    masks: Annotated[int, Field(ge=1)] = 8  # masks per case, cycled over the times
-    # fractions k of each pattern
+    noise: Annotated[float, Field(ge=0)] = 0.0
+    per_variable: bool = False
+    times: Annotated[int, Field(ge=1)] = 64
+    masks: Annotated[int, Field(ge=1)] = 8
     cases: dict[Pattern | Literal["points"], list[float]] = field(default_factory=lambda: {"random": [0.1]})
     training: TrainingMasks = field(default_factory=TrainingMasks)
 
@@ -69,7 +106,17 @@ class Sparsification:
 
 @dataclass(frozen=True, config=STRICT)
 class Stability:
-    """A long rollout, which tests whether a model stays finite and keeps its climate."""
+    """A long rollout, which tests whether a model stays finite and keeps its climate.
+
+    Parameters
+    ----------
+    initial_times
+        Number of initial times; the rollout continues past the end of a short test split.
+    steps
+        Length of the rollout.
+    members
+        Number of ensemble members.
+    """
 
     initial_times: Annotated[int, Field(ge=1)] = 2
     steps: Annotated[int, Field(ge=1)] = 500
@@ -78,17 +125,41 @@ class Stability:
 
 @dataclass(frozen=True, config=STRICT)
 class PerfectModel:
-    """The simulated planet started again from an imperfectly known state."""
+    """The simulated planet started again from an imperfectly known state.
 
-    initial_error: Annotated[float, Field(ge=0)] = 0.05  # in standard deviations of the weather
+    Parameters
+    ----------
+    initial_error
+        Initial error of the perfect model, in standard deviations of the weather.
+    """
+
+    initial_error: Annotated[float, Field(ge=0)] = 0.05
 
 
 @dataclass(frozen=True, config=STRICT)
 class Rollout:
-    """Number of initial times, lead times and members of forecasts."""
+    """Initial times and length of forecasts.
 
-    initial_times: Annotated[int, Field(ge=1)] = 64  # evenly spaced in the test split
-    steps: Annotated[int, Field(ge=1)] = 15  # number of scored leads
+    The stage `initial_times` selects the initial times; later stages refuse them if they were selected with other
+    options. `limits.times` caps the initial times and the leads, `limits.members` the members.
+
+    Parameters
+    ----------
+    initial_times
+        Number of scored initial times, evenly spaced over the test split, each preceded by at least five states and
+        followed by all `steps`.
+    steps
+        Number of scored leads.
+    members
+        Number of ensemble members.
+    stability
+        The long rollout, which tests whether a model stays finite and keeps its climate.
+    perfect_model
+        The planet itself, started again from an imperfectly known state.
+    """
+
+    initial_times: Annotated[int, Field(ge=1)] = 64
+    steps: Annotated[int, Field(ge=1)] = 15
     members: Annotated[int, Field(ge=1)] = 10
     stability: Stability = field(default_factory=Stability)
     perfect_model: PerfectModel = field(default_factory=PerfectModel)
@@ -96,13 +167,25 @@ class Rollout:
 
 @dataclass(frozen=True, config=STRICT)
 class Events:
-    """Events that forecasts and analyses are scored on: values beyond climatological quantiles."""
+    """Events on which forecasts and analyses are scored: values beyond a climatological quantile of their day of the
+    year and cell.
+
+    The stage `events` estimates the quantiles from the training split.
+
+    Parameters
+    ----------
+    quantiles
+        Quantiles in increasing order; for those below 0.5 the event is a value below the quantile, for the others a
+        value above it.
+    window
+        Length in days of the window about a day of the year whose values enter its quantile, with linearly decreasing
+        weights as in the climatology; monthly data use the values of the calendar month.
+    """
 
     quantiles: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(min_length=1)] = (
-        *(0.05, 0.1),  # below 1/2, the event is a value below the quantile
+        *(0.05, 0.1),
         *(0.9, 0.95, 0.99),
     )
-    # length [days] of the window around a day of the year for its quantile
     window: Annotated[int, Field(ge=3)] = 61
 
     def __post_init__(self) -> None:
@@ -114,17 +197,35 @@ class Events:
 
 @dataclass(frozen=True, config=STRICT)
 class Calibration:
-    """Cycles that calibrate a filter: first its background errors in the training split, then its tuned values."""
+    """Cycles that calibrate a filter: first its background errors in the training split, then its tuned values.
+
+    Parameters
+    ----------
+    pattern, k
+        The observing network of the calibration; filters with `fractions` use these instead of `k`.
+    members
+        Number of ensemble members of the cycles whose background errors a filter learns; tuning uses the `members` of
+        the scored cycles.
+    spin_up
+        Number of first steps of each cycle, which are discarded.
+    cycles
+        Number of cycles in the training split whose background errors a filter learns.
+    steps
+        Length of these cycles.
+    sweeps
+        Number of passes; each uses the covariance estimated by the previous one.
+    tuning
+        Number of steps of the validation split on which a filter's parameters are tuned.
+    """
 
     pattern: Pattern = "random"
     k: float = 0.05
     members: Annotated[int, Field(ge=2)] = 8
-    spin_up: Annotated[int, Field(ge=0)] = 15  # first steps of a cycle, which are discarded
-    cycles: Annotated[int, Field(ge=1)] = 24  # number of parallel cycles in the training split
-    steps: Annotated[int, Field(ge=1)] = 60  # number of steps of each cycle
-    # number of sweeps, each with the background errors of the last one
+    spin_up: Annotated[int, Field(ge=0)] = 15
+    cycles: Annotated[int, Field(ge=1)] = 24
+    steps: Annotated[int, Field(ge=1)] = 60
     sweeps: Annotated[int, Field(ge=1)] = 2
-    tuning: Annotated[int, Field(ge=1)] = 40  # number of steps in the validation split
+    tuning: Annotated[int, Field(ge=1)] = 40
 
     def __post_init__(self) -> None:
         check_fractions("assimilation.calibration.k", [self.k])
@@ -143,18 +244,43 @@ class Calibration:
 
 @dataclass(frozen=True, config=STRICT)
 class CycledAssimilation:
-    """Length, members and observing networks of cycles in the test split; noise and seed are in `Sparsification`."""
+    """Cycles of a one-step forecast and an update by the observations of its time.
 
-    spin_up: Annotated[int, Field(ge=0)] = 30  # first steps of a cycle, which are not scored
-    steps: Annotated[int, Field(ge=1)] = 120  # number of scored steps
+    The stage `observing_network` observes successive states of the test split, with the noise and the seed of
+    `sparsification`; the stage `calibration` fits each filter to the training and validation splits. Lengths are
+    numbers of time steps of the data. `limits.times` caps the scored steps, `limits.members` the members.
+
+    Parameters
+    ----------
+    spin_up
+        Number of first steps of a cycle, which starts from a climatological ensemble; they are not scored.
+    steps
+        Number of scored steps.
+    members
+        Number of ensemble members.
+    cases
+        Fractions observed at each step, `{pattern: [k, ...]}`.
+    assumed_error
+        Ratio of the assumed to the true standard deviation of observation errors.
+    gross_errors
+        Share of observations that are wrong by five anomaly standard deviations.
+    forecast_every
+        Number of steps between the starts of the forecasts from analyses, which are compared with forecasts from the
+        truth.
+    forecast_steps
+        Number of leads of these forecasts.
+    calibration
+        Cycles that calibrate a filter.
+    """
+
+    spin_up: Annotated[int, Field(ge=0)] = 30
+    steps: Annotated[int, Field(ge=1)] = 120
     members: Annotated[int, Field(ge=2)] = 24
     cases: dict[Pattern, list[float]] = field(default_factory=lambda: {"random": [0.01, 0.05]})
-    # ratio of the error that filters assume to the true one
     assumed_error: Annotated[float, Field(gt=0)] = 1.0
-    # share of observations with a gross error
     gross_errors: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.0
-    forecast_every: Annotated[int, Field(ge=1)] = 10  # steps between the starts of forecasts from analyses
-    forecast_steps: Annotated[int, Field(ge=1)] = 10  # number of leads of these forecasts
+    forecast_every: Annotated[int, Field(ge=1)] = 10
+    forecast_steps: Annotated[int, Field(ge=1)] = 10
     calibration: Calibration = field(default_factory=Calibration)
 
     def capped(self, limits: Limits) -> dict[str, int]:

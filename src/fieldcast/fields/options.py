@@ -57,20 +57,25 @@ class Source:
     Parameters
     ----------
     path
-        NetCDF file, glob, Zarr store, address (gs://...), or a list of them.
+        NetCDF file (3, CDF-5 or 4), glob pattern, Zarr store, URL (`gs://...`, read anonymously; others:
+        docs/scale.md#a-bucket), or a list of these. For images the folder of the four IDX files; without it they are
+        fetched from OpenML.
     variables
-        Names in the file or short names (z500, t2m); all on (time, latitude, longitude) by default.
+        Names as in the file, or short names (`z500`, `t2m`); a name without its level selects all levels. By default
+        all on (time, latitude, longitude).
     period
-        Dates [first, last], ISO, complete or partial (2001, 2001-05), both inclusive.
+        Dates `[first, last]`, ISO, complete or partial (`2001`, `2001-05`), both inclusive; by default all.
     levels
-        Levels of variables with a level dimension [hPa, or the level's own unit]; all by default.
+        Levels of variables with a level dimension [hPa, or the level's own unit]; by default all.
     step_hours
-        Interval at which fields are taken (not averaged); all by default.
+        Interval in hours at which fields are taken (not averaged); by default all.
     gaps
-        Treatment of missing dates: "refuse", "segment" (each regular stretch of time is one segment), or "insert" (they
-        become times without values, for which `missing` must be "train").
+        Treatment of missing dates: `refuse` the data; `segment` them: each regular stretch between gaps is one segment,
+        and nothing is learned across its boundaries; or `insert` them as times without values, which
+        `--env gap_filling` fills (needs `missing: train`).
     missing
-        Treatment of values missing at some times of a cell: "refuse", or "train" (models learn from the others).
+        Treatment of values missing at some times of a cell: `refuse` the data, or `train` on the others, while these
+        stay missing (docs/data.md#records-with-gaps).
     """
 
     path: str | list[str] | None = None
@@ -99,12 +104,13 @@ class ImageSource:
     Parameters
     ----------
     name
-        "mnist" or "fashion_mnist", from OpenML if no folder is given; or "digits", the 1797 images of 8 x 8 cells
-        bundled with scikit-learn.
-    train, test
-        Number of images to use of each set, from its beginning; all by default.
+        `digits`, the 1797 images of 8 x 8 cells of scikit-learn; `mnist` or `fashion_mnist`.
+    train
+        Number of images used from the training set, counted from its beginning; by default all.
+    test
+        Number of images used from the test set, counted from its beginning; by default all.
     validation
-        Number of these training images, at their end, that are held out for validation; a sixth by default.
+        Number of images at the end of the training set that are held out for validation; by default a sixth.
     """
 
     name: Literal["mnist", "fashion_mnist", "digits"] = "digits"
@@ -115,7 +121,17 @@ class ImageSource:
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Splits:
-    """Dates [first, last] of each split: ISO, complete or partial (2001, 2001-05), both inclusive."""
+    """Dates [first, last] of each split: ISO, complete or partial (2001, 2001-05), both inclusive.
+
+    Parameters
+    ----------
+    train
+        Dates to which models are fitted.
+    validation
+        Dates on which they are tuned.
+    test
+        Dates on which they are scored.
+    """
 
     train: Period
     validation: Period
@@ -126,20 +142,23 @@ class Splits:
 class Ingestion(Source):
     """Source of the fields: the simulated planet, a user's file, or images (for the task `sample` only).
 
+    docs/data.md describes what happens to the data. The environments `digits`, `mnist` and `fashion_mnist` set
+    `images`, and configure every model of `sample` for images, with the options of `conf/mnist/parameters_sample.yml`
+    in all three.
+
     Parameters
     ----------
     source
-        Kind of source: one of `SOURCES`.
+        `planet` (simulated), `file` or `images`.
     seed
         Seed of the planet's weather.
     planet
         Options of the simulation.
     images
         Selection of images.
-    path, variables, period, levels, step_hours, gaps, missing
-        Options of a file, see `Source`; for images `path` is the folder of the IDX files.
     splits
-        Periods of training, validation and test; the first 70, next 10 and last 20 % of the times by default.
+        `{train: [first, last], validation: [...], test: [...]}`; by default the first 70, next 10 and last 20 % of the
+        times.
     """
 
     source: str = "planet"

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import xarray as xr
 
-from fieldcast.arguments import ArgumentGroup
 from fieldcast.fields.splits import SplitRanges
 
 
 @dataclass(frozen=True, eq=False)
-class PreparedData(ArgumentGroup):
+class PreparedData:
     """Fields with their splits, and the statistics of the training split.
 
     Parameters

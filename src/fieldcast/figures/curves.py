@@ -355,14 +355,16 @@ def over_time(errors: Mapping[str, pd.DataFrame], unit: str = "anomaly standard 
     data = pd.concat(tables)
     data = data[np.isfinite(data["value"].astype(float))]  # a time that blew up
     levels = [percent(k) for k in sorted({k for frame in errors.values() for k in frame.columns})]
-    shades = [to_hex(shade) for shade in colormaps["viridis_r"](np.linspace(0.12, 1.0, len(levels)))]
-    top = 1.04 * float(data["value"].max()) if len(data) else 1.0
+    shades = [to_hex(shade) for shade in colormaps["plasma_r"](np.linspace(0.1, 1.0, len(levels)))]
+    lowest, highest = (float(data["value"].min()), float(data["value"].max())) if len(data) else (0.0, 1.0)
+    # lines far above zero could not be told apart on an axis from zero
+    bottom = 0.96 * lowest if lowest > highest / 2 else 0.0
     dated = bool(pd.api.types.is_datetime64_any_dtype(data["when"]))
     y = {
         "field": "value",
         "type": "quantitative",
         "title": f"RMSE, {unit}",
-        "scale": {"domain": [0, top], "nice": False},
+        "scale": {"domain": [bottom, 1.04 * highest], "nice": False},
     }
     legend = {"title": "observed", "titleOrient": "left", "symbolType": "stroke", "symbolStrokeWidth": 2}
     scale_of_k = {"domain": levels, "range": shades}

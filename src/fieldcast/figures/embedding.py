@@ -136,10 +136,14 @@ def draw_points(
     if labels is None or not values:
         axes.scatter(*positions.T, s=size, color=UNLABELLED_COLOUR, alpha=0.6, linewidths=0)
         return
-    colours = colormaps["tab10" if len(values) <= 10 else "tab20"].colors
-    for label, colour in zip(values, colours, strict=False):
+    for label, colour in zip(values, colours_of(values), strict=True):
         points, name = positions[labels == label], escape(label)
         axes.scatter(*points.T, s=size, color=colour, alpha=0.7, linewidths=0, label=name)
+
+
+def colours_of(labels: Sequence[Any]) -> Sequence[tuple[float, ...]]:
+    """A colour for each label."""
+    return colormaps["tab10" if len(labels) <= 10 else "tab20"].colors[: len(labels)]
 
 
 def coloured_labels(labels: Shaped[np.ndarray, " datum"] | None) -> list[Any]:
@@ -151,16 +155,17 @@ def coloured_labels(labels: Shaped[np.ndarray, " datum"] | None) -> list[Any]:
 def name_points(
     axes: Axes, positions: Float[np.ndarray, "datum 2"], labels: Shaped[np.ndarray, " datum"] | None
 ) -> None:
-    """Write each label at the median of its dots, or near it where labels would overlap."""
+    """Write each label in the colour of its dots, at their median, or near it where labels would overlap."""
     values = coloured_labels(labels)
     if not values:
         return
     medians = np.stack([np.median(positions[labels == label], axis=0) for label in values])
     sizes = text_sizes(axes, [escape(label) for label in values], np.ptp(positions, axis=0))
     edge = [withStroke(linewidth=2.5, foreground="white")]
-    style = {"fontsize": NORMAL_FONT, "weight": "bold", "color": INK, "path_effects": edge}
-    for label, place in zip(values, apart(medians, sizes), strict=True):
-        axes.text(*place, escape(label), ha="center", va="center", **style)
+    style = {"fontsize": NORMAL_FONT, "weight": "bold", "path_effects": edge}
+    for label, place, colour in zip(values, apart(medians, sizes), colours_of(values), strict=True):
+        dark = tuple(0.7 * part for part in colour)  # as letters are thin
+        axes.text(*place, escape(label), ha="center", va="center", color=dark, **style)
 
 
 def text_sizes(

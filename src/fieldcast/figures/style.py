@@ -8,7 +8,11 @@ differ too.
 from __future__ import annotations
 
 import io
+import json
+import os
 import re
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -224,6 +228,12 @@ def times_of_index(index: pd.Index) -> pd.Index:
 DPI = 130  # resolution of a stored figure
 CSS_DPI = 96  # pixels of the page for an inch
 Spec = dict[str, Any]
+CONVERTING: dict[str, int] = {}  # the process that has used vl-convert
+IN_ITS_OWN_PROCESS = """
+import json, sys, vl_convert
+result = getattr(vl_convert, sys.argv[1])(**json.load(sys.stdin))
+sys.stdout.buffer.write(result.encode() if isinstance(result, str) else result)
+"""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -258,7 +268,9 @@ def png(figure: Figure | Chart, dpi: int = DPI) -> bytes:
     Equal figures give equal bytes: the file holds no date and no program name.
     """
     if isinstance(figure, Chart):
-        with Image.open(io.BytesIO(vl_convert.vegalite_to_png(figure.spec, scale=dpi / CSS_DPI))) as drawn:
+        with Image.open(
+            io.BytesIO(convert("vegalite_to_png", vl_spec=figure.spec, scale=dpi / CSS_DPI))
+        ) as drawn:
             return few_colours(drawn.convert("RGB"))
     canvas = FigureCanvasAgg(figure)
     before = figure.dpi
@@ -267,6 +279,21 @@ def png(figure: Figure | Chart, dpi: int = DPI) -> bytes:
     pixels = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba()).convert("RGB")
     figure.set_dpi(before)
     return few_colours(pixels)
+
+
+def convert(function: str, **options: Any) -> bytes:
+    """The result of a function of vl-convert, as bytes.
+
+    Its threads stay with the process that has used it first: a fork of that process, such as a worker of
+    `ParallelRunner`, would wait for them for ever, and asks a process of its own.
+    """
+    if CONVERTING.setdefault("process", os.getpid()) == os.getpid():
+        result: bytes | str = getattr(vl_convert, function)(**options)
+        return result.encode() if isinstance(result, str) else result
+    command = [sys.executable, "-c", IN_ITS_OWN_PROCESS, function]
+    return subprocess.run(
+        command, input=json.dumps(options).encode(), stdout=subprocess.PIPE, check=True
+    ).stdout
 
 
 def few_colours(pixels: Image.Image) -> bytes:

@@ -1,6 +1,8 @@
-"""Options of the commands on a user's own files, checked before anything runs."""
+"""Commands on a user's own files: a record of each, and its options, which are checked before anything runs."""
 
-from typing import Annotated
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -9,39 +11,42 @@ from fieldcast.encoding.options import STRICT
 from fieldcast.errors import InputError
 
 ZeroOrMore = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-# commands that set an option of a file by another name than its section's
-COMMANDS = {
-    "fill.stations": "fieldcast fill --stations FILE.csv",
-    "gridding.stations": "fieldcast grid-stations FILE.csv",
-}
 AboveZero = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
 class Fill:
-    """Options of `fill` and `gaps`: a file or a table of stations, the experiment, and how the result is made."""
+    """Options of the pipeline `fill` and its command.
+
+    Parameters
+    ----------
+    observations
+        NetCDF file or Zarr store with NaN for unobserved values.
+    stations
+        Table of stations (docs/data.md#stations), CSV or Parquet, in addition to the file or in its place.
+    experiment
+        An experiment that has been trained under the same `data_root`.
+    members
+        Size of the ensemble.
+    noise
+        Observation error, in anomaly standard deviations; 0 keeps the file's values.
+    representativeness
+        Error of representativeness of stations, in addition to that of their instruments: a number in the units of the
+        variable, or one for each variable by name. By default it is estimated, and logged.
+    output
+        Path of the result, a NetCDF file (`.nc`), on the command line only; by default it lies in `07_model_output`.
+    """
 
     observations: str | None = None
-    stations: str | None = None  # CSV or Parquet, see `fields.stations`
+    stations: str | None = None
     experiment: str
-    members: Annotated[int, Field(ge=0)] = 19  # 0 is allowed in `gaps` only
-    noise: ZeroOrMore = 0.0  # observation error, in anomaly standard deviations
-    # representativeness error of stations, added to their instrument error: one number in the units of the variable, or
-    # one for each variable by name; estimated by default
+    members: Annotated[int, Field(ge=1)] = 19
+    noise: ZeroOrMore = 0.0
     representativeness: ZeroOrMore | dict[str, ZeroOrMore] | None = None
-    max_gap: Annotated[int, Field(ge=1)] | None = None  # steps; for `gaps` only
-    max_spread: AboveZero | dict[str, AboveZero] | None = None  # units of the variable; for `gaps` only
-    output: str | None = None  # read by the catalog, from the command line
-
-    @property
-    def files(self) -> list[tuple[str, str]]:
-        """Option and path of every file that a run reads."""
-        return named_files("fill", observations=self.observations, stations=self.stations)
+    output: str | None = None
 
     def file(self) -> str | None:
         """The user's file of fields; None for stations alone."""
-        if self.members < 1:
-            raise InputError(f"fill.members = {self.members}: give at least 1.")
         if self.stations is not None and self.observations is None:
             return None
         return file_of(self.observations, "fill.observations")
@@ -52,55 +57,86 @@ class Fill:
 
 
 @dataclass(frozen=True, config=STRICT)
-class Gaps:
-    """Options of `gaps` that add a neural network to the methods that are compared.
+class GapFilling:
+    """Options of the pipeline `gap_filling` and its command, beside those of `ingestion`, which reads the record.
 
     Parameters
     ----------
+    members
+        Size of the ensemble in the result.
+    max_gap
+        Length of the longest gap of a cell that is filled [steps].
+    max_spread
+        Largest spread of a filled value: a number in the units of the variable, or one for each variable by name.
     learned
-        Add the network, however long its training will take.
+        Whether to try `corrected_interpolation` as well, a network trained on the record, however long it takes.
     max_minutes
-        Without `learned`: add the network if its training should take at most this long [minutes]. 0 leaves it out.
+        Without `learned`: try it only if its estimated training time, which is printed first, is at most this many
+        minutes.
+    output
+        Path of the result, a NetCDF file (`.nc`), on the command line only; by default it lies in `07_model_output`.
     """
 
+    members: Annotated[int, Field(ge=0)] = 0
+    max_gap: Annotated[int, Field(ge=1)] | None = None
+    max_spread: AboveZero | dict[str, AboveZero] | None = None
     learned: bool = False
     max_minutes: ZeroOrMore = 0.0
+    output: str | None = None
 
 
 @dataclass(frozen=True, config=STRICT)
-class Gridding:
-    """Options of `gridding`: the stations, and the grid on which fields are made from them alone."""
+class StationFields:
+    """Options of fields from stations alone (docs/data.md#fields-from-stations-alone).
 
-    stations: str | None = None  # CSV or Parquet, see `fields.stations`
-    resolution: float | None = None  # degrees between the cells of a regular grid
-    like: str | None = None  # NetCDF file or Zarr store whose grid is used in place of `resolution`
-    step: float | None = None  # hours between fields; by default the most frequent interval between readings
-    output: str | None = None  # read by the catalog, from the command line
+    Parameters
+    ----------
+    stations
+        Table of stations (docs/data.md#stations), CSV or Parquet.
+    resolution
+        Degrees between the cells of a regular grid that covers the stations; give this or `like`.
+    like
+        NetCDF file or Zarr store whose latitudes and longitudes are used.
+    step
+        Hours between fields; by default the most frequent interval between readings of a station.
+    output
+        Path of the result, a NetCDF file (`.nc`), on the command line only; by default it lies in `07_model_output`.
+    """
 
-    @property
-    def files(self) -> list[tuple[str, str]]:
-        """Option and path of every file that a run reads."""
-        return named_files("gridding", stations=self.stations, like=self.like)
+    stations: str | None = None
+    resolution: float | None = None
+    like: str | None = None
+    step: float | None = None
+    output: str | None = None
 
     def table(self) -> str:
         """The user's table of stations."""
-        return file_of(self.stations, "gridding.stations")
+        return file_of(self.stations, "station_fields.stations")
 
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
 class Predict:
-    """Options of `predict`: the file to forecast from, the experiment, and the number of steps and members."""
+    """Options of the pipeline `predict`: forecasts from the latest states of a file.
+
+    Parameters
+    ----------
+    states
+        NetCDF file or Zarr store that ends with the latest states.
+    experiment
+        An experiment that has been trained under the same `data_root`.
+    steps
+        Number of steps, each of the data's time step.
+    members
+        Size of the ensemble.
+    output
+        Path of the result, a NetCDF file (`.nc`), on the command line only; by default it lies in `07_model_output`.
+    """
 
     states: str | None = None
     experiment: str
     steps: Annotated[int, Field(ge=1)] = 10
     members: Annotated[int, Field(ge=1)] = 10
-    output: str | None = None  # read by the catalog, from the command line
-
-    @property
-    def files(self) -> list[tuple[str, str]]:
-        """Option and path of every file that a run reads."""
-        return named_files("predict", states=self.states)
+    output: str | None = None
 
     def file(self) -> str:
         """The user's file."""
@@ -109,35 +145,167 @@ class Predict:
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
 class RecordCycleOptions:
-    """Options of `cycle`: the record, the experiments that forecast and update, and the options of the filter."""
+    """Options of the cycle over a record (docs/data.md#a-record-observed-day-by-day).
+
+    Parameters
+    ----------
+    observations
+        NetCDF file or Zarr store of successive times, with NaN for unobserved values.
+    forecaster
+        A trained experiment of `forecast` under the same `data_root`.
+    updater
+        `reconstruct.optimal_interpolation` or a filter of `assimilate`, trained under the same `data_root`.
+    members
+        Size of the ensemble, at least 2; the coverage of 90 % needs at least 13 members, and is exact with 19.
+    noise
+        Observation error, in anomaly standard deviations.
+    held_out
+        Share of the observations that is held out, never assimilated: the result is scored there.
+    output
+        Path of the result, a NetCDF file (`.nc`), on the command line only; by default it lies in `07_model_output`.
+    """
 
     observations: str | None = None
     forecaster: str
     updater: str
     members: Annotated[int, Field(ge=2)] = 20
-    noise: ZeroOrMore = 0.1  # observation error, in anomaly standard deviations
-    # share of observations that are never assimilated
-    withheld: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.1
-    output: str | None = None  # read by the catalog, from the command line
-
-    @property
-    def files(self) -> list[tuple[str, str]]:
-        """Option and path of every file that a run reads."""
-        return named_files("cycle", observations=self.observations)
+    noise: ZeroOrMore = 0.1
+    held_out: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.1
+    output: str | None = None
 
     def file(self) -> str:
         """The user's record."""
-        return file_of(self.observations, "cycle.observations")
-
-
-def named_files(section: str, **paths: str | None) -> list[tuple[str, str]]:
-    """Name and path of each file option of a section that is set."""
-    return [(f"{section}.{option}", path) for option, path in paths.items() if path is not None]
+        return file_of(self.observations, "record_cycle.observations")
 
 
 def file_of(path: str | None, key: str) -> str:
     """Return the path, which must be set."""
     if path is None:
-        command = COMMANDS.get(key, f"fieldcast {key.partition('.')[0]} FILE")
-        raise InputError(f"{key} is not set: say which file, with --params {key}=FILE, or as in `{command}`.")
+        usage = next(each.usage(key) for each in FILE_COMMANDS if key in each.files)
+        raise InputError(f"{key} is not set: say which file, with --params {key}=FILE, or as in `{usage}`.")
     return path
+
+
+@dataclasses.dataclass(frozen=True)
+class FileCommand:
+    """A command on a user's file: it sets parameters, and runs the pipeline with the name of their section.
+
+    Parameters
+    ----------
+    name
+        What a user types.
+    section
+        Section of the parameters, and pipeline.
+    options
+        Type of the section.
+    files
+        Parameters that name files which the user has; the argument of the command sets the first.
+    about
+        What the command does.
+    help
+        Help of each option of the command, which sets the parameter of its name.
+    env
+        Environment in which the command runs unless another is named.
+    pipelines
+        Other pipelines that read the section.
+    """
+
+    name: str
+    section: str
+    options: type
+    files: tuple[str, ...]
+    about: str
+    help: Mapping[str, str]
+    env: str | None = None
+    pipelines: tuple[str, ...] = ()
+
+    @property
+    def ingests(self) -> bool:
+        """Whether the file becomes the data of a data root; a pipeline that does not only reads what is there."""
+        return not self.files[0].startswith(f"{self.section}.")
+
+    def usage(self, key: str) -> str:
+        """The command that sets the parameter with the name of a file."""
+        option = "" if key == self.files[0] else f" --{key.rpartition('.')[2]}"
+        return f"fieldcast {self.name}{option} FILE"
+
+    def files_in(self, options: Any) -> Iterator[tuple[str, str]]:
+        """Yield parameter and path of each file that the options of the section name."""
+        for key in self.files:
+            section, _, name = key.rpartition(".")
+            if section == self.section and (path := getattr(options, name)) is not None:
+                yield key, path
+
+
+EXPERIMENT = "Address of a trained experiment, such as {}."
+MEMBERS = "Number of ensemble members."
+NOISE = "Error of an observation, in anomaly standard deviations."
+FILE_COMMANDS = (
+    FileCommand(
+        name="fill",
+        section="fill",
+        options=Fill,
+        files=("fill.observations", "fill.stations"),
+        about="Fill the gaps in FILE, NetCDF or Zarr, with a trained model.",
+        help={
+            "stations": "CSV or Parquet: time, lat, lon, variable, value; in addition to FILE, or in its place.",
+            "experiment": EXPERIMENT.format("reconstruct.linear"),
+            "members": MEMBERS,
+            "noise": NOISE,
+            "representativeness": "Error of representativeness of stations, in addition to that of their instruments, "
+            "in the variable's units; estimated by default.",
+        },
+        pipelines=("station_scores",),
+    ),
+    FileCommand(
+        name="fill-gaps",
+        section="gap_filling",
+        options=GapFilling,
+        files=("ingestion.path",),
+        about="Fill the gaps of FILE, NetCDF or Zarr, from its own values.",
+        help={
+            "members": "Number of ensemble members to write.",
+            "max_gap": "Longest gap of a cell that is filled, in time steps.",
+            "max_spread": "Largest spread of a filled value, in the variable's units.",
+        },
+        env="gap_filling",
+    ),
+    FileCommand(
+        name="grid-stations",
+        section="station_fields",
+        options=StationFields,
+        files=("station_fields.stations", "station_fields.like"),
+        about="Make fields from FILE alone, a table of stations, CSV or Parquet.",
+        help={
+            "resolution": "Degrees between the cells of a grid that covers the stations.",
+            "like": "NetCDF or Zarr, whose latitudes and longitudes are used in place of a resolution.",
+            "step": "Hours between fields; by default the most frequent interval between readings of a station.",
+        },
+    ),
+    FileCommand(
+        name="predict",
+        section="predict",
+        options=Predict,
+        files=("predict.states",),
+        about="Forecast from the last states of FILE, NetCDF or Zarr.",
+        help={
+            "experiment": EXPERIMENT.format("forecast.crps_ensemble"),
+            "steps": "Length of the forecast, in time steps of the data.",
+            "members": MEMBERS,
+        },
+    ),
+    FileCommand(
+        name="record-cycle",
+        section="record_cycle",
+        options=RecordCycleOptions,
+        files=("record_cycle.observations",),
+        about="Analyse FILE, NetCDF or Zarr, step by step: forecast, then update.",
+        help={
+            "forecaster": EXPERIMENT.format("forecast.crps_ensemble"),
+            "updater": EXPERIMENT.format("reconstruct.optimal_interpolation"),
+            "members": "Size of the ensemble.",
+            "noise": NOISE,
+            "held_out": "Share of the observations that is held out for verification.",
+        },
+    ),
+)

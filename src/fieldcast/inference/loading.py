@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 from fieldcast import arguments
+from fieldcast.arguments import nearest
 from fieldcast.encoding.checkpoint import read_header, unpack
 from fieldcast.errors import InputError
-from fieldcast.experiments import nearest
 from fieldcast.inference.forecasts.ensemble import Feedback
 from fieldcast.inference.trained_model import TrainedModel
 

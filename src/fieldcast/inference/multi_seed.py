@@ -12,10 +12,11 @@ import pandas as pd
 
 from fieldcast.encoding.checkpoint import FITTED_BY, read_header
 from fieldcast.errors import InputError
-from fieldcast.lineage import RENAMED, differences
+from fieldcast.lineage import RENAMED, differences, with_present_columns
 
 RUN_COLUMNS = ("run", "seed", "value", "low", "high")  # columns that differ from seed to seed
-SCORE_COLUMNS = ("experiment", "data", "variable", "score")  # the other columns that do not name a case
+# the other columns that do not name a case
+SCORE_COLUMNS = ("experiment", "data_digest", "variable", "score")
 
 
 def leaderboards(folder: str, tasks: Iterable[str]) -> dict[str, pd.DataFrame]:
@@ -26,7 +27,10 @@ def leaderboards(folder: str, tasks: Iterable[str]) -> dict[str, pd.DataFrame]:
         # a run need not have all tasks, and a task in which nothing was scored has an empty table
         with suppress(FileNotFoundError, NotADirectoryError, pd.errors.EmptyDataError):
             # a digest is text even where all of its digits are decimal, and so is an experiment called `nan`
-            tables[task] = pd.read_csv(file, dtype={"data": str}, keep_default_na=False, na_values=[""])
+            digests = dict.fromkeys(("data", "data_digest"), str)
+            tables[task] = with_present_columns(
+                pd.read_csv(file, dtype=digests, keep_default_na=False, na_values=[""])
+            )
     tables = {task: table.assign(run=folder) for task, table in tables.items() if len(table)}
     if not tables:
         raise InputError(
@@ -44,7 +48,7 @@ def over_seeds(runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
     for first, second in combinations(runs, 2):
         require_comparable(first, second)
     if not runs:
-        return pd.DataFrame()
+        return pd.DataFrame(columns=[*SCORE_COLUMNS, "seeds", "value", "sd"])
     table = pd.concat(runs, ignore_index=True)
     keys = [name for name in table if name not in RUN_COLUMNS]
     values = table.groupby(keys, sort=False, dropna=False)["value"]
@@ -54,7 +58,7 @@ def over_seeds(runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
 def require_comparable(first: pd.DataFrame, second: pd.DataFrame) -> None:
     """Raise an InputError for two runs that differ in more than their seed, or not in their seed."""
     names = f"seeds.runs: '{first['run'].iloc[0]}' and '{second['run'].iloc[0]}'"
-    if set(first["data"]) != set(second["data"]):
+    if set(first["data_digest"]) != set(second["data_digest"]):
         raise InputError(
             f"{names} were run on different data: combine runs that differ only in their `seed`."
         )
@@ -112,7 +116,9 @@ def lineage_of(run: Path, experiment: str) -> dict[str, Any]:
         names = (*COMPARED, *(RENAMED.get(name, name) for name in header.get(FITTED_BY, ())))
         sources |= {name: header.get(name) for name in names}
     if scores.exists():
-        sources["scored"] = pd.read_parquet(scores, columns=["scored"])["scored"].unique().tolist()
+        sources["case_digest"] = (
+            with_present_columns(pd.read_parquet(scores))["case_digest"].unique().tolist()
+        )
     return sources
 
 

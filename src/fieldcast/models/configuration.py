@@ -18,6 +18,7 @@ from typing import Any, get_args, get_origin
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
+from fieldcast.arguments import complaint
 from fieldcast.errors import InputError
 from fieldcast.models import source_code
 from fieldcast.models.space import Space
@@ -217,20 +218,4 @@ def check_value(
         if value is not None or NoneType not in get_args(annotation):
             check_model(value, key, annotation)
     except ValidationError as error:
-        raise InputError(f"{key}{complaint(error)}") from None
-
-
-def complaint(error: ValidationError) -> str:
-    """The end of an error message: the index within a list, the value, and the values that would be valid."""
-    first = error.errors()[0]
-    index = "".join(f".{part}" for part in first["loc"] if isinstance(part, int))
-    messages = " or ".join(dict.fromkeys(detail["msg"] for detail in error.errors()))
-    requirement = messages.removeprefix("Input ").replace("or Input should be", "or")
-    requirement = requirement.replace("a valid number or a valid integer", "a valid number")
-    requirement = requirement.replace(
-        "a valid integer, got a number with a fractional part", "a whole number"
-    )
-    if first["type"] == "too_short":
-        count = first["ctx"]["min_length"]
-        requirement = f"should have at least {count} item{'s' if count > 1 else ''}"
-    return f"{index} = {first['input']!r} {requirement}."
+        raise InputError(complaint(error, key)) from None

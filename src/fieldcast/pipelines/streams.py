@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import Any
 
 import xarray as xr
 
+from fieldcast.kinds import LAYOUTS
 from fieldcast.lineage import Lineage, matches
-
-P = ParamSpec("P")
-T = TypeVar("T", bound=Sequence[Any])
-
-
-class Earlier(NamedTuple):
-    """An output of an earlier run: the complete pieces of an interrupted one, its state, or the complete data."""
-
-    pieces: int = 0
-    state: bytes | None = None
-    data: Any = None
-
-
-def earlier_output(earlier: Mapping[str, Any], output: str) -> Earlier:
-    """The output of an earlier run; nothing without one."""
-    return Earlier(*earlier.get(output, ()))
 
 
 class ReleaseOnRead(list[Any]):
-    """The outputs of one step; each is released when it is read, so it can be read once."""
+    """The outputs of one step of a generator node; each is released when it is read, so it can be read once.
+
+    Kedro splits a stream of tuples into one stream per output by `itertools.tee`, which releases items in blocks of 57
+    only: that many training states, or leads of a forecast, would stay in memory.
+    """
 
     def __getitem__(self, index: Any) -> Any:
         value = super().__getitem__(index)
@@ -37,31 +23,17 @@ class ReleaseOnRead(list[Any]):
         return value
 
 
-def streamed(generate: Callable[P, Iterator[T]]) -> Callable[P, Iterator[T]]:
-    """Wrap a generator so that its steps do not pile up.
-
-    Kedro splits a stream of tuples into one stream per output by `itertools.tee`, which releases items in blocks of 57
-    only: that many training states, or leads of a forecast, would stay in memory.
-    """
-
-    @functools.wraps(generate)
-    def stream(*args: P.args, **kwargs: P.kwargs) -> Iterator[Any]:
-        for step in generate(*args, **kwargs):
-            yield ReleaseOnRead(step)
-
-    # Kedro looks at the parameters of the function itself, not of what it wraps
-    stream.__signature__ = inspect.signature(generate)  # type: ignore[attr-defined]
-    return stream
+def released(*outputs: Any) -> Any:
+    """The outputs of one step of a generator node, as it yields them."""
+    return ReleaseOnRead(outputs)
 
 
-def is_complete(
-    earlier: Mapping[str, Any], lineage: Lineage, names: Sequence[str] = ("draws", "costs")
-) -> bool:
-    """Whether an earlier run has stored these outputs, with data sets of this lineage."""
-    outputs = [earlier.get(name) for name in names]
-    lineages = [output.attrs for output in outputs if isinstance(output, xr.Dataset)]
+def is_complete(lineage: Lineage, *outputs: Any, kind: str | None = None) -> bool:
+    """Whether an earlier run has stored all of these outputs: data sets of this lineage, in the layout of `kind`."""
+    stored = [output for output in outputs if isinstance(output, xr.Dataset)]
     complete = not any(output is None for output in outputs)
-    return complete and all(matches(attrs, lineage) for attrs in lineages)
+    alike = kind is None or {x.dims for each in stored for x in each.data_vars.values()} <= {LAYOUTS[kind]}
+    return complete and alike and all(matches(output, lineage) for output in stored)
 
 
 def empty_piece(stored: xr.Dataset, dim: str) -> xr.Dataset:

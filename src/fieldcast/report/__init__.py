@@ -10,7 +10,7 @@
 `events`           events: Brier skill, and which figures are drawn
 `assimilate`       the task `assimilate`
 `sample`           the task `sample`
-`studies`          named comparisons of experiments (`studies.yml`); `study_answers`: their tables
+`comparisons`    tables of named comparisons of experiments (`comparisons.yml`)
 `scores_by_case`   the scores of a leaderboard by experiment and case
 `score_tables`     tables of a leaderboard, paired differences; `tables`: cells
 `training`         tuned values, costs
@@ -29,7 +29,6 @@ from fieldcast.report.reconstruct import Reconstruct
 from fieldcast.report.rendering import Section
 from fieldcast.report.results import Results
 from fieldcast.report.sample import Sample
-from fieldcast.report.studies import Study, studies
 
 __all__ = [
     "Assimilate",
@@ -39,9 +38,7 @@ __all__ = [
     "Results",
     "Sample",
     "Section",
-    "Study",
     "describe",
     "pictures",
     "report",
-    "studies",
 ]

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from fieldcast.report import score_tables, study_answers, training
+from fieldcast.experiments import Comparison
+from fieldcast.report import comparisons, score_tables, training
 from fieldcast.report.results import Results
-from fieldcast.report.studies import Study
 
 
 def shared_context(results: Results, tuning: str, members: int = 0) -> dict[str, Any]:
@@ -25,21 +25,23 @@ def shared_context(results: Results, tuning: str, members: int = 0) -> dict[str,
         "trials": training.trial_tables(results, tuning),
         "score_table": partial(score_tables.score_table, results),
         "difference_table": partial(score_tables.difference_table, results),
-        "studies": [study_context(results, study, members) for study in results.studies],
+        "comparisons": [
+            comparison_context(results, comparison, members) for comparison in results.comparisons
+        ],
     }
 
 
-def study_context(results: Results, study: Study, members: int) -> Mapping[str, Any]:
-    """A study with its tables; it is empty unless two of its experiments have run."""
-    names = [name for name in study.experiments if name in results.board.order]
+def comparison_context(results: Results, comparison: Comparison, members: int) -> Mapping[str, Any]:
+    """A comparison with its tables; it is empty unless two of its experiments have run."""
+    names = [name for name in comparison.experiments if name in results.board.order]
     if len(names) < 2:
-        return {"study": study, "names": []}
+        return {"comparison": comparison, "names": []}
     return {
-        "study": study,
+        "comparison": comparison,
         "names": names,
-        "absent": [name for name in study.experiments if name not in names],
-        "answers": study_answers.answers_table(results, study),
-        "feedback": study_answers.feedback_table(results, study),
-        "table": study_answers.study_table(results, study),
-        "equal": study_answers.equal_cost(results, study, members),
+        "absent": [name for name in comparison.experiments if name not in names],
+        "answers": comparisons.answers_table(results, comparison),
+        "feedback": comparisons.feedback_table(results, comparison),
+        "table": comparisons.comparison_table(results, comparison),
+        "equal": comparisons.equal_cost(results, comparison, members),
     }

@@ -25,6 +25,7 @@ from fieldcast.figures.spectra import long_rollout_spectra, spectra_at_leads
 from fieldcast.figures.style import Chart
 from fieldcast.geometry import evenly_spaced_indices
 from fieldcast.kinds import LEAD, InitialTimes
+from fieldcast.report.comparisons import fed_on_mean, representative_cases
 from fieldcast.report.context import shared_context
 from fieldcast.report.events import BrierSkillTables, event_figures
 from fieldcast.report.first_screen import FEW_TIMES, MIN_INITIAL_TIMES, ROLLOUTS, general_doubts
@@ -32,7 +33,6 @@ from fieldcast.report.glossary import ANOMALY_DEVIATIONS, BLEW_UP, INTERVALS, Gl
 from fieldcast.report.results import GLANCE, Results, file_name
 from fieldcast.report.score_tables import all_scores_table
 from fieldcast.report.scores_by_case import Lead, ScoresByCase
-from fieldcast.report.study_answers import fed_on_mean, representative_cases
 from fieldcast.report.tables import Cell, Doubt, Table, number_cell, score_cell
 from fieldcast.scores.bootstrap import Score
 from fieldcast.scores.event_metrics import EVENT_METRICS
@@ -47,7 +47,7 @@ from fieldcast.scores.stability import (
     stability_horizons,
 )
 
-MAX_MAPPED = 8  # experiments whose first steps are drawn, unless the studies name more
+MAX_MAPPED = 8  # experiments whose first steps are drawn, unless the comparisons name more
 GLANCE_HOURS = 72.0  # lead time of the first screen
 MAX_ANIMATED = 3  # experiments side by side in the animation
 
@@ -234,8 +234,8 @@ class Forecast(Results):
         yield from (Steps(self.by_interest[0], variable) for variable in variables[1:])
 
     def mapped(self) -> list[str]:
-        """The experiment of most interest and all that a study names, then others up to `MAX_MAPPED`, by interest."""
-        compared = {name for study in self.studies for name in study.experiments}
+        """The experiment of most interest, all that a comparison names, and others up to `MAX_MAPPED`, by interest."""
+        compared = {name for comparison in self.comparisons for name in comparison.experiments}
         first = [name for name in self.by_interest[1:] if name in compared]
         others = [name for name in self.by_interest[1:] if name not in compared]
         kept = {*self.by_interest[:1], *first, *others[: max(0, MAX_MAPPED - 1 - len(first))]}

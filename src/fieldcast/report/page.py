@@ -8,11 +8,10 @@ from dataclasses import asdict, is_dataclass
 from functools import cache
 from typing import Any
 
-import vl_convert
 import yaml
 from markupsafe import Markup
 
-from fieldcast.figures.style import Picture, png
+from fieldcast.figures.style import Picture, convert, png
 from fieldcast.report.data import DataSummary
 from fieldcast.report.first_screen import EXPLANATIONS, leaders_table, most_serious
 from fieldcast.report.glossary import explanations
@@ -61,7 +60,7 @@ def report(
 @cache
 def vega() -> str:
     """Vega, Vega-Lite and vega-embed (BSD-3-Clause licences) as one script of 0.9 MB, which defines `vegaEmbed`."""
-    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
+    return convert("javascript_bundle", snippet="window.vegaEmbed = vegaEmbed;").decode()
 
 
 def source(name: str) -> str:

@@ -15,14 +15,13 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from fieldcast.experiments import Description, descriptions, roles
+from fieldcast.experiments import Comparison, Description, descriptions, roles
 from fieldcast.figures.sheet import Outline
 from fieldcast.figures.style import Chart, LineStyle, Picture, looks
 from fieldcast.figures.training import loss_curves
 from fieldcast.report.glossary import Glossary
 from fieldcast.report.rendering import Section, render
 from fieldcast.report.scores_by_case import Sampled, ScoresByCase
-from fieldcast.report.studies import Study
 from fieldcast.report.tables import Cell, Doubt, Table
 from fieldcast.scores.leaderboard import Layout
 
@@ -53,7 +52,7 @@ class Results(ABC):
         Frames of one row.
     experiments
         The parameters of every experiment of the task, {name: {about, model, ...}}, whether or not it has run.
-    studies
+    comparisons
         Named comparisons of experiments; those of other tasks are dropped.
     outline
         Coastlines or mountains for maps.
@@ -68,7 +67,7 @@ class Results(ABC):
     history: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     costs: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     experiments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    studies: Sequence[Study] = ()
+    comparisons: Sequence[Comparison] = ()
     outline: Outline = ()
 
     by_experiment: ClassVar[tuple[str, ...]] = (  # fields that hold results by experiment
@@ -82,7 +81,7 @@ class Results(ABC):
     files: ClassVar[Mapping[str, str]] = {}  # content of the files beside the page, by name
 
     def __post_init__(self) -> None:
-        """Drop results that are None or empty, those last scored on other data, and studies of other tasks."""
+        """Drop results that are None or empty, those last scored on other data, and comparisons of other tasks."""
         ranked = set(self.leaderboard["experiment"]) if len(self.leaderboard) else None
         for kind in self.by_experiment:
             current = {
@@ -93,8 +92,8 @@ class Results(ABC):
                 and (ranked is None or kind in TRAINING_RESULTS or name in ranked)
             }
             object.__setattr__(self, kind, current)
-        studies = [study for study in self.studies if study.task == self.template]
-        object.__setattr__(self, "studies", studies)
+        comparisons = [comparison for comparison in self.comparisons if comparison.task == self.template]
+        object.__setattr__(self, "comparisons", comparisons)
 
     @property
     @abstractmethod

@@ -13,6 +13,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
+from fieldcast.experiments import Comparison
 from fieldcast.figures import embedding
 from fieldcast.figures.glance import sample_glance
 from fieldcast.figures.pictures import are_images, has_kinds, pictures_of_kind, reference
@@ -35,7 +36,6 @@ from fieldcast.report.glossary import REAL_AND_NOISE, SAMPLING_INTERVALS, VERY_N
 from fieldcast.report.results import GLANCE, Results, file_name, split_names
 from fieldcast.report.score_tables import all_scores_table
 from fieldcast.report.scores_by_case import Sampled, ScoresByCase
-from fieldcast.report.studies import Study
 from fieldcast.report.tables import Cell, Doubt, Table, number_cell, score_cell
 from fieldcast.scores.bootstrap import Score
 from fieldcast.scores.numbers import is_known, significant, span
@@ -175,8 +175,8 @@ class Sample(Results):
             "grids": {file_name("latent_grid", name): [name] for name in self.grids},
             "unused": [name for name in self.pictured("grid") if name not in self.grids],
             "diffusions": {file_name("denoising", name): [name] for name in self.pictured("snapshot")},
-            "study_figures": self.study_figures,
-            "study_file": study_file,
+            "comparison_figures": self.comparison_figures,
+            "comparison_file": comparison_file,
             "unlabelled": [
                 name
                 for name, dataset in codes
@@ -214,12 +214,12 @@ class Sample(Results):
         return split_names("interpolations", list(self.pictured("interpolation")), DECODED_PER_FIGURE)
 
     @cached_property
-    def study_figures(self) -> dict[str, list[str]]:
-        """Experiments of each study with reconstructions, by its figure; a study needs two."""
+    def comparison_figures(self) -> dict[str, list[str]]:
+        """Experiments of each comparison with reconstructions, by its figure; a comparison needs two."""
         pictured = self.pictured("truth", "reconstruction", "sample")
         figures = {
-            study_file(study): [name for name in study.experiments if name in pictured]
-            for study in self.studies
+            comparison_file(comparison): [name for name in comparison.experiments if name in pictured]
+            for comparison in self.comparisons
         }
         return {name: names for name, names in figures.items() if len(names) > 1}
 
@@ -282,9 +282,9 @@ def variability(pictures: xr.Dataset, variable: str) -> float:
     return spread[0] / spread[1] if spread[1] > 0 else math.inf
 
 
-def study_file(study: Study) -> str:
-    """File name of the figure of a study."""
-    return file_name("study", study.title.lower())
+def comparison_file(comparison: Comparison) -> str:
+    """File name of the figure of a comparison."""
+    return file_name("comparison", comparison.title.lower())
 
 
 # Figures of the task `sample`: pictures of states, test data in latent space, and diagnostics.
@@ -305,7 +305,7 @@ def pictures(results: Sample) -> Iterator[tuple[str, Figure]]:
     pictured = results.pictured("real", "sample")
     if pictured:
         yield "samples", sample_sheet(results.labelled(pictured), variable, results.outline)
-    for name, names in (results.study_figures | results.decoded_parts).items():
+    for name, names in (results.comparison_figures | results.decoded_parts).items():
         yield name, decoded_pictures(results.examples_of(names), variable, results.outline)
     for name, stored in results.grids.items():
         yield file_name("latent_grid", name), latent_grid(stored, variable, results.label(name))

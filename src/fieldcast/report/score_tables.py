@@ -84,7 +84,7 @@ def paired_differences(results: Results, name: str, reference: str, cases: Seque
         tables[experiment] = table.assign(experiment=experiment)
     if any(table.empty for table in tables.values()):
         return {}
-    data, scored = tables[reference].iloc[0][["data", "scored"]]
+    data, scored = tables[reference].iloc[0][["data_digest", "case_digest"]]
     metrics, roles = {score: METRICS[score] for score in ("crps", DIFFERENCE)}, {"reference": reference}
     paired = leaderboard(tables, data, scored, layout=results.layout, metrics=metrics, roles=roles)
     scores = ScoresByCase(paired, board.case, board.by).scores

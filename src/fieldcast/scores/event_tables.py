@@ -146,7 +146,7 @@ def shares(
 # Scores of events of all experiments in one table, with intervals by the block bootstrap of the leaderboard.
 
 
-ORIGIN = ("seed", "data")  # attributes that identify the run
+ORIGIN = ("seed", "data_digest")  # attributes that identify the run
 
 
 def event_scores(
@@ -162,7 +162,7 @@ def event_scores(
     tables = [
         scores_of_experiment(stored, seed).assign(experiment=experiment)
         for experiment, stored in events.items()
-        if stored.attrs["data"] == data and stored.attrs["scored"] == scored
+        if stored.attrs["data_digest"] == data and stored.attrs["case_digest"] == scored
     ]
     if not tables:
         names = *layout.by[:-1], "variable", layout.by[-1]  # the last is the kind of cells

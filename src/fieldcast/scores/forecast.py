@@ -15,13 +15,11 @@ from fieldcast.scores.diagnostics import ForecastDiagnostics
 from fieldcast.scores.evaluator import CellEvaluator, Errors, cell_areas
 from fieldcast.scores.event_tables import EventTables
 from fieldcast.scores.regions import area_means, regions
-from fieldcast.scores.statistics import POWER, with_overall
+from fieldcast.scores.statistics import COVERAGE, POWER, with_overall
 from fieldcast.scores.statistics_table import long_table
 
-STATISTICS = (
-    *("error", "absolute_error", "squared_error", "crps", "variance", "debiased_squared_error"),
-    *("acc", "energy"),
-)
+NOT_OF_FORECASTS = {*COVERAGE, "ssim", "observed_squared_error"}
+STATISTICS = (*(name for name in POWER if name not in NOT_OF_FORECASTS), "acc", "energy")
 # [anomaly standard deviations]: a forecast with smaller anomalies is the climatology, to rounding error
 MIN_ANOMALY = 1e-4
 
@@ -126,7 +124,8 @@ def area_statistics(
     distances between maps."""
     anomaly = actual + errors.statistics["error"]
     acc = anomaly_correlation(anomaly, actual, weights, deviation)
-    means = area_means(np.stack(list(errors.statistics.values())), weights)
+    of_cells = [errors.statistics[name] for name in STATISTICS if name in errors.statistics]
+    means = area_means(np.stack(of_cells), weights)
     means = np.concatenate([means, np.stack([acc, energy_score(distances)], axis=1)], axis=1)
     means[..., ~errors.finite] = np.inf
     means[:, STATISTICS.index("acc"), ~errors.finite] = -np.inf

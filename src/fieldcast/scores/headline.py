@@ -61,9 +61,15 @@ def metric_rows(scores: pd.DataFrame, seed: int, layout: Layout) -> pd.DataFrame
     the scored selection; empty without scores."""
     if scores.empty:
         return scores
-    data, scored = scores.iloc[0][["data", "scored"]]
+    data, scored = scores.iloc[0][["data_digest", "case_digest"]]
     table = leaderboard({"scores": scores}, data, scored, seed=seed, layout=layout)
-    return over_all(table.assign(scored=scored))
+    return over_all(table.assign(case_digest=scored))
+
+
+def made_from(scores: pd.DataFrame) -> dict[str, str]:
+    """Digests of the data and of the scored selection of the scores of which the rows are the headline."""
+    names = "data_digest", "case_digest"
+    return {} if scores.empty else {name: str(scores[name].iloc[0]) for name in names}
 
 
 def medium_range(table: pd.DataFrame) -> tuple[float, float]:

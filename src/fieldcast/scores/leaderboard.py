@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from jaxtyping import Float
 
 from fieldcast import calendars
@@ -62,7 +63,7 @@ def leaderboard(
     metrics: Mapping[str, Metric] | None = None,
     roles: Mapping[str, str] = MappingProxyType({}),
 ) -> pd.DataFrame:
-    """One row for each score: experiment, seed, data, the columns `layout.by`, variable, score, value, low, high.
+    """A row for each score: experiment, seed, data_digest, the columns `layout.by`, variable, score, value, low, high.
 
     `scores` are scores tables with their origin (`with_origin`); an empty one belongs to an experiment that has not
     run. Rows whose digests differ from `data` or `scored` are left out, with a warning that is also in
@@ -76,7 +77,7 @@ def leaderboard(
     current, dropped = scores_of_run(scores, data, scored)
     for sentence in dropped:
         LOG.warning(sentence)
-    columns = ["experiment", "seed", "data", *layout.by, "variable", "score", "value", "low", "high"]
+    columns = ["experiment", "seed", "data_digest", *layout.by, "variable", "score", "value", "low", "high"]
     metrics = layout.metrics if metrics is None else metrics
     days = bootstrap.block_days(int(current[STEP].max()) if STEP in current else 0)
     wide = {key: by_time(part, layout) for key, part in current.groupby(["experiment", "seed"], sort=False)}
@@ -91,10 +92,15 @@ def leaderboard(
             and (metric.scored_for_roles or experiment not in others)
         ]
         table = experiment_scores(pd.concat([statistics, *paired]), metrics, seed, days)
-        tables.append(table.assign(experiment=experiment, seed=run_seed, data=data)[columns])
+        tables.append(table.assign(experiment=experiment, seed=run_seed, data_digest=data)[columns])
     table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
     table.attrs["dropped"] = dropped
     return table
+
+
+def made_from(fields: xr.Dataset) -> dict[str, str]:
+    """The digest of the data, which all rows of a leaderboard share."""
+    return {"data_digest": fields.attrs["digest"]}
 
 
 def empty_leaderboard(layout: Layout) -> pd.DataFrame:
@@ -103,7 +109,7 @@ def empty_leaderboard(layout: Layout) -> pd.DataFrame:
 
 
 def sample_leaderboard(scores: Mapping[str, pd.DataFrame], data: str, scored: str) -> pd.DataFrame:
-    """Scores of samples of all experiments: experiment, seed, data, score, value, low, high.
+    """Scores of samples of all experiments: experiment, seed, data_digest, score, value, low, high.
 
     `scores` are tables of `sample_statistics` with their origin; an empty one belongs to an experiment that has not
     run. Rows whose digests differ from `data` or `scored` are left out as in `leaderboard`.
@@ -111,7 +117,7 @@ def sample_leaderboard(scores: Mapping[str, pd.DataFrame], data: str, scored: st
     current, dropped = scores_of_run(scores, data, scored, "sample sizes, K, or feature extractor")
     for sentence in dropped:
         LOG.warning(sentence)
-    columns = ["experiment", "seed", "data", "score", "value", "low", "high"]
+    columns = ["experiment", "seed", "data_digest", "score", "value", "low", "high"]
     table = current.reindex(columns=columns)
     table.attrs["dropped"] = dropped
     return table
@@ -131,16 +137,16 @@ def scores_of_run(
     for table in scores.values():
         if table.empty:
             continue
-        fits = (table["data"] == data) & (table["scored"] == scored)
+        fits = (table["data_digest"] == data) & (table["case_digest"] == scored)
         tables.append(table[fits])
         if not fits.all():
             share = "" if not fits.any() else f"{(~fits).sum()} rows of "
-            other = "other data" if (table["data"] != data).any() else f"other {selection}"
+            other = "other data" if (table["data_digest"] != data).any() else f"other {selection}"
             dropped.append(
                 f"Left out of the leaderboard: {share}{table['experiment'].iloc[0]}, scored on {other} than "
                 f"this run has; rerun it to include it."
             )
-    columns = ["experiment", "seed", "data", "scored"]
+    columns = ["experiment", "seed", "data_digest", "case_digest"]
     return (pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)), dropped
 
 

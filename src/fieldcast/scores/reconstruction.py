@@ -135,13 +135,15 @@ def area_statistics(
     lowest, highest = limits
     mean, truth = ((values - lowest) / (highest - lowest) for values in (x.mean(0), evaluator.y))
     ssim = structural_similarity(mean, truth, evaluator.exists, wraps)
-    means = area_means(np.stack([*errors.statistics.values(), evaluator.existing(ssim)]), weights[:2])
+    statistics = {**errors.statistics, "ssim": evaluator.existing(ssim)}
+    means = area_means(np.stack(list(statistics.values())), weights[:2])
     # cells that were not observed have weight 0, so their value does not matter
     from_observed = ((x - np.where(np.isfinite(observed), observed, 0.0)) ** 2).mean(0)
     consistency = area_means(evaluator.existing(from_observed)[None], weights[2:])
     means = np.concatenate([means, np.concatenate([np.full_like(consistency, np.nan), consistency])], axis=1)
     means[..., ~errors.finite] = np.inf
-    return means
+    order = [*statistics, "observed_squared_error"]
+    return means[:, [order.index(name) for name in POWER]]
 
 
 def require_same_observations(

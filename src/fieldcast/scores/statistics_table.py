@@ -73,7 +73,7 @@ def with_origin(
 def origin_of(seed: int, data: str, scored: str, step: TimeStep | None = None) -> dict[str, Any]:
     """Columns of a table, or attributes of a data set, that identify the run of a result."""
     months = {STEP: step.months} if step is not None and step.months else {}
-    return {"seed": seed, "data": data, "scored": scored, **months}
+    return {"seed": seed, "data_digest": data, "case_digest": scored, **months}
 
 
 def name_rows(scores: pd.DataFrame, experiment: str) -> pd.DataFrame:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, get_args
 
 import xarray as xr
-from pydantic import TypeAdapter, ValidationError
 
 from fieldcast import arguments, runtime
+from fieldcast.app.conf_source import configuration_folder
 from fieldcast.encoding.checkpoint import unpack
 from fieldcast.encoding.options import Limits
 from fieldcast.errors import InputError
-from fieldcast.experiments import body_of, nearest
+from fieldcast.experiments import body_of
 from fieldcast.fields import climatology as climatologies
 from fieldcast.fields import normalisation as normalisations
 from fieldcast.fields.conventions import as_dataset
@@ -22,11 +23,9 @@ from fieldcast.fields.options import Missing
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.fields.repair import Gaps
 from fieldcast.fields.splits import make, select
-from fieldcast.frame.conf_source import configuration_folder
 from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.models.configuration import check_model
 from fieldcast.models.core import Model
-from fieldcast.pipelines.parameters import type_of
 from fieldcast.tasks import TASKS
 from fieldcast.training.options import Fit
 from fieldcast.training.run import Recipe, train
@@ -76,7 +75,7 @@ def fit(
     folder = configuration_folder() if conf is None else Path(arguments.path(conf, "conf", "conf"))
     body = body_of(folder, experiment)
     problem = problem_of(experiment, body)
-    options = fit_options({"ranks": 1, **(body.get("fit") or {}), **fit})
+    options = arguments.validated(Fit, {"ranks": 1, **(body.get("fit") or {}), **fit}, "fit")
     recipe = Recipe(problem, body["model"], options, seed, Limits(), device)
     fields, _ = ingest(as_dataset(dataset, "the data set"), "the data set", gaps, missing=missing)
     checkpoints = (saved.checkpoint for saved in train(recipe, prepare(fields), None))
@@ -88,10 +87,12 @@ def fit(
 def problem_of(experiment: str, body: Mapping[str, Any]) -> TrainingTask:
     """The training problem of an experiment."""
     name = experiment.partition(".")[0]
-    task = TASKS.get(name)
-    if task is None:
-        raise InputError(f"'{experiment}': there is no such task to train for{nearest(name, TASKS)}")
-    if task.problem is None or "training" not in task.stages:
+    if name not in TASKS:
+        raise InputError(
+            f"'{experiment}': there is no such task to train for{arguments.nearest(name, TASKS)}"
+        )
+    training = TASKS[name].training
+    if training is None:
         raise InputError(
             f"'{experiment}': experiments of {name} are not fitted here: run `kedro run --pipelines {experiment}`, and "
             "load its checkpoint."
@@ -108,7 +109,8 @@ def problem_of(experiment: str, body: Mapping[str, Any]) -> TrainingTask:
             f"'{experiment}' is made of the checkpoints of other experiments: run `kedro run --pipelines "
             f"{experiment}`, and load its checkpoint."
         )
-    return task.problem(*(type_of(f"params:{name}", task.types)() for name in task.options))
+    problem: TrainingTask = resolve_name(training)()
+    return problem
 
 
 def prepare(fields: xr.Dataset) -> PreparedData:
@@ -117,18 +119,3 @@ def prepare(fields: xr.Dataset) -> PreparedData:
     training = select(fields, splits, "train")
     climatology = climatologies.fit(training)
     return PreparedData(fields, climatology, normalisations.fit(training, climatology), splits)
-
-
-def fit_options(mapping: Mapping[str, Any]) -> Fit:
-    """Validate the options of a fit."""
-    try:
-        options: Fit = TypeAdapter(Fit).validate_python(dict(mapping))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(arguments.option_path(first["loc"]))
-        if key not in Fit.__dataclass_fields__:
-            suggestion = nearest(key, list(Fit.__dataclass_fields__))
-            raise InputError(f"fit has no option '{key}'{suggestion}") from None
-        messages = dict.fromkeys(detail["msg"] for detail in error.errors() if detail["loc"][:1] == (key,))
-        raise InputError(f"fit.{key} = {first['input']!r}: {' or '.join(messages)}.") from None
-    return options

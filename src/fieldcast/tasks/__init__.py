@@ -1,8 +1,7 @@
-"""Tasks, each one record, over which all stages loop, and one module.
+"""Tasks, each one record and one module.
 
 ================  =======================================================
-`task`            `Task`, `Step` and `Serving`: the description of a task for stages
-`records`         the four tasks
+`records`         `Task`, the four of them, and how a trained model of one is served
 `reconstruct`     fields from sparse observations
 `forecast`        the states that follow
 `assimilate`      a cycle of forecasts and observations
@@ -11,9 +10,6 @@
 ================  =======================================================
 """
 
-from fieldcast.tasks.records import ASSIMILATE, FORECAST, RECONSTRUCT, SAMPLE
-from fieldcast.tasks.task import Serving, Step, Task
+from fieldcast.tasks.records import TASKS, Serving, Task
 
-__all__ = ["TASKS", "Serving", "Step", "Task"]
-
-TASKS: dict[str, Task] = {task.name: task for task in (RECONSTRUCT, FORECAST, ASSIMILATE, SAMPLE)}
+__all__ = ["TASKS", "Serving", "Task"]

@@ -11,7 +11,6 @@ import pandas as pd
 import xarray as xr
 
 from fieldcast import calendars
-from fieldcast.arguments import by_field
 from fieldcast.calendars import TimeStep
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.checkpoint import model_digest, read_header
@@ -21,6 +20,7 @@ from fieldcast.encoding.options import CycledAssimilation, Limits, Sparsificatio
 from fieldcast.errors import InputError
 from fieldcast.experiments import descriptions, roles
 from fieldcast.fields.prepared import PreparedData
+from fieldcast.fields.splits import SplitRanges
 from fieldcast.figures.sheet import outline
 from fieldcast.kinds import CASE, STATE, STEP
 from fieldcast.models.assimilation.filter import Filter
@@ -30,16 +30,16 @@ from fieldcast.scores.assimilation import STATES, assimilation_statistics, lead_
 from fieldcast.scores.event_tables import EventTables
 from fieldcast.scores.event_tables import event_scores as scores_of_events
 from fieldcast.scores.examples import examples
-from fieldcast.scores.headline import metric_rows
 from fieldcast.scores.leaderboard import ASSIMILATE as LAYOUT
 from fieldcast.scores.leaderboard import empty_leaderboard, leaderboard, scores_of_run
 from fieldcast.scores.statistics_table import CELLS, origin_of, scored_digest, with_origin
 from fieldcast.scores.summary import assimilate_summary
 from fieldcast.tasks.reconstruct import Reconstruction
+from fieldcast.tasks.records import StoredResults
 from fieldcast.tasks.scoring_inputs import cell_areas, example_anomalies, require_draws
-from fieldcast.tasks.task import StoredResults
 from fieldcast.training.batches import Batches
 from fieldcast.training.options import Fit
+from fieldcast.training.run import Recipe
 from fieldcast.training.stored_model import StoredModel
 from fieldcast.training.task import OnFields, TrainingTask
 
@@ -88,17 +88,39 @@ def problem_of(
     return Assimilation(cycling, sparsification)
 
 
-def sources(
-    stored: StoredModel, header: dict[str, Any], observations: xr.Dataset, cycling: CycledAssimilation
-) -> dict[str, Any]:
-    """Lineage of the draws of a cycle."""
+def checkpoint_made_from(
+    fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset, splits: SplitRanges,
+    model: dict[str, Any], fit: Fit, seed: int, limits: Limits,
+    assimilation: CycledAssimilation, sparsification: Sparsification, **parts: bytes,
+) -> dict[str, Any]:  # fmt: skip
+    """Everything that a trained model depends on; `parts` are the checkpoints that its training uses, by role."""
+    data = PreparedData(fields, climatology, normalisation, splits)
+    return Recipe(Assimilation(assimilation, sparsification), model, fit, seed, limits, "cpu").made_from(
+        data, parts
+    )
+
+
+def draws_made_from(
+    checkpoint: bytes, model: dict[str, Any], cycle_observations: xr.Dataset, assimilation: CycledAssimilation,
+    limits: Limits, seed: int,
+) -> dict[str, Any]:  # fmt: skip
+    """Everything that the analyses and backgrounds of a cycle depend on."""
+    header = read_header(checkpoint, "its checkpoint")
     return {
-        "observations": observations.attrs["digest"],
-        "model": model_digest(header, stored.model),
+        "observations": cycle_observations.attrs["digest"],
+        "model": model_digest(header, model),
         "base": header["base"],
-        "members": stored.limits.cap("members", cycling.members),
-        "seed": stored.seed,
+        "members": limits.cap("members", assimilation.members),
+        "seed": seed,
     }
+
+
+def scores_made_from(
+    cycle_observations: xr.Dataset, assimilation: CycledAssimilation, limits: Limits
+) -> dict[str, str]:
+    """Digests of the data and of the scored selection, which the scores in one leaderboard share."""
+    scored = scored_digest(cycle_observations, limits.cap("members", assimilation.members))
+    return {"data_digest": cycle_observations.attrs["data"], "case_digest": scored}
 
 
 def after_spin_up(data: xr.Dataset, observations: xr.Dataset) -> xr.Dataset:
@@ -106,7 +128,6 @@ def after_spin_up(data: xr.Dataset, observations: xr.Dataset) -> xr.Dataset:
     return data.isel(time=slice(int(observations.attrs["spin_up"]), None))
 
 
-@by_field
 def score(
     draws: xr.Dataset, cycle_observations: xr.Dataset, stored: StoredModel, data: PreparedData,
     assimilation: CycledAssimilation, sparsification: Sparsification, scored_events: ScoredEvents,
@@ -117,8 +138,8 @@ def score(
         observations, data.fields, data.splits, sparsification, assimilation, stored.limits
     )
     stored.digest(data, problem)
-    header = read_header(stored.checkpoint, "the checkpoint")
-    present = sources(stored, header, observations, assimilation)
+    checkpoint, seed = stored.checkpoint, stored.seed
+    present = draws_made_from(checkpoint, stored.model, observations, assimilation, stored.limits, seed)
     require_draws(draws, present, "analyses", "assimilation")
     scored_observations = after_spin_up(observations, observations)
     events = scored_events.tables(data)
@@ -129,11 +150,11 @@ def score(
         climatology=data.climatology,
         normalisation=data.normalisation,
         area=cell_areas(data.fields),
-        seed=stored.seed,
+        seed=seed,
         events=events,
     )
-    scored = scored_digest(observations, present["members"])
-    origin = stored.seed, observations.attrs["data"], scored, TimeStep.of(data.fields)
+    digests = scores_made_from(observations, assimilation, stored.limits)
+    origin = seed, digests["data_digest"], digests["case_digest"], TimeStep.of(data.fields)
     tables = events_of_cycles(events, scored_observations, data.normalisation)
     return with_origin(scores, *origin), diagnostics, tables.assign_attrs(origin_of(*origin))
 
@@ -165,17 +186,12 @@ def show(
     return scored_examples, film.isel({CASE: [0]}).assign_coords({STEP: ("time", steps)})
 
 
-def metrics(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Scores of the analysis over all variables at unobserved cells, for each pattern and k."""
-    return metric_rows(scores, seed, LAYOUT)
-
-
 def scored_of_run(results: StoredResults, assimilation: CycledAssimilation, limits: Limits) -> str | None:
     """Digest of the scored selection of the stored observations; None if there are none."""
     observations = results.get("cycle_observations")
     if observations is None:
         return None
-    return scored_digest(observations, limits.cap("members", assimilation.members))
+    return scores_made_from(observations, assimilation, limits)["case_digest"]
 
 
 def rank(

@@ -10,9 +10,9 @@ import pandas as pd
 import xarray as xr
 
 from fieldcast import calendars
-from fieldcast.arguments import by_field
 from fieldcast.calendars import TimeStep
 from fieldcast.encoding.anomalies import FieldCodec
+from fieldcast.encoding.checkpoint import model_digest, read_header
 from fieldcast.encoding.event_thresholds import ScoredEvents
 from fieldcast.encoding.initial_times import regular_step, require_initial_times
 from fieldcast.encoding.options import Limits, Rollout
@@ -20,26 +20,26 @@ from fieldcast.errors import InputError
 from fieldcast.experiments import descriptions, roles
 from fieldcast.fields.conventions import time_varying
 from fieldcast.fields.prepared import PreparedData
+from fieldcast.fields.splits import SplitRanges
 from fieldcast.figures.sheet import outline
+from fieldcast.inference.forecasts.ensemble import lineage_of
 from fieldcast.inference.forecasts.external import forecast_source
 from fieldcast.inference.options import Drawing, File
-from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.kinds import START, InitialTimes
 from fieldcast.models.core import Model, Trained
 from fieldcast.report import Forecast, pictures
 from fieldcast.scores.event_tables import event_scores as scores_of_events
-from fieldcast.scores.examples import forecast_examples
 from fieldcast.scores.forecast import forecast_statistics
-from fieldcast.scores.headline import metric_rows
 from fieldcast.scores.leaderboard import FORECAST as LAYOUT
 from fieldcast.scores.leaderboard import empty_leaderboard, leaderboard
 from fieldcast.scores.stability import stability_table
 from fieldcast.scores.statistics_table import origin_of, scored_initial_times, with_origin
 from fieldcast.scores.summary import forecast_summary
+from fieldcast.tasks.records import StoredResults
 from fieldcast.tasks.scoring_inputs import cell_areas, require_draws, snapshot_anomalies, units
-from fieldcast.tasks.task import StoredResults
 from fieldcast.training.batches import ForecastWindows
 from fieldcast.training.options import Fit
+from fieldcast.training.run import Recipe
 from fieldcast.training.stored_model import StoredModel
 from fieldcast.training.task import OnFields, refuse_rollouts
 
@@ -82,21 +82,47 @@ class Forecasting(OnFields):
         return windows
 
 
-@by_field
+def checkpoint_made_from(
+    fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset, splits: SplitRanges,
+    model: dict[str, Any], fit: Fit, seed: int, limits: Limits, **parts: bytes,
+) -> dict[str, Any]:  # fmt: skip
+    """Everything that a trained model depends on; `parts` are the checkpoints that its training uses, by role."""
+    data = PreparedData(fields, climatology, normalisation, splits)
+    return Recipe(Forecasting(), model, fit, seed, limits, "cpu").made_from(data, parts)
+
+
+def draws_made_from(
+    checkpoint: bytes, model: dict[str, Any], initial_times: InitialTimes, options: Drawing, seed: int
+) -> dict[str, Any]:
+    """Everything that forecasts depend on."""
+    digest = model_digest(read_header(checkpoint, "its checkpoint"), model)
+    return lineage_of(digest, initial_times, initial_times["members"], seed, options.feedback)
+
+
+def file_made_from(model: File, initial_times: InitialTimes, rollout: Rollout, seed: int) -> dict[str, Any]:
+    """Everything that forecasts which were made elsewhere depend on."""
+    source, members = forecast_source(model, rollout), initial_times["members"]
+    return {"model": source, "members": members, "seed": seed, "starts": initial_times["digest"]}
+
+
+def scores_made_from(draws: xr.Dataset, initial_times: InitialTimes) -> dict[str, str]:
+    """Digests of the data and of the scored selection, which the scores in one leaderboard share."""
+    scored = scored_initial_times(initial_times, units(draws), initial_times["members"])
+    return {"data_digest": initial_times["data"], "case_digest": scored}
+
+
 def score(
     draws: xr.Dataset, initial_times: InitialTimes, stored: StoredModel, data: PreparedData, options: Drawing,
     rollout: Rollout, scored_events: ScoredEvents,
 ) -> tuple[pd.DataFrame, xr.Dataset, xr.Dataset]:  # fmt: skip
     """Statistics of each start and lead, with the digest of the scored selection; diagnostics; tables of events."""
     require_initial_times(initial_times, data.fields, data.splits, rollout, stored.limits)
-    require_draws(
-        draws, {**sources(initial_times, stored.seed), "feedback": options.feedback}, "forecasts", "rollout"
-    )
-    require_draws(draws, {"model": stored.digest(data, Forecasting())}, "forecasts", "rollout")
+    stored.digest(data, Forecasting())
+    present = draws_made_from(stored.checkpoint, stored.model, initial_times, options, stored.seed)
+    require_draws(draws, present, "forecasts", "rollout")
     return against_truth(draws, initial_times, data, stored.seed, scored_events)
 
 
-@by_field
 def score_file(
     draws: xr.Dataset, initial_times: InitialTimes, model: File, data: PreparedData, rollout: Rollout, limits: Limits,
     seed: int, scored_events: ScoredEvents,
@@ -104,15 +130,10 @@ def score_file(
     """Statistics of forecasts that were made elsewhere; empty where there are none for these data."""
     require_initial_times(initial_times, data.fields, data.splits, rollout, limits)
     if not draws.data_vars:
-        return pd.DataFrame(), xr.Dataset(), xr.Dataset()
-    present = {"model": forecast_source(model, rollout), **sources(initial_times, seed)}
-    require_draws(draws, present, "forecasts", "rollout")
+        columns = ["lead_hours", "region", "variable", "statistic", "time", "value"]
+        return pd.DataFrame(columns=columns), xr.Dataset(), xr.Dataset()
+    require_draws(draws, file_made_from(model, initial_times, rollout, seed), "forecasts", "rollout")
     return against_truth(draws, initial_times, data, seed, scored_events)
-
-
-def sources(initial_times: InitialTimes, seed: int) -> dict[str, Any]:
-    """Lineage of forecasts from some initial times, whatever their model."""
-    return {"members": initial_times["members"], "seed": seed, "starts": initial_times["digest"]}
 
 
 def against_truth(
@@ -133,21 +154,9 @@ def against_truth(
     times = calendars.iso(draws[START])
     tables = events.dataset("lead_hours", "region", times, data.normalisation["anomaly_std"], labels)
     scores = scores.assign(model=draws.attrs["model"])
-    scored = scored_initial_times(initial_times, units(draws), initial_times["members"])
-    origin = seed, initial_times["data"], scored, TimeStep.of(data.fields)
+    digests = scores_made_from(draws, initial_times)
+    origin = seed, digests["data_digest"], digests["case_digest"], TimeStep.of(data.fields)
     return with_origin(scores, *origin), diagnostics, tables.assign_attrs(origin_of(*origin))
-
-
-def show(draws: xr.Dataset, fields: xr.Dataset, climatology: xr.Dataset) -> xr.Dataset:
-    """Select an example of a forecast for figures."""
-    if not draws.data_vars:
-        return xr.Dataset()
-    return forecast_examples(draws, fields, climatology=climatology)
-
-
-def metrics(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Scores over all variables and cells, lead by lead."""
-    return metric_rows(scores, seed, LAYOUT)
 
 
 def rank(results: StoredResults, fields: xr.Dataset, seed: int) -> tuple[pd.DataFrame, str]:
@@ -155,9 +164,7 @@ def rank(results: StoredResults, fields: xr.Dataset, seed: int) -> tuple[pd.Data
     initial_times = results.get("initial_times")
     if initial_times is None:
         return empty_leaderboard(LAYOUT), ""
-    scored = scored_initial_times(
-        initial_times, units(fields[time_varying(fields)]), initial_times["members"]
-    )
+    scored = scores_made_from(fields[time_varying(fields)], initial_times)["case_digest"]
     present = with_matching_rollouts(results)
     scores = present.get("scores", {})
     by_role = roles(descriptions(results["experiments"]))
@@ -194,9 +201,7 @@ def forecast_events(results: StoredResults, fields: xr.Dataset, seed: int) -> pd
     initial_times = results.get("initial_times")
     if initial_times is None:
         return scores_of_events({}, "", "", LAYOUT)
-    scored = scored_initial_times(
-        initial_times, units(fields[time_varying(fields)]), initial_times["members"]
-    )
+    scored = scores_made_from(fields[time_varying(fields)], initial_times)["case_digest"]
     return scores_of_events(results.get("events", {}), fields.attrs["digest"], scored, LAYOUT, seed)
 
 
@@ -217,8 +222,3 @@ def with_matching_rollouts(results: StoredResults) -> dict[str, Any]:
 def model_in(table: pd.DataFrame) -> str:
     """Digest of the model whose draws a table describes; empty where the table holds none."""
     return str(table["model"].iloc[0]) if "model" in table else ""
-
-
-def predict(trained: TrainedModel, data: xr.Dataset, steps: int, members: int, seed: int) -> xr.Dataset:
-    """Draws of the states that follow the last ones of a data set, as MLflow serves a model."""
-    return trained.forecast(data, steps, members, seed, "the input")

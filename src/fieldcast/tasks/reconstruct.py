@@ -8,31 +8,31 @@ from typing import Any, ClassVar
 import pandas as pd
 import xarray as xr
 
-from fieldcast.arguments import by_field
 from fieldcast.calendars import TimeStep
 from fieldcast.encoding.anomalies import FieldCodec
+from fieldcast.encoding.checkpoint import model_digest, read_header
 from fieldcast.encoding.observations import require_observations
 from fieldcast.encoding.options import POINTS, Limits, Sparsification
 from fieldcast.errors import InputError
 from fieldcast.experiments import descriptions, roles
 from fieldcast.fields.prepared import PreparedData
+from fieldcast.fields.splits import SplitRanges
 from fieldcast.figures.sheet import outline
 from fieldcast.inference.options import Evaluation
+from fieldcast.inference.reconstruct import lineage_of
 from fieldcast.inference.stations.observations import check_accepts_points
-from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.models.core import Model, Trained
 from fieldcast.report import Reconstruct, pictures
-from fieldcast.scores.examples import examples
-from fieldcast.scores.headline import metric_rows
 from fieldcast.scores.leaderboard import RECONSTRUCT as LAYOUT
 from fieldcast.scores.leaderboard import empty_leaderboard, leaderboard
 from fieldcast.scores.reconstruction import reconstruction_statistics
 from fieldcast.scores.statistics_table import scored_digest, with_origin
 from fieldcast.scores.summary import reconstruct_summary
+from fieldcast.tasks.records import StoredResults
 from fieldcast.tasks.scoring_inputs import cell_areas, example_anomalies, require_draws
-from fieldcast.tasks.task import StoredResults
 from fieldcast.training.batches import ReconstructionBatches
 from fieldcast.training.options import Fit
+from fieldcast.training.run import Recipe
 from fieldcast.training.stored_model import StoredModel
 from fieldcast.training.task import OnFields, refuse_rollouts
 
@@ -41,7 +41,7 @@ from fieldcast.training.task import OnFields, refuse_rollouts
 class Reconstruction(OnFields):
     """Single states from sparse observations of them, under masks that are drawn anew in each step."""
 
-    sparsification: Sparsification
+    sparsification: Sparsification = Sparsification()  # noqa: RUF009
     task: ClassVar[str] = "reconstruct"
     takes_gaps: ClassVar[bool] = True
 
@@ -76,18 +76,40 @@ class Reconstruction(OnFields):
         )
 
 
-@by_field
+def checkpoint_made_from(
+    fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset, splits: SplitRanges,
+    model: dict[str, Any], fit: Fit, seed: int, limits: Limits, sparsification: Sparsification, **parts: bytes,
+) -> dict[str, Any]:  # fmt: skip
+    """Everything that a trained model depends on; `parts` are the checkpoints that its training uses, by role."""
+    data = PreparedData(fields, climatology, normalisation, splits)
+    return Recipe(Reconstruction(sparsification), model, fit, seed, limits, "cpu").made_from(data, parts)
+
+
+def draws_made_from(
+    checkpoint: bytes, model: dict[str, Any], observations: xr.Dataset, evaluation: Evaluation, limits: Limits,
+    seed: int,
+) -> dict[str, Any]:  # fmt: skip
+    """Everything that reconstructions depend on."""
+    digest = model_digest(read_header(checkpoint, "its checkpoint"), model)
+    return lineage_of(digest, observations, limits.cap("members", evaluation.members), seed)
+
+
+def scores_made_from(observations: xr.Dataset, evaluation: Evaluation, limits: Limits) -> dict[str, str]:
+    """Digests of the data and of the scored selection, which the scores in one leaderboard share."""
+    scored = scored_digest(observations, limits.cap("members", evaluation.members))
+    return {"data_digest": observations.attrs["data"], "case_digest": scored}
+
+
 def score(
     draws: xr.Dataset, observations: xr.Dataset, stored: StoredModel, data: PreparedData, evaluation: Evaluation,
     sparsification: Sparsification,
 ) -> tuple[pd.DataFrame, xr.Dataset]:  # fmt: skip
     """Statistics at each scored time, with the digest of the scored selection; rank histograms and spectra."""
-    members, seed = stored.limits.cap("members", evaluation.members), stored.seed
-    require_observations(observations, data.fields, data.splits, sparsification, stored.limits)
-    sources = {"members": members, "seed": seed, "observations": observations.attrs["digest"]}
-    require_draws(draws, sources, "reconstructions", "reconstruction")
-    sources = {"model": stored.digest(data, Reconstruction(sparsification))}
-    require_draws(draws, sources, "reconstructions", "reconstruction")
+    limits, seed = stored.limits, stored.seed
+    require_observations(observations, data.fields, data.splits, sparsification, limits)
+    stored.digest(data, Reconstruction(sparsification))
+    present = draws_made_from(stored.checkpoint, stored.model, observations, evaluation, limits, seed)
+    require_draws(draws, present, "reconstructions", "reconstruction")
     scores, diagnostics = reconstruction_statistics(
         draws,
         observations,
@@ -97,19 +119,9 @@ def score(
         area=cell_areas(data.fields),
         seed=seed,
     )
-    scored = scored_digest(observations, members)
+    digests = scores_made_from(observations, evaluation, limits)
     step = TimeStep.of(data.fields)
-    return with_origin(scores, seed, observations.attrs["data"], scored, step), diagnostics
-
-
-def show(draws: xr.Dataset, observations: xr.Dataset, fields: xr.Dataset) -> xr.Dataset:
-    """Select examples of fields for figures."""
-    return examples(draws, observations, fields)
-
-
-def metrics(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Scores over all variables at unobserved cells, for each pattern and k."""
-    return metric_rows(scores, seed, LAYOUT)
+    return with_origin(scores, seed, digests["data_digest"], digests["case_digest"], step), diagnostics
 
 
 def rank(
@@ -119,7 +131,7 @@ def rank(
     observations = results.get("observations")
     if observations is None:
         return empty_leaderboard(LAYOUT), ""
-    scored = scored_digest(observations, limits.cap("members", evaluation.members))
+    scored = scores_made_from(observations, evaluation, limits)["case_digest"]
     by_role = roles(descriptions(results["experiments"]))
     table = leaderboard(results.get("scores", {}), fields.attrs["digest"], scored, seed=seed, roles=by_role)
     return table, reconstruct_summary(table)
@@ -142,8 +154,3 @@ def page(
     )
     figures = {name: picture.png for name, picture in pictures(reconstructions).items()}
     return {"reconstruct": reconstructions}, figures
-
-
-def fill(trained: TrainedModel, data: xr.Dataset, members: int, seed: int) -> xr.Dataset:
-    """Draws given the observations of a data set, as MLflow serves a model."""
-    return trained.fill(data, members, seed=seed, where="the input")

@@ -9,8 +9,8 @@ import pandas as pd
 import torch
 import xarray as xr
 
-from fieldcast.arguments import by_field
 from fieldcast.encoding.anomalies import space_of
+from fieldcast.encoding.checkpoint import model_digest, read_header
 from fieldcast.encoding.options import Limits
 from fieldcast.encoding.states import AnyDayCodec, ImageCodec, StateCodec, space_of_images
 from fieldcast.errors import InputError
@@ -20,20 +20,20 @@ from fieldcast.figures.sheet import outline
 from fieldcast.inference.options import Sampling, StateOptions
 from fieldcast.inference.samples.features import load_features
 from fieldcast.inference.samples.sets import compare
-from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.kinds import are_images
 from fieldcast.models.core import Model, Trained
 from fieldcast.models.space import Space
 from fieldcast.report import Sample, pictures
-from fieldcast.scores.examples import BESIDE_NEAREST, sample_examples, with_pictures
+from fieldcast.scores.examples import BESIDE_NEAREST, sample_examples
 from fieldcast.scores.leaderboard import sample_leaderboard
 from fieldcast.scores.sample import sample_statistics
 from fieldcast.scores.statistics_table import scored_samples, with_origin
 from fieldcast.scores.summary import sample_summary
+from fieldcast.tasks.records import StoredResults
 from fieldcast.tasks.scoring_inputs import require_draws, scored_period
-from fieldcast.tasks.task import StoredResults
 from fieldcast.training.batches import StateBatches
 from fieldcast.training.options import Fit
+from fieldcast.training.run import Recipe
 from fieldcast.training.state_source import InMemory, States
 from fieldcast.training.stored_model import StoredModel
 from fieldcast.training.streamed import Streamed
@@ -44,7 +44,7 @@ from fieldcast.training.task import is_streamed, refuse_rollouts
 class StateSampling:
     """States as they are: fields of any day, or images under a treatment."""
 
-    options: StateOptions
+    options: StateOptions = StateOptions()  # noqa: RUF009
     task: ClassVar[str] = "sample"
     takes_gaps: ClassVar[bool] = False
 
@@ -83,16 +83,57 @@ class StateSampling:
         return StateBatches(states, label, space, codec, not training)
 
 
-@by_field
+def checkpoint_made_from(
+    fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset, splits: SplitRanges,
+    model: dict[str, Any], fit: Fit, seed: int, limits: Limits, options: StateOptions, **parts: bytes,
+) -> dict[str, Any]:  # fmt: skip
+    """Everything that a trained model depends on; `parts` are the checkpoints that its training uses, by role."""
+    data = PreparedData(fields, climatology, normalisation, splits)
+    return Recipe(StateSampling(options), model, fit, seed, limits, "cpu").made_from(data, parts)
+
+
+def draws_made_from(
+    checkpoint: bytes,
+    model: dict[str, Any],
+    fields: xr.Dataset,
+    sampling: Sampling,
+    limits: Limits,
+    seed: int,
+) -> dict[str, Any]:
+    """Everything that samples depend on."""
+    digest = model_digest(read_header(checkpoint, "its checkpoint"), model)
+    return {"model": digest, "data": fields.attrs["digest"], "seed": seed, **sampling.capped(limits)}
+
+
+def latents_made_from(
+    checkpoint: bytes, model: dict[str, Any], fields: xr.Dataset, sampling: Sampling, limits: Limits, seed: int,
+    options: StateOptions,
+) -> dict[str, Any]:  # fmt: skip
+    """Everything that the codes of real states and the pictures of a latent space depend on."""
+    draws = draws_made_from(checkpoint, model, fields, sampling, limits, seed)
+    return {**draws, "grid": list(options.grid or ())}
+
+
+def scores_made_from(
+    fields: xr.Dataset, splits: SplitRanges, extractor: bytes, sampling: Sampling, limits: Limits
+) -> dict[str, str]:
+    """Digests of the data and of the scored selection, which the scores in one leaderboard share."""
+    data, weights = fields.attrs["digest"], load_features(extractor).facts["weights"]
+    numbers, period = sampling.capped(limits), scored_period(fields, splits)
+    return {
+        "data_digest": data,
+        "case_digest": scored_samples(data, **numbers, features=weights, test=period),
+    }
+
+
 def score(
     draws: xr.Dataset, densities: pd.DataFrame, latents: xr.Dataset | None, extractor: bytes, stored: StoredModel,
     data: PreparedData, options: StateOptions, sampling: Sampling,
 ) -> tuple[pd.DataFrame, xr.Dataset, xr.Dataset]:  # fmt: skip
     """Scores with the digest of the scored selection, diagnostics; real and nearest training states for figures."""
-    seed, digest, numbers = stored.seed, data.fields.attrs["digest"], sampling.capped(stored.limits)
-    sources = {**numbers, "seed": seed, "data": digest}
-    require_draws(draws, sources, "samples", "sampling")
-    sources["model"] = stored.digest(data, StateSampling(options))
+    seed, limits = stored.seed, stored.limits
+    stored.digest(data, StateSampling(options))
+    sources = draws_made_from(stored.checkpoint, stored.model, data.fields, sampling, limits, seed)
     require_draws(draws, sources, "samples", "sampling")
     if latents is not None:
         require_draws(latents, sources, "latents", "sampling")
@@ -108,24 +149,12 @@ def score(
         noise=sets.noise,
         seed=seed,
     )
-    scored = scored_samples(
-        digest, **numbers, features=sets.facts["weights"], test=scored_period(data.fields, data.splits)
-    )
+    origin = scores_made_from(data.fields, data.splits, extractor, sampling, limits)
     diagnostics = diagnostics.assign_attrs(treatment=draws.attrs["treatment"])
     # -1, of a sample that is not finite, becomes the first
     nearest = sets.training.states(diagnostics["nearest"].values[:BESIDE_NEAREST].clip(min=0))
     displayed = sample_examples(draws, sets.real, nearest)
-    return with_origin(scores, seed, digest, scored), diagnostics, displayed
-
-
-def show(pictures: xr.Dataset, displayed: xr.Dataset) -> xr.Dataset:
-    """Select examples of states for figures."""
-    return with_pictures(displayed, pictures)
-
-
-def metrics(scores: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """All rows: a table of samples has no cases to select from."""
-    return scores
+    return with_origin(scores, seed, origin["data_digest"], origin["case_digest"]), diagnostics, displayed
 
 
 def rank(
@@ -135,11 +164,8 @@ def rank(
     extractor = results.get("extractor")
     if extractor is None:
         return sample_leaderboard({}, "", ""), ""
-    data, weights = fields.attrs["digest"], load_features(extractor).facts["weights"]
-    scored = scored_samples(
-        data, **sampling.capped(limits), features=weights, test=scored_period(fields, splits)
-    )
-    table = sample_leaderboard(results.get("scores", {}), data, scored)
+    digests = scores_made_from(fields, splits, extractor, sampling, limits)
+    table = sample_leaderboard(results.get("scores", {}), digests["data_digest"], digests["case_digest"])
     return table, sample_summary(table, results.get("diagnostics", {}))
 
 
@@ -152,8 +178,3 @@ def page(
     stored = {name: results[name] for name in results if name != "extractor"}
     samples = Sample(leaderboard=leaderboard, **stored, outline=outline(fields))
     return {"sample": samples}, {name: picture.png for name, picture in pictures(samples).items()}
-
-
-def draw(trained: TrainedModel, data: None, samples: int, seed: int) -> xr.Dataset:
-    """Samples, as MLflow serves a model."""
-    return trained.sample(samples, seed)

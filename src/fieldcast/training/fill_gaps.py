@@ -25,8 +25,8 @@ from fieldcast.fields import domain
 from fieldcast.fields import normalisation as normalisations
 from fieldcast.fields.conventions import as_dataset, time_varying
 from fieldcast.fields.ingest import ingest
-from fieldcast.fields.repair import Gaps as AtGaps
-from fieldcast.inference.file_options import Gaps
+from fieldcast.fields.repair import Gaps
+from fieldcast.inference.file_options import GapFilling
 from fieldcast.inference.gaps.filling import TrustLimits, fill
 from fieldcast.inference.gaps.trials import Comparison
 from fieldcast.models.core import Batch, Context
@@ -58,7 +58,7 @@ def fill_gaps(
     max_spread: float | Mapping[str, float] | None = None,
     learned: bool = False,
     max_minutes: float = 0.0,
-    gaps: AtGaps = "insert",
+    gaps: Gaps = "insert",
     seed: int = 0,
     device: str = "auto",
 ) -> xr.Dataset:
@@ -80,7 +80,7 @@ def fill_gaps(
     max_gap, max_spread
         Limits beyond which filled values stay missing, see `TrustLimits`.
     learned, max_minutes
-        Whether a neural network is tried too, see `Gaps`.
+        Whether a neural network is tried too, see `GapFilling`.
     gaps
         What to do about missing dates: "insert" them, so that they are filled, "refuse" them, or "segment": each gap
         starts a new segment, and nothing is learned across it.
@@ -95,10 +95,11 @@ def fill_gaps(
         If the data cannot be used, have no missing values, or have values at too few times.
     """
     members, seed = arguments.whole_number(members, "members"), arguments.seed_number(seed)
-    options = Gaps(
-        arguments.truth_value(learned, "learned"), arguments.real_number(max_minutes, "max_minutes")
+    options = GapFilling(
+        learned=arguments.truth_value(learned, "learned"),
+        max_minutes=arguments.real_number(max_minutes, "max_minutes"),
     )
-    arguments.choice(gaps, "gaps", get_args(AtGaps))
+    arguments.choice(gaps, "gaps", get_args(Gaps))
     dataset, trust = as_dataset(dataset, "the data set"), TrustLimits(max_gap, max_spread)
     fields, _ = ingest(dataset, "the data set", gaps, missing="train")
     comparison = Comparison.of(fields, seed, device, methods(fields, options, seed, device))
@@ -111,7 +112,7 @@ def fill_gaps(
     return filled
 
 
-def methods(fields: xr.Dataset, options: Gaps, seed: int, device: str) -> Mapping[str, Filler]:
+def methods(fields: xr.Dataset, options: GapFilling, seed: int, device: str) -> Mapping[str, Filler]:
     """The methods to compare on fields that ingestion made; the estimated time of the learned method is logged."""
     if not options.learned and options.max_minutes == 0:
         return FILLERS
@@ -119,7 +120,8 @@ def methods(fields: xr.Dataset, options: Gaps, seed: int, device: str) -> Mappin
     estimate = correction.estimated_minutes(GappyRecord.of(fields, choose_device(device)).record)
     included = options.learned or estimate <= options.max_minutes
     LOG.info(
-        "%s would take about %.1f minutes, and gaps.max_minutes is %g: %s.", CORRECTED, estimate, options.max_minutes,
+        "%s would take about %.1f minutes, and gap_filling.max_minutes is %g: %s.",
+        CORRECTED, estimate, options.max_minutes,
         "it is tried too" if included else "it is left out",
     )  # fmt: skip
     return {**FILLERS, CORRECTED: correction} if included else FILLERS

@@ -248,6 +248,6 @@ def files_to_save(
 
 def table_of(history: list[dict[str, Any]], finished_before: bool) -> pd.DataFrame:
     """The rows of a history, marked if an earlier run had finished the fit."""
-    table = pd.DataFrame(history)
+    table = pd.DataFrame(history, columns=None if history else ["step", "validation"])
     table.attrs[FINISHED_BEFORE] = finished_before
     return table

@@ -12,55 +12,78 @@ from fieldcast.encoding.options import STRICT, Limits
 
 @dataclass(frozen=True, config=STRICT)
 class Fit:
-    """Options of a fit. A model with a closed-form solution uses only `tuning`, `data` and `restart`.
+    """Options of a fit. A model that is fitted in closed form uses only `tuning`, `data` and `restart`.
+
+    Training restarts, with a message, after any change that affects the result: of the model or its code, `fit`,
+    training masks, seed, data, or type of device. Comments and docstrings are ignored, and so are differences between
+    releases in the code of Fieldcast's own classes (CONTRIBUTING.md#while-you-develop-a-model). Changes of
+    `save_every`, `ranks`, `restart` and the cases of the test do not count. Nor does a change of `data`, as long as the
+    training fields take no more than two shards of 64 MB; beyond that, streaming changes the order of the batches. It
+    can also change the signs of modes, which are arbitrary: draws of the linear inverse model, of
+    `corrected_inverse_model` and of probabilistic PCA then differ but have the same distribution, and values tuned on
+    them may differ.
+
+    The stages that draw from a model refuse a checkpoint whose model, `fit`, training masks, data, splits or seed
+    differ from those of the run, and initial times or observations made with other data, splits or options; scoring
+    refuses draws of another checkpoint. `fill`, `predict`, `record_cycle` and `station_scores` make none of these
+    comparisons: they use the experiments' checkpoints under `data_root` as they are.
 
     Parameters
     ----------
     steps
-        Number of gradient steps.
+        Maximum number of training steps.
     epochs
         Number of passes over the training data, which then decides the number of steps in place of `steps`.
     max_minutes
-        Time limit of the training. If it ends the training, the result depends on the speed of the machine.
+        Time limit in minutes; the 300 of most experiments only guard against endless training: if the limit ends a
+        training, the result depends on the speed of the machine, and the log and the tables say so.
     batch
-        Number of data in a batch.
-    learning_rate, weight_decay
-        Options of AdamW; `learning_rate` is the highest rate.
+        Batch size, in fields.
+    learning_rate
+        Maximum learning rate of AdamW.
+    weight_decay
+        Weight decay of AdamW.
     warm_up
-        Share of the steps in which the learning rate rises, before it falls as a cosine.
+        Fraction of the steps over which the learning rate rises; it then decays as a cosine.
     max_grad_norm
-        Norm to which the gradient is clipped.
+        Maximum norm of the gradient.
     ema_decay
-        Decay of the exponential moving average of the weights.
+        Decay of the exponential moving average of the weights; predictions use the average.
     members
-        Number of draws per datum in a loss that scores an ensemble.
+        Number of draws for each item of the batch in a loss that scores an ensemble.
     rollout
-        Number of steps of the rollouts over which a forecast is trained at the end.
+        Number of steps of the rollouts on which a forecast is trained at the end; each step starts from the model's own
+        draws.
     rollout_share
-        Share of the training that these rollouts take.
+        Fraction of training steps spent on rollouts.
     pushforward_steps
-        Largest number of steps before a rollout, without loss or gradient, in half of the batches.
+        Maximum number of push-forward steps (no loss, no gradient) before the scored rollout, used in half of the
+        batches; segments shorter than these steps and the rollout together are left out.
     report_every
-        Number of steps between two rows of the history, each with a validation.
+        Number of steps between validations; each adds a row to the history.
     patience
-        Number of validations without improvement after which training proceeds to its rollouts, or stops.
+        Number of validations without improvement after which training proceeds to its rollouts, from the best weights
+        so far, or stops.
     validation
-        Number of states scored at each validation.
+        Number of validation states; forecasts are scored over one step, and once training on rollouts begins, over
+        `pushforward_steps` + `rollout` steps.
     save_every
-        Seconds between two saves of the training state; 0 saves it with each row of the history.
+        Seconds between saves of the training state; 0 saves it at every validation.
     tuning
-        Number of validation states on which choices are tuned.
+        Number of validation states on which a model's free parameters are tuned.
     precision
-        Number format of the networks. On grids of a few thousand cells bfloat16 only slows a GPU down.
+        Number format of the networks, `float32` or `bfloat16`; on small grids the latter slows a GPU down
+        (docs/scale.md#a-gpu).
     compile
-        Whether torch compiles the model.
+        Whether to use `torch.compile`, which slows the start and helps only on a GPU.
     data
-        Whether the training data are in memory, or read from their store on demand; "auto" streams fields that are
-        opened lazily, as those are that take more than a quarter of the memory available.
+        `memory` holds the training data in memory; `stream` reads them from their store as they are needed; `auto`
+        streams fields that take more than a quarter of the memory available, and the log says so.
     ranks
-        Number of processes that train together, each with a share of every batch; "auto" is one for each GPU.
+        Number of processes that train together, each with a share of every batch; `auto` is one for each GPU, else 1
+        (docs/scale.md#several-devices).
     restart
-        Whether to ignore an earlier training state.
+        Whether to discard an earlier training run and start again.
     """
 
     steps: Annotated[int, Field(ge=1)] = 2000

@@ -34,7 +34,7 @@ from fieldcast.encoding import checkpoint
 from fieldcast.encoding.tensor_file import unpack_state
 from fieldcast.errors import InputError
 from fieldcast.models.replicas import move_to
-from fieldcast.runtime import CONTEXT, die_with_parent, portable, start_server
+from fieldcast.runtime import CONTEXT, end_with_parent, portable, start_server
 from fieldcast.training.batches import Batches
 from fieldcast.training.options import Fit
 from fieldcast.training.ranks import Ranks
@@ -148,7 +148,7 @@ def serve(
     number: int, count: int, job: Job, training: Batches, validation: Batches, pipe: Connection
 ) -> None:
     """Train as one of several ranks (the body of a process)."""
-    threading.Thread(target=die_with_parent, daemon=True).start()
+    end_with_parent()
     set_start_method("fork", force=True)  # so that a kill leaves no named semaphores of libraries behind
     try:
         train_rank(number, count, job, training, validation, pipe)

@@ -12,7 +12,6 @@ import torch
 import xarray as xr
 
 from fieldcast import lineage
-from fieldcast.arguments import ArgumentGroup
 from fieldcast.encoding.checkpoint import FITTED_BY, FORMAT, Codec, codec_digest, pack, read_header, unpack
 from fieldcast.encoding.device import choose_device
 from fieldcast.encoding.options import Limits
@@ -89,6 +88,13 @@ class Recipe:
             **self.problem.fit_options(),
         }
 
+    def made_from(self, data: PreparedData, parts: Checkpoints) -> dict[str, Any]:
+        """The lineage of a checkpoint; among the checkpoints of other experiments that it is made from, `base` is its
+        base, and the others are its parts."""
+        codec, _ = self.problem.codec(*data.statistics)
+        pooled = {role: part for role, part in parts.items() if role != "base"}
+        return self.lineage(data, codec, parts.get("base"), pooled)
+
     def lineage(
         self, data: PreparedData, codec: Codec, base: bytes | None, parts: Checkpoints | None = None
     ) -> dict[str, Any]:
@@ -108,21 +114,6 @@ class Recipe:
             "data": data.fields.attrs["digest"], "splits": dict(data.splits),
             "statistics": codec_digest(codec), "seed": self.seed, "base": weights,
         }  # fmt: skip
-
-
-@dataclass(frozen=True, eq=False)
-class TrainingOptions(ArgumentGroup):
-    """All fields of a `Recipe` but the problem, as a run passes them to a node."""
-
-    model: dict[str, Any]
-    fit: Fit
-    seed: int
-    limits: Limits
-    device: str
-
-    def recipe(self, problem: TrainingTask) -> Recipe:
-        """The recipe for a problem."""
-        return Recipe(problem, self.model, self.fit, self.seed, self.limits, self.device)
 
 
 def train(

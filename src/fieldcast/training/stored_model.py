@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from fieldcast.arguments import ArgumentGroup
 from fieldcast.encoding.checkpoint import Checkpoint, model_digest, read_header, unpack
 from fieldcast.encoding.device import choose_devices
 from fieldcast.encoding.options import Limits
@@ -21,7 +20,7 @@ from fieldcast.training.task import TrainingTask
 
 
 @dataclass(frozen=True, eq=False)
-class StoredModel(ArgumentGroup):
+class StoredModel:
     """A checkpoint with the options of this run, which must be the options of its training.
 
     Parameters
@@ -36,10 +35,8 @@ class StoredModel(ArgumentGroup):
         Configuration of the model of that experiment in this run, and options of its fit.
     seed, limits, device
         Options of this run.
-    base
-        Checkpoint that the training would start from, in the role `base`, or `forecast` for a filter.
     parts
-        Checkpoints of the parts of a combined model, by role.
+        Checkpoints of the parts of a combined model, by role; `base` is the one that the training would start from.
     """
 
     checkpoint: bytes
@@ -50,8 +47,12 @@ class StoredModel(ArgumentGroup):
     seed: int
     limits: Limits
     device: str
-    base: bytes | None = None
-    parts: Mapping[str, bytes] | None = None
+    parts: Mapping[str, bytes] = field(default_factory=dict)
+
+    @property
+    def base(self) -> bytes | None:
+        """Checkpoint that the training would start from, if there is one."""
+        return self.parts.get("base")
 
     def restore(self, data: PreparedData, problem: TrainingTask) -> Checkpoint:
         """The checkpoint with its weights in `model`, on the device or on all GPUs."""
@@ -73,8 +74,7 @@ class StoredModel(ArgumentGroup):
         return Recipe(problem, self.trained_model, self.fit, self.seed, self.limits, self.device)
 
     def _lineage(self, recipe: Recipe, data: PreparedData) -> dict[str, Any]:
-        codec, _ = recipe.problem.codec(*data.statistics)
-        return recipe.lineage(data, codec, self.base, self.parts)
+        return recipe.made_from(data, self.parts)
 
     @property
     def _where(self) -> str:

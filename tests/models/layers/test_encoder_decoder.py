@@ -14,7 +14,7 @@ def test_encoder_and_decoder_take_any_size_of_grid(shape):
         assert decoder(torch.randn(2, 5)).shape == (2, 2, *shape)
 
 
-def test_sizes_are_those_of_the_original_study():
+def test_sizes_are_those_of_the_report():
     """32 and 64 channels, stride 2; a latent of 200 on 64 x 32 cells of four variables."""
     encoder = ConvEncoder(8, (32, 64), True)
     assert [layer.convolution.out_channels for layer in encoder.layers] == [32, 64]

@@ -22,23 +22,57 @@ Positive = Annotated[float, Field(gt=0)]
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Parameters:
-    """Physical parameters: times in days, lengths in metres, latitudes in degrees."""
+    """Physical parameters: times in days, lengths in metres, latitudes in degrees.
 
-    truncation: Annotated[int, Field(ge=4)] = 21  # T
-    step: Positive = 1.5 / 24  # dt, which must divide a day
-    radius_upper: Positive = 700e3  # R1, between 200 and 500 hPa
-    radius_lower: Positive = 450e3  # R2, between 500 and 800 hPa
-    relaxation: Positive = 30.0  # tau_R
-    drag: Positive = 2.5  # tau_E
-    diffusion: Positive = 3.0  # tau_H
-    scale_height: Positive = 3.5e3  # H0
-    jet_winter: float = 60.0  # u1* at the core of the winter jet, where u3* = 0 [m s-1]
-    jet_summer: float = 42.0  # u1* at the core of the summer jet [m s-1]
-    latitude_winter: float = 37.0  # core of the winter jet
-    latitude_summer: float = 45.0  # core of the summer jet
-    jet_width: Positive = 14.0  # half-width of the Gaussian jets
-    midwinter: float = 15.0  # day of the year with the January equilibrium
-    heating: float = 3.0  # Q, heating of the air by a warm current in winter [K day-1]
+    Parameters
+    ----------
+    truncation
+        Triangular truncation T of the spectral model.
+    step
+        Time step dt, which must divide a day.
+    radius_upper
+        Deformation radius R1 between 200 and 500 hPa.
+    radius_lower
+        Deformation radius R2 between 500 and 800 hPa.
+    relaxation
+        Time scale tau_R of thermal relaxation.
+    drag
+        Time scale tau_E of surface drag.
+    diffusion
+        Time scale tau_H of diffusion at the smallest scale.
+    scale_height
+        Scale height H0 of the orographic term.
+    jet_winter
+        Equilibrium jet u1* at the core of the winter jet, where u3* = 0 [m s-1].
+    jet_summer
+        Equilibrium jet u1* at the core of the summer jet [m s-1].
+    latitude_winter
+        Latitude of the core of the winter jet.
+    latitude_summer
+        Latitude of the core of the summer jet.
+    jet_width
+        Half-width of the Gaussian jets.
+    midwinter
+        Day of the year of midwinter in the northern hemisphere.
+    heating
+        Heating Q of the air by a warm ocean current in winter [K day-1].
+    """
+
+    truncation: Annotated[int, Field(ge=4)] = 21
+    step: Positive = 1.5 / 24
+    radius_upper: Positive = 700e3
+    radius_lower: Positive = 450e3
+    relaxation: Positive = 30.0
+    drag: Positive = 2.5
+    diffusion: Positive = 3.0
+    scale_height: Positive = 3.5e3
+    jet_winter: float = 60.0
+    jet_summer: float = 42.0
+    latitude_winter: float = 37.0
+    latitude_summer: float = 45.0
+    jet_width: Positive = 14.0
+    midwinter: float = 15.0
+    heating: float = 3.0
 
     @field_validator("step")
     @classmethod
@@ -56,10 +90,20 @@ class PlanetOptions(Parameters):
     """Options of a simulation: the planet's parameters, the length, and the output grid.
 
     The default grid is WeatherBench's 5.625 degree grid.
+
+    Parameters
+    ----------
+    years
+        Length in years of 365 days, from 1 January; output is daily.
+    spin_up
+        Days simulated before the output and discarded; u200 still drifts after 180.
+    n_longitude
+        Number of longitudes of the output grid.
+    n_latitude
+        Number of latitudes of the output grid.
     """
 
-    years: Annotated[float, Field(gt=0)] = 12.0  # years of 365 days, daily from 1 January
-    # days run before the output and discarded; u200 still drifts after 180
+    years: Annotated[float, Field(gt=0)] = 12.0
     spin_up: Annotated[int, Field(ge=0)] = YEAR
     n_longitude: Count = 64
     n_latitude: Count = 32

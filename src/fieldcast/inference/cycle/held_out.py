@@ -75,8 +75,8 @@ def held_out_cells(
     cells = torch.zeros_like(below).scatter(0, order, below).view_as(count)
     if not count[cells].sum():
         raise InputError(
-            f"withheld = {share:g}: this share of the {int(count.sum())} observations is less than the observations "
-            "of a single cell; hold out more, or set it to 0."
+            f"the share of observations to hold out, {share:g} of {int(count.sum())}, is less than the observations "
+            "of a single cell: hold out more, or none."
         )
     return cells
 

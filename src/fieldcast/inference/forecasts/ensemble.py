@@ -43,6 +43,16 @@ class EnsembleState(NamedTuple):
     contexts: list[Context]
 
 
+def lineage_of(
+    model_digest: str, initial_times: InitialTimes, members: int, seed: int, feedback: str
+) -> dict[str, Any]:
+    """Everything that forecasts depend on; `members` is the requested number, also for deterministic models."""
+    return {
+        "model": model_digest, "starts": initial_times["digest"], "members": members, "seed": seed,
+        "feedback": feedback,
+    }  # fmt: skip
+
+
 class EnsembleForecaster:
     """A model with its initial times; the draws do not depend on how many of them form a batch.
 
@@ -100,10 +110,7 @@ class EnsembleForecaster:
 
     def lineage(self, model_digest: str, initial_times: InitialTimes) -> dict[str, Any]:
         """Everything that a rollout depends on; stored with its forecasts and with its resumable state."""
-        return {
-            "model": model_digest, "starts": initial_times["digest"], "members": self.requested, "seed": self.seed,
-            "feedback": self.feedback,
-        }  # fmt: skip
+        return lineage_of(model_digest, initial_times, self.requested, self.seed, self.feedback)
 
     def valid(self, number: int) -> np.ndarray:
         """The valid times of a step."""

@@ -311,23 +311,27 @@ def fit_features(
 ) -> bytes:
     """The features of some data, as bytes; `previous` ones of the same lineage are kept."""
     domain.require_complete(fields, "samples and their scores")
+    sources = made_from(fields, splits)
+    _, header = unpack_state(previous, "The file of the features")
+    if previous is not None and lineage.matches(header, sources):
+        return previous
+    if "label" in fields.coords:
+        return classifier_file(fields, splits, sources)
+    return component_file(fields, normalisation, splits, sources)
+
+
+def made_from(fields: xr.Dataset, splits: SplitRanges) -> dict[str, Any]:
+    """Everything that the features depend on."""
     labelled = "label" in fields.coords
     training = select(fields, splits, "train")
-    count = training.sizes[SAMPLE] if labelled else int(every_other(training).sum())
-    sources = {
+    return {
         "data": fields.attrs["digest"],
         "train": list(map(str, splits["train"])),
-        "fitted": count,
+        "fitted": training.sizes[SAMPLE] if labelled else int(every_other(training).sum()),
         # all labels, because the accuracy is measured on the test split
         "labels": lineage.digest(fields["label"].values) if labelled else "",
         "version": VERSION,
     }
-    _, header = unpack_state(previous, "The file of the features")
-    if previous is not None and lineage.matches(header, sources):
-        return previous
-    if labelled:
-        return classifier_file(fields, splits, sources)
-    return component_file(fields, normalisation, splits, sources)
 
 
 def every_other(training: xr.Dataset) -> Bool[np.ndarray, " state"]:

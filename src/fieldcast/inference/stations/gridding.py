@@ -38,6 +38,7 @@ LOG = logging.getLogger(__name__)
 TABLE = "the table of stations"
 MODEL = "kriging of stations in space and time"
 MAX_VALUES = 10**8  # largest number of values of a variable on the grid
+BY_STATION = ["observations", "crps", "rmse", "bias", "coverage90", "experiment", "unit"]
 SUMMARY = (
     "{} on a grid, kriged in space and time from stations alone; the spread is the standard deviation of the error of "
     "a reading there."
@@ -130,6 +131,8 @@ def grid_and_score(
         pd.concat(tables, ignore_index=True)
         for tables in zip(*(result.scores for result in results), strict=True)
     )
+    if by_station.empty:
+        by_station = pd.DataFrame(columns=["latitude", "longitude", "variable", *BY_STATION])
     text = report(results, scores, len(gauges.locations))
     fields = xr.merge([result.fields for result in results], combine_attrs="override")
     options = {"seed": seed, "stations": len(gauges.locations), **gauges.step.attrs()}

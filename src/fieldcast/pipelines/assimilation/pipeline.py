@@ -1,26 +1,27 @@
 """checkpoint, forecast, observations -> draws, costs, leads."""
 
-from kedro.pipeline import Pipeline
+from typing import Any
 
-from fieldcast.deferred import Module
+from kedro.pipeline import Pipeline, node
+
 from fieldcast.experiments import Experiment
-from fieldcast.pipelines.names import PREPARED
-from fieldcast.pipelines.steps import from_checkpoint, node_of
-from fieldcast.tasks import Task
+from fieldcast.pipelines.assimilation import nodes
+from fieldcast.pipelines.names import CHECKPOINT, PREPARED, RUN, parts_of
 
-nodes = Module("fieldcast.pipelines.assimilation.nodes")
-
-PARAMETERS = {name: f"params:{name}" for name in ("assimilation", "sparsification", "earlier")}
-
-FORECAST = PREPARED | {"draws": "draws", "forecast": "forecast"}
-FORECAST |= {name: f"params:{name}" for name in ("assimilation", "seed", "limits", "device", "earlier")}
+ASSIMILATION = {"assimilation": "params:assimilation"}
 
 
-def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
+def create_pipeline(experiment: Experiment, **kwargs: Any) -> Pipeline:
     """Cycle with the checkpoint that the experiment calibrated or uses, and forecast from its analyses."""
-    run, inputs = from_checkpoint(nodes.run, experiment)
-    inputs |= PREPARED | PARAMETERS | {name: name for name in ("cycle_observations", "planet_states")}
-    cycle = Pipeline([node_of(run, inputs, ["draws", "costs"], "cycle")])
-    if "forecast" not in experiment.uses:
-        return cycle
-    return cycle + Pipeline([node_of(nodes.forecast_on, FORECAST, ["leads"], "forecast")])
+    cycle = {
+        **CHECKPOINT, **PREPARED, "cycle_observations": "cycle_observations", "planet_states": "planet_states",
+        **ASSIMILATION, "sparsification": "params:sparsification",
+        "previous_draws": "params:previous_draws", "previous_costs": "params:previous_costs", **parts_of(experiment),
+    }  # fmt: skip
+    forecast = {
+        **PREPARED, **RUN, **ASSIMILATION, "draws": "draws", "forecast": "forecast",
+        "previous_leads": "params:previous_leads",
+    }  # fmt: skip
+    cycles = [node(nodes.cycle, cycle, ["draws", "costs"], name="cycle")]
+    forecasts = [node(nodes.forecast, forecast, "leads", name="forecast")]
+    return Pipeline(cycles + forecasts if "forecast" in experiment.uses else cycles)

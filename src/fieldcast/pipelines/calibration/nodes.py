@@ -1,28 +1,35 @@
 """Calibration: the background errors and tuned values of one filter."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
 import xarray as xr
 
-from fieldcast.arguments import by_field
-from fieldcast.encoding.options import CycledAssimilation, Sparsification
+from fieldcast.encoding.options import CycledAssimilation, Limits, Sparsification
 from fieldcast.fields.prepared import PreparedData
-from fieldcast.pipelines.streams import earlier_output, streamed
-from fieldcast.tasks.assimilate import Assimilation
-from fieldcast.training.calibration import calibrate
-from fieldcast.training.run import TrainingOptions
+from fieldcast.fields.splits import SplitRanges
+from fieldcast.lineage import made_from
+from fieldcast.pipelines.streams import released
+from fieldcast.training.options import Fit
 
 
-@streamed
-@by_field
-def fit(
-    data: PreparedData, training: TrainingOptions, assimilation: CycledAssimilation, sparsification: Sparsification,
-    earlier: Mapping[str, Any], planet_states: xr.Dataset, base: bytes | None = None,
+@made_from(checkpoint="fieldcast.tasks.assimilate.checkpoint_made_from")
+def calibrate(
+    fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset, splits: SplitRanges,
+    planet_states: xr.Dataset, model: dict[str, Any], fit: Fit, seed: int, limits: Limits, device: str,
+    assimilation: CycledAssimilation, sparsification: Sparsification, previous_checkpoint: Any, **parts: bytes,
 ) -> Iterator[tuple[tuple[bytes | None, bytes | None], pd.DataFrame]]:  # fmt: skip
     """Checkpoint with the state of the calibration, and the trials, after each sweep and trial."""
-    _, state, stored = earlier_output(earlier, "checkpoint")
-    recipe = training.recipe(Assimilation(assimilation, sparsification))
-    for saved in calibrate(recipe, assimilation, sparsification, data, base, state, planet_states, stored):
-        yield (saved.checkpoint, saved.state), saved.history
+    from fieldcast.tasks.assimilate import Assimilation
+    from fieldcast.training import calibration
+    from fieldcast.training.run import Recipe
+
+    data = PreparedData(fields, climatology, normalisation, splits)
+    recipe = Recipe(Assimilation(assimilation, sparsification), model, fit, seed, limits, device)
+    _, state, stored = previous_checkpoint()
+    options = assimilation, sparsification
+    for saved in calibration.calibrate(
+        recipe, *options, data, parts.get("base"), state, planet_states, stored
+    ):
+        yield released((saved.checkpoint, saved.state), saved.history)

@@ -1,20 +1,19 @@
 """fields, statistics, forecast -> checkpoint, history."""
 
-from kedro.pipeline import Pipeline
+from typing import Any
 
-from fieldcast.deferred import Module
+from kedro.pipeline import Pipeline, node
+
 from fieldcast.experiments import Experiment
-from fieldcast.pipelines.names import PREPARED, base_dataset
-from fieldcast.pipelines.steps import node_of
-from fieldcast.tasks import Task
-
-nodes = Module("fieldcast.pipelines.calibration.nodes")
-
-NAMES = ("earlier", "model", "fit", "seed", "limits", "device", "assimilation", "sparsification")
-INPUTS = PREPARED | {"planet_states": "planet_states"} | {name: f"params:{name}" for name in NAMES}
+from fieldcast.pipelines.calibration import nodes
+from fieldcast.pipelines.names import PREPARED, RUN, parts_of
 
 
-def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
+def create_pipeline(experiment: Experiment, **kwargs: Any) -> Pipeline:
     """Calibrate a filter around the forecast model whose checkpoint it uses."""
-    inputs = INPUTS | base_dataset(experiment)
-    return Pipeline([node_of(nodes.fit, inputs, ["checkpoint", "history"], "calibrate")])
+    inputs = {
+        **PREPARED, **RUN, "planet_states": "planet_states", "model": "params:model", "fit": "params:fit",
+        "assimilation": "params:assimilation", "sparsification": "params:sparsification",
+        "previous_checkpoint": "params:previous_checkpoint", **parts_of(experiment),
+    }  # fmt: skip
+    return Pipeline([node(nodes.calibrate, inputs, ["checkpoint", "history"], name="calibrate")])

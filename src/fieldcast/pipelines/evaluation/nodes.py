@@ -1,17 +1,21 @@
-"""Evaluation: the scores of an experiment, and its results for reporting."""
+"""Evaluation: the list of an experiment's results for reporting; its scores are in the nodes of its task."""
 
-from collections.abc import Callable
 from typing import Any
 
-from fieldcast.scores.statistics_table import name_rows
+import pandas as pd
+import xarray as xr
+
+ForecastScores = tuple[pd.DataFrame, xr.Dataset, xr.Dataset]  # scores, diagnostics, tables of events
 
 
-def score(function: Callable[..., tuple[Any, ...]], experiment: str, **inputs: Any) -> tuple[Any, ...]:
-    """Results of a task's `score`; each row of the first, the table of scores, is given the experiment's name."""
-    scores, *others = function(**inputs)
-    return name_rows(scores, experiment), *others
+def named(address: str, scored: tuple[Any, ...]) -> Any:
+    """The results of a scoring; each row of the first, the table of scores, is given the experiment's name."""
+    from fieldcast.scores.statistics_table import name_rows
+
+    scores, *others = scored
+    return name_rows(scores, address.partition(".")[2]), *others
 
 
-def publish(**outputs: Any) -> dict[str, Any]:
-    """The results of an experiment by name, without empty ones."""
-    return {name: value for name, value in outputs.items() if value is not None and len(value)}
+def publish(**outputs: Any) -> list[str]:
+    """The names of the results of an experiment that are not empty, all of which are stored by now."""
+    return sorted(name for name, value in outputs.items() if value is not None and len(value))

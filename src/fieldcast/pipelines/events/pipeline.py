@@ -1,23 +1,13 @@
 """fields, climatology -> thresholds of events."""
 
-from kedro.pipeline import Pipeline
+from typing import Any
 
-from fieldcast.deferred import Module
-from fieldcast.pipelines.steps import as_node
-from fieldcast.tasks import Step
+from kedro.pipeline import Pipeline, node
 
-nodes = Module("fieldcast.pipelines.events.nodes")
-
-STEPS = (
-    Step(
-        nodes.fit_thresholds,
-        data=("fields", "splits", "climatology"),
-        parameters=("events", "earlier"),
-        outputs=("event_thresholds",),
-    ),
-)
+from fieldcast.pipelines.events import nodes
 
 
-def create_pipeline() -> Pipeline:
+def create_pipeline(**kwargs: Any) -> Pipeline:
     """The nodes of the stage `events`."""
-    return Pipeline([as_node(step) for step in STEPS])
+    inputs = ["fields", "splits", "climatology", "params:events", "params:previous_event_thresholds"]
+    return Pipeline([node(nodes.fit_thresholds, inputs, "event_thresholds", name="fit_thresholds")])

@@ -1,15 +1,13 @@
 """fields -> extractor of the features in which sets of states are compared."""
 
-from kedro.pipeline import Pipeline
+from typing import Any
 
-from fieldcast.deferred import Module
-from fieldcast.pipelines.steps import as_node
-from fieldcast.tasks import Step
+from kedro.pipeline import Pipeline, node
 
-nodes = Module("fieldcast.pipelines.features.nodes")
+from fieldcast.pipelines.features import nodes
 
 
-def create_pipeline() -> Pipeline:
+def create_pipeline(**kwargs: Any) -> Pipeline:
     """The nodes of the stage `features`."""
-    data = ("fields", "normalisation", "splits")
-    return Pipeline([as_node(Step(nodes.fit_features, data, ("earlier",), ("extractor",)))])
+    inputs = ["fields", "normalisation", "splits", "params:previous_extractor"]
+    return Pipeline([node(nodes.fit_features, inputs, "extractor", name="fit_features")])

@@ -8,10 +8,7 @@ import xarray as xr
 
 from fieldcast import calendars
 from fieldcast.encoding.options import Limits
-from fieldcast.fields.opening import read_file
 from fieldcast.inference.file_options import Fill
-from fieldcast.inference.loading import trained_model
-from fieldcast.inference.result_attributes import in_one_line
 
 LOG = logging.getLogger(__name__)
 
@@ -21,6 +18,10 @@ def fill(
     seed: int, limits: Limits, device: str,
 ) -> xr.Dataset:  # fmt: skip
     """Draw the missing values of the file, or the fields around the stations, from a trained experiment."""
+    from fieldcast.fields.opening import read_file
+    from fieldcast.inference.loading import trained_model
+    from fieldcast.inference.result_attributes import in_one_line
+
     path = fill.file()
     observations = None if path is None else read_file(path, "fill.observations")
     model = trained_model(fill.experiment, parameters, checkpoints, "fill.experiment").to(device)

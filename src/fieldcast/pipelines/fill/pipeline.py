@@ -1,15 +1,13 @@
 """A user's file, checkpoints -> filled."""
 
-from kedro.pipeline import Pipeline
+from typing import Any
 
-from fieldcast.deferred import Module
-from fieldcast.pipelines.steps import as_node
-from fieldcast.tasks import Step
+from kedro.pipeline import Pipeline, node
 
-nodes = Module("fieldcast.pipelines.fill.nodes")
+from fieldcast.pipelines.fill import nodes
 
 
-def create_pipeline() -> Pipeline:
+def create_pipeline(**kwargs: Any) -> Pipeline:
     """The nodes of the stage `fill`."""
-    parameters = ("fill", "seed", "limits", "device")
-    return Pipeline([as_node(Step(nodes.fill, ("parameters", "checkpoints"), parameters, ("filled",)))])
+    inputs = ["params:fill", "parameters", "checkpoints", "params:seed", "params:limits", "params:device"]
+    return Pipeline([node(nodes.fill, inputs, "filled", name="fill")])

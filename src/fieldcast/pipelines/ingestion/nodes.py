@@ -1,36 +1,38 @@
 """Ingestion: fields from any source, and the statistics of their training split."""
 
 import logging
-from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 import xarray as xr
 
 from fieldcast.errors import InputError
-from fieldcast.fields import climatology as climatologies
-from fieldcast.fields import images, ingest
-from fieldcast.fields import normalisation as normalisations
-from fieldcast.fields.contracts import fits_digest
 from fieldcast.fields.options import Ingestion
-from fieldcast.fields.planet import weather
+from fieldcast.fields.paths import require
 from fieldcast.fields.splits import SplitRanges, make, select
 from fieldcast.kinds import are_images
-from fieldcast.lineage import matches
+from fieldcast.lineage import made_from, matches
 
 LOG = logging.getLogger(__name__)
 
 
+@made_from(
+    fields="fieldcast.pipelines.ingestion.nodes.fields_made_from",
+    planet_states="fieldcast.pipelines.ingestion.nodes.fields_made_from",
+)
 def make_fields(
-    ingestion: Ingestion, earlier: Mapping[str, Any]
+    ingestion: Ingestion, previous_fields: Any, previous_quality: Any, previous_planet_states: Any
 ) -> tuple[xr.Dataset, pd.DataFrame, xr.Dataset]:
     """Fields, their quality, and the states of the simulated planet; the earlier ones if the options are unchanged.
 
     Stored fields that do not match their digest are recreated. For other sources the data set of states is empty, so
     that it replaces the states of an earlier planet.
     """
+    from fieldcast.fields import ingest
+    from fieldcast.fields.contracts import fits_digest
+
     lineage = ingestion.lineage()
-    stored, quality, states = (earlier.get(name) for name in ("fields", "quality", "planet_states"))
+    stored, quality, states = previous_fields(), previous_quality(), previous_planet_states()
     planet, unchanged = ingestion.source == ingest.PLANET, has_lineage(stored, lineage)
     if planet and stored is not None and not unchanged:
         _refuse_replacement(stored)
@@ -58,11 +60,13 @@ def make_fields(
 
 def has_lineage(stored: xr.Dataset | None, lineage: str) -> bool:
     """Whether a stored data set was made with the options and files of this lineage."""
-    return stored is not None and matches(stored.attrs, {"lineage": lineage})
+    return stored is not None and matches(stored, {"lineage": lineage})
 
 
 def _refuse_replacement(stored: xr.Dataset) -> None:
     """Raise InputError if the stored fields are not a simulated planet's."""
+    from fieldcast.fields import ingest
+
     if not stored.attrs["source"].startswith(ingest.SIMULATED):
         raise InputError(
             f"ingestion: the data root holds fields of another source ({stored.attrs['source']}), and this run would "
@@ -73,23 +77,41 @@ def _refuse_replacement(stored: xr.Dataset) -> None:
 
 def _warn_of_another_planet(ingestion: Ingestion, fields: xr.Dataset, states: xr.Dataset) -> None:
     """Log a warning if scores of this planet cannot be compared with the documented ones."""
+    from fieldcast.fields.planet import weather
+
     digests = {"states": states.attrs.get("digest"), "fields": fields.attrs["digest"]}
     sentence = weather.difference(ingestion.planet, ingestion.seed, digests)
     if sentence:
         LOG.warning(sentence)
 
 
-def split(fields: xr.Dataset, ingestion: Ingestion) -> Mapping[str, Any]:
+@made_from(splits="fieldcast.pipelines.ingestion.nodes.split")
+def split(fields: xr.Dataset, ingestion: Ingestion) -> SplitRanges:
     """First and last time of the training, validation and test splits; for images, first and last number."""
     if are_images(fields):
+        from fieldcast.fields import images
+
         return images.split(fields, ingestion.images.validation)
     return make(fields["time"], ingestion.splits)
 
 
 def fit_statistics(fields: xr.Dataset, splits: SplitRanges) -> tuple[xr.Dataset, xr.Dataset]:
     """Climatology and normalisation of the training split; images, which have no year, have neither."""
+    from fieldcast.fields import climatology as climatologies
+    from fieldcast.fields import normalisation as normalisations
+
     if are_images(fields):
         return xr.Dataset(), xr.Dataset()
     training = select(fields, splits, "train")
     climatology = climatologies.fit(training)
     return climatology, normalisations.fit(training, climatology)
+
+
+def fields_made_from(ingestion: Ingestion) -> dict[str, Any]:
+    """Lineage of the fields; empty where the files that they were read from are no longer there."""
+    try:
+        for option, path in ingestion.files:
+            require(path, option)
+        return {"lineage": ingestion.lineage()}
+    except (OSError, ValueError):  # an InputError is a ValueError
+        return {}

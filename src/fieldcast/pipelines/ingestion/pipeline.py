@@ -1,20 +1,28 @@
 """source -> fields, quality, states -> splits -> climatology, normalisation."""
 
-from kedro.pipeline import Pipeline
+from typing import Any
 
-from fieldcast.deferred import Module
-from fieldcast.pipelines.steps import as_node
-from fieldcast.tasks import Step
+from kedro.pipeline import Pipeline, node
 
-nodes = Module("fieldcast.pipelines.ingestion.nodes")
+from fieldcast.pipelines.ingestion import nodes
 
-STEPS = (
-    Step(nodes.make_fields, (), ("ingestion", "earlier"), ("fields", "quality", "planet_states")),
-    Step(nodes.split, ("fields",), ("ingestion",), ("splits",)),
-    Step(nodes.fit_statistics, ("fields", "splits"), (), ("climatology", "normalisation")),
-)
+MAKE_FIELDS = {
+    "ingestion": "params:ingestion", "previous_fields": "params:previous_fields",
+    "previous_quality": "params:previous_quality", "previous_planet_states": "params:previous_planet_states",
+}  # fmt: skip
 
 
-def create_pipeline() -> Pipeline:
+def create_pipeline(**kwargs: Any) -> Pipeline:
     """The nodes of the stage `ingestion`."""
-    return Pipeline([as_node(step) for step in STEPS])
+    return Pipeline(
+        [
+            node(nodes.make_fields, MAKE_FIELDS, ["fields", "quality", "planet_states"], name="make_fields"),
+            node(nodes.split, ["fields", "params:ingestion"], "splits", name="split"),
+            node(
+                nodes.fit_statistics,
+                ["fields", "splits"],
+                ["climatology", "normalisation"],
+                name="fit_statistics",
+            ),
+        ]
+    )

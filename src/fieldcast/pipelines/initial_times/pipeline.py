@@ -1,24 +1,27 @@
 """fields -> initial times -> the perfect model's forecasts."""
 
-from kedro.pipeline import Pipeline
+from typing import Any
 
-from fieldcast.deferred import Module
-from fieldcast.pipelines.steps import as_node
-from fieldcast.tasks import Step
+from kedro.pipeline import Pipeline, node
 
-nodes = Module("fieldcast.pipelines.initial_times.nodes")
+from fieldcast.pipelines.initial_times import nodes
 
-STEPS = (
-    Step(nodes.choose_initial_times, ("fields", "splits"), ("rollout", "limits"), ("initial_times",)),
-    Step(
-        nodes.run_perfect_model,
-        data=("planet_states", "initial_times", "splits"),
-        parameters=("rollout", "seed", "earlier"),
-        outputs=("perfect_model",),
-    ),
-)
+CHOOSE = ["fields", "splits", "params:rollout", "params:limits"]
+RUN = [
+    "planet_states",
+    "initial_times",
+    "splits",
+    "params:rollout",
+    "params:seed",
+    "params:previous_perfect_model",
+]
 
 
-def create_pipeline() -> Pipeline:
+def create_pipeline(**kwargs: Any) -> Pipeline:
     """The nodes of the stage `initial_times`."""
-    return Pipeline([as_node(step) for step in STEPS])
+    return Pipeline(
+        [
+            node(nodes.choose_initial_times, CHOOSE, "initial_times", name="choose_initial_times"),
+            node(nodes.run_perfect_model, RUN, "perfect_model", name="run_perfect_model"),
+        ]
+    )

@@ -1,19 +1,14 @@
 """fields -> observations of a cycle."""
 
-from kedro.pipeline import Pipeline
+from typing import Any
 
-from fieldcast.deferred import Module
+from kedro.pipeline import Pipeline, node
+
 from fieldcast.pipelines.names import PREPARED
-from fieldcast.pipelines.steps import as_node
-from fieldcast.tasks import Step
-
-nodes = Module("fieldcast.pipelines.observing_network.nodes")
-
-OBSERVE = Step(
-    nodes.observe, tuple(PREPARED), ("sparsification", "assimilation", "limits"), ("cycle_observations",)
-)
+from fieldcast.pipelines.observing_network import nodes
 
 
-def create_pipeline() -> Pipeline:
+def create_pipeline(**kwargs: Any) -> Pipeline:
     """The nodes of the stage `observing_network`."""
-    return Pipeline([as_node(OBSERVE)])
+    inputs = [*PREPARED, "params:sparsification", "params:assimilation", "params:limits"]
+    return Pipeline([node(nodes.observe, inputs, "cycle_observations", name="observe")])

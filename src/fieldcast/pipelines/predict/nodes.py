@@ -7,10 +7,7 @@ from typing import Any
 import xarray as xr
 
 from fieldcast.encoding.options import Limits
-from fieldcast.fields.opening import read_file
 from fieldcast.inference.file_options import Predict
-from fieldcast.inference.loading import trained_model
-from fieldcast.inference.result_attributes import in_one_line
 
 LOG = logging.getLogger(__name__)
 
@@ -20,6 +17,10 @@ def predict(
     seed: int, limits: Limits, device: str,
 ) -> xr.Dataset:  # fmt: skip
     """Forecast from the last states of the file with a trained experiment."""
+    from fieldcast.fields.opening import read_file
+    from fieldcast.inference.loading import trained_model
+    from fieldcast.inference.result_attributes import in_one_line
+
     path = predict.file()
     states = read_file(path, "predict.states")
     model = trained_model(predict.experiment, parameters, checkpoints, "predict.experiment").to(device)

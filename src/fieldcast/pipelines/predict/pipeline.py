@@ -1,15 +1,13 @@
 """A user's file, checkpoints -> predicted."""
 
-from kedro.pipeline import Pipeline
+from typing import Any
 
-from fieldcast.deferred import Module
-from fieldcast.pipelines.steps import as_node
-from fieldcast.tasks import Step
+from kedro.pipeline import Pipeline, node
 
-nodes = Module("fieldcast.pipelines.predict.nodes")
+from fieldcast.pipelines.predict import nodes
 
 
-def create_pipeline() -> Pipeline:
+def create_pipeline(**kwargs: Any) -> Pipeline:
     """The nodes of the stage `predict`."""
-    parameters = ("predict", "seed", "limits", "device")
-    return Pipeline([as_node(Step(nodes.predict, ("parameters", "checkpoints"), parameters, ("predicted",)))])
+    inputs = ["params:predict", "parameters", "checkpoints", "params:seed", "params:limits", "params:device"]
+    return Pipeline([node(nodes.predict, inputs, "predicted", name="predict")])

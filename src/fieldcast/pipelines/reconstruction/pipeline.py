@@ -1,20 +1,19 @@
 """checkpoint, observations, fields, splits -> draws, costs."""
 
-from kedro.pipeline import Pipeline
+from typing import Any
 
-from fieldcast.deferred import Module
+from kedro.pipeline import Pipeline, node
+
 from fieldcast.experiments import Experiment
-from fieldcast.pipelines.names import PREPARED
-from fieldcast.pipelines.steps import from_checkpoint, node_of
-from fieldcast.tasks import Task
-
-nodes = Module("fieldcast.pipelines.reconstruction.nodes")
-
-PARAMETERS = {name: f"params:{name}" for name in ("evaluation", "sparsification", "earlier")}
+from fieldcast.pipelines.names import CHECKPOINT, PREPARED, parts_of
+from fieldcast.pipelines.reconstruction import nodes
 
 
-def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
+def create_pipeline(experiment: Experiment, **kwargs: Any) -> Pipeline:
     """Draw from the checkpoint that the experiment trained or uses."""
-    draw, inputs = from_checkpoint(nodes.draw, experiment)
-    inputs |= PREPARED | PARAMETERS | {"observations": "observations"}
-    return Pipeline([node_of(draw, inputs, ["draws", "costs"])])
+    inputs = {
+        **CHECKPOINT, **PREPARED, "observations": "observations",
+        "evaluation": "params:evaluation", "sparsification": "params:sparsification",
+        "previous_draws": "params:previous_draws", "previous_costs": "params:previous_costs", **parts_of(experiment),
+    }  # fmt: skip
+    return Pipeline([node(nodes.draw, inputs, ["draws", "costs"], name="draw")])

@@ -5,15 +5,12 @@ from typing import Any
 
 import pandas as pd
 import xarray as xr
-from pydantic_core import to_jsonable_python
 
 from fieldcast import lineage
+from fieldcast.arguments import validated
+from fieldcast.experiments import Comparison
 from fieldcast.fields.splits import SplitRanges
-from fieldcast.figures.style import Picture
-from fieldcast.pipelines.names import RESULTS_OF
-from fieldcast.report import describe, report
-from fieldcast.report import studies as read_studies
-from fieldcast.scores.headline import headlines
+from fieldcast.lineage import with_present_columns
 from fieldcast.tasks import TASKS
 
 COSTS = (
@@ -26,54 +23,62 @@ COSTS = (
     "omits_noise",  # draws without the noise of a likelihood
     *("latent_kl", "rmse_posterior", "rmse_other", "rmse_prior"),  # whether a VAE uses its latent
 )
+RESULTS_OF = (
+    "results_of_"  # prefix of experiments as arguments, whose names might be those of other arguments
+)
+Stored = Mapping[str, Any]  # a function that reads each file, by name, or by kind and experiment
+Results = Mapping[
+    str, Any
+]  # {kind: {experiment: value}}, the parameters of the experiments, comparisons, and the target
 
 
 def collect(
-    kinds: tuple[str, ...], target_name: str, experiments: dict[str, Any], studies: list[dict[str, Any]],
-    earlier: Mapping[str, Any], target: Any = None, **published: Mapping[str, Any],
+    task: str, stored: Stored, experiments: dict[str, Any], comparisons: list[Any], published: Mapping[str, list[str]]
 ) -> dict[str, Any]:  # fmt: skip
-    """The results of all experiments, {kind: {experiment: value}}, and the task's target if there is one.
+    """The results of a task that are stored, {kind: {experiment: value}}, and its target if there is one.
 
     Parameters
     ----------
-    kinds
-        Names of the data sets of a result, `Task.results`.
-    target_name
-        Name of the data set that draws are scored on, `Task.target`.
+    task
+        Name of the task.
+    stored
+        Everything that its experiments have stored, in this run and earlier (`ResultsDataset`).
     experiments
         Parameters of the experiments, with their descriptions.
-    studies
+    comparisons
         Named comparisons of experiments.
-    earlier
-        Results of earlier runs on the disk (`ResultsDataset`).
-    target
-        The data set that this run's draws are scored on; without it, the stored one is taken.
     published
-        Results of the experiments of this run, {kind: value} under `results_of_<experiment>`.
+        Names of the results that experiments have stored in this run: what else is there of them is older.
     """
-    present = {name.removeprefix(RESULTS_OF): results for name, results in published.items()}
+    from pydantic_core import to_jsonable_python
+
+    made = {name.removeprefix(RESULTS_OF): results for name, results in published.items()}
+    kinds, target = TASKS[task].results, TASKS[task].target
     results: dict[str, Any] = {kind: {} for kind in kinds}
     for name in sorted(experiments):
         for kind in kinds:
-            value = (
-                present[name].get(kind) if name in present else earlier.get(kind, {}).get(name, absent_file)()
-            )
-            if value is not None and len(value):
-                results[kind][name] = value
-    if target is None:
-        target = earlier.get(target_name, absent_file)()
-    results |= {} if target is None else {target_name: target}
+            if kind in made.get(name, kinds) and name in stored.get(kind, {}):
+                value = stored[kind][name]()
+                if value is not None and len(value):
+                    results[kind][name] = with_present_columns(value)
+    if target in stored:
+        results[target] = stored[target]()
+    results["comparisons"] = validated(list[Comparison], comparisons, "comparisons")
     # plain values: other nodes turn the same parameters into dataclasses
-    plain = to_jsonable_python(experiments)
-    return {**results, "experiments": plain, "studies": read_studies(studies)}
+    return {**results, "experiments": to_jsonable_python(experiments)}
 
 
-def absent_file() -> None:
-    """Stand in for the function that reads a file where there is no file."""
+def compare_alone(address: str, leaderboard: pd.DataFrame) -> str:
+    """An experiment that ran alone beside the others of its task by their headline, and the command for the page."""
+    task = address.partition(".")[0]
+    board = compare(**{task: leaderboard})
+    return f"{board}\n\n`kedro run --pipelines reporting` makes the page of these and all other results.".lstrip()
 
 
 def compare(**leaderboards: pd.DataFrame) -> str:
     """The experiments of each task by their headline, on one screen."""
+    from fieldcast.scores.headline import headlines
+
     return headlines(leaderboards, {task: TASKS[task].headline for task in leaderboards})
 
 
@@ -95,12 +100,15 @@ def list_costs(**results: Mapping[str, Any]) -> pd.DataFrame:
 
 def write_page(
     fields: xr.Dataset, splits: SplitRanges, climatology: xr.Dataset, quality: pd.DataFrame,
-    parameters: Mapping[str, Any], **gathered: Any,
+    parameters: dict[str, Any], **gathered: Any,
 ) -> str:  # fmt: skip
     """One self-contained page; `gathered` are <task> and <task>_figures, empty where nothing has been scored.
 
     Figures come as they are stored, {name: function that reads a PNG file}.
     """
+    from fieldcast.figures.style import Picture
+    from fieldcast.report import describe, report
+
     code = lineage.code()
     about_run = {
         "Created": lineage.now(),

@@ -1,74 +1,81 @@
 """Results of all experiments -> leaderboards, summary; their costs -> one table; everything -> figures, report."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Iterable
+from typing import Any
 
-from kedro.pipeline import Pipeline
+from kedro.pipeline import Pipeline, node
+from kedro.pipeline.node import Node
 
-from fieldcast.arguments import bind_arguments
-from fieldcast.deferred import Module
 from fieldcast.experiments import Experiment
-from fieldcast.pipelines.names import RESULTS_OF, task_dataset
-from fieldcast.pipelines.steps import as_node, in_box, node_of
-from fieldcast.tasks import Task
-
-nodes = Module("fieldcast.pipelines.reporting.nodes")
+from fieldcast.pipelines.names import stages_of, task_dataset
+from fieldcast.pipelines.reporting import nodes
+from fieldcast.tasks import TASKS
 
 DATA = ["fields", "splits", "climatology", "quality", "parameters"]
-# data sets that each task has for itself
-TASK_DATASETS = ("results", "leaderboard", "summary", "gathered", "figures", "animation", "event_scores")
-Ranked = Sequence[tuple[Task, Sequence[Experiment]]]  # tasks with their experiments
 
 
-def create_pipeline(ranked: Ranked, outputs: Collection[str]) -> Pipeline:
-    """Rank and show the tasks, with results from the disk and from the `outputs` of the same run."""
-    tasks = [task.name for task, _ in ranked]
-    page = {name: name for name in DATA}
-    page |= {task: task_dataset(task, "gathered") for task in tasks}
-    page |= {f"{task}_figures": task_dataset(task, "figures") for task in tasks}
-    results = {task: task_dataset(task, "results") for task in tasks}
-    summaries = {task: task_dataset(task, "summary") for task in tasks}
-    boards = {task: task_dataset(task, "leaderboard") for task in tasks}
-    all_tasks = [
-        node_of(nodes.compare, boards, ["headlines"]),
-        node_of(nodes.join_summaries, summaries, ["summary"]),
-        node_of(nodes.list_costs, results, ["costs"]),
-        node_of(nodes.write_page, page, ["report"]),
-    ]
-    pages = Pipeline([*(show(task) for task, _ in ranked), *all_tasks])
-    collected = [collect(task, experiments, outputs) for task, experiments in ranked]
-    return Pipeline([*collected, in_box(pages, "reporting")])
-
-
-def collect(task: Task, experiments: Sequence[Experiment], outputs: Collection[str]) -> Pipeline:
-    """The results of this run, with those of earlier ones -> the results of the task, and tables of them."""
-    inputs = {
-        "experiments": f"params:{task.name}",
-        "studies": "params:studies",
-        "earlier": task_dataset(task.name, "stored"),
-    }
-    if task.target in outputs:
-        inputs["target"] = task.target
-    private = {f"{RESULTS_OF}{each.name}": f"{each.address}.results" for each in experiments}
-    present = {name: results for name, results in private.items() if results in outputs}
-    inputs |= {name: name for name in present}
-    collect_kinds = bind_arguments(nodes.collect, kinds=task.results, target_name=task.target)
-    gather = node_of(collect_kinds, inputs, [task_dataset(task.name, "results")], f"collect_{task.name}")
-    further = [as_node(step, stored_as=stored_as(task)) for step in task.further]
+def create_pipeline(experiments: Iterable[Experiment] = (), **kwargs: Any) -> Pipeline:
+    """Rank and show the tasks: the results of these experiments, which this run makes, and those on the disk."""
+    listed = list(experiments)
+    collected = [collect(task, [each for each in listed if each.task == task]) for task in TASKS]
     return Pipeline(
-        in_box(Pipeline([gather, *further]), task.name if present else "reporting"), inputs=present
+        [*collected, Pipeline(pages(), namespace="reporting", prefix_datasets_with_namespace=False)]
     )
 
 
-def show(task: Task) -> Pipeline:
-    """The results of a task -> leaderboard, summary -> its part of the page."""
-    return Pipeline(
+def collect(task: str, experiments: Iterable[Experiment]) -> Pipeline:
+    """Stored results of a task, once those of these experiments are there -> its results, and tables of them."""
+    listed = list(experiments)
+    gather = stages_of(task).collect(stored_inputs(task, listed), f"collect_{task}")
+    box = task if listed else "reporting"
+    return Pipeline([gather, *stages_of(task).tables()], namespace=box, prefix_datasets_with_namespace=False)
+
+
+def stored_inputs(task: str, experiments: Iterable[Experiment]) -> dict[str, str]:
+    """Inputs of the results of a task: those that are stored, and those that these experiments publish in this run."""
+    return {
+        "stored": task_dataset(task, "stored"), "experiments": f"params:{task}", "comparisons": "params:comparisons",
+        **{f"{nodes.RESULTS_OF}{each.name}": f"{each.address}.results" for each in experiments},
+    }  # fmt: skip
+
+
+def pages() -> list[Node]:
+    """Results of all tasks -> leaderboards, figures -> the page."""
+    boards, results, summaries, gathered, figures = (
+        {task: task_dataset(task, part) for task in TASKS}
+        for part in ("leaderboard", "results", "summary", "gathered", "figures")
+    )
+    page = {**{name: name for name in DATA}, **gathered}
+    page |= {f"{task}_figures": name for task, name in figures.items()}
+    return [
+        *(stages_of(task).rank() for task in TASKS),
+        *(stages_of(task).page() for task in TASKS),
+        node(nodes.compare, boards, "headlines", name="compare"),
+        node(nodes.join_summaries, summaries, "summary", name="join_summaries"),
+        node(nodes.list_costs, results, "costs", name="list_costs"),
+        node(nodes.write_page, page, "report", name="write_page"),
+    ]
+
+
+def comparison(experiment: Experiment) -> Pipeline:
+    """The results of an experiment that runs alone, and what is stored of its task -> a text."""
+    task, address = experiment.task, experiment.address
+    compared = [f"params:{address}.address", task_dataset(task, "leaderboard")]
+    alone = Pipeline(
         [
-            as_node(task.rank, f"rank_{task.name}", stored_as(task)),
-            as_node(task.page, f"gather_{task.name}", stored_as(task)),
+            stages_of(task).collect(stored_inputs(task, [experiment]), "collect"),
+            stages_of(task).rank(),
+            node(nodes.compare_alone, compared, "comparison", name="compare"),
         ]
     )
-
-
-def stored_as(task: Task) -> Callable[[str], str]:
-    """The data set of a task for a name that its steps use."""
-    return lambda name: task_dataset(task.name, name) if name in TASK_DATASETS else name
+    inputs = {name: name for name in alone.inputs() if not name.startswith("params:")}
+    parameters = {name for name in alone.inputs() if name.startswith("params:")}
+    outputs = {"comparison": f"{address}.comparison"}
+    return Pipeline(
+        alone,
+        namespace=f"{address}.comparison",
+        inputs=inputs,
+        outputs=outputs,
+        parameters=parameters,
+        tags={"reporting", task},
+    )

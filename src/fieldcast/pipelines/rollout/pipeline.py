@@ -1,40 +1,30 @@
 """checkpoint, fields, initial times, splits -> draws, stability, snapshots, costs."""
 
-from kedro.pipeline import Pipeline
+from typing import Any
 
-from fieldcast.deferred import Module
+from kedro.pipeline import Pipeline, node
+
 from fieldcast.experiments import Experiment
-from fieldcast.pipelines.names import PREPARED
-from fieldcast.pipelines.parameters import experiment_types
-from fieldcast.pipelines.steps import as_node, from_checkpoint, node_of
-from fieldcast.tasks import Step, Task
+from fieldcast.pipelines.names import CHECKPOINT, PREPARED, parts_of
+from fieldcast.pipelines.rollout import nodes
 
-nodes = Module("fieldcast.pipelines.rollout.nodes")
-
-INPUTS = (
-    PREPARED
-    | {"initial_times": "initial_times"}
-    | {name: f"params:{name}" for name in ("rollout", "options", "earlier")}
-)
-IMPORT_FORECASTS = Step(
-    nodes.import_forecasts,
-    data=("perfect_model", "initial_times", "fields", "splits"),
-    parameters=("model", "rollout", "limits", "seed"),
-    outputs=("draws",),
-)
+IMPORT = {name: name for name in ("perfect_model", "initial_times", "fields", "splits")}
+IMPORT |= {name: f"params:{name}" for name in ("model", "rollout", "limits", "seed")}
 
 
-def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
+def create_pipeline(experiment: Experiment, **kwargs: Any) -> Pipeline:
     """Draw from the checkpoint that the experiment trained or uses; take in forecasts that were made elsewhere."""
-    types = experiment_types(task, experiment)
     if experiment.file:
-        return Pipeline([as_node(IMPORT_FORECASTS, types=types)])
-    roll, inputs = from_checkpoint(nodes.roll, experiment)
-    roll_long, _ = from_checkpoint(nodes.roll_long, experiment)
-    inputs |= INPUTS
+        return Pipeline([node(nodes.import_forecasts, IMPORT, "draws", name="import_forecasts")])
+    inputs = {
+        **CHECKPOINT, **PREPARED, "initial_times": "initial_times",
+        "rollout": "params:rollout", "options": "params:options", **parts_of(experiment),
+    }  # fmt: skip
+    previous = {"previous_draws": "params:previous_draws", "previous_costs": "params:previous_costs"}
+    snapshots = {"previous_snapshots": "params:previous_snapshots"}
     return Pipeline(
         [
-            node_of(roll, inputs, ["draws", "costs"], types=types),
-            node_of(roll_long, inputs, ["stability", "snapshots"], types=types),
+            node(nodes.roll, {**inputs, **previous}, ["draws", "costs"], name="roll"),
+            node(nodes.roll_long, {**inputs, **snapshots}, ["stability", "snapshots"], name="roll_long"),
         ]
     )

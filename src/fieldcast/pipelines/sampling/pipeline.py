@@ -1,28 +1,28 @@
 """checkpoint, fields -> draws, densities, latents, pictures, costs."""
 
-from kedro.pipeline import Pipeline
+from typing import Any
 
-from fieldcast.deferred import Module
+from kedro.pipeline import Pipeline, node
+
 from fieldcast.experiments import Experiment
-from fieldcast.pipelines.names import PREPARED
-from fieldcast.pipelines.parameters import experiment_types
-from fieldcast.pipelines.steps import from_checkpoint, node_of
-from fieldcast.tasks import Task
+from fieldcast.pipelines.names import CHECKPOINT, PREPARED, parts_of
+from fieldcast.pipelines.sampling import nodes
 
-nodes = Module("fieldcast.pipelines.sampling.nodes")
-
-INPUTS = PREPARED | {name: f"params:{name}" for name in ("options", "sampling", "earlier")}
+EXAMINED = ("densities", "latents", "pictures")  # outputs in the order in which they are stored
 
 
-def create_pipeline(task: Task, experiment: Experiment) -> Pipeline:
+def create_pipeline(experiment: Experiment, **kwargs: Any) -> Pipeline:
     """Draw from the checkpoint that the experiment trained or uses, and examine its latent space."""
-    types = experiment_types(task, experiment)
-    draw, inputs = from_checkpoint(nodes.draw, experiment)
-    examine_latent_space, _ = from_checkpoint(nodes.examine_latent_space, experiment)
-    inputs |= INPUTS
+    inputs = {
+        **CHECKPOINT, **PREPARED, "options": "params:options", "sampling": "params:sampling", **parts_of(experiment),
+    }  # fmt: skip
+    previous = {f"previous_{name}": f"params:previous_{name}" for name in ("draws", "costs")}
+    examined = {f"previous_{name}": f"params:previous_{name}" for name in EXAMINED}
     return Pipeline(
         [
-            node_of(draw, inputs, ["draws", "costs"], types=types),
-            node_of(examine_latent_space, inputs, ["densities", "latents", "pictures"], types=types),
+            node(nodes.draw, {**inputs, **previous}, ["draws", "costs"], name="draw"),
+            node(
+                nodes.examine_latent_space, {**inputs, **examined}, [*EXAMINED], name="examine_latent_space"
+            ),
         ]
     )

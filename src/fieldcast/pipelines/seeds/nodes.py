@@ -2,13 +2,14 @@
 
 import pandas as pd
 
-from fieldcast.inference.multi_seed import leaderboards, over_seeds, refuse_other_runs
 from fieldcast.inference.options import Seeds
 from fieldcast.tasks import TASKS
 
 
 def gather(seeds: Seeds) -> dict[str, pd.DataFrame | str]:
     """A table over seeds for each task, empty where no run has the task, and their summary."""
+    from fieldcast.inference.multi_seed import leaderboards, over_seeds, refuse_other_runs
+
     folders = seeds.folders()
     runs = [leaderboards(folder, TASKS) for folder in folders]
     experiments = [

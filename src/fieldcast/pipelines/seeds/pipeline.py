@@ -1,15 +1,14 @@
 """Leaderboards of several runs -> seeds of each task, summary."""
 
-from kedro.pipeline import Pipeline
+from typing import Any
 
-from fieldcast.deferred import Module
-from fieldcast.pipelines.steps import node_of
+from kedro.pipeline import Pipeline, node
+
+from fieldcast.pipelines.seeds import nodes
 from fieldcast.tasks import TASKS
 
-nodes = Module("fieldcast.pipelines.seeds.nodes")
 
-
-def create_pipeline() -> Pipeline:
+def create_pipeline(**kwargs: Any) -> Pipeline:
     """The nodes of the stage `seeds`."""
     outputs = {task: f"seeds_{task}" for task in TASKS} | {"summary": "summary_seeds"}
-    return Pipeline([node_of(nodes.gather, {"seeds": "params:seeds"}, outputs)])
+    return Pipeline([node(nodes.gather, "params:seeds", outputs, name="gather")])

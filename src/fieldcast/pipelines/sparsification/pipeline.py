@@ -1,17 +1,14 @@
 """fields -> observations."""
 
-from kedro.pipeline import Pipeline
+from typing import Any
 
-from fieldcast.deferred import Module
+from kedro.pipeline import Pipeline, node
+
 from fieldcast.pipelines.names import PREPARED
-from fieldcast.pipelines.steps import as_node
-from fieldcast.tasks import Step
-
-nodes = Module("fieldcast.pipelines.sparsification.nodes")
-
-OBSERVE = Step(nodes.observe, tuple(PREPARED), ("sparsification", "limits"), ("observations",))
+from fieldcast.pipelines.sparsification import nodes
 
 
-def create_pipeline() -> Pipeline:
+def create_pipeline(**kwargs: Any) -> Pipeline:
     """The nodes of the stage `sparsification`."""
-    return Pipeline([as_node(OBSERVE)])
+    inputs = [*PREPARED, "params:sparsification", "params:limits"]
+    return Pipeline([node(nodes.observe, inputs, "observations", name="observe")])

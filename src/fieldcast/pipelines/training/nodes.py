@@ -1,36 +1,33 @@
-"""Training: one model, fitted to the training split of its task."""
+"""Training: what the fits of all tasks share; each is in the nodes of its task."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from fieldcast.arguments import by_field
-from fieldcast.errors import InputError
 from fieldcast.fields.prepared import PreparedData
-from fieldcast.figures.style import png
-from fieldcast.figures.training import loss_curve
-from fieldcast.pipelines.streams import earlier_output, streamed
-from fieldcast.tasks import Task
-from fieldcast.training.run import TrainingOptions, train
+from fieldcast.pipelines.streams import released
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+else:
+    Figure = Any
+
+Saves = Iterator[tuple[tuple[bytes | None, bytes | None], pd.DataFrame]]
 
 
-@streamed
-@by_field
-def fit(
-    task: Task, data: PreparedData, training: TrainingOptions, earlier: Mapping[str, Any],
-    options: Mapping[str, Any] | None = None, base: bytes | None = None, parts: Mapping[str, bytes] | None = None,
-) -> Iterator[tuple[tuple[bytes | None, bytes | None], pd.DataFrame]]:  # fmt: skip
-    """Checkpoint with training state, and history, at each save; `options` are those of the task, by name."""
-    if task.problem is None:
-        raise InputError(f"the task '{task.name}' has a stage 'training' and no problem to train on.")
-    problem = task.problem(*(options or {}).values())
-    _, state, stored = earlier_output(earlier, "checkpoint")
-    for saved in train(training.recipe(problem), data, state, base, parts, stored):
-        yield (saved.checkpoint, saved.state), saved.history
+def saves(recipe: Any, data: PreparedData, previous: Any, parts: dict[str, bytes]) -> Iterator[Any]:
+    """The outputs of a training at each save, from the state in which an earlier run left it."""
+    from fieldcast.training.run import train
+
+    _, state, stored = previous()
+    base = parts.pop("base", None)
+    for saved in train(recipe, data, state, base, parts, stored):
+        yield released((saved.checkpoint, saved.state), saved.history)
 
 
-def plot_history(history: pd.DataFrame) -> bytes:
-    """Training and validation loss against the step; the scores of its trials for a closed-form model. PNG."""
-    figure = loss_curve(history if "loss" in history else history.assign(loss=history["validation"]))
-    return png(figure)
+def plot_history(history: pd.DataFrame) -> Figure:
+    """Training and validation loss against the step; the scores of its trials for a closed-form model."""
+    from fieldcast.figures.training import loss_curve
+
+    return loss_curve(history if "loss" in history else history.assign(loss=history["validation"]))

@@ -1,0 +1,118 @@
+"""Commands on a user's file: each sets parameters, and runs the pipeline of its record."""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from typing import Any, get_args
+
+import click
+import yaml
+from kedro.framework.cli.project import run
+from kedro.framework.session import KedroSession
+
+from fieldcast.app.conf_source import named_folder
+from fieldcast.errors import InputError
+from fieldcast.inference.file_options import FILE_COMMANDS, FileCommand
+from fieldcast.pipelines.names import RENAMED_COMMANDS
+
+# the options of `kedro run` for environment, configuration and parameters
+KEDRO_OPTIONS = tuple(option for option in run.params if option.name in ("env", "conf_source", "params"))
+TYPES = (bool, int, float, str)
+
+
+class OnFile(click.Command):
+    """The command of a record; its help shows the values that the configuration here sets."""
+
+    def __init__(self, record: FileCommand) -> None:
+        env = f"--env {record.env} " if record.env else ""
+        super().__init__(
+            record.name,
+            callback=self.start,
+            params=[
+                click.Argument(["file"], required=False),
+                *options(record),
+                *KEDRO_OPTIONS,
+            ],
+            help=f"{record.about}\n\nThis command is equivalent to `kedro run {env}--pipelines {record.section}`.",
+        )
+        self.record = record
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, with the values of the configuration here."""
+        values = configured(self.record)
+        for option in self.params:
+            if isinstance(option, click.Option) and values.get(str(option.name)) is not None:
+                option.show_default = str(values[str(option.name)])
+        super().format_options(ctx, formatter)
+
+    def start(
+        self,
+        file: str | None,
+        env: str | None,
+        conf_source: str | None,
+        params: Mapping[str, Any],
+        **given: Any,
+    ) -> None:
+        """Run the pipeline."""
+        section, paths = (
+            self.record.section,
+            {"output", *(key.rpartition(".")[2] for key in self.record.files)},
+        )
+        values = {name: value for name, value in given.items() if value is not None}
+        values = {name: local(value) if name in paths else value for name, value in values.items()}
+        runtime_params = {**params, section: {**params.get(section, {}), **values}}
+        if file:
+            holder, _, name = self.record.files[0].rpartition(".")
+            runtime_params[holder] = {**runtime_params.get(holder, {}), name: local(file)}
+        session = KedroSession.create(
+            env=env or self.record.env, conf_source=conf_source, runtime_params=runtime_params
+        )
+        with session:
+            session.run(pipeline_names=[section])
+
+
+def options(record: FileCommand) -> Iterator[click.Option]:
+    """The options of a command, each of which sets the parameter of its name."""
+    output = f"NetCDF file to write; by default 07_model_output/{record.section}.nc in the data root."
+    types = {field.name: field.type for field in fields(record.options)}
+    for name, help_text in {**record.help, "output": output}.items():
+        kind = next(each for each in alternatives(types[name]) if each in TYPES)
+        yield click.Option([f"--{name.replace('_', '-')}"], type=kind, help=help_text)
+
+
+def alternatives(kind: Any) -> Iterator[Any]:
+    """The types that an annotation allows, such as `int` of `Annotated[int, Field(ge=1)] | None`."""
+    yield kind
+    for each in get_args(kind):
+        yield from alternatives(each)
+
+
+def configured(record: FileCommand) -> dict[str, Any]:
+    """The section of a command as the configuration here sets it, in the environment of the command."""
+    conf = named_folder()
+    files = [conf / "base/parameters" / f"{record.section}.yml"]
+    files += [conf / record.env / "parameters.yml"] if record.env else []
+    parsed = [yaml.safe_load(file.read_text(encoding="utf-8")) for file in files if file.is_file()]
+    return {name: value for each in parsed for name, value in (each.get(record.section) or {}).items()}
+
+
+def local(path: str) -> str:
+    """A path from the working folder, which Kedro would take from the project's."""
+    return path if "://" in path else os.path.abspath(path)
+
+
+class Renamed(click.Command):
+    """A command under its old name, or one that is gone, with what to use instead."""
+
+    def __init__(self, name: str, instead: str) -> None:
+        self.message = f"there is no command '{name}': {instead}."
+        super().__init__(name, hidden=True, add_help_option=False)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse the command, whatever its arguments are."""
+        raise InputError(self.message)
+
+
+def file_commands() -> list[click.Command]:
+    """All commands on files, and the names that they had."""
+    return [*map(OnFile, FILE_COMMANDS), *(Renamed(*each) for each in RENAMED_COMMANDS.items())]

@@ -1,1 +1,0 @@
-"""The pipeline `cycle`: analyses of a user's record of successive times."""

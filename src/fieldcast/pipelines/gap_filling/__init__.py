@@ -1,0 +1,1 @@
+"""The pipeline `gap_filling`: a record filled from its own observed values."""

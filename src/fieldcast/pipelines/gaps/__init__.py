@@ -1,1 +1,0 @@
-"""The pipeline `gaps`: a record filled from its own observed values."""

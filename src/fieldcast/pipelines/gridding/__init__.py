@@ -1,1 +1,0 @@
-"""The pipeline `gridding`: fields from a user's stations alone."""

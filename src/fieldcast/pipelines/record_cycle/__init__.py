@@ -1,0 +1,1 @@
+"""The pipeline `record_cycle`: analyses of a user's record of successive times."""

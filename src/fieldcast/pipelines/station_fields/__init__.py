@@ -1,0 +1,1 @@
+"""The pipeline `station_fields`: fields from a user's stations alone."""

@@ -1,1 +1,0 @@
-"""The pipeline `stations`: scores of trained experiments at a user's stations, each held out once."""

@@ -1,0 +1,1 @@
+"""The task `assimilate` in the stages that all tasks have."""

@@ -1,0 +1,1 @@
+"""The task `forecast` in the stages that all tasks have."""

@@ -1,0 +1,1 @@
+"""The task `reconstruct` in the stages that all tasks have."""

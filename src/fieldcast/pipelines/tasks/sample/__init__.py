@@ -1,0 +1,1 @@
+"""The task `sample` in the stages that all tasks have."""

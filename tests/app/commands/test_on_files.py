@@ -1,0 +1,149 @@
+"""Commands on a file do what `kedro run` does with the same parameters."""
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+import fieldcast
+from fieldcast import cli
+from fieldcast.app.commands import on_files
+from fieldcast.errors import InputError
+from fieldcast.inference.file_options import FILE_COMMANDS, FileCommand
+from fieldcast.pipelines.names import RENAMED_COMMANDS
+
+
+class Session:
+    """Stands in for Kedro's: notes how it is created and run."""
+
+    def __init__(self, noted: dict[str, Any]) -> None:
+        self.noted = noted
+
+    def create(self, **options: Any) -> "Session":
+        self.noted |= options
+        return self
+
+    def run(self, **options: Any) -> dict[str, Any]:
+        self.noted |= options
+        return {}
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        return None
+
+
+@pytest.fixture
+def noted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
+    noted: dict[str, Any] = {}
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(on_files, "KedroSession", Session(noted))
+    return noted
+
+
+def test_fill_and_predict_are_pipelines_on_a_file(noted: dict[str, Any], tmp_path: Path) -> None:
+    phrases = ["fill", "a,b.nc", "--experiment", "reconstruct.linear", "--output", "f.nc"]
+    phrases += ["--members", "3", "--params", "data_root=there,fill.noise=0.1", "--env", "netcdf"]
+    assert CliRunner().invoke(cli.cli, phrases, catch_exceptions=False).exit_code == 0
+    assert noted["pipeline_names"] == ["fill"] and noted["env"] == "netcdf"
+    assert noted["runtime_params"] == {
+        "data_root": "there",
+        "fill": {
+            "observations": str(tmp_path / "a,b.nc"),
+            "experiment": "reconstruct.linear",
+            "output": str(tmp_path / "f.nc"),
+            "members": 3,
+            "noise": 0.1,
+        },
+    }
+    phrases = ["predict", "s3://a/b.nc", "--steps", "2", "--output", "s3://a/c.nc"]
+    assert CliRunner().invoke(cli.cli, phrases, catch_exceptions=False).exit_code == 0
+    assert noted["pipeline_names"] == ["predict"]
+    assert noted["runtime_params"] == {
+        "predict": {"states": "s3://a/b.nc", "steps": 2, "output": "s3://a/c.nc"}
+    }
+
+
+def test_record_cycle_is_a_pipeline_on_a_file(noted: dict[str, Any], tmp_path: Path) -> None:
+    phrases = ["record-cycle", "record.nc", "--forecaster", "forecast.vae", "--updater", "assimilate.hybrid"]
+    phrases += ["--output", "c.nc", "--noise", "0.2", "--held-out", "0.05", "--members", "30"]
+    assert CliRunner().invoke(cli.cli, phrases, catch_exceptions=False).exit_code == 0
+    assert noted["pipeline_names"] == ["record_cycle"]
+    assert noted["runtime_params"]["record_cycle"] == {
+        "observations": str(tmp_path / "record.nc"),
+        "forecaster": "forecast.vae",
+        "updater": "assimilate.hybrid",
+        "output": str(tmp_path / "c.nc"),
+        "noise": 0.2,
+        "held_out": 0.05,
+        "members": 30,
+    }
+
+
+def test_fill_gaps_ingests_the_file_in_an_environment_of_its_own(
+    noted: dict[str, Any], tmp_path: Path
+) -> None:
+    phrases = ["fill-gaps", "gappy.nc", "--output", "f.nc", "--max-gap", "5", "--max-spread", "0.5"]
+    phrases += ["--params", "ingestion.variables=sst"]
+    assert CliRunner().invoke(cli.cli, phrases, catch_exceptions=False).exit_code == 0
+    assert noted["pipeline_names"] == ["gap_filling"] and noted["env"] == "gap_filling"
+    assert noted["runtime_params"] == {
+        "ingestion": {"variables": "sst", "path": str(tmp_path / "gappy.nc")},
+        "gap_filling": {"output": str(tmp_path / "f.nc"), "max_gap": 5, "max_spread": 0.5},
+    }
+
+
+def test_grid_stations_is_a_pipeline_on_a_table(noted: dict[str, Any], tmp_path: Path) -> None:
+    phrases = ["grid-stations", "gauges.csv", "--resolution", "0.5", "--output", "g.nc", "--step", "24"]
+    assert CliRunner().invoke(cli.cli, phrases, catch_exceptions=False).exit_code == 0
+    assert noted["pipeline_names"] == ["station_fields"]
+    assert noted["runtime_params"] == {
+        "station_fields": {
+            "stations": str(tmp_path / "gauges.csv"),
+            "resolution": 0.5,
+            "step": 24.0,
+            "output": str(tmp_path / "g.nc"),
+        }
+    }
+    phrases = ["grid-stations", "gauges.csv", "--like", "model.nc"]
+    assert CliRunner().invoke(cli.cli, phrases, catch_exceptions=False).exit_code == 0
+    assert noted["runtime_params"]["station_fields"]["like"] == str(tmp_path / "model.nc")
+
+
+def test_help_tells_the_values_of_the_configuration_here(noted: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "conf/base/parameters").mkdir(parents=True)
+    (tmp_path / "conf/base/parameters/fill.yml").write_text("fill: {members: 23, noise: 0.5, output: null}")
+    (tmp_path / "conf/base/parameters/gap_filling.yml").write_text("gap_filling: {members: 3, max_gap: 9}")
+    (tmp_path / "conf/gap_filling").mkdir()
+    (tmp_path / "conf/gap_filling/parameters.yml").write_text("gap_filling: {members: 0}")
+    assert "Number of ensemble members.  [default: (23)]" in help_of("fill") and "(0.5)" in help_of("fill")
+    assert "to write.  [default: (0)]" in help_of("fill-gaps") and "[default: (9)]" in help_of("fill-gaps")
+
+
+@pytest.mark.parametrize("record", FILE_COMMANDS, ids=lambda record: record.name)
+def test_a_record_fits_its_options_its_pipeline_and_the_catalog(record: FileCommand) -> None:
+    """Help, files and pipelines are names, which no type checks."""
+    names = {field.name for field in dataclasses.fields(record.options)}
+    assert record.help.keys() | {"output"} <= names
+    assert {key.rpartition(".")[2] for key in record.files if not record.ingests} <= names
+    folder = Path(fieldcast.__file__).parent / "pipelines"
+    assert all((folder / name / "pipeline.py").is_file() for name in (record.section, *record.pipelines))
+    conf = Path(__file__).parents[3] / "conf"
+    written = f"${{runtime_params:{record.section}.output,${{_root}}/07_model_output/{record.section}.nc}}"
+    assert written in (conf / "base/catalog.yml").read_text()
+    assert record.env is None or (conf / record.env).is_dir()
+
+
+@pytest.mark.parametrize(("name", "instead"), RENAMED_COMMANDS.items())
+def test_an_old_command_is_refused_with_what_to_use_instead(name: str, instead: str) -> None:
+    with pytest.raises(InputError, match=re.escape(f"there is no command '{name}': {instead}.")):
+        CliRunner().invoke(cli.cli, [name, "--x", "y.nc"], catch_exceptions=False)
+    assert name not in CliRunner().invoke(cli.cli, ["--help"]).output.split()
+
+
+def help_of(command: str) -> str:
+    return CliRunner().invoke(cli.cli, [command, "--help"], terminal_width=200, catch_exceptions=False).output

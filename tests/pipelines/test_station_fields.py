@@ -1,0 +1,66 @@
+"""The pipeline station_fields gives the fields of the Python function, with scores, text and maps."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+import fieldcast
+from fieldcast.errors import InputError
+
+
+def readings(stations: int, days: int = 10) -> pd.DataFrame:
+    """Waves that pass a network."""
+    rng = np.random.default_rng(0)
+    places = pd.DataFrame({"lat": rng.uniform(45, 55, stations), "lon": rng.uniform(0, 20, stations)})
+    table = places.merge(pd.DataFrame({"time": pd.date_range("2001-01-01", periods=days)}), "cross")
+    wave = np.sin(table["lon"] / 5 + table["time"].dt.day) + 0.1 * rng.standard_normal(len(table))
+    return table.assign(variable="t", units="K", value=280 + 3 * wave)
+
+
+def test_kedro_and_python_give_the_same_values(project: Callable[..., Any], tmp_path: Path) -> None:
+    """Six stations are too few for scores."""
+    path, output = tmp_path / "gauges.csv", tmp_path / "grid.nc"
+    readings(6).to_csv(path, index=False)
+    given = {"stations": str(path), "resolution": 5.0, "output": str(output)}
+    project("station_fields", data_root=tmp_path / "data", parameters={"station_fields": given})
+    expected = fieldcast.grid_stations(path, resolution=5.0)
+    with xr.open_dataset(output) as written:
+        for name in ("t", "t_spread", "t_flag"):
+            np.testing.assert_array_equal(written[name], expected[name])
+        assert written.attrs["comment"] == expected.attrs["comment"]
+    reports = tmp_path / "data/08_reporting"
+    assert (reports / "station_fields.txt").read_text().startswith(expected.attrs["comment"])
+    assert not list(reports.glob("figures/station_fields/*.png")) and "no scores" in expected.attrs["comment"]
+
+
+def test_scores_and_maps_are_stored(project: Callable[..., Any], tmp_path: Path) -> None:
+    path, like = tmp_path / "gauges.csv", tmp_path / "like.nc"
+    readings(22, days=6).to_csv(path, index=False)
+    axes = {"latitude": np.linspace(45.0, 55.0, 4), "longitude": np.linspace(0.0, 20.0, 5)}
+    attrs = {"latitude": {"units": "degrees_north"}, "longitude": {"units": "degrees_east"}}
+    grid = xr.Dataset({"t": (("latitude", "longitude"), np.zeros((4, 5)))}, axes)
+    for name, values in attrs.items():
+        grid[name].attrs |= values
+    grid.to_netcdf(like)
+    given = {"stations": str(path), "like": str(like)}
+    project("station_fields", data_root=tmp_path / "data", parameters={"station_fields": given})
+    reports = tmp_path / "data/08_reporting"
+    assert [file.name for file in reports.glob("figures/station_fields/*.png")] == ["t_stations.png"]
+    assert len(pd.read_csv(reports / "scores_by_gauge.csv")) == 4 * 22
+    with xr.open_dataset(tmp_path / "data/07_model_output/station_fields.nc") as written:
+        assert written["t"].shape == (6, 4, 5) and written["t"].notnull().all()
+
+
+def test_the_result_does_not_replace_the_table(project: Callable[..., Any], tmp_path: Path) -> None:
+    path = tmp_path / "gauges.csv"
+    readings(6).to_csv(path, index=False)
+    given = {"stations": str(path), "resolution": 5.0, "output": str(path)}
+    with pytest.raises(InputError, match=r"station_fields.output is station_fields.stations itself"):
+        project("station_fields", data_root=tmp_path / "data", parameters={"station_fields": given})
+    with pytest.raises(InputError, match=r"station_fields.stations is not set"):
+        project("station_fields", data_root=tmp_path / "data")
