@@ -43,7 +43,7 @@ test: $(INSTALLED) ## tests and checks, but for the proofs
 	@$(TESTS) $(ARGS)
 
 proofs: $(INSTALLED) ## kills, damage, real processes, every experiment end to end, studies
-	@$(TESTS) -m proof $(ARGS)
+	@$(TESTS) -m proof --timeout 1800 $(ARGS)
 
 ENV ?= demo
 wheel: $(INSTALLED) ## the wheel, tried alone in an empty environment; ENV=test for a small planet
