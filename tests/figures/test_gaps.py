@@ -32,7 +32,7 @@ def series() -> pd.DataFrame:
     times = [f"2001-01-0{day}T00:00:00" for day in (1, 2, 3)]
     columns = {
         "observed": [1.0, np.nan, 3.0], "hidden": [np.nan, 2.5, np.nan], "filled": [1.0, 2.4, 3.0],
-        "spread": [0.0, 0.1, 0.0], "dineof": [1.0, 1.9, 3.0], "linear_in_time": [1.0, 2.0, 3.0],
+        "low": [1.0, 2.2, 3.0], "high": [1.0, 2.6, 3.0], "dineof": [1.0, 1.9, 3.0], "linear_in_time": [1.0, 2.0, 3.0],
     }  # fmt: skip
     tables = [
         pd.DataFrame({"variable": name, "latitude": 12.3456, "longitude": 270.0, "time": times} | columns)
@@ -66,7 +66,7 @@ def test_maps_show_a_missing_time_if_none_is_observed_in_part(filled: xr.Dataset
 
 
 def test_the_series_shows_held_out_truth_beside_the_methods(series: pd.DataFrame) -> None:
-    axes = series_figure(series[series["variable"] == "t"], "t", "K").axes[0]
+    axes = series_figure(series[series["variable"] == "t"], "t", {"units": "K"}).axes[0]
     lines = {line.get_label(): line.get_ydata() for line in axes.lines}
     assert lines["observed, but held out"][1] == 2.5 and lines["filled"][1] == 2.4
     assert lines["DINEOF"][1] == 1.9 and lines["linear in time"][1] == 2.0
@@ -75,4 +75,27 @@ def test_the_series_shows_held_out_truth_beside_the_methods(series: pd.DataFrame
         "t at 12.35°N, 90°W: a stretch with held-out values"
     )
     same = series[series["variable"] == "t"].assign(dineof=lambda table: table["filled"])
-    assert "filled (DINEOF)" in {line.get_label() for line in series_figure(same, "t", "").axes[0].lines}
+    assert "filled (DINEOF)" in {line.get_label() for line in series_figure(same, "t", {}).axes[0].lines}
+
+
+def test_angles_are_drawn_on_a_circle_of_colours_and_as_a_line_without_jumps(
+    filled: xr.Dataset, series: pd.DataFrame
+) -> None:
+    attrs = {"units": "degree", "quantity": "circle"}
+    angles = series[series["variable"] == "t"].assign(
+        observed=[350.0, np.nan, 20.0], hidden=[np.nan, 8.0, np.nan], filled=[350.0, 4.0, 20.0],
+        low=[350.0, 355.0, 20.0], high=[350.0, 14.0, 20.0], dineof=[350.0, 0.0, 20.0],
+        linear_in_time=[350.0, 5.0, 20.0],
+    )  # fmt: skip
+    axes = series_figure(angles, "t", attrs).axes[0]
+    lines = {str(line.get_label()): np.asarray(line.get_ydata()) for line in axes.lines}
+    assert lines["filled"].tolist() == [350.0, 364.0, 380.0]
+    assert lines["observed, but held out"][1] == 368.0 and lines["observed"][2] == 380.0
+    band = axes.collections[0].get_paths()[0].vertices[:, 1]
+    assert {355.0, 374.0} <= set(band.round(6).tolist())
+    filled["t"].attrs = attrs
+    (mesh, *_) = [each for each in dict(pictures(filled, series))["t_maps"].axes[0].collections]
+    scale = mesh.norm  # type: ignore[attr-defined]
+    assert (scale.vmin, scale.vmax) == (0.0, 360.0)
+    ends = [mesh.to_rgba(value) for value in (0.0, 360.0)]  # type: ignore[attr-defined]
+    np.testing.assert_allclose(*ends, atol=0.05)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,9 +16,20 @@ from fieldcast import calendars, geometry
 from fieldcast.encoding.anomalies import FieldCodec, climatology_array
 from fieldcast.fields import climatology as climatologies
 from fieldcast.fields import normalisation as normalisations
+from fieldcast.fields.conventions import time_varying
+from fieldcast.fields.quantities import Quantities, Quantity, mapped, part_names
+from fieldcast.models.gaps.held_out import HeldOut, hold_out_values
 from fieldcast.models.gaps.in_time import linear_in_time, pieces
 from fieldcast.models.gaps.reach import Columns
 from fieldcast.models.gaps.record import Record
+
+
+class OwnVariable(NamedTuple):
+    """A variable of the fields, and its parts among the variables of the record, which are those of mapped fields."""
+
+    name: str
+    quantity: Quantity | None
+    parts: range
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +48,8 @@ class GappyRecord:
         Time axis of the fields.
     seasons
         Kind of the climatology (`fields.climatology`).
+    own
+        The variables of the fields, which a mapping may have divided into parts (`fields.quantities`).
     """
 
     record: Record
@@ -42,10 +57,17 @@ class GappyRecord:
     has_column: Bool[Tensor, "variable y x"]
     times: xr.DataArray
     seasons: str
+    own: Sequence[OwnVariable]
 
     @classmethod
-    def of(cls, fields: xr.Dataset, device: torch.device) -> GappyRecord:
-        """The record of some fields."""
+    def of(cls, fields: xr.Dataset, device: torch.device, chosen: Quantities) -> GappyRecord:
+        """The record of some fields, of which `chosen` says which are mapped."""
+        own, first = [], 0
+        for name in time_varying(fields):
+            parts = range(first, first + len(part_names(name, chosen.get(name))))
+            own.append(OwnVariable(name, chosen.get(name), parts))
+            first = parts.stop
+        fields = mapped(fields, chosen)
         climatology = climatologies.fit(fields, shrink=True)
         codec = FieldCodec.of(fields, climatology, normalisations.fit(fields, climatology))
         x = codec.encode(fields)
@@ -56,15 +78,31 @@ class GappyRecord:
         record = Record(
             x.masked_fill_(~observed, 0.0), observed, segment, column_locations(codec, has_column, device)
         )
-        return cls(record, codec, has_column, fields["time"], str(climatology.attrs["kind"]))
+        return cls(record, codec, has_column, fields["time"], str(climatology.attrs["kind"]), own)
+
+    def hold_out(self, seed: int) -> HeldOut:
+        """Held-out values of the record; the parts of a variable are held out together."""
+        if len(self.own) == len(self.codec.variables):
+            return hold_out_values(self.record, seed)
+        together = torch.arange(len(self.variable), device=self.variable.device)
+        for variable in self.own:
+            first = self.columns_of(variable.parts[0])
+            for part in variable.parts:
+                together[self.columns_of(part)] = together[first]
+        return hold_out_values(self.record, seed, together)
+
+    def columns_of(self, v: int) -> slice:
+        """The columns of a variable of the record."""
+        first = int(self.has_column[:v].sum())
+        return slice(first, first + int(self.has_column[v].sum()))
 
     def without(self, held_out: Bool[Tensor, "time column"], fields: xr.Dataset) -> GappyRecord:
         """The record without held-out values, as anomalies from the climatology of the visible ones.
 
-        `fields` are the fields of the record. The standard deviations remain those of all values, and the anomalies of
-        held-out values remain in x, where they do not count as observed.
+        `fields` are the fields of the record, in their own units. The standard deviations remain those of all values,
+        and the anomalies of held-out values remain in x, where they do not count as observed.
         """
-        names = self.codec.variables
+        names, fields = self.codec.variables, mapped(fields, self.mappings)
         visible = fields.assign(
             {
                 name: fields[name].transpose("time", *geometry.GRID).where(~self.on_grid(held_out, v, False))
@@ -79,6 +117,11 @@ class GappyRecord:
             shift = self.climatology(cells) - changed.climatology(cells)
             x[:, cells] = self.record.x[:, cells] + shift / self.scale[cells]
         return replace(changed, record=replace(self.record, x=x, observed=observed))
+
+    @property
+    def mappings(self) -> Quantities:
+        """Quantities of the variables that are mapped."""
+        return {name: quantity for name, quantity, _ in self.own if quantity is not None}
 
     @property
     def variable(self) -> Int[Tensor, " column"]:
@@ -110,9 +153,13 @@ class GappyRecord:
 
         If every cell has a column, the result shares the memory of the values.
         """
-        has_column = self.has_column[v]
-        first, count = int(self.has_column[:v].sum()), int(has_column.sum())
-        values = values[..., first : first + count].cpu()
+        return self.to_grid(values[..., self.columns_of(v)], v, outside)
+
+    def to_grid(
+        self, values: Shaped[Tensor, "time *member some"], v: int, outside: float | int = np.nan
+    ) -> Shaped[np.ndarray, "time *member y x"]:
+        """Values of the columns of a variable on the grid, as in `on_grid`."""
+        has_column, values = self.has_column[v], values.cpu()
         if has_column.all():
             return values.unflatten(-1, has_column.shape).numpy()
         grid = torch.full((*values.shape[:-1], *has_column.shape), outside, dtype=values.dtype)

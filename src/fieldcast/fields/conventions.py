@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from difflib import get_close_matches
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -29,6 +30,7 @@ from fieldcast.fields.encoding import (
 
 DIMS = ("time", "latitude", "longitude")
 KEPT_ATTRS = ("units", "long_name", "standard_name")
+VALID_ATTRS = ("valid_min", "valid_max")  # numbers, in the units of the field
 _NAMES = {
     "time": {"time", "valid_time", "date", "datetime", "t"},
     "latitude": {"latitude", "lat", "lats", "nav_lat"},
@@ -83,7 +85,8 @@ SPREAD = "_spread"
 SUSPECT = "_suspect"  # 1 where an observation was down-weighted
 MEMBERS = "_members"  # draws of a record whose own variable holds the filled values
 FLAG = "_flag"  # origin of each value
-SUFFIXES = (MEAN, SPREAD, SUSPECT, MEMBERS, FLAG)  # in the order of a result
+QUANTILES = "_median", "_p05", "_p95"  # where the variable is mapped (`quantities`)
+SUFFIXES = (MEAN, SPREAD, SUSPECT, *QUANTILES, MEMBERS, FLAG)  # in the order of a result
 
 
 def as_dataset(data: object, where: str = "the data") -> xr.Dataset:
@@ -212,11 +215,14 @@ def to_contract(
 def _plain(array: xr.DataArray, encoding: Encoding) -> xr.DataArray:
     """Reduce a variable to float32 on the contract's dimensions, its CF attributes and its encoding."""
     dims = DIMS if "time" in array.dims else DIMS[1:]
-    attrs = {
+    attrs: dict[str, Any] = {
         key: str(array.attrs[key])
         for key in (*KEPT_ATTRS, "aliases")
         if str(array.attrs.get(key, "")).strip()
     }
+    for key, bound in zip(VALID_ATTRS, encoding.valid or (), strict=False):
+        if np.isfinite(bound):
+            attrs[key] = bound
     plain = array.reset_coords(drop=True).transpose(*dims).astype(np.float32, copy=False).drop_encoding()
     plain = plain.drop_vars([c for c in plain.coords if c not in DIMS]).copy(deep=False)
     plain.attrs = {**attrs, ENCODING: encoding}  # drop_attrs would copy the values

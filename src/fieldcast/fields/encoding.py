@@ -49,12 +49,15 @@ class Encoding:
         Whether the file's numbers have more digits than single precision.
     versions
         Which version was taken, if several differ.
+    room
+        Distance from the valid range up to which a value is valid: half a step of packed data.
     """
 
     valid: tuple[float, float] | None = None
     fills: Mapping[float, int] = field(default_factory=dict)
     wide: bool = False
     versions: Choice | None = None
+    room: float = 0.0
 
     @classmethod
     def of(cls, array: xr.DataArray) -> Encoding:
@@ -65,7 +68,7 @@ class Encoding:
         """Replace values outside the valid range by NaN; lazy if the array is."""
         if self.valid is None:
             return array
-        low, high = self.valid
+        low, high = self.valid[0] - self.room, self.valid[1] + self.room
         return array.where((array >= low) & (array <= high))
 
 
@@ -77,6 +80,7 @@ def declared_encoding(array: xr.DataArray) -> Encoding:
         _valid_range(array, packed),
         _possible_fills(array) if undeclared else {},
         array.dtype.itemsize > (4 if array.dtype.kind == "f" else 2),
+        room=abs(float(array.encoding.get("scale_factor", 1.0))) / 2 if packed else 0.0,
     )
 
 
@@ -90,6 +94,7 @@ def join_encodings(attrs: Sequence[dict[Any, Any]], context: Any = None) -> dict
         {value: number for encoding in encodings for value, number in encoding.fills.items()},
         any(encoding.wide for encoding in encodings),
         next((encoding.versions for encoding in encodings if encoding.versions), None),
+        next((encoding.room for encoding in encodings if encoding.valid), 0.0),
     )
     return attrs[0] | {ENCODING: joined}
 
@@ -137,11 +142,8 @@ def _valid_range(array: xr.DataArray, packed: bool) -> tuple[float, float] | Non
         bounds.append(numbers.astype(float) if numbers.dtype.kind in "fiu" else np.empty(0))
     both, least, largest = bounds
     low, high = both if both.size == 2 else (x[0] if x.size == 1 else np.nan for x in (least, largest))
-    if packed:
-        scale = float(array.encoding.get("scale_factor", 1.0))
-        if scale < 0 and in_packed_units:
-            low, high = high, low
-        low, high = low - abs(scale) / 2, high + abs(scale) / 2  # room for rounding
+    if in_packed_units and float(array.encoding.get("scale_factor", 1.0)) < 0:
+        low, high = high, low
     low, high = (bound if np.isfinite(bound) else end for bound, end in ((low, -np.inf), (high, np.inf)))
     if array.dtype.kind == "f":  # round the bounds as the values were rounded
         with np.errstate(over="ignore"):

@@ -11,7 +11,15 @@ import xarray as xr
 from fieldcast import geometry, lineage
 from fieldcast.errors import InputError
 from fieldcast.fields import images, quality
-from fieldcast.fields.conventions import KEPT_ATTRS, SUFFIXES, static, time_varying, to_contract
+from fieldcast.fields.conventions import (
+    KEPT_ATTRS,
+    QUANTILES,
+    SUFFIXES,
+    VALID_ATTRS,
+    static,
+    time_varying,
+    to_contract,
+)
 from fieldcast.fields.domain import blocks
 from fieldcast.fields.opening import first_line, reading
 from fieldcast.fields.options import Ingestion, Missing, Source
@@ -72,7 +80,7 @@ def _check_names(fields: xr.Dataset, where: str) -> None:
                 "it in the file, or leave it out with ingestion.variables"
             )
     for name in names:
-        for suffix in SUFFIXES:
+        for suffix in (suffix for suffix in SUFFIXES if suffix not in QUANTILES):
             if name + suffix in names:
                 raise InputError(
                     f"variables '{name}' and '{name + suffix}' of {where}: results call the {suffix[1:]} of "
@@ -105,7 +113,7 @@ def _described(fields: xr.Dataset, where: str) -> xr.Dataset:
         attrs = fields[name].attrs
         fields[name].attrs = {
             "long_name": str(name),
-            **{key: attrs[key] for key in KEPT_ATTRS if key in attrs},
+            **{key: attrs[key] for key in (*KEPT_ATTRS, *VALID_ATTRS) if key in attrs},
         }
     origin = fields.attrs.get("source") or fields.attrs.get("title") or where
     return fields.assign_attrs(

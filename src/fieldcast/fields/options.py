@@ -159,6 +159,9 @@ class Ingestion(Source):
     splits
         `{train: [first, last], validation: [...], test: [...]}`; by default the first 70, next 10 and last 20 % of the
         times.
+    quantities
+        How variables are mapped where gaps are filled (docs/data.md#quantities): `auto`, the default, `none`, or a
+        mapping, `root`, `log`, `quantiles`, `circle`, `clip`; for all, or for each by name.
     """
 
     source: str = "planet"
@@ -166,6 +169,7 @@ class Ingestion(Source):
     planet: PlanetOptions = Field(default_factory=PlanetOptions)
     images: ImageSource = Field(default_factory=ImageSource)
     splits: Splits | None = None
+    quantities: str | dict[str, str] | None = None
 
     def __post_init__(self) -> None:
         if self.source not in SOURCES:
@@ -208,6 +212,7 @@ class Ingestion(Source):
         """Digest of everything the fields depend on; for local files, size and modification time."""
         inputs = asdict(self)
         inputs.pop("splits")
+        inputs.pop("quantities")
         if self.source == "planet":
             steps = [STATE_STEP, FIELD_STEP]  # a planet that was rounded differently is another planet
             inputs = {"planet": inputs["planet"], "seed": inputs["seed"], "steps": steps}

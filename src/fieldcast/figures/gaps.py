@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+from jaxtyping import Float
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from fieldcast import calendars
 from fieldcast.fields.conventions import NEVER, OBSERVED
+from fieldcast.fields.quantities import Circle, Log, period_of
 from fieldcast.figures.maps import SPREAD_COLOURMAP, field_colours, upper_end
 from fieldcast.figures.sheet import UNOBSERVED_COLOUR, Outline, Sheet, degree, shades
 from fieldcast.figures.style import (
@@ -24,7 +29,7 @@ from fieldcast.figures.style import (
 )
 from fieldcast.geometry import GRID
 
-HALF_WIDTH_90 = 1.645  # half width of the interval that holds 90 % of a Gaussian [standard deviations]
+CIRCULAR = "twilight_shifted"  # colours that begin and end alike
 BEST_COLOUR, DINEOF_COLOUR, LINEAR_COLOUR = "#0072B2", "#D55E00", "#7c7c7c"
 
 
@@ -47,7 +52,7 @@ def pictures(filled: xr.Dataset, series: pd.DataFrame, outline: Outline = ()) ->
         if table["hidden"].notna().any():
             yield (
                 f"{variable}_series",
-                series_figure(table, str(variable), filled[variable].attrs.get("units", "")),
+                series_figure(table, str(variable), filled[variable].attrs),
             )
 
 
@@ -76,7 +81,7 @@ def maps(filled: xr.Dataset, variable: str, outline: Outline = ()) -> Figure:
     )
     observed = np.where(flag == OBSERVED, values, np.nan)
     spread = np.where(flag == OBSERVED, np.nan, spread)
-    scales = field_colours(values, anomaly=False), shades(SPREAD_COLOURMAP, 0.0, upper_end(spread))
+    scales = colours(values, filled[variable].attrs), shades(SPREAD_COLOURMAP, 0.0, upper_end(spread))
     grid = filled["latitude"].to_numpy(), filled["longitude"].to_numpy()
     sheet = Sheet(*grid, 3, 1, top=0.29, outline=outline, max_map_width=3.4)
     titles = "observed (grey: missing)", "observed and filled", "spread of filled values (grey: observed)"
@@ -85,11 +90,9 @@ def maps(filled: xr.Dataset, variable: str, outline: Outline = ()) -> Figure:
         sheet.blank((column, 0), flag != NEVER)
         sheet.title((column, 0), title)
     unit = filled[variable].attrs.get("units", "")
-    for column, colours in ((1, scales[0]), (2, scales[1])):
+    for column, scale in ((1, scales[0]), (2, scales[1])):
         left, _ = sheet.corner(column, 0)
-        sheet.bar(
-            left, 0.16, colours, ("spread" if column == 2 else variable) + (f", {unit}" if unit else "")
-        )
+        sheet.bar(left, 0.16, scale, ("spread" if column == 2 else variable) + (f", {unit}" if unit else ""))
     moment = calendars.iso(flags["time"][[time]])[0][:16].replace("T", " ")
     sheet.axes.text(
         0, 0.25, escape(f"{variable}, {moment}"), ha="left", va="top", fontsize=NORMAL_FONT, color=INK
@@ -97,12 +100,38 @@ def maps(filled: xr.Dataset, variable: str, outline: Outline = ()) -> Figure:
     return sheet.figure
 
 
-def series_figure(table: pd.DataFrame, variable: str, unit: str) -> Figure:
+def colours(values: Float[np.ndarray, "y x"], attrs: Mapping[str, Any]) -> ScalarMappable:
+    """Colours of a field: round the circle for angles, of the logarithm where it is filled as its logarithm."""
+    quantity = attrs.get("quantity")
+    if quantity == Circle.kind:
+        period = period_of(attrs)
+        low = -period / 2 if np.nanmin(values) < 0 else 0.0
+        return shades(CIRCULAR, low, low + period)
+    colours = field_colours(values, anomaly=False)
+    if quantity == Log.kind and colours.norm.vmin > 0:
+        colours.set_norm(LogNorm(colours.norm.vmin, colours.norm.vmax))
+    return colours
+
+
+def unwrapped(table: pd.DataFrame, period: float) -> pd.DataFrame:
+    """Angles as a line without jumps: each filled one nearest to the one before, all others nearest to it."""
+    line = np.unwrap(table["filled"].interpolate(limit_direction="both"), period=period)
+    turns = {
+        name: line + (table[name] - line + period / 2) % period - period / 2
+        for name in ("observed", "hidden", "dineof", "linear_in_time")
+    }
+    ends = {"low": line - (line - table["low"]) % period, "high": line + (table["high"] - line) % period}
+    return table.assign(filled=line, **turns, **ends)
+
+
+def series_figure(table: pd.DataFrame, variable: str, attrs: Mapping[str, Any]) -> Figure:
     """Draw the values that the methods see, those held out, and how the methods fill the stretch."""
-    figure = new_figure(3.2)
+    figure, unit = new_figure(3.2), attrs.get("units", "")
+    if attrs.get("quantity") == Circle.kind:
+        table = unwrapped(table, period_of(attrs))
     axes = figure.subplots()
     when = times_of_index(pd.Index(table["time"]))
-    low, high = (table["filled"] + sign * HALF_WIDTH_90 * table["spread"] for sign in (-1, 1))
+    low, high = table["low"], table["high"]
     axes.fill_between(when, low, high, color=BEST_COLOUR, alpha=0.18, linewidth=0, label="90 % interval")
     axes.plot(
         when,

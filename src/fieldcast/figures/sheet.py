@@ -18,7 +18,7 @@ import xarray as xr
 from jaxtyping import Bool, Float, Shaped
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection, QuadMesh
-from matplotlib.colors import Normalize
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -201,7 +201,10 @@ class Sheet:
         self.figure.colorbar(colours, cax=room, orientation="horizontal", extend=self.beyond(colours))
         room.tick_params(labelsize=SMALL_FONT - 1, width=0.5, length=2)
         longest = max(len(f"{end:g}") for end in colours.get_clim())
-        room.locator_params(axis="x", nbins=4 if longest < 6 else 2)  # long numbers would lie on each other
+        if not isinstance(colours.norm, LogNorm):  # whose ticks are powers of ten
+            room.locator_params(
+                axis="x", nbins=4 if longest < 6 else 2
+            )  # long numbers would lie on each other
         room.set_title(escape(label), fontsize=SMALL_FONT, color=INK, pad=3)
 
     def beyond(self, colours: ScalarMappable) -> str:

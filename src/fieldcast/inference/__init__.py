@@ -8,6 +8,7 @@ forecasts            rollouts from stored initial times or from analyses; foreca
 samples              drawn states, likelihood, latent space, features
 stations             observations between cells, scores at held-out stations, fields from stations alone
 gaps                 a record filled from its own values
+quantities           the mapping of each variable of a record, chosen by held-out values
 cycle                cycles of forecasts and updates, also over a user's record
 multi_seed           runs with different seeds, gathered
 user_layout          results in the user's own dimension names, order and attributes; result_attributes: CF and ACDD

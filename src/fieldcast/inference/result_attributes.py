@@ -17,7 +17,7 @@ import xarray as xr
 from fieldcast import calendars, lineage
 from fieldcast.errors import counted
 from fieldcast.fields import conventions
-from fieldcast.fields.conventions import FLAG, MEAN, MEMBERS, SPREAD, SUSPECT
+from fieldcast.fields.conventions import FLAG, MEAN, MEMBERS, QUANTILES, SPREAD, SUSPECT
 from fieldcast.fields.units import conversion
 from fieldcast.kinds import LEAD, MEMBER, SAMPLE
 
@@ -33,7 +33,13 @@ INGESTION_ATTRIBUTES = frozenset(
     {"digest", "lineage", "missing", "step_hours", "step_months", "step_same_day", "wraps", "_variables"}
 )
 AXES = {"latitude": ("Y", "degrees_north"), "longitude": ("X", "degrees_east"), "time": ("T", None)}
-METHODS = {MEAN: "realization: mean", SPREAD: "realization: standard_deviation"}
+MEDIAN, *ENDS = QUANTILES
+METHODS = {
+    MEAN: "realization: mean",
+    SPREAD: "realization: standard_deviation",
+    MEDIAN: "realization: median",
+}
+METHODS |= dict.fromkeys((*ENDS, MEMBERS), "")  # which CF has no name for
 FLAGS = (SUSPECT, FLAG)
 COMMANDS = ("kedro", "fieldcast")
 
@@ -65,9 +71,7 @@ def with_attributes(
         describe_axis(result[name], axis)
     for name in map(str, result.coords):
         describe_coordinate(result, name)
-    variables = ", ".join(
-        long_name(result[name]) for name in names if not name.endswith((*METHODS, *FLAGS, MEMBERS))
-    )
+    variables = ", ".join(long_name(result[name]) for name in names if not name.endswith((*METHODS, *FLAGS)))
     keywords = [word.strip() for word in variables.split(",")]
     version = lineage.versions(["fieldcast"]).get("fieldcast", "")
     call = ", ".join(f"{key}={value}" for key, value in options.items())
@@ -146,7 +150,7 @@ def describe_coordinate(result: xr.Dataset, name: str) -> None:
 def describe_variable(result: xr.Dataset, name: str) -> None:
     """Set the attributes of one variable; a moment inherits standard name and cell methods of its variable."""
     base, attrs = name, result[name].attrs
-    for suffix, method in {**METHODS, MEMBERS: ""}.items():
+    for suffix, method in METHODS.items():
         if name.endswith(suffix) and name.removesuffix(suffix) in result:
             base = name.removesuffix(suffix)
             of_base = result[base].attrs

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int
 
-from fieldcast.encoding.anomalies import FieldCodec
+from fieldcast.encoding.field_layout import FieldLayout
 from fieldcast.fields import conventions
 from fieldcast.fields.conventions import SUFFIXES, in_degrees, short
 from fieldcast.geometry import GRID, counted_from
@@ -18,7 +18,7 @@ from fieldcast.kinds import LEAD, MEMBER
 STALE_ATTRIBUTES = re.compile("^(fieldcast_|valid_|actual_range)")
 
 
-def restore_layout(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldCodec) -> xr.Dataset:
+def restore_layout(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldLayout) -> xr.Dataset:
     """Draws of the model's variables and their moments, in the layout of `dataset`; members follow time.
 
     Dimensions that the data set lacks come first. Bounds of coordinates are kept;
@@ -31,7 +31,7 @@ def restore_layout(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldCodec) -
     )
 
 
-def restore_axes(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldCodec) -> xr.Dataset:
+def restore_axes(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldLayout) -> xr.Dataset:
     """Dimensions and coordinates of the data set, which may descend, start at -180 or have other names."""
     coordinates = {axis: dataset[name] for axis, name in conventions.axes(dataset).items()}
     for axis in GRID:
@@ -76,7 +76,7 @@ def to_model_names(result: xr.Dataset, fields: xr.Dataset) -> xr.Dataset:
     return renamed
 
 
-def restore_variables(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldCodec) -> xr.Dataset:
+def restore_variables(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldLayout) -> xr.Dataset:
     """Names, order of dimensions and attributes of the data set's variables; each level stays a variable."""
     result = filled.drop_vars(list(filled.data_vars))
     time = dataset[conventions.axes(dataset)["time"]].dims

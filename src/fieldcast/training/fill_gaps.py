@@ -25,10 +25,12 @@ from fieldcast.fields import domain
 from fieldcast.fields import normalisation as normalisations
 from fieldcast.fields.conventions import as_dataset, time_varying
 from fieldcast.fields.ingest import ingest
+from fieldcast.fields.quantities import AUTO, mapped
 from fieldcast.fields.repair import Gaps
 from fieldcast.inference.file_options import GapFilling
 from fieldcast.inference.gaps.filling import TrustLimits, fill
-from fieldcast.inference.gaps.trials import Comparison
+from fieldcast.inference.gaps.trials import Comparison, refuse_complete
+from fieldcast.inference.quantities import choose_quantities
 from fieldcast.models.core import Batch, Context
 from fieldcast.models.corrected import Corrected
 from fieldcast.models.gaps import augmentation
@@ -58,6 +60,7 @@ def fill_gaps(
     max_spread: float | Mapping[str, float] | None = None,
     learned: bool = False,
     max_minutes: float = 0.0,
+    quantities: str | Mapping[str, str] = AUTO,
     gaps: Gaps = "insert",
     seed: int = 0,
     device: str = "auto",
@@ -66,10 +69,12 @@ def fill_gaps(
 
     Each variable v becomes v, the observed or filled values (observed ones are those of the data set, bit for bit, or
     in single precision if ingestion changes times, cells or units), v_mean, v_spread, the standard deviation (0 where
-    observed), v_members, if requested, and v_flag: 0 observed, 1 filled, 2 extrapolated, 3 never observed. A value is
-    extrapolated if its spread exceeds 0.9 of the climatological one, or if the nearest observation is farther than two
-    e-folding lengths of the correlation in space and time. Cells that never have a value stay NaN. The attribute
-    `comment` holds the report: scores at held-out values beside interpolation in time, and how far to trust the result.
+    observed), v_members, if requested, and v_flag: 0 observed, 1 filled, 2 extrapolated, 3 never observed. A mapped
+    variable (`fields.quantities`) has v_median, v_p05 and v_p95, too. A value is extrapolated if its spread exceeds 0.9
+    of the climatological one, if the nearest observation is farther than two e-folding lengths of the correlation in
+    space and time, or, of a mapped variable, if it is above every prediction of a held-out value. Cells that never have
+    a value stay NaN. The attribute `comment` holds the report: scores at held-out values beside interpolation in time,
+    and how far to trust the result.
 
     Parameters
     ----------
@@ -81,6 +86,9 @@ def fill_gaps(
         Limits beyond which filled values stay missing, see `TrustLimits`.
     learned, max_minutes
         Whether a neural network is tried too, see `GapFilling`.
+    quantities
+        `auto`, which chooses by held-out values how each variable is mapped (`inference.quantities`), `none`, or the
+        name of a mapping: `root`, `log`, `quantiles`, `circle`, `clip`; for all variables, or for each by its name.
     gaps
         What to do about missing dates: "insert" them, so that they are filled, "refuse" them, or "segment": each gap
         starts a new segment, and nothing is learned across it.
@@ -102,22 +110,27 @@ def fill_gaps(
     arguments.choice(gaps, "gaps", get_args(Gaps))
     dataset, trust = as_dataset(dataset, "the data set"), TrustLimits(max_gap, max_spread)
     fields, _ = ingest(dataset, "the data set", gaps, missing="train")
-    comparison = Comparison.of(fields, seed, device, methods(fields, options, seed, device))
     trust.check_names(time_varying(fields))
+    refuse_complete(fields)
+    chosen, scores = choose_quantities(fields, quantities, seed, device)
+    fillers = methods(mapped(fields, chosen), options, seed, device)
+    comparison = Comparison.of(fields, seed, device, fillers, chosen)
     trials: list[Trial] = []
     for trials_so_far, _ in comparison.trials():
         trials = trials_so_far
-    filled = fill(comparison, trials, comparison.error_statistics(trials), dataset, members, trust, seed)
+    filled = fill(
+        comparison, trials, comparison.error_statistics(trials), dataset, members, trust, seed, scores
+    )
     LOG.info("%s", filled.attrs["comment"])
     return filled
 
 
 def methods(fields: xr.Dataset, options: GapFilling, seed: int, device: str) -> Mapping[str, Filler]:
-    """The methods to compare on fields that ingestion made; the estimated time of the learned method is logged."""
+    """The methods to compare on fields, which may be mapped; the estimated time of the learned method is logged."""
     if not options.learned and options.max_minutes == 0:
         return FILLERS
     correction = correction_of(fields, seed)
-    estimate = correction.estimated_minutes(GappyRecord.of(fields, choose_device(device)).record)
+    estimate = correction.estimated_minutes(GappyRecord.of(fields, choose_device(device), {}).record)
     included = options.learned or estimate <= options.max_minutes
     LOG.info(
         "%s would take about %.1f minutes, and gap_filling.max_minutes is %g: %s.",

@@ -1,7 +1,7 @@
 """Commands on a user's file: each sets parameters, and runs the pipeline of its record."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, get_args
 
@@ -31,6 +31,7 @@ class OnFile(click.Command):
             params=[
                 click.Argument(["file"], required=False),
                 *options(record),
+                *([QUANTITY] if record.ingests else ()),
                 *KEDRO_OPTIONS,
             ],
             help=f"{record.about}\n\nThis command is equivalent to `kedro run {env}--pipelines {record.section}`.",
@@ -51,6 +52,7 @@ class OnFile(click.Command):
         env: str | None,
         conf_source: str | None,
         params: Mapping[str, Any],
+        quantity: Sequence[str] = (),
         **given: Any,
     ) -> None:
         """Run the pipeline."""
@@ -64,11 +66,37 @@ class OnFile(click.Command):
         if file:
             holder, _, name = self.record.files[0].rpartition(".")
             runtime_params[holder] = {**runtime_params.get(holder, {}), name: local(file)}
+        if quantity:
+            chosen = {"quantities": quantities(quantity)}
+            runtime_params["ingestion"] = {**runtime_params.get("ingestion", {}), **chosen}
         session = KedroSession.create(
             env=env or self.record.env, conf_source=conf_source, runtime_params=runtime_params
         )
         with session:
             session.run(pipeline_names=[section])
+
+
+QUANTITY = click.Option(
+    ["--quantity"],
+    multiple=True,
+    metavar="NAME=MAPPING",
+    help="Mapping of a variable, such as chlor_a=log, in place of the one that held-out values choose: none, root, "
+    "log, quantiles, circle, clip; may be given several times.",
+)
+
+
+def quantities(given: Sequence[str]) -> dict[str, str]:
+    """Mappings by the name of the variable."""
+    chosen: dict[str, str] = {}
+    for each in given:
+        name, equals, kind = each.partition("=")
+        if not equals or not name or not kind or name in chosen:
+            reason = "is given twice" if name in chosen else "is no NAME=MAPPING"
+            raise InputError(
+                f"--quantity {each} {reason}: give each variable one mapping, such as chlor_a=log."
+            )
+        chosen[name] = kind
+    return chosen
 
 
 def options(record: FileCommand) -> Iterator[click.Option]:

@@ -18,18 +18,30 @@ from jaxtyping import Bool, Float, Int8, Shaped
 from torch import Tensor
 
 from fieldcast import arguments
-from fieldcast.encoding.gappy_record import GappyRecord
+from fieldcast.encoding.field_layout import layout_of
+from fieldcast.encoding.gappy_record import GappyRecord, OwnVariable
 from fieldcast.errors import InputError
 from fieldcast.fields.climatology import CONSTANT
 from fieldcast.fields.conventions import EXTRAPOLATED, FILLED, OBSERVED
+from fieldcast.fields.quantities import Clip
 from fieldcast.geometry import great_circle_km
+from fieldcast.inference.gaps.own_units import (
+    OwnFilling,
+    beyond_predictions,
+    of_variable,
+    own_fillings,
+    own_statistics,
+    predictions,
+    spread_exceeds,
+)
 from fieldcast.inference.gaps.result import MAX_LENGTHS, MAX_SPREAD_SHARE, as_fields, in_layout_of
 from fieldcast.inference.gaps.trials import Comparison
+from fieldcast.inference.quantities import as_lines
 from fieldcast.inference.result_attributes import with_attributes
 from fieldcast.models.gaps import reach
 from fieldcast.models.gaps.held_out import SELECTIONS, HeldOut
 from fieldcast.models.gaps.in_time import gap_lengths
-from fieldcast.models.gaps.record import Filling, deviations
+from fieldcast.models.gaps.record import Filling
 from fieldcast.models.gaps.trial import ErrorStatistics, Trial, with_fitted_spread
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.scores.held_out import CELL_WIDTH, as_text, held_out_statistics, score_held_out
@@ -79,11 +91,19 @@ class TrustLimits:
         largest = limit.get(variable) if isinstance(limit, Mapping) else limit
         return np.inf if largest is None else largest
 
-    def beyond(self, gappy: GappyRecord, filling: Filling) -> Bool[Tensor, "time column"]:
-        """Mask of the filled values that exceed the limits."""
+    def beyond(
+        self, gappy: GappyRecord, filling: Filling, own: Mapping[str, OwnFilling]
+    ) -> Bool[Tensor, "time column"]:
+        """Mask of the filled values that exceed the limits; `own` are the mapped variables in their own units."""
         observed, scale = gappy.record.observed, gappy.scale
-        largest = torch.tensor([self.largest_spread(name) for name in gappy.codec.variables]).to(scale)
-        beyond_limits = filling.spread > largest[gappy.variable] / scale
+        of_parts = [self.largest_spread(name) for name, _, parts in gappy.own for _ in parts]
+        beyond_limits = filling.spread > torch.tensor(of_parts).to(scale)[gappy.variable] / scale
+        for name, _, parts in gappy.own:
+            if name in own:
+                spread = own[name].on_columns(own[name].moments.spread)
+                for part in parts:
+                    too_large = torch.from_numpy(spread > self.largest_spread(name))
+                    beyond_limits[:, gappy.columns_of(part)] = too_large.to(beyond_limits.device)
         if self.max_gap is not None:
             beyond_limits |= gap_lengths(observed, gappy.record.segment) > self.max_gap
         return beyond_limits.masked_fill_(observed, False)
@@ -98,15 +118,17 @@ def fill(
     members: int,
     trust: TrustLimits,
     seed: int,
+    choices: pd.DataFrame,
 ) -> xr.Dataset:
     """Fill the fields of a comparison by the best method of its trials, in the layout of the data set of the fields.
 
     Each variable v becomes v, the observed or filled values (observed ones stay as they are, see `in_layout_of`),
-    v_mean, v_spread, v_members and v_flag (`result`); the attribute `comment` holds the report.
+    v_mean, v_spread, v_members and v_flag (`result`), and v_median, v_p05 and v_p95 if it is mapped; the attribute
+    `comment` holds the report. `choices` are the scores by which the mappings were chosen.
     """
     gappy, best = comparison.record(), comparison.best(trials)
     record = gappy.record
-    trust.check_names(gappy.codec.variables)
+    trust.check_names([variable.name for variable in gappy.own])
     distance = reach.nearest_observation(record.observed, record.columns, ~record.observed)
     near, lengths = within_reach(gappy, distance)
     times = torch.arange(len(record.x), device=record.x.device)
@@ -114,20 +136,24 @@ def fill(
     with comparison.progress(comparison.number):
         filled = comparison.fillers[best.name](record, streams)
     filling = with_fitted_spread(filled, statistics.variances, record, distance)
-    far = ~near | (filling.spread > MAX_SPREAD_SHARE * deviations(record.x, record.observed))
+    own = own_fillings(gappy, filling)
+    far = ~near | spread_exceeds(gappy, filling, MAX_SPREAD_SHARE)
+    far |= beyond_predictions(gappy, filling, statistics.held_out, statistics.error, comparison.fields)
     flag = torch.where(far, EXTRAPOLATED, FILLED).to(torch.int8).masked_fill_(record.observed, OBSERVED)
-    beyond_limits = trust.beyond(gappy, filling)
-    trusted = trust_table(comparison, gappy, statistics, distance, flag, beyond_limits)
-    text = report(comparison, trials, gappy, lengths, trusted)
+    beyond_limits = trust.beyond(gappy, filling, own)
+    trusted = trust_table(comparison, gappy, statistics, filling, own, distance, flag, beyond_limits)
+    text = report(comparison, trials, gappy, lengths, trusted, choices)
     result = in_layout_of(
         dataset,
         comparison.fields,
-        as_fields(comparison.fields, gappy, filling, flag, beyond_limits),
-        gappy.codec,
+        as_fields(comparison.fields, gappy, filling, own, flag, beyond_limits),
+        layout_of(comparison.fields),
     )
     options = {"method": best.name, "members": members, "seed": seed}
+    if gappy.mappings:
+        options["quantities"] = ", ".join(f"{name}={each.kind}" for name, each in gappy.mappings.items())
     result = with_attributes(result, dataset.attrs, "Reconstruction", best.name, options)
-    summary = SUMMARY.format(", ".join(gappy.codec.variables), best.name)
+    summary = SUMMARY.format(", ".join(variable.name for variable in gappy.own), best.name)
     return result.assign_attrs(summary=summary, comment=text)
 
 
@@ -139,9 +165,8 @@ def within_reach(
     `distance` is the chord to the nearest observation of the same time.
     """
     scaled, near, lengths = gappy.record.scaled()[0], torch.empty_like(gappy.record.observed), {}
-    for v, name in enumerate(gappy.codec.variables):
-        columns = (gappy.variable == v).nonzero()[:, 0]
-        of_variable = slice(int(columns[0]), int(columns[-1]) + 1)
+    for name, v in [(name, part) for name, _, parts in gappy.own for part in reversed(parts)]:
+        of_variable = gappy.columns_of(v)
         x, observed = scaled.x[:, of_variable], scaled.observed[:, of_variable]
         points = torch.from_numpy(gappy.record.columns.points[of_variable]).to(x)
         e_folding_distance = reach.e_folding_distance(x, observed, points)
@@ -160,14 +185,16 @@ IN_GAPS, AT_WHOLE_TIMES = "in gaps", "at whole times"
 TAIL = 0.05  # share of the held-out values beyond the distance within which the spread counts as checked
 LARGE_ERROR = 5.0  # size of an error, in spreads, above which it is counted
 HEADINGS = (
-    "missing", "extrapolated", "left missing", "held out", "spread-skill", "coverage", f"> {LARGE_ERROR:g} spreads",
-    "far in time", "far in space",
+    "missing", "extrapolated", "left missing", "expected RMSE", "held out", "spread-skill", "coverage",
+    f"> {LARGE_ERROR:g} spreads", "far in time", "far in space",
 )  # fmt: skip
-LEGEND = f"""spread-skill, coverage of 90 %, share of large errors: in {SELECTIONS} selections of held-out values.
+LEGEND = f"""expected RMSE: the root mean square of the spread of the missing values, in the unit of the data.
+spread-skill, coverage of 90 %, share of large errors: in {SELECTIONS} selections of held-out values.
 far: missing values farther from observations (of their cell in time, of their time in space) than {1 - TAIL:.0%} of the
 held-out ones; the spread is unchecked there, and may be far too small.
 extrapolated (flag 2): the spread exceeds {MAX_SPREAD_SHARE:g} of the climatological one, or every observation is more
-than {MAX_LENGTHS:g} e-folding lengths (1/e) of the correlation away; do not trust these values.
+than {MAX_LENGTHS:g} e-folding lengths (1/e) of the correlation away, or the value of a mapped variable is above every
+prediction of a held-out one; do not trust these values.
 left missing: by max_gap or max_spread."""
 SEASONS = {
     CONSTANT: "The record spans less than two years: the methods work on departures from each cell's mean, "
@@ -178,12 +205,12 @@ SEASONS = {
 
 def report(
     comparison: Comparison, trials: Sequence[Trial], gappy: GappyRecord, lengths: Mapping[str, tuple[float, int]],
-    trust: Mapping[str, Sequence[str]],
+    trust: Mapping[str, Sequence[str]], choices: pd.DataFrame,
 ) -> str:  # fmt: skip
-    """Tables of the record, of the errors of all methods at held-out values, and of how far to trust the result."""
+    """Tables of the record, the choice of mappings, the errors of all methods at held-out values, and of trust."""
     record, facts = gappy.record, {}
     in_steps = bool((record.segment.diff() == 0).any())
-    for v, name in enumerate(gappy.codec.variables):
+    for name, _, (v, *_) in gappy.own:
         observed = record.observed[:, gappy.variable == v]
         share, (chord, steps) = 100 * float((~observed).double().mean()), lengths[name]
         numbers = observed.shape[1], int((~observed.any(1)).sum())
@@ -202,6 +229,7 @@ def report(
         [
             f"Filled by {comparison.best(trials).name}, the method with the lowest CRPS at held-out values.",
             "\n".join(text_table("", headings, facts, CELL_WIDTH)),
+            *([as_lines(choices)] if len(choices) else ()),
             *texts,
             "\n".join([*text_table("", HEADINGS, trust, CELL_WIDTH), LEGEND]),
             SEASONS[gappy.seasons],
@@ -223,16 +251,36 @@ def method_scores(
     held_out, codec, tables = comparison.held_out, gappy.codec, []
     missing, at_whole_times = missing_values(gappy)
     of_kind = at_whole_times if whole else missing & ~at_whole_times
-    for v, name in enumerate(codec.variables):
-        selected = (held_out.whole == whole) & (gappy.variable[held_out.cell] == v)
-        if not selected.any() or not of_kind[:, gappy.variable == v].any():
+    for variable in gappy.own:
+        name, quantity, parts = variable
+        selected = (held_out.whole == whole) & of_variable(gappy, held_out, variable)
+        if not selected.any() or not of_kind[:, gappy.variable == parts[0]].any():
             continue
-        scale, units = float(codec.deviation[v]), codec.attrs[name].get("units", "1")
+        units = comparison.fields[name].attrs.get("units", "1")
         methods = [(trial.name, trial.error, trial.spread) for trial in comparison.comparable_trials(trials)]
         baselines = [("linear in time", comparison.linear, None), ("climatology", -held_out.truth, None)]
         for method, error, spread in (*methods, *baselines):
-            table = score_errors(held_out, selected, error, spread, scale)
-            tables.append(table.assign(experiment=method, variable=name, unit=units))
+            if quantity is not None:
+                predicted = predictions(
+                    gappy,
+                    comparison.fields,
+                    held_out,
+                    error,
+                    error if spread is None else spread,
+                    variable,
+                    selected,
+                )
+                of_own = own_statistics(quantity, predicted, spread is None)
+                table = score_held_out("", "", of_own, weights_of(held_out, selected))
+                tables.append(table.assign(experiment=method, variable=name, unit=units))
+            for part in parts if quantity is None or not isinstance(quantity, Clip) else ():
+                of_part = (held_out.whole == whole) & (gappy.variable[held_out.cell] == part)
+                table = score_errors(held_out, of_part, error, spread, float(codec.deviation[part]))
+                mapped_name = (
+                    name if quantity is None else f"{codec.variables[part]}, mapped by {quantity.kind}"
+                )
+                unit = units if quantity is None else "1"
+                tables.append(table.assign(experiment=method, variable=mapped_name, unit=unit))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
@@ -241,13 +289,20 @@ def score_errors(
     spread: Float[Tensor, " held_out"] | None, scale: float = 1.0,
 ) -> pd.DataFrame:  # fmt: skip
     """Scores of the selected errors, weighted like the missing values."""
-    e, weight = (x[selected].double().cpu().numpy() for x in (error, held_out.weights(selected)))
+    e = error[selected].double().cpu().numpy()
     s = None if spread is None else spread[selected].double().cpu().numpy()
-    return score_held_out("", "", held_out_statistics(np.zeros_like(e), e[None], s), weight, scale=scale)
+    statistics = held_out_statistics(np.zeros_like(e), e[None], s)
+    return score_held_out("", "", statistics, weights_of(held_out, selected), scale=scale)
+
+
+def weights_of(held_out: HeldOut, selected: Bool[Tensor, " held_out"]) -> Float[np.ndarray, " some"]:
+    """Weights of the selected values."""
+    return held_out.weights(selected)[selected].double().cpu().numpy()
 
 
 def trust_table(
-    comparison: Comparison, gappy: GappyRecord, statistics: ErrorStatistics, distance: Float[Tensor, "time column"],
+    comparison: Comparison, gappy: GappyRecord, statistics: ErrorStatistics, filling: Filling,
+    own: Mapping[str, OwnFilling], distance: Float[Tensor, "time column"],
     flag: Int8[Tensor, "time column"], beyond_limits: Bool[Tensor, "time column"],
 ) -> dict[str, list[str]]:  # fmt: skip
     """Cells of HEADINGS for the missing values of each variable, and for those in gaps and at whole times beside.
@@ -257,18 +312,25 @@ def trust_table(
     far, pooled = far_from_observations(comparison, gappy, distance), statistics.held_out
     missing, at_whole_times = missing_values(gappy)
     table: dict[str, list[str]] = {}
-    for v, name in enumerate(gappy.codec.variables):
-        of_variable = missing & (gappy.variable == v)
+    for variable in gappy.own:
+        name, quantity, (v, *_) = variable
+        missing_here = missing & (gappy.variable == v)
+        if quantity is None:
+            spread = filling.spread[:, gappy.columns_of(v)] * float(gappy.codec.deviation[v])
+        else:
+            spread = torch.from_numpy(own[name].on_columns(own[name].moments.spread)).to(filling.spread)
         for kind in ("", IN_GAPS, AT_WHOLE_TIMES):
-            here = of_variable & (at_whole_times == (kind == AT_WHOLE_TIMES)) if kind else of_variable
-            if not here.any() or (kind and torch.equal(here, of_variable)):
+            here = missing_here & (at_whole_times == (kind == AT_WHOLE_TIMES)) if kind else missing_here
+            if not here.any() or (kind and torch.equal(here, missing_here)):
                 continue
-            selected = gappy.variable[pooled.cell] == v
+            selected = of_variable(gappy, pooled, variable)
             if kind:
                 selected &= pooled.whole == (kind == AT_WHOLE_TIMES)
+            expected = spread[here[:, gappy.columns_of(v)]].double().square().mean().sqrt()
             table[f"{name} {kind}".strip()] = [
                 str(int(here.count_nonzero())), percent(flag[here] == EXTRAPOLATED),
-                str(int(beyond_limits[here].count_nonzero())), *checked_spread(statistics, selected),
+                str(int(beyond_limits[here].count_nonzero())), significant(float(expected)),
+                *checked_spread(comparison, gappy, statistics, variable, selected),
                 *(percent(mask[here]) for mask in far),
             ]  # fmt: skip
     return table
@@ -296,16 +358,29 @@ def far_from_observations(
     return far
 
 
-def checked_spread(statistics: ErrorStatistics, selected: Bool[Tensor, " held_out"]) -> list[str]:
-    """Number of the selected errors, spread-skill ratio, coverage, and share of large errors, as cells of HEADINGS."""
-    number = int(selected.count_nonzero())
+def checked_spread(
+    comparison: Comparison, gappy: GappyRecord, statistics: ErrorStatistics, variable: OwnVariable,
+    selected: Bool[Tensor, " held_out"],
+) -> list[str]:  # fmt: skip
+    """Number of the selected errors, spread-skill ratio, coverage, and share of large errors, as cells of HEADINGS.
+
+    They are those of the variable in its own units.
+    """
+    number, held_out = int(selected.count_nonzero()), statistics.held_out
     if not number:
         return ["0", *3 * ["–"]]
-    error, spread = statistics.error[selected], statistics.spread[selected]
-    table = score_errors(statistics.held_out, selected, statistics.error, statistics.spread)
+    if variable.quantity is None:
+        large = statistics.error[selected].abs() > LARGE_ERROR * statistics.spread[selected]
+        table = score_errors(held_out, selected, statistics.error, statistics.spread)
+    else:
+        predicted = predictions(
+            gappy, comparison.fields, held_out, statistics.error, statistics.spread, variable, selected
+        )
+        of_own = own_statistics(variable.quantity, predicted)
+        large = torch.from_numpy(of_own["square"] > LARGE_ERROR**2 * of_own["variance"])
+        table = score_held_out("", "", of_own, weights_of(held_out, selected))
     value = table.set_index("score")["value"]
-    scores = significant(value["ssr"]), significant(value["coverage90"])
-    return [str(number), *scores, percent(error.abs() > LARGE_ERROR * spread)]
+    return [str(number), significant(value["ssr"]), significant(value["coverage90"]), percent(large)]
 
 
 def percent(selected: Bool[Tensor, " n"]) -> str:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import torch
 import xarray as xr
 from jaxtyping import Bool, Float, Int8
 from torch import Tensor
 
 from fieldcast import calendars
-from fieldcast.encoding.anomalies import FieldCodec
+from fieldcast.encoding.field_layout import FieldLayout, layout_of
 from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.fields import conventions
 from fieldcast.fields.conventions import MEANINGS, NEVER, OBSERVED
 from fieldcast.geometry import GRID
+from fieldcast.inference.gaps.own_units import OwnFilling, own_members
 from fieldcast.inference.user_layout import original_name, restore_layout
 from fieldcast.kinds import CF, LAYOUTS, MEMBER
 from fieldcast.models.gaps.record import Filling
@@ -26,51 +28,93 @@ DIMS = ("time", *GRID)
 
 
 def as_fields(
-    fields: xr.Dataset, gappy: GappyRecord, filling: Filling,
+    fields: xr.Dataset, gappy: GappyRecord, filling: Filling, own: Mapping[str, OwnFilling],
     flag: Int8[Tensor, "time column"], beyond_limits: Bool[Tensor, "time column"],
 ) -> xr.Dataset:  # fmt: skip
-    """The result on the grid of the fields, NaN where it is beyond the limits; it takes the memory of the filling."""
-    codec, members = gappy.codec, filling.members.shape[1]
+    """The result on the grid of the fields, NaN where it is beyond the limits; it takes the memory of the filling.
+
+    Mapped variables are taken from `own`, and have a median and the ends of their 90 % interval as well. No value is
+    outside the range that the file declares.
+    """
+    layout, members = layout_of(fields), filling.members.shape[1]
     result = xr.Dataset(coords={name: fields[name].reset_coords(drop=True) for name in DIMS})
     if members:
         result = result.assign_coords({MEMBER: (MEMBER, np.arange(members), CF[MEMBER])})
-    for v, name in enumerate(codec.variables):
+    for variable in gappy.own:
+        name, quantity, (v, *_) = variable
         observed, beyond = fields[name].transpose(*DIMS).values, gappy.on_grid(beyond_limits, v, False)
-        mean = in_units(gappy, filling.mean[:, None], v, observed, beyond)[:, 0]
-        spread = gappy.on_grid(filling.spread, v)
-        spread *= codec.deviation[v]
-        np.copyto(spread, np.nan, where=beyond)
-        result[name] = DIMS, mean.copy(), dict(codec.attrs[name])
-        statistics = {"mean": mean, "spread": spread, "flag": gappy.on_grid(flag, v, NEVER)}
-        for part, values in statistics.items():
-            result[f"{name}_{part}"] = DIMS, values, dict(attributes(codec, name, part))
+        if quantity is None:
+            valid = declared_range(fields[name])
+            mean = in_units(gappy, filling.mean[:, None], v, observed, beyond, valid)[:, 0]
+            spread = gappy.on_grid(filling.spread, v)
+            spread *= gappy.codec.deviation[v]
+            np.copyto(spread, np.nan, where=beyond)
+            statistics = {"mean": mean, "spread": spread}
+        else:
+            statistics = own_on_grid(gappy, own[name], v, observed, beyond)
+            mean = statistics["mean"]
+        described = {} if quantity is None else {"quantity": quantity.kind}
+        result[name] = DIMS, mean.copy(), dict(layout.attrs[name]) | described
+        for part, values in {**statistics, "flag": gappy.on_grid(flag, v, NEVER)}.items():
+            result[f"{name}_{part}"] = DIMS, values, dict(attributes(layout, name, part))
         if members:
-            draws = in_units(gappy, filling.members, v, observed, beyond)
+            if quantity is None:
+                draws = in_units(gappy, filling.members, v, observed, beyond, valid)
+            else:
+                draws = gappy.to_grid(torch.from_numpy(own_members(gappy, filling, variable)), v)
+                np.copyto(draws, np.nan, where=beyond[:, None])
+                np.copyto(draws, observed[:, None], where=np.isfinite(observed)[:, None])
             result[f"{name}_members"] = (
                 LAYOUTS["members"],
                 draws,
-                dict(attributes(codec, name, "members")),
+                dict(attributes(layout, name, "members")),
             )
     return result
 
 
+def own_on_grid(
+    gappy: GappyRecord, own: OwnFilling, v: int,
+    observed: Float[np.ndarray, "time y x"], beyond: Bool[np.ndarray, "time y x"],
+) -> dict[str, Float[np.ndarray, "time y x"]]:  # fmt: skip
+    """Statistics of a mapped variable on the grid, by the names of results; observed values are as they are."""
+    names = {"mean": own.moments.mean, "spread": own.moments.spread, "median": own.moments.median}
+    names |= {"p05": own.moments.low, "p95": own.moments.high}
+    statistics = {}
+    for part, values in names.items():
+        grid = gappy.to_grid(torch.from_numpy(own.on_columns(values)), v)
+        np.copyto(grid, np.nan, where=beyond)
+        if part != "spread":
+            np.copyto(grid, observed, where=np.isfinite(observed))
+        statistics[part] = grid
+    return statistics
+
+
+def declared_range(array: xr.DataArray) -> tuple[float, float]:
+    """The valid range that a file declares for a variable; infinite ends without one."""
+    return float(array.attrs.get("valid_min", -np.inf)), float(array.attrs.get("valid_max", np.inf))
+
+
 def in_units(
     gappy: GappyRecord, x: Float[Tensor, "time member column"], v: int,
-    observed: Float[np.ndarray, "time y x"], beyond: Bool[np.ndarray, "time y x"],
+    observed: Float[np.ndarray, "time y x"], beyond: Bool[np.ndarray, "time y x"], valid: tuple[float, float],
 ) -> Float[np.ndarray, "time member y x"]:  # fmt: skip
     """Anomalies x of a variable as fields in its units, NaN where they are beyond the limits; may change x in place.
+
+    They are cut to the valid range.
 
     Observed values are taken as they are, not rounded by the standardisation.
     """
     values, codec = gappy.on_grid(x, v), gappy.codec
     values *= codec.deviation[v]
     values += codec.climatology[calendars.day_of_year(gappy.times) - 1, v][:, None]
+    if np.isfinite(valid).any():
+        np.clip(values, *valid, out=values)
     np.copyto(values, np.nan, where=beyond[:, None])
     np.copyto(values, observed[:, None], where=np.isfinite(observed)[:, None])
     return values
 
 
-def attributes(codec: FieldCodec, variable: str, part: str) -> Iterator[tuple[str, Any]]:
+def attributes(codec: FieldLayout, variable: str, part: str) -> Iterator[tuple[str, Any]]:
     """CF attributes of one part of the result."""
     yield "long_name", f"{part} of {codec.attrs[variable].get('long_name', variable)}"
     if part == "flag":
@@ -85,7 +129,7 @@ def flag_attributes() -> dict[str, Any]:
 
 
 def in_layout_of(
-    dataset: xr.Dataset, fields: xr.Dataset, result: xr.Dataset, codec: FieldCodec
+    dataset: xr.Dataset, fields: xr.Dataset, result: xr.Dataset, codec: FieldLayout
 ) -> xr.Dataset:
     """The result with names, order, precision and (bit for bit) the observed values of the data set.
 
@@ -96,7 +140,7 @@ def in_layout_of(
     alike = np.array_equal(dataset[axes["time"]].values, fields["time"].values)
     alike &= all(dataset[axes[axis]].size == fields.sizes[axis] for axis in GRID)
     if not alike or any(original_name(dataset, v) not in dataset for v in codec.variables):
-        return restore_layout(layout_of(dataset, fields, codec), result, codec)
+        return restore_layout(users_layout(dataset, fields, codec), result, codec)
     result = restore_layout(dataset, result, codec)
     for v in codec.variables:
         name = original_name(dataset, v)
@@ -111,7 +155,7 @@ def in_layout_of(
     return result
 
 
-def layout_of(dataset: xr.Dataset, fields: xr.Dataset, codec: FieldCodec) -> xr.Dataset:
+def users_layout(dataset: xr.Dataset, fields: xr.Dataset, codec: FieldLayout) -> xr.Dataset:
     """The layout of a data set around the times and cells of the fields made from it; it holds no values."""
     coords, dims = {}, {}
     for axis, name in conventions.axes(dataset).items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pandas as pd
 import torch
 import xarray as xr
 from jaxtyping import Bool, Float, Int
+from scipy.special import ndtri
 from torch import Tensor
 
 from fieldcast import calendars
@@ -21,14 +23,15 @@ from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.encoding.resumable import pack_state, resume
 from fieldcast.encoding.tensor_file import unpack_state
 from fieldcast.errors import InputError
-from fieldcast.fields import domain
+from fieldcast.fields import domain, quantities
+from fieldcast.fields.quantities import CENTRAL, Quantities, Quantity
 from fieldcast.models import gaps
 from fieldcast.models.gaps.error_variance import ErrorPredictors, ErrorVariances
 from fieldcast.models.gaps.fillers import FILLERS, dineof
-from fieldcast.models.gaps.held_out import SELECTIONS, HeldOut, hold_out_values
+from fieldcast.models.gaps.held_out import SELECTIONS, HeldOut
 from fieldcast.models.gaps.in_time import pieces
 from fieldcast.models.gaps.reach import nearest_observation, present_variables
-from fieldcast.models.gaps.record import Filler, Record
+from fieldcast.models.gaps.record import Filler
 from fieldcast.models.gaps.trial import ErrorStatistics, Trial, error_statistics, run_trial
 from fieldcast.models.random_streams import seed_for
 from fieldcast.models.source_code import code_in
@@ -48,6 +51,8 @@ class Comparison:
     ----------
     fields
         Fields that ingestion made. Their record, which is as large, is made on demand and not kept in memory.
+    mappings
+        Quantities of the variables that are mapped.
     seed
         Seed of the held-out values.
     held_out
@@ -61,6 +66,7 @@ class Comparison:
     """
 
     fields: xr.Dataset
+    mappings: Quantities
     seed: int
     held_out: HeldOut
     linear: Float[Tensor, " held_out"]
@@ -69,34 +75,30 @@ class Comparison:
 
     @classmethod
     def of(
-        cls, fields: xr.Dataset, seed: int, device: str, fillers: Mapping[str, Filler] = FILLERS
-    ) -> Comparison:
+        cls, fields: xr.Dataset, seed: int, device: str, fillers: Mapping[str, Filler] = FILLERS,
+        chosen: Quantities = MappingProxyType({}),
+    ) -> Comparison:  # fmt: skip
         """Hold out values of fields that ingestion made."""
-        if not domain.has_gaps(fields):
-            raise InputError(
-                "no value of the data is missing, except in cells that never have one: there is nothing to fill. If "
-                "gaps are coded as a number, declare it as the attribute _FillValue."
-            )
-        gappy = GappyRecord.of(fields, choose_device(device))
-        held_out, observed = hold_out_values(gappy.record, seed), gappy.record.observed
-        if not len(held_out.time):
-            raise InputError(
-                f"the record has observed values at {int(observed.any(1).sum())} of {len(observed)} times, too few to "
-                "hold some out and compare the methods there: give a longer record."
-            )
+        refuse_complete(fields)
+        gappy = GappyRecord.of(fields, choose_device(device), chosen)
+        held_out = gappy.hold_out(seed)
+        check_held_out(gappy, held_out)
         visible = gappy.without(held_out.mask, fields)
-        del gappy, observed
+        del gappy
         held_out = replace(held_out, truth=held_out.at(visible.record.x))
         lineage = {
             "data": fields.attrs["digest"], "seed": seed, "methods": list(fillers), "selections": SELECTIONS,
             "predictors": list(ErrorPredictors._fields), "format": FORMAT, "device": visible.record.x.device.type,
             "code": code_in(gaps.__name__, *(filler.__module__ for filler in fillers.values())),
         }  # fmt: skip
-        return cls(fields, seed, held_out, linear_errors(visible, held_out), lineage, fillers)
+        if chosen:
+            states = {name: quantity.state() for name, quantity in chosen.items()}
+            lineage |= {"quantities": states, "code of quantities": code_in(quantities.__name__)}
+        return cls(fields, chosen, seed, held_out, linear_errors(visible, held_out), lineage, fillers)
 
     def record(self) -> GappyRecord:
         """The record of the fields."""
-        return GappyRecord.of(self.fields, self.held_out.time.device)
+        return GappyRecord.of(self.fields, self.held_out.time.device, self.mappings)
 
     def visible(self) -> GappyRecord:
         """The record without the held-out values."""
@@ -145,17 +147,22 @@ class Comparison:
         for name in names:
             LOG.info("Trying %s.", name)
             trial = run_trial(name, self.fillers[name], visible, self.held_out, distance, columns)
-            LOG.info("%s: CRPS %.3f at held-out values, in anomaly standard deviations", name, trial.crps)
+            LOG.info("%s: CRPS %.3f at held-out values, in %s", name, trial.crps, self.scale)
             yield trial
 
-    def selection(self, record: Record, number: int) -> HeldOut:
+    @property
+    def scale(self) -> str:
+        """Unit of the CRPS of a trial."""
+        return f"{'mapped ' if self.mappings else ''}anomaly standard deviations"
+
+    def selection(self, gappy: GappyRecord, number: int) -> HeldOut:
         """A selection of held-out values; the methods are compared at the first, number 0."""
-        return hold_out_values(record, seed_for("selection", self.seed, number) if number else self.seed)
+        return gappy.hold_out(seed_for("selection", self.seed, number) if number else self.seed)
 
     def repeat_trial(self, name: str, selection: int) -> Trial:
         """Run the trial of a method with another selection of held-out values."""
         gappy = self.record()
-        held_out = self.selection(gappy.record, selection)
+        held_out = self.selection(gappy, selection)
         visible = replace(gappy.without(held_out.mask, self.fields).record, requested=held_out.mask)
         del gappy
         held_out = replace(held_out, truth=held_out.at(visible.x))
@@ -174,16 +181,16 @@ class Comparison:
 
     def error_statistics(self, trials: Sequence[Trial]) -> ErrorStatistics:
         """Errors of the best method at all selections of held-out values, and their variance."""
-        record = self.record().record
-        others = [self.selection(record, number) for number in range(1, SELECTIONS)]
+        gappy = self.record()
+        others = [self.selection(gappy, number) for number in range(1, SELECTIONS)]
         return error_statistics([self.best(trials), *trials[len(self.fillers) :]], [self.held_out, *others])
 
     def series(self, trials: Sequence[Trial], variances: ErrorVariances) -> pd.DataFrame:
         """A stretch of each variable with most held-out values, as the methods fill it, in units of the variables.
 
         Columns: `variable, latitude, longitude, time`; `observed` and `hidden`, the values that the methods see and
-        the held-out ones, NaN elsewhere; `filled` and `spread` of the best method, `dineof` and `linear_in_time`. The
-        spread is the root of `variances`.
+        the held-out ones, NaN elsewhere; `filled`, with its 90 % interval from `low` to `high`, of the best method,
+        `dineof` and `linear_in_time`. The interval is that of the root of `variances`.
         """
         visible, mask, best = self.visible(), self.held_out.mask, self.best(trials)
         begins, columns = stretches(visible, mask)
@@ -200,31 +207,45 @@ class Comparison:
         series = {name: x * scale + climatology for name, x in anomalies.items()}
         empty = ~present_variables(visible.record.observed, visible.variable)
         spread = variances(best.predictors_of_series, empty).sqrt()
-        series["spread"] = spread.masked_fill(observed, 0.0) * scale
+        spread = spread.masked_fill(observed, 0.0) * scale
         codec, times, tables = visible.codec, calendars.iso(visible.times), []
-        for number, (v, y, x) in enumerate(visible.has_column.nonzero()[columns.cpu()].tolist()):
+        cells = visible.has_column.nonzero()[columns.cpu()].tolist()
+        for (name, quantity, parts), begin in zip(visible.own, begins, strict=True):
+            _, y, x = cells[parts[0]]
             place = {"latitude": codec.latitude[y], "longitude": codec.longitude[x]}
-            stretch = slice(begins[number], begins[number] + LENGTH)
-            values = {name: np.asarray(values[stretch, number].cpu()) for name, values in series.items()}
-            tables.append(
-                pd.DataFrame({"variable": codec.variables[v], **place, "time": times[stretch]} | values)
-            )
+            stretch = slice(begin, begin + LENGTH), slice(parts.start, parts.stop)
+            values = {kind: np.asarray(x[stretch].T.cpu()) for kind, x in series.items()}
+            own = own_series(values, np.asarray(spread[stretch].T.cpu()), quantity)
+            tables.append(pd.DataFrame({"variable": name, **place, "time": times[stretch[0]]} | own))
         return pd.concat(tables, ignore_index=True)
 
 
 def stretches(
     visible: GappyRecord, held_out: Bool[Tensor, "time column"]
 ) -> tuple[list[int], Int[Tensor, " variable"]]:
-    """First time and column of a stretch of each variable, with most held-out and most visible values."""
+    """First time of a stretch of each variable, with most held-out and visible values, and the columns of its parts."""
     begins, columns, length = [], [], min(LENGTH, len(visible.times))
-    for v in range(len(visible.codec.variables)):
-        of_variable = (visible.variable == v).nonzero()[:, 0]
+    for _, _, parts in visible.own:
+        of_variable = visible.columns_of(parts[0])
         first, column = most_held_out_stretch(
             held_out[:, of_variable], visible.record.observed[:, of_variable], length
         )
         begins.append(first)
-        columns.append(of_variable[column])
-    return begins, torch.stack(columns)
+        columns += [visible.columns_of(part).start + column for part in parts]
+    return begins, torch.tensor(columns, device=held_out.device)
+
+
+def own_series(
+    values: Mapping[str, Float[np.ndarray, "part time"]], spread: Float[np.ndarray, "part time"],
+    quantity: Quantity | None,
+) -> dict[str, Float[np.ndarray, " time"]]:  # fmt: skip
+    """Series in own units, with the interval of 90 % of `filled`."""
+    if quantity is None:
+        low, high = (values["filled"][0] + float(ndtri(p)) * spread[0] for p in CENTRAL)
+        return {name: x[0] for name, x in values.items()} | {"low": low, "high": high}
+    own = {name: quantity.inverse(x) for name, x in values.items()}
+    moments = quantity.moments(values["filled"], spread)
+    return own | {"filled": moments.mean, "low": moments.low, "high": moments.high}
 
 
 def most_held_out_stretch(
@@ -242,6 +263,25 @@ def most_held_out_stretch(
         totals.append(total[length:] - total[:-length])
     best = int((totals[0] * totals[1]).argmax())
     return divmod(best, held_out.shape[1])
+
+
+def refuse_complete(fields: xr.Dataset) -> None:
+    """Refuse fields without gaps."""
+    if not domain.has_gaps(fields):
+        raise InputError(
+            "no value of the data is missing, except in cells that never have one: there is nothing to fill. If "
+            "gaps are coded as a number, declare it as the attribute _FillValue."
+        )
+
+
+def check_held_out(gappy: GappyRecord, held_out: HeldOut) -> None:
+    """Refuse a record of which no value could be held out."""
+    if not len(held_out.time):
+        observed = gappy.record.observed
+        raise InputError(
+            f"the record has observed values at {int(observed.any(1).sum())} of {len(observed)} times, too few to "
+            "hold some out and compare the methods there: give a longer record."
+        )
 
 
 def linear_errors(visible: GappyRecord, held_out: HeldOut) -> Float[Tensor, " held_out"]:

@@ -43,8 +43,16 @@ def red_noise(record: Record, streams: RandomStreams | None) -> Filling:
     return independent(record, mean.mul_(deviation), spread.mul_(deviation), streams)
 
 
-def local_kriging(record: Record, streams: RandomStreams | None) -> Filling:
-    """Fill by kriging from the nearest observations in space and time, one variable after another."""
+def local_kriging(
+    record: Record,
+    streams: RandomStreams | None,
+    fitted: dict[int, kriging_method.KrigingModel] | None = None,
+) -> Filling:
+    """Fill by kriging from the nearest observations in space and time, one variable after another.
+
+    Models in `fitted`, by the number of the variable, are used as they are, and new ones are added.
+    """
+    fitted = {} if fitted is None else fitted
     r, deviation = record.scaled()
     held_out = hold_out_values(r, SEED)
     requested = ~r.observed if r.requested is None else r.requested & ~r.observed
@@ -55,11 +63,12 @@ def local_kriging(record: Record, streams: RandomStreams | None) -> Filling:
         first, last = torch.searchsorted(r.columns.variable, torch.tensor([v, v + 1]).to(r.x.device)).tolist()
         cells = slice(first, last)
         series = kriging_method.CellSeries(r.x[:, cells], r.observed[:, cells], step, point[cells])
-        distance = reach.e_folding_distance(series.x, series.observed, series.point)
-        steps = float(reach.e_folding_steps(series.x, series.observed, r.segment))
-        model = fit_kriging(series, held_out.of_cells(cells), distance, steps)
+        if v not in fitted:
+            distance = reach.e_folding_distance(series.x, series.observed, series.point)
+            steps = float(reach.e_folding_steps(series.x, series.observed, r.segment))
+            fitted[v] = fit_kriging(series, held_out.of_cells(cells), distance, steps)
         kriging_method.predict(
-            series, model, requested[:, cells], streams and streams.fork(v), mean[:, cells], spread[:, cells],
+            series, fitted[v], requested[:, cells], streams and streams.fork(v), mean[:, cells], spread[:, cells],
             members[:, :, cells],
         )  # fmt: skip
     return with_observed(record, mean.mul_(deviation), spread.mul_(deviation), members.mul_(deviation))

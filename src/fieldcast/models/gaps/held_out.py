@@ -50,9 +50,17 @@ ATTEMPTS_PER_GAP = 4  # how often each drawn gap is moved to another time, at mo
 SELECTIONS = 4  # selections of held-out values, whose errors calibrate the spread of the chosen method
 
 
-def hold_out_values(record: Record, seed: int) -> HeldOut:
-    """Choose the held-out values: none where values are observed at too few times."""
-    group = held_out_groups(record, generator_for("hidden values", seed))
+def hold_out_values(record: Record, seed: int, together: Int[Tensor, " cell"] | None = None) -> HeldOut:
+    """Choose the held-out values: none where values are observed at too few times.
+
+    `together` is the column with which the values of each column are held out; by default the column itself.
+    """
+    generator = generator_for("hidden values", seed)
+    if together is None:
+        group = held_out_groups(record, generator)
+    else:
+        alone, index = together.unique(return_inverse=True)
+        group = held_out_groups(record.of_columns(alone), generator)[:, index]
     time, cell = group.nonzero(as_tuple=True)
     number, area = group[time, cell].long(), record.columns.area[cell].double()
     weight = weights(record, group != 0, number > 0, area)

@@ -57,6 +57,13 @@ class Record:
                 f"{MIN_TIMES}: give a longer record."
             )
 
+    def of_columns(self, columns: Int[Tensor, " some"]) -> Record:
+        """The record of some columns, in ascending order, whose variables are numbered anew."""
+        points, variable, area = self.columns
+        number = variable[columns].unique(return_inverse=True)[1]
+        kept = Columns(points[columns.cpu().numpy()], number, area[columns])
+        return Record(self.x[:, columns], self.observed[:, columns], self.segment, kept)
+
     def scaled(self) -> tuple[Record, Float[Tensor, " cell"]]:
         """The record in units of the standard deviation of each value, 0 where missing; also the deviations."""
         deviation = deviations(self.x, self.observed)

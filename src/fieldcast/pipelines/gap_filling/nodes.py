@@ -9,24 +9,40 @@ import xarray as xr
 
 from fieldcast.encoding.options import Limits
 from fieldcast.fields.options import Ingestion
+from fieldcast.fields.quantities import AUTO, Quantity, mapped, quantity_of
 from fieldcast.inference.file_options import GapFilling
 
 
+def choose_quantities(
+    fields: xr.Dataset, ingestion: Ingestion, seed: int, device: str
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """The mapping of each variable that is mapped, and the scores by which they were chosen."""
+    from fieldcast.inference import quantities
+    from fieldcast.inference.gaps.trials import refuse_complete
+
+    refuse_complete(fields)
+    chosen, scores = quantities.choose_quantities(fields, ingestion.quantities or AUTO, seed, device)
+    return {name: quantity.state() for name, quantity in chosen.items()}, scores
+
+
 def try_methods(
-    fields: xr.Dataset, gap_filling: GapFilling, seed: int, device: str, previous_trials: Any
-) -> Iterator[bytes]:
+    fields: xr.Dataset, quantities: dict[str, Any], gap_filling: GapFilling, seed: int, device: str,
+    previous_trials: Any,
+) -> Iterator[bytes]:  # fmt: skip
     """The trials so far after each of them, as a file; those of an interrupted run are kept."""
     from fieldcast.inference.gaps.trials import Comparison
     from fieldcast.training.fill_gaps import methods
 
-    comparison = Comparison.of(fields, seed, device, methods(fields, gap_filling, seed, device))
+    chosen = restored(quantities)
+    fillers = methods(mapped(fields, chosen), gap_filling, seed, device)
+    comparison = Comparison.of(fields, seed, device, fillers, chosen)
     for _, file in comparison.trials(previous_trials()):
         yield file
 
 
 def fill_gaps(
-    fields: xr.Dataset, trials: bytes, ingestion: Ingestion, gap_filling: GapFilling, seed: int, limits: Limits,
-    device: str,
+    fields: xr.Dataset, quantities: dict[str, Any], quantities_scores: pd.DataFrame, trials: bytes,
+    ingestion: Ingestion, gap_filling: GapFilling, seed: int, limits: Limits, device: str,
 ) -> tuple[xr.Dataset, str, pd.DataFrame]:  # fmt: skip
     """Fill the fields by the best method of the trials: the result, its report, and series for a figure.
 
@@ -38,18 +54,23 @@ def fill_gaps(
     from fieldcast.models.gaps.fillers import FILLERS
     from fieldcast.training.fill_gaps import CORRECTED, correction_of
 
-    fillers: dict[str, Any] = {**FILLERS}
+    fillers, chosen = {**FILLERS}, restored(quantities)
     if CORRECTED in methods_in(trials):
-        fillers[CORRECTED] = correction_of(fields, seed)
-    comparison = Comparison.of(fields, seed, device, fillers)
+        fillers[CORRECTED] = correction_of(mapped(fields, chosen), seed)
+    comparison = Comparison.of(fields, seed, device, fillers, chosen)
     tried = deque(comparison.trials(trials), maxlen=1).pop()[0]
     trust = TrustLimits(gap_filling.max_gap, gap_filling.max_spread)
     members = gap_filling.members and limits.cap("members", gap_filling.members)
     dataset = open_layout(ingestion) if ingestion.source == "file" else fields
     statistics = comparison.error_statistics(tried)
-    filled = fill(comparison, tried, statistics, dataset, members, trust, seed)
+    filled = fill(comparison, tried, statistics, dataset, members, trust, seed, quantities_scores)
     series = comparison.series(tried, statistics.variances)
     return filled, filled.attrs["comment"], series
+
+
+def restored(quantities: dict[str, Any]) -> dict[str, Quantity]:
+    """Quantities from their stored states."""
+    return {name: quantity_of(state) for name, state in quantities.items()}
 
 
 def draw_figures(fields: xr.Dataset, filled: xr.Dataset, series: pd.DataFrame) -> dict[str, bytes]:

@@ -1,4 +1,4 @@
-"""Fields with gaps -> trials of the methods -> filled fields, the report on them, and figures."""
+"""Fields with gaps -> mappings -> trials of the methods -> filled fields, the report on them, and figures."""
 
 from typing import Any
 
@@ -7,8 +7,16 @@ from kedro.pipeline import Pipeline, node
 from fieldcast.pipelines.gap_filling import nodes
 from fieldcast.pipelines.names import RUN
 
-TRY = ["fields", "params:gap_filling", "params:seed", "params:device", "params:previous_gaps_trials"]
-FILL = ["fields", "gaps_trials", "params:ingestion", "params:gap_filling", *RUN.values()]
+QUANTITIES = ["quantities", "quantities_scores"]
+TRY = [
+    "fields",
+    "quantities",
+    "params:gap_filling",
+    "params:seed",
+    "params:device",
+    "params:previous_gaps_trials",
+]
+FILL = ["fields", *QUANTITIES, "gaps_trials", "params:ingestion", "params:gap_filling", *RUN.values()]
 FILLED = ["gaps_filled", "summary_gap_filling", "series_gap_filling"]
 
 
@@ -16,6 +24,12 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
     """The nodes of the stage `gap_filling`."""
     return Pipeline(
         [
+            node(
+                nodes.choose_quantities,
+                ["fields", "params:ingestion", "params:seed", "params:device"],
+                QUANTITIES,
+                name="choose_quantities",
+            ),
             node(nodes.try_methods, TRY, "gaps_trials", name="try_methods"),
             node(nodes.fill_gaps, FILL, FILLED, name="fill_gaps"),
             node(

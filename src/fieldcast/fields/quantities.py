@@ -1,0 +1,576 @@
+"""Quantities: what the numbers of a variable mean, and the mapping to a space in which they are Gaussian.
+
+The fields stay in their own units. A model or method works on mapped values, of one part, or two for a circle; what it
+predicts there, a mean and a spread of each part, is a distribution in own units:
+
+    log        y = log x, for positive values
+    root       y = sqrt x, for values from 0 on; x = 0 for y < 0
+    quantiles  y = Phi^-1(F(x)), F the distribution of the values that the mapping is fitted to; values at a bound are
+               a mass
+    circle     y = (cos (x - c), sin (x - c)), for angles; c is their mean direction
+    clip       y = x, and every draw is cut at the bounds
+
+A variable without any of them is `none`: its numbers are used as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+from scipy.special import ndtr, ndtri
+
+from fieldcast.errors import InputError
+from fieldcast.fields.conventions import time_varying
+
+NONE, AUTO = "none", "auto"
+Meaning = Literal["linear", "positive", "bounded", "angle"]
+Values = Float[np.ndarray, "*n"]
+Parts = Float[np.ndarray, "part *n"]
+CENTRAL = 0.05, 0.95  # ends of the interval of 90 %
+MAX_FITTED = 10**6  # values whose quantiles are computed, evenly spaced among all
+KNOTS = 200  # knots of the distribution of values, at most
+NODES = 200  # equally likely values that stand for a distribution in scores
+FEWER_NODES = 64  # values by which moments without a closed form are integrated
+CHUNK = 2**16  # values whose nodes are in memory at once
+TINY = 1e-100  # a spread of 0, whose ratios to other numbers have squares
+
+
+class Moments(NamedTuple):
+    """Statistics of a distribution in own units: mean, standard deviation, median, and ends of its 90 % interval.
+
+    Those of an angle are about its mean direction: the spread is the root mean square of the wrapped difference from
+    it, and low to high is the central arc, clockwise.
+    """
+
+    mean: Values
+    spread: Values
+    median: Values
+    low: Values
+    high: Values
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantity:
+    """A mapping, and the range of valid values, to which every result is cut.
+
+    Parameters
+    ----------
+    lowest, highest
+        Ends of the range; infinite without one.
+    """
+
+    kind: ClassVar[str]
+    parts: ClassVar[tuple[str, ...]] = ("",)  # what is added to a variable's name
+    lowest: float = -np.inf
+    highest: float = np.inf
+
+    @classmethod
+    def fit(cls, values: Float[np.ndarray, " n"], valid: tuple[float, float]) -> Quantity:
+        """The mapping for some values, none of which is NaN, in a valid range."""
+        return cls(lowest=valid[0], highest=valid[1])
+
+    def forward(self, x: Values) -> Parts:
+        """Mapped values."""
+        raise NotImplementedError
+
+    def inverse(self, y: Parts) -> Values:
+        """Values in own units, in the valid range."""
+        raise NotImplementedError
+
+    def difference(
+        self, x: Float[np.ndarray, "..."], reference: Float[np.ndarray, "..."]
+    ) -> Float[np.ndarray, "..."]:
+        """x minus a reference."""
+        return x - reference
+
+    def moments(self, mean: Parts, spread: Parts) -> Moments:
+        """The distribution in own units of Gaussian mapped values."""
+        ends = (self.inverse(mean + z * spread) for z in (0.0, *ndtri(CENTRAL)))
+        return Moments(*self.mean_and_spread(mean, spread), *ends)
+
+    def mean_and_spread(self, mean: Parts, spread: Parts) -> tuple[Values, Values]:
+        """Mean and standard deviation in own units, by the trapezoidal rule over five standard deviations."""
+        z = np.linspace(-5, 5, FEWER_NODES)
+        weight = np.exp(-(z**2) / 2) / np.exp(-(z**2) / 2).sum()
+        nodes = self.inverse(mean[:, None] + z.reshape(-1, *np.ones(mean.ndim - 1, int)) * spread[:, None])
+        first = np.tensordot(weight, nodes, 1)
+        return first, np.sqrt(np.tensordot(weight, np.square(nodes - first), 1))
+
+    def nodes(self, mean: Parts, spread: Parts, number: int = NODES) -> Float[np.ndarray, "node *n"]:
+        """Equally likely values in own units, in ascending order: quantiles of the distribution."""
+        z = ndtri((np.arange(number) + 0.5) / number).reshape(-1, *np.ones(mean.ndim - 1, int))
+        return self.inverse(mean[:, None] + z * spread[:, None])
+
+    def crps(self, mean: Parts, spread: Parts, x: Values) -> Values:
+        """CRPS in own units: twice the mean of the quantile losses (Gneiting and Raftery 2007, section 4.2)."""
+        nodes, below = self.nodes(mean, spread), (np.arange(NODES) + 0.5) / NODES
+        error = x - nodes
+        weight = below.reshape(-1, *np.ones(x.ndim, int)) - (error < 0)
+        return 2 * (weight * error).mean(0)
+
+    def pit(self, mean: Parts, spread: Parts, x: Values) -> tuple[Values, Values]:
+        """Probability of smaller values, and of smaller or equal ones, which differs at a mass.
+
+        The randomised PIT value lies between them (Brockwell 2007).
+        """
+        low, high = self.inverse_bounds(x)
+        return ndtr((low - mean[0]) / spread[0]), ndtr((high - mean[0]) / spread[0])
+
+    def inverse_bounds(self, x: Values) -> tuple[Values, Values]:
+        """Smallest and largest mapped value of each value; they differ at a mass."""
+        y = self.forward(x)[0]
+        return np.where(x <= self.lowest, -np.inf, y), np.where(x >= self.highest, np.inf, y)
+
+    def state(self) -> dict[str, Any]:
+        """The mapping as plain numbers, from which `quantity_of` restores it; infinite ends are left out."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        finite = {name: value for name, value in values.items() if np.all(np.isfinite(value))}
+        return {"kind": self.kind, **{name: np.asarray(value).tolist() for name, value in finite.items()}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Log(Quantity):
+    """y = log x; the log-normal tail goes on beyond the largest value, and has a finite variance.
+
+    Parameters
+    ----------
+    least
+        Value in place of smaller ones, whose logarithm would be out of all proportion.
+    """
+
+    kind = "log"
+    least: float = np.finfo(float).tiny
+
+    @classmethod
+    def fit(cls, values: Float[np.ndarray, " n"], valid: tuple[float, float]) -> Log:
+        """The mapping; half the smallest positive value stands for smaller ones."""
+        positive = values[values > 0]
+        if not positive.size:
+            raise InputError(
+                "no value is above 0, so that the logarithm cannot be taken: choose another mapping."
+            )
+        return cls(lowest=max(valid[0], 0.0), highest=valid[1], least=float(positive.min()) / 2)
+
+    def forward(self, x: Values) -> Parts:
+        return np.log(np.maximum(x, self.least))[None]
+
+    def inverse(self, y: Parts) -> Values:
+        with np.errstate(over="ignore"):
+            return np.clip(np.exp(y[0]), self.lowest, self.highest)
+
+    def mean_and_spread(self, mean: Parts, spread: Parts) -> tuple[Values, Values]:
+        """exp(m + s^2 / 2), and its like for the square, of what lies within the valid range."""
+        m, s = mean[0].astype(float), np.maximum(spread[0].astype(float), TINY)
+        with np.errstate(divide="ignore"):
+            ends = np.log([max(self.lowest, 0.0), self.highest])
+        powers = []
+        for k in (1, 2):
+            below, above = ((end - m - k * s**2) / s for end in ends)
+            with np.errstate(over="ignore", invalid="ignore"):
+                inner = np.exp(k * m + (k * s) ** 2 / 2) * (ndtr(above) - ndtr(below))
+            powers.append(np.where(above > below, inner, 0.0) + outside(m, s, ends, self, k))
+        return from_powers((powers[0], powers[1]), self.inverse(mean), s)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Root(Quantity):
+    """y = sqrt x, x = max(y, 0)^2."""
+
+    kind = "root"
+
+    @classmethod
+    def fit(cls, values: Float[np.ndarray, " n"], valid: tuple[float, float]) -> Root:
+        return cls(lowest=max(valid[0], 0.0), highest=valid[1])
+
+    def forward(self, x: Values) -> Parts:
+        return np.sqrt(np.maximum(x, 0.0))[None]
+
+    def inverse(self, y: Parts) -> Values:
+        return np.clip(np.square(np.maximum(y[0], 0.0)), self.lowest, self.highest)
+
+    def mean_and_spread(self, mean: Parts, spread: Parts) -> tuple[Values, Values]:
+        """Moments of order 2 and 4 of a Gaussian between the ends of the valid range."""
+        m, s = mean[0].astype(float), np.maximum(spread[0].astype(float), TINY)
+        ends = np.sqrt([self.lowest, self.highest])
+        powers = [
+            partial_moment(m, s, ends[0], ends[1], 2 * k) + outside(m, s, ends, self, k) for k in (1, 2)
+        ]
+        return from_powers((powers[0], powers[1]), self.inverse(mean), s)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip(Quantity):
+    """y = x; every draw is cut at the bounds."""
+
+    kind = "clip"
+
+    def forward(self, x: Values) -> Parts:
+        return np.asarray(x)[None]
+
+    def inverse(self, y: Parts) -> Values:
+        return np.clip(y[0], self.lowest, self.highest)
+
+    def mean_and_spread(self, mean: Parts, spread: Parts) -> tuple[Values, Values]:
+        """Moments of a censored Gaussian (Tobin 1958)."""
+        m, s = mean[0].astype(float), np.maximum(spread[0].astype(float), TINY)
+        ends = np.array([self.lowest, self.highest])
+        # about the mean, so that nothing cancels where it is large beside the spread
+        first, second = (partial_moment(0.0 * m, s, ends[0] - m, ends[1] - m, k) for k in (1, 2))
+        for end, share in zip(ends, (ndtr((ends[0] - m) / s), ndtr((m - ends[1]) / s)), strict=True):
+            if np.isfinite(end):
+                first, second = first + (end - m) * share, second + (end - m) ** 2 * share
+        return m + first, np.sqrt(np.maximum(second - first**2, 0.0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantiles(Quantity):
+    """y = Phi^-1(F(x)), with F piecewise linear between quantiles of the values.
+
+    The values at a bound are a mass: y is the median of the Gaussian values that stand for it. Beyond the last knots
+    the line through the outermost knots that are apart goes on, so that the tail is Gaussian.
+
+    Parameters
+    ----------
+    x, y
+        Knots, ascending.
+    """
+
+    kind = "quantiles"
+    x: tuple[float, ...] = (0.0, 1.0)
+    y: tuple[float, ...] = (0.0, 1.0)
+
+    @classmethod
+    def fit(cls, values: Float[np.ndarray, " n"], valid: tuple[float, float]) -> Quantiles:
+        """The mapping by quantiles of the values, whose masses at the ends of the valid range are kept."""
+        values = values[:: max(1, values.size // MAX_FITTED)]
+        low, high = float((values <= valid[0]).mean()), float((values >= valid[1]).mean())
+        inner = values[(values > valid[0]) & (values < valid[1])].astype(float)
+        if np.unique(inner).size < 2:
+            raise InputError(
+                "fewer than two values lie within the bounds, too few for quantiles: choose clip."
+            )
+        number = min(KNOTS, inner.size)
+        p = (np.arange(number) + 0.5) / number
+        x, keep = np.unique(np.quantile(inner, p), return_index=True)
+        y = ndtri(low + (1 - low - high) * p[keep])
+        if low:
+            x, y = np.append(valid[0], x), np.append(ndtri(low), y)
+        if high:
+            x, y = np.append(x, valid[1]), np.append(y, ndtri(1 - high))
+        return cls(lowest=valid[0], highest=valid[1], x=tuple(x.tolist()), y=tuple(y.tolist()))
+
+    def forward(self, x: Values) -> Parts:
+        y = extended(x, np.array(self.x), np.array(self.y))
+        for bound, end, sign in ((self.lowest, self.y[0], 1), (self.highest, self.y[-1], -1)):
+            if self.x[0 if sign > 0 else -1] == bound:
+                at_bound = x <= bound if sign > 0 else x >= bound
+                y = np.where(at_bound, sign * ndtri(ndtr(sign * end) / 2), y)
+        return y[None]
+
+    def inverse(self, y: Parts) -> Values:
+        return np.clip(extended(y[0], np.array(self.y), np.array(self.x)), self.lowest, self.highest)
+
+    def inverse_bounds(self, x: Values) -> tuple[Values, Values]:
+        y = extended(x, np.array(self.x), np.array(self.y))
+        low, high = np.where(x <= self.lowest, -np.inf, y), np.where(x >= self.highest, np.inf, y)
+        return low, high
+
+
+@dataclass(frozen=True, kw_only=True)
+class Circle(Quantity):
+    """y = (cos (x - c), sin (x - c)): both components are predicted, and x - c is their angle.
+
+    Parameters
+    ----------
+    period
+        Length of the circle in the units of the variable: 360, or 2 pi.
+    centre
+        Mean direction c, so that nothing depends on the zero of the angles.
+    """
+
+    kind = "circle"
+    parts = ("_cos", "_sin")
+    period: float = 360.0
+    centre: float = 0.0
+
+    @classmethod
+    def fit_to(cls, values: Float[np.ndarray, " n"], lowest: float, period: float) -> Circle:
+        """The mapping about the mean direction of some values, on a circle that begins at the lowest value."""
+        circle = cls(lowest=lowest, period=period)
+        mean = circle.forward(values.astype(float)).mean(1, keepdims=True)
+        return cls(lowest=lowest, period=period, centre=float(circle.inverse(mean)[0]))
+
+    def forward(self, x: Values) -> Parts:
+        radians = (np.asarray(x) - x.dtype.type(self.centre)) * (2 * np.pi / self.period)
+        return np.stack([np.cos(radians), np.sin(radians)]).astype(x.dtype)
+
+    def inverse(self, y: Parts) -> Values:
+        return self.within(np.arctan2(y[1], y[0]) * (self.period / (2 * np.pi)) + self.centre)
+
+    def within(self, x: Values) -> Values:
+        """Angles of the circle that begins at the lowest value, which no rounding takes out of it."""
+        start = self.lowest if np.isfinite(self.lowest) else 0.0
+        turned = np.asarray(start + (x - start) % self.period).astype(np.float32)
+        return np.where(turned >= np.float32(start + self.period), np.float32(start), turned)
+
+    def difference(
+        self, x: Float[np.ndarray, "..."], reference: Float[np.ndarray, "..."]
+    ) -> Float[np.ndarray, "..."]:
+        """The signed difference along the shorter arc."""
+        half = self.period / 2
+        return (np.asarray(x, float) - reference + half) % self.period - half
+
+    def nodes(self, mean: Parts, spread: Parts, number: int = NODES) -> Float[np.ndarray, "node *n"]:
+        """Angles of points that are spread evenly over the Gaussian of both components, in pairs about its mean."""
+        points = normal_points(number).reshape(number, 2, *np.ones(mean.ndim - 1, int))
+        y = mean + points * spread
+        return self.inverse(np.moveaxis(y, 1, 0))
+
+    def moments(self, mean: Parts, spread: Parts) -> Moments:
+        """Moments about the mean direction, that of the mean unit vector (Mardia and Jupp 2000, section 2.2)."""
+        nodes = self.nodes(mean, spread, FEWER_NODES)
+        direction = self.inverse(self.forward(nodes).mean(1))
+        difference = np.sort(self.difference(nodes, direction), axis=0)
+        middle, low, high = np.quantile(difference, (0.5, *CENTRAL), axis=0)
+        turned = (self.within(direction + arc) for arc in (middle, low, high))
+        return Moments(direction, np.sqrt(np.square(difference).mean(0)), *turned)
+
+    def crps(self, mean: Parts, spread: Parts, x: Values) -> Values:
+        """E d(X, x) - E d(X, X') / 2, d the length of the shorter arc (Grimit et al. 2006)."""
+        nodes = self.nodes(mean, spread, FEWER_NODES)
+        distance = np.abs(self.difference(nodes, x)).mean(0)
+        pairs = [np.abs(self.difference(nodes, np.roll(nodes, k, 0))).mean(0) for k in range(1, len(nodes))]
+        return distance - np.sum(pairs, axis=0) / len(nodes) / 2
+
+    def pit(self, mean: Parts, spread: Parts, x: Values) -> tuple[Values, Values]:
+        """Share of the distribution before x, counted clockwise from the point opposite to the mean direction."""
+        nodes = self.nodes(mean, spread)
+        direction = self.inverse(self.forward(nodes).mean(1))
+        share = (self.difference(nodes, direction) < self.difference(x, direction)).mean(0)
+        return share, share
+
+
+KINDS: Mapping[str, type[Quantity]] = {each.kind: each for each in (Root, Log, Quantiles, Circle, Clip)}
+Quantities = Mapping[str, Quantity]  # by name of the variable; others are used as they are
+
+
+def quantity_of(state: Mapping[str, Any]) -> Quantity:
+    """Restore a quantity from its `state`."""
+    options: dict[str, Any] = {
+        name: tuple(x) if isinstance(x, list) else x for name, x in state.items() if name != "kind"
+    }
+    return KINDS[state["kind"]](**options)
+
+
+def outside(
+    m: Float[np.ndarray, "*n"], s: Float[np.ndarray, "*n"], ends: Float[np.ndarray, "2"], of: Quantity, k: int
+) -> Float[np.ndarray, "*n"]:
+    """Share of the k-th moment in own units of the mapped values beyond both ends, which are cut to the range."""
+    total = np.zeros_like(m)
+    for bound, end, sign in zip((of.lowest, of.highest), ends, (1, -1), strict=True):
+        if np.isfinite(bound) and bound:
+            total += bound**k * ndtr(sign * (end - m) / s)
+    return total
+
+
+def from_powers(
+    powers: tuple[Values, Values], centre: Values, s: Float[np.ndarray, "*n"]
+) -> tuple[Values, Values]:
+    """Mean and spread from the first two moments; a spread of 0 leaves the centre as it is."""
+    certain, (first, second) = s <= TINY, powers
+    spread = np.sqrt(np.maximum(second - first**2, 0.0))
+    return np.where(certain, centre, first), np.where(certain, 0.0, spread)
+
+
+def partial_moment(
+    m: Float[np.ndarray, "*n"], s: Float[np.ndarray, "*n"], low: Any, high: Any, order: int
+) -> Float[np.ndarray, "*n"]:
+    """Integral of y^order N(y; m, s^2) from low to high, by recursion over the order (integration by parts).
+
+    I_k = m I_(k-1) + (k - 1) s^2 I_(k-2) - s (high^(k-1) phi(high) - low^(k-1) phi(low)).
+    """
+    alpha, beta = (low - m) / s, (high - m) / s
+    densities = [np.exp(-np.square(z) / 2) / np.sqrt(2 * np.pi) for z in (alpha, beta)]
+    ends = [np.where(np.isfinite(end), end, 0.0) for end in (low, high)]
+    before, now = np.zeros_like(m), ndtr(beta) - ndtr(alpha)
+    for k in range(1, order + 1):
+        edge = ends[1] ** (k - 1) * densities[1] - ends[0] ** (k - 1) * densities[0]
+        before, now = now, m * now + (k - 1) * s**2 * before - s * edge
+    return now
+
+
+def extended(
+    x: Values, at: Float[np.ndarray, " knot"], values: Float[np.ndarray, " knot"]
+) -> Float[np.ndarray, "*n"]:
+    """Linear interpolation between knots; beyond them the line through the outermost tenth of the knots goes on."""
+    tenth = max(1, len(at) // 10)
+    y = np.interp(x, at, values)
+    for end, inner, beyond in ((0, tenth, x < at[0]), (-1, -1 - tenth, x > at[-1])):
+        slope = (values[end] - values[inner]) / (at[end] - at[inner])
+        y = np.where(beyond, values[end] + slope * (x - at[end]), y)
+    return y
+
+
+def normal_points(number: int) -> Float[np.ndarray, "number 2"]:
+    """Points that are spread evenly over a Gaussian of two dimensions, in pairs about 0, with a variance of 1.
+
+    A spiral of the golden angle, at radii of equal probability.
+    """
+    half = np.arange(number // 2)
+    radius = np.sqrt(-2 * np.log(1 - (half + 0.5) / len(half)))
+    angle = half * np.pi * (3 - np.sqrt(5))
+    points = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], 1)
+    points = np.concatenate([points, -points])
+    return points @ np.linalg.inv(np.linalg.cholesky(np.cov(points.T, bias=True))).T
+
+
+def in_chunks(quantity: Quantity, mean: Parts, spread: Parts) -> Moments:
+    """Moments of many values, with bounded memory, in single precision."""
+    pieces = [
+        quantity.moments(mean[:, i : i + CHUNK], spread[:, i : i + CHUNK])
+        for i in range(0, max(1, mean.shape[1]), CHUNK)
+    ]
+    return Moments(*(np.concatenate(values).astype(np.float32) for values in zip(*pieces, strict=True)))
+
+
+# What the numbers of a variable mean, by its names, units, declared range and values.
+
+
+TEMPERATURE = re.compile(r"temperature|\bsst\b|\bt2m\b", re.I)
+TEMPERATURE_UNITS = re.compile(
+    r"^(k|kelvin|deg(rees?)?_?\s?(c|celsius|f|fahrenheit|k)|celsius|°\s?[cf])$", re.I
+)
+ANGLE_UNITS = re.compile(
+    r"^(deg(rees?)?(_?t(rue)?)?|degrees? (true|from north|clockwise.*)|°|rad(ians?)?)$", re.I
+)
+ANGLE = re.compile(
+    r"direction|azimuth|heading|bearing|\b(wdir|wd|dir|mwd|winddir|wind_dir|dd)\b|_dir\b|^dir_", re.I
+)
+BOUNDED = re.compile(
+    r"fraction|cover|cloud|probability|ice_?conc|ice[ _].*concentration|siconc|\bsic\b|humidity|saturation|albedo|"
+    r"emissivity|reflectance|\b(ci|tcc|lcc|mcc|hcc|ndvi)\b", re.I,
+)  # fmt: skip
+POSITIVE = re.compile(
+    r"chlor|\bchl|precip|rain|snow|hail|speed|gust|mass_concentration|mole_concentration|number_concentration|"
+    r"mixing_ratio|specific_humidity|optical_(depth|thickness)|\baod|\baot|thickness|wave.*(height|period)|\bswh\b|"
+    r"\b(tp|pr|prcp|ws\d*|wspd|si10|hs|pm10|pm25|pm2p5|no2|o3|so2|par|kd_?490)\b|evapo|runoff|discharge|"
+    r"streamflow|radiation|downwelling|concentration|turbidity|radiance|pollen|_amount\b|rate\b|visibility",
+    re.I,
+)  # fmt: skip
+POSITIVE_UNITS = re.compile(
+    r"^\s*((m|u|µ|n|k)?(g|mol)(l|es)?|counts?)\s?(m-3|/m3|/m\^3|m\^-3|l-1|/l|cm-3|\*\*-?3)", re.I
+)
+SHARE_AT_ZERO = 0.01  # share of the values that are exactly 0 above which 0 is a bound, whatever the name
+
+
+@dataclass(frozen=True)
+class Nature:
+    """Meaning of the numbers of a variable.
+
+    Parameters
+    ----------
+    meaning
+        Linear, positive, bounded on both sides, or an angle.
+    low, high
+        Ends of the valid range.
+    known
+        Whether 0 is physical by name, units or declared range, and not by the values alone.
+    period
+        Length of the circle of an angle.
+    """
+
+    meaning: Meaning
+    low: float = -np.inf
+    high: float = np.inf
+    known: bool = True
+    period: float = 360.0
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """Mappings to try, the simplest first."""
+        if self.meaning == "positive":
+            return ("root", "log", "quantiles") if self.known else ("quantiles",)
+        return ("quantiles",) if self.meaning == "bounded" else ()
+
+    def fit(self, kind: str, values: Float[np.ndarray, " n"]) -> Quantity:
+        """The mapping of a kind for values without NaN."""
+        if kind == Circle.kind:
+            return Circle.fit_to(values, self.low, self.period)
+        return KINDS[kind].fit(values, (self.low, self.high))
+
+
+def nature_of(array: xr.DataArray, values: Float[np.ndarray, " n"]) -> Nature:
+    """Meaning of the numbers of a variable; `values` are those that are not missing."""
+    attrs = array.attrs
+    units = str(attrs.get("units", "")).strip()
+    names = " ".join(str(x) for x in (array.name, attrs.get("standard_name", ""), attrs.get("long_name", "")))
+    least, largest = (float(values.min()), float(values.max())) if values.size else (np.nan, np.nan)
+    low, high = (float(attrs.get(key, end)) for key, end in (("valid_min", -np.inf), ("valid_max", np.inf)))
+    if ANGLE.search(names) and ANGLE_UNITS.match(units):
+        period = period_of(attrs)
+        # values that a file declares or that occur say where its circle begins
+        return Nature("angle", low=-period / 2 if least < 0 else 0.0, period=period)
+    if TEMPERATURE_UNITS.match(units) or (TEMPERATURE.search(names) and not POSITIVE_UNITS.match(units)):
+        return Nature("linear", low, high)
+    percent = units in ("%", "percent")
+    share = percent or units in ("", "1", "fraction", "(0 - 1)", "(0-1)")
+    whole = 100.0 if percent or largest > 1 else 1.0
+    declared = low == 0 and high in (1.0, 100.0)
+    if least >= 0 and largest <= whole and (declared or (share and BOUNDED.search(names))):
+        return Nature("bounded", max(low, 0.0), min(high, whole))
+    physical = 0 <= low <= 0.1 * float(np.median(values)) if values.size else False
+    named = bool(POSITIVE.search(names) or POSITIVE_UNITS.match(units))
+    if least >= 0 and (named or physical):
+        return Nature("positive", max(low, 0.0), high)
+    if least == 0 and float((values == 0).mean()) > SHARE_AT_ZERO:
+        return Nature("positive", max(low, 0.0), high, known=False)
+    return Nature("linear", low, high)
+
+
+def period_of(attrs: Mapping[str, Any]) -> float:
+    """Length of the circle of an angle in its units."""
+    return 2 * np.pi if str(attrs.get("units", "")).strip().lower().startswith("rad") else 360.0
+
+
+# Fields of mapped values, and quantities as options name them.
+
+
+def mapped(own: xr.Dataset, chosen: Quantities) -> xr.Dataset:
+    """Fields of mapped values, in which each part of a variable is a variable; others are as they are."""
+    variables: dict[str, xr.DataArray] = {}
+    for name, array in own.data_vars.items():
+        quantity = chosen.get(str(name))
+        if quantity is None:
+            variables[str(name)] = array
+            continue
+        parts = quantity.forward(array.values)
+        for part, values in zip(part_names(str(name), quantity), parts, strict=True):
+            variables[part] = array.copy(data=values.astype(np.float32)).rename(part).assign_attrs(units="1")
+    return own.drop_vars(list(own.data_vars)).assign(variables)
+
+
+def part_names(name: str, quantity: Quantity | None) -> tuple[str, ...]:
+    """Names of the parts of a variable in mapped fields."""
+    return (name,) if quantity is None else tuple(name + part for part in quantity.parts)
+
+
+def parse(given: str | Mapping[str, str], variables: xr.Dataset) -> Iterator[tuple[str, str]]:
+    """Yield each variable and the mapping that an option names for it: `auto`, `none`, or a mapping for each name."""
+    names = time_varying(variables)
+    of_each = (
+        dict.fromkeys(names, given) if isinstance(given, str) else {**dict.fromkeys(names, AUTO), **given}
+    )
+    for name, kind in of_each.items():
+        if name not in names:
+            raise InputError(f"quantities name '{name}', but the variables are {', '.join(names)}.")
+        if kind not in (AUTO, NONE, *KINDS):
+            raise InputError(
+                f"the quantity of '{name}' is '{kind}': choose one of {', '.join((AUTO, NONE, *KINDS))}."
+            )
+        yield name, kind

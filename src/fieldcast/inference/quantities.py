@@ -1,0 +1,287 @@
+"""Choose the quantity of each variable of a record, by values that are held out from the mapped record.
+
+The mappings that a variable admits (`fields.quantities.nature_of`) fill the record by local kriging, and are judged by
+the CRPS in the variable's own units at four selections of held-out values. The one with the lowest CRPS is taken if it
+is at least 2 % and one standard error over the held-out gaps below that without a mapping, and not above that of
+clipped draws; of those within one standard error of it, the simplest. A record larger than the choice needs is judged
+in the part with most observed and missing values.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+from jaxtyping import Float, Int
+
+from fieldcast.encoding.device import choose_device
+from fieldcast.encoding.gappy_record import GappyRecord
+from fieldcast.errors import InputError
+from fieldcast.fields.conventions import QUANTILES, time_varying
+from fieldcast.fields.quantities import AUTO, NONE, Circle, Clip, Nature, Quantity, nature_of, parse
+from fieldcast.geometry import GRID
+from fieldcast.inference.gaps.own_units import own_statistics, predictions
+from fieldcast.models.gaps.fillers import local_kriging
+from fieldcast.models.gaps.held_out import SELECTIONS
+from fieldcast.models.gaps.reach import nearest_observation
+from fieldcast.models.gaps.trial import run_trial
+from fieldcast.models.random_streams import seed_for
+from fieldcast.scores.numbers import significant
+
+LOG = logging.getLogger(__name__)
+MIN_GAIN = 0.02  # smallest relative gain for which a variable is mapped
+MAX_CELLS, MAX_TIMES = 100, 200  # largest part of a record in which mappings are judged
+MAX_ZEROS = 0.01  # share of values that are not positive, above which no logarithm is tried
+COLUMNS = ["variable", "mapping", "selection", "crps", "gain", "standard_error", "chosen"]
+POOLED = "all"  # selection of the rows that pool the others
+ORDER = ("root", "log", "quantiles")  # the simplest first
+
+
+class Scored(NamedTuple):
+    """CRPS at the held-out values of one selection, with their weights and groups."""
+
+    crps: Float[np.ndarray, " n"]
+    weight: Float[np.ndarray, " n"]
+    group: Int[np.ndarray, " n"]
+
+
+def choose_quantities(
+    fields: xr.Dataset, given: str | Mapping[str, str], seed: int, device: str
+) -> tuple[dict[str, Quantity], pd.DataFrame]:
+    """The quantities of the variables that are mapped, fitted to all values, and the scores by which they were chosen.
+
+    Parameters
+    ----------
+    fields
+        Fields that ingestion made.
+    given
+        `auto`, `none` or the name of a mapping, for all variables, or for each by its name; others are `auto`.
+    seed
+        Seed of the held-out values.
+    device
+        Where the record is filled.
+
+    Raises
+    ------
+    InputError
+        If a mapping does not fit a variable.
+    """
+    chosen, tables = {}, [pd.DataFrame(columns=COLUMNS)]
+    for name, requested in parse(given, fields):
+        if requested == NONE:
+            continue
+        values = fields[name].values
+        values = values[np.isfinite(values)]
+        nature = nature_of(fields[name], values)
+        if requested == AUTO:
+            kind, table = automatic(fields[[name]], nature, seed, device)
+            tables.append(table)
+        else:
+            check_fits(name, requested, nature, values)
+            kind = requested
+        if kind != NONE:
+            chosen[name] = nature.fit(kind, values)
+            refuse_taken(name, chosen[name], fields)
+    return chosen, pd.concat([each for each in tables if len(each)] or tables, ignore_index=True)
+
+
+def refuse_taken(name: str, quantity: Quantity, fields: xr.Dataset) -> None:
+    """Refuse a variable whose parts or statistics have the name of another variable."""
+    of_mapped = {name + suffix for suffix in (*QUANTILES, *quantity.parts) if suffix}
+    if taken := sorted(of_mapped & set(map(str, fields.data_vars))):
+        raise InputError(
+            f"'{name}' is filled as {quantity.kind}, and its result or its parts would have the name of '{taken[0]}': "
+            f"rename that variable, leave it out with ingestion.variables, or fill '{name}' as none."
+        )
+
+
+def check_fits(name: str, kind: str, nature: Nature, values: Float[np.ndarray, " n"]) -> None:
+    """Refuse a mapping that an option names and the values do not admit."""
+    says = f"the quantity of '{name}' is '{kind}', but "
+    below = int((values < 0).sum())
+    if kind == Circle.kind and nature.meaning != "angle":
+        raise InputError(
+            says + "its name and units are not those of an angle: choose another, or correct them."
+        )
+    if kind in ("log", "root") and below:
+        raise InputError(
+            says + f"{below} of its values are below 0: choose another, or mask them in the file."
+        )
+    if kind == Clip.kind and not np.isfinite([nature.low, nature.high]).any():
+        raise InputError(
+            says + "it has no bounds: declare valid_min or valid_max in the file, or choose another."
+        )
+
+
+def automatic(fields: xr.Dataset, nature: Nature, seed: int, device: str) -> tuple[str, pd.DataFrame]:
+    """Choose the mapping of the one variable of some fields; also the scores."""
+    name, nothing = time_varying(fields)[0], pd.DataFrame(columns=COLUMNS)
+    if nature.meaning == "angle":
+        LOG.info("%s is an angle: it is filled as two components.", name)
+        return Circle.kind, nothing
+    without = Clip.kind if nature.meaning in ("positive", "bounded") else NONE
+    kinds = [kind for kind in nature.candidates if admits(kind, fields[name].values)]
+    if not kinds:
+        return without, nothing
+    part = informative_part(fields)
+    unmapped = (NONE,) if without == NONE else (NONE, without)
+    groups = [
+        score_mappings(part, nature, group, seed, device)
+        for group in (unmapped, *((kind,) for kind in kinds))
+    ]
+    scores = {kind: scored for group in groups for kind, scored in group.items()}
+    if not all(scores.values()):
+        LOG.info("%s has too few values to compare mappings: %s is used.", name, without)
+        return without, nothing
+    return decide(name, without, scores)
+
+
+def admits(kind: str, values: Float[np.ndarray, "..."]) -> bool:
+    """Whether a mapping is worth a trial: the logarithm of many zeros is not, nor quantiles of very few values."""
+    values = values[np.isfinite(values)]
+    if kind == "log":
+        return float((values <= 0).mean()) <= MAX_ZEROS
+    return np.unique(values[:: max(1, len(values) // 10000)]).size > 3
+
+
+def informative_part(fields: xr.Dataset) -> xr.Dataset:
+    """A part of the fields of at most `MAX_TIMES` times and about `MAX_CELLS` neighbouring cells.
+
+    It is the part with the largest product of the numbers of observed and of missing values, in space and then in time.
+    """
+    name = time_varying(fields)[0]
+    observed = np.isfinite(fields[name].transpose("time", *GRID).values)
+    ever = observed.any(0)
+    sizes = side_lengths(ever.shape)
+    places = best_window(np.stack([observed.sum(0), (~observed & ever).sum(0)]), sizes)
+    y, x = (slice(first, first + size) for first, size in zip(places, sizes, strict=True))
+    window = observed[:, y, x]
+    length = min(MAX_TIMES, len(window))
+    by_time = np.stack([window.sum((1, 2)), (~window & ever[y, x]).sum((1, 2))])
+    first = best_window(by_time, (length,))[0]
+    return fields.isel(time=slice(first, first + length), latitude=y, longitude=x)
+
+
+def side_lengths(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Numbers of rows and columns of a part of about `MAX_CELLS` cells, as square as the grid allows."""
+    rows = min(shape[0], max(int(MAX_CELLS**0.5), MAX_CELLS // shape[1]))
+    return rows, min(shape[1], MAX_CELLS // rows)
+
+
+def best_window(amounts: Int[np.ndarray, "2 *n"], sizes: tuple[int, ...]) -> tuple[int, ...]:
+    """First indices of the window with the largest product of both amounts."""
+    total = amounts.astype(float)
+    for axis, size in enumerate(sizes, start=1):
+        sums = np.cumsum(np.insert(total, 0, 0, axis), axis)
+        length = sums.shape[axis]
+        total = np.take(sums, range(size, length), axis) - np.take(sums, range(length - size), axis)
+    product = total[0] * total[1]
+    return tuple(int(i) for i in np.unravel_index(product.argmax(), product.shape))
+
+
+def score_mappings(
+    fields: xr.Dataset, nature: Nature, kinds: Sequence[str], seed: int, device: str
+) -> dict[str, list[Scored]]:
+    """CRPS in own units at each selection of held-out values, if any, of mappings that share a mapped record."""
+    name = time_varying(fields)[0]
+    on, values = choose_device(device), fields[name].transpose("time", *GRID).values
+    plain, method = GappyRecord.of(fields, on, {}), partial(local_kriging, fitted={})  # it is fitted once
+    scores: dict[str, list[Scored]] = {kind: [] for kind in kinds}
+    for selection in range(SELECTIONS):
+        held_out = plain.hold_out(seed_for("quantities", seed, selection))
+        if not len(held_out.time):
+            break
+        visible_values = values[np.isfinite(values) & ~plain.on_grid(held_out.mask, 0, False)]
+        quantities = [Clip() if kind == NONE else nature.fit(kind, visible_values) for kind in kinds]
+        gappy = plain if NONE in kinds else GappyRecord.of(fields, on, {name: quantities[0]})
+        visible = gappy.without(held_out.mask, fields)
+        here = replace(held_out, truth=held_out.at(visible.record.x))
+        record = replace(visible.record, requested=here.mask)
+        distance = nearest_observation(record.observed, record.columns, here.mask)
+        trial = run_trial(method.func.__name__, method, record, here, distance)
+        everything = torch.ones_like(here.whole)
+        for kind, quantity in zip(kinds, quantities, strict=True):  # a clip without bounds changes nothing
+            variable = gappy.own[0]._replace(quantity=quantity)
+            predicted = predictions(gappy, fields, here, trial.error, trial.spread, variable, everything)
+            crps = np.asarray(own_statistics(quantity, predicted)["crps"])
+            scores[kind].append(Scored(crps, here.weight.cpu().numpy(), here.group.cpu().numpy()))
+    return scores
+
+
+def pooled(scored: list[Scored]) -> float:
+    """Mean CRPS over all selections."""
+    return float(np.mean([np.average(each.crps, weights=each.weight) for each in scored]))
+
+
+def difference(one: list[Scored], other: list[Scored]) -> tuple[float, float]:
+    """Mean difference in CRPS, and its standard error over the held-out gaps, whose errors are independent.
+
+    The error of a ratio of sums over gaps (Cochran 1977, eq. 6.12); infinite for a single gap.
+    """
+    by_gap = []
+    for a, b in zip(one, other, strict=True):
+        index = np.unique(a.group, return_inverse=True)[1]
+        total = a.weight.sum() * len(one)
+        by_gap.append([np.bincount(index, w) / total for w in (a.weight * (a.crps - b.crps), a.weight)])
+    sums, share = np.concatenate(by_gap, axis=1)
+    mean, number = float(sums.sum()), sums.size
+    if number < 2:
+        return mean, np.inf
+    return mean, float(np.sqrt(np.square(sums - share * mean).sum() * number / (number - 1)))
+
+
+def decide(name: str, without: str, scores: Mapping[str, list[Scored]]) -> tuple[str, pd.DataFrame]:
+    """Choose by the scores; also their table. The choice is said."""
+    gains = {kind: difference(scores[NONE], scored) for kind, scored in scores.items()}
+    mappings = [kind for kind in ORDER if kind in scores]
+    best = min(mappings, key=lambda kind: pooled(scores[kind]))
+    gain, error = gains[best]
+    chosen = without
+    if gain >= max(MIN_GAIN * pooled(scores[NONE]), error) and pooled(scores[best]) <= pooled(
+        scores[without]
+    ):
+        chosen = next(kind for kind in mappings if is_near(scores[kind], scores[best]))
+    rows: list[list[object]] = []
+    for kind, scored in scores.items():
+        numbers = [pooled([each]) for each in scored]
+        rows += [
+            [name, kind, number, crps, np.nan, np.nan, kind == chosen] for number, crps in enumerate(numbers)
+        ]
+        rows.append([name, kind, POOLED, pooled(scored), *gains[kind], kind == chosen])
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    LOG.info("%s", sentence(table))
+    return chosen, table
+
+
+def is_near(one: list[Scored], best: list[Scored]) -> bool:
+    """Whether scores are within one standard error of the best ones."""
+    worse, error = difference(one, best)
+    return worse <= error
+
+
+def sentence(table: pd.DataFrame) -> str:
+    """A sentence on the quantity that was chosen for one variable, with the scores that say why."""
+    of_all = table[table["selection"] == POOLED].set_index("mapping")
+    chosen = of_all.index[of_all["chosen"]][0]
+    scores = ", ".join(f"{kind} {significant(value)}" for kind, value in of_all["crps"].items())
+    return f"{table['variable'].iloc[0]} is filled as {chosen}: CRPS at held-out values {scores}."
+
+
+def as_lines(table: pd.DataFrame) -> str:
+    """The scores as lines of a report: one for each mapping, with its CRPS at the four selections."""
+    lines = []
+    for _, of_variable in table.groupby("variable", sort=False):
+        lines.append(sentence(of_variable))
+        for kind, of_kind in of_variable.groupby("mapping", sort=False):
+            by_selection = of_kind[of_kind["selection"] != POOLED]["crps"]
+            gain, error = of_kind[of_kind["selection"] == POOLED][["gain", "standard_error"]].iloc[0]
+            numbers = " ".join(f"{significant(value):>7}" for value in by_selection)
+            lines.append(f"    {kind:<10}{numbers}   gain {significant(gain)} ± {significant(error)}")
+    return "\n".join(lines)

@@ -1,0 +1,259 @@
+"""Records of real quantities: filled in own units, within their bounds, by a mapping that held-out values choose."""
+
+import logging
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import xarray as xr
+
+import fieldcast
+from fieldcast.encoding.gappy_record import GappyRecord
+from fieldcast.errors import InputError
+from fieldcast.fields.ingest import ingest
+from fieldcast.inference import quantities
+from fieldcast.inference.quantities import COLUMNS, Scored, choose_quantities, decide, difference
+from fieldcast.models.gaps.fillers import local_kriging, low_rank
+from fieldcast.models.gaps.local_kriging import KrigingModel
+from fieldcast.training import fill_gaps
+
+Pair = tuple[xr.Dataset, xr.DataArray, np.ndarray]
+
+
+def waves(times: int = 120, seed: int = 0) -> tuple[np.ndarray, np.ndarray, dict[str, object]]:
+    """Six waves that fade, with 5 % of noise; a disc of about 35 % of each day is missing."""
+    rng = np.random.default_rng(seed)
+    latitude, longitude = np.arange(40, 56, 2.0), np.arange(0, 20, 2.5)
+    y, x = np.meshgrid(np.deg2rad(latitude), np.deg2rad(longitude), indexing="ij")
+    shapes = []
+    for i in range(6):
+        east, north = rng.uniform(0, 6), rng.uniform(0, 6)
+        shapes.append(np.cos((i // 2 + 1) * 3 * x + east) * np.cos((i % 2 + 1) * 3 * y + north))
+    size = np.zeros((times, 6))
+    for t in range(1, times):
+        size[t] = 0.9 * size[t - 1] + 0.44 * rng.normal(size=6)
+    values = np.einsum("tk,kyx->tyx", size, np.array(shapes)) + 0.05 * rng.normal(size=(times, *y.shape))
+    missing, (rows, columns) = np.zeros(values.shape, dtype=bool), np.indices(y.shape)
+    for t in range(times):
+        row, column, radius = rng.integers(len(latitude)), rng.integers(len(longitude)), rng.uniform(0.3, 0.6)
+        missing[t] = (rows - row) ** 2 + (columns - column) ** 2 < 0.8 * (radius * max(y.shape)) ** 2
+    axes = {
+        "time": pd.date_range("2001-01-01", periods=times),
+        "lat": ("lat", latitude, {"units": "degrees_north"}),
+        "lon": ("lon", longitude, {"units": "degrees_east"}),
+    }
+    return values, missing, axes
+
+
+def record(
+    name: str, values: np.ndarray, missing: np.ndarray, axes: dict[str, object], **attrs: object
+) -> Pair:
+    """A record with gaps, its truth, and where it is missing."""
+    truth = xr.DataArray(values.astype(np.float32), axes, ("time", "lat", "lon"), name, attrs)
+    return truth.where(~missing).assign_attrs(attrs).to_dataset(), truth, missing
+
+
+def chlorophyll(times: int = 120, seed: int = 0) -> Pair:
+    values, missing, axes = waves(times, seed)
+    bounds = {"valid_min": np.float32(0.001), "valid_max": np.float32(100)}
+    return record("chlor_a", np.exp(1.3 * values - 1.5), missing, axes, units="mg m-3", **bounds)
+
+
+def rain(times: int = 120, seed: int = 0) -> Pair:
+    values, missing, axes = waves(times, seed)
+    return record("tp", 10 * np.maximum(values - 0.8, 0) ** 2, missing, axes, units="mm")
+
+
+def wind(times: int = 120, seed: int = 0, width: float = 12.0) -> Pair:
+    values, missing, axes = waves(times, seed)
+    name = {"units": "degree", "standard_name": "wind_from_direction"}
+    return record("wdir", (5 + width * values) % 360, missing, axes, **name)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One quick method beside DINEOF, which the figures show."""
+    monkeypatch.setattr(
+        fill_gaps, "FILLERS", {f.__name__: f for f in (low_rank, fill_gaps.FILLERS["dineof"])}
+    )
+
+
+def rmse(filled: xr.DataArray, truth: xr.DataArray, missing: np.ndarray) -> float:
+    return float(np.sqrt(np.mean((filled.values - truth.values)[missing].astype(float) ** 2)))
+
+
+def circular(filled: xr.DataArray, truth: xr.DataArray, missing: np.ndarray) -> float:
+    difference = (filled.values - truth.values)[missing].astype(float)
+    return float(np.sqrt(np.mean(((difference + 180) % 360 - 180) ** 2)))
+
+
+def test_chlorophyll_is_filled_as_its_logarithm_in_its_own_units(
+    quick: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    gappy, truth, missing = chlorophyll(60)
+    with caplog.at_level(logging.INFO):
+        filled = fieldcast.fill_gaps(gappy, members=3)
+    assert "chlor_a is filled as log" in caplog.text and filled.attrs["fieldcast_quantities"] == "chlor_a=log"
+    parts = ("", "_mean", "_median", "_p05", "_p95")
+    for part in parts:
+        values = filled[f"chlor_a{part}"].values
+        assert values.min() >= 0.001 and values.max() <= 100
+        np.testing.assert_array_equal(values[~missing], gappy["chlor_a"].values[~missing])
+    assert filled["chlor_a_members"].min() >= 0.001
+    low, median, mean, high = (
+        filled[f"chlor_a{part}"].values[missing] for part in ("_p05", "_median", "_mean", "_p95")
+    )
+    assert (low < median).all() and (median < mean).all() and (median < high).all()
+    inside = (low <= truth.values[missing]) & (truth.values[missing] <= high)
+    assert 0.8 < inside.mean() < 0.99
+    text = filled.attrs["comment"]
+    assert "expected RMSE" in text and "chlor_a, mapped by log" in text and "in mg m-3" in text
+    plain = fieldcast.fill_gaps(gappy, quantities="none")
+    assert rmse(filled["chlor_a"], truth, missing) < 0.8 * rmse(plain["chlor_a"], truth, missing)
+    assert "chlor_a_median" not in plain and "fieldcast_quantities" not in plain.attrs
+
+
+def test_a_direction_is_filled_through_north(quick: None) -> None:
+    gappy, truth, missing = wind(60)
+    filled = fieldcast.fill_gaps(gappy, members=2)
+    assert circular(filled["wdir"], truth, missing) < 4.0  # its own standard deviation is about 10
+    for name in ("wdir", "wdir_p05", "wdir_p95", "wdir_members"):
+        assert filled[name].min() >= 0 and filled[name].max() < 360
+    spread = filled["wdir_spread"].values[missing]
+    assert 0 < np.median(spread) < 15 and filled["wdir_spread"].attrs["units"] == "degree"
+    turned = record("wdir", (truth.values + 100) % 360, missing, dict(gappy.coords), **truth.attrs)[0]
+    other = fieldcast.fill_gaps(turned)["wdir"] - 100
+    assert circular(other, filled["wdir"], missing) < 1.0  # the zero direction does not matter
+
+
+def test_nothing_is_outside_the_bounds_of_a_variable_that_is_not_mapped(quick: None) -> None:
+    values, missing, axes = waves(60)
+    data = record("sst", 15 + 3 * values, missing, axes, units="degC", valid_min=14.0, valid_max=16.0)[0]
+    filled = fieldcast.fill_gaps(data, members=2)
+    assert "sst_median" not in filled and (filled["sst_flag"] == 3).sum() == 0
+    for name in ("sst", "sst_members"):
+        assert filled[name].min() >= 14.0 and filled[name].max() <= 16.0
+    read_again = ingest(
+        filled[["sst"]].assign(sst=filled["sst"].assign_attrs(data["sst"].attrs)), missing="train"
+    )[0]
+    assert read_again["sst"].notnull().all()
+
+
+def test_a_gaussian_variable_is_not_mapped_and_nothing_changes(quick: None) -> None:
+    values, missing, axes = waves(60)
+    gappy = record("t2m", 15 + 3 * values, missing, axes, units="degC")[0]
+    one, other = (
+        fieldcast.fill_gaps(gappy, members=2),
+        fieldcast.fill_gaps(gappy, members=2, quantities="none"),
+    )
+    xr.testing.assert_identical(one.drop_attrs(), other.drop_attrs())
+    assert one.attrs["comment"] == other.attrs["comment"]
+
+
+def test_the_choice_does_not_depend_on_the_scale() -> None:
+    gappy = rain(80)[0]
+    larger = gappy.map(
+        lambda x: (1024 * x).assign_attrs(x.attrs)
+    )  # exactly, so that nothing is rounded otherwise
+    fields, scaled = (ingest(data, missing="train")[0] for data in (gappy, larger))
+    (one, table), (other, of_scaled) = (
+        choose_quantities(data, "auto", 0, "cpu") for data in (fields, scaled)
+    )
+    assert one["tp"].kind == other["tp"].kind
+    np.testing.assert_allclose(1024 * table["crps"], of_scaled["crps"], rtol=1e-3)
+    assert list(table) == COLUMNS and set(table["selection"]) == {0, 1, 2, 3, "all"}
+
+
+def test_the_lowest_score_wins_by_two_percent_and_a_standard_error_and_then_the_simplest() -> None:
+    rng = np.random.default_rng(0)
+    group, weight = np.repeat(np.arange(20), 5), np.full(100, 0.01)
+
+    def scores(mean: float, noise: float = 0.0) -> list[Scored]:
+        return [Scored(mean + noise * rng.normal(size=100), weight, group) for _ in range(4)]
+
+    none = scores(1.0)
+    assert decide("x", "clip", {"none": none, "clip": none, "root": scores(0.99)})[0] == "clip"
+    assert decide("x", "clip", {"none": none, "clip": none, "root": scores(0.9)})[0] == "root"
+    assert decide("x", "none", {"none": none, "root": scores(0.97, 5.0)})[0] == "none"
+    assert decide("x", "clip", {"none": none, "clip": scores(0.5), "root": scores(0.9)})[0] == "clip"
+    noise = rng.normal(size=100)
+    near = [Scored(0.5 + 0.3 * noise, weight, group)] * 4
+    assert decide("x", "clip", {"none": none, "clip": none, "root": near, "log": scores(0.5)})[0] == "root"
+    assert (
+        decide("x", "clip", {"none": none, "clip": none, "root": scores(0.8), "log": scores(0.5)})[0] == "log"
+    )
+
+
+def test_the_standard_error_is_that_of_means_over_gaps() -> None:
+    """The deviation of the means of equally many values is divided by the root of the number of gaps."""
+    rng = np.random.default_rng(0)
+    group, of_gap = np.repeat(np.arange(50), 4), rng.normal(size=50)
+    one = [Scored(of_gap[group], np.full(200, 1 / 200), group)]
+    mean, error = difference(one, [one[0]._replace(crps=np.zeros(200))])
+    np.testing.assert_allclose([mean, error], [of_gap.mean(), of_gap.std(ddof=1) / np.sqrt(50)])
+    single = [one[0]._replace(group=np.zeros(200, int))]
+    assert difference(single, single)[1] == np.inf
+
+
+def test_a_part_of_a_large_record_is_enough() -> None:
+    observed = np.ones((300, 40, 50), dtype=bool)
+    observed[100:180, 20:26, 30:38] = False
+    data = xr.DataArray(np.where(observed, 1.0, np.nan), dims=("time", "latitude", "longitude"), name="x")
+    part = quantities.informative_part(data.to_dataset())
+    assert part["x"].shape == (200, 10, 10) and part["x"].isnull().sum() == 80 * 6 * 8
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("circle", "its name and units are not those of an angle"),
+        ("log", "4 of its values are below 0"),
+        ("clip", "it has no bounds"),
+        ({"v": "log"}, "quantities name 'v', but the variables are u"),
+        ("cube", "is 'cube': choose one of auto"),
+    ],
+)
+def test_a_mapping_that_does_not_fit_is_refused_in_one_sentence(given: object, sentence: str) -> None:
+    values, missing, axes = waves(40)
+    values = np.abs(values) + 0.1
+    values[:4, 0, 0], missing[:4, 0, 0] = -1, False
+    gappy = record("u", values, missing, axes, units="m s-1")[0]
+    with pytest.raises(InputError, match=sentence):
+        fieldcast.fill_gaps(gappy, quantities=given)  # type: ignore[arg-type]
+
+
+def test_kriging_that_was_fitted_before_is_used_again() -> None:
+    fields = ingest(rain(40)[0], missing="train")[0]
+    gappy = GappyRecord.of(fields, torch.device("cpu"), {})
+    fitted: dict[int, KrigingModel] = {}
+    first = local_kriging(gappy.record, None, fitted)
+    assert list(fitted) == [0]
+    model = fitted[0]
+    again = local_kriging(gappy.record, None, fitted)
+    assert fitted[0] is model and bool((first.mean == again.mean).all())
+
+
+@pytest.mark.proof
+def test_the_right_values_of_real_quantities() -> None:
+    """Filled by all methods, the errors are those of filling the mapped values by hand."""
+    gappy, truth, missing = chlorophyll()
+    filled = fieldcast.fill_gaps(gappy)
+    assert rmse(np.log(filled["chlor_a_median"]), np.log(truth), missing) <= 0.11
+    gappy, truth, missing = rain()
+    filled = fieldcast.fill_gaps(gappy)
+    assert rmse(filled["tp"], truth, missing) <= 1.75 and filled["tp"].min() >= 0
+    gappy, truth, missing = wind()
+    filled = fieldcast.fill_gaps(gappy)
+    assert circular(filled["wdir"], truth, missing) <= 2.5
+
+
+@pytest.mark.proof
+def test_a_direction_all_round_the_compass_is_filled_as_its_components_by_hand() -> None:
+    gappy, truth, missing = wind(width=80.0)
+    filled = fieldcast.fill_gaps(gappy)
+    angle = np.deg2rad(gappy["wdir"])
+    parts = xr.Dataset({"c": np.cos(angle), "s": np.sin(angle)}).map(lambda x: x.assign_attrs(units="m"))
+    by_hand = fieldcast.fill_gaps(parts, quantities="none")
+    direction = np.rad2deg(np.arctan2(by_hand["s"], by_hand["c"])) % 360
+    assert circular(filled["wdir"], truth, missing) <= 1.1 * circular(direction, truth, missing)
