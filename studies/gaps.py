@@ -129,7 +129,7 @@ def memory(what: str) -> int:
 def dineof_rmse(gappy: xr.Dataset, truth: xr.Dataset) -> dict[str, float]:
     """RMSE of DINEOF at the removed values of each variable, in its units."""
     fields, complete = (ingest(part, missing="train")[0] for part in (gappy, truth.copy()))
-    gappy_record = GappyRecord.of(fields, torch.device("cpu"), {})
+    gappy_record = GappyRecord.of(fields, torch.device("cpu"))
     x = gappy_record.codec.encode(complete)[:, gappy_record.has_column]
     error = (dineof(gappy_record.record, None).mean - x) * gappy_record.scale
     removed = ~gappy_record.record.observed & torch.isfinite(x)

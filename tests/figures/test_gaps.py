@@ -93,9 +93,9 @@ def test_angles_are_drawn_on_a_circle_of_colours_and_as_a_line_without_jumps(
     assert lines["observed, but held out"][1] == 368.0 and lines["observed"][2] == 380.0
     band = axes.collections[0].get_paths()[0].vertices[:, 1]
     assert {355.0, 374.0} <= set(band.round(6).tolist())
-    filled["t"].attrs = attrs
-    (mesh, *_) = [each for each in dict(pictures(filled, series))["t_maps"].axes[0].collections]
-    scale = mesh.norm  # type: ignore[attr-defined]
-    assert (scale.vmin, scale.vmax) == (0.0, 360.0)
-    ends = [mesh.to_rgba(value) for value in (0.0, 360.0)]  # type: ignore[attr-defined]
-    np.testing.assert_allclose(*ends, atol=0.05)
+    for factor, ends in ((1.0, (12.0, 22.0)), (20.0, (0.0, 360.0))):  # a narrow arc, and all round
+        turned = filled.assign(t=(factor * filled["t"] % 360).assign_attrs(attrs))
+        mesh = dict(pictures(turned, series))["t_maps"].axes[0].collections[0]
+        np.testing.assert_allclose(mesh.get_clim(), ends, atol=0.1)  # type: ignore[attr-defined]
+    low, high = (mesh.to_rgba(end) for end in ends)  # type: ignore[attr-defined]
+    np.testing.assert_allclose(low, high, atol=0.05)

@@ -225,7 +225,7 @@ def test_a_mapping_that_does_not_fit_is_refused_in_one_sentence(given: object, s
 
 def test_kriging_that_was_fitted_before_is_used_again() -> None:
     fields = ingest(rain(40)[0], missing="train")[0]
-    gappy = GappyRecord.of(fields, torch.device("cpu"), {})
+    gappy = GappyRecord.of(fields, torch.device("cpu"))
     fitted: dict[int, KrigingModel] = {}
     first = local_kriging(gappy.record, None, fitted)
     assert list(fitted) == [0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -60,7 +61,9 @@ class GappyRecord:
     own: Sequence[OwnVariable]
 
     @classmethod
-    def of(cls, fields: xr.Dataset, device: torch.device, chosen: Quantities) -> GappyRecord:
+    def of(
+        cls, fields: xr.Dataset, device: torch.device, chosen: Quantities = MappingProxyType({})
+    ) -> GappyRecord:
         """The record of some fields, of which `chosen` says which are mapped."""
         own, first = [], 0
         for name in time_varying(fields):

@@ -30,6 +30,7 @@ from fieldcast.figures.style import (
 from fieldcast.geometry import GRID
 
 CIRCULAR = "twilight_shifted"  # colours that begin and end alike
+MIN_LOG_RATIO = 10  # ratio of the largest to the smallest value from which colours are logarithmic
 BEST_COLOUR, DINEOF_COLOUR, LINEAR_COLOUR = "#0072B2", "#D55E00", "#7c7c7c"
 
 
@@ -79,6 +80,8 @@ def maps(filled: xr.Dataset, variable: str, outline: Outline = ()) -> Figure:
         filled[name].transpose("time", *GRID)[time].to_numpy().astype(float)
         for name in (variable, f"{variable}_spread")
     )
+    if filled[variable].attrs.get("quantity") == Circle.kind:
+        values = nearest_turns(values, period_of(filled[variable].attrs))
     observed = np.where(flag == OBSERVED, values, np.nan)
     spread = np.where(flag == OBSERVED, np.nan, spread)
     scales = colours(values, filled[variable].attrs), shades(SPREAD_COLOURMAP, 0.0, upper_end(spread))
@@ -100,28 +103,33 @@ def maps(filled: xr.Dataset, variable: str, outline: Outline = ()) -> Figure:
     return sheet.figure
 
 
+def nearest_turns(values: Float[np.ndarray, "y x"], period: float) -> Float[np.ndarray, "y x"]:
+    """Angles that lie within half a circle as numbers without a jump, such as -10 to 30; others as they are."""
+    radians = values[np.isfinite(values)] * (2 * np.pi / period)
+    mean = np.arctan2(np.sin(radians).mean(), np.cos(radians).mean()) * (period / (2 * np.pi))
+    turned = mean + (values - mean + period / 2) % period - period / 2
+    return turned if np.nanmax(turned) - np.nanmin(turned) < period / 2 else values
+
+
 def colours(values: Float[np.ndarray, "y x"], attrs: Mapping[str, Any]) -> ScalarMappable:
-    """Colours of a field: round the circle for angles, of the logarithm where it is filled as its logarithm."""
-    quantity = attrs.get("quantity")
-    if quantity == Circle.kind:
-        period = period_of(attrs)
-        low = -period / 2 if np.nanmin(values) < 0 else 0.0
+    """Colours of a field: a circle of them for angles all round, logarithmic ones where its logarithm is filled."""
+    quantity, period, least = attrs.get("quantity"), period_of(attrs), float(np.nanmin(values))
+    if quantity == Circle.kind and np.nanmax(values) - least >= period / 2:
+        low = -period / 2 if least < 0 else 0.0
         return shades(CIRCULAR, low, low + period)
-    colours = field_colours(values, anomaly=False)
-    if quantity == Log.kind and colours.norm.vmin > 0:
-        colours.set_norm(LogNorm(colours.norm.vmin, colours.norm.vmax))
-    return colours
+    scale = field_colours(values, anomaly=False)
+    low, high = scale.get_clim()
+    if quantity == Log.kind and low and high and 0 < low < high / MIN_LOG_RATIO:
+        scale.set_norm(LogNorm(low, high))
+    return scale
 
 
 def unwrapped(table: pd.DataFrame, period: float) -> pd.DataFrame:
     """Angles as a line without jumps: each filled one nearest to the one before, all others nearest to it."""
     line = np.unwrap(table["filled"].interpolate(limit_direction="both"), period=period)
-    turns = {
-        name: line + (table[name] - line + period / 2) % period - period / 2
-        for name in ("observed", "hidden", "dineof", "linear_in_time")
-    }
-    ends = {"low": line - (line - table["low"]) % period, "high": line + (table["high"] - line) % period}
-    return table.assign(filled=line, **turns, **ends)
+    names = ("observed", "hidden", "dineof", "linear_in_time", "low", "high")
+    turns = {name: line + (table[name] - line + period / 2) % period - period / 2 for name in names}
+    return table.assign(filled=line, **turns)
 
 
 def series_figure(table: pd.DataFrame, variable: str, attrs: Mapping[str, Any]) -> Figure:

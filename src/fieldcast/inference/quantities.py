@@ -192,7 +192,7 @@ def score_mappings(
     """CRPS in own units at each selection of held-out values, if any, of mappings that share a mapped record."""
     name = time_varying(fields)[0]
     on, values = choose_device(device), fields[name].transpose("time", *GRID).values
-    plain, method = GappyRecord.of(fields, on, {}), partial(local_kriging, fitted={})  # it is fitted once
+    plain, method = GappyRecord.of(fields, on), partial(local_kriging, fitted={})  # it is fitted once
     scores: dict[str, list[Scored]] = {kind: [] for kind in kinds}
     for selection in range(SELECTIONS):
         held_out = plain.hold_out(seed_for("quantities", seed, selection))

@@ -130,7 +130,7 @@ def methods(fields: xr.Dataset, options: GapFilling, seed: int, device: str) -> 
     if not options.learned and options.max_minutes == 0:
         return FILLERS
     correction = correction_of(fields, seed)
-    estimate = correction.estimated_minutes(GappyRecord.of(fields, choose_device(device), {}).record)
+    estimate = correction.estimated_minutes(GappyRecord.of(fields, choose_device(device)).record)
     included = options.learned or estimate <= options.max_minutes
     LOG.info(
         "%s would take about %.1f minutes, and gap_filling.max_minutes is %g: %s.",
