@@ -1,10 +1,10 @@
 """Choose the quantity of each variable of a record, by values that are held out from the mapped record.
 
-The mappings that a variable admits (`fields.quantities.nature_of`) fill the record by local kriging, and are judged by
-the CRPS in the variable's own units at four selections of held-out values. The one with the lowest CRPS is taken if it
-is at least 2 % and one standard error over the held-out gaps below that without a mapping, and not above that of
-clipped draws; of those within one standard error of it, the simplest. A record larger than the choice needs is judged
-in the part with most observed and missing values.
+The mappings that a variable admits (`fields.quantities.nature_of`) fill the record by local kriging and by the low-rank
+Gaussian, of which the better one counts, and are judged by the CRPS in the variable's own units at four selections of
+held-out values. The one with the lowest CRPS is taken if it is at least 2 % and one standard error over the held-out
+gaps below that without a mapping, and not above that of clipped draws; of those within one standard error of it, the
+simplest. A record larger than the choice needs is judged in the part with most observed and missing values.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ from fieldcast.fields.conventions import QUANTILES, time_varying
 from fieldcast.fields.quantities import AUTO, NONE, Circle, Clip, Nature, Quantity, nature_of, parse
 from fieldcast.geometry import GRID
 from fieldcast.inference.gaps.own_units import own_statistics, predictions
-from fieldcast.models.gaps.fillers import local_kriging
+from fieldcast.models.gaps.fillers import local_kriging, low_rank
 from fieldcast.models.gaps.held_out import SELECTIONS
 from fieldcast.models.gaps.reach import nearest_observation
+from fieldcast.models.gaps.record import Filler
 from fieldcast.models.gaps.trial import run_trial
 from fieldcast.models.random_streams import seed_for
 from fieldcast.scores.numbers import significant
@@ -189,11 +190,15 @@ def best_window(amounts: Int[np.ndarray, "2 *n"], sizes: tuple[int, ...]) -> tup
 def score_mappings(
     fields: xr.Dataset, nature: Nature, kinds: Sequence[str], seed: int, device: str
 ) -> dict[str, list[Scored]]:
-    """CRPS in own units at each selection of held-out values, if any, of mappings that share a mapped record."""
+    """CRPS in own units at each selection of held-out values, of mappings that share a mapped record.
+
+    The better of two quick methods counts. The lists are empty if no value could be held out.
+    """
     name = time_varying(fields)[0]
     on, values = choose_device(device), fields[name].transpose("time", *GRID).values
-    plain, method = GappyRecord.of(fields, on), partial(local_kriging, fitted={})  # it is fitted once
-    scores: dict[str, list[Scored]] = {kind: [] for kind in kinds}
+    methods: tuple[Filler, ...] = (partial(local_kriging, fitted={}), low_rank)  # kriging is fitted once
+    plain = GappyRecord.of(fields, on)
+    scores: dict[str, list[list[Scored]]] = {kind: [[] for _ in methods] for kind in kinds}
     for selection in range(SELECTIONS):
         held_out = plain.hold_out(seed_for("quantities", seed, selection))
         if not len(held_out.time):
@@ -205,14 +210,15 @@ def score_mappings(
         here = replace(held_out, truth=held_out.at(visible.record.x))
         record = replace(visible.record, requested=here.mask)
         distance = nearest_observation(record.observed, record.columns, here.mask)
-        trial = run_trial(method.func.__name__, method, record, here, distance)
+        trials = [run_trial("", method, record, here, distance) for method in methods]
         everything = torch.ones_like(here.whole)
         for kind, quantity in zip(kinds, quantities, strict=True):  # a clip without bounds changes nothing
             variable = gappy.own[0]._replace(quantity=quantity)
-            predicted = predictions(gappy, fields, here, trial.error, trial.spread, variable, everything)
-            crps = np.asarray(own_statistics(quantity, predicted)["crps"])
-            scores[kind].append(Scored(crps, here.weight.cpu().numpy(), here.group.cpu().numpy()))
-    return scores
+            for scored, trial in zip(scores[kind], trials, strict=True):
+                predicted = predictions(gappy, fields, here, trial.error, trial.spread, variable, everything)
+                crps = np.asarray(own_statistics(quantity, predicted)["crps"])
+                scored.append(Scored(crps, here.weight.cpu().numpy(), here.group.cpu().numpy()))
+    return {kind: min(by_method, key=pooled) if by_method[0] else [] for kind, by_method in scores.items()}
 
 
 def pooled(scored: list[Scored]) -> float:
