@@ -13,7 +13,6 @@ from fieldcast.errors import InputError
 from fieldcast.fields import images, quality
 from fieldcast.fields.conventions import (
     KEPT_ATTRS,
-    QUANTILES,
     SUFFIXES,
     VALID_ATTRS,
     static,
@@ -80,7 +79,7 @@ def _check_names(fields: xr.Dataset, where: str) -> None:
                 "it in the file, or leave it out with ingestion.variables"
             )
     for name in names:
-        for suffix in (suffix for suffix in SUFFIXES if suffix not in QUANTILES):
+        for suffix in SUFFIXES:
             if name + suffix in names:
                 raise InputError(
                     f"variables '{name}' and '{name + suffix}' of {where}: results call the {suffix[1:]} of "
