@@ -109,9 +109,9 @@ def test_stored_observations_of_other_splits_fields_or_options_are_refused(world
     """Stored observations may lie in the training split after the splits have changed."""
     options = Sparsification(cases={"random": [0.1], "swaths": [0.1]}, noise=0.1, times=3)
     stored = sparsify(world.fields, world.splits, world.codec, world.space, options, Limits())
-    require_observations(stored, world.fields, world.splits, options, Limits())
+    require_observations(stored, world.fields, world.normalisation, world.splits, options, Limits())
     trained = replace(options, training=TrainingMasks(k=(0.01, 0.2)))  # decides nothing of them
-    require_observations(stored, world.fields, world.splits, trained, Limits())
+    require_observations(stored, world.fields, world.normalisation, world.splits, trained, Limits())
     moved = {**world.splits, "test": [world.splits["validation"][0], world.splits["test"][1]]}
     longer = {**world.splits, "train": [world.splits["train"][0], world.splits["validation"][0]]}
     others = [
@@ -126,4 +126,4 @@ def test_stored_observations_of_other_splits_fields_or_options_are_refused(world
         with pytest.raises(
             InputError, match=r"the stored observations were made with .*--pipelines sparsification"
         ):
-            require_observations(stored, *other)
+            require_observations(stored, other[0], world.normalisation, *other[1:])

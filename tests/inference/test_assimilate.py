@@ -76,13 +76,17 @@ def test_a_share_has_gross_errors_and_filters_assume_another_error(world, observ
     np.testing.assert_allclose(size[~gross], 0.0, atol=1e-4)
     assert other.attrs["noise"] == 2 * observations.attrs["noise"] == 0.2
     with pytest.raises(InputError, match="recreate them with `kedro run --pipelines observing_network`"):
-        require_cycle_observations(observations, world.fields, world.splits, SPARSIFICATION, wrong, Limits())
+        require_cycle_observations(
+            observations, world.fields, world.normalisation, world.splits, SPARSIFICATION, wrong, Limits()
+        )
 
 
 def test_other_options_are_refused(world, observations):
     other = CycledAssimilation(spin_up=2, steps=5, members=4, cases={"random": [0.1]})
     with pytest.raises(InputError, match="recreate them with `kedro run --pipelines observing_network`"):
-        require_cycle_observations(observations, world.fields, world.splits, SPARSIFICATION, other, Limits())
+        require_cycle_observations(
+            observations, world.fields, world.normalisation, world.splits, SPARSIFICATION, other, Limits()
+        )
 
 
 def test_a_cycle_is_stored_day_by_day_and_resumes_to_the_same_numbers(world, observations, hybrid):

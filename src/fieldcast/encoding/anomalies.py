@@ -2,7 +2,8 @@
 
     x = (field - climatology(day of year)) / anomaly standard deviation,
 
-so that 0 is the climatology. Tensors are (..., V, Y, X), in the order of `Space.variables`.
+so that 0 is the climatology. The field is mapped before, if it is a quantity with a mapping (`fields.quantities`).
+Tensors are (..., V, Y, X), in the order of `Space.variables`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from fieldcast.calendars import TimeStep
 from fieldcast.encoding.field_layout import FieldLayout, layout_of
 from fieldcast.errors import InputError
 from fieldcast.fields import conventions, domain
-from fieldcast.fields.units import conversion
+from fieldcast.fields.prepared import of_mapped_values
+from fieldcast.fields.units import Conversion, conversion
 from fieldcast.geometry import GRID
 from fieldcast.kinds import MEMBER, are_images
 from fieldcast.models.space import Space
@@ -38,9 +40,9 @@ class FieldCodec(FieldLayout):
     Parameters
     ----------
     climatology
-        Climatology of each day of the year (365, V, Y, X), in physical units.
+        Climatology of each day of the year (365, V, Y, X), in physical units, or of mapped values.
     deviation
-        Standard deviation of the anomalies of each variable, in physical units.
+        Standard deviation of the anomalies of each variable, in physical units, or of mapped values.
     """
 
     climatology: Float[np.ndarray, "365 variable y x"]
@@ -53,7 +55,8 @@ class FieldCodec(FieldLayout):
     def of(cls, fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset) -> FieldCodec:
         """The codec of some fields."""
         refuse_images(fields)
-        layout = layout_of(fields)
+        climatology, normalisation, quantities = of_mapped_values(climatology, normalisation)
+        layout = layout_of(fields, quantities)
         deviation = normalisation["anomaly_std"].sel(variable=list(layout.variables)).values
         by_day = climatology_array(climatology, layout.variables)
         return cls(**vars(layout), climatology=by_day, deviation=deviation.astype(np.float32))
@@ -61,25 +64,31 @@ class FieldCodec(FieldLayout):
     def in_units(self, units: Mapping[str, str], where: str = "the data set") -> FieldCodec:
         """The codec of data in other `units` of each variable; x does not depend on the units.
 
-        With y = a field + b, the climatology becomes a climatology + b, and the deviation a deviation.
+        With y = a field + b, the climatology becomes a climatology + b, and the deviation a deviation. Variables with a
+        mapping are converted before it.
         """
-        trained = {v: str(self.attrs[v].get("units", "")) for v in self.variables}
-        conversions = [conversion(trained[v], units[v]) for v in self.variables]
-        for v, change in zip(self.variables, conversions, strict=True):
+        trained = {v: str(self.attrs[v].get("units", "")) for v in self.names}
+        changes = {v: conversion(trained[v], units[v]) for v in self.names}
+        for v, change in changes.items():
             if change is None:
                 raise InputError(
                     f"variable '{v}' of {where} is in '{units[v]}', which cannot be converted to '{trained[v]}', the "
                     "unit that the model was trained in: give it in that unit."
                 )
+        known = {v: change for v, change in changes.items() if change is not None}
+        unmapped = {v: change for v, change in known.items() if v not in self.quantities}
         scale, offset = (
-            np.array([getattr(change, name) for change in conversions]) for name in ("scale", "offset")
+            np.array([getattr(unmapped.get(v, Conversion()), name) for v in self.variables])
+            for name in ("scale", "offset")
         )
+        converted = {v: known[v] for v in self.quantities if known[v] != Conversion()}
         climatology = self.climatology * scale[:, None, None] + offset[:, None, None]
         return replace(
             self,
             climatology=climatology.astype(np.float32),
             deviation=(self.deviation * scale).astype(np.float32),
-            attrs={v: {**self.attrs[v], "units": units[v]} for v in self.variables},
+            attrs={**self.attrs, **{v: {**self.attrs[v], "units": units[v]} for v in self.names}},
+            conversions=converted,
         )
 
     def encode(
@@ -89,7 +98,7 @@ class FieldCodec(FieldLayout):
 
         They are written to `out` if it is given: new memory costs several times as much as the arithmetic.
         """
-        lead = [d for d in data[self.variables[0]].dims if d not in ("time", *GRID)]
+        lead = [d for d in data[self.names[0]].dims if d not in ("time", *GRID)]
         shape = (
             *(data.sizes[dim] for dim in (*lead, "time")),
             len(self.variables),
@@ -97,8 +106,14 @@ class FieldCodec(FieldLayout):
         )
         x = np.empty(shape, np.float32) if out is None else out.numpy()
         days = calendars.day_of_year(data["time"]) - 1
-        for i, v in enumerate(self.variables):
-            values = data[v].transpose(*lead, "time", *GRID).values.astype(np.float32, copy=False)
+        arrays = (
+            part
+            for v in self.names
+            for part in self.mapped(
+                v, data[v].transpose(*lead, "time", *GRID).values.astype(np.float32, copy=False)
+            )
+        )
+        for i, values in enumerate(arrays):
             for t, day in enumerate(days.tolist()):  # a single field stays in the cache of the CPU
                 field = x[..., t, i, :, :]
                 np.subtract(values[..., t, :, :], self.climatology[day, i], out=field)
@@ -106,7 +121,7 @@ class FieldCodec(FieldLayout):
         return torch.from_numpy(x)
 
     def climatology_at(self, times: xr.DataArray) -> Float[np.ndarray, "time variable y x"]:
-        """The climatology at some times, in physical units."""
+        """The climatology at some times, in physical units, or of mapped values."""
         return self.climatology[calendars.day_of_year(times) - 1]
 
     def to_anomalies(
@@ -120,7 +135,7 @@ class FieldCodec(FieldLayout):
     def to_physical(
         self, x: Float[np.ndarray, "*lead variable y x"], climatology: Float[np.ndarray, "*days variable y x"]
     ) -> Float[np.ndarray, "*lead variable y x"]:
-        """x * deviation + climatology: the inverse of `to_anomalies`."""
+        """x * deviation + climatology: the inverse of `to_anomalies`; a variable with a mapping remains mapped."""
         values = x * self.deviation[:, None, None]
         values += climatology
         return values
@@ -161,18 +176,19 @@ def refuse_images(fields: xr.Dataset) -> None:
 
 def space_of(fields: xr.Dataset, climatology: xr.Dataset, normalisation: xr.Dataset) -> Space:
     """The Space of some fields: exact cell areas, points on the sphere, existing cells, standardised static fields."""
-    variables = list(conventions.time_varying(fields))
+    climatology, normalisation, quantities = of_mapped_values(climatology, normalisation)
+    variables = layout_of(fields, quantities).variables
     latitude, longitude = fields["latitude"].values, fields["longitude"].values
     exists = domain.common_cells(fields)
-    tendency = normalisation["tendency"].sel(variable=variables).values
+    tendency = normalisation["tendency"].sel(variable=list(variables)).values
     step = TimeStep.of(fields)
     return Space(
-        variables=tuple(variables),
+        variables=variables,
         wraps=bool(geometry.wraps(longitude)),
         area=torch.from_numpy(geometry.cell_areas(latitude, longitude, exists).astype(np.float32)),
         exists=torch.from_numpy(np.ascontiguousarray(exists)),
         points=torch.from_numpy(geometry.unit_points(latitude, longitude).astype(np.float32)),
-        static=torch.from_numpy(static_fields(fields, climatology[variables])),
+        static=torch.from_numpy(static_fields(fields, climatology[list(variables)])),
         tendency=torch.from_numpy(tendency.astype(np.float32)),
         step=step.hours,
         months=step.months,

@@ -30,6 +30,7 @@ from fieldcast.encoding.tensor_file import (
     unpack_bytes,
 )
 from fieldcast.errors import InputError
+from fieldcast.fields.quantities import quantity_of
 from fieldcast.models.configuration import build
 from fieldcast.models.core import Model
 from fieldcast.models.space import Space
@@ -184,7 +185,8 @@ def stored_codec(arrays: Mapping[str, np.ndarray], header: Mapping[str, Any]) ->
     if kind == "image":
         return ImageCodec(header["treatment"], header["levels"])
     cls = FieldCodec if kind == FieldCodec.kind else AnyDayCodec
-    return cls(variables=tuple(header["variables"]), attrs=header["attrs"], **arrays)
+    quantities = {name: quantity_of(state) for name, state in header.get("quantities", {}).items()}
+    return cls(variables=tuple(header["variables"]), attrs=header["attrs"], quantities=quantities, **arrays)
 
 
 # Checks of types and shapes of the parts of a checkpoint, which its digest does not guarantee.

@@ -13,9 +13,11 @@ from jaxtyping import Float
 
 from fieldcast import lineage
 from fieldcast.encoding.anomalies import FieldCodec
-from fieldcast.encoding.observations import observations_dataset, observed_values
+from fieldcast.encoding.observations import observations_dataset, observed_values, of_mappings
 from fieldcast.encoding.options import CycledAssimilation, Limits, Sparsification
 from fieldcast.errors import InputError
+from fieldcast.fields.prepared import quantities_in
+from fieldcast.fields.quantities import Quantities
 from fieldcast.fields.splits import SplitRanges, select
 from fieldcast.models.random_streams import seed_for
 from fieldcast.models.space import Space
@@ -29,7 +31,8 @@ def observe_cycle(
 ) -> xr.Dataset:  # fmt: skip
     """Observations (case, time, latitude, longitude) of the first states of the test split, NaN where there is none.
 
-    An observation is truth + noise * anomaly standard deviation * eps, in physical units; a share `gross_errors` of
+    An observation is truth + noise * anomaly standard deviation * eps, in physical units (of mapped values, in own
+    units, if a variable is mapped); a share `gross_errors` of
     them is wrong by `GROSS_ERROR` anomaly standard deviations, in either direction. The attribute `noise` is the error
     that filters assume.
     """
@@ -41,8 +44,8 @@ def observe_cycle(
     values = np.stack([observed_values(x, number, space, by_step, case, i) for i, case in enumerate(cases)])
     values = values + gross_errors(values.shape, cycling.gross_errors, options.seed)
     values = codec.to_physical(values, codec.climatology_at(truth["time"]))
-    sources = lineage_of(fields, splits, options, cycling, times)
-    return observations_dataset(values, cases, number, truth, codec.variables).assign_attrs(
+    sources = lineage_of(fields, splits, options, cycling, times, codec.quantities)
+    return observations_dataset(values, cases, number, truth, codec).assign_attrs(
         digest=lineage.digest(sources, values),
         lineage=json.dumps(sources),
         data=sources["data"],
@@ -84,8 +87,9 @@ def spin_up(cycling: CycledAssimilation, limits: Limits) -> int:
 
 
 def lineage_of(
-    fields: xr.Dataset, splits: SplitRanges, options: Sparsification, cycling: CycledAssimilation, times: int
-) -> dict[str, Any]:
+    fields: xr.Dataset, splits: SplitRanges, options: Sparsification, cycling: CycledAssimilation, times: int,
+    quantities: Quantities,
+) -> dict[str, Any]:  # fmt: skip
     """Everything that the observations of the cycles depend on."""
     observing_network = {key: getattr(options, key) for key in ("seed", "noise", "per_variable")}
     defaults = CycledAssimilation()
@@ -95,28 +99,28 @@ def lineage_of(
     return {
         "data": fields.attrs["digest"],
         "splits": dict(splits),
-        "network": observing_network,
+        "network": observing_network | of_mappings(quantities),
         "cycle": cycle,
     }
 
 
 def made_from(
-    fields: xr.Dataset, splits: SplitRanges, sparsification: Sparsification, assimilation: CycledAssimilation,
-    limits: Limits,
+    fields: xr.Dataset, normalisation: xr.Dataset, splits: SplitRanges, sparsification: Sparsification,
+    assimilation: CycledAssimilation, limits: Limits,
 ) -> dict[str, Any]:  # fmt: skip
     """Everything that the observations of a run with these options depend on."""
     times = cycled_states(fields, splits, assimilation, limits).sizes["time"]
-    return lineage_of(fields, splits, sparsification, assimilation, times)
+    return lineage_of(fields, splits, sparsification, assimilation, times, quantities_in(normalisation))
 
 
 def require_cycle_observations(
-    stored: xr.Dataset, fields: xr.Dataset, splits: SplitRanges, options: Sparsification, cycling: CycledAssimilation,
-    limits: Limits,
+    stored: xr.Dataset, fields: xr.Dataset, normalisation: xr.Dataset, splits: SplitRanges, options: Sparsification,
+    cycling: CycledAssimilation, limits: Limits,
 ) -> None:  # fmt: skip
     """Raise an InputError unless stored observations were made from these fields, splits and options."""
     lineage.require(
         stored,
-        made_from(fields, splits, options, cycling, limits),
+        made_from(fields, normalisation, splits, options, cycling, limits),
         "the observations of the cycles were made",
         "recreate them with `kedro run --pipelines observing_network`",
     )

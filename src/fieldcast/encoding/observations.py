@@ -23,6 +23,8 @@ from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.options import POINTS, Limits, Sparsification
 from fieldcast.encoding.stations import points_at
 from fieldcast.fields.bilinear import stencil
+from fieldcast.fields.prepared import quantities_in
+from fieldcast.fields.quantities import Quantities
 from fieldcast.fields.splits import SplitRanges, select
 from fieldcast.geometry import GRID
 from fieldcast.kinds import CASE, as_draws
@@ -40,7 +42,8 @@ def sparsify(
 ) -> xr.Dataset:  # fmt: skip
     """Observations (case, time, latitude, longitude) of evenly spaced test times, NaN where nothing was observed.
 
-    An observation is truth + noise * anomaly standard deviation * eps, in physical units.
+    An observation is truth + noise * anomaly standard deviation * eps, in physical units; the error of a mapped
+    variable is that of its mapped value.
     """
     truth = scored_times(fields, splits, options, limits)
     x = codec.encode(truth)
@@ -48,12 +51,10 @@ def sparsify(
     cases = [(pattern, k) for pattern, fractions in options.cases.items() for k in fractions]
     values = np.stack([observed_values(x, number, space, options, case, i) for i, case in enumerate(cases)])
     values = codec.to_physical(values, codec.climatology_at(truth["time"]))
-    result = with_points(
-        observations_dataset(values, cases, number, truth, codec.variables), x, codec, space, options
-    )
+    result = with_points(observations_dataset(values, cases, number, truth, codec), x, codec, space, options)
     names = [f"point_{coordinate}" for coordinate in POINT_COORDINATES]
     points = [result[name].values for name in names if name in result]
-    sources = lineage_of(fields, splits, options, len(x))
+    sources = lineage_of(fields, splits, options, len(x), codec.quantities)
     result.attrs = {
         "digest": lineage.digest(sources, values, *points), "lineage": json.dumps(sources), "data": sources["data"],
         "noise": options.noise, "seed": options.seed,
@@ -63,10 +64,10 @@ def sparsify(
 
 def observations_dataset(
     values: Float[np.ndarray, "case time variable y x"], cases: Sequence[tuple[str, float]],
-    number: Int[Tensor, " time"], truth: xr.Dataset, variables: Sequence[str],
+    number: Int[Tensor, " time"], truth: xr.Dataset, codec: FieldCodec,
 ) -> xr.Dataset:  # fmt: skip
     """Observations as a data set, with pattern and k of each case and the number of the mask of each time."""
-    data = {v: (values[:, :, i].astype(np.float32), truth[v].attrs) for i, v in enumerate(variables)}
+    data = {v: (own.astype(np.float32), truth[v].attrs) for v, own in codec.own_values(values)}
     coords = {
         "pattern": (CASE, [pattern for pattern, _ in cases]), "k": (CASE, [k for _, k in cases]),
         "mask": ("time", number.numpy().astype(np.int32)), "time": truth["time"], **{c: truth[c] for c in GRID},
@@ -84,39 +85,47 @@ def scored_times(
 
 
 def lineage_of(
-    fields: xr.Dataset, splits: SplitRanges, options: Sparsification, times: int
+    fields: xr.Dataset, splits: SplitRanges, options: Sparsification, times: int, quantities: Quantities
 ) -> dict[str, Any]:
     """Everything that observations at a number of test times depend on.
 
-    The splits are part of it, because errors are in anomaly standard deviations of the training split; the masks of the
-    training are not.
+    The splits are part of it, because errors are in anomaly standard deviations of the training split, and so are the
+    mappings of variables; the masks of the training are not.
     """
     cases = list(options.cases.items())  # their order counts: the errors of a case are keyed by its number
     relevant = {k: v for k, v in asdict(options).items() if k != "training"} | {
         "times": times,
         "cases": cases,
+        **of_mappings(quantities),
     }
     return {"data": fields.attrs["digest"], "splits": dict(splits), "sparsification": relevant}
 
 
+def of_mappings(quantities: Quantities) -> dict[str, Any]:
+    """The entry of a lineage for mapped variables; empty without any."""
+    states = {name: quantity.state() for name, quantity in quantities.items()}
+    return {"quantities": states} if states else {}
+
+
 def made_from(
-    fields: xr.Dataset, splits: SplitRanges, sparsification: Sparsification, limits: Limits
-) -> dict[str, Any]:
+    fields: xr.Dataset, normalisation: xr.Dataset, splits: SplitRanges, sparsification: Sparsification, limits: Limits
+) -> dict[str, Any]:  # fmt: skip
     """Everything that the observations of a run with these options depend on."""
     times = scored_times(fields, splits, sparsification, limits).sizes["time"]
-    return lineage_of(fields, splits, sparsification, times)
+    return lineage_of(fields, splits, sparsification, times, quantities_in(normalisation))
 
 
 def require_observations(
-    stored: xr.Dataset, fields: xr.Dataset, splits: SplitRanges, options: Sparsification, limits: Limits
-) -> None:
+    stored: xr.Dataset, fields: xr.Dataset, normalisation: xr.Dataset, splits: SplitRanges, options: Sparsification,
+    limits: Limits,
+) -> None:  # fmt: skip
     """Raise an InputError unless stored observations were made from these fields, splits and options.
 
     Otherwise they might observe the training split.
     """
     lineage.require(
         stored,
-        made_from(fields, splits, options, limits),
+        made_from(fields, normalisation, splits, options, limits),
         "the stored observations were made",
         "recreate them with `kedro run --pipelines sparsification`",
     )
@@ -165,7 +174,7 @@ def with_points(
         return observations
     counts = [point_count(k, space) if pattern == POINTS else 0 for pattern, k in cases]
     tables = np.full(
-        (len(POINT_COORDINATES), len(cases), len(x), len(codec.variables), max(counts)), np.nan, np.float32
+        (len(POINT_COORDINATES), len(cases), len(x), len(codec.names), max(counts)), np.nan, np.float32
     )
     normal = codec.climatology_at(observations["time"])
     number = observations["mask"].values
@@ -176,13 +185,17 @@ def with_points(
         streams = RandomStreams(seed_for(POINT_ERRORS, options.seed), torch.arange(len(x)), step=case)
         eps = streams.normal(len(codec.variables), count)[:, 0].numpy()
         for t in range(len(x)):
-            for v in range(len(codec.variables)):
-                at = locations[0][t, v], locations[1][t, v]
+            for i, name in enumerate(codec.names):
+                at = locations[0][t, i], locations[1][t, i]
                 cells, weights = stencil(codec.latitude, codec.longitude, space.exists.cpu().numpy(), *at)
-                anomaly, mean = (field[t, v].ravel()[cells] for field in (x.numpy(), normal))
-                y = (anomaly * weights).sum(1) + options.noise * eps[t, v]
-                tables[:, case, t, v, :count] = *at, y * codec.deviation[v] + (mean * weights).sum(1)
-    variable = np.repeat(np.arange(len(codec.variables), dtype=np.int32), max(counts))
+                values = []
+                for v in codec.parts(name):
+                    anomaly, mean = (field[t, v].ravel()[cells] for field in (x.numpy(), normal))
+                    y = (anomaly * weights).sum(1) + options.noise * eps[t, v]
+                    values.append(y * codec.deviation[v] + (mean * weights).sum(1))
+                own = codec.in_own_units(name, np.stack(values)[:, None])[0]
+                tables[:, case, t, i, :count] = *at, own
+    variable = np.repeat(np.arange(len(codec.names), dtype=np.int32), max(counts))
     coords: dict[str, Any] = {
         f"point_{name}": (DIMS, table.reshape(len(cases), len(x), -1))
         for name, table in zip(POINT_COORDINATES, tables, strict=True)
@@ -200,7 +213,7 @@ def point_locations(
 ) -> tuple[Float[np.ndarray, "mask variable n"], Float[np.ndarray, "mask variable n"]]:
     """Latitudes and longitudes, evenly distributed over existing cells; fewer points are a subset of more points."""
     streams = RandomStreams(seed_for(LOCATIONS, options.seed), torch.arange(options.masks))
-    layers = len(codec.variables) if options.per_variable else 1
+    layers = len(codec.names) if options.per_variable else 1
     layer_streams = [streams.fork(layer) for layer in range(layers)]
     largest = point_count(1.0, space)
     uniform = np.stack(
@@ -212,7 +225,7 @@ def point_locations(
     south_north = np.sin(np.radians(np.clip(geometry.edges(codec.latitude), -90, 90)))
     west_east = geometry.edges(codec.longitude)
     latitude = np.degrees(np.arcsin(between_edges(south_north, row, uniform[1])))
-    shape = options.masks, len(codec.variables), count
+    shape = options.masks, len(codec.names), count
     return np.broadcast_to(latitude, shape), np.broadcast_to(
         between_edges(west_east, column, uniform[2]), shape
     )
@@ -237,10 +250,10 @@ def points_in(case: xr.Dataset, codec: FieldCodec, space: Space, noise: float) -
         {
             "datum": datum,  # two dates of 360_day may become one standard date, which only messages show
             "time": times[datum],
-            "variable": np.array(codec.variables)[variable],
-            "error": noise * codec.deviation[variable].astype(float),
+            "variable": np.array(codec.names)[variable],
             **columns,
         }
     )
     table = table.dropna(subset="value").reset_index(drop=True)
-    return points_at(table, table["datum"].to_numpy(), case["time"], codec, space, "the stored observations")
+    at = table["datum"].to_numpy(), case["time"], codec, space, "the stored observations"
+    return points_at(table, *at, noise=noise)

@@ -73,7 +73,8 @@ class PlanetDynamics:
     ) -> Float[Tensor, "batch members variable y x"]:
         """Standardised anomalies of the weather."""
         fields = weather(self.planet, self.grid, q.cpu().numpy())
-        x = np.stack([fields[name] for name in self.codec.variables], axis=2)
+        parts = [part for name in self.codec.names for part in self.codec.mapped(name, fields[name])]
+        x = np.stack(parts, axis=2)
         x = self.codec.to_anomalies(x, self.codec.climatology[day_numbers(day) % YEAR][:, None])
         return torch.from_numpy(x).float().to(q.device)
 

@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fieldcast.encoding.field_layout import FieldLayout, layout_of
+from fieldcast.fields.prepared import of_mapped_values
 from fieldcast.geometry import GRID
 from fieldcast.kinds import SAMPLE, as_draws
 from fieldcast.models import image_transforms
@@ -73,7 +74,7 @@ class AnyDayCodec(FieldLayout):
     Parameters
     ----------
     mean, deviation
-        Mean and standard deviation of each variable over the training split, in physical units.
+        Mean and standard deviation of each variable over the training split, in physical units, or of mapped values.
     """
 
     mean: Float[np.ndarray, " variable"]
@@ -86,7 +87,8 @@ class AnyDayCodec(FieldLayout):
     @classmethod
     def of(cls, fields: xr.Dataset, normalisation: xr.Dataset) -> AnyDayCodec:
         """The codec of fields in their layout, with mean and standard deviation of each variable in `normalisation`."""
-        layout = layout_of(fields)
+        _, normalisation, quantities = of_mapped_values(xr.Dataset(), normalisation)
+        layout = layout_of(fields, quantities)
         mean, deviation = (
             normalisation[name].sel(variable=list(layout.variables)).values.astype(np.float32)
             for name in ("mean", "std")
@@ -99,7 +101,7 @@ class AnyDayCodec(FieldLayout):
 
     def standardise(self, data: xr.Dataset) -> Float[np.ndarray, "state variable y x"]:
         """Standardised states with all their missing or non-finite values."""
-        arrays = [data[v].transpose(..., *GRID).values for v in self.variables]
+        arrays = [part for v in self.names for part in self.mapped(v, data[v].transpose(..., *GRID).values)]
         return standardise(np.stack(arrays, axis=-3), self.mean, self.deviation).astype(np.float32)
 
     def apply_treatment(self, values: States, streams: RandomStreams) -> States:
@@ -120,7 +122,7 @@ class ImageCodec:
     treatment: Treatment
     levels: int
 
-    variables = ("image",)
+    names = ("image",)
 
     def encode(self, data: xr.Dataset, out: States | None = None) -> States:
         grey = torch.from_numpy(data["image"].values.astype(np.float32, copy=out is None))[:, None]

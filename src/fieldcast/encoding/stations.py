@@ -2,6 +2,7 @@
 
     y = (value - H climatology(day)) / deviation,    error variance = (error / deviation)^2,
 
+of the mapped value if the variable is mapped, with an error of half the difference of value + error and value - error;
 H bilinear (`fields.bilinear`); `Points.with_error` adds the error of representativeness. Observations count at the
 nearest of the model's times.
 """
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
+from jaxtyping import Float
 
 from fieldcast import calendars
 from fieldcast.calendars import TimeStep
@@ -32,10 +34,19 @@ def points_of(
 
 
 def points_at(
-    table: pd.DataFrame, datum: np.ndarray, times: xr.DataArray, codec: FieldCodec, space: Space, where: str
-) -> Points:
-    """The observations of a table, in the order of its rows, at the times of the indices `datum`."""
-    table = converted(table, {v: str(codec.attrs[v].get("units", "")) for v in codec.variables}, where)
+    table: pd.DataFrame, datum: np.ndarray, times: xr.DataArray, codec: FieldCodec, space: Space, where: str,
+    noise: float | None = None,
+) -> Points:  # fmt: skip
+    """The observations of a table, in the order of its rows, at the times of the indices `datum`.
+
+    `noise` is the standard deviation of their standardised errors, in place of a column `error` of the table.
+    """
+    table = converted(table, {v: str(codec.attrs[v].get("units", "")) for v in codec.names}, where)
+    angles = [v for v in codec.names if len(codec.parts(v)) > 1]
+    refuse_rows(
+        table["variable"].isin(angles), table, where, "is an angle, which no model takes between its cells",
+        "leave it out",
+    )  # fmt: skip
     at = table["latitude"].to_numpy(float), table["longitude"].to_numpy(float)
     exists = space.exists.cpu().numpy()
     outside = ~within_grid(codec, *at)
@@ -50,14 +61,28 @@ def points_at(
         "lies where the model's grid has no cells, for example on land",
         "leave it out",
     )
-    variable = np.array([codec.variables.index(v) for v in table["variable"]])
+    variable = np.array([codec.parts(v)[0] for v in table["variable"]])
     climatology = codec.climatology_at(times).reshape(len(times), len(codec.variables), -1)
     normal = (climatology[datum[:, None], variable[:, None], cells] * weights).sum(1)
     deviation = codec.deviation[variable].astype(float)
-    error = table["error"].to_numpy(float) / deviation if "error" in table else np.zeros(len(table))
-    y = (table["value"].to_numpy(float) - normal) / deviation
+    value, error = mapped_readings(table, codec)
+    error = (error if noise is None else noise * deviation) / deviation
+    y = (value - normal) / deviation
     arrays = datum, variable, cells, weights, y, error**2
     return Points(*(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays)).to(space.area.device)
+
+
+def mapped_readings(
+    table: pd.DataFrame, codec: FieldCodec
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """Values and errors of a table in the units of the variables of the tensors; errors are 0 without a column."""
+    value = table["value"].to_numpy(float, copy=True)
+    error = table["error"].to_numpy(float, copy=True) if "error" in table else np.zeros(len(table))
+    for v in codec.quantities:
+        rows = (table["variable"] == v).to_numpy()
+        low, high = (codec.mapped(v, value[rows] + sign * error[rows])[0] for sign in (-1, 1))
+        value[rows], error[rows] = codec.mapped(v, value[rows])[0], (high - low) / 2
+    return value, error
 
 
 def within_grid(codec: FieldCodec, latitude: np.ndarray, longitude: np.ndarray) -> pd.Series:

@@ -94,6 +94,12 @@ class Quantity:
         ends = (self.inverse(mean + z * spread) for z in (0.0, *ndtri(CENTRAL)))
         return Moments(*self.mean_and_spread(mean, spread), *ends)
 
+    def of_members(self, members: Float[np.ndarray, "member *n"]) -> Moments:
+        """Moments of draws in own units; their variance is unbiased."""
+        spread = members.std(0, ddof=1) if len(members) > 1 else np.zeros_like(members[0])
+        with np.errstate(invalid="ignore"):
+            return Moments(members.mean(0), spread, *np.quantile(members, (0.5, *CENTRAL), axis=0))
+
     def mean_and_spread(self, mean: Parts, spread: Parts) -> tuple[Values, Values]:
         """Mean and standard deviation in own units, by the trapezoidal rule over five standard deviations."""
         z = np.linspace(-5, 5, FEWER_NODES)
@@ -334,9 +340,16 @@ class Circle(Quantity):
 
     def moments(self, mean: Parts, spread: Parts) -> Moments:
         """Moments about the mean direction, that of the mean unit vector (Mardia and Jupp 2000, section 2.2)."""
-        nodes = self.nodes(mean, spread, FEWER_NODES)
-        direction = self.inverse(self.forward(nodes).mean(1))
-        difference = np.sort(self.difference(nodes, direction), axis=0)
+        return self.about_mean(self.nodes(mean, spread, FEWER_NODES))
+
+    def of_members(self, members: Float[np.ndarray, "member *n"]) -> Moments:
+        moments, number = self.about_mean(members), len(members)
+        return moments._replace(spread=moments.spread * np.sqrt(number / max(number - 1, 1)))
+
+    def about_mean(self, x: Float[np.ndarray, "draw *n"]) -> Moments:
+        """Moments of equally likely angles about their mean direction."""
+        direction = self.inverse(self.forward(x).mean(1))
+        difference = self.difference(x, direction)
         middle, low, high = np.quantile(difference, (0.5, *CENTRAL), axis=0)
         turned = (self.within(direction + arc) for arc in (middle, low, high))
         return Moments(direction, np.sqrt(np.square(difference).mean(0)), *turned)
@@ -542,17 +555,33 @@ def period_of(attrs: Mapping[str, Any]) -> float:
 
 
 def mapped(own: xr.Dataset, chosen: Quantities) -> xr.Dataset:
-    """Fields of mapped values, in which each part of a variable is a variable; others are as they are."""
+    """Fields of mapped values, in which each part of a variable is a variable; others are as they are.
+
+    They are lazy where the fields are.
+    """
     variables: dict[str, xr.DataArray] = {}
     for name, array in own.data_vars.items():
         quantity = chosen.get(str(name))
         if quantity is None:
             variables[str(name)] = array
             continue
-        parts = quantity.forward(array.values)
-        for part, values in zip(part_names(str(name), quantity), parts, strict=True):
-            variables[part] = array.copy(data=values.astype(np.float32)).rename(part).assign_attrs(units="1")
+        for number, part in enumerate(part_names(str(name), quantity)):
+            values = array.data.map_blocks(part_of, quantity, number) if array.chunks else None
+            values = part_of(array.values, quantity, number) if values is None else values
+            variables[part] = array.copy(data=values).rename(part).assign_attrs(units="1")
     return own.drop_vars(list(own.data_vars)).assign(variables)
+
+
+def near(quantity: Quantity | None, x: Values, reference: Float[np.ndarray, "..."]) -> Values:
+    """The values; those of an angle within half a circle of a reference."""
+    if not isinstance(quantity, Circle):
+        return x
+    return (reference + quantity.difference(x, reference)).astype(x.dtype)
+
+
+def part_of(x: Values, quantity: Quantity, number: int) -> Float[np.ndarray, "*n"]:
+    """One part of mapped values."""
+    return quantity.forward(x)[number].astype(np.float32)
 
 
 def part_names(name: str, quantity: Quantity | None) -> tuple[str, ...]:

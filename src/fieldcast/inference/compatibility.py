@@ -45,13 +45,13 @@ def match_model(
         )
     data = with_rounded_times(with_all_variables(data, codec, where, complete))
     codec = codec.in_units(units_of_variables(data, codec, where), where)
-    data = data[list(codec.variables)].sortby("latitude")
+    data = data[list(codec.names)].sortby("latitude")
     longitude = counted_from(data["longitude"].values, codec.longitude.min())
     shifted = data.assign_coords(longitude=longitude).sortby("longitude")
     data = data if different_axis(grid_of(codec), shifted) else shifted
     require_grid_of_model(data, codec, where)
     data = data.assign_coords(grid_of(codec)).load()
-    for i, v in enumerate(codec.variables):
+    for v in codec.names:
         odd = (np.abs(data[v]) >= MAX_FINITE).any(GRID).values
         if odd.any():
             raise InputError(
@@ -59,7 +59,9 @@ def match_model(
                 f"{calendars.iso(data['time'])[odd.argmax()]}: put NaN where nothing was observed."
             )
         search = Search(data[v])
-        search.widen(codec.climatology[:, i])  # there may be few observations
+        search.widen(
+            codec.in_own_units(v, codec.climatology[:, codec.parts(v)])
+        )  # there may be few observations
         search.add(data[v].values)
         refuse_fills(data[v], search, where)
         data[v] = (
@@ -71,11 +73,11 @@ def match_model(
 def with_all_variables(data: xr.Dataset, codec: FieldCodec, where: str, complete: bool) -> xr.Dataset:
     """The data, with a variable of NaN for each variable of the model that is absent; the log names these."""
     available = ", ".join(conventions.time_varying(data)) or "none"
-    constant = [v for v in codec.variables if v in data and "time" not in data[v].dims]
+    constant = [v for v in codec.names if v in data and "time" not in data[v].dims]
     if constant:
         raise InputError(f"variable '{constant[0]}' of {where} has no time dimension: give it one.")
-    absent = [v for v in codec.variables if v not in data]
-    if len(absent) == len(codec.variables):
+    absent = [v for v in codec.names if v not in data]
+    if len(absent) == len(codec.names):
         raise InputError(
             f"{where} has none of the model's variables {', '.join(absent)}; it has {available}: rename the matching "
             "variables, or name the data_root and the --env of the model that was trained on such data."
@@ -84,7 +86,7 @@ def with_all_variables(data: xr.Dataset, codec: FieldCodec, where: str, complete
         raise InputError(
             f"{where} has no variable '{absent[0]}' (it has {available}): a forecast starts from complete states."
         )
-    present = next(v for v in codec.variables if v in data)
+    present = next(v for v in codec.names if v in data)
     for v in absent:
         LOG.warning("%s has no variable '%s' (it has %s): it counts as unobserved.", where, v, available)
         data = data.assign({v: xr.full_like(data[present], np.nan).drop_attrs().assign_attrs(codec.attrs[v])})
@@ -93,14 +95,14 @@ def with_all_variables(data: xr.Dataset, codec: FieldCodec, where: str, complete
 
 def units_of_variables(data: xr.Dataset, codec: FieldCodec, where: str) -> dict[str, str]:
     """Units of each variable, by name."""
-    for v in codec.variables:
+    for v in codec.names:
         if not data[v].attrs.get("units"):
             expected = codec.attrs[v].get("units")
             raise InputError(
                 f"variable '{v}' of {where} has no units; the model was trained in '{expected}': "
                 f"if that is its unit, set its attribute 'units' to '{expected}'."
             )
-    return {v: str(data[v].attrs["units"]) for v in codec.variables}
+    return {v: str(data[v].attrs["units"]) for v in codec.names}
 
 
 def last_states(
@@ -126,7 +128,7 @@ def last_states(
             f"{step}: give the last {needed} at that step."
         )
     exists = space.exists.cpu().numpy()
-    for v in codec.variables:
+    for v in codec.names:
         missing = (np.isnan(data[v].transpose("time", *GRID).values) & exists).any(axis=(1, 2))
         if missing.any():
             day = calendars.iso(data["time"])[missing.argmax()]
@@ -176,8 +178,8 @@ def require_grid_of_model(data: xr.Dataset, codec: FieldCodec | AnyDayCodec, whe
 def require_same_variables(fields: xr.Dataset, codec: FieldCodec | AnyDayCodec) -> None:
     """Raise an InputError unless the fields have the variables of the checkpoint."""
     variables = conventions.time_varying(fields)
-    if set(variables) != set(codec.variables):
+    if set(variables) != set(codec.names):
         raise InputError(
-            f"the fields are of {', '.join(variables)}, the checkpoint of {', '.join(codec.variables)}: "
+            f"the fields are of {', '.join(variables)}, the checkpoint of {', '.join(codec.names)}: "
             "train the experiment again, on these data."
         )

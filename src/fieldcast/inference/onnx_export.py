@@ -174,6 +174,12 @@ def quiet() -> Iterator[None]:
 def module_and_inputs(trained: Checkpoint, where: str, members: int) -> tuple[nn.Module, dict[str, Tensor]]:
     """The module to export, with example inputs by name."""
     model, codec = trained.model, trained.codec
+    if mapped := getattr(codec, "quantities", {}):
+        name, quantity = next(iter(mapped.items()))
+        raise InputError(
+            f"{where} holds a model in which '{name}' is mapped ({quantity.kind}), which an export does not hold: "
+            "train it with ingestion.quantities: none."
+        )
     if model.calibrates:
         raise InputError(
             f"{where} holds a model of type {trained.header['model']['type']}, whose calibration depends on the lead "
@@ -223,8 +229,8 @@ def metadata(trained: Checkpoint) -> dict[str, Any]:
         "task": trained.header["task"],
         "model": trained.header["model"]["type"],
         "weights": trained.header["weights"],
-        "variables": list(codec.variables),
-        "units": {v: codec.attrs[v].get("units", "1") for v in codec.variables},
+        "variables": list(codec.names),
+        "units": {v: codec.attrs[v].get("units", "1") for v in codec.names},
         "latitude": codec.latitude.tolist(),
         "longitude": codec.longitude.tolist(),
         **TimeStep.stored_in(trained.header).attrs(),

@@ -21,19 +21,23 @@ import torch
 import xarray as xr
 from jaxtyping import Float, Int
 
+from fieldcast import geometry
 from fieldcast.encoding.device import choose_device
 from fieldcast.encoding.gappy_record import GappyRecord
+from fieldcast.encoding.options import TrainingMasks
 from fieldcast.errors import InputError
 from fieldcast.fields.conventions import QUANTILES, time_varying
 from fieldcast.fields.quantities import AUTO, NONE, Circle, Clip, Nature, Quantity, nature_of, parse
 from fieldcast.geometry import GRID
 from fieldcast.inference.gaps.own_units import own_statistics, predictions
 from fieldcast.models.gaps.fillers import local_kriging, low_rank
-from fieldcast.models.gaps.held_out import SELECTIONS
+from fieldcast.models.gaps.held_out import SELECTIONS, HeldOut
 from fieldcast.models.gaps.reach import nearest_observation
 from fieldcast.models.gaps.record import Filler
 from fieldcast.models.gaps.trial import run_trial
-from fieldcast.models.random_streams import seed_for
+from fieldcast.models.masks import draw as draw_masks
+from fieldcast.models.random_streams import RandomStreams, seed_for
+from fieldcast.models.space import Space
 from fieldcast.scores.numbers import significant
 
 LOG = logging.getLogger(__name__)
@@ -54,8 +58,8 @@ class Scored(NamedTuple):
 
 
 def choose_quantities(
-    fields: xr.Dataset, given: str | Mapping[str, str], seed: int, device: str
-) -> tuple[dict[str, Quantity], pd.DataFrame]:
+    fields: xr.Dataset, given: str | Mapping[str, str], seed: int, device: str, masks: TrainingMasks | None = None
+) -> tuple[dict[str, Quantity], pd.DataFrame]:  # fmt: skip
     """The quantities of the variables that are mapped, fitted to all values, and the scores by which they were chosen.
 
     Parameters
@@ -68,6 +72,9 @@ def choose_quantities(
         Seed of the held-out values.
     device
         Where the record is filled.
+    masks
+        Masks of a task's training, which hide values at every second time; without them, values are held out like those
+        that the record lacks.
 
     Raises
     ------
@@ -82,7 +89,7 @@ def choose_quantities(
         values = values[np.isfinite(values)]
         nature = nature_of(fields[name], values)
         if requested == AUTO:
-            kind, table = automatic(fields[[name]], nature, seed, device)
+            kind, table = automatic(fields[[name]], nature, seed, device, masks)
             tables.append(table)
         else:
             check_fits(name, requested, nature, values)
@@ -121,7 +128,9 @@ def check_fits(name: str, kind: str, nature: Nature, values: Float[np.ndarray, "
         )
 
 
-def automatic(fields: xr.Dataset, nature: Nature, seed: int, device: str) -> tuple[str, pd.DataFrame]:
+def automatic(
+    fields: xr.Dataset, nature: Nature, seed: int, device: str, masks: TrainingMasks | None
+) -> tuple[str, pd.DataFrame]:
     """Choose the mapping of the one variable of some fields; also the scores."""
     name, nothing = time_varying(fields)[0], pd.DataFrame(columns=COLUMNS)
     if nature.meaning == "angle":
@@ -134,7 +143,7 @@ def automatic(fields: xr.Dataset, nature: Nature, seed: int, device: str) -> tup
     part = informative_part(fields)
     unmapped = (NONE,) if without == NONE else (NONE, without)
     groups = [
-        score_mappings(part, nature, group, seed, device)
+        score_mappings(part, nature, group, seed, device, masks)
         for group in (unmapped, *((kind,) for kind in kinds))
     ]
     scores = {kind: scored for group in groups for kind, scored in group.items()}
@@ -188,8 +197,8 @@ def best_window(amounts: Int[np.ndarray, "2 *n"], sizes: tuple[int, ...]) -> tup
 
 
 def score_mappings(
-    fields: xr.Dataset, nature: Nature, kinds: Sequence[str], seed: int, device: str
-) -> dict[str, list[Scored]]:
+    fields: xr.Dataset, nature: Nature, kinds: Sequence[str], seed: int, device: str, masks: TrainingMasks | None
+) -> dict[str, list[Scored]]:  # fmt: skip
     """CRPS in own units at each selection of held-out values, of mappings that share a mapped record.
 
     The better of two quick methods counts. The lists are empty if no value could be held out.
@@ -200,7 +209,8 @@ def score_mappings(
     plain = GappyRecord.of(fields, on)
     scores: dict[str, list[list[Scored]]] = {kind: [[] for _ in methods] for kind in kinds}
     for selection in range(SELECTIONS):
-        held_out = plain.hold_out(seed_for("quantities", seed, selection))
+        number = seed_for("quantities", seed, selection)
+        held_out = plain.hold_out(number) if masks is None else masked_values(plain, masks, number)
         if not len(held_out.time):
             break
         visible_values = values[np.isfinite(values) & ~plain.on_grid(held_out.mask, 0, False)]
@@ -219,6 +229,24 @@ def score_mappings(
                 crps = np.asarray(own_statistics(quantity, predicted)["crps"])
                 scored.append(Scored(crps, here.weight.cpu().numpy(), here.group.cpu().numpy()))
     return {kind: min(by_method, key=pooled) if by_method[0] else [] for kind, by_method in scores.items()}
+
+
+def masked_values(gappy: GappyRecord, options: TrainingMasks, seed: int) -> HeldOut:
+    """The observed values that masks of the training hide at every second time; those of a time are one group."""
+    record, exists = gappy.record, gappy.has_column[0]
+    space = Space(
+        ("x",), wraps=False, area=torch.ones(exists.shape), exists=exists, static=torch.zeros(0, *exists.shape),
+        points=torch.from_numpy(geometry.unit_points(gappy.codec.latitude, gappy.codec.longitude)).float(),
+        tendency=torch.ones(1),
+    )  # fmt: skip
+    streams = RandomStreams(seed, torch.arange(1, len(record.x), 2))
+    mask = draw_masks(tuple(options.patterns), options.k, streams, space)[:, 0, exists]
+    hidden = torch.zeros_like(record.observed)
+    hidden[1::2] = record.observed[1::2] & ~mask.to(hidden.device)
+    time, cell = hidden.nonzero(as_tuple=True)
+    area, truth = record.columns.area[cell].double(), record.x[time, cell].double()
+    whole = torch.zeros_like(time, dtype=torch.bool)
+    return HeldOut(hidden.shape, time, cell, truth, whole, time, area, area / area.sum())
 
 
 def pooled(scored: list[Scored]) -> float:

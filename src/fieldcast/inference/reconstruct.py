@@ -127,17 +127,17 @@ def suspects(model: Model, c: Context, data: xr.Dataset, codec: FieldCodec) -> x
     """
     if not isinstance(model, ChecksObservations):
         return xr.Dataset()
-    flags = model.suspects(c).cpu().numpy().astype(np.int8)
+    flags = model.suspects(c).cpu().numpy()
     attrs = {"flag_values": np.array([0, 1], np.int8), "flag_meanings": "accepted down_weighted"}
     dims = ("time", *GRID)
     return xr.Dataset(
         {
             v + SUSPECT: (
                 dims,
-                flags[:, i],
+                flags[:, codec.parts(v)].any(1).astype(np.int8),
                 {**attrs, "long_name": f"quality flag of observed {v}"},
             )
-            for i, v in enumerate(codec.variables)
+            for v in codec.names
         },
         {name: data[name] for name in dims},
     )

@@ -80,7 +80,7 @@ def restore_variables(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldLayou
     """Names, order of dimensions and attributes of the data set's variables; each level stays a variable."""
     result = filled.drop_vars(list(filled.data_vars))
     time = dataset[conventions.axes(dataset)["time"]].dims
-    for v in codec.variables:
+    for v in codec.names:
         name = original_name(dataset, v)
         template = dataset[name] if name in dataset else filled[v]
         order = [str(d) for d in template.dims if d in filled.dims and d != MEMBER]

@@ -8,6 +8,8 @@ import xarray as xr
 from jaxtyping import Float
 
 from fieldcast import calendars
+from fieldcast.fields.prepared import of_mapped_values
+from fieldcast.fields.quantities import mapped
 from fieldcast.geometry import GRID
 from fieldcast.innovations import MAX_INNOVATION
 from fieldcast.kinds import CASE, MEMBER, STATE
@@ -69,10 +71,13 @@ def assimilation_statistics(
 def innovations(draws: xr.Dataset, observations: xr.Dataset, normalisation: xr.Dataset) -> pd.DataFrame:
     """The statistics of `innovation_statistics` for each case, variable and time, and for all variables.
 
-    "all" is the mean over variables in units of their anomaly standard deviation.
+    "all" is the mean over variables in units of their anomaly standard deviation. Mapped variables count by their
+    mapped values, whose errors the observations have.
     """
+    _, of_parts, quantities = of_mapped_values(xr.Dataset(), normalisation)
+    observations, draws = mapped(observations, quantities), mapped(draws, quantities)
     variables = [str(name) for name in observations.data_vars]
-    deviations = normalisation.anomaly_std.sel(variable=variables).to_numpy().astype(float)
+    deviations = of_parts.anomaly_std.sel(variable=variables).to_numpy().astype(float)
     values = np.empty(
         (observations.sizes[CASE], len(variables), len(INNOVATION_POWER), observations.sizes["time"])
     )

@@ -8,6 +8,8 @@ import xarray as xr
 from jaxtyping import Float, Shaped
 
 from fieldcast import calendars
+from fieldcast.fields.prepared import quantities_in
+from fieldcast.fields.quantities import near
 from fieldcast.geometry import GRID
 from fieldcast.kinds import MEMBER, START
 from fieldcast.scores.alignment import AlignedForecasts
@@ -79,12 +81,14 @@ def forecast_statistics(
     values = np.empty((leads, len(bands), len(aligned.variables), len(STATISTICS), times))
     distances = np.zeros((leads, len(bands), times, members + 1, members + 1))
     all_finite = np.ones((leads, times), dtype=bool)
+    quantities = quantities_in(normalisation)
     for v, name in enumerate(aligned.variables):
         normal = climatology[name].transpose("dayofyear", *GRID)
-        for lead, (x, y, days) in enumerate(aligned.pairs(name)):
-            evaluator = CellEvaluator.of(y, cells)
+        for lead, (drawn, y, days) in enumerate(aligned.pairs(name)):
+            evaluator, x = CellEvaluator.of(y, cells), near(quantities.get(name), drawn, y)
             errors, weights = evaluator.errors(x), evaluator.weights(selected)
-            actual = evaluator.existing(y - normal.isel(dayofyear=days - 1).to_numpy())
+            of_days = near(quantities.get(name), normal.isel(dayofyear=days - 1).to_numpy(), y)
+            actual = evaluator.existing(y - of_days)
             squared = squared_distances(errors.d, weights)
             values[lead, :, v] = area_statistics(errors, actual, weights, squared, deviations[v])
             distances[lead] += squared / deviations[v] ** 2 / len(aligned.variables)

@@ -12,6 +12,8 @@ from scipy.ndimage import gaussian_filter
 
 from fieldcast import calendars
 from fieldcast.errors import InputError
+from fieldcast.fields.prepared import quantities_in
+from fieldcast.fields.quantities import Quantity, near
 from fieldcast.geometry import GRID
 from fieldcast.kinds import CASE, MEMBER
 from fieldcast.scores.diagnostics import Diagnostics
@@ -66,8 +68,9 @@ def reconstruction_statistics(
     deviations = normalisation.anomaly_std.sel(variable=variables).to_numpy().astype(float)
     cells, wraps = cell_areas(area, truth), bool(truth.attrs["wraps"])
     days = calendars.day_of_year(truth["time"])
+    quantities = quantities_in(normalisation)
     references = [
-        reference(truth[name], climatology[name], days, deviation, cells)
+        reference(truth[name], climatology[name], days, deviation, cells, quantities.get(name))
         for name, deviation in zip(variables, deviations, strict=True)
     ]
     normals = [each.normal for each in references]
@@ -78,6 +81,7 @@ def reconstruction_statistics(
     for case in range(observations.sizes[CASE]):
         for v, (name, (evaluator, normal, limits)) in enumerate(zip(variables, references, strict=True)):
             x = reconstructions[name].isel({CASE: case}).transpose(MEMBER, "time", *GRID).to_numpy()
+            x = near(quantities.get(name), x, evaluator.y)
             observed = observations[name].isel({CASE: case}).transpose("time", *GRID).to_numpy()
             rank = ranks(x, evaluator.y, np.random.default_rng([seed, case, v]))
             weights = evaluator.weights(kinds_of_cells(observed))
@@ -101,10 +105,11 @@ class Reference(NamedTuple):
 
 def reference(
     truth: xr.DataArray, climatology: xr.DataArray, days: Int[np.ndarray, " time"], deviation: float,
-    cells: Float[np.ndarray, "latitude longitude"],
+    cells: Float[np.ndarray, "latitude longitude"], quantity: Quantity | None,
 ) -> Reference:  # fmt: skip
     """Collect the truth and the climatology with which reconstructions of a variable are compared on these days."""
     normal = climatology.transpose("dayofyear", *GRID).to_numpy()[days - 1]
+    normal = near(quantity, normal, truth.to_numpy())
     return Reference(CellEvaluator.of(truth.to_numpy(), cells), normal, value_range(climatology, deviation))
 
 

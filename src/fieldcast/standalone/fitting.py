@@ -12,17 +12,17 @@ import xarray as xr
 from fieldcast import arguments, runtime
 from fieldcast.app.conf_source import configuration_folder
 from fieldcast.encoding.checkpoint import unpack
-from fieldcast.encoding.options import Limits
+from fieldcast.encoding.options import Limits, TrainingMasks
 from fieldcast.errors import InputError
 from fieldcast.experiments import body_of
-from fieldcast.fields import climatology as climatologies
-from fieldcast.fields import normalisation as normalisations
 from fieldcast.fields.conventions import as_dataset
 from fieldcast.fields.ingest import ingest
 from fieldcast.fields.options import Missing
-from fieldcast.fields.prepared import PreparedData
+from fieldcast.fields.prepared import PreparedData, fit_statistics
+from fieldcast.fields.quantities import AUTO, NONE
 from fieldcast.fields.repair import Gaps
 from fieldcast.fields.splits import make, select
+from fieldcast.inference.quantities import choose_quantities
 from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.models.configuration import check_model
 from fieldcast.models.core import Model
@@ -35,8 +35,8 @@ from fieldcast.training.task import TrainingTask
 @runtime.reports_out_of_memory
 def fit(
     dataset: xr.Dataset | xr.DataArray, experiment: str, *, fit: Mapping[str, Any] | None = None,
-    gaps: Gaps = "refuse", missing: Missing = "refuse", seed: int = 0, device: str = "auto",
-    conf: Path | str | None = None,
+    gaps: Gaps = "refuse", missing: Missing = "refuse", quantities: str | Mapping[str, str] = AUTO, seed: int = 0,
+    device: str = "auto", conf: Path | str | None = None,
 ) -> TrainedModel:  # fmt: skip
     """Fit the model of an experiment to the first 70 % of the times of a data set, tuned on the next 10 %.
 
@@ -54,6 +54,9 @@ def fit(
         without values, which `missing="train"` allows.
     missing
         "refuse" values that are missing at some times of a cell, or "train" on the others.
+    quantities
+        "auto", which chooses by held-out values how each variable is mapped (docs/data.md#quantities), "none", or the
+        name of a mapping, for all variables or for each by its name.
     seed
         Seed of initial weights, batches and draws.
     device
@@ -78,7 +81,8 @@ def fit(
     options = arguments.validated(Fit, {"ranks": 1, **(body.get("fit") or {}), **fit}, "fit")
     recipe = Recipe(problem, body["model"], options, seed, Limits(), device)
     fields, _ = ingest(as_dataset(dataset, "the data set"), "the data set", gaps, missing=missing)
-    checkpoints = (saved.checkpoint for saved in train(recipe, prepare(fields), None))
+    data = prepare(fields, quantities, seed, device)
+    checkpoints = (saved.checkpoint for saved in train(recipe, data, None))
     checkpoint = next(filter(None, checkpoints))  # the only one: that of the finished training
     feedback = (body.get("options") or {}).get("feedback", "members")
     return TrainedModel(unpack(checkpoint), feedback).to(device)
@@ -113,9 +117,11 @@ def problem_of(experiment: str, body: Mapping[str, Any]) -> TrainingTask:
     return problem
 
 
-def prepare(fields: xr.Dataset) -> PreparedData:
-    """Fields with splits, and with climatology and normalisation fitted to the training split."""
+def prepare(
+    fields: xr.Dataset, quantities: str | Mapping[str, str] = NONE, seed: int = 0, device: str = "cpu"
+) -> PreparedData:
+    """Fields with splits, and with quantities, climatology and normalisation fitted to the training split."""
     splits = make(fields["time"])
     training = select(fields, splits, "train")
-    climatology = climatologies.fit(training)
-    return PreparedData(fields, climatology, normalisations.fit(training, climatology), splits)
+    chosen, _ = choose_quantities(training, quantities, seed, device, TrainingMasks())
+    return PreparedData(fields, *fit_statistics(training, chosen), splits)

@@ -135,7 +135,13 @@ def score(
     """Statistics at each scored time, with the digest of the scored selection; diagnostics; tables of events."""
     observations, problem = cycle_observations, problem_of(stored, assimilation, sparsification)
     require_cycle_observations(
-        observations, data.fields, data.splits, sparsification, assimilation, stored.limits
+        observations,
+        data.fields,
+        data.normalisation,
+        data.splits,
+        sparsification,
+        assimilation,
+        stored.limits,
     )
     stored.digest(data, problem)
     checkpoint, seed = stored.checkpoint, stored.seed

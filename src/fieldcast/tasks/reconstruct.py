@@ -106,7 +106,7 @@ def score(
 ) -> tuple[pd.DataFrame, xr.Dataset]:  # fmt: skip
     """Statistics at each scored time, with the digest of the scored selection; rank histograms and spectra."""
     limits, seed = stored.limits, stored.seed
-    require_observations(observations, data.fields, data.splits, sparsification, limits)
+    require_observations(observations, data.fields, data.normalisation, data.splits, sparsification, limits)
     stored.digest(data, Reconstruction(sparsification))
     present = draws_made_from(stored.checkpoint, stored.model, observations, evaluation, limits, seed)
     require_draws(draws, present, "reconstructions", "reconstruction")

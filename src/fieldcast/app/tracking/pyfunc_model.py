@@ -81,9 +81,7 @@ def dataset(codec: FieldCodec, arrays: dict[str, np.ndarray], calendar: str) -> 
     """Arrays by variable as a data set on the grid of the model, whose data have the calendar."""
     grid = {axis: getattr(codec, axis) for axis in GRID}
     fields = {
-        v: (("time", *GRID), np.asarray(arrays[v]), dict(codec.attrs[v]))
-        for v in codec.variables
-        if v in arrays
+        v: (("time", *GRID), np.asarray(arrays[v]), dict(codec.attrs[v])) for v in codec.names if v in arrays
     }
     return xr.Dataset(fields, {"time": dates(arrays["time"], calendar), **grid})
 
@@ -155,9 +153,9 @@ def signature(trained: TrainedModel) -> ModelSignature:
     defaults = [ParamSpec(name, "long", value) for name, value in serving.parameters.items()]
     state = (-1, *space.shape)
     if serving.takes == "nothing":
-        samples: list[Any] = [field(name, state) for name in trained.checkpoint.state_codec.variables]
+        samples: list[Any] = [field(name, state) for name in trained.checkpoint.state_codec.names]
         return ModelSignature(outputs=Schema(samples), params=ParamSchema(defaults))
-    variables = trained.checkpoint.field_codec.variables
+    variables = trained.checkpoint.field_codec.names
     time = TensorSpec(np.dtype(np.int64), (-1,), "time")
     checks = serving.takes == "observations" and isinstance(trained.checkpoint.model, ChecksObservations)
     statistics = ("mean", "spread", *(["suspect"] if checks else []))
@@ -193,7 +191,7 @@ def example(trained: TrainedModel) -> dict[str, np.ndarray] | None:
     time = np.concatenate([step.after(epoch, number) for number in range(len(days))])
     return {
         "time": seconds(time),
-        **{v: np.ascontiguousarray(days[:, i]) for i, v in enumerate(codec.variables)},
+        **{v: np.ascontiguousarray(own) for v, own in codec.own_values(days)},
     }
 
 
@@ -202,7 +200,7 @@ def facts(trained: TrainedModel) -> dict[str, Any]:
     codec, header = trained.checkpoint.codec, trained.checkpoint.header
     grid = {axis: getattr(codec, axis).tolist() for axis in GRID} if hasattr(codec, "latitude") else {}
     attrs = getattr(codec, "attrs", {})
-    units = {v: attrs[v].get("units", "1") for v in codec.variables if v in attrs}
+    units = {v: attrs[v].get("units", "1") for v in codec.names if v in attrs}
     calendar = {"calendar": header["calendar"]} if "calendar" in header else {}
     step = TimeStep.stored_in(header).attrs()
     return {"task": task_of(trained), "units": units, **grid, **step, **calendar}

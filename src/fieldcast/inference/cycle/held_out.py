@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import nan
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -50,6 +50,7 @@ SUSPECT_TITLE = (
     f"share of observations of {{v}} more than {MAX_INNOVATION:g} standard deviations from the background"
 )
 INFERRED = "observation error of {v} implied by innovations and residuals"
+INFERRED_MAPPED = "observation error of mapped {v} implied by innovations and residuals"
 DISTANCES = "distance_km", "missing_distance_km"  # attributes of the scores, see `distances_km`
 INNOVATIONS, SUMS_OF_STEP = "fieldcast_innovations", "fieldcast_withheld"  # beside the fields of a step
 LEGEND = f"""chi-squared: mean squared innovation over the expected one, 1 if the assumed errors are right.
@@ -111,23 +112,45 @@ def chords_to(
     return cKDTree(points).query(locations)[0] if len(points) else np.full(len(locations), np.inf)
 
 
+class OwnUnits(NamedTuple):
+    """A codec with mapped variables, and the climatology of a time."""
+
+    codec: FieldCodec
+    normal: Float[np.ndarray, "variable y x"]
+
+    def values(self, x: Float[Tensor, "*lead variable y x"]) -> Float[Tensor, "*lead own y x"]:
+        """Mapped variables in their own units; others in anomaly standard deviations, as they are."""
+        physical = self.codec.own_values(self.codec.to_physical(x.cpu().numpy(), self.normal))
+        scored = [
+            torch.from_numpy(own)
+            if name in self.codec.quantities
+            else x[..., self.codec.parts(name)[0], :, :].cpu()
+            for name, own in physical
+        ]
+        return torch.stack([each.to(x.dtype) for each in scored], dim=-3)
+
+
 def held_out_sums(
     y: Float[Tensor, "variable y x"], members: Float[Tensor, "1 members variable y x"], noise: float,
-    seed: int, time: int,
+    seed: int, time: int, own: OwnUnits | None = None,
 ) -> Float[np.ndarray, "variable sum"]:  # fmt: skip
     """SUMS over the held-out observations y of one time, NaN elsewhere; NaN for a score that needs more members.
 
     `noise` is the standard deviation of the observation errors, whose draws depend on the seed and on the number of the
-    time, and are the same for the members of all estimates.
+    time, and are the same for the members of all estimates. Values are in anomaly standard deviations, those of mapped
+    variables in their `own` units.
     """
     shape, zero = members.shape, torch.zeros(1, dtype=torch.long, device=members.device)
     streams = RandomStreams(seed_for("errors of withheld observations", seed), zero, shape[1]).at_lead(time)
     predicted, sums = (members + noise * streams.normal(*shape[2:]))[0].double(), []
+    if own is not None:
+        y, predicted = own.values(y.double()), own.values(predicted)
     for v, values in enumerate(y):
         observed, totals = values.isfinite(), dict.fromkeys(SUMS, 0.0)
         if observed.any():
-            x = predicted[:, v][:, observed].cpu().numpy()
-            statistics = held_out_statistics(values[observed].double().cpu().numpy(), x)
+            x, truth = predicted[:, v][:, observed].cpu().numpy(), values[observed].double().cpu().numpy()
+            x = x if own is None else own.codec.near(own.codec.names[v], x, truth)
+            statistics = held_out_statistics(truth, x)
             totals = {name: float(each.sum()) for name, each in statistics.items()}
             totals["count"] = float(observed.sum())
         sums.append([totals.get(name, nan) for name in SUMS])
@@ -141,6 +164,7 @@ def quality_of_step(
     noise: float,
     seed: int,
     number: int,
+    own: OwnUnits | None = None,
 ) -> xr.Dataset:
     """Innovations of one time and sums at its held-out observations, the input of `with_quality`.
 
@@ -158,6 +182,8 @@ def quality_of_step(
         Seed of the draws of observation errors.
     number
         Number of the time.
+    own
+        Units of mapped variables, if there are any.
     """
     assimilated = y.masked_fill(held_out, torch.nan).double().cpu().numpy()
     b, a = (estimates[name][0].double().cpu().numpy() for name in ("background", "analysis"))
@@ -168,11 +194,15 @@ def quality_of_step(
         ]
         for i, v in enumerate(assimilated)
     ]
-    variables: dict[str, Any] = {INNOVATIONS: (("time", "number", "statistic"), np.array([by_variable]))}
+    innovations = np.array([by_variable])
+    if own is not None:  # the mean over the parts of a variable
+        names = own.codec.names
+        innovations = np.stack([innovations[:, own.codec.parts(name)].mean(1) for name in names], axis=1)
+    variables: dict[str, Any] = {INNOVATIONS: (("time", "number", "statistic"), innovations)}
     if not held_out.any():
         return xr.Dataset(variables)
     kept = y.masked_fill(~held_out, torch.nan)
-    sums = [held_out_sums(kept, members, noise, seed, number) for members in estimates.values()]
+    sums = [held_out_sums(kept, members, noise, seed, number, own) for members in estimates.values()]
     variables[SUMS_OF_STEP] = ("time", STATE, "number", "sum"), np.stack(sums)[None]
     return xr.Dataset(variables, {STATE: [*estimates]})
 
@@ -185,7 +215,7 @@ def with_quality(
     noise: float,
     distances: Float[np.ndarray, "variable 2"],
 ) -> xr.Dataset:
-    """The result with scores and innovation statistics of each variable, in its units.
+    """The result with scores and innovation statistics of each variable, in its units; observation errors as mapped.
 
     `steps` holds `quality_of_step` of all times; `dataset` is the user's record, and `distances` are the `distances_km`
     of its held-out observations and missing values.
@@ -195,11 +225,14 @@ def with_quality(
     by_name = dict(zip(INNOVATION_POWER, innovations, strict=True))
     sums = steps[SUMS_OF_STEP].sum("time", skipna=False) if SUMS_OF_STEP in steps else None
     variables: dict[str, xr.Variable] = {}
-    for i, variable in enumerate(codec.variables):
-        v, deviation = original_name(dataset, variable), float(codec.deviation[i])
-        units = unit_attrs(str(codec.attrs[variable].get("units", "1")))
+    for i, variable in enumerate(codec.names):
+        v, deviation = original_name(dataset, variable), float(codec.deviation[codec.parts(variable)[0]])
+        units, is_mapped = (
+            unit_attrs(str(codec.attrs[variable].get("units", "1"))),
+            variable in codec.quantities,
+        )
         if sums is not None:
-            table = scores_of_states(sums.isel(number=i), v, deviation)
+            table = scores_of_states(sums.isel(number=i), v, 1.0 if is_mapped else deviation)
             where: dict[str, Any] = {"observations": int(table["observations"].iloc[0])}
             where |= dict(zip(DISTANCES, map(float, distances[i]), strict=True))
             for score, title in SCORES.items():
@@ -215,7 +248,11 @@ def with_quality(
             ),
             f"{v}_suspect_share": quality_variable((time,), suspect, SUSPECT_TITLE, v, unit_attrs("1")),
             f"{v}_observation_error": quality_variable(
-                (), inferred, INFERRED, v, {**units, "assumed": deviation * noise}
+                (),
+                inferred,
+                INFERRED_MAPPED if is_mapped else INFERRED,
+                v,
+                {**(unit_attrs("1") if is_mapped else units), "assumed": deviation * noise},
             ),
         }
     if sums is not None:

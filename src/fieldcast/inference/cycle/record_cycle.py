@@ -21,7 +21,13 @@ from fieldcast.errors import InputError
 from fieldcast.fields import conventions
 from fieldcast.inference.compatibility import STEP_TOLERANCE, match_model
 from fieldcast.inference.cycle.assimilate import pack_cycle, resume_cycle
-from fieldcast.inference.cycle.held_out import distances_km, held_out_cells, quality_of_step, with_quality
+from fieldcast.inference.cycle.held_out import (
+    OwnUnits,
+    distances_km,
+    held_out_cells,
+    quality_of_step,
+    with_quality,
+)
 from fieldcast.inference.cycle.models import CycleModels, Estimates
 from fieldcast.inference.forecasts.ensemble import with_moments
 from fieldcast.inference.reconstruct import context_of
@@ -200,17 +206,20 @@ class RecordCycle:
         exists = self.models.assimilator.filter.space.exists.cpu()
         x = estimates["analysis"].float().cpu().masked_fill(~exists, torch.nan)
         y = torch.where(mask[index], observed[index], torch.nan)
-        quality = quality_of_step(y, self.held_out, estimates, options["noise"], options["seed"], index)
+        own = None
+        if self.codec.quantities:
+            own = OwnUnits(self.codec, self.codec.climatology_at(self.times[[index]])[0])
+        quality = quality_of_step(y, self.held_out, estimates, options["noise"], options["seed"], index, own)
         return self.codec.decode(x, self.times[[index]]).merge(quality)
 
     def result(self, steps: xr.Dataset) -> xr.Dataset:
         """The analyses in the layout of the record; the data set `steps` of all times may be lazy."""
-        fields = with_moments(steps[list(self.codec.variables)].drop_attrs(deep=False), self.codec)
+        fields = with_moments(steps[list(self.codec.names)].drop_attrs(deep=False), self.codec)
         result = restore_layout(self.dataset, fields, self.codec)
         result = with_attributes(result, self.dataset.attrs, "Analysis", self.names, self.options)
-        distances = distances_km(
-            self.c.observations()[1], self.held_out, self.models.assimilator.filter.space
-        )
+        parts = [self.codec.parts(name)[0] for name in self.codec.names]
+        mask = self.c.observations()[1][:, parts]
+        distances = distances_km(mask, self.held_out, self.models.assimilator.filter.space)
         return with_quality(result, steps, self.dataset, self.codec, self.options["noise"], distances)
 
 

@@ -22,6 +22,8 @@ from fieldcast.encoding import checkpoint
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.resumable import pack_state, resume
 from fieldcast.errors import InputError
+from fieldcast.fields.quantities import Clip
+from fieldcast.fields.units import Conversion
 from fieldcast.kinds import CF, LEAD, MEMBER, START, InitialTimes
 from fieldcast.lineage import Lineage
 from fieldcast.models.core import Context, Model
@@ -269,14 +271,19 @@ def rollout(
 
 
 def with_moments(filled: xr.Dataset, codec: FieldCodec) -> xr.Dataset:
-    """The members with their mean and spread; a single member has no spread."""
+    """The members with their mean and spread, and, if the variable is mapped, their median and their interval of 90 %.
+
+    A single member has no spread, median or interval. Those of an angle are about the mean direction of the members.
+    """
     result = filled.copy()
-    for v in codec.variables:
+    for v in codec.names:
         name = codec.attrs[v].get("long_name", v)
         members = filled[v].astype(np.float64)  # in single precision, rounding gives equal members a spread
         moments = {"mean": members.mean(MEMBER)}
         if filled.sizes[MEMBER] > 1:
             moments["spread"] = members.std(MEMBER, ddof=1)
+        if v in codec.quantities:
+            moments = moments_of_mapped(members, codec, v)
         for moment, values in moments.items():
             units = codec.attrs[v].get("units", "1")
             result[f"{v}_{moment}"] = values.astype(np.float32).assign_attrs(
@@ -284,3 +291,17 @@ def with_moments(filled: xr.Dataset, codec: FieldCodec) -> xr.Dataset:
             )
     result[MEMBER].attrs = dict(CF[MEMBER])
     return result
+
+
+def moments_of_mapped(members: xr.DataArray, codec: FieldCodec, v: str) -> dict[str, xr.DataArray]:
+    """Moments of the members of a mapped variable, by the names of results."""
+    quantity, change = codec.quantities[v], codec.conversions.get(v, Conversion())
+    values = np.moveaxis(members.values, members.get_axis_num(MEMBER), 0)
+    moments = quantity.of_members(change.inverse.of(values))
+    in_units = {"mean": change.of(moments.mean)}
+    if len(values) > 1:
+        in_units["spread"] = moments.spread * change.scale
+    if len(values) > 1 and not isinstance(quantity, Clip):
+        in_units |= dict(zip(("median", "p05", "p95"), map(change.of, moments[2:]), strict=True))
+    template = members.isel({MEMBER: 0}, drop=True)
+    return {name: template.copy(data=x) for name, x in in_units.items()}

@@ -30,6 +30,7 @@ from fieldcast.encoding.tensor_file import (
 )
 from fieldcast.errors import InputError
 from fieldcast.fields import domain
+from fieldcast.fields.prepared import of_own_values
 from fieldcast.fields.splits import SplitRanges, select
 from fieldcast.kinds import SAMPLE, are_images, state_dimension
 from fieldcast.models.random_streams import batch_index
@@ -370,7 +371,7 @@ def component_file(
         mean, deviation = np.array([values.mean()]), np.array([values.std()])
         area, wraps = np.ones(values.shape[1:]), False
     else:
-        codec = AnyDayCodec.of(fields, normalisation)
+        codec = AnyDayCodec.of(fields, of_own_values(normalisation))
         mean, deviation = codec.mean, codec.deviation
         area, wraps = existing_areas(fields), bool(fields.attrs["wraps"])
     x = standardise(arrays_of(training), mean, deviation)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from fieldcast.encoding.states import AnyDayCodec, ImageCodec, StateCodec
 from fieldcast.fields import domain
+from fieldcast.fields.prepared import of_own_values
 from fieldcast.fields.splits import SplitRanges, select
 from fieldcast.inference.samples.features import load_features, unfitted_positions
 from fieldcast.kinds import SAMPLE, are_images, state_dimension
@@ -117,7 +118,7 @@ def cells_of(fields: xr.Dataset, normalisation: xr.Dataset) -> Cells:
     if are_images(fields):
         white = np.float32(fields.attrs["levels"] - 1)
         return lambda states: states["image"].values.reshape(states.sizes[SAMPLE], -1) / white
-    codec, exists = AnyDayCodec.of(fields, normalisation), domain.common_cells(fields)
+    codec, exists = AnyDayCodec.of(fields, of_own_values(normalisation)), domain.common_cells(fields)
     return lambda states: codec.standardise(states)[:, :, exists].reshape(
         states.sizes[state_dimension(states)], -1
     )

@@ -16,9 +16,10 @@ import pandas as pd
 import torch
 from jaxtyping import Float, Int
 
+from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.stations import points_of
 from fieldcast.errors import InputError, counted
-from fieldcast.fields.stations import read_stations, station_columns
+from fieldcast.fields.stations import converted, read_stations, station_columns
 from fieldcast.geometry import unit_points
 from fieldcast.inference.reconstruct import context_of, draw
 from fieldcast.inference.stations.observations import (
@@ -140,10 +141,23 @@ def model_scores(
     for v, variable in enumerate(codec.variables):
         of_variable = points.variable.cpu().numpy() == v
         if of_variable.any():
+            units = codec.attrs[variable].get("units", "1")
+            x, truth, scale = predicted[of_variable].T.numpy(), y[of_variable], float(codec.deviation[v])
+            if variable in codec.quantities:
+                readings = converted(table[of_variable], {variable: units}, where)["value"].to_numpy(float)
+                x, truth, scale = in_own_units(codec, variable, x, truth, scale, readings)
             yield prediction_scores(
-                name, variable, table[of_variable], predicted[of_variable].T.numpy(), y[of_variable],
-                cluster[of_variable], float(codec.deviation[v]), codec.attrs[variable].get("units", "1"), seed,
-            )  # fmt: skip
+                name, variable, table[of_variable], x, truth, cluster[of_variable], scale, units, seed
+            )
+
+
+def in_own_units(
+    codec: FieldCodec, variable: str, predicted: Float[np.ndarray, "member n"], y: Float[np.ndarray, " n"],
+    deviation: float, readings: Float[np.ndarray, " n"],
+) -> tuple[Float[np.ndarray, "member n"], Float[np.ndarray, " n"], float]:  # fmt: skip
+    """Draws of the readings of a mapped variable, and the readings, in their units, with a scale of 1."""
+    normal = codec.mapped(variable, readings)[0] - deviation * y
+    return codec.in_own_units(variable, (deviation * predicted + normal)[None]), readings, 1.0
 
 
 def prediction_scores(

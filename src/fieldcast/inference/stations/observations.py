@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TypeAlias
 
+import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
@@ -17,6 +18,7 @@ from fieldcast import arguments
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.stations import points_of, time_shift_message
 from fieldcast.errors import MAX_LISTED, InputError, listed
+from fieldcast.fields.quantities import part_names
 from fieldcast.fields.stations import observation_text
 from fieldcast.inference.compatibility import refuse_wrong_units
 from fieldcast.innovations import MAX_INNOVATION
@@ -83,13 +85,24 @@ def error_variance(
     check_representativeness(stated)
     if stated is None:
         return representativeness(model, c)
-    by_name = stated if isinstance(stated, Mapping) else dict.fromkeys(codec.variables, stated)
-    if unknown := sorted(set(by_name) - set(codec.variables)):
+    by_name = stated if isinstance(stated, Mapping) else dict.fromkeys(codec.names, stated)
+    if unknown := sorted(set(by_name) - set(codec.names)):
         raise InputError(
-            f"representativeness names {', '.join(unknown)}, but the model has {', '.join(codec.variables)}."
+            f"representativeness names {', '.join(unknown)}, but the model has {', '.join(codec.names)}."
         )
-    error = torch.tensor([by_name.get(v, 0.0) for v in codec.variables], dtype=torch.float64)
+    errors = [error for v in codec.names for error in mapped_error(codec, v, by_name.get(v, 0.0))]
+    error = torch.tensor(errors, dtype=torch.float64)
     return (error / torch.as_tensor(codec.deviation, dtype=torch.float64)) ** 2
+
+
+def mapped_error(codec: FieldCodec, v: str, error: float) -> list[float]:
+    """An error in the units of a variable as that of its parts, linearised at the mean of the climatology."""
+    if v not in codec.quantities:
+        return [error]
+    means = np.nanmean(codec.climatology[:, codec.parts(v)], axis=(0, 2, 3))
+    at = codec.in_own_units(v, means[:, None, None].astype(float))
+    low, high = (codec.mapped(v, at + sign * error) for sign in (-1, 1))
+    return [float(x) for x in np.abs(high - low).ravel() / 2]
 
 
 def check_representativeness(stated: object) -> None:
@@ -103,8 +116,9 @@ def check_representativeness(stated: object) -> None:
 def errors_in_words(variance: Float[Tensor, " variable"], codec: FieldCodec) -> str:
     """The errors of all variables with their units."""
     errors = variance.sqrt().cpu().numpy() * codec.deviation
+    mapped = [part for name in codec.quantities for part in part_names(name, codec.quantities[name])]
     return ", ".join(
-        f"{v} {error:.3g} {codec.attrs[v].get('units', '')}".rstrip()
+        f"{v} {error:.3g} {'of mapped values' if v in mapped else codec.attrs[v].get('units', '')}".rstrip()
         for v, error in zip(codec.variables, errors, strict=True)
     )
 

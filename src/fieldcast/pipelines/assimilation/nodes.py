@@ -43,7 +43,9 @@ def cycle(
     options = model, trained_by, trained_model, trained_fit, seed, limits, device
     stored = StoredModel(checkpoint, *options, parts)
     problem = problem_of(stored, assimilation, sparsification)
-    require_cycle_observations(cycle_observations, fields, splits, sparsification, assimilation, limits)
+    require_cycle_observations(
+        cycle_observations, fields, normalisation, splits, sparsification, assimilation, limits
+    )
     trained = stored.restore(data, problem)
     lineage = draws_made_from(checkpoint, model, cycle_observations, assimilation, limits, seed)
     (steps, state, draws), costs = previous_draws(), previous_costs()

@@ -6,9 +6,11 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
+from fieldcast.encoding.options import Sparsification
 from fieldcast.errors import InputError
 from fieldcast.fields.options import Ingestion
 from fieldcast.fields.paths import require
+from fieldcast.fields.quantities import NONE, quantity_of
 from fieldcast.fields.splits import SplitRanges, make, select
 from fieldcast.kinds import are_images
 from fieldcast.lineage import made_from, matches
@@ -95,16 +97,32 @@ def split(fields: xr.Dataset, ingestion: Ingestion) -> SplitRanges:
     return make(fields["time"], ingestion.splits)
 
 
-def fit_statistics(fields: xr.Dataset, splits: SplitRanges) -> tuple[xr.Dataset, xr.Dataset]:
+def choose_quantities(
+    fields: xr.Dataset, splits: SplitRanges, ingestion: Ingestion, sparsification: Sparsification, seed: int,
+    device: str,
+) -> tuple[dict[str, Any], pd.DataFrame]:  # fmt: skip
+    """The mapping of each variable that is mapped, fitted to the training split, and the scores by which it was chosen.
+
+    Images are never mapped.
+    """
+    from fieldcast.inference.quantities import choose_quantities
+
+    given = NONE if are_images(fields) or ingestion.quantities is None else ingestion.quantities
+    training = select(fields, splits, "train")
+    chosen, scores = choose_quantities(training, given, seed, device, sparsification.training)
+    return {name: quantity.state() for name, quantity in chosen.items()}, scores
+
+
+def fit_statistics(
+    fields: xr.Dataset, splits: SplitRanges, quantities: dict[str, Any]
+) -> tuple[xr.Dataset, xr.Dataset]:
     """Climatology and normalisation of the training split; images, which have no year, have neither."""
-    from fieldcast.fields import climatology as climatologies
-    from fieldcast.fields import normalisation as normalisations
+    from fieldcast.fields.prepared import fit_statistics
 
     if are_images(fields):
         return xr.Dataset(), xr.Dataset()
-    training = select(fields, splits, "train")
-    climatology = climatologies.fit(training)
-    return climatology, normalisations.fit(training, climatology)
+    chosen = {name: quantity_of(state) for name, state in quantities.items()}
+    return fit_statistics(select(fields, splits, "train"), chosen)
 
 
 def fields_made_from(ingestion: Ingestion) -> dict[str, Any]:

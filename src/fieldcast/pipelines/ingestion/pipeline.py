@@ -1,4 +1,4 @@
-"""source -> fields, quality, states -> splits -> climatology, normalisation."""
+"""source -> fields, quality, states -> splits -> quantities -> climatology, normalisation."""
 
 from typing import Any
 
@@ -10,6 +10,14 @@ MAKE_FIELDS = {
     "ingestion": "params:ingestion", "previous_fields": "params:previous_fields",
     "previous_quality": "params:previous_quality", "previous_planet_states": "params:previous_planet_states",
 }  # fmt: skip
+CHOOSE = [
+    "fields",
+    "splits",
+    "params:ingestion",
+    "params:sparsification",
+    "params:seed",
+    "params:device",
+]
 
 
 def create_pipeline(**kwargs: Any) -> Pipeline:
@@ -19,8 +27,11 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
             node(nodes.make_fields, MAKE_FIELDS, ["fields", "quality", "planet_states"], name="make_fields"),
             node(nodes.split, ["fields", "params:ingestion"], "splits", name="split"),
             node(
+                nodes.choose_quantities, CHOOSE, ["quantities", "quantities_scores"], name="choose_quantities"
+            ),
+            node(
                 nodes.fit_statistics,
-                ["fields", "splits"],
+                ["fields", "splits", "quantities"],
                 ["climatology", "normalisation"],
                 name="fit_statistics",
             ),

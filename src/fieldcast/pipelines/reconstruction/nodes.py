@@ -39,7 +39,7 @@ def draw(
     data = PreparedData(fields, climatology, normalisation, splits)
     options = model, trained_by, trained_model, trained_fit, seed, limits, device
     trained = StoredModel(checkpoint, *options, parts).restore(data, Reconstruction(sparsification))
-    require_observations(observations, fields, splits, sparsification, limits)
+    require_observations(observations, fields, normalisation, splits, sparsification, limits)
     sources = draws_made_from(checkpoint, model, observations, evaluation, limits, seed)
     (cases, state, draws), costs = previous_draws(), previous_costs()
     if is_complete(sources, draws, costs, kind="reconstructions"):
