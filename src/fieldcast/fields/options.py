@@ -160,8 +160,8 @@ class Ingestion(Source):
         `{train: [first, last], validation: [...], test: [...]}`; by default the first 70, next 10 and last 20 % of the
         times.
     quantities
-        How variables are mapped where gaps are filled (docs/data.md#quantities): `auto`, the default, `none`, or a
-        mapping, `root`, `log`, `quantiles`, `circle`, `clip`; for all, or for each by name.
+        Mappings of variables (docs/data.md#quantities): `none`; `auto`, the default for files and the demo; or `root`,
+        `log`, `quantiles`, `circle`, `clip`; for all, or for each by name.
     """
 
     source: str = "planet"
@@ -169,7 +169,7 @@ class Ingestion(Source):
     planet: PlanetOptions = Field(default_factory=PlanetOptions)
     images: ImageSource = Field(default_factory=ImageSource)
     splits: Splits | None = None
-    quantities: str | dict[str, str] | None = None
+    quantities: str | dict[str, str] = "none"
 
     def __post_init__(self) -> None:
         if self.source not in SOURCES:

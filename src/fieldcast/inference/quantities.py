@@ -43,6 +43,7 @@ from fieldcast.scores.numbers import significant
 LOG = logging.getLogger(__name__)
 MIN_GAIN = 0.02  # smallest relative gain for which a variable is mapped
 MAX_CELLS, MAX_TIMES = 100, 200  # largest part of a record in which mappings are judged
+MAX_VALUES = 2 * 10**7  # values in memory to which a mapping is fitted
 MAX_ZEROS = 0.01  # share of values that are not positive, above which no logarithm is tried
 COLUMNS = ["variable", "mapping", "selection", "crps", "gain", "standard_error", "chosen"]
 POOLED = "all"  # selection of the rows that pool the others
@@ -85,11 +86,10 @@ def choose_quantities(
     for name, requested in parse(given, fields):
         if requested == NONE:
             continue
-        values = fields[name].values
-        values = values[np.isfinite(values)]
+        values = sampled_values(fields[name])
         nature = nature_of(fields[name], values)
         if requested == AUTO:
-            kind, table = automatic(fields[[name]], nature, seed, device, masks)
+            kind, table = automatic(fields[[name]], nature, values, seed, device, masks)
             tables.append(table)
         else:
             check_fits(name, requested, nature, values)
@@ -98,6 +98,14 @@ def choose_quantities(
             chosen[name] = nature.fit(kind, values)
             refuse_taken(name, chosen[name], fields)
     return chosen, pd.concat([each for each in tables if len(each)] or tables, ignore_index=True)
+
+
+def sampled_values(array: xr.DataArray) -> Float[np.ndarray, " n"]:
+    """The values that are not missing; of a large array those of evenly spaced times, with the smallest and largest."""
+    every = -(-array.size // MAX_VALUES)
+    values = array.isel(time=slice(None, None, every)).values
+    values = values[np.isfinite(values)]
+    return values if every == 1 else np.append(values, np.array([array.min(), array.max()], values.dtype))
 
 
 def refuse_taken(name: str, quantity: Quantity, fields: xr.Dataset) -> None:
@@ -129,18 +137,21 @@ def check_fits(name: str, kind: str, nature: Nature, values: Float[np.ndarray, "
 
 
 def automatic(
-    fields: xr.Dataset, nature: Nature, seed: int, device: str, masks: TrainingMasks | None
-) -> tuple[str, pd.DataFrame]:
+    fields: xr.Dataset, nature: Nature, values: Float[np.ndarray, " n"], seed: int, device: str,
+    masks: TrainingMasks | None,
+) -> tuple[str, pd.DataFrame]:  # fmt: skip
     """Choose the mapping of the one variable of some fields; also the scores."""
     name, nothing = time_varying(fields)[0], pd.DataFrame(columns=COLUMNS)
     if nature.meaning == "angle":
         LOG.info("%s is an angle: it is filled as two components.", name)
         return Circle.kind, nothing
     without = Clip.kind if nature.meaning in ("positive", "bounded") else NONE
-    kinds = [kind for kind in nature.candidates if admits(kind, fields[name].values)]
+    kinds = [kind for kind in nature.candidates if admits(kind, values)]
     if not kinds:
         return without, nothing
-    part = informative_part(fields)
+    part = informative_part(fields).assign_attrs(
+        missing="train"
+    )  # values will be missing where they are held out
     unmapped = (NONE,) if without == NONE else (NONE, without)
     groups = [
         score_mappings(part, nature, group, seed, device, masks)
@@ -153,9 +164,8 @@ def automatic(
     return decide(name, without, scores)
 
 
-def admits(kind: str, values: Float[np.ndarray, "..."]) -> bool:
+def admits(kind: str, values: Float[np.ndarray, " n"]) -> bool:
     """Whether a mapping is worth a trial: the logarithm of many zeros is not, nor quantiles of very few values."""
-    values = values[np.isfinite(values)]
     if kind == "log":
         return float((values <= 0).mean()) <= MAX_ZEROS
     return np.unique(values[:: max(1, len(values) // 10000)]).size > 3
@@ -164,9 +174,12 @@ def admits(kind: str, values: Float[np.ndarray, "..."]) -> bool:
 def informative_part(fields: xr.Dataset) -> xr.Dataset:
     """A part of the fields of at most `MAX_TIMES` times and about `MAX_CELLS` neighbouring cells.
 
-    It is the part with the largest product of the numbers of observed and of missing values, in space and then in time.
+    It is the part with the largest product of the numbers of observed and of missing values, in space and then in time;
+    of equal ones, the one nearest to the middle. Of a record that is too long, its beginning is searched.
     """
     name = time_varying(fields)[0]
+    cells = fields[name].size // fields.sizes["time"]
+    fields = fields.isel(time=slice(max(MAX_TIMES, MAX_VALUES // cells)))
     observed = np.isfinite(fields[name].transpose("time", *GRID).values)
     ever = observed.any(0)
     sizes = side_lengths(ever.shape)
@@ -192,8 +205,10 @@ def best_window(amounts: Int[np.ndarray, "2 *n"], sizes: tuple[int, ...]) -> tup
         sums = np.cumsum(np.insert(total, 0, 0, axis), axis)
         length = sums.shape[axis]
         total = np.take(sums, range(size, length), axis) - np.take(sums, range(length - size), axis)
-    product = total[0] * total[1]
-    return tuple(int(i) for i in np.unravel_index(product.argmax(), product.shape))
+    product = total[0] * (total[1] + 1)
+    middle = (np.array(product.shape) - 1) / 2
+    best = np.argwhere(product == product.max())
+    return tuple(int(i) for i in best[np.square(best - middle).sum(1).argmin()])
 
 
 def score_mappings(
@@ -201,11 +216,13 @@ def score_mappings(
 ) -> dict[str, list[Scored]]:  # fmt: skip
     """CRPS in own units at each selection of held-out values, of mappings that share a mapped record.
 
-    The better of two quick methods counts. The lists are empty if no value could be held out.
+    The better of two quick methods counts, the low-rank Gaussian alone under `masks`. The lists are empty if no value
+    could be held out.
     """
     name = time_varying(fields)[0]
     on, values = choose_device(device), fields[name].transpose("time", *GRID).values
-    methods: tuple[Filler, ...] = (partial(local_kriging, fitted={}), low_rank)  # kriging is fitted once
+    # kriging is fitted once; where some times are complete, the low-rank Gaussian alone is enough
+    methods: tuple[Filler, ...] = (low_rank,) if masks else (partial(local_kriging, fitted={}), low_rank)
     plain = GappyRecord.of(fields, on)
     scores: dict[str, list[list[Scored]]] = {kind: [[] for _ in methods] for kind in kinds}
     for selection in range(SELECTIONS):

@@ -9,7 +9,7 @@ import xarray as xr
 
 from fieldcast.encoding.options import Limits
 from fieldcast.fields.options import Ingestion
-from fieldcast.fields.quantities import AUTO, Quantity, mapped, quantity_of
+from fieldcast.fields.quantities import Quantity, mapped, quantity_of
 from fieldcast.inference.file_options import GapFilling
 
 
@@ -21,7 +21,7 @@ def choose_quantities(
     from fieldcast.inference.gaps.trials import refuse_complete
 
     refuse_complete(fields)
-    chosen, scores = quantities.choose_quantities(fields, ingestion.quantities or AUTO, seed, device)
+    chosen, scores = quantities.choose_quantities(fields, ingestion.quantities, seed, device)
     return {name: quantity.state() for name, quantity in chosen.items()}, scores
 
 

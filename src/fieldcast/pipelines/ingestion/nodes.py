@@ -10,7 +10,7 @@ from fieldcast.encoding.options import Sparsification
 from fieldcast.errors import InputError
 from fieldcast.fields.options import Ingestion
 from fieldcast.fields.paths import require
-from fieldcast.fields.quantities import NONE, quantity_of
+from fieldcast.fields.quantities import quantity_of
 from fieldcast.fields.splits import SplitRanges, make, select
 from fieldcast.kinds import are_images
 from fieldcast.lineage import made_from, matches
@@ -105,10 +105,11 @@ def choose_quantities(
 
     Images are never mapped.
     """
-    from fieldcast.inference.quantities import choose_quantities
+    from fieldcast.inference.quantities import COLUMNS, choose_quantities
 
-    given = NONE if are_images(fields) or ingestion.quantities is None else ingestion.quantities
-    training = select(fields, splits, "train")
+    if are_images(fields):
+        return {}, pd.DataFrame(columns=COLUMNS)
+    given, training = ingestion.quantities, select(fields, splits, "train")
     chosen, scores = choose_quantities(training, given, seed, device, sparsification.training)
     return {name: quantity.state() for name, quantity in chosen.items()}, scores
 
