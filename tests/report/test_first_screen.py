@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ import pytest
 import xarray as xr
 
 from fieldcast.report import Forecast, Reconstruct, Sample, report
-from fieldcast.report.first_screen import EXPLANATIONS, HEADS, leaders_table, most_serious
+from fieldcast.report.first_screen import EXPLANATIONS, HEADS, OUTSIDE_RANGE, leaders_table, most_serious
 from fieldcast.report.forecast import significant_until
 from fieldcast.report.scores_by_case import Lead
 from fieldcast.report.tables import Doubt
@@ -199,3 +200,15 @@ def test_only_maps_with_cells_that_never_exist_explain_them(results):
     assert explanation in report({"reconstruct": replace(results, examples=land)})
     cloud = {name: xr.concat([stored, stored * np.nan], "time") for name, stored in results.examples.items()}
     assert not replace(results, examples=cloud).cells_missing
+
+
+def test_draws_that_no_field_can_be_are_a_reason_to_distrust() -> None:
+    table = board({"pca": {"crps": 1.0}, "oi": {"crps": 2.0}})
+    shares = {"pca": 0.015, "oi": 0.039}
+    diagnostics = {
+        name: xr.Dataset(attrs={OUTSIDE_RANGE: json.dumps({"ws800": x})}) for name, x in shares.items()
+    }
+    found = doubts(Sample(leaderboard=table, diagnostics=diagnostics))
+    assert "of the values of ws800 that oi draws are outside its valid range" in found["3.9 %"]
+    possible = {name: xr.Dataset(attrs={OUTSIDE_RANGE: json.dumps({"ws800": 0.0})}) for name in shares}
+    assert doubts(Sample(leaderboard=table, diagnostics=possible)) == {}

@@ -34,6 +34,7 @@ Values = Float[np.ndarray, "*n"]
 Parts = Float[np.ndarray, "part *n"]
 CENTRAL = 0.05, 0.95  # ends of the interval of 90 %
 MAX_FITTED = 10**6  # values whose quantiles are computed, evenly spaced among all
+MAX_VALUES = 2 * 10**7  # values in memory to which a mapping is fitted
 KNOTS = 200  # knots of the distribution of values, at most
 NODES = 200  # equally likely values that stand for a distribution in scores
 FEWER_NODES = 64  # values by which moments without a closed form are integrated
@@ -544,6 +545,14 @@ def nature_of(array: xr.DataArray, values: Float[np.ndarray, " n"]) -> Nature:
     if least == 0 and float((values == 0).mean()) > SHARE_AT_ZERO:
         return Nature("positive", max(low, 0.0), high, known=False)
     return Nature("linear", low, high)
+
+
+def sampled_values(array: xr.DataArray) -> Float[np.ndarray, " n"]:
+    """The values that are not missing; of a large array those of evenly spaced times, with the smallest and largest."""
+    every = -(-array.size // MAX_VALUES)
+    values = array.isel({array.dims[0]: slice(None, None, every)}).values
+    values = values[np.isfinite(values)]
+    return values if every == 1 else np.append(values, np.array([array.min(), array.max()], values.dtype))
 
 
 def period_of(attrs: Mapping[str, Any]) -> float:

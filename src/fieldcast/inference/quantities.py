@@ -27,7 +27,18 @@ from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.encoding.options import TrainingMasks
 from fieldcast.errors import InputError
 from fieldcast.fields.conventions import QUANTILES, time_varying
-from fieldcast.fields.quantities import AUTO, NONE, Circle, Clip, Nature, Quantity, nature_of, parse
+from fieldcast.fields.quantities import (
+    AUTO,
+    MAX_VALUES,
+    NONE,
+    Circle,
+    Clip,
+    Nature,
+    Quantity,
+    nature_of,
+    parse,
+    sampled_values,
+)
 from fieldcast.geometry import GRID
 from fieldcast.inference.gaps.own_units import own_statistics, predictions
 from fieldcast.models.gaps.fillers import local_kriging, low_rank
@@ -43,7 +54,6 @@ from fieldcast.scores.numbers import significant
 LOG = logging.getLogger(__name__)
 MIN_GAIN = 0.02  # smallest relative gain for which a variable is mapped
 MAX_CELLS, MAX_TIMES = 100, 200  # largest part of a record in which mappings are judged
-MAX_VALUES = 2 * 10**7  # values in memory to which a mapping is fitted
 MAX_ZEROS = 0.01  # share of values that are not positive, above which no logarithm is tried
 COLUMNS = ["variable", "mapping", "selection", "crps", "gain", "standard_error", "chosen"]
 POOLED = "all"  # selection of the rows that pool the others
@@ -98,14 +108,6 @@ def choose_quantities(
             chosen[name] = nature.fit(kind, values)
             refuse_taken(name, chosen[name], fields)
     return chosen, pd.concat([each for each in tables if len(each)] or tables, ignore_index=True)
-
-
-def sampled_values(array: xr.DataArray) -> Float[np.ndarray, " n"]:
-    """The values that are not missing; of a large array those of evenly spaced times, with the smallest and largest."""
-    every = -(-array.size // MAX_VALUES)
-    values = array.isel(time=slice(None, None, every)).values
-    values = values[np.isfinite(values)]
-    return values if every == 1 else np.append(values, np.array([array.min(), array.max()], values.dtype))
 
 
 def refuse_taken(name: str, quantity: Quantity, fields: xr.Dataset) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Iterator
 
@@ -25,7 +26,10 @@ MAX_DOUBTS = 3
 MIN_SPREAD_SKILL, MAX_SPREAD_SKILL = 0.5, 1.5  # beyond these ratios the spread says little about the error
 MIN_INITIAL_TIMES = 10  # initial times that a trusted ranking needs
 # priorities of doubts, which are at most one each
-SHORT_RECORD, FEW_TIMES, SPREAD, RECOGNISED, ROLLOUTS, ONE_SEED = range(6)
+SHORT_RECORD, FEW_TIMES, SPREAD, RECOGNISED, IMPOSSIBLE, ROLLOUTS, ONE_SEED = range(7)
+OUTSIDE_RANGE = (
+    "outside_range"  # attribute of diagnostics: share of draws outside a variable's range, by name
+)
 
 
 def leaders_table(tasks: Iterable[Results]) -> Table:
@@ -61,7 +65,7 @@ def most_serious(doubts: Iterable[Doubt]) -> list[Doubt]:
 
 
 def general_doubts(results: Results) -> Iterator[Doubt]:
-    """The ensemble with the worst spread, if it is far from its error, and training with a single seed."""
+    """The ensemble with the worst spread, if it is far from its error; draws that are out of range; a single seed."""
     board = results.board
     ratios = {
         name: float(np.nanmean([board.value(name, "ssr", case) for case in board.cases]))
@@ -72,7 +76,21 @@ def general_doubts(results: Results) -> Iterator[Doubt]:
     if worst and not MIN_SPREAD_SKILL <= ratios[worst] <= MAX_SPREAD_SKILL:
         meaning = f"spread-skill ratio of {results.label(worst)} ({results.title.lower()}), where 1 is right"
         yield Doubt(SPREAD, f"{ratios[worst]:.2g}", meaning, distance[worst])
+    yield from impossible_draws(results)
     if any(map(results.learned, board.order)) and results.leaderboard["seed"].nunique() == 1:
         yield Doubt(
             ONE_SEED, "1", "training seed of each learned method: another may change small differences"
         )
+
+
+def impossible_draws(results: Results) -> Iterator[Doubt]:
+    """The experiment and the variable with the largest share of draws outside the range of valid values."""
+    shares = {
+        (share, results.label(name), variable)
+        for name, stored in results.diagnostics.items()
+        for variable, share in json.loads(stored.attrs.get(OUTSIDE_RANGE, "{}")).items()
+    }
+    share, label, variable = max(shares, default=(0.0, "", ""))
+    if share > 0:
+        meaning = f"of the values of {variable} that {label} draws are outside its valid range, such as negative ones"
+        yield Doubt(IMPOSSIBLE, f"{100 * share:.2g} %", meaning, share)

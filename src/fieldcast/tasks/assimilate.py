@@ -36,7 +36,7 @@ from fieldcast.scores.statistics_table import CELLS, origin_of, scored_digest, w
 from fieldcast.scores.summary import assimilate_summary
 from fieldcast.tasks.reconstruct import Reconstruction
 from fieldcast.tasks.records import StoredResults
-from fieldcast.tasks.scoring_inputs import cell_areas, example_anomalies, require_draws
+from fieldcast.tasks.scoring_inputs import cell_areas, example_anomalies, outside_range, require_draws
 from fieldcast.training.batches import Batches
 from fieldcast.training.options import Fit
 from fieldcast.training.run import Recipe
@@ -162,6 +162,7 @@ def score(
     digests = scores_made_from(observations, assimilation, stored.limits)
     origin = seed, digests["data_digest"], digests["case_digest"], TimeStep.of(data.fields)
     tables = events_of_cycles(events, scored_observations, data.normalisation)
+    diagnostics = diagnostics.assign_attrs(outside_range(draws, data.fields))
     return with_origin(scores, *origin), diagnostics, tables.assign_attrs(origin_of(*origin))
 
 

@@ -36,7 +36,7 @@ from fieldcast.scores.stability import stability_table
 from fieldcast.scores.statistics_table import origin_of, scored_initial_times, with_origin
 from fieldcast.scores.summary import forecast_summary
 from fieldcast.tasks.records import StoredResults
-from fieldcast.tasks.scoring_inputs import cell_areas, require_draws, snapshot_anomalies, units
+from fieldcast.tasks.scoring_inputs import cell_areas, outside_range, require_draws, snapshot_anomalies, units
 from fieldcast.training.batches import ForecastWindows
 from fieldcast.training.options import Fit
 from fieldcast.training.run import Recipe
@@ -156,6 +156,7 @@ def against_truth(
     scores = scores.assign(model=draws.attrs["model"])
     digests = scores_made_from(draws, initial_times)
     origin = seed, digests["data_digest"], digests["case_digest"], TimeStep.of(data.fields)
+    diagnostics = diagnostics.assign_attrs(outside_range(draws, data.fields))
     return with_origin(scores, *origin), diagnostics, tables.assign_attrs(origin_of(*origin))
 
 

@@ -29,7 +29,7 @@ from fieldcast.scores.reconstruction import reconstruction_statistics
 from fieldcast.scores.statistics_table import scored_digest, with_origin
 from fieldcast.scores.summary import reconstruct_summary
 from fieldcast.tasks.records import StoredResults
-from fieldcast.tasks.scoring_inputs import cell_areas, example_anomalies, require_draws
+from fieldcast.tasks.scoring_inputs import cell_areas, example_anomalies, outside_range, require_draws
 from fieldcast.training.batches import ReconstructionBatches
 from fieldcast.training.options import Fit
 from fieldcast.training.run import Recipe
@@ -119,6 +119,7 @@ def score(
         area=cell_areas(data.fields),
         seed=seed,
     )
+    diagnostics = diagnostics.assign_attrs(outside_range(draws, data.fields))
     digests = scores_made_from(observations, evaluation, limits)
     step = TimeStep.of(data.fields)
     return with_origin(scores, seed, digests["data_digest"], digests["case_digest"], step), diagnostics

@@ -30,7 +30,7 @@ from fieldcast.scores.sample import sample_statistics
 from fieldcast.scores.statistics_table import scored_samples, with_origin
 from fieldcast.scores.summary import sample_summary
 from fieldcast.tasks.records import StoredResults
-from fieldcast.tasks.scoring_inputs import require_draws, scored_period
+from fieldcast.tasks.scoring_inputs import outside_range, require_draws, scored_period
 from fieldcast.training.batches import StateBatches
 from fieldcast.training.options import Fit
 from fieldcast.training.run import Recipe
@@ -150,7 +150,9 @@ def score(
         seed=seed,
     )
     origin = scores_made_from(data.fields, data.splits, extractor, sampling, limits)
-    diagnostics = diagnostics.assign_attrs(treatment=draws.attrs["treatment"])
+    diagnostics = diagnostics.assign_attrs(
+        treatment=draws.attrs["treatment"], **outside_range(draws, data.fields)
+    )
     # -1, of a sample that is not finite, becomes the first
     nearest = sets.training.states(diagnostics["nearest"].values[:BESIDE_NEAREST].clip(min=0))
     displayed = sample_examples(draws, sets.real, nearest)

@@ -1,6 +1,8 @@
-"""Requirements of scoring on fields and draws."""
+"""Requirements of scoring on fields and draws, and the share of draws that no field can be."""
 
 from __future__ import annotations
+
+import json
 
 import numpy as np
 import xarray as xr
@@ -8,9 +10,11 @@ import xarray as xr
 from fieldcast import geometry
 from fieldcast.calendars import TimeStep
 from fieldcast.fields.climatology import at
+from fieldcast.fields.quantities import nature_of, sampled_values
 from fieldcast.fields.splits import SplitRanges
 from fieldcast.kinds import LAYOUTS, START, are_images, require_layout
 from fieldcast.lineage import Lineage, require
+from fieldcast.report.first_screen import OUTSIDE_RANGE
 
 
 def cell_areas(fields: xr.Dataset) -> xr.DataArray:
@@ -37,6 +41,20 @@ def require_draws(draws: xr.Dataset, expected: Lineage, name: str, stage: str) -
     kind = "images" if "image" in draws else name
     if kind in LAYOUTS:
         require_layout(draws, kind, again)
+
+
+def outside_range(draws: xr.Dataset, fields: xr.Dataset) -> dict[str, str]:
+    """Attribute of diagnostics: share of the values of draws outside the valid range of each variable that has one."""
+    if are_images(fields):
+        return {}
+    shares = {}
+    for name in map(str, draws.data_vars):
+        nature = nature_of(fields[name], sampled_values(fields[name]))
+        if nature.meaning in ("positive", "bounded"):
+            beyond = (draws[name] < nature.low) | (draws[name] > nature.high)
+            counts = xr.Dataset({"beyond": beyond.sum(), "all": draws[name].notnull().sum()}).compute()
+            shares[name] = float(counts["beyond"]) / max(int(counts["all"]), 1)
+    return {OUTSIDE_RANGE: json.dumps(shares)} if shares else {}
 
 
 # Stored fields as anomalies from the climatology, whose annual cycle and latitudes would hide the weather.
