@@ -206,9 +206,12 @@ def test_draws_that_no_field_can_be_are_a_reason_to_distrust() -> None:
     table = board({"pca": {"crps": 1.0}, "oi": {"crps": 2.0}})
     shares = {"pca": 0.015, "oi": 0.039}
     diagnostics = {
-        name: xr.Dataset(attrs={OUTSIDE_RANGE: json.dumps({"ws800": x})}) for name, x in shares.items()
+        name: xr.Dataset({"nearest": 0}, attrs={OUTSIDE_RANGE: json.dumps({"ws800": x})})
+        for name, x in shares.items()
     }
     found = doubts(Sample(leaderboard=table, diagnostics=diagnostics))
     assert "of the values of ws800 that oi draws are outside its valid range" in found["3.9 %"]
-    possible = {name: xr.Dataset(attrs={OUTSIDE_RANGE: json.dumps({"ws800": 0.0})}) for name in shares}
+    possible = {
+        name: stored.assign_attrs({OUTSIDE_RANGE: '{"ws800": 0.0}'}) for name, stored in diagnostics.items()
+    }
     assert doubts(Sample(leaderboard=table, diagnostics=possible)) == {}
