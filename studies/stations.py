@@ -26,9 +26,9 @@ from fieldcast.fields.conventions import EXTRAPOLATED
 from fieldcast.fields.gauges import Gauges
 from fieldcast.fields.splits import select
 from fieldcast.geometry import GRID, area_mean, cell_areas, unit_points
-from fieldcast.inference.stations.gridding import degrees_of_columns as in_degrees
-from fieldcast.inference.stations.gridding import grid_and_score, interpolate
-from fieldcast.inference.stations.held_out import scores_at_held_out
+from fieldcast.inference.stations.gridding import grid_and_score
+from fieldcast.inference.stations.held_out import degrees_of_columns as in_degrees
+from fieldcast.inference.stations.held_out import interpolate, scores_at_held_out
 from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.scores.held_out import as_text
 
@@ -118,7 +118,7 @@ def score_alone(root: Path) -> None:
     scale = float(normalisation["anomaly_std"].sel(variable="z500"))
     table = readings(year, {"z500": scale}, STATIONS, SEED)
     begin = time.perf_counter()
-    result = grid_and_score(table, None, year, None, SEED, "cpu", "the table of stations")
+    result = grid_and_score(table, None, year, None, SEED, "cpu", "the table of stations", "none")
     seconds = time.perf_counter() - begin
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     sys.stdout.write(f"{result.text}\n\n")

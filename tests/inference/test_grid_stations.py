@@ -15,14 +15,9 @@ from fieldcast.errors import InputError
 from fieldcast.fields.gauges import Gauges
 from fieldcast.geometry import great_circle_km, unit_points
 from fieldcast.inference.stations import gridding
-from fieldcast.inference.stations.gridding import (
-    HeldOut,
-    grid_and_score,
-    interpolate,
-    spread_factor,
-    summary_line,
-)
-from fieldcast.inference.stations.gridding import degrees_of_columns as in_degrees
+from fieldcast.inference.stations.gridding import grid_and_score, summary_line
+from fieldcast.inference.stations.held_out import HeldOut, interpolate, spread_factor
+from fieldcast.inference.stations.held_out import degrees_of_columns as in_degrees
 from fieldcast.inference.stations.kriging import StationKriging, Surface, hold_out_stations, krige
 from fieldcast.models.gaps.local_kriging import CellSeries, Correlation, KrigingModel
 

@@ -12,12 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from jaxtyping import Bool, Float, Int
 
 from fieldcast import calendars
 from fieldcast.calendars import TimeStep, most_common, step_of
-from fieldcast.errors import InputError, counted
-from fieldcast.fields.stations import converted, read_stations
+from fieldcast.errors import MAX_LISTED, InputError, counted, listed
+from fieldcast.fields.quantities import AUTO, NONE, Circle, Nature, nature_of
+from fieldcast.fields.stations import converted, observation_text, read_stations
 from fieldcast.geometry import counted_from, unit_points
 
 LOG = logging.getLogger(__name__)
@@ -28,6 +30,10 @@ LONGITUDE_DECIMALS = 9  # decimals that longitudes in degrees are rounded to
 MIN_SEASONAL_YEARS = 2.0  # shortest record, in years, for which an annual cycle is estimated
 UNIT_DESCRIPTION = "the unit of most of its readings"
 LOCATION = ["latitude", "longitude"]
+STEP_OF_PLACE = ["variable", "number", *LOCATION]
+MAX_OUTSIDE = (
+    0.05  # share of readings outside the range of a variable, above which its numbers mean something else
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,8 +104,18 @@ class Gauges:
     units: Mapping[str, str]
 
     @classmethod
-    def read(cls, source: str | Path | pd.DataFrame, hours: float | None, where: str) -> Gauges:
-        """Average a table over steps of some hours, by default over the most frequent step of its stations."""
+    def read(
+        cls,
+        source: str | Path | pd.DataFrame,
+        hours: float | None,
+        where: str,
+        quantities: str | Mapping[str, str] = NONE,
+    ) -> Gauges:
+        """Average a table over steps of some hours, by default over the most frequent step of its stations.
+
+        Unless `quantities`, one for all or by name, says `none`, readings outside the range of their variable are left
+        out, and angles are averaged as directions.
+        """
         table = read_stations(source, where)
         if "error" in table:
             LOG.info(
@@ -107,13 +123,14 @@ class Gauges:
                 where,
             )
         table, units = in_common_units(table, where)
+        mapped = [name for name in units if requested(quantities, name) != NONE]
+        table = in_range(table, {name: units[name] for name in mapped}, where)
         table["longitude"] = in_one_range(table["longitude"].to_numpy())
         step = step_of_stations(table, hours, where)
         table["number"], times = in_steps(table["time"].to_numpy().astype("M8[s]"), step)
         names = {"station": ("station", "first")} if "station" in table else {}
-        table = table.groupby(["variable", "number", *LOCATION], as_index=False).agg(
-            value=("value", "mean"), **names
-        )
+        table = with_mean_directions(table, {name: units[name] for name in mapped})
+        table = table.groupby(STEP_OF_PLACE, as_index=False).agg(value=("value", "mean"), **names)
         locations = table[LOCATION].drop_duplicates().sort_values(LOCATION, ignore_index=True)
         table["at_location"] = pd.MultiIndex.from_frame(locations).get_indexer(
             pd.MultiIndex.from_frame(table[LOCATION])
@@ -153,6 +170,62 @@ def in_common_units(table: pd.DataFrame, where: str) -> tuple[pd.DataFrame, dict
     counts = {name: table.loc[table["variable"] == name, "units"].value_counts() for name in names}
     units = {name: str(count.index[0]) if len(count) else "" for name, count in counts.items()}
     return converted(table, units, where, UNIT_DESCRIPTION), units
+
+
+def requested(quantities: str | Mapping[str, str], variable: str) -> str:
+    """The quantity that an option names for a variable."""
+    return quantities if isinstance(quantities, str) else quantities.get(variable, AUTO)
+
+
+def nature(values: pd.Series, variable: str, units: str) -> Nature:
+    """Meaning of some readings of a variable."""
+    array = xr.DataArray(values.to_numpy(), dims="reading", name=variable, attrs={"units": units})
+    return nature_of(array, array.values)
+
+
+def in_range(table: pd.DataFrame, units: Mapping[str, str], where: str) -> pd.DataFrame:
+    """The table without the readings outside the range that name and units of their variable say; the log names them.
+
+    Of a variable with more than `MAX_OUTSIDE` of them all are kept.
+    """
+    wrong = pd.Series(False, table.index)
+    for variable, unit in units.items():
+        values = table.loc[table["variable"] == variable, "value"]
+        inside = values.between(0, 100 if unit in ("%", "percent") else np.inf)
+        if not 0 < (~inside).mean() <= MAX_OUTSIDE:
+            continue
+        of_inside = nature(values[inside], variable, unit)
+        if of_inside.meaning not in ("positive", "bounded") or not of_inside.known:
+            continue
+        outside = values[~values.between(of_inside.low, of_inside.high)].index
+        wrong[outside] = True
+        texts = [
+            f"{row['value']:.5g} ({observation_text(row)})"
+            for row in table.loc[outside].head(MAX_LISTED).to_dict("records")
+        ]
+        span = f"below {of_inside.low:g}" + f" or above {of_inside.high:g}" * np.isfinite(of_inside.high)
+        LOG.warning(
+            "%s: %d of %d readings of %s are %s, which no value can be, and were left out: %s; correct them, or use "
+            "all as they are with the quantity %s=none.",
+            where, len(outside), len(values), variable, span, listed(texts, len(outside)), variable,
+        )  # fmt: skip
+    return table[~wrong].reset_index(drop=True) if wrong.any() else table
+
+
+def with_mean_directions(table: pd.DataFrame, units: Mapping[str, str]) -> pd.DataFrame:
+    """The table with the mean direction of a step and place in place of several angles there."""
+    several = table.duplicated(STEP_OF_PLACE, keep=False)
+    for variable, unit in units.items():
+        rows = table[table["variable"] == variable]
+        meaning = nature(rows["value"], variable, unit)
+        if meaning.meaning != "angle" or not several[rows.index].any():
+            continue
+        angles = rows["value"].to_numpy(float)
+        circle = meaning.fit(Circle.kind, angles)
+        parts = pd.DataFrame(circle.forward(angles).T, rows.index).join(rows[STEP_OF_PLACE])
+        means = parts.groupby(STEP_OF_PLACE)[[0, 1]].transform("mean").to_numpy().T
+        table.loc[rows.index, "value"] = np.where(several[rows.index], circle.inverse(means), angles)
+    return table
 
 
 def in_one_range(longitude: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:

@@ -26,14 +26,14 @@ def station_maps(
     Parameters
     ----------
     scores, by_station
-        The tables of `inference.stations.held_out.scores_at_held_out`.
+        The tables of `inference.stations.held_out.scores_at_held_out`; scores of mapped values are not drawn.
     outline
         Lines that orient the reader of a map.
     west
         Longitude at which the map begins.
     """
     by_station = by_station.assign(longitude=(by_station["longitude"] - west) % 360.0 + west)
-    crps = scores[scores["score"] == "crps"]
+    crps = scores[(scores["score"] == "crps") & scores["variable"].isin(by_station["variable"])]
     for variable, scores_of_variable in crps.groupby("variable", sort=False):
         best = scores_of_variable.loc[scores_of_variable["value"].idxmin(), "experiment"]
         stations = by_station[(by_station["variable"] == variable) & (by_station["experiment"] == best)]

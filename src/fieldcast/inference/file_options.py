@@ -224,6 +224,11 @@ class FileCommand:
         """Whether the file becomes the data of a data root; a pipeline that does not only reads what is there."""
         return not self.files[0].startswith(f"{self.section}.")
 
+    @property
+    def maps(self) -> bool:
+        """Whether variables are mapped as `ingestion.quantities` says."""
+        return self.ingests or self.options is StationFields
+
     def usage(self, key: str) -> str:
         """The command that sets the parameter with the name of a file."""
         option = "" if key == self.files[0] else f" --{key.rpartition('.')[2]}"

@@ -10,7 +10,7 @@ simplest. A record larger than the choice needs is judged in the part with most 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -68,17 +68,18 @@ class Scored(NamedTuple):
     group: Int[np.ndarray, " n"]
 
 
+Judge = Callable[[xr.Dataset, Nature, Sequence[Sequence[str]]], dict[str, list[Scored]]]
+
+
 def choose_quantities(
     fields: xr.Dataset, given: str | Mapping[str, str], seed: int, device: str, masks: TrainingMasks | None = None
 ) -> tuple[dict[str, Quantity], pd.DataFrame]:  # fmt: skip
-    """The quantities of the variables that are mapped, fitted to all values, and the scores by which they were chosen.
+    """Choose the quantities of the variables of a record, as `choose_by` does.
 
     Parameters
     ----------
-    fields
-        Fields that ingestion made.
-    given
-        `auto`, `none` or the name of a mapping, for all variables, or for each by its name; others are `auto`.
+    fields, given
+        As `choose_by` has them.
     seed
         Seed of the held-out values.
     device
@@ -92,6 +93,29 @@ def choose_quantities(
     InputError
         If a mapping does not fit a variable.
     """
+    return choose_by(fields, given, partial(score_in_part, seed=seed, device=device, masks=masks))
+
+
+def choose_by(
+    fields: xr.Dataset, given: str | Mapping[str, str], judge: Judge
+) -> tuple[dict[str, Quantity], pd.DataFrame]:
+    """The quantities of the variables that are mapped, fitted to all values, and the scores by which they were chosen.
+
+    Parameters
+    ----------
+    fields
+        Fields that ingestion made, or other values with a time.
+    given
+        `auto`, `none` or the name of a mapping, for all variables, or for each by its name; others are `auto`.
+    judge
+        Scores mappings of one variable at held-out values, by name; those of a group share a mapped record. The lists
+        are empty if no value can be held out.
+
+    Raises
+    ------
+    InputError
+        If a mapping does not fit a variable.
+    """
     chosen, tables = {}, [pd.DataFrame(columns=COLUMNS)]
     for name, requested in parse(given, fields):
         if requested == NONE:
@@ -99,7 +123,7 @@ def choose_quantities(
         values = sampled_values(fields[name])
         nature = nature_of(fields[name], values)
         if requested == AUTO:
-            kind, table = automatic(fields[[name]], nature, values, seed, device, masks)
+            kind, table = automatic(fields[[name]], nature, values, judge)
             tables.append(table)
         else:
             check_fits(name, requested, nature, values)
@@ -139,9 +163,8 @@ def check_fits(name: str, kind: str, nature: Nature, values: Float[np.ndarray, "
 
 
 def automatic(
-    fields: xr.Dataset, nature: Nature, values: Float[np.ndarray, " n"], seed: int, device: str,
-    masks: TrainingMasks | None,
-) -> tuple[str, pd.DataFrame]:  # fmt: skip
+    fields: xr.Dataset, nature: Nature, values: Float[np.ndarray, " n"], judge: Judge
+) -> tuple[str, pd.DataFrame]:
     """Choose the mapping of the one variable of some fields; also the scores."""
     name, nothing = time_varying(fields)[0], pd.DataFrame(columns=COLUMNS)
     if nature.meaning == "angle":
@@ -151,15 +174,8 @@ def automatic(
     kinds = [kind for kind in nature.candidates if admits(kind, values)]
     if not kinds:
         return without, nothing
-    part = informative_part(fields).assign_attrs(
-        missing="train"
-    )  # values will be missing where they are held out
     unmapped = (NONE,) if without == NONE else (NONE, without)
-    groups = [
-        score_mappings(part, nature, group, seed, device, masks)
-        for group in (unmapped, *((kind,) for kind in kinds))
-    ]
-    scores = {kind: scored for group in groups for kind, scored in group.items()}
+    scores = judge(fields, nature, (unmapped, *((kind,) for kind in kinds)))
     if not all(scores.values()):
         LOG.info("%s has too few values to compare mappings: %s is used.", name, without)
         return without, nothing
@@ -192,6 +208,18 @@ def informative_part(fields: xr.Dataset) -> xr.Dataset:
     by_time = np.stack([window.sum((1, 2)), (~window & ever[y, x]).sum((1, 2))])
     first = best_window(by_time, (length,))[0]
     return fields.isel(time=slice(first, first + length), latitude=y, longitude=x)
+
+
+def score_in_part(
+    fields: xr.Dataset, nature: Nature, groups: Sequence[Sequence[str]], seed: int, device: str,
+    masks: TrainingMasks | None,
+) -> dict[str, list[Scored]]:  # fmt: skip
+    """The scores of groups of mappings in an informative part of a record."""
+    part = informative_part(fields).assign_attrs(
+        missing="train"
+    )  # values will be missing where they are held out
+    scores = [score_mappings(part, nature, kinds, seed, device, masks) for kinds in groups]
+    return {kind: scored for of_group in scores for kind, scored in of_group.items()}
 
 
 def side_lengths(shape: tuple[int, ...]) -> tuple[int, int]:

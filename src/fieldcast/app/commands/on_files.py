@@ -31,7 +31,7 @@ class OnFile(click.Command):
             params=[
                 click.Argument(["file"], required=False),
                 *options(record),
-                *([QUANTITY] if record.ingests else ()),
+                *([QUANTITY] if record.maps else ()),
                 *KEDRO_OPTIONS,
             ],
             help=f"{record.about}\n\nThis command is equivalent to `kedro run {env}--pipelines {record.section}`.",

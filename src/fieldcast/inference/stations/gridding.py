@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,26 +11,40 @@ import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
-from jaxtyping import Float, Int
-from scipy.interpolate import LinearNDInterpolator
-from scipy.spatial import cKDTree
+from jaxtyping import Float
 from threadpoolctl import threadpool_limits
 
 from fieldcast import calendars
 from fieldcast.encoding.device import choose_device
 from fieldcast.errors import MAX_LISTED, InputError, counted, listed
 from fieldcast.fields import conventions
-from fieldcast.fields.conventions import FLAG, SPREAD, as_dataset, in_degrees, refuse_projected
-from fieldcast.fields.gauges import GaugeRecord, Gauges
+from fieldcast.fields.conventions import (
+    EXTRAPOLATED,
+    FLAG,
+    QUANTILES,
+    SPREAD,
+    as_dataset,
+    in_degrees,
+    refuse_projected,
+)
+from fieldcast.fields.gauges import Gauges
+from fieldcast.fields.quantities import AUTO, Clip, Quantity, in_chunks
 from fieldcast.fields.stations import observation_text
 from fieldcast.geometry import GRID, great_circle_km, unit_points
 from fieldcast.inference.gaps.result import flag_attributes
+from fieldcast.inference.quantities import as_lines
 from fieldcast.inference.result_attributes import with_attributes
-from fieldcast.inference.stations.held_out import FOLDS, MIN_STATIONS, clusters, prediction_scores
-from fieldcast.inference.stations.kriging import VALUES_AT_ONCE, StationKriging
+from fieldcast.inference.stations.held_out import KRIGING, MIN_STATIONS, clusters_of
+from fieldcast.inference.stations.kriging import VALUES_AT_ONCE, StationKriging, flags
+from fieldcast.inference.stations.own_units import (
+    Fitted,
+    choose_quantities,
+    doubtful_readings,
+    mapped_parts,
+    names_of_parts,
+    own_scores,
+)
 from fieldcast.innovations import MAX_INNOVATION
-from fieldcast.models.random_streams import HELD_OUT_ERRORS_STEP, RandomStreams
-from fieldcast.runtime import Progress
 from fieldcast.scores.held_out import COLUMNS, as_text
 
 LOG = logging.getLogger(__name__)
@@ -64,6 +77,7 @@ def grid_stations(
     resolution: float | None = None,
     like: xr.Dataset | xr.DataArray | None = None,
     step: float | None = None,
+    quantities: str | Mapping[str, str] = AUTO,
     seed: int = 0,
     device: str = "auto",
 ) -> xr.Dataset:
@@ -71,9 +85,10 @@ def grid_stations(
 
     Each variable v becomes v, the expected reading of a station in the middle of each cell, v_spread, the standard
     deviation of its error (with the error of the instrument and all that neighbouring places do not share), and v_flag:
-    1 filled, 2 extrapolated, where the spread exceeds 0.9 of that of the climatology or the nearest reading is farther
-    than two e-folding lengths of the correlation. The attribute `comment` holds the report, with scores at held-out
-    stations.
+    1 filled, 2 extrapolated, where the spread exceeds 0.9 of that of the climatology, the nearest reading is farther
+    than two e-folding lengths of the correlation or, of a mapped variable, the value is above every prediction of a
+    held-out reading. A mapped variable (`fields.quantities`) has v_median, v_p05 and v_p95, too. The attribute
+    `comment` holds the report, with scores at held-out stations.
 
     Parameters
     ----------
@@ -86,6 +101,9 @@ def grid_stations(
     step
         Hours between fields; by default the most frequent interval between readings of a station. Readings within a
         step are averaged.
+    quantities
+        How each variable is mapped: "auto", which chooses at left-out stations, "none", or "root", "log", "quantiles",
+        "circle" or "clip"; for all variables, or for each by its name.
     seed
         Seed of the stations that are held out.
     device
@@ -94,19 +112,19 @@ def grid_stations(
     Raises
     ------
     InputError
-        Unless either a resolution or a data set is given, for a grid with more than 10^8 values of a variable, and for
-        tables that cannot be used.
+        Unless either a resolution or a data set is given, for a grid with more than 10^8 values of a variable, for
+        tables that cannot be used, and for a mapping that does not fit a variable.
     """
     dataset = None if like is None else as_dataset(like, "like")
     where = TABLE if isinstance(stations, pd.DataFrame) else f"'{stations}'"
-    result = grid_and_score(stations, resolution, dataset, step, seed, device, where)
+    result = grid_and_score(stations, resolution, dataset, step, seed, device, where, quantities)
     LOG.info("%s", result.text)
     return result.fields
 
 
 def grid_and_score(
     stations: pd.DataFrame | str | Path, resolution: float | None, like: xr.Dataset | None, step: float | None,
-    seed: int, device: str, where: str, values: int = VALUES_AT_ONCE,
+    seed: int, device: str, where: str, quantities: str | Mapping[str, str] = AUTO, values: int = VALUES_AT_ONCE,
 ) -> Result:  # fmt: skip
     """Fields with their scores and report; about `values` values are in memory at once."""
     if (resolution is None) == (like is None):
@@ -115,27 +133,31 @@ def grid_and_score(
             f"gridding needs either a resolution or the grid of a data set, and {which} given: give --resolution 0.5, "
             "in degrees, or --like FILE (gridding.resolution or gridding.like; resolution or like in Python)."
         )
-    gauges = Gauges.read(stations, step, where)
+    gauges = Gauges.read(stations, step, where, quantities)
     grid = (
         grid_like(like, "like")
         if like is not None
         else covering_grid(gauges.locations, float(resolution or 0))
     )
     check_size(gauges, grid)
-    results = []
+    results, on = [], choose_device(device)
     with threadpool_limits(1, user_api="blas"):  # the order of sums depends on the number of threads
+        chosen, choices = choose_quantities(gauges, quantities, seed, on, where)
         for variable in gauges.units:
             LOG.info("Gridding %s: %d times, %d stations", variable, len(gauges.times), len(gauges.locations))
-            results.append(grid_variable(gauges, variable, grid, seed, choose_device(device), values, where))
+            quantity = chosen.get(variable)
+            results.append(grid_variable(gauges, variable, quantity, grid, seed, on, values, where))
     scores, by_station = (
         pd.concat(tables, ignore_index=True)
         for tables in zip(*(result.scores for result in results), strict=True)
     )
     if by_station.empty:
         by_station = pd.DataFrame(columns=["latitude", "longitude", "variable", *BY_STATION])
-    text = report(results, scores, len(gauges.locations))
+    text = report(results, scores, len(gauges.locations), choices)
     fields = xr.merge([result.fields for result in results], combine_attrs="override")
-    options = {"seed": seed, "stations": len(gauges.locations), **gauges.step.attrs()}
+    options: dict[str, Any] = {"seed": seed, "stations": len(gauges.locations), **gauges.step.attrs()}
+    if chosen:
+        options["quantities"] = ", ".join(f"{name}={each.kind}" for name, each in chosen.items())
     fields = with_attributes(fields, {}, "Gridding", MODEL, options)
     keywords = ", ".join(["gridding", "stations", "kriging", *gauges.units])
     summary = SUMMARY.format(", ".join(gauges.units))
@@ -153,7 +175,7 @@ class GriddedVariable(NamedTuple):
 
 
 def grid_variable(
-    gauges: Gauges, variable: str, grid: Mapping[str, Float[np.ndarray, " n"]],
+    gauges: Gauges, variable: str, quantity: Quantity | None, grid: Mapping[str, Float[np.ndarray, " n"]],
     seed: int, device: torch.device, values: int, where: str,
 ) -> GriddedVariable:  # fmt: skip
     """Grid one variable, and score it at held-out stations if it has enough.
@@ -162,40 +184,62 @@ def grid_variable(
     stations would hold all of them.
     """
     record, table = gauges.of(variable)
-    kriging = StationKriging.fit(record, seed, device)
-    q, tables = 1.0, (pd.DataFrame(columns=COLUMNS), pd.DataFrame())
+    cluster = None
     if record.x.shape[1] >= MIN_STATIONS:
-        predictions = predict_held_out(kriging, table, clusters_of(table, gauges.locations, seed, where))
-        q = spread_factor(predictions.errors())
-        warn_of_doubtful(predictions)
-        tables = predictions.scores(gauges.units[variable], seed)
-    fields = on_grid(kriging, q, gauges, variable, grid, values)
-    return GriddedVariable(fields, tables, summary_line(variable, kriging, gauges, q, tables[0].empty))
+        cluster = clusters_of(table, gauges.locations, seed, where)
+    parts = [Fitted.of(*part, cluster, seed, device) for part in mapped_parts(record, table, quantity)]
+    units, tables = gauges.units[variable], (pd.DataFrame(columns=COLUMNS), pd.DataFrame())
+    if (predictions := parts[0].predictions) is not None:
+        warn_of_doubtful(doubtful_readings(quantity, parts, table), len(table))
+        if quantity is None:
+            tables = predictions.scores(units, seed)
+        else:
+            tables = own_scores(variable, quantity, parts, table, units, seed)
+    fields = on_grid(parts, quantity, gauges, variable, grid, values)
+    lines = [
+        summary_line(name, part.kriging, gauges, part.q, cluster is None)
+        for name, part in zip(names_of_parts(variable, quantity), parts, strict=True)
+    ]
+    return GriddedVariable(fields, tables, "\n".join(lines))
 
 
 def on_grid(
-    kriging: StationKriging, q: float, gauges: Gauges, variable: str,
+    parts: Sequence[Fitted], quantity: Quantity | None, gauges: Gauges, variable: str,
     grid: Mapping[str, Float[np.ndarray, " n"]], values: int,
 ) -> xr.Dataset:  # fmt: skip
-    """Predict a variable on the cells of a grid, with spreads multiplied by q."""
+    """Predict a variable on the cells of a grid, in its own units, with the spread of each part multiplied by its q."""
     points = unit_points(grid["latitude"], grid["longitude"])
     shape = len(gauges.times), points.shape[0] * points.shape[1]
-    mean, spread = np.empty((2, *shape), dtype=np.float32)
+    names = ("", SPREAD) if quantity is None else ("", SPREAD, *QUANTILES)
+    on_cells = {name: np.empty(shape, dtype=np.float32) for name in names}
     flag = np.empty(shape, dtype=np.int8)
-    for piece, part, flags in kriging.pieces(points.reshape(-1, 3), values):
-        mean[:, piece], spread[:, piece], flag[:, piece] = part.mean, q * np.sqrt(part.variance), flags
-    on_cells = {"": mean, SPREAD: spread, FLAG: flag}
+    pieces = (part.kriging.pieces(points.reshape(-1, 3), values) for part in parts)
+    for of_parts in zip(*pieces, strict=True):
+        piece, predicted = of_parts[0][0], [prediction for _, prediction, _ in of_parts]
+        flag[:, piece] = flags(predicted, np.any([near for _, _, near in of_parts], axis=0))
+        spreads = [part.q * np.sqrt(each.variance) for part, each in zip(parts, predicted, strict=True)]
+        if quantity is None:
+            on_cells[""][:, piece], on_cells[SPREAD][:, piece] = predicted[0].mean, spreads[0]
+            continue
+        mean = np.stack([each.mean for each in predicted])
+        moments = in_chunks(quantity, *(x.reshape(len(parts), -1) for x in (mean, np.stack(spreads))))
+        for cells, moment in zip(on_cells.values(), moments, strict=True):
+            cells[:, piece] = moment.reshape(mean.shape[1:])
+        if len(parts) == 1 and not isinstance(quantity, Clip) and (held_out := parts[0].predictions):
+            flag[:, piece][mean[0] > held_out.mean[KRIGING].max()] = EXTRAPOLATED
     units = gauges.units[variable]
     attrs: dict[str, dict[str, Any]] = {
-        "": {"long_name": variable, "units": units},
+        "": {"long_name": variable, "units": units} | ({"quantity": quantity.kind} if quantity else {}),
         SPREAD: {"long_name": f"spread of {variable}", "units": units, "comment": SPREAD_COMMENT},
         FLAG: {"long_name": f"flag of {variable}", **flag_attributes()},
     }
+    for name in names[2:]:
+        attrs[name] = {"long_name": f"{name[1:]} of {variable}", "units": units}
     times = calendars.in_nanoseconds(gauges.times)
     return xr.Dataset(
         {
             f"{variable}{part}": (("time", *GRID), cells.reshape(shape[0], *points.shape[:2]), attrs[part])
-            for part, cells in on_cells.items()
+            for part, cells in {**on_cells, FLAG: flag}.items()
         },
         {"time": times, **grid},
     )
@@ -212,24 +256,17 @@ def check_size(gauges: Gauges, grid: Mapping[str, Float[np.ndarray, " n"]]) -> N
         )
 
 
-def clusters_of(table: pd.DataFrame, locations: pd.DataFrame, seed: int, where: str) -> Int[np.ndarray, " n"]:
-    """The cluster of each reading of a variable, whatever the order of the readings."""
-    location, of_reading = np.unique(table["at_location"], return_inverse=True)
-    return clusters(locations.iloc[location], seed, where)[of_reading]
-
-
-def warn_of_doubtful(predictions: HeldOut) -> None:
+def warn_of_doubtful(doubtful: pd.DataFrame, readings: int) -> None:
     """Log the readings that are far from their predictions by other stations; they stay in use."""
-    doubtful_readings = predictions.doubtful_readings()
-    if len(doubtful_readings):
+    if len(doubtful):
         texts = [
             f"{observation_text(row)}: {row['value']:.5g} instead of about {row['predicted']:.5g}"
-            for row in doubtful_readings.head(MAX_LISTED).to_dict("records")
+            for row in doubtful.head(MAX_LISTED).to_dict("records")
         ]
         LOG.warning(
             "%d of %d readings are more than %g spreads from the prediction by stations outside their cluster, "
             "and are still used: %s; check them.",
-            len(doubtful_readings), len(predictions.table), MAX_INNOVATION, listed(texts, len(doubtful_readings)),
+            len(doubtful), readings, MAX_INNOVATION, listed(texts, len(doubtful)),
         )  # fmt: skip
 
 
@@ -249,9 +286,13 @@ def summary_line(variable: str, kriging: StationKriging, gauges: Gauges, q: floa
     )
 
 
-def report(variables: list[GriddedVariable], scores: pd.DataFrame, stations: int) -> str:
-    """Scores at held-out stations, and a line for each variable."""
+def report(
+    variables: list[GriddedVariable], scores: pd.DataFrame, stations: int, choices: pd.DataFrame
+) -> str:
+    """Scores at held-out stations, those by which quantities were chosen, and a line for each variable."""
     lines = "\n".join(variable.line for variable in variables)
+    if len(choices):
+        lines = f"{as_lines(choices)}\n\n{lines}"
     if scores.empty:
         few = f"holding stations out requires at least {MIN_STATIONS} of a variable, and there are {stations}"
         return f"{lines}\nno scores: {few}"
@@ -299,158 +340,3 @@ def grid_like(dataset: xr.Dataset, where: str) -> dict[str, Float[np.ndarray, " 
                 f"{where}: its {axis} needs at least two values along one axis: give a rectilinear grid."
             )
     return grid
-
-
-# Scores of fields from stations alone, at held-out stations, and the spread that their errors imply.
-#
-# Clusters of stations are held out in ten folds (`held_out.clusters`), and their readings predicted from all others:
-# the climate is kriged without them, but kernels and the correlation are those of all stations. The spread of a
-# variable is multiplied by one factor q, so that the mean square of the standardised errors e is 1. Errors are
-# limited to `MAX_INNOVATION`, 5, so that a few wrong readings do not make the spread of all others too large:
-#
-#     mean min(e / q, 5)^2 = 1.
-#
-# Scores are cross-fitted: q of a cluster comes from the errors at clusters that are held out in other folds.
-
-
-MEMBERS = 19  # number of scored draws, for which the coverage of 90 % is exact
-ITERATIONS = 50  # iterations of the factor, enough for convergence
-KRIGING, CLIMATOLOGY, NEAREST, LINEAR = "kriging", "climatology", "nearest", "linear"
-WITH_SPREAD = (KRIGING, CLIMATOLOGY)  # predictions with a spread
-
-
-@dataclass(frozen=True, eq=False)
-class HeldOut:
-    """Readings of one variable, and their predictions from the stations of other clusters.
-
-    Parameters
-    ----------
-    table
-        The readings.
-    cluster
-        Cluster of each reading.
-    mean, spread
-        Predictions of each method, and the standard deviations of their errors before the factor q.
-    """
-
-    table: pd.DataFrame
-    cluster: Int[np.ndarray, " n"]
-    mean: dict[str, Float[np.ndarray, " n"]]
-    spread: dict[str, Float[np.ndarray, " n"]]
-
-    def errors(self, name: str = KRIGING) -> Float[np.ndarray, " n"]:
-        """Standardised errors e of a method, before the factor q."""
-        y = self.table["value"].to_numpy(float)
-        return np.asarray((y - self.mean[name]) / self.spread[name])
-
-    def factors(self, name: str = KRIGING) -> Float[np.ndarray, " n"]:
-        """Factor q for each reading, from the errors in other folds."""
-        fold, errors = self.cluster % FOLDS, self.errors(name)
-        by_fold = {number: spread_factor(errors[fold != number]) for number in np.unique(fold)}
-        return np.array([by_fold[number] for number in fold])
-
-    def doubtful_readings(self) -> pd.DataFrame:
-        """Readings more than `MAX_INNOVATION` spreads from their predictions, with the column `predicted`."""
-        far = np.abs(self.errors()) > MAX_INNOVATION * self.factors()
-        return self.table[far].assign(predicted=self.mean[KRIGING][far])
-
-    def scores(self, units: str, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Scores of all methods, and those at each station."""
-        y, variable, tables = self.table["value"].to_numpy(float), str(self.table["variable"].iloc[0]), []
-        streams = RandomStreams(seed, torch.arange(len(y)), MEMBERS, HELD_OUT_ERRORS_STEP)
-        for name, mean in self.mean.items():
-            predicted = mean[None]
-            if name in WITH_SPREAD:
-                noise = streams.normal(1)[..., 0].double().numpy().T
-                predicted = mean + self.factors(name) * self.spread[name] * noise
-            tables.append(
-                prediction_scores(name, variable, self.table, predicted, y, self.cluster, 1.0, units, seed)
-            )
-        scores, by_station = (pd.concat(each, ignore_index=True) for each in zip(*tables, strict=True))
-        return scores, by_station
-
-
-def spread_factor(errors: Float[np.ndarray, " n"]) -> float:
-    """Factor q that makes the mean square of standardised errors 1, with errors beyond `MAX_INNOVATION` q limited."""
-    square = np.square(errors)
-    q = float(np.sqrt(square.mean()))
-    for _ in range(ITERATIONS):
-        q = float(np.sqrt(np.minimum(square, (MAX_INNOVATION * q) ** 2).mean()))
-    return q
-
-
-def predict_held_out(kriging: StationKriging, table: pd.DataFrame, cluster: Int[np.ndarray, " n"]) -> HeldOut:
-    """Predict every reading of a record from the stations of other clusters.
-
-    Parameters
-    ----------
-    kriging
-        The record, with its fitted climate and correlation.
-    table
-        Readings in the order of the record; `column` is the number of their station.
-    cluster
-        Cluster of each reading.
-    """
-    record = kriging.record
-    fold = np.zeros(record.x.shape[1], dtype=int)
-    fold[table["column"]] = cluster % FOLDS
-    mean = {name: np.full(record.x.shape, np.nan) for name in (KRIGING, CLIMATOLOGY, NEAREST, LINEAR)}
-    spread = {name: np.full(record.x.shape, np.nan) for name in WITH_SPREAD}
-    degrees = degrees_of_columns(table, record.x.shape[1])
-    for number in Progress(np.unique(fold).tolist(), unit="fold"):
-        removed = fold == number
-        without_removed = kriging.without(removed)
-        gridded = without_removed.at(record.points[removed], record.observed[:, removed])
-        mean[KRIGING][:, removed], spread[KRIGING][:, removed] = gridded.mean, np.sqrt(gridded.variance)
-        mean[CLIMATOLOGY][:, removed] = without_removed.climate.at(record.points[removed]).mean(record.phase)
-        spread[CLIMATOLOGY][:, removed] = np.sqrt(gridded.climatological)
-        mean[NEAREST][:, removed], mean[LINEAR][:, removed] = interpolate(
-            record.of(~removed), degrees[~removed], record.points[removed], degrees[removed]
-        )
-    present = record.observed
-    return HeldOut(
-        table,
-        cluster,
-        {name: values[present] for name, values in mean.items()},
-        {name: values[present] for name, values in spread.items()},
-    )
-
-
-def degrees_of_columns(table: pd.DataFrame, stations: int) -> Float[np.ndarray, "station 2"]:
-    """Longitude and latitude of each station of a record."""
-    degrees = np.empty((stations, 2))
-    degrees[table["column"]] = table[["longitude", "latitude"]]
-    return degrees
-
-
-def interpolate(
-    record: GaugeRecord, degrees: Float[np.ndarray, "station 2"], points: Float[np.ndarray, "location 3"],
-    at: Float[np.ndarray, "location 2"],
-) -> tuple[Float[np.ndarray, "time location"], Float[np.ndarray, "time location"]]:  # fmt: skip
-    """Readings of the nearest station at other locations, and linear interpolation in longitude and latitude.
-
-    Times with the same stations are interpolated together. Outside the triangles of the stations, linear interpolation
-    falls back to the nearest reading; at a time without any reading both are the mean of the record.
-    """
-    nearest = np.full((len(record.x), len(points)), float(np.nanmean(record.x)))
-    linear = nearest.copy()
-    patterns, of_time = np.unique(record.observed, axis=0, return_inverse=True)
-    for number, present in enumerate(patterns):
-        if not present.any():
-            continue
-        times = np.flatnonzero(of_time.ravel() == number)
-        readings = record.x[np.ix_(times, np.flatnonzero(present))]
-        nearest[times] = readings[:, cKDTree(record.points[present]).query(points)[1]]
-        triangles = in_triangles(degrees[present], readings, at)
-        linear[times] = np.where(np.isfinite(triangles), triangles, nearest[times])
-    return nearest, linear
-
-
-def in_triangles(
-    degrees: Float[np.ndarray, "present 2"], readings: Float[np.ndarray, "time present"],
-    at: Float[np.ndarray, "location 2"],
-) -> Float[np.ndarray, "time location"]:  # fmt: skip
-    """Linear interpolation in the triangles of some stations, NaN outside; for at least one triangle."""
-    if len(degrees) < 3 or np.linalg.matrix_rank(degrees - degrees.mean(0), tol=1e-9) < 2:
-        return np.full((len(readings), len(at)), np.nan)
-    return np.asarray(LinearNDInterpolator(degrees, readings.T)(at).T)

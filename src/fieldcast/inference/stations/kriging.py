@@ -12,7 +12,7 @@ The correlation of z maximises the likelihood of held-out stations, from which n
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -334,8 +334,10 @@ class StationKriging:
     model: kriging.KrigingModel
 
     @classmethod
-    def fit(cls, record: GaugeRecord, seed: int, device: torch.device) -> StationKriging:
-        """Fit climate and correlation to a record."""
+    def fit(
+        cls, record: GaugeRecord, seed: int, device: torch.device, scored_times: int = SCORED_TIMES
+    ) -> StationKriging:
+        """Fit climate and correlation to a record; at most `scored_times` times enter the likelihood."""
         climate = StationClimate.of(record, {})
         series = anomalies(climate, record, device)
         segment = torch.from_numpy(record.segment).to(device)
@@ -344,7 +346,7 @@ class StationKriging:
             MIN_LENGTH * median_spacing(record.points),
         )
         duration = reach.e_folding_steps(series.x, series.observed, segment)
-        copies, held_out = hold_out_stations(series, seed)
+        copies, held_out = hold_out_stations(series, seed, scored_times)
         model = fit_kriging(copies, held_out, length, float(duration))
         return cls(record, climate, series, model)
 
@@ -374,16 +376,13 @@ class StationKriging:
 
     def pieces(
         self, points: Float[np.ndarray, "location 3"], values: int = VALUES_AT_ONCE
-    ) -> Iterator[tuple[slice, Prediction, Int8[np.ndarray, "time location"]]]:
-        """Yield predictions and flags piece by piece of the locations, with about `values` values in memory."""
+    ) -> Iterator[tuple[slice, Prediction, Bool[np.ndarray, "time location"]]]:
+        """Yield predictions, and which are `within_reach`, by pieces of the locations with about `values` in memory."""
         times, stations = self.series.x.shape
         size = max(values // times - stations, 2 * stations, 1)
         for first in range(0, len(points), size):
             piece = slice(first, first + size)
-            gridded = self.at(points[piece])
-            far = gridded.variance > MAX_SPREAD_SHARE**2 * gridded.climatological
-            far |= ~self.within_reach(points[piece])
-            yield piece, gridded, np.where(far, EXTRAPOLATED, FILLED).astype(np.int8)
+            yield piece, self.at(points[piece]), self.within_reach(points[piece])
 
     def within_reach(self, points: Float[np.ndarray, "location 3"]) -> Bool[np.ndarray, "time location"]:
         """Mask of the values within `MAX_LENGTHS` e-folding lengths of a reading."""
@@ -405,6 +404,18 @@ class StationKriging:
         """Number of steps after which the correlation is 1 / e; at least 1."""
         steps = float(self.model.correlation.time) * E_FOLDING[self.model.correlation.smoothness]
         return max(1, round(steps))
+
+
+def flags(
+    predictions: Sequence[Prediction], near: Bool[np.ndarray, "time location"]
+) -> Int8[np.ndarray, "time location"]:
+    """Flags of values: extrapolated if they are not near a reading, or the variances of all parts are too large."""
+    variance, climatological = (
+        np.sum(x, axis=0)
+        for x in zip(*((each.variance, each.climatological) for each in predictions), strict=True)
+    )
+    far = variance > MAX_SPREAD_SHARE**2 * climatological
+    return np.where(far | ~near, EXTRAPOLATED, FILLED).astype(np.int8)
 
 
 def median_spacing(points: Float[np.ndarray, "station 3"]) -> float:
@@ -457,7 +468,9 @@ def krige(
     return z, deviation
 
 
-def hold_out_stations(series: kriging.CellSeries, seed: int) -> tuple[kriging.CellSeries, HeldOut]:
+def hold_out_stations(
+    series: kriging.CellSeries, seed: int, scored_times: int = SCORED_TIMES
+) -> tuple[kriging.CellSeries, HeldOut]:
     """Copies of a series, far apart in time, and held-out readings: each copy lacks those of other stations."""
     times, stations = series.x.shape
     folds = min(FOLDS, stations)
@@ -473,12 +486,12 @@ def hold_out_stations(series: kriging.CellSeries, seed: int) -> tuple[kriging.Ce
     return repeated, HeldOut(
         (len(step), stations), time, station, repeated.x[time, station].double(),
         whole=torch.zeros_like(time, dtype=torch.bool), group=-1 - station,
-        area=torch.ones_like(time, dtype=torch.float64), weight=time_weights(time, times),
+        area=torch.ones_like(time, dtype=torch.float64), weight=time_weights(time, times, scored_times),
     )  # fmt: skip
 
 
-def time_weights(time: Int[Tensor, " held_out"], times: int) -> Float[Tensor, " held_out"]:
-    """Weights of held-out readings: 1 at `SCORED_TIMES` times, evenly spread over the record, 0 at all others."""
+def time_weights(time: Int[Tensor, " held_out"], times: int, scored_times: int) -> Float[Tensor, " held_out"]:
+    """Weights of held-out readings: 1 at `scored_times` times, evenly spread over the record, 0 at all others."""
     present = (time % times).unique()
-    number = evenly(len(present), SCORED_TIMES)
+    number = evenly(len(present), scored_times)
     return torch.isin(time % times, present[number.to(time.device)]).double()

@@ -3,12 +3,13 @@
 import pandas as pd
 import xarray as xr
 
+from fieldcast.fields.quantities import AUTO
 from fieldcast.geometry import edges
 from fieldcast.inference.file_options import StationFields
 
 
 def grid_stations(
-    station_fields: StationFields, seed: int, device: str
+    station_fields: StationFields, quantities: str | dict[str, str] | None, seed: int, device: str
 ) -> tuple[xr.Dataset, pd.DataFrame, pd.DataFrame, str]:
     """The fields, their scores at held-out stations, in all and at each station, and these as text."""
     from fieldcast.fields.opening import read_file
@@ -17,7 +18,9 @@ def grid_stations(
     path = station_fields.table()
     like = None if station_fields.like is None else read_file(station_fields.like, "station_fields.like")
     where = f"station_fields.stations '{path}'"
-    result = grid_and_score(path, station_fields.resolution, like, station_fields.step, seed, device, where)
+    result = grid_and_score(
+        path, station_fields.resolution, like, station_fields.step, seed, device, where, quantities or AUTO
+    )
     return result.fields, result.scores, result.by_station, result.text
 
 

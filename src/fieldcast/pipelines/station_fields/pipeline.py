@@ -11,7 +11,7 @@ SCORED = ["gridded", "scores_station_fields", "scores_by_gauge"]
 
 def create_pipeline(**kwargs: Any) -> Pipeline:
     """The nodes of the stage `station_fields`."""
-    inputs = ["params:station_fields", "params:seed", "params:device"]
+    inputs = ["params:station_fields", "params:ingestion.quantities", "params:seed", "params:device"]
     return Pipeline(
         [
             node(nodes.grid_stations, inputs, [*SCORED, "summary_station_fields"], name="grid_stations"),
