@@ -203,7 +203,9 @@ def in_range(table: pd.DataFrame, units: Mapping[str, str], where: str) -> pd.Da
             f"{row['value']:.5g} ({observation_text(row)})"
             for row in table.loc[outside].head(MAX_LISTED).to_dict("records")
         ]
-        span = f"below {of_inside.low:g}" + f" or above {of_inside.high:g}" * np.isfinite(of_inside.high)
+        span = f"below {of_inside.low:g}"
+        if np.isfinite(of_inside.high):
+            span += f" or above {of_inside.high:g}"
         LOG.warning(
             "%s: %d of %d readings of %s are %s, which no value can be, and were left out: %s; correct them, or use "
             "all as they are with the quantity %s=none.",

@@ -1,5 +1,7 @@
 """Station fields: a user's stations as fields, without any gridded data."""
 
+from typing import Any
+
 import pandas as pd
 import xarray as xr
 
@@ -9,7 +11,7 @@ from fieldcast.inference.file_options import StationFields
 
 
 def grid_stations(
-    station_fields: StationFields, quantities: str | dict[str, str] | None, seed: int, device: str
+    station_fields: StationFields, quantities: Any, seed: int, device: str
 ) -> tuple[xr.Dataset, pd.DataFrame, pd.DataFrame, str]:
     """The fields, their scores at held-out stations, in all and at each station, and these as text."""
     from fieldcast.fields.opening import read_file
