@@ -1,4 +1,4 @@
-"""Stations of real quantities: gridded in own units, within their bounds, by a mapping that held-out stations choose."""
+"""Stations of real quantities: gridded in own units, within their bounds, by a mapping that held-out ones choose."""
 
 import logging
 from functools import cache
@@ -81,7 +81,8 @@ def truth(fields: xr.Dataset, variable: str) -> np.ndarray:
 
 
 def rmse(result: Result, variable: str) -> float:
-    error = result.fields[variable].values - truth(result.fields, variable)
+    """RMSE in the cells among the stations, without the outermost ones."""
+    error = (result.fields[variable].values - truth(result.fields, variable))[:, 1:-1, 1:-1]
     if variable == "wdir":
         error = (error + 180) % 360 - 180
     return float(np.sqrt(np.mean(error**2)))

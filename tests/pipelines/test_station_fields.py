@@ -56,6 +56,22 @@ def test_scores_and_maps_are_stored(project: Callable[..., Any], tmp_path: Path)
         assert written["t"].shape == (6, 4, 5) and written["t"].notnull().all()
 
 
+def test_quantities_are_those_of_ingestion(project: Callable[..., Any], tmp_path: Path) -> None:
+    """As the command sets them: one mapping is named, and the other variable is chosen for."""
+    path, output = tmp_path / "gauges.csv", tmp_path / "grid.nc"
+    table = readings(6, days=5)
+    rain = table.assign(variable="tp", units="mm", value=(table["value"] - 280).clip(lower=0))
+    pd.concat([table, rain]).to_csv(path, index=False)
+    parameters = {
+        "station_fields": {"stations": str(path), "resolution": 5.0, "output": str(output)},
+        "ingestion": {"quantities": {"tp": "root"}},
+    }
+    project("station_fields", data_root=tmp_path / "data", parameters=parameters)
+    with xr.open_dataset(output) as written:
+        assert written.attrs["fieldcast_quantities"] == "tp=root" and "t_median" not in written
+        assert written["tp"].min() >= 0 and (written["tp_p05"] <= written["tp_p95"]).all()
+
+
 def test_the_result_does_not_replace_the_table(project: Callable[..., Any], tmp_path: Path) -> None:
     path = tmp_path / "gauges.csv"
     readings(6).to_csv(path, index=False)

@@ -140,7 +140,7 @@ def refuse_taken(name: str, quantity: Quantity, fields: xr.Dataset) -> None:
     if taken := sorted(of_mapped & set(map(str, fields.data_vars))):
         raise InputError(
             f"'{name}' is filled as {quantity.kind}, and its result or its parts would have the name of '{taken[0]}': "
-            f"rename that variable, leave it out with ingestion.variables, or fill '{name}' as none."
+            f"rename that variable, leave it out, or fill '{name}' as none."
         )
 
 

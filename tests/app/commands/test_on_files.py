@@ -109,9 +109,10 @@ def test_grid_stations_is_a_pipeline_on_a_table(noted: dict[str, Any], tmp_path:
             "output": str(tmp_path / "g.nc"),
         }
     }
-    phrases = ["grid-stations", "gauges.csv", "--like", "model.nc"]
+    phrases = ["grid-stations", "gauges.csv", "--like", "model.nc", "--quantity", "tp=root"]
     assert CliRunner().invoke(cli.cli, phrases, catch_exceptions=False).exit_code == 0
     assert noted["runtime_params"]["station_fields"]["like"] == str(tmp_path / "model.nc")
+    assert noted["runtime_params"]["ingestion"] == {"quantities": {"tp": "root"}}
 
 
 def test_help_tells_the_values_of_the_configuration_here(noted: dict[str, Any], tmp_path: Path) -> None:

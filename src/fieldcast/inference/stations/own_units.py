@@ -38,7 +38,7 @@ from fieldcast.models.gaps.held_out import SELECTIONS
 from fieldcast.scores.held_out import score_held_out, scores_by_group
 
 MAX_STATIONS = 200  # stations of the part of a table in which mappings are judged
-JUDGED_TIMES = 10  # times that enter the likelihood of its correlation
+JUDGED_TIMES = 20  # times that enter the likelihood of its correlation
 SCORED_AT_ONCE = CHUNK // 4  # readings whose distributions are in memory at once
 
 
