@@ -198,7 +198,7 @@ def test_angles_of_a_step_have_a_mean_direction() -> None:
 
 
 def test_a_part_of_a_large_table_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its readings are those of the table, in the order of the record."""
+    """The readings of the part are those of the table, in the order of the record."""
     monkeypatch.setattr(own_units, "MAX_STATIONS", 10)
     monkeypatch.setattr(own_units, "MAX_TIMES", 20)
     table = gauges("tp").drop(index=[5, 90])
@@ -217,7 +217,7 @@ def test_a_part_of_a_large_table_is_judged(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_statistics_in_own_units_are_those_of_the_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a mapping they are closed forms; of the root, CRPS and mean are those of draws."""
+    """Closed forms without a mapping, and draws that are mapped back, have the same statistics."""
     monkeypatch.setattr(own_units, "SCORED_AT_ONCE", 7)
     rng, n = np.random.default_rng(0), 40
     mean, spread = rng.uniform(1, 2, n), rng.uniform(0.2, 0.5, n)

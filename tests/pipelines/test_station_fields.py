@@ -57,7 +57,7 @@ def test_scores_and_maps_are_stored(project: Callable[..., Any], tmp_path: Path)
 
 
 def test_quantities_are_those_of_ingestion(project: Callable[..., Any], tmp_path: Path) -> None:
-    """As the command sets them: one mapping is named, and the other variable is chosen for."""
+    """A mapping is named for one variable, and chosen for the other."""
     path, output = tmp_path / "gauges.csv", tmp_path / "grid.nc"
     table = readings(6, days=5)
     rain = table.assign(variable="tp", units="mm", value=(table["value"] - 280).clip(lower=0))

@@ -186,7 +186,7 @@ def nature(values: pd.Series, variable: str, units: str) -> Nature:
 def in_range(table: pd.DataFrame, units: Mapping[str, str], where: str) -> pd.DataFrame:
     """The table without the readings outside the range that name and units of their variable say; the log names them.
 
-    Of a variable with more than `MAX_OUTSIDE` of them all are kept.
+    All are kept if they are more than `MAX_OUTSIDE` of a variable.
     """
     wrong = pd.Series(False, table.index)
     for variable, unit in units.items():
