@@ -152,7 +152,10 @@ FILES: dict[str, tuple[Callable, str]] = {
     "no match": (lambda tmp, make, write: str(tmp / "no*.nc"), "no file matches"),
     "empty": (lambda tmp, make, write: broken(tmp / "a.nc", b""), "a.nc' is empty (0 bytes): copy"),
     "text": (lambda tmp, make, write: broken(tmp / "a.nc", b"time,t2m\n"), "a.nc' is not NetCDF: give"),
-    "grib": (lambda tmp, make, write: broken(tmp / "a.grib", b"GRIB...."), "convert the GRIB file"),
+    "grib": (
+        lambda tmp, make, write: broken(tmp / "a.grib", b"GRIB...."),
+        "is not NetCDF but a GRIB file: convert it",
+    ),
     "damaged": (
         lambda tmp, make, write: broken(tmp / "a.nc", b"\x89HDF\r\n\x1a\n junk"),
         "damaged or truncated NetCDF",

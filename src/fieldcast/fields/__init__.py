@@ -3,6 +3,7 @@
 options        options of ingestion
 sources        a user's files, selected and joined; paths: local paths, globs and addresses
 opening        one file or store, local or remote; its truncation, missing chunks, and why it cannot be decoded
+containers     formats by their first bytes; archives of NetCDF, unpacked
 encoding       packing, fill values, valid ranges and versions of values, as the file declares them
 conventions    names, dimensions, coordinates and levels of CF brought to the contract
 units          conversions between units of measure

@@ -22,12 +22,12 @@ from fsspec.registry import known_implementations
 
 from fieldcast.calendars import CALENDARS
 from fieldcast.errors import InputError
+from fieldcast.fields.containers import format_of, is_archive, is_netcdf, only_file, refusal
 from fieldcast.fields.encoding import is_packed, misfit
-from fieldcast.fields.paths import NETCDF_SUFFIXES, installation, is_remote, local, require
+from fieldcast.fields.paths import FILE_SUFFIXES, installation, is_remote, local, require
 
 LOG = logging.getLogger(__name__)
 MAX_LISTED_CHUNKS = 20_000  # largest number of chunks of a remote array that are listed, in twenty requests
-_MAGIC = {b"\x89HDF": "netcdf", b"CDF\x01": "classic", b"CDF\x02": "classic", b"CDF\x05": "classic"}
 _HOSTS = {"gs": "https://storage.googleapis.com", "gcs": "https://storage.googleapis.com"}
 _ANONYMOUS: dict[str, dict[str, Any]] = {
     "gs": {"token": "anon"},
@@ -42,6 +42,8 @@ def open_file(path: str, key: str = "ingestion.path") -> xr.Dataset:
         return _open_remote(path, key)
     require(path, key)
     path = local(path)
+    if is_archive(path):
+        path = only_file(path)
     kind = _kind(path)
     try:
         if kind == "classic" and os.path.getsize(path) < expected_size(path):
@@ -91,7 +93,7 @@ def first_line(text: object) -> str:
 
 
 def _kind(path: str) -> str:
-    """Format by content: `netcdf`, `classic` (NetCDF 3 and CDF-5) or `zarr`."""
+    """Format by content: `netcdf`, `classic` or `zarr`."""
     if os.path.isdir(path):
         if any(os.path.exists(os.path.join(path, name)) for name in ("zarr.json", ".zgroup", ".zmetadata")):
             return "zarr"
@@ -104,19 +106,10 @@ def _kind(path: str) -> str:
         raise InputError(
             f"'{path}' is a pipe or device, not a file: save the data to a file and give that one"
         )
-    try:
-        with open(path, "rb") as file:
-            head = file.read(4)
-    except OSError as error:
-        raise InputError(f"'{path}' cannot be read ({error.strerror}): check its permissions") from error
-    if not head:
-        raise InputError(f"'{path}' is empty (0 bytes): copy or download it again")
-    if head not in _MAGIC:
-        hint = (
-            "convert the GRIB file to NetCDF first" if head == b"GRIB" else "give a NetCDF file or Zarr store"
-        )
-        raise InputError(f"'{path}' is not NetCDF: {hint}")
-    return _MAGIC[head]
+    kind = format_of(path)
+    if not is_netcdf(kind):
+        raise InputError(refusal(path, kind))
+    return kind
 
 
 def _opened(path: str, kind: str, **options: Any) -> xr.Dataset:
@@ -141,7 +134,7 @@ def _quiet() -> Iterator[None]:
 def _open_remote(path: str, key: str) -> xr.Dataset:
     """Open a remote Zarr store, or a NetCDF file, which is copied to this machine for this process."""
     address = urlsplit(path)
-    scheme, is_file = address.scheme, address.path.endswith(NETCDF_SUFFIXES)
+    scheme, is_file = address.scheme, address.path.endswith(FILE_SUFFIXES)
     if scheme not in known_implementations:
         raise InputError(f"'{path}' has the unknown protocol '{scheme}': give a path, gs://... or s3://...")
     try:
@@ -353,7 +346,7 @@ def check_chunks(opened: xr.Dataset, names: Sequence[str], path: str) -> None:
     request.
     """
     if is_remote(path):
-        is_store = not urlsplit(path).path.endswith(NETCDF_SUFFIXES)
+        is_store = not urlsplit(path).path.endswith(FILE_SUFFIXES)
     else:
         path = local(path)
         is_store = os.path.isdir(path)

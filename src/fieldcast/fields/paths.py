@@ -12,6 +12,21 @@ from fieldcast.errors import InputError
 EXTRAS = {"gcsfs": "era5", "s3fs": "s3"}  # extra of this package that installs each of these packages
 
 NETCDF_SUFFIXES = (".nc", ".nc4", ".cdf", ".netcdf")
+# of an address that names a file, not a store
+FILE_SUFFIXES = (
+    *NETCDF_SUFFIXES,
+    ".h5",
+    ".hdf5",
+    ".gz",
+    ".zip",
+    ".bz2",
+    ".xz",
+    ".tar",
+    ".tgz",
+    ".grib",
+    ".grb",
+    ".tif",
+)
 
 
 def installation(scheme: str) -> str:

@@ -13,12 +13,13 @@ import xarray as xr
 from fieldcast import calendars
 from fieldcast.calendars import require_same_calendar, step_of
 from fieldcast.errors import InputError
+from fieldcast.fields.containers import is_archive, unpacked
 from fieldcast.fields.conventions import select_variables, time_varying, to_contract, units_of
 from fieldcast.fields.domain import blocks
 from fieldcast.fields.encoding import join_encodings
 from fieldcast.fields.opening import check_chunks, open_file, reading
 from fieldcast.fields.options import Source
-from fieldcast.fields.paths import is_remote, matches, require
+from fieldcast.fields.paths import is_remote, local, matches, require
 from fieldcast.fields.repair import refuse_far_years
 from fieldcast.fields.splits import within
 from fieldcast.geometry import require_same_grid
@@ -62,12 +63,13 @@ def open_layout(source: Source) -> xr.Dataset:
 
 
 def _expanded(patterns: Sequence[str]) -> list[str]:
-    """Expand globs: all files and stores, those of each glob sorted by name."""
+    """Expand globs and archives: all files and stores, those of each glob sorted by name."""
     paths: list[str] = []
     for pattern in patterns:
         is_glob = not is_remote(pattern) and glob.has_magic(pattern)
         require(pattern, "ingestion.path")
-        paths += matches(pattern) if is_glob else [pattern]
+        for path in matches(pattern) if is_glob else [pattern]:
+            paths += [path] if is_remote(path) or not is_archive(local(path)) else unpacked(local(path))
     if not paths:
         raise InputError("ingestion.path names no file: give a NetCDF file, a Zarr store, or a glob")
     return paths
