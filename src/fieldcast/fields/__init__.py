@@ -7,6 +7,8 @@ containers     formats by their first bytes; archives of NetCDF, unpacked
 encoding       packing, fill values, valid ranges and versions of values, as the file declares them
 conventions    names, dimensions, coordinates and levels of CF brought to the contract
 units          conversions between units of measure
+conditions     comparisons of variables, parsed
+selection      the part of a file in a region, and the values that satisfy a condition
 repair         order and duplicates of coordinates
 quality        checks of the values
 ingest         from a data set to `fields`

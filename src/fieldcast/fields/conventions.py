@@ -17,19 +17,23 @@ import numpy as np
 import xarray as xr
 
 from fieldcast import calendars
-from fieldcast.errors import InputError, counted
+from fieldcast.errors import InputError, counted, listed
 from fieldcast.fields.encoding import (
     ENCODING,
     EXPVER,
     Encoding,
     combine_versions,
     declared_encoding,
+    is_category,
     misfit,
     unique_times,
 )
 
 DIMS = ("time", "latitude", "longitude")
 KEPT_ATTRS = ("units", "long_name", "standard_name")
+LEFT_OUT = (
+    "fieldcast_left_out"  # attribute: reasons for which variables were left out, by name, until it is logged
+)
 VALID_ATTRS = ("valid_min", "valid_max")  # numbers, in the units of the field
 _NAMES = {
     "time": {"time", "valid_time", "date", "datetime", "t"},
@@ -189,6 +193,8 @@ def to_contract(
         str(name): array for name, array in dataset.data_vars.items() if set(DIMS[1:]) <= set(array.dims)
     }
     gridded = {name: array for name, array in on_grid.items() if array.dtype.kind in "fiu"}
+    categories = {name for name, array in gridded.items() if is_category(array)} - (names or frozenset())
+    gridded = {name: array for name, array in gridded.items() if name not in categories}
     short_names = names_in_file(gridded)
     fields: dict[str, xr.DataArray] = {}
     for name, array in gridded.items():
@@ -203,13 +209,36 @@ def to_contract(
             fields[new] = _plain(combined, replace(encoding, versions=versions or versions_of_times))
     if not any("time" in array.dims for array in fields.values()):
         for name, array in on_grid.items():
-            if "time" in array.dims and name not in gridded:
+            if "time" in array.dims and array.dtype.kind not in "fiu":
                 kinds = {"b": "bool", "c": "complex numbers", "U": "text", "S": "text"}
                 kind = kinds.get(array.dtype.kind, "objects")
                 raise InputError(f"'{name}' of {where} holds {kind}, not plain numbers: convert it")
     coords = {name: _plain_coordinate(dataset[name]) for name in DIMS}
     attrs = {key: dataset.attrs[key] for key in ("source", "title", "references") if key in dataset.attrs}
-    return xr.Dataset(fields, coords=coords, attrs=attrs)
+    left_out = {} if names else {name: _category(on_grid[name]) for name in sorted(categories)}
+    return xr.Dataset(fields, coords=coords, attrs=attrs | ({LEFT_OUT: left_out} if left_out else {}))
+
+
+def _category(array: xr.DataArray) -> str:
+    """Reason for which a category is left out."""
+    flags = any(key in array.attrs for key in ("flag_values", "flag_masks"))
+    return "it holds flags" if flags else "it holds integers without units"
+
+
+def require_variables(dataset: xr.Dataset, where: str) -> None:
+    """Raise an InputError for a data set without a variable in time, which names those that were left out."""
+    if time_varying(dataset):
+        return
+    left_out = [f"'{name}': {reason}" for name, reason in dataset.attrs.get(LEFT_OUT, {}).items()]
+    besides = f" ({listed(left_out, len(left_out))})" if left_out else ""
+    remedy = "name one of them in ingestion.variables, or " if left_out else ""
+    others = (
+        f" but {counted(len(left_out), 'variable')} that {'is' if len(left_out) == 1 else 'are'} left out"
+    )
+    raise InputError(
+        f"{where} has no variable on (time, latitude, longitude){others if left_out else ''}{besides}: {remedy}choose "
+        "another file"
+    )
 
 
 def _plain(array: xr.DataArray, encoding: Encoding) -> xr.DataArray:

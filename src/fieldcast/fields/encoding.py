@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
@@ -51,6 +52,8 @@ class Encoding:
         Which version was taken, if several differ.
     room
         Distance from the valid range up to which a value is valid: half a step of packed data.
+    codes
+        Values that `flag_values` names, such as land or a pole hole, and which are no measurements.
     """
 
     valid: tuple[float, float] | None = None
@@ -58,6 +61,7 @@ class Encoding:
     wide: bool = False
     versions: Choice | None = None
     room: float = 0.0
+    codes: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, array: xr.DataArray) -> Encoding:
@@ -65,7 +69,9 @@ class Encoding:
         return array.attrs.get(ENCODING, cls())
 
     def masked(self, array: xr.DataArray) -> xr.DataArray:
-        """Replace values outside the valid range by NaN; lazy if the array is."""
+        """Replace codes, and values outside the valid range, by NaN; lazy if the array is."""
+        if self.codes:
+            array = array.where(~array.isin(np.asarray(self.codes).astype(array.dtype)))
         if self.valid is None:
             return array
         low, high = self.valid[0] - self.room, self.valid[1] + self.room
@@ -76,11 +82,13 @@ def declared_encoding(array: xr.DataArray) -> Encoding:
     """The encoding that a file declares for a variable, as xarray opened it."""
     packed = is_packed(array)
     undeclared = packed and all(array.encoding.get(key) is None for key in ("_FillValue", "missing_value"))
+    valid = _valid_range(array, packed)
     return Encoding(
-        _valid_range(array, packed),
+        valid,
         _possible_fills(array) if undeclared else {},
         array.dtype.itemsize > (4 if array.dtype.kind == "f" else 2),
         room=abs(float(array.encoding.get("scale_factor", 1.0))) / 2 if packed else 0.0,
+        codes=_codes(array, packed, valid),
     )
 
 
@@ -95,6 +103,7 @@ def join_encodings(attrs: Sequence[dict[Any, Any]], context: Any = None) -> dict
         any(encoding.wide for encoding in encodings),
         next((encoding.versions for encoding in encodings if encoding.versions), None),
         next((encoding.room for encoding in encodings if encoding.valid), 0.0),
+        tuple(sorted({code for encoding in encodings for code in encoding.codes})),
     )
     return attrs[0] | {ENCODING: joined}
 
@@ -103,6 +112,59 @@ def is_packed(array: xr.DataArray) -> bool:
     """Whether the file holds integers, to be multiplied by `scale_factor`, plus `add_offset` (CF, section 8.1)."""
     packed = any(key in array.encoding for key in _SCALING)
     return packed and np.dtype(array.encoding.get("dtype", float)).kind in "iu"
+
+
+def flags_of(array: xr.DataArray) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """`flag_values`, `flag_masks` and `flag_meanings` of a variable (CF, section 3.5); empty where it has none.
+
+    Numbers as a text, such as "0b, 1b", are read, too.
+    """
+    numbers = []
+    for key in ("flag_values", "flag_masks"):
+        values = np.ravel(array.attrs.get(key, []))
+        if values.dtype.kind in "USO":
+            texts = re.findall(r"[-+]?\d+\.?\d*", " ".join(map(str, values)))
+            values = np.array([float(text) for text in texts])
+        numbers.append(values if values.dtype.kind in "fiu" else np.empty(0))
+    meanings = re.split(r"[\s,]+", str(array.attrs.get("flag_meanings", "")).strip(" ,"))
+    return *numbers, [meaning for meaning in meanings if meaning]
+
+
+def is_category(array: xr.DataArray) -> bool:
+    """Whether a variable holds flags or other categories, not a quantity.
+
+    Flags have `flag_masks`, or `flag_values` that name all their values. Integers that are not packed are categories if
+    they have neither units nor a standard name. A quantity may have flag values as well, beyond its valid range or
+    beside its numbers; packed values are quantities.
+    """
+    if is_packed(array):
+        return False
+    values, masks, _ = flags_of(array)
+    stored = np.dtype(array.encoding.get("dtype", array.dtype))
+    if masks.size or (values.size and stored.kind in "iu"):
+        valid = _valid_range(array, packed=False)
+        return bool(masks.size or valid is None or ((values >= valid[0]) & (values <= valid[1])).all())
+    if values.size:
+        return not _has_other_values(array, values)
+    return stored.kind in "iu" and not any(array.attrs.get(key) for key in ("units", "standard_name"))
+
+
+def _codes(array: xr.DataArray, packed: bool, valid: tuple[float, float] | None) -> tuple[float, ...]:
+    """Values named in `flag_values`, in the units of the array, without those inside a declared valid range."""
+    values, masks, _ = flags_of(array)
+    if masks.size or not values.size or not (packed or _has_other_values(array, values)):
+        return ()
+    if packed and np.all(values == np.round(values)):
+        values = _unpacked(values.astype(np.int64), array)
+    if valid is not None:
+        values = values[(values < valid[0]) | (values > valid[1])]
+    return tuple(map(float, values))
+
+
+def _has_other_values(array: xr.DataArray, values: np.ndarray) -> bool:
+    """Whether the first times hold numbers that `values` does not name."""
+    first = array.isel({dim: slice(3) for dim in array.dims[:-2]}).values
+    return bool((np.isfinite(first) & ~np.isin(first, values.astype(array.dtype))).any())
 
 
 def misfit(attributes: Mapping[Any, Any], name: str, where: str) -> str | None:

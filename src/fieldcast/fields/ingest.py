@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -13,8 +14,10 @@ from fieldcast.errors import InputError
 from fieldcast.fields import images, quality
 from fieldcast.fields.conventions import (
     KEPT_ATTRS,
+    LEFT_OUT,
     SUFFIXES,
     VALID_ATTRS,
+    require_variables,
     static,
     time_varying,
     to_contract,
@@ -24,10 +27,11 @@ from fieldcast.fields.opening import first_line, reading
 from fieldcast.fields.options import Ingestion, Missing, Source
 from fieldcast.fields.planet import weather
 from fieldcast.fields.planet.weather import simulate
-from fieldcast.fields.repair import MIN_TIMES, Gaps, repair
+from fieldcast.fields.repair import MIN_TIMES, Finding, Gaps, repair
 from fieldcast.fields.sources import open_source
 from fieldcast.kinds import CASE, LEAD, MEMBER, SAMPLE, START, STEP
 
+LOG = logging.getLogger(__name__)
 # coordinates of the climatology, observations, reconstructions, forecasts and samples; "all" is the mean over variables
 RESERVED = sorted(
     {"all", "dayofyear", "k", "mask", "pattern", "quantile", "segment", "variable"}
@@ -38,7 +42,7 @@ MAX_MEMORY_BYTES = 2**30  # bytes; larger data are read block by block, in sever
 
 def ingest_source(source: Source) -> tuple[xr.Dataset, pd.DataFrame]:
     """Ingest a user's file, store or address: `fields` and the quality table."""
-    return _repaired(open_source(source), source.where, source.gaps, MIN_TIMES, source.missing)
+    return _repaired(open_source(source), source.label, source.gaps, MIN_TIMES, source.missing)
 
 
 def ingest(
@@ -57,8 +61,8 @@ def _repaired(
 ) -> tuple[xr.Dataset, pd.DataFrame]:
     """Repair and check a data set in the layout of `to_contract`, as `ingest` does."""
     _check_names(fields, where)
-    if not time_varying(fields):
-        raise InputError(f"{where} has no variable on (time, latitude, longitude): choose another file")
+    require_variables(fields, where)
+    left_out = _left_out(fields, where)
     if fields.nbytes <= MAX_MEMORY_BYTES:
         with reading(where, Exception):
             fields = fields.load()
@@ -66,7 +70,17 @@ def _repaired(
         fields, findings = repair(fields, where, gaps, fewest)
         fields, more = quality.inspect(fields, where, missing)
         fields = _described(fields, where)
-    return fields, quality.table(findings + more)
+    return fields, quality.table(left_out + findings + more)
+
+
+def _left_out(fields: xr.Dataset, where: str) -> list[Finding]:
+    """Findings on variables that `to_contract` left out, which are also logged."""
+    findings = []
+    for name, reason in fields.attrs.pop(LEFT_OUT, {}).items():
+        sentence = f"Variable '{name}' was left out: {reason} (ingestion.variables reads it nevertheless)."
+        LOG.warning("%s: %s", where, sentence)
+        findings.append(Finding("categories", name, "", 1, "allowed", sentence))
+    return findings
 
 
 def _check_names(fields: xr.Dataset, where: str) -> None:

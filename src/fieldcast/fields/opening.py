@@ -25,6 +25,7 @@ from fieldcast.errors import InputError
 from fieldcast.fields.containers import format_of, is_archive, is_netcdf, only_file, refusal
 from fieldcast.fields.encoding import is_packed, misfit
 from fieldcast.fields.paths import FILE_SUFFIXES, installation, is_remote, local, require
+from fieldcast.fields.selection import select_part
 
 LOG = logging.getLogger(__name__)
 MAX_LISTED_CHUNKS = 20_000  # largest number of chunks of a remote array that are listed, in twenty requests
@@ -63,12 +64,17 @@ def open_file(path: str, key: str = "ingestion.path") -> xr.Dataset:
     return opened
 
 
-def read_file(path: str, key: str) -> xr.Dataset:
-    """Read a file or store as it is, with all values; `key` is the option that named it."""
+def read_file(
+    path: str, key: str, region: Sequence[float] | None = None, where: str | None = None
+) -> xr.Dataset:
+    """Read a file or store as it is, with all values in a `region` and those that satisfy `where`.
+
+    `key` is the option that named it; `fields.selection` describes the others.
+    """
     opened = open_file(path, key)
     check_chunks(opened, [str(name) for name in opened.variables], path)
     with opened, reading(f"'{path}'", Exception):
-        return opened.load()
+        return select_part(opened, region, where, f"'{path}'", key.partition(".")[0]).load()
 
 
 @contextmanager

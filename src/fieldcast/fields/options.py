@@ -1,6 +1,7 @@
 """Options of ingestion, validated before anything runs; a refusal must not wait for xarray."""
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from datetime import date
@@ -10,6 +11,7 @@ from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from fieldcast.errors import InputError
+from fieldcast.fields.conditions import conditions
 from fieldcast.fields.paths import files_of
 from fieldcast.fields.planet.options import FIELD_STEP, STATE_STEP, PlanetOptions
 from fieldcast.lineage import digest
@@ -50,6 +52,38 @@ Period = Annotated[tuple[str | int | date, str | int | date], BeforeValidator(ch
 StepHours = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
+def check_region(value: Any) -> Any:
+    """South, north, west and east as numbers, from a list or from a text that separates them by commas."""
+    limits = re.split(r"[,;\s]+", value.strip(" []")) if isinstance(value, str) else value
+    try:
+        south, north, west, east = (float(limit) for limit in limits)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{value!r} is not a region: give south, north, west and east in degrees, such as 30,46,-6,36."
+        ) from error
+    if (
+        not -90 <= south < north <= 90
+        or not all(-360 <= limit <= 360 for limit in (west, east))
+        or west == east
+    ):
+        raise InputError(
+            f"the region {south:g}, {north:g}, {west:g}, {east:g} is empty or beyond the globe: give south, north, "
+            "west and east in degrees, such as 30,46,-6,36."
+        )
+    return south, north, west, east
+
+
+def check_where(value: Any) -> Any:
+    """Reject what is no list of comparisons before any file is opened."""
+    if isinstance(value, str):
+        conditions(value, "where")
+    return value
+
+
+Region = Annotated[tuple[float, float, float, float], BeforeValidator(check_region)]
+Where = Annotated[str, BeforeValidator(check_where)]
+
+
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Source:
     """Selection of data to read.
@@ -67,6 +101,11 @@ class Source:
         Dates `[first, last]`, ISO, complete or partial (`2001`, `2001-05`), both inclusive; by default all.
     levels
         Levels of variables with a level dimension [hPa, or the level's own unit]; by default all.
+    where
+        Condition by variables of the file, which values must satisfy to be used, such as `quality_level >= 4` or
+        `l2_flags without CLDICE, LAND` (docs/data.md#flags-and-regions); by default all are used.
+    region
+        Southern, northern, western and eastern limit of the part that is read [degrees]; by default all.
     step_hours
         Interval in hours at which fields are taken (not averaged); by default all.
     gaps
@@ -82,12 +121,14 @@ class Source:
     variables: Annotated[list[str], Field(min_length=1)] | None = None
     period: Period | None = None
     levels: list[float] | None = None
+    where: Where | None = None
+    region: Region | None = None
     step_hours: StepHours | None = None
     gaps: Literal["refuse", "segment", "insert"] = "refuse"
     missing: Missing = "refuse"
 
     @property
-    def where(self) -> str:
+    def label(self) -> str:
         """Name of the source in messages."""
         return f"'{self.path}'" if isinstance(self.path, str) else f"'{self.paths[0]}' and others"
 
@@ -213,12 +254,18 @@ class Ingestion(Source):
         inputs = asdict(self)
         inputs.pop("splits")
         inputs.pop("quantities")
+        for name in (
+            "where",
+            "region",
+        ):  # fields made before there were these options have none in their lineage
+            if inputs[name] is None:
+                inputs.pop(name)
         if self.source == "planet":
             steps = [STATE_STEP, FIELD_STEP]  # a planet that was rounded differently is another planet
             inputs = {"planet": inputs["planet"], "seed": inputs["seed"], "steps": steps}
         else:
             for name in self.unused:
-                inputs.pop(name)
+                inputs.pop(name, None)
         paths = self.paths
         if self.source == "images":
             paths = [os.path.join(path, "*-ubyte*") for path in paths]

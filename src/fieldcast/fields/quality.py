@@ -121,6 +121,8 @@ def _check_missing(array: xr.DataArray, survey: Survey, where: str, missing: Mis
     outside = ""
     if valid := survey.fills.encoding.valid:
         outside = f" (values outside the file's valid range {valid[0]:g} to {valid[1]:g} count as missing)"
+    elif survey.fills.encoding.codes:
+        outside = " (values that its flag_values name count as missing)"
     if never.all():
         raise InputError(
             f"variable '{name}' of {where} has no value at all{outside}: leave it out (ingestion.variables names those "

@@ -14,13 +14,14 @@ from fieldcast import calendars
 from fieldcast.calendars import require_same_calendar, step_of
 from fieldcast.errors import InputError
 from fieldcast.fields.containers import is_archive, unpacked
-from fieldcast.fields.conventions import select_variables, time_varying, to_contract, units_of
+from fieldcast.fields.conventions import LEFT_OUT, require_variables, select_variables, to_contract, units_of
 from fieldcast.fields.domain import blocks
 from fieldcast.fields.encoding import join_encodings
 from fieldcast.fields.opening import check_chunks, open_file, reading
 from fieldcast.fields.options import Source
 from fieldcast.fields.paths import is_remote, local, matches, require
 from fieldcast.fields.repair import refuse_far_years
+from fieldcast.fields.selection import select_part
 from fieldcast.fields.splits import within
 from fieldcast.geometry import require_same_grid
 
@@ -29,37 +30,48 @@ MIN_READ_BYTES = 2**20  # bytes
 
 def open_source(source: Source) -> xr.Dataset:
     """Open the selected variables, period and step lazily (dask), on (time, latitude, longitude) in float32."""
-    parts = []
+    parts: list[tuple[str, xr.Dataset]] = []
+    left_out: dict[str, str] = {}
     for path in _expanded(source.paths):
-        opened = open_file(path)
+        opened = _part(path, source)
         check_chunks(opened, [str(name) for name in opened.coords], path)
         with reading(f"'{path}'", OSError, RuntimeError):
             part = to_contract(_chunked(opened), f"'{path}'", source.variables, source.levels)
+        left_out |= part.attrs.pop(LEFT_OUT, {})
         aliases = {name for array in part.data_vars.values() for name in array.attrs["aliases"].split()}
         check_chunks(opened, [str(name) for name in opened.data_vars if name in aliases], path)
         if part.data_vars:
             parts.append((path, part))
     dataset = join_files(parts)
+    dataset.attrs |= {LEFT_OUT: left_out} if left_out else {}
     if source.variables is not None:
-        names = dataset if parts else to_contract(opened, source.where)
-        dataset = select_variables(names, source.variables, source.where)
-    if not time_varying(dataset):
-        raise InputError(
-            f"{source.where} has no variable on (time, latitude, longitude): choose another file"
-        )
+        names = dataset if parts else to_contract(opened, source.label)
+        dataset = select_variables(names, source.variables, source.label)
+    require_variables(dataset, source.label)
     if source.period is not None:
-        inside = within(dataset["time"], source.period, "ingestion.period", source.where)
+        inside = within(dataset["time"], source.period, "ingestion.period", source.label)
         dataset = dataset.isel(time=np.flatnonzero(inside))
     if source.step_hours is not None:
-        dataset = _every(dataset, source.step_hours, source.where)
+        dataset = _every(dataset, source.step_hours, source.label)
     for name in dataset.data_vars:
         dataset[name].attrs.pop("aliases", None)
     return dataset
 
 
 def open_layout(source: Source) -> xr.Dataset:
-    """Open the first file of a source as it is, whose names, order and attributes stand for those of the others."""
-    return open_file(_expanded(source.paths)[0])
+    """Open the part of the first file that a source selects, as it is.
+
+    Its names, order and attributes stand for those of the other files.
+    """
+    return _part(_expanded(source.paths)[0], source)
+
+
+def _part(path: str, source: Source) -> xr.Dataset:
+    """Open the part of a file that the options `region` and `where` select."""
+    opened = open_file(path)
+    if source.where is not None:
+        opened = _chunked(opened)  # compared only where values are read
+    return select_part(opened, source.region, source.where, f"'{path}'", "ingestion")
 
 
 def _expanded(patterns: Sequence[str]) -> list[str]:
@@ -84,7 +96,7 @@ def _chunked(opened: xr.Dataset) -> xr.Dataset:
             size = array.dtype.itemsize * prod(chunk.values())
             first = array.dims[0]
             chunk[first] = min(array.sizes[first], chunk[first] * max(1, MIN_READ_BYTES // size))
-            lazy[name] = array.chunk(chunk)
+            lazy[name] = array if array.chunks else array.chunk(chunk)
     return opened.assign(lazy)
 
 

@@ -9,6 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from fieldcast.encoding.options import STRICT
 from fieldcast.errors import InputError
+from fieldcast.fields.options import Region, Where
 
 ZeroOrMore = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 AboveZero = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -33,6 +34,10 @@ class Fill:
     representativeness
         Error of representativeness of stations, in addition to that of their instruments: a number in the units of the
         variable, or one for each variable by name. By default it is estimated, and logged.
+    where
+        Condition by variables of the file, which values must satisfy to be used (docs/data.md#flags-and-regions).
+    region
+        Southern, northern, western and eastern limit of the part of the file that is read [degrees].
     output
         Path of the result, a NetCDF file (`.nc`), on the command line only; by default it lies in `07_model_output`.
     """
@@ -43,6 +48,8 @@ class Fill:
     members: Annotated[int, Field(ge=1)] = 19
     noise: ZeroOrMore = 0.0
     representativeness: ZeroOrMore | dict[str, ZeroOrMore] | None = None
+    where: Where | None = None
+    region: Region | None = None
     output: str | None = None
 
     def file(self) -> str | None:
@@ -128,6 +135,10 @@ class Predict:
         Number of steps, each of the data's time step.
     members
         Size of the ensemble.
+    where
+        Condition by variables of the file, which values must satisfy to be used (docs/data.md#flags-and-regions).
+    region
+        Southern, northern, western and eastern limit of the part of the file that is read [degrees].
     output
         Path of the result, a NetCDF file (`.nc`), on the command line only; by default it lies in `07_model_output`.
     """
@@ -136,6 +147,8 @@ class Predict:
     experiment: str
     steps: Annotated[int, Field(ge=1)] = 10
     members: Annotated[int, Field(ge=1)] = 10
+    where: Where | None = None
+    region: Region | None = None
     output: str | None = None
 
     def file(self) -> str:
@@ -161,6 +174,10 @@ class RecordCycleOptions:
         Observation error, in anomaly standard deviations.
     held_out
         Share of the observations that is held out, never assimilated: the result is scored there.
+    where
+        Condition by variables of the file, which values must satisfy to be used (docs/data.md#flags-and-regions).
+    region
+        Southern, northern, western and eastern limit of the part of the file that is read [degrees].
     output
         Path of the result, a NetCDF file (`.nc`), on the command line only; by default it lies in `07_model_output`.
     """
@@ -171,6 +188,8 @@ class RecordCycleOptions:
     members: Annotated[int, Field(ge=2)] = 20
     noise: ZeroOrMore = 0.1
     held_out: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.1
+    where: Where | None = None
+    region: Region | None = None
     output: str | None = None
 
     def file(self) -> str:
@@ -228,6 +247,11 @@ class FileCommand:
     def maps(self) -> bool:
         """Whether variables are mapped as `ingestion.quantities` says."""
         return self.ingests or self.options is StationFields
+
+    @property
+    def selects(self) -> bool:
+        """Whether the options `where` and `region` select a part of the file."""
+        return self.ingests or "where" in {field.name for field in dataclasses.fields(self.options)}
 
     def usage(self, key: str) -> str:
         """The command that sets the parameter with the name of a file."""

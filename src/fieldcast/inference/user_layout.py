@@ -15,7 +15,7 @@ from fieldcast.geometry import GRID, counted_from
 from fieldcast.kinds import LEAD, MEMBER
 
 # attributes that are no longer true of the result, or that were set while the data were read
-STALE_ATTRIBUTES = re.compile("^(fieldcast_|valid_|actual_range)")
+STALE_ATTRIBUTES = re.compile("^(fieldcast_|valid_|actual_range|flag_)")
 
 
 def restore_layout(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldLayout) -> xr.Dataset:

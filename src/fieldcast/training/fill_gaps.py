@@ -27,6 +27,7 @@ from fieldcast.fields.conventions import as_dataset, time_varying
 from fieldcast.fields.ingest import ingest
 from fieldcast.fields.quantities import AUTO, mapped
 from fieldcast.fields.repair import Gaps
+from fieldcast.fields.selection import satisfying
 from fieldcast.inference.file_options import GapFilling
 from fieldcast.inference.gaps.filling import TrustLimits, fill
 from fieldcast.inference.gaps.trials import Comparison, refuse_complete
@@ -61,6 +62,7 @@ def fill_gaps(
     learned: bool = False,
     max_minutes: float = 0.0,
     quantities: str | Mapping[str, str] = AUTO,
+    where: str | None = None,
     gaps: Gaps = "insert",
     seed: int = 0,
     device: str = "auto",
@@ -89,6 +91,9 @@ def fill_gaps(
     quantities
         `auto`, which chooses by held-out values how each variable is mapped (`inference.quantities`), `none`, or the
         name of a mapping: `root`, `log`, `quantiles`, `circle`, `clip`; for all variables, or for each by its name.
+    where
+        Condition by variables of the data set, such as "quality_level >= 4", which values must satisfy to be used
+        (`fields.conditions`).
     gaps
         What to do about missing dates: "insert" them, so that they are filled, "refuse" them, or "segment": each gap
         starts a new segment, and nothing is learned across it.
@@ -109,6 +114,8 @@ def fill_gaps(
     )
     arguments.choice(gaps, "gaps", get_args(Gaps))
     dataset, trust = as_dataset(dataset, "the data set"), TrustLimits(max_gap, max_spread)
+    if where is not None:
+        dataset = satisfying(dataset, where, "the data set")
     fields, _ = ingest(dataset, "the data set", gaps, missing="train")
     trust.check_names(time_varying(fields))
     refuse_complete(fields)

@@ -31,6 +31,7 @@ class OnFile(click.Command):
             params=[
                 click.Argument(["file"], required=False),
                 *options(record),
+                *(PART if record.selects else ()),
                 *([QUANTITY] if record.maps else ()),
                 *KEDRO_OPTIONS,
             ],
@@ -53,6 +54,8 @@ class OnFile(click.Command):
         conf_source: str | None,
         params: Mapping[str, Any],
         quantity: Sequence[str] = (),
+        where: str | None = None,
+        region: str | None = None,
         **given: Any,
     ) -> None:
         """Run the pipeline."""
@@ -66,6 +69,12 @@ class OnFile(click.Command):
         if file:
             holder, _, name = self.record.files[0].rpartition(".")
             runtime_params[holder] = {**runtime_params.get(holder, {}), name: local(file)}
+        # without commas, which separate parameters in the commands that messages suggest
+        part = {"where": where, "region": region}
+        part = {name: text.replace(",", " ") for name, text in part.items() if text is not None}
+        if part:
+            holder = self.record.files[0].rpartition(".")[0]
+            runtime_params[holder] = {**runtime_params.get(holder, {}), **part}
         if quantity:
             chosen = {"quantities": quantities(quantity)}
             runtime_params["ingestion"] = {**runtime_params.get("ingestion", {}), **chosen}
@@ -76,6 +85,19 @@ class OnFile(click.Command):
             session.run(pipeline_names=[section])
 
 
+PART = (
+    click.Option(
+        ["--where"],
+        metavar="CONDITION",
+        help='Condition by variables of the file, such as "quality_level >= 4" or "l2_flags without CLDICE, LAND", '
+        "which values must satisfy to be used.",
+    ),
+    click.Option(
+        ["--region"],
+        metavar="S,N,W,E",
+        help="Southern, northern, western and eastern limit of the part of the file that is read, in degrees.",
+    ),
+)
 QUANTITY = click.Option(
     ["--quantity"],
     multiple=True,

@@ -23,7 +23,7 @@ def fill(
     from fieldcast.inference.result_attributes import in_one_line
 
     path = fill.file()
-    observations = None if path is None else read_file(path, "fill.observations")
+    observations = None if path is None else read_file(path, "fill.observations", fill.region, fill.where)
     model = trained_model(fill.experiment, parameters, checkpoints, "fill.experiment").to(device)
     result = model.fill(
         observations,

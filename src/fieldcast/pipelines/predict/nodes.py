@@ -22,7 +22,7 @@ def predict(
     from fieldcast.inference.result_attributes import in_one_line
 
     path = predict.file()
-    states = read_file(path, "predict.states")
+    states = read_file(path, "predict.states", predict.region, predict.where)
     model = trained_model(predict.experiment, parameters, checkpoints, "predict.experiment").to(device)
     members = limits.cap("members", predict.members)
     result = model.forecast(states, predict.steps, members, seed, f"'{path}'")

@@ -59,7 +59,7 @@ def record_cycle(
     from fieldcast.models.capabilities import CyclesAlone
 
     path = options.file()
-    record = read_file(path, "record_cycle.observations")
+    record = read_file(path, "record_cycle.observations", options.region, options.where)
     types = (INTERPOLATION,) if options.updater.startswith("reconstruct.") else ()
     updater = trained_model(options.updater, parameters, checkpoints, "record_cycle.updater", types).to(
         device
