@@ -158,7 +158,7 @@ def _rank(dataset: xr.Dataset, name: str, axis: str) -> int:
         )
         by_attributes = dates and attrs.get("standard_name", "time") == "time"
     else:
-        in_degrees = str(attrs.get("units", "")).lower() in _DEGREES[axis]
+        in_degrees = str(attrs.get("units", "")).lower().replace(" ", "_") in _DEGREES[axis]
         by_attributes = bool(attrs.get("standard_name", axis if in_degrees else "") == axis)
     if not (by_attributes or (by_name and name in dataset.coords)):
         return 0
@@ -207,15 +207,19 @@ def to_contract(
                 )
             combined, versions = combine_versions(layer, where)
             fields[new] = _plain(combined, replace(encoding, versions=versions or versions_of_times))
+    coords = {name: _plain_coordinate(dataset[name]) for name in DIMS}
+    attrs = {key: dataset.attrs[key] for key in ("source", "title", "references") if key in dataset.attrs}
+    kinds = {"b": "bool", "c": "complex numbers", "U": "text", "S": "text", "m": "time differences"}
+    kinds |= {"M": "dates"}
     if not any("time" in array.dims for array in fields.values()):
         for name, array in on_grid.items():
             if "time" in array.dims and array.dtype.kind not in "fiu":
-                kinds = {"b": "bool", "c": "complex numbers", "U": "text", "S": "text"}
                 kind = kinds.get(array.dtype.kind, "objects")
                 raise InputError(f"'{name}' of {where} holds {kind}, not plain numbers: convert it")
-    coords = {name: _plain_coordinate(dataset[name]) for name in DIMS}
-    attrs = {key: dataset.attrs[key] for key in ("source", "title", "references") if key in dataset.attrs}
     left_out = {} if names else {name: _category(on_grid[name]) for name in sorted(categories)}
+    for name, array in on_grid.items():
+        if not names and array.dtype.kind not in "fiu":
+            left_out[name] = f"it holds {kinds.get(array.dtype.kind, 'objects')}, not plain numbers"
     return xr.Dataset(fields, coords=coords, attrs=attrs | ({LEFT_OUT: left_out} if left_out else {}))
 
 

@@ -29,6 +29,7 @@ from fieldcast.fields.planet import weather
 from fieldcast.fields.planet.weather import simulate
 from fieldcast.fields.repair import MIN_TIMES, Finding, Gaps, repair
 from fieldcast.fields.sources import open_source
+from fieldcast.fields.times import as_record
 from fieldcast.kinds import CASE, LEAD, MEMBER, SAMPLE, START, STEP
 
 LOG = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ def ingest(
 
     Fewer times than `fewest`, by default what training needs, are refused. `gaps` and `missing` are those of `Source`.
     """
-    return _repaired(to_contract(dataset, where), where, gaps, fewest, missing)
+    return _repaired(to_contract(as_record(dataset, where), where), where, gaps, fewest, missing)
 
 
 def _repaired(

@@ -8,6 +8,7 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.error import HTTPError
@@ -26,6 +27,7 @@ from fieldcast.fields.containers import format_of, is_archive, is_netcdf, only_f
 from fieldcast.fields.encoding import is_packed, misfit
 from fieldcast.fields.paths import FILE_SUFFIXES, installation, is_remote, local, require
 from fieldcast.fields.selection import select_part
+from fieldcast.fields.times import as_record, decoded_months
 
 LOG = logging.getLogger(__name__)
 MAX_LISTED_CHUNKS = 20_000  # largest number of chunks of a remote array that are listed, in twenty requests
@@ -74,6 +76,7 @@ def read_file(
     opened = open_file(path, key)
     check_chunks(opened, [str(name) for name in opened.variables], path)
     with opened, reading(f"'{path}'", Exception):
+        opened = as_record(opened, f"'{path}'")
         return select_part(opened, region, where, f"'{path}'", key.partition(".")[0]).load()
 
 
@@ -122,8 +125,17 @@ def _opened(path: str, kind: str, **options: Any) -> xr.Dataset:
     """Open a file or store of a format; `options` are xarray's, such as `decode_times`."""
     with _quiet():
         if kind == "zarr":
-            return xr.open_zarr(path, chunks=None, decode_timedelta=False, **options)
-        return xr.open_dataset(path, engine="netcdf4", decode_timedelta=False, **options)
+            opened = partial(xr.open_zarr, path, chunks=None, decode_timedelta=False)
+        else:
+            opened = partial(xr.open_dataset, path, engine="netcdf4", decode_timedelta=False)
+        try:
+            return opened(**options)
+        except (
+            ValueError
+        ):  # months and years since a date, which xarray decodes in the calendar 360_day alone
+            if options:
+                raise
+            return decoded_months(opened(decode_times=False))
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from fieldcast.fields.paths import is_remote, local, matches, require
 from fieldcast.fields.repair import refuse_far_years
 from fieldcast.fields.selection import select_part
 from fieldcast.fields.splits import within
+from fieldcast.fields.times import as_record
 from fieldcast.geometry import require_same_grid
 
 MIN_READ_BYTES = 2**20  # bytes
@@ -68,7 +69,7 @@ def open_layout(source: Source) -> xr.Dataset:
 
 def _part(path: str, source: Source) -> xr.Dataset:
     """Open the part of a file that the options `region` and `where` select."""
-    opened = open_file(path)
+    opened = as_record(open_file(path), f"'{path}'")
     if source.where is not None:
         opened = _chunked(opened)  # compared only where values are read
     return select_part(opened, source.region, source.where, f"'{path}'", "ingestion")

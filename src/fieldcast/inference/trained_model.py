@@ -25,6 +25,7 @@ from fieldcast.encoding.stations import times_of
 from fieldcast.errors import InputError
 from fieldcast.fields import conventions
 from fieldcast.fields.stations import read_stations
+from fieldcast.fields.times import as_record
 from fieldcast.inference.compatibility import last_states, match_model, require_plausible
 from fieldcast.inference.forecasts.ensemble import (
     EnsembleForecaster,
@@ -135,7 +136,7 @@ class TrainedModel:
             if observed_stations is None:
                 raise InputError("fill needs a data set, stations, or both.")
             dataset = self.nothing_observed(self.times_near(observed_stations.table, where_stations))
-        dataset = conventions.as_dataset(dataset, where)
+        dataset = as_record(dataset, where)
         result, facts = fill_fields(self.checkpoint, dataset, observed_stations, members, noise, seed, where)
         options = {"members": result.sizes[MEMBER], "noise": noise, "seed": seed}
         result = with_attributes(result, dataset.attrs, "Reconstruction", self.name, options)
@@ -173,7 +174,7 @@ class TrainedModel:
         self.check_task("forecast", "forecast needs")
         members, seed = arguments.whole_number(members, "members", 1), arguments.seed_number(seed)
         steps = arguments.whole_number(steps, "steps", 1)
-        dataset = conventions.as_dataset(dataset, where)
+        dataset = as_record(dataset, where)
         model = self.checkpoint.model
         data, codec = last_states(dataset, self.checkpoint.field_codec, model.space, model.history, where)
         last = data["time"].values[-1:]

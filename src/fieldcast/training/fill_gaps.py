@@ -23,11 +23,12 @@ from fieldcast.errors import InputError
 from fieldcast.fields import climatology as climatologies
 from fieldcast.fields import domain
 from fieldcast.fields import normalisation as normalisations
-from fieldcast.fields.conventions import as_dataset, time_varying
+from fieldcast.fields.conventions import time_varying
 from fieldcast.fields.ingest import ingest
 from fieldcast.fields.quantities import AUTO, mapped
 from fieldcast.fields.repair import Gaps
 from fieldcast.fields.selection import satisfying
+from fieldcast.fields.times import as_record
 from fieldcast.inference.file_options import GapFilling
 from fieldcast.inference.gaps.filling import TrustLimits, fill
 from fieldcast.inference.gaps.trials import Comparison, refuse_complete
@@ -113,7 +114,7 @@ def fill_gaps(
         max_minutes=arguments.real_number(max_minutes, "max_minutes"),
     )
     arguments.choice(gaps, "gaps", get_args(Gaps))
-    dataset, trust = as_dataset(dataset, "the data set"), TrustLimits(max_gap, max_spread)
+    dataset, trust = as_record(dataset, "the data set"), TrustLimits(max_gap, max_spread)
     if where is not None:
         dataset = satisfying(dataset, where, "the data set")
     fields, _ = ingest(dataset, "the data set", gaps, missing="train")

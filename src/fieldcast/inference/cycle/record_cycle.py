@@ -18,7 +18,7 @@ from fieldcast import arguments, calendars, runtime
 from fieldcast.calendars import TimeStep
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.errors import InputError
-from fieldcast.fields import conventions
+from fieldcast.fields.times import as_record
 from fieldcast.inference.compatibility import STEP_TOLERANCE, match_model
 from fieldcast.inference.cycle.assimilate import pack_cycle, resume_cycle
 from fieldcast.inference.cycle.held_out import (
@@ -142,7 +142,7 @@ class RecordCycle:
                     f"{name} {arguments.as_given(model)}: give a model that fieldcast.fit or fieldcast.load returns."
                 )
         models = CycleModels.of(forecaster, updater)
-        dataset, space = conventions.as_dataset(observations, where), updater.checkpoint.model.space
+        dataset, space = as_record(observations, where), updater.checkpoint.model.space
         data, codec = match_model(dataset, updater.checkpoint.field_codec, where)
         check_times(data["time"], space.time_step, where)
         c = context_of(data, codec, space, noise)
