@@ -17,8 +17,8 @@ from fsspec.registry import _registry
 from pydantic import ValidationError
 
 from fieldcast.errors import InputError
-from fieldcast.fields.conventions import SUFFIXES
-from fieldcast.fields.ingest import RESERVED, ingest, ingest_source
+from fieldcast.fields.conventions import RESERVED, SUFFIXES
+from fieldcast.fields.ingest import ingest, ingest_source
 from fieldcast.fields.options import Ingestion
 from fieldcast.fields.paths import files_of
 
@@ -145,23 +145,23 @@ def test_contents(data: xr.Dataset, tmp_path: Path, family: str) -> None:
     assert all(word in text for word in (str(path), *phrases)), text
 
 
-@pytest.mark.parametrize("name", RESERVED)
+@pytest.mark.parametrize("name", sorted(RESERVED))
 def test_names_that_results_use_themselves(data: xr.Dataset, tmp_path: Path, name: str) -> None:
     path = str(tmp_path / "weather.nc")
     data.rename_vars(t2m=name).to_netcdf(path)
-    text = refusal(path)
-    assert f"variable '{name}' of '{path}'" in text and "rename it" in text and "ingestion.variables" in text
-    fields, _ = ingest_source(Ingestion(source="file", path=path, variables=["msl"]).file())
-    assert list(fields.data_vars) == ["msl"]
+    fields, quality = ingest_source(Ingestion(source="file", path=path).file())
+    assert set(fields.data_vars) == {f"{name}_value", "msl"}
+    np.testing.assert_array_equal(fields[f"{name}_value"], data["t2m"])
+    assert quality["sentence"][0].startswith(f"Variable '{name}' is called '{name}_value'")
+    selected = ingest_source(Ingestion(source="file", path=path, variables=[name]).file())[0]
+    assert list(selected.data_vars) == [f"{name}_value"]
 
 
 @pytest.mark.parametrize("part", SUFFIXES)
 def test_names_that_results_give_to_a_statistic_of_another_variable(data: xr.Dataset, part: str) -> None:
     name = f"t2m{part}"
-    with pytest.raises(
-        InputError, match=f"'t2m' and '{name}' of 'a.nc': results call the .* of 't2m' '{name}'"
-    ):
-        ingest(data.rename_vars(msl=name), "'a.nc'")
+    fields, _ = ingest(data.rename_vars(msl=name), "'a.nc'")
+    assert set(fields.data_vars) == {"t2m", f"{name}_value"}
     assert name in ingest(data.drop_vars("t2m").rename_vars(msl=name))[0]  # without the other
 
 

@@ -158,7 +158,7 @@ def test_steps_of_forecasts_become_valid_times(make_weather: Make, write: Write,
         step=("step", hours * 4, {"units": "h"})
     )
     with pytest.raises(
-        InputError, match=r"4 steps \('step'\), whose valid times coincide .* isel\(step=slice\(1\)\)"
+        InputError, match=r"4 steps \('step'\), whose valid times coincide .*isel\(step=slice\(1\)\)"
     ):
         open_source(Source(path=write(overlapping, "overlapping.nc")))
 

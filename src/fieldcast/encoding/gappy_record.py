@@ -16,6 +16,7 @@ from torch import Tensor
 from fieldcast import calendars, geometry
 from fieldcast.encoding.anomalies import FieldCodec, climatology_array
 from fieldcast.fields import climatology as climatologies
+from fieldcast.fields import domain
 from fieldcast.fields import normalisation as normalisations
 from fieldcast.fields.conventions import time_varying
 from fieldcast.fields.quantities import Quantities, Quantity, mapped, part_names
@@ -75,6 +76,8 @@ class GappyRecord:
         codec = FieldCodec.of(fields, climatology, normalisations.fit(fields, climatology))
         x = codec.encode(fields)
         has_column = torch.isfinite(x).any(0)
+        if domain.SEA in fields.coords:
+            has_column = torch.from_numpy(domain.with_columns(fields))
         x = x[:, has_column].to(device)
         observed = torch.isfinite(x)
         segment = torch.from_numpy(fields["segment"].values.astype(np.int64)).to(device)

@@ -80,7 +80,8 @@ def _fit(training: xr.Dataset, window: int, shrink: bool) -> xr.Dataset:
                 values = _harmonics(array, sums, counts, bool(step.months))
             else:
                 values = _smoothed_where_observed(sums, counts, weights if by_day else np.ones_like(weights))
-            values = _from_neighbours(values, total >= MIN_VALUES, array)
+            few = min(MIN_VALUES, -(-training.sizes["time"] // 3))  # of a record of fewer than 30 times
+            values = _from_neighbours(values, total >= few, array)
             variables[f"{name}_count"] = (("latitude", "longitude"), total.astype(np.int32), COUNT)
         elif by_day:
             values = _smoothed(sums, counts, weights)

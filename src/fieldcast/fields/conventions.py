@@ -28,12 +28,14 @@ from fieldcast.fields.encoding import (
     misfit,
     unique_times,
 )
+from fieldcast.kinds import CASE, LEAD, MEMBER, SAMPLE, START, STEP
 
 DIMS = ("time", "latitude", "longitude")
 KEPT_ATTRS = ("units", "long_name", "standard_name")
 LEFT_OUT = (
     "fieldcast_left_out"  # attribute: reasons for which variables were left out, by name, until it is logged
 )
+RENAMED = "fieldcast_renamed"  # attribute: names that variables have in the file, by their new name, until it is logged
 VALID_ATTRS = ("valid_min", "valid_max")  # numbers, in the units of the field
 _NAMES = {
     "time": {"time", "valid_time", "date", "datetime", "t"},
@@ -91,6 +93,13 @@ MEMBERS = "_members"  # draws of a record whose own variable holds the filled va
 FLAG = "_flag"  # origin of each value
 QUANTILES = "_median", "_p05", "_p95"  # where the variable is mapped (`quantities`)
 SUFFIXES = (MEAN, SPREAD, SUSPECT, *QUANTILES, MEMBERS, FLAG)  # in the order of a result
+
+# coordinates of the climatology, observations, reconstructions, forecasts and samples; "all" is the mean over variables
+RESERVED = frozenset(
+    {"all", "dayofyear", "k", "mask", "pattern", "quantile", "segment", "variable"}
+    | {CASE, LEAD, MEMBER, SAMPLE, START, STEP}
+)
+LAND_MASKS = frozenset({"mask", "land_mask", "landmask", "sea_mask", "seamask", "lsmask"})
 
 
 def as_dataset(data: object, where: str = "the data") -> xr.Dataset:
@@ -194,6 +203,7 @@ def to_contract(
     }
     gridded = {name: array for name, array in on_grid.items() if array.dtype.kind in "fiu"}
     categories = {name for name, array in gridded.items() if is_category(array)} - (names or frozenset())
+    categories = {name for name in categories if not is_land_mask(name, gridded[name])}
     gridded = {name: array for name, array in gridded.items() if name not in categories}
     short_names = names_in_file(gridded)
     fields: dict[str, xr.DataArray] = {}
@@ -207,6 +217,9 @@ def to_contract(
                 )
             combined, versions = combine_versions(layer, where)
             fields[new] = _plain(combined, replace(encoding, versions=versions or versions_of_times))
+    renamed = {name: unreserved(name, array, fields) for name, array in fields.items()}
+    fields = {new: fields[name] for name, new in renamed.items()}
+    renamed = {new: name for name, new in renamed.items() if new != name}
     coords = {name: _plain_coordinate(dataset[name]) for name in DIMS}
     attrs = {key: dataset.attrs[key] for key in ("source", "title", "references") if key in dataset.attrs}
     kinds = {"b": "bool", "c": "complex numbers", "U": "text", "S": "text", "m": "time differences"}
@@ -220,7 +233,22 @@ def to_contract(
     for name, array in on_grid.items():
         if not names and array.dtype.kind not in "fiu":
             left_out[name] = f"it holds {kinds.get(array.dtype.kind, 'objects')}, not plain numbers"
-    return xr.Dataset(fields, coords=coords, attrs=attrs | ({LEFT_OUT: left_out} if left_out else {}))
+    notes = {key: note for key, note in ((LEFT_OUT, left_out), (RENAMED, renamed)) if note}
+    return xr.Dataset(fields, coords=coords, attrs=attrs | notes)
+
+
+def unreserved(name: str, array: xr.DataArray, others: Collection[str]) -> str:
+    """The name of a variable, or another one if results use it themselves, or give it to a statistic of another."""
+    statistic = any(name.endswith(suffix) and name.removesuffix(suffix) in others for suffix in SUFFIXES)
+    if (name in RESERVED and not is_land_mask(name, array)) or statistic:
+        new = f"{name}_value"
+        return new if new not in others else unreserved(new, array, others)
+    return name
+
+
+def is_land_mask(name: str, array: xr.DataArray) -> bool:
+    """Whether a variable may be a mask of land or sea, by its name and its lack of a time axis."""
+    return name.lower() in LAND_MASKS and "time" not in array.dims
 
 
 def _category(array: xr.DataArray) -> str:

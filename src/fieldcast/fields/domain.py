@@ -14,6 +14,8 @@ from jaxtyping import Bool
 from fieldcast.errors import InputError
 from fieldcast.fields.conventions import time_varying
 
+SEA = "sea"  # coordinate (latitude, longitude): cells of the sea, by the mask of a file
+
 
 def has_gaps(fields: xr.Dataset) -> bool:
     """Whether values are missing at some times of a cell."""
@@ -38,6 +40,12 @@ def exists(fields: xr.Dataset) -> xr.DataArray:
     names = time_varying(fields)
     masks = [_any_value(fields[name], has_gaps(fields)) for name in names]
     return xr.concat(masks, dim=xr.Variable("variable", names)).rename("exists").drop_attrs()
+
+
+def with_columns(fields: xr.Dataset) -> Bool[np.ndarray, "variable y x"]:
+    """The cells in which gaps of each variable are filled: those that exist, and the sea by the mask of the file."""
+    cells = exists(fields).values
+    return cells | fields[SEA].values.astype(bool) if SEA in fields.coords else cells
 
 
 def common_cells(fields: xr.Dataset) -> Bool[np.ndarray, "y x"]:

@@ -6,38 +6,38 @@ import logging
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
 from fieldcast import geometry, lineage
-from fieldcast.errors import InputError
+from fieldcast.errors import counted
 from fieldcast.fields import images, quality
 from fieldcast.fields.conventions import (
+    DIMS,
     KEPT_ATTRS,
     LEFT_OUT,
-    SUFFIXES,
+    RENAMED,
+    RESERVED,
     VALID_ATTRS,
+    is_land_mask,
     require_variables,
     static,
     time_varying,
     to_contract,
 )
-from fieldcast.fields.domain import blocks
+from fieldcast.fields.domain import SEA, blocks
 from fieldcast.fields.opening import first_line, reading
-from fieldcast.fields.options import Ingestion, Missing, Source
+from fieldcast.fields.options import Gaps, Ingestion, Missing, Source
 from fieldcast.fields.planet import weather
 from fieldcast.fields.planet.weather import simulate
-from fieldcast.fields.repair import MIN_TIMES, Finding, Gaps, repair
+from fieldcast.fields.repair import MIN_TIMES, Finding, repair
 from fieldcast.fields.sources import open_source
 from fieldcast.fields.times import as_record
-from fieldcast.kinds import CASE, LEAD, MEMBER, SAMPLE, START, STEP
 
 LOG = logging.getLogger(__name__)
-# coordinates of the climatology, observations, reconstructions, forecasts and samples; "all" is the mean over variables
-RESERVED = sorted(
-    {"all", "dayofyear", "k", "mask", "pattern", "quantile", "segment", "variable"}
-    | {CASE, LEAD, MEMBER, SAMPLE, START, STEP}
-)
+FILLED_GAPS = ("insert", "keep")  # values of `gaps` for a record whose gaps are filled
+FEWEST_TO_FILL = 5  # smallest number of times of such a record
 MAX_MEMORY_BYTES = 2**30  # bytes; larger data are read block by block, in several passes
 
 
@@ -61,45 +61,93 @@ def _repaired(
     fields: xr.Dataset, where: str, gaps: Gaps, fewest: int, missing: Missing
 ) -> tuple[xr.Dataset, pd.DataFrame]:
     """Repair and check a data set in the layout of `to_contract`, as `ingest` does."""
-    _check_names(fields, where)
     require_variables(fields, where)
-    left_out = _left_out(fields, where)
+    notes = _noted(fields, where)
     if fields.nbytes <= MAX_MEMORY_BYTES:
         with reading(where, Exception):
             fields = fields.load()
     with reading(where, OSError, RuntimeError):
+        fields, land = _without_land(fields, where, missing)
+        if missing == "train" and gaps in FILLED_GAPS:
+            fewest = min(fewest, FEWEST_TO_FILL)
         fields, findings = repair(fields, where, gaps, fewest)
+        if fewest <= fields.sizes["time"] < MIN_TIMES and missing == "train":
+            findings.append(_few_times(fields.sizes["time"], where))
         fields, more = quality.inspect(fields, where, missing)
         fields = _described(fields, where)
-    return fields, quality.table(left_out + findings + more)
+    return fields, quality.table(notes + land + findings + more)
 
 
-def _left_out(fields: xr.Dataset, where: str) -> list[Finding]:
-    """Findings on variables that `to_contract` left out, which are also logged."""
+def _noted(fields: xr.Dataset, where: str) -> list[Finding]:
+    """Findings on variables that `to_contract` left out or renamed, which are also logged."""
     findings = []
     for name, reason in fields.attrs.pop(LEFT_OUT, {}).items():
         sentence = f"Variable '{name}' was left out: {reason} (ingestion.variables reads it nevertheless)."
-        LOG.warning("%s: %s", where, sentence)
         findings.append(Finding("categories", name, "", 1, "allowed", sentence))
+    for name, old in fields.attrs.pop(RENAMED, {}).items():
+        sentence = f"Variable '{old}' is called '{name}': results use its own name themselves."
+        findings.append(Finding("names", name, "", 1, "repaired", sentence))
+    for finding in findings:
+        LOG.warning("%s: %s", where, finding.sentence)
     return findings
 
 
-def _check_names(fields: xr.Dataset, where: str) -> None:
-    """Reject a name that results use themselves, or give to a statistic of another variable."""
-    names = list(map(str, fields.data_vars))
-    for name in names:
-        if name in RESERVED:
-            raise InputError(
-                f"variable '{name}' of {where} has a name that results use themselves ({', '.join(RESERVED)}): rename "
-                "it in the file, or leave it out with ingestion.variables"
-            )
-    for name in names:
-        for suffix in SUFFIXES:
-            if name + suffix in names:
-                raise InputError(
-                    f"variables '{name}' and '{name + suffix}' of {where}: results call the {suffix[1:]} of "
-                    f"'{name}' '{name + suffix}': rename one, or leave one out with ingestion.variables"
-                )
+def _few_times(number: int, where: str) -> Finding:
+    """Finding on a record of fewer times than training needs, which is also logged."""
+    sentence = (
+        f"There are only {counted(number, 'time')}: climatology and spread rest on few values, and nothing is "
+        f"learned of the season; {MIN_TIMES} or more are better."
+    )
+    LOG.warning("%s: %s", where, sentence)
+    return Finding("few times", "", "", number, "allowed", sentence)
+
+
+MAX_OBSERVED_LAND = 0.02  # largest share of the observations on land for a mask to be one of the land
+
+
+def _without_land(fields: xr.Dataset, where: str, missing: Missing) -> tuple[xr.Dataset, list[Finding]]:
+    """Drop what is observed on land, by a mask of 0 and 1 in the file; cells of the sea exist, though never observed.
+
+    Values are observed in the sea, which tells 0 from 1. With `missing` "train" the coordinate `domain.SEA` (latitude,
+    longitude) marks the sea. A mask that the data contradict is left out.
+    """
+    findings: list[Finding] = []
+    for name in [name for name in static(fields) if is_land_mask(name, fields[name])]:
+        values = fields[name].values
+        binary = bool(np.isin(values[np.isfinite(values)], (0, 1)).all()) and len(np.unique(values)) > 1
+        counts = sum(_observed(fields[v]) for v in time_varying(fields)) if binary else np.zeros(values.shape)
+        by_class = [int(counts[values == number].sum()) for number in (0, 1)]
+        sea = values == int(np.argmax(by_class))
+        on_land = int(counts[~sea].sum())
+        if not binary or on_land > MAX_OBSERVED_LAND * counts.sum():
+            if name in RESERVED:
+                reason = "the data contradict it" if binary else "it does not hold 0 and 1"
+                sentence = f"Variable '{name}' was left out: it is no mask of the land, for {reason}."
+                findings.append(Finding("land", name, "", 1, "allowed", sentence))
+                fields = fields.drop_vars(name)
+            continue
+        never = int((sea & (counts == 0)).sum())
+        sentence = (
+            f"'{name}' masks the land ({int((~sea).sum())} of {sea.size} cells are {1 - int(np.argmax(by_class))}): "
+            f"{counted(on_land, 'value')} observed there {'was' if on_land == 1 else 'were'} dropped; "
+            f"{counted(never, 'cell')} of the sea {'was' if never == 1 else 'were'} never observed."
+        )
+        findings.append(Finding("land", name, "", on_land, "repaired", sentence))
+        mask = xr.DataArray(sea, dims=DIMS[1:])
+        fields = fields.drop_vars(name)
+        with xr.set_options(keep_attrs=True):
+            fields = fields.assign({v: fields[v].where(mask) for v in time_varying(fields)})
+        if missing == "train":
+            fields = fields.assign_coords({SEA: (DIMS[1:], sea)})
+        break
+    for finding in findings:
+        LOG.warning("%s: %s", where, finding.sentence)
+    return fields, findings
+
+
+def _observed(array: xr.DataArray) -> np.ndarray:
+    """Number of values of each cell."""
+    return np.sum([np.isfinite(x).sum(0) for _, x in blocks(array)], axis=0)
 
 
 def digest(fields: xr.Dataset) -> str:

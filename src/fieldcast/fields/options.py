@@ -18,6 +18,7 @@ from fieldcast.lineage import digest
 
 SOURCES = ("planet", "file", "images")
 PROVIDED = {"images": ("images", "labels")}  # data by source; every other source provides fields
+Gaps = Literal["refuse", "segment", "insert", "keep"]  # treatment of missing dates
 Missing = Literal["refuse", "train"]  # values missing at some times of a cell
 
 
@@ -110,8 +111,9 @@ class Source:
         Interval in hours at which fields are taken (not averaged); by default all.
     gaps
         Treatment of missing dates: `refuse` the data; `segment` them: each regular stretch between gaps is one segment,
-        and nothing is learned across its boundaries; or `insert` them as times without values, which
-        `--env gap_filling` fills (needs `missing: train`).
+        and nothing is learned across its boundaries; `insert` them as times without values, which
+        `--env gap_filling` fills (needs `missing: train`); or `keep` the times as they are, as if they were one step
+        apart, so that no date is added.
     missing
         Treatment of values missing at some times of a cell: `refuse` the data, or `train` on the others, while these
         stay missing (docs/data.md#records-with-gaps).
@@ -124,7 +126,7 @@ class Source:
     where: Where | None = None
     region: Region | None = None
     step_hours: StepHours | None = None
-    gaps: Literal["refuse", "segment", "insert"] = "refuse"
+    gaps: Gaps = "refuse"
     missing: Missing = "refuse"
 
     @property

@@ -14,12 +14,12 @@ from fieldcast import calendars
 from fieldcast.calendars import TimeStep, regular, step_of, with_rounded_times
 from fieldcast.errors import InputError, counted
 from fieldcast.fields.conventions import time_varying
+from fieldcast.fields.options import Gaps
 
-Gaps = Literal["refuse", "segment", "insert"]
 MIN_TIMES = 30
 RELATIVE_ROUNDING = 1e-6  # largest rounding error, relative to the largest value
 # largest share of irregular steps in a record with a regular step, by the option `gaps`
-MAX_IRREGULAR_SHARE = {"segment": 0.1, "insert": 0.5, "refuse": 0.5}
+MAX_IRREGULAR_SHARE = {"segment": 0.1, "insert": 0.5, "refuse": 0.5, "keep": 1.0}
 
 
 class Finding(NamedTuple):
@@ -183,6 +183,11 @@ def _segments(dataset: xr.Dataset, where: str, gaps: Gaps) -> tuple[xr.Dataset, 
     """
     time = dataset["time"]
     step = step_of(time)
+    if gaps == "keep" and not is_regular_throughout(time):
+        dataset = dataset.assign_coords(segment=("time", np.zeros(time.size, dtype=np.int32)))
+        dataset.attrs |= TimeStep(0.0).attrs()
+        sentence = "Times are kept as they are, as if they were one step apart; forecasts are not possible."
+        return dataset, [Finding("time step", "", "", time.size, "allowed", sentence)]
     counts = step.counts(time) if step.hours else np.zeros(0)
     irregular = ~regular(counts)
     if irregular.sum() > MAX_IRREGULAR_SHARE[gaps] * counts.size:
@@ -225,6 +230,12 @@ def _segments(dataset: xr.Dataset, where: str, gaps: Gaps) -> tuple[xr.Dataset, 
         sentence = f"The time step is {step}; {are_odd} of it; each starts a segment."
         step_finding = Finding("time step", "", "", odd, "allowed", sentence)
     return dataset, [gap_finding, step_finding]
+
+
+def is_regular_throughout(time: xr.DataArray) -> bool:
+    """Whether all times are one step apart."""
+    step = step_of(time)
+    return bool(step.hours and np.all(np.abs(step.counts(time) - 1) < 1e-6))
 
 
 def _complete_times(time: xr.DataArray, counts: np.ndarray, step: TimeStep) -> np.ndarray:

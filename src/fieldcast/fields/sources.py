@@ -14,7 +14,14 @@ from fieldcast import calendars
 from fieldcast.calendars import require_same_calendar, step_of
 from fieldcast.errors import InputError
 from fieldcast.fields.containers import is_archive, unpacked
-from fieldcast.fields.conventions import LEFT_OUT, require_variables, select_variables, to_contract, units_of
+from fieldcast.fields.conventions import (
+    LEFT_OUT,
+    RENAMED,
+    require_variables,
+    select_variables,
+    to_contract,
+    units_of,
+)
 from fieldcast.fields.domain import blocks
 from fieldcast.fields.encoding import join_encodings
 from fieldcast.fields.opening import check_chunks, open_file, reading
@@ -32,19 +39,21 @@ MIN_READ_BYTES = 2**20  # bytes
 def open_source(source: Source) -> xr.Dataset:
     """Open the selected variables, period and step lazily (dask), on (time, latitude, longitude) in float32."""
     parts: list[tuple[str, xr.Dataset]] = []
-    left_out: dict[str, str] = {}
+    notes: dict[str, dict[str, str]] = {}
     for path in _expanded(source.paths):
         opened = _part(path, source)
         check_chunks(opened, [str(name) for name in opened.coords], path)
         with reading(f"'{path}'", OSError, RuntimeError):
             part = to_contract(_chunked(opened), f"'{path}'", source.variables, source.levels)
-        left_out |= part.attrs.pop(LEFT_OUT, {})
+        for key in (LEFT_OUT, RENAMED):
+            if note := part.attrs.pop(key, {}):
+                notes[key] = notes.get(key, {}) | note
         aliases = {name for array in part.data_vars.values() for name in array.attrs["aliases"].split()}
         check_chunks(opened, [str(name) for name in opened.data_vars if name in aliases], path)
         if part.data_vars:
             parts.append((path, part))
     dataset = join_files(parts)
-    dataset.attrs |= {LEFT_OUT: left_out} if left_out else {}
+    dataset.attrs |= notes
     if source.variables is not None:
         names = dataset if parts else to_contract(opened, source.label)
         dataset = select_variables(names, source.variables, source.label)

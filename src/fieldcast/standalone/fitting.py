@@ -17,10 +17,9 @@ from fieldcast.errors import InputError
 from fieldcast.experiments import body_of
 from fieldcast.fields.conventions import as_dataset
 from fieldcast.fields.ingest import ingest
-from fieldcast.fields.options import Missing
+from fieldcast.fields.options import Gaps, Missing
 from fieldcast.fields.prepared import PreparedData, fit_statistics
 from fieldcast.fields.quantities import AUTO, NONE
-from fieldcast.fields.repair import Gaps
 from fieldcast.fields.splits import make, select
 from fieldcast.inference.quantities import choose_quantities
 from fieldcast.inference.trained_model import TrainedModel

@@ -25,8 +25,8 @@ from fieldcast.fields import domain
 from fieldcast.fields import normalisation as normalisations
 from fieldcast.fields.conventions import time_varying
 from fieldcast.fields.ingest import ingest
+from fieldcast.fields.options import Gaps
 from fieldcast.fields.quantities import AUTO, mapped
-from fieldcast.fields.repair import Gaps
 from fieldcast.fields.selection import satisfying
 from fieldcast.fields.times import as_record
 from fieldcast.inference.file_options import GapFilling
@@ -96,8 +96,8 @@ def fill_gaps(
         Condition by variables of the data set, such as "quality_level >= 4", which values must satisfy to be used
         (`fields.conditions`).
     gaps
-        What to do about missing dates: "insert" them, so that they are filled, "refuse" them, or "segment": each gap
-        starts a new segment, and nothing is learned across it.
+        What to do about missing dates: "insert" them, so that they are filled, "keep" the times as they are, "refuse"
+        them, or "segment": each gap starts a new segment, and nothing is learned across it.
     seed
         Seed of the held-out values and of the members.
     device

@@ -12,6 +12,7 @@ from kedro.framework.session import KedroSession
 
 from fieldcast.app.conf_source import named_folder
 from fieldcast.errors import InputError
+from fieldcast.fields.options import Gaps
 from fieldcast.inference.file_options import FILE_COMMANDS, FileCommand
 from fieldcast.pipelines.names import RENAMED_COMMANDS
 
@@ -32,6 +33,7 @@ class OnFile(click.Command):
                 click.Argument(["file"], required=False),
                 *options(record),
                 *(PART if record.selects else ()),
+                *([GAPS] if record.ingests else ()),
                 *([QUANTITY] if record.maps else ()),
                 *KEDRO_OPTIONS,
             ],
@@ -56,6 +58,7 @@ class OnFile(click.Command):
         quantity: Sequence[str] = (),
         where: str | None = None,
         region: str | None = None,
+        gaps: str | None = None,
         **given: Any,
     ) -> None:
         """Run the pipeline."""
@@ -70,7 +73,7 @@ class OnFile(click.Command):
             holder, _, name = self.record.files[0].rpartition(".")
             runtime_params[holder] = {**runtime_params.get(holder, {}), name: local(file)}
         # without commas, which separate parameters in the commands that messages suggest
-        part = {"where": where, "region": region}
+        part = {"where": where, "region": region, "gaps": gaps}
         part = {name: text.replace(",", " ") for name, text in part.items() if text is not None}
         if part:
             holder = self.record.files[0].rpartition(".")[0]
@@ -97,6 +100,12 @@ PART = (
         metavar="S,N,W,E",
         help="Southern, northern, western and eastern limit of the part of the file that is read, in degrees.",
     ),
+)
+GAPS = click.Option(
+    ["--gaps"],
+    type=click.Choice(get_args(Gaps)),
+    help="Treatment of missing dates: insert, the default, fills them; keep adds no date; segment learns nothing "
+    "across them; refuse ends the run.",
 )
 QUANTITY = click.Option(
     ["--quantity"],

@@ -208,7 +208,7 @@ def with_fitted_spread(
     """
     observed, sigma = record.observed, deviations(record.x, record.observed)
     spread = error_spread(filled.spread, record, distance, sigma, variances)
-    least = torch.where(counts(observed)[1] < MIN_OBSERVATIONS, sigma, 0.0)
+    least = torch.where(counts(observed)[1] < min(MIN_OBSERVATIONS, len(observed) // 3), sigma, 0.0)
     spread = torch.maximum(spread, least, out=spread).masked_fill_(observed, 0.0)
     if not filled.members.shape[1]:
         return Filling(filled.mean, spread, filled.members)
