@@ -14,6 +14,7 @@ from fieldcast.app.error_messages import sentence
 
 def curvilinear(d: xr.Dataset) -> xr.Dataset:
     lat, lon = np.meshgrid(d["latitude"], d["longitude"], indexing="ij")
+    lat = lat + 0.01 * lon  # turned
     d = d.rename_dims(latitude="y", longitude="x").drop_vars(["latitude", "longitude"])
     units = ({"units": "degrees_north"}, {"units": "degrees_east"})
     return d.assign_coords(lat=(("y", "x"), lat, units[0]), lon=(("y", "x"), lon, units[1]))

@@ -142,6 +142,22 @@ def curvilinear(data: xr.Dataset) -> xr.Dataset:
                                  lon=(("y", "x"), x.values, {"units": "degrees_east"}))  # fmt: skip
 
 
+@pytest.mark.parametrize("transposed", [False, True])
+def test_separable_coordinates_in_two_dimensions_are_those_of_a_regular_grid(
+    make_weather: Make, transposed: bool
+) -> None:
+    data = make_weather(times=40)
+    stored = curvilinear(data)
+    stored = stored.transpose("x", "y", "time") if transposed else stored
+    fields = to_contract(stored)
+    xr.testing.assert_equal(fields[["t2m", "msl"]], data)
+
+
+def turned(data: xr.Dataset) -> xr.Dataset:
+    grid = curvilinear(data)
+    return grid.assign_coords(lat=grid["lat"] + 0.01 * grid["lon"])
+
+
 def points(data: xr.Dataset) -> xr.Dataset:
     stacked = data.stack(cell=["latitude", "longitude"]).reset_index("cell")
     return stacked.reset_coords().set_coords(["latitude", "longitude"])
@@ -248,7 +264,7 @@ REFUSED: dict[str, tuple[Callable[[xr.Dataset], xr.Dataset], str]] = {
         crs("crs_wkt", PROJECTED, name=None),
         "variable 't2m' of it is on a projected grid (its grid_mapping 'spatial_ref'): int",
     ),
-    "curvilinear": (curvilinear, "curvilinear grid ('lat' has two dimensions): interpolate"),
+    "curvilinear": (turned, "curvilinear grid ('lat' has two dimensions): interpolate"),
     "points": (points, "list of points"),
     "no time": (lambda d: d.isel(time=0, drop=True), "no time axis"),
     "no latitude": (lambda d: d.isel(latitude=0, drop=True), "no latitude"),

@@ -8,6 +8,7 @@ import xarray as xr
 
 from fieldcast.errors import InputError
 from fieldcast.fields.repair import repair
+from fieldcast.geometry import wraps
 
 Make = Callable[..., xr.Dataset]
 
@@ -196,3 +197,27 @@ def test_a_repeated_meridian_may_differ_by_rounding_and_have_gaps(make_weather: 
     data["t2m"][:, 1, [0, -1]] = np.nan
     repaired, _ = repair(data, "it")
     xr.testing.assert_equal(repaired.drop_vars("segment"), data.isel(longitude=slice(None, -1)))
+
+
+@pytest.mark.parametrize(
+    ("stored", "expected"),
+    [
+        ([*range(0, 30, 5), *range(340, 360, 5)], [*range(-20, 30, 5)]),  # a selection from 0 .. 355
+        ([0, 350, 355], [-10, -5, 0]),
+        ([*range(-180, -140, 5), *range(140, 180, 5)], [*range(140, 220, 5)]),  # across the date line
+        ([*range(0, 100, 10), *range(150, 360, 10)], [*range(150, 460, 10)]),  # nearly round the globe
+        ([*range(0, 30, 5), *range(50, 80, 5)], [*range(0, 30, 5), *range(50, 80, 5)]),  # a hole in a region
+        ([*range(0, 360, 5)], [*range(0, 360, 5)]),
+        ([0, 1, 2, 4, 6], [0, 1, 2, 4, 6]),
+    ],
+)
+def test_a_region_whose_longitudes_ascend_is_cut_at_its_gap(
+    make_weather: Make, stored: list[int], expected: list[int]
+) -> None:
+    data = make_weather(times=40, longitude=np.array(stored, float))
+    fields, findings = repair(data, "it")
+    assert fields["longitude"].values.tolist() == expected
+    position = [stored.index(next(x for x in stored if (x - y) % 360 == 0)) for y in expected]
+    np.testing.assert_array_equal(fields["t2m"].values, data["t2m"].values[..., position])
+    assert any("Longitudes leave a gap" in finding.sentence for finding in findings) == (expected != stored)
+    assert wraps(fields["longitude"]) == (len(stored) == 72)

@@ -322,6 +322,8 @@ def _with_axes(dataset: xr.Dataset, where: str) -> xr.Dataset:
             raise InputError(
                 f"{where} has no {axis}: it needs a coordinate with CF units, such as degrees_north"
             )
+    stored, dataset = dataset, separated(dataset)
+    for axis in DIMS[1:]:
         if dataset[names[axis]].ndim == 2:
             raise InputError(
                 f"{where} is on a curvilinear grid ('{names[axis]}' has two dimensions): "
@@ -333,7 +335,8 @@ def _with_axes(dataset: xr.Dataset, where: str) -> xr.Dataset:
         )
     if "time" not in names:
         raise InputError(f"{where} has no time axis: it needs a time coordinate with units 'days since ...'")
-    refuse_projected(dataset, where)
+    if dataset is stored:  # separable coordinates are regular, such as those of a Mercator projection
+        refuse_projected(dataset, where)
     for axis in DIMS[1:]:
         dataset = dataset.assign_coords({names[axis]: in_degrees(dataset[names[axis]], axis, where)})
     for axis, name in names.items():
@@ -345,6 +348,28 @@ def _with_axes(dataset: xr.Dataset, where: str) -> xr.Dataset:
         if name != axis:
             dataset = dataset.drop_vars(axis, errors="ignore").rename({name: axis})
     _check_dates(dataset["time"], where)
+    return dataset
+
+
+def separated(dataset: xr.Dataset) -> xr.Dataset:
+    """A data set with latitudes and longitudes in one dimension each, if those in two are separable.
+
+    Latitudes may not change along the dimension of the longitudes, nor these along that of the latitudes.
+    """
+    names = axes(dataset)
+    if not {*DIMS[1:]} <= {*names} or any(dataset[names[axis]].ndim != 2 for axis in DIMS[1:]):
+        return dataset
+    y, x = (dataset[names[axis]] for axis in DIMS[1:])
+    if {*y.dims} != {*x.dims} or 0 in y.shape:
+        return dataset
+    for rows, columns in (y.dims, y.dims[::-1]):
+        by_row, by_column = y.isel({columns: 0}, drop=True), x.isel({rows: 0}, drop=True)
+        if bool((y == by_row).all()) and bool((x == by_column).all()):
+            plain = dataset.drop_vars([names[axis] for axis in DIMS[1:]])
+            dims = ((names["latitude"], rows, by_row), (names["longitude"], columns, by_column))
+            return plain.assign_coords(
+                {name: (dim, values.values, values.attrs) for name, dim, values in dims}
+            )
     return dataset
 
 

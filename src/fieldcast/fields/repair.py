@@ -91,7 +91,7 @@ def _ascending_longitudes(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, 
         dataset, findings = _ascending_longitudes(dataset, where)
         return dataset, [Finding("longitude", "", f"{x[-1]:g}", 1, "repaired", sentence), *findings]
     if np.all(np.diff(x) > 0) and x[-1] - x[0] < 360.0:
-        return dataset, []
+        return _cut_at_gap(dataset)
     if np.all(np.diff(x) < 0):
         dataset = dataset.isel(longitude=slice(None, None, -1))
         x = x[::-1]
@@ -103,6 +103,29 @@ def _ascending_longitudes(dataset: xr.Dataset, where: str) -> tuple[xr.Dataset, 
     dataset = dataset.assign_coords(longitude=("longitude", unwrapped, dataset["longitude"].attrs))
     sentence = "Longitudes did not ascend: made ascending and contiguous."
     return dataset, [Finding("longitude", "", "", x.size, "repaired", sentence)]
+
+
+def _cut_at_gap(dataset: xr.Dataset) -> tuple[xr.Dataset, list[Finding]]:
+    """Cut ascending longitudes at the largest gap round the circle, if it is wider than 1.5 steps.
+
+    A region across Greenwich from a file with longitudes from 0 has them as 0 .. 25, 340 .. 355: it begins at -20.
+    """
+    x = dataset["longitude"].values
+    steps = np.diff(x)
+    gap = int(steps.argmax())
+    if steps[gap] <= 1.5 * np.median(steps) or steps[gap] <= x[0] + 360.0 - x[-1]:
+        return dataset, []
+    first = gap + 1
+    cut = np.concatenate([x[first:] - 360.0, x[:first]])
+    if cut[0] < -180.0:  # across the date line: 140 .. 220
+        cut = cut + 360.0
+    order = np.concatenate([np.arange(first, x.size), np.arange(first)])
+    dataset = dataset.isel(longitude=order).assign_coords(
+        longitude=("longitude", cut, dataset["longitude"].attrs)
+    )
+    region = f"the region is taken from {cut[0]:g} to {cut[-1]:g}"
+    sentence = f"Longitudes leave a gap from {x[gap]:g} to {x[first]:g}: {region}."
+    return dataset, [Finding("longitude", "", f"{x[gap]:g}", x.size, "repaired", sentence)]
 
 
 def _check_first_meridian(dataset: xr.Dataset, where: str) -> None:

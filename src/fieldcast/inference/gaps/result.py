@@ -136,11 +136,12 @@ def in_layout_of(
     Where ingestion changed the times or the grid of the data set, or joined its variables from levels or files, the
     result has the names of the data set and the times, cells and values of the fields.
     """
-    axes = conventions.axes(dataset)
-    alike = np.array_equal(dataset[axes["time"]].values, fields["time"].values)
-    alike &= all(dataset[axes[axis]].size == fields.sizes[axis] for axis in GRID)
+    plain = conventions.separated(dataset)
+    axes = conventions.axes(plain)
+    alike = np.array_equal(plain[axes["time"]].values, fields["time"].values)
+    alike &= all(plain[axes[axis]].size == fields.sizes[axis] for axis in GRID)
     if not alike or any(original_name(dataset, v) not in dataset for v in codec.variables):
-        return restore_layout(users_layout(dataset, fields, codec), result, codec)
+        return restore_layout(users_layout(plain, fields, codec), result, codec)
     result = restore_layout(dataset, result, codec)
     for v in codec.variables:
         name = original_name(dataset, v)
