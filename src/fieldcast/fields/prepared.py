@@ -15,7 +15,7 @@ import xarray as xr
 
 from fieldcast.fields import climatology as climatologies
 from fieldcast.fields import normalisation as normalisations
-from fieldcast.fields.quantities import Circle, Quantities, mapped, part_names, quantity_of
+from fieldcast.fields.quantities import Circle, Clip, Quantities, mapped, part_names, quantity_of
 from fieldcast.fields.splits import SplitRanges
 
 MAPPED = (
@@ -89,6 +89,16 @@ def quantities_in(normalisation: xr.Dataset) -> Quantities:
     """The quantities of the variables that are mapped."""
     stored = json.loads(normalisation.attrs.get(QUANTITIES, "{}"))
     return {name: quantity_of(state) for name, state in stored.items()}
+
+
+def mapped_by(quantities: Quantities) -> dict[str, str]:
+    """Names of the parts of mapped variables, as scores of mapped values call them; clipped values are not mapped."""
+    return {
+        part: f"{part}, mapped by {quantity.kind}"
+        for name, quantity in quantities.items()
+        if not isinstance(quantity, Clip)
+        for part in part_names(name, quantity)
+    }
 
 
 def of_own_values(normalisation: xr.Dataset) -> xr.Dataset:

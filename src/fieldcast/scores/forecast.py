@@ -8,8 +8,8 @@ import xarray as xr
 from jaxtyping import Float, Shaped
 
 from fieldcast import calendars
-from fieldcast.fields.prepared import quantities_in
-from fieldcast.fields.quantities import near
+from fieldcast.fields.prepared import mapped_by, of_mapped_values, quantities_in
+from fieldcast.fields.quantities import mapped, near
 from fieldcast.geometry import GRID
 from fieldcast.kinds import MEMBER, START
 from fieldcast.scores.alignment import AlignedForecasts
@@ -43,8 +43,9 @@ def forecast_statistics(
     deviation: value / anomaly_std ** power. `acc` is the correlation of anomalies from the climatology at one time, of
     the member mean, not centred (WeatherBench 2); NaN where the forecast is the climatology. `energy` is the energy
     score with the area-weighted norm over the region's cells; for "all" the norm is over cells and the mean over
-    standardised variables together. A value is NaN where a single member has no such statistic; it is infinite (`acc`:
-    minus infinity) at a start from which a member is not finite everywhere.
+    standardised variables together. Mapped variables have rows of their mapped values, too. A value is NaN where a
+    single member has no such statistic; it is infinite (`acc`: minus infinity) at a start from which a member is not
+    finite everywhere.
 
     Parameters
     ----------
@@ -100,7 +101,21 @@ def forecast_statistics(
     values = with_overall(values, deviations, power, axis=2)
     energy = energy_score(distances)
     values[:, :, -1, STATISTICS.index("energy")] = np.where(all_finite[:, None], energy, np.inf)
-    return tidy(values, aligned, list(bands), calendars.iso(forecasts[START])), diagnostics.dataset()
+    table = tidy(values, aligned, list(bands), calendars.iso(forecasts[START]))
+    if names := mapped_by(quantities):
+        of_mapped = of_mapped_values(climatology, normalisation)
+        of_parts, _ = forecast_statistics(
+            mapped(forecasts, quantities)[list(names)],
+            mapped(truth, quantities),
+            climatology=of_mapped.climatology,
+            normalisation=of_mapped.normalisation.sel(variable=list(names)),
+            area=area,
+            seed=seed,
+        )
+        of_parts = of_parts[of_parts["variable"].isin(names)]
+        of_parts = of_parts.assign(variable=of_parts["variable"].map(names))
+        table = pd.concat([table, of_parts], ignore_index=True)
+    return table, diagnostics.dataset()
 
 
 def tidy(

@@ -12,8 +12,8 @@ from scipy.ndimage import gaussian_filter
 
 from fieldcast import calendars
 from fieldcast.errors import InputError
-from fieldcast.fields.prepared import quantities_in
-from fieldcast.fields.quantities import Quantity, near
+from fieldcast.fields.prepared import mapped_by, of_mapped_values, quantities_in
+from fieldcast.fields.quantities import Quantity, mapped, near
 from fieldcast.geometry import GRID
 from fieldcast.kinds import CASE, MEMBER
 from fieldcast.scores.diagnostics import Diagnostics
@@ -32,11 +32,11 @@ def reconstruction_statistics(
     """Statistics of an ensemble of reconstructions against the truth, and diagnostics for figures.
 
     A variable is in physical units; variable "all" is the mean over variables in units of their anomaly standard
-    deviation, value / anomaly_std ** power: the climatology cancels from the differences x - y. `ssim` is of the member
-    mean. `observed_squared_error` compares each draw with the observed values, noise included, over the observed cells.
-    A value is NaN where there are no such cells, or where a single member has no such statistic. It is infinite at a
-    time when a draw is not finite everywhere: a model that blew up does not stop the others, and is penalised for that
-    time.
+    deviation, value / anomaly_std ** power: the climatology cancels from the differences x - y. Mapped variables have
+    rows of their mapped values, too. `ssim` is of the member mean. `observed_squared_error` compares each draw with the
+    observed values, noise included, over the observed cells. A value is NaN where there are no such cells, or where a
+    single member has no such statistic. It is infinite at a time when a draw is not finite everywhere: a model that
+    blew up does not stop the others, and is penalised for that time.
 
     Parameters
     ----------
@@ -92,7 +92,22 @@ def reconstruction_statistics(
                 actual = evaluator.existing(evaluator.y - normal)
                 events.add(name, errors.d + actual, actual, days, weights[: len(CELLS)], errors.finite)
     values = with_overall(values, deviations, np.array(list(POWER.values()))[:, None], axis=1)
-    return tidy(values, [*variables, "all"], observations), diagnostics.dataset()
+    table = tidy(values, [*variables, "all"], observations)
+    if names := mapped_by(quantities):
+        of_mapped = of_mapped_values(climatology, normalisation)
+        of_parts, _ = reconstruction_statistics(
+            mapped(reconstructions, quantities)[list(names)],
+            mapped(observations, quantities)[list(names)],
+            mapped(truth, quantities),
+            climatology=of_mapped.climatology,
+            normalisation=of_mapped.normalisation,
+            area=area,
+            seed=seed,
+        )
+        of_parts = of_parts[of_parts["variable"].isin(names)]
+        of_parts = of_parts.assign(variable=of_parts["variable"].map(names))
+        table = pd.concat([table, of_parts], ignore_index=True)
+    return table, diagnostics.dataset()
 
 
 class Reference(NamedTuple):

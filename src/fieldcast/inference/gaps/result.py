@@ -16,6 +16,7 @@ from fieldcast.encoding.field_layout import FieldLayout, layout_of
 from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.fields import conventions
 from fieldcast.fields.conventions import MEANINGS, NEVER, OBSERVED
+from fieldcast.fields.quantities import Clip
 from fieldcast.geometry import GRID
 from fieldcast.inference.gaps.own_units import OwnFilling, own_members
 from fieldcast.inference.user_layout import original_name, restore_layout
@@ -51,7 +52,9 @@ def as_fields(
             np.copyto(spread, np.nan, where=beyond)
             statistics = {"mean": mean, "spread": spread}
         else:
-            statistics = own_on_grid(gappy, own[name], v, observed, beyond)
+            statistics = own_on_grid(
+                gappy, own[name], v, observed, beyond, clipped=isinstance(quantity, Clip)
+            )
             mean = statistics["mean"]
         described = {} if quantity is None else {"quantity": quantity.kind}
         result[name] = DIMS, mean.copy(), dict(layout.attrs[name]) | described
@@ -74,11 +77,15 @@ def as_fields(
 
 def own_on_grid(
     gappy: GappyRecord, own: OwnFilling, v: int,
-    observed: Float[np.ndarray, "time y x"], beyond: Bool[np.ndarray, "time y x"],
+    observed: Float[np.ndarray, "time y x"], beyond: Bool[np.ndarray, "time y x"], clipped: bool,
 ) -> dict[str, Float[np.ndarray, "time y x"]]:  # fmt: skip
-    """Statistics of a mapped variable on the grid, by the names of results; observed values are as they are."""
-    names = {"mean": own.moments.mean, "spread": own.moments.spread, "median": own.moments.median}
-    names |= {"p05": own.moments.low, "p95": own.moments.high}
+    """Statistics of a mapped variable on the grid, by the names of results; observed values are as they are.
+
+    Clipped values, which are not mapped, have neither median nor interval.
+    """
+    names = {"mean": own.moments.mean, "spread": own.moments.spread}
+    if not clipped:
+        names |= {"median": own.moments.median, "p05": own.moments.low, "p95": own.moments.high}
     statistics = {}
     for part, values in names.items():
         grid = gappy.to_grid(torch.from_numpy(own.on_columns(values)), v)

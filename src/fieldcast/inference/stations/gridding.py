@@ -210,7 +210,8 @@ def on_grid(
     """Predict a variable on the cells of a grid, in its own units, with the spread of each part multiplied by its q."""
     points = unit_points(grid["latitude"], grid["longitude"])
     shape = len(gauges.times), points.shape[0] * points.shape[1]
-    names = ("", SPREAD) if quantity is None else ("", SPREAD, *QUANTILES)
+    is_mapped = quantity is not None and not isinstance(quantity, Clip)
+    names = ("", SPREAD, *QUANTILES) if is_mapped else ("", SPREAD)
     on_cells = {name: np.empty(shape, dtype=np.float32) for name in names}
     flag = np.empty(shape, dtype=np.int8)
     pieces = (part.kriging.pieces(points.reshape(-1, 3), values) for part in parts)
@@ -223,7 +224,7 @@ def on_grid(
             continue
         mean = np.stack([each.mean for each in predicted])
         moments = in_chunks(quantity, *(x.reshape(len(parts), -1) for x in (mean, np.stack(spreads))))
-        for cells, moment in zip(on_cells.values(), moments, strict=True):
+        for cells, moment in zip(on_cells.values(), moments, strict=False):  # mean and spread come first
             cells[:, piece] = moment.reshape(mean.shape[1:])
         if len(parts) == 1 and not isinstance(quantity, Clip) and (held_out := parts[0].predictions):
             flag[:, piece][mean[0] > held_out.mean[KRIGING].max()] = EXTRAPOLATED
