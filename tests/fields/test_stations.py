@@ -131,3 +131,15 @@ def test_spaces_after_commas_do_not_count(tmp_path: Path) -> None:
     file = tmp_path / "stations.csv"
     file.write_text("time, lat, lon, variable, value\n2001-01-01, 1, 2, t2m, 3\n")
     assert list(read_stations(file, "'stations'")["variable"]) == ["t2m"]
+
+
+@pytest.mark.parametrize("zeros", [1, 3000])
+def test_a_table_with_zero_bytes_is_named_without_them(tmp_path: Path, zeros: int) -> None:
+    """A disk that was full, or a power cut, leaves a file whose end was never written."""
+    text = b"time,lat,lon,variable,value\n2001-01-01,40,5,t2m,288\n"
+    (tmp_path / "gauges.csv").write_bytes(text + bytes(zeros))
+    with pytest.raises(
+        InputError, match=f"gauges.csv' holds zero bytes from byte {len(text) + 1} on.*copy or"
+    ) as caught:
+        read_stations(tmp_path / "gauges.csv", f"'{tmp_path / 'gauges.csv'}'")
+    assert "\x00" not in str(caught.value)

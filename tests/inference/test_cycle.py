@@ -312,6 +312,7 @@ def test_filters_of_assimilate(kind, forecaster, interpolation, record, waves):
         (lambda r: r.isel(time=slice(None, None, -1)), ("step by 24 hours", "in order")),
         (lambda r: r.isel(lat=slice(0, 4)), ("the latitudes of",)),
         (lambda r: r.where(r["lat"] > 90), ("holds no observation",)),
+        (lambda r: r - 273.15, ("half of the values of", "check that they are in K, as the file says")),
     ],
 )
 def test_unsuitable_records_are_reported_in_one_sentence(forecaster, interpolation, record, spoil, phrases):

@@ -170,6 +170,7 @@ def read_table(path: Path, where: str) -> pd.DataFrame:
         raise InputError(f"{where} does not exist: check its name.")
     if not path.stat().st_size:
         raise InputError(f"{where} is empty: give a table of observations.")
+    refuse_zero_bytes(path, where)
     try:
         return pd.read_parquet(path) if path.suffix in (".parquet", ".pq") else pd.read_csv(path)
     except UnicodeDecodeError:
@@ -179,6 +180,24 @@ def read_table(path: Path, where: str) -> pd.DataFrame:
         raise InputError(
             f"{where} cannot be read as a table, CSV or Parquet ({reason}): give another file."
         ) from error
+
+
+def refuse_zero_bytes(path: Path, where: str) -> None:
+    """Raise an InputError for a table of text with zero bytes, as a file has that was not written to its end."""
+    if path.suffix.lower() not in (".csv", ".txt", ".tsv", ".dat"):
+        return
+    with path.open("rb") as file:
+        if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):  # UTF-16, which has such bytes
+            return
+        file.seek(0)
+        before = 0
+        while block := file.read(2**20):
+            if (at := block.find(0)) >= 0:
+                raise InputError(
+                    f"{where} holds zero bytes from byte {before + at + 1} on, as a file does that was not written to "
+                    "its end: copy or write it again."
+                )
+            before += len(block)
 
 
 def canonical_names(table: pd.DataFrame, where: str) -> dict[str, str]:

@@ -67,6 +67,8 @@ def match_model(
         data[v] = (
             data[v].drop_attrs().assign_attrs({k: data[v].attrs[k] for k in KEPT_ATTRS if k in data[v].attrs})
         )
+    if not complete:  # of a forecast only the last states count
+        require_plausible(data, codec, where)
     return data, codec
 
 

@@ -26,7 +26,7 @@ from fieldcast.errors import InputError
 from fieldcast.fields import conventions
 from fieldcast.fields.stations import read_stations
 from fieldcast.fields.times import as_record
-from fieldcast.inference.compatibility import last_states, match_model, require_plausible
+from fieldcast.inference.compatibility import last_states, match_model
 from fieldcast.inference.forecasts.ensemble import (
     EnsembleForecaster,
     Feedback,
@@ -229,7 +229,6 @@ def fill_fields(
     """
     model, stored = checkpoint.model, checkpoint.field_codec
     data, codec = match_model(dataset, stored, where)
-    require_plausible(data, codec, where)
     c, facts = context_of(data, codec, model.space, noise), dict[str, str]()
     if stations is not None:
         table, where_stations, representativeness = stations

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from typing import NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from fieldcast.calendars import TimeStep, require_same_calendar, with_rounded_ti
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.errors import InputError, counted
 from fieldcast.fields import climatology as climatologies
-from fieldcast.fields import conventions
+from fieldcast.fields import conventions, domain
 from fieldcast.fields import normalisation as normalisations
 from fieldcast.fields.conventions import as_dataset, time_varying
 from fieldcast.fields.ingest import ingest
@@ -32,13 +33,14 @@ from fieldcast.scores.statistics_table import name_rows, with_origin
 from fieldcast.tasks.scoring_inputs import cell_areas
 
 LOG = logging.getLogger(__name__)
+NanPolicy: TypeAlias = Literal["raise", "omit", "propagate"]  # the words of scoringrules
 SCORED_TASKS = "forecast", "reconstruct"  # tasks whose draws can be scored
 
 
 @runtime.reports_out_of_memory
 def score(
     truth: Data, draws: Data, *, task: str = "forecast", observed: Data | None = None,
-    training: Data | None = None, name: str = "user", seed: int = 0,
+    training: Data | None = None, name: str = "user", nan_policy: NanPolicy = "raise", seed: int = 0,
 ) -> pd.DataFrame:  # fmt: skip
     """Score any ensembles: one row for each score, in the columns of the leaderboard.
 
@@ -58,6 +60,10 @@ def score(
         Fields to which climatology and anomaly standard deviation are fitted; by default the truth.
     name
         The name in the column `experiment`.
+    nan_policy
+        Treatment of a member that is NaN where the truth is not: "raise" an error that names start (or time) and
+        member; "omit" it, so that the start is scored without it at all leads; or "propagate": every score of that
+        start is infinite.
     seed
         Seed of the bootstrap and of the ranks of ties.
 
@@ -66,8 +72,10 @@ def score(
     InputError
         If the task is another one, if the truth lacks a valid time or is too short for a climatology, if variables or
         grid differ, or if units do not convert or look wrong: half of the values are more than ten anomaly standard
-        deviations from the climatology (of forecasts, those of the first lead).
+        deviations from the climatology (of forecasts, those of the first lead); if a start or a time occurs twice, or a
+        member is NaN.
     """
+    arguments.choice(nan_policy, "nan_policy", get_args(NanPolicy))
     seed = arguments.seed_number(seed)
     arguments.text(name, "name", "user")
     if task not in SCORED_TASKS:
@@ -76,11 +84,11 @@ def score(
     statistics = statistics_of(fields, training)
     warn_of_few_members(as_dataset(draws, "the draws").sizes.get(MEMBER, 1))
     if task == "forecast":
-        table = forecast_table(draws, fields, statistics, seed)
+        table = forecast_table(draws, fields, statistics, seed, nan_policy)
     elif observed is None:
         raise InputError("score: reconstructions need `observed`, the data that they were made from.")
     else:
-        table = reconstruction_table(draws, observed, fields, statistics, seed)
+        table = reconstruction_table(draws, observed, fields, statistics, seed, nan_policy)
     digest = fields.attrs["digest"]
     labelled = name_rows(with_origin(table, seed, digest, name, statistics.time_step), name)
     layout = FORECAST if task == "forecast" else RECONSTRUCT
@@ -124,27 +132,84 @@ def statistics_of(fields: xr.Dataset, training: Data | None) -> Statistics:
     return Statistics(climatology, normalisations.fit(record, climatology), step)
 
 
-def forecast_table(draws: Data, fields: xr.Dataset, statistics: Statistics, seed: int) -> pd.DataFrame:
+def forecast_table(
+    draws: Data, fields: xr.Dataset, statistics: Statistics, seed: int, nan_policy: NanPolicy
+) -> pd.DataFrame:
     """Table of statistics of forecasts."""
-    table, _ = forecast_statistics(
-        as_forecasts(draws, fields, statistics.codec(fields)), fields, climatology=statistics.climatology,
-        normalisation=statistics.normalisation, area=cell_areas(fields), seed=seed,
-    )  # fmt: skip
-    return table
+    forecasts = as_forecasts(draws, fields, statistics.codec(fields))
+    tables = [
+        forecast_statistics(
+            part, fields, climatology=statistics.climatology,
+            normalisation=statistics.normalisation, area=cell_areas(fields), seed=seed,
+        )[0]
+        for part in complete_parts(forecasts, fields, START, nan_policy)
+    ]  # fmt: skip
+    return in_order(tables)
 
 
 def reconstruction_table(
-    draws: Data, observed: Data, fields: xr.Dataset, statistics: Statistics, seed: int
+    draws: Data, observed: Data, fields: xr.Dataset, statistics: Statistics, seed: int, nan_policy: NanPolicy
 ) -> pd.DataFrame:
     """Table of statistics of reconstructions from observed data."""
     variables, codec = fields[time_varying(fields)], statistics.codec(fields)
     cases = as_case(observed, variables, codec, "the observed data").isel({MEMBER: 0})
     members = as_case(draws, variables, codec, "the reconstructions").assign_coords(k=cases["k"])
-    table, _ = reconstruction_statistics(
-        members, cases, fields, climatology=statistics.climatology,
-        normalisation=statistics.normalisation, area=cell_areas(fields), seed=seed,
-    )  # fmt: skip
-    return table
+    tables = [
+        reconstruction_statistics(
+            part, cases if len(part["time"]) == len(members["time"]) else cases.sel(time=part["time"]), fields,
+            climatology=statistics.climatology, normalisation=statistics.normalisation, area=cell_areas(fields),
+            seed=seed,
+        )[0]
+        for part in complete_parts(members, fields, "time", nan_policy)
+    ]  # fmt: skip
+    return in_order(tables)
+
+
+def in_order(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Tables of different times as one, in the order that a table of all times has."""
+    if len(tables) == 1:
+        return tables[0]
+    names = [name for name in tables[0].columns if name not in ("time", "value")]
+    joined = pd.concat(tables, ignore_index=True)
+    order = [pd.factorize(joined[name])[0] for name in names]
+    times = joined["time"].to_numpy().astype(str)
+    return joined.iloc[np.lexsort([times, *order[::-1]])].reset_index(drop=True)
+
+
+def complete_parts(
+    draws: xr.Dataset, fields: xr.Dataset, axis: str, nan_policy: NanPolicy
+) -> Iterator[xr.Dataset]:
+    """Yield the draws in parts along `axis`, each without the members that are NaN there where the truth is not."""
+    if nan_policy == "propagate":
+        yield draws
+        return
+    exists = domain.exists(fields)
+    complete = np.ones((draws.sizes[axis], draws.sizes[MEMBER]), dtype=bool)
+    for name in time_varying(fields):
+        cells = exists.sel(variable=name, drop=True)
+        for lead in range(draws.sizes.get(LEAD, 1)):
+            x = draws[name].isel({LEAD: lead}, drop=True) if LEAD in draws.dims else draws[name]
+            absent = (x.isnull() & cells).any([dim for dim in x.dims if dim not in (axis, MEMBER)])
+            complete &= ~absent.transpose(axis, MEMBER).values
+    if complete.all():
+        yield draws
+        return
+    at, member = map(int, np.argwhere(~complete)[0])
+    kind = "start" if axis == START else "time"
+    first = f"member {member}, counted from 0, at the {kind} {calendars.date(draws[axis][at])}"
+    number = counted(int((~complete).any(1).sum()), kind)
+    if nan_policy == "raise":
+        raise InputError(
+            f"a member of the draws is NaN where the truth is not ({first}; at {number} in all): correct it, or score "
+            f"without such members by nan_policy='omit'."
+        )
+    if not complete.any(1).all():
+        alone = calendars.date(draws[axis][int((~complete.any(1)).argmax())])
+        raise InputError(f"all members of the draws are NaN at the {kind} {alone}: leave it out.")
+    LOG.warning("members that are NaN were left out at %s: the first is %s.", number, first)
+    for members in np.unique(complete, axis=0):
+        same = np.flatnonzero((complete == members).all(1))
+        yield draws.isel({axis: same, MEMBER: np.flatnonzero(members)})
 
 
 def warn_of_few_members(members: int) -> None:
@@ -193,6 +258,7 @@ def as_forecasts(data: Data, fields: xr.Dataset, codec: FieldCodec) -> xr.Datase
     given = on_grid_of(to_forecasts(as_dataset(data, where), where, variables), fields, where)
     forecasts = in_units_of(fields[variables], given, where)
     require_same_calendar(forecasts[START], fields["time"], where, "the fields")
+    refuse_twice(forecasts[START], "start", where)
     first = given.isel({LEAD: int(given[LEAD].values.argmin())})
     valid = first.get_index(START) + timedelta(hours=float(first[LEAD]))
     require_right_units(first.rename({START: "time"}).assign_coords(time=valid), codec, where)
@@ -218,6 +284,7 @@ def as_case(data: Data, fields: xr.Dataset, codec: FieldCodec, where: str) -> xr
     given = on_grid_of(xr.concat(converted, MEMBER), fields, where)
     case = in_units_of(fields, given, where)
     require_same_calendar(case["time"], fields["time"], where, "the fields")
+    refuse_twice(case["time"], "time", where)
     require_right_units(given, codec, where)
     case = with_rounded_times(case)
     unknown_times = [str(time) for time in case["time"].values if time not in fields["time"].values]
@@ -231,6 +298,16 @@ def as_case(data: Data, fields: xr.Dataset, codec: FieldCodec, where: str) -> xr
         k=(CASE, [fraction]),
         mask=("time", np.zeros(case.sizes["time"], dtype=int)),
     )
+
+
+def refuse_twice(times: xr.DataArray, kind: str, where: str) -> None:
+    """Raise an InputError for a start or a time that occurs twice."""
+    iso = pd.Index(calendars.iso(times))
+    if (repeated := iso.duplicated()).any():
+        raise InputError(
+            f"the {kind} {iso[repeated][0]} occurs twice in {where} ({counted(int(repeated.sum()), f'such {kind}')}): "
+            "keep one of them."
+        )
 
 
 def require_right_units(data: xr.Dataset, codec: FieldCodec, where: str) -> None:

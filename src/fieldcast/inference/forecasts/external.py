@@ -211,6 +211,7 @@ def start_positions(
 
 
 DIMS = LAYOUTS["forecasts"]
+HOURS_PER_CENTURY = 876_600
 _STANDARD = {LEAD: "forecast_period", START: "forecast_reference_time", MEMBER: "realization"}
 _NAMES = {  # names in order of precedence: `time` may be the valid time, on (start, lead)
     LEAD: ("lead", "lead_time", "leadtime", "step", "prediction_timedelta", "forecast_period"),
@@ -223,7 +224,8 @@ _MONTHS = ("months", "month")
 _HOURS = {
     "days": 24.0, "day": 24.0, "d": 24.0, "hours": 1.0, "hour": 1.0, "hr": 1.0, "h": 1.0, "minutes": 1 / 60,
     "seconds": 1 / 3600, "s": 1 / 3600, "milliseconds": 1 / 3.6e6, "microseconds": 1 / 3.6e9,
-    "nanoseconds": 1 / 3.6e12, **dict.fromkeys(_MONTHS, float(MONTH)),
+    "nanoseconds": 1 / 3.6e12, "ns": 1 / 3.6e12, "us": 1 / 3.6e9, "ms": 1 / 3.6e6, "min": 1 / 60,
+    **dict.fromkeys(_MONTHS, float(MONTH)),
 }  # fmt: skip
 
 
@@ -274,12 +276,19 @@ def hours(lead: xr.DataArray, where: str) -> Float[np.ndarray, " lead"]:
     values = np.atleast_1d(lead.values)
     if values.dtype.kind == "m":
         return values / np.timedelta64(1, "h")
-    units = str(lead.attrs.get("units", "hours")).lower()
+    units = str(lead.attrs.get("units", "")).lower() or _units_of_numbers(values)
     if values.dtype.kind not in "fiu" or units not in _HOURS:
         raise InputError(
             f"the leads of {where} ('{lead.name}') are in '{units}': give them in hours, or as time differences"
         )
     return np.round(values * _HOURS[units], 6)
+
+
+def _units_of_numbers(values: np.ndarray) -> str:
+    """Unit of leads without one: hours, but nanoseconds where only these give whole seconds within a century."""
+    integers = values.dtype.kind in "iu" and values.size > 0
+    in_nanoseconds = integers and values.max() > HOURS_PER_CENTURY and not (values % 10**9).any()
+    return "nanoseconds" if in_nanoseconds else "hours"
 
 
 def _axis(dataset: xr.Dataset, axis: str, where: str) -> xr.DataArray | None:
