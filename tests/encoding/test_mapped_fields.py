@@ -169,7 +169,7 @@ def test_moments_of_directions_are_about_their_mean(log_world: MappedWorld) -> N
     assert float(moments[f"{WIND}_p05"]) > 180 > float(moments[f"{WIND}_p95"])
 
 
-def test_scores_of_directions_do_not_depend_on_the_zero(log_world: MappedWorld) -> None:
+def test_scores_are_of_the_shorter_arc_and_of_mapped_values_too(log_world: MappedWorld) -> None:
     """A forecast of 359 degrees for 1 degree is wrong by 2 degrees."""
     world, rng = log_world, np.random.default_rng(0)
     observations = sparsify(
@@ -184,17 +184,18 @@ def test_scores_of_directions_do_not_depend_on_the_zero(log_world: MappedWorld) 
     x = world.codec.encode(truth)[None, :, None].expand(-1, -1, 4, -1, -1, -1)
     drawn = world.codec.decode(x, observations["time"], "reconstructions")
     offset = rng.normal(0, 3, drawn[WIND].shape).astype(np.float32)
-    drawn = drawn.assign({WIND: (drawn[WIND] + offset) % 360}).assign_coords(
-        mask=observations["mask"], pattern=observations["pattern"], k=observations["k"]
-    )
+    drawn = drawn.assign(
+        {WIND: (drawn[WIND] + offset) % 360, CHL: drawn[CHL] * np.exp(np.float32(0.1))}
+    ).assign_coords(mask=observations["mask"], pattern=observations["pattern"], k=observations["k"])
     table, _ = reconstruction_statistics(
         drawn, observations, world.fields, climatology=world.climatology, normalisation=world.normalisation,
         area=cell_areas(world.fields),
     )  # fmt: skip
-    rows = table[
-        (table["variable"] == WIND) & (table["cells"] == "all") & (table["statistic"] == "squared_error")
-    ]
-    assert np.sqrt(rows["value"].mean()) == pytest.approx(3 / 2, rel=0.2)  # of the mean of four members
+    squared = table[(table["statistic"] == "squared_error") & (table["cells"] == "all")]
+    rmse = np.sqrt(squared.groupby("variable")["value"].mean())
+    assert rmse[WIND] == pytest.approx(3 / 2, rel=0.2)  # of the mean of four members
+    assert rmse[f"{CHL}, mapped by log"] == pytest.approx(0.1, rel=1e-3)
+    assert {f"{WIND}_cos, mapped by circle", f"{WIND}_sin, mapped by circle"} < set(rmse.index)
 
 
 def test_readings_of_stations_are_mapped_with_their_errors(log_world: MappedWorld) -> None:
