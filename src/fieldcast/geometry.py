@@ -11,6 +11,8 @@ from jaxtyping import Bool, Float, Int, Shaped
 from fieldcast.errors import InputError
 
 GRID = ("latitude", "longitude")
+# coordinates (latitude, longitude) of a grid that is not latitude by longitude, whose axes only number its cells
+TRUE_GRID = ("true_latitude", "true_longitude")
 TOLERANCE = 1e-3  # degrees: coordinates are often stored in single precision
 # the planet and the spectra use WeatherBench 2's radius; distances between observations, the mean radius of the IUGG
 EARTH_RADIUS = 6.371e6  # metres
@@ -109,6 +111,37 @@ def unit_points(latitude: Any, longitude: Any) -> Float[np.ndarray, "y x 3"]:
     return np.stack(
         [np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi) * np.ones_like(lam)], axis=-1
     )
+
+
+# Grids that may not be latitude by longitude, as data sets or arrays of xarray.
+
+
+def is_curvilinear(grid: Any) -> bool:
+    """Whether the cells of a grid have latitudes and longitudes of their own, `TRUE_GRID`."""
+    return set(TRUE_GRID) <= set(grid.coords)
+
+
+def points_of(grid: Any) -> Float[np.ndarray, "y x 3"]:
+    """Cell centres of any grid on the unit sphere."""
+    if not is_curvilinear(grid):
+        return unit_points(grid["latitude"], grid["longitude"])
+    phi, lam = (np.deg2rad(grid[name].transpose(*GRID).values.astype(float)) for name in TRUE_GRID)
+    return np.stack([np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)], axis=-1)
+
+
+def areas_of(grid: Any, exists: Bool[np.ndarray, "y x"] | None = None) -> Float[np.ndarray, "y x"]:
+    """Cell areas of any grid, normalised as those of `cell_areas`.
+
+    On a curvilinear grid they are |dr/di x dr/dj|, by central differences of the points r on the sphere.
+    """
+    if not is_curvilinear(grid):
+        return cell_areas(grid["latitude"], grid["longitude"], exists)
+    points = points_of(grid)
+    area = np.linalg.norm(np.cross(np.gradient(points, axis=0), np.gradient(points, axis=1)), axis=-1)
+    if exists is not None:
+        area = np.where(exists, area, 0.0)
+    count = area.size if exists is None else int(exists.sum())
+    return np.asarray(area * (count / area.sum()))
 
 
 # Evenly spaced indices.

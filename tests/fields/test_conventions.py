@@ -264,7 +264,7 @@ REFUSED: dict[str, tuple[Callable[[xr.Dataset], xr.Dataset], str]] = {
         crs("crs_wkt", PROJECTED, name=None),
         "variable 't2m' of it is on a projected grid (its grid_mapping 'spatial_ref'): int",
     ),
-    "curvilinear": (turned, "curvilinear grid ('lat' has two dimensions): interpolate"),
+    "curvilinear": (turned, "it is on a curvilinear grid (lat, lon): interpolate it"),
     "points": (points, "list of points"),
     "no time": (lambda d: d.isel(time=0, drop=True), "no time axis"),
     "no latitude": (lambda d: d.isel(latitude=0, drop=True), "no latitude"),

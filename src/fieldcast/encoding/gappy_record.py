@@ -82,7 +82,7 @@ class GappyRecord:
         observed = torch.isfinite(x)
         segment = torch.from_numpy(fields["segment"].values.astype(np.int64)).to(device)
         record = Record(
-            x.masked_fill_(~observed, 0.0), observed, segment, column_locations(codec, has_column, device)
+            x.masked_fill_(~observed, 0.0), observed, segment, column_locations(fields, has_column, device)
         )
         return cls(record, codec, has_column, fields["time"], str(climatology.attrs["kind"]), own)
 
@@ -174,13 +174,11 @@ class GappyRecord:
 
 
 def column_locations(
-    codec: FieldCodec, has_column: Bool[Tensor, "variable y x"], device: torch.device
+    fields: xr.Dataset, has_column: Bool[Tensor, "variable y x"], device: torch.device
 ) -> Columns:
     """Points, variables and areas of the columns."""
     variable, y, x = has_column.nonzero().T
-    points = geometry.unit_points(codec.latitude, codec.longitude)[y.numpy(), x.numpy()]
+    points = geometry.points_of(fields)[y.numpy(), x.numpy()]
     exists = np.ones(has_column.shape[1:], dtype=bool)
-    area = torch.from_numpy(geometry.cell_areas(codec.latitude, codec.longitude, exists)).expand(
-        has_column.shape
-    )
+    area = torch.from_numpy(geometry.areas_of(fields, exists)).expand(has_column.shape)
     return Columns(np.asarray(points), variable.to(device), area[has_column].to(device))

@@ -7,6 +7,7 @@ containers     formats by their first bytes; archives of NetCDF, unpacked
 encoding       packing, fill values, valid ranges and versions of values, as the file declares them
 conventions    names, dimensions, coordinates and levels of CF brought to the contract
 times          dates of a record as files give them
+grids          latitudes and longitudes of projected, rotated and turned grids
 units          conversions between units of measure
 conditions     comparisons of variables, parsed
 selection      the part of a file in a region, and the values that satisfy a condition

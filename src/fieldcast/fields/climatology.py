@@ -221,7 +221,7 @@ def _from_neighbours(
             f"no cell of '{array.name}' has {MIN_VALUES} values in the record to learn from: give a longer period, "
             "a coarser grid, or leave the variable out with ingestion.variables"
         )
-    points = geometry.unit_points(array["latitude"], array["longitude"])
+    points = geometry.points_of(array)
     nearest = min(NEIGHBOURS, int(enough.sum()))
     _, index = cKDTree(points[enough]).query(points[~enough], k=np.arange(1, nearest + 1))
     values[:, ~enough] = values[:, enough][:, index].mean(axis=2)

@@ -8,7 +8,7 @@ dimensions of size one are dropped; each level of a level dimension becomes a va
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
@@ -28,6 +28,7 @@ from fieldcast.fields.encoding import (
     misfit,
     unique_times,
 )
+from fieldcast.geometry import TRUE_GRID, is_curvilinear
 from fieldcast.kinds import CASE, LEAD, MEMBER, SAMPLE, START, STEP
 
 DIMS = ("time", "latitude", "longitude")
@@ -179,6 +180,7 @@ def to_contract(
     where: str = "the data",
     requested: Collection[str] | None = None,
     levels: Collection[float] | None = None,
+    curvilinear: bool = False,
 ) -> xr.Dataset:
     """Variables on (time, latitude, longitude) and (latitude, longitude), renamed and lazily reshaped.
 
@@ -192,9 +194,11 @@ def to_contract(
         Names to keep (as in the file, or short); `select_variables` rejects those that are absent.
     levels
         Levels to keep [hPa, or the level's own unit].
+    curvilinear
+        Whether grids that are not latitude by longitude are read, as `flattened` describes, or refused.
     """
     names = None if requested is None else frozenset(requested)
-    dataset, versions_of_times = unique_times(_with_axes(dataset, where), where)
+    dataset, versions_of_times = unique_times(_with_axes(dataset, where, curvilinear), where)
     for name, array in dataset.data_vars.items():
         if text := misfit(array.encoding, str(name), where):
             raise InputError(text)
@@ -221,6 +225,8 @@ def to_contract(
     fields = {new: fields[name] for name, new in renamed.items()}
     renamed = {new: name for name, new in renamed.items() if new != name}
     coords = {name: _plain_coordinate(dataset[name]) for name in DIMS}
+    if is_curvilinear(dataset):
+        coords |= {name: dataset[name].reset_coords(drop=True).transpose(*DIMS[1:]) for name in TRUE_GRID}
     attrs = {key: dataset.attrs[key] for key in ("source", "title", "references") if key in dataset.attrs}
     kinds = {"b": "bool", "c": "complex numbers", "U": "text", "S": "text", "m": "time differences"}
     kinds |= {"M": "dates"}
@@ -314,7 +320,7 @@ def select_variables(dataset: xr.Dataset, requested: Collection[str], where: str
     return dataset[selected]
 
 
-def _with_axes(dataset: xr.Dataset, where: str) -> xr.Dataset:
+def _with_axes(dataset: xr.Dataset, where: str, curvilinear: bool) -> xr.Dataset:
     """Rename the axes to `time`, `latitude` and `longitude`, and make each a dimension."""
     names = axes(dataset)
     for axis in DIMS[1:]:
@@ -322,12 +328,12 @@ def _with_axes(dataset: xr.Dataset, where: str) -> xr.Dataset:
             raise InputError(
                 f"{where} has no {axis}: it needs a coordinate with CF units, such as degrees_north"
             )
-    stored, dataset = dataset, separated(dataset)
+    stored, dataset = dataset, flattened(dataset) if curvilinear else separated(dataset)
     for axis in DIMS[1:]:
         if dataset[names[axis]].ndim == 2:
             raise InputError(
-                f"{where} is on a curvilinear grid ('{names[axis]}' has two dimensions): "
-                "interpolate it to a regular latitude-longitude grid first"
+                f"{where} is on a curvilinear grid ({names['latitude']}, {names['longitude']}): interpolate it to a "
+                "regular latitude-longitude grid first; only `fieldcast fill-gaps` takes it as it is"
             )
     if dataset[names["latitude"]].dims == dataset[names["longitude"]].dims:
         raise InputError(
@@ -371,6 +377,42 @@ def separated(dataset: xr.Dataset) -> xr.Dataset:
                 {name: (dim, values.values, values.attrs) for name, dim, values in dims}
             )
     return dataset
+
+
+def flattened(dataset: xr.Dataset) -> xr.Dataset:
+    """A data set with one latitude for each row and one longitude for each column, whatever its grid.
+
+    Where those in two dimensions are not separable, rows and columns are numbered in degrees, about one grid step apart
+    around 0, and the coordinates `geometry.TRUE_GRID` hold the latitudes and longitudes of the cells.
+    """
+    dataset = separated(dataset)
+    names = axes(dataset)
+    if not {*DIMS[1:]} <= {*names} or any(dataset[names[axis]].ndim != 2 for axis in DIMS[1:]):
+        return dataset
+    y = dataset[names["latitude"]]
+    if {*y.dims} != {*dataset[names["longitude"]].dims}:
+        return dataset
+    true = {
+        name: dataset[names[axis]].transpose(*y.dims) for name, axis in zip(TRUE_GRID, DIMS[1:], strict=True)
+    }
+    phi, lam = (np.deg2rad(array.values.astype(float)) for array in true.values())
+    points = np.stack([np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)])
+    plain = dataset.drop_vars([names[axis] for axis in DIMS[1:]])
+    numbered: dict[str, Any] = {name: (y.dims, array.values) for name, array in true.items()}
+    for number, (axis, extent) in enumerate(zip(DIMS[1:], (160.0, 300.0), strict=True)):
+        count = y.shape[number]
+        steps = np.linalg.norm(np.diff(points, axis=number + 1), axis=0)
+        step = min(float(np.rad2deg(np.median(steps))) if steps.size else 1.0, extent / count)
+        values = (np.arange(count) - (count - 1) / 2) * max(step, 1e-6)
+        units = "degrees_north" if axis == "latitude" else "degrees_east"
+        numbered[names[axis]] = (y.dims[number], values, {"units": units})
+    return plain.assign_coords(numbered)
+
+
+def degrees_axis(attrs: Mapping[Any, Any]) -> str | None:
+    """The axis whose units these attributes have, such as degrees_north; None for others."""
+    units = str(attrs.get("units", "")).lower().replace(" ", "_")
+    return next((axis for axis, names in _DEGREES.items() if units in names), None)
 
 
 def _check_dates(time: xr.DataArray, where: str) -> None:

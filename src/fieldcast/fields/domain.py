@@ -13,6 +13,7 @@ from jaxtyping import Bool
 
 from fieldcast.errors import InputError
 from fieldcast.fields.conventions import time_varying
+from fieldcast.geometry import is_curvilinear
 
 SEA = "sea"  # coordinate (latitude, longitude): cells of the sea, by the mask of a file
 
@@ -29,6 +30,15 @@ def require_complete(fields: xr.Dataset, subject: str) -> None:
             f"{subject} need complete fields, and these have missing values (ingestion.missing=train): fill them in "
             "first, or run experiments of the task reconstruct whose models learn from gaps, "
             "such as optimal interpolation."
+        )
+
+
+def refuse_curvilinear(fields: xr.Dataset) -> None:
+    """Raise an InputError for fields on a grid that is not latitude by longitude."""
+    if is_curvilinear(fields):
+        raise InputError(
+            "the fields are on a curvilinear grid, and models need one of latitudes by longitudes: interpolate the "
+            "data to a regular grid first; only `fieldcast fill-gaps`, without a network, takes them as they are."
         )
 
 
@@ -50,6 +60,7 @@ def with_columns(fields: xr.Dataset) -> Bool[np.ndarray, "variable y x"]:
 
 def common_cells(fields: xr.Dataset) -> Bool[np.ndarray, "y x"]:
     """The cells in which the variables exist."""
+    refuse_curvilinear(fields)
     by_variable = exists(fields)
     common = by_variable.all("variable")
     if not (by_variable == common).all():

@@ -28,7 +28,7 @@ from fieldcast.fields.conventions import (
 )
 from fieldcast.fields.domain import SEA, blocks
 from fieldcast.fields.opening import first_line, reading
-from fieldcast.fields.options import Gaps, Ingestion, Missing, Source
+from fieldcast.fields.options import Gaps, Ingestion, Missing, Source, fills_gaps
 from fieldcast.fields.planet import weather
 from fieldcast.fields.planet.weather import simulate
 from fieldcast.fields.repair import MIN_TIMES, Finding, repair
@@ -36,7 +36,6 @@ from fieldcast.fields.sources import open_source
 from fieldcast.fields.times import as_record
 
 LOG = logging.getLogger(__name__)
-FILLED_GAPS = ("insert", "keep")  # values of `gaps` for a record whose gaps are filled
 FEWEST_TO_FILL = 5  # smallest number of times of such a record
 MAX_MEMORY_BYTES = 2**30  # bytes; larger data are read block by block, in several passes
 
@@ -54,7 +53,8 @@ def ingest(
 
     Fewer times than `fewest`, by default what training needs, are refused. `gaps` and `missing` are those of `Source`.
     """
-    return _repaired(to_contract(as_record(dataset, where), where), where, gaps, fewest, missing)
+    fields = to_contract(as_record(dataset, where), where, curvilinear=fills_gaps(gaps, missing))
+    return _repaired(fields, where, gaps, fewest, missing)
 
 
 def _repaired(
@@ -68,7 +68,7 @@ def _repaired(
             fields = fields.load()
     with reading(where, OSError, RuntimeError):
         fields, land = _without_land(fields, where, missing)
-        if missing == "train" and gaps in FILLED_GAPS:
+        if fills_gaps(gaps, missing):
             fewest = min(fewest, FEWEST_TO_FILL)
         fields, findings = repair(fields, where, gaps, fewest)
         if fewest <= fields.sizes["time"] < MIN_TIMES and missing == "train":
@@ -161,6 +161,8 @@ def _parts(fields: xr.Dataset) -> Iterator[bytes]:
         values = fields[name].values
         text = values.astype("M8[s]").astype(str) if values.dtype.kind == "M" else values.astype(str)
         yield f"{name}:{','.join(text.tolist())};".encode()
+    for name in (name for name in (*geometry.TRUE_GRID, SEA) if name in fields.coords):
+        yield f"{name}:".encode() + fields[name].values.astype("<f8").tobytes()
     for name in time_varying(fields):
         yield f"{name}:".encode()
         yield from (x.astype("<f4").tobytes() for _, x in blocks(fields[name]))

@@ -76,7 +76,7 @@ class _Moments:
 def _statistics(
     array: xr.DataArray, climatology: xr.DataArray, exists: Bool[np.ndarray, "y x"], size: int
 ) -> tuple[float, float, float, float]:
-    weight = geometry.cell_areas(array["latitude"], array["longitude"], exists)
+    weight = geometry.areas_of(array, exists)
     day, segment = day_of_year(array["time"]) - 1, array["segment"].values
     normal = climatology.transpose("dayofyear", "latitude", "longitude").values.astype(np.float64)
     field, anomalies, steps = _Moments(weight), _Moments(weight), _Moments(weight)

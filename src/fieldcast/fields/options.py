@@ -22,6 +22,11 @@ Gaps = Literal["refuse", "segment", "insert", "keep"]  # treatment of missing da
 Missing = Literal["refuse", "train"]  # values missing at some times of a cell
 
 
+def fills_gaps(gaps: str, missing: str) -> bool:
+    """Whether these options are those of a record whose gaps are filled: few times and any grid will do."""
+    return missing == "train" and gaps in ("insert", "keep")
+
+
 def provided(source: str) -> tuple[str, ...]:
     """Data that a source provides: "fields", or "images" and their "labels"."""
     return PROVIDED.get(source, ("fields",))
@@ -133,6 +138,11 @@ class Source:
     def label(self) -> str:
         """Name of the source in messages."""
         return f"'{self.path}'" if isinstance(self.path, str) else f"'{self.paths[0]}' and others"
+
+    @property
+    def fills_gaps(self) -> bool:
+        """Whether the options are those of a record whose gaps are filled."""
+        return fills_gaps(self.gaps, self.missing)
 
     @property
     def paths(self) -> list[str]:

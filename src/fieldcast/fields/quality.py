@@ -212,7 +212,11 @@ def _check_precision(array: xr.DataArray, survey: Survey, where: str) -> None:
 def _cell(array: xr.DataArray, faulty: Bool[np.ndarray, "y x"]) -> str:
     """Location of the first faulty cell."""
     y, x = (int(index[0]) for index in np.nonzero(faulty))
-    return f"latitude {float(array['latitude'][y]):g}, longitude {float(array['longitude'][x]):g}"
+    if geometry.is_curvilinear(array):
+        latitude, longitude = (float(array[name].values[y, x]) for name in geometry.TRUE_GRID)
+    else:
+        latitude, longitude = float(array["latitude"][y]), float(array["longitude"][x])
+    return f"latitude {latitude:g}, longitude {longitude:g}"
 
 
 def _place(array: xr.DataArray, time: int, faulty: Bool[np.ndarray, "y x"]) -> str:
@@ -283,7 +287,7 @@ class Survey:
 def survey(array: xr.DataArray) -> Survey:
     """Survey a variable on (time, latitude, longitude), reading each block of times once."""
     shape = (array.sizes["latitude"], array.sizes["longitude"])
-    area = geometry.cell_areas(array["latitude"], array["longitude"])
+    area = geometry.areas_of(array)
     missing, low, high = np.zeros(shape, dtype=np.int64), np.full(shape, np.inf), np.full(shape, -np.inf)
     by_time: list[tuple[np.ndarray, ...]] = []
     fills = Search(array)

@@ -31,7 +31,7 @@ from fieldcast.fields.repair import refuse_far_years
 from fieldcast.fields.selection import select_part
 from fieldcast.fields.splits import within
 from fieldcast.fields.times import as_record
-from fieldcast.geometry import require_same_grid
+from fieldcast.geometry import points_of, require_same_grid
 
 MIN_READ_BYTES = 2**20  # bytes
 
@@ -44,7 +44,9 @@ def open_source(source: Source) -> xr.Dataset:
         opened = _part(path, source)
         check_chunks(opened, [str(name) for name in opened.coords], path)
         with reading(f"'{path}'", OSError, RuntimeError):
-            part = to_contract(_chunked(opened), f"'{path}'", source.variables, source.levels)
+            part = to_contract(
+                _chunked(opened), f"'{path}'", source.variables, source.levels, source.fills_gaps
+            )
         for key in (LEFT_OUT, RENAMED):
             if note := part.attrs.pop(key, {}):
                 notes[key] = notes.get(key, {}) | note
@@ -139,6 +141,10 @@ def join_files(parts: Sequence[tuple[str, xr.Dataset]]) -> xr.Dataset:
     for path, part in parts:
         names = f"'{path}'", f"'{first_path}'"
         require_same_grid(part, first, *names, "give files on the same grid")
+        if not np.allclose(points_of(part), points_of(first), atol=1e-6):
+            raise InputError(
+                f"the cells of {names[0]} are not those of {names[1]}: give files on the same grid."
+            )
         require_same_calendar(part["time"], first["time"], *names)
         if (
             part["time"].dtype.kind != first["time"].dtype.kind

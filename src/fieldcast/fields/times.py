@@ -14,6 +14,7 @@ from jaxtyping import Float
 from fieldcast import calendars
 from fieldcast.errors import InputError, counted
 from fieldcast.fields.conventions import as_dataset, axes
+from fieldcast.fields.grids import with_latitudes
 
 LOG = logging.getLogger(__name__)
 TIME_NAMES = {"time", "times", "valid_time", "date", "dates", "datetime", "t", "yyyymmdd", "yyyymm"}
@@ -37,7 +38,8 @@ def as_record(data: object, where: str = "the data") -> xr.Dataset:
 
     Numbers such as 20150101, Julian day numbers and texts become dates. Times that stand at the end of their bounds, of
     a day or longer, become the beginning. Steps of forecasts are joined to one axis of valid times. Without a time axis
-    the attributes `time_coverage_start` and `time_coverage_end` of the file give the date.
+    the attributes `time_coverage_start` and `time_coverage_end` of the file give the date. Cells of a projection get
+    their latitudes and longitudes (`fields.grids`).
 
     Raises
     ------
@@ -45,7 +47,7 @@ def as_record(data: object, where: str = "the data") -> xr.Dataset:
         If numbers cannot be dates of one kind alone, or if valid times of several steps coincide.
     """
     dataset = as_dataset(data, where)
-    for step in (_with_dates, _within_bounds, _with_valid_times, _with_coverage):
+    for step in (with_latitudes, _with_dates, _within_bounds, _with_valid_times, _with_coverage):
         dataset = step(dataset, where)
     return dataset
 

@@ -27,7 +27,7 @@ from fieldcast.figures.style import (
     style_axes,
     times_of_index,
 )
-from fieldcast.geometry import GRID
+from fieldcast.geometry import GRID, is_curvilinear
 
 CIRCULAR = "twilight_shifted"  # colours that begin and end alike
 MIN_LOG_RATIO = 10  # ratio of the largest to the smallest value from which colours are logarithmic
@@ -86,7 +86,9 @@ def maps(filled: xr.Dataset, variable: str, outline: Outline = ()) -> Figure:
     spread = np.where(flag == OBSERVED, np.nan, spread)
     scales = colours(values, filled[variable].attrs), shades(SPREAD_COLOURMAP, 0.0, upper_end(spread))
     grid = filled["latitude"].to_numpy(), filled["longitude"].to_numpy()
-    sheet = Sheet(*grid, 3, 1, top=0.29, outline=outline, max_map_width=3.4)
+    sheet = Sheet(
+        *grid, 3, 1, top=0.29, outline=outline, max_map_width=3.4, degrees=not is_curvilinear(filled)
+    )
     titles = "observed (grey: missing)", "observed and filled", "spread of filled values (grey: observed)"
     for column, (title, drawn) in enumerate(zip(titles, (observed, values, spread), strict=True)):
         sheet.draw((column, 0), drawn, scales[column == 2], missing=UNOBSERVED_COLOUR)

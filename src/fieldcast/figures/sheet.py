@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from fieldcast.figures.style import INK, NORMAL_FONT, SMALL_FONT, WIDTH, escape
-from fieldcast.geometry import GRID, edges
+from fieldcast.geometry import GRID, TRUE_GRID, edges, is_curvilinear
 
 UNOBSERVED_COLOUR = "#e4e7ea"  # colour of a cell that was not observed; one that never exists is white
 GAP = 0.055  # distance between maps [widths of a map]
@@ -269,6 +269,9 @@ def outline(fields: xr.Dataset) -> Outline:
     for name, level in (("land_binary_mask", 0.5), ("surface_altitude", MOUNTAIN_CONTOUR)):
         if name in static and np.isfinite(static[name]).all():
             return contour_lines(longitude, latitude, static[name], level * float(static[name].max()))
+    if is_curvilinear(fields):
+        y, x = (fields[name].transpose(*GRID).to_numpy().astype(float) for name in TRUE_GRID)
+        return contour_lines(longitude, latitude, land_at(y, x), 0.5)
     return coastlines(latitude, longitude)
 
 
@@ -278,9 +281,15 @@ def coastlines(latitude: Shaped[np.ndarray, " y"], longitude: Shaped[np.ndarray,
     west, east = edges(longitude)[[0, -1]]
     y = np.arange(south + STEP / 2, north, STEP)
     x = np.arange(west + STEP / 2, east, STEP)
-    rows = np.floor((90.0 - y) / STEP).astype(int)
+    return contour_lines(x, y, land_at(y[:, None], x[None]), 0.5)
+
+
+def land_at(y: Float[np.ndarray, "..."], x: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    """1 on land and 0 elsewhere, at latitudes and longitudes."""
+    land = land_cells()
+    rows = np.clip(np.floor((90.0 - y) / STEP).astype(int), 0, len(land) - 1)
     columns = np.floor(((x + 180.0) % 360.0) / STEP).astype(int)
-    return contour_lines(x, y, land_cells()[np.ix_(rows, columns)].astype(float), 0.5)
+    return land[rows, columns].astype(float)
 
 
 @cache

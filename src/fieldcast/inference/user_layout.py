@@ -33,7 +33,7 @@ def restore_layout(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldLayout) 
 
 def restore_axes(dataset: xr.Dataset, filled: xr.Dataset, codec: FieldLayout) -> xr.Dataset:
     """Dimensions and coordinates of the data set, which may descend, start at -180 or have other names."""
-    plain = conventions.separated(dataset)
+    plain = conventions.flattened(dataset)
     coordinates = {axis: plain[name] for axis, name in conventions.axes(plain).items()}
     for axis in GRID:
         order = ascending(coordinates[axis], axis, getattr(codec, axis))
@@ -68,7 +68,7 @@ def to_model_names(result: xr.Dataset, fields: xr.Dataset) -> xr.Dataset:
         name = original_name(result, v)
         names |= {name + suffix: v + suffix for suffix in ("", *SUFFIXES) if name + suffix in result}
     renamed = result.rename(names)
-    result, renamed = conventions.separated(result), conventions.separated(renamed)
+    result, renamed = conventions.flattened(result), conventions.flattened(renamed)
     for axis, name in conventions.axes(result).items():
         dim = str(result[name].dims[0])
         if axis in GRID:

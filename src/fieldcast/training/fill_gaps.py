@@ -150,6 +150,7 @@ def methods(fields: xr.Dataset, options: GapFilling, seed: int, device: str) -> 
 
 def correction_of(fields: xr.Dataset, seed: int) -> GapCorrection:
     """The learned method for the record of some fields."""
+    domain.refuse_curvilinear(fields)
     exists = domain.exists(fields)
     if not (exists == exists.isel(variable=0)).all():
         raise InputError(

@@ -143,7 +143,7 @@ def in_layout_of(
     Where ingestion changed the times or the grid of the data set, or joined its variables from levels or files, the
     result has the names of the data set and the times, cells and values of the fields.
     """
-    plain = conventions.separated(dataset)
+    plain = conventions.flattened(dataset)
     axes = conventions.axes(plain)
     alike = np.array_equal(plain[axes["time"]].values, fields["time"].values)
     alike &= all(plain[axes[axis]].size == fields.sizes[axis] for axis in GRID)

@@ -25,6 +25,7 @@ from fieldcast.encoding.tensor_file import unpack_state
 from fieldcast.errors import InputError
 from fieldcast.fields import domain, quantities
 from fieldcast.fields.quantities import CENTRAL, Quantities, Quantity
+from fieldcast.geometry import GRID, TRUE_GRID, is_curvilinear
 from fieldcast.models import gaps
 from fieldcast.models.gaps.error_variance import ErrorPredictors, ErrorVariances
 from fieldcast.models.gaps.fillers import FILLERS, dineof
@@ -213,6 +214,10 @@ class Comparison:
         for (name, quantity, parts), begin in zip(visible.own, begins, strict=True):
             _, y, x = cells[parts[0]]
             place = {"latitude": codec.latitude[y], "longitude": codec.longitude[x]}
+            if is_curvilinear(self.fields):
+                place = {
+                    axis: self.fields[true].values[y, x] for axis, true in zip(GRID, TRUE_GRID, strict=True)
+                }
             stretch = slice(begin, begin + LENGTH), slice(parts.start, parts.stop)
             values = {kind: np.asarray(x[stretch].T.cpu()) for kind, x in series.items()}
             own = own_series(values, np.asarray(spread[stretch].T.cpu()), quantity)
