@@ -160,6 +160,8 @@ def in_layout_of(
             result[name] = (
                 template.transpose(*result[name].dims).where(observed, result[name]).assign_attrs(attrs)
             )
+            for key in [key for key in result[name].attrs if str(key).startswith("flag_")]:
+                del result[name].attrs[key]  # a filled quantity has no codes
     return result
 
 
