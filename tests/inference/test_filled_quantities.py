@@ -12,7 +12,10 @@ import fieldcast
 from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.errors import InputError
 from fieldcast.fields.ingest import ingest
+from fieldcast.fields.quantities import Clip
 from fieldcast.inference import quantities
+from fieldcast.inference.gaps.calibration import calibration_cells
+from fieldcast.inference.gaps.own_units import Predictions
 from fieldcast.inference.quantities import COLUMNS, Scored, choose_quantities, decide, difference
 from fieldcast.models.gaps.fillers import local_kriging, low_rank
 from fieldcast.models.gaps.local_kriging import KrigingModel
@@ -202,6 +205,37 @@ def test_a_part_of_a_large_record_is_enough() -> None:
     data = xr.DataArray(np.where(observed, 1.0, np.nan), dims=("time", "latitude", "longitude"), name="x")
     part = quantities.informative_part(data.to_dataset())
     assert part["x"].shape == (200, 10, 10) and part["x"].isnull().sum() == 80 * 6 * 8
+
+
+@pytest.mark.parametrize("width", [1.0, 0.6])
+def test_draws_from_the_predictive_distribution_are_calibrated_and_those_of_a_wider_one_are_not(
+    width: float,
+) -> None:
+    """With masses at both bounds, where the coverage of an interval would not be 90 %."""
+    rng, quantity = np.random.default_rng(0), Clip(lowest=0.0, highest=1.0)
+    mean, spread = rng.normal(0.5, 0.6, (1, 3000)), np.full((1, 3000), 0.3)
+    truth = np.clip(mean[0] + 0.3 * rng.normal(size=3000), 0, 1)
+    gap = np.arange(3000) // 6
+    predicted = Predictions(mean, width * spread, truth)
+    rows = calibration_cells(quantity, predicted, np.full(3000, 1 / 3000), gap)
+    assert list(rows) == ["median at a bound", "low third", "middle third", "high third"]
+    assert {row[-1] for row in rows.values()} == {"calibrated" if width == 1 else "not calibrated"}
+    assert all(abs(float(row[2]) - 0.9) < 0.02 for row in rows.values()) == (width == 1)
+    few = calibration_cells(quantity, predicted, np.full(3000, 1 / 3000), gap % 30)
+    assert {row[-1] for row in few.values()} == {"not judged"} and few["low third"][1] == "30"
+
+
+def test_an_ice_fraction_with_masses_is_filled_within_its_bounds(quick: None) -> None:
+    """Censored values stand for what they hide: the error is well below that of the values as they are."""
+    values, missing, axes = waves(60)
+    ice = np.clip(0.5 + 0.6 * values, 0, 1)
+    gappy, truth, _ = record("siconc", ice, missing, axes, units="1", standard_name="sea_ice_area_fraction")
+    filled, plain = (fieldcast.fill_gaps(gappy, members=2, quantities=given) for given in ("auto", "none"))
+    for name in ("siconc", "siconc_members", "siconc_p05", "siconc_p95"):
+        assert filled[name].min() >= 0 and filled[name].max() <= 1
+    assert rmse(filled["siconc"], truth, missing) < 0.8 * rmse(plain["siconc"], truth, missing)
+    np.testing.assert_array_equal(filled["siconc"].values[~missing], gappy["siconc"].values[~missing])
+    assert "median at a bound" in filled.attrs["comment"] and "randomised PIT" not in plain.attrs["comment"]
 
 
 @pytest.mark.parametrize(

@@ -20,10 +20,11 @@ from fieldcast.fields import domain
 from fieldcast.fields import normalisation as normalisations
 from fieldcast.fields.conventions import time_varying
 from fieldcast.fields.quantities import Quantities, Quantity, mapped, part_names
+from fieldcast.models.gaps.censored import with_latent_values
 from fieldcast.models.gaps.held_out import HeldOut, hold_out_values
 from fieldcast.models.gaps.in_time import linear_in_time, pieces
 from fieldcast.models.gaps.reach import Columns
-from fieldcast.models.gaps.record import Record
+from fieldcast.models.gaps.record import Bounds, Record
 
 
 class OwnVariable(NamedTuple):
@@ -82,8 +83,9 @@ class GappyRecord:
         observed = torch.isfinite(x)
         segment = torch.from_numpy(fields["segment"].values.astype(np.int64)).to(device)
         record = Record(
-            x.masked_fill_(~observed, 0.0), observed, segment, column_locations(fields, has_column, device)
-        )
+            x.masked_fill_(~observed, 0.0), observed, segment, column_locations(fields, has_column, device),
+            bounds=bounds(codec, fields, own, has_column, device),
+        )  # fmt: skip
         return cls(record, codec, has_column, fields["time"], str(climatology.attrs["kind"]), own)
 
     def hold_out(self, seed: int) -> HeldOut:
@@ -119,10 +121,27 @@ class GappyRecord:
         del visible
         changed = replace(self, codec=replace(self.codec, climatology=climatology))
         x, observed = torch.empty_like(self.record.x), self.record.observed & ~held_out
+        limits = self.record.bounds and Bounds(*map(torch.clone, self.record.bounds))
         for cells in pieces(x.shape[1], len(x)):
             shift = self.climatology(cells) - changed.climatology(cells)
             x[:, cells] = self.record.x[:, cells] + shift / self.scale[cells]
-        return replace(changed, record=replace(self.record, x=x, observed=observed))
+            for bound in limits or ():
+                bound[:, cells] += shift / self.scale[cells]
+        return replace(changed, record=replace(self.record, x=x, observed=observed, bounds=limits))
+
+    def with_latent_values(self) -> GappyRecord:
+        """The record with Gaussian values in place of censored ones, as anomalies from their climatology."""
+        record = with_latent_values(self.record)
+        if record is self.record:
+            return self
+        change = (record.x - self.record.x).masked_fill_(~record.observed, 0.0)
+        shift = change.sum(0) / record.observed.sum(0).clamp(min=1)
+        climatology = self.codec.climatology.copy()
+        climatology[:, self.has_column.cpu().numpy()] += (shift * self.scale).cpu().numpy()
+        record = replace(
+            record, x=record.x - shift, bounds=Bounds(*(bound - shift for bound in record.bounds or ()))
+        )
+        return replace(self, record=record, codec=replace(self.codec, climatology=climatology))
 
     @property
     def mappings(self) -> Quantities:
@@ -171,6 +190,28 @@ class GappyRecord:
         grid = torch.full((*values.shape[:-1], *has_column.shape), outside, dtype=values.dtype)
         grid[..., has_column] = values
         return grid.numpy()
+
+
+def bounds(
+    codec: FieldCodec, fields: xr.Dataset, own: Sequence[OwnVariable], has_column: Bool[Tensor, "variable y x"],
+    device: torch.device,
+) -> Bounds | None:  # fmt: skip
+    """Bounds of the columns as anomalies, if some value of the mapped fields is at one."""
+    ends = {codec.variables[v]: q.ends for _, q, parts in own if q is not None for v in parts}
+    at_bound = [
+        ((fields[name] <= np.float32(low)) | (fields[name] >= np.float32(high))).any()
+        for name, (low, high) in ends.items()
+    ]
+    if not any(at_bound):
+        return None
+    anomalies = []
+    for side in (0, 1):
+        ends_of_side = {name: ends.get(name, (-np.inf, np.inf))[side] for name in codec.variables}
+        encoded = codec.encode(
+            fields.assign({v: xr.full_like(fields[v], end) for v, end in ends_of_side.items()})
+        )
+        anomalies.append(encoded[:, has_column].to(device))
+    return Bounds(*anomalies)
 
 
 def column_locations(

@@ -129,6 +129,11 @@ class Quantity:
         low, high = self.inverse_bounds(x)
         return ndtr((low - mean[0]) / spread[0]), ndtr((high - mean[0]) / spread[0])
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Mapped values at the bounds, beyond which all are the same value; infinite if there is none."""
+        return -np.inf, np.inf
+
     def inverse_bounds(self, x: Values) -> tuple[Values, Values]:
         """Smallest and largest mapped value of each value; they differ at a mass."""
         y = self.forward(x)[0]
@@ -191,6 +196,10 @@ class Root(Quantity):
 
     kind = "root"
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        return float(np.sqrt(self.lowest)), float(np.sqrt(self.highest))
+
     @classmethod
     def fit(cls, values: Float[np.ndarray, " n"], valid: tuple[float, float]) -> Root:
         return cls(lowest=max(valid[0], 0.0), highest=valid[1])
@@ -216,6 +225,10 @@ class Clip(Quantity):
     """y = x; every draw is cut at the bounds."""
 
     kind = "clip"
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        return self.lowest, self.highest
 
     def forward(self, x: Values) -> Parts:
         return np.asarray(x)[None]
@@ -271,6 +284,11 @@ class Quantiles(Quantity):
         if high:
             x, y = np.append(x, valid[1]), np.append(y, ndtri(1 - high))
         return cls(lowest=valid[0], highest=valid[1], x=tuple(x.tolist()), y=tuple(y.tolist()))
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        low, high = self.x[0] == self.lowest, self.x[-1] == self.highest
+        return self.y[0] if low else -np.inf, self.y[-1] if high else np.inf
 
     def forward(self, x: Values) -> Parts:
         y = extended(x, np.array(self.x), np.array(self.y))

@@ -174,8 +174,9 @@ def automatic(
     kinds = [kind for kind in nature.candidates if admits(kind, values)]
     if not kinds:
         return without, nothing
-    unmapped = (NONE,) if without == NONE else (NONE, without)
-    scores = judge(fields, nature, (unmapped, *((kind,) for kind in kinds)))
+    is_censored = without != NONE and bool(((values <= nature.low) | (values >= nature.high)).any())
+    unmapped = [(NONE,), (without,)] if is_censored else [tuple({NONE: None, without: None})]
+    scores = judge(fields, nature, (*unmapped, *((kind,) for kind in kinds)))
     if not all(scores.values()):
         LOG.info("%s has too few values to compare mappings: %s is used.", name, without)
         return without, nothing
@@ -263,8 +264,10 @@ def score_mappings(
         visible_values = values[np.isfinite(values) & ~plain.on_grid(held_out.mask, 0, False)]
         quantities = [Clip() if kind == NONE else nature.fit(kind, visible_values) for kind in kinds]
         gappy = plain if NONE in kinds else GappyRecord.of(fields, on, {name: quantities[0]})
-        visible = gappy.without(held_out.mask, fields)
-        here = replace(held_out, truth=held_out.at(visible.record.x))
+        if masks:  # models of tasks know no values beyond a bound
+            gappy = replace(gappy, record=replace(gappy.record, bounds=None))
+        visible = gappy.without(held_out.mask, fields).with_latent_values()
+        here = held_out.of_record(visible.record)
         record = replace(visible.record, requested=here.mask)
         distance = nearest_observation(record.observed, record.columns, here.mask)
         trials = [run_trial("", method, record, here, distance) for method in methods]

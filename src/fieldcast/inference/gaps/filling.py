@@ -25,6 +25,7 @@ from fieldcast.fields.climatology import CONSTANT
 from fieldcast.fields.conventions import EXTRAPOLATED, FILLED, OBSERVED
 from fieldcast.fields.quantities import Clip
 from fieldcast.geometry import great_circle_km
+from fieldcast.inference.gaps.calibration import calibration_table
 from fieldcast.inference.gaps.own_units import (
     OwnFilling,
     beyond_predictions,
@@ -126,7 +127,7 @@ def fill(
     v_mean, v_spread, v_members and v_flag (`result`), and v_median, v_p05 and v_p95 if it is mapped; the attribute
     `comment` holds the report. `choices` are the scores by which the mappings were chosen.
     """
-    gappy, best = comparison.record(), comparison.best(trials)
+    gappy, best = comparison.record().with_latent_values(), comparison.best(trials)
     record = gappy.record
     trust.check_names([variable.name for variable in gappy.own])
     distance = reach.nearest_observation(record.observed, record.columns, ~record.observed)
@@ -142,7 +143,8 @@ def fill(
     flag = torch.where(far, EXTRAPOLATED, FILLED).to(torch.int8).masked_fill_(record.observed, OBSERVED)
     beyond_limits = trust.beyond(gappy, filling, own)
     trusted = trust_table(comparison, gappy, statistics, filling, own, distance, flag, beyond_limits)
-    text = report(comparison, trials, gappy, lengths, trusted, choices)
+    calibration = calibration_table(gappy, comparison.fields, statistics)
+    text = report(comparison, trials, gappy, lengths, trusted, choices, calibration)
     result = in_layout_of(
         dataset,
         comparison.fields,
@@ -205,7 +207,7 @@ SEASONS = {
 
 def report(
     comparison: Comparison, trials: Sequence[Trial], gappy: GappyRecord, lengths: Mapping[str, tuple[float, int]],
-    trust: Mapping[str, Sequence[str]], choices: pd.DataFrame,
+    trust: Mapping[str, Sequence[str]], choices: pd.DataFrame, calibration: str,
 ) -> str:  # fmt: skip
     """Tables of the record, the choice of mappings, the errors of all methods at held-out values, and of trust."""
     record, facts = gappy.record, {}
@@ -231,6 +233,7 @@ def report(
             "\n".join(text_table("", headings, facts, CELL_WIDTH)),
             *([as_lines(choices)] if len(choices) else ()),
             *texts,
+            *([calibration] if calibration else ()),
             "\n".join([*text_table("", HEADINGS, trust, CELL_WIDTH), LEGEND]),
             SEASONS[gappy.seasons],
         ]

@@ -86,7 +86,7 @@ class Comparison:
         check_held_out(gappy, held_out)
         visible = gappy.without(held_out.mask, fields)
         del gappy
-        held_out = replace(held_out, truth=held_out.at(visible.record.x))
+        held_out = held_out.of_record(visible.record)
         lineage = {
             "data": fields.attrs["digest"], "seed": seed, "methods": list(fillers), "selections": SELECTIONS,
             "predictors": list(ErrorPredictors._fields), "format": FORMAT, "device": visible.record.x.device.type,
@@ -103,7 +103,7 @@ class Comparison:
 
     def visible(self) -> GappyRecord:
         """The record without the held-out values."""
-        return self.record().without(self.held_out.mask, self.fields)
+        return self.record().without(self.held_out.mask, self.fields).with_latent_values()
 
     def trials(self, previous: bytes | None = None) -> Iterator[tuple[list[Trial], bytes]]:
         """Try all methods, and the best of them with further selections of held-out values, `SELECTIONS` in all.
@@ -144,10 +144,11 @@ class Comparison:
         _, columns = stretches(gappy, requested)
         requested[:, columns] = True
         visible = replace(gappy.record, requested=requested)
+        held_out = self.held_out.of_record(visible)
         distance = nearest_observation(visible.observed, visible.columns, requested)
         for name in names:
             LOG.info("Trying %s.", name)
-            trial = run_trial(name, self.fillers[name], visible, self.held_out, distance, columns)
+            trial = run_trial(name, self.fillers[name], visible, held_out, distance, columns)
             LOG.info("%s: CRPS %.3f at held-out values, in %s", name, trial.crps, self.scale)
             yield trial
 
@@ -164,9 +165,9 @@ class Comparison:
         """Run the trial of a method with another selection of held-out values."""
         gappy = self.record()
         held_out = self.selection(gappy, selection)
-        visible = replace(gappy.without(held_out.mask, self.fields).record, requested=held_out.mask)
+        visible = gappy.without(held_out.mask, self.fields).with_latent_values().record
         del gappy
-        held_out = replace(held_out, truth=held_out.at(visible.x))
+        held_out, visible = held_out.of_record(visible), replace(visible, requested=held_out.mask)
         distance = nearest_observation(visible.observed, visible.columns, held_out.mask)
         trial = run_trial(name, self.fillers[name], visible, held_out, distance)
         LOG.info("%s: CRPS %.3f at other held-out values", name, trial.crps)

@@ -17,7 +17,8 @@ raise it (majorisation-minimisation for the Itakura-Saito divergence: Fevotte an
 
     c_j <- c_j (sum f_j e^2 / v^2 / sum f_j / v)^(1/2),    v = sum_j c_j f_j,
 
-where c_j is any of the coefficients n, a, m, e_k, b, c_k, and f_j the function that it multiplies.
+where c_j is any of the coefficients n, a, m, e_k, b, c_k, and f_j the function that it multiplies. The e^2 of a
+censored truth is its expectation given v and the bound (`censored.expected_squares`), renewed every ten updates.
 """
 
 from __future__ import annotations
@@ -29,11 +30,14 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from fieldcast.models.gaps.censored import expected_squares
+from fieldcast.models.gaps.record import Bounds
 from fieldcast.models.space import evenly
 
 STEP_SCALES = 1.0, 4.0, 16.0, 64.0  # d_k
 DISTANCE_SCALES = 1.5, 3.0, 6.0  # D_k, in units of the median distance
 ITERATIONS = 300  # multiplicative updates of the coefficients
+RENEWED = 10  # updates after which the expected squares of the errors of censored values are renewed
 RANGE_QUANTILE = 0.95  # quantile of the fitted d and D beyond which v no longer grows with them
 MAX_ERRORS = 20_000  # largest number of errors that the coefficients are fitted to
 MIN_VARIANCE = 1e-6  # smallest variance, as a share of the climatological one
@@ -108,18 +112,22 @@ def terms(predictors: ErrorPredictors, distance_unit: float) -> list[Float[Tenso
 
 
 def error_variance(
-    error: Float[Tensor, " n"], predictors: ErrorPredictors, weight: Float[Tensor, " n"]
-) -> ErrorVariance:
-    """Fit v to weighted errors."""
+    error: Float[Tensor, " n"], predictors: ErrorPredictors, weight: Float[Tensor, " n"],
+    beyond: Bounds | None = None,
+) -> ErrorVariance:  # fmt: skip
+    """Fit v to weighted errors; `beyond` are the bounds minus the truth."""
     index = evenly(len(error), MAX_ERRORS).to(error.device)
     predictors = ErrorPredictors(*(predictor[index].double() for predictor in predictors))
     distance_unit = median_distance(predictors.distance)
     f, w = torch.stack(terms(predictors, distance_unit), dim=1), weight[index].double()
     least = MIN_VARIANCE * predictors.climatological.square()
-    square = torch.maximum(error[index].double().square(), least)
+    e, limits = error[index].double(), beyond and beyond.at(index)
+    square = torch.maximum(e.square(), least)
     a = ((w * square).sum() / (w @ f).clamp(min=torch.finfo(f.dtype).tiny)) / f.shape[1]
-    for _ in range(ITERATIONS):
+    for number in range(ITERATIONS):
         v = torch.maximum(f @ a, least)
+        if limits is not None and number % RENEWED == 0:
+            square = torch.maximum(expected_squares(e, limits, v), least)
         a = a * (((w * square / v.square()) @ f) / ((w / v) @ f).clamp(min=torch.finfo(f.dtype).tiny)).sqrt()
     return ErrorVariance(
         tuple(a.tolist()), distance_unit, range_limit(predictors.steps), range_limit(predictors.distance)

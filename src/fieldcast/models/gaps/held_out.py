@@ -18,7 +18,7 @@ variable ever lacks a whole time, single times of all variables are held out.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ from fieldcast.geometry import GOLDEN
 from fieldcast.models.gaps.error_variance import median_distance
 from fieldcast.models.gaps.in_time import counts, neighbours_in_time, pieces
 from fieldcast.models.gaps.reach import Columns, nearest_observation, present_variables, steps_to_observation
-from fieldcast.models.gaps.record import MIN_TIMES, Record
+from fieldcast.models.gaps.record import MIN_TIMES, Bounds, Record
 from fieldcast.models.random_streams import generator_for
 
 GAP_SHARE = 0.05  # share of the observed values that are held out in gaps
@@ -65,7 +65,7 @@ def hold_out_values(record: Record, seed: int, together: Int[Tensor, " cell"] | 
     number, area = group[time, cell].long(), record.columns.area[cell].double()
     weight = weights(record, group != 0, number > 0, area)
     truth, shape = record.x[time, cell].double(), (len(group), group.shape[1])
-    return HeldOut(shape, time, cell, truth, number > 0, number, area, weight)
+    return HeldOut(shape, time, cell, truth, number > 0, number, area, weight).of_record(record)
 
 
 def held_out_groups(record: Record, generator: torch.Generator) -> Int[Tensor, "time cell"]:
@@ -260,6 +260,8 @@ class HeldOut:
         Area of the cell of each value.
     weight
         Weight of each value in means over the missing values; the sum is 1.
+    beyond
+        Bounds of the record minus `truth`, if it has bounds.
     """
 
     shape: tuple[int, int]
@@ -270,13 +272,24 @@ class HeldOut:
     group: Int[Tensor, " held_out"]
     area: Float[Tensor, " held_out"]
     weight: Float[Tensor, " held_out"]
+    beyond: Bounds | None = None
 
     def of_cells(self, cells: slice) -> HeldOut:
         """The held-out values of some cells, numbered as in a record of these cells alone."""
         inside = (self.cell >= cells.start) & (self.cell < cells.stop)
         others = self.truth, self.whole, self.group, self.area, self.weight
         tensors = self.time, self.cell - cells.start, *others
-        return HeldOut((self.shape[0], cells.stop - cells.start), *(tensor[inside] for tensor in tensors))
+        beyond = self.beyond and self.beyond.at(inside)
+        return HeldOut(
+            (self.shape[0], cells.stop - cells.start), *(tensor[inside] for tensor in tensors), beyond=beyond
+        )
+
+    def of_record(self, record: Record) -> HeldOut:
+        """The held-out values with the truth and the bounds of a record."""
+        truth, beyond = self.at(record.x), None
+        if record.bounds is not None:
+            beyond = Bounds(*(self.at(bound) - truth for bound in record.bounds))
+        return replace(self, truth=truth, beyond=beyond)
 
     @property
     def mask(self) -> Bool[Tensor, "time cell"]:
@@ -306,7 +319,9 @@ def join_selections(selections: Sequence[HeldOut]) -> HeldOut:
         for name in ("time", "cell", "truth", "whole", "area")
     }
     weight = torch.cat([held_out.weight / len(selections) for held_out in selections])
-    return HeldOut(selections[0].shape, **tensors, group=torch.cat(groups), weight=weight)
+    beyond = [held_out.beyond for held_out in selections if held_out.beyond is not None]
+    joined = Bounds(*(torch.cat(bound) for bound in zip(*beyond, strict=True))) if beyond else None
+    return HeldOut(selections[0].shape, **tensors, group=torch.cat(groups), weight=weight, beyond=joined)
 
 
 # Weights of held-out values as samples of the missing values, for means over the missing values.

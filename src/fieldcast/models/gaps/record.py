@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
@@ -23,6 +23,17 @@ from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 
 MIN_TIMES = 2  # smallest number of times with observed values
+
+
+class Bounds(NamedTuple):
+    """Bounds at and beyond which values are censored; infinite where there is none."""
+
+    low: Float[Tensor, "*n"]
+    high: Float[Tensor, "*n"]
+
+    def at(self, selected: tuple[Any, ...] | Shaped[Tensor, "..."]) -> Bounds:
+        """The bounds of some values."""
+        return Bounds(self.low[selected], self.high[selected])
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +52,8 @@ class Record:
         Positions, variables and areas of the columns.
     requested
         Values to fill, by default all that are missing. A filler may leave others as they are.
+    bounds
+        Bounds of the values, if some are at one: these are censored (`censored`).
     """
 
     x: Float[Tensor, "time cell"]
@@ -48,6 +61,7 @@ class Record:
     segment: Int[Tensor, " time"]
     columns: Columns
     requested: Bool[Tensor, "time cell"] | None = None
+    bounds: Bounds | None = None
 
     def __post_init__(self) -> None:
         times = int(self.observed.any(1).sum())
@@ -62,7 +76,8 @@ class Record:
         points, variable, area = self.columns
         number = variable[columns].unique(return_inverse=True)[1]
         kept = Columns(points[columns.cpu().numpy()], number, area[columns])
-        return Record(self.x[:, columns], self.observed[:, columns], self.segment, kept)
+        bounds = self.bounds and self.bounds.at((slice(None), columns))
+        return Record(self.x[:, columns], self.observed[:, columns], self.segment, kept, bounds=bounds)
 
     def scaled(self) -> tuple[Record, Float[Tensor, " cell"]]:
         """The record in units of the standard deviation of each value, 0 where missing; also the deviations."""

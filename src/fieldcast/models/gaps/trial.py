@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from fieldcast.models.gaps.censored import censored_crps
 from fieldcast.models.gaps.error_variance import ErrorPredictors, ErrorVariances, error_variance
 from fieldcast.models.gaps.held_out import HeldOut, join_selections
 from fieldcast.models.gaps.in_time import counts, pieces
@@ -43,7 +44,7 @@ class Trial:
     spread
         Standard deviation of the error, fitted to the errors in other gaps.
     crps
-        Mean of the CRPS, exact for a Gaussian: the limit of the fair CRPS of its members.
+        Mean of the CRPS, exact for a Gaussian, which may be censored: the limit of the fair CRPS of its members.
     mean_of_series, predictors_of_series
         Mean and predictors at all times, in the cells whose series were requested.
     """
@@ -110,7 +111,9 @@ def run_trial(
         counts(record.observed)[1][held_out.cell].float(),
     )
     spread = cross_fitted_spread(error, predictors, held_out)
-    crps = float((held_out.weight * normal_crps(error, spread)).sum())
+    beyond = held_out.beyond
+    each = normal_crps(error, spread) if beyond is None else censored_crps(error, beyond, spread)
+    crps = float((held_out.weight * each).sum())
     of_series = predictors_of(filled.spread, record, distance, sigma, columns)
     return Trial(name, error, predictors, spread, crps, filled.mean[:, columns], of_series)
 
@@ -152,7 +155,12 @@ def fit_error_variances(
     for kind in (~held_out.whole, held_out.whole):
         source = next(mask for mask in (selected & kind, selected, torch.ones_like(kind)) if mask.any())
         variances.append(
-            error_variance(error[source], predictors.at(source), held_out.weights(source)[source])
+            error_variance(
+                error[source],
+                predictors.at(source),
+                held_out.weights(source)[source],
+                held_out.beyond and held_out.beyond.at(source),
+            )
         )
     return ErrorVariances(*variances)
 
