@@ -277,12 +277,13 @@ class HeldOut:
     def of_cells(self, cells: slice) -> HeldOut:
         """The held-out values of some cells, numbered as in a record of these cells alone."""
         inside = (self.cell >= cells.start) & (self.cell < cells.stop)
-        others = self.truth, self.whole, self.group, self.area, self.weight
-        tensors = self.time, self.cell - cells.start, *others
+        others = {
+            name: getattr(self, name)[inside]
+            for name in ("time", "truth", "whole", "group", "area", "weight")
+        }
         beyond = self.beyond and self.beyond.at(inside)
-        return HeldOut(
-            (self.shape[0], cells.stop - cells.start), *(tensor[inside] for tensor in tensors), beyond=beyond
-        )
+        shape = self.shape[0], cells.stop - cells.start
+        return HeldOut(shape, cell=self.cell[inside] - cells.start, beyond=beyond, **others)
 
     def of_record(self, record: Record) -> HeldOut:
         """The held-out values with the truth and the bounds of a record."""
