@@ -27,8 +27,7 @@ VARIANTS = [
 def scored(options: dict[str, object], folder: Path) -> list[str]:
     """Train and score a VAE with these options of its model; return its cells of the table."""
     model = {f"reconstruct.denoising_vae.model.{key}": value for key, value in options.items()}
-    fixed = {"data_root": folder, "ingestion.quantities": "none"}
-    params = ",".join(f"{key}={value}" for key, value in {**fixed, **model}.items())
+    params = ",".join(f"{key}={value}" for key, value in {"data_root": folder, **model}.items())
     command = [sys.executable, "-m", "kedro", "run", "--env", "demo"]
     for pipeline in ("reconstruct.denoising_vae", "reporting"):
         run = [*command, "--pipelines", pipeline, "--params", params]

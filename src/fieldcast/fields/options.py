@@ -213,8 +213,8 @@ class Ingestion(Source):
         `{train: [first, last], validation: [...], test: [...]}`; by default the first 70, next 10 and last 20 % of the
         times.
     quantities
-        Mappings of variables (docs/data.md#quantities): `none`; `auto`, the default for files and the demo; or `root`,
-        `log`, `quantiles`, `circle`, `clip`; for all, or for each by name.
+        Mappings of variables (docs/data.md#quantities): `auto`, the default for files and stations; `none`, the default
+        for others; or `root`, `log`, `quantiles`, `circle`, `clip`; for all, or for each by name.
     """
 
     source: str = "planet"
@@ -222,7 +222,7 @@ class Ingestion(Source):
     planet: PlanetOptions = Field(default_factory=PlanetOptions)
     images: ImageSource = Field(default_factory=ImageSource)
     splits: Splits | None = None
-    quantities: str | dict[str, str] = "none"
+    quantities: str | dict[str, str] | None = None
 
     def __post_init__(self) -> None:
         if self.source not in SOURCES:
@@ -234,6 +234,11 @@ class Ingestion(Source):
                 f"ingestion.path = {self.path!r}, but the source is the simulated planet: use --env netcdf, or set "
                 "ingestion.source to file."
             )
+
+    @property
+    def mappings(self) -> str | dict[str, str]:
+        """Mappings of variables, by default those of the source."""
+        return self.quantities or ("auto" if self.source == "file" else "none")
 
     def file(self) -> Source:
         """The options of a file."""

@@ -21,7 +21,7 @@ def choose_quantities(
     from fieldcast.inference.gaps.trials import refuse_complete
 
     refuse_complete(fields)
-    chosen, scores = quantities.choose_quantities(fields, ingestion.quantities, seed, device)
+    chosen, scores = quantities.choose_quantities(fields, ingestion.mappings, seed, device)
     return {name: quantity.state() for name, quantity in chosen.items()}, scores
 
 

@@ -109,7 +109,7 @@ def choose_quantities(
 
     if are_images(fields):
         return {}, pd.DataFrame(columns=COLUMNS)
-    given, training = ingestion.quantities, select(fields, splits, "train")
+    given, training = ingestion.mappings, select(fields, splits, "train")
     chosen, scores = choose_quantities(training, given, seed, device, sparsification.training)
     return {name: quantity.state() for name, quantity in chosen.items()}, scores
 

@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
+from fieldcast.fields.quantities import AUTO
 from fieldcast.geometry import edges
 from fieldcast.inference.file_options import StationFields
 
@@ -20,7 +21,7 @@ def grid_stations(
     like = None if station_fields.like is None else read_file(station_fields.like, "station_fields.like")
     where = f"station_fields.stations '{path}'"
     result = grid_and_score(
-        path, station_fields.resolution, like, station_fields.step, seed, device, where, quantities
+        path, station_fields.resolution, like, station_fields.step, seed, device, where, quantities or AUTO
     )
     return result.fields, result.scores, result.by_station, result.text
 
