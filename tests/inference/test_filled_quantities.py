@@ -211,7 +211,7 @@ def test_a_part_of_a_large_record_is_enough() -> None:
 def test_draws_from_the_predictive_distribution_are_calibrated_and_those_of_a_wider_one_are_not(
     width: float,
 ) -> None:
-    """With masses at both bounds, where the coverage of an interval would not be 90 %."""
+    """There are masses at both bounds, so that the coverage of an interval would not be 90 %."""
     rng, quantity = np.random.default_rng(0), Clip(lowest=0.0, highest=1.0)
     mean, spread = rng.normal(0.5, 0.6, (1, 3000)), np.full((1, 3000), 0.3)
     truth = np.clip(mean[0] + 0.3 * rng.normal(size=3000), 0, 1)

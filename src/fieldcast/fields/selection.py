@@ -86,7 +86,7 @@ def satisfying(dataset: xr.Dataset, where: str, name: str = "the data", key: str
 
 
 def _satisfied(dataset: xr.Dataset, condition: Condition, name: str, key: str) -> xr.DataArray:
-    """Where one comparison holds."""
+    """Mask of the values for which one comparison holds."""
     if condition.variable not in dataset.variables:
         names = sorted(str(v) for v, array in dataset.data_vars.items() if array.ndim)
         raise InputError(
@@ -114,7 +114,7 @@ def _satisfied(dataset: xr.Dataset, condition: Condition, name: str, key: str) -
 
 
 def _has(array: xr.DataArray, meaning: str, name: str, key: str) -> xr.DataArray:
-    """Where a flag variable has a meaning (CF, section 3.5); NaN has none."""
+    """Mask of the values of a flag variable with a meaning (CF, section 3.5); NaN has none."""
     values, masks, meanings = flags_of(array)
     lower = [each.lower() for each in meanings]
     if meaning.lower() not in lower:

@@ -194,7 +194,7 @@ def informative_part(fields: xr.Dataset) -> xr.Dataset:
     """A part of the fields of at most `MAX_TIMES` times and about `MAX_CELLS` neighbouring cells.
 
     It is the part with the largest product of the numbers of observed and of missing values, in space and then in time;
-    of equal ones, the one nearest to the middle. Of a record that is too long, its beginning is searched.
+    among equal ones, the one nearest to the middle. The beginning of a record that is too long is searched.
     """
     name = time_varying(fields)[0]
     cells = fields[name].size // fields.sizes["time"]

@@ -2,5 +2,5 @@
 
 filling  the record filled by the best method, and the report on it
 trials   the comparison of methods at held-out values, and its series for figures
-result   the filled data set; own_units: mapped variables in their own units
+result   the filled data set; own_units: mapped variables in their own units; calibration: of their distributions
 """
