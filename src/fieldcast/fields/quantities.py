@@ -16,6 +16,7 @@ A variable without any of them is `none`: its numbers are used as they are.
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -57,7 +58,7 @@ class Moments(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Quantity:
+class Quantity(ABC):
     """A mapping, and the range of valid values, to which every result is cut.
 
     Parameters
@@ -76,13 +77,13 @@ class Quantity:
         """The mapping for some values, none of which is NaN, in a valid range."""
         return cls(lowest=valid[0], highest=valid[1])
 
+    @abstractmethod
     def forward(self, x: Values) -> Parts:
         """Mapped values."""
-        raise NotImplementedError
 
+    @abstractmethod
     def inverse(self, y: Parts) -> Values:
         """Values in own units, in the valid range."""
-        raise NotImplementedError
 
     def difference(
         self, x: Float[np.ndarray, "..."], reference: Float[np.ndarray, "..."]

@@ -175,7 +175,7 @@ def automatic(
     if not kinds:
         return without, nothing
     is_censored = without != NONE and bool(((values <= nature.low) | (values >= nature.high)).any())
-    unmapped = [(NONE,), (without,)] if is_censored else [tuple({NONE: None, without: None})]
+    unmapped = [(NONE,), (without,)] if is_censored else [tuple(dict.fromkeys((NONE, without)))]
     scores = judge(fields, nature, (*unmapped, *((kind,) for kind in kinds)))
     if not all(scores.values()):
         LOG.info("%s has too few values to compare mappings: %s is used.", name, without)

@@ -18,7 +18,7 @@ from fieldcast.scores.evaluator import CellEvaluator, Errors, cell_areas
 from fieldcast.scores.event_tables import EventTables
 from fieldcast.scores.regions import area_means, regions
 from fieldcast.scores.statistics import COVERAGE, POWER, with_overall
-from fieldcast.scores.statistics_table import long_table
+from fieldcast.scores.statistics_table import long_table, with_mapped_values
 
 NOT_OF_FORECASTS = {*COVERAGE, "ssim", "observed_squared_error"}
 STATISTICS = (*(name for name in POWER if name not in NOT_OF_FORECASTS), "acc", "energy")
@@ -112,9 +112,7 @@ def forecast_statistics(
             area=area,
             seed=seed,
         )
-        of_parts = of_parts[of_parts["variable"].isin(names)]
-        of_parts = of_parts.assign(variable=of_parts["variable"].map(names))
-        table = pd.concat([table, of_parts], ignore_index=True)
+        table = with_mapped_values(table, of_parts, names)
     return table, diagnostics.dataset()
 
 

@@ -21,7 +21,7 @@ from fieldcast.scores.evaluator import CellEvaluator, Errors, cell_areas
 from fieldcast.scores.event_tables import EventTables
 from fieldcast.scores.regions import area_means
 from fieldcast.scores.statistics import POWER, ranks, with_overall
-from fieldcast.scores.statistics_table import CELLS, tidy
+from fieldcast.scores.statistics_table import CELLS, tidy, with_mapped_values
 
 
 @np.errstate(invalid="ignore", over="ignore")  # a model may have blown up
@@ -104,9 +104,7 @@ def reconstruction_statistics(
             area=area,
             seed=seed,
         )
-        of_parts = of_parts[of_parts["variable"].isin(names)]
-        of_parts = of_parts.assign(variable=of_parts["variable"].map(names))
-        table = pd.concat([table, of_parts], ignore_index=True)
+        table = with_mapped_values(table, of_parts, names)
     return table, diagnostics.dataset()
 
 

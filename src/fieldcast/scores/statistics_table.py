@@ -33,6 +33,13 @@ def long_table(
     return pd.DataFrame(columns | {"value": values.ravel()})
 
 
+def with_mapped_values(table: pd.DataFrame, of_parts: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
+    """A table with the rows of another one for the parts of mapped variables, under their names in tables."""
+    of_parts = of_parts[of_parts["variable"].isin(names)]
+    of_parts = of_parts.assign(variable=of_parts["variable"].map(names))
+    return pd.concat([table, of_parts], ignore_index=True)
+
+
 def tidy(
     values: Float[np.ndarray, "case variable cells statistic time"],
     variables: list[str],

@@ -6,6 +6,7 @@ fillers                   the methods
 held_out                  observed values that are held out from the methods, as far from others as missing ones, and
                           their weights in means over the missing values
 trial                     methods compared at observed values that they do not see
+censored                  values at a bound: Gaussian values in place of them, scores of a Gaussian that is cut there
 error_variance            variance of errors, fitted at such values, far from and near observations
 local_kriging             kriging from the nearest observations in space and time, and its parameters
 dineof                    leading modes of the record itself, as DINEOF iterates them
