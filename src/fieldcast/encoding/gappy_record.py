@@ -26,6 +26,8 @@ from fieldcast.models.gaps.in_time import linear_in_time, pieces
 from fieldcast.models.gaps.reach import Columns
 from fieldcast.models.gaps.record import Bounds, Record
 
+MAX_SHARE_AT_BOUND = 0.5  # share of the values at a bound above which no latent values stand for them
+
 
 class OwnVariable(NamedTuple):
     """A variable of the fields, and its parts among the variables of the record, which are those of mapped fields."""
@@ -121,11 +123,11 @@ class GappyRecord:
         del visible
         changed = replace(self, codec=replace(self.codec, climatology=climatology))
         x, observed = torch.empty_like(self.record.x), self.record.observed & ~held_out
-        limits = self.record.bounds and Bounds(*map(torch.clone, self.record.bounds))
+        limits = self.record.bounds and self.record.bounds.minus(torch.zeros(1))
         for cells in pieces(x.shape[1], len(x)):
             shift = self.climatology(cells) - changed.climatology(cells)
             x[:, cells] = self.record.x[:, cells] + shift / self.scale[cells]
-            for bound in limits or ():
+            for bound in limits[:2] if limits else ():
                 bound[:, cells] += shift / self.scale[cells]
         return replace(changed, record=replace(self.record, x=x, observed=observed, bounds=limits))
 
@@ -138,9 +140,7 @@ class GappyRecord:
         shift = change.sum(0) / record.observed.sum(0).clamp(min=1)
         climatology = self.codec.climatology.copy()
         climatology[:, self.has_column.cpu().numpy()] += (shift * self.scale).cpu().numpy()
-        record = replace(
-            record, x=record.x - shift, bounds=Bounds(*(bound - shift for bound in record.bounds or ()))
-        )
+        record = replace(record, x=record.x - shift, bounds=record.bounds and record.bounds.minus(shift))
         return replace(self, record=record, codec=replace(self.codec, climatology=climatology))
 
     @property
@@ -196,14 +196,20 @@ def bounds(
     codec: FieldCodec, fields: xr.Dataset, own: Sequence[OwnVariable], has_column: Bool[Tensor, "variable y x"],
     device: torch.device,
 ) -> Bounds | None:  # fmt: skip
-    """Bounds of the columns as anomalies, if some value of the mapped fields is at one."""
+    """Bounds of the columns as anomalies, if some value of the mapped fields is at one.
+
+    Latent values stand for those at a bound unless more than half of the values of a variable are at it: then few
+    others determine them.
+    """
     ends = {codec.variables[v]: q.ends for _, q, parts in own if q is not None for v in parts}
-    at_bound = [
-        ((fields[name] <= np.float32(low)) | (fields[name] >= np.float32(high))).any()
-        for name, (low, high) in ends.items()
-    ]
-    if not any(at_bound):
+    shares = np.zeros((len(codec.variables), 2))
+    for v, name in enumerate(codec.variables):
+        values, (low, high) = fields[name].values, ends.get(name, (-np.inf, np.inf))
+        at_bound = (values <= np.float32(low)).sum(), (values >= np.float32(high)).sum()
+        shares[v] = np.array(at_bound) / max(1, np.isfinite(values).sum())
+    if not shares.any():
         return None
+    latent = torch.from_numpy(shares.max(1) <= MAX_SHARE_AT_BOUND)[has_column.nonzero()[:, 0]].to(device)
     anomalies = []
     for side in (0, 1):
         ends_of_side = {name: ends.get(name, (-np.inf, np.inf))[side] for name in codec.variables}
@@ -211,7 +217,8 @@ def bounds(
             fields.assign({v: xr.full_like(fields[v], end) for v, end in ends_of_side.items()})
         )
         anomalies.append(encoded[:, has_column].to(device))
-    return Bounds(*anomalies)
+    low, high = anomalies
+    return Bounds(low, high, latent.expand(low.shape))
 
 
 def column_locations(

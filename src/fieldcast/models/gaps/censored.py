@@ -53,8 +53,8 @@ def with_latent_values(record: Record) -> Record:
     """The record with Gaussian values in place of the observed ones at a bound; itself if there is none."""
     if record.bounds is None:
         return record
-    low, high = record.bounds
-    below, above = record.observed & (record.x <= low), record.observed & (record.x >= high)
+    low, high, latent = record.bounds
+    below, above = (record.observed & latent & beyond for beyond in (record.x <= low, record.x >= high))
     if not (below | above).any():
         return record
     scaled, deviation = record.scaled()
@@ -129,7 +129,7 @@ def inverse_mills_ratio(a: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
 def expected_squares(
     error: Float[Tensor, " n"], beyond: Bounds, variance: Float[Tensor, " n"]
 ) -> Float[Tensor, " n"]:
-    """E e^2 of the errors of censored values, whose truth is beyond a bound, and e^2 of others.
+    """E e^2 of the errors of latent values, whose truth is beyond a bound, and e^2 of others.
 
     A truth y <= b says that the error is at least k = mean - b: E (e^2 | e >= k) = v (1 + r h(r)) for a Gaussian of
     variance v, r = k / v^(1/2), h = phi / (1 - Phi).
@@ -144,7 +144,8 @@ def expected_squares(
         v.
     """
     deviation, square = variance.sqrt(), error.square()
-    for k, censored in ((error - beyond.low, beyond.low >= 0), (beyond.high - error, beyond.high <= 0)):
+    for k, at_bound in ((error - beyond.low, beyond.low >= 0), (beyond.high - error, beyond.high <= 0)):
+        censored = at_bound & beyond.latent
         r = torch.where(censored, k, 0.0) / deviation
         square = torch.where(censored, variance * (1 + r * inverse_mills_ratio(-r)), square)
     return square
@@ -170,7 +171,7 @@ def censored_crps(
     truth = torch.minimum(beyond.low.clamp(min=0), beyond.high).where(
         beyond.high > 0, beyond.high
     )  # 0 unless it is beyond
-    z, low, high = ((value - error) / spread for value in (truth, *beyond))
+    z, low, high = ((value - error) / spread for value in (truth, beyond.low, beyond.high))
     return spread * (integral(z) - integral(low) + integral(-z) - integral(-high))
 
 

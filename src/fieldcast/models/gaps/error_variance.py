@@ -11,13 +11,16 @@ as s, d, D or 1 / N grow. Far from observations methods report too small a varia
 fitted ones, matter most there. They also treat the mean of a cell as known, although N correlated values determine it
 only as well as N / m independent ones would.
 
+If many values are at a bound, where a wrong prediction is rare, v has the further term g sigma^2 min(u, 1)^2, with the
+distance u sigma of the mean from the bound, 0 beyond it.
+
 D is a chord of the unit sphere, and D_k is in units of the median of D. The coefficients minimise the weighted mean of
 log v + e^2 / v over errors e (twice the negative log-likelihood of a Gaussian) by multiplicative updates that never
 raise it (majorisation-minimisation for the Itakura-Saito divergence: Fevotte and Idier 2011),
 
     c_j <- c_j (sum f_j e^2 / v^2 / sum f_j / v)^(1/2),    v = sum_j c_j f_j,
 
-where c_j is any of the coefficients n, a, m, e_k, b, c_k, and f_j the function that it multiplies. The e^2 of a
+where c_j is any of the coefficients n, a, m, e_k, b, c_k, g, and f_j the function that it multiplies. The e^2 of a
 censored truth is its expectation given v and the bound (`censored.expected_squares`), renewed every ten updates.
 """
 
@@ -51,6 +54,7 @@ class ErrorPredictors(NamedTuple):
     steps: Float[Tensor, "*n"]  # d
     distance: Float[Tensor, "*n"]  # D; infinite if the time has no observations
     count: Float[Tensor, "*n"]  # N
+    inside: Float[Tensor, "*n"]  # u sigma; 0 without bounds, or with latent values beyond them
 
     def at(self, selected: Bool[Tensor, " n"]) -> ErrorPredictors:
         """Select the predictors of some values."""
@@ -65,8 +69,8 @@ class ErrorPredictors(NamedTuple):
 class ErrorVariance(NamedTuple):
     """The fitted function v of predictors, at least `MIN_VARIANCE` of the climatological variance.
 
-    `coefficients` are n, a, m, e_k, b and c_k, and `distance_unit` is the unit of D_k. v no longer grows with d and D
-    beyond `longest` and `farthest`, the 95th percentiles of the values that it was fitted to.
+    `coefficients` are n, a, m, e_k, b, c_k and, with a bound, g; `distance_unit` is the unit of D_k. v grows no more
+    with d and D beyond `longest` and `farthest`, the 95th percentiles of the values that it was fitted to.
     """
 
     coefficients: tuple[float, ...]
@@ -81,7 +85,8 @@ class ErrorVariance(NamedTuple):
             steps=predictors.steps.clamp(max=self.longest),
             distance=predictors.distance.clamp(max=self.farthest),
         )
-        v = sum(a * f for a, f in zip(self.coefficients, terms(limited, self.distance_unit), strict=True))
+        functions = terms(limited, self.distance_unit)[: len(self.coefficients)]
+        v = sum(a * f for a, f in zip(self.coefficients, functions, strict=True))
         return torch.maximum(torch.as_tensor(v), MIN_VARIANCE * predictors.climatological.square())
 
 
@@ -97,7 +102,7 @@ class ErrorVariances(NamedTuple):
 
 
 def terms(predictors: ErrorPredictors, distance_unit: float) -> list[Float[Tensor, "*n"]]:
-    """The functions f_j that n, a, m, e_k, b and c_k multiply."""
+    """The functions f_j that n, a, m, e_k, b, c_k and g multiply."""
     variance, reported = predictors.climatological.square(), predictors.spread.square()
     near = [torch.exp(-(predictors.distance / (scale * distance_unit)).square()) for scale in DISTANCE_SCALES]
     recent = [torch.exp(-predictors.steps / scale) for scale in STEP_SCALES]
@@ -108,6 +113,7 @@ def terms(predictors: ErrorPredictors, distance_unit: float) -> list[Float[Tenso
         *(variance * (1 - f) for f in near),
         reported,
         *(reported * (1 - f) for f in recent),
+        torch.minimum(predictors.inside.square(), variance),
     ]
 
 
@@ -119,14 +125,15 @@ def error_variance(
     index = evenly(len(error), MAX_ERRORS).to(error.device)
     predictors = ErrorPredictors(*(predictor[index].double() for predictor in predictors))
     distance_unit = median_distance(predictors.distance)
-    f, w = torch.stack(terms(predictors, distance_unit), dim=1), weight[index].double()
+    number = None if (predictors.inside > 0).any() else -1
+    f, w = torch.stack(terms(predictors, distance_unit)[:number], dim=1), weight[index].double()
     least = MIN_VARIANCE * predictors.climatological.square()
     e, limits = error[index].double(), beyond and beyond.at(index)
     square = torch.maximum(e.square(), least)
     a = ((w * square).sum() / (w @ f).clamp(min=torch.finfo(f.dtype).tiny)) / f.shape[1]
-    for number in range(ITERATIONS):
+    for update in range(ITERATIONS):
         v = torch.maximum(f @ a, least)
-        if limits is not None and number % RENEWED == 0:
+        if limits is not None and update % RENEWED == 0:
             square = torch.maximum(expected_squares(e, limits, v), least)
         a = a * (((w * square / v.square()) @ f) / ((w / v) @ f).clamp(min=torch.finfo(f.dtype).tiny)).sqrt()
     return ErrorVariance(

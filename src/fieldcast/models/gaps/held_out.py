@@ -289,7 +289,8 @@ class HeldOut:
         """The held-out values with the truth and the bounds of a record."""
         truth, beyond = self.at(record.x), None
         if record.bounds is not None:
-            beyond = Bounds(*(self.at(bound) - truth for bound in record.bounds))
+            low, high, latent = record.bounds.at((self.time, self.cell))
+            beyond = Bounds(low.double(), high.double(), latent).minus(truth)
         return replace(self, truth=truth, beyond=beyond)
 
     @property

@@ -26,14 +26,22 @@ MIN_TIMES = 2  # smallest number of times with observed values
 
 
 class Bounds(NamedTuple):
-    """Bounds at and beyond which values are censored; infinite where there is none."""
+    """Bounds at and beyond which values are censored; infinite where there is none.
+
+    `latent` is the mask of the values for which Gaussian ones stand in where they are censored (`censored`).
+    """
 
     low: Float[Tensor, "*n"]
     high: Float[Tensor, "*n"]
+    latent: Bool[Tensor, "*n"]
+
+    def minus(self, shift: Float[Tensor, "*#n"]) -> Bounds:
+        """The bounds of values from which a shift is subtracted."""
+        return self._replace(low=self.low - shift, high=self.high - shift)
 
     def at(self, selected: tuple[Any, ...] | Shaped[Tensor, "..."]) -> Bounds:
         """The bounds of some values."""
-        return Bounds(self.low[selected], self.high[selected])
+        return Bounds(*(part[selected] for part in self))
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,7 +22,7 @@ from fieldcast.models.gaps.error_variance import ErrorPredictors, ErrorVariances
 from fieldcast.models.gaps.held_out import HeldOut, join_selections
 from fieldcast.models.gaps.in_time import counts, pieces
 from fieldcast.models.gaps.reach import present_variables, steps_to_observation
-from fieldcast.models.gaps.record import Filler, Filling, Record, deviations
+from fieldcast.models.gaps.record import Bounds, Filler, Filling, Record, deviations
 from fieldcast.models.layers.crps import normal_crps
 
 MIN_OBSERVATIONS = 10  # observations of a cell, below which its spread is at least the climatological one
@@ -109,12 +109,13 @@ def run_trial(
         held_out.at(steps_to_observation(record.observed, record.segment)).float(),
         held_out.at(distance).float(),
         counts(record.observed)[1][held_out.cell].float(),
+        inside_bounds(error, held_out.beyond).float(),
     )
     spread = cross_fitted_spread(error, predictors, held_out)
     beyond = held_out.beyond
     each = normal_crps(error, spread) if beyond is None else censored_crps(error, beyond, spread)
     crps = float((held_out.weight * each).sum())
-    of_series = predictors_of(filled.spread, record, distance, sigma, columns)
+    of_series = predictors_of(filled, record, distance, sigma, columns)
     return Trial(name, error, predictors, spread, crps, filled.mean[:, columns], of_series)
 
 
@@ -165,30 +166,39 @@ def fit_error_variances(
     return ErrorVariances(*variances)
 
 
+def inside_bounds(mean: Float[Tensor, "*n"], bounds: Bounds | None) -> Float[Tensor, "*n"]:
+    """Distance of means from the nearest bound; 0 beyond it, without bounds, or where latent values are."""
+    if bounds is None:
+        return torch.zeros_like(mean)
+    distance = torch.minimum(mean - bounds.low, bounds.high - mean).clamp(min=0)
+    return distance.masked_fill(distance.isinf() | bounds.latent, 0.0)
+
+
 def predictors_of(
-    reported: Float[Tensor, "time cell"], record: Record, distance: Float[Tensor, "time cell"],
+    filled: Filling, record: Record, distance: Float[Tensor, "time cell"],
     climatological: Float[Tensor, " cell"], columns: slice | Int[Tensor, " series"],
 ) -> ErrorPredictors:  # fmt: skip
     """Predictors of the errors in some columns at all times."""
     return ErrorPredictors(
-        reported[:, columns],
-        climatological[columns].expand(len(reported), -1),
+        filled.spread[:, columns],
+        climatological[columns].expand(len(filled.spread), -1),
         steps_to_observation(record.observed[:, columns], record.segment),
         distance[:, columns],
-        record.observed[:, columns].sum(0).float().expand(len(reported), -1),
+        record.observed[:, columns].sum(0).float().expand(len(filled.spread), -1),
+        inside_bounds(filled.mean[:, columns], record.bounds and record.bounds.at((slice(None), columns))),
     )
 
 
 def error_spread(
-    reported: Float[Tensor, "time cell"], record: Record, distance: Float[Tensor, "time cell"],
+    filled: Filling, record: Record, distance: Float[Tensor, "time cell"],
     climatological: Float[Tensor, " cell"], variances: ErrorVariances,
 ) -> Float[Tensor, "time cell"]:  # fmt: skip
     """Standard deviation of the error, 0 where observed.
 
     Parameters
     ----------
-    reported
-        Standard deviation that the filler reports.
+    filled
+        Filling with the standard deviation that the filler reports.
     record
         The record that was filled.
     distance
@@ -198,10 +208,10 @@ def error_spread(
     variances
         Variance of the error in gaps, and at times without observations of the variable.
     """
-    spread, variable = torch.empty_like(reported), record.columns.variable
+    spread, variable = torch.empty_like(filled.spread), record.columns.variable
     absent = ~present_variables(record.observed, variable)
-    for cells in pieces(reported.shape[1], 8 * len(reported)):  # the terms are tables in double precision
-        predictors = predictors_of(reported, record, distance, climatological, cells)
+    for cells in pieces(spread.shape[1], 8 * len(spread)):  # the terms are tables in double precision
+        predictors = predictors_of(filled, record, distance, climatological, cells)
         spread[:, cells] = variances(predictors, absent[:, variable[cells]]).sqrt().to(spread)
     return spread.masked_fill_(record.observed, 0.0)
 
@@ -215,7 +225,7 @@ def with_fitted_spread(
     spread is at least the climatological one. `distance` is the distance from the nearest observation of the same time.
     """
     observed, sigma = record.observed, deviations(record.x, record.observed)
-    spread = error_spread(filled.spread, record, distance, sigma, variances)
+    spread = error_spread(filled, record, distance, sigma, variances)
     least = torch.where(counts(observed)[1] < min(MIN_OBSERVATIONS, len(observed) // 3), sigma, 0.0)
     spread = torch.maximum(spread, least, out=spread).masked_fill_(observed, 0.0)
     if not filled.members.shape[1]:
