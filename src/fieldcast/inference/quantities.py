@@ -3,8 +3,9 @@
 The mappings that a variable admits (`fields.quantities.nature_of`) fill the record by local kriging and by the low-rank
 Gaussian, of which the better one counts, and are judged by the CRPS in the variable's own units at four selections of
 held-out values. The one with the lowest CRPS is taken if it is at least 2 % and one standard error over the held-out
-gaps below that without a mapping, and not above that of clipped draws; of those within one standard error of it, the
-simplest. A record larger than the choice needs is judged in the part with most observed and missing values.
+gaps below that without a mapping, and at most one standard error above that of clipped draws; of those within one
+standard error of it, the simplest. A record larger than the choice needs is judged in the part with most observed and
+missing values.
 """
 
 from __future__ import annotations
@@ -328,9 +329,8 @@ def decide(name: str, without: str, scores: Mapping[str, list[Scored]]) -> tuple
     best = min(mappings, key=lambda kind: pooled(scores[kind]))
     gain, error = gains[best]
     chosen = without
-    if gain >= max(MIN_GAIN * pooled(scores[NONE]), error) and pooled(scores[best]) <= pooled(
-        scores[without]
-    ):
+    enough = gain >= max(MIN_GAIN * pooled(scores[NONE]), error)
+    if enough and is_near(scores[best], scores[without]):
         chosen = next(kind for kind in mappings if is_near(scores[kind], scores[best]))
     rows: list[list[object]] = []
     for kind, scored in scores.items():
