@@ -291,3 +291,46 @@ def test_a_direction_all_round_the_compass_is_filled_as_its_components_by_hand()
     by_hand = fieldcast.fill_gaps(parts, quantities="none")
     direction = np.rad2deg(np.arctan2(by_hand["s"], by_hand["c"])) % 360
     assert circular(filled["wdir"], truth, missing) <= 1.1 * circular(direction, truth, missing)
+
+
+def test_observed_values_with_errors_are_smoothed(quick: None) -> None:
+    """Errors of two sizes, as GHRSST gives them: less error than the observations, as large as the spread says."""
+    values, missing, axes = waves(100)
+    rng = np.random.default_rng(1)
+    error = rng.choice([0.3, 1.5], values.shape)
+    truth = 15 + 3 * values
+    noisy = truth + error * rng.normal(size=values.shape) + 0.2
+    gappy, clean, _ = record("sst", noisy, missing, axes, units="degC")
+    gappy["sses_standard_deviation"] = gappy["sst"].dims, error.astype(np.float32), {"units": "kelvin"}
+    gappy["sses_bias"] = gappy["sst"].dims, np.full(error.shape, np.float32(0.2)), {"units": "kelvin"}
+    filled = fieldcast.fill_gaps(gappy, noise="sses_standard_deviation", members=4, quantities="none")
+    assert not [name for name in filled if str(name).startswith("sses")]
+    np.testing.assert_array_equal(filled["sst_observed"].values[~missing], gappy["sst"].values[~missing])
+    clean.values[:] = truth
+    before, after = error[~missing], (filled["sst"].values - truth)[~missing]
+    spread = filled["sst_spread"].values[~missing]
+    for size, share in ((0.3, 0.95), (1.5, 0.4)):
+        rms = np.sqrt(np.mean(after[before == size] ** 2))
+        assert rms < share * size and 0.7 < np.sqrt(np.mean(spread[before == size] ** 2)) / rms < 1.3
+    drawn = filled["sst_members"].transpose(..., "member").values[~missing].std(1, ddof=1)
+    assert 0.8 < np.sqrt(np.mean(drawn**2)) / np.sqrt(np.mean(spread**2)) < 1.2
+    exact = fieldcast.fill_gaps(gappy[["sst"]], quantities="none")
+    assert rmse(filled["sst"], clean, missing) < rmse(exact["sst"] - 0.2, clean, missing)
+    assert filled["sst_spread"].values[missing].mean() < exact["sst_spread"].values[missing].mean()
+    assert "The observed values of sst are smoothed" in filled.attrs["comment"]
+    assert "sst_observed" not in exact and (filled["sst_flag"].values[~missing] == 0).all()
+
+
+def test_the_error_of_a_mapped_variable_is_a_share_of_its_values(quick: None) -> None:
+    values, missing, axes = waves(100)
+    truth = np.exp(1.3 * values - 1.5)
+    noisy = truth * np.exp(0.35 * np.random.default_rng(2).normal(size=values.shape))
+    gappy = record("chlor_a", noisy, missing, axes, units="mg m-3", valid_min=np.float32(0.001))[0]
+    filled = fieldcast.fill_gaps(gappy, noise={"chlor_a": "35%"}, quantities={"chlor_a": "log"})
+    error = np.log(filled["chlor_a_median"].values / truth)[~missing]
+    assert np.sqrt(np.mean(error**2)) < 0.7 * 0.35
+    low, high = (filled[f"chlor_a_{end}"].values[~missing] for end in ("p05", "p95"))
+    assert 0.8 < np.mean((low <= truth[~missing]) & (truth[~missing] <= high)) < 0.97
+    np.testing.assert_array_equal(
+        filled["chlor_a_observed"].values[~missing], gappy["chlor_a"].values[~missing]
+    )

@@ -11,6 +11,7 @@ import pytest
 import torch
 import xarray as xr
 
+import fieldcast
 from fieldcast.encoding.initial_times import select_initial_times
 from fieldcast.encoding.options import Limits, Rollout, Sparsification
 from fieldcast.errors import InputError
@@ -135,10 +136,13 @@ def fill_record(project: Callable[..., Any], tmp_path_factory: pytest.TempPathFa
     for number, days in enumerate((slice(0, 60), slice(60, None))):
         record.isel(valid_time=days).to_netcdf(folder / f"part{number}.nc")
 
-    def fill(name: str, file: str = "gappy.nc", output: Path | None = None, **outputs: list[str]) -> Path:
+    def fill(
+        name: str, file: str = "gappy.nc", output: Path | None = None, noise: str | None = None,
+        **outputs: list[str],
+    ) -> Path:  # fmt: skip
         root = folder / name
         ingestion = {"source": "file", "path": str(folder / file), "missing": "train"}
-        options = {"members": 0, "output": str(output or root / "filled.nc"), "max_gap": 30}
+        options = {"members": 0, "output": str(output or root / "filled.nc"), "max_gap": 30, "noise": noise}
         project(
             "gap_filling",
             data_root=root,
@@ -176,6 +180,17 @@ def require_layout(filled: xr.Dataset) -> None:
     assert set(filled.data_vars) == {NAME + part for part in ("", "_mean", "_spread", "_flag")}
     assert filled.attrs["input_title"] == "Thermometers"
     assert not {"wraps", "missing", "digest", "lineage", "step_hours", "source_source"} & set(filled.attrs)
+
+
+def test_observed_values_with_an_error_are_smoothed_by_the_pipeline_as_in_python(fill_record: Filled) -> None:
+    root = fill_record("noisy", noise="0.5 degC", to_outputs=["gaps_filled"])
+    filled, record = xr.load_dataset(root / "filled.nc"), southward(gappy_record(110))
+    observed = record[NAME].notnull()
+    assert np.array_equal(filled[f"{NAME}_observed"].values[observed], record[NAME].values[observed])
+    assert 0 < filled[f"{NAME}_spread"].values[observed].max() < 0.5
+    in_python = fieldcast.fill_gaps(record, noise={NAME: "0.5 degC"}, max_gap=30)
+    for name in (NAME, f"{NAME}_spread"):
+        np.testing.assert_array_equal(filled[name], in_python[name])
 
 
 def test_a_record_in_several_files_keeps_their_layout(fill_record: Filled) -> None:

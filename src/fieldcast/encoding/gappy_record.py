@@ -19,10 +19,12 @@ from fieldcast.fields import climatology as climatologies
 from fieldcast.fields import domain
 from fieldcast.fields import normalisation as normalisations
 from fieldcast.fields.conventions import time_varying
+from fieldcast.fields.observation_error import NO_ERRORS, Errors, mapped_variance
 from fieldcast.fields.quantities import Quantities, Quantity, mapped, part_names
 from fieldcast.models.gaps.censored import with_latent_values
 from fieldcast.models.gaps.held_out import HeldOut, hold_out_values
 from fieldcast.models.gaps.in_time import linear_in_time, pieces
+from fieldcast.models.gaps.observation_error import with_smoothed_values
 from fieldcast.models.gaps.reach import Columns
 from fieldcast.models.gaps.record import Bounds, Record
 
@@ -66,15 +68,16 @@ class GappyRecord:
 
     @classmethod
     def of(
-        cls, fields: xr.Dataset, device: torch.device, chosen: Quantities = MappingProxyType({})
-    ) -> GappyRecord:
-        """The record of some fields, of which `chosen` says which are mapped."""
+        cls, fields: xr.Dataset, device: torch.device, chosen: Quantities = MappingProxyType({}),
+        errors: Errors = NO_ERRORS,
+    ) -> GappyRecord:  # fmt: skip
+        """The record of some fields, of which `chosen` says which are mapped; their observed values may have errors."""
         own, first = [], 0
         for name in time_varying(fields):
             parts = range(first, first + len(part_names(name, chosen.get(name))))
             own.append(OwnVariable(name, chosen.get(name), parts))
             first = parts.stop
-        fields = mapped(fields, chosen)
+        in_own_units, fields = fields, mapped(fields, chosen)
         climatology = climatologies.fit(fields, shrink=True)
         codec = FieldCodec.of(fields, climatology, normalisations.fit(fields, climatology))
         x = codec.encode(fields)
@@ -87,6 +90,7 @@ class GappyRecord:
         record = Record(
             x.masked_fill_(~observed, 0.0), observed, segment, column_locations(fields, has_column, device),
             bounds=bounds(codec, fields, own, has_column, device),
+            noise=noise_variance(in_own_units, codec, own, errors, has_column, device) if errors.deviation else None,
         )  # fmt: skip
         return cls(record, codec, has_column, fields["time"], str(climatology.attrs["kind"]), own)
 
@@ -132,15 +136,19 @@ class GappyRecord:
         return replace(changed, record=replace(self.record, x=x, observed=observed, bounds=limits))
 
     def with_latent_values(self) -> GappyRecord:
-        """The record with Gaussian values in place of censored ones, as anomalies from their climatology."""
+        """The record with Gaussian values in place of censored ones, and smoothed ones in place of those with errors.
+
+        Its values are anomalies from their climatology.
+        """
         record = with_latent_values(self.record)
         if record is self.record:
-            return self
+            return replace(self, record=with_smoothed_values(record))
         change = (record.x - self.record.x).masked_fill_(~record.observed, 0.0)
         shift = change.sum(0) / record.observed.sum(0).clamp(min=1)
         climatology = self.codec.climatology.copy()
         climatology[:, self.has_column.cpu().numpy()] += (shift * self.scale).cpu().numpy()
         record = replace(record, x=record.x - shift, bounds=record.bounds and record.bounds.minus(shift))
+        record = with_smoothed_values(record)
         return replace(self, record=record, codec=replace(self.codec, climatology=climatology))
 
     @property
@@ -219,6 +227,27 @@ def bounds(
         anomalies.append(encoded[:, has_column].to(device))
     low, high = anomalies
     return Bounds(low, high, latent.expand(low.shape))
+
+
+def noise_variance(
+    fields: xr.Dataset, codec: FieldCodec, own: Sequence[OwnVariable], errors: Errors,
+    has_column: Bool[Tensor, "variable y x"], device: torch.device,
+) -> Float[Tensor, "time column"]:  # fmt: skip
+    """Variance of the errors of the values of some fields as anomalies, 0 where nothing is observed."""
+    variance = np.zeros((fields.sizes["time"], *has_column.shape), np.float32)
+    for name, quantity, parts in own:
+        error = errors.deviation.get(name, 0.0)
+        if not isinstance(error, xr.DataArray):
+            variance[:, parts.start : parts.stop] = error**2
+            continue
+        x, e = (
+            array.transpose("time", *geometry.GRID).values.astype(float) for array in (fields[name], error)
+        )
+        of_parts = np.square(e)[None] if quantity is None else mapped_variance(quantity, x, e)
+        for v, of_part in zip(parts, of_parts, strict=True):
+            variance[:, v] = of_part / codec.deviation[v] ** 2
+    np.nan_to_num(variance, copy=False)
+    return torch.from_numpy(variance)[:, has_column].to(device)
 
 
 def column_locations(

@@ -20,6 +20,7 @@ splits         training, validation, test
 climatology    the normal for each day of the year; a shrunk annual cycle
 normalisation  statistics that standardise fields
 quantities     mappings to values that are more nearly Gaussian, and back; meaning of the numbers of a variable
+observation_error  errors of observed values, as an option gives them
 prepared       all that ingestion leaves
 stations       tables of stations and their columns; gauges: such tables as matrices
 bilinear       the observation operator

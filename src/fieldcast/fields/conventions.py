@@ -7,6 +7,7 @@ dimensions of size one are dropped; each level of a level dimension becomes a va
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
@@ -93,13 +94,15 @@ SUSPECT = "_suspect"  # 1 where an observation was down-weighted
 MEMBERS = "_members"  # draws of a record whose own variable holds the filled values
 FLAG = "_flag"  # origin of each value
 QUANTILES = "_median", "_p05", "_p95"  # where the variable is mapped (`quantities`)
-SUFFIXES = (MEAN, SPREAD, SUSPECT, *QUANTILES, MEMBERS, FLAG)  # in the order of a result
+AS_OBSERVED = "_observed"  # observed values that a result smooths
+SUFFIXES = (MEAN, SPREAD, SUSPECT, *QUANTILES, MEMBERS, FLAG, AS_OBSERVED)  # in the order of a result
 
 # coordinates of the climatology, observations, reconstructions, forecasts and samples; "all" is the mean over variables
 RESERVED = frozenset(
     {"all", "dayofyear", "k", "mask", "pattern", "quantile", "segment", "variable"}
     | {CASE, LEAD, MEMBER, SAMPLE, START, STEP}
 )
+ERROR = re.compile(r"standard_(deviation|error)|(^|_)(bias|error|uncertainty|unc|stddev|sigma)(_|\b)", re.I)
 LAND_MASKS = frozenset({"mask", "land_mask", "landmask", "sea_mask", "seamask", "lsmask"})
 
 
@@ -117,6 +120,12 @@ def as_dataset(data: object, where: str = "the data") -> xr.Dataset:
             f"{where} is a DataArray without a name: give it that of its variable, by .rename()."
         )
     return as_dataset(data.to_dataset(), where)
+
+
+def is_error(array: xr.DataArray) -> bool:
+    """Whether a variable looks like the error of another one, by its name or CF's standard name."""
+    names = f"{array.name} {array.attrs.get('standard_name', '')}"
+    return bool(ERROR.search(names))
 
 
 def time_varying(fields: xr.Dataset) -> list[str]:

@@ -73,7 +73,7 @@ def _repaired(
         fields, findings = repair(fields, where, gaps, fewest)
         if fewest <= fields.sizes["time"] < MIN_TIMES and missing == "train":
             findings.append(_few_times(fields.sizes["time"], where))
-        fields, more = quality.inspect(fields, where, missing)
+        fields, more = quality.inspect(fields, where, missing, errors=fills_gaps(gaps, missing))
         fields = _described(fields, where)
     return fields, quality.table(notes + land + findings + more)
 

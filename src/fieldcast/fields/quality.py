@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 
 from fieldcast import calendars, geometry
 from fieldcast.errors import InputError, counted
-from fieldcast.fields.conventions import static, time_varying
+from fieldcast.fields.conventions import is_error, static, time_varying
 from fieldcast.fields.domain import SMALL_BLOCK_BYTES, blocks
 from fieldcast.fields.encoding import Search
 from fieldcast.fields.options import Missing
@@ -38,11 +38,14 @@ def table(findings: list[Finding]) -> pd.DataFrame:
     return pd.DataFrame(findings, columns=COLUMNS)
 
 
-def inspect(dataset: xr.Dataset, where: str, missing: Missing = "refuse") -> tuple[xr.Dataset, list[Finding]]:
+def inspect(
+    dataset: xr.Dataset, where: str, missing: Missing = "refuse", errors: bool = False
+) -> tuple[xr.Dataset, list[Finding]]:
     """Reject variables that cannot be learned from; drop static variables that cannot be used.
 
     `dataset` has been repaired (it has `segment`). If values that are missing at some times of a cell are not refused,
-    data with such values have the attribute `missing`, "train".
+    data with such values have the attribute `missing`, "train". Variables that look like `errors` of others may be
+    constant where these can be used.
     """
     findings: list[Finding] = []
     for name in time_varying(dataset):
@@ -57,10 +60,13 @@ def inspect(dataset: xr.Dataset, where: str, missing: Missing = "refuse") -> tup
             findings.append(Finding("versions", name, first, count, "allowed", sentence))
         findings.append(_check_finite(array, summary, where))
         findings.append(_check_missing(array, summary, where, missing))
-        findings.append(_check_constant(array, summary, where))
+        of_another = errors and is_error(array)
+        if not of_another:
+            findings.append(_check_constant(array, summary, where))
         if summary.scattered.any():
             dataset = dataset.assign_attrs(missing="train")
-        _check_precision(array, summary, where)
+        if not of_another:
+            _check_precision(array, summary, where)
         findings.append(check_unit_jumps(array, summary, where))
     for name in static(dataset):
         values = dataset[name].values

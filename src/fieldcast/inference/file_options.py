@@ -13,6 +13,7 @@ from fieldcast.fields.options import Region, Where
 
 ZeroOrMore = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 AboveZero = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+ObservationError = str | ZeroOrMore  # see `fields.observation_error`
 
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
@@ -80,6 +81,10 @@ class GapFilling:
     max_minutes
         Without `learned`: try it only if its estimated training time, which is printed first, is at most this many
         minutes.
+    noise
+        Standard deviation of the error of observed values, which are then smoothed: `0.3 degC`, `35%`, the name of a
+        variable, or a number of anomaly standard deviations; for all variables, or for each by its name
+        (docs/data.md#errors-of-observed-values). By default observed values are kept.
     output
         Path of the result, a NetCDF file (`.nc`), on the command line only; by default it lies in `07_model_output`.
     """
@@ -87,6 +92,7 @@ class GapFilling:
     members: Annotated[int, Field(ge=0)] = 0
     max_gap: Annotated[int, Field(ge=1)] | None = None
     max_spread: AboveZero | dict[str, AboveZero] | None = None
+    noise: ObservationError | dict[str, ObservationError] | None = None
     learned: bool = False
     max_minutes: ZeroOrMore = 0.0
     output: str | None = None
@@ -296,6 +302,8 @@ FILE_COMMANDS = (
             "members": "Number of ensemble members to write.",
             "max_gap": "Longest gap of a cell that is filled, in time steps.",
             "max_spread": "Largest spread of a filled value, in the variable's units.",
+            "noise": "Error of the observed values, which are then smoothed: '0.3 degC', 35%, the name of a variable, "
+            "or a number of anomaly standard deviations.",
         },
         env="gap_filling",
     ),

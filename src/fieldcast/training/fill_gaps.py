@@ -25,6 +25,7 @@ from fieldcast.fields import domain
 from fieldcast.fields import normalisation as normalisations
 from fieldcast.fields.conventions import time_varying
 from fieldcast.fields.ingest import ingest
+from fieldcast.fields.observation_error import separate_errors
 from fieldcast.fields.options import Gaps
 from fieldcast.fields.quantities import AUTO, mapped
 from fieldcast.fields.selection import satisfying
@@ -63,6 +64,7 @@ def fill_gaps(
     learned: bool = False,
     max_minutes: float = 0.0,
     quantities: str | Mapping[str, str] = AUTO,
+    noise: float | str | Mapping[str, float | str] | None = None,
     where: str | None = None,
     gaps: Gaps = "insert",
     seed: int = 0,
@@ -92,6 +94,12 @@ def fill_gaps(
     quantities
         `auto`, which chooses by held-out values how each variable is mapped (`inference.quantities`), `none`, or the
         name of a mapping: `root`, `log`, `quantiles`, `circle`, `clip`; for all variables, or for each by its name.
+    noise
+        Standard deviation of the error of observed values, for all variables or for each by its name: a number of
+        anomaly standard deviations, a number with a unit ("0.3 degC"), a share of the value ("35%"), or the name of a
+        variable of the data set, such as "sses_standard_deviation", with which "sses_bias" is subtracted. Observed
+        values are then smoothed by kriging, v_spread is that of the smoothed values, and v_observed holds the observed
+        ones. By default they are taken as exact.
     where
         Condition by variables of the data set, such as "quality_level >= 4", which values must satisfy to be used
         (`fields.conditions`).
@@ -118,11 +126,12 @@ def fill_gaps(
     if where is not None:
         dataset = satisfying(dataset, where, "the data set")
     fields, _ = ingest(dataset, "the data set", gaps, missing="train")
+    fields, errors = separate_errors(fields, noise)
     trust.check_names(time_varying(fields))
     refuse_complete(fields)
     chosen, scores = choose_quantities(fields, quantities, seed, device)
     fillers = methods(mapped(fields, chosen), options, seed, device)
-    comparison = Comparison.of(fields, seed, device, fillers, chosen)
+    comparison = Comparison.of(fields, seed, device, fillers, chosen, errors)
     trials: list[Trial] = []
     for trials_so_far, _ in comparison.trials():
         trials = trials_so_far

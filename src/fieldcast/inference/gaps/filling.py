@@ -42,6 +42,7 @@ from fieldcast.inference.result_attributes import with_attributes
 from fieldcast.models.gaps import reach
 from fieldcast.models.gaps.held_out import SELECTIONS, HeldOut
 from fieldcast.models.gaps.in_time import gap_lengths
+from fieldcast.models.gaps.observation_error import with_spread_of_observed
 from fieldcast.models.gaps.record import Filling
 from fieldcast.models.gaps.trial import ErrorStatistics, Trial, with_fitted_spread
 from fieldcast.models.random_streams import RandomStreams
@@ -125,7 +126,8 @@ def fill(
 
     Each variable v becomes v, the observed or filled values (observed ones stay as they are, see `in_layout_of`),
     v_mean, v_spread, v_members and v_flag (`result`), and v_median, v_p05 and v_p95 if it is mapped; the attribute
-    `comment` holds the report. `choices` are the scores by which the mappings were chosen.
+    `comment` holds the report. Observed values with errors are smoothed, and v_observed holds them as they are.
+    `choices` are the scores by which the mappings were chosen.
     """
     gappy, best = comparison.record().with_latent_values(), comparison.best(trials)
     record = gappy.record
@@ -137,18 +139,20 @@ def fill(
     with comparison.progress(comparison.number):
         filled = comparison.fillers[best.name](record, streams)
     filling = with_fitted_spread(filled, statistics.variances, record, distance)
+    filling = with_spread_of_observed(filling, record, streams)
     own = own_fillings(gappy, filling)
     far = ~near | spread_exceeds(gappy, filling, MAX_SPREAD_SHARE)
     far |= beyond_predictions(gappy, filling, statistics.held_out, statistics.error, comparison.fields)
     flag = torch.where(far, EXTRAPOLATED, FILLED).to(torch.int8).masked_fill_(record.observed, OBSERVED)
     beyond_limits = trust.beyond(gappy, filling, own)
+    smoothing = smoothing_report(comparison, gappy, filling)
     trusted = trust_table(comparison, gappy, statistics, filling, own, distance, flag, beyond_limits)
     calibration = calibration_table(gappy, comparison.fields, statistics)
-    text = report(comparison, trials, gappy, lengths, trusted, choices, calibration)
+    text = report(comparison, trials, gappy, lengths, trusted, choices, smoothing + calibration)
     result = in_layout_of(
         dataset,
         comparison.fields,
-        as_fields(comparison.fields, gappy, filling, own, flag, beyond_limits),
+        as_fields(comparison.fields, comparison.errors, gappy, filling, own, flag, beyond_limits),
         layout_of(comparison.fields),
     )
     options = {"method": best.name, "members": members, "seed": seed}
@@ -207,7 +211,7 @@ SEASONS = {
 
 def report(
     comparison: Comparison, trials: Sequence[Trial], gappy: GappyRecord, lengths: Mapping[str, tuple[float, int]],
-    trust: Mapping[str, Sequence[str]], choices: pd.DataFrame, calibration: str,
+    trust: Mapping[str, Sequence[str]], choices: pd.DataFrame, notes: str,
 ) -> str:  # fmt: skip
     """Tables of the record, the choice of mappings, the errors of all methods at held-out values, and of trust."""
     record, facts = gappy.record, {}
@@ -233,11 +237,38 @@ def report(
             "\n".join(text_table("", headings, facts, CELL_WIDTH)),
             *([as_lines(choices)] if len(choices) else ()),
             *texts,
-            *([calibration] if calibration else ()),
+            *([notes] if notes else ()),
             "\n".join([*text_table("", HEADINGS, trust, CELL_WIDTH), LEGEND]),
             SEASONS[gappy.seasons],
         ]
     )
+
+
+def smoothing_report(comparison: Comparison, gappy: GappyRecord, filling: Filling) -> str:
+    """Sentences on the errors of observed values before and after they are smoothed; empty if they have none."""
+    before = comparison.record().record.noise
+    if before is None:
+        return ""
+    sentences, observed = [], gappy.record.observed
+    for name, quantity, (v, *_) in gappy.own:
+        if name not in comparison.errors.deviation:
+            continue
+        columns, scale = gappy.columns_of(v), float(gappy.codec.deviation[v])
+        here = observed[:, columns]
+        error, spread = (
+            significant(scale * float(x[:, columns][here].double().mean().sqrt()))
+            for x in (before, filling.spread.square())
+        )
+        unit = (
+            comparison.fields[name].attrs.get("units", "1")
+            if quantity is None
+            else f"mapped by {quantity.kind}"
+        )
+        sentences.append(
+            f"The observed values of {name} are smoothed: root mean square error {error} as given, {spread} after it "
+            f"({unit})."
+        )
+    return "\n".join([*sentences, "Scores at held-out values include the errors of these values.", ""])
 
 
 def missing_values(gappy: GappyRecord) -> tuple[Bool[Tensor, "time column"], Bool[Tensor, "time column"]]:

@@ -19,17 +19,20 @@ from fieldcast.models.gaps.record import Filling, deviations
 
 
 class OwnFilling(NamedTuple):
-    """The missing values of a mapped variable: where they are among its columns, and their distribution."""
+    """The uncertain values of a mapped variable: where they are among its columns, and their distribution.
 
-    missing: Bool[np.ndarray, "time column"]
+    They are the missing ones, and all if observed ones have errors.
+    """
+
+    uncertain: Bool[np.ndarray, "time column"]
     moments: Moments
 
     def on_columns(
-        self, part: Float[np.ndarray, " missing"], observed: float = 0.0
+        self, part: Float[np.ndarray, " uncertain"], observed: float = 0.0
     ) -> Float[np.ndarray, "time column"]:
         """One of the moments at all times."""
-        values = np.full(self.missing.shape, observed, np.float32)
-        values[self.missing] = part
+        values = np.full(self.uncertain.shape, observed, np.float32)
+        values[self.uncertain] = part
         return values
 
 
@@ -38,12 +41,14 @@ def own_fillings(gappy: GappyRecord, filling: Filling) -> dict[str, OwnFilling]:
     own = {}
     for name, quantity, parts in gappy.own:
         if quantity is not None:
-            missing = ~gappy.record.observed[:, gappy.columns_of(parts[0])]
+            uncertain = ~gappy.record.observed[:, gappy.columns_of(parts[0])]
+            if gappy.record.noise is not None:
+                uncertain = torch.ones_like(uncertain)
             mean, spread = (
-                np.stack([in_mapped_units(gappy, x, v, climatology)[missing].cpu().numpy() for v in parts])
+                np.stack([in_mapped_units(gappy, x, v, climatology)[uncertain].cpu().numpy() for v in parts])
                 for x, climatology in ((filling.mean, True), (filling.spread, False))
             )
-            own[name] = OwnFilling(missing.cpu().numpy(), in_chunks(quantity, mean, spread))
+            own[name] = OwnFilling(uncertain.cpu().numpy(), in_chunks(quantity, mean, spread))
     return own
 
 

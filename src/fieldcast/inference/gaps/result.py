@@ -15,7 +15,8 @@ from fieldcast import calendars
 from fieldcast.encoding.field_layout import FieldLayout, layout_of
 from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.fields import conventions
-from fieldcast.fields.conventions import MEANINGS, NEVER, OBSERVED
+from fieldcast.fields.conventions import AS_OBSERVED, MEANINGS, NEVER, OBSERVED
+from fieldcast.fields.observation_error import Errors
 from fieldcast.fields.quantities import Clip
 from fieldcast.geometry import GRID
 from fieldcast.inference.gaps.own_units import OwnFilling, own_members
@@ -29,13 +30,13 @@ DIMS = ("time", *GRID)
 
 
 def as_fields(
-    fields: xr.Dataset, gappy: GappyRecord, filling: Filling, own: Mapping[str, OwnFilling],
+    fields: xr.Dataset, errors: Errors, gappy: GappyRecord, filling: Filling, own: Mapping[str, OwnFilling],
     flag: Int8[Tensor, "time column"], beyond_limits: Bool[Tensor, "time column"],
 ) -> xr.Dataset:  # fmt: skip
     """The result on the grid of the fields, NaN where it is beyond the limits; it takes the memory of the filling.
 
     Mapped variables are taken from `own`, and have a median and the ends of their 90 % interval as well. No value is
-    outside the range that the file declares.
+    outside the range that the file declares. Smoothed values, where observed ones have errors, stand beside these.
     """
     layout, members = layout_of(fields), filling.members.shape[1]
     result = xr.Dataset(coords={name: fields[name].reset_coords(drop=True) for name in DIMS})
@@ -44,6 +45,13 @@ def as_fields(
     for variable in gappy.own:
         name, quantity, (v, *_) = variable
         observed, beyond = fields[name].transpose(*DIMS).values, gappy.on_grid(beyond_limits, v, False)
+        if name in errors.deviation:
+            as_observed = (
+                observed
+                if name not in errors.bias
+                else observed + errors.bias[name].fillna(0.0).transpose(*DIMS).values
+            )
+            observed = np.full_like(observed, np.nan)
         if quantity is None:
             valid = declared_range(fields[name])
             mean = in_units(gappy, filling.mean[:, None], v, observed, beyond, valid)[:, 0]
@@ -60,6 +68,8 @@ def as_fields(
         result[name] = DIMS, mean.copy(), dict(layout.attrs[name]) | described
         for part, values in {**statistics, "flag": gappy.on_grid(flag, v, NEVER)}.items():
             result[f"{name}_{part}"] = DIMS, values, dict(attributes(layout, name, part))
+        if name in errors.deviation:
+            result[name + AS_OBSERVED] = DIMS, as_observed, dict(attributes(layout, name, "observed values"))
         if members:
             if quantity is None:
                 draws = in_units(gappy, filling.members, v, observed, beyond, valid)
@@ -157,10 +167,13 @@ def in_layout_of(
             "units"
         ):
             attrs, observed = result[name].attrs, result[f"{name}_flag"] == OBSERVED
-            result[name] = (
-                template.transpose(*result[name].dims).where(observed, result[name]).assign_attrs(attrs)
+            exact = name + AS_OBSERVED if name + AS_OBSERVED in result else name
+            result[exact] = (
+                template.transpose(*result[exact].dims)
+                .where(observed, result[exact])
+                .assign_attrs(result[exact].attrs)
             )
-            for key in [key for key in result[name].attrs if str(key).startswith("flag_")]:
+            for key in [key for key in attrs if str(key).startswith("flag_")]:
                 del result[name].attrs[key]  # a filled quantity has no codes
     return result
 

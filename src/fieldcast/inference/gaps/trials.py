@@ -21,9 +21,10 @@ from fieldcast.encoding.checkpoint import FORMAT
 from fieldcast.encoding.device import choose_device
 from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.encoding.resumable import pack_state, resume
-from fieldcast.encoding.tensor_file import unpack_state
+from fieldcast.encoding.tensor_file import tensor_digest, unpack_state
 from fieldcast.errors import InputError
 from fieldcast.fields import domain, quantities
+from fieldcast.fields.observation_error import NO_ERRORS, Errors
 from fieldcast.fields.quantities import CENTRAL, Quantities, Quantity
 from fieldcast.geometry import GRID, TRUE_GRID, is_curvilinear
 from fieldcast.models import gaps
@@ -54,6 +55,8 @@ class Comparison:
         Fields that ingestion made. Their record, which is as large, is made on demand and not kept in memory.
     mappings
         Quantities of the variables that are mapped.
+    errors
+        Errors of the observed values.
     seed
         Seed of the held-out values.
     held_out
@@ -68,6 +71,7 @@ class Comparison:
 
     fields: xr.Dataset
     mappings: Quantities
+    errors: Errors
     seed: int
     held_out: HeldOut
     linear: Float[Tensor, " held_out"]
@@ -78,10 +82,11 @@ class Comparison:
     def of(
         cls, fields: xr.Dataset, seed: int, device: str, fillers: Mapping[str, Filler] = FILLERS,
         chosen: Quantities = MappingProxyType({}),
+        errors: Errors = NO_ERRORS,
     ) -> Comparison:  # fmt: skip
         """Hold out values of fields that ingestion made."""
         refuse_complete(fields)
-        gappy = GappyRecord.of(fields, choose_device(device), chosen)
+        gappy = GappyRecord.of(fields, choose_device(device), chosen, errors)
         held_out = gappy.hold_out(seed)
         check_held_out(gappy, held_out)
         visible = gappy.without(held_out.mask, fields)
@@ -95,11 +100,13 @@ class Comparison:
         if chosen:
             states = {name: quantity.state() for name, quantity in chosen.items()}
             lineage |= {"quantities": states, "code of quantities": code_in(quantities.__name__)}
-        return cls(fields, chosen, seed, held_out, linear_errors(visible, held_out), lineage, fillers)
+        if visible.record.noise is not None:
+            lineage["errors"] = tensor_digest({"noise": visible.record.noise.cpu()})
+        return cls(fields, chosen, errors, seed, held_out, linear_errors(visible, held_out), lineage, fillers)
 
     def record(self) -> GappyRecord:
         """The record of the fields."""
-        return GappyRecord.of(self.fields, self.held_out.time.device, self.mappings)
+        return GappyRecord.of(self.fields, self.held_out.time.device, self.mappings, self.errors)
 
     def visible(self) -> GappyRecord:
         """The record without the held-out values."""

@@ -7,6 +7,7 @@ held_out                  observed values that are held out from the methods, as
                           their weights in means over the missing values
 trial                     methods compared at observed values that they do not see
 censored                  values at a bound: Gaussian values in place of them, scores of a Gaussian that is cut there
+observation_error         observations with errors: smoothed values in their place
 error_variance            variance of errors, fitted at such values, far from and near observations
 local_kriging             kriging from the nearest observations in space and time, and its parameters
 dineof                    leading modes of the record itself, as DINEOF iterates them

@@ -119,9 +119,13 @@ def terms(predictors: ErrorPredictors, distance_unit: float) -> list[Float[Tenso
 
 def error_variance(
     error: Float[Tensor, " n"], predictors: ErrorPredictors, weight: Float[Tensor, " n"],
-    beyond: Bounds | None = None,
+    beyond: Bounds | None = None, noise: Float[Tensor, " n"] | None = None,
 ) -> ErrorVariance:  # fmt: skip
-    """Fit v to weighted errors; `beyond` are the bounds minus the truth."""
+    """Fit v to weighted errors.
+
+    `beyond` are the bounds minus the truth. With `noise`, the variance of the errors of the observed values themselves,
+    errors are relative to these, and their variance is v + noise.
+    """
     index = evenly(len(error), MAX_ERRORS).to(error.device)
     predictors = ErrorPredictors(*(predictor[index].double() for predictor in predictors))
     distance_unit = median_distance(predictors.distance)
@@ -129,10 +133,11 @@ def error_variance(
     f, w = torch.stack(terms(predictors, distance_unit)[:number], dim=1), weight[index].double()
     least = MIN_VARIANCE * predictors.climatological.square()
     e, limits = error[index].double(), beyond and beyond.at(index)
+    known = torch.zeros_like(least) if noise is None else noise[index].double()
     square = torch.maximum(e.square(), least)
     a = ((w * square).sum() / (w @ f).clamp(min=torch.finfo(f.dtype).tiny)) / f.shape[1]
     for update in range(ITERATIONS):
-        v = torch.maximum(f @ a, least)
+        v = torch.maximum(f @ a, least) + known
         if limits is not None and update % RENEWED == 0:
             square = torch.maximum(expected_squares(e, limits, v), least)
         a = a * (((w * square / v.square()) @ f) / ((w / v) @ f).clamp(min=torch.finfo(f.dtype).tiny)).sqrt()

@@ -262,6 +262,8 @@ class HeldOut:
         Weight of each value in means over the missing values; the sum is 1.
     beyond
         Bounds of the record minus `truth`, if it has bounds.
+    noise
+        Variance of the error of each value, if observed values have errors.
     """
 
     shape: tuple[int, int]
@@ -273,6 +275,7 @@ class HeldOut:
     area: Float[Tensor, " held_out"]
     weight: Float[Tensor, " held_out"]
     beyond: Bounds | None = None
+    noise: Float[Tensor, " held_out"] | None = None
 
     def of_cells(self, cells: slice) -> HeldOut:
         """The held-out values of some cells, numbered as in a record of these cells alone."""
@@ -282,16 +285,18 @@ class HeldOut:
             for name in ("time", "truth", "whole", "group", "area", "weight")
         }
         beyond = self.beyond and self.beyond.at(inside)
+        noise = None if self.noise is None else self.noise[inside]
         shape = self.shape[0], cells.stop - cells.start
-        return HeldOut(shape, cell=self.cell[inside] - cells.start, beyond=beyond, **others)
+        return HeldOut(shape, cell=self.cell[inside] - cells.start, beyond=beyond, noise=noise, **others)
 
     def of_record(self, record: Record) -> HeldOut:
-        """The held-out values with the truth and the bounds of a record."""
+        """The held-out values with the truth, the bounds and the errors of a record."""
         truth, beyond = self.at(record.x), None
         if record.bounds is not None:
             low, high, latent = record.bounds.at((self.time, self.cell))
             beyond = Bounds(low.double(), high.double(), latent).minus(truth)
-        return replace(self, truth=truth, beyond=beyond)
+        noise = None if record.noise is None else self.at(record.noise)
+        return replace(self, truth=truth, beyond=beyond, noise=noise)
 
     @property
     def mask(self) -> Bool[Tensor, "time cell"]:
@@ -323,7 +328,11 @@ def join_selections(selections: Sequence[HeldOut]) -> HeldOut:
     weight = torch.cat([held_out.weight / len(selections) for held_out in selections])
     beyond = [held_out.beyond for held_out in selections if held_out.beyond is not None]
     joined = Bounds(*(torch.cat(bound) for bound in zip(*beyond, strict=True))) if beyond else None
-    return HeldOut(selections[0].shape, **tensors, group=torch.cat(groups), weight=weight, beyond=joined)
+    noise = [held_out.noise for held_out in selections if held_out.noise is not None]
+    return HeldOut(
+        selections[0].shape, **tensors, group=torch.cat(groups), weight=weight, beyond=joined,
+        noise=torch.cat(noise) if noise else None,
+    )  # fmt: skip
 
 
 # Weights of held-out values as samples of the missing values, for means over the missing values.

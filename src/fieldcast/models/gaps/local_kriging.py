@@ -107,10 +107,13 @@ class CellSeries(NamedTuple):
     observed: Bool[Tensor, "time cell"]
     step: Float[Tensor, " time"]  # steps since the first time, with large intervals between segments
     point: Float[Tensor, "cell 3"]
+    noise: Float[Tensor, "time cell"] | None = (
+        None  # variance of the errors of observed values, if they have any
+    )
 
     def on(self, device: str) -> CellSeries:
         """The series on a device."""
-        return CellSeries(*(part.to(device) for part in self))
+        return CellSeries(*(None if part is None else part.to(device) for part in self))
 
     def coordinates(self, time: Int[Tensor, "*n"], cell: Int[Tensor, "*n"]) -> Float[Tensor, "*n 4"]:
         """Coordinates (point, step) of some values."""
@@ -136,7 +139,12 @@ class Targets(NamedTuple):
         identity = torch.eye(near.shape[1]).to(near)
         pair = self.exists[:, :, None] & self.exists[:, None] & (identity == 0)
         among = c(near, near) * pair + identity
-        k = c(target, near)[:, 0] * self.exists
+        k = c(target, near)[:, 0]
+        if series.noise is not None:
+            among = among + torch.diag_embed(series.noise[self.near_time, self.near_cell].to(near))
+            itself = (self.near_time == self.time[:, None]) & (self.near_cell == self.cell[:, None])
+            k = torch.where(itself, 1.0, k)  # the nugget belongs to the value
+        k = k * self.exists
         y = torch.where(self.exists, series.x[self.near_time, self.near_cell], 0.0).to(near)
         solved = torch.cholesky_solve(torch.stack([k, y], -1), torch.linalg.cholesky(among))
         w, u = solved.unbind(-1)
@@ -329,7 +337,10 @@ def log_prob(
     for block in blocks:
         conditional = block.conditional(series, model)
         error = series.x[block.time, block.cell] - conditional.mean
-        terms = conditional.variance.log() + error.square() / conditional.variance
+        variance = conditional.variance
+        if series.noise is not None:
+            variance = variance + series.noise[block.time, block.cell]
+        terms = variance.log() + error.square() / variance
         total = total + (repeats[block.time, block.cell] * terms).sum()
     return -total / 2 / repeats.sum()
 

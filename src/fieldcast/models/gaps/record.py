@@ -62,6 +62,8 @@ class Record:
         Values to fill, by default all that are missing. A filler may leave others as they are.
     bounds
         Bounds of the values, if some are at one: these are censored (`censored`).
+    noise
+        Variance of the errors of the observed values, if they have any (`observation_error`).
     """
 
     x: Float[Tensor, "time cell"]
@@ -70,6 +72,7 @@ class Record:
     columns: Columns
     requested: Bool[Tensor, "time cell"] | None = None
     bounds: Bounds | None = None
+    noise: Float[Tensor, "time cell"] | None = None
 
     def __post_init__(self) -> None:
         times = int(self.observed.any(1).sum())
@@ -85,7 +88,10 @@ class Record:
         number = variable[columns].unique(return_inverse=True)[1]
         kept = Columns(points[columns.cpu().numpy()], number, area[columns])
         bounds = self.bounds and self.bounds.at((slice(None), columns))
-        return Record(self.x[:, columns], self.observed[:, columns], self.segment, kept, bounds=bounds)
+        noise = None if self.noise is None else self.noise[:, columns]
+        return Record(
+            self.x[:, columns], self.observed[:, columns], self.segment, kept, bounds=bounds, noise=noise
+        )
 
     def scaled(self) -> tuple[Record, Float[Tensor, " cell"]]:
         """The record in units of the standard deviation of each value, 0 where missing; also the deviations."""

@@ -69,7 +69,8 @@ class ErrorStatistics:
     error, predictors
         Errors of the filler at all of them, and the predictors of their variance.
     spread
-        Standard deviation of each error, fitted to the errors in other gaps of all selections.
+        Standard deviation of each error, fitted to the errors in other gaps of all selections; it includes the error
+        of the observed value.
     variances
         Models of the error variance, fitted to all errors.
     """
@@ -132,13 +133,16 @@ def error_statistics(trials: Sequence[Trial], selections: Sequence[HeldOut]) -> 
 def cross_fitted_spread(
     error: Float[Tensor, " held_out"], predictors: ErrorPredictors, held_out: HeldOut
 ) -> Float[Tensor, " held_out"]:
-    """Spread at each held-out value, fitted to the errors of the other folds: those in other gaps."""
+    """Spread at each held-out value, fitted to the errors of the other folds: those in other gaps.
+
+    It includes the error of the observed value itself.
+    """
     spread, fold = torch.empty_like(error), held_out.group % FOLDS
     for number in fold.unique().tolist():
         in_fold = fold == number
         variances = fit_error_variances(error, predictors, held_out, ~in_fold)
         spread[in_fold] = variances(predictors.at(in_fold), held_out.whole[in_fold]).sqrt()
-    return spread
+    return spread if held_out.noise is None else (spread.square() + held_out.noise).sqrt()
 
 
 def fit_error_variances(
@@ -161,6 +165,7 @@ def fit_error_variances(
                 predictors.at(source),
                 held_out.weights(source)[source],
                 held_out.beyond and held_out.beyond.at(source),
+                None if held_out.noise is None else held_out.noise[source],
             )
         )
     return ErrorVariances(*variances)

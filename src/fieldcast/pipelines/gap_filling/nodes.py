@@ -8,18 +8,22 @@ import pandas as pd
 import xarray as xr
 
 from fieldcast.encoding.options import Limits
+from fieldcast.fields.observation_error import separate_errors
 from fieldcast.fields.options import Ingestion
 from fieldcast.fields.quantities import Quantity, mapped, quantity_of
 from fieldcast.inference.file_options import GapFilling
 
+NOISE = "gap_filling.noise"
+
 
 def choose_quantities(
-    fields: xr.Dataset, ingestion: Ingestion, seed: int, device: str
+    fields: xr.Dataset, ingestion: Ingestion, gap_filling: GapFilling, seed: int, device: str
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """The mapping of each variable that is mapped, and the scores by which they were chosen."""
     from fieldcast.inference import quantities
     from fieldcast.inference.gaps.trials import refuse_complete
 
+    fields, _ = separate_errors(fields, gap_filling.noise, NOISE)
     refuse_complete(fields)
     chosen, scores = quantities.choose_quantities(fields, ingestion.mappings, seed, device)
     return {name: quantity.state() for name, quantity in chosen.items()}, scores
@@ -34,8 +38,9 @@ def try_methods(
     from fieldcast.training.fill_gaps import methods
 
     chosen = restored(quantities)
+    fields, errors = separate_errors(fields, gap_filling.noise, NOISE)
     fillers = methods(mapped(fields, chosen), gap_filling, seed, device)
-    comparison = Comparison.of(fields, seed, device, fillers, chosen)
+    comparison = Comparison.of(fields, seed, device, fillers, chosen, errors)
     for _, file in comparison.trials(previous_trials()):
         yield file
 
@@ -55,9 +60,10 @@ def fill_gaps(
     from fieldcast.training.fill_gaps import CORRECTED, correction_of
 
     fillers, chosen = {**FILLERS}, restored(quantities)
+    fields, errors = separate_errors(fields, gap_filling.noise, NOISE)
     if CORRECTED in methods_in(trials):
         fillers[CORRECTED] = correction_of(mapped(fields, chosen), seed)
-    comparison = Comparison.of(fields, seed, device, fillers, chosen)
+    comparison = Comparison.of(fields, seed, device, fillers, chosen, errors)
     tried = deque(comparison.trials(trials), maxlen=1).pop()[0]
     trust = TrustLimits(gap_filling.max_gap, gap_filling.max_spread)
     members = gap_filling.members and limits.cap("members", gap_filling.members)
@@ -73,12 +79,15 @@ def restored(quantities: dict[str, Any]) -> dict[str, Quantity]:
     return {name: quantity_of(state) for name, state in quantities.items()}
 
 
-def draw_figures(fields: xr.Dataset, filled: xr.Dataset, series: pd.DataFrame) -> dict[str, bytes]:
+def draw_figures(
+    fields: xr.Dataset, filled: xr.Dataset, series: pd.DataFrame, gap_filling: GapFilling
+) -> dict[str, bytes]:
     """Maps and series of each variable, as PNG by name."""
     from fieldcast.figures.gaps import pictures
     from fieldcast.figures.sheet import outline
     from fieldcast.figures.style import png
     from fieldcast.inference.user_layout import to_model_names
 
+    fields, _ = separate_errors(fields, gap_filling.noise, NOISE)
     drawn = pictures(to_model_names(filled, fields), series, outline(fields))
     return {name: png(figure) for name, figure in drawn}

@@ -26,7 +26,7 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
         [
             node(
                 nodes.choose_quantities,
-                ["fields", "params:ingestion", "params:seed", "params:device"],
+                ["fields", "params:ingestion", "params:gap_filling", "params:seed", "params:device"],
                 QUANTITIES,
                 name="choose_quantities",
             ),
@@ -34,7 +34,7 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
             node(nodes.fill_gaps, FILL, FILLED, name="fill_gaps"),
             node(
                 nodes.draw_figures,
-                ["fields", "gaps_filled", "series_gap_filling"],
+                ["fields", "gaps_filled", "series_gap_filling", "params:gap_filling"],
                 "figures_gap_filling",
                 name="draw_figures",
             ),

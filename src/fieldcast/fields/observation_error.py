@@ -1,0 +1,184 @@
+"""Errors of observed values, as an option gives them.
+
+The option `noise` gives the standard deviation of the error, for all variables or for each by its name:
+
+    0.1                        anomaly standard deviations
+    0.3 degC                   a number with a unit
+    35%                        a share of the value
+    sses_standard_deviation    a variable of the same data, in the units of the values
+
+GHRSST's sses_bias is the expected error of a value, and is subtracted with it (GHRSST Data Specification 2.0).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+from scipy.special import ndtri
+
+from fieldcast.errors import InputError
+from fieldcast.fields.conventions import is_error, short, time_varying
+from fieldcast.fields.quantities import Quantity
+from fieldcast.fields.units import conversion
+
+LOG = logging.getLogger(__name__)
+QUANTITY = re.compile(r"\s*([0-9.]+(?:[eE][+-]?[0-9]+)?)\s*(.*?)\s*")
+DEVIATION, BIAS = "standard_deviation", "bias"
+VALUES = 16  # equally likely values of an observation that stand for its distribution
+Given = float | str | Mapping[str, float | str] | None
+
+
+class Errors(NamedTuple):
+    """Errors of observed values, by the name of the variable.
+
+    Parameters
+    ----------
+    deviation
+        Standard deviation: a number of anomaly standard deviations, or an array in the units of the variable.
+    bias
+        Mean, which was subtracted.
+    """
+
+    deviation: Mapping[str, float | xr.DataArray] = MappingProxyType({})
+    bias: Mapping[str, xr.DataArray] = MappingProxyType({})
+
+
+NO_ERRORS = Errors()
+
+
+def separate_errors(fields: xr.Dataset, noise: Given, key: str = "noise") -> tuple[xr.Dataset, Errors]:
+    """Separate fields from the variables that hold their errors; subtract the bias.
+
+    Values whose error is missing become NaN.
+
+    Parameters
+    ----------
+    fields
+        Fields that ingestion made.
+    noise
+        The option; None if errors are not known.
+    key
+        Name of the option in messages.
+
+    Raises
+    ------
+    InputError
+        If the option names a variable or a unit that does not fit.
+    """
+    names = time_varying(fields)
+    if noise is None:
+        for name in names:
+            refuse_constant(fields[name], key)
+        return fields, NO_ERRORS
+    of_each = dict(noise) if isinstance(noise, Mapping) else dict.fromkeys(names, noise)
+    if unknown := sorted(set(of_each) - set(names)):
+        raise InputError(f"{key} names {', '.join(unknown)}, but the variables are {', '.join(names)}.")
+    holders = {name for each in of_each.values() if (name := named_variable(fields, each)) is not None}
+    biases = {holder: holder.replace(DEVIATION, BIAS) for holder in holders if DEVIATION in holder}
+    biases = {holder: name for holder, name in biases.items() if name in names}
+    without = fields.drop_vars([*holders, *biases.values()])
+    remaining = time_varying(without)
+    if not remaining:
+        raise InputError(f"{key} names the only variable of the data: it gives the error of another one.")
+    for name in remaining:
+        refuse_constant(without[name], key)
+    errors: dict[str, float | xr.DataArray] = {}
+    bias: dict[str, xr.DataArray] = {}
+    for name, given in of_each.items():
+        if name not in remaining:
+            continue
+        array = without[name]
+        error = errors[name] = standard_deviation(fields, name, given, key)
+        holder = named_variable(fields, given)
+        if holder is not None and holder in biases:
+            bias[name] = in_units_of(fields[biases[holder]], array, key)
+            LOG.info("%s is subtracted from %s.", biases[holder], name)
+            array = (array - bias[name].fillna(0.0)).astype(array.dtype).assign_attrs(array.attrs)
+        if isinstance(error, xr.DataArray):
+            lacking = array.notnull() & ~(error >= 0)
+            if bool(lacking.any()):
+                LOG.warning("%d values of %s have no error and are left out.", int(lacking.sum()), name)
+                array = array.where(~lacking).assign_attrs(array.attrs)
+        without = without.assign({name: array})
+    return without, Errors(errors, bias)
+
+
+def refuse_constant(array: xr.DataArray, key: str) -> None:
+    """Refuse a constant variable, which looks like the error of another one: ingestion lets it through."""
+    if is_error(array) and float(array.max()) == float(array.min()):
+        raise InputError(
+            f"variable '{array.name}' is constant: leave it out with ingestion.variables, or, if it is the error of "
+            f"another variable, name it as {key}."
+        )
+
+
+def named_variable(fields: xr.Dataset, given: float | str) -> str | None:
+    """The variable that an option names, if it names one."""
+    if not isinstance(given, str):
+        return None
+    names = time_varying(fields)
+    return next((name for name in (given.strip(), short(given.strip())) if name in names), None)
+
+
+def standard_deviation(fields: xr.Dataset, name: str, given: float | str, key: str) -> float | xr.DataArray:
+    """Standard deviation of the error of a variable: anomaly standard deviations, or an array in its units."""
+    array, units = fields[name], str(fields[name].attrs.get("units", "1"))
+    if (holder := named_variable(fields, given)) is not None:
+        return in_units_of(fields[holder], array, key)
+    match = QUANTITY.fullmatch(str(given))
+    number = float(match[1]) if match and match[1].count(".") <= 1 and match[1] != "." else math.nan
+    if match is None or not math.isfinite(number):
+        others = ", ".join(other for other in time_varying(fields) if other != name) or "none"
+        raise InputError(
+            f"{key} '{given}' is neither a number of at least 0, such as 0.1, 0.3 {units} or 35%, nor a variable of "
+            f"the data beside '{name}' ({others}): give one of these."
+        )
+    if not match[2]:
+        return number
+    if match[2] == "%":
+        return number / 100 * abs(array)
+    converted = conversion(match[2], units)
+    if converted is None:
+        raise InputError(
+            f"{key} '{given}': '{match[2]}' cannot be converted to '{units}', the unit of '{name}': give the error in "
+            "that unit."
+        )
+    return xr.full_like(array, number * converted.scale)
+
+
+def in_units_of(error: xr.DataArray, array: xr.DataArray, key: str) -> xr.DataArray:
+    """A variable of errors in the units of the values; without a unit it is taken to have them."""
+    units = str(array.attrs.get("units", "1"))
+    converted = conversion(str(error.attrs.get("units", units)), units)
+    if converted is None:
+        raise InputError(
+            f"{key}: '{error.name}' is in '{error.attrs['units']}', which cannot be converted to '{units}', the unit "
+            f"of '{array.name}': correct the unit in the file."
+        )
+    return error * converted.scale
+
+
+def mapped_variance(
+    quantity: Quantity, x: Float[np.ndarray, "*n"], error: Float[np.ndarray, "*n"]
+) -> Float[np.ndarray, "part *n"]:
+    """Variance of the mapped value of x + e, e ~ N(0, error^2), cut to the valid range.
+
+    It is the variance of `VALUES` equally likely values, relative to that of e itself.
+    """
+    z = ndtri((np.arange(VALUES) + 0.5) / VALUES)
+    first, second = 0.0, 0.0
+    for node in z / z.std():
+        value = np.asarray(x + node * error)
+        if len(quantity.parts) == 1:
+            value = np.clip(value, quantity.lowest, quantity.highest)
+        y = quantity.forward(value).astype(float)
+        first, second = first + y / VALUES, second + y**2 / VALUES
+    return np.maximum(second - np.square(first), 0.0)
