@@ -58,6 +58,45 @@ def test_with_noise_observed_cells_are_weighed_and_not_kept(checkpoint, gappy):
     assert float(abs(filled["t"] - data["t"]).max()) > 0.05
 
 
+def test_the_error_of_each_value_weighs_it(checkpoint, gappy, monkeypatch):
+    """Half of the values of t are nearly exact, the others are hardly worth anything."""
+    data, truth = gappy
+    model, rng = fieldcast.load(checkpoint), np.random.default_rng(3)
+    size = float(truth["t"].std())
+    error = xr.full_like(data["t"], 0.02 * size).where(rng.random(data["t"].shape) < 0.5, 2 * size)
+    noisy = data.assign(t=data["t"] + error * rng.normal(size=error.shape), uncertainty=error)
+    noisy["t"].attrs = noisy["uncertainty"].attrs = data["t"].attrs
+    given = {"t": "uncertainty"}
+    weighed, alike = (
+        model.fill(noisy[[*names]], members=9, noise=noise)["t_mean"]
+        for names, noise in ((("t", "z", "uncertainty"), given), (("t", "z"), 1.0))
+    )
+    poor = np.isfinite(data["t"]) & (error > size)
+    rms, of_alike = (
+        float(np.sqrt(((mean - truth["t"]).where(poor) ** 2).mean())) for mean in (weighed, alike)
+    )
+    assert rms < 0.5 * 2 * size and rms < 0.8 * of_alike
+    both = model.fill(data, members=5, noise={"t": 0.3, "z": 0.3})
+    xr.testing.assert_allclose(both, model.fill(data, members=5, noise=0.3), rtol=1e-4)
+    monkeypatch.setattr(type(model.checkpoint.model), "accepts_points", False)
+    with pytest.raises(
+        InputError, match="noise gives observations different errors, and a model of type Optimal"
+    ):
+        model.fill(noisy, noise=given)
+
+
+def test_an_error_with_a_unit_is_that_of_anomaly_standard_deviations(checkpoint, gappy):
+    data, _ = gappy
+    model = fieldcast.load(checkpoint)
+    deviation = float(model.checkpoint.field_codec.deviation[model.checkpoint.field_codec.names.index("t")])
+    units, only = data["t"].attrs["units"], data[["t"]]
+    one, other = (
+        model.fill(only, members=5, noise=noise)
+        for noise in ({"t": f"{0.3 * deviation:.9g} {units}", "z": 0.3}, 0.3)
+    )
+    np.testing.assert_allclose(one["t"], other["t"], rtol=1e-4)
+
+
 def test_a_value_that_nothing_explains_is_flagged_listed_and_kept(checkpoint, gappy, caplog):
     """One reading of t is 40 standard deviations too high: its neighbours hardly change, and the log lists it."""
     data, truth = gappy

@@ -19,7 +19,7 @@ from fieldcast.fields import climatology as climatologies
 from fieldcast.fields import domain
 from fieldcast.fields import normalisation as normalisations
 from fieldcast.fields.conventions import time_varying
-from fieldcast.fields.observation_error import NO_ERRORS, Errors, mapped_variance
+from fieldcast.fields.observation_error import NO_ERRORS, Errors, error_variance
 from fieldcast.fields.quantities import Quantities, Quantity, mapped, part_names
 from fieldcast.models.gaps.censored import with_latent_values
 from fieldcast.models.gaps.held_out import HeldOut, hold_out_values
@@ -86,11 +86,15 @@ class GappyRecord:
             has_column = torch.from_numpy(domain.with_columns(fields))
         x = x[:, has_column].to(device)
         observed = torch.isfinite(x)
+        noise = None
+        if errors.deviation:
+            variance = error_variance(in_own_units, errors, own, codec.deviation)
+            noise = torch.from_numpy(variance)[:, has_column].to(device)
         segment = torch.from_numpy(fields["segment"].values.astype(np.int64)).to(device)
         record = Record(
             x.masked_fill_(~observed, 0.0), observed, segment, column_locations(fields, has_column, device),
             bounds=bounds(codec, fields, own, has_column, device),
-            noise=noise_variance(in_own_units, codec, own, errors, has_column, device) if errors.deviation else None,
+            noise=noise,
         )  # fmt: skip
         return cls(record, codec, has_column, fields["time"], str(climatology.attrs["kind"]), own)
 
@@ -227,27 +231,6 @@ def bounds(
         anomalies.append(encoded[:, has_column].to(device))
     low, high = anomalies
     return Bounds(low, high, latent.expand(low.shape))
-
-
-def noise_variance(
-    fields: xr.Dataset, codec: FieldCodec, own: Sequence[OwnVariable], errors: Errors,
-    has_column: Bool[Tensor, "variable y x"], device: torch.device,
-) -> Float[Tensor, "time column"]:  # fmt: skip
-    """Variance of the errors of the values of some fields as anomalies, 0 where nothing is observed."""
-    variance = np.zeros((fields.sizes["time"], *has_column.shape), np.float32)
-    for name, quantity, parts in own:
-        error = errors.deviation.get(name, 0.0)
-        if not isinstance(error, xr.DataArray):
-            variance[:, parts.start : parts.stop] = error**2
-            continue
-        x, e = (
-            array.transpose("time", *geometry.GRID).values.astype(float) for array in (fields[name], error)
-        )
-        of_parts = np.square(e)[None] if quantity is None else mapped_variance(quantity, x, e)
-        for v, of_part in zip(parts, of_parts, strict=True):
-            variance[:, v] = of_part / codec.deviation[v] ** 2
-    np.nan_to_num(variance, copy=False)
-    return torch.from_numpy(variance)[:, has_column].to(device)
 
 
 def column_locations(

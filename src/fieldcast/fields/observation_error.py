@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -27,7 +27,8 @@ from scipy.special import ndtri
 from fieldcast.errors import InputError
 from fieldcast.fields.conventions import is_error, short, time_varying
 from fieldcast.fields.quantities import Quantity
-from fieldcast.fields.units import conversion
+from fieldcast.fields.units import Conversion, conversion
+from fieldcast.geometry import GRID
 
 LOG = logging.getLogger(__name__)
 QUANTITY = re.compile(r"\s*([0-9.]+(?:[eE][+-]?[0-9]+)?)\s*(.*?)\s*")
@@ -81,10 +82,8 @@ def separate_errors(fields: xr.Dataset, noise: Given, key: str = "noise") -> tup
     of_each = dict(noise) if isinstance(noise, Mapping) else dict.fromkeys(names, noise)
     if unknown := sorted(set(of_each) - set(names)):
         raise InputError(f"{key} names {', '.join(unknown)}, but the variables are {', '.join(names)}.")
-    holders = {name for each in of_each.values() if (name := named_variable(fields, each)) is not None}
-    biases = {holder: holder.replace(DEVIATION, BIAS) for holder in holders if DEVIATION in holder}
-    biases = {holder: name for holder, name in biases.items() if name in names}
-    without = fields.drop_vars([*holders, *biases.values()])
+    used = [name for name in holders(noise) if name in names]
+    without = fields.drop_vars(used)
     remaining = time_varying(without)
     if not remaining:
         raise InputError(f"{key} names the only variable of the data: it gives the error of another one.")
@@ -97,10 +96,10 @@ def separate_errors(fields: xr.Dataset, noise: Given, key: str = "noise") -> tup
             continue
         array = without[name]
         error = errors[name] = standard_deviation(fields, name, given, key)
-        holder = named_variable(fields, given)
-        if holder is not None and holder in biases:
-            bias[name] = in_units_of(fields[biases[holder]], array, key)
-            LOG.info("%s is subtracted from %s.", biases[holder], name)
+        mean = (named_variable(fields, given) or "").replace(DEVIATION, BIAS)
+        if mean in used and mean != named_variable(fields, given):
+            bias[name] = in_units_of(fields[mean], array, key)
+            LOG.info("%s is subtracted from %s.", mean, name)
             array = (array - bias[name].fillna(0.0)).astype(array.dtype).assign_attrs(array.attrs)
         if isinstance(error, xr.DataArray):
             lacking = array.notnull() & ~(error >= 0)
@@ -109,6 +108,15 @@ def separate_errors(fields: xr.Dataset, noise: Given, key: str = "noise") -> tup
                 array = array.where(~lacking).assign_attrs(array.attrs)
         without = without.assign({name: array})
     return without, Errors(errors, bias)
+
+
+def holders(noise: Given) -> list[str]:
+    """Names of variables that an option may refer to, and of their bias."""
+    of_each = noise.values() if isinstance(noise, Mapping) else [noise]
+    named = [
+        name for each in of_each if isinstance(each, str) for name in (each.strip(), short(each.strip()))
+    ]
+    return list(dict.fromkeys([*named, *(name.replace(DEVIATION, BIAS) for name in named)]))
 
 
 def refuse_constant(array: xr.DataArray, key: str) -> None:
@@ -164,6 +172,41 @@ def in_units_of(error: xr.DataArray, array: xr.DataArray, key: str) -> xr.DataAr
             f"of '{array.name}': correct the unit in the file."
         )
     return error * converted.scale
+
+
+def error_variance(
+    fields: xr.Dataset, errors: Errors, own: Iterable[tuple[str, Quantity | None, Sequence[int]]],
+    deviation: Float[np.ndarray, " variable"], conversions: Mapping[str, Conversion] = MappingProxyType({}),
+) -> Float[np.ndarray, "time variable y x"]:  # fmt: skip
+    """Variance of the errors of the values of some fields as standardised anomalies; 0 where nothing is observed.
+
+    Parameters
+    ----------
+    fields, errors
+        Values in their own units, and their errors.
+    own
+        Each variable with its mapping, and the numbers of its parts among the mapped variables.
+    deviation
+        Standard deviation of the anomalies of the mapped variables.
+    conversions
+        Conversions from the units in which a variable is mapped to those of the fields, where they differ.
+    """
+    shape = fields[time_varying(fields)[0]].transpose("time", *GRID).shape
+    variance = np.zeros((shape[0], len(deviation), *shape[1:]), np.float32)
+    for name, quantity, parts in own:
+        error = errors.deviation.get(name, 0.0)
+        if not isinstance(error, xr.DataArray):
+            variance[:, list(parts)] = error**2
+            continue
+        x, e = (array.transpose("time", *GRID).values.astype(float) for array in (fields[name], error))
+        if quantity is None:
+            of_parts = np.square(e)[None]
+        else:
+            change = conversions.get(name, Conversion())
+            of_parts = mapped_variance(quantity, change.inverse.of(x), e / abs(change.scale))
+        for v, of_part in zip(parts, of_parts, strict=True):
+            variance[:, v] = of_part / deviation[v] ** 2
+    return np.nan_to_num(variance, copy=False)
 
 
 def mapped_variance(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 
 import numpy as np
 import torch
@@ -30,12 +31,12 @@ STEP_TOLERANCE = 1e-3  # hours by which a time step may differ from that of the 
 
 
 def match_model(
-    dataset: xr.Dataset, codec: FieldCodec, where: str, complete: bool = False
+    dataset: xr.Dataset, codec: FieldCodec, where: str, complete: bool = False, beside: Collection[str] = ()
 ) -> tuple[xr.Dataset, FieldCodec]:
     """The model's variables of a data set, on the model's grid, and the codec for their units.
 
     An absent variable counts as missing everywhere, unless the data must be `complete`. `where` names the data set in
-    error messages.
+    error messages. Other variables are kept if they are named in `beside`.
     """
     data = conventions.to_contract(dataset, where)
     number, distinct = dataset[conventions.axes(dataset)["time"]].size, data.sizes["time"]
@@ -45,7 +46,7 @@ def match_model(
         )
     data = with_rounded_times(with_all_variables(data, codec, where, complete))
     codec = codec.in_units(units_of_variables(data, codec, where), where)
-    data = data[list(codec.names)].sortby("latitude")
+    data = data[[*codec.names, *(name for name in beside if name in data)]].sortby("latitude")
     longitude = counted_from(data["longitude"].values, codec.longitude.min())
     shifted = data.assign_coords(longitude=longitude).sortby("longitude")
     data = data if different_axis(grid_of(codec), shifted) else shifted

@@ -31,7 +31,8 @@ class Fill:
     members
         Size of the ensemble.
     noise
-        Observation error, in anomaly standard deviations; 0 keeps the file's values.
+        Observation error, in anomaly standard deviations, `0.3 degC`, `35%` or the name of a variable, for all
+        variables or for each by its name (docs/data.md#errors-of-observed-values); 0 keeps the file's values.
     representativeness
         Error of representativeness of stations, in addition to that of their instruments: a number in the units of the
         variable, or one for each variable by name. By default it is estimated, and logged.
@@ -47,7 +48,7 @@ class Fill:
     stations: str | None = None
     experiment: str
     members: Annotated[int, Field(ge=1)] = 19
-    noise: ZeroOrMore = 0.0
+    noise: ObservationError | dict[str, ObservationError] = 0.0
     representativeness: ZeroOrMore | dict[str, ZeroOrMore] | None = None
     where: Where | None = None
     region: Region | None = None
@@ -177,7 +178,7 @@ class RecordCycleOptions:
     members
         Size of the ensemble, at least 2; the coverage of 90 % needs at least 13 members, and is exact with 19.
     noise
-        Observation error, in anomaly standard deviations.
+        Observation error, in anomaly standard deviations, or with a unit, such as `0.3 degC`.
     held_out
         Share of the observations that is held out, never assimilated: the result is scored there.
     where
@@ -192,7 +193,7 @@ class RecordCycleOptions:
     forecaster: str
     updater: str
     members: Annotated[int, Field(ge=2)] = 20
-    noise: ZeroOrMore = 0.1
+    noise: ObservationError = 0.1
     held_out: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.1
     where: Where | None = None
     region: Region | None = None
@@ -274,7 +275,7 @@ class FileCommand:
 
 EXPERIMENT = "Address of a trained experiment, such as {}."
 MEMBERS = "Number of ensemble members."
-NOISE = "Error of an observation, in anomaly standard deviations."
+NOISE = "Error of an observation, in anomaly standard deviations or with a unit, such as '0.3 degC'."
 FILE_COMMANDS = (
     FileCommand(
         name="fill",

@@ -22,8 +22,9 @@ from fieldcast import calendars
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.observations import points_in
 from fieldcast.encoding.resumable import pack_state, resume
-from fieldcast.errors import MAX_LISTED, listed
+from fieldcast.errors import MAX_LISTED, InputError, listed
 from fieldcast.fields.conventions import SUSPECT
+from fieldcast.fields.observation_error import Given, error_variance, separate_errors
 from fieldcast.geometry import GRID
 from fieldcast.inference.stations.observations import check_accepts_points
 from fieldcast.innovations import MAX_INNOVATION
@@ -32,11 +33,13 @@ from fieldcast.lineage import Lineage
 from fieldcast.models import replicas
 from fieldcast.models.capabilities import ChecksObservations
 from fieldcast.models.core import Context, Model
+from fieldcast.models.points import Points
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import Space
 from fieldcast.runtime import Progress
 
 LOG = logging.getLogger(__name__)
+SAME = 1e-5  # relative difference of variances below which errors are equal
 DATA_AT_ONCE = 8  # number of data in one batch on a device, which bounds the memory
 
 
@@ -48,6 +51,38 @@ def context_of(data: xr.Dataset, codec: FieldCodec, space: Space, noise: float) 
     day = codec.days(data["time"]).to(device)
     observed = torch.where(mask, y, 0.0)
     return Context(len(y), observed=observed.to(device), mask=mask.to(device), day=day, noise=noise)
+
+
+def observed_with_errors(
+    data: xr.Dataset, codec: FieldCodec, model: Model, noise: Given
+) -> tuple[xr.Dataset, Context]:
+    """Observations less their bias, and their context with the errors that an option gives.
+
+    The option is that of `fields.observation_error`. Where errors differ, the observations become points, each with an
+    error of its own, which the model must accept.
+    """
+    data, errors = separate_errors(data, noise)
+    own = [(name, codec.quantities.get(name), codec.parts(name)) for name in codec.names]
+    if isinstance(noise, int | float):
+        return data, context_of(data, codec, model.space, noise)
+    variance = torch.from_numpy(error_variance(data, errors, own, codec.deviation, codec.conversions))
+    c = context_of(data, codec, model.space, 0.0)
+    y, mask = c.observations()
+    of_observed = variance.to(y)[mask]
+    if not len(of_observed) or float(of_observed.max() - of_observed.min()) <= SAME * float(
+        of_observed.max()
+    ):
+        return data, replace(c, noise=float(of_observed.mean().sqrt()) if len(of_observed) else 0.0)
+    if not model.accepts_points:
+        raise InputError(
+            f"noise gives observations different errors, and a model of type {type(model).__name__} takes one error "
+            "for all: give a number of anomaly standard deviations, or choose a model such as optimal interpolation."
+        )
+    datum, variable, row, column = mask.nonzero(as_tuple=True)
+    cells = (row * mask.shape[-1] + column)[:, None].expand(-1, 4)
+    first = torch.tensor([1.0, 0.0, 0.0, 0.0], dtype=torch.float64).to(cells.device).expand(len(cells), -1)
+    points = Points(datum, variable, cells, first, y[mask].double(), of_observed.double())
+    return data, replace(c, observed=torch.zeros_like(y), mask=torch.zeros_like(mask), points=points)
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@ the result has the same names, order, coordinates and attributes.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ from fieldcast.encoding.device import choose_devices
 from fieldcast.encoding.stations import times_of
 from fieldcast.errors import InputError
 from fieldcast.fields import conventions
+from fieldcast.fields.observation_error import Given, holders
 from fieldcast.fields.stations import read_stations
 from fieldcast.fields.times import as_record
 from fieldcast.inference.compatibility import last_states, match_model
@@ -33,7 +35,7 @@ from fieldcast.inference.forecasts.ensemble import (
     lead_dataset,
     with_moments,
 )
-from fieldcast.inference.reconstruct import context_of, draw, suspect_messages, suspects
+from fieldcast.inference.reconstruct import draw, observed_with_errors, suspect_messages, suspects
 from fieldcast.inference.result_attributes import with_attributes
 from fieldcast.inference.samples.sets import draw_states, physical_states
 from fieldcast.inference.stations.observations import (
@@ -99,7 +101,7 @@ class TrainedModel:
 
     @runtime.reports_out_of_memory
     def fill(
-        self, dataset: xr.Dataset | xr.DataArray | None = None, members: int = 19, noise: float = 0.0,
+        self, dataset: xr.Dataset | xr.DataArray | None = None, members: int = 19, noise: Given = 0.0,
         seed: int = 0, where: str = "the data set", *, stations: pd.DataFrame | str | Path | None = None,
         where_stations: str = "the table of stations", representativeness: Representativeness = None,
     ) -> xr.Dataset:  # fmt: skip
@@ -108,8 +110,11 @@ class TrainedModel:
         Each variable v becomes v (member, ...), v_mean and v_spread (ddof 1; absent for one member), in the data set's
         units, which may be any that convert to the model's. A variable that is absent counts as unobserved. A model
         that checks observations adds v_suspect, 1 where an observation was too far from its expected value and was
-        given less weight; the log counts and lists them. Observed cells keep their values, unless `noise`, the standard
-        deviation of their error in anomaly standard deviations, is above zero. Messages call the data set `where`.
+        given less weight; the log counts and lists them. Messages call the data set `where`.
+
+        Observed cells keep their values, unless `noise`, the standard deviation of their error, is above zero: a number
+        of anomaly standard deviations, "0.3 degC", "35%", or a variable of the data set (`fields.observation_error`).
+        Errors that differ between values need a model that accepts points.
 
         Stations, a table as `fields.stations` describes it, are observed beside the cells of the data set, each with
         its own error and an error of representativeness (in units of the variables, by default estimated from all).
@@ -125,7 +130,8 @@ class TrainedModel:
         """
         self.check_task("reconstruct", "fill needs")
         members, seed = arguments.whole_number(members, "members", 1), arguments.seed_number(seed)
-        noise = arguments.real_number(noise, "noise")
+        if noise is None or isinstance(noise, int | float):
+            noise = arguments.real_number(noise, "noise")
         check_representativeness(representativeness)
         observed_stations = None
         if stations is not None:
@@ -138,7 +144,10 @@ class TrainedModel:
             dataset = self.nothing_observed(self.times_near(observed_stations.table, where_stations))
         dataset = as_record(dataset, where)
         result, facts = fill_fields(self.checkpoint, dataset, observed_stations, members, noise, seed, where)
-        options = {"members": result.sizes[MEMBER], "noise": noise, "seed": seed}
+        stated = (
+            ", ".join(f"{v}={each}" for v, each in noise.items()) if isinstance(noise, Mapping) else noise
+        )
+        options = {"members": result.sizes[MEMBER], "noise": stated, "seed": seed}
         result = with_attributes(result, dataset.attrs, "Reconstruction", self.name, options)
         return result.assign_attrs(facts)
 
@@ -220,7 +229,7 @@ class Stations(NamedTuple):
 
 
 def fill_fields(
-    checkpoint: Checkpoint, dataset: xr.Dataset, stations: Stations | None, members: int, noise: float,
+    checkpoint: Checkpoint, dataset: xr.Dataset, stations: Stations | None, members: int, noise: Given,
     seed: int, where: str,
 ) -> tuple[xr.Dataset, dict[str, str]]:  # fmt: skip
     """Members with their mean, spread and flags of doubtful observations, and facts about the stations as attributes.
@@ -228,13 +237,16 @@ def fill_fields(
     The log lists doubtful observations; `where` names the data set in messages.
     """
     model, stored = checkpoint.model, checkpoint.field_codec
-    data, codec = match_model(dataset, stored, where)
-    c, facts = context_of(data, codec, model.space, noise), dict[str, str]()
+    data, codec = match_model(dataset, stored, where, beside=holders(noise))
+    data, c = observed_with_errors(data, codec, model, noise)
+    in_cells, facts = c.points, dict[str, str]()
     if stations is not None:
         table, where_stations, representativeness = stations
         c, facts = with_stations(c, model, stored, table, data["time"], where_stations, representativeness)
+        assert c.points is not None
+        c = replace(c, points=c.points.joined(in_cells))
     filled = codec.decode(draw(model, c, members, seed), data["time"])
-    if noise == 0:
+    if c.noise == 0 and in_cells is None:
         filled = with_observed(filled, data)
     flags = suspects(model, c, data, codec)
     for sentence in suspect_messages(flags, data):

@@ -47,6 +47,14 @@ class Points:
         """Some of the observations, by a boolean mask or by indices."""
         return Points(**{field.name: getattr(self, field.name)[selected] for field in fields(self)})
 
+    def joined(self, other: Points | None) -> Points:
+        """These observations and others of the same batch."""
+        if other is None:
+            return self
+        return Points(
+            **{f.name: torch.cat([getattr(self, f.name), getattr(other, f.name)]) for f in fields(self)}
+        )
+
     def of(self, data: Int[Tensor, " selected"]) -> Points:
         """The observations of some data, renumbered by their position in `data`."""
         observation, position = (self.datum[:, None] == data.to(self.datum.device)).nonzero().unbind(1)

@@ -18,6 +18,7 @@ from fieldcast import arguments, calendars, runtime
 from fieldcast.calendars import TimeStep
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.errors import InputError
+from fieldcast.fields.observation_error import Given, holders
 from fieldcast.fields.times import as_record
 from fieldcast.inference.compatibility import STEP_TOLERANCE, match_model
 from fieldcast.inference.cycle.assimilate import pack_cycle, resume_cycle
@@ -30,7 +31,7 @@ from fieldcast.inference.cycle.held_out import (
 )
 from fieldcast.inference.cycle.models import CycleModels, Estimates
 from fieldcast.inference.forecasts.ensemble import with_moments
-from fieldcast.inference.reconstruct import context_of
+from fieldcast.inference.reconstruct import observed_with_errors
 from fieldcast.inference.result_attributes import with_attributes
 from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.inference.user_layout import restore_layout
@@ -51,7 +52,7 @@ def cycle(
     observations: xr.Dataset | xr.DataArray,
     members: int = 20,
     seed: int = 0,
-    noise: float = 0.1,
+    noise: Given = 0.1,
     withheld: float = 0.1,
     where: str = "the record",
 ) -> xr.Dataset:
@@ -78,7 +79,8 @@ def cycle(
     seed
         Seed of the draws and of the held-out blocks.
     noise
-        Standard deviation of the observation error, in anomaly standard deviations.
+        Standard deviation of the observation error: a number of anomaly standard deviations, or of a unit ("0.3 degC")
+        where that is the same for all observations (`fields.observation_error`).
     withheld
         Share of observations that are never assimilated, in whole blocks of neighbouring cells.
     where
@@ -130,11 +132,12 @@ class RecordCycle:
     @classmethod
     def of(
         cls, forecaster: TrainedModel | None, updater: TrainedModel, observations: xr.Dataset | xr.DataArray,
-        members: int, seed: int, noise: float, withheld: float, where: str,
+        members: int, seed: int, noise: Given, withheld: float, where: str,
     ) -> RecordCycle:  # fmt: skip
         """Check the arguments of `cycle`, and prepare it."""
         members, seed = arguments.whole_number(members, "members", 2), arguments.seed_number(seed)
-        noise = arguments.real_number(noise, "noise")
+        if noise is None or isinstance(noise, int | float):
+            noise = arguments.real_number(noise, "noise")
         withheld = arguments.real_number(withheld, "withheld", below=1.0)
         for name, model in (("updater", updater), ("forecaster", forecaster)):
             if not isinstance(model, TrainedModel) and not (model is None and name == "forecaster"):
@@ -143,13 +146,19 @@ class RecordCycle:
                 )
         models = CycleModels.of(forecaster, updater)
         dataset, space = as_record(observations, where), updater.checkpoint.model.space
-        data, codec = match_model(dataset, updater.checkpoint.field_codec, where)
+        data, codec = match_model(dataset, updater.checkpoint.field_codec, where, beside=holders(noise))
         check_times(data["time"], space.time_step, where)
-        c = context_of(data, codec, space, noise)
+        data, c = observed_with_errors(data, codec, updater.checkpoint.model, noise)
+        if c.points is not None:
+            raise InputError(
+                f"noise '{noise}' gives the observations of {where} different errors, and a cycle takes one for all: "
+                "give a number of anomaly standard deviations, or, for a record of one variable that is not mapped, a "
+                "number with its unit."
+            )
         _, mask = c.observations()
         if not mask.any():
             raise InputError(f"{where} holds no observation: give values where there are any, NaN elsewhere.")
-        options = {"members": members, "noise": noise, "withheld": withheld, "seed": seed}
+        options = {"members": members, "noise": c.noise, "withheld": withheld, "seed": seed}
         without_forecast = models.assimilator.forecaster is None  # a Kalman filter leaves the forecaster out
         trained = [updater] if without_forecast or forecaster is None else [updater, forecaster]
         names = " and ".join(model.name for model in trained)
