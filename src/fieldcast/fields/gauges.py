@@ -1,12 +1,13 @@
-"""Tables of stations as matrices, with a row for each time step and a column for each location.
+"""Tables of stations as matrices, with a row for each time step and a column for each gauge.
 
-Readings at one location within a step are averaged. Steps without any reading are left out.
+A gauge is a name at a location, or a location if there are no names. Its readings within a step are averaged. Steps
+without any reading are left out.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +31,6 @@ LONGITUDE_DECIMALS = 9  # decimals that longitudes in degrees are rounded to
 MIN_SEASONAL_YEARS = 2.0  # shortest record, in years, for which an annual cycle is estimated
 UNIT_DESCRIPTION = "the unit of most of its readings"
 LOCATION = ["latitude", "longitude"]
-STEP_OF_PLACE = ["variable", "number", *LOCATION]
 MAX_OUTSIDE = (
     0.05  # share of readings outside the range of a variable, above which its numbers mean something else
 )
@@ -83,7 +83,7 @@ class Gauges:
     ----------
     table
         Columns time (of the step), latitude, longitude, variable, value and, if there are names, station; `at_time` and
-        `at_location` are the indices of the time and the location.
+        `at_location` are the indices of the time and the gauge.
     times
         Times of the steps that occur.
     number
@@ -91,7 +91,7 @@ class Gauges:
     step
         Length of a step.
     locations
-        Columns latitude and longitude of each location.
+        Columns latitude, longitude and, if there are names, station of each gauge.
     units
         Units of each variable.
     """
@@ -128,12 +128,17 @@ class Gauges:
         table["longitude"] = in_one_range(table["longitude"].to_numpy())
         step = step_of_stations(table, hours, where)
         table["number"], times = in_steps(table["time"].to_numpy().astype("M8[s]"), step)
-        names = {"station": ("station", "first")} if "station" in table else {}
-        table = with_mean_directions(table, {name: units[name] for name in mapped})
-        table = table.groupby(STEP_OF_PLACE, as_index=False).agg(value=("value", "mean"), **names)
-        locations = table[LOCATION].drop_duplicates().sort_values(LOCATION, ignore_index=True)
+        gauge = LOCATION
+        if "station" in table:
+            names = table["station"].astype(object)
+            table["station"], gauge = names.where(names.notna(), "").astype(str), [*LOCATION, "station"]
+        table = with_mean_directions(table, {name: units[name] for name in mapped}, gauge)
+        table = table.groupby(["variable", "number", *gauge], as_index=False, dropna=False).agg(
+            value=("value", "mean")
+        )
+        locations = table[gauge].drop_duplicates().sort_values(gauge, ignore_index=True)
         table["at_location"] = pd.MultiIndex.from_frame(locations).get_indexer(
-            pd.MultiIndex.from_frame(table[LOCATION])
+            pd.MultiIndex.from_frame(table[gauge])
         )
         number, table["at_time"] = np.unique(table["number"], return_inverse=True)
         table["time"] = times[table["at_time"]]
@@ -147,13 +152,13 @@ class Gauges:
         return cls(table.drop(columns="number"), times, number, step, locations, units)
 
     def of(self, variable: str) -> tuple[GaugeRecord, pd.DataFrame]:
-        """The record of a variable at the locations that measure it, and its readings in the order of the record."""
+        """The record of a variable at the gauges that measure it, and its readings in the order of the record."""
         table = self.table[self.table["variable"] == variable].sort_values(["at_time", "at_location"])
         location, column = np.unique(table["at_location"], return_inverse=True)
         x = np.full((len(self.times), len(location)), np.nan)
         x[table["at_time"], column] = table["value"]
         at = self.locations.iloc[location]
-        points = np.concatenate([unit_points([y], [z])[0] for y, z in at.to_numpy()])
+        points = np.concatenate([unit_points([y], [z])[0] for y, z in at[LOCATION].to_numpy()])
         phase = 2 * np.pi * calendars.fraction_of_year(self.times)
         days = (calendars.hours(self.times)[-1] + self.step.hours) / 24
         seasonal = days >= MIN_SEASONAL_YEARS * calendars.days_per_year(calendars.calendar_of(self.times))
@@ -214,9 +219,10 @@ def in_range(table: pd.DataFrame, units: Mapping[str, str], where: str) -> pd.Da
     return table[~wrong].reset_index(drop=True) if wrong.any() else table
 
 
-def with_mean_directions(table: pd.DataFrame, units: Mapping[str, str]) -> pd.DataFrame:
-    """The table with the mean direction of a step and place in place of several angles there."""
-    several = table.duplicated(STEP_OF_PLACE, keep=False)
+def with_mean_directions(table: pd.DataFrame, units: Mapping[str, str], gauge: Sequence[str]) -> pd.DataFrame:
+    """The table with the mean direction of a step and gauge in place of several angles there."""
+    key = ["variable", "number", *gauge]
+    several = table.duplicated(key, keep=False)
     for variable, unit in units.items():
         rows = table[table["variable"] == variable]
         meaning = nature(rows["value"], variable, unit)
@@ -224,8 +230,8 @@ def with_mean_directions(table: pd.DataFrame, units: Mapping[str, str]) -> pd.Da
             continue
         angles = rows["value"].to_numpy(float)
         circle = meaning.fit(Circle.kind, angles)
-        parts = pd.DataFrame(circle.forward(angles).T, rows.index).join(rows[STEP_OF_PLACE])
-        means = parts.groupby(STEP_OF_PLACE)[[0, 1]].transform("mean").to_numpy().T
+        parts = pd.DataFrame(circle.forward(angles).T, rows.index).join(rows[key])
+        means = parts.groupby(key, dropna=False)[[0, 1]].transform("mean").to_numpy().T
         table.loc[rows.index, "value"] = np.where(several[rows.index], circle.inverse(means), angles)
     return table
 

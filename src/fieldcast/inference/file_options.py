@@ -113,6 +113,8 @@ class StationFields:
         NetCDF file or Zarr store whose latitudes and longitudes are used.
     step
         Hours between fields; by default the most frequent interval between readings of a station.
+    accept
+        Names of gauges that are used although they seem to be in another unit than their neighbours, or `all`.
     output
         Path of the result, a NetCDF file (`.nc`), on the command line only; by default it lies in `07_model_output`.
     """
@@ -121,6 +123,7 @@ class StationFields:
     resolution: float | None = None
     like: str | None = None
     step: float | None = None
+    accept: str | list[str] | None = None
     output: str | None = None
 
     def table(self) -> str:
@@ -318,6 +321,8 @@ FILE_COMMANDS = (
             "resolution": "Degrees between the cells of a grid that covers the stations.",
             "like": "NetCDF or Zarr, whose latitudes and longitudes are used in place of a resolution.",
             "step": "Hours between fields; by default the most frequent interval between readings of a station.",
+            "accept": "Gauges, separated by commas, to use although they seem to be in another unit than their "
+            "neighbours, or 'all'.",
         },
     ),
     FileCommand(

@@ -35,7 +35,7 @@ from fieldcast.inference.gaps.result import flag_attributes
 from fieldcast.inference.quantities import as_lines
 from fieldcast.inference.result_attributes import with_attributes
 from fieldcast.inference.stations.held_out import KRIGING, MIN_STATIONS, clusters_of
-from fieldcast.inference.stations.kriging import VALUES_AT_ONCE, StationKriging, flags
+from fieldcast.inference.stations.kriging import VALUES_AT_ONCE, StationKriging, flags, places
 from fieldcast.inference.stations.own_units import (
     Fitted,
     choose_quantities,
@@ -44,8 +44,9 @@ from fieldcast.inference.stations.own_units import (
     names_of_parts,
     own_scores,
 )
+from fieldcast.inference.stations.suspects import without_suspects
 from fieldcast.innovations import MAX_INNOVATION
-from fieldcast.scores.held_out import COLUMNS, as_text
+from fieldcast.scores.held_out import COLUMNS, NO_UNIT, as_text
 
 LOG = logging.getLogger(__name__)
 TABLE = "the table of stations"
@@ -78,6 +79,7 @@ def grid_stations(
     like: xr.Dataset | xr.DataArray | None = None,
     step: float | None = None,
     quantities: str | Mapping[str, str] = AUTO,
+    accept: str | Sequence[str] | None = None,
     seed: int = 0,
     device: str = "auto",
 ) -> xr.Dataset:
@@ -104,6 +106,9 @@ def grid_stations(
     quantities
         How each variable is mapped: "auto", which chooses at left-out stations, "none", or "root", "log", "quantiles",
         "circle" or "clip"; for all variables, or for each by its name.
+    accept
+        Names of gauges that are used although they seem to be in another unit than their neighbours, or "all"; without
+        a name, their latitude and longitude, such as "47.1 8.2".
     seed
         Seed of the stations that are held out.
     device
@@ -117,7 +122,9 @@ def grid_stations(
     """
     dataset = None if like is None else as_dataset(like, "like")
     where = TABLE if isinstance(stations, pd.DataFrame) else f"'{stations}'"
-    result = grid_and_score(stations, resolution, dataset, step, seed, device, where, quantities)
+    result = grid_and_score(
+        stations, resolution, dataset, step, seed, device, where, quantities, accept=accept
+    )
     LOG.info("%s", result.text)
     return result.fields
 
@@ -125,15 +132,16 @@ def grid_stations(
 def grid_and_score(
     stations: pd.DataFrame | str | Path, resolution: float | None, like: xr.Dataset | None, step: float | None,
     seed: int, device: str, where: str, quantities: str | Mapping[str, str] = AUTO, values: int = VALUES_AT_ONCE,
+    *, accept: str | Sequence[str] | None = None,
 ) -> Result:  # fmt: skip
     """Fields with their scores and report; about `values` values are in memory at once."""
     if (resolution is None) == (like is None):
         which = "neither is" if like is None else "both are"
         raise InputError(
             f"gridding needs either a resolution or the grid of a data set, and {which} given: give --resolution 0.5, "
-            "in degrees, or --like FILE (gridding.resolution or gridding.like; resolution or like in Python)."
+            "in degrees, or --like FILE (station_fields.resolution or .like; resolution or like in Python)."
         )
-    gauges = Gauges.read(stations, step, where, quantities)
+    gauges, suspects = without_suspects(Gauges.read(stations, step, where, quantities), accept, where)
     grid = (
         grid_like(like, "like")
         if like is not None
@@ -153,7 +161,7 @@ def grid_and_score(
     )
     if by_station.empty:
         by_station = pd.DataFrame(columns=["latitude", "longitude", "variable", *BY_STATION])
-    text = report(results, scores, len(gauges.locations), choices)
+    text = "\n".join([report(results, scores, choices), *suspects])
     fields = xr.merge([result.fields for result in results], combine_attrs="override")
     options: dict[str, Any] = {"seed": seed, "stations": len(gauges.locations), **gauges.step.attrs()}
     if chosen:
@@ -172,6 +180,7 @@ class GriddedVariable(NamedTuple):
     fields: xr.Dataset
     scores: tuple[pd.DataFrame, pd.DataFrame]
     line: str  # summary of correlation and spread
+    places: int  # number of places with a gauge
 
 
 def grid_variable(
@@ -184,8 +193,8 @@ def grid_variable(
     stations would hold all of them.
     """
     record, table = gauges.of(variable)
-    cluster = None
-    if record.x.shape[1] >= MIN_STATIONS:
+    cluster, count = None, int(places(record.points).max()) + 1
+    if count >= MIN_STATIONS:
         cluster = clusters_of(table, gauges.locations, seed, where)
     parts = [Fitted.of(*part, cluster, seed, device) for part in mapped_parts(record, table, quantity)]
     units, tables = gauges.units[variable], (pd.DataFrame(columns=COLUMNS), pd.DataFrame())
@@ -200,7 +209,8 @@ def grid_variable(
         summary_line(name, part.kriging, gauges, part.q, cluster is None)
         for name, part in zip(names_of_parts(variable, quantity), parts, strict=True)
     ]
-    return GriddedVariable(fields, tables, "\n".join(lines))
+    lines += lines_of_places(variable, units, parts, quantity)
+    return GriddedVariable(fields, tables, "\n".join(lines), count)
 
 
 def on_grid(
@@ -218,7 +228,7 @@ def on_grid(
     for of_parts in zip(*pieces, strict=True):
         piece, predicted = of_parts[0][0], [prediction for _, prediction, _ in of_parts]
         flag[:, piece] = flags(predicted, np.any([near for _, _, near in of_parts], axis=0))
-        spreads = [part.q * np.sqrt(each.variance) for part, each in zip(parts, predicted, strict=True)]
+        spreads = [part.spread(each.variance) for part, each in zip(parts, predicted, strict=True)]
         if quantity is None:
             on_cells[""][:, piece], on_cells[SPREAD][:, piece] = predicted[0].mean, spreads[0]
             continue
@@ -287,15 +297,36 @@ def summary_line(variable: str, kriging: StationKriging, gauges: Gauges, q: floa
     )
 
 
-def report(
-    variables: list[GriddedVariable], scores: pd.DataFrame, stations: int, choices: pd.DataFrame
-) -> str:
+def lines_of_places(
+    variable: str, units: str, parts: Sequence[Fitted], quantity: Quantity | None
+) -> list[str]:
+    """Number of gauges that share a place, and what their differences say about each reading; none if none do."""
+    place = places(parts[0].kriging.record.points)
+    several = np.bincount(place)[np.bincount(place) > 1]
+    if not len(several):
+        return []
+    line = f"{variable}: {several.sum()} of {len(place)} gauges share {counted(len(several), 'place')}"
+    deviations = np.sqrt([part.kriging.within_places for part in parts])
+    if not deviations.any():
+        return [f"{line} (gauges within 100 m), without simultaneous readings that differ"]
+    mapped = quantity is not None and not isinstance(quantity, Clip)
+    of_what = f"of values mapped by {quantity.kind}" if mapped and quantity else units.replace(NO_UNIT, "")
+    texts = " and ".join(f"{deviation:.3g}" for deviation in deviations)
+    return [
+        f"{line} (gauges within 100 m): the root of half the mean squared difference of two readings there is "
+        f"{texts} {of_what}".rstrip()
+        + ", and no spread is smaller"
+    ]
+
+
+def report(variables: list[GriddedVariable], scores: pd.DataFrame, choices: pd.DataFrame) -> str:
     """Scores at held-out stations, those by which quantities were chosen, and a line for each variable."""
     lines = "\n".join(variable.line for variable in variables)
     if len(choices):
         lines = f"{as_lines(choices)}\n\n{lines}"
     if scores.empty:
-        few = f"holding stations out requires at least {MIN_STATIONS} of a variable, and there are {stations}"
+        stations = max(variable.places for variable in variables)
+        few = f"holding stations out requires at least {MIN_STATIONS} places of a variable, and there are {stations}"
         return f"{lines}\nno scores: {few}"
     return f"{as_text(scores, 'readings at held-out stations')}\n\n{lines}"
 

@@ -25,7 +25,7 @@ from fieldcast.fields.gauges import GaugeRecord
 from fieldcast.fields.stations import converted, read_stations, station_columns
 from fieldcast.geometry import unit_points
 from fieldcast.inference.reconstruct import context_of, draw
-from fieldcast.inference.stations.kriging import StationKriging
+from fieldcast.inference.stations.kriging import StationKriging, places
 from fieldcast.inference.stations.observations import (
     Representativeness,
     check_accepts_points,
@@ -110,15 +110,16 @@ def context_and_points(
 def clusters(table: pd.DataFrame, seed: int, where: str) -> Int[np.ndarray, " n"]:
     """The cluster of each observation, by the location of its station."""
     locations = table[["latitude", "longitude"]].drop_duplicates()
-    if len(locations) < MIN_STATIONS:
-        raise InputError(
-            f"{where} has {counted(len(locations), 'station')}: holding some out requires at least {MIN_STATIONS}."
-        )
     points = np.concatenate([unit_points([y], [x])[0] for y, x in locations.to_numpy()])
+    first, place = np.unique(places(points), return_index=True, return_inverse=True)[1:]
+    if len(first) < MIN_STATIONS:
+        raise InputError(
+            f"{where} has {counted(len(first), 'station')}: holding some out requires at least {MIN_STATIONS}."
+        )
     from sklearn.cluster import KMeans  # slow to import
 
-    fit = KMeans(min(CLUSTERS, len(locations) // 2), n_init=4, random_state=seed).fit(points)
-    number = pd.Series(fit.labels_, pd.MultiIndex.from_frame(locations))
+    fit = KMeans(min(CLUSTERS, len(first) // 2), n_init=4, random_state=seed).fit(points[first])
+    number = pd.Series(fit.labels_[place], pd.MultiIndex.from_frame(locations))
     return number.loc[pd.MultiIndex.from_frame(table[["latitude", "longitude"]])].to_numpy()
 
 
@@ -228,12 +229,15 @@ class HeldOut:
         Cluster of each reading.
     mean, spread
         Predictions of each method, and the standard deviations of their errors before the factor q.
+    least
+        Lower limit of the standard deviation of an error after the factor: the error of a reading itself.
     """
 
     table: pd.DataFrame
     cluster: Int[np.ndarray, " n"]
     mean: dict[str, Float[np.ndarray, " n"]]
     spread: dict[str, Float[np.ndarray, " n"]]
+    least: float = 0.0
 
     def errors(self, name: str = KRIGING) -> Float[np.ndarray, " n"]:
         """Standardised errors e of a method, before the factor q."""
@@ -246,9 +250,13 @@ class HeldOut:
         by_fold = {number: spread_factor(errors[fold != number]) for number in np.unique(fold)}
         return np.array([by_fold[number] for number in fold])
 
+    def spreads(self, name: str = KRIGING) -> Float[np.ndarray, " n"]:
+        """Standard deviations of the errors of a method after the factor q."""
+        return np.asarray(np.maximum(self.factors(name) * self.spread[name], self.least))
+
     def doubtful_readings(self) -> pd.DataFrame:
         """Readings more than `MAX_INNOVATION` spreads from their predictions, with the column `predicted`."""
-        far = np.abs(self.errors()) > MAX_INNOVATION * self.factors()
+        far = np.abs(self.errors()) * self.spread[KRIGING] > MAX_INNOVATION * self.spreads()
         return self.table[far].assign(predicted=self.mean[KRIGING][far])
 
     def scores(self, units: str, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -259,7 +267,7 @@ class HeldOut:
             predicted = mean[None]
             if name in WITH_SPREAD:
                 noise = streams.normal(1)[..., 0].double().numpy().T
-                predicted = mean + self.factors(name) * self.spread[name] * noise
+                predicted = mean + self.spreads(name) * noise
             tables.append(
                 prediction_scores(name, variable, self.table, predicted, y, self.cluster, 1.0, units, seed)
             )
@@ -310,6 +318,7 @@ def predict_held_out(kriging: StationKriging, table: pd.DataFrame, cluster: Int[
         cluster,
         {name: values[present] for name, values in mean.items()},
         {name: values[present] for name, values in spread.items()},
+        float(np.sqrt(kriging.within_places)),
     )
 
 

@@ -7,6 +7,10 @@ with the climate c and s of the location (below) and the anomaly z given the rea
 space and time (`models.gaps.local_kriging`; Chiles and Delfiner 2012, section 3.3). It is the distribution of the
 reading of a station there: the nugget of z, which holds instrument errors and local variability, is part of var z.
 The correlation of z maximises the likelihood of held-out stations, from which no reading is used.
+
+Gauges in one place (`places`) stay several: each has its own climate, and the mean of their k anomalies counts as an
+observation with a nugget of n / k. Their differences show what no two readings share: n is at least the variance of
+their anomalies about the mean of the place, half the mean square of the difference of two.
 """
 
 from __future__ import annotations
@@ -14,17 +18,21 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, Int8
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 from torch import Tensor
 
 from fieldcast.fields.climatology import HARMONICS, basis, shrunk_cycle
 from fieldcast.fields.conventions import EXTRAPOLATED, FILLED
 from fieldcast.fields.gauges import GaugeRecord
+from fieldcast.geometry import MEAN_EARTH_RADIUS
 from fieldcast.inference.gaps.result import MAX_LENGTHS, MAX_SPREAD_SHARE
 from fieldcast.models.gaps import local_kriging as kriging
 from fieldcast.models.gaps import reach
@@ -301,6 +309,7 @@ MIN_HELD_OUT = 20  # number of stations to hold out in all, unless there are few
 SCORED_TIMES = 100  # largest number of times whose held-out readings enter the likelihood
 MIN_LENGTH = 2.0  # shortest initial length of the fit, in median distances between neighbouring stations
 E_FOLDING = {0.5: 1.0, 1.5: 1.2391, 2.5: 1.2990}  # scaled distance of correlation 1 / e, by Matern smoothness
+SAME_PLACE = 0.1 / MEAN_EARTH_RADIUS  # chord between gauges in one place: 100 m, the precision of coordinates
 VALUES_AT_ONCE = 2**24  # values of all stations and of the cells that are in memory at once
 
 
@@ -323,7 +332,7 @@ class StationKriging:
     climate
         Climate of the stations.
     series
-        Anomalies of the stations.
+        Anomalies of the places.
     model
         Correlation of the anomalies.
     """
@@ -343,11 +352,12 @@ class StationKriging:
         segment = torch.from_numpy(record.segment).to(device)
         length = max(
             reach.e_folding_distance(series.x, series.observed, series.point),
-            MIN_LENGTH * median_spacing(record.points),
+            MIN_LENGTH * median_spacing(series.point.cpu().numpy()),
         )
         duration = reach.e_folding_steps(series.x, series.observed, segment)
         copies, held_out = hold_out_stations(series, seed, scored_times)
-        model = fit_kriging(copies, held_out, length, float(duration))
+        nugget = variance_within(climate.anomalies(record), places(record.points))
+        model = fit_kriging(copies, held_out, length, float(duration), nugget)
         return cls(record, climate, series, model)
 
     def without(self, removed: Bool[np.ndarray, " station"]) -> StationKriging:
@@ -394,6 +404,11 @@ class StationKriging:
         segment = torch.from_numpy(self.record.segment)
         return reach.is_within_reach(distance, segment, self.length, self.duration, MAX_LENGTHS).numpy()
 
+    @cached_property
+    def within_places(self) -> float:
+        """Variance of readings about the mean of their place, in squared units; 0 if no two gauges share one."""
+        return variance_within(self.record.x, places(self.record.points))
+
     @property
     def length(self) -> float:
         """Chord on the unit sphere at which the correlation without the nugget is 1 / e."""
@@ -432,12 +447,49 @@ def scaled_variance(
 
 
 def anomalies(climate: StationClimate, record: GaugeRecord, device: torch.device) -> kriging.CellSeries:
-    """The anomalies of the stations, 0 where there is no reading."""
-    z = np.nan_to_num(climate.anomalies(record)).astype(np.float32)
-    observed = torch.from_numpy(record.observed)
-    number = torch.from_numpy(record.number.astype(np.float64))
-    series = kriging.CellSeries(torch.from_numpy(z), observed, number, torch.from_numpy(record.points))
+    """The anomalies of each place, means of those of its gauges; 0 where there is no reading."""
+    z, points, readings = np.nan_to_num(climate.anomalies(record)), record.points, None
+    observed, place = record.observed, places(points)
+    if place.max() + 1 < len(points):
+        of_place = membership(place)
+        count = observed.astype(float) @ of_place
+        z, observed, readings = z @ of_place / np.maximum(count, 1), count > 0, np.maximum(count, 1)
+        points = of_place.T @ points
+        points /= np.linalg.norm(points, axis=1, keepdims=True)
+    series = kriging.CellSeries(
+        torch.from_numpy(z.astype(np.float32)),
+        torch.from_numpy(observed),
+        torch.from_numpy(record.number.astype(np.float64)),
+        torch.from_numpy(points),
+        None if readings is None else torch.from_numpy(readings.astype(np.float32)),
+    )
     return series.on(str(device))
+
+
+def places(points: Float[np.ndarray, "station 3"]) -> Int[np.ndarray, " station"]:
+    """Number of the place of each gauge: gauges that chains of neighbours within `SAME_PLACE` connect share one."""
+    pairs = cKDTree(points).query_pairs(SAME_PLACE, output_type="ndarray")
+    graph = csr_array((np.ones(len(pairs)), pairs.T), shape=(len(points), len(points)))
+    return connected_components(graph, directed=False)[1].astype(np.int64)
+
+
+def membership(place: Int[np.ndarray, " station"]) -> csr_array:
+    """Matrix (station, place) of 1 where a gauge is in a place."""
+    return csr_array((np.ones(len(place)), (np.arange(len(place)), place)))
+
+
+def variance_within(x: Float[np.ndarray, "time station"], place: Int[np.ndarray, " station"]) -> float:
+    """Variance of simultaneous values about the mean of their place, half the mean squared difference of two.
+
+    0 if no two are simultaneous in one place.
+    """
+    of_place = membership(place)
+    filled, observed = np.nan_to_num(x), np.isfinite(x).astype(float)
+    count = observed @ of_place
+    mean = filled @ of_place / np.maximum(count, 1)
+    square = np.square(filled - mean[:, place]) * observed
+    freedom = np.maximum(count - 1, 0).sum()
+    return float(square.sum() / freedom) if freedom else 0.0
 
 
 def with_locations(
@@ -450,6 +502,7 @@ def with_locations(
         x=torch.cat([series.x, extra], dim=1),
         observed=torch.cat([series.observed, nothing], dim=1),
         point=torch.cat([series.point, torch.from_numpy(points).to(series.point)]),
+        readings=None if series.readings is None else torch.cat([series.readings, extra + 1], dim=1),
     )
     return joint, torch.cat([torch.zeros_like(series.observed), ~nothing], dim=1)
 
@@ -479,8 +532,9 @@ def hold_out_stations(
     copies = min(folds, -(-MIN_HELD_OUT * folds // stations))
     step = torch.cat([series.step + copy * (series.step[-1] + SEGMENT_SEPARATION) for copy in range(copies)])
     repeated = kriging.CellSeries(
-        series.x.repeat(copies, 1), series.observed.repeat(copies, 1), step, series.point
-    )
+        series.x.repeat(copies, 1), series.observed.repeat(copies, 1), step, series.point,
+        None if series.readings is None else series.readings.repeat(copies, 1),
+    )  # fmt: skip
     of_copy = torch.arange(copies, device=fold.device).repeat_interleave(times)
     time, station = (repeated.observed & (of_copy[:, None] == fold)).nonzero(as_tuple=True)
     return repeated, HeldOut(

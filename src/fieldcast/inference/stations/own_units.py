@@ -32,7 +32,7 @@ from fieldcast.inference.stations.held_out import (
     predict_held_out,
     spread_factor,
 )
-from fieldcast.inference.stations.kriging import SCORED_TIMES, StationKriging
+from fieldcast.inference.stations.kriging import SCORED_TIMES, StationKriging, places
 from fieldcast.innovations import MAX_INNOVATION
 from fieldcast.models.gaps.held_out import SELECTIONS
 from fieldcast.scores.held_out import score_held_out, scores_by_group
@@ -60,6 +60,10 @@ class Fitted(NamedTuple):
             return cls(kriging, None, 1.0)
         predictions = predict_held_out(kriging, table, cluster)
         return cls(kriging, predictions, spread_factor(predictions.errors()))
+
+    def spread(self, variance: Float[np.ndarray, "time location"]) -> Float[np.ndarray, "time location"]:
+        """Standard deviation of an error of some variance before the factor, at least that of a reading itself."""
+        return np.sqrt(np.maximum(self.q**2 * variance, self.kriging.within_places))
 
 
 def mapped_parts(
@@ -91,7 +95,7 @@ def choose_quantities(
 
     def judge(values: xr.Dataset, nature: Nature, groups: Sequence[Sequence[str]]) -> dict[str, list[Scored]]:
         record, table = judged_part(gauges, time_varying(values)[0])
-        if record.x.shape[1] < MIN_STATIONS:
+        if places(record.points).max() + 1 < MIN_STATIONS:
             return {kind: [] for kinds in groups for kind in kinds}
         cluster = clusters_of(table, gauges.locations, seed, where)
         return {
@@ -162,8 +166,7 @@ def own_predictions(parts: Sequence[Fitted], values: Float[np.ndarray, " n"], me
     for _, predictions, _ in parts:
         assert predictions is not None
         mean.append(predictions.mean[method])
-        known = method in WITH_SPREAD
-        of_part = predictions.factors(method) * predictions.spread[method] if known else np.ones(len(values))
+        of_part = predictions.spreads(method) if method in WITH_SPREAD else np.ones(len(values))
         spread.append(np.maximum(of_part, TINY))
     return Predictions(np.stack(mean), np.stack(spread), values)
 

@@ -5,8 +5,8 @@ deviation have the correlation
 
     (1 - n) rho(r) + n [same value],    r^2 = (D / L)^2 + (h / tau)^2,
 
-with a nugget n, which a value shares with no other, and the Matern function rho of smoothness nu, a correlation in any
-number of dimensions (Rasmussen and Williams 2006, equation 4.17):
+with a nugget n, which a value shares with no other (n / k if it is the mean of k readings), and the Matern function rho
+of smoothness nu, a correlation in any number of dimensions (Rasmussen and Williams 2006, equation 4.17):
 
     exp(-s),    (1 + s) exp(-s),    (1 + s + s^2 / 3) exp(-s),    s = r sqrt(2 nu),    nu = 1/2, 3/2, 5/2.
 
@@ -107,13 +107,20 @@ class CellSeries(NamedTuple):
     observed: Bool[Tensor, "time cell"]
     step: Float[Tensor, " time"]  # steps since the first time, with large intervals between segments
     point: Float[Tensor, "cell 3"]
-    noise: Float[Tensor, "time cell"] | None = (
-        None  # variance of the errors of observed values, if they have any
-    )
+    noise: Float[Tensor, "time cell"] | None = None  # variance of the errors of observed values; None: 0
+    readings: Float[Tensor, "time cell"] | None = None  # readings of which each value is the mean; None: 1
 
     def on(self, device: str) -> CellSeries:
         """The series on a device."""
         return CellSeries(*(None if part is None else part.to(device) for part in self))
+
+    def own_variance(
+        self, nugget: float | Float[Tensor, ""], time: Int[Tensor, "*n"], cell: Int[Tensor, "*n"]
+    ) -> Float[Tensor, "*n"] | float:
+        """Variance of some values: 1 for a reading, 1 - n + n / k for the mean of k."""
+        if self.readings is None:
+            return 1.0
+        return 1 - nugget + nugget / self.readings[time, cell]
 
     def coordinates(self, time: Int[Tensor, "*n"], cell: Int[Tensor, "*n"]) -> Float[Tensor, "*n 4"]:
         """Coordinates (point, step) of some values."""
@@ -138,6 +145,9 @@ class Targets(NamedTuple):
         target = torch.zeros_like(near[:, :1])
         identity = torch.eye(near.shape[1]).to(near)
         pair = self.exists[:, :, None] & self.exists[:, None] & (identity == 0)
+        own = series.own_variance(c.nugget, self.near_time, self.near_cell)
+        if isinstance(own, Tensor):
+            identity = torch.diag_embed(torch.where(self.exists, own, 1.0).to(near))
         among = c(near, near) * pair + identity
         k = c(target, near)[:, 0]
         if series.noise is not None:
@@ -151,7 +161,8 @@ class Targets(NamedTuple):
         count = self.exists.sum(1)
         misfit = torch.where(count > 0, (u * y).sum(1) / count.clamp(min=1), 1.0)
         inflation = misfit.clamp(*MISFIT_LIMITS) ** model.power
-        variance = inflation * (1 - (w * k).sum(1)).clamp(min=MIN_NUGGET)
+        prior = series.own_variance(c.nugget, self.time, self.cell)
+        variance = inflation * (prior - (w * k).sum(1)).clamp(min=MIN_NUGGET)
         return Conditional(w, (w * y).sum(1), variance, inflation)
 
 
@@ -261,8 +272,9 @@ MIN_TARGETS = 50  # smallest number of held-out values with a weight for which t
 
 
 def fit_kriging(
-    series: CellSeries, held_out: HeldOut, e_folding_distance: float, e_folding_steps: float
-) -> KrigingModel:
+    series: CellSeries, held_out: HeldOut, e_folding_distance: float, e_folding_steps: float,
+    min_nugget: float = MIN_NUGGET,
+) -> KrigingModel:  # fmt: skip
     """The model that maximises the likelihood of held-out values.
 
     Parameters
@@ -273,13 +285,17 @@ def fit_kriging(
         The held-out values.
     e_folding_distance, e_folding_steps
         E-folding lengths of the correlation in space and time: the first guess of L and tau.
+    min_nugget
+        Lower limit of n.
     """
     theta = torch.tensor(
         [e_folding_distance, e_folding_steps, *INITIAL_NUGGET_AND_POWER],
         dtype=torch.float64,
         device=series.x.device,
     ).log()
-    low, high = torch.tensor(BOUNDS).to(theta).T
+    bounds = np.array(BOUNDS)
+    bounds[2, 0] = np.clip(np.log(max(min_nugget, MIN_NUGGET)), *BOUNDS[2])
+    low, high = torch.tensor(bounds).to(theta).T
     theta, nu = theta.clamp(low, high), SMOOTHNESS[1]
     if int(held_out.weight.count_nonzero()) < MIN_TARGETS:
         return KrigingModel(KrigingModel.of(theta, nu).correlation)
@@ -294,7 +310,9 @@ def fit_kriging(
             for block in targets(visible, c, repeats > 0, times, reached)
         )
         with one_thread():
-            fits = [(*maximise_likelihood(theta, nu, visible, blocks, repeats), nu) for nu in smoothness]
+            fits = [
+                (*maximise_likelihood(theta, nu, visible, blocks, repeats, bounds), nu) for nu in smoothness
+            ]
         _, theta, nu = max(fits, key=lambda fit: fit[0])
     return KrigingModel.of(theta, nu)
 
@@ -309,7 +327,7 @@ def draws_per_value(weight: Float[Tensor, " n"]) -> Int[Tensor, " n"]:
 @torch.enable_grad()
 def maximise_likelihood(
     theta: Float[Tensor, "4"], smoothness: float, series: CellSeries, blocks: list[Targets],
-    repeats: Int[Tensor, "time cell"],
+    repeats: Int[Tensor, "time cell"], bounds: Float[np.ndarray, "4 2"] = BOUNDS,
 ) -> tuple[float, Float[Tensor, "4"]]:  # fmt: skip
     """Maximise the mean of log p of some values from a first guess; return it and the logarithms of L, tau, n and a."""
 
@@ -323,7 +341,7 @@ def maximise_likelihood(
         theta.cpu().numpy(),
         jac=True,
         method="L-BFGS-B",
-        bounds=BOUNDS,
+        bounds=bounds,
         options={"maxiter": MAX_ITERATIONS},
     )
     return -best.fun, torch.from_numpy(best.x).to(theta)

@@ -20,8 +20,17 @@ def grid_stations(
     path = station_fields.table()
     like = None if station_fields.like is None else read_file(station_fields.like, "station_fields.like")
     where = f"station_fields.stations '{path}'"
+    options = station_fields
     result = grid_and_score(
-        path, station_fields.resolution, like, station_fields.step, seed, device, where, quantities or AUTO
+        path,
+        options.resolution,
+        like,
+        options.step,
+        seed,
+        device,
+        where,
+        quantities or AUTO,
+        accept=options.accept,
     )
     return result.fields, result.scores, result.by_station, result.text
 
