@@ -13,7 +13,8 @@ from fieldcast.errors import InputError
 from fieldcast.fields.gauges import Gauges
 from fieldcast.inference.stations.gridding import grid_and_score
 from fieldcast.inference.stations.held_out import clusters_of
-from fieldcast.inference.stations.kriging import krige, places, variance_within
+from fieldcast.inference.stations.kriging import krige
+from fieldcast.inference.stations.places import places, variance_within
 from fieldcast.inference.stations.suspects import without_suspects
 from fieldcast.models.gaps.local_kriging import CellSeries, Correlation, KrigingModel
 

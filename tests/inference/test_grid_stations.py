@@ -18,7 +18,8 @@ from fieldcast.inference.stations import gridding
 from fieldcast.inference.stations.gridding import grid_and_score, summary_line
 from fieldcast.inference.stations.held_out import HeldOut, interpolate, spread_factor
 from fieldcast.inference.stations.held_out import degrees_of_columns as in_degrees
-from fieldcast.inference.stations.kriging import StationKriging, Surface, hold_out_stations, krige
+from fieldcast.inference.stations.kriging import StationKriging, hold_out_stations, krige
+from fieldcast.inference.stations.surfaces import Surface
 from fieldcast.models.gaps.local_kriging import CellSeries, Correlation, KrigingModel
 
 STATIONS, UNSEEN, TIMES = 60, 40, 150

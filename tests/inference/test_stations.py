@@ -336,3 +336,29 @@ def test_a_variable_that_is_rarely_observed_has_an_error_of_representativeness(m
     nothing = context_of(model.nothing_observed(truth["time"]), codec, space, 0.0)
     variance = representativeness(model.checkpoint.model, replace(nothing, points=points))
     assert (variance > 0).all()
+
+
+def test_readings_are_brought_to_the_elevation_of_the_cells(model, world, caplog) -> None:
+    """Stations above the cells by up to 3 km, where it is colder by 6.5 K per km."""
+    truth = world.split("test").isel(time=slice(10, 20))
+    table = stations(truth, 60, 0.0)
+    above = np.random.default_rng(0).uniform(0, 3000, 60)[table.groupby(["latitude", "longitude"]).ngroup()]
+    axes = {axis: truth[axis] for axis in ("latitude", "longitude")}
+    ground = xr.DataArray(200.0, axes, ("latitude", "longitude"), "surface_altitude", {"units": "m"})
+    on_peaks = table.assign(value=table["value"] - 6.5e-3 * above, elevation=200 + above)
+    expected = model.fill(stations=table, members=3)
+    filled = model.fill(stations=on_peaks, members=3, dem=ground)
+
+    def rmse(fields: xr.Dataset) -> float:
+        return float(np.sqrt(((fields["t_mean"] - truth["t"]) ** 2).mean()))
+
+    assert rmse(filled) < 1.1 * rmse(expected)
+    slope = float(filled.attrs["fieldcast_elevation"].split("t: ")[1].split(" ± ")[0])
+    assert slope == pytest.approx(-6.5, abs=0.2)
+    gappy = truth[["t", "z"]].where(False).assign(surface_altitude=ground)
+    own = model.fill(gappy, stations=on_peaks, members=3)
+    np.testing.assert_allclose(own["t_mean"], filled["t_mean"], rtol=1e-5)
+    with caplog.at_level(logging.WARNING):
+        unknown = model.fill(stations=on_peaks, members=3)
+    assert "per km of elevation, which the field lacks" in caplog.text and "fill.dem" in caplog.text
+    assert rmse(unknown) > 2 * rmse(expected)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +52,8 @@ class GaugeRecord:
         Phase of each time in the annual cycle, in radians.
     seasonal
         Whether the record is long enough for an annual cycle.
+    elevation
+        Height above the sea [m]; None if it is not used.
     """
 
     x: Float[np.ndarray, "time station"]
@@ -59,10 +61,12 @@ class GaugeRecord:
     number: Int[np.ndarray, " time"]
     phase: Float[np.ndarray, " time"]
     seasonal: bool
+    elevation: Float[np.ndarray, " station"] | None = None
 
     def of(self, selected: Bool[np.ndarray, " station"]) -> GaugeRecord:
         """The record of some stations."""
-        return GaugeRecord(self.x[:, selected], self.points[selected], self.number, self.phase, self.seasonal)
+        elevation = None if self.elevation is None else self.elevation[selected]
+        return replace(self, x=self.x[:, selected], points=self.points[selected], elevation=elevation)
 
     @property
     def observed(self) -> Bool[np.ndarray, "time station"]:
@@ -91,7 +95,7 @@ class Gauges:
     step
         Length of a step.
     locations
-        Columns latitude, longitude and, if there are names, station of each gauge.
+        Columns latitude, longitude and, if the table has them, station and elevation [m] of each gauge.
     units
         Units of each variable.
     """
@@ -134,12 +138,16 @@ class Gauges:
             table["station"], gauge = names.where(names.notna(), "").astype(str), [*LOCATION, "station"]
         table = with_mean_directions(table, {name: units[name] for name in mapped}, gauge)
         table = table.groupby(["variable", "number", *gauge], as_index=False, dropna=False).agg(
-            value=("value", "mean")
+            value=("value", "mean"),
+            **({"elevation": ("elevation", "median")} if "elevation" in table else {}),
         )
         locations = table[gauge].drop_duplicates().sort_values(gauge, ignore_index=True)
         table["at_location"] = pd.MultiIndex.from_frame(locations).get_indexer(
             pd.MultiIndex.from_frame(table[gauge])
         )
+        if "elevation" in table:
+            locations["elevation"] = table.groupby("at_location")["elevation"].median()
+            table = table.drop(columns="elevation")
         number, table["at_time"] = np.unique(table["number"], return_inverse=True)
         table["time"] = times[table["at_time"]]
         for variable, of_variable in table.groupby("variable"):
@@ -162,7 +170,8 @@ class Gauges:
         phase = 2 * np.pi * calendars.fraction_of_year(self.times)
         days = (calendars.hours(self.times)[-1] + self.step.hours) / 24
         seasonal = days >= MIN_SEASONAL_YEARS * calendars.days_per_year(calendars.calendar_of(self.times))
-        record = GaugeRecord(x, points, self.number, phase, bool(seasonal))
+        elevation = at["elevation"].to_numpy(float) if "elevation" in at else None
+        record = GaugeRecord(x, points, self.number, phase, bool(seasonal), elevation)
         return record, table.assign(column=column).reset_index(drop=True)
 
 

@@ -1,7 +1,7 @@
 """Tables of observations at locations: gauges, buoys, soundings; one row for each observed value.
 
 Columns: time, latitude, longitude, variable, value; and optionally error (its standard deviation), units (of value and
-error) and station. Other common names of these columns are understood.
+error), station and elevation [m]. Other common names of these columns are understood.
 """
 
 from __future__ import annotations
@@ -61,6 +61,9 @@ def checked(table: pd.DataFrame, where: str) -> pd.DataFrame:
     for name in ("latitude", "longitude", "value", *(["error"] if "error" in table else [])):
         table[name] = numbers(table[name], where)
     refuse_rows(np.isinf(table["value"]), table, where, "has an infinite value", "correct it")
+    if "elevation" in table:
+        table["elevation"] = numbers(table["elevation"], where)
+        refuse_rows(np.isinf(table["elevation"]), table, where, "has an infinite elevation", "correct it")
     table = table[table["value"].notna()]
     if table.empty:
         raise InputError(f"{where} holds no observation: all values are missing.")
@@ -154,8 +157,9 @@ NAMES: Mapping[str, Sequence[str]] = {
     "error": ("error", "uncertainty", "sigma", "observation_error"),
     "units": ("units", "unit"),
     "station": ("station", "station_id", "id", "name"),
+    "elevation": ("elevation", "altitude", "elev", "alt"),
 }
-OPTIONAL = ("error", "units", "station")
+OPTIONAL = ("error", "units", "station", "elevation")
 
 
 def read_table(path: Path, where: str) -> pd.DataFrame:

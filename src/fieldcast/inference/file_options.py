@@ -36,6 +36,9 @@ class Fill:
     representativeness
         Error of representativeness of stations, in addition to that of their instruments: a number in the units of the
         variable, or one for each variable by name. By default it is estimated, and logged.
+    dem
+        NetCDF file or Zarr store with the elevation of the cells [m], to which readings of stations are brought; by
+        default `surface_altitude` of the file, if it has that.
     where
         Condition by variables of the file, which values must satisfy to be used (docs/data.md#flags-and-regions).
     region
@@ -50,6 +53,7 @@ class Fill:
     members: Annotated[int, Field(ge=1)] = 19
     noise: ObservationError | dict[str, ObservationError] = 0.0
     representativeness: ZeroOrMore | dict[str, ZeroOrMore] | None = None
+    dem: str | None = None
     where: Where | None = None
     region: Region | None = None
     output: str | None = None
@@ -115,6 +119,9 @@ class StationFields:
         Hours between fields; by default the most frequent interval between readings of a station.
     accept
         Names of gauges that are used although they seem to be in another unit than their neighbours, or `all`.
+    dem
+        NetCDF file or Zarr store with the elevation of the cells [m], for variables that depend on it; by default
+        `surface_altitude` of `like`, if it has that.
     output
         Path of the result, a NetCDF file (`.nc`), on the command line only; by default it lies in `07_model_output`.
     """
@@ -124,6 +131,7 @@ class StationFields:
     like: str | None = None
     step: float | None = None
     accept: str | list[str] | None = None
+    dem: str | None = None
     output: str | None = None
 
     def table(self) -> str:
@@ -284,7 +292,7 @@ FILE_COMMANDS = (
         name="fill",
         section="fill",
         options=Fill,
-        files=("fill.observations", "fill.stations"),
+        files=("fill.observations", "fill.stations", "fill.dem"),
         about="Fill the gaps in FILE, NetCDF or Zarr, with a trained model.",
         help={
             "stations": "CSV or Parquet: time, lat, lon, variable, value; in addition to FILE, or in its place.",
@@ -293,6 +301,7 @@ FILE_COMMANDS = (
             "noise": NOISE,
             "representativeness": "Error of representativeness of stations, in addition to that of their instruments, "
             "in the variable's units; estimated by default.",
+            "dem": "NetCDF or Zarr with elevations, to which those of stations are compared.",
         },
         pipelines=("station_scores",),
     ),
@@ -315,7 +324,7 @@ FILE_COMMANDS = (
         name="grid-stations",
         section="station_fields",
         options=StationFields,
-        files=("station_fields.stations", "station_fields.like"),
+        files=("station_fields.stations", "station_fields.like", "station_fields.dem"),
         about="Make fields from FILE alone, a table of stations, CSV or Parquet.",
         help={
             "resolution": "Degrees between the cells of a grid that covers the stations.",
@@ -323,6 +332,7 @@ FILE_COMMANDS = (
             "step": "Hours between fields; by default the most frequent interval between readings of a station.",
             "accept": "Gauges, separated by commas, to use although they seem to be in another unit than their "
             "neighbours, or 'all'.",
+            "dem": "NetCDF or Zarr with elevations, for variables that depend on it.",
         },
     ),
     FileCommand(

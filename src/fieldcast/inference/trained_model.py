@@ -38,6 +38,7 @@ from fieldcast.inference.forecasts.ensemble import (
 from fieldcast.inference.reconstruct import draw, observed_with_errors, suspect_messages, suspects
 from fieldcast.inference.result_attributes import with_attributes
 from fieldcast.inference.samples.sets import draw_states, physical_states
+from fieldcast.inference.stations.elevation import Relief
 from fieldcast.inference.stations.observations import (
     Representativeness,
     check_representativeness,
@@ -104,6 +105,7 @@ class TrainedModel:
         self, dataset: xr.Dataset | xr.DataArray | None = None, members: int = 19, noise: Given = 0.0,
         seed: int = 0, where: str = "the data set", *, stations: pd.DataFrame | str | Path | None = None,
         where_stations: str = "the table of stations", representativeness: Representativeness = None,
+        dem: xr.Dataset | xr.DataArray | None = None,
     ) -> xr.Dataset:  # fmt: skip
         """Members of x given the values of a data set that are not NaN, or of stations, with their mean and spread.
 
@@ -119,7 +121,8 @@ class TrainedModel:
         Stations, a table as `fields.stations` describes it, are observed beside the cells of the data set, each with
         its own error and an error of representativeness (in units of the variables, by default estimated from all).
         Without a data set, the fields of their times are drawn on the model's grid. Gross errors are left out, and
-        listed in the log; v_suspect is the check of the cells by themselves.
+        listed in the log; v_suspect is the check of the cells by themselves. If the table has elevations, readings are
+        brought to those of the cells, from `dem` or the variable `surface_altitude` of the data set, where that helps.
 
         Raises
         ------
@@ -136,8 +139,9 @@ class TrainedModel:
         observed_stations = None
         if stations is not None:
             observed_stations = Stations(
-                read_stations(stations, where_stations), where_stations, representativeness
-            )
+                read_stations(stations, where_stations), where_stations, representativeness,
+                None if dem is None else Relief.of(conventions.as_dataset(dem, "dem"), "dem"),
+            )  # fmt: skip
         if dataset is None:
             if observed_stations is None:
                 raise InputError("fill needs a data set, stations, or both.")
@@ -221,11 +225,12 @@ class TrainedModel:
 
 
 class Stations(NamedTuple):
-    """A table of stations, its name in messages, and the representativeness error of the stations."""
+    """A table of stations, its name in messages, their representativeness error, and the elevation of the cells."""
 
     table: pd.DataFrame
     where: str
     representativeness: Representativeness
+    relief: Relief | None = None
 
 
 def fill_fields(
@@ -241,8 +246,11 @@ def fill_fields(
     data, c = observed_with_errors(data, codec, model, noise)
     in_cells, facts = c.points, dict[str, str]()
     if stations is not None:
-        table, where_stations, representativeness = stations
-        c, facts = with_stations(c, model, stored, table, data["time"], where_stations, representativeness)
+        table, where_stations, representativeness, relief = stations
+        relief = relief or Relief.of(dataset, where, only_altitude=True)
+        c, facts = with_stations(
+            c, model, stored, table, data["time"], where_stations, representativeness, relief
+        )
         assert c.points is not None
         c = replace(c, points=c.points.joined(in_cells))
     filled = codec.decode(draw(model, c, members, seed), data["time"])

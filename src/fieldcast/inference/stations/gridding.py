@@ -27,15 +27,16 @@ from fieldcast.fields.conventions import (
     in_degrees,
     refuse_projected,
 )
-from fieldcast.fields.gauges import Gauges
+from fieldcast.fields.gauges import Gauges, nature
 from fieldcast.fields.quantities import AUTO, Clip, Quantity, in_chunks
 from fieldcast.fields.stations import observation_text
 from fieldcast.geometry import GRID, great_circle_km, unit_points
 from fieldcast.inference.gaps.result import flag_attributes
 from fieldcast.inference.quantities import as_lines
 from fieldcast.inference.result_attributes import with_attributes
+from fieldcast.inference.stations.elevation import ALTITUDE, Relief, drift_text, with_elevations
 from fieldcast.inference.stations.held_out import KRIGING, MIN_STATIONS, clusters_of
-from fieldcast.inference.stations.kriging import VALUES_AT_ONCE, StationKriging, flags, places
+from fieldcast.inference.stations.kriging import MEAN, VALUES_AT_ONCE, StationKriging, flags
 from fieldcast.inference.stations.own_units import (
     Fitted,
     choose_quantities,
@@ -44,6 +45,8 @@ from fieldcast.inference.stations.own_units import (
     names_of_parts,
     own_scores,
 )
+from fieldcast.inference.stations.places import places
+from fieldcast.inference.stations.surfaces import MIN_STATIONS_OF_DRIFT, Surface
 from fieldcast.inference.stations.suspects import without_suspects
 from fieldcast.innovations import MAX_INNOVATION
 from fieldcast.scores.held_out import COLUMNS, NO_UNIT, as_text
@@ -80,6 +83,7 @@ def grid_stations(
     step: float | None = None,
     quantities: str | Mapping[str, str] = AUTO,
     accept: str | Sequence[str] | None = None,
+    dem: xr.Dataset | xr.DataArray | None = None,
     seed: int = 0,
     device: str = "auto",
 ) -> xr.Dataset:
@@ -109,6 +113,10 @@ def grid_stations(
     accept
         Names of gauges that are used although they seem to be in another unit than their neighbours, or "all"; without
         a name, their latitude and longitude, such as "47.1 8.2".
+    dem
+        Elevations [m] on a grid that covers the result; by default the variable `surface_altitude` of `like`, if it has
+        one. Where it helps at left-out stations, a linear dependence on elevation is removed before kriging; the column
+        `elevation` of the table has that of the stations.
     seed
         Seed of the stations that are held out.
     device
@@ -122,8 +130,9 @@ def grid_stations(
     """
     dataset = None if like is None else as_dataset(like, "like")
     where = TABLE if isinstance(stations, pd.DataFrame) else f"'{stations}'"
+    relief = None if dem is None else as_dataset(dem, "dem")
     result = grid_and_score(
-        stations, resolution, dataset, step, seed, device, where, quantities, accept=accept
+        stations, resolution, dataset, step, seed, device, where, quantities, accept=accept, dem=relief
     )
     LOG.info("%s", result.text)
     return result.fields
@@ -132,7 +141,7 @@ def grid_stations(
 def grid_and_score(
     stations: pd.DataFrame | str | Path, resolution: float | None, like: xr.Dataset | None, step: float | None,
     seed: int, device: str, where: str, quantities: str | Mapping[str, str] = AUTO, values: int = VALUES_AT_ONCE,
-    *, accept: str | Sequence[str] | None = None,
+    *, accept: str | Sequence[str] | None = None, dem: xr.Dataset | None = None,
 ) -> Result:  # fmt: skip
     """Fields with their scores and report; about `values` values are in memory at once."""
     if (resolution is None) == (like is None):
@@ -148,21 +157,31 @@ def grid_and_score(
         else covering_grid(gauges.locations, float(resolution or 0))
     )
     check_size(gauges, grid)
+    relief = None if like is None else Relief.of(like, "like", only_altitude=True)
+    relief = relief if dem is None else Relief.of(dem, "dem")
+    altitude = None if relief is None else relief.on(grid)
+    gauges_with, notes = with_elevations(gauges, relief)
+    if relief is None and "elevation" in gauges.locations:
+        notes += costs_of_relief(gauges)
+    gauges = gauges_with
     results, on = [], choose_device(device)
     with threadpool_limits(1, user_api="blas"):  # the order of sums depends on the number of threads
         chosen, choices = choose_quantities(gauges, quantities, seed, on, where)
         for variable in gauges.units:
             LOG.info("Gridding %s: %d times, %d stations", variable, len(gauges.times), len(gauges.locations))
             quantity = chosen.get(variable)
-            results.append(grid_variable(gauges, variable, quantity, grid, seed, on, values, where))
+            results.append(grid_variable(gauges, variable, quantity, grid, seed, on, values, where, altitude))
     scores, by_station = (
         pd.concat(tables, ignore_index=True)
         for tables in zip(*(result.scores for result in results), strict=True)
     )
     if by_station.empty:
         by_station = pd.DataFrame(columns=["latitude", "longitude", "variable", *BY_STATION])
-    text = "\n".join([report(results, scores, choices), *suspects])
+    text = "\n".join([report(results, scores, choices), *notes, *suspects])
     fields = xr.merge([result.fields for result in results], combine_attrs="override")
+    if altitude is not None:
+        attrs = {"standard_name": ALTITUDE, "long_name": "elevation of the cells", "units": "m"}
+        fields[ALTITUDE] = (GRID, altitude.astype(np.float32), attrs)
     options: dict[str, Any] = {"seed": seed, "stations": len(gauges.locations), **gauges.step.attrs()}
     if chosen:
         options["quantities"] = ", ".join(f"{name}={each.kind}" for name, each in chosen.items())
@@ -185,7 +204,7 @@ class GriddedVariable(NamedTuple):
 
 def grid_variable(
     gauges: Gauges, variable: str, quantity: Quantity | None, grid: Mapping[str, Float[np.ndarray, " n"]],
-    seed: int, device: torch.device, values: int, where: str,
+    seed: int, device: torch.device, values: int, where: str, altitude: Float[np.ndarray, "y x"] | None = None,
 ) -> GriddedVariable:  # fmt: skip
     """Grid one variable, and score it at held-out stations if it has enough.
 
@@ -204,18 +223,22 @@ def grid_variable(
             tables = predictions.scores(units, seed)
         else:
             tables = own_scores(variable, quantity, parts, table, units, seed)
-    fields = on_grid(parts, quantity, gauges, variable, grid, values)
+    fields = on_grid(parts, quantity, gauges, variable, grid, values, altitude)
     lines = [
         summary_line(name, part.kriging, gauges, part.q, cluster is None)
         for name, part in zip(names_of_parts(variable, quantity), parts, strict=True)
     ]
+    for name, part in zip(names_of_parts(variable, quantity), parts, strict=True):
+        of_part = "" if name != variable else units.replace(NO_UNIT, "")
+        line = drift_text(name, of_part, part.kriging.climate.surfaces[MEAN].drift, used=True)
+        lines += [line] if line else []
     lines += lines_of_places(variable, units, parts, quantity)
     return GriddedVariable(fields, tables, "\n".join(lines), count)
 
 
 def on_grid(
     parts: Sequence[Fitted], quantity: Quantity | None, gauges: Gauges, variable: str,
-    grid: Mapping[str, Float[np.ndarray, " n"]], values: int,
+    grid: Mapping[str, Float[np.ndarray, " n"]], values: int, altitude: Float[np.ndarray, "y x"] | None = None,
 ) -> xr.Dataset:  # fmt: skip
     """Predict a variable on the cells of a grid, in its own units, with the spread of each part multiplied by its q."""
     points = unit_points(grid["latitude"], grid["longitude"])
@@ -224,7 +247,8 @@ def on_grid(
     names = ("", SPREAD, *QUANTILES) if is_mapped else ("", SPREAD)
     on_cells = {name: np.empty(shape, dtype=np.float32) for name in names}
     flag = np.empty(shape, dtype=np.int8)
-    pieces = (part.kriging.pieces(points.reshape(-1, 3), values) for part in parts)
+    elevation = None if altitude is None else altitude.ravel()
+    pieces = (part.kriging.pieces(points.reshape(-1, 3), values, elevation) for part in parts)
     for of_parts in zip(*pieces, strict=True):
         piece, predicted = of_parts[0][0], [prediction for _, prediction, _ in of_parts]
         flag[:, piece] = flags(predicted, np.any([near for _, _, near in of_parts], axis=0))
@@ -254,6 +278,24 @@ def on_grid(
         },
         {"time": times, **grid},
     )
+
+
+def costs_of_relief(gauges: Gauges) -> list[str]:
+    """A sentence on each variable that depends on elevation, in its own units, if the cells have none."""
+    lines = []
+    for variable, units in gauges.units.items():
+        record, table = gauges.of(variable)
+        if nature(table["value"], variable, units).meaning == "angle" or record.elevation is None:
+            continue
+        record = record.of(np.isfinite(record.elevation))
+        means = np.nanmean(record.x, axis=0)[:, None]
+        if len(means) < MIN_STATIONS_OF_DRIFT:
+            continue
+        surface = Surface.of(record.points, means, None, None, record.elevation)
+        if line := drift_text(variable, units.replace(NO_UNIT, ""), surface.drift, used=False):
+            LOG.warning("%s.", line)
+            lines.append(line)
+    return lines
 
 
 def check_size(gauges: Gauges, grid: Mapping[str, Float[np.ndarray, " n"]]) -> None:

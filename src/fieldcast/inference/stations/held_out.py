@@ -25,13 +25,14 @@ from fieldcast.fields.gauges import GaugeRecord
 from fieldcast.fields.stations import converted, read_stations, station_columns
 from fieldcast.geometry import unit_points
 from fieldcast.inference.reconstruct import context_of, draw
-from fieldcast.inference.stations.kriging import StationKriging, places
+from fieldcast.inference.stations.kriging import StationKriging
 from fieldcast.inference.stations.observations import (
     Representativeness,
     check_accepts_points,
     error_variance,
     rejection_messages,
 )
+from fieldcast.inference.stations.places import places
 from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.innovations import MAX_INNOVATION
 from fieldcast.models.capabilities import ChecksPoints
@@ -305,9 +306,11 @@ def predict_held_out(kriging: StationKriging, table: pd.DataFrame, cluster: Int[
     for number in Progress(np.unique(fold).tolist(), unit="fold"):
         removed = fold == number
         without_removed = kriging.without(removed)
-        gridded = without_removed.at(record.points[removed], record.observed[:, removed])
+        left_out = record.of(removed)
+        gridded = without_removed.at(left_out.points, left_out.observed, left_out.elevation)
         mean[KRIGING][:, removed], spread[KRIGING][:, removed] = gridded.mean, np.sqrt(gridded.variance)
-        mean[CLIMATOLOGY][:, removed] = without_removed.climate.at(record.points[removed]).mean(record.phase)
+        climate = without_removed.climate.at(left_out.points, left_out.elevation)
+        mean[CLIMATOLOGY][:, removed] = climate.mean(record.phase)
         spread[CLIMATOLOGY][:, removed] = np.sqrt(gridded.climatological)
         mean[NEAREST][:, removed], mean[LINEAR][:, removed] = interpolate(
             record.of(~removed), degrees[~removed], record.points[removed], degrees[removed]

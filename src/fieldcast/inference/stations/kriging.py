@@ -15,7 +15,6 @@ their anomalies about the mean of the place, half the mean square of the differe
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,16 +23,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, Int8
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 from torch import Tensor
 
 from fieldcast.fields.climatology import HARMONICS, basis, shrunk_cycle
 from fieldcast.fields.conventions import EXTRAPOLATED, FILLED
 from fieldcast.fields.gauges import GaugeRecord
-from fieldcast.geometry import MEAN_EARTH_RADIUS
 from fieldcast.inference.gaps.result import MAX_LENGTHS, MAX_SPREAD_SHARE
+from fieldcast.inference.stations.places import membership, places, variance_within
+from fieldcast.inference.stations.surfaces import Surface
 from fieldcast.models.gaps import local_kriging as kriging
 from fieldcast.models.gaps import reach
 from fieldcast.models.gaps.held_out import HeldOut
@@ -43,117 +41,6 @@ from fieldcast.models.gaps.reach import e_folding_steps
 from fieldcast.models.gaps.record import deviations
 from fieldcast.models.random_streams import seed_for
 from fieldcast.models.space import evenly
-
-# Quantities of stations, such as their mean, kriged to other locations.
-#
-#     y_i = m + f(p_i) + g_i + e_i,    e_i ~ N(0, v_i),    f ~ GP(0, a rho(D / L)),    g_i ~ N(0, w),
-#
-# with points p on the unit sphere, their chord D, the Matern correlation rho of smoothness 3/2, the mean m of the
-# values, the nugget w (the variance of local effects g), and a given variance v_i of the error of each value
-# (Rasmussen and Williams 2006, section 2.2; regression as in scikit-learn). a, L and w maximise the marginal
-# likelihood. The prediction at another location is the mean of f, and its variance includes w: a station there has a
-# local effect, too.
-
-
-MIN_STATIONS = 10  # number of stations below which f = 0
-MAX_FITTED = 400  # largest number of stations that a, L and w are fitted to
-MAX_CONDITIONED = 2000  # largest number of stations that predictions are conditioned on
-AMPLITUDE_RANGE, LENGTH_RANGE, NUGGET_RANGE = (
-    (1e-3, 1e3),
-    (1e-3, 10.0),
-    (1e-4, 2.0),
-)  # ranges of a, L and w in the fit
-JITTER = 1e-8  # added to the variances of the errors, which keeps the covariance invertible
-
-
-@dataclass(frozen=True, eq=False)
-class Surface:
-    """Several quantities that share one kernel.
-
-    Parameters
-    ----------
-    centre, scale
-        Mean and standard deviation of the values, by which they are normalised.
-    regression
-        Regression of the normalised values; None with few stations or for values that are all equal.
-    values
-        Estimates of m + f + g at the stations, without the errors e.
-    """
-
-    centre: Float[np.ndarray, " output"]
-    scale: Float[np.ndarray, " output"]
-    regression: Any
-    values: Float[np.ndarray, "station output"]
-
-    @classmethod
-    def of(
-        cls, points: Float[np.ndarray, "station 3"], values: Float[np.ndarray, "station output"],
-        error: Float[np.ndarray, " station"] | None = None, kernel: Any = None,
-    ) -> Surface:  # fmt: skip
-        """Fit a surface to some values; `error` holds the variances of their errors, a given `kernel` is not fitted."""
-        centre, scale = values.mean(0), values.std(0, ddof=1)
-        if len(values) < MIN_STATIONS or not scale.any():
-            return cls(centre, scale * np.sqrt(1 + 1 / len(values)), None, values)
-        divisor = np.where(scale > 0, scale, 1.0)
-        y = (values - centre) / divisor
-        v = np.zeros(len(y)) if error is None else error / float(np.square(divisor).mean())
-        order = np.random.default_rng(0).permutation(len(y))
-        kernel = kernel or regression(None, points, y, v, order[:MAX_FITTED]).kernel_
-        stations = order[:MAX_CONDITIONED]
-        model = regression(kernel, points, y, v, stations)
-        surface = cls(centre, divisor, model, values)
-        return (
-            surface
-            if error is None
-            else cls(centre, divisor, model, surface.without_errors(points, v, stations))
-        )
-
-    @property
-    def kernel(self) -> Any:
-        """The kernel with its a, L and w; None without a regression."""
-        return None if self.regression is None else self.regression.kernel_
-
-    def at(
-        self, points: Float[np.ndarray, "location 3"]
-    ) -> tuple[Float[np.ndarray, "location output"], Float[np.ndarray, "location output"]]:
-        """The values predicted at other locations, and the variances of their errors."""
-        shape = len(points), len(self.centre)
-        if self.regression is None:
-            return np.broadcast_to(self.centre, shape).copy(), np.broadcast_to(self.scale**2, shape).copy()
-        mean, deviation = (
-            moment.reshape(shape) for moment in self.regression.predict(points, return_std=True)
-        )
-        return self.centre + self.scale * mean, (self.scale * deviation) ** 2
-
-    def without_errors(
-        self, points: Float[np.ndarray, "station 3"], v: Float[np.ndarray, " station"], stations: np.ndarray
-    ) -> Float[np.ndarray, "station output"]:
-        """E[f + g] at all stations for normalised variances v; y - v K^-1 y at those that the regression used."""
-        predicted, variance = self.at(points)
-        weight = v[:, None] / (v[:, None] + variance / self.scale**2)
-        values = self.values - weight * (self.values - predicted)
-        dual = self.regression.alpha_.reshape(len(stations), -1)
-        values[stations] = self.values[stations] - self.scale * v[stations, None] * dual
-        return values
-
-
-def regression(
-    kernel: Any, points: Float[np.ndarray, "station 3"], y: Float[np.ndarray, "station output"],
-    v: Float[np.ndarray, " station"], stations: np.ndarray,
-) -> Any:  # fmt: skip
-    """Fit the regression to some stations; without a kernel, its parameters maximise the marginal likelihood."""
-    from sklearn.exceptions import ConvergenceWarning  # slow to import
-    from sklearn.gaussian_process import GaussianProcessRegressor
-    from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
-
-    first = ConstantKernel(1.0, AMPLITUDE_RANGE) * Matern(0.5, LENGTH_RANGE, nu=1.5) + WhiteKernel(
-        0.1, NUGGET_RANGE
-    )
-    options = {"alpha": v[stations] + JITTER, "optimizer": None if kernel else "fmin_l_bfgs_b"}
-    with warnings.catch_warnings():  # a parameter at the end of its range is no failure
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return GaussianProcessRegressor(kernel or first, **options).fit(points[stations], y[stations])
-
 
 # Climate of stations, and of other locations.
 #
@@ -213,14 +100,17 @@ class StationClimate:
     surfaces: Mapping[str, Surface]  # the mean, log s, and the harmonics by their order
 
     @classmethod
-    def of(cls, record: GaugeRecord, kernels: Mapping[str, Any]) -> StationClimate:
-        """Fit the climate to a record; kernels that are given are not fitted."""
+    def of(cls, record: GaugeRecord, before: StationClimate | None = None) -> StationClimate:
+        """Fit the climate to a record; kernels, and which surfaces have a drift, are those of another, if given."""
         x, points, theta = record.x, record.points, record.phase
+        fixed = {} if before is None else before.fixed
         a = np.zeros((x.shape[1], COEFFICIENTS))
         surfaces: dict[str, Surface] = {}
         if record.seasonal:
-            surfaces = cycle_surfaces(record, kernels)
-            a[:, 1:] = np.concatenate([surface.at(points)[0] for surface in surfaces.values()], axis=1)
+            surfaces = cycle_surfaces(record, fixed)
+            a[:, 1:] = np.concatenate(
+                [surface.at(points, record.elevation)[0] for surface in surfaces.values()], axis=1
+            )
             residual = x - basis(theta) @ a.T
             mean = np.nanmean(residual, axis=0)
             a += station_cycle(residual - mean, theta)
@@ -232,23 +122,30 @@ class StationClimate:
         arrays = np.nan_to_num(residual / s), record.observed, record.segment
         tau = e_folding_steps(*(torch.from_numpy(array) for array in arrays))
         error = s**2 * (1 / record.observed.sum(0) - 1 / len(x)) * (1 + 2 * tau)
-        surfaces[MEAN] = Surface.of(points, a[:, :1], error, kernels.get(MEAN))
-        surfaces[DEVIATION] = Surface.of(points, np.log(s)[:, None], None, kernels.get(DEVIATION))
+        for name, values, variance in ((MEAN, a[:, :1], error), (DEVIATION, np.log(s)[:, None], None)):
+            kernel, drifts = fixed.get(name, (None, None))
+            surfaces[name] = Surface.of(points, values, variance, kernel, record.elevation, drifts)
         a[:, 0] = surfaces[MEAN].values[:, 0]
         return cls(Climate(a, np.zeros_like(a), s, np.zeros_like(s)), surfaces)
 
     @property
-    def kernels(self) -> dict[str, Any]:
-        """The kernels of the surfaces that have one."""
-        return {name: surface.kernel for name, surface in self.surfaces.items() if surface.kernel}
+    def fixed(self) -> dict[str, tuple[Any, bool]]:
+        """The kernels of the surfaces that have one, and whether they have a drift."""
+        return {
+            name: (surface.kernel, surface.drifts)
+            for name, surface in self.surfaces.items()
+            if surface.kernel
+        }
 
     def anomalies(self, record: GaugeRecord) -> Float[np.ndarray, "time station"]:
         """z of the record, NaN where there is no reading."""
         return (record.x - self.stations.mean(record.phase)) / self.stations.deviation
 
-    def at(self, points: Float[np.ndarray, "location 3"]) -> Climate:
+    def at(
+        self, points: Float[np.ndarray, "location 3"], elevation: Float[np.ndarray, " location"] | None = None
+    ) -> Climate:
         """The climate of other locations."""
-        predicted = {name: surface.at(points) for name, surface in self.surfaces.items()}
+        predicted = {name: surface.at(points, elevation) for name, surface in self.surfaces.items()}
         a, variance = np.zeros((2, len(points), COEFFICIENTS))
         for array, column in zip((a, variance), range(2), strict=True):
             array[:, :1] = predicted[MEAN][column]
@@ -259,7 +156,7 @@ class StationClimate:
         return Climate(a, variance, np.exp(log_s), log_variance)
 
 
-def cycle_surfaces(record: GaugeRecord, kernels: Mapping[str, Any]) -> dict[str, Surface]:
+def cycle_surfaces(record: GaugeRecord, fixed: Mapping[str, tuple[Any, bool]]) -> dict[str, Surface]:
     """Surfaces of the harmonics of each order, from the stations with enough readings."""
     count = record.observed.sum(0)
     enough = count >= MIN_READINGS * np.median(count)
@@ -273,7 +170,9 @@ def cycle_surfaces(record: GaugeRecord, kernels: Mapping[str, Any]) -> dict[str,
         if np.sqrt(np.square(values).mean()) < MIN_AMPLITUDE * overall_deviation:
             surfaces[str(k)] = Surface(values.mean(0), values.std(0), None, values)
         else:
-            surfaces[str(k)] = Surface.of(record.points[enough], values, None, kernels.get(str(k)))
+            kernel, drifts = fixed.get(str(k), (None, None))
+            some = record.of(enough)
+            surfaces[str(k)] = Surface.of(some.points, values, None, kernel, some.elevation, drifts)
     return surfaces
 
 
@@ -309,7 +208,6 @@ MIN_HELD_OUT = 20  # number of stations to hold out in all, unless there are few
 SCORED_TIMES = 100  # largest number of times whose held-out readings enter the likelihood
 MIN_LENGTH = 2.0  # shortest initial length of the fit, in median distances between neighbouring stations
 E_FOLDING = {0.5: 1.0, 1.5: 1.2391, 2.5: 1.2990}  # scaled distance of correlation 1 / e, by Matern smoothness
-SAME_PLACE = 0.1 / MEAN_EARTH_RADIUS  # chord between gauges in one place: 100 m, the precision of coordinates
 VALUES_AT_ONCE = 2**24  # values of all stations and of the cells that are in memory at once
 
 
@@ -347,7 +245,7 @@ class StationKriging:
         cls, record: GaugeRecord, seed: int, device: torch.device, scored_times: int = SCORED_TIMES
     ) -> StationKriging:
         """Fit climate and correlation to a record; at most `scored_times` times enter the likelihood."""
-        climate = StationClimate.of(record, {})
+        climate = StationClimate.of(record)
         series = anomalies(climate, record, device)
         segment = torch.from_numpy(record.segment).to(device)
         length = max(
@@ -363,7 +261,7 @@ class StationKriging:
     def without(self, removed: Bool[np.ndarray, " station"]) -> StationKriging:
         """Fit again without the stations of a mask; kernels and correlation stay those of all stations."""
         record = self.record.of(~removed)
-        climate = StationClimate.of(record, self.climate.kernels)
+        climate = StationClimate.of(record, self.climate)
         series = anomalies(climate, record, self.series.x.device)
         return StationKriging(record, climate, series, self.model)
 
@@ -371,9 +269,10 @@ class StationKriging:
         self,
         points: Float[np.ndarray, "location 3"],
         requested: Bool[np.ndarray, "time location"] | None = None,
+        elevation: Float[np.ndarray, " location"] | None = None,
     ) -> Prediction:
         """Predict readings at other locations, by default at all times; values not requested are the climatology."""
-        climate, phase = self.climate.at(points), self.record.phase
+        climate, phase = self.climate.at(points, elevation), self.record.phase
         if requested is None:
             requested = np.ones((len(phase), len(points)), dtype=bool)
         z, deviation = krige(self.series, self.model, points, requested)
@@ -385,14 +284,18 @@ class StationKriging:
         )
 
     def pieces(
-        self, points: Float[np.ndarray, "location 3"], values: int = VALUES_AT_ONCE
+        self,
+        points: Float[np.ndarray, "location 3"],
+        values: int = VALUES_AT_ONCE,
+        elevation: Float[np.ndarray, " location"] | None = None,
     ) -> Iterator[tuple[slice, Prediction, Bool[np.ndarray, "time location"]]]:
         """Yield predictions, and which are `within_reach`, by pieces of the locations with about `values` in memory."""
         times, stations = self.series.x.shape
         size = max(values // times - stations, 2 * stations, 1)
         for first in range(0, len(points), size):
             piece = slice(first, first + size)
-            yield piece, self.at(points[piece]), self.within_reach(points[piece])
+            height = None if elevation is None else elevation[piece]
+            yield piece, self.at(points[piece], None, height), self.within_reach(points[piece])
 
     def within_reach(self, points: Float[np.ndarray, "location 3"]) -> Bool[np.ndarray, "time location"]:
         """Mask of the values within `MAX_LENGTHS` e-folding lengths of a reading."""
@@ -464,32 +367,6 @@ def anomalies(climate: StationClimate, record: GaugeRecord, device: torch.device
         None if readings is None else torch.from_numpy(readings.astype(np.float32)),
     )
     return series.on(str(device))
-
-
-def places(points: Float[np.ndarray, "station 3"]) -> Int[np.ndarray, " station"]:
-    """Number of the place of each gauge: gauges that chains of neighbours within `SAME_PLACE` connect share one."""
-    pairs = cKDTree(points).query_pairs(SAME_PLACE, output_type="ndarray")
-    graph = csr_array((np.ones(len(pairs)), pairs.T), shape=(len(points), len(points)))
-    return connected_components(graph, directed=False)[1].astype(np.int64)
-
-
-def membership(place: Int[np.ndarray, " station"]) -> csr_array:
-    """Matrix (station, place) of 1 where a gauge is in a place."""
-    return csr_array((np.ones(len(place)), (np.arange(len(place)), place)))
-
-
-def variance_within(x: Float[np.ndarray, "time station"], place: Int[np.ndarray, " station"]) -> float:
-    """Variance of simultaneous values about the mean of their place, half the mean squared difference of two.
-
-    0 if no two are simultaneous in one place.
-    """
-    of_place = membership(place)
-    filled, observed = np.nan_to_num(x), np.isfinite(x).astype(float)
-    count = observed @ of_place
-    mean = filled @ of_place / np.maximum(count, 1)
-    square = np.square(filled - mean[:, place]) * observed
-    freedom = np.maximum(count - 1, 0).sum()
-    return float(square.sum() / freedom) if freedom else 0.0
 
 
 def with_locations(

@@ -21,6 +21,7 @@ from fieldcast.errors import MAX_LISTED, InputError, listed
 from fieldcast.fields.quantities import part_names
 from fieldcast.fields.stations import observation_text
 from fieldcast.inference.compatibility import refuse_wrong_units
+from fieldcast.inference.stations.elevation import Relief, at_model_elevation
 from fieldcast.innovations import MAX_INNOVATION
 from fieldcast.models.capabilities import ChecksPoints
 from fieldcast.models.core import Context, Model
@@ -125,14 +126,18 @@ def errors_in_words(variance: Float[Tensor, " variable"], codec: FieldCodec) -> 
 
 def with_stations(
     c: Context, model: Model, codec: FieldCodec, table: pd.DataFrame, times: xr.DataArray, where: str,
-    stated: Representativeness = None,
+    stated: Representativeness = None, relief: Relief | None = None,
 ) -> tuple[Context, dict[str, str]]:  # fmt: skip
     """The context with the stations of a table as points, and facts about them for the attributes of a result.
 
-    `stated` is their representativeness error in the units of the variables; by default it is estimated.
+    `stated` is their representativeness error in the units of the variables; by default it is estimated. `relief` is
+    the elevation of the cells, to which readings at other elevations are brought.
     """
     check_accepts_points(model, f"a model of type {type(model).__name__}")
     points = points_of(table, times, codec, model.space, where)
+    points, sentences = at_model_elevation(points, table, codec, relief)
+    for sentence in sentences:
+        LOG.log(logging.INFO if relief else logging.WARNING, "%s: %s.", where, sentence)
     require_plausible_readings(points, table, codec, where)
     if message := time_shift_message(table, times, points.datum.cpu().numpy(), model.space.time_step):
         LOG.info(message)
@@ -149,6 +154,7 @@ def with_stations(
     return c, {
         "fieldcast_stations": f"{len(table)} observations, {int(rejected.sum())} of them left out",
         "fieldcast_representativeness": errors_in_words(variance, codec),
+        **({"fieldcast_elevation": "; ".join(sentences)} if sentences else {}),
     }
 
 

@@ -19,7 +19,17 @@ from scipy.spatial import cKDTree
 
 from fieldcast.fields.conventions import time_varying
 from fieldcast.fields.gauges import GaugeRecord, Gauges
-from fieldcast.fields.quantities import CHUNK, NONE, TINY, Clip, Nature, Quantity, in_chunks, part_names
+from fieldcast.fields.quantities import (
+    CHUNK,
+    NONE,
+    TINY,
+    Circle,
+    Clip,
+    Nature,
+    Quantity,
+    in_chunks,
+    part_names,
+)
 from fieldcast.fields.stations import station_columns
 from fieldcast.inference.gaps.own_units import Predictions, own_statistics
 from fieldcast.inference.quantities import MAX_TIMES, Scored, choose_by
@@ -32,7 +42,8 @@ from fieldcast.inference.stations.held_out import (
     predict_held_out,
     spread_factor,
 )
-from fieldcast.inference.stations.kriging import SCORED_TIMES, StationKriging, places
+from fieldcast.inference.stations.kriging import SCORED_TIMES, StationKriging
+from fieldcast.inference.stations.places import places
 from fieldcast.innovations import MAX_INNOVATION
 from fieldcast.models.gaps.held_out import SELECTIONS
 from fieldcast.scores.held_out import score_held_out, scores_by_group
@@ -74,6 +85,8 @@ def mapped_parts(
         yield record, table
         return
     of_table = quantity.forward(table["value"].to_numpy(float))
+    if isinstance(quantity, Circle):  # relief turns the wind, but not by so many degrees per kilometre
+        record = replace(record, elevation=None)
     for x, values in zip(quantity.forward(record.x), of_table, strict=True):
         yield replace(record, x=x), table.assign(value=values)
 
@@ -132,7 +145,7 @@ def judged_part(gauges: Gauges, variable: str) -> tuple[GaugeRecord, pd.DataFram
     rows = np.isin(at_time, times) & np.isin(column, columns)
     part = GaugeRecord(
         record.x[np.ix_(times, columns)], record.points[columns], record.number[times], record.phase[times],
-        record.seasonal and whole,
+        record.seasonal and whole, None if record.elevation is None else record.elevation[columns],
     )  # fmt: skip
     return part, table[rows].assign(column=np.searchsorted(columns, column[rows])).reset_index(drop=True)
 

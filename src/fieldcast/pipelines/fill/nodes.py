@@ -34,6 +34,7 @@ def fill(
         stations=fill.stations,
         where_stations=f"fill.stations '{fill.stations}'",
         representativeness=fill.representativeness,
+        dem=None if fill.dem is None else read_file(fill.dem, "fill.dem"),
     )
     if observations is None:
         dates = calendars.iso(result["time"])

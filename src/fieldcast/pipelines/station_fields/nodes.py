@@ -21,17 +21,11 @@ def grid_stations(
     like = None if station_fields.like is None else read_file(station_fields.like, "station_fields.like")
     where = f"station_fields.stations '{path}'"
     options = station_fields
+    dem = None if options.dem is None else read_file(options.dem, "station_fields.dem")
     result = grid_and_score(
-        path,
-        options.resolution,
-        like,
-        options.step,
-        seed,
-        device,
-        where,
-        quantities or AUTO,
-        accept=options.accept,
-    )
+        path, options.resolution, like, options.step, seed, device, where, quantities or AUTO,
+        accept=options.accept, dem=dem,
+    )  # fmt: skip
     return result.fields, result.scores, result.by_station, result.text
 
 
