@@ -35,7 +35,10 @@ def test_kedro_and_python_give_the_same_values(project: Callable[..., Any], tmp_
         assert written.attrs["comment"] == expected.attrs["comment"]
     reports = tmp_path / "data/08_reporting"
     assert (reports / "station_fields.txt").read_text().startswith(expected.attrs["comment"])
-    assert not list(reports.glob("figures/station_fields/*.png")) and "no scores" in expected.attrs["comment"]
+    drawn = [file.name for file in reports.glob("figures/station_fields/*.png")]
+    assert drawn == ["t_variogram.png"] and "no scores" in expected.attrs["comment"]
+    assert "covariance of anomalies: model" in expected.attrs["comment"]
+    assert len(pd.read_csv(reports / "variogram_station_fields.csv"))
 
 
 def test_scores_and_maps_are_stored(project: Callable[..., Any], tmp_path: Path) -> None:
@@ -47,13 +50,28 @@ def test_scores_and_maps_are_stored(project: Callable[..., Any], tmp_path: Path)
     for name, values in attrs.items():
         grid[name].attrs |= values
     grid.to_netcdf(like)
-    given = {"stations": str(path), "like": str(like)}
+    other = xr.Dataset(
+        {
+            "elevation": 0 * grid["t"] + 50,
+            "land_mask": (grid["t"].dims, np.tile(np.arange(5) < 4, (4, 1)) * 1),
+        }
+    )
+    for name in other:
+        other[[name]].to_netcdf(tmp_path / f"{name}.nc")
+    given = {
+        "stations": str(path), "like": str(like), "dem": str(tmp_path / "elevation.nc"), "accept": "all",
+        "mask": str(tmp_path / "land_mask.nc"), "covariance": "model=exponential range=500",
+    }  # fmt: skip
     project("station_fields", data_root=tmp_path / "data", parameters={"station_fields": given})
     reports = tmp_path / "data/08_reporting"
-    assert [file.name for file in reports.glob("figures/station_fields/*.png")] == ["t_stations.png"]
+    drawn = sorted(file.name for file in reports.glob("figures/station_fields/*.png"))
+    assert drawn == ["t_stations.png", "t_variogram.png"]
     assert len(pd.read_csv(reports / "scores_by_gauge.csv")) == 4 * 22
     with xr.open_dataset(tmp_path / "data/07_model_output/station_fields.nc") as written:
-        assert written["t"].shape == (6, 4, 5) and written["t"].notnull().all()
+        assert written["t"].shape == (6, 4, 5) and written["t"][..., :4].notnull().all()
+        assert written["t"][..., 4].isnull().all() and (written["t_flag"][..., 4] == 3).all()
+        assert (written["surface_altitude"] == 50).all()
+        assert "model exponential" in written.attrs["comment"] and "range 500 km" in written.attrs["comment"]
 
 
 def test_quantities_are_those_of_ingestion(project: Callable[..., Any], tmp_path: Path) -> None:

@@ -53,6 +53,31 @@ def station_maps(
         yield f"{variable}_stations", figure
 
 
+def variograms(table: pd.DataFrame) -> Iterator[tuple[str, Figure]]:
+    """Figures by name, one for each variable or part of it: the empirical variogram beside the fitted covariance.
+
+    The table is that of `inference.stations.covariance.variogram`.
+    """
+    for number, (variable, part) in enumerate(table.groupby("variable", sort=False)):
+        figure = new_figure(3.0)
+        axes = figure.subplots()
+        size = 10 + 90 * part["pairs"] / part["pairs"].max()
+        axes.scatter(
+            part["distance_km"], part["empirical"], s=size, color=INK, alpha=0.7, label="pairs of gauges"
+        )
+        axes.plot(part["distance_km"], part["fitted"], color="#0072B2", label="fitted covariance")
+        axes.set_ylim(bottom=0)
+        axes.legend(fontsize=SMALL_FONT, frameon=False)
+        style_axes(
+            axes,
+            f"{escape(variable)}: variogram of anomalies",
+            "distance, km",
+            "half the mean squared difference",
+        )
+        name = str(variable).split(",")[0]
+        yield f"{name}_variogram{f'_{number}' if ',' in str(variable) else ''}", figure
+
+
 def points(
     figure: Figure, axes: Axes, table: pd.DataFrame, column: str, ends: tuple[float, float],
     colours: str, label: str,

@@ -122,6 +122,12 @@ class StationFields:
     dem
         NetCDF file or Zarr store with the elevation of the cells [m], for variables that depend on it; by default
         `surface_altitude` of `like`, if it has that.
+    covariance
+        Parameters of the covariance of anomalies that are given and not fitted, such as `model=matern32 range=500
+        nugget=0.2`, for all variables, or by the name of each (docs/data.md#the-covariance).
+    mask
+        NetCDF file or Zarr store with a land mask of 0 and 1: the result has values only in cells of the kind, land or
+        sea, of most stations.
     output
         Path of the result, a NetCDF file (`.nc`), on the command line only; by default it lies in `07_model_output`.
     """
@@ -132,6 +138,8 @@ class StationFields:
     step: float | None = None
     accept: str | list[str] | None = None
     dem: str | None = None
+    covariance: str | dict[str, Any] | None = None
+    mask: str | None = None
     output: str | None = None
 
     def table(self) -> str:
@@ -324,7 +332,7 @@ FILE_COMMANDS = (
         name="grid-stations",
         section="station_fields",
         options=StationFields,
-        files=("station_fields.stations", "station_fields.like", "station_fields.dem"),
+        files=("station_fields.stations", "station_fields.like", "station_fields.dem", "station_fields.mask"),
         about="Make fields from FILE alone, a table of stations, CSV or Parquet.",
         help={
             "resolution": "Degrees between the cells of a grid that covers the stations.",
@@ -333,6 +341,9 @@ FILE_COMMANDS = (
             "accept": "Gauges, separated by commas, to use although they seem to be in another unit than their "
             "neighbours, or 'all'.",
             "dem": "NetCDF or Zarr with elevations, for variables that depend on it.",
+            "covariance": "Parameters of the covariance to fix: some of 'model=matern32 range=500 time=3 sill=4 "
+            "nugget=0.5', in km, steps and squared units.",
+            "mask": "NetCDF or Zarr with a land mask; only cells of the kind of most stations get values.",
         },
     ),
     FileCommand(

@@ -21,6 +21,7 @@ from fieldcast.fields import conventions
 from fieldcast.fields.conventions import (
     EXTRAPOLATED,
     FLAG,
+    NEVER,
     QUANTILES,
     SPREAD,
     as_dataset,
@@ -34,9 +35,11 @@ from fieldcast.geometry import GRID, great_circle_km, unit_points
 from fieldcast.inference.gaps.result import flag_attributes
 from fieldcast.inference.quantities import as_lines
 from fieldcast.inference.result_attributes import with_attributes
+from fieldcast.inference.stations.covariance import Parameters, fixed_covariance, variogram
 from fieldcast.inference.stations.elevation import ALTITUDE, Relief, drift_text, with_elevations
 from fieldcast.inference.stations.held_out import KRIGING, MIN_STATIONS, clusters_of
-from fieldcast.inference.stations.kriging import MEAN, VALUES_AT_ONCE, StationKriging, flags
+from fieldcast.inference.stations.kriging import FREE, MEAN, VALUES_AT_ONCE, Fixed, StationKriging, flags
+from fieldcast.inference.stations.land_mask import LandMask
 from fieldcast.inference.stations.own_units import (
     Fitted,
     choose_quantities,
@@ -73,6 +76,7 @@ class Result(NamedTuple):
     scores: pd.DataFrame  # at held-out stations, as `held_out.scores_at_held_out` has them
     by_station: pd.DataFrame
     text: str  # the report
+    variogram: pd.DataFrame  # empirical and fitted, as `covariance.variogram` has them
 
 
 def grid_stations(
@@ -84,6 +88,8 @@ def grid_stations(
     quantities: str | Mapping[str, str] = AUTO,
     accept: str | Sequence[str] | None = None,
     dem: xr.Dataset | xr.DataArray | None = None,
+    covariance: str | Mapping[str, Any] | None = None,
+    mask: xr.Dataset | xr.DataArray | None = None,
     seed: int = 0,
     device: str = "auto",
 ) -> xr.Dataset:
@@ -117,6 +123,13 @@ def grid_stations(
         Elevations [m] on a grid that covers the result; by default the variable `surface_altitude` of `like`, if it has
         one. Where it helps at left-out stations, a linear dependence on elevation is removed before kriging; the column
         `elevation` of the table has that of the stations.
+    covariance
+        Parameters of the covariance of anomalies that are given and not fitted: "model=matern32 range=500 time=3 sill=4
+        nugget=0.5", or some of these, or a mapping of them, or such by variable. Models are exponential, matern32
+        and matern52, range and time their scales [km, steps], sill and nugget in squared units of the variable.
+    mask
+        A land mask of 0 and 1 that covers the result. Cells of the kind, land or sea, of most stations are kept; the
+        others are NaN, with the flag 3.
     seed
         Seed of the stations that are held out.
     device
@@ -132,8 +145,9 @@ def grid_stations(
     where = TABLE if isinstance(stations, pd.DataFrame) else f"'{stations}'"
     relief = None if dem is None else as_dataset(dem, "dem")
     result = grid_and_score(
-        stations, resolution, dataset, step, seed, device, where, quantities, accept=accept, dem=relief
-    )
+        stations, resolution, dataset, step, seed, device, where, quantities, accept=accept, dem=relief,
+        covariance=covariance, mask=None if mask is None else as_dataset(mask, "mask"),
+    )  # fmt: skip
     LOG.info("%s", result.text)
     return result.fields
 
@@ -142,6 +156,7 @@ def grid_and_score(
     stations: pd.DataFrame | str | Path, resolution: float | None, like: xr.Dataset | None, step: float | None,
     seed: int, device: str, where: str, quantities: str | Mapping[str, str] = AUTO, values: int = VALUES_AT_ONCE,
     *, accept: str | Sequence[str] | None = None, dem: xr.Dataset | None = None,
+    covariance: str | Mapping[str, Any] | None = None, mask: xr.Dataset | None = None,
 ) -> Result:  # fmt: skip
     """Fields with their scores and report; about `values` values are in memory at once."""
     if (resolution is None) == (like is None):
@@ -157,12 +172,16 @@ def grid_and_score(
         else covering_grid(gauges.locations, float(resolution or 0))
     )
     check_size(gauges, grid)
+    land_mask = None if mask is None else LandMask.of(mask, gauges.locations, "mask")
+    cells = None if land_mask is None else land_mask.on(grid)
+    fixed = {name: fixed_covariance(covariance, name, list(gauges.units)) for name in gauges.units}
     relief = None if like is None else Relief.of(like, "like", only_altitude=True)
     relief = relief if dem is None else Relief.of(dem, "dem")
     altitude = None if relief is None else relief.on(grid)
     gauges_with, notes = with_elevations(gauges, relief)
     if relief is None and "elevation" in gauges.locations:
         notes += costs_of_relief(gauges)
+    notes += [land_mask.text(gauges.locations)] if land_mask else []
     gauges = gauges_with
     results, on = [], choose_device(device)
     with threadpool_limits(1, user_api="blas"):  # the order of sums depends on the number of threads
@@ -170,7 +189,11 @@ def grid_and_score(
         for variable in gauges.units:
             LOG.info("Gridding %s: %d times, %d stations", variable, len(gauges.times), len(gauges.locations))
             quantity = chosen.get(variable)
-            results.append(grid_variable(gauges, variable, quantity, grid, seed, on, values, where, altitude))
+            results.append(
+                grid_variable(
+                    gauges, variable, quantity, grid, seed, on, values, where, altitude, fixed[variable]
+                )
+            )
     scores, by_station = (
         pd.concat(tables, ignore_index=True)
         for tables in zip(*(result.scores for result in results), strict=True)
@@ -179,6 +202,12 @@ def grid_and_score(
         by_station = pd.DataFrame(columns=["latitude", "longitude", "variable", *BY_STATION])
     text = "\n".join([report(results, scores, choices), *notes, *suspects])
     fields = xr.merge([result.fields for result in results], combine_attrs="override")
+    if cells is not None:
+        kept = xr.DataArray(cells, {axis: fields[axis] for axis in GRID}, GRID)
+        fields = fields.map(
+            lambda v: v.where(kept, NEVER if str(v.name).endswith(FLAG) else np.nan).astype(v.dtype),
+            keep_attrs=True,
+        )
     if altitude is not None:
         attrs = {"standard_name": ALTITUDE, "long_name": "elevation of the cells", "units": "m"}
         fields[ALTITUDE] = (GRID, altitude.astype(np.float32), attrs)
@@ -189,8 +218,9 @@ def grid_and_score(
     keywords = ", ".join(["gridding", "stations", "kriging", *gauges.units])
     summary = SUMMARY.format(", ".join(gauges.units))
     return Result(
-        fields.assign_attrs(summary=summary, keywords=keywords, comment=text), scores, by_station, text
-    )
+        fields.assign_attrs(summary=summary, keywords=keywords, comment=text), scores, by_station, text,
+        pd.concat([result.variogram for result in results], ignore_index=True),
+    )  # fmt: skip
 
 
 class GriddedVariable(NamedTuple):
@@ -200,11 +230,13 @@ class GriddedVariable(NamedTuple):
     scores: tuple[pd.DataFrame, pd.DataFrame]
     line: str  # summary of correlation and spread
     places: int  # number of places with a gauge
+    variogram: pd.DataFrame
 
 
 def grid_variable(
     gauges: Gauges, variable: str, quantity: Quantity | None, grid: Mapping[str, Float[np.ndarray, " n"]],
     seed: int, device: torch.device, values: int, where: str, altitude: Float[np.ndarray, "y x"] | None = None,
+    fixed: Fixed = FREE,
 ) -> GriddedVariable:  # fmt: skip
     """Grid one variable, and score it at held-out stations if it has enough.
 
@@ -215,7 +247,9 @@ def grid_variable(
     cluster, count = None, int(places(record.points).max()) + 1
     if count >= MIN_STATIONS:
         cluster = clusters_of(table, gauges.locations, seed, where)
-    parts = [Fitted.of(*part, cluster, seed, device) for part in mapped_parts(record, table, quantity)]
+    parts = [
+        Fitted.of(*part, cluster, seed, device, fixed=fixed) for part in mapped_parts(record, table, quantity)
+    ]
     units, tables = gauges.units[variable], (pd.DataFrame(columns=COLUMNS), pd.DataFrame())
     if (predictions := parts[0].predictions) is not None:
         warn_of_doubtful(doubtful_readings(quantity, parts, table), len(table))
@@ -230,10 +264,15 @@ def grid_variable(
     ]
     for name, part in zip(names_of_parts(variable, quantity), parts, strict=True):
         of_part = "" if name != variable else units.replace(NO_UNIT, "")
+        lines.append(f"{name}: {Parameters.of(part.kriging).text(of_part, fixed)}")
         line = drift_text(name, of_part, part.kriging.climate.surfaces[MEAN].drift, used=True)
         lines += [line] if line else []
+    variograms = [
+        variogram(name, part.kriging)
+        for name, part in zip(names_of_parts(variable, quantity), parts, strict=True)
+    ]
     lines += lines_of_places(variable, units, parts, quantity)
-    return GriddedVariable(fields, tables, "\n".join(lines), count)
+    return GriddedVariable(fields, tables, "\n".join(lines), count, pd.concat(variograms, ignore_index=True))
 
 
 def on_grid(

@@ -36,7 +36,7 @@ from fieldcast.models.gaps import local_kriging as kriging
 from fieldcast.models.gaps import reach
 from fieldcast.models.gaps.held_out import HeldOut
 from fieldcast.models.gaps.in_time import SEGMENT_SEPARATION
-from fieldcast.models.gaps.local_kriging import fit_kriging
+from fieldcast.models.gaps.local_kriging import BOUNDS, MIN_NUGGET, SMOOTHNESS, fit_kriging
 from fieldcast.models.gaps.reach import e_folding_steps
 from fieldcast.models.gaps.record import deviations
 from fieldcast.models.random_streams import seed_for
@@ -100,8 +100,13 @@ class StationClimate:
     surfaces: Mapping[str, Surface]  # the mean, log s, and the harmonics by their order
 
     @classmethod
-    def of(cls, record: GaugeRecord, before: StationClimate | None = None) -> StationClimate:
-        """Fit the climate to a record; kernels, and which surfaces have a drift, are those of another, if given."""
+    def of(
+        cls, record: GaugeRecord, before: StationClimate | None = None, sill: float | None = None
+    ) -> StationClimate:
+        """Fit the climate to a record; kernels, and which surfaces have a drift, are those of another, if given.
+
+        A given `sill` is the square of all standard deviations.
+        """
         x, points, theta = record.x, record.points, record.phase
         fixed = {} if before is None else before.fixed
         a = np.zeros((x.shape[1], COEFFICIENTS))
@@ -119,6 +124,7 @@ class StationClimate:
             a[:, 0] = np.nanmean(x, axis=0)
         residual = x - basis(theta) @ a.T
         s = standard_deviations(residual, x)
+        s = s if sill is None else np.full_like(s, np.sqrt(sill))
         arrays = np.nan_to_num(residual / s), record.observed, record.segment
         tau = e_folding_steps(*(torch.from_numpy(array) for array in arrays))
         error = s**2 * (1 / record.observed.sum(0) - 1 / len(x)) * (1 + 2 * tau)
@@ -211,6 +217,29 @@ E_FOLDING = {0.5: 1.0, 1.5: 1.2391, 2.5: 1.2990}  # scaled distance of correlati
 VALUES_AT_ONCE = 2**24  # values of all stations and of the cells that are in memory at once
 
 
+class Fixed(NamedTuple):
+    """Parameters of the covariance that are given; None is fitted."""
+
+    smoothness: float | None = None  # nu
+    space: float | None = None  # L
+    time: float | None = None  # tau [steps]
+    sill: float | None = None  # variance of anomalies in squared units, the same everywhere
+    nugget: float | None = None  # in squared units
+
+    def bounds(self, sill: float, least: float) -> Float[np.ndarray, "4 2"]:
+        """Limits of the logarithms of L, tau, n and a, with n at least `least` unless it is given."""
+        bounds = np.array(BOUNDS)
+        bounds[2, 0] = np.clip(np.log(max(least, MIN_NUGGET)), *BOUNDS[2])
+        nugget = None if self.nugget is None else float(np.clip(self.nugget / sill, *np.exp(BOUNDS[2])))
+        for row, value in enumerate((self.space, self.time, nugget)):
+            if value is not None:
+                bounds[row] = np.log(value)
+        return bounds
+
+
+FREE = Fixed()
+
+
 class Prediction(NamedTuple):
     """Predicted readings at some locations."""
 
@@ -233,19 +262,23 @@ class StationKriging:
         Anomalies of the places.
     model
         Correlation of the anomalies.
+    fixed
+        Parameters of the covariance that were given.
     """
 
     record: GaugeRecord
     climate: StationClimate
     series: kriging.CellSeries
     model: kriging.KrigingModel
+    fixed: Fixed = FREE
 
     @classmethod
     def fit(
-        cls, record: GaugeRecord, seed: int, device: torch.device, scored_times: int = SCORED_TIMES
-    ) -> StationKriging:
+        cls, record: GaugeRecord, seed: int, device: torch.device, scored_times: int = SCORED_TIMES,
+        fixed: Fixed = FREE,
+    ) -> StationKriging:  # fmt: skip
         """Fit climate and correlation to a record; at most `scored_times` times enter the likelihood."""
-        climate = StationClimate.of(record)
+        climate = StationClimate.of(record, None, fixed.sill)
         series = anomalies(climate, record, device)
         segment = torch.from_numpy(record.segment).to(device)
         length = max(
@@ -255,15 +288,17 @@ class StationKriging:
         duration = reach.e_folding_steps(series.x, series.observed, segment)
         copies, held_out = hold_out_stations(series, seed, scored_times)
         nugget = variance_within(climate.anomalies(record), places(record.points))
-        model = fit_kriging(copies, held_out, length, float(duration), nugget)
-        return cls(record, climate, series, model)
+        bounds = fixed.bounds(float(np.mean(climate.stations.deviation**2)), nugget)
+        smoothness = SMOOTHNESS if fixed.smoothness is None else (fixed.smoothness,)
+        model = fit_kriging(copies, held_out, length, float(duration), bounds, smoothness)
+        return cls(record, climate, series, model, fixed)
 
     def without(self, removed: Bool[np.ndarray, " station"]) -> StationKriging:
         """Fit again without the stations of a mask; kernels and correlation stay those of all stations."""
         record = self.record.of(~removed)
-        climate = StationClimate.of(record, self.climate)
+        climate = StationClimate.of(record, self.climate, self.fixed.sill)
         series = anomalies(climate, record, self.series.x.device)
-        return StationKriging(record, climate, series, self.model)
+        return StationKriging(record, climate, series, self.model, self.fixed)
 
     def at(
         self,

@@ -42,7 +42,7 @@ from fieldcast.inference.stations.held_out import (
     predict_held_out,
     spread_factor,
 )
-from fieldcast.inference.stations.kriging import SCORED_TIMES, StationKriging
+from fieldcast.inference.stations.kriging import FREE, SCORED_TIMES, Fixed, StationKriging
 from fieldcast.inference.stations.places import places
 from fieldcast.innovations import MAX_INNOVATION
 from fieldcast.models.gaps.held_out import SELECTIONS
@@ -63,10 +63,10 @@ class Fitted(NamedTuple):
     @classmethod
     def of(
         cls, record: GaugeRecord, table: pd.DataFrame, cluster: Int[np.ndarray, " n"] | None,
-        seed: int, device: torch.device, scored_times: int = SCORED_TIMES,
+        seed: int, device: torch.device, scored_times: int = SCORED_TIMES, fixed: Fixed = FREE,
     ) -> Fitted:  # fmt: skip
         """Krige a record, and predict the readings of its table from other clusters, if there are any."""
-        kriging = StationKriging.fit(record, seed, device, scored_times)
+        kriging = StationKriging.fit(record, seed, device, scored_times, fixed)
         if cluster is None:
             return cls(kriging, None, 1.0)
         predictions = predict_held_out(kriging, table, cluster)

@@ -110,17 +110,17 @@ class Surface:
         first = cls.without_drift(points, values - np.outer(h, slope), error, kernel)
         slope, variance, dual = first.generalised_slope(values, h)
         surface = cls.without_drift(points, values - np.outer(h, slope), error, first.kernel)
-        rmse = surface.left_out(values, points, np.stack([np.ones_like(h), h], 1))
+        rmse = np.nan, np.nan
         if drifts is None:
             plain = cls.without_drift(points, values, error, kernel)
-            drift = Drift(
-                slope, variance, float(elevation.mean()), dual,
-                (rmse, plain.left_out(values, points, np.ones((len(h), 1)))),
-            )  # fmt: skip
-            if not drift.helpful:
-                return replace(plain, drift=drift)
-        else:
-            drift = Drift(slope, variance, float(elevation.mean()), dual, (rmse, rmse))
+            design = np.stack([np.ones_like(h), h], 1)
+            rmse = (
+                surface.left_out(values, points, design),
+                plain.left_out(values, points, design[:, :1]),
+            )
+        drift = Drift(slope, variance, float(elevation.mean()), dual, rmse)
+        if drifts is None and not drift.helpful:
+            return replace(plain, drift=drift)
         return replace(surface, values=surface.values + np.outer(h, slope), drift=drift, drifts=True)
 
     @classmethod

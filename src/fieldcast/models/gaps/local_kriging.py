@@ -33,7 +33,7 @@ set of frequencies, so that their spread at one place has a sampling error of so
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -273,7 +273,7 @@ MIN_TARGETS = 50  # smallest number of held-out values with a weight for which t
 
 def fit_kriging(
     series: CellSeries, held_out: HeldOut, e_folding_distance: float, e_folding_steps: float,
-    min_nugget: float = MIN_NUGGET,
+    bounds: Float[np.ndarray, "4 2"] = BOUNDS, smoothness: Sequence[float] = SMOOTHNESS,
 ) -> KrigingModel:  # fmt: skip
     """The model that maximises the likelihood of held-out values.
 
@@ -285,34 +285,32 @@ def fit_kriging(
         The held-out values.
     e_folding_distance, e_folding_steps
         E-folding lengths of the correlation in space and time: the first guess of L and tau.
-    min_nugget
-        Lower limit of n.
+    bounds
+        Limits of the logarithms of L, tau, n and a; those that are equal fix a parameter.
+    smoothness
+        The nu to choose from, the first guess in the middle.
     """
     theta = torch.tensor(
         [e_folding_distance, e_folding_steps, *INITIAL_NUGGET_AND_POWER],
         dtype=torch.float64,
         device=series.x.device,
     ).log()
-    bounds = np.array(BOUNDS)
-    bounds[2, 0] = np.clip(np.log(max(min_nugget, MIN_NUGGET)), *BOUNDS[2])
     low, high = torch.tensor(bounds).to(theta).T
-    theta, nu = theta.clamp(low, high), SMOOTHNESS[1]
+    theta, nu = theta.clamp(low, high), smoothness[len(smoothness) // 2]
     if int(held_out.weight.count_nonzero()) < MIN_TARGETS:
         return KrigingModel(KrigingModel.of(theta, nu).correlation)
     repeats = torch.zeros_like(series.observed, dtype=torch.int16)
     repeats[held_out.time, held_out.cell] = draws_per_value(held_out.weight).to(repeats)
     visible = series._replace(observed=series.observed & ~held_out.mask)
-    for smoothness in (SMOOTHNESS[1:2], SMOOTHNESS):  # the neighbours depend on the correlation
-        c = KrigingModel.of(theta, SMOOTHNESS[1]).correlation
+    for tried in ((nu,), smoothness):  # the neighbours depend on the correlation
+        c = KrigingModel.of(theta, smoothness[len(smoothness) // 2]).correlation
         blocks = join_blocks(
             block
             for times, reached in windows(series.step, c)
             for block in targets(visible, c, repeats > 0, times, reached)
         )
         with one_thread():
-            fits = [
-                (*maximise_likelihood(theta, nu, visible, blocks, repeats, bounds), nu) for nu in smoothness
-            ]
+            fits = [(*maximise_likelihood(theta, nu, visible, blocks, repeats, bounds), nu) for nu in tried]
         _, theta, nu = max(fits, key=lambda fit: fit[0])
     return KrigingModel.of(theta, nu)
 

@@ -7,6 +7,7 @@ from kedro.pipeline import Pipeline, node
 from fieldcast.pipelines.station_fields import nodes
 
 SCORED = ["gridded", "scores_station_fields", "scores_by_gauge"]
+VARIOGRAM = "variogram_station_fields"
 
 
 def create_pipeline(**kwargs: Any) -> Pipeline:
@@ -14,7 +15,12 @@ def create_pipeline(**kwargs: Any) -> Pipeline:
     inputs = ["params:station_fields", "params:ingestion.quantities", "params:seed", "params:device"]
     return Pipeline(
         [
-            node(nodes.grid_stations, inputs, [*SCORED, "summary_station_fields"], name="grid_stations"),
-            node(nodes.draw_maps, SCORED, "figures_station_fields", name="draw_maps"),
+            node(
+                nodes.grid_stations,
+                inputs,
+                [*SCORED, "summary_station_fields", VARIOGRAM],
+                name="grid_stations",
+            ),
+            node(nodes.draw_maps, [*SCORED, VARIOGRAM], "figures_station_fields", name="draw_maps"),
         ]
     )
