@@ -92,7 +92,7 @@ def test_the_cost_of_the_relief_is_said_without_elevations_of_cells(caplog: pyte
 def test_an_elevation_without_influence_is_not_used() -> None:
     table = network()
     result = grid_and_score(table, 2.0, None, None, 0, "cpu", "'t'", "none", dem=model_of_elevation())
-    expected = grid_and_score(table.drop(columns="elevation"), 5.0, None, None, 0, "cpu", "'t'", "none")
+    expected = grid_and_score(table.drop(columns="elevation"), 2.0, None, None, 0, "cpu", "'t'", "none")
     assert "no dependence on elevation that helps" in result.text
     np.testing.assert_array_equal(result.fields["t2m"], expected.fields["t2m"])
 
