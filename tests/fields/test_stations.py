@@ -1,5 +1,6 @@
 """Tables of stations: names, times, units; and a sentence for each table that cannot be used."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 
 from fieldcast.errors import InputError
+from fieldcast.fields.conventions import short
 from fieldcast.fields.stations import converted, read_stations
 
 
@@ -58,7 +60,10 @@ def test_missing_values_are_no_observations() -> None:
         ({"obs": [np.nan] * 3}, "all values are missing"),
         ({"sigma": [-1.0, 0, 0]}, "has an error that is negative or infinite"),
         ({"sigma": [np.inf, 0, 0]}, "has an error that is negative or infinite"),
-        ({"Date": [20010101, 20010102, 20010103]}, "gives times as numbers \\(20010101\\)"),
+        ({"Date": [978307200, 978307201, 978307202]}, "gives times as numbers \\(978307200\\)"),
+        ({"Date": [20011301, 20010102, 20010103]}, "gives times as numbers \\(20011301\\)"),
+        ({"Date": ["01/02/2001", "03/02/2001", "04/04/2001"]}, "whose day and month cannot be told apart"),
+        ({"lon": [-999.9, 0, 0]}, "longitude that is not within -360 to 360 degrees"),
         ({"lon": [np.nan, 0, 0]}, "an observation has no longitude .*: add it"),
         ({"obs": [np.inf, 1.0, 2.0]}, "has an infinite value \\(station a, .*\\): correct it"),
         ({"latitude": [1.0, 2.0, 3.0]}, "'stations' has the columns latitude and lat: keep one"),
@@ -86,7 +91,7 @@ def test_columns_files_and_repetitions_that_are_wrong_are_refused(tmp_path: Path
     with pytest.raises(InputError, match="cannot be read as a table"):
         read_stations(tmp_path / "broken.parquet", "'broken.parquet'")
     with pytest.raises(InputError, match="is given twice"):
-        read_stations(pd.concat([table(), table()]), "'stations'")
+        read_stations(pd.concat([table(), table(obs=[280.0, 281.0, 282.5])]), "'stations'")
     with pytest.raises(InputError, match="holds no observation"):
         read_stations(table().head(0), "'stations'")
 
@@ -109,7 +114,8 @@ def test_a_row_without_units_among_rows_with_them_is_refused() -> None:
     ("content", "message"),
     [
         (b"", "is empty: give a table"),
-        (b"time;lat;lon;variable;value\n2001-01-01;1;2;t2m;3\n", "use commas"),
+        (b"time,lat,lon,variable,value\n2001-01-01,1,2,t2m,3,5\n", "has 5 headings, but rows of 6 cells"),
+        (b"2001-01-01,1,2,t2m,3\n2001-01-02,1,2,t2m,3\n", "has no line of headings: write one"),
         (
             "time,lat,lon,variable,value,station\n2001-01-01,1,2,t2m,3,Århus".encode("latin-1"),
             "save it as UTF-8",
@@ -143,3 +149,129 @@ def test_a_table_with_zero_bytes_is_named_without_them(tmp_path: Path, zeros: in
     ) as caught:
         read_stations(tmp_path / "gauges.csv", f"'{tmp_path / 'gauges.csv'}'")
     assert "\x00" not in str(caught.value)
+
+
+def readings(value: np.ndarray, stations: int = 4, **columns: object) -> pd.DataFrame:
+    """Readings in the order of time at some stations."""
+    places = {"station": [f"S{n}" for n in range(stations)], "lat": 40.0 + np.arange(stations), "lon": 5.0}
+    days = pd.DataFrame({"time": pd.date_range("2001-01-01", periods=len(value) // stations)})
+    table = days.merge(pd.DataFrame(places), "cross")
+    return table.assign(**{"variable": "t2m", "value": value, "units": "degC", **columns})
+
+
+@pytest.mark.parametrize(
+    ("variable", "low", "high", "code", "number"),
+    [
+        ("t2m", -5.0, 25.0, -9999.0, 40),  # GHCN
+        ("t2m", -5.0, 25.0, -9999.0, 1),
+        ("TEMP", 30.0, 80.0, 9999.9, 3),  # GSOD
+        ("PRCP", 0.0, 3.0, 99.99, 20),
+        ("WDSP", 0.0, 30.0, 999.9, 7),
+        ("WVHT", 0.0, 8.0, 99.0, 9),  # buoys
+        ("z500", 50000.0, 58000.0, -9999.0, 2),
+        ("sp", 98000.0, 102000.0, 1e36, 2),
+        ("t2m", -5.0, 25.0, -1e30, 2),
+    ],
+)
+def test_codes_for_missing_values_are_counted_named_and_left_out(
+    variable: str, low: float, high: float, code: float, number: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """All that remains are the readings that are no codes."""
+    rng = np.random.default_rng(0)
+    table = readings(rng.uniform(low, high, 400), variable=variable)
+    rows = rng.choice(400, number, replace=False)
+    coded = table.copy()
+    coded.loc[rows, "value"] = code
+    with caplog.at_level(logging.WARNING):
+        read = read_stations(coded, "'stations'")
+    pd.testing.assert_frame_equal(read, read_stations(table.drop(index=rows), "'stations'"))
+    assert (
+        f"'stations': {number} of 400 readings of {short(variable)} are {code:.7g}, a code for a"
+        in caplog.text
+    )
+    first = table.loc[rows.min()]
+    assert f"station {first['station']}, {short(variable)} at {first['lat']:g}, 5 on" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "value", "number"),
+    [
+        (0.0, 40.0, 99.0, 2),  # a downpour [mm]
+        (1005.0, 1010.0, 999.0, 1),  # a deep low [hPa]
+        (950.0, 1040.0, 999.0, 30),
+        (40.0, 100.0, 99.0, 30),  # humidity [%]
+        (-99999.0, 99999.0, -9999.0, 5),
+    ],
+)
+def test_true_extremes_are_no_codes(low: float, high: float, value: float, number: int) -> None:
+    x = np.random.default_rng(0).uniform(low, high, 400)
+    x[:number] = value
+    assert len(read_stations(readings(x), "'stations'")) == 400
+
+
+def test_a_station_or_a_table_of_codes_alone_has_no_reading(caplog: pytest.LogCaptureFixture) -> None:
+    """A station that has one value at all times is told from a gauge that reads it now and then, as on grids."""
+    x = np.random.default_rng(0).uniform(950, 1040, 200)
+    x[::4] = 999.0
+    x[1] = 999.0
+    read = read_stations(readings(x), "'stations'")
+    assert "S0" not in set(read["station"]) and len(read) == 150
+    assert "50 of 200 readings of t2m are 999" in caplog.text
+    with pytest.raises(InputError, match="all values are codes for missing ones, such as -9999"):
+        read_stations(readings(np.full(200, -9999.0)), "'stations'")
+
+
+def test_identical_rows_count_once_and_others_are_refused(caplog: pytest.LogCaptureFixture) -> None:
+    table = readings(np.arange(40.0))
+    again = table.iloc[[3, 7, 7]].assign(time=["2001-01-01T01:00+01:00", *["2001-01-02T00:00Z"] * 2])
+    mixed = pd.concat([table.assign(time=table["time"].astype(str)), again])
+    read = read_stations(mixed, "'stations'")
+    pd.testing.assert_frame_equal(read, read_stations(table, "'stations'"))
+    assert (
+        "'stations': 3 rows repeat others in all columns, the first station S3, t2m at 43, 5 on 2001"
+        in caplog.text
+    )
+    with pytest.raises(
+        InputError, match=r"2 observations is given twice, with different values \(station S0"
+    ):
+        read_stations(pd.concat([table, table.iloc[:2].assign(value=-1.0)]), "'stations'")
+
+
+def test_times_without_a_zone_among_others_are_counted(caplog: pytest.LogCaptureFixture) -> None:
+    dates = [
+        "2001-01-01T00:00+01:00",
+        "2001-01-01 18:00",
+        "2001-01-02T06:00+05",
+        "2001-01-02",
+        "2001-01-03T00:00Z",
+    ]
+    with caplog.at_level(logging.INFO):
+        read = read_stations(readings(np.arange(5.0), 1).assign(time=dates), "'stations'")
+    utc = ["2000-12-31T23", "2001-01-01T18", "2001-01-02T01", "2001-01-02", "2001-01-03"]
+    np.testing.assert_array_equal(read["time"].to_numpy(), np.array(utc, dtype="M8[s]"))
+    assert (
+        "2 of 5 times name no zone and are taken as UTC, the first in row 2 ('2001-01-01 18:00')"
+        in caplog.text
+    )
+
+
+@pytest.mark.parametrize(
+    "dates",
+    [
+        [20011230, 20011231],
+        ["20011230", "20011231"],
+        ["200112300000", "200112310000"],
+        [2001123000, 2001123100],
+        ["30.12.2001", "31.12.2001"],
+        ["30.12.2001 0:00", "31.12.2001 00:00:00"],
+        ["30/12/2001", "31/12/2001"],
+        ["12/30/2001 00:00", "12/31/2001 00:00"],
+        ["2001/12/30", "2001/12/31"],
+        ["2001-12-30 00:00 UTC", "2001-12-31T00:00:00Z"],
+    ],
+)
+def test_dates_as_countries_and_services_write_them(dates: list[object]) -> None:
+    read = read_stations(readings(np.arange(2.0), 1).assign(time=dates), "'stations'")
+    np.testing.assert_array_equal(
+        read["time"].to_numpy(), np.array(["2001-12-30", "2001-12-31"], dtype="M8[s]")
+    )

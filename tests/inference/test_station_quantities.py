@@ -179,11 +179,30 @@ def test_readings_that_no_value_can_have_are_named_and_left_out(caplog: pytest.L
     assert Gauges.read(wrong, None, "'gauges.csv'", "none").table["value"].min() == -0.2
     many = table.assign(value=table["value"] - 0.2)  # differences of rain, say
     assert Gauges.read(many, None, "'gauges.csv'", "auto").table["value"].min() < 0
+    assert (
+        f"{(many['value'] < 0).sum()} of 240 readings of tp are below 0, which no value can be, and are so many"
+        in (caplog.text)
+    )
     share = table.assign(variable="humidity", units="%", value=np.linspace(20, 100, len(table)))
     share.loc[3, "value"] = 101.0
     assert Gauges.read(share, None, "'gauges.csv'", "auto").table["value"].max() == 100
+    absolute = gauges("t2m", times=10)
+    absolute.loc[[5, 9], "value"] = -300.0
+    with caplog.at_level(logging.WARNING):
+        assert Gauges.read(absolute, None, "'gauges.csv'", "auto").table["value"].min() > -100
+    assert (
+        "2 of 240 readings of t2m are below -273.15, which no value can be, and were left out: -300"
+        in caplog.text
+    )
+    variable = gauges("wdir", times=10)
+    variable.loc[[5, 9], "value"] = 990.0  # SYNOP's code for a variable direction
+    assert Gauges.read(variable, None, "'gauges.csv'", "auto").table["value"].max() <= 360
+    assert "2 of 240 readings of wdir are below -360 or above 360" in caplog.text
     cold = gauges("t2m", times=10).assign(units="K")
-    assert len(Gauges.read(cold.assign(value=cold["value"] - 20), None, "'gauges.csv'", "auto").table) == 240
+    cold = cold.assign(value=cold["value"] - 30)
+    assert (
+        len(Gauges.read(cold, None, "'gauges.csv'", "auto").table) == 240
+    )  # so many below 0 K are in other units
 
 
 def test_angles_of_a_step_have_a_mean_direction() -> None:

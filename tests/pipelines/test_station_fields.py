@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from pyproj import Transformer
 
 import fieldcast
 from fieldcast.errors import InputError
@@ -88,6 +89,30 @@ def test_quantities_are_those_of_ingestion(project: Callable[..., Any], tmp_path
     with xr.open_dataset(output) as written:
         assert written.attrs["fieldcast_quantities"] == "tp=root" and "t_median" not in written
         assert written["tp"].min() >= 0 and (written["tp_p05"] <= written["tp_p95"]).all()
+
+
+def test_a_table_as_it_comes_gives_the_fields_of_a_plain_one(
+    project: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Semicolons, decimal commas, other headings, x and y in metres, identical rows and codes for missing values."""
+    table = readings(6).round({"value": 2, "lat": 4, "lon": 4})
+    x, y = Transformer.from_crs("EPSG:4326", "EPSG:3035", always_xy=True).transform(
+        table["lon"], table["lat"]
+    )
+    comes = table.assign(X=x, Y=y, Datum=table["time"].dt.strftime("%d.%m.%Y"), Messung=table["value"])
+    comes.loc[4, "Messung"] = -9999.0
+    comes = pd.concat([comes, comes.iloc[:3]])[["Datum", "X", "Y", "variable", "Messung", "units"]]
+    path, output = tmp_path / "gauges.csv", tmp_path / "grid.nc"
+    comes.to_csv(path, index=False, sep=";", decimal=",")
+    options = {"columns": {"time": "Datum", "value": "Messung"}, "crs": "EPSG:3035"}
+    given = {"stations": str(path), "resolution": 5.0, "output": str(output), **options}
+    project("station_fields", data_root=tmp_path / "data", parameters={"station_fields": given})
+    expected = fieldcast.grid_stations(table.drop(index=4), resolution=5.0)
+    of_frame = fieldcast.grid_stations(comes, resolution=5.0, **options)
+    with xr.open_dataset(output) as written:
+        for name in ("t", "t_spread"):
+            np.testing.assert_allclose(written[name], expected[name], atol=0.1)  # the fit differs by rounding
+            np.testing.assert_allclose(of_frame[name], expected[name], atol=0.1)
 
 
 def test_the_result_does_not_replace_the_table(project: Callable[..., Any], tmp_path: Path) -> None:

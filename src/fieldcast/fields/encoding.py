@@ -246,12 +246,12 @@ class Occurrences(NamedTuple):
 
 
 class Search:
-    """Count suspected values block by block, and track the range of all other values."""
+    """Count suspected values block by block, and track the range of all other values; `more` are suspects as well."""
 
-    def __init__(self, array: xr.DataArray):
+    def __init__(self, array: xr.DataArray, more: Sequence[float] = ()):
         self.encoding = Encoding.of(array)
         self.packed = {float(np.float32(value)): number for value, number in self.encoding.fills.items()}
-        self.suspects = sorted({*(float(np.float32(value)) for value in _USUAL), *self.packed})
+        self.suspects = sorted({*(float(np.float32(value)) for value in (*_USUAL, *more)), *self.packed})
         self.occurrences: dict[float, Occurrences] = {}
         self.low, self.high = np.inf, -np.inf
         self.times = 0

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -19,8 +18,9 @@ from jaxtyping import Bool, Float, Int
 from fieldcast import calendars
 from fieldcast.calendars import TimeStep, most_common, step_of
 from fieldcast.errors import MAX_LISTED, InputError, counted, listed
-from fieldcast.fields.quantities import AUTO, NONE, Circle, Nature, nature_of
-from fieldcast.fields.stations import converted, observation_text, read_stations
+from fieldcast.fields.quantities import AUTO, NONE, TEMPERATURE_UNITS, Circle, Nature, nature_of
+from fieldcast.fields.stations import Source, converted, observation_text, read_stations
+from fieldcast.fields.units import conversion
 from fieldcast.geometry import counted_from, unit_points
 
 LOG = logging.getLogger(__name__)
@@ -110,17 +110,19 @@ class Gauges:
     @classmethod
     def read(
         cls,
-        source: str | Path | pd.DataFrame,
+        source: Source,
         hours: float | None,
         where: str,
         quantities: str | Mapping[str, str] = NONE,
+        columns: Mapping[str, str] | str | None = None,
+        crs: str | None = None,
     ) -> Gauges:
         """Average a table over steps of some hours, by default over the most frequent step of its stations.
 
         Unless `quantities`, one for all or by name, says `none`, readings outside the range of their variable are left
-        out, and angles are averaged as directions.
+        out, and angles are averaged as directions. `columns` and `crs` are those of `read_stations`.
         """
-        table = read_stations(source, where)
+        table = read_stations(source, where, columns, crs)
         if "error" in table:
             LOG.info(
                 "%s: the column 'error' is not used; the error of a reading is estimated from all readings.",
@@ -200,32 +202,47 @@ def nature(values: pd.Series, variable: str, units: str) -> Nature:
 def in_range(table: pd.DataFrame, units: Mapping[str, str], where: str) -> pd.DataFrame:
     """The table without the readings outside the range that name and units of their variable say; the log names them.
 
-    All are kept if they are more than `MAX_OUTSIDE` of a variable.
+    All are kept if they are more than `MAX_OUTSIDE` of a variable, which the log says, too.
     """
     wrong = pd.Series(False, table.index)
     for variable, unit in units.items():
         values = table.loc[table["variable"] == variable, "value"]
-        inside = values.between(0, 100 if unit in ("%", "percent") else np.inf)
-        if not 0 < (~inside).mean() <= MAX_OUTSIDE:
+        low, high = valid_range(values, variable, unit)
+        outside = values[~values.between(low, high)].index
+        if not len(outside):
             continue
-        of_inside = nature(values[inside], variable, unit)
-        if of_inside.meaning not in ("positive", "bounded") or not of_inside.known:
-            continue
-        outside = values[~values.between(of_inside.low, of_inside.high)].index
-        wrong[outside] = True
+        span = " or ".join(
+            [f"below {low:.6g}"] * bool(np.isfinite(low)) + [f"above {high:g}"] * bool(np.isfinite(high))
+        )
+        few = len(outside) <= MAX_OUTSIDE * len(values)
+        wrong[outside] = few
         texts = [
             f"{row['value']:.5g} ({observation_text(row)})"
             for row in table.loc[outside].head(MAX_LISTED).to_dict("records")
         ]
-        span = f"below {of_inside.low:g}"
-        if np.isfinite(of_inside.high):
-            span += f" or above {of_inside.high:g}"
         LOG.warning(
-            "%s: %d of %d readings of %s are %s, which no value can be, and were left out: %s; correct them, or use "
-            "all as they are with the quantity %s=none.",
-            where, len(outside), len(values), variable, span, listed(texts, len(outside)), variable,
+            "%s: %d of %d readings of %s are %s, which no value can be, and %s: %s; correct them%s.",
+            where, len(outside), len(values), variable, span,
+            "were left out" if few else "are so many that they were kept", listed(texts, len(outside)),
+            f", or use all as they are with the quantity {variable}=none" if few else ", or remove them",
         )  # fmt: skip
     return table[~wrong].reset_index(drop=True) if wrong.any() else table
+
+
+def valid_range(values: pd.Series, variable: str, unit: str) -> tuple[float, float]:
+    """Smallest and largest value that name and units of a variable allow; infinite if they do not say."""
+    if TEMPERATURE_UNITS.match(unit):
+        to_kelvin = conversion("K", unit)
+        return (-np.inf if to_kelvin is None else to_kelvin.offset), np.inf
+    inside = values.between(0, 100 if unit in ("%", "percent") else np.inf)
+    if not inside.any():
+        return -np.inf, np.inf
+    of_inside = nature(values[inside], variable, unit)
+    if of_inside.meaning == "angle":
+        return -of_inside.period, of_inside.period
+    if of_inside.meaning in ("positive", "bounded") and of_inside.known:
+        return of_inside.low, of_inside.high
+    return -np.inf, np.inf
 
 
 def with_mean_directions(table: pd.DataFrame, units: Mapping[str, str], gauge: Sequence[str]) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import date
 from typing import Annotated, Any, Literal
@@ -86,8 +86,36 @@ def check_where(value: Any) -> Any:
     return value
 
 
+def columns_of(given: object) -> dict[str, str]:
+    """The option `columns`, a mapping or a text such as "time=Datum,value=Niederschlag", as a mapping.
+
+    Raises
+    ------
+    InputError
+        Unless it names a heading for each column.
+    """
+    remedy = "give names and headings, such as time=Datum,value=Niederschlag."
+    if given is None:
+        return {}
+    if isinstance(given, Mapping):
+        pairs = [(name, heading) for name, heading in given.items()]
+    elif isinstance(given, str):
+        pairs = [tuple(part.split("=", 1)) for part in given.split(",")]  # type: ignore[misc]
+    else:
+        raise InputError(f"columns are {given!r}: {remedy}")
+    if wrong := [pair for pair in pairs if len(pair) != 2 or not all(str(each).strip() for each in pair)]:
+        raise InputError(
+            f"columns: '{'='.join(map(str, wrong[0]))}' is no pair of name and heading: {remedy}"
+        )
+    names = [str(name).strip() for name, _ in pairs]
+    if len(set(names)) < len(names):
+        raise InputError(f"columns name {', '.join(names)}, one of them twice: {remedy}")
+    return {name: str(heading).strip() for name, (_, heading) in zip(names, pairs, strict=True)}
+
+
 Region = Annotated[tuple[float, float, float, float], BeforeValidator(check_region)]
 Where = Annotated[str, BeforeValidator(check_where)]
+Columns = Annotated[dict[str, str], BeforeValidator(columns_of)]
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))

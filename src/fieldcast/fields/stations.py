@@ -7,17 +7,25 @@ error), station and elevation [m]. Other common names of these columns are under
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 import cftime
 import numpy as np
 import pandas as pd
+import xarray as xr
+from jaxtyping import Bool
 from pandas.api.types import is_numeric_dtype, is_string_dtype
 
 from fieldcast.arguments import as_given
-from fieldcast.errors import InputError, counted
+from fieldcast.errors import MAX_LISTED, InputError, counted, listed
 from fieldcast.fields.conventions import short
+from fieldcast.fields.encoding import MIN_MASK_TIMES, Search
+from fieldcast.fields.options import columns_of
+from fieldcast.fields.quality import MAX_FINITE
+from fieldcast.fields.table_layouts import THOUSANDS, long_table, read_table, with_points
 from fieldcast.fields.units import conversion
 
 LOG = logging.getLogger(__name__)
@@ -25,27 +33,52 @@ LOG = logging.getLogger(__name__)
 MIN_ZERO_READINGS = 10  # smallest number of readings that are unlikely to be all zero by chance
 DEFAULT_NAME = "the table of stations"
 LISTED_ROWS = 3  # largest number of rows that a message lists
+# codes for missing values in tables, beside those of grids: buoys, GSOD, data loggers, tenths packed in 16 bits
+CODES = (
+    *(99.0, 99.9, 99.99, 999.9, 999.99, 9999.9, 9999.99, -99.99, -999.99, -9999.9, -9999.99),
+    *(888.0, -888.0, -888.8, 8888.0, -8888.0, 6999.0, -6999.0, 7999.0, 3276.7, -3276.8, -3276.7, 99999.9),
+)  # fmt: skip
+MIN_CODE = 100.0  # absolute value below which a code may be a true extreme
+MIN_REPEATED = 5  # smallest number of readings that are such a code
+ZONE = r"(?:\d\d:\d\d|T\d\d).*(?:Z|[+-]\d\d(?::?\d\d)?)$|Z$"
+DIGITS = r"^(1[6-9]\d\d|2[0-2]\d\d)(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d))?)?)?)?$"
+# a table, the path of one, or a pair of tables: of the readings, and of the places of stations
+Source: TypeAlias = str | Path | pd.DataFrame | tuple[pd.DataFrame, pd.DataFrame]
 
 
-def read_stations(source: str | Path | pd.DataFrame, where: str) -> pd.DataFrame:
-    """A table in the columns of the module, with times as datetime64 in UTC; `where` names it in messages."""
+def read_stations(
+    source: Source, where: str, columns: Mapping[str, str] | str | None = None, crs: str | None = None
+) -> pd.DataFrame:
+    """A table in the columns of the module, with times as datetime64 in UTC; `where` names it in messages.
+
+    Tables in other layouts are read, too (`fields.table_layouts`): `columns` says which heading a column has, and `crs`
+    is the coordinate reference system of x and y. Codes for missing values are left out, and identical rows count once.
+    """
+    places: pd.DataFrame | Path | None = None
+    if isinstance(source, tuple) and len(source) == 2 and all(isinstance(x, pd.DataFrame) for x in source):
+        source, places = source
     if isinstance(source, pd.DataFrame):
         table = source.copy()
     elif isinstance(source, str | Path) and str(source).strip() and "\0" not in str(source):
         where = f"'{source}'" if where == DEFAULT_NAME else where
-        table = read_table(Path(source), where)
+        places = Path(source)
+        table = read_table(places, where)
     else:
         raise InputError(
-            f"stations {as_given(source)}: give a table of pandas, or the name of a CSV or Parquet file."
+            f"stations {as_given(source)}: give a table of pandas, the name of a CSV or Parquet file, or a pair of "
+            "tables, of the readings and of the stations."
         )
-    table = table.rename(columns=canonical_names(table, where))
-    table = table[[name for name in NAMES if name in table]].reset_index(drop=True)
+    table = long_table(table, places, where, columns_of(columns), crs)
     if table.empty:
         raise InputError(f"{where} holds no observation.")
     table = checked(table, where)
     table = table.assign(variable=table["variable"].astype(str).str.strip().map(short))
+    table = without_repeated_rows(table, where)
+    table = without_codes(table, where)
     key = [name for name in ("time", "latitude", "longitude", "variable", "station") if name in table]
-    refuse_rows(table.duplicated(key), table, where, "is given twice", "choose one of them")
+    refuse_rows(
+        table.duplicated(key), table, where, "is given twice, with different values", "choose one of them"
+    )
     if silent := all_zero(table):
         LOG.warning(
             "%s: all readings of %s are zero (%s): check whether the instruments work.",
@@ -53,6 +86,82 @@ def read_stations(source: str | Path | pd.DataFrame, where: str) -> pd.DataFrame
             "; ".join(silent[:LISTED_ROWS]) + " ..." * (len(silent) > LISTED_ROWS),
         )  # fmt: skip
     return table.reset_index(drop=True)
+
+
+def without_repeated_rows(table: pd.DataFrame, where: str) -> pd.DataFrame:
+    """Drop rows that repeat another in all columns; the log counts them."""
+    repeated = table.duplicated()
+    if repeated.any():
+        first = observation_text(table[repeated].iloc[0].to_dict())
+        LOG.warning(
+            "%s: %s all columns, the first %s: identical rows count once.",
+            where, counted(int(repeated.sum()), "row repeats another in", "rows repeat others in"), first,
+        )  # fmt: skip
+    return table[~repeated].reset_index(drop=True)
+
+
+def without_codes(table: pd.DataFrame, where: str) -> pd.DataFrame:
+    """Drop readings that are codes for missing values, such as -9999, by the rule of grids; the log names them.
+
+    The rule is that of `fields.encoding`: far outside all other values of the variable, or at all times of a station.
+    A few readings may be true extremes (99 mm of rain, 999 hPa): they are codes if they have another sign than all
+    others, or twice their size. Values of 1e30 or more are codes as well.
+    """
+    wrong = pd.Series(False, table.index)
+    by_unit = [name for name in ("variable", "units") if name in table]
+    for key, values in table.groupby(by_unit, dropna=False)["value"]:
+        x = values.to_numpy(np.float32)
+        finite = np.abs(x) < MAX_FINITE
+        search = Search(xr.DataArray(x, dims="reading"), CODES)
+        search.add(x[finite][:, None, None])
+        coded = ~finite
+        series = table.loc[values.index, station_columns(table)]
+        for code in search.occurrences:
+            equal = x == np.float32(code)
+            extreme = equal.sum() < MIN_REPEATED and (
+                abs(code) < MIN_CODE
+                or not (code < 0 <= search.low or abs(code) > 2 * max(abs(search.low), abs(search.high)))
+            )
+            if search.is_far(code) and not extreme:
+                coded |= equal
+            elif abs(code) >= MIN_CODE:
+                coded |= equal & persistent(equal, series, search.has_others)
+        if not coded.any():
+            continue
+        wrong[values.index[coded]] = True
+        codes = ", ".join(f"{code:.7g}" for code in np.unique(x[coded])[:LISTED_ROWS])
+        others = values[~coded]
+        span = (
+            f"the others lie between {others.min():.5g} and {others.max():.5g}"
+            if len(others)
+            else "all of them"
+        )
+        rows = table.loc[values.index[coded]].head(MAX_LISTED).to_dict("records")
+        LOG.warning(
+            "%s: %d of %d readings of %s are %s, a code for a missing value (%s), and were left out: %s; leave such "
+            "cells empty.",
+            where, int(coded.sum()), len(values), key[0], codes, span,
+            listed([observation_text(row) for row in rows], int(coded.sum())),
+        )  # fmt: skip
+    if wrong.all():
+        raise InputError(
+            f"{where} holds no observation: all values are codes for missing ones, such as -9999."
+        )
+    return table[~wrong].reset_index(drop=True)
+
+
+def persistent(
+    equal: Bool[np.ndarray, " reading"], series: pd.DataFrame, has_others: bool
+) -> Bool[np.ndarray, " reading"]:
+    """Mask of the readings of stations that are a code at all of their times, if these are enough for a mask of grids.
+
+    Without other values, the times of all stations count.
+    """
+    if not has_others:
+        return np.full(equal.shape, len(equal) >= MIN_MASK_TIMES)
+    of_station = pd.Series(equal).groupby(series.groupby(list(series), dropna=False).ngroup().to_numpy())
+    always = (of_station.transform("mean") == 1) & (of_station.transform("size") >= MIN_MASK_TIMES)
+    return always.to_numpy()
 
 
 def checked(table: pd.DataFrame, where: str) -> pd.DataFrame:
@@ -72,6 +181,8 @@ def checked(table: pd.DataFrame, where: str) -> pd.DataFrame:
     refuse_rows(
         ~np.isfinite(table["longitude"]), table, where, "has no longitude", "add it, or remove the row"
     )
+    outside = ~table["longitude"].between(-360, 360)
+    refuse_rows(outside, table, where, "has a longitude that is not within -360 to 360 degrees", "correct it")
     if "error" in table:
         table = table.assign(error=table["error"].fillna(0.0))
         wrong = ~np.isfinite(table["error"]) | (table["error"] < 0)
@@ -145,96 +256,12 @@ def observation_text(row: Mapping[str, object]) -> str:
     return f"{name}{row['variable']} at {location} on {pd.Timestamp(str(row['time'])).isoformat()}"
 
 
-# Files of observations as tables: their columns by common names, times in UTC, numbers.
-
-
-NAMES: Mapping[str, Sequence[str]] = {
-    "time": ("time", "date", "datetime", "valid_time", "timestamp"),
-    "latitude": ("latitude", "lat"),
-    "longitude": ("longitude", "lon", "lng", "long"),
-    "variable": ("variable", "parameter", "element"),
-    "value": ("value", "observation", "observed", "obs"),
-    "error": ("error", "uncertainty", "sigma", "observation_error"),
-    "units": ("units", "unit"),
-    "station": ("station", "station_id", "id", "name"),
-    "elevation": ("elevation", "altitude", "elev", "alt"),
-}
-OPTIONAL = ("error", "units", "station", "elevation")
-
-
-def read_table(path: Path, where: str) -> pd.DataFrame:
-    """Read a CSV or Parquet file."""
-    if path.is_dir():
-        raise InputError(f"{where} is a folder, not a file: give the table in it.")
-    if path.exists() and not path.is_file():
-        raise InputError(
-            f"{where} is a pipe or device, not a file: save the data to a file and give that one."
-        )
-    if not path.exists():
-        raise InputError(f"{where} does not exist: check its name.")
-    if not path.stat().st_size:
-        raise InputError(f"{where} is empty: give a table of observations.")
-    refuse_zero_bytes(path, where)
-    try:
-        return pd.read_parquet(path) if path.suffix in (".parquet", ".pq") else pd.read_csv(path)
-    except UnicodeDecodeError:
-        raise InputError(f"{where} is not text in UTF-8: save it as UTF-8.") from None
-    except Exception as error:  # whatever a parser raises, the file is not a table
-        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
-        raise InputError(
-            f"{where} cannot be read as a table, CSV or Parquet ({reason}): give another file."
-        ) from error
-
-
-def refuse_zero_bytes(path: Path, where: str) -> None:
-    """Raise an InputError for a table of text with zero bytes, as a file has that was not written to its end."""
-    if path.suffix.lower() not in (".csv", ".txt", ".tsv", ".dat"):
-        return
-    with path.open("rb") as file:
-        if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):  # UTF-16, which has such bytes
-            return
-        file.seek(0)
-        before = 0
-        while block := file.read(2**20):
-            if (at := block.find(0)) >= 0:
-                raise InputError(
-                    f"{where} holds zero bytes from byte {before + at + 1} on, as a file does that was not written to "
-                    "its end: copy or write it again."
-                )
-            before += len(block)
-
-
-def canonical_names(table: pd.DataFrame, where: str) -> dict[str, str]:
-    """Map the columns of the table that have a meaning to their names in `NAMES`."""
-    lower = {str(name).strip().lower(): str(name) for name in table.columns}
-    names = [str(name).strip().lower() for name in table.columns]
-    for name in (word for alternatives in NAMES.values() for word in alternatives):
-        if names.count(name) > 1 or f"{name}.1" in names:  # pandas' name of a second one
-            raise InputError(f"{where} has two columns '{name}': keep one.")
-    columns = {}
-    for name, alternatives in NAMES.items():
-        present = [lower[other] for other in alternatives if other in lower]
-        if len(present) > 1 and name not in OPTIONAL:
-            raise InputError(f"{where} has the columns {' and '.join(present)}: keep one.")
-        column = present[0] if present else None
-        if column is not None:
-            columns[column] = name
-        elif name not in OPTIONAL:
-            if len(table.columns) == 1 and ";" in str(table.columns[0]):
-                raise InputError(f"{where} is separated by semicolons: use commas.")
-            raise InputError(
-                f"{where} has no column '{name}': it needs time, latitude, longitude, variable and value, one row for "
-                f"each observed value; its columns are {', '.join(map(str, table.columns))}."
-            )
-    return columns
+# Cells of tables: times in UTC, and numbers.
 
 
 def times(column: pd.Series, where: str) -> pd.Series:
     """Convert times to UTC; a time without a zone counts as UTC, which the log says."""
-    if is_numeric_dtype(column):
-        raise InputError(
-            f"{where} gives times as numbers ({column.iloc[0]}): write them as 2001-12-31 or 2001-12-31T18:00Z."
-        )
+    column = iso_texts(column, where)
     if column.dtype == object:  # cftime dates, which have no time zone
         column = column.map(lambda time: time.isoformat() if isinstance(time, cftime.datetime) else time)
     try:
@@ -247,13 +274,80 @@ def times(column: pd.Series, where: str) -> pd.Series:
         ) from error
     if parsed.isna().any():
         raise InputError(f"{where} has no time in row {int(parsed.isna().to_numpy().argmax()) + 1}: add it.")
-    naive = (
-        getattr(column.dtype, "tz", None) is None
-        and not column.astype(str).str.contains("Z|[+-]\\d\\d:?\\d\\d$").any()
-    )
-    if naive:
-        LOG.info("%s: its times name no zone and are taken as UTC.", where)
+    if getattr(column.dtype, "tz", None) is None:
+        naive = ~column.astype(str).str.contains(ZONE).to_numpy()
+        if naive.all():
+            LOG.info("%s: its times name no zone and are taken as UTC.", where)
+        elif naive.any():
+            row = int(naive.argmax())
+            LOG.warning(
+                "%s: %d of %d times name no zone and are taken as UTC, the first in row %d ('%s'); the others are "
+                "converted from their zones.",
+                where, int(naive.sum()), len(naive), row + 1, column.iloc[row],
+            )  # fmt: skip
     return parsed.dt.tz_localize(None).astype("datetime64[s]")  # any year
+
+
+def iso_texts(column: pd.Series, where: str) -> pd.Series:
+    """Times as texts of ISO 8601, where they are digits (20011231, 200112311800) or dates such as 31.12.2001."""
+    if is_numeric_dtype(column) or (column.dtype == object and not is_string_dtype(column)):
+        number = pd.to_numeric(column, errors="coerce")
+        if number.isna().any() or not (number % 1 == 0).all():
+            if is_numeric_dtype(column):
+                refuse_numbers(column, where)
+            return column
+        column = number.astype("int64").astype(str)
+    if not is_string_dtype(column):
+        return column
+    text = column.str.strip().str.replace(r"\s*(UTC|GMT)$", "Z", regex=True)
+    digits = text.str.fullmatch(r"\d+(?:\.0)?").fillna(False).astype(bool)
+    if digits.all() and not text.str.fullmatch(r"\d{4}").all():
+        text = text.str.replace(r"\.0$", "", regex=True)
+        parts = text.str.extract(DIGITS)
+        if parts[0].isna().any():
+            refuse_numbers(text, where)
+        clock = parts[[3, 4, 5]].fillna("00").agg(":".join, axis=1)
+        iso = parts[[0, 1, 2]].fillna("01").agg("-".join, axis=1) + "T" + clock
+        if pd.to_datetime(iso, errors="coerce", format="ISO8601").isna().any():
+            refuse_numbers(text, where)
+        return iso
+    return with_year_first(text, where)
+
+
+def refuse_numbers(column: pd.Series, where: str) -> None:
+    """Raise an InputError for times that are numbers, and no dates as digits."""
+    raise InputError(
+        f"{where} gives times as numbers ({column.iloc[0]}): write them as 2001-12-31 or 2001-12-31T18:00Z, or as the "
+        "digits 20011231 or 200112311800."
+    )
+
+
+def with_year_first(text: pd.Series, where: str) -> pd.Series:
+    """Dates such as 31.12.2001, 31/12/2001 and 12/31/2001 as 2001-12-31; points separate day, month and year.
+
+    Between slashes, the part that is above 12 in some row is the day; without one, day and month cannot be told.
+    """
+    parts = text.str.extract(r"^(\d{1,2})([./])(\d{1,2})\2(\d{4})(?:[ T]+(.*))?$")
+    dated = parts[0].notna()
+    if not dated.any():
+        return text.str.replace(r"^(\d{4})[./](\d{1,2})[./](\d{1,2})", iso_day, regex=True)
+    first, second = (parts.loc[dated, part].astype(int) for part in (0, 2))
+    day_first = bool((parts.loc[dated, 1] == ".").all() or (first > 12).any())
+    if not day_first and not (second > 12).any():
+        raise InputError(
+            f"{where} has times such as '{text[dated].iloc[0]}', whose day and month cannot be told apart: write them "
+            "as 2001-12-31."
+        )
+    day, month = (parts[0], parts[2]) if day_first else (parts[2], parts[0])
+    iso = parts[3] + "-" + month.str.zfill(2) + "-" + day.str.zfill(2)
+    clock = parts[4].fillna("").str.replace(r"^(\d):", r"0\1:", regex=True)
+    iso = iso.where(clock == "", iso + "T" + clock)
+    return text.where(~dated, iso)
+
+
+def iso_day(match: re.Match[str]) -> str:
+    """A date with the year first, between hyphens."""
+    return f"{match[1]}-{int(match[2]):02d}-{int(match[3]):02d}"
 
 
 def first_unreadable(column: pd.Series) -> tuple[int, object]:
@@ -268,6 +362,8 @@ def first_unreadable(column: pd.Series) -> tuple[int, object]:
 
 def numbers(column: pd.Series, where: str) -> pd.Series:
     """Convert a column to numbers, NaN where it is empty."""
+    if is_string_dtype(column) and not column.astype(str).str.fullmatch(THOUSANDS).any():
+        column = with_points(column, where)
     values = pd.to_numeric(column, errors="coerce")
     wrong = values.isna() & column.notna() & (column.astype(str).str.strip().str.lower() != "nan")
     if wrong.any():

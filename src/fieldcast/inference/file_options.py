@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from fieldcast.encoding.options import STRICT
 from fieldcast.errors import InputError
-from fieldcast.fields.options import Region, Where
+from fieldcast.fields.options import Columns, Region, Where
 
 ZeroOrMore = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 AboveZero = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -128,6 +128,11 @@ class StationFields:
     mask
         NetCDF file or Zarr store with a land mask of 0 and 1: the result has values only in cells of the kind, land or
         sea, of most stations.
+    columns
+        Headings of the table by the name of their column, such as `{time: Datum, value: Niederschlag}`, where they are
+        others than those of docs/data.md#stations.
+    crs
+        Coordinate reference system of x and y in place of latitudes and longitudes, such as `EPSG:25832`.
     output
         Path of the result, a NetCDF file (`.nc`), on the command line only; by default it lies in `07_model_output`.
     """
@@ -140,6 +145,8 @@ class StationFields:
     dem: str | None = None
     covariance: str | dict[str, Any] | None = None
     mask: str | None = None
+    columns: Columns | None = None
+    crs: str | None = None
     output: str | None = None
 
     def table(self) -> str:
@@ -344,6 +351,8 @@ FILE_COMMANDS = (
             "covariance": "Parameters of the covariance to fix: some of 'model=matern32 range=500 time=3 sill=4 "
             "nugget=0.5', in km, steps and squared units.",
             "mask": "NetCDF or Zarr with a land mask; only cells of the kind of most stations get values.",
+            "columns": "Headings of the table, such as time=Datum,value=Niederschlag.",
+            "crs": "Coordinate reference system of x and y in metres, such as EPSG:25832.",
         },
     ),
     FileCommand(

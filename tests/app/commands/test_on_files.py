@@ -115,6 +115,12 @@ def test_grid_stations_is_a_pipeline_on_a_table(noted: dict[str, Any], tmp_path:
             "output": str(tmp_path / "g.nc"),
         }
     }
+    phrases = ["grid-stations", "gauges.csv", "--resolution", "0.5", "--crs", "EPSG:25832"]
+    phrases += ["--columns", "time=Datum, value=Niederschlag [mm]"]
+    assert CliRunner().invoke(cli.cli, phrases, catch_exceptions=False).exit_code == 0
+    section = noted["runtime_params"]["station_fields"]
+    assert section["columns"] == {"time": "Datum", "value": "Niederschlag [mm]"}
+    assert section["crs"] == "EPSG:25832"
     phrases = ["grid-stations", "gauges.csv", "--like", "model.nc", "--quantity", "tp=root"]
     assert CliRunner().invoke(cli.cli, phrases, catch_exceptions=False).exit_code == 0
     assert noted["runtime_params"]["station_fields"]["like"] == str(tmp_path / "model.nc")

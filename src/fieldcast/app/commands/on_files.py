@@ -12,7 +12,7 @@ from kedro.framework.session import KedroSession
 
 from fieldcast.app.conf_source import named_folder
 from fieldcast.errors import InputError
-from fieldcast.fields.options import Gaps
+from fieldcast.fields.options import Gaps, columns_of
 from fieldcast.inference.file_options import FILE_COMMANDS, FileCommand
 from fieldcast.pipelines.names import RENAMED_COMMANDS
 
@@ -68,6 +68,8 @@ class OnFile(click.Command):
         )
         values = {name: value for name, value in given.items() if value is not None}
         values = {name: local(value) if name in paths else value for name, value in values.items()}
+        if "columns" in values:
+            values["columns"] = columns_of(values["columns"])
         runtime_params = {**params, section: {**params.get(section, {}), **values}}
         if file:
             holder, _, name = self.record.files[0].rpartition(".")

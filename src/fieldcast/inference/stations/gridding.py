@@ -30,7 +30,7 @@ from fieldcast.fields.conventions import (
 )
 from fieldcast.fields.gauges import Gauges, nature
 from fieldcast.fields.quantities import AUTO, Clip, Quantity, in_chunks
-from fieldcast.fields.stations import observation_text
+from fieldcast.fields.stations import Source, observation_text
 from fieldcast.geometry import GRID, great_circle_km, unit_points
 from fieldcast.inference.gaps.result import flag_attributes
 from fieldcast.inference.quantities import as_lines
@@ -80,7 +80,7 @@ class Result(NamedTuple):
 
 
 def grid_stations(
-    stations: pd.DataFrame | str | Path,
+    stations: Source,
     *,
     resolution: float | None = None,
     like: xr.Dataset | xr.DataArray | None = None,
@@ -90,6 +90,8 @@ def grid_stations(
     dem: xr.Dataset | xr.DataArray | None = None,
     covariance: str | Mapping[str, Any] | None = None,
     mask: xr.Dataset | xr.DataArray | None = None,
+    columns: Mapping[str, str] | str | None = None,
+    crs: str | None = None,
     seed: int = 0,
     device: str = "auto",
 ) -> xr.Dataset:
@@ -105,7 +107,8 @@ def grid_stations(
     Parameters
     ----------
     stations
-        A table as `fields.stations` describes it, or the path of one, CSV or Parquet. Its errors are not used.
+        A table as `fields.stations` describes it, the path of one, CSV or Parquet, or a pair of tables: of the
+        readings, and of the latitudes and longitudes of their stations. Errors are not used.
     resolution
         Degrees between the cells of a regular grid that covers the stations.
     like
@@ -130,6 +133,11 @@ def grid_stations(
     mask
         A land mask of 0 and 1 that covers the result. Cells of the kind, land or sea, of most stations are kept; the
         others are NaN, with the flag 3.
+    columns
+        Headings of the table by the name of their column, such as {"time": "Datum"}, where they are others than those
+        that are known.
+    crs
+        Coordinate reference system of x and y in place of latitudes and longitudes, such as "EPSG:25832".
     seed
         Seed of the stations that are held out.
     device
@@ -142,20 +150,21 @@ def grid_stations(
         tables that cannot be used, and for a mapping that does not fit a variable.
     """
     dataset = None if like is None else as_dataset(like, "like")
-    where = TABLE if isinstance(stations, pd.DataFrame) else f"'{stations}'"
+    where = f"'{stations}'" if isinstance(stations, str | Path) else TABLE
     relief = None if dem is None else as_dataset(dem, "dem")
     result = grid_and_score(
-        stations, resolution, dataset, step, seed, device, where, quantities, accept=accept, dem=relief,
-        covariance=covariance, mask=None if mask is None else as_dataset(mask, "mask"),
+        stations, resolution, dataset, step, seed, device, where, quantities, columns=columns, crs=crs,
+        accept=accept, dem=relief, covariance=covariance, mask=None if mask is None else as_dataset(mask, "mask"),
     )  # fmt: skip
     LOG.info("%s", result.text)
     return result.fields
 
 
 def grid_and_score(
-    stations: pd.DataFrame | str | Path, resolution: float | None, like: xr.Dataset | None, step: float | None,
+    stations: Source, resolution: float | None, like: xr.Dataset | None, step: float | None,
     seed: int, device: str, where: str, quantities: str | Mapping[str, str] = AUTO, values: int = VALUES_AT_ONCE,
-    *, accept: str | Sequence[str] | None = None, dem: xr.Dataset | None = None,
+    *, columns: Mapping[str, str] | str | None = None, crs: str | None = None,
+    accept: str | Sequence[str] | None = None, dem: xr.Dataset | None = None,
     covariance: str | Mapping[str, Any] | None = None, mask: xr.Dataset | None = None,
 ) -> Result:  # fmt: skip
     """Fields with their scores and report; about `values` values are in memory at once."""
@@ -165,7 +174,8 @@ def grid_and_score(
             f"gridding needs either a resolution or the grid of a data set, and {which} given: give --resolution 0.5, "
             "in degrees, or --like FILE (station_fields.resolution or .like; resolution or like in Python)."
         )
-    gauges, suspects = without_suspects(Gauges.read(stations, step, where, quantities), accept, where)
+    read = Gauges.read(stations, step, where, quantities, columns, crs)
+    gauges, suspects = without_suspects(read, accept, where)
     grid = (
         grid_like(like, "like")
         if like is not None

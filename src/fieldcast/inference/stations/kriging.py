@@ -399,7 +399,7 @@ def anomalies(climate: StationClimate, record: GaugeRecord, device: torch.device
         torch.from_numpy(observed),
         torch.from_numpy(record.number.astype(np.float64)),
         torch.from_numpy(points),
-        None if readings is None else torch.from_numpy(readings.astype(np.float32)),
+        readings=None if readings is None else torch.from_numpy(readings.astype(np.float32)),
     )
     return series.on(str(device))
 
@@ -445,7 +445,7 @@ def hold_out_stations(
     step = torch.cat([series.step + copy * (series.step[-1] + SEGMENT_SEPARATION) for copy in range(copies)])
     repeated = kriging.CellSeries(
         series.x.repeat(copies, 1), series.observed.repeat(copies, 1), step, series.point,
-        None if series.readings is None else series.readings.repeat(copies, 1),
+        readings=None if series.readings is None else series.readings.repeat(copies, 1),
     )  # fmt: skip
     of_copy = torch.arange(copies, device=fold.device).repeat_interleave(times)
     time, station = (repeated.observed & (of_copy[:, None] == fold)).nonzero(as_tuple=True)

@@ -25,7 +25,8 @@ def grid_stations(
     dem = None if options.dem is None else read_file(options.dem, "station_fields.dem")
     result = grid_and_score(
         path, options.resolution, like, options.step, seed, device, where, quantities or AUTO,
-        accept=options.accept, dem=dem, covariance=options.covariance, mask=mask,
+        columns=options.columns, crs=options.crs, accept=options.accept, dem=dem,
+        covariance=options.covariance, mask=mask,
     )  # fmt: skip
     return result.fields, result.scores, result.by_station, result.text, result.variogram
 
