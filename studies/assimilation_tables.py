@@ -66,7 +66,7 @@ BY_COST = (
 )
 COMPARED_FILTERS = ("optimal_interpolation", "lim_filter", "hybrid", "letkf")
 ROLES = {"reference": "optimal_interpolation", "bound": "perfect_letkf"}
-TRAINING = {"assimilation.calibration.cycles": 16}
+TRAINING = {"assimilation.calibration.cycles": 16, "ingestion.quantities": "none"}
 
 
 @dataclass(frozen=True)

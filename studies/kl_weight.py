@@ -27,7 +27,8 @@ VARIANTS = [
 def scored(options: dict[str, object], folder: Path) -> list[str]:
     """Train and score a VAE with these options of its model; return its cells of the table."""
     model = {f"reconstruct.denoising_vae.model.{key}": value for key, value in options.items()}
-    params = ",".join(f"{key}={value}" for key, value in {"data_root": folder, **model}.items())
+    given = {"data_root": folder, "ingestion.quantities": "none", **model}
+    params = ",".join(f"{key}={value}" for key, value in given.items())
     command = [sys.executable, "-m", "kedro", "run", "--env", "demo"]
     for pipeline in ("reconstruct.denoising_vae", "reporting"):
         run = [*command, "--pipelines", pipeline, "--params", params]

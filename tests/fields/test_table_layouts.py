@@ -161,8 +161,8 @@ def test_a_column_for_each_variable(caplog: pytest.LogCaptureFixture) -> None:
         NAME="PLACE, GM", ELEVATION=3.0, PRCP_ATTRIBUTES=",,E", TMAX_ATTRIBUTES=1.0, WBAN=99999
     )
     caplog.set_level("INFO")
-    assert_same(ghcn, table)
-    assert "a column for each variable: PRCP, TMAX; left out: NAME; ELEVATION; PRCP_ATTRIBUTES" in caplog.text
+    assert (assert_same(ghcn, table)["elevation"] == 3.0).all()
+    assert "a column for each variable: PRCP, TMAX; left out: NAME; PRCP_ATTRIBUTES" in caplog.text
     assert_same(ghcn, table[table["variable"] == "TMAX"], columns={"TMAX": "TMAX"})
     renamed = table.replace({"variable": {"PRCP": "tp"}})
     assert_same(ghcn, renamed[renamed["variable"] == "tp"], columns={"tp": "PRCP"})
