@@ -248,6 +248,20 @@ def test_models_of_mapped_fields_fill_and_forecast_in_own_units(
     )
 
 
+def test_readings_that_no_value_can_be_do_not_fill(
+    log_world: MappedWorld, fitted: dict[str, TrainedModel], caplog: pytest.LogCaptureFixture
+) -> None:
+    model = fitted["reconstruct.optimal_interpolation"]
+    few = select(log_world.fields, log_world.splits, "test")[[CHL]].isel(time=slice(3), longitude=slice(4))
+    table = few.to_dataframe().reset_index().rename(columns={CHL: "value"}).assign(variable=CHL)
+    table = table[["time", "latitude", "longitude", "variable", "value"]].head(60)
+    wrong = table.copy()
+    wrong.loc[7, "value"] = -0.2
+    filled = model.fill(stations=wrong, members=2)
+    assert f"1 of {len(table)} readings of {CHL} are below 0, which no value can be" in caplog.text
+    xr.testing.assert_equal(filled, model.fill(stations=table.drop(index=7), members=2))
+
+
 def test_an_export_of_a_mapped_model_is_refused_in_one_sentence(
     fitted: dict[str, TrainedModel], tmp_path: Any
 ) -> None:

@@ -25,8 +25,9 @@ from fieldcast.encoding.device import choose_devices
 from fieldcast.encoding.stations import times_of
 from fieldcast.errors import InputError
 from fieldcast.fields import conventions
+from fieldcast.fields.gauges import in_range
 from fieldcast.fields.observation_error import Given, holders
-from fieldcast.fields.stations import read_stations
+from fieldcast.fields.stations import converted, read_stations
 from fieldcast.fields.times import as_record
 from fieldcast.inference.compatibility import last_states, match_model
 from fieldcast.inference.forecasts.ensemble import (
@@ -138,10 +139,9 @@ class TrainedModel:
         check_representativeness(representativeness)
         observed_stations = None
         if stations is not None:
-            observed_stations = Stations(
-                read_stations(stations, where_stations), where_stations, representativeness,
-                None if dem is None else Relief.of(conventions.as_dataset(dem, "dem"), "dem"),
-            )  # fmt: skip
+            table = self.valid_readings(read_stations(stations, where_stations), where_stations)
+            relief = None if dem is None else Relief.of(conventions.as_dataset(dem, "dem"), "dem")
+            observed_stations = Stations(table, where_stations, representativeness, relief)
         if dataset is None:
             if observed_stations is None:
                 raise InputError("fill needs a data set, stations, or both.")
@@ -154,6 +154,14 @@ class TrainedModel:
         options = {"members": result.sizes[MEMBER], "noise": stated, "seed": seed}
         result = with_attributes(result, dataset.attrs, "Reconstruction", self.name, options)
         return result.assign_attrs(facts)
+
+    def valid_readings(self, table: pd.DataFrame, where: str) -> pd.DataFrame:
+        """A table of stations without readings outside the range of a mapped variable, which the log names."""
+        codec = self.checkpoint.field_codec
+        if not codec.quantities:
+            return table
+        units = {v: str(codec.attrs[v].get("units", "")) for v in codec.names}
+        return in_range(converted(table, units, where), {v: units[v] for v in codec.quantities}, where)
 
     def times_near(self, table: pd.DataFrame, where: str) -> xr.DataArray:
         """The times of the model nearest to the times of a table of stations; `where` names the table in messages."""
