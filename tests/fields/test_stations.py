@@ -217,8 +217,10 @@ def test_a_station_or_a_table_of_codes_alone_has_no_reading(caplog: pytest.LogCa
     read = read_stations(readings(x), "'stations'")
     assert "S0" not in set(read["station"]) and len(read) == 150
     assert "50 of 200 readings of t2m are 999" in caplog.text
-    with pytest.raises(InputError, match="all values are codes for missing ones, such as -9999"):
-        read_stations(readings(np.full(200, -9999.0)), "'stations'")
+    for codes in (np.full(200, 999.9), np.full(4, -9999.0)):
+        with pytest.raises(InputError, match="all values are codes for missing ones, such as -9999"):
+            read_stations(readings(codes), "'stations'")
+    assert len(read_stations(readings(np.full(4, 999.0)), "'stations'")) == 4  # a few pressures
 
 
 def test_identical_rows_count_once_and_others_are_refused(caplog: pytest.LogCaptureFixture) -> None:

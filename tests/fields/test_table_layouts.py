@@ -100,6 +100,15 @@ def test_commas_for_decimals_and_cells_are_refused(tmp_path: Path) -> None:
         read_stations(tmp_path / "none.csv", WHERE)
 
 
+def test_headings_may_be_in_a_comment(tmp_path: Path) -> None:
+    """KNMI: the last of many comments has the headings."""
+    table = plain()
+    names = {"station": "STN", "time": "YYYYMMDD", "value": "RH", "latitude": "lat", "longitude": "lon"}
+    knmi = table.assign(time=table["time"].dt.strftime("%Y%m%d"))[list(names)].rename(columns=names)
+    path = written(tmp_path / "knmi.txt", knmi, "# from KNMI, in tenths\n# ")
+    assert_same(path, table.assign(variable="RH"))
+
+
 @pytest.mark.parametrize("suffix", [".csv.gz", ".csv.zip"])
 def test_compressed_tables_are_read(suffix: str, tmp_path: Path) -> None:
     plain().to_csv(tmp_path / f"rain{suffix}", index=False, sep=";", decimal=",")

@@ -218,7 +218,7 @@ def test_scores_at_held_out_stations(model, world, caplog) -> None:
     assert (places["bias"].abs() <= places["rmse"]).all()
     drawn = dict(station_maps(table.reset_index(), places))
     assert list(drawn) == ["t_stations"] and len(drawn["t_stations"].axes) == 4
-    readings.loc[100, "value"] = 9999.0
+    readings.loc[100, "value"] = 9876.0
     again = scores_at_held_out({"nearest": nearest, "oi": model}, readings, 19, 0)[0].set_index(
         ["experiment", "score"]
     )

@@ -115,6 +115,29 @@ def test_a_table_as_it_comes_gives_the_fields_of_a_plain_one(
             np.testing.assert_allclose(of_frame[name], expected[name], atol=0.1)
 
 
+def test_tracks_are_gridded_and_their_passes_mapped(project: Callable[..., Any], tmp_path: Path) -> None:
+    """A ship that crosses the region twelve times; the table has no stations."""
+    rng, parts = np.random.default_rng(0), []
+    for day in range(12):
+        lat = np.linspace(45, 55, 20)
+        lon = rng.uniform(2, 18) + rng.uniform(-0.4, 0.4) * (lat - 50)
+        time = pd.Timestamp("2001-01-01") + pd.to_timedelta(24 * day + np.arange(20) / 2, "h")
+        value = 15 + np.sin(lon / 4 + day / 4) + np.cos(lat / 3) + 0.1 * rng.standard_normal(20)
+        parts.append(pd.DataFrame({"time": time, "lat": lat, "lon": lon, "ship": "A", "sst [degC]": value}))
+    path, output = tmp_path / "ship.csv", tmp_path / "grid.nc"
+    pd.concat(parts).to_csv(path, index=False, sep=";", decimal=",")
+    given = {"stations": str(path), "resolution": 2.0, "output": str(output)}
+    project("station_fields", data_root=tmp_path / "data", parameters={"station_fields": given})
+    reports = tmp_path / "data/08_reporting"
+    assert [file.name for file in reports.glob("figures/station_fields/*.png")] == ["sst_stations.png"]
+    scores = pd.read_csv(reports / "station_fields.csv").set_index(["score", "experiment"])["value"]
+    assert scores["rmse", "kriging"] < 0.7 * scores["rmse", "climatology"]
+    with xr.open_dataset(output) as written:
+        expected = fieldcast.grid_stations(path, resolution=2.0)
+        np.testing.assert_array_equal(written["sst"], expected["sst"])
+        assert written["sst"].attrs["units"] == "degC" and "12 passes" in written.attrs["comment"]
+
+
 def test_the_result_does_not_replace_the_table(project: Callable[..., Any], tmp_path: Path) -> None:
     path = tmp_path / "gauges.csv"
     readings(6).to_csv(path, index=False)

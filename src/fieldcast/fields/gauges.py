@@ -122,15 +122,20 @@ class Gauges:
         Unless `quantities`, one for all or by name, says `none`, readings outside the range of their variable are left
         out, and angles are averaged as directions. `columns` and `crs` are those of `read_stations`.
         """
-        table = read_stations(source, where, columns, crs)
+        return cls.of_readings(read_stations(source, where, columns, crs), hours, where, quantities)
+
+    @classmethod
+    def of_readings(
+        cls, table: pd.DataFrame, hours: float | None, where: str, quantities: str | Mapping[str, str] = NONE
+    ) -> Gauges:
+        """Average a table, as `read_stations` gives it."""
+        table, units = valid_readings(table, where, quantities)
+        mapped = [name for name in units if requested(quantities, name) != NONE]
         if "error" in table:
             LOG.info(
                 "%s: the column 'error' is not used; the error of a reading is estimated from all readings.",
                 where,
             )
-        table, units = in_common_units(table, where)
-        mapped = [name for name in units if requested(quantities, name) != NONE]
-        table = in_range(table, {name: units[name] for name in mapped}, where)
         table["longitude"] = in_one_range(table["longitude"].to_numpy())
         step = step_of_stations(table, hours, where)
         table["number"], times = in_steps(table["time"].to_numpy().astype("M8[s]"), step)
@@ -175,6 +180,15 @@ class Gauges:
         elevation = at["elevation"].to_numpy(float) if "elevation" in at else None
         record = GaugeRecord(x, points, self.number, phase, bool(seasonal), elevation)
         return record, table.assign(column=column).reset_index(drop=True)
+
+
+def valid_readings(
+    table: pd.DataFrame, where: str, quantities: str | Mapping[str, str]
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """The table in common units, without readings that no value can be, and these units by variable."""
+    table, units = in_common_units(table, where)
+    mapped = {name: unit for name, unit in units.items() if requested(quantities, name) != NONE}
+    return in_range(table, mapped, where), units
 
 
 def in_common_units(table: pd.DataFrame, where: str) -> tuple[pd.DataFrame, dict[str, str]]:

@@ -12,24 +12,29 @@ from fieldcast.errors import InputError
 NAMES: Mapping[str, Sequence[str]] = {
     "time": (
         *("time", "date", "datetime", "valid_time", "timestamp", "date_time"),
-        *("datum", "zeit", "zeitpunkt", "mess_datum", "yyyymmdd", "yearmoda"),
+        *("datum", "zeit", "zeitpunkt", "mess_datum", "yyyymmdd", "yearmoda", "fecha"),
     ),
-    "latitude": ("latitude", "lat", "latitude_deg", "geobreite", "geogr_breite", "breite", "breitengrad"),
+    "latitude": ("latitude", "lat", "latitude_deg", "latitud", "geobreite", "geogr_breite", "breite", "breitengrad"),
     "longitude": (
-        *("longitude", "lon", "lng", "long", "longitude_deg"),
+        *("longitude", "lon", "lng", "long", "longitude_deg", "longitud"),
         *("geolaenge", "geolänge", "geogr_laenge", "geogr_länge", "laenge", "länge", "längengrad", "laengengrad"),
     ),
     "variable": ("variable", "parameter", "element", "datatype"),
-    "value": ("value", "observation", "observed", "obs", "data_value", "wert", "messwert"),
+    "value": ("value", "observation", "observed", "obs", "data_value", "wert", "messwert", "valeur", "valor"),
     "elevation": ("elevation", "altitude", "elev", "alt", "height", "stationshoehe", "stationshöhe"),
     "error": ("error", "uncertainty", "sigma", "observation_error"),
     "units": ("units", "unit", "einheit"),
     "station": (
         *("station", "station_id", "stations_id", "id", "stationid", "site", "site_id", "wmo", "stn"),
+        *("poste", "num_poste"),
         *("name", "station_name", "stationsname"),
     ),
+    "track": (
+        *("track", "trajectory", "pass", "pass_number", "cycle", "platform", "platform_number", "cruise", "ship"),
+        *("satellite", "mission", "drifter", "buoy_id"),
+    ),
 }  # fmt: skip
-OPTIONAL = ("error", "units", "station", "elevation")
+OPTIONAL = ("error", "units", "station", "track", "elevation")
 PROJECTED: Mapping[str, Sequence[str]] = {
     "x": ("x", "easting", "rechtswert", "ostwert", "x_coord", "xcoord", "coord_x", "utm_x"),
     "y": ("y", "northing", "hochwert", "nordwert", "y_coord", "ycoord", "coord_y", "utm_y"),
@@ -43,7 +48,7 @@ CLOCK = r"^(?:\d{1,2}(?::\d{2}){0,2}|\d{3,4})$"
 # columns of numbers that are no variable: heights of stations, marks of quality, ends of lines, parts of a date
 NO_VARIABLE = re.compile(
     r"^(elev(ation)?|alt(itude)?|height|stationsh(oe|ö)he|h(oe|ö)he|eor|qn_?\d*|qc|quality.*|flags?|unnamed.*|index|"
-    r"von_datum|bis_datum|wban|usaf|country|state|obs_time|"
+    r"von_datum|bis_datum|frshtt|wban|usaf|country|state|obs_time|"
     + "|".join(part for parts in PARTS for part in parts)
     + r")$|_(attributes|flags?|qc|quality)$|^(qc?|m|s)_?flags?",
     re.I,
@@ -55,6 +60,11 @@ def plain(heading: object) -> str:
     """A heading in lower case, without units in brackets, with _ for spaces and points."""
     text = BRACKETS.sub("", str(heading).strip().lstrip("\ufeff#")).strip().lower()
     return re.sub(r"[\s.]+", "_", text)
+
+
+def without_units(heading: object) -> str:
+    """A heading without the units in brackets after it."""
+    return BRACKETS.sub("", str(heading)).strip()
 
 
 def units_in(heading: object) -> str | None:
@@ -72,7 +82,11 @@ def canonical_names(table: pd.DataFrame, where: str, columns: Mapping[str, str])
             raise InputError(f"{where} has two columns '{name}': keep one.")
     named: dict[str, str] = {}
     for name, heading in columns.items():
-        match = [each for each in headings if each.strip().lower() == heading.lower()]
+        match = [
+            each
+            for each in headings
+            if heading.lower() in (each.strip().lower(), without_units(each).lower())
+        ]
         if not match:
             raise InputError(
                 f"{where} has no column '{heading}', which --columns gives as its {name}; its columns are "

@@ -1,7 +1,8 @@
 """Tables of observations at locations: gauges, buoys, soundings; one row for each observed value.
 
 Columns: time, latitude, longitude, variable, value; and optionally error (its standard deviation), units (of value and
-error), station and elevation [m]. Other common names of these columns are understood.
+error), station, track (of an instrument that moves) and elevation [m]. Other common names of these columns are
+understood.
 """
 
 from __future__ import annotations
@@ -75,7 +76,13 @@ def read_stations(
     table = table.assign(variable=table["variable"].astype(str).str.strip().map(short))
     table = without_repeated_rows(table, where)
     table = without_codes(table, where)
-    key = [name for name in ("time", "latitude", "longitude", "variable", "station") if name in table]
+    key = [
+        "time",
+        "latitude",
+        "longitude",
+        "variable",
+        *(name for name in ("station", "track") if name in table),
+    ]
     refuse_rows(
         table.duplicated(key), table, where, "is given twice, with different values", "choose one of them"
     )
@@ -125,7 +132,7 @@ def without_codes(table: pd.DataFrame, where: str) -> pd.DataFrame:
             if search.is_far(code) and not extreme:
                 coded |= equal
             elif abs(code) >= MIN_CODE:
-                coded |= equal & persistent(equal, series, search.has_others)
+                coded |= equal & persistent(equal, series, code < 0 and not search.has_others)
         if not coded.any():
             continue
         wrong[values.index[coded]] = True
@@ -151,14 +158,14 @@ def without_codes(table: pd.DataFrame, where: str) -> pd.DataFrame:
 
 
 def persistent(
-    equal: Bool[np.ndarray, " reading"], series: pd.DataFrame, has_others: bool
+    equal: Bool[np.ndarray, " reading"], series: pd.DataFrame, certain: bool
 ) -> Bool[np.ndarray, " reading"]:
     """Mask of the readings of stations that are a code at all of their times, if these are enough for a mask of grids.
 
-    Without other values, the times of all stations count.
+    All readings of a variable count as those of one station, and negative ones without any others are `certain`.
     """
-    if not has_others:
-        return np.full(equal.shape, len(equal) >= MIN_MASK_TIMES)
+    if certain or (equal.all() and len(equal) >= MIN_MASK_TIMES):
+        return equal
     of_station = pd.Series(equal).groupby(series.groupby(list(series), dropna=False).ngroup().to_numpy())
     always = (of_station.transform("mean") == 1) & (of_station.transform("size") >= MIN_MASK_TIMES)
     return always.to_numpy()

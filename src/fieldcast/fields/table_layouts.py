@@ -10,6 +10,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import numpy as np
@@ -18,7 +19,6 @@ from pandas.api.types import is_numeric_dtype, is_string_dtype
 
 from fieldcast.errors import MAX_LISTED, InputError, counted, listed
 from fieldcast.fields.headings import (
-    BRACKETS,
     LOCATION,
     NAMES,
     NO_VARIABLE,
@@ -28,7 +28,9 @@ from fieldcast.fields.headings import (
     plain,
     units_in,
     with_one_time,
+    without_units,
 )
+from fieldcast.fields.track_files import is_track_file, read_tracks
 
 LOG = logging.getLogger(__name__)
 NEEDED = "time, latitude, longitude, variable and value, one row for each observed value"
@@ -58,6 +60,8 @@ def read_table(path: Path, where: str) -> pd.DataFrame:
     if not path.stat().st_size:
         raise InputError(f"{where} is empty: give a table of observations.")
     refuse_excel(path, where)
+    if is_track_file(path):
+        return read_tracks(path, where)
     refuse_zero_bytes(path, where)
     try:
         return pd.read_parquet(path) if path.suffix in (".parquet", ".pq") else read_text(path, where)
@@ -106,22 +110,31 @@ def refuse_zero_bytes(path: Path, where: str) -> None:
 def read_text(path: Path, where: str, rows: int | None = None) -> pd.DataFrame:
     """Read a table of text, whose separator is the first of `SEPARATORS` in its line of headings.
 
-    Lines of comments (#) and Excel's line `sep=;` before the headings are left out. Where columns are not separated by
-    commas, a comma in a number is the decimal one. Commas in numbers between commas are refused.
+    Lines of comments (#) and Excel's line `sep=;` before the headings are left out; the last of these comments may hold
+    the headings. Where columns are not separated by commas, a comma in a number is the decimal one. Commas in numbers
+    between commas are refused.
     """
     with fsspec.open(str(path), "rt", compression="infer", encoding="utf-8-sig") as file:
         lines = file.read(HEAD).splitlines()
-    skipped, separator = 0, ""
+    skipped, separator, comment = 0, "", ""
     for line in lines:
         if line.lower().startswith("sep=") and len(line.strip()) == len("sep=;"):
-            skipped, separator = skipped + 1, line.strip()[-1]
-        elif not line.strip() or line.startswith("#"):
-            skipped += 1
-        else:
+            separator = line.strip()[-1]
+        elif line.startswith("#"):
+            comment = line
+        elif line.strip():
             break
+        skipped += 1
     heading = re.sub(r'"[^"]*"', "", lines[skipped] if skipped < len(lines) else "")
     separator = separator or next((each for each in SEPARATORS if each in heading), ",")
-    table = pd.read_csv(path, sep=separator, skiprows=skipped, dtype=str, skipinitialspace=True, nrows=rows)
+    names = [name.strip() for name in comment.strip("# ").split(separator)]
+    in_comment = (
+        len(names) > 1 and len(names) == heading.count(separator) + 1 and heading.strip()[:1].isdigit()
+    )
+    options: dict[str, Any] = {"names": names, "header": None} if in_comment else {}
+    table = pd.read_csv(
+        path, sep=separator, skiprows=skipped, dtype=str, skipinitialspace=True, nrows=rows, **options
+    )
     if not isinstance(table.index, pd.RangeIndex):
         table = without_more_cells(table, where)
     names = [str(name) for name in table.columns]
@@ -199,12 +212,11 @@ def long_table(
     elif not isinstance(places, pd.DataFrame) and places is not None and "value" not in columns:
         value_name = places.stem.split(".")[0]
     table = with_one_time(table, columns)
+    table = with_one_track(table, columns)
     headings = dict(zip(map(str, table.columns), table.columns, strict=True))
     named = canonical_names(table, where, columns)
     units = {name: units_in(heading) for heading, name in named.items()}
-    value_heading = next(
-        (BRACKETS.sub("", heading).strip() for heading, name in named.items() if name == "value"), ""
-    )
+    value_heading = next((without_units(heading) for heading, name in named.items() if name == "value"), "")
     table = table.rename(columns={headings[heading]: name for heading, name in named.items()})
     require(table, "time", where)
     table = with_degrees(table, units, crs, where)
@@ -232,6 +244,16 @@ def long_table(
         if name not in OPTIONAL:
             require(table, name, where)
     return table[[name for name in NAMES if name in table]].reset_index(drop=True)
+
+
+def with_one_track(table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
+    """A table with one column `track` in place of several that name a track together: satellite, cycle and pass."""
+    several = [name for name in table if plain(name) in NAMES["track"]]
+    if "track" in columns or len(several) < 2:
+        return table
+    texts = [identities(table[name]) for name in several]
+    joined = texts[0].str.cat(texts[1:], sep=" ")
+    return table.drop(columns=several).assign(track=joined)
 
 
 def require(table: pd.DataFrame, name: str, where: str) -> None:
@@ -275,7 +297,7 @@ def with_value(table: pd.DataFrame, variables: Sequence[str], value_heading: str
     LOG.info("%s: a column for each variable: %s%s.", where, ", ".join(map(str, rest)), without)
     parts = []
     for name, unit in zip(rest, units, strict=True):
-        part = table[others].assign(variable=BRACKETS.sub("", str(name)).strip(), value=table[name])
+        part = table[others].assign(variable=without_units(name), value=table[name])
         parts.append(part.assign(units=unit or "1") if any(units) and "units" not in others else part)
     return pd.concat(parts, ignore_index=True)
 

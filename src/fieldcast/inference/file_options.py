@@ -110,13 +110,14 @@ class StationFields:
     Parameters
     ----------
     stations
-        Table of stations (docs/data.md#stations), CSV or Parquet.
+        Table of stations (docs/data.md#stations), CSV or Parquet, or of readings along tracks, also NetCDF
+        (docs/data.md#fields-from-tracks).
     resolution
         Degrees between the cells of a regular grid that covers the stations; give this or `like`.
     like
         NetCDF file or Zarr store whose latitudes and longitudes are used.
     step
-        Hours between fields; by default the most frequent interval between readings of a station.
+        Hours between fields; by default the most frequent interval between readings of a station, or a day for tracks.
     accept
         Names of gauges that are used although they seem to be in another unit than their neighbours, or `all`.
     dem
@@ -340,7 +341,7 @@ FILE_COMMANDS = (
         section="station_fields",
         options=StationFields,
         files=("station_fields.stations", "station_fields.like", "station_fields.dem", "station_fields.mask"),
-        about="Make fields from FILE alone, a table of stations, CSV or Parquet.",
+        about="Make fields from FILE alone, a table of stations, CSV or Parquet, or NetCDF of readings along tracks.",
         help={
             "resolution": "Degrees between the cells of a grid that covers the stations.",
             "like": "NetCDF or Zarr, whose latitudes and longitudes are used in place of a resolution.",

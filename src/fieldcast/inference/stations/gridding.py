@@ -15,11 +15,13 @@ from jaxtyping import Float
 from threadpoolctl import threadpool_limits
 
 from fieldcast import calendars
+from fieldcast.calendars import TimeStep
 from fieldcast.encoding.device import choose_device
 from fieldcast.errors import MAX_LISTED, InputError, counted, listed
 from fieldcast.fields import conventions
 from fieldcast.fields.conventions import (
     EXTRAPOLATED,
+    FILLED,
     FLAG,
     NEVER,
     QUANTILES,
@@ -28,13 +30,14 @@ from fieldcast.fields.conventions import (
     in_degrees,
     refuse_projected,
 )
-from fieldcast.fields.gauges import Gauges, nature
-from fieldcast.fields.quantities import AUTO, Clip, Quantity, in_chunks
-from fieldcast.fields.stations import Source, observation_text
+from fieldcast.fields.gauges import Gauges, in_one_range, nature, requested, valid_readings
+from fieldcast.fields.quantities import AUTO, NONE, Clip, Quantity, in_chunks
+from fieldcast.fields.stations import Source, observation_text, read_stations
 from fieldcast.geometry import GRID, great_circle_km, unit_points
-from fieldcast.inference.gaps.result import flag_attributes
+from fieldcast.inference.gaps.result import MAX_LENGTHS, MAX_SPREAD_SHARE, flag_attributes
 from fieldcast.inference.quantities import as_lines
 from fieldcast.inference.result_attributes import with_attributes
+from fieldcast.inference.stations.covariance import COLUMNS as OF_VARIOGRAM
 from fieldcast.inference.stations.covariance import Parameters, fixed_covariance, variogram
 from fieldcast.inference.stations.elevation import ALTITUDE, Relief, drift_text, with_elevations
 from fieldcast.inference.stations.held_out import KRIGING, MIN_STATIONS, clusters_of
@@ -51,12 +54,15 @@ from fieldcast.inference.stations.own_units import (
 from fieldcast.inference.stations.places import places
 from fieldcast.inference.stations.surfaces import MIN_STATIONS_OF_DRIFT, Surface
 from fieldcast.inference.stations.suspects import without_suspects
+from fieldcast.inference.stations.tracks import FittedTracks, Readings, fit_tracks, moves
 from fieldcast.innovations import MAX_INNOVATION
 from fieldcast.scores.held_out import COLUMNS, NO_UNIT, as_text
 
 LOG = logging.getLogger(__name__)
 TABLE = "the table of stations"
 MODEL = "kriging of stations in space and time"
+MODEL_OF_TRACKS = "kriging of readings along tracks in space and time"
+HOURS_OF_TRACKS = 24.0  # hours between fields from readings along tracks
 MAX_VALUES = 10**8  # largest number of values of a variable on the grid
 BY_STATION = ["observations", "crps", "rmse", "bias", "coverage90", "experiment", "unit"]
 SUMMARY = (
@@ -66,6 +72,10 @@ SUMMARY = (
 SPREAD_COMMENT = (
     "standard deviation of the error of what a station here would read, including the error of its instrument and the "
     "variance that neighbouring stations do not share (the nugget)"
+)
+SPREAD_OF_TRACKS = (
+    "standard deviation of the error of what an instrument of the tracks would read here, including its error and the "
+    "bias of its pass"
 )
 
 
@@ -108,14 +118,15 @@ def grid_stations(
     ----------
     stations
         A table as `fields.stations` describes it, the path of one, CSV or Parquet, or a pair of tables: of the
-        readings, and of the latitudes and longitudes of their stations. Errors are not used.
+        readings, and of the latitudes and longitudes of their stations. Errors are not used. Readings along tracks
+        (`stations.tracks`), of instruments that move, may also be NetCDF.
     resolution
         Degrees between the cells of a regular grid that covers the stations.
     like
         In place of a resolution, a data set whose latitudes and longitudes are used.
     step
-        Hours between fields; by default the most frequent interval between readings of a station. Readings within a
-        step are averaged.
+        Hours between fields; by default the most frequent interval between readings of a station, whose readings within
+        a step are averaged, or a day for tracks.
     quantities
         How each variable is mapped: "auto", which chooses at left-out stations, "none", or "root", "log", "quantiles",
         "circle" or "clip"; for all variables, or for each by its name.
@@ -174,14 +185,18 @@ def grid_and_score(
             f"gridding needs either a resolution or the grid of a data set, and {which} given: give --resolution 0.5, "
             "in degrees, or --like FILE (station_fields.resolution or .like; resolution or like in Python)."
         )
-    read = Gauges.read(stations, step, where, quantities, columns, crs)
-    gauges, suspects = without_suspects(read, accept, where)
+    table = read_stations(stations, where, columns, crs)
+    if moves(table):
+        not_used = {"accept": accept, "dem": dem, "covariance": covariance, "mask": mask}
+        refuse_options_of_stations([name for name, each in not_used.items() if each is not None], where)
+        return grid_tracks(table, resolution, like, step, seed, where, quantities)
+    gauges, suspects = without_suspects(Gauges.of_readings(table, step, where, quantities), accept, where)
     grid = (
         grid_like(like, "like")
         if like is not None
         else covering_grid(gauges.locations, float(resolution or 0))
     )
-    check_size(gauges, grid)
+    check_size(gauges.times, grid)
     land_mask = None if mask is None else LandMask.of(mask, gauges.locations, "mask")
     cells = None if land_mask is None else land_mask.on(grid)
     fixed = {name: fixed_covariance(covariance, name, list(gauges.units)) for name in gauges.units}
@@ -347,9 +362,114 @@ def costs_of_relief(gauges: Gauges) -> list[str]:
     return lines
 
 
-def check_size(gauges: Gauges, grid: Mapping[str, Float[np.ndarray, " n"]]) -> None:
-    """Raise an InputError for a grid with too many values."""
-    rows, columns, times = len(grid["latitude"]), len(grid["longitude"]), len(gauges.times)
+def refuse_options_of_stations(given: Sequence[str], where: str) -> None:
+    """Raise an InputError for options that readings along tracks cannot have."""
+    if given:
+        raise InputError(
+            f"{where} holds readings along tracks, and {' and '.join(given)} {'is' if len(given) == 1 else 'are'} for "
+            "stations: leave out what does not apply."
+        )
+
+
+def grid_tracks(
+    table: pd.DataFrame, resolution: float | None, like: xr.Dataset | None, step: float | None, seed: int, where: str,
+    quantities: str | Mapping[str, str],
+) -> Result:  # fmt: skip
+    """Fields from readings along tracks (`stations.tracks`), at multiples of a step from midnight."""
+    table, units = valid_readings(table, where, quantities)
+    if mapped := [name for name in units if requested(quantities, name) not in (AUTO, NONE)]:
+        raise InputError(
+            f"quantities map {', '.join(mapped)}, but readings along tracks are gridded without one: leave it out."
+        )
+    table = table.assign(longitude=in_one_range(table["longitude"].to_numpy()))
+    hours = HOURS_OF_TRACKS if step is None else step
+    if not hours > 0:
+        raise InputError(f"the step is {hours:g} hours: give a positive number of hours.")
+    since = table["time"].to_numpy().astype("M8[s]").astype(np.int64) / (3600 * hours)
+    number = np.arange(round(float(since.min())), round(float(since.max())) + 1)
+    times = (number * round(3600 * hours)).astype("M8[s]")
+    locations = table[["latitude", "longitude"]]
+    grid = grid_like(like, "like") if like is not None else covering_grid(locations, float(resolution or 0))
+    check_size(times, grid)
+    fields: list[xr.Dataset] = []
+    tables: list[pd.DataFrame] = []
+    by_pass: list[pd.DataFrame] = []
+    lines: list[str] = []
+    for variable, unit in units.items():
+        rows = table[table["variable"] == variable].reset_index(drop=True)
+        if rows["time"].nunique() < 2:
+            raise InputError(
+                f"{where} has readings of '{variable}' at 1 time: a field in space and time needs more."
+            )
+        LOG.info("Gridding %s: %d readings along tracks", variable, len(rows))
+        fitted = fit_tracks(rows, variable, seed)
+        lines.append(fitted.line)
+        if fitted.predictions is not None:
+            warn_of_doubtful(fitted.predictions.doubtful_readings(), len(fitted.predictions.table))
+            for each, part in zip((tables, by_pass), fitted.predictions.scores(unit, seed), strict=True):
+                each.append(part)
+        fields.append(tracks_on_grid(fitted, variable, unit, times, grid))
+    scores = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
+    by_station = (
+        pd.concat(by_pass, ignore_index=True)
+        if by_pass
+        else pd.DataFrame(columns=["latitude", "longitude", "variable", *BY_STATION])
+    )
+    text = "\n".join(lines)
+    text = f"{as_text(scores, 'readings at held-out passes')}\n\n{text}" if len(scores) else text
+    options: dict[str, Any] = {"seed": seed, **TimeStep(hours).attrs()}
+    result = with_attributes(
+        xr.merge(fields, combine_attrs="override"), {}, "Gridding", MODEL_OF_TRACKS, options
+    )
+    keywords = ", ".join(["gridding", "tracks", "kriging", *units])
+    summary = SUMMARY.format(", ".join(units)).replace("stations alone", "readings along tracks alone")
+    return Result(
+        result.assign_attrs(summary=summary, keywords=keywords, comment=text),
+        scores,
+        by_station,
+        text,
+        pd.DataFrame(columns=OF_VARIOGRAM),
+    )
+
+
+def tracks_on_grid(
+    fitted: FittedTracks,
+    variable: str,
+    units: str,
+    times: np.ndarray,
+    grid: Mapping[str, Float[np.ndarray, " n"]],
+) -> xr.Dataset:
+    """Predict a variable on the cells of a grid, with its spread and flag."""
+    points = unit_points(grid["latitude"], grid["longitude"])
+    shape, cells = (len(times), *points.shape[:2]), points.reshape(-1, 3)
+    values, spread = np.empty((2, len(times), len(cells)), dtype=np.float32)
+    flag = np.empty((len(times), len(cells)), dtype=np.int8)
+    kriging, zeros = fitted.kriging, np.zeros(len(cells))
+    climatological = kriging.signal + kriging.bias + kriging.error
+    phase = 2 * np.pi * calendars.fraction_of_year(times)
+    for number, hour in enumerate(times.astype(np.int64) / 3600.0):
+        target = Readings(cells, zeros + hour, zeros + phase[number], zeros.astype(int), zeros, zeros + 1)
+        mean, variance, distance = kriging.at(target)
+        values[number], spread[number] = mean, fitted.q * np.sqrt(variance)
+        far = (variance > MAX_SPREAD_SHARE**2 * climatological) | (distance > MAX_LENGTHS)
+        flag[number] = np.where(far, EXTRAPOLATED, FILLED)
+    arrays: dict[str, tuple[np.ndarray, dict[str, Any]]] = {
+        "": (values, {"long_name": variable, "units": units}),
+        SPREAD: (spread, {"long_name": f"spread of {variable}", "units": units, "comment": SPREAD_OF_TRACKS}),
+        FLAG: (flag, {"long_name": f"flag of {variable}", **flag_attributes()}),
+    }
+    return xr.Dataset(
+        {
+            f"{variable}{part}": (("time", *GRID), x.reshape(shape), attrs)
+            for part, (x, attrs) in arrays.items()
+        },
+        {"time": calendars.in_nanoseconds(times), **grid},
+    )
+
+
+def check_size(at: np.ndarray, grid: Mapping[str, Float[np.ndarray, " n"]]) -> None:
+    """Raise an InputError for a grid with too many values at some times."""
+    rows, columns, times = len(grid["latitude"]), len(grid["longitude"]), len(at)
     if rows * columns * times > MAX_VALUES:
         raise InputError(
             f"the grid has {rows} x {columns} cells at {times} times, {rows * columns * times:.2g} values of a "

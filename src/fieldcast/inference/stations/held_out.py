@@ -266,7 +266,7 @@ class HeldOut:
         streams = RandomStreams(seed, torch.arange(len(y)), MEMBERS, HELD_OUT_ERRORS_STEP)
         for name, mean in self.mean.items():
             predicted = mean[None]
-            if name in WITH_SPREAD:
+            if name in self.spread:
                 noise = streams.normal(1)[..., 0].double().numpy().T
                 predicted = mean + self.spreads(name) * noise
             tables.append(
