@@ -215,7 +215,7 @@ class TrackKriging:
         return cls(readings, mean, s * variance, w * variance, v * variance, fitted_length, fitted_duration)
 
     def without(self, removed: Bool[np.ndarray, " n"]) -> TrackKriging:
-        """The same covariance, given the averages of other passes, to which the mean is fitted again."""
+        """Keep the covariance, and fit the mean to the averages of the other passes."""
         readings = self.readings.of(~removed)
         return replace(self, readings=readings, mean=Mean.of(readings))
 
