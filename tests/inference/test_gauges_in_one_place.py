@@ -75,6 +75,19 @@ def test_many_gauges_of_one_place_stay_several() -> None:
     assert "at least 20 places of a variable, and there are 5" in result.text
 
 
+def test_no_spread_of_rain_is_below_what_twins_show() -> None:
+    """Near 0, too, where the distribution is cut."""
+    table, rng = network(), np.random.default_rng(1)
+    table = table[table["station"] < "S12"].assign(variable="tp", units="mm")
+    table["value"] = np.maximum(table["value"] - 11, 0)
+    other = np.maximum(table["value"] + 0.5 * rng.normal(size=len(table)), 0)
+    both = pd.concat([table, table.assign(station=table["station"] + "b", value=other)])
+    least = np.sqrt(np.mean((table["value"] - other) ** 2) / 2)
+    result = grid_and_score(both, 2.0, None, None, 0, "cpu", "'rain'")
+    assert float(result.fields["tp_spread"].min()) >= least * (1 - 1e-6)
+    assert float(result.fields["tp"].min()) >= 0
+
+
 def test_the_mean_of_a_place_is_worth_its_readings() -> None:
     """Kriging from a mean of three readings is kriging from each of them."""
     generator = torch.Generator().manual_seed(0)

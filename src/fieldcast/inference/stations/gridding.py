@@ -324,6 +324,9 @@ def on_grid(
         moments = in_chunks(quantity, *(x.reshape(len(parts), -1) for x in (mean, np.stack(spreads))))
         for cells, moment in zip(on_cells.values(), moments, strict=False):  # mean and spread come first
             cells[:, piece] = moment.reshape(mean.shape[1:])
+        if isinstance(quantity, Clip):  # the spread of a cut distribution is smaller than that of a reading
+            least = np.sqrt(parts[0].kriging.within_places)
+            on_cells[SPREAD][:, piece] = np.maximum(on_cells[SPREAD][:, piece], least)
         if len(parts) == 1 and not isinstance(quantity, Clip) and (held_out := parts[0].predictions):
             flag[:, piece][mean[0] > held_out.mean[KRIGING].max()] = EXTRAPOLATED
     units = gauges.units[variable]
