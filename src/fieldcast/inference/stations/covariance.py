@@ -33,7 +33,7 @@ COLUMNS = ["variable", "distance_km", "pairs", "empirical", "fitted"]
 
 
 def fixed_covariance(given: str | Mapping[str, Any] | None, variable: str, names: Iterable[str]) -> Fixed:
-    """What an option fixes for a variable.
+    """Parameters of the covariance that an option gives for a variable.
 
     Parameters
     ----------
