@@ -48,6 +48,8 @@ def test_a_mask_without_time_is_that_of_the_land(
     sentence = "2 values observed there were dropped; 1 cell of the sea was never observed."
     assert sentence in caplog.text and quality.query("check == 'land'")["count"].tolist() == [2]
     assert f"({5} of 30 cells are {int(swap)})" in caplog.text
+    of_values = quality.query("check == 'missing values'")["sentence"].item()
+    assert "5 of 30 cells never have a value and are left out." in of_values  # the one of the sea is filled
     Fields().validate(fields)
 
 

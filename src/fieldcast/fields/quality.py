@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 from fieldcast import calendars, geometry
 from fieldcast.errors import InputError, counted
 from fieldcast.fields.conventions import is_error, static, time_varying
-from fieldcast.fields.domain import SMALL_BLOCK_BYTES, blocks
+from fieldcast.fields.domain import SEA, SMALL_BLOCK_BYTES, blocks
 from fieldcast.fields.encoding import Search
 from fieldcast.fields.options import Missing
 from fieldcast.fields.repair import Finding
@@ -167,8 +167,9 @@ def _scattered_finding(array: xr.DataArray, survey: Survey, where: str, first: s
     if empty.size:
         date = calendars.date(array["time"][empty[0]])
         sentence += f" {counted(empty.size, 'time has', 'times have')} no value at all, the first {date}."
-    if survey.never.any():
-        sentence += f" {survey.never.sum()} of {survey.never.size} cells never have a value and are left out."
+    absent = survey.never & ~array[SEA].values.astype(bool) if SEA in array.coords else survey.never
+    if absent.any():
+        sentence += f" {absent.sum()} of {absent.size} cells never have a value and are left out."
     return Finding("missing values", name, first.partition(",")[0], count, "allowed", sentence)
 
 
