@@ -97,7 +97,7 @@ def test_the_mean_of_a_place_is_worth_its_readings() -> None:
     mean = torch.stack([x[:, :3].mean(1), x[:, 3], x[:, 4]], 1)
     series = CellSeries(
         mean, torch.ones(1, 3, dtype=torch.bool), torch.zeros(1, dtype=torch.float64), point,
-        torch.tensor([[3.0, 1.0, 1.0]]),
+        readings=torch.tensor([[3.0, 1.0, 1.0]]),
     )  # fmt: skip
     unseen = torch.nn.functional.normalize(torch.ones(1, 3, dtype=torch.float64), dim=1)
     predicted, spread = krige(series, model, unseen.numpy(), np.ones((1, 1), dtype=bool))

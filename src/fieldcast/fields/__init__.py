@@ -22,7 +22,9 @@ normalisation  statistics that standardise fields
 quantities     mappings to values that are more nearly Gaussian, and back; meaning of the numbers of a variable
 observation_error  errors of observed values, as an option gives them
 prepared       all that ingestion leaves
-stations       tables of stations and their columns; gauges: such tables as matrices
+stations       tables of stations, without what is no reading; gauges: such tables as matrices
+table_layouts  such tables as they come: separators, wide tables, x and y; headings: names of columns
+track_files    readings along tracks in NetCDF
 bilinear       the observation operator
 images         grey images in place of fields, from IDX files or OpenML
 planet         the simulated planet

@@ -80,6 +80,7 @@ def separate_errors(fields: xr.Dataset, noise: Given, key: str = "noise") -> tup
             refuse_constant(fields[name], key)
         return fields, NO_ERRORS
     of_each = dict(noise) if isinstance(noise, Mapping) else dict.fromkeys(names, noise)
+    of_each = {name if name in names else short(name): each for name, each in of_each.items()}
     if unknown := sorted(set(of_each) - set(names)):
         raise InputError(f"{key} names {', '.join(unknown)}, but the variables are {', '.join(names)}.")
     used = [name for name in holders(noise) if name in names]

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
 from fieldcast.encoding.options import STRICT
@@ -13,7 +13,17 @@ from fieldcast.fields.options import Columns, Region, Where
 
 ZeroOrMore = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 AboveZero = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-ObservationError = str | ZeroOrMore  # see `fields.observation_error`
+
+
+def as_number(given: Any) -> Any:
+    """A number that is given as a text, as the command line does; other values as they are."""
+    try:
+        return float(given) if isinstance(given, str) else given
+    except ValueError:
+        return given
+
+
+ObservationError = Annotated[str | ZeroOrMore, BeforeValidator(as_number)]  # see `fields.observation_error`
 
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)

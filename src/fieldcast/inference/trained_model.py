@@ -134,7 +134,7 @@ class TrainedModel:
         """
         self.check_task("reconstruct", "fill needs")
         members, seed = arguments.whole_number(members, "members", 1), arguments.seed_number(seed)
-        if noise is None or isinstance(noise, int | float):
+        if not isinstance(noise, str | Mapping):
             noise = arguments.real_number(noise, "noise")
         check_representativeness(representativeness)
         observed_stations = None

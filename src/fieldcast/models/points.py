@@ -48,7 +48,7 @@ class Points:
         return Points(**{field.name: getattr(self, field.name)[selected] for field in fields(self)})
 
     def joined(self, other: Points | None) -> Points:
-        """These observations and others of the same batch."""
+        """Join the observations with others of the same batch."""
         if other is None:
             return self
         return Points(

@@ -78,7 +78,7 @@ def test_record_cycle_is_a_pipeline_on_a_file(noted: dict[str, Any], tmp_path: P
         "forecaster": "forecast.vae",
         "updater": "assimilate.hybrid",
         "output": str(tmp_path / "c.nc"),
-        "noise": 0.2,
+        "noise": "0.2",
         "held_out": 0.05,
         "members": 30,
     }

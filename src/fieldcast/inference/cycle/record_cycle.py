@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -136,7 +136,7 @@ class RecordCycle:
     ) -> RecordCycle:  # fmt: skip
         """Check the arguments of `cycle`, and prepare it."""
         members, seed = arguments.whole_number(members, "members", 2), arguments.seed_number(seed)
-        if noise is None or isinstance(noise, int | float):
+        if not isinstance(noise, str | Mapping):
             noise = arguments.real_number(noise, "noise")
         withheld = arguments.real_number(withheld, "withheld", below=1.0)
         for name, model in (("updater", updater), ("forecaster", forecaster)):
