@@ -221,11 +221,7 @@ def long_table(
     require(table, "time", where)
     table = with_degrees(table, units, crs, where)
     if not set(LOCATION) <= set(table):
-        if set(PROJECTED) <= set(table):
-            raise InputError(
-                f"{where} has x and y instead of latitudes and longitudes: name their coordinate reference system, "
-                "such as --crs EPSG:25832."
-            )
+        refuse_without_crs(table, where)
         for name in LOCATION:
             if name in table or ("station" not in table and "value" in table):
                 require(table, "latitude", where)
@@ -314,6 +310,15 @@ def has_numbers(column: pd.Series, where: str) -> bool:
 
 
 # Places: x and y in metres, and lists of stations.
+
+
+def refuse_without_crs(table: pd.DataFrame, where: str) -> None:
+    """Raise an InputError for x and y without a coordinate reference system."""
+    if set(PROJECTED) <= set(table):
+        raise InputError(
+            f"{where} has x and y instead of latitudes and longitudes: name their coordinate reference system, such as "
+            "--crs EPSG:25832."
+        )
 
 
 def with_degrees(
@@ -482,11 +487,7 @@ def indexed(
     renamed = table.rename(columns={heading: key for heading, key in named.items() if key != "station"})
     located = with_degrees(renamed, units, crs, name)
     if not set(LOCATION) <= set(located):
-        if set(PROJECTED) <= set(located):
-            raise InputError(
-                f"{name} has x and y instead of latitudes and longitudes: name their coordinate reference system, such "
-                "as --crs EPSG:25832."
-            )
+        refuse_without_crs(located, name)
         return
     kept = [key for key in located if key in NAMES and key not in ("time", "value", "variable", "station")]
     keys = [each for word in NAMES["station"] for each in table.columns if plain(each) == word]

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from threadpoolctl import threadpool_limits
 
 from fieldcast import calendars
@@ -179,12 +179,7 @@ def grid_and_score(
     covariance: str | Mapping[str, Any] | None = None, mask: xr.Dataset | None = None,
 ) -> Result:  # fmt: skip
     """Fields with their scores and report; about `values` values are in memory at once."""
-    if (resolution is None) == (like is None):
-        which = "neither is" if like is None else "both are"
-        raise InputError(
-            f"gridding needs either a resolution or the grid of a data set, and {which} given: give --resolution 0.5, "
-            "in degrees, or --like FILE (station_fields.resolution or .like; resolution or like in Python)."
-        )
+    require_one_grid(resolution, like)
     table = read_stations(stations, where, columns, crs)
     if moves(table):
         not_used = {"accept": accept, "dem": dem, "covariance": covariance, "mask": mask}
@@ -228,11 +223,7 @@ def grid_and_score(
     text = "\n".join([report(results, scores, choices), *notes, *suspects])
     fields = xr.merge([result.fields for result in results], combine_attrs="override")
     if cells is not None:
-        kept = xr.DataArray(cells, {axis: fields[axis] for axis in GRID}, GRID)
-        fields = fields.map(
-            lambda v: v.where(kept, NEVER if str(v.name).endswith(FLAG) else np.nan).astype(v.dtype),
-            keep_attrs=True,
-        )
+        fields = in_cells(fields, cells)
     if altitude is not None:
         attrs = {"standard_name": ALTITUDE, "long_name": "elevation of the cells", "units": "m"}
         fields[ALTITUDE] = (GRID, altitude.astype(np.float32), attrs)
@@ -246,6 +237,25 @@ def grid_and_score(
         fields.assign_attrs(summary=summary, keywords=keywords, comment=text), scores, by_station, text,
         pd.concat([result.variogram for result in results], ignore_index=True),
     )  # fmt: skip
+
+
+def require_one_grid(resolution: float | None, like: xr.Dataset | None) -> None:
+    """Raise an InputError unless either a resolution or another grid is given."""
+    if (resolution is None) == (like is None):
+        which = "neither is" if like is None else "both are"
+        raise InputError(
+            f"gridding needs either a resolution or the grid of a data set, and {which} given: give --resolution 0.5, "
+            "in degrees, or --like FILE (station_fields.resolution or .like; resolution or like in Python)."
+        )
+
+
+def in_cells(fields: xr.Dataset, cells: Bool[np.ndarray, "y x"]) -> xr.Dataset:
+    """The fields in some cells; others are NaN and flagged as never observed."""
+    kept = xr.DataArray(cells, {axis: fields[axis] for axis in GRID}, GRID)
+    return fields.map(
+        lambda v: v.where(kept, NEVER if str(v.name).endswith(FLAG) else np.nan).astype(v.dtype),
+        keep_attrs=True,
+    )
 
 
 class GriddedVariable(NamedTuple):
