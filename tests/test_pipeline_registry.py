@@ -91,6 +91,7 @@ def test_stages_tasks_experiments_and_demo_are_registered(
         "evaluation",
         "reporting",
         "fill",
+        "forecast_scores",
         "gap_filling",
         "predict",
         "record_cycle",

@@ -241,6 +241,44 @@ class RecordCycleOptions:
         return file_of(self.observations, "record_cycle.observations")
 
 
+@dataclass(frozen=True, config=STRICT)
+class ForecastScores:
+    """Options of scores of forecasts at stations (docs/data.md#scores-at-stations).
+
+    Parameters
+    ----------
+    forecasts
+        NetCDF file or Zarr store of gridded forecasts.
+    stations
+        Table of stations (docs/data.md#stations), CSV or Parquet, whose readings are the truth.
+    representativeness
+        Error of representativeness of stations, in addition to that of their instruments: a number in the units of the
+        variable, or one for each variable by name. By default it is estimated.
+    dem
+        NetCDF file or Zarr store with the elevation of the cells [m], to which readings of stations are brought; by
+        default `surface_altitude` of the forecasts, if they have that.
+    columns
+        Headings of the table by the name of their column, where they are others than those of docs/data.md#stations.
+    crs
+        Coordinate reference system of x and y in place of latitudes and longitudes, such as `EPSG:25832`.
+    """
+
+    forecasts: str | None = None
+    stations: str | None = None
+    representativeness: ZeroOrMore | dict[str, ZeroOrMore] | None = None
+    dem: str | None = None
+    columns: Columns | None = None
+    crs: str | None = None
+
+    def file(self) -> str:
+        """The user's forecasts."""
+        return file_of(self.forecasts, "forecast_scores.forecasts")
+
+    def table(self) -> str:
+        """The user's table of stations."""
+        return file_of(self.stations, "forecast_scores.stations")
+
+
 def file_of(path: str | None, key: str) -> str:
     """Return the path, which must be set."""
     if path is None:
@@ -362,6 +400,21 @@ FILE_COMMANDS = (
             "covariance": "Parameters of the covariance to fix: some of 'model=matern32 range=500 time=3 sill=4 "
             "nugget=0.5', in km, steps and squared units.",
             "mask": "NetCDF or Zarr with a land mask; only cells of the kind of most stations get values.",
+            "columns": "Headings of the table, such as time=Datum,value=Niederschlag.",
+            "crs": "Coordinate reference system of x and y in metres, such as EPSG:25832.",
+        },
+    ),
+    FileCommand(
+        name="score",
+        section="forecast_scores",
+        options=ForecastScores,
+        files=("forecast_scores.forecasts", "forecast_scores.stations", "forecast_scores.dem"),
+        about="Score FILE, gridded forecasts as NetCDF or Zarr, at stations.",
+        help={
+            "stations": "CSV or Parquet: time, lat, lon, variable, value; its readings are the truth.",
+            "representativeness": "Error of representativeness of stations, in addition to that of their instruments, "
+            "in the variable's units; estimated by default.",
+            "dem": "NetCDF or Zarr with elevations of the cells, to which those of stations are compared.",
             "columns": "Headings of the table, such as time=Datum,value=Niederschlag.",
             "crs": "Coordinate reference system of x and y in metres, such as EPSG:25832.",
         },

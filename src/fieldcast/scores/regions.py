@@ -8,7 +8,8 @@ from jaxtyping import Bool, Float
 TROPICS_EDGE = 20.0  # latitude between the tropics and the extratropics (WeatherBench 2) [degrees]
 MIN_ROWS = 3  # rows of a region; the mean over fewer is that of a few cells
 POLAR_LATITUDE = 80.0  # a global grid has cells beyond it in both hemispheres [degrees]
-WHOLE = ("globe", "domain")  # names of the whole grid
+STATIONS = "stations"  # in the column of regions: the readings of stations
+WHOLE = ("globe", "domain", STATIONS)  # names of the whole grid, or of all stations
 
 
 def regions(

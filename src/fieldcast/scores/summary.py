@@ -84,14 +84,18 @@ def forecast_table(leaderboard: pd.DataFrame, rollouts: pd.DataFrame) -> str:
     table = leaderboard[(leaderboard["variable"] == "all") & leaderboard["region"].isin(WHOLE)]
     if table.empty:
         return NO_SCORES
-    leads = sorted(float(lead) for lead in table["lead_hours"].unique())
-    leads = [lead for lead in leads if lead / 24 in DAYS] or leads[:5]
-    levels = {lead: lead_label(lead) for lead in leads}
+    levels = {lead: lead_label(lead) for lead in leads_to_show(table)}
     title = f"Forecasts, all variables, {table['region'].iloc[0]}; anomaly standard deviations"
     scores = blocks(table, "lead_hours", levels, FORECAST)
     return "\n".join(
         [title, *seeds(table), *scores, *horizons(table), *long_rollouts(rollouts, by_crps(table))]
     )
+
+
+def leads_to_show(table: pd.DataFrame) -> list[float]:
+    """Leads of 1, 2, 3, 5 and 10 days where a table has any of them, else the first five leads [hours]."""
+    leads = sorted(float(lead) for lead in table["lead_hours"].unique())
+    return [lead for lead in leads if lead / 24 in DAYS] or leads[:5]
 
 
 def horizons(leaderboard: pd.DataFrame) -> list[str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Literal, NamedTuple, TypeAlias, get_args
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
@@ -21,9 +22,13 @@ from fieldcast.fields import normalisation as normalisations
 from fieldcast.fields.conventions import as_dataset, time_varying
 from fieldcast.fields.ingest import ingest
 from fieldcast.fields.repair import MIN_TIMES
+from fieldcast.fields.stations import Source
 from fieldcast.inference.compatibility import require_plausible, units_of_variables
 from fieldcast.inference.forecasts.external import in_units_of, on_grid_of, to_forecasts
+from fieldcast.inference.stations.observations import Representativeness
+from fieldcast.inference.stations.verification import score_at_stations
 from fieldcast.kinds import CASE, LEAD, MEMBER, START
+from fieldcast.scores.alignment import NanPolicy, complete_parts, in_order
 from fieldcast.scores.bootstrap import MIN_BLOCKS, block_days
 from fieldcast.scores.forecast import forecast_statistics
 from fieldcast.scores.leaderboard import FORECAST, RECONSTRUCT, leaderboard
@@ -33,21 +38,23 @@ from fieldcast.scores.statistics_table import name_rows, with_origin
 from fieldcast.tasks.scoring_inputs import cell_areas
 
 LOG = logging.getLogger(__name__)
-NanPolicy: TypeAlias = Literal["raise", "omit", "propagate"]  # the words of scoringrules
 SCORED_TASKS = "forecast", "reconstruct"  # tasks whose draws can be scored
 
 
 @runtime.reports_out_of_memory
 def score(
-    truth: Data, draws: Data, *, task: str = "forecast", observed: Data | None = None,
+    truth: Data | Source, draws: Data, *, task: str = "forecast", observed: Data | None = None,
     training: Data | None = None, name: str = "user", nan_policy: NanPolicy = "raise", seed: int = 0,
+    representativeness: Representativeness = None, dem: Data | None = None,
+    columns: Mapping[str, str] | str | None = None, crs: str | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """Score any ensembles: one row for each score, in the columns of the leaderboard.
 
     Parameters
     ----------
     truth
-        Fields at all valid times.
+        Fields at all valid times; or a table of stations, at whose readings forecasts are scored
+        (`stations.verification`), or the path of one, CSV or Parquet.
     draws
         Forecasts (lead, start, member, latitude, longitude), whose leads are hours or time differences, or
         reconstructions (time, member, latitude, longitude), as `TrainedModel.fill` returns them. A missing dimension
@@ -65,7 +72,15 @@ def score(
         member; "omit" it, so that the start is scored without it at all leads; or "propagate": every score of that
         start is infinite.
     seed
-        Seed of the bootstrap and of the ranks of ties.
+        Seed of the bootstrap and of the ranks of ties, and of the errors of stations.
+    representativeness
+        Error of representativeness of stations, in the units of the variable, or one for each by name, which is added
+        to the members, in addition to that of a column `error`; by default it is estimated.
+    dem
+        Elevations of the cells, to which stations with a column `elevation` are brought; by default `surface_altitude`
+        of the draws.
+    columns, crs
+        Headings of the table of stations by the name of their column, and the coordinate reference system of x and y.
 
     Raises
     ------
@@ -80,6 +95,17 @@ def score(
     arguments.text(name, "name", "user")
     if task not in SCORED_TASKS:
         raise InputError(f"score: task is '{task}'; give {' or '.join(SCORED_TASKS)}.")
+    if isinstance(truth, str | Path | pd.DataFrame | tuple):
+        return board_of_stations(
+            truth, draws, task, observed, training, representativeness=representativeness, name=name,
+            dem=None if dem is None else as_dataset(dem, "the elevation model"), columns=columns, crs=crs,
+            nan_policy=nan_policy, seed=seed,
+        )  # fmt: skip
+    given = {"representativeness": representativeness, "dem": dem, "columns": columns, "crs": crs}
+    if unused := [option for option, value in given.items() if value is not None]:
+        raise InputError(
+            f"score: `{unused[0]}` belongs to a table of stations, but the truth is a data set of fields."
+        )
     fields, _ = ingest(as_dataset(truth, "the truth"), "the truth", fewest=1)
     statistics = statistics_of(fields, training)
     warn_of_few_members(as_dataset(draws, "the draws").sizes.get(MEMBER, 1))
@@ -95,6 +121,21 @@ def score(
     board = leaderboard({name: labelled}, digest, name, seed=seed, layout=layout)
     warn_of_missing_numbers(board, statistics.time_step)
     return board
+
+
+def board_of_stations(
+    stations: Source, draws: Data, task: str, observed: Data | None, training: Data | None, **options: Any
+) -> pd.DataFrame:
+    """Scores of forecasts at stations; the log says how readings were used."""
+    if task != "forecast" or observed is not None or training is not None:
+        raise InputError(
+            "score: at stations only forecasts are scored, without `observed` and `training`: give fields as the truth."
+        )
+    warn_of_few_members(as_dataset(draws, "the draws").sizes.get(MEMBER, 1))
+    verified = score_at_stations(stations, as_dataset(draws, "the forecasts"), **options)
+    for sentence in verified.sentences:
+        LOG.info("%s.", sentence)
+    return verified.board
 
 
 class Statistics(NamedTuple):
@@ -142,7 +183,7 @@ def forecast_table(
             part, fields, climatology=statistics.climatology,
             normalisation=statistics.normalisation, area=cell_areas(fields), seed=seed,
         )[0]
-        for part in complete_parts(forecasts, fields, START, nan_policy)
+        for part in complete_parts(forecasts, domain.exists(fields), START, nan_policy)
     ]  # fmt: skip
     return in_order(tables)
 
@@ -160,56 +201,9 @@ def reconstruction_table(
             climatology=statistics.climatology, normalisation=statistics.normalisation, area=cell_areas(fields),
             seed=seed,
         )[0]
-        for part in complete_parts(members, fields, "time", nan_policy)
+        for part in complete_parts(members, domain.exists(fields), "time", nan_policy)
     ]  # fmt: skip
     return in_order(tables)
-
-
-def in_order(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Tables of different times as one, in the order that a table of all times has."""
-    if len(tables) == 1:
-        return tables[0]
-    names = [name for name in tables[0].columns if name not in ("time", "value")]
-    joined = pd.concat(tables, ignore_index=True)
-    order = [pd.factorize(joined[name])[0] for name in names]
-    times = joined["time"].to_numpy().astype(str)
-    return joined.iloc[np.lexsort([times, *order[::-1]])].reset_index(drop=True)
-
-
-def complete_parts(
-    draws: xr.Dataset, fields: xr.Dataset, axis: str, nan_policy: NanPolicy
-) -> Iterator[xr.Dataset]:
-    """Yield the draws in parts along `axis`, each without the members that are NaN there where the truth is not."""
-    if nan_policy == "propagate":
-        yield draws
-        return
-    exists = domain.exists(fields)
-    complete = np.ones((draws.sizes[axis], draws.sizes[MEMBER]), dtype=bool)
-    for name in time_varying(fields):
-        cells = exists.sel(variable=name, drop=True)
-        for lead in range(draws.sizes.get(LEAD, 1)):
-            x = draws[name].isel({LEAD: lead}, drop=True) if LEAD in draws.dims else draws[name]
-            absent = (x.isnull() & cells).any([dim for dim in x.dims if dim not in (axis, MEMBER)])
-            complete &= ~absent.transpose(axis, MEMBER).values
-    if complete.all():
-        yield draws
-        return
-    at, member = map(int, np.argwhere(~complete)[0])
-    kind = "start" if axis == START else "time"
-    first = f"member {member}, counted from 0, at the {kind} {calendars.date(draws[axis][at])}"
-    number = counted(int((~complete).any(1).sum()), kind)
-    if nan_policy == "raise":
-        raise InputError(
-            f"a member of the draws is NaN where the truth is not ({first}; at {number} in all): correct it, or score "
-            f"without such members by nan_policy='omit'."
-        )
-    if not complete.any(1).all():
-        alone = calendars.date(draws[axis][int((~complete.any(1)).argmax())])
-        raise InputError(f"all members of the draws are NaN at the {kind} {alone}: leave it out.")
-    LOG.warning("members that are NaN were left out at %s: the first is %s.", number, first)
-    for members in np.unique(complete, axis=0):
-        same = np.flatnonzero((complete == members).all(1))
-        yield draws.isel({axis: same, MEMBER: np.flatnonzero(members)})
 
 
 def warn_of_few_members(members: int) -> None:

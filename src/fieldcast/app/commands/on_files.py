@@ -136,7 +136,8 @@ def options(record: FileCommand) -> Iterator[click.Option]:
     """The options of a command, each of which sets the parameter of its name."""
     output = f"NetCDF file to write; by default 07_model_output/{record.section}.nc in the data root."
     types = {field.name: field.type for field in fields(record.options)}
-    for name, help_text in {**record.help, "output": output}.items():
+    written = {"output": output} if "output" in types else {}
+    for name, help_text in {**record.help, **written}.items():
         kind = next(each for each in alternatives(types[name]) if each in TYPES)
         yield click.Option([f"--{name.replace('_', '-')}"], type=kind, help=help_text)
 

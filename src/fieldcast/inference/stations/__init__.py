@@ -2,6 +2,7 @@
 
 observations  tables of stations as observations of a model, and their error
 held_out      scores at held-out stations, without any truth
+verification  scores of gridded forecasts at stations
 gridding      fields from stations alone, scored at held-out stations, with the spread that their errors imply
 kriging       the prediction of these fields: a climatology of the station, kriging of its anomalies
 covariance    its parameters as users of kriging know them, and the empirical variogram
