@@ -117,8 +117,8 @@ def test_a_row_without_units_among_rows_with_them_is_refused() -> None:
         (b"time,lat,lon,variable,value\n2001-01-01,1,2,t2m,3,5\n", "has 5 headings, but rows of 6 cells"),
         (b"2001-01-01,1,2,t2m,3\n2001-01-02,1,2,t2m,3\n", "has no line of headings: write one"),
         (
-            "time,lat,lon,variable,value,station\n2001-01-01,1,2,t2m,3,Århus".encode("latin-1"),
-            "save it as UTF-8",
+            b"time,lat,lon,variable,value,station\n2001-01-01,1,2,t2m,3,\x81\xff",
+            "neither in UTF-8 nor in Windows-1252",
         ),
         (
             b"time,time,lat,lon,variable,value\n2001-01-01,2001-01-01,1,2,t2m,3\n",
@@ -131,6 +131,17 @@ def test_files_that_are_no_table_of_observations(tmp_path: Path, content: bytes,
     file.write_bytes(content)
     with pytest.raises(InputError, match=f"^'{file}' .*{message}"):
         read_stations(file, "the table of stations")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1", "cp1252"])
+@pytest.mark.parametrize("rows", [1, 30_000])
+def test_tables_of_old_programs_are_read(tmp_path: Path, encoding: str, rows: int) -> None:
+    """The letters of names are in the last row, which may lie far behind the first."""
+    first = "".join(f"2001-01-01,1,{number / rows},t2m,3,Aarhus\n" for number in range(rows))
+    text = f"time,lat,lon,variable,value,station\n{first}2001-01-01,1,2,t2m,3,Århus Süd\n"
+    (tmp_path / "stations.csv").write_bytes(text.encode(encoding))
+    read = read_stations(tmp_path / "stations.csv", "'stations'")
+    assert list(read["station"].tail(1)) == ["Århus Süd"] and len(read) == rows + 1
 
 
 def test_spaces_after_commas_do_not_count(tmp_path: Path) -> None:

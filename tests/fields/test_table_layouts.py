@@ -156,6 +156,19 @@ def test_rows_of_stations_with_a_list_beside_them(tmp_path: Path) -> None:
     stations = stations.assign(Stationshoehe=44, Stationsname="Ort")
     written(tmp_path / "liste.csv", pd.concat([stations, stations]), sep=";", decimal=",")
     assert_same(path, plain().assign(variable="RSK"))
+    (tmp_path / "liste.csv").unlink()
+    heading = "Stations_id von_datum bis_datum Stationshoehe geoBreite geoLaenge Stationsname Bundesland"
+    ruler = (
+        "----------- --------- --------- ------------- --------- --------- -------------------- ----------"
+    )
+    rows = (
+        f"{row.Stations_id:>5} 19370101 20111231 {44:>14} {row.geoBreite:>11.4f} {row.geoLaenge:>9.4f} "
+        f"{'Großer Ort' if number else 'Ä-Dorf':<20} Baden-Württemberg"
+        for number, row in enumerate(stations.itertuples())
+    )
+    (tmp_path / "Beschreibung.txt").write_text("\n".join([heading, ruler, *rows]), encoding="latin-1")
+    assert (assert_same(path, plain().assign(variable="RSK"))["elevation"] == 44).all()
+    (tmp_path / "Beschreibung.txt").unlink()
     moved = stations.assign(geoBreite=stations["geoBreite"] + 0.1)
     written(tmp_path / "liste.csv", pd.concat([stations, moved]), sep=";")
     with pytest.raises(InputError, match=r"'liste.csv' has several places of station 00044: keep one"):

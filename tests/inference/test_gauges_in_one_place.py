@@ -15,7 +15,7 @@ from fieldcast.inference.stations.gridding import grid_and_score
 from fieldcast.inference.stations.held_out import clusters_of
 from fieldcast.inference.stations.kriging import krige
 from fieldcast.inference.stations.places import places, variance_within
-from fieldcast.inference.stations.suspects import without_suspects
+from fieldcast.inference.stations.suspects import labels, without_suspects
 from fieldcast.models.gaps.local_kriging import CellSeries, Correlation, KrigingModel
 
 STATIONS, TIMES, ERROR = 24, 60, 1.0
@@ -192,3 +192,14 @@ def test_suspect_gauges_do_not_change_a_field_and_are_in_its_report() -> None:
         InputError, match=r"accept names S99, which .* does not have: give names of its gauges"
     ):
         fieldcast.grid_stations(table, resolution=5.0, accept="S99")
+
+
+def test_neighbours_outvote_a_wrong_link() -> None:
+    """The best correlated pair differs by .6 by chance, rounded to 1; all others say that units are the same."""
+    pairs = np.array([[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]])
+    difference = np.array([0.6, 0.0, 0.1, -0.1, 0.0, 0.05])
+    correlation = np.array([0.99, 0.9, 0.9, 0.9, 0.9, 0.9])
+    assert len(set(labels(4, pairs, difference, correlation))) == 1
+    tenfold = difference + np.array([0, 0, 1, 0, 1, 1])
+    label = labels(4, pairs, tenfold, correlation)
+    assert list(label[0] - label) == [0, 0, 0, 1]

@@ -6,6 +6,7 @@ column for each variable, or a column for each station, whose places are in a li
 
 from __future__ import annotations
 
+import codecs
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -68,7 +69,7 @@ def read_table(path: Path, where: str) -> pd.DataFrame:
     except InputError:
         raise
     except UnicodeDecodeError:
-        raise InputError(f"{where} is not text in UTF-8: save it as UTF-8.") from None
+        raise InputError(f"{where} is text neither in UTF-8 nor in Windows-1252: save it as UTF-8.") from None
     except Exception as error:  # whatever a parser raises, the file is not a table
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise InputError(
@@ -114,7 +115,8 @@ def read_text(path: Path, where: str, rows: int | None = None) -> pd.DataFrame:
     the headings. Where columns are not separated by commas, a comma in a number is the decimal one. Commas in numbers
     between commas are refused.
     """
-    with fsspec.open(str(path), "rt", compression="infer", encoding="utf-8-sig") as file:
+    encoding = encoding_of(path)
+    with fsspec.open(str(path), "rt", compression="infer", encoding=encoding) as file:
         lines = file.read(HEAD).splitlines()
     skipped, separator, comment = 0, "", ""
     for line in lines:
@@ -132,9 +134,10 @@ def read_text(path: Path, where: str, rows: int | None = None) -> pd.DataFrame:
         len(names) > 1 and len(names) == heading.count(separator) + 1 and heading.strip()[:1].isdigit()
     )
     options: dict[str, Any] = {"names": names, "header": None} if in_comment else {}
-    table = pd.read_csv(
-        path, sep=separator, skiprows=skipped, dtype=str, skipinitialspace=True, nrows=rows, **options
-    )
+    if re.fullmatch(r"[-= ]{3,}", lines[skipped + 1] if len(lines) > skipped + 1 else ""):
+        return words_below_a_ruler(path, encoding, skipped)
+    options |= {"dtype": str, "nrows": rows, "encoding": encoding}
+    table = pd.read_csv(path, sep=separator, skiprows=skipped, skipinitialspace=True, **options)
     if not isinstance(table.index, pd.RangeIndex):
         table = without_more_cells(table, where)
     names = [str(name) for name in table.columns]
@@ -143,6 +146,35 @@ def read_text(path: Path, where: str, rows: int | None = None) -> pd.DataFrame:
             f"{where} has no line of headings: write one above it, such as time,lat,lon,variable,value."
         )
     return table if separator == "," else table.apply(with_points, args=(where,))
+
+
+def words_below_a_ruler(path: Path, encoding: str, skipped: int) -> pd.DataFrame:
+    """The words of each row below headings and a ruler, as in the lists of stations of the German weather service.
+
+    Their names, which hold spaces, stand behind the numbers and are cut.
+    """
+    with fsspec.open(str(path), "rt", compression="infer", encoding=encoding) as file:
+        lines = file.read().splitlines()[skipped:]
+    names = lines[0].split()
+    rows = [line.split(maxsplit=len(names) - 1) for line in lines[2:] if line.strip()]
+    return pd.DataFrame(rows, columns=names[: max(map(len, rows), default=0)])
+
+
+def encoding_of(path: Path) -> str:
+    """UTF-8, or the UTF-16 of Excel's text, which begins with its mark; else the Windows-1252 of Western Europe."""
+    with fsspec.open(str(path), "rb", compression="infer") as file:
+        first = file.read(HEAD)
+        if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return "utf-16"
+        decoder = codecs.getincrementaldecoder("utf-8-sig")()
+        try:
+            while first:
+                decoder.decode(first)
+                first = file.read(HEAD)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return "cp1252"
+    return "utf-8-sig"
 
 
 def without_more_cells(table: pd.DataFrame, where: str) -> pd.DataFrame:

@@ -71,7 +71,10 @@ def scores_at_held_out(
     stated
         Representativeness error in the units of the variables; by default it is estimated.
     """
-    table = without_gross_errors(read_stations(stations, where), models, where, stated)
+    table = read_stations(stations, where)
+    for model in models.values():
+        table = model.valid_readings(table, where)
+    table = without_gross_errors(table, models, where, stated)
     cluster = clusters(table, seed, where)
     tables = [
         pair
