@@ -227,7 +227,7 @@ def ddpm() -> None:
     ours, same = (initial_model(DDPM_CONFIG, task.space, 0) for _ in range(2))
     keywords = {"timesteps": TIMES, "objective": "pred_noise", "beta_schedule": "linear"}
     peer = GaussianDiffusion(TheirNetwork(same.network), image_size=SIDE, **keywords)
-    torch.testing.assert_close(peer.alphas_cumprod, ours.schedule.kept.float())
+    torch.testing.assert_close(peer.alphas_cumprod, ours.schedule.abar_by_step.float())
     count = weights(ours, peer)
     options = Fit(steps=10**6, report_every=10**6, batch=DDPM_BATCH)  # no validation
     runs = [

@@ -14,7 +14,7 @@ interpolation, with a 95 % interval from resampling the times; the spread-skill 
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -32,15 +32,16 @@ from fieldcast.models.layers.crps import fair_crps
 from fieldcast.models.posterior_samplers import Target, noise_levels
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.space import evenly
+from studies import finished
 
 OBSERVED, ERROR, MEMBERS, RESAMPLES = 0.1, 0.1, 10, 2000
 TIMES_AT_ONCE = 4  # times whose members are drawn together
 REFERENCE = "optimal_interpolation"
 
 
-def trained(root: str, address: str) -> Checkpoint:
+def trained(root: Path, address: str) -> Checkpoint:
     """The checkpoint of an experiment."""
-    folder = Path(root) / "06_models" / address.replace(".", "/")
+    folder = root / "06_models" / address.replace(".", "/")
     return unpack((folder / "checkpoint.safetensors").read_bytes())
 
 
@@ -70,13 +71,13 @@ def borrowed(
 
 
 @torch.no_grad()
-def main(root: str, sample_root: str = "", count: str = "16") -> None:
+def main(root: Path, sample_root: Path | None, count: int) -> None:
     names = REFERENCE, "guided_diffusion"
     models = {name: trained(root, f"reconstruct.{name}") for name in names}
     codec, space = models[REFERENCE].field_codec, models[REFERENCE].model.space
-    fields = xr.open_zarr(Path(root) / "03_primary" / "fields.zarr")
+    fields = xr.open_zarr(root / "03_primary" / "fields.zarr")
     test = select(fields, {"test": models[REFERENCE].header["splits"]["test"]}, "test")
-    test = test.isel(time=evenly(test.sizes["time"], int(count)).numpy()).load()
+    test = test.isel(time=evenly(test.sizes["time"], count).numpy()).load()
     x, generator = codec.encode(test), torch.Generator().manual_seed(0)
     mask = (torch.rand(len(x), 1, *space.shape, generator=generator) < OBSERVED).expand_as(x)
     noisy = x + ERROR * torch.randn(x.shape, generator=generator)
@@ -110,4 +111,8 @@ def interval(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("root", type=finished, metavar="DATA_ROOT")
+    parser.add_argument("sample_root", nargs="?", type=finished, metavar="SAMPLE_ROOT")
+    parser.add_argument("count", nargs="?", type=int, default=16, metavar="TIMES")
+    main(**vars(parser.parse_args()))

@@ -10,7 +10,7 @@ sampler.
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -26,22 +26,22 @@ from fieldcast.models.space import evenly
 from fieldcast.scores.distances import two_sample
 from fieldcast.scores.sample import block_numbers
 from fieldcast.scores.spectra import Latitudes
+from studies import finished
 
 TRAINING = 2000
 BLOCK_DAYS = 10.0  # days of weather in a block of the test
 WAVELENGTHS = 10000, 5000, 3000, 2000, 1500, 1200  # km
 
 
-def main(root: str, experiment: str = "reconstruct.guided_diffusion", count: str = "240") -> None:
-    folder = Path(root)
-    path = folder / "06_models" / experiment.replace(".", "/") / "checkpoint.safetensors"
+def main(root: Path, experiment: str, count: int) -> None:
+    path = root / "06_models" / experiment.replace(".", "/") / "checkpoint.safetensors"
     trained = unpack(path.read_bytes())
     model, codec = trained.model, trained.field_codec
-    fields = xr.open_zarr(folder / "03_primary" / "fields.zarr")
+    fields = xr.open_zarr(root / "03_primary" / "fields.zarr")
     splits = {name: trained.header["splits"][name] for name in ("train", "test")}
     training, test = (
         (split := select(fields, splits, name)).isel(time=evenly(split.sizes["time"], states).numpy())
-        for name, states in (("train", TRAINING), ("test", int(count)))
+        for name, states in (("train", TRAINING), ("test", count))
     )
     real, earlier = (codec.encode(split.load()) for split in (test, training))
     streams = RandomStreams(0, torch.arange(len(real)), 1)
@@ -63,4 +63,8 @@ def main(root: str, experiment: str = "reconstruct.guided_diffusion", count: str
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("root", type=finished, metavar="DATA_ROOT")
+    parser.add_argument("experiment", nargs="?", default="reconstruct.guided_diffusion")
+    parser.add_argument("count", nargs="?", type=int, default=240, metavar="COUNT")
+    main(**vars(parser.parse_args()))

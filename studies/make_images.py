@@ -1,7 +1,7 @@
 """Images of README and docs, from a finished run: `python -m studies.make_images [--data FOLDER] [--env NAME]`.
 
-Copies a stored figure, and takes screenshots of the report, kedro-viz and MLflow with a headless Chromium. Both
-servers listen on localhost only, and end with this program.
+Draws a field that was filled and one that was forecast, and takes screenshots of the report, kedro-viz and MLflow with
+a headless Chromium. Both servers listen on localhost only, and end with this program.
 """
 
 from __future__ import annotations
@@ -26,13 +26,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
+import numpy as np
+import xarray as xr
 from PIL import Image
 from websockets.sync.client import connect  # comes with kedro-viz's server
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 IMAGES = ROOT / "docs" / "images"
-FIGURE = "maps_random_10_z500.png"  # the stored figure to copy; that of another variable if there is no z500
+VARIABLE, DAYS = "z500", 3  # variable of the picture of fields, and lead of its forecast
+FILLED_BY, FORECAST_BY = "corrected_interpolation", "corrected_inverse_model"
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MAX_BYTES = 400_000  # size of an image, at most [bytes]
 TIMEOUT = 120.0  # time for a server to start, or a page to load [s]
@@ -191,13 +195,54 @@ def server(*command: str, **environment: str) -> Iterator[str]:
         end(process)
 
 
-def copy_figure(figures: Path) -> None:
-    """Copy the stored figure of a field, its observations and the reconstructions."""
-    maps = sorted(figures.glob("maps_random_10_*.png"))
-    if not maps:
-        sys.exit(f"There is no figure maps_random_10_*.png in {figures}: run `make run` first.")
-    with Image.open(next((file for file in maps if file.name == FIGURE), maps[0])) as picture:
-        save(picture, "reconstruction.png")
+def draw_fields(data: Path) -> None:
+    """Draw a field that was filled and a forecast of the same variable: what was given, mean, truth and spread."""
+    reconstructions, forecasts = (
+        xr.open_zarr(data / "07_model_output" / task / name / "draws.zarr")[VARIABLE]
+        for task, name in (("reconstruct", FILLED_BY), ("forecast", FORECAST_BY))
+    )
+    fields = xr.open_zarr(data / "03_primary" / "fields.zarr")[VARIABLE]
+    case = int(np.flatnonzero(np.isclose(reconstructions["k"], 0.1))[0])
+    filled = reconstructions.isel(case=case, time=0)
+    given = xr.open_zarr(data / "04_feature" / "observations.zarr")[VARIABLE].isel(case=case, time=0)
+    start, valid = (forecasts["start"].values[0] + np.timedelta64(days, "D") for days in (0, DAYS))
+    ahead = forecasts.isel(start=0, lead=DAYS - 1)
+    rows = [
+        ("a tenth of the cells", given, "filled", filled, fields.sel(time=filled["time"])),
+        (
+            "the latest state",
+            fields.sel(time=start),
+            f"{DAYS} days ahead",
+            ahead,
+            fields.sel(time=valid),
+        ),
+    ]
+    figure, axes = plt.subplots(2, 4, figsize=(13, 4.2), layout="constrained", sharex=True, sharey=True)
+    for line, (name, begin, title, draws, truth) in zip(axes, rows, strict=True):
+        mean, spread = draws.mean("member"), draws.std("member", ddof=1)
+        limits = {
+            "vmin": float(fields.quantile(0.001)),
+            "vmax": float(fields.quantile(0.999)),
+            "cmap": "viridis",
+        }
+        columns = [
+            (name, begin),
+            (f"{title}: mean of {draws.sizes['member']} members", mean),
+            ("truth", truth),
+        ]
+        for axis, (heading, field) in zip(line, columns, strict=False):
+            shown = axis.pcolormesh(field["longitude"], field["latitude"], field, **limits)
+            axis.set_title(heading, fontsize=9)
+        figure.colorbar(shown, ax=line[:3], label=f"{VARIABLE} [{fields.attrs['units']}]", pad=0.01)
+        shown = line[3].pcolormesh(spread["longitude"], spread["latitude"], spread, cmap="magma_r", vmin=0)
+        line[3].set_title("spread of the members", fontsize=9)
+        figure.colorbar(shown, ax=line[3], label=fields.attrs["units"], pad=0.02)
+    for axis in axes.ravel():
+        axis.set(xticks=[], yticks=[], facecolor="0.92")
+    with io.BytesIO() as buffer:
+        figure.savefig(buffer, dpi=100)
+        with Image.open(buffer) as picture:
+            save(picture, "filled_and_forecast.png")
 
 
 def show_report(browser: Browser, report: Path) -> None:
@@ -283,7 +328,7 @@ def main() -> None:
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     if program is None:
         sys.exit(f"The images require one of {', '.join(PROGRAMS)}; none is installed.")
-    copy_figure(reporting / "figures" / "reconstruct")
+    draw_fields(arguments.data.resolve())
     with tempfile.TemporaryDirectory() as profile:
         browser = Browser(program, Path(profile))
         try:

@@ -11,6 +11,7 @@ places, on 365 successive days, and from nothing else.
 
 from __future__ import annotations
 
+import argparse
 import json
 import resource
 import sys
@@ -31,6 +32,7 @@ from fieldcast.inference.stations.held_out import degrees_of_columns as in_degre
 from fieldcast.inference.stations.held_out import interpolate, scores_at_held_out
 from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.scores.held_out import as_text
+from studies import finished
 
 STATIONS, DAYS, ERROR, SEED = 300, 30, 0.5, 0
 OBSERVATIONS, SHORT_DAYS, YEAR_DAYS = 100_000, 10, 365
@@ -145,5 +147,10 @@ def score_alone(root: Path) -> None:
 
 
 if __name__ == "__main__":
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "data")
-    {"many": time_many, "alone": score_alone}.get("".join(sys.argv[2:]), score)(folder)
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("root", nargs="?", type=finished, default="data", metavar="DATA_ROOT")
+    parser.add_argument(
+        "part", nargs="?", choices=["many", "alone"], help="by default the scores of experiments"
+    )
+    arguments = parser.parse_args()
+    {"many": time_many, "alone": score_alone}.get(arguments.part, score)(arguments.root)
