@@ -5,6 +5,7 @@ import torch
 
 from fieldcast.models.core import Batch, Context
 from fieldcast.models.edm import EDM, GuidedEDM
+from fieldcast.models.points import Points
 from fieldcast.models.posterior_samplers import MMPS, Heun, RePaint, Target, noise_levels
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.stepped import Stepped
@@ -66,6 +67,22 @@ def test_guided_draws_equal_the_bare_sampler(space, sampler):
     )
     *_, expected = sampler.trajectory(noise_levels(6), white)
     assert torch.allclose(model.sample(c, streams()).flatten(0, 1), expected, atol=1e-4)
+
+
+def test_points_in_cells_guide_as_observations_of_these_cells(space):
+    """Half of the observed cells as points, the others as cells: the same draws."""
+    model, c = disturbed(build(GuidedEDM, space, levels=6)), context(space)
+    datum, variable, y, x = c.mask.nonzero().unbind(1)
+    chosen = torch.arange(len(datum)) % 2 == 0
+    cells = (y * space.shape[1] + x)[chosen, None].expand(-1, 4)
+    weights = torch.tensor([[0.25, 0.25, 0.25, 0.25]]).expand(len(cells), -1)
+    values = c.observed[c.mask][chosen]
+    points = Points(datum[chosen], variable[chosen], cells, weights, values, torch.full_like(values, 0.25))
+    mask = c.mask.clone()
+    mask[datum[chosen], variable[chosen], y[chosen], x[chosen]] = False
+    mixed = Context(3, observed=c.observed * mask, mask=mask, day=c.day, noise=c.noise, points=points)
+    assert model.accepts_points and not build(GuidedEDM, space, sampler=RePaint()).accepts_points
+    assert torch.allclose(model.sample(mixed, streams()), model.sample(c, streams()), atol=1e-3)
 
 
 @pytest.mark.parametrize("kind", [EDM, GuidedEDM])

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from fieldcast.models.points import Points
 from fieldcast.models.posterior_samplers import (
     DPS,
     MMPS,
@@ -10,6 +11,7 @@ from fieldcast.models.posterior_samplers import (
     DiffPIR,
     Heun,
     PiGDM,
+    PointTarget,
     RePaint,
     Target,
     gmres,
@@ -132,6 +134,58 @@ def test_every_guided_sampler_moves_draws_towards_the_posterior(covariance, deno
     x = drawn(SAMPLERS[name], denoise, recorded, rows=100, levels=50)
     assert x.isfinite().all()
     assert (x.mean(dim=0) - mean).norm() < 0.6 * mean.norm()
+
+
+def between_cells(truth, rows):
+    """Five observations of each row between pairs of neighbouring cells, in a random order, and their H."""
+    torch.manual_seed(3)
+    cells = torch.tensor(SEEN)
+    share = torch.rand(len(SEEN))
+    h = torch.zeros(len(SEEN), CELLS)
+    h[torch.arange(len(SEEN)), cells], h[torch.arange(len(SEEN)), cells + 1] = 1 - share, share
+    y = h @ truth + ERROR * torch.randn(len(SEEN))
+    order = torch.randperm(rows * len(SEEN))
+    place = torch.arange(len(SEEN)).repeat(rows)[order]
+    weights = torch.stack([1 - share, share, 0 * share, 0 * share], 1)[place]
+    neighbours = torch.stack([cells, cells + 1, 0 * cells, 0 * cells], 1)[place]
+    datum = torch.arange(rows).repeat_interleave(len(SEEN))[order]
+    return Points(datum, 0 * datum, neighbours, weights, y[place], torch.full((len(datum),), ERROR**2)), h, y
+
+
+@pytest.mark.parametrize("name", ["mmps", "pigdm", "dps", "diffpir"])
+def test_draws_are_guided_by_observations_between_cells(covariance, denoise, truth, name):
+    """MMPS draws from the exact posterior of a Gaussian; the others move towards it."""
+    exact = name == "mmps"
+    rows = CELLS + 1 if exact else 100
+    points, h, y = between_cells(truth, rows)
+    gain = covariance @ h.T @ torch.linalg.inv(h @ covariance @ h.T + ERROR**2 * torch.eye(len(SEEN)))
+    mean, posterior_covariance = gain @ y, covariance - gain @ h @ covariance
+    generator = torch.Generator().manual_seed(0)
+    linear = torch.cat([torch.zeros(1, CELLS), torch.eye(CELLS)]).unflatten(1, STATE)
+    noise = (lambda: linear) if exact else (lambda: torch.randn(rows, *STATE, generator=generator))
+    guided = PointTarget.of(denoise, noise, points, rows, STATE)
+    levels = noise_levels(60, 2000.0) if exact else noise_levels(50)
+    *_, x = (MMPS(len(SEEN)) if exact else SAMPLERS[name]).trajectory(levels, guided)
+    if not exact:
+        assert (x.flatten(1).mean(0) - mean).norm() < 0.6 * mean.norm()
+        return
+    a = (x[1:] - x[0]).flatten(1).T
+    assert torch.allclose(x[0].flatten(), mean, atol=0.01)
+    assert (a @ a.T - posterior_covariance).norm() < 0.025 * posterior_covariance.norm()
+
+
+def test_the_operator_and_its_adjoint_agree(denoise, truth):
+    """<H x, z> = <x, H' z>, and (R + v H H') gain(z) = z."""
+    points, _, _ = between_cells(truth, 3)
+    few = points[torch.arange(len(points)) != int((points.datum == 1).nonzero()[0])]  # one row has fewer
+    guided = PointTarget.of(denoise, lambda: torch.zeros(3, *STATE), few, 3, STATE)
+    x, z = torch.randn(3, *STATE), torch.randn(3, 1, 1, len(SEEN)) * guided.m
+    assert torch.allclose(
+        (guided.forward(x) * z).sum((1, 2, 3)), (x * guided.adjoint(z)).sum((1, 2, 3)), atol=1e-5
+    )
+    solved = guided.gain(z, 0.7)
+    again = guided.r * solved + 0.7 * guided.forward(guided.adjoint(solved))
+    assert torch.allclose(again, z, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", SAMPLERS)

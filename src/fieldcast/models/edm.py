@@ -20,7 +20,16 @@ from torch import Tensor
 from fieldcast.models.core import Batch, Context, Terms, Trained, channel_count
 from fieldcast.models.layers.unet import UNet
 from fieldcast.models.options import Count, Number
-from fieldcast.models.posterior_samplers import MMPS, Heun, Sampler, Target, noise_levels
+from fieldcast.models.points import Points
+from fieldcast.models.posterior_samplers import (
+    MMPS,
+    Heun,
+    PointTarget,
+    RePaint,
+    Sampler,
+    Target,
+    noise_levels,
+)
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.schedule import per_datum
 from fieldcast.models.space import Space
@@ -101,11 +110,20 @@ class EDM(Trained):
         rows, row_streams = c.repeat(streams.members), streams.per_row()
         size = min(ROWS_AT_ONCE, max(1, CELLS_AT_ONCE // self.space.area.numel()))
         pieces = torch.arange(rows.count, device=self.space.area.device).split(size)
-        x = torch.cat([self.draw(rows[piece], row_streams.of_data(piece)) for piece in pieces])
+        points = self.points(c)
+        of_rows = points and points.of(torch.arange(c.count).repeat_interleave(streams.members))
+        x = torch.cat(
+            [
+                self.draw(rows[piece], row_streams.of_data(piece), of_rows and of_rows.of(piece))
+                for piece in pieces
+            ]
+        )
         return x.unflatten(0, (c.count, streams.members))
 
-    def draw(self, c: Context, streams: RandomStreams) -> Float[Tensor, "rows variable y x"]:
-        """A draw for each row of a context."""
+    def draw(
+        self, c: Context, streams: RandomStreams, points: Points | None
+    ) -> Float[Tensor, "rows variable y x"]:
+        """A draw for each row of a context; a sampler is guided by points, if there are any, else by cells."""
         channels = self.condition(c).channels(self.space)
 
         def denoise(x: Tensor, s: float) -> Tensor:
@@ -114,10 +132,17 @@ class EDM(Trained):
         def noise() -> Tensor:
             return streams.normal(*self.space.state_shape)[:, 0] * self.space.exists
 
-        y, m, r = self.observations(c)
-        for x in self.sampler.trajectory(noise_levels(self.levels), Target(denoise, noise, y, m, r)):
+        if points is None:
+            target = Target(denoise, noise, *self.observations(c))
+        else:
+            target = PointTarget.of(denoise, noise, points, c.count, self.space.state_shape)
+        for x in self.sampler.trajectory(noise_levels(self.levels), target):
             last = x
         return last
+
+    def points(self, c: Context) -> Points | None:
+        """Observations that guide the sampler between cells: none, because the network reads observations of cells."""
+        return None
 
     def observations(self, c: Context) -> tuple[Tensor, Tensor, float]:
         """y, m and r of the sampler's target: no observations, because the network reads them as context."""
@@ -147,6 +172,7 @@ class GuidedEDM(EDM):
         channels: Sequence[int] = (64, 128, 128), patch: int = 1,
     ):  # fmt: skip
         super().__init__(space, 0, sampler or MMPS(), levels, channels, patch)
+        self.accepts_points = not isinstance(self.sampler, RePaint)
 
     def conditions(self) -> int:
         """Number of channels of the context: season and static fields."""
@@ -161,3 +187,17 @@ class GuidedEDM(EDM):
         if c.observed is None or c.mask is None:
             return super().observations(c)
         return c.observed, c.mask, c.noise**2
+
+    def points(self, c: Context) -> Points | None:
+        """Observations between cells, and those of cells beside them; None without any between cells."""
+        if c.points is None or not len(c.points):
+            return None
+        if c.observed is None or c.mask is None or not c.mask.any():
+            return c.points
+        datum, variable, y, x = c.mask.nonzero().unbind(1)
+        cell = y * self.space.shape[1] + x
+        weights = torch.zeros(len(cell), 4, device=cell.device)
+        weights[:, 0] = 1
+        error = torch.full_like(weights[:, 0], c.noise**2)
+        of_cells = Points(datum, variable, cell[:, None].expand(-1, 4), weights, c.observed[c.mask], error)
+        return c.points.joined(of_cells)

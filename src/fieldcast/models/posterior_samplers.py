@@ -2,9 +2,10 @@
 
     x_s = x + s n,  n ~ N(0, I),    D(x_s, s) = E[x | x_s],    J = dD / dx_s,
 
-H selects the observed cells, eps ~ N(0, R), R = r I. The denoiser D gives the mean of p(x | x_s) and, by its Jacobian
-J, the covariance s^2 J (Tweedie's second formula). A sampler goes down the noise levels s, from a field of noise to a
-draw; samplers differ in their approximation of p(y | x_s):
+H selects the observed cells, or weighs the four cells around a point; eps ~ N(0, R), R = r I or a variance each. The
+denoiser D gives the mean of p(x | x_s) and, by its Jacobian J, the covariance s^2 J (Tweedie's second formula). A
+sampler goes down the noise levels s, from a field of noise to a draw; samplers differ in their approximation of p(y |
+x_s):
 
     MMPS      p(x | x_s) is Gaussian with mean D and covariance s^2 J: exact for a Gaussian prior
     PiGDM     the same with the covariance s^2 / (1 + s^2) I, which is exact for white noise of variance 1
@@ -17,21 +18,26 @@ draw; samplers differ in their approximation of p(y | x_s):
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fieldcast.models.options import Count, Positive, Share
+from fieldcast.models.points import Points
 
 # Linear systems whose matrix is known by its products alone, for a batch of right-hand sides.
 
 
 Rows = Float[Tensor, "rows variable y x"]
+Observed = Float[
+    Tensor, "rows _v _y _x"
+]  # values in the cells of a state, or in one place of each observation
 
 
 def gmres(matrix: Callable[[Tensor], Tensor], b: Rows, iterations: int) -> Rows:
@@ -72,6 +78,7 @@ Denoiser = Callable[[Tensor, float], Tensor]  # D(x, s)
 Noise = Callable[[], Tensor]  # new standard normal rows, 0 where no cell exists
 
 DATA_VARIANCE = 1.0  # variance of standardised states
+GAIN_ITERATIONS = 20  # iterations of GMRES for observations between cells, whose H H' is well conditioned
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,13 +103,82 @@ class Target:
 
     denoise: Denoiser
     noise: Noise
-    y: Rows
-    m: Bool[Tensor, "rows variable y x"]
+    y: Observed
+    m: Bool[Tensor, "rows _v _y _x"]
     r: float
 
-    def misfit(self, x: Rows) -> Rows:
+    def misfit(self, x: Rows) -> Observed:
         """y - H x on the observed cells, 0 elsewhere."""
         return (self.y - x) * self.m
+
+    def forward(self, x: Rows) -> Observed:
+        """H x on the observed cells, 0 elsewhere."""
+        return x * self.m
+
+    def adjoint(self, z: Observed) -> Rows:
+        """H' z."""
+        return z
+
+    def gain(self, z: Observed, v: float) -> Observed:
+        """(R + v H H')^-1 z."""
+        return z / (self.r + v)
+
+
+@dataclass(frozen=True, eq=False)
+class PointTarget(Target):
+    """The posterior given observations between cells, of which each weighs a few cells.
+
+    y, m, the mask of those that exist, and r, the variances of their errors, are (rows, 1, 1, observations).
+
+    Parameters
+    ----------
+    cells
+        Indices of the weighed cells in a flattened state.
+    weights
+        Weights H of these cells.
+    """
+
+    r: Observed
+    cells: Int[Tensor, "rows n 4"]
+    weights: Float[Tensor, "rows n 4"]
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(
+        cls, denoise: Denoiser, noise: Noise, points: Points, rows: int, shape: tuple[int, ...]
+    ) -> PointTarget:
+        """The target of some points, whose data are the rows of states of a shape (variables, y, x)."""
+        order = points.datum.argsort(stable=True)
+        datum, count = points.datum[order], torch.bincount(points.datum, minlength=rows)
+        place = torch.arange(len(points), device=datum.device) - (count.cumsum(0) - count)[datum]
+        size = rows, max(1, int(count.max()))
+        cells = points.cells + points.variable[:, None] * shape[1] * shape[2]
+
+        def padded(values: Tensor, fill: float = 0.0) -> Tensor:
+            filled = values.new_full((*size, *values.shape[1:]), fill)
+            filled[datum, place] = values[order]
+            return filled
+
+        y, m, r = (
+            padded(values.float(), fill)[:, None, None]
+            for values, fill in ((points.y, 0.0), (torch.ones_like(points.y), 0.0), (points.error, 1.0))
+        )
+        return cls(denoise, noise, y, m.bool(), r, padded(cells), padded(points.weights.float()), shape)
+
+    def misfit(self, x: Rows) -> Observed:
+        return self.y - self.forward(x)
+
+    def forward(self, x: Rows) -> Observed:
+        cells = x.flatten(1).gather(1, self.cells.flatten(1)).view_as(self.weights)
+        return (cells * self.weights).sum(-1)[:, None, None]
+
+    def adjoint(self, z: Observed) -> Rows:
+        spread = z[:, 0, 0, :, None] * self.weights
+        x = z.new_zeros(len(z), math.prod(self.shape))
+        return x.scatter_add(1, self.cells.flatten(1), spread.flatten(1)).unflatten(1, self.shape)
+
+    def gain(self, z: Observed, v: float) -> Observed:
+        return gmres(lambda each: self.r * each + v * self.forward(self.adjoint(each)), z, GAIN_ITERATIONS)
 
 
 def noise_levels(steps: int, highest: float = 80.0, lowest: float = 0.01, rho: float = 7.0) -> list[float]:
@@ -178,10 +254,10 @@ class MMPS(Heun):
         d, jacobian = with_jacobian(target.denoise, x, s)
 
         def covariance(z: Tensor) -> Tensor:
-            return target.r * z + s**2 * jacobian(z) * target.m
+            return target.r * z + s**2 * target.forward(jacobian(target.adjoint(z)))
 
         z = gmres(covariance, target.misfit(d), self.iterations)
-        return d + s**2 * jacobian(z)
+        return d + s**2 * jacobian(target.adjoint(z))
 
     @property
     def products(self) -> int:
@@ -199,7 +275,7 @@ class PiGDM(Heun):
     def mean(self, x: Rows, s: float, target: Target) -> Rows:
         d, jacobian = with_jacobian(target.denoise, x, s)
         v = s**2 * DATA_VARIANCE / (s**2 + DATA_VARIANCE)
-        return d + s**2 * jacobian(target.misfit(d) / (target.r + v))
+        return d + s**2 * jacobian(target.adjoint(target.gain(target.misfit(d), v)))
 
     @property
     def products(self) -> int:
@@ -242,7 +318,7 @@ class DPS(Ancestral):
     def step(self, x: Rows, s: float, t: float, target: Target) -> Rows:
         d, jacobian = with_jacobian(target.denoise, x, s)
         misfit = target.misfit(d)
-        gradient = -jacobian(misfit) / norms(misfit)
+        gradient = -jacobian(target.adjoint(misfit)) / norms(misfit)
         scale = ((1 + s**2) * (1 + t**2)) ** 0.5
         return self.ancestral_draw(x, d, s, t, target.noise) - self.zeta * scale * gradient
 
@@ -269,7 +345,8 @@ class DiffPIR(Sampler):
 
     def step(self, x: Rows, s: float, t: float, target: Target) -> Rows:
         estimate = target.denoise(x, s)
-        estimate = estimate + target.misfit(estimate) / (1 + self.weight * target.r / s**2)
+        v = s**2 / self.weight
+        estimate = estimate + v * target.adjoint(target.gain(target.misfit(estimate), v))
         old_noise = (1 - self.zeta) ** 0.5 * (x - estimate) / s
         return estimate + t * (old_noise + self.zeta**0.5 * target.noise())
 
@@ -281,7 +358,7 @@ class DiffPIR(Sampler):
 class RePaint(Ancestral):
     """Ancestral steps after which observed cells hold y + t n; all but the last are noised back to s and repeated.
 
-    Lugmayr et al. (2022, algorithm 1). It treats the observations as exact.
+    Lugmayr et al. (2022, algorithm 1). It treats the observations as exact, and has none between cells.
 
     Parameters
     ----------
