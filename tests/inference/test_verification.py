@@ -129,7 +129,7 @@ def test_heights_of_stations_are_adjusted(
     caplog.clear()
     with caplog.at_level(logging.INFO):
         plain = fieldcast.score(table, forecasts, representativeness=0.1)
-    assert "elevation of its cells is unknown" in caplog.text and score_of(plain, "rmse") > 3
+    assert "elevation of the cells, which is unknown" in caplog.text and score_of(plain, "rmse") > 3
 
 
 def test_directions_are_compared_on_the_circle(drawn: tuple[np.ndarray, np.ndarray]) -> None:
@@ -160,7 +160,7 @@ def test_members_that_are_missing_are_refused_left_out_or_infinite(
 ) -> None:
     table, members = readings_of(drawn[0], ERROR), drawn[1].copy()
     members[3, 2] = np.nan
-    with pytest.raises(InputError, match=r"member 2, counted from 0, at the start 2001-01-03"):
+    with pytest.raises(InputError, match=r"member 2, counted from 0, of 't' at the start 2001-01-03"):
         fieldcast.score(table, forecasts_of(members))
     omitted = fieldcast.score(table, forecasts_of(members), nan_policy="omit")
     assert score_of(omitted, "crps") == pytest.approx(
@@ -185,6 +185,143 @@ def test_readings_elsewhere_and_at_other_times_are_left_out_and_counted(
     pd.testing.assert_frame_equal(board[columns], expected[columns])
 
 
+def exact(valid: Any, leads: list[float], starts: Any, units: str = "hours", **coords: Any) -> xr.Dataset:
+    """Forecasts of one member, equal in all cells, whose value is a function of start and lead."""
+    longitude = coords.pop("longitude", LONGITUDE)
+    dims = ("lead", "start", "latitude", "longitude")
+    values = np.array([[valid(start, lead) for start in starts] for lead in leads], dtype=float)
+    field = np.broadcast_to(values[..., None, None], (*values.shape, len(LATITUDE), len(longitude)))
+    axes: dict[str, Any] = {
+        "lead": ("lead", leads, {"units": units}), "start": starts,
+        "latitude": ("latitude", LATITUDE, {"units": "degrees_north"}),
+        "longitude": ("longitude", longitude, {"units": "degrees_east"}),
+    }  # fmt: skip
+    return xr.Dataset({"t": (dims, field.copy(), {"units": "K"})}, axes)
+
+
+def at_one_place(times: Any, values: Any, **columns: Any) -> pd.DataFrame:
+    """Readings of one station."""
+    table = pd.DataFrame(
+        {"time": times, "value": values, "lat": 45.3, "lon": 3.2, "variable": "t", "units": "K"}
+    )
+    return table.assign(station="a").assign(**columns)
+
+
+def test_leads_are_counted_in_the_calendar_of_the_forecasts() -> None:
+    """Without a leap day, two days after 27 February is 1 March."""
+    starts = xr.date_range("2004-02-26", periods=6, calendar="noleap", use_cftime=True)
+
+    def number(start: Any, lead: float) -> float:
+        day = start + pd.Timedelta(hours=lead).to_pytimedelta()
+        return float(day.month * 100 + day.day)
+
+    times = pd.to_datetime(["2004-02-27", "2004-02-28", "2004-03-01", "2004-03-02", "2004-03-03"])
+    table = at_one_place(times, times.month * 100.0 + times.day)
+    board = fieldcast.score(table, exact(number, [24.0, 48.0], starts))
+    assert (board.query("score == 'rmse'")["value"] < 1e-9).all()
+
+
+def test_monthly_forecasts_are_matched_by_month() -> None:
+    starts = pd.date_range("2001-01-01", periods=12, freq="MS")
+    forecasts = exact(
+        lambda start, lead: 250 + (start + pd.DateOffset(months=int(lead))).month,
+        [1.0, 2.0, 3.0],
+        starts,
+        "months",
+    )
+    times = pd.date_range("2001-02-01", periods=14, freq="MS") + pd.Timedelta("14D")
+    board = fieldcast.score(at_one_place(times, 250.0 + times.month), forecasts)
+    rmse = board.query("score == 'rmse' and variable == 't'")
+    assert len(rmse) == 3 and (rmse["value"] < 1e-9).all()
+
+
+def test_hourly_readings_of_several_stations_keep_their_own_steps() -> None:
+    """Stations at 50 and at 53 minutes past each hour; the forecast is that of the day before."""
+    starts = pd.date_range("2001-01-01", periods=5)
+    forecasts = exact(lambda start, lead: 250 + start.day, [24.0], starts)
+    hours = pd.date_range("2001-01-01T22:50", periods=96, freq="h")
+    values = 250.0 + (hours + pd.Timedelta("10min")).day
+    tables = [
+        at_one_place(hours + pd.Timedelta(minutes=shift), values, station=f"s{shift}", lat=45 + shift / 10)
+        for shift in (0, 3)
+    ]
+    board = fieldcast.score(pd.concat(tables), forecasts)
+    assert score_of(board, "bias") == pytest.approx(-1)
+
+
+def test_directions_are_interpolated_on_the_circle() -> None:
+    """Between 179 and 181 degrees lies 180, half a circle from north."""
+    forecasts = exact(lambda start, lead: 179.0, [24.0], TIMES[:12] - pd.Timedelta("1D"))
+    values = forecasts["t"].where(forecasts["longitude"] <= 3, 181.0).assign_attrs(units="degrees")
+    table = at_one_place(TIMES[:12], 0.0, variable="wind_direction", units="degrees")
+    board = fieldcast.score(table, forecasts.rename(t="wind_direction").assign(wind_direction=values))
+    assert score_of(board, "rmse", "wind_direction") == pytest.approx(180, abs=1)
+
+
+def test_longitudes_in_any_order_are_those_of_the_readings() -> None:
+    starts = TIMES[:12] - pd.Timedelta("1D")
+    around = exact(
+        lambda start, lead: 280.0, [24.0], starts, longitude=np.array([356.0, 358.0, 0.0, 2.0, 4.0])
+    )
+    around["t"] = (around["t"] + (around["longitude"] + 4) % 360).assign_attrs(units="K")
+    for data in (around, around.isel(longitude=slice(None, None, -1))):
+        board = fieldcast.score(at_one_place(TIMES[:12], 287.2), data)
+        assert score_of(board, "rmse") == pytest.approx(0, abs=1e-9)
+
+
+def test_a_lead_without_values_and_a_start_without_a_lead_have_no_score(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    starts = TIMES[:12] - pd.Timedelta("1D")
+    forecasts = exact(lambda start, lead: 250 + start.day, [0.0, 24.0], starts)
+    forecasts["t"][0] = np.nan
+    forecasts["t"][1, -1] = np.nan
+    table = at_one_place(TIMES[:11], 250.0 + (TIMES[:11] - pd.Timedelta("1D")).day)
+    with caplog.at_level(logging.INFO):
+        board = fieldcast.score(pd.concat([table, at_one_place(TIMES[11:12], [280.0])]), forecasts)
+    assert score_of(board.query("lead_hours == 24"), "rmse") < 1e-9
+    assert "without any member have no score" in caplog.text
+
+
+def test_each_variable_counts_alike_where_stations_have_one_reading(
+    drawn: tuple[np.ndarray, np.ndarray],
+) -> None:
+    """Pressures in Pa do not outweigh temperatures in the mean over variables."""
+    forecasts = forecasts_of(drawn[1]).isel(start=[4])
+    both = forecasts.assign(p=(forecasts["t"] * 1000).assign_attrs(units="Pa"))
+    table = readings_of(drawn[0], ERROR).query("time == @TIMES[4]")
+    pressure = table.assign(variable="p", units="Pa", value=1000 * table["value"])
+    board = fieldcast.score(pd.concat([table, pressure]), both, representativeness=0.0)
+    spread = float(np.std(table["value"]))
+    assert score_of(board, "rmse", "all") == pytest.approx(score_of(board, "rmse", "t") / spread, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            lambda data: data.isel(start=[0, 1, 1, 2]),
+            r"the start 2001-01-01T00:00:00 occurs twice in the forecasts",
+        ),
+        (
+            lambda data: data.isel(latitude=[0]),
+            r"the grid of the forecasts has 1 x 16 cells: readings between cells",
+        ),
+        (
+            lambda data: data.where(data["latitude"] > 41, -9999.0),
+            r"'t' of the forecasts holds -9999 at a lead of 24",
+        ),
+    ],
+)
+def test_forecasts_that_cannot_be_scored_are_refused(
+    drawn: tuple[np.ndarray, np.ndarray], change: Any, sentence: str
+) -> None:
+    forecasts = change(forecasts_of(drawn[1]))
+    forecasts["t"].attrs["units"] = "K"
+    with pytest.raises(InputError, match=sentence):
+        fieldcast.score(readings_of(drawn[0], ERROR), forecasts)
+
+
 @pytest.mark.parametrize(
     ("change", "options", "sentence"),
     [
@@ -197,6 +334,7 @@ def test_readings_elsewhere_and_at_other_times_are_left_out_and_counted(
         ({"value": 3000.0}, {}, r"half of the readings of 't' .* check that they are in K"),
         ({}, {"task": "reconstruct"}, r"at stations only forecasts are scored"),
         ({}, {"representativeness": -1.0}, r"representativeness"),
+        ({}, {"representativeness": {"T": 1.0}}, r"representativeness names T, but t are scored"),
     ],
 )
 def test_refusals(

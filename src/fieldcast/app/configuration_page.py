@@ -46,7 +46,7 @@ docs/architecture.md#where-things-are-stored.
 
 `fieldcast run` is the same as `kedro run`, and also works where the wheel is installed without the project: it then
 uses the configuration in the wheel, and the working directory as the project. `fieldcast fill FILE`, `predict FILE`,
-`record-cycle FILE`, `fill-gaps FILE` and `grid-stations FILE` have the keys of the tables above as options (`--experiment`,
+`record-cycle FILE`, `fill-gaps FILE`, `grid-stations FILE` and `score FILE` have the keys of the tables above as options (`--experiment`,
 `--output`, `--members`, `--max-gap`, `--resolution`); `gap_filling.learned` and `gap_filling.max_minutes` are set with `--params`.
 `--only-missing-outputs` checks only whether files exist: to rank new experiments, run `--pipelines reporting`
 afterwards. `--async` is refused.

@@ -38,6 +38,7 @@ NEEDED = "time, latitude, longitude, variable and value, one row for each observ
 DECIMALS = 9  # of degrees from x and y, a tenth of a millimetre
 SEPARATORS = (";", "\t", "|", ",")
 SUFFIXES = (".csv", ".txt", ".tsv", ".dat", ".parquet", ".pq")
+WESTERN = "cp1252"  # Windows-1252, the encoding of Western Europe
 HEAD = 2**16  # characters in which the line of headings lies
 MAX_BESIDE = 200  # largest number of files beside a table among which its list of stations is sought
 COMMA = re.compile(r"[-+]?(?:\d{1,3}(?:\.\d{3})+|\d*),\d+(?:[eE][-+]?\d+)?")  # 12,5 and 1.012,5
@@ -116,6 +117,11 @@ def read_text(path: Path, where: str, rows: int | None = None) -> pd.DataFrame:
     between commas are refused.
     """
     encoding = encoding_of(path)
+    if encoding == WESTERN:
+        LOG.warning(
+            "%s is not text in UTF-8 and is read as Windows-1252: save it as UTF-8 if letters of names are wrong.",
+            where,
+        )
     with fsspec.open(str(path), "rt", compression="infer", encoding=encoding) as file:
         lines = file.read(HEAD).splitlines()
     skipped, separator, comment = 0, "", ""
@@ -134,8 +140,9 @@ def read_text(path: Path, where: str, rows: int | None = None) -> pd.DataFrame:
         len(names) > 1 and len(names) == heading.count(separator) + 1 and heading.strip()[:1].isdigit()
     )
     options: dict[str, Any] = {"names": names, "header": None} if in_comment else {}
-    if re.fullmatch(r"[-= ]{3,}", lines[skipped + 1] if len(lines) > skipped + 1 else ""):
-        return words_below_a_ruler(path, encoding, skipped)
+    ruled = re.fullmatch(r"[-= ]*[-=]{3}[-= ]*", lines[skipped + 1] if len(lines) > skipped + 1 else "")
+    if ruled and not any(each in heading for each in SEPARATORS):
+        return words_below_a_ruler(path, encoding, skipped, where)
     options |= {"dtype": str, "nrows": rows, "encoding": encoding}
     table = pd.read_csv(path, sep=separator, skiprows=skipped, skipinitialspace=True, **options)
     if not isinstance(table.index, pd.RangeIndex):
@@ -148,7 +155,7 @@ def read_text(path: Path, where: str, rows: int | None = None) -> pd.DataFrame:
     return table if separator == "," else table.apply(with_points, args=(where,))
 
 
-def words_below_a_ruler(path: Path, encoding: str, skipped: int) -> pd.DataFrame:
+def words_below_a_ruler(path: Path, encoding: str, skipped: int, where: str) -> pd.DataFrame:
     """The words of each row below headings and a ruler, as in the lists of stations of the German weather service.
 
     Their names, which hold spaces, stand behind the numbers and are cut.
@@ -157,7 +164,13 @@ def words_below_a_ruler(path: Path, encoding: str, skipped: int) -> pd.DataFrame
         lines = file.read().splitlines()[skipped:]
     names = lines[0].split()
     rows = [line.split(maxsplit=len(names) - 1) for line in lines[2:] if line.strip()]
-    return pd.DataFrame(rows, columns=names[: max(map(len, rows), default=0)])
+    short = [number for number, row in enumerate(rows, start=1) if len(row) < len(names)]
+    if short:
+        raise InputError(
+            f"{where} has {len(names)} headings above a ruler, but fewer words in row {short[0]}: give it with a "
+            "separator between its columns, such as a comma."
+        )
+    return pd.DataFrame(rows, columns=names)
 
 
 def encoding_of(path: Path) -> str:
@@ -173,7 +186,7 @@ def encoding_of(path: Path) -> str:
                 first = file.read(HEAD)
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
-            return "cp1252"
+            return WESTERN
     return "utf-8-sig"
 
 

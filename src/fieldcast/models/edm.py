@@ -111,10 +111,14 @@ class EDM(Trained):
         size = min(ROWS_AT_ONCE, max(1, CELLS_AT_ONCE // self.space.area.numel()))
         pieces = torch.arange(rows.count, device=self.space.area.device).split(size)
         points = self.points(c)
-        of_rows = points and points.of(torch.arange(c.count).repeat_interleave(streams.members))
+        of_rows = (
+            None if points is None else points.of(torch.arange(c.count).repeat_interleave(streams.members))
+        )
         x = torch.cat(
             [
-                self.draw(rows[piece], row_streams.of_data(piece), of_rows and of_rows.of(piece))
+                self.draw(
+                    rows[piece], row_streams.of_data(piece), None if of_rows is None else of_rows.of(piece)
+                )
                 for piece in pieces
             ]
         )

@@ -1,12 +1,10 @@
-"""Forecasts beside the truth at their valid times, start + lead, and draws without members that are NaN."""
+"""Forecasts beside the truth at their valid times: start + lead."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -15,12 +13,9 @@ from jaxtyping import Float, Integer
 
 from fieldcast import calendars
 from fieldcast.calendars import MONTH, TimeStep
-from fieldcast.errors import InputError, counted
+from fieldcast.errors import InputError
 from fieldcast.geometry import GRID, require_same_grid
 from fieldcast.kinds import LEAD, MEMBER, START
-
-LOG = logging.getLogger(__name__)
-NanPolicy: TypeAlias = Literal["raise", "omit", "propagate"]  # the words of scoringrules
 
 
 @dataclass(frozen=True)
@@ -128,49 +123,3 @@ def require_same_grid_and_units(forecasts: xr.Dataset, truth: xr.Dataset, variab
             f"the initial times of the forecasts are in the calendar {forecasts[START].dt.calendar}, the times of "
             f"the fields in {truth['time'].dt.calendar}: write the initial times in the calendar of the fields."
         )
-
-
-def in_order(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Tables of different times as one, in the order that a table of all times has."""
-    if len(tables) == 1:
-        return tables[0]
-    names = [name for name in tables[0].columns if name not in ("time", "value")]
-    joined = pd.concat(tables, ignore_index=True)
-    order = [pd.factorize(joined[name])[0] for name in names]
-    times = joined["time"].to_numpy().astype(str)
-    return joined.iloc[np.lexsort([times, *order[::-1]])].reset_index(drop=True)
-
-
-def complete_parts(
-    draws: xr.Dataset, exists: xr.DataArray, axis: str, nan_policy: NanPolicy
-) -> Iterator[xr.Dataset]:
-    """Yield the draws in parts along `axis`, each without the members that are NaN there in cells that exist."""
-    if nan_policy == "propagate":
-        yield draws
-        return
-    complete = np.ones((draws.sizes[axis], draws.sizes[MEMBER]), dtype=bool)
-    for name in map(str, exists["variable"].to_numpy()):
-        cells = exists.sel(variable=name, drop=True)
-        for lead in range(draws.sizes.get(LEAD, 1)):
-            x = draws[name].isel({LEAD: lead}, drop=True) if LEAD in draws.dims else draws[name]
-            absent = (x.isnull() & cells).any([dim for dim in x.dims if dim not in (axis, MEMBER)])
-            complete &= ~absent.transpose(axis, MEMBER).values
-    if complete.all():
-        yield draws
-        return
-    at, member = map(int, np.argwhere(~complete)[0])
-    kind = "start" if axis == START else "time"
-    first = f"member {member}, counted from 0, at the {kind} {calendars.date(draws[axis][at])}"
-    number = counted(int((~complete).any(1).sum()), kind)
-    if nan_policy == "raise":
-        raise InputError(
-            f"a member of the draws is NaN where the truth is not ({first}; at {number} in all): correct it, or score "
-            f"without such members by nan_policy='omit'."
-        )
-    if not complete.any(1).all():
-        alone = calendars.date(draws[axis][int((~complete.any(1)).argmax())])
-        raise InputError(f"all members of the draws are NaN at the {kind} {alone}: leave it out.")
-    LOG.warning("members that are NaN were left out at %s: the first is %s.", number, first)
-    for members in np.unique(complete, axis=0):
-        same = np.flatnonzero((complete == members).all(1))
-        yield draws.isel({axis: same, MEMBER: np.flatnonzero(members)})

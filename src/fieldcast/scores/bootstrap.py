@@ -48,7 +48,7 @@ def block_length(times: Shaped[np.ndarray, " time"], days: float = BLOCK_DAYS) -
     if len(times) < 2:
         return 1
     spacing = np.median(np.diff(times) / np.timedelta64(1, "s")) / 86400.0
-    return max(1, math.ceil(days / spacing - 1e-9))
+    return max(1, math.ceil(days / spacing - 1e-9)) if spacing > 0 else len(times)
 
 
 def block_weights(

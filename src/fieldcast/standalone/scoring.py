@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, get_args
@@ -24,11 +24,10 @@ from fieldcast.fields.ingest import ingest
 from fieldcast.fields.repair import MIN_TIMES
 from fieldcast.fields.stations import Source
 from fieldcast.inference.compatibility import require_plausible, units_of_variables
-from fieldcast.inference.forecasts.external import in_units_of, on_grid_of, to_forecasts
+from fieldcast.inference.forecasts.external import in_units_of, on_grid_of, refuse_twice, to_forecasts
 from fieldcast.inference.stations.observations import Representativeness
-from fieldcast.inference.stations.verification import score_at_stations
+from fieldcast.inference.stations.verification import NanPolicy, score_at_stations
 from fieldcast.kinds import CASE, LEAD, MEMBER, START
-from fieldcast.scores.alignment import NanPolicy, complete_parts, in_order
 from fieldcast.scores.bootstrap import MIN_BLOCKS, block_days
 from fieldcast.scores.forecast import forecast_statistics
 from fieldcast.scores.leaderboard import FORECAST, RECONSTRUCT, leaderboard
@@ -135,6 +134,7 @@ def board_of_stations(
     verified = score_at_stations(stations, as_dataset(draws, "the forecasts"), **options)
     for sentence in verified.sentences:
         LOG.info("%s.", sentence)
+    warn_of_missing_numbers(verified.board, verified.step)
     return verified.board
 
 
@@ -183,7 +183,7 @@ def forecast_table(
             part, fields, climatology=statistics.climatology,
             normalisation=statistics.normalisation, area=cell_areas(fields), seed=seed,
         )[0]
-        for part in complete_parts(forecasts, domain.exists(fields), START, nan_policy)
+        for part in complete_parts(forecasts, fields, START, nan_policy)
     ]  # fmt: skip
     return in_order(tables)
 
@@ -201,9 +201,56 @@ def reconstruction_table(
             climatology=statistics.climatology, normalisation=statistics.normalisation, area=cell_areas(fields),
             seed=seed,
         )[0]
-        for part in complete_parts(members, domain.exists(fields), "time", nan_policy)
+        for part in complete_parts(members, fields, "time", nan_policy)
     ]  # fmt: skip
     return in_order(tables)
+
+
+def in_order(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Tables of different times as one, in the order that a table of all times has."""
+    if len(tables) == 1:
+        return tables[0]
+    names = [name for name in tables[0].columns if name not in ("time", "value")]
+    joined = pd.concat(tables, ignore_index=True)
+    order = [pd.factorize(joined[name])[0] for name in names]
+    times = joined["time"].to_numpy().astype(str)
+    return joined.iloc[np.lexsort([times, *order[::-1]])].reset_index(drop=True)
+
+
+def complete_parts(
+    draws: xr.Dataset, fields: xr.Dataset, axis: str, nan_policy: NanPolicy
+) -> Iterator[xr.Dataset]:
+    """Yield the draws in parts along `axis`, each without the members that are NaN there where the truth is not."""
+    if nan_policy == "propagate":
+        yield draws
+        return
+    exists = domain.exists(fields)
+    complete = np.ones((draws.sizes[axis], draws.sizes[MEMBER]), dtype=bool)
+    for name in time_varying(fields):
+        cells = exists.sel(variable=name, drop=True)
+        for lead in range(draws.sizes.get(LEAD, 1)):
+            x = draws[name].isel({LEAD: lead}, drop=True) if LEAD in draws.dims else draws[name]
+            absent = (x.isnull() & cells).any([dim for dim in x.dims if dim not in (axis, MEMBER)])
+            complete &= ~absent.transpose(axis, MEMBER).values
+    if complete.all():
+        yield draws
+        return
+    at, member = map(int, np.argwhere(~complete)[0])
+    kind = "start" if axis == START else "time"
+    first = f"member {member}, counted from 0, at the {kind} {calendars.date(draws[axis][at])}"
+    number = counted(int((~complete).any(1).sum()), kind)
+    if nan_policy == "raise":
+        raise InputError(
+            f"a member of the draws is NaN where the truth is not ({first}; at {number} in all): correct it, or score "
+            f"without such members by nan_policy='omit'."
+        )
+    if not complete.any(1).all():
+        alone = calendars.date(draws[axis][int((~complete.any(1)).argmax())])
+        raise InputError(f"all members of the draws are NaN at the {kind} {alone}: leave it out.")
+    LOG.warning("members that are NaN were left out at %s: the first is %s.", number, first)
+    for members in np.unique(complete, axis=0):
+        same = np.flatnonzero((complete == members).all(1))
+        yield draws.isel({axis: same, MEMBER: np.flatnonzero(members)})
 
 
 def warn_of_few_members(members: int) -> None:
@@ -292,16 +339,6 @@ def as_case(data: Data, fields: xr.Dataset, codec: FieldCodec, where: str) -> xr
         k=(CASE, [fraction]),
         mask=("time", np.zeros(case.sizes["time"], dtype=int)),
     )
-
-
-def refuse_twice(times: xr.DataArray, kind: str, where: str) -> None:
-    """Raise an InputError for a start or a time that occurs twice."""
-    iso = pd.Index(calendars.iso(times))
-    if (repeated := iso.duplicated()).any():
-        raise InputError(
-            f"the {kind} {iso[repeated][0]} occurs twice in {where} ({counted(int(repeated.sum()), f'such {kind}')}): "
-            "keep one of them."
-        )
 
 
 def require_right_units(data: xr.Dataset, codec: FieldCodec, where: str) -> None:

@@ -11,13 +11,14 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from jaxtyping import Float, Int
 
 from fieldcast import calendars
 from fieldcast.calendars import MONTH, TimeStep, require_same_calendar
 from fieldcast.encoding.options import Rollout
-from fieldcast.errors import InputError
+from fieldcast.errors import InputError, counted
 from fieldcast.fields import conventions
 from fieldcast.fields.conventions import in_degrees, names_in_file, refuse_projected
 from fieldcast.fields.encoding import ENCODING, Encoding, Search, declared_encoding
@@ -164,6 +165,16 @@ def on_grid_of(forecasts: xr.Dataset, fields: xr.Dataset, where: str) -> xr.Data
     forecasts = forecasts.assign_coords(longitude=longitude).sortby("longitude")
     require_same_grid(forecasts, fields, where, "the fields", "interpolate to the grid of the fields")
     return forecasts
+
+
+def refuse_twice(times: xr.DataArray, kind: str, where: str) -> None:
+    """Raise an InputError for a start or a time that occurs twice."""
+    iso = pd.Index(calendars.iso(times))
+    if (repeated := iso.duplicated()).any():
+        raise InputError(
+            f"the {kind} {iso[repeated][0]} occurs twice in {where} ({counted(int(repeated.sum()), f'such {kind}')}): "
+            "keep one of them."
+        )
 
 
 def lead_positions(
