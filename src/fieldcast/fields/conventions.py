@@ -26,6 +26,7 @@ from fieldcast.fields.encoding import (
     combine_versions,
     declared_encoding,
     is_category,
+    is_time_difference,
     misfit,
     unique_times,
 )
@@ -215,8 +216,11 @@ def to_contract(
         str(name): array for name, array in dataset.data_vars.items() if set(DIMS[1:]) <= set(array.dims)
     }
     gridded = {name: array for name, array in on_grid.items() if array.dtype.kind in "fiu"}
-    categories = {name for name, array in gridded.items() if is_category(array)} - (names or frozenset())
-    categories = {name for name in categories if not is_land_mask(name, gridded[name])}
+    categories = {
+        name
+        for name, array in gridded.items()
+        if (is_category(array) and not is_land_mask(name, array)) or is_time_difference(array)
+    } - (names or frozenset())
     gridded = {name: array for name, array in gridded.items() if name not in categories}
     short_names = names_in_file(gridded)
     fields: dict[str, xr.DataArray] = {}
@@ -268,6 +272,8 @@ def is_land_mask(name: str, array: xr.DataArray) -> bool:
 
 def _category(array: xr.DataArray) -> str:
     """Reason for which a category is left out."""
+    if is_time_difference(array):
+        return "it holds time differences"
     flags = any(key in array.attrs for key in ("flag_values", "flag_masks"))
     return "it holds flags" if flags else "it holds integers without units"
 
@@ -349,7 +355,10 @@ def _with_axes(dataset: xr.Dataset, where: str, curvilinear: bool) -> xr.Dataset
             f"{where} is a list of points, not a latitude-longitude grid: put it on a grid first"
         )
     if "time" not in names:
-        raise InputError(f"{where} has no time axis: it needs a time coordinate with units 'days since ...'")
+        raise InputError(
+            f"{where} has no time axis: it needs a time coordinate with units 'days since ...', or, in a file of one "
+            "field, the attribute time_coverage_start"
+        )
     if dataset is stored:  # separable coordinates are regular, such as those of a Mercator projection
         refuse_projected(dataset, where)
     for axis in DIMS[1:]:
@@ -429,7 +438,8 @@ def _check_dates(time: xr.DataArray, where: str) -> None:
         raise InputError(f"{where} holds no times: choose another file")
     if not calendars.is_dates(time):
         raise InputError(
-            f"the time axis of {where} does not hold dates: give it units such as 'days since 2001-01-01'"
+            f"the time axis of {where} does not hold dates{_described_times(time)}: give it units such as 'days since "
+            "2001-01-01'"
         )
     absent = np.flatnonzero(time.isnull())
     if absent.size:
@@ -438,6 +448,13 @@ def _check_dates(time: xr.DataArray, where: str) -> None:
             f"the time axis of {where} lacks {counted(absent.size, 'date')} of {time.size} "
             f"({first}at position {absent[0] + 1}): fill {pronoun} in"
         )
+
+
+def _described_times(time: xr.DataArray) -> str:
+    """The first and the last value of an axis, and its units, for a message."""
+    units = str(time.attrs.get("units", "")).strip()
+    first, last = (str(time.values[i]) for i in (0, -1))
+    return f" (it runs from {first} to {last}{f' {units!r}' if units else ', without units'})"
 
 
 def _split_levels(

@@ -134,19 +134,34 @@ def is_category(array: xr.DataArray) -> bool:
     """Whether a variable holds flags or other categories, not a quantity.
 
     Flags have `flag_masks`, or `flag_values` that name all their values. Integers that are not packed are categories if
-    they have neither units nor a standard name. A quantity may have flag values as well, beyond its valid range or
-    beside its numbers; packed values are quantities.
+    they have neither units nor a standard name. A quantity may have flag values as well: beyond its valid range, or, if
+    it has a unit or a standard name of a quantity, beside its numbers. Packed values are quantities.
     """
     if is_packed(array):
         return False
     values, masks, _ = flags_of(array)
     stored = np.dtype(array.encoding.get("dtype", array.dtype))
-    if masks.size or (values.size and stored.kind in "iu"):
+    if masks.size:
+        return True
+    if values.size and stored.kind in "iu":
         valid = _valid_range(array, packed=False)
-        return bool(masks.size or valid is None or ((values >= valid[0]) & (values <= valid[1])).all())
+        if valid is not None:
+            return bool(((values >= valid[0]) & (values <= valid[1])).all())
+        units, name = (str(array.attrs.get(key, "")).strip() for key in ("units", "standard_name"))
+        measured = units not in ("", "1") or (name and not re.search("flag|status|quality|mask", name))
+        return not (measured and _has_other_values(array, values))
     if values.size:
         return not _has_other_values(array, values)
     return stored.kind in "iu" and not any(array.attrs.get(key) for key in ("units", "standard_name"))
+
+
+def is_time_difference(array: xr.DataArray) -> bool:
+    """Whether a variable holds differences of times, such as the lag of an observation, which xarray may decode."""
+    if array.dtype.kind == "m" or str(array.attrs.get("dtype", "")).startswith("timedelta64"):
+        return True
+    names = f"{array.name} {array.attrs.get('long_name', '')} {array.attrs.get('standard_name', '')}"
+    in_time = str(array.attrs.get("units", "")).lower().rstrip("s") in ("second", "minute", "hour", "day")
+    return in_time and "time" in names.lower()
 
 
 def _codes(array: xr.DataArray, packed: bool, valid: tuple[float, float] | None) -> tuple[float, ...]:

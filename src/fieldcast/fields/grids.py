@@ -9,22 +9,27 @@ import xarray as xr
 
 from fieldcast.errors import InputError
 from fieldcast.fields.conventions import DIMS, axes, degrees_axis
+from fieldcast.fields.units import conversion
 
 _STANDARD = {
     "x": ("projection_x_coordinate", "grid_longitude"),
     "y": ("projection_y_coordinate", "grid_latitude"),
 }
 _NAMES = {"x": ("x", "xc", "xgrid", "rlon", "west_east"), "y": ("y", "yc", "ygrid", "rlat", "south_north")}
-_METRES = {
-    "": 1.0,
-    "m": 1.0,
-    "metre": 1.0,
-    "meter": 1.0,
-    "metres": 1.0,
-    "meters": 1.0,
-    "km": 1e3,
-    "kilometers": 1e3,
-}
+_WKT = ("crs_wkt", "spatial_ref")
+# other texts of a projection: PROJ's own, or a number of EPSG
+_TEXTS = (
+    "proj4text",
+    "proj4_string",
+    "proj4_params",
+    "proj4",
+    "srid",
+    "epsg_code",
+    "EPSG_code",
+    "epsg",
+    "EPSG",
+)
+MIN_METRES = 500.0  # smallest step of a grid whose unit is not given that is taken for one in metres
 
 
 def with_latitudes(dataset: xr.Dataset, where: str) -> xr.Dataset:
@@ -44,20 +49,31 @@ def with_latitudes(dataset: xr.Dataset, where: str) -> xr.Dataset:
     names = axes(dataset)
     if "latitude" in names or "longitude" in names:
         return dataset
-    mapping, along = _mapping(dataset), {axis: _projected(dataset, axis) for axis in ("x", "y")}
-    if mapping is None or None in along.values():
+    x, y = (_projected(dataset, axis) for axis in ("x", "y"))
+    if x is None or y is None:
         return dataset
-    return _unprojected(dataset, mapping, dataset[along["x"]], dataset[along["y"]], where)
+    mapping = _mapping(dataset)
+    if mapping is None:
+        raise InputError(
+            f"{where} is on '{x}' and '{y}' without a description of their projection: add a variable with the CF "
+            "attributes of a grid_mapping, or give the cells their latitudes and longitudes"
+        )
+    return _unprojected(dataset, mapping, dataset[x], dataset[y], where)
 
 
 def _mapping(dataset: xr.Dataset) -> str | None:
-    """Name of the variable that describes the grid of a variable."""
+    """Name of the variable that describes the grid: that which a variable names, or else the only one."""
     for array in dataset.data_vars.values():
         given = str(array.attrs.get("grid_mapping", array.encoding.get("grid_mapping", "spatial_ref")))
         name = given.partition(":")[0].strip()
         if array.ndim >= 2 and name in dataset.variables and dataset[name].attrs:
             return name
-    return None
+    described = [
+        str(name)
+        for name, array in dataset.variables.items()
+        if array.ndim <= 1 and {"grid_mapping_name", *_WKT, *_TEXTS} & {*array.attrs}
+    ]
+    return described[0] if len(described) == 1 else None
 
 
 def _projected(dataset: xr.Dataset, axis: str) -> str | None:
@@ -81,9 +97,15 @@ def _unprojected(
             "pyproj`"
         ) from error
     attrs: dict[Any, Any] = dataset[mapping].attrs
-    text = attrs.get("crs_wkt") or attrs.get("spatial_ref")
+    wkt = next((attrs[key] for key in _WKT if attrs.get(key)), None)
+    other = next((str(attrs[key]) for key in _TEXTS if key in attrs), None)
     try:
-        crs = CRS.from_wkt(text) if text else CRS.from_cf(attrs)
+        if wkt:
+            crs = CRS.from_wkt(wkt)
+        elif other and "grid_mapping_name" not in attrs:
+            crs = CRS.from_user_input(other)
+        else:
+            crs = CRS.from_cf(attrs)
         rotated = crs.is_derived and not crs.is_projected
         to_degrees = Transformer.from_crs(
             crs, crs.source_crs if rotated else crs.geodetic_crs, always_xy=True
@@ -95,13 +117,20 @@ def _unprojected(
         ) from error
     scale = {}
     for coordinate in (x, y):
-        units = str(coordinate.attrs.get("units", "")).strip().lower()
-        if not crs.is_projected and ("deg" in units or not units):
+        units = str(coordinate.attrs.get("units", "")).strip()
+        if not crs.is_projected and ("deg" in units.lower() or not units):
             scale[coordinate.name] = 1.0
-        elif crs.is_projected and units in _METRES:
-            scale[coordinate.name] = _METRES[units]
-        else:
+            continue
+        steps = np.abs(np.diff(coordinate.values.astype(float)))
+        if not units and steps.size and np.median(steps) < MIN_METRES:
+            raise InputError(
+                f"'{coordinate.name}' of {where} has no units, and steps of {np.median(steps):g}: add its attribute "
+                "units, such as m or km"
+            )
+        in_metres = conversion(units or "m", "m") if crs.is_projected else None
+        if in_metres is None or in_metres.offset:
             raise InputError(f"'{coordinate.name}' of {where} is in '{units}': give it in m or km")
+        scale[coordinate.name] = in_metres.scale
     east, north = np.meshgrid(x.values * scale[x.name], y.values * scale[y.name])
     longitude, latitude = to_degrees.transform(east, north)
     dims = (y.dims[0], x.dims[0])

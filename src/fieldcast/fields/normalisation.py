@@ -92,10 +92,11 @@ def _statistics(
         steps.add(np.diff(a, axis=0)[np.diff(segment[span]) == 0])
         last, last_segment = a[-1:], segment[span.stop - 1]
     followed = steps.n > 0
-    if anomalies.n == 0 or anomalies.std == 0 or (followed and steps.std == 0):
+    if anomalies.n == 0 or anomalies.std == 0 or (followed and steps.std == 0 and steps.mean == 0):
         raise InputError(
             f"variable '{array.name}' does not vary in the training split: leave it out with "
             "ingestion.variables, or choose another ingestion.splits.train"
         )
-    tendency = steps.std / anomalies.std if followed else INDEPENDENT_TENDENCY
+    # steps that are all equal, such as those within pairs of valid times, have no variance, though the fields vary
+    tendency = steps.std / anomalies.std if followed and steps.std else INDEPENDENT_TENDENCY
     return field.mean, field.std, anomalies.std, tendency

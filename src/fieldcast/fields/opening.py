@@ -140,9 +140,10 @@ def _opened(path: str, kind: str, **options: Any) -> xr.Dataset:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Suppress warnings on years beyond 2262, of which `refuse_far_years` says more, and on a store's metadata."""
+    """Suppress warnings on years before 1 and beyond 2262, which are checked later, and on a store's metadata."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", xr.SerializationWarning)
+        warnings.filterwarnings("ignore", "this date/calendar/year zero convention")
         warnings.filterwarnings(
             "ignore", "Failed to open Zarr store with consolidated metadata"
         )  # only slower

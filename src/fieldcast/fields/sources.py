@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Sequence
 from itertools import combinations
 from math import prod
@@ -13,7 +14,7 @@ import xarray as xr
 from fieldcast import calendars
 from fieldcast.calendars import require_same_calendar, step_of
 from fieldcast.errors import InputError
-from fieldcast.fields.containers import is_archive, unpacked
+from fieldcast.fields.containers import format_of, is_archive, is_netcdf, unpacked
 from fieldcast.fields.conventions import (
     LEFT_OUT,
     RENAMED,
@@ -87,16 +88,26 @@ def _part(path: str, source: Source) -> xr.Dataset:
 
 
 def _expanded(patterns: Sequence[str]) -> list[str]:
-    """Expand globs and archives: all files and stores, those of each glob sorted by name."""
+    """Expand globs, folders and archives: all files and stores, those of each sorted by name."""
     paths: list[str] = []
     for pattern in patterns:
         is_glob = not is_remote(pattern) and glob.has_magic(pattern)
         require(pattern, "ingestion.path")
-        for path in matches(pattern) if is_glob else [pattern]:
+        for path in matches(pattern) if is_glob else _files_in(pattern):
             paths += [path] if is_remote(path) or not is_archive(local(path)) else unpacked(local(path))
     if not paths:
         raise InputError("ingestion.path names no file: give a NetCDF file, a Zarr store, or a glob")
     return paths
+
+
+def _files_in(path: str) -> list[str]:
+    """NetCDF files and archives in a folder that is no Zarr store; the path itself if there are none."""
+    if is_remote(path) or not os.path.isdir(local(path)):
+        return [path]
+    files = sorted(
+        entry.path for entry in os.scandir(local(path)) if entry.is_file() and entry.stat().st_size
+    )
+    return [file for file in files if is_netcdf(format_of(file)) or is_archive(file)] or [path]
 
 
 def _chunked(opened: xr.Dataset) -> xr.Dataset:
@@ -156,7 +167,11 @@ def join_files(parts: Sequence[tuple[str, xr.Dataset]]) -> xr.Dataset:
     times = records[0][1]["time"].values
     for path, record in records:
         if not np.array_equal(record["time"].values, times):
-            raise InputError(f"'{path}' has other times than '{first_path}': give files of the same period")
+            names = [", ".join(f"'{name}'" for name in each.data_vars) for each in (record, records[0][1])]
+            raise InputError(
+                f"'{path}' has other times than '{first_path}', and other variables ({names[0]}, not {names[1]}): give "
+                "files of the same period, or rename what is one variable"
+            )
     for (path, record), (other_path, other) in combinations(records, 2):
         for name in (name for name in record.data_vars if name in other.data_vars):
             if difference := _difference(record[name], other[name]):

@@ -103,7 +103,8 @@ def score_held_out(
     resamples = mean_and_resamples(len(label), 1, seed)
     weight = ones if weight is None else weight
     total = resamples @ np.bincount(index, weight)
-    means = {name: resamples @ np.bincount(index, weight * x) / total for name, x in statistics.items()}
+    with np.errstate(invalid="ignore"):  # of few clusters, a resample may hold only those without weight
+        means = {name: resamples @ np.bincount(index, weight * x) / total for name, x in statistics.items()}
     scores = mean_scores(means, scale)
     ends = {name: interval(values[1:, None]) for name, values in scores.items()}
     return pd.DataFrame(

@@ -194,6 +194,8 @@ def users_layout(dataset: xr.Dataset, fields: xr.Dataset, codec: FieldLayout) ->
         name = original_name(dataset, v)
         template = dataset[name] if name in dataset else fields[v].rename(dims)
         order = [str(dim) for dim in template.dims if dim in sizes]
+        if dims["time"] not in order:  # files of one field each, without a time axis
+            order.insert(0, dims["time"])
         empty = np.broadcast_to(np.float32(np.nan), [sizes[dim] for dim in order])
         variables[name] = order, empty, template.attrs
     return xr.Dataset(variables, coords, dataset.attrs)
