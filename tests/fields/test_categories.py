@@ -67,6 +67,16 @@ def test_integers_that_are_quantities_stay(make_weather: Make) -> None:
     assert list(to_contract(with_variable(make_weather(times=40), "i2", **percent))) == ["t2m", "other"]
 
 
+def test_codes_beside_integers_with_a_unit_are_missing(make_weather: Make, write: Write) -> None:
+    """Concentrations in percent as bytes, without a scale: flags name some of the numbers, not all of them."""
+    raw, coded = ice()
+    attrs = {"units": "%", "flag_values": np.array([251, 252, 253, 254], "u1"), "flag_meanings": "a b c d"}
+    coords = make_weather(times=40, latitude=np.arange(4.0), longitude=np.arange(5.0)).coords
+    path = write(xr.Dataset({"ice": (DIMS, raw, attrs)}, coords))
+    fields, _ = ingest_source(Source(path=path, missing="train"))
+    np.testing.assert_array_equal(fields["ice"], np.where(coded, np.nan, raw))
+
+
 def ice(times: int = 40) -> tuple[np.ndarray, np.ndarray]:
     """Concentration in percent with codes 251 to 254, and where they are."""
     rng = np.random.default_rng(0)

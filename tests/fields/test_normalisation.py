@@ -104,6 +104,16 @@ def test_changed_test_years_leave_every_fitted_number_the_same(make_weather: Mak
     xr.testing.assert_identical(normalisation.fit(original, normal), normalisation.fit(other, normal))
 
 
+def test_steps_that_are_all_equal_have_the_variance_of_independent_states(make_weather: Make) -> None:
+    fields, _ = ingest(make_weather(times=60))
+    fields["t2m"][:] = 280 + np.arange(60)[:, None, None]
+    statistics = normalisation.fit(fields, climatology.fit(fields).map(lambda c: 0 * c + 280)).sel(
+        variable="t2m"
+    )
+    assert float(statistics["tendency"]) == pytest.approx(np.sqrt(2))
+    assert float(statistics["anomaly_std"]) == pytest.approx(np.std(np.arange(60)))
+
+
 def test_a_variable_constant_in_training_is_refused(make_weather: Make) -> None:
     fields, _ = ingest(make_weather(times=60))
     fields["t2m"][:42] = 280.0

@@ -114,6 +114,15 @@ def test_many_files_are_joined(make_weather: Make, write: Write, tmp_path: Path)
     assert listed.sizes["time"] == 60
 
 
+def test_a_folder_is_read_as_a_glob_of_its_files(make_weather: Make, write: Write, tmp_path: Path) -> None:
+    data = make_weather(times=60)
+    for number in range(3):
+        write(data.isel(time=slice(20 * number, 20 * number + 20)), f"{number}.nc")
+    (tmp_path / "readme.txt").write_text("about the data")
+    (tmp_path / "empty.nc").write_bytes(b"")
+    xr.testing.assert_equal(open_source(Source(path=str(tmp_path))).compute(), data)
+
+
 @pytest.mark.parametrize("order", [("both", "warmer"), ("warmer", "both")])
 def test_two_files_with_different_values_of_a_variable_are_refused(
     make_weather: Make, write: Write, order: tuple[str, str]
@@ -203,7 +212,7 @@ FILES: dict[str, tuple[Callable, str]] = {
     ),
     "other times": (
         lambda tmp, make, write: [write(make()[["t2m"]], "a.nc"), write(make(times=50)[["msl"]], "b.nc")],
-        "b.nc' has other times than",
+        ", and other variables ('msl', not 't2m'): give files of the same period, or",
     ),
 }
 

@@ -15,7 +15,7 @@ from fieldcast.fields.ingest import ingest, ingest_source
 from fieldcast.fields.options import Source
 from fieldcast.figures.gaps import maps
 from fieldcast.figures.sheet import outline
-from fieldcast.geometry import areas_of, cell_areas, points_of, unit_points
+from fieldcast.geometry import areas_of, cell_areas, great_circle_km, points_of, unit_points
 from fieldcast.inference.user_layout import to_model_names
 
 LATITUDE, LONGITUDE = np.arange(-7.0, 8, 2), np.arange(-7.0, 8, 2)
@@ -111,6 +111,8 @@ def test_areas_and_points_are_those_of_the_cells() -> None:
 PROJECTIONS = {
     "polar": CRS.from_epsg(3411).to_cf(),  # the grid of NSIDC
     "text": {"spatial_ref": CRS.from_epsg(3035).to_wkt()},
+    "PROJ": {"proj4text": "+proj=laea +lat_0=52 +lon_0=10 +x_0=4321000 +y_0=3210000 +ellps=GRS80 +units=m"},
+    "EPSG": {"srid": "urn:ogc:def:crs:EPSG::3035"},
     "rotated": {
         "grid_mapping_name": "rotated_latitude_longitude",
         "grid_north_pole_latitude": 39.25,
@@ -122,7 +124,7 @@ PROJECTIONS = {
 # x and y of the first cell in metres or degrees, and its latitude and longitude: the origin of each projection
 FIRST = {
     "polar": (0.0, -2.4e6, None, -45.0),
-    "text": (4.321e6, 3.21e6, 52.0, 10.0),
+    **dict.fromkeys(("text", "PROJ", "EPSG"), (4.321e6, 3.21e6, 52.0, 10.0)),
     "rotated": (0.0, 0.0, 50.75, 18.0),
 }
 
@@ -162,6 +164,23 @@ def test_x_and_y_of_a_projection(tmp_path: Path, kind: str, field: tuple[np.ndar
         InputError, match=r"ice.nc' is on a curvilinear grid \(lat, lon\): interpolate it to a regular"
     ):
         ingest_source(Source(path=str(path), missing="train"))
+
+
+@pytest.mark.parametrize("units", ["metre", "1000 meter", "km", ""])
+def test_units_of_x_and_y(units: str) -> None:
+    """The step is 25 km in each unit; without one it may be either, and is taken only for metres."""
+    step = 25.0 if units in ("km", "1000 meter") else 25e3
+    coords = {axis: (axis, step * np.arange(8), {"units": units} if units else {}) for axis in "xy"}
+    data = xr.Dataset({"t": (("y", "x"), np.zeros((8, 8))), "crs": ((), 0, PROJECTIONS["polar"])}, coords)
+    read = with_latitudes(data, "it")
+    first, second = (unit_points(read["lat"][0, [i]], read["lon"][0, [i]])[0, 0] for i in (0, 1))
+    apart = great_circle_km(float(np.linalg.norm(first - second)))
+    assert apart == pytest.approx(25 / 0.97, rel=0.01)  # of a scale that is true at 70 degrees
+    without = data.assign_coords(x=np.arange(8) * 25.0, y=np.arange(8) * 25.0)
+    with pytest.raises(InputError, match=r"'x' of it has no units, and steps of 25: add its attribute units"):
+        with_latitudes(without, "it")
+    with pytest.raises(InputError, match=r"it is on 'x' and 'y' without a description of their projection"):
+        with_latitudes(data.drop_vars("crs"), "it")
 
 
 def test_wrf_repeats_its_coordinates_for_each_time() -> None:

@@ -135,6 +135,10 @@ def fill_record(project: Callable[..., Any], tmp_path_factory: pytest.TempPathFa
     record.to_netcdf(folder / "gappy.nc")
     for number, days in enumerate((slice(0, 60), slice(60, None))):
         record.isel(valid_time=days).to_netcdf(folder / f"part{number}.nc")
+    for day in range(record.sizes["valid_time"]):  # as NASA maps ocean colour: the date is an attribute
+        field = record.isel(valid_time=day)
+        date = {"time_coverage_start": f"{field['valid_time'].dt.strftime('%Y-%m-%dT00:00:00Z').item()}"}
+        field.drop_vars("valid_time").assign_attrs(date).to_netcdf(folder / f"day{day:03}.nc")
 
     def fill(
         name: str, file: str = "gappy.nc", output: Path | None = None, noise: str | None = None,
@@ -196,6 +200,15 @@ def test_observed_values_with_an_error_are_smoothed_by_the_pipeline_as_in_python
 def test_a_record_in_several_files_keeps_their_layout(fill_record: Filled) -> None:
     root = fill_record("parts", "part*.nc", to_outputs=["gaps_filled"])
     require_layout(xr.load_dataset(root / "filled.nc"))
+
+
+def test_files_of_one_field_each_are_one_record(fill_record: Filled, whole: Path) -> None:
+    root = fill_record("days", "day*.nc", to_outputs=["gaps_filled"])
+    filled, expected = (xr.load_dataset(path / "filled.nc") for path in (root, whole))
+    assert filled[NAME].dims == ("time", "lat", "lon")
+    np.testing.assert_array_equal(filled["time"], expected["valid_time"])
+    for name in expected.data_vars:
+        np.testing.assert_array_equal(filled[name], expected[name])
 
 
 @pytest.mark.parametrize("source", ["gappy.nc", "part*.nc"])
