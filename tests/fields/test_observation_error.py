@@ -73,9 +73,25 @@ def test_an_error_that_does_not_fit_is_refused_in_one_sentence(given: object, se
         separate_errors(fields(), given)  # type: ignore[arg-type]
 
 
-def test_a_constant_error_that_no_option_names_is_refused() -> None:
-    with pytest.raises(InputError, match="'sses_bias' is constant"):
-        separate_errors(fields(sses_bias=0.1), None)
+def test_a_constant_error_that_no_option_names_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    for noise in (None, {"sst": 0.1}):
+        separated, _ = separate_errors(fields(sses_bias=0.1), noise)
+        assert list(separated) == ["sst"] and "'sses_bias' is constant and left out" in caplog.text
+        caplog.clear()
+    separate_errors(fields(sses_bias=0.1), None, say=False)
+    assert not caplog.text
+    with pytest.raises(InputError, match=r"'sses_bias' is constant, .* there is no other"):
+        separate_errors(fields(sses_bias=0.1).drop_vars("sst"), None)
+
+
+@pytest.mark.parametrize("noise", ["0.3 degC", "sses_standard_deviation"])
+def test_an_error_with_a_unit_is_that_of_the_variables_that_it_fits(noise: str) -> None:
+    """A GHRSST file holds the wind as well, whose error nothing gives."""
+    data = fields(sses_standard_deviation=0.3)
+    data = data.assign(wind_speed=(data["sst"] / 3).assign_attrs(units="m s-1"))
+    separated, errors = separate_errors(data, noise)
+    assert list(separated) == ["sst", "wind_speed"] and list(errors.deviation) == ["sst"]
+    np.testing.assert_allclose(errors.deviation["sst"], 0.3, rtol=1e-6)
 
 
 def test_the_variance_of_mapped_values_is_that_of_closed_forms() -> None:

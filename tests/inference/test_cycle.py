@@ -21,12 +21,15 @@ from fieldcast.inference.cycle.held_out import (
     scores_of_states,
 )
 from fieldcast.inference.cycle.record_cycle import RecordCycle, cycle
+from fieldcast.inference.reconstruct import as_points
 from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.models.assimilation.background_errors import (
     ends_of_stretches,
     free_run_states,
     training_stretches,
 )
+from fieldcast.models.assimilation.baselines import FreeRun
+from fieldcast.models.assimilation.by_fraction import ByFraction
 from fieldcast.models.assimilation.kalman_filter import KalmanFilter
 from fieldcast.models.assimilation.letkf import LETKF
 from fieldcast.models.random_streams import RandomStreams
@@ -351,3 +354,76 @@ def test_unsuitable_models_are_reported_in_one_sentence(forecaster, interpolatio
 def test_times_without_observations_or_an_expected_innovation_do_not_count() -> None:
     assert ratio_of_means(np.array([100.0, 2.0, 4.0]), np.array([np.nan, 1.0, 2.0])) == pytest.approx(2)
     assert ratio_of_means(np.array([np.nan, 6.0]), np.array([np.nan, 3.0])) == pytest.approx(2)
+
+
+def updater_of(kind: str, forecaster: TrainedModel, interpolation: TrainedModel) -> TrainedModel:
+    model = forecaster.checkpoint.model
+    if kind == "interpolation":
+        return interpolation
+    filters = {
+        "kalman": lambda: KalmanFilter(model.space, model),
+        "letkf": lambda: LETKF(model.space),
+        "by fraction": lambda: ByFraction(model.space, LETKF(model.space), [0.05, 0.5]),
+    }
+    filter = filters[kind]()
+    if isinstance(filter, ByFraction):
+        filter.copies[1].choose(relaxation=0.9)  # the copy that a tenth of the cells does not need
+    return with_filter(interpolation, filter)
+
+
+def with_errors(record: xr.Dataset, errors: xr.DataArray | np.ndarray) -> xr.Dataset:
+    """The record with the error of each value [K] in a variable of its own."""
+    values = np.broadcast_to(errors, record["t"].shape).astype(np.float32)
+    return record.assign(t_uncertainty=(record["t"].dims, values, {"units": "K"}))
+
+
+@pytest.mark.parametrize("kind", ["interpolation", "kalman", "letkf", "by fraction"])
+def test_equal_errors_of_values_give_the_analyses_of_one_error(kind, forecaster, interpolation, record):
+    """Errors that differ by a part in 10^4 are errors of values, and change the analyses by as little."""
+    updater, few = updater_of(kind, forecaster, interpolation), record.isel(time=slice(8))
+    error = 0.1 * float(updater.checkpoint.field_codec.deviation[0])
+    alternating = error * (1 + 1e-4 * (-1) ** np.arange(record.sizes["lon"]))
+    options = {"members": 6, "withheld": 0.2}
+    one = fieldcast.cycle(forecaster, updater, few, noise=0.1, **options)
+    each = fieldcast.cycle(
+        forecaster, updater, with_errors(few, alternating), noise="t_uncertainty", **options
+    )
+    spread = float(one["t_spread"].mean())
+    assert np.abs(each["t"] - one["t"]).max() < 2e-3 * spread
+    for name in ("t_crps", "t_rmse", "t_observation_error"):
+        np.testing.assert_allclose(each[name], one[name], rtol=1e-3)
+    assert each["t_observation_error"].attrs["assumed"] == pytest.approx(error, rel=1e-3)
+    assert each.attrs["fieldcast_noise"] == "t_uncertainty" and float(one.attrs["fieldcast_noise"]) == 0.1
+    assert "t_uncertainty" not in each
+
+
+@pytest.mark.parametrize("kind", ["interpolation", "letkf"])
+def test_observations_with_huge_errors_leave_the_background(kind, forecaster, interpolation, record):
+    """The members of a hybrid filter stay, and so does the mean of an LETKF, whose spread is relaxed."""
+    updater, few = updater_of(kind, forecaster, interpolation), record.isel(time=slice(6))
+    huge = with_errors(few, 1e6 * (1 + np.arange(record.sizes["lon"]) % 2))
+    run = RecordCycle.of(forecaster, updater, huge, 6, 0, "t_uncertainty", 0.0, "the record")
+    assimilated = as_points(run.c, run.variance, run.models.assimilator.filter)
+    for estimates, _ in run.models.run(assimilated, 6, 0):
+        background, analysis = (estimates[name] for name in ("background", "analysis"))
+        if kind == "letkf":
+            background, analysis = background.mean(1), analysis.mean(1)
+        torch.testing.assert_close(analysis, background, atol=1e-4, rtol=0)
+
+
+def test_an_observation_with_a_huge_error_is_as_if_it_were_missing(forecaster, interpolation, record):
+    """In a Kalman filter, whose draws do not depend on the number of observations."""
+    updater, few = updater_of("kalman", forecaster, interpolation), record.isel(time=slice(6))
+    bad = np.arange(record.sizes["lon"]) % 3 == 0
+    error = 0.1 * float(updater.checkpoint.field_codec.deviation[0])
+    errors = with_errors(few, np.where(bad, 1e6, error))
+    options = {"members": 6, "withheld": 0.0}
+    kept = fieldcast.cycle(None, updater, errors, noise={"t": "t_uncertainty"}, **options)
+    without = fieldcast.cycle(None, updater, few.where(~xr.DataArray(bad, dims="lon")), noise=0.1, **options)
+    np.testing.assert_allclose(kept["t"], without["t"], atol=1e-3)
+
+
+def test_an_updater_that_takes_one_error_refuses_errors_of_values(forecaster, interpolation, record):
+    updater = with_filter(interpolation, FreeRun(interpolation.checkpoint.model.space))
+    with pytest.raises(InputError, match="a model of type FreeRun takes one error for all"):
+        fieldcast.cycle(forecaster, updater, record, noise="1%")

@@ -55,10 +55,13 @@ class Errors(NamedTuple):
 NO_ERRORS = Errors()
 
 
-def separate_errors(fields: xr.Dataset, noise: Given, key: str = "noise") -> tuple[xr.Dataset, Errors]:
+def separate_errors(
+    fields: xr.Dataset, noise: Given, key: str = "noise", say: bool = True
+) -> tuple[xr.Dataset, Errors]:
     """Separate fields from the variables that hold their errors; subtract the bias.
 
-    Values whose error is missing become NaN.
+    Values whose error is missing become NaN. A constant variable that looks like the error of another one is left out.
+    An option that holds for all variables holds for those whose unit fits; the others count as exact.
 
     Parameters
     ----------
@@ -68,6 +71,8 @@ def separate_errors(fields: xr.Dataset, noise: Given, key: str = "noise") -> tup
         The option; None if errors are not known.
     key
         Name of the option in messages.
+    say
+        Whether what is done is logged.
 
     Raises
     ------
@@ -76,20 +81,23 @@ def separate_errors(fields: xr.Dataset, noise: Given, key: str = "noise") -> tup
     """
     names = time_varying(fields)
     if noise is None:
-        for name in names:
-            refuse_constant(fields[name], key)
-        return fields, NO_ERRORS
+        return without_constant(fields, key, say), NO_ERRORS
     of_each = dict(noise) if isinstance(noise, Mapping) else dict.fromkeys(names, noise)
     of_each = {name if name in names else short(name): each for name, each in of_each.items()}
     if unknown := sorted(set(of_each) - set(names)):
         raise InputError(f"{key} names {', '.join(unknown)}, but the variables are {', '.join(names)}.")
     used = [name for name in holders(noise) if name in names]
     without = fields.drop_vars(used)
-    remaining = time_varying(without)
-    if not remaining:
+    if not time_varying(without):
         raise InputError(f"{key} names the only variable of the data: it gives the error of another one.")
-    for name in remaining:
-        refuse_constant(without[name], key)
+    without = without_constant(without, key, say)
+    remaining = time_varying(without)
+    if not isinstance(noise, Mapping):
+        fitting = [name for name in remaining if unit_fits(fields, name, noise)]
+        if fitting and say and len(fitting) < len(remaining):
+            exact = ", ".join(name for name in remaining if name not in fitting)
+            LOG.info("%s %s is the error of %s; %s has another unit.", key, noise, ", ".join(fitting), exact)
+        of_each = {name: each for name, each in of_each.items() if name in fitting or not fitting}
     errors: dict[str, float | xr.DataArray] = {}
     bias: dict[str, xr.DataArray] = {}
     for name, given in of_each.items():
@@ -100,12 +108,14 @@ def separate_errors(fields: xr.Dataset, noise: Given, key: str = "noise") -> tup
         mean = (named_variable(fields, given) or "").replace(DEVIATION, BIAS)
         if mean in used and mean != named_variable(fields, given):
             bias[name] = in_units_of(fields[mean], array, key)
-            LOG.info("%s is subtracted from %s.", mean, name)
+            if say:
+                LOG.info("%s is subtracted from %s.", mean, name)
             array = (array - bias[name].fillna(0.0)).astype(array.dtype).assign_attrs(array.attrs)
         if isinstance(error, xr.DataArray):
             lacking = array.notnull() & ~(error >= 0)
             if bool(lacking.any()):
-                LOG.warning("%d values of %s have no error and are left out.", int(lacking.sum()), name)
+                if say:
+                    LOG.warning("%d values of %s have no error and are left out.", int(lacking.sum()), name)
                 array = array.where(~lacking).assign_attrs(array.attrs)
         without = without.assign({name: array})
     return without, Errors(errors, bias)
@@ -120,13 +130,36 @@ def holders(noise: Given) -> list[str]:
     return list(dict.fromkeys([*named, *(name.replace(DEVIATION, BIAS) for name in named)]))
 
 
-def refuse_constant(array: xr.DataArray, key: str) -> None:
-    """Refuse a constant variable, which looks like the error of another one: ingestion lets it through."""
-    if is_error(array) and float(array.max()) == float(array.min()):
+def without_constant(fields: xr.Dataset, key: str, say: bool) -> xr.Dataset:
+    """Fields without constant variables that look like errors of others: ingestion lets them through."""
+    names = time_varying(fields)
+    constant = [
+        name
+        for name in names
+        if is_error(fields[name]) and float(fields[name].max()) == float(fields[name].min())
+    ]
+    if constant and len(constant) == len(names):
         raise InputError(
-            f"variable '{array.name}' is constant: leave it out with ingestion.variables, or, if it is the error of "
-            f"another variable, name it as {key}."
+            f"variable '{constant[0]}' is constant, as the error of another variable may be, and there is no other: "
+            "choose another file."
         )
+    if say:
+        for name in constant:
+            LOG.warning(
+                "Variable '%s' is constant and left out: if it is the error of another one, name it as %s.",
+                name,
+                key,
+            )
+    return fields.drop_vars(constant)
+
+
+def unit_fits(fields: xr.Dataset, name: str, given: float | str) -> bool:
+    """Whether the unit of an error converts to that of a variable; other faults are said later."""
+    units = str(fields[name].attrs.get("units", "1"))
+    if (holder := named_variable(fields, given)) is not None:
+        return conversion(str(fields[holder].attrs.get("units", units)), units) is not None
+    match = QUANTITY.fullmatch(str(given))
+    return match is None or match[2] in ("", "%") or conversion(match[2], units) is not None
 
 
 def named_variable(fields: xr.Dataset, given: float | str) -> str | None:

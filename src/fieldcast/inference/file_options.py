@@ -215,7 +215,8 @@ class RecordCycleOptions:
     members
         Size of the ensemble, at least 2; the coverage of 90 % needs at least 13 members, and is exact with 19.
     noise
-        Observation error, in anomaly standard deviations, or with a unit, such as `0.3 degC`.
+        Observation error, in anomaly standard deviations, `0.3 degC`, `35%` or the name of a variable, for all
+        variables or for each by its name (docs/data.md#errors-of-observed-values).
     held_out
         Share of the observations that is held out, never assimilated: the result is scored there.
     where
@@ -230,7 +231,7 @@ class RecordCycleOptions:
     forecaster: str
     updater: str
     members: Annotated[int, Field(ge=2)] = 20
-    noise: ObservationError = 0.1
+    noise: ObservationError | dict[str, ObservationError] = 0.1
     held_out: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.1
     where: Where | None = None
     region: Region | None = None
@@ -350,7 +351,7 @@ class FileCommand:
 
 EXPERIMENT = "Address of a trained experiment, such as {}."
 MEMBERS = "Number of ensemble members."
-NOISE = "Error of an observation, in anomaly standard deviations or with a unit, such as '0.3 degC'."
+NOISE = "Error of an observation: in anomaly standard deviations, '0.3 degC', 35%, or the name of a variable."
 FILE_COMMANDS = (
     FileCommand(
         name="fill",

@@ -61,28 +61,56 @@ def observed_with_errors(
     The option is that of `fields.observation_error`. Where errors differ, the observations become points, each with an
     error of its own, which the model must accept.
     """
+    data, c, variance = observations_and_errors(data, codec, model.space, noise)
+    return data, c if variance is None else as_points(c, variance, model)
+
+
+def observations_and_errors(
+    data: xr.Dataset, codec: FieldCodec, space: Space, noise: Given
+) -> tuple[xr.Dataset, Context, Float[Tensor, "time variable y x"] | None]:
+    """Observations less their bias, their context, and the variance of each error; None if one holds for all.
+
+    Where errors differ, `noise` of the context is the one that has the mean information, the mean of 1 / variance.
+    """
     data, errors = separate_errors(data, noise)
     own = [(name, codec.quantities.get(name), codec.parts(name)) for name in codec.names]
     if isinstance(noise, int | float):
-        return data, context_of(data, codec, model.space, noise)
+        return data, context_of(data, codec, space, noise), None
     variance = torch.from_numpy(error_variance(data, errors, own, codec.deviation, codec.conversions))
-    c = context_of(data, codec, model.space, 0.0)
+    c = context_of(data, codec, space, 0.0)
     y, mask = c.observations()
-    of_observed = variance.to(y)[mask]
+    variance = variance.to(y)
+    of_observed = variance[mask]
     if not len(of_observed) or float(of_observed.max() - of_observed.min()) <= SAME * float(
         of_observed.max()
     ):
-        return data, replace(c, noise=float(of_observed.mean().sqrt()) if len(of_observed) else 0.0)
+        return data, replace(c, noise=float(of_observed.mean().sqrt()) if len(of_observed) else 0.0), None
+    return (
+        data,
+        replace(c, noise=float(of_observed.double().reciprocal().mean().reciprocal().sqrt())),
+        variance,
+    )
+
+
+def as_points(c: Context, variance: Float[Tensor, "time variable y x"], model: Model) -> Context:
+    """The observations of a context as points, each with the variance of its error.
+
+    Raises
+    ------
+    InputError
+        If the model takes one error for all observations.
+    """
     if not model.accepts_points:
         raise InputError(
             f"noise gives observations different errors, and a model of type {type(model).__name__} takes one error "
             "for all: give a number of anomaly standard deviations, or choose a model such as optimal interpolation."
         )
+    y, mask = c.observations()
     datum, variable, row, column = mask.nonzero(as_tuple=True)
     cells = (row * mask.shape[-1] + column)[:, None].expand(-1, 4)
     first = torch.tensor([1.0, 0.0, 0.0, 0.0], dtype=torch.float64).to(cells.device).expand(len(cells), -1)
-    points = Points(datum, variable, cells, first, y[mask].double(), of_observed.double())
-    return data, replace(c, observed=torch.zeros_like(y), mask=torch.zeros_like(mask), points=points)
+    points = Points(datum, variable, cells, first, y[mask].double(), variance[mask].double())
+    return replace(c, observed=torch.zeros_like(y), mask=torch.zeros_like(mask), points=points)
 
 
 @torch.no_grad()

@@ -108,7 +108,7 @@ def innovation_statistics(
     y: Float[np.ndarray, "time y x"],
     background: Float[np.ndarray, "member time y x"],
     analysis: Float[np.ndarray, "member time y x"],
-    error: float,
+    error: float | Float[np.ndarray, "y x"],
 ) -> dict[str, Float[np.ndarray, " time"]]:
     """Means over the observations of each time, NaN at a time without any; `error` is their assumed standard deviation.
 

@@ -131,8 +131,8 @@ class OwnUnits(NamedTuple):
 
 
 def held_out_sums(
-    y: Float[Tensor, "variable y x"], members: Float[Tensor, "1 members variable y x"], noise: float,
-    seed: int, time: int, own: OwnUnits | None = None,
+    y: Float[Tensor, "variable y x"], members: Float[Tensor, "1 members variable y x"],
+    noise: float | Float[Tensor, "variable y x"], seed: int, time: int, own: OwnUnits | None = None,
 ) -> Float[np.ndarray, "variable sum"]:  # fmt: skip
     """SUMS over the held-out observations y of one time, NaN elsewhere; NaN for a score that needs more members.
 
@@ -161,7 +161,7 @@ def quality_of_step(
     y: Float[Tensor, "variable y x"],
     held_out: Bool[Tensor, "y x"],
     estimates: Mapping[str, Float[Tensor, "1 members variable y x"]],
-    noise: float,
+    noise: float | Float[Tensor, "variable y x"],
     seed: int,
     number: int,
     own: OwnUnits | None = None,
@@ -177,7 +177,7 @@ def quality_of_step(
     estimates
         Members by name; `background` and `analysis` give the innovations.
     noise
-        Standard deviation of the observation error.
+        Standard deviation of the observation error, or of each.
     seed
         Seed of the draws of observation errors.
     number
@@ -187,10 +187,13 @@ def quality_of_step(
     """
     assimilated = y.masked_fill(held_out, torch.nan).double().cpu().numpy()
     b, a = (estimates[name][0].double().cpu().numpy() for name in ("background", "analysis"))
+    errors = (
+        (noise.double().cpu() if isinstance(noise, Tensor) else torch.tensor(noise)).expand(y.shape).numpy()
+    )
     by_variable = [
         [
             float(value[0])
-            for value in innovation_statistics(v[None], b[:, i, None], a[:, i, None], noise).values()
+            for value in innovation_statistics(v[None], b[:, i, None], a[:, i, None], errors[i]).values()
         ]
         for i, v in enumerate(assimilated)
     ]
@@ -212,13 +215,13 @@ def with_quality(
     steps: xr.Dataset,
     dataset: xr.Dataset,
     codec: FieldCodec,
-    noise: float,
+    noise: Float[np.ndarray, " mapped"],
     distances: Float[np.ndarray, "variable 2"],
 ) -> xr.Dataset:
     """The result with scores and innovation statistics of each variable, in its units; observation errors as mapped.
 
-    `steps` holds `quality_of_step` of all times; `dataset` is the user's record, and `distances` are the `distances_km`
-    of its held-out observations and missing values.
+    `steps` holds `quality_of_step` of all times; `dataset` is the user's record, `noise` the assumed error of each
+    mapped variable, and `distances` are the `distances_km` of its held-out observations and missing values.
     """
     (time,) = map(str, dataset[conventions.axes(dataset)["time"]].dims)
     innovations = steps[INNOVATIONS].to_numpy().T  # (statistic, variable, time)
@@ -226,7 +229,8 @@ def with_quality(
     sums = steps[SUMS_OF_STEP].sum("time", skipna=False) if SUMS_OF_STEP in steps else None
     variables: dict[str, xr.Variable] = {}
     for i, variable in enumerate(codec.names):
-        v, deviation = original_name(dataset, variable), float(codec.deviation[codec.parts(variable)[0]])
+        v, part = original_name(dataset, variable), codec.parts(variable)[0]
+        deviation = float(codec.deviation[part])
         units, is_mapped = (
             unit_attrs(str(codec.attrs[variable].get("units", "1"))),
             variable in codec.quantities,
@@ -252,7 +256,7 @@ def with_quality(
                 inferred,
                 INFERRED_MAPPED if is_mapped else INFERRED,
                 v,
-                {**(unit_attrs("1") if is_mapped else units), "assumed": deviation * noise},
+                {**(unit_attrs("1") if is_mapped else units), "assumed": deviation * float(noise[part])},
             ),
         }
     if sums is not None:

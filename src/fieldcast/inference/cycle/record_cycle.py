@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fieldcast import arguments, calendars, runtime
@@ -31,7 +31,7 @@ from fieldcast.inference.cycle.held_out import (
 )
 from fieldcast.inference.cycle.models import CycleModels, Estimates
 from fieldcast.inference.forecasts.ensemble import with_moments
-from fieldcast.inference.reconstruct import observed_with_errors
+from fieldcast.inference.reconstruct import as_points, observations_and_errors
 from fieldcast.inference.result_attributes import with_attributes
 from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.inference.user_layout import restore_layout
@@ -79,8 +79,10 @@ def cycle(
     seed
         Seed of the draws and of the held-out blocks.
     noise
-        Standard deviation of the observation error: a number of anomaly standard deviations, or of a unit ("0.3 degC")
-        where that is the same for all observations (`fields.observation_error`).
+        Standard deviation of the observation error, for all variables or for each by its name: a number of anomaly
+        standard deviations, a number with a unit ("0.3 degC"), a share of the value ("35%"), or the name of a variable
+        of the record (`fields.observation_error`). Where it differs between observations, the updater must take such
+        errors: optimal interpolation and most filters do.
     withheld
         Share of observations that are never assimilated, in whole blocks of neighbouring cells.
     where
@@ -90,7 +92,7 @@ def cycle(
     ------
     InputError
         If the models do not fit each other, a cycle or the grid of the record, if there are fewer than two times or
-        they are not one step apart, or if nothing was observed.
+        they are not one step apart, if nothing was observed, or if the updater takes one error for all observations.
     """
     run = RecordCycle.of(forecaster, updater, observations, members, seed, noise, withheld, where)
     return run.result(xr.concat([piece for piece, _ in run.pieces()], "time"))
@@ -118,6 +120,8 @@ class RecordCycle:
         Members, noise, held-out share and seed.
     names
         Names of the models.
+    variance
+        Variance of the error of each observation; None if that of `c` holds for all.
     """
 
     models: CycleModels
@@ -128,6 +132,7 @@ class RecordCycle:
     held_out: Bool[Tensor, "y x"]
     options: dict[str, Any]
     names: str
+    variance: Float[Tensor, "time variable y x"] | None = None
 
     @classmethod
     def of(
@@ -148,27 +153,26 @@ class RecordCycle:
         dataset, space = as_record(observations, where), updater.checkpoint.model.space
         data, codec = match_model(dataset, updater.checkpoint.field_codec, where, beside=holders(noise))
         check_times(data["time"], space.time_step, where)
-        data, c = observed_with_errors(data, codec, updater.checkpoint.model, noise)
-        if c.points is not None:
-            raise InputError(
-                f"noise '{noise}' gives the observations of {where} different errors, and a cycle takes one for all: "
-                "give a number of anomaly standard deviations, or, for a record of one variable that is not mapped, a "
-                "number with its unit."
-            )
+        data, c, variance = observations_and_errors(data, codec, space, noise)
+        if variance is not None:
+            as_points(c[slice(0, 1)], variance[:1], models.assimilator.filter)
         _, mask = c.observations()
         if not mask.any():
             raise InputError(f"{where} holds no observation: give values where there are any, NaN elsewhere.")
-        options = {"members": members, "noise": c.noise, "withheld": withheld, "seed": seed}
+        given = c.noise if variance is None else str(noise)
+        options = {"members": members, "noise": given, "withheld": withheld, "seed": seed}
         without_forecast = models.assimilator.forecaster is None  # a Kalman filter leaves the forecaster out
         trained = [updater] if without_forecast or forecaster is None else [updater, forecaster]
         names = " and ".join(model.name for model in trained)
         cells = held_out_cells(mask, withheld, space, seed)
-        return cls(models, dataset, data["time"], codec, c, cells, options, names)
+        return cls(models, dataset, data["time"], codec, c, cells, options, names, variance)
 
     @cached_property
     def sources(self) -> Lineage:
         """Lineage of the analyses: digest of the observations, the models with their digests, and the options."""
         observed = [array.cpu().numpy() for array in self.c.observations()]
+        if self.variance is not None:
+            observed.append(self.variance.cpu().numpy())
         return {
             "observations": digest(observed, calendars.iso(self.times)),
             "models": self.names,
@@ -197,7 +201,9 @@ class RecordCycle:
             LOG.info("Resuming after %d of %d times.", done * length, c.count)
         observed, mask = c.observations()
         observed, mask = observed * ~self.held_out, mask & ~self.held_out
-        assimilated = Context(c.count, observed=observed, mask=mask, day=c.day, noise=self.options["noise"])
+        assimilated = Context(c.count, observed=observed, mask=mask, day=c.day, noise=c.noise)
+        if self.variance is not None:
+            assimilated = as_points(assimilated, self.variance, self.models.assimilator.filter)
         steps = self.models.run(assimilated, members, seed, state, done * length)
         firsts = range(0, c.count, length)
         for number, first in list(enumerate(firsts))[done:]:
@@ -218,7 +224,8 @@ class RecordCycle:
         own = None
         if self.codec.quantities:
             own = OwnUnits(self.codec, self.codec.climatology_at(self.times[[index]])[0])
-        quality = quality_of_step(y, self.held_out, estimates, options["noise"], options["seed"], index, own)
+        noise = c.noise if self.variance is None else self.variance[index].sqrt()
+        quality = quality_of_step(y, self.held_out, estimates, noise, options["seed"], index, own)
         return self.codec.decode(x, self.times[[index]]).merge(quality)
 
     def result(self, steps: xr.Dataset) -> xr.Dataset:
@@ -227,9 +234,14 @@ class RecordCycle:
         result = restore_layout(self.dataset, fields, self.codec)
         result = with_attributes(result, self.dataset.attrs, "Analysis", self.names, self.options)
         parts = [self.codec.parts(name)[0] for name in self.codec.names]
-        mask = self.c.observations()[1][:, parts]
+        mask = self.c.observations()[1]
+        noise = np.full(mask.shape[1], self.c.noise)
+        if self.variance is not None:
+            of_each = [self.variance[:, v][mask[:, v]].double().mean() for v in range(len(noise))]
+            noise = torch.stack(of_each).sqrt().cpu().numpy()
+        mask = mask[:, parts]
         distances = distances_km(mask, self.held_out, self.models.assimilator.filter.space)
-        return with_quality(result, steps, self.dataset, self.codec, self.options["noise"], distances)
+        return with_quality(result, steps, self.dataset, self.codec, noise, distances)
 
 
 def check_times(times: xr.DataArray, step: TimeStep, where: str) -> None:

@@ -82,6 +82,11 @@ def learn_errors(
 def networks_of(c: Context) -> Bool[Tensor, "network variable y x"]:
     """Observing networks: masks of at most `GROUPS` evenly spaced times of the record that have observations."""
     _, mask = c.observations()
+    if (points := c.points) is not None:
+        mask = mask.flatten(2)
+        mask = mask.index_put((points.datum, points.variable, points.cells[:, 0]), mask.new_ones(())).view(
+            c.observations()[1].shape
+        )
     times = mask.flatten(1).any(1).nonzero()[:, 0]
     return mask[times[evenly(len(times), GROUPS)]] if len(times) else mask[:1]
 

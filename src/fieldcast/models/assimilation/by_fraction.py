@@ -75,7 +75,7 @@ class ByFraction(Filter):
             before = {name: value[i] for name, value in memory.items()}
             return filter.update(background[i], c[i], before, streams.of_data(i))
 
-        observed = c.fraction(self.space) > 0
+        observed = self.fraction(c) > 0
         return self._together(torch.where(observed, self.nearest(c), memory[COPY]), of)
 
     def background_mean(self, step: CycleStep) -> Float[Tensor, "batch variable y x"]:
@@ -83,8 +83,16 @@ class ByFraction(Filter):
 
     def nearest(self, c: Context) -> Int[Tensor, " batch"]:
         """Number of the copy for each context."""
-        k = c.fraction(self.space).clamp(min=1e-6)
+        k = self.fraction(c).clamp(min=1e-6)
         return (k.log()[:, None] - k.new_tensor(self.fractions).log()).abs().argmin(1)
+
+    def fraction(self, c: Context) -> Float[Tensor, " batch"]:
+        """k of each context, in which a point counts as a cell."""
+        k = c.fraction(self.space)
+        if c.points is None:
+            return k
+        points = torch.bincount(c.points.datum, minlength=c.count).to(k)
+        return k + points / (len(self.space.variables) * self.space.exists.sum())
 
     def _filters(self) -> list[Filter]:
         return [copy for copy in self.copies if isinstance(copy, Filter)]

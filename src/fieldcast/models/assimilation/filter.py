@@ -183,6 +183,7 @@ def require_finite(background: Members, exists: Bool[Tensor, "y x"], number: int
 NORMAL_MEDIAN = 0.6745  # median of |z| for z ~ N(0, 1)
 MEMORY = 0.9  # weight of the past in the running means: a time scale of ten steps
 SCALES = 0.02, 4.0  # smallest and largest s
+MAX_ERROR = 1e3  # error variance, in expected variances, above which an innovation says nothing about s
 # names in the memory: s and the two running means of each cycle
 REMEMBERED = "scale", "excess", "expected"
 
@@ -204,7 +205,8 @@ def rescale(
     correct s. The mean excess over R is limited to the largest s times its expected value. So neither gross errors nor
     a first step inflate s. A mean, not a median, gives s, because forecast errors have heavier tails than a Gaussian.
     """
-    informative = expected > 0  # cells without variance say nothing about s
+    # cells without variance say nothing about s, nor do observations with very large errors
+    informative = (expected > 0) & (error <= MAX_ERROR * memory["scale"][cycle] * expected)
     ratio = d.abs() / (memory["scale"][cycle] * expected + error).sqrt()
     if informative.any():
         informative &= ratio <= MAX_INNOVATION * ratio[informative].quantile(0.5) / NORMAL_MEDIAN

@@ -86,6 +86,7 @@ class Hybrid(Derived, Filter):
         deterministic but for the noise of the model.
     """
 
+    accepts_points = True
     learns_errors = True
     choices: Mapping[str, Sequence[float]] = MappingProxyType(
         {

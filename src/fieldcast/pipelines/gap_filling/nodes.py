@@ -38,7 +38,7 @@ def try_methods(
     from fieldcast.training.fill_gaps import methods
 
     chosen = restored(quantities)
-    fields, errors = separate_errors(fields, gap_filling.noise, NOISE)
+    fields, errors = separate_errors(fields, gap_filling.noise, NOISE, say=False)
     fillers = methods(mapped(fields, chosen), gap_filling, seed, device)
     comparison = Comparison.of(fields, seed, device, fillers, chosen, errors)
     for _, file in comparison.trials(previous_trials()):
@@ -60,7 +60,7 @@ def fill_gaps(
     from fieldcast.training.fill_gaps import CORRECTED, correction_of
 
     fillers, chosen = {**FILLERS}, restored(quantities)
-    fields, errors = separate_errors(fields, gap_filling.noise, NOISE)
+    fields, errors = separate_errors(fields, gap_filling.noise, NOISE, say=False)
     if CORRECTED in methods_in(trials):
         fillers[CORRECTED] = correction_of(mapped(fields, chosen), seed)
     comparison = Comparison.of(fields, seed, device, fillers, chosen, errors)
@@ -88,6 +88,6 @@ def draw_figures(
     from fieldcast.figures.style import png
     from fieldcast.inference.user_layout import to_model_names
 
-    fields, _ = separate_errors(fields, gap_filling.noise, NOISE)
+    fields, _ = separate_errors(fields, gap_filling.noise, NOISE, say=False)
     drawn = pictures(to_model_names(filled, fields), series, outline(fields))
     return {name: png(figure) for name, figure in drawn}
