@@ -412,7 +412,7 @@ def test_observations_with_huge_errors_leave_the_background(kind, forecaster, in
 
 
 def test_an_observation_with_a_huge_error_is_as_if_it_were_missing(forecaster, interpolation, record):
-    """In a Kalman filter, whose draws do not depend on the number of observations."""
+    """The draws of a Kalman filter do not depend on the number of observations."""
     updater, few = updater_of("kalman", forecaster, interpolation), record.isel(time=slice(6))
     bad = np.arange(record.sizes["lon"]) % 3 == 0
     error = 0.1 * float(updater.checkpoint.field_codec.deviation[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -89,27 +90,15 @@ def _unprojected(
 ) -> xr.Dataset:
     """A data set with the coordinates `lat` and `lon` (y, x), by PROJ."""
     try:
-        from pyproj import CRS, Transformer
         from pyproj.exceptions import ProjError
     except ImportError as error:
         raise InputError(
             f"{where} is on a projected grid ('{mapping}'), which needs a package that is not installed: `pip install "
             "pyproj`"
         ) from error
-    attrs: dict[Any, Any] = dataset[mapping].attrs
-    wkt = next((attrs[key] for key in _WKT if attrs.get(key)), None)
-    other = next((str(attrs[key]) for key in _TEXTS if key in attrs), None)
+    attrs = dataset[mapping].attrs
     try:
-        if wkt:
-            crs = CRS.from_wkt(wkt)
-        elif other and "grid_mapping_name" not in attrs:
-            crs = CRS.from_user_input(other)
-        else:
-            crs = CRS.from_cf(attrs)
-        rotated = crs.is_derived and not crs.is_projected
-        to_degrees = Transformer.from_crs(
-            crs, crs.source_crs if rotated else crs.geodetic_crs, always_xy=True
-        )
+        projected, to_degrees = _projection(tuple((str(k), _hashable(v)) for k, v in attrs.items()))
     except (ProjError, KeyError, ValueError) as error:
         raise InputError(
             f"the grid mapping '{mapping}' of {where} cannot be read ({error}): correct it, or give the cells their "
@@ -118,7 +107,7 @@ def _unprojected(
     scale = {}
     for coordinate in (x, y):
         units = str(coordinate.attrs.get("units", "")).strip()
-        if not crs.is_projected and ("deg" in units.lower() or not units):
+        if not projected and ("deg" in units.lower() or not units):
             scale[coordinate.name] = 1.0
             continue
         steps = np.abs(np.diff(coordinate.values.astype(float)))
@@ -127,7 +116,7 @@ def _unprojected(
                 f"'{coordinate.name}' of {where} has no units, and steps of {np.median(steps):g}: add its attribute "
                 "units, such as m or km"
             )
-        in_metres = conversion(units or "m", "m") if crs.is_projected else None
+        in_metres = conversion(units or "m", "m") if projected else None
         if in_metres is None or in_metres.offset:
             raise InputError(f"'{coordinate.name}' of {where} is in '{units}': give it in m or km")
         scale[coordinate.name] = in_metres.scale
@@ -137,4 +126,32 @@ def _unprojected(
     return dataset.assign_coords(
         lat=(dims, latitude, {"units": "degrees_north", "standard_name": DIMS[1]}),
         lon=(dims, longitude, {"units": "degrees_east", "standard_name": DIMS[2]}),
+    )
+
+
+def _hashable(value: Any) -> Any:
+    """An attribute as a text, a number, or a tuple of numbers."""
+    return tuple(np.ravel(value).tolist()) if isinstance(value, np.ndarray | list) else value
+
+
+@cache
+def _projection(attributes: tuple[tuple[str, Any], ...]) -> tuple[bool, Any]:
+    """Whether a grid mapping has x and y in metres, and the transformation to longitude and latitude.
+
+    PROJ takes most of a second for an ellipsoid that its database lacks, and a record may have a file for each day.
+    """
+    from pyproj import CRS, Transformer
+
+    attrs = dict(attributes)
+    wkt = next((attrs[key] for key in _WKT if attrs.get(key)), None)
+    other = next((str(attrs[key]) for key in _TEXTS if key in attrs), None)
+    if wkt:
+        crs = CRS.from_wkt(wkt)
+    elif other and "grid_mapping_name" not in attrs:
+        crs = CRS.from_user_input(other)
+    else:
+        crs = CRS.from_cf(attrs)
+    rotated = crs.is_derived and not crs.is_projected
+    return crs.is_projected, Transformer.from_crs(
+        crs, crs.source_crs if rotated else crs.geodetic_crs, always_xy=True
     )
