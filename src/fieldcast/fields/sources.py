@@ -167,9 +167,9 @@ def join_files(parts: Sequence[tuple[str, xr.Dataset]]) -> xr.Dataset:
     times = records[0][1]["time"].values
     for path, record in records:
         if not np.array_equal(record["time"].values, times):
-            names = [", ".join(f"'{name}'" for name in each.data_vars) for each in (record, records[0][1])]
+            held = [", ".join(f"'{name}'" for name in each.data_vars) for each in (record, records[0][1])]
             raise InputError(
-                f"'{path}' has other times than '{first_path}', and other variables ({names[0]}, not {names[1]}): give "
+                f"'{path}' has other times than '{first_path}', and other variables ({held[0]}, not {held[1]}): give "
                 "files of the same period, or rename what is one variable"
             )
     for (path, record), (other_path, other) in combinations(records, 2):
