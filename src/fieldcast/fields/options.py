@@ -113,11 +113,6 @@ def columns_of(given: object) -> dict[str, str]:
     return {name: str(heading).strip() for name, (_, heading) in zip(names, pairs, strict=True)}
 
 
-def words(value: Any) -> Any:
-    """The words of a text, such as names on the command line; other values are returned unchanged."""
-    return value.split() if isinstance(value, str) else value
-
-
 Region = Annotated[tuple[float, float, float, float], BeforeValidator(check_region)]
 Where = Annotated[str, BeforeValidator(check_where)]
 Columns = Annotated[dict[str, str], BeforeValidator(columns_of)]
@@ -134,8 +129,8 @@ class Source:
         docs/scale.md#a-bucket), or a list of these. For images the folder of the four IDX files; without it they are
         fetched from OpenML.
     variables
-        Names as in the file, or short names (`z500`, `t2m`), in `--params` with spaces between them; a name without its
-        level selects all levels. By default all on (time, latitude, longitude).
+        Names as in the file, or short names (`z500`, `t2m`); a name without its level selects all levels. By default
+        all on (time, latitude, longitude).
     period
         Dates `[first, last]`, ISO, complete or partial (`2001`, `2001-05`), both inclusive; by default all.
     levels
@@ -158,7 +153,7 @@ class Source:
     """
 
     path: str | list[str] | None = None
-    variables: Annotated[list[str], BeforeValidator(words), Field(min_length=1)] | None = None
+    variables: Annotated[list[str], Field(min_length=1)] | None = None
     period: Period | None = None
     levels: list[float] | None = None
     where: Where | None = None
