@@ -48,7 +48,9 @@ def readings(truth: xr.Dataset, deviation: dict[str, float], places: int, seed: 
     for variable, scale in deviation.items():
         exact = truth[variable].interp(at)
         read = exact + ERROR * scale * rng.normal(size=exact.shape)
-        read = read.clip(min=0) if float(truth[variable].min()) >= 0 else read  # no instrument reads a negative speed
+        read = (
+            read.clip(min=0) if float(truth[variable].min()) >= 0 else read
+        )  # no instrument reads a negative speed
         table = read.rename("value").drop_attrs().to_dataframe().reset_index()
         tables.append(table.assign(variable=variable, units=truth[variable].attrs["units"]))
     return pd.concat(tables).dropna()
