@@ -212,6 +212,8 @@ def _segments(dataset: xr.Dataset, where: str, gaps: Gaps) -> tuple[xr.Dataset, 
         sentence = "Times are kept as they are, as if they were one step apart; forecasts are not possible."
         return dataset, [Finding("time step", "", "", time.size, "allowed", sentence)]
     counts = step.counts(time) if step.hours else np.zeros(0)
+    restarts = restarts_of_years(time, counts) if gaps == "insert" else np.zeros(counts.size, dtype=bool)
+    counts = np.where(restarts, 1.0, counts)
     irregular = ~regular(counts)
     if irregular.sum() > MAX_IRREGULAR_SHARE[gaps] * counts.size:
         dataset = dataset.assign_coords(segment=("time", np.arange(time.size, dtype=np.int32)))
@@ -223,6 +225,7 @@ def _segments(dataset: xr.Dataset, where: str, gaps: Gaps) -> tuple[xr.Dataset, 
         raise InputError(
             f"the time step of {where} is irregular: usually {step}, but not at {date} "
             f"({counted(int(irregular.sum()), 'such step')}): resample the data to a regular time step"
+            + (", or fill its times as they are with ingestion.gaps=keep (--gaps keep)" if gaps == "insert" else "")
         )
     border = np.flatnonzero(counts > 1 + 1e-6)
     gap_finding = Finding("gaps", "", "", 0, "fine", "No date is missing.")
@@ -243,6 +246,14 @@ def _segments(dataset: xr.Dataset, where: str, gaps: Gaps) -> tuple[xr.Dataset, 
         if gaps == "insert":
             dataset = dataset.reindex(time=_complete_times(time, counts, step))
     number = np.zeros(dataset.sizes["time"], dtype=np.int32)
+    if restarts.any():
+        dataset = dataset.assign_coords(segment=("time", number))
+        dataset.attrs |= TimeStep(0.0).attrs()
+        sentence = (
+            f"Composites of {step} begin anew on 1 January: times are kept as if they were one step apart; forecasts are "
+            "not possible."
+        )
+        return dataset, [gap_finding, Finding("time step", "", "", int(restarts.sum()), "allowed", sentence)]
     if gaps != "insert":
         number[border + 1] = 1
     dataset = dataset.assign_coords(segment=("time", np.cumsum(number, dtype=np.int32)))
@@ -253,6 +264,13 @@ def _segments(dataset: xr.Dataset, where: str, gaps: Gaps) -> tuple[xr.Dataset, 
         sentence = f"The time step is {step}; {are_odd} of it; each starts a segment."
         step_finding = Finding("time step", "", "", odd, "allowed", sentence)
     return dataset, [gap_finding, step_finding]
+
+
+def restarts_of_years(time: xr.DataArray, counts: np.ndarray) -> np.ndarray:
+    """Mask of the steps that are shorter than the others and end on 1 January, as those of 8-day composites do."""
+    later = time.isel(time=slice(1, None)).dt
+    first_day = ((later.month == 1) & (later.day == 1)).to_numpy()
+    return (counts > 0) & (counts < 1 - 1e-6) & first_day if counts.size else np.zeros(0, dtype=bool)
 
 
 def is_regular_throughout(time: xr.DataArray) -> bool:

@@ -201,10 +201,16 @@ class Sheet:
         self.figure.colorbar(colours, cax=room, orientation="horizontal", extend=self.beyond(colours))
         room.tick_params(labelsize=SMALL_FONT - 1, width=0.5, length=2)
         longest = max(len(f"{end:g}") for end in colours.get_clim())
-        if not isinstance(colours.norm, LogNorm):  # whose ticks are powers of ten
+        if not isinstance(colours.norm, LogNorm):
             room.locator_params(
                 axis="x", nbins=4 if longest < 6 else 2
             )  # long numbers would lie on each other
+        else:
+            low, high = colours.get_clim()
+            few = high < 100 * low  # less than two powers of ten: ticks at 1, 2 and 5 of each
+            room.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,)))
+            room.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            room.xaxis.set_minor_formatter(NullFormatter())
         room.set_title(escape(label), fontsize=SMALL_FONT, color=INK, pad=3)
 
     def beyond(self, colours: ScalarMappable) -> str:
