@@ -35,7 +35,8 @@ from jaxtyping import Bool, Float
 from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.fields.ingest import ingest
 from fieldcast.geometry import unit_points
-from fieldcast.models.gaps.fillers import dineof
+from fieldcast.inference.gaps.trials import Comparison, Tried
+from fieldcast.models.gaps.fillers import FILLERS, dineof
 from fieldcast.models.gaps.in_time import gap_lengths
 from fieldcast.models.gaps.reach import Columns, nearest_observation
 from fieldcast.training.fill_gaps import fill_gaps
@@ -55,17 +56,23 @@ DISTANCES = (
 )  # upper ends of classes of the distance from observations [row spacings]
 COUNTS = 1, 10, 20, 40, 80, 1_000_000  # upper ends of classes of the number of observations of a cell
 SPARSE_SHARE = 0.33  # share of the cells that have few observations
+MOVING = 1000, 40, 40  # times, rows and columns of moving features
+SPECTRUM, DRIFT, LIFETIME = (
+    -2.0,
+    (0.7, 0.2),
+    10,
+)  # slope of amplitudes, cells a step, steps of the largest wave
 HALF_WIDTH_90 = 1.645  # half width of a 90 % interval [spreads]
 
 
 def blobs(
-    times: int, rows: int, columns: int, rng: np.random.Generator
+    times: int, rows: int, columns: int, rng: np.random.Generator, share: float = 100 * SHARE
 ) -> Bool[np.ndarray, "time row column"]:
-    """Discs that cover 60 % of every field."""
+    """Discs that cover a share [%] of every field."""
     row, column = np.arange(rows)[:, None], np.arange(columns)
     removed = np.zeros((times, rows, columns), dtype=bool)
     for day in range(times):
-        while removed[day].mean() < SHARE:
+        while removed[day].mean() < share / 100:
             size = rng.uniform(0.05, 0.2) * min(rows, columns)
             i, j = rng.uniform(0, rows), rng.uniform(0, columns)
             removed[day] |= (row - i) ** 2 + (column - j) ** 2 < size**2
@@ -118,6 +125,30 @@ def synthetic(size: str) -> xr.Dataset:
         "longitude": np.arange(columns) * 360 / columns,
     }
     return xr.Dataset({"sst": (("time", "latitude", "longitude"), values, {"units": "K"})}, axes)
+
+
+def moving(rng: np.random.Generator) -> xr.Dataset:
+    """Drifting waves: amplitudes follow a power of the wavenumber k, lifetimes k^(-2/3); and 3 % of noise."""
+    times, rows, columns = MOVING
+    ky, kx = np.meshgrid(np.fft.fftfreq(rows) * rows, np.fft.fftfreq(columns) * columns, indexing="ij")
+    k = np.hypot(ky, kx)
+    amplitude = np.where(k > 0, np.maximum(k, 1) ** SPECTRUM, 0)
+    kept = np.exp(-(np.maximum(k, 1) ** (2 / 3)) / LIFETIME)
+    turn = np.exp(-2j * np.pi * (DRIFT[0] * kx / columns + DRIFT[1] * ky / rows))
+    values, z = np.empty(MOVING, dtype=np.float32), np.zeros(k.shape, dtype=complex)
+    for field in values:
+        drawn = rng.standard_normal(k.shape) + 1j * rng.standard_normal(k.shape)
+        z = kept * turn * z + np.sqrt(1 - kept**2) * amplitude * drawn
+        field[:] = np.fft.ifft2(z).real
+    values += 0.03 * values.std() * rng.standard_normal(MOVING).astype(np.float32)
+    axes = {
+        "time": pd.date_range("2001-01-01", periods=times),
+        "latitude": np.linspace(20, 50, rows),
+        "longitude": np.linspace(0, 30, columns),
+    }
+    return xr.Dataset(
+        {"sst": (("time", "latitude", "longitude"), values / values.std(), {"units": "K"})}, axes
+    )
 
 
 def memory(what: str) -> int:
@@ -206,7 +237,7 @@ class Filled(NamedTuple):
         )
 
 
-def variable(source: str, times: int) -> xr.Dataset:
+def variable(source: str, times: int | None) -> xr.Dataset:
     """The first variable of a source, at its first times."""
     if source in SIZES:
         complete = synthetic(source)
@@ -320,7 +351,44 @@ def by_count(source: str, seed: int) -> None:
     print(filled.row(count > 0, "all"))
 
 
+def by_race(source: str, share: float, times: int | None) -> None:
+    """Race the methods, try all of them on the whole record, and print a row of a table."""
+    data = moving(np.random.default_rng(SEED)) if source == "moving" else variable(source, times)
+    (name,) = data.data_vars
+    if share:
+        removed = blobs(*data[name].shape, np.random.default_rng(SEED), share)
+        data = data.where(~xr.DataArray(removed, dims=data[name].dims))
+    comparison = Comparison.of(ingest(data, missing="train")[0], SEED, "cpu")
+    begun, tried = time.process_time(), Tried()
+    for _ in comparison.race(tried):
+        pass
+    of_race = time.process_time() - begun
+    crps, seconds = {}, {}
+    for method in FILLERS:
+        begun = time.process_time()
+        (trial,) = comparison.method_trials([method])
+        crps[method], seconds[method] = trial.crps, time.process_time() - begun
+    best, winner = (min(names, key=crps.__getitem__) for names in (crps, tried.finalists))
+    full, fits = sum(seconds.values()), sum(seconds[method] for method in tried.finalists)
+    print(
+        f"| {Path(source).stem} | {share:g} | {' x '.join(map(str, comparison.held_out.shape))} | {best} | {winner} "
+        f"| {crps[winner] / crps[best]:.3f} | {full:.1f} | {of_race + fits:.1f} "
+        f"| {(of_race + fits - seconds[winner]) / full:.0%} |"
+    )
+    for number, each in enumerate(tried.rounds, start=1):
+        places = [
+            f"{method} {place.crps:.4f} ± {place.error:.4f}" for method, place in each.standings.items()
+        ]
+        print(f"    round {number}, {each.times} x {each.cells}: {', '.join(places)}")
+    print(
+        f"    whole: {', '.join(f'{method} {value:.4f} {seconds[method]:.1f} s' for method, value in crps.items())}"
+    )
+
+
 if __name__ == "__main__":
+    if sys.argv[1] == "race":
+        by_race(sys.argv[2], float(sys.argv[3]), int(sys.argv[4]) if len(sys.argv) > 4 else None)
+        sys.exit()
     if sys.argv[1] == "counts":
         by_count(sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 0)
         sys.exit()

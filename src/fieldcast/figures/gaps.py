@@ -129,7 +129,9 @@ def colours(values: Float[np.ndarray, "y x"], attrs: Mapping[str, Any]) -> Scala
 def unwrapped(table: pd.DataFrame, period: float) -> pd.DataFrame:
     """Angles as a line without jumps: each filled one nearest to the one before, all others nearest to it."""
     line = np.unwrap(table["filled"].interpolate(limit_direction="both"), period=period)
-    names = ("observed", "hidden", "dineof", "linear_in_time", "low", "high")
+    names = [
+        name for name in ("observed", "hidden", "dineof", "linear_in_time", "low", "high") if name in table
+    ]
     turns = {name: line + (table[name] - line + period / 2) % period - period / 2 for name in names}
     return table.assign(filled=line, **turns)
 
@@ -151,8 +153,8 @@ def series_figure(table: pd.DataFrame, variable: str, attrs: Mapping[str, Any]) 
         linewidth=1.1,
         label="linear in time",
     )
-    dineof_is_best = table["dineof"].equals(table["filled"])
-    if not dineof_is_best:
+    dineof_is_best = "dineof" in table and table["dineof"].equals(table["filled"])
+    if "dineof" in table and not dineof_is_best:
         axes.plot(when, table["dineof"], color=DINEOF_COLOUR, linestyle=":", linewidth=1.4, label="DINEOF")
     axes.plot(
         when,

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass
@@ -79,6 +79,11 @@ class Fill:
         return file_of(self.stations, "fill.stations")
 
 
+Method = Literal[
+    "dineof", "local_kriging", "modal_smoother", "low_rank", "red_noise", "corrected_interpolation"
+]
+
+
 @dataclass(frozen=True, config=STRICT)
 class GapFilling:
     """Options of the pipeline `gap_filling` and its command, beside those of `ingestion`, which reads the record.
@@ -91,6 +96,9 @@ class GapFilling:
         Length of the longest gap of a cell that is filled [steps].
     max_spread
         Largest spread of a filled value: a number in the units of the variable, or one for each variable by name.
+    method
+        The one method that fills the record; by default methods race for it
+        (docs/data.md#fill-a-record-from-its-own-values).
     learned
         Whether to try `corrected_interpolation` as well, a network trained on the record, however long it takes.
     max_minutes
@@ -108,6 +116,7 @@ class GapFilling:
     max_gap: Annotated[int, Field(ge=1)] | None = None
     max_spread: AboveZero | dict[str, AboveZero] | None = None
     noise: ObservationError | dict[str, ObservationError] | None = None
+    method: Method | None = None
     learned: bool = False
     max_minutes: ZeroOrMore = 0.0
     output: str | None = None
@@ -380,6 +389,7 @@ FILE_COMMANDS = (
             "members": "Number of ensemble members to write.",
             "max_gap": "Longest gap of a cell that is filled, in time steps.",
             "max_spread": "Largest spread of a filled value, in the variable's units.",
+            "method": "The method to fill with; by default methods race for it.",
             "noise": "Error of the observed values, which are then smoothed: '0.3 degC', 35%, the name of a variable, "
             "or a number of anomaly standard deviations.",
         },

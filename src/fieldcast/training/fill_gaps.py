@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import get_args
 
@@ -30,7 +31,7 @@ from fieldcast.fields.options import Gaps
 from fieldcast.fields.quantities import AUTO, mapped
 from fieldcast.fields.selection import satisfying
 from fieldcast.fields.times import as_record
-from fieldcast.inference.file_options import GapFilling
+from fieldcast.inference.file_options import GapFilling, Method
 from fieldcast.inference.gaps.filling import TrustLimits, fill
 from fieldcast.inference.gaps.trials import Comparison, refuse_complete
 from fieldcast.inference.quantities import choose_quantities
@@ -40,7 +41,6 @@ from fieldcast.models.gaps import augmentation
 from fieldcast.models.gaps.fillers import FILLERS
 from fieldcast.models.gaps.held_out import SELECTIONS, nearest_in_gap
 from fieldcast.models.gaps.record import Filler, Filling, Record, cells, empty_members, state, with_observed
-from fieldcast.models.gaps.trial import Trial
 from fieldcast.models.layers.crps import normal_crps
 from fieldcast.models.optimal_interpolation import OptimalInterpolation
 from fieldcast.models.random_streams import RandomStreams, batch_index, generator_for, seed_for
@@ -61,6 +61,7 @@ def fill_gaps(
     members: int = 0,
     max_gap: int | None = None,
     max_spread: float | Mapping[str, float] | None = None,
+    method: str | None = None,
     learned: bool = False,
     max_minutes: float = 0.0,
     quantities: str | Mapping[str, str] = AUTO,
@@ -89,6 +90,9 @@ def fill_gaps(
         Number of draws that are returned.
     max_gap, max_spread
         Limits beyond which filled values stay missing, see `TrustLimits`.
+    method
+        Name of the method that fills the record (`models.gaps.fillers`, or `corrected_interpolation`); by default the
+        one that is best at held-out values (`inference.gaps.race`).
     learned, max_minutes
         Whether a neural network is tried too, see `GapFilling`.
     quantities
@@ -117,7 +121,10 @@ def fill_gaps(
         If the data cannot be used, have no missing values, or have values at too few times.
     """
     members, seed = arguments.whole_number(members, "members"), arguments.seed_number(seed)
+    if method is not None:
+        arguments.choice(method, "method", get_args(Method))
     options = GapFilling(
+        method=method,
         learned=arguments.truth_value(learned, "learned"),
         max_minutes=arguments.real_number(max_minutes, "max_minutes"),
     )
@@ -132,11 +139,9 @@ def fill_gaps(
     chosen, scores = choose_quantities(fields, quantities, seed, device)
     fillers = methods(mapped(fields, chosen), options, seed, device)
     comparison = Comparison.of(fields, seed, device, fillers, chosen, errors)
-    trials: list[Trial] = []
-    for trials_so_far, _ in comparison.trials():
-        trials = trials_so_far
+    tried = deque(comparison.trials(), maxlen=1).pop()[0]
     filled = fill(
-        comparison, trials, comparison.error_statistics(trials), dataset, members, trust, seed, scores
+        comparison, tried, comparison.error_statistics(tried), dataset, members, trust, seed, scores
     )
     LOG.info("%s", filled.attrs["comment"])
     return filled
@@ -144,6 +149,8 @@ def fill_gaps(
 
 def methods(fields: xr.Dataset, options: GapFilling, seed: int, device: str) -> Mapping[str, Filler]:
     """The methods to compare on fields, which may be mapped; the estimated time of the learned method is logged."""
+    if options.method is not None:
+        return fillers_of([options.method], fields, seed)
     if not options.learned and options.max_minutes == 0:
         return FILLERS
     correction = correction_of(fields, seed)
@@ -155,6 +162,11 @@ def methods(fields: xr.Dataset, options: GapFilling, seed: int, device: str) -> 
         "it is tried too" if included else "it is left out",
     )  # fmt: skip
     return {**FILLERS, CORRECTED: correction} if included else FILLERS
+
+
+def fillers_of(names: Iterable[str], fields: xr.Dataset, seed: int) -> Mapping[str, Filler]:
+    """Methods by name for some fields, which may be mapped."""
+    return {name: correction_of(fields, seed) if name == CORRECTED else FILLERS[name] for name in names}
 
 
 def correction_of(fields: xr.Dataset, seed: int) -> GapCorrection:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 import click
 import yaml
@@ -138,7 +138,11 @@ def options(record: FileCommand) -> Iterator[click.Option]:
     types = {field.name: field.type for field in fields(record.options)}
     written = {"output": output} if "output" in types else {}
     for name, help_text in {**record.help, **written}.items():
-        kind = next(each for each in alternatives(types[name]) if each in TYPES)
+        kind = next(
+            click.Choice(get_args(each)) if get_origin(each) is Literal else each
+            for each in alternatives(types[name])
+            if each in TYPES or get_origin(each) is Literal
+        )
         yield click.Option([f"--{name.replace('_', '-')}"], type=kind, help=help_text)
 
 

@@ -36,7 +36,7 @@ from fieldcast.inference.gaps.own_units import (
     spread_exceeds,
 )
 from fieldcast.inference.gaps.result import MAX_LENGTHS, MAX_SPREAD_SHARE, as_fields, in_layout_of
-from fieldcast.inference.gaps.trials import Comparison
+from fieldcast.inference.gaps.trials import Comparison, Tried
 from fieldcast.inference.quantities import as_lines
 from fieldcast.inference.result_attributes import with_attributes
 from fieldcast.models.gaps import reach
@@ -44,7 +44,7 @@ from fieldcast.models.gaps.held_out import SELECTIONS, HeldOut
 from fieldcast.models.gaps.in_time import gap_lengths
 from fieldcast.models.gaps.observation_error import with_spread_of_observed
 from fieldcast.models.gaps.record import Filling
-from fieldcast.models.gaps.trial import ErrorStatistics, Trial, with_fitted_spread
+from fieldcast.models.gaps.trial import ErrorStatistics, with_fitted_spread
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.scores.held_out import CELL_WIDTH, as_text, held_out_statistics, score_held_out
 from fieldcast.scores.numbers import significant
@@ -114,7 +114,7 @@ class TrustLimits:
 @torch.no_grad()
 def fill(
     comparison: Comparison,
-    trials: Sequence[Trial],
+    tried: Tried,
     statistics: ErrorStatistics,
     dataset: xr.Dataset,
     members: int,
@@ -129,14 +129,14 @@ def fill(
     `comment` holds the report. Observed values with errors are smoothed, and v_observed holds them as they are.
     `choices` are the scores by which the mappings were chosen.
     """
-    gappy, best = comparison.record().with_latent_values(), comparison.best(trials)
+    gappy, best = comparison.record().with_latent_values(), tried.best
     record = gappy.record
     trust.check_names([variable.name for variable in gappy.own])
     distance = reach.nearest_observation(record.observed, record.columns, ~record.observed)
     near, lengths = within_reach(gappy, distance)
     times = torch.arange(len(record.x), device=record.x.device)
     streams = RandomStreams(seed, times, members) if members else None
-    with comparison.progress(comparison.number):
+    with comparison.progress(tried):
         filled = comparison.fillers[best.name](record, streams)
     filling = with_fitted_spread(filled, statistics.variances, record, distance)
     filling = with_spread_of_observed(filling, record, streams)
@@ -148,7 +148,7 @@ def fill(
     smoothing = smoothing_report(comparison, gappy, filling)
     trusted = trust_table(comparison, gappy, statistics, filling, own, distance, flag, beyond_limits)
     calibration = calibration_table(gappy, comparison.fields, statistics)
-    text = report(comparison, trials, gappy, lengths, trusted, choices, smoothing + calibration)
+    text = report(comparison, tried, gappy, lengths, trusted, choices, smoothing + calibration)
     result = in_layout_of(
         dataset,
         comparison.fields,
@@ -210,7 +210,7 @@ SEASONS = {
 
 
 def report(
-    comparison: Comparison, trials: Sequence[Trial], gappy: GappyRecord, lengths: Mapping[str, tuple[float, int]],
+    comparison: Comparison, tried: Tried, gappy: GappyRecord, lengths: Mapping[str, tuple[float, int]],
     trust: Mapping[str, Sequence[str]], choices: pd.DataFrame, notes: str,
 ) -> str:  # fmt: skip
     """Tables of the record, the choice of mappings, the errors of all methods at held-out values, and of trust."""
@@ -225,7 +225,7 @@ def report(
         ]  # fmt: skip
     headings = ["cells", "empty times", "missing [%]", "1/e [km]", "1/e [steps]"]
     kinds = {IN_GAPS: False, AT_WHOLE_TIMES: True}
-    scores = {kind: method_scores(comparison, trials, gappy, whole) for kind, whole in kinds.items()}
+    scores = {kind: method_scores(comparison, tried, gappy, whole) for kind, whole in kinds.items()}
     texts = [
         as_text(table, f"values held out {kind}, weighted like the missing ones")
         for kind, table in scores.items()
@@ -233,15 +233,33 @@ def report(
     ]
     return "\n\n".join(
         [
-            f"Filled by {comparison.best(trials).name}, the method with the lowest CRPS at held-out values.",
+            f"Filled by {tried.best.name}"
+            + (
+                ", the method with the lowest CRPS at held-out values."
+                if len(comparison.fillers) > 1
+                else "."
+            ),
             "\n".join(text_table("", headings, facts, CELL_WIDTH)),
             *([as_lines(choices)] if len(choices) else ()),
+            *([race_table(comparison, tried)] if tried.rounds else ()),
             *texts,
             *([notes] if notes else ()),
             "\n".join([*text_table("", HEADINGS, trust, CELL_WIDTH), LEGEND]),
             SEASONS[gappy.seasons],
         ]
     )
+
+
+def race_table(comparison: Comparison, tried: Tried) -> str:
+    """CRPS of each method in the rounds of the race, and after which of them it left; the finalists' scores follow."""
+    headings = [f"{each.times} x {each.cells}" for each in tried.rounds]
+    cells = {}
+    for name in tried.rounds[0].standings:
+        scores = [each.standings[name].crps for each in tried.rounds if name in each.standings]
+        last = "whole record" if name in tried.finalists else f"round {len(scores)}"
+        cells[name] = [*map(significant, scores), *[""] * (len(headings) - len(scores)), last]
+    title = f"Race: CRPS in {comparison.scale} at held-out values of samples, times x cells"
+    return "\n".join([title, *text_table("", [*headings, "went up to"], cells, CELL_WIDTH)])
 
 
 def smoothing_report(comparison: Comparison, gappy: GappyRecord, filling: Filling) -> str:
@@ -278,9 +296,7 @@ def missing_values(gappy: GappyRecord) -> tuple[Bool[Tensor, "time column"], Boo
     return missing, missing & ~reach.present_variables(observed, gappy.variable)[:, gappy.variable]
 
 
-def method_scores(
-    comparison: Comparison, trials: Sequence[Trial], gappy: GappyRecord, whole: bool
-) -> pd.DataFrame:
+def method_scores(comparison: Comparison, tried: Tried, gappy: GappyRecord, whole: bool) -> pd.DataFrame:
     """Scores of all methods at the held-out values in gaps or at whole times, if values of this kind are missing."""
     held_out, codec, tables = comparison.held_out, gappy.codec, []
     missing, at_whole_times = missing_values(gappy)
@@ -291,7 +307,7 @@ def method_scores(
         if not selected.any() or not of_kind[:, gappy.variable == parts[0]].any():
             continue
         units = comparison.fields[name].attrs.get("units", "1")
-        methods = [(trial.name, trial.error, trial.spread) for trial in comparison.comparable_trials(trials)]
+        methods = [(trial.name, trial.error, trial.spread) for trial in tried.compared]
         baselines = [("linear in time", comparison.linear, None), ("climatology", -held_out.truth, None)]
         for method, error, spread in (*methods, *baselines):
             if quantity is not None:

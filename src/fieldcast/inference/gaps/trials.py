@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -27,14 +27,17 @@ from fieldcast.fields import domain, quantities
 from fieldcast.fields.observation_error import NO_ERRORS, Errors
 from fieldcast.fields.quantities import CENTRAL, Quantities, Quantity
 from fieldcast.geometry import GRID, TRUE_GRID, is_curvilinear
+from fieldcast.inference.gaps import race
+from fieldcast.inference.gaps.race import Round, Sample, Standing, samples, standings, staying
+from fieldcast.inference.quantities import Scored
 from fieldcast.models import gaps
 from fieldcast.models.gaps.error_variance import ErrorPredictors, ErrorVariances
 from fieldcast.models.gaps.fillers import FILLERS, dineof
 from fieldcast.models.gaps.held_out import SELECTIONS, HeldOut
 from fieldcast.models.gaps.in_time import pieces
 from fieldcast.models.gaps.reach import nearest_observation, present_variables
-from fieldcast.models.gaps.record import Filler
-from fieldcast.models.gaps.trial import ErrorStatistics, Trial, error_statistics, run_trial
+from fieldcast.models.gaps.record import Filler, Record
+from fieldcast.models.gaps.trial import ErrorStatistics, Trial, crps_of_each, error_statistics, run_trial
 from fieldcast.models.random_streams import seed_for
 from fieldcast.models.source_code import code_in
 from fieldcast.runtime import Progress
@@ -43,6 +46,45 @@ LOG = logging.getLogger(__name__)
 TENSORS = ("error", "spread", "mean_of_series")  # fields of a trial that are tensors
 PREDICTORS = ("predictors", "predictors_of_series")  # fields of a trial that are tuples of tensors
 LENGTH = 60  # number of times in a stretch of a record, of which a figure shows the series
+
+
+@dataclass(eq=False)
+class Tried:
+    """Rounds of the race, and trials with the whole record.
+
+    Parameters
+    ----------
+    rounds
+        The rounds so far.
+    finalists
+        Methods that are fitted to the whole record; empty while the race goes on.
+    trials
+        The first trial of each finalist, and then those of the best one with further selections of held-out values.
+    """
+
+    rounds: list[Round] = field(default_factory=list)
+    finalists: list[str] = field(default_factory=list)
+    trials: list[Trial] = field(default_factory=list)
+
+    @property
+    def compared(self) -> Sequence[Trial]:
+        """The first trial of each finalist, all at the same held-out values."""
+        return self.trials[: len(self.finalists)]
+
+    @property
+    def repeated(self) -> Sequence[Trial]:
+        """The trials of the best method with further selections of held-out values."""
+        return self.trials[len(self.finalists) :]
+
+    @property
+    def best(self) -> Trial:
+        """The trial with the smallest CRPS at the held-out values that the finalists share."""
+        return min(self.compared, key=lambda trial: trial.crps)
+
+    @property
+    def number(self) -> int:
+        """Number of trials when all are done."""
+        return len(self.finalists) + SELECTIONS - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +137,7 @@ class Comparison:
         lineage = {
             "data": fields.attrs["digest"], "seed": seed, "methods": list(fillers), "selections": SELECTIONS,
             "predictors": list(ErrorPredictors._fields), "format": FORMAT, "device": visible.record.x.device.type,
-            "code": code_in(gaps.__name__, *(filler.__module__ for filler in fillers.values())),
+            "code": code_in(gaps.__name__, race.__name__, *(filler.__module__ for filler in fillers.values())),
         }  # fmt: skip
         if chosen:
             states = {name: quantity.state() for name, quantity in chosen.items()}
@@ -112,38 +154,59 @@ class Comparison:
         """The record without the held-out values."""
         return self.record().without(self.held_out.mask, self.fields).with_latent_values()
 
-    def trials(self, previous: bytes | None = None) -> Iterator[tuple[list[Trial], bytes]]:
-        """Try all methods, and the best of them with further selections of held-out values, `SELECTIONS` in all.
+    def trials(self, previous: bytes | None = None) -> Iterator[tuple[Tried, bytes]]:
+        """Race the methods (`race`), try those that are left, and the best of them with `SELECTIONS` in all.
 
-        After each trial, yield all trials so far, also as the bytes of a file; those of an `previous` file are kept.
+        After each round and each trial, yield all so far, also as the bytes of a file; those of a `previous` file are
+        kept.
         """
-        trials = from_file(previous, self.lineage, self.held_out.time.device)
-        if trials:
-            yield trials, to_file(trials, self.lineage)
-        if 0 < len(trials) < self.number:
-            LOG.info("Resuming after the trials of %s.", ", ".join(trial.name for trial in trials))
-        with self.progress(len(trials)) as bar:
-            for trial in self.remaining_trials(trials):
-                trials.append(trial)
+        tried = from_file(previous, self.lineage, self.held_out.time.device)
+        if tried.rounds or tried.trials:
+            yield tried, to_file(tried, self.lineage)
+            if len(tried.trials) < tried.number:
+                done = [f"{len(tried.rounds)} rounds"] * bool(tried.rounds) + [
+                    trial.name for trial in tried.trials
+                ]
+                LOG.info("Resuming after the trials of %s.", ", ".join(done))
+        for _ in self.remaining(tried):
+            yield tried, to_file(tried, self.lineage)
+
+    def remaining(self, tried: Tried) -> Iterator[None]:
+        """Add the remaining rounds and trials, one at each step."""
+        if not tried.finalists:
+            yield from self.race(tried)
+        with self.progress(tried) as bar:
+            for trial in self.method_trials(tried.finalists[len(tried.trials) :]):
+                tried.trials.append(trial)
                 bar.update()
-                yield trials, to_file(trials, self.lineage)
+                yield
+            for selection in range(len(tried.trials) - len(tried.finalists) + 1, SELECTIONS):
+                tried.trials.append(self.repeat_trial(tried.best.name, selection))
+                bar.update()
+                yield
 
-    @property
-    def number(self) -> int:
-        """Number of trials."""
-        return len(self.fillers) + SELECTIONS - 1
+    def race(self, tried: Tried) -> Iterator[None]:
+        """Add the remaining rounds, and then the names of the finalists.
 
-    def progress(self, done: int) -> Progress:
+        Only the methods of `fillers` can fill a part of the record; any other is a finalist.
+        """
+        racing = [name for name in self.fillers if name in FILLERS]
+        visible = self.visible().record
+        held_out = self.held_out.of_record(visible)
+        parts = samples(visible, held_out) if len(racing) > 1 else []
+        for number, part in enumerate(parts, start=1):
+            if number > len(tried.rounds):
+                tried.rounds.append(run_round(part, {n: self.fillers[n] for n in racing}, visible, held_out))
+                yield
+            racing = staying(tried.rounds[:number], last=number == len(parts))
+            if len(racing) == 1:
+                break
+        tried.finalists = [name for name in self.fillers if name in racing or name not in FILLERS]
+
+    def progress(self, tried: Tried, done: int | None = None) -> Progress:
         """A bar of all fits: the trials, and the filling of the whole record, which takes about as long as one."""
-        return Progress(total=self.number + 1, initial=done, unit="fit")
-
-    def remaining_trials(self, trials: Sequence[Trial]) -> Iterator[Trial]:
-        """Run the remaining trials; the caller appends each one to the sequence."""
-        if len(trials) < len(self.fillers):
-            yield from self.method_trials(list(self.fillers)[len(trials) :])
-        best = self.best(trials)
-        for selection in range(len(trials) - len(self.fillers) + 1, SELECTIONS):
-            yield self.repeat_trial(best.name, selection)
+        done = len(tried.trials) if done is None else done
+        return Progress(total=tried.number + 1, initial=done, unit="fit")
 
     def method_trials(self, names: Sequence[str]) -> Iterator[Trial]:
         """Run the trials of some methods, which also fill the series for figures."""
@@ -180,35 +243,26 @@ class Comparison:
         LOG.info("%s: CRPS %.3f at other held-out values", name, trial.crps)
         return trial
 
-    def comparable_trials(self, trials: Sequence[Trial]) -> Sequence[Trial]:
-        """The first trial of each method, all at the same held-out values."""
-        return trials[: len(self.fillers)]
-
-    def best(self, trials: Sequence[Trial]) -> Trial:
-        """The trial with the smallest CRPS at the held-out values that all methods share."""
-        return min(self.comparable_trials(trials), key=lambda trial: trial.crps)
-
-    def error_statistics(self, trials: Sequence[Trial]) -> ErrorStatistics:
+    def error_statistics(self, tried: Tried) -> ErrorStatistics:
         """Errors of the best method at all selections of held-out values, and their variance."""
         gappy = self.record()
         others = [self.selection(gappy, number) for number in range(1, SELECTIONS)]
-        return error_statistics([self.best(trials), *trials[len(self.fillers) :]], [self.held_out, *others])
+        return error_statistics([tried.best, *tried.repeated], [self.held_out, *others])
 
-    def series(self, trials: Sequence[Trial], variances: ErrorVariances) -> pd.DataFrame:
+    def series(self, tried: Tried, variances: ErrorVariances) -> pd.DataFrame:
         """A stretch of each variable with most held-out values, as the methods fill it, in units of the variables.
 
         Columns: `variable, latitude, longitude, time`; `observed` and `hidden`, the values that the methods see and
         the held-out ones, NaN elsewhere; `filled`, with its 90 % interval from `low` to `high`, of the best method,
-        `dineof` and `linear_in_time`. The interval is that of the root of `variances`.
+        `dineof`, if it was a finalist, and `linear_in_time`. The interval is that of the root of `variances`.
         """
-        visible, mask, best = self.visible(), self.held_out.mask, self.best(trials)
+        visible, mask, best = self.visible(), self.held_out.mask, tried.best
         begins, columns = stretches(visible, mask)
-        by_dineof = next(trial for trial in trials if trial.name == dineof.__name__)
         truth, observed = visible.record.x[:, columns], visible.record.observed[:, columns]
         scale, climatology = visible.scale[columns], visible.climatology(columns)
         anomalies = {
             "filled": best.mean_of_series,
-            "dineof": by_dineof.mean_of_series,
+            **{trial.name: trial.mean_of_series for trial in tried.compared if trial.name == dineof.__name__},
             "linear_in_time": visible.linear_in_time(columns),
             "observed": torch.where(observed, truth, torch.nan),
             "hidden": torch.where(mask[:, columns], truth, torch.nan),
@@ -307,17 +361,38 @@ def linear_errors(visible: GappyRecord, held_out: HeldOut) -> Float[Tensor, " he
     return errors
 
 
-def to_file(trials: list[Trial], lineage: Mapping[str, Any]) -> bytes:
-    """Trials as the bytes of a file."""
+def run_round(part: Sample, fillers: Mapping[str, Filler], visible: Record, held_out: HeldOut) -> Round:
+    """Try some methods on a sample of the record of the visible values, and log the outcome."""
+    sample, of_sample = part.of(visible, held_out)
+    distance = nearest_observation(sample.observed, sample.columns, of_sample.mask)
+    weight, group = of_sample.weight.cpu().numpy(), of_sample.group.cpu().numpy()
+    scores = {}
+    for name, filler in fillers.items():
+        trial = run_trial(name, filler, sample, of_sample, distance)
+        crps = crps_of_each(trial.error, trial.spread, of_sample)
+        scores[name] = Scored(crps.cpu().numpy(), weight, group)
+    outcome = Round(*sample.x.shape, standings(scores))
+    LOG.info(
+        "CRPS on %d of %d times and %d of %d cells: %s",
+        outcome.times, visible.x.shape[0], outcome.cells, visible.x.shape[1],
+        ", ".join(f"{name} {standing.crps:.3f}" for name, standing in outcome.standings.items()),
+    )  # fmt: skip
+    return outcome
+
+
+def to_file(tried: Tried, lineage: Mapping[str, Any]) -> bytes:
+    """All that was tried as the bytes of a file."""
     tensors: dict[str, Tensor] = {}
-    for number, trial in enumerate(trials):
+    for number, trial in enumerate(tried.trials):
         tensors |= {f"{number}.{name}": getattr(trial, name) for name in TENSORS}
         for name in PREDICTORS:
             tensors |= {
                 f"{number}.{name}.{predictor}": x for predictor, x in getattr(trial, name)._asdict().items()
             }
-    numbers = [{"name": trial.name, "crps": trial.crps} for trial in trials]
-    return pack_state(tensors, lineage, len(trials), trials=numbers)
+    numbers = [{"name": trial.name, "crps": trial.crps} for trial in tried.trials]
+    return pack_state(
+        tensors, lineage, len(tried.trials), trials=numbers, rounds=tried.rounds, finalists=tried.finalists
+    )
 
 
 def methods_in(file: bytes) -> list[str]:
@@ -325,8 +400,8 @@ def methods_in(file: bytes) -> list[str]:
     return list(unpack_state(file, "The file of gap trials")[1].get("lineage", {}).get("methods", ()))
 
 
-def from_file(file: bytes | None, lineage: Mapping[str, Any], device: torch.device) -> list[Trial]:
-    """Trials from a file of this lineage, on a device; an empty list for a file of another lineage."""
+def from_file(file: bytes | None, lineage: Mapping[str, Any], device: torch.device) -> Tried:
+    """All that a file of this lineage holds, on a device; nothing for a file of another lineage."""
     tensors, header, _ = resume(file, lineage, "gap trials")
     trials = []
     for number, numbers in enumerate(header.get("trials", ())):
@@ -336,4 +411,8 @@ def from_file(file: bytes | None, lineage: Mapping[str, Any], device: torch.devi
                 *(tensors[f"{number}.{name}.{predictor}"].to(device) for predictor in ErrorPredictors._fields)
             )
         trials.append(Trial(**{**numbers, **values}))
-    return trials
+    rounds = [
+        Round(times, cells, {name: Standing(*numbers) for name, numbers in standings.items()})
+        for times, cells, standings in header.get("rounds", ())
+    ]
+    return Tried(rounds, header.get("finalists", []), trials)

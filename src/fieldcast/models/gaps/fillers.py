@@ -118,7 +118,7 @@ def independent(
     return with_observed(record, mean, spread, members)
 
 
-# the slow ones first, so that the estimated time left falls
+# in descending order of their work on a large record: of methods that tie, the last one is taken
 FILLERS: Mapping[str, Filler] = MappingProxyType(
-    {filler.__name__: filler for filler in (local_kriging, modal_smoother, low_rank, dineof, red_noise)}
+    {filler.__name__: filler for filler in (dineof, local_kriging, modal_smoother, low_rank, red_noise)}
 )

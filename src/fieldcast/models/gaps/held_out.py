@@ -279,15 +279,25 @@ class HeldOut:
 
     def of_cells(self, cells: slice) -> HeldOut:
         """The held-out values of some cells, numbered as in a record of these cells alone."""
-        inside = (self.cell >= cells.start) & (self.cell < cells.stop)
-        others = {
-            name: getattr(self, name)[inside]
-            for name in ("time", "truth", "whole", "group", "area", "weight")
-        }
-        beyond = self.beyond and self.beyond.at(inside)
-        noise = None if self.noise is None else self.noise[inside]
-        shape = self.shape[0], cells.stop - cells.start
-        return HeldOut(shape, cell=self.cell[inside] - cells.start, beyond=beyond, noise=noise, **others)
+        return self.within(slice(0, self.shape[0]), torch.arange(cells.start, cells.stop).to(self.cell))
+
+    def inside(self, times: slice, cells: Int[Tensor, " some"]) -> Bool[Tensor, " held_out"]:
+        """Mask of the values at some times in some cells."""
+        selected = torch.zeros(self.shape[1], dtype=torch.bool, device=self.cell.device)
+        selected[cells] = True
+        return (self.time >= times.start) & (self.time < times.stop) & selected[self.cell]
+
+    def within(self, times: slice, cells: Int[Tensor, " some"]) -> HeldOut:
+        """The values at some times in some cells, numbered as in a record of these alone; their weights stay."""
+        inside = self.inside(times, cells)
+        others = {name: getattr(self, name)[inside] for name in ("truth", "whole", "group", "area", "weight")}
+        number = self.cell.new_zeros(self.shape[1])
+        number[cells] = torch.arange(len(cells)).to(number)
+        return HeldOut(
+            (times.stop - times.start, len(cells)), self.time[inside] - times.start, number[self.cell[inside]],
+            beyond=self.beyond and self.beyond.at(inside), noise=None if self.noise is None else self.noise[inside],
+            **others,
+        )  # fmt: skip
 
     def of_record(self, record: Record) -> HeldOut:
         """The held-out values with the truth, the bounds and the errors of a record."""

@@ -113,11 +113,17 @@ def run_trial(
         inside_bounds(error, held_out.beyond).float(),
     )
     spread = cross_fitted_spread(error, predictors, held_out)
-    beyond = held_out.beyond
-    each = normal_crps(error, spread) if beyond is None else censored_crps(error, beyond, spread)
-    crps = float((held_out.weight * each).sum())
+    crps = float((held_out.weight * crps_of_each(error, spread, held_out)).sum())
     of_series = predictors_of(filled, record, distance, sigma, columns)
     return Trial(name, error, predictors, spread, crps, filled.mean[:, columns], of_series)
+
+
+def crps_of_each(
+    error: Float[Tensor, " held_out"], spread: Float[Tensor, " held_out"], held_out: HeldOut
+) -> Float[Tensor, " held_out"]:
+    """CRPS at each held-out value, exact for a Gaussian, which is censored if the values have bounds."""
+    beyond = held_out.beyond
+    return normal_crps(error, spread) if beyond is None else censored_crps(error, beyond, spread)
 
 
 def error_statistics(trials: Sequence[Trial], selections: Sequence[HeldOut]) -> ErrorStatistics:

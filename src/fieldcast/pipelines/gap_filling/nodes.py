@@ -56,13 +56,11 @@ def fill_gaps(
     from fieldcast.fields.sources import open_layout
     from fieldcast.inference.gaps.filling import TrustLimits, fill
     from fieldcast.inference.gaps.trials import Comparison, methods_in
-    from fieldcast.models.gaps.fillers import FILLERS
-    from fieldcast.training.fill_gaps import CORRECTED, correction_of
+    from fieldcast.training.fill_gaps import fillers_of
 
-    fillers, chosen = {**FILLERS}, restored(quantities)
+    chosen = restored(quantities)
     fields, errors = separate_errors(fields, gap_filling.noise, NOISE, say=False)
-    if CORRECTED in methods_in(trials):
-        fillers[CORRECTED] = correction_of(mapped(fields, chosen), seed)
+    fillers = fillers_of(methods_in(trials), mapped(fields, chosen), seed)
     comparison = Comparison.of(fields, seed, device, fillers, chosen, errors)
     tried = deque(comparison.trials(trials), maxlen=1).pop()[0]
     trust = TrustLimits(gap_filling.max_gap, gap_filling.max_spread)
