@@ -7,12 +7,13 @@ a longer record than the correlation of neighbours does. A method therefore leav
 
     D > e in two successive rounds,    and D > (1 - MIN_SHRINKAGE) times the D of the round before;
 
-after the last round also if it ties with a method of less work, D <= e, unless it has just come closer to it. All that
-are left are fitted to the whole record.
+after the last round also if it ties with a method of less work, D <= e <= MAX_TIE CRPS, unless it has just come
+closer. All that are left are fitted to the whole record.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -28,13 +29,17 @@ from fieldcast.models.gaps.held_out import HeldOut
 from fieldcast.models.gaps.record import Record
 
 GROWTH = 4  # factor from the work of a sample to that of the next
-FIRST_WORK = 2**16  # least work of the first sample, in values; it takes each method about a second
+FIRST_WORK = 2**17  # least work of the first sample, in values; it takes each method up to seconds
+MIN_ROUNDS = 2  # least number of samples; without a race, a record that allows fewer takes about a minute
 CELLS_PER_TIME = (
     500  # number of cells whose work is that of a time by itself: a step of a filter, a factorisation
 )
-MIN_TIMES, MIN_CELLS = 100, 100  # least size of a sample, unless the record has fewer
+# least times of a sample, and its least observed values at a time on average, unless the record has fewer: fewer do not
+# determine the modes that a method tries
+MIN_TIMES, MIN_OBSERVED = 200, 100
 MIN_SHRINKAGE = 1 / 3  # share by which a distance shrinks between two rounds if the curves may cross
-MIN_GAPS = 10  # least number of held-out gaps of equal weight in a sample
+MAX_TIE = 0.05  # largest paired error of methods that tie, as a share of the CRPS
+MIN_GAPS = 5  # least number of held-out gaps of equal weight in a sample
 CENTRES = 64  # number of cells that are tried as the centre of a window
 
 
@@ -53,7 +58,8 @@ class Sample(NamedTuple):
             noise=None if part.noise is None else part.noise[self.times],
         )  # fmt: skip
         held_out = held_out.within(self.times, self.cells)
-        return replace(part, requested=held_out.mask), held_out
+        weight = held_out.weights(torch.ones_like(held_out.whole))
+        return replace(part, requested=held_out.mask), replace(held_out, weight=weight / weight.sum())
 
 
 class Standing(NamedTuple):
@@ -77,20 +83,30 @@ class Round(NamedTuple):
     standings: Mapping[str, Standing]
 
 
-def sample_sizes(times: int, cells: int) -> list[tuple[int, int]]:
-    """Times and cells of the samples of a record, ascending; none for a record about as cheap as the first one.
+def work_of(times: float | int, cells: float | int) -> float:
+    """Work of a method on so many times and cells, in values."""
+    return float(times * (cells + CELLS_PER_TIME))
 
-    From one sample to the next times and cells double, or one of them grows fourfold if the other is at its least.
+
+def sample_sizes(times: int, cells: int, observed: float = 1.0) -> list[tuple[int, int]]:
+    """Times and cells of the samples of a record, ascending; none if they are fewer than `MIN_ROUNDS`.
+
+    `observed` is the share of the values that are observed. Times and cells are divided by the same factor f from one
+    sample to the next smaller one, as far as both are above their least: t / f (c / f + b) = t (c + b) / `GROWTH`, with
+    b = `CELLS_PER_TIME`.
     """
     sizes: list[tuple[int, int]] = []
-    t, c = float(times), float(cells)
-    while t * (c + CELLS_PER_TIME) >= GROWTH**2 * FIRST_WORK or (
-        sizes and t * (c + CELLS_PER_TIME) >= GROWTH * FIRST_WORK
-    ):
-        of_times = min(max(GROWTH**0.5, GROWTH * MIN_CELLS / c), max(1.0, t / MIN_TIMES))
-        t, c = t / of_times, max(c * of_times / GROWTH, min(c, MIN_CELLS))
+    t, c, b = float(times), float(cells), CELLS_PER_TIME
+    least_times, least_cells = min(t, MIN_TIMES), min(c, MIN_OBSERVED / observed)
+    while (work := work_of(t, c) / GROWTH) >= FIRST_WORK:
+        f = GROWTH * (b + math.sqrt(b**2 + 4 * c * (c + b) / GROWTH)) / (2 * (c + b))
+        c = max(c / f, least_cells)
+        t = max(work / (c + b), least_times)
+        c = max(work / t - b, least_cells)
+        if work_of(t, c) > GROWTH**0.5 * work:  # both are at their least
+            break
         sizes.append((round(t), round(c)))
-    return sizes[::-1]
+    return sizes[::-1] if len(sizes) >= MIN_ROUNDS else []
 
 
 def samples(record: Record, held_out: HeldOut) -> list[Sample]:
@@ -100,12 +116,13 @@ def samples(record: Record, held_out: HeldOut) -> list[Sample]:
     """
     part = Sample(slice(0, len(record.x)), torch.arange(record.x.shape[1], device=record.x.device))
     parts: list[Sample] = []
-    for size in sample_sizes(*record.x.shape)[::-1]:
+    observed = float(record.observed.float().mean())
+    for size in sample_sizes(*record.x.shape, observed)[::-1]:
         part = densest(part, size, held_out, record.columns.points)
         if effective_gaps(held_out.within(*part)) < MIN_GAPS:
             break
         parts.append(part)
-    return parts[::-1] if len(parts) > 1 else []
+    return parts[::-1] if len(parts) >= MIN_ROUNDS else []
 
 
 def effective_gaps(held_out: HeldOut) -> float:
@@ -168,7 +185,10 @@ def staying(rounds: Sequence[Round], last: bool) -> list[str]:
     leaving, now = leavers(rounds), rounds[-1].standings
     names = [name for name in now if name not in leaving]
     if last:
-        *dearer, cheapest = [name for name in names if not now[name].behind]
+        largest = MAX_TIE * min(standing.crps for standing in now.values())
+        *dearer, cheapest = [
+            name for name in names if now[name].distance <= now[name].error <= largest
+        ] or names[-1:]
         names = [name for name in names if name not in dearer or closes_in(name, cheapest, rounds)]
     return names
 

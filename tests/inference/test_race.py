@@ -1,0 +1,252 @@
+"""The race of the methods that fill gaps agrees with trials of all of them, and its rules follow learning curves."""
+
+import re
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import xarray as xr
+
+import fieldcast
+from fieldcast.errors import InputError
+from fieldcast.fields.ingest import ingest
+from fieldcast.inference.file_options import Method
+from fieldcast.inference.gaps import race
+from fieldcast.inference.gaps.race import Round, Standing, leavers, sample_sizes, samples, staying, work_of
+from fieldcast.inference.gaps.trials import Comparison, Tried, from_file, to_file
+from fieldcast.models.gaps.fillers import FILLERS, dineof, low_rank, red_noise
+from fieldcast.training.fill_gaps import CORRECTED
+
+ERROR = 0.004
+
+
+def rounds(*curves: Mapping[str, float]) -> list[Round]:
+    """Rounds with the CRPS of each method, all with the same paired error."""
+    of_all = []
+    for crps in curves:
+        best = min(crps.values())
+        places = {name: Standing(x, x - best, ERROR if x > best else 0.0) for name, x in crps.items()}
+        of_all.append(Round(100, 100, places))
+    return of_all
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "leave"),
+    [
+        (0.20, 0.20, True),  # far behind twice
+        (0.20, 0.17, True),  # the distance shrinks by less than a third
+        (0.20, 0.15, False),  # by half: the curves may cross
+        (0.103, 0.20, False),  # within the paired error before
+        (0.20, 0.103, False),  # within it now
+    ],
+)
+def test_a_method_leaves_if_it_is_behind_twice_and_does_not_come_closer(
+    before: float, now: float, leave: bool
+) -> None:
+    curves = [{"best": 0.1, "other": before}, {"best": 0.1, "other": now}]
+    assert (leavers(rounds(*curves)) == ["other"]) == leave
+    assert leavers(rounds(*curves[1:])) == []
+
+
+def test_of_methods_that_tie_at_the_end_the_one_of_least_work_stays() -> None:
+    curves = [{"dear": 0.103, "cheap": 0.1, "far": 0.3}] * 2
+    assert staying(rounds(*curves), last=False) == ["dear", "cheap"]
+    assert staying(rounds(*curves), last=True) == ["cheap"]
+    assert staying(rounds({"dear": 0.1, "cheap": 0.103}), last=True) == ["cheap"]
+
+
+def test_methods_whose_difference_is_uncertain_are_both_fitted_whole() -> None:
+    curves = [
+        {name: 0.01 * x for name, x in {"dear": 0.103, "cheap": 0.1}.items()}
+    ] * 2  # the error is 40 % of these
+    assert staying(rounds(*curves), last=True) == ["dear", "cheap"]
+
+
+def test_a_method_that_comes_closer_than_a_tie_is_fitted_whole() -> None:
+    curves = {"dear": 0.15, "cheap": 0.1}, {"dear": 0.1, "cheap": 0.103}
+    assert staying(rounds(*curves), last=True) == ["dear", "cheap"]
+
+
+@pytest.mark.parametrize("size", [(4018, 1512), (9131, 12544), (30000, 9), (40, 60000), (1000, 4096)])
+def test_each_sample_has_a_quarter_of_the_work_of_the_next(size: tuple[int, int]) -> None:
+    sizes = sample_sizes(*size)
+    work = np.array([work_of(*each) for each in (*sizes, size)])
+    assert np.allclose(work[2:] / work[1:-1], race.GROWTH, rtol=0.03)
+    assert race.FIRST_WORK <= work[0] < 2 * race.GROWTH * race.FIRST_WORK
+    assert all(t <= size[0] and c <= size[1] for t, c in sizes)
+
+
+def test_a_small_record_has_no_samples() -> None:
+    assert sample_sizes(300, 561) == sample_sizes(3, 2) == []
+
+
+def patterns(times: int, modes: int, seed: int = 0) -> xr.Dataset:
+    """Noisy sums of patterns without a scale in space, with red amplitudes; 60 % of the values missing at random."""
+    rng = np.random.default_rng(seed)
+    z = np.zeros((times, modes))
+    for t in range(1, times):
+        z[t] = 0.8 * z[t - 1] + 0.6 * rng.standard_normal(modes)
+    x = (z @ rng.standard_normal((modes, 16 * 16)) / np.sqrt(modes)).reshape(times, 16, 16)
+    x += 0.1 * rng.standard_normal(x.shape)
+    return record(x, rng.random(x.shape) < 0.6)
+
+
+def waves(times: int, seed: int = 0, share: float = 0.5) -> xr.Dataset:
+    """Drifting waves of the length of some cells, with values missing in discs."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:16, :16]
+    k = rng.normal(size=(2, 30)) / 3
+    phase, speed = rng.uniform(0, 6, 30), rng.normal(size=30) / 3
+    t = np.arange(times)[:, None, None]
+    field = sum(np.cos(k[0, i] * y + k[1, i] * x + phase[i] + speed[i] * t) for i in range(30)) / 4
+    field += 0.05 * rng.standard_normal(field.shape)
+    missing = np.zeros(field.shape, dtype=bool)
+    for day in range(times):
+        while missing[day].mean() < share:
+            i, j, size = rng.integers(16), rng.integers(16), rng.uniform(2, 4)
+            missing[day] |= (y - i) ** 2 + (x - j) ** 2 < size**2
+    return record(field, missing)
+
+
+def record(x: np.ndarray, missing: np.ndarray) -> xr.Dataset:
+    axes = {
+        "time": pd.date_range("2001-01-01", periods=len(x)),
+        "latitude": np.linspace(-30, 30, x.shape[1]),
+        "longitude": np.linspace(0, 60, x.shape[2]),
+    }
+    values = np.where(missing, np.nan, x).astype(np.float32)
+    return xr.Dataset({"sst": (("time", "latitude", "longitude"), values, {"units": "K"})}, axes)
+
+
+@pytest.fixture
+def early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Races already for records of some hundred times and cells."""
+    for name, value in {
+        "FIRST_WORK": 2**12,
+        "CELLS_PER_TIME": 50,
+        "MIN_TIMES": 60,
+        "MIN_OBSERVED": 40,
+    }.items():
+        monkeypatch.setattr(race, name, value)
+
+
+QUICK = {filler.__name__: filler for filler in (dineof, low_rank, red_noise)}
+
+
+def compare(dataset: xr.Dataset, seed: int = 0) -> Comparison:
+    return Comparison.of(ingest(dataset, missing="train")[0], seed, "cpu", QUICK)
+
+
+def raced(comparison: Comparison) -> Tried:
+    tried = Tried()
+    for _ in comparison.race(tried):
+        pass
+    return tried
+
+
+def test_samples_lie_in_each_other_and_hold_the_values_that_the_comparison_holds_out(early: None) -> None:
+    comparison = compare(waves(500))
+    visible = comparison.visible().record
+    held_out = comparison.held_out.of_record(visible)
+    parts = samples(visible, held_out)
+    assert len(parts) == 2
+    for part, larger in zip(parts, [*parts[1:], None], strict=True):
+        if larger is not None:
+            assert larger.times.start <= part.times.start and part.times.stop <= larger.times.stop
+            assert set(part.cells.tolist()) <= set(larger.cells.tolist())
+        of_part, of_held_out = part.of(visible, held_out)
+        truth = visible.x[part.times][:, part.cells]
+        assert torch.equal(of_held_out.truth, truth[of_held_out.mask].double())
+        assert torch.equal(of_held_out.mask, held_out.mask[part.times][:, part.cells])
+        assert not (of_part.observed & of_held_out.mask).any()
+        assert float(of_held_out.weight.sum()) == pytest.approx(1)
+        points = visible.columns.points[part.cells.numpy()]
+        assert np.array_equal(of_part.columns.points, points)
+
+
+def test_a_method_that_needs_the_whole_record_wins_though_it_loses_on_samples(early: None) -> None:
+    """Patterns without a scale in space: red noise fills short gaps at once, modes must be learnt from many times."""
+    comparison = compare(patterns(500, modes=20))
+    tried = raced(comparison)
+    first = tried.rounds[0].standings
+    assert first["low_rank"].crps > first["red_noise"].crps + first["low_rank"].error
+    crps = {trial.name: trial.crps for trial in comparison.method_trials(list(QUICK))}
+    assert min(crps, key=crps.__getitem__) == "low_rank" and "low_rank" in tried.finalists
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("make", [patterns, waves])
+def test_the_race_agrees_with_trials_of_all_methods(make, seed: int, early: None) -> None:
+    dataset = patterns(500, modes=20, seed=seed) if make is patterns else waves(500, seed)
+    comparison = compare(dataset)
+    crps = {trial.name: trial.crps for trial in comparison.method_trials(list(QUICK))}
+    finalists = raced(comparison).finalists
+    assert min(crps[name] for name in finalists) <= 1.02 * min(crps.values())
+
+
+def test_a_method_far_behind_is_not_fitted_whole(early: None) -> None:
+    tried = raced(compare(waves(500)))
+    assert "dineof" in tried.rounds[0].standings and "dineof" not in tried.finalists
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three methods in every comparison."""
+    monkeypatch.setattr("fieldcast.training.fill_gaps.FILLERS", QUICK)
+
+
+def lines_of(report: str, first: str) -> list[list[str]]:
+    """Cells of the lines of a block of a report that begins so, without its first line."""
+    block = next(part for part in report.split("\n\n") if part.startswith(first))
+    return [re.split(r"\s{2,}", line.strip()) for line in block.splitlines()[1:]]
+
+
+def test_the_report_says_how_far_each_method_went(early: None, quick: None) -> None:
+    dataset = waves(500)
+    filled = fieldcast.fill_gaps(dataset)
+    tried = raced(compare(dataset))
+    (*headings, last), *lines = lines_of(filled.attrs["comment"], "Race:")
+    assert headings == [f"{each.times} x {each.cells}" for each in tried.rounds] and last == "went up to"
+    assert [line[0] for line in lines] == list(QUICK)
+    for name, *scores, stage in lines:
+        assert len(scores) == sum(name in each.standings for each in tried.rounds)
+        assert stage == ("whole record" if name in tried.finalists else f"round {len(scores)}")
+        for score, each in zip(scores, tried.rounds, strict=False):
+            assert float(score) == pytest.approx(each.standings[name].crps, rel=0.01)
+
+
+def test_a_seed_gives_the_same_race_again_and_another_one_other_held_out_values(early: None) -> None:
+    dataset = waves(500)
+    assert raced(compare(dataset)).rounds == raced(compare(dataset)).rounds
+    assert raced(compare(dataset)).rounds != raced(compare(dataset, seed=1)).rounds
+
+
+def test_one_method_alone_gives_the_numbers_of_the_winner(early: None, quick: None) -> None:
+    dataset = waves(500)
+    best = fieldcast.fill_gaps(dataset, members=2)
+    (name,) = re.findall(r"Filled by (\w+), the method with the lowest CRPS", best.attrs["comment"])
+    alone = fieldcast.fill_gaps(dataset, members=2, method=name)
+    for part in ("sst", "sst_spread", "sst_members", "sst_flag"):
+        np.testing.assert_array_equal(alone[part], best[part])
+    assert alone.attrs["comment"].startswith(f"Filled by {name}.") and "Race" not in alone.attrs["comment"]
+    other = fieldcast.fill_gaps(dataset, method="red_noise")
+    assert other.attrs["method"] == "red_noise" and not other["sst"].equals(best["sst"])
+    with pytest.raises(InputError, match='method = "magic": give "dineof" or "local_kriging"'):
+        fieldcast.fill_gaps(dataset, method="magic")
+
+
+def test_the_methods_that_may_be_named_are_those_that_there_are() -> None:
+    assert [*Method.__args__] == [*FILLERS, CORRECTED]
+
+
+def test_a_race_resumes_after_its_rounds_to_the_same_end(early: None) -> None:
+    comparison = compare(waves(500))
+    steps: Iterator[tuple[Tried, bytes]] = comparison.trials()
+    _, file = next(steps)
+    whole = [to_file(tried, comparison.lineage) for tried, _ in steps][-1]
+    part = from_file(file, comparison.lineage, torch.device("cpu"))
+    assert len(part.rounds) == 1 and not part.finalists and not part.trials
+    resumed = [bytes_ for _, bytes_ in comparison.trials(file)]
+    assert resumed[0] == file and resumed[-1] == whole
