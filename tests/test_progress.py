@@ -38,6 +38,17 @@ def test_the_time_left_runs_down_within_a_step(monkeypatch: pytest.MonkeyPatch) 
     assert texts == ["20 min left", "15 min left", "10 min left", "10 min left"]
 
 
+def test_no_time_is_left_after_the_last_step_however_long_its_end_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with Progress(total=2, unit="step") as bar:
+        monkeypatch.setattr(bar, "_time", lambda: bar.start_t + clock)
+        clock = 4.0
+        bar.update(2)
+        clock = 9.0
+        assert state() == "2 of 2 steps, about 0 s left"
+
+
 def test_a_loop_of_unknown_length_counts() -> None:
     with Progress(unit="case") as bar:
         bar.update(3)

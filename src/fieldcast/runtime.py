@@ -80,7 +80,7 @@ def state_of(progress: Progress) -> str:
     if total and done > first:
         step = progress.counted / (done - first)
         remaining = (total - done) * step - (bar["elapsed"] - progress.counted)
-        text += f", about {duration(max(remaining, (total - done - 1) * step))} left"
+        text += f", about {duration(max(remaining, (total - done - 1) * step, 0.0))} left"
     return text
 
 

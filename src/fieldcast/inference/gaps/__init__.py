@@ -1,6 +1,6 @@
 """Gaps: a record filled from its own values.
 
 filling  the record filled by the best method, and the report on it
-trials   the comparison of methods at held-out values, and its series for figures
+trials   the comparison of methods at held-out values, and its series for figures; race: on samples of the record
 result   the filled data set; own_units: mapped variables in their own units; calibration: of their distributions
 """
