@@ -351,12 +351,13 @@ def by_count(source: str, seed: int) -> None:
     print(filled.row(count > 0, "all"))
 
 
-def by_race(source: str, share: float, times: int | None) -> None:
+def by_race(source: str, share: float, first: int | None) -> None:
     """Race the methods, try all of them on the whole record, and print a row of a table."""
-    data = moving(np.random.default_rng(SEED)) if source == "moving" else variable(source, times)
+    data = moving(np.random.default_rng(SEED)) if source == "moving" else variable(source, first)
     (name,) = data.data_vars
     if share:
-        removed = blobs(*data[name].shape, np.random.default_rng(SEED), share)
+        times, rows, columns = data[name].shape
+        removed = blobs(times, rows, columns, np.random.default_rng(SEED), share)
         data = data.where(~xr.DataArray(removed, dims=data[name].dims))
     comparison = Comparison.of(ingest(data, missing="train")[0], SEED, "cpu")
     begun, tried = time.process_time(), Tried()

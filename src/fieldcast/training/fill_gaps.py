@@ -61,7 +61,7 @@ def fill_gaps(
     members: int = 0,
     max_gap: int | None = None,
     max_spread: float | Mapping[str, float] | None = None,
-    method: str | None = None,
+    method: Method | None = None,
     learned: bool = False,
     max_minutes: float = 0.0,
     quantities: str | Mapping[str, str] = AUTO,

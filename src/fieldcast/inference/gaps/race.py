@@ -114,10 +114,11 @@ def samples(record: Record, held_out: HeldOut) -> list[Sample]:
 
     Samples in which the weight lies in less than `MIN_GAPS` held-out gaps are left out: they cannot tell methods apart.
     """
-    part = Sample(slice(0, len(record.x)), torch.arange(record.x.shape[1], device=record.x.device))
+    times, cells = record.x.shape
+    part = Sample(slice(0, times), torch.arange(cells, device=record.x.device))
     parts: list[Sample] = []
     observed = float(record.observed.float().mean())
-    for size in sample_sizes(*record.x.shape, observed)[::-1]:
+    for size in sample_sizes(times, cells, observed)[::-1]:
         part = densest(part, size, held_out, record.columns.points)
         if effective_gaps(held_out.within(*part)) < MIN_GAPS:
             break

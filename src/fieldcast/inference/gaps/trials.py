@@ -371,7 +371,7 @@ def run_round(part: Sample, fillers: Mapping[str, Filler], visible: Record, held
         trial = run_trial(name, filler, sample, of_sample, distance)
         crps = crps_of_each(trial.error, trial.spread, of_sample)
         scores[name] = Scored(crps.cpu().numpy(), weight, group)
-    outcome = Round(*sample.x.shape, standings(scores))
+    outcome = Round(len(sample.x), sample.x.shape[1], standings(scores))
     LOG.info(
         "CRPS on %d of %d times and %d of %d cells: %s",
         outcome.times, visible.x.shape[0], outcome.cells, visible.x.shape[1],
