@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import get_args
+from typing import cast, get_args
 
 import numpy as np
 import torch
@@ -61,7 +61,7 @@ def fill_gaps(
     members: int = 0,
     max_gap: int | None = None,
     max_spread: float | Mapping[str, float] | None = None,
-    method: Method | None = None,
+    method: str | None = None,
     learned: bool = False,
     max_minutes: float = 0.0,
     quantities: str | Mapping[str, str] = AUTO,
@@ -124,7 +124,7 @@ def fill_gaps(
     if method is not None:
         arguments.choice(method, "method", get_args(Method))
     options = GapFilling(
-        method=method,
+        method=cast("Method | None", method),
         learned=arguments.truth_value(learned, "learned"),
         max_minutes=arguments.real_number(max_minutes, "max_minutes"),
     )
