@@ -231,7 +231,7 @@ def test_one_method_alone_gives_the_numbers_of_the_winner(early: None, quick: No
     for part in ("sst", "sst_spread", "sst_members", "sst_flag"):
         np.testing.assert_array_equal(alone[part], best[part])
     assert alone.attrs["comment"].startswith(f"Filled by {name}.") and "Race" not in alone.attrs["comment"]
-    with pytest.raises(InputError, match="method = 'magic': give .*low_rank"):
+    with pytest.raises(InputError, match=r"method = 'magic': give .*low_rank"):
         fieldcast.fill_gaps(dataset, method="magic")
 
 
