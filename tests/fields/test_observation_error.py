@@ -76,12 +76,21 @@ def test_an_error_that_does_not_fit_is_refused_in_one_sentence(given: object, se
 def test_a_constant_error_that_no_option_names_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
     for noise in (None, {"sst": 0.1}):
         separated, _ = separate_errors(fields(sses_bias=0.1), noise)
-        assert list(separated) == ["sst"] and "'sses_bias' is constant and left out" in caplog.text
+        assert list(separated) == ["sst"] and "'sses_bias' looks like the error of another one" in caplog.text
         caplog.clear()
     separate_errors(fields(sses_bias=0.1), None, say=False)
     assert not caplog.text
     with pytest.raises(InputError, match=r"'sses_bias' is constant, .* there is no other"):
         separate_errors(fields(sses_bias=0.1).drop_vars("sst"), None)
+
+
+def test_errors_that_vary_are_left_out_beside_other_variables() -> None:
+    varying = fields(sses_standard_deviation=0.3)
+    varying["sses_standard_deviation"][0] = 0.4
+    assert list(separate_errors(varying, None)[0]) == ["sst"]
+    assert list(separate_errors(varying, None, keep=["sses_standard_deviation"])[0]) == list(varying)
+    alone = varying.drop_vars("sst")
+    assert list(separate_errors(alone, None)[0]) == ["sses_standard_deviation"]
 
 
 @pytest.mark.parametrize("noise", ["0.3 degC", "sses_standard_deviation"])

@@ -137,6 +137,18 @@ def test_missing_dates_may_be_inserted_without_values(make_weather: Make, freq: 
     assert {array.dtype for array in repaired.values()} == {array.dtype for array in whole.values()}
 
 
+def test_composites_of_eight_days_begin_anew_each_year(make_weather: Make) -> None:
+    """46 composites a year; two of the second year are missing and inserted."""
+    times = np.concatenate([np.datetime64(f"{year}-01-01") + 8 * np.arange(46) for year in (2001, 2002)])
+    data = make_weather().isel(time=np.arange(92) % 60).assign_coords(time=times.astype("M8[ns]"))
+    repaired, findings = repair(data.isel(time=np.delete(np.arange(92), [60, 61])), "it", gaps="insert")
+    assert np.array_equal(repaired["time"], data["time"]) and not repaired["segment"].any()
+    assert repaired["msl"].isnull().all(["latitude", "longitude"]).values.nonzero()[0].tolist() == [60, 61]
+    assert summary(findings) | {"gaps": (2, "allowed"), "time step": (1, "allowed")} == summary(findings)
+    with pytest.raises(InputError, match="irregular"):
+        repair(data, "it")
+
+
 def test_a_single_time_too_early_is_refused_even_so(make_weather: Make) -> None:
     with pytest.raises(InputError, match="irregular"):
         repair(make_weather().assign_coords(time=_early(make_weather())), "it", gaps="segment")

@@ -45,6 +45,7 @@ def test_choice_of_variables_period_and_step(make_weather: Make, write: Write) -
         Source(path=path, variables=["msl"], period=("2001-01-03", "2001-02"), step_hours=24)
     )
     assert list(fields.data_vars) == ["msl"] and "aliases" not in fields["msl"].attrs
+    assert Source(path=path, variables="msl+t2m").variables == ["msl", "t2m"]  # type: ignore[arg-type]
     assert str(fields["time"].values[0])[:13] == "2001-01-03T00" and fields.sizes["time"] == 48
     assert np.all(np.diff(fields["time"].values) == np.timedelta64(24, "h"))
 

@@ -113,6 +113,7 @@ PROJECTIONS = {
     "text": {"spatial_ref": CRS.from_epsg(3035).to_wkt()},
     "PROJ": {"proj4text": "+proj=laea +lat_0=52 +lon_0=10 +x_0=4321000 +y_0=3210000 +ellps=GRS80 +units=m"},
     "EPSG": {"srid": "urn:ogc:def:crs:EPSG::3035"},
+    "km": {"proj4text": "+proj=laea +lat_0=52 +lon_0=10 +x_0=4321000 +y_0=3210000 +ellps=GRS80 +units=km"},
     "rotated": {
         "grid_mapping_name": "rotated_latitude_longitude",
         "grid_north_pole_latitude": 39.25,
@@ -124,7 +125,7 @@ PROJECTIONS = {
 # x and y of the first cell in metres or degrees, and its latitude and longitude: the origin of each projection
 FIRST = {
     "polar": (0.0, -2.4e6, None, -45.0),
-    **dict.fromkeys(("text", "PROJ", "EPSG"), (4.321e6, 3.21e6, 52.0, 10.0)),
+    **dict.fromkeys(("text", "PROJ", "EPSG", "km"), (4.321e6, 3.21e6, 52.0, 10.0)),
     "rotated": (0.0, 0.0, 50.75, 18.0),
 }
 

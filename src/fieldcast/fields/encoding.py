@@ -155,13 +155,21 @@ def is_category(array: xr.DataArray) -> bool:
     return stored.kind in "iu" and not any(array.attrs.get(key) for key in ("units", "standard_name"))
 
 
+DURATIONS = (
+    "s",
+    *(f"{unit}{plural}" for unit in ("second", "minute", "hour", "day") for plural in ("", "s")),
+)
+
+
 def is_time_difference(array: xr.DataArray) -> bool:
     """Whether a variable holds differences of times, such as the lag of an observation, which xarray may decode."""
     if array.dtype.kind == "m" or str(array.attrs.get("dtype", "")).startswith("timedelta64"):
         return True
     names = f"{array.name} {array.attrs.get('long_name', '')} {array.attrs.get('standard_name', '')}"
-    in_time = str(array.attrs.get("units", "")).lower().rstrip("s") in ("second", "minute", "hour", "day")
-    return in_time and "time" in names.lower()
+    in_time = str(array.attrs.get("units", "")).lower() in DURATIONS
+    return (
+        in_time and re.search(r"dtime|time[ _](difference|since|lag|delta|offset)", names.lower()) is not None
+    )
 
 
 def _codes(array: xr.DataArray, packed: bool, valid: tuple[float, float] | None) -> tuple[float, ...]:

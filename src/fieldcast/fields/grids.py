@@ -98,7 +98,9 @@ def _unprojected(
         ) from error
     attrs = dataset[mapping].attrs
     try:
-        projected, to_degrees = _projection(tuple((str(k), _hashable(v)) for k, v in attrs.items()))
+        projected, metres_of_unit, to_degrees = _projection(
+            tuple((str(k), _hashable(v)) for k, v in attrs.items())
+        )
     except (ProjError, KeyError, ValueError) as error:
         raise InputError(
             f"the grid mapping '{mapping}' of {where} cannot be read ({error}): correct it, or give the cells their "
@@ -119,9 +121,14 @@ def _unprojected(
         in_metres = conversion(units or "m", "m") if projected else None
         if in_metres is None or in_metres.offset:
             raise InputError(f"'{coordinate.name}' of {where} is in '{units}': give it in m or km")
-        scale[coordinate.name] = in_metres.scale
+        scale[coordinate.name] = in_metres.scale / metres_of_unit
     east, north = np.meshgrid(x.values * scale[x.name], y.values * scale[y.name])
     longitude, latitude = to_degrees.transform(east, north)
+    if not (np.isfinite(longitude).all() and np.isfinite(latitude).all()):
+        raise InputError(
+            f"the grid mapping '{mapping}' of {where} gives no latitude and longitude for some of its x and y: correct "
+            "it, or their units"
+        )
     dims = (y.dims[0], x.dims[0])
     return dataset.assign_coords(
         lat=(dims, latitude, {"units": "degrees_north", "standard_name": DIMS[1]}),
@@ -135,8 +142,8 @@ def _hashable(value: Any) -> Any:
 
 
 @cache
-def _projection(attributes: tuple[tuple[str, Any], ...]) -> tuple[bool, Any]:
-    """Whether a grid mapping has x and y in metres, and the transformation to longitude and latitude.
+def _projection(attributes: tuple[tuple[str, Any], ...]) -> tuple[bool, float, Any]:
+    """Whether a grid mapping has lengths x and y, their unit in metres, and the transformation to degrees.
 
     PROJ takes most of a second for an ellipsoid that its database lacks, and a record may have a file for each day.
     """
@@ -152,6 +159,6 @@ def _projection(attributes: tuple[tuple[str, Any], ...]) -> tuple[bool, Any]:
     else:
         crs = CRS.from_cf(attrs)
     rotated = crs.is_derived and not crs.is_projected
-    return crs.is_projected, Transformer.from_crs(
-        crs, crs.source_crs if rotated else crs.geodetic_crs, always_xy=True
-    )
+    unit = float(crs.axis_info[0].unit_conversion_factor) if crs.is_projected and crs.axis_info else 1.0
+    to_degrees = Transformer.from_crs(crs, crs.source_crs if rotated else crs.geodetic_crs, always_xy=True)
+    return crs.is_projected, unit, to_degrees

@@ -56,11 +56,11 @@ NO_ERRORS = Errors()
 
 
 def separate_errors(
-    fields: xr.Dataset, noise: Given, key: str = "noise", say: bool = True
+    fields: xr.Dataset, noise: Given, key: str = "noise", say: bool = True, keep: Sequence[str] = ()
 ) -> tuple[xr.Dataset, Errors]:
     """Separate fields from the variables that hold their errors; subtract the bias.
 
-    Values whose error is missing become NaN. A constant variable that looks like the error of another one is left out.
+    Values whose error is missing become NaN. A variable that looks like the error of another one is left out.
     An option that holds for all variables holds for those whose unit fits; the others count as exact.
 
     Parameters
@@ -73,6 +73,8 @@ def separate_errors(
         Name of the option in messages.
     say
         Whether what is done is logged.
+    keep
+        Variables that are none of these errors, whatever their names.
 
     Raises
     ------
@@ -81,7 +83,7 @@ def separate_errors(
     """
     names = time_varying(fields)
     if noise is None:
-        return without_constant(fields, key, say), NO_ERRORS
+        return without_errors(fields, key, say, keep), NO_ERRORS
     of_each = dict(noise) if isinstance(noise, Mapping) else dict.fromkeys(names, noise)
     of_each = {name if name in names else short(name): each for name, each in of_each.items()}
     if unknown := sorted(set(of_each) - set(names)):
@@ -90,7 +92,7 @@ def separate_errors(
     without = fields.drop_vars(used)
     if not time_varying(without):
         raise InputError(f"{key} names the only variable of the data: it gives the error of another one.")
-    without = without_constant(without, key, say)
+    without = without_errors(without, key, say, keep)
     remaining = time_varying(without)
     if not isinstance(noise, Mapping):
         fitting = [name for name in remaining if unit_fits(fields, name, noise)]
@@ -130,27 +132,23 @@ def holders(noise: Given) -> list[str]:
     return list(dict.fromkeys([*named, *(name.replace(DEVIATION, BIAS) for name in named)]))
 
 
-def without_constant(fields: xr.Dataset, key: str, say: bool) -> xr.Dataset:
-    """Fields without constant variables that look like errors of others: ingestion lets them through."""
+def without_errors(fields: xr.Dataset, key: str, say: bool, keep: Sequence[str]) -> xr.Dataset:
+    """Fields without the variables that look like errors of others; constant ones come through ingestion for these."""
     names = time_varying(fields)
-    constant = [
-        name
-        for name in names
-        if is_error(fields[name]) and float(fields[name].max()) == float(fields[name].min())
-    ]
-    if constant and len(constant) == len(names):
-        raise InputError(
-            f"variable '{constant[0]}' is constant, as the error of another variable may be, and there is no other: "
-            "choose another file."
-        )
-    if say:
-        for name in constant:
-            LOG.warning(
-                "Variable '%s' is constant and left out: if it is the error of another one, name it as %s.",
-                name,
-                key,
+    errors = [name for name in names if is_error(fields[name]) and name not in keep]
+    if errors and len(errors) == len(names):
+        errors = [name for name in errors if float(fields[name].max()) == float(fields[name].min())]
+        if len(errors) == len(names):
+            raise InputError(
+                f"variable '{errors[0]}' is constant, as the error of another variable may be, and there is no other: "
+                "choose another file."
             )
-    return fields.drop_vars(constant)
+    if say:
+        for name in errors:
+            LOG.warning(
+                "Variable '%s' looks like the error of another one and is left out: name it as %s.", name, key
+            )
+    return fields.drop_vars(errors)
 
 
 def unit_fits(fields: xr.Dataset, name: str, given: float | str) -> bool:
@@ -181,7 +179,8 @@ def standard_deviation(fields: xr.Dataset, name: str, given: float | str, key: s
         others = ", ".join(other for other in time_varying(fields) if other != name) or "none"
         raise InputError(
             f"{key} '{given}' is neither a number of at least 0, such as 0.1, 0.3 {units} or 35%, nor a variable of "
-            f"the data beside '{name}' ({others}): give one of these."
+            f"the data beside '{name}' ({others}): give one of these, or name it in ingestion.variables, too, if the "
+            "file has it."
         )
     if not match[2]:
         return number

@@ -113,6 +113,11 @@ def columns_of(given: object) -> dict[str, str]:
     return {name: str(heading).strip() for name, (_, heading) in zip(names, pairs, strict=True)}
 
 
+def names_of(value: Any) -> Any:
+    """Names that a text joins by a plus sign, since commas separate parameters on the command line; else unchanged."""
+    return value.split("+") if isinstance(value, str) and "+" in value else value
+
+
 Region = Annotated[tuple[float, float, float, float], BeforeValidator(check_region)]
 Where = Annotated[str, BeforeValidator(check_where)]
 Columns = Annotated[dict[str, str], BeforeValidator(columns_of)]
@@ -129,8 +134,8 @@ class Source:
         docs/scale.md#a-bucket), or a list of these. For images the folder of the four IDX files; without it they are
         fetched from OpenML.
     variables
-        Names as in the file, or short names (`z500`, `t2m`); a name without its level selects all levels. By default
-        all on (time, latitude, longitude).
+        Names as in the file, or short names (`z500`, `t2m`), several in `--params` as `sst+wind_speed`; a name without
+        its level selects all levels. By default all on (time, latitude, longitude).
     period
         Dates `[first, last]`, ISO, complete or partial (`2001`, `2001-05`), both inclusive; by default all.
     levels
@@ -153,7 +158,7 @@ class Source:
     """
 
     path: str | list[str] | None = None
-    variables: Annotated[list[str], Field(min_length=1)] | None = None
+    variables: Annotated[list[str], BeforeValidator(names_of), Field(min_length=1)] | None = None
     period: Period | None = None
     levels: list[float] | None = None
     where: Where | None = None

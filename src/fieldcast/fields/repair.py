@@ -225,7 +225,11 @@ def _segments(dataset: xr.Dataset, where: str, gaps: Gaps) -> tuple[xr.Dataset, 
         raise InputError(
             f"the time step of {where} is irregular: usually {step}, but not at {date} "
             f"({counted(int(irregular.sum()), 'such step')}): resample the data to a regular time step"
-            + (", or fill its times as they are with ingestion.gaps=keep (--gaps keep)" if gaps == "insert" else "")
+            + (
+                ", or fill its times as they are with ingestion.gaps=keep (--gaps keep)"
+                if gaps == "insert"
+                else ""
+            )
         )
     border = np.flatnonzero(counts > 1 + 1e-6)
     gap_finding = Finding("gaps", "", "", 0, "fine", "No date is missing.")
@@ -250,8 +254,8 @@ def _segments(dataset: xr.Dataset, where: str, gaps: Gaps) -> tuple[xr.Dataset, 
         dataset = dataset.assign_coords(segment=("time", number))
         dataset.attrs |= TimeStep(0.0).attrs()
         sentence = (
-            f"Composites of {step} begin anew on 1 January: times are kept as if they were one step apart; forecasts are "
-            "not possible."
+            f"Composites of {step} begin anew on 1 January: times are kept as if they were one step apart; forecasts "
+            "are not possible."
         )
         return dataset, [gap_finding, Finding("time step", "", "", int(restarts.sum()), "allowed", sentence)]
     if gaps != "insert":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import reduce
 from operator import and_, eq, ge, gt, le, lt, ne
@@ -15,6 +16,7 @@ from fieldcast.fields.conventions import axes, in_degrees
 from fieldcast.fields.encoding import flags_of, is_category
 from fieldcast.geometry import GRID, TOLERANCE
 
+LOG = logging.getLogger(__name__)
 _OPERATORS = {">=": ge, "<=": le, ">": gt, "<": lt, "==": eq, "!=": ne}
 
 
@@ -77,6 +79,10 @@ def satisfying(dataset: xr.Dataset, where: str, name: str = "the data", key: str
         if {*kept.dims} <= {*array.dims} and array.ndim >= 2 and quantity:
             result[variable] = array.where(kept).transpose(*array.dims).assign_attrs(array.attrs)
             result[variable].encoding = array.encoding
+    for variable, array in result.items():
+        if array.chunks is None:  # lazy data are not read twice for a count
+            before, after = (int(each.notnull().sum()) for each in (dataset[variable], array))
+            LOG.info("%s: %s leaves %d of %d values of '%s'.", name, where, after, before, variable)
     if not result:
         raise InputError(
             f"{key} '{where}' applies to no variable of {name}: its variables are on "

@@ -128,6 +128,12 @@ def _decoded(dataset: xr.Dataset, where: str) -> xr.Dataset:
     since |= {key: dataset.variables[key] for key in bounds if key in dataset.variables}
     if not since:
         return dataset
+    for key, array in dataset.data_vars.items():
+        if packing := {"scale_factor", "add_offset"} & {*array.attrs}:
+            raise InputError(
+                f"{where} holds packed numbers ('{key}' has the attribute {min(packing)}), because it was opened "
+                "without decoding: give xarray.decode_cf(dataset)"
+            )
     try:
         dates = decoded_months(xr.Dataset({key: array.copy() for key, array in since.items()}))
     except ValueError as error:
@@ -181,7 +187,11 @@ def _dates(array: xr.DataArray, where: str) -> np.ndarray | None:
     )
     if (dates := _calendar_numbers(numbers, units)) is not None:
         pass
-    elif re.search(r"modified.julian|mjd", described.lower()) and 0 < low <= high < 2e5:
+    elif (
+        re.search(r"modified.julian|mjd", described)
+        and units in ("", "1", "d", "day", "days")
+        and 0 < low <= high < 2e5
+    ):
         dates = _after_1970(numbers + MODIFIED_JULIAN - JULIAN_EPOCH)
     elif JULIAN_DAYS[0] <= low <= high <= JULIAN_DAYS[1]:
         dates = _after_1970(numbers - JULIAN_EPOCH)
@@ -310,8 +320,8 @@ def _with_valid_times(dataset: xr.Dataset, where: str) -> xr.Dataset:
             stacked = stacked.assign_coords(time=np.sort(flat))
             joined[key], differ = _once_each(stacked)
             if differ.size and array.dtype.kind in "fiu":
-                between = np.diff(np.sort(dataset[name].values)).min()
-                apart = max(1, int(np.sum(dates[0] - dates[0, 0] < between)))
+                between = np.diff(np.sort(dataset[name].values))
+                apart = max(1, int(np.sum(dates[0] - dates[0, 0] < between.min()))) if between.size else 1
                 raise InputError(
                     f"{where} holds forecasts of {counted(dataset.sizes[step], 'step')} ('{step}'), and '{key}' has "
                     f"several values at {counted(differ.size, 'valid time')}, the first {calendars.date(differ)}: "
@@ -394,7 +404,8 @@ def _with_coverage(dataset: xr.Dataset, where: str) -> xr.Dataset:
 def _first_date(dataset: xr.Dataset, names: tuple[str, ...]) -> Any:
     for name in names:
         if name in dataset.attrs:
-            date = pd.to_datetime(str(dataset.attrs[name]).strip(), errors="coerce", utc=True)
-            if not pd.isna(date):
+            text = str(dataset.attrs[name]).strip().removesuffix("UTC").strip()
+            date = pd.to_datetime(text, errors="coerce", utc=True)
+            if not pd.isna(date) and re.search(r"\d{4}", text):  # pandas takes a time of day for one of today
                 return np.datetime64(date.tz_localize(None), "ns")
     return None

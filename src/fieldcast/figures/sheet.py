@@ -21,6 +21,7 @@ from matplotlib.collections import LineCollection, QuadMesh
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from fieldcast.figures.style import INK, NORMAL_FONT, SMALL_FONT, WIDTH, escape
 from fieldcast.geometry import GRID, TRUE_GRID, edges, is_curvilinear

@@ -70,9 +70,9 @@ def observations_and_errors(
 ) -> tuple[xr.Dataset, Context, Float[Tensor, "time variable y x"] | None]:
     """Observations less their bias, their context, and the variance of each error; None if one holds for all.
 
-    Where errors differ, `noise` of the context is the one that has the mean information, the mean of 1 / variance.
+    Where errors differ, `noise` of the context is their median.
     """
-    data, errors = separate_errors(data, noise)
+    data, errors = separate_errors(data, noise, keep=codec.names)
     own = [(name, codec.quantities.get(name), codec.parts(name)) for name in codec.names]
     if isinstance(noise, int | float):
         return data, context_of(data, codec, space, noise), None
@@ -87,7 +87,7 @@ def observations_and_errors(
         return data, replace(c, noise=float(of_observed.mean().sqrt()) if len(of_observed) else 0.0), None
     return (
         data,
-        replace(c, noise=float(of_observed.double().reciprocal().mean().reciprocal().sqrt())),
+        replace(c, noise=float(of_observed.double().median().sqrt())),
         variance,
     )
 

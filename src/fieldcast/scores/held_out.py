@@ -141,7 +141,8 @@ def as_text(table: pd.DataFrame, kind: str) -> str:
         names = [name for name in TITLES if name in set(of_variable["score"])]
         by_score = of_variable.set_index(["experiment", "score"])
         cells = {each: [cell(by_score, (each, name)) for name in names] for each in crps["experiment"]}
-        heading = f"{variable}: {number} {kind}; CRPS and RMSE in {'the unit of the data' if unit == NO_UNIT else unit}"
+        plain = "mapped values" if ", mapped by " in str(variable) else "the unit of the data"
+        heading = f"{variable}: {number} {kind}; CRPS and RMSE in {plain if unit == NO_UNIT else unit}"
         lines = text_table("", [TITLES[name] for name in names], cells, CELL_WIDTH)
         blocks.append("\n".join([heading, *lines]))
     return "\n\n".join(blocks)
