@@ -271,6 +271,9 @@ class ForecastScores:
         Headings of the table by the name of their column, where they are others than those of docs/data.md#stations.
     crs
         Coordinate reference system of x and y in place of latitudes and longitudes, such as `EPSG:25832`.
+    nan_policy
+        Treatment of a member that is NaN at a station: `raise` an error that names it, `omit` it at that start and
+        lead, or `propagate`: the scores are infinite.
     """
 
     forecasts: str | None = None
@@ -279,6 +282,7 @@ class ForecastScores:
     dem: str | None = None
     columns: Columns | None = None
     crs: str | None = None
+    nan_policy: Literal["raise", "omit", "propagate"] = "raise"
 
     def file(self) -> str:
         """The user's forecasts."""
@@ -428,6 +432,7 @@ FILE_COMMANDS = (
             "dem": "NetCDF or Zarr with elevations of the cells, to which those of stations are compared.",
             "columns": "Headings of the table, such as time=Datum,value=Niederschlag.",
             "crs": "Coordinate reference system of x and y in metres, such as EPSG:25832.",
+            "nan_policy": "Treatment of members that are NaN at a station.",
         },
     ),
     FileCommand(

@@ -540,7 +540,8 @@ def without_members(
     place = f"member {member}, counted from 0, of '{name}' at the start {start} and a lead of {lead:g} h"
     if nan_policy == "raise":
         raise InputError(
-            f"{place} is NaN at a station: correct it, or score without such members by nan_policy='omit' in Python."
+            f"{place} is NaN at a station: correct it, or score without such members by --nan-policy omit "
+            "(nan_policy='omit' in Python)."
         )
     if missing.all():
         raise InputError(f"{place}, like all others, is NaN at a station: leave that start out.")

@@ -19,6 +19,7 @@ def score(forecast_scores: ForecastScores, seed: int) -> tuple[pd.DataFrame, pd.
         check_chunks(opened, [str(name) for name in opened.variables], path)
         verified = score_at_stations(
             stations, opened, name=Path(path).stem, representativeness=options.representativeness, dem=dem,
-            columns=options.columns, crs=options.crs, seed=seed, where=f"forecast_scores.stations '{stations}'",
+            columns=options.columns, crs=options.crs, nan_policy=options.nan_policy, seed=seed,
+            where=f"forecast_scores.stations '{stations}'",
         )  # fmt: skip
     return verified.board, verified.by_station, summary(verified)
