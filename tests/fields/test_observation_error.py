@@ -103,6 +103,14 @@ def test_an_error_with_a_unit_is_that_of_the_variables_that_it_fits(noise: str) 
     np.testing.assert_allclose(errors.deviation["sst"], 0.3, rtol=1e-6)
 
 
+def test_an_error_without_a_unit_is_that_of_the_variables_that_its_bias_fits() -> None:
+    data = fields(sses_standard_deviation=0.3, sses_bias=0.1)
+    data["sses_standard_deviation"].attrs.pop("units", None)
+    data = data.assign(wind_speed=(data["sst"] / 3).assign_attrs(units="m s-1"))
+    _, errors = separate_errors(data, "sses_standard_deviation")
+    assert list(errors.deviation) == ["sst"] == list(errors.bias)
+
+
 def test_the_variance_of_mapped_values_is_that_of_closed_forms() -> None:
     x = np.array([1.0, 4.0, 9.0])
     identity = mapped_variance(Clip(), x, 0.5 * np.ones(3))

@@ -155,7 +155,12 @@ def unit_fits(fields: xr.Dataset, name: str, given: float | str) -> bool:
     """Whether the unit of an error converts to that of a variable; other faults are said later."""
     units = str(fields[name].attrs.get("units", "1"))
     if (holder := named_variable(fields, given)) is not None:
-        return conversion(str(fields[holder].attrs.get("units", units)), units) is not None
+        given_units = (
+            str(fields[each].attrs.get("units", units))
+            for each in {holder, holder.replace(DEVIATION, BIAS)}
+            if each in fields
+        )
+        return all(conversion(each, units) is not None for each in given_units)
     match = QUANTITY.fullmatch(str(given))
     return match is None or match[2] in ("", "%") or conversion(match[2], units) is not None
 
