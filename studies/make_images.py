@@ -231,12 +231,12 @@ def draw_fields(data: Path) -> None:
             ("truth", truth),
         ]
         for axis, (heading, field) in zip(line, columns, strict=False):
-            shown = axis.pcolormesh(field["longitude"], field["latitude"], field, **limits)
+            drawn = axis.pcolormesh(field["longitude"], field["latitude"], field, **limits)
             axis.set_title(heading, fontsize=9)
-        figure.colorbar(shown, ax=line[:3], label=f"{VARIABLE} [{fields.attrs['units']}]", pad=0.01)
-        shown = line[3].pcolormesh(spread["longitude"], spread["latitude"], spread, cmap="magma_r", vmin=0)
+        figure.colorbar(drawn, ax=line[:3], label=f"{VARIABLE} [{fields.attrs['units']}]", pad=0.01)
+        drawn = line[3].pcolormesh(spread["longitude"], spread["latitude"], spread, cmap="magma_r", vmin=0)
         line[3].set_title("spread of the members", fontsize=9)
-        figure.colorbar(shown, ax=line[3], label=fields.attrs["units"], pad=0.02)
+        figure.colorbar(drawn, ax=line[3], label=fields.attrs["units"], pad=0.02)
     for axis in axes.ravel():
         axis.set(xticks=[], yticks=[], facecolor="0.92")
     with io.BytesIO() as buffer:

@@ -201,6 +201,7 @@ OTHER_MEANINGS = {  # words that mean something else where they stand
     "perfect_model": "the data set",
     "dineof": "a method of filling gaps, in the comparison of its candidates",
     "corrected_interpolation": "likewise",
+    "low_rank": "likewise",
 }
 
 

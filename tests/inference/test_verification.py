@@ -208,7 +208,7 @@ def at_one_place(times: Any, values: Any, **columns: Any) -> pd.DataFrame:
 
 
 def test_leads_are_counted_in_the_calendar_of_the_forecasts() -> None:
-    """Without a leap day, two days after 27 February is 1 March."""
+    """There is no leap day: two days after 27 February is 1 March."""
     starts = xr.date_range("2004-02-26", periods=6, calendar="noleap", use_cftime=True)
 
     def number(start: Any, lead: float) -> float:
@@ -250,7 +250,7 @@ def test_hourly_readings_of_several_stations_keep_their_own_steps() -> None:
 
 
 def test_directions_are_interpolated_on_the_circle() -> None:
-    """Between 179 and 181 degrees lies 180, half a circle from north."""
+    """The mean of 179 and 181 degrees is 180, half a circle from north."""
     forecasts = exact(lambda start, lead: 179.0, [24.0], TIMES[:12] - pd.Timedelta("1D"))
     values = forecasts["t"].where(forecasts["longitude"] <= 3, 181.0).assign_attrs(units="degrees")
     table = at_one_place(TIMES[:12], 0.0, variable="wind_direction", units="degrees")
