@@ -19,8 +19,8 @@ draws the gaps.
 
 from __future__ import annotations
 
+import argparse
 import re
-import sys
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -386,19 +386,36 @@ def by_race(source: str, share: float, first: int | None) -> None:
     )
 
 
+def main() -> None:
+    """Read the arguments, and print the tables that they ask for."""
+    of_parts = ("race", "counts", "lengths", "distances")
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument(
+        "what", metavar="FILE", help=f"a NetCDF file, {', '.join(SIZES)}, or {', '.join(of_parts)}"
+    )
+    parser.add_argument("rest", nargs="*", metavar="ARGUMENT", help="see the beginning of this file")
+    given = parser.parse_args()
+    if given.what in of_parts:
+        if not given.rest:
+            parser.error(
+                f"{given.what} needs a SOURCE: a NetCDF file, a Zarr store, or one of {', '.join(SIZES)}"
+            )
+        source, *numbers = given.rest
+        if given.what == "race":
+            by_race(
+                source, float(numbers[0]) if numbers else 60.0, int(numbers[1]) if len(numbers) > 1 else None
+            )
+        elif given.what == "lengths":
+            by_length(source, [int(length) for length in numbers])
+        elif given.what == "counts":
+            by_count(source, int(numbers[0]) if numbers else 0)
+        else:
+            by_distance(source, int(numbers[0]) if numbers else 0)
+        return
+    libraries = memory("VmRSS")  # those of `fill_gaps` are imported
+    truth = synthetic(given.what) if given.what in SIZES else xr.load_dataset(given.what)
+    score(truth, libraries, learned=given.rest == ["learned"])
+
+
 if __name__ == "__main__":
-    if sys.argv[1] == "race":
-        by_race(sys.argv[2], float(sys.argv[3]), int(sys.argv[4]) if len(sys.argv) > 4 else None)
-        sys.exit()
-    if sys.argv[1] == "counts":
-        by_count(sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 0)
-        sys.exit()
-    if sys.argv[1] == "lengths":
-        by_length(sys.argv[2], [int(length) for length in sys.argv[3:]])
-        sys.exit()
-    if sys.argv[1] == "distances":
-        by_distance(sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 0)
-        sys.exit()
-    source, libraries = sys.argv[1], memory("VmRSS")  # those of `fill_gaps` are imported
-    truth = synthetic(source) if source in SIZES else xr.load_dataset(source)
-    score(truth, libraries, learned=sys.argv[2:] == ["learned"])
+    main()
