@@ -149,6 +149,15 @@ def test_composites_of_eight_days_begin_anew_each_year(make_weather: Make) -> No
         repair(data, "it")
 
 
+def test_a_short_step_of_hours_on_1_january_is_no_new_year_of_composites(make_weather: Make) -> None:
+    hours = np.arange(60, dtype=float)
+    hours[30:] -= 0.5
+    times = np.datetime64("2000-12-31T00:00") + (hours * 60).astype("m8[m]")
+    data = make_weather().assign_coords(time=times.astype("M8[ns]"))
+    with pytest.raises(InputError, match=r"irregular.*--gaps keep"):
+        repair(data, "it", gaps="insert")
+
+
 def test_a_single_time_too_early_is_refused_even_so(make_weather: Make) -> None:
     with pytest.raises(InputError, match="irregular"):
         repair(make_weather().assign_coords(time=_early(make_weather())), "it", gaps="segment")

@@ -19,6 +19,7 @@ from fieldcast.fields.options import Gaps
 MIN_TIMES = 30
 RELATIVE_ROUNDING = 1e-6  # largest rounding error, relative to the largest value
 # largest share of irregular steps in a record with a regular step, by the option `gaps`
+MIN_COMPOSITE_HOURS = 48.0  # shortest step of composites of several days
 MAX_IRREGULAR_SHARE = {"segment": 0.1, "insert": 0.5, "refuse": 0.5, "keep": 1.0}
 
 
@@ -207,57 +208,40 @@ def _segments(dataset: xr.Dataset, where: str, gaps: Gaps) -> tuple[xr.Dataset, 
     time = dataset["time"]
     step = step_of(time)
     if gaps == "keep" and not is_regular_throughout(time):
-        dataset = dataset.assign_coords(segment=("time", np.zeros(time.size, dtype=np.int32)))
-        dataset.attrs |= TimeStep(0.0).attrs()
         sentence = "Times are kept as they are, as if they were one step apart; forecasts are not possible."
-        return dataset, [Finding("time step", "", "", time.size, "allowed", sentence)]
+        return _without_a_step(dataset, np.zeros(time.size), time.size, sentence)
     counts = step.counts(time) if step.hours else np.zeros(0)
-    restarts = restarts_of_years(time, counts) if gaps == "insert" else np.zeros(counts.size, dtype=bool)
+    restarts = (
+        restarts_of_years(time, counts, step) if gaps == "insert" else np.zeros(counts.size, dtype=bool)
+    )
     counts = np.where(restarts, 1.0, counts)
     irregular = ~regular(counts)
     if irregular.sum() > MAX_IRREGULAR_SHARE[gaps] * counts.size:
-        dataset = dataset.assign_coords(segment=("time", np.arange(time.size, dtype=np.int32)))
-        dataset.attrs |= TimeStep(0.0).attrs()
         sentence = "No time step is regular: forecasts are not possible, reconstructions and samples are."
-        return dataset, [Finding("time step", "", "", int(irregular.sum()), "allowed", sentence)]
+        return _without_a_step(dataset, np.arange(time.size), int(irregular.sum()), sentence)
     if irregular.any() and (gaps != "segment" or (counts < 1 - 1e-6).any()):
         date = calendars.date(time[np.flatnonzero(irregular)[0] + 1])
+        as_they_are = ", or fill its times as they are with ingestion.gaps=keep (--gaps keep)"
         raise InputError(
             f"the time step of {where} is irregular: usually {step}, but not at {date} "
             f"({counted(int(irregular.sum()), 'such step')}): resample the data to a regular time step"
-            + (
-                ", or fill its times as they are with ingestion.gaps=keep (--gaps keep)"
-                if gaps == "insert"
-                else ""
-            )
+            + as_they_are
+            * (gaps == "insert")
         )
     border = np.flatnonzero(counts > 1 + 1e-6)
     gap_finding = Finding("gaps", "", "", 0, "fine", "No date is missing.")
     if border.size:
-        missing, first = int(np.sum(np.round(counts[counts > 1]) - 1)), calendars.date(time[border[0]])
-        dates_are = counted(missing, "date is", "dates are")
-        if gaps == "refuse":
-            raise InputError(
-                f"{dates_are} missing in {where}, the first after {first} (step {step}): insert "
-                f"{'it' if missing == 1 else 'them'} without values with ingestion.gaps=insert, or let each gap start "
-                'a segment with ingestion.gaps=segment (in Python gaps="insert" or gaps="segment")'
-            )
-        treatment = "they have no values" if gaps == "insert" else "each gap starts a segment"
-        sentence = (
-            f"{dates_are} missing in {counted(border.size, 'gap')}, the first after {first}: {treatment}."
-        )
-        gap_finding = Finding("gaps", "", first, missing, "allowed", sentence)
+        gap_finding = _missing_dates(time, counts, step, gaps, where)
         if gaps == "insert":
             dataset = dataset.reindex(time=_complete_times(time, counts, step))
     number = np.zeros(dataset.sizes["time"], dtype=np.int32)
     if restarts.any():
-        dataset = dataset.assign_coords(segment=("time", number))
-        dataset.attrs |= TimeStep(0.0).attrs()
         sentence = (
             f"Composites of {step} begin anew on 1 January: times are kept as if they were one step apart; forecasts "
             "are not possible."
         )
-        return dataset, [gap_finding, Finding("time step", "", "", int(restarts.sum()), "allowed", sentence)]
+        dataset, findings = _without_a_step(dataset, number, int(restarts.sum()), sentence)
+        return dataset, [gap_finding, *findings]
     if gaps != "insert":
         number[border + 1] = 1
     dataset = dataset.assign_coords(segment=("time", np.cumsum(number, dtype=np.int32)))
@@ -270,11 +254,38 @@ def _segments(dataset: xr.Dataset, where: str, gaps: Gaps) -> tuple[xr.Dataset, 
     return dataset, [gap_finding, step_finding]
 
 
-def restarts_of_years(time: xr.DataArray, counts: np.ndarray) -> np.ndarray:
+def _without_a_step(
+    dataset: xr.Dataset, segment: np.ndarray, count: int, sentence: str
+) -> tuple[xr.Dataset, list[Finding]]:
+    """The data set with its segments and a step of 0, as its times are not one step apart."""
+    dataset = dataset.assign_coords(segment=("time", segment.astype(np.int32)))
+    dataset.attrs |= TimeStep(0.0).attrs()
+    return dataset, [Finding("time step", "", "", count, "allowed", sentence)]
+
+
+def _missing_dates(time: xr.DataArray, counts: np.ndarray, step: TimeStep, gaps: Gaps, where: str) -> Finding:
+    """The finding on the dates that a record of this step lacks; refused where these are."""
+    border = np.flatnonzero(counts > 1 + 1e-6)
+    missing, first = int(np.sum(np.round(counts[counts > 1]) - 1)), calendars.date(time[border[0]])
+    dates_are = counted(missing, "date is", "dates are")
+    if gaps == "refuse":
+        raise InputError(
+            f"{dates_are} missing in {where}, the first after {first} (step {step}): insert "
+            f"{'it' if missing == 1 else 'them'} without values with ingestion.gaps=insert, or let each gap start "
+            'a segment with ingestion.gaps=segment (in Python gaps="insert" or gaps="segment")'
+        )
+    treatment = "they have no values" if gaps == "insert" else "each gap starts a segment"
+    sentence = f"{dates_are} missing in {counted(border.size, 'gap')}, the first after {first}: {treatment}."
+    return Finding("gaps", "", first, missing, "allowed", sentence)
+
+
+def restarts_of_years(time: xr.DataArray, counts: np.ndarray, step: TimeStep) -> np.ndarray:
     """Mask of the steps that are shorter than the others and end on 1 January, as those of 8-day composites do."""
+    if not counts.size or step.months or step.hours < MIN_COMPOSITE_HOURS:
+        return np.zeros(counts.size, dtype=bool)
     later = time.isel(time=slice(1, None)).dt
     first_day = ((later.month == 1) & (later.day == 1)).to_numpy()
-    return (counts > 0) & (counts < 1 - 1e-6) & first_day if counts.size else np.zeros(0, dtype=bool)
+    return (counts > 0) & (counts < 1 - 1e-6) & first_day
 
 
 def is_regular_throughout(time: xr.DataArray) -> bool:

@@ -195,14 +195,9 @@ def grid_and_score(
     land_mask = None if mask is None else LandMask.of(mask, gauges.locations, "mask")
     cells = None if land_mask is None else land_mask.on(grid)
     fixed = {name: fixed_covariance(covariance, name, list(gauges.units)) for name in gauges.units}
-    relief = None if like is None else Relief.of(like, "like", only_altitude=True)
-    relief = relief if dem is None else Relief.of(dem, "dem")
-    altitude = None if relief is None else relief.on(grid)
-    gauges_with, notes = with_elevations(gauges, relief)
-    if relief is None and "elevation" in gauges.locations:
-        notes += costs_of_relief(gauges)
-    notes += [land_mask.text(gauges.locations)] if land_mask else []
-    gauges = gauges_with
+    notes = [] if land_mask is None else [land_mask.text(gauges.locations)]
+    gauges, altitude, on_elevations = with_relief(gauges, like, dem, grid)
+    notes = on_elevations + notes
     results, on = [], choose_device(device)
     with threadpool_limits(1, user_api="blas"):  # the order of sums depends on the number of threads
         chosen, choices = choose_quantities(gauges, quantities, seed, on, where)
@@ -237,6 +232,22 @@ def grid_and_score(
         fields.assign_attrs(summary=summary, keywords=keywords, comment=text), scores, by_station, text,
         pd.concat([result.variogram for result in results], ignore_index=True),
     )  # fmt: skip
+
+
+def with_relief(
+    gauges: Gauges,
+    like: xr.Dataset | None,
+    dem: xr.Dataset | None,
+    grid: Mapping[str, Float[np.ndarray, " n"]],
+) -> tuple[Gauges, Float[np.ndarray, "y x"] | None, list[str]]:
+    """The gauges with elevations, the elevation of the cells, and what is said about both."""
+    relief = None if like is None else Relief.of(like, "like", only_altitude=True)
+    relief = relief if dem is None else Relief.of(dem, "dem")
+    altitude = None if relief is None else relief.on(grid)
+    raised, notes = with_elevations(gauges, relief)
+    if relief is None and "elevation" in gauges.locations:
+        notes += costs_of_relief(gauges)
+    return raised, altitude, notes
 
 
 def require_one_grid(resolution: float | None, like: xr.Dataset | None) -> None:

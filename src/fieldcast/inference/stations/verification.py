@@ -267,26 +267,7 @@ def readings_of(
     y, x = (data[axis].to_numpy() for axis in GRID)
     location = table["latitude"].to_numpy(float), table["longitude"].to_numpy(float)
     at = stencil(y, x, exists.reshape(len(y), len(x)), *location)
-    valid, away = nearest_valid(table, forecasts)
-    on_grid, used = at.weights.sum(1) > 0, ~np.isnat(valid)
-    for left, reason in (
-        (~on_grid, "outside the grid of the forecasts"),
-        (on_grid & ~used, "at other times"),
-    ):
-        if left.any():
-            sentences.append(
-                f"{name}: {int(left.sum())} of {len(table)} readings are {reason} and were left out"
-            )
-    kept = np.flatnonzero(on_grid & used)
-    if not len(kept):
-        raise InputError(
-            f"{where} has no reading of '{name}' on the grid of the forecasts when one is valid (the first: "
-            f"{forecasts.valid.min()}): check locations and times."
-        )
-    if (hours := float(away[kept].max())) > 0 and not forecasts.step.months:
-        sentences.append(
-            f"{name}: readings count at the nearest time of a forecast, up to {hours:.3g} h away"
-        )
+    kept, valid = used_readings(name, table, at, forecasts, where, sentences)
     table = table.iloc[kept].reset_index(drop=True)
     values = table["value"].to_numpy(float)
     truth = xr.DataArray(values, dims="reading")
@@ -294,7 +275,7 @@ def readings_of(
     refuse_fills(piece.isel({START: slice(MIN_STARTS)}).load(), search_for_fills(data, truth), False, WHERE)
     error = table["error"].to_numpy(float) if "error" in table else np.zeros(len(table))
     readings = Readings(
-        table, valid[kept], values, error, Stencil(at.cells[kept], at.weights[kept]),
+        table, valid, values, error, Stencil(at.cells[kept], at.weights[kept]),
         table.groupby([column for column in PLACE if column in table], dropna=False, sort=False).ngroup().to_numpy(),
         nature(table["value"], name, units), first,
     )  # fmt: skip
@@ -310,10 +291,8 @@ def readings_of(
             f"half of the readings of '{name}' in {where} are more than {median / spread:.3g} standard deviations of "
             f"the forecasts from these: check that they are in {units}, or add a column 'units' to the table."
         )
-    if stated is not None:
-        return replace(readings, error=np.hypot(readings.error, stated))
-    if data.sizes[MEMBER] == 1:
-        return readings
+    if stated is not None or data.sizes[MEMBER] == 1:
+        return replace(readings, error=np.hypot(readings.error, stated or 0.0))
     total = local_variance(readings, start, rows, errors, y)
     if total is None:
         sentences.append(
@@ -327,6 +306,31 @@ def readings_of(
         "estimated from differences between the errors of neighbouring stations"
     )
     return replace(readings, error=np.hypot(readings.error, np.sqrt(variance)))
+
+
+def used_readings(
+    name: str, table: pd.DataFrame, at: Stencil, forecasts: Forecasts, where: str, sentences: list[str]
+) -> tuple[Int[np.ndarray, " used"], np.ndarray]:
+    """Rows of the readings on the grid and at valid times, and these times; a sentence says which are not used."""
+    valid, away = nearest_valid(table, forecasts)
+    on_grid, timely = at.weights.sum(1) > 0, ~np.isnat(valid)
+    left_out = {"outside the grid of the forecasts": ~on_grid, "at other times": on_grid & ~timely}
+    for reason, rows in left_out.items():
+        if rows.any():
+            sentences.append(
+                f"{name}: {int(rows.sum())} of {len(table)} readings are {reason} and were left out"
+            )
+    kept = np.flatnonzero(on_grid & timely)
+    if not len(kept):
+        raise InputError(
+            f"{where} has no reading of '{name}' on the grid of the forecasts when one is valid (the first: "
+            f"{forecasts.valid.min()}): check locations and times."
+        )
+    if (hours := float(away[kept].max())) > 0 and not forecasts.step.months:
+        sentences.append(
+            f"{name}: readings count at the nearest time of a forecast, up to {hours:.3g} h away"
+        )
+    return kept, valid[kept]
 
 
 def nearest_valid(
