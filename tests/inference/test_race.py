@@ -124,6 +124,7 @@ def record(x: np.ndarray, missing: np.ndarray) -> xr.Dataset:
 def early(monkeypatch: pytest.MonkeyPatch) -> None:
     """Races already for records of some hundred times and cells."""
     for name, value in {
+        "LEAST_WORK": 2**16,
         "FIRST_WORK": 2**12,
         "CELLS_PER_TIME": 50,
         "MIN_TIMES": 60,

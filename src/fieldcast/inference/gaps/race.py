@@ -29,14 +29,15 @@ from fieldcast.models.gaps.held_out import HeldOut
 from fieldcast.models.gaps.record import Record
 
 GROWTH = 4  # factor from the work of a sample to that of the next
-FIRST_WORK = 2**17  # least work of the first sample, in values; it takes each method up to seconds
-MIN_ROUNDS = 2  # least number of samples; without a race, a record that allows fewer takes about a minute
+LEAST_WORK = 2**21  # least work of a record that is raced, in values; all methods together take less than a minute
+FIRST_WORK = 2**16  # least work of the first sample; it takes each method about a second
+MIN_ROUNDS = 2  # least number of samples
 CELLS_PER_TIME = (
     500  # number of cells whose work is that of a time by itself: a step of a filter, a factorisation
 )
 # least times of a sample, and its least observed values at a time on average, unless the record has fewer: fewer do not
 # determine the modes that a method tries
-MIN_TIMES, MIN_OBSERVED = 200, 100
+MIN_TIMES, MIN_OBSERVED = 100, 50
 MIN_SHRINKAGE = 1 / 3  # share by which a distance shrinks between two rounds if the curves may cross
 MAX_TIE = 0.05  # largest paired error of methods that tie, as a share of the CRPS
 MIN_GAPS = 5  # least number of held-out gaps of equal weight in a sample
@@ -98,7 +99,7 @@ def sample_sizes(times: int, cells: int, observed: float = 1.0) -> list[tuple[in
     sizes: list[tuple[int, int]] = []
     t, c, b = float(times), float(cells), CELLS_PER_TIME
     least_times, least_cells = min(t, MIN_TIMES), min(c, MIN_OBSERVED / observed)
-    while (work := work_of(t, c) / GROWTH) >= FIRST_WORK:
+    while work_of(times, cells) >= LEAST_WORK and (work := work_of(t, c) / GROWTH) >= FIRST_WORK:
         f = GROWTH * (b + math.sqrt(b**2 + 4 * c * (c + b) / GROWTH)) / (2 * (c + b))
         c = max(c / f, least_cells)
         t = max(work / (c + b), least_times)

@@ -61,12 +61,11 @@ def truncate(
     """Return U_n S_n V_n^T, V_n^T and an improved basis of the leading axes.
 
     Small records are decomposed by the eigenvectors of the smaller Gram matrix, which leaves `basis` unchanged. Large
-    records take two steps of subspace iteration from `basis`: as the record changes little between successive calls,
-    the basis converges together with it.
+    records take a step of subspace iteration from `basis`: as the record changes little between successive calls, the
+    basis converges together with it.
     """
     if min(x.shape) > MAX_EXACT_SIZE:
-        for _ in range(2):
-            basis = torch.linalg.qr(x.T @ (x @ basis))[0]
+        basis = torch.linalg.qr(x.T @ (x @ basis))[0]
         scores = x @ basis
         turn = torch.linalg.eigh((scores.T @ scores).double())[1].to(x)
         basis = basis @ turn
@@ -81,19 +80,33 @@ def truncate(
 
 
 def iterate_to_convergence(
-    x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], modes: int, deviation: float
-) -> Float[Tensor, "mode cell"]:
-    """Replace missing values of x, in place, by the truncated decomposition until they converge; return its axes."""
-    count = max(int((~observed).count_nonzero()), 1)
-    generator = torch.Generator().manual_seed(0)
-    basis = torch.randn(x.shape[1], modes + OVERSAMPLING, generator=generator, dtype=x.dtype).to(x.device)
+    x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], modes: int, deviation: float,
+    basis: Float[Tensor, "cell before"] | None = None,
+) -> tuple[Float[Tensor, "mode cell"], Float[Tensor, "cell more"]]:  # fmt: skip
+    """Replace missing values of x, in place, by the truncated decomposition until they converge.
+
+    Returns its axes, and a basis from which more modes begin.
+    """
+    count, generator = max(int((~observed).count_nonzero()), 1), torch.Generator().manual_seed(modes)
+    carried = x.new_empty(x.shape[1], 0) if basis is None else basis[:, -modes - OVERSAMPLING :]
+    more = modes + OVERSAMPLING - carried.shape[1]
+    drawn = torch.randn(x.shape[1], more, generator=generator, dtype=x.dtype).to(x.device)
+    basis = torch.cat([carried, drawn], dim=1)
     for _ in range(MAX_ITERATIONS):
         low_rank, axes, basis = truncate(x, modes, basis)
         change = low_rank.sub_(x).masked_fill_(observed, 0.0)
         x += change
         if float(torch.linalg.vector_norm(change)) / count**0.5 < TOLERANCE * deviation:
             break
-    return axes
+    return axes, basis
+
+
+def numbers_of_modes(largest: int) -> list[int]:
+    """Numbers of modes to try: 1, 2, ... 10, and then in steps of a fifth, as the error changes ever less."""
+    numbers = [1]
+    while (more := numbers[-1] + max(1, numbers[-1] // 5)) <= largest:
+        numbers.append(more)
+    return numbers
 
 
 def held_out_number(observed: int) -> int:
@@ -144,18 +157,19 @@ def dineof(
     deviation = float(anomaly[observed].std())
     visible, truth, field = observed & ~held_out, anomaly[held_out], torch.where(held_out, 0.0, anomaly)
     errors: list[float] = []
-    for modes in Progress(range(1, largest + 1), unit="mode"):
-        iterate_to_convergence(field, visible, modes, deviation)
+    tried, basis = numbers_of_modes(largest), None
+    for modes in Progress(tried, unit="number of modes"):
+        _, basis = iterate_to_convergence(field, visible, modes, deviation, basis)
         errors.append(float((field[held_out] - truth).square().mean().sqrt()))
-        best = min(range(modes), key=errors.__getitem__)
-        if modes - 1 - best >= PATIENCE:
+        best = min(range(len(errors)), key=errors.__getitem__)
+        if len(errors) - 1 - best >= PATIENCE:
             break
     del field
-    axes = iterate_to_convergence(anomaly, observed, best + 1, deviation)
+    axes, _ = iterate_to_convergence(anomaly, observed, tried[best], deviation, basis)
     anomaly += mean
     return DineofResult(
         torch.where(observed, x, anomaly, out=anomaly),
-        best + 1,
+        tried[best],
         torch.tensor(errors, dtype=torch.float64),
         axes,
         mean,
