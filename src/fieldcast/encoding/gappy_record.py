@@ -15,6 +15,7 @@ from torch import Tensor
 
 from fieldcast import calendars, geometry
 from fieldcast.encoding.anomalies import FieldCodec, climatology_array
+from fieldcast.encoding.field_layout import layout_of
 from fieldcast.fields import climatology as climatologies
 from fieldcast.fields import domain
 from fieldcast.fields import normalisation as normalisations
@@ -26,7 +27,7 @@ from fieldcast.models.gaps.held_out import HeldOut, hold_out_values
 from fieldcast.models.gaps.in_time import linear_in_time, pieces
 from fieldcast.models.gaps.observation_error import with_smoothed_values
 from fieldcast.models.gaps.reach import Columns
-from fieldcast.models.gaps.record import Bounds, Record
+from fieldcast.models.gaps.record import Bounds, Parameters, Record
 
 MAX_SHARE_AT_BOUND = 0.5  # share of the values at a bound above which no latent values stand for them
 
@@ -37,6 +38,16 @@ class OwnVariable(NamedTuple):
     name: str
     quantity: Quantity | None
     parts: range
+
+
+class Continued(NamedTuple):
+    """The parts of a `GappyRecord` that another one takes over which continues it."""
+
+    climatology: Float[np.ndarray, "365 variable y x"]
+    deviation: Float[np.ndarray, " variable"]
+    has_column: Bool[Tensor, "variable y x"]
+    seasons: str
+    at_bound: Float[np.ndarray, "variable 2"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +68,8 @@ class GappyRecord:
         Kind of the climatology (`fields.climatology`).
     own
         The variables of the fields, which a mapping may have divided into parts (`fields.quantities`).
+    at_bound
+        Shares of the values of each variable of the record that are at its lower and its upper bound.
     """
 
     record: Record
@@ -65,25 +78,36 @@ class GappyRecord:
     times: xr.DataArray
     seasons: str
     own: Sequence[OwnVariable]
+    at_bound: Float[np.ndarray, "variable 2"]
 
     @classmethod
     def of(
         cls, fields: xr.Dataset, device: torch.device, chosen: Quantities = MappingProxyType({}),
-        errors: Errors = NO_ERRORS,
+        errors: Errors = NO_ERRORS, continued: Continued | None = None,
     ) -> GappyRecord:  # fmt: skip
-        """The record of some fields, of which `chosen` says which are mapped; their observed values may have errors."""
+        """The record of some fields, of which `chosen` says which are mapped; their observed values may have errors.
+
+        Anomalies of a record that continues another one are from the climatology of that.
+        """
         own, first = [], 0
         for name in time_varying(fields):
             parts = range(first, first + len(part_names(name, chosen.get(name))))
             own.append(OwnVariable(name, chosen.get(name), parts))
             first = parts.stop
         in_own_units, fields = fields, mapped(fields, chosen)
-        climatology = climatologies.fit(fields, shrink=True)
-        codec = FieldCodec.of(fields, climatology, normalisations.fit(fields, climatology))
-        x = codec.encode(fields)
-        has_column = torch.isfinite(x).any(0)
-        if domain.SEA in fields.coords:
-            has_column = torch.from_numpy(domain.with_columns(fields))
+        if continued is None:
+            climatology = climatologies.fit(fields, shrink=True)
+            codec = FieldCodec.of(fields, climatology, normalisations.fit(fields, climatology))
+            seasons = str(climatology.attrs["kind"])
+            x = codec.encode(fields)
+            has_column = torch.isfinite(x).any(0)
+            if domain.SEA in fields.coords:
+                has_column = torch.from_numpy(domain.with_columns(fields))
+            shares = shares_at_bound(codec, fields, own)
+        else:
+            values, deviation, has_column, seasons, shares = continued
+            codec = FieldCodec(**vars(layout_of(fields)), climatology=values, deviation=deviation)
+            x = codec.encode(fields)
         x = x[:, has_column].to(device)
         observed = torch.isfinite(x)
         noise = None
@@ -93,10 +117,10 @@ class GappyRecord:
         segment = torch.from_numpy(fields["segment"].values.astype(np.int64)).to(device)
         record = Record(
             x.masked_fill_(~observed, 0.0), observed, segment, column_locations(fields, has_column, device),
-            bounds=bounds(codec, fields, own, has_column, device),
+            bounds=bounds(codec, fields, own, has_column, shares, device),
             noise=noise,
         )  # fmt: skip
-        return cls(record, codec, has_column, fields["time"], str(climatology.attrs["kind"]), own)
+        return cls(record, codec, has_column, fields["time"], seasons, own, shares)
 
     def hold_out(self, seed: int) -> HeldOut:
         """Held-out values of the record; the parts of a variable are held out together."""
@@ -139,21 +163,28 @@ class GappyRecord:
                 bound[:, cells] += shift / self.scale[cells]
         return replace(changed, record=replace(self.record, x=x, observed=observed, bounds=limits))
 
-    def with_latent_values(self) -> GappyRecord:
+    def with_latent_values(self, fitted: Parameters | None = None) -> GappyRecord:
         """The record with Gaussian values in place of censored ones, and smoothed ones in place of those with errors.
 
-        Its values are anomalies from their climatology.
+        Its values are anomalies from their climatology. Parameters in `fitted` are those of a record that this one
+        continues, whose climatology is that of such values; new ones are added.
         """
-        record = with_latent_values(self.record)
-        if record is self.record:
-            return replace(self, record=with_smoothed_values(record))
+        continues = bool(fitted)
+        record = with_latent_values(self.record, fitted)
+        if record is self.record or continues:
+            return replace(self, record=with_smoothed_values(record, fitted))
         change = (record.x - self.record.x).masked_fill_(~record.observed, 0.0)
         shift = change.sum(0) / record.observed.sum(0).clamp(min=1)
         climatology = self.codec.climatology.copy()
         climatology[:, self.has_column.cpu().numpy()] += (shift * self.scale).cpu().numpy()
         record = replace(record, x=record.x - shift, bounds=record.bounds and record.bounds.minus(shift))
-        record = with_smoothed_values(record)
+        record = with_smoothed_values(record, fitted)
         return replace(self, record=record, codec=replace(self.codec, climatology=climatology))
+
+    def continued(self) -> Continued:
+        """The parts that a record takes over which continues this one."""
+        codec = self.codec
+        return Continued(codec.climatology, codec.deviation, self.has_column, self.seasons, self.at_bound)
 
     @property
     def mappings(self) -> Quantities:
@@ -204,9 +235,22 @@ class GappyRecord:
         return grid.numpy()
 
 
+def shares_at_bound(
+    codec: FieldCodec, fields: xr.Dataset, own: Sequence[OwnVariable]
+) -> Float[np.ndarray, "variable 2"]:
+    """Shares of the values of each variable of the mapped fields that are at its lower and its upper bound."""
+    ends = {codec.variables[v]: q.ends for _, q, parts in own if q is not None for v in parts}
+    shares = np.zeros((len(codec.variables), 2))
+    for v, name in enumerate(codec.variables):
+        values, (low, high) = fields[name].values, ends.get(name, (-np.inf, np.inf))
+        at_bound = (values <= np.float32(low)).sum(), (values >= np.float32(high)).sum()
+        shares[v] = np.array(at_bound) / max(1, np.isfinite(values).sum())
+    return shares
+
+
 def bounds(
     codec: FieldCodec, fields: xr.Dataset, own: Sequence[OwnVariable], has_column: Bool[Tensor, "variable y x"],
-    device: torch.device,
+    shares: Float[np.ndarray, "variable 2"], device: torch.device,
 ) -> Bounds | None:  # fmt: skip
     """Bounds of the columns as anomalies, if some value of the mapped fields is at one.
 
@@ -214,11 +258,6 @@ def bounds(
     others determine them.
     """
     ends = {codec.variables[v]: q.ends for _, q, parts in own if q is not None for v in parts}
-    shares = np.zeros((len(codec.variables), 2))
-    for v, name in enumerate(codec.variables):
-        values, (low, high) = fields[name].values, ends.get(name, (-np.inf, np.inf))
-        at_bound = (values <= np.float32(low)).sum(), (values >= np.float32(high)).sum()
-        shares[v] = np.array(at_bound) / max(1, np.isfinite(values).sum())
     if not shares.any():
         return None
     latent = torch.from_numpy(shares.max(1) <= MAX_SHARE_AT_BOUND)[has_column.nonzero()[:, 0]].to(device)

@@ -140,7 +140,7 @@ def fill_gaps(
     fillers = methods(mapped(fields, chosen), options, seed, device)
     comparison = Comparison.of(fields, seed, device, fillers, chosen, errors)
     tried = deque(comparison.trials(), maxlen=1).pop()[0]
-    filled = fill(
+    filled, _ = fill(
         comparison, tried, comparison.error_statistics(tried), dataset, members, trust, seed, scores
     )
     LOG.info("%s", filled.attrs["comment"])

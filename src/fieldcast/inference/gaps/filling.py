@@ -8,7 +8,9 @@ to all of them. Its spreads are scaled to the errors of its trials.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,9 +28,11 @@ from fieldcast.fields.conventions import EXTRAPOLATED, FILLED, OBSERVED
 from fieldcast.fields.quantities import Clip
 from fieldcast.geometry import great_circle_km
 from fieldcast.inference.gaps.calibration import calibration_table
+from fieldcast.inference.gaps.fit import Fit
 from fieldcast.inference.gaps.own_units import (
     OwnFilling,
     beyond_predictions,
+    largest_predictions,
     of_variable,
     own_fillings,
     own_statistics,
@@ -39,11 +43,13 @@ from fieldcast.inference.gaps.result import MAX_LENGTHS, MAX_SPREAD_SHARE, as_fi
 from fieldcast.inference.gaps.trials import Comparison, Tried
 from fieldcast.inference.quantities import as_lines
 from fieldcast.inference.result_attributes import with_attributes
+from fieldcast.lineage import digest
 from fieldcast.models.gaps import reach
+from fieldcast.models.gaps.fillers import FILLERS
 from fieldcast.models.gaps.held_out import SELECTIONS, HeldOut
 from fieldcast.models.gaps.in_time import gap_lengths
 from fieldcast.models.gaps.observation_error import with_spread_of_observed
-from fieldcast.models.gaps.record import Filling
+from fieldcast.models.gaps.record import Filler, Filling, Parameters
 from fieldcast.models.gaps.trial import ErrorStatistics, with_fitted_spread
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.scores.held_out import CELL_WIDTH, as_text, held_out_statistics, score_held_out
@@ -121,34 +127,44 @@ def fill(
     trust: TrustLimits,
     seed: int,
     choices: pd.DataFrame,
-) -> xr.Dataset:
+) -> tuple[xr.Dataset, Fit | None]:
     """Fill the fields of a comparison by the best method of its trials, in the layout of the data set of the fields.
+
+    Also returns the fit, by which later times are filled (`appending`), unless the method can only be fitted again.
 
     Each variable v becomes v, the observed or filled values (observed ones stay as they are, see `in_layout_of`),
     v_mean, v_spread, v_members and v_flag (`result`), and v_median, v_p05 and v_p95 if it is mapped; the attribute
     `comment` holds the report. Observed values with errors are smoothed, and v_observed holds them as they are.
     `choices` are the scores by which the mappings were chosen.
     """
-    gappy, best = comparison.record().with_latent_values(), tried.best
+    best, parameters = tried.best, Parameters()
+    gappy = comparison.record().with_latent_values(parameters)
     record = gappy.record
     trust.check_names([variable.name for variable in gappy.own])
     distance = reach.nearest_observation(record.observed, record.columns, ~record.observed)
-    near, lengths = within_reach(gappy, distance)
+    fit = Fit(
+        best.name, parameters, statistics.variances, e_folding_lengths(gappy),
+        largest_predictions(gappy, statistics.held_out, statistics.error, comparison.fields),
+        record.statistics(), gappy.continued(), gappy.mappings,
+    )  # fmt: skip
+    filler = comparison.fillers[best.name]
+    stored = filler is FILLERS.get(best.name)
     times = torch.arange(len(record.x), device=record.x.device)
     streams = RandomStreams(seed, times, members) if members else None
     with comparison.progress(tried):
-        filled = comparison.fillers[best.name](record, streams)
-    filling = with_fitted_spread(filled, statistics.variances, record, distance)
-    filling = with_spread_of_observed(filling, record, streams)
-    own = own_fillings(gappy, filling)
-    far = ~near | spread_exceeds(gappy, filling, MAX_SPREAD_SHARE)
-    far |= beyond_predictions(gappy, filling, statistics.held_out, statistics.error, comparison.fields)
-    flag = torch.where(far, EXTRAPOLATED, FILLED).to(torch.int8).masked_fill_(record.observed, OBSERVED)
+        filled = fill_record(
+            gappy,
+            partial(FILLERS[best.name], fitted=parameters) if stored else filler,
+            fit,
+            distance,
+            streams,
+        )
+    filling, own, flag = filled
     beyond_limits = trust.beyond(gappy, filling, own)
     smoothing = smoothing_report(comparison, gappy, filling)
     trusted = trust_table(comparison, gappy, statistics, filling, own, distance, flag, beyond_limits)
     calibration = calibration_table(gappy, comparison.fields, statistics)
-    text = report(comparison, tried, gappy, lengths, trusted, choices, smoothing + calibration)
+    text = report(comparison, tried, gappy, fit, trusted, choices, smoothing + calibration)
     result = in_layout_of(
         dataset,
         comparison.fields,
@@ -160,28 +176,59 @@ def fill(
         options["quantities"] = ", ".join(f"{name}={each.kind}" for name, each in gappy.mappings.items())
     result = with_attributes(result, dataset.attrs, "Reconstruction", best.name, options)
     summary = SUMMARY.format(", ".join(variable.name for variable in gappy.own), best.name)
-    return result.assign_attrs(summary=summary, comment=text)
+    result = result.assign_attrs(summary=summary, comment=text)
+    return result, replace(fit, report=text, digest=digest(comparison.lineage, options)) if stored else None
+
+
+class FilledRecord(NamedTuple):
+    """A filled record: its values, those of mapped variables in own units, and flags."""
+
+    filling: Filling
+    own: Mapping[str, OwnFilling]
+    flag: Int8[Tensor, "time column"]
+
+
+def fill_record(
+    gappy: GappyRecord, filler: Filler, fit: Fit, distance: Float[Tensor, "time column"],
+    streams: RandomStreams | None,
+) -> FilledRecord:  # fmt: skip
+    """Fill a record, with spreads and flags by a fit; `distance` is that to the nearest observation of the time."""
+    record = gappy.record
+    near = within_reach(gappy, distance, fit.lengths)
+    filling = with_fitted_spread(filler(record, streams), fit.variances, record, distance)
+    filling = with_spread_of_observed(filling, record, streams)
+    far = ~near | spread_exceeds(gappy, filling, MAX_SPREAD_SHARE)
+    far |= beyond_predictions(gappy, filling, fit.largest)
+    flag = torch.where(far, EXTRAPOLATED, FILLED).to(torch.int8).masked_fill_(record.observed, OBSERVED)
+    return FilledRecord(filling, own_fillings(gappy, filling), flag)
+
+
+def e_folding_lengths(gappy: GappyRecord) -> list[tuple[float, int]]:
+    """The e-folding lengths of each variable of the record: a chord, and steps."""
+    scaled, lengths = gappy.record.scaled()[0], []
+    for v in range(len(gappy.codec.variables)):
+        columns = gappy.columns_of(v)
+        x, observed = scaled.x[:, columns], scaled.observed[:, columns]
+        points = torch.from_numpy(gappy.record.columns.points[columns]).to(x)
+        steps = reach.e_folding_steps(x, observed, scaled.segment)
+        lengths.append((reach.e_folding_distance(x, observed, points), steps))
+    return lengths
 
 
 def within_reach(
-    gappy: GappyRecord, distance: Float[Tensor, "time column"]
-) -> tuple[Bool[Tensor, "time column"], dict[str, tuple[float, int]]]:
-    """Mask of the values near an observation, and the e-folding lengths of each variable: a chord, and steps.
+    gappy: GappyRecord, distance: Float[Tensor, "time column"], lengths: Sequence[tuple[float, int]]
+) -> Bool[Tensor, "time column"]:
+    """Mask of the values near an observation, by the e-folding lengths of each variable.
 
     `distance` is the chord to the nearest observation of the same time.
     """
-    scaled, near, lengths = gappy.record.scaled()[0], torch.empty_like(gappy.record.observed), {}
-    for name, v in [(name, part) for name, _, parts in gappy.own for part in reversed(parts)]:
-        of_variable = gappy.columns_of(v)
-        x, observed = scaled.x[:, of_variable], scaled.observed[:, of_variable]
-        points = torch.from_numpy(gappy.record.columns.points[of_variable]).to(x)
-        e_folding_distance = reach.e_folding_distance(x, observed, points)
-        e_folding_steps = reach.e_folding_steps(x, observed, scaled.segment)
-        near[:, of_variable] = reach.is_within_reach(
-            distance[:, of_variable], scaled.segment, e_folding_distance, e_folding_steps, MAX_LENGTHS
+    near = torch.empty_like(gappy.record.observed)
+    for v, e_folding in enumerate(lengths):
+        columns = gappy.columns_of(v)
+        near[:, columns] = reach.is_within_reach(
+            distance[:, columns], gappy.record.segment, *e_folding, MAX_LENGTHS
         )
-        lengths[name] = e_folding_distance, e_folding_steps
-    return near, lengths
+    return near
 
 
 # The report on a filled record: errors of all methods at held-out values, and how far to trust the result.
@@ -210,7 +257,7 @@ SEASONS = {
 
 
 def report(
-    comparison: Comparison, tried: Tried, gappy: GappyRecord, lengths: Mapping[str, tuple[float, int]],
+    comparison: Comparison, tried: Tried, gappy: GappyRecord, fit: Fit,
     trust: Mapping[str, Sequence[str]], choices: pd.DataFrame, notes: str,
 ) -> str:  # fmt: skip
     """Tables of the record, the choice of mappings, the errors of all methods at held-out values, and of trust."""
@@ -218,7 +265,7 @@ def report(
     in_steps = bool((record.segment.diff() == 0).any())
     for name, _, (v, *_) in gappy.own:
         observed = record.observed[:, gappy.variable == v]
-        share, (chord, steps) = 100 * float((~observed).double().mean()), lengths[name]
+        share, (chord, steps) = 100 * float((~observed).double().mean()), fit.lengths[v]
         numbers = observed.shape[1], int((~observed.any(1)).sum())
         facts[name] = [
             *map(str, numbers), significant(share), f"{great_circle_km(chord):.0f}", str(steps) if in_steps else "",

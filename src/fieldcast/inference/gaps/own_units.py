@@ -15,7 +15,7 @@ from fieldcast.encoding.gappy_record import GappyRecord, OwnVariable
 from fieldcast.fields.quantities import CENTRAL, Clip, Moments, Quantity, in_chunks
 from fieldcast.geometry import GRID
 from fieldcast.models.gaps.held_out import HeldOut
-from fieldcast.models.gaps.record import Filling, deviations
+from fieldcast.models.gaps.record import Filling
 
 
 class OwnFilling(NamedTuple):
@@ -77,7 +77,7 @@ def own_members(
 
 def spread_exceeds(gappy: GappyRecord, filling: Filling, share: float) -> Bool[Tensor, "time column"]:
     """Mask of the spreads above a share of the climatological one; of all parts of a variable together."""
-    climatological = deviations(gappy.record.x, gappy.record.observed)
+    climatological = gappy.record.statistics().deviation
     exceeds = filling.spread > share * climatological
     for _, _, parts in gappy.own:
         if len(parts) > 1:
@@ -90,23 +90,29 @@ def spread_exceeds(gappy: GappyRecord, filling: Filling, share: float) -> Bool[T
     return exceeds
 
 
-def beyond_predictions(
-    gappy: GappyRecord,
-    filling: Filling,
-    held_out: HeldOut,
-    error: Float[Tensor, " held_out"],
-    fields: xr.Dataset,
-) -> Bool[Tensor, "time column"]:
-    """Mask of the values of mapped variables above the largest prediction of a held-out value."""
-    beyond = torch.zeros_like(gappy.record.observed)
+def largest_predictions(
+    gappy: GappyRecord, held_out: HeldOut, error: Float[Tensor, " held_out"], fields: xr.Dataset
+) -> dict[str, float]:
+    """The largest prediction of a held-out value of each mapped variable, by name, as mapped."""
+    largest = {}
     for variable in gappy.own:
         if variable.quantity is None or len(variable.parts) > 1 or isinstance(variable.quantity, Clip):
             continue
         selected = of_variable(gappy, held_out, variable)
         if selected.any():
-            largest = predictions(gappy, fields, held_out, error, error, variable, selected).mean.max()
-            columns, v = gappy.columns_of(variable.parts[0]), variable.parts[0]
-            beyond[:, columns] = in_mapped_units(gappy, filling.mean, v, True) > largest
+            mean = predictions(gappy, fields, held_out, error, error, variable, selected).mean
+            largest[variable.name] = float(mean.max())
+    return largest
+
+
+def beyond_predictions(
+    gappy: GappyRecord, filling: Filling, largest: Mapping[str, float]
+) -> Bool[Tensor, "time column"]:
+    """Mask of the values of mapped variables above the largest prediction of a held-out value."""
+    beyond = torch.zeros_like(gappy.record.observed)
+    for name, _, (v, *_) in gappy.own:
+        if name in largest:
+            beyond[:, gappy.columns_of(v)] = in_mapped_units(gappy, filling.mean, v, True) > largest[name]
     return beyond & ~gappy.record.observed
 
 

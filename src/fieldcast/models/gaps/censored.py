@@ -29,11 +29,12 @@ from fieldcast.models.gaps.expectation_maximisation import (
 )
 from fieldcast.models.gaps.in_time import pieces
 from fieldcast.models.gaps.low_rank_gaussian import LowRank, pairs, symmetric
-from fieldcast.models.gaps.record import Bounds, Record
+from fieldcast.models.gaps.record import Bounds, Parameters, Record
 
 RANKS = (5, 10, 20)  # numbers of modes that are tried
 ROUNDS = 15  # rounds of EM: more let values that few others determine run away
 NEWTON_STEPS = 3  # steps of a round; each starts from the mode of the one before
+LATENT = "latent."  # beginning of the names of stored parameters
 LONGEST_STEP = 3.0  # length of a step, in standard deviations of z, above which it is shortened
 
 
@@ -49,24 +50,37 @@ class Censored(NamedTuple):
         return Censored(self.x[:, cells].double(), self.exact[:, cells], self.side[:, cells].double())
 
 
-def with_latent_values(record: Record) -> Record:
-    """The record with Gaussian values in place of the observed ones at a bound; itself if there is none."""
+def with_latent_values(record: Record, fitted: Parameters | None = None) -> Record:
+    """The record with Gaussian values in place of the observed ones at a bound; itself if there is none.
+
+    The Gaussian in `fitted` is used as it is, and a new one is added.
+    """
     if record.bounds is None:
         return record
     low, high, latent = record.bounds
     below, above = (record.observed & latent & beyond for beyond in (record.x <= low, record.x >= high))
     if not (below | above).any():
         return record
-    scaled, deviation = record.scaled()
+    fitted = {} if fitted is None else fitted
+    deviation = fitted.setdefault(f"{LATENT}deviation", record.scaled()[1])
+    scaled = replace(record, x=(record.x / deviation).masked_fill(~record.observed, 0.0))
     at_bound = torch.where(below, low, torch.where(above, high, record.x)) / deviation
     exact = record.observed & ~below & ~above
     values = Censored(at_bound, exact, below.to(record.x) - above.to(record.x))
-    return replace(record, x=torch.where(below | above, latent_values(scaled, values) * deviation, record.x))
+    return replace(
+        record, x=torch.where(below | above, latent_values(scaled, values, fitted) * deviation, record.x)
+    )
 
 
-def latent_values(record: Record, values: Censored) -> Float[Tensor, "time cell"]:
+def latent_values(record: Record, values: Censored, fitted: Parameters) -> Float[Tensor, "time cell"]:
     """Expectations of the censored values, and the exact ones; those of the record are the first guess."""
     x, observed = record.x, record.observed
+    parameters = {name.removeprefix(LATENT): part for name, part in fitted.items() if name.startswith(LATENT)}
+    if (model := LowRank.stored(parameters)) is not None:
+        z = model.posterior(x, observed)[0]
+        for _ in range(ROUNDS):
+            z = mode(model, values, z)[0]
+        return expectations(model, values, z)
     model = fit_best_rank(x, observed, RANKS)
     prior = second_moment(model.weights) + MIN_EIGENVALUE * torch.eye(model.rank).to(model.variance)
     z = model.posterior(x, observed)[0]
@@ -77,6 +91,7 @@ def latent_values(record: Record, values: Censored) -> Float[Tensor, "time cell"
             factor = torch.linalg.cholesky(model.variance.double() * precision)
             model, prior = maximisation_step(model, x, observed, z, factor, prior)
             z = model.posterior(x, observed)[0]
+    fitted |= {f"{LATENT}{name}": part for name, part in model.parameters().items()}
     return x
 
 

@@ -46,6 +46,8 @@ class DineofResult:
         The modes V_n^T.
     mean
         Mean of the observed values, which was removed before the decomposition.
+    iterations
+        Number of decompositions of the last fill.
     """
 
     values: Float[Tensor, "time cell"]
@@ -53,6 +55,7 @@ class DineofResult:
     errors: Float[Tensor, " tried"]
     axes: Float[Tensor, "mode cell"]
     mean: Float[Tensor, ""]
+    iterations: int
 
 
 def truncate(
@@ -82,23 +85,25 @@ def truncate(
 def iterate_to_convergence(
     x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], modes: int, deviation: float,
     basis: Float[Tensor, "cell before"] | None = None,
-) -> tuple[Float[Tensor, "mode cell"], Float[Tensor, "cell more"]]:  # fmt: skip
+) -> tuple[Float[Tensor, "mode cell"], Float[Tensor, "cell more"], int]:  # fmt: skip
     """Replace missing values of x, in place, by the truncated decomposition until they converge.
 
-    Returns its axes, and a basis from which more modes begin.
+    Returns its axes, a basis from which more modes begin, and the number of decompositions.
     """
     count, generator = max(int((~observed).count_nonzero()), 1), torch.Generator().manual_seed(modes)
     carried = x.new_empty(x.shape[1], 0) if basis is None else basis[:, -modes - OVERSAMPLING :]
     more = modes + OVERSAMPLING - carried.shape[1]
     drawn = torch.randn(x.shape[1], more, generator=generator, dtype=x.dtype).to(x.device)
     basis = torch.cat([carried, drawn], dim=1)
-    for _ in range(MAX_ITERATIONS):
+    iterations = 0
+    while iterations < MAX_ITERATIONS:
+        iterations += 1
         low_rank, axes, basis = truncate(x, modes, basis)
         change = low_rank.sub_(x).masked_fill_(observed, 0.0)
         x += change
         if float(torch.linalg.vector_norm(change)) / count**0.5 < TOLERANCE * deviation:
             break
-    return axes, basis
+    return axes, basis, iterations
 
 
 def numbers_of_modes(largest: int) -> list[int]:
@@ -107,6 +112,21 @@ def numbers_of_modes(largest: int) -> list[int]:
     while (more := numbers[-1] + max(1, numbers[-1] // 5)) <= largest:
         numbers.append(more)
     return numbers
+
+
+def fill_by_axes(
+    x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], axes: Float[Tensor, "mode cell"],
+    mean: Float[Tensor, ""], iterations: int,
+) -> Float[Tensor, "time cell"]:  # fmt: skip
+    """Fill times by the axes of another record, with as many iterations: as DINEOF fills a time of that record.
+
+    Each time is filled by itself: x_tc = (X V_n V_n^T)_tc where missing. Stopped early, the iterations are a
+    regularised least-squares fit of the observed values by the axes.
+    """
+    filled = (x - mean).masked_fill_(~observed, 0.0)
+    for _ in range(iterations):
+        filled = torch.where(observed, filled, (filled @ axes.T) @ axes)
+    return torch.where(observed, x, filled + mean)
 
 
 def held_out_number(observed: int) -> int:
@@ -159,13 +179,13 @@ def dineof(
     errors: list[float] = []
     tried, basis = numbers_of_modes(largest), None
     for modes in Progress(tried, unit="number of modes"):
-        _, basis = iterate_to_convergence(field, visible, modes, deviation, basis)
+        _, basis, _ = iterate_to_convergence(field, visible, modes, deviation, basis)
         errors.append(float((field[held_out] - truth).square().mean().sqrt()))
         best = min(range(len(errors)), key=errors.__getitem__)
         if len(errors) - 1 - best >= PATIENCE:
             break
     del field
-    axes, _ = iterate_to_convergence(anomaly, observed, tried[best], deviation, basis)
+    axes, _, iterations = iterate_to_convergence(anomaly, observed, tried[best], deviation, basis)
     anomaly += mean
     return DineofResult(
         torch.where(observed, x, anomaly, out=anomaly),
@@ -173,4 +193,5 @@ def dineof(
         torch.tensor(errors, dtype=torch.float64),
         axes,
         mean,
+        iterations,
     )

@@ -9,6 +9,9 @@
 A fit to few observations is overconfident: `trial` scales the spread to the error at values that were observed and
 held out, in gaps like those of the record. The parameters of a method are chosen on other held-out values.
 
+Each takes the parameters of an earlier fit, too, and is then applied without fitting (`Parameters`): a record that
+grows by a day need not be fitted again.
+
 In the same way a model of the task `reconstruct` fills a record: `solve` it with the record, and `sample` with the
 record's own observations as contexts.
 """
@@ -29,75 +32,103 @@ from fieldcast.models.gaps.expectation_maximisation import fit_best_rank
 from fieldcast.models.gaps.held_out import hold_out_values
 from fieldcast.models.gaps.in_time import elapsed_steps
 from fieldcast.models.gaps.local_kriging import fit_kriging
-from fieldcast.models.gaps.record import Filler, Filling, Record, empty_members, with_observed
+from fieldcast.models.gaps.low_rank_gaussian import LowRank
+from fieldcast.models.gaps.record import (
+    Filling,
+    FittedFiller,
+    Parameters,
+    Record,
+    empty_members,
+    with_observed,
+)
 from fieldcast.models.random_streams import RandomStreams
 
 RANKS = (5, 10, 20, 40)
 SEED = 1  # seed for the values that are held out to choose parameters
+DYNAMICS = "propagator", "forcing", "start"  # parameters of the smoother beside those of its modes
 
 
-def red_noise(record: Record, streams: RandomStreams | None) -> Filling:
+def red_noise(record: Record, streams: RandomStreams | None, fitted: Parameters | None = None) -> Filling:
     """Fill each cell as red noise, see `in_time`; the members add independent errors to the mean."""
     r, deviation = record.scaled()
-    mean, spread = in_time.red_noise(r.x, r.observed, r.segment)
+    fitted = {} if fitted is None else fitted
+    if "rho" not in fitted:
+        rho = in_time.persistence(r.x, r.observed, r.segment)
+        fitted["rho"] = torch.tensor(rho, dtype=torch.float64)
+    mean, spread = in_time.red_noise(r.x, r.observed, r.segment, float(fitted["rho"]))
     return independent(record, mean.mul_(deviation), spread.mul_(deviation), streams)
 
 
-def local_kriging(
-    record: Record,
-    streams: RandomStreams | None,
-    fitted: dict[int, kriging_method.KrigingModel] | None = None,
-) -> Filling:
+def local_kriging(record: Record, streams: RandomStreams | None, fitted: Parameters | None = None) -> Filling:
     """Fill by kriging from the nearest observations in space and time, one variable after another.
 
     Models in `fitted`, by the number of the variable, are used as they are, and new ones are added.
     """
     fitted = {} if fitted is None else fitted
     r, deviation = record.scaled()
-    held_out = hold_out_values(r, SEED)
     requested = ~r.observed if r.requested is None else r.requested & ~r.observed
     mean, spread = torch.zeros_like(r.x), torch.ones_like(r.x)
     members = empty_members(mean, streams)
     step, point = elapsed_steps(r.segment), torch.from_numpy(r.columns.points).to(r.x.device)
-    for v in r.columns.variable.unique().tolist():
+    step += 0 if r.fitted is None else r.fitted.first
+    variables = r.columns.variable.unique().tolist()
+    held_out = None if all(f"kriging.{v}" in fitted for v in variables) else hold_out_values(r, SEED)
+    for v in variables:
         first, last = torch.searchsorted(r.columns.variable, torch.tensor([v, v + 1]).to(r.x.device)).tolist()
         cells = slice(first, last)
         series = kriging_method.CellSeries(r.x[:, cells], r.observed[:, cells], step, point[cells])
-        if v not in fitted:
+        if held_out is not None and f"kriging.{v}" not in fitted:
             distance = reach.e_folding_distance(series.x, series.observed, series.point)
             steps = float(reach.e_folding_steps(series.x, series.observed, r.segment))
-            fitted[v] = fit_kriging(series, held_out.of_cells(cells), distance, steps)
+            model = fit_kriging(series, held_out.of_cells(cells), distance, steps)
+            fitted[f"kriging.{v}"] = model.packed()
         kriging_method.predict(
-            series, fitted[v], requested[:, cells], streams and streams.fork(v), mean[:, cells], spread[:, cells],
-            members[:, :, cells],
+            series, kriging_method.KrigingModel.unpacked(fitted[f"kriging.{v}"]), requested[:, cells],
+            streams and streams.fork(v), mean[:, cells], spread[:, cells], members[:, :, cells],
         )  # fmt: skip
     return with_observed(record, mean.mul_(deviation), spread.mul_(deviation), members.mul_(deviation))
 
 
-def dineof(record: Record, streams: RandomStreams | None) -> Filling:
+def dineof(record: Record, streams: RandomStreams | None, fitted: Parameters | None = None) -> Filling:
     """Fill by DINEOF; the members add independent errors of the size found by cross-validation to the mean."""
     r, deviation = record.scaled()
-    filled = dineof_method.fill_by_dineof(r.x, r.observed)
-    error = filled.errors.min().to(r.x)
-    return independent(
-        record, filled.values.mul_(deviation), (error * deviation).repeat(len(r.x), 1), streams
-    )
+    fitted = {} if fitted is None else fitted
+    if "axes" in fitted:
+        axes, mean, iterations = fitted["axes"], fitted["mean"], int(fitted["iterations"])
+        values = dineof_method.fill_by_axes(r.x, r.observed, axes, mean, iterations)
+    else:
+        filled = dineof_method.fill_by_dineof(r.x, r.observed)
+        values = filled.values
+        fitted |= {"axes": filled.axes, "mean": filled.mean, "error": filled.errors.min().to(r.x)}
+        fitted["iterations"] = torch.tensor(filled.iterations)
+    error = (fitted["error"] * deviation).repeat(len(r.x), 1)
+    return independent(record, values.mul_(deviation), error, streams)
 
 
-def low_rank(record: Record, streams: RandomStreams | None) -> Filling:
+def low_rank(record: Record, streams: RandomStreams | None, fitted: Parameters | None = None) -> Filling:
     """Fill each time by the posterior of the low-rank Gaussian."""
     r, deviation = record.scaled()
-    model = fit_best_rank(r.x, r.observed, RANKS)
+    model = LowRank.stored(fitted) or fit_best_rank(r.x, r.observed, RANKS)
+    if fitted is not None:
+        fitted |= model.parameters()
     mean, spread = model.expected(r.x, r.observed), model.spread(r.x, r.observed)
     members = empty_members(mean, None) if streams is None else model.draw(r.x, r.observed, streams)
     return with_observed(record, mean.mul_(deviation), spread.mul_(deviation), members.mul_(deviation))
 
 
-def modal_smoother(record: Record, streams: RandomStreams | None) -> Filling:
+def modal_smoother(
+    record: Record, streams: RandomStreams | None, fitted: Parameters | None = None
+) -> Filling:
     """Fill by the Kalman smoother of the modes, fitted by EM that starts from the low-rank Gaussian."""
     r, deviation = record.scaled()
-    start = fit_best_rank(r.x, r.observed, RANKS)
-    system, _ = smoother.fit(r.x, r.observed, r.segment, start)
+    model = LowRank.stored(fitted)
+    if fitted is None or model is None:
+        start = fit_best_rank(r.x, r.observed, RANKS)
+        system, _ = smoother.fit(r.x, r.observed, r.segment, start)
+    else:
+        system = smoother.Dynamics(model, *(fitted[name] for name in DYNAMICS))
+    if fitted is not None:
+        fitted |= system.low_rank.parameters() | {name: getattr(system, name) for name in DYNAMICS}
     mean, spread = system.expected(r.x, r.observed, r.segment)
     members = (
         empty_members(mean, None) if streams is None else system.draw(r.x, r.observed, r.segment, streams)
@@ -119,6 +150,6 @@ def independent(
 
 
 # in descending order of their work on a large record: of methods that tie, the last one is taken
-FILLERS: Mapping[str, Filler] = MappingProxyType(
+FILLERS: Mapping[str, FittedFiller] = MappingProxyType(
     {filler.__name__: filler for filler in (dineof, local_kriging, modal_smoother, low_rank, red_noise)}
 )

@@ -66,10 +66,11 @@ def linear_in_time(
 
 
 def red_noise(
-    x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], segment: Int[Tensor, " time"]
-) -> tuple[Float[Tensor, "time cell"], Float[Tensor, "time cell"]]:
+    x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], segment: Int[Tensor, " time"],
+    rho: float | None = None,
+) -> tuple[Float[Tensor, "time cell"], Float[Tensor, "time cell"]]:  # fmt: skip
     """Mean and standard deviation of each value as red noise of variance 1 about 0; segments are independent."""
-    rho, step = persistence(x, observed, segment), elapsed_steps(segment)
+    rho, step = persistence(x, observed, segment) if rho is None else rho, elapsed_steps(segment)
     mean, spread = torch.empty_like(x), torch.empty_like(x)
     for cells in pieces(x.shape[1], len(x)):
         mean[:, cells], spread[:, cells] = between_neighbours(x[:, cells], observed[:, cells], step, rho)

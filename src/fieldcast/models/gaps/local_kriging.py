@@ -35,6 +35,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -89,6 +90,22 @@ class KrigingModel(NamedTuple):
         """The model with the given logarithms of L, tau, n and a."""
         space, time, nugget, power = theta.exp().unbind()
         return cls(Correlation(space, time, nugget, smoothness), power)
+
+    @classmethod
+    def unpacked(cls, parameters: Float[Tensor, "5"]) -> KrigingModel:
+        """The model with the given L, tau, n, a and nu."""
+        space, time, nugget, power, smoothness = parameters.unbind()
+        return cls(Correlation(space, time, nugget, float(smoothness)), power)
+
+    def packed(self) -> Float[Tensor, "5"]:
+        """L, tau, n, a and nu."""
+        space, time, nugget, smoothness = self.correlation
+        return torch.stack(
+            [
+                torch.as_tensor(each, dtype=torch.float64)
+                for each in (space, time, nugget, self.power, smoothness)
+            ]
+        )
 
 
 class Conditional(NamedTuple):
@@ -222,7 +239,11 @@ class UnconditionalField(NamedTuple):
         freedom = round(2 * c.smoothness)
         square = torch.randn(WAVES, freedom, generator=generator, dtype=torch.float64).square().sum(1)
         frequency = c.scaled(normal * (freedom / square)[:, None].sqrt())
-        amplitude = streams.of_data(slice(0, 1)).fork(0).normal(2, WAVES)[0] / math.sqrt(WAVES)
+        first = streams.of_data(slice(0, 1))
+        first = replace(
+            first, datum=torch.zeros_like(first.datum)
+        )  # as in the record that this one continues
+        amplitude = first.fork(0).normal(2, WAVES)[0] / math.sqrt(WAVES)
         return cls(float(c.nugget), frequency.to(series.point), amplitude, streams.fork(1))
 
     def __call__(self, series: CellSeries, times: slice) -> Float[Tensor, "time members cell"]:

@@ -15,7 +15,8 @@ in single precision, where M_t would not be positive definite.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import torch
@@ -42,6 +43,17 @@ class LowRank:
     mean: Float[Tensor, " cell"]
     weights: Float[Tensor, "q cell"]
     variance: Float[Tensor, ""]  # s^2
+
+    @classmethod
+    def stored(cls, parameters: Mapping[str, Tensor] | None) -> LowRank | None:
+        """The Gaussian with the given parameters; None without them."""
+        names = [field.name for field in fields(cls)]
+        given = parameters or {}
+        return cls(*(given[name] for name in names)) if given.keys() >= {*names} else None
+
+    def parameters(self) -> dict[str, Tensor]:
+        """The parameters by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
     def rank(self) -> int:

@@ -26,18 +26,24 @@ from fieldcast.models.gaps import reach
 from fieldcast.models.gaps.held_out import hold_out_values
 from fieldcast.models.gaps.in_time import counts, elapsed_steps
 from fieldcast.models.gaps.local_kriging import CellSeries, KrigingModel, fit_kriging, predict
-from fieldcast.models.gaps.record import Filling, Record, deviations
+from fieldcast.models.gaps.record import Filling, Parameters, Record, deviations
 from fieldcast.models.random_streams import RandomStreams
 
 MIN_SHARE = 0.05  # smallest variance of x, as a share of that of y
 SEED = 2  # seed for the values that are held out to fit the correlation
 
 
-def with_smoothed_values(record: Record) -> Record:
-    """The record with E x in place of the observations, and var x in place of r; itself if it has no errors."""
+def with_smoothed_values(record: Record, fitted: Parameters | None = None) -> Record:
+    """The record with E x in place of the observations, and var x in place of r; itself if it has no errors.
+
+    Correlations in `fitted` are used as they are, and new ones are added.
+    """
     if record.noise is None:
         return record
-    observed, deviation = record.observed, deviation_of_values(record, record.noise)
+    observed, fitted = record.observed, {} if fitted is None else fitted
+    if "noise.deviation" not in fitted:
+        fitted["noise.deviation"] = deviation_of_values(record, record.noise)
+    deviation = fitted["noise.deviation"]
     scaled = replace(
         record,
         x=(record.x / deviation).masked_fill(~observed, 0.0),
@@ -45,9 +51,11 @@ def with_smoothed_values(record: Record) -> Record:
         bounds=None,
     )
     assert scaled.noise is not None
-    held_out, mean, spread = hold_out_values(scaled, SEED), scaled.x.clone(), torch.zeros_like(scaled.x)
+    mean, spread = scaled.x.clone(), torch.zeros_like(scaled.x)
+    variables = record.columns.variable.unique().tolist()
+    held_out = None if all(f"noise.{v}" in fitted for v in variables) else hold_out_values(scaled, SEED)
     step, point = elapsed_steps(record.segment), torch.from_numpy(record.columns.points).to(record.x.device)
-    for v in record.columns.variable.unique().tolist():
+    for v in variables:
         first, last = torch.searchsorted(
             record.columns.variable, torch.tensor([v, v + 1]).to(point.device)
         ).tolist()
@@ -55,9 +63,12 @@ def with_smoothed_values(record: Record) -> Record:
         series = CellSeries(
             scaled.x[:, cells], observed[:, cells], step, point[cells], scaled.noise[:, cells]
         )
-        distance = reach.e_folding_distance(series.x, series.observed, series.point)
-        steps = float(reach.e_folding_steps(series.x, series.observed, record.segment))
-        correlation = fit_kriging(series, held_out.of_cells(cells), distance, steps).correlation
+        if held_out is not None and f"noise.{v}" not in fitted:
+            distance = reach.e_folding_distance(series.x, series.observed, series.point)
+            steps = float(reach.e_folding_steps(series.x, series.observed, record.segment))
+            model = fit_kriging(series, held_out.of_cells(cells), distance, steps)
+            fitted[f"noise.{v}"] = model.packed()
+        correlation = KrigingModel.unpacked(fitted[f"noise.{v}"]).correlation
         no_members = mean[:, None, cells][:, :0]
         predict(
             series, KrigingModel(correlation), series.observed, None, mean[:, cells], spread[:, cells], no_members

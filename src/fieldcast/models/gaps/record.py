@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from fieldcast.errors import InputError
 from fieldcast.models.core import Batch
+from fieldcast.models.gaps.in_time import counts
 from fieldcast.models.gaps.reach import Columns
 from fieldcast.models.gaussian import robustness
 from fieldcast.models.random_streams import RandomStreams
@@ -44,6 +45,15 @@ class Bounds(NamedTuple):
         return Bounds(*(part[selected] for part in self))
 
 
+class Statistics(NamedTuple):
+    """Statistics of the record that the methods are fitted to, which another record may continue."""
+
+    deviation: Float[Tensor, " cell"]  # standard deviation of each cell
+    count: Int[Tensor, " cell"]  # number of observed values of each cell
+    times: int
+    first: int = 0  # number of times of the fitted record and of its continuations before the first one here
+
+
 @dataclass(frozen=True, eq=False)
 class Record:
     """Anomalies in order of time.
@@ -64,6 +74,8 @@ class Record:
         Bounds of the values, if some are at one: these are censored (`censored`).
     noise
         Variance of the errors of the observed values, if they have any (`observation_error`).
+    fitted
+        Statistics of the record that the methods were fitted to, if it is another one.
     """
 
     x: Float[Tensor, "time cell"]
@@ -73,6 +85,7 @@ class Record:
     requested: Bool[Tensor, "time cell"] | None = None
     bounds: Bounds | None = None
     noise: Float[Tensor, "time cell"] | None = None
+    fitted: Statistics | None = None
 
     def __post_init__(self) -> None:
         times = int(self.observed.any(1).sum())
@@ -95,8 +108,14 @@ class Record:
 
     def scaled(self) -> tuple[Record, Float[Tensor, " cell"]]:
         """The record in units of the standard deviation of each value, 0 where missing; also the deviations."""
-        deviation = deviations(self.x, self.observed)
+        deviation = self.statistics().deviation
         return replace(self, x=(self.x / deviation).masked_fill_(~self.observed, 0.0)), deviation
+
+    def statistics(self) -> Statistics:
+        """The statistics of the record that the methods are fitted to."""
+        return self.fitted or Statistics(
+            deviations(self.x, self.observed), counts(self.observed)[1], len(self.x)
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +156,22 @@ def with_observed(
 
 # without random numbers the filling has no members
 Filler = Callable[[Record, RandomStreams | None], Filling]
+Parameters = dict[str, Tensor]  # of a fitted method, by name
+
+
+class FittedFiller(Protocol):
+    """A filler that can be applied without fitting it again.
+
+    Parameters in `fitted` are used as they are, and new ones are added.
+    """
+
+    __name__: str
+    __module__: str
+
+    def __call__(
+        self, record: Record, streams: RandomStreams | None, fitted: Parameters | None = None
+    ) -> Filling:
+        """Fill a record."""
 
 
 # States as vectors of the values that exist, each scaled by its standard deviation.

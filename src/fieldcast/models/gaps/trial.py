@@ -190,12 +190,14 @@ def predictors_of(
     climatological: Float[Tensor, " cell"], columns: slice | Int[Tensor, " series"],
 ) -> ErrorPredictors:  # fmt: skip
     """Predictors of the errors in some columns at all times."""
+    fitted = record.fitted
+    count = record.observed[:, columns].sum(0) if fitted is None else fitted.count[columns]
     return ErrorPredictors(
         filled.spread[:, columns],
         climatological[columns].expand(len(filled.spread), -1),
         steps_to_observation(record.observed[:, columns], record.segment),
         distance[:, columns],
-        record.observed[:, columns].sum(0).float().expand(len(filled.spread), -1),
+        count.float().expand(len(filled.spread), -1),
         inside_bounds(filled.mean[:, columns], record.bounds and record.bounds.at((slice(None), columns))),
     )
 
@@ -235,9 +237,9 @@ def with_fitted_spread(
     In a cell with fewer than `MIN_OBSERVATIONS` observations, too few to learn how it varies with other cells, the
     spread is at least the climatological one. `distance` is the distance from the nearest observation of the same time.
     """
-    observed, sigma = record.observed, deviations(record.x, record.observed)
+    observed, (sigma, count, times, _) = record.observed, record.statistics()
     spread = error_spread(filled, record, distance, sigma, variances)
-    least = torch.where(counts(observed)[1] < min(MIN_OBSERVATIONS, len(observed) // 3), sigma, 0.0)
+    least = torch.where(count < min(MIN_OBSERVATIONS, times // 3), sigma, 0.0)
     spread = torch.maximum(spread, least, out=spread).masked_fill_(observed, 0.0)
     if not filled.members.shape[1]:
         return Filling(filled.mean, spread, filled.members)

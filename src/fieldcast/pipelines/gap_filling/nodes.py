@@ -67,7 +67,7 @@ def fill_gaps(
     members = gap_filling.members and limits.cap("members", gap_filling.members)
     dataset = open_layout(ingestion) if ingestion.source == "file" else fields
     statistics = comparison.error_statistics(tried)
-    filled = fill(comparison, tried, statistics, dataset, members, trust, seed, quantities_scores)
+    filled, _ = fill(comparison, tried, statistics, dataset, members, trust, seed, quantities_scores)
     series = comparison.series(tried, statistics.variances)
     return filled, filled.attrs["comment"], series
 
