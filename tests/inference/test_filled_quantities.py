@@ -18,7 +18,7 @@ from fieldcast.inference.gaps.calibration import calibration_cells
 from fieldcast.inference.gaps.own_units import Predictions
 from fieldcast.inference.quantities import COLUMNS, Scored, choose_quantities, decide, difference
 from fieldcast.models.gaps.fillers import local_kriging, low_rank
-from fieldcast.models.gaps.local_kriging import KrigingModel
+from fieldcast.models.gaps.record import Parameters
 from fieldcast.training import fill_gaps
 
 Pair = tuple[xr.Dataset, xr.DataArray, np.ndarray]
@@ -260,12 +260,12 @@ def test_a_mapping_that_does_not_fit_is_refused_in_one_sentence(given: object, s
 def test_kriging_that_was_fitted_before_is_used_again() -> None:
     fields = ingest(rain(40)[0], missing="train")[0]
     gappy = GappyRecord.of(fields, torch.device("cpu"))
-    fitted: dict[int, KrigingModel] = {}
+    fitted: Parameters = {}
     first = local_kriging(gappy.record, None, fitted)
-    assert list(fitted) == [0]
-    model = fitted[0]
+    assert list(fitted) == ["kriging.0"]
+    model = fitted["kriging.0"]
     again = local_kriging(gappy.record, None, fitted)
-    assert fitted[0] is model and bool((first.mean == again.mean).all())
+    assert fitted["kriging.0"] is model and bool((first.mean == again.mean).all())
 
 
 @pytest.mark.proof

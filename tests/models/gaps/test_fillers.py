@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from fieldcast.models.gaps import fillers
 from fieldcast.models.gaps.fillers import FILLERS
 from fieldcast.models.gaps.held_out import hold_out_values
 from fieldcast.models.gaps.in_time import linear_in_time
 from fieldcast.models.gaps.reach import Columns, nearest_observation
-from fieldcast.models.gaps.record import Record
+from fieldcast.models.gaps.record import Parameters, Record
 from fieldcast.models.gaps.trial import error_statistics, run_trial, with_fitted_spread
 from fieldcast.models.random_streams import RandomStreams
 
@@ -88,3 +89,31 @@ def test_members_filled_in_two_batches_are_those_filled_together(name: str, reco
     batches = [RandomStreams(0, times, 1), RandomStreams(0, times, 2, first=1)]
     separate = torch.cat([FILLERS[name](record, draws).members for draws in batches], dim=1)
     torch.testing.assert_close(separate, together, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", FILLERS)
+def test_a_fit_forgets_values_that_the_fit_where_it_begins_had(name: str, columns: Columns) -> None:
+    """Of noise that no value tells another, the error of a prediction is one standard deviation or more."""
+    generator = torch.Generator().manual_seed(3)
+    x = torch.randn(TIMES, CELLS, generator=generator)
+    observed = torch.rand(x.shape, generator=generator) < 0.6
+    noise = Record(x, observed, torch.zeros(TIMES, dtype=torch.long), columns)
+    start: Parameters = {}
+    FILLERS[name](noise, None, start)
+    hidden = observed & (torch.rand(x.shape, generator=generator) < 0.2)
+    left = replace(noise, observed=observed & ~hidden)
+    error = (FILLERS[name](left, None, start=start).mean - x)[hidden]
+    assert float(error.square().mean().sqrt() / x[hidden].square().mean().sqrt()) > 0.995
+
+
+def test_modes_are_fitted_once_for_the_two_methods_that_use_them(
+    record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fits: list[object] = []
+    monkeypatch.setattr(
+        fillers, "fit_best_rank", lambda *args, fit=fillers.fit_best_rank: fits.append(args) or fit(*args)
+    )
+    same = replace(record)
+    alone = FILLERS["low_rank"](replace(record), None)
+    FILLERS["modal_smoother"](same, None)
+    assert torch.equal(FILLERS["low_rank"](same, None).mean, alone.mean) and len(fits) == 2

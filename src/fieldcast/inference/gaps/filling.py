@@ -154,7 +154,7 @@ def fill(
     with comparison.progress(tried):
         filled = fill_record(
             gappy,
-            partial(FILLERS[best.name], fitted=parameters) if stored else filler,
+            partial(FILLERS[best.name], fitted=parameters, start=best.parameters) if stored else filler,
             fit,
             distance,
             streams,

@@ -29,7 +29,9 @@ from fieldcast.models.gaps.held_out import HeldOut
 from fieldcast.models.gaps.record import Record
 
 GROWTH = 4  # factor from the work of a sample to that of the next
-LEAST_WORK = 2**21  # least work of a record that is raced, in values; all methods together take less than a minute
+LEAST_WORK = (
+    2**21
+)  # least work of a record that is raced, in values; all methods together take less than a minute
 FIRST_WORK = 2**16  # least work of the first sample; it takes each method about a second
 MIN_ROUNDS = 2  # least number of samples
 CELLS_PER_TIME = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any
 
@@ -36,7 +37,7 @@ from fieldcast.models.gaps.fillers import FILLERS, dineof
 from fieldcast.models.gaps.held_out import SELECTIONS, HeldOut
 from fieldcast.models.gaps.in_time import pieces
 from fieldcast.models.gaps.reach import nearest_observation, present_variables
-from fieldcast.models.gaps.record import Filler, Record
+from fieldcast.models.gaps.record import Filler, Parameters, Record
 from fieldcast.models.gaps.trial import ErrorStatistics, Trial, crps_of_each, error_statistics, run_trial
 from fieldcast.models.random_streams import seed_for
 from fieldcast.models.source_code import code_in
@@ -45,6 +46,7 @@ from fieldcast.runtime import Progress
 LOG = logging.getLogger(__name__)
 TENSORS = ("error", "spread", "mean_of_series")  # fields of a trial that are tensors
 PREDICTORS = ("predictors", "predictors_of_series")  # fields of a trial that are tuples of tensors
+PARAMETER = "parameter."  # beginning of the names of a trial's parameters
 LENGTH = 60  # number of times in a stretch of a record, of which a figure shows the series
 
 
@@ -181,7 +183,7 @@ class Comparison:
                 bar.update()
                 yield
             for selection in range(len(tried.trials) - len(tried.finalists) + 1, SELECTIONS):
-                tried.trials.append(self.repeat_trial(tried.best.name, selection))
+                tried.trials.append(self.repeat_trial(tried.best, selection))
                 bar.update()
                 yield
 
@@ -218,36 +220,45 @@ class Comparison:
         distance = nearest_observation(visible.observed, visible.columns, requested)
         for name in names:
             LOG.info("Trying %s.", name)
-            trial = run_trial(name, self.fillers[name], visible, held_out, distance, columns)
+            filler, parameters = self.fitting(name)
+            trial = run_trial(name, filler, visible, held_out, distance, columns)
+            trial = replace(trial, parameters=parameters)
             LOG.info("%s: CRPS %.3f at held-out values, in %s", name, trial.crps, self.scale)
             yield trial
+
+    def fitting(self, name: str, start: Parameters | None = None) -> tuple[Filler, Parameters]:
+        """A method that begins with parameters, and the dictionary that it fills with those that it ends with."""
+        filler, parameters = self.fillers[name], Parameters()
+        if filler is FILLERS.get(name):
+            filler = partial(FILLERS[name], fitted=parameters, start=start or None)
+        return filler, parameters
 
     @property
     def scale(self) -> str:
         """Unit of the CRPS of a trial."""
         return f"{'mapped ' if self.mappings else ''}anomaly standard deviations"
 
-    def selection(self, gappy: GappyRecord, number: int) -> HeldOut:
-        """A selection of held-out values; the methods are compared at the first, number 0."""
-        return gappy.hold_out(seed_for("selection", self.seed, number) if number else self.seed)
-
-    def repeat_trial(self, name: str, selection: int) -> Trial:
-        """Run the trial of a method with another selection of held-out values."""
+    @cached_property
+    def selections(self) -> Sequence[HeldOut]:
+        """All selections of held-out values; the methods are compared at the first."""
         gappy = self.record()
-        held_out = self.selection(gappy, selection)
+        seeds = [seed_for("selection", self.seed, number) for number in range(1, SELECTIONS)]
+        return [self.held_out, *map(gappy.hold_out, seeds)]
+
+    def repeat_trial(self, best: Trial, selection: int) -> Trial:
+        """Run the trial of a method with another selection of held-out values; the fit begins with that of `best`."""
+        gappy, name, held_out = self.record(), best.name, self.selections[selection]
         visible = gappy.without(held_out.mask, self.fields).with_latent_values().record
         del gappy
         held_out, visible = held_out.of_record(visible), replace(visible, requested=held_out.mask)
         distance = nearest_observation(visible.observed, visible.columns, held_out.mask)
-        trial = run_trial(name, self.fillers[name], visible, held_out, distance)
+        trial = run_trial(name, self.fitting(name, best.parameters)[0], visible, held_out, distance)
         LOG.info("%s: CRPS %.3f at other held-out values", name, trial.crps)
         return trial
 
     def error_statistics(self, tried: Tried) -> ErrorStatistics:
         """Errors of the best method at all selections of held-out values, and their variance."""
-        gappy = self.record()
-        others = [self.selection(gappy, number) for number in range(1, SELECTIONS)]
-        return error_statistics([tried.best, *tried.repeated], [self.held_out, *others])
+        return error_statistics([tried.best, *tried.repeated], self.selections)
 
     def series(self, tried: Tried, variances: ErrorVariances) -> pd.DataFrame:
         """A stretch of each variable with most held-out values, as the methods fill it, in units of the variables.
@@ -389,6 +400,7 @@ def to_file(tried: Tried, lineage: Mapping[str, Any]) -> bytes:
             tensors |= {
                 f"{number}.{name}.{predictor}": x for predictor, x in getattr(trial, name)._asdict().items()
             }
+        tensors |= {f"{number}.{PARAMETER}{name}": x for name, x in trial.parameters.items()}
     numbers = [{"name": trial.name, "crps": trial.crps} for trial in tried.trials]
     return pack_state(
         tensors, lineage, len(tried.trials), trials=numbers, rounds=tried.rounds, finalists=tried.finalists
@@ -410,6 +422,14 @@ def from_file(file: bytes | None, lineage: Mapping[str, Any], device: torch.devi
             values[name] = ErrorPredictors(
                 *(tensors[f"{number}.{name}.{predictor}"].to(device) for predictor in ErrorPredictors._fields)
             )
+        of_trial = f"{number}.{PARAMETER}"
+        values["parameters"] = Parameters(
+            {
+                name.removeprefix(of_trial): x.to(device)
+                for name, x in tensors.items()
+                if name.startswith(of_trial)
+            }
+        )
         trials.append(Trial(**{**numbers, **values}))
     rounds = [
         Round(times, cells, {name: Standing(*numbers) for name, numbers in standings.items()})

@@ -145,14 +145,20 @@ def choose_held_out(
     return held_out.unflatten(0, observed.shape)
 
 
-def fill_by_dineof(x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"]) -> DineofResult:
-    """Fill a record with up to `MAX_MODES` modes; the values held out for cross-validation are drawn with seed 0."""
-    return dineof(x, observed, choose_held_out(observed, torch.Generator().manual_seed(0)), MAX_MODES)
+def fill_by_dineof(
+    x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], modes: int | None = None
+) -> DineofResult:
+    """Fill a record with the given number of modes, by default the best one up to `MAX_MODES`.
+
+    The values held out for cross-validation are drawn with seed 0.
+    """
+    held_out = choose_held_out(observed, torch.Generator().manual_seed(0))
+    return dineof(x, observed, held_out, MAX_MODES if modes is None else modes, modes is None)
 
 
 def dineof(
     x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], held_out: Bool[Tensor, "time cell"],
-    largest: int,
+    largest: int, search: bool = True,
 ) -> DineofResult:  # fmt: skip
     """Fill a record, with the number of modes that has the least error at held-out values.
 
@@ -164,6 +170,8 @@ def dineof(
         Observed values that cross-validation holds out.
     largest
         Largest number of modes to try.
+    search
+        Whether to try smaller ones.
     """
     largest = min(largest, *(size - 1 for size in x.shape))
     if largest < 1 or not held_out.any():
@@ -177,7 +185,7 @@ def dineof(
     deviation = float(anomaly[observed].std())
     visible, truth, field = observed & ~held_out, anomaly[held_out], torch.where(held_out, 0.0, anomaly)
     errors: list[float] = []
-    tried, basis = numbers_of_modes(largest), None
+    tried, basis = numbers_of_modes(largest) if search else [largest], None
     for modes in Progress(tried, unit="number of modes"):
         _, basis, _ = iterate_to_convergence(field, visible, modes, deviation, basis)
         errors.append(float((field[held_out] - truth).square().mean().sqrt()))

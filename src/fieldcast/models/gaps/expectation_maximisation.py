@@ -168,12 +168,16 @@ def regression(
 
 
 def fit_best_rank(
-    x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], ranks: Sequence[int]
-) -> LowRank:
+    x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], ranks: Sequence[int],
+    start: LowRank | None = None,
+) -> LowRank:  # fmt: skip
     """Fit with the rank, among ascending `ranks`, that predicts held-out values best; each starts from the one before.
 
-    3 % of the observed values are held out for the choice. Ranks that the data do not determine are left out.
+    3 % of the observed values are held out for the choice. Ranks that the data do not determine are left out. A fit to
+    a similar record, `start`, gives its rank, and the place where the iterations begin.
     """
+    if start is not None:
+        return fit_last(x, observed, start)
     held_out = observed & (
         torch.rand(observed.shape, generator=torch.Generator().manual_seed(0)) < HELD_OUT_SHARE
     ).to(observed)
@@ -191,7 +195,11 @@ def fit_best_rank(
         if tried and error > tried[-1][0]:
             break
         tried.append((error, model))
-    best = tried[-1][1]
+    return fit_last(x, observed, tried[-1][1])
+
+
+def fit_last(x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], start: LowRank) -> LowRank:
+    """The last fit, to all observed values, with the rank of another one."""
     return fit(
-        x, observed, best.rank, iterations=2 * SEARCH_ITERATIONS, tolerance=1e-4, start=best, shrink=True
+        x, observed, start.rank, iterations=2 * SEARCH_ITERATIONS, tolerance=1e-4, start=start, shrink=True
     )[0]

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Float
@@ -31,7 +32,7 @@ from fieldcast.models.gaps import local_kriging as kriging_method
 from fieldcast.models.gaps.expectation_maximisation import fit_best_rank
 from fieldcast.models.gaps.held_out import hold_out_values
 from fieldcast.models.gaps.in_time import elapsed_steps
-from fieldcast.models.gaps.local_kriging import fit_kriging
+from fieldcast.models.gaps.local_kriging import KrigingModel, fit_kriging
 from fieldcast.models.gaps.low_rank_gaussian import LowRank
 from fieldcast.models.gaps.record import (
     Filling,
@@ -44,11 +45,15 @@ from fieldcast.models.gaps.record import (
 from fieldcast.models.random_streams import RandomStreams
 
 RANKS = (5, 10, 20, 40)
+_MODES: WeakKeyDictionary[Record, LowRank] = WeakKeyDictionary()
 SEED = 1  # seed for the values that are held out to choose parameters
 DYNAMICS = "propagator", "forcing", "start"  # parameters of the smoother beside those of its modes
 
 
-def red_noise(record: Record, streams: RandomStreams | None, fitted: Parameters | None = None) -> Filling:
+def red_noise(
+    record: Record, streams: RandomStreams | None, fitted: Parameters | None = None,
+    start: Parameters | None = None,
+) -> Filling:  # fmt: skip
     """Fill each cell as red noise, see `in_time`; the members add independent errors to the mean."""
     r, deviation = record.scaled()
     fitted = {} if fitted is None else fitted
@@ -59,7 +64,10 @@ def red_noise(record: Record, streams: RandomStreams | None, fitted: Parameters 
     return independent(record, mean.mul_(deviation), spread.mul_(deviation), streams)
 
 
-def local_kriging(record: Record, streams: RandomStreams | None, fitted: Parameters | None = None) -> Filling:
+def local_kriging(
+    record: Record, streams: RandomStreams | None, fitted: Parameters | None = None,
+    start: Parameters | None = None,
+) -> Filling:  # fmt: skip
     """Fill by kriging from the nearest observations in space and time, one variable after another.
 
     Models in `fitted`, by the number of the variable, are used as they are, and new ones are added.
@@ -80,16 +88,20 @@ def local_kriging(record: Record, streams: RandomStreams | None, fitted: Paramet
         if held_out is not None and f"kriging.{v}" not in fitted:
             distance = reach.e_folding_distance(series.x, series.observed, series.point)
             steps = float(reach.e_folding_steps(series.x, series.observed, r.segment))
-            model = fit_kriging(series, held_out.of_cells(cells), distance, steps)
+            begin = None if start is None else KrigingModel.unpacked(start[f"kriging.{v}"])
+            model = fit_kriging(series, held_out.of_cells(cells), distance, steps, start=begin)
             fitted[f"kriging.{v}"] = model.packed()
         kriging_method.predict(
-            series, kriging_method.KrigingModel.unpacked(fitted[f"kriging.{v}"]), requested[:, cells],
+            series, KrigingModel.unpacked(fitted[f"kriging.{v}"]), requested[:, cells],
             streams and streams.fork(v), mean[:, cells], spread[:, cells], members[:, :, cells],
         )  # fmt: skip
     return with_observed(record, mean.mul_(deviation), spread.mul_(deviation), members.mul_(deviation))
 
 
-def dineof(record: Record, streams: RandomStreams | None, fitted: Parameters | None = None) -> Filling:
+def dineof(
+    record: Record, streams: RandomStreams | None, fitted: Parameters | None = None,
+    start: Parameters | None = None,
+) -> Filling:  # fmt: skip
     """Fill by DINEOF; the members add independent errors of the size found by cross-validation to the mean."""
     r, deviation = record.scaled()
     fitted = {} if fitted is None else fitted
@@ -97,7 +109,7 @@ def dineof(record: Record, streams: RandomStreams | None, fitted: Parameters | N
         axes, mean, iterations = fitted["axes"], fitted["mean"], int(fitted["iterations"])
         values = dineof_method.fill_by_axes(r.x, r.observed, axes, mean, iterations)
     else:
-        filled = dineof_method.fill_by_dineof(r.x, r.observed)
+        filled = dineof_method.fill_by_dineof(r.x, r.observed, None if start is None else len(start["axes"]))
         values = filled.values
         fitted |= {"axes": filled.axes, "mean": filled.mean, "error": filled.errors.min().to(r.x)}
         fitted["iterations"] = torch.tensor(filled.iterations)
@@ -105,10 +117,13 @@ def dineof(record: Record, streams: RandomStreams | None, fitted: Parameters | N
     return independent(record, values.mul_(deviation), error, streams)
 
 
-def low_rank(record: Record, streams: RandomStreams | None, fitted: Parameters | None = None) -> Filling:
+def low_rank(
+    record: Record, streams: RandomStreams | None, fitted: Parameters | None = None,
+    start: Parameters | None = None,
+) -> Filling:  # fmt: skip
     """Fill each time by the posterior of the low-rank Gaussian."""
     r, deviation = record.scaled()
-    model = LowRank.stored(fitted) or fit_best_rank(r.x, r.observed, RANKS)
+    model = LowRank.stored(fitted) or modes_of(record, r, LowRank.stored(start))
     if fitted is not None:
         fitted |= model.parameters()
     mean, spread = model.expected(r.x, r.observed), model.spread(r.x, r.observed)
@@ -117,16 +132,15 @@ def low_rank(record: Record, streams: RandomStreams | None, fitted: Parameters |
 
 
 def modal_smoother(
-    record: Record, streams: RandomStreams | None, fitted: Parameters | None = None
-) -> Filling:
+    record: Record, streams: RandomStreams | None, fitted: Parameters | None = None,
+    start: Parameters | None = None,
+) -> Filling:  # fmt: skip
     """Fill by the Kalman smoother of the modes, fitted by EM that starts from the low-rank Gaussian."""
     r, deviation = record.scaled()
-    model = LowRank.stored(fitted)
-    if fitted is None or model is None:
-        start = fit_best_rank(r.x, r.observed, RANKS)
-        system, _ = smoother.fit(r.x, r.observed, r.segment, start)
-    else:
-        system = smoother.Dynamics(model, *(fitted[name] for name in DYNAMICS))
+    system = stored_system(fitted)
+    if system is None:
+        begin = stored_system(start) or modes_of(record, r, None)
+        system, _ = smoother.fit(r.x, r.observed, r.segment, begin)
     if fitted is not None:
         fitted |= system.low_rank.parameters() | {name: getattr(system, name) for name in DYNAMICS}
     mean, spread = system.expected(r.x, r.observed, r.segment)
@@ -134,6 +148,22 @@ def modal_smoother(
         empty_members(mean, None) if streams is None else system.draw(r.x, r.observed, r.segment, streams)
     )
     return with_observed(record, mean.mul_(deviation), spread.mul_(deviation), members.mul_(deviation))
+
+
+def modes_of(record: Record, scaled: Record, start: LowRank | None) -> LowRank:
+    """The low-rank Gaussian of a record, which two methods share: it is kept for as long as the record exists."""
+    if start is not None:
+        return fit_best_rank(scaled.x, scaled.observed, RANKS, start)
+    if record not in _MODES:
+        _MODES[record] = fit_best_rank(scaled.x, scaled.observed, RANKS)
+    return _MODES[record]
+
+
+def stored_system(parameters: Parameters | None) -> smoother.Dynamics | None:
+    """The system with the given parameters; None if there is none."""
+    if parameters is None or (model := LowRank.stored(parameters)) is None:
+        return None
+    return smoother.Dynamics(model, *(parameters[name] for name in DYNAMICS))
 
 
 def independent(

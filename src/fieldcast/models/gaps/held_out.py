@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -357,6 +358,8 @@ def join_selections(selections: Sequence[HeldOut]) -> HeldOut:
 STEP_CLASSES = 32  # number of classes of steps: 1, 2 to 3, 4 to 7, ...
 EACH_SIDE = 4  # number of classes of distance on each side of the median, and of counts below their median
 RAKING_ITERATIONS = 10  # iterations of the proportional fitting
+# median distance of the missing values of a record, and their area in each class of distance
+_MISSING: WeakKeyDictionary[Record, tuple[float, Tensor]] = WeakKeyDictionary()
 MIN_HELD_OUT = 30  # smallest number of held-out values of a class; smaller classes are merged with others
 
 
@@ -369,10 +372,13 @@ def weights(
     visible = observed & ~held_out
     steps = steps_to_observation(visible, record.segment)[held_out]
     distance = nearest_observation(visible, columns, held_out)[held_out]
-    of_missing = nearest_observation(observed, columns, ~observed & observed.any(0))
-    median = median_distance(of_missing.flatten())
+    if record not in _MISSING:  # of large records the distances take longer than all else
+        of_missing = nearest_observation(observed, columns, ~observed & observed.any(0))
+        median = median_distance(of_missing.flatten())
+        _MISSING[record] = median, area_by_distance(of_missing, median, columns.area)
+    median, areas = _MISSING[record]
     by_steps = class_of_steps(steps, whole), area_by_steps(record)
-    by_distance = class_of_distance(distance, median), area_by_distance(of_missing, median, columns.area)
+    by_distance = class_of_distance(distance, median), areas
     of_cell = class_of_count(counts(observed)[1])
     by_count = of_cell[held_out.nonzero()[:, 1]], area_by_count(record, of_cell)
     weight = area

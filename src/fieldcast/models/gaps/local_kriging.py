@@ -295,6 +295,7 @@ MIN_TARGETS = 50  # smallest number of held-out values with a weight for which t
 def fit_kriging(
     series: CellSeries, held_out: HeldOut, e_folding_distance: float, e_folding_steps: float,
     bounds: Float[np.ndarray, "4 2"] = BOUNDS, smoothness: Sequence[float] = SMOOTHNESS,
+    start: KrigingModel | None = None,
 ) -> KrigingModel:  # fmt: skip
     """The model that maximises the likelihood of held-out values.
 
@@ -310,12 +311,14 @@ def fit_kriging(
         Limits of the logarithms of L, tau, n and a; those that are equal fix a parameter.
     smoothness
         The nu to choose from, the first guess in the middle.
+    start
+        The model of a similar series, from which the search begins, with its nu; by default the first guess.
     """
-    theta = torch.tensor(
-        [e_folding_distance, e_folding_steps, *INITIAL_NUGGET_AND_POWER],
-        dtype=torch.float64,
-        device=series.x.device,
-    ).log()
+    first_guess = [e_folding_distance, e_folding_steps, *INITIAL_NUGGET_AND_POWER]
+    if start is not None:
+        smoothness = (start.correlation.smoothness,)
+        first_guess = [float(each) for each in (*start.correlation[:3], start.power)]
+    theta = torch.tensor(first_guess, dtype=torch.float64, device=series.x.device).log()
     low, high = torch.tensor(bounds).to(theta).T
     theta, nu = theta.clamp(low, high), smoothness[len(smoothness) // 2]
     if int(held_out.weight.count_nonzero()) < MIN_TARGETS:
@@ -323,7 +326,7 @@ def fit_kriging(
     repeats = torch.zeros_like(series.observed, dtype=torch.int16)
     repeats[held_out.time, held_out.cell] = draws_per_value(held_out.weight).to(repeats)
     visible = series._replace(observed=series.observed & ~held_out.mask)
-    for tried in ((nu,), smoothness):  # the neighbours depend on the correlation
+    for tried in ((nu,), smoothness)[start is not None :]:  # the neighbours depend on the correlation
         c = KrigingModel.of(theta, smoothness[len(smoothness) // 2]).correlation
         blocks = join_blocks(
             block

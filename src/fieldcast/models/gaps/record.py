@@ -162,15 +162,17 @@ Parameters = dict[str, Tensor]  # of a fitted method, by name
 class FittedFiller(Protocol):
     """A filler that can be applied without fitting it again.
 
-    Parameters in `fitted` are used as they are, and new ones are added.
+    Parameters in `fitted` are used as they are, and new ones are added. Those in `start`, of a fit to a similar record,
+    are the beginning of a fit, which keeps the number of their modes.
     """
 
     __name__: str
     __module__: str
 
     def __call__(
-        self, record: Record, streams: RandomStreams | None, fitted: Parameters | None = None
-    ) -> Filling:
+        self, record: Record, streams: RandomStreams | None, fitted: Parameters | None = None,
+        start: Parameters | None = None,
+    ) -> Filling:  # fmt: skip
         """Fill a record."""
 
 

@@ -180,7 +180,7 @@ def root_of(covariance: Float[Tensor, "q q"]) -> Float[Tensor, "q q"]:
 
 def fit(
     x: Float[Tensor, "time cell"], observed: Bool[Tensor, "time cell"], segment: Int[Tensor, " time"],
-    start: LowRank, iterations: int = 15, tolerance: float = 1e-5,
+    start: LowRank | Dynamics, iterations: int = 15, tolerance: float = 1e-4,
 ) -> tuple[Dynamics, list[float]]:  # fmt: skip
     """Fit the system by EM; also the log-likelihood before each iteration, per observed value.
 
@@ -189,13 +189,15 @@ def fit(
     x, observed, segment
         Record in order of time: values (anything where missing), which are observed, number of the unbroken stretch.
     start
-        Observation model to start from, fitted without dynamics.
+        Observation model to start from, fitted without dynamics, or a system.
     iterations, tolerance
         Largest number of iterations, and rise of the log-likelihood per observed value below which they end.
     """
-    x, q = torch.where(observed, x, 0.0), start.rank
-    identity = torch.eye(q, dtype=torch.float64, device=x.device)
-    system = Dynamics(start, 0.5 * identity, 0.75 * identity, identity)
+    x = torch.where(observed, x, 0.0)
+    if isinstance(start, LowRank):
+        identity = torch.eye(start.rank, dtype=torch.float64, device=x.device)
+        start = Dynamics(start, 0.5 * identity, 0.75 * identity, identity)
+    system = start
     history: list[float] = []
     for _ in Progress(range(iterations), unit="iteration"):
         smoothed = system.smooth(x, observed, segment)

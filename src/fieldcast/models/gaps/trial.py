@@ -11,7 +11,7 @@ variance poorly. For the final filling it is fitted to the errors at several sel
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -22,7 +22,7 @@ from fieldcast.models.gaps.error_variance import ErrorPredictors, ErrorVariances
 from fieldcast.models.gaps.held_out import HeldOut, join_selections
 from fieldcast.models.gaps.in_time import counts, pieces
 from fieldcast.models.gaps.reach import present_variables, steps_to_observation
-from fieldcast.models.gaps.record import Bounds, Filler, Filling, Record, deviations
+from fieldcast.models.gaps.record import Bounds, Filler, Filling, Parameters, Record, deviations
 from fieldcast.models.layers.crps import normal_crps
 
 MIN_OBSERVATIONS = 10  # observations of a cell, below which its spread is at least the climatological one
@@ -47,6 +47,8 @@ class Trial:
         Mean of the CRPS, exact for a Gaussian, which may be censored: the limit of the fair CRPS of its members.
     mean_of_series, predictors_of_series
         Mean and predictors at all times, in the cells whose series were requested.
+    parameters
+        Parameters of the filler, where a fit to a similar record begins; none for a filler without stored ones.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Trial:
     crps: float
     mean_of_series: Float[Tensor, "time series"]
     predictors_of_series: ErrorPredictors
+    parameters: Parameters = field(default_factory=Parameters)
 
 
 @dataclass(frozen=True, eq=False)
