@@ -60,3 +60,16 @@ def test_a_loop_that_an_error_ends_is_forgotten() -> None:
         for _ in Progress(range(2), unit="case"):
             raise RuntimeError
     assert state() == ""
+
+
+def test_the_time_left_follows_the_expected_work_of_the_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two steps of a minute took two minutes; ten minutes and one of double length are left."""
+    with Progress(total=4, unit="step", work=[1, 1, 10, 2]) as bar:
+        monkeypatch.setattr(bar, "_time", lambda: bar.start_t + 60 * clock)
+        clock = 2.0
+        bar.update(2)
+        assert state() == "2 of 4 steps, about 12 min left"
+        clock = 8.0
+        assert state() == "2 of 4 steps, about 6 min left"
+        clock = 30.0
+        assert state() == "2 of 4 steps, about 2 min left"

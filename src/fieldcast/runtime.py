@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from multiprocessing import forkserver, get_context, parent_process, resource_tracker
 from pathlib import Path
 from pkgutil import iter_modules
@@ -27,13 +27,19 @@ _open: list["Progress"] = []  # innermost last
 
 
 class Progress(tqdm):
-    """A bar of tqdm that is drawn in terminals only, and counts wherever it runs."""
+    """A bar of tqdm that is drawn in terminals only, and counts wherever it runs.
+
+    `work` is the expected work of each step, in any unit; by default the steps are alike. It may change meanwhile.
+    """
 
     may_draw = True  # whether this process may draw bars
 
-    def __init__(self, iterable: Iterable[Any] | None = None, **options: Any) -> None:
+    def __init__(
+        self, iterable: Iterable[Any] | None = None, work: Sequence[float] | None = None, **options: Any
+    ) -> None:
         file = sys.stderr if self.may_draw and sys.stderr.isatty() else _NullFile()
         self.counted = 0.0  # seconds from the beginning to the last count
+        self.work = work
         super().__init__(iterable, leave=False, file=file, **options)
         _open.append(self)
 
@@ -78,9 +84,11 @@ def state_of(progress: Progress) -> str:
     done, total, first = bar["n"], bar["total"], bar["initial"]
     text = f"{done} of {total} {bar['unit']}s" if total else f"{done} {bar['unit']}s"
     if total and done > first:
-        step = progress.counted / (done - first)
-        remaining = (total - done) * step - (bar["elapsed"] - progress.counted)
-        text += f", about {duration(max(remaining, (total - done - 1) * step, 0.0))} left"
+        work = progress.work or [1.0] * int(total)
+        rate = progress.counted / max(sum(work[int(first) : int(done)]), 1e-9)
+        left, of_step = sum(work[int(done) :]), work[int(done)] if done < total else 0.0
+        remaining = rate * left - min(bar["elapsed"] - progress.counted, rate * of_step)
+        text += f", about {duration(max(remaining, 0.0))} left"
     return text
 
 

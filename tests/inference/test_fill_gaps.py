@@ -118,7 +118,7 @@ def test_progress_counts_the_filling_after_the_trials(
     monkeypatch.setattr(runtime, "_open", [])  # loops that other tests left before their end stay open
     monkeypatch.setattr(fill_gaps, "FILLERS", {"dineof": watched})
     fieldcast.fill_gaps(gappy.isel(time=slice(60)))
-    assert seen == [f"{done} of {SELECTIONS + 1} fits" for done in range(SELECTIONS + 1)]
+    assert seen == [f"{done} of {SELECTIONS + 1} steps" for done in range(SELECTIONS + 1)]
 
 
 def test_flags_follow_their_meaning(filled: xr.Dataset) -> None:

@@ -196,10 +196,13 @@ def train_by_gradient(
     if run.finished:
         yield files_to_save(run, pack, lineage, validation, finished_before=True)
         return
-    with Progress(total=options.steps, initial=run.step, unit="step") as bar:
+    work = [run.work_of(step) for step in range(options.steps)]
+    with Progress(total=options.steps, initial=run.step, unit="step", work=work) as bar:
 
         def report(step: int, score: float | None) -> None:
-            bar.update(step - bar.n)  # the step may have jumped ahead to the rollouts
+            if bar.n < run.first_rollout < step:  # it may have jumped ahead to the rollouts
+                work[int(bar.n) : run.first_rollout] = [0.0] * (run.first_rollout - int(bar.n))
+            bar.update(step - bar.n)
             if score is not None:
                 bar.set_postfix(validation=f"{score:.4f}")
 

@@ -100,6 +100,13 @@ class Training:
         random, longest = Random(f"{self.seed} {self.step}"), self.options.pushforward_steps
         return self.options.rollout, random.randint(1, longest) if longest and random.random() < 0.5 else 0
 
+    def work_of(self, step: int) -> float:
+        """Expected work of a step: steps of its rollout with a gradient, and a third for each pushforward step."""
+        if step < self.first_rollout:
+            return 1.0
+        longest = self.options.pushforward_steps
+        return self.options.rollout + (0.5 * (longest + 1) / 2 / 3 if longest else 0.0)
+
     @property
     def validation_steps(self) -> int:
         """Number of steps of a validation: one, until training has taken steps over rollouts."""

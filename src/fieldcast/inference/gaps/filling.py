@@ -52,6 +52,7 @@ from fieldcast.models.gaps.observation_error import with_spread_of_observed
 from fieldcast.models.gaps.record import Filler, Filling, Parameters
 from fieldcast.models.gaps.trial import ErrorStatistics, with_fitted_spread
 from fieldcast.models.random_streams import RandomStreams
+from fieldcast.runtime import Progress
 from fieldcast.scores.held_out import CELL_WIDTH, as_text, held_out_statistics, score_held_out
 from fieldcast.scores.numbers import significant
 from fieldcast.scores.summary import text_table
@@ -151,7 +152,8 @@ def fill(
     stored = filler is FILLERS.get(best.name)
     times = torch.arange(len(record.x), device=record.x.device)
     streams = RandomStreams(seed, times, members) if members else None
-    with comparison.progress(tried):
+    steps = len(tried.rounds) + tried.number + 1
+    with Progress(total=steps, initial=steps - 1, unit="step"):
         filled = fill_record(
             gappy,
             partial(FILLERS[best.name], fitted=parameters, start=best.parameters) if stored else filler,

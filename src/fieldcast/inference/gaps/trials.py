@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -29,7 +30,16 @@ from fieldcast.fields.observation_error import NO_ERRORS, Errors
 from fieldcast.fields.quantities import CENTRAL, Quantities, Quantity
 from fieldcast.geometry import GRID, TRUE_GRID, is_curvilinear
 from fieldcast.inference.gaps import race
-from fieldcast.inference.gaps.race import Round, Sample, Standing, samples, standings, staying
+from fieldcast.inference.gaps.race import (
+    GROWTH,
+    Round,
+    Sample,
+    Standing,
+    samples,
+    standings,
+    staying,
+    work_of,
+)
 from fieldcast.inference.quantities import Scored
 from fieldcast.models import gaps
 from fieldcast.models.gaps.error_variance import ErrorPredictors, ErrorVariances
@@ -47,6 +57,7 @@ LOG = logging.getLogger(__name__)
 TENSORS = ("error", "spread", "mean_of_series")  # fields of a trial that are tensors
 PREDICTORS = ("predictors", "predictors_of_series")  # fields of a trial that are tuples of tensors
 PARAMETER = "parameter."  # beginning of the names of a trial's parameters
+BEGUN = 0.6  # time of a fit that begins with the parameters of another one, as a share of that of the first
 LENGTH = 60  # number of times in a stretch of a record, of which a figure shows the series
 
 
@@ -62,11 +73,14 @@ class Tried:
         Methods that are fitted to the whole record; empty while the race goes on.
     trials
         The first trial of each finalist, and then those of the best one with further selections of held-out values.
+    seconds
+        Expected time of each method on the whole record; no part of the result.
     """
 
     rounds: list[Round] = field(default_factory=list)
     finalists: list[str] = field(default_factory=list)
     trials: list[Trial] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
 
     @property
     def compared(self) -> Sequence[Trial]:
@@ -175,17 +189,50 @@ class Comparison:
 
     def remaining(self, tried: Tried) -> Iterator[None]:
         """Add the remaining rounds and trials, one at each step."""
+        done = len(tried.rounds) + len(tried.trials)
+        begun, spent = time.monotonic(), [0.0] * done
+        total = len(tried.rounds) + len(tried.finalists or self.fillers) + SELECTIONS
+        with Progress(total=total, initial=done, unit="step") as bar:
+            for _ in self.steps(tried):
+                spent.append(time.monotonic() - begun)
+                if tried.trials and not tried.repeated:
+                    tried.seconds[tried.trials[-1].name] = spent[-1]
+                bar.work = [*spent, *self.foreseen(tried, spent[-1])]
+                bar.total = len(bar.work)
+                bar.update()
+                yield
+                begun = time.monotonic()
+
+    def steps(self, tried: Tried) -> Iterator[None]:
+        """Take the remaining rounds and trials."""
         if not tried.finalists:
             yield from self.race(tried)
-        with self.progress(tried) as bar:
-            for trial in self.method_trials(tried.finalists[len(tried.trials) :]):
-                tried.trials.append(trial)
-                bar.update()
-                yield
-            for selection in range(len(tried.trials) - len(tried.finalists) + 1, SELECTIONS):
-                tried.trials.append(self.repeat_trial(tried.best, selection))
-                bar.update()
-                yield
+        for trial in self.method_trials(tried.finalists[len(tried.trials) :]):
+            tried.trials.append(trial)
+            yield
+        for selection in range(len(tried.trials) - len(tried.finalists) + 1, SELECTIONS):
+            tried.trials.append(self.repeat_trial(tried.best, selection))
+            yield
+
+    def foreseen(self, tried: Tried, last: float) -> list[float]:
+        """Expected seconds of the steps that are left; the fill of the whole record is the last one.
+
+        Methods take as long as on the last sample, in proportion to its work; in the race, two finalists are expected.
+        `last` is the time of the last step.
+        """
+        whole, rounds, names = work_of(*self.held_out.shape), [], list(tried.finalists)
+        if not names:
+            last_round = tried.rounds[-1]
+            racing = staying(tried.rounds, last=False)
+            work = GROWTH * work_of(last_round.times, last_round.cells)
+            while 2 * work < whole and len(racing) > 1:
+                rounds.append(work / whole * sum(tried.seconds[name] for name in racing))
+                work *= GROWTH
+            names = sorted(racing, key=lambda name: last_round.standings[name].crps)[:2]
+        trials = [tried.seconds.get(name, last) for name in names[len(tried.trials) :]]
+        best = tried.best.name if tried.trials else names[0]
+        fit = last if tried.repeated else BEGUN * tried.seconds.get(best, last)
+        return [*rounds, *trials, *[fit] * (SELECTIONS - len(tried.repeated))]
 
     def race(self, tried: Tried) -> Iterator[None]:
         """Add the remaining rounds, and then the names of the finalists.
@@ -198,17 +245,13 @@ class Comparison:
         parts = samples(visible, held_out) if len(racing) > 1 else []
         for number, part in enumerate(parts, start=1):
             if number > len(tried.rounds):
-                tried.rounds.append(run_round(part, {n: self.fillers[n] for n in racing}, visible, held_out))
+                fillers = {name: self.fillers[name] for name in racing}
+                tried.rounds.append(run_round(part, fillers, visible, held_out, tried.seconds))
                 yield
             racing = staying(tried.rounds[:number], last=number == len(parts))
             if len(racing) == 1:
                 break
         tried.finalists = [name for name in self.fillers if name in racing or name not in FILLERS]
-
-    def progress(self, tried: Tried, done: int | None = None) -> Progress:
-        """A bar of all fits: the trials, and the filling of the whole record, which takes about as long as one."""
-        done = len(tried.trials) if done is None else done
-        return Progress(total=tried.number + 1, initial=done, unit="fit")
 
     def method_trials(self, names: Sequence[str]) -> Iterator[Trial]:
         """Run the trials of some methods, which also fill the series for figures."""
@@ -372,14 +415,22 @@ def linear_errors(visible: GappyRecord, held_out: HeldOut) -> Float[Tensor, " he
     return errors
 
 
-def run_round(part: Sample, fillers: Mapping[str, Filler], visible: Record, held_out: HeldOut) -> Round:
-    """Try some methods on a sample of the record of the visible values, and log the outcome."""
+def run_round(
+    part: Sample, fillers: Mapping[str, Filler], visible: Record, held_out: HeldOut, seconds: dict[str, float]
+) -> Round:
+    """Try some methods on a sample of the record of the visible values, and log the outcome.
+
+    `seconds` becomes what each would take for the whole record, in proportion to the work.
+    """
     sample, of_sample = part.of(visible, held_out)
     distance = nearest_observation(sample.observed, sample.columns, of_sample.mask)
     weight, group = of_sample.weight.cpu().numpy(), of_sample.group.cpu().numpy()
     scores = {}
+    share = work_of(*sample.x.shape) / work_of(*visible.x.shape)
     for name, filler in fillers.items():
+        begun = time.monotonic()
         trial = run_trial(name, filler, sample, of_sample, distance)
+        seconds[name] = (time.monotonic() - begun) / share
         crps = crps_of_each(trial.error, trial.spread, of_sample)
         scores[name] = Scored(crps.cpu().numpy(), weight, group)
     outcome = Round(len(sample.x), sample.x.shape[1], standings(scores))
