@@ -10,10 +10,12 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing import forkserver, get_context, parent_process, resource_tracker
 from pathlib import Path
 from pkgutil import iter_modules
+from types import FrameType
 from typing import Any, ParamSpec, TypeVar
 
 from tqdm import tqdm
@@ -101,6 +103,35 @@ def duration(seconds: float) -> str:
         return f"{half_minutes // 2} min" + (" 30 s" if half_minutes % 2 else "")
     hours, minutes = divmod(round(seconds / 60), 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+# A first Ctrl-C that ends early what may end early.
+
+
+hurries = False  # whether there is such a thing: commands in a terminal set it
+
+
+class Hurry(Exception):
+    """The user asks for an early end."""
+
+
+@contextmanager
+def until_interrupted() -> Iterator[None]:
+    """Have the first Ctrl-C raise `Hurry`, and a second one act as before; without `hurries` the first one does."""
+    before = signal.getsignal(signal.SIGINT)
+    if not hurries or before == signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def first(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, before)
+        raise Hurry
+
+    signal.signal(signal.SIGINT, first)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 # Processes that this one starts: forks of a server that has imported what they need, and that end with this process.

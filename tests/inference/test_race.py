@@ -1,7 +1,11 @@
 """The race of the methods that fill gaps agrees with trials of all of them, and its rules follow learning curves."""
 
+import os
 import re
+import signal
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,13 +14,17 @@ import torch
 import xarray as xr
 
 import fieldcast
+from fieldcast import runtime
 from fieldcast.errors import InputError
 from fieldcast.fields.ingest import ingest
 from fieldcast.inference.file_options import Method
-from fieldcast.inference.gaps import race
+from fieldcast.inference.gaps import race, trials
 from fieldcast.inference.gaps.race import Round, Standing, leavers, sample_sizes, samples, staying, work_of
 from fieldcast.inference.gaps.trials import Comparison, Tried, from_file, to_file
 from fieldcast.models.gaps.fillers import FILLERS, dineof, low_rank, red_noise
+from fieldcast.models.gaps.held_out import SELECTIONS
+from fieldcast.models.gaps.record import Filling, Record
+from fieldcast.models.random_streams import RandomStreams
 from fieldcast.training.fill_gaps import CORRECTED
 
 ERROR = 0.004
@@ -249,3 +257,54 @@ def test_a_race_resumes_after_its_rounds_to_the_same_end(early: None) -> None:
     assert len(part.rounds) == 1 and not part.finalists and not part.trials
     resumed = [bytes_ for _, bytes_ in comparison.trials(file)]
     assert resumed[0] == file and resumed[-1] == whole
+
+
+@pytest.fixture
+def interruptible(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As in a command in a terminal."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    monkeypatch.setattr(runtime, "hurries", True)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("interrupted", [{2}, {2, 3}])
+def test_a_first_interrupt_ends_the_race_with_the_best_method_so_far(
+    early: None, interruptible: None, interrupted: set[int]
+) -> None:
+    """It comes in the second round; another one in the trial that is left stops the program."""
+    calls: list[int] = []
+
+    def quick(record: Record, streams: RandomStreams | None) -> Filling:
+        calls.append(len(record.x))
+        if len(calls) in interrupted:
+            os.kill(os.getpid(), signal.SIGINT)
+        return red_noise(record, streams)
+
+    comparison = replace(compare(waves(1200)), fillers={"dineof": dineof, "red_noise": quick})
+    tried = Tried()
+    steps = comparison.remaining(tried)
+    next(steps)
+    standings = tried.rounds[0].standings
+    best = min(standings, key=lambda name: standings[name].crps)
+    assert best == "red_noise"
+    if interrupted == {2, 3}:
+        with pytest.raises(KeyboardInterrupt):
+            list(steps)
+        assert tried.finalists == [best] and not tried.trials
+        return
+    assert len([*steps]) == SELECTIONS
+    assert len(tried.rounds) == 1 and [trial.name for trial in tried.trials] == [best] * SELECTIONS
+    again = from_file(to_file(tried, comparison.lineage), comparison.lineage, torch.device("cpu"))
+    assert again.ended_early and again.finalists == [best]
+
+
+def test_the_report_says_that_the_race_ended_early(
+    early: None, interruptible: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hasty(*given: Any) -> Round:
+        raise runtime.Hurry
+
+    monkeypatch.setattr(trials, "run_round", hasty)
+    filled = fieldcast.fill_gaps(waves(400))
+    assert "Filled by red_noise, the best method when Ctrl-C ended the race." in filled.attrs["comment"]

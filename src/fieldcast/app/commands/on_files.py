@@ -1,6 +1,7 @@
 """Commands on a user's file: each sets parameters, and runs the pipeline of its record."""
 
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Literal, get_args, get_origin
@@ -10,6 +11,7 @@ import yaml
 from kedro.framework.cli.project import run
 from kedro.framework.session import KedroSession
 
+from fieldcast import runtime
 from fieldcast.app.conf_source import named_folder
 from fieldcast.errors import InputError
 from fieldcast.fields.options import Gaps, columns_of
@@ -86,6 +88,7 @@ class OnFile(click.Command):
         session = KedroSession.create(
             env=env or self.record.env, conf_source=conf_source, runtime_params=runtime_params
         )
+        runtime.hurries = sys.stderr.isatty()  # a first Ctrl-C ends a race of methods
         with session:
             session.run(pipeline_names=[section])
 

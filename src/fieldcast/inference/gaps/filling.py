@@ -284,7 +284,9 @@ def report(
         [
             f"Filled by {tried.best.name}"
             + (
-                ", the method with the lowest CRPS at held-out values."
+                ", the best method when Ctrl-C ended the race."
+                if tried.ended_early
+                else ", the method with the lowest CRPS at held-out values."
                 if len(comparison.fillers) > 1
                 else "."
             ),

@@ -51,7 +51,7 @@ from fieldcast.models.gaps.record import Filler, Parameters, Record
 from fieldcast.models.gaps.trial import ErrorStatistics, Trial, crps_of_each, error_statistics, run_trial
 from fieldcast.models.random_streams import seed_for
 from fieldcast.models.source_code import code_in
-from fieldcast.runtime import Progress
+from fieldcast.runtime import Hurry, Progress, until_interrupted
 
 LOG = logging.getLogger(__name__)
 TENSORS = ("error", "spread", "mean_of_series")  # fields of a trial that are tensors
@@ -75,12 +75,15 @@ class Tried:
         The first trial of each finalist, and then those of the best one with further selections of held-out values.
     seconds
         Expected time of each method on the whole record; no part of the result.
+    ended_early
+        Whether the user ended the race.
     """
 
     rounds: list[Round] = field(default_factory=list)
     finalists: list[str] = field(default_factory=list)
     trials: list[Trial] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    ended_early: bool = False
 
     @property
     def compared(self) -> Sequence[Trial]:
@@ -205,11 +208,20 @@ class Comparison:
 
     def steps(self, tried: Tried) -> Iterator[None]:
         """Take the remaining rounds and trials."""
-        if not tried.finalists:
-            yield from self.race(tried)
-        for trial in self.method_trials(tried.finalists[len(tried.trials) :]):
-            tried.trials.append(trial)
-            yield
+        try:
+            if not tried.finalists:
+                yield from self.race(tried)
+            trials = self.method_trials(left := tried.finalists[len(tried.trials) :])
+            for _ in left:
+                with until_interrupted():
+                    trial = next(trials)
+                tried.trials.append(trial)
+                yield
+        except Hurry:
+            self.end_early(tried)
+            if not tried.trials:
+                tried.trials += self.method_trials(tried.finalists)
+                yield
         for selection in range(len(tried.trials) - len(tried.finalists) + 1, SELECTIONS):
             tried.trials.append(self.repeat_trial(tried.best, selection))
             yield
@@ -234,6 +246,14 @@ class Comparison:
         fit = last if tried.repeated else BEGUN * tried.seconds.get(best, last)
         return [*rounds, *trials, *[fit] * (SELECTIONS - len(tried.repeated))]
 
+    def end_early(self, tried: Tried) -> None:
+        """End the race with the best method so far: of the trials, of the last round, or else the quickest one."""
+        tried.ended_early, tried.finalists = True, [trial.name for trial in tried.trials]
+        if not tried.trials:
+            now = tried.rounds[-1].standings if tried.rounds else {}
+            tried.finalists = [min(now, key=lambda name: now[name].crps, default=[*self.fillers][-1])]
+        LOG.info("The race ends early, with %s.", ", ".join(tried.finalists))
+
     def race(self, tried: Tried) -> Iterator[None]:
         """Add the remaining rounds, and then the names of the finalists.
 
@@ -246,7 +266,9 @@ class Comparison:
         for number, part in enumerate(parts, start=1):
             if number > len(tried.rounds):
                 fillers = {name: self.fillers[name] for name in racing}
-                tried.rounds.append(run_round(part, fillers, visible, held_out, tried.seconds))
+                with until_interrupted():
+                    outcome = run_round(part, fillers, visible, held_out, tried.seconds)
+                tried.rounds.append(outcome)
                 yield
             racing = staying(tried.rounds[:number], last=number == len(parts))
             if len(racing) == 1:
@@ -454,8 +476,9 @@ def to_file(tried: Tried, lineage: Mapping[str, Any]) -> bytes:
         tensors |= {f"{number}.{PARAMETER}{name}": x for name, x in trial.parameters.items()}
     numbers = [{"name": trial.name, "crps": trial.crps} for trial in tried.trials]
     return pack_state(
-        tensors, lineage, len(tried.trials), trials=numbers, rounds=tried.rounds, finalists=tried.finalists
-    )
+        tensors, lineage, len(tried.trials), trials=numbers, rounds=tried.rounds, finalists=tried.finalists,
+        ended_early=tried.ended_early,
+    )  # fmt: skip
 
 
 def methods_in(file: bytes) -> list[str]:
@@ -486,4 +509,4 @@ def from_file(file: bytes | None, lineage: Mapping[str, Any], device: torch.devi
         Round(times, cells, {name: Standing(*numbers) for name, numbers in standings.items()})
         for times, cells, standings in header.get("rounds", ())
     ]
-    return Tried(rounds, header.get("finalists", []), trials)
+    return Tried(rounds, header.get("finalists", []), trials, ended_early=header.get("ended_early", False))
