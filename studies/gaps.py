@@ -15,12 +15,18 @@ that of the held-out values from which `fill_gaps` estimates its errors.
 `python -m studies.gaps counts SOURCE [SEED]` removes 60 % of every field in discs, others each day, and in a third of
 the cells, under other discs, all but 5 to 80 values. Prints the errors by the number of observations of the cell; SEED
 draws the gaps.
+`python -m studies.gaps append SOURCE [DAYS] [METHOD]` removes 60 % in blobs, in at most 20 x 20 cells, fills the first
+1000 times, and appends DAYS (365) more, one by one; beside each the same method is fitted to the record up to that day.
+Prints a row: the difference of both over the spread, for the first 20 days and for all; the RMSE of the days as issued
+over that of the fits, and the share of days within 5 %; the RMSE of the days as they are in the end over that of one fit
+of all; and the processor time of an append and of a fit [s].
 """
 
 from __future__ import annotations
 
 import argparse
 import re
+import tempfile
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -62,6 +68,7 @@ SPECTRUM, DRIFT, LIFETIME = (
     (0.7, 0.2),
     10,
 )  # slope of amplitudes, cells a step, steps of the largest wave
+WIDTH = 20  # rows and columns of a record to which days are appended
 HALF_WIDTH_90 = 1.645  # half width of a 90 % interval [spreads]
 
 
@@ -113,9 +120,10 @@ def waves(
     return fields + 0.1 * fields.std() * rng.standard_normal(fields.shape).astype(np.float32)
 
 
-def synthetic(size: str) -> xr.Dataset:
-    """A record of waves; of the monthly one a part is land."""
+def synthetic(size: str, more: int = 0) -> xr.Dataset:
+    """A record of waves, with more times if asked; of the monthly one a part is land."""
     frequency, times, rows, columns = SIZES[size]
+    times += more
     values = waves(times, rows, columns, np.random.default_rng(SEED))
     if size == "monthly":
         values[:, :, : int(LAND * columns)] = np.nan
@@ -127,20 +135,20 @@ def synthetic(size: str) -> xr.Dataset:
     return xr.Dataset({"sst": (("time", "latitude", "longitude"), values, {"units": "K"})}, axes)
 
 
-def moving(rng: np.random.Generator) -> xr.Dataset:
+def moving(rng: np.random.Generator, shape: tuple[int, int, int] = MOVING) -> xr.Dataset:
     """Drifting waves: amplitudes follow a power of the wavenumber k, lifetimes k^(-2/3); and 3 % of noise."""
-    times, rows, columns = MOVING
+    times, rows, columns = shape
     ky, kx = np.meshgrid(np.fft.fftfreq(rows) * rows, np.fft.fftfreq(columns) * columns, indexing="ij")
     k = np.hypot(ky, kx)
     amplitude = np.where(k > 0, np.maximum(k, 1) ** SPECTRUM, 0)
     kept = np.exp(-(np.maximum(k, 1) ** (2 / 3)) / LIFETIME)
     turn = np.exp(-2j * np.pi * (DRIFT[0] * kx / columns + DRIFT[1] * ky / rows))
-    values, z = np.empty(MOVING, dtype=np.float32), np.zeros(k.shape, dtype=complex)
+    values, z = np.empty(shape, dtype=np.float32), np.zeros(k.shape, dtype=complex)
     for field in values:
         drawn = rng.standard_normal(k.shape) + 1j * rng.standard_normal(k.shape)
         z = kept * turn * z + np.sqrt(1 - kept**2) * amplitude * drawn
         field[:] = np.fft.ifft2(z).real
-    values += 0.03 * values.std() * rng.standard_normal(MOVING).astype(np.float32)
+    values += 0.03 * values.std() * rng.standard_normal(shape).astype(np.float32)
     axes = {
         "time": pd.date_range("2001-01-01", periods=times),
         "latitude": np.linspace(20, 50, rows),
@@ -386,9 +394,67 @@ def by_race(source: str, share: float, first: int | None) -> None:
     )
 
 
+def by_append(source: str, days: int, method: str | None) -> None:
+    """Append days one by one to a filled record, beside fits of all that is known then, and print a row of a table."""
+    total = TIMES + days
+    if source == "moving":
+        truth = moving(np.random.default_rng(SEED), (total, WIDTH, WIDTH))
+    else:
+        truth = synthetic(source, days) if source in SIZES else variable(source, total)
+    (name,) = truth.data_vars
+    first, (_, *grid) = latitude_of(truth), truth[name].dims
+    begin = max(0, truth.sizes[first] // 4 - WIDTH // 2)  # middle latitudes
+    window = {dim: slice(begin, begin + WIDTH) if dim == first else slice(WIDTH) for dim in grid}
+    truth = truth.isel(window)[[name]]
+    values = truth[name].values
+    times, rows, columns = values.shape
+    removed = blobs(times, rows, columns, np.random.default_rng(SEED))
+    gappy = truth.assign({name: truth[name].where(~removed)})
+    gappy[name].attrs = {"units": truth[name].attrs.get("units", "1")}
+    (squares, costs), part = np.zeros((2, 5)), (lambda data, t: data.isel(time=t))
+    with tempfile.TemporaryDirectory() as folder:
+        fit = Path(folder) / "fit"
+        filled = fill_gaps(part(gappy, slice(TIMES)), method=method, quantities="none", fit=fit)
+        used, early, ratios = filled.attrs["fieldcast_method"], 0.0, []
+        for day in range(TIMES, total):
+            begun = time.process_time()
+            filled = fill_gaps(part(gappy, slice(day, day + 1)), append=filled, fit=fit)
+            appended = time.process_time()
+            whole = fit_whole(part(gappy, slice(day + 1)), used)[-1]
+            costs[:2] += appended - begun, time.process_time() - appended
+            here = removed[day] & np.isfinite(whole)
+            issued, spread = (
+                filled[f"{name}_{of}"].values[-1][here].astype(float) for of in ("mean", "spread")
+            )
+            terms = issued - whole[here], spread, issued - values[day][here], whole[here] - values[day][here]
+            squares[:4] += [np.square(term).sum() for term in terms]
+            if day < TIMES + 20:
+                early = squares[0] / squares[1]
+            ratios.append(np.square(terms[2]).sum() / np.square(terms[3]).sum())
+    last = np.arange(total)[:, None, None] >= TIMES
+    once = fit_whole(gappy, used)
+    here = removed & last & np.isfinite(once)
+    in_the_end = [(each - values)[here] for each in (filled[f"{name}_mean"].values, once)]
+    ratio = np.sqrt(np.square(in_the_end[0]).sum() / np.square(in_the_end[1]).sum())
+    within = np.mean(np.sqrt(ratios) <= 1.05)
+    print(
+        f"| {Path(source).stem} | {TIMES} + {days} x {values[0].size} | {used} "
+        f"| {np.sqrt(early):.3f} | {np.sqrt(squares[0] / squares[1]):.3f} "
+        f"| {np.sqrt(squares[2] / squares[3]):.3f} | {within:.0%} | {ratio:.3f} | {costs[0] / days:.2f} "
+        f"| {costs[1] / days:.1f} |"
+    )
+
+
+def fit_whole(gappy: xr.Dataset, method: str) -> Float[np.ndarray, "time row column"]:
+    """The values of a record that a method fills, fitted to all of it."""
+    record = GappyRecord.of(ingest(gappy, missing="train")[0], torch.device("cpu"))
+    mean = FILLERS[method](record.record, None).mean
+    return record.on_grid(mean * record.scale + record.climatology(slice(None)), 0)
+
+
 def main() -> None:
     """Read the arguments, and print the tables that they ask for."""
-    of_parts = ("race", "counts", "lengths", "distances")
+    of_parts = ("race", "counts", "lengths", "distances", "append")
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument(
         "what", metavar="FILE", help=f"a NetCDF file, {', '.join(SIZES)}, or {', '.join(of_parts)}"
@@ -405,6 +471,9 @@ def main() -> None:
             by_race(
                 source, float(numbers[0]) if numbers else 60.0, int(numbers[1]) if len(numbers) > 1 else None
             )
+        elif given.what == "append":
+            days, *method = numbers or ["365"]
+            by_append(source, int(days), method[0] if method else None)
         elif given.what == "lengths":
             by_length(source, [int(length) for length in numbers])
         elif given.what == "counts":

@@ -38,6 +38,7 @@ LOG = logging.getLogger(__name__)
 
 DATA_ROOT = "data_root"  # the credentials that every entry of conf/base/catalog.yml names
 PRINTED = {"text", "path"}  # parts of an output that the end of a run can print
+APPEND = "gap_filling.append"  # option that names the record to which times are appended
 MODELS, CHECKPOINT = "06_models", "checkpoint.safetensors"  # layer and file name in conf/base/catalog.yml
 
 
@@ -241,6 +242,8 @@ def check_files(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
             sources += command.files_in(options[command.section])
     for key, path in sources:
         require(path, key)
+    refuse_append(options, pipeline)
+    sources = [(key, path) for key, path in sources if key != APPEND]  # which its longer record may replace
     context = CONTEXT.get()
     for section, each in options.items():
         output = getattr(each, "output", None)
@@ -251,6 +254,13 @@ def check_files(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
             refuse_replacement(path, f"{section}.output", sources)
             refuse_unwritable(path, f"{section}.output")
         refuse_other_format(output, f"{section}.output")
+
+
+def refuse_append(options: Mapping[str, Any], pipeline: Pipeline) -> None:
+    """Raise InputError for a filled record that is named although the pipeline fills a whole record."""
+    given = getattr(options.get("gap_filling"), "append", None)
+    if given is not None and "gaps_trials" in pipeline.datasets():
+        raise InputError(f"{APPEND} = {given}: appending is another pipeline: run --pipelines gap_appending.")
 
 
 def refuse_other_format(output: str, key: str) -> None:

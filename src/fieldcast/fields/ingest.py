@@ -57,6 +57,13 @@ def ingest(
     return _repaired(fields, where, gaps, fewest, missing)
 
 
+def ingest_contract(
+    fields: xr.Dataset, where: str = "the data", gaps: Gaps = "refuse", missing: Missing = "refuse"
+) -> xr.Dataset:
+    """Repair and check fields that are in the layout of `conventions.to_contract` already."""
+    return _repaired(fields, where, gaps, MIN_TIMES, missing)[0]
+
+
 def _repaired(
     fields: xr.Dataset, where: str, gaps: Gaps, fewest: int, missing: Missing
 ) -> tuple[xr.Dataset, pd.DataFrame]:

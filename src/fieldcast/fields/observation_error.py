@@ -123,6 +123,12 @@ def separate_errors(
     return without, Errors(errors, bias)
 
 
+def names_variables(noise: Given) -> bool:
+    """Whether an option names variables of the data as errors."""
+    of_each = noise.values() if isinstance(noise, Mapping) else [noise]
+    return any(isinstance(each, str) and QUANTITY.fullmatch(each) is None for each in of_each)
+
+
 def holders(noise: Given) -> list[str]:
     """Names of variables that an option may refer to, and of their bias."""
     of_each = noise.values() if isinstance(noise, Mapping) else [noise]

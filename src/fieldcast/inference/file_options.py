@@ -108,6 +108,9 @@ class GapFilling:
         Standard deviation of the error of observed values, which are then smoothed: `0.3 degC`, `35%`, the name of a
         variable, or a number of anomaly standard deviations; for all variables, or for each by its name
         (docs/data.md#errors-of-observed-values). By default observed values are kept.
+    append
+        A filled record, to which the pipeline `gap_appending` appends the times of `ingestion.path`
+        (docs/data.md#a-record-that-grows).
     output
         Path of the result, a NetCDF file (`.nc`), on the command line only; by default it lies in `07_model_output`.
     """
@@ -119,6 +122,7 @@ class GapFilling:
     method: Method | None = None
     learned: bool = False
     max_minutes: ZeroOrMore = 0.0
+    append: str | None = None
     output: str | None = None
 
 
@@ -387,7 +391,7 @@ FILE_COMMANDS = (
         name="fill-gaps",
         section="gap_filling",
         options=GapFilling,
-        files=("ingestion.path",),
+        files=("ingestion.path", "gap_filling.append"),
         about="Fill the gaps of FILE, NetCDF or Zarr, from its own values.",
         help={
             "members": "Number of ensemble members to write.",
@@ -396,8 +400,11 @@ FILE_COMMANDS = (
             "method": "The method to fill with; by default methods race for it.",
             "noise": "Error of the observed values, which are then smoothed: '0.3 degC', 35%, the name of a variable, "
             "or a number of anomaly standard deviations.",
+            "append": "An earlier result, to which the times of FILE are appended by its fit; it is replaced by the "
+            "longer record, unless there is an --output.",
         },
         env="gap_filling",
+        pipelines=("gap_appending",),
     ),
     FileCommand(
         name="grid-stations",

@@ -13,7 +13,8 @@ FILE_PIPELINES = tuple(name for command in FILE_COMMANDS for name in (command.se
 INGESTING = tuple(command.section for command in FILE_COMMANDS if command.ingests)
 # pipelines on a user's file with trained models, and on finished runs: they train nothing
 STANDALONE = (*(name for name in FILE_PIPELINES if name not in INGESTING), "seeds")
-UNLOCKED = tuple(name for name in STANDALONE if name != "record_cycle")  # it keeps its state in the data root
+# these two keep a state: the cycle in the data root, the other in the record that it replaces
+UNLOCKED = tuple(name for name in STANDALONE if name not in ("record_cycle", "gap_appending"))
 COMPLETE = ("all", *INGESTING, *STANDALONE)  # pipelines that together hold every node
 # pipelines, environments and parameters by the names that they had, which are refused for one version
 RENAMED = {

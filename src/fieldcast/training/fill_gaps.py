@@ -8,7 +8,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import cast, get_args
+from pathlib import Path
+from typing import Any, NamedTuple, cast, get_args
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fieldcast import arguments, calendars, runtime
+from fieldcast.atomic import write_atomically
 from fieldcast.encoding.anomalies import space_of
 from fieldcast.encoding.device import choose_device
 from fieldcast.encoding.gappy_record import GappyRecord
@@ -24,15 +26,19 @@ from fieldcast.errors import InputError
 from fieldcast.fields import climatology as climatologies
 from fieldcast.fields import domain
 from fieldcast.fields import normalisation as normalisations
-from fieldcast.fields.conventions import time_varying
+from fieldcast.fields.conventions import time_varying, to_contract
 from fieldcast.fields.ingest import ingest
 from fieldcast.fields.observation_error import separate_errors
+from fieldcast.fields.opening import open_file
 from fieldcast.fields.options import Gaps
 from fieldcast.fields.quantities import AUTO, mapped
 from fieldcast.fields.selection import satisfying
 from fieldcast.fields.times import as_record
 from fieldcast.inference.file_options import GapFilling, Method
+from fieldcast.inference.gaps import appending
+from fieldcast.inference.gaps.appending import Granule, agree, join, observed_part
 from fieldcast.inference.gaps.filling import TrustLimits, fill
+from fieldcast.inference.gaps.stored_fit import NAME, StoredFit, fill_options, fit_of, named
 from fieldcast.inference.gaps.trials import Comparison, refuse_complete
 from fieldcast.inference.quantities import choose_quantities
 from fieldcast.models.core import Batch, Context
@@ -54,6 +60,13 @@ LOG = logging.getLogger(__name__)
 CORRECTED = "corrected_interpolation"  # name of the learned method
 
 
+class FitFile(NamedTuple):
+    """A file of a fit: its content, and its name in messages."""
+
+    content: bytes
+    where: str
+
+
 @runtime.reports_out_of_memory
 def fill_gaps(
     dataset: xr.Dataset | xr.DataArray,
@@ -68,6 +81,8 @@ def fill_gaps(
     noise: float | str | Mapping[str, float | str] | None = None,
     where: str | None = None,
     gaps: Gaps = "insert",
+    append: xr.Dataset | str | Path | None = None,
+    fit: str | Path | None = None,
     seed: int = 0,
     device: str = "auto",
 ) -> xr.Dataset:
@@ -110,6 +125,13 @@ def fill_gaps(
     gaps
         What to do about missing dates: "insert" them, so that they are filled, "keep" the times as they are, "refuse"
         them, or "segment": each gap starts a new segment, and nothing is learned across it.
+    append
+        An earlier result, or its file: the data set holds the times after it, which are filled by the stored fit; the
+        result is the whole record. The last times of the earlier result, up to two e-folding times before the new ones,
+        are revised. Options are those of the first fill. Without the stored fit the whole record is fitted again.
+    fit
+        File of the fit, which `append` needs later, and which is written, or read with `append`; by default `append`
+        reads the one that the attributes of the earlier result name, in the folder of its file.
     seed
         Seed of the held-out values and of the members.
     device
@@ -129,22 +151,79 @@ def fill_gaps(
         max_minutes=arguments.real_number(max_minutes, "max_minutes"),
     )
     arguments.choice(gaps, "gaps", get_args(Gaps))
-    dataset, trust = as_record(dataset, "the data set"), TrustLimits(max_gap, max_spread)
-    if where is not None:
-        dataset = satisfying(dataset, where, "the data set")
-    fields, _ = ingest(dataset, "the data set", gaps, missing="train")
-    fields, errors = separate_errors(fields, noise)
+    dataset = as_record(dataset, "the data set")
+    TrustLimits(max_gap, max_spread)  # which checks them
+    given = fill_options(
+        where=where, gaps=gaps, quantities=quantities, noise=noise, max_gap=max_gap, max_spread=max_spread,
+        members=members, method=method, seed=seed,
+    )  # fmt: skip
+
+    def selected(options: Mapping[str, Any]) -> Granule:
+        part = dataset if options["where"] is None else satisfying(dataset, options["where"], "the data set")
+        return Granule(to_contract(part, "the data set", curvilinear=True), part, "the data set")
+
+    stored: FitFile | None = None
+    if append is None:
+        part = selected(given).dataset
+        fields, _ = ingest(part, "the data set", gaps, missing="train")
+        filled, found = fill_fields(fields, part, options, given, device)
+    else:
+        earlier, where, stored = opened(append, fit)
+        filled, found = append_to(earlier, where, stored, selected, options, given, device)
+    if fit is not None and found is not None and stored is None:
+        write_atomically(fit, found.packed())
+    if stored is None:
+        filled = named(filled, found if fit else None, Path(fit or "").name)
+    LOG.info("%s", filled.attrs["comment"])
+    return filled
+
+
+def opened(append: xr.Dataset | str | Path, fit: str | Path | None) -> tuple[xr.Dataset, str, FitFile | None]:
+    """A filled record, its name in messages, and the file of its fit: its content and name, None if there is none."""
+    if isinstance(append, xr.Dataset):
+        filled, where, source = append, "the filled record", append.encoding.get("source")
+    else:
+        where, source = f"'{append}'", str(append)
+        filled = open_file(source, "append")
+    if fit is None and source and NAME in filled.attrs:
+        fit = Path(source).parent / str(filled.attrs[NAME])
+    if fit is None or not Path(fit).is_file():
+        return filled, where, None
+    return filled, where, FitFile(Path(fit).read_bytes(), f"'{fit}'")
+
+
+def append_to(
+    filled: xr.Dataset, where: str, stored: FitFile | None, selected: Callable[[Mapping[str, Any]], Granule],
+    options: GapFilling, given: Mapping[str, Any], device: str,
+) -> tuple[xr.Dataset, StoredFit | None]:  # fmt: skip
+    """A filled record with new times, and its fit; without a stored fit, the whole is fitted again.
+
+    `selected` gives the new times by the options of a fill, which are `given`, or those of the stored fit.
+    """
+    if stored is None:
+        LOG.warning("No file of the fit lies beside %s: the whole record is fitted again.", where)
+        observed = observed_part(filled, where).load()
+        fields, _ = join(observed, selected(given), given["gaps"], where)
+        return fill_fields(fields, observed, options, given, device)
+    fit = fit_of(filled, stored.content, stored.where, choose_device(device))
+    agree({**fit.options, "method": fit.method}, given, where)
+    return appending.append(filled, where, selected(fit.options), fit, choose_device(device)), fit
+
+
+def fill_fields(
+    fields: xr.Dataset, dataset: xr.Dataset, options: GapFilling, given: Mapping[str, Any], device: str
+) -> tuple[xr.Dataset, StoredFit | None]:
+    """Fill fields that ingestion made, in the layout of a data set, by the options that are given; also the fit."""
+    seed, trust = given["seed"], TrustLimits(given["max_gap"], given["max_spread"])
+    fields, errors = separate_errors(fields, given["noise"])
     trust.check_names(time_varying(fields))
     refuse_complete(fields)
-    chosen, scores = choose_quantities(fields, quantities, seed, device)
+    chosen, scores = choose_quantities(fields, given["quantities"], seed, device)
     fillers = methods(mapped(fields, chosen), options, seed, device)
     comparison = Comparison.of(fields, seed, device, fillers, chosen, errors)
     tried = deque(comparison.trials(), maxlen=1).pop()[0]
-    filled, _ = fill(
-        comparison, tried, comparison.error_statistics(tried), dataset, members, trust, seed, scores
-    )
-    LOG.info("%s", filled.attrs["comment"])
-    return filled
+    statistics = comparison.error_statistics(tried)
+    return fill(comparison, tried, statistics, dataset, given["members"], trust, seed, scores, given)
 
 
 def methods(fields: xr.Dataset, options: GapFilling, seed: int, device: str) -> Mapping[str, Filler]:

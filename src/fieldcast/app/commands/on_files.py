@@ -85,12 +85,16 @@ class OnFile(click.Command):
         if quantity:
             chosen = {"quantities": quantities(quantity)}
             runtime_params["ingestion"] = {**runtime_params.get("ingestion", {}), **chosen}
+        pipeline = section
+        if (earlier := values.get("append")) is not None:
+            pipeline = "gap_appending"
+            runtime_params[section].setdefault("output", earlier)
         session = KedroSession.create(
             env=env or self.record.env, conf_source=conf_source, runtime_params=runtime_params
         )
         runtime.hurries = sys.stderr.isatty()  # a first Ctrl-C ends a race of methods
         with session:
-            session.run(pipeline_names=[section])
+            session.run(pipeline_names=[pipeline])
 
 
 PART = (

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,10 +25,10 @@ from fieldcast.encoding.gappy_record import GappyRecord, OwnVariable
 from fieldcast.errors import InputError
 from fieldcast.fields.climatology import CONSTANT
 from fieldcast.fields.conventions import EXTRAPOLATED, FILLED, OBSERVED
+from fieldcast.fields.domain import SEA
 from fieldcast.fields.quantities import Clip
 from fieldcast.geometry import great_circle_km
 from fieldcast.inference.gaps.calibration import calibration_table
-from fieldcast.inference.gaps.fit import Fit
 from fieldcast.inference.gaps.own_units import (
     OwnFilling,
     beyond_predictions,
@@ -40,6 +40,7 @@ from fieldcast.inference.gaps.own_units import (
     spread_exceeds,
 )
 from fieldcast.inference.gaps.result import MAX_LENGTHS, MAX_SPREAD_SHARE, as_fields, in_layout_of
+from fieldcast.inference.gaps.stored_fit import StoredFit
 from fieldcast.inference.gaps.trials import Comparison, Tried
 from fieldcast.inference.quantities import as_lines
 from fieldcast.inference.result_attributes import with_attributes
@@ -128,7 +129,8 @@ def fill(
     trust: TrustLimits,
     seed: int,
     choices: pd.DataFrame,
-) -> tuple[xr.Dataset, Fit | None]:
+    options: Mapping[str, Any],
+) -> tuple[xr.Dataset, StoredFit | None]:
     """Fill the fields of a comparison by the best method of its trials, in the layout of the data set of the fields.
 
     Also returns the fit, by which later times are filled (`appending`), unless the method can only be fitted again.
@@ -136,17 +138,17 @@ def fill(
     Each variable v becomes v, the observed or filled values (observed ones stay as they are, see `in_layout_of`),
     v_mean, v_spread, v_members and v_flag (`result`), and v_median, v_p05 and v_p95 if it is mapped; the attribute
     `comment` holds the report. Observed values with errors are smoothed, and v_observed holds them as they are.
-    `choices` are the scores by which the mappings were chosen.
+    `choices` are the scores by which the mappings were chosen, and `options` those of the fill, which the fit holds.
     """
     best, parameters = tried.best, Parameters()
     gappy = comparison.record().with_latent_values(parameters)
     record = gappy.record
     trust.check_names([variable.name for variable in gappy.own])
     distance = reach.nearest_observation(record.observed, record.columns, ~record.observed)
-    fit = Fit(
+    fit = StoredFit(
         best.name, parameters, statistics.variances, e_folding_lengths(gappy),
         largest_predictions(gappy, statistics.held_out, statistics.error, comparison.fields),
-        record.statistics(), gappy.continued(), gappy.mappings,
+        record.statistics(), gappy.continued(), sea_of(comparison.fields), gappy.mappings, options,
     )  # fmt: skip
     filler = comparison.fillers[best.name]
     stored = filler is FILLERS.get(best.name)
@@ -173,13 +175,20 @@ def fill(
         as_fields(comparison.fields, comparison.errors, gappy, filling, own, flag, beyond_limits),
         layout_of(comparison.fields),
     )
-    options = {"method": best.name, "members": members, "seed": seed}
+    used = {"method": best.name, "members": members, "seed": seed}
     if gappy.mappings:
-        options["quantities"] = ", ".join(f"{name}={each.kind}" for name, each in gappy.mappings.items())
-    result = with_attributes(result, dataset.attrs, "Reconstruction", best.name, options)
+        used["quantities"] = ", ".join(f"{name}={each.kind}" for name, each in gappy.mappings.items())
+    result = with_attributes(result, dataset.attrs, "Reconstruction", best.name, used)
     summary = SUMMARY.format(", ".join(variable.name for variable in gappy.own), best.name)
     result = result.assign_attrs(summary=summary, comment=text)
-    return result, replace(fit, report=text, digest=digest(comparison.lineage, options)) if stored else None
+    return result, replace(
+        fit, report=text, digest=digest(comparison.lineage, used, options)
+    ) if stored else None
+
+
+def sea_of(fields: xr.Dataset) -> Bool[Tensor, "y x"] | None:
+    """Cells of the sea, by the mask of the file; None without one."""
+    return torch.from_numpy(fields[SEA].values.astype(bool)) if SEA in fields.coords else None
 
 
 class FilledRecord(NamedTuple):
@@ -191,7 +200,7 @@ class FilledRecord(NamedTuple):
 
 
 def fill_record(
-    gappy: GappyRecord, filler: Filler, fit: Fit, distance: Float[Tensor, "time column"],
+    gappy: GappyRecord, filler: Filler, fit: StoredFit, distance: Float[Tensor, "time column"],
     streams: RandomStreams | None,
 ) -> FilledRecord:  # fmt: skip
     """Fill a record, with spreads and flags by a fit; `distance` is that to the nearest observation of the time."""
@@ -259,7 +268,7 @@ SEASONS = {
 
 
 def report(
-    comparison: Comparison, tried: Tried, gappy: GappyRecord, fit: Fit,
+    comparison: Comparison, tried: Tried, gappy: GappyRecord, fit: StoredFit,
     trust: Mapping[str, Sequence[str]], choices: pd.DataFrame, notes: str,
 ) -> str:  # fmt: skip
     """Tables of the record, the choice of mappings, the errors of all methods at held-out values, and of trust."""

@@ -159,7 +159,11 @@ def in_layout_of(
     alike &= all(plain[axes[axis]].size == fields.sizes[axis] for axis in GRID)
     if not alike or any(original_name(dataset, v) not in dataset for v in codec.variables):
         return restore_layout(users_layout(plain, fields, codec), result, codec)
-    result = restore_layout(dataset, result, codec)
+    return with_values_of(dataset, restore_layout(dataset, result, codec), codec)
+
+
+def with_values_of(dataset: xr.Dataset, result: xr.Dataset, codec: FieldLayout) -> xr.Dataset:
+    """A result with the observed values of the data set whose layout it has, bit for bit where units agree."""
     for v in codec.variables:
         name = original_name(dataset, v)
         template = dataset[name]

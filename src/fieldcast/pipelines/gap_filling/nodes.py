@@ -14,6 +14,7 @@ from fieldcast.fields.quantities import Quantity, mapped, quantity_of
 from fieldcast.inference.file_options import GapFilling
 
 NOISE = "gap_filling.noise"
+OF_SOURCE = ("variables", "levels", "region", "where", "step_hours", "gaps")  # options of ingestion
 
 
 def choose_quantities(
@@ -48,13 +49,14 @@ def try_methods(
 def fill_gaps(
     fields: xr.Dataset, quantities: dict[str, Any], quantities_scores: pd.DataFrame, trials: bytes,
     ingestion: Ingestion, gap_filling: GapFilling, seed: int, limits: Limits, device: str,
-) -> tuple[xr.Dataset, str, pd.DataFrame]:  # fmt: skip
-    """Fill the fields by the best method of the trials: the result, its report, and series for a figure.
+) -> tuple[bytes, xr.Dataset, str, pd.DataFrame]:  # fmt: skip
+    """Fill the fields by the best method of the trials: the fit, the result, its report, and series for a figure.
 
     The result has the layout of the file that the fields come from.
     """
     from fieldcast.fields.sources import open_layout
     from fieldcast.inference.gaps.filling import TrustLimits, fill
+    from fieldcast.inference.gaps.stored_fit import fit_name, named
     from fieldcast.inference.gaps.trials import Comparison, methods_in
     from fieldcast.training.fill_gaps import fillers_of
 
@@ -64,12 +66,27 @@ def fill_gaps(
     comparison = Comparison.of(fields, seed, device, fillers, chosen, errors)
     tried = deque(comparison.trials(trials), maxlen=1).pop()[0]
     trust = TrustLimits(gap_filling.max_gap, gap_filling.max_spread)
-    members = gap_filling.members and limits.cap("members", gap_filling.members)
+    options = fill_options_of(ingestion, gap_filling, seed, limits)
     dataset = open_layout(ingestion) if ingestion.source == "file" else fields
     statistics = comparison.error_statistics(tried)
-    filled, _ = fill(comparison, tried, statistics, dataset, members, trust, seed, quantities_scores)
+    filled, fit = fill(
+        comparison, tried, statistics, dataset, options["members"], trust, seed, quantities_scores, options
+    )
     series = comparison.series(tried, statistics.variances)
-    return filled, filled.attrs["comment"], series
+    filled = named(filled, fit, fit_name(gap_filling.output))
+    return fit.packed() if fit else b"", filled, filled.attrs["comment"], series
+
+
+def fill_options_of(
+    ingestion: Ingestion, gap_filling: GapFilling, seed: int, limits: Limits
+) -> dict[str, Any]:
+    """The options of the fill that hold for times that are appended, too."""
+    from fieldcast.inference.gaps.stored_fit import fill_options
+
+    members = gap_filling.members and limits.cap("members", gap_filling.members)
+    of_source = {name: getattr(ingestion, name) for name in OF_SOURCE}
+    of_fill = {name: getattr(gap_filling, name) for name in ("noise", "max_gap", "max_spread", "method")}
+    return fill_options(**of_source, **of_fill, quantities=ingestion.mappings, members=members, seed=seed)
 
 
 def restored(quantities: dict[str, Any]) -> dict[str, Quantity]:

@@ -17,7 +17,7 @@ TRY = [
     "params:previous_gaps_trials",
 ]
 FILL = ["fields", *QUANTITIES, "gaps_trials", "params:ingestion", "params:gap_filling", *RUN.values()]
-FILLED = ["gaps_filled", "summary_gap_filling", "series_gap_filling"]
+FILLED = ["gaps_fit", "gaps_filled", "summary_gap_filling", "series_gap_filling"]
 
 
 def create_pipeline(**kwargs: Any) -> Pipeline:

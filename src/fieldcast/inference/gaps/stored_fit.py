@@ -6,15 +6,18 @@ noticed and nothing is unpickled. A climatology repeats its fields on many days,
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import PurePath
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
 import xarray as xr
+from jaxtyping import Bool
+from torch import Tensor
 
 from fieldcast.encoding.gappy_record import Continued
 from fieldcast.encoding.tensor_file import UNREADABLE, pack_bytes, unpack_bytes
@@ -28,10 +31,15 @@ NAME, DIGEST = "fieldcast_fit", "fieldcast_fit_digest"  # attributes of the fill
 VERSION = 1  # of the file
 FILL_AGAIN = "fill the whole record again with `fieldcast fill-gaps`"
 PARAMETER = "parameter "
+# options of a fill that hold for later times, too, as they are by default
+USUAL: Mapping[str, Any] = MappingProxyType({
+    "variables": None, "levels": None, "region": None, "where": None, "step_hours": None, "gaps": "insert",
+    "quantities": "auto", "noise": None, "max_gap": None, "max_spread": None, "members": 0, "method": None, "seed": 0,
+})  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
-class Fit:
+class StoredFit:
     """The fit of a method to a record.
 
     Parameters
@@ -50,6 +58,8 @@ class Fit:
         Statistics of the record.
     record
         Climatology and cells of the record.
+    sea
+        Cells of the sea, by the mask of the file; values elsewhere are left out.
     quantities
         Mappings of variables.
     options
@@ -67,6 +77,7 @@ class Fit:
     largest: Mapping[str, float]
     statistics: Statistics
     record: Continued
+    sea: Bool[Tensor, "y x"] | None
     quantities: Quantities
     options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     report: str = ""
@@ -86,6 +97,7 @@ class Fit:
             "at bound": torch.from_numpy(at_bound),
             "deviation": self.statistics.deviation,
             "count": self.statistics.count,
+            **({} if self.sea is None else {"sea": self.sea}),
             **{PARAMETER + name: tensor for name, tensor in self.parameters.items()},
         }
         header = {
@@ -97,7 +109,7 @@ class Fit:
         return pack_bytes(tensors, header)
 
     @classmethod
-    def unpacked(cls, data: bytes, where: str, device: torch.device) -> Fit:
+    def unpacked(cls, data: bytes, where: str, device: torch.device) -> StoredFit:
         """The fit in a file, which is `where` in messages; raises an InputError if it is damaged or no fit."""
         tensors, header = unpack_bytes(data, where, FILL_AGAIN)
         try:
@@ -123,25 +135,40 @@ class Fit:
             lengths = [(distance, steps) for distance, steps in header["lengths"]]
             return cls(
                 header["method"], parameters, ErrorVariances(*variances), lengths, header["largest"], statistics,
-                record, quantities, header["options"], header["report"], header["digest"],
+                record, tensors.get("sea"), quantities, header["options"], header["report"], header["digest"],
             )  # fmt: skip
         except UNREADABLE:
             raise InputError(f"{where} is no fit of this version of Fieldcast: {FILL_AGAIN}.") from None
 
 
-def named(filled: xr.Dataset, fit: Fit | None, output: str | Path) -> xr.Dataset:
-    """A filled record whose attributes name the fit that lies beside it, at `output` with a suffix, if there is one."""
+def fill_options(**given: Any) -> dict[str, Any]:
+    """The options of a fill, of which some are given, as JSON holds them."""
+
+    def plain(value: Any) -> Any:
+        return dict(value) if isinstance(value, Mapping) else float(value)
+
+    options: dict[str, Any] = json.loads(json.dumps({**USUAL, **given}, default=plain))
+    return options
+
+
+def fit_name(output: str | None) -> str:
+    """Name of the file of the fit of a record that is written to a file, by default that of the catalog."""
+    return PurePath(output or "gap_filling.nc").name + SUFFIX
+
+
+def named(filled: xr.Dataset, fit: StoredFit | None, name: str) -> xr.Dataset:
+    """A filled record whose attributes name the file of its fit, which lies beside it, if there is a fit."""
     attrs = {key: value for key, value in filled.attrs.items() if key not in (NAME, DIGEST)}
     if fit is not None:
-        attrs |= {NAME: Path(output).name + SUFFIX, DIGEST: fit.digest}
+        attrs |= {NAME: name, DIGEST: fit.digest}
     result = filled.copy()
     result.attrs = attrs
     return result
 
 
-def fit_of(filled: xr.Dataset, file: bytes, where: str, device: torch.device) -> Fit:
+def fit_of(filled: xr.Dataset, file: bytes, where: str, device: torch.device) -> StoredFit:
     """The fit of a filled record from its file; raises an InputError if it is damaged, or of another record."""
-    fit = Fit.unpacked(file, where, device)
+    fit = StoredFit.unpacked(file, where, device)
     if fit.digest != filled.attrs.get(DIGEST):
         raise InputError(f"{where} is the fit of another record: {FILL_AGAIN}.")
     return fit
