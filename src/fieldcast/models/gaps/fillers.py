@@ -19,6 +19,7 @@ record's own observations as contexts.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from weakref import WeakKeyDictionary
 
@@ -35,6 +36,7 @@ from fieldcast.models.gaps.in_time import elapsed_steps
 from fieldcast.models.gaps.local_kriging import KrigingModel, fit_kriging
 from fieldcast.models.gaps.low_rank_gaussian import LowRank
 from fieldcast.models.gaps.record import (
+    MIN_TIMES,
     Filling,
     FittedFiller,
     Parameters,
@@ -80,22 +82,43 @@ def local_kriging(
     step, point = elapsed_steps(r.segment), torch.from_numpy(r.columns.points).to(r.x.device)
     step += 0 if r.fitted is None else r.fitted.first
     variables = r.columns.variable.unique().tolist()
-    held_out = None if all(f"kriging.{v}" in fitted for v in variables) else hold_out_values(r, SEED)
+    part = settled(r)
+    held_out = None if all(f"kriging.{v}" in fitted for v in variables) else hold_out_values(part, SEED)
     for v in variables:
         first, last = torch.searchsorted(r.columns.variable, torch.tensor([v, v + 1]).to(r.x.device)).tolist()
         cells = slice(first, last)
         series = kriging_method.CellSeries(r.x[:, cells], r.observed[:, cells], step, point[cells])
         if held_out is not None and f"kriging.{v}" not in fitted:
-            distance = reach.e_folding_distance(series.x, series.observed, series.point)
-            steps = float(reach.e_folding_steps(series.x, series.observed, r.segment))
+            x, observed = part.x[:, cells], part.observed[:, cells]
+            distance = reach.e_folding_distance(x, observed, series.point)
+            steps = float(reach.e_folding_steps(x, observed, part.segment))
+            of_part = kriging_method.CellSeries(x, observed, step[: len(x)], series.point)
             begin = None if start is None else KrigingModel.unpacked(start[f"kriging.{v}"])
-            model = fit_kriging(series, held_out.of_cells(cells), distance, steps, start=begin)
+            model = fit_kriging(of_part, held_out.of_cells(cells), distance, steps, start=begin)
             fitted[f"kriging.{v}"] = model.packed()
         kriging_method.predict(
             series, KrigingModel.unpacked(fitted[f"kriging.{v}"]), requested[:, cells],
             streams and streams.fork(v), mean[:, cells], spread[:, cells], members[:, :, cells],
         )  # fmt: skip
     return with_observed(record, mean.mul_(deviation), spread.mul_(deviation), members.mul_(deviation))
+
+
+def settled(record: Record) -> Record:
+    """The first times of a record, at least eight ninths, whose number rarely changes while the record grows.
+
+    It is a multiple m 2^k with 8 <= m < 16. Values that are held out to fit parameters, and with them the parameters,
+    are then the same for a record and for one that is a little longer, and so are the filled values.
+    """
+    times = len(record.x)
+    unit = 2 ** max(0, times.bit_length() - 4)
+    some = slice(0, times // unit * unit)
+    if int(record.observed[some].any(1).sum()) < MIN_TIMES:
+        return record
+    return replace(
+        record, x=record.x[some], observed=record.observed[some], segment=record.segment[some], requested=None,
+        bounds=record.bounds and record.bounds.at((some,)),
+        noise=None if record.noise is None else record.noise[some],
+    )  # fmt: skip
 
 
 def dineof(
