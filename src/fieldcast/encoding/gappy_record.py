@@ -29,6 +29,7 @@ from fieldcast.models.gaps.observation_error import with_smoothed_values
 from fieldcast.models.gaps.reach import Columns
 from fieldcast.models.gaps.record import Bounds, Parameters, Record
 
+SHIFT = "climatology shift"  # parameter: mean change of each column by its latent values
 MAX_SHARE_AT_BOUND = 0.5  # share of the values at a bound above which no latent values stand for them
 
 
@@ -167,18 +168,20 @@ class GappyRecord:
         """The record with Gaussian values in place of censored ones, and smoothed ones in place of those with errors.
 
         Its values are anomalies from their climatology. Parameters in `fitted` are those of a record that this one
-        continues, whose climatology is that of such values; new ones are added.
+        continues, whose climatology is that of such values already; new ones are added.
         """
-        continues = bool(fitted)
+        fitted = {} if fitted is None else fitted
+        if SHIFT in fitted:
+            record = shifted(with_latent_values(shifted(self.record, fitted[SHIFT]), fitted), -fitted[SHIFT])
+            return replace(self, record=with_smoothed_values(record, fitted))
         record = with_latent_values(self.record, fitted)
-        if record is self.record or continues:
+        if record is self.record:
             return replace(self, record=with_smoothed_values(record, fitted))
         change = (record.x - self.record.x).masked_fill_(~record.observed, 0.0)
-        shift = change.sum(0) / record.observed.sum(0).clamp(min=1)
+        shift = fitted[SHIFT] = change.sum(0) / record.observed.sum(0).clamp(min=1)
         climatology = self.codec.climatology.copy()
         climatology[:, self.has_column.cpu().numpy()] += (shift * self.scale).cpu().numpy()
-        record = replace(record, x=record.x - shift, bounds=record.bounds and record.bounds.minus(shift))
-        record = with_smoothed_values(record, fitted)
+        record = with_smoothed_values(shifted(record, -shift), fitted)
         return replace(self, record=record, codec=replace(self.codec, climatology=climatology))
 
     def continued(self) -> Continued:
@@ -233,6 +236,11 @@ class GappyRecord:
         grid = torch.full((*values.shape[:-1], *has_column.shape), outside, dtype=values.dtype)
         grid[..., has_column] = values
         return grid.numpy()
+
+
+def shifted(record: Record, shift: Float[Tensor, " column"]) -> Record:
+    """A record with a shift of its values and of their bounds."""
+    return replace(record, x=record.x + shift, bounds=record.bounds and record.bounds.minus(-shift))
 
 
 def shares_at_bound(

@@ -36,7 +36,7 @@ from fieldcast.fields.selection import satisfying
 from fieldcast.fields.times import as_record
 from fieldcast.inference.file_options import GapFilling, Method
 from fieldcast.inference.gaps import appending
-from fieldcast.inference.gaps.appending import Granule, agree, join, observed_part
+from fieldcast.inference.gaps.appending import Granule, agree, filled_variables, join, observed_part
 from fieldcast.inference.gaps.filling import TrustLimits, fill
 from fieldcast.inference.gaps.stored_fit import NAME, StoredFit, fill_options, fit_of, named
 from fieldcast.inference.gaps.trials import Comparison, refuse_complete
@@ -200,6 +200,7 @@ def append_to(
 
     `selected` gives the new times by the options of a fill, which are `given`, or those of the stored fit.
     """
+    filled_variables(filled, where)  # which refuses any other file
     if stored is None:
         LOG.warning("No file of the fit lies beside %s: the whole record is fitted again.", where)
         observed = observed_part(filled, where).load()

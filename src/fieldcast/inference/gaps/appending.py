@@ -64,19 +64,24 @@ class Granule(NamedTuple):
     where: str
 
 
-def observed_part(filled: xr.Dataset, where: str) -> xr.Dataset:
-    """The observed values of a filled record, in its layout; raises an InputError if it is none."""
+def filled_variables(filled: xr.Dataset, where: str) -> list[str]:
+    """Names of the variables of a filled record; raises an InputError if it is none."""
     names = [str(name) for name in filled.data_vars if f"{name}{FLAG}" in filled.data_vars]
     axes = conventions.axes(conventions.flattened(filled))
     if not names or "time" not in axes or "fieldcast_method" not in filled.attrs:
         raise InputError(f"{where} {NOT_FILLED}.")
+    return names
+
+
+def observed_part(filled: xr.Dataset, where: str) -> xr.Dataset:
+    """The observed values of a filled record, in its layout."""
     kept = {}
-    for name in names:
+    for name in filled_variables(filled, where):
         array = filled[name + AS_OBSERVED if name + AS_OBSERVED in filled else name]
         kept[name] = array.where(filled[name + FLAG] == OBSERVED).assign_attrs(filled[name].attrs)
         for key in ("ancillary_variables", "coverage_content_type", "comment", "quantity"):
             kept[name].attrs.pop(key, None)
-    dim = time_dimension(filled)
+    dim, axes = time_dimension(filled), conventions.axes(conventions.flattened(filled))
     on_time = [name for name, x in filled.coords.items() if dim in x.dims and name != axes["time"]]
     return xr.Dataset(kept, attrs=filled.attrs).drop_vars(on_time, errors="ignore")
 
