@@ -92,6 +92,7 @@ def test_stages_tasks_experiments_and_demo_are_registered(
         "reporting",
         "fill",
         "forecast_scores",
+        "gap_appending",
         "gap_filling",
         "predict",
         "record_cycle",

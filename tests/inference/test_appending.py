@@ -119,7 +119,7 @@ def filled(gappy: xr.Dataset, tmp_path_factory: pytest.TempPathFactory) -> Appen
     return result, folder
 
 
-@pytest.mark.parametrize(("method", "days"), [("low_rank", 300), ("red_noise", 300), ("modal_smoother", 200)])
+@pytest.mark.parametrize(("method", "days"), [("low_rank", 300), ("red_noise", 200)])
 def test_an_appended_day_differs_from_a_fit_of_the_whole_by_a_tenth_of_the_spread(
     method: str, days: int, tmp_path: Path
 ) -> None:

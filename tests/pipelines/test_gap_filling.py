@@ -285,3 +285,42 @@ def test_trials_of_other_data_or_code_are_not_resumed(whole: Path) -> None:
     for changed in ("data", "code"):
         other = trials.from_file(file, {**lineage, changed: "0123456789ab"}, torch.device("cpu"))
         assert not (other.trials or other.rounds or other.finalists)
+
+
+def test_a_filled_file_grows_by_days_or_stays_as_it_was(
+    project: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, output = southward(gappy_record(110)), tmp_path / "filled.nc"
+    record.isel(valid_time=slice(105)).to_netcdf(tmp_path / "old.nc")
+    record.isel(valid_time=slice(105, None)).to_netcdf(tmp_path / "new.nc")
+
+    def run(pipeline: str, file: str, **options: Any) -> None:
+        given = {"method": "low_rank", "output": str(output), **options}
+        ingestion = {"source": "file", "path": str(tmp_path / file), "missing": "train", "gaps": "insert"}
+        parameters = {"ingestion": ingestion, "gap_filling": given}
+        outputs = ["gaps_filled"] if pipeline == "gap_filling" else None
+        project(pipeline, data_root=tmp_path / "data", parameters=parameters, to_outputs=outputs)
+
+    def interrupted(data: xr.Dataset, path: str, **options: Any) -> None:
+        Path(path).write_bytes(b"a part")
+        raise KeyboardInterrupt
+
+    run("gap_filling", "old.nc")
+    before, fit = output.read_bytes(), Path(f"{output}.fit.safetensors")
+    stored = fit.read_bytes()
+    assert xr.load_dataset(output).attrs["fieldcast_fit"] == fit.name
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(xr.Dataset, "to_netcdf", interrupted)
+        run("gap_appending", "new.nc", append=str(output))
+    assert output.read_bytes() == before and fit.read_bytes() == stored
+    run("gap_appending", "new.nc", append=str(output))
+    require_layout(xr.load_dataset(output))
+    assert fit.read_bytes() == stored and not list(tmp_path.glob("*.partial"))
+    said = (tmp_path / "data/08_reporting/gap_appending.txt").read_text()
+    assert said.startswith("5 times (2001-04-16 to 2001-04-20) were appended")
+    with pytest.raises(InputError, match=r"ends on 2001-04-20: give times after its end"):
+        run("gap_appending", "new.nc", append=str(output))
+    with pytest.raises(InputError, match=r"appending is another pipeline: run --pipelines gap_appending"):
+        run("gap_filling", "new.nc", append=str(output))
+    with pytest.raises(InputError, match=r"gap_filling\.append is not set"):
+        run("gap_appending", "new.nc")
