@@ -78,12 +78,12 @@ def censored(gappy: xr.Dataset) -> xr.Dataset:
 KINDS: dict[str, tuple[Callable[[xr.Dataset], xr.Dataset], dict[str, Any], float]] = {
     **{name: (lambda x: x, {"method": name}, 0.0) for name in ("red_noise", "low_rank")},
     # windows of kriging begin with the record, and the iterations of DINEOF turn its axes; the filter forgets
-    "local_kriging": (lambda x: x, {"method": "local_kriging"}, 0.1),
+    "local_kriging": (lambda x: x, {"method": "local_kriging"}, 1e-6),
     "dineof": (lambda x: x, {"method": "dineof"}, 0.05),
     "modal_smoother": (lambda x: x, {"method": "modal_smoother"}, 1e-4),
     "log": (positive, {"method": "low_rank", "quantities": "log"}, 1e-6),
     "root": (censored, {"method": "low_rank", "quantities": "root"}, 1e-3),
-    "noise": (lambda x: x, {"method": "low_rank", "noise": "0.2 degC"}, 0.05),
+    "noise": (lambda x: x, {"method": "low_rank", "noise": "0.2 degC"}, 1e-6),
     "limits": (lambda x: x, {"method": "red_noise", "max_gap": 3, "max_spread": 0.8}, 0.0),
 }
 
@@ -92,7 +92,7 @@ KINDS: dict[str, tuple[Callable[[xr.Dataset], xr.Dataset], dict[str, Any], float
 def test_days_of_the_fitted_record_are_appended_as_the_fit_fills_them(
     kind: str, gappy: xr.Dataset, tmp_path: Path
 ) -> None:
-    """With the parameters of the whole, nothing but what a method remembers of earlier times can differ."""
+    """The parameters are those of the whole: nothing but what a method remembers of earlier times can differ."""
     change, options, tolerance = KINDS[kind]
     record, fit = change(gappy), tmp_path / "fit"
     whole = fieldcast.fill_gaps(record, fit=fit, members=2, **options)

@@ -103,6 +103,18 @@ def test_fill_gaps_ingests_the_file_in_an_environment_of_its_own(
     }
 
 
+def test_append_replaces_the_record_unless_there_is_an_output(noted: dict[str, Any], tmp_path: Path) -> None:
+    filled, output = (str(tmp_path / name) for name in ("filled.nc", "f.nc"))
+    phrases = ["fill-gaps", "today.nc", "--append", "filled.nc"]
+    for more, written in (([], filled), (["--output", "f.nc"], output)):
+        assert CliRunner().invoke(cli.cli, [*phrases, *more], catch_exceptions=False).exit_code == 0
+        assert noted["pipeline_names"] == ["gap_appending"] and noted["env"] == "gap_filling"
+        assert noted["runtime_params"] == {
+            "ingestion": {"path": str(tmp_path / "today.nc")},
+            "gap_filling": {"append": filled, "output": written},
+        }
+
+
 def test_grid_stations_is_a_pipeline_on_a_table(noted: dict[str, Any], tmp_path: Path) -> None:
     phrases = ["grid-stations", "gauges.csv", "--resolution", "0.5", "--output", "g.nc", "--step", "24"]
     assert CliRunner().invoke(cli.cli, phrases, catch_exceptions=False).exit_code == 0

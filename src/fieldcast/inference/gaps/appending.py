@@ -188,11 +188,11 @@ def fill_continued(
     options = fit.options
     fields, errors = separate_errors(fields, options["noise"], say=False)
     gappy = GappyRecord.of(fields, device, fit.quantities, errors, fit.record)
-    gappy = gappy.with_latent_values(fit.parameters)
     wanted = ~gappy.record.observed
     wanted[:requested] = False
     record = replace(gappy.record, requested=wanted, fitted=fit.statistics._replace(first=begin))
-    gappy = replace(gappy, record=record)
+    gappy = replace(gappy, record=record).with_latent_values(fit.parameters)
+    record = gappy.record
     members, times = options["members"], torch.arange(begin, begin + len(record.x), device=record.x.device)
     streams = RandomStreams(options["seed"], times, members) if members else None
     distance = nearest_observation(record.observed, record.columns, ~record.observed)
@@ -282,5 +282,5 @@ def agree(stored: Mapping[str, Any], given: Mapping[str, Any], where: str) -> No
 
 
 def first_paragraph(filled: xr.Dataset) -> str:
-    """What was appended, of the comment on a record."""
+    """The sentences on appended times in the comment on a record."""
     return str(filled.attrs["comment"]).partition("\n\n")[0]

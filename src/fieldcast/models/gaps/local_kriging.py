@@ -184,11 +184,11 @@ class Targets(NamedTuple):
 
 
 def windows(step: Float[Tensor, " time"], c: Correlation) -> Iterator[tuple[slice, slice]]:
-    """Windows of successive times, each with the times within reach of it."""
+    """Windows of successive times, each with the times within reach of it, as in the record that these continue."""
     reach = REACH_IN_TAU * float(c.time)
     length = max(1, int(reach))
-    for first in range(0, len(step), length):
-        last = min(first + length, len(step))
+    for begin in range(-(int(step[0]) % length), len(step), length):
+        first, last = max(begin, 0), min(begin + length, len(step))
         low = torch.searchsorted(step, step[first] - reach)
         high = torch.searchsorted(step, step[last - 1] + reach, right=True)
         yield slice(first, last), slice(int(low), int(high))

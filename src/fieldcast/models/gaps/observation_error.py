@@ -55,6 +55,7 @@ def with_smoothed_values(record: Record, fitted: Parameters | None = None) -> Re
     variables = record.columns.variable.unique().tolist()
     held_out = None if all(f"noise.{v}" in fitted for v in variables) else hold_out_values(scaled, SEED)
     step, point = elapsed_steps(record.segment), torch.from_numpy(record.columns.points).to(record.x.device)
+    step += 0 if record.fitted is None else record.fitted.first
     for v in variables:
         first, last = torch.searchsorted(
             record.columns.variable, torch.tensor([v, v + 1]).to(point.device)
