@@ -13,7 +13,7 @@ from fieldcast.models.gaps.censored import (
     mode,
     with_latent_values,
 )
-from fieldcast.models.gaps.error_variance import ErrorPredictors, error_variance
+from fieldcast.models.gaps.error_variance import INSIDE, ErrorPredictors, error_variance
 from fieldcast.models.gaps.low_rank_gaussian import LowRank
 from fieldcast.models.gaps.reach import Columns
 from fieldcast.models.gaps.record import Bounds, Record
@@ -132,14 +132,22 @@ def test_the_crps_of_a_censored_normal_is_its_integral(truth: float, low: float,
 
 
 def test_the_variance_of_errors_inside_a_bound_is_recovered() -> None:
-    """Predictions beyond a bound are hardly ever wrong; those inside have a variance of sigma^2 / 2 more."""
-    number = 4000
+    """Predictions beyond a bound are hardly ever wrong; inside, errors grow with the spread that a method reports."""
+    number = 6000
     mean, ones = normal(number) - 0.4, torch.ones(number, dtype=torch.float64)
-    inside = mean.clamp(min=0)
-    predictors = ErrorPredictors(0.1 * ones, ones, ones, 0.1 * ones, 50 * ones, inside)
-    true = 0.01 + 0.5 * inside.clamp(max=1).square()
-    fitted = error_variance(true.sqrt() * normal(number, seed=1), predictors, ones)(predictors)
-    assert float((fitted / true).log().square().mean().sqrt()) < 0.15
+    inside, spread = (
+        mean.clamp(min=0),
+        0.2 + 0.6 * torch.rand(number, generator=torch.Generator().manual_seed(2)).double(),
+    )
+    predictors = ErrorPredictors(spread, ones, ones, 0.1 * ones, 50 * ones, inside)
+    w = (inside / INSIDE).clamp(max=1).square()
+    true = 0.01 * (1 - w) + 3 * spread.square() * w
+    fitted = error_variance(true.sqrt() * normal(number, seed=1), predictors, ones)
+    assert float((fitted(predictors) / true).log().square().mean().sqrt()) < 0.15
+    for distance, growth in ((0.0, 1.0), (2.0, 4.0)):
+        here = predictors._replace(inside=distance * ones, spread=0.3 * ones)
+        wider = fitted(here._replace(spread=0.6 * ones)) / fitted(here)
+        assert float(wider[0]) == pytest.approx(growth, rel=0.15)
     far = predictors._replace(inside=100 * ones)
     plain = predictors._replace(inside=0 * ones)
     fit = error_variance(true.sqrt() * normal(number, seed=1), plain, ones)

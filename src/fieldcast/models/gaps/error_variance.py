@@ -11,8 +11,13 @@ as s, d, D or 1 / N grow. Far from observations methods report too small a varia
 fitted ones, matter most there. They also treat the mean of a cell as known, although N correlated values determine it
 only as well as N / m independent ones would.
 
-If many values are at a bound, where a wrong prediction is rare, v has the further term g sigma^2 min(u, 1)^2, with the
-distance u sigma of the mean from the bound, 0 beyond it.
+If many values are at a bound, where a wrong prediction is rare, each coefficient c has two values, one at the bound and
+one inside it:
+
+    c = c_bound (1 - w) + c_inside w,    w = min(u / INSIDE, 1)^2,
+
+with the distance u sigma of the mean from the bound, 0 beyond it. With one value for both, the many dry places of a
+field of rain would decide how the errors of wet ones grow with s, d and D.
 
 D is a chord of the unit sphere, and D_k is in units of the median of D. The coefficients minimise the weighted mean of
 log v + e^2 / v over errors e (twice the negative log-likelihood of a Gaussian) by multiplicative updates that never
@@ -20,8 +25,8 @@ raise it (majorisation-minimisation for the Itakura-Saito divergence: Fevotte an
 
     c_j <- c_j (sum f_j e^2 / v^2 / sum f_j / v)^(1/2),    v = sum_j c_j f_j,
 
-where c_j is any of the coefficients n, a, m, e_k, b, c_k, g, and f_j the function that it multiplies. The e^2 of a
-censored truth is its expectation given v and the bound (`censored.expected_squares`), renewed every ten updates.
+where c_j is any of the coefficients, and f_j the function that it multiplies. The e^2 of a censored truth is its
+expectation given v and the bound (`censored.expected_squares`), renewed every ten updates.
 """
 
 from __future__ import annotations
@@ -39,6 +44,7 @@ from fieldcast.models.space import evenly
 
 STEP_SCALES = 1.0, 4.0, 16.0, 64.0  # d_k
 DISTANCE_SCALES = 1.5, 3.0, 6.0  # D_k, in units of the median distance
+INSIDE = 0.5  # distance of a mean from its bound, in climatological deviations, from which it is inside
 ITERATIONS = 300  # multiplicative updates of the coefficients
 RENEWED = 10  # updates after which the expected squares of the errors of censored values are renewed
 RANGE_QUANTILE = 0.95  # quantile of the fitted d and D beyond which v no longer grows with them
@@ -69,8 +75,9 @@ class ErrorPredictors(NamedTuple):
 class ErrorVariance(NamedTuple):
     """The fitted function v of predictors, at least `MIN_VARIANCE` of the climatological variance.
 
-    `coefficients` are n, a, m, e_k, b, c_k and, with a bound, g; `distance_unit` is the unit of D_k. v grows no more
-    with d and D beyond `longest` and `farthest`, the 95th percentiles of the values that it was fitted to.
+    `coefficients` are n, a, m, e_k, b, c_k, with a bound those at it, and then those inside; `distance_unit` is the
+    unit of D_k. v grows no more with d and D beyond `longest` and `farthest`, the 95th percentiles of the values that
+    it was fitted to.
     """
 
     coefficients: tuple[float, ...]
@@ -85,7 +92,9 @@ class ErrorVariance(NamedTuple):
             steps=predictors.steps.clamp(max=self.longest),
             distance=predictors.distance.clamp(max=self.farthest),
         )
-        functions = terms(limited, self.distance_unit)[: len(self.coefficients)]
+        functions = terms(limited, self.distance_unit)
+        if len(self.coefficients) > len(functions):
+            functions = at_and_inside(functions, limited)
         v = sum(a * f for a, f in zip(self.coefficients, functions, strict=True))
         return torch.maximum(torch.as_tensor(v), MIN_VARIANCE * predictors.climatological.square())
 
@@ -102,7 +111,7 @@ class ErrorVariances(NamedTuple):
 
 
 def terms(predictors: ErrorPredictors, distance_unit: float) -> list[Float[Tensor, "*n"]]:
-    """The functions f_j that n, a, m, e_k, b, c_k and g multiply."""
+    """The functions f_j that n, a, m, e_k, b and c_k multiply."""
     variance, reported = predictors.climatological.square(), predictors.spread.square()
     near = [torch.exp(-(predictors.distance / (scale * distance_unit)).square()) for scale in DISTANCE_SCALES]
     recent = [torch.exp(-predictors.steps / scale) for scale in STEP_SCALES]
@@ -113,8 +122,15 @@ def terms(predictors: ErrorPredictors, distance_unit: float) -> list[Float[Tenso
         *(variance * (1 - f) for f in near),
         reported,
         *(reported * (1 - f) for f in recent),
-        torch.minimum(predictors.inside.square(), variance),
     ]
+
+
+def at_and_inside(
+    functions: Sequence[Float[Tensor, "*n"]], predictors: ErrorPredictors
+) -> list[Float[Tensor, "*n"]]:
+    """The functions that the coefficients at a bound multiply, and then those of the coefficients inside."""
+    w = (predictors.inside / predictors.climatological / INSIDE).clamp(max=1).square()
+    return [f * part for part in (1 - w, w) for f in functions]
 
 
 def error_variance(
@@ -129,8 +145,10 @@ def error_variance(
     index = evenly(len(error), MAX_ERRORS).to(error.device)
     predictors = ErrorPredictors(*(predictor[index].double() for predictor in predictors))
     distance_unit = median_distance(predictors.distance)
-    number = None if (predictors.inside > 0).any() else -1
-    f, w = torch.stack(terms(predictors, distance_unit)[:number], dim=1), weight[index].double()
+    functions = terms(predictors, distance_unit)
+    if (predictors.inside > 0).any():
+        functions = at_and_inside(functions, predictors)
+    f, w = torch.stack(functions, dim=1), weight[index].double()
     least = MIN_VARIANCE * predictors.climatological.square()
     e, limits = error[index].double(), beyond and beyond.at(index)
     known = torch.zeros_like(least) if noise is None else noise[index].double()
