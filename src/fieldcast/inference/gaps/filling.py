@@ -33,11 +33,13 @@ from fieldcast.inference.gaps.own_units import (
     OwnFilling,
     beyond_predictions,
     largest_predictions,
+    largest_seen,
     of_variable,
     own_fillings,
     own_statistics,
     predictions,
     spread_exceeds,
+    within_seen,
 )
 from fieldcast.inference.gaps.result import MAX_LENGTHS, MAX_SPREAD_SHARE, as_fields, in_layout_of
 from fieldcast.inference.gaps.stored_fit import StoredFit
@@ -148,7 +150,7 @@ def fill(
     fit = StoredFit(
         best.name, parameters, statistics.variances, e_folding_lengths(gappy),
         largest_predictions(gappy, statistics.held_out, statistics.error, comparison.fields),
-        record.statistics(), gappy.continued(), sea_of(comparison.fields), gappy.mappings, options,
+        largest_seen(gappy), record.statistics(), gappy.continued(), sea_of(comparison.fields), gappy.mappings, options,
     )  # fmt: skip
     filler = comparison.fillers[best.name]
     stored = filler is FILLERS.get(best.name)
@@ -207,7 +209,7 @@ def fill_record(
     record = gappy.record
     near = within_reach(gappy, distance, fit.lengths)
     filling = with_fitted_spread(filler(record, streams), fit.variances, record, distance)
-    filling = with_spread_of_observed(filling, record, streams)
+    filling = within_seen(gappy, with_spread_of_observed(filling, record, streams), fit.seen)
     far = ~near | spread_exceeds(gappy, filling, MAX_SPREAD_SHARE)
     far |= beyond_predictions(gappy, filling, fit.largest)
     flag = torch.where(far, EXTRAPOLATED, FILLED).to(torch.int8).masked_fill_(record.observed, OBSERVED)
@@ -376,7 +378,7 @@ def method_scores(comparison: Comparison, tried: Tried, gappy: GappyRecord, whol
                     comparison.fields,
                     held_out,
                     error,
-                    error if spread is None else spread,
+                    torch.zeros_like(error) if spread is None else spread,
                     variable,
                     selected,
                 )

@@ -54,6 +54,8 @@ class StoredFit:
         E-folding lengths of each variable of the record: a chord, and steps.
     largest
         The largest prediction of a held-out value of each mapped variable, as mapped.
+    seen
+        The largest observed value of the variables that `own_units.within_seen` limits, as mapped.
     statistics
         Statistics of the record.
     record
@@ -75,6 +77,7 @@ class StoredFit:
     variances: ErrorVariances
     lengths: Sequence[tuple[float, int]]
     largest: Mapping[str, float]
+    seen: Mapping[str, float]
     statistics: Statistics
     record: Continued
     sea: Bool[Tensor, "y x"] | None
@@ -102,7 +105,7 @@ class StoredFit:
         }
         header = {
             "gap fit": VERSION, "method": self.method, "variances": self.variances, "lengths": self.lengths,
-            "largest": dict(self.largest), "times": self.statistics.times, "seasons": seasons,
+            "largest": dict(self.largest), "seen": dict(self.seen), "times": self.statistics.times, "seasons": seasons,
             "quantities": {name: quantity.state() for name, quantity in self.quantities.items()},
             "options": dict(self.options), "report": self.report, "digest": self.digest,
         }  # fmt: skip
@@ -134,8 +137,9 @@ class StoredFit:
             quantities = {name: quantity_of(state) for name, state in header["quantities"].items()}
             lengths = [(distance, steps) for distance, steps in header["lengths"]]
             return cls(
-                header["method"], parameters, ErrorVariances(*variances), lengths, header["largest"], statistics,
-                record, tensors.get("sea"), quantities, header["options"], header["report"], header["digest"],
+                header["method"], parameters, ErrorVariances(*variances), lengths, header["largest"], header["seen"],
+                statistics, record, tensors.get("sea"), quantities, header["options"], header["report"],
+                header["digest"],
             )  # fmt: skip
         except UNREADABLE:
             raise InputError(f"{where} is no fit of this version of Fieldcast: {FILL_AGAIN}.") from None

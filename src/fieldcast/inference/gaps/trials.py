@@ -21,15 +21,16 @@ from torch import Tensor
 from fieldcast import calendars
 from fieldcast.encoding.checkpoint import FORMAT
 from fieldcast.encoding.device import choose_device
-from fieldcast.encoding.gappy_record import GappyRecord
+from fieldcast.encoding.gappy_record import GappyRecord, OwnVariable
 from fieldcast.encoding.resumable import pack_state, resume
 from fieldcast.encoding.tensor_file import tensor_digest, unpack_state
 from fieldcast.errors import InputError
 from fieldcast.fields import domain, quantities
 from fieldcast.fields.observation_error import NO_ERRORS, Errors
-from fieldcast.fields.quantities import CENTRAL, Quantities, Quantity
+from fieldcast.fields.quantities import CENTRAL, Quantities
 from fieldcast.geometry import GRID, TRUE_GRID, is_curvilinear
 from fieldcast.inference.gaps import race
+from fieldcast.inference.gaps.own_units import of_censored
 from fieldcast.inference.gaps.race import (
     GROWTH,
     Round,
@@ -349,7 +350,8 @@ class Comparison:
         spread = spread.masked_fill(observed, 0.0) * scale
         codec, times, tables = visible.codec, calendars.iso(visible.times), []
         cells = visible.has_column.nonzero()[columns.cpu()].tolist()
-        for (name, quantity, parts), begin in zip(visible.own, begins, strict=True):
+        for variable, begin in zip(visible.own, begins, strict=True):
+            name, _, parts = variable
             _, y, x = cells[parts[0]]
             place = {"latitude": codec.latitude[y], "longitude": codec.longitude[x]}
             if is_curvilinear(self.fields):
@@ -358,7 +360,7 @@ class Comparison:
                 }
             stretch = slice(begin, begin + LENGTH), slice(parts.start, parts.stop)
             values = {kind: np.asarray(x[stretch].T.cpu()) for kind, x in series.items()}
-            own = own_series(values, np.asarray(spread[stretch].T.cpu()), quantity)
+            own = own_series(visible, variable, values, np.asarray(spread[stretch].T.cpu()))
             tables.append(pd.DataFrame({"variable": name, **place, "time": times[stretch[0]]} | own))
         return pd.concat(tables, ignore_index=True)
 
@@ -379,15 +381,16 @@ def stretches(
 
 
 def own_series(
+    visible: GappyRecord, variable: OwnVariable,
     values: Mapping[str, Float[np.ndarray, "part time"]], spread: Float[np.ndarray, "part time"],
-    quantity: Quantity | None,
 ) -> dict[str, Float[np.ndarray, " time"]]:  # fmt: skip
     """Series in own units, with the interval of 90 % of `filled`."""
+    quantity = variable.quantity
     if quantity is None:
         low, high = (values["filled"][0] + float(ndtri(p)) * spread[0] for p in CENTRAL)
         return {name: x[0] for name, x in values.items()} | {"low": low, "high": high}
     own = {name: quantity.inverse(x) for name, x in values.items()}
-    moments = quantity.moments(values["filled"], spread)
+    moments = quantity.moments(*of_censored(visible, variable, values["filled"], spread))
     return own | {"filled": moments.mean, "low": moments.low, "high": moments.high}
 
 
