@@ -20,6 +20,9 @@ draws the gaps.
 the record up to that day. Prints a row: the difference of both over the spread, for the first 20 days and for all; the
 RMSE of the days as issued over that of the fits, and the share of days within 5 %; the RMSE of the days in the end over
 that of one fit of all; and the processor time of an append and of a fit [s].
+`python -m studies.gaps promises rain SEED [SEED ...]` (or `chlorophyll`) fills small records of a quantity that is not
+Gaussian, one for each seed. Prints the expected RMSE of each report beside the true one, how often their ratio would be
+within 1.5 if the truth were a draw of the result, and the calibration at the held-out values of all records together.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ import argparse
 import re
 import tempfile
 import time
+from collections import deque
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -41,10 +45,16 @@ from jaxtyping import Bool, Float
 from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.fields.ingest import ingest
 from fieldcast.geometry import unit_points
+from fieldcast.inference.gaps.calibration import groups
+from fieldcast.inference.gaps.filling import TrustLimits, fill
+from fieldcast.inference.gaps.own_units import of_variable, own_statistics, predictions
 from fieldcast.inference.gaps.trials import Comparison, Tried
+from fieldcast.inference.quantities import choose_quantities
 from fieldcast.models.gaps.fillers import FILLERS, dineof
 from fieldcast.models.gaps.in_time import gap_lengths
 from fieldcast.models.gaps.reach import Columns, nearest_observation
+from fieldcast.models.gaps.trial import ErrorStatistics
+from fieldcast.scores.held_out import score_held_out
 from fieldcast.training.fill_gaps import fill_gaps
 
 SHARE, SEED = 0.6, 0
@@ -71,6 +81,10 @@ SPECTRUM, DRIFT, LIFETIME = (
 EARLY, EVERY = 20, 5  # days with a fit beside each append, and interval of later ones
 WIDTH = 20  # rows and columns of a record to which days are appended
 HALF_WIDTH_90 = 1.645  # half width of a 90 % interval [spreads]
+DRAWS, WITHIN = (
+    60,
+    1.5,
+)  # members of a filling; ratio of the expected and the true RMSE, or its inverse, at most
 
 
 def blobs(
@@ -455,9 +469,120 @@ def fit_whole(gappy: xr.Dataset, method: str) -> Float[np.ndarray, "time row col
     return record.on_grid(mean * record.scale + record.climatology(slice(None)), 0)
 
 
+def quantity_with_gaps(kind: str, seed: int) -> tuple[xr.Dataset, xr.Dataset]:
+    """A record of rain or chlorophyll of 120 days, in which a disc of about 35 % of each day is missing, and its truth.
+
+    A function of six first-order autoregressive waves with 5 % of noise, as `waves` are.
+    """
+    rng, times = np.random.default_rng(seed), 120
+    axes = {"lat": np.arange(40, 56, 2.0), "lon": np.arange(0, 20, 2.5)}
+    y, x = np.meshgrid(*(np.deg2rad(axis) for axis in axes.values()), indexing="ij")
+    patterns = []
+    for i in range(6):
+        east, north = rng.uniform(0, 6), rng.uniform(0, 6)
+        patterns.append(np.cos((i // 2 + 1) * 3 * x + east) * np.cos((i % 2 + 1) * 3 * y + north))
+    size = np.zeros((times, 6))
+    for t in range(1, times):
+        size[t] = 0.9 * size[t - 1] + 0.44 * rng.normal(size=6)
+    v = np.einsum("tk,kyx->tyx", size, np.array(patterns)) + 0.05 * rng.normal(size=(times, *x.shape))
+    missing, (row, column) = np.zeros(v.shape, dtype=bool), np.indices(x.shape)
+    for t in range(times):
+        i, j, radius = rng.integers(8), rng.integers(8), 8 * rng.uniform(0.3, 0.6)
+        missing[t] = (row - i) ** 2 + (column - j) ** 2 < 0.8 * radius**2
+    if kind == "rain":
+        name, values, attrs = "tp", 10 * np.maximum(v - 0.8, 0) ** 2, {"units": "mm"}
+    else:
+        name, values, attrs = "chlor_a", np.exp(1.3 * v - 1.5), {"units": "mg m-3"}
+        attrs |= {"valid_min": np.float32(0.001), "valid_max": np.float32(100)}
+    coords = {
+        "time": pd.date_range("2001-01-01", periods=times),
+        "lat": ("lat", axes["lat"], {"units": "degrees_north"}),
+        "lon": ("lon", axes["lon"], {"units": "degrees_east"}),
+    }
+    dims = ("time", "lat", "lon")
+    truth, gappy = (
+        xr.Dataset({name: (dims, x.astype(np.float32), attrs)}, coords)
+        for x in (values, np.where(missing, np.nan, values))
+    )
+    return truth, gappy
+
+
+def promises(kind: str, seeds: list[int]) -> None:
+    """Fill records of a quantity, and print rows of a table: what their reports expect, and what is true."""
+    print(
+        "| seed | mapping | method | expected RMSE | RMSE | ratio | draws | spread-skill |\n"
+        + "|---" * 8
+        + "|"
+    )
+    ratios, shares, parts = [], [], list[pd.DataFrame]()
+    for seed in seeds:
+        truth, gappy = quantity_with_gaps(kind, seed)
+        fields = ingest(gappy, missing="train")[0]
+        mappings, choices = choose_quantities(fields, "auto", 0, "cpu")
+        comparison = Comparison.of(fields, 0, "cpu", FILLERS, mappings)
+        tried = deque(comparison.trials(), maxlen=1).pop()[0]
+        statistics = comparison.error_statistics(tried)
+        filled = fill(comparison, tried, statistics, gappy, DRAWS, TrustLimits(), 0, choices)[0]
+        (name,) = truth.data_vars
+        missing = gappy[name].isnull().values
+        mean, spread, true = (
+            x.values[missing].astype(float)
+            for x in (filled[f"{name}_mean"], filled[f"{name}_spread"], truth[name])
+        )
+        members = filled[f"{name}_members"].transpose("member", *gappy[name].dims).values[:, missing]
+        rmse, expected = (float(np.sqrt(np.mean(x**2))) for x in (mean - true, spread))
+        of_members = np.sqrt(np.mean((members - mean) ** 2, 1))
+        shares.append(float(np.mean(is_within(np.sqrt(np.mean(of_members**2)) / of_members))))
+        ratios.append(expected / rmse)
+        record = comparison.record()
+        at_held_out = scored_predictions(record, fields, statistics)
+        parts.append(at_held_out.assign(gap=1e6 * seed + at_held_out["gap"]))
+        skill = np.sqrt(np.average(at_held_out["variance"], weights=at_held_out["weight"]))
+        skill /= np.sqrt(np.average(at_held_out["square"], weights=at_held_out["weight"]))
+        print(
+            f"| {seed} | {record.own[0].quantity.kind if record.own[0].quantity else 'none'} | {tried.best.name} "
+            f"| {expected:.3g} | {rmse:.3g} | {ratios[-1]:.2f} | {shares[-1]:.0%} | {skill:.2f} |",
+            flush=True,
+        )
+    number = is_within(np.array(ratios)).sum()
+    print(f"\nwithin {WITHIN:g}: {number} of {len(ratios)}; of the draws {np.mean(shares):.0%}\n")
+    print("| values | number | gaps | share | interval |\n|---|---|---|---|---|")
+    for group, of_group in pd.concat(parts).groupby("group", sort=False):
+        columns = ("error", "square", "crps", "variance", "debiased", "coverage")
+        table = score_held_out(
+            "", "", {key: of_group[key].to_numpy() for key in columns}, of_group["weight"].to_numpy(),
+            cluster=of_group["gap"].to_numpy(),
+        )  # fmt: skip
+        share, low, high = table.set_index("score").loc["coverage90", ["value", "low", "high"]]
+        print(
+            f"| {group} | {len(of_group)} | {of_group['gap'].nunique()} | {share:.3f} | {low:.3f} to {high:.3f} |"
+        )
+
+
+def is_within(ratio: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+    """Whether ratios of the expected and the true RMSE are within a factor of `WITHIN`."""
+    return np.abs(np.log(ratio)) <= np.log(WITHIN)
+
+
+def scored_predictions(record: GappyRecord, fields: xr.Dataset, statistics: ErrorStatistics) -> pd.DataFrame:
+    """Statistics of the predictions of held-out values of the one variable, with their weight, gap and group."""
+    (variable,), held_out = record.own, statistics.held_out
+    assert variable.quantity is not None
+    predicted = predictions(
+        record, fields, held_out, statistics.error, statistics.spread, variable,
+        of_variable(record, held_out, variable),
+    )  # fmt: skip
+    table = pd.DataFrame(own_statistics(variable.quantity, predicted))
+    weight = held_out.weights(torch.ones_like(held_out.whole)).numpy()
+    table = table.assign(weight=weight / weight.sum(), gap=held_out.group.numpy(), group="")
+    for name, selected in groups(variable.quantity, predicted):
+        table.loc[selected, "group"] = name
+    return table[table["weight"] > 0]
+
+
 def main() -> None:
     """Read the arguments, and print the tables that they ask for."""
-    of_parts = ("race", "counts", "lengths", "distances", "append")
+    of_parts = ("race", "counts", "lengths", "distances", "append", "promises")
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument(
         "what", metavar="FILE", help=f"a NetCDF file, {', '.join(SIZES)}, or {', '.join(of_parts)}"
@@ -479,6 +604,8 @@ def main() -> None:
             by_append(source, int(days), method[0] if method else None)
         elif given.what == "lengths":
             by_length(source, [int(length) for length in numbers])
+        elif given.what == "promises":
+            promises(source, [int(seed) for seed in numbers])
         elif given.what == "counts":
             by_count(source, int(numbers[0]) if numbers else 0)
         else:
