@@ -542,13 +542,12 @@ def nature_of(array: xr.DataArray, values: Float[np.ndarray, " n"]) -> Nature:
     """Meaning of the numbers of a variable; `values` are those that are not missing."""
     attrs = array.attrs
     units = str(attrs.get("units", "")).strip()
-    names = " ".join(str(x) for x in (array.name, attrs.get("standard_name", ""), attrs.get("long_name", "")))
+    names = names_of(array)
     least, largest = (float(values.min()), float(values.max())) if values.size else (np.nan, np.nan)
     low, high = (float(attrs.get(key, end)) for key, end in (("valid_min", -np.inf), ("valid_max", np.inf)))
-    if ANGLE.search(names) and ANGLE_UNITS.match(units):
-        period = period_of(attrs)
+    if circle := circle_of(array):
         # values that a file declares or that occur say where its circle begins
-        return Nature("angle", low=-period / 2 if least < 0 else 0.0, period=period)
+        return Nature("angle", low=-circle.period / 2 if least < 0 else 0.0, period=circle.period)
     if TEMPERATURE_UNITS.match(units) or (TEMPERATURE.search(names) and not POSITIVE_UNITS.match(units)):
         return Nature("linear", low, high)
     percent = units in ("%", "percent")
@@ -564,6 +563,21 @@ def nature_of(array: xr.DataArray, values: Float[np.ndarray, " n"]) -> Nature:
     if least == 0 and float((values == 0).mean()) > SHARE_AT_ZERO:
         return Nature("positive", max(low, 0.0), high, known=False)
     return Nature("linear", low, high)
+
+
+def names_of(array: xr.DataArray) -> str:
+    """The names of a variable, of which some say what its numbers mean."""
+    return " ".join(
+        str(x) for x in (array.name, array.attrs.get("standard_name", ""), array.attrs.get("long_name", ""))
+    )
+
+
+def circle_of(array: xr.DataArray) -> Circle | None:
+    """The circle of a variable that is an angle by its names and units."""
+    units = str(array.attrs.get("units", "")).strip()
+    if ANGLE.search(names_of(array)) and ANGLE_UNITS.match(units):
+        return Circle(period=period_of(array.attrs))
+    return None
 
 
 def sampled_values(array: xr.DataArray) -> Float[np.ndarray, " n"]:

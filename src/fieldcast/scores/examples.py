@@ -10,6 +10,7 @@ import xarray as xr
 from jaxtyping import Integer
 
 from fieldcast import calendars
+from fieldcast.fields.quantities import circle_of, near
 from fieldcast.geometry import GRID, evenly_spaced_indices
 from fieldcast.kinds import CASE, LEAD, MEMBER, START, state_dimension
 from fieldcast.scores.alignment import AlignedForecasts
@@ -28,8 +29,9 @@ def examples(
 
     Holds each variable of the observations, dims (case, time, kind, latitude, longitude), in its units. The cases
     are random masks at the fractions k nearest to `fractions`, and each other pattern at its k nearest to 10 %;
-    `times` are spread evenly over the scored times. The spread of a single member is NaN. `reconstructions` and `truth`
-    may be lazy.
+    `times` are spread evenly over the scored times. The spread of a single member is NaN. Members of an angle are
+    within half a circle of the truth, so that their mean is near it, and errors are along the shorter arc.
+    `reconstructions` and `truth` may be lazy.
     """
     cases = example_cases(observations["pattern"].to_numpy(), observations["k"].to_numpy(), fractions)
     moments = example_times(observations.sizes["time"], times)
@@ -39,9 +41,12 @@ def examples(
     actual = truth.sel(time=observed.time)
     stored = {}
     for name in observations.data_vars:
-        x = ensemble[name].load().astype("float64")
+        x, y = ensemble[name].load().astype("float64"), actual[name].load()
+        if circle := circle_of(truth[name]):
+            reference = y.broadcast_like(x).transpose(*x.dims).to_numpy()
+            x = x.copy(data=near(circle, x.to_numpy(), reference))
         kinds = (
-            actual[name].load().broadcast_like(observed[name]),
+            y.broadcast_like(observed[name]),
             observed[name],
             x.mean(MEMBER),
             x.isel({MEMBER: 0}),
@@ -100,8 +105,9 @@ def forecast_examples(
 
     Holds the first `variables` of the truth that vary in time and were forecast, dims (kind, lead, latitude,
     longitude), in their units; lead in hours, first 0 (the truth, for each kind), then the first `steps` leads. With
-    a `climatology` (dim dayofyear of 365) they are anomalies, and have the attribute `anomaly`. For a single member
-    the kinds of members are NaN. Attributes: start, digest, members. `forecasts` and `truth` may be lazy.
+    a `climatology` (dim dayofyear of 365) they are anomalies, and have the attribute `anomaly`. Members and climatology
+    of an angle are within half a circle of the truth. For a single member the kinds of members are NaN. Attributes:
+    start, digest, members. `forecasts` and `truth` may be lazy.
     """
     shared = [
         str(name) for name, values in truth.data_vars.items() if "time" in values.dims and name in forecasts
@@ -120,10 +126,13 @@ def forecast_examples(
             normal = climatology[name].transpose("dayofyear", *GRID).to_numpy()
         first = truth[name].isel(time=start_indices[0]).transpose(*GRID).to_numpy()
         day = calendars.day_of_year(truth["time"].isel(time=start_indices))[0]
-        maps = [np.stack([first - normal[day - 1]] * len(FORECAST_KINDS))]
-        for x, y, days in aligned.pairs(name):
+        circle = circle_of(truth[name])
+        of_normal = None if climatology is None else circle
+        maps = [np.stack([first - near(of_normal, normal[day - 1], first)] * len(FORECAST_KINDS))]
+        for drawn, y, days in aligned.pairs(name):
+            x = near(circle, drawn, y)
             members = x[:2, 0] if len(x) > 1 else np.full((2, *y.shape[1:]), np.nan)
-            maps.append(np.concatenate([y, x.mean(0), members]) - normal[days[0] - 1])
+            maps.append(np.concatenate([y, x.mean(0), members]) - near(of_normal, normal[days[0] - 1], y[0]))
         values = np.stack(maps, axis=1).astype("float32")
         stored[name] = (("kind", LEAD, *GRID), values, dict(truth[name].attrs))
     coordinates = {name: truth[name].to_numpy() for name in GRID}

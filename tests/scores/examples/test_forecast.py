@@ -52,3 +52,18 @@ def test_one_member_has_no_kinds_of_members_and_what_blew_up_is_kept(season: Cal
     assert examples["z"].sel(kind="mean").isel(lead=3).isnull().all()
     with pytest.raises(InputError, match="the latitudes of the forecasts are"):
         forecast_examples(evaluation.forecasts.isel(latitude=slice(3)), evaluation.truth)
+
+
+def test_an_angle_about_north_is_averaged_and_compared_along_the_shorter_arc(season: Callable) -> None:
+    """Errors and anomalies are those of the numbers without a jump, from which the angles are made."""
+    evaluation = season(starts=3)
+    linear = [x[["z"]] for x in (evaluation.forecasts, evaluation.truth)]
+    centre, scale = float(linear[1]["z"].mean()), float(linear[1]["z"].std())
+    values = [((x["z"] - centre) / scale * 3).assign_attrs(units="degree") for x in linear]
+    angles = [(x % 360).assign_attrs(x.attrs).to_dataset(name="wdir") for x in values]
+    normal = (evaluation.climatology["z"] * 0 + 350.0).to_dataset(name="wdir")
+    plain = forecast_examples(*(x.to_dataset(name="x") for x in values))
+    fields, anomalies = (forecast_examples(*angles, climatology=x) for x in (None, normal))
+    error, expected = (x - x.sel(kind="truth") for x in (fields["wdir"], plain["x"]))
+    np.testing.assert_allclose(error, expected, atol=1e-3)
+    np.testing.assert_allclose(anomalies["wdir"], plain["x"] + 10, atol=1e-3)

@@ -36,6 +36,20 @@ def test_one_member_has_no_spread(scene):
     np.testing.assert_array_equal(stored["z"].sel(kind="mean"), stored["z"].sel(kind="member"))
 
 
+def test_members_of_an_angle_are_on_the_side_of_the_truth(scene):
+    """The differences are those of the numbers without a jump, from which the angles are made."""
+    evaluation = scene(members=4, times=4)
+    linear = [x[["t"]] for x in (evaluation.reconstructions, evaluation.observations, evaluation.truth)]
+    centre, scale = float(linear[2]["t"].mean()), float(linear[2]["t"].std())
+    linear = [x.assign(t=(x["t"] - centre) / scale * 3) for x in linear]
+    angles = [x.assign(wdir=(x["t"] % 360).assign_attrs(units="degree")).drop_vars("t") for x in linear]
+    plain, stored = examples(*linear)["t"], examples(*angles)["wdir"]
+    kinds = ["mean", "member"]
+    error, expected = (x.sel(kind=kinds) - x.sel(kind="truth") for x in (stored, plain))
+    np.testing.assert_allclose(error, expected, atol=1e-3)
+    np.testing.assert_allclose(stored.sel(kind="spread"), plain.sel(kind="spread"), atol=1e-3)
+
+
 def test_cases_are_random_near_the_fractions_and_one_of_every_other_pattern():
     patterns = np.array(["random"] * 6 + ["blocks", "blocks", "swaths"])
     k = np.array([0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 0.3, 0.09, 0.1])
