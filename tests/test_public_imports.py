@@ -9,7 +9,7 @@ import pytest
 import fieldcast
 
 ROOT = Path(__file__).parents[1]
-FUNCTIONS = ["cycle", "fill_gaps", "fit", "grid_stations", "load", "score"]
+FUNCTIONS = ["cycle", "explore", "fill_gaps", "fit", "grid_stations", "load", "score"]
 FOR_MODELS = """
     core.Batch core.Context core.Solved core.Terms core.Trained core.channel_count interpolation.Interpolation
     layers.crps.fair_crps layers.grid_convolutions.GridConv random_streams.RandomStreams space.Space

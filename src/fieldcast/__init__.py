@@ -1,6 +1,7 @@
 """Fill, forecast and sample gridded weather with generative models.
 
     import fieldcast
+    fieldcast.explore("file.nc")                    # what is in it, and a quick result
     model = fieldcast.fit(dataset, "reconstruct.optimal_interpolation")
     model.save("mine.safetensors")
     model = fieldcast.load("data/06_models/reconstruct/corrected_interpolation/checkpoint.safetensors")
@@ -14,8 +15,8 @@
 
 Packages: `models` (what p(x | c) is), `fields` (data), `encoding` (the bridge between data sets and tensors),
 `training`, `inference`, `tasks` (what differs between reconstruct, forecast, assimilate and sample), `scores`,
-`figures` and `report` (how good a model is), `standalone` (fit and score without a project), `pipelines` (the Kedro
-stages, thin), `datasets` (what the catalog is made of) and `app` (checks, error messages, the lock, tracking).
+`figures` and `report` (how good a model is), `standalone` (explore, fit and score without a project), `pipelines` (the
+Kedro stages, thin), `datasets` (what the catalog is made of) and `app` (checks, error messages, the lock, tracking).
 """
 
 from __future__ import annotations
@@ -39,14 +40,16 @@ if TYPE_CHECKING:
     from fieldcast.inference.cycle.record_cycle import cycle
     from fieldcast.inference.loading import load
     from fieldcast.inference.stations.gridding import grid_stations
+    from fieldcast.standalone.exploring import explore
     from fieldcast.standalone.fitting import fit
     from fieldcast.standalone.scoring import score
     from fieldcast.training.fill_gaps import fill_gaps
 
-__all__ = ["cycle", "fill_gaps", "fit", "grid_stations", "load", "score"]
+__all__ = ["cycle", "explore", "fill_gaps", "fit", "grid_stations", "load", "score"]
 
 MODULES = {
     "cycle": "fieldcast.inference.cycle.record_cycle",
+    "explore": "fieldcast.standalone.exploring",
     "fill_gaps": "fieldcast.training.fill_gaps",
     "fit": "fieldcast.standalone.fitting",
     "grid_stations": "fieldcast.inference.stations.gridding",

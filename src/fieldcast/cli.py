@@ -12,8 +12,9 @@ from kedro.framework.cli.project import run
 
 import fieldcast.settings  # noqa: F401  (first: it switches telemetry off)
 from fieldcast.app.commands.doctor import doctor
+from fieldcast.app.commands.explore import explore
 from fieldcast.app.commands.export import export
-from fieldcast.app.commands.on_files import file_commands
+from fieldcast.app.commands.on_files import file_commands, train
 from fieldcast.app.error_messages import chain, refusal_of_kedro, sentence
 from fieldcast.app.suggested_commands import with_options
 
@@ -40,7 +41,7 @@ def cli() -> None:
     """Fill, forecast and sample gridded weather."""
 
 
-for command in (run, *file_commands(), doctor, export):
+for command in (explore, train, run, *file_commands(), doctor, export):
     cli.add_command(command)
 
 sys.excepthook = show

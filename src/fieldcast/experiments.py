@@ -332,10 +332,11 @@ class Selection(NamedTuple):
 
 
 def selections(parameters: Mapping[str, Any], by_address: Mapping[str, Experiment]) -> dict[str, Selection]:
-    """The pipelines that the parameters `demo` and `reports` list, by name; none without these."""
+    """The pipelines that the parameters `demo`, `explore` and `reports` list, by name; none without these."""
     listed = {}
-    if "demo" in parameters:
-        listed["demo"] = Selection(_experiments(parameters["demo"] or [], by_address, "demo"))
+    for name in ("demo", "explore"):
+        if name in parameters:
+            listed[name] = Selection(_experiments(parameters[name] or [], by_address, name))
     reports = validated(dict[str, Report], parameters.get("reports") or {}, "reports")
     for name, report in reports.items():
         selected = _experiments(report.experiments, by_address, f"reports.{name}")
@@ -352,6 +353,12 @@ def _experiments(
                 f"{where} lists '{address}', which is not an experiment{nearest(address, by_address)}"
             )
     return [by_address[address] for address in addresses]
+
+
+def quick_experiments(conf: Path) -> list[str]:
+    """Addresses of the experiments that `fieldcast explore` fits, as the file of that name says."""
+    addresses: list[str] = _yaml(conf / "base" / "parameters" / "explore.yml", conf)["explore"]
+    return addresses
 
 
 def yaml_fault(error: yaml.YAMLError) -> str:

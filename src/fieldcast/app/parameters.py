@@ -39,6 +39,7 @@ SECTIONS: dict[str, Any] = {
     "seed": Annotated[Any, BeforeValidator(seed_number)],
     "device": str,
     "demo": list[str],
+    "explore": list[str],
     "reports": dict[str, Report],
     "comparisons": list[Comparison],
 }
@@ -47,6 +48,8 @@ DESCRIPTIONS = {  # of sections that are single values; classes of options descr
     "`seed` repeats the training on the same problem. Give each seed its own `data_root`.",
     "device": "`auto` (all GPUs, if there are any), `cpu`, `cuda`, or a single one such as `cuda:1`.",
     "demo": "Addresses of the experiments of the pipeline `demo`.",
+    "explore": "Addresses of the experiments of the pipeline `explore`: quick ones, which `fieldcast explore` fits to "
+    "complete fields.",
 }
 # descriptions of the keys of an experiment
 MODEL = (

@@ -21,6 +21,7 @@ climatology    the normal for each day of the year; a shrunk annual cycle
 normalisation  statistics that standardise fields
 quantities     mappings to values that are more nearly Gaussian, and back; meaning of the numbers of a variable
 observation_error  errors of observed values, as an option gives them
+contents       what is in a data set: variables, gaps, flags of quality; a part that is quickly read
 prepared       all that ingestion leaves
 stations       tables of stations, without what is no reading; gauges: such tables as matrices
 table_layouts  such tables as they come: separators, wide tables, x and y; headings: names of columns

@@ -366,6 +366,11 @@ class FileCommand:
                 yield key, path
 
 
+OWN_FIELDS = "netcdf"  # environment in which models are trained on a user's file, and used
+TRAINED = (
+    "Experiments or tasks, such as forecast.vae or forecast, separated by commas; `explore`, the quick ones of "
+    "`fieldcast explore`; or `reporting`, the page of all that were trained."
+)
 EXPERIMENT = "Address of a trained experiment, such as {}."
 MEMBERS = "Number of ensemble members."
 NOISE = "Error of an observation: in anomaly standard deviations, '0.3 degC', 35%, or the name of a variable."
@@ -386,6 +391,7 @@ FILE_COMMANDS = (
             "dem": "NetCDF or Zarr with elevations, to which those of stations are compared.",
         },
         pipelines=("station_scores",),
+        env=OWN_FIELDS,
     ),
     FileCommand(
         name="fill-gaps",
@@ -453,6 +459,7 @@ FILE_COMMANDS = (
             "steps": "Length of the forecast, in time steps of the data.",
             "members": MEMBERS,
         },
+        env=OWN_FIELDS,
     ),
     FileCommand(
         name="record-cycle",
@@ -467,5 +474,6 @@ FILE_COMMANDS = (
             "noise": NOISE,
             "held_out": "Share of the observations that is held out for verification.",
         },
+        env=OWN_FIELDS,
     ),
 )

@@ -15,6 +15,7 @@
 `score_tables`     tables of a leaderboard, paired differences; `tables`: cells
 `training`         tuned values, costs
 `data`             the data in a few facts
+`exploration`      a first look at data, as text and as a page
 `glossary`         every score explained
 =================  ==========================================================================================
 

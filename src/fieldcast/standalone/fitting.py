@@ -21,6 +21,7 @@ from fieldcast.fields.options import Gaps, Missing
 from fieldcast.fields.prepared import PreparedData, fit_statistics
 from fieldcast.fields.quantities import AUTO, NONE
 from fieldcast.fields.splits import make, select
+from fieldcast.inference.forecasts.ensemble import Feedback
 from fieldcast.inference.quantities import choose_quantities
 from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.models.configuration import check_model
@@ -74,17 +75,28 @@ def fit(
     arguments.choice(gaps, "gaps", get_args(Gaps))
     arguments.choice(missing, "missing", get_args(Missing))
     seed, device = arguments.seed_number(seed), arguments.text(device, "device", "auto")
+    recipe, feedback = recipe_of(experiment, fit, seed, device, conf)
+    fields, _ = ingest(as_dataset(dataset, "the data set"), "the data set", gaps, missing=missing)
+    return fit_recipe(recipe, prepare(fields, quantities, seed, device), feedback)
+
+
+def recipe_of(
+    experiment: str, fit: Mapping[str, Any], seed: int, device: str, conf: Path | str | None = None
+) -> tuple[Recipe, Feedback]:
+    """The recipe of an experiment, and the states from which it forecasts; the arguments are those of `fit`."""
     folder = configuration_folder() if conf is None else Path(arguments.path(conf, "conf", "conf"))
     body = body_of(folder, experiment)
     problem = problem_of(experiment, body)
     options = arguments.validated(Fit, {"ranks": 1, **(body.get("fit") or {}), **fit}, "fit")
-    recipe = Recipe(problem, body["model"], options, seed, Limits(), device)
-    fields, _ = ingest(as_dataset(dataset, "the data set"), "the data set", gaps, missing=missing)
-    data = prepare(fields, quantities, seed, device)
+    feedback: Feedback = (body.get("options") or {}).get("feedback", "members")
+    return Recipe(problem, body["model"], options, seed, Limits(), device), feedback
+
+
+def fit_recipe(recipe: Recipe, data: PreparedData, feedback: Feedback = "members") -> TrainedModel:
+    """The model of a recipe, fitted to prepared data."""
     checkpoints = (saved.checkpoint for saved in train(recipe, data, None))
     checkpoint = next(filter(None, checkpoints))  # the only one: that of the finished training
-    feedback = (body.get("options") or {}).get("feedback", "members")
-    return TrainedModel(unpack(checkpoint), feedback).to(device)
+    return TrainedModel(unpack(checkpoint), feedback).to(recipe.device)
 
 
 def problem_of(experiment: str, body: Mapping[str, Any]) -> TrainingTask:

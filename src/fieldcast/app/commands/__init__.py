@@ -2,5 +2,6 @@
 
 on_files  a command for each record of `fieldcast.inference.file_options`, such as `fill`
 doctor    `doctor`
+explore   `explore`
 export    `export`
 """

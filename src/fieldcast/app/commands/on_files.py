@@ -9,13 +9,14 @@ from typing import Any, Literal, get_args, get_origin
 import click
 import yaml
 from kedro.framework.cli.project import run
+from kedro.framework.cli.utils import split_string
 from kedro.framework.session import KedroSession
 
 from fieldcast import runtime
 from fieldcast.app.conf_source import named_folder
 from fieldcast.errors import InputError
 from fieldcast.fields.options import Gaps, columns_of
-from fieldcast.inference.file_options import FILE_COMMANDS, FileCommand
+from fieldcast.inference.file_options import FILE_COMMANDS, OWN_FIELDS, TRAINED, FileCommand
 from fieldcast.pipelines.names import RENAMED_COMMANDS
 
 # the options of `kedro run` for environment, configuration and parameters
@@ -73,28 +74,41 @@ class OnFile(click.Command):
         if "columns" in values:
             values["columns"] = columns_of(values["columns"])
         runtime_params = {**params, section: {**params.get(section, {}), **values}}
-        if file:
-            holder, _, name = self.record.files[0].rpartition(".")
-            runtime_params[holder] = {**runtime_params.get(holder, {}), name: local(file)}
-        # without commas, which separate parameters in the commands that messages suggest
-        part = {"where": where, "region": region, "gaps": gaps}
-        part = {name: text.replace(",", " ") for name, text in part.items() if text is not None}
-        if part:
-            holder = self.record.files[0].rpartition(".")[0]
-            runtime_params[holder] = {**runtime_params.get(holder, {}), **part}
-        if quantity:
-            chosen = {"quantities": quantities(quantity)}
-            runtime_params["ingestion"] = {**runtime_params.get("ingestion", {}), **chosen}
+        runtime_params = with_file(runtime_params, self.record.files[0], file, where, region, gaps, quantity)
         pipeline = section
         if (earlier := values.get("append")) is not None:
             pipeline = "gap_appending"
             runtime_params[section].setdefault("output", earlier)
-        session = KedroSession.create(
-            env=env or self.record.env, conf_source=conf_source, runtime_params=runtime_params
-        )
-        runtime.hurries = sys.stderr.isatty()  # a first Ctrl-C ends a race of methods
-        with session:
-            session.run(pipeline_names=[pipeline])
+        run_pipelines([pipeline], env or self.record.env, conf_source, runtime_params)
+
+
+def with_file(
+    params: Mapping[str, Any], key: str, file: str | None, where: str | None, region: str | None, gaps: str | None,
+    quantity: Sequence[str],
+) -> dict[str, Any]:  # fmt: skip
+    """Parameters with a file under its key, the part of it that is read, and the mappings of its variables."""
+    runtime_params = dict(params)
+    holder, _, name = key.rpartition(".")
+    # without commas, which separate parameters in the commands that messages suggest
+    part = {"where": where, "region": region, "gaps": gaps}
+    read = {option: text.replace(",", " ") for option, text in part.items() if text is not None}
+    read |= {name: local(file)} if file else {}
+    if read:
+        runtime_params[holder] = {**runtime_params.get(holder, {}), **read}
+    if quantity:
+        chosen = {"quantities": quantities(quantity)}
+        runtime_params["ingestion"] = {**runtime_params.get("ingestion", {}), **chosen}
+    return runtime_params
+
+
+def run_pipelines(
+    names: Sequence[str], env: str | None, conf_source: str | None, runtime_params: dict[str, Any]
+) -> None:
+    """Run pipelines in a session of their own."""
+    session = KedroSession.create(env=env, conf_source=conf_source, runtime_params=runtime_params)
+    runtime.hurries = sys.stderr.isatty()  # a first Ctrl-C ends a race of methods
+    with session:
+        session.run(pipeline_names=list(names))
 
 
 PART = (
@@ -123,6 +137,26 @@ QUANTITY = click.Option(
     help="Mapping of a variable, such as chlor_a=log, in place of the one that held-out values choose: none, root, "
     "log, quantiles, circle, clip; may be given several times.",
 )
+
+
+@click.command(params=[*PART, GAPS, QUANTITY, *KEDRO_OPTIONS])
+@click.argument("file")
+@click.option(
+    "--experiment",
+    required=True,
+    callback=split_string,
+    help=TRAINED,
+)
+def train(
+    file: str, experiment: list[str], env: str | None, conf_source: str | None, params: Mapping[str, Any],
+    where: str | None, region: str | None, gaps: str | None, quantity: Sequence[str],
+) -> None:  # fmt: skip
+    """Train experiments on FILE, NetCDF, Zarr or a folder, and score them.
+
+    This command is equivalent to `kedro run --env netcdf --pipelines EXPERIMENT --params ingestion.path=FILE`.
+    """
+    runtime_params = with_file(params, "ingestion.path", file, where, region, gaps, quantity)
+    run_pipelines(experiment, env or OWN_FIELDS, conf_source, runtime_params)
 
 
 def quantities(given: Sequence[str]) -> dict[str, str]:

@@ -1,0 +1,191 @@
+"""The content of a data set, for a first look: a part that is quickly read, variables, gaps, flags of quality."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from jaxtyping import Bool, Int
+
+from fieldcast.fields import domain
+from fieldcast.fields.conventions import axes, time_varying
+from fieldcast.fields.encoding import flags_of, is_category
+from fieldcast.fields.quantities import nature_of, sampled_values
+from fieldcast.geometry import GRID
+
+FEWEST_TIMES = 100  # times of a part below which cells are left out rather than times
+MAX_MEANINGS = 40  # values of a flag that are counted
+ENDS = 5, 95  # percentiles between which values are said to lie
+GOOD = re.compile(r"(^|_)(good|best|acceptable|high_quality|passed|valid|clear|ok)(_|$)", re.I)
+NOT_GOOD = re.compile(r"(^|_)(not?|in|un|probably|possibly|bad|suspect)(_|$)", re.I)
+BAD_BITS = re.compile(
+    r"(land|cloud|cldice|ice|glint|higlint|hilt|fail|atmfail|chlfail|navfail|stray_?light|bad|invalid|saturated)",
+    re.I,
+)
+
+
+# A part that is quickly read.
+
+
+class Part(NamedTuple):
+    """Some times of a data set, and every n-th cell; `text` says which, and is empty for the whole."""
+
+    times: slice | Int[np.ndarray, " n"] = slice(None)
+    every: int = 1
+    text: str = ""
+
+    def of(self, dataset: xr.Dataset, times: bool = True) -> xr.Dataset:
+        """Select the part of a data set in any layout; without `times`, its cells at all times."""
+        along, grid = dimensions(dataset)
+        cells = {dim: slice(None, None, self.every) for dim in grid}
+        return dataset.isel({along: self.times, **cells} if times else cells) if self.text else dataset
+
+
+def dimensions(dataset: xr.Dataset) -> tuple[str, list[str]]:
+    """The dimension of times, and those of the grid; empty for a data set that has none."""
+    names = axes(dataset)
+    along = [str(dim) for dim in dataset[names["time"]].dims] if "time" in names else []
+    grid = [str(dim) for axis in GRID if axis in names for dim in dataset[names[axis]].dims]
+    return "".join(along[:1]), [dim for dim in dict.fromkeys(grid) if dim not in along]
+
+
+def last_part(dataset: xr.Dataset, values: float, fewest: int = FEWEST_TIMES) -> Part:
+    """The last successive times with at most so many values on the grid; every n-th cell if `fewest` do not fit.
+
+    n is the same along both axes of the grid, and the smallest with which the part fits.
+    """
+    along, grid = dimensions(dataset)
+    if not along or not grid:
+        return Part()
+    of_grid = [array for array in dataset.data_vars.values() if {along, *grid} <= {*array.dims}]
+    total = dataset.sizes[along]
+
+    def size(n: int) -> int:
+        """Values of one time, with every n-th cell."""
+        shapes = [{d: -(-k // n) if d in grid else k for d, k in array.sizes.items()} for array in of_grid]
+        return sum(math.prod(k for d, k in shape.items() if d != along) for shape in shapes)
+
+    n, least = 1, min(total, fewest)
+    while n < max(dataset.sizes[dim] for dim in grid) and size(n) * least > values:
+        n += 1
+    number = max(1, min(total, int(values // max(1, size(n)))))
+    if n == 1 and number == total:
+        return Part()
+    time = dataset[axes(dataset)["time"]].values
+    last = np.sort(np.argsort(time, kind="stable")[total - number :])
+    begin, end = int(last[0]), int(last[-1]) + 1
+    times = slice(begin, end) if end - begin == number else last
+    texts = [f"the last {number} of {total} times"] * (number < total)
+    texts += [f"every {ordinal(n)} cell of a row and of a column"] * (n > 1)
+    return Part(times, n, " and ".join(texts))
+
+
+def ordinal(n: int) -> str:
+    """2nd, 3rd, 4th."""
+    endings = {1: "st", 2: "nd", 3: "rd"}
+    return f"{n}{'th' if n % 100 in (11, 12, 13) else endings.get(n % 10, 'th')}"
+
+
+# Variables and their gaps.
+
+
+def variables_table(fields: xr.Dataset) -> pd.DataFrame:
+    """One row for each variable of fields that ingestion made, with what its numbers mean and what is missing.
+
+    Columns: variable, long_name, units; numbers (linear, positive, bounded or an angle), low and high, the 5th and 95th
+    percentile; cells that ever have a value; missing, the share of the values of these cells; empty_times; and
+    longest_gap, the most successive times of a cell without a value.
+    """
+    table, exists = [], domain.exists(fields)
+    for name in time_varying(fields):
+        array = fields[name]
+        x = array.values.reshape(array.sizes["time"], -1)
+        missing = np.isnan(x[:, exists.sel(variable=name).values.ravel()])
+        present = sampled_values(array)
+        low, high = np.percentile(present, ENDS)
+        table.append(
+            {
+                "variable": name, "long_name": str(array.attrs.get("long_name", "")), "units": array.attrs["units"],
+                "numbers": nature_of(array, present).meaning, "low": float(low), "high": float(high),
+                "cells": missing.shape[1], "missing": float(missing.mean()),
+                "empty_times": int(missing.all(1).sum()), "longest_gap": longest_run(missing),
+            }
+        )  # fmt: skip
+    return pd.DataFrame(table)
+
+
+def longest_run(missing: Bool[np.ndarray, "time cell"]) -> int:
+    """Most successive times at which a cell is missing."""
+    run, longest = np.zeros(missing.shape[1], dtype=int), 0
+    for at_time in missing:
+        run = (run + 1) * at_time
+        longest = max(longest, int(run.max(initial=0)))
+    return longest
+
+
+# Flags of quality.
+
+
+class Quality(NamedTuple):
+    """A flag of quality: how often it has each value, and the condition that keeps good values, if the file says so."""
+
+    counts: pd.DataFrame  # variable, value, meaning, count, share
+    where: str
+
+
+def quality_flags(dataset: xr.Dataset) -> list[Quality]:
+    """The flags of a data set on its grid and times, with counts of their values."""
+    names = axes(dataset)
+    if not {"time", "latitude", "longitude"} <= {*names}:
+        return []
+    dims = {d for axis in names.values() for d in dataset[axis].dims}
+    found = []
+    for name, array in dataset.data_vars.items():
+        if array.dtype.kind in "fiu" and {*array.dims} == dims and is_category(array):
+            found.append(quality_of(str(name), array))
+    return found
+
+
+def quality_of(name: str, array: xr.DataArray) -> Quality:
+    """The counts and the condition of one flag."""
+    values, masks, meanings = flags_of(array)
+    x = array.values.ravel()
+    x = x[np.isfinite(x)]
+    if len(masks):
+        bits = x.astype(np.int64)
+        wanted = values if len(values) else masks
+        counts = [int(((bits & int(m)) == int(v)).sum()) for m, v in zip(masks, wanted, strict=False)]
+        numbers = [int(m) for m in masks]
+    else:
+        numbers, counts = (each.tolist() for each in np.unique(x, return_counts=True))
+        numbers, counts = numbers[:MAX_MEANINGS], counts[:MAX_MEANINGS]
+        by_value = dict(zip(values.tolist(), meanings, strict=False))
+        meanings = [by_value.get(number, "") for number in numbers]
+    table = pd.DataFrame(
+        {"variable": name, "value": [int(n) if float(n).is_integer() else n for n in numbers],
+         "meaning": [*meanings, *[""] * len(numbers)][: len(numbers)], "count": counts,
+         "share": np.array(counts) / max(1, len(x))}
+    )  # fmt: skip
+    return Quality(table, condition(name, table, bool(len(masks))))
+
+
+def condition(name: str, counts: pd.DataFrame, are_bits: bool) -> str:
+    """The condition `--where` that keeps values with a good meaning, or without bad bits; empty if no meaning says so.
+
+    Good values that are the largest ones, as the levels of GHRSST are, become a limit.
+    """
+    meanings = counts["meaning"].astype(str)
+    if are_bits:
+        bad = [m for m, count in zip(meanings, counts["count"], strict=True) if count and BAD_BITS.search(m)]
+        return f"{name} without {' '.join(bad)}" if bad else ""
+    good = meanings.map(lambda text: bool(GOOD.search(text)) and not NOT_GOOD.search(text))
+    if not good.any():
+        return ""
+    least = counts.loc[good, "value"].min()
+    if good.equals(counts["value"] >= least):
+        return f"{name} >= {least}" if good.sum() > 1 else f"{name} == {least}"
+    return f"{name} == {counts.loc[good, 'value'].iloc[0]}"

@@ -1,0 +1,144 @@
+"""A first look at data: what was learned of them as tables, figures and data; as text, and as a page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from markupsafe import Markup
+
+from fieldcast.atomic import atomic, write_atomically
+from fieldcast.figures.style import Picture
+from fieldcast.report.page import source
+from fieldcast.report.rendering import TEMPLATES, render
+from fieldcast.report.tables import Cell, Table
+from fieldcast.scores.numbers import significant
+
+GLANCE = "at_a_glance"  # the figure of the first screen
+PAGE = "page.html"
+SHARES = ("missing", "share")  # columns that hold shares
+FRAME = '<iframe srcdoc="{}" style="width:100%;height:900px;border:1px solid #dde2e6"></iframe>'
+
+
+@dataclass(frozen=True, eq=False)
+class Exploration:
+    """A first look, as `fieldcast.explore` returns it; in a notebook it shows its page.
+
+    Parameters
+    ----------
+    name
+        Of the data.
+    facts
+        Names and texts: period, grid, the part that was read.
+    answer
+        What was done, and how good it is, in a sentence or two.
+    tables
+        `variables`, `checks` (what was repaired and allowed), `quality` (counts of flags), `scores`, and others.
+    figures
+        PNG by name; `at_a_glance` is that of the first screen.
+    result
+        Name of the file that `data` becomes: filled.nc, forecast.nc or fields.nc.
+    data
+        The result, or None.
+    notes
+        Sentences: what was repaired or left out, and what to distrust.
+    report
+        The report of the method that made the result.
+    conditions
+        Conditions `where` that use flags of quality.
+    commands
+        What to do next, and the command that does it.
+    """
+
+    name: str
+    facts: Sequence[tuple[str, str]]
+    answer: str
+    tables: Mapping[str, pd.DataFrame]
+    commands: Sequence[tuple[str, str]]
+    figures: Mapping[str, bytes] = field(default_factory=dict)
+    result: str = ""
+    data: xr.Dataset | None = None
+    notes: Sequence[str] = ()
+    conditions: Sequence[str] = ()
+    report: str = ""
+
+    def text(self, paths: Sequence[Path] = ()) -> str:
+        """The text that the command prints; `paths` are those of the page and of the result."""
+        width = max(len(name) for name, _ in self.facts)
+        parts = ["\n".join([self.name, *(f"  {name:<{width}}  {text}" for name, text in self.facts)])]
+        parts += [
+            "\n".join(as_text(self.tables[name])) for name in ("variables", "quality") if name in self.tables
+        ]
+        parts += [f'use good values alone with --where "{each}"' for each in self.conditions]
+        parts += ["\n".join(f"- {note}" for note in self.notes)] if self.notes else []
+        scores = [self.tables[name] for name in ("scores", "reconstructions") if name in self.tables]
+        parts += [self.answer, *("\n".join(as_text(table)) for table in scores)]
+        parts += ["\n".join(map(str, paths))] if paths else []
+        parts += [
+            "Go on with\n" + "\n".join(f"  {command}\n      {about}" for about, command in self.commands)
+        ]
+        return "\n\n".join(parts)
+
+    def __repr__(self) -> str:
+        return self.text()
+
+    def _repr_html_(self) -> str:
+        return FRAME.format(escape(self.page()))
+
+    def page(self) -> str:
+        """The page, one self-contained HTML file."""
+        figures = {name: Picture(png) for name, png in self.figures.items()}
+        tables = {name: as_table(table) for name, table in self.tables.items()}
+        sections = render("exploration", {}, look=self, tables=tables, figures=figures)
+        scores = tables.get("scores", Table((), ()))
+        page: str = TEMPLATES.get_template("page.html.j2").render(
+            title=self.name, subtitle=self.answer, leaders=scores, explanations=(), doubts=(), glance_figures=figures,
+            groups=[("A first look", sections)], style=Markup(source("style.css")), script=Markup(source("script.js")),
+            vega="",
+        )  # fmt: skip
+        return page
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Write the page and the result into a folder, each as a whole or not at all; the paths, the page first."""
+        paths = [Path(folder) / PAGE]
+        if self.data is not None:
+            paths.append(Path(folder) / self.result)
+            plain = {str(name): {"_FillValue": None} for name in self.data.coords}  # CF
+            with atomic(paths[1]) as unfinished:
+                self.data.to_netcdf(unfinished, engine="netcdf4", encoding=plain)
+        write_atomically(paths[0], self.page())
+        return paths
+
+
+def as_table(table: pd.DataFrame) -> Table:
+    """A table of the page."""
+    body = [[cell(value, name in SHARES) for name, value in row.items()] for row in table.to_dict("records")]
+    return Table([str(name).replace("_", " ") for name in table], body, "texts")
+
+
+def cell(value: object, share: bool = False) -> Cell:
+    """A number with its order, or a text."""
+    if isinstance(value, float | np.floating):
+        if np.isnan(value):
+            return Cell()
+        return Cell(f"{significant(100 * value)} %" if share else significant(float(value)), float(value))
+    return Cell(str(value), float(value) if isinstance(value, int | np.integer) else None)
+
+
+def as_text(table: pd.DataFrame) -> list[str]:
+    """A table as lines; the first column holds names, and columns as wide as their cells stand to the right."""
+    lines = as_table(table)
+    columns = [[name, *(row[i].text for row in lines.rows)] for i, name in enumerate(lines.head)]
+    columns = [cells for cells in columns if any(cells[1:])]
+    widths = [max(map(len, cells)) for cells in columns]
+    first, *others = (
+        [f"{text:<{width}}" if i == 0 else f"{text:>{width}}" for text in cells]
+        for i, (cells, width) in enumerate(zip(columns, widths, strict=True))
+    )
+    aligned = ["  ".join(row) for row in zip(first, *others, strict=True)]
+    return [line.rstrip() for line in aligned]

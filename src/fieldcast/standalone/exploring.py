@@ -1,0 +1,595 @@
+"""A first look at data of any kind, `fieldcast.explore`: what is in them, and a quick result that suits them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from fieldcast import calendars, runtime
+from fieldcast.app.conf_source import configuration_folder
+from fieldcast.calendars import TimeStep, lead_text
+from fieldcast.encoding.anomalies import FieldCodec, space_of
+from fieldcast.encoding.initial_times import select_initial_times
+from fieldcast.encoding.observations import sparsify
+from fieldcast.encoding.options import Limits, Rollout, Sparsification
+from fieldcast.errors import InputError
+from fieldcast.experiments import quick_experiments
+from fieldcast.fields.containers import format_of, is_archive, is_netcdf
+from fieldcast.fields.contents import last_part, quality_flags, variables_table
+from fieldcast.fields.conventions import as_dataset, axes, time_varying
+from fieldcast.fields.ingest import ingest
+from fieldcast.fields.opening import open_file
+from fieldcast.fields.options import Gaps, Source
+from fieldcast.fields.paths import is_remote, local, require
+from fieldcast.fields.prepared import PreparedData
+from fieldcast.fields.quantities import AUTO
+from fieldcast.fields.sources import open_layout, open_source
+from fieldcast.fields.stations import read_stations
+from fieldcast.fields.times import as_record
+from fieldcast.figures.gaps import pictures
+from fieldcast.figures.glance import row_of_maps
+from fieldcast.figures.maps import field_colours
+from fieldcast.figures.sheet import outline
+from fieldcast.figures.stations import station_maps
+from fieldcast.figures.style import png
+from fieldcast.geometry import edges, is_curvilinear
+from fieldcast.inference.forecasts.ensemble import EnsembleForecaster, forecast
+from fieldcast.inference.gaps.filling import TrustLimits, fill, method_scores
+from fieldcast.inference.gaps.trials import Comparison, Tried
+from fieldcast.inference.quantities import choose_quantities
+from fieldcast.inference.reconstruct import lineage_of, reconstruct
+from fieldcast.inference.stations.gridding import grid_and_score
+from fieldcast.inference.stations.tracks import moves
+from fieldcast.inference.trained_model import TrainedModel
+from fieldcast.inference.user_layout import to_model_names
+from fieldcast.kinds import CASE, LEAD, MEMBER
+from fieldcast.models.gaps.fillers import FILLERS
+from fieldcast.report.data import about_fields
+from fieldcast.report.exploration import GLANCE, Exploration
+from fieldcast.scores.forecast import forecast_statistics
+from fieldcast.scores.leaderboard import FORECAST, RECONSTRUCT, Layout, leaderboard
+from fieldcast.scores.reconstruction import reconstruction_statistics
+from fieldcast.scores.statistics_table import name_rows, with_origin
+from fieldcast.standalone.fitting import fit_recipe, prepare, recipe_of
+from fieldcast.tasks.scoring_inputs import cell_areas
+
+LOG = logging.getLogger(__name__)
+Explored: TypeAlias = str | Path | xr.Dataset | xr.DataArray | pd.DataFrame
+READ_VALUES = 50e6  # largest number of values that are read: 200 MB in single precision
+TABLE_BYTES = 200e6  # largest table that is read
+FILL_VALUES = 2e6  # values that are filled within about two minutes
+FORECAST_VALUES = 2e7  # values that are forecast from
+RECONSTRUCTED_VALUES = 1500.0  # values of one time that are reconstructed
+READINGS = 20_000  # readings of stations that are gridded
+GRIDDED_VALUES = 1e6  # values on the grid of stations
+GRIDDED_CELLS = 900  # cells of that grid
+RESOLUTIONS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 2.5, 5.0, 10.0)  # degrees
+ROUNDS = 2  # rounds of the race of methods
+STEPS, MEMBERS, STARTS = 5, 20, 32  # of the scored forecasts
+FORECAST_STEPS = 10  # of the forecast that is returned
+OBSERVED = 0.1  # share of the cells that a reconstruction is given
+
+
+@runtime.reports_out_of_memory
+def explore(data: Explored, *, seed: int = 0, device: str = "cpu") -> Exploration:
+    """Look at data of any kind, and do within about two minutes what suits them.
+
+    Complete fields are reconstructed from a tenth of their cells and forecast by models that are fitted in seconds; the
+    gaps of others are filled by the method that leads after the first rounds of a race; readings of stations, or along
+    tracks, become fields, with scores at left-out ones. At most 200 MB are read: the last successive times, and if
+    fewer than 100 fit, every n-th cell; what is computed may take a smaller part, which is said.
+
+    Parameters
+    ----------
+    data
+        The path of a NetCDF file, Zarr store, table (CSV or Parquet), folder or glob; or a data set, an array with a
+        name, or a table of readings.
+    seed
+        Seed of held-out values and members.
+    device
+        "auto", "cpu" or "cuda".
+
+    Raises
+    ------
+    InputError
+        If the data cannot be read.
+    """
+    with noted() as notes:
+        given = str(data) if isinstance(data, str | Path) else data
+        if isinstance(given, pd.DataFrame) or (isinstance(given, str) and is_table(given)):
+            return explore_readings(given, notes, seed, device)
+        return explore_fields(given, notes, seed, device)
+
+
+class Notes(logging.Handler):
+    """Collects the warnings of a run; its progress goes on to the handlers of the program."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.sentences: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a warning once; pass on what this module says."""
+        if record.name == __name__:
+            logging.getLogger().handle(record)
+        elif record.levelno >= logging.WARNING and record.getMessage() not in self.sentences:
+            self.sentences.append(record.getMessage())
+
+
+@contextmanager
+def noted() -> Iterator[list[str]]:
+    """Collect the warnings of the package, which would be logged."""
+    package, notes = logging.getLogger("fieldcast"), Notes()
+    before = package.handlers, package.propagate
+    package.handlers, package.propagate = [notes], False
+    try:
+        yield notes.sentences
+    finally:
+        package.handlers, package.propagate = before
+
+
+# What was given: fields, or readings of stations and along tracks.
+
+
+def is_table(path: str) -> bool:
+    """Whether a path is a table, or NetCDF of readings along tracks, and not fields."""
+    if is_remote(path) or not os.path.isfile(local(path)) or not os.path.getsize(local(path)):
+        return False
+    kind = format_of(local(path))
+    if kind == "parquet" or Path(path).suffix.lower() in (".xls", ".xlsx", ".xlsm", ".xlsb", ".ods"):
+        return True
+    if is_netcdf(kind):
+        with open_file(path, "explore") as opened:
+            names = axes(opened)
+            return len(names) == 3 and len({opened[each].dims for each in names.values()}) == 1
+    compressed = is_archive(local(path)) and Path(Path(path).stem).suffix.lower() in (
+        ".csv",
+        ".txt",
+        ".tsv",
+        ".dat",
+    )
+    return compressed or kind == ""
+
+
+class Record(NamedTuple):
+    """Fields as they were given, in part."""
+
+    name: str
+    dataset: xr.Dataset  # in memory
+    layout: (
+        xr.Dataset | None
+    )  # that of results, if it is not that of the data set: the first of several files
+    where: str  # as messages name it
+    path: str | None
+    text: str  # the part that is there; empty for the whole
+
+    def last(self, values: float) -> Record:
+        """The last times with at most so many values, see `last_part`."""
+        part = last_part(self.dataset, values)
+        if not part.text:
+            return self
+        layout = None if self.layout is None else part.of(self.layout, times=False)
+        return self._replace(dataset=part.of(self.dataset).load(), layout=layout, text=part.text)
+
+
+def read_record(data: str | xr.Dataset | xr.DataArray) -> Record:
+    """The part of fields that is read, at most `READ_VALUES`."""
+    if not isinstance(data, str):
+        dataset = as_record(as_dataset(data, "the data set"), "the data set")
+        return Record("the data set", dataset, None, "the data set", None, "").last(READ_VALUES)
+    require(data, "fieldcast explore FILE")
+    where, name = f"'{data}'", os.path.basename(data.rstrip("/")) or data
+    if os.path.isfile(local(data)) and not is_archive(local(data)):
+        opened, layout = as_record(open_file(data, "explore"), where), None
+    else:
+        files = Source(path=data, gaps="insert", missing="train")
+        opened, layout = open_source(files), open_layout(files)
+    record = Record(name, opened, layout, where, data, "").last(READ_VALUES)
+    return record._replace(dataset=record.dataset.load())
+
+
+# Fields: complete ones, and those with gaps.
+
+
+class Outcome(NamedTuple):
+    """A result with what is told of it."""
+
+    answer: str
+    tables: Mapping[str, pd.DataFrame] = {}
+    figures: Mapping[str, bytes] = {}
+    result: str = ""
+    data: xr.Dataset | None = None
+    report: str = ""
+    best: Mapping[str, str] = {}  # addresses of the best experiments by task
+
+
+def explore_fields(
+    data: str | xr.Dataset | xr.DataArray, notes: list[str], seed: int, device: str
+) -> Exploration:
+    """Look at fields, and fill, or reconstruct and forecast them."""
+    record = read_record(data)
+    LOG.info("Reading %s%s", record.name, f": {record.text}" if record.text else "")
+    fields, checks = ingest(record.dataset, record.where, "insert", missing="train")
+    variables, flags = variables_table(fields), quality_flags(record.dataset)
+    complete, gaps = complete_fields(record, fields, variables)
+    if complete is None:
+        outcome = attempt(fill_record, "not filled", fields, record, seed, device)
+    else:
+        outcome = attempt(
+            model_record, "neither reconstructed nor forecast", complete, record, gaps, seed, device
+        )
+    facts = [("data", record.text or "all times and cells"), *about_grid(fields)]
+    tables = {"variables": variables, "checks": checks, **outcome.tables}
+    if flags:
+        tables["quality"] = pd.concat([flag.counts for flag in flags], ignore_index=True)
+    conditions = [flag.where for flag in flags if flag.where]
+    commands = commands_for(record, complete is not None, gaps, conditions, outcome.best)
+    return Exploration(
+        record.name, facts, outcome.answer, tables, commands,
+        outcome.figures, outcome.result, outcome.data, list(notes), conditions, outcome.report,
+    )  # fmt: skip
+
+
+def attempt(make: Any, failed: str, *arguments: Any) -> Outcome:
+    """An outcome, or the sentence that says why there is none."""
+    try:
+        outcome: Outcome = make(*arguments)
+        return outcome
+    except InputError as error:
+        return Outcome(f"The data were {failed}: {error}")
+
+
+def about_grid(fields: xr.Dataset) -> list[tuple[str, str]]:
+    """Period and grid."""
+    period, grid = about_fields(fields, {})
+    if is_curvilinear(fields):
+        rows, columns = fields.sizes["latitude"], fields.sizes["longitude"]
+        grid = ("Grid", f"{rows} × {columns} cells that are not latitudes by longitudes")
+    return [(name.lower(), text) for name, text in (period, grid)]
+
+
+def complete_fields(
+    record: Record, fields: xr.Dataset, variables: pd.DataFrame
+) -> tuple[xr.Dataset | None, Gaps]:
+    """The fields as training takes them, if no value is missing but those of missing dates, and the option `gaps`."""
+    if not variables["missing"].any():
+        return fields, "refuse"
+    if (variables["missing"] * fields.sizes["time"] - variables["empty_times"]).abs().max() > 1e-6:
+        return None, "insert"
+    try:
+        return ingest(record.dataset, record.where, "segment")[0], "segment"
+    except InputError:
+        return None, "insert"
+
+
+def fill_record(fields: xr.Dataset, record: Record, seed: int, device: str) -> Outcome:
+    """Fill the gaps by the method that leads after the first rounds of the race."""
+    part = record.last(FILL_VALUES)
+    if part is not record:
+        fields, _ = ingest(part.dataset, record.where, "insert", missing="train")
+    LOG.info("Choosing how to fill %d times", fields.sizes["time"])
+    chosen, choices = choose_quantities(fields, AUTO, seed, device)
+    fillers = {name: FILLERS[name] for name in leaders(Comparison.of(fields, seed, device, FILLERS, chosen))}
+    comparison, tried = Comparison.of(fields, seed, device, fillers, chosen), Tried()
+    for tried, _ in comparison.trials():
+        if tried.trials:
+            LOG.info("Filling: %d of %d fits", len(tried.trials), tried.number + 1)
+    statistics = comparison.error_statistics(tried)
+    layout = part.dataset if part.layout is None else part.layout
+    filled = fill(comparison, tried, statistics, layout, 0, TrustLimits(), seed, choices)
+    series = comparison.series(tried, statistics.variances)
+    drawn = dict(pictures(to_model_names(filled, fields), series, outline(fields)))
+    figures = {name: png(figure) for name, figure in drawn.items()}
+    first = next((name for name in figures if name.endswith("_maps")), None)
+    figures = {GLANCE: figures.pop(first), **figures} if first else figures
+    scores = at_held_out(comparison, tried)
+    answer = f"Gaps are filled by {tried.best.name}"
+    answer += f", in {part.text}" if part is not record else ""
+    return Outcome(answer + "; scores at held-out values.", {"scores": scores}, figures, "filled.nc", filled,
+                   str(filled.attrs["comment"]))  # fmt: skip
+
+
+def leaders(comparison: Comparison) -> list[str]:
+    """The method that leads after the first rounds of the race; all methods if there is no race."""
+    tried = Tried()
+    for number, _ in enumerate(comparison.race(tried), start=1):
+        LOG.info("Round %d of a race of methods", number)
+        if number == ROUNDS:
+            break
+    if not tried.rounds:
+        return list(FILLERS)
+    standings = tried.rounds[-1].standings
+    return [min(standings, key=lambda name: standings[name].crps)]
+
+
+def at_held_out(comparison: Comparison, tried: Tried) -> pd.DataFrame:
+    """Scores at held-out values: a row for each variable, kind of gap and method."""
+    gappy, tables = comparison.record(), []
+    for kind, whole in (("in gaps", False), ("at whole times", True)):
+        table = method_scores(comparison, tried, gappy, whole)
+        if len(table):
+            tables.append(
+                wide_scores(table[~table["variable"].str.contains(", mapped by ")]).assign(held_out=kind)
+            )
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def wide_scores(table: pd.DataFrame) -> pd.DataFrame:
+    """One row for each method and variable, the lowest CRPS of a variable first; a column for each score."""
+    values = table.pivot_table(index=["variable", "experiment"], columns="score", values="value", sort=False)
+    units = table[table["score"] == "crps"].set_index(["variable", "experiment"])["unit"]
+    order = [name for name in ("crps", "rmse", "ssr", "coverage90") if name in values]
+    wide = values[order].assign(unit=units).reset_index().rename(columns={"experiment": "method"})
+    wide = wide.sort_values(["variable", "crps"], kind="stable").reset_index(drop=True)
+    wide = wide.rename(columns={"ssr": "spread_skill", "coverage90": "coverage_of_90_%"})
+    return wide[["method", "variable", *(name for name in wide if name not in ("method", "variable"))]]
+
+
+# Complete fields: quick models of reconstruction and forecast.
+
+
+def model_record(fields: xr.Dataset, record: Record, gaps: Gaps, seed: int, device: str) -> Outcome:
+    """Score quick models of reconstruction and forecast, and forecast by the best of these."""
+    part = record.last(FORECAST_VALUES)
+    if part is not record:
+        fields, _ = ingest(part.dataset, record.where, gaps)
+    data = prepare(fields, AUTO, seed, device)
+    coarse = last_part(fields, RECONSTRUCTED_VALUES * fields.sizes["time"], fewest=fields.sizes["time"])
+    of_cells = prepare(coarse.of(fields), AUTO, seed, device) if coarse.text else data
+    reconstructed, picture = reconstructions(of_cells, seed, device)
+    forecasts, models = scored_forecasts(data, seed, device)
+    best = str(forecasts["method"].iloc[0])
+    boards = {"reconstruct": reconstructed, "forecast": forecasts}
+    states = part.dataset if part.layout is None else fields
+    future, in_contract = (
+        models[best].forecast(each, FORECAST_STEPS, MEMBERS, seed, record.where) for each in (states, fields)
+    )
+    figures = {GLANCE: forecast_picture(fields, in_contract, best), "reconstruction": picture}
+    answer = f"The record is complete. The best quick forecast is {best}"
+    answer += f" (in {part.text})" if part is not record else ""
+    text = f"; reconstructions are of {coarse.text}" if coarse.text else ""
+    return Outcome(
+        f"{answer}; the best reconstruction from a tenth of the cells is {reconstructed['method'].iloc[0]}{text}.",
+        {"scores": forecasts, "reconstructions": reconstructed}, figures, "forecast.nc", future,
+        best={task: f"{task}.{board['method'].iloc[0]}" for task, board in boards.items()},
+    )  # fmt: skip
+
+
+def quick_models(task: str, data: PreparedData, seed: int, device: str) -> Iterator[tuple[str, TrainedModel]]:
+    """Name and fitted model of each quick experiment of a task."""
+    for address in quick_experiments(configuration_folder()):
+        if address.startswith(f"{task}."):
+            LOG.info("Fitting %s", address)
+            recipe, feedback = recipe_of(address, {}, seed, device)
+            yield address.partition(".")[2], fit_recipe(recipe, data, feedback)
+
+
+def reconstructions(data: PreparedData, seed: int, device: str) -> tuple[pd.DataFrame, bytes]:
+    """Scores of reconstructions from some of the cells, and a picture of one."""
+    fields, climatology, normalisation = data.statistics
+    codec, space = (
+        FieldCodec.of(fields, climatology, normalisation),
+        space_of(fields, climatology, normalisation),
+    )
+    options = Sparsification(cases={"random": [OBSERVED]}, times=STARTS)
+    observations = sparsify(fields, data.splits, codec, space, options, Limits())
+    scores, draws = {}, {}
+    for name, trained in quick_models("reconstruct", data, seed, device):
+        lineage = lineage_of(name, observations, MEMBERS, seed)
+        model = trained.checkpoint.model
+        (case,) = reconstruct(model, trained.checkpoint.field_codec, observations, lineage)
+        draws[name] = case.fields
+        scores[name] = reconstruction_statistics(
+            case.fields, observations, fields, climatology=climatology, normalisation=normalisation,
+            area=cell_areas(fields), seed=seed,
+        )[0]  # fmt: skip
+    board = board_of(scores, fields, seed, RECONSTRUCT)
+    board = mean_scores(board[board["cells"] == "unobserved"])
+    best, variable = str(board["method"].iloc[0]), time_varying(fields)[0]
+    given = observations[variable].isel({CASE: 0, "time": -1})
+    truth = fields[variable].sel(time=given["time"])
+    estimate = draws[best][variable].isel({CASE: 0, "time": -1}).mean(MEMBER)
+    maps = {"given: a tenth of the cells": given, f"estimate: {best}": estimate, "truth": truth}
+    return board, drawn_row(fields, variable, calendars.date(given["time"]), maps)
+
+
+def scored_forecasts(
+    data: PreparedData, seed: int, device: str
+) -> tuple[pd.DataFrame, dict[str, TrainedModel]]:
+    """Scores of forecasts, means over leads, and the models."""
+    fields, climatology, normalisation = data.statistics
+    rollout = Rollout(steps=STEPS, members=MEMBERS, initial_times=STARTS)
+    initial_times = select_initial_times(fields, data.splits, rollout, Limits())
+    scores, models = {}, {}
+    for name, models[name] in quick_models("forecast", data, seed, device):
+        checkpoint, feedback = models[name].checkpoint, models[name].feedback
+        forecaster = EnsembleForecaster(
+            checkpoint.model, checkpoint.field_codec, fields, initial_times["scored"], MEMBERS, seed, feedback
+        )
+        draws = xr.concat(
+            [lead.forecasts for lead in forecast(forecaster, initial_times, None, name)],
+            LEAD,
+            combine_attrs="override",
+        )
+        scores[name] = forecast_statistics(
+            draws,
+            fields,
+            climatology=climatology,
+            normalisation=normalisation,
+            area=cell_areas(fields),
+            seed=seed,
+        )[0]
+    board = board_of(scores, fields, seed, FORECAST)
+    return mean_scores(board), models
+
+
+def board_of(
+    scores: Mapping[str, pd.DataFrame], fields: xr.Dataset, seed: int, layout: Layout
+) -> pd.DataFrame:
+    """The leaderboard of some statistics."""
+    digest, step = fields.attrs["digest"], TimeStep.of(fields)
+    labelled = {
+        name: name_rows(with_origin(table, seed, digest, "", step), name) for name, table in scores.items()
+    }
+    return leaderboard(labelled, digest, "", seed=seed, layout=layout)
+
+
+def mean_scores(board: pd.DataFrame) -> pd.DataFrame:
+    """CRPS, RMSE and spread-skill ratio of all variables together, means over leads; the lowest CRPS first."""
+    board = board[(board["variable"] == "all") & board["score"].isin(["crps", "rmse", "ssr"])]
+    means = board.pivot_table(index="experiment", columns="score", values="value", sort=False)
+    wide = means.reindex(columns=["crps", "rmse", "ssr"]).sort_values("crps").reset_index()
+    return wide.rename(columns={"experiment": "method", "ssr": "spread_skill"})
+
+
+def drawn_row(fields: xr.Dataset, variable: str, when: str, maps: Mapping[str, xr.DataArray]) -> bytes:
+    """Maps in one row, as PNG."""
+    values = {title: each.transpose("latitude", "longitude").values for title, each in maps.items()}
+    colours = field_colours(np.stack(list(values.values())), anomaly=False)
+    return png(row_of_maps(fields, variable, when, values, colours, outline(fields)))
+
+
+def forecast_picture(fields: xr.Dataset, future: xr.Dataset, best: str) -> bytes:
+    """The last state, and two leads of the mean of a forecast."""
+    variable = time_varying(fields)[0]
+    last = fields[variable].isel(time=-1)
+    mean = future[f"{variable}_mean"]
+    step = TimeStep.of(fields)
+    maps = {"the last state": last}
+    for lead in (0, STEPS - 1):
+        maps[f"{lead_text((lead + 1) * float(step.hours))} ahead: {best}"] = mean.isel({LEAD: lead})
+    return drawn_row(fields, variable, calendars.date(last["time"]), maps)
+
+
+# Readings of stations, and along tracks.
+
+
+def explore_readings(data: str | pd.DataFrame, notes: list[str], seed: int, device: str) -> Exploration:
+    """Look at readings, and make fields of them."""
+    where, name, path = "the table", "the table", None
+    if isinstance(data, str):
+        where, name, path = f"'{data}'", os.path.basename(data), data
+        if os.path.getsize(local(data)) > TABLE_BYTES:
+            raise InputError(
+                f"{where} has {os.path.getsize(local(data)) / 1e6:.0f} MB, and explore reads tables of at most "
+                f"{TABLE_BYTES / 1e6:.0f}: give a part of it, or grid it with `fieldcast grid-stations`."
+            )
+    table = read_stations(data, where)
+    LOG.info("Reading %s: %d readings", name, len(table))
+    resolution = resolution_for(table)
+    used, text = last_readings(table)
+    outcome = attempt(grid_readings, "not gridded", used, resolution, text, where, seed, device)
+    times = calendars.iso(np.sort(table["time"].to_numpy().astype("M8[ns]"))[[0, -1]])
+    tracks = moves(table)
+    places = table.drop_duplicates(["latitude", "longitude"])
+    facts = [
+        ("readings", f"{len(table)} {'along tracks' if tracks else f'at {len(places)} places'}"),
+        ("period", f"{times[0]} to {times[1]}".replace("T00:00:00", "")),
+        ("region", f"{table['latitude'].min():g} to {table['latitude'].max():g} °N, "
+         f"{table['longitude'].min():g} to {table['longitude'].max():g} °E"),
+    ]  # fmt: skip
+    file = shlex.quote(path) if path else "FILE.csv"
+    commands = [
+        ("all readings on a grid of any resolution",
+         f"fieldcast grid-stations {file} --resolution {resolution:g} --output fields.nc"),
+    ]  # fmt: skip
+    tables = {"variables": readings_table(table), **outcome.tables}
+    return Exploration(
+        name, facts, outcome.answer, tables, commands, outcome.figures, outcome.result, outcome.data, list(notes),
+        report=outcome.report,
+    )  # fmt: skip
+
+
+def last_readings(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """The readings of the last times, at most `READINGS`, and what they are; empty for all."""
+    if len(table) <= READINGS:
+        return table, ""
+    first = np.sort(table["time"].to_numpy())[len(table) - READINGS]
+    last = table[table["time"] > first].reset_index(drop=True)
+    return last, f"the last {len(last)} of {len(table)} readings"
+
+
+def readings_table(table: pd.DataFrame) -> pd.DataFrame:
+    """One row for each variable of readings."""
+    parts = []
+    for name, part in table.groupby("variable", sort=False):
+        low, high = np.percentile(part["value"], (5, 95))
+        units = str(part["units"].iloc[0]) if "units" in part else ""
+        parts.append(
+            {"variable": name, "units": units, "low": float(low), "high": float(high), "readings": len(part),
+             "places": len(part.drop_duplicates(["latitude", "longitude"])), "times": part["time"].nunique()}
+        )  # fmt: skip
+    return pd.DataFrame(parts)
+
+
+def resolution_for(table: pd.DataFrame) -> float:
+    """The finest resolution with at most `GRIDDED_CELLS` cells over the places of readings."""
+    tall, wide = (float(np.ptp(table[axis])) for axis in ("latitude", "longitude"))
+    fits = (r for r in RESOLUTIONS if (tall / r + 2) * (wide / r + 2) <= GRIDDED_CELLS)
+    return next(fits, RESOLUTIONS[-1])
+
+
+def grid_readings(
+    table: pd.DataFrame, resolution: float, text: str, where: str, seed: int, device: str
+) -> Outcome:
+    """Fields from readings, with scores at left-out stations or passes."""
+    result = grid_and_score(table, resolution, None, None, seed, device, where)
+    fields = result.fields
+    west = float(edges(fields["longitude"].to_numpy())[0])
+    lines = outline(fields)
+    variable = next(str(name) for name in fields.data_vars)
+    times = [0, fields.sizes["time"] // 2, fields.sizes["time"] - 1]
+    maps = {calendars.date(fields["time"][t]): fields[variable].isel(time=t) for t in times}
+    figures = {GLANCE: drawn_row(fields, variable, f"every {resolution:g} degrees", maps)}
+    tables: dict[str, pd.DataFrame] = {}
+    if not result.scores.empty:
+        drawn = dict(station_maps(result.scores, result.by_station, lines, west))
+        figures |= {name: png(figure) for name, figure in drawn.items()}
+        plain = result.scores[~result.scores["variable"].str.contains(", mapped by ")]
+        tables["scores"] = wide_scores(plain)
+    answer = f"Fields every {resolution:g} degrees and {TimeStep.of(fields)}"
+    answer += f", from {text}" if text else ""
+    held_out = "; scores at left-out stations." if tables else ", without scores: too few stations."
+    return Outcome(answer + held_out, tables, figures, "fields.nc", fields, result.text)
+
+
+# The commands to go on with.
+
+
+def commands_for(
+    record: Record, complete: bool, gaps: str, conditions: Sequence[str], best: Mapping[str, str]
+) -> list[tuple[str, str]]:
+    """Pairs of what to do next and the command; `best` are addresses by task."""
+    file, own = shlex.quote(record.path or ""), record.path is None
+    if not complete:
+        command = (
+            "fieldcast.fill_gaps(dataset{})" if own else f"fieldcast fill-gaps {file} --output filled.nc{{}}"
+        )
+        option = ", where={}" if own else " --where {}"
+        quoted = [(each, repr(each) if own else f'"{each}"') for each in conditions]
+        return [("fill the whole record, by a race of all methods", command.format(""))] + [
+            (f"the same from values with {each}", command.format(option.format(text)))
+            for each, text in quoted
+        ]
+    trained = ",".join(best.values()) or "explore"
+    if own:
+        return [(f"the model {each}", f'fieldcast.fit(dataset, "{each}")') for each in best.values()]
+    segment = " --gaps segment" if gaps == "segment" else ""
+    predict = f"fieldcast predict {file} --experiment {best.get('forecast', '')} --output forecast.nc"
+    return [
+        (
+            "train on the whole record, in data_netcdf",
+            f"fieldcast train {file} --experiment {trained}{segment}",
+        ),
+        *([("then forecast", predict)] if best else ()),
+        ("train all quick models", f"fieldcast train {file} --experiment explore{segment}"),
+    ]
