@@ -1,19 +1,30 @@
 """A first look: counts are those of a known truth, results those of the functions that it is made of."""
 
+import html
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from click.testing import CliRunner
 
 import fieldcast
+from fieldcast import cli
+from fieldcast.app.commands import on_files
+from fieldcast.errors import InputError
 from fieldcast.report.exploration import Exploration
+from fieldcast.standalone import exploring
 
 TIMES, Y, X = 80, 4, 5
 
 
-def record(missing: float, seed: int = 0, start: str = "2001-01-01") -> xr.Dataset:
+def record(missing: float = 0.0) -> xr.Dataset:
     """Two waves with red noise in time; a share of the values is missing."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     amplitude = np.zeros((TIMES, 2))
     for t in range(1, TIMES):
         amplitude[t] = 0.8 * amplitude[t - 1] + 0.6 * rng.normal(size=2)
@@ -22,24 +33,244 @@ def record(missing: float, seed: int = 0, start: str = "2001-01-01") -> xr.Datas
     values += 0.1 * rng.normal(size=values.shape)
     values[rng.random(values.shape) < missing] = np.nan
     coords = {
-        "time": pd.date_range(start, periods=TIMES),
+        "time": pd.date_range("2001-01-01", periods=TIMES),
         "lat": ("lat", np.linspace(50, 44, Y), {"units": "degrees_north"}),
         "lon": ("lon", np.linspace(0, 8, X), {"units": "degrees_east"}),
     }
     return xr.Dataset({"sst": (("time", "lat", "lon"), values.astype("f4"), {"units": "degC"})}, coords)
 
 
+def flagged() -> xr.Dataset:
+    flags = np.random.default_rng(1).integers(0, 3, (TIMES, Y, X)).astype("i1")
+    attrs = {"flag_values": np.arange(3, dtype="i1"), "flag_meanings": "bad_data low_quality best_quality"}
+    return record(0.3).assign(quality_level=(("time", "lat", "lon"), flags, attrs))
+
+
+def gauges() -> pd.DataFrame:
+    """Daily readings of 22 stations of a plane wave."""
+    rng = np.random.default_rng(0)
+    lat, lon = rng.uniform(40, 48, 22).round(3), rng.uniform(0, 9, 22).round(3)
+    t = np.arange(40)[:, None]
+    value = 10 + 2 * np.sin(0.3 * t + 0.2 * lat) + 0.1 * rng.normal(size=(40, 22))
+    when = np.repeat(pd.date_range("2001-01-01", periods=40), 22)
+    columns = {"time": when, "lat": np.tile(lat, 40), "lon": np.tile(lon, 40), "variable": "t2m"}
+    stations = np.tile([f"S{i}" for i in range(22)], 40)
+    return pd.DataFrame({**columns, "value": value.ravel(), "units": "degC", "station": stations})
+
+
 @pytest.fixture(scope="module")
-def gappy() -> Exploration:
-    return fieldcast.explore(record(0.3))
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("files")
+    flagged().to_netcdf(folder / "gappy.nc")
+    record().to_netcdf(folder / "complete.nc")
+    record().isel(time=[*range(30), *range(33, TIMES)]).to_netcdf(folder / "missing_dates.nc")
+    gauges().to_csv(folder / "gauges.csv", index=False)
+    return folder
 
 
-def test_gaps_are_counted_and_filled_as_fill_gaps_fills_them(gappy: Exploration) -> None:
-    given = record(0.3)
+@pytest.fixture(scope="module")
+def gappy(files: Path) -> Exploration:
+    return fieldcast.explore(files / "gappy.nc")
+
+
+@pytest.fixture(scope="module")
+def complete(files: Path) -> Exploration:
+    return fieldcast.explore(str(files / "complete.nc"))
+
+
+@pytest.fixture(scope="module")
+def stations(files: Path) -> Exploration:
+    return fieldcast.explore(files / "gauges.csv")
+
+
+def test_gaps_are_counted_and_filled_as_fill_gaps_fills_them(gappy: Exploration, files: Path) -> None:
+    given = xr.open_dataset(files / "gappy.nc")
     (row,) = gappy.tables["variables"].to_dict("records")
-    assert row["missing"] == float(given["sst"].isnull().mean()) and row["cells"] == Y * X
+    assert row["missing"] == pytest.approx(float(given["sst"].isnull().mean()), abs=1e-12)
     assert row["empty_times"] == int(given["sst"].isnull().all(("lat", "lon")).sum())
+    assert row["cells"] == Y * X and row["numbers"] == "linear"
     assert gappy.data is not None and gappy.result == "filled.nc"
     filled = fieldcast.fill_gaps(given)
     for name in ("sst", "sst_mean", "sst_spread", "sst_flag"):
         np.testing.assert_array_equal(gappy.data[name].values, filled[name].values)
+    best = gappy.tables["scores"]["method"].iloc[0]
+    assert f"filled by {best}" in gappy.answer and f"Filled by {best}" in gappy.report
+
+
+def test_a_flag_of_quality_is_counted_and_the_commands_use_it(gappy: Exploration) -> None:
+    counts = np.bincount(flagged()["quality_level"].values.ravel())
+    assert gappy.tables["quality"]["count"].tolist() == counts.tolist()
+    assert gappy.conditions == ["quality_level == 2"]
+    assert gappy.commands[-1][1].endswith('--where "quality_level == 2"')
+
+
+def test_the_leader_of_a_race_fills_what_it_would_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The method of the first rounds, on the last times that fit; `method` of fill_gaps gives the same values."""
+    monkeypatch.setattr(exploring, "leaders", lambda comparison: ["local_kriging"])
+    monkeypatch.setattr(exploring, "FILL_VALUES", 50 * (Y * X + exploring.TIME_COST))
+    monkeypatch.setattr(exploring, "last_part", lambda *given, **more: last_part(*given, fewest=40, **more))
+    from fieldcast.fields.contents import last_part
+
+    explored = fieldcast.explore(record(0.3))
+    assert explored.data is not None and "the last 50 of 80 times" in explored.answer
+    part = record(0.3).isel(time=slice(30, None))
+    filled = fieldcast.fill_gaps(part, method="local_kriging")
+    np.testing.assert_array_equal(explored.data["sst"].values, filled["sst"].values)
+
+
+def test_complete_fields_are_forecast_as_fit_forecasts_them(complete: Exploration, files: Path) -> None:
+    given = xr.open_dataset(files / "complete.nc")
+    best = complete.tables["scores"]["method"].iloc[0]
+    model = fieldcast.fit(given, f"forecast.{best}", device="cpu")
+    future = model.forecast(given, exploring.FORECAST_STEPS, exploring.MEMBERS)
+    assert complete.data is not None
+    np.testing.assert_array_equal(complete.data["sst_mean"].values, future["sst_mean"].values)
+    assert complete.tables["variables"]["missing"].tolist() == [0.0]
+    crps = complete.tables["scores"]["crps"]
+    assert crps.is_monotonic_increasing and crps.notna().all()
+
+
+def test_persistence_is_scored_as_by_hand(complete: Exploration, files: Path) -> None:
+    """RMSE of the scored starts, in standard deviations of anomalies of the training split."""
+    from fieldcast.encoding.options import Limits, Rollout
+    from fieldcast.fields.ingest import ingest
+    from fieldcast.standalone.fitting import prepare
+    from fieldcast.tasks.scoring_inputs import cell_areas
+
+    data = prepare(ingest(xr.open_dataset(files / "complete.nc"))[0])
+    rollout = Rollout(steps=exploring.STEPS, members=exploring.MEMBERS, initial_times=exploring.STARTS)
+    chosen = exploring.select_initial_times(data.fields, data.splits, rollout, Limits())
+    x, area = data.fields["sst"].values.astype(float), cell_areas(data.fields)
+    starts = [
+        int(np.flatnonzero(data.fields["time"].values == np.datetime64(t))[0]) for t in chosen["scored"]
+    ]
+    errors = [
+        np.mean([np.average((x[s] - x[s + lead]) ** 2, weights=np.asarray(area)) for s in starts])
+        for lead in range(1, exploring.STEPS + 1)
+    ]
+    scale = float(data.normalisation["anomaly_std"].sel(variable="sst").item())
+    scores = complete.tables["scores"].set_index("method")
+    assert scores.loc["persistence", "rmse"] == pytest.approx(np.mean(np.sqrt(errors)) / scale, rel=1e-5)
+
+
+def test_missing_dates_are_no_gaps_of_complete_fields(files: Path) -> None:
+    explored = fieldcast.explore(files / "missing_dates.nc")
+    assert explored.tables["variables"]["empty_times"].tolist() == [3]
+    assert explored.result == "forecast.nc" and "but for missing dates" in explored.answer
+    assert all("--gaps segment" in each for _, each in explored.commands if "fieldcast train" in each)
+
+
+def test_stations_become_the_fields_of_grid_stations(stations: Exploration, files: Path) -> None:
+    assert stations.data is not None and stations.result == "fields.nc"
+    resolution = float(np.diff(stations.data["latitude"].values)[0])
+    fields = fieldcast.grid_stations(str(files / "gauges.csv"), resolution=resolution)
+    np.testing.assert_array_equal(stations.data["t2m"].values, fields["t2m"].values)
+    assert set(stations.tables["scores"]["method"]) == {"kriging", "nearest", "linear", "climatology"}
+
+
+def test_the_page_and_the_result_are_written_and_a_notebook_shows_the_page(
+    gappy: Exploration, tmp_path: Path
+) -> None:
+    page, result = gappy.save(tmp_path / "new")
+    text = page.read_text()
+    assert all(command in html.unescape(text) for _, command in gappy.commands)
+    assert "quality_level == 2" in html.unescape(text) and text.count("data:image/png") == len(gappy.figures)
+    assert gappy.data is not None
+    xr.testing.assert_equal(xr.load_dataset(result)["sst"], gappy.data["sst"])
+    shown = re.search(r'srcdoc="([^"]*)"', gappy._repr_html_())
+    assert shown and html.unescape(shown[1]) == gappy.page() == text
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["filled.nc", "page.html"]
+
+
+class Session:
+    """Stands in for Kedro's: notes what is run."""
+
+    def __init__(self) -> None:
+        self.pipelines: list[str] = []
+
+    def create(self, **options: Any) -> "Session":
+        return self
+
+    def run(self, pipeline_names: list[str]) -> None:
+        self.pipelines += pipeline_names
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        return None
+
+
+def test_every_command_can_be_given(
+    gappy: Exploration, complete: Exploration, stations: Exploration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = Session()
+    monkeypatch.setattr(on_files, "KedroSession", session)
+    commands = [command for each in (gappy, complete, stations) for _, command in each.commands]
+    for command in commands:
+        program, *words = shlex.split(command)
+        assert program == "fieldcast"
+        assert CliRunner().invoke(cli.cli, words, catch_exceptions=False).exit_code == 0
+    best = complete.tables["scores"]["method"].iloc[0]
+    assert {"gap_filling", "predict", "station_fields", "explore", f"forecast.{best}"} <= {*session.pipelines}
+
+
+@pytest.mark.proof
+def test_every_command_runs(
+    gappy: Exploration, complete: Exploration, stations: Exploration, tmp_path: Path
+) -> None:
+    import subprocess
+    import sys
+
+    for each in (gappy, complete, stations):
+        for _, command in each.commands:
+            words = [sys.executable, "-m", "fieldcast", *shlex.split(command)[1:]]
+            done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, (command, done.stderr)
+    assert {"filled.nc", "forecast.nc", "fields.nc"} <= {path.name for path in tmp_path.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("a.grib", b"GRIB" + bytes(600), "is not NetCDF but a GRIB file"),
+        ("empty.nc", b"", "is empty"),
+        ("words.txt", b"some words\nand more\n", "has no column 'time'"),
+        ("page.nc", b"<!DOCTYPE html>", "a web page"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_and_leaves_nothing(
+    name: str, content: bytes, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_bytes(content)
+    with pytest.raises(InputError, match=sentence):
+        CliRunner().invoke(cli.cli, ["explore", name], catch_exceptions=False)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_record_too_short_for_models_is_described_and_says_why(tmp_path: Path) -> None:
+    explored = fieldcast.explore(record().isel(time=slice(0, 8)))
+    assert explored.data is None and explored.tables["variables"]["cells"].tolist() == [Y * X]
+    assert explored.answer.endswith(".") and "There is no forecast" in explored.answer
+
+
+def test_train_is_a_run_on_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    noted: dict[str, Any] = {}
+
+    class Noted(Session):
+        def create(self, **options: Any) -> Session:
+            noted.update(options)
+            return self
+
+    session = Noted()
+    monkeypatch.setattr(on_files, "KedroSession", session)
+    monkeypatch.chdir(tmp_path)
+    words = ["train", "mine.nc", "--experiment", "forecast.vae,reconstruct.linear", "--gaps", "segment"]
+    words += ["--params", "data_root=there,ingestion.variables=sst"]
+    assert CliRunner().invoke(cli.cli, words, catch_exceptions=False).exit_code == 0
+    assert session.pipelines == ["forecast.vae", "reconstruct.linear"] and noted["env"] == "netcdf"
+    assert noted["runtime_params"] == {
+        "data_root": "there",
+        "ingestion": {"variables": "sst", "path": str(tmp_path / "mine.nc"), "gaps": "segment"},
+    }

@@ -53,10 +53,11 @@ def dimensions(dataset: xr.Dataset) -> tuple[str, list[str]]:
     return "".join(along[:1]), [dim for dim in dict.fromkeys(grid) if dim not in along]
 
 
-def last_part(dataset: xr.Dataset, values: float, fewest: int = FEWEST_TIMES) -> Part:
+def last_part(dataset: xr.Dataset, values: int, fewest: int = FEWEST_TIMES, cost: int = 0) -> Part:
     """The last successive times with at most so many values on the grid; every n-th cell if `fewest` do not fit.
 
-    n is the same along both axes of the grid, and the smallest with which the part fits.
+    n is the same along both axes of the grid, and the smallest with which the part fits. `cost` is what a time counts
+    beside its values.
     """
     along, grid = dimensions(dataset)
     if not along or not grid:
@@ -67,12 +68,12 @@ def last_part(dataset: xr.Dataset, values: float, fewest: int = FEWEST_TIMES) ->
     def size(n: int) -> int:
         """Values of one time, with every n-th cell."""
         shapes = [{d: -(-k // n) if d in grid else k for d, k in array.sizes.items()} for array in of_grid]
-        return sum(math.prod(k for d, k in shape.items() if d != along) for shape in shapes)
+        return cost + sum(math.prod(k for d, k in shape.items() if d != along) for shape in shapes)
 
     n, least = 1, min(total, fewest)
     while n < max(dataset.sizes[dim] for dim in grid) and size(n) * least > values:
         n += 1
-    number = max(1, min(total, int(values // max(1, size(n)))))
+    number = max(1, min(total, values // max(1, size(n))))
     if n == 1 and number == total:
         return Part()
     time = dataset[axes(dataset)["time"]].values
@@ -109,7 +110,8 @@ def variables_table(fields: xr.Dataset) -> pd.DataFrame:
         low, high = np.percentile(present, ENDS)
         table.append(
             {
-                "variable": name, "long_name": str(array.attrs.get("long_name", "")), "units": array.attrs["units"],
+                "variable": name, "long_name": str(array.attrs.get("long_name", "")).replace(name, ""),
+                "units": array.attrs["units"],
                 "numbers": nature_of(array, present).meaning, "low": float(low), "high": float(high),
                 "cells": missing.shape[1], "missing": float(missing.mean()),
                 "empty_times": int(missing.all(1).sum()), "longest_gap": longest_run(missing),

@@ -41,7 +41,7 @@ def open_source(source: Source) -> xr.Dataset:
     """Open the selected variables, period and step lazily (dask), on (time, latitude, longitude) in float32."""
     parts: list[tuple[str, xr.Dataset]] = []
     notes: dict[str, dict[str, str]] = {}
-    for path in _expanded(source.paths):
+    for path in expanded(source.paths):
         opened = _part(path, source)
         check_chunks(opened, [str(name) for name in opened.coords], path)
         with reading(f"'{path}'", OSError, RuntimeError):
@@ -76,7 +76,7 @@ def open_layout(source: Source) -> xr.Dataset:
 
     Its names, order and attributes stand for those of the other files.
     """
-    return _part(_expanded(source.paths)[0], source)
+    return _part(expanded(source.paths)[0], source)
 
 
 def _part(path: str, source: Source) -> xr.Dataset:
@@ -87,7 +87,7 @@ def _part(path: str, source: Source) -> xr.Dataset:
     return select_part(opened, source.region, source.where, f"'{path}'", "ingestion")
 
 
-def _expanded(patterns: Sequence[str]) -> list[str]:
+def expanded(patterns: Sequence[str]) -> list[str]:
     """Expand globs, folders and archives: all files and stores, those of each sorted by name."""
     paths: list[str] = []
     for pattern in patterns:

@@ -17,9 +17,14 @@ from fieldcast.figures.style import Picture
 from fieldcast.report.page import source
 from fieldcast.report.rendering import TEMPLATES, render
 from fieldcast.report.tables import Cell, Table
+from fieldcast.scores.held_out import TITLES
 from fieldcast.scores.numbers import significant
 
-GLANCE = "at_a_glance"  # the figure of the first screen
+EXPLANATIONS = (
+    "CRPS is the error of the whole distribution, RMSE that of its mean; lower is better.",
+    "Spread-skill is the spread divided by the error, and 1 is right; coverage is the share of values in the interval "
+    "of 90 %. A dash: the method has no spread.",
+)
 PAGE = "page.html"
 SHARES = ("missing", "share")  # columns that hold shares
 FRAME = '<iframe srcdoc="{}" style="width:100%;height:900px;border:1px solid #dde2e6"></iframe>'
@@ -40,7 +45,7 @@ class Exploration:
     tables
         `variables`, `checks` (what was repaired and allowed), `quality` (counts of flags), `scores`, and others.
     figures
-        PNG by name; `at_a_glance` is that of the first screen.
+        PNG by name; the first one is that of the first screen.
     result
         Name of the file that `data` becomes: filled.nc, forecast.nc or fields.nc.
     data
@@ -70,19 +75,21 @@ class Exploration:
     def text(self, paths: Sequence[Path] = ()) -> str:
         """The text that the command prints; `paths` are those of the page and of the result."""
         width = max(len(name) for name, _ in self.facts)
-        parts = ["\n".join([self.name, *(f"  {name:<{width}}  {text}" for name, text in self.facts)])]
-        parts += [
-            "\n".join(as_text(self.tables[name])) for name in ("variables", "quality") if name in self.tables
+        printed = ("variables", "quality", "scores", "reconstructions")
+        lines = {name: "\n".join(as_text(self.tables[name])) for name in printed if name in self.tables}
+        contents = [lines.pop(name) for name in ("variables", "quality") if name in lines]
+        commands = [f"  {command}\n      {about}" for about, command in self.commands]
+        parts = [
+            "\n".join([self.name, *(f"  {name:<{width}}  {text}" for name, text in self.facts)]),
+            *contents,
+            *(f'use good values alone with --where "{each}"' for each in self.conditions),
+            "\n".join(f"- {note}" for note in self.notes),
+            self.answer,
+            *lines.values(),
+            "\n".join(map(str, paths)),
+            "\n".join(["Go on with", *commands]) if commands else "",
         ]
-        parts += [f'use good values alone with --where "{each}"' for each in self.conditions]
-        parts += ["\n".join(f"- {note}" for note in self.notes)] if self.notes else []
-        scores = [self.tables[name] for name in ("scores", "reconstructions") if name in self.tables]
-        parts += [self.answer, *("\n".join(as_text(table)) for table in scores)]
-        parts += ["\n".join(map(str, paths))] if paths else []
-        parts += [
-            "Go on with\n" + "\n".join(f"  {command}\n      {about}" for about, command in self.commands)
-        ]
-        return "\n\n".join(parts)
+        return "\n\n".join(filter(None, parts))
 
     def __repr__(self) -> str:
         return self.text()
@@ -92,14 +99,15 @@ class Exploration:
 
     def page(self) -> str:
         """The page, one self-contained HTML file."""
-        figures = {name: Picture(png) for name, png in self.figures.items()}
+        pictures = {name: Picture(png) for name, png in self.figures.items()}
+        first = {"at_a_glance": pictures.pop(next(iter(pictures)))} if pictures else {}
         tables = {name: as_table(table) for name, table in self.tables.items()}
-        sections = render("exploration", {}, look=self, tables=tables, figures=figures)
-        scores = tables.get("scores", Table((), ()))
+        sections = render("exploration", {}, look=self, tables=tables, figures=pictures)
+        scores = tables.get("scores", tables.get("reconstructions", Table((), ())))
         page: str = TEMPLATES.get_template("page.html.j2").render(
-            title=self.name, subtitle=self.answer, leaders=scores, explanations=(), doubts=(), glance_figures=figures,
-            groups=[("A first look", sections)], style=Markup(source("style.css")), script=Markup(source("script.js")),
-            vega="",
+            title=self.name, subtitle=f"{'; '.join(text for _, text in self.facts)}. {self.answer}", leaders=scores,
+            explanations=EXPLANATIONS, doubts=(), glance_figures=first, groups=[("A first look", sections)],
+            style=Markup(source("style.css")), script=Markup(source("script.js")), vega="",
         )  # fmt: skip
         return page
 
@@ -117,8 +125,9 @@ class Exploration:
 
 def as_table(table: pd.DataFrame) -> Table:
     """A table of the page."""
+    table = table[[name for name in table if not table[name].isin(["", np.nan]).all()]]
     body = [[cell(value, name in SHARES) for name, value in row.items()] for row in table.to_dict("records")]
-    return Table([str(name).replace("_", " ") for name in table], body, "texts")
+    return Table([TITLES.get(str(name), str(name).replace("_", " ")) for name in table], body, "texts")
 
 
 def cell(value: object, share: bool = False) -> Cell:
@@ -134,7 +143,6 @@ def as_text(table: pd.DataFrame) -> list[str]:
     """A table as lines; the first column holds names, and columns as wide as their cells stand to the right."""
     lines = as_table(table)
     columns = [[name, *(row[i].text for row in lines.rows)] for i, name in enumerate(lines.head)]
-    columns = [cells for cells in columns if any(cells[1:])]
     widths = [max(map(len, cells)) for cells in columns]
     first, *others = (
         [f"{text:<{width}}" if i == 0 else f"{text:>{width}}" for text in cells]

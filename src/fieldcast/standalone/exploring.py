@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -21,19 +23,22 @@ from fieldcast.encoding.anomalies import FieldCodec, space_of
 from fieldcast.encoding.initial_times import select_initial_times
 from fieldcast.encoding.observations import sparsify
 from fieldcast.encoding.options import Limits, Rollout, Sparsification
-from fieldcast.errors import InputError
+from fieldcast.errors import InputError, counted
 from fieldcast.experiments import quick_experiments
+from fieldcast.fields import domain
 from fieldcast.fields.containers import format_of, is_archive, is_netcdf
 from fieldcast.fields.contents import last_part, quality_flags, variables_table
 from fieldcast.fields.conventions import as_dataset, axes, time_varying
 from fieldcast.fields.ingest import ingest
-from fieldcast.fields.opening import open_file
+from fieldcast.fields.opening import check_chunks, open_file
 from fieldcast.fields.options import Gaps, Source
 from fieldcast.fields.paths import is_remote, local, require
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.fields.quantities import AUTO
-from fieldcast.fields.sources import open_layout, open_source
+from fieldcast.fields.sources import expanded, open_layout, open_source
+from fieldcast.fields.splits import SplitRanges
 from fieldcast.fields.stations import read_stations
+from fieldcast.fields.table_layouts import SUFFIXES
 from fieldcast.fields.times import as_record
 from fieldcast.figures.gaps import pictures
 from fieldcast.figures.glance import row_of_maps
@@ -51,10 +56,10 @@ from fieldcast.inference.stations.gridding import grid_and_score
 from fieldcast.inference.stations.tracks import moves
 from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.inference.user_layout import to_model_names
-from fieldcast.kinds import CASE, LEAD, MEMBER
+from fieldcast.kinds import CASE, LEAD, MEMBER, InitialTimes
 from fieldcast.models.gaps.fillers import FILLERS
-from fieldcast.report.data import about_fields
-from fieldcast.report.exploration import GLANCE, Exploration
+from fieldcast.report.data import about_fields, short_time
+from fieldcast.report.exploration import Exploration
 from fieldcast.scores.forecast import forecast_statistics
 from fieldcast.scores.leaderboard import FORECAST, RECONSTRUCT, Layout, leaderboard
 from fieldcast.scores.reconstruction import reconstruction_statistics
@@ -64,17 +69,19 @@ from fieldcast.tasks.scoring_inputs import cell_areas
 
 LOG = logging.getLogger(__name__)
 Explored: TypeAlias = str | Path | xr.Dataset | xr.DataArray | pd.DataFrame
-READ_VALUES = 50e6  # largest number of values that are read: 200 MB in single precision
-TABLE_BYTES = 200e6  # largest table that is read
-FILL_VALUES = 2e6  # values that are filled within about two minutes
-FORECAST_VALUES = 2e7  # values that are forecast from
-RECONSTRUCTED_VALUES = 1500.0  # values of one time that are reconstructed
+READ_VALUES = 50_000_000  # largest number of values that are read: 200 MB in single precision
+TABLE_BYTES = 200_000_000  # largest table that is read
+FILL_VALUES = 2_000_000  # values that are filled within about two minutes
+TIME_COST = 500  # values whose filling takes as long as a time by itself
+FORECAST_VALUES = 20_000_000  # values that are forecast from
+RECONSTRUCTED_VALUES = 1500  # values of one time that are reconstructed
 READINGS = 20_000  # readings of stations that are gridded
-GRIDDED_VALUES = 1e6  # values on the grid of stations
+GRIDDED_VALUES = 1_000_000  # values on the grid of stations
 GRIDDED_CELLS = 900  # cells of that grid
 RESOLUTIONS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 2.5, 5.0, 10.0)  # degrees
 ROUNDS = 2  # rounds of the race of methods
 STEPS, MEMBERS, STARTS = 5, 20, 32  # of the scored forecasts
+MIN_STARTS = 3  # fewer leads are scored where they leave fewer starts
 FORECAST_STEPS = 10  # of the forecast that is returned
 OBSERVED = 0.1  # share of the cells that a reconstruction is given
 
@@ -105,6 +112,8 @@ def explore(data: Explored, *, seed: int = 0, device: str = "cpu") -> Exploratio
     """
     with noted() as notes:
         given = str(data) if isinstance(data, str | Path) else data
+        if isinstance(given, str):
+            given = table_in(given, notes)
         if isinstance(given, pd.DataFrame) or (isinstance(given, str) and is_table(given)):
             return explore_readings(given, notes, seed, device)
         return explore_fields(given, notes, seed, device)
@@ -118,8 +127,8 @@ class Notes(logging.Handler):
         self.sentences: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep a warning once; pass on what this module says."""
-        if record.name == __name__:
+        """Keep a warning once; pass on the progress of this module."""
+        if record.name == __name__ and record.levelno < logging.WARNING:
             logging.getLogger().handle(record)
         elif record.levelno >= logging.WARNING and record.getMessage() not in self.sentences:
             self.sentences.append(record.getMessage())
@@ -137,7 +146,29 @@ def noted() -> Iterator[list[str]]:
         package.handlers, package.propagate = before
 
 
+def plain(sentences: Sequence[str], where: str) -> list[str]:
+    """Sentences without the name of the data."""
+    return [each.removeprefix(f"{where}: ") for each in sentences]
+
+
 # What was given: fields, or readings of stations and along tracks.
+
+
+def table_in(path: str, notes: list[str]) -> str:
+    """The largest table in a folder that has no fields; any other path is returned as it is."""
+    folder = local(path)
+    if is_remote(path) or not os.path.isdir(folder):
+        return path
+    files = [entry.path for entry in os.scandir(folder) if entry.is_file() and entry.stat().st_size]
+    tables = [file for file in files if Path(file).suffix.lower() in SUFFIXES]
+    if not tables or len(tables) < len(files):
+        return path
+    largest = max(sorted(tables), key=os.path.getsize)
+    if len(tables) > 1:
+        notes.append(
+            f"Of the {len(tables)} tables in the folder, the largest is read, {os.path.basename(largest)}."
+        )
+    return largest
 
 
 def is_table(path: str) -> bool:
@@ -172,9 +203,9 @@ class Record(NamedTuple):
     path: str | None
     text: str  # the part that is there; empty for the whole
 
-    def last(self, values: float) -> Record:
+    def last(self, values: int, cost: int = 0) -> Record:
         """The last times with at most so many values, see `last_part`."""
-        part = last_part(self.dataset, values)
+        part = last_part(self.dataset, values, cost=cost)
         if not part.text:
             return self
         layout = None if self.layout is None else part.of(self.layout, times=False)
@@ -188,8 +219,10 @@ def read_record(data: str | xr.Dataset | xr.DataArray) -> Record:
         return Record("the data set", dataset, None, "the data set", None, "").last(READ_VALUES)
     require(data, "fieldcast explore FILE")
     where, name = f"'{data}'", os.path.basename(data.rstrip("/")) or data
-    if os.path.isfile(local(data)) and not is_archive(local(data)):
-        opened, layout = as_record(open_file(data, "explore"), where), None
+    paths = expanded([data])
+    if len(paths) == 1:
+        opened, layout = as_record(open_file(paths[0], "explore"), where), None
+        check_chunks(opened, [str(name) for name in opened.variables], paths[0])
     else:
         files = Source(path=data, gaps="insert", missing="train")
         opened, layout = open_source(files), open_layout(files)
@@ -220,32 +253,34 @@ def explore_fields(
     LOG.info("Reading %s%s", record.name, f": {record.text}" if record.text else "")
     fields, checks = ingest(record.dataset, record.where, "insert", missing="train")
     variables, flags = variables_table(fields), quality_flags(record.dataset)
+    if record.layout is not None and (flags := quality_flags(record.layout)):
+        notes.append("Flags of quality are counted in the first file.")
     complete, gaps = complete_fields(record, fields, variables)
     if complete is None:
-        outcome = attempt(fill_record, "not filled", fields, record, seed, device)
+        outcome = attempt(fill_record, "Gaps are not filled", fields, record, seed, device)
     else:
-        outcome = attempt(
-            model_record, "neither reconstructed nor forecast", complete, record, gaps, seed, device
-        )
-    facts = [("data", record.text or "all times and cells"), *about_grid(fields)]
+        failed = "The record is complete, but neither forecast nor reconstructed"
+        outcome = attempt(model_record, failed, complete, record, gaps, seed, device)
+    facts = [*about_grid(fields), *([("read", record.text)] if record.text else ())]
     tables = {"variables": variables, "checks": checks, **outcome.tables}
     if flags:
         tables["quality"] = pd.concat([flag.counts for flag in flags], ignore_index=True)
     conditions = [flag.where for flag in flags if flag.where]
-    commands = commands_for(record, complete is not None, gaps, conditions, outcome.best)
+    commands = commands_for(
+        record, complete is not None, gaps, conditions, outcome.best, is_curvilinear(fields)
+    )
     return Exploration(
         record.name, facts, outcome.answer, tables, commands,
-        outcome.figures, outcome.result, outcome.data, list(notes), conditions, outcome.report,
+        outcome.figures, outcome.result, outcome.data, plain(notes, record.where), conditions, outcome.report,
     )  # fmt: skip
 
 
-def attempt(make: Any, failed: str, *arguments: Any) -> Outcome:
-    """An outcome, or the sentence that says why there is none."""
+def attempt(make: Callable[..., Outcome], failed: str, *given: Any, remedy: bool = True) -> Outcome:
+    """An outcome, or the sentence that says why there is none; its remedy may be an option that is not one of these."""
     try:
-        outcome: Outcome = make(*arguments)
-        return outcome
+        return make(*given)
     except InputError as error:
-        return Outcome(f"The data were {failed}: {error}")
+        return Outcome(f"{failed}: {str(error) if remedy else str(error).rpartition(': ')[0] + '.'}")
 
 
 def about_grid(fields: xr.Dataset) -> list[tuple[str, str]]:
@@ -273,16 +308,15 @@ def complete_fields(
 
 def fill_record(fields: xr.Dataset, record: Record, seed: int, device: str) -> Outcome:
     """Fill the gaps by the method that leads after the first rounds of the race."""
-    part = record.last(FILL_VALUES)
+    part = record.last(FILL_VALUES, TIME_COST)
     if part is not record:
         fields, _ = ingest(part.dataset, record.where, "insert", missing="train")
     LOG.info("Choosing how to fill %d times", fields.sizes["time"])
     chosen, choices = choose_quantities(fields, AUTO, seed, device)
     fillers = {name: FILLERS[name] for name in leaders(Comparison.of(fields, seed, device, FILLERS, chosen))}
-    comparison, tried = Comparison.of(fields, seed, device, fillers, chosen), Tried()
-    for tried, _ in comparison.trials():
-        if tried.trials:
-            LOG.info("Filling: %d of %d fits", len(tried.trials), tried.number + 1)
+    comparison = Comparison.of(fields, seed, device, fillers, chosen)
+    LOG.info("Filling by %s", " or ".join(fillers) if len(fillers) == 1 else "the best of several methods")
+    tried = deque(comparison.trials(), maxlen=1).pop()[0]
     statistics = comparison.error_statistics(tried)
     layout = part.dataset if part.layout is None else part.layout
     filled = fill(comparison, tried, statistics, layout, 0, TrustLimits(), seed, choices)
@@ -290,7 +324,7 @@ def fill_record(fields: xr.Dataset, record: Record, seed: int, device: str) -> O
     drawn = dict(pictures(to_model_names(filled, fields), series, outline(fields)))
     figures = {name: png(figure) for name, figure in drawn.items()}
     first = next((name for name in figures if name.endswith("_maps")), None)
-    figures = {GLANCE: figures.pop(first), **figures} if first else figures
+    figures = {first: figures.pop(first), **figures} if first else figures
     scores = at_held_out(comparison, tried)
     answer = f"Gaps are filled by {tried.best.name}"
     answer += f", in {part.text}" if part is not record else ""
@@ -330,7 +364,6 @@ def wide_scores(table: pd.DataFrame) -> pd.DataFrame:
     order = [name for name in ("crps", "rmse", "ssr", "coverage90") if name in values]
     wide = values[order].assign(unit=units).reset_index().rename(columns={"experiment": "method"})
     wide = wide.sort_values(["variable", "crps"], kind="stable").reset_index(drop=True)
-    wide = wide.rename(columns={"ssr": "spread_skill", "coverage90": "coverage_of_90_%"})
     return wide[["method", "variable", *(name for name in wide if name not in ("method", "variable"))]]
 
 
@@ -338,39 +371,68 @@ def wide_scores(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def model_record(fields: xr.Dataset, record: Record, gaps: Gaps, seed: int, device: str) -> Outcome:
-    """Score quick models of reconstruction and forecast, and forecast by the best of these."""
+    """Score quick models of forecast and reconstruction, and forecast by the best of the first."""
+    domain.refuse_curvilinear(fields)
     part = record.last(FORECAST_VALUES)
     if part is not record:
         fields, _ = ingest(part.dataset, record.where, gaps)
-    data = prepare(fields, AUTO, seed, device)
-    coarse = last_part(fields, RECONSTRUCTED_VALUES * fields.sizes["time"], fewest=fields.sizes["time"])
-    of_cells = prepare(coarse.of(fields), AUTO, seed, device) if coarse.text else data
-    reconstructed, picture = reconstructions(of_cells, seed, device)
-    forecasts, models = scored_forecasts(data, seed, device)
-    best = str(forecasts["method"].iloc[0])
-    boards = {"reconstruct": reconstructed, "forecast": forecasts}
     states = part.dataset if part.layout is None else fields
-    future, in_contract = (
-        models[best].forecast(each, FORECAST_STEPS, MEMBERS, seed, record.where) for each in (states, fields)
+    future = attempt(
+        forecast_fields, "There is no forecast", fields, states, record.where, seed, device, remedy=False
     )
-    figures = {GLANCE: forecast_picture(fields, in_contract, best), "reconstruction": picture}
-    answer = f"The record is complete. The best quick forecast is {best}"
-    answer += f" (in {part.text})" if part is not record else ""
-    text = f"; reconstructions are of {coarse.text}" if coarse.text else ""
+    estimate = attempt(reconstruct_fields, "There is no reconstruction", fields, seed, device, remedy=False)
+    used = f", of which {part.text} are used" if part is not record else ""
+    used += " but for missing dates" if gaps == "segment" else ""
+    return future._replace(
+        answer=f"The record is complete{used}. {future.answer} {estimate.answer}",
+        tables={**future.tables, **estimate.tables}, figures={**future.figures, **estimate.figures},
+        best={**estimate.best, **future.best},
+    )  # fmt: skip
+
+
+def reconstruct_fields(fields: xr.Dataset, seed: int, device: str) -> Outcome:
+    """Score quick models of reconstruction."""
+    part = last_part(fields, RECONSTRUCTED_VALUES * fields.sizes["time"], fewest=fields.sizes["time"])
+    board, picture = reconstructions(prepare(part.of(fields), AUTO, seed, device), seed, device)
+    best, of_what = str(board["method"].iloc[0]), f" (of {part.text})" if part.text else ""
     return Outcome(
-        f"{answer}; the best reconstruction from a tenth of the cells is {reconstructed['method'].iloc[0]}{text}.",
-        {"scores": forecasts, "reconstructions": reconstructed}, figures, "forecast.nc", future,
-        best={task: f"{task}.{board['method'].iloc[0]}" for task, board in boards.items()},
+        f"Of the quick models, {best} is best at reconstructing it from a tenth of the cells{of_what}.",
+        {"reconstructions": board}, {"reconstruction": picture}, best={"reconstruct": f"reconstruct.{best}"},
+    )  # fmt: skip
+
+
+def forecast_fields(fields: xr.Dataset, states: xr.Dataset, where: str, seed: int, device: str) -> Outcome:
+    """Score quick models of forecast, and forecast by the best one; `states` are the fields in the user's layout."""
+    board, models = scored_forecasts(prepare(fields, AUTO, seed, device), seed, device)
+    best = str(board["method"].iloc[0])
+    future, in_contract = (
+        models[best].forecast(each, FORECAST_STEPS, MEMBERS, seed, where) for each in (states, fields)
+    )
+    leads = f"{counted(len(future[LEAD]), 'step')} of {TimeStep.of(fields)}"
+    return Outcome(
+        f"Of the quick models, {best} forecasts best; forecast.nc holds {leads}.", {"scores": board},
+        {"forecast": forecast_picture(fields, in_contract, best)}, "forecast.nc", future,
+        best={"forecast": f"forecast.{best}"},
     )  # fmt: skip
 
 
 def quick_models(task: str, data: PreparedData, seed: int, device: str) -> Iterator[tuple[str, TrainedModel]]:
-    """Name and fitted model of each quick experiment of a task."""
-    for address in quick_experiments(configuration_folder()):
-        if address.startswith(f"{task}."):
-            LOG.info("Fitting %s", address)
-            recipe, feedback = recipe_of(address, {}, seed, device)
-            yield address.partition(".")[2], fit_recipe(recipe, data, feedback)
+    """Name and fitted model of each quick experiment of a task; those that the data do not suffice for are left out."""
+    addresses = [each for each in quick_experiments(configuration_folder()) if each.startswith(f"{task}.")]
+    refusals: dict[str, InputError] = {}
+    for address in addresses:
+        LOG.info("Fitting %s", address)
+        recipe, feedback = recipe_of(address, {}, seed, device)
+        try:
+            model = fit_recipe(recipe, data, feedback)
+        except InputError as error:
+            refusals[address] = error
+        else:
+            yield address.partition(".")[2], model
+    if len(refusals) == len(addresses):
+        raise next(iter(refusals.values()))
+    for address, refusal in refusals.items():
+        LOG.warning("%s is left out: %s.", address, str(refusal).rpartition(": ")[0])
 
 
 def reconstructions(data: PreparedData, seed: int, device: str) -> tuple[pd.DataFrame, bytes]:
@@ -399,7 +461,7 @@ def reconstructions(data: PreparedData, seed: int, device: str) -> tuple[pd.Data
     truth = fields[variable].sel(time=given["time"])
     estimate = draws[best][variable].isel({CASE: 0, "time": -1}).mean(MEMBER)
     maps = {"given: a tenth of the cells": given, f"estimate: {best}": estimate, "truth": truth}
-    return board, drawn_row(fields, variable, calendars.date(given["time"]), maps)
+    return board, drawn_row(fields, variable, date(given["time"]), maps)
 
 
 def scored_forecasts(
@@ -407,8 +469,7 @@ def scored_forecasts(
 ) -> tuple[pd.DataFrame, dict[str, TrainedModel]]:
     """Scores of forecasts, means over leads, and the models."""
     fields, climatology, normalisation = data.statistics
-    rollout = Rollout(steps=STEPS, members=MEMBERS, initial_times=STARTS)
-    initial_times = select_initial_times(fields, data.splits, rollout, Limits())
+    initial_times = starts_of(fields, data.splits)
     scores, models = {}, {}
     for name, models[name] in quick_models("forecast", data, seed, device):
         checkpoint, feedback = models[name].checkpoint, models[name].feedback
@@ -432,6 +493,17 @@ def scored_forecasts(
     return mean_scores(board), models
 
 
+def starts_of(fields: xr.Dataset, splits: SplitRanges) -> InitialTimes:
+    """Initial times of `STEPS` leads, or of as many as leave several starts."""
+    for steps in range(STEPS, 1, -1):
+        rollout = Rollout(steps=steps, members=MEMBERS, initial_times=STARTS)
+        with suppress(InputError):
+            initial_times = select_initial_times(fields, splits, rollout, Limits())
+            if len(initial_times["scored"]) >= MIN_STARTS:
+                return initial_times
+    return select_initial_times(fields, splits, replace(rollout, steps=1), Limits())
+
+
 def board_of(
     scores: Mapping[str, pd.DataFrame], fields: xr.Dataset, seed: int, layout: Layout
 ) -> pd.DataFrame:
@@ -448,7 +520,7 @@ def mean_scores(board: pd.DataFrame) -> pd.DataFrame:
     board = board[(board["variable"] == "all") & board["score"].isin(["crps", "rmse", "ssr"])]
     means = board.pivot_table(index="experiment", columns="score", values="value", sort=False)
     wide = means.reindex(columns=["crps", "rmse", "ssr"]).sort_values("crps").reset_index()
-    return wide.rename(columns={"experiment": "method", "ssr": "spread_skill"})
+    return wide.rename(columns={"experiment": "method"}).assign(unit="anomaly s.d.")
 
 
 def drawn_row(fields: xr.Dataset, variable: str, when: str, maps: Mapping[str, xr.DataArray]) -> bytes:
@@ -456,6 +528,11 @@ def drawn_row(fields: xr.Dataset, variable: str, when: str, maps: Mapping[str, x
     values = {title: each.transpose("latitude", "longitude").values for title, each in maps.items()}
     colours = field_colours(np.stack(list(values.values())), anomaly=False)
     return png(row_of_maps(fields, variable, when, values, colours, outline(fields)))
+
+
+def date(time: xr.DataArray) -> str:
+    """A time as text."""
+    return calendars.without_midnight(calendars.date(time))
 
 
 def forecast_picture(fields: xr.Dataset, future: xr.Dataset, best: str) -> bytes:
@@ -467,7 +544,7 @@ def forecast_picture(fields: xr.Dataset, future: xr.Dataset, best: str) -> bytes
     maps = {"the last state": last}
     for lead in (0, STEPS - 1):
         maps[f"{lead_text((lead + 1) * float(step.hours))} ahead: {best}"] = mean.isel({LEAD: lead})
-    return drawn_row(fields, variable, calendars.date(last["time"]), maps)
+    return drawn_row(fields, variable, date(last["time"]), maps)
 
 
 # Readings of stations, and along tracks.
@@ -485,15 +562,15 @@ def explore_readings(data: str | pd.DataFrame, notes: list[str], seed: int, devi
             )
     table = read_stations(data, where)
     LOG.info("Reading %s: %d readings", name, len(table))
-    resolution = resolution_for(table)
     used, text = last_readings(table)
-    outcome = attempt(grid_readings, "not gridded", used, resolution, text, where, seed, device)
+    resolution = resolution_for(used)
+    outcome = attempt(grid_readings, "There are no fields", used, resolution, text, where, seed, device)
     times = calendars.iso(np.sort(table["time"].to_numpy().astype("M8[ns]"))[[0, -1]])
     tracks = moves(table)
     places = table.drop_duplicates(["latitude", "longitude"])
     facts = [
-        ("readings", f"{len(table)} {'along tracks' if tracks else f'at {len(places)} places'}"),
-        ("period", f"{times[0]} to {times[1]}".replace("T00:00:00", "")),
+        ("readings", f"{len(table)} readings {'along tracks' if tracks else f'at {len(places)} places'}"),
+        ("period", " to ".join(map(short_time, times))),
         ("region", f"{table['latitude'].min():g} to {table['latitude'].max():g} °N, "
          f"{table['longitude'].min():g} to {table['longitude'].max():g} °E"),
     ]  # fmt: skip
@@ -504,8 +581,8 @@ def explore_readings(data: str | pd.DataFrame, notes: list[str], seed: int, devi
     ]  # fmt: skip
     tables = {"variables": readings_table(table), **outcome.tables}
     return Exploration(
-        name, facts, outcome.answer, tables, commands, outcome.figures, outcome.result, outcome.data, list(notes),
-        report=outcome.report,
+        name, facts, outcome.answer, tables, commands, outcome.figures, outcome.result, outcome.data,
+        plain(notes, where), report=outcome.report,
     )  # fmt: skip
 
 
@@ -532,9 +609,10 @@ def readings_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def resolution_for(table: pd.DataFrame) -> float:
-    """The finest resolution with at most `GRIDDED_CELLS` cells over the places of readings."""
+    """The finest resolution with at most `GRIDDED_CELLS` cells, and `GRIDDED_VALUES` values at all times."""
+    most = min(GRIDDED_CELLS, GRIDDED_VALUES // table["time"].nunique())
     tall, wide = (float(np.ptp(table[axis])) for axis in ("latitude", "longitude"))
-    fits = (r for r in RESOLUTIONS if (tall / r + 2) * (wide / r + 2) <= GRIDDED_CELLS)
+    fits = (r for r in RESOLUTIONS if (tall / r + 2) * (wide / r + 2) <= most)
     return next(fits, RESOLUTIONS[-1])
 
 
@@ -548,8 +626,8 @@ def grid_readings(
     lines = outline(fields)
     variable = next(str(name) for name in fields.data_vars)
     times = [0, fields.sizes["time"] // 2, fields.sizes["time"] - 1]
-    maps = {calendars.date(fields["time"][t]): fields[variable].isel(time=t) for t in times}
-    figures = {GLANCE: drawn_row(fields, variable, f"every {resolution:g} degrees", maps)}
+    maps = {date(fields["time"][t]): fields[variable].isel(time=t) for t in times}
+    figures = {"fields": drawn_row(fields, variable, f"every {resolution:g} degrees", maps)}
     tables: dict[str, pd.DataFrame] = {}
     if not result.scores.empty:
         drawn = dict(station_maps(result.scores, result.by_station, lines, west))
@@ -558,7 +636,8 @@ def grid_readings(
         tables["scores"] = wide_scores(plain)
     answer = f"Fields every {resolution:g} degrees and {TimeStep.of(fields)}"
     answer += f", from {text}" if text else ""
-    held_out = "; scores at left-out stations." if tables else ", without scores: too few stations."
+    kind = "passes" if moves(table) else "stations"
+    held_out = f"; scores at left-out {kind}." if tables else f", without scores: too few {kind}."
     return Outcome(answer + held_out, tables, figures, "fields.nc", fields, result.text)
 
 
@@ -566,30 +645,36 @@ def grid_readings(
 
 
 def commands_for(
-    record: Record, complete: bool, gaps: str, conditions: Sequence[str], best: Mapping[str, str]
+    record: Record,
+    complete: bool,
+    gaps: str,
+    conditions: Sequence[str],
+    best: Mapping[str, str],
+    curvilinear: bool,
 ) -> list[tuple[str, str]]:
     """Pairs of what to do next and the command; `best` are addresses by task."""
-    file, own = shlex.quote(record.path or ""), record.path is None
+    own, file = record.path is None, shlex.quote(record.path or "")
+    fill = "fieldcast.fill_gaps(dataset{})" if own else f"fieldcast fill-gaps {file} --output filled.nc{{}}"
     if not complete:
-        command = (
-            "fieldcast.fill_gaps(dataset{})" if own else f"fieldcast fill-gaps {file} --output filled.nc{{}}"
-        )
         option = ", where={}" if own else " --where {}"
         quoted = [(each, repr(each) if own else f'"{each}"') for each in conditions]
-        return [("fill the whole record, by a race of all methods", command.format(""))] + [
-            (f"the same from values with {each}", command.format(option.format(text)))
-            for each, text in quoted
+        return [("fill the whole record, by a race of all methods", fill.format(""))] + [
+            (f"the same from values with {each}", fill.format(option.format(text))) for each, text in quoted
         ]
-    trained = ",".join(best.values()) or "explore"
+    if curvilinear:
+        return []
     if own:
         return [(f"the model {each}", f'fieldcast.fit(dataset, "{each}")') for each in best.values()]
-    segment = " --gaps segment" if gaps == "segment" else ""
-    predict = f"fieldcast predict {file} --experiment {best.get('forecast', '')} --output forecast.nc"
+    train = f"fieldcast train {file} --experiment {{}}{' --gaps segment' * (gaps == 'segment')}"
+    commands = [
+        ("train these models on the whole record, in data_netcdf", train.format(",".join(best.values())))
+    ]
+    if "forecast" in best:
+        predict = f"fieldcast predict {file} --experiment {best['forecast']} --output forecast.nc"
+        commands.append(("then forecast", predict))
+    if gaps == "segment":
+        commands.append(("fill the missing dates", fill.format("")))
     return [
-        (
-            "train on the whole record, in data_netcdf",
-            f"fieldcast train {file} --experiment {trained}{segment}",
-        ),
-        *([("then forecast", predict)] if best else ()),
-        ("train all quick models", f"fieldcast train {file} --experiment explore{segment}"),
+        *(commands if best else ()),
+        ("train all quick models, and write the page on them", train.format("explore")),
     ]

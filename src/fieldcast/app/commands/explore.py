@@ -16,6 +16,7 @@ def explore(file: str) -> None:
     from fieldcast.standalone.exploring import explore as look_at  # here: torch takes a second to import
 
     exploration = look_at(file)
-    name = Path(file.rstrip("/")).name.split(".")[0].strip("*? ") or "file"
+    path = Path(file.rstrip("/"))
+    name = path.stem.strip("*?[] ") or path.parent.name or "files"
     paths = exploration.save(f"explored_{name}")
     click.echo(exploration.text(paths))

@@ -1,0 +1,89 @@
+"""The content of a data set: counts against known truths, and parts against their limits."""
+
+from itertools import groupby
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from fieldcast.fields.contents import last_part, longest_run, quality_flags
+from fieldcast.fields.selection import satisfying
+
+GHRSST = "no_data bad_data worst_quality low_quality acceptable_quality best_quality"
+ARGO = "no_qc good_data probably_good_data bad_data"
+
+
+def dataset(times: int = 12, y: int = 6, x: int = 8) -> xr.Dataset:
+    values = np.arange(times * y * x, dtype="f4").reshape(times, y, x)
+    coords = {
+        "time": pd.date_range("2001-01-01", periods=times),
+        "lat": ("lat", np.arange(y, dtype=float), {"units": "degrees_north"}),
+        "lon": ("lon", np.arange(x, dtype=float), {"units": "degrees_east"}),
+    }
+    return xr.Dataset({"sst": (("time", "lat", "lon"), values, {"units": "degC"})}, coords)
+
+
+def with_flags(flags: np.ndarray, **attrs: object) -> xr.Dataset:
+    given = dataset(*flags.shape)
+    return given.assign(quality=(("time", "lat", "lon"), flags, attrs))
+
+
+@pytest.mark.parametrize("values", [1, 5, 40, 48, 100, 300, 575, 576, 10**6])
+@pytest.mark.parametrize("fewest", [1, 4, 100])
+@pytest.mark.parametrize("cost", [0, 7])
+def test_a_part_is_the_last_times_that_fit(values: int, fewest: int, cost: int) -> None:
+    """A search over all n shows that the smallest one is taken, and that one time more would not fit."""
+    given = dataset()
+    part = last_part(given, values, fewest, cost)
+    cut = part.of(given)
+    size, number = cut.sizes["lat"] * cut.sizes["lon"] + cost, cut.sizes["time"]
+    fits = [-(-6 // n) * -(-8 // n) + cost for n in range(1, 9)]
+    least = min(12, fewest)
+    assert size == next((each for each in fits if each * least <= values), fits[-1])
+    assert number == 1 or number * size <= values
+    assert number == 12 or (number + 1) * size > values
+    assert cut["time"].equals(given["time"][12 - number :])
+    assert bool(part.text) == (cut.sizes != given.sizes)
+    backwards = given.isel(time=slice(None, None, -1))
+    xr.testing.assert_equal(last_part(backwards, values, fewest, cost).of(backwards).sortby("time"), cut)
+
+
+def test_the_longest_gap_is_that_of_a_search() -> None:
+    missing = np.random.default_rng(0).random((50, 30)) < 0.7
+    runs = [len(list(run)) for cell in missing.T for absent, run in groupby(cell) if absent]
+    assert longest_run(missing) == max(runs)
+    assert longest_run(np.zeros((3, 2), bool)) == 0
+
+
+@pytest.mark.parametrize(
+    ("meanings", "good"), [(GHRSST, {4, 5}), (ARGO, {1}), ("water land", set()), ("best", {0})]
+)
+def test_values_of_a_flag_are_counted_and_the_condition_keeps_good_ones(
+    meanings: str, good: set[int]
+) -> None:
+    number = len(meanings.split())
+    flags = np.random.default_rng(0).integers(0, number, (12, 6, 8)).astype("i1")
+    given = with_flags(flags, flag_values=np.arange(number, dtype="i1"), flag_meanings=meanings)
+    (quality,) = quality_flags(given)
+    assert quality.counts["count"].tolist() == np.bincount(flags.ravel()).tolist()
+    assert quality.counts["meaning"].tolist() == meanings.split()
+    assert bool(quality.where) == bool(good)
+    if good:
+        kept = satisfying(given, quality.where)["sst"].notnull().values
+        np.testing.assert_array_equal(kept, np.isin(flags, list(good)))
+
+
+def test_bits_of_bad_values_are_excluded_if_they_occur() -> None:
+    flags = np.random.default_rng(0).integers(0, 8, (12, 6, 8)).astype("i4")
+    masks, meanings = np.array([1, 2, 4, 8], "i4"), "LAND PRODWARN CLDICE HIGLINT"
+    (quality,) = quality_flags(with_flags(flags, flag_masks=masks, flag_meanings=meanings))
+    assert quality.counts["count"].tolist() == [int(((flags & m) > 0).sum()) for m in masks]
+    assert quality.where == "quality without LAND CLDICE"
+    kept = satisfying(with_flags(flags, flag_masks=masks, flag_meanings=meanings), quality.where)["sst"]
+    np.testing.assert_array_equal(kept.notnull().values, (flags & 5) == 0)
+
+
+def test_a_data_set_without_a_grid_has_no_flags_and_no_part() -> None:
+    plain = xr.Dataset({"x": ("n", np.arange(5))})
+    assert quality_flags(plain) == [] and last_part(plain, 1).of(plain).identical(plain)
