@@ -3,6 +3,9 @@
 import html
 import re
 import shlex
+import subprocess
+import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ import fieldcast
 from fieldcast import cli
 from fieldcast.app.commands import on_files
 from fieldcast.errors import InputError
+from fieldcast.fields import contents
 from fieldcast.report.exploration import Exploration
 from fieldcast.standalone import exploring
 
@@ -108,9 +112,7 @@ def test_the_leader_of_a_race_fills_what_it_would_by_itself(monkeypatch: pytest.
     """The method of the first rounds, on the last times that fit; `method` of fill_gaps gives the same values."""
     monkeypatch.setattr(exploring, "leaders", lambda comparison: ["local_kriging"])
     monkeypatch.setattr(exploring, "FILL_VALUES", 50 * (Y * X + exploring.TIME_COST))
-    monkeypatch.setattr(exploring, "last_part", lambda *given, **more: last_part(*given, fewest=40, **more))
-    from fieldcast.fields.contents import last_part
-
+    monkeypatch.setattr(contents, "last_part", partial(contents.last_part, fewest=40))
     explored = fieldcast.explore(record(0.3))
     assert explored.data is not None and "the last 50 of 80 times" in explored.answer
     part = record(0.3).isel(time=slice(30, None))
@@ -212,16 +214,13 @@ def test_every_command_can_be_given(
         assert program == "fieldcast"
         assert CliRunner().invoke(cli.cli, words, catch_exceptions=False).exit_code == 0
     best = complete.tables["scores"]["method"].iloc[0]
-    assert {"gap_filling", "predict", "station_fields", "explore", f"forecast.{best}"} <= {*session.pipelines}
+    assert {"gap_filling", "predict", "station_fields", f"forecast.{best}"} <= {*session.pipelines}
 
 
 @pytest.mark.proof
 def test_every_command_runs(
     gappy: Exploration, complete: Exploration, stations: Exploration, tmp_path: Path
 ) -> None:
-    import subprocess
-    import sys
-
     for each in (gappy, complete, stations):
         for _, command in each.commands:
             words = [sys.executable, "-m", "fieldcast", *shlex.split(command)[1:]]

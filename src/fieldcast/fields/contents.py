@@ -1,9 +1,11 @@
-"""The content of a data set, for a first look: a part that is quickly read, variables, gaps, flags of quality."""
+"""The content of files, for a first look: a part that is quickly read, variables, gaps, and flags of quality."""
 
 from __future__ import annotations
 
 import math
+import os
 import re
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,11 +14,19 @@ import xarray as xr
 from jaxtyping import Bool, Int
 
 from fieldcast.fields import domain
-from fieldcast.fields.conventions import axes, time_varying
+from fieldcast.fields.containers import format_of, is_archive, is_netcdf
+from fieldcast.fields.conventions import as_dataset, axes, time_varying
 from fieldcast.fields.encoding import flags_of, is_category
+from fieldcast.fields.opening import check_chunks, open_file
+from fieldcast.fields.options import Source
+from fieldcast.fields.paths import is_remote, local, require
 from fieldcast.fields.quantities import nature_of, sampled_values
+from fieldcast.fields.sources import expanded, open_layout, open_source
+from fieldcast.fields.table_layouts import SUFFIXES
+from fieldcast.fields.times import as_record
 from fieldcast.geometry import GRID
 
+READ_VALUES = 50_000_000  # largest number of values that are read: 200 MB in single precision
 FEWEST_TIMES = 100  # times of a part below which cells are left out rather than times
 MAX_MEANINGS = 40  # values of a flag that are counted
 ENDS = 5, 95  # percentiles between which values are said to lie
@@ -89,6 +99,85 @@ def ordinal(n: int) -> str:
     """2nd, 3rd, 4th."""
     endings = {1: "st", 2: "nd", 3: "rd"}
     return f"{n}{'th' if n % 100 in (11, 12, 13) else endings.get(n % 10, 'th')}"
+
+
+# Files: tables of readings, and fields, of which a part is read.
+
+
+def table_in(path: str, notes: list[str]) -> str:
+    """The largest table in a folder that has no fields; any other path is returned as it is."""
+    folder = local(path)
+    if is_remote(path) or not os.path.isdir(folder):
+        return path
+    files = [entry.path for entry in os.scandir(folder) if entry.is_file() and entry.stat().st_size]
+    tables = [file for file in files if Path(file).suffix.lower() in SUFFIXES]
+    if not tables or len(tables) < len(files):
+        return path
+    largest = max(sorted(tables), key=os.path.getsize)
+    if len(tables) > 1:
+        notes.append(
+            f"Of the {len(tables)} tables in the folder, the largest is read, {os.path.basename(largest)}."
+        )
+    return largest
+
+
+def is_table(path: str) -> bool:
+    """Whether a path is a table, or NetCDF of readings along tracks, and not fields."""
+    if is_remote(path) or not os.path.isfile(local(path)) or not os.path.getsize(local(path)):
+        return False
+    kind = format_of(local(path))
+    if kind == "parquet" or Path(path).suffix.lower() in (".xls", ".xlsx", ".xlsm", ".xlsb", ".ods"):
+        return True
+    if is_netcdf(kind):
+        with open_file(path, "explore") as opened:
+            names = axes(opened)
+            return len(names) == 3 and len({opened[each].dims for each in names.values()}) == 1
+    compressed = is_archive(local(path)) and Path(Path(path).stem).suffix.lower() in (
+        ".csv",
+        ".txt",
+        ".tsv",
+        ".dat",
+    )
+    return compressed or kind == ""
+
+
+class Record(NamedTuple):
+    """Fields as they were given, in part."""
+
+    name: str
+    dataset: xr.Dataset  # in memory
+    layout: (
+        xr.Dataset | None
+    )  # that of results, if it is not that of the data set: the first of several files
+    where: str  # as messages name it
+    path: str | None
+    text: str  # the part that is there; empty for the whole
+
+    def last(self, values: int, cost: int = 0) -> Record:
+        """The last times with at most so many values, see `last_part`."""
+        part = last_part(self.dataset, values, cost=cost)
+        if not part.text:
+            return self
+        layout = None if self.layout is None else part.of(self.layout, times=False)
+        return self._replace(dataset=part.of(self.dataset).load(), layout=layout, text=part.text)
+
+
+def read_record(data: str | xr.Dataset | xr.DataArray) -> Record:
+    """The part of fields that is read, at most `READ_VALUES`."""
+    if not isinstance(data, str):
+        dataset = as_record(as_dataset(data, "the data set"), "the data set")
+        return Record("the data set", dataset, None, "the data set", None, "").last(READ_VALUES)
+    require(data, "fieldcast explore FILE")
+    where, name = f"'{data}'", os.path.basename(data.rstrip("/")) or data
+    paths = expanded([data])
+    if len(paths) == 1:
+        opened, layout = as_record(open_file(paths[0], "explore"), where), None
+        check_chunks(opened, [str(name) for name in opened.variables], paths[0])
+    else:
+        files = Source(path=data, gaps="insert", missing="train")
+        opened, layout = open_source(files), open_layout(files)
+    record = Record(name, opened, layout, where, data, "").last(READ_VALUES)
+    return record._replace(dataset=record.dataset.load())
 
 
 # Variables and their gaps.

@@ -26,20 +26,23 @@ from fieldcast.encoding.options import Limits, Rollout, Sparsification
 from fieldcast.errors import InputError, counted
 from fieldcast.experiments import quick_experiments
 from fieldcast.fields import domain
-from fieldcast.fields.containers import format_of, is_archive, is_netcdf
-from fieldcast.fields.contents import last_part, quality_flags, variables_table
-from fieldcast.fields.conventions import as_dataset, axes, time_varying
+from fieldcast.fields.contents import (
+    Record,
+    is_table,
+    last_part,
+    quality_flags,
+    read_record,
+    table_in,
+    variables_table,
+)
+from fieldcast.fields.conventions import time_varying
 from fieldcast.fields.ingest import ingest
-from fieldcast.fields.opening import check_chunks, open_file
-from fieldcast.fields.options import Gaps, Source
-from fieldcast.fields.paths import is_remote, local, require
+from fieldcast.fields.options import Gaps
+from fieldcast.fields.paths import local
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.fields.quantities import AUTO
-from fieldcast.fields.sources import expanded, open_layout, open_source
-from fieldcast.fields.splits import SplitRanges
+from fieldcast.fields.splits import SplitRanges, make
 from fieldcast.fields.stations import read_stations
-from fieldcast.fields.table_layouts import SUFFIXES
-from fieldcast.fields.times import as_record
 from fieldcast.figures.gaps import pictures
 from fieldcast.figures.glance import row_of_maps
 from fieldcast.figures.maps import field_colours
@@ -69,7 +72,6 @@ from fieldcast.tasks.scoring_inputs import cell_areas
 
 LOG = logging.getLogger(__name__)
 Explored: TypeAlias = str | Path | xr.Dataset | xr.DataArray | pd.DataFrame
-READ_VALUES = 50_000_000  # largest number of values that are read: 200 MB in single precision
 TABLE_BYTES = 200_000_000  # largest table that is read
 FILL_VALUES = 2_000_000  # values that are filled within about two minutes
 TIME_COST = 500  # values whose filling takes as long as a time by itself
@@ -151,85 +153,6 @@ def plain(sentences: Sequence[str], where: str) -> list[str]:
     return [each.removeprefix(f"{where}: ") for each in sentences]
 
 
-# What was given: fields, or readings of stations and along tracks.
-
-
-def table_in(path: str, notes: list[str]) -> str:
-    """The largest table in a folder that has no fields; any other path is returned as it is."""
-    folder = local(path)
-    if is_remote(path) or not os.path.isdir(folder):
-        return path
-    files = [entry.path for entry in os.scandir(folder) if entry.is_file() and entry.stat().st_size]
-    tables = [file for file in files if Path(file).suffix.lower() in SUFFIXES]
-    if not tables or len(tables) < len(files):
-        return path
-    largest = max(sorted(tables), key=os.path.getsize)
-    if len(tables) > 1:
-        notes.append(
-            f"Of the {len(tables)} tables in the folder, the largest is read, {os.path.basename(largest)}."
-        )
-    return largest
-
-
-def is_table(path: str) -> bool:
-    """Whether a path is a table, or NetCDF of readings along tracks, and not fields."""
-    if is_remote(path) or not os.path.isfile(local(path)) or not os.path.getsize(local(path)):
-        return False
-    kind = format_of(local(path))
-    if kind == "parquet" or Path(path).suffix.lower() in (".xls", ".xlsx", ".xlsm", ".xlsb", ".ods"):
-        return True
-    if is_netcdf(kind):
-        with open_file(path, "explore") as opened:
-            names = axes(opened)
-            return len(names) == 3 and len({opened[each].dims for each in names.values()}) == 1
-    compressed = is_archive(local(path)) and Path(Path(path).stem).suffix.lower() in (
-        ".csv",
-        ".txt",
-        ".tsv",
-        ".dat",
-    )
-    return compressed or kind == ""
-
-
-class Record(NamedTuple):
-    """Fields as they were given, in part."""
-
-    name: str
-    dataset: xr.Dataset  # in memory
-    layout: (
-        xr.Dataset | None
-    )  # that of results, if it is not that of the data set: the first of several files
-    where: str  # as messages name it
-    path: str | None
-    text: str  # the part that is there; empty for the whole
-
-    def last(self, values: int, cost: int = 0) -> Record:
-        """The last times with at most so many values, see `last_part`."""
-        part = last_part(self.dataset, values, cost=cost)
-        if not part.text:
-            return self
-        layout = None if self.layout is None else part.of(self.layout, times=False)
-        return self._replace(dataset=part.of(self.dataset).load(), layout=layout, text=part.text)
-
-
-def read_record(data: str | xr.Dataset | xr.DataArray) -> Record:
-    """The part of fields that is read, at most `READ_VALUES`."""
-    if not isinstance(data, str):
-        dataset = as_record(as_dataset(data, "the data set"), "the data set")
-        return Record("the data set", dataset, None, "the data set", None, "").last(READ_VALUES)
-    require(data, "fieldcast explore FILE")
-    where, name = f"'{data}'", os.path.basename(data.rstrip("/")) or data
-    paths = expanded([data])
-    if len(paths) == 1:
-        opened, layout = as_record(open_file(paths[0], "explore"), where), None
-        check_chunks(opened, [str(name) for name in opened.variables], paths[0])
-    else:
-        files = Source(path=data, gaps="insert", missing="train")
-        opened, layout = open_source(files), open_layout(files)
-    record = Record(name, opened, layout, where, data, "").last(READ_VALUES)
-    return record._replace(dataset=record.dataset.load())
-
-
 # Fields: complete ones, and those with gaps.
 
 
@@ -243,6 +166,7 @@ class Outcome(NamedTuple):
     data: xr.Dataset | None = None
     report: str = ""
     best: Mapping[str, str] = {}  # addresses of the best experiments by task
+    steps: int | None = None  # leads that are scored where the record is too short for those of a run
 
 
 def explore_fields(
@@ -266,9 +190,7 @@ def explore_fields(
     if flags:
         tables["quality"] = pd.concat([flag.counts for flag in flags], ignore_index=True)
     conditions = [flag.where for flag in flags if flag.where]
-    commands = commands_for(
-        record, complete is not None, gaps, conditions, outcome.best, is_curvilinear(fields)
-    )
+    commands = commands_for(record, complete is not None, gaps, conditions, outcome)
     return Exploration(
         record.name, facts, outcome.answer, tables, commands,
         outcome.figures, outcome.result, outcome.data, plain(notes, record.where), conditions, outcome.report,
@@ -319,7 +241,7 @@ def fill_record(fields: xr.Dataset, record: Record, seed: int, device: str) -> O
     tried = deque(comparison.trials(), maxlen=1).pop()[0]
     statistics = comparison.error_statistics(tried)
     layout = part.dataset if part.layout is None else part.layout
-    filled = fill(comparison, tried, statistics, layout, 0, TrustLimits(), seed, choices)
+    filled, _ = fill(comparison, tried, statistics, layout, 0, TrustLimits(), seed, choices)
     series = comparison.series(tried, statistics.variances)
     drawn = dict(pictures(to_model_names(filled, fields), series, outline(fields)))
     figures = {name: png(figure) for name, figure in drawn.items()}
@@ -412,7 +334,7 @@ def forecast_fields(fields: xr.Dataset, states: xr.Dataset, where: str, seed: in
     return Outcome(
         f"Of the quick models, {best} forecasts best; forecast.nc holds {leads}.", {"scores": board},
         {"forecast": forecast_picture(fields, in_contract, best)}, "forecast.nc", future,
-        best={"forecast": f"forecast.{best}"},
+        best={"forecast": f"forecast.{best}"}, steps=fewer_steps(fields),
     )  # fmt: skip
 
 
@@ -502,6 +424,16 @@ def starts_of(fields: xr.Dataset, splits: SplitRanges) -> InitialTimes:
             if len(initial_times["scored"]) >= MIN_STARTS:
                 return initial_times
     return select_initial_times(fields, splits, replace(rollout, steps=1), Limits())
+
+
+def fewer_steps(fields: xr.Dataset) -> int | None:
+    """The number of scored leads; None if a run with its default options has starts, too."""
+    splits = make(fields["time"])
+    try:
+        select_initial_times(fields, splits, Rollout(), Limits())
+    except InputError:
+        return starts_of(fields, splits)["leads"]
+    return None
 
 
 def board_of(
@@ -645,15 +577,10 @@ def grid_readings(
 
 
 def commands_for(
-    record: Record,
-    complete: bool,
-    gaps: str,
-    conditions: Sequence[str],
-    best: Mapping[str, str],
-    curvilinear: bool,
+    record: Record, complete: bool, gaps: str, conditions: Sequence[str], outcome: Outcome
 ) -> list[tuple[str, str]]:
-    """Pairs of what to do next and the command; `best` are addresses by task."""
-    own, file = record.path is None, shlex.quote(record.path or "")
+    """Pairs of what to do next and the command, or the call of Python for data that are no file."""
+    own, file, best = record.path is None, shlex.quote(record.path or ""), outcome.best
     fill = "fieldcast.fill_gaps(dataset{})" if own else f"fieldcast fill-gaps {file} --output filled.nc{{}}"
     if not complete:
         option = ", where={}" if own else " --where {}"
@@ -661,20 +588,15 @@ def commands_for(
         return [("fill the whole record, by a race of all methods", fill.format(""))] + [
             (f"the same from values with {each}", fill.format(option.format(text))) for each, text in quoted
         ]
-    if curvilinear:
-        return []
     if own:
         return [(f"the model {each}", f'fieldcast.fit(dataset, "{each}")') for each in best.values()]
-    train = f"fieldcast train {file} --experiment {{}}{' --gaps segment' * (gaps == 'segment')}"
-    commands = [
-        ("train these models on the whole record, in data_netcdf", train.format(",".join(best.values())))
-    ]
+    commands = [("fill the missing dates", fill.format(""))] if gaps == "segment" else []
+    if best:
+        options = " --gaps segment" * (gaps == "segment")
+        options += f" --params rollout.steps={outcome.steps}" if outcome.steps else ""
+        train = f"fieldcast train {file} --experiment {','.join(best.values())}{options}"
+        commands.append(("train these models on the whole record, in data_netcdf", train))
     if "forecast" in best:
         predict = f"fieldcast predict {file} --experiment {best['forecast']} --output forecast.nc"
         commands.append(("then forecast", predict))
-    if gaps == "segment":
-        commands.append(("fill the missing dates", fill.format("")))
-    return [
-        *(commands if best else ()),
-        ("train all quick models, and write the page on them", train.format("explore")),
-    ]
+    return commands
