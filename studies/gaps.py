@@ -17,9 +17,9 @@ the cells, under other discs, all but 5 to 80 values. Prints the errors by the n
 draws the gaps.
 `python -m studies.gaps append SOURCE [DAYS] [METHOD]` removes 60 % in blobs, in at most 20 x 20 cells, fills the first
 1000 times, and appends DAYS (365) more, one by one; beside every fifth (each, of the first 20) the same method is
-fitted to the record up to that day. Prints a row: the difference of both over the spread, for the first 20 days and for all; the
-RMSE of the days as issued over that of the fits, and the share of days within 5 %; the RMSE of the days in the end over
-that of one fit of all; and the processor time of an append and of a fit [s].
+fitted to the record up to that day. Prints a row: the difference of both over the spread, for the first 20 days and for
+all; the RMSE of the days as issued over that of the fits, and the share of days within 5 %; the RMSE of the days in the
+end over that of one fit of all; and the processor time of an append and of a fit [s].
 `python -m studies.gaps promises rain SEED [SEED ...]` (or `chlorophyll`) fills small records of a quantity that is not
 Gaussian, one for each seed. Prints the expected RMSE of each report beside the true one, how often their ratio would be
 within 1.5 if the truth were a draw of the result, and the calibration at the held-out values of all records together.
