@@ -261,7 +261,7 @@ def test_a_race_resumes_after_its_rounds_to_the_same_end(early: None) -> None:
 
 @pytest.fixture
 def interruptible(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """As in a command in a terminal."""
+    """A first interrupt is handled like that of a command in a terminal."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     monkeypatch.setattr(runtime, "hurries", True)
     yield
@@ -272,7 +272,7 @@ def interruptible(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_a_first_interrupt_ends_the_race_with_the_best_method_so_far(
     early: None, interruptible: None, interrupted: set[int]
 ) -> None:
-    """It comes in the second round; another one in the trial that is left stops the program."""
+    """One in the second round ends the race; another one in the trial that is left stops the program."""
     calls: list[int] = []
 
     def quick(record: Record, streams: RandomStreams | None) -> Filling:
