@@ -93,7 +93,7 @@ def test_members_filled_in_two_batches_are_those_filled_together(name: str, reco
 
 @pytest.mark.parametrize("name", FILLERS)
 def test_a_fit_forgets_values_that_the_fit_where_it_begins_had(name: str, columns: Columns) -> None:
-    """In noise no value tells another, so that a prediction is off by a standard deviation or more."""
+    """A prediction of noise is off by a standard deviation or more, as no value tells another."""
     generator = torch.Generator().manual_seed(3)
     x = torch.randn(TIMES, CELLS, generator=generator)
     observed = torch.rand(x.shape, generator=generator) < 0.6
