@@ -16,7 +16,7 @@ from fieldcast.atomic import atomic, write_atomically
 from fieldcast.figures.style import Picture
 from fieldcast.report.page import source
 from fieldcast.report.rendering import TEMPLATES, render
-from fieldcast.report.tables import Cell, Table
+from fieldcast.report.tables import Cell, Doubt, Table
 from fieldcast.scores.held_out import TITLES
 from fieldcast.scores.numbers import significant
 
@@ -102,11 +102,13 @@ class Exploration:
         pictures = {name: Picture(png) for name, png in self.figures.items()}
         first = {"at_a_glance": pictures.pop(next(iter(pictures)))} if pictures else {}
         tables = {name: as_table(table) for name, table in self.tables.items()}
+        unused = 'of quality are not used here: --where "{}" in the commands below keeps good values alone'
+        doubts = [Doubt(0, "flags", unused.format(each)) for each in self.conditions]
         sections = render("exploration", {}, look=self, tables=tables, figures=pictures)
         scores = tables.get("scores", tables.get("reconstructions", Table((), ())))
         page: str = TEMPLATES.get_template("page.html.j2").render(
             title=self.name, subtitle=f"{'; '.join(text for _, text in self.facts)}. {self.answer}", leaders=scores,
-            explanations=EXPLANATIONS, doubts=(), glance_figures=first, groups=[("A first look", sections)],
+            explanations=EXPLANATIONS, doubts=doubts, glance_figures=first, groups=[("A first look", sections)],
             style=Markup(source("style.css")), script=Markup(source("script.js")), vega="",
         )  # fmt: skip
         return page
