@@ -52,6 +52,7 @@ from fieldcast.figures.style import png
 from fieldcast.geometry import edges, is_curvilinear
 from fieldcast.inference.forecasts.ensemble import EnsembleForecaster, forecast
 from fieldcast.inference.gaps.filling import TrustLimits, fill, method_scores
+from fieldcast.inference.gaps.stored_fit import fill_options
 from fieldcast.inference.gaps.trials import Comparison, Tried
 from fieldcast.inference.quantities import choose_quantities
 from fieldcast.inference.reconstruct import lineage_of, reconstruct
@@ -241,7 +242,8 @@ def fill_record(fields: xr.Dataset, record: Record, seed: int, device: str) -> O
     tried = deque(comparison.trials(), maxlen=1).pop()[0]
     statistics = comparison.error_statistics(tried)
     layout = part.dataset if part.layout is None else part.layout
-    filled, _ = fill(comparison, tried, statistics, layout, 0, TrustLimits(), seed, choices)
+    options = fill_options(seed=seed)
+    filled, _ = fill(comparison, tried, statistics, layout, 0, TrustLimits(), seed, choices, options)
     series = comparison.series(tried, statistics.variances)
     drawn = dict(pictures(to_model_names(filled, fields), series, outline(fields)))
     figures = {name: png(figure) for name, figure in drawn.items()}
@@ -261,10 +263,9 @@ def leaders(comparison: Comparison) -> list[str]:
         LOG.info("Round %d of a race of methods", number)
         if number == ROUNDS:
             break
-    if not tried.rounds:
-        return list(FILLERS)
-    standings = tried.rounds[-1].standings
-    return [min(standings, key=lambda name: standings[name].crps)]
+    if tried.rounds:
+        comparison.end_early(tried)
+    return tried.finalists
 
 
 def at_held_out(comparison: Comparison, tried: Tried) -> pd.DataFrame:
