@@ -154,6 +154,18 @@ def test_observed_values_are_kept_and_earlier_days_do_not_change(filled: Appende
     assert longer.attrs["fieldcast_fit"] == FIT and "low_rank" in longer.attrs["comment"]
 
 
+def test_days_within_two_e_folding_times_are_revised_and_no_others(gappy: xr.Dataset, tmp_path: Path) -> None:
+    """New observations change what a smoother says of the days before."""
+    fit = tmp_path / "fit"
+    before = fieldcast.fill_gaps(first(gappy, 95), method="modal_smoother", quantities="none", fit=fit)
+    longer = fieldcast.fill_gaps(gappy.isel(time=slice(95, 97)), append=before, fit=fit)
+    steps = StoredFit.unpacked(fit.read_bytes(), "the fit", torch.device("cpu")).lengths[0][1]
+    changed = (first(longer, 95)["sst_mean"] != before["sst_mean"]) & before["sst_flag"].isin([1, 2])
+    days = np.flatnonzero(changed.any(["lat", "lon"]))
+    assert 94 in days and days.min() >= 95 - 2 * steps
+    assert f"{2 * steps} times before, from " in longer.attrs["comment"]
+
+
 def test_days_one_by_one_are_the_days_at_once(filled: Appended, gappy: xr.Dataset) -> None:
     """The low-rank Gaussian takes each day by itself."""
     one, folder = filled
