@@ -48,6 +48,7 @@ from fieldcast.geometry import unit_points
 from fieldcast.inference.gaps.calibration import groups
 from fieldcast.inference.gaps.filling import TrustLimits, fill
 from fieldcast.inference.gaps.own_units import of_variable, own_statistics, predictions
+from fieldcast.inference.gaps.stored_fit import fill_options
 from fieldcast.inference.gaps.trials import Comparison, Tried
 from fieldcast.inference.quantities import choose_quantities
 from fieldcast.models.gaps.fillers import FILLERS, dineof
@@ -522,7 +523,9 @@ def promises(kind: str, seeds: list[int]) -> None:
         comparison = Comparison.of(fields, 0, "cpu", FILLERS, mappings)
         tried = deque(comparison.trials(), maxlen=1).pop()[0]
         statistics = comparison.error_statistics(tried)
-        filled = fill(comparison, tried, statistics, gappy, DRAWS, TrustLimits(), 0, choices)[0]
+        filled = fill(
+            comparison, tried, statistics, gappy, DRAWS, TrustLimits(), 0, choices, fill_options(seed=0)
+        )[0]
         (name,) = truth.data_vars
         missing = gappy[name].isnull().values
         mean, spread, true = (

@@ -116,10 +116,14 @@ class Hurry(Exception):
 
 
 @contextmanager
-def until_interrupted() -> Iterator[None]:
+def until_interrupted(may_end: bool = True) -> Iterator[None]:
     """Have the first Ctrl-C raise `Hurry`, and a second one act as before; without `hurries` the first one does."""
     before = signal.getsignal(signal.SIGINT)
-    if not hurries or before == signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
+    if (
+        not (hurries and may_end)
+        or before == signal.SIG_IGN
+        or threading.current_thread() is not threading.main_thread()
+    ):
         yield
         return
 

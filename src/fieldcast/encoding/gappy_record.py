@@ -156,7 +156,7 @@ class GappyRecord:
         del visible
         changed = replace(self, codec=replace(self.codec, climatology=climatology))
         x, observed = torch.empty_like(self.record.x), self.record.observed & ~held_out
-        limits = self.record.bounds and self.record.bounds.minus(torch.zeros(1))
+        limits = self.record.bounds and self.record.bounds.minus(torch.zeros_like(self.scale))
         for cells in pieces(x.shape[1], len(x)):
             shift = self.climatology(cells) - changed.climatology(cells)
             x[:, cells] = self.record.x[:, cells] + shift / self.scale[cells]

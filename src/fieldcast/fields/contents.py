@@ -249,8 +249,9 @@ def quality_of(name: str, array: xr.DataArray) -> Quality:
     if len(masks):
         bits = x.astype(np.int64)
         wanted = values if len(values) else masks
-        counts = [int(((bits & int(m)) == int(v)).sum()) for m, v in zip(masks, wanted, strict=False)]
-        numbers = [int(m) for m in masks]
+        pairs = [(int(m), int(v)) for m, v in zip(masks, wanted, strict=False)]
+        counts = [int(((bits & m) == v).sum()) for m, v in pairs]
+        numbers = [v for _, v in pairs]
     else:
         numbers, counts = (each.tolist() for each in np.unique(x, return_counts=True))
         numbers, counts = numbers[:MAX_MEANINGS], counts[:MAX_MEANINGS]

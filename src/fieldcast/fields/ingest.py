@@ -58,14 +58,18 @@ def ingest(
 
 
 def ingest_contract(
-    fields: xr.Dataset, where: str = "the data", gaps: Gaps = "refuse", missing: Missing = "refuse"
-) -> xr.Dataset:
-    """Repair and check fields that are in the layout of `conventions.to_contract` already."""
-    return _repaired(fields, where, gaps, MIN_TIMES, missing)[0]
+    fields: xr.Dataset, where: str = "the data", gaps: Gaps = "refuse", missing: Missing = "refuse",
+    part: bool = False,
+) -> xr.Dataset:  # fmt: skip
+    """Repair and check fields that are in the layout of `conventions.to_contract` already.
+
+    A `part` of a record, which was checked as a whole, may be short, and constant or empty.
+    """
+    return _repaired(fields, where, gaps, 1 if part else MIN_TIMES, missing, part)[0]
 
 
 def _repaired(
-    fields: xr.Dataset, where: str, gaps: Gaps, fewest: int, missing: Missing
+    fields: xr.Dataset, where: str, gaps: Gaps, fewest: int, missing: Missing, part: bool = False
 ) -> tuple[xr.Dataset, pd.DataFrame]:
     """Repair and check a data set in the layout of `to_contract`, as `ingest` does."""
     require_variables(fields, where)
@@ -78,9 +82,9 @@ def _repaired(
         if fills_gaps(gaps, missing):
             fewest = min(fewest, FEWEST_TO_FILL)
         fields, findings = repair(fields, where, gaps, fewest)
-        if fewest <= fields.sizes["time"] < MIN_TIMES and missing == "train":
+        if fewest <= fields.sizes["time"] < MIN_TIMES and missing == "train" and not part:
             findings.append(_few_times(fields.sizes["time"], where))
-        fields, more = quality.inspect(fields, where, missing, errors=fills_gaps(gaps, missing))
+        fields, more = quality.inspect(fields, where, missing, errors=fills_gaps(gaps, missing), part=part)
         fields = _described(fields, where)
     return fields, quality.table(notes + land + findings + more)
 

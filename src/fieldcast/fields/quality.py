@@ -39,13 +39,13 @@ def table(findings: list[Finding]) -> pd.DataFrame:
 
 
 def inspect(
-    dataset: xr.Dataset, where: str, missing: Missing = "refuse", errors: bool = False
+    dataset: xr.Dataset, where: str, missing: Missing = "refuse", errors: bool = False, part: bool = False
 ) -> tuple[xr.Dataset, list[Finding]]:
     """Reject variables that cannot be learned from; drop static variables that cannot be used.
 
     `dataset` has been repaired (it has `segment`). If values that are missing at some times of a cell are not refused,
     data with such values have the attribute `missing`, "train". Variables that look like `errors` of others may be
-    constant where these can be used.
+    constant where these can be used; so may those of a `part` of a record, where they may also have no value.
     """
     findings: list[Finding] = []
     for name in time_varying(dataset):
@@ -59,15 +59,17 @@ def inspect(
             first, count, sentence = versions
             findings.append(Finding("versions", name, first, count, "allowed", sentence))
         findings.append(_check_finite(array, summary, where))
-        findings.append(_check_missing(array, summary, where, missing))
+        if not part:
+            findings.append(_check_missing(array, summary, where, missing))
         of_another = errors and is_error(array)
-        if not of_another:
+        if not of_another and not part:
             findings.append(_check_constant(array, summary, where))
         if summary.scattered.any():
             dataset = dataset.assign_attrs(missing="train")
-        if not of_another:
+        if not of_another and not part:
             _check_precision(array, summary, where)
-        findings.append(check_unit_jumps(array, summary, where))
+        if not part:
+            findings.append(check_unit_jumps(array, summary, where))
     for name in static(dataset):
         values = dataset[name].values
         usable = bool(np.all(np.abs(values) < MAX_FINITE)) and not _has_far_fills(dataset[name])

@@ -142,7 +142,12 @@ def cell(value: object, share: bool = False) -> Cell:
 
 
 def as_text(table: pd.DataFrame) -> list[str]:
-    """A table as lines; the first column holds names, and columns as wide as their cells stand to the right."""
+    """A table as lines; the first column holds names, and columns as wide as their cells stand to the right.
+
+    A table without rows has no lines.
+    """
+    if table.empty:
+        return []
     lines = as_table(table)
     columns = [[name, *(row[i].text for row in lines.rows)] for i, name in enumerate(lines.head)]
     widths = [max(map(len, cells)) for cells in columns]

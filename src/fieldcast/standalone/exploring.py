@@ -37,6 +37,7 @@ from fieldcast.fields.contents import (
 )
 from fieldcast.fields.conventions import time_varying
 from fieldcast.fields.ingest import ingest
+from fieldcast.fields.observation_error import separate_errors
 from fieldcast.fields.options import Gaps
 from fieldcast.fields.paths import local
 from fieldcast.fields.prepared import PreparedData
@@ -234,6 +235,7 @@ def fill_record(fields: xr.Dataset, record: Record, seed: int, device: str) -> O
     part = record.last(FILL_VALUES, TIME_COST)
     if part is not record:
         fields, _ = ingest(part.dataset, record.where, "insert", missing="train")
+    fields, _ = separate_errors(fields, None)
     LOG.info("Choosing how to fill %d times", fields.sizes["time"])
     chosen, choices = choose_quantities(fields, AUTO, seed, device)
     fillers = {name: FILLERS[name] for name in leaders(Comparison.of(fields, seed, device, FILLERS, chosen))}
@@ -524,8 +526,11 @@ def last_readings(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     if len(table) <= READINGS:
         return table, ""
     first = np.sort(table["time"].to_numpy())[len(table) - READINGS]
-    last = table[table["time"] > first].reset_index(drop=True)
-    return last, f"the last {len(last)} of {len(table)} readings"
+    last = table[table["time"] > first]
+    if last.empty:  # all at one time
+        last = table[table["time"] == first]
+        last = last.iloc[:: -(-len(last) // READINGS)]
+    return last.reset_index(drop=True), f"the last {len(last)} of {len(table)} readings"
 
 
 def readings_table(table: pd.DataFrame) -> pd.DataFrame:

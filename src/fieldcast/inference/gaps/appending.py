@@ -114,7 +114,7 @@ def join(observed: xr.Dataset, granule: Granule, gaps: Any, where: str) -> tuple
             f"{granule.where} begins on {first}, and {where} ends on {last}: give times after its end; times that it "
             "holds are not replaced."
         )
-    fields = ingest_contract(both, granule.where, gaps, "train")
+    fields = ingest_contract(both, granule.where, gaps, "train", part=True)
     kept = int((calendars.hours(fields["time"]) <= hours[times - 1] - hours[0] + 1e-6).sum())
     if kept != times:
         raise InputError(f"the times of {where} were changed after it was filled: {FILL_AGAIN}.")
@@ -234,10 +234,22 @@ def concatenated(parts: Sequence[xr.Dataset], filled: xr.Dataset, dim: str) -> x
             template.dims, np.concatenate(values, template.dims.index(dim)), template.attrs, template.encoding
         )
     axis = np.concatenate([part[time].values for part in parts])
-    rest = filled.drop_vars([name for name, x in filled.variables.items() if dim in x.dims])
-    return rest.assign(arrays).assign_coords(
-        {time: xr.Variable(dim, axis, filled[time].attrs, filled[time].encoding)}
-    )[list(names) + [str(name) for name in rest.data_vars]]
+    gone = {str(name) for name, x in filled.variables.items() if dim in x.dims}
+    if lost := sorted(gone - {*names, time}):
+        LOG.warning(
+            "%s, which the new times lack, %s left out.", ", ".join(lost), "is" if len(lost) == 1 else "are"
+        )
+    attrs = {key: value for key, value in filled[time].attrs.items() if key != "bounds" or value not in lost}
+    encoding = {
+        key: value for key, value in filled[time].encoding.items() if key != "bounds" or value not in lost
+    }
+    return (
+        filled.drop_vars(gone)
+        .assign(arrays)
+        .assign_coords({time: xr.Variable(dim, axis, attrs, encoding)})[
+            list(names) + [str(name) for name in filled.data_vars if name not in gone]
+        ]
+    )
 
 
 def with_attributes_of(

@@ -160,7 +160,7 @@ def fill(
     with Progress(total=steps, initial=steps - 1, unit="step"):
         filled = fill_record(
             gappy,
-            partial(FILLERS[best.name], fitted=parameters, start=best.parameters) if stored else filler,
+            partial(FILLERS[best.name], fitted=parameters) if stored else filler,
             fit,
             distance,
             streams,

@@ -178,9 +178,11 @@ class Comparison:
         """Race the methods (`race`), try those that are left, and the best of them with `SELECTIONS` in all.
 
         After each round and each trial, yield all so far, also as the bytes of a file; those of a `previous` file are
-        kept.
+        kept, but a race that was ended early goes on.
         """
         tried = from_file(previous, self.lineage, self.held_out.time.device)
+        if tried.ended_early:
+            tried = Tried(tried.rounds)
         if tried.rounds or tried.trials:
             yield tried, to_file(tried, self.lineage)
             if len(tried.trials) < tried.number:
@@ -214,15 +216,15 @@ class Comparison:
                 yield from self.race(tried)
             trials = self.method_trials(left := tried.finalists[len(tried.trials) :])
             for _ in left:
-                with until_interrupted():
+                with until_interrupted(len(self.fillers) > 1):
                     trial = next(trials)
                 tried.trials.append(trial)
                 yield
         except Hurry:
             self.end_early(tried)
-            if not tried.trials:
-                tried.trials += self.method_trials(tried.finalists)
-                yield
+        if not tried.trials:  # after the error, which keeps the record that it met in memory
+            tried.trials += self.method_trials(tried.finalists)
+            yield
         for selection in range(len(tried.trials) - len(tried.finalists) + 1, SELECTIONS):
             tried.trials.append(self.repeat_trial(tried.best, selection))
             yield
@@ -244,15 +246,17 @@ class Comparison:
             names = sorted(racing, key=lambda name: last_round.standings[name].crps)[:2]
         trials = [tried.seconds.get(name, last) for name in names[len(tried.trials) :]]
         best = tried.best.name if tried.trials else names[0]
-        fit = last if tried.repeated else BEGUN * tried.seconds.get(best, last)
-        return [*rounds, *trials, *[fit] * (SELECTIONS - len(tried.repeated))]
+        whole_fit = tried.seconds.get(best, last)
+        fit = last if tried.repeated else BEGUN * whole_fit
+        return [*rounds, *trials, *[fit] * (SELECTIONS - 1 - len(tried.repeated)), whole_fit]
 
     def end_early(self, tried: Tried) -> None:
         """End the race with the best method so far: of the trials, of the last round, or else the quickest one."""
         tried.ended_early, tried.finalists = True, [trial.name for trial in tried.trials]
         if not tried.trials:
             now = tried.rounds[-1].standings if tried.rounds else {}
-            tried.finalists = [min(now, key=lambda name: now[name].crps, default=[*self.fillers][-1])]
+            quickest = [name for name in self.fillers if name in FILLERS][-1:] or [*self.fillers]
+            tried.finalists = [min(now, key=lambda name: now[name].crps, default=quickest[0])]
         LOG.info("The race ends early, with %s.", ", ".join(tried.finalists))
 
     def race(self, tried: Tried) -> Iterator[None]:

@@ -146,7 +146,7 @@ def error_variance(
     predictors = ErrorPredictors(*(predictor[index].double() for predictor in predictors))
     distance_unit = median_distance(predictors.distance)
     functions = terms(predictors, distance_unit)
-    if (predictors.inside > 0).any():
+    if ((predictors.inside > 0) & predictors.inside.isfinite()).any():
         functions = at_and_inside(functions, predictors)
     f, w = torch.stack(functions, dim=1), weight[index].double()
     least = MIN_VARIANCE * predictors.climatological.square()

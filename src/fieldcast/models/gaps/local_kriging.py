@@ -100,12 +100,8 @@ class KrigingModel(NamedTuple):
     def packed(self) -> Float[Tensor, "5"]:
         """L, tau, n, a and nu."""
         space, time, nugget, smoothness = self.correlation
-        return torch.stack(
-            [
-                torch.as_tensor(each, dtype=torch.float64)
-                for each in (space, time, nugget, self.power, smoothness)
-            ]
-        )
+        numbers = [float(each) for each in (space, time, nugget, self.power, smoothness)]
+        return torch.tensor(numbers, dtype=torch.float64)
 
 
 class Conditional(NamedTuple):

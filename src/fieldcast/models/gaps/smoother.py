@@ -25,6 +25,8 @@ from fieldcast.models.gaps.low_rank_gaussian import LowRank, Moments
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.runtime import Progress
 
+MIN_ITERATIONS = 3  # least number of M steps, after which hardly anything is left of where the fit began
+
 
 @dataclass(frozen=True, eq=False)
 class SmoothedMoments:
@@ -202,7 +204,7 @@ def fit(
     for _ in Progress(range(iterations), unit="iteration"):
         smoothed = system.smooth(x, observed, segment)
         history.append(smoothed.log_likelihood / int(observed.count_nonzero()))
-        if len(history) > 1 and history[-1] - history[-2] < tolerance:
+        if len(history) > MIN_ITERATIONS and history[-1] - history[-2] < tolerance:
             break
         system = maximisation_step(x, observed, segment, smoothed)
     return system, history

@@ -181,11 +181,14 @@ def fit_error_variances(
 
 
 def inside_bounds(mean: Float[Tensor, "*n"], bounds: Bounds | None) -> Float[Tensor, "*n"]:
-    """Distance of means from the nearest bound; 0 beyond it, without bounds, or where latent values are."""
+    """Distance of means from the nearest bound; 0 beyond it, or if no value has bounds.
+
+    It is infinite for the other variables: those without bounds, or with latent values.
+    """
     if bounds is None:
         return torch.zeros_like(mean)
     distance = torch.minimum(mean - bounds.low, bounds.high - mean).clamp(min=0)
-    return distance.masked_fill(distance.isinf() | bounds.latent, 0.0)
+    return distance.masked_fill(distance.isinf() | bounds.latent, torch.inf)
 
 
 def predictors_of(
