@@ -12,20 +12,15 @@ import fieldcast
 from fieldcast.encoding.gappy_record import GappyRecord
 from fieldcast.errors import InputError
 from fieldcast.fields.ingest import ingest
-from fieldcast.fields.quantities import Clip, Log, Root
+from fieldcast.fields.quantities import Clip
 from fieldcast.inference import quantities
 from fieldcast.inference.gaps.calibration import calibration_cells
 from fieldcast.inference.gaps.own_units import (
-    LEAST_RATIO,
     Predictions,
-    in_mapped_units,
-    largest_seen,
-    of_censored,
-    within_seen,
 )
 from fieldcast.inference.quantities import COLUMNS, Scored, choose_quantities, decide, difference
 from fieldcast.models.gaps.fillers import local_kriging, low_rank
-from fieldcast.models.gaps.record import Filling, Parameters
+from fieldcast.models.gaps.record import Parameters
 from fieldcast.training import fill_gaps
 
 Pair = tuple[xr.Dataset, xr.DataArray, np.ndarray]
@@ -343,58 +338,6 @@ def test_the_error_of_a_mapped_variable_is_a_share_of_its_values(quick: None) ->
     )
 
 
-def mostly_dry() -> GappyRecord:
-    """A record of rain, filled as its square root; most values are 0."""
-    fields = ingest(rain(60)[0], missing="train")[0]
-    values = fields["tp"].values
-    quantity = Root.fit(values[np.isfinite(values)], (0.0, np.inf))
-    return GappyRecord.of(fields, torch.device("cpu"), {"tp": quantity})
-
-
-def test_a_gaussian_cut_at_the_bound_has_the_predicted_moments() -> None:
-    """Against moments of max(y, 0) by quadrature; chlorophyll, which has no bound, stays as it is."""
-    gappy = mostly_dry()
-    mean, spread = np.array([[0.4, 1.0, 3.0, 30.0, 0.05, -2.0]]), np.array([[1.0, 0.8, 1.2, 1.0, 0.5, 0.6]])
-    centre, width = of_censored(gappy, gappy.own[0], mean, spread)
-    for m, s, expected, deviation in zip(centre[0], width[0], mean[0], spread[0], strict=True):
-        y = np.linspace(m - 9 * s, m + 9 * s, 200_001)
-        p = np.exp(-(((y - m) / s) ** 2) / 2)
-        cut, p = np.maximum(y, 0), p / p.sum()
-        least = max(expected, LEAST_RATIO * deviation)
-        np.testing.assert_allclose((p * cut).sum(), least, rtol=1e-3)
-        np.testing.assert_allclose(np.sqrt((p * cut**2).sum() - (p * cut).sum() ** 2), deviation, rtol=1e-3)
-    assert centre[0, 4] < 0 and centre[0, 3] == 30  # a place that is mostly dry has a median of 0
-    fields = ingest(chlorophyll(40)[0], missing="train")[0]
-    values = fields["chlor_a"].values
-    log = Log.fit(values[np.isfinite(values)], (0.001, 100.0))
-    other = GappyRecord.of(fields, torch.device("cpu"), {"chlor_a": log})
-    assert of_censored(other, other.own[0], mean, spread)[0] is mean and not largest_seen(other)
-
-
-def test_no_mean_runs_away_from_the_values_of_a_record_that_is_mostly_at_its_bound() -> None:
-    gappy = mostly_dry()
-    record, seen = gappy.record, largest_seen(gappy)
-    assert seen["tp"] == pytest.approx(float(np.sqrt(np.nanmax(rain(60)[0]["tp"]))), rel=1e-5)
-    scale = float(gappy.codec.deviation[0])
-    mean = torch.where(record.observed, record.x, 20.0)
-    spread = torch.full_like(mean, 0.5).masked_fill_(record.observed, 0.0)
-    members = mean[:, None] + spread[:, None] * torch.tensor([-1.0, 1.0])[:, None]
-    filling = within_seen(gappy, Filling(mean.clone(), spread.clone(), members.clone()), seen)
-    missing = ~record.observed
-    largest = in_mapped_units(gappy, filling.mean, 0, True)[missing]
-    np.testing.assert_allclose(largest, seen["tp"], rtol=1e-5)
-    excess = (in_mapped_units(gappy, mean, 0, True)[missing] - seen["tp"]) / scale
-    np.testing.assert_allclose(filling.spread[missing], np.hypot(0.5, excess), rtol=1e-4)
-    half = (filling.members[:, 1] - filling.members[:, 0])[missing] / 2
-    np.testing.assert_allclose(half, filling.spread[missing], rtol=1e-4)
-    middle = filling.members.mean(1)[missing]
-    np.testing.assert_allclose(middle, filling.mean[missing], rtol=1e-4, atol=1e-4)
-    for one, other in ((filling.mean, mean), (filling.spread, spread)):
-        torch.testing.assert_close(one[record.observed], other[record.observed])
-    below = Filling(record.x.clone() * 0 - 0.1, spread.clone(), members[:, :0])
-    torch.testing.assert_close(within_seen(gappy, below, seen).mean, record.x * 0 - 0.1)  # nothing exceeds
-
-
 def test_members_of_a_dry_place_are_mostly_dry_and_have_the_mean_and_spread_of_the_result(
     quick: None,
 ) -> None:
@@ -404,7 +347,8 @@ def test_members_of_a_dry_place_are_mostly_dry_and_have_the_mean_and_spread_of_t
         filled[f"tp_{part}"].transpose("time", "lat", "lon", ...).values[missing]
         for part in ("mean", "spread", "median", "members")
     )
-    assert (median == 0).mean() > 0.4 and (mean[median == 0] > 0).all() and members.min() == 0
+    assert (median == 0).mean() > 0.4 and (mean[median == 0] > 0).mean() > 0.8
+    assert min(mean.min(), members.min()) == 0
     error = np.abs(members.mean(1) - mean) / np.maximum(spread, 1e-6) * np.sqrt(200)
     assert np.median(error) < 1.5
     assert 0.8 < np.median(members.std(1)[spread > 0.1] / spread[spread > 0.1]) < 1.1

@@ -263,8 +263,9 @@ def test_interrupted_trials_resume_to_the_same_result(
             fill_record("part")
     assert not (whole.parent / "part/filled.nc").exists()
     part = fill_record("part", to_outputs=["gaps_filled", "summary_gap_filling", "series_gap_filling"])
-    best = tried[-1]
-    assert tried[2:] == [*list(FILLERS)[1:], *[best] * SELECTIONS]
+    again = tried[1 + len(FILLERS) :]  # the repetition that was interrupted is begun again
+    assert tried[2 : 1 + len(FILLERS)] == list(FILLERS)[1:]
+    assert len(again) > SELECTIONS and again[1] == again[2] and set(again) < set(FILLERS)
     for name in (
         "06_models/gaps_trials.safetensors",
         "08_reporting/gap_filling.txt",
@@ -280,7 +281,7 @@ def test_trials_of_other_data_or_code_are_not_resumed(whole: Path) -> None:
     lineage = trials.unpack_state(file, "")[1]["lineage"]
     stored = trials.from_file(file, lineage, torch.device("meta")).trials
     names = [trial.name for trial in stored]
-    assert names[: len(FILLERS)] == list(FILLERS) and len(set(names[len(FILLERS) :])) == 1
+    assert names[: len(FILLERS)] == list(FILLERS) and set(names[len(FILLERS) :]) < set(FILLERS)
     assert {getattr(stored[0], part).device.type for part in trials.TENSORS} == {"meta"}
     for changed in ("data", "code"):
         other = trials.from_file(file, {**lineage, changed: "0123456789ab"}, torch.device("cpu"))

@@ -258,7 +258,9 @@ def test_in_processes_and_after_a_kill_nodes_compute_the_same_bytes(
     files = {file.relative_to(tmp_path) for file in tmp_path.rglob("*") if file.is_file()}
     trained = {file for file in files if file.suffix == ".safetensors"}  # with times beside the weights
     timed = {file for file in files if file.stem in ("costs", "history", ".lock")}
-    checkpoints = {file for file in trained if file.stem == "checkpoint"}  # the kill may come before a fit's state
+    checkpoints = {
+        file for file in trained if file.stem == "checkpoint"
+    }  # the kill may come before a fit's state
     assert len(checkpoints) == 3 and len(files - trained - timed) > 50
     differing = {
         file

@@ -30,7 +30,6 @@ from fieldcast.models.gaps.reach import Columns
 from fieldcast.models.gaps.record import Bounds, Parameters, Record
 
 SHIFT = "climatology shift"  # parameter: mean change of each column by its latent values
-MAX_SHARE_AT_BOUND = 0.5  # share of the values at a bound above which no latent values stand for them
 
 
 class OwnVariable(NamedTuple):
@@ -48,7 +47,7 @@ class Continued(NamedTuple):
     deviation: Float[np.ndarray, " variable"]
     has_column: Bool[Tensor, "variable y x"]
     seasons: str
-    at_bound: Float[np.ndarray, "variable 2"]
+    is_censored: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +68,8 @@ class GappyRecord:
         Kind of the climatology (`fields.climatology`).
     own
         The variables of the fields, which a mapping may have divided into parts (`fields.quantities`).
-    at_bound
-        Shares of the values of each variable of the record that are at its lower and its upper bound.
+    is_censored
+        Whether some value is at a bound.
     """
 
     record: Record
@@ -79,7 +78,7 @@ class GappyRecord:
     times: xr.DataArray
     seasons: str
     own: Sequence[OwnVariable]
-    at_bound: Float[np.ndarray, "variable 2"]
+    is_censored: bool
 
     @classmethod
     def of(
@@ -104,9 +103,9 @@ class GappyRecord:
             has_column = torch.isfinite(x).any(0)
             if domain.SEA in fields.coords:
                 has_column = torch.from_numpy(domain.with_columns(fields))
-            shares = shares_at_bound(codec, fields, own)
+            is_censored = has_value_at_bound(codec, fields, own)
         else:
-            values, deviation, has_column, seasons, shares = continued
+            values, deviation, has_column, seasons, is_censored = continued
             codec = FieldCodec(**vars(layout_of(fields)), climatology=values, deviation=deviation)
             x = codec.encode(fields)
         x = x[:, has_column].to(device)
@@ -118,10 +117,10 @@ class GappyRecord:
         segment = torch.from_numpy(fields["segment"].values.astype(np.int64)).to(device)
         record = Record(
             x.masked_fill_(~observed, 0.0), observed, segment, column_locations(fields, has_column, device),
-            bounds=bounds(codec, fields, own, has_column, shares, device),
+            bounds=bounds(codec, fields, own, has_column, device) if is_censored else None,
             noise=noise,
         )  # fmt: skip
-        return cls(record, codec, has_column, fields["time"], seasons, own, shares)
+        return cls(record, codec, has_column, fields["time"], seasons, own, is_censored)
 
     def hold_out(self, seed: int) -> HeldOut:
         """Held-out values of the record; the parts of a variable are held out together."""
@@ -160,7 +159,7 @@ class GappyRecord:
         for cells in pieces(x.shape[1], len(x)):
             shift = self.climatology(cells) - changed.climatology(cells)
             x[:, cells] = self.record.x[:, cells] + shift / self.scale[cells]
-            for bound in limits[:2] if limits else ():
+            for bound in limits or ():
                 bound[:, cells] += shift / self.scale[cells]
         return replace(changed, record=replace(self.record, x=x, observed=observed, bounds=limits))
 
@@ -187,7 +186,7 @@ class GappyRecord:
     def continued(self) -> Continued:
         """The parts that a record takes over which continues this one."""
         codec = self.codec
-        return Continued(codec.climatology, codec.deviation, self.has_column, self.seasons, self.at_bound)
+        return Continued(codec.climatology, codec.deviation, self.has_column, self.seasons, self.is_censored)
 
     @property
     def mappings(self) -> Quantities:
@@ -243,32 +242,21 @@ def shifted(record: Record, shift: Float[Tensor, " column"]) -> Record:
     return replace(record, x=record.x + shift, bounds=record.bounds and record.bounds.minus(-shift))
 
 
-def shares_at_bound(
-    codec: FieldCodec, fields: xr.Dataset, own: Sequence[OwnVariable]
-) -> Float[np.ndarray, "variable 2"]:
-    """Shares of the values of each variable of the mapped fields that are at its lower and its upper bound."""
+def has_value_at_bound(codec: FieldCodec, fields: xr.Dataset, own: Sequence[OwnVariable]) -> bool:
+    """Whether some value of the mapped fields is at a bound."""
     ends = {codec.variables[v]: q.ends for _, q, parts in own if q is not None for v in parts}
-    shares = np.zeros((len(codec.variables), 2))
-    for v, name in enumerate(codec.variables):
-        values, (low, high) = fields[name].values, ends.get(name, (-np.inf, np.inf))
-        at_bound = (values <= np.float32(low)).sum(), (values >= np.float32(high)).sum()
-        shares[v] = np.array(at_bound) / max(1, np.isfinite(values).sum())
-    return shares
+    return any(
+        bool((fields[name] <= np.float32(low)).any() or (fields[name] >= np.float32(high)).any())
+        for name, (low, high) in ends.items()
+    )
 
 
 def bounds(
     codec: FieldCodec, fields: xr.Dataset, own: Sequence[OwnVariable], has_column: Bool[Tensor, "variable y x"],
-    shares: Float[np.ndarray, "variable 2"], device: torch.device,
-) -> Bounds | None:  # fmt: skip
-    """Bounds of the columns as anomalies, if some value of the mapped fields is at one.
-
-    Latent values stand for those at a bound unless more than half of the values of a variable are at it: then few
-    others determine them.
-    """
+    device: torch.device,
+) -> Bounds:  # fmt: skip
+    """Bounds of the columns as anomalies."""
     ends = {codec.variables[v]: q.ends for _, q, parts in own if q is not None for v in parts}
-    if not shares.any():
-        return None
-    latent = torch.from_numpy(shares.max(1) <= MAX_SHARE_AT_BOUND)[has_column.nonzero()[:, 0]].to(device)
     anomalies = []
     for side in (0, 1):
         ends_of_side = {name: ends.get(name, (-np.inf, np.inf))[side] for name in codec.variables}
@@ -276,8 +264,7 @@ def bounds(
             fields.assign({v: xr.full_like(fields[v], end) for v, end in ends_of_side.items()})
         )
         anomalies.append(encoded[:, has_column].to(device))
-    low, high = anomalies
-    return Bounds(low, high, latent.expand(low.shape))
+    return Bounds(*anomalies)
 
 
 def column_locations(

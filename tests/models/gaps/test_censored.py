@@ -13,13 +13,12 @@ from fieldcast.models.gaps.censored import (
     mode,
     with_latent_values,
 )
-from fieldcast.models.gaps.error_variance import INSIDE, ErrorPredictors, error_variance
+from fieldcast.models.gaps.error_variance import ErrorPredictors, error_variance
 from fieldcast.models.gaps.low_rank_gaussian import LowRank
 from fieldcast.models.gaps.reach import Columns
 from fieldcast.models.gaps.record import Bounds, Record
-from fieldcast.models.gaps.trial import inside_bounds
 
-INFINITE, LATENT = torch.tensor(torch.inf, dtype=torch.float64), torch.ones(3, dtype=torch.bool)
+INFINITE = torch.tensor(torch.inf, dtype=torch.float64)
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -31,7 +30,7 @@ def record_of(
 ) -> tuple[Record, Bounds]:
     """A record whose values are cut at two bounds."""
     x = latent.clamp(low, high).float()
-    bounds = Bounds(torch.full_like(x, low), torch.full_like(x, high), torch.ones_like(observed))
+    bounds = Bounds(torch.full_like(x, low), torch.full_like(x, high))
     angle = np.linspace(0, 1, x.shape[1])
     points = np.stack([np.cos(angle), np.sin(angle), 0 * angle], 1)
     columns = Columns(points, torch.zeros(x.shape[1], dtype=torch.long), torch.ones(x.shape[1]))
@@ -44,7 +43,7 @@ def test_latent_values_are_recovered_beyond_their_bounds(high: float) -> None:
     """Smooth fields of three modes: the error is a fraction of that of any one number in place of the values."""
     latent = normal(200, 3) @ normal(3, 40, seed=1) + 0.1 * normal(200, 40, seed=2)
     observed = normal(200, 40, seed=3) < 0.5
-    record, (low, top, _) = record_of(latent, observed, -0.3, high)
+    record, (low, top) = record_of(latent, observed, -0.3, high)
     filled = with_latent_values(record)
     below, above = observed & (record.x <= low), observed & (record.x >= top)
     assert float(below.double().mean()) > 0.2
@@ -86,19 +85,19 @@ def test_expected_squares_are_those_of_a_truncated_normal() -> None:
     mean, variance = torch.tensor([0.7, -3.0, 5.0]).double(), torch.tensor([0.5, 1.0, 2.0]).double()
     deviation = variance.sqrt().numpy()
     # truth at most 0.2, represented by 0.1: the bound minus it is 0.1; the error is mean - truth
-    beyond = Bounds(torch.full_like(mean, 0.1), INFINITE.expand(3), LATENT)
+    beyond = Bounds(torch.full_like(mean, 0.1), INFINITE.expand(3))
     below = [
         truncnorm((m - 0.2) / s, np.inf, scale=s).moment(2)
         for m, s in zip(mean.numpy(), deviation, strict=True)
     ]
     torch.testing.assert_close(expected_squares(mean - 0.1, beyond, variance), torch.tensor(below).double())
-    beyond = Bounds(-INFINITE.expand(3), torch.full_like(mean, -0.1), LATENT)
+    beyond = Bounds(-INFINITE.expand(3), torch.full_like(mean, -0.1))
     above = [
         truncnorm(-np.inf, (m - 0.2) / s, scale=s).moment(2)
         for m, s in zip(mean.numpy(), deviation, strict=True)
     ]
     torch.testing.assert_close(expected_squares(mean - 0.3, beyond, variance), torch.tensor(above).double())
-    beyond = Bounds(torch.full_like(mean, -1.0), torch.full_like(mean, 1.0), LATENT)
+    beyond = Bounds(torch.full_like(mean, -1.0), torch.full_like(mean, 1.0))
     torch.testing.assert_close(expected_squares(mean, beyond, variance), mean.square())
 
 
@@ -107,8 +106,8 @@ def test_the_error_variance_of_censored_values_is_recovered() -> None:
     number = 6000
     mean, ones = normal(number) - 0.4, torch.ones(number, dtype=torch.float64)
     truth = (mean + 0.8 * normal(number, seed=1)).clamp(min=0.0)
-    predictors = ErrorPredictors(0.5 * ones, ones, ones, 0.1 * ones, 50 * ones, 0 * ones)
-    beyond = Bounds(-truth, INFINITE.expand(number), torch.ones(number, dtype=torch.bool))
+    predictors = ErrorPredictors(0.5 * ones, ones, ones, 0.1 * ones, 50 * ones)
+    beyond = Bounds(-truth, INFINITE.expand(number))
     fitted = error_variance(mean - truth, predictors, ones, beyond)(predictors)
     assert float(fitted[0]) == pytest.approx(0.64, rel=0.05)
     assert abs(float(error_variance(mean - truth, predictors, ones)(predictors)[0]) - 0.64) > 0.1
@@ -126,39 +125,6 @@ def test_the_crps_of_a_censored_normal_is_its_integral(truth: float, low: float,
         points=[min(max(truth, first), last)],
     )[0]
     ends = (torch.tensor([end - truth], dtype=torch.float64) for end in (low, high))
-    beyond = Bounds(*ends, torch.ones(1, dtype=torch.bool))
+    beyond = Bounds(*ends)
     crps = censored_crps(torch.tensor([mean - truth]).double(), beyond, torch.tensor([spread]).double())
     assert float(crps[0]) == pytest.approx(expected, abs=1e-6)
-
-
-def test_the_variance_of_errors_inside_a_bound_is_recovered() -> None:
-    """Predictions beyond a bound are hardly ever wrong; inside, errors grow with the spread that a method reports."""
-    number = 6000
-    mean, ones = normal(number) - 0.4, torch.ones(number, dtype=torch.float64)
-    inside, spread = (
-        mean.clamp(min=0),
-        0.2 + 0.6 * torch.rand(number, generator=torch.Generator().manual_seed(2)).double(),
-    )
-    predictors = ErrorPredictors(spread, ones, ones, 0.1 * ones, 50 * ones, inside)
-    w = (inside / INSIDE).clamp(max=1).square()
-    true = 0.01 * (1 - w) + 3 * spread.square() * w
-    fitted = error_variance(true.sqrt() * normal(number, seed=1), predictors, ones)
-    assert float((fitted(predictors) / true).log().square().mean().sqrt()) < 0.15
-    for distance, growth in ((0.0, 1.0), (2.0, 4.0)):
-        here = predictors._replace(inside=distance * ones, spread=0.3 * ones)
-        wider = fitted(here._replace(spread=0.6 * ones)) / fitted(here)
-        assert float(wider[0]) == pytest.approx(growth, rel=0.15)
-    far = predictors._replace(inside=100 * ones)
-    plain = predictors._replace(inside=0 * ones)
-    fit = error_variance(true.sqrt() * normal(number, seed=1), plain, ones)
-    torch.testing.assert_close(fit(far), fit(plain))  # without bounds nothing depends on it
-
-
-def test_a_mean_is_inside_its_nearest_bound() -> None:
-    mean = torch.tensor([-1.0, 0.2, 0.9, 0.5]).double()
-    latent = torch.tensor([False, False, False, True])
-    bounds = Bounds(torch.zeros(4).double(), torch.ones(4).double(), latent)
-    torch.testing.assert_close(inside_bounds(mean, bounds), torch.tensor([0.0, 0.2, 0.1, torch.inf]).double())
-    torch.testing.assert_close(inside_bounds(mean, None), torch.zeros(4).double())
-    unbounded = bounds._replace(low=-INFINITE.expand(4), high=INFINITE.expand(4))
-    assert bool(inside_bounds(mean, unbounded).isposinf().all())  # another variable is never at a bound

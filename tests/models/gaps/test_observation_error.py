@@ -127,7 +127,7 @@ def test_the_variance_of_predictions_is_that_of_errors_less_that_of_the_observat
     ones = torch.ones(number, dtype=torch.float64)
     noise = 0.5 + normal(number).square()
     error = (0.3 + noise).sqrt() * normal(number, seed=1)
-    predictors = ErrorPredictors(0.5 * ones, ones, ones, 0.1 * ones, 50 * ones, 0 * ones)
+    predictors = ErrorPredictors(0.5 * ones, ones, ones, 0.1 * ones, 50 * ones)
     fitted = error_variance(error, predictors, ones, noise=noise)(predictors)
     assert float(fitted[0]) == pytest.approx(0.3, abs=0.06)
     assert float(error_variance(error, predictors, ones)(predictors)[0]) > 1.5

@@ -55,7 +55,7 @@ def predictors_at_random(count: int) -> ErrorPredictors:
     generator = torch.Generator().manual_seed(3)
     u = torch.rand(5, count, generator=generator, dtype=torch.float64)
     steps, few = (60 * u[2] ** 2).round() + 1, (200 * u[4] ** 2).round() + 5
-    return ErrorPredictors(0.6 * u[0] + 0.2, 0.5 + u[1], steps, 0.4 * u[3], few, torch.zeros_like(few))
+    return ErrorPredictors(0.6 * u[0] + 0.2, 0.5 + u[1], steps, 0.4 * u[3], few)
 
 
 @pytest.mark.parametrize(

@@ -33,13 +33,11 @@ from fieldcast.inference.gaps.own_units import (
     OwnFilling,
     beyond_predictions,
     largest_predictions,
-    largest_seen,
     of_variable,
     own_fillings,
     own_statistics,
     predictions,
     spread_exceeds,
-    within_seen,
 )
 from fieldcast.inference.gaps.result import MAX_LENGTHS, MAX_SPREAD_SHARE, as_fields, in_layout_of
 from fieldcast.inference.gaps.stored_fit import StoredFit
@@ -49,7 +47,7 @@ from fieldcast.inference.result_attributes import with_attributes
 from fieldcast.lineage import digest
 from fieldcast.models.gaps import reach
 from fieldcast.models.gaps.fillers import FILLERS
-from fieldcast.models.gaps.held_out import SELECTIONS, HeldOut
+from fieldcast.models.gaps.held_out import HeldOut
 from fieldcast.models.gaps.in_time import gap_lengths
 from fieldcast.models.gaps.observation_error import with_spread_of_observed
 from fieldcast.models.gaps.record import Filler, Filling, Parameters
@@ -150,13 +148,13 @@ def fill(
     fit = StoredFit(
         best.name, parameters, statistics.variances, e_folding_lengths(gappy),
         largest_predictions(gappy, statistics.held_out, statistics.error, comparison.fields),
-        largest_seen(gappy), record.statistics(), gappy.continued(), sea_of(comparison.fields), gappy.mappings, options,
+        record.statistics(), gappy.continued(), sea_of(comparison.fields), gappy.mappings, options,
     )  # fmt: skip
     filler = comparison.fillers[best.name]
     stored = filler is FILLERS.get(best.name)
     times = torch.arange(len(record.x), device=record.x.device)
     streams = RandomStreams(seed, times, members) if members else None
-    steps = len(tried.rounds) + tried.number + 1
+    steps = len(tried.rounds) + len(tried.trials) + 1
     with Progress(total=steps, initial=steps - 1, unit="step"):
         filled = fill_record(
             gappy,
@@ -209,7 +207,7 @@ def fill_record(
     record = gappy.record
     near = within_reach(gappy, distance, fit.lengths)
     filling = with_fitted_spread(filler(record, streams), fit.variances, record, distance)
-    filling = within_seen(gappy, with_spread_of_observed(filling, record, streams), fit.seen)
+    filling = with_spread_of_observed(filling, record, streams)
     far = ~near | spread_exceeds(gappy, filling, MAX_SPREAD_SHARE)
     far |= beyond_predictions(gappy, filling, fit.largest)
     flag = torch.where(far, EXTRAPOLATED, FILLED).to(torch.int8).masked_fill_(record.observed, OBSERVED)
@@ -255,7 +253,7 @@ HEADINGS = (
     f"> {LARGE_ERROR:g} spreads", "far in time", "far in space",
 )  # fmt: skip
 LEGEND = f"""expected RMSE: the root mean square of the spread of the missing values, in the unit of the data.
-spread-skill, coverage of 90 %, share of large errors: in {SELECTIONS} selections of held-out values.
+spread-skill, coverage of 90 %, share of large errors: in all selections of held-out values.
 far: missing values farther from observations (of their cell in time, of their time in space) than {1 - TAIL:.0%} of the
 held-out ones; the spread is unchecked there, and may be far too small.
 extrapolated (flag 2): the spread exceeds {MAX_SPREAD_SHARE:g} of the climatological one, or every observation is more
@@ -283,6 +281,9 @@ def report(
         facts[name] = [
             *map(str, numbers), significant(share), f"{great_circle_km(chord):.0f}", str(steps) if in_steps else "",
         ]  # fmt: skip
+    number = len(tried.of(tried.best.name))
+    several = len(tried.trials) >= len(tried.finalists) + number  # more than one method was tried again
+    others = f" of {number} selections; the tables show the first" if several else ""
     headings = ["cells", "empty times", "missing [%]", "1/e [km]", "1/e [steps]"]
     kinds = {IN_GAPS: False, AT_WHOLE_TIMES: True}
     scores = {kind: method_scores(comparison, tried, gappy, whole) for kind, whole in kinds.items()}
@@ -297,7 +298,7 @@ def report(
             + (
                 ", the best method when Ctrl-C ended the race."
                 if tried.ended_early
-                else ", the method with the lowest CRPS at held-out values."
+                else f", the method with the lowest CRPS at held-out values{others}."
                 if len(comparison.fillers) > 1
                 else "."
             ),

@@ -9,19 +9,13 @@ import numpy as np
 import torch
 import xarray as xr
 from jaxtyping import Bool, Float
-from scipy.special import ndtr
 from torch import Tensor
 
-from fieldcast.encoding.gappy_record import MAX_SHARE_AT_BOUND, GappyRecord, OwnVariable
-from fieldcast.fields.quantities import CENTRAL, CHUNK, TINY, Clip, Moments, Parts, Quantity, in_chunks
+from fieldcast.encoding.gappy_record import GappyRecord, OwnVariable
+from fieldcast.fields.quantities import CENTRAL, Clip, Moments, Quantity, in_chunks
 from fieldcast.geometry import GRID
 from fieldcast.models.gaps.held_out import HeldOut
 from fieldcast.models.gaps.record import Filling
-
-LEAST_RATIO = (
-    0.3  # smallest ratio of mean and spread above a bound, at which a seventh of the values is off it
-)
-SCORES = np.linspace(-2.0, 8.0, 4001)  # standard scores at which the moments of censored values are tabulated
 
 
 class OwnFilling(NamedTuple):
@@ -55,7 +49,6 @@ def own_fillings(gappy: GappyRecord, filling: Filling) -> dict[str, OwnFilling]:
                 np.stack([in_mapped_units(gappy, x, v, climatology)[uncertain].cpu().numpy() for v in parts])
                 for x, climatology in ((filling.mean, True), (filling.spread, False))
             )
-            mean, spread = of_censored(gappy, variable, mean, spread)
             own[name] = OwnFilling(uncertain.cpu().numpy(), in_chunks(quantity, mean, spread))
     return own
 
@@ -77,60 +70,10 @@ def own_members(
     drawn = filling.members
     columns = int(gappy.has_column[variable.parts[0]].sum())
     members = np.empty((*drawn.shape[:2], columns), np.float32)
-    mean, spread = (
-        np.stack([in_mapped_units(gappy, x, v, climatology).cpu().numpy() for v in variable.parts])
-        for x, climatology in ((filling.mean, True), (filling.spread, False))
-    )
-    centre, width = of_censored(gappy, variable, mean, spread)
     for member in range(drawn.shape[1]):
         parts = [in_mapped_units(gappy, drawn[:, member], v, True).cpu().numpy() for v in variable.parts]
-        x = np.stack(parts)
-        if width is not spread:
-            x = np.where(spread > 0, centre + (x - mean) * (width / np.where(spread > 0, spread, 1)), x)
-        members[:, member] = variable.quantity.inverse(x)
+        members[:, member] = variable.quantity.inverse(np.stack(parts))
     return members
-
-
-def is_mostly_at_bound(gappy: GappyRecord, variable: OwnVariable) -> bool:
-    """Whether the lower bound of a variable is the value of most of its values, for which no latent ones stand."""
-    quantity, v = variable.quantity, variable.parts[0]
-    if quantity is None or gappy.record.bounds is None or gappy.at_bound[v, 0] <= MAX_SHARE_AT_BOUND:
-        return False
-    return bool(quantity.forward(np.array([quantity.lowest]))[0, 0] == quantity.ends[0])
-
-
-def of_censored(gappy: GappyRecord, variable: OwnVariable, mean: Parts, spread: Parts) -> tuple[Parts, Parts]:
-    """The Gaussian of which a mean and a spread are those of its values cut at the bound, if most values are at it.
-
-    The methods see the bound for each value at it, so that they predict the moments of max(y, b) and not those of y,
-
-        E max(y, b) = b + s (phi(z) + z Phi(z)),    Var max(y, b) = s^2 ((1 + z^2) Phi(z) + z phi(z) - (phi + z Phi)^2),
-
-    z = (m - b) / s (Tobin 1958): a place that is dry in nine of ten cases has a small positive mean, and a median of 0.
-    A mean that is less than `LEAST_RATIO` spreads above the bound, or below it, is taken to be there.
-    """
-    if not is_mostly_at_bound(gappy, variable):
-        return mean, spread
-    assert variable.quantity is not None
-    bound, table = variable.quantity.ends[0], censored_moments(SCORES)
-    centre, width = np.array(mean), np.array(spread)
-    flat = [x.reshape(-1) for x in (centre, width)]
-    for first in range(0, centre.size, CHUNK):
-        m, s = (x[first : first + CHUNK].astype(float) for x in flat)
-        ratio = np.maximum((m - bound) / np.maximum(s, TINY), LEAST_RATIO)
-        z = np.interp(ratio, table[0] / table[1], SCORES)
-        wider = s / censored_moments(z)[1]
-        near = ratio < SCORES[-1] - 1  # others are Gaussian
-        flat[0][first : first + CHUNK] = np.where(near, bound + z * wider, m)
-        flat[1][first : first + CHUNK] = np.where(near, wider, s)
-    return centre, width
-
-
-def censored_moments(z: Float[np.ndarray, " n"]) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """Mean and standard deviation of max(y, 0), y a Gaussian of mean z and variance 1."""
-    phi, below = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi), ndtr(z)
-    mean = phi + z * below
-    return mean, np.sqrt((1 + z**2) * below + z * phi - mean**2)
 
 
 def spread_exceeds(gappy: GappyRecord, filling: Filling, share: float) -> Bool[Tensor, "time column"]:
@@ -162,44 +105,6 @@ def largest_predictions(
             mean = predictions(gappy, fields, held_out, error, certain, variable, selected).mean
             largest[variable.name] = float(mean.max())
     return largest
-
-
-def largest_seen(gappy: GappyRecord) -> dict[str, float]:
-    """The largest observed value, as mapped, of each variable that is mostly at its bound."""
-    largest = {}
-    for variable in gappy.own:
-        if is_mostly_at_bound(gappy, variable):
-            v = variable.parts[0]
-            values = in_mapped_units(gappy, gappy.record.x, v, True)
-            largest[variable.name] = float(values[gappy.record.observed[:, gappy.columns_of(v)]].max())
-    return largest
-
-
-def within_seen(gappy: GappyRecord, filling: Filling, largest: Mapping[str, float]) -> Filling:
-    """The filling with no mean of a variable above the largest value that was seen, which changes it in place.
-
-    Where most values are at a bound, a linear method takes the few others for larger anomalies than a Gaussian field
-    has, and may run away from them. What a mean exceeds the largest value seen by counts as an error of it:
-
-        m' = min(m, m_seen),    s'^2 = s^2 + (m - m')^2,    and members x become m' + (x - m) s' / s.
-    """
-    for name, _, (v, *_) in gappy.own:
-        if name not in largest:
-            continue
-        columns = gappy.columns_of(v)
-        excess = in_mapped_units(gappy, filling.mean, v, True).sub_(largest[name]).clamp_(min=0)
-        excess = (excess / float(gappy.codec.deviation[v])).masked_fill_(
-            gappy.record.observed[:, columns], 0.0
-        )
-        mean, spread = filling.mean[:, columns], filling.spread[:, columns]
-        wider = torch.hypot(spread, excess)
-        if filling.members.shape[1]:
-            ratio = torch.where(spread > 0, wider / spread, 1.0)[:, None]
-            members = filling.members[:, :, columns]
-            members.sub_(mean[:, None]).mul_(ratio).add_((mean - excess)[:, None])
-        mean.sub_(excess)
-        spread.copy_(wider)
-    return filling
 
 
 def beyond_predictions(
@@ -256,8 +161,7 @@ def predictions(
         deviation * np.stack([x[of_part][among].double().cpu().numpy() for of_part in of_parts])
         for x in (error, spread)
     )
-    mean, spreads = of_censored(gappy, variable, variable.quantity.forward(truth) + errors, spreads)
-    return Predictions(mean, spreads, truth)
+    return Predictions(variable.quantity.forward(truth) + errors, spreads, truth)
 
 
 def own_statistics(

@@ -28,7 +28,7 @@ from fieldcast.models.gaps.record import Parameters, Statistics
 
 SUFFIX = ".fit.safetensors"  # after the name of the filled record
 NAME, DIGEST = "fieldcast_fit", "fieldcast_fit_digest"  # attributes of the filled record
-VERSION = 1  # of the file
+VERSION = 2  # of the file
 FILL_AGAIN = "fill the whole record again with `fieldcast fill-gaps`"
 PARAMETER = "parameter "
 # options of a fill that hold for later times, too, as they are by default
@@ -54,8 +54,6 @@ class StoredFit:
         E-folding lengths of each variable of the record: a chord, and steps.
     largest
         The largest prediction of a held-out value of each mapped variable, as mapped.
-    seen
-        The largest observed value of the variables that `own_units.within_seen` limits, as mapped.
     statistics
         Statistics of the record.
     record
@@ -77,7 +75,6 @@ class StoredFit:
     variances: ErrorVariances
     lengths: Sequence[tuple[float, int]]
     largest: Mapping[str, float]
-    seen: Mapping[str, float]
     statistics: Statistics
     record: Continued
     sea: Bool[Tensor, "y x"] | None
@@ -88,7 +85,7 @@ class StoredFit:
 
     def packed(self) -> bytes:
         """The fit as the bytes of a file."""
-        climatology, deviation, has_column, seasons, at_bound = self.record
+        climatology, deviation, has_column, seasons, is_censored = self.record
         # torch compares NaN, which a cell without a value has, as different
         same = (climatology[1:] == climatology[:-1]) | np.isnan(climatology[1:])
         new = np.append(True, ~same.reshape(len(same), -1).all(1))
@@ -97,7 +94,6 @@ class StoredFit:
             "climatology day": torch.from_numpy(new.cumsum() - 1),
             "anomaly deviation": torch.from_numpy(deviation),
             "has column": has_column,
-            "at bound": torch.from_numpy(at_bound),
             "deviation": self.statistics.deviation,
             "count": self.statistics.count,
             **({} if self.sea is None else {"sea": self.sea}),
@@ -105,7 +101,7 @@ class StoredFit:
         }
         header = {
             "gap fit": VERSION, "method": self.method, "variances": self.variances, "lengths": self.lengths,
-            "largest": dict(self.largest), "seen": dict(self.seen), "times": self.statistics.times, "seasons": seasons,
+            "largest": dict(self.largest), "times": self.statistics.times, "seasons": seasons, "censored": is_censored,
             "quantities": {name: quantity.state() for name, quantity in self.quantities.items()},
             "options": dict(self.options), "report": self.report, "digest": self.digest,
         }  # fmt: skip
@@ -121,7 +117,7 @@ class StoredFit:
             record = Continued(
                 tensors["climatology"].numpy()[tensors["climatology day"].numpy()],
                 tensors["anomaly deviation"].numpy(), tensors["has column"], header["seasons"],
-                tensors["at bound"].numpy(),
+                header["censored"],
             )  # fmt: skip
             variances = (
                 ErrorVariance(tuple(coefficients), *scales) for coefficients, *scales in header["variances"]
@@ -137,7 +133,7 @@ class StoredFit:
             quantities = {name: quantity_of(state) for name, state in header["quantities"].items()}
             lengths = [(distance, steps) for distance, steps in header["lengths"]]
             return cls(
-                header["method"], parameters, ErrorVariances(*variances), lengths, header["largest"], header["seen"],
+                header["method"], parameters, ErrorVariances(*variances), lengths, header["largest"],
                 statistics, record, tensors.get("sea"), quantities, header["options"], header["report"],
                 header["digest"],
             )  # fmt: skip

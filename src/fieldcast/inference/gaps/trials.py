@@ -30,7 +30,6 @@ from fieldcast.fields.observation_error import NO_ERRORS, Errors
 from fieldcast.fields.quantities import CENTRAL, Quantities
 from fieldcast.geometry import GRID, TRUE_GRID, is_curvilinear
 from fieldcast.inference.gaps import race
-from fieldcast.inference.gaps.own_units import of_censored
 from fieldcast.inference.gaps.race import (
     GROWTH,
     Round,
@@ -41,11 +40,11 @@ from fieldcast.inference.gaps.race import (
     staying,
     work_of,
 )
-from fieldcast.inference.quantities import Scored
+from fieldcast.inference.quantities import Scored, difference
 from fieldcast.models import gaps
 from fieldcast.models.gaps.error_variance import ErrorPredictors, ErrorVariances
 from fieldcast.models.gaps.fillers import FILLERS, dineof
-from fieldcast.models.gaps.held_out import SELECTIONS, HeldOut
+from fieldcast.models.gaps.held_out import SELECTIONS, SMALL, HeldOut, are_few
 from fieldcast.models.gaps.in_time import pieces
 from fieldcast.models.gaps.reach import nearest_observation, present_variables
 from fieldcast.models.gaps.record import Filler, Parameters, Record
@@ -59,6 +58,7 @@ TENSORS = ("error", "spread", "mean_of_series")  # fields of a trial that are te
 PREDICTORS = ("predictors", "predictors_of_series")  # fields of a trial that are tuples of tensors
 PARAMETER = "parameter."  # beginning of the names of a trial's parameters
 BEGUN = 0.6  # time of a fit that begins with the parameters of another one, as a share of that of the first
+RIVAL = 2.0  # distance from the best method, in paired errors, up to which another may be better
 LENGTH = 60  # number of times in a stretch of a record, of which a figure shows the series
 
 
@@ -73,7 +73,7 @@ class Tried:
     finalists
         Methods that are fitted to the whole record; empty while the race goes on.
     trials
-        The first trial of each finalist, and then those of the best one with further selections of held-out values.
+        The first trial of each finalist, and then those of the best ones with further selections of held-out values.
     seconds
         Expected time of each method on the whole record; no part of the result.
     ended_early
@@ -91,20 +91,17 @@ class Tried:
         """The first trial of each finalist, all at the same held-out values."""
         return self.trials[: len(self.finalists)]
 
-    @property
-    def repeated(self) -> Sequence[Trial]:
-        """The trials of the best method with further selections of held-out values."""
-        return self.trials[len(self.finalists) :]
+    def of(self, name: str) -> Sequence[Trial]:
+        """The trials of a method, in the order of the selections of held-out values."""
+        return [trial for trial in self.trials if trial.name == name]
 
     @property
     def best(self) -> Trial:
-        """The trial with the smallest CRPS at the held-out values that the finalists share."""
-        return min(self.compared, key=lambda trial: trial.crps)
-
-    @property
-    def number(self) -> int:
-        """Number of trials when all are done."""
-        return len(self.finalists) + SELECTIONS - 1
+        """The first trial of the method with the smallest mean CRPS, of those with trials at most selections."""
+        by_name = [self.of(name) for name in dict.fromkeys(trial.name for trial in self.trials)]
+        most = max(map(len, by_name))
+        complete = [trials for trials in by_name if len(trials) == most]
+        return min(complete, key=lambda trials: sum(trial.crps for trial in trials))[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +172,7 @@ class Comparison:
         return self.record().without(self.held_out.mask, self.fields).with_latent_values()
 
     def trials(self, previous: bytes | None = None) -> Iterator[tuple[Tried, bytes]]:
-        """Race the methods (`race`), try those that are left, and the best of them with `SELECTIONS` in all.
+        """Race the methods (`race`), try those that are left, and the best of them at all selections.
 
         After each round and each trial, yield all so far, also as the bytes of a file; those of a `previous` file are
         kept, but a race that was ended early goes on.
@@ -185,7 +182,7 @@ class Comparison:
             tried = Tried(tried.rounds)
         if tried.rounds or tried.trials:
             yield tried, to_file(tried, self.lineage)
-            if len(tried.trials) < tried.number:
+            if not tried.trials or len(tried.of(tried.best.name)) < len(self.selections):
                 done = [f"{len(tried.rounds)} rounds"] * bool(tried.rounds) + [
                     trial.name for trial in tried.trials
                 ]
@@ -197,11 +194,11 @@ class Comparison:
         """Add the remaining rounds and trials, one at each step."""
         done = len(tried.rounds) + len(tried.trials)
         begun, spent = time.monotonic(), [0.0] * done
-        total = len(tried.rounds) + len(tried.finalists or self.fillers) + SELECTIONS
+        total = len(tried.rounds) + len(tried.finalists or self.fillers) + len(self.selections)
         with Progress(total=total, initial=done, unit="step") as bar:
             for _ in self.steps(tried):
                 spent.append(time.monotonic() - begun)
-                if tried.trials and not tried.repeated:
+                if tried.trials and len(tried.trials) <= len(tried.finalists):
                     tried.seconds[tried.trials[-1].name] = spent[-1]
                 bar.work = [*spent, *self.foreseen(tried, spent[-1])]
                 bar.total = len(bar.work)
@@ -225,9 +222,30 @@ class Comparison:
         if not tried.trials:  # after the error, which keeps the record that it met in memory
             tried.trials += self.method_trials(tried.finalists)
             yield
-        for selection in range(len(tried.trials) - len(tried.finalists) + 1, SELECTIONS):
-            tried.trials.append(self.repeat_trial(tried.best, selection))
-            yield
+        for selection in range(1, len(self.selections)):
+            for first in self.rivals(tried, selection):
+                if len(tried.of(first.name)) == selection:
+                    tried.trials.append(self.repeat_trial(first, selection))
+                    yield
+
+    def rivals(self, tried: Tried, selection: int) -> list[Trial]:
+        """The first trials of the methods that may be the best one, by their trials at the selections before one.
+
+        Of a small record they are those whose distance from the smallest mean CRPS is at most `RIVAL` times its paired
+        error.
+        """
+        trials = {name: tried.of(name)[:selection] for name in tried.finalists}
+        trials = {name: each for name, each in trials.items() if len(each) == selection}
+        crps = {name: sum(trial.crps for trial in each) for name, each in trials.items()}
+        best = min(crps, key=crps.__getitem__)
+        if np.prod(self.held_out.shape) > SMALL:
+            return [trials[best][0]]
+        scored = {name: [*map(scored_trial, each, self.selections)] for name, each in trials.items()}
+        return [
+            each[0]
+            for name, each in trials.items()
+            if (gap := difference(scored[name], scored[best]))[0] <= RIVAL * gap[1] or name == best
+        ]
 
     def foreseen(self, tried: Tried, last: float) -> list[float]:
         """Expected seconds of the steps that are left; the fill of the whole record is the last one.
@@ -247,8 +265,9 @@ class Comparison:
         trials = [tried.seconds.get(name, last) for name in names[len(tried.trials) :]]
         best = tried.best.name if tried.trials else names[0]
         whole_fit = tried.seconds.get(best, last)
-        fit = last if tried.repeated else BEGUN * whole_fit
-        return [*rounds, *trials, *[fit] * (SELECTIONS - 1 - len(tried.repeated)), whole_fit]
+        done = len(tried.of(best))
+        fit = last if done > 1 else BEGUN * whole_fit
+        return [*rounds, *trials, *[fit] * (len(self.selections) - max(done, 1)), whole_fit]
 
     def end_early(self, tried: Tried) -> None:
         """End the race with the best method so far: of the trials, of the last round, or else the quickest one."""
@@ -310,10 +329,14 @@ class Comparison:
 
     @cached_property
     def selections(self) -> Sequence[HeldOut]:
-        """All selections of held-out values; the methods are compared at the first."""
-        gappy = self.record()
-        seeds = [seed_for("selection", self.seed, number) for number in range(1, SELECTIONS)]
-        return [self.held_out, *map(gappy.hold_out, seeds)]
+        """All selections of held-out values.
+
+        The methods are compared at the first, and those of a small record between which it does not decide at others.
+        """
+        gappy, selections = self.record(), [self.held_out]
+        while are_few(selections, gappy.record.x.numel()):
+            selections.append(gappy.hold_out(seed_for("selection", self.seed, len(selections))))
+        return selections
 
     def repeat_trial(self, best: Trial, selection: int) -> Trial:
         """Run the trial of a method with another selection of held-out values; the fit begins with that of `best`."""
@@ -328,7 +351,7 @@ class Comparison:
 
     def error_statistics(self, tried: Tried) -> ErrorStatistics:
         """Errors of the best method at all selections of held-out values, and their variance."""
-        return error_statistics([tried.best, *tried.repeated], self.selections)
+        return error_statistics(tried.of(tried.best.name), self.selections)
 
     def series(self, tried: Tried, variances: ErrorVariances) -> pd.DataFrame:
         """A stretch of each variable with most held-out values, as the methods fill it, in units of the variables.
@@ -369,6 +392,12 @@ class Comparison:
         return pd.concat(tables, ignore_index=True)
 
 
+def scored_trial(trial: Trial, held_out: HeldOut) -> Scored:
+    """CRPS of a trial at its held-out values."""
+    crps = crps_of_each(trial.error, trial.spread, held_out)
+    return Scored(*(x.cpu().numpy() for x in (crps, held_out.weight, held_out.group)))
+
+
 def stretches(
     visible: GappyRecord, held_out: Bool[Tensor, "time column"]
 ) -> tuple[list[int], Int[Tensor, " variable"]]:
@@ -394,7 +423,7 @@ def own_series(
         low, high = (values["filled"][0] + float(ndtri(p)) * spread[0] for p in CENTRAL)
         return {name: x[0] for name, x in values.items()} | {"low": low, "high": high}
     own = {name: quantity.inverse(x) for name, x in values.items()}
-    moments = quantity.moments(*of_censored(visible, variable, values["filled"], spread))
+    moments = quantity.moments(values["filled"], spread)
     return own | {"filled": moments.mean, "low": moments.low, "high": moments.high}
 
 
@@ -453,15 +482,13 @@ def run_round(
     """
     sample, of_sample = part.of(visible, held_out)
     distance = nearest_observation(sample.observed, sample.columns, of_sample.mask)
-    weight, group = of_sample.weight.cpu().numpy(), of_sample.group.cpu().numpy()
     scores = {}
     share = work_of(*sample.x.shape) / work_of(*visible.x.shape)
     for name, filler in fillers.items():
         begun = time.monotonic()
         trial = run_trial(name, filler, sample, of_sample, distance)
         seconds[name] = (time.monotonic() - begun) / share
-        crps = crps_of_each(trial.error, trial.spread, of_sample)
-        scores[name] = Scored(crps.cpu().numpy(), weight, group)
+        scores[name] = scored_trial(trial, of_sample)
     outcome = Round(len(sample.x), sample.x.shape[1], standings(scores))
     LOG.info(
         "CRPS on %d of %d times and %d of %d cells: %s",

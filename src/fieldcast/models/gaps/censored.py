@@ -57,8 +57,8 @@ def with_latent_values(record: Record, fitted: Parameters | None = None) -> Reco
     """
     if record.bounds is None:
         return record
-    low, high, latent = record.bounds
-    below, above = (record.observed & latent & beyond for beyond in (record.x <= low, record.x >= high))
+    low, high = record.bounds
+    below, above = (record.observed & beyond for beyond in (record.x <= low, record.x >= high))
     if not (below | above).any():
         return record
     fitted = {} if fitted is None else fitted
@@ -159,8 +159,7 @@ def expected_squares(
         v.
     """
     deviation, square = variance.sqrt(), error.square()
-    for k, at_bound in ((error - beyond.low, beyond.low >= 0), (beyond.high - error, beyond.high <= 0)):
-        censored = at_bound & beyond.latent
+    for k, censored in ((error - beyond.low, beyond.low >= 0), (beyond.high - error, beyond.high <= 0)):
         r = torch.where(censored, k, 0.0) / deviation
         square = torch.where(censored, variance * (1 + r * inverse_mills_ratio(-r)), square)
     return square

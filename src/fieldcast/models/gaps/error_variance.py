@@ -11,14 +11,6 @@ as s, d, D or 1 / N grow. Far from observations methods report too small a varia
 fitted ones, matter most there. They also treat the mean of a cell as known, although N correlated values determine it
 only as well as N / m independent ones would.
 
-If many values are at a bound, where a wrong prediction is rare, each coefficient c has two values, one at the bound and
-one inside it:
-
-    c = c_bound (1 - w) + c_inside w,    w = min(u / INSIDE, 1)^2,
-
-with the distance u sigma of the mean from the bound, 0 beyond it. With one value for both, the many dry places of a
-field of rain would decide how the errors of wet ones grow with s, d and D.
-
 D is a chord of the unit sphere, and D_k is in units of the median of D. The coefficients minimise the weighted mean of
 log v + e^2 / v over errors e (twice the negative log-likelihood of a Gaussian) by multiplicative updates that never
 raise it (majorisation-minimisation for the Itakura-Saito divergence: Fevotte and Idier 2011),
@@ -44,7 +36,6 @@ from fieldcast.models.space import evenly
 
 STEP_SCALES = 1.0, 4.0, 16.0, 64.0  # d_k
 DISTANCE_SCALES = 1.5, 3.0, 6.0  # D_k, in units of the median distance
-INSIDE = 0.5  # distance of a mean from its bound, in climatological deviations, from which it is inside
 ITERATIONS = 300  # multiplicative updates of the coefficients
 RENEWED = 10  # updates after which the expected squares of the errors of censored values are renewed
 RANGE_QUANTILE = 0.95  # quantile of the fitted d and D beyond which v no longer grows with them
@@ -60,7 +51,6 @@ class ErrorPredictors(NamedTuple):
     steps: Float[Tensor, "*n"]  # d
     distance: Float[Tensor, "*n"]  # D; infinite if the time has no observations
     count: Float[Tensor, "*n"]  # N
-    inside: Float[Tensor, "*n"]  # u sigma; 0 without bounds, or with latent values beyond them
 
     def at(self, selected: Bool[Tensor, " n"]) -> ErrorPredictors:
         """Select the predictors of some values."""
@@ -75,9 +65,8 @@ class ErrorPredictors(NamedTuple):
 class ErrorVariance(NamedTuple):
     """The fitted function v of predictors, at least `MIN_VARIANCE` of the climatological variance.
 
-    `coefficients` are n, a, m, e_k, b, c_k, with a bound those at it, and then those inside; `distance_unit` is the
-    unit of D_k. v grows no more with d and D beyond `longest` and `farthest`, the 95th percentiles of the values that
-    it was fitted to.
+    `coefficients` are n, a, m, e_k, b, c_k; `distance_unit` is the unit of D_k. v grows no more with d and D beyond
+    `longest` and `farthest`, the 95th percentiles of the values that it was fitted to.
     """
 
     coefficients: tuple[float, ...]
@@ -93,8 +82,6 @@ class ErrorVariance(NamedTuple):
             distance=predictors.distance.clamp(max=self.farthest),
         )
         functions = terms(limited, self.distance_unit)
-        if len(self.coefficients) > len(functions):
-            functions = at_and_inside(functions, limited)
         v = sum(a * f for a, f in zip(self.coefficients, functions, strict=True))
         return torch.maximum(torch.as_tensor(v), MIN_VARIANCE * predictors.climatological.square())
 
@@ -125,14 +112,6 @@ def terms(predictors: ErrorPredictors, distance_unit: float) -> list[Float[Tenso
     ]
 
 
-def at_and_inside(
-    functions: Sequence[Float[Tensor, "*n"]], predictors: ErrorPredictors
-) -> list[Float[Tensor, "*n"]]:
-    """The functions that the coefficients at a bound multiply, and then those of the coefficients inside."""
-    w = (predictors.inside / predictors.climatological / INSIDE).clamp(max=1).square()
-    return [f * part for part in (1 - w, w) for f in functions]
-
-
 def error_variance(
     error: Float[Tensor, " n"], predictors: ErrorPredictors, weight: Float[Tensor, " n"],
     beyond: Bounds | None = None, noise: Float[Tensor, " n"] | None = None,
@@ -145,15 +124,13 @@ def error_variance(
     index = evenly(len(error), MAX_ERRORS).to(error.device)
     predictors = ErrorPredictors(*(predictor[index].double() for predictor in predictors))
     distance_unit = median_distance(predictors.distance)
-    functions = terms(predictors, distance_unit)
-    if ((predictors.inside > 0) & predictors.inside.isfinite()).any():
-        functions = at_and_inside(functions, predictors)
-    f, w = torch.stack(functions, dim=1), weight[index].double()
+    f, w = torch.stack(terms(predictors, distance_unit), dim=1), weight[index].double()
     least = MIN_VARIANCE * predictors.climatological.square()
     e, limits = error[index].double(), beyond and beyond.at(index)
     known = torch.zeros_like(least) if noise is None else noise[index].double()
     square = torch.maximum(e.square(), least)
-    a = ((w * square).sum() / (w @ f).clamp(min=torch.finfo(f.dtype).tiny)) / f.shape[1]
+    total = w @ f
+    a = torch.where(total > 0, (w * square).sum() / total, 0.0) / f.shape[1]
     for update in range(ITERATIONS):
         v = torch.maximum(f @ a, least) + known
         if limits is not None and update % RENEWED == 0:

@@ -4,11 +4,12 @@
 whole.
 
 In gaps: a missing value is drawn together with the pattern of missing values around it, over the length of its gap. The
-pattern is moved to another time and holds out the values observed there, at most a quarter of the values of that time
-(one value if it has two or three). The pattern extends to at least 1.3 times the distance of the missing value from the
-observations of its variable at its time. Several candidate times are drawn, and the one is taken at which most of the
-observations near the gap exist: gaps of the record there would make the held-out one larger. Held-out values lie as
-far from observations, in time and in space, as missing values do.
+pattern is moved to another time and holds out the values observed there: at most a quarter of the values of that time
+(one value if it has two or three), or more as long as it keeps as many values as the time of the missing value has. The
+pattern extends to at least 1.3 times the distance of the missing value from the observations of its variable at its
+time. Several candidate times are drawn, and the one is taken at which most of the observations near the gap exist: gaps
+of the record there would make the held-out one larger. Held-out values lie as far from observations, in time and in
+space, as missing values do.
 
 Whole times: runs as long as the record's own runs without any observation of a variable, provided that four of them
 make up at most 15 % of its times. Variables that lack observations at the same times are held out together. If no
@@ -43,12 +44,16 @@ NEAR_SHARE = 0.05  # share of the cells that belong to the pattern around a miss
 MIN_NEAR_CELLS = 25
 # radius of a pattern over the distance of its missing value from the observations of its time
 REACH_FACTOR = 1.3
-MAX_SHARE_OF_TIME = 0.25  # largest share of the values of a time that is held out in gaps
+# largest share of the values of a time that is held out in gaps larger than those of the record
+MAX_SHARE_OF_TIME = 0.25
 MAX_SHARE_NEAREST = 0.2  # largest share of the observed values of a time that `nearest_in_gap` holds out
 CANDIDATE_STARTS = 8  # starts that are drawn for each held-out gap, of which the best is taken
 DRAWN_GAPS = 1000  # number of missing values that are drawn, each with its gap
 ATTEMPTS_PER_GAP = 4  # how often each drawn gap is moved to another time, at most
-SELECTIONS = 4  # selections of held-out values, whose errors calibrate the spread of the chosen method
+SELECTIONS = 4  # least number of selections of held-out values, whose errors calibrate the spread of a method
+MAX_SELECTIONS = 16
+SMALL = 20_000  # largest number of values of a record that has more selections if they have few gaps
+ENOUGH_GAPS = 100  # number of gaps of all selections together that are not few
 
 
 def hold_out_values(record: Record, seed: int, together: Int[Tensor, " cell"] | None = None) -> HeldOut:
@@ -141,7 +146,7 @@ def hold_out_in_gaps(
     least = max(1, int(NEAR_SHARE * cell_count), min(MIN_NEAR_CELLS, cell_count // 4))
     points, variable, of_time = columns.points, columns.variable, counts(eligible)[0]
     tree, allowed = cKDTree(points), (of_time * MAX_SHARE_OF_TIME).long().clamp(min=1) * (of_time > 1)
-    available = eligible.clone()  # values that are not held out yet
+    available, left, kept = eligible.clone(), of_time.clone(), counts(observed)[0].clamp(min=1)
     missing = ~observed & observed.any(0) & present[:, variable]
     for gap, (first, time, last, cell) in enumerate(gaps(observed, missing, generator), start=1):
         if needed <= 0:
@@ -153,11 +158,14 @@ def hold_out_in_gaps(
         begin = best_start(available, observed, first, last, cells, generator)
         times = begin + torch.arange(last - first, device=eligible.device)[:, None]
         held_out = available[times, cells] & ~observed[first:last, cells]
-        held_out &= held_out.cumsum(1) <= allowed[times]  # cells are in order of their distance
+        most = torch.maximum(allowed[times], left[times] - kept[first:last, None])
+        held_out &= held_out.cumsum(1) <= most  # cells are in order of their distance
         number[times, cells] -= gap * held_out.int()
         available[times, cells] &= ~held_out
-        allowed[times] -= held_out.sum(1, keepdim=True)
-        needed -= int(held_out.count_nonzero())
+        count = held_out.sum(1, keepdim=True)
+        allowed[times] = (allowed[times] - count).clamp(min=0)
+        left[times] -= count
+        needed -= int(count.sum())
     return number
 
 
@@ -304,8 +312,8 @@ class HeldOut:
         """The held-out values with the truth, the bounds and the errors of a record."""
         truth, beyond = self.at(record.x), None
         if record.bounds is not None:
-            low, high, latent = record.bounds.at((self.time, self.cell))
-            beyond = Bounds(low.double(), high.double(), latent).minus(truth)
+            low, high = record.bounds.at((self.time, self.cell))
+            beyond = Bounds(low.double(), high.double()).minus(truth)
         noise = None if record.noise is None else self.at(record.noise)
         return replace(self, truth=truth, beyond=beyond, noise=noise)
 
@@ -324,6 +332,13 @@ class HeldOut:
         """Weights of the selected values, 0 for all others; areas instead if the weights of all selected are 0."""
         weight = self.weight * selected
         return weight if weight.any() else self.area * selected
+
+
+def are_few(selections: Sequence[HeldOut], values: int) -> bool:
+    """Whether a record of so many values needs more selections: it has too few, or is small and they have few gaps."""
+    gaps_in = (len(held_out.group[held_out.weight > 0].unique()) for held_out in selections)
+    more = values <= SMALL and len(selections) < MAX_SELECTIONS
+    return len(selections) < SELECTIONS or (more and sum(gaps_in) < ENOUGH_GAPS)
 
 
 def join_selections(selections: Sequence[HeldOut]) -> HeldOut:

@@ -27,18 +27,14 @@ MIN_TIMES = 2  # smallest number of times with observed values
 
 
 class Bounds(NamedTuple):
-    """Bounds at and beyond which values are censored; infinite where there is none.
-
-    `latent` is the mask of the values for which Gaussian ones stand in where they are censored (`censored`).
-    """
+    """Bounds at and beyond which values are censored; infinite where there is none."""
 
     low: Float[Tensor, "*n"]
     high: Float[Tensor, "*n"]
-    latent: Bool[Tensor, "*n"]
 
     def minus(self, shift: Float[Tensor, "*#n"]) -> Bounds:
         """The bounds of values from which a shift is subtracted."""
-        return self._replace(low=self.low - shift, high=self.high - shift)
+        return Bounds(self.low - shift, self.high - shift)
 
     def at(self, selected: tuple[Any, ...] | Shaped[Tensor, "..."]) -> Bounds:
         """The bounds of some values."""

@@ -22,7 +22,7 @@ from fieldcast.models.gaps.error_variance import ErrorPredictors, ErrorVariances
 from fieldcast.models.gaps.held_out import HeldOut, join_selections
 from fieldcast.models.gaps.in_time import counts, pieces
 from fieldcast.models.gaps.reach import present_variables, steps_to_observation
-from fieldcast.models.gaps.record import Bounds, Filler, Filling, Parameters, Record, deviations
+from fieldcast.models.gaps.record import Filler, Filling, Parameters, Record, deviations
 from fieldcast.models.layers.crps import normal_crps
 
 MIN_OBSERVATIONS = 10  # observations of a cell, below which its spread is at least the climatological one
@@ -113,7 +113,6 @@ def run_trial(
         held_out.at(steps_to_observation(record.observed, record.segment)).float(),
         held_out.at(distance).float(),
         counts(record.observed)[1][held_out.cell].float(),
-        inside_bounds(error, held_out.beyond).float(),
     )
     spread = cross_fitted_spread(error, predictors, held_out)
     crps = float((held_out.weight * crps_of_each(error, spread, held_out)).sum())
@@ -180,17 +179,6 @@ def fit_error_variances(
     return ErrorVariances(*variances)
 
 
-def inside_bounds(mean: Float[Tensor, "*n"], bounds: Bounds | None) -> Float[Tensor, "*n"]:
-    """Distance of means from the nearest bound; 0 beyond it, or if no value has bounds.
-
-    It is infinite for the other variables: those without bounds, or with latent values.
-    """
-    if bounds is None:
-        return torch.zeros_like(mean)
-    distance = torch.minimum(mean - bounds.low, bounds.high - mean).clamp(min=0)
-    return distance.masked_fill(distance.isinf() | bounds.latent, torch.inf)
-
-
 def predictors_of(
     filled: Filling, record: Record, distance: Float[Tensor, "time cell"],
     climatological: Float[Tensor, " cell"], columns: slice | Int[Tensor, " series"],
@@ -204,7 +192,6 @@ def predictors_of(
         steps_to_observation(record.observed[:, columns], record.segment),
         distance[:, columns],
         count.float().expand(len(filled.spread), -1),
-        inside_bounds(filled.mean[:, columns], record.bounds and record.bounds.at((slice(None), columns))),
     )
 
 
