@@ -127,3 +127,21 @@ def test_the_cycle_of_days_is_shrunk_where_few_values_exist(make_weather: Make) 
         assert fitted.attrs["kind"] == ("harmonics" if shrink else "day of year")
         errors.append(float(np.sqrt(np.mean((fitted["t2m"].values - exact) ** 2))))
     assert errors[0] < 0.6 * errors[1]
+
+
+@pytest.mark.parametrize(("times", "share"), [(9, 0.6), (80, 1.0)])
+def test_the_mean_of_a_short_record_is_averaged_over_neighbours(
+    make_weather: Make, times: int, share: float
+) -> None:
+    """A smooth mean under levels of days, of which each cell has its own: its noise falls; long records keep it."""
+    fields = make_weather(times=times)[["t2m"]]
+    rng, t2m = np.random.default_rng(0), fields["t2m"]
+    mean = 0.1 * np.cos(np.deg2rad(t2m["latitude"].astype(float)))
+    level = xr.DataArray(rng.normal(size=times), dims="time")
+    values = (0 * t2m + mean + level).where(rng.random(t2m.shape) < 0.5)
+    gappy = fields.assign(t2m=values).assign_attrs(missing="train")
+    error = []
+    for shrink in (False, True):
+        fitted = climatology.fit(gappy, shrink=shrink)["t2m"].isel(dayofyear=0)
+        error.append(float(((fitted - mean - level.mean()) ** 2).mean()) ** 0.5)
+    assert error[1] <= share * error[0] and (share < 1 or error[1] == error[0])

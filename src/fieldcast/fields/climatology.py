@@ -39,6 +39,9 @@ SEASONAL = "day of year"  # kind of one whose days are averaged within a window
 MIN_YEARS = 2  # shortest record, in years, with a seasonal climatology
 MIN_VALUES = 10  # smallest number of training values for a cell to have its own climatology
 NEIGHBOURS = 4  # number of cells whose mean replaces the climatology of a cell with fewer values
+ENOUGH_VALUES = (
+    30  # number of values of a cell, in the median, below which `shrink` averages over its surroundings
+)
 
 
 def fit(training: xr.Dataset, window: int = 61, *, shrink: bool = False) -> xr.Dataset:
@@ -46,7 +49,8 @@ def fit(training: xr.Dataset, window: int = 61, *, shrink: bool = False) -> xr.D
 
     With less than two years of training times it is their mean on every day: kind "training mean". For monthly
     data, w is 1 within a calendar month and 0 between months: kind "month". With `shrink`, where values are
-    missing, it is a shrunk annual cycle (below) instead: kind "harmonics".
+    missing, it is a shrunk annual cycle (below) instead: kind "harmonics"; a mean of n < 30 values, of days that differ
+    from cell to cell, is averaged over the nearest (30 / n)^2 cells, because its noise would look like weather.
     Days without data within the window (in a seasonal record) take the mean of all days.
 
     Where values are missing, `<variable>_count` (latitude, longitude) holds the number of training values of each cell,
@@ -68,6 +72,7 @@ def _years(training: xr.Dataset, step: TimeStep) -> float:
 def _fit(training: xr.Dataset, window: int, shrink: bool) -> xr.Dataset:
     step = TimeStep.of(training)
     by_day = _years(training, step) >= MIN_YEARS
+    average = shrink and not by_day
     shrink = shrink and by_day and has_gaps(training)
     weights = _same_month() if step.months else window_weights(np.arange(DAYS_PER_YEAR), window)
     variables: dict[str, tuple[Any, ...]] = {}
@@ -79,6 +84,8 @@ def _fit(training: xr.Dataset, window: int, shrink: bool) -> xr.Dataset:
             if shrink:
                 values = _harmonics(array, sums, counts, bool(step.months))
             else:
+                if average:
+                    sums, counts = _over_surroundings(sums, counts, training)
                 values = _smoothed_where_observed(sums, counts, weights if by_day else np.ones_like(weights))
             few = min(MIN_VALUES, -(-training.sizes["time"] // 3))  # of a record of fewer than 30 times
             values = _from_neighbours(values, total >= few, array)
@@ -210,6 +217,25 @@ def _harmonics(
         theta = angle_of_day[firsts + DAYS_PER_PENTAD // 2]
     of_part, in_part = (np.add.reduceat(part, firsts, axis=0) for part in (sums, counts))
     return mean + shrunk_cycle(of_part - in_part * centre, in_part, squares, theta, angle_of_day)
+
+
+def _over_surroundings(
+    sums: Float[np.ndarray, "365 y x"], counts: Float[np.ndarray, "365 y x"], fields: xr.Dataset
+) -> tuple[Float[np.ndarray, "365 y x"], Float[np.ndarray, "365 y x"]]:
+    """Sums and numbers of values over the nearest cells with values, if a cell has fewer than `ENOUGH_VALUES`."""
+    total = counts.sum(axis=0)
+    exists = total > 0
+    number = int(np.ceil(ENOUGH_VALUES / np.median(total[exists]))) ** 2
+    if number == 1:
+        return sums, counts
+    points = geometry.points_of(fields)[exists]
+    near = cKDTree(points).query(points, min(number, len(points)))[1].reshape(len(points), -1)
+    averaged = []
+    for values in (sums.sum(axis=0), total):
+        on_grid = np.zeros_like(sums)
+        on_grid[0, exists] = values[exists][near].sum(axis=1)
+        averaged.append(on_grid)
+    return averaged[0], averaged[1]
 
 
 def _from_neighbours(

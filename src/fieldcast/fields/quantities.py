@@ -95,7 +95,9 @@ class Quantity(ABC):
         """The distribution in own units of Gaussian mapped values."""
         ends = (self.inverse(mean + z * spread) for z in (0.0, *ndtri(CENTRAL)))
         first, deviation = self.mean_and_spread(mean, spread)
-        return Moments(np.clip(first, self.lowest, self.highest), deviation, *ends)  # rounding may leave the range
+        return Moments(
+            np.clip(first, self.lowest, self.highest), deviation, *ends
+        )  # rounding may leave the range
 
     def of_members(self, members: Float[np.ndarray, "member *n"]) -> Moments:
         """Moments of draws in own units; their variance is unbiased."""
