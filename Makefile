@@ -14,8 +14,10 @@ SHELL := /bin/bash
 PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python3))
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+ALL_INSTALLED := .venv/.all_installed
 COMMA := ,
-EXTRAS ?= dev,dask,docs,era5,export,mlflow,viz$(if $(shell command -v nvidia-smi),$(COMMA)gpu)
+GPU := $(if $(shell command -v nvidia-smi),$(COMMA)gpu)
+PIP_INSTALL = $(BIN)/python -m pip install -qq -c constraints.txt -e
 MLFLOW_VIEW := http://127.0.0.1:5000/\#/experiments/1/runs?workflowType=machine_learning
 export DO_NOT_TRACK := true
 
@@ -26,23 +28,29 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo 'Fieldcast needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ...' >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@echo 'installing into .venv (a few minutes, once)'
-	@$(BIN)/python -m pip install -qq -c constraints.txt -e '.[$(EXTRAS)]'
+	@echo 'installing into .venv what the demo, MLflow and kedro viz need: 2.1 GB with the CPU build of torch, two minutes'
+	@$(PIP_INSTALL) '.[mlflow,viz$(GPU)]'
 	@touch $@
 
-install: $(INSTALLED) ## .venv with everything in it
+$(ALL_INSTALLED): $(INSTALLED)
+	@echo 'installing into .venv what tests and documents need'
+	@$(PIP_INSTALL) '.[dev,dask,docs,era5,export,mlflow,viz$(GPU)]'
+	@touch $@
+
+install: $(ALL_INSTALLED) ## .venv with everything in it
 
 run: $(INSTALLED) ## the demo, from weather data to a report
+	@echo 'simulates weather, trains, fills, forecasts and samples; about nine minutes on two cores, then the tables'
 	@$(BIN)/kedro run --runner ParallelRunner $(ARGS)
 	@echo
 	@echo 'history    make mlflow    then $(MLFLOW_VIEW)'
 	@echo 'the graph  make viz'
 
 TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
-test: $(INSTALLED) ## tests and checks, but for the proofs
+test: $(ALL_INSTALLED) ## tests and checks, but for the proofs
 	@$(TESTS) $(ARGS)
 
-proofs: $(INSTALLED) ## kills, damage, real processes, every experiment end to end, studies
+proofs: $(ALL_INSTALLED) ## kills, damage, real processes, every experiment end to end, studies
 	@$(TESTS) -m proof --timeout 1800 $(ARGS)
 
 ENV ?= demo
@@ -59,34 +67,34 @@ SETTING ?= reduced
 EXPERIMENTS = planet sea_level_pressure winter
 SCRIPT = $(if $(filter assimilate,$(SETTING)),assimilation_tables,$(if \
 	$(filter $(EXPERIMENTS),$(SETTING)),experiment_tables,make_tables) $(SETTING))
-tables: $(INSTALLED) ## tables of docs/results; hours, can be interrupted; SETTING: see docs/tables.md
+tables: $(ALL_INSTALLED) ## tables of docs/results; hours, can be interrupted; SETTING: see docs/tables.md
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m proof studies/tests
 	@$(BIN)/python -m studies.$(SCRIPT) $(if $(FILE),--path $(FILE)) \
 		$(if $(MNIST),--mnist $(MNIST)) $(if $(FASHION_MNIST),--fashion-mnist $(FASHION_MNIST)) $(ARGS)
 
-classifiers: $(INSTALLED) ## train the classifiers in whose features FID and KID are computed; then rerun the tables
+classifiers: $(ALL_INSTALLED) ## train the classifiers in whose features FID and KID are computed; then rerun the tables
 	@$(BIN)/python -m studies.make_classifiers \
 		$(if $(MNIST),--mnist $(MNIST)) $(if $(FASHION_MNIST),--fashion-mnist $(FASHION_MNIST))
 
-figures: $(INSTALLED) ## the pictures of docs/reports from stored numbers; RUNS="FOLDER ..." first stores those of finished runs
+figures: $(ALL_INSTALLED) ## the pictures of docs/reports from stored numbers; RUNS="FOLDER ..." first stores those of finished runs
 	@$(BIN)/python -m studies.make_figures $(if $(RUNS),--store $(RUNS))
 
-check: $(INSTALLED) ## style, import directions, types
+check: $(ALL_INSTALLED) ## style, import directions, types
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/lint-imports
 	@$(BIN)/mypy
 
-format: $(INSTALLED) ## format the code
+format: $(ALL_INSTALLED) ## format the code
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
 docs: export NO_MKDOCS_2_WARNING := 1
-docs: $(INSTALLED) ## the documentation site
+docs: $(ALL_INSTALLED) ## the documentation site
 	@$(BIN)/mkdocs build --strict 2> >(grep -E '^(WARNING|ERROR)|Aborted' >&2)
 	@echo 'open site/index.html; to search it, $(BIN)/python -m http.server --directory site'
 
-notebooks: $(INSTALLED) ## the stored outputs of notebooks, from the results of make run
+notebooks: $(ALL_INSTALLED) ## the stored outputs of notebooks, from the results of make run
 	@$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
 
 viz: $(INSTALLED) ## the graph of pipelines in the browser

@@ -231,8 +231,8 @@ class Comparison:
     def rivals(self, tried: Tried, selection: int) -> list[Trial]:
         """The first trials of the methods that may be the best one, by their trials at the selections before one.
 
-        Of a small record they are those whose distance from the smallest mean CRPS is at most `RIVAL` times its paired
-        error.
+        If the record is small, they are those whose distance from the smallest mean CRPS is at most `RIVAL` times its
+        paired error.
         """
         trials = {name: tried.of(name)[:selection] for name in tried.finalists}
         trials = {name: each for name, each in trials.items() if len(each) == selection}
