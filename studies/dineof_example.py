@@ -96,7 +96,7 @@ def peer(field: xr.DataArray, mask: xr.DataArray) -> Values:
 def errors_of_draws(
     dataset: xr.Dataset, hold_out: Callable[..., Mask], draws: int, names: list[str]
 ) -> Iterator[tuple[Mask, dict[str, tuple[float, float]]]]:
-    """For each draw its held-out values, and the RMSE [degC] and processor time [s] of each method there."""
+    """Yield the held-out values of each draw, and the RMSE [degC] and processor time [s] of each method there."""
     fields = read(dataset)
     gappy = GappyRecord.of(fields, torch.device("cpu"))
     record, scale = gappy.record, float(gappy.codec.deviation[0])
