@@ -17,7 +17,7 @@ INSTALLED := .venv/.installed
 ALL_INSTALLED := .venv/.all_installed
 COMMA := ,
 GPU := $(if $(shell command -v nvidia-smi),$(COMMA)gpu)
-PIP_INSTALL = $(BIN)/python -m pip install -qq -c constraints.txt -e
+PIP_INSTALL = $(BIN)/python -m pip install -qq --no-compile -c constraints.txt -e
 MLFLOW_VIEW := http://127.0.0.1:5000/\#/experiments/1/runs?workflowType=machine_learning
 export DO_NOT_TRACK := true
 
@@ -28,7 +28,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo 'Fieldcast needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ...' >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@echo 'installing into .venv what the demo, MLflow and kedro viz need: 2.1 GB with the CPU build of torch, two minutes'
+	@echo 'installing into .venv what the demo, MLflow and kedro viz need: 1.8 GB with the CPU build of torch, two minutes'
 	@$(PIP_INSTALL) '.[mlflow,viz$(GPU)]'
 	@touch $@
 

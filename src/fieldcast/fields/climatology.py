@@ -14,6 +14,7 @@ mean of its nearest neighbours with more.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,9 @@ SEASONAL = "day of year"  # kind of one whose days are averaged within a window
 MIN_YEARS = 2  # shortest record, in years, with a seasonal climatology
 MIN_VALUES = 10  # smallest number of training values for a cell to have its own climatology
 NEIGHBOURS = 4  # number of cells whose mean replaces the climatology of a cell with fewer values
+MAX_SURROUNDINGS = 100  # largest number of cells of such surroundings
+MAX_ROUGHNESS = 2.0
+CELLS_AT_ONCE = 10_000
 ENOUGH_VALUES = (
     30  # number of values of a cell, in the median, below which `shrink` averages over its surroundings
 )
@@ -85,7 +89,7 @@ def _fit(training: xr.Dataset, window: int, shrink: bool) -> xr.Dataset:
                 values = _harmonics(array, sums, counts, bool(step.months))
             else:
                 if average:
-                    sums, counts = _over_surroundings(sums, counts, training)
+                    sums, counts = _over_surroundings(sums, counts, array)
                 values = _smoothed_where_observed(sums, counts, weights if by_day else np.ones_like(weights))
             few = min(MIN_VALUES, -(-training.sizes["time"] // 3))  # of a record of fewer than 30 times
             values = _from_neighbours(values, total >= few, array)
@@ -220,22 +224,33 @@ def _harmonics(
 
 
 def _over_surroundings(
-    sums: Float[np.ndarray, "365 y x"], counts: Float[np.ndarray, "365 y x"], fields: xr.Dataset
+    sums: Float[np.ndarray, "365 y x"], counts: Float[np.ndarray, "365 y x"], array: xr.DataArray
 ) -> tuple[Float[np.ndarray, "365 y x"], Float[np.ndarray, "365 y x"]]:
-    """Sums and numbers of values over the nearest cells with values, if a cell has fewer than `ENOUGH_VALUES`."""
+    """Sums and numbers of values over the nearest cells with values, if a cell has fewer than `ENOUGH_VALUES`.
+
+    They stay as they are if the means of cells differ from those of their surroundings by more than `MAX_ROUGHNESS`
+    times what the variance of their values explains, as over mountains.
+    """
     total = counts.sum(axis=0)
     exists = total > 0
-    number = int(np.ceil(ENOUGH_VALUES / np.median(total[exists]))) ** 2
-    if number == 1:
+    number = int(np.ceil(ENOUGH_VALUES / np.median(total[exists]))) ** 2 if exists.any() else 1
+    number = min(number, MAX_SURROUNDINGS, int(exists.sum()))
+    if number <= 1:
         return sums, counts
-    points = geometry.points_of(fields)[exists]
-    near = cKDTree(points).query(points, min(number, len(points)))[1].reshape(len(points), -1)
-    averaged = []
-    for values in (sums.sum(axis=0), total):
-        on_grid = np.zeros_like(sums)
-        on_grid[0, exists] = values[exists][near].sum(axis=1)
-        averaged.append(on_grid)
-    return averaged[0], averaged[1]
+    points, own = geometry.points_of(array)[exists], np.stack([sums.sum(axis=0)[exists], total[exists]])
+    tree, wide = cKDTree(points), np.empty_like(own)
+    for first in range(0, len(points), CELLS_AT_ONCE):
+        part = slice(first, first + CELLS_AT_ONCE)
+        wide[:, part] = own[:, tree.query(points[part], number)[1]].sum(axis=-1)
+    mean, of_surroundings = own[0] / own[1], wide[0] / wide[1]
+    with warnings.catch_warnings(category=RuntimeWarning, action="ignore"):  # cells with a single value
+        variance = array.var("time", ddof=1).to_numpy()[exists]
+    roughness = np.nanmean((mean - of_surroundings) ** 2)
+    if not roughness <= MAX_ROUGHNESS * np.nanmean(variance / own[1]):
+        return sums, counts
+    on_grid = np.zeros((2, *sums.shape))
+    on_grid[:, 0, exists] = wide
+    return on_grid[0], on_grid[1]
 
 
 def _from_neighbours(

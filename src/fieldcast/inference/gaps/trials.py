@@ -25,7 +25,7 @@ from fieldcast.encoding.gappy_record import GappyRecord, OwnVariable
 from fieldcast.encoding.resumable import pack_state, resume
 from fieldcast.encoding.tensor_file import tensor_digest, unpack_state
 from fieldcast.errors import InputError
-from fieldcast.fields import domain, quantities
+from fieldcast.fields import climatology, domain, quantities
 from fieldcast.fields.observation_error import NO_ERRORS, Errors
 from fieldcast.fields.quantities import CENTRAL, Quantities
 from fieldcast.geometry import GRID, TRUE_GRID, is_curvilinear
@@ -154,7 +154,9 @@ class Comparison:
         lineage = {
             "data": fields.attrs["digest"], "seed": seed, "methods": list(fillers), "selections": SELECTIONS,
             "predictors": list(ErrorPredictors._fields), "format": FORMAT, "device": visible.record.x.device.type,
-            "code": code_in(gaps.__name__, race.__name__, *(filler.__module__ for filler in fillers.values())),
+            "code": code_in(
+                gaps.__name__, race.__name__, climatology.__name__, *(each.__module__ for each in fillers.values())
+            ),
         }  # fmt: skip
         if chosen:
             states = {name: quantity.state() for name, quantity in chosen.items()}
@@ -194,7 +196,7 @@ class Comparison:
         """Add the remaining rounds and trials, one at each step."""
         done = len(tried.rounds) + len(tried.trials)
         begun, spent = time.monotonic(), [0.0] * done
-        total = len(tried.rounds) + len(tried.finalists or self.fillers) + len(self.selections)
+        total = len(tried.rounds) + len(tried.finalists or self.fillers) + self.number
         with Progress(total=total, initial=done, unit="step") as bar:
             for _ in self.steps(tried):
                 spent.append(time.monotonic() - begun)
@@ -267,7 +269,7 @@ class Comparison:
         whole_fit = tried.seconds.get(best, last)
         done = len(tried.of(best))
         fit = last if done > 1 else BEGUN * whole_fit
-        return [*rounds, *trials, *[fit] * (len(self.selections) - max(done, 1)), whole_fit]
+        return [*rounds, *trials, *[fit] * (self.number - max(done, 1)), whole_fit]
 
     def end_early(self, tried: Tried) -> None:
         """End the race with the best method so far: of the trials, of the last round, or else the quickest one."""
@@ -326,6 +328,11 @@ class Comparison:
     def scale(self) -> str:
         """Unit of the CRPS of a trial."""
         return f"{'mapped ' if self.mappings else ''}anomaly standard deviations"
+
+    @property
+    def number(self) -> int:
+        """Number of selections, of which a large record makes none before it needs them."""
+        return SELECTIONS if np.prod(self.held_out.shape) > SMALL else len(self.selections)
 
     @cached_property
     def selections(self) -> Sequence[HeldOut]:

@@ -159,7 +159,9 @@ def hold_out_in_gaps(
         times = begin + torch.arange(last - first, device=eligible.device)[:, None]
         held_out = available[times, cells] & ~observed[first:last, cells]
         most = torch.maximum(allowed[times], left[times] - kept[first:last, None])
-        held_out &= held_out.cumsum(1) <= most  # cells are in order of their distance
+        order = held_out.cumsum(1)  # cells are in order of their distance
+        within = held_out & (order <= most)
+        held_out = within if int(within.count_nonzero()) <= needed else held_out & (order <= allowed[times])
         number[times, cells] -= gap * held_out.int()
         available[times, cells] &= ~held_out
         count = held_out.sum(1, keepdim=True)
