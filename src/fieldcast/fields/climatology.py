@@ -40,12 +40,12 @@ SEASONAL = "day of year"  # kind of one whose days are averaged within a window
 MIN_YEARS = 2  # shortest record, in years, with a seasonal climatology
 MIN_VALUES = 10  # smallest number of training values for a cell to have its own climatology
 NEIGHBOURS = 4  # number of cells whose mean replaces the climatology of a cell with fewer values
+ENOUGH_VALUES = 30  # median number of values of a cell below which `shrink` averages over its surroundings
 MAX_SURROUNDINGS = 100  # largest number of cells of such surroundings
-MAX_ROUGHNESS = 2.0
-CELLS_AT_ONCE = 10_000
-ENOUGH_VALUES = (
-    30  # number of values of a cell, in the median, below which `shrink` averages over its surroundings
+MAX_ROUGHNESS = (
+    2.0  # largest variance of means about those of their surroundings, in variances of their noise
 )
+CELLS_AT_ONCE = 10_000  # number of cells whose surroundings are in memory together
 
 
 def fit(training: xr.Dataset, window: int = 61, *, shrink: bool = False) -> xr.Dataset:
@@ -54,7 +54,8 @@ def fit(training: xr.Dataset, window: int = 61, *, shrink: bool = False) -> xr.D
     With less than two years of training times it is their mean on every day: kind "training mean". For monthly
     data, w is 1 within a calendar month and 0 between months: kind "month". With `shrink`, where values are
     missing, it is a shrunk annual cycle (below) instead: kind "harmonics"; a mean of n < 30 values, of days that differ
-    from cell to cell, is averaged over the nearest (30 / n)^2 cells, because its noise would look like weather.
+    from cell to cell, is averaged over the nearest (30 / n)^2 cells, because its noise would look like weather,
+    unless the means of cells differ by more than their noise.
     Days without data within the window (in a seasonal record) take the mean of all days.
 
     Where values are missing, `<variable>_count` (latitude, longitude) holds the number of training values of each cell,

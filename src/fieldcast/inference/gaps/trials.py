@@ -196,7 +196,7 @@ class Comparison:
         """Add the remaining rounds and trials, one at each step."""
         done = len(tried.rounds) + len(tried.trials)
         begun, spent = time.monotonic(), [0.0] * done
-        total = len(tried.rounds) + len(tried.finalists or self.fillers) + self.number
+        total = len(tried.rounds) + len(tried.finalists or self.fillers) + self.number_of_selections
         with Progress(total=total, initial=done, unit="step") as bar:
             for _ in self.steps(tried):
                 spent.append(time.monotonic() - begun)
@@ -269,7 +269,7 @@ class Comparison:
         whole_fit = tried.seconds.get(best, last)
         done = len(tried.of(best))
         fit = last if done > 1 else BEGUN * whole_fit
-        return [*rounds, *trials, *[fit] * (self.number - max(done, 1)), whole_fit]
+        return [*rounds, *trials, *[fit] * (self.number_of_selections - max(done, 1)), whole_fit]
 
     def end_early(self, tried: Tried) -> None:
         """End the race with the best method so far: of the trials, of the last round, or else the quickest one."""
@@ -330,7 +330,7 @@ class Comparison:
         return f"{'mapped ' if self.mappings else ''}anomaly standard deviations"
 
     @property
-    def number(self) -> int:
+    def number_of_selections(self) -> int:
         """Number of selections, of which a large record makes none before it needs them."""
         return SELECTIONS if np.prod(self.held_out.shape) > SMALL else len(self.selections)
 
