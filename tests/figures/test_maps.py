@@ -7,7 +7,8 @@ import pytest
 from matplotlib.collections import QuadMesh
 from matplotlib.contour import ContourSet
 
-from fieldcast.figures.maps import common_scales, mask_pictures, reconstruction_maps
+from fieldcast.fields.quantities import Circle
+from fieldcast.figures.maps import ANOMALY, common_scales, field_colours, mask_pictures, reconstruction_maps
 from fieldcast.scores.examples import examples
 
 
@@ -56,6 +57,17 @@ def test_scales_of_errors_are_symmetric_and_no_spread_has_no_scale():
     assert set(scales) == {"field", "error"}
     assert scales["error"].get_clim() == (-2.0, 2.0)
     assert scales["field"].get_clim()[1] > scales["field"].get_clim()[0]
+
+
+def test_angles_all_round_are_in_a_circle_of_colours():
+    circle, half = Circle(period=360.0), np.array([[-100.0, 5.0, 60.0]])
+    colours = field_colours(np.array([[-170.0, 5.0, 170.0]]), anomaly=True, circle=circle)
+    same = colours.to_rgba(np.array([[-190.0, 170.0, 530.0]]))
+    np.testing.assert_allclose(same, np.broadcast_to(same[:, :1], same.shape), atol=0.01)
+    ends = colours.to_rgba(np.array([-180.0, 179.9]))
+    np.testing.assert_allclose(ends[0], ends[1], atol=0.02)
+    assert colours.get_clim() == (-180.0, 180.0)
+    assert field_colours(half, anomaly=True, circle=circle).get_cmap().name == ANOMALY
 
 
 def test_an_experiment_that_blew_up_takes_no_scale_from_the_others():

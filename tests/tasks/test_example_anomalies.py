@@ -52,3 +52,18 @@ def test_snapshots_lose_the_climatology_of_the_day_at_which_they_are_valid(clima
     assert anomalies["z"].dims == dims
     days = -anomalies["z"].isel(member=0, latitude=0, longitude=0).to_numpy()
     np.testing.assert_array_equal(days, [[2, 1], [41, 40]])
+
+
+def test_the_anomaly_of_an_angle_is_along_the_shorter_arc_for_the_truth(climatology):
+    """On 1 January the mean direction is 1 degree: 359 is 2 degrees before it, and a mean of 362 one degree after."""
+    attrs = {"units": "degree", "standard_name": "wind_from_direction"}
+    values = np.array([359.0, 359.0, 362.0, 355.0, 4.0], "float32")[None, None, :, None, None] * np.ones(
+        (1, 1, 1, 2, 3), "float32"
+    )
+    kinds = {"kind": ["truth", "observed", "mean", "member", "spread"]}
+    times = {"time": pd.DatetimeIndex(["2001-01-01"])}
+    dims = ("case", "time", "kind", "latitude", "longitude")
+    examples = xr.Dataset({"z": (dims, values, attrs)}, {**kinds, **times, **GRID})
+    anomalies = example_anomalies(examples, climatology)["z"].isel(case=0, time=0, latitude=0, longitude=0)
+    np.testing.assert_allclose(anomalies, [-2.0, -2.0, 1.0, -6.0, 4.0])
+    assert anomalies.attrs == attrs

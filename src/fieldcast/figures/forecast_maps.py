@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from fieldcast.calendars import lead_label, lead_text
+from fieldcast.fields.quantities import Circle, circle_of
 from fieldcast.figures.maps import CONTOUR_QUANTILES, field_colours
 from fieldcast.figures.sheet import UNOBSERVED_COLOUR, Map, Outline, Sheet
 from fieldcast.figures.style import INK, NORMAL_FONT, escape, percent, wrap_name
@@ -35,7 +36,7 @@ def step_maps(
     maps = examples[variable].isel({LEAD: slice(1, steps + 1)})
     kinds = [kind for kind in ROWS if np.isfinite(maps.sel(kind=kind)).any() or kind == "truth"]
     truth = maps.sel(kind="truth").to_numpy()
-    colours, levels = colours_and_levels(truth, "anomaly" in examples.attrs)
+    colours, levels = colours_and_levels(truth, "anomaly" in examples.attrs, circle_of(examples[variable]))
     across = min(STEPS_ACROSS, maps.sizes[LEAD])
     blocks = -(-maps.sizes[LEAD] // across)
     block_height = len(kinds) + BLOCK_GAP
@@ -59,10 +60,12 @@ def step_maps(
     return sheet.figure
 
 
-def colours_and_levels(values: np.ndarray, anomaly: bool) -> tuple[ScalarMappable, np.ndarray]:
-    """Colours and contour levels; anomalies have colours centred on 0 and no contours."""
-    levels = np.array([]) if anomaly else np.nanquantile(values, CONTOUR_QUANTILES)
-    return field_colours(values, anomaly), levels
+def colours_and_levels(
+    values: np.ndarray, anomaly: bool, circle: Circle | None
+) -> tuple[ScalarMappable, np.ndarray]:
+    """Colours and contour levels; anomalies have colours centred on 0 and no contours, nor have angles."""
+    levels = np.array([]) if anomaly or circle else np.nanquantile(values, CONTOUR_QUANTILES)
+    return field_colours(values, anomaly, circle), levels
 
 
 def draw(
@@ -87,7 +90,8 @@ def snapshot_maps(
     first = next(iter(with_variable.values()))
     steps = first["step"].to_numpy()
     anomaly = "anomaly" in first.attrs
-    colours, levels = colours_and_levels(first_member(first, variable).isel({STEP: 0}).to_numpy(), anomaly)
+    of_first = first_member(first, variable)
+    colours, levels = colours_and_levels(of_first.isel({STEP: 0}).to_numpy(), anomaly, circle_of(of_first))
     grid = first["latitude"].to_numpy(), first["longitude"].to_numpy()
     labels = {name: wrap_name(name, NAME_LETTERS) for name in with_variable}
     left = max(0.2, 0.05 + 0.07 * max(label.count("\n") + 1 for label in labels.values()))
@@ -142,7 +146,7 @@ def draw_frames(
     All frames share one palette, so that nothing flickers."""
     first = next(iter(examples.values()))
     truth = first[variable].sel(kind="truth").to_numpy()
-    colours, levels = colours_and_levels(truth, "anomaly" in first.attrs)
+    colours, levels = colours_and_levels(truth, "anomaly" in first.attrs, circle_of(first[variable]))
     grid = first["latitude"].to_numpy(), first["longitude"].to_numpy()
     ends = finite_ends(examples, variable)
     pictures = []
@@ -243,7 +247,7 @@ def cycle_film(films: Mapping[str, xr.Dataset], variable: str, outline: Outline 
     cases = {name: film[variable].isel({CASE: 0}) for name, film in films.items()}
     first, stored = next(iter(cases.values())), next(iter(films.values()))
     truth, observed = (first.sel(kind=kind).to_numpy() for kind in ("truth", "observed"))
-    colours = field_colours(truth, "anomaly" in stored.attrs)
+    colours = field_colours(truth, "anomaly" in stored.attrs, circle_of(first))
     grid = first["latitude"].to_numpy(), first["longitude"].to_numpy()
     sheet = Sheet(*grid, len(truth), 2 + len(cases), left=0.2, top=0.32, outline=outline)
     for column, step in enumerate(first["step"].to_numpy()):

@@ -29,7 +29,6 @@ from fieldcast.figures.style import (
 )
 from fieldcast.geometry import GRID, is_curvilinear
 
-CIRCULAR = "twilight_shifted"  # colours that begin and end alike
 MIN_LOG_RATIO = 10  # ratio of the largest to the smallest value from which colours are logarithmic
 BEST_COLOUR, DINEOF_COLOUR, LINEAR_COLOUR = "#0072B2", "#D55E00", "#7c7c7c"
 
@@ -115,11 +114,9 @@ def nearest_turns(values: Float[np.ndarray, "y x"], period: float) -> Float[np.n
 
 def colours(values: Float[np.ndarray, "y x"], attrs: Mapping[str, Any]) -> ScalarMappable:
     """Colours of a field: a circle of them for angles all round, logarithmic ones where its logarithm is filled."""
-    quantity, period, least = attrs.get("quantity"), period_of(attrs), float(np.nanmin(values))
-    if quantity == Circle.kind and np.nanmax(values) - least >= period / 2:
-        low = -period / 2 if least < 0 else 0.0
-        return shades(CIRCULAR, low, low + period)
-    scale = field_colours(values, anomaly=False)
+    quantity = attrs.get("quantity")
+    circle = Circle(period=period_of(attrs)) if quantity == Circle.kind else None
+    scale = field_colours(values, anomaly=False, circle=circle)
     low, high = scale.get_clim()
     if quantity == Log.kind and low and high and 0 < low < high / MIN_LOG_RATIO:
         scale.set_norm(LogNorm(low, high))

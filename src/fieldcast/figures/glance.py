@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from fieldcast import calendars
 from fieldcast.calendars import lead_text
+from fieldcast.fields.quantities import circle_of
 from fieldcast.figures.maps import field_colours, one_case
 from fieldcast.figures.pictures import Gallery, pictures_of_kind, reference
 from fieldcast.figures.sheet import UNOBSERVED_COLOUR, Map, Outline, Sheet
@@ -32,7 +33,7 @@ def reconstruction_glance(
         "truth": "truth",
     }
     maps = {title: kinds.sel(kind=kind).to_numpy() for title, kind in panels.items()}
-    colours = field_colours(maps["truth"], "anomaly" in examples.attrs)
+    colours = field_colours(maps["truth"], "anomaly" in examples.attrs, circle_of(kinds))
     return row_of_maps(
         examples, variable, calendars.without_midnight(calendars.date(kinds["time"])), maps, colours, outline
     )
@@ -50,7 +51,7 @@ def forecast_glance(
         f"{ahead}: {best}": examples[variable].sel({"kind": "mean", LEAD: lead}).to_numpy(),
         f"{ahead}: truth": truth.sel({LEAD: lead}).to_numpy(),
     }
-    colours = field_colours(truth.to_numpy(), "anomaly" in examples.attrs)
+    colours = field_colours(truth.to_numpy(), "anomaly" in examples.attrs, circle_of(truth))
     when = f"initial time {calendars.without_midnight(examples.attrs['start'])}"
     return row_of_maps(examples, variable, when, maps, colours, outline)
 

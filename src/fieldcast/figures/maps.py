@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
 from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from fieldcast import calendars
+from fieldcast.fields.quantities import Circle, circle_of
 from fieldcast.figures.sheet import UNOBSERVED_COLOUR, Map, Outline, Sheet, shades
 from fieldcast.figures.style import INK, NORMAL_FONT, escape, percent, wrap_name
 from fieldcast.kinds import CASE
 from fieldcast.scores.examples import example_cases
 
 FIELD, ANOMALY, ERROR, SPREAD_COLOURMAP = "viridis", "RdBu_r", "PuOr_r", "magma_r"  # names of colour maps
+CIRCULAR = "twilight_shifted"  # colours that begin and end alike, light in the middle
 Levels = Float[np.ndarray, " level"]
 ROWS = ("mean", "one member", "mean − truth", "spread")
 CONTOUR_QUANTILES = (0.3, 0.7)  # quantiles of the truth at which contours are drawn
@@ -40,8 +44,9 @@ def reconstruction_maps(
         for name, case in cases.items()
     }
     anomaly = any("anomaly" in stored.attrs for stored in examples.values())
-    scales = common_scales(truth, fields, anomaly)
-    levels = np.array([]) if anomaly else np.nanquantile(truth, CONTOUR_QUANTILES)
+    circle = circle_of(first)
+    scales = common_scales(truth, fields, anomaly, circle)
+    levels = np.array([]) if anomaly or circle else np.nanquantile(truth, CONTOUR_QUANTILES)
     grid = first["latitude"].to_numpy(), first["longitude"].to_numpy()
     top = max(0.22, 0.055 * (len(cases) + 1))  # two lines of text, however wide a map is
     sheet = Sheet(*grid, len(cases) + 1, len(ROWS), left=0.12, top=top, first_gap=0.08, outline=outline)
@@ -103,7 +108,10 @@ def one_case(examples: xr.Dataset, variable: str, pattern: str, k: float, time: 
 
 
 def common_scales(
-    truth: Map, fields: Mapping[str, Mapping[str, Map]], anomaly: bool = False
+    truth: Map,
+    fields: Mapping[str, Mapping[str, Map]],
+    anomaly: bool = False,
+    circle: Circle | None = None,
 ) -> dict[str, ScalarMappable]:
     """Colour scales of the field (from the truth), of errors (centred on 0) and of spread (from 0, if there is any).
 
@@ -111,15 +119,32 @@ def common_scales(
     """
     errors = np.stack([np.abs(maps["mean"] - truth) for maps in fields.values()])
     largest = upper_end(errors)
-    scales = {"field": field_colours(truth, anomaly), "error": shades(ERROR, -largest, largest)}
+    scales = {"field": field_colours(truth, anomaly, circle), "error": shades(ERROR, -largest, largest)}
     spreads = np.stack([maps["spread"] for maps in fields.values()])
     if np.isfinite(spreads).any():
         scales["spread"] = shades(SPREAD_COLOURMAP, 0.0, upper_end(spreads))
     return scales
 
 
-def field_colours(values: Float[np.ndarray, "..."], anomaly: bool) -> ScalarMappable:
-    """Colours of a field that hold all but the outermost values; those of anomalies are centred on 0."""
+class Turning(Normalize):
+    """Positions of angles in a circle of colours."""
+
+    def __call__(self, value: Any, clip: bool | None = None) -> Any:
+        """Positions from 0 to 1; angles that differ by whole circles have the same."""
+        low, high = float(self.vmin or 0), float(self.vmax or 0)
+        return super().__call__(np.where(value == high, high, low + (value - low) % (high - low)), clip)
+
+
+def field_colours(
+    values: Float[np.ndarray, "..."], anomaly: bool, circle: Circle | None = None
+) -> ScalarMappable:
+    """Colours of a field that hold all but the outermost values; those of anomalies are centred on 0.
+
+    Angles that cover half of their circle have a circle of colours.
+    """
+    if circle and np.nanmax(values) - np.nanmin(values) >= circle.period / 2:
+        low = -circle.period / 2 if anomaly or np.nanmin(values) < 0 else 0.0
+        return ScalarMappable(Turning(low, low + circle.period), CIRCULAR)
     low, high = np.nanquantile(values, [0.005, 0.995])
     if anomaly:
         largest = float(max(-low, high)) or 1.0

@@ -41,7 +41,7 @@ from fieldcast.fields.observation_error import separate_errors
 from fieldcast.fields.options import Gaps
 from fieldcast.fields.paths import local
 from fieldcast.fields.prepared import PreparedData
-from fieldcast.fields.quantities import AUTO
+from fieldcast.fields.quantities import AUTO, circle_of
 from fieldcast.fields.splits import SplitRanges, make
 from fieldcast.fields.stations import read_stations
 from fieldcast.figures.gaps import pictures
@@ -461,7 +461,8 @@ def mean_scores(board: pd.DataFrame) -> pd.DataFrame:
 def drawn_row(fields: xr.Dataset, variable: str, when: str, maps: Mapping[str, xr.DataArray]) -> bytes:
     """Maps in one row, as PNG."""
     values = {title: each.transpose("latitude", "longitude").values for title, each in maps.items()}
-    colours = field_colours(np.stack(list(values.values())), anomaly=False)
+    circle = circle_of(fields[variable])
+    colours = field_colours(np.stack(list(values.values())), anomaly=False, circle=circle)
     return png(row_of_maps(fields, variable, when, values, colours, outline(fields)))
 
 

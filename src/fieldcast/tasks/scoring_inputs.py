@@ -10,7 +10,7 @@ import xarray as xr
 from fieldcast import geometry
 from fieldcast.calendars import TimeStep
 from fieldcast.fields.climatology import at
-from fieldcast.fields.quantities import nature_of, sampled_values
+from fieldcast.fields.quantities import circle_of, nature_of, near, sampled_values
 from fieldcast.fields.splits import SplitRanges
 from fieldcast.kinds import LAYOUTS, START, are_images, require_layout
 from fieldcast.lineage import Lineage, require
@@ -63,15 +63,29 @@ def outside_range(draws: xr.Dataset, fields: xr.Dataset) -> dict[str, str]:
 def example_anomalies(examples: xr.Dataset, climatology: xr.Dataset) -> xr.Dataset:
     """Examples of reconstructions minus the climatology of their days, with the attribute `anomaly`.
 
-    The spread of an ensemble stays as it is: subtracting a constant does not change it.
+    The spread of an ensemble stays as it is: subtracting a constant does not change it. The anomaly of an angle is that
+    along the shorter arc for the truth.
     """
     names = [name for name in examples.data_vars if name in climatology]
-    normal = at(climatology[names], examples["time"])
+    truth = examples.sel(kind="truth")
+    normal = {
+        name: normal_near(normal, truth[name])
+        for name, normal in at(climatology[names], truth["time"]).items()
+    }
     with xr.set_options(keep_attrs=True):
-        values = examples[names].where(examples["kind"] == "spread", examples[names] - normal)
+        values = {
+            name: examples[name].where(examples["kind"] == "spread", examples[name] - normal[name])
+            for name in names
+        }
     return examples.assign(
         {name: values[name].transpose(*examples[name].dims) for name in names}
     ).assign_attrs(anomaly=1)
+
+
+def normal_near(normal: xr.DataArray, values: xr.DataArray) -> xr.DataArray:
+    """The climatology at some values; that of an angle is within half a circle of them."""
+    normal = normal.broadcast_like(values).transpose(*values.dims)
+    return normal.copy(data=near(circle_of(values), normal.to_numpy(), values.to_numpy()))
 
 
 def snapshot_anomalies(snapshots: xr.Dataset, climatology: xr.Dataset, step: TimeStep) -> xr.Dataset:
@@ -85,7 +99,7 @@ def snapshot_anomalies(snapshots: xr.Dataset, climatology: xr.Dataset, step: Tim
     ]
     normal = xr.concat(normals, snapshots["step"])
     with xr.set_options(keep_attrs=True):
-        values = snapshots[names] - normal
+        values = {name: snapshots[name] - normal_near(normal[name], snapshots[name]) for name in names}
     return snapshots.assign(
         {name: values[name].transpose(*snapshots[name].dims).astype(np.float32) for name in names}
     ).assign_attrs(anomaly=1)

@@ -142,7 +142,8 @@ def hold_out_in_gaps(
     `present` is the mask of the variables observed at each time.
     """
     number = torch.zeros_like(eligible, dtype=torch.int32)
-    needed, cell_count = GAP_SHARE * int(eligible.count_nonzero()), eligible.shape[1]
+    wanted, cell_count = GAP_SHARE * int(eligible.count_nonzero()), eligible.shape[1]
+    needed = wanted
     least = max(1, int(NEAR_SHARE * cell_count), min(MIN_NEAR_CELLS, cell_count // 4))
     points, variable, of_time = columns.points, columns.variable, counts(eligible)[0]
     tree, allowed = cKDTree(points), (of_time * MAX_SHARE_OF_TIME).long().clamp(min=1) * (of_time > 1)
@@ -161,7 +162,7 @@ def hold_out_in_gaps(
         most = torch.maximum(allowed[times], left[times] - kept[first:last, None])
         order = held_out.cumsum(1)  # cells are in order of their distance
         within = held_out & (order <= most)
-        held_out = within if int(within.count_nonzero()) <= needed else held_out & (order <= allowed[times])
+        held_out = within if int(within.count_nonzero()) <= wanted else held_out & (order <= allowed[times])
         number[times, cells] -= gap * held_out.int()
         available[times, cells] &= ~held_out
         count = held_out.sum(1, keepdim=True)
