@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 import fieldcast
 from fieldcast import cli
-from fieldcast.app.commands import on_files
+from fieldcast.app import commands as app_commands
 from fieldcast.errors import InputError
 from fieldcast.fields import contents
 from fieldcast.report.exploration import Exploration
@@ -207,7 +207,7 @@ def test_every_command_can_be_given(
     gappy: Exploration, complete: Exploration, stations: Exploration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = Session()
-    monkeypatch.setattr(on_files, "KedroSession", session)
+    monkeypatch.setattr(app_commands, "KedroSession", session)
     commands = [command for each in (gappy, complete, stations) for _, command in each.commands]
     for command in commands:
         program, *words = shlex.split(command)
@@ -263,7 +263,7 @@ def test_train_is_a_run_on_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
             return self
 
     session = Noted()
-    monkeypatch.setattr(on_files, "KedroSession", session)
+    monkeypatch.setattr(app_commands, "KedroSession", session)
     monkeypatch.chdir(tmp_path)
     words = ["train", "mine.nc", "--experiment", "forecast.vae,reconstruct.linear", "--gaps", "segment"]
     words += ["--params", "data_root=there,ingestion.variables=sst"]

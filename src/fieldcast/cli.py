@@ -11,12 +11,9 @@ import click
 from kedro.framework.cli.project import run
 
 import fieldcast.settings  # noqa: F401  (first: it switches telemetry off)
-from fieldcast.app.commands.doctor import doctor
-from fieldcast.app.commands.explore import explore
-from fieldcast.app.commands.export import export
-from fieldcast.app.commands.on_files import file_commands, train
+from fieldcast.app.commands import doctor, explore, export, file_commands, train
+from fieldcast.app.conf_source import with_options
 from fieldcast.app.error_messages import chain, refusal_of_kedro, sentence
-from fieldcast.app.suggested_commands import with_options
 
 
 def show(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:

@@ -15,7 +15,7 @@ import xarray as xr
 from moto.server import ThreadedMotoServer
 from stores import dataset, piece
 
-from fieldcast.app.remote_root import refuse_unreachable, refuse_unusable_address
+from fieldcast.app.preflight import refuse_unreachable, refuse_unusable_address
 from fieldcast.datasets import NetCDFDataset, PicturesDataset, ZarrDataset
 from fieldcast.errors import InputError
 from fieldcast.fields.opening import read_file

@@ -22,8 +22,13 @@ from pydantic import ValidationError, create_model
 
 from fieldcast.app.conf_source import CATALOG, CONTEXT
 from fieldcast.app.error_messages import refusal_of_kedro, sentence
-from fieldcast.app.preflight import check_command, check_environment, refuse_other_format
-from fieldcast.app.remote_root import refuse_unreachable, refuse_unusable_address
+from fieldcast.app.preflight import (
+    check_command,
+    check_environment,
+    refuse_other_format,
+    refuse_unreachable,
+    refuse_unusable_address,
+)
 from fieldcast.cli import cli, show
 from fieldcast.datasets import ZarrDataset
 from fieldcast.datasets.base import DamagedError

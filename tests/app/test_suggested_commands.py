@@ -6,8 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from fieldcast.app.conf_source import CONTEXT
-from fieldcast.app.suggested_commands import with_options
+from fieldcast.app.conf_source import CONTEXT, with_options
 
 GIVEN = {"data_root": "a b", "fit": {"steps": 3, "compile": False}, "fill": {"members": 5}, "seed": 1}
 OPTIONS = "--env test --params 'data_root=a b,fit.steps=3,fit.compile=false,seed=1'"

@@ -1,8 +1,11 @@
-"""The session in force, and its configuration: the project around the working folder, else what was installed."""
+"""The session in force: its configuration, of the project around the working folder or installed, and its options."""
 
 from __future__ import annotations
 
 import os
+import re
+import shlex
+import sys
 from collections.abc import Mapping
 from contextvars import ContextVar
 from pathlib import Path
@@ -15,6 +18,8 @@ import fieldcast
 from fieldcast.errors import InputError
 from fieldcast.experiments import Experiment, Needs, requirements
 from fieldcast.fields.options import provided
+from fieldcast.lineage import leaves
+from fieldcast.pipelines.names import STANDALONE
 
 if TYPE_CHECKING:
     from kedro.framework.context import KedroContext
@@ -29,6 +34,10 @@ CONTEXT: ContextVar[KedroContext | None] = ContextVar(
     "CONTEXT", default=None
 )  # context of the current session
 CATALOG: ContextVar[CatalogProtocol | None] = ContextVar("CATALOG", default=None)  # catalog of the last run
+
+# a command that has options of its own is left alone
+COMMAND = re.compile(r"kedro run( --pipelines [\w.,]*\w(?: --namespaces [\w.,]*\w)?)(?!\w|[.,]\w| --)")
+YAML_WORDS = {True: "true", False: "false", None: "null"}
 
 
 def parameters() -> Mapping[str, Any]:
@@ -104,3 +113,29 @@ def require_configuration(conf: Path) -> None:
             f"there is no configuration in {conf}: go to the project's folder, or name the folder that holds `base` "
             "with --conf-source or FIELDCAST_CONF."
         )
+
+
+def with_options(text: str) -> str:
+    """Add `--env` and `--params` of the session in force to each `kedro run` of a message.
+
+    Without them, the command would train or draw in another folder, or from other data. It is `fieldcast run` where
+    the session was started by `fieldcast`, which needs no project folder.
+    """
+    context = CONTEXT.get()
+    if context is None:
+        return text
+    env = ["--env", context.env] if context.env else []
+    params = assignments(context.config_loader.runtime_params or {})
+    options = shlex.join([*env, *(["--params", params] if params else [])])
+    program = "kedro" if Path(sys.argv[0]).stem == "kedro" else "fieldcast"
+    return COMMAND.sub(lambda match: f"{program} run{match[1]}{' ' if options else ''}{options}", text)
+
+
+def assignments(params: Mapping[str, Any]) -> str:
+    """Parameters as `--params` takes them, without the sections of pipelines that work on a user's file."""
+    shared = {key: value for key, value in params.items() if key not in STANDALONE}
+    values = {
+        key: YAML_WORDS.get(value, value) if isinstance(value, bool | None) else value
+        for key, value in leaves(shared)
+    }
+    return ",".join(f"{key}={value}" for key, value in values.items())

@@ -20,8 +20,8 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from fieldcast import runtime
+from fieldcast.app.conf_source import with_options
 from fieldcast.app.processes import place_of_nodes, stop_on_signals
-from fieldcast.app.suggested_commands import with_options
 from fieldcast.datasets.base import location
 
 INTERVAL = 30.0  # time between lines within a long node [s]

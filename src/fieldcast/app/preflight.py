@@ -6,10 +6,14 @@ import os
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import is_dataclass
+from inspect import signature
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import click
+import fsspec
+from fsspec.registry import known_implementations
+from fsspec.utils import get_protocol
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.framework.project import pipelines
@@ -27,10 +31,11 @@ from fieldcast.app.conf_source import (
 from fieldcast.app.lock import data_root
 from fieldcast.app.makers import commands
 from fieldcast.arguments import refuse_unwritable
+from fieldcast.datasets.base import OBJECT_STORES
 from fieldcast.errors import InputError
 from fieldcast.experiments import listed_experiments, selections
 from fieldcast.fields.options import refuse_other_data
-from fieldcast.fields.paths import NETCDF_SUFFIXES, is_remote, local, matches, require
+from fieldcast.fields.paths import NETCDF_SUFFIXES, installation, is_remote, local, matches, require
 from fieldcast.inference.file_options import FILE_COMMANDS
 from fieldcast.pipelines.names import COMPLETE, RENAMED, address_of
 
@@ -40,6 +45,9 @@ DATA_ROOT = "data_root"  # the credentials that every entry of conf/base/catalog
 PRINTED = {"text", "path"}  # parts of an output that the end of a run can print
 APPEND = "gap_filling.append"  # option that names the record to which times are appended
 MODELS, CHECKPOINT = "06_models", "checkpoint.safetensors"  # layer and file name in conf/base/catalog.yml
+READ_ONLY_PROTOCOLS = ("http", "https")
+CREDENTIALS = "the entry data_root in the credentials.yml of the environment"
+CHOICE = "give a folder, or a bucket such as s3://bucket/run"
 
 
 class Checks:
@@ -48,8 +56,6 @@ class Checks:
     In the catalog, `metadata: {optional: true}` marks a data set that may be missing, and `{digest: true}` one that
     is compared with its digest when a run first reads it.
     """
-
-    acts_on_data = True  # where a node runs in another process, this hook does, too
 
     def __init__(self) -> None:
         self._catalog: CatalogProtocol | None = None
@@ -158,9 +164,7 @@ def check_remote_root(context: KedroContext) -> None:
     """Raise InputError for a remote data root that cannot hold results, before Kedro makes data sets there."""
     root = data_root(context)
     if root and is_remote(root):
-        from fieldcast.app import remote_root  # here: only an address needs it
-
-        remote_root.refuse_unusable_address(root, context.config_loader["credentials"].get(DATA_ROOT, {}))
+        refuse_unusable_address(root, context.config_loader["credentials"].get(DATA_ROOT, {}))
 
 
 def check_root(pipeline: Pipeline) -> None:
@@ -173,9 +177,7 @@ def check_root(pipeline: Pipeline) -> None:
         return
     root = data_root(context)
     if root and is_remote(root):
-        from fieldcast.app import remote_root  # here: only a bucket needs its client
-
-        remote_root.refuse_unreachable(root, context.config_loader["credentials"].get(DATA_ROOT, {}))
+        refuse_unreachable(root, context.config_loader["credentials"].get(DATA_ROOT, {}))
     elif root and "checkpoints" in pipeline.inputs() and not (folder := context.project_path / root).is_dir():
         folders = dict.fromkeys((folder.parent, context.project_path))
         trained = [path for parent in folders for path in sorted(parent.glob(f"*/{MODELS}/*/*/{CHECKPOINT}"))]
@@ -317,3 +319,47 @@ def _how_to_make(name: str) -> str:
         if output == base:
             return f"run {command} first"
     return "nothing makes it; look for its name in conf/base/catalog.yml"
+
+
+def refuse_unusable_address(address: str, credentials: Mapping[str, Any]) -> None:
+    """Raise InputError for an address that is read-only or does not fit its credentials; nothing is sent."""
+    protocol = get_protocol(address)
+    if protocol in READ_ONLY_PROTOCOLS:
+        raise InputError(f"data_root = {address} can only be read: {CHOICE}.")
+    if protocol not in known_implementations:
+        raise InputError(f"data_root = {address}: '{protocol}' is not a kind of address: {CHOICE}.")
+    try:
+        signature(fsspec.get_filesystem_class(protocol).__init__).bind(None, **credentials)
+    except ImportError as error:  # its text names the package
+        raise InputError(
+            f"data_root = {address} needs a package that is not installed ({error}): {installation(protocol)}."
+        ) from error
+    except TypeError as error:
+        raise InputError(
+            f"data_root = {address} cannot be opened ({error}): {CHOICE}, or correct {CREDENTIALS}."
+        ) from error
+
+
+def refuse_unreachable(address: str, credentials: Mapping[str, Any]) -> None:
+    """Raise InputError for a bucket that is missing, refuses access or cannot be reached; warn of memory://."""
+    protocol = get_protocol(address)
+    if protocol == "memory":
+        LOG.warning("data_root = %s: results in memory:// end with this process.", address)
+    if protocol not in OBJECT_STORES:
+        return
+    bucket = address.partition("://")[2].partition("/")[0]
+    try:
+        fsspec.filesystem(protocol, **{"use_listings_cache": False, **credentials}).ls(bucket)
+    except FileNotFoundError as error:
+        raise InputError(
+            f"data_root = {address}: there is no bucket '{bucket}': create it, or check its name and {CREDENTIALS}."
+        ) from error
+    except PermissionError as error:
+        raise InputError(
+            f"data_root = {address}: access is denied ({error}): check {CREDENTIALS}."
+        ) from error
+    except Exception as error:
+        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+        raise InputError(
+            f"data_root = {address} cannot be reached ({reason}): check the network, and {CREDENTIALS}."
+        ) from error

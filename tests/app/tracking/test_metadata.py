@@ -14,7 +14,7 @@ import xarray as xr
 import yaml
 
 from fieldcast.app.tracking import metadata
-from fieldcast.app.tracking.parameters import as_text, notation, parameters_in_use
+from fieldcast.app.tracking.metadata import as_text, notation, parameters_in_use
 from fieldcast.errors import InputError
 from fieldcast.fields.options import Ingestion
 from fieldcast.models import vae

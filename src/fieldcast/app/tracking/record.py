@@ -25,8 +25,8 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 
 from fieldcast.app.tracking import metadata, metrics
+from fieldcast.app.tracking.metadata import parameters_in_use
 from fieldcast.app.tracking.models import LoggedCheckpoint, LoggedModels
-from fieldcast.app.tracking.parameters import parameters_in_use
 from fieldcast.app.tracking.stored import (
     PARENT,
     Stored,

@@ -1,9 +1,10 @@
-"""Commands on a user's file: each sets parameters, and runs the pipeline of its record."""
+"""The commands beside Kedro's: those on a file set parameters and run the pipeline of their record."""
 
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import click
@@ -13,7 +14,7 @@ from kedro.framework.cli.utils import split_string
 from kedro.framework.session import KedroSession
 
 from fieldcast import runtime
-from fieldcast.app.conf_source import named_folder
+from fieldcast.app.conf_source import named_folder, with_options
 from fieldcast.errors import InputError
 from fieldcast.fields.options import Gaps, columns_of
 from fieldcast.inference.file_options import FILE_COMMANDS, OWN_FIELDS, TRAINED, FileCommand
@@ -223,3 +224,58 @@ class Renamed(click.Command):
 def file_commands() -> list[click.Command]:
     """All commands on files, and the names that they had."""
     return [*map(OnFile, FILE_COMMANDS), *(Renamed(*each) for each in RENAMED_COMMANDS.items())]
+
+
+@click.command(params=list(KEDRO_OPTIONS))
+@click.argument("data_root", required=False)
+def doctor(
+    data_root: str | None, env: str | None, conf_source: str | None, params: Mapping[str, Any]
+) -> None:
+    """Examine DATA_ROOT, and list what to run again.
+
+    Exit code 1 if anything is damaged or stale.
+    """
+    from fieldcast.app.doctor import examine  # here: torch takes a second to import
+    from fieldcast.app.lock import data_root as configured_root
+
+    runtime_params = {**params, **({"data_root": local(data_root)} if data_root else {})}
+    session = KedroSession.create(env=env, conf_source=conf_source, runtime_params=runtime_params)
+    with session:
+        context = session.load_context()
+        examination = examine(context.catalog, configured_root(context))
+    click.echo(with_options(str(examination)))
+    if examination.faults:
+        raise click.exceptions.Exit(1)
+
+
+@click.command()
+@click.argument("file")
+def explore(file: str) -> None:
+    """Look at FILE: what is in it, and a quick result.
+
+    FILE is NetCDF, Zarr, a table of stations or along tracks (CSV, Parquet), or a folder of files. The page and the
+    result are written into a folder of their own, where you are.
+    """
+    from fieldcast.standalone.exploring import explore as look_at  # here: torch takes a second to import
+
+    exploration = look_at(file)
+    path = Path(file.rstrip("/"))
+    name = path.stem.strip("*?[] ") or path.parent.name or "files"
+    paths = exploration.save(f"explored_{name}")
+    click.echo(exploration.text(paths))
+
+
+@click.command()
+@click.argument("checkpoint")
+@click.option("--output", required=True, help="ONNX file to write.")
+@click.option(
+    "--members", type=click.IntRange(1), default=1, help="Number of members, or of samples of a decoder."
+)
+def export(checkpoint: str, output: str, members: int) -> None:
+    """Write a forecast step, or the decoder of a VAE, as ONNX.
+
+    CHECKPOINT is a checkpoint.safetensors of an experiment of forecast that reads past states, or of sample.vae*.
+    """
+    from fieldcast.inference.onnx_export import export as export_onnx  # here: torch takes a second to import
+
+    click.echo(export_onnx(checkpoint, output, members))

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 import fieldcast
 from fieldcast import cli
-from fieldcast.app.commands import on_files
+from fieldcast.app import commands
 from fieldcast.errors import InputError
 from fieldcast.inference.file_options import FILE_COMMANDS, FileCommand
 from fieldcast.pipelines.names import RENAMED_COMMANDS
@@ -41,7 +41,7 @@ class Session:
 def noted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     noted: dict[str, Any] = {}
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(on_files, "KedroSession", Session(noted))
+    monkeypatch.setattr(commands, "KedroSession", Session(noted))
     return noted
 
 
@@ -157,7 +157,7 @@ def test_a_record_fits_its_options_its_pipeline_and_the_catalog(record: FileComm
     assert {key.rpartition(".")[2] for key in record.files if not record.ingests} <= names
     folder = Path(fieldcast.__file__).parent / "pipelines"
     assert all((folder / name / "pipeline.py").is_file() for name in (record.section, *record.pipelines))
-    conf = Path(__file__).parents[3] / "conf"
+    conf = Path(__file__).parents[2] / "conf"
     written = f"${{runtime_params:{record.section}.output,${{_root}}/07_model_output/{record.section}.nc}}"
     assert (written in (conf / "base/catalog.yml").read_text()) == ("output" in names)
     assert record.env is None or (conf / record.env).is_dir()
