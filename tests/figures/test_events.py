@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fieldcast.experiments import Description
-from fieldcast.figures.events import event_page
+from fieldcast.figures.calibration import event_page
 from fieldcast.figures.style import looks
 from fieldcast.scores.event_tables import COST_LOSS, Curves
 

@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 from matplotlib.patches import StepPatch
 
-from fieldcast.figures.ranks import bins, lead_bins, lead_rank_histograms, rank_histograms
+from fieldcast.figures.calibration import bins, lead_bins, lead_rank_histograms, rank_histograms
 
 
 def diagnostics(members: int, seed: int) -> xr.Dataset:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.collections import LineCollection, PolyCollection
 
-from fieldcast.figures.sample_scores import distance_dots
+from fieldcast.figures.samples import distance_dots
 
 
 def test_dots_intervals_and_bounds_are_the_leaderboards(sampled):

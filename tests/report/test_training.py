@@ -6,8 +6,8 @@ import pandas as pd
 
 from fieldcast.figures.training import loss_curve
 from fieldcast.report import Reconstruct
+from fieldcast.report.comparisons import costs_table, trial_tables, trials, tuned_table
 from fieldcast.report.tables import Table
-from fieldcast.report.training import costs_table, trial_tables, trials, tuned_table
 
 
 def texts(table: Table) -> list[str]:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from fieldcast.scores.evaluator import CellEvaluator, cell_areas
 from fieldcast.scores.regions import area_means
+from fieldcast.scores.statistics import CellEvaluator, cell_areas
 
 
 def test_cells_that_do_not_exist_count_for_nothing_whatever_members_hold_there() -> None:

@@ -8,13 +8,11 @@
 `maps`            truth, observations, masks and reconstructions side by side
 `forecast_maps`   the first steps of a forecast, snapshots of a long one; all steps, as a GIF; those of a cycle
 `gaps`            a record with gaps, and its filled values
-`ranks`           rank histograms
-`events`          reliability diagrams, ROC curves, economic value
+`calibration`     rank histograms; reliability diagrams, ROC curves, economic value
 `spectra`         power relative to the truth: of members and errors, by lead time, of samples
-`samples`         samples of each model beside real data, its reconstructions, its nearest training states
+`samples`         samples of each model beside real data, its reconstructions, its nearest training states; FID, KID
 `pictures`        rows of grey images, or of maps of one variable
 `embedding`       test data in the latent space, and the prior beside the posterior
-`sample_scores`   FID, KID, accuracy of a classifier
 `long_rollout`    a long rollout step by step
 `training`        loss during training
 `stations`        scores at held-out stations, as maps

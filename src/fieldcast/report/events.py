@@ -12,7 +12,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from fieldcast.experiments import roles
-from fieldcast.figures.events import event_page
+from fieldcast.figures.calibration import event_page
 from fieldcast.figures.style import Chart
 from fieldcast.kinds import is_low, label
 from fieldcast.report.results import Results, file_name

@@ -16,17 +16,16 @@ from PIL import Image
 
 from fieldcast.calendars import SYMBOLS, UNITS, lead_label, unit_of
 from fieldcast.figures import forecast_maps
+from fieldcast.figures.calibration import lead_rank_histograms
 from fieldcast.figures.curves import against_lead, variables_against_lead
 from fieldcast.figures.forecast_maps import snapshot_maps, step_maps
 from fieldcast.figures.glance import forecast_glance
 from fieldcast.figures.long_rollout import long_run
-from fieldcast.figures.ranks import lead_rank_histograms
 from fieldcast.figures.spectra import long_rollout_spectra, spectra_at_leads
 from fieldcast.figures.style import Chart
 from fieldcast.geometry import evenly_spaced_indices
 from fieldcast.kinds import LEAD, InitialTimes
-from fieldcast.report.comparisons import fed_on_mean, representative_cases
-from fieldcast.report.context import shared_context
+from fieldcast.report.comparisons import fed_on_mean, representative_cases, shared_context
 from fieldcast.report.events import BrierSkillTables, event_figures
 from fieldcast.report.first_screen import FEW_TIMES, MIN_INITIAL_TIMES, ROLLOUTS, general_doubts
 from fieldcast.report.glossary import ANOMALY_DEVIATIONS, BLEW_UP, INTERVALS, Glossary, metrics_of

@@ -12,14 +12,14 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
+from fieldcast.figures.calibration import rank_histograms
 from fieldcast.figures.curves import against_k, over_time, variables_against_k
 from fieldcast.figures.glance import reconstruction_glance
 from fieldcast.figures.maps import mask_pictures, reconstruction_maps
-from fieldcast.figures.ranks import rank_histograms
 from fieldcast.figures.spectra import relative_spectra
 from fieldcast.figures.style import Chart, percent
 from fieldcast.kinds import CASE
-from fieldcast.report.context import shared_context
+from fieldcast.report.comparisons import shared_context
 from fieldcast.report.first_screen import general_doubts
 from fieldcast.report.glossary import (
     ANOMALY_DEVIATIONS,

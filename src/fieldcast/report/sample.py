@@ -17,10 +17,10 @@ from fieldcast.experiments import Comparison
 from fieldcast.figures import embedding
 from fieldcast.figures.glance import sample_glance
 from fieldcast.figures.pictures import are_images, has_kinds, pictures_of_kind, reference
-from fieldcast.figures.sample_scores import distance_dots
 from fieldcast.figures.samples import (
     decoded_pictures,
     denoising,
+    distance_dots,
     interpolations,
     latent_grid,
     nearest_distances,
@@ -30,7 +30,7 @@ from fieldcast.figures.samples import (
 )
 from fieldcast.figures.spectra import sample_spectra
 from fieldcast.figures.style import Chart
-from fieldcast.report.context import shared_context
+from fieldcast.report.comparisons import shared_context
 from fieldcast.report.first_screen import RECOGNISED, general_doubts
 from fieldcast.report.glossary import REAL_AND_NOISE, SAMPLING_INTERVALS, VERY_NEAR, WASSERSTEIN, Glossary
 from fieldcast.report.results import GLANCE, Results, file_name, split_names

@@ -1,8 +1,7 @@
 """Scores of draws: statistics at each time first, then weighted means, then metrics; roots and ratios come last.
 
 =======================  =================================================================================
-`statistics`             per cell: errors of the member mean, fair CRPS, variance, ranks, coverage by ranks
-`evaluator`              the statistics of an ensemble in every cell that exists
+`statistics`             per cell that exists: errors of the member mean, fair CRPS, variance, ranks, coverage
 `regions`                their area-weighted means over kinds of cells or bands of latitude
 `score_info`             title, explanation and direction of a score, as tables and reports print them
 `metrics`                scores as records: a `ScoreInfo`, statistics, the function of their means

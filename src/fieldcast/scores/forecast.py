@@ -14,10 +14,9 @@ from fieldcast.geometry import GRID
 from fieldcast.kinds import MEMBER, START
 from fieldcast.scores.alignment import AlignedForecasts
 from fieldcast.scores.diagnostics import ForecastDiagnostics
-from fieldcast.scores.evaluator import CellEvaluator, Errors, cell_areas
 from fieldcast.scores.event_tables import EventTables
 from fieldcast.scores.regions import area_means, regions
-from fieldcast.scores.statistics import COVERAGE, POWER, with_overall
+from fieldcast.scores.statistics import COVERAGE, POWER, CellEvaluator, Errors, cell_areas, with_overall
 from fieldcast.scores.statistics_table import long_table, with_mapped_values
 
 NOT_OF_FORECASTS = {*COVERAGE, "ssim", "observed_squared_error"}

@@ -17,10 +17,9 @@ from fieldcast.fields.quantities import Quantity, mapped, near
 from fieldcast.geometry import GRID
 from fieldcast.kinds import CASE, MEMBER
 from fieldcast.scores.diagnostics import Diagnostics
-from fieldcast.scores.evaluator import CellEvaluator, Errors, cell_areas
 from fieldcast.scores.event_tables import EventTables
 from fieldcast.scores.regions import area_means
-from fieldcast.scores.statistics import POWER, ranks, with_overall
+from fieldcast.scores.statistics import POWER, CellEvaluator, Errors, cell_areas, ranks, with_overall
 from fieldcast.scores.statistics_table import CELLS, tidy, with_mapped_values
 
 
