@@ -23,8 +23,8 @@ import xarray as xr
 from fieldcast.atomic import write_atomically
 from fieldcast.encoding.checkpoint import Checkpoint
 from fieldcast.fields.splits import SplitRanges
-from fieldcast.inference.loading import load
-from fieldcast.inference.samples.likelihood import Split, examine, split_of
+from fieldcast.inference.samples.latent_space import Split, examine, split_of
+from fieldcast.inference.trained_model import load
 from fieldcast.models.latent_table import LatentTable
 from fieldcast.models.vae import VAE
 from studies import make_tables

@@ -38,8 +38,8 @@ os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 if TYPE_CHECKING:
     from fieldcast.inference.cycle.record_cycle import cycle
-    from fieldcast.inference.loading import load
     from fieldcast.inference.stations.gridding import grid_stations
+    from fieldcast.inference.trained_model import load
     from fieldcast.standalone.exploring import explore
     from fieldcast.standalone.fitting import fit
     from fieldcast.standalone.scoring import score
@@ -53,7 +53,7 @@ MODULES = {
     "fill_gaps": "fieldcast.training.fill_gaps",
     "fit": "fieldcast.standalone.fitting",
     "grid_stations": "fieldcast.inference.stations.gridding",
-    "load": "fieldcast.inference.loading",
+    "load": "fieldcast.inference.trained_model",
     "score": "fieldcast.standalone.scoring",
 }
 

@@ -8,8 +8,7 @@ from fieldcast.encoding.initial_times import select_initial_times
 from fieldcast.encoding.options import Limits, Rollout, Stability
 from fieldcast.errors import InputError
 from fieldcast.inference.forecasts import ensemble
-from fieldcast.inference.forecasts.ensemble import EnsembleForecaster, context_at, forecast
-from fieldcast.inference.forecasts.long_rollout import long_rollout
+from fieldcast.inference.forecasts.ensemble import EnsembleForecaster, context_at, forecast, long_rollout
 from fieldcast.models.core import Solved
 from fieldcast.training.run import initial_model
 
@@ -144,7 +143,7 @@ def test_a_long_rollout_of_persistence_keeps_its_states(world, stored):
 
 
 def test_a_long_rollout_resumes_where_it_was_stopped(world, stored, monkeypatch):
-    monkeypatch.setattr("fieldcast.inference.forecasts.long_rollout.SAVE_EVERY", 0.0)
+    monkeypatch.setattr("fieldcast.inference.forecasts.ensemble.SAVE_EVERY", 0.0)
     whole = list(
         long_rollout(forecaster_of(world, stored, times="stability"), stored, world.fields, None, "f")
     )

@@ -6,7 +6,7 @@ import torch
 import xarray as xr
 
 from fieldcast.errors import InputError
-from fieldcast.inference.forecasts.from_analyses import scores_by_lead
+from fieldcast.inference.forecasts.ensemble import scores_by_lead
 from fieldcast.models.persistence import Persistence
 from fieldcast.scores.assimilation import TRUTH
 

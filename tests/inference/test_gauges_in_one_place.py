@@ -14,8 +14,7 @@ from fieldcast.fields.gauges import Gauges
 from fieldcast.inference.stations.gridding import grid_and_score
 from fieldcast.inference.stations.held_out import clusters_of
 from fieldcast.inference.stations.kriging import krige
-from fieldcast.inference.stations.places import places, variance_within
-from fieldcast.inference.stations.suspects import labels, without_suspects
+from fieldcast.inference.stations.suspects import labels, places, variance_within, without_suspects
 from fieldcast.models.gaps.local_kriging import CellSeries, Correlation, KrigingModel
 
 STATIONS, TIMES, ERROR = 24, 60, 1.0

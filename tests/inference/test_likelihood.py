@@ -12,9 +12,18 @@ from fieldcast.encoding.states import ImageCodec, space_of_images
 from fieldcast.errors import InputError
 from fieldcast.fields.images import open_images, split
 from fieldcast.fields.options import ImageSource
-from fieldcast.inference.samples import latent_space, likelihood
-from fieldcast.inference.samples.latent_space import INTERPOLATION_STEPS, latents, pictures, training_codes
-from fieldcast.inference.samples.likelihood import Split, density_table, examine, in_pieces, split_of
+from fieldcast.inference.samples import latent_space
+from fieldcast.inference.samples.latent_space import (
+    INTERPOLATION_STEPS,
+    Split,
+    density_table,
+    examine,
+    in_pieces,
+    latents,
+    pictures,
+    split_of,
+    training_codes,
+)
 from fieldcast.inference.samples.sets import draw_states, physical_states
 from fieldcast.models.conditional import Decoder
 from fieldcast.models.configuration import build
@@ -145,7 +154,7 @@ def test_the_bound_of_a_diffusion_does_not_depend_on_the_batch_size(
     model = built(DIFFUSION, space)
     part = split_of(images, split(images), "test", 6, GREY, model)
     whole = examine(model, part, 30, GREY, 0)
-    monkeypatch.setattr(likelihood, "DECODED_AT_ONCE", 60)
+    monkeypatch.setattr(latent_space, "DECODED_AT_ONCE", 60)
     assert np.allclose(examine(model, part, 30, GREY, 0).values["elbo"], whole.values["elbo"], rtol=1e-5)
     table = density_table({"test": (part, whole)})
     assert table["members"].eq(30).all()

@@ -12,9 +12,9 @@ from fieldcast.fields.gauges import Gauges
 from fieldcast.figures.stations import variograms
 from fieldcast.geometry import MEAN_EARTH_RADIUS, unit_points
 from fieldcast.inference.stations.covariance import Parameters, fixed_covariance, variogram
+from fieldcast.inference.stations.elevation import LandMask
 from fieldcast.inference.stations.gridding import grid_and_score
 from fieldcast.inference.stations.kriging import FREE, StationKriging
-from fieldcast.inference.stations.land_mask import LandMask
 
 STATIONS, TIMES, SIGMA, NUGGET, LENGTH = 60, 300, 3.0, 0.2, 0.05
 CPU = torch.device("cpu")

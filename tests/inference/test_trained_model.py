@@ -8,7 +8,7 @@ import xarray as xr
 import fieldcast
 from fieldcast.encoding.options import Limits, Sparsification
 from fieldcast.errors import InputError
-from fieldcast.inference.loading import trained_model
+from fieldcast.inference.trained_model import trained_model
 from fieldcast.tasks.reconstruct import Reconstruction
 from fieldcast.training.options import Fit
 from fieldcast.training.run import Recipe, train

@@ -23,7 +23,7 @@ from fieldcast.fields.images import open_images, split
 from fieldcast.fields.options import ImageSource
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.inference.options import StateOptions
-from fieldcast.inference.samples import likelihood, sets
+from fieldcast.inference.samples import latent_space, sets
 from fieldcast.models.configuration import build
 from fieldcast.models.core import Context, Model
 from fieldcast.models.random_streams import RandomStreams
@@ -138,7 +138,7 @@ def test_finished_samples_are_drawn_once(
         raise AssertionError("something was drawn")
 
     monkeypatch.setattr(sets, "draw_states", draw)
-    monkeypatch.setattr(likelihood, "examine", draw)
+    monkeypatch.setattr(latent_space, "examine", draw)
     project("sampling", data_root=sampled, namespaces=["sample.vae"])
     with pytest.raises(AssertionError, match="something was drawn"):
         requested = {"limits": {"members": 2}}

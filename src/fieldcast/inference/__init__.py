@@ -1,7 +1,6 @@
 """Inference: draws of fitted models, as data sets.
 
-loading              a trained model from its file, or by the name of its experiment
-trained_model        its methods: .fill, .forecast, .sample, and their results
+trained_model        a model from its file or by the name of its experiment: .fill, .forecast, .sample
 compatibility        checks that data fit a trained model
 reconstruct          draws of fields from observations, and the observations that a model doubts
 forecasts            rollouts from stored initial times or from analyses; forecasts made elsewhere

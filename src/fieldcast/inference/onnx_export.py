@@ -32,7 +32,7 @@ from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.checkpoint import Checkpoint
 from fieldcast.encoding.states import AnyDayCodec
 from fieldcast.errors import InputError
-from fieldcast.inference.loading import load
+from fieldcast.inference.trained_model import load
 from fieldcast.models.core import Context, Model, Solved
 from fieldcast.models.random_streams import PERSISTENT, RandomStreams
 from fieldcast.models.vae import VAE

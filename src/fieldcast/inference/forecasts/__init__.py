@@ -1,7 +1,6 @@
 """Forecasts, as data sets.
 
-ensemble       rollouts of a model from the stored initial times, lead time by lead time
-long_rollout   rollouts that keep statistics only
-from_analyses  forecasts from the analyses of a cycle, scored
-external       forecasts made elsewhere
+ensemble  rollouts of a model from the stored initial times, lead time by lead time, also such as keep statistics
+          only; forecasts from the analyses of a cycle, scored
+external  forecasts made elsewhere
 """

@@ -1,4 +1,4 @@
-"""Ensemble forecasts from the stored initial times, lead by lead.
+"""Ensemble forecasts, lead by lead: from the stored initial times, from analyses, and long ones as statistics.
 
 The draws of a step are saved with the state that the next one starts from, so an interrupted rollout resumes at the
 last complete lead and gives the same numbers.
@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 import xarray as xr
 from jaxtyping import Float
@@ -21,20 +22,28 @@ from fieldcast import calendars
 from fieldcast.encoding import checkpoint
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.resumable import pack_state, resume
+from fieldcast.encoding.tensor_file import unpack_bytes
 from fieldcast.errors import InputError
 from fieldcast.fields.quantities import Clip
 from fieldcast.fields.units import Conversion
-from fieldcast.kinds import CF, LEAD, MEMBER, START, InitialTimes
+from fieldcast.geometry import GRID
+from fieldcast.kinds import CASE, CF, LEAD, MEMBER, START, STEP, InitialTimes
 from fieldcast.lineage import Lineage
 from fieldcast.models.core import Context, Model
-from fieldcast.models.random_streams import RandomStreams
+from fieldcast.models.layers.crps import fair_crps
+from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.models.replicas import draw
 from fieldcast.models.space import Space
 from fieldcast.runtime import Progress
+from fieldcast.scores.assimilation import TRUTH
+from fieldcast.scores.stability import step_statistics, zonal_power
 
 MEMBERS_AT_ONCE = 80  # members of all starts in one batch on a CPU: more take memory and are no faster
 MEMBERS_AT_ONCE_GPU = 640  # members of all starts in one batch on each GPU: 64 starts with 10 members each
 Values = Float[Tensor, "start members variable y x"]
+SNAPSHOTS = 1, 10, 100, 500  # steps at which some members are kept
+SNAPSHOT_MEMBERS = 2  # number of members of a snapshot
+SAVE_EVERY = 30.0  # seconds between saves of the state
 
 
 class EnsembleState(NamedTuple):
@@ -305,3 +314,191 @@ def moments_of_mapped(members: xr.DataArray, codec: FieldCodec, v: str) -> dict[
         in_units |= dict(zip(("median", "p05", "p95"), map(change.of, moments[2:]), strict=True))
     template = members.isel({MEMBER: 0}, drop=True)
     return {name: template.copy(data=x) for name, x in in_units.items()}
+
+
+def scores_by_lead(
+    analyses: xr.Dataset, truth: xr.Dataset, model: Model, codec: FieldCodec, *, first: int, every: int,
+    steps: int, members: int, seed: int,
+) -> pd.DataFrame:  # fmt: skip
+    """Fair CRPS and squared error of the ensemble mean, averaged over variables and cells, in standardised units.
+
+    There is a row for each origin (a case of the analyses, or the truth), start and lead, with the columns pattern, k,
+    start, lead_hours, crps, squared_error.
+
+    Parameters
+    ----------
+    analyses
+        Analyses (case, time, member, latitude, longitude) at successive times.
+    truth
+        Fields at the times of the analyses and at all valid times.
+    model, codec
+        The forecast model, and its codec.
+    first, every
+        Index of the first start among the times of the analyses, and the number of steps between starts.
+    steps
+        Number of leads. Starts without truth at all leads, in one unbroken stretch, are left out, so that a short
+        record may have none.
+    members
+        Number of members; an analysis with a single member is shared by all members of the forecast.
+    seed
+        Seed of the draws.
+    """
+    times = calendars.iso(analyses["time"])
+    positions = calendars.positions(truth["time"], times)
+    if (positions < 0).any():
+        absent = times[int((positions < 0).argmax())]
+        raise InputError(f"the truth lacks {absent}, a time of the analyses: make the analyses again.")
+    last = min(len(positions), truth.sizes["time"] - int(positions[0]) - steps)
+    history, lead = max(1, model.history), model.space.time_step.lead[0]
+    segment = truth["segment"].values
+    starts = [
+        start
+        for start in range(first, last, every)
+        if start >= history - 1
+        and segment[positions[start] + 1 - history] == segment[positions[start] + steps]
+    ]
+    cases = list(zip(analyses["pattern"].values.astype(str), analyses["k"].values.astype(float), strict=True))
+    origins = [*cases, (TRUTH, np.nan)]
+    table = []
+    for start in Progress(starts, unit="start"):
+        window = truth.isel(
+            time=slice(int(positions[start]) + 1 - history, int(positions[start]) + steps + 1)
+        )
+        x = torch.nan_to_num(codec.encode(window)).to(model.space.area.device)
+        past = torch.cat(
+            [stored_past(analyses, start, history, members, codec).to(x), shared_past(x[:history], members)]
+        )
+        day = codec.days(window["time"][history : history + 1]).to(x)
+        for number, (crps, error) in enumerate(lead_scores(model, past, day, x[history:], seed, start), 1):
+            for (pattern, k), c, e in zip(origins, crps.tolist(), error.tolist(), strict=True):
+                table.append((pattern, k, times[start], number * lead, c, e))
+    return pd.DataFrame(table, columns=["pattern", "k", "start", "lead_hours", "crps", "squared_error"])
+
+
+def stored_past(
+    analyses: xr.Dataset, start: int, history: int, members: int, codec: FieldCodec
+) -> Float[Tensor, "case member past variable y x"]:
+    """The last analyses of each member up to a start."""
+    window = analyses.isel(time=slice(start + 1 - history, start + 1)).transpose(CASE, MEMBER, "time", *GRID)
+    x = torch.nan_to_num(codec.encode(window.drop_vars(["pattern", "k"])))
+    return x[:, torch.arange(members) % x.shape[1]]
+
+
+def shared_past(
+    x: Float[Tensor, "past variable y x"], members: int
+) -> Float[Tensor, "1 member past variable y x"]:
+    """Repeat one past for all members."""
+    return x.expand(1, members, *x.shape)
+
+
+def lead_scores(
+    model: Model, past: Float[Tensor, "origin member past variable y x"], day: Float[Tensor, " 1"],
+    truth: Float[Tensor, "lead variable y x"], seed: int, start: int,
+) -> Iterator[tuple[Float[Tensor, " origin"], Float[Tensor, " origin"]]]:  # fmt: skip
+    """Yield CRPS and squared error of the forecasts from each origin, lead by lead; all origins share one noise."""
+    origins, members = past.shape[:2]
+    c = Context(origins * members, past=past.flatten(0, 1), day=day.expand(origins * members))
+    datum = torch.full((origins,), start, device=past.device)
+    streams = RandomStreams(seed_for("forecasts from analyses", seed), datum, members)
+    weight = model.space.weight / len(model.space.variables)
+    steps = rollout(model, c, streams, len(truth))
+    for y in truth:
+        with torch.no_grad():
+            x, _ = next(steps)
+        crps = fair_crps(x, y.expand(origins, *y.shape))
+        error = (x.mean(1) - y).square()
+        yield (crps * weight).sum((1, 2, 3)), (error * weight).sum((1, 2, 3))
+
+
+class LongRollout(NamedTuple):
+    """A row per step, the snapshots so far, and the state that the rollout resumes from.
+
+    Table and snapshots hold the digest of their `model`, as forecasts do.
+    """
+
+    table: pd.DataFrame
+    snapshots: xr.Dataset
+    state: bytes
+
+
+def long_rollout(
+    forecaster: EnsembleForecaster,
+    initial_times: InitialTimes,
+    fields: xr.Dataset,
+    previous: bytes | None,
+    model_digest: str,
+) -> Iterator[LongRollout]:
+    """Roll out from the initial times of the stability test; yield at regular intervals and at the end."""
+    steps = initial_times["stability_steps"]
+    sources = {
+        **forecaster.lineage(model_digest, initial_times),
+        "stability": list(initial_times["stability"]),
+    }
+    first, contexts, header = forecaster.resume(previous, sources)
+    # the state may hold more steps than this run needs
+    table = [row for row in header.get("table", []) if row["step"] <= steps]
+    snapshots_by_step = (
+        {n: x for n, x in stored_snapshots(previous).items() if n <= steps} if header and previous else {}
+    )
+    if first > steps:
+        yield with_digest(model_digest, table, snapshots_of(forecaster, snapshots_by_step), previous or b"")
+        return
+    measure, last = Measure(forecaster, fields, steps), time.monotonic()
+    for ensemble in forecaster.run(steps, first, contexts):
+        table.append({"step": ensemble.number, **measure(ensemble)})
+        if ensemble.number in SNAPSHOTS:
+            snapshots_by_step[ensemble.number] = ensemble.x[:, :SNAPSHOT_MEMBERS].float().cpu()
+        if ensemble.number == steps or time.monotonic() - last >= SAVE_EVERY:
+            snapshots = {f"snapshot.{n}": x for n, x in snapshots_by_step.items()}
+            state = forecaster.state(ensemble, sources, snapshots, table=table)
+            yield with_digest(model_digest, table, snapshots_of(forecaster, snapshots_by_step), state)
+            last = time.monotonic()
+
+
+def with_digest(
+    model_digest: str, table: list[dict[str, Any]], snapshots: xr.Dataset, state: bytes
+) -> LongRollout:
+    """The results so far, labelled with the digest of the model."""
+    frame = pd.DataFrame(table).assign(model=model_digest)
+    return LongRollout(frame, snapshots.assign_attrs(model=model_digest), state)
+
+
+class Measure:
+    """A function that returns the statistics of one step, with scores where there is a truth."""
+
+    def __init__(self, forecaster: EnsembleForecaster, fields: xr.Dataset, steps: int):
+        space = forecaster.model.space
+        self.forecaster, self.fields, self.wraps = forecaster, fields, space.wraps
+        times = np.stack([forecaster.valid(number) for number in range(1, steps + 1)])
+        step = space.time_step
+        self.positions = step.positions(fields["time"], times.ravel()).reshape(times.shape)
+        self.area = (space.existing_area).cpu().numpy()
+        self.reference = zonal_power(self.states(forecaster.positions), self.area, self.wraps)
+
+    def __call__(self, ensemble: EnsembleState) -> dict[str, Any]:
+        positions = self.positions[ensemble.number - 1]
+        truth = self.states(positions) if (positions >= 0).all() else None
+        x = ensemble.x.float().cpu().numpy()
+        return step_statistics(x, truth, self.area, reference=self.reference, wraps=self.wraps)
+
+    def states(self, positions: np.ndarray) -> Float[np.ndarray, "start variable y x"]:
+        """Anomalies of the fields at some positions in time; 0 where they are missing."""
+        encoded = self.forecaster.codec.encode(self.fields.isel(time=positions))
+        return torch.nan_to_num(encoded).numpy()
+
+
+def stored_snapshots(previous: bytes) -> dict[int, Values]:
+    """Snapshots in the state of an interrupted rollout, by step."""
+    tensors, _ = unpack_bytes(previous, "the state of the rollout", "remove it, and run the rollout again")
+    return {int(name.split(".")[1]): x for name, x in tensors.items() if name.startswith("snapshot.")}
+
+
+def snapshots_of(forecaster: EnsembleForecaster, snapshots_by_step: Mapping[int, Values]) -> xr.Dataset:
+    """Snapshots in physical units, (step, start, member, latitude, longitude)."""
+    pieces = [
+        lead_dataset(forecaster, EnsembleState(number, x, []))
+        .squeeze(LEAD, drop=True)
+        .expand_dims({STEP: [number]})
+        for number, x in sorted(snapshots_by_step.items())
+    ]
+    return xr.concat(pieces, STEP) if pieces else xr.Dataset()

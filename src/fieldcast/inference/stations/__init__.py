@@ -7,10 +7,8 @@ gridding      fields from stations alone, scored at held-out stations, with the 
 kriging       the prediction of these fields: a climatology of the station, kriging of its anomalies
 covariance    its parameters as users of kriging know them, and the empirical variogram
 surfaces      quantities of stations, kriged to other locations, with a drift in elevation
-elevation     heights of gauges and cells
-places        gauges in one place
-suspects      gauges in another unit than their neighbours
-land_mask     the cells of a grid, land or sea, that get values
+elevation     heights of gauges and cells, and the cells, land or sea, that get values
+suspects      gauges in another unit than their neighbours, gauges in one place
 tracks        fields from readings along tracks, scored at held-out passes
 own_units     the choice of their quantities, and mapped variables in own units
 """

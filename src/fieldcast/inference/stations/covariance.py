@@ -21,7 +21,7 @@ from scipy.spatial.distance import pdist
 from fieldcast.errors import InputError
 from fieldcast.geometry import MEAN_EARTH_RADIUS, great_circle_km
 from fieldcast.inference.stations.kriging import FREE, Fixed, StationKriging
-from fieldcast.inference.stations.places import places
+from fieldcast.inference.stations.suspects import places
 from fieldcast.models.gaps.local_kriging import MATERN
 from fieldcast.models.space import evenly
 

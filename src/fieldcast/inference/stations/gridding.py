@@ -39,10 +39,9 @@ from fieldcast.inference.quantities import as_lines
 from fieldcast.inference.result_attributes import with_attributes
 from fieldcast.inference.stations.covariance import COLUMNS as OF_VARIOGRAM
 from fieldcast.inference.stations.covariance import Parameters, fixed_covariance, variogram
-from fieldcast.inference.stations.elevation import ALTITUDE, Relief, drift_text, with_elevations
+from fieldcast.inference.stations.elevation import ALTITUDE, LandMask, Relief, drift_text, with_elevations
 from fieldcast.inference.stations.held_out import KRIGING, MIN_STATIONS, clusters_of
 from fieldcast.inference.stations.kriging import FREE, MEAN, VALUES_AT_ONCE, Fixed, StationKriging, flags
-from fieldcast.inference.stations.land_mask import LandMask
 from fieldcast.inference.stations.own_units import (
     Fitted,
     choose_quantities,
@@ -51,9 +50,8 @@ from fieldcast.inference.stations.own_units import (
     names_of_parts,
     own_scores,
 )
-from fieldcast.inference.stations.places import places
 from fieldcast.inference.stations.surfaces import MIN_STATIONS_OF_DRIFT, Surface
-from fieldcast.inference.stations.suspects import without_suspects
+from fieldcast.inference.stations.suspects import places, without_suspects
 from fieldcast.inference.stations.tracks import FittedTracks, Readings, fit_tracks, moves
 from fieldcast.innovations import MAX_INNOVATION
 from fieldcast.scores.held_out import COLUMNS, NO_UNIT, as_text

@@ -32,7 +32,7 @@ from fieldcast.inference.stations.observations import (
     error_variance,
     rejection_messages,
 )
-from fieldcast.inference.stations.places import places
+from fieldcast.inference.stations.suspects import places
 from fieldcast.inference.trained_model import TrainedModel
 from fieldcast.innovations import MAX_INNOVATION
 from fieldcast.models.capabilities import ChecksPoints

@@ -30,8 +30,8 @@ from fieldcast.fields.climatology import HARMONICS, basis, shrunk_cycle
 from fieldcast.fields.conventions import EXTRAPOLATED, FILLED
 from fieldcast.fields.gauges import GaugeRecord
 from fieldcast.inference.gaps.result import MAX_LENGTHS, MAX_SPREAD_SHARE
-from fieldcast.inference.stations.places import membership, places, variance_within
 from fieldcast.inference.stations.surfaces import Surface
+from fieldcast.inference.stations.suspects import membership, places, variance_within
 from fieldcast.models.gaps import local_kriging as kriging
 from fieldcast.models.gaps import reach
 from fieldcast.models.gaps.held_out import HeldOut

@@ -43,7 +43,7 @@ from fieldcast.inference.stations.held_out import (
     spread_factor,
 )
 from fieldcast.inference.stations.kriging import FREE, SCORED_TIMES, Fixed, StationKriging
-from fieldcast.inference.stations.places import places
+from fieldcast.inference.stations.suspects import places
 from fieldcast.innovations import MAX_INNOVATION
 from fieldcast.models.gaps.held_out import SELECTIONS
 from fieldcast.scores.held_out import score_held_out, scores_by_group

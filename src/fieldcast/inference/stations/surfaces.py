@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.linalg import cho_solve
 
-from fieldcast.inference.stations.places import places
+from fieldcast.inference.stations.suspects import places
 
 FOLDS = 10  # parts into which places are divided to judge a drift
 MIN_STATIONS = 10  # number of stations below which f = 0

@@ -25,6 +25,7 @@ from scipy.spatial.distance import cdist
 from fieldcast.errors import MAX_LISTED, InputError, counted, listed
 from fieldcast.fields.gauges import GaugeRecord, Gauges, nature
 from fieldcast.fields.units import conversion
+from fieldcast.geometry import MEAN_EARTH_RADIUS
 
 LOG = logging.getLogger(__name__)
 ALL = "all"  # accepts every gauge
@@ -41,6 +42,7 @@ TOLERANCE = 40.0  # difference from `ZERO` that relief and climate explain [K]
 MAX_LINKED = 3000  # number of gauges up to which parts of a network without common neighbours are compared
 VOTES = 20  # rounds of the vote, at most
 TEMPERATURES = -95.0, 65.0  # possible medians [degC]
+SAME_PLACE = 0.1 / MEAN_EARTH_RADIUS  # chord between gauges in one place: 100 m, the precision of coordinates
 
 
 def without_suspects(
@@ -287,3 +289,29 @@ def offset_from_celsius(units: str) -> float | None:
     """Offset that converts a unit of temperature to degC; None for another unit, or one of another size."""
     change = conversion(units, "degC")
     return change.offset if change is not None and abs(change.scale - 1) < 1e-6 else None
+
+
+def places(points: Float[np.ndarray, "station 3"]) -> Int[np.ndarray, " station"]:
+    """Number of the place of each gauge: gauges that chains of neighbours within `SAME_PLACE` connect share one."""
+    pairs = cKDTree(points).query_pairs(SAME_PLACE, output_type="ndarray")
+    graph = csr_array((np.ones(len(pairs)), pairs.T), shape=(len(points), len(points)))
+    return connected_components(graph, directed=False)[1].astype(np.int64)
+
+
+def membership(place: Int[np.ndarray, " station"]) -> csr_array:
+    """Matrix (station, place) of 1 where a gauge is in a place."""
+    return csr_array((np.ones(len(place)), (np.arange(len(place)), place)))
+
+
+def variance_within(x: Float[np.ndarray, "time station"], place: Int[np.ndarray, " station"]) -> float:
+    """Variance of simultaneous values about the mean of their place, half the mean squared difference of two.
+
+    0 if no two are simultaneous in one place.
+    """
+    of_place = membership(place)
+    filled, observed = np.nan_to_num(x), np.isfinite(x).astype(float)
+    count = observed @ of_place
+    mean = filled @ of_place / np.maximum(count, 1)
+    square = np.square(filled - mean[:, place]) * observed
+    freedom = np.maximum(count - 1, 0).sum()
+    return float(square.sum() / freedom) if freedom else 0.0

@@ -72,7 +72,7 @@ def forecast(
     from fieldcast.encoding.anomalies import FieldCodec
     from fieldcast.encoding.checkpoint import unpack
     from fieldcast.encoding.device import choose_devices
-    from fieldcast.inference.forecasts.from_analyses import scores_by_lead
+    from fieldcast.inference.forecasts.ensemble import scores_by_lead
     from fieldcast.models.replicas import replicate
 
     checkpoint = unpack(forecast, "the checkpoint in the role 'forecast'")

@@ -19,8 +19,8 @@ def fill(
 ) -> xr.Dataset:  # fmt: skip
     """Draw the missing values of the file, or the fields around the stations, from a trained experiment."""
     from fieldcast.fields.opening import read_file
-    from fieldcast.inference.loading import trained_model
     from fieldcast.inference.result_attributes import in_one_line
+    from fieldcast.inference.trained_model import trained_model
 
     path = fill.file()
     observations = None if path is None else read_file(path, "fill.observations", fill.region, fill.where)

@@ -18,8 +18,8 @@ def predict(
 ) -> xr.Dataset:  # fmt: skip
     """Forecast from the last states of the file with a trained experiment."""
     from fieldcast.fields.opening import read_file
-    from fieldcast.inference.loading import trained_model
     from fieldcast.inference.result_attributes import in_one_line
+    from fieldcast.inference.trained_model import trained_model
 
     path = predict.file()
     states = read_file(path, "predict.states", predict.region, predict.where)

@@ -55,7 +55,7 @@ def record_cycle(
     """The cycle over the user's record, and the attributes that name its experiments."""
     from fieldcast.fields.opening import read_file
     from fieldcast.inference.cycle.record_cycle import RecordCycle
-    from fieldcast.inference.loading import trained_model
+    from fieldcast.inference.trained_model import trained_model
     from fieldcast.models.capabilities import CyclesAlone
 
     path = options.file()

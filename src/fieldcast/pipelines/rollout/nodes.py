@@ -65,8 +65,7 @@ def roll_long(
     """Statistics of each step of the long rollout, and some of its fields with the state from which it resumes."""
     from fieldcast.encoding.checkpoint import model_digest
     from fieldcast.encoding.initial_times import require_initial_times
-    from fieldcast.inference.forecasts.ensemble import EnsembleForecaster
-    from fieldcast.inference.forecasts.long_rollout import long_rollout
+    from fieldcast.inference.forecasts.ensemble import EnsembleForecaster, long_rollout
     from fieldcast.tasks.forecast import Forecasting
     from fieldcast.training.stored_model import StoredModel
 

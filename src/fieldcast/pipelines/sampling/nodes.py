@@ -58,7 +58,7 @@ def examine_latent_space(
 ) -> tuple[pd.DataFrame, xr.Dataset, xr.Dataset]:  # fmt: skip
     """Likelihoods and reconstructions of test and training data, codes and prior, pictures; kept if they exist."""
     from fieldcast.inference.samples import latent_space
-    from fieldcast.inference.samples.likelihood import density_table, examine, split_of
+    from fieldcast.inference.samples.latent_space import density_table, examine, split_of
     from fieldcast.tasks.sample import StateSampling, latents_made_from
     from fieldcast.training.stored_model import StoredModel
 

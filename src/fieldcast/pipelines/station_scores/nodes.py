@@ -24,8 +24,8 @@ def score(
 
     A checkpoint whose experiment has since been deleted is left out.
     """
-    from fieldcast.inference.loading import trained_model, with_same_data
     from fieldcast.inference.stations.held_out import FOLDS, scores_at_held_out
+    from fieldcast.inference.trained_model import trained_model, with_same_data
     from fieldcast.scores.held_out import as_text
 
     path = fill.table()
