@@ -8,11 +8,10 @@ from worlds import World
 
 from fieldcast.encoding.cycle_observations import observe_cycle
 from fieldcast.encoding.options import CycledAssimilation, Limits, Sparsification
-from fieldcast.encoding.planet_dynamics import PlanetDynamics
 from fieldcast.errors import InputError
 from fieldcast.fields.planet.options import PlanetOptions
 from fieldcast.fields.planet.weather import simulate
-from fieldcast.inference.cycle.assimilate import Assimilator, assimilate
+from fieldcast.inference.cycle.assimilate import Assimilator, PlanetDynamics, assimilate
 from fieldcast.models.assimilation.ensemble_weights import move_members
 from fieldcast.models.assimilation.perfect_letkf import STATE, PerfectLETKF
 from fieldcast.models.core import Context

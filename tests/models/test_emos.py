@@ -20,9 +20,9 @@ from fieldcast.models.pool import Pool
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.tasks.forecast import Forecasting
 from fieldcast.training.batches import ForecastWindows
-from fieldcast.training.combination import fit_emos, forecasts, minimise_crps
 from fieldcast.training.options import Fit
 from fieldcast.training.state_source import InMemory
+from fieldcast.training.tuning import fit_emos, forecasts, minimise_crps
 
 
 class Signal(Solved):

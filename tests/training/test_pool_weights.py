@@ -13,10 +13,9 @@ from fieldcast.models.pool import Pool
 from fieldcast.models.random_streams import RandomStreams
 from fieldcast.tasks.forecast import Forecasting
 from fieldcast.tasks.reconstruct import Reconstruction
-from fieldcast.training.combination import compositions, tune_weights
 from fieldcast.training.options import Fit
 from fieldcast.training.run import Recipe, train
-from fieldcast.training.tuning import score
+from fieldcast.training.tuning import compositions, score, tune_weights
 
 FIT = Fit(tuning=8, validation=4, steps=2, batch=4)
 LINEAR = {"type": "linear_inverse_model.LinearInverseModel"}

@@ -21,7 +21,7 @@ from torch import Tensor
 from fieldcast import calendars
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.observations import points_in
-from fieldcast.encoding.resumable import pack_state, resume
+from fieldcast.encoding.tensor_file import pack_state, resume
 from fieldcast.errors import MAX_LISTED, InputError, listed
 from fieldcast.fields.conventions import SUSPECT
 from fieldcast.fields.observation_error import Given, error_variance, separate_errors

@@ -4,7 +4,7 @@
 
 m and s^2 the mean and the variance (divisor M - 1) of the members of another model, v the standard deviation of the
 training anomalies of the cell. The coefficients are those of anomalies in units of v: one set for each variable and
-lead time, common to all cells. `training/combination.py` minimises the CRPS of the normal distribution on validation
+lead time, common to all cells. `training/tuning.py` minimises the CRPS of the normal distribution on validation
 states; c, d >= 0. Without any skill, at long leads, b = d = 0 and c = 1 give the climatology of each cell.
 
 Members are M independent draws of N(mu, sigma^2) in each cell, which take the ranks of the other model's members there

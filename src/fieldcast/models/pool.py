@@ -9,7 +9,7 @@ remains with its part, so that it keeps the dynamics of one model.
 
 The members of a pool are not exchangeable, because their numbers are fixed shares. The fair CRPS, whose correction for
 M members assumes exchangeable ones, is therefore below the CRPS of the mixture, by a share 1 / (M - 1) of the
-difference between the mean CRPS of the parts, sum_i w_i CRPS_i, and that of the mixture. `training/combination.py`
+difference between the mean CRPS of the parts, sum_i w_i CRPS_i, and that of the mixture. `training/tuning.py`
 tunes the weights by the CRPS of the mixture itself.
 """
 

@@ -21,7 +21,7 @@ from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.encoding.checkpoint import FITTED_BY, FORMAT, pack, unpack
 from fieldcast.encoding.device import choose_device
 from fieldcast.encoding.options import Calibration, CycledAssimilation, Sparsification
-from fieldcast.encoding.resumable import pack_state, resume
+from fieldcast.encoding.tensor_file import pack_state, resume
 from fieldcast.errors import InputError
 from fieldcast.fields.prepared import PreparedData
 from fieldcast.fields.splits import select

@@ -17,8 +17,7 @@ import torch
 
 from fieldcast.encoding import checkpoint
 from fieldcast.encoding.checkpoint import read_header, unpack
-from fieldcast.encoding.resumable import pack_state, resume
-from fieldcast.encoding.tensor_file import UNREADABLE, header_of
+from fieldcast.encoding.tensor_file import UNREADABLE, header_of, pack_state, resume
 from fieldcast.errors import InputError
 from fieldcast.lineage import FINISHED_BEFORE, Lineage, matches
 from fieldcast.models.core import Model, Solved, Trained
@@ -27,7 +26,6 @@ from fieldcast.models.pool import Pool
 from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.runtime import Progress
 from fieldcast.training.batches import Batches
-from fieldcast.training.combination import fit_emos, tune_weights
 from fieldcast.training.latent_use import latent_use
 from fieldcast.training.options import Fit
 from fieldcast.training.rank_processes import train_ranks_until_due
@@ -41,7 +39,7 @@ from fieldcast.training.training_state import (
     learned_weights,
     weights_of,
 )
-from fieldcast.training.tuning import scored_trials, tune
+from fieldcast.training.tuning import fit_emos, scored_trials, tune, tune_weights
 
 LOG = logging.getLogger(__name__)
 

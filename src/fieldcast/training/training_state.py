@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from fieldcast.encoding.resumable import pack_state
+from fieldcast.encoding.tensor_file import pack_state
 from fieldcast.errors import InputError
 from fieldcast.lineage import Lineage
 from fieldcast.models.core import Solved, Terms, Trained

@@ -21,8 +21,7 @@ from torch import Tensor
 from fieldcast import calendars
 from fieldcast.encoding import checkpoint
 from fieldcast.encoding.anomalies import FieldCodec
-from fieldcast.encoding.resumable import pack_state, resume
-from fieldcast.encoding.tensor_file import unpack_bytes
+from fieldcast.encoding.tensor_file import pack_state, resume, unpack_bytes
 from fieldcast.errors import InputError
 from fieldcast.fields.quantities import Clip
 from fieldcast.fields.units import Conversion
@@ -412,6 +411,8 @@ def lead_scores(
 
 class LongRollout(NamedTuple):
     """A row per step, the snapshots so far, and the state that the rollout resumes from.
+
+    Neither memory nor disk use grows with the steps.
 
     Table and snapshots hold the digest of their `model`, as forecasts do.
     """

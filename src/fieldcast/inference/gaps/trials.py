@@ -22,8 +22,7 @@ from fieldcast import calendars
 from fieldcast.encoding.checkpoint import FORMAT
 from fieldcast.encoding.device import choose_device
 from fieldcast.encoding.gappy_record import GappyRecord, OwnVariable
-from fieldcast.encoding.resumable import pack_state, resume
-from fieldcast.encoding.tensor_file import tensor_digest, unpack_state
+from fieldcast.encoding.tensor_file import pack_state, resume, tensor_digest, unpack_state
 from fieldcast.errors import InputError
 from fieldcast.fields import climatology, domain, quantities
 from fieldcast.fields.observation_error import NO_ERRORS, Errors
