@@ -6,8 +6,7 @@ import numpy as np
 from matplotlib.collections import QuadMesh
 
 from fieldcast import calendars
-from fieldcast.figures.glance import forecast_glance, reconstruction_glance, sample_glance
-from fieldcast.figures.pictures import pictures_of_kind
+from fieldcast.figures.pictures import forecast_glance, pictures_of_kind, reconstruction_glance, sample_glance
 from fieldcast.scores.examples import examples
 
 LINES = [np.array([[0.0, 0.0], [9.0, 9.0]]), np.array([[0.0, 0.0], [9.0, 9.0], [9.0, 0.0]])]

@@ -16,7 +16,7 @@ from fieldcast.fields.options import Source
 from fieldcast.figures.gaps import maps
 from fieldcast.figures.sheet import outline
 from fieldcast.geometry import areas_of, cell_areas, great_circle_km, points_of, unit_points
-from fieldcast.inference.user_layout import to_model_names
+from fieldcast.inference.result_attributes import to_model_names
 
 LATITUDE, LONGITUDE = np.arange(-7.0, 8, 2), np.arange(-7.0, 8, 2)
 TIME = np.datetime64("2001-01-01", "ns") + np.arange(50).astype("m8[D]")

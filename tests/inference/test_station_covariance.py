@@ -9,7 +9,7 @@ import xarray as xr
 import fieldcast
 from fieldcast.errors import InputError
 from fieldcast.fields.gauges import Gauges
-from fieldcast.figures.stations import variograms
+from fieldcast.figures.maps import variograms
 from fieldcast.geometry import MEAN_EARTH_RADIUS, unit_points
 from fieldcast.inference.stations.covariance import Parameters, fixed_covariance, variogram
 from fieldcast.inference.stations.elevation import LandMask

@@ -16,7 +16,7 @@ from fieldcast.encoding.options import Limits, Sparsification
 from fieldcast.encoding.stations import nearest_times, points_of, times_of
 from fieldcast.errors import InputError
 from fieldcast.fields.stations import read_stations
-from fieldcast.figures.stations import station_maps
+from fieldcast.figures.maps import station_maps
 from fieldcast.inference.file_options import Fill
 from fieldcast.inference.options import Evaluation
 from fieldcast.inference.reconstruct import context_of

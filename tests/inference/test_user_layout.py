@@ -6,7 +6,7 @@ import xarray as xr
 
 from fieldcast.encoding.anomalies import FieldCodec
 from fieldcast.fields.conventions import to_contract
-from fieldcast.inference.user_layout import restore_layout
+from fieldcast.inference.result_attributes import restore_layout
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def in_memory(world, split):
 
 @pytest.fixture
 def small_shards(world, monkeypatch):
-    monkeypatch.setattr("fieldcast.training.streamed.SHARD_BYTES", SHARD * 4 * int(world.space.size))
+    monkeypatch.setattr("fieldcast.training.state_source.SHARD_BYTES", SHARD * 4 * int(world.space.size))
 
 
 @pytest.fixture

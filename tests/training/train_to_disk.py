@@ -13,7 +13,7 @@ from fieldcast.datasets import BytesDataset
 from fieldcast.datasets.base import earlier
 from fieldcast.encoding.options import Limits, Sparsification
 from fieldcast.tasks.reconstruct import Reconstruction
-from fieldcast.training import streamed
+from fieldcast.training import state_source
 from fieldcast.training.options import Fit
 from fieldcast.training.run import Recipe, train
 
@@ -27,7 +27,7 @@ def train_to_disk(folder: Path, saves: int, shard_bytes: int = 0) -> None:
     data are streamed in shards of this size.
     """
     if shard_bytes:
-        streamed.SHARD_BYTES = shard_bytes
+        state_source.SHARD_BYTES = shard_bytes
     torch.set_num_threads(1)
     spec = importlib.util.spec_from_file_location("worlds", Path(__file__).parents[1] / "worlds.py")
     worlds = importlib.util.module_from_spec(spec)

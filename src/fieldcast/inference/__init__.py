@@ -10,7 +10,7 @@ gaps                 a record filled from its own values
 quantities           the mapping of each variable of a record, chosen by held-out values
 cycle                cycles of forecasts and updates, also over a user's record
 multi_seed           runs with different seeds, gathered
-user_layout          results in the user's own dimension names, order and attributes; result_attributes: CF and ACDD
+result_attributes    results with the user's own dimension names, order and attributes, and those of CF and ACDD
 onnx_export          the step of a forecast, or a decoder, as ONNX
 options              user options for draws; file_options: options of the commands on a user's files
 """

@@ -38,7 +38,7 @@ from fieldcast.inference.forecasts.ensemble import (
     with_moments,
 )
 from fieldcast.inference.reconstruct import draw, observed_with_errors, suspect_messages, suspects
-from fieldcast.inference.result_attributes import with_attributes
+from fieldcast.inference.result_attributes import restore_layout, with_attributes
 from fieldcast.inference.samples.sets import draw_states, physical_states
 from fieldcast.inference.stations.elevation import Relief
 from fieldcast.inference.stations.observations import (
@@ -46,7 +46,6 @@ from fieldcast.inference.stations.observations import (
     check_representativeness,
     with_stations,
 )
-from fieldcast.inference.user_layout import restore_layout
 from fieldcast.kinds import CF, LEAD, MEMBER, START
 from fieldcast.models.replicas import replicate
 

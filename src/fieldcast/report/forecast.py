@@ -19,8 +19,8 @@ from fieldcast.figures import forecast_maps
 from fieldcast.figures.calibration import lead_rank_histograms
 from fieldcast.figures.curves import against_lead, variables_against_lead
 from fieldcast.figures.forecast_maps import snapshot_maps, step_maps
-from fieldcast.figures.glance import forecast_glance
 from fieldcast.figures.long_rollout import long_run
+from fieldcast.figures.pictures import forecast_glance
 from fieldcast.figures.spectra import long_rollout_spectra, spectra_at_leads
 from fieldcast.figures.style import Chart
 from fieldcast.geometry import evenly_spaced_indices

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 
 from fieldcast.figures.calibration import rank_histograms
 from fieldcast.figures.curves import against_k, over_time, variables_against_k
-from fieldcast.figures.glance import reconstruction_glance
 from fieldcast.figures.maps import mask_pictures, reconstruction_maps
+from fieldcast.figures.pictures import reconstruction_glance
 from fieldcast.figures.spectra import relative_spectra
 from fieldcast.figures.style import Chart, percent
 from fieldcast.kinds import CASE

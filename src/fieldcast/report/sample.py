@@ -15,8 +15,7 @@ from matplotlib.figure import Figure
 
 from fieldcast.experiments import Comparison
 from fieldcast.figures import embedding
-from fieldcast.figures.glance import sample_glance
-from fieldcast.figures.pictures import are_images, has_kinds, pictures_of_kind, reference
+from fieldcast.figures.pictures import are_images, has_kinds, pictures_of_kind, reference, sample_glance
 from fieldcast.figures.samples import (
     decoded_pictures,
     denoising,

@@ -45,10 +45,9 @@ from fieldcast.fields.quantities import AUTO, circle_of
 from fieldcast.fields.splits import SplitRanges, make
 from fieldcast.fields.stations import read_stations
 from fieldcast.figures.gaps import pictures
-from fieldcast.figures.glance import row_of_maps
-from fieldcast.figures.maps import field_colours
+from fieldcast.figures.maps import field_colours, station_maps
+from fieldcast.figures.pictures import row_of_maps
 from fieldcast.figures.sheet import outline
-from fieldcast.figures.stations import station_maps
 from fieldcast.figures.style import png
 from fieldcast.geometry import edges, is_curvilinear
 from fieldcast.inference.forecasts.ensemble import EnsembleForecaster, forecast
@@ -57,10 +56,10 @@ from fieldcast.inference.gaps.stored_fit import fill_options
 from fieldcast.inference.gaps.trials import Comparison, Tried
 from fieldcast.inference.quantities import choose_quantities
 from fieldcast.inference.reconstruct import lineage_of, reconstruct
+from fieldcast.inference.result_attributes import to_model_names
 from fieldcast.inference.stations.gridding import grid_and_score
 from fieldcast.inference.stations.tracks import moves
 from fieldcast.inference.trained_model import TrainedModel
-from fieldcast.inference.user_layout import to_model_names
 from fieldcast.kinds import CASE, LEAD, MEMBER, InitialTimes
 from fieldcast.models.gaps.fillers import FILLERS
 from fieldcast.report.data import about_fields, short_time

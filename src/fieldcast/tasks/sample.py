@@ -34,9 +34,8 @@ from fieldcast.tasks.scoring_inputs import outside_range, require_draws, scored_
 from fieldcast.training.batches import StateBatches
 from fieldcast.training.options import Fit
 from fieldcast.training.run import Recipe
-from fieldcast.training.state_source import InMemory, States
+from fieldcast.training.state_source import InMemory, States, Streamed
 from fieldcast.training.stored_model import StoredModel
-from fieldcast.training.streamed import Streamed
 from fieldcast.training.task import is_streamed, refuse_rollouts
 
 

@@ -7,7 +7,7 @@ steps     gradient steps and validations, with the moments at which to save the 
 ranks     shares of a batch for several processes, and their sums; rank_processes: start and supervision of these
           processes, and the data that they share
 training_state  a model during training: everything needed to resume, and one step
-state_source  the states of a split, indexed in order of time; streamed: states that do not fit in memory
+state_source  the states of a split, indexed in order of time, also such as do not fit in memory
 task      what a task defines for the training of its models
 batches   the training batches of each task
 tuning    choices made on the validation split, parameters of EMOS and weights of a pool

@@ -15,8 +15,7 @@ from fieldcast.models.core import Model
 from fieldcast.models.space import Space
 from fieldcast.training.batches import Batches
 from fieldcast.training.options import Fit
-from fieldcast.training.state_source import InMemory, States
-from fieldcast.training.streamed import Streamed
+from fieldcast.training.state_source import InMemory, States, Streamed
 
 
 @runtime_checkable

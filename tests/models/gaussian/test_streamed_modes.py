@@ -65,7 +65,7 @@ def test_an_orthonormal_basis_spans_the_columns(monkeypatch):
 @pytest.fixture
 def batches(world, monkeypatch):
     """Training data in memory and in 17 shards."""
-    monkeypatch.setattr("fieldcast.training.streamed.SHARD_BYTES", SHARD * 4 * int(world.space.size))
+    monkeypatch.setattr("fieldcast.training.state_source.SHARD_BYTES", SHARD * 4 * int(world.space.size))
     split = world.split("train")
     memory, stream = (
         OnFields().states(split, world.codec, world.space, Fit(data=data), (1, 1))

@@ -23,7 +23,7 @@ from fieldcast.errors import InputError
 from fieldcast.fields import conventions
 from fieldcast.fields.units import conversion
 from fieldcast.geometry import great_circle_km
-from fieldcast.inference.user_layout import original_name
+from fieldcast.inference.result_attributes import original_name
 from fieldcast.innovations import MAX_INNOVATION
 from fieldcast.kinds import STATE
 from fieldcast.models import masks

@@ -31,9 +31,8 @@ from fieldcast.inference.cycle.held_out import (
 )
 from fieldcast.inference.forecasts.ensemble import with_moments
 from fieldcast.inference.reconstruct import as_points, observations_and_errors
-from fieldcast.inference.result_attributes import with_attributes
+from fieldcast.inference.result_attributes import restore_layout, with_attributes
 from fieldcast.inference.trained_model import TrainedModel
-from fieldcast.inference.user_layout import restore_layout
 from fieldcast.lineage import Lineage, digest
 from fieldcast.models.assimilation.background_errors import (
     free_run_states,

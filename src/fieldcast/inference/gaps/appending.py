@@ -42,8 +42,7 @@ from fieldcast.fields.times import as_record
 from fieldcast.inference.gaps.filling import TrustLimits, fill_record
 from fieldcast.inference.gaps.result import as_fields, with_values_of
 from fieldcast.inference.gaps.stored_fit import FILL_AGAIN, USUAL, StoredFit
-from fieldcast.inference.result_attributes import command, coverage
-from fieldcast.inference.user_layout import restore_layout
+from fieldcast.inference.result_attributes import command, coverage, restore_layout
 from fieldcast.models.gaps.fillers import FILLERS
 from fieldcast.models.gaps.local_kriging import REACH_IN_TAU, KrigingModel
 from fieldcast.models.gaps.reach import nearest_observation

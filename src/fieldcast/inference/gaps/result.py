@@ -20,7 +20,7 @@ from fieldcast.fields.observation_error import Errors
 from fieldcast.fields.quantities import Clip
 from fieldcast.geometry import GRID
 from fieldcast.inference.gaps.own_units import OwnFilling, own_members
-from fieldcast.inference.user_layout import original_name, restore_layout
+from fieldcast.inference.result_attributes import original_name, restore_layout
 from fieldcast.kinds import CF, LAYOUTS, MEMBER
 from fieldcast.models.gaps.record import Filling
 

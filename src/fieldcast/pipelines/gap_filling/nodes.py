@@ -101,7 +101,7 @@ def draw_figures(
     from fieldcast.figures.gaps import pictures
     from fieldcast.figures.sheet import outline
     from fieldcast.figures.style import png
-    from fieldcast.inference.user_layout import to_model_names
+    from fieldcast.inference.result_attributes import to_model_names
 
     fields, _ = separate_errors(fields, gap_filling.noise, NOISE, say=False)
     drawn = pictures(to_model_names(filled, fields), series, outline(fields))

@@ -35,8 +35,8 @@ def draw_maps(
     fields: xr.Dataset, scores: pd.DataFrame, by_station: pd.DataFrame, variogram: pd.DataFrame
 ) -> dict[str, bytes]:
     """CRPS and bias of the best method at each station, and variograms, figures for each variable, as PNG by name."""
+    from fieldcast.figures.maps import station_maps, variograms
     from fieldcast.figures.sheet import outline
-    from fieldcast.figures.stations import station_maps, variograms
     from fieldcast.figures.style import png
 
     drawn = {name: png(figure) for name, figure in variograms(variogram)}

@@ -53,8 +53,8 @@ def score(
 
 def draw_maps(fields: xr.Dataset, scores: pd.DataFrame, by_station: pd.DataFrame) -> dict[str, bytes]:
     """CRPS and bias of the best experiment at each station, a figure for each variable, as PNG by name."""
+    from fieldcast.figures.maps import station_maps
     from fieldcast.figures.sheet import outline
-    from fieldcast.figures.stations import station_maps
     from fieldcast.figures.style import png
 
     west = float(edges(fields["longitude"].to_numpy())[0])
