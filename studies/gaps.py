@@ -63,29 +63,18 @@ SIZES = {"monthly": ("MS", 120, 89, 180), "daily": ("D", 1000, 64, 64), "large":
 WAVES, LAND = 30, 0.3
 TIMES = 1000  # number of times of a record with lasting gaps
 DAYS, WAVELENGTH, NUMBER = 600, 0.15, 60  # record under clouds: times; sizes on the unit sphere; waves
-DISTANCES = (
-    1.2,
-    2.2,
-    3.2,
-    5,
-    8,
-    np.inf,
-)  # upper ends of classes of the distance from observations [row spacings]
+# upper ends of classes of the distance from observations [row spacings]
+DISTANCES = 1.2, 2.2, 3.2, 5, 8, np.inf
 COUNTS = 1, 10, 20, 40, 80, 1_000_000  # upper ends of classes of the number of observations of a cell
 SPARSE_SHARE = 0.33  # share of the cells that have few observations
 MOVING = 1000, 40, 40  # times, rows and columns of moving features
-SPECTRUM, DRIFT, LIFETIME = (
-    -2.0,
-    (0.7, 0.2),
-    10,
-)  # slope of amplitudes, cells a step, steps of the largest wave
+# slope of amplitudes, cells a step, steps of the largest wave
+SPECTRUM, DRIFT, LIFETIME = -2.0, (0.7, 0.2), 10
 EARLY, EVERY = 20, 5  # days with a fit beside each append, and interval of later ones
 WIDTH = 20  # rows and columns of a record to which days are appended
 HALF_WIDTH_90 = 1.645  # half width of a 90 % interval [spreads]
-DRAWS, WITHIN = (
-    60,
-    1.5,
-)  # members of a filling; ratio of the expected and the true RMSE, or its inverse, at most
+# members of a filling; ratio of the expected and the true RMSE, or its inverse, at most
+DRAWS, WITHIN = 60, 1.5
 
 
 def blobs(
@@ -470,36 +459,42 @@ def fit_whole(gappy: xr.Dataset, method: str) -> Float[np.ndarray, "time row col
     return record.on_grid(mean * record.scale + record.climatology(slice(None)), 0)
 
 
-def quantity_with_gaps(kind: str, seed: int) -> tuple[xr.Dataset, xr.Dataset]:
-    """A record of rain or chlorophyll of 120 days, in which a disc of about 35 % of each day is missing, and its truth.
+def fading_waves(times: int = 120, seed: int = 0) -> tuple[np.ndarray, np.ndarray, dict[str, object]]:
+    """Values of a record, where they are missing, a disc of about 35 % of each day, and coordinates.
 
-    A function of six first-order autoregressive waves with 5 % of noise, as `waves` are.
+    Six first-order autoregressive waves with 5 % of noise.
     """
-    rng, times = np.random.default_rng(seed), 120
-    axes = {"lat": np.arange(40, 56, 2.0), "lon": np.arange(0, 20, 2.5)}
-    y, x = np.meshgrid(*(np.deg2rad(axis) for axis in axes.values()), indexing="ij")
-    patterns = []
+    rng = np.random.default_rng(seed)
+    latitude, longitude = np.arange(40, 56, 2.0), np.arange(0, 20, 2.5)
+    y, x = np.meshgrid(np.deg2rad(latitude), np.deg2rad(longitude), indexing="ij")
+    shapes = []
     for i in range(6):
         east, north = rng.uniform(0, 6), rng.uniform(0, 6)
-        patterns.append(np.cos((i // 2 + 1) * 3 * x + east) * np.cos((i % 2 + 1) * 3 * y + north))
+        shapes.append(np.cos((i // 2 + 1) * 3 * x + east) * np.cos((i % 2 + 1) * 3 * y + north))
     size = np.zeros((times, 6))
     for t in range(1, times):
         size[t] = 0.9 * size[t - 1] + 0.44 * rng.normal(size=6)
-    v = np.einsum("tk,kyx->tyx", size, np.array(patterns)) + 0.05 * rng.normal(size=(times, *x.shape))
-    missing, (row, column) = np.zeros(v.shape, dtype=bool), np.indices(x.shape)
+    values = np.einsum("tk,kyx->tyx", size, np.array(shapes)) + 0.05 * rng.normal(size=(times, *y.shape))
+    missing, (rows, columns) = np.zeros(values.shape, dtype=bool), np.indices(y.shape)
     for t in range(times):
-        i, j, radius = rng.integers(8), rng.integers(8), 8 * rng.uniform(0.3, 0.6)
-        missing[t] = (row - i) ** 2 + (column - j) ** 2 < 0.8 * radius**2
+        row, column, radius = rng.integers(len(latitude)), rng.integers(len(longitude)), rng.uniform(0.3, 0.6)
+        missing[t] = (rows - row) ** 2 + (columns - column) ** 2 < 0.8 * (radius * max(y.shape)) ** 2
+    axes = {
+        "time": pd.date_range("2001-01-01", periods=times),
+        "lat": ("lat", latitude, {"units": "degrees_north"}),
+        "lon": ("lon", longitude, {"units": "degrees_east"}),
+    }
+    return values, missing, axes
+
+
+def quantity_with_gaps(kind: str, seed: int) -> tuple[xr.Dataset, xr.Dataset]:
+    """A record of rain or chlorophyll of 120 days, a function of `fading_waves`: its truth, and what is observed."""
+    v, missing, coords = fading_waves(seed=seed)
     if kind == "rain":
         name, values, attrs = "tp", 10 * np.maximum(v - 0.8, 0) ** 2, {"units": "mm"}
     else:
         name, values, attrs = "chlor_a", np.exp(1.3 * v - 1.5), {"units": "mg m-3"}
         attrs |= {"valid_min": np.float32(0.001), "valid_max": np.float32(100)}
-    coords = {
-        "time": pd.date_range("2001-01-01", periods=times),
-        "lat": ("lat", axes["lat"], {"units": "degrees_north"}),
-        "lon": ("lon", axes["lon"], {"units": "degrees_east"}),
-    }
     dims = ("time", "lat", "lon")
     truth, gappy = (
         xr.Dataset({name: (dims, x.astype(np.float32), attrs)}, coords)

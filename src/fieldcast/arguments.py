@@ -27,30 +27,30 @@ MAX_PATH_LENGTH = 200  # characters of a path that a message shows
 MAX_SHOWN_CHARACTERS = 60  # largest number of characters of a value in a message
 
 
-def whole_number(value: object, name: str, least: int = 0, most: int = MAX_WHOLE_NUMBER) -> int:
-    """A whole number from `least` to `most`, of Python or NumPy; raises an InputError for any other value."""
+def whole_number(value: object, name: str, least: int = 0) -> int:
+    """A whole number from `least` to `MAX_WHOLE_NUMBER`, of Python or NumPy; raises an InputError for another."""
     number = None
     if not _is_truth_value(value):
         try:
             number = operator.index(value)  # type: ignore[arg-type]  # whatever was given
         except TypeError:
             number = None
-    if number is None or not least <= number <= most:
-        raise InputError(f"{name} {as_given(value)}: give a whole number from {least} to {most}.")
+    if number is None or not least <= number <= MAX_WHOLE_NUMBER:
+        raise InputError(f"{name} {as_given(value)}: give a whole number from {least} to {MAX_WHOLE_NUMBER}.")
     return number
 
 
-def seed_number(value: object, name: str = "seed") -> int:
+def seed_number(value: object) -> int:
     """A seed, a whole number of the default range; raises an InputError for any other value."""
-    return whole_number(value, name)
+    return whole_number(value, "seed")
 
 
-def real_number(value: object, name: str, least: float = 0.0, below: float = math.inf) -> float:
-    """A finite number of at least `least`, and less than `below`; raises an InputError for any other value."""
+def real_number(value: object, name: str, below: float = math.inf) -> float:
+    """A finite number of at least 0, and less than `below`; raises an InputError for any other value."""
     number = _number(value)
-    if not math.isfinite(number) or not least <= number < below:
+    if not math.isfinite(number) or not 0 <= number < below:
         end = f" and below {below:g}" if below < math.inf else ""
-        raise InputError(f"{name} {as_given(value)}: give a finite number of at least {least:g}{end}.")
+        raise InputError(f"{name} {as_given(value)}: give a finite number of at least 0{end}.")
     return number
 
 
@@ -63,7 +63,7 @@ def positive_number(value: object, name: str) -> float:
 
 
 def truth_value(value: object, name: str) -> bool:
-    """True or False, of Python or NumPy; raises an InputError for any other value."""
+    """True or False, of Python or NumPy; raises an InputError for another."""
     if not _is_truth_value(value):
         raise InputError(f"{name} {as_given(value)}: give True or False.")
     return bool(value)

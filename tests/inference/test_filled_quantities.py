@@ -3,7 +3,6 @@
 import logging
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 import xarray as xr
@@ -22,33 +21,9 @@ from fieldcast.inference.quantities import COLUMNS, Scored, choose_quantities, d
 from fieldcast.models.gaps.fillers import local_kriging, low_rank
 from fieldcast.models.gaps.record import Parameters
 from fieldcast.training import fill_gaps
+from studies.gaps import fading_waves
 
 Pair = tuple[xr.Dataset, xr.DataArray, np.ndarray]
-
-
-def waves(times: int = 120, seed: int = 0) -> tuple[np.ndarray, np.ndarray, dict[str, object]]:
-    """Six waves that fade, with 5 % of noise; a disc of about 35 % of each day is missing."""
-    rng = np.random.default_rng(seed)
-    latitude, longitude = np.arange(40, 56, 2.0), np.arange(0, 20, 2.5)
-    y, x = np.meshgrid(np.deg2rad(latitude), np.deg2rad(longitude), indexing="ij")
-    shapes = []
-    for i in range(6):
-        east, north = rng.uniform(0, 6), rng.uniform(0, 6)
-        shapes.append(np.cos((i // 2 + 1) * 3 * x + east) * np.cos((i % 2 + 1) * 3 * y + north))
-    size = np.zeros((times, 6))
-    for t in range(1, times):
-        size[t] = 0.9 * size[t - 1] + 0.44 * rng.normal(size=6)
-    values = np.einsum("tk,kyx->tyx", size, np.array(shapes)) + 0.05 * rng.normal(size=(times, *y.shape))
-    missing, (rows, columns) = np.zeros(values.shape, dtype=bool), np.indices(y.shape)
-    for t in range(times):
-        row, column, radius = rng.integers(len(latitude)), rng.integers(len(longitude)), rng.uniform(0.3, 0.6)
-        missing[t] = (rows - row) ** 2 + (columns - column) ** 2 < 0.8 * (radius * max(y.shape)) ** 2
-    axes = {
-        "time": pd.date_range("2001-01-01", periods=times),
-        "lat": ("lat", latitude, {"units": "degrees_north"}),
-        "lon": ("lon", longitude, {"units": "degrees_east"}),
-    }
-    return values, missing, axes
 
 
 def record(
@@ -60,18 +35,18 @@ def record(
 
 
 def chlorophyll(times: int = 120, seed: int = 0) -> Pair:
-    values, missing, axes = waves(times, seed)
+    values, missing, axes = fading_waves(times, seed)
     bounds = {"valid_min": np.float32(0.001), "valid_max": np.float32(100)}
     return record("chlor_a", np.exp(1.3 * values - 1.5), missing, axes, units="mg m-3", **bounds)
 
 
 def rain(times: int = 120, seed: int = 0) -> Pair:
-    values, missing, axes = waves(times, seed)
+    values, missing, axes = fading_waves(times, seed)
     return record("tp", 10 * np.maximum(values - 0.8, 0) ** 2, missing, axes, units="mm")
 
 
 def wind(times: int = 120, seed: int = 0, width: float = 12.0) -> Pair:
-    values, missing, axes = waves(times, seed)
+    values, missing, axes = fading_waves(times, seed)
     name = {"units": "degree", "standard_name": "wind_from_direction"}
     return record("wdir", (5 + width * values) % 360, missing, axes, **name)
 
@@ -133,7 +108,7 @@ def test_a_direction_is_filled_through_north(quick: None) -> None:
 
 
 def test_nothing_is_outside_the_bounds_of_a_variable_that_is_not_mapped(quick: None) -> None:
-    values, missing, axes = waves(60)
+    values, missing, axes = fading_waves(60)
     data = record("sst", 15 + 3 * values, missing, axes, units="degC", valid_min=14.0, valid_max=16.0)[0]
     filled = fieldcast.fill_gaps(data, members=2)
     assert "sst_median" not in filled and (filled["sst_flag"] == 3).sum() == 0
@@ -146,7 +121,7 @@ def test_nothing_is_outside_the_bounds_of_a_variable_that_is_not_mapped(quick: N
 
 
 def test_a_gaussian_variable_is_not_mapped_and_nothing_changes(quick: None) -> None:
-    values, missing, axes = waves(60)
+    values, missing, axes = fading_waves(60)
     gappy = record("t2m", 15 + 3 * values, missing, axes, units="degC")[0]
     one, other = (
         fieldcast.fill_gaps(gappy, members=2),
@@ -229,7 +204,7 @@ def test_draws_from_the_predictive_distribution_are_calibrated_and_those_of_a_wi
 
 def test_an_ice_fraction_with_masses_is_filled_within_its_bounds(quick: None) -> None:
     """Censored values stand for what they hide: the error is well below that of the values as they are."""
-    values, missing, axes = waves(60)
+    values, missing, axes = fading_waves(60)
     ice = np.clip(0.5 + 0.6 * values, 0, 1)
     gappy, truth, _ = record("siconc", ice, missing, axes, units="1", standard_name="sea_ice_area_fraction")
     filled, plain = (fieldcast.fill_gaps(gappy, members=2, quantities=given) for given in ("auto", "none"))
@@ -251,7 +226,7 @@ def test_an_ice_fraction_with_masses_is_filled_within_its_bounds(quick: None) ->
     ],
 )
 def test_a_mapping_that_does_not_fit_is_refused_in_one_sentence(given: object, sentence: str) -> None:
-    values, missing, axes = waves(40)
+    values, missing, axes = fading_waves(40)
     values = np.abs(values) + 0.1
     values[:4, 0, 0], missing[:4, 0, 0] = -1, False
     gappy = record("u", values, missing, axes, units="m s-1")[0]
@@ -297,7 +272,7 @@ def test_a_direction_all_round_the_compass_is_filled_as_its_components_by_hand()
 
 def test_observed_values_with_errors_are_smoothed(quick: None) -> None:
     """Errors of two sizes, as GHRSST gives them: less error than the observations, as large as the spread says."""
-    values, missing, axes = waves(100)
+    values, missing, axes = fading_waves(100)
     rng = np.random.default_rng(1)
     error = rng.choice([0.3, 1.5], values.shape)
     truth = 15 + 3 * values
@@ -324,7 +299,7 @@ def test_observed_values_with_errors_are_smoothed(quick: None) -> None:
 
 
 def test_the_error_of_a_mapped_variable_is_a_share_of_its_values(quick: None) -> None:
-    values, missing, axes = waves(100)
+    values, missing, axes = fading_waves(100)
     truth = np.exp(1.3 * values - 1.5)
     noisy = truth * np.exp(0.35 * np.random.default_rng(2).normal(size=values.shape))
     gappy = record("chlor_a", noisy, missing, axes, units="mg m-3", valid_min=np.float32(0.001))[0]

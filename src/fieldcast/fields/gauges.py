@@ -114,15 +114,13 @@ class Gauges:
         hours: float | None,
         where: str,
         quantities: str | Mapping[str, str] = NONE,
-        columns: Mapping[str, str] | str | None = None,
-        crs: str | None = None,
     ) -> Gauges:
         """Average a table over steps of some hours, by default over the most frequent step of its stations.
 
         Unless `quantities`, one for all or by name, says `none`, readings outside the range of their variable are left
-        out, and angles are averaged as directions. `columns` and `crs` are those of `read_stations`.
+        out, and angles are averaged as directions.
         """
-        return cls.of_readings(read_stations(source, where, columns, crs), hours, where, quantities)
+        return cls.of_readings(read_stations(source, where), hours, where, quantities)
 
     @classmethod
     def of_readings(

@@ -340,7 +340,7 @@ def plain_ticks(low: float, high: float) -> list[float]:
     return [step * 10.0**power for power in powers for step in steps if low <= step * 10.0**power <= high]
 
 
-def over_time(errors: Mapping[str, pd.DataFrame], unit: str = "anomaly standard deviations") -> Chart:
+def over_time(errors: Mapping[str, pd.DataFrame]) -> Chart:
     """Draw one panel per experiment: error at each time (rows of its frame) for each k (columns)."""
     rows = -(-max(1, len(errors)) // PANELS_ACROSS)
     columns = -(-max(1, len(errors)) // rows)  # rows of nearly equal length
@@ -363,7 +363,7 @@ def over_time(errors: Mapping[str, pd.DataFrame], unit: str = "anomaly standard 
     y = {
         "field": "value",
         "type": "quantitative",
-        "title": f"RMSE, {unit}",
+        "title": "RMSE, anomaly standard deviations",
         "scale": {"domain": [bottom, 1.04 * highest], "nice": False},
     }
     legend = {"title": "observed", "titleOrient": "left", "symbolType": "stroke", "symbolStrokeWidth": 2}

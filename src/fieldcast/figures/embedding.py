@@ -37,14 +37,14 @@ UNLABELLED_COLOUR = "#44627d"  # colour of dots without such labels
 Panel = tuple[str, Float[np.ndarray, "datum 2"], Shaped[np.ndarray, " datum"] | None, int]
 
 
-def embeddings(latents: Mapping[str, xr.Dataset], seed: int = 0, points: int = POINTS) -> Figure:
+def embeddings(latents: Mapping[str, xr.Dataset]) -> Figure:
     """Draw a panel per experiment: posterior means of test data, coloured by label if there are labels.
 
     Training data have a second panel where a table holds their codes. Two components are shown directly. More are
     reduced to two by t-SNE (van der Maaten and Hinton, Journal of Machine Learning Research 9, 2008, 2579-2605):
     neighbours stay neighbours, while distances between clusters, their sizes and the axes have no meaning.
     """
-    reduced = {name: in_a_plane(codes, seed, points) for name, codes in latents.items()}
+    reduced = {name: in_a_plane(codes) for name, codes in latents.items()}
     panels = [panel for name, codes in reduced.items() for panel in panels_of(name, codes)]
     columns = (
         4 if any("training_mean" in codes for codes in latents.values()) else min(3, max(2, len(panels)))
@@ -68,8 +68,8 @@ def embeddings(latents: Mapping[str, xr.Dataset], seed: int = 0, points: int = P
     return figure
 
 
-def in_a_plane(codes: xr.Dataset, seed: int = 0, points: int = POINTS) -> xr.Dataset:
-    """Two numbers for each of at most `points` test data and training data: the codes, or more components by t-SNE.
+def in_a_plane(codes: xr.Dataset) -> xr.Dataset:
+    """Two numbers for each of at most `POINTS` test data and training data: the codes, or more components by t-SNE.
 
     Variables mean (datum, latent) and, where the codes have it, training_mean (training, latent), with their labels;
     attrs["components"] is the number of components of the codes. A data set with that attribute is returned as it is.
@@ -78,9 +78,9 @@ def in_a_plane(codes: xr.Dataset, seed: int = 0, points: int = POINTS) -> xr.Dat
         return codes
     reduced = xr.Dataset(attrs={"components": codes.sizes["latent"]})
     for dim, prefix in prefixes_of(codes).items():
-        subset = evenly_spaced_indices(codes.sizes[dim], points)
+        subset = evenly_spaced_indices(codes.sizes[dim], POINTS)
         means = codes[f"{prefix}mean"].isel({dim: subset}).to_numpy().astype(float)
-        positions = means if means.shape[1] == 2 else t_sne(means, seed)
+        positions = means if means.shape[1] == 2 else t_sne(means)
         reduced[f"{prefix}mean"] = ((dim, "latent"), positions)
         if (label := f"{prefix}label") in codes.coords:
             reduced = reduced.assign_coords({label: (dim, codes[label].to_numpy()[subset])})
@@ -111,7 +111,7 @@ def can_be_shown(latents: xr.Dataset) -> bool:
     )
 
 
-def t_sne(means: Float[np.ndarray, "datum latent"], seed: int) -> Float[np.ndarray, "datum 2"]:
+def t_sne(means: Float[np.ndarray, "datum latent"], seed: int = 0) -> Float[np.ndarray, "datum 2"]:
     """Embed by t-SNE with a perplexity of 30, or of a fifth of a small data set; deterministic."""
     # imported here: they take a second, and most pages need none
     from sklearn.manifold import TSNE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -50,6 +50,7 @@ PICTURE_GAP = (
 )
 BINS = 24  # bins of a histogram of distances
 MIN_DISTANCE = 1e-6  # least distance on a logarithmic axis; that of a copy is 0
+DISTANCES = "fid", "kid", "c2st"  # scores of sets of samples that are drawn as dots
 CHANCE_ACCURACY = 0.5  # accuracy of a classifier that guesses
 MAX_TICKS = 5  # ticks of a logarithmic axis, at most
 ARROW_RATIO = 10.0  # distance from which a dot is an arrow, relative to that of noise
@@ -337,7 +338,6 @@ def distance_dots(
     leaderboard: pd.DataFrame,
     ceilings: Ceilings | None = None,
     looks: Mapping[str, LineStyle] | None = None,
-    scores: Sequence[str] = ("fid", "kid", "c2st"),
 ) -> Figure:
     """Draw scores (panels) of experiments (rows) as dots with 95 % intervals; lower is better.
 
@@ -347,7 +347,7 @@ def distance_dots(
     """
     table = leaderboard.groupby(["experiment", "score"], sort=False)[["value", "low", "high"]].mean()
     finite = table[np.isfinite(table["value"])].index  # a model that blew up has no dot
-    drawn = [score for score in scores if score in finite.unique("score")] or list(scores[:1])
+    drawn = [score for score in DISTANCES if score in finite.unique("score")] or [DISTANCES[0]]
     appearance = looks_of(finite[finite.isin(drawn, level="score")].unique("experiment"), looks)
     figure = new_figure(0.8 + 0.27 * max(1, len(appearance)))
     panels = figure.subplots(1, len(drawn), squeeze=False, sharey=True)[0]

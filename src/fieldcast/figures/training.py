@@ -26,9 +26,9 @@ OTHER_COLUMNS = (  # columns of a history that are no terms of the loss
 )  # fmt: skip
 
 
-def loss_curve(history: pd.DataFrame, experiment: str = "", look: LineStyle | None = None) -> Figure:
+def loss_curve(history: pd.DataFrame, experiment: str = "") -> Figure:
     """Draw training and validation loss of one experiment against the step, and the terms of the loss if any."""
-    return loss_curves({experiment: history}, None if look is None else {experiment: look})
+    return loss_curves({experiment: history})
 
 
 def loss_curves(

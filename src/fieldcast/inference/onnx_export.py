@@ -17,7 +17,7 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,10 +79,11 @@ class ForecastStep(nn.Module):
     climatology: Tensor
     deviation: Tensor
 
-    def __init__(self, checkpoint: Checkpoint, keys: Sequence[Key] = ()):
+    def __init__(self, checkpoint: Checkpoint):
         super().__init__()
         codec = checkpoint.field_codec
-        self.model, self.keys = checkpoint.model, list(keys)
+        self.model = checkpoint.model
+        self.keys: list[Key] = []
         days = days_of_a_year(checkpoint.header.get("calendar", ""))
         climatology = torch.from_numpy(codec.climatology[days - 1])
         self.register_buffer("climatology", climatology)  # NaN in cells that do not exist

@@ -240,11 +240,13 @@ class Reconstruct(Results):
         yield from (Maps(pattern, k, variables[0], time, 0) for time in range(1, stored.sizes["time"]))
 
 
-def fractions(diagnostics: xr.Dataset, pattern: str, nominal: Sequence[float] = FRACTIONS) -> list[float]:
-    """The scored fractions of a pattern that are nearest to the nominal ones."""
+def fractions(diagnostics: xr.Dataset, pattern: str) -> list[float]:
+    """The scored fractions of a pattern that are nearest to `FRACTIONS`."""
     k = diagnostics["k"].to_numpy()[diagnostics["pattern"].to_numpy() == pattern].astype(float)
     return (
-        sorted({float(k[np.argmin(np.abs(np.log(k / fraction)))]) for fraction in nominal}) if len(k) else []
+        sorted({float(k[np.argmin(np.abs(np.log(k / fraction)))]) for fraction in FRACTIONS})
+        if len(k)
+        else []
     )
 
 

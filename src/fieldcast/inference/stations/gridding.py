@@ -41,7 +41,7 @@ from fieldcast.inference.stations.covariance import COLUMNS as OF_VARIOGRAM
 from fieldcast.inference.stations.covariance import Parameters, fixed_covariance, variogram
 from fieldcast.inference.stations.elevation import ALTITUDE, LandMask, Relief, drift_text, with_elevations
 from fieldcast.inference.stations.held_out import KRIGING, MIN_STATIONS, clusters_of
-from fieldcast.inference.stations.kriging import FREE, MEAN, VALUES_AT_ONCE, Fixed, StationKriging, flags
+from fieldcast.inference.stations.kriging import FREE, MEAN, Fixed, StationKriging, flags
 from fieldcast.inference.stations.own_units import (
     Fitted,
     choose_quantities,
@@ -171,12 +171,12 @@ def grid_stations(
 
 def grid_and_score(
     stations: Source, resolution: float | None, like: xr.Dataset | None, step: float | None,
-    seed: int, device: str, where: str, quantities: str | Mapping[str, str] = AUTO, values: int = VALUES_AT_ONCE,
+    seed: int, device: str, where: str, quantities: str | Mapping[str, str] = AUTO,
     *, columns: Mapping[str, str] | str | None = None, crs: str | None = None,
     accept: str | Sequence[str] | None = None, dem: xr.Dataset | None = None,
     covariance: str | Mapping[str, Any] | None = None, mask: xr.Dataset | None = None,
 ) -> Result:  # fmt: skip
-    """Fields with their scores and report; about `values` values are in memory at once."""
+    """Fields with their scores and report."""
     require_one_grid(resolution, like)
     table = read_stations(stations, where, columns, crs)
     if moves(table):
@@ -203,9 +203,7 @@ def grid_and_score(
             LOG.info("Gridding %s: %d times, %d stations", variable, len(gauges.times), len(gauges.locations))
             quantity = chosen.get(variable)
             results.append(
-                grid_variable(
-                    gauges, variable, quantity, grid, seed, on, values, where, altitude, fixed[variable]
-                )
+                grid_variable(gauges, variable, quantity, grid, seed, on, where, altitude, fixed[variable])
             )
     scores, by_station = (
         pd.concat(tables, ignore_index=True)
@@ -279,7 +277,7 @@ class GriddedVariable(NamedTuple):
 
 def grid_variable(
     gauges: Gauges, variable: str, quantity: Quantity | None, grid: Mapping[str, Float[np.ndarray, " n"]],
-    seed: int, device: torch.device, values: int, where: str, altitude: Float[np.ndarray, "y x"] | None = None,
+    seed: int, device: torch.device, where: str, altitude: Float[np.ndarray, "y x"] | None = None,
     fixed: Fixed = FREE,
 ) -> GriddedVariable:  # fmt: skip
     """Grid one variable, and score it at held-out stations if it has enough.
@@ -301,7 +299,7 @@ def grid_variable(
             tables = predictions.scores(units, seed)
         else:
             tables = own_scores(variable, quantity, parts, table, units, seed)
-    fields = on_grid(parts, quantity, gauges, variable, grid, values, altitude)
+    fields = on_grid(parts, quantity, gauges, variable, grid, altitude)
     lines = [
         summary_line(name, part.kriging, gauges, part.q, cluster is None)
         for name, part in zip(names_of_parts(variable, quantity), parts, strict=True)
@@ -321,7 +319,7 @@ def grid_variable(
 
 def on_grid(
     parts: Sequence[Fitted], quantity: Quantity | None, gauges: Gauges, variable: str,
-    grid: Mapping[str, Float[np.ndarray, " n"]], values: int, altitude: Float[np.ndarray, "y x"] | None = None,
+    grid: Mapping[str, Float[np.ndarray, " n"]], altitude: Float[np.ndarray, "y x"] | None = None,
 ) -> xr.Dataset:  # fmt: skip
     """Predict a variable on the cells of a grid, in its own units, with the spread of each part multiplied by its q."""
     points = unit_points(grid["latitude"], grid["longitude"])
@@ -331,7 +329,7 @@ def on_grid(
     on_cells = {name: np.empty(shape, dtype=np.float32) for name in names}
     flag = np.empty(shape, dtype=np.int8)
     elevation = None if altitude is None else altitude.ravel()
-    pieces = (part.kriging.pieces(points.reshape(-1, 3), values, elevation) for part in parts)
+    pieces = (part.kriging.pieces(points.reshape(-1, 3), elevation=elevation) for part in parts)
     for of_parts in zip(*pieces, strict=True):
         piece, predicted = of_parts[0][0], [prediction for _, prediction, _ in of_parts]
         flag[:, piece] = flags(predicted, np.any([near for _, _, near in of_parts], axis=0))

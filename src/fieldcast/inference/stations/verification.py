@@ -61,7 +61,7 @@ SHARES = (
     0.8,
     0.6,
 )  # shares of the starts at which a station may have a reading to be used for it
-MAX_VALUES = 10**8  # values of forecasts that are in memory together
+VALUES_AT_ONCE = 10**8  # values of forecasts that are in memory together
 
 
 class Verified(NamedTuple):
@@ -120,7 +120,7 @@ class Forecasts:
     def pieces(self, name: str, lead: int) -> Iterator[tuple[int, Float[np.ndarray, "member cell"]]]:
         """Yield each start with the members of a lead, some starts at a time."""
         x = self.data[name].isel({LEAD: lead}, drop=True).transpose(START, MEMBER, *GRID)
-        count = max(1, MAX_VALUES // (x.size // len(x)))
+        count = max(1, VALUES_AT_ONCE // (x.size // len(x)))
         for first in range(0, len(x), count):
             piece = x.isel({START: slice(first, first + count)}).load()
             values = Encoding.of(piece).masked(piece).to_numpy().astype(float)
