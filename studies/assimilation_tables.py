@@ -38,9 +38,8 @@ from studies.make_tables import CONF, ROOT, between_marks
 
 DOCUMENT = ROOT / "docs" / "results" / "assimilate.md"
 RECORD = ROOT / "docs" / "results" / "assimilation.csv"  # scores of all completed rows
-DAILY_RECORD = (
-    ROOT / "docs" / "results" / "assimilation_year.csv"
-)  # statistics of the analyses of each day of a year
+# statistics of the analyses of each day of a year
+DAILY_RECORD = ROOT / "docs" / "results" / "assimilation_year.csv"
 STORE = ROOT / "data_tables" / "assimilate"
 MARK = "assimilation"
 CHECKPOINT = "checkpoint.safetensors"

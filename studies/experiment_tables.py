@@ -34,10 +34,8 @@ DOCUMENTS = ROOT / "docs" / "results"
 RECORD = ROOT / "docs" / "results"
 STORE = ROOT / "data_tables"
 LIMIT_MESSAGE = "fit.max_minutes:"  # beginning of the log message that a time limit ended a training
-BASELINE_ROLES = (
-    "reference",
-    "climatology",
-)  # roles of experiments that always run: others are compared with them
+# roles of experiments that always run: others are compared with them
+BASELINE_ROLES = "reference", "climatology"
 
 
 @dataclass(frozen=True)

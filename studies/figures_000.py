@@ -62,10 +62,8 @@ ERRORS = ("decoder_l1", "decoder_l2", "decoder_l5", "vae", "persistence")
 VARIABLE = "z500"
 MAX_STEPS = 10  # steps of a forecast that are drawn
 LEVELS = 250  # numbers of values of a stored map; a picture has 256 colours
-WIDTHS, COLOURS = (
-    (1300, 1200, 1100, 1000, 900),
-    (256, 96, 48),
-)  # pixels and colours of a picture, the best first
+# pixels and colours of a picture, the best first
+WIDTHS, COLOURS = (1300, 1200, 1100, 1000, 900), (256, 96, 48)
 DAY = 24.0  # hours
 
 

@@ -51,9 +51,8 @@ LEADS = (24, 48, 72, 120, 240)  # printed lead times [hours]
 VALIDATION = Rollout(initial_times=64, steps=5)  # forecasts by which a weight is selected
 STABILITY = 20  # steps of the long rollout, which is not scored here
 REFERENCE = "decoder_l1"
-NEEDED = (
-    1.05  # error with another day's latent over that with the latent of the day, for a decoder that uses it
-)
+# error with another day's latent over that with the latent of the day, for a decoder that uses it
+NEEDED = 1.05
 WEIGHT, WARM_UP = "forecast.vae.model.model.kl_weight", "forecast.vae.model.model.kl_warm_up"
 
 

@@ -51,11 +51,8 @@ STORE = ROOT / "data_tables"
 IMAGES = 60_000  # size of the training sets of MNIST and Fashion-MNIST
 SHARED = ("01_raw", "02_intermediate", "03_primary", "04_feature")  # layers that do not depend on the seed
 PRIVATE = ("06_models", "07_model_output", "08_reporting")
-DIAGNOSTICS = (
-    "fid_ceiling",
-    "kid_ceiling",
-    "accuracy",
-)  # diagnostics that are printed beside the scores: those of noise, and of the features
+# diagnostics that are printed beside the scores: those of noise, and of the features
+DIAGNOSTICS = "fid_ceiling", "kid_ceiling", "accuracy"
 Folders = Mapping[str, str | None]  # folder of the IDX files of each environment
 
 

@@ -6,13 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 Parameters = Mapping[str, object]
-SPACE_SCORES = (
-    "fid",
-    "fid_floor",
-    "kid",
-    "kid_half",
-    "kid_floor",
-)  # distances in each of the other feature spaces
+# distances in each of the other feature spaces
+SPACE_SCORES = "fid", "fid_floor", "kid", "kid_half", "kid_floor"
 
 
 @dataclass(frozen=True)

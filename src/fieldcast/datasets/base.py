@@ -15,14 +15,8 @@ from fieldcast.datasets.atomic import PROTOCOL
 LOG = logging.getLogger(__name__)
 
 LOCAL = ("file", PROTOCOL)
-OBJECT_STORES = (
-    "s3",
-    "s3a",
-    "gs",
-    "gcs",
-    "abfs",
-    "az",
-)  # without folders; creating one would create a bucket
+# without folders; creating one would create a bucket
+OBJECT_STORES = "s3", "s3a", "gs", "gcs", "abfs", "az"
 
 # kedro-viz recognises the results of `preview` by these names
 HTMLPreview = NewType("HTMLPreview", str)

@@ -31,10 +31,8 @@ if TYPE_CHECKING:  # else imported where data are read or written: to look for a
 
     import xarray as xr
 
-METADATA = (
-    "zarr.json",
-    ".zmetadata",
-)  # the consolidated metadata in format 3 and 2; a store without them is not there
+# the consolidated metadata in format 3 and 2; a store without them is not there
+METADATA = "zarr.json", ".zmetadata"
 
 
 class ZarrDataset(FilesystemDataset):

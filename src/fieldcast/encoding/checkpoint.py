@@ -39,13 +39,8 @@ FORMAT = 6  # version of the file, and of random numbers, which a checkpoint is 
 READABLE = (5, FORMAT)  # a checkpoint of another version is refused; 5: before modules of models moved
 Codec = FieldCodec | AnyDayCodec | ImageCodec
 FIELDS_AT_ONCE = 64  # number of fields that are checked together, because the check copies them
-REQUIRED_ENTRIES = (
-    "model",
-    "variables",
-    "wraps",
-    "step_hours",
-    "weights",
-)  # entries of the header that every checkpoint has
+# entries of the header that every checkpoint has
+REQUIRED_ENTRIES = "model", "variables", "wraps", "step_hours", "weights"
 FITTED_BY = "fitted_by"  # entry of the header that names the options of its task, which are entries, too
 SPACE = ("area", "exists", "points", "static", "tendency")  # tensors of a Space
 

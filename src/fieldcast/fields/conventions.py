@@ -35,9 +35,8 @@ from fieldcast.kinds import CASE, LEAD, MEMBER, SAMPLE, START, STEP
 
 DIMS = ("time", "latitude", "longitude")
 KEPT_ATTRS = ("units", "long_name", "standard_name")
-LEFT_OUT = (
-    "fieldcast_left_out"  # attribute: reasons for which variables were left out, by name, until it is logged
-)
+# attribute: reasons for which variables were left out, by name, until it is logged
+LEFT_OUT = "fieldcast_left_out"
 RENAMED = "fieldcast_renamed"  # attribute: names that variables have in the file, by their new name, until it is logged
 VALID_ATTRS = ("valid_min", "valid_max")  # numbers, in the units of the field
 _NAMES = {

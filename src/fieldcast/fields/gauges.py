@@ -31,9 +31,8 @@ LONGITUDE_DECIMALS = 9  # decimals that longitudes in degrees are rounded to
 MIN_SEASONAL_YEARS = 2.0  # shortest record, in years, for which an annual cycle is estimated
 UNIT_DESCRIPTION = "the unit of most of its readings"
 LOCATION = ["latitude", "longitude"]
-MAX_OUTSIDE = (
-    0.05  # share of readings outside the range of a variable, above which its numbers mean something else
-)
+# share of readings outside the range of a variable, above which its numbers mean something else
+MAX_OUTSIDE = 0.05
 
 
 @dataclass(frozen=True, eq=False)

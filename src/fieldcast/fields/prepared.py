@@ -18,9 +18,8 @@ from fieldcast.fields import normalisation as normalisations
 from fieldcast.fields.quantities import Circle, Clip, Quantities, mapped, part_names, quantity_of
 from fieldcast.fields.splits import SplitRanges
 
-MAPPED = (
-    "_mapped"  # of mapped values: ending of names in the climatology, and of statistics in the normalisation
-)
+# of mapped values: ending of names in the climatology, and of statistics in the normalisation
+MAPPED = "_mapped"
 QUANTITIES = "quantities"  # attribute of the normalisation: the mapping of each variable that is mapped
 
 

@@ -24,9 +24,8 @@ from fieldcast.fields.repair import Finding
 COLUMNS = list(Finding._fields)
 MIN_OBSERVED_TIMES = 2  # smallest number of times with a value
 MIN_VARYING_CELLS = 4  # smallest number of cells that change in time: those of the smallest grid, 2 x 2
-MIN_RESOLVED_LEVELS = (
-    100  # smallest number of single-precision levels between the lowest and the highest value
-)
+# smallest number of single-precision levels between the lowest and the highest value
+MIN_RESOLVED_LEVELS = 100
 MAX_FINITE = 1e30  # values from here on count as infinite; the undeclared fill value 9.97e36 is larger
 # limits of the largest value: its square, and that of a forecast a thousand times too large, fit in single precision
 MAX_ABSOLUTE_VALUE, MIN_LARGEST_VALUE = 1e14, 1e-18

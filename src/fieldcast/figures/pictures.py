@@ -22,10 +22,8 @@ GREY_COLOURS = "gray_r"  # colour map of images; 0 has the colour of paper
 MAX_IMAGE_WIDTH, MAX_MAP_WIDTH = 0.72, 1.7  # largest width of an image and of a map [inches]
 NAME_WIDTH, NAME_LETTERS = 1.5, 24  # width of the names of rows [inches], [letters]
 MIN_MAP_COLUMNS = 4  # columns of maps, at least, because there is a heading above them
-HEADING_HEIGHT, TITLE_HEIGHT = (
-    0.3,
-    0.2,
-)  # heights of the heading and of the titles above the first row [inches]
+# heights of the heading and of the titles above the first row [inches]
+HEADING_HEIGHT, TITLE_HEIGHT = 0.3, 0.2
 
 Stack = Float[np.ndarray, "picture y x"]
 MAX_MAP_WIDTH = 2.6  # width of a map, at most [inches]

@@ -45,9 +45,8 @@ from fieldcast.scores.sample_metrics import SAMPLE_METRICS
 
 GROUP_GAP = 0.35  # between groups [rows]
 EXPERIMENT_GAP = 0.3  # between experiments [rows]
-PICTURE_GAP = (
-    0.02  # between pictures of a latent grid, which are compared with each other [widths of a picture]
-)
+# between pictures of a latent grid, which are compared with each other [widths of a picture]
+PICTURE_GAP = 0.02
 BINS = 24  # bins of a histogram of distances
 MIN_DISTANCE = 1e-6  # least distance on a logarithmic axis; that of a copy is 0
 DISTANCES = "fid", "kid", "c2st"  # scores of sets of samples that are drawn as dots

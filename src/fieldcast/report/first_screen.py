@@ -27,9 +27,8 @@ MIN_SPREAD_SKILL, MAX_SPREAD_SKILL = 0.5, 1.5  # beyond these ratios the spread 
 MIN_INITIAL_TIMES = 10  # initial times that a trusted ranking needs
 # priorities of doubts, which are at most one each
 SHORT_RECORD, FEW_TIMES, SPREAD, RECOGNISED, IMPOSSIBLE, ROLLOUTS, ONE_SEED = range(7)
-OUTSIDE_RANGE = (
-    "outside_range"  # attribute of diagnostics: share of draws outside a variable's range, by name
-)
+# attribute of diagnostics: share of draws outside a variable's range, by name
+OUTSIDE_RANGE = "outside_range"
 
 
 def leaders_table(tasks: Iterable[Results]) -> Table:

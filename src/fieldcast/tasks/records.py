@@ -16,13 +16,8 @@ if TYPE_CHECKING:
 
     from fieldcast.inference.trained_model import TrainedModel
 
-RESULTS = (
-    "scores",
-    "diagnostics",
-    "examples",
-    "history",
-    "costs",
-)  # data sets of the experiments of all tasks
+# data sets of the experiments of all tasks
+RESULTS = "scores", "diagnostics", "examples", "history", "costs"
 
 # {kind: {experiment: value}}, with the parameters of the experiments, the comparisons, and the target under their names
 StoredResults = Mapping[str, Any]

@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     MlflowClient = Any  # importing its type would import mlflow
 
 LOG = logging.getLogger(__name__)
-CHAMPION = (
-    "champion"  # alias of the best version among those scored on the data and cases of the first champion
-)
+# alias of the best version among those scored on the data and cases of the first champion
+CHAMPION = "champion"
 
 
 @dataclass

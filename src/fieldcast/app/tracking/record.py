@@ -111,9 +111,8 @@ class Record(threading.Thread):
         self._reached: dict[str, float] = {}  # its last step at this look
         self._has_loss: dict[str, bool] = {}
         self._headlines: dict[str, Headline] = {}
-        self._data: tuple[str, str, metadata.Variables] | None = (
-            None  # digest, source, variables of the fields
-        )
+        # digest, source, variables of the fields
+        self._data: tuple[str, str, metadata.Variables] | None = None
         self._models: Any = None
         self._monitor: Any = None
 

@@ -43,9 +43,8 @@ F45 = 2 * OMEGA * math.sin(math.radians(45))  # f at 45 degrees [s-1]
 PRESSURES = 200, 500, 800  # pressure levels [hPa]
 
 State = Float[np.ndarray, "*batch m 2 3 n"]
-Day = (
-    int | float | Int[np.ndarray, "*batch"] | Float[np.ndarray, "*batch"]
-)  # one for all states, or one for each
+# one for all states, or one for each
+Day = int | float | Int[np.ndarray, "*batch"] | Float[np.ndarray, "*batch"]
 
 
 class Moment(NamedTuple):

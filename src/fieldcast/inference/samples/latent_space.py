@@ -40,9 +40,8 @@ PAIRS = 2  # number of pairs of states between which codes are interpolated
 INTERPOLATION_STEPS = 10  # number of states from one end of an interpolation to the other
 TRAINING_CODES = 1000  # number of codes of a latent table that its t-SNE shows
 SNAPSHOT_DRAWS = 4  # number of draws whose diffusion chains are shown
-MIXTURE_NUMBERS = (
-    40_000  # data in the aggregate posterior times components: 20 000 posteriors of two components
-)
+# data in the aggregate posterior times components: 20 000 posteriors of two components
+MIXTURE_NUMBERS = 40_000
 DENSITY_DRAWS = 4000  # number of draws at which prior and aggregate posterior are compared
 PAIRS_AT_ONCE = 2**24  # numbers in memory when every draw meets every posterior
 DECODED_AT_ONCE = 512  # states decoded in one batch, which bounds the memory

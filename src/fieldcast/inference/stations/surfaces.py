@@ -25,11 +25,8 @@ FOLDS = 10  # parts into which places are divided to judge a drift
 MIN_STATIONS = 10  # number of stations below which f = 0
 MAX_FITTED = 400  # largest number of stations that a, L and w are fitted to
 MAX_CONDITIONED = 2000  # largest number of stations that predictions are conditioned on
-AMPLITUDE_RANGE, LENGTH_RANGE, NUGGET_RANGE = (
-    (1e-3, 1e3),
-    (1e-3, 10.0),
-    (1e-4, 2.0),
-)  # ranges of a, L and w in the fit
+# ranges of a, L and w in the fit
+AMPLITUDE_RANGE, LENGTH_RANGE, NUGGET_RANGE = (1e-3, 1e3), (1e-3, 10.0), (1e-4, 2.0)
 MIN_STATIONS_OF_DRIFT = 5  # number of stations below which no dependence on elevation is estimated
 MIN_CERTAINTY = 2.0  # standard errors by which it differs from 0
 JITTER = 1e-8  # added to the variances of the errors, which keeps the covariance invertible

@@ -48,19 +48,13 @@ NanPolicy: TypeAlias = Literal["raise", "omit", "propagate"]  # the words of sco
 STATISTICS = ("error", "absolute_error", "squared_error", "crps", "variance", "debiased_squared_error")
 PLACE = ["latitude", "longitude", "station"]
 WHERE = "the forecasts"
-MAX_DEVIATIONS = (
-    10.0  # standard deviations of the forecasts beyond which half of the readings are in another unit
-)
+# standard deviations of the forecasts beyond which half of the readings are in another unit
+MAX_DEVIATIONS = 10.0
 MIN_STARTS = 10  # number of starts below which no error of representativeness is estimated
 MAX_STARTS = 200  # number of starts that it is estimated from
 MAX_STATIONS = 5000  # number of stations above which it is not estimated, as for readings along tracks
-SHARES = (
-    1.0,
-    0.95,
-    0.9,
-    0.8,
-    0.6,
-)  # shares of the starts at which a station may have a reading to be used for it
+# shares of the starts at which a station may have a reading to be used for it
+SHARES = 1.0, 0.95, 0.9, 0.8, 0.6
 VALUES_AT_ONCE = 10**8  # values of forecasts that are in memory together
 
 

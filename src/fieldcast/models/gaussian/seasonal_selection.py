@@ -7,9 +7,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 FOLDS = 5  # number of folds for cross-fitting
-SEASON_HALF_WIDTH = (
-    45 / 365
-)  # greatest distance from the target day of the year, in years (44 days of a year of 360)
+# greatest distance from the target day of the year, in years (44 days of a year of 360)
+SEASON_HALF_WIDTH = 45 / 365
 # The fraction of the year falls by less than this at the end of 29 February, which counts as the 28th, and by more
 # where a year begins.
 LEAP_DAY_SHIFT = 1.5 / 365

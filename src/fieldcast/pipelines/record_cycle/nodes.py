@@ -11,9 +11,8 @@ from fieldcast.inference.file_options import RecordCycleOptions
 from fieldcast.pipelines.streams import empty_piece, is_complete
 
 LOG = logging.getLogger(__name__)
-INTERPOLATION = (
-    "optimal_interpolation.OptimalInterpolation"  # the reconstruction that can update a background
-)
+# the reconstruction that can update a background
+INTERPOLATION = "optimal_interpolation.OptimalInterpolation"
 Checkpoints = Mapping[str, Callable[[], bytes]]
 
 

@@ -23,9 +23,8 @@ COSTS = (
     "omits_noise",  # draws without the noise of a likelihood
     *("latent_kl", "rmse_posterior", "rmse_other", "rmse_prior"),  # whether a VAE uses its latent
 )
-RESULTS_OF = (
-    "results_of_"  # prefix of experiments as arguments, whose names might be those of other arguments
-)
+# prefix of experiments as arguments, whose names might be those of other arguments
+RESULTS_OF = "results_of_"
 Stored = Mapping[str, Any]  # a function that reads each file, by name, or by kind and experiment
 Results = Mapping[
     str, Any
