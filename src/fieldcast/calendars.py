@@ -57,7 +57,6 @@ def require_same_calendar(times: Any, others: Any, name: str, other_name: str) -
 
 
 def years(times: Any) -> Int[np.ndarray, " time"]:
-    """Calendar year of each time."""
     array = values(times)
     if array.dtype.kind == "M":
         return array.astype("M8[Y]").astype(int) + 1970
@@ -444,7 +443,6 @@ def nominal(hours: float) -> tuple[float, str]:
 
 
 def unit_of(hours: float) -> str:
-    """The unit of a lead time."""
     if hours > 0 and hours % MONTH == 0:
         return "year" if hours % UNITS["year"] == 0 else "month"
     return "day" if hours >= UNITS["day"] else "hour"

@@ -64,7 +64,6 @@ def register_pipelines() -> dict[str, Pipeline]:
 
 
 def stage(name: str, **options: Any) -> Pipeline:
-    """The pipeline of a stage."""
     return import_module(f"fieldcast.pipelines.{name}.pipeline").create_pipeline(**options)
 
 

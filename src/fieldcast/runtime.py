@@ -51,7 +51,6 @@ class Progress(tqdm):
         return super().update(n)
 
     def close(self) -> None:
-        """End the bar."""
         _open[:] = [bar for bar in _open if bar is not self]  # tqdm's bars are equal if their lines are
         super().close()
 
@@ -60,7 +59,6 @@ class _NullFile:
     """A file that discards what is written to it."""
 
     def write(self, text: str) -> int:
-        """Discard the text."""
         return len(text)
 
     def flush(self) -> None:

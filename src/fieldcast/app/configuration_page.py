@@ -227,7 +227,6 @@ def default(value: Any) -> str:
 
 
 def table(lines: list[str], heading: str = "option | default | meaning") -> str:
-    """Rows as a table."""
     return "\n".join([f"| {heading} |", f"|{'---|' * len(heading.split(' | '))}", *lines])
 
 

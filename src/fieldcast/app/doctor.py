@@ -101,7 +101,6 @@ def is_examined(name: str, catalog: CatalogProtocol) -> bool:
 
 
 def metadata(name: str, catalog: CatalogProtocol) -> Mapping[str, Any]:
-    """The metadata of an entry of the catalog."""
     return getattr(catalog.get(name), "metadata", None) or {}
 
 

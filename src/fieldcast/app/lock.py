@@ -44,7 +44,6 @@ class Lock:
 
     @hook_impl(tryfirst=True)  # before tracking, and after the checks
     def before_pipeline_run(self, run_params: Mapping[str, Any]) -> None:
-        """Take the lock."""
         self._release()  # that of an earlier run of this process, if it was interrupted
         names = run_params.get("pipeline_names") or ["__default__"]
         if self._root is None or set(names) <= set(UNLOCKED):
@@ -62,12 +61,10 @@ class Lock:
 
     @hook_impl
     def after_pipeline_run(self) -> None:
-        """Release the lock."""
         self._release()
 
     @hook_impl
     def on_pipeline_error(self) -> None:
-        """Release the lock."""
         self._release()
 
     def _release(self) -> None:

@@ -88,7 +88,6 @@ def parameters_model() -> type[BaseModel]:
 
 @cache
 def experiment_model(task: str) -> type[BaseModel]:
-    """The model of an experiment of a task."""
     fields: dict[str, Any] = {
         "model": (Any, Field(None, description=MODEL)),
         "fit": (Fit | None, Field(None, description=FIT)),

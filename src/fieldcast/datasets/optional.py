@@ -81,7 +81,6 @@ class OptionalDataset(Around):
         return load_obj(self._missing)() if data is None and self._missing else data
 
     def save(self, data: Any) -> None:
-        """Save the data."""
         self._dataset.save(data)
 
     def _stored(self) -> Any:

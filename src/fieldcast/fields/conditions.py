@@ -49,13 +49,7 @@ class Condition:
 
 
 def conditions(text: str, key: str) -> tuple[Condition, ...]:
-    """The comparisons in a text; `key` is the option that holds it.
-
-    Raises
-    ------
-    InputError
-        If one is no comparison.
-    """
+    """The comparisons in a text; `key` is the option that holds it."""
     return tuple(_condition(part.strip(), text, key) for part in _AND.split(text.strip()))
 
 

@@ -136,11 +136,6 @@ def unpacked(path: str) -> list[str]:
     """Paths of the NetCDF files in an archive or compressed file, in the order of their names.
 
     Each path ends in the name of the archive and that of the file. Members are recognised by their first bytes.
-
-    Raises
-    ------
-    InputError
-        If there is none, or the archive is damaged, encrypted, or too large for the folder of temporary files.
     """
     state = os.stat(path)
     key = (os.path.abspath(path), state.st_size, state.st_mtime_ns)

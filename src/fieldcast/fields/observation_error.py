@@ -75,11 +75,6 @@ def separate_errors(
         Whether what is done is logged.
     keep
         Variables that are none of these errors, whatever their names.
-
-    Raises
-    ------
-    InputError
-        If the option names a variable or a unit that does not fit.
     """
     names = time_varying(fields)
     if noise is None:

@@ -87,13 +87,7 @@ def check_where(value: Any) -> Any:
 
 
 def columns_of(given: object) -> dict[str, str]:
-    """The option `columns`, a mapping or a text such as "time=Datum,value=Niederschlag", as a mapping.
-
-    Raises
-    ------
-    InputError
-        Unless it names a heading for each column.
-    """
+    """The option `columns`, a mapping or a text such as "time=Datum,value=Niederschlag", as a mapping."""
     remedy = "give names and headings, such as time=Datum,value=Niederschlag."
     if given is None:
         return {}

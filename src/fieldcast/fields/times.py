@@ -43,11 +43,6 @@ def as_record(data: object, where: str = "the data") -> xr.Dataset:
     Times that stand at the end of their bounds, of a day or longer, become the beginning. Steps of forecasts are joined
     to one axis of valid times. Without a time axis the attributes `time_coverage_start` and `time_coverage_end` of the
     file give the date. Cells of a projection get their latitudes and longitudes (`fields.grids`).
-
-    Raises
-    ------
-    InputError
-        If numbers cannot be dates of one kind alone, or if values of several steps differ at one valid time.
     """
     dataset = as_dataset(data, where)
     for step in (with_latitudes, _decoded, _with_dates, _within_bounds, _with_valid_times, _with_coverage):
@@ -79,13 +74,7 @@ def decoded_months(raw: xr.Dataset) -> xr.Dataset:
 def months_after(
     reference: str, number: Float[np.ndarray, " time"], calendar: str = "standard"
 ) -> np.ndarray:
-    """Dates that follow a reference, such as 1960-1-1, by some months of a calendar; NaN becomes NaT.
-
-    Raises
-    ------
-    ValueError
-        If the reference is no date, or a number of another calendar than the standard one is NaN.
-    """
+    """Dates that follow a reference, such as 1960-1-1, by some months of a calendar; NaN becomes NaT."""
     parts = re.match(r"\s*(-?\d+)-(\d+)-(\d+)[T\s]*(.*)", reference)
     if parts is None:
         raise ValueError(f"'{reference}' is not a date")

@@ -27,13 +27,7 @@ def is_track_file(path: Path) -> bool:
 
 
 def read_tracks(path: Path, where: str) -> pd.DataFrame:
-    """A table with a row for each reading and a column for each quantity, whose heading has its units in brackets.
-
-    Raises
-    ------
-    InputError
-        For a file without times, latitudes and longitudes along one dimension, or without a quantity there.
-    """
+    """A table with a row for each reading and a column for each quantity, whose heading has its units in brackets."""
     try:
         dataset = xr.open_dataset(path)
     except Exception as error:

@@ -142,7 +142,6 @@ def draw_points(
 
 
 def colours_of(labels: Sequence[Any]) -> Sequence[tuple[float, ...]]:
-    """A colour for each label."""
     return colormaps["tab10" if len(labels) <= 10 else "tab20"].colors[: len(labels)]
 
 

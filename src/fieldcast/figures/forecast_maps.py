@@ -191,7 +191,6 @@ def finite_ends(examples: Mapping[str, xr.Dataset], variable: str) -> tuple[floa
 
 
 def rasterise(figure: Figure, dpi: int) -> Image.Image:
-    """A figure in pixels."""
     canvas = FigureCanvasAgg(figure)
     figure.set_dpi(dpi)
     canvas.draw()
@@ -229,7 +228,6 @@ def gif(pictures: Sequence[Image.Image]) -> bytes:
 
 
 def frame_png(picture: Image.Image) -> bytes:
-    """One frame as PNG."""
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()

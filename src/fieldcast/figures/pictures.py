@@ -59,7 +59,6 @@ def are_images(pictures: xr.Dataset) -> bool:
 
 
 def pictures_per_row(pictures: xr.Dataset) -> int:
-    """Number of pictures in a row."""
     return 12 if are_images(pictures) else 6
 
 

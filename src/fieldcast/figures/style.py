@@ -257,7 +257,6 @@ class Picture(NamedTuple):
 
     @property
     def inches(self) -> float:
-        """The width of the figure."""
         with Image.open(io.BytesIO(self.png)) as image:
             return image.width / DPI
 

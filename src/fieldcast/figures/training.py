@@ -63,7 +63,6 @@ def loss_curves(
 
 
 def loss_terms(history: pd.DataFrame) -> list[str]:
-    """Columns that are terms of the loss."""
     numeric = history.select_dtypes("number").columns
     return [str(name) for name in numeric if name not in OTHER_COLUMNS and history[name].notna().any()]
 

@@ -93,13 +93,7 @@ def observations_and_errors(
 
 
 def as_points(c: Context, variance: Float[Tensor, "time variable y x"], model: Model) -> Context:
-    """The observations of a context as points, each with the variance of its error.
-
-    Raises
-    ------
-    InputError
-        If the model takes one error for all observations.
-    """
+    """The observations of a context as points, each with the variance of its error."""
     if not model.accepts_points:
         raise InputError(
             f"noise gives observations different errors, and a model of type {type(model).__name__} takes one error "

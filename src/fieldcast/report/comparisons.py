@@ -334,7 +334,6 @@ def recorded_costs(
 
 
 def cost_cells(results: Results, name: str, columns: Sequence[str]) -> list[Cell]:
-    """The costs of one experiment."""
     row: Mapping[str, object] = results.costs[name].iloc[0] if name in results.costs else {}
     return [amount_cell(row.get(column)) for column in columns]
 

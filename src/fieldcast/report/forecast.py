@@ -59,7 +59,6 @@ class Steps(NamedTuple):
 
     @property
     def file(self) -> str:
-        """Name of the figure."""
         return file_name("steps", self.experiment, self.variable)
 
 
@@ -104,7 +103,6 @@ class Forecast(Results):
         return self.scores_of("all", self.region)
 
     def scores_of(self, variable: str, region: str) -> ScoresByCase:
-        """Scores of one variable (or "all") in one region."""
         return ScoresByCase(self.records_where(region=region, variable=variable), Lead, ("lead_hours",))
 
     def overall(self, scores: pd.DataFrame) -> pd.DataFrame:
@@ -328,7 +326,6 @@ def of_long_rollouts(results: Forecast) -> dict[str, Figure | Chart]:
 
 
 def first_variable(stored: Mapping[str, xr.Dataset]) -> str:
-    """The first variable of the first experiment."""
     return str(next(iter(next(iter(stored.values())).data_vars)))
 
 

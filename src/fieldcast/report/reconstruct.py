@@ -53,14 +53,12 @@ class Maps(NamedTuple):
 
     @property
     def file(self) -> str:
-        """Name of the figure."""
         parts = ["maps", self.pattern, f"{100 * self.k:g}".replace(".", "p"), self.variable]
         parts += [f"time{self.time + 1}"] if self.time else []
         return file_name(*parts, *([f"part{self.part + 1}"] if self.part else []))
 
     @property
     def title(self) -> str:
-        """Caption of the figure."""
         title = f"{self.variable}, pattern {self.pattern}, {percent(self.k)} observed"
         return (
             title + (", further experiments" if self.part else "") + (", another time" if self.time else "")
@@ -88,7 +86,6 @@ class Reconstruct(Results):
         return self.scores_of("all", "unobserved")
 
     def scores_of(self, variable: str, cells: str) -> ScoresByCase:
-        """Scores of one variable (or "all") on one kind of cells."""
         return ScoresByCase(self.records_where(cells=cells, variable=variable), Observed, ("pattern", "k"))
 
     def overall(self, scores: pd.DataFrame) -> pd.DataFrame:

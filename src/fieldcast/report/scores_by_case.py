@@ -97,7 +97,6 @@ class ScoresByCase:
 
     @cached_property
     def cases(self) -> list[Any]:
-        """All cases in order."""
         return sorted({case for _, case, _ in self.scores})
 
     @cached_property

@@ -70,13 +70,11 @@ def number_cell(value: float, integer: bool = False) -> Cell:
 
 
 def amount_cell(value: object) -> Cell:
-    """A cell with a cost."""
     text = amount(value)
     return Cell() if text == "–" else Cell(text, float(value))  # type: ignore[arg-type]
 
 
 def quality_rows(quality: pd.DataFrame) -> Table:
-    """Table of the quality checks."""
     names = ("check", "variable", "where", "count", "action", "sentence")
     body = [
         [

@@ -458,7 +458,6 @@ def mean_scores(board: pd.DataFrame) -> pd.DataFrame:
 
 
 def drawn_row(fields: xr.Dataset, variable: str, when: str, maps: Mapping[str, xr.DataArray]) -> bytes:
-    """Maps in one row, as PNG."""
     values = {title: each.transpose("latitude", "longitude").values for title, each in maps.items()}
     circle = circle_of(fields[variable])
     colours = field_colours(np.stack(list(values.values())), anomaly=False, circle=circle)

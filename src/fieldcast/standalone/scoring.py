@@ -176,7 +176,6 @@ def statistics_of(fields: xr.Dataset, training: Data | None) -> Statistics:
 def forecast_table(
     draws: Data, fields: xr.Dataset, statistics: Statistics, seed: int, nan_policy: NanPolicy
 ) -> pd.DataFrame:
-    """Table of statistics of forecasts."""
     forecasts = as_forecasts(draws, fields, statistics.codec(fields))
     tables = [
         forecast_statistics(
@@ -191,7 +190,6 @@ def forecast_table(
 def reconstruction_table(
     draws: Data, observed: Data, fields: xr.Dataset, statistics: Statistics, seed: int, nan_policy: NanPolicy
 ) -> pd.DataFrame:
-    """Table of statistics of reconstructions from observed data."""
     variables, codec = fields[time_varying(fields)], statistics.codec(fields)
     cases = as_case(observed, variables, codec, "the observed data").isel({MEMBER: 0})
     members = as_case(draws, variables, codec, "the reconstructions").assign_coords(k=cases["k"])

@@ -24,7 +24,6 @@ def cell_areas(fields: xr.Dataset) -> xr.DataArray:
 
 
 def units(data: xr.Dataset) -> dict[str, str]:
-    """Units by variable."""
     return {str(name): str(values.attrs["units"]) for name, values in data.data_vars.items()}
 
 

@@ -280,5 +280,4 @@ def load_parts(
 
 
 def checkpoint_in_role(name: str) -> str:
-    """The name of the checkpoint in a role, for messages."""
     return f"the checkpoint named by '{name}'"

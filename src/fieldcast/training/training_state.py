@@ -191,7 +191,6 @@ class Training:
         return pack_state(tensors, lineage, self.step, **header, best_loss=best_loss)
 
     def resume(self, tensors: Weights, header: Mapping[str, Any]) -> None:
-        """Resume from a state."""
         groups: dict[str, Weights] = {"model": {}, "average": {}, "best": {}, "optimiser": {}, "solved": {}}
         for name, tensor in tensors.items():
             group, _, key = name.partition(".")

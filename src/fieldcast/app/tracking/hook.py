@@ -85,7 +85,6 @@ class Tracking:
 
     @hook_impl
     def after_pipeline_run(self) -> None:
-        """End the run as FINISHED."""
         self._end("FINISHED", FLUSH_TIMEOUT)
 
     @hook_impl

@@ -51,7 +51,6 @@ class CheckpointModel(PythonModel):
     _skip_type_hint_validation = True
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Load the checkpoint."""
         self.trained = fieldcast.load(context.artifacts["checkpoint"])
 
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
@@ -132,7 +131,6 @@ def with_spread(data: xr.Dataset) -> dict[str, np.ndarray]:
 
 
 def task_of(trained: TrainedModel) -> str:
-    """The task of a model."""
     return str(trained.checkpoint.header["task"])
 
 

@@ -42,11 +42,6 @@ def fixed_covariance(given: str | Mapping[str, Any] | None, variable: str, names
         [steps] are the scales L and tau, sill and nugget in squared units; or such by the names of variables.
     variable, names
         The variable, and all of them.
-
-    Raises
-    ------
-    InputError
-        For unknown keys, or values that are not positive.
     """
     if isinstance(given, Mapping) and (set(given) & set(names)):
         if unknown := [str(name) for name in given if name not in names]:
