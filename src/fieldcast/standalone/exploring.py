@@ -400,19 +400,11 @@ def scored_forecasts(
         forecaster = EnsembleForecaster(
             checkpoint.model, checkpoint.field_codec, fields, initial_times["scored"], MEMBERS, seed, feedback
         )
-        draws = xr.concat(
-            [lead.forecasts for lead in forecast(forecaster, initial_times, None, name)],
-            LEAD,
-            combine_attrs="override",
-        )
+        leads = [lead.forecasts for lead in forecast(forecaster, initial_times, None, name)]
         scores[name] = forecast_statistics(
-            draws,
-            fields,
-            climatology=climatology,
-            normalisation=normalisation,
-            area=cell_areas(fields),
-            seed=seed,
-        )[0]
+            xr.concat(leads, LEAD, combine_attrs="override"), fields, climatology=climatology,
+            normalisation=normalisation, area=cell_areas(fields), seed=seed,
+        )[0]  # fmt: skip
     board = board_of(scores, fields, seed, FORECAST)
     return mean_scores(board), models
 

@@ -300,19 +300,14 @@ def grid_variable(
         else:
             tables = own_scores(variable, quantity, parts, table, units, seed)
     fields = on_grid(parts, quantity, gauges, variable, grid, altitude)
-    lines = [
-        summary_line(name, part.kriging, gauges, part.q, cluster is None)
-        for name, part in zip(names_of_parts(variable, quantity), parts, strict=True)
-    ]
-    for name, part in zip(names_of_parts(variable, quantity), parts, strict=True):
+    named = list(zip(names_of_parts(variable, quantity), parts, strict=True))
+    lines = [summary_line(name, part.kriging, gauges, part.q, cluster is None) for name, part in named]
+    for name, part in named:
         of_part = "" if name != variable else units.replace(NO_UNIT, "")
         lines.append(f"{name}: {Parameters.of(part.kriging).text(of_part, fixed)}")
         line = drift_text(name, of_part, part.kriging.climate.surfaces[MEAN].drift, used=True)
         lines += [line] if line else []
-    variograms = [
-        variogram(name, part.kriging)
-        for name, part in zip(names_of_parts(variable, quantity), parts, strict=True)
-    ]
+    variograms = [variogram(name, part.kriging) for name, part in named]
     lines += lines_of_places(variable, units, parts, quantity)
     return GriddedVariable(fields, tables, "\n".join(lines), count, pd.concat(variograms, ignore_index=True))
 
