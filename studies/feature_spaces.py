@@ -20,8 +20,7 @@ from jaxtyping import Float
 from fieldcast.encoding.tensor_file import pack_bytes
 from fieldcast.inference.samples.features import SHIPPED, stored_weights
 from fieldcast.inference.samples.sets import SampleSets, SplitStates, compare
-from fieldcast.scores.distances import Store
-from fieldcast.scores.sample_scores import Sets, set_scores
+from fieldcast.scores.distances import Sets, Store, set_scores
 
 COMPONENTS = 64  # largest number of principal components of pixels
 FITTED = 20_000  # number of training images that the components are fitted on

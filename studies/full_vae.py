@@ -38,7 +38,7 @@ from fieldcast.scores import bootstrap
 from fieldcast.scores.forecast import forecast_statistics
 from fieldcast.tasks.forecast import Forecasting
 from fieldcast.tasks.scoring_inputs import cell_areas
-from fieldcast.training.latent_use import latent_use
+from fieldcast.training.loop import latent_use
 from fieldcast.training.options import Fit
 from studies.experiment_tables import SETTINGS, merge
 from studies.make_tables import ROOT, machine

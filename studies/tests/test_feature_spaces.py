@@ -14,7 +14,7 @@ from fieldcast.encoding.tensor_file import pack_bytes
 from fieldcast.fields.images import split
 from fieldcast.inference.samples.features import SHIPPED, stored_weights
 from fieldcast.inference.samples.sets import SplitStates
-from fieldcast.scores.sample_scores import Sets
+from fieldcast.scores.distances import Sets
 
 SIDE, TRAINING, TEST, SAMPLES = 28, 260, 60, 40
 

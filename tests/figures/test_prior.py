@@ -7,7 +7,7 @@ from matplotlib.collections import PathCollection, QuadMesh
 
 from fieldcast.figures.embedding import prior_can_be_shown as can_be_shown
 from fieldcast.figures.embedding import priors
-from fieldcast.scores.sample_scores import most_active
+from fieldcast.scores.distances import most_active
 
 
 def parts(axes) -> tuple[QuadMesh, np.ndarray]:

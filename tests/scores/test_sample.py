@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from fieldcast.scores.distances import Sets
 from fieldcast.scores.sample import active_units, sample_statistics
 from fieldcast.scores.sample_metrics import SAMPLE_METRICS
-from fieldcast.scores.sample_scores import Sets
 
 LATITUDE, LONGITUDE = -80 + 20.0 * np.arange(9), 22.5 * np.arange(16)
 SCALE = {"z": 50.0, "t": 2.0}

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from fieldcast.scores.bootstrap import Score
-from fieldcast.scores.distances import frechet_distance
-from fieldcast.scores.sample_scores import Sets, mean_over_sets, set_scores
+from fieldcast.scores.distances import Sets, frechet_distance, mean_over_sets, set_scores
 
 
 def law(n: int, seed: int, shift: float = 0.0) -> np.ndarray:

@@ -16,7 +16,7 @@ from fieldcast.models.space import Space
 from fieldcast.models.stepped import Stepped
 from fieldcast.models.vae import ConditionalVAE
 from fieldcast.training.batches import ForecastWindows
-from fieldcast.training.latent_use import MEMBERS, latent_use
+from fieldcast.training.loop import LATENT_DRAWS, latent_use
 from fieldcast.training.state_source import InMemory
 
 COUNT = 6
@@ -85,7 +85,7 @@ def test_errors_of_a_decoder_that_is_its_latent(space, scheme):
     assert use["rmse_other"] == pytest.approx(math.sqrt(squares * tendency), rel=1e-3)
     values = torch.tensor([3.0, -1.0, -2.0])
     expected = math.sqrt((values.square().mean() + 1) * tendency)  # E (z - value)^2, z ~ N(0, 1)
-    assert use["rmse_prior"] == pytest.approx(expected, rel=3 / math.sqrt(6 * MEMBERS))
+    assert use["rmse_prior"] == pytest.approx(expected, rel=3 / math.sqrt(6 * LATENT_DRAWS))
     kl = [(value**2 + math.exp(-12.0) + 12.0 - 1) / 2 for value in values.tolist()]
     assert use["latent_kl"] == pytest.approx(sum(kl) / 3, rel=1e-4)
 

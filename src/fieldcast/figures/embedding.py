@@ -27,7 +27,7 @@ from fieldcast.figures.style import (
     style_axes,
 )
 from fieldcast.geometry import evenly_spaced_indices
-from fieldcast.scores.sample_scores import limits_of, mass_beyond, most_active
+from fieldcast.scores.distances import limits_of, mass_beyond, most_active
 
 POINTS, STEPS = 1000, 500  # points and steps of t-SNE; 500 steps more hardly move 1000 points
 MIN_T_SNE_DATA = 10  # data that t-SNE needs: fewer have no neighbourhoods to keep

@@ -14,9 +14,9 @@
 `forecast`               the evaluation of one experiment of `forecast`, the energy score; `alignment` finds the truth
 `assimilation`           the evaluation of a cycle: innovations, and the lead time that its analyses lose
 `held_out`               scores at held-out observations, which need no truth
-`sample`                 the evaluation of one experiment of `sample`; `sample_scores` adds the scores of a perfect
-                         model and of noise
-`distances`              Frechet and kernel distance, classifier two-sample test, Wasserstein, nearest neighbours
+`sample`                 the evaluation of one experiment of `sample`
+`distances`              Frechet and kernel distance, classifier two-sample test, Wasserstein, nearest neighbours;
+                         those of a perfect model and of noise
 `diagnostics`            rank histograms, spectra and distributions of one experiment, for figures
 `examples`               the few fields that an evaluation stores for figures
 `stability`              a long rollout step by step: drift, structure, divergence

@@ -14,8 +14,7 @@ from fieldcast.geometry import GRID
 from fieldcast.kinds import CASE, LEAD, SAMPLE, START
 from fieldcast.scores import bootstrap, spectra
 from fieldcast.scores.alignment import AlignedForecasts
-from fieldcast.scores.distances import cell_wasserstein, neighbours
-from fieldcast.scores.sample_scores import Sets
+from fieldcast.scores.distances import Sets, cell_wasserstein, neighbours
 from fieldcast.scores.spectra import Latitudes
 from fieldcast.scores.statistics import COVERAGE, coverage_interval, ranks
 

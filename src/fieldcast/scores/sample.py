@@ -14,9 +14,8 @@ from fieldcast.calendars import TimeStep
 from fieldcast.scores import bootstrap
 from fieldcast.scores.bootstrap import Score
 from fieldcast.scores.diagnostics import sample_diagnostics
-from fieldcast.scores.distances import wilson
+from fieldcast.scores.distances import Sets, scored_count, set_scores, wilson
 from fieldcast.scores.sample_metrics import SAMPLE_METRICS
-from fieldcast.scores.sample_scores import Sets, scored_count, set_scores
 
 # least variance over data of the posterior mean of a component in use (Burda et al. 2016)
 MIN_ACTIVE_VARIANCE = 0.01

@@ -11,7 +11,6 @@ state_source  the states of a split, indexed in order of time, also such as do n
 task      what a task defines for the training of its models
 batches   the training batches of each task
 tuning    choices made on the validation split, parameters of EMOS and weights of a pool
-latent_use  whether the decoder of a VAE uses its latent
 calibration   filters fitted in cycles over periods of the training split
 fill_gaps  the best method for a record with gaps, and a network that learns from these gaps
 options   user options for training

@@ -29,7 +29,7 @@ from fieldcast.models.priors import Mixed
 from fieldcast.models.random_streams import RandomStreams, seed_for
 from fieldcast.models.space import Space, evenly
 from fieldcast.runtime import Progress
-from fieldcast.scores.sample_scores import limits_of, most_active
+from fieldcast.scores.distances import limits_of, most_active
 
 DRAW_PURPOSE = "pictures"  # key of the random streams of this module
 GRID_SIDE = 10  # number of states along an edge of the decoded grid

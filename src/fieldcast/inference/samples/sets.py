@@ -27,7 +27,7 @@ from fieldcast.models.random_streams import RandomStreams
 from fieldcast.models.replicas import draw
 from fieldcast.models.space import Space, evenly
 from fieldcast.runtime import Progress
-from fieldcast.scores.sample_scores import Sets
+from fieldcast.scores.distances import Sets
 
 TRAINING_MULTIPLE = 8  # number of training states with features, as a multiple of the number of samples
 STATES_AT_ONCE = 1024  # number of states in memory
