@@ -5,8 +5,8 @@ those of reports 001 to 004 here. `make figures RUNS="FOLDER ..."` first stores 
 `sample`, which the data roots FOLDER hold, in place of those of the same experiments. `PICTURES` lists the images, the
 experiments and the treatments of each picture; docs/reports/data/images/trained.csv says how long each was trained.
 
-Each PNG carries the digest of its numbers as the text `numbers`, and tests/test_pictures.py compares both, so that no
-picture is older than its numbers.
+Each PNG carries the digest of its numbers as the text `numbers`, and studies/tests/test_pictures.py compares both, so
+that no picture is older than its numbers.
 """
 
 from __future__ import annotations
