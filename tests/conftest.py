@@ -1,15 +1,19 @@
 """A small Kedro project on this package's frame, and this project itself; each in this process or in a real one."""
 
+import gc
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import textwrap
+from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import first_calls
 import pytest
 from filelock import FileLock
 from hypothesis import settings
@@ -36,6 +40,11 @@ LONGEST = (
     "bad_input/test_input_files.py", "app/tracking/test_hook.py", "test_standalone.py",
     "app/test_doctor_options.py", "bad_input/test_checkpoints.py",
 )  # fmt: skip
+
+BUDGET = (
+    30  # seconds of processor time that a file of tests may take, fixtures that it makes for others included
+)
+PROCESSOR_TIME = pytest.StashKey[float]()
 
 FILES = {
     "pyproject.toml": """
@@ -226,10 +235,48 @@ def kedro(toy: Path) -> Callable[..., subprocess.Popen[str]]:
 ROOT = Path(__file__).parents[1]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with the longest files."""
     order = {Path(__file__).parent / name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path, len(order)))
+    config.stash[PROCESSOR_TIME] = sum(os.times()[:4])
+
+
+def pytest_collection_finish() -> None:
+    """Let collections of garbage pass over modules and tests, which takes an eighth of the time."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_runtest_setup() -> None:
+    """Check the first calls of each function again."""
+    first_calls.TESTS[0] += 1
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
+    """Add to a report the processor time since the previous one, with that of child processes that have ended."""
+    report = yield
+    before = item.config.stash[PROCESSOR_TIME]
+    item.config.stash[PROCESSOR_TIME] = sum(os.times()[:4])
+    report.processor_time = item.config.stash[PROCESSOR_TIME] - before
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the processor time of all tests, of the files above their budget, and with `--durations` of the slowest."""
+    tests: Counter[str] = Counter()
+    files: Counter[str] = Counter()
+    for report in chain.from_iterable(terminalreporter.stats.values()):
+        seconds = getattr(report, "processor_time", 0.0)
+        tests[getattr(report, "nodeid", "")] += seconds
+        files[getattr(report, "nodeid", "").partition("::")[0]] += seconds
+    terminalreporter.write_line(f"processor time of the tests: {files.total() / 60:.1f} minutes")
+    for file, seconds in files.most_common():
+        if seconds > BUDGET:
+            terminalreporter.write_line(f"above the budget of {BUDGET} s a file: {seconds:5.1f} s {file}")
+    for test, seconds in tests.most_common(terminalreporter.config.getoption("durations") or 0):
+        terminalreporter.write_line(f"{seconds:5.1f} s {test}")
 
 
 @pytest.fixture(scope="session")
@@ -245,11 +292,10 @@ def project() -> Callable[..., Any]:
         **options: Any,
     ) -> Any:
         if (
-            kedro_project.PACKAGE_NAME == "fieldcast"
+            kedro_project.PACKAGE_NAME != "fieldcast"
         ):  # reading the settings again takes a quarter of a second
-            kedro_project.pipelines.configure("fieldcast.pipeline_registry")
-        else:
             bootstrap_project(ROOT)
+        kedro_project.pipelines.configure("registered")  # building the pipelines again takes a second
         given = {"data_root": str(data_root), **(parameters or {})}
         with KedroSession.create(ROOT, env=env, conf_source=str(conf), runtime_params=given) as session:
             return session.run(pipeline_names=list(names), **options)
@@ -276,21 +322,44 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callab
 
 
 @pytest.fixture(scope="session")
-def finished(project: Callable[..., Any], made_once: Callable[..., Path]) -> Path:
-    """The data root after the whole task `reconstruct`; tests may add to it, and change nothing."""
-    return made_once("finished", lambda data_root: project("reconstruct", data_root=data_root))
+def some_reconstructions() -> frozenset[str]:
+    """Experiments of `reconstruct` that stand for all: closed forms, trained, with borrowed weights."""
+    return frozenset(
+        ("climatology", "linear", "nearest", "optimal_interpolation", "gappy_pca", "kriging",
+        "corrected_interpolation", "denoising_vae", "denoising_vae_residual", "denoising_vae_residual_rk4")
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def finished(
+    project: Callable[..., Any], some_reconstructions: frozenset[str], made_once: Callable[..., Path]
+) -> Path:
+    """The data root after `some_reconstructions`; tests may add to it, and change nothing."""
+
+    def make(data_root: Path) -> None:
+        project("ingestion", "sparsification", data_root=data_root)
+        namespaces = [f"reconstruct.{name}" for name in sorted(some_reconstructions)]
+        project("reconstruct", data_root=data_root, namespaces=namespaces)
+        project("reporting", data_root=data_root)
+
+    return made_once("finished", make)
 
 
 @pytest.fixture(scope="session")
 def forecasting(project: Callable[..., Any], finished: Path) -> Callable[..., None]:
-    """Run pipelines of `forecast` on the planet of `finished`; `decoder_l1_rk4` steps by 1e30 times its tendency."""
+    """Run experiments of `forecast`, or all, on the planet of `finished`; `decoder_l1_rk4` steps by 1e30 tendencies."""
 
     def run(data_root: Path, *names: str) -> None:
         for layer in ("01_raw", "02_intermediate", "03_primary"):
             shutil.copytree(finished / layer, data_root / layer)
         blown_up = {"forecast": {"decoder_l1_rk4": {"model": {"scale": 1e30}}}}
-        project(*names, data_root=data_root, parameters=blown_up)
-        project("reporting", data_root=data_root, parameters=blown_up)
+        given: dict[str, Any] = {"data_root": data_root, "parameters": blown_up}
+        if names:
+            project("initial_times", "events", **given)
+        namespaces = [f"forecast.{name}" for name in sorted(names)]
+        project("forecast", namespaces=namespaces or None, **given)
+        if names:  # else the pipeline of the task ends in the report
+            project("reporting", **given)
 
     return run
 
@@ -309,8 +378,7 @@ def forecasted(
     forecasting: Callable[..., None], some_forecasts: frozenset[str], made_once: Callable[..., Path]
 ) -> Path:
     """The data root after `some_forecasts`; tests may add to it."""
-    names = [f"forecast.{name}" for name in sorted(some_forecasts)]
-    return made_once("forecasted", lambda data_root: forecasting(data_root, *names))
+    return made_once("forecasted", lambda data_root: forecasting(data_root, *some_forecasts))
 
 
 @pytest.fixture(scope="session")

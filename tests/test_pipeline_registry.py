@@ -334,10 +334,13 @@ def test_an_experiment_publishes_what_its_stages_leave() -> None:
 
 
 @pytest.fixture(scope="module")
-def viz() -> None:
-    """Kedro-Viz with this project's pipelines, which it keeps for the whole process."""
+def viz(registered: dict[str, Pipeline]) -> None:
+    """Kedro-Viz with three of this project's pipelines, which it keeps for the whole process."""
     CONTEXT.set(None)
-    load_and_populate_data(ROOT, env="test")
+    some = {name: registered[name] for name in ("__default__", "all", "demo")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fieldcast.pipeline_registry.register_pipelines", lambda: some)
+        load_and_populate_data(ROOT, env="test")
 
 
 @pytest.mark.parametrize("name", ["__default__", "all"])

@@ -11,9 +11,16 @@ from typing import Any
 
 import pytest
 import xarray as xr
+from kedro.config import OmegaConfigLoader
+from kedro.framework.startup import bootstrap_project
+from omegaconf import OmegaConf
 from refusals import ROOT, state, weather
 
 from fieldcast.app.error_messages import refusal_of_kedro, sentence
+from fieldcast.app.parameters import check_parameters, declared_names
+from fieldcast.app.preflight import check_data_root
+from fieldcast.errors import InputError
+from fieldcast.settings import CONFIG_LOADER_ARGS
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +61,27 @@ def message(project: Callable[..., Any], unharmed: Path) -> Callable[..., str]:
         return text
 
     return run
+
+
+@pytest.fixture(scope="session")
+def refusal(project: Callable[..., Any], root: Path) -> Callable[[dict[str, Any]], str | None]:
+    """The sentence with which a session refuses parameters before anything else, asked for directly: no session."""
+    loader = OmegaConfigLoader(str(ROOT / "conf"), env="test", **CONFIG_LOADER_ARGS)
+    of_files = loader["parameters"]
+    bootstrap_project(ROOT)
+
+    def refuse(parameters: dict[str, Any]) -> str | None:
+        merged = OmegaConf.to_container(
+            OmegaConf.merge(of_files, given := {"data_root": str(root), **parameters})
+        )
+        try:
+            check_data_root(given)
+            check_parameters(merged, given, lambda: declared_names(loader))
+        except InputError as error:
+            return sentence(error)
+        return None
+
+    return refuse
 
 
 @pytest.fixture

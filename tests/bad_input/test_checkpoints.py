@@ -85,6 +85,7 @@ def test_a_checkpoint_of_another_model_or_of_other_splits(project: Any, models: 
     assert state(models) == before
 
 
+@pytest.mark.proof
 def test_a_checkpoint_in_a_real_process(kedro: Any, models: Path) -> None:
     checkpoint = models / "06_models/reconstruct/climatology/checkpoint.safetensors"
     checkpoint.write_bytes(checkpoint.read_bytes()[:-100])

@@ -87,6 +87,7 @@ def test_forecasts_that_end_early_leave_earlier_ones(
     assert len(before) > 10 and state(tmp_path / "forecasts.zarr") == before
 
 
+@pytest.mark.proof
 def test_external_forecasts_in_a_real_process(
     kedro: Any, whole: Path, theirs: xr.Dataset, tmp_path: Path
 ) -> None:

@@ -115,6 +115,7 @@ def test_sound_states_are_forecast(project: Any, whole: Path, days: xr.Dataset, 
     assert np.isfinite(result["z500"]).all() and result.attrs["Conventions"].startswith("CF-1.")
 
 
+@pytest.mark.proof
 def test_states_in_a_real_process(kedro: Any, whole: Path, days: xr.Dataset, tmp_path: Path) -> None:
     path = tmp_path / "states.nc"
     days.isel(time=[-1]).to_netcdf(path)

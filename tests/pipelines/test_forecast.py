@@ -43,7 +43,7 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     if request.param == "some":
         return request.getfixturevalue("forecasted"), {*request.getfixturevalue("some_forecasts")}
     data_root = tmp_path_factory.mktemp("every_forecast")
-    request.getfixturevalue("forecasting")(data_root, "forecast")
+    request.getfixturevalue("forecasting")(data_root)
     return data_root, FORECAST_NAMES
 
 

@@ -41,18 +41,32 @@ def listed(conf: Path = ROOT / "conf") -> set[str]:
     return {file.stem for file in (conf / "base/parameters/experiments/reconstruct").glob("*.yml")}
 
 
+@pytest.fixture(scope="module", params=["some", pytest.param("every", marks=pytest.mark.proof)])
+def run(
+    request: pytest.FixtureRequest, project: Any, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, set[str]]:
+    """A data root after some experiments, or after every one, and their names."""
+    if request.param == "some":
+        return request.getfixturevalue("finished"), {*request.getfixturevalue("some_reconstructions")}
+    data_root = tmp_path_factory.mktemp("every_reconstruction")
+    project("reconstruct", data_root=data_root)
+    return data_root, listed()
+
+
 @pytest.fixture(scope="module")
-def board(finished: Path) -> pd.DataFrame:
-    return pd.read_csv(finished / "08_reporting/leaderboard_reconstruct.csv")
+def board(run: tuple[Path, set[str]]) -> pd.DataFrame:
+    return pd.read_csv(run[0] / "08_reporting/leaderboard_reconstruct.csv")
 
 
-def test_the_leaderboard_has_every_score_of_every_case_once(board: pd.DataFrame) -> None:
+def test_the_leaderboard_has_every_score_of_every_case_once(
+    run: tuple[Path, set[str]], board: pd.DataFrame
+) -> None:
     assert list(board.columns) == COLUMNS
     keys = ["experiment", "pattern", "k", "cells", "variable", "score"]
     assert not board.duplicated(keys).any()
     expected = {
         (name, *case, cells, variable, score)
-        for name in listed()
+        for name in run[1]
         for case in CASES
         for variable in VARIABLES
         for cells in ("unobserved", "all")
@@ -61,7 +75,7 @@ def test_the_leaderboard_has_every_score_of_every_case_once(board: pd.DataFrame)
     # raw draws against what was observed: of all cells alone
     expected |= {
         (name, *case, "all", variable, "consistency")
-        for name in listed()
+        for name in run[1]
         for case in CASES
         for variable in VARIABLES
     }
@@ -79,11 +93,11 @@ def test_scores_are_numbers_within_their_intervals(board: pd.DataFrame) -> None:
     assert board["seed"].eq(0).all() and board["data_digest"].nunique() == 1
 
 
-def test_the_difference_is_that_of_the_two_scores(board: pd.DataFrame) -> None:
+def test_the_difference_is_that_of_the_two_scores(run: tuple[Path, set[str]], board: pd.DataFrame) -> None:
     keys = ["pattern", "k", "cells", "variable"]
     wide = board.pivot_table(index=["experiment", *keys], columns="score", values="value")
     reference = wide.loc["optimal_interpolation", "crps"]
-    for name in listed() - {"optimal_interpolation"}:
+    for name in run[1] - {"optimal_interpolation"}:
         difference = wide.loc[name, "crps"] - reference
         pd.testing.assert_series_equal(
             wide.loc[name, "crps_minus_reference"], difference, check_names=False, rtol=1e-4, atol=1e-6
@@ -108,13 +122,13 @@ def test_scores_of_other_fields_are_left_out_of_the_table(finished: Path) -> Non
         assert bool(len(table)) is records and bool(table.attrs["dropped"]) is not records
 
 
-def test_the_costs_of_all_experiments_are_one_table(finished: Path) -> None:
-    folder = finished / "08_reporting"
+def test_the_costs_of_all_experiments_are_one_table(run: tuple[Path, set[str]]) -> None:
+    folder = run[0] / "08_reporting"
     table = pd.read_csv(folder / "costs.csv")
     requested = ["task", "experiment", "parameters", "train_seconds", "step_ms", "sample_ms", "peak_mb"]
     requested += ["evaluations", "train_steps", "learned", "density", "omits_noise"]
     assert list(table) == [*requested, "latent_kl", "rmse_posterior", "rmse_other", "rmse_prior"]
-    assert set(table["task"]) == {"reconstruct"} and sorted(table["experiment"]) == sorted(listed())
+    assert set(table["task"]) == {"reconstruct"} and sorted(table["experiment"]) == sorted(run[1])
     for name, row in table.set_index("experiment").iterrows():
         (private,) = pd.read_csv(folder / f"reconstruct/{name}/costs.csv").to_dict("records")
         pd.testing.assert_series_equal(
@@ -127,18 +141,19 @@ def test_the_costs_of_all_experiments_are_one_table(finished: Path) -> None:
     assert borrowed.nunique() == 1  # the size of the model whose weights they use
 
 
-def test_the_report_stands_alone(finished: Path) -> None:
-    whole = (finished / "08_reporting/report.html").read_text(encoding="utf-8")
+def test_the_report_stands_alone(run: tuple[Path, set[str]]) -> None:
+    folder, names = run[0] / "08_reporting", run[1]
+    whole = (folder / "report.html").read_text(encoding="utf-8")
     assert not re.search(r"<script[^>]+src", whole)
     assert "connect-src 'none'" in whole  # so that the library of the graphs cannot fetch either
     page = re.sub(r"(<script[^>]*>).*?</script>", r"\1</script>", whole, flags=re.S)
     sources = re.findall(r"""(?:src|href|action|data)\s*=\s*["']([^"']*)""", page)
     files = [source for source in sources if not source.startswith(("data:", "#"))]
     assert len(sources) > 10 and not any(":" in file for file in files)
-    assert [file for file in files if not (finished / "08_reporting" / file).exists()] == []
+    assert [file for file in files if not (folder / file).exists()] == []
     assert not re.search(r"@import|url\((?!['\"]?(data:|#))", page)
     assert not re.search(r"https?://(?!www\.w3\.org)[^\s\"'<]*\.(js|css|png|woff2?)", page)
-    assert {name for name in listed() if name not in whole} == set()
+    assert {name for name in names if name not in whole} == set()
 
 
 def test_a_finished_experiment_trains_no_step(
@@ -214,7 +229,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("runner", [ParallelRunner, ThreadRunner])
+@pytest.mark.parametrize("runner", [pytest.param(ParallelRunner, marks=pytest.mark.proof), ThreadRunner])
 def test_every_runner_makes_the_same_leaderboard(
     project: Callable[..., Any], finished: Path, tmp_path: Path, runner: Callable[..., AbstractRunner]
 ) -> None:
@@ -223,10 +238,12 @@ def test_every_runner_makes_the_same_leaderboard(
     board = tmp_path / "data/08_reporting/leaderboard_reconstruct.csv"
     before = board.read_bytes()
     board.unlink()
-    project("reporting", data_root=tmp_path / "data", runner=runner(max_workers=2))
+    tables = {"to_outputs": ["leaderboard_reconstruct"]} if runner is ThreadRunner else {}
+    project("reporting", data_root=tmp_path / "data", runner=runner(max_workers=2), **tables)
     assert board.read_bytes() == before
 
 
+@pytest.mark.proof
 def test_in_processes_and_after_a_kill_nodes_compute_the_same_bytes(
     project: Callable[..., Any], finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -273,6 +290,7 @@ def test_in_processes_and_after_a_kill_nodes_compute_the_same_bytes(
         assert weights(tmp_path / folder) == weights(finished / folder)
 
 
+@pytest.mark.proof
 def test_a_training_whose_dask_worker_is_killed_resumes_on_another(
     project: Callable[..., Any], finished: Path, tmp_path: Path
 ) -> None:
@@ -317,7 +335,7 @@ def weights(folder: Path) -> dict[str, bytes]:
 
 def test_existing_results_are_not_recomputed(
     project: Callable[..., Any],
-    finished: Path,
+    run: tuple[Path, set[str]],
     caplog: pytest.LogCaptureFixture,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -325,13 +343,17 @@ def test_existing_results_are_not_recomputed(
 
     Where nothing was forecast there is no animation, so Kedro looks each time whether there is something to animate.
     """
+    data_root, names = run
+    again: dict[str, Any] = {"data_root": data_root, "only_missing_outputs": True}
     with caplog.at_level("INFO", "fieldcast"):
-        project("reconstruct", data_root=finished, only_missing_outputs=True)
+        project("ingestion", "sparsification", **again)
+        project("reconstruct", namespaces=[f"reconstruct.{name}" for name in sorted(names)], **again)
+        project("reporting", **again)
     begun = {
         record.args[-1] for record in caplog.records if record.name == "fieldcast.app.console" and record.args
     }
     assert begun <= {"reporting.collect_forecast", "reporting.gather_forecast"}
-    assert f"report: {finished}/08_reporting/report.html" in capsys.readouterr().out
+    assert f"report: {data_root}/08_reporting/report.html" in capsys.readouterr().out
 
 
 def undeclared() -> set[str]:

@@ -45,7 +45,8 @@ FAMILIES = ("vae", "autoencoder", "variational_autodecoder", "flow", "ddim", "pr
 def sampled(project: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The data root after an experiment of each family on the planet."""
     data_root = tmp_path_factory.mktemp("sampled")
-    project(*(f"sample.{name}" for name in FAMILIES), data_root=data_root)
+    project("ingestion", "features", data_root=data_root)
+    project("sample", data_root=data_root, namespaces=[f"sample.{name}" for name in (*FAMILIES, "ddpm")])
     project("reporting", data_root=data_root)
     return data_root
 
@@ -66,11 +67,13 @@ def on_images(project: Any, names: set[str], tmp_path_factory: pytest.TempPathFa
     models = OmegaConf.to_container(OmegaConf.merge(of_images("digits"), small))
     data = {"source": "images", "images": {"train": 120, "test": 30}}
     data_root = tmp_path_factory.mktemp("on_images")
-    pipelines = ["sample"] if names == SAMPLE else [f"sample.{name}" for name in sorted(names)]
-    parameters = {"ingestion": data, "sample": models}
-    project(*pipelines, data_root=data_root, parameters=parameters)
-    if names != SAMPLE:  # else the pipeline of the task ends in the report
-        project("reporting", data_root=data_root, parameters=parameters)
+    given: dict[str, Any] = {"data_root": data_root, "parameters": {"ingestion": data, "sample": models}}
+    if names == SAMPLE:  # the pipeline of the task ends in the report
+        project("sample", **given)
+        return data_root
+    project("ingestion", "features", **given)
+    project("sample", namespaces=[f"sample.{name}" for name in sorted(names)], **given)
+    project("reporting", **given)
     return data_root
 
 

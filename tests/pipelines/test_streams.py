@@ -53,6 +53,8 @@ def peak(wrap: Callable[[Any], Any]) -> tuple[int, dict[str, Kept]]:
 
     saved = {name: Kept() for name in ("state", "forecast", "number")}
     pipeline = Pipeline([node(generate, None, list(saved), name="generate")])
+    gc.collect()
+    gc.freeze()  # or each collection takes a second, for all modules and what other tests have left
     SequentialRunner().run(pipeline, DataCatalog(saved))
     return most, saved
 

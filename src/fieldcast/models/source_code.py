@@ -10,6 +10,7 @@ import ast
 import importlib.metadata
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -102,7 +103,13 @@ def source_of(module: str) -> Path | None:
 
 def digest(path: Path) -> str:
     """Digest of the code of a file without comments and docstrings."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return digest_of_code(path.read_text(encoding="utf-8"))
+
+
+@cache
+def digest_of_code(code: str) -> str:
+    """Digest of code without comments and docstrings; kept, because a run asks for that of a module a hundred times."""
+    tree = ast.parse(code)
     for node in ast.walk(tree):
         if isinstance(node, DOCUMENTED) and ast.get_docstring(node) is not None:
             node.body = node.body[1:] or [ast.Pass()]
