@@ -3,8 +3,10 @@
 import ast
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,6 +33,12 @@ FRAGMENT = re.compile(
     r"Which|What|Where|When|How|Never|Not|Nothing|None of|Also|Otherwise|Inside|Between|Over)\b"
 )
 FRONTED_GENITIVE = re.compile(r"(?:^|[.;:!?]\s+|\n\s*\n\s*|\n- )Of (?!course\b)\w+")
+
+
+@cache
+def parsed(source: str) -> ast.Module:
+    """The tree of a source, which several rules read."""
+    return ast.parse(source)
 
 
 def python_files(package: str = "") -> list[Path]:
@@ -67,11 +75,11 @@ def names(tree: ast.AST) -> Iterator[str]:
 
 
 def fragments(source: str) -> list[str]:
-    return [text for text in docstrings(ast.parse(source)) if FRAGMENT.match(text)]
+    return [text for text in docstrings(parsed(source)) if FRAGMENT.match(text)]
 
 
 def share_of_no_names(sources: list[str]) -> float:
-    everything = [name for source in sources for name in names(ast.parse(source))]
+    everything = [name for source in sources for name in names(parsed(source))]
     return sum(name in NO_NAMES for name in everything) / max(1, len(everything))
 
 
@@ -93,11 +101,13 @@ def fronted(text: str) -> list[str]:
     return FRONTED_GENITIVE.findall(text)
 
 
-@pytest.mark.parametrize(
-    "file", [*python_files(), *SCRIPTS, *TESTS], ids=lambda file: str(file.relative_to(ROOT))
-)
-def test_a_docstring_can_be_read_alone(file: Path) -> None:
-    assert fragments(file.read_text()) == []
+def faults(files: Iterable[Path], examine: Callable[[Path], Any]) -> dict[str, Any]:
+    """Faults that an examination finds in files, by their names."""
+    return {str(file.relative_to(ROOT)): fault for file in files if (fault := examine(file))}
+
+
+def test_docstrings_can_be_read_alone() -> None:
+    assert faults([*python_files(), *SCRIPTS, *TESTS], lambda file: fragments(file.read_text())) == {}
 
 
 @pytest.mark.parametrize("package", [*sorted(path.name for path in SOURCE.iterdir() if path.is_dir()), ""])
@@ -105,36 +115,35 @@ def test_names_are_descriptive(package: str) -> None:
     assert share_of_no_names([file.read_text() for file in python_files(package)]) < MOST
 
 
-@pytest.mark.parametrize("file", python_files(), ids=lambda file: str(file.relative_to(ROOT)))
-def test_functions_classes_and_attributes_have_descriptive_names(file: Path) -> None:
-    assert NO_NAMES & set(definitions(ast.parse(file.read_text()))) == set()
+def test_functions_classes_and_attributes_have_descriptive_names() -> None:
+    assert faults(python_files(), lambda file: NO_NAMES & set(definitions(parsed(file.read_text())))) == {}
 
 
 def test_names_in_tests_and_scripts_are_standard_terms() -> None:
     assert share_of_no_names([file.read_text() for file in (*SCRIPTS, *TESTS)]) < MOST
 
 
-@pytest.mark.parametrize("file", [*SCRIPTS, *NOTEBOOKS], ids=lambda file: file.name)
-def test_names_in_scripts_and_notebooks_are_descriptive(file: Path) -> None:
-    source = notebook_code(file) if file.suffix == ".ipynb" else file.read_text()
-    assert (NO_NAMES - {"rows"}) & set(names(ast.parse(source))) == set()  # rows of a table
+def test_names_in_scripts_and_notebooks_are_descriptive() -> None:
+    def words(file: Path) -> set[str]:
+        source = notebook_code(file) if file.suffix == ".ipynb" else file.read_text()
+        return (NO_NAMES - {"rows"}) & set(names(parsed(source)))  # rows of a table
+
+    assert faults([*SCRIPTS, *NOTEBOOKS], words) == {}
 
 
-@pytest.mark.parametrize("file", TEMPLATES, ids=lambda file: file.name)
-def test_names_in_templates_are_descriptive(file: Path) -> None:
-    assert NO_NAMES & template_names(file.read_text()) == set()
+def test_names_in_templates_are_descriptive() -> None:
+    assert faults(TEMPLATES, lambda file: NO_NAMES & template_names(file.read_text())) == {}
 
 
-@pytest.mark.parametrize(
-    "file", [*python_files(), *SCRIPTS, *TESTS], ids=lambda file: str(file.relative_to(ROOT))
-)
-def test_no_docstring_has_a_fronted_genitive(file: Path) -> None:
-    assert [text for text in docstrings(ast.parse(file.read_text())) if fronted(text)] == []
+def test_no_docstring_has_a_fronted_genitive() -> None:
+    def genitives(file: Path) -> list[str]:
+        return [text for text in docstrings(parsed(file.read_text())) if fronted(text)]
+
+    assert faults([*python_files(), *SCRIPTS, *TESTS], genitives) == {}
 
 
-@pytest.mark.parametrize("file", DOCUMENTS, ids=lambda file: str(file.relative_to(ROOT)))
-def test_no_document_has_a_fronted_genitive(file: Path) -> None:
-    assert fronted(file.read_text()) == []
+def test_no_document_has_a_fronted_genitive() -> None:
+    assert faults(DOCUMENTS, lambda file: fronted(file.read_text())) == {}
 
 
 @pytest.mark.parametrize(
@@ -171,7 +180,7 @@ def test_a_template_name_is_recognised(template: str) -> None:
 def unlisted(source: str) -> list[str]:
     """Classes whose constructor has many arguments, besides `self` and `space`, and no section 'Parameters'."""
     names = []
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         for method in node.body if isinstance(node, ast.ClassDef) else ():
             if isinstance(method, ast.FunctionDef) and method.name == "__init__":
                 arguments = method.args.posonlyargs + method.args.args + method.args.kwonlyargs
@@ -182,9 +191,8 @@ def unlisted(source: str) -> list[str]:
     return names
 
 
-@pytest.mark.parametrize("file", python_files(), ids=lambda file: str(file.relative_to(SOURCE)))
-def test_a_long_constructor_lists_its_parameters(file: Path) -> None:
-    assert not unlisted(file.read_text(encoding="utf-8"))
+def test_long_constructors_list_their_parameters() -> None:
+    assert faults(python_files(), lambda file: unlisted(file.read_text(encoding="utf-8"))) == {}
 
 
 def test_a_constructor_without_its_parameters_is_recognised() -> None:
