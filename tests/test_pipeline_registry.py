@@ -449,10 +449,11 @@ def test_an_experiment_that_needs_other_data_is_in_the_pipelines_of_its_name_alo
         configure_project("fieldcast")
         with KedroSession.create(project, env=env) as session:
             session.load_context()
+            pipelines = register_pipelines()
             for name in ("sample", "all", "sampling"):
-                addresses = {address_of(item.namespace) for item in register_pipelines()[name].nodes}
+                addresses = {address_of(item.namespace) for item in pipelines[name].nodes}
                 assert addresses & ours == held and "sample.vae" in addresses
-            alone = register_pipelines()["sample.redrawn"]
+            alone = pipelines["sample.redrawn"]
             assert {address_of(item.namespace) for item in alone.nodes} >= ours
             if not held:
                 sentence = (
@@ -470,8 +471,9 @@ def test_a_run_of_a_task_names_what_it_leaves_out(project: Path, caplog: pytest.
     caplog.set_level("INFO", "fieldcast")
     with KedroSession.create(project, env="test") as session:
         session.load_context()
-        check_data(register_pipelines()["reconstruct"], ["reconstruct"])
+        pipelines = register_pipelines()
+        check_data(pipelines["reconstruct"], ["reconstruct"])
         assert not caplog.messages
-        check_data(register_pipelines()["sample"], ["sample"])
+        check_data(pipelines["sample"], ["sample"])
     assert "sample.vae_grey is left out: it needs images." in caplog.messages
     assert "sample.variational_autodecoder_by_class is left out: it needs labels." in caplog.messages

@@ -132,7 +132,7 @@ def test_a_gaussian_variable_is_not_mapped_and_nothing_changes(quick: None) -> N
 
 
 def test_the_choice_does_not_depend_on_the_scale() -> None:
-    gappy = rain(80)[0]
+    gappy = rain(40)[0]
     larger = gappy.map(
         lambda x: (1024 * x).assign_attrs(x.attrs)
     )  # exactly, so that nothing is rounded otherwise

@@ -5,6 +5,7 @@ import re
 import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -155,6 +156,12 @@ def raced(comparison: Comparison) -> Tried:
     return tried
 
 
+@cache
+def race_of_waves() -> Tried:
+    """The race on `waves(500)`, which several tests read; they all use `early`."""
+    return raced(compare(waves(500)))
+
+
 def test_samples_lie_in_each_other_and_hold_the_values_that_the_comparison_holds_out(early: None) -> None:
     comparison = compare(waves(500))
     visible = comparison.visible().record
@@ -196,7 +203,7 @@ def test_the_race_agrees_with_trials_of_all_methods(make, seed: int, early: None
 
 
 def test_a_method_far_behind_is_not_fitted_whole(early: None) -> None:
-    tried = raced(compare(waves(500)))
+    tried = race_of_waves()
     assert "dineof" in tried.rounds[0].standings and "dineof" not in tried.finalists
 
 
@@ -212,10 +219,14 @@ def lines_of(report: str, first: str) -> list[list[str]]:
     return [re.split(r"\s{2,}", line.strip()) for line in block.splitlines()[1:]]
 
 
+@cache
+def filled_waves() -> xr.Dataset:
+    """`waves(500)`, filled, which two tests read; both use `early` and `quick`."""
+    return fieldcast.fill_gaps(waves(500), members=2)
+
+
 def test_the_report_says_how_far_each_method_went(early: None, quick: None) -> None:
-    dataset = waves(500)
-    filled = fieldcast.fill_gaps(dataset)
-    tried = raced(compare(dataset))
+    filled, tried = filled_waves(), race_of_waves()
     (*headings, last), *lines = lines_of(filled.attrs["comment"], "Race:")
     assert headings == [f"{each.times} x {each.cells}" for each in tried.rounds] and last == "went up to"
     assert [line[0] for line in lines] == list(QUICK)
@@ -227,14 +238,13 @@ def test_the_report_says_how_far_each_method_went(early: None, quick: None) -> N
 
 
 def test_a_seed_gives_the_same_race_again_and_another_one_other_held_out_values(early: None) -> None:
-    dataset = waves(500)
-    assert raced(compare(dataset)).rounds == raced(compare(dataset)).rounds
-    assert raced(compare(dataset)).rounds != raced(compare(dataset, seed=1)).rounds
+    dataset, rounds = waves(500), race_of_waves().rounds
+    assert raced(compare(dataset)).rounds == rounds
+    assert raced(compare(dataset, seed=1)).rounds != rounds
 
 
 def test_one_method_alone_gives_the_numbers_of_the_winner(early: None, quick: None) -> None:
-    dataset = waves(500)
-    best = fieldcast.fill_gaps(dataset, members=2)
+    dataset, best = waves(500), filled_waves()
     (name,) = re.findall(r"Filled by (\w+), the method with the lowest CRPS", best.attrs["comment"])
     alone = fieldcast.fill_gaps(dataset, members=2, method=name)
     for part in ("sst", "sst_spread", "sst_members", "sst_flag"):

@@ -19,7 +19,8 @@ NAMESPACES = [f"assimilate.{name}" for name in NAMES]
 def whole(project: Any, finished: Path, forecasted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The data root after some filters, round forecasts and reconstructions that were trained before."""
     data_root = tmp_path_factory.mktemp("assimilated")
-    shutil.copytree(forecasted, data_root, dirs_exist_ok=True)
+    outputs = shutil.ignore_patterns("07_model_output", "08_reporting")  # the report shows the filters alone
+    shutil.copytree(forecasted, data_root, ignore=outputs, dirs_exist_ok=True)
     shutil.copytree(finished / "06_models/reconstruct", data_root / "06_models/reconstruct")
     project("observing_network", data_root=data_root)
     project("assimilate", data_root=data_root, namespaces=NAMESPACES)

@@ -142,11 +142,12 @@ def fill_record(project: Callable[..., Any], tmp_path_factory: pytest.TempPathFa
 
     def fill(
         name: str, file: str = "gappy.nc", output: Path | None = None, noise: str | None = None,
-        **outputs: list[str],
+        method: str | None = None, **outputs: list[str],
     ) -> Path:  # fmt: skip
         root = folder / name
         ingestion = {"source": "file", "path": str(folder / file), "missing": "train"}
-        options = {"members": 0, "output": str(output or root / "filled.nc"), "max_gap": 30, "noise": noise}
+        options = {"members": 0, "output": str(output or root / "filled.nc"), "max_gap": 30}
+        options |= {"noise": noise, "method": method}
         project(
             "gap_filling",
             data_root=root,
@@ -187,18 +188,18 @@ def require_layout(filled: xr.Dataset) -> None:
 
 
 def test_observed_values_with_an_error_are_smoothed_by_the_pipeline_as_in_python(fill_record: Filled) -> None:
-    root = fill_record("noisy", noise="0.5 degC", to_outputs=["gaps_filled"])
+    root = fill_record("noisy", noise="0.5 degC", method="low_rank", to_outputs=["gaps_filled"])
     filled, record = xr.load_dataset(root / "filled.nc"), southward(gappy_record(110))
     observed = record[NAME].notnull()
     assert np.array_equal(filled[f"{NAME}_observed"].values[observed], record[NAME].values[observed])
     assert 0 < filled[f"{NAME}_spread"].values[observed].max() < 0.5
-    in_python = fieldcast.fill_gaps(record, noise={NAME: "0.5 degC"}, max_gap=30)
+    in_python = fieldcast.fill_gaps(record, noise={NAME: "0.5 degC"}, max_gap=30, method="low_rank")
     for name in (NAME, f"{NAME}_spread"):
         np.testing.assert_array_equal(filled[name], in_python[name])
 
 
 def test_a_record_in_several_files_keeps_their_layout(fill_record: Filled) -> None:
-    root = fill_record("parts", "part*.nc", to_outputs=["gaps_filled"])
+    root = fill_record("parts", "part*.nc", method="low_rank", to_outputs=["gaps_filled"])
     require_layout(xr.load_dataset(root / "filled.nc"))
 
 
