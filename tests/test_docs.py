@@ -108,11 +108,11 @@ def project() -> Iterator[dict[str, Any]]:
         bootstrap_project(ROOT)
         # in an empty context: no session of a test before is in force
         pipelines = contextvars.Context().run(pipeline_registry.register_pipelines)
+        loaders = cache(lambda env: OmegaConfigLoader(str(ROOT / "conf"), env, **settings.CONFIG_LOADER_ARGS))
         yield {
             "pipelines": {*pipelines, *TO_BE_ADDED},
-            "loaders": cache(
-                lambda env: OmegaConfigLoader(str(ROOT / "conf"), env, **settings.CONFIG_LOADER_ARGS)
-            ),
+            "loaders": loaders,
+            "declared": cache(lambda env: declared_names(loaders(env))),
             "tags": {tag for node in pipelines["__default__"].nodes for tag in node.tags},
         }
     finally:
@@ -133,10 +133,11 @@ def test_commands_of_runs_can_be_given(command: str, project: dict[str, Any]) ->
     env = requested.get("--env", "base")
     assert env == "<name>" or (ROOT / "conf" / env).is_dir()
     given = OmegaConf.from_dotlist(requested.get("--params", "seed=0").split(","))
-    loader = project["loaders"]("base" if env == "<name>" else env)
+    env = "base" if env == "<name>" else env
+    loader = project["loaders"](env)
     loader.setdefault("parameters", loader["parameters"])
     parameters = OmegaConf.to_container(OmegaConf.merge(loader["parameters"], given))
-    check_parameters(parameters, OmegaConf.to_container(given), lambda: declared_names(loader))
+    check_parameters(parameters, OmegaConf.to_container(given), lambda: project["declared"](env))
 
 
 @pytest.mark.parametrize("command", commands("make"))

@@ -55,7 +55,7 @@ def test_snapshots_lose_the_climatology_of_the_day_at_which_they_are_valid(clima
 
 
 def test_the_anomaly_of_an_angle_is_along_the_shorter_arc_for_the_truth(climatology):
-    """On 1 January the mean direction is 1 degree: 359 is 2 degrees before it, and a mean of 362 one degree after."""
+    """The mean direction of 1 January is 1 degree: 359 is 2 degrees before it, and a mean of 362 one degree after."""
     attrs = {"units": "degree", "standard_name": "wind_from_direction"}
     values = np.array([359.0, 359.0, 362.0, 355.0, 4.0], "float32")[None, None, :, None, None] * np.ones(
         (1, 1, 1, 2, 3), "float32"
